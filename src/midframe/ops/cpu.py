@@ -1,0 +1,290 @@
+"""The operators on the CPU, as Halide pipelines compiled for the processor at hand the first time they are called.
+
+All pipelines share one idea. A block of ROWS output rows by LANES output columns is computed at a time; one row of the
+frame serves every output row of the block while it is in a register. `inner` is the frame row's index within the
+block's reach, so output row `y` of the block meets it at tap `inner - y`.
+"""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import halide as hl
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+ROWS = 4
+"""Output rows in a block: 4 rows by 3 colours are 12 accumulators, which the 16 or 32 vector registers hold."""
+LANES = 16
+"""Output columns in a block: one AVX-512 register, two of AVX2, four of NEON, in float32."""
+CHANNELS = 3
+"""Colours filtered at a time; a frame of more goes through in groups."""
+
+x, y, block, n, c, k, inner, xo, xi, task = (hl.Var(name) for name in "x y block n c k inner xo xi task".split())
+
+
+def serves(frame: Tensor, kernel: Tensor) -> bool:
+    """Whether these pipelines take such tensors: float32 frames, kernels in float32 or bfloat16, on the CPU."""
+    return frame.device.type == "cpu" and frame.dtype == torch.float32 and kernel.dtype in (torch.float32, torch.bfloat16)
+
+
+def separable_forward(frame: Tensor, vertical: Tensor, horizontal: Tensor) -> Tensor:
+    """Filter a padded frame; shapes as in `midframe.ops.separable_convolution`."""
+    height, width = vertical.shape[2:]
+    frame, vertical, horizontal = _widened(width, frame, vertical, horizontal)
+    result = frame.new_empty(*frame.shape[:2], _whole_blocks(height), vertical.shape[3])
+    for group in _channel_groups(frame):
+        colours = frame[:, group]
+        run = _forward_pipeline(colours.shape[1], vertical.dtype == torch.bfloat16)
+        run(_buffer(colours), _buffer(vertical), _buffer(horizontal), *_extents(vertical), _blocks(result[:, group]))
+    return result[:, :, :height, :width].contiguous()
+
+
+def separable_kernel_gradients(
+    gradient: Tensor, frame: Tensor, vertical: Tensor, horizontal: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The gradients of the vertical and the horizontal kernels, both (N, K, H, W), in the kernels' types."""
+    height, width = vertical.shape[2:]
+    gradient, frame, vertical, horizontal = _widened(width, gradient, frame, vertical, horizontal)
+    total: list[Tensor] = []
+    for group in _channel_groups(frame):
+        part = _kernel_gradients_of_group(gradient[:, group], frame[:, group], vertical, horizontal)
+        total = [old.add_(new) for old, new in zip(total, part, strict=True)] if total else part
+    tall, wide = (each[:, :, :height, :width].to(vertical.dtype).contiguous() for each in total)
+    return tall, wide
+
+
+def _kernel_gradients_of_group(gradient: Tensor, frame: Tensor, vertical: Tensor, horizontal: Tensor) -> list[Tensor]:
+    taps, height, width = vertical.shape[1:]
+    channels, half = frame.shape[1], vertical.dtype == torch.bfloat16
+    inputs = [_buffer(gradient), _buffer(frame)]
+    # Row y of a block meets frame row `inner` at tap inner - y, which at both ends falls outside the kernel:
+    # ROWS - 1 planes more on either side take what is computed there.
+    planes = frame.new_empty(len(frame), taps + 2 * (ROWS - 1), _whole_blocks(height), width)
+    tall = planes[:, ROWS - 1 : ROWS - 1 + taps]
+    _vertical_pipeline(channels, half)(*inputs, _buffer(horizontal), *_extents(vertical), _slanted_blocks(planes, taps))
+    wide = frame.new_empty(len(frame), taps, _whole_blocks(height), width)
+    _horizontal_pipeline(channels, half)(*inputs, _buffer(vertical), *_extents(vertical), _blocks(wide))
+    return [tall, wide]
+
+
+def separable_frame_gradient(gradient: Tensor, frame: Tensor, vertical: Tensor, horizontal: Tensor) -> Tensor:
+    """The gradient of the padded frame, (N, C, H+K-1, W+K-1)."""
+    taps, height, width = frame.shape[2] - vertical.shape[2] + 1, *frame.shape[2:]
+    margin = (taps - 1, _at_least(width, LANES) - width + taps - 1)
+    vertical, horizontal, gradient = (functional.pad(each, margin) for each in (vertical, horizontal, gradient))
+    gradient = functional.pad(gradient, (0, 0, taps - 1, _whole_blocks(height) - height + taps - 1))
+    result = frame.new_empty(*frame.shape[:2], _whole_blocks(height), _at_least(width, LANES))
+    for group in _channel_groups(frame):
+        weight = gradient[:, group]
+        run = _frame_pipeline(weight.shape[1], vertical.dtype == torch.bfloat16)
+        run(_buffer(weight), _buffer(vertical), _buffer(horizontal), *_extents(vertical), _blocks(result[:, group]))
+    return result[:, :, :height, :width].contiguous()
+
+
+# What the pipelines see of a tensor.
+
+
+def _at_least(size: int, least: int) -> int:
+    return max(size, least)
+
+
+def _whole_blocks(height: int) -> int:
+    return -(-height // ROWS) * ROWS
+
+
+def _widened(width: int, *tensors: Tensor) -> list[Tensor]:
+    """Pad narrow tensors on the right, so that a row of the output holds one vector at least."""
+    missing = _at_least(width, LANES) - width
+    return [functional.pad(tensor, (0, missing)) if missing else tensor for tensor in tensors]
+
+
+def _channel_groups(frame: Tensor) -> list[slice]:
+    return [slice(start, min(start + CHANNELS, frame.shape[1])) for start in range(0, frame.shape[1], CHANNELS)]
+
+
+def _array(tensor: Tensor) -> np.ndarray[Any, Any]:
+    tensor = tensor.detach()
+    return (tensor.view(torch.uint16) if tensor.dtype == torch.bfloat16 else tensor).numpy()
+
+
+def _buffer(tensor: Tensor) -> hl.Buffer:
+    """(N, C, H, W) for reading, as Halide's (x, y, c, n)."""
+    return hl.Buffer(_array(tensor.contiguous()))
+
+
+def _extents(kernel: Tensor) -> tuple[int, int]:
+    return kernel.shape[1], kernel.shape[2]
+
+
+def _blocks(tensor: Tensor) -> hl.Buffer:
+    """(N, C, H, W) for writing, as (x, y within the block, c, block, n)."""
+    samples, channels, height, width = tensor.shape
+    view = _array(tensor).reshape(samples, channels, height // ROWS, ROWS, width, copy=False)
+    return hl.Buffer(view.transpose(0, 2, 1, 3, 4))
+
+
+def _slanted_blocks(planes: Tensor, taps: int) -> hl.Buffer:
+    """Planes of taps for writing, as (x, y within the block, inner, block, n), where the tap is inner - y."""
+    array = _array(planes)
+    per_sample, per_plane, per_row, per_pixel = array.strides
+    shape = (array.shape[0], array.shape[2] // ROWS, taps + ROWS - 1, ROWS, array.shape[3])
+    strides = (per_sample, ROWS * per_row, per_plane, per_row - per_plane, per_pixel)
+    return hl.Buffer(np.lib.stride_tricks.as_strided(array[:, ROWS - 1 :], shape, strides))
+
+
+# The pipelines. Each is compiled once for a number of channels and a type of kernel.
+
+
+def _inputs(half: bool, *names: str) -> tuple[list[hl.ImageParam], list[Callable[..., Any]], hl.Param, hl.Param]:
+    """Declare the images, a reader for each that yields float32, and the numbers of taps and of rows."""
+    kernels = ("vertical", "horizontal")
+    images = [hl.ImageParam(hl.UInt(16) if half and name in kernels else hl.Float(32), 4, name) for name in names]
+
+    def reader(image: hl.ImageParam, widen: bool) -> Callable[..., Any]:
+        if not widen:
+            return lambda *at: image[at]
+        # bfloat16 is the upper half of a float32
+        return lambda *at: hl.reinterpret(hl.Float(32), hl.cast(hl.UInt(32), image[at]) << 16)
+
+    readers = [reader(image, half and name in kernels) for image, name in zip(images, names, strict=True)]
+    return images, readers, hl.Param(hl.Int(32), "taps"), hl.Param(hl.Int(32), "rows")
+
+
+def _tap_or_zero(kernel: Callable[..., Any], row: Any, tap: Any, taps: hl.Param) -> Any:
+    inside = (tap >= 0) & (tap < taps)
+    return hl.select(inside, kernel(x, row, hl.clamp(tap, 0, taps - 1), n), 0.0)
+
+
+def _accumulate(name: str, index: Any, term: Any) -> hl.Func:
+    """A sum over a reduction for a block of pixels: vectorised over x, its colours and rows in registers."""
+    total = hl.Func(name)
+    total[x, c, y, index, block, n] = 0.0
+    total[x, c, y, index, block, n] += term
+    return total
+
+
+def _in_registers(total: hl.Func, over: hl.RVar) -> None:
+    total.vectorize(x, LANES).unroll(c).unroll(y)
+    total.update(0).reorder(x, c, y, over).vectorize(x, LANES).unroll(c).unroll(y)
+
+
+def _weighted(gradient: hl.Func, total: hl.Func, index: Any, channels: int) -> Any:
+    """The sum over colours of gradient times total."""
+    terms = [gradient[x, y, colour, block, n] * total[x, colour, y, index, block, n] for colour in range(channels)]
+    return sum(terms[1:], terms[0])
+
+
+def _tiled(result: hl.Func, *loops: hl.Var) -> None:
+    """The loops over blocks, shared by all pipelines. The last vector of a row overlaps its neighbour, so all are whole."""
+    result.bound(y, 0, ROWS).split(x, xo, xi, LANES, hl.TailStrategy.ShiftInwards)
+    result.reorder(xi, *loops, xo, block, n).vectorize(xi).unroll(y).fuse(block, n, task).parallel(task)
+
+
+@cache
+def _forward_pipeline(channels: int, half: bool) -> Callable[..., Any]:
+    images, (frame, vertical, horizontal), taps, rows = _inputs(half, "frame", "vertical", "horizontal")
+    row_at, last = hl.min(block * ROWS + y, rows - 1), rows + taps - 2
+    i, j = hl.RDom([(0, taps + ROWS - 1)]).x, hl.RDom([(0, taps)]).x
+
+    wide = hl.Func("wide")
+    wide[x, y, k, block, n] = horizontal(x, row_at, k, n)
+    term = wide[x, y, j, block, n] * frame(x + j, hl.min(block * ROWS + inner, last), c, n)
+    filtered = _accumulate("filtered", inner, term)  # the frame's row `inner`, filtered by row y's horizontal kernel
+    total = hl.Func("total")
+    total[x, c, y, block, n] = 0.0
+    total[x, c, y, block, n] += _tap_or_zero(vertical, row_at, i - y, taps) * filtered[x, c, y, i, block, n]
+    result = hl.Func("result")
+    result[x, y, c, block, n] = total[x, c, y, block, n]
+
+    _tiled(result.bound(c, 0, channels), c, y)
+    result.unroll(c)
+    total.compute_at(result, xo)
+    _in_registers(total, i)
+    filtered.compute_at(total, i)
+    _in_registers(filtered, j)
+    wide.compute_at(result, xo).vectorize(x, LANES)
+    return _compiled(result, *images, taps, rows)
+
+
+@cache
+def _vertical_pipeline(channels: int, half: bool) -> Callable[..., Any]:
+    images, (gradient, frame, horizontal), taps, rows = _inputs(half, "gradient", "frame", "horizontal")
+    row_at, last = hl.min(block * ROWS + y, rows - 1), rows + taps - 2
+    j = hl.RDom([(0, taps)]).x
+
+    wide, weight = hl.Func("wide"), hl.Func("weight")
+    wide[x, y, k, block, n] = horizontal(x, row_at, k, n)
+    weight[x, y, c, block, n] = gradient(x, row_at, c, n)
+    term = wide[x, y, j, block, n] * frame(x + j, hl.min(block * ROWS + inner, last), c, n)
+    filtered = _accumulate("filtered", inner, term)
+    result = hl.Func("result")
+    result[x, y, inner, block, n] = _weighted(weight, filtered, inner, channels)
+
+    _tiled(result, y, inner)
+    filtered.compute_at(result, inner)
+    _in_registers(filtered, j)
+    for stored in (wide, weight):
+        stored.compute_at(result, xo).vectorize(x, LANES)
+    return _compiled(result, *images, taps, rows)
+
+
+@cache
+def _horizontal_pipeline(channels: int, half: bool) -> Callable[..., Any]:
+    images, (gradient, frame, vertical), taps, rows = _inputs(half, "gradient", "frame", "vertical")
+    row_at, last = hl.min(block * ROWS + y, rows - 1), rows + taps - 2
+    i = hl.RDom([(0, taps + ROWS - 1)]).x
+
+    tall, weight = hl.Func("tall"), hl.Func("weight")
+    tall[x, y, inner, block, n] = _tap_or_zero(vertical, row_at, inner - y, taps)
+    weight[x, y, c, block, n] = gradient(x, row_at, c, n)
+    term = tall[x, y, i, block, n] * frame(x + k, hl.min(block * ROWS + i, last), c, n)
+    filtered = _accumulate("filtered", k, term)  # column k of the reach, filtered by row y's vertical kernel
+    result = hl.Func("result")
+    result[x, y, k, block, n] = _weighted(weight, filtered, k, channels)
+
+    _tiled(result, y, k)
+    filtered.compute_at(result, k)
+    _in_registers(filtered, i)
+    tall.compute_at(result, xo).reorder(x, y, inner).vectorize(x, LANES).unroll(y)
+    weight.compute_at(result, xo).vectorize(x, LANES)
+    return _compiled(result, *images, taps, rows)
+
+
+@cache
+def _frame_pipeline(channels: int, half: bool) -> Callable[..., Any]:
+    """Gather form: frame row y of the block collects from output row `inner` above it by tap y - inner."""
+    images, (gradient, vertical, horizontal), taps, rows = _inputs(half, "gradient", "vertical", "horizontal")
+    i, j = hl.RDom([(0, taps + ROWS - 1)]).x, hl.RDom([(0, taps)]).x
+    from_left = x + taps - 1 - j  # in tensors padded by taps - 1 on the left
+
+    def source(row: Any) -> Any:
+        return hl.clamp(block * ROWS + row - (taps - 1), 0, rows - 1)
+
+    spread = hl.Func("spread")
+    wide = horizontal(from_left, source(inner), j, n)
+    tap = y + taps - 1 - inner
+    inside = (tap >= 0) & (tap < taps)
+    tall = hl.select(inside, vertical(from_left, source(inner), hl.clamp(tap, 0, taps - 1), n), 0.0)
+    spread[x, c, y, inner, block, n] = 0.0
+    spread[x, c, y, inner, block, n] += tall * (wide * gradient(from_left, block * ROWS + inner, c, n))
+    total = hl.Func("total")
+    total[x, c, y, block, n] = 0.0
+    total[x, c, y, block, n] += spread[x, c, y, i, block, n]
+    result = hl.Func("result")
+    result[x, y, c, block, n] = total[x, c, y, block, n]
+
+    _tiled(result.bound(c, 0, channels), c, y)
+    result.unroll(c)
+    total.compute_at(result, xo)
+    _in_registers(total, i)
+    spread.compute_at(total, i)
+    _in_registers(spread, j)
+    return _compiled(result, *images, taps, rows)
+
+
+def _compiled(result: hl.Func, *arguments: hl.ImageParam | hl.Param) -> Callable[..., Any]:
+    run: Callable[..., Any] = result.compile_to_callable(list(arguments), hl.get_jit_target_from_environment())
+    return run

@@ -1,0 +1,122 @@
+"""Separable adaptive convolution: the public function, its checks, its registration with PyTorch and its dispatch."""
+
+import torch
+from torch import Tensor
+
+from midframe.ops import cpu, reference
+
+MAX_TAPS = 63
+"""The longest kernel that the fast implementations are tested for, in pixels (the papers use 51)."""
+
+
+def separable_convolution(frame: Tensor, vertical: Tensor, horizontal: Tensor) -> Tensor:
+    """Filter every pixel of a frame with a kernel of its own, given as a column and a row (SepConv, section 3).
+
+    `out[n,c,y,x] = sum_ij vertical[n,i,y,x] * horizontal[n,j,y,x] * frame[n,c,y+i,x+j]`
+
+    Differentiable once in all three arguments; works under autocast (the kernels may be bfloat16 or float16 beside a
+    float32 frame, sums are kept in float32) and torch.compile. On the CPU float32 frames take a Halide pipeline;
+    everything else takes plain PyTorch.
+
+    Args:
+        frame: a frame padded by K // 2 on every side, (N, C, H+K-1, W+K-1), floating.
+        vertical: the columns, (N, K, H, W), floating, K odd and at most 63.
+        horizontal: the rows, (N, K, H, W), of the same type as `vertical`.
+
+    Returns:
+        The filtered frame, (N, C, H, W), in the type of `frame`.
+
+    Raises:
+        ValueError: shapes, types or devices do not fit together; the message names them.
+
+    Example:
+        >>> frame = torch.rand(1, 3, 10, 12)
+        >>> middle = torch.zeros(1, 3, 8, 10); middle[:, 1] = 1  # the kernel that changes nothing
+        >>> torch.equal(separable_convolution(frame, middle, middle), frame[:, :, 1:-1, 1:-1])
+        True
+    """
+    _check(frame, vertical, horizontal)
+    result: Tensor = _separable(frame, vertical, horizontal)
+    return result
+
+
+def _check(frame: Tensor, vertical: Tensor, horizontal: Tensor) -> None:
+    shapes = f"frame {tuple(frame.shape)}, vertical {tuple(vertical.shape)}, horizontal {tuple(horizontal.shape)}"
+    if frame.ndim != 4 or vertical.ndim != 4 or horizontal.ndim != 4:
+        raise ValueError(f"tensors of rank 4 are needed, got {shapes}")
+    if vertical.shape != horizontal.shape:
+        raise ValueError(f"vertical and horizontal kernels must have one shape (N, K, H, W), got {shapes}")
+    count, taps, height, width = vertical.shape
+    if taps % 2 == 0 or taps > MAX_TAPS:
+        raise ValueError(f"the number of taps must be odd and at most {MAX_TAPS}, got {taps}")
+    if frame.shape[0] != count or frame.shape[2:] != (height + taps - 1, width + taps - 1):
+        expected = f"({count}, C, {height + taps - 1}, {width + taps - 1})"
+        raise ValueError(f"the frame must be padded by {taps // 2} to {expected}, got {shapes}")
+    if 0 in frame.shape:
+        raise ValueError(f"an empty frame cannot be filtered, got {shapes}")
+    types = f"frame {frame.dtype}, vertical {vertical.dtype}, horizontal {horizontal.dtype}"
+    if not (frame.is_floating_point() and vertical.is_floating_point()) or vertical.dtype != horizontal.dtype:
+        raise ValueError(f"floating tensors are needed, both kernels of one type, got {types}")
+    if not frame.device == vertical.device == horizontal.device:
+        devices = f"{frame.device}, {vertical.device}, {horizontal.device}"
+        raise ValueError(f"frame and kernels must be on one device, got {devices}")
+
+
+def _implementation(frame: Tensor, kernel: Tensor):  # type: ignore[no-untyped-def]  # a module
+    """The module that serves these tensors. A Triton module for CUDA has its place here."""
+    return cpu if cpu.serves(frame, kernel) else reference
+
+
+@torch.library.custom_op("midframe::separable_convolution", mutates_args=())
+def _separable(frame: Tensor, vertical: Tensor, horizontal: Tensor) -> Tensor:
+    result: Tensor = _implementation(frame, vertical).separable_forward(frame, vertical, horizontal)
+    return result
+
+
+@_separable.register_fake
+def _(frame: Tensor, vertical: Tensor, horizontal: Tensor) -> Tensor:
+    return frame.new_empty(*frame.shape[:2], *vertical.shape[2:])
+
+
+@torch.library.custom_op("midframe::separable_kernel_gradients", mutates_args=())
+def _kernel_gradients(
+    gradient: Tensor, frame: Tensor, vertical: Tensor, horizontal: Tensor
+) -> tuple[Tensor, Tensor]:
+    module = _implementation(frame, vertical)
+    tall, wide = module.separable_kernel_gradients(gradient, frame, vertical, horizontal)
+    return tall, wide
+
+
+@_kernel_gradients.register_fake
+def _(gradient: Tensor, frame: Tensor, vertical: Tensor, horizontal: Tensor) -> tuple[Tensor, Tensor]:
+    return vertical.new_empty(vertical.shape), horizontal.new_empty(horizontal.shape)
+
+
+@torch.library.custom_op("midframe::separable_frame_gradient", mutates_args=())
+def _frame_gradient(gradient: Tensor, frame: Tensor, vertical: Tensor, horizontal: Tensor) -> Tensor:
+    module = _implementation(frame, vertical)
+    result: Tensor = module.separable_frame_gradient(gradient, frame, vertical, horizontal)
+    return result
+
+
+@_frame_gradient.register_fake
+def _(gradient: Tensor, frame: Tensor, vertical: Tensor, horizontal: Tensor) -> Tensor:
+    return frame.new_empty(frame.shape)
+
+
+def _remember(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]  # torch.library's context
+    ctx.save_for_backward(*inputs)
+
+
+def _backward(ctx, gradient: Tensor):  # type: ignore[no-untyped-def]  # torch.library's context
+    frame, vertical, horizontal = ctx.saved_tensors
+    gradient = gradient.to(frame.dtype).contiguous()
+    frame_gradient = tall = wide = None
+    if ctx.needs_input_grad[0]:
+        frame_gradient = _frame_gradient(gradient, frame, vertical, horizontal)
+    if ctx.needs_input_grad[1] or ctx.needs_input_grad[2]:
+        tall, wide = _kernel_gradients(gradient, frame, vertical, horizontal)
+    return frame_gradient, tall, wide
+
+
+_separable.register_autograd(_backward, setup_context=_remember)
