@@ -1,0 +1,71 @@
+"""Varying samples, as both papers do: crops, mirror images, turns, time reversal, and shifts that add motion."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+
+from midframe.data.shards import Frames
+from midframe.data.triplets import optical_flow, warp_error
+
+FLOW_CONTEXT = 24
+"""Pixels around a crop that optical flow sees beside it, where the sample has them."""
+TRUSTED_ERROR = 6.0
+"""A flow whose warp error is this many grey levels counts half."""
+
+
+@dataclass(frozen=True)
+class Guide:
+    """Where optical flow finds the middle frame's pixels in the outer two."""
+
+    flows: np.ndarray[Any, np.dtype[np.float32]]
+    """From the middle to the first and to the second frame, (2, 2, H, W), x before y, in pixels."""
+    trust: np.ndarray[Any, np.dtype[np.float32]]
+    """How well each flow explains the middle frame, (2, H, W), from 0 to 1."""
+
+
+def augment(frames: Frames, rng: np.random.Generator, size: int, max_shift: int) -> Frames:
+    """Vary a sample at random.
+
+    The first and the last frame are cropped at places shifted oppositely, which adds a motion of up to twice
+    `max_shift` pixels between them and leaves the middle where it was (SepConv, section 4.1). Frames between
+    shift in proportion.
+
+    Args:
+        frames: (F, H, W, 3).
+        rng: the source of chance; the same state gives the same crop.
+        size: height and width of the crop in pixels.
+        max_shift: the largest shift of an outer frame in pixels, along each axis.
+
+    Returns:
+        The crop, (F, size, size, 3), contiguous.
+    """
+    count, height, width = frames.shape[:3]
+    room = np.array([height - size, width - size])
+    limit = np.minimum(max_shift, room // 2)
+    shift = rng.integers(-limit, limit + 1) * (rng.random() < 0.5)
+    corner = rng.integers(abs(shift), room - abs(shift) + 1)
+    places = [corner + np.rint(shift * (2 * f / (count - 1) - 1)).astype(int) for f in range(count)]
+    crop = np.stack([frames[f, top : top + size, left : left + size] for f, (top, left) in enumerate(places)])
+    crop = np.rot90(crop, rng.integers(4), axes=(1, 2))
+    if rng.random() < 0.5:
+        crop = crop[:, :, ::-1]
+    if rng.random() < 0.5:
+        crop = crop[::-1]
+    return np.ascontiguousarray(crop)
+
+
+def measure_guide(frames: Frames) -> Guide:
+    """Find a sample's middle frame in its first and last one by DIS optical flow; frames are (F, H, W, 3)."""
+    grey = [np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), np.uint8) for frame in frames[[0, len(frames) // 2, -1]]]
+    flows = [optical_flow(grey[1], outer) for outer in (grey[0], grey[2])]
+    errors = [cv2.blur(warp_error(grey[1], outer, flow), (5, 5)) for outer, flow in zip((grey[0], grey[2]), flows, strict=True)]
+    trust = np.stack([1 / (1 + (error / TRUSTED_ERROR) ** 2) for error in errors])
+    return Guide(np.stack(flows).transpose(0, 3, 1, 2), trust)
+
+
+def centre(array: np.ndarray[Any, Any], size: int) -> np.ndarray[Any, Any]:
+    """Cut the last two axes to a centred square of `size`."""
+    top, left = ((extent - size) // 2 for extent in array.shape[-2:])
+    return array[..., top : top + size, left : left + size]

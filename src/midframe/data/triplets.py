@@ -1,0 +1,126 @@
+"""What makes a good patch to learn from: motion, texture, no cut, no repeat (AdaConv, section 4; SepConv, section 4.1)."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+
+Image = np.ndarray[Any, np.dtype[np.uint8]]
+Floats = np.ndarray[Any, np.dtype[np.float32]]
+
+FLOW_SHORT_SIDE = 360
+"""Optical flow is measured on frames reduced to this short side, in pixels."""
+FIXED_STEP = 50
+"""Distance between the places where a patch may lie, in pixels."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The bounds within which a sequence of patches is kept. Motion is from its first frame to its last."""
+
+    size: int = 150
+    """Height and width of a stored patch in pixels (SepConv: 150, from which 128 are cropped)."""
+    max_motion: float = 44.0
+    """Patches in which the 95th percentile of motion is larger are left out, in pixels: a kernel of 51 taps reaches 25 a side."""
+    min_motion: float = 0.8
+    """Patches that move less on average are left out as still, in pixels."""
+    min_texture: float = 4.0
+    """Patches with a smaller mean gradient are left out as flat, in grey levels of 255 a pixel."""
+    max_warp_error: float = 18.0
+    """Above this mean error, in grey levels, flow does not explain the motion: a cut in a frame, a failure in a patch."""
+    min_difference: float = 0.15
+    """Neighbouring frames that differ less on average, in grey levels, are a repeat."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A place for a patch, with what was measured there."""
+
+    top: int
+    left: int
+    motion: float
+    """Mean length of the flow from the first frame to the last, in pixels."""
+    weight: float
+    """How much it is wanted: mean and spread of the flow together."""
+
+
+def find_candidates(frames: list[Image], selection: Selection) -> list[Candidate]:
+    """List the places in a sequence of frames, each (H, W, 3) RGB, where a patch is worth keeping.
+
+    Returns an empty list where the sequence holds a cut or a repeated frame or is smaller than a patch.
+    """
+    height, width = frames[0].shape[:2]
+    if min(height, width) < selection.size:
+        return []
+    scale = min(1.0, FLOW_SHORT_SIDE / min(height, width))
+    grey = [_reduced_grey(frame, scale) for frame in frames]
+    if is_repeat(grey, selection):
+        return []
+    flow = optical_flow(grey[0], grey[-1])
+    error = warp_error(grey[0], grey[-1], flow)
+    if error.mean() > selection.max_warp_error or _any_cut(grey, selection):
+        return []
+    length = np.linalg.norm(flow, axis=2) / scale
+    texture = _gradient(grey[len(grey) // 2])
+    places = _places(height, width, selection.size)
+    found = (_measure(place, selection, scale, length, flow / scale, error, texture) for place in places)
+    return [candidate for candidate in found if candidate]
+
+
+def _measure(
+    place: tuple[int, int], selection: Selection, scale: float, length: Floats, flow: Floats, error: Floats, texture: Floats
+) -> Candidate | None:
+    top, left = place
+    rows = slice(round(top * scale), round((top + selection.size) * scale))
+    columns = slice(round(left * scale), round((left + selection.size) * scale))
+    motion = length[rows, columns]
+    mean = float(motion.mean())
+    if mean < selection.min_motion or np.percentile(motion, 95) > selection.max_motion:
+        return None
+    if error[rows, columns].mean() > selection.max_warp_error or texture[rows, columns].mean() < selection.min_texture:
+        return None
+    spread = float(flow[rows, columns].std(axis=(0, 1)).sum())
+    return Candidate(top, left, mean, weight=mean + 2 * spread)
+
+
+def optical_flow(first: Image, second: Image, preset: int = cv2.DISOPTICAL_FLOW_PRESET_FAST) -> Floats:
+    """DIS optical flow between two grey images (H, W), as (H, W, 2) in pixels, x before y."""
+    flow: Floats = cv2.DISOpticalFlow_create(preset).calc(first, second, None)
+    return flow
+
+
+def warp_error(first: Image, second: Image, flow: Floats) -> Floats:
+    """How far the second grey image, fetched along the flow, is from the first, (H, W) in grey levels."""
+    height, width = first.shape
+    columns, rows = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    fetched = cv2.remap(second, columns + flow[..., 0], rows + flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    error: Floats = cv2.absdiff(first, fetched).astype(np.float32)
+    return error
+
+
+def is_repeat(grey: list[Image], selection: Selection) -> bool:
+    """Whether any frame of a sequence repeats the one before it."""
+    return any(cv2.absdiff(a, b).mean() < selection.min_difference for a, b in zip(grey, grey[1:], strict=False))
+
+
+def _any_cut(grey: list[Image], selection: Selection) -> bool:
+    """Whether two neighbouring frames have different subjects: compared as thumbnails, which motion changes little."""
+    small = [cv2.resize(image, (32, 18), interpolation=cv2.INTER_AREA).astype(np.float32) for image in grey]
+    return any(abs(a - b).mean() > 2 * selection.max_warp_error for a, b in zip(small, small[1:], strict=False))
+
+
+def _reduced_grey(frame: Image, scale: float) -> Image:
+    grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+    reduced = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else grey
+    return np.asarray(reduced, np.uint8)
+
+
+def _gradient(grey: Image) -> Floats:
+    along_x, along_y = cv2.spatialGradient(grey)
+    length: Floats = (abs(along_x.astype(np.float32)) + abs(along_y)) / 8  # Sobel sums 8 differences of one pixel
+    return length
+
+
+def _places(height: int, width: int, size: int) -> list[tuple[int, int]]:
+    return [(top, left) for top in range(0, height - size + 1, FIXED_STEP) for left in range(0, width - size + 1, FIXED_STEP)]

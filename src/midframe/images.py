@@ -1,0 +1,68 @@
+"""Pictures: files, integer arrays and float tensors. Rounding to integers lives here and nowhere else."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from midframe.errors import VideoError
+
+Array = np.ndarray[Any, Any]
+
+
+def read_image(path: str | Path) -> Array:
+    """Read a picture as (H, W, 3) RGB uint8, turned as its EXIF tag says.
+
+    Raises:
+        VideoError: the file is missing or no picture.
+    """
+    try:
+        with Image.open(path) as image:
+            return np.array(ImageOps.exif_transpose(image).convert("RGB"))
+    except FileNotFoundError as error:
+        raise VideoError(f"{path} does not exist: name a picture") from error
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        raise VideoError(f"{path} cannot be read as a picture ({error}): PNG, JPEG, WebP, TIFF and BMP can") from error
+
+
+def write_image(path: str | Path, image: Array) -> None:
+    """Write an (H, W, 3) RGB uint8 picture in the format of its ending; the file appears when it is whole.
+
+    Raises:
+        VideoError: no such format, or the place cannot be written to.
+    """
+    path = Path(path)
+    kind = Image.registered_extensions().get(path.suffix.lower())
+    if kind not in Image.SAVE:
+        raise VideoError(f"{path}: pictures cannot be written as {path.suffix or 'a name without an ending'}: use .png")
+    unfinished = path.with_name(f".{path.name}.part")
+    options = {"quality": 95, "subsampling": 0} if kind == "JPEG" else {}
+    try:
+        Image.fromarray(image).save(unfinished, format=kind, **options)
+        unfinished.replace(path)
+    except OSError as error:
+        unfinished.unlink(missing_ok=True)
+        raise VideoError(f"{path} cannot be written ({error.strerror or error}): choose another place") from error
+
+
+def to_tensor(image: Array, device: torch.device | str = "cpu") -> Tensor:
+    """From (H, W, 3) uint8 or uint16 to (1, 3, H, W) float32 in [0, 1].
+
+    Raises:
+        ValueError: another rank, number of channels or type.
+    """
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype not in (np.uint8, np.uint16) or 0 in image.shape:
+        raise ValueError(f"an (H, W, 3) array of uint8 or uint16 is needed, got {image.shape} of {image.dtype}")
+    peak = np.iinfo(image.dtype).max
+    whole = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1), dtype=np.float32))
+    return (whole / peak).to(device)[None]
+
+
+def to_image(tensor: Tensor, dtype: np.dtype[Any] | type = np.uint8) -> Array:
+    """From (1, 3, H, W) float to (H, W, 3) integers of a type: clipped to [0, 1] and rounded to the nearest."""
+    peak = np.iinfo(dtype).max
+    scaled = (tensor[0].float().clamp(0, 1) * peak).round()
+    return np.ascontiguousarray(scaled.permute(1, 2, 0).cpu().numpy().astype(dtype))

@@ -1,0 +1,102 @@
+"""Weights on disk: safetensors in half precision, with the network's name and form, and where they come from."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from midframe.errors import CheckpointError
+from midframe.models.sepconv import SepConv, SepConvConfig
+
+NETWORKS: dict[str, tuple[type[SepConv], type[SepConvConfig]]] = {"sepconv": (SepConv, SepConvConfig)}
+"""Every network by name, with the dataclass of its form."""
+WEIGHTS = Path(__file__).parent / "weights"
+"""Where the shipped weights lie, described by `index.json`."""
+
+
+def build_model(name: str, form: Mapping[str, Any] | None = None) -> SepConv:
+    """Make a network with fresh weights.
+
+    Args:
+        name: one of `NETWORKS`.
+        form: fields of its config that differ from the defaults.
+
+    Raises:
+        ValueError: no such network or field, or a value that it cannot have.
+    """
+    if name not in NETWORKS:
+        raise ValueError(f"there is no network {name!r}: choose from {', '.join(NETWORKS)}")
+    network, config = NETWORKS[name]
+    unknown = set(form or {}) - set(config.__dataclass_fields__)
+    if unknown:
+        raise ValueError(f"{name} has no setting {sorted(unknown)}: choose from {', '.join(config.__dataclass_fields__)}")
+    return network(config(**(form or {})))
+
+
+def save_model(model: SepConv, path: Path, facts: Mapping[str, Any]) -> None:
+    """Write a network in half precision; `facts` say how it came about. The file appears when it is whole."""
+    name = next(name for name, (network, _) in NETWORKS.items() if isinstance(model, network))
+    header = {"format": "midframe 1", "network": name, "form": json.dumps(asdict(model.config)), "facts": json.dumps(facts)}
+    unfinished = path.with_name(path.name + ".part")
+    tensors = {key: value.detach().half().contiguous().cpu() for key, value in model.state_dict().items()}
+    save_file(tensors, unfinished, metadata=header)
+    unfinished.replace(path)
+
+
+def load_model(name_or_file: str | Path = "sepconv") -> SepConv:
+    """Load a network by the name of shipped weights or from a file, in float32, for inference.
+
+    Raises:
+        CheckpointError: there is no such name or file, or the file is damaged or of another kind.
+
+    Example:
+        >>> model = load_model("sepconv")
+        >>> model.config.taps
+        51
+    """
+    path = _path_of(name_or_file)
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            state = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118  # not a dict
+        model = build_model(header["network"], json.loads(header["form"]))
+        model.load_state_dict(state)
+    except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
+        message = f"{path} is not a whole weights file of midframe ({str(error).splitlines()[0]}): fetch or train it again"
+        raise CheckpointError(message) from error
+    return model.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+
+
+def list_models() -> dict[str, dict[str, Any]]:
+    """Describe the shipped weights: for each name its file, sha256, settings, data and scores."""
+    return {name: dict(facts) for name, facts in _index().items()}
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _path_of(name_or_file: str | Path) -> Path:
+    if str(name_or_file) in _index():
+        return WEIGHTS / str(_index()[str(name_or_file)]["file"])
+    path = Path(name_or_file)
+    if not path.is_file():
+        names = ", ".join(_index())
+        raise CheckpointError(f"there are no weights {str(name_or_file)!r}: give a file, or one of: {names}")
+    return path
+
+
+@cache
+def _index() -> dict[str, dict[str, Any]]:
+    path = WEIGHTS / "index.json"
+    index: dict[str, dict[str, Any]] = json.loads(path.read_text()) if path.exists() else {}
+    return index

@@ -1,0 +1,1 @@
+"""Training a network on a data set: settings, losses, the loop, its curves."""

@@ -1,0 +1,134 @@
+"""Settings of a training: a dataclass, read from TOML, changed by `--set key=value`."""
+
+import json
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from midframe.errors import ConfigError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything that a training depends on, beside the data set itself."""
+
+    dataset: str = "datasets/footage"
+    """Folder made by `midframe dataset create`."""
+    model: str = "sepconv"
+    network: dict[str, Any] = field(default_factory=dict)
+    """Fields of the network's config that differ from its defaults."""
+    initial: str = ""
+    """Weights to start from, by name or file; fresh ones if empty."""
+    steps: int = 20000
+    """Optimiser steps in all."""
+    minutes: float = 0.0
+    """If not 0: end after this time, with the schedule stretched to it. Such a training cannot be repeated exactly."""
+    batch: int = 16
+    """Samples a step (SepConv: 16)."""
+    crops: tuple[tuple[float, int], ...] = ((0.0, 128),)
+    """(share of the training done, crop size in pixels): the size from then on. A multiple of 32 wastes nothing."""
+    max_shift: int = 10
+    """Opposite shift of the outer crops in pixels, along each axis."""
+    optimiser: str = "adamax"
+    """adamax (SepConv, with 1e-3) or adamw."""
+    learning_rate: float = 1e-3
+    warm_up: int = 200
+    """Steps in which the learning rate rises from 0; after them it falls to 0 along a cosine."""
+    weight_decay: float = 0.0
+    gradient_clip: float = 1.0
+    """Largest norm of the gradient."""
+    average: float = 0.999
+    """Decay of the moving average of the weights, which is what is saved; 0 for none."""
+    guide: float = 0.0
+    """Weight of the loss that teaches kernels where optical flow found each pixel; 0 for none."""
+    guide_share: float = 0.3
+    """Share of the training over which that weight falls to 0."""
+    precision: str = "bf16-mixed"
+    """Lightning Fabric's name of a precision: 32-true, bf16-mixed, 16-mixed."""
+    compile: bool = False
+    """Compile the network with torch.compile: minutes of waiting, then faster steps."""
+    workers: int = 1
+    """Processes that prepare samples."""
+    evaluate_every: int = 1000
+    """Steps between validations, which also write checkpoints."""
+    validation_patches: int = 192
+    validation_frames: int = 8
+    """Whole frames in a validation."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.optimiser not in ("adamax", "adamw"):
+            raise ConfigError(f"optimiser is {self.optimiser!r}: adamax or adamw is needed")
+        if not self.crops or self.crops[0][0] != 0.0:
+            raise ConfigError(f"crops are {self.crops}: the first must begin at 0.0")
+        if min(self.steps, self.batch, self.evaluate_every) < 1:
+            raise ConfigError("steps, batch and evaluate_every must be 1 or more")
+
+
+def load_config(path: Path, changes: Iterable[str] = ()) -> TrainConfig:
+    """Read settings from a TOML file and change them by `key=value` texts (`network.taps=25` reaches inside).
+
+    Raises:
+        ConfigError: the file cannot be read, or holds an unknown name or a wrong type.
+    """
+    try:
+        settings = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read ({error.strerror}): name a file as in configs/") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from error
+    for change in changes:
+        _change(settings, change)
+    return config_from(settings)
+
+
+def config_from(settings: Mapping[str, Any]) -> TrainConfig:
+    """Make a config from plain values, checking names and types."""
+    known = {each.name: each for each in fields(TrainConfig)}
+    unknown = sorted(set(settings) - set(known))
+    if unknown:
+        raise ConfigError(f"there is no setting {', '.join(unknown)}: choose from {', '.join(known)}")
+    return TrainConfig(**{name: _typed(name, value, _default(known[name])) for name, value in settings.items()})
+
+
+def _change(settings: dict[str, Any], change: str) -> None:
+    name, equals, text = change.partition("=")
+    if not equals:
+        raise ConfigError(f"--set {change}: key=value is needed")
+    *parents, last = name.strip().split(".")
+    for parent in parents:
+        settings = settings.setdefault(parent, {})
+        if not isinstance(settings, dict):
+            raise ConfigError(f"--set {change}: {parent} holds no settings of its own")
+    try:
+        settings[last] = json.loads(text)
+    except json.JSONDecodeError:
+        settings[last] = text
+
+
+def _default(setting: Any) -> Any:
+    return setting.default if setting.default is not MISSING else setting.default_factory()
+
+
+def _typed(name: str, value: Any, default: Any) -> Any:
+    if name == "crops":
+        return _crops(value)
+    if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if type(value) is not type(default):
+        raise ConfigError(f"{name} is {value!r}: {type(default).__name__} is needed, as in {default!r}")
+    return value
+
+
+def _crops(value: Any) -> tuple[tuple[float, int], ...]:
+    try:
+        return tuple((float(share), int(size)) for share, size in value)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"crops are {value!r}: a list of [share, size] is needed") from error

@@ -1,0 +1,42 @@
+"""Drawing a training: loss and validation scores against steps."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from midframe.errors import CheckpointError
+
+
+def read_log(run: Path) -> list[dict[str, Any]]:
+    """The entries of a run's `log.jsonl`. After a resume, entries of steps done twice keep their last version."""
+    path = run / "log.jsonl"
+    if not path.exists():
+        raise CheckpointError(f"{path} does not exist: name the folder of a training")
+    entries: dict[tuple[int, bool], dict[str, Any]] = {}
+    for line in path.read_text().splitlines():
+        entry = json.loads(line)
+        entries[entry["step"], "loss" in entry] = entry
+    return [entries[key] for key in sorted(entries)]
+
+
+def draw_curves(run: Path) -> Path:
+    """Draw `curves.png` in a run folder and return its path."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    entries = read_log(run)
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    left, right = figure.subplots(1, 2)
+    for axes, names in ((left, ["loss"]), (right, ["patch_psnr", "frame_psnr"])):
+        for name in names:
+            points = [(entry["step"], entry[name]) for entry in entries if name in entry]
+            axes.plot([step for step, _ in points], [value for _, value in points], label=name)
+        axes.set_xlabel("steps")
+        axes.grid(alpha=0.3)
+        axes.legend()
+    left.set_yscale("log")
+    right.set_ylabel("dB")
+    path = run / "curves.png"
+    figure.savefig(path, dpi=100)
+    return path
