@@ -52,8 +52,6 @@ class TrainConfig:
     """Share of the training over which that weight falls to 0."""
     precision: str = "bf16-mixed"
     """Lightning Fabric's name of a precision: 32-true, bf16-mixed, 16-mixed."""
-    compile: bool = False
-    """Compile the network with torch.compile: minutes of waiting, then faster steps."""
     workers: int = 1
     """Processes that prepare samples."""
     evaluate_every: int = 1000

@@ -57,9 +57,7 @@ def train(config: TrainConfig, run: Path, *, resume: bool = False, progress: Pro
     model, average = _network(config), _network(config)
     average.load_state_dict(model.state_dict())
     objective = Objective(model)
-    objective, optimiser = fabric.setup(objective, _optimiser(config, model), _reapply_compile=False)
-    if config.compile:
-        model.kernels = torch.compile(model.kernels)  # type: ignore[method-assign]
+    objective, optimiser = fabric.setup(objective, _optimiser(config, model))
     state: dict[str, Any] = {"step": 0, "seconds": 0.0, "best": -math.inf}
     if resume:
         _restore(run / LAST_FILE, state, model, average, optimiser)
