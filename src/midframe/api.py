@@ -1,0 +1,56 @@
+"""The one-line functions for programs that do not hold an Interpolator."""
+
+from collections.abc import Sequence
+from fractions import Fraction
+from functools import cache
+from typing import overload
+
+from midframe.images import Array
+from midframe.interpolator import DEFAULT_MODEL, Interpolator
+
+
+@overload
+def interpolate(first: Array, second: Array, *, model: str = ..., device: str = ...) -> Array: ...
+@overload
+def interpolate(
+    first: Array, second: Array, *, times: Sequence[float | Fraction], model: str = ..., device: str = ...
+) -> list[Array]: ...
+def interpolate(
+    first: Array,
+    second: Array,
+    *,
+    times: Sequence[float | Fraction] | None = None,
+    model: str = DEFAULT_MODEL,
+    device: str = "auto",
+) -> Array | list[Array]:
+    """Make the middle of two frames, or the frames at several times between them.
+
+    Weights are loaded at the first call and kept.
+
+    Args:
+        first, second: (H, W, 3) RGB, uint8 or uint16, of one size and type.
+        times: from 0 to 1; None for the middle alone.
+        model: name or file of weights.
+        device: as in `Interpolator`.
+
+    Returns:
+        One array like the frames, or a list of one for each time.
+
+    Raises:
+        ValueError: the frames do not fit together, or a time lies outside [0, 1].
+
+    Example:
+        >>> import numpy as np
+        >>> grey = np.full((48, 64, 3), 128, np.uint8)
+        >>> interpolate(grey, grey).shape
+        (48, 64, 3)
+    """
+    tool = _interpolator(model, device)
+    if times is None:
+        return tool.interpolate(first, second)
+    return tool.interpolate_many(first, second, times)
+
+
+@cache
+def _interpolator(model: str, device: str) -> Interpolator:
+    return Interpolator(model, device=device)

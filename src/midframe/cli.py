@@ -1,0 +1,221 @@
+"""The command line: options, progress bars and exit statuses over the library."""
+
+import json
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+import midframe
+from midframe.errors import MidframeError, VideoError
+from midframe.images import read_image, write_image
+from midframe.interpolator import DEFAULT_MODEL, Interpolator
+from midframe.video.pipeline import VideoReport, interpolate_video
+from midframe.video.scenes import DEFAULT_THRESHOLD
+from midframe.video.writer import DEFAULT_CODEC, DEFAULT_CRF, ENCODERS
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=(midframe.__doc__ or "").partition("\n")[0])
+dataset_app = typer.Typer(no_args_is_help=True, help="Make data sets from videos, and look at them.")
+app.add_typer(dataset_app, name="dataset")
+out, err = Console(), Console(stderr=True)
+
+Model = Annotated[str, typer.Option(help="Name or file of weights; `midframe models` lists the names.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
+Tile = Annotated[int | None, typer.Option(help="Side of the tiles of large frames in pixels; 0 for never.")]
+Precision = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")]
+
+
+def main() -> NoReturn:
+    """Run the command line. Status 0: done; 1: a MidframeError, in one line; 2: wrong usage; 130: interrupted."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        app(standalone_mode=True)
+    except (MidframeError, ValueError) as error:
+        err.print(f"midframe: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        err.print("midframe: stopped")
+        sys.exit(130)
+    sys.exit(0)
+
+
+@app.command()
+def video(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="A video.")],
+    target: Annotated[Path | None, typer.Argument(metavar="[OUT]", help="The result; IN-x2.mp4 if not given.")] = None,
+    factor: Annotated[int, typer.Option(help="Multiple of the frame rate: 2, 4 or 8.")] = 2,
+    model: Model = DEFAULT_MODEL,
+    device: Device = "auto",
+    codec: Annotated[str, typer.Option(help=f"{', '.join(ENCODERS)}, or an encoder of FFmpeg.")] = DEFAULT_CODEC,
+    crf: Annotated[int, typer.Option(help="Constant quality; smaller is better and larger.")] = DEFAULT_CRF,
+    cut_threshold: Annotated[float, typer.Option(help="Scene change score that counts as a cut; 0 for none.")] = DEFAULT_THRESHOLD,
+    tile: Tile = None,
+    precision: Precision = "auto",
+    overwrite: Overwrite = False,
+) -> None:
+    """Multiply the frame rate of a video; its sound and every frame of it are kept."""
+    target = target or source.with_name(f"{source.stem}-x{factor}.mp4")
+    options: dict[str, Any] = {"factor": factor, "model": model, "device": device, "codec": codec, "crf": crf}
+    options |= {"cut_threshold": cut_threshold, "tile": tile, "precision": precision, "overwrite": overwrite}
+    with frame_bar() as (bar, task):
+
+        def show(report: VideoReport, total: int | None) -> None:
+            rate = bar.tasks[task].speed
+            bar.update(task, completed=report.frames_in, total=total, rate=f"{rate * factor:.2f} frames/s" if rate else "")
+
+        report = interpolate_video(source, target, progress=show, **options)
+    out.print(f"{target}: {report.frames_out} frames: {report.frames_in} kept, {report.frames_made} made, {report.frames_held} held, {report.cuts} cuts", soft_wrap=True)
+    for name in report.left_out:
+        err.print(f"midframe: left out: {name}")
+
+
+@app.command()
+def image(
+    first: Annotated[Path, typer.Argument(help="A picture.")],
+    second: Annotated[Path, typer.Argument(help="Another of the same size.")],
+    target: Annotated[Path | None, typer.Argument(metavar="[OUT]", help="The result; FIRST-mid.png if not given. Several are numbered.")] = None,
+    count: Annotated[int, typer.Option(min=1, help="How many frames to make, evenly spaced.")] = 1,
+    model: Model = DEFAULT_MODEL,
+    device: Device = "auto",
+    tile: Tile = None,
+    precision: Precision = "auto",
+    overwrite: Overwrite = False,
+) -> None:
+    """Make the frame between two pictures, or several."""
+    target = target or first.with_name(f"{first.stem}-mid.png")
+    names = [target] if count == 1 else [target.with_stem(f"{target.stem}-{n:0{len(str(count))}}") for n in range(1, count + 1)]
+    pictures = check_pictures(first, second, names, overwrite)
+    tool = Interpolator(model, device=device, tile=tile, precision=precision)
+    made = tool.interpolate_many(*pictures, [n / (count + 1) for n in range(1, count + 1)])
+    for name, picture in zip(names, made, strict=True):
+        write_image(name, picture)
+        out.print(str(name), soft_wrap=True)
+
+
+@app.command()
+def evaluate(
+    dataset: Annotated[Path, typer.Argument(help="A folder of scenes, as Middlebury or Vimeo-90K lay them out.")],
+    model: Model = DEFAULT_MODEL,
+    device: Device = "auto",
+    tile: Tile = None,
+    precision: Precision = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    save: Annotated[Path | None, typer.Option(help="A folder for the made frames.")] = None,
+) -> None:
+    """Score a network on scenes with truth: PSNR and SSIM a scene, and their mean."""
+    from midframe.evaluation.benchmarks import find_scenes
+    from midframe.evaluation.report import evaluate as score_scenes
+    from midframe.evaluation.report import mean_score
+
+    scenes = find_scenes(dataset)
+    scores = score_scenes(scenes, Interpolator(model, device=device, tile=tile, precision=precision), save=save)
+    rows = [*scores, mean_score(scores)]
+    if as_json:
+        print(json.dumps([asdict(row) for row in rows], indent=1))
+        return
+    table = Table("scene", "PSNR dB", "SSIM", "average of both, dB")
+    for row in rows:
+        table.add_row(row.scene, f"{row.psnr:.2f}", f"{row.ssim:.3f}", f"{row.average_psnr:.2f}")
+    out.print(table)
+
+
+@dataset_app.command("create")
+def dataset_create(
+    videos: Annotated[Path, typer.Argument(help="A folder of videos, or one.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="The folder of the data set. An interrupted one goes on.")],
+    frames: Annotated[int, typer.Option(help="Frames in a sample, odd.")] = 3,
+    per_clip: Annotated[int, typer.Option(help="The most samples from one clip.")] = 400,
+    size: Annotated[int, typer.Option(help="Height and width of a sample in pixels.")] = 150,
+    seed: Annotated[int, typer.Option(help="Chance begins here.")] = 0,
+    workers: Annotated[int | None, typer.Option(help="Processes; as many as cores if not given.")] = None,
+) -> None:
+    """Choose moving, textured patches from videos, without cuts and repeats, and store them as WebDataset shards."""
+    from midframe.data.create import CreateConfig, create_dataset
+    from midframe.data.show import draw_motion
+    from midframe.data.triplets import Selection
+
+    config = CreateConfig(selection=Selection(size=size), frames=frames, per_clip=per_clip, seed=seed)
+    with frame_bar() as (bar, task):
+        report = create_dataset(videos, target, config, workers=workers, progress=lambda done, total, _: bar.update(task, completed=done, total=total))
+    draw_motion(target, report)
+    print_report(report)
+
+
+@dataset_app.command("show")
+def dataset_show(dataset: Annotated[Path, typer.Argument(help="The folder of a data set.")]) -> None:
+    """Print a data set's report and draw a contact sheet of its samples."""
+    from midframe.data.show import draw_motion, make_contact_sheet, read_report
+
+    report = read_report(dataset)
+    print_report(report)
+    out.print(f"{draw_motion(dataset, report)}\n{make_contact_sheet(dataset)}", soft_wrap=True)
+
+
+@app.command()
+def train(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="Settings, as in configs/.")],
+    change: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; may be repeated.")] = None,
+    run: Annotated[Path | None, typer.Option(help="Folder of this training; runs/CONFIG if not given.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a training that stopped.")] = False,
+) -> None:
+    """Train a network on a data set."""
+    from midframe.training.config import load_config
+    from midframe.training.loop import train as run_training
+
+    settings = load_config(config, change or [])
+    folder = run or Path("runs") / config.stem
+    scores = run_training(settings, folder, resume=resume, progress=lambda entry: out.print_json(json.dumps(entry), indent=None))
+    out.print(f"{folder}: " + ", ".join(f"{name} {value:.2f} dB" for name, value in scores.items()), soft_wrap=True)
+
+
+@app.command()
+def curves(run: Annotated[Path, typer.Argument(help="The folder of a training.")]) -> None:
+    """Draw the curves of a training."""
+    from midframe.training.curves import draw_curves
+
+    out.print(str(draw_curves(run)), soft_wrap=True)
+
+
+@app.command()
+def models() -> None:
+    """List the shipped weights."""
+    for name, facts in midframe.list_models().items():
+        out.print(f"{name}: {facts['summary']}", soft_wrap=True)
+
+
+@contextmanager
+def frame_bar() -> Iterator[tuple[Progress, TaskID]]:
+    """A progress bar with speed and time left."""
+    columns = [BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeElapsedColumn(), TimeRemainingColumn(compact=True)]
+    with Progress(*columns, console=err) as bar:
+        yield bar, bar.add_task("", total=None, rate="")
+
+
+def check_pictures(first: Path, second: Path, targets: list[Path], overwrite: bool) -> list[Any]:
+    """Read both pictures and see that they fit and that nothing is lost by writing."""
+    for target in targets:
+        if target.exists() and not overwrite:
+            raise VideoError(f"{target} exists: name another OUT, or give --overwrite")
+    pictures = [read_image(path) for path in (first, second)]
+    sizes = [f"{path} is {picture.shape[1]}x{picture.shape[0]}" for path, picture in zip((first, second), pictures, strict=True)]
+    if pictures[0].shape != pictures[1].shape:
+        raise VideoError(f"the pictures differ in size: {', '.join(sizes)}: scale one of them")
+    return pictures
+
+
+def print_report(report: dict[str, Any]) -> None:
+    """Print the counts of a data set."""
+    table = Table("clip", "part", "sequences", "samples", "note")
+    for clip in report["clips"]:
+        table.add_row(clip["clip"], clip["split"], str(clip["sequences"]), str(clip["samples"]), clip["error"] or "")
+    out.print(table)
+    out.print(", ".join(f"{count} samples for {split}" for split, count in report["samples"].items()))

@@ -1,0 +1,61 @@
+"""Looking at a data set: its report in words, a histogram of motion, a contact sheet."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from midframe.data.create import REPORT_FILE
+from midframe.data.shards import Frames, Shards, encode_jpeg
+from midframe.errors import DatasetError
+
+SHEET_FILE, MOTION_FILE = "contact.jpg", "motion.png"
+SHEET_ROWS, SHEET_COLUMNS = 8, 6
+
+
+def read_report(dataset: Path) -> dict[str, Any]:
+    """The report that `create_dataset` wrote."""
+    path = dataset / REPORT_FILE
+    if not path.exists():
+        raise DatasetError(f"{path} does not exist: finish the data set with `midframe dataset create VIDEOS {dataset}`")
+    report: dict[str, Any] = json.loads(path.read_text())
+    return report
+
+
+def make_contact_sheet(dataset: Path) -> Path:
+    """Write samples from all over the training part side by side, first, middle and last frame each."""
+    shards = Shards(list((dataset / "train").glob("*.tar")))
+    chosen = np.linspace(0, len(shards) - 1, min(len(shards), SHEET_ROWS * SHEET_COLUMNS)).astype(int)
+    strips = [_strip(shards.frames(int(index))) for index in chosen]
+    blank = np.zeros_like(strips[0])
+    strips += [blank] * (-len(strips) % SHEET_COLUMNS)
+    rows = [np.concatenate(strips[start : start + SHEET_COLUMNS], 1) for start in range(0, len(strips), SHEET_COLUMNS)]
+    path = dataset / SHEET_FILE
+    path.write_bytes(encode_jpeg(np.concatenate(rows)))
+    return path
+
+
+def draw_motion(dataset: Path, report: dict[str, Any]) -> Path:
+    """Draw how many samples move how far."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    edges, counts = report["motion_histogram"]["edges"], report["motion_histogram"]["counts"]
+    figure = Figure(figsize=(6, 3.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    axes.bar([f"{low}-{high}" for low, high in zip(edges, edges[1:], strict=False)], counts)
+    axes.set_xlabel("mean motion from the first frame to the last, pixels")
+    axes.set_ylabel("samples")
+    path = dataset / MOTION_FILE
+    figure.savefig(path, dpi=100)
+    return path
+
+
+def _strip(frames: Frames) -> Frames:
+    half = frames.shape[1] // 2
+    chosen = [frames[index] for index in (0, len(frames) // 2, len(frames) - 1)]
+    small = [cv2.resize(frame, (half, half), interpolation=cv2.INTER_AREA) for frame in chosen]
+    return np.pad(np.concatenate(small, 1), ((2, 2), (2, 2), (0, 0)))

@@ -1,0 +1,145 @@
+"""Reading a video: its frames with exact times, and the packets of its other streams as they are."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+
+from midframe.errors import VideoError
+from midframe.video.colour import Colour, colour_of
+from midframe.video.scenes import CutDetector
+
+MISSING_SECONDS = 0.5
+"""A picture that ends more than this before the file says is taken for a file cut short."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A decoded frame."""
+
+    picture: av.VideoFrame
+    pts: int
+    """When it is shown, in the time base of its stream."""
+    begins_scene: bool
+
+
+class VideoReader:
+    """An open video. Close it, or use it in a `with` block.
+
+    Raises:
+        VideoError: the file is missing, is no video, or has no picture.
+    """
+
+    def __init__(self, path: Path, cut_threshold: float | None = None) -> None:
+        self.path = path
+        self.container = open_video(path)
+        self.stream = _video_stream(self.container, path)
+        self.stream.thread_type = "AUTO"
+        self.cut_threshold = cut_threshold
+        rate = self.stream.average_rate or self.stream.guessed_rate or Fraction(25)
+        self.time_base = self.stream.time_base or Fraction(1, 90000)
+        self.rate = Fraction(rate)
+        self.frame_duration = max(1, round(1 / self.rate / self.time_base))
+        """Of a frame that does not say, in the time base."""
+        self.kept = [stream for stream in self.container.streams if stream.type == "audio"]
+        """Streams whose packets are passed on."""
+        self.left_out = [s for s in self.container.streams if s.type != "audio" and s is not self.stream]
+
+    def __enter__(self) -> "VideoReader":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.container.close()
+
+    @property
+    def expected_frames(self) -> int | None:
+        """How many frames the file says it has, or its length suggests; None if it says nothing."""
+        if self.stream.frames:
+            return int(self.stream.frames)
+        seconds = self.container.duration / av.time_base if self.container.duration else None
+        return round(seconds * self.rate) if seconds else None
+
+    def first_picture(self) -> tuple[av.VideoFrame, Colour]:
+        """Decode one frame to learn of the picture, in a container of its own: not every file can be wound back."""
+        try:
+            with open_video(self.path) as container:
+                picture = next(container.decode(container.streams[self.stream.index]), None)
+        except av.FFmpegError as error:
+            raise self._unreadable(error) from error
+        if picture is None:
+            raise VideoError(f"{self.path} holds no picture that can be decoded: play it to see whether it is whole")
+        return picture, colour_of(picture)
+
+    def read(self) -> Iterator[Frame | av.Packet]:
+        """Yield every frame in the order of showing, and between them the packets of the kept streams.
+
+        Raises:
+            VideoError: the file is damaged or cut short.
+        """
+        detector = CutDetector(self.stream, self.cut_threshold) if self.cut_threshold else None
+        last, end = None, None
+        try:
+            for packet in self.container.demux([self.stream, *self.kept]):
+                if packet.stream is not self.stream:
+                    if packet.size:
+                        yield packet
+                    continue
+                if packet.is_corrupt:
+                    raise VideoError(f"{self.path} is damaged at {_seconds(packet)}: it may not have been copied whole")
+                for picture in packet.decode():
+                    last = self._pts(picture, last)
+                    end = last + (picture.duration or self.frame_duration)
+                    yield Frame(picture, last, bool(detector and detector.begins_scene(picture)))
+        except av.FFmpegError as error:
+            raise self._unreadable(error) from error
+        self._check_end(end)
+
+    def _pts(self, picture: av.VideoFrame, last: int | None) -> int:
+        """The frame's time; one that has none, or goes back, follows its predecessor."""
+        if picture.pts is not None and (last is None or picture.pts > last):
+            return int(picture.pts)
+        return 0 if last is None else last + self.frame_duration
+
+    def _check_end(self, end: int | None) -> None:
+        if end is None:
+            raise VideoError(f"{self.path} holds no picture that can be decoded: play it to see whether it is whole")
+        if self.stream.duration:
+            missing = ((self.stream.start_time or 0) + self.stream.duration - end) * self.time_base
+            if missing > max(MISSING_SECONDS, 2 / self.rate):
+                raise VideoError(f"{self.path} ends {float(missing):.1f} s too early: it may not have been copied whole")
+
+    def _unreadable(self, error: av.FFmpegError) -> VideoError:
+        return VideoError(f"{self.path} cannot be decoded ({error.strerror}): it may not have been copied whole")
+
+
+def open_video(path: Path) -> av.container.InputContainer:
+    """Open a file of any container that FFmpeg reads."""
+    try:
+        return av.open(str(path))
+    except FileNotFoundError as error:
+        raise VideoError(f"{path} does not exist: name a video") from error
+    except (av.FFmpegError, OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise VideoError(f"{path} cannot be opened as a video ({reason}): is it one, and whole?") from error
+
+
+def _video_stream(container: av.container.InputContainer, path: Path) -> av.VideoStream:
+    pictures = [stream for stream in container.streams.video if not _is_cover(stream)]
+    if not pictures:
+        container.close()
+        raise VideoError(f"{path} has no moving picture, only {_kinds(container) or 'nothing'}: name a video")
+    return pictures[0]
+
+
+def _is_cover(stream: av.VideoStream) -> bool:
+    return bool(stream.disposition & av.stream.Disposition.attached_pic)
+
+
+def _kinds(container: av.container.InputContainer) -> str:
+    return ", ".join(sorted({stream.type for stream in container.streams}))
+
+
+def _seconds(packet: av.Packet) -> str:
+    return f"{float(packet.pts * packet.time_base):.2f} s" if packet.pts is not None else "an unknown time"
