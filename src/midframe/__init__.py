@@ -1,8 +1,8 @@
 """midframe makes the frames between the frames.
 
-    import midframe
-    middle = midframe.interpolate(first, second)                    # uint8 (H, W, 3) in and out
-    midframe.interpolate_video("in.mp4", "out.mp4", factor=2)
+import midframe
+middle = midframe.interpolate(first, second)                    # uint8 (H, W, 3) in and out
+midframe.interpolate_video("in.mp4", "out.mp4", factor=2)
 """
 
 from midframe.api import interpolate

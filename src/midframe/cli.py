@@ -11,18 +11,31 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 import midframe
 from midframe.errors import MidframeError, VideoError
-from midframe.images import read_image, write_image
+from midframe.images import Array, read_image, write_image
 from midframe.interpolator import DEFAULT_MODEL, Interpolator
 from midframe.video.pipeline import VideoReport, interpolate_video
 from midframe.video.scenes import DEFAULT_THRESHOLD
 from midframe.video.writer import DEFAULT_CODEC, DEFAULT_CRF, ENCODERS
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=(midframe.__doc__ or "").partition("\n")[0])
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help=(midframe.__doc__ or "").partition("\n")[0],
+)
 dataset_app = typer.Typer(no_args_is_help=True, help="Make data sets from videos, and look at them.")
 app.add_typer(dataset_app, name="dataset")
 out, err = Console(), Console(stderr=True)
@@ -57,7 +70,9 @@ def video(
     device: Device = "auto",
     codec: Annotated[str, typer.Option(help=f"{', '.join(ENCODERS)}, or an encoder of FFmpeg.")] = DEFAULT_CODEC,
     crf: Annotated[int, typer.Option(help="Constant quality; smaller is better and larger.")] = DEFAULT_CRF,
-    cut_threshold: Annotated[float, typer.Option(help="Scene change score that counts as a cut; 0 for none.")] = DEFAULT_THRESHOLD,
+    cut_threshold: Annotated[
+        float, typer.Option(help="Scene change score that counts as a cut; 0 for none.")
+    ] = DEFAULT_THRESHOLD,
     tile: Tile = None,
     precision: Precision = "auto",
     overwrite: Overwrite = False,
@@ -70,10 +85,13 @@ def video(
 
         def show(report: VideoReport, total: int | None) -> None:
             rate = bar.tasks[task].speed
-            bar.update(task, completed=report.frames_in, total=total, rate=f"{rate * factor:.2f} frames/s" if rate else "")
+            bar.update(
+                task, completed=report.frames_in, total=total, rate=f"{rate * factor:.2f} frames/s" if rate else ""
+            )
 
         report = interpolate_video(source, target, progress=show, **options)
-    out.print(f"{target}: {report.frames_out} frames: {report.frames_in} kept, {report.frames_made} made, {report.frames_held} held, {report.cuts} cuts", soft_wrap=True)
+    parts = f"{report.frames_in} kept, {report.frames_made} made, {report.frames_held} held, {report.cuts} cuts"
+    out.print(f"{target}: {report.frames_out} frames: {parts}", soft_wrap=True)
     for name in report.left_out:
         err.print(f"midframe: left out: {name}")
 
@@ -82,7 +100,10 @@ def video(
 def image(
     first: Annotated[Path, typer.Argument(help="A picture.")],
     second: Annotated[Path, typer.Argument(help="Another of the same size.")],
-    target: Annotated[Path | None, typer.Argument(metavar="[OUT]", help="The result; FIRST-mid.png if not given. Several are numbered.")] = None,
+    target: Annotated[
+        Path | None,
+        typer.Argument(metavar="[OUT]", help="The result; FIRST-mid.png if not given. Several are numbered."),
+    ] = None,
     count: Annotated[int, typer.Option(min=1, help="How many frames to make, evenly spaced.")] = 1,
     model: Model = DEFAULT_MODEL,
     device: Device = "auto",
@@ -92,10 +113,14 @@ def image(
 ) -> None:
     """Make the frame between two pictures, or several."""
     target = target or first.with_name(f"{first.stem}-mid.png")
-    names = [target] if count == 1 else [target.with_stem(f"{target.stem}-{n:0{len(str(count))}}") for n in range(1, count + 1)]
-    pictures = check_pictures(first, second, names, overwrite)
+    names = (
+        [target]
+        if count == 1
+        else [target.with_stem(f"{target.stem}-{n:0{len(str(count))}}") for n in range(1, count + 1)]
+    )
+    first_picture, second_picture = check_pictures(first, second, names, overwrite)
     tool = Interpolator(model, device=device, tile=tile, precision=precision)
-    made = tool.interpolate_many(*pictures, [n / (count + 1) for n in range(1, count + 1)])
+    made = tool.interpolate_many(first_picture, second_picture, [n / (count + 1) for n in range(1, count + 1)])
     for name, picture in zip(names, made, strict=True):
         write_image(name, picture)
         out.print(str(name), soft_wrap=True)
@@ -131,7 +156,9 @@ def evaluate(
 @dataset_app.command("create")
 def dataset_create(
     videos: Annotated[Path, typer.Argument(help="A folder of videos, or one.")],
-    target: Annotated[Path, typer.Argument(metavar="OUT", help="The folder of the data set. An interrupted one goes on.")],
+    target: Annotated[
+        Path, typer.Argument(metavar="OUT", help="The folder of the data set. An interrupted one goes on.")
+    ],
     frames: Annotated[int, typer.Option(help="Frames in a sample, odd.")] = 3,
     per_clip: Annotated[int, typer.Option(help="The most samples from one clip.")] = 400,
     size: Annotated[int, typer.Option(help="Height and width of a sample in pixels.")] = 150,
@@ -145,7 +172,13 @@ def dataset_create(
 
     config = CreateConfig(selection=Selection(size=size), frames=frames, per_clip=per_clip, seed=seed)
     with frame_bar() as (bar, task):
-        report = create_dataset(videos, target, config, workers=workers, progress=lambda done, total, _: bar.update(task, completed=done, total=total))
+        report = create_dataset(
+            videos,
+            target,
+            config,
+            workers=workers,
+            progress=lambda done, total, _: bar.update(task, completed=done, total=total),
+        )
     draw_motion(target, report)
     print_report(report)
 
@@ -163,7 +196,9 @@ def dataset_show(dataset: Annotated[Path, typer.Argument(help="The folder of a d
 @app.command()
 def train(
     config: Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="Settings, as in configs/.")],
-    change: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; may be repeated.")] = None,
+    change: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; may be repeated.")
+    ] = None,
     run: Annotated[Path | None, typer.Option(help="Folder of this training; runs/CONFIG if not given.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a training that stopped.")] = False,
 ) -> None:
@@ -173,7 +208,9 @@ def train(
 
     settings = load_config(config, change or [])
     folder = run or Path("runs") / config.stem
-    scores = run_training(settings, folder, resume=resume, progress=lambda entry: out.print_json(json.dumps(entry), indent=None))
+    scores = run_training(
+        settings, folder, resume=resume, progress=lambda entry: out.print_json(json.dumps(entry), indent=None)
+    )
     out.print(f"{folder}: " + ", ".join(f"{name} {value:.2f} dB" for name, value in scores.items()), soft_wrap=True)
 
 
@@ -195,21 +232,30 @@ def models() -> None:
 @contextmanager
 def frame_bar() -> Iterator[tuple[Progress, TaskID]]:
     """A progress bar with speed and time left."""
-    columns = [BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeElapsedColumn(), TimeRemainingColumn(compact=True)]
+    columns = [
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(compact=True),
+    ]
     with Progress(*columns, console=err) as bar:
         yield bar, bar.add_task("", total=None, rate="")
 
 
-def check_pictures(first: Path, second: Path, targets: list[Path], overwrite: bool) -> list[Any]:
+def check_pictures(first: Path, second: Path, targets: list[Path], overwrite: bool) -> tuple[Array, Array]:
     """Read both pictures and see that they fit and that nothing is lost by writing."""
     for target in targets:
         if target.exists() and not overwrite:
             raise VideoError(f"{target} exists: name another OUT, or give --overwrite")
     pictures = [read_image(path) for path in (first, second)]
-    sizes = [f"{path} is {picture.shape[1]}x{picture.shape[0]}" for path, picture in zip((first, second), pictures, strict=True)]
+    sizes = [
+        f"{path} is {picture.shape[1]}x{picture.shape[0]}"
+        for path, picture in zip((first, second), pictures, strict=True)
+    ]
     if pictures[0].shape != pictures[1].shape:
         raise VideoError(f"the pictures differ in size: {', '.join(sizes)}: scale one of them")
-    return pictures
+    return pictures[0], pictures[1]
 
 
 def print_report(report: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from midframe.images import Array, to_image, to_tensor
-from midframe.models.checkpoint import load_model
+from midframe.models.checkpoint import channels_last, load_model
 from midframe.models.sepconv import SepConv, Statistics, pair_statistics
 
 DEFAULT_MODEL = "sepconv"
@@ -58,7 +58,7 @@ class Interpolator:
         self.device = choose_device(device)
         self.precision = choose_precision(precision, self.device)
         self.model = model if isinstance(model, SepConv) else load_model(model)
-        self.model = self.model.to(self.device, self.precision, memory_format=torch.channels_last).eval()
+        self.model = channels_last(self.model.to(self.device, self.precision)).eval()
         self.tile = TILE if tile is None else tile
         self.depth = depth
 
@@ -99,7 +99,8 @@ class Interpolator:
         """Make the middle of two frames (1, 3, H, W) float32 in [0, 1], clipped to that range."""
         height, width = first.shape[2:]
         if not self.tile or max(height, width) <= self.tile + 2 * self.model.margin:
-            return self.model(first, second).clamp(0, 1)
+            whole: Tensor = self.model(first, second)
+            return whole.clamp(0, 1)
         statistics = pair_statistics(first, second)
         result = torch.empty_like(first)
         for part in tiles(height, width, self.tile, self.model.margin, self.model.stride):

@@ -48,7 +48,7 @@ def augment(frames: Frames, rng: np.random.Generator, size: int, max_shift: int)
     corner = rng.integers(abs(shift), room - abs(shift) + 1)
     places = [corner + np.rint(shift * (2 * f / (count - 1) - 1)).astype(int) for f in range(count)]
     crop = np.stack([frames[f, top : top + size, left : left + size] for f, (top, left) in enumerate(places)])
-    crop = np.rot90(crop, rng.integers(4), axes=(1, 2))
+    crop = np.rot90(crop, int(rng.integers(4)), axes=(1, 2))
     if rng.random() < 0.5:
         crop = crop[:, :, ::-1]
     if rng.random() < 0.5:
@@ -58,9 +58,14 @@ def augment(frames: Frames, rng: np.random.Generator, size: int, max_shift: int)
 
 def measure_guide(frames: Frames) -> Guide:
     """Find a sample's middle frame in its first and last one by DIS optical flow; frames are (F, H, W, 3)."""
-    grey = [np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), np.uint8) for frame in frames[[0, len(frames) // 2, -1]]]
+    grey = [
+        np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), np.uint8) for frame in frames[[0, len(frames) // 2, -1]]
+    ]
     flows = [optical_flow(grey[1], outer) for outer in (grey[0], grey[2])]
-    errors = [cv2.blur(warp_error(grey[1], outer, flow), (5, 5)) for outer, flow in zip((grey[0], grey[2]), flows, strict=True)]
+    errors = [
+        cv2.blur(warp_error(grey[1], outer, flow), (5, 5))
+        for outer, flow in zip((grey[0], grey[2]), flows, strict=True)
+    ]
     trust = np.stack([1 / (1 + (error / TRUSTED_ERROR) ** 2) for error in errors])
     return Guide(np.stack(flows).transpose(0, 3, 1, 2), trust)
 

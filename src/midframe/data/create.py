@@ -69,7 +69,12 @@ Progress = Callable[[int, int, str], None]
 
 
 def create_dataset(
-    videos: Path, out: Path, config: CreateConfig | None = None, *, workers: int | None = None, progress: Progress | None = None
+    videos: Path,
+    out: Path,
+    config: CreateConfig | None = None,
+    *,
+    workers: int | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Make a data set from every video under a folder, or go on with one that was interrupted.
 

@@ -1,7 +1,7 @@
 """Samples in WebDataset shards: plain tar files in which the members of a sample share a key.
 
-A sample is `KEY.0.jpg`, `KEY.1.jpg`, ... (its frames in order) and `KEY.json` (what is known of it). Members are read by
-their place in the file, in any order, so that training resumes at exactly the sample where it stopped.
+A sample is `KEY.0.jpg`, `KEY.1.jpg`, ... (its frames in order) and `KEY.json` (what is known of it). Members are read
+by their place in the file, in any order, so that training resumes at exactly the sample where it stopped.
 """
 
 import io
@@ -34,7 +34,9 @@ class ShardWriter:
     def __enter__(self) -> "ShardWriter":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._tar.close()
         if error:
             self._unfinished.unlink(missing_ok=True)
@@ -96,7 +98,12 @@ class Shards:
 
 def encode_jpeg(frame: Frames) -> bytes:
     """Compress an RGB image at quality 95 without thinning its colours."""
-    flags = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    flags = [
+        cv2.IMWRITE_JPEG_QUALITY,
+        JPEG_QUALITY,
+        cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
+        cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+    ]
     done, content = cv2.imencode(".jpg", cv2.cvtColor(frame, cv2.COLOR_RGB2BGR), flags)
     assert done, "JPEG takes every 8-bit colour image"
     return bytes(content)

@@ -1,6 +1,7 @@
 """Looking at a data set: its report in words, a histogram of motion, a contact sheet."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,9 @@ def read_report(dataset: Path) -> dict[str, Any]:
     """The report that `create_dataset` wrote."""
     path = dataset / REPORT_FILE
     if not path.exists():
-        raise DatasetError(f"{path} does not exist: finish the data set with `midframe dataset create VIDEOS {dataset}`")
+        raise DatasetError(
+            f"{path} does not exist: finish the data set with `midframe dataset create VIDEOS {dataset}`"
+        )
     report: dict[str, Any] = json.loads(path.read_text())
     return report
 
@@ -46,7 +49,7 @@ def draw_motion(dataset: Path, report: dict[str, Any]) -> Path:
     figure = Figure(figsize=(6, 3.5), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
-    axes.bar([f"{low}-{high}" for low, high in zip(edges, edges[1:], strict=False)], counts)
+    axes.bar([f"{low}-{high}" for low, high in pairwise(edges)], counts)
     axes.set_xlabel("mean motion from the first frame to the last, pixels")
     axes.set_ylabel("samples")
     path = dataset / MOTION_FILE

@@ -1,6 +1,10 @@
-"""What makes a good patch to learn from: motion, texture, no cut, no repeat (AdaConv, section 4; SepConv, section 4.1)."""
+"""What makes a good patch to learn from: motion, texture, no cut, no repeat.
+
+AdaConv, section 4; SepConv, section 4.1.
+"""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import cv2
@@ -11,7 +15,7 @@ Floats = np.ndarray[Any, np.dtype[np.float32]]
 
 FLOW_SHORT_SIDE = 360
 """Optical flow is measured on frames reduced to this short side, in pixels."""
-FIXED_STEP = 50
+PLACE_STEP = 50
 """Distance between the places where a patch may lie, in pixels."""
 
 
@@ -22,13 +26,13 @@ class Selection:
     size: int = 150
     """Height and width of a stored patch in pixels (SepConv: 150, from which 128 are cropped)."""
     max_motion: float = 44.0
-    """Patches in which the 95th percentile of motion is larger are left out, in pixels: a kernel of 51 taps reaches 25 a side."""
+    """Patches whose 95th percentile of motion is larger are left out, in pixels: 51 taps reach 25 to either side."""
     min_motion: float = 0.8
     """Patches that move less on average are left out as still, in pixels."""
     min_texture: float = 4.0
     """Patches with a smaller mean gradient are left out as flat, in grey levels of 255 a pixel."""
     max_warp_error: float = 18.0
-    """Above this mean error, in grey levels, flow does not explain the motion: a cut in a frame, a failure in a patch."""
+    """Above this mean error, in grey levels, flow does not explain the motion: a cut, or a failure in a patch."""
     min_difference: float = 0.15
     """Neighbouring frames that differ less on average, in grey levels, are a repeat."""
 
@@ -69,7 +73,13 @@ def find_candidates(frames: list[Image], selection: Selection) -> list[Candidate
 
 
 def _measure(
-    place: tuple[int, int], selection: Selection, scale: float, length: Floats, flow: Floats, error: Floats, texture: Floats
+    place: tuple[int, int],
+    selection: Selection,
+    scale: float,
+    length: Floats,
+    flow: Floats,
+    error: Floats,
+    texture: Floats,
 ) -> Candidate | None:
     top, left = place
     rows = slice(round(top * scale), round((top + selection.size) * scale))
@@ -86,7 +96,7 @@ def _measure(
 
 def optical_flow(first: Image, second: Image, preset: int = cv2.DISOPTICAL_FLOW_PRESET_FAST) -> Floats:
     """DIS optical flow between two grey images (H, W), as (H, W, 2) in pixels, x before y."""
-    flow: Floats = cv2.DISOpticalFlow_create(preset).calc(first, second, None)
+    flow: Floats = cv2.DISOpticalFlow.create(preset).calc(first, second, None)
     return flow
 
 
@@ -94,20 +104,22 @@ def warp_error(first: Image, second: Image, flow: Floats) -> Floats:
     """How far the second grey image, fetched along the flow, is from the first, (H, W) in grey levels."""
     height, width = first.shape
     columns, rows = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-    fetched = cv2.remap(second, columns + flow[..., 0], rows + flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    fetched = cv2.remap(
+        second, columns + flow[..., 0], rows + flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
     error: Floats = cv2.absdiff(first, fetched).astype(np.float32)
     return error
 
 
 def is_repeat(grey: list[Image], selection: Selection) -> bool:
     """Whether any frame of a sequence repeats the one before it."""
-    return any(cv2.absdiff(a, b).mean() < selection.min_difference for a, b in zip(grey, grey[1:], strict=False))
+    return any(cv2.absdiff(a, b).mean() < selection.min_difference for a, b in pairwise(grey))
 
 
 def _any_cut(grey: list[Image], selection: Selection) -> bool:
     """Whether two neighbouring frames have different subjects: compared as thumbnails, which motion changes little."""
     small = [cv2.resize(image, (32, 18), interpolation=cv2.INTER_AREA).astype(np.float32) for image in grey]
-    return any(abs(a - b).mean() > 2 * selection.max_warp_error for a, b in zip(small, small[1:], strict=False))
+    return any(abs(a - b).mean() > 2 * selection.max_warp_error for a, b in pairwise(small))
 
 
 def _reduced_grey(frame: Image, scale: float) -> Image:
@@ -123,4 +135,8 @@ def _gradient(grey: Image) -> Floats:
 
 
 def _places(height: int, width: int, size: int) -> list[tuple[int, int]]:
-    return [(top, left) for top in range(0, height - size + 1, FIXED_STEP) for left in range(0, width - size + 1, FIXED_STEP)]
+    return [
+        (top, left)
+        for top in range(0, height - size + 1, PLACE_STEP)
+        for left in range(0, width - size + 1, PLACE_STEP)
+    ]

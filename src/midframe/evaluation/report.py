@@ -1,7 +1,7 @@
 """Scoring a network on scenes with truth, by the protocol of the field.
 
-The made frame is clipped, multiplied by 255 and rounded to 8 bit before it is compared; PSNR and SSIM are scikit-image's
-on RGB with its defaults; the mean is over scenes.
+The made frame is clipped, multiplied by 255 and rounded to 8 bit before it is compared; PSNR and SSIM are
+scikit-image's on RGB with its defaults; the mean is over scenes.
 """
 
 from collections.abc import Callable

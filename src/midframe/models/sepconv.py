@@ -87,7 +87,7 @@ class Block(nn.Sequential):
 
 
 def enlarged(features: Tensor) -> Tensor:
-    """Twice the size, bilinear. Corners are not aligned, so that a tile is enlarged just as its place in the whole is."""
+    """Twice the size, bilinear. Corners are not aligned, so that a tile is enlarged as its place in the whole is."""
     return functional.interpolate(features, scale_factor=2, mode="bilinear", align_corners=False)
 
 
@@ -135,7 +135,7 @@ class SepConv(nn.Module):
     @property
     def stride(self) -> int:
         """Frames must be this multiple in height and width; `forward` pads what is not."""
-        return 2 ** len(self.config.widths)
+        return 1 << len(self.config.widths)
 
     @property
     def margin(self) -> int:
@@ -161,7 +161,7 @@ class SepConv(nn.Module):
             pair = (pair - mean) / deviation
         below, right = (-(size + 2 * margin) % self.stride for size in (height, width))
         pair = functional.pad(pair, (margin, margin + right, margin, margin + below), mode="replicate")
-        pair = pair.to(self.heads[0].last.weight.dtype)  # type: ignore[union-attr]
+        pair = pair.to(next(self.parameters()).dtype)
         features = self._features(pair.contiguous(memory_format=torch.channels_last))
         inside = (..., slice(margin, margin + height), slice(margin, margin + width))
         return SeparableKernels(*(head(features)[inside] for head in self.heads))

@@ -22,12 +22,15 @@ LANES = 16
 CHANNELS = 3
 """Colours filtered at a time; a frame of more goes through in groups."""
 
-x, y, block, n, c, k, inner, xo, xi, task = (hl.Var(name) for name in "x y block n c k inner xo xi task".split())
+NAMES = ("x", "y", "block", "n", "c", "k", "inner", "xo", "xi", "task")
+x, y, block, n, c, k, inner, xo, xi, task = map(hl.Var, NAMES)
 
 
 def serves(frame: Tensor, kernel: Tensor) -> bool:
     """Whether these pipelines take such tensors: float32 frames, kernels in float32 or bfloat16, on the CPU."""
-    return frame.device.type == "cpu" and frame.dtype == torch.float32 and kernel.dtype in (torch.float32, torch.bfloat16)
+    return (
+        frame.device.type == "cpu" and frame.dtype == torch.float32 and kernel.dtype in (torch.float32, torch.bfloat16)
+    )
 
 
 def separable_forward(frame: Tensor, vertical: Tensor, horizontal: Tensor) -> Tensor:
@@ -178,7 +181,7 @@ def _weighted(gradient: hl.Func, total: hl.Func, index: Any, channels: int) -> A
 
 
 def _tiled(result: hl.Func, *loops: hl.Var) -> None:
-    """The loops over blocks, shared by all pipelines. The last vector of a row overlaps its neighbour, so all are whole."""
+    """The loops over blocks, of all pipelines. The last vector of a row overlaps its neighbour, so all are whole."""
     result.bound(y, 0, ROWS).split(x, xo, xi, LANES, hl.TailStrategy.ShiftInwards)
     result.reorder(xi, *loops, xo, block, n).vectorize(xi).unroll(y).fuse(block, n, task).parallel(task)
 

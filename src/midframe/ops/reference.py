@@ -1,6 +1,7 @@
-"""The operators in plain PyTorch: any device, any floating type. Slow, simple, and what the fast ones are tested against.
+"""The operators in plain PyTorch: any device, any floating type.
 
-Taps are summed one at a time into one accumulator, so memory stays at a few frames (no im2col).
+Slow, simple, and what the fast ones are tested against. Taps are summed one at a time into one accumulator, so memory
+stays at a few frames (no im2col).
 """
 
 import torch

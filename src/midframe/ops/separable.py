@@ -79,9 +79,7 @@ def _(frame: Tensor, vertical: Tensor, horizontal: Tensor) -> Tensor:
 
 
 @torch.library.custom_op("midframe::separable_kernel_gradients", mutates_args=())
-def _kernel_gradients(
-    gradient: Tensor, frame: Tensor, vertical: Tensor, horizontal: Tensor
-) -> tuple[Tensor, Tensor]:
+def _kernel_gradients(gradient: Tensor, frame: Tensor, vertical: Tensor, horizontal: Tensor) -> tuple[Tensor, Tensor]:
     module = _implementation(frame, vertical)
     tall, wide = module.separable_kernel_gradients(gradient, frame, vertical, horizontal)
     return tall, wide

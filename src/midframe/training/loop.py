@@ -16,7 +16,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from midframe.errors import CheckpointError, ConfigError
 from midframe.metrics import psnr
-from midframe.models.checkpoint import build_model, load_model, save_model
+from midframe.models.checkpoint import build_model, channels_last, load_model, save_model
 from midframe.models.sepconv import SepConv
 from midframe.training.config import TrainConfig
 from midframe.training.curves import draw_curves
@@ -33,7 +33,9 @@ LOG_EVERY = 20
 """Steps over which a logged loss is averaged."""
 
 
-def train(config: TrainConfig, run: Path, *, resume: bool = False, progress: Progress | None = None) -> dict[str, float]:
+def train(
+    config: TrainConfig, run: Path, *, resume: bool = False, progress: Progress | None = None
+) -> dict[str, float]:
     """Train a network, or go on with a training that stopped.
 
     The run folder holds `config.json`, `log.jsonl`, TensorBoard events, `curves.png`, `last.pt` (everything needed to
@@ -106,7 +108,10 @@ def evaluate(model: SepConv, config: TrainConfig, fabric: Fabric) -> dict[str, f
     """Score on the held-out clips: patches, and whole frames where the data set has some; mean PSNR in dB."""
     model.eval()
     scores = {"patch_psnr": math.nan, "frame_psnr": math.nan}
-    folders = (("patch_psnr", "validation", config.validation_patches), ("frame_psnr", "whole", config.validation_frames))
+    folders = (
+        ("patch_psnr", "validation", config.validation_patches),
+        ("frame_psnr", "whole", config.validation_frames),
+    )
     for name, folder, most in folders:
         if not list((Path(config.dataset) / folder).glob("*.tar")):
             continue
@@ -137,15 +142,17 @@ def _open_run(config: TrainConfig, run: Path, resume: bool) -> None:
 def _network(config: TrainConfig) -> SepConv:
     if not config.initial:
         try:
-            return build_model(config.model, config.network).to(memory_format=torch.channels_last)
+            return channels_last(build_model(config.model, config.network))
         except (ValueError, TypeError) as error:
             raise ConfigError(f"the network cannot be made: {error}") from error
     return load_model(config.initial).train().requires_grad_(True)
 
 
 def _optimiser(config: TrainConfig, model: nn.Module) -> torch.optim.Optimizer:
-    kind = {"adamax": torch.optim.Adamax, "adamw": torch.optim.AdamW}[config.optimiser]
-    return kind(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    kinds: dict[str, Any] = {"adamax": torch.optim.Adamax, "adamw": torch.optim.AdamW}
+    options = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
+    optimiser: torch.optim.Optimizer = kinds[config.optimiser](model.parameters(), **options)
+    return optimiser
 
 
 def _share(config: TrainConfig, step: int, seconds: float) -> float:
@@ -171,7 +178,9 @@ def _move_average(average: nn.Module, model: nn.Module, decay: float) -> None:
         torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)
 
 
-def _record(run: Path, writer: SummaryWriter, state: dict[str, Any], entry: dict[str, float], progress: Progress | None) -> None:
+def _record(
+    run: Path, writer: SummaryWriter, state: dict[str, Any], entry: dict[str, float], progress: Progress | None
+) -> None:
     entry = {"step": state["step"], "seconds": round(state["seconds"], 1), **entry}
     with (run / LOG_FILE).open("a") as file:
         file.write(json.dumps(entry) + "\n")
@@ -185,7 +194,12 @@ def _record(run: Path, writer: SummaryWriter, state: dict[str, Any], entry: dict
 def _store(
     path: Path, state: dict[str, Any], model: nn.Module, average: nn.Module, optimiser: torch.optim.Optimizer
 ) -> None:
-    content = {"state": state, "model": model.state_dict(), "average": average.state_dict(), "optimiser": optimiser.state_dict()}
+    content = {
+        "state": state,
+        "model": model.state_dict(),
+        "average": average.state_dict(),
+        "optimiser": optimiser.state_dict(),
+    }
     unfinished = path.with_name(path.name + ".part")
     torch.save(content, unfinished)
     unfinished.replace(path)
@@ -195,7 +209,9 @@ def _restore(
     path: Path, state: dict[str, Any], model: nn.Module, average: nn.Module, optimiser: torch.optim.Optimizer
 ) -> None:
     if not path.exists():
-        raise CheckpointError(f"{path} does not exist: this training stopped before its first checkpoint, start it anew")
+        raise CheckpointError(
+            f"{path} does not exist: this training stopped before its first checkpoint, start it anew"
+        )
     content = torch.load(path, weights_only=True)
     state |= content["state"]
     for part, name in ((model, "model"), (average, "average"), (optimiser, "optimiser")):

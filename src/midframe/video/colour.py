@@ -50,7 +50,8 @@ def to_rgb(frame: av.VideoFrame, colour: Colour) -> Array:
         dst_color_range=ColorRange.JPEG,
         interpolation=EXACT,
     )
-    return converted.to_ndarray()
+    image: Array = converted.to_ndarray()
+    return image
 
 
 def from_rgb(image: Array, colour: Colour, pixel_format: str) -> av.VideoFrame:

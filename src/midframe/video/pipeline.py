@@ -68,8 +68,8 @@ def interpolate_video(
 ) -> VideoReport:
     """Write a video again with a multiple of its frames, at the same speed, with its sound.
 
-    N frames become factor * (N - 1) + 1; the last is held for factor - 1 more, so that the picture lasts as long as before.
-    Source frames are kept as they are; sound packets are copied. Across a cut the frame before it is held.
+    N frames become factor * (N - 1) + 1; the last is held for factor - 1 more, so that the picture lasts as long as
+    before. Source frames are kept as they are; sound packets are copied. Across a cut the frame before it is held.
 
     Args:
         source: a video that FFmpeg reads.
@@ -99,7 +99,11 @@ def interpolate_video(
         time_base, rate = finer_time_base(reader.time_base, factor), reader.rate * factor
         writer = VideoWriter(target, reader, picture, colour, time_base=time_base, rate=rate, codec=codec, crf=crf)
         try:
-            tool = model if isinstance(model, Interpolator) else Interpolator(model, device=device, tile=tile, precision=precision)
+            tool = (
+                model
+                if isinstance(model, Interpolator)
+                else Interpolator(model, device=device, tile=tile, precision=precision)
+            )
             report = VideoReport(left_out=tuple(f"{stream.type} stream {stream.index}" for stream in reader.left_out))
             _run(reader, writer, _Doubler(tool, colour, writer.pixel_format, factor, reader, report), progress)
             writer.finish()
@@ -165,7 +169,13 @@ class _Doubler:
     """Turns source frames, one after another, into the frames to show."""
 
     def __init__(
-        self, tool: Interpolator, colour: Colour, pixel_format: str, factor: int, reader: VideoReader, report: VideoReport
+        self,
+        tool: Interpolator,
+        colour: Colour,
+        pixel_format: str,
+        factor: int,
+        reader: VideoReader,
+        report: VideoReport,
     ) -> None:
         self.tool, self.colour, self.pixel_format, self.factor = tool, colour, pixel_format, factor
         self.reader, self.report = reader, report

@@ -1,5 +1,6 @@
 """Reading a video: its frames with exact times, and the packets of its other streams as they are."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -105,10 +106,10 @@ class VideoReader:
     def _check_end(self, end: int | None) -> None:
         if end is None:
             raise VideoError(f"{self.path} holds no picture that can be decoded: play it to see whether it is whole")
-        if self.stream.duration:
-            missing = ((self.stream.start_time or 0) + self.stream.duration - end) * self.time_base
-            if missing > max(MISSING_SECONDS, 2 / self.rate):
-                raise VideoError(f"{self.path} ends {float(missing):.1f} s too early: it may not have been copied whole")
+        promised = _promised_end(self.stream)
+        missing = 0 if promised is None else promised - end * self.time_base
+        if missing > max(MISSING_SECONDS, float(2 / self.rate)):
+            raise VideoError(f"{self.path} ends {float(missing):.1f} s too early: it may not have been copied whole")
 
     def _unreadable(self, error: av.FFmpegError) -> VideoError:
         return VideoError(f"{self.path} cannot be decoded ({error.strerror}): it may not have been copied whole")
@@ -131,6 +132,15 @@ def _video_stream(container: av.container.InputContainer, path: Path) -> av.Vide
         container.close()
         raise VideoError(f"{path} has no moving picture, only {_kinds(container) or 'nothing'}: name a video")
     return pictures[0]
+
+
+def _promised_end(stream: av.VideoStream) -> Fraction | None:
+    """When the file says that its picture ends, in seconds; None if it does not say."""
+    start = (stream.start_time or 0) * (stream.time_base or 0)
+    if stream.duration:
+        return Fraction(start + stream.duration * stream.time_base)
+    match = re.fullmatch(r"(\d+):(\d+):(\d+\.\d+)", stream.metadata.get("DURATION", ""))  # as Matroska has it
+    return Fraction(match[1]) * 3600 + Fraction(match[2]) * 60 + Fraction(match[3]) if match else None
 
 
 def _is_cover(stream: av.VideoStream) -> bool:

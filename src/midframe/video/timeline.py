@@ -27,6 +27,6 @@ def times_between(before: int, after: int, factor: int) -> Iterator[tuple[int, F
 
 
 def held_times(last: int, duration: int, factor: int) -> Iterator[int]:
-    """Pts in the finer time base at which the last frame is shown again, so that the picture lasts as long as before."""
+    """Pts in the finer time base at which the last frame is shown again, so that the picture keeps its length."""
     for part in range(1, factor):
         yield last * factor + part * duration

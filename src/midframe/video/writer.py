@@ -1,5 +1,6 @@
 """Writing a video: frames encoded with exact times, packets of other streams as they came."""
 
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
@@ -56,11 +57,15 @@ class VideoWriter:
             self.stream = self.container.add_stream(encoder.name, rate, options=_options(encoder.name, crf))
             self._describe(encoder, picture, time_base)
             self._copied = {s.index: self.container.add_stream_from_template(s, opaque=True) for s in reader.kept}
-            _carry_over(reader, picture, self.container, self.stream)
+            pairs = [(reader.stream, self.stream), *((old, self._copied[old.index]) for old in reader.kept)]
+            self.container.metadata.update(reader.container.metadata)
+            _carry_over(pairs, picture)
             self.container.start_encoding()
         except av.FFmpegError as error:
             self.abandon()
-            raise VideoError(f"{path} cannot be written with {codec} ({error.strerror}): choose another --codec") from error
+            raise VideoError(
+                f"{path} cannot be written with {codec} ({error.strerror}): choose another --codec"
+            ) from error
         except VideoError:
             self.abandon()
             raise
@@ -88,10 +93,8 @@ class VideoWriter:
 
     def abandon(self) -> None:
         """Leave nothing behind."""
-        try:
+        with suppress(av.FFmpegError, OSError):  # the file is deleted whatever state it is in
             self.container.close()
-        except (av.FFmpegError, OSError):
-            pass  # noqa: S110  # the file is deleted whatever state it is in
         self.unfinished.unlink(missing_ok=True)
 
     def _open(self) -> av.container.OutputContainer:
@@ -164,14 +167,13 @@ def _options(encoder: str, crf: int) -> dict[str, str]:
     return quality.get(encoder, {"crf": str(crf)})
 
 
-def _carry_over(
-    reader: VideoReader, picture: av.VideoFrame, container: av.container.OutputContainer, stream: av.VideoStream
-) -> None:
-    container.metadata.update(reader.container.metadata)
-    for old, new in [(reader.stream, stream), *zip(reader.kept, container.streams[1:], strict=True)]:
+def _carry_over(pairs: list[tuple[av.stream.Stream, av.stream.Stream]], picture: av.VideoFrame) -> None:
+    """Carry language, title and disposition from each source stream to its result, and the picture's shape and turn."""
+    for old, new in pairs:
         new.metadata.update({key: value for key, value in old.metadata.items() if key in ("language", "title")})
         new.disposition = old.disposition
-    if reader.stream.sample_aspect_ratio:
-        stream.codec_context.sample_aspect_ratio = reader.stream.sample_aspect_ratio
-    if picture.rotation and hasattr(stream, "set_display_rotation"):
-        stream.set_display_rotation(picture.rotation)
+    source, result = pairs[0]
+    if source.sample_aspect_ratio:
+        result.codec_context.sample_aspect_ratio = source.sample_aspect_ratio
+    if picture.rotation and hasattr(result, "set_display_rotation"):
+        result.set_display_rotation(picture.rotation)

@@ -1,0 +1,114 @@
+"""Everything the tests look at is rendered here: frames, videos with sound, small networks."""
+
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+import torch
+
+from midframe.models.checkpoint import build_model, save_model
+from midframe.models.sepconv import SepConv
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+"""Real input, tested on when it is there."""
+
+torch.set_num_threads(2)
+
+
+def render_frame(time: float, height: int = 64, width: int = 96, scene: int = 0) -> np.ndarray[Any, Any]:
+    """A textured background that glides, and a disc that crosses it; `time` in frames."""
+    rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
+    columns = columns - 2 * time
+    waves = [np.sin(columns / (5 + scene + k) + k) * np.cos(rows / (4 + k + 2 * scene)) for k in range(3)]
+    image = np.stack([80 + 60 * wave + 90 * scene for wave in waves], axis=-1)
+    disc = (rows - height / 2) ** 2 + (columns + 2 * time - 3 * time - 15) ** 2 < (height / 6) ** 2
+    image[disc] = (240, 200, 40) if scene == 0 else (20, 60, 200)
+    return np.clip(np.rint(image), 0, 255).astype(np.uint8)
+
+
+@pytest.fixture
+def frame() -> Callable[..., np.ndarray[Any, Any]]:
+    return render_frame
+
+
+@pytest.fixture
+def render_video(tmp_path: Path) -> Callable[..., Path]:
+    def render(
+        name: str = "in.mp4",
+        frames: int = 12,
+        rate: Fraction = Fraction(24000, 1001),
+        size: tuple[int, int] = (64, 96),
+        codec: str = "libx264",
+        pixel_format: str = "yuv420p",
+        sound: bool = True,
+        cut_at: int | None = None,
+        pts: list[int] | None = None,
+        rotation: int = 0,
+        picture: bool = True,
+    ) -> Path:
+        path = tmp_path / name
+        with av.open(str(path), "w") as container:
+            stream = None
+            if picture:
+                stream = container.add_stream(codec, rate)
+                stream.width, stream.height, stream.pix_fmt = size[1], size[0], pixel_format
+                stream.codec_context.time_base = 1 / rate
+                stream.options = {"crf": "10"}
+                if rotation:
+                    stream.set_display_rotation(rotation)
+            audio = container.add_stream("aac", 48000, layout="stereo") if sound else None
+            for index in range(frames if stream else 0):
+                scene = 1 if cut_at is not None and index >= cut_at else 0
+                shown = av.VideoFrame.from_ndarray(render_frame(index, *size, scene=scene), format="rgb24")
+                shown.pts = pts[index] if pts else index
+                shown.time_base = 1 / rate
+                container.mux(stream.encode(shown))
+            if stream:
+                container.mux(stream.encode(None))
+            if audio:
+                for chunk in sine(frames / rate):
+                    container.mux(audio.encode(chunk))
+                container.mux(audio.encode(None))
+        return path
+
+    return render
+
+
+def sine(seconds: Fraction) -> list[av.AudioFrame]:
+    samples = int(seconds * 48000) // 1024 * 1024
+    wave = np.sin(np.arange(samples) * 0.05).astype(np.float32) * 0.3
+    chunks = []
+    for start in range(0, samples, 1024):
+        chunk = av.AudioFrame.from_ndarray(np.stack([wave[start : start + 1024]] * 2), format="fltp", layout="stereo")
+        chunk.sample_rate, chunk.pts = 48000, start
+        chunks.append(chunk)
+    return chunks
+
+
+@pytest.fixture
+def tiny_model() -> SepConv:
+    torch.manual_seed(0)
+    return build_model("sepconv", {"widths": [4, 8, 8], "taps": 9})
+
+
+@pytest.fixture
+def tiny_weights(tmp_path: Path, tiny_model: SepConv) -> Path:
+    path = tmp_path / "tiny.safetensors"
+    save_model(tiny_model, path, {"data": "none"})
+    return path
+
+
+@pytest.fixture
+def packets() -> Callable[[Path, str], list[tuple[Any, ...]]]:
+    def read(path: Path, kind: str) -> list[tuple[Any, ...]]:
+        with av.open(str(path)) as container:
+            stream = next(stream for stream in container.streams if stream.type == kind)
+            base = stream.time_base
+            found = [packet for packet in container.demux(stream) if packet.size]
+            return [(bytes(packet), packet.pts * base, packet.duration * base) for packet in found]
+
+    return read

@@ -1,0 +1,153 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_training import toy
+
+from midframe import cli
+from midframe.images import read_image, write_image
+from midframe.interpolator import Interpolator
+
+Render = Callable[..., np.ndarray]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Run a command line in this process: status, standard output, standard error."""
+
+    def call(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["midframe", *map(str, words)])
+        monkeypatch.setattr(cli, "out", cli.Console(width=200))
+        monkeypatch.setattr(cli, "err", cli.Console(stderr=True, width=200))
+        monkeypatch.setattr(cli.signal, "signal", lambda *_: None)
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        return ended.value.code, *capsys.readouterr()
+
+    return call
+
+
+@pytest.fixture
+def pair(tmp_path: Path, frame: Render) -> tuple[Path, Path]:
+    paths = tmp_path / "a.png", tmp_path / "b.png"
+    for time, path in enumerate(paths):
+        write_image(path, frame(2 * time))
+    return paths
+
+
+def test_a_video_is_doubled(
+    run: Callable, render_video: Callable[..., Path], tmp_path: Path, tiny_weights: Path
+) -> None:
+    source = render_video(frames=5)
+    status, output, _ = run("video", source, "--model", tiny_weights)
+    assert status == 0
+    assert "in-x2.mp4: 10 frames: 5 kept, 4 made, 1 held, 0 cuts" in output
+    assert (tmp_path / "in-x2.mp4").exists()
+
+
+def test_a_middle_picture_is_made(run: Callable, pair: tuple[Path, Path], tmp_path: Path, tiny_weights: Path) -> None:
+    status, output, _ = run("image", *pair, "--model", tiny_weights)
+    assert status == 0
+    assert output.strip() == str(tmp_path / "a-mid.png")
+    expected = Interpolator(str(tiny_weights)).interpolate(*map(read_image, pair))
+    assert np.array_equal(read_image(tmp_path / "a-mid.png"), expected)
+
+
+def test_several_pictures_are_numbered(
+    run: Callable, pair: tuple[Path, Path], tmp_path: Path, tiny_weights: Path
+) -> None:
+    status, output, _ = run("image", *pair, tmp_path / "m.png", "--count", 3, "--model", tiny_weights)
+    assert status == 0
+    assert [Path(line).name for line in output.split()] == ["m-1.png", "m-2.png", "m-3.png"]
+    assert all((tmp_path / f"m-{n}.png").exists() for n in (1, 2, 3))
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["video", "{dir}/missing.mp4"], "missing.mp4 does not exist"),
+        (["video", "{dir}/text.mp4"], "text.mp4 cannot be opened"),
+        (["video", "{dir}/in.mp4", "--factor", "3"], "factor is 3"),
+        (["video", "{dir}/in.mp4", "--codec", "nosuch"], "no video codec 'nosuch'"),
+        (["video", "{dir}/in.mp4", "--device", "abacus"], "'abacus' is not there"),
+        (["video", "{dir}/in.mp4", "--model", "nosuch"], "no weights 'nosuch'"),
+        (["image", "{dir}/a.png", "{dir}/missing.png"], "missing.png does not exist"),
+        (["image", "{dir}/a.png", "{dir}/small.png"], "a.png is 96x64"),
+        (["image", "{dir}/a.png", "{dir}/text.mp4"], "cannot be read as a picture"),
+        (["image", "{dir}/a.png", "{dir}/b.png", "{dir}/a.png"], "a.png exists"),
+        (["image", "{dir}/a.png", "{dir}/b.png", "{dir}/nowhere/m.png"], "cannot be written"),
+        (["evaluate", "{dir}/nowhere"], "is no folder"),
+        (["evaluate", "{dir}"], "no scene of a known layout"),
+        (["dataset", "create", "{dir}/nowhere", "{dir}/set"], "does not exist"),
+        (["dataset", "show", "{dir}"], "dataset create"),
+        (["train", "{dir}/nowhere.toml"], "nowhere.toml cannot be read"),
+        (["curves", "{dir}"], "name the folder of a training"),
+    ],
+)
+def test_bad_input_gives_one_clear_line_and_status_1(
+    run: Callable, render_video: Callable[..., Path], pair: tuple[Path, Path], tmp_path: Path, frame: Render,
+    tiny_weights: Path, words: list[str], complaint: str,
+) -> None:  # fmt: skip
+    render_video(frames=3)
+    (tmp_path / "text.mp4").write_text("no video")
+    write_image(tmp_path / "small.png", frame(0, 32, 48))
+    before = sorted(tmp_path.rglob("*"))
+    words = [word.format(dir=tmp_path) for word in words]
+    if words[0] in ("video", "image") and "--model" not in words:
+        words += ["--model", str(tiny_weights)]
+    status, _, errors = run(*words)
+    lines = [line for line in errors.splitlines() if line.startswith("midframe: ")]
+    assert status == 1
+    assert len(lines) == 1
+    assert complaint in lines[0]
+    assert "Traceback" not in errors
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("words", [["nosuch"], ["video"], ["image", "a.png"], ["video", "a.mp4", "--factor", "two"]])
+def test_wrong_usage_is_status_2(run: Callable, words: list[str]) -> None:
+    assert run(*words)[0] == 2
+
+
+def test_scenes_are_scored(run: Callable, tmp_path: Path, frame: Render, tiny_weights: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        for file, time in (("frame10.png", 0), ("frame10i11.png", 1), ("frame11.png", 2)):
+            write_image(tmp_path / name / file, frame(time))
+    status, output, _ = run("evaluate", tmp_path, "--model", tiny_weights, "--json", "--save", tmp_path / "made")
+    rows = json.loads(output)
+    assert status == 0
+    assert [row["scene"] for row in rows] == ["one", "two", "mean"]
+    assert rows[2]["psnr"] == pytest.approx((rows[0]["psnr"] + rows[1]["psnr"]) / 2)
+    assert all(10 < row["psnr"] < 60 and 0 < row["ssim"] <= 1 for row in rows)
+    assert (tmp_path / "made" / "one.png").exists()
+    assert "mean" in run("evaluate", tmp_path, "--model", tiny_weights)[1]
+
+
+@pytest.mark.slow
+def test_a_researchers_way_through_the_commands(
+    run: Callable, render_video: Callable[..., Path], tmp_path: Path
+) -> None:
+    clips, dataset, config = tmp_path / "clips", tmp_path / "set", tmp_path / "toy.toml"
+    clips.mkdir()
+    for index in range(2):
+        made = render_video(f"clip{index}.mp4", frames=12, size=(96, 128), sound=False)
+        made.rename(clips / made.name)
+    assert run("dataset", "create", clips, dataset, "--size", 64, "--per-clip", 20, "--workers", 1)[0] == 0
+    status, output, _ = run("dataset", "show", dataset)
+    assert status == 0
+    assert "contact.jpg" in output
+    network = json.dumps(toy(dataset).network)
+    config.write_text(
+        f'dataset = "{dataset}"\nsteps = 20\nbatch = 2\ncrops = [[0.0, 32]]\nworkers = 0\nevaluate_every = 20\n'
+    )
+    status, output, _ = run("train", config, "--run", tmp_path / "run", "--set", f"network={network}")
+    assert status == 0
+    assert "patch_psnr" in output
+    assert run("curves", tmp_path / "run")[0] == 0
+
+
+def test_models_are_listed(run: Callable) -> None:
+    assert "sepconv" in run("models")[1]

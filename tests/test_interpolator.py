@@ -1,0 +1,121 @@
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from midframe.interpolator import Interpolator, choose_precision, nearest_time, tiles
+from midframe.models.checkpoint import list_models
+from midframe.models.sepconv import SepConv
+
+Render = Callable[..., np.ndarray[Any, Any]]
+
+
+@pytest.fixture
+def tool(tiny_model: SepConv) -> Interpolator:
+    return Interpolator(tiny_model, device="cpu", precision="float32")
+
+
+@pytest.mark.parametrize("size", [(64, 96), (37, 51), (1, 5)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_any_size_and_depth_comes_out_as_it_went_in(
+    tool: Interpolator, frame: Render, size: tuple[int, int], dtype: type
+) -> None:
+    first, second = (frame(t, *size).astype(dtype) * (257 if dtype == np.uint16 else 1) for t in (0, 1))
+    made = tool.interpolate(first, second)
+    assert made.shape == first.shape
+    assert made.dtype == dtype
+
+
+def test_equal_frames_have_themselves_between(frame: Render) -> None:
+    tool = Interpolator("sepconv", device="cpu")
+    first = frame(0)
+    made = tool.interpolate(first, first).astype(int)
+    assert abs(made - first).mean() < 2.5
+    assert abs(made.mean() - first.mean()) < 0.5
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_tiles_equal_the_whole(frame: Render, precision: str) -> None:
+    first, second = frame(0, 200, 328), frame(2, 200, 328)
+    made = [
+        Interpolator("sepconv", device="cpu", tile=tile, precision=precision).interpolate(first, second)
+        for tile in (0, 96)
+    ]
+    differences = abs(made[0].astype(int) - made[1])
+    assert differences.max() <= (1 if precision == "float32" else 3)
+    assert (differences > 1).mean() < 1e-4
+
+
+def test_tiles_cover_a_frame_once() -> None:
+    count = np.zeros((130, 200), int)
+    for part in tiles(130, 200, size=64, margin=20, stride=32):
+        count[part.inside[2:]] += 1
+        seen = np.zeros((130, 200), int)[part.seen[2:]]
+        assert seen[part.within[2:]].shape == count[part.inside[2:]].shape
+        assert part.seen[2].start % 32 == part.seen[3].start % 32 == 0
+    assert (count == 1).all()
+
+
+def test_other_times_come_by_halving(tool: Interpolator, frame: Render) -> None:
+    first, second = frame(0), frame(4)
+    middle = tool.interpolate(first, second)
+    times = [0, Fraction(1, 4), 0.5, Fraction(3, 4), 1]
+    made = tool.interpolate_many(first, second, times)
+    assert np.array_equal(made[0], first)
+    assert np.array_equal(made[4], second)
+    assert np.array_equal(made[2], middle)
+    quarter = tool.interpolate(first, middle).astype(int)
+    assert abs(made[1] - quarter).max() <= 1  # the middle was not rounded on the way
+
+
+def test_each_frame_is_made_once(tool: Interpolator, frame: Render, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[None] = []
+    middle = tool.middle
+    monkeypatch.setattr(tool, "middle", lambda first, second: calls.append(None) or middle(first, second))
+    tool.interpolate_many(frame(0), frame(4), [Fraction(n, 8) for n in range(1, 8)])
+    assert len(calls) == 7
+
+
+@pytest.mark.parametrize(
+    ("time", "depth", "expected"), [(1 / 3, 2, "1/4"), (1 / 3, 4, "5/16"), (0.5, 1, "1/2"), (1, 3, "1")]
+)
+def test_times_go_to_the_nearest_that_halving_reaches(time: float, depth: int, expected: str) -> None:
+    assert nearest_time(time, depth) == Fraction(expected)
+
+
+@pytest.mark.parametrize("time", [-0.1, 1.5])
+def test_times_outside_are_refused(tool: Interpolator, frame: Render, time: float) -> None:
+    with pytest.raises(ValueError, match=str(time)):
+        tool.interpolate(frame(0), frame(1), time)
+
+
+def test_frames_that_do_not_fit_are_refused_with_both_shapes(tool: Interpolator, frame: Render) -> None:
+    with pytest.raises(ValueError, match=r"\(64, 96, 3\).*\(64, 90, 3\)"):
+        tool.interpolate(frame(0), frame(0, 64, 90))
+    with pytest.raises(ValueError, match=r"\(64, 96\)"):
+        tool.interpolate(frame(0)[..., 0], frame(0)[..., 0])
+    with pytest.raises(ValueError, match="float32"):
+        tool.interpolate(frame(0).astype(np.float32), frame(0).astype(np.float32))
+
+
+def test_bfloat16_and_float32_agree(frame: Render) -> None:
+    first, second = frame(0), frame(2)
+    made = [
+        Interpolator("sepconv", device="cpu", precision=name).interpolate(first, second)
+        for name in ("float32", "bfloat16")
+    ]
+    assert abs(made[0].astype(int) - made[1]).mean() < 0.5
+
+
+def test_wrong_settings_are_refused(tiny_model: SepConv) -> None:
+    for wrong in ({"device": "abacus"}, {"precision": "float8"}, {"tile": -1}, {"depth": 0}):
+        with pytest.raises(ValueError, match=str(next(iter(wrong.values())))):
+            Interpolator(tiny_model, **wrong)  # type: ignore[arg-type]
+    assert choose_precision("auto", torch.device("cuda")) == torch.float16
+
+
+def test_there_is_a_shipped_model() -> None:
+    assert "sepconv" in list_models()

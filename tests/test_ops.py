@@ -1,0 +1,188 @@
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.nn import functional
+
+from midframe.ops import cpu, reference, separable_convolution
+
+TYPES = [torch.float32, torch.bfloat16]
+
+
+def inputs(
+    n: int = 1,
+    c: int = 3,
+    taps: int = 5,
+    height: int = 7,
+    width: int = 18,
+    dtype: torch.dtype = torch.float32,
+    seed: int = 0,
+) -> tuple[Tensor, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    frame = torch.rand(n, c, height + taps - 1, width + taps - 1, generator=generator)
+    kernels = [torch.randn(n, taps, height, width, generator=generator).to(dtype) for _ in range(2)]
+    return frame, kernels[0], kernels[1]
+
+
+def slow(frame: Tensor, vertical: Tensor, horizontal: Tensor) -> Tensor:
+    """The definition, one output value at a time."""
+    count, taps, height, width = vertical.shape
+    result = torch.zeros(count, frame.shape[1], height, width, dtype=torch.float64)
+    for n, c, y, x in torch.cartesian_prod(*(torch.arange(size) for size in result.shape)).tolist():
+        patch = frame[n, c, y : y + taps, x : x + taps].double()
+        result[n, c, y, x] = vertical[n, :, y, x].double() @ patch @ horizontal[n, :, y, x].double()
+    return result
+
+
+def test_shape_and_type_follow_the_frame() -> None:
+    result = separable_convolution(*inputs(n=2, c=4, height=6, width=20))
+    assert result.shape == (2, 4, 6, 20)
+    assert result.dtype == torch.float32
+
+
+@pytest.mark.parametrize(("down", "right"), [(0, 0), (1, -2), (-2, 2)])
+def test_a_delta_kernel_shifts_the_frame(down: int, right: int) -> None:
+    frame, vertical, horizontal = inputs()
+    vertical, horizontal = torch.zeros_like(vertical), torch.zeros_like(horizontal)
+    vertical[:, 2 + down], horizontal[:, 2 + right] = 1, 1
+    expected = frame[:, :, 2 + down : 9 + down, 2 + right : 20 + right]
+    assert torch.equal(separable_convolution(frame, vertical, horizontal), expected)
+
+
+def test_a_constant_kernel_is_an_ordinary_convolution() -> None:
+    frame, _, _ = inputs(c=1)
+    column, row = torch.randn(5), torch.randn(5)
+    result = separable_convolution(
+        frame, column[:, None, None].expand(1, 5, 7, 18), row[:, None, None].expand(1, 5, 7, 18)
+    )
+    expected = functional.conv2d(frame, torch.outer(column, row)[None, None])
+    torch.testing.assert_close(result, expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("module", [cpu, reference])
+@pytest.mark.parametrize("dtype", TYPES)
+@settings(max_examples=12, deadline=None)
+@given(
+    n=st.integers(1, 3),
+    c=st.integers(1, 7),
+    taps=st.sampled_from([1, 3, 5, 9]),
+    height=st.integers(1, 10),
+    width=st.integers(1, 35),
+)
+def test_both_implementations_equal_the_slow_loop(
+    module: Any, dtype: torch.dtype, n: int, c: int, taps: int, height: int, width: int
+) -> None:
+    arguments = inputs(n, c, taps, height, width, dtype)
+    torch.testing.assert_close(module.separable_forward(*arguments).double(), slow(*arguments), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@settings(max_examples=15, deadline=None)
+@given(
+    n=st.integers(1, 3),
+    c=st.integers(1, 7),
+    taps=st.sampled_from([1, 3, 7, 51]),
+    height=st.integers(1, 9),
+    width=st.integers(1, 35),
+)
+def test_halide_gradients_equal_the_plain_ones(
+    dtype: torch.dtype, n: int, c: int, taps: int, height: int, width: int
+) -> None:
+    frame, vertical, horizontal = inputs(n, c, taps, height, width, dtype)
+    gradient = torch.randn(n, c, height, width)
+    arguments = (gradient, frame, vertical, horizontal)
+    tolerance = {"atol": 2e-3, "rtol": 1e-4} if dtype == torch.float32 else {"atol": 0.1, "rtol": 2e-2}
+    for fast, plain in zip(
+        cpu.separable_kernel_gradients(*arguments), reference.separable_kernel_gradients(*arguments), strict=True
+    ):
+        assert fast.dtype == dtype
+        torch.testing.assert_close(fast, plain, **tolerance)
+    fast, plain = cpu.separable_frame_gradient(*arguments), reference.separable_frame_gradient(*arguments)
+    torch.testing.assert_close(fast, plain, atol=2e-3, rtol=1e-4)
+
+
+def test_the_longest_kernels_work() -> None:
+    arguments = inputs(taps=63, height=5, width=17)
+    torch.testing.assert_close(separable_convolution(*arguments).double(), slow(*arguments), atol=1e-3, rtol=1e-4)
+
+
+def test_gradients_are_right_in_float64() -> None:
+    frame, vertical, horizontal = (each.double().requires_grad_() for each in inputs(n=2, taps=3, height=3, width=4))
+    assert torch.autograd.gradcheck(separable_convolution, (frame, vertical, horizontal))
+
+
+def test_gradients_are_right_through_halide() -> None:
+    frame, vertical, horizontal = (each.requires_grad_() for each in inputs(n=1, c=2, taps=3, height=4, width=17))
+    weight = torch.randn(1, 2, 4, 17)
+    fast = torch.autograd.grad(
+        (separable_convolution(frame, vertical, horizontal) * weight).sum(), (frame, vertical, horizontal)
+    )
+    exact = [each.detach().double().requires_grad_() for each in (frame, vertical, horizontal)]
+    slow_gradients = torch.autograd.grad((separable_convolution(*exact) * weight.double()).sum(), exact)
+    for got, expected in zip(fast, slow_gradients, strict=True):
+        torch.testing.assert_close(got.double(), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_it_is_a_well_behaved_torch_operator() -> None:
+    arguments = tuple(each.requires_grad_() for each in inputs(taps=3, height=4, width=16))
+    torch.library.opcheck(torch.ops.midframe.separable_convolution.default, arguments)
+
+
+def test_it_works_on_fake_tensors() -> None:
+    with torch._subclasses.FakeTensorMode():
+        result = separable_convolution(torch.empty(1, 3, 10, 20), torch.empty(1, 5, 6, 16), torch.empty(1, 5, 6, 16))
+    assert result.shape == (1, 3, 6, 16)
+
+
+@pytest.mark.slow
+def test_it_compiles_without_a_graph_break() -> None:
+    compiled = torch.compile(separable_convolution, fullgraph=True, backend="aot_eager")
+    arguments = inputs()
+    torch.testing.assert_close(compiled(*arguments), separable_convolution(*arguments))
+
+
+def test_under_autocast_kernels_keep_their_type_and_sums_are_float32() -> None:
+    frame, vertical, horizontal = inputs(dtype=torch.bfloat16)
+    with torch.autocast("cpu", torch.bfloat16):
+        result = separable_convolution(frame, vertical, horizontal)
+    assert result.dtype == torch.float32
+    torch.testing.assert_close(result.double(), slow(frame, vertical, horizontal), atol=1e-4, rtol=1e-4)
+
+
+def test_transposed_memory_gives_the_same_result() -> None:
+    frame, vertical, horizontal = inputs(n=2)
+    turned = [each.contiguous(memory_format=torch.channels_last) for each in (frame, vertical, horizontal)]
+    assert torch.equal(separable_convolution(*turned), separable_convolution(frame, vertical, horizontal))
+
+
+BAD = {
+    "rank": (torch.rand(3, 9, 9), torch.rand(1, 3, 7, 7), torch.rand(1, 3, 7, 7)),
+    "one shape": (torch.rand(1, 3, 9, 9), torch.rand(1, 3, 7, 7), torch.rand(1, 5, 7, 7)),
+    "odd": (torch.rand(1, 3, 10, 10), torch.rand(1, 4, 7, 7), torch.rand(1, 4, 7, 7)),
+    "at most": (torch.rand(1, 3, 71, 71), torch.rand(1, 65, 7, 7), torch.rand(1, 65, 7, 7)),
+    "padded by 1": (torch.rand(1, 3, 7, 7), torch.rand(1, 3, 7, 7), torch.rand(1, 3, 7, 7)),
+    "floating": (torch.ones(1, 3, 9, 9, dtype=torch.uint8), torch.rand(1, 3, 7, 7), torch.rand(1, 3, 7, 7)),
+    "of one type": (torch.rand(1, 3, 9, 9), torch.rand(1, 3, 7, 7), torch.rand(1, 3, 7, 7).double()),
+    "empty": (torch.rand(1, 0, 9, 9), torch.rand(1, 3, 7, 7), torch.rand(1, 3, 7, 7)),
+    "one device": (
+        torch.rand(1, 3, 9, 9),
+        torch.rand(1, 3, 7, 7, device="meta"),
+        torch.rand(1, 3, 7, 7, device="meta"),
+    ),
+}
+
+
+@pytest.mark.parametrize("complaint", BAD)
+def test_wrong_tensors_are_refused_with_what_was_given(complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        separable_convolution(*BAD[complaint])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_cuda_equals_the_cpu() -> None:
+    arguments = inputs(n=2, taps=51, height=20, width=30)
+    result = separable_convolution(*(each.cuda() for each in arguments))
+    torch.testing.assert_close(result.cpu(), separable_convolution(*arguments), atol=1e-3, rtol=1e-4)

@@ -1,0 +1,90 @@
+import pytest
+import torch
+
+from midframe.models.sepconv import SepConv, SepConvConfig, pair_statistics
+
+SMALL = {"widths": (4, 8, 8), "taps": 9}
+
+
+def test_the_papers_form_has_21_68_million_parameters() -> None:
+    parameters = sum(each.numel() for each in SepConv(SepConvConfig(paper=True)).parameters())
+    assert parameters == 21_675_452
+
+
+def test_paper_turns_every_later_improvement_off() -> None:
+    for config, on in ((SepConvConfig(paper=True), False), (SepConvConfig(), True)):
+        switches = {config.delayed_padding, config.pair_normalisation, config.kernel_normalisation}
+        assert switches == {on}
+
+
+@pytest.mark.parametrize("paper", [False, True])
+@pytest.mark.parametrize(("height", "width"), [(32, 64), (33, 47), (1, 1)])
+def test_any_size_comes_out_as_it_went_in(paper: bool, height: int, width: int) -> None:
+    model = SepConv(SepConvConfig(**SMALL, paper=paper))
+    frames = torch.rand(2, 2, 3, height, width)
+    kernels = model.kernels(frames[0], frames[1])
+    assert all(kernel.shape == (2, 9, height, width) for kernel in kernels)
+    assert model(frames[0], frames[1]).shape == (2, 3, height, width)
+
+
+@pytest.mark.parametrize("paper", [False, True])
+def test_activations_keep_their_scale_through_the_depth_at_the_start(paper: bool) -> None:
+    torch.manual_seed(0)
+    model = SepConv(SepConvConfig(paper=paper))
+    scales: list[float] = []
+    for module in model.modules():
+        if isinstance(module, torch.nn.ReLU):
+            module.register_forward_hook(
+                lambda _module, _inputs, output: scales.append(output.square().mean().sqrt().item())
+            )
+    generator = torch.Generator().manual_seed(1)
+    frames = torch.rand(2, 1, 3, 128, 128, generator=generator)
+    with torch.no_grad():
+        model.kernels(frames[0], frames[1])
+    assert len(scales) == 3 * 5 + 3 * 4 + 4 * 3
+    assert min(scales) > 0.05
+    assert max(scales) < 50
+
+
+def test_the_network_starts_near_the_average_of_both_frames() -> None:
+    torch.manual_seed(0)
+    model = SepConv(SepConvConfig(widths=(8, 16, 16)))
+    smooth = torch.nn.functional.interpolate(torch.rand(2, 3, 4, 4), size=(64, 64), mode="bicubic")
+    with torch.no_grad():
+        made = model(smooth[:1], smooth[1:])
+    assert (made - smooth.mean(0, keepdim=True)).abs().mean() < 0.05
+
+
+def test_kernel_normalisation_keeps_a_flat_picture_flat() -> None:
+    torch.manual_seed(0)
+    model = SepConv(SepConvConfig(**SMALL))
+    flat = torch.full((1, 3, 40, 40), 0.3)
+    with torch.no_grad():
+        for head in model.heads:
+            head.last.bias.mul_(1.7)
+        torch.testing.assert_close(model(flat, flat), flat, atol=1e-5, rtol=1e-5)
+
+
+def test_pair_normalisation_makes_the_network_blind_to_brightness_and_contrast() -> None:
+    torch.manual_seed(0)
+    model = SepConv(SepConvConfig(**SMALL))
+    first, second = torch.rand(2, 1, 3, 40, 40)
+    with torch.no_grad():
+        for plain, changed in zip(
+            model.kernels(first, second), model.kernels(first * 0.4 + 0.2, second * 0.4 + 0.2), strict=True
+        ):
+            torch.testing.assert_close(plain, changed, atol=1e-4, rtol=1e-3)
+
+
+def test_pair_statistics_are_those_of_both_frames_together() -> None:
+    first, second = torch.rand(2, 2, 3, 5, 7)
+    both = torch.stack((first, second), dim=1).flatten(1)
+    statistics = pair_statistics(first, second)
+    torch.testing.assert_close(statistics.mean.flatten(), both.mean(1))
+    torch.testing.assert_close(statistics.deviation.flatten(), both.std(1, correction=0))
+
+
+@pytest.mark.parametrize("wrong", [{"taps": 50}, {"taps": 65}, {"widths": (8,)}])
+def test_impossible_forms_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        SepConvConfig(**wrong)  # type: ignore[arg-type]

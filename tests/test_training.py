@@ -1,0 +1,232 @@
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from midframe.data.create import CreateConfig, create_dataset
+from midframe.data.shards import ShardWriter
+from midframe.data.triplets import Selection
+from midframe.errors import CheckpointError, ConfigError, DatasetError
+from midframe.models.checkpoint import build_model, load_model
+from midframe.models.sepconv import SeparableKernels
+from midframe.training.config import TrainConfig, config_from, load_config
+from midframe.training.curves import draw_curves, read_log
+from midframe.training.loop import _learning_rate, train
+from midframe.training.losses import Objective, hat, kernel_guidance, l1
+from midframe.training.samples import to_batch
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+
+
+@pytest.fixture
+def dataset(tmp_path: Path, frame: Callable[..., np.ndarray]) -> Path:
+    """Eight triplets for training, two for validation, one whole frame."""
+    folder = tmp_path / "set"
+    for part, count in (("train", 8), ("validation", 2), ("whole", 1)):
+        (folder / part).mkdir(parents=True)
+        with ShardWriter(folder / part / "a.tar") as shard:
+            for index in range(count):
+                shard.write(f"a-{index}", np.stack([frame(index + t, 80, 80) for t in (0, 1, 2)]), {})
+    return folder
+
+
+def toy(dataset: Path, **changes: object) -> TrainConfig:
+    settings: dict[str, object] = {"dataset": str(dataset), "network": {"widths": [8, 8, 16], "taps": 9}, "steps": 12}
+    settings |= {
+        "batch": 4,
+        "crops": [[0.0, 48]],
+        "warm_up": 2,
+        "evaluate_every": 6,
+        "precision": "32-true",
+        "workers": 0,
+    }
+    return config_from({**settings, "learning_rate": 4e-3, "max_shift": 4, **changes})
+
+
+def test_a_toy_training_learns(dataset: Path, tmp_path: Path) -> None:
+    entries: list[dict] = []
+    network = {"widths": [8, 16], "taps": 9, "paper": True}  # which starts far from an average of both frames
+    config = toy(dataset, steps=80, evaluate_every=20, crops=[[0.0, 32]], learning_rate=8e-3, network=network)
+    train(config, tmp_path / "run", progress=entries.append)
+    losses = [entry["loss"] for entry in entries if "loss" in entry]
+    assert losses[-1] < 0.1 * losses[0]
+    scores = [entry["patch_psnr"] for entry in entries if "patch_psnr" in entry]
+    assert scores[-1] > scores[0]
+    made = {path.name for path in (tmp_path / "run").iterdir()}
+    assert made >= {"config.json", "log.jsonl", "curves.png", "last.pt", "best.safetensors"}
+    assert any(name.startswith("events.out.tfevents") for name in made)
+    assert load_model(tmp_path / "run" / "best.safetensors").config.taps == 9
+
+
+class PowerError(Exception):
+    """Stands for a machine that stops."""
+
+
+@pytest.mark.parametrize("optimiser", ["adamax", "adamw"])
+def test_resuming_equals_not_stopping(dataset: Path, tmp_path: Path, optimiser: str) -> None:
+    config = toy(dataset, optimiser=optimiser, crops=[[0.0, 32], [0.5, 48]])
+    train(config, tmp_path / "whole")
+
+    def fail(entry: dict) -> None:
+        if entry["step"] == 12:
+            raise PowerError
+
+    with pytest.raises(PowerError):
+        train(config, tmp_path / "parts", progress=fail)
+    assert torch.load(tmp_path / "parts" / "last.pt", weights_only=True)["state"]["step"] == 6
+    train(config, tmp_path / "parts", resume=True)
+    weights = [load_file(tmp_path / name / "best.safetensors") for name in ("whole", "parts")]
+    states = [torch.load(tmp_path / name / "last.pt", weights_only=True) for name in ("whole", "parts")]
+    assert states[0]["state"]["step"] == states[1]["state"]["step"] == 12
+    for part in ("model", "average"):
+        for key, value in states[0][part].items():
+            assert torch.equal(value, states[1][part][key]), key
+    assert weights[0].keys() == weights[1].keys()
+
+
+def test_runs_do_not_overwrite_each_other(dataset: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with pytest.raises(CheckpointError, match="no training to go on with"):
+        train(toy(dataset), run, resume=True)
+    run.mkdir()
+    (run / "config.json").write_text("{}")
+    with pytest.raises(ConfigError, match="holds a training already"):
+        train(toy(dataset), run)
+    with pytest.raises(ConfigError, match="differ"):
+        train(toy(dataset), run, resume=True)
+
+
+def test_a_missing_data_set_is_told(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="is not a data set"):
+        train(toy(tmp_path / "nowhere"), tmp_path / "run")
+
+
+def test_an_impossible_network_is_told(dataset: Path, tmp_path: Path) -> None:
+    for network in ({"tapz": 3}, {"taps": 4}):
+        with pytest.raises(ConfigError, match="tap"):
+            train(toy(dataset, network=network), tmp_path / f"run{network}")
+
+
+def test_training_starts_from_given_weights(dataset: Path, tmp_path: Path, tiny_weights: Path) -> None:
+    train(toy(dataset, initial=str(tiny_weights), steps=2, learning_rate=0.0, evaluate_every=2), tmp_path / "run")
+    before, after = load_file(tiny_weights), load_file(tmp_path / "run" / "best.safetensors")
+    assert all(torch.equal(before[key], after[key]) for key in before)
+
+
+@pytest.mark.slow
+def test_the_whole_way_from_video_to_weights(render_video: Callable[..., Path], tmp_path: Path) -> None:
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    for index in range(2):
+        made = render_video(f"clip{index}.mp4", frames=20, size=(120, 160), sound=False)
+        made.rename(folder / made.name)
+    create_dataset(folder, tmp_path / "set", CreateConfig(selection=Selection(size=80), per_clip=30), workers=1)
+    scores = train(toy(tmp_path / "set", workers=1, precision="bf16-mixed", guide=0.1), tmp_path / "run")
+    assert math.isfinite(scores["patch_psnr"])
+    assert math.isfinite(scores["frame_psnr"])
+
+
+def test_settings_are_read_and_changed(tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text("batch = 8\nlearning_rate = 1\n[network]\ntaps = 25\n")
+    config = load_config(path, ["batch=4", "network.taps=9", "optimiser=adamw", "crops=[[0, 64], [0.5, 96]]"])
+    assert (config.batch, config.learning_rate, config.optimiser) == (4, 1.0, "adamw")
+    assert config.network == {"taps": 9}
+    assert config.crops == ((0.0, 64), (0.5, 96))
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ("batchh=4", "no setting batchh.*batch"),
+        ("batch=four", "batch is 'four': int"),
+        ("batch=true", "batch is True"),
+        ("batch", "key=value"),
+        ("batch.size=3", "batch holds no settings"),
+        ("optimiser=sgd", "adamax or adamw"),
+        ("crops=[[0.5, 64]]", r"begin at 0\.0"),
+        ("crops=64", "list of"),
+        ("steps=0", "1 or more"),
+    ],
+)
+def test_wrong_settings_are_told(tmp_path: Path, change: str, complaint: str) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text("batch = 8\n")
+    with pytest.raises(ConfigError, match=complaint):
+        load_config(path, [change])
+
+
+def test_unreadable_settings_are_told(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text("batch = = 3")
+    with pytest.raises(ConfigError, match=r"a\.toml is not TOML"):
+        load_config(tmp_path / "a.toml")
+    with pytest.raises(ConfigError, match=r"b\.toml cannot be read"):
+        load_config(tmp_path / "b.toml")
+
+
+def test_the_shipped_settings_are_valid() -> None:
+    for path in CONFIGS.glob("*.toml"):
+        config = load_config(path)
+        build_model(config.model, config.network)
+
+
+def test_the_learning_rate_rises_and_falls() -> None:
+    config = TrainConfig(warm_up=10, learning_rate=1.0, steps=100)
+    rates = [_learning_rate(config, step, step / 100) for step in range(101)]
+    assert rates[0] == pytest.approx(0.1)
+    assert rates[10] > 0.95
+    assert rates[50] == pytest.approx(0.5)
+    assert rates[100] == pytest.approx(0, abs=1e-9)
+
+
+def test_the_guide_is_content_with_kernels_that_fetch_along_the_flow() -> None:
+    flows = torch.tensor([[[2.0, -1.0], [-2.5, 0.5]]])[..., None, None].expand(1, 2, 2, 4, 5)
+    trust = torch.ones(1, 2, 4, 5)
+    right = SeparableKernels(*(hat(flows[:, frame, axis], 4) for frame, axis in ((0, 1), (0, 0), (1, 1), (1, 0))))
+    assert kernel_guidance(right, flows, trust) == 0
+    wrong = right._replace(first_vertical=right.first_vertical.roll(1, 1))
+    assert kernel_guidance(wrong, flows, trust) > 0.5
+    assert kernel_guidance(wrong, flows, trust * 0) == 0
+    assert kernel_guidance(wrong, flows * 10, trust) == 0, "what kernels cannot reach does not count"
+    torch.testing.assert_close(right.first_horizontal.sum(1), torch.full((1, 4, 5), math.sqrt(0.5)))
+
+
+def test_guided_kernels_fetch_the_right_pixels() -> None:
+    generator = torch.Generator().manual_seed(0)
+    middle = torch.rand(1, 3, 40, 40, generator=generator)
+    first, second = middle.roll((1, 3), (2, 3)), middle.roll((-1, -3), (2, 3))
+    flows = torch.tensor([[[3.0, 1.0], [-3.0, -1.0]]])[..., None, None].expand(1, 2, 2, 40, 40)
+    kernels = SeparableKernels(*(hat(flows[:, frame, axis], 4) for frame, axis in ((0, 1), (0, 0), (1, 1), (1, 0))))
+    model = build_model("sepconv", {"widths": [4, 8], "taps": 9})
+    made = model.apply(first, second, kernels)
+    torch.testing.assert_close(made[..., 5:-5, 5:-5], middle[..., 5:-5, 5:-5])
+
+
+def test_the_objective_gives_every_weight_a_gradient() -> None:
+    model = build_model("sepconv", {"widths": [4, 8], "taps": 5})
+    frames = torch.randint(0, 256, (2, 3, 32, 32, 3), dtype=torch.uint8)
+    loss, colour = Objective(model)(to_batch(frames), 0.0)
+    loss.backward()
+    assert loss.detach() == colour == l1(*_made_and_true(model, frames))
+    assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in model.parameters())
+
+
+def _made_and_true(model: torch.nn.Module, frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    batch = to_batch(frames)
+    with torch.no_grad():
+        return model(batch.first, batch.second), batch.middle
+
+
+def test_curves_are_drawn_from_the_log(tmp_path: Path) -> None:
+    entries = [{"step": 1, "loss": 0.5}, {"step": 2, "loss": 0.4}, {"step": 2, "patch_psnr": 20.0, "frame_psnr": 21.0}]
+    lines = [json.dumps(entry) for entry in [*entries, {"step": 2, "loss": 0.3}]]
+    (tmp_path / "log.jsonl").write_text("\n".join(lines))
+    assert [entry.get("loss") for entry in read_log(tmp_path)] == [0.5, None, 0.3]
+    assert draw_curves(tmp_path).stat().st_size > 1000
+    with pytest.raises(CheckpointError, match="name the folder of a training"):
+        read_log(tmp_path / "nowhere")

@@ -1,0 +1,255 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from conftest import SHARED
+
+from midframe.errors import MidframeError, VideoError
+from midframe.images import Array
+from midframe.interpolator import Interpolator
+from midframe.models.sepconv import SepConv
+from midframe.video.pipeline import VideoReport, interpolate_video
+
+Render = Callable[..., Path]
+Packets = Callable[[Path, str], list[tuple[Any, ...]]]
+
+
+class Averager(Interpolator):
+    """Stands for a network where the test is of the video around it."""
+
+    def __init__(self) -> None:
+        pass
+
+    def interpolate_many(self, first: Array, second: Array, times: Any) -> list[Array]:
+        return [np.rint(first * float(1 - t) + second * float(t)).astype(first.dtype) for t in times]
+
+
+def frames_of(path: Path) -> list[av.VideoFrame]:
+    with av.open(str(path)) as container:
+        return list(container.decode(video=0))
+
+
+def planes(frame: av.VideoFrame) -> list[np.ndarray[Any, Any]]:
+    """The samples of each plane, float."""
+    kind = np.uint16 if max(part.bits for part in frame.format.components) > 8 else np.uint8
+    return [
+        np.frombuffer(plane, kind).reshape(plane.height, -1)[:, : plane.width].astype(np.float32)
+        for plane in frame.planes
+    ]
+
+
+@pytest.mark.parametrize("factor", [2, 4, 8])
+def test_every_frame_comes_at_its_time(render_video: Render, tmp_path: Path, factor: int) -> None:
+    source, target = render_video(frames=6), tmp_path / "out.mp4"
+    report = interpolate_video(source, target, factor=factor, model=Averager())
+    shown = frames_of(target)
+    assert report == VideoReport(frames_in=6, frames_made=5 * (factor - 1), frames_held=factor - 1)
+    assert len(shown) == report.frames_out == 6 * factor
+    assert [frame.pts * frame.time_base for frame in shown] == [
+        Fraction(1001, 24000 * factor) * n for n in range(6 * factor)
+    ]
+
+
+def test_sound_is_copied_packet_by_packet(render_video: Render, packets: Packets, tmp_path: Path) -> None:
+    source, target = render_video(frames=40), tmp_path / "out.mp4"
+    interpolate_video(source, target, model=Averager())
+    assert packets(target, "audio") == packets(source, "audio")
+    assert len(packets(source, "audio")) > 50
+
+
+@pytest.mark.parametrize("name", ["out.mp4", "out.mkv", "out.mov"])
+def test_picture_lasts_as_long_as_before_and_stays_with_the_sound(
+    render_video: Render, packets: Packets, tmp_path: Path, name: str
+) -> None:
+    source, target = render_video(frames=30), tmp_path / name
+    interpolate_video(source, target, model=Averager())
+    lengths, leads = [], []
+    for path in (source, target):
+        picture, sound = packets(path, "video"), packets(path, "audio")
+        begin = min(pts for _, pts, _ in picture)
+        lengths.append(max(pts + duration for _, pts, duration in picture) - begin)
+        leads.append(begin - sound[0][1])  # Matroska moves everything, so that nothing comes before 0
+    tolerance = Fraction(1, 500) if name == "out.mkv" else Fraction(1, 10**5)  # Matroska counts in milliseconds
+    assert abs(lengths[0] - lengths[1]) <= tolerance
+    assert abs(leads[0] - leads[1]) <= tolerance
+
+
+def test_source_frames_are_kept(render_video: Render, tmp_path: Path) -> None:
+    source, target = render_video(frames=8, sound=False), tmp_path / "out.mkv"
+    interpolate_video(source, target, model=Averager(), codec="ffv1")
+    for before, after in zip(frames_of(source), frames_of(target)[::2], strict=True):
+        for expected, got in zip(planes(before), planes(after), strict=True):
+            assert np.array_equal(expected, got)
+
+
+@pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv422p", "yuv444p", "yuv420p10le"])
+@pytest.mark.parametrize("height", [64, 720])
+def test_made_frames_have_the_colour_of_their_neighbours(
+    render_video: Render, tmp_path: Path, pixel_format: str, height: int
+) -> None:
+    still = render_video(frames=3, size=(height, 96), sound=False, pixel_format=pixel_format, pts=[0, 1, 2])
+    shown = frames_of(still)
+    target = tmp_path / "out.mkv"
+    interpolate_video(still, target, model=First(), codec="ffv1")
+    made = frames_of(target)
+    assert made[1].format.name == pixel_format
+    for expected, got in zip(planes(shown[0]), planes(made[1]), strict=True):
+        assert abs(expected.mean() - got.mean()) < 0.5
+
+
+class First(Averager):
+    def interpolate_many(self, first: Array, second: Array, times: Any) -> list[Array]:
+        return [first for _ in times]
+
+
+def test_a_cut_repeats_the_frame_before_it(render_video: Render, tmp_path: Path) -> None:
+    source, target = render_video(frames=10, cut_at=5, sound=False), tmp_path / "out.mkv"
+    report = interpolate_video(source, target, model=Averager(), codec="ffv1")
+    assert (report.cuts, report.frames_held) == (1, 2)
+    shown = [planes(frame)[0] for frame in frames_of(target)]
+    assert np.array_equal(shown[9], shown[8])
+    assert not np.array_equal(shown[7], shown[6])
+    assert interpolate_video(source, target, model=Averager(), cut_threshold=0, overwrite=True).cuts == 0
+
+
+def test_variable_frame_times_are_halved_where_they_are(render_video: Render, tmp_path: Path) -> None:
+    source = render_video("in.mkv", frames=4, rate=Fraction(100), sound=False, pts=[0, 10, 14, 40])
+    target = tmp_path / "out.mp4"
+    interpolate_video(source, target, model=Averager())
+    times = [frame.pts * frame.time_base * 100 for frame in frames_of(target)]
+    assert times[:7] == [0, 5, 10, 12, 14, 27, 40]
+
+
+def test_odd_sizes_stay(render_video: Render, tmp_path: Path) -> None:
+    source = render_video("in.mkv", frames=3, size=(63, 95), codec="ffv1", pixel_format="yuv420p", sound=False)
+    interpolate_video(source, tmp_path / "out.mp4", model=Averager())
+    assert (frames_of(tmp_path / "out.mp4")[0].height, frames_of(tmp_path / "out.mp4")[0].width) == (63, 95)
+
+
+def test_rotation_and_pixel_shape_and_titles_are_kept(render_video: Render, tmp_path: Path) -> None:
+    source, target = render_video(frames=3, rotation=90), tmp_path / "out.mp4"
+    interpolate_video(source, target, model=Averager())
+    assert frames_of(target)[0].rotation == frames_of(source)[0].rotation != 0
+
+
+@pytest.mark.skipif(not (SHARED / "seed" / "juggle.mp4").exists(), reason="the shared data is not here")
+def test_a_real_video_keeps_its_sound_length_and_pixel_shape(packets: Packets, tmp_path: Path) -> None:
+    source, target = SHARED / "seed" / "juggle.mp4", tmp_path / "out.mp4"
+    report = interpolate_video(source, target, model=Averager())
+    assert (report.frames_in, report.frames_out) == (123, 246)
+    assert packets(target, "audio") == packets(source, "audio")
+    with av.open(str(source)) as old, av.open(str(target)) as new:
+        assert new.streams.video[0].sample_aspect_ratio == old.streams.video[0].sample_aspect_ratio
+        assert new.streams.video[0].average_rate == Fraction(48000, 1001)
+        assert abs(new.duration - old.duration) < 1001 * av.time_base / 48000
+
+
+def check_refused(
+    source: Path, target: Path, complaint: str, error: type[Exception] = VideoError, **options: Any
+) -> None:
+    before = sorted(target.parent.iterdir()) if target.parent.is_dir() else None
+    with pytest.raises(error, match=complaint) as caught:
+        interpolate_video(source, target, model=Averager(), **options)
+    assert "\n" not in str(caught.value)
+    if before is not None:
+        assert sorted(target.parent.iterdir()) == before
+
+
+def test_unusable_input_is_refused_and_nothing_is_left(render_video: Render, tmp_path: Path) -> None:
+    text = tmp_path / "text.mp4"
+    text.write_text("this is no video")
+    sound = render_video("sound.m4a", picture=False, frames=24)
+    empty = tmp_path / "empty.mp4"
+    empty.touch()
+    check_refused(tmp_path / "missing.mp4", tmp_path / "out.mp4", "missing.mp4 does not exist")
+    check_refused(text, tmp_path / "out.mp4", "text.mp4 cannot be opened")
+    check_refused(empty, tmp_path / "out.mp4", "empty.mp4 cannot be opened")
+    check_refused(sound, tmp_path / "out.mp4", "no moving picture")
+
+
+@pytest.mark.parametrize("name", ["in.mp4", "in.mkv"])
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+def test_a_truncated_video_is_refused_and_nothing_is_left(
+    render_video: Render, tmp_path: Path, name: str, share: float
+) -> None:
+    whole = render_video(name, frames=120, sound=False)
+    fast = tmp_path / f"fast-{name}"
+    with av.open(str(whole)) as old, av.open(str(fast), "w", container_options={"movflags": "+faststart"}) as new:
+        stream = new.add_stream_from_template(old.streams.video[0])
+        for packet in old.demux(old.streams.video[0]):
+            if packet.size:
+                packet.stream = stream
+                new.mux(packet)
+    cut = tmp_path / f"cut-{name}"
+    cut.write_bytes(fast.read_bytes()[: int(fast.stat().st_size * share)])
+    check_refused(cut, tmp_path / "out.mp4", r"copied whole|is it one, and whole")
+
+
+def test_unusable_output_is_refused_and_nothing_is_left(render_video: Render, tmp_path: Path) -> None:
+    source = render_video(frames=3)
+    there = tmp_path / "there.mp4"
+    there.write_text("mine")
+    check_refused(source, tmp_path / "nowhere" / "out.mp4", "is no folder")
+    check_refused(source, Path("/proc/out.mp4"), "/proc/out.mp4 cannot be written")
+    check_refused(source, tmp_path / "out.xyz", "choose a name that ends in")
+    check_refused(source, tmp_path / "out.mp4", "no video codec 'h999'.*h264", codec="h999")
+    check_refused(source, tmp_path / "out.mp4", "no video codec", codec="aac")
+    check_refused(source, tmp_path / "out.webm", "cannot hold")
+    check_refused(source, there, "there.mp4 exists")
+    check_refused(source, source, "is the video itself", overwrite=True)
+    check_refused(source, tmp_path / "out.mp4", "factor is 3", error=ValueError, factor=3)
+    assert there.read_text() == "mine"
+
+
+class Breaker(Averager):
+    def interpolate_many(self, first: Array, second: Array, times: Any) -> list[Array]:
+        raise MidframeError("the network broke")
+
+
+def test_a_failure_in_the_middle_leaves_nothing(render_video: Render, tmp_path: Path) -> None:
+    source = render_video(frames=30)
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(MidframeError, match="broke"):
+        interpolate_video(source, tmp_path / "out.mp4", model=Breaker())
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_failure_keeps_the_file_that_was_to_be_replaced(render_video: Render, tmp_path: Path) -> None:
+    source, target = render_video(frames=30), tmp_path / "out.mp4"
+    target.write_text("mine")
+    with pytest.raises(MidframeError, match="broke"):
+        interpolate_video(source, target, model=Breaker(), overwrite=True)
+    assert target.read_text() == "mine"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_an_interrupted_run_leaves_nothing(
+    render_video: Render, tmp_path: Path, tiny_model: SepConv, tiny_weights: Path, name: str
+) -> None:
+    source, target = render_video(frames=400, size=(240, 320)), tmp_path / "out.mp4"
+    command = [sys.executable, "-m", "midframe", "video", str(source), str(target), "--model", str(tiny_weights)]
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "COLUMNS": "80"}
+    )
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob(".out.part*")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert list(tmp_path.glob(".out.part*"))
+    time.sleep(1)
+    process.send_signal(getattr(signal, name))
+    _, errors = process.communicate(timeout=30)
+    # Python dies of the signal itself where it arrives in code that C++ evaluates; a shell shows 130 either way.
+    assert process.returncode in (130, -signal.SIGINT), errors
+    assert b"Traceback" not in errors
+    assert not list(tmp_path.glob("*out*"))
+    assert not list(tmp_path.glob(".out*"))
