@@ -151,3 +151,13 @@ def test_a_researchers_way_through_the_commands(
 
 def test_models_are_listed(run: Callable) -> None:
     assert "sepconv" in run("models")[1]
+
+
+def test_a_missing_extra_is_named(run: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    def without(**_: object) -> None:
+        raise ModuleNotFoundError("No module named 'skimage'", name="skimage")
+
+    monkeypatch.setattr(cli, "app", without)
+    status, _, errors = run("evaluate", "scenes")
+    assert status == 1
+    assert "needs skimage: pip install 'midframe[train]'" in errors

@@ -55,6 +55,9 @@ def main() -> NoReturn:
     except (MidframeError, ValueError) as error:
         err.print(f"midframe: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(1)
+    except ModuleNotFoundError as error:
+        err.print(f"midframe: this command needs {error.name}: pip install 'midframe\\[train]'", style="red")
+        sys.exit(1)
     except KeyboardInterrupt:
         err.print("midframe: stopped")
         sys.exit(130)

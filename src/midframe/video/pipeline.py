@@ -94,17 +94,15 @@ def interpolate_video(
     if factor not in FACTORS:
         raise ValueError(f"factor is {factor}: choose from {', '.join(map(str, FACTORS))}")
     _check_target(source, target, overwrite)
+    tool = (
+        model if isinstance(model, Interpolator) else Interpolator(model, device=device, tile=tile, precision=precision)
+    )
     with VideoReader(source, cut_threshold or None) as reader:
         picture, colour = reader.first_picture()
         time_base, rate = finer_time_base(reader.time_base, factor), reader.rate * factor
         writer = VideoWriter(target, reader, picture, colour, time_base=time_base, rate=rate, codec=codec, crf=crf)
+        report = VideoReport(left_out=tuple(f"{stream.type} stream {stream.index}" for stream in reader.left_out))
         try:
-            tool = (
-                model
-                if isinstance(model, Interpolator)
-                else Interpolator(model, device=device, tile=tile, precision=precision)
-            )
-            report = VideoReport(left_out=tuple(f"{stream.type} stream {stream.index}" for stream in reader.left_out))
             _run(reader, writer, _Doubler(tool, colour, writer.pixel_format, factor, reader, report), progress)
             writer.finish()
         except BaseException:

@@ -109,7 +109,7 @@ class VideoWriter:
 
     def _check_fits(self, encoder: av.Codec, reader: VideoReader) -> None:
         supported = self.container.supported_codecs
-        names = [encoder.canonical_name, *(stream.codec_context.name for stream in reader.kept)]
+        names = [encoder.canonical_name, *(stream.codec_context.codec.canonical_name for stream in reader.kept)]
         for name in names:
             if name not in supported:
                 raise VideoError(f"{self.path.suffix} files cannot hold {name}: give an OUT that ends in .mkv")
