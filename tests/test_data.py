@@ -1,6 +1,7 @@
 import json
 import tarfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from midframe.data.augment import augment, measure_guide
 from midframe.data.create import CreateConfig, create_dataset, find_videos
 from midframe.data.shards import Shards, ShardWriter
 from midframe.data.show import draw_motion, make_contact_sheet, read_report
+from midframe.data.stills import StillMotion, moving_patch
 from midframe.data.triplets import Selection, find_candidates, optical_flow, warp_error
 from midframe.errors import DatasetError
 
@@ -214,3 +216,38 @@ def test_the_guide_trusts_what_it_explains() -> None:
     assert good.trust.mean() > 0.8
     assert bad.trust[1].mean() < 0.3
     assert json.dumps(good.flows.shape) == "[2, 2, 120, 120]"
+
+
+def test_photographs_are_made_to_move_evenly_about_the_middle() -> None:
+    still = noise(480, 480)
+    for seed in range(6):
+        made = moving_patch(still, np.random.default_rng(seed), 128, 3, StillMotion(5.0, 1.0, layer_share=0.0))
+        assert made is not None
+        assert made.shape == (3, 128, 128, 3)
+        guide = measure_guide(made)
+        there, back = (np.median(guide.flows[index], axis=(1, 2)) for index in (0, 1))
+        assert np.allclose(there, -back, atol=0.7)
+        assert guide.trust.mean() > 0.8
+
+
+def test_the_middle_of_moved_photographs_is_untouched() -> None:
+    still = noise(480, 480)
+    sharp = moving_patch(still, np.random.default_rng(3), 96, 3, StillMotion(layer_share=0.0, max_shift=0, max_bend=0))
+    assert sharp is not None
+    assert np.array_equal(sharp[0], sharp[1])
+    assert moving_patch(still[:100], np.random.default_rng(3), 96, 3, StillMotion()) is None
+
+
+def test_photographs_join_the_training_part(clips: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    cv2.imwrite(str(folder / "a.png"), noise(400, 400))
+    (folder / "b.jpg").write_text("no picture")
+    config = replace(SMALL, per_still=5)
+    report = create_dataset(clips, tmp_path / "set", config, stills=folder, workers=1)
+    found = {clip["clip"]: clip for clip in report["clips"]}
+    assert 0 < found["a.png"]["samples"] <= 5
+    assert (found["b.jpg"]["samples"], found["b.jpg"]["error"]) == (0, "cannot be read")
+    assert len(Shards(list((tmp_path / "set" / "train").glob("a-*.tar")))) == found["a.png"]["samples"]
+    with pytest.raises(DatasetError, match="holds no photographs"):
+        create_dataset(clips, tmp_path / "set", config, stills=clips, workers=1)

@@ -166,6 +166,7 @@ def dataset_create(
     per_clip: Annotated[int, typer.Option(help="The most samples from one clip.")] = 400,
     size: Annotated[int, typer.Option(help="Height and width of a sample in pixels.")] = 150,
     seed: Annotated[int, typer.Option(help="Chance begins here.")] = 0,
+    stills: Annotated[Path | None, typer.Option(help="A folder of photographs to add, with made motion.")] = None,
     workers: Annotated[int | None, typer.Option(help="Processes; as many as cores if not given.")] = None,
 ) -> None:
     """Choose moving, textured patches from videos, without cuts and repeats, and store them as WebDataset shards."""
@@ -175,13 +176,11 @@ def dataset_create(
 
     config = CreateConfig(selection=Selection(size=size), frames=frames, per_clip=per_clip, seed=seed)
     with frame_bar() as (bar, task):
-        report = create_dataset(
-            videos,
-            target,
-            config,
-            workers=workers,
-            progress=lambda done, total, _: bar.update(task, completed=done, total=total),
-        )
+
+        def show(done: int, total: int, _: str) -> None:
+            bar.update(task, completed=done, total=total)
+
+        report = create_dataset(videos, target, config, stills=stills, workers=workers, progress=show)
     draw_motion(target, report)
     print_report(report)
 

@@ -1,4 +1,4 @@
-"""From a folder of videos to a data set: every core decodes a clip, keeps its best patches, writes one shard."""
+"""From videos and photographs to a data set: every core takes one, keeps its best patches, writes one shard."""
 
 import hashlib
 import heapq
@@ -17,7 +17,8 @@ import cv2
 import numpy as np
 
 from midframe.data.shards import ShardWriter
-from midframe.data.triplets import Image, Selection, find_candidates
+from midframe.data.stills import StillMotion, find_stills, moving_patch, read_still
+from midframe.data.triplets import Image, Selection, find_candidates, gradient_length, optical_flow
 from midframe.errors import DatasetError
 
 VIDEO_SUFFIXES = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".ts", ".wmv", ".flv", ".y4m"}
@@ -46,6 +47,9 @@ class CreateConfig:
     """Share of the clips held out for validation."""
     whole_frames: int = 3
     """Whole sequences kept of each validation clip, to measure on frames as people see them."""
+    per_still: int = 80
+    """Sequences made from each photograph, where photographs are given."""
+    still_motion: StillMotion = field(default_factory=StillMotion)
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -73,6 +77,7 @@ def create_dataset(
     out: Path,
     config: CreateConfig | None = None,
     *,
+    stills: Path | None = None,
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -82,6 +87,7 @@ def create_dataset(
         videos: a folder that is searched for videos, or one video.
         out: the folder of the data set. Clips whose shard is there already are not decoded again.
         config: how; one that differs from what `out` was begun with is an error.
+        stills: a folder of photographs, from which sequences with made motion are added to the training part.
         workers: processes, as many as cores if None.
         progress: told after each clip.
 
@@ -93,17 +99,21 @@ def create_dataset(
     """
     config = config or CreateConfig()
     clips = find_videos(videos)
+    photographs = find_stills(stills) if stills else []
     _begin(out, config)
     held_out = _held_out(clips, config)
-    todo = [clip for clip in clips if not _facts_path(out, clip).exists()]
-    done = len(clips) - len(todo)
+    sources = clips + photographs
+    todo = [source for source in sources if not _facts_path(out, source).exists()]
+    done = len(sources) - len(todo)
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        jobs = {pool.submit(_create_clip, clip, out, clip in held_out, config): clip for clip in todo}
+        jobs = {
+            pool.submit(_create, source, out, source in clips, source in held_out, config): source for source in todo
+        }
         for job in as_completed(jobs):
             job.result()
             done += 1
             if progress:
-                progress(done, len(clips), jobs[job].name)
+                progress(done, len(sources), jobs[job].name)
     return write_report(out)
 
 
@@ -163,9 +173,40 @@ def _key(clip: Path) -> str:
     return f"{safe}-{hashlib.sha256(str(clip.name).encode()).hexdigest()[:6]}"
 
 
+def _create(source: Path, out: Path, is_clip: bool, held_out: bool, config: CreateConfig) -> None:
+    """The work of one process on one source."""
+    cv2.setNumThreads(1)
+    if is_clip:
+        _create_clip(source, out, held_out, config)
+    else:
+        _create_from_still(source, out, config)
+
+
+def _create_from_still(path: Path, out: Path, config: CreateConfig) -> None:
+    """Write the shard of one photograph, then its facts."""
+    rng = np.random.default_rng(_seed_of(path, config))
+    still = read_still(path)
+    kept = [] if still is None else list(_moved(still, rng, config))
+    _write(out / "train" / f"{_key(path)}.tar", _key(path), path.name, kept, rng)
+    facts = {"clip": path.name, "split": "train", "sequences": config.per_still, "samples": len(kept)}
+    facts |= {"error": "cannot be read" if still is None else None, "motion": [each.facts["motion"] for each in kept]}
+    _facts_path(out, path).write_text(json.dumps(facts))
+
+
+def _moved(still: Image, rng: np.random.Generator, config: CreateConfig) -> Iterator[_Kept]:
+    """Sequences with made motion from one photograph, without flat ones."""
+    for _ in range(config.per_still):
+        sequence = moving_patch(still, rng, config.selection.size, config.frames, config.still_motion)
+        if sequence is None:
+            continue
+        grey = [np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), np.uint8) for frame in sequence]
+        if gradient_length(grey[len(grey) // 2]).mean() >= config.selection.min_texture:
+            motion = float(np.linalg.norm(optical_flow(grey[0], grey[-1]), axis=2).mean())
+            yield _Kept(0.0, sequence, {"motion": motion})
+
+
 def _create_clip(clip: Path, out: Path, held_out: bool, config: CreateConfig) -> None:
     """Write the shards of one clip, then its facts, which mark it as done."""
-    cv2.setNumThreads(1)
     split, key = "validation" if held_out else "train", _key(clip)
     rng = np.random.default_rng(_seed_of(clip, config))
     kept: list[_Kept] = []

@@ -66,7 +66,7 @@ def find_candidates(frames: list[Image], selection: Selection) -> list[Candidate
     if error.mean() > selection.max_warp_error or _any_cut(grey, selection):
         return []
     length = np.linalg.norm(flow, axis=2) / scale
-    texture = _gradient(grey[len(grey) // 2])
+    texture = gradient_length(grey[len(grey) // 2])
     places = _places(height, width, selection.size)
     found = (_measure(place, selection, scale, length, flow / scale, error, texture) for place in places)
     return [candidate for candidate in found if candidate]
@@ -128,7 +128,8 @@ def _reduced_grey(frame: Image, scale: float) -> Image:
     return np.asarray(reduced, np.uint8)
 
 
-def _gradient(grey: Image) -> Floats:
+def gradient_length(grey: Image) -> Floats:
+    """How much a grey image changes at each pixel, (H, W) in grey levels a pixel."""
     along_x, along_y = cv2.spatialGradient(grey)
     length: Floats = (abs(along_x.astype(np.float32)) + abs(along_y)) / 8  # Sobel sums 8 differences of one pixel
     return length
