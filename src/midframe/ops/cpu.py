@@ -75,15 +75,13 @@ def _kernel_gradients_of_group(gradient: Tensor, frame: Tensor, vertical: Tensor
 
 def separable_frame_gradient(gradient: Tensor, frame: Tensor, vertical: Tensor, horizontal: Tensor) -> Tensor:
     """The gradient of the padded frame, (N, C, H+K-1, W+K-1)."""
-    taps, height, width = frame.shape[2] - vertical.shape[2] + 1, *frame.shape[2:]
-    margin = (taps - 1, _at_least(width, LANES) - width + taps - 1)
-    vertical, horizontal, gradient = (functional.pad(each, margin) for each in (vertical, horizontal, gradient))
-    gradient = functional.pad(gradient, (0, 0, taps - 1, _whole_blocks(height) - height + taps - 1))
-    result = frame.new_empty(*frame.shape[:2], _whole_blocks(height), _at_least(width, LANES))
+    height, width = frame.shape[2:]
+    result = frame.new_empty(*frame.shape[:2], _whole_blocks(height), max(width, LANES))
     for group in _channel_groups(frame):
         weight = gradient[:, group]
         run = _frame_pipeline(weight.shape[1], vertical.dtype == torch.bfloat16)
-        run(_buffer(weight), _buffer(vertical), _buffer(horizontal), *_extents(vertical), _blocks(result[:, group]))
+        sizes = (*_extents(vertical), vertical.shape[3])
+        run(_buffer(weight), _buffer(vertical), _buffer(horizontal), *sizes, _blocks(result[:, group]))
     return result[:, :, :height, :width].contiguous()
 
 
@@ -259,20 +257,23 @@ def _horizontal_pipeline(channels: int, half: bool) -> Callable[..., Any]:
 @cache
 def _frame_pipeline(channels: int, half: bool) -> Callable[..., Any]:
     """Gather form: frame row y of the block collects from output row `inner` above it by tap y - inner."""
-    images, (gradient, vertical, horizontal), taps, rows = _inputs(half, "gradient", "vertical", "horizontal")
+    images, readers, taps, rows = _inputs(half, "gradient", "vertical", "horizontal")
+    columns = hl.Param(hl.Int(32), "columns")
+    gradient, vertical, horizontal = (_zero_outside(reader, columns) for reader in readers)
     i, j = hl.RDom([(0, taps + ROWS - 1)]).x, hl.RDom([(0, taps)]).x
-    from_left = x + taps - 1 - j  # in tensors padded by taps - 1 on the left
-
-    def source(row: Any) -> Any:
-        return hl.clamp(block * ROWS + row - (taps - 1), 0, rows - 1)
-
-    spread = hl.Func("spread")
-    wide = horizontal(from_left, source(inner), j, n)
+    above = block * ROWS + inner - (taps - 1)  # the output row that `inner` stands for, which may lie outside
+    source = hl.clamp(above, 0, rows - 1)
     tap = y + taps - 1 - inner
-    inside = (tap >= 0) & (tap < taps)
-    tall = hl.select(inside, vertical(from_left, source(inner), hl.clamp(tap, 0, taps - 1), n), 0.0)
+
+    weight = hl.Func("weight")
+    weight[x, c, inner, block, n] = hl.select((above >= 0) & (above < rows), gradient(x, source, c, n), 0.0)
+    tall = hl.Func("tall")
+    kernel = vertical(x, source, hl.clamp(tap, 0, taps - 1), n)
+    tall[x, y, inner, block, n] = hl.select((tap >= 0) & (tap < taps), kernel, 0.0)
+    spread = hl.Func("spread")
+    pulled = horizontal(x - j, source, j, n) * weight[x - j, c, inner, block, n]
     spread[x, c, y, inner, block, n] = 0.0
-    spread[x, c, y, inner, block, n] += tall * (wide * gradient(from_left, block * ROWS + inner, c, n))
+    spread[x, c, y, inner, block, n] += tall[x - j, y, inner, block, n] * pulled
     total = hl.Func("total")
     total[x, c, y, block, n] = 0.0
     total[x, c, y, block, n] += spread[x, c, y, i, block, n]
@@ -285,7 +286,19 @@ def _frame_pipeline(channels: int, half: bool) -> Callable[..., Any]:
     _in_registers(total, i)
     spread.compute_at(total, i)
     _in_registers(spread, j)
-    return _compiled(result, *images, taps, rows)
+    weight.compute_at(result, task).vectorize(x, LANES).unroll(c)
+    tall.compute_at(result, task).reorder(x, y, inner).vectorize(x, LANES).unroll(y)
+    return _compiled(result, *images, taps, rows, columns)
+
+
+def _zero_outside(image: Callable[..., Any], columns: hl.Param) -> Callable[..., Any]:
+    """Read zero left and right of an image. `likely` has Halide make a loop without the test for the inside."""
+
+    def read(column: Any, *at: Any) -> Any:
+        inside = hl.likely((column >= 0) & (column < columns))
+        return hl.select(inside, image(hl.clamp(column, 0, columns - 1), *at), 0.0)
+
+    return read
 
 
 def _compiled(result: hl.Func, *arguments: hl.ImageParam | hl.Param) -> Callable[..., Any]:
