@@ -88,17 +88,13 @@ def separable_frame_gradient(gradient: Tensor, frame: Tensor, vertical: Tensor, 
 # What the pipelines see of a tensor.
 
 
-def _at_least(size: int, least: int) -> int:
-    return max(size, least)
-
-
 def _whole_blocks(height: int) -> int:
     return -(-height // ROWS) * ROWS
 
 
 def _widened(width: int, *tensors: Tensor) -> list[Tensor]:
     """Pad narrow tensors on the right, so that a row of the output holds one vector at least."""
-    missing = _at_least(width, LANES) - width
+    missing = max(width, LANES) - width
     return [functional.pad(tensor, (0, missing)) if missing else tensor for tensor in tensors]
 
 
