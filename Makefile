@@ -22,11 +22,11 @@ bench: $(VENV)/installed-dev  ## Speed, side by side in one run.
 	$(BIN)/python benchmarks/ops.py
 
 $(VENV)/installed: pyproject.toml constraints.txt
-	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -c constraints.txt .
 	touch $@
 
 $(VENV)/installed-dev: pyproject.toml constraints.txt
-	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -c constraints.txt -e ".[dev]"
 	touch $@

@@ -1,6 +1,6 @@
 """Peak memory of the command line on a 4K pair and on a long clip, each rendered first.
 
-python benchmarks/memory.py            (about half an hour on two cores)
+python benchmarks/memory.py            (about a quarter of an hour on two cores)
 python benchmarks/memory.py --minutes 1
 """
 
@@ -18,7 +18,7 @@ from PIL import Image
 
 from midframe.images import Array
 
-CLIP_RATE, CLIP_SIZE = Fraction(10), (180, 320)
+CLIP_RATE, CLIP_SIZE = Fraction(5), (180, 320)
 GIB = 2**30
 
 
@@ -37,11 +37,11 @@ def render_clip(path: Path, minutes: float) -> None:
         stream.height, stream.width = CLIP_SIZE
         stream.pix_fmt = "yuv420p"
         sound = container.add_stream("aac", 48000, layout="mono")
-        silence = av.AudioFrame.from_ndarray(np.zeros((1, 4800), np.float32), format="fltp", layout="mono")
+        silence = av.AudioFrame.from_ndarray(np.zeros((1, 9600), np.float32), format="fltp", layout="mono")
         silence.sample_rate = 48000
         for index in range(int(minutes * 60 * CLIP_RATE)):
-            frame = av.VideoFrame.from_ndarray(picture(index / 10, *CLIP_SIZE), format="rgb24")
-            silence.pts = index * 4800
+            frame = av.VideoFrame.from_ndarray(picture(float(index / CLIP_RATE), *CLIP_SIZE), format="rgb24")
+            silence.pts = index * 9600
             container.mux(stream.encode(frame))
             container.mux(sound.encode(silence))
         container.mux(stream.encode(None))
