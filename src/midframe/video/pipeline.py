@@ -103,7 +103,7 @@ def interpolate_video(
         writer = VideoWriter(target, reader, picture, colour, time_base=time_base, rate=rate, codec=codec, crf=crf)
         report = VideoReport(left_out=tuple(f"{stream.type} stream {stream.index}" for stream in reader.left_out))
         try:
-            _run(reader, writer, _Doubler(tool, colour, writer.pixel_format, factor, reader, report), progress)
+            _run(reader, writer, _Multiplier(tool, colour, writer.pixel_format, factor, reader, report), progress)
             writer.finish()
         except BaseException:
             writer.abandon()
@@ -120,7 +120,7 @@ def _check_target(source: Path, target: Path, overwrite: bool) -> None:
         raise VideoError(f"{target.parent} is no folder: make it first, or name another OUT")
 
 
-def _run(reader: VideoReader, writer: VideoWriter, doubler: "_Doubler", progress: Progress | None) -> None:
+def _run(reader: VideoReader, writer: VideoWriter, multiplier: "_Multiplier", progress: Progress | None) -> None:
     stop = Event()
     incoming: _Channel[Frame | av.Packet] = _Channel(stop)
     outgoing: _Channel[_Shown | av.Packet] = _Channel(stop)
@@ -133,12 +133,12 @@ def _run(reader: VideoReader, writer: VideoWriter, doubler: "_Doubler", progress
     try:
         for item in incoming:
             if isinstance(item, Frame):
-                outgoing.send_all(doubler.frames_for(item), last=False)
+                outgoing.send_all(multiplier.frames_for(item), last=False)
                 if progress:
-                    progress(doubler.report, reader.expected_frames)
+                    progress(multiplier.report, reader.expected_frames)
             else:
                 outgoing.send(item)
-        outgoing.send_all(doubler.closing_frames())
+        outgoing.send_all(multiplier.closing_frames())
         threads[1].join()
         outgoing.raise_failure()
     finally:
@@ -163,7 +163,7 @@ def _write_all(writer: VideoWriter, items: "_Channel[_Shown | av.Packet]") -> No
             writer.write_packet(item)
 
 
-class _Doubler:
+class _Multiplier:
     """Turns source frames, one after another, into the frames to show."""
 
     def __init__(
