@@ -37,12 +37,9 @@ def peak_multiplies() -> Callable[[], object]:
     """Sums in registers that touch no memory: as many fused multiply-adds a second as the processor can do."""
     x, lane, task = hl.Var("x"), hl.Var("lane"), hl.Var("task")
     steps = hl.RDom([(0, PEAK_STEPS)])
-    total, result = hl.Func("total"), hl.Func("result")
-    total[x, lane] = hl.cast(hl.Float(32), x)
-    total[x, lane] = total[x, lane] * 0.999 + hl.cast(hl.Float(32), 1)
-    loop = hl.Func("loop")
-    loop[x, lane] = hl.cast(hl.Float(32), x + lane)
-    loop[x, lane] = loop[x, lane] * hl.cast(hl.Float(32), 0.999) + hl.cast(hl.Float(32), steps.x)
+    loop, result = hl.Func("loop"), hl.Func("result")
+    loop[x, lane] = hl.f32(x + lane)
+    loop[x, lane] = loop[x, lane] * hl.f32(0.999) + hl.f32(steps.x)
     result[x, lane, task] = loop[x, lane]
     result.bound(x, 0, cpu.LANES).bound(lane, 0, PEAK_CHAINS).vectorize(x).unroll(lane).parallel(task)
     loop.compute_at(result, task).vectorize(x, cpu.LANES).unroll(lane)
