@@ -12,6 +12,8 @@ from PIL import Image
 import midframe
 from midframe.images import Array
 
+ENLARGED = 3
+"""How many times a part is enlarged."""
 GAP = 6
 """White between the pictures, in pixels."""
 
@@ -30,7 +32,16 @@ def side_by_side(pictures: list[Array]) -> Array:
     return np.concatenate(parts[:-1], axis=1)
 
 
+def enlarged(picture: Array, part: str) -> Array:
+    """A part "left,top,width,height" of a picture, enlarged."""
+    left, top, width, height = map(int, part.split(","))
+    image = Image.fromarray(picture[top : top + height, left : left + width])
+    return np.asarray(image.resize((width * ENLARGED, height * ENLARGED), Image.Resampling.LANCZOS))
+
+
 if __name__ == "__main__":
-    first, second = frames(sys.argv[1], int(sys.argv[2]))
+    video, index, target, *part = sys.argv[1:]
+    first, second = frames(video, int(index))
     average = np.rint((first.astype(float) + second) / 2).astype(np.uint8)
-    Image.fromarray(side_by_side([first, second, average, midframe.interpolate(first, second)])).save(sys.argv[3])
+    shown = [first, second, average, midframe.interpolate(first, second)]
+    Image.fromarray(side_by_side([enlarged(each, part[0]) if part else each for each in shown])).save(target)
