@@ -180,6 +180,21 @@ def _tiled(result: hl.Func, *loops: hl.Var) -> None:
     result.reorder(xi, *loops, xo, block, n).vectorize(xi).unroll(y).fuse(block, n, task).parallel(task)
 
 
+def _summed(term: Any, part: hl.Func, reductions: tuple[hl.RVar, hl.RVar], channels: int) -> hl.Func:
+    """The result that sums a term over the first reduction; `part` in it sums over the second, in registers as well."""
+    total, result = hl.Func("total"), hl.Func("result")
+    total[x, c, y, block, n] = 0.0
+    total[x, c, y, block, n] += term
+    result[x, y, c, block, n] = total[x, c, y, block, n]
+    _tiled(result.bound(c, 0, channels), c, y)
+    result.unroll(c)
+    total.compute_at(result, xo)
+    _in_registers(total, reductions[0])
+    part.compute_at(total, reductions[0])
+    _in_registers(part, reductions[1])
+    return result
+
+
 @cache
 def _forward_pipeline(channels: int, half: bool) -> Callable[..., Any]:
     images, (frame, vertical, horizontal), taps, rows = _inputs(half, "frame", "vertical", "horizontal")
@@ -190,18 +205,8 @@ def _forward_pipeline(channels: int, half: bool) -> Callable[..., Any]:
     wide[x, y, k, block, n] = horizontal(x, row_at, k, n)
     term = wide[x, y, j, block, n] * frame(x + j, hl.min(block * ROWS + inner, last), c, n)
     filtered = _accumulate("filtered", inner, term)  # the frame's row `inner`, filtered by row y's horizontal kernel
-    total = hl.Func("total")
-    total[x, c, y, block, n] = 0.0
-    total[x, c, y, block, n] += _tap_or_zero(vertical, row_at, i - y, taps) * filtered[x, c, y, i, block, n]
-    result = hl.Func("result")
-    result[x, y, c, block, n] = total[x, c, y, block, n]
-
-    _tiled(result.bound(c, 0, channels), c, y)
-    result.unroll(c)
-    total.compute_at(result, xo)
-    _in_registers(total, i)
-    filtered.compute_at(total, i)
-    _in_registers(filtered, j)
+    term = _tap_or_zero(vertical, row_at, i - y, taps) * filtered[x, c, y, i, block, n]
+    result = _summed(term, filtered, (i, j), channels)
     wide.compute_at(result, xo).vectorize(x, LANES)
     return _compiled(result, *images, taps, rows)
 
@@ -270,18 +275,7 @@ def _frame_pipeline(channels: int, half: bool) -> Callable[..., Any]:
     pulled = horizontal(x - j, source, j, n) * weight[x - j, c, inner, block, n]
     spread[x, c, y, inner, block, n] = 0.0
     spread[x, c, y, inner, block, n] += tall[x - j, y, inner, block, n] * pulled
-    total = hl.Func("total")
-    total[x, c, y, block, n] = 0.0
-    total[x, c, y, block, n] += spread[x, c, y, i, block, n]
-    result = hl.Func("result")
-    result[x, y, c, block, n] = total[x, c, y, block, n]
-
-    _tiled(result.bound(c, 0, channels), c, y)
-    result.unroll(c)
-    total.compute_at(result, xo)
-    _in_registers(total, i)
-    spread.compute_at(total, i)
-    _in_registers(spread, j)
+    result = _summed(spread[x, c, y, i, block, n], spread, (i, j), channels)
     weight.compute_at(result, task).vectorize(x, LANES).unroll(c)
     tall.compute_at(result, task).reorder(x, y, inner).vectorize(x, LANES).unroll(y)
     return _compiled(result, *images, taps, rows, columns)

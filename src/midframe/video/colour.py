@@ -42,39 +42,31 @@ def colour_of(frame: av.VideoFrame) -> Colour:
 
 def to_rgb(frame: av.VideoFrame, colour: Colour) -> Array:
     """A picture as (H, W, 3) RGB, uint8 or, if deep, uint16."""
-    converted = frame.reformat(
-        format=colour.rgb_format,
-        src_colorspace=colour.matrix,
-        dst_colorspace=colour.matrix,
-        src_color_range=colour.range,
-        dst_color_range=ColorRange.JPEG,
-        interpolation=EXACT,
-    )
-    image: Array = converted.to_ndarray()
+    image: Array = _converted(frame, colour, colour.rgb_format, colour.range, ColorRange.JPEG).to_ndarray()
     return image
 
 
 def from_rgb(image: Array, colour: Colour, pixel_format: str) -> av.VideoFrame:
     """An RGB array as a picture of a pixel format, in the source's matrix and range."""
-    return av.VideoFrame.from_ndarray(image, format=colour.rgb_format).reformat(
-        format=pixel_format,
-        src_colorspace=colour.matrix,
-        dst_colorspace=colour.matrix,
-        src_color_range=ColorRange.JPEG,
-        dst_color_range=colour.range,
-        interpolation=EXACT,
-    )
+    frame = av.VideoFrame.from_ndarray(image, format=colour.rgb_format)
+    return _converted(frame, colour, pixel_format, ColorRange.JPEG, colour.range)
 
 
 def in_format(frame: av.VideoFrame, colour: Colour, pixel_format: str) -> av.VideoFrame:
     """A source picture in the encoder's pixel format; its own samples where that is the same."""
     if frame.format.name == pixel_format:
         return frame
+    return _converted(frame, colour, pixel_format, colour.range, colour.range)
+
+
+def _converted(
+    frame: av.VideoFrame, colour: Colour, pixel_format: str, before: ColorRange, after: ColorRange
+) -> av.VideoFrame:
     return frame.reformat(
         format=pixel_format,
         src_colorspace=colour.matrix,
         dst_colorspace=colour.matrix,
-        src_color_range=colour.range,
-        dst_color_range=colour.range,
+        src_color_range=before,
+        dst_color_range=after,
         interpolation=EXACT,
     )
