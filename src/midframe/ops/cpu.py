@@ -269,12 +269,9 @@ def _frame_pipeline(channels: int, half: bool) -> Callable[..., Any]:
     weight = hl.Func("weight")
     weight[x, c, inner, block, n] = hl.select((above >= 0) & (above < rows), gradient(x, source, c, n), 0.0)
     tall = hl.Func("tall")
-    kernel = vertical(x, source, hl.clamp(tap, 0, taps - 1), n)
-    tall[x, y, inner, block, n] = hl.select((tap >= 0) & (tap < taps), kernel, 0.0)
-    spread = hl.Func("spread")
+    tall[x, y, inner, block, n] = _tap_or_zero(vertical, source, tap, taps)
     pulled = horizontal(x - j, source, j, n) * weight[x - j, c, inner, block, n]
-    spread[x, c, y, inner, block, n] = 0.0
-    spread[x, c, y, inner, block, n] += tall[x - j, y, inner, block, n] * pulled
+    spread = _accumulate("spread", inner, tall[x - j, y, inner, block, n] * pulled)
     result = _summed(spread[x, c, y, i, block, n], spread, (i, j), channels)
     weight.compute_at(result, task).vectorize(x, LANES).unroll(c)
     tall.compute_at(result, task).reorder(x, y, inner).vectorize(x, LANES).unroll(y)

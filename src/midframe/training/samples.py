@@ -1,6 +1,7 @@
 """From shards to batches: which sample comes when, varied how, all of it decided by the seed."""
 
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,7 @@ class Variations(Dataset[dict[str, Any]]):
     def __getitem__(self, ticket: Ticket) -> dict[str, Any]:
         number, size = ticket
         epoch, place = divmod(number, len(self.shards))
-        order = np.random.default_rng((self.config.seed, epoch)).permutation(len(self.shards))
-        frames = self.shards.frames(order[place])
+        frames = self.shards.frames(_order(self.config.seed, epoch, len(self.shards))[place])
         rng = np.random.default_rng((self.config.seed, 1, number))
         if self.config.guide == 0:
             return {"frames": augment(frames, rng, size, self.config.max_shift)}
@@ -46,6 +46,13 @@ class Variations(Dataset[dict[str, Any]]):
         guide = measure_guide(crop)
         inner = centre(crop.transpose(0, 3, 1, 2), size).transpose(0, 2, 3, 1)
         return {"frames": inner, "flows": centre(guide.flows, size), "trust": centre(guide.trust, size)}
+
+
+@lru_cache(maxsize=2)
+def _order(seed: int, epoch: int, count: int) -> list[int]:
+    """The order of the samples in an epoch; the last batch of one and the first of the next need two."""
+    order: list[int] = np.random.default_rng((seed, epoch)).permutation(count).tolist()
+    return order
 
 
 class Tickets(Sampler[list[Ticket]]):

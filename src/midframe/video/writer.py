@@ -5,7 +5,6 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
-from av.video.reformatter import ColorRange
 
 from midframe.errors import VideoError
 from midframe.video.colour import Colour, in_format
@@ -66,7 +65,7 @@ class VideoWriter:
             raise VideoError(
                 f"{path} cannot be written with {codec} ({error.strerror}): choose another --codec"
             ) from error
-        except VideoError:
+        except BaseException:
             self.abandon()
             raise
 
@@ -116,12 +115,12 @@ class VideoWriter:
 
     def _describe(self, encoder: av.Codec, picture: av.VideoFrame, time_base: Fraction) -> None:
         stream = self.stream
-        self.pixel_format = choose_pixel_format(encoder, picture)
+        self.pixel_format = choose_pixel_format(encoder, picture, self.colour.deep)
         self.time_base = time_base
         stream.width, stream.height, stream.pix_fmt = picture.width, picture.height, self.pixel_format
         stream.time_base = stream.codec_context.time_base = time_base
         stream.codec_context.colorspace = self.colour.matrix
-        stream.codec_context.color_range = ColorRange.JPEG if self.colour.full_range else ColorRange.MPEG
+        stream.codec_context.color_range = self.colour.range
         stream.codec_context.color_primaries = picture.color_primaries
         stream.codec_context.color_trc = picture.color_trc
         if encoder.name == "libx265":
@@ -149,12 +148,11 @@ def find_encoder(codec: str) -> av.Codec:
     return encoder
 
 
-def choose_pixel_format(encoder: av.Codec, picture: av.VideoFrame) -> str:
+def choose_pixel_format(encoder: av.Codec, picture: av.VideoFrame, deep: bool) -> str:
     """The source's own pixel format where the encoder takes it, or the nearest that plays everywhere."""
     offered = [each.name for each in encoder.video_formats or []]
     own = picture.format.name.replace("yuvj", "yuv")
     odd = picture.width % 2 or picture.height % 2
-    deep = max(part.bits for part in picture.format.components) > 8
     wanted = ["yuv444p10le" if deep else "yuv444p"] if odd else [own, "yuv420p10le" if deep else "yuv420p", "yuv420p"]
     usable = [name for name in wanted if name in offered and not av.VideoFormat(name).is_rgb]
     if not usable:
