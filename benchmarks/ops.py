@@ -11,10 +11,11 @@ from collections.abc import Callable
 import halide as hl
 import torch
 
-from midframe.interpolator import cpu_multiplies_bfloat16
+from midframe.devices import cpu_multiplies_bfloat16
 from midframe.models.checkpoint import channels_last
 from midframe.models.sepconv import SepConv, SepConvConfig
-from midframe.ops import cpu, reference
+from midframe.ops import reference, separable_cpu
+from midframe.ops.halide_tools import LANES
 
 HEIGHT, WIDTH, TAPS, COLOURS = 256, 448, 51, 3
 ROUNDS = 12
@@ -41,16 +42,16 @@ def peak_multiplies() -> Callable[[], object]:
     loop[x, lane] = hl.f32(x + lane)
     loop[x, lane] = loop[x, lane] * hl.f32(0.999) + hl.f32(steps.x)
     result[x, lane, task] = loop[x, lane]
-    result.bound(x, 0, cpu.LANES).bound(lane, 0, PEAK_CHAINS).vectorize(x).unroll(lane).parallel(task)
-    loop.compute_at(result, task).vectorize(x, cpu.LANES).unroll(lane)
-    loop.update(0).reorder(x, lane, steps.x).vectorize(x, cpu.LANES).unroll(lane)
+    result.bound(x, 0, LANES).bound(lane, 0, PEAK_CHAINS).vectorize(x).unroll(lane).parallel(task)
+    loop.compute_at(result, task).vectorize(x, LANES).unroll(lane)
+    loop.update(0).reorder(x, lane, steps.x).vectorize(x, LANES).unroll(lane)
     run = result.compile_to_callable([], hl.get_jit_target_from_environment())
-    buffer = hl.Buffer(hl.Float(32), [cpu.LANES, PEAK_CHAINS, PEAK_TASKS])
+    buffer = hl.Buffer(hl.Float(32), [LANES, PEAK_CHAINS, PEAK_TASKS])
     return lambda: run(buffer)
 
 
 PEAK_STEPS, PEAK_CHAINS, PEAK_TASKS = 20000, 12, 64
-PEAK_WORK = PEAK_STEPS * PEAK_CHAINS * PEAK_TASKS * cpu.LANES
+PEAK_WORK = PEAK_STEPS * PEAK_CHAINS * PEAK_TASKS * LANES
 
 
 @torch.no_grad()
@@ -67,12 +68,14 @@ def main() -> None:
     works: dict[str, Callable[[], object]] = {
         "peak": peak_multiplies(),
         f"network forward, {half}": lambda: network.kernels(pair[0], pair[1]),
-        "forward, float32 kernels": lambda: [cpu.separable_forward(frames[n], *kernels[n]) for n in (0, 1)],
-        "forward, bfloat16 kernels": lambda: [cpu.separable_forward(frames[n], *rounded[n]) for n in (0, 1)],
+        "forward, float32 kernels": lambda: [separable_cpu.separable_forward(frames[n], *kernels[n]) for n in (0, 1)],
+        "forward, bfloat16 kernels": lambda: [separable_cpu.separable_forward(frames[n], *rounded[n]) for n in (0, 1)],
         "gradients of kernels": lambda: [
-            cpu.separable_kernel_gradients(gradient, frames[n], *kernels[n]) for n in (0, 1)
+            separable_cpu.separable_kernel_gradients(gradient, frames[n], *kernels[n]) for n in (0, 1)
         ],
-        "gradient of frames": lambda: [cpu.separable_frame_gradient(gradient, frames[n], *kernels[n]) for n in (0, 1)],
+        "gradient of frames": lambda: [
+            separable_cpu.separable_frame_gradient(gradient, frames[n], *kernels[n]) for n in (0, 1)
+        ],
     }
     seconds = fastest(works)
     plain = fastest({"plain": lambda: [reference.separable_forward(frames[n], *kernels[n]) for n in (0, 1)]}, rounds=1)

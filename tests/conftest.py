@@ -1,5 +1,6 @@
 """Everything the tests look at is rendered here: frames, videos with sound, small networks."""
 
+import os
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -12,6 +13,9 @@ import torch
 
 from midframe.models.checkpoint import build_model, save_model
 from midframe.models.sepconv import SepConv
+
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"  # before Triton is imported: its kernels then run on the CPU
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 """Real input, tested on when it is there."""

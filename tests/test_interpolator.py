@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from midframe.interpolator import Interpolator, choose_precision, nearest_time, tiles
+from midframe.devices import choose_precision
+from midframe.interpolator import Interpolator, nearest_time, steps_to, tiles
 from midframe.models.checkpoint import list_models
 from midframe.models.sepconv import SepConv
 
@@ -51,12 +52,35 @@ def test_tiles_equal_the_whole(frame: Render, precision: str) -> None:
 
 def test_tiles_cover_a_frame_once() -> None:
     count = np.zeros((130, 200), int)
-    for part in tiles(130, 200, size=64, margin=20, stride=32):
-        count[part.inside[2:]] += 1
-        seen = np.zeros((130, 200), int)[part.seen[2:]]
-        assert seen[part.within[2:]].shape == count[part.inside[2:]].shape
-        assert part.seen[2].start % 32 == part.seen[3].start % 32 == 0
+    parts = tiles(130, 200, size=64, margin=20)
+    for rows, columns in parts:
+        count[rows, columns] += 1
+        assert count[rows, columns].size <= 64 * 64
     assert (count == 1).all()
+    assert len(tiles(130, 200, size=160, margin=20)) == len(tiles(130, 200, size=0, margin=0)) == 1
+
+
+@pytest.mark.parametrize(
+    ("wanted", "steps"), [("1/2", "1/2"), ("1/4", "1/2 1/4"), ("5/8 1/4", "1/2 1/4 3/4 5/8"), ("1", "")]
+)
+def test_a_time_comes_after_those_it_lies_between(wanted: str, steps: str) -> None:
+    assert steps_to([Fraction(each) for each in wanted.split()]) == [Fraction(each) for each in steps.split()]
+
+
+def test_progress_rises_to_1_within_and_over_frames(tiny_model: SepConv, frame: Render) -> None:
+    tool = Interpolator(tiny_model, device="cpu", precision="float32", tile=32)
+    shares: list[float] = []
+    tool.interpolate_many(frame(0), frame(4), [Fraction(1, 4), Fraction(1, 2)], progress=shares.append)
+    assert shares == sorted(shares)
+    assert len(shares) == 2 * 6
+    assert shares[-1] == 1
+
+
+def test_a_network_that_is_given_stays_as_it_was(tiny_model: SepConv, frame: Render) -> None:
+    tiny_model.train()
+    Interpolator(tiny_model, device="cpu", precision="bfloat16").interpolate(frame(0), frame(1))
+    assert tiny_model.training
+    assert next(tiny_model.parameters()).dtype == torch.float32
 
 
 def test_other_times_come_by_halving(tool: Interpolator, frame: Render) -> None:
@@ -74,7 +98,7 @@ def test_other_times_come_by_halving(tool: Interpolator, frame: Render) -> None:
 def test_each_frame_is_made_once(tool: Interpolator, frame: Render, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[None] = []
     middle = tool.middle
-    monkeypatch.setattr(tool, "middle", lambda first, second: calls.append(None) or middle(first, second))
+    monkeypatch.setattr(tool, "middle", lambda *given: calls.append(None) or middle(*given))
     tool.interpolate_many(frame(0), frame(4), [Fraction(n, 8) for n in range(1, 8)])
     assert len(calls) == 7
 

@@ -6,22 +6,30 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import Tensor
 
 from midframe.errors import CheckpointError
+from midframe.models.adaconv import AdaConv, AdaConvConfig
+from midframe.models.network import Network
 from midframe.models.sepconv import SepConv, SepConvConfig
 
-NETWORKS: dict[str, tuple[type[SepConv], type[SepConvConfig]]] = {"sepconv": (SepConv, SepConvConfig)}
+AnyNetwork = TypeVar("AnyNetwork", bound=Network)
+
+NETWORKS: dict[str, tuple[type[Network], type[Any]]] = {
+    "adaconv": (AdaConv, AdaConvConfig),
+    "sepconv": (SepConv, SepConvConfig),
+}
 """Every network by name, with the dataclass of its form."""
 WEIGHTS = Path(__file__).parent / "weights"
 """Where the shipped weights lie, described by `index.json`."""
 
 
-def build_model(name: str, form: Mapping[str, Any] | None = None) -> SepConv:
+def build_model(name: str, form: Mapping[str, Any] | None = None) -> Network:
     """Make a network with fresh weights.
 
     Args:
@@ -42,13 +50,13 @@ def build_model(name: str, form: Mapping[str, Any] | None = None) -> SepConv:
     return network(config(**(form or {})))
 
 
-def channels_last(model: SepConv) -> SepConv:
+def channels_last(model: AnyNetwork) -> AnyNetwork:
     """Lay a network's weights out with channels innermost, which convolutions on a CPU are fastest with."""
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
     return model
 
 
-def save_model(model: SepConv, path: Path, facts: Mapping[str, Any]) -> None:
+def save_model(model: Network, path: Path, facts: Mapping[str, Any]) -> None:
     """Write a network in half precision; `facts` say how it came about. The file appears when it is whole."""
     name = next(name for name, (network, _) in NETWORKS.items() if isinstance(model, network))
     header = {
@@ -58,12 +66,16 @@ def save_model(model: SepConv, path: Path, facts: Mapping[str, Any]) -> None:
         "facts": json.dumps(facts),
     }
     unfinished = path.with_name(path.name + ".part")
-    tensors = {key: value.detach().half().contiguous().cpu() for key, value in model.state_dict().items()}
+    tensors = {key: _halved(value).contiguous().cpu() for key, value in model.state_dict().items()}
     save_file(tensors, unfinished, metadata=header)
     unfinished.replace(path)
 
 
-def load_model(name_or_file: str | Path = "sepconv") -> SepConv:
+def _halved(value: Tensor) -> Tensor:
+    return value.detach().half() if value.is_floating_point() else value
+
+
+def load_model(name_or_file: str | Path = "sepconv") -> Network:
     """Load a network by the name of shipped weights or from a file, in float32, for inference.
 
     Raises:
@@ -78,7 +90,7 @@ def load_model(name_or_file: str | Path = "sepconv") -> SepConv:
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
-            state = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118  # not a dict
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  # not a dict
         model = build_model(header["network"], json.loads(header["form"]))
         model.load_state_dict(state)
     except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from midframe.models.network import Network
 from midframe.ops import separable_convolution
 
 MIN_KERNEL_SUM = 0.05
@@ -63,6 +64,14 @@ class Statistics(NamedTuple):
 
     mean: Tensor
     deviation: Tensor
+
+
+class Prepared(NamedTuple):
+    """A pair of frames (N, 3, H, W) and what was measured of them."""
+
+    first: Tensor
+    second: Tensor
+    statistics: Statistics
 
 
 def pair_statistics(first: Tensor, second: Tensor) -> Statistics:
@@ -118,8 +127,10 @@ class KernelHead(nn.Module):
         return result
 
 
-class SepConv(nn.Module):
+class SepConv(Network):
     """The whole network; see the module's text. Frames are (N, 3, H, W) in [0, 1]."""
+
+    tile = 768
 
     def __init__(self, config: SepConvConfig | None = None) -> None:
         super().__init__()
@@ -139,12 +150,30 @@ class SepConv(nn.Module):
 
     @property
     def margin(self) -> int:
-        """Pixels around a tile that change what the network makes of its inside (beyond it they hardly do)."""
+        """Pixels around a part that change what the network makes of it (beyond it they hardly do)."""
         return 2 * self.stride
 
     def forward(self, first: Tensor, second: Tensor, statistics: Statistics | None = None) -> Tensor:
         """Make the middle frame (N, 3, H, W), not clipped, from two frames of any one size."""
         return self.apply(first, second, self.kernels(first, second, statistics))
+
+    def prepare(self, first: Tensor, second: Tensor) -> Prepared:
+        """Measure the whole frames, of which the parts are made."""
+        return Prepared(first, second, pair_statistics(first, second))
+
+    def part(self, prepared: Prepared, rows: slice, columns: slice) -> Tensor:
+        """Make a rectangle of the middle frame with a margin around it, which begins where a stride does."""
+        first, second, statistics = prepared
+        spans = zip((rows, columns), first.shape[2:], strict=True)
+        (seen_rows, own_rows), (seen_columns, own_columns) = (self._span(*span) for span in spans)
+        seen = (..., seen_rows, seen_columns)
+        made: Tensor = self(first[seen], second[seen], statistics)
+        return made[..., own_rows, own_columns]
+
+    def _span(self, part: slice, extent: int) -> tuple[slice, slice]:
+        """What the network sees of an axis for a part of it, and the part within that."""
+        start = max(0, part.start - self.margin) // self.stride * self.stride
+        return slice(start, min(part.stop + self.margin, extent)), slice(part.start - start, part.stop - start)
 
     def kernels(self, first: Tensor, second: Tensor, statistics: Statistics | None = None) -> SeparableKernels:
         """Predict the kernels of every pixel, 4 x (N, K, H, W).

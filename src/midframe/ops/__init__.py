@@ -1,5 +1,6 @@
 """Per-pixel convolutions: every output pixel has a kernel of its own."""
 
+from midframe.ops.adaptive import adaptive_convolution
 from midframe.ops.separable import separable_convolution
 
-__all__ = ["separable_convolution"]
+__all__ = ["adaptive_convolution", "separable_convolution"]

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from midframe.ops import cpu, reference
+from midframe.ops import reference, separable_cpu
 
 MAX_TAPS = 63
 """The longest kernel that the fast implementations are tested for, in pixels (the papers use 51)."""
@@ -64,7 +64,7 @@ def _check(frame: Tensor, vertical: Tensor, horizontal: Tensor) -> None:
 
 def _implementation(frame: Tensor, kernel: Tensor):  # type: ignore[no-untyped-def]  # a module
     """The module that serves these tensors. A Triton module for CUDA has its place here."""
-    return cpu if cpu.serves(frame, kernel) else reference
+    return separable_cpu if separable_cpu.serves(frame, kernel) else reference
 
 
 @torch.library.custom_op("midframe::separable_convolution", mutates_args=())

@@ -14,13 +14,14 @@ from lightning.fabric import Fabric
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
+from midframe.devices import training_precision
 from midframe.errors import CheckpointError, ConfigError
 from midframe.metrics import psnr
 from midframe.models.checkpoint import build_model, channels_last, load_model, save_model
-from midframe.models.sepconv import SepConv
+from midframe.models.network import Network
 from midframe.training.config import TrainConfig
 from midframe.training.curves import draw_curves
-from midframe.training.losses import Objective
+from midframe.training.losses import OBJECTIVES
 from midframe.training.samples import batches, open_shards, to_batch
 
 log = logging.getLogger(__name__)
@@ -31,6 +32,8 @@ Progress = Callable[[dict[str, Any]], None]
 CONFIG_FILE, LOG_FILE, LAST_FILE, BEST_FILE = "config.json", "log.jsonl", "last.pt", "best.safetensors"
 LOG_EVERY = 20
 """Steps over which a logged loss is averaged."""
+HIGHEST_PSNR = 60.0
+"""What a sample that is made without any error counts in a mean, in dB."""
 
 
 def train(
@@ -55,10 +58,10 @@ def train(
     """
     _open_run(config, run, resume)
     torch.manual_seed(config.seed)
-    fabric = Fabric(accelerator="auto", devices=1, precision=config.precision)
+    fabric = Fabric(accelerator="auto", devices=1, precision=training_precision(config.precision))
     model, average = _network(config), _network(config)
     average.load_state_dict(model.state_dict())
-    objective = Objective(model)
+    objective: nn.Module = OBJECTIVES[type(model)](model)
     objective, optimiser = fabric.setup(objective, _optimiser(config, model))
     state: dict[str, Any] = {"step": 0, "seconds": 0.0, "best": -math.inf}
     if resume:
@@ -104,9 +107,9 @@ def train(
 
 
 @torch.no_grad()
-def evaluate(model: SepConv, config: TrainConfig, fabric: Fabric) -> dict[str, float]:
+def evaluate(model: Network, config: TrainConfig, fabric: Fabric) -> dict[str, float]:
     """Score on the held-out clips: patches, and whole frames where the data set has some; mean PSNR in dB."""
-    model.eval()
+    objective = OBJECTIVES[type(model.eval())](model)
     scores = {"patch_psnr": math.nan, "frame_psnr": math.nan}
     folders = (
         ("patch_psnr", "validation", config.validation_patches),
@@ -121,7 +124,7 @@ def evaluate(model: SepConv, config: TrainConfig, fabric: Fabric) -> dict[str, f
         for index in chosen:
             batch = fabric.to_device(to_batch(torch.from_numpy(shards.frames(index))[None]))
             with fabric.autocast():
-                values.append(psnr(model(batch.first, batch.second), batch.middle))
+                values.append(min(HIGHEST_PSNR, psnr(*objective.predict(batch))))
         scores[name] = sum(values) / len(values)
     return scores
 
@@ -139,7 +142,7 @@ def _open_run(config: TrainConfig, run: Path, resume: bool) -> None:
     path.write_text(json.dumps(settings, indent=1))
 
 
-def _network(config: TrainConfig) -> SepConv:
+def _network(config: TrainConfig) -> Network:
     if not config.initial:
         try:
             return channels_last(build_model(config.model, config.network))
@@ -176,6 +179,8 @@ def _guide_weight(config: TrainConfig, share: float) -> float:
 def _move_average(average: nn.Module, model: nn.Module, decay: float) -> None:
     with torch.no_grad():
         torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)
+        for old, new in zip(average.buffers(), model.buffers(), strict=True):  # statistics of batch normalisation
+            old.lerp_(new, 1 - decay) if old.is_floating_point() else old.copy_(new)
 
 
 def _record(

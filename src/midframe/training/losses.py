@@ -1,11 +1,16 @@
 """What training minimises."""
 
 import math
-from typing import NamedTuple
+from collections.abc import Sequence
+from itertools import product
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
+from midframe.models.adaconv import MARGIN, STRIDE, AdaConv
+from midframe.models.network import Network
 from midframe.models.sepconv import SeparableKernels, SepConv
 
 
@@ -25,18 +30,80 @@ class Batch(NamedTuple):
 class Objective(nn.Module):
     """A network and its loss in one module, so that Fabric wraps both (precision, several devices)."""
 
-    def __init__(self, model: SepConv) -> None:
+    def __init__(self, model: Any) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, batch: Batch, guide_weight: float) -> tuple[Tensor, Tensor]:
         """Return the loss to minimise and the colour loss alone, both scalars."""
+        raise NotImplementedError
+
+    def predict(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """What the network makes of a batch and what is true there, of one shape: for validation."""
+        return self.model(batch.first, batch.second), batch.middle
+
+
+class SepConvObjective(Objective):
+    """L1 on colour (ICCV 2017, equation 4), and the guidance of kernels by optical flow."""
+
+    def forward(self, batch: Batch, guide_weight: float) -> tuple[Tensor, Tensor]:
         kernels = self.model.kernels(batch.first, batch.second)
         made = self.model.apply(batch.first, batch.second, kernels)
         colour = l1(made, batch.middle)
         if guide_weight == 0 or batch.flows is None or batch.trust is None:
             return colour, colour.detach()
         return colour + guide_weight * kernel_guidance(kernels, batch.flows, batch.trust), colour.detach()
+
+
+class AdaConvObjective(Objective):
+    """L1 on colour and on gradients (CVPR 2017, section 3.2), and the guidance of kernels by optical flow.
+
+    Every eighth pixel of a crop counts: the network's strides make them all for little more than one of them.
+    """
+
+    def forward(self, batch: Batch, guide_weight: float) -> tuple[Tensor, Tensor]:
+        scores = self.model.scores(batch.first, batch.second).float()  # (N, h, w, 2*K*K)
+        made = self._neighbours_made(batch, self.model.softmax(scores))
+        truth = every_stride(neighbours(batch.middle), made.shape[-2:], border=MARGIN - 1)
+        colour = l1(made[:, CENTRE], truth[:, CENTRE])
+        gradients = l1(made - made[:, CENTRE, None], truth - truth[:, CENTRE, None]) * len(NEIGHBOURS)
+        loss = colour + gradients
+        if guide_weight and batch.flows is not None and batch.trust is not None:
+            flows, trust = (every_stride(each, made.shape[-2:], MARGIN) for each in (batch.flows, batch.trust))
+            loss = loss + guide_weight * score_guidance(scores, flows, trust)
+        return loss, colour.detach()
+
+    def predict(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        kernels = self.model.kernels(batch.first, batch.second)
+        made = self.model.filtered(torch.stack((batch.first, batch.second), dim=1), kernels)
+        return made, every_stride(batch.middle, made.shape[-2:], MARGIN)
+
+    def _neighbours_made(self, batch: Batch, kernels: Tensor) -> Tensor:
+        """Each pixel and its eight neighbours, all made by the pixel's own kernels, (N, 9, 3, h, w)."""
+        frames = neighbours(torch.stack((batch.first, batch.second), dim=1))  # (N, 2, 9, 3, H-2, W-2)
+        frames = functional.pad(frames.flatten(2, 3), (1, 0, 1, 0))  # pixels lie where they lay
+        made: Tensor = self.model.filtered(frames, kernels)  # (N, 27, h, w)
+        return made.view(len(made), len(NEIGHBOURS), -1, *made.shape[2:])
+
+
+OBJECTIVES: dict[type[Network], type[Objective]] = {SepConv: SepConvObjective, AdaConv: AdaConvObjective}
+"""What each network is trained on."""
+
+NEIGHBOURS = tuple(product(range(3), repeat=2))
+"""Places in a 3x3 neighbourhood, y before x."""
+CENTRE = NEIGHBOURS.index((1, 1))
+
+
+def neighbours(images: Tensor) -> Tensor:
+    """The neighbourhood of every pixel but the outermost: (..., C, H, W) -> (..., 9, C, H-2, W-2)."""
+    height, width = (size - 2 for size in images.shape[-2:])
+    return torch.stack([images[..., y : y + height, x : x + width] for y, x in NEIGHBOURS], dim=-4)
+
+
+def every_stride(images: Tensor, size: Sequence[int], border: int) -> Tensor:
+    """The values (..., h, w) at the pixels that AdaConv makes of a crop."""
+    height, width = size
+    return images[..., border::STRIDE, border::STRIDE][..., :height, :width]
 
 
 def l1(made: Tensor, truth: Tensor) -> Tensor:
@@ -65,3 +132,31 @@ def hat(offset: Tensor, reach: int) -> Tensor:
     """Linear interpolation at an offset (N, H, W), as a kernel (N, 2 * reach + 1, H, W) that sums to sqrt(1/2)."""
     taps = torch.arange(-reach, reach + 1, device=offset.device, dtype=offset.dtype)[:, None, None]
     return (1 - (taps - offset[:, None]).abs()).clamp(min=0) * math.sqrt(0.5)
+
+
+def score_guidance(scores: Tensor, flows: Tensor, trust: Tensor) -> Tensor:
+    """Cross-entropy of AdaConv's softmax against the places that optical flow leads to.
+
+    Between four taps the wanted weight is split as by bilinear interpolation, between the frames by trust. Flow that is
+    not trusted, or leads further than the kernels reach, does not count.
+
+    Args:
+        scores: before the softmax, (N, h, w, 2*K*K).
+        flows, trust: as in `Batch`, (N, 2, 2, h, w) and (N, 2, h, w), at the pixels of the scores.
+    """
+    taps = math.isqrt(scores.shape[-1] // 2)
+    reach = taps // 2
+    weight = trust * (flows.abs().amax(2) < reach)  # (N, 2, h, w)
+    places = (flows + reach).clamp(0, taps - 1.001)
+    corner = places.floor()
+    part = places - corner
+    first_tap = torch.tensor([0, taps * taps], device=flows.device)[:, None, None]
+    wanted = torch.zeros_like(scores[..., 0])  # (N, h, w)
+    for down, right in product((0, 1), repeat=2):
+        nearness = (part if right else 1 - part)[:, :, 0] * (part if down else 1 - part)[:, :, 1]
+        tap = (corner[:, :, 1].long() + down) * taps + corner[:, :, 0].long() + right + first_tap  # (N, 2, h, w)
+        found = scores.gather(-1, tap.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        wanted = wanted + (found * nearness * weight).sum(1)
+    total = weight.sum(1)
+    entropy = scores.logsumexp(-1) - wanted / total.clamp(min=1e-6)
+    return (entropy * weight.amax(1)).mean()

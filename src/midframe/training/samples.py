@@ -41,7 +41,8 @@ class Variations(Dataset[dict[str, Any]]):
         rng = np.random.default_rng((self.config.seed, 1, number))
         if self.config.guide == 0:
             return {"frames": augment(frames, rng, size, self.config.max_shift)}
-        seen = min(size + 2 * FLOW_CONTEXT, *frames.shape[1:3])
+        room = min(frames.shape[1:3]) - 2 * self.config.max_shift  # what the shifts leave
+        seen = max(size, min(size + 2 * FLOW_CONTEXT, room))
         crop = augment(frames, rng, seen, self.config.max_shift)
         guide = measure_guide(crop)
         inner = centre(crop.transpose(0, 3, 1, 2), size).transpose(0, 2, 3, 1)

@@ -1,4 +1,4 @@
-"""The operators on the CPU, as Halide pipelines compiled for the processor at hand the first time they are called.
+"""Separable convolution on the CPU, as Halide pipelines compiled for the processor at hand at their first call.
 
 All pipelines share one idea. A block of ROWS output rows by LANES output columns is computed at a time; one row of the
 frame serves every output row of the block while it is in a register. `inner` is the frame row's index within the
@@ -15,10 +15,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from midframe.ops import halide_tools
+from midframe.ops.halide_tools import LANES, array, buffer, compiled
+
 ROWS = 4
 """Output rows in a block: 4 rows by 3 colours are 12 accumulators, which the 16 or 32 vector registers hold."""
-LANES = 16
-"""Output columns in a block: one AVX-512 register, two of AVX2, four of NEON, in float32."""
 CHANNELS = 3
 """Colours filtered at a time; a frame of more goes through in groups."""
 
@@ -28,9 +29,7 @@ x, y, block, n, c, k, inner, xo, xi, task = map(hl.Var, NAMES)
 
 def serves(frame: Tensor, kernel: Tensor) -> bool:
     """Whether these pipelines take such tensors: float32 frames, kernels in float32 or bfloat16, on the CPU."""
-    return (
-        frame.device.type == "cpu" and frame.dtype == torch.float32 and kernel.dtype in (torch.float32, torch.bfloat16)
-    )
+    return halide_tools.serves(frame) and kernel.dtype in (torch.float32, torch.bfloat16)
 
 
 def separable_forward(frame: Tensor, vertical: Tensor, horizontal: Tensor) -> Tensor:
@@ -41,7 +40,7 @@ def separable_forward(frame: Tensor, vertical: Tensor, horizontal: Tensor) -> Te
     for group in _channel_groups(frame):
         colours = frame[:, group]
         run = _forward_pipeline(colours.shape[1], vertical.dtype == torch.bfloat16)
-        run(_buffer(colours), _buffer(vertical), _buffer(horizontal), *_extents(vertical), _blocks(result[:, group]))
+        run(buffer(colours), buffer(vertical), buffer(horizontal), *_extents(vertical), _blocks(result[:, group]))
     return result[:, :, :height, :width].contiguous()
 
 
@@ -62,14 +61,14 @@ def separable_kernel_gradients(
 def _kernel_gradients_of_group(gradient: Tensor, frame: Tensor, vertical: Tensor, horizontal: Tensor) -> list[Tensor]:
     taps, height, width = vertical.shape[1:]
     channels, half = frame.shape[1], vertical.dtype == torch.bfloat16
-    inputs = [_buffer(gradient), _buffer(frame)]
+    inputs = [buffer(gradient), buffer(frame)]
     # Row y of a block meets frame row `inner` at tap inner - y, which at both ends falls outside the kernel:
     # ROWS - 1 planes more on either side take what is computed there.
     planes = frame.new_empty(len(frame), taps + 2 * (ROWS - 1), _whole_blocks(height), width)
     tall = planes[:, ROWS - 1 : ROWS - 1 + taps]
-    _vertical_pipeline(channels, half)(*inputs, _buffer(horizontal), *_extents(vertical), _slanted_blocks(planes, taps))
+    _vertical_pipeline(channels, half)(*inputs, buffer(horizontal), *_extents(vertical), _slanted_blocks(planes, taps))
     wide = frame.new_empty(len(frame), taps, _whole_blocks(height), width)
-    _horizontal_pipeline(channels, half)(*inputs, _buffer(vertical), *_extents(vertical), _blocks(wide))
+    _horizontal_pipeline(channels, half)(*inputs, buffer(vertical), *_extents(vertical), _blocks(wide))
     return [tall, wide]
 
 
@@ -81,7 +80,7 @@ def separable_frame_gradient(gradient: Tensor, frame: Tensor, vertical: Tensor, 
         weight = gradient[:, group]
         run = _frame_pipeline(weight.shape[1], vertical.dtype == torch.bfloat16)
         sizes = (*_extents(vertical), vertical.shape[3])
-        run(_buffer(weight), _buffer(vertical), _buffer(horizontal), *sizes, _blocks(result[:, group]))
+        run(buffer(weight), buffer(vertical), buffer(horizontal), *sizes, _blocks(result[:, group]))
     return result[:, :, :height, :width].contiguous()
 
 
@@ -102,16 +101,6 @@ def _channel_groups(frame: Tensor) -> list[slice]:
     return [slice(start, min(start + CHANNELS, frame.shape[1])) for start in range(0, frame.shape[1], CHANNELS)]
 
 
-def _array(tensor: Tensor) -> np.ndarray[Any, Any]:
-    tensor = tensor.detach()
-    return (tensor.view(torch.uint16) if tensor.dtype == torch.bfloat16 else tensor).numpy()
-
-
-def _buffer(tensor: Tensor) -> hl.Buffer:
-    """(N, C, H, W) for reading, as Halide's (x, y, c, n)."""
-    return hl.Buffer(_array(tensor.contiguous()))
-
-
 def _extents(kernel: Tensor) -> tuple[int, int]:
     return kernel.shape[1], kernel.shape[2]
 
@@ -119,17 +108,17 @@ def _extents(kernel: Tensor) -> tuple[int, int]:
 def _blocks(tensor: Tensor) -> hl.Buffer:
     """(N, C, H, W) for writing, as (x, y within the block, c, block, n)."""
     samples, channels, height, width = tensor.shape
-    view = _array(tensor).reshape(samples, channels, height // ROWS, ROWS, width, copy=False)
+    view = array(tensor).reshape(samples, channels, height // ROWS, ROWS, width, copy=False)
     return hl.Buffer(view.transpose(0, 2, 1, 3, 4))
 
 
 def _slanted_blocks(planes: Tensor, taps: int) -> hl.Buffer:
     """Planes of taps for writing, as (x, y within the block, inner, block, n), where the tap is inner - y."""
-    array = _array(planes)
-    per_sample, per_plane, per_row, per_pixel = array.strides
-    shape = (array.shape[0], array.shape[2] // ROWS, taps + ROWS - 1, ROWS, array.shape[3])
+    memory = array(planes)
+    per_sample, per_plane, per_row, per_pixel = memory.strides
+    shape = (memory.shape[0], memory.shape[2] // ROWS, taps + ROWS - 1, ROWS, memory.shape[3])
     strides = (per_sample, ROWS * per_row, per_plane, per_row - per_plane, per_pixel)
-    return hl.Buffer(np.lib.stride_tricks.as_strided(array[:, ROWS - 1 :], shape, strides))
+    return hl.Buffer(np.lib.stride_tricks.as_strided(memory[:, ROWS - 1 :], shape, strides))
 
 
 # The pipelines. Each is compiled once for a number of channels and a type of kernel.
@@ -208,7 +197,7 @@ def _forward_pipeline(channels: int, half: bool) -> Callable[..., Any]:
     term = _tap_or_zero(vertical, row_at, i - y, taps) * filtered[x, c, y, i, block, n]
     result = _summed(term, filtered, (i, j), channels)
     wide.compute_at(result, xo).vectorize(x, LANES)
-    return _compiled(result, *images, taps, rows)
+    return compiled(result, *images, taps, rows)
 
 
 @cache
@@ -230,7 +219,7 @@ def _vertical_pipeline(channels: int, half: bool) -> Callable[..., Any]:
     _in_registers(filtered, j)
     for stored in (wide, weight):
         stored.compute_at(result, xo).vectorize(x, LANES)
-    return _compiled(result, *images, taps, rows)
+    return compiled(result, *images, taps, rows)
 
 
 @cache
@@ -252,7 +241,7 @@ def _horizontal_pipeline(channels: int, half: bool) -> Callable[..., Any]:
     _in_registers(filtered, i)
     tall.compute_at(result, xo).reorder(x, y, inner).vectorize(x, LANES).unroll(y)
     weight.compute_at(result, xo).vectorize(x, LANES)
-    return _compiled(result, *images, taps, rows)
+    return compiled(result, *images, taps, rows)
 
 
 @cache
@@ -275,7 +264,7 @@ def _frame_pipeline(channels: int, half: bool) -> Callable[..., Any]:
     result = _summed(spread[x, c, y, i, block, n], spread, (i, j), channels)
     weight.compute_at(result, task).vectorize(x, LANES).unroll(c)
     tall.compute_at(result, task).reorder(x, y, inner).vectorize(x, LANES).unroll(y)
-    return _compiled(result, *images, taps, rows, columns)
+    return compiled(result, *images, taps, rows, columns)
 
 
 def _zero_outside(image: Callable[..., Any], columns: hl.Param) -> Callable[..., Any]:
@@ -286,8 +275,3 @@ def _zero_outside(image: Callable[..., Any], columns: hl.Param) -> Callable[...,
         return hl.select(inside, image(hl.clamp(column, 0, columns - 1), *at), 0.0)
 
     return read
-
-
-def _compiled(result: hl.Func, *arguments: hl.ImageParam | hl.Param) -> Callable[..., Any]:
-    run: Callable[..., Any] = result.compile_to_callable(list(arguments), hl.get_jit_target_from_environment())
-    return run

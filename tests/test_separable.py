@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
-from midframe.ops import cpu, reference, separable_convolution
+from midframe.ops import reference, separable_convolution, separable_cpu
 
 TYPES = [torch.float32, torch.bfloat16]
 
@@ -62,7 +62,7 @@ def test_a_constant_kernel_is_an_ordinary_convolution() -> None:
     torch.testing.assert_close(result, expected, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("module", [cpu, reference])
+@pytest.mark.parametrize("module", [separable_cpu, reference])
 @pytest.mark.parametrize("dtype", TYPES)
 @settings(max_examples=12, deadline=None)
 @given(
@@ -96,11 +96,13 @@ def test_halide_gradients_equal_the_plain_ones(
     arguments = (gradient, frame, vertical, horizontal)
     tolerance = {"atol": 2e-3, "rtol": 1e-4} if dtype == torch.float32 else {"atol": 0.1, "rtol": 2e-2}
     for fast, plain in zip(
-        cpu.separable_kernel_gradients(*arguments), reference.separable_kernel_gradients(*arguments), strict=True
+        separable_cpu.separable_kernel_gradients(*arguments),
+        reference.separable_kernel_gradients(*arguments),
+        strict=True,
     ):
         assert fast.dtype == dtype
         torch.testing.assert_close(fast, plain, **tolerance)
-    fast, plain = cpu.separable_frame_gradient(*arguments), reference.separable_frame_gradient(*arguments)
+    fast, plain = separable_cpu.separable_frame_gradient(*arguments), reference.separable_frame_gradient(*arguments)
     torch.testing.assert_close(fast, plain, atol=2e-3, rtol=1e-4)
 
 

@@ -1,0 +1,39 @@
+"""Which device and which precision to compute with."""
+
+import torch
+
+
+def choose_device(name: str) -> torch.device:
+    """Turn a device's name into a device that is there; "auto" prefers CUDA, then MPS, then the CPU."""
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return torch.device(next(kind for kind, usable in there.items() if usable))
+    kind = name.partition(":")[0]
+    if not there.get(kind, False):
+        usable_names = ", ".join(kind for kind, usable in there.items() if usable)
+        raise ValueError(f"device {name!r} is not there: choose from auto, {usable_names}")
+    return torch.device(name)
+
+
+def choose_precision(name: str, device: torch.device) -> torch.dtype:
+    """Turn a precision's name into a type; "auto" takes what the device is fast in without loss that can be seen."""
+    types = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    if name == "auto":
+        fast_on_cpu = torch.bfloat16 if cpu_multiplies_bfloat16() else torch.float32
+        return {"cuda": torch.float16, "cpu": fast_on_cpu}.get(device.type, torch.float32)
+    if name not in types:
+        raise ValueError(f"precision is {name!r}: choose from auto, {', '.join(types)}")
+    return types[name]
+
+
+def training_precision(name: str) -> str:
+    """Turn "auto" into the name that Lightning Fabric has for the mixed precision that is fast here."""
+    if name != "auto":
+        return name
+    return "bf16-mixed" if torch.cuda.is_available() or cpu_multiplies_bfloat16() else "32-true"
+
+
+def cpu_multiplies_bfloat16() -> bool:
+    """Whether this processor has instructions for products in bfloat16 (AVX-512 BF16 or AMX)."""
+    checks = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    return any(check() for check in checks if check)

@@ -1,0 +1,139 @@
+"""Adaptive convolution on the CPU, as Halide pipelines compiled for the processor at hand at their first call.
+
+A pixel's kernel lies in one piece in memory, so a vector holds LANES neighbouring taps of one row of one kernel. A row
+of 41 taps is three vectors, of which the last overlaps the second; what it repeats is masked.
+"""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import halide as hl
+from torch import Tensor
+from torch.nn import functional
+
+from midframe.ops.halide_tools import LANES, array, buffer, compiled, serves
+
+__all__ = ["adaptive_forward", "adaptive_frame_gradient", "adaptive_kernel_gradient", "serves"]
+
+CHANNELS = 9
+"""Colours filtered at a time, each with a register for its sums; a frame of more goes through in groups."""
+
+NAMES = ("x", "y", "c", "f", "n", "j", "i", "lane", "task")
+x, y, c, f, n, j, i, lane, task = map(hl.Var, NAMES)
+
+
+def adaptive_forward(frames: Tensor, kernels: Tensor, stride: int) -> Tensor:
+    """Filter padded frames; shapes as in `midframe.ops.adaptive_convolution`."""
+    taps = kernels.shape[2]
+    result = frames.new_empty(len(frames), frames.shape[2], *kernels.shape[4:])
+    weights = buffer(_widened(_taps_innermost(kernels).float(), taps))
+    frames = _widened(frames, taps)
+    for group in _channel_groups(frames):
+        colours = frames[:, :, group]
+        run = _forward_pipeline(colours.shape[2], taps)
+        run(buffer(colours), weights, frames.shape[1], stride, hl.Buffer(array(result[:, group])))
+    return result
+
+
+def adaptive_kernel_gradient(gradient: Tensor, frames: Tensor, kernels: Tensor, stride: int) -> Tensor:
+    """The gradient of the kernels, (N, F, K, K, H, W), in their type, taps innermost in memory."""
+    taps = kernels.shape[2]
+    frames = _widened(frames, taps)
+    count, several, _, _, height, width = kernels.shape
+    total = None
+    for group in _channel_groups(frames):
+        part = frames.new_empty(count, height, width, several, taps, max(taps, LANES))
+        run = _kernel_pipeline(gradient[:, group].shape[1])
+        run(buffer(gradient[:, group]), buffer(frames[:, :, group]), stride, hl.Buffer(array(part)))
+        total = part if total is None else total.add_(part)
+    assert total is not None, "frames have a colour at least"
+    return total[..., :taps].to(kernels.dtype).permute(0, 3, 4, 5, 1, 2)
+
+
+def adaptive_frame_gradient(gradient: Tensor, frames: Tensor, kernels: Tensor, stride: int) -> Tensor:
+    """The gradient of the padded frames, in their shape."""
+    taps = kernels.shape[2]
+    result = _widened(frames.new_empty(frames.shape), taps)
+    weights = buffer(_widened(_taps_innermost(kernels).float(), taps))
+    run = _frame_pipeline(max(taps, LANES))
+    run(buffer(gradient), weights, stride, taps, kernels.shape[5], kernels.shape[4], hl.Buffer(array(result)))
+    return result[..., : frames.shape[4]].contiguous()
+
+
+def _taps_innermost(kernels: Tensor) -> Tensor:
+    """(N, F, K, K, H, W) -> (N, H, W, F, K, K), without a copy where memory is so already."""
+    return kernels.permute(0, 4, 5, 1, 2, 3)
+
+
+def _widened(tensor: Tensor, taps: int) -> Tensor:
+    """Pad the innermost dimension so that a row of taps is one vector at least."""
+    return functional.pad(tensor, (0, LANES - taps)) if taps < LANES else tensor
+
+
+def _channel_groups(frames: Tensor) -> list[slice]:
+    channels = frames.shape[2]
+    return [slice(start, min(start + CHANNELS, channels)) for start in range(0, channels, CHANNELS)]
+
+
+@cache
+def _forward_pipeline(channels: int, taps: int) -> Callable[..., Any]:
+    frames, kernels = hl.ImageParam(hl.Float(32), 5, "frames"), hl.ImageParam(hl.Float(32), 6, "kernels")
+    several, stride = hl.Param(hl.Int(32), "several"), hl.Param(hl.Int(32), "stride")
+    row = hl.RDom([(0, taps), (0, several)])  # i, f
+
+    part, result = hl.Func("part"), hl.Func("result")
+    part[lane, c, x, y, n] = 0.0
+    for done in range(0, taps, LANES):
+        start = max(0, min(done, taps - LANES))
+        weight = kernels[start + lane, row.x, row.y, x, y, n]
+        if start < done:
+            weight = hl.select(start + lane < done, 0.0, weight)
+        part[lane, c, x, y, n] += weight * frames[x * stride + start + lane, y * stride + row.x, c, row.y, n]
+    result[x, y, c, n] = _tree_sum([part[k, c, x, y, n] for k in range(LANES)])
+
+    result.bound(c, 0, channels).reorder(c, x, y, n).unroll(c).fuse(y, n, task).parallel(task)
+    part.compute_at(result, x).vectorize(lane, LANES).unroll(c).bound(lane, 0, LANES)
+    for index in range(part.num_update_definitions()):
+        part.update(index).reorder(lane, c, row.x, row.y).vectorize(lane, LANES).unroll(c)
+    return compiled(result, frames, kernels, several, stride)
+
+
+def _tree_sum(terms: list[Any]) -> Any:
+    while len(terms) > 1:
+        terms = [sum(terms[k + 1 : k + 2], terms[k]) for k in range(0, len(terms), 2)]
+    return terms[0]
+
+
+@cache
+def _kernel_pipeline(channels: int) -> Callable[..., Any]:
+    gradient, frames = hl.ImageParam(hl.Float(32), 4, "gradient"), hl.ImageParam(hl.Float(32), 5, "frames")
+    stride = hl.Param(hl.Int(32), "stride")
+    weight, result = hl.Func("weight"), hl.Func("result")
+    weight[c, x, y, n] = gradient[x, y, c, n]
+    terms = [weight[k, x, y, n] * frames[x * stride + j, y * stride + i, k, f, n] for k in range(channels)]
+    result[j, i, f, x, y, n] = _tree_sum(terms)
+
+    result.vectorize(j, LANES, hl.TailStrategy.ShiftInwards).fuse(y, n, task).parallel(task)
+    weight.compute_at(result, x)
+    return compiled(result, gradient, frames, stride)
+
+
+@cache
+def _frame_pipeline(row_length: int) -> Callable[..., Any]:
+    """Scatter form: a pixel's gradient spreads over what its kernel saw. Frames and samples go in parallel."""
+    gradient, kernels = hl.ImageParam(hl.Float(32), 4, "gradient"), hl.ImageParam(hl.Float(32), 6, "kernels")
+    sizes = [hl.Param(hl.Int(32), name) for name in ("stride", "taps", "columns", "rows")]
+    stride, taps, columns, rows = sizes
+    r = hl.RDom([(0, row_length), (0, taps), (0, columns), (0, rows)])  # j, i, x, y
+    result = hl.Func("result")
+    result[x, y, c, f, n] = 0.0
+    result[r.z * stride + r.x, r.w * stride + r.y, c, f, n] += (
+        gradient[r.z, r.w, c, n] * kernels[r.x, r.y, f, r.z, r.w, n]
+    )
+
+    result.fuse(f, n, task).parallel(task).vectorize(x, LANES, hl.TailStrategy.GuardWithIf)
+    spread = result.update(0).reorder(r.x, r.y, c, r.z, r.w, f, n).fuse(f, n, task).parallel(task)
+    # The lanes of a vector write to neighbours, never to one place.
+    spread.allow_race_conditions().vectorize(r.x, LANES, hl.TailStrategy.GuardWithIf)
+    return compiled(result, gradient, kernels, *sizes)

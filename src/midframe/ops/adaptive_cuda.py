@@ -1,0 +1,135 @@
+"""Adaptive convolution on CUDA, as Triton kernels.
+
+A program serves one output pixel: it walks along the taps of the pixel's kernels, which lie in a row in memory, a piece
+at a time, with all colours of the frames beside them. Triton's interpreter runs the same kernels on the CPU, which is
+how they are tested without a GPU.
+"""
+
+from typing import Any
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+PIECE = 256
+"""Taps that a program takes at a time, a power of two."""
+MAX_CHANNELS = 32
+"""Colours that a program holds sums for; a frame of more is left to plain PyTorch."""
+
+
+def serves(frames: Tensor) -> bool:
+    """Whether these kernels take such frames."""
+    types = (torch.float32, torch.float16, torch.bfloat16)
+    return frames.is_cuda and frames.dtype in types and frames.shape[2] <= MAX_CHANNELS
+
+
+def adaptive_forward(frames: Tensor, kernels: Tensor, stride: int) -> Tensor:
+    """Filter padded frames; shapes as in `midframe.ops.adaptive_convolution`."""
+    result = frames.new_empty(len(frames), frames.shape[2], *kernels.shape[4:])
+    weights = _in_a_row(kernels)
+    _forward[_pixels(kernels)](frames, weights, result, stride, **_layout(frames, kernels))
+    return result
+
+
+def adaptive_kernel_gradient(gradient: Tensor, frames: Tensor, kernels: Tensor, stride: int) -> Tensor:
+    """The gradient of the kernels, (N, F, K, K, H, W), in their type, taps innermost in memory."""
+    result = torch.empty_like(_in_a_row(kernels))
+    _kernel_gradient[_pixels(kernels)](gradient.contiguous(), frames, result, stride, **_layout(frames, kernels))
+    return result.permute(0, 3, 4, 5, 1, 2)
+
+
+def adaptive_frame_gradient(gradient: Tensor, frames: Tensor, kernels: Tensor, stride: int) -> Tensor:
+    """The gradient of the padded frames, in their shape and type. The order of its sums varies from run to run."""
+    result = torch.zeros(frames.shape, dtype=torch.float32, device=frames.device)
+    weights = _in_a_row(kernels)
+    _frame_gradient[_pixels(kernels)](gradient.contiguous(), weights, result, stride, **_layout(result, kernels))
+    return result.to(frames.dtype)
+
+
+def _in_a_row(kernels: Tensor) -> Tensor:
+    """(N, F, K, K, H, W) -> (N, H, W, F, K, K), without a copy where memory is so already."""
+    return kernels.permute(0, 4, 5, 1, 2, 3).contiguous()
+
+
+def _pixels(kernels: Tensor) -> tuple[int]:
+    count, height, width = kernels.shape[0], *kernels.shape[4:]
+    return (count * height * width,)
+
+
+def _layout(frames: Tensor, kernels: Tensor) -> dict[str, Any]:
+    """What all kernels are told of sizes and of the frames' place in memory."""
+    names = ("per_sample", "per_frame", "per_channel", "per_row", "per_column")
+    sizes = {"height": kernels.shape[4], "width": kernels.shape[5]}
+    fixed = {"several": kernels.shape[1], "taps": kernels.shape[2], "channels": frames.shape[2], "piece": PIECE}
+    room = {"room": triton.next_power_of_2(frames.shape[2])}
+    return {**sizes, **dict(zip(names, frames.stride(), strict=True)), **fixed, **room}
+
+
+@triton.jit
+def _place(height, width, stride, per_sample, per_row, per_column):  # type: ignore[no-untyped-def]
+    """The program's pixel, and where in memory the first tap of its kernels sees the first frame."""
+    pixel = tl.program_id(0).to(tl.int64)
+    x, y, n = pixel % width, pixel // width % height, pixel // (width * height)
+    return pixel, n, y * width + x, n * per_sample + y * stride * per_row + x * stride * per_column
+
+
+@triton.jit
+def _seen(tap, taps, per_frame, per_row, per_column):  # type: ignore[no-untyped-def]
+    """Where in memory a tap sees a frame, from where the first does."""
+    column, row, frame = tap % taps, tap // taps % taps, tap // (taps * taps)
+    return frame * per_frame + row * per_row + column * per_column
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def _forward(  # type: ignore[no-untyped-def]
+    frames, kernels, result, stride, height, width, per_sample, per_frame, per_channel, per_row, per_column,
+    several: tl.constexpr, taps: tl.constexpr, channels: tl.constexpr, piece: tl.constexpr, room: tl.constexpr,
+):  # fmt: skip
+    pixel, n, place, corner = _place(height, width, stride, per_sample, per_row, per_column)
+    channel = tl.arange(0, room)
+    count: tl.constexpr = several * taps * taps
+    total = tl.zeros((room,), tl.float32)
+    for start in range(0, count, piece):
+        tap = start + tl.arange(0, piece)
+        weight = tl.load(kernels + pixel * count + tap, tap < count, 0.0).to(tl.float32)
+        at = corner + _seen(tap, taps, per_frame, per_row, per_column)[None, :] + channel[:, None] * per_channel
+        value = tl.load(frames + at, (channel[:, None] < channels) & (tap[None, :] < count), 0.0).to(tl.float32)
+        total += tl.sum(weight[None, :] * value, axis=1)
+    area = height * width
+    tl.store(result + (n * channels + channel) * area + place, total, channel < channels)
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def _kernel_gradient(  # type: ignore[no-untyped-def]
+    gradient, frames, result, stride, height, width, per_sample, per_frame, per_channel, per_row, per_column,
+    several: tl.constexpr, taps: tl.constexpr, channels: tl.constexpr, piece: tl.constexpr, room: tl.constexpr,
+):  # fmt: skip
+    pixel, n, place, corner = _place(height, width, stride, per_sample, per_row, per_column)
+    channel = tl.arange(0, room)
+    count: tl.constexpr = several * taps * taps
+    area = height * width
+    outer = tl.load(gradient + (n * channels + channel) * area + place, channel < channels, 0.0).to(tl.float32)
+    for start in range(0, count, piece):
+        tap = start + tl.arange(0, piece)
+        at = corner + _seen(tap, taps, per_frame, per_row, per_column)[None, :] + channel[:, None] * per_channel
+        value = tl.load(frames + at, (channel[:, None] < channels) & (tap[None, :] < count), 0.0).to(tl.float32)
+        tl.store(result + pixel * count + tap, tl.sum(outer[:, None] * value, axis=0), tap < count)
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def _frame_gradient(  # type: ignore[no-untyped-def]
+    gradient, kernels, result, stride, height, width, per_sample, per_frame, per_channel, per_row, per_column,
+    several: tl.constexpr, taps: tl.constexpr, channels: tl.constexpr, piece: tl.constexpr, room: tl.constexpr,
+):  # fmt: skip
+    pixel, n, place, corner = _place(height, width, stride, per_sample, per_row, per_column)
+    channel = tl.arange(0, room)
+    count: tl.constexpr = several * taps * taps
+    area = height * width
+    outer = tl.load(gradient + (n * channels + channel) * area + place, channel < channels, 0.0).to(tl.float32)
+    for start in range(0, count, piece):
+        tap = start + tl.arange(0, piece)
+        weight = tl.load(kernels + pixel * count + tap, tap < count, 0.0).to(tl.float32)
+        at = corner + _seen(tap, taps, per_frame, per_row, per_column)[None, :] + channel[:, None] * per_channel
+        inside = (channel[:, None] < channels) & (tap[None, :] < count)
+        tl.atomic_add(result + at, outer[:, None] * weight[None, :], inside)

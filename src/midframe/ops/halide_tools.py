@@ -1,0 +1,34 @@
+"""What the Halide pipelines share: which tensors they take, how they see them, how they are compiled."""
+
+from collections.abc import Callable
+from typing import Any
+
+import halide as hl
+import numpy as np
+import torch
+from torch import Tensor
+
+LANES = 16
+"""Values computed at a time: one AVX-512 register, two of AVX2, four of NEON, in float32."""
+
+
+def serves(frame: Tensor) -> bool:
+    """Whether the pipelines take such a frame: float32, on the CPU."""
+    return frame.device.type == "cpu" and frame.dtype == torch.float32
+
+
+def array(tensor: Tensor) -> np.ndarray[Any, Any]:
+    """A tensor's memory as an array; bfloat16 as the integers that hold its bits."""
+    tensor = tensor.detach()
+    return (tensor.view(torch.uint16) if tensor.dtype == torch.bfloat16 else tensor).numpy()
+
+
+def buffer(tensor: Tensor) -> hl.Buffer:
+    """(N, C, H, W) for reading, as Halide's (x, y, c, n); more dimensions alike."""
+    return hl.Buffer(array(tensor.contiguous()))
+
+
+def compiled(result: hl.Func, *arguments: hl.ImageParam | hl.Param) -> Callable[..., Any]:
+    """Compile a pipeline for the processor at hand."""
+    run: Callable[..., Any] = result.compile_to_callable(list(arguments), hl.get_jit_target_from_environment())
+    return run

@@ -1,0 +1,187 @@
+"""The ladder of adaptive convolution: shapes, known values, a slow loop, gradients, errors, three implementations."""
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.nn import functional
+
+from midframe.ops import adaptive, adaptive_convolution, adaptive_cpu, adaptive_cuda, reference
+
+DEVICE = {adaptive_cuda: "cuda" if torch.cuda.is_available() else "cpu"}
+"""Without a GPU Triton's interpreter runs its kernels on the CPU."""
+SIZES = {
+    "count": st.integers(1, 2),
+    "several": st.integers(1, 3),
+    "channels": st.integers(1, 11),
+    "taps": st.sampled_from([1, 3, 5, 17]),
+    "height": st.integers(1, 4),
+    "width": st.integers(1, 5),
+    "stride": st.sampled_from([1, 2, 8]),
+}
+
+
+def inputs(
+    count: int = 1,
+    several: int = 2,
+    channels: int = 3,
+    taps: int = 5,
+    height: int = 4,
+    width: int = 6,
+    stride: int = 1,
+    dtype: torch.dtype = torch.float32,
+) -> tuple[Tensor, Tensor, int]:
+    generator = torch.Generator().manual_seed(0)
+    extent = (stride * (height - 1) + taps, stride * (width - 1) + taps)
+    frames = torch.rand(count, several, channels, *extent, generator=generator)
+    kernels = torch.randn(count, several, taps, taps, height, width, generator=generator).to(dtype)
+    return frames, kernels, stride
+
+
+def slow(frames: Tensor, kernels: Tensor, stride: int) -> Tensor:
+    """The definition, one output pixel at a time."""
+    count, _, taps, _, height, width = kernels.shape
+    result = torch.zeros(count, frames.shape[2], height, width, dtype=torch.float64)
+    for n, y, x in torch.cartesian_prod(torch.arange(count), torch.arange(height), torch.arange(width)).tolist():
+        patch = frames[n, :, :, stride * y : stride * y + taps, stride * x : stride * x + taps].double()
+        result[n, :, y, x] = torch.einsum("fcij,fij->c", patch, kernels[n, ..., y, x].double())
+    return result
+
+
+def slow_gradients(gradient: Tensor, frames: Tensor, kernels: Tensor, stride: int) -> tuple[Tensor, ...]:
+    exact = [each.double().requires_grad_() for each in (frames, kernels)]
+    unfolded = [
+        exact[0][..., i : i + stride * (kernels.shape[4] - 1) + 1 : stride, :][
+            ..., j : j + stride * (kernels.shape[5] - 1) + 1 : stride
+        ]
+        * exact[1][:, :, None, i, j]
+        for i in range(kernels.shape[2])
+        for j in range(kernels.shape[2])
+    ]
+    made = torch.stack(unfolded).sum((0, 2))
+    return torch.autograd.grad(made, exact, gradient.double())
+
+
+def on(module: Any, *tensors: Tensor) -> list[Tensor]:
+    return [each.to(DEVICE.get(module, "cpu")) for each in tensors]
+
+
+def test_shape_and_type_follow_the_frames() -> None:
+    result = adaptive_convolution(*inputs(count=2, channels=4, height=3, width=5, dtype=torch.bfloat16))
+    assert result.shape == (2, 4, 3, 5)
+    assert result.dtype == torch.float32
+
+
+@pytest.mark.parametrize(("frame", "down", "right"), [(0, 0, 0), (1, 2, -1), (0, -2, 2)])
+def test_a_delta_kernel_fetches_from_one_frame(frame: int, down: int, right: int) -> None:
+    frames, kernels, _ = inputs(taps=5, height=6, width=7)
+    kernels = torch.zeros_like(kernels)
+    kernels[:, frame, 2 + down, 2 + right] = 1
+    expected = frames[:, frame, :, 2 + down : 8 + down, 2 + right : 9 + right]
+    torch.testing.assert_close(adaptive_convolution(frames, kernels), expected)
+
+
+def test_constant_kernels_are_an_ordinary_convolution_of_both_frames() -> None:
+    frames, kernels, stride = inputs(channels=1, stride=2)
+    same = kernels[..., :1, :1].expand_as(kernels)
+    expected = functional.conv2d(frames[:, :, 0], same[:, :, :, :, 0, 0], stride=2)
+    torch.testing.assert_close(adaptive_convolution(frames, same, stride), expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("module", [adaptive_cpu, reference, adaptive_cuda])
+@settings(max_examples=12, deadline=None)
+@given(dtype=st.sampled_from([torch.float32, torch.bfloat16]), **SIZES)
+def test_every_implementation_equals_the_slow_loop(module: Any, **sizes: Any) -> None:
+    frames, kernels, stride = inputs(**sizes)
+    made = module.adaptive_forward(*on(module, frames, kernels), stride)
+    torch.testing.assert_close(made.cpu().double(), slow(frames, kernels, stride), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("module", [adaptive_cpu, reference, adaptive_cuda])
+@settings(max_examples=12, deadline=None)
+@given(dtype=st.sampled_from([torch.float32, torch.bfloat16]), **SIZES)
+def test_the_gradients_of_every_implementation_are_right(module: Any, **sizes: Any) -> None:
+    frames, kernels, stride = inputs(**sizes)
+    gradient = torch.randn(len(frames), frames.shape[2], *kernels.shape[4:])
+    given_ones = (*on(module, gradient, frames, kernels), stride)
+    of_frames, of_kernels = slow_gradients(gradient, frames, kernels, stride)
+    torch.testing.assert_close(
+        module.adaptive_frame_gradient(*given_ones).cpu().double(), of_frames, atol=1e-4, rtol=1e-4
+    )
+    tolerance = 1e-4 if kernels.dtype == torch.float32 else 2e-2
+    made = module.adaptive_kernel_gradient(*given_ones)
+    assert made.dtype == kernels.dtype
+    torch.testing.assert_close(made.cpu().double(), of_kernels, atol=tolerance, rtol=tolerance)
+
+
+@pytest.mark.parametrize("module", [adaptive_cpu, reference, adaptive_cuda])
+def test_the_papers_kernels_and_all_neighbours_at_once_work(module: Any) -> None:
+    frames, kernels, stride = inputs(channels=27, taps=41, height=2, width=1, stride=8)
+    made = module.adaptive_forward(*on(module, frames, kernels), stride)
+    torch.testing.assert_close(made.cpu().double(), slow(frames, kernels, stride), atol=1e-3, rtol=1e-4)
+
+
+def test_gradients_are_right_in_float64() -> None:
+    frames, kernels, _ = inputs(taps=3, height=2, width=3, stride=2)
+    doubled = [each.double().requires_grad_() for each in (frames, kernels)]
+    assert torch.autograd.gradcheck(lambda *given_ones: adaptive_convolution(*given_ones, stride=2), doubled)
+
+
+def test_it_is_a_well_behaved_torch_operator() -> None:
+    frames, kernels, _ = inputs(taps=3, height=4, width=16)
+    needed = (frames.requires_grad_(), kernels.requires_grad_(), 1)
+    torch.library.opcheck(torch.ops.midframe.adaptive_convolution.default, needed)
+
+
+def test_kernels_with_taps_innermost_give_the_same_result() -> None:
+    frames, kernels, stride = inputs(count=2)
+    innermost = kernels.permute(0, 4, 5, 1, 2, 3).contiguous().permute(0, 3, 4, 5, 1, 2)
+    assert torch.equal(adaptive_convolution(frames, innermost, stride), adaptive_convolution(frames, kernels, stride))
+
+
+def test_frames_may_be_views_that_overlap() -> None:
+    frames, kernels, _ = inputs(height=8, width=8)
+    shifted = frames[..., 2:, 1:]
+    shorter = kernels[..., :6, :7]
+    assert torch.equal(adaptive_convolution(shifted, shorter), adaptive_convolution(shifted.contiguous(), shorter))
+
+
+BAD = {
+    "rank 5": (torch.rand(1, 3, 9, 9), torch.rand(1, 2, 3, 3, 7, 7), 1),
+    "rank 6": (torch.rand(1, 2, 3, 9, 9), torch.rand(1, 9, 7, 7), 1),
+    "stride is 0": (torch.rand(1, 2, 3, 9, 9), torch.rand(1, 2, 3, 3, 7, 7), 0),
+    "square": (torch.rand(1, 2, 3, 9, 9), torch.rand(1, 2, 3, 5, 7, 7), 1),
+    "odd": (torch.rand(1, 2, 3, 9, 9), torch.rand(1, 2, 4, 4, 7, 7), 1),
+    "at most": (torch.rand(1, 2, 3, 81, 81), torch.rand(1, 2, 81, 81, 1, 1), 1),
+    r"frames must be \(1, 2, C, 9, 9\)": (torch.rand(1, 2, 3, 8, 9), torch.rand(1, 2, 3, 3, 7, 7), 1),
+    r"must be \(1, 2, C, 15, 15\)": (torch.rand(1, 2, 3, 9, 9), torch.rand(1, 2, 3, 3, 7, 7), 2),
+    "empty": (torch.rand(1, 2, 0, 9, 9), torch.rand(1, 2, 3, 3, 7, 7), 1),
+    "floating": (torch.ones(1, 2, 3, 9, 9, dtype=torch.uint8), torch.rand(1, 2, 3, 3, 7, 7), 1),
+    "one device": (torch.rand(1, 2, 3, 9, 9), torch.rand(1, 2, 3, 3, 7, 7, device="meta"), 1),
+}
+
+
+@pytest.mark.parametrize("complaint", BAD)
+def test_wrong_tensors_are_refused_with_what_was_given(complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        adaptive_convolution(*BAD[complaint])
+
+
+def test_without_triton_there_is_one_warning_and_the_plain_operator(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "midframe.ops.adaptive_cuda", None)
+    monkeypatch.delattr("midframe.ops.adaptive_cuda")
+    adaptive._for_cuda.cache_clear()
+    with pytest.warns(UserWarning, match="plain operator"):
+        assert adaptive._for_cuda() is reference
+    assert adaptive._for_cuda() is reference
+    adaptive._for_cuda.cache_clear()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_cuda_equals_the_cpu() -> None:
+    frames, kernels, _ = inputs(count=2, taps=41, height=6, width=7)
+    result = adaptive_convolution(frames.cuda(), kernels.cuda())
+    torch.testing.assert_close(result.cpu(), adaptive_convolution(frames, kernels), atol=1e-3, rtol=1e-4)
