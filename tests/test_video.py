@@ -29,7 +29,9 @@ class Averager(Interpolator):
     def __init__(self) -> None:
         pass
 
-    def interpolate_many(self, first: Array, second: Array, times: Any) -> list[Array]:
+    def interpolate_many(self, first: Array, second: Array, times: Any, *, progress: Any = None) -> list[Array]:
+        for share in (0.5, 1.0) if progress else ():
+            progress(share)
         return [np.rint(first * float(1 - t) + second * float(t)).astype(first.dtype) for t in times]
 
 
@@ -107,7 +109,9 @@ def test_made_frames_have_the_colour_of_their_neighbours(
 
 
 class First(Averager):
-    def interpolate_many(self, first: Array, second: Array, times: Any) -> list[Array]:
+    def interpolate_many(self, first: Array, second: Array, times: Any, *, progress: Any = None) -> list[Array]:
+        for share in (0.5, 1.0) if progress else ():
+            progress(share)
         return [first for _ in times]
 
 
@@ -211,7 +215,7 @@ def test_unusable_output_is_refused_and_nothing_is_left(render_video: Render, tm
 
 
 class Breaker(Averager):
-    def interpolate_many(self, first: Array, second: Array, times: Any) -> list[Array]:
+    def interpolate_many(self, first: Array, second: Array, times: Any, **_: Any) -> list[Array]:
         raise MidframeError("the network broke")
 
 
@@ -253,3 +257,11 @@ def test_an_interrupted_run_leaves_nothing(
     assert b"Traceback" not in errors
     assert not list(tmp_path.glob("*out*"))
     assert not list(tmp_path.glob(".out*"))
+
+
+def test_progress_tells_of_the_frame_that_is_being_made(render_video: Render, tmp_path: Path) -> None:
+    told: list[tuple[float, int | None]] = []
+    interpolate_video(
+        render_video(frames=3), tmp_path / "out.mp4", model=Averager(), progress=lambda *state: told.append(state)
+    )
+    assert told == [(done, 3) for done in (1, 1.5, 2, 2, 2.5, 3, 3)]

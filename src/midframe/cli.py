@@ -1,6 +1,7 @@
 """The command line: options, progress bars and exit statuses over the library."""
 
 import json
+import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -26,7 +27,8 @@ import midframe
 from midframe.errors import MidframeError, VideoError
 from midframe.images import Array, read_image, write_image
 from midframe.interpolator import DEFAULT_MODEL, Interpolator
-from midframe.video.pipeline import VideoReport, interpolate_video
+from midframe.video.compare import DEFAULT_SLOWER, Part, compare_video
+from midframe.video.pipeline import interpolate_video
 from midframe.video.scenes import DEFAULT_THRESHOLD
 from midframe.video.writer import DEFAULT_CODEC, DEFAULT_CRF, ENCODERS
 
@@ -86,17 +88,42 @@ def video(
     options |= {"cut_threshold": cut_threshold, "tile": tile, "precision": precision, "overwrite": overwrite}
     with frame_bar() as (bar, task):
 
-        def show(report: VideoReport, total: int | None) -> None:
+        def show(done: float, total: int | None) -> None:
             rate = bar.tasks[task].speed
-            bar.update(
-                task, completed=report.frames_in, total=total, rate=f"{rate * factor:.2f} frames/s" if rate else ""
-            )
+            bar.update(task, completed=done, total=total, rate=f"{rate * factor:.2f} frames/s" if rate else "")
 
         report = interpolate_video(source, target, progress=show, **options)
     parts = f"{report.frames_in} kept, {report.frames_made} made, {report.frames_held} held, {report.cuts} cuts"
     out.print(f"{target}: {report.frames_out} frames: {parts}", soft_wrap=True)
     for name in report.left_out:
         err.print(f"midframe: left out: {name}")
+
+
+@app.command()
+def compare(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="A video.")],
+    target: Annotated[
+        Path | None, typer.Argument(metavar="[OUT]", help="The result; IN-compare.mp4 if not given.")
+    ] = None,
+    factor: Annotated[int, typer.Option(help="Multiple of the frame rate: 2, 4 or 8.")] = 2,
+    slower: Annotated[int, typer.Option(min=1, help="How many times slower than the video.")] = DEFAULT_SLOWER,
+    start: Annotated[float, typer.Option(min=0, help="Where to begin, in seconds.")] = 0.0,
+    end: Annotated[float | None, typer.Option(help="Where to end, in seconds.")] = None,
+    model: Model = DEFAULT_MODEL,
+    device: Device = "auto",
+    tile: Tile = None,
+    precision: Precision = "auto",
+    overwrite: Overwrite = False,
+) -> None:
+    """Show the original beside the interpolated video, at quarter speed, in one labelled video."""
+    target = target or source.with_name(f"{source.stem}-compare.mp4")
+    options: dict[str, Any] = {"factor": factor, "slower": slower, "part": Part(start, end), "model": model}
+    options |= {"device": device, "tile": tile, "precision": precision, "overwrite": overwrite}
+    with frame_bar() as (bar, task):
+        shown = compare_video(
+            source, target, progress=lambda done, total: bar.update(task, completed=done, total=total), **options
+        )
+    out.print(f"{target}: {shown} frames compared", soft_wrap=True)
 
 
 @app.command()
@@ -123,7 +150,11 @@ def image(
     )
     first_picture, second_picture = check_pictures(first, second, names, overwrite)
     tool = Interpolator(model, device=device, tile=tile, precision=precision)
-    made = tool.interpolate_many(first_picture, second_picture, [n / (count + 1) for n in range(1, count + 1)])
+    times = [n / (count + 1) for n in range(1, count + 1)]
+    with frame_bar(count) as (bar, task):
+        made = tool.interpolate_many(
+            first_picture, second_picture, times, progress=lambda share: bar.update(task, completed=share * count)
+        )
     for name, picture in zip(names, made, strict=True):
         write_image(name, picture)
         out.print(str(name), soft_wrap=True)
@@ -145,7 +176,9 @@ def evaluate(
     from midframe.evaluation.report import mean_score
 
     scenes = find_scenes(dataset)
-    scores = score_scenes(scenes, Interpolator(model, device=device, tile=tile, precision=precision), save=save)
+    tool = Interpolator(model, device=device, tile=tile, precision=precision)
+    with frame_bar(len(scenes)) as (bar, task):
+        scores = score_scenes(scenes, tool, save=save, progress=lambda done: bar.update(task, completed=done))
     rows = [*scores, mean_score(scores)]
     if as_json:
         print(json.dumps([asdict(row) for row in rows], indent=1))
@@ -154,6 +187,32 @@ def evaluate(
     for row in rows:
         table.add_row(row.scene, f"{row.psnr:.2f}", f"{row.ssim:.3f}", f"{row.average_psnr:.2f}")
     out.print(table)
+
+
+@app.command()
+def kernels(
+    first: Annotated[Path, typer.Argument(help="A picture.")],
+    second: Annotated[Path, typer.Argument(help="Another of the same size.")],
+    target: Annotated[
+        Path | None, typer.Argument(metavar="[OUT]", help="The figure; FIRST-kernels.png if not given.")
+    ] = None,
+    at: Annotated[
+        list[str] | None, typer.Option(metavar="X,Y", help="A pixel; may be repeated. The centre if not given.")
+    ] = None,
+    model: Model = DEFAULT_MODEL,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    overwrite: Overwrite = False,
+) -> None:
+    """Draw the kernels of chosen pixels beside what they see, and the motion that all kernels show."""
+    from midframe.evaluation.kernels import draw_kernels
+
+    target = target or first.with_name(f"{first.stem}-kernels.png")
+    pictures = check_pictures(first, second, [target], overwrite)
+    height, width = pictures[0].shape[:2]
+    points = [point_of(text) for text in at or [f"{width // 2},{height // 2}"]]
+    draw_kernels(target, Interpolator(model, device=device, precision=precision), *pictures, points)
+    out.print(str(target), soft_wrap=True)
 
 
 @dataset_app.command("create")
@@ -232,7 +291,7 @@ def models() -> None:
 
 
 @contextmanager
-def frame_bar() -> Iterator[tuple[Progress, TaskID]]:
+def frame_bar(total: int | None = None) -> Iterator[tuple[Progress, TaskID]]:
     """A progress bar with speed and time left."""
     columns = [
         BarColumn(),
@@ -242,7 +301,7 @@ def frame_bar() -> Iterator[tuple[Progress, TaskID]]:
         TimeRemainingColumn(compact=True),
     ]
     with Progress(*columns, console=err) as bar:
-        yield bar, bar.add_task("", total=None, rate="")
+        yield bar, bar.add_task("", total=total, rate="")
 
 
 def check_pictures(first: Path, second: Path, targets: list[Path], overwrite: bool) -> tuple[Array, Array]:
@@ -258,6 +317,14 @@ def check_pictures(first: Path, second: Path, targets: list[Path], overwrite: bo
     if pictures[0].shape != pictures[1].shape:
         raise VideoError(f"the pictures differ in size: {', '.join(sizes)}: scale one of them")
     return pictures[0], pictures[1]
+
+
+def point_of(text: str) -> tuple[int, int]:
+    """Read a pixel from "X,Y"."""
+    match = re.fullmatch(r"(\d+),(\d+)", text.strip())
+    if not match:
+        raise ValueError(f"--at is {text!r}: a pixel as X,Y is needed, for example 320,180")
+    return int(match[1]), int(match[2])
 
 
 def print_report(report: dict[str, Any]) -> None:

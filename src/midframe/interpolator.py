@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from fractions import Fraction
-from itertools import product
 
 import numpy as np
 import torch
@@ -11,7 +10,7 @@ from torch import Tensor
 from midframe.devices import choose_device, choose_precision
 from midframe.images import Array, to_image, to_tensor
 from midframe.models.checkpoint import channels_last, load_model
-from midframe.models.network import Network
+from midframe.models.network import Network, tiles
 
 DEFAULT_MODEL = "sepconv"
 DEFAULT_DEPTH = 4
@@ -65,9 +64,16 @@ class Interpolator:
         self.tile = self.model.tile if tile is None else tile
         self.depth = depth
 
-    def interpolate(self, first: Array, second: Array, time: float | Fraction = Fraction(1, 2)) -> Array:
+    def interpolate(
+        self,
+        first: Array,
+        second: Array,
+        time: float | Fraction = Fraction(1, 2),
+        *,
+        progress: Progress | None = None,
+    ) -> Array:
         """Make the frame at one time between two frames; see `interpolate_many`."""
-        return self.interpolate_many(first, second, [time])[0]
+        return self.interpolate_many(first, second, [time], progress=progress)[0]
 
     def interpolate_many(
         self,
@@ -119,16 +125,6 @@ class Interpolator:
 def _scaled(progress: Progress | None, done: int, count: int) -> Progress | None:
     """Progress within one of several equal steps, of which some are done."""
     return (lambda share: progress((done + share) / count)) if progress else None
-
-
-def tiles(height: int, width: int, size: int, margin: int) -> list[tuple[slice, slice]]:
-    """Cover a frame with rectangles, rows and columns of `size` at most, or with one if that is hardly larger."""
-    if not size or max(height, width) <= size + 2 * margin:
-        return [(slice(0, height), slice(0, width))]
-    spans = [
-        [slice(start, min(start + size, extent)) for start in range(0, extent, size)] for extent in (height, width)
-    ]
-    return list(product(*spans))
 
 
 def steps_to(moments: Sequence[Fraction]) -> list[Fraction]:

@@ -33,7 +33,7 @@ def evaluate(
     tool: Interpolator,
     *,
     save: Path | None = None,
-    progress: Callable[[Score], None] | None = None,
+    progress: Callable[[float], None] | None = None,
 ) -> list[Score]:
     """Make the middle frame of every scene and score it.
 
@@ -41,20 +41,22 @@ def evaluate(
         scenes: from `find_scenes`.
         tool: what makes the frames.
         save: a folder for the made frames, `SCENE.png`; none if None.
-        progress: told of each score.
+        progress: told how many scenes are done, with a fraction while a frame is made.
     """
     scores = []
-    for scene in scenes:
+    for done, scene in enumerate(scenes):
         first, second = read_image(scene.first), read_image(scene.second)
-        made = tool.interpolate(first, second)
+        made = tool.interpolate(first, second, progress=_after(done, progress))
         score = score_frame(scene.name, made, average(first, second), read_image(scene.middle))
         scores.append(score)
         if save:
             save.mkdir(parents=True, exist_ok=True)
             write_image(save / f"{scene.name.replace('/', '_')}.png", made)
-        if progress:
-            progress(score)
     return scores
+
+
+def _after(done: int, progress: Callable[[float], None] | None) -> Callable[[float], None] | None:
+    return (lambda share: progress(done + share)) if progress else None
 
 
 def score_frame(name: str, made: Array, averaged: Array, truth: Array) -> Score:

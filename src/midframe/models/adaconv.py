@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from midframe.models.network import Network
+from midframe.models.network import Network, motion_between, tiles
 from midframe.ops import adaptive_convolution
 
 PATCH = 79
@@ -29,6 +29,8 @@ STRIDE = 8
 """Three convolutions of stride 2: patches this far apart share their features."""
 DEEP_LAYERS = 3
 """The last layers, with the most channels, are evaluated a fragment at a time, which keeps memory small."""
+MOTION_ROWS = 8
+"""Rows of kernels that are looked at together."""
 REACH = 77
 """How much larger the input of a block is than the block: the patch less the pixel itself, and less its last row and
 column, which the first convolution of stride 2 leaves out of its 73x73 input."""
@@ -104,12 +106,8 @@ class AdaConv(Network):
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         """Make the middle frame (N, 3, H, W), a block at a time, from two frames of any one size."""
         prepared = self.prepare(first, second)
-        height, width = first.shape[2:]
-        starts = product(range(0, height, self.tile), range(0, width, self.tile))
         result = torch.empty_like(first)
-        for top, left in starts:
-            rows = slice(top, min(top + self.tile, height))
-            columns = slice(left, min(left + self.tile, width))
+        for rows, columns in tiles(first.shape[2], first.shape[3], self.tile):
             result[..., rows, columns] = self.part(prepared, rows, columns)
         return result
 
@@ -156,6 +154,17 @@ class AdaConv(Network):
         """The kernels (N, 2, K, K) of one pixel of frames of any size."""
         pair, _ = self.prepare(first, second)
         return self.softmax(self._scores(self.layers, pair[..., y : y + PATCH, x : x + PATCH]))[..., 0, 0]
+
+    def motion(self, first: Tensor, second: Tensor) -> Tensor:
+        """See `Network`; of every eighth pixel in each direction, from (0, 0) on."""
+        pair, _ = self.prepare(first, second)
+        height, width = (-(-size // STRIDE) for size in first.shape[2:])
+        rows = []
+        for top in range(0, height, MOTION_ROWS):
+            seen = slice(top * STRIDE, (min(top + MOTION_ROWS, height) - 1) * STRIDE + PATCH)
+            kernels = self.softmax(self._scores(self.layers, pair[..., seen, : (width - 1) * STRIDE + PATCH]))
+            rows.append(motion_between(kernels.sum(3), kernels.sum(2)))
+        return torch.cat(rows, dim=2)
 
     def softmax(self, scores: Tensor) -> Tensor:
         """Kernels (N, 2, K, K, H, W), taps innermost in memory, of scores (N, H, W, 2*K*K)."""

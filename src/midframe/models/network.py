@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+from itertools import product
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 
@@ -33,6 +35,46 @@ class Network(nn.Module):
         """Make a rectangle of the middle frame, as it is in the whole, not clipped."""
         raise NotImplementedError
 
+    def kernels_at(self, first: Tensor, second: Tensor, x: int, y: int) -> Tensor:
+        """The kernels of one pixel of the middle frame for both frames, (N, 2, K, K)."""
+        raise NotImplementedError
+
+    def motion(self, first: Tensor, second: Tensor) -> Tensor:
+        """The motion from the first to the second frame that the kernels show, (N, 2, h, w), x before y, in pixels."""
+        raise NotImplementedError
+
     def for_inference(self) -> Network:
         """A copy that is ready to make frames: its weights may be converted, but not trained on."""
         return copy.deepcopy(self).eval().requires_grad_(False)
+
+
+def tiles(height: int, width: int, size: int, margin: int = 0) -> list[tuple[slice, slice]]:
+    """Cover a frame with rectangles, rows and columns of `size` at most, or with one if that is hardly larger."""
+    if not size or max(height, width) <= size + 2 * margin:
+        return [(slice(0, height), slice(0, width))]
+    spans = [
+        [slice(start, min(start + size, extent)) for start in range(0, extent, size)] for extent in (height, width)
+    ]
+    return list(product(*spans))
+
+
+def motion_between(vertical: Tensor, horizontal: Tensor) -> Tensor:
+    """The motion from the first to the second frame that the centres of mass of kernels show.
+
+    A pixel halfway between two frames lies as far back in the first as it lies ahead in the second; a frame counts by
+    the weight that its kernel has, so a pixel that is seen in one frame alone moves as that one says.
+
+    Args:
+        vertical, horizontal: the kernels summed along rows and along columns, (N, 2, K, H, W), first frame first.
+
+    Returns:
+        (N, 2, H, W), x before y, in pixels.
+    """
+    taps = torch.arange(vertical.shape[2], device=vertical.device).float() - vertical.shape[2] // 2
+    sign = torch.tensor([-2.0, 2.0], device=vertical.device)
+    moved = []
+    for weights in (horizontal, vertical):
+        weights = weights.float().clamp(min=0)  # (N, 2, K, H, W)
+        mass = weights.sum((1, 2)).clamp(min=1e-6)  # (N, H, W)
+        moved.append(torch.einsum("nfkhw,k,f->nhw", weights, taps, sign) / mass)
+    return torch.stack(moved, dim=1)

@@ -7,13 +7,13 @@ found later (arXiv 2011.01280, "Revisiting Adaptive Convolutions for Video Frame
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from midframe.models.network import Network
+from midframe.models.network import Network, motion_between, tiles
 from midframe.ops import separable_convolution
 
 MIN_KERNEL_SUM = 0.05
@@ -163,12 +163,38 @@ class SepConv(Network):
 
     def part(self, prepared: Prepared, rows: slice, columns: slice) -> Tensor:
         """Make a rectangle of the middle frame with a margin around it, which begins where a stride does."""
-        first, second, statistics = prepared
-        spans = zip((rows, columns), first.shape[2:], strict=True)
+        seen, own = self._spans(prepared, rows, columns)
+        made: Tensor = self(prepared.first[seen], prepared.second[seen], prepared.statistics)
+        return made[own]
+
+    def kernels_at(self, first: Tensor, second: Tensor, x: int, y: int) -> Tensor:
+        """See `Network`: the products of the columns and the rows, normalised if the network is."""
+        kernels = self._kernels_of(self.prepare(first, second), slice(y, y + 1), slice(x, x + 1))
+        down, right = (torch.stack(pair, dim=1)[..., 0, 0].float() for pair in (kernels[::2], kernels[1::2]))
+        whole = torch.einsum("nfi,nfj->nfij", down, right)
+        return whole / kernel_sum(kernels) if self.config.kernel_normalisation else whole
+
+    def motion(self, first: Tensor, second: Tensor) -> Tensor:
+        """See `Network`; of every pixel."""
+        prepared = self.prepare(first, second)
+        result = first.new_empty(len(first), 2, *first.shape[2:])
+        for rows, columns in tiles(first.shape[2], first.shape[3], self.tile, self.margin):
+            kernels = self._kernels_of(prepared, rows, columns)
+            down, right = (torch.stack(pair, dim=1).float() for pair in (kernels[::2], kernels[1::2]))
+            result[..., rows, columns] = motion_between(_positive_sums(down, right), _positive_sums(right, down))
+        return result
+
+    def _kernels_of(self, prepared: Prepared, rows: slice, columns: slice) -> SeparableKernels:
+        """The kernels of a rectangle."""
+        seen, own = self._spans(prepared, rows, columns)
+        kernels = self.kernels(prepared.first[seen], prepared.second[seen], prepared.statistics)
+        return SeparableKernels(*(kernel[own] for kernel in kernels))
+
+    def _spans(self, prepared: Prepared, rows: slice, columns: slice) -> tuple[Any, Any]:
+        """What the network sees for a rectangle of the whole, and the rectangle within that."""
+        spans = zip((rows, columns), prepared.first.shape[2:], strict=True)
         (seen_rows, own_rows), (seen_columns, own_columns) = (self._span(*span) for span in spans)
-        seen = (..., seen_rows, seen_columns)
-        made: Tensor = self(first[seen], second[seen], statistics)
-        return made[..., own_rows, own_columns]
+        return (..., seen_rows, seen_columns), (..., own_rows, own_columns)
 
     def _span(self, part: slice, extent: int) -> tuple[slice, slice]:
         """What the network sees of an axis for a part of it, and the part within that."""
@@ -228,6 +254,12 @@ class SepConv(Network):
             with torch.no_grad():
                 head.last.weight.mul_(HEAD_GAIN / math.sqrt(self.config.taps))  # type: ignore[operator,union-attr]
                 head.last.bias.copy_(bump / bump.sum() * math.sqrt(0.5))  # type: ignore[operator,union-attr]
+
+
+def _positive_sums(along: Tensor, across: Tensor) -> Tensor:
+    """The sums, across, of the positive weights of products of kernels (N, 2, K, H, W)."""
+    parts = ((along.clamp(min=0), across.clamp(min=0)), (-along.clamp(max=0), -across.clamp(max=0)))
+    return torch.stack([one * other.sum(2, keepdim=True) for one, other in parts]).sum(0)
 
 
 def kernel_sum(kernels: SeparableKernels) -> Tensor:

@@ -47,8 +47,9 @@ class VideoReport:
         return self.frames_in + self.frames_made + self.frames_held
 
 
-Progress = Callable[[VideoReport, int | None], None]
-"""Called after each source frame with the report so far and the number of source frames, if known."""
+Progress = Callable[[float, int | None], None]
+"""Called with how many source frames are done, with a fraction while frames are made after one, and how many there are,
+if known."""
 
 
 def interpolate_video(
@@ -81,7 +82,7 @@ def interpolate_video(
         crf: constant quality of the encoder; smaller is better and larger.
         cut_threshold: score from 0 to 100 from which a change counts as a cut; 0 looks for none.
         overwrite: replace a target that exists.
-        progress: called after each source frame.
+        progress: told how far the work is, several times a frame where the network makes frames in parts.
 
     Returns:
         How many frames came in, were made and were held.
@@ -93,7 +94,7 @@ def interpolate_video(
     source, target = Path(source), Path(target)
     if factor not in FACTORS:
         raise ValueError(f"factor is {factor}: choose from {', '.join(map(str, FACTORS))}")
-    _check_target(source, target, overwrite)
+    check_target(source, target, overwrite)
     tool = (
         model if isinstance(model, Interpolator) else Interpolator(model, device=device, tile=tile, precision=precision)
     )
@@ -103,7 +104,7 @@ def interpolate_video(
         writer = VideoWriter(target, reader, picture, colour, time_base=time_base, rate=rate, codec=codec, crf=crf)
         report = VideoReport(left_out=tuple(f"{stream.type} stream {stream.index}" for stream in reader.left_out))
         try:
-            _run(reader, writer, _Multiplier(tool, colour, writer.pixel_format, factor, reader, report), progress)
+            _run(reader, writer, _Multiplier(tool, colour, writer.pixel_format, factor, reader, report, progress))
             writer.finish()
         except BaseException:
             writer.abandon()
@@ -111,7 +112,8 @@ def interpolate_video(
     return report
 
 
-def _check_target(source: Path, target: Path, overwrite: bool) -> None:
+def check_target(source: Path, target: Path, overwrite: bool) -> None:
+    """See that a result may be written; a VideoError says why it may not."""
     if target.exists() and source.exists() and target.samefile(source):
         raise VideoError(f"{target} is the video itself: name another OUT")
     if target.exists() and not overwrite:
@@ -120,7 +122,7 @@ def _check_target(source: Path, target: Path, overwrite: bool) -> None:
         raise VideoError(f"{target.parent} is no folder: make it first, or name another OUT")
 
 
-def _run(reader: VideoReader, writer: VideoWriter, multiplier: "_Multiplier", progress: Progress | None) -> None:
+def _run(reader: VideoReader, writer: VideoWriter, multiplier: "_Multiplier") -> None:
     stop = Event()
     incoming: _Channel[Frame | av.Packet] = _Channel(stop)
     outgoing: _Channel[_Shown | av.Packet] = _Channel(stop)
@@ -134,8 +136,6 @@ def _run(reader: VideoReader, writer: VideoWriter, multiplier: "_Multiplier", pr
         for item in incoming:
             if isinstance(item, Frame):
                 outgoing.send_all(multiplier.frames_for(item), last=False)
-                if progress:
-                    progress(multiplier.report, reader.expected_frames)
             else:
                 outgoing.send(item)
         outgoing.send_all(multiplier.closing_frames())
@@ -174,9 +174,10 @@ class _Multiplier:
         factor: int,
         reader: VideoReader,
         report: VideoReport,
+        progress: Progress | None,
     ) -> None:
         self.tool, self.colour, self.pixel_format, self.factor = tool, colour, pixel_format, factor
-        self.reader, self.report = reader, report
+        self.reader, self.report, self.progress = reader, report, progress
         self.before: Frame | None = None
         self.before_rgb: Any = None
 
@@ -189,7 +190,12 @@ class _Multiplier:
             yield from self._between(self.before, frame, rgb)
         self.before, self.before_rgb = frame, rgb
         self.report.frames_in += 1
+        self._tell(0)
         yield _Shown(frame.picture, frame.pts * self.factor)
+
+    def _tell(self, share: float) -> None:
+        if self.progress:
+            self.progress(self.report.frames_in + share, self.reader.expected_frames)
 
     def _between(self, before: Frame, after: Frame, rgb: Any) -> Iterator[_Shown]:
         pts, times = zip(*times_between(before.pts, after.pts, self.factor), strict=True)
@@ -197,7 +203,7 @@ class _Multiplier:
             self.report.cuts += 1
             yield from self._held(before, pts)
             return
-        made = self.tool.interpolate_many(self.before_rgb, rgb, times)
+        made = self.tool.interpolate_many(self.before_rgb, rgb, times, progress=self._tell)
         for image, at in zip(made, pts, strict=True):
             self.report.frames_made += 1
             yield _Shown(from_rgb(image, self.colour, self.pixel_format), at)

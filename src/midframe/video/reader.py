@@ -33,7 +33,7 @@ class VideoReader:
         VideoError: the file is missing, is no video, or has no picture.
     """
 
-    def __init__(self, path: Path, cut_threshold: float | None = None) -> None:
+    def __init__(self, path: Path, cut_threshold: float | None = None, *, with_sound: bool = True) -> None:
         self.path = path
         self.container = open_video(path)
         self.stream = _video_stream(self.container, path)
@@ -44,7 +44,7 @@ class VideoReader:
         self.rate = Fraction(rate)
         self.frame_duration = max(1, round(1 / self.rate / self.time_base))
         """Of a frame that does not say, in the time base."""
-        self.kept = [stream for stream in self.container.streams if stream.type == "audio"]
+        self.kept = [stream for stream in self.container.streams if stream.type == "audio" and with_sound]
         """Streams whose packets are passed on."""
         self.left_out = [s for s in self.container.streams if s.type != "audio" and s is not self.stream]
 

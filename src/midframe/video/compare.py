@@ -1,0 +1,186 @@
+"""A video that shows what interpolation does: the original on the left, interpolated on the right, slowed down."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from midframe.errors import VideoError
+from midframe.images import Array
+from midframe.interpolator import DEFAULT_MODEL, Interpolator
+from midframe.video.colour import Colour, from_rgb, to_rgb
+from midframe.video.pipeline import check_target
+from midframe.video.reader import Frame, VideoReader
+from midframe.video.scenes import DEFAULT_THRESHOLD
+from midframe.video.timeline import FACTORS, finer_time_base, held_times, times_between
+from midframe.video.writer import DEFAULT_CODEC, DEFAULT_CRF, VideoWriter
+
+DEFAULT_SLOWER = 4
+"""How many times slower the comparison runs than the video."""
+GAP = 8
+"""Between the two pictures, in pixels."""
+LABEL_SHARE = 18
+"""The strip with the labels is the picture's height divided by this."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """The part of a video to show, in seconds from its first frame."""
+
+    start: float = 0.0
+    end: float | None = None
+    """None for the end of the video."""
+
+    def __post_init__(self) -> None:
+        if self.start < 0 or (self.end is not None and self.end <= self.start):
+            raise ValueError(f"from {self.start} s to {self.end} s is no part of a video: start before end is needed")
+
+
+def compare_video(
+    source: str | Path,
+    target: str | Path,
+    *,
+    factor: int = 2,
+    slower: int = DEFAULT_SLOWER,
+    part: Part = Part(),  # frozen
+    model: str | Interpolator = DEFAULT_MODEL,
+    device: str = "auto",
+    tile: int | None = None,
+    precision: str = "auto",
+    codec: str = DEFAULT_CODEC,
+    crf: int = DEFAULT_CRF,
+    cut_threshold: float = DEFAULT_THRESHOLD,
+    overwrite: bool = False,
+    progress: Callable[[float, float | None], None] | None = None,
+) -> int:
+    """Write a video with the original beside the interpolated one, slowed down, labelled and without sound.
+
+    Args:
+        source, target, factor, model, device, tile, precision, codec, crf, cut_threshold, overwrite: as in
+            `interpolate_video`.
+        slower: how many times slower than the source it runs.
+        part: what is shown of the source.
+        progress: told how many source frames are done, and how many there are, if known.
+
+    Returns:
+        The number of source frames shown.
+
+    Raises:
+        ValueError: another factor, or a slower below 1.
+        VideoError: the source cannot be read, the part lies outside of it, or the target cannot be written.
+    """
+    source, target = Path(source), Path(target)
+    if factor not in FACTORS or slower < 1:
+        raise ValueError(
+            f"factor is {factor}, slower {slower}: choose from {', '.join(map(str, FACTORS))}, and 1 or more"
+        )
+    check_target(source, target, overwrite)
+    tool = (
+        model if isinstance(model, Interpolator) else Interpolator(model, device=device, tile=tile, precision=precision)
+    )
+    with VideoReader(source, cut_threshold or None, with_sound=False) as reader:
+        picture, colour = reader.first_picture()
+        sheet = _Sheet(to_rgb(picture, colour), f"{factor} times the frames", slower)
+        sample = from_rgb(sheet.blank, colour, "yuv420p")
+        time_base = finer_time_base(reader.time_base, factor) * slower
+        rate = reader.rate * factor / slower
+        writer = VideoWriter(target, reader, sample, colour, time_base=time_base, rate=rate, codec=codec, crf=crf)
+        try:
+            frames = 0
+            for frames, left, right, pts in _shown(reader, tool, colour, factor, part, progress):  # noqa: B007
+                writer.write_frame(from_rgb(sheet.filled(left, right), colour, writer.pixel_format), pts)
+            if not frames:
+                raise VideoError(f"{source} has no frame from {part.start} s on: choose another --start")
+            writer.finish()
+        except BaseException:
+            writer.abandon()
+            raise
+    return frames
+
+
+def _shown(
+    reader: VideoReader,
+    tool: Interpolator,
+    colour: Colour,
+    factor: int,
+    part: Part,
+    progress: Callable[[float, float | None], None] | None,
+) -> Iterator[tuple[int, Array, Array, int]]:
+    """Yield (source frames so far, left, right, pts in the finer time base) for every frame of the comparison."""
+    count, origin = 0, None
+    expected = _expected(reader, part)
+    before: Frame | None = None
+    before_rgb: Array | None = None
+
+    def tell(share: float) -> None:
+        if progress:
+            progress(count + share, expected)
+
+    for frame in _frames_of(reader, part):
+        rgb = to_rgb(frame.picture, colour)
+        origin = frame.pts if origin is None else origin
+        if before and before_rgb is not None:
+            pts, times = zip(*times_between(before.pts - origin, frame.pts - origin, factor), strict=True)
+            made = [before_rgb] * len(times)
+            if not frame.begins_scene:
+                made = tool.interpolate_many(before_rgb, rgb, times, progress=tell)
+            for image, at in zip(made, pts, strict=True):
+                yield count, before_rgb, image, at
+        count, before, before_rgb = count + 1, frame, rgb
+        tell(0)
+        yield count, rgb, rgb, (frame.pts - origin) * factor
+    if before and before_rgb is not None and origin is not None:
+        duration = before.picture.duration or reader.frame_duration
+        for at in held_times(before.pts - origin, duration, factor):
+            yield count, before_rgb, before_rgb, at
+
+
+def _frames_of(reader: VideoReader, part: Part) -> Iterator[Frame]:
+    """The frames whose times lie in a part; reading ends with it."""
+    origin = None
+    for frame in reader.read():
+        assert isinstance(frame, Frame), "no other streams are read"
+        origin = frame.pts if origin is None else origin
+        seconds = (frame.pts - origin) * reader.time_base
+        if part.end is not None and seconds >= Fraction(part.end):
+            return
+        if seconds >= Fraction(part.start):
+            yield frame
+
+
+def _expected(reader: VideoReader, part: Part) -> float | None:
+    """How many frames the part has, if known."""
+    total = reader.expected_frames
+    if total is None:
+        return None
+    last = float(total) if part.end is None else min(float(total), part.end * float(reader.rate))
+    return max(0.0, last - part.start * float(reader.rate))
+
+
+class _Sheet:
+    """The picture that both frames are put on, with the labels above them."""
+
+    def __init__(self, frame: Array, right_label: str, slower: int) -> None:
+        height, width, _ = frame.shape
+        self.top = max(16, height // LABEL_SHARE)
+        high, wide = self.top + height, 2 * width + GAP
+        strip = Image.new("RGB", (wide, self.top))
+        pen, font = ImageDraw.Draw(strip), ImageFont.load_default(size=self.top * 0.6)
+        speed = f", {slower} times slower" if slower > 1 else ""
+        for label, centre in ((f"original{speed}", width // 2), (f"{right_label}{speed}", width + GAP + width // 2)):
+            pen.text((centre, self.top // 2), label, fill="white", font=font, anchor="mm")
+        self.blank = np.zeros((high + high % 2, wide, 3), frame.dtype)
+        self.blank[: self.top] = np.asarray(strip).astype(frame.dtype) * (np.iinfo(frame.dtype).max // 255)
+
+    def filled(self, left: Array, right: Array) -> Array:
+        """A copy with both frames on it."""
+        height, width, _ = left.shape
+        if height > len(self.blank) - self.top or 2 * width + GAP != self.blank.shape[1]:
+            raise VideoError("the video changes its size on the way: cut it there and convert the parts")
+        sheet = self.blank.copy()
+        sheet[self.top : self.top + height, :width] = left
+        sheet[self.top : self.top + height, width + GAP :] = right
+        return sheet

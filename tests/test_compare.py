@@ -1,0 +1,77 @@
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from test_video import Averager, frames_of
+
+from midframe.errors import VideoError
+from midframe.video.compare import GAP, Part, compare_video
+
+Render = Callable[..., Path]
+
+
+def halves(frame: av.VideoFrame) -> tuple[np.ndarray, np.ndarray]:
+    """The left and the right picture of a comparison of 64x96, without the labels."""
+    sheet = frame.to_ndarray(format="rgb24").astype(int)
+    return sheet[16:80, :96], sheet[16:80, 96 + GAP :]
+
+
+def test_the_original_waits_on_the_left_while_the_right_goes_on(render_video: Render, tmp_path: Path) -> None:
+    source = render_video(frames=4)
+    assert compare_video(source, tmp_path / "c.mp4", model=Averager(), crf=4) == 4
+    shown = frames_of(tmp_path / "c.mp4")
+    interval = Fraction(1001, 24000) * 4 / 2
+    assert [frame.pts * frame.time_base for frame in shown] == [interval * n for n in range(8)]
+    assert (shown[0].width, shown[0].height) == (2 * 96 + GAP, 64 + 16)
+    originals = [frame.to_ndarray(format="rgb24").astype(int) for frame in frames_of(source)]
+    for index, frame in enumerate(shown[:6]):
+        left, right = halves(frame)
+        between = originals[index // 2] if index % 2 == 0 else (originals[index // 2] + originals[index // 2 + 1]) / 2
+        assert abs(left - originals[index // 2]).mean() < 4
+        assert abs(right - between).mean() < 4
+    assert abs(halves(shown[1])[0] - halves(shown[1])[1]).mean() > 5
+
+
+def test_labels_are_drawn_above_both(render_video: Render, tmp_path: Path) -> None:
+    compare_video(render_video(frames=2), tmp_path / "c.mp4", model=Averager())
+    strip = frames_of(tmp_path / "c.mp4")[0].to_ndarray(format="gray")[:16]
+    assert strip[:, :96].max() > 150
+    assert strip[:, 96 + GAP :].max() > 150
+
+
+def test_a_part_is_shown_from_its_start_to_its_end(render_video: Render, tmp_path: Path) -> None:
+    source = render_video(frames=12, rate=Fraction(10))
+    options = {"model": Averager(), "factor": 4, "slower": 1}
+    assert compare_video(source, tmp_path / "c.mp4", part=Part(0.3, 0.6), **options) == 3
+    shown = frames_of(tmp_path / "c.mp4")
+    assert [frame.pts * frame.time_base for frame in shown] == [Fraction(n, 40) for n in range(12)]
+    with av.open(str(tmp_path / "c.mp4")) as container:
+        assert not container.streams.audio
+
+
+def test_nothing_is_made_across_a_cut(render_video: Render, tmp_path: Path) -> None:
+    compare_video(render_video(frames=6, cut_at=3), tmp_path / "c.mp4", model=Averager(), crf=4)
+    left, right = halves(frames_of(tmp_path / "c.mp4")[5])
+    assert abs(left - right).mean() < 2
+
+
+@pytest.mark.parametrize("part", [(-1.0, None), (2.0, 1.0), (1.0, 1.0)])
+def test_an_impossible_part_is_refused(part: tuple) -> None:
+    with pytest.raises(ValueError, match="no part of a video"):
+        Part(*part)
+
+
+def test_a_part_outside_of_the_video_leaves_nothing(render_video: Render, tmp_path: Path) -> None:
+    source = render_video(frames=3)
+    with pytest.raises(VideoError, match="choose another --start"):
+        compare_video(source, tmp_path / "c.mp4", part=Part(60), model=Averager())
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
+
+
+def test_wrong_factors_are_refused(render_video: Render, tmp_path: Path) -> None:
+    for wrong in ({"factor": 3}, {"slower": 0}):
+        with pytest.raises(ValueError, match="choose from 2, 4, 8, and 1 or more"):
+            compare_video(render_video(frames=2), tmp_path / "c.mp4", model=Averager(), **wrong)

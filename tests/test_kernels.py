@@ -1,0 +1,100 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from midframe.errors import VideoError
+from midframe.evaluation.kernels import draw_kernels, kernel_motion, motion_picture, pixel_kernels
+from midframe.images import read_image, to_tensor
+from midframe.interpolator import Interpolator
+from midframe.models.checkpoint import build_model
+from midframe.models.network import Network, motion_between
+
+Render = Callable[..., np.ndarray]
+FORMS = {
+    "adaconv": {"widths": [8, 8, 8, 8, 16], "taps": 9},
+    "sepconv": {"widths": [4, 8, 8], "taps": 9},
+}
+
+
+@pytest.fixture(params=FORMS)
+def tool(request: pytest.FixtureRequest) -> Interpolator:
+    torch.manual_seed(0)
+    return Interpolator(build_model(request.param, FORMS[request.param]), device="cpu", precision="float32")
+
+
+def test_a_pixel_is_what_its_kernels_make_of_what_they_see(tool: Interpolator, frame: Render) -> None:
+    first, second = frame(0, 24, 24), frame(2, 24, 24)
+    made = tool.middle(*(to_tensor(each, tool.device) for each in (first, second)))
+    for x, y in ((8, 16), (15, 11)):
+        found = pixel_kernels(tool, first, second, x, y)
+        assert found.kernels.shape == (2, 9, 9)
+        pixel = np.einsum("fij,fijc->c", found.kernels, found.patches)
+        np.testing.assert_allclose(pixel.clip(0, 1), made[0, :, y, x].numpy(), atol=1e-5)
+
+
+def test_pixels_at_the_border_have_kernels_too(tool: Interpolator, frame: Render) -> None:
+    for x, y in ((0, 0), (95, 63)):
+        assert pixel_kernels(tool, frame(0), frame(1), x, y).patches.shape == (2, 9, 9, 3)
+
+
+@pytest.mark.parametrize(("x", "y"), [(96, 0), (0, 64), (-1, 5)])
+def test_a_pixel_outside_of_the_frames_is_refused(tool: Interpolator, frame: Render, x: int, y: int) -> None:
+    with pytest.raises(ValueError, match=rf"{x},{y} lies outside.*0 to 95.*0 to 63"):
+        pixel_kernels(tool, frame(0), frame(1), x, y)
+
+
+def test_the_motion_of_a_frame_is_that_of_its_pixels(tool: Interpolator, frame: Render) -> None:
+    first, second = frame(0, 24, 24), frame(1, 24, 24)  # so small that the network sees all of it for every pixel
+    motion = kernel_motion(tool, first, second)
+    stride = 24 // motion.shape[2]
+    assert motion.shape == (2, 24 // stride, 24 // stride)
+    for x, y in ((8, 16), (16, 8)):
+        kernels = torch.from_numpy(pixel_kernels(tool, first, second, x, y).kernels.clip(0))
+        expected = motion_between(kernels.sum(2)[None, ..., None, None], kernels.sum(1)[None, ..., None, None])
+        np.testing.assert_allclose(motion[:, y // stride, x // stride], expected.flatten().numpy(), atol=1e-4)
+
+
+def shifted_delta(down: int, right: int) -> Tensor:
+    kernel = torch.zeros(9, 9)
+    kernel[4 + down, 4 + right] = 1
+    return kernel
+
+
+def motion_of(first: Tensor, second: Tensor) -> list[float]:
+    both = torch.stack((first, second))[None, ..., None, None]  # (1, 2, K, K, 1, 1)
+    return motion_between(both.sum(3), both.sum(2)).flatten().tolist()
+
+
+def test_the_centres_of_mass_show_the_motion() -> None:
+    assert motion_of(shifted_delta(1, -2) / 2, shifted_delta(-1, 2) / 2) == [4, -2]
+    assert motion_of(shifted_delta(0, 0) / 2, shifted_delta(0, 0) / 2) == [0, 0]
+
+
+def test_a_pixel_that_one_frame_alone_shows_moves_as_that_one_says() -> None:
+    assert motion_of(shifted_delta(0, 0) * 0, shifted_delta(0, 3)) == [6, 0]
+    assert motion_of(shifted_delta(2, 0), shifted_delta(0, 0) * 0) == [0, -4]
+
+
+def test_motion_is_drawn_by_direction_and_length() -> None:
+    motion = np.zeros((2, 1, 3), np.float32)
+    motion[:, 0, 1], motion[:, 0, 2] = (5, 0), (-5, 0)
+    still, right, left = motion_picture(motion, 5.0)[0]
+    assert still.tolist() == [255, 255, 255]
+    assert right.tolist() == [255, 0, 0]
+    assert left.tolist() == [0, 255, 255]
+
+
+def test_a_figure_is_drawn(tool: Interpolator, frame: Render, tmp_path: Path) -> None:
+    draw_kernels(tmp_path / "k.png", tool, frame(0), frame(2), [(30, 30), (5, 60)])
+    assert read_image(tmp_path / "k.png").std() > 20
+    with pytest.raises(VideoError, match="nowhere"):
+        draw_kernels(tmp_path / "nowhere" / "k.png", tool, frame(0), frame(2), [(30, 30)])
+
+
+def test_a_network_of_another_kind_says_what_it_lacks() -> None:
+    with pytest.raises(NotImplementedError):
+        Network().motion(torch.zeros(1), torch.zeros(1))
