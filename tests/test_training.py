@@ -1,24 +1,24 @@
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from lightning.fabric import Fabric
 from safetensors.torch import load_file
 
 from midframe.data.create import CreateConfig, create_dataset
 from midframe.data.shards import ShardWriter
 from midframe.data.triplets import Selection
 from midframe.errors import CheckpointError, ConfigError, DatasetError
+from midframe.models.adaconv import AdaConvConfig
 from midframe.models.checkpoint import build_model, load_model
-from midframe.models.sepconv import SeparableKernels
 from midframe.training.config import TrainConfig, config_from, load_config
 from midframe.training.curves import draw_curves, read_log
-from midframe.training.loop import _learning_rate, train
-from midframe.training.losses import Objective, hat, kernel_guidance, l1
-from midframe.training.samples import to_batch
+from midframe.training.loop import HIGHEST_PSNR, _learning_rate, evaluate, train
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
@@ -118,6 +118,58 @@ def test_training_starts_from_given_weights(dataset: Path, tmp_path: Path, tiny_
     assert all(torch.equal(before[key], after[key]) for key in before)
 
 
+ADACONV = {"model": "adaconv", "network": {"widths": [8, 8, 8, 8, 8], "taps": 9}, "crops": [[0.0, 80]], "max_shift": 0}
+
+
+def test_a_toy_training_of_adaconv_learns(dataset: Path, tmp_path: Path) -> None:
+    entries: list[dict] = []
+    config = toy(dataset, **ADACONV, steps=40, evaluate_every=20, guide=0.1, guide_share=2.0, learning_rate=1e-2)
+    scores = train(config, tmp_path / "run", progress=entries.append)
+    logged = [entry for entry in entries if "loss" in entry]
+    assert logged[-1]["loss"] < 0.8 * logged[0]["loss"]
+    assert logged[-1]["guide"] < logged[0]["guide"]
+    assert all(math.isfinite(score) for score in scores.values())
+    assert load_model(tmp_path / "run" / "best.safetensors").config.taps == 9
+
+
+def test_statistics_of_batch_normalisation_survive_a_stop(dataset: Path, tmp_path: Path) -> None:
+    config = toy(dataset, **ADACONV, steps=4, evaluate_every=2, batch=2)
+    train(config, tmp_path / "whole")
+
+    def fail(entry: dict) -> None:
+        if entry["step"] == 4:
+            raise PowerError
+
+    with pytest.raises(PowerError):
+        train(config, tmp_path / "parts", progress=fail)
+    train(config, tmp_path / "parts", resume=True)
+    states = [torch.load(tmp_path / name / "last.pt", weights_only=True)["average"] for name in ("whole", "parts")]
+    assert any("running_var" in name for name in states[0])
+    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
+
+
+def test_a_training_goes_on_with_a_network_that_grew(dataset: Path, tmp_path: Path) -> None:
+    small = {"widths": [8, 8, 8, 8, 4], "taps": 9, "separable": True}
+    config = toy(dataset, **{**ADACONV, "network": small}, steps=2, evaluate_every=2)
+    before = train(config, tmp_path / "small")
+    initial = str(tmp_path / "small" / "best.safetensors")
+    whole = toy(dataset, **ADACONV, initial=initial, steps=2, evaluate_every=2, learning_rate=0.0, average=0.0)
+    after = train(whole, tmp_path / "whole")
+    assert load_model(tmp_path / "whole" / "best.safetensors").config == AdaConvConfig(**ADACONV["network"])
+    assert after["frame_psnr"] == pytest.approx(before["frame_psnr"], abs=0.3)
+    with pytest.raises(ConfigError, match="cannot be gone on with"):
+        train(replace(whole, network={"taps": 11}), tmp_path / "wrong")
+
+
+def test_equal_samples_do_not_make_a_score_infinite(tmp_path: Path) -> None:
+    (tmp_path / "validation").mkdir()
+    with ShardWriter(tmp_path / "validation" / "a.tar") as shard:
+        shard.write("a-0", np.full((3, 80, 80, 3), 40, np.uint8), {})
+    config = toy(tmp_path, **ADACONV)
+    fabric = Fabric(accelerator="cpu", devices=1, precision="32-true")
+    assert evaluate(build_model("adaconv", config.network), config, fabric)["patch_psnr"] == HIGHEST_PSNR
+
+
 @pytest.mark.slow
 def test_the_whole_way_from_video_to_weights(render_video: Callable[..., Path], tmp_path: Path) -> None:
     folder = tmp_path / "clips"
@@ -152,6 +204,7 @@ def test_settings_are_read_and_changed(tmp_path: Path) -> None:
         ("crops=[[0.5, 64]]", r"begin at 0\.0"),
         ("crops=64", "list of"),
         ("steps=0", "1 or more"),
+        ("grid=3", "8, 4, 2 or 1"),
     ],
 )
 def test_wrong_settings_are_told(tmp_path: Path, change: str, complaint: str) -> None:
@@ -182,44 +235,6 @@ def test_the_learning_rate_rises_and_falls() -> None:
     assert rates[10] > 0.95
     assert rates[50] == pytest.approx(0.5)
     assert rates[100] == pytest.approx(0, abs=1e-9)
-
-
-def test_the_guide_is_content_with_kernels_that_fetch_along_the_flow() -> None:
-    flows = torch.tensor([[[2.0, -1.0], [-2.5, 0.5]]])[..., None, None].expand(1, 2, 2, 4, 5)
-    trust = torch.ones(1, 2, 4, 5)
-    right = SeparableKernels(*(hat(flows[:, frame, axis], 4) for frame, axis in ((0, 1), (0, 0), (1, 1), (1, 0))))
-    assert kernel_guidance(right, flows, trust) == 0
-    wrong = right._replace(first_vertical=right.first_vertical.roll(1, 1))
-    assert kernel_guidance(wrong, flows, trust) > 0.5
-    assert kernel_guidance(wrong, flows, trust * 0) == 0
-    assert kernel_guidance(wrong, flows * 10, trust) == 0, "what kernels cannot reach does not count"
-    torch.testing.assert_close(right.first_horizontal.sum(1), torch.full((1, 4, 5), math.sqrt(0.5)))
-
-
-def test_guided_kernels_fetch_the_right_pixels() -> None:
-    generator = torch.Generator().manual_seed(0)
-    middle = torch.rand(1, 3, 40, 40, generator=generator)
-    first, second = middle.roll((1, 3), (2, 3)), middle.roll((-1, -3), (2, 3))
-    flows = torch.tensor([[[3.0, 1.0], [-3.0, -1.0]]])[..., None, None].expand(1, 2, 2, 40, 40)
-    kernels = SeparableKernels(*(hat(flows[:, frame, axis], 4) for frame, axis in ((0, 1), (0, 0), (1, 1), (1, 0))))
-    model = build_model("sepconv", {"widths": [4, 8], "taps": 9})
-    made = model.apply(first, second, kernels)
-    torch.testing.assert_close(made[..., 5:-5, 5:-5], middle[..., 5:-5, 5:-5])
-
-
-def test_the_objective_gives_every_weight_a_gradient() -> None:
-    model = build_model("sepconv", {"widths": [4, 8], "taps": 5})
-    frames = torch.randint(0, 256, (2, 3, 32, 32, 3), dtype=torch.uint8)
-    loss, colour = Objective(model)(to_batch(frames), 0.0)
-    loss.backward()
-    assert loss.detach() == colour == l1(*_made_and_true(model, frames))
-    assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in model.parameters())
-
-
-def _made_and_true(model: torch.nn.Module, frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    batch = to_batch(frames)
-    with torch.no_grad():
-        return model(batch.first, batch.second), batch.middle
 
 
 def test_curves_are_drawn_from_the_log(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def draw_curves(run: Path) -> Path:
     figure = Figure(figsize=(10, 4), layout="constrained")
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
-    for axes, names in ((left, ["loss"]), (right, ["patch_psnr", "frame_psnr"])):
+    for axes, names in ((left, ["loss", "guide"]), (right, ["patch_psnr", "frame_psnr"])):
         for name in names:
             points = [(entry["step"], entry[name]) for entry in entries if name in entry]
             axes.plot([step for step, _ in points], [value for _, value in points], label=name)

@@ -61,7 +61,7 @@ def train(
     fabric = Fabric(accelerator="auto", devices=1, precision=training_precision(config.precision))
     model, average = _network(config), _network(config)
     average.load_state_dict(model.state_dict())
-    objective: nn.Module = OBJECTIVES[type(model)](model)
+    objective: nn.Module = OBJECTIVES[type(model)](model, config)
     objective, optimiser = fabric.setup(objective, _optimiser(config, model))
     state: dict[str, Any] = {"step": 0, "seconds": 0.0, "best": -math.inf}
     if resume:
@@ -70,7 +70,7 @@ def train(
     source = batches(config, state["step"], lambda step: _crop_size(config, _share(config, step, state["seconds"])))
     writer = SummaryWriter(str(run))
     scores: dict[str, float] = {}
-    losses: list[Tensor] = []
+    losses: list[dict[str, Tensor]] = []
     last_time = time.monotonic()
 
     while (share := _share(config, state["step"], state["seconds"])) < 1:
@@ -78,19 +78,19 @@ def train(
         for group in optimiser.param_groups:
             group["lr"] = rate
         batch = fabric.to_device(next(source))
-        loss, colour = objective(batch, _guide_weight(config, share))
+        loss, parts = objective(batch, _guide_weight(config, share))
         fabric.backward(loss)
         fabric.clip_gradients(objective, optimiser, max_norm=config.gradient_clip)
         optimiser.step()
         optimiser.zero_grad()
         _move_average(average, model, min(config.average, (1 + state["step"]) / (10 + state["step"])))
 
-        losses.append(colour)
+        losses.append(parts)
         state["step"] += 1
         now = time.monotonic()
         state["seconds"], last_time = state["seconds"] + now - last_time, now
         if state["step"] % LOG_EVERY == 0:
-            entry = {"loss": torch.stack(losses).mean().item(), "rate": rate, "size": batch.first.shape[-1]}
+            entry = {**_means(losses), "rate": rate, "size": batch.first.shape[-1]}
             _record(run, writer, state, entry, progress)
             losses.clear()
         if state["step"] % config.evaluate_every == 0 or _share(config, state["step"], state["seconds"]) >= 1:
@@ -109,7 +109,7 @@ def train(
 @torch.no_grad()
 def evaluate(model: Network, config: TrainConfig, fabric: Fabric) -> dict[str, float]:
     """Score on the held-out clips: patches, and whole frames where the data set has some; mean PSNR in dB."""
-    objective = OBJECTIVES[type(model.eval())](model)
+    objective = OBJECTIVES[type(model.eval())](model, config)
     scores = {"patch_psnr": math.nan, "frame_psnr": math.nan}
     folders = (
         ("patch_psnr", "validation", config.validation_patches),
@@ -148,7 +148,13 @@ def _network(config: TrainConfig) -> Network:
             return channels_last(build_model(config.model, config.network))
         except (ValueError, TypeError) as error:
             raise ConfigError(f"the network cannot be made: {error}") from error
-    return load_model(config.initial).train().requires_grad_(True)
+    model = load_model(config.initial)
+    try:
+        form = type(model.config)(**config.network) if config.network else model.config
+        model = model if form == model.config else channels_last(model.grown(form))
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"{config.initial} cannot be gone on with: {error}") from error
+    return model.train().requires_grad_(True)
 
 
 def _optimiser(config: TrainConfig, model: nn.Module) -> torch.optim.Optimizer:
@@ -174,6 +180,12 @@ def _crop_size(config: TrainConfig, share: float) -> int:
 
 def _guide_weight(config: TrainConfig, share: float) -> float:
     return config.guide * max(0.0, 1 - share / config.guide_share) if config.guide else 0.0
+
+
+def _means(losses: list[dict[str, Tensor]]) -> dict[str, float]:
+    """The mean of each part of the loss over the steps that had it."""
+    values = {name: [parts[name].item() for parts in losses if name in parts] for name in losses[0]}
+    return {name: sum(each) / len(each) for name, each in values.items()}
 
 
 def _move_average(average: nn.Module, model: nn.Module, decay: float) -> None:

@@ -7,11 +7,14 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from midframe.models.adaconv import MARGIN, STRIDE, AdaConv
+from midframe.models.adaconv import MARGIN, STRIDE, AdaConv, fragment_offsets
 from midframe.models.network import Network
 from midframe.models.sepconv import SeparableKernels, SepConv
+from midframe.ops import adaptive_convolution
+from midframe.training.config import TrainConfig
+
+Parts = dict[str, Tensor]
 
 
 class Batch(NamedTuple):
@@ -30,12 +33,13 @@ class Batch(NamedTuple):
 class Objective(nn.Module):
     """A network and its loss in one module, so that Fabric wraps both (precision, several devices)."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, config: TrainConfig) -> None:
         super().__init__()
         self.model = model
+        self.config = config
 
-    def forward(self, batch: Batch, guide_weight: float) -> tuple[Tensor, Tensor]:
-        """Return the loss to minimise and the colour loss alone, both scalars."""
+    def forward(self, batch: Batch, guide_weight: float) -> tuple[Tensor, Parts]:
+        """Return the loss to minimise, a scalar, and the parts of it to be logged; "loss" is that of colour alone."""
         raise NotImplementedError
 
     def predict(self, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -46,13 +50,14 @@ class Objective(nn.Module):
 class SepConvObjective(Objective):
     """L1 on colour (ICCV 2017, equation 4), and the guidance of kernels by optical flow."""
 
-    def forward(self, batch: Batch, guide_weight: float) -> tuple[Tensor, Tensor]:
+    def forward(self, batch: Batch, guide_weight: float) -> tuple[Tensor, Parts]:
         kernels = self.model.kernels(batch.first, batch.second)
         made = self.model.apply(batch.first, batch.second, kernels)
         colour = l1(made, batch.middle)
         if guide_weight == 0 or batch.flows is None or batch.trust is None:
-            return colour, colour.detach()
-        return colour + guide_weight * kernel_guidance(kernels, batch.flows, batch.trust), colour.detach()
+            return colour, {"loss": colour.detach()}
+        guide = kernel_guidance(kernels, batch.flows, batch.trust)
+        return colour + guide_weight * guide, {"loss": colour.detach(), "guide": guide.detach()}
 
 
 class AdaConvObjective(Objective):
@@ -61,17 +66,19 @@ class AdaConvObjective(Objective):
     Every eighth pixel of a crop counts: the network's strides make them all for little more than one of them.
     """
 
-    def forward(self, batch: Batch, guide_weight: float) -> tuple[Tensor, Tensor]:
-        scores = self.model.scores(batch.first, batch.second).float()  # (N, h, w, 2*K*K)
+    def forward(self, batch: Batch, guide_weight: float) -> tuple[Tensor, Parts]:
+        scores = self.model.scores(batch.first, batch.second, self.config.grid).float()  # (N, h, w, 2*K*K)
+        batch = shifted(batch, fragment_offsets(self.config.grid))
         made = self._neighbours_made(batch, self.model.softmax(scores))
         truth = every_stride(neighbours(batch.middle), made.shape[-2:], border=MARGIN - 1)
         colour = l1(made[:, CENTRE], truth[:, CENTRE])
         gradients = l1(made - made[:, CENTRE, None], truth - truth[:, CENTRE, None]) * len(NEIGHBOURS)
         loss = colour + gradients
-        if guide_weight and batch.flows is not None and batch.trust is not None:
-            flows, trust = (every_stride(each, made.shape[-2:], MARGIN) for each in (batch.flows, batch.trust))
-            loss = loss + guide_weight * score_guidance(scores, flows, trust)
-        return loss, colour.detach()
+        if guide_weight == 0 or batch.flows is None or batch.trust is None:
+            return loss, {"loss": colour.detach()}
+        flows, trust = (every_stride(each, made.shape[-2:], MARGIN) for each in (batch.flows, batch.trust))
+        guide = score_guidance(scores, flows, trust)
+        return loss + guide_weight * guide, {"loss": colour.detach(), "guide": guide.detach()}
 
     def predict(self, batch: Batch) -> tuple[Tensor, Tensor]:
         kernels = self.model.kernels(batch.first, batch.second)
@@ -80,9 +87,11 @@ class AdaConvObjective(Objective):
 
     def _neighbours_made(self, batch: Batch, kernels: Tensor) -> Tensor:
         """Each pixel and its eight neighbours, all made by the pixel's own kernels, (N, 9, 3, h, w)."""
-        frames = neighbours(torch.stack((batch.first, batch.second), dim=1))  # (N, 2, 9, 3, H-2, W-2)
-        frames = functional.pad(frames.flatten(2, 3), (1, 0, 1, 0))  # pixels lie where they lay
-        made: Tensor = self.model.filtered(frames, kernels)  # (N, 27, h, w)
+        taps = kernels.shape[2]
+        border = MARGIN - taps // 2 - 1  # what neither a kernel nor that of a neighbour reaches
+        rows, columns = (slice(border, border + (size - 1) * STRIDE + taps + 2) for size in kernels.shape[4:])
+        frames = torch.stack((batch.first, batch.second), dim=1)[..., rows, columns]
+        made = adaptive_convolution(neighbours(frames).flatten(2, 3), kernels, stride=STRIDE)  # (N, 27, h, w)
         return made.view(len(made), len(NEIGHBOURS), -1, *made.shape[2:])
 
 
@@ -92,6 +101,16 @@ OBJECTIVES: dict[type[Network], type[Objective]] = {SepConv: SepConvObjective, A
 NEIGHBOURS = tuple(product(range(3), repeat=2))
 """Places in a 3x3 neighbourhood, y before x."""
 CENTRE = NEIGHBOURS.index((1, 1))
+
+
+def shifted(batch: Batch, offsets: list[tuple[int, int]]) -> Batch:
+    """A batch from several places on, y and x, one after another: the fragments of AdaConv's finer grids."""
+    high, wide = (size - max(map(max, offsets)) for size in batch.first.shape[2:])
+    parts = [
+        None if each is None else torch.cat([each[..., y : y + high, x : x + wide] for y, x in offsets])
+        for each in batch
+    ]
+    return Batch(*parts)  # type: ignore[arg-type]
 
 
 def neighbours(images: Tensor) -> Tensor:
@@ -150,13 +169,12 @@ def score_guidance(scores: Tensor, flows: Tensor, trust: Tensor) -> Tensor:
     places = (flows + reach).clamp(0, taps - 1.001)
     corner = places.floor()
     part = places - corner
-    first_tap = torch.tensor([0, taps * taps], device=flows.device)[:, None, None]
-    wanted = torch.zeros_like(scores[..., 0])  # (N, h, w)
+    frame = torch.tensor([0, taps * taps], device=flows.device)[:, None, None]
+    found, nearness = [], []
     for down, right in product((0, 1), repeat=2):
-        nearness = (part if right else 1 - part)[:, :, 0] * (part if down else 1 - part)[:, :, 1]
-        tap = (corner[:, :, 1].long() + down) * taps + corner[:, :, 0].long() + right + first_tap  # (N, 2, h, w)
-        found = scores.gather(-1, tap.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-        wanted = wanted + (found * nearness * weight).sum(1)
-    total = weight.sum(1)
-    entropy = scores.logsumexp(-1) - wanted / total.clamp(min=1e-6)
+        nearness.append((part if right else 1 - part)[:, :, 0] * (part if down else 1 - part)[:, :, 1] * weight)
+        found.append((corner[:, :, 1].long() + down) * taps + corner[:, :, 0].long() + right + frame)  # (N, 2, h, w)
+    at_flow = scores.gather(-1, torch.cat(found, dim=1).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)  # (N, 8, h, w)
+    wanted = (at_flow * torch.cat(nearness, dim=1)).sum(1)
+    entropy = scores.logsumexp(-1) - wanted / weight.sum(1).clamp(min=1e-6)
     return (entropy * weight.amax(1)).mean()

@@ -1,0 +1,131 @@
+"""AdaConv a patch at a time beside all pixels of a block at once, and both beside a plain product of matrices.
+
+python benchmarks/adaconv.py            (some minutes on two cores)
+python benchmarks/adaconv.py --frame    (a 1280x720 frame as well, and on CUDA where there is one)
+
+Patch by patch is how implementations evaluate the network that follow the paper to the letter: 128 patches of 79x79 a
+batch, float32. All of a size is timed in one run, in turns; the fastest of each is taken.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from midframe.devices import choose_precision
+from midframe.interpolator import Interpolator
+from midframe.models.adaconv import MARGIN, PATCH, AdaConv
+from midframe.models.checkpoint import channels_last
+
+BATCH = 128
+"""Patches evaluated together in the patch-by-patch way."""
+ROUNDS = 3
+SIDE = 2048
+"""Of the matrices whose product stands for what the processor can do."""
+
+
+def patch_by_patch(model: AdaConv, first: Tensor, second: Tensor) -> Tensor:
+    """The middle frame (1, 3, H, W), pixel after pixel."""
+    pair, frames = model.prepare(first, second)
+    height, width = first.shape[2:]
+    inner = slice(MARGIN - model.config.taps // 2, MARGIN + model.config.taps // 2 + 1)
+    places = [(y, x) for y in range(height) for x in range(width)]
+    made = []
+    for start in range(0, len(places), BATCH):
+        seen = [(slice(y, y + PATCH), slice(x, x + PATCH)) for y, x in places[start : start + BATCH]]
+        patches = torch.cat([pair[..., rows, columns] for rows, columns in seen])
+        kernels = model.kernels(patches[:, :3], patches[:, 3:])[..., 0, 0]  # (B, 2, K, K)
+        cut = torch.cat([frames[..., rows, columns] for rows, columns in seen])[..., inner, inner]
+        made.append(torch.einsum("nfij,nfcij->nc", kernels, cut))
+    return torch.cat(made).T.reshape(1, 3, height, width)
+
+
+def multiplies(model: AdaConv, work: Callable[[], object]) -> int:
+    """The multiply-adds of the network's convolutions in a piece of work."""
+    total = 0
+
+    def count(layer: nn.Module, _: object, output: Tensor) -> None:
+        nonlocal total
+        assert isinstance(layer, nn.Conv2d)
+        total += output.numel() * layer.weight[0].numel()
+
+    hooks = [layer.register_forward_hook(count) for layer in model.layers if isinstance(layer, nn.Conv2d)]
+    work()
+    for hook in hooks:
+        hook.remove()
+    return total
+
+
+def seconds(work: Callable[[], object], rounds: int = ROUNDS) -> float:
+    """The fastest of some rounds, after one that is not counted where there are several."""
+    taken = []
+    for _ in range(rounds + (rounds > 1)):
+        start = time.perf_counter()
+        work()
+        taken.append(time.perf_counter() - start)
+    return min(taken)
+
+
+def product_rate(precision: torch.dtype) -> float:
+    """Multiply-adds a second of a plain product of two square matrices."""
+    matrix = torch.rand(SIDE, SIDE).to(precision)
+    return SIDE**3 / seconds(lambda: matrix @ matrix)
+
+
+@torch.inference_mode()
+def compare(size: int, models: dict[str, AdaConv]) -> None:
+    """Print the table of one size."""
+    first, second = torch.rand(2, 1, 3, size, size)
+    plain = models["float32"]
+    slow = seconds(lambda: patch_by_patch(plain, first, second), rounds=1)
+    print(f"\n{size}x{size}")
+    print(f"{'':28}{'s':>9}{'times':>8}{'MMAC/px':>9}{'GFLOP/s':>9}{'of product':>12}")
+    works = {"patch by patch, float32": (plain, slow, size**2 * multiplies(plain, lambda: _one_batch(plain)) // BATCH)}
+    for name, model in models.items():
+        dense: Callable[[], object] = lambda model=model: model(first, second)  # type: ignore[misc]  # noqa: E731
+        works[f"all at once, {name}"] = (model, seconds(dense), multiplies(model, dense))
+    for name, (model, taken, work) in works.items():
+        limit = product_rate(next(model.parameters()).dtype)
+        rate = work / taken
+        numbers = f"{taken:9.2f}{slow / taken:8.1f}{work / size**2 / 1e6:9.1f}{2 * rate / 1e9:9.0f}{rate / limit:12.0%}"
+        print(f"{name:28}{numbers}", flush=True)
+
+
+def _one_batch(model: AdaConv) -> Tensor:
+    return model.kernels(*torch.rand(2, BATCH, 3, PATCH, PATCH))
+
+
+@torch.inference_mode()
+def whole_frame(device: str) -> None:
+    """Print the time of a 1280x720 frame with fresh weights, in the precision that is chosen on its own."""
+    tool = Interpolator(AdaConv(), device=device)
+    first, second = torch.rand(2, 1, 3, 720, 1280, device=tool.device)
+    if device == "cuda":
+        tool.middle(first, second)  # kernels are compiled
+    start = time.perf_counter()
+    tool.middle(first, second).cpu()
+    print(f"1280x720 on {device}, {tool.precision}: {time.perf_counter() - start:.1f} s", flush=True)
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--frame", action="store_true", help="time a whole frame too")
+    parser.add_argument("--sizes", type=int, nargs="*", default=[64, 128], help="sides of the outputs, in pixels")
+    options = parser.parse_args()
+    torch.manual_seed(0)
+    network = AdaConv().for_inference()
+    types = dict.fromkeys((torch.float32, choose_precision("auto", torch.device("cpu"))))
+    models = {str(each).removeprefix("torch."): channels_last(network.for_inference().to(each)) for each in types}
+    print(f"{torch.get_num_threads()} threads, fresh weights, batch normalisation folded everywhere")
+    for size in options.sizes:
+        compare(size, models)
+    for device in ("cpu", "cuda") if options.frame else ():
+        if device == "cpu" or torch.cuda.is_available():
+            whole_frame(device)
+
+
+if __name__ == "__main__":
+    main()
