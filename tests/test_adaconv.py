@@ -1,5 +1,4 @@
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -136,23 +135,3 @@ def test_patches_that_are_too_small_or_unequal_are_refused_with_both_shapes(mode
 def test_impossible_forms_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         AdaConvConfig(**wrong)  # type: ignore[arg-type]
-
-
-def test_a_narrow_separable_network_grows_to_the_whole_without_a_change() -> None:
-    torch.manual_seed(0)
-    shallow = (8, 8, 8, 8)
-    small = AdaConv(AdaConvConfig(widths=(*shallow, 6), taps=9, separable=True)).eval()
-    nn.init.normal_(small.layers[-1].weight, std=20.0)  # type: ignore[arg-type]
-    frames = torch.rand(2, 2, 3, 80, 88)
-    expected = small.kernels(*frames)
-    assert expected.max() > 0.1
-    for config in (AdaConvConfig(widths=(*shallow, 12), taps=9), AdaConvConfig(widths=(*shallow, 6), taps=9)):
-        grown = small.grown(config).eval()
-        assert grown.config == config
-        torch.testing.assert_close(grown.kernels(*frames), expected, atol=1e-5, rtol=1e-4)
-
-
-@pytest.mark.parametrize("change", [{"taps": 11}, {"widths": (8, 8, 8, 9, 16)}, {"widths": (8, 8, 8, 8, 4)}])
-def test_other_growth_is_refused(model: AdaConv, change: dict) -> None:
-    with pytest.raises(ValueError, match="cannot grow"):
-        model.grown(replace(model.config, **change))

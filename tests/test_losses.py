@@ -4,10 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from midframe.models.adaconv import MARGIN, AdaConv, AdaConvConfig, fragment_offsets
+from midframe.models.adaconv import MARGIN, AdaConv, AdaConvConfig
 from midframe.models.checkpoint import build_model
 from midframe.models.sepconv import SeparableKernels
-from midframe.training.config import TrainConfig
 from midframe.training.losses import (
     CENTRE,
     NEIGHBOURS,
@@ -19,7 +18,6 @@ from midframe.training.losses import (
     kernel_guidance,
     l1,
     score_guidance,
-    shifted,
 )
 from midframe.training.samples import to_batch
 
@@ -50,7 +48,7 @@ def test_guided_kernels_fetch_the_right_pixels() -> None:
 def test_the_objective_gives_every_weight_a_gradient() -> None:
     model = build_model("sepconv", {"widths": [4, 8], "taps": 5})
     frames = torch.randint(0, 256, (2, 3, 32, 32, 3), dtype=torch.uint8)
-    loss, parts = SepConvObjective(model, TrainConfig())(to_batch(frames), 0.0)
+    loss, parts = SepConvObjective(model)(to_batch(frames), 0.0)
     loss.backward()
     assert loss.detach() == parts["loss"] == l1(*_made_and_true(model, frames))
     assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in model.parameters())
@@ -78,7 +76,7 @@ def random_batch(height: int = 90, width: int = 98) -> Batch:
 def test_gradients_of_the_inputs_are_convolved_with_the_pixels_own_kernel(adaconv: AdaConv) -> None:
     batch = random_batch()
     kernels = adaconv.kernels(batch.first, batch.second)
-    made = AdaConvObjective(adaconv, TrainConfig())._neighbours_made(batch, kernels)
+    made = AdaConvObjective(adaconv)._neighbours_made(batch, kernels)
     frames = torch.stack((batch.first, batch.second), dim=1)
     for y, x in ((0, 0), (1, 2)):
         for index, (down, right) in enumerate(NEIGHBOURS):
@@ -92,7 +90,7 @@ def test_the_papers_loss_of_a_perfect_pixel_is_zero(adaconv: AdaConv) -> None:
     torch.nn.init.zeros_(adaconv.layers[-1].weight)  # type: ignore[arg-type]
     adaconv.layers[-1].bias.data[4 * 9 + 4] = 50.0  # type: ignore[union-attr,index]  # all weight on the first frame's pixel
     batch = random_batch()
-    objective = AdaConvObjective(adaconv, TrainConfig())
+    objective = AdaConvObjective(adaconv)
     assert objective(batch._replace(middle=batch.first), 0.0)[0] < 1e-5
     loss, parts = objective(batch, 0.0)
     assert loss > 8 * parts["loss"], "eight gradients weigh as much as eight colours"
@@ -101,25 +99,10 @@ def test_the_papers_loss_of_a_perfect_pixel_is_zero(adaconv: AdaConv) -> None:
 def test_validation_looks_at_every_eighth_pixel(adaconv: AdaConv) -> None:
     batch = random_batch()
     with torch.no_grad():
-        made, true = AdaConvObjective(adaconv, TrainConfig()).predict(batch)
+        made, true = AdaConvObjective(adaconv).predict(batch)
         whole = adaconv(batch.first, batch.second)
     torch.testing.assert_close(made, whole[..., MARGIN::8, MARGIN::8][..., :2, :3], atol=1e-5, rtol=1e-5)
     assert torch.equal(true, batch.middle[..., MARGIN::8, MARGIN::8][..., :2, :3])
-
-
-@pytest.mark.parametrize("grid", [1, 2, 4])
-def test_a_finer_grid_scores_the_pixels_between(adaconv: AdaConv, grid: int) -> None:
-    batch = random_batch(95, 95)
-    offsets = fragment_offsets(grid)
-    scores = adaconv.scores(batch.first, batch.second, grid)
-    moved = shifted(batch, offsets)
-    assert len(offsets) == (8 // grid) ** 2
-    assert len(scores) == len(moved.first) == 2 * len(offsets)
-    assert sorted(offsets) == [(y, x) for y in range(0, 8, grid) for x in range(0, 8, grid)]
-    for place in (0, len(offsets) - 1):
-        part = slice(2 * place, 2 * place + 2)
-        alone = adaconv.scores(moved.first[part], moved.second[part])
-        torch.testing.assert_close(scores[part], alone[:, : scores.shape[1], : scores.shape[2]], atol=1e-4, rtol=1e-4)
 
 
 def slow_guidance(scores: Tensor, flows: Tensor, trust: Tensor, taps: int) -> float:
@@ -154,7 +137,7 @@ def test_the_guide_of_scores_is_cross_entropy_against_where_the_flow_leads() -> 
 
 def test_every_weight_of_adaconv_gets_a_gradient(adaconv: AdaConv) -> None:
     batch = random_batch()
-    loss, parts = AdaConvObjective(adaconv.train(), TrainConfig(grid=4))(batch, 0.5)
+    loss, parts = AdaConvObjective(adaconv.train())(batch, 0.5)
     loss.backward()
     assert parts.keys() == {"loss", "guide"}
     assert all(weight.grad is not None and weight.grad.abs().sum() > 0 for weight in adaconv.parameters())

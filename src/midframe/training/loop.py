@@ -61,7 +61,7 @@ def train(
     fabric = Fabric(accelerator="auto", devices=1, precision=training_precision(config.precision))
     model, average = _network(config), _network(config)
     average.load_state_dict(model.state_dict())
-    objective: nn.Module = OBJECTIVES[type(model)](model, config)
+    objective: nn.Module = OBJECTIVES[type(model)](model)
     objective, optimiser = fabric.setup(objective, _optimiser(config, model))
     state: dict[str, Any] = {"step": 0, "seconds": 0.0, "best": -math.inf}
     if resume:
@@ -109,7 +109,7 @@ def train(
 @torch.no_grad()
 def evaluate(model: Network, config: TrainConfig, fabric: Fabric) -> dict[str, float]:
     """Score on the held-out clips: patches, and whole frames where the data set has some; mean PSNR in dB."""
-    objective = OBJECTIVES[type(model.eval())](model, config)
+    objective = OBJECTIVES[type(model.eval())](model)
     scores = {"patch_psnr": math.nan, "frame_psnr": math.nan}
     folders = (
         ("patch_psnr", "validation", config.validation_patches),
@@ -149,11 +149,8 @@ def _network(config: TrainConfig) -> Network:
         except (ValueError, TypeError) as error:
             raise ConfigError(f"the network cannot be made: {error}") from error
     model = load_model(config.initial)
-    try:
-        form = type(model.config)(**config.network) if config.network else model.config
-        model = model if form == model.config else channels_last(model.grown(form))
-    except (ValueError, TypeError) as error:
-        raise ConfigError(f"{config.initial} cannot be gone on with: {error}") from error
+    if config.network and type(model.config)(**config.network) != model.config:
+        raise ConfigError(f"{config.initial} has another form than network asks for: leave network out, or train anew")
     return model.train().requires_grad_(True)
 
 

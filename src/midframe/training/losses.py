@@ -8,11 +8,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from midframe.models.adaconv import MARGIN, STRIDE, AdaConv, fragment_offsets
+from midframe.models.adaconv import MARGIN, STRIDE, AdaConv
 from midframe.models.network import Network
 from midframe.models.sepconv import SeparableKernels, SepConv
 from midframe.ops import adaptive_convolution
-from midframe.training.config import TrainConfig
 
 Parts = dict[str, Tensor]
 
@@ -33,10 +32,9 @@ class Batch(NamedTuple):
 class Objective(nn.Module):
     """A network and its loss in one module, so that Fabric wraps both (precision, several devices)."""
 
-    def __init__(self, model: Any, config: TrainConfig) -> None:
+    def __init__(self, model: Any) -> None:
         super().__init__()
         self.model = model
-        self.config = config
 
     def forward(self, batch: Batch, guide_weight: float) -> tuple[Tensor, Parts]:
         """Return the loss to minimise, a scalar, and the parts of it to be logged; "loss" is that of colour alone."""
@@ -67,8 +65,7 @@ class AdaConvObjective(Objective):
     """
 
     def forward(self, batch: Batch, guide_weight: float) -> tuple[Tensor, Parts]:
-        scores = self.model.scores(batch.first, batch.second, self.config.grid).float()  # (N, h, w, 2*K*K)
-        batch = shifted(batch, fragment_offsets(self.config.grid))
+        scores = self.model.scores(batch.first, batch.second).float()  # (N, h, w, 2*K*K)
         made = self._neighbours_made(batch, self.model.softmax(scores))
         truth = every_stride(neighbours(batch.middle), made.shape[-2:], border=MARGIN - 1)
         colour = l1(made[:, CENTRE], truth[:, CENTRE])
@@ -101,16 +98,6 @@ OBJECTIVES: dict[type[Network], type[Objective]] = {SepConv: SepConvObjective, A
 NEIGHBOURS = tuple(product(range(3), repeat=2))
 """Places in a 3x3 neighbourhood, y before x."""
 CENTRE = NEIGHBOURS.index((1, 1))
-
-
-def shifted(batch: Batch, offsets: list[tuple[int, int]]) -> Batch:
-    """A batch from several places on, y and x, one after another: the fragments of AdaConv's finer grids."""
-    high, wide = (size - max(map(max, offsets)) for size in batch.first.shape[2:])
-    parts = [
-        None if each is None else torch.cat([each[..., y : y + high, x : x + wide] for y, x in offsets])
-        for each in batch
-    ]
-    return Batch(*parts)  # type: ignore[arg-type]
 
 
 def neighbours(images: Tensor) -> Tensor:
