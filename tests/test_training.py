@@ -111,10 +111,8 @@ def test_an_impossible_network_is_told(dataset: Path, tmp_path: Path) -> None:
 
 
 def test_training_starts_from_given_weights(dataset: Path, tmp_path: Path, tiny_weights: Path) -> None:
-    train(
-        toy(dataset, initial=str(tiny_weights), network={}, steps=2, learning_rate=0.0, evaluate_every=2),
-        tmp_path / "run",
-    )
+    still = {"initial": str(tiny_weights), "network": {}, "steps": 2, "learning_rate": 0.0, "evaluate_every": 2}
+    train(toy(dataset, **still), tmp_path / "run")
     before, after = load_file(tiny_weights), load_file(tmp_path / "run" / "best.safetensors")
     assert all(torch.equal(before[key], after[key]) for key in before)
     with pytest.raises(ConfigError, match="another form"):
