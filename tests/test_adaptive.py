@@ -1,5 +1,6 @@
 """The ladder of adaptive convolution: shapes, known values, a slow loop, gradients, errors, three implementations."""
 
+import sys
 from typing import Any
 
 import pytest
@@ -9,7 +10,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
-from midframe.ops import adaptive, adaptive_convolution, adaptive_cpu, adaptive_cuda, reference
+from midframe.ops import adaptive_convolution, adaptive_cpu, adaptive_cuda, reference
+from midframe.ops.dispatch import fast_module
 
 DEVICE = {adaptive_cuda: "cuda" if torch.cuda.is_available() else "cpu"}
 """Without a GPU Triton's interpreter runs its kernels on the CPU."""
@@ -170,14 +172,17 @@ def test_wrong_tensors_are_refused_with_what_was_given(complaint: str) -> None:
         adaptive_convolution(*BAD[complaint])
 
 
-def test_without_triton_there_is_one_warning_and_the_plain_operator(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "midframe.ops.adaptive_cuda", None)
-    monkeypatch.delattr("midframe.ops.adaptive_cuda")
-    adaptive._for_cuda.cache_clear()
-    with pytest.warns(UserWarning, match="plain operator"):
-        assert adaptive._for_cuda() is reference
-    assert adaptive._for_cuda() is reference
-    adaptive._for_cuda.cache_clear()
+def test_without_its_engine_there_is_one_warning_and_the_plain_operator(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "midframe.ops.adaptive_cpu", None)
+    fast_module.cache_clear()
+    frames, kernels, stride = inputs()
+    try:
+        with pytest.warns(UserWarning, match="adaptive_cpu gives way to plain PyTorch"):
+            made = adaptive_convolution(frames, kernels, stride)
+        assert torch.equal(adaptive_convolution(frames, kernels, stride), made)
+        torch.testing.assert_close(made.double(), slow(frames, kernels, stride), atol=1e-4, rtol=1e-4)
+    finally:
+        fast_module.cache_clear()
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")

@@ -1,13 +1,12 @@
 """Adaptive convolution: the public function, its checks, its registration with PyTorch and its dispatch."""
 
-import warnings
-from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from midframe.ops import adaptive_cpu, reference
+from midframe.ops import reference
+from midframe.ops.dispatch import fast_module
 
 MAX_TAPS = 79
 """The largest kernel that the fast implementations are tested for, in pixels (the paper uses 41)."""
@@ -67,18 +66,9 @@ def _check(frames: Tensor, kernels: Tensor, stride: int) -> None:
 
 def _implementation(frames: Tensor) -> Any:
     """The module that serves these tensors."""
-    fast = _for_cuda() if frames.is_cuda else adaptive_cpu
-    return fast if fast is not reference and fast.serves(frames) else reference
-
-
-@cache
-def _for_cuda() -> Any:
-    try:
-        from midframe.ops import adaptive_cuda
-    except ImportError as error:
-        warnings.warn(f"CUDA takes the plain operator, which is slow, for want of {error.name}", stacklevel=2)
-        return reference
-    return adaptive_cuda
+    fast = {"cpu": "adaptive_cpu", "cuda": "adaptive_cuda"}.get(frames.device.type)
+    module = fast_module(fast) if fast else reference
+    return module if module is not reference and module.serves(frames) else reference
 
 
 @torch.library.custom_op("midframe::adaptive_convolution", mutates_args=())

@@ -1,9 +1,12 @@
 """Separable adaptive convolution: the public function, its checks, its registration with PyTorch and its dispatch."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from midframe.ops import reference, separable_cpu
+from midframe.ops import reference
+from midframe.ops.dispatch import fast_module
 
 MAX_TAPS = 63
 """The longest kernel that the fast implementations are tested for, in pixels (the papers use 51)."""
@@ -62,9 +65,10 @@ def _check(frame: Tensor, vertical: Tensor, horizontal: Tensor) -> None:
         raise ValueError(f"frame and kernels must be on one device, got {devices}")
 
 
-def _implementation(frame: Tensor, kernel: Tensor):  # type: ignore[no-untyped-def]  # a module
+def _implementation(frame: Tensor, kernel: Tensor) -> Any:
     """The module that serves these tensors. A Triton module for CUDA has its place here."""
-    return separable_cpu if separable_cpu.serves(frame, kernel) else reference
+    module = fast_module("separable_cpu") if frame.device.type == "cpu" else reference
+    return module if module is not reference and module.serves(frame, kernel) else reference
 
 
 @torch.library.custom_op("midframe::separable_convolution", mutates_args=())

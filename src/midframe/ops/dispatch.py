@@ -1,0 +1,18 @@
+"""Finding the implementation of an operator that serves a device."""
+
+import warnings
+from functools import cache
+from importlib import import_module
+from types import ModuleType
+
+from midframe.ops import reference
+
+
+@cache
+def fast_module(name: str) -> ModuleType:
+    """Import a fast implementation, or take the plain one, with one warning, where what it needs is not installed."""
+    try:
+        return import_module(f"midframe.ops.{name}")
+    except ImportError as error:
+        warnings.warn(f"{name} gives way to plain PyTorch, which is slow, for want of {error.name}", stacklevel=2)
+        return reference
