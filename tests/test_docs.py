@@ -67,4 +67,5 @@ def test_a_built_wheel_holds_the_weights(tmp_path: Path) -> None:
     subprocess.run(command, check=True, capture_output=True)
     names = zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist()
     assert {"midframe/models/weights/index.json", "midframe/models/weights/sepconv.safetensors"} <= set(names)
+    assert "midframe/models/weights/adaconv.safetensors" in names
     assert "midframe/py.typed" in names

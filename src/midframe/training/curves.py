@@ -25,18 +25,18 @@ def draw_curves(run: Path) -> Path:
     from matplotlib.figure import Figure
 
     entries = read_log(run)
-    figure = Figure(figsize=(10, 4), layout="constrained")
+    panels = [["loss"], ["guide"], ["patch_psnr", "frame_psnr"]]
+    panels = [names for names in panels if any(names[0] in entry for entry in entries)]
+    figure = Figure(figsize=(5 * len(panels), 4), layout="constrained")
     FigureCanvasAgg(figure)
-    left, right = figure.subplots(1, 2)
-    for axes, names in ((left, ["loss", "guide"]), (right, ["patch_psnr", "frame_psnr"])):
+    for axes, names in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         for name in names:
             points = [(entry["step"], entry[name]) for entry in entries if name in entry]
             axes.plot([step for step, _ in points], [value for _, value in points], label=name)
         axes.set_xlabel("steps")
+        axes.set_yscale("log" if names == ["loss"] else "linear")
         axes.grid(alpha=0.3)
         axes.legend()
-    left.set_yscale("log")
-    right.set_ylabel("dB")
     path = run / "curves.png"
     figure.savefig(path, dpi=100)
     return path
