@@ -4,14 +4,16 @@ python benchmarks/adaconv.py            (some minutes on two cores)
 python benchmarks/adaconv.py --frame    (a 1280x720 frame as well, and on CUDA where there is one)
 
 Patch by patch is how implementations evaluate the network that follow the paper to the letter: 128 patches of 79x79 a
-batch, float32. All of a size is timed in one run, in turns; the fastest of each is taken.
+batch, float32; of each size once. The rest of a size is timed in turns, and the fastest of each is taken.
 """
 
 import argparse
 import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
+from ops import fastest
 from torch import Tensor, nn
 
 from midframe.devices import choose_precision
@@ -58,39 +60,30 @@ def multiplies(model: AdaConv, work: Callable[[], object]) -> int:
     return total
 
 
-def seconds(work: Callable[[], object], rounds: int = ROUNDS) -> float:
-    """The fastest of some rounds, after one that is not counted where there are several."""
-    taken = []
-    for _ in range(rounds + (rounds > 1)):
-        start = time.perf_counter()
-        work()
-        taken.append(time.perf_counter() - start)
-    return min(taken)
-
-
-def product_rate(precision: torch.dtype) -> float:
-    """Multiply-adds a second of a plain product of two square matrices."""
-    matrix = torch.rand(SIDE, SIDE).to(precision)
-    return SIDE**3 / seconds(lambda: matrix @ matrix)
-
-
 @torch.inference_mode()
 def compare(size: int, models: dict[str, AdaConv]) -> None:
     """Print the table of one size."""
     first, second = torch.rand(2, 1, 3, size, size)
     plain = models["float32"]
-    slow = seconds(lambda: patch_by_patch(plain, first, second), rounds=1)
+    dense = {name: partial(model, first, second) for name, model in models.items()}
+    products = {f"product, {name}": _product(next(model.parameters()).dtype) for name, model in models.items()}
+    taken = fastest({**dense, **products}, ROUNDS)
+    slow = fastest({"slow": lambda: patch_by_patch(plain, first, second)}, rounds=1)["slow"]
+    one_patch = multiplies(plain, lambda: _one_batch(plain)) // BATCH
+    rows = [("patch by patch, float32", "float32", slow, size**2 * one_patch)]
+    rows += [(f"all at once, {name}", name, taken[name], multiplies(models[name], dense[name])) for name in models]
     print(f"\n{size}x{size}")
     print(f"{'':28}{'s':>9}{'times':>8}{'MMAC/px':>9}{'GFLOP/s':>9}{'of product':>12}")
-    works = {"patch by patch, float32": (plain, slow, size**2 * multiplies(plain, lambda: _one_batch(plain)) // BATCH)}
-    for name, model in models.items():
-        dense: Callable[[], object] = lambda model=model: model(first, second)  # type: ignore[misc]  # noqa: E731
-        works[f"all at once, {name}"] = (model, seconds(dense), multiplies(model, dense))
-    for name, (model, taken, work) in works.items():
-        limit = product_rate(next(model.parameters()).dtype)
-        rate = work / taken
-        numbers = f"{taken:9.2f}{slow / taken:8.1f}{work / size**2 / 1e6:9.1f}{2 * rate / 1e9:9.0f}{rate / limit:12.0%}"
-        print(f"{name:28}{numbers}", flush=True)
+    for label, name, time_taken, work in rows:
+        rate, limit = work / time_taken, SIDE**3 / taken[f"product, {name}"]
+        speed = f"{time_taken:9.2f}{slow / time_taken:8.1f}{work / size**2 / 1e6:9.1f}"
+        print(f"{label:28}{speed}{2 * rate / 1e9:9.0f}{rate / limit:12.0%}", flush=True)
+
+
+def _product(precision: torch.dtype) -> Callable[[], object]:
+    """A plain product of two square matrices."""
+    matrix = torch.rand(SIDE, SIDE).to(precision)
+    return lambda: matrix @ matrix
 
 
 def _one_batch(model: AdaConv) -> Tensor:

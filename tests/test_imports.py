@@ -6,6 +6,7 @@ import midframe
 PACKAGE = Path(midframe.__file__).parent
 FORBIDDEN = {
     "errors": {"*"},
+    "devices": {"*", "-errors"},
     "images": {"*", "-errors"},
     "metrics": {"*", "-errors"},
     "ops": {"*", "-errors", "-ops"},

@@ -4,7 +4,7 @@ import json
 import re
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -151,10 +151,8 @@ def image(
     first_picture, second_picture = check_pictures(first, second, names, overwrite)
     tool = Interpolator(model, device=device, tile=tile, precision=precision)
     times = [n / (count + 1) for n in range(1, count + 1)]
-    with frame_bar(count) as (bar, task):
-        made = tool.interpolate_many(
-            first_picture, second_picture, times, progress=lambda share: bar.update(task, completed=share * count)
-        )
+    with share_bar(count) as show:
+        made = tool.interpolate_many(first_picture, second_picture, times, progress=show)
     for name, picture in zip(names, made, strict=True):
         write_image(name, picture)
         out.print(str(name), soft_wrap=True)
@@ -177,8 +175,8 @@ def evaluate(
 
     scenes = find_scenes(dataset)
     tool = Interpolator(model, device=device, tile=tile, precision=precision)
-    with frame_bar(len(scenes)) as (bar, task):
-        scores = score_scenes(scenes, tool, save=save, progress=lambda done: bar.update(task, completed=done))
+    with share_bar(len(scenes)) as show:
+        scores = score_scenes(scenes, tool, save=save, progress=show)
     rows = [*scores, mean_score(scores)]
     if as_json:
         print(json.dumps([asdict(row) for row in rows], indent=1))
@@ -302,6 +300,13 @@ def frame_bar(total: int | None = None) -> Iterator[tuple[Progress, TaskID]]:
     ]
     with Progress(*columns, console=err) as bar:
         yield bar, bar.add_task("", total=total, rate="")
+
+
+@contextmanager
+def share_bar(count: int) -> Iterator[Callable[[float], None]]:
+    """A progress bar over a known number of things, told the share that is done."""
+    with frame_bar(count) as (bar, task):
+        yield lambda share: bar.update(task, completed=share * count)
 
 
 def check_pictures(first: Path, second: Path, targets: list[Path], overwrite: bool) -> tuple[Array, Array]:

@@ -105,7 +105,7 @@ class Interpolator:
         steps = steps_to(moments)
         for done, moment in enumerate(steps):
             before, after = (made[neighbour] for neighbour in neighbours(moment))
-            made[moment] = self.middle(before, after, _scaled(progress, done, len(steps)))
+            made[moment] = self.middle(before, after, scaled(progress, done, len(steps)))
         return [to_image(made[moment], first.dtype) for moment in moments]
 
     @torch.inference_mode()
@@ -122,7 +122,7 @@ class Interpolator:
         return result
 
 
-def _scaled(progress: Progress | None, done: int, count: int) -> Progress | None:
+def scaled(progress: Progress | None, done: int, count: int) -> Progress | None:
     """Progress within one of several equal steps, of which some are done."""
     return (lambda share: progress((done + share) / count)) if progress else None
 

@@ -59,19 +59,17 @@ def kernel_motion(tool: Interpolator, first: Array, second: Array) -> Floats:
     return motion
 
 
-def motion_picture(motion: Floats, longest: float | None = None) -> Array:
+def motion_picture(motion: Floats, longest: float) -> Array:
     """Draw motion (2, h, w) as colours (h, w, 3) uint8: the hue is its direction, the strength its length.
 
     Args:
         motion: x before y, in pixels.
-        longest: the length that is drawn at full strength; the 99th percentile if None, 1 at least.
+        longest: the length that is drawn at full strength, in pixels.
     """
     from matplotlib.colors import hsv_to_rgb
 
-    length = np.hypot(*motion)
-    longest = longest or max(1.0, float(np.percentile(length, 99)))
     hue = np.arctan2(motion[1], motion[0]) / (2 * np.pi) % 1
-    strength = np.clip(length / longest, 0, 1)
+    strength = np.clip(np.hypot(*motion) / longest, 0, 1)
     colours = hsv_to_rgb(np.stack([hue, strength, np.ones_like(hue)], axis=-1))
     picture: Array = np.rint(colours * 255).astype(np.uint8)
     return picture

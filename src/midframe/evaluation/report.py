@@ -4,7 +4,6 @@ The made frame is clipped, multiplied by 255 and rounded to 8 bit before it is c
 scikit-image's on RGB with its defaults; the mean is over scenes.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from midframe.evaluation.benchmarks import Scene
 from midframe.images import Array, read_image, write_image
-from midframe.interpolator import Interpolator
+from midframe.interpolator import Interpolator, Progress, scaled
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ def evaluate(
     tool: Interpolator,
     *,
     save: Path | None = None,
-    progress: Callable[[float], None] | None = None,
+    progress: Progress | None = None,
 ) -> list[Score]:
     """Make the middle frame of every scene and score it.
 
@@ -41,22 +40,18 @@ def evaluate(
         scenes: from `find_scenes`.
         tool: what makes the frames.
         save: a folder for the made frames, `SCENE.png`; none if None.
-        progress: told how many scenes are done, with a fraction while a frame is made.
+        progress: called with the share of the work that is done, within a scene too where frames are made in tiles.
     """
     scores = []
     for done, scene in enumerate(scenes):
         first, second = read_image(scene.first), read_image(scene.second)
-        made = tool.interpolate(first, second, progress=_after(done, progress))
+        made = tool.interpolate(first, second, progress=scaled(progress, done, len(scenes)))
         score = score_frame(scene.name, made, average(first, second), read_image(scene.middle))
         scores.append(score)
         if save:
             save.mkdir(parents=True, exist_ok=True)
             write_image(save / f"{scene.name.replace('/', '_')}.png", made)
     return scores
-
-
-def _after(done: int, progress: Callable[[float], None] | None) -> Callable[[float], None] | None:
-    return (lambda share: progress(done + share)) if progress else None
 
 
 def score_frame(name: str, made: Array, averaged: Array, truth: Array) -> Score:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from midframe.ops import reference
-from midframe.ops.dispatch import fast_module
+from midframe.ops.dispatch import implementation
 
 MAX_TAPS = 79
 """The largest kernel that the fast implementations are tested for, in pixels (the paper uses 41)."""
@@ -66,9 +66,7 @@ def _check(frames: Tensor, kernels: Tensor, stride: int) -> None:
 
 def _implementation(frames: Tensor) -> Any:
     """The module that serves these tensors."""
-    fast = {"cpu": "adaptive_cpu", "cuda": "adaptive_cuda"}.get(frames.device.type)
-    module = fast_module(fast) if fast else reference
-    return module if module is not reference and module.serves(frames) else reference
+    return implementation({"cpu": "adaptive_cpu", "cuda": "adaptive_cuda"}.get(frames.device.type), frames)
 
 
 @torch.library.custom_op("midframe::adaptive_convolution", mutates_args=())

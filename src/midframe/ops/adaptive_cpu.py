@@ -12,7 +12,8 @@ import halide as hl
 from torch import Tensor
 from torch.nn import functional
 
-from midframe.ops.halide_tools import LANES, array, buffer, compiled, serves
+from midframe.ops.halide_tools import LANES, array, buffer, channel_groups, compiled, serves
+from midframe.ops.reference import taps_innermost
 
 __all__ = ["adaptive_forward", "adaptive_frame_gradient", "adaptive_kernel_gradient", "serves"]
 
@@ -27,9 +28,9 @@ def adaptive_forward(frames: Tensor, kernels: Tensor, stride: int) -> Tensor:
     """Filter padded frames; shapes as in `midframe.ops.adaptive_convolution`."""
     taps = kernels.shape[2]
     result = frames.new_empty(len(frames), frames.shape[2], *kernels.shape[4:])
-    weights = buffer(_widened(_taps_innermost(kernels).float(), taps))
+    weights = buffer(_widened(taps_innermost(kernels).float(), taps))
     frames = _widened(frames, taps)
-    for group in _channel_groups(frames):
+    for group in channel_groups(frames.shape[2], CHANNELS):
         colours = frames[:, :, group]
         run = _forward_pipeline(colours.shape[2], taps)
         run(buffer(colours), weights, frames.shape[1], stride, hl.Buffer(array(result[:, group])))
@@ -42,7 +43,7 @@ def adaptive_kernel_gradient(gradient: Tensor, frames: Tensor, kernels: Tensor, 
     frames = _widened(frames, taps)
     count, several, _, _, height, width = kernels.shape
     total = None
-    for group in _channel_groups(frames):
+    for group in channel_groups(frames.shape[2], CHANNELS):
         part = frames.new_empty(count, height, width, several, taps, max(taps, LANES))
         run = _kernel_pipeline(gradient[:, group].shape[1])
         run(buffer(gradient[:, group]), buffer(frames[:, :, group]), stride, hl.Buffer(array(part)))
@@ -55,25 +56,15 @@ def adaptive_frame_gradient(gradient: Tensor, frames: Tensor, kernels: Tensor, s
     """The gradient of the padded frames, in their shape."""
     taps = kernels.shape[2]
     result = _widened(frames.new_empty(frames.shape), taps)
-    weights = buffer(_widened(_taps_innermost(kernels).float(), taps))
+    weights = buffer(_widened(taps_innermost(kernels).float(), taps))
     run = _frame_pipeline(max(taps, LANES))
     run(buffer(gradient), weights, stride, taps, kernels.shape[5], kernels.shape[4], hl.Buffer(array(result)))
     return result[..., : frames.shape[4]].contiguous()
 
 
-def _taps_innermost(kernels: Tensor) -> Tensor:
-    """(N, F, K, K, H, W) -> (N, H, W, F, K, K), without a copy where memory is so already."""
-    return kernels.permute(0, 4, 5, 1, 2, 3)
-
-
 def _widened(tensor: Tensor, taps: int) -> Tensor:
     """Pad the innermost dimension so that a row of taps is one vector at least."""
     return functional.pad(tensor, (0, LANES - taps)) if taps < LANES else tensor
-
-
-def _channel_groups(frames: Tensor) -> list[slice]:
-    channels = frames.shape[2]
-    return [slice(start, min(start + CHANNELS, channels)) for start in range(0, channels, CHANNELS)]
 
 
 @cache

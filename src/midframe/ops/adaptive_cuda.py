@@ -12,6 +12,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from midframe.ops.reference import taps_innermost
+
 PIECE = 256
 """Taps that a program takes at a time, a power of two."""
 MAX_CHANNELS = 32
@@ -27,14 +29,14 @@ def serves(frames: Tensor) -> bool:
 def adaptive_forward(frames: Tensor, kernels: Tensor, stride: int) -> Tensor:
     """Filter padded frames; shapes as in `midframe.ops.adaptive_convolution`."""
     result = frames.new_empty(len(frames), frames.shape[2], *kernels.shape[4:])
-    weights = _in_a_row(kernels)
+    weights = taps_innermost(kernels).contiguous()
     _forward[_pixels(kernels)](frames, weights, result, stride, **_layout(frames, kernels))
     return result
 
 
 def adaptive_kernel_gradient(gradient: Tensor, frames: Tensor, kernels: Tensor, stride: int) -> Tensor:
     """The gradient of the kernels, (N, F, K, K, H, W), in their type, taps innermost in memory."""
-    result = torch.empty_like(_in_a_row(kernels))
+    result = torch.empty_like(taps_innermost(kernels).contiguous())
     _kernel_gradient[_pixels(kernels)](gradient.contiguous(), frames, result, stride, **_layout(frames, kernels))
     return result.permute(0, 3, 4, 5, 1, 2)
 
@@ -42,14 +44,9 @@ def adaptive_kernel_gradient(gradient: Tensor, frames: Tensor, kernels: Tensor, 
 def adaptive_frame_gradient(gradient: Tensor, frames: Tensor, kernels: Tensor, stride: int) -> Tensor:
     """The gradient of the padded frames, in their shape and type. The order of its sums varies from run to run."""
     result = torch.zeros(frames.shape, dtype=torch.float32, device=frames.device)
-    weights = _in_a_row(kernels)
+    weights = taps_innermost(kernels).contiguous()
     _frame_gradient[_pixels(kernels)](gradient.contiguous(), weights, result, stride, **_layout(result, kernels))
     return result.to(frames.dtype)
-
-
-def _in_a_row(kernels: Tensor) -> Tensor:
-    """(N, F, K, K, H, W) -> (N, H, W, F, K, K), without a copy where memory is so already."""
-    return kernels.permute(0, 4, 5, 1, 2, 3).contiguous()
 
 
 def _pixels(kernels: Tensor) -> tuple[int]:

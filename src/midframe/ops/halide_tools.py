@@ -28,6 +28,11 @@ def buffer(tensor: Tensor) -> hl.Buffer:
     return hl.Buffer(array(tensor.contiguous()))
 
 
+def channel_groups(channels: int, most: int) -> list[slice]:
+    """Cut channels into groups of `most` at most, which go through a pipeline one after another."""
+    return [slice(start, min(start + most, channels)) for start in range(0, channels, most)]
+
+
 def compiled(result: hl.Func, *arguments: hl.ImageParam | hl.Param) -> Callable[..., Any]:
     """Compile a pipeline for the processor at hand."""
     run: Callable[..., Any] = result.compile_to_callable(list(arguments), hl.get_jit_target_from_environment())

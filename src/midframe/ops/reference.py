@@ -90,6 +90,11 @@ def _seen(frames: Tensor, f: int, i: int, j: int, kernels: Tensor, stride: int) 
     return frames[:, f, :, i::stride, j::stride][..., :height, :width]
 
 
+def taps_innermost(kernels: Tensor) -> Tensor:
+    """Kernels (N, F, K, K, H, W) seen as (N, H, W, F, K, K)."""
+    return kernels.permute(0, 4, 5, 1, 2, 3)
+
+
 def empty_taps_innermost(kernels: Tensor) -> Tensor:
     """Room like kernels (N, F, K, K, H, W), in memory (N, H, W, F, K, K)."""
     count, several, taps, _, height, width = kernels.shape

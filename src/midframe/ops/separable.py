@@ -5,8 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from midframe.ops import reference
-from midframe.ops.dispatch import fast_module
+from midframe.ops.dispatch import implementation
 
 MAX_TAPS = 63
 """The longest kernel that the fast implementations are tested for, in pixels (the papers use 51)."""
@@ -67,8 +66,7 @@ def _check(frame: Tensor, vertical: Tensor, horizontal: Tensor) -> None:
 
 def _implementation(frame: Tensor, kernel: Tensor) -> Any:
     """The module that serves these tensors. A Triton module for CUDA has its place here."""
-    module = fast_module("separable_cpu") if frame.device.type == "cpu" else reference
-    return module if module is not reference and module.serves(frame, kernel) else reference
+    return implementation({"cpu": "separable_cpu"}.get(frame.device.type), frame, kernel)
 
 
 @torch.library.custom_op("midframe::separable_convolution", mutates_args=())

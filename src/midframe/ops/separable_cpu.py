@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from midframe.ops import halide_tools
-from midframe.ops.halide_tools import LANES, array, buffer, compiled
+from midframe.ops.halide_tools import LANES, array, buffer, channel_groups, compiled
 
 ROWS = 4
 """Output rows in a block: 4 rows by 3 colours are 12 accumulators, which the 16 or 32 vector registers hold."""
@@ -37,7 +37,7 @@ def separable_forward(frame: Tensor, vertical: Tensor, horizontal: Tensor) -> Te
     height, width = vertical.shape[2:]
     frame, vertical, horizontal = _widened(width, frame, vertical, horizontal)
     result = frame.new_empty(*frame.shape[:2], _whole_blocks(height), vertical.shape[3])
-    for group in _channel_groups(frame):
+    for group in channel_groups(frame.shape[1], CHANNELS):
         colours = frame[:, group]
         run = _forward_pipeline(colours.shape[1], vertical.dtype == torch.bfloat16)
         run(buffer(colours), buffer(vertical), buffer(horizontal), *_extents(vertical), _blocks(result[:, group]))
@@ -51,7 +51,7 @@ def separable_kernel_gradients(
     height, width = vertical.shape[2:]
     gradient, frame, vertical, horizontal = _widened(width, gradient, frame, vertical, horizontal)
     total: list[Tensor] = []
-    for group in _channel_groups(frame):
+    for group in channel_groups(frame.shape[1], CHANNELS):
         part = _kernel_gradients_of_group(gradient[:, group], frame[:, group], vertical, horizontal)
         total = [old.add_(new) for old, new in zip(total, part, strict=True)] if total else part
     tall, wide = (each[:, :, :height, :width].to(vertical.dtype).contiguous() for each in total)
@@ -76,7 +76,7 @@ def separable_frame_gradient(gradient: Tensor, frame: Tensor, vertical: Tensor, 
     """The gradient of the padded frame, (N, C, H+K-1, W+K-1)."""
     height, width = frame.shape[2:]
     result = frame.new_empty(*frame.shape[:2], _whole_blocks(height), max(width, LANES))
-    for group in _channel_groups(frame):
+    for group in channel_groups(frame.shape[1], CHANNELS):
         weight = gradient[:, group]
         run = _frame_pipeline(weight.shape[1], vertical.dtype == torch.bfloat16)
         sizes = (*_extents(vertical), vertical.shape[3])
@@ -95,10 +95,6 @@ def _widened(width: int, *tensors: Tensor) -> list[Tensor]:
     """Pad narrow tensors on the right, so that a row of the output holds one vector at least."""
     missing = max(width, LANES) - width
     return [functional.pad(tensor, (0, missing)) if missing else tensor for tensor in tensors]
-
-
-def _channel_groups(frame: Tensor) -> list[slice]:
-    return [slice(start, min(start + CHANNELS, frame.shape[1])) for start in range(0, frame.shape[1], CHANNELS)]
 
 
 def _extents(kernel: Tensor) -> tuple[int, int]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -45,7 +46,7 @@ def compare_video(
     *,
     factor: int = 2,
     slower: int = DEFAULT_SLOWER,
-    part: Part = Part(),  # frozen
+    part: Part = Part(),
     model: str | Interpolator = DEFAULT_MODEL,
     device: str = "auto",
     tile: int | None = None,
@@ -87,17 +88,13 @@ def compare_video(
         sample = from_rgb(sheet.blank, colour, "yuv420p")
         time_base = finer_time_base(reader.time_base, factor) * slower
         rate = reader.rate * factor / slower
-        writer = VideoWriter(target, reader, sample, colour, time_base=time_base, rate=rate, codec=codec, crf=crf)
-        try:
-            frames = 0
+        options: dict[str, Any] = {"time_base": time_base, "rate": rate, "codec": codec, "crf": crf}
+        frames = 0
+        with VideoWriter(target, reader, sample, colour, **options) as writer:
             for frames, left, right, pts in _shown(reader, tool, colour, factor, part, progress):  # noqa: B007
                 writer.write_frame(from_rgb(sheet.filled(left, right), colour, writer.pixel_format), pts)
             if not frames:
                 raise VideoError(f"{source} has no frame from {part.start} s on: choose another --start")
-            writer.finish()
-        except BaseException:
-            writer.abandon()
-            raise
     return frames
 
 

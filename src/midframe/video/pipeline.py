@@ -101,14 +101,10 @@ def interpolate_video(
     with VideoReader(source, cut_threshold or None) as reader:
         picture, colour = reader.first_picture()
         time_base, rate = finer_time_base(reader.time_base, factor), reader.rate * factor
-        writer = VideoWriter(target, reader, picture, colour, time_base=time_base, rate=rate, codec=codec, crf=crf)
         report = VideoReport(left_out=tuple(f"{stream.type} stream {stream.index}" for stream in reader.left_out))
-        try:
+        options: dict[str, Any] = {"time_base": time_base, "rate": rate, "codec": codec, "crf": crf}
+        with VideoWriter(target, reader, picture, colour, **options) as writer:
             _run(reader, writer, _Multiplier(tool, colour, writer.pixel_format, factor, reader, report, progress))
-            writer.finish()
-        except BaseException:
-            writer.abandon()
-            raise
     return report
 
 

@@ -18,7 +18,7 @@ CONTAINERS = (".mp4", ".mkv", ".mov", ".webm")
 
 
 class VideoWriter:
-    """A video being written beside its final name, which it takes when `finish` is called.
+    """A video being written beside its final name, which it takes at the end of a `with` block that does not fail.
 
     Args:
         path: the final name; its ending chooses the container.
@@ -65,6 +65,18 @@ class VideoWriter:
             raise VideoError(
                 f"{path} cannot be written with {codec} ({error.strerror}): choose another --codec"
             ) from error
+        except BaseException:
+            self.abandon()
+            raise
+
+    def __enter__(self) -> "VideoWriter":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            return self.abandon()
+        try:
+            self.finish()
         except BaseException:
             self.abandon()
             raise
