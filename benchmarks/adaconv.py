@@ -20,6 +20,7 @@ from midframe.devices import choose_precision
 from midframe.interpolator import Interpolator
 from midframe.models.adaconv import MARGIN, PATCH, AdaConv
 from midframe.models.checkpoint import channels_last
+from midframe.models.winograd import TILE, WinogradConvolution
 
 BATCH = 128
 """Patches evaluated together in the patch-by-patch way."""
@@ -45,15 +46,17 @@ def patch_by_patch(model: AdaConv, first: Tensor, second: Tensor) -> Tensor:
 
 
 def multiplies(model: AdaConv, work: Callable[[], object]) -> int:
-    """The multiply-adds of the network's convolutions in a piece of work."""
+    """The multiply-adds that the network's convolutions do in a piece of work, transforms left out."""
     total = 0
 
     def count(layer: nn.Module, _: object, output: Tensor) -> None:
         nonlocal total
-        assert isinstance(layer, nn.Conv2d)
-        total += output.numel() * layer.weight[0].numel()
+        if isinstance(layer, nn.Conv2d):
+            total += output.numel() * layer.weight[0].numel()
+        elif isinstance(layer, WinogradConvolution) and output[0, 0].numel() > 1:  # of single pixels its plain layer is
+            total += output.numel() * layer.values[0, :, 0].numel() * len(layer.values) // TILE**2
 
-    hooks = [layer.register_forward_hook(count) for layer in model.layers if isinstance(layer, nn.Conv2d)]
+    hooks = [layer.register_forward_hook(count) for layer in model.modules()]
     work()
     for hook in hooks:
         hook.remove()
@@ -109,9 +112,9 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="*", default=[64, 128], help="sides of the outputs, in pixels")
     options = parser.parse_args()
     torch.manual_seed(0)
-    network = AdaConv().for_inference()
+    network = AdaConv()
     types = dict.fromkeys((torch.float32, choose_precision("auto", torch.device("cpu"))))
-    models = {str(each).removeprefix("torch."): channels_last(network.for_inference().to(each)) for each in types}
+    models = {str(each).removeprefix("torch."): channels_last(network.for_inference(each)) for each in types}
     print(f"{torch.get_num_threads()} threads, fresh weights, batch normalisation folded everywhere")
     for size in options.sizes:
         compare(size, models)

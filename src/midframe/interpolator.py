@@ -60,7 +60,7 @@ class Interpolator:
         self.device = choose_device(device)
         self.precision = choose_precision(precision, self.device)
         network = model if isinstance(model, Network) else load_model(model)
-        self.model = channels_last(network.for_inference().to(self.device, self.precision))
+        self.model = channels_last(network.for_inference(self.precision).to(self.device))
         self.tile = self.model.tile if tile is None else tile
         self.depth = depth
 

@@ -43,9 +43,9 @@ class Network(nn.Module):
         """The motion from the first to the second frame that the kernels show, (N, 2, h, w), x before y, in pixels."""
         raise NotImplementedError
 
-    def for_inference(self) -> Network:
-        """A copy that is ready to make frames: its weights may be converted, but not trained on."""
-        return copy.deepcopy(self).eval().requires_grad_(False)
+    def for_inference(self, precision: torch.dtype = torch.float32) -> Network:
+        """A copy with weights of one type that is ready to make frames, but not to be trained on."""
+        return copy.deepcopy(self).eval().requires_grad_(False).to(precision)
 
 
 def tiles(height: int, width: int, size: int, margin: int = 0) -> list[tuple[slice, slice]]:
