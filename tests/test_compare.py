@@ -72,6 +72,6 @@ def test_a_part_outside_of_the_video_leaves_nothing(render_video: Render, tmp_pa
 
 
 def test_wrong_factors_are_refused(render_video: Render, tmp_path: Path) -> None:
-    for wrong in ({"factor": 3}, {"slower": 0}):
-        with pytest.raises(ValueError, match="choose from 2, 4, 8, and 1 or more"):
+    for wrong in ({"factor": 0}, {"slower": 0}):
+        with pytest.raises(ValueError, match="1 or more is needed"):
             compare_video(render_video(frames=2), tmp_path / "c.mp4", model=Averager(), **wrong)

@@ -1,26 +1,159 @@
 from fractions import Fraction
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from midframe.video.timeline import FACTORS, finer_time_base, held_times, times_between
+from midframe.video.timeline import (
+    FINEST_TICK,
+    ConstantRate,
+    Shown,
+    Timeline,
+    TrueTimes,
+    choose_timeline,
+    parse_rate,
+    shown_between,
+    source_rate,
+)
+
+NTSC = Fraction(24000, 1001)
+RATES = st.sampled_from([Fraction(24), NTSC, Fraction(25), Fraction(30), Fraction(50), Fraction(60000, 1001)])
+SLOW = st.sampled_from([Fraction(1), Fraction(4), Fraction(5, 2)])
 
 
-@given(before=st.integers(-(10**9), 10**9), gap=st.integers(1, 10**6), factor=st.sampled_from(FACTORS))
-def test_made_frames_lie_evenly_and_exactly_between(before: int, gap: int, factor: int) -> None:
-    base = Fraction(1, 24000)
-    found = list(times_between(before, before + gap, factor))
-    assert len(found) == factor - 1
-    for pts, time in found:
-        assert pts * finer_time_base(base, factor) == (before + time * gap) * base
+def all_shown(timeline: Timeline, times: list[Fraction], depth: int = 4) -> list[Shown]:
+    """Of a film whose frames lie at some times, the last of which is its end."""
+    return [each for pair in pairwise(times) for each in shown_between(timeline, times[0], *pair, depth)]
 
 
-@given(count=st.integers(1, 50), duration=st.integers(1, 5000), factor=st.sampled_from(FACTORS))
-def test_all_frames_together_last_as_long_as_before(count: int, duration: int, factor: int) -> None:
-    source = [index * duration for index in range(count)]
-    shown = [pts * factor for pts in source]
-    for before, after in pairwise(source):
-        shown += [pts for pts, _ in times_between(before, after, factor)]
-    shown += list(held_times(source[-1], duration, factor))
-    assert sorted(shown) == [index * duration for index in range(count * factor)]
+@given(
+    gaps=st.lists(st.fractions(Fraction(1, 500), 1), min_size=1, max_size=12), rate=RATES, slow=SLOW,
+    start=st.fractions(-3, 3),
+)  # fmt: skip
+def test_frames_come_at_equal_steps_from_the_first_to_the_end(
+    gaps: list[Fraction], rate: Fraction, slow: Fraction, start: Fraction
+) -> None:
+    times = [start + sum(gaps[:n]) for n in range(len(gaps) + 1)]
+    timeline = ConstantRate(rate, slow)
+    shown = all_shown(timeline, times)
+    assert {after.pts - before.pts for before, after in pairwise(shown)} <= {1 / (rate * timeline.time_base)}
+    assert abs(shown[0].pts * timeline.time_base - start * slow) <= Fraction(1, 2 * FINEST_TICK)
+    length = (times[-1] - start) * slow
+    assert len(shown) - 1 < length * rate <= len(shown)
+
+
+@given(
+    gaps=st.lists(st.fractions(Fraction(1, 500), 1), min_size=1, max_size=12), rate=RATES, depth=st.integers(1, 5),
+    slow=SLOW,
+)  # fmt: skip
+def test_what_is_shown_differs_from_its_time_by_the_error_that_is_told(
+    gaps: list[Fraction], rate: Fraction, depth: int, slow: Fraction
+) -> None:
+    times = [sum(gaps[:n], Fraction(0)) for n in range(len(gaps) + 1)]
+    timeline = ConstantRate(rate, slow)
+    for before, after in pairwise(times):
+        for each in shown_between(timeline, Fraction(0), before, after, depth):
+            seen = (before + each.share * (after - before)) * slow
+            assert abs(seen - each.pts * timeline.time_base) == each.error
+            assert each.error <= (after - before) * slow / 2 ** (depth + 1)
+            assert 0 <= each.share <= 1
+
+
+@given(rate=RATES, factor=st.integers(1, 8), count=st.integers(2, 30), tick=st.sampled_from([None, Fraction(1, 1000)]))
+def test_a_multiple_of_the_rate_shows_every_source_frame(
+    rate: Fraction, factor: int, count: int, tick: Fraction | None
+) -> None:
+    exact = [n / rate for n in range(count + 1)]
+    times = [round(time / tick) * tick for time in exact] if tick else exact  # as Matroska rounds them
+    shown = all_shown(ConstantRate(rate * factor), times)
+    assert len(shown) in (factor * count, factor * count + 1)
+    assert sum(each.share in (0, 1) and n % factor == 0 for n, each in enumerate(shown)) >= count
+    if not tick and factor in (1, 2, 4, 8):
+        assert {each.error for each in shown} == {0}
+
+
+def test_two_hours_of_24000_1001_at_60_end_within_a_frame_of_the_source() -> None:
+    count = 2 * 3600 * 24
+    timeline, end, worst, last, number = ConstantRate(Fraction(60)), count / NTSC, Fraction(0), 0, 0
+    for n in range(count):
+        for each in shown_between(timeline, Fraction(0), n / NTSC, (n + 1) / NTSC, 4):
+            worst, last, number = max(worst, each.error), each.pts, number + 1
+    assert 0 <= last * timeline.time_base + Fraction(1, 60) - end < Fraction(1, 60)
+    assert number == last * timeline.time_base * 60 + 1
+    assert worst <= 1 / NTSC / 32
+
+
+@given(gaps=st.lists(st.integers(1, 10**5), min_size=1, max_size=20), factor=st.integers(1, 8), slow=SLOW)
+def test_true_times_are_cut_evenly_and_exactly(gaps: list[int], factor: int, slow: Fraction) -> None:
+    tick = Fraction(1, 90000)
+    times = [sum(gaps[:n]) * tick for n in range(len(gaps) + 1)]
+    timeline = TrueTimes(factor, Fraction(30), tick, slow)
+    found = [each.pts * timeline.time_base for each in all_shown(timeline, times)]
+    cut = [before + (after - before) * part / factor for before, after in pairwise(times) for part in range(factor)]
+    assert found == [time * slow for time in cut]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "rate", "slow"),
+    [
+        ({}, 2 * NTSC, 1), ({"factor": 3}, 3 * NTSC, 1), ({"fps": "60"}, 60, 1), ({"slow": 4}, NTSC, 4),
+        ({"slow": 2.5, "fps": "59.94"}, Fraction(60000, 1001), Fraction(5, 2)), ({"factor": 2, "slow": 2}, 2 * NTSC, 2),
+        ({"true_times": True}, 2 * NTSC, 1), ({"true_times": True, "slow": 3}, NTSC, 3),
+    ],
+)  # fmt: skip
+def test_the_timeline_that_is_asked_for(wanted: dict, rate: Fraction, slow: Fraction) -> None:
+    timeline = choose_timeline(NTSC, Fraction(1, 24000), **wanted)
+    assert (timeline.rate, timeline.slow) == (rate, slow)
+    assert isinstance(timeline, TrueTimes) == ("true_times" in wanted)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "complaint"),
+    [
+        ({"factor": 2, "fps": "60"}, "one of them"), ({"factor": 0}, "factor is 0"), ({"slow": 0.5}, "slow is 0.5"),
+        ({"fps": "fast"}, "'fast': a number"), ({"fps": "0"}, "above 0"), ({"fps": "1/0"}, "a number"),
+        ({"fps": "60", "true_times": True}, "vfr"),
+    ],
+)  # fmt: skip
+def test_impossible_wishes_are_refused(wanted: dict, complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        choose_timeline(NTSC, Fraction(1, 24000), **wanted)
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [
+        ("60", 60), ("60000/1001", Fraction(60000, 1001)), ("59.94", Fraction(60000, 1001)),
+        ("23.976", NTSC), ("12.5", Fraction(25, 2)), (30, 30), (29.97, Fraction(30000, 1001)),
+    ],
+)  # fmt: skip
+def test_rates_are_read(text: object, rate: Fraction) -> None:
+    assert parse_rate(text) == rate  # type: ignore[arg-type]
+
+
+def rounded(rate: Fraction, tick: Fraction, count: int = 250) -> list[Fraction]:
+    return [round(n / rate / tick) * tick for n in range(count)]
+
+
+MILLISECOND = Fraction(1, 1000)
+
+
+@pytest.mark.parametrize(
+    ("times", "tick", "stated", "rate"),
+    [
+        (rounded(NTSC, Fraction(1, 24000)), Fraction(1, 24000), [], NTSC),
+        (rounded(NTSC, MILLISECOND), MILLISECOND, [Fraction(24)], NTSC),
+        (rounded(Fraction(24), MILLISECOND), MILLISECOND, [], 24),
+        (rounded(Fraction(17), Fraction(1, 17)), Fraction(1, 17), [], 17),
+        (rounded(NTSC, Fraction(1, 24000))[:200] + [Fraction(10 + n, 24) for n in range(20)], Fraction(1, 24000),
+         [Fraction(2309, 100)], NTSC),
+        ([Fraction(n * 40000 + n * 7919 % 400, 10**6) for n in range(200)], Fraction(1, 90000), [Fraction(24)], 25),
+        ([Fraction(3)], MILLISECOND, [Fraction(12)], 12),
+        ([], MILLISECOND, [], 25),
+    ],
+)  # fmt: skip
+def test_the_rate_of_a_source_is_the_one_that_its_frames_keep_to(
+    times: list[Fraction], tick: Fraction, stated: list[Fraction], rate: Fraction
+) -> None:
+    assert source_rate(times, tick, stated) == rate

@@ -17,7 +17,8 @@ from midframe.errors import MidframeError, VideoError
 from midframe.images import Array
 from midframe.interpolator import Interpolator
 from midframe.models.sepconv import SepConv
-from midframe.video.pipeline import VideoReport, interpolate_video
+from midframe.video.pipeline import interpolate_video
+from midframe.video.retimer import VideoReport
 
 Render = Callable[..., Path]
 Packets = Callable[[Path, str], list[tuple[Any, ...]]]
@@ -25,6 +26,8 @@ Packets = Callable[[Path, str], list[tuple[Any, ...]]]
 
 class Averager(Interpolator):
     """Stands for a network where the test is of the video around it."""
+
+    depth = 4
 
     def __init__(self) -> None:
         pass
@@ -38,6 +41,10 @@ class Averager(Interpolator):
 def frames_of(path: Path) -> list[av.VideoFrame]:
     with av.open(str(path)) as container:
         return list(container.decode(video=0))
+
+
+def times_of(path: Path) -> list[Fraction]:
+    return [frame.pts * frame.time_base for frame in frames_of(path)]
 
 
 def planes(frame: av.VideoFrame) -> list[np.ndarray[Any, Any]]:
@@ -54,7 +61,7 @@ def test_every_frame_comes_at_its_time(render_video: Render, tmp_path: Path, fac
     source, target = render_video(frames=6), tmp_path / "out.mp4"
     report = interpolate_video(source, target, factor=factor, model=Averager())
     shown = frames_of(target)
-    assert report == VideoReport(frames_in=6, frames_made=5 * (factor - 1), frames_held=factor - 1)
+    assert report == VideoReport(frames_in=6, frames_kept=6, frames_made=5 * (factor - 1), frames_held=factor - 1)
     assert len(shown) == report.frames_out == 6 * factor
     assert [frame.pts * frame.time_base for frame in shown] == [
         Fraction(1001, 24000 * factor) * n for n in range(6 * factor)
@@ -128,9 +135,70 @@ def test_a_cut_repeats_the_frame_before_it(render_video: Render, tmp_path: Path)
 def test_variable_frame_times_are_halved_where_they_are(render_video: Render, tmp_path: Path) -> None:
     source = render_video("in.mkv", frames=4, rate=Fraction(100), sound=False, pts=[0, 10, 14, 40])
     target = tmp_path / "out.mp4"
-    interpolate_video(source, target, model=Averager())
-    times = [frame.pts * frame.time_base * 100 for frame in frames_of(target)]
-    assert times[:7] == [0, 5, 10, 12, 14, 27, 40]
+    interpolate_video(source, target, model=Averager(), vfr=True)
+    assert times_of(target)[:7] == [Fraction(each, 100) for each in (0, 5, 10, 12, 14, 27, 40)]
+
+
+def test_variable_frame_times_become_equal_steps(render_video: Render, tmp_path: Path) -> None:
+    source, target = render_video("in.mkv", frames=4, sound=False, pts=[0, 10, 14, 40]), tmp_path / "out.mkv"
+    interpolate_video(source, target, model=Averager(), fps="50", codec="ffv1")
+    shown = times_of(target)
+    assert shown == [Fraction(n, 50) for n in range(len(shown))]
+    assert len(shown) == round(41 * Fraction(1001, 24000) * 50)
+
+
+@pytest.mark.parametrize(
+    ("options", "count", "rate"),
+    [
+        ({"fps": "60"}, 60, Fraction(60)), ({"fps": "60000/1001"}, 60, Fraction(60000, 1001)),
+        ({"factor": 3}, 72, Fraction(72000, 1001)), ({"slow": 2.5}, 60, Fraction(24000, 1001)),
+        ({"fps": "12"}, 13, Fraction(12)), ({"factor": 1}, 24, Fraction(24000, 1001)),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("name", ["out.mp4", "out.mov"])
+def test_any_rate_can_be_had(
+    render_video: Render, tmp_path: Path, name: str, options: dict, count: int, rate: Fraction
+) -> None:
+    source, target = render_video(frames=24), tmp_path / name
+    report = interpolate_video(source, target, model=Averager(), **options)
+    shown = times_of(target)
+    assert len(shown) == report.frames_out
+    assert abs(len(shown) - count) <= 1
+    assert shown == [shown[0] + n / rate for n in range(len(shown))]
+    assert report.worst_error <= Fraction(1001, 24000) / 32 * Fraction(str(options.get("slow", 1)))
+
+
+def test_a_frame_at_any_time_shows_what_was_there_then(render_video: Render, tmp_path: Path) -> None:
+    source, target = render_video(frames=9, sound=False), tmp_path / "out.mkv"
+    interpolate_video(source, target, model=Averager(), factor=3, codec="ffv1")
+    before, made = frames_of(source), frames_of(target)
+    for index, frame in enumerate(made[:24]):
+        low, share = divmod(Fraction(index, 3), 1)
+        first, second, shown = (planes(each)[0] for each in (before[low], before[low + 1], frame))
+        expected = first + (second - first) * round(share * 16) / 16
+        assert abs(shown - expected).mean() < 1.0
+
+
+@pytest.mark.slow
+def test_ten_minutes_at_another_rate_end_with_their_sound(
+    render_video: Render, packets: Packets, tmp_path: Path
+) -> None:
+    source, target = render_video(frames=600, rate=Fraction(1), size=(16, 16)), tmp_path / "out.mp4"
+    interpolate_video(source, target, model=Averager(), fps="30000/1001")
+    ends = [max(pts + duration for _, pts, duration in packets(target, kind)) for kind in ("video", "audio")]
+    assert abs(ends[0] - 600) <= Fraction(1001, 30000)
+    assert abs(ends[1] - 600) <= Fraction(1024, 48000) * 2
+
+
+@pytest.mark.parametrize(("cut", "shown"), [("hold", [0, 0, 0]), ("nearest", [0, 0, 1]), ("blend", [0.25, 0.5, 0.75])])
+def test_what_is_shown_across_a_cut_can_be_chosen(
+    render_video: Render, tmp_path: Path, cut: str, shown: list[float]
+) -> None:
+    source, target = render_video(frames=4, cut_at=2, sound=False), tmp_path / "out.mkv"
+    interpolate_video(source, target, model=First(), factor=4, cut=cut, codec="ffv1")
+    made = [planes(frame)[0] for frame in frames_of(target)]
+    for share, luma in zip(shown, made[5:8], strict=True):
+        assert abs(luma - (made[4] * (1 - share) + made[8] * share)).mean() < 1.0
 
 
 def test_odd_sizes_stay(render_video: Render, tmp_path: Path) -> None:
@@ -207,10 +275,11 @@ def test_unusable_output_is_refused_and_nothing_is_left(render_video: Render, tm
     check_refused(source, tmp_path / "out.xyz", "choose a name that ends in")
     check_refused(source, tmp_path / "out.mp4", "no video codec 'h999'.*h264", codec="h999")
     check_refused(source, tmp_path / "out.mp4", "no video codec", codec="aac")
-    check_refused(source, tmp_path / "out.webm", "cannot hold")
+    check_refused(source, tmp_path / "out.webm", ".webm files cannot hold h264")
     check_refused(source, there, "there.mp4 exists")
     check_refused(source, source, "is the video itself", overwrite=True)
-    check_refused(source, tmp_path / "out.mp4", "factor is 3", error=ValueError, factor=3)
+    check_refused(source, tmp_path / "out.mp4", "factor is 0", error=ValueError, factor=0)
+    check_refused(source, tmp_path / "out.mp4", "cut is 'melt'", error=ValueError, cut="melt")
     assert there.read_text() == "mine"
 
 

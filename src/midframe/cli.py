@@ -29,6 +29,7 @@ from midframe.images import Array, read_image, write_image
 from midframe.interpolator import DEFAULT_MODEL, Interpolator
 from midframe.video.compare import DEFAULT_SLOWER, Part, compare_video
 from midframe.video.pipeline import interpolate_video
+from midframe.video.retimer import CUTS, DEFAULT_CUT
 from midframe.video.scenes import DEFAULT_THRESHOLD
 from midframe.video.writer import DEFAULT_CODEC, DEFAULT_CRF, ENCODERS
 
@@ -70,11 +71,16 @@ def main() -> NoReturn:
 def video(
     source: Annotated[Path, typer.Argument(metavar="IN", help="A video.")],
     target: Annotated[Path | None, typer.Argument(metavar="[OUT]", help="The result; IN-x2.mp4 if not given.")] = None,
-    factor: Annotated[int, typer.Option(help="Multiple of the frame rate: 2, 4 or 8.")] = 2,
+    factor: Annotated[int | None, typer.Option(help="Multiple of the frame rate; 2 if nothing else is asked.")] = None,
+    fps: Annotated[str | None, typer.Option(help="Frames a second of the result: 60, 59.94, 60000/1001.")] = None,
+    slow: Annotated[float | None, typer.Option(help="So many times longer, at the same frame rate.")] = None,
+    vfr: Annotated[bool, typer.Option("--vfr", help="Frames at the source's own times, and between them.")] = False,
+    mute: Annotated[bool, typer.Option("--mute", help="Leave sound out.")] = False,
     model: Model = DEFAULT_MODEL,
     device: Device = "auto",
     codec: Annotated[str, typer.Option(help=f"{', '.join(ENCODERS)}, or an encoder of FFmpeg.")] = DEFAULT_CODEC,
     crf: Annotated[int, typer.Option(help="Constant quality; smaller is better and larger.")] = DEFAULT_CRF,
+    cut: Annotated[str, typer.Option(help=f"What is shown across a cut: {', '.join(CUTS)}.")] = DEFAULT_CUT,
     cut_threshold: Annotated[
         float, typer.Option(help="Scene change score that counts as a cut; 0 for none.")
     ] = DEFAULT_THRESHOLD,
@@ -82,21 +88,35 @@ def video(
     precision: Precision = "auto",
     overwrite: Overwrite = False,
 ) -> None:
-    """Multiply the frame rate of a video; its sound and every frame of it are kept."""
-    target = target or source.with_name(f"{source.stem}-x{factor}.mp4")
-    options: dict[str, Any] = {"factor": factor, "model": model, "device": device, "codec": codec, "crf": crf}
-    options |= {"cut_threshold": cut_threshold, "tile": tile, "precision": precision, "overwrite": overwrite}
+    """Bring a video to a higher frame rate, or slow it down; its sound, its texts and every frame of it are kept."""
+    target = target or default_target(source, factor, fps, slow)
+    options: dict[str, Any] = {"factor": factor, "fps": fps, "slow": slow, "vfr": vfr, "mute": mute, "cut": cut}
+    options |= {"model": model, "device": device, "codec": codec, "crf": crf, "cut_threshold": cut_threshold}
+    options |= {"tile": tile, "precision": precision, "overwrite": overwrite}
     with frame_bar() as (bar, task):
 
         def show(done: float, total: int | None) -> None:
             rate = bar.tasks[task].speed
-            bar.update(task, completed=done, total=total, rate=f"{rate * factor:.2f} frames/s" if rate else "")
+            bar.update(task, completed=done, total=total, rate=f"{rate:.2f} frames/s" if rate else "")
 
         report = interpolate_video(source, target, progress=show, **options)
-    parts = f"{report.frames_in} kept, {report.frames_made} made, {report.frames_held} held, {report.cuts} cuts"
-    out.print(f"{target}: {report.frames_out} frames: {parts}", soft_wrap=True)
+    parts = f"{report.frames_kept} kept, {report.frames_made} made, {report.frames_held} held, {report.cuts} cuts"
+    out.print(f"{target}: {report.frames_out} frames of {report.frames_in}: {parts}", soft_wrap=True)
+    if report.worst_error:
+        out.print(f"worst timing error: {float(report.worst_error) * 1000:.2f} ms", soft_wrap=True)
+    for name in report.converted:
+        err.print(f"midframe: converted: {name}", markup=False)
     for name in report.left_out:
-        err.print(f"midframe: left out: {name}")
+        err.print(f"midframe: left out: {name}", markup=False)
+
+
+def default_target(source: Path, factor: int | None, fps: str | None, slow: float | None) -> Path:
+    """The name of a result that was given none: of the source's own container where that takes every codec."""
+    parts = [f"x{factor or 2}"] if factor or not (fps or slow) else []
+    parts += [f"{fps}fps".replace("/", "-")] if fps else []
+    parts += [f"slow{slow:g}"] if slow else []
+    suffix = source.suffix if source.suffix.lower() in (".mkv", ".mov") else ".mp4"
+    return source.with_name(f"{source.stem}-{'-'.join(parts)}{suffix}")
 
 
 @app.command()

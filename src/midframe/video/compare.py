@@ -16,7 +16,7 @@ from midframe.video.colour import Colour, from_rgb, to_rgb
 from midframe.video.pipeline import check_target
 from midframe.video.reader import Frame, VideoReader
 from midframe.video.scenes import DEFAULT_THRESHOLD
-from midframe.video.timeline import FACTORS, finer_time_base, held_times, times_between
+from midframe.video.timeline import Timeline, TrueTimes, shown_between
 from midframe.video.writer import DEFAULT_CODEC, DEFAULT_CRF, VideoWriter
 
 DEFAULT_SLOWER = 4
@@ -70,28 +70,26 @@ def compare_video(
         The number of source frames shown.
 
     Raises:
-        ValueError: another factor, or a slower below 1.
+        ValueError: a factor or a slower below 1.
         VideoError: the source cannot be read, the part lies outside of it, or the target cannot be written.
     """
     source, target = Path(source), Path(target)
-    if factor not in FACTORS or slower < 1:
-        raise ValueError(
-            f"factor is {factor}, slower {slower}: choose from {', '.join(map(str, FACTORS))}, and 1 or more"
-        )
+    if factor < 1 or slower < 1:
+        raise ValueError(f"factor is {factor}, slower {slower}: 1 or more is needed")
     check_target(source, target, overwrite)
     tool = (
         model if isinstance(model, Interpolator) else Interpolator(model, device=device, tile=tile, precision=precision)
     )
-    with VideoReader(source, cut_threshold or None, with_sound=False) as reader:
+    with VideoReader(source, cut_threshold or None) as reader:
         picture, colour = reader.first_picture()
         sheet = _Sheet(to_rgb(picture, colour), f"{factor} times the frames", slower)
         sample = from_rgb(sheet.blank, colour, "yuv420p")
-        time_base = finer_time_base(reader.time_base, factor) * slower
-        rate = reader.rate * factor / slower
-        options: dict[str, Any] = {"time_base": time_base, "rate": rate, "codec": codec, "crf": crf}
+        timeline = TrueTimes(factor, reader.rate, reader.time_base, Fraction(slower))
+        options: dict[str, Any] = {"codec": codec, "crf": crf, "others": False}
+        options |= {"time_base": timeline.time_base, "rate": timeline.rate}
         frames = 0
         with VideoWriter(target, reader, sample, colour, **options) as writer:
-            for frames, left, right, pts in _shown(reader, tool, colour, factor, part, progress):  # noqa: B007
+            for frames, left, right, pts in _shown(reader, tool, colour, timeline, part, progress):  # noqa: B007
                 writer.write_frame(from_rgb(sheet.filled(left, right), colour, writer.pixel_format), pts)
             if not frames:
                 raise VideoError(f"{source} has no frame from {part.start} s on: choose another --start")
@@ -102,37 +100,36 @@ def _shown(
     reader: VideoReader,
     tool: Interpolator,
     colour: Colour,
-    factor: int,
+    timeline: Timeline,
     part: Part,
     progress: Callable[[float, float | None], None] | None,
 ) -> Iterator[tuple[int, Array, Array, int]]:
-    """Yield (source frames so far, left, right, pts in the finer time base) for every frame of the comparison."""
-    count, origin = 0, None
+    """Yield (source frames so far, left, right, pts in the timeline's time base) for every frame of the comparison."""
+    count, origin, before_time = 0, Fraction(0), Fraction(0)
     expected = _expected(reader, part)
     before: Frame | None = None
-    before_rgb: Array | None = None
+    before_rgb: Array = np.zeros(0)
 
     def tell(share: float) -> None:
         if progress:
             progress(count + share, expected)
 
     for frame in _frames_of(reader, part):
-        rgb = to_rgb(frame.picture, colour)
-        origin = frame.pts if origin is None else origin
-        if before and before_rgb is not None:
-            pts, times = zip(*times_between(before.pts - origin, frame.pts - origin, factor), strict=True)
-            made = [before_rgb] * len(times)
+        rgb, time = to_rgb(frame.picture, colour), frame.pts * reader.time_base
+        origin = time if before is None else origin
+        if before:
+            shown = list(shown_between(timeline, origin, before_time, time, tool.depth))
+            made = [before_rgb] * len(shown)
             if not frame.begins_scene:
-                made = tool.interpolate_many(before_rgb, rgb, times, progress=tell)
-            for image, at in zip(made, pts, strict=True):
-                yield count, before_rgb, image, at
-        count, before, before_rgb = count + 1, frame, rgb
+                made = tool.interpolate_many(before_rgb, rgb, [each.share for each in shown], progress=tell)
+            for image, each in zip(made, shown, strict=True):
+                yield count, before_rgb, image, each.pts - round(origin * timeline.slow / timeline.time_base)
+        count, before, before_rgb, before_time = count + 1, frame, rgb, time
         tell(0)
-        yield count, rgb, rgb, (frame.pts - origin) * factor
-    if before and before_rgb is not None and origin is not None:
-        duration = before.picture.duration or reader.frame_duration
-        for at in held_times(before.pts - origin, duration, factor):
-            yield count, before_rgb, before_rgb, at
+    if before:
+        end = before_time + (before.picture.duration or reader.frame_duration) * reader.time_base
+        for each in shown_between(timeline, origin, before_time, end, tool.depth):
+            yield count, before_rgb, before_rgb, each.pts - round(origin * timeline.slow / timeline.time_base)
 
 
 def _frames_of(reader: VideoReader, part: Part) -> Iterator[Frame]:

@@ -1,17 +1,22 @@
 """Reading a video: its frames with exact times, and the packets of its other streams as they are."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import av
 
 from midframe.errors import VideoError
 from midframe.video.colour import Colour, colour_of
 from midframe.video.scenes import CutDetector
+from midframe.video.timeline import source_rate
 
+FIRST_FRAMES = 300
+"""So many frames tell the frame rate."""
 MISSING_SECONDS = 0.5
 """A picture that ends more than this before the file says is taken for a file cut short."""
 
@@ -33,20 +38,19 @@ class VideoReader:
         VideoError: the file is missing, is no video, or has no picture.
     """
 
-    def __init__(self, path: Path, cut_threshold: float | None = None, *, with_sound: bool = True) -> None:
+    def __init__(self, path: Path, cut_threshold: float | None = None) -> None:
         self.path = path
         self.container = open_video(path)
         self.stream = _video_stream(self.container, path)
         self.stream.thread_type = "AUTO"
         self.cut_threshold = cut_threshold
-        rate = self.stream.average_rate or self.stream.guessed_rate or Fraction(25)
         self.time_base = self.stream.time_base or Fraction(1, 90000)
-        self.rate = Fraction(rate)
+        stated = [rate for rate in (self.stream.average_rate, self.stream.guessed_rate) if rate]
+        self.rate = source_rate(self._first_times(), self.time_base, stated)
         self.frame_duration = max(1, round(1 / self.rate / self.time_base))
         """Of a frame that does not say, in the time base."""
-        self.kept = [stream for stream in self.container.streams if stream.type == "audio" and with_sound]
-        """Streams whose packets are passed on."""
-        self.left_out = [s for s in self.container.streams if s.type != "audio" and s is not self.stream]
+        self.others: list[Any] = [stream for stream in self.container.streams if stream is not self.stream]
+        """All streams but the picture."""
 
     def __enter__(self) -> "VideoReader":
         return self
@@ -73,8 +77,20 @@ class VideoReader:
             raise VideoError(f"{self.path} holds no picture that can be decoded: play it to see whether it is whole")
         return picture, colour_of(picture)
 
-    def read(self) -> Iterator[Frame | av.Packet]:
-        """Yield every frame in the order of showing, and between them the packets of the kept streams.
+    def _first_times(self) -> list[Fraction]:
+        """When the first frames are shown, in seconds, in order; they are not decoded."""
+        try:
+            with open_video(self.path) as container:
+                packets = islice(container.demux(container.streams[self.stream.index]), FIRST_FRAMES)
+                return sorted(packet.pts * self.time_base for packet in packets if packet.pts is not None)
+        except av.FFmpegError as error:
+            raise self._unreadable(error) from error
+
+    def read(self, kept: Sequence[Any] = ()) -> Iterator[Frame | av.Packet]:
+        """Yield every frame in the order of showing, and between them the packets of other streams.
+
+        Args:
+            kept: of these streams.
 
         Raises:
             VideoError: the file is damaged or cut short.
@@ -82,7 +98,7 @@ class VideoReader:
         detector = CutDetector(self.stream, self.cut_threshold) if self.cut_threshold else None
         last, end = None, None
         try:
-            for packet in self.container.demux([self.stream, *self.kept]):
+            for packet in self.container.demux([self.stream, *kept]):
                 if packet.stream is not self.stream:
                     if packet.size:
                         yield packet

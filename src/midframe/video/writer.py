@@ -3,18 +3,28 @@
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 
 from midframe.errors import VideoError
 from midframe.video.colour import Colour, in_format
 from midframe.video.reader import VideoReader
+from midframe.video.streams import CannotCarry, Carrier, carrier_for
 
 ENCODERS = {"h264": "libx264", "hevc": "libx265", "av1": "libsvtav1", "vp9": "libvpx-vp9", "ffv1": "ffv1"}
 """Codecs by the names people use. FFmpeg's own names of encoders are taken too."""
 DEFAULT_CODEC = "h264"
 DEFAULT_CRF = 18
 CONTAINERS = (".mp4", ".mkv", ".mov", ".webm")
+OTHER_LANGUAGE_CODES = {
+    "ces": "cze", "cym": "wel", "deu": "ger", "ell": "gre", "eus": "baq", "fas": "per", "hye": "arm", "isl": "ice",
+    "kat": "geo", "mkd": "mac", "msa": "may", "mya": "bur", "nld": "dut", "ron": "rum", "slk": "slo", "sqi": "alb",
+    "zho": "chi",
+}  # fmt: skip
+"""ISO 639-2 has two codes of some languages; QuickTime files take the one that libraries use."""
+OF_THE_FILE = ("major_brand", "minor_version", "compatible_brands", "encoder")
+"""Metadata that describes the source's file, not the film."""
 
 
 class VideoWriter:
@@ -22,11 +32,14 @@ class VideoWriter:
 
     Args:
         path: the final name; its ending chooses the container.
-        reader: the source, whose other streams, metadata, rotation and pixel shape are carried over.
+        reader: the source, whose metadata, rotation and pixel shape are carried over.
         picture: a frame of the source.
         colour: how its samples stand for colours.
         time_base: of the frames to come.
         rate: their average rate.
+        slow: how many times longer than the source the result is.
+        mute: leave sound out.
+        others: carry the source's other streams and chapters over, as far as the container holds them.
         codec: a name in `ENCODERS`, or an encoder of FFmpeg.
         crf: constant quality; smaller is better and larger.
 
@@ -43,22 +56,35 @@ class VideoWriter:
         *,
         time_base: Fraction,
         rate: Fraction,
+        slow: Fraction = Fraction(1),
+        mute: bool = False,
+        others: bool = True,
         codec: str = DEFAULT_CODEC,
         crf: int = DEFAULT_CRF,
     ) -> None:
         self.path = path
         self.unfinished = path.with_name(f".{path.stem}.part{path.suffix}")
         self.colour = colour
+        self.carriers: dict[int, Carrier] = {}
+        """How packets of other streams get into the result, by the stream's index in the source."""
+        self.converted: list[str] = []
+        """Streams that are not passed on as they are, and what becomes of them."""
+        self.left_out: list[str] = []
+        """Streams that the result does not have, and why."""
         encoder = find_encoder(codec)
         self.container = self._open()
         try:
-            self._check_fits(encoder, reader)
+            self._check_fits(encoder)
             self.stream = self.container.add_stream(encoder.name, rate, options=_options(encoder.name, crf))
             self._describe(encoder, picture, time_base)
-            self._copied = {s.index: self.container.add_stream_from_template(s, opaque=True) for s in reader.kept}
-            pairs = [(reader.stream, self.stream), *((old, self._copied[old.index]) for old in reader.kept)]
-            self.container.metadata.update(reader.container.metadata)
-            _carry_over(pairs, picture)
+            self.stream.metadata.update(_worth_keeping(reader.stream, path))
+            self.stream.disposition = reader.stream.disposition
+            _carry_shape(reader.stream, self.stream, picture)
+            self.container.metadata.update(
+                {key: value for key, value in reader.container.metadata.items() if key not in OF_THE_FILE}
+            )
+            if others:
+                self._carry_others(reader, slow, mute)
             self.container.start_encoding()
         except av.FFmpegError as error:
             self.abandon()
@@ -89,13 +115,15 @@ class VideoWriter:
         self._mux(self.stream.encode(converted))
 
     def write_packet(self, packet: av.Packet) -> None:
-        """Pass on a packet of a kept stream unchanged."""
-        packet.stream = self._copied[packet.stream.index]
-        self._mux([packet])
+        """Carry a packet of another stream over."""
+        for carried in self.carriers[packet.stream.index].packets(packet):
+            self._mux([carried])
 
     def finish(self) -> None:
         """Encode what is left and give the file its name."""
         self._mux(self.stream.encode(None))
+        for carrier in self.carriers.values():
+            self._mux(list(carrier.rest()))
         try:
             self.container.close()
             self.unfinished.replace(self.path)
@@ -118,12 +146,26 @@ class VideoWriter:
         except (av.FFmpegError, OSError) as error:
             raise self._unwritable(error) from error
 
-    def _check_fits(self, encoder: av.Codec, reader: VideoReader) -> None:
-        supported = self.container.supported_codecs
-        names = [encoder.canonical_name, *(stream.codec_context.codec.canonical_name for stream in reader.kept)]
-        for name in names:
-            if name not in supported:
-                raise VideoError(f"{self.path.suffix} files cannot hold {name}: give an OUT that ends in .mkv")
+    def _check_fits(self, encoder: av.Codec) -> None:
+        if encoder.canonical_name not in self.container.supported_codecs:
+            name = encoder.canonical_name
+            raise VideoError(f"{self.path.suffix} files cannot hold {name}: give an OUT that ends in .mkv")
+
+    def _carry_others(self, reader: VideoReader, slow: Fraction, mute: bool) -> None:
+        for source in reader.others:
+            name = f"{source.type} stream {source.index}"
+            try:
+                carrier, note = carrier_for(source, self.container, slow, mute=mute)
+            except CannotCarry as reason:
+                self.left_out.append(f"{name} ({reason})")
+                continue
+            if note:
+                self.converted.append(f"{name} ({note})")
+            if carrier:
+                self.carriers[source.index] = carrier
+                carrier.stream.metadata.update(_worth_keeping(source, self.path))
+                carrier.stream.disposition = source.disposition
+        self.container.set_chapters([_slowed(chapter, slow) for chapter in reader.container.chapters()])
 
     def _describe(self, encoder: av.Codec, picture: av.VideoFrame, time_base: Fraction) -> None:
         stream = self.stream
@@ -177,12 +219,19 @@ def _options(encoder: str, crf: int) -> dict[str, str]:
     return quality.get(encoder, {"crf": str(crf)})
 
 
-def _carry_over(pairs: list[tuple[av.stream.Stream, av.stream.Stream]], picture: av.VideoFrame) -> None:
-    """Carry language, title and disposition from each source stream to its result, and the picture's shape and turn."""
-    for old, new in pairs:
-        new.metadata.update({key: value for key, value in old.metadata.items() if key in ("language", "title")})
-        new.disposition = old.disposition
-    source, result = pairs[0]
+def _worth_keeping(stream: Any, path: Path) -> dict[str, str]:
+    kept = {key: value for key, value in stream.metadata.items() if key in ("language", "title")}
+    if path.suffix.lower() == ".mov" and "language" in kept:
+        kept["language"] = OTHER_LANGUAGE_CODES.get(kept["language"], kept["language"])
+    return kept
+
+
+def _slowed(chapter: Any, slow: Fraction) -> Any:
+    return chapter | {edge: round(chapter[edge] * slow) for edge in ("start", "end")}
+
+
+def _carry_shape(source: Any, result: Any, picture: av.VideoFrame) -> None:
+    """Carry over the shape of pixels and the turn of the picture."""
     if source.sample_aspect_ratio:
         result.codec_context.sample_aspect_ratio = source.sample_aspect_ratio
     if picture.rotation and hasattr(result, "set_display_rotation"):

@@ -1,0 +1,71 @@
+"""A short queue between two threads: it ends with its sender, and failures and interruptions travel along it."""
+
+from collections.abc import Callable, Iterable, Iterator
+from queue import Empty, Full, Queue
+from threading import Event
+from typing import Any, Generic, TypeVar
+
+QUEUE_LENGTH = 8
+POLL_SECONDS = 0.2
+"""How often a thread that waits looks whether another has failed."""
+
+Item = TypeVar("Item")
+
+
+class Channel(Generic[Item]):
+    """A short queue between two threads that ends with its sender and passes on a failure."""
+
+    def __init__(self, stop: Event) -> None:
+        self._queue: Queue[Item | None] = Queue(QUEUE_LENGTH)
+        self._stop = stop
+        self.failure: BaseException | None = None
+
+    def send(self, item: Item | None) -> None:
+        """Put an item, waiting for room; None ends the channel."""
+        while True:
+            self.raise_failure()
+            if self._stop.is_set():
+                raise Stopped
+            try:
+                return self._queue.put(item, timeout=POLL_SECONDS)
+            except Full:
+                continue
+
+    def send_all(self, items: Iterable[Item], *, last: bool = True) -> None:
+        """Put many items, then the end unless more are to come."""
+        for item in items:
+            self.send(item)
+        if last:
+            self.send(None)
+
+    def __iter__(self) -> Iterator[Item]:
+        while True:
+            self.raise_failure()
+            try:
+                item = self._queue.get(timeout=POLL_SECONDS)
+            except Empty:
+                if self._stop.is_set():
+                    raise Stopped from None
+                continue
+            if item is None:
+                return
+            yield item
+
+    def raise_failure(self) -> None:
+        """Raise here what the thread on the other side failed with."""
+        if self.failure:
+            raise self.failure
+
+
+class Stopped(Exception):  # noqa: N818  # not an error: another thread ended the work
+    """The work ends because another thread failed or was interrupted."""
+
+
+def guard(stop: Event, channel: Channel[Any], work: Callable[[], None]) -> None:
+    """Run a thread's work; a failure travels to the main thread through its channel."""
+    try:
+        work()
+    except Stopped:
+        pass
+    except BaseException as error:
+        channel.failure = error

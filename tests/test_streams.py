@@ -1,0 +1,198 @@
+"""What becomes of sound, subtitles, chapters, fonts and covers."""
+
+from collections.abc import Callable
+from fractions import Fraction
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from av.subtitles.subtitle import SubtitleSet
+from conftest import render_frame, sine
+from PIL import Image
+from test_video import Averager
+
+from midframe.video.pipeline import interpolate_video
+from midframe.video.streams import ASS_HEADER
+
+Packets = Callable[[Path, str], list[tuple[Any, ...]]]
+LINES = [(100, 400, "Hello"), (500, 900, "World")]
+"""From, to (milliseconds), text."""
+FONT = bytes(range(256)) * 4
+RATE = 24
+
+
+def render_rich(path: Path, text: str = "subrip", frames: int = 24, sound: str = "aac") -> Path:
+    """A film with two tracks of sound, two of text, chapters, a title and, in Matroska, a font and a cover."""
+    with av.open(str(path), "w") as container:
+        picture = container.add_stream("libx264", RATE)
+        picture.width, picture.height, picture.pix_fmt = 96, 64, "yuv420p"
+        tracks: list[Any] = [container.add_stream(sound, 48000, layout="stereo") for _ in range(2)]
+        texts: list[Any] = [container.add_stream(text) for _ in range(2)]
+        for stream, language in zip(tracks + texts, ("deu", "eng", "deu", "eng"), strict=True):
+            stream.metadata["language"] = language
+        for stream in texts:
+            stream.codec_context.subtitle_header = ASS_HEADER
+            stream.time_base = stream.codec_context.time_base = Fraction(1, 1000)
+        tracks[1].disposition = av.stream.Disposition.visual_impaired
+        container.metadata["title"] = "Film"
+        if path.suffix == ".mkv":
+            container.add_attachment("font.ttf", "font/ttf", FONT)
+            cover = BytesIO()
+            Image.new("RGB", (32, 32), "red").save(cover, "png")
+            container.add_attachment("cover.png", "image/png", cover.getvalue())
+        half, tick = frames * 500 // RATE, Fraction(1, 1000)
+        container.set_chapters(
+            [
+                {"id": n, "start": n * half, "end": (n + 1) * half, "time_base": tick, "metadata": {"title": name}}
+                for n, name in enumerate(("One", "Two"))
+            ]
+        )
+        container.start_encoding()
+        for index in range(frames):
+            shown = av.VideoFrame.from_ndarray(render_frame(index), format="rgb24")
+            shown.pts = index
+            container.mux(picture.encode(shown))
+        container.mux(picture.encode(None))
+        for stream in tracks:
+            for chunk in sine(Fraction(frames, RATE)):
+                container.mux(stream.encode(chunk))
+            container.mux(stream.encode(None))
+        for stream in texts:
+            for begin, end, line in LINES:
+                container.mux(subtitle(stream, begin, end, line))
+    return path
+
+
+def subtitle(stream: Any, begin: int, end: int, line: str) -> av.Packet:
+    event = SubtitleSet.create(f"0,0,Default,,0,0,0,,{line}".encode(), 0, end - begin, begin * 1000)
+    packet = stream.codec_context.encode_subtitle(event)
+    packet.stream, packet.time_base = stream, Fraction(1, 1000)
+    packet.pts, packet.dts, packet.duration = begin, begin, end - begin
+    return packet
+
+
+def described(path: Path) -> list[tuple[str, str, str | None]]:
+    """Kind, codec and language of every stream."""
+    with av.open(str(path)) as container:
+        return [
+            (s.type, s.codec_context.codec.canonical_name if s.codec_context else "", s.metadata.get("language"))
+            for s in container.streams
+            if s.type != "data"
+        ]
+
+
+def texts_of(path: Path) -> list[tuple[Fraction, Fraction, str]]:
+    """From, to and words of the first track of text, in seconds after the first picture."""
+    with av.open(str(path)) as container:
+        stream = container.streams.subtitles[0]
+        first = next(packet for packet in container.demux(video=0))
+        start = first.pts * first.time_base
+        container.seek(0)
+        found = []
+        for packet in container.demux(stream):
+            for line in stream.codec_context.decode2(packet) or () if packet.size else ():
+                begin = packet.pts * packet.time_base - start
+                found.append((begin, begin + packet.duration * packet.time_base, line.ass.decode().split(",", 8)[-1]))
+    return found
+
+
+def chapters_of(path: Path) -> list[tuple[Fraction, Fraction, str]]:
+    with av.open(str(path)) as container:
+        return [
+            (each["start"] * each["time_base"], each["end"] * each["time_base"], each["metadata"]["title"])
+            for each in container.chapters()
+        ]
+
+
+SPOKEN = [(Fraction(begin, 1000), Fraction(end, 1000), line) for begin, end, line in LINES]
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "text"),
+    [("in.mkv", "out.mkv", "subrip"), ("in.mkv", "out.mp4", "mov_text"), ("in.mp4", "out.mp4", "mov_text"),
+     ("in.mp4", "out.mkv", "subrip"), ("in.mkv", "out.mov", "mov_text")],
+)  # fmt: skip
+def test_every_track_of_sound_and_text_and_every_chapter_comes_along(
+    packets: Packets, tmp_path: Path, source: str, target: str, text: str
+) -> None:
+    before = render_rich(tmp_path / source, "subrip" if source.endswith("mkv") else "mov_text")
+    report = interpolate_video(before, tmp_path / target, model=Averager())
+    after = tmp_path / target
+    kinds, german = described(after), "ger" if target.endswith("mov") else "deu"
+    assert [each[1:] for each in kinds if each[0] == "audio"] == [("aac", german), ("aac", "eng")]
+    assert [each[1:] for each in kinds if each[0] == "subtitle"] == [(text, german), (text, "eng")]
+    assert [data for data, _, _ in packets(after, "audio")] == [data for data, _, _ in packets(before, "audio")]
+    assert texts_of(after) == texts_of(before) == SPOKEN
+    for old, new in zip(chapters_of(before), chapters_of(after), strict=True):
+        assert new[2] == old[2]
+        assert abs(new[0] - old[0]) < Fraction(1, 40)  # Matroska moves everything, so that no sound comes before 0
+    assert len(report.converted) == (0 if source[-3:] == target[-3:] else 2)
+    with av.open(str(after)) as container:
+        assert container.metadata["title" if "title" in container.metadata else "TITLE"] == "Film"
+        described_sound = container.streams.audio[1].disposition & av.stream.Disposition.visual_impaired
+        assert described_sound or target.endswith("mov")  # QuickTime files have no place for that
+
+
+def test_fonts_and_covers_stay_in_matroska_and_are_named_elsewhere(tmp_path: Path) -> None:
+    source = render_rich(tmp_path / "in.mkv")
+    assert not interpolate_video(source, tmp_path / "out.mkv", model=Averager()).left_out
+    with av.open(str(tmp_path / "out.mkv")) as container:
+        fonts = [stream for stream in container.streams if stream.type == "attachment"]
+        assert [(font.metadata["filename"], font.data) for font in fonts] == [("font.ttf", FONT)]
+        covers = [s for s in container.streams.video if s.disposition & av.stream.Disposition.attached_pic]
+        shown = next(container.decode(covers[0])).to_ndarray(format="rgb24")
+        assert len(covers) == 1
+        assert (shown == (255, 0, 0)).all()
+    report = interpolate_video(source, tmp_path / "out.mp4", model=Averager())
+    assert len(report.left_out) == 1
+    assert "font.ttf: only .mkv files hold attachments" in report.left_out[0]
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert [bool(s.disposition & av.stream.Disposition.attached_pic) for s in container.streams.video] == [
+            False,
+            True,
+        ]
+
+
+def loudest_frequency(path: Path) -> float:
+    with av.open(str(path)) as container:
+        samples = np.concatenate([frame.to_ndarray()[0] for frame in container.decode(audio=0)])
+        rate = container.streams.audio[0].rate
+    heard = samples[rate // 4 : rate // 4 + rate]
+    return float(np.argmax(abs(np.fft.rfft(heard))) * rate / len(heard))
+
+
+@pytest.mark.parametrize("slow", [2, 2.5, 4])
+def test_slow_motion_stretches_all_and_keeps_the_pitch(packets: Packets, tmp_path: Path, slow: float) -> None:
+    source, target = render_rich(tmp_path / "in.mkv", frames=48), tmp_path / "out.mkv"
+    report = interpolate_video(source, target, model=Averager(), slow=slow)
+    assert report.frames_out == 48 * slow
+    times = [pts for _, pts, _ in packets(target, "video")]
+    assert abs(max(times) - min(times) + Fraction(1, RATE) - 2 * Fraction(slow)) < Fraction(1, 500)
+    ends = [max(pts + duration for _, pts, duration in packets(path, "audio")) for path in (source, target)]
+    assert abs(ends[1] - ends[0] * Fraction(slow)) < Fraction(1, 10)
+    assert abs(loudest_frequency(target) - loudest_frequency(source)) < 5
+    scaled = [tuple(edge * Fraction(slow) for edge in each[:2]) for each in SPOKEN]
+    assert [each[:2] for each in texts_of(target)] == scaled
+    assert [each[0] for each in chapters_of(target)] == [each[0] * Fraction(slow) for each in chapters_of(source)]
+
+
+def test_sound_is_left_out_when_that_is_asked_for(tmp_path: Path) -> None:
+    source = render_rich(tmp_path / "in.mkv")
+    report = interpolate_video(source, tmp_path / "out.mkv", model=Averager(), mute=True, slow=3)
+    assert "audio" not in {kind for kind, _, _ in described(tmp_path / "out.mkv")}
+    assert not report.left_out
+
+
+def test_sound_that_the_container_cannot_hold_is_converted_and_told(packets: Packets, tmp_path: Path) -> None:
+    source, target = render_rich(tmp_path / "in.mkv"), tmp_path / "out.webm"
+    report = interpolate_video(source, target, model=Averager(), codec="vp9")
+    assert [each[:2] for each in described(target) if each[0] != "video"] == [("audio", "opus")] * 2 + [
+        ("subtitle", "webvtt")
+    ] * 2
+    assert report.converted[0] == "audio stream 1 (aac sound becomes opus)"
+    ends = [max(pts + duration for _, pts, duration in packets(path, "audio")) for path in (source, target)]
+    assert abs(ends[1] - ends[0]) < Fraction(1, 20)
+    assert abs(loudest_frequency(target) - loudest_frequency(source)) < 5
