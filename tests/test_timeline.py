@@ -149,6 +149,7 @@ MILLISECOND = Fraction(1, 1000)
         (rounded(NTSC, Fraction(1, 24000))[:200] + [Fraction(10 + n, 24) for n in range(20)], Fraction(1, 24000),
          [Fraction(2309, 100)], NTSC),
         ([Fraction(n * 40000 + n * 7919 % 400, 10**6) for n in range(200)], Fraction(1, 90000), [Fraction(24)], 25),
+        ([Fraction(n, 30) for n in range(50)], Fraction(1, 600), [Fraction(55200, 1841)], 30),
         ([Fraction(3)], MILLISECOND, [Fraction(12)], 12),
         ([], MILLISECOND, [], 25),
     ],

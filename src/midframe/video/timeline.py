@@ -181,7 +181,7 @@ def source_rate(times: Sequence[Fraction], tick: Fraction, stated: Sequence[Frac
     Args:
         times: of its first frames, in seconds, in order.
         tick: how finely they are given.
-        stated: rates that the file itself states, the most trustworthy first.
+        stated: rates that the file itself states.
     """
     steps = [after - before for before, after in pairwise(times) if after > before]
     if not steps:
@@ -190,8 +190,8 @@ def source_rate(times: Sequence[Fraction], tick: Fraction, stated: Sequence[Frac
     begin, end = _even_run(times, middle, tick)
     length, count = times[end] - times[begin], end - begin
     if count * 2 > len(steps):
-        fits = [rate for rate in (*stated, *COMMON_RATES) if abs(length - count / rate) <= tick]
-        return fits[0] if fits else count / length
+        nearest = min((*stated, *COMMON_RATES), key=lambda rate: abs(length - count / rate))
+        return nearest if abs(length - count / nearest) <= tick else count / length
     near = min(COMMON_RATES, key=lambda rate: abs(rate * middle - 1))
     return near if abs(near * middle - 1) <= CLOSE_RATE else 1 / middle
 
