@@ -121,6 +121,7 @@ def test_every_track_of_sound_and_text_and_every_chapter_comes_along(
     before = render_rich(tmp_path / source, "subrip" if source.endswith("mkv") else "mov_text")
     report = interpolate_video(before, tmp_path / target, model=Averager())
     after = tmp_path / target
+    assert not report.problems
     kinds, german = described(after), "ger" if target.endswith("mov") else "deu"
     assert [each[1:] for each in kinds if each[0] == "audio"] == [("aac", german), ("aac", "eng")]
     assert [each[1:] for each in kinds if each[0] == "subtitle"] == [(text, german), (text, "eng")]
@@ -138,7 +139,9 @@ def test_every_track_of_sound_and_text_and_every_chapter_comes_along(
 
 def test_fonts_and_covers_stay_in_matroska_and_are_named_elsewhere(tmp_path: Path) -> None:
     source = render_rich(tmp_path / "in.mkv")
-    assert not interpolate_video(source, tmp_path / "out.mkv", model=Averager()).left_out
+    kept = interpolate_video(source, tmp_path / "out.mkv", model=Averager())
+    assert (kept.left_out, kept.problems) == ((), ())
+    assert kept.streams == {"audio": 2, "subtitle": 2, "video": 1}
     with av.open(str(tmp_path / "out.mkv")) as container:
         fonts = [stream for stream in container.streams if stream.type == "attachment"]
         assert [(font.metadata["filename"], font.data) for font in fonts] == [("font.ttf", FONT)]
@@ -148,6 +151,7 @@ def test_fonts_and_covers_stay_in_matroska_and_are_named_elsewhere(tmp_path: Pat
         assert (shown == (255, 0, 0)).all()
     report = interpolate_video(source, tmp_path / "out.mp4", model=Averager())
     assert len(report.left_out) == 1
+    assert not report.problems
     assert "font.ttf: only .mkv files hold attachments" in report.left_out[0]
     with av.open(str(tmp_path / "out.mp4")) as container:
         assert [bool(s.disposition & av.stream.Disposition.attached_pic) for s in container.streams.video] == [
@@ -169,6 +173,7 @@ def test_slow_motion_stretches_all_and_keeps_the_pitch(packets: Packets, tmp_pat
     source, target = render_rich(tmp_path / "in.mkv", frames=48), tmp_path / "out.mkv"
     report = interpolate_video(source, target, model=Averager(), slow=slow)
     assert report.frames_out == 48 * slow
+    assert not report.problems
     times = [pts for _, pts, _ in packets(target, "video")]
     assert abs(max(times) - min(times) + Fraction(1, RATE) - 2 * Fraction(slow)) < Fraction(1, 500)
     ends = [max(pts + duration for _, pts, duration in packets(path, "audio")) for path in (source, target)]
@@ -192,6 +197,7 @@ def test_sound_that_the_container_cannot_hold_is_converted_and_told(packets: Pac
     assert [each[:2] for each in described(target) if each[0] != "video"] == [("audio", "opus")] * 2 + [
         ("subtitle", "webvtt")
     ] * 2
+    assert not report.problems
     assert report.converted[0] == "audio stream 1 (aac sound becomes opus)"
     ends = [max(pts + duration for _, pts, duration in packets(path, "audio")) for path in (source, target)]
     assert abs(ends[1] - ends[0]) < Fraction(1, 20)

@@ -18,7 +18,6 @@ from midframe.images import Array
 from midframe.interpolator import Interpolator
 from midframe.models.sepconv import SepConv
 from midframe.video.pipeline import interpolate_video
-from midframe.video.retimer import VideoReport
 
 Render = Callable[..., Path]
 Packets = Callable[[Path, str], list[tuple[Any, ...]]]
@@ -61,7 +60,8 @@ def test_every_frame_comes_at_its_time(render_video: Render, tmp_path: Path, fac
     source, target = render_video(frames=6), tmp_path / "out.mp4"
     report = interpolate_video(source, target, factor=factor, model=Averager())
     shown = frames_of(target)
-    assert report == VideoReport(frames_in=6, frames_kept=6, frames_made=5 * (factor - 1), frames_held=factor - 1)
+    assert (report.frames_in, report.frames_kept, report.frames_made) == (6, 6, 5 * (factor - 1))
+    assert (report.frames_held, report.problems) == (factor - 1, ())
     assert len(shown) == report.frames_out == 6 * factor
     assert [frame.pts * frame.time_base for frame in shown] == [
         Fraction(1001, 24000 * factor) * n for n in range(6 * factor)
@@ -163,6 +163,7 @@ def test_any_rate_can_be_had(
     report = interpolate_video(source, target, model=Averager(), **options)
     shown = times_of(target)
     assert len(shown) == report.frames_out
+    assert not report.problems
     assert abs(len(shown) - count) <= 1
     assert shown == [shown[0] + n / rate for n in range(len(shown))]
     assert report.worst_error <= Fraction(1001, 24000) / 32 * Fraction(str(options.get("slow", 1)))

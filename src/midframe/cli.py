@@ -29,6 +29,7 @@ from midframe.images import Array, read_image, write_image
 from midframe.interpolator import DEFAULT_MODEL, Interpolator
 from midframe.video.compare import DEFAULT_SLOWER, Part, compare_video
 from midframe.video.pipeline import interpolate_video
+from midframe.video.report import VideoReport
 from midframe.video.retimer import CUTS, DEFAULT_CUT
 from midframe.video.scenes import DEFAULT_THRESHOLD
 from midframe.video.writer import DEFAULT_CODEC, DEFAULT_CRF, ENCODERS
@@ -76,6 +77,7 @@ def video(
     slow: Annotated[float | None, typer.Option(help="So many times longer, at the same frame rate.")] = None,
     vfr: Annotated[bool, typer.Option("--vfr", help="Frames at the source's own times, and between them.")] = False,
     mute: Annotated[bool, typer.Option("--mute", help="Leave sound out.")] = False,
+    report_file: Annotated[Path | None, typer.Option("--report", help="Write what became of all to this file.")] = None,
     model: Model = DEFAULT_MODEL,
     device: Device = "auto",
     codec: Annotated[str, typer.Option(help=f"{', '.join(ENCODERS)}, or an encoder of FFmpeg.")] = DEFAULT_CODEC,
@@ -100,14 +102,26 @@ def video(
             bar.update(task, completed=done, total=total, rate=f"{rate:.2f} frames/s" if rate else "")
 
         report = interpolate_video(source, target, progress=show, **options)
+    if report_file:
+        report_file.write_text(json.dumps(report.as_json(), indent=2) + "\n", encoding="utf-8")
+    show_report(target, report)
+
+
+def show_report(target: Path, report: VideoReport) -> None:
+    """Print what became of a video; a VideoError tells what is wrong with the result."""
     parts = f"{report.frames_kept} kept, {report.frames_made} made, {report.frames_held} held, {report.cuts} cuts"
     out.print(f"{target}: {report.frames_out} frames of {report.frames_in}: {parts}", soft_wrap=True)
-    if report.worst_error:
-        out.print(f"worst timing error: {float(report.worst_error) * 1000:.2f} ms", soft_wrap=True)
+    facts = f"{float(report.length_out):.3f} s of {float(report.length_in):.3f} s"
+    if report.sound_after_picture_out is not None and report.sound_after_picture_in is not None:
+        ends = (float(report.sound_after_picture_out), float(report.sound_after_picture_in))
+        facts += ", sound ends {:+.3f} s after the picture (source {:+.3f} s)".format(*ends)
+    out.print(f"{facts}, worst timing error {float(report.worst_error) * 1000:.2f} ms", soft_wrap=True)
     for name in report.converted:
         err.print(f"midframe: converted: {name}", markup=False)
     for name in report.left_out:
         err.print(f"midframe: left out: {name}", markup=False)
+    if report.problems:
+        raise VideoError(f"{target} is not as it should be: {'; '.join(report.problems)}")
 
 
 def default_target(source: Path, factor: int | None, fps: str | None, slow: float | None) -> Path:

@@ -16,7 +16,8 @@ from midframe.errors import VideoError
 from midframe.interpolator import DEFAULT_MODEL, Interpolator
 from midframe.video.channel import Channel, guard
 from midframe.video.reader import Frame, VideoReader
-from midframe.video.retimer import CUTS, DEFAULT_CUT, Output, Progress, Retimer, VideoReport
+from midframe.video.report import VideoReport, check_result
+from midframe.video.retimer import CUTS, DEFAULT_CUT, Output, Progress, Retimer
 from midframe.video.scenes import DEFAULT_THRESHOLD
 from midframe.video.timeline import choose_timeline
 from midframe.video.writer import DEFAULT_CODEC, DEFAULT_CRF, VideoWriter
@@ -66,7 +67,8 @@ def interpolate_video(
         progress: told how far the work is, several times a frame where the network makes frames in parts.
 
     Returns:
-        How many frames came in, were kept, made and held, and what became of the other streams.
+        How many frames came in, were kept, made and held, what became of the other streams, and whether the result,
+        read again, has all it should (`problems`).
 
     Raises:
         ValueError: options that are impossible or exclude each other.
@@ -88,7 +90,12 @@ def interpolate_video(
         options |= {"time_base": timeline.time_base, "rate": timeline.rate}
         with VideoWriter(target, reader, picture, colour, **options) as writer:
             report = VideoReport(converted=tuple(writer.converted), left_out=tuple(writer.left_out))
-            _run(reader, writer, Retimer(tool, colour, writer.pixel_format, timeline, cut, reader, report, progress))
+            retimer = Retimer(tool, colour, writer.pixel_format, timeline, cut, reader, report, progress)
+            _run(reader, writer, retimer)
+            if writer.sound_end is not None:
+                picture_end = retimer.origin * timeline.slow + report.length_in
+                report.sound_after_picture_in = writer.sound_end * timeline.slow - picture_end
+    check_result(target, report, writer.carried, timeline.rate, stretched=timeline.slow != 1 or bool(writer.converted))
     return report
 
 

@@ -143,7 +143,7 @@ def open_video(path: Path) -> av.container.InputContainer:
 
 
 def _video_stream(container: av.container.InputContainer, path: Path) -> av.VideoStream:
-    pictures = [stream for stream in container.streams.video if not _is_cover(stream)]
+    pictures = [stream for stream in container.streams.video if not is_cover(stream)]
     if not pictures:
         container.close()
         raise VideoError(f"{path} has no moving picture, only {_kinds(container) or 'nothing'}: name a video")
@@ -159,8 +159,9 @@ def _promised_end(stream: av.VideoStream) -> Fraction | None:
     return Fraction(match[1]) * 3600 + Fraction(match[2]) * 60 + Fraction(match[3]) if match else None
 
 
-def _is_cover(stream: av.VideoStream) -> bool:
-    return bool(stream.disposition & av.stream.Disposition.attached_pic)
+def is_cover(stream: Any) -> bool:
+    """Whether a stream is a picture that stands for the film, as a poster does."""
+    return stream.type == "video" and bool(stream.disposition & av.stream.Disposition.attached_pic)
 
 
 def _kinds(container: av.container.InputContainer) -> str:

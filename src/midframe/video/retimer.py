@@ -13,36 +13,12 @@ from midframe.images import Array
 from midframe.interpolator import Interpolator
 from midframe.video.colour import Colour, from_rgb, to_rgb
 from midframe.video.reader import Frame, VideoReader
+from midframe.video.report import VideoReport
 from midframe.video.timeline import Shown, Timeline, shown_between
 
 CUTS = ("hold", "nearest", "blend")
 """What may be shown across a cut."""
 DEFAULT_CUT = "hold"
-
-
-@dataclass
-class VideoReport:
-    """What became of a video."""
-
-    frames_in: int = 0
-    """Of the source."""
-    frames_kept: int = 0
-    """Source frames that are shown."""
-    frames_made: int = 0
-    """By the network, and blended at cuts."""
-    frames_held: int = 0
-    """Source frames shown once more: at cuts and at the end."""
-    cuts: int = 0
-    worst_error: Fraction = Fraction(0)
-    """Seconds by which what a frame shows differs at most from what it should, beside cuts."""
-    converted: tuple[str, ...] = ()
-    """Streams that are not passed on as they are, and what becomes of them."""
-    left_out: tuple[str, ...] = ()
-    """Streams that the result does not have, and why."""
-
-    @property
-    def frames_out(self) -> int:
-        return self.frames_kept + self.frames_made + self.frames_held
 
 
 Progress = Callable[[float, int | None], None]
@@ -108,9 +84,9 @@ class Retimer:
     def closing_frames(self) -> Iterator[Output]:
         """What is shown from the last frame up to its end: the frame itself."""
         if self.before:
-            for shown in shown_between(
-                self.timeline, self.origin, self.before.time, self.before.end, self.tool.depth
-            ):  # fmt: skip
+            self.report.length_in = (self.before.end - self.origin) * self.timeline.slow
+            ending = (self.origin, self.before.time, self.before.end)
+            for shown in shown_between(self.timeline, *ending, self.tool.depth):
                 yield self._as_it_is(self.before, shown)
 
     def _tell(self, share: float) -> None:

@@ -7,8 +7,10 @@ from typing import Any, Protocol
 
 import av
 from av.filter.context import FilterContext
-from av.stream import Discard, Disposition
+from av.stream import Discard
 from av.subtitles.subtitle import SubtitleSet
+
+from midframe.video.reader import is_cover
 
 SOUND_ENCODERS = {"webm": "libopus"}
 """Of sound that is slowed down or that the container cannot hold, where it is not AAC."""
@@ -63,23 +65,29 @@ def carrier_for(
     if source.type == "audio" and mute:
         return None, ""
     name = source.codec_context.codec.canonical_name if source.codec_context else "data of an unknown kind"
-    fits = name in container.supported_codecs or (
-        container.format.name == "matroska" and (name in ALSO_IN_MATROSKA or name in PICTURE_TYPES)
-    )
+    fits = _fits(source, container, name)
     if source.type == "audio" and (slow != 1 or not fits):
         sound = ConvertedSound(source, container, slow)
         return sound, "" if fits else f"{name} sound becomes {sound.stream.codec_context.codec.canonical_name}"
     if source.type == "subtitle" and not fits and source.codec_context.codec.text_sub:
         text = ConvertedText(source, container, slow)
         return text, f"{name} subtitles become {text.stream.codec_context.codec.canonical_name}"
-    is_cover = source.type == "video" and source.disposition & Disposition.attached_pic
-    if is_cover and fits and container.format.name == "matroska":
+    if is_cover(source) and fits and container.format.name == "matroska":
         return None, _attach_cover(source, container, name)
-    if fits and (source.type in ("audio", "subtitle") or is_cover):
+    if fits and (source.type in ("audio", "subtitle") or is_cover(source)):
         return Passed(source, container, slow), ""
-    if source.type == "video" and not is_cover:
+    if source.type == "video" and not is_cover(source):
         raise CannotCarry(f"{name}: a second moving picture")
     raise CannotCarry(f"{name}: {container.format.name} files cannot hold it")
+
+
+def _fits(source: Any, container: av.container.OutputContainer, name: str) -> bool:
+    """Whether a container holds a stream as it is."""
+    if is_cover(source):
+        holders = {"matroska": name in PICTURE_TYPES, "mp4": name in container.supported_codecs}
+        return holders.get(container.format.name, False)  # FFmpeg writes none into QuickTime files
+    also = container.format.name == "matroska" and name in ALSO_IN_MATROSKA
+    return also or name in container.supported_codecs
 
 
 class Passed:

@@ -9,7 +9,7 @@ import av
 
 from midframe.errors import VideoError
 from midframe.video.colour import Colour, in_format
-from midframe.video.reader import VideoReader
+from midframe.video.reader import VideoReader, is_cover
 from midframe.video.streams import CannotCarry, Carrier, carrier_for
 
 ENCODERS = {"h264": "libx264", "hevc": "libx265", "av1": "libsvtav1", "vp9": "libvpx-vp9", "ffv1": "ffv1"}
@@ -71,6 +71,10 @@ class VideoWriter:
         """Streams that are not passed on as they are, and what becomes of them."""
         self.left_out: list[str] = []
         """Streams that the result does not have, and why."""
+        self.carried: dict[str, int] = {}
+        """How many streams of each kind it has beside the picture."""
+        self.sound_end: Fraction | None = None
+        """When the source's sound ends, as far as it came, in seconds."""
         encoder = find_encoder(codec)
         self.container = self._open()
         try:
@@ -116,6 +120,9 @@ class VideoWriter:
 
     def write_packet(self, packet: av.Packet) -> None:
         """Carry a packet of another stream over."""
+        if packet.stream.type == "audio" and packet.pts is not None:
+            end = (packet.pts + (packet.duration or 0)) * packet.time_base
+            self.sound_end = end if self.sound_end is None else max(end, self.sound_end)
         for carried in self.carriers[packet.stream.index].packets(packet):
             self._mux([carried])
 
@@ -161,6 +168,8 @@ class VideoWriter:
                 continue
             if note:
                 self.converted.append(f"{name} ({note})")
+            if carrier or is_cover(source):
+                self.carried[source.type] = self.carried.get(source.type, 0) + 1
             if carrier:
                 self.carriers[source.index] = carrier
                 carrier.stream.metadata.update(_worth_keeping(source, self.path))
