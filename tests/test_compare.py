@@ -8,7 +8,8 @@ import pytest
 from test_video import Averager, frames_of
 
 from midframe.errors import VideoError
-from midframe.video.compare import GAP, Part, compare_video
+from midframe.video.compare import GAP, compare_video
+from midframe.video.reader import Part
 
 Render = Callable[..., Path]
 

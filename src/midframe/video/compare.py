@@ -1,7 +1,6 @@
 """A video that shows what interpolation does: the original on the left, interpolated on the right, slowed down."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from midframe.images import Array
 from midframe.interpolator import DEFAULT_MODEL, Interpolator
 from midframe.video.colour import Colour, from_rgb, to_rgb
 from midframe.video.pipeline import check_target
-from midframe.video.reader import Frame, VideoReader
+from midframe.video.reader import WHOLE, Frame, Part, VideoReader
 from midframe.video.scenes import DEFAULT_THRESHOLD
 from midframe.video.timeline import Timeline, TrueTimes, shown_between
 from midframe.video.writer import DEFAULT_CODEC, DEFAULT_CRF, VideoWriter
@@ -27,26 +26,13 @@ LABEL_SHARE = 18
 """The strip with the labels is the picture's height divided by this."""
 
 
-@dataclass(frozen=True)
-class Part:
-    """The part of a video to show, in seconds from its first frame."""
-
-    start: float = 0.0
-    end: float | None = None
-    """None for the end of the video."""
-
-    def __post_init__(self) -> None:
-        if self.start < 0 or (self.end is not None and self.end <= self.start):
-            raise ValueError(f"from {self.start} s to {self.end} s is no part of a video: start before end is needed")
-
-
 def compare_video(
     source: str | Path,
     target: str | Path,
     *,
     factor: int = 2,
     slower: int = DEFAULT_SLOWER,
-    part: Part = Part(),
+    part: Part = WHOLE,
     model: str | Interpolator = DEFAULT_MODEL,
     device: str = "auto",
     tile: int | None = None,
@@ -106,7 +92,7 @@ def _shown(
 ) -> Iterator[tuple[int, Array, Array, int]]:
     """Yield (source frames so far, left, right, pts in the timeline's time base) for every frame of the comparison."""
     count, origin, before_time = 0, Fraction(0), Fraction(0)
-    expected = _expected(reader, part)
+    expected = part.frames_in(reader)
     before: Frame | None = None
     before_rgb: Array = np.zeros(0)
 
@@ -114,7 +100,7 @@ def _shown(
         if progress:
             progress(count + share, expected)
 
-    for frame in _frames_of(reader, part):
+    for frame in part.frames_of(reader):
         rgb, time = to_rgb(frame.picture, colour), frame.pts * reader.time_base
         origin = time if before is None else origin
         if before:
@@ -130,28 +116,6 @@ def _shown(
         end = before_time + (before.picture.duration or reader.frame_duration) * reader.time_base
         for each in shown_between(timeline, origin, before_time, end, tool.depth):
             yield count, before_rgb, before_rgb, each.pts - round(origin * timeline.slow / timeline.time_base)
-
-
-def _frames_of(reader: VideoReader, part: Part) -> Iterator[Frame]:
-    """The frames whose times lie in a part; reading ends with it."""
-    origin = None
-    for frame in reader.read():
-        assert isinstance(frame, Frame), "no other streams are read"
-        origin = frame.pts if origin is None else origin
-        seconds = (frame.pts - origin) * reader.time_base
-        if part.end is not None and seconds >= Fraction(part.end):
-            return
-        if seconds >= Fraction(part.start):
-            yield frame
-
-
-def _expected(reader: VideoReader, part: Part) -> float | None:
-    """How many frames the part has, if known."""
-    total = reader.expected_frames
-    if total is None:
-        return None
-    last = float(total) if part.end is None else min(float(total), part.end * float(reader.rate))
-    return max(0.0, last - part.start * float(reader.rate))
 
 
 class _Sheet:

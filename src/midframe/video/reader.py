@@ -45,8 +45,11 @@ class VideoReader:
         self.stream.thread_type = "AUTO"
         self.cut_threshold = cut_threshold
         self.time_base = self.stream.time_base or Fraction(1, 90000)
+        times = self._first_times()
+        self.start = times[0] if times else Fraction(0)
+        """When the first frame is shown, in seconds."""
         stated = [rate for rate in (self.stream.average_rate, self.stream.guessed_rate) if rate]
-        self.rate = source_rate(self._first_times(), self.time_base, stated)
+        self.rate = source_rate(times, self.time_base, stated)
         self.frame_duration = max(1, round(1 / self.rate / self.time_base))
         """Of a frame that does not say, in the time base."""
         self.others: list[Any] = [stream for stream in self.container.streams if stream is not self.stream]
@@ -129,6 +132,41 @@ class VideoReader:
 
     def _unreadable(self, error: av.FFmpegError) -> VideoError:
         return VideoError(f"{self.path} cannot be decoded ({error.strerror}): it may not have been copied whole")
+
+
+@dataclass(frozen=True)
+class Part:
+    """The part of a video to show, in seconds from its first frame."""
+
+    start: float = 0.0
+    end: float | None = None
+    """None for the end of the video."""
+
+    def __post_init__(self) -> None:
+        if self.start < 0 or (self.end is not None and self.end <= self.start):
+            raise ValueError(f"from {self.start} s to {self.end} s is no part of a video: start before end is needed")
+
+    def frames_of(self, reader: VideoReader) -> Iterator[Frame]:
+        """The frames whose times lie in the part; reading ends with it."""
+        for frame in reader.read():
+            assert isinstance(frame, Frame), "no other streams are read"
+            seconds = frame.pts * reader.time_base - reader.start
+            if self.end is not None and seconds >= Fraction(self.end):
+                return
+            if seconds >= Fraction(self.start):
+                yield frame
+
+    def frames_in(self, reader: VideoReader) -> float | None:
+        """How many frames the part has, if known."""
+        total = reader.expected_frames
+        if total is None:
+            return None
+        last = float(total) if self.end is None else min(float(total), self.end * float(reader.rate))
+        return max(0.0, last - self.start * float(reader.rate))
+
+
+WHOLE = Part()
+"""A video from its first frame to its last."""
 
 
 def open_video(path: Path) -> av.container.InputContainer:

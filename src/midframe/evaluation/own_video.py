@@ -1,0 +1,210 @@
+"""Scoring a network on a video of one's own: every second frame is dropped, made again, and compared.
+
+Beside the network stand repeating the frame before, the average of both neighbours, and FFmpeg's motion compensation
+(`minterpolate`), all measured on the same frames in the same run. Frames next to a cut are left out: there is nothing
+between them to be made.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from midframe.errors import VideoError
+from midframe.evaluation.report import average
+from midframe.images import Array, write_image
+from midframe.interpolator import Interpolator
+from midframe.video.colour import Colour, in_format, to_rgb
+from midframe.video.reader import WHOLE, Frame, Part, VideoReader
+from midframe.video.scenes import DEFAULT_THRESHOLD
+
+MOTION_COMPENSATION = "minterpolate"
+MINTERPOLATE = "mi_mode=mci:mc_mode=aobmc:me_mode=bidir:vsbmc=1"
+"""FFmpeg's best settings of it."""
+PIXELS = "yuv420p"
+AHEAD = 3
+"""So many frames after a gap it wants to see before it fills the gap."""
+WORST = 5
+"""So many of the network's worst frames are shown."""
+Progress = Callable[[float, float | None], None]
+
+
+@dataclass(frozen=True)
+class FrameScores:
+    """How near each method came to one frame that was dropped."""
+
+    seconds: float
+    """When it is shown, after the first frame of the video."""
+    psnr: dict[str, float]
+    """In dB, by method."""
+    ssim: dict[str, float]
+
+
+@dataclass
+class VideoScores:
+    """How near each method came to the dropped frames of a video."""
+
+    methods: list[str]
+    frames: list[FrameScores]
+    worst: list[tuple[FrameScores, Array]]
+    """Of the network, the worst first: a picture of the truth, what it made, and the difference."""
+
+    def mean(self, of: str, method: str) -> float:
+        """The mean over frames of "psnr" or "ssim"."""
+        return float(np.mean([getattr(frame, of)[method] for frame in self.frames]))
+
+
+def score_video(
+    source: str | Path,
+    tool: Interpolator,
+    *,
+    name: str = "model",
+    part: Part = WHOLE,
+    cut_threshold: float = DEFAULT_THRESHOLD,
+    minterpolate: bool = True,
+    progress: Progress | None = None,
+) -> VideoScores:
+    """Drop every second frame of a video, make it again, and score it by the protocol of `report`.
+
+    Args:
+        source: a video.
+        tool: what makes the frames.
+        name: what it is called in the scores.
+        part: what is looked at.
+        cut_threshold: score from 0 to 100 from which a change counts as a cut; 0 looks for none.
+        minterpolate: measure FFmpeg's motion compensation too, which takes 8-bit 4:2:0 samples and one thread.
+        progress: told how many frames are done, and how many there are, if known.
+
+    Raises:
+        VideoError: the source cannot be read, or no three frames of it belong together.
+    """
+    with VideoReader(Path(source), cut_threshold or None) as reader:
+        picture, colour = reader.first_picture()
+        rival = _MotionCompensation(picture, colour) if minterpolate else None
+        scores = VideoScores([name, "repeat", "average", *([MOTION_COMPENSATION] if rival else [])], [], [])
+        waiting: dict[int, tuple[float, dict[str, Array], Array]] = {}
+        """Frames whose motion compensation is still to come."""
+        after: Frame | None = None
+        for number, (before, dropped, after) in enumerate(_triplets(reader, part)):
+            if not (dropped.begins_scene or after.begins_scene):
+                first, truth, second = (_eight_bit(to_rgb(each.picture, colour)) for each in (before, dropped, after))
+                made = tool.interpolate(first, second, _share(before, dropped, after))
+                seconds = float(dropped.pts * reader.time_base - reader.start)
+                waiting[number] = seconds, {name: made, "repeat": first, "average": average(first, second)}, truth
+            _score_ready(scores, waiting, rival.feed(before.picture) if rival else None)
+            if progress:
+                progress(2 * number + 2, part.frames_in(reader))
+        if rival and after:
+            _score_ready(scores, waiting, rival.feed(after.picture))
+            _score_ready(scores, waiting, rival.rest())
+    if not scores.frames:
+        raise VideoError(f"{source} has no three frames that belong together there: choose another part")
+    return scores
+
+
+def save_scores(scores: VideoScores, folder: Path) -> None:
+    """Write `scores.json`, `scores.png` (every frame's PSNR) and `worst-1.png` and so on into a folder."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, (_, picture) in enumerate(scores.worst, start=1):
+        write_image(folder / f"worst-{number}.png", picture)
+    means = {of: {method: scores.mean(of, method) for method in scores.methods} for of in ("psnr", "ssim")}
+    frames = [{"seconds": each.seconds, "psnr": each.psnr, "ssim": each.ssim} for each in scores.frames]
+    (folder / "scores.json").write_text(json.dumps({"mean": means, "frames": frames}, indent=1) + "\n")
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    for method in scores.methods:
+        axes.plot([each.seconds for each in scores.frames], [each.psnr[method] for each in scores.frames], label=method)
+    axes.set_xlabel("seconds")
+    axes.set_ylabel("PSNR, dB")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(folder / "scores.png", dpi=100)
+
+
+def _triplets(reader: VideoReader, part: Part) -> Iterator[tuple[Frame, Frame, Frame]]:
+    """Frames 0, 1, 2, then 2, 3, 4 and so on."""
+    frames = part.frames_of(reader)
+    before = next(frames, None)
+    while before and (dropped := next(frames, None)) and (after := next(frames, None)):
+        yield before, dropped, after
+        before = after
+
+
+def _share(before: Frame, dropped: Frame, after: Frame) -> Fraction:
+    return Fraction(dropped.pts - before.pts, after.pts - before.pts)
+
+
+def _eight_bit(image: Array) -> Array:
+    eight: Array = image if image.dtype == np.uint8 else np.rint(image / 257).astype(np.uint8)
+    return eight
+
+
+def _score_ready(
+    scores: VideoScores,
+    waiting: dict[int, tuple[float, dict[str, Array], Array]],
+    compensated: Iterator[tuple[int, Array]] | None,
+) -> None:
+    """Score the frames that every method has made."""
+    ready = [(number, {}) for number in waiting] if compensated is None else [
+        (number, {MOTION_COMPENSATION: image}) for number, image in compensated if number in waiting
+    ]  # fmt: skip
+    for number, more in ready:
+        seconds, made, truth = waiting.pop(number)
+        _add(scores, seconds, made | more, truth)
+
+
+def _add(scores: VideoScores, seconds: float, made: dict[str, Array], truth: Array) -> None:
+    psnr = {method: float(peak_signal_noise_ratio(truth, each, data_range=255)) for method, each in made.items()}
+    ssim = {
+        method: float(structural_similarity(truth, each, data_range=255, channel_axis=2))
+        for method, each in made.items()
+    }
+    scores.frames.append(FrameScores(seconds, psnr, ssim))
+    network = scores.methods[0]
+    difference = np.clip(abs(made[network].astype(int) - truth) * 4, 0, 255).astype(np.uint8)
+    scores.worst.append((scores.frames[-1], np.concatenate([truth, made[network], difference], axis=1)))
+    scores.worst.sort(key=lambda each: each[0].psnr[network])
+    del scores.worst[WORST:]
+
+
+class _MotionCompensation:
+    """FFmpeg's minterpolate, fed with every second frame of a video as if they came evenly."""
+
+    def __init__(self, picture: av.VideoFrame, colour: Colour) -> None:
+        self.colour, self.fed, self.last = colour, 0, picture
+        graph = av.filter.Graph()
+        begin = graph.add_buffer(
+            width=picture.width, height=picture.height, format=av.VideoFormat(PIXELS), time_base=Fraction(1)
+        )
+        self.end = graph.add("buffersink")
+        graph.link_nodes(begin, graph.add("minterpolate", f"fps=2:{MINTERPOLATE}"), self.end).configure()
+        self.graph = graph
+
+    def feed(self, picture: av.VideoFrame) -> Iterator[tuple[int, Array]]:
+        """Yield what is made so far: the number of the frame before it, and the frame halfway after that one."""
+        given = in_format(picture, self.colour, PIXELS)
+        given.pts, given.time_base, self.last = self.fed, Fraction(1), picture
+        self.fed += 1
+        self.graph.vpush(given)
+        while True:
+            try:
+                made: Any = self.end.pull()
+            except (av.BlockingIOError, av.EOFError):
+                return
+            if made.pts % 2:
+                yield made.pts // 2, _eight_bit(to_rgb(made, replace(self.colour, deep=False)))
+
+    def rest(self) -> Iterator[tuple[int, Array]]:
+        """What it makes once it has seen the frames after it that it wants to see, for which the last stands."""
+        for _ in range(AHEAD):
+            yield from self.feed(self.last)
