@@ -45,22 +45,27 @@ def patch_by_patch(model: AdaConv, first: Tensor, second: Tensor) -> Tensor:
     return torch.cat(made).T.reshape(1, 3, height, width)
 
 
-def multiplies(model: AdaConv, work: Callable[[], object]) -> int:
-    """The multiply-adds that the network's convolutions do in a piece of work, transforms left out."""
-    total = 0
+def multiplies(model: AdaConv, work: Callable[[], object]) -> tuple[int, int]:
+    """The multiply-adds of the network's convolutions in a piece of work: those done, and those of the plain form.
+
+    Winograd's transforms are left out.
+    """
+    done = plain = 0
 
     def count(layer: nn.Module, _: object, output: Tensor) -> None:
-        nonlocal total
+        nonlocal done, plain
         if isinstance(layer, nn.Conv2d):
-            total += output.numel() * layer.weight[0].numel()
+            done += output.numel() * layer.weight[0].numel()
+            plain += output.numel() * layer.weight[0].numel()
         elif isinstance(layer, WinogradConvolution) and output[0, 0].numel() > 1:  # of single pixels its plain layer is
-            total += output.numel() * layer.values[0, :, 0].numel() * len(layer.values) // TILE**2
+            done += output.numel() * layer.values[0, :, 0].numel() * len(layer.values) // TILE**2
+            plain += output.numel() * layer.layer.weight[0].numel()
 
     hooks = [layer.register_forward_hook(count) for layer in model.modules()]
     work()
     for hook in hooks:
         hook.remove()
-    return total
+    return done, plain
 
 
 @torch.inference_mode()
@@ -72,15 +77,18 @@ def compare(size: int, models: dict[str, AdaConv]) -> None:
     products = {f"product, {name}": _product(next(model.parameters()).dtype) for name, model in models.items()}
     taken = fastest({**dense, **products}, ROUNDS)
     slow = fastest({"slow": lambda: patch_by_patch(plain, first, second)}, rounds=1)["slow"]
-    one_patch = multiplies(plain, lambda: _one_batch(plain)) // BATCH
-    rows = [("patch by patch, float32", "float32", slow, size**2 * one_patch)]
+    one_patch = tuple(work // BATCH * size**2 for work in multiplies(plain, lambda: _one_batch(plain)))
+    rows = [("patch by patch, float32", "float32", slow, one_patch)]
     rows += [(f"all at once, {name}", name, taken[name], multiplies(models[name], dense[name])) for name in models]
     print(f"\n{size}x{size}")
-    print(f"{'':28}{'s':>9}{'times':>8}{'MMAC/px':>9}{'GFLOP/s':>9}{'of product':>12}")
-    for label, name, time_taken, work in rows:
-        rate, limit = work / time_taken, SIDE**3 / taken[f"product, {name}"]
-        speed = f"{time_taken:9.2f}{slow / time_taken:8.1f}{work / size**2 / 1e6:9.1f}"
-        print(f"{label:28}{speed}{2 * rate / 1e9:9.0f}{rate / limit:12.0%}", flush=True)
+    print(f"{'':28}{'':>9}{'':>8}{'multiply-adds done':>30}{'of the plain form':>30}")
+    print(f"{'':28}{'s':>9}{'times':>8}" + f"{'M/pixel':>9}{'GFLOP/s':>9}{'of product':>12}" * 2)
+    for label, name, time_taken, works in rows:
+        print(f"{label:28}{time_taken:9.2f}{slow / time_taken:8.1f}", end="")
+        for work in works:
+            rate, limit = work / time_taken, SIDE**3 / taken[f"product, {name}"]
+            print(f"{work / size**2 / 1e6:9.1f}{2 * rate / 1e9:9.0f}{rate / limit:12.0%}", end="")
+        print(flush=True)
 
 
 def _product(precision: torch.dtype) -> Callable[[], object]:

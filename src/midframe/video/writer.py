@@ -9,6 +9,7 @@ import av
 
 from midframe.errors import VideoError
 from midframe.video.colour import Colour, in_format
+from midframe.video.hdr import encoder_options, mastering_of
 from midframe.video.reader import VideoReader, is_cover
 from midframe.video.streams import CannotCarry, Carrier, carrier_for
 
@@ -79,7 +80,8 @@ class VideoWriter:
         self.container = self._open()
         try:
             self._check_fits(encoder)
-            self.stream = self.container.add_stream(encoder.name, rate, options=_options(encoder.name, crf))
+            quality = _options(encoder.name, crf) | encoder_options(encoder.name, mastering_of(picture))
+            self.stream = self.container.add_stream(encoder.name, rate, options=quality)
             self._describe(encoder, picture, time_base)
             self.stream.metadata.update(_worth_keeping(reader.stream, path))
             self.stream.disposition = reader.stream.disposition
