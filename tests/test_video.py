@@ -335,3 +335,22 @@ def test_progress_tells_of_the_frame_that_is_being_made(render_video: Render, tm
         render_video(frames=3), tmp_path / "out.mp4", model=Averager(), progress=lambda *state: told.append(state)
     )
     assert told == [(done, 3) for done in (1, 1.5, 2, 2, 2.5, 3, 3)]
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [
+        ("in.avi", "mpeg4"),
+        ("in.avi", "libx264"),
+        ("in.webm", "libvpx-vp9"),
+        ("in.mov", "prores_ks"),
+        ("in.ts", "libx264"),
+    ],
+)
+def test_other_containers_are_read(render_video: Render, tmp_path: Path, name: str, codec: str) -> None:
+    pixel_format = "yuv422p10le" if codec == "prores_ks" else "yuv420p"
+    source = render_video(name, frames=20, codec=codec, pixel_format=pixel_format, sound=False)
+    report = interpolate_video(source, tmp_path / "out.mp4", model=Averager())
+    assert (report.frames_in, report.frames_out, report.problems) == (20, 40, ())
+    shown = times_of(tmp_path / "out.mp4")
+    assert shown == [shown[0] + n * Fraction(1001, 48000) for n in range(40)]

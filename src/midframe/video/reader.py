@@ -45,6 +45,8 @@ class VideoReader:
         self.stream.thread_type = "AUTO"
         self.cut_threshold = cut_threshold
         self.time_base = self.stream.time_base or Fraction(1, 90000)
+        self._counted = self.container.format.name == "avi" and self.stream.codec_context.has_b_frames
+        """AVI knows no times; of frames that are stored in another order than shown, FFmpeg guesses wrong ones."""
         times = self._first_times()
         self.start = times[0] if times else Fraction(0)
         """When the first frame is shown, in seconds."""
@@ -85,7 +87,8 @@ class VideoReader:
         try:
             with open_video(self.path) as container:
                 packets = islice(container.demux(container.streams[self.stream.index]), FIRST_FRAMES)
-                return sorted(packet.pts * self.time_base for packet in packets if packet.pts is not None)
+                moments = [packet.dts if self._counted else packet.pts for packet in packets]
+                return sorted(moment * self.time_base for moment in moments if moment is not None)
         except av.FFmpegError as error:
             raise self._unreadable(error) from error
 
@@ -118,9 +121,9 @@ class VideoReader:
 
     def _pts(self, picture: av.VideoFrame, last: int | None) -> int:
         """The frame's time; one that has none, or goes back, follows its predecessor."""
-        if picture.pts is not None and (last is None or picture.pts > last):
+        if picture.pts is not None and (last is None or picture.pts > last) and not self._counted:
             return int(picture.pts)
-        return 0 if last is None else last + self.frame_duration
+        return round(self.start / self.time_base) if last is None else last + self.frame_duration
 
     def _check_end(self, end: int | None) -> None:
         if end is None:

@@ -22,6 +22,8 @@ COMMON_RATES = tuple(Fraction(n * 1000, 1001) for n in (24, 30, 48, 60, 120)) + 
     Fraction(n) for n in (10, 12, 15, 24, 25, 30, 48, 50, 60, 90, 100, 120, 144, 240)
 )
 """Frames a second that cameras, films and screens have."""
+SURE_STEPS = 10
+"""So many steps of one length are no chance of rounding."""
 CLOSE_RATE = Fraction(2, 100)
 """Frames that come unevenly are taken for one of the common rates if that is no further from theirs."""
 
@@ -175,8 +177,9 @@ def parse_rate(text: str | int | float | Fraction) -> Fraction:
 def source_rate(times: Sequence[Fraction], tick: Fraction, stated: Sequence[Fraction]) -> Fraction:
     """The frame rate that a source mostly has.
 
-    Where its frames come evenly, to the tick, that is the rate which they keep to: one that the file states or a common
-    one if that fits, else their own. Where they come unevenly, a common rate near their middle step.
+    Where its frames come evenly, that is the rate which they keep to: of equal steps their own, of steps that a tick
+    rounds a common one, the one that the file states first. Where they come unevenly, a common rate near their middle
+    step.
 
     Args:
         times: of its first frames, in seconds, in order.
@@ -189,11 +192,14 @@ def source_rate(times: Sequence[Fraction], tick: Fraction, stated: Sequence[Frac
     middle = Fraction(median(steps))
     begin, end = _even_run(times, middle, tick)
     length, count = times[end] - times[begin], end - begin
-    if count * 2 > len(steps):
-        nearest = min((*stated, *COMMON_RATES), key=lambda rate: abs(length - count / rate))
-        return nearest if abs(length - count / nearest) <= tick else count / length
-    near = min(COMMON_RATES, key=lambda rate: abs(rate * middle - 1))
-    return near if abs(near * middle - 1) <= CLOSE_RATE else 1 / middle
+    if count * 2 <= len(steps):
+        near = min(COMMON_RATES, key=lambda rate: abs(rate * middle - 1))
+        return near if abs(near * middle - 1) <= CLOSE_RATE else 1 / middle
+    if count >= SURE_STEPS and len({after - before for before, after in pairwise(times[begin : end + 1])}) == 1:
+        return 1 / middle
+    usual = [rate for rate in stated if rate in COMMON_RATES]
+    fits = [rate for rate in (*usual, *COMMON_RATES, *stated) if abs(length - count / rate) <= tick]
+    return fits[0] if fits else count / length
 
 
 def _even_run(times: Sequence[Fraction], step: Fraction, tick: Fraction) -> tuple[int, int]:
