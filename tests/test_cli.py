@@ -70,6 +70,8 @@ def test_several_pictures_are_numbered(
         (["video", "{dir}/missing.mp4"], "missing.mp4 does not exist"),
         (["video", "{dir}/text.mp4"], "text.mp4 cannot be opened"),
         (["video", "{dir}/in.mp4", "--factor", "0"], "factor is 0"),
+        (["video", "{dir}/in.mp4", "--encoder-option", "tune"], "--encoder-option tune: a name and a value"),
+        (["video", "{dir}/in.mp4", "--fps", "60", "--factor", "2"], "one of them"),
         (["video", "{dir}/in.mp4", "--codec", "nosuch"], "no video codec 'nosuch'"),
         (["video", "{dir}/in.mp4", "--device", "abacus"], "'abacus' is not there"),
         (["video", "{dir}/in.mp4", "--model", "nosuch"], "no weights 'nosuch'"),
@@ -161,3 +163,31 @@ def test_a_missing_extra_is_named(run: Callable, monkeypatch: pytest.MonkeyPatch
     status, _, errors = run("evaluate", "scenes")
     assert status == 1
     assert "needs skimage: pip install 'midframe[train]'" in errors
+
+
+def test_rates_and_a_report_from_the_command_line(
+    run: Callable, render_video: Callable[..., Path], tiny_weights: Path, tmp_path: Path
+) -> None:
+    source = render_video(frames=6)
+    for options, name in ((["--fps", "30000/1001"], "in-30000-1001fps.mp4"), (["--slow", "2.5"], "in-slow2.5.mp4")):
+        words = ["video", str(source), *options, "--model", str(tiny_weights), "--report", str(tmp_path / "r.json")]
+        status, output, errors = run(*words)
+        assert status == 0, errors
+        assert (tmp_path / name).exists()
+        assert "worst timing error" in output
+        assert json.loads((tmp_path / "r.json").read_text())["problems"] == []
+
+
+def test_a_video_is_scored_from_the_command_line(
+    run: Callable, render_video: Callable[..., Path], tiny_weights: Path, tmp_path: Path
+) -> None:
+    status, output, _ = run("score", str(render_video(frames=9)), "--model", str(tiny_weights))
+    assert status == 0
+    assert "minterpolate" in output
+    assert (tmp_path / "in-score" / "worst-1.png").exists()
+
+
+def test_the_doctor_answers(run: Callable) -> None:
+    status, output, _ = run("doctor")
+    assert status == 0
+    assert "encoders" in output

@@ -5,7 +5,7 @@ import pytest
 from conftest import render_frame
 from test_video import Averager, frames_of
 
-from midframe.video.hdr import Mastering, encoder_options, mastering_of
+from midframe.video.hdr import Mastering, mastering_of, mastering_options
 from midframe.video.pipeline import interpolate_video
 
 DISPLAY = (0.68, 0.32, 0.265, 0.69, 0.15, 0.06, 0.3127, 0.329, 0.0001, 1000.0)
@@ -17,7 +17,7 @@ BT2020, PQ, HLG, LIMITED = 9, 16, 18, 1
 def render_hdr(path: Path, transfer: int, mastering: Mastering) -> Path:
     with av.open(str(path), "w") as container:
         stream = container.add_stream(
-            "libx265", 24, options=encoder_options("libx265", mastering) | {"preset": "ultrafast"}
+            "libx265", 24, options=mastering_options("libx265", mastering) | {"preset": "ultrafast"}
         )
         stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p10le"
         context = stream.codec_context
@@ -57,5 +57,5 @@ def test_hlg_keeps_its_tags_and_gets_no_display(tmp_path: Path) -> None:
 
 
 def test_other_encoders_get_no_options() -> None:
-    assert encoder_options("ffv1", MASTERING) == {}
-    assert encoder_options("libx265", Mastering(None, None)) == {}
+    assert mastering_options("ffv1", MASTERING) == {}
+    assert mastering_options("libx265", Mastering(None, None)) == {}

@@ -17,6 +17,7 @@ FORBIDDEN = {
     "training": {"interpolator", "video", "evaluation", "api", "cli"},
     "evaluation": {"data", "training", "api", "cli"},
     "api": {"data", "training", "evaluation", "cli"},
+    "doctor": {"data", "training", "evaluation", "api", "cli"},
 }
 """What the modules of each room may not import; `*` is everything but what follows a minus."""
 

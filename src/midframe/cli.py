@@ -28,12 +28,12 @@ from midframe.errors import MidframeError, VideoError
 from midframe.images import Array, read_image, write_image
 from midframe.interpolator import DEFAULT_MODEL, Interpolator
 from midframe.video.compare import DEFAULT_SLOWER, compare_video
+from midframe.video.encoders import DEFAULT_CODEC, DEFAULT_CRF, ENCODERS
 from midframe.video.pipeline import interpolate_video
 from midframe.video.reader import Part
 from midframe.video.report import VideoReport
 from midframe.video.retimer import CUTS, DEFAULT_CUT
 from midframe.video.scenes import DEFAULT_THRESHOLD
-from midframe.video.writer import DEFAULT_CODEC, DEFAULT_CRF, ENCODERS
 
 app = typer.Typer(
     add_completion=False,
@@ -83,6 +83,10 @@ def video(
     device: Device = "auto",
     codec: Annotated[str, typer.Option(help=f"{', '.join(ENCODERS)}, or an encoder of FFmpeg.")] = DEFAULT_CODEC,
     crf: Annotated[int, typer.Option(help="Constant quality; smaller is better and larger.")] = DEFAULT_CRF,
+    preset: Annotated[str | None, typer.Option(help="How much work the encoder does: slow, fast, 6.")] = None,
+    encoder_option: Annotated[
+        list[str] | None, typer.Option(metavar="K=V", help="An option of the encoder; may be repeated.")
+    ] = None,
     cut: Annotated[str, typer.Option(help=f"What is shown across a cut: {', '.join(CUTS)}.")] = DEFAULT_CUT,
     cut_threshold: Annotated[
         float, typer.Option(help="Scene change score that counts as a cut; 0 for none.")
@@ -95,6 +99,7 @@ def video(
     target = target or default_target(source, factor, fps, slow)
     options: dict[str, Any] = {"factor": factor, "fps": fps, "slow": slow, "vfr": vfr, "mute": mute, "cut": cut}
     options |= {"model": model, "device": device, "codec": codec, "crf": crf, "cut_threshold": cut_threshold}
+    options |= {"preset": preset, "encoder_options": options_of(encoder_option or [])}
     options |= {"tile": tile, "precision": precision, "overwrite": overwrite}
     with frame_bar() as (bar, task):
 
@@ -123,6 +128,14 @@ def show_report(target: Path, report: VideoReport) -> None:
         err.print(f"midframe: left out: {name}", markup=False)
     if report.problems:
         raise VideoError(f"{target} is not as it should be: {'; '.join(report.problems)}")
+
+
+def options_of(texts: list[str]) -> dict[str, str]:
+    """The options of texts like tune=film."""
+    pairs = [text.partition("=") for text in texts]
+    if wrong := [name for name, equals, _ in pairs if not equals or not name]:
+        raise ValueError(f"--encoder-option {wrong[0]}: a name and a value are needed, as in tune=film")
+    return {name: value for name, _, value in pairs}
 
 
 def default_target(source: Path, factor: int | None, fps: str | None, slow: float | None) -> Path:
@@ -353,6 +366,15 @@ def models() -> None:
     """List the shipped weights."""
     for name, facts in midframe.list_models().items():
         out.print(f"{name}: {facts['summary']}", soft_wrap=True)
+
+
+@app.command()
+def doctor() -> None:
+    """Tell what this machine can do: devices, fast kernels, encoders."""
+    from midframe.doctor import examine
+
+    for name, found in examine().items():
+        out.print(f"[bold]{name}[/bold]: {found}", soft_wrap=True, highlight=False)
 
 
 @contextmanager

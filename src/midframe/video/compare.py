@@ -12,11 +12,12 @@ from midframe.errors import VideoError
 from midframe.images import Array
 from midframe.interpolator import DEFAULT_MODEL, Interpolator
 from midframe.video.colour import Colour, from_rgb, to_rgb
+from midframe.video.encoders import DEFAULT_CODEC, DEFAULT_CRF
 from midframe.video.pipeline import check_target
 from midframe.video.reader import WHOLE, Frame, Part, VideoReader
 from midframe.video.scenes import DEFAULT_THRESHOLD
 from midframe.video.timeline import Timeline, TrueTimes, shown_between
-from midframe.video.writer import DEFAULT_CODEC, DEFAULT_CRF, VideoWriter
+from midframe.video.writer import VideoWriter
 
 DEFAULT_SLOWER = 4
 """How many times slower the comparison runs than the video."""

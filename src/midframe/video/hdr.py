@@ -35,7 +35,7 @@ def mastering_of(frame: av.VideoFrame) -> Mastering:
     return Mastering(display, light)
 
 
-def encoder_options(encoder: str, mastering: Mastering) -> dict[str, str]:
+def mastering_options(encoder: str, mastering: Mastering) -> dict[str, str]:
     """The options with which an encoder of FFmpeg writes it; none for those that have no such options."""
     names = {
         "libx265": ("x265-params", "master-display", "max-cll"),

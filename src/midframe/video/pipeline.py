@@ -5,6 +5,7 @@
 Both queues are short, so memory does not grow with the film.
 """
 
+from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
 from threading import Event, Thread
@@ -15,12 +16,13 @@ import av
 from midframe.errors import VideoError
 from midframe.interpolator import DEFAULT_MODEL, Interpolator
 from midframe.video.channel import Channel, guard
+from midframe.video.encoders import DEFAULT_CODEC, DEFAULT_CRF
 from midframe.video.reader import Frame, VideoReader
 from midframe.video.report import VideoReport, check_result
 from midframe.video.retimer import CUTS, DEFAULT_CUT, Output, Progress, Retimer
 from midframe.video.scenes import DEFAULT_THRESHOLD
 from midframe.video.timeline import choose_timeline
-from midframe.video.writer import DEFAULT_CODEC, DEFAULT_CRF, VideoWriter
+from midframe.video.writer import VideoWriter
 
 
 def interpolate_video(
@@ -38,6 +40,8 @@ def interpolate_video(
     precision: str = "auto",
     codec: str = DEFAULT_CODEC,
     crf: int = DEFAULT_CRF,
+    preset: str | None = None,
+    encoder_options: Mapping[str, str] | None = None,
     cut: str = DEFAULT_CUT,
     cut_threshold: float = DEFAULT_THRESHOLD,
     overwrite: bool = False,
@@ -59,8 +63,10 @@ def interpolate_video(
         mute: leave sound out.
         model: name or file of weights, or an Interpolator that is ready.
         device, tile, precision: as in `Interpolator`.
-        codec: h264, hevc, av1, vp9, ffv1 or an encoder of FFmpeg.
+        codec: h264, hevc, av1, vp9, prores, ffv1 or an encoder of FFmpeg.
         crf: constant quality of the encoder; smaller is better and larger.
+        preset: how much work the encoder does, by its own names.
+        encoder_options: more of its options, by FFmpeg's names.
         cut: what is shown across a cut: "hold" the frame before it, the "nearest", or a "blend" of both.
         cut_threshold: score from 0 to 100 from which a change counts as a cut; 0 looks for none.
         overwrite: replace a target that exists.
@@ -86,7 +92,8 @@ def interpolate_video(
     with VideoReader(source, cut_threshold or None) as reader:
         picture, colour = reader.first_picture()
         timeline = choose_timeline(reader.rate, reader.time_base, **wanted)
-        options: dict[str, Any] = {"codec": codec, "crf": crf, "slow": timeline.slow, "mute": mute}
+        options: dict[str, Any] = {"codec": codec, "crf": crf, "preset": preset, "encoder_options": encoder_options}
+        options |= {"slow": timeline.slow, "mute": mute}
         options |= {"time_base": timeline.time_base, "rate": timeline.rate}
         with VideoWriter(target, reader, picture, colour, **options) as writer:
             report = VideoReport(converted=tuple(writer.converted), left_out=tuple(writer.left_out))

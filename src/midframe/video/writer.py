@@ -1,5 +1,6 @@
 """Writing a video: frames encoded with exact times, packets of other streams as they came."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
@@ -9,14 +10,11 @@ import av
 
 from midframe.errors import VideoError
 from midframe.video.colour import Colour, in_format
-from midframe.video.hdr import encoder_options, mastering_of
+from midframe.video.encoders import DEFAULT_CODEC, DEFAULT_CRF, choose_pixel_format, find_encoder, quality_options
+from midframe.video.hdr import mastering_of, mastering_options
 from midframe.video.reader import VideoReader, is_cover
 from midframe.video.streams import CannotCarry, Carrier, carrier_for
 
-ENCODERS = {"h264": "libx264", "hevc": "libx265", "av1": "libsvtav1", "vp9": "libvpx-vp9", "ffv1": "ffv1"}
-"""Codecs by the names people use. FFmpeg's own names of encoders are taken too."""
-DEFAULT_CODEC = "h264"
-DEFAULT_CRF = 18
 CONTAINERS = (".mp4", ".mkv", ".mov", ".webm")
 OTHER_LANGUAGE_CODES = {
     "ces": "cze", "cym": "wel", "deu": "ger", "ell": "gre", "eus": "baq", "fas": "per", "hye": "arm", "isl": "ice",
@@ -43,6 +41,8 @@ class VideoWriter:
         others: carry the source's other streams and chapters over, as far as the container holds them.
         codec: a name in `ENCODERS`, or an encoder of FFmpeg.
         crf: constant quality; smaller is better and larger.
+        preset: how much work the encoder does, by its own names.
+        encoder_options: more of its options, by FFmpeg's names.
 
     Raises:
         VideoError: no such codec or container, or the place cannot be written to.
@@ -62,6 +62,8 @@ class VideoWriter:
         others: bool = True,
         codec: str = DEFAULT_CODEC,
         crf: int = DEFAULT_CRF,
+        preset: str | None = None,
+        encoder_options: Mapping[str, str] | None = None,
     ) -> None:
         self.path = path
         self.unfinished = path.with_name(f".{path.stem}.part{path.suffix}")
@@ -80,7 +82,10 @@ class VideoWriter:
         self.container = self._open()
         try:
             self._check_fits(encoder)
-            quality = _options(encoder.name, crf) | encoder_options(encoder.name, mastering_of(picture))
+            quality = quality_options(encoder.name, crf, preset) | mastering_options(
+                encoder.name, mastering_of(picture)
+            )
+            quality |= encoder_options or {}
             self.stream = self.container.add_stream(encoder.name, rate, options=quality)
             self._describe(encoder, picture, time_base)
             self.stream.metadata.update(_worth_keeping(reader.stream, path))
@@ -200,34 +205,6 @@ class VideoWriter:
     def _unwritable(self, error: Exception) -> VideoError:
         reason = getattr(error, "strerror", None) or error
         return VideoError(f"{self.path} cannot be written ({reason}): choose another place for OUT")
-
-
-def find_encoder(codec: str) -> av.Codec:
-    """The encoder of a codec's name; a VideoError lists the names if there is none."""
-    try:
-        encoder = av.Codec(ENCODERS.get(codec, codec), "w")
-    except (av.FFmpegError, ValueError) as error:
-        raise VideoError(f"there is no video codec {codec!r}: choose from {', '.join(ENCODERS)}") from error
-    if encoder.type != "video":
-        raise VideoError(f"{codec!r} is no video codec: choose from {', '.join(ENCODERS)}")
-    return encoder
-
-
-def choose_pixel_format(encoder: av.Codec, picture: av.VideoFrame, deep: bool) -> str:
-    """The source's own pixel format where the encoder takes it, or the nearest that plays everywhere."""
-    offered = [each.name for each in encoder.video_formats or []]
-    own = picture.format.name.replace("yuvj", "yuv")
-    odd = picture.width % 2 or picture.height % 2
-    wanted = ["yuv444p10le" if deep else "yuv444p"] if odd else [own, "yuv420p10le" if deep else "yuv420p", "yuv420p"]
-    usable = [name for name in wanted if name in offered and not av.VideoFormat(name).is_rgb]
-    if not usable:
-        raise VideoError(f"{encoder.name} cannot encode {picture.width}x{picture.height} {own}: choose another --codec")
-    return usable[0]
-
-
-def _options(encoder: str, crf: int) -> dict[str, str]:
-    quality = {"libvpx-vp9": {"crf": str(crf), "b": "0"}, "ffv1": {}}
-    return quality.get(encoder, {"crf": str(crf)})
 
 
 def _worth_keeping(stream: Any, path: Path) -> dict[str, str]:

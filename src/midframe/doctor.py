@@ -1,0 +1,58 @@
+"""What this machine can do, and what midframe would take of it."""
+
+import platform
+from importlib.util import find_spec
+
+import av
+import torch
+
+import midframe.ops.dispatch as dispatch
+from midframe.devices import choose_device, choose_precision
+from midframe.errors import VideoError
+from midframe.ops import reference
+from midframe.video.encoders import ENCODERS, find_encoder, working_hardware
+
+EXTRAS = {"train": ("lightning", "webdataset", "cv2", "skimage", "tensorboard", "matplotlib")}
+"""What each extra brings, by the names that Python imports."""
+
+
+def examine() -> dict[str, str]:
+    """Facts about this machine, as texts: what was asked, and what was found."""
+    device = choose_device("auto")
+    precision = str(choose_precision("auto", device)).removeprefix("torch.")
+    ffmpeg = ".".join(map(str, av.library_versions["libavcodec"]))
+    return {
+        "Python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
+        "PyTorch": f"{torch.__version__}, {torch.get_num_threads()} threads",
+        "devices": ", ".join(_devices()),
+        "chosen": f"{device}, {precision}",
+        "CPU kernels": _kernels("separable_cpu", "Halide"),
+        "CUDA kernels": _kernels("adaptive_cuda", "Triton") if torch.cuda.is_available() else "no CUDA",
+        "FFmpeg": f"libavcodec {ffmpeg}, PyAV {av.__version__}",
+        "encoders": ", ".join(name for name in ENCODERS if _there(name)),
+        "hardware encoders": ", ".join(working_hardware()) or "none that works here",
+        "extras": ", ".join(f"{name} {_extra(modules)}" for name, modules in EXTRAS.items()),
+    }
+
+
+def _devices() -> list[str]:
+    found = [f"cuda:{n} {torch.cuda.get_device_name(n)}" for n in range(torch.cuda.device_count())]
+    return [*found, *(["mps"] if torch.backends.mps.is_available() else []), "cpu"]
+
+
+def _kernels(module: str, engine: str) -> str:
+    missing = dispatch.fast_module(module) is reference
+    return f"plain PyTorch, slow: {engine} is missing" if missing else engine
+
+
+def _there(codec: str) -> bool:
+    try:
+        find_encoder(codec)
+    except VideoError:
+        return False
+    return True
+
+
+def _extra(modules: tuple[str, ...]) -> str:
+    missing = [name for name in modules if find_spec(name) is None]
+    return f"lacks {', '.join(missing)}" if missing else "is there"
