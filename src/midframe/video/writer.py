@@ -82,9 +82,8 @@ class VideoWriter:
         self.container = self._open()
         try:
             self._check_fits(encoder)
-            quality = quality_options(encoder.name, crf, preset) | mastering_options(
-                encoder.name, mastering_of(picture)
-            )
+            quality = quality_options(encoder.name, crf, preset)
+            quality |= mastering_options(encoder.name, mastering_of(picture))
             quality |= encoder_options or {}
             self.stream = self.container.add_stream(encoder.name, rate, options=quality)
             self._describe(encoder, picture, time_base)
@@ -130,8 +129,14 @@ class VideoWriter:
         if packet.stream.type == "audio" and packet.pts is not None:
             end = (packet.pts + (packet.duration or 0)) * packet.time_base
             self.sound_end = end if self.sound_end is None else max(end, self.sound_end)
-        for carried in self.carriers[packet.stream.index].packets(packet):
-            self._mux([carried])
+        kind, index = packet.stream.type, packet.stream.index
+        try:
+            carried = list(self.carriers[index].packets(packet))
+        except av.FFmpegError as error:
+            raise VideoError(
+                f"{kind} stream {index} cannot be converted ({error.strerror}): try an OUT of .mkv, or --mute"
+            ) from error
+        self._mux(carried)
 
     def finish(self) -> None:
         """Encode what is left and give the file its name."""
