@@ -7,6 +7,7 @@ from test_video import Averager, frames_of
 
 from midframe.doctor import examine
 from midframe.errors import VideoError
+from midframe.video.colour import Colour
 from midframe.video.encoders import ENCODERS, choose_pixel_format, find_encoder, quality_options
 from midframe.video.pipeline import interpolate_video
 
@@ -47,7 +48,7 @@ def test_quality_has_the_name_that_the_encoder_knows() -> None:
 def test_a_picture_that_an_encoder_cannot_take_is_refused() -> None:
     picture = av.VideoFrame(95, 63, "yuv420p")
     with pytest.raises(VideoError, match="libsvtav1 cannot encode 95x63"):
-        choose_pixel_format(find_encoder("av1"), picture, deep=False)
+        choose_pixel_format(find_encoder("av1"), picture, Colour(5, False, False))
 
 
 def test_the_doctor_tells_of_devices_kernels_and_encoders() -> None:

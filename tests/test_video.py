@@ -27,6 +27,7 @@ class Averager(Interpolator):
     """Stands for a network where the test is of the video around it."""
 
     depth = 4
+    identity = "none"
 
     def __init__(self) -> None:
         pass

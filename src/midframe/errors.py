@@ -2,6 +2,7 @@
 
     MidframeError
     ├── VideoError        a video or picture that cannot be read or written
+    │   └── SourceError   the video itself is at fault, so that trying again would fail again
     ├── CheckpointError   weights that are missing, damaged or of another network
     ├── DatasetError      a data set or a folder of videos that cannot be used
     └── ConfigError       settings with an unknown name or a wrong type
@@ -17,6 +18,10 @@ class MidframeError(Exception):
 
 class VideoError(MidframeError):
     """A video or a picture cannot be read or written."""
+
+
+class SourceError(VideoError):
+    """A video is damaged, cut short, or no video: trying again would fail again."""
 
 
 class CheckpointError(MidframeError):

@@ -1,8 +1,10 @@
 """Pictures: files, integer arrays and float tensors. Rounding to integers lives here and nowhere else."""
 
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -28,33 +30,64 @@ def read_image(path: str | Path) -> Array:
         raise VideoError(f"{path} cannot be read as a picture ({error}): PNG, JPEG, WebP, TIFF and BMP can") from error
 
 
+DEEP_ENCODERS = {"PNG": ("png", "rgb48be", "rgba64be"), "TIFF": ("tiff", "rgb48le", "rgba64le")}
+"""FFmpeg's encoders of 16-bit pictures, which Pillow has none of, and what they call RGB, without alpha and with it."""
+
+
+def writes(suffix: str) -> bool:
+    """Whether pictures can be written with names of this ending."""
+    return Image.registered_extensions().get(suffix.lower()) in Image.SAVE
+
+
 def write_image(path: str | Path, image: Array) -> None:
-    """Write an (H, W, 3) RGB uint8 picture in the format of its ending; the file appears when it is whole.
+    """Write a picture in the format of its ending; the file appears when it is whole.
+
+    Args:
+        path: where to.
+        image: (H, W, 3) RGB, or (H, W, 4) with alpha, uint8 or uint16. 16 bits go into PNG and TIFF, and are rounded
+            to 8 elsewhere.
 
     Raises:
         VideoError: no such format, or the place cannot be written to.
     """
     path = Path(path)
     kind = Image.registered_extensions().get(path.suffix.lower())
-    if kind not in Image.SAVE:
+    if not kind or not writes(path.suffix):
         raise VideoError(f"{path}: pictures cannot be written as {path.suffix or 'a name without an ending'}: use .png")
     unfinished = path.with_name(f".{path.name}.part")
     options = {"quality": 95, "subsampling": 0} if kind == "JPEG" else {}
     try:
-        Image.fromarray(image).save(unfinished, format=kind, **options)
+        if image.dtype == np.uint16 and kind in DEEP_ENCODERS:
+            unfinished.write_bytes(_encoded_deep(image, *DEEP_ENCODERS[kind]))
+        else:
+            Image.fromarray(eight_bit(image)).save(unfinished, format=kind, **options)
         unfinished.replace(path)
     except OSError as error:
         unfinished.unlink(missing_ok=True)
         raise VideoError(f"{path} cannot be written ({error.strerror or error}): choose another place") from error
 
 
+def eight_bit(image: Array) -> Array:
+    """A picture of uint8 or uint16 as uint8, rounded."""
+    eight: Array = image if image.dtype == np.uint8 else np.rint(image / 257).astype(np.uint8)
+    return eight
+
+
+def _encoded_deep(image: Array, encoder: str, plain: str, clear: str) -> bytes:
+    frame = av.VideoFrame.from_ndarray(image, format="rgba64le" if image.shape[2] == 4 else "rgb48le")
+    context: Any = av.CodecContext.create(encoder, "w")
+    context.width, context.height, context.pix_fmt = frame.width, frame.height, clear if image.shape[2] == 4 else plain
+    context.time_base = Fraction(1)
+    return b"".join(bytes(packet) for given in (frame.reformat(format=context.pix_fmt), None) for packet in context.encode(given))
+
+
 def to_tensor(image: Array, device: torch.device | str = "cpu") -> Tensor:
-    """From (H, W, 3) uint8 or uint16 to (1, 3, H, W) float32 in [0, 1].
+    """From (H, W, 3) uint8 or uint16 to (1, 3, H, W) float32 in [0, 1]; the same with a fourth channel.
 
     Raises:
         ValueError: another rank, number of channels or type.
     """
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype not in (np.uint8, np.uint16) or 0 in image.shape:
+    if image.ndim != 3 or image.shape[2] not in (3, 4) or image.dtype not in (np.uint8, np.uint16) or 0 in image.shape:
         raise ValueError(f"an (H, W, 3) array of uint8 or uint16 is needed, got {image.shape} of {image.dtype}")
     peak = np.iinfo(image.dtype).max
     whole = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1), dtype=np.float32))
@@ -62,7 +95,7 @@ def to_tensor(image: Array, device: torch.device | str = "cpu") -> Tensor:
 
 
 def to_image(tensor: Tensor, dtype: np.dtype[Any] | type = np.uint8) -> Array:
-    """From (1, 3, H, W) float to (H, W, 3) integers of a type: clipped to [0, 1] and rounded to the nearest."""
+    """From (1, C, H, W) float to (H, W, C) integers of a type: clipped to [0, 1] and rounded to the nearest."""
     peak = np.iinfo(dtype).max
     scaled = (tensor[0].float().clamp(0, 1) * peak).round()
     return np.ascontiguousarray(scaled.permute(1, 2, 0).cpu().numpy().astype(dtype))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from hashlib import sha256
 
 import numpy as np
 import torch
@@ -15,6 +16,9 @@ from midframe.models.network import Network, tiles
 DEFAULT_MODEL = "sepconv"
 DEFAULT_DEPTH = 4
 """How often the time between two frames is halved at most: times are exact to 1/32 of it."""
+
+LEAST_ALPHA = 1 / 65535
+"""Colours of pixels that are clearer than that cannot be told."""
 
 Progress = Callable[[float], None]
 """Called with the share of the work that is done, up to 1."""
@@ -64,6 +68,14 @@ class Interpolator:
         self.tile = self.model.tile if tile is None else tile
         self.depth = depth
 
+    @property
+    def identity(self) -> str:
+        """A text that tells networks and their weights apart."""
+        digest = sha256(repr((type(self.model).__name__, self.model.config)).encode())
+        for name, tensor in self.model.state_dict().items():
+            digest.update(name.encode() + tensor.cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
+
     def interpolate(
         self,
         first: Array,
@@ -89,7 +101,7 @@ class Interpolator:
         1 / 2**depth. Frames that several times need are made once.
 
         Args:
-            first, second: (H, W, 3) RGB, uint8 or uint16, of one size and type. Any size.
+            first, second: (H, W, 3) RGB, or (H, W, 4) with alpha, uint8 or uint16, of one size and type. Any size.
             times: from 0 (the first frame) to 1 (the second).
             progress: called with the share that is made, several times a frame where frames are made in tiles.
 
@@ -101,16 +113,19 @@ class Interpolator:
         """
         check_pair(first, second)
         moments = [nearest_time(time, self.depth) for time in times]
-        made = {Fraction(0): to_tensor(first, self.device), Fraction(1): to_tensor(second, self.device)}
+        made = {Fraction(n): premultiplied(to_tensor(each, self.device)) for n, each in enumerate((first, second))}
         steps = steps_to(moments)
         for done, moment in enumerate(steps):
             before, after = (made[neighbour] for neighbour in neighbours(moment))
             made[moment] = self.middle(before, after, scaled(progress, done, len(steps)))
-        return [to_image(made[moment], first.dtype) for moment in moments]
+        return [to_image(straight(made[moment]), first.dtype) for moment in moments]
 
     @torch.inference_mode()
     def middle(self, first: Tensor, second: Tensor, progress: Progress | None = None) -> Tensor:
-        """Make the middle of two frames (1, 3, H, W) float32 in [0, 1], clipped to that range."""
+        """Make the middle of two frames (1, C, H, W) float32 in [0, 1], clipped to that range.
+
+        Of four channels the last is alpha, and the others are multiplied by it.
+        """
         prepared = self.model.prepare(first, second)
         result = torch.empty_like(first)
         height, width = first.shape[2:]
@@ -120,6 +135,18 @@ class Interpolator:
             if progress:
                 progress(done / len(parts))
         return result
+
+
+def premultiplied(frame: Tensor) -> Tensor:
+    """Colours times alpha, if a frame (1, C, H, W) has some: what cannot be seen must not be mixed in."""
+    return frame if frame.shape[1] == 3 else torch.cat((frame[:, :3] * frame[:, 3:], frame[:, 3:]), dim=1)
+
+
+def straight(frame: Tensor) -> Tensor:
+    """The opposite of `premultiplied`."""
+    if frame.shape[1] == 3:
+        return frame
+    return torch.cat((frame[:, :3] / frame[:, 3:].clamp(min=LEAST_ALPHA), frame[:, 3:]), dim=1)
 
 
 def scaled(progress: Progress | None, done: int, count: int) -> Progress | None:
@@ -150,8 +177,8 @@ def check_pair(first: Array, second: Array) -> None:
     given = f"{first.shape} of {first.dtype} and {second.shape} of {second.dtype}"
     if first.shape != second.shape or first.dtype != second.dtype:
         raise ValueError(f"both frames must have one size and type, got {given}")
-    if first.ndim != 3 or first.shape[2] != 3 or first.dtype not in (np.uint8, np.uint16) or 0 in first.shape:
-        raise ValueError(f"frames must be (H, W, 3) RGB of uint8 or uint16, got {given}")
+    if first.ndim != 3 or first.shape[2] not in (3, 4) or first.dtype not in (np.uint8, np.uint16) or 0 in first.shape:
+        raise ValueError(f"frames must be (H, W, 3) RGB, or (H, W, 4) with alpha, of uint8 or uint16, got {given}")
 
 
 def nearest_time(time: float | Fraction, depth: int) -> Fraction:

@@ -18,7 +18,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from midframe.errors import VideoError
 from midframe.evaluation.report import average
-from midframe.images import Array, write_image
+from midframe.images import Array, eight_bit, write_image
 from midframe.interpolator import Interpolator
 from midframe.video.colour import Colour, in_format, to_rgb
 from midframe.video.reader import WHOLE, Frame, Part, VideoReader
@@ -84,22 +84,22 @@ def score_video(
     Raises:
         VideoError: the source cannot be read, or no three frames of it belong together.
     """
-    with VideoReader(Path(source), cut_threshold or None) as reader:
+    with VideoReader(Path(source), cut_threshold or None, part) as reader:
         picture, colour = reader.first_picture()
         rival = _MotionCompensation(picture, colour) if minterpolate else None
         scores = VideoScores([name, "repeat", "average", *([MOTION_COMPENSATION] if rival else [])], [], [])
         waiting: dict[int, tuple[float, dict[str, Array], Array]] = {}
         """Frames whose motion compensation is still to come."""
         after: Frame | None = None
-        for number, (before, dropped, after) in enumerate(_triplets(reader, part)):
+        for number, (before, dropped, after) in enumerate(_triplets(reader)):
             if not (dropped.begins_scene or after.begins_scene):
-                first, truth, second = (_eight_bit(to_rgb(each.picture, colour)) for each in (before, dropped, after))
+                first, truth, second = (eight_bit(to_rgb(each.picture, colour)) for each in (before, dropped, after))
                 made = tool.interpolate(first, second, _share(before, dropped, after))
                 seconds = float(dropped.pts * reader.time_base - reader.start)
                 waiting[number] = seconds, {name: made, "repeat": first, "average": average(first, second)}, truth
             _score_ready(scores, waiting, rival.feed(before.picture) if rival else None)
             if progress:
-                progress(2 * number + 2, part.frames_in(reader))
+                progress(2 * number + 2, reader.expected_frames)
         if rival and after:
             _score_ready(scores, waiting, rival.feed(after.picture))
             _score_ready(scores, waiting, rival.rest())
@@ -131,9 +131,9 @@ def save_scores(scores: VideoScores, folder: Path) -> None:
     figure.savefig(folder / "scores.png", dpi=100)
 
 
-def _triplets(reader: VideoReader, part: Part) -> Iterator[tuple[Frame, Frame, Frame]]:
+def _triplets(reader: VideoReader) -> Iterator[tuple[Frame, Frame, Frame]]:
     """Frames 0, 1, 2, then 2, 3, 4 and so on."""
-    frames = part.frames_of(reader)
+    frames = reader.read()
     before = next(frames, None)
     while before and (dropped := next(frames, None)) and (after := next(frames, None)):
         yield before, dropped, after
@@ -142,11 +142,6 @@ def _triplets(reader: VideoReader, part: Part) -> Iterator[tuple[Frame, Frame, F
 
 def _share(before: Frame, dropped: Frame, after: Frame) -> Fraction:
     return Fraction(dropped.pts - before.pts, after.pts - before.pts)
-
-
-def _eight_bit(image: Array) -> Array:
-    eight: Array = image if image.dtype == np.uint8 else np.rint(image / 257).astype(np.uint8)
-    return eight
 
 
 def _score_ready(
@@ -202,7 +197,7 @@ class _MotionCompensation:
             except (av.BlockingIOError, av.EOFError):
                 return
             if made.pts % 2:
-                yield made.pts // 2, _eight_bit(to_rgb(made, replace(self.colour, deep=False)))
+                yield made.pts // 2, eight_bit(to_rgb(made, replace(self.colour, deep=False)))
 
     def rest(self) -> Iterator[tuple[int, Array]]:
         """What it makes once it has seen the frames after it that it wants to see, for which the last stands."""

@@ -119,7 +119,7 @@ class AdaConv(Network):
         frames = torch.stack((first, second), dim=1).float()  # (N, 2, 3, H, W)
         for axis in (3, 4):
             frames = frames.index_select(axis, reflected(frames.shape[axis], frames.device))
-        return Prepared(self._readable(frames), frames)
+        return Prepared(self._readable(frames[:, :, :3]), frames)
 
     def part(self, prepared: Prepared, rows: slice, columns: slice) -> Tensor:
         """Make a rectangle of the middle frame, (N, 3, h, w)."""
@@ -127,7 +127,7 @@ class AdaConv(Network):
         high, wide = (-(-size // STRIDE) * STRIDE for size in (height, width))  # as fragments need it
         seen = (..., slice(rows.start, rows.start + high + REACH), slice(columns.start, columns.start + wide + REACH))
         pair, frames = prepared.pair[seen], prepared.frames[seen]
-        made = frames.new_empty(len(frames), 3, high, wide)
+        made = frames.new_empty(len(frames), frames.shape[2], high, wide)
         shallow, deep = list(self.layers)[:-DEEP_LAYERS], nn.Sequential(*list(self.layers)[-DEEP_LAYERS:])
         together = max(1, DEEP_PIXELS * STRIDE**2 // (high * wide))  # fragments
         offsets = iter(fragment_offsets())

@@ -14,7 +14,7 @@ class Network(nn.Module):
     """A network that makes the middle of two frames (N, 3, H, W) in [0, 1], the whole at once or part by part.
 
     `forward(first, second)` makes it whole, not clipped. `prepare` and `part` make any rectangle of it alone, so that
-    memory need not grow with the frame.
+    memory need not grow with the frame. A fourth channel (alpha) is filtered with the kernels that the colours ask for.
     """
 
     config: Any

@@ -159,7 +159,7 @@ class SepConv(Network):
 
     def prepare(self, first: Tensor, second: Tensor) -> Prepared:
         """Measure the whole frames, of which the parts are made."""
-        return Prepared(first, second, pair_statistics(first, second))
+        return Prepared(first, second, pair_statistics(first[:, :3], second[:, :3]))
 
     def part(self, prepared: Prepared, rows: slice, columns: slice) -> Tensor:
         """Make a rectangle of the middle frame with a margin around it, which begins where a stride does."""
@@ -210,9 +210,9 @@ class SepConv(Network):
         """
         height, width = first.shape[2:]
         margin = 0 if self.config.delayed_padding else self.config.taps // 2
-        pair = torch.cat((first, second), dim=1)  # (N, 6, H, W)
+        pair = torch.cat((first[:, :3], second[:, :3]), dim=1)  # (N, 6, H, W)
         if self.config.pair_normalisation:
-            mean, deviation = statistics or pair_statistics(first, second)
+            mean, deviation = statistics or pair_statistics(first[:, :3], second[:, :3])
             pair = (pair - mean) / deviation
         below, right = (-(size + 2 * margin) % self.stride for size in (height, width))
         pair = functional.pad(pair, (margin, margin + right, margin, margin + below), mode="replicate")

@@ -1,14 +1,18 @@
-"""Between a decoded picture and RGB, with the picture's own matrix and range both ways."""
+"""Between a decoded picture and RGB, with the picture's own matrix and range both ways, and its alpha if it has one."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import av
+import numpy as np
 from av.video.reformatter import ColorRange, Interpolation
 
 from midframe.images import Array
 
 BT709, UNSPECIFIED, BT470BG, RGB = 1, 2, 5, 0
 """Matrix coefficients as ISO/IEC 23091-2 numbers them."""
+RED_AND_BLUE = {1: (0.2126, 0.0722), 4: (0.30, 0.11), 5: (0.299, 0.114), 6: (0.299, 0.114), 7: (0.212, 0.087),
+                9: (0.2627, 0.0593), 10: (0.2627, 0.0593)}  # fmt: skip
+"""How much red and blue count in the luma of a matrix (ISO/IEC 23091-2, table 4)."""
 EXACT = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
 
 
@@ -20,9 +24,13 @@ class Colour:
     full_range: bool
     deep: bool
     """More than 8 bits a sample."""
+    alpha: bool = False
+    """A fourth sample says how opaque a pixel is."""
 
     @property
     def rgb_format(self) -> str:
+        if self.alpha:
+            return "rgba64le" if self.deep else "rgba"
         return "rgb48le" if self.deep else "rgb24"
 
     @property
@@ -36,27 +44,53 @@ def colour_of(frame: av.VideoFrame) -> Colour:
     matrix = int(frame.colorspace)
     if matrix in (UNSPECIFIED, RGB):
         matrix = BT709 if frame.height >= 720 else BT470BG
-    full = int(frame.color_range) == ColorRange.JPEG or name.startswith("yuvj") or frame.format.is_rgb
-    return Colour(matrix, full, deep=max(part.bits for part in frame.format.components) > 8)
+    rgb = is_rgb(frame.format)
+    full = int(frame.color_range) == ColorRange.JPEG or name.startswith("yuvj") or rgb
+    deep = max(part.bits for part in frame.format.components) > 8
+    return Colour(matrix, full, deep, has_alpha(frame.format))
+
+
+def is_rgb(form: av.VideoFormat) -> bool:
+    """Whether samples stand for colours themselves, or for places in a palette of them."""
+    return bool(form.is_rgb or form.has_palette)
+
+
+def has_alpha(form: av.VideoFormat) -> bool:
+    """Whether a fourth sample says how opaque a pixel is."""
+    return bool(form.has_palette or any(part.is_alpha for part in form.components))
 
 
 def to_rgb(frame: av.VideoFrame, colour: Colour) -> Array:
-    """A picture as (H, W, 3) RGB, uint8 or, if deep, uint16."""
+    """A picture as (H, W, 3) RGB, or (H, W, 4) with alpha: uint8 or, if deep, uint16."""
+    if _needs_matrix(frame.format, colour):
+        return _by_matrix(frame, colour)
     image: Array = _converted(frame, colour, colour.rgb_format, colour.range, ColorRange.JPEG).to_ndarray()
     return image
 
 
 def from_rgb(image: Array, colour: Colour, pixel_format: str) -> av.VideoFrame:
-    """An RGB array as a picture of a pixel format, in the source's matrix and range."""
-    frame = av.VideoFrame.from_ndarray(image, format=colour.rgb_format)
-    return _converted(frame, colour, pixel_format, ColorRange.JPEG, colour.range)
+    """An array like those of `to_rgb` as a picture of a pixel format, in the matrix and range of `colour`."""
+    form = av.VideoFormat(pixel_format)
+    if _needs_matrix(form, colour):
+        return _into_matrix(image, colour, pixel_format)
+    frame = av.VideoFrame.from_ndarray(image, format=replace(colour, alpha=image.shape[2] == 4).rgb_format)
+    return _converted(frame, colour, pixel_format, ColorRange.JPEG, ColorRange.JPEG if is_rgb(form) else colour.range)
 
 
-def in_format(frame: av.VideoFrame, colour: Colour, pixel_format: str) -> av.VideoFrame:
-    """A source picture in the encoder's pixel format; its own samples where that is the same."""
+def in_format(frame: av.VideoFrame, colour: Colour, pixel_format: str, result: Colour | None = None) -> av.VideoFrame:
+    """A source picture in the encoder's pixel format; its own samples where that is the same.
+
+    Args:
+        frame, colour: the picture, and how its samples stand for colours.
+        pixel_format: what is wanted.
+        result: how the samples of that are to stand for colours, if not as the picture's.
+    """
+    result = result or colour
     if frame.format.name == pixel_format:
         return frame
-    return _converted(frame, colour, pixel_format, colour.range, colour.range)
+    if is_rgb(frame.format) != is_rgb(av.VideoFormat(pixel_format)):
+        return from_rgb(to_rgb(frame, colour), result, pixel_format)
+    return _converted(frame, colour, pixel_format, colour.range, result.range)
 
 
 def _converted(
@@ -69,4 +103,55 @@ def _converted(
         src_color_range=before,
         dst_color_range=after,
         interpolation=EXACT,
+    )
+
+
+def _needs_matrix(form: av.VideoFormat, colour: Colour) -> bool:
+    """FFmpeg's conversion of full-range samples cuts them off instead of rounding: half a code value in the mean."""
+    return colour.full_range and not is_rgb(form) and colour.matrix in RED_AND_BLUE
+
+
+def _by_matrix(frame: av.VideoFrame, colour: Colour) -> Array:
+    """Chroma is brought to full resolution by FFmpeg, the matrix is ours."""
+    bits = max(part.bits for part in frame.format.components)
+    whole = _converted(frame, colour, _full_resolution(bits, colour.alpha), colour.range, colour.range)
+    samples = np.stack([_plane(plane, bits) for plane in whole.planes], axis=-1) / np.float32(2**bits - 1)
+    samples[..., 1:3] -= 2 ** (bits - 1) / (2**bits - 1)
+    peak = 65535 if colour.deep else 255
+    samples[..., :3] = samples[..., :3] @ np.linalg.inv(_luma_chroma(colour.matrix)).T.astype(np.float32)
+    return np.rint(samples.clip(0, 1) * peak).astype(np.uint16 if colour.deep else np.uint8)
+
+
+def _into_matrix(image: Array, colour: Colour, pixel_format: str) -> av.VideoFrame:
+    form = av.VideoFormat(pixel_format)
+    bits = max(part.bits for part in form.components)
+    alpha = has_alpha(form) and image.shape[2] == 4
+    samples = image[..., : 3 + alpha] / np.float32(np.iinfo(image.dtype).max)
+    samples[..., :3] = samples[..., :3] @ _luma_chroma(colour.matrix).T.astype(np.float32)
+    samples[..., 1:3] += 2 ** (bits - 1) / (2**bits - 1)
+    codes = np.rint(samples.clip(0, 1) * (2**bits - 1)).astype(np.uint16 if bits > 8 else np.uint8)
+    whole = av.VideoFrame(image.shape[1], image.shape[0], _full_resolution(bits, alpha))
+    for number, plane in enumerate(whole.planes):
+        room = np.zeros((plane.height, plane.line_size // codes.itemsize), codes.dtype)
+        room[:, : plane.width] = codes[..., number]
+        plane.update(room)
+    return _converted(whole, colour, pixel_format, colour.range, colour.range)
+
+
+def _full_resolution(bits: int, alpha: bool) -> str:
+    return f"yuv{'a' if alpha else ''}444p{'' if bits == 8 else f'{bits}le'}"
+
+
+def _plane(plane: av.video.plane.VideoPlane, bits: int) -> Array:
+    kind = np.dtype(np.uint16 if bits > 8 else np.uint8)
+    return np.frombuffer(plane, kind).reshape(plane.height, -1)[:, : plane.width]
+
+
+def _luma_chroma(matrix: int) -> Array:
+    """From R, G, B in [0, 1] to Y, in the same range, and Cb and Cr around 0."""
+    red, blue = RED_AND_BLUE[matrix]
+    green = 1 - red - blue
+    wide, high = 2 * (1 - blue), 2 * (1 - red)
+    return np.array(
+        [[red, green, blue], [-red / wide, -green / wide, 0.5], [0.5, -green / high, -blue / high]], np.float64
     )

@@ -12,10 +12,10 @@ from midframe.errors import VideoError
 from midframe.images import Array
 from midframe.interpolator import DEFAULT_MODEL, Interpolator
 from midframe.video.colour import Colour, from_rgb, to_rgb
-from midframe.video.encoders import DEFAULT_CODEC, DEFAULT_CRF
-from midframe.video.pipeline import check_target
+from midframe.video.encoders import DEFAULT_CODEC, DEFAULT_CRF, choose_encoding
 from midframe.video.reader import WHOLE, Frame, Part, VideoReader
 from midframe.video.scenes import DEFAULT_THRESHOLD
+from midframe.video.targets import check_target
 from midframe.video.timeline import Timeline, TrueTimes, shown_between
 from midframe.video.writer import VideoWriter
 
@@ -67,17 +67,18 @@ def compare_video(
     tool = (
         model if isinstance(model, Interpolator) else Interpolator(model, device=device, tile=tile, precision=precision)
     )
-    with VideoReader(source, cut_threshold or None) as reader:
+    with VideoReader(source, cut_threshold or None, part) as reader:
         picture, colour = reader.first_picture()
         sheet = _Sheet(to_rgb(picture, colour), f"{factor} times the frames", slower)
         sample = from_rgb(sheet.blank, colour, "yuv420p")
         timeline = TrueTimes(factor, reader.rate, reader.time_base, Fraction(slower))
-        options: dict[str, Any] = {"codec": codec, "crf": crf, "others": False}
-        options |= {"time_base": timeline.time_base, "rate": timeline.rate}
+        shape: dict[str, Any] = {"time_base": timeline.time_base, "rate": timeline.rate}
+        shape |= {"pixel_shape": reader.stream.sample_aspect_ratio}
+        encoding = choose_encoding(sample, colour, codec=codec, crf=crf, **shape)
         frames = 0
-        with VideoWriter(target, reader, sample, colour, **options) as writer:
-            for frames, left, right, pts in _shown(reader, tool, colour, timeline, part, progress):  # noqa: B007
-                writer.write_frame(from_rgb(sheet.filled(left, right), colour, writer.pixel_format), pts)
+        with VideoWriter(target, reader, sample, colour, encoding, others=False) as writer:
+            for frames, left, right, pts in _shown(reader, tool, colour, timeline, progress):  # noqa: B007
+                writer.write_frame(sheet.filled(left, right), pts)
             if not frames:
                 raise VideoError(f"{source} has no frame from {part.start} s on: choose another --start")
     return frames
@@ -88,12 +89,11 @@ def _shown(
     tool: Interpolator,
     colour: Colour,
     timeline: Timeline,
-    part: Part,
     progress: Callable[[float, float | None], None] | None,
 ) -> Iterator[tuple[int, Array, Array, int]]:
     """Yield (source frames so far, left, right, pts in the timeline's time base) for every frame of the comparison."""
     count, origin, before_time = 0, Fraction(0), Fraction(0)
-    expected = part.frames_in(reader)
+    expected = reader.expected_frames
     before: Frame | None = None
     before_rgb: Array = np.zeros(0)
 
@@ -101,7 +101,7 @@ def _shown(
         if progress:
             progress(count + share, expected)
 
-    for frame in part.frames_of(reader):
+    for frame in reader.read():
         rgb, time = to_rgb(frame.picture, colour), frame.pts * reader.time_base
         origin = time if before is None else origin
         if before:

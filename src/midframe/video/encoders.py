@@ -1,8 +1,17 @@
 """The encoders of FFmpeg: by the names that people use, with quality by one number."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any
+
 import av
+from av.codec.context import Flags
 
 from midframe.errors import VideoError
+from midframe.images import Array
+from midframe.video.colour import Colour, from_rgb, in_format, is_rgb
+from midframe.video.hdr import mastering_of, mastering_options
 
 ENCODERS = {
     "h264": "libx264",
@@ -25,6 +34,114 @@ QUALITY_OPTIONS = {"nvenc": "cq", "qsv": "global_quality", "amf": "qvbr_quality_
 """What makers of hardware call constant quality."""
 
 
+LOSSLESS = "ffv1"
+LOSSLESS_RGB = {(False, False): "bgr0", (False, True): "bgra", (True, False): "rgb48le", (True, True): "rgba64le"}
+"""Pixel formats that keep every bit of RGB, by depth and alpha."""
+APPLE_TAG = "hvc1"
+"""What players of Apple want HEVC to be called in MP4."""
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How frames are encoded; every encoder that is opened with it makes packets that fit those of the others."""
+
+    encoder: str
+    """FFmpeg's name."""
+    options: Mapping[str, str]
+    pixel_format: str
+    width: int
+    height: int
+    time_base: Fraction
+    """Of the frames' pts."""
+    rate: Fraction
+    """Frames a second, in the mean."""
+    colour: Colour
+    """How the samples stand for colours."""
+    primaries: int
+    transfer: int
+    pixel_shape: Fraction | None
+    """Width of a pixel in its heights."""
+
+    def new_encoder(self) -> Any:
+        """An encoder that is still to be opened, whose packets fit any container."""
+        context: Any = av.CodecContext.create(self.encoder, "w")
+        context.options, context.framerate = dict(self.options), self.rate
+        context.flags |= Flags.global_header
+        self.configure(context)
+        return context
+
+    def frame(self, picture: av.VideoFrame | Array, colour: Colour, pts: int) -> av.VideoFrame:
+        """A picture of the source's colour, or an array of RGB, as the encoder takes it, to be shown at a time."""
+        if isinstance(picture, av.VideoFrame):
+            converted = in_format(picture, colour, self.pixel_format, self.colour)
+        else:
+            converted = from_rgb(picture, self.colour, self.pixel_format)
+        converted.pts, converted.time_base = pts, self.time_base
+        converted.pict_type = 0  # the encoder chooses its own key frames
+        return converted
+
+    def configure(self, context: Any) -> None:
+        """Tell a new encoder what it is to encode."""
+        context.width, context.height, context.pix_fmt = self.width, self.height, self.pixel_format
+        context.time_base = self.time_base
+        context.colorspace = 0 if is_rgb(av.VideoFormat(self.pixel_format)) else self.colour.matrix
+        context.color_range = self.colour.range
+        context.color_primaries, context.color_trc = self.primaries, self.transfer
+        if self.pixel_shape:
+            context.sample_aspect_ratio = self.pixel_shape
+
+
+def choose_encoding(
+    picture: av.VideoFrame,
+    colour: Colour,
+    *,
+    time_base: Fraction,
+    rate: Fraction,
+    pixel_shape: Fraction | None = None,
+    codec: str = DEFAULT_CODEC,
+    crf: int = DEFAULT_CRF,
+    preset: str | None = None,
+    encoder_options: Mapping[str, str] | None = None,
+) -> Encoding:
+    """The encoding that a person asks for, with the source's own pixel format where the encoder takes it.
+
+    Args:
+        picture, colour: a frame of the source, and how its samples stand for colours.
+        time_base, rate, pixel_shape: as in `Encoding`.
+        codec: a name in `ENCODERS`, or an encoder of FFmpeg.
+        crf: constant quality; smaller is better and larger.
+        preset: how much work the encoder does, by its own names.
+        encoder_options: more of its options, by FFmpeg's names.
+
+    Raises:
+        VideoError: there is no such codec, or it cannot encode such a picture.
+    """
+    encoder = find_encoder(codec)
+    options = quality_options(encoder.name, crf, preset) | mastering_options(encoder.name, mastering_of(picture))
+    pixel_format = choose_pixel_format(encoder, picture, colour)
+    return Encoding(
+        encoder.name, options | dict(encoder_options or {}), pixel_format, picture.width, picture.height, time_base,
+        rate, _encoded(colour, picture, pixel_format), picture.color_primaries, picture.color_trc, pixel_shape,
+    )  # fmt: skip
+
+
+def lossless_encoding(
+    picture: av.VideoFrame, colour: Colour, *, time_base: Fraction, rate: Fraction, **_: object
+) -> Encoding:
+    """An encoding that keeps every bit of RGB, for what pictures are to be made of."""
+    form = LOSSLESS_RGB[colour.deep, colour.alpha]
+    return Encoding(
+        LOSSLESS, {}, form, picture.width, picture.height, time_base, rate, replace(colour, full_range=True),
+        picture.color_primaries, picture.color_trc, None,
+    )  # fmt: skip
+
+
+def _encoded(colour: Colour, picture: av.VideoFrame, pixel_format: str) -> Colour:
+    """What pictures of RGB become as luma and chroma is of limited range, which all players expect."""
+    turned = is_rgb(picture.format) and not is_rgb(av.VideoFormat(pixel_format))
+    return replace(colour, full_range=colour.full_range and not turned)
+
+
 def find_encoder(codec: str) -> av.Codec:
     """The encoder of a codec's name; a VideoError lists the names if there is none."""
     try:
@@ -36,15 +153,18 @@ def find_encoder(codec: str) -> av.Codec:
     return encoder
 
 
-def choose_pixel_format(encoder: av.Codec, picture: av.VideoFrame, deep: bool) -> str:
+def choose_pixel_format(encoder: av.Codec, picture: av.VideoFrame, colour: Colour) -> str:
     """The source's own pixel format where the encoder takes it, or the nearest that plays everywhere."""
     offered = [each.name for each in encoder.video_formats or []]
-    own = picture.format.name.replace("yuvj", "yuv")
+    own, deep = picture.format.name.replace("yuvj", "yuv"), colour.deep
+    if encoder.name == LOSSLESS and is_rgb(picture.format):
+        return LOSSLESS_RGB[deep, colour.alpha]
     odd = picture.width % 2 or picture.height % 2
     usual = ["yuv420p10le", "yuv422p10le", "yuv420p"] if deep else ["yuv420p", "nv12", "yuv422p", "yuv422p10le"]
     full = ["yuv444p10le" if deep else "yuv444p", "yuv444p10le"]
-    wanted = full if odd else [own, *usual]
-    usable = [name for name in wanted if name in offered and not av.VideoFormat(name).is_rgb]
+    clear = ["yuva444p10le", "yuva444p", "yuva420p"] if colour.alpha else []
+    wanted = clear + full if odd else [own, *clear, *usual]
+    usable = [name for name in wanted if name in offered and not is_rgb(av.VideoFormat(name))]
     if not usable:
         raise VideoError(f"{encoder.name} cannot encode {picture.width}x{picture.height} {own}: choose another --codec")
     return usable[0]

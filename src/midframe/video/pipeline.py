@@ -1,28 +1,32 @@
 """From a video to one with other frames: three threads, of which this one owns the network.
 
-    reader thread: demux, decode, find cuts  ->  queue  ->  network  ->  queue  ->  writer thread: encode, mux
+    reader thread: demux, decode, find cuts  ->  queue  ->  network  ->  queue  ->  writer thread: encode
 
-Both queues are short, so memory does not grow with the film.
+Both queues are short, so memory does not grow with the film. What is encoded is kept in segments until all of it is
+there; then it is joined with the source's other streams.
 """
 
+import logging
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
-import av
-
-from midframe.errors import VideoError
+from midframe.errors import MidframeError, SourceError
 from midframe.interpolator import DEFAULT_MODEL, Interpolator
 from midframe.video.channel import Channel, guard
 from midframe.video.encoders import DEFAULT_CODEC, DEFAULT_CRF
-from midframe.video.reader import Frame, VideoReader
-from midframe.video.report import VideoReport, check_result
+from midframe.video.reader import Frame, Part, VideoReader
+from midframe.video.repeats import without_repeats
+from midframe.video.report import VideoReport
 from midframe.video.retimer import CUTS, DEFAULT_CUT, Output, Progress, Retimer
 from midframe.video.scenes import DEFAULT_THRESHOLD
+from midframe.video.sources import identity_of, open_source
+from midframe.video.targets import Job, Target, target_for
 from midframe.video.timeline import choose_timeline
-from midframe.video.writer import VideoWriter
+
+log = logging.getLogger(__name__)
 
 
 def interpolate_video(
@@ -34,6 +38,12 @@ def interpolate_video(
     slow: float | Fraction | None = None,
     vfr: bool = False,
     mute: bool = False,
+    start: float = 0.0,
+    end: float | None = None,
+    source_fps: str | Fraction | None = None,
+    deinterlace: bool = False,
+    dedup: bool = False,
+    overlays: bool = True,
     model: str | Interpolator = DEFAULT_MODEL,
     device: str = "auto",
     tile: int | None = None,
@@ -45,6 +55,7 @@ def interpolate_video(
     cut: str = DEFAULT_CUT,
     cut_threshold: float = DEFAULT_THRESHOLD,
     overwrite: bool = False,
+    resume: bool = False,
     progress: Progress | None = None,
 ) -> VideoReport:
     """Write a video again at another frame rate, with all its streams, at its own speed or slower.
@@ -53,14 +64,23 @@ def interpolate_video(
     at the nearest time that the network can make; the report tells the largest difference. The last frame is held for
     as long as it was shown. Sound packets are copied.
 
+    Work that is stopped, by whatever, can be gone on with: finished segments lie in `TARGET.midframe/`.
+
     Args:
-        source: a video that FFmpeg reads.
-        target: the result, ending in .mp4, .mkv, .mov or .webm. It appears when it is complete.
+        source: a video that FFmpeg reads, a GIF or APNG, a folder of pictures or a pattern such as `frames/%06d.png`,
+            or "-" for a stream in standard input, as y4m.
+        target: the result, ending in .mp4, .mkv, .mov, .webm, .gif or .apng; a pattern for pictures; or "-" for y4m in
+            standard output. It appears when it is complete.
         factor: multiple of the source's frame rate; 2 unless `fps` or `slow` is given.
         fps: frames a second of the result, as in 60, "60000/1001" or "59.94".
         slow: how many times longer the result is; from 1. Sound is stretched, its pitch kept.
         vfr: show every source frame at its own time, and `factor` - 1 between two of them, evenly.
         mute: leave sound out.
+        start, end: the part of the source to show, in seconds from its first frame.
+        source_fps: frames a second of pictures, which have no rate of their own; 25 if None.
+        deinterlace: make whole frames of the two fields that interlaced ones hold.
+        dedup: take frames out that repeat the one before them, and make what was missing there.
+        overlays: keep what stands still before a moving picture (logos, subtitles) as it is.
         model: name or file of weights, or an Interpolator that is ready.
         device, tile, precision: as in `Interpolator`.
         codec: h264, hevc, av1, vp9, prores, ffv1 or an encoder of FFmpeg.
@@ -70,6 +90,7 @@ def interpolate_video(
         cut: what is shown across a cut: "hold" the frame before it, the "nearest", or a "blend" of both.
         cut_threshold: score from 0 to 100 from which a change counts as a cut; 0 looks for none.
         overwrite: replace a target that exists.
+        resume: go on with work on this target that was stopped.
         progress: told how far the work is, several times a frame where the network makes frames in parts.
 
     Returns:
@@ -78,61 +99,68 @@ def interpolate_video(
 
     Raises:
         ValueError: options that are impossible or exclude each other.
-        VideoError: the source cannot be read, or the target cannot be written. Nothing is left behind.
+        VideoError: the source cannot be read, or the target cannot be written. Nothing is left behind but segments
+            that can be gone on from, if the source is not at fault.
     """
-    source, target = Path(source), Path(target)
     if cut not in CUTS:
         raise ValueError(f"cut is {cut!r}: choose from {', '.join(CUTS)}")
+    part = Part(start, end)
     wanted: dict[str, Any] = {"factor": factor, "fps": fps, "slow": slow, "true_times": vfr}
     choose_timeline(Fraction(25), Fraction(1, 25), **wanted)  # impossible wishes are told before files are
-    check_target(source, target, overwrite)
+    source, goal = Path(source), target_for(
+        Path(target),
+        mute=mute,
+        codec={"codec": codec, "crf": crf, "preset": preset, "encoder_options": encoder_options},
+    )
+    goal.check(source, overwrite)
     tool = (
         model if isinstance(model, Interpolator) else Interpolator(model, device=device, tile=tile, precision=precision)
     )
-    with VideoReader(source, cut_threshold or None) as reader:
+    settings: dict[str, Any] = {"factor": factor, "fps": str(fps), "slow": str(slow), "vfr": vfr, "start": start}
+    settings |= {"end": end, "source_fps": str(source_fps), "deinterlace": deinterlace, "dedup": dedup}
+    settings |= {"overlays": overlays, "precision": precision, "codec": codec, "crf": crf, "preset": preset}
+    settings |= {"encoder_options": dict(encoder_options or {}), "cut": cut, "cut_threshold": cut_threshold}
+    settings |= {"video": identity_of(source), "network": tool.identity, "depth": tool.depth}
+    source_options: dict[str, Any] = {"part": part, "deinterlace": deinterlace, "rate": source_fps}
+    with open_source(source, cut_threshold or None, **source_options) as reader:
         picture, colour = reader.first_picture()
         timeline = choose_timeline(reader.rate, reader.time_base, **wanted)
-        options: dict[str, Any] = {"codec": codec, "crf": crf, "preset": preset, "encoder_options": encoder_options}
-        options |= {"slow": timeline.slow, "mute": mute}
-        options |= {"time_base": timeline.time_base, "rate": timeline.rate}
-        with VideoWriter(target, reader, picture, colour, **options) as writer:
-            report = VideoReport(converted=tuple(writer.converted), left_out=tuple(writer.left_out))
-            retimer = Retimer(tool, colour, writer.pixel_format, timeline, cut, reader, report, progress)
-            _run(reader, writer, retimer)
-            if writer.sound_end is not None:
-                picture_end = retimer.origin * timeline.slow + report.length_in
-                report.sound_after_picture_in = writer.sound_end * timeline.slow - picture_end
-    check_result(target, report, writer.carried, timeline.rate, stretched=timeline.slow != 1 or bool(writer.converted))
-    return report
+        if picture.interlaced_frame and not deinterlace:
+            log.warning("%s is interlaced: --deinterlace makes whole frames of its fields", source)
+        job = Job(reader, picture, colour, timeline, settings)
+        try:
+            finished = goal.begin(job, resume=resume, overwrite=overwrite)
+            details: dict[str, Any] = {"overlays": overlays, "finished": finished, "progress": progress}
+            retimer = Retimer(tool, colour, timeline, cut, reader, job.report, **details)
+            _run(reader, goal, retimer, dedup=dedup)
+            job.report.frames_repeated = reader.frames_read - job.report.frames_in
+            goal.finish(retimer)
+        except BaseException as error:
+            kept = goal.give_up(hopeless=isinstance(error, SourceError))
+            if kept and isinstance(error, MidframeError):
+                raise type(error)(f"{error}; what is done is kept in {kept}, --resume goes on from there") from error
+            raise
+    return job.report
 
 
-def check_target(source: Path, target: Path, overwrite: bool) -> None:
-    """See that a result may be written; a VideoError says why it may not."""
-    if target.exists() and source.exists() and target.samefile(source):
-        raise VideoError(f"{target} is the video itself: name another OUT")
-    if target.exists() and not overwrite:
-        raise VideoError(f"{target} exists: name another OUT, or give --overwrite")
-    if not target.parent.is_dir():
-        raise VideoError(f"{target.parent} is no folder: make it first, or name another OUT")
-
-
-def _run(reader: VideoReader, writer: VideoWriter, retimer: "Retimer") -> None:
+def _run(reader: VideoReader, goal: Target, retimer: Retimer, *, dedup: bool) -> None:
     stop = Event()
-    incoming: Channel[Frame | av.Packet] = Channel(stop)
-    outgoing: Channel[Output | av.Packet] = Channel(stop)
-    kept = [stream for stream in reader.others if stream.index in writer.carriers]
+    incoming: Channel[Frame] = Channel(stop)
+    outgoing: Channel[Output] = Channel(stop)
+
+    def read() -> None:
+        frames = reader.read()
+        incoming.send_all(without_repeats(frames, reader.frame_duration) if dedup else frames)
+
     threads = [
-        Thread(target=guard, args=(stop, incoming, lambda: incoming.send_all(reader.read(kept))), name="reader"),
-        Thread(target=guard, args=(stop, outgoing, lambda: _write_all(writer, outgoing)), name="writer"),
+        Thread(target=guard, args=(stop, incoming, read), name="reader"),
+        Thread(target=guard, args=(stop, outgoing, lambda: goal.write(outgoing)), name="writer"),
     ]
     for thread in threads:
         thread.start()
     try:
-        for item in incoming:
-            if isinstance(item, Frame):
-                outgoing.send_all(retimer.frames_for(item), last=False)
-            else:
-                outgoing.send(item)
+        for frame in incoming:
+            outgoing.send_all(retimer.frames_for(frame), last=False)
         outgoing.send_all(retimer.closing_frames())
         threads[1].join()
         outgoing.raise_failure()
@@ -140,11 +168,3 @@ def _run(reader: VideoReader, writer: VideoWriter, retimer: "Retimer") -> None:
         stop.set()
         for thread in threads:
             thread.join()
-
-
-def _write_all(writer: VideoWriter, items: "Channel[Output | av.Packet]") -> None:
-    for item in items:
-        if isinstance(item, Output):
-            writer.write_frame(item.picture, item.pts)
-        else:
-            writer.write_packet(item)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
@@ -10,8 +11,9 @@ from typing import Any
 
 import av
 
-from midframe.errors import VideoError
+from midframe.errors import SourceError
 from midframe.video.colour import Colour, colour_of
+from midframe.video.interlacing import Deinterlacer
 from midframe.video.scenes import CutDetector
 from midframe.video.timeline import source_rate
 
@@ -19,6 +21,34 @@ FIRST_FRAMES = 300
 """So many frames tell the frame rate."""
 MISSING_SECONDS = 0.5
 """A picture that ends more than this before the file says is taken for a file cut short."""
+SEEK_SECONDS = 2
+"""A part is looked for from this much before its start, for containers that find places roughly."""
+ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+"""Of streams whose alpha FFmpeg's own decoders leave out."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """The part of a video to show, in seconds from its first frame."""
+
+    start: float = 0.0
+    end: float | None = None
+    """None for the end of the video."""
+
+    def __post_init__(self) -> None:
+        if self.start < 0 or (self.end is not None and self.end <= self.start):
+            raise ValueError(f"from {self.start} s to {self.end} s is no part of a video: start before end is needed")
+
+    def frames_in(self, rate: Fraction, total: int | None) -> float | None:
+        """How many frames the part has of a video, if that is known."""
+        if total is None:
+            return None
+        last = float(total) if self.end is None else min(float(total), self.end * float(rate))
+        return max(0.0, last - self.start * float(rate))
+
+
+WHOLE = Part()
+"""A video from its first frame to its last."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +56,7 @@ class Frame:
     """A decoded frame."""
 
     picture: av.VideoFrame
-    pts: int
+    pts: int | Fraction
     """When it is shown, in the time base of its stream."""
     begins_scene: bool
 
@@ -34,16 +64,25 @@ class Frame:
 class VideoReader:
     """An open video. Close it, or use it in a `with` block.
 
+    Args:
+        path: of the video.
+        cut_threshold: score from 0 to 100 from which a change counts as a cut; None looks for none.
+        part: what is read of its picture.
+        deinterlace: make whole frames of the two fields that interlaced ones hold.
+
     Raises:
         VideoError: the file is missing, is no video, or has no picture.
     """
 
-    def __init__(self, path: Path, cut_threshold: float | None = None) -> None:
+    def __init__(
+        self, path: Path, cut_threshold: float | None = None, part: Part = WHOLE, *, deinterlace: bool = False
+    ) -> None:
         self.path = path
-        self.container = open_video(path)
+        self.cut_threshold, self.part, self.deinterlace = cut_threshold, part, deinterlace
+        self.frames_read = 0
+        self.container = self._open()
         self.stream = _video_stream(self.container, path)
         self.stream.thread_type = "AUTO"
-        self.cut_threshold = cut_threshold
         self.time_base = self.stream.time_base or Fraction(1, 90000)
         self._counted = self.container.format.name == "avi" and self.stream.codec_context.has_b_frames
         """AVI knows no times; of frames that are stored in another order than shown, FFmpeg guesses wrong ones."""
@@ -64,60 +103,96 @@ class VideoReader:
         self.container.close()
 
     @property
-    def expected_frames(self) -> int | None:
-        """How many frames the file says it has, or its length suggests; None if it says nothing."""
-        if self.stream.frames:
-            return int(self.stream.frames)
-        seconds = self.container.duration / av.time_base if self.container.duration else None
-        return round(seconds * self.rate) if seconds else None
+    def expected_frames(self) -> float | None:
+        """How many frames the part has, as the file says or its length suggests; None if it says nothing."""
+        total = int(self.stream.frames) or None
+        if not total and self.container.duration:
+            total = round(self.container.duration / av.time_base * self.rate)
+        return self.part.frames_in(self.rate, total)
 
     def first_picture(self) -> tuple[av.VideoFrame, Colour]:
         """Decode one frame to learn of the picture, in a container of its own: not every file can be wound back."""
         try:
-            with open_video(self.path) as container:
-                picture = next(container.decode(container.streams[self.stream.index]), None)
+            with self._open() as container:
+                stream = container.streams[self.stream.index]
+                decoder = _alpha_decoder(stream)
+                picture = next((each for packet in container.demux(stream) for each in decoder.decode(packet)), None)
         except av.FFmpegError as error:
             raise self._unreadable(error) from error
         if picture is None:
-            raise VideoError(f"{self.path} holds no picture that can be decoded: play it to see whether it is whole")
+            raise SourceError(f"{self.path} holds no picture that can be decoded: play it to see whether it is whole")
         return picture, colour_of(picture)
 
-    def _first_times(self) -> list[Fraction]:
-        """When the first frames are shown, in seconds, in order; they are not decoded."""
-        try:
-            with open_video(self.path) as container:
-                packets = islice(container.demux(container.streams[self.stream.index]), FIRST_FRAMES)
-                moments = [packet.dts if self._counted else packet.pts for packet in packets]
-                return sorted(moment * self.time_base for moment in moments if moment is not None)
-        except av.FFmpegError as error:
-            raise self._unreadable(error) from error
-
-    def read(self, kept: Sequence[Any] = ()) -> Iterator[Frame | av.Packet]:
-        """Yield every frame in the order of showing, and between them the packets of other streams.
-
-        Args:
-            kept: of these streams.
+    def read(self) -> Iterator[Frame]:
+        """Yield every frame of the part, in the order of showing.
 
         Raises:
             VideoError: the file is damaged or cut short.
         """
-        detector = CutDetector(self.stream, self.cut_threshold) if self.cut_threshold else None
-        last, end = None, None
+        begin = self.start + Fraction(self.part.start)
+        until = None if self.part.end is None else self.start + Fraction(self.part.end)
+        self._seek(begin)
+        cuts = CutDetector(self.stream, self.cut_threshold) if self.cut_threshold else None
+        end = None
         try:
-            for packet in self.container.demux([self.stream, *kept]):
-                if packet.stream is not self.stream:
-                    if packet.size:
-                        yield packet
-                    continue
-                if packet.is_corrupt:
-                    raise VideoError(f"{self.path} is damaged at {_seconds(packet)}: it may not have been copied whole")
-                for picture in packet.decode():
-                    last = self._pts(picture, last)
-                    end = last + (picture.duration or self.frame_duration)
-                    yield Frame(picture, last, bool(detector and detector.begins_scene(picture)))
+            for picture, pts in self._pictures():
+                end = pts + (picture.duration or self.frame_duration)
+                time = pts * self.time_base
+                if until is not None and time >= until:
+                    return
+                begins_scene = bool(cuts and cuts.begins_scene(picture))
+                if time >= begin:
+                    self.frames_read += 1
+                    yield Frame(picture, pts, begins_scene)
         except av.FFmpegError as error:
             raise self._unreadable(error) from error
         self._check_end(end)
+
+    def packets(self, streams: Sequence[Any]) -> Iterator[av.Packet]:
+        """Yield the packets of other streams, as they are in the file."""
+        try:
+            yield from (packet for packet in self.container.demux(streams) if packet.size)
+        except av.FFmpegError as error:
+            raise self._unreadable(error) from error
+
+    def _open(self) -> av.container.InputContainer:
+        return open_video(self.path)
+
+    def _seek(self, begin: Fraction) -> None:
+        """Go to a key frame before the part, if the file can be sought in; otherwise it is decoded from its start."""
+        if self.part.start > SEEK_SECONDS and not self._counted:
+            with suppress(av.FFmpegError):
+                self.container.seek(round((begin - SEEK_SECONDS) / self.time_base), stream=self.stream)
+
+    def _pictures(self) -> Iterator[tuple[av.VideoFrame, int]]:
+        """Every picture from here on, with its pts, two fields made one frame if that is wanted."""
+        fields = Deinterlacer(self.stream) if self.deinterlace else None
+        last: int | None = None
+        for picture in self._decoded():
+            last = self._pts(picture, last)
+            if fields:
+                yield from fields.feed(picture, last)
+            else:
+                yield picture, last
+        if fields:
+            yield from fields.rest()
+
+    def _decoded(self) -> Iterator[av.VideoFrame]:
+        decoder = _alpha_decoder(self.stream)
+        for packet in self.container.demux(self.stream):
+            if packet.is_corrupt:
+                raise SourceError(f"{self.path} is damaged at {_seconds(packet)}: it may not have been copied whole")
+            yield from decoder.decode(packet)
+
+    def _first_times(self) -> list[Fraction]:
+        """When the first frames are shown, in seconds, in order; they are not decoded."""
+        try:
+            with self._open() as container:
+                packets = islice(container.demux(container.streams[self.stream.index]), FIRST_FRAMES)
+                moments = [packet.dts if self._counted else packet.pts for packet in packets if not packet.is_discard]
+                return sorted(moment * self.time_base for moment in moments if moment is not None)
+        except av.FFmpegError as error:
+            raise self._unreadable(error) from error
 
     def _pts(self, picture: av.VideoFrame, last: int | None) -> int:
         """The frame's time; one that has none, or goes back, follows its predecessor."""
@@ -127,49 +202,25 @@ class VideoReader:
 
     def _check_end(self, end: int | None) -> None:
         if end is None:
-            raise VideoError(f"{self.path} holds no picture that can be decoded: play it to see whether it is whole")
+            raise SourceError(f"{self.path} holds no picture that can be decoded: play it to see whether it is whole")
         promised = _promised_end(self.stream)
         missing = 0 if promised is None else promised - end * self.time_base
         if missing > max(MISSING_SECONDS, float(2 / self.rate)):
-            raise VideoError(f"{self.path} ends {float(missing):.1f} s too early: it may not have been copied whole")
+            raise SourceError(f"{self.path} ends {float(missing):.1f} s too early: it may not have been copied whole")
 
-    def _unreadable(self, error: av.FFmpegError) -> VideoError:
-        return VideoError(f"{self.path} cannot be decoded ({error.strerror}): it may not have been copied whole")
-
-
-@dataclass(frozen=True)
-class Part:
-    """The part of a video to show, in seconds from its first frame."""
-
-    start: float = 0.0
-    end: float | None = None
-    """None for the end of the video."""
-
-    def __post_init__(self) -> None:
-        if self.start < 0 or (self.end is not None and self.end <= self.start):
-            raise ValueError(f"from {self.start} s to {self.end} s is no part of a video: start before end is needed")
-
-    def frames_of(self, reader: VideoReader) -> Iterator[Frame]:
-        """The frames whose times lie in the part; reading ends with it."""
-        for frame in reader.read():
-            assert isinstance(frame, Frame), "no other streams are read"
-            seconds = frame.pts * reader.time_base - reader.start
-            if self.end is not None and seconds >= Fraction(self.end):
-                return
-            if seconds >= Fraction(self.start):
-                yield frame
-
-    def frames_in(self, reader: VideoReader) -> float | None:
-        """How many frames the part has, if known."""
-        total = reader.expected_frames
-        if total is None:
-            return None
-        last = float(total) if self.end is None else min(float(total), self.end * float(reader.rate))
-        return max(0.0, last - self.start * float(reader.rate))
+    def _unreadable(self, error: av.FFmpegError) -> SourceError:
+        return SourceError(f"{self.path} cannot be decoded ({error.strerror}): it may not have been copied whole")
 
 
-WHOLE = Part()
-"""A video from its first frame to its last."""
+def _alpha_decoder(stream: Any) -> Any:
+    """What decodes a stream: its own decoder, or one that sees the alpha which that leaves out."""
+    context = stream.codec_context
+    name = ALPHA_DECODERS.get(context.codec.canonical_name)
+    if not name or stream.metadata.get("alpha_mode", stream.metadata.get("ALPHA_MODE")) != "1":
+        return context
+    decoder: Any = av.CodecContext.create(name, "r")
+    decoder.extradata, decoder.time_base = context.extradata, stream.time_base
+    return decoder
 
 
 def open_video(path: Path) -> av.container.InputContainer:
@@ -177,17 +228,17 @@ def open_video(path: Path) -> av.container.InputContainer:
     try:
         return av.open(str(path))
     except FileNotFoundError as error:
-        raise VideoError(f"{path} does not exist: name a video") from error
+        raise SourceError(f"{path} does not exist: name a video") from error
     except (av.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise VideoError(f"{path} cannot be opened as a video ({reason}): is it one, and whole?") from error
+        raise SourceError(f"{path} cannot be opened as a video ({reason}): is it one, and whole?") from error
 
 
 def _video_stream(container: av.container.InputContainer, path: Path) -> av.VideoStream:
     pictures = [stream for stream in container.streams.video if not is_cover(stream)]
     if not pictures:
         container.close()
-        raise VideoError(f"{path} has no moving picture, only {_kinds(container) or 'nothing'}: name a video")
+        raise SourceError(f"{path} has no moving picture, only {_kinds(container) or 'nothing'}: name a video")
     return pictures[0]
 
 

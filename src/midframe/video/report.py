@@ -1,6 +1,7 @@
 """What became of a video, and the proof that the result is whole: it is read again, and counted."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -26,6 +27,8 @@ class VideoReport:
     """By the network, and blended at cuts."""
     frames_held: int = 0
     """Source frames shown once more: at cuts and at the end."""
+    frames_repeated: int = 0
+    """Source frames that were taken out because they repeat the one before them."""
     cuts: int = 0
     worst_error: Fraction = Fraction(0)
     """By which what a frame shows differs at most from what it should, beside cuts."""
@@ -96,6 +99,14 @@ def check_result(path: Path, report: VideoReport, carried: dict[str, int], rate:
         if moved > 1 / rate + (STRETCHED_TOLERANCE if stretched else SOUND_TOLERANCE):
             problems.append(f"sound ends {float(moved):.3f} s from where it should beside the picture")
     report.problems = tuple(problems)
+
+
+def check_pictures(paths: Sequence[Path], report: VideoReport, rate: Fraction) -> None:
+    """See that all pictures of a result are there; what there is goes into the report."""
+    there = sum(path.is_file() for path in paths)
+    report.length_out = there / rate
+    if there != report.frames_out:
+        report.problems = (f"{there} pictures instead of {report.frames_out}",)
 
 
 def read_contents(path: Path, frame_duration: Fraction) -> Contents:

@@ -1,17 +1,19 @@
 """Writing a video: frames encoded with exact times, packets of other streams as they came."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import av
 
 from midframe.errors import VideoError
-from midframe.video.colour import Colour, in_format
-from midframe.video.encoders import DEFAULT_CODEC, DEFAULT_CRF, choose_pixel_format, find_encoder, quality_options
-from midframe.video.hdr import mastering_of, mastering_options
+from midframe.images import Array
+from midframe.video.colour import Colour, has_alpha
+from midframe.video.encoders import APPLE_TAG, Encoding
 from midframe.video.reader import VideoReader, is_cover
 from midframe.video.streams import CannotCarry, Carrier, carrier_for
 
@@ -26,26 +28,34 @@ OF_THE_FILE = ("major_brand", "minor_version", "compatible_brands", "encoder")
 """Metadata that describes the source's file, not the film."""
 
 
+@dataclass(frozen=True)
+class Span:
+    """A part of a source, in seconds of its own time."""
+
+    begin: Fraction
+    end: Fraction
+
+
 class VideoWriter:
     """A video being written beside its final name, which it takes at the end of a `with` block that does not fail.
 
+    Frames are encoded one after another (`write_frame`), or packets that another encoder made come with those of the
+    source's other streams (`join`).
+
     Args:
         path: the final name; its ending chooses the container.
-        reader: the source, whose metadata, rotation and pixel shape are carried over.
+        reader: the source, whose metadata, rotation and other streams are carried over.
         picture: a frame of the source.
         colour: how its samples stand for colours.
-        time_base: of the frames to come.
-        rate: their average rate.
+        encoding: of the frames.
         slow: how many times longer than the source the result is.
         mute: leave sound out.
         others: carry the source's other streams and chapters over, as far as the container holds them.
-        codec: a name in `ENCODERS`, or an encoder of FFmpeg.
-        crf: constant quality; smaller is better and larger.
-        preset: how much work the encoder does, by its own names.
-        encoder_options: more of its options, by FFmpeg's names.
+        span: what part of the source is shown, in seconds of its own time; None for all.
+        unfinished: where the file is until it is whole; beside its final name if None.
 
     Raises:
-        VideoError: no such codec or container, or the place cannot be written to.
+        VideoError: no such container, the container cannot hold the codec, or the place cannot be written to.
     """
 
     def __init__(
@@ -54,20 +64,17 @@ class VideoWriter:
         reader: VideoReader,
         picture: av.VideoFrame,
         colour: Colour,
+        encoding: Encoding,
         *,
-        time_base: Fraction,
-        rate: Fraction,
         slow: Fraction = Fraction(1),
         mute: bool = False,
         others: bool = True,
-        codec: str = DEFAULT_CODEC,
-        crf: int = DEFAULT_CRF,
-        preset: str | None = None,
-        encoder_options: Mapping[str, str] | None = None,
+        span: Span | None = None,
+        unfinished: Path | None = None,
     ) -> None:
         self.path = path
-        self.unfinished = path.with_name(f".{path.stem}.part{path.suffix}")
-        self.colour = colour
+        self.unfinished = unfinished or path.with_name(f".{path.stem}.part{path.suffix}")
+        self.colour, self.encoding, self.span, self.slow = colour, encoding, span, slow
         self.carriers: dict[int, Carrier] = {}
         """How packets of other streams get into the result, by the stream's index in the source."""
         self.converted: list[str] = []
@@ -77,29 +84,28 @@ class VideoWriter:
         self.carried: dict[str, int] = {}
         """How many streams of each kind it has beside the picture."""
         self.sound_end: Fraction | None = None
-        """When the source's sound ends, as far as it came, in seconds."""
-        encoder = find_encoder(codec)
+        """When the source's sound ends, as far as it came, in seconds of the source."""
         self.container = self._open()
         try:
-            self._check_fits(encoder)
-            quality = quality_options(encoder.name, crf, preset)
-            quality |= mastering_options(encoder.name, mastering_of(picture))
-            quality |= encoder_options or {}
-            self.stream = self.container.add_stream(encoder.name, rate, options=quality)
-            self._describe(encoder, picture, time_base)
+            self._check_fits()
+            self.stream = self.container.add_stream(encoding.encoder, encoding.rate, options=dict(encoding.options))
+            self._describe()
+            if colour.alpha and not has_alpha(av.VideoFormat(encoding.pixel_format)):
+                self.left_out.append(f"alpha ({encoding.pixel_format} has none: prores, vp9 and ffv1 can keep it)")
             self.stream.metadata.update(_worth_keeping(reader.stream, path))
             self.stream.disposition = reader.stream.disposition
-            _carry_shape(reader.stream, self.stream, picture)
+            if picture.rotation and hasattr(self.stream, "set_display_rotation"):
+                self.stream.set_display_rotation(picture.rotation)
             self.container.metadata.update(
                 {key: value for key, value in reader.container.metadata.items() if key not in OF_THE_FILE}
             )
             if others:
-                self._carry_others(reader, slow, mute)
+                self._carry_others(reader, mute)
             self.container.start_encoding()
         except av.FFmpegError as error:
             self.abandon()
             raise VideoError(
-                f"{path} cannot be written with {codec} ({error.strerror}): choose another --codec"
+                f"{path} cannot be written with {encoding.encoder} ({error.strerror}): choose another --codec"
             ) from error
         except BaseException:
             self.abandon()
@@ -117,14 +123,46 @@ class VideoWriter:
             self.abandon()
             raise
 
-    def write_frame(self, picture: av.VideoFrame, pts: int) -> None:
-        """Encode a picture to be shown at a time in the writer's time base."""
-        converted = in_format(picture, self.colour, self.pixel_format)
-        converted.pts, converted.time_base = pts, self.time_base
-        converted.pict_type = 0  # the encoder chooses its own key frames
-        self._mux(self.stream.encode(converted))
+    def write_frame(self, picture: av.VideoFrame | Array, pts: int) -> None:
+        """Encode a picture to be shown at a time in the encoding's time base."""
+        self._mux(self.stream.encode(self.encoding.frame(picture, self.colour, pts)))
 
-    def write_packet(self, packet: av.Packet) -> None:
+    def join(self, encoded: Iterable[av.Packet], others: Iterable[av.Packet]) -> None:
+        """Write packets of the picture, in order, and among them those of the source's other streams."""
+        waiting = iter(encoded)
+        ahead = next(waiting, None)
+        for packet in others:
+            kept = packet if is_cover(packet.stream) else self._within_span(packet)
+            if kept is None:
+                continue
+            moment = packet.dts if packet.pts is None else packet.pts
+            until = None if moment is None else moment * packet.time_base * self.slow
+            while ahead and until is not None and ahead.dts * self.encoding.time_base <= until:
+                self._write_encoded(ahead)
+                ahead = next(waiting, None)
+            self._write_other(kept)
+        for packet in waiting if ahead is None else chain([ahead], waiting):
+            self._write_encoded(packet)
+
+    def _write_encoded(self, packet: av.Packet) -> None:
+        packet.stream, packet.time_base = self.stream, self.encoding.time_base
+        self._mux([packet])
+
+    def _within_span(self, packet: av.Packet) -> av.Packet | None:
+        """The packet in the time of the span, or None if it lies outside of it."""
+        if self.span is None or packet.pts is None:
+            return packet
+        begin, end = (round(edge / packet.time_base) for edge in (self.span.begin, self.span.end))
+        if packet.pts >= end or packet.pts + (packet.duration or 0) <= begin:
+            return None
+        if packet.pts < begin and packet.stream.type != "subtitle":
+            return None
+        late = max(0, begin - packet.pts)  # a text that was there before
+        packet.pts, packet.duration = packet.pts + late - begin, packet.duration - late
+        packet.dts = packet.pts if late or packet.dts is None else packet.dts - begin
+        return packet
+
+    def _write_other(self, packet: av.Packet) -> None:
         """Carry a packet of another stream over."""
         if packet.stream.type == "audio" and packet.pts is not None:
             end = (packet.pts + (packet.duration or 0)) * packet.time_base
@@ -165,16 +203,16 @@ class VideoWriter:
         except (av.FFmpegError, OSError) as error:
             raise self._unwritable(error) from error
 
-    def _check_fits(self, encoder: av.Codec) -> None:
-        if encoder.canonical_name not in self.container.supported_codecs:
-            name = encoder.canonical_name
+    def _check_fits(self) -> None:
+        name = av.Codec(self.encoding.encoder, "w").canonical_name
+        if name not in self.container.supported_codecs:
             raise VideoError(f"{self.path.suffix} files cannot hold {name}: give an OUT that ends in .mkv")
 
-    def _carry_others(self, reader: VideoReader, slow: Fraction, mute: bool) -> None:
+    def _carry_others(self, reader: VideoReader, mute: bool) -> None:
         for source in reader.others:
             name = f"{source.type} stream {source.index}"
             try:
-                carrier, note = carrier_for(source, self.container, slow, mute=mute)
+                carrier, note = carrier_for(source, self.container, self.slow, mute=mute)
             except CannotCarry as reason:
                 self.left_out.append(f"{name} ({reason})")
                 continue
@@ -186,20 +224,22 @@ class VideoWriter:
                 self.carriers[source.index] = carrier
                 carrier.stream.metadata.update(_worth_keeping(source, self.path))
                 carrier.stream.disposition = source.disposition
-        self.container.set_chapters([_slowed(chapter, slow) for chapter in reader.container.chapters()])
+        chapters = [self._chapter(each) for each in reader.container.chapters()]
+        self.container.set_chapters([each for each in chapters if each["start"] < each["end"]])
 
-    def _describe(self, encoder: av.Codec, picture: av.VideoFrame, time_base: Fraction) -> None:
-        stream = self.stream
-        self.pixel_format = choose_pixel_format(encoder, picture, self.colour.deep)
-        self.time_base = time_base
-        stream.width, stream.height, stream.pix_fmt = picture.width, picture.height, self.pixel_format
-        stream.time_base = stream.codec_context.time_base = time_base
-        stream.codec_context.colorspace = self.colour.matrix
-        stream.codec_context.color_range = self.colour.range
-        stream.codec_context.color_primaries = picture.color_primaries
-        stream.codec_context.color_trc = picture.color_trc
-        if encoder.name == "libx265":
-            stream.codec_tag = "hvc1"  # what players of Apple want in MP4
+    def _chapter(self, chapter: Any) -> Any:
+        """A chapter in the time of the result; what lies outside of the span ends before it begins."""
+        edges = [chapter[edge] * chapter["time_base"] for edge in ("start", "end")]
+        if self.span:
+            edges = [min(max(edge, self.span.begin), self.span.end) - self.span.begin for edge in edges]
+        start, end = (round(edge * self.slow / chapter["time_base"]) for edge in edges)
+        return chapter | {"start": start, "end": end}
+
+    def _describe(self) -> None:
+        self.encoding.configure(self.stream.codec_context)
+        self.stream.time_base = self.encoding.time_base
+        if self.encoding.encoder == "libx265":
+            self.stream.codec_tag = APPLE_TAG
 
     def _mux(self, packets: list[av.Packet]) -> None:
         try:
@@ -217,15 +257,3 @@ def _worth_keeping(stream: Any, path: Path) -> dict[str, str]:
     if path.suffix.lower() == ".mov" and "language" in kept:
         kept["language"] = OTHER_LANGUAGE_CODES.get(kept["language"], kept["language"])
     return kept
-
-
-def _slowed(chapter: Any, slow: Fraction) -> Any:
-    return chapter | {edge: round(chapter[edge] * slow) for edge in ("start", "end")}
-
-
-def _carry_shape(source: Any, result: Any, picture: av.VideoFrame) -> None:
-    """Carry over the shape of pixels and the turn of the picture."""
-    if source.sample_aspect_ratio:
-        result.codec_context.sample_aspect_ratio = source.sample_aspect_ratio
-    if picture.rotation and hasattr(result, "set_display_rotation"):
-        result.set_display_rotation(picture.rotation)

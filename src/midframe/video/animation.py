@@ -1,0 +1,109 @@
+"""GIF and APNG: short animations that play over and over."""
+
+from collections.abc import Callable, Iterable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+from PIL import Image
+
+SUFFIXES = (".gif", ".apng")
+FOREVER = 0
+FASTEST_GIF = 50
+"""Frames a second: viewers show GIFs with shorter delays slowly."""
+APNG_FORMATS = {"bgr0": "rgb24", "bgra": "rgba", "rgb48le": "rgb48be", "rgba64le": "rgba64be"}
+"""What lossless RGB is called there."""
+Frames = Callable[[], Iterable[av.VideoFrame]]
+"""Gives all frames of lossless RGB, with their times, as often as it is asked."""
+
+
+def plays_of(path: Path) -> int:
+    """How often an animation is played; 0 for ever, which is also said of what is none."""
+    if path.suffix.lower() not in (*SUFFIXES, ".png"):
+        return FOREVER
+    with Image.open(path) as image:
+        loops = image.info.get("loop")
+        if image.format == "GIF":
+            return 1 if loops is None else int(loops) + 1 if loops else FOREVER
+        return int(loops or 0)
+
+
+def write_animation(path: Path, frames: Frames, time_base: Fraction, rate: Fraction, plays: int, *, gif: bool) -> None:
+    """Write all frames as an animation.
+
+    Args:
+        path: where to.
+        frames: what to show.
+        time_base: of the frames' pts.
+        rate: frames a second, in the mean.
+        plays: how often; 0 for ever.
+        gif: write a GIF, not an APNG.
+
+    Raises:
+        av.FFmpegError, OSError: the place cannot be written to.
+    """
+    kind = "gif" if gif else "apng"
+    options = {"loop": str({FOREVER: 0, 1: -1}.get(plays, plays - 1))} if gif else {"plays": str(plays)}
+    with av.open(str(path), "w", format=kind, container_options=options) as container:
+        stream: Any = None
+        for frame in _in_palette(frames) if gif else frames():
+            if stream is None:
+                stream = container.add_stream(kind, rate)
+                stream.width, stream.height = frame.width, frame.height
+                stream.pix_fmt = "pal8" if gif else APNG_FORMATS[frame.format.name]
+                stream.codec_context.time_base = time_base
+            given = frame if gif else frame.reformat(format=stream.pix_fmt)
+            given.pts, given.time_base = round(frame.pts * frame.time_base / time_base), time_base
+            container.mux(stream.encode(given))
+        if stream:
+            container.mux(stream.encode(None))
+
+
+def _in_palette(frames: Frames) -> Iterator[av.VideoFrame]:
+    """The frames in one palette of 255 colours and transparency, chosen for all of them."""
+    palette = _palette(frames())
+    graph = av.filter.Graph()
+    begin: Any = None
+    for frame in frames():
+        if begin is None:
+            begin, colours = _entrance(graph, frame), _entrance(graph, palette)
+            use, end = graph.add("paletteuse"), graph.add("buffersink")
+            begin.link_to(use, 0, 0)
+            colours.link_to(use, 0, 1)
+            use.link_to(end)
+            graph.configure()
+            colours.push(palette)
+            colours.push(None)
+        begin.push(frame)
+        yield from _pulled(end)
+    begin.push(None)
+    yield from _pulled(end)
+
+
+def _palette(frames: Iterable[av.VideoFrame]) -> av.VideoFrame:
+    graph = av.filter.Graph()
+    begin: Any = None
+    for frame in frames:
+        if begin is None:
+            begin, end = _entrance(graph, frame), graph.add("buffersink")
+            graph.link_nodes(begin, graph.add("palettegen"), end).configure()
+        begin.push(frame)
+    begin.push(None)
+    palette = end.pull()
+    assert isinstance(palette, av.VideoFrame)
+    return palette
+
+
+def _entrance(graph: av.filter.Graph, frame: Any) -> Any:
+    return graph.add_buffer(
+        width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base or Fraction(1, 100)
+    )
+
+
+def _pulled(end: Any) -> Iterator[av.VideoFrame]:
+    while True:
+        try:
+            yield end.pull()
+        except (av.BlockingIOError, av.EOFError):
+            return

@@ -1,0 +1,39 @@
+"""Whole frames of interlaced ones, whose odd and even rows were taken at two moments, by FFmpeg's bwdif filter."""
+
+from collections import deque
+from collections.abc import Iterator
+
+import av
+
+
+class Deinterlacer:
+    """Makes one whole frame of each that holds two fields; others stay as they are."""
+
+    def __init__(self, stream: av.VideoStream) -> None:
+        graph = av.filter.Graph()
+        self._begin = graph.add_buffer(template=stream, time_base=stream.time_base)
+        self._end = graph.add("buffersink")
+        graph.link_nodes(self._begin, graph.add("bwdif", "mode=send_frame:deint=interlaced"), self._end).configure()
+        self._times: deque[tuple[int, int]] = deque()
+        """The pts and durations of frames on their way through."""
+
+    def feed(self, picture: av.VideoFrame, pts: int) -> Iterator[tuple[av.VideoFrame, int]]:
+        """Yield what is whole once a picture is seen: the one before it."""
+        self._times.append((pts, picture.duration))
+        self._begin.push(picture)
+        yield from self._whole()
+
+    def rest(self) -> Iterator[tuple[av.VideoFrame, int]]:
+        """Yield the last one."""
+        self._begin.push(None)
+        yield from self._whole()
+
+    def _whole(self) -> Iterator[tuple[av.VideoFrame, int]]:
+        while True:
+            try:
+                picture = self._end.pull()
+            except (av.BlockingIOError, av.EOFError):
+                return
+            assert isinstance(picture, av.VideoFrame)
+            pts, picture.duration = self._times.popleft()
+            yield picture, pts

@@ -1,0 +1,89 @@
+"""Frames through pipes: y4m (or what else FFmpeg reads from a stream) in standard input, y4m in standard output."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+from itertools import chain
+from pathlib import Path
+from types import TracebackType
+
+import av
+
+from midframe.errors import SourceError
+from midframe.images import Array
+from midframe.video.colour import Colour, colour_of, is_rgb
+from midframe.video.encoders import Encoding
+from midframe.video.reader import VideoReader
+
+STREAM = Path("-")
+"""Stands for standard input and output."""
+FORMATS = {"yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv422p10le", "yuv444p10le"}
+"""What y4m can hold and most programs read."""
+
+
+class PipeReader(VideoReader):
+    """A stream that can be read once; otherwise like a `VideoReader`. Only its picture is read."""
+
+    def first_picture(self) -> tuple[av.VideoFrame, Colour]:
+        """Decode the first frame, which `read` gives out again."""
+        try:
+            first = next(super()._decoded(), None)
+        except av.FFmpegError as error:
+            raise self._unreadable(error) from error
+        if first is None:
+            raise SourceError("standard input holds no picture that can be decoded: y4m is read from it")
+        self._peeked = first
+        self.others = []
+        return first, colour_of(first)
+
+    @property
+    def expected_frames(self) -> float | None:
+        return None
+
+    def _decoded(self) -> Iterator[av.VideoFrame]:
+        return chain([self._peeked], super()._decoded())
+
+    def _first_times(self) -> list[Fraction]:
+        return []
+
+    def _seek(self, begin: Fraction) -> None:
+        """Nothing: a stream goes forward alone."""
+
+
+class PipeWriter:
+    """Writes y4m to standard output, from the first frame on."""
+
+    def __init__(self, encoding: Encoding, colour: Colour) -> None:
+        self.encoding, self.colour = encoding, colour
+        self._container = av.open("pipe:1", "w", format="yuv4mpegpipe", container_options={"strict": "experimental"})
+        self._stream = self._container.add_stream(encoding.encoder, encoding.rate)
+        encoding.configure(self._stream.codec_context)
+        self._count = 0
+
+    def __enter__(self) -> "PipeWriter":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if kind is None:
+            self._container.mux(self._stream.encode(None))
+        self._container.close()
+
+    def write(self, picture: av.VideoFrame | Array) -> None:
+        """Write the next frame; frames come at equal steps."""
+        self._container.mux(self._stream.encode(self.encoding.frame(picture, self.colour, self._count)))
+        self._count += 1
+
+
+def pipe_encoding(
+    picture: av.VideoFrame, colour: Colour, *, rate: Fraction, pixel_shape: Fraction | None, **_: object
+) -> Encoding:
+    """Frames as they are, in a format that y4m has; without alpha, which it has not."""
+    own = picture.format.name.replace("yuvj", "yuv")
+    usual = "yuv420p10le" if colour.deep else "yuv420p"
+    form = own if own in FORMATS else usual
+    turned = form != own and is_rgb(picture.format)
+    return Encoding(
+        "wrapped_avframe", {}, form, picture.width, picture.height, 1 / rate, rate,
+        replace(colour, full_range=colour.full_range and not turned), picture.color_primaries, picture.color_trc,
+        pixel_shape,
+    )  # fmt: skip

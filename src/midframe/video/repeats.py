@@ -1,0 +1,100 @@
+"""Frames that repeat the one before them: animation drawn on twos, films shown at a higher rate than they were taken at.
+
+They are taken out, so that what was one picture for several frames becomes motion. The length of the film stays. The
+frames that are left keep their times; where these follow from even steps by repeating, as in films brought from 24 to 30
+frames a second, they get back their even steps.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from fractions import Fraction
+from itertools import pairwise
+
+import av
+import numpy as np
+
+from midframe.images import Array
+from midframe.video.reader import Frame
+
+EQUAL = 1.0
+"""Of 255: so much do blocks of a repeated frame differ at most, in the mean. Codecs change it a little."""
+BLOCK = 16
+"""Side of the blocks in pixels: what moves in one of them alone is no repeat."""
+MOST_REPEATS = 4
+"""A picture that is repeated more often stands still on purpose: all its frames stay."""
+ROW = 12
+"""So many pictures in a row tell whether they came at even steps before some were repeated."""
+SURE_REPEATS = 2
+"""Fewer repeated pictures in a row are accidents: the times of the others are right."""
+
+
+def without_repeats(frames: Iterable[Frame], step: int) -> Iterator[Frame]:
+    """Take out the frames that repeat their predecessor.
+
+    Args:
+        frames: of a video, in the order of showing.
+        step: time between two of them, in their time base.
+    """
+    row: list[Frame] = []
+    for frame, in_row in _distinct(frames):
+        if not in_row:
+            yield from _evenly(row, step)
+            row = []
+        row.append(frame)
+        if len(row) == ROW:
+            even = _evenly(row, step)
+            ready = ROW - 1 if even is not row else 1
+            yield from even[:ready]
+            row = row[ready:]
+    yield from _evenly(row, step)
+
+
+def is_repeat(before: Array, after: Array) -> bool:
+    """Whether a grey picture (H, W) shows the same as the one before it."""
+    if before.shape != after.shape:
+        return False
+    change = np.abs(after.astype(np.int16) - before).astype(np.float32)
+    below, right = (-size % BLOCK for size in change.shape)
+    blocks = np.pad(change, ((0, below), (0, right)), mode="edge")
+    blocks = blocks.reshape(blocks.shape[0] // BLOCK, BLOCK, -1, BLOCK)
+    return bool(blocks.mean((1, 3)).max() <= EQUAL)
+
+
+def _distinct(frames: Iterable[Frame]) -> Iterator[tuple[Frame, bool]]:
+    """The frames that stay, and whether each follows the one before it in a row: not after a cut or a still."""
+    first: Frame | None = None
+    held: list[Frame] = []
+    seen: Array | None = None
+    in_row = still = False
+    for frame in frames:
+        grey = _grey(frame.picture)
+        if first and seen is not None and not frame.begins_scene and is_repeat(seen, grey):
+            held.append(frame)
+            if still or len(held) > MOST_REPEATS:
+                yield from ((each, False) for each in ([] if still else [first]) + held)
+                held, still = [], True
+            continue
+        if first and not still:
+            yield first, in_row
+        in_row = first is not None and not still and not frame.begins_scene
+        first, seen, held, still = frame, grey, [], False
+    if first and not still:
+        yield first, in_row
+    yield from ((each, False) for each in held)  # the last picture is shown to the end of the film
+
+
+def _evenly(row: list[Frame], step: int) -> list[Frame]:
+    """A row at even steps from its first to its last, if repeating brought it from there; else the row itself."""
+    gaps = [after.pts - before.pts for before, after in pairwise(row)]
+    if len(set(gaps)) < 2 or sum(2 * gap >= 3 * step for gap in gaps) < SURE_REPEATS:
+        return row
+    begin, each = Fraction(row[0].pts), Fraction(row[-1].pts - row[0].pts, len(gaps))
+    even = [begin + each * place for place in range(len(row))]
+    if any(abs(frame.pts - time) >= step for frame, time in zip(row, even, strict=True)):
+        return row
+    return [replace(frame, pts=time) for frame, time in zip(row, even, strict=True)]
+
+
+def _grey(picture: av.VideoFrame) -> Array:
+    grey: Array = picture.reformat(format="gray8").to_ndarray()
+    return grey

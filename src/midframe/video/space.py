@@ -1,0 +1,48 @@
+"""How much room a result takes on its disk, told before hours are spent."""
+
+import shutil
+from pathlib import Path
+
+from midframe.errors import VideoError
+from midframe.video.encoders import Encoding
+
+BITS_A_PIXEL = {"ffv1": 6.0, "prores_ks": 1.5}
+"""What encoders make of a pixel at least, of common pictures."""
+LOSSY_BITS = 0.02
+COPIES = 2
+"""The segments, and the file that they are joined to."""
+
+
+def check_space(folder: Path, encoding: Encoding, frames: float | None) -> None:
+    """See that a disk has room for a result, as far as that can be known before.
+
+    Args:
+        folder: where the result will lie.
+        encoding: of its frames.
+        frames: how many there will be; None if that is not known.
+
+    Raises:
+        VideoError: it has not.
+    """
+    needed = needed_bytes(encoding, frames or 1)
+    disk = shutil.disk_usage(folder)
+    free = disk.free
+    if disk.total and free < needed:
+        raise VideoError(
+            f"{folder} has {_readable(free)} free, and the work needs about {_readable(needed)} or more: make room, "
+            "or choose another place for OUT"
+        )
+
+
+def needed_bytes(encoding: Encoding, frames: float) -> int:
+    """The least room that the work on so many frames takes."""
+    bits = BITS_A_PIXEL.get(encoding.encoder, LOSSY_BITS) * (2 if encoding.colour.deep and encoding.encoder == "ffv1" else 1)
+    return round(frames * encoding.width * encoding.height * bits / 8 * COPIES)
+
+
+def _readable(count: float) -> str:
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"

@@ -1,0 +1,312 @@
+"""Where the result goes: a video, an animation, pictures in a folder, or standard output.
+
+What is encoded is kept in segments (`work`) until all of it is there, but for standard output, which cannot wait.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import av
+
+from midframe.errors import VideoError
+from midframe.images import Array, writes
+from midframe.video.animation import FASTEST_GIF, SUFFIXES, plays_of, write_animation
+from midframe.video.colour import Colour, to_rgb
+from midframe.video.encoders import Encoding, choose_encoding, lossless_encoding
+from midframe.video.pictures import DEFAULT_NAME, NUMBER, is_pattern, numbered, write_pictures
+from midframe.video.pipes import STREAM, PipeWriter, pipe_encoding
+from midframe.video.reader import WHOLE, VideoReader
+from midframe.video.report import VideoReport, check_pictures, check_result
+from midframe.video.retimer import Output, Retimer
+from midframe.video.space import check_space
+from midframe.video.timeline import Timeline, TrueTimes
+from midframe.video.work import Work
+from midframe.video.writer import CONTAINERS, Span, VideoWriter
+
+
+@dataclass
+class Job:
+    """What is to be done."""
+
+    reader: VideoReader
+    picture: av.VideoFrame
+    """A frame of the source."""
+    colour: Colour
+    """How its samples stand for colours."""
+    timeline: Timeline
+    settings: Mapping[str, Any]
+    """All that decides the frames, in numbers and texts."""
+    report: VideoReport = field(default_factory=VideoReport)
+
+
+class Target:
+    """Standard output: frames go out as they come.
+
+    Args:
+        path: the name of the result.
+        mute: leave sound out.
+        codec: codec, crf, preset and encoder_options as in `choose_encoding`.
+    """
+
+    def __init__(self, path: Path, *, mute: bool = False, codec: Mapping[str, Any] | None = None) -> None:
+        self.path, self.mute, self.codec = path, mute, codec or {}
+        self.job: Job
+        self.encoding: Encoding
+
+    def check(self, source: Path, overwrite: bool) -> None:
+        """See that a result may be written; a VideoError says why it may not."""
+
+    def begin(self, job: Job, *, resume: bool, overwrite: bool) -> int:
+        """Prepare to write; returns how many segments are finished already."""
+        self.job, self.encoding = job, pipe_encoding(job.picture, job.colour, **self._form(job))
+        if isinstance(job.timeline, TrueTimes):
+            raise VideoError("y4m has frames at equal steps alone: leave --vfr out")
+        if resume:
+            raise VideoError("what goes to standard output cannot be gone on with: leave --resume out")
+        job.report.left_out = tuple(f"{each.type} stream {each.index} (y4m)" for each in job.reader.others)
+        return 0
+
+    def write(self, outputs: Iterable[Output]) -> None:
+        """Take the frames to show, in order."""
+        try:
+            with PipeWriter(self.encoding, self.job.colour) as writer:
+                for output in outputs:
+                    writer.write(output.picture)
+        except (av.FFmpegError, OSError) as error:
+            raise VideoError(f"standard output cannot be written to ({error}): is the program after it there?") from error
+
+    def finish(self, retimer: Retimer) -> None:
+        """Give the result its name once all frames are there, and see that it has all it should."""
+
+    def give_up(self, *, hopeless: bool) -> Path | None:
+        """Clean up after a failure; returns where finished segments are, if there are any.
+
+        Args:
+            hopeless: going on with the work would fail again.
+        """
+        return None
+
+    @staticmethod
+    def _form(job: Job) -> dict[str, Any]:
+        shape: Fraction | None = job.reader.stream.sample_aspect_ratio
+        return {"time_base": job.timeline.time_base, "rate": job.timeline.rate, "pixel_shape": shape}
+
+
+class FileTarget(Target):
+    """A target whose frames wait in segments until all of them are there."""
+
+    work: Work | None = None
+
+    @property
+    def appears(self) -> Path:
+        """What appears when the result is complete, and beside which the work lies."""
+        return self.path
+
+    def check(self, source: Path, overwrite: bool) -> None:
+        check_target(source, self.appears, overwrite)
+
+    def begin(self, job: Job, *, resume: bool, overwrite: bool) -> int:
+        self.job, self.encoding = job, self._encoding(job)
+        self.work = Work(self.appears, job.settings, resume=resume, overwrite=overwrite)
+        frames = job.reader.expected_frames
+        ratio = float(job.timeline.rate * job.timeline.slow / job.reader.rate)
+        check_space(self.appears.parent, self.encoding, frames and frames * ratio)
+        self._rehearse()
+        return self.work.finished
+
+    def write(self, outputs: Iterable[Output]) -> None:
+        assert self.work, "begun"
+        for segment, frames in groupby(outputs, key=lambda output: output.segment):
+            encoder = self.encoding.new_encoder()
+            try:
+                encoder.open()
+                self.work.add(segment, encoder.extradata, self._encoded(encoder, frames))
+            except av.FFmpegError as error:
+                raise VideoError(
+                    f"{self.encoding.encoder} cannot encode this ({error.strerror}): choose another --codec"
+                ) from error
+
+    def give_up(self, *, hopeless: bool) -> Path | None:
+        if self.work is None:
+            return None
+        if hopeless or not self.work.finished:
+            self.work.remove()
+            return None
+        self.work.leave()
+        return self.work.folder
+
+    def _encoding(self, job: Job) -> Encoding:
+        return lossless_encoding(job.picture, job.colour, **self._form(job))
+
+    def _rehearse(self) -> None:
+        """See before the work that its end will be possible."""
+
+    def _encoded(self, encoder: Any, frames: Iterable[Output]) -> Iterator[av.Packet]:
+        for output in frames:
+            yield from encoder.encode(self.encoding.frame(output.picture, self.job.colour, output.pts))
+        yield from encoder.encode(None)
+
+
+class VideoTarget(FileTarget):
+    """A file of one of the `CONTAINERS`, with all other streams of the source."""
+
+    def finish(self, retimer: Retimer) -> None:
+        job, work = self.job, self.work
+        assert work, "begun"
+        extradata = work.extradata()
+        with VideoReader(job.reader.path) if job.reader.others else nullcontext(job.reader) as source:
+            span = None if job.reader.part == WHOLE else Span(retimer.origin, retimer.end)
+            with self._writer(source, span) as writer:
+                if writer.stream.codec_context.extradata not in (None, extradata):
+                    raise VideoError(f"{work.folder} was begun with another encoder: begin anew with --overwrite")
+                kept = [stream for stream in source.others if stream.index in writer.carriers]
+                writer.join(work.packets(retimer.end_pts), source.packets(kept) if kept else ())
+            slow = job.timeline.slow
+            if writer.sound_end is not None:
+                begin = retimer.origin if span is None else Fraction(0)
+                job.report.sound_after_picture_in = (writer.sound_end - begin) * slow - job.report.length_in
+        work.remove()
+        anew = slow != 1 or bool(writer.converted)
+        check_result(self.path, job.report, writer.carried, job.timeline.rate, stretched=anew)
+
+    def _encoding(self, job: Job) -> Encoding:
+        return choose_encoding(job.picture, job.colour, **self._form(job), **self.codec)
+
+    def _rehearse(self) -> None:
+        writer = self._writer(self.job.reader, None)
+        writer.abandon()
+        self.job.report.converted, self.job.report.left_out = tuple(writer.converted), tuple(writer.left_out)
+
+    def _writer(self, reader: VideoReader, span: Span | None) -> VideoWriter:
+        assert self.work, "begun"
+        job, unfinished = self.job, self.work.folder / self.path.name
+        options: dict[str, Any] = {"slow": job.timeline.slow, "mute": self.mute, "span": span}
+        return VideoWriter(
+            self.path, reader, job.picture, job.colour, self.encoding, unfinished=unfinished, **options
+        )
+
+
+class RenderedTarget(FileTarget):
+    """A target that is made of the finished frames once they are all there."""
+
+    def _rehearse(self) -> None:
+        others = tuple(f"{each.type} stream {each.index}" for each in self.job.reader.others)
+        self.job.report.left_out = tuple(f"{name} ({self.appears.name} holds pictures alone)" for name in others)
+
+    def _frames(self, end: int) -> Iterator[av.VideoFrame]:
+        """All finished frames, lossless RGB."""
+        assert self.work, "begun"
+        decoder: Any = av.CodecContext.create(self.encoding.encoder, "r")
+        decoder.extradata, decoder.width, decoder.height = (
+            self.work.extradata(), self.encoding.width, self.encoding.height
+        )  # fmt: skip
+        for packet in self.work.packets(end):
+            packet.time_base = self.encoding.time_base
+            for frame in decoder.decode(packet):
+                frame.time_base = self.encoding.time_base
+                yield frame
+        for frame in decoder.decode(None):
+            frame.time_base = self.encoding.time_base
+            yield frame
+
+
+class AnimationTarget(RenderedTarget):
+    """A GIF or an APNG."""
+
+    def begin(self, job: Job, *, resume: bool, overwrite: bool) -> int:
+        rate = job.timeline.rate
+        if self._gif and rate > FASTEST_GIF:
+            raise VideoError(f"viewers slow GIFs down that have {float(rate):g} frames a second: give --fps 50 or less")
+        return super().begin(job, resume=resume, overwrite=overwrite)
+
+    def finish(self, retimer: Retimer) -> None:
+        assert self.work, "begun"
+        unfinished = self.work.folder / self.path.name
+        try:
+            write_animation(
+                unfinished, lambda: self._frames(retimer.end_pts), self.encoding.time_base, self.encoding.rate,
+                plays_of(self.job.reader.path), gif=self._gif,
+            )  # fmt: skip
+            unfinished.replace(self.path)
+        except (av.FFmpegError, OSError) as error:
+            raise VideoError(f"{self.path} cannot be written ({error}): choose another place for OUT") from error
+        self.work.remove()
+        check_result(self.path, self.job.report, {}, self.job.timeline.rate, stretched=False)
+
+    @property
+    def _gif(self) -> bool:
+        return self.path.suffix.lower() == ".gif"
+
+
+class PicturesTarget(RenderedTarget):
+    """Pictures in a folder, with names by a pattern."""
+
+    @property
+    def appears(self) -> Path:
+        return self.path.parent if is_pattern(self.path) else self.path
+
+    @property
+    def pattern(self) -> str:
+        return self.path.name if is_pattern(self.path) else DEFAULT_NAME
+
+    def check(self, source: Path, overwrite: bool) -> None:
+        if not writes(Path(self.pattern).suffix):
+            raise VideoError(f"{self.path}: pictures cannot be written as that: use {DEFAULT_NAME}")
+        there = self.appears / numbered(self.pattern, 1)
+        check_target(source, there if self.appears.is_dir() else self.appears, overwrite)
+
+    def finish(self, retimer: Retimer) -> None:
+        assert self.work, "begun"
+        colour = Colour(self.job.colour.matrix, True, self.job.colour.deep, self.job.colour.alpha)
+        folder = self.work.folder / "pictures"
+        try:
+            folder.mkdir(exist_ok=True)
+            images: Iterator[Array] = (to_rgb(frame, colour) for frame in self._frames(retimer.end_pts))
+            count = write_pictures(folder, self.pattern, images)
+            self.appears.mkdir(exist_ok=True)
+            for number in range(1, count + 1):
+                name = numbered(self.pattern, number)
+                (folder / name).replace(self.appears / name)
+        except OSError as error:
+            raise VideoError(f"{self.appears} cannot be written to ({error}): choose another place for OUT") from error
+        self.work.remove()
+        paths = [self.appears / numbered(self.pattern, number) for number in range(1, count + 1)]
+        check_pictures(paths, self.job.report, self.job.timeline.rate)
+
+
+def target_for(path: Path, *, mute: bool = False, codec: Mapping[str, Any] | None = None) -> Target:
+    """What a name of a result stands for; arguments as of `Target`.
+
+    Raises:
+        VideoError: it stands for nothing that can be written.
+    """
+    suffix = path.suffix.lower()
+    kind: type[Target]
+    if path == STREAM:
+        kind = Target
+    elif suffix in SUFFIXES:
+        kind = AnimationTarget
+    elif NUMBER.search(path.name) or not suffix or path.is_dir():
+        kind = PicturesTarget
+    elif suffix in CONTAINERS:
+        kind = VideoTarget
+    else:
+        known = " ".join((*CONTAINERS, *SUFFIXES))
+        raise VideoError(f"{path}: choose a name that ends in one of {known}, or pictures such as frames/{DEFAULT_NAME}")
+    return kind(path, mute=mute, codec=codec)
+
+
+def check_target(source: Path, target: Path, overwrite: bool) -> None:
+    """See that a result may be written; a VideoError says why it may not."""
+    with suppress(OSError):
+        if target.exists() and source.exists() and target.samefile(source):
+            raise VideoError(f"{target} is the video itself: name another OUT")
+    if target.exists() and not overwrite:
+        raise VideoError(f"{target} exists: name another OUT, or give --overwrite")
+    if not target.parent.is_dir():
+        raise VideoError(f"{target.parent} is no folder: make it first, or name another OUT")

@@ -1,0 +1,192 @@
+"""Work that can go on after it was stopped: finished segments of the encoded picture, kept beside the result.
+
+The frames of a result are encoded in segments, each by an encoder of its own that begins with a key frame. A segment is
+either wholly in the database of the folder `OUT.midframe/` or not there, whatever ends the program. In the end the
+packets of all segments are written into one file, without encoding them again.
+"""
+
+import json
+import shutil
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import av
+from av.packet import PacketSideData, packet_sidedata_type_from_literal, packet_sidedata_type_to_literal
+
+from midframe.errors import VideoError
+
+SUFFIX = ".midframe"
+JOB_FILE, DATABASE = "job.json", "segments.db"
+SHORT_SEGMENT, LONG_SEGMENT = 60, 240
+"""Frames of a segment that ends at a cut, at least, and of one that ends where there is none."""
+TABLES = """
+CREATE TABLE segments (number INTEGER PRIMARY KEY, extradata BLOB NOT NULL);
+CREATE TABLE packets (number INTEGER PRIMARY KEY, pts INTEGER NOT NULL, keyframe INTEGER NOT NULL, data BLOB NOT NULL);
+CREATE TABLE side_data (packet INTEGER NOT NULL REFERENCES packets, kind TEXT NOT NULL, data BLOB NOT NULL);
+CREATE INDEX of_packets ON side_data (packet);
+"""
+"""Packets are numbered in the order of decoding."""
+
+
+class Work:
+    """The segments of a result that are finished.
+
+    Args:
+        target: the result.
+        job: what decides its frames; numbers and texts.
+        resume: go on with work that was begun, if there is any.
+        overwrite: throw away work that was begun.
+
+    Raises:
+        VideoError: work was begun and is neither to be gone on with nor thrown away, or it was another job's.
+    """
+
+    def __init__(self, target: Path, job: Mapping[str, Any], *, resume: bool = False, overwrite: bool = False) -> None:
+        self.target, self.folder = target, work_folder(target)
+        job = json.loads(json.dumps(job))
+        begun = (self.folder / JOB_FILE).exists()
+        if begun and resume:
+            _check_same(self.folder, job)
+        elif begun and not overwrite:
+            raise VideoError(f"{self.folder} holds unfinished work: go on with --resume, or begin anew with --overwrite")
+        elif begun:
+            shutil.rmtree(self.folder)
+        try:
+            self.folder.mkdir(exist_ok=True)
+            self._database = _open(self.folder / DATABASE, new=not (begun and resume))
+            self.finished: int = self._database.execute("SELECT count(*) FROM segments").fetchone()[0]
+            """How many segments there are; they are numbered from 0."""
+            _write_whole(self.folder / JOB_FILE, json.dumps(job, indent=1) + "\n")
+        except (OSError, sqlite3.Error) as error:
+            with suppress(OSError):
+                self.folder.rmdir()
+            raise self._failed(error) from error
+
+    def add(self, segment: int, extradata: bytes | None, packets: Iterable[av.Packet]) -> None:
+        """Keep a segment, all of it or nothing.
+
+        Args:
+            segment: its number.
+            extradata: what its encoder says of all its packets.
+            packets: in the order of decoding.
+        """
+        try:
+            with self._database:
+                for packet in packets:
+                    row = (packet.pts, packet.is_keyframe, bytes(packet))
+                    number = self._database.execute(
+                        "INSERT INTO packets (pts, keyframe, data) VALUES (?, ?, ?)", row
+                    ).lastrowid
+                    for side in packet.iter_sidedata():
+                        of_it = (number, side.data_type, bytes(side))
+                        self._database.execute("INSERT INTO side_data VALUES (?, ?, ?)", of_it)
+                self._database.execute("INSERT INTO segments VALUES (?, ?)", (segment, extradata or b""))
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
+        self.finished += 1
+
+    def extradata(self) -> bytes:
+        """What the encoder says of all packets.
+
+        Raises:
+            VideoError: segments say different things, so that no file can hold them all.
+        """
+        found = [row[0] for row in self._database.execute("SELECT DISTINCT extradata FROM segments")]
+        if len(found) > 1:
+            raise VideoError(f"{self.folder} was begun with another version of the encoder: begin anew with --overwrite")
+        return bytes(found[0]) if found else b""
+
+    def packets(self, end: int) -> Iterator[av.Packet]:
+        """Yield the packets of all segments in the order of decoding, with times that suit one file.
+
+        Args:
+            end: when the last frame is no longer shown, as pts.
+        """
+        pts = [row[0] for row in self._database.execute("SELECT pts FROM packets ORDER BY number")]
+        durations = {begin: until - begin for begin, until in pairwise([*sorted(pts), end])}
+        found = self._database.execute("SELECT number, pts, keyframe, data FROM packets ORDER BY number")
+        for (number, shown, keyframe, data), decoded in zip(found, decoding_times(pts), strict=True):
+            packet = av.Packet(data)
+            packet.pts, packet.dts, packet.duration = shown, decoded, durations[shown]
+            packet.is_keyframe = bool(keyframe)
+            sides = self._database.execute("SELECT kind, data FROM side_data WHERE packet = ?", (number,))
+            for kind, content in sides.fetchall():
+                packet.set_sidedata(_side_data(kind, content))
+            yield packet
+
+    def remove(self) -> None:
+        """Leave nothing behind."""
+        self._database.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def leave(self) -> bool:
+        """Keep what is finished for another time; false if there is nothing worth it, so nothing is kept."""
+        if not self.finished:
+            self.remove()
+            return False
+        self._database.close()
+        for path in self.folder.iterdir():
+            if path.name not in (JOB_FILE, DATABASE):
+                path.unlink(missing_ok=True)
+        return True
+
+    def _failed(self, error: Exception) -> VideoError:
+        reason = getattr(error, "strerror", None) or error
+        return VideoError(f"{self.target} cannot be written ({reason}): choose another place for OUT, or make room there")
+
+
+def _open(path: Path, *, new: bool) -> sqlite3.Connection:
+    if new:
+        path.unlink(missing_ok=True)
+    # One thread at a time uses it: the one that encodes, then the one that joins.
+    database = sqlite3.connect(path, check_same_thread=False)
+    if new:
+        database.executescript(TABLES)
+    return database
+
+
+def work_folder(target: Path) -> Path:
+    """Where the unfinished work on a result lies."""
+    return target.with_name(target.name + SUFFIX)
+
+
+def decoding_times(pts: list[int]) -> list[int]:
+    """Times of decoding for frames in their order of decoding: rising, and none after its frame's pts.
+
+    Encoders that see one segment each cannot know them: the frames that wait at the end of a segment would be decoded
+    when the next has begun.
+    """
+    shown = sorted(pts)
+    place = {time: index for index, time in enumerate(shown)}
+    delay = max((index - place[time] for index, time in enumerate(pts)), default=0)
+    step = min((after - before for before, after in pairwise(shown)), default=1)
+    early = [shown[0] - (delay - index) * step for index in range(delay)] if shown else []
+    return (early + shown)[: len(pts)]
+
+
+def _side_data(kind: str, content: bytes) -> PacketSideData:
+    made = PacketSideData(packet_sidedata_type_from_literal(kind), len(content))  # type: ignore[call-arg, arg-type]
+    made.update(content)
+    return made
+
+
+def _check_same(folder: Path, job: Mapping[str, Any]) -> None:
+    begun = json.loads((folder / JOB_FILE).read_text())
+    changed = [name for name in {**begun, **job} if begun.get(name) != job.get(name)]
+    if changed:
+        texts = ", ".join(_changed(name, begun.get(name), job.get(name)) for name in changed)
+        raise VideoError(f"{folder} is of another job: {texts}; give what it was begun with, or --overwrite")
+
+
+def _changed(name: str, before: Any, now: Any) -> str:
+    return f"the {name} is another" if isinstance(before, dict) else f"{name} was {before} and is {now}"
+
+
+def _write_whole(path: Path, text: str) -> None:
+    unfinished = path.with_name(path.name + ".part")
+    unfinished.write_text(text, encoding="utf-8")
+    unfinished.replace(path)
