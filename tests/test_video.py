@@ -1,8 +1,3 @@
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -16,7 +11,6 @@ from conftest import SHARED
 from midframe.errors import MidframeError, VideoError
 from midframe.images import Array
 from midframe.interpolator import Interpolator
-from midframe.models.sepconv import SepConv
 from midframe.video.pipeline import interpolate_video
 
 Render = Callable[..., Path]
@@ -304,30 +298,6 @@ def test_a_failure_keeps_the_file_that_was_to_be_replaced(render_video: Render, 
     with pytest.raises(MidframeError, match="broke"):
         interpolate_video(source, target, model=Breaker(), overwrite=True)
     assert target.read_text() == "mine"
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-def test_an_interrupted_run_leaves_nothing(
-    render_video: Render, tmp_path: Path, tiny_model: SepConv, tiny_weights: Path, name: str
-) -> None:
-    source, target = render_video(frames=400, size=(240, 320)), tmp_path / "out.mp4"
-    command = [sys.executable, "-m", "midframe", "video", str(source), str(target), "--model", str(tiny_weights)]
-    process = subprocess.Popen(
-        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "COLUMNS": "80"}
-    )
-    deadline = time.monotonic() + 60
-    while not list(tmp_path.glob(".out.part*")) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert list(tmp_path.glob(".out.part*"))
-    time.sleep(1)
-    process.send_signal(getattr(signal, name))
-    _, errors = process.communicate(timeout=30)
-    # Python dies of the signal itself where it arrives in code that C++ evaluates; a shell shows 130 either way.
-    assert process.returncode in (130, -signal.SIGINT), errors
-    assert b"Traceback" not in errors
-    assert not list(tmp_path.glob("*out*"))
-    assert not list(tmp_path.glob(".out*"))
 
 
 def test_progress_tells_of_the_frame_that_is_being_made(render_video: Render, tmp_path: Path) -> None:

@@ -29,11 +29,14 @@ from midframe.images import Array, read_image, write_image
 from midframe.interpolator import DEFAULT_MODEL, Interpolator
 from midframe.video.compare import DEFAULT_SLOWER, compare_video
 from midframe.video.encoders import DEFAULT_CODEC, DEFAULT_CRF, ENCODERS
+from midframe.video.pictures import is_pattern
 from midframe.video.pipeline import interpolate_video
+from midframe.video.pipes import STREAM
 from midframe.video.reader import Part
 from midframe.video.report import VideoReport
 from midframe.video.retimer import CUTS, DEFAULT_CUT
 from midframe.video.scenes import DEFAULT_THRESHOLD
+from midframe.video.work import work_folder
 
 app = typer.Typer(
     add_completion=False,
@@ -44,6 +47,8 @@ app = typer.Typer(
 dataset_app = typer.Typer(no_args_is_help=True, help="Make data sets from videos, and look at them.")
 app.add_typer(dataset_app, name="dataset")
 out, err = Console(), Console(stderr=True)
+KEPT_SUFFIXES = (".mkv", ".mov", ".gif", ".apng")
+"""Endings that a result has from its source, where it is given no name; others become .mp4."""
 
 Model = Annotated[str, typer.Option(help="Name or file of weights; `midframe models` lists the names.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
@@ -71,13 +76,28 @@ def main() -> NoReturn:
 
 @app.command()
 def video(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="A video.")],
-    target: Annotated[Path | None, typer.Argument(metavar="[OUT]", help="The result; IN-x2.mp4 if not given.")] = None,
+    source: Annotated[
+        Path, typer.Argument(metavar="IN", help="A video, GIF or APNG, a folder or pattern of pictures, or - for a stream.")
+    ],
+    target: Annotated[
+        Path | None,
+        typer.Argument(metavar="[OUT]", help="The result, or pictures as in frames/%06d.png; IN-x2.mp4 if not given."),
+    ] = None,
     factor: Annotated[int | None, typer.Option(help="Multiple of the frame rate; 2 if nothing else is asked.")] = None,
     fps: Annotated[str | None, typer.Option(help="Frames a second of the result: 60, 59.94, 60000/1001.")] = None,
     slow: Annotated[float | None, typer.Option(help="So many times longer, at the same frame rate.")] = None,
     vfr: Annotated[bool, typer.Option("--vfr", help="Frames at the source's own times, and between them.")] = False,
     mute: Annotated[bool, typer.Option("--mute", help="Leave sound out.")] = False,
+    start: Annotated[float, typer.Option(min=0, help="Where to begin, in seconds.")] = 0.0,
+    end: Annotated[float | None, typer.Option(help="Where to end, in seconds.")] = None,
+    source_fps: Annotated[str | None, typer.Option(help="Frames a second of pictures; 25 if not given.")] = None,
+    deinterlace: Annotated[
+        bool, typer.Option("--deinterlace", help="Make whole frames of the fields of interlaced ones.")
+    ] = False,
+    dedup: Annotated[
+        bool, typer.Option("--dedup", help="Replace repeated frames (animation on twos) by motion.")
+    ] = False,
+    overlays: Annotated[bool, typer.Option(help="Keep logos and texts that stand before the picture as they are.")] = True,
     report_file: Annotated[Path | None, typer.Option("--report", help="Write what became of all to this file.")] = None,
     model: Model = DEFAULT_MODEL,
     device: Device = "auto",
@@ -94,16 +114,18 @@ def video(
     tile: Tile = None,
     precision: Precision = "auto",
     overwrite: Overwrite = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with work that was stopped.")] = False,
 ) -> None:
     """Bring a video to a higher frame rate, or slow it down; its sound, its texts and every frame of it are kept."""
     target = target or default_target(source, factor, fps, slow)
     options: dict[str, Any] = {"factor": factor, "fps": fps, "slow": slow, "vfr": vfr, "mute": mute, "cut": cut}
     options |= {"model": model, "device": device, "codec": codec, "crf": crf, "cut_threshold": cut_threshold}
     options |= {"preset": preset, "encoder_options": options_of(encoder_option or [])}
-    options |= {"tile": tile, "precision": precision, "overwrite": overwrite}
-    with frame_bar() as (bar, task):
+    options |= {"start": start, "end": end, "source_fps": source_fps, "deinterlace": deinterlace, "dedup": dedup}
+    options |= {"overlays": overlays, "tile": tile, "precision": precision, "overwrite": overwrite, "resume": resume}
+    with told_of_kept_work(target), frame_bar() as (bar, task):
 
-        def show(done: float, total: int | None) -> None:
+        def show(done: float, total: float | None) -> None:
             rate = bar.tasks[task].speed
             bar.update(task, completed=done, total=total, rate=f"{rate:.2f} frames/s" if rate else "")
 
@@ -113,15 +135,28 @@ def video(
     show_report(target, report)
 
 
+@contextmanager
+def told_of_kept_work(target: Path) -> Iterator[None]:
+    """Tell somebody who stops the work how it can go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if work_folder(target).exists():
+            err.print(f"midframe: what is done is kept in {work_folder(target)}, --resume goes on from there")
+        raise
+
+
 def show_report(target: Path, report: VideoReport) -> None:
     """Print what became of a video; a VideoError tells what is wrong with the result."""
+    console = err if target == STREAM else out
     parts = f"{report.frames_kept} kept, {report.frames_made} made, {report.frames_held} held, {report.cuts} cuts"
-    out.print(f"{target}: {report.frames_out} frames of {report.frames_in}: {parts}", soft_wrap=True)
+    parts += f", {report.frames_repeated} repeats replaced" if report.frames_repeated else ""
+    console.print(f"{target}: {report.frames_out} frames of {report.frames_in}: {parts}", soft_wrap=True)
     facts = f"{float(report.length_out):.3f} s of {float(report.length_in):.3f} s"
     if report.sound_after_picture_out is not None and report.sound_after_picture_in is not None:
         ends = (float(report.sound_after_picture_out), float(report.sound_after_picture_in))
         facts += ", sound ends {:+.3f} s after the picture (source {:+.3f} s)".format(*ends)
-    out.print(f"{facts}, worst timing error {float(report.worst_error) * 1000:.2f} ms", soft_wrap=True)
+    console.print(f"{facts}, worst timing error {float(report.worst_error) * 1000:.2f} ms", soft_wrap=True)
     for name in report.converted:
         err.print(f"midframe: converted: {name}", markup=False)
     for name in report.left_out:
@@ -143,7 +178,11 @@ def default_target(source: Path, factor: int | None, fps: str | None, slow: floa
     parts = [f"x{factor or 2}"] if factor or not (fps or slow) else []
     parts += [f"{fps}fps".replace("/", "-")] if fps else []
     parts += [f"slow{slow:g}"] if slow else []
-    suffix = source.suffix if source.suffix.lower() in (".mkv", ".mov") else ".mp4"
+    if source == STREAM:
+        return STREAM
+    if is_pattern(source):
+        source = source.parent
+    suffix = source.suffix if source.suffix.lower() in KEPT_SUFFIXES or source.is_dir() else ".mp4"
     return source.with_name(f"{source.stem}-{'-'.join(parts)}{suffix}")
 
 
