@@ -176,7 +176,9 @@ def test_frames_are_decoded_in_order_and_before_they_are_shown(
 def start(source: Path, target: Path, weights: Path, *more: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "midframe", "video", str(source), str(target), "--model", str(weights), *more]
     command += ["--encoder-option", "x264-params=mbtree=0"]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "COLUMNS": "80"})
+    return subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "COLUMNS": "80"}
+    )
 
 
 @pytest.mark.slow

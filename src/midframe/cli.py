@@ -77,7 +77,8 @@ def main() -> NoReturn:
 @app.command()
 def video(
     source: Annotated[
-        Path, typer.Argument(metavar="IN", help="A video, GIF or APNG, a folder or pattern of pictures, or - for a stream.")
+        Path,
+        typer.Argument(metavar="IN", help="A video, GIF or APNG, a folder or pattern of pictures, or - for a stream."),
     ],
     target: Annotated[
         Path | None,
@@ -97,7 +98,9 @@ def video(
     dedup: Annotated[
         bool, typer.Option("--dedup", help="Replace repeated frames (animation on twos) by motion.")
     ] = False,
-    overlays: Annotated[bool, typer.Option(help="Keep logos and texts that stand before the picture as they are.")] = True,
+    overlays: Annotated[
+        bool, typer.Option(help="Keep logos and texts that stand before the picture as they are.")
+    ] = True,
     report_file: Annotated[Path | None, typer.Option("--report", help="Write what became of all to this file.")] = None,
     model: Model = DEFAULT_MODEL,
     device: Device = "auto",

@@ -78,7 +78,9 @@ def _encoded_deep(image: Array, encoder: str, plain: str, clear: str) -> bytes:
     context: Any = av.CodecContext.create(encoder, "w")
     context.width, context.height, context.pix_fmt = frame.width, frame.height, clear if image.shape[2] == 4 else plain
     context.time_base = Fraction(1)
-    return b"".join(bytes(packet) for given in (frame.reformat(format=context.pix_fmt), None) for packet in context.encode(given))
+    return b"".join(
+        bytes(packet) for given in (frame.reformat(format=context.pix_fmt), None) for packet in context.encode(given)
+    )
 
 
 def to_tensor(image: Array, device: torch.device | str = "cpu") -> Tensor:

@@ -79,8 +79,6 @@ def compare_video(
         with VideoWriter(target, reader, sample, colour, encoding, others=False) as writer:
             for frames, left, right, pts in _shown(reader, tool, colour, timeline, progress):  # noqa: B007
                 writer.write_frame(sheet.filled(left, right), pts)
-            if not frames:
-                raise VideoError(f"{source} has no frame from {part.start} s on: choose another --start")
     return frames
 
 

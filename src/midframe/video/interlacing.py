@@ -10,7 +10,7 @@ class Deinterlacer:
     """Makes one whole frame of each that holds two fields; others stay as they are."""
 
     def __init__(self, stream: av.VideoStream) -> None:
-        graph = av.filter.Graph()
+        self._graph = graph = av.filter.Graph()  # its filters do not keep it
         self._begin = graph.add_buffer(template=stream, time_base=stream.time_base)
         self._end = graph.add("buffersink")
         graph.link_nodes(self._begin, graph.add("bwdif", "mode=send_frame:deint=interlaced"), self._end).configure()

@@ -13,7 +13,7 @@ from midframe.errors import SourceError
 from midframe.images import Array
 from midframe.video.colour import Colour, colour_of, is_rgb
 from midframe.video.encoders import Encoding
-from midframe.video.reader import VideoReader
+from midframe.video.reader import VideoReader, open_video
 
 STREAM = Path("-")
 """Stands for standard input and output."""
@@ -39,6 +39,9 @@ class PipeReader(VideoReader):
     @property
     def expected_frames(self) -> float | None:
         return None
+
+    def _open(self) -> av.container.InputContainer:
+        return open_video(self.path, "pipe:0")
 
     def _decoded(self) -> Iterator[av.VideoFrame]:
         return chain([self._peeked], super()._decoded())

@@ -129,8 +129,8 @@ class VideoReader:
         Raises:
             VideoError: the file is damaged or cut short.
         """
-        begin = self.start + Fraction(self.part.start)
-        until = None if self.part.end is None else self.start + Fraction(self.part.end)
+        begin = self.start + Fraction(str(self.part.start))
+        until = None if self.part.end is None else self.start + Fraction(str(self.part.end))
         self._seek(begin)
         cuts = CutDetector(self.stream, self.cut_threshold) if self.cut_threshold else None
         end = None
@@ -139,14 +139,17 @@ class VideoReader:
                 end = pts + (picture.duration or self.frame_duration)
                 time = pts * self.time_base
                 if until is not None and time >= until:
-                    return
+                    break
                 begins_scene = bool(cuts and cuts.begins_scene(picture))
                 if time >= begin:
                     self.frames_read += 1
                     yield Frame(picture, pts, begins_scene)
+            else:
+                self._check_end(end)
         except av.FFmpegError as error:
             raise self._unreadable(error) from error
-        self._check_end(end)
+        if not self.frames_read:
+            raise SourceError(f"{self.path} has no frame from {self.part.start} s on: choose another --start")
 
     def packets(self, streams: Sequence[Any]) -> Iterator[av.Packet]:
         """Yield the packets of other streams, as they are in the file."""
@@ -219,14 +222,14 @@ def _alpha_decoder(stream: Any) -> Any:
     if not name or stream.metadata.get("alpha_mode", stream.metadata.get("ALPHA_MODE")) != "1":
         return context
     decoder: Any = av.CodecContext.create(name, "r")
-    decoder.extradata, decoder.time_base = context.extradata, stream.time_base
+    decoder.extradata = context.extradata
     return decoder
 
 
-def open_video(path: Path) -> av.container.InputContainer:
-    """Open a file of any container that FFmpeg reads."""
+def open_video(path: Path, address: str | None = None) -> av.container.InputContainer:
+    """Open a file of any container that FFmpeg reads, or what it knows under an address of its own."""
     try:
-        return av.open(str(path))
+        return av.open(address or str(path))
     except FileNotFoundError as error:
         raise SourceError(f"{path} does not exist: name a video") from error
     except (av.FFmpegError, OSError, ValueError) as error:

@@ -161,7 +161,9 @@ class Retimer:
             return {}
         if after.begins_scene:
             return {time: _blended(before.rgb, after.rgb, time) for time in times}
-        made = dict(zip(times, self.tool.interpolate_many(before.rgb, after.rgb, times, progress=self._tell), strict=True))
+        made = dict(
+            zip(times, self.tool.interpolate_many(before.rgb, after.rgb, times, progress=self._tell), strict=True)
+        )
         if self.finder and (still := self.finder.overlays()) is not None:
             made = {time: keep_overlays(each, before.rgb, after.rgb, time, still) for time, each in made.items()}
         return made

@@ -36,7 +36,9 @@ def check_space(folder: Path, encoding: Encoding, frames: float | None) -> None:
 
 def needed_bytes(encoding: Encoding, frames: float) -> int:
     """The least room that the work on so many frames takes."""
-    bits = BITS_A_PIXEL.get(encoding.encoder, LOSSY_BITS) * (2 if encoding.colour.deep and encoding.encoder == "ffv1" else 1)
+    bits = BITS_A_PIXEL.get(encoding.encoder, LOSSY_BITS) * (
+        2 if encoding.colour.deep and encoding.encoder == "ffv1" else 1
+    )
     return round(frames * encoding.width * encoding.height * bits / 8 * COPIES)
 
 

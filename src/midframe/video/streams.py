@@ -6,6 +6,7 @@ from math import ceil, log2
 from typing import Any, Protocol
 
 import av
+import numpy as np
 from av.filter.context import FilterContext
 from av.stream import Discard
 from av.subtitles.subtitle import SubtitleSet
@@ -14,6 +15,8 @@ from midframe.video.reader import is_cover
 
 SOUND_ENCODERS = {"webm": "libopus"}
 """Of sound that is slowed down or that the container cannot hold, where it is not AAC."""
+PADDING = 0.5
+"""Seconds of silence after sound that is stretched, which `atempo` keeps instead of its end; it is cut off again."""
 SOUND_BIT_RATE = 96_000
 """Of each channel of such sound."""
 TEXT_ENCODERS = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip", "webm": "webvtt"}
@@ -123,7 +126,8 @@ class ConvertedSound:
         self.stream.bit_rate = SOUND_BIT_RATE * context.layout.nb_channels
         self.slow, self.layout = slow, context.layout.name
         self._ends: tuple[av.filter.Graph, FilterContext, FilterContext] | None = None
-        self._next = 0
+        self._next, self._end = 0, 0
+        """Where the next sample lies, and where the last one is to."""
 
     def packets(self, packet: av.Packet) -> Iterator[av.Packet]:
         """Those that become full."""
@@ -131,6 +135,8 @@ class ConvertedSound:
             if self._ends is None:
                 self._next = round((frame.pts or 0) * frame.time_base * self.slow * self.rate)
                 self._ends = self._stretcher(frame)
+            end = (frame.pts or 0) * frame.time_base + Fraction(frame.samples, frame.sample_rate)
+            self._end = round(end * self.slow * self.rate)
             self._ends[1].push(frame)
             yield from self._encoded()
 
@@ -148,18 +154,22 @@ class ConvertedSound:
                 frame: Any = self._ends[2].pull()
             except (av.BlockingIOError, av.EOFError):
                 return
+            frame = _shortened(frame, self._end - self._next)
+            if not frame.samples:
+                continue
             frame.pts, frame.time_base = self._next, Fraction(1, self.rate)
             self._next += frame.samples
             yield from self.stream.encode(frame)
 
     def _stretcher(self, frame: Any) -> tuple[av.filter.Graph, FilterContext, FilterContext]:
-        """Gaps are filled with silence first; one atempo halves the tempo at most."""
+        """Gaps are filled with silence first; one atempo halves the tempo at most, and keeps its last window."""
         graph = av.filter.Graph()
         begin = graph.add_abuffer(
             sample_rate=frame.sample_rate, format=frame.format.name, layout=frame.layout.name, time_base=frame.time_base
         )
         count = ceil(log2(self.slow)) if self.slow > 1 else 0
         filters = [graph.add("aresample", f"{self.rate}:async=1")]
+        filters += [graph.add("apad", f"pad_dur={PADDING}")] if count else []
         filters += [graph.add("atempo", f"{float(self.slow) ** (-1 / count):.12f}") for _ in range(count)]
         sample_format = self.stream.codec_context.format.name
         filters += [
@@ -168,6 +178,17 @@ class ConvertedSound:
         ]
         graph.link_nodes(begin, *filters).configure()
         return graph, begin, filters[-1]
+
+
+def _shortened(frame: Any, most: int) -> Any:
+    """Sound of so many samples at most."""
+    if frame.samples <= most:
+        return frame
+    channels = 1 if frame.format.is_planar else frame.layout.nb_channels
+    cut = frame.to_ndarray()[:, : max(0, most) * channels]
+    kept = av.AudioFrame.from_ndarray(np.ascontiguousarray(cut), format=frame.format.name, layout=frame.layout.name)
+    kept.sample_rate = frame.sample_rate
+    return kept
 
 
 class ConvertedText:

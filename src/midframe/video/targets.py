@@ -78,7 +78,9 @@ class Target:
                 for output in outputs:
                     writer.write(output.picture)
         except (av.FFmpegError, OSError) as error:
-            raise VideoError(f"standard output cannot be written to ({error}): is the program after it there?") from error
+            raise VideoError(
+                f"standard output cannot be written to ({error}): is the program after it there?"
+            ) from error
 
     def finish(self, retimer: Retimer) -> None:
         """Give the result its name once all frames are there, and see that it has all it should."""
@@ -186,9 +188,7 @@ class VideoTarget(FileTarget):
         assert self.work, "begun"
         job, unfinished = self.job, self.work.folder / self.path.name
         options: dict[str, Any] = {"slow": job.timeline.slow, "mute": self.mute, "span": span}
-        return VideoWriter(
-            self.path, reader, job.picture, job.colour, self.encoding, unfinished=unfinished, **options
-        )
+        return VideoWriter(self.path, reader, job.picture, job.colour, self.encoding, unfinished=unfinished, **options)
 
 
 class RenderedTarget(FileTarget):
@@ -297,7 +297,9 @@ def target_for(path: Path, *, mute: bool = False, codec: Mapping[str, Any] | Non
         kind = VideoTarget
     else:
         known = " ".join((*CONTAINERS, *SUFFIXES))
-        raise VideoError(f"{path}: choose a name that ends in one of {known}, or pictures such as frames/{DEFAULT_NAME}")
+        raise VideoError(
+            f"{path}: choose a name that ends in one of {known}, or pictures such as frames/{DEFAULT_NAME}"
+        )
     return kind(path, mute=mute, codec=codec)
 
 

@@ -52,7 +52,9 @@ class Work:
         if begun and resume:
             _check_same(self.folder, job)
         elif begun and not overwrite:
-            raise VideoError(f"{self.folder} holds unfinished work: go on with --resume, or begin anew with --overwrite")
+            raise VideoError(
+                f"{self.folder} holds unfinished work: go on with --resume, or begin anew with --overwrite"
+            )
         elif begun:
             shutil.rmtree(self.folder)
         try:
@@ -97,7 +99,9 @@ class Work:
         """
         found = [row[0] for row in self._database.execute("SELECT DISTINCT extradata FROM segments")]
         if len(found) > 1:
-            raise VideoError(f"{self.folder} was begun with another version of the encoder: begin anew with --overwrite")
+            raise VideoError(
+                f"{self.folder} was begun with another version of the encoder: begin anew with --overwrite"
+            )
         return bytes(found[0]) if found else b""
 
     def packets(self, end: int) -> Iterator[av.Packet]:
@@ -136,7 +140,9 @@ class Work:
 
     def _failed(self, error: Exception) -> VideoError:
         reason = getattr(error, "strerror", None) or error
-        return VideoError(f"{self.target} cannot be written ({reason}): choose another place for OUT, or make room there")
+        return VideoError(
+            f"{self.target} cannot be written ({reason}): choose another place for OUT, or make room there"
+        )
 
 
 def _open(path: Path, *, new: bool) -> sqlite3.Connection:
