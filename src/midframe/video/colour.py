@@ -107,35 +107,46 @@ def _converted(
 
 
 def _needs_matrix(form: av.VideoFormat, colour: Colour) -> bool:
-    """FFmpeg's conversion of full-range samples cuts them off instead of rounding: half a code value in the mean."""
-    return colour.full_range and not is_rgb(form) and colour.matrix in RED_AND_BLUE
+    """FFmpeg's conversion of full-range samples cuts off what it should round: half a code value in the mean.
+
+    Beside alpha its conversion to RGB is coarser too.
+    """
+    return (colour.full_range or colour.alpha) and not is_rgb(form) and colour.matrix in RED_AND_BLUE
 
 
 def _by_matrix(frame: av.VideoFrame, colour: Colour) -> Array:
     """Chroma is brought to full resolution by FFmpeg, the matrix is ours."""
     bits = max(part.bits for part in frame.format.components)
     whole = _converted(frame, colour, _full_resolution(bits, colour.alpha), colour.range, colour.range)
-    samples = np.stack([_plane(plane, bits) for plane in whole.planes], axis=-1) / np.float32(2**bits - 1)
-    samples[..., 1:3] -= 2 ** (bits - 1) / (2**bits - 1)
-    peak = 65535 if colour.deep else 255
+    zeros, spans = _codes(bits, colour)
+    samples = (np.stack([_plane(plane, bits) for plane in whole.planes], axis=-1) - zeros) / spans
     samples[..., :3] = samples[..., :3] @ np.linalg.inv(_luma_chroma(colour.matrix)).T.astype(np.float32)
+    peak = 65535 if colour.deep else 255
     return np.rint(samples.clip(0, 1) * peak).astype(np.uint16 if colour.deep else np.uint8)
 
 
 def _into_matrix(image: Array, colour: Colour, pixel_format: str) -> av.VideoFrame:
     form = av.VideoFormat(pixel_format)
     bits = max(part.bits for part in form.components)
-    alpha = has_alpha(form) and image.shape[2] == 4
-    samples = image[..., : 3 + alpha] / np.float32(np.iinfo(image.dtype).max)
+    clear = replace(colour, alpha=has_alpha(form) and image.shape[2] == 4)
+    samples = image[..., : 3 + clear.alpha] / np.float32(np.iinfo(image.dtype).max)
     samples[..., :3] = samples[..., :3] @ _luma_chroma(colour.matrix).T.astype(np.float32)
-    samples[..., 1:3] += 2 ** (bits - 1) / (2**bits - 1)
-    codes = np.rint(samples.clip(0, 1) * (2**bits - 1)).astype(np.uint16 if bits > 8 else np.uint8)
-    whole = av.VideoFrame(image.shape[1], image.shape[0], _full_resolution(bits, alpha))
+    zeros, spans = _codes(bits, clear)
+    codes = np.rint(samples * spans + zeros).clip(0, 2**bits - 1).astype(np.uint16 if bits > 8 else np.uint8)
+    whole = av.VideoFrame(image.shape[1], image.shape[0], _full_resolution(bits, clear.alpha))
     for number, plane in enumerate(whole.planes):
         room = np.zeros((plane.height, plane.line_size // codes.itemsize), codes.dtype)
         room[:, : plane.width] = codes[..., number]
         plane.update(room)
     return _converted(whole, colour, pixel_format, colour.range, colour.range)
+
+
+def _codes(bits: int, colour: Colour) -> tuple[Array, Array]:
+    """The code that stands for 0, and how many stand for 1, of luma, both chromas, and alpha if there is some."""
+    peak, middle, step = 2**bits - 1, 2 ** (bits - 1), 2 ** (bits - 8)
+    black, luma, chroma = (0, peak, peak) if colour.full_range else (16 * step, 219 * step, 224 * step)
+    zeros, spans = [black, middle, middle, 0], [luma, chroma, chroma, peak]
+    return tuple(np.array(each[: 3 + colour.alpha], np.float32) for each in (zeros, spans))  # type: ignore[return-value]
 
 
 def _full_resolution(bits: int, alpha: bool) -> str:
@@ -144,7 +155,8 @@ def _full_resolution(bits: int, alpha: bool) -> str:
 
 def _plane(plane: av.video.plane.VideoPlane, bits: int) -> Array:
     kind = np.dtype(np.uint16 if bits > 8 else np.uint8)
-    return np.frombuffer(plane, kind).reshape(plane.height, -1)[:, : plane.width]
+    samples: Array = np.frombuffer(plane, kind).reshape(plane.height, -1)[:, : plane.width]
+    return samples
 
 
 def _luma_chroma(matrix: int) -> Array:

@@ -5,6 +5,7 @@ frames that are left keep their times; where these follow from even steps by rep
 frames a second, they get back their even steps.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -24,8 +25,8 @@ MOST_REPEATS = 4
 """A picture that is repeated more often stands still on purpose: all its frames stay."""
 ROW = 12
 """So many pictures in a row tell whether they came at even steps before some were repeated."""
-SURE_REPEATS = 2
-"""Fewer repeated pictures in a row are accidents: the times of the others are right."""
+SURE_TIMES = 2
+"""Shorter and longer steps of even ones both come so often in a row at least. One alone is an accident, or a change."""
 
 
 def without_repeats(frames: Iterable[Frame], step: int) -> Iterator[Frame]:
@@ -85,10 +86,10 @@ def _distinct(frames: Iterable[Frame]) -> Iterator[tuple[Frame, bool]]:
 
 def _evenly(row: list[Frame], step: int) -> list[Frame]:
     """A row at even steps from its first to its last, if repeating brought it from there; else the row itself."""
-    gaps = [after.pts - before.pts for before, after in pairwise(row)]
-    if len(set(gaps)) < 2 or sum(2 * gap >= 3 * step for gap in gaps) < SURE_REPEATS:
+    gaps = Counter(round((after.pts - before.pts) / step) for before, after in pairwise(row))
+    if len(gaps) != 2 or min(gaps.values()) < SURE_TIMES:
         return row
-    begin, each = Fraction(row[0].pts), Fraction(row[-1].pts - row[0].pts, len(gaps))
+    begin, each = Fraction(row[0].pts), Fraction(row[-1].pts - row[0].pts, len(row) - 1)
     even = [begin + each * place for place in range(len(row))]
     if any(abs(frame.pts - time) >= step for frame, time in zip(row, even, strict=True)):
         return row
