@@ -163,7 +163,7 @@ def choose_pixel_format(encoder: av.Codec, picture: av.VideoFrame, colour: Colou
     usual = ["yuv420p10le", "yuv422p10le", "yuv420p"] if deep else ["yuv420p", "nv12", "yuv422p", "yuv422p10le"]
     full = ["yuv444p10le" if deep else "yuv444p", "yuv444p10le"]
     clear = ["yuva444p10le", "yuva444p", "yuva420p"] if colour.alpha else []
-    wanted = clear + full if odd else [own, *clear, *usual]
+    wanted = clear + full if odd and encoder.name != LOSSLESS else [own, *clear, *usual]
     usable = [name for name in wanted if name in offered and not is_rgb(av.VideoFormat(name))]
     if not usable:
         raise VideoError(f"{encoder.name} cannot encode {picture.width}x{picture.height} {own}: choose another --codec")

@@ -1,0 +1,252 @@
+"""Small films of every kind, through the whole way, and looked at by a reader of its own: ffprobe.
+
+Each film of `FILMS` is rendered with PyAV. `python -m pytest tests/test_matrix.py` does it all; where there is no ffprobe
+(Debian: `apt-get install ffmpeg`) it is left out.
+"""
+
+import json
+import shutil
+import subprocess
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+from conftest import render_frame, sine
+from test_video import Averager
+
+from midframe.video.pipeline import interpolate_video
+
+pytestmark = pytest.mark.skipif(shutil.which("ffprobe") is None, reason="there is no ffprobe here")
+BT601, BT709, BT2020, PQ, HLG = 6, 1, 9, 16, 18
+NTSC = Fraction(30000, 1001)
+VARIABLE = [0, 1, 2, 3, 5, 6, 9, 10, 11, 14, 15, 16]
+"""Ticks of a frame, as phones drop some."""
+
+
+@dataclass(frozen=True)
+class Film:
+    """What a rendered film is like; the defaults are the commonest kind."""
+
+    source: str = "in.mp4"
+    target: str = "out.mp4"
+    encoder: str = "libx264"
+    result: str = "h264"
+    pixel_format: str = "yuv420p"
+    rate: Fraction = Fraction(25)
+    size: tuple[int, int] = (64, 96)
+    frames: int = 12
+    times: list[int] | None = None
+    """In ticks of a frame."""
+    late: int = 0
+    """Ticks by which the picture begins after the sound."""
+    colour: tuple[int, int, int, int] = (2, 2, 2, 0)
+    """Matrix, primaries, transfer, range (1 limited, 2 full)."""
+    pixel_shape: Fraction = Fraction(1)
+    rotation: int = 0
+    sound: tuple[str, ...] = ("aac",)
+    languages: tuple[str, ...] = ()
+    metadata: dict[str, str] = field(default_factory=dict)
+    options: dict[str, str] = field(default_factory=dict)
+    wanted: dict[str, Any] = field(default_factory=dict)
+    """Options of the interpolation."""
+
+
+X264 = "x264-params"
+FILMS: dict[str, Film] = {
+    "plain": Film(),
+    "24000/1001": Film(rate=Fraction(24000, 1001)),
+    "30000/1001": Film(rate=NTSC),
+    "60 frames a second": Film(rate=Fraction(60)),
+    "10 frames a second": Film(rate=Fraction(10)),
+    "matroska": Film("in.mkv", "out.mkv"),
+    "matroska at 24000/1001": Film("in.mkv", "out.mkv", rate=Fraction(24000, 1001)),
+    "quicktime": Film("in.mov", "out.mov"),
+    "webm": Film("in.webm", "out.webm", "libvpx-vp9", "vp9", sound=("libopus",)),
+    "webm of vp8": Film("in.webm", "out.mkv", "libvpx", sound=("libopus",)),
+    "avi": Film("in.avi", "out.mp4", "mpeg4", sound=("libmp3lame",)),
+    "transport stream": Film("in.ts", "out.mp4", sound=("aac",)),
+    "mp4 to matroska": Film("in.mp4", "out.mkv"),
+    "matroska to mp4": Film("in.mkv", "out.mp4"),
+    "matroska to quicktime": Film("in.mkv", "out.mov"),
+    "hevc": Film(encoder="libx265", result="hevc"),
+    "av1": Film("in.mkv", "out.mkv", "libsvtav1", "av1"),
+    "prores": Film("in.mov", "out.mov", "prores_ks", "prores", "yuv422p10le", sound=("pcm_s16le",)),
+    "ffv1": Film("in.mkv", "out.mkv", "ffv1", "ffv1", sound=("flac",)),
+    "mpeg2": Film("in.ts", "out.mkv", "mpeg2video", sound=("mp2",)),
+    "4:2:2": Film(pixel_format="yuv422p"),
+    "4:4:4": Film(pixel_format="yuv444p"),
+    "ten bits": Film(encoder="libx265", result="hevc", pixel_format="yuv420p10le"),
+    "ten bits 4:2:2": Film("in.mkv", "out.mkv", pixel_format="yuv422p10le"),
+    "bt601": Film(colour=(BT601, BT601, BT601, 1)),
+    "bt709": Film(colour=(BT709, BT709, BT709, 1)),
+    "bt709 full range": Film(colour=(BT709, BT709, BT709, 2)),
+    "bt2020 pq": Film(encoder="libx265", result="hevc", pixel_format="yuv420p10le", colour=(BT2020, BT2020, PQ, 1)),
+    "bt2020 hlg": Film(encoder="libx265", result="hevc", pixel_format="yuv420p10le", colour=(BT2020, BT2020, HLG, 1)),
+    "odd size": Film("in.mkv", "out.mkv", "ffv1", "ffv1", size=(63, 95)),
+    "tiny": Film(size=(16, 16)),
+    "tall": Film(size=(320, 48)),
+    "wide pixels": Film(pixel_shape=Fraction(64, 45)),
+    "narrow pixels in matroska": Film("in.mkv", "out.mkv", pixel_shape=Fraction(8, 9)),
+    "turned left": Film(rotation=90),
+    "upside down": Film(rotation=180),
+    "turned right in quicktime": Film("in.mov", "out.mov", rotation=-90),
+    "no sound": Film(sound=()),
+    "two languages": Film(sound=("aac", "aac"), languages=("deu", "eng")),
+    "five languages in matroska": Film(
+        "in.mkv", "out.mkv", sound=("aac", "flac", "libopus", "libmp3lame", "ac3"),
+        languages=("deu", "eng", "fra", "spa", "jpn"),
+    ),
+    "opus in mp4": Film(sound=("libopus",)),
+    "surround": Film("in.mkv", "out.mkv", sound=("ac3",)),
+    "alac": Film("in.mov", "out.mov", sound=("alac",)),
+    "title and date": Film(metadata={"title": "A film", "creation_time": "2020-02-02T20:20:20.000000Z"}),
+    "variable rate": Film("in.mkv", "out.mkv", times=VARIABLE, rate=Fraction(30)),
+    "variable rate kept": Film("in.mp4", "out.mp4", times=VARIABLE, rate=Fraction(30), wanted={"vfr": True}),
+    "a gap": Film(times=[*range(6), *range(20, 26)]),
+    "picture begins late": Film(late=10),
+    "picture begins late in matroska": Film("in.mkv", "out.mkv", late=10),
+    "no reordered frames": Film(options={X264: "bframes=0"}),
+    "many reordered frames": Film(frames=40, options={X264: "bframes=8:b-adapt=2:b-pyramid=normal"}),
+    "open groups": Film(frames=40, options={X264: "open-gop=1:keyint=10:bframes=3"}),
+    "every frame a key": Film(options={X264: "keyint=1"}),
+    "one frame": Film(frames=1, sound=()),
+    "two frames": Film(frames=2, sound=()),
+    "thrice the rate": Film(wanted={"factor": 3}),
+    "25 to 60": Film(frames=50, wanted={"fps": "60"}),
+    "four times slower": Film(frames=50, wanted={"slow": 4}),
+    "muted": Film(wanted={"mute": True}),
+}  # fmt: skip
+
+
+def render(film: Film, folder: Path) -> Path:
+    """Render a film."""
+    path = folder / film.source
+    with av.open(str(path), "w") as container:
+        picture = container.add_stream(film.encoder, film.rate, options=film.options)
+        context = picture.codec_context
+        picture.width, picture.height, picture.pix_fmt = film.size[1], film.size[0], film.pixel_format
+        context.time_base = 1 / film.rate
+        context.colorspace, context.color_primaries, context.color_trc, context.color_range = film.colour
+        context.sample_aspect_ratio = film.pixel_shape
+        if film.rotation:
+            picture.set_display_rotation(film.rotation)
+        tracks = [container.add_stream(codec, 48000, layout="stereo") for codec in film.sound]
+        for track, language in zip(tracks, film.languages, strict=False):
+            track.metadata["language"] = language
+        container.metadata.update(film.metadata)
+        times = film.times or list(range(film.frames))
+        for number, time in enumerate(times):
+            frame = av.VideoFrame.from_ndarray(render_frame(number, *film.size), format="rgb24")
+            frame = frame.reformat(format=film.pixel_format, dst_colorspace=5, dst_color_range=film.colour[3] or 1)
+            frame.pts, frame.time_base, frame.pict_type = time + film.late, 1 / film.rate, 0
+            container.mux(picture.encode(frame))
+        container.mux(picture.encode(None))
+        for track in tracks:
+            resampler = av.AudioResampler(track.codec_context.format.name, "stereo", 48000, track.frame_size or 1024)
+            for chunk in sine((times[-1] + 1 + film.late) / film.rate):
+                for given in resampler.resample(chunk):
+                    container.mux(track.encode(given))
+            for given in resampler.resample(None):
+                container.mux(track.encode(given))
+            container.mux(track.encode(None))
+    return path
+
+
+def probed(path: Path) -> dict[str, Any]:
+    """What ffprobe says of a file, every frame of its picture decoded."""
+    command = ["ffprobe", "-v", "error", "-show_streams", "-show_format", "-count_frames", "-count_packets"]
+    command += ["-of", "json", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert not done.stderr, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def picture_times(path: Path) -> list[Fraction]:
+    """When frames are shown, and when the last no longer is, as ffprobe sees it."""
+    entries = "packet=pts,duration:stream=time_base"
+    command = ["ffprobe", "-v", "error", "-select_streams", "v:0", "-show_entries", entries, "-of", "json", str(path)]
+    found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    base = Fraction(found["streams"][0]["time_base"])
+    packets = sorted((packet["pts"], packet.get("duration", 0)) for packet in found["packets"])
+    return [pts * base for pts, _ in packets] + [sum(packets[-1]) * base]
+
+
+def of_kind(found: dict[str, Any], kind: str) -> list[dict[str, Any]]:
+    return [stream for stream in found["streams"] if stream["codec_type"] == kind]
+
+
+KEPT = ("width", "height", "sample_aspect_ratio", "color_primaries", "color_transfer")
+
+
+def languages(sounds: list[dict[str, Any]]) -> list[str]:
+    """Of tracks; some containers say of an unknown one that it is, others nothing."""
+    return [each.get("tags", {}).get("language", "und") for each in sounds]
+
+
+def turned(stream: dict[str, Any]) -> list[dict[str, Any]]:
+    """How the picture is turned."""
+    return [each for each in stream.get("side_data_list", []) if each["side_data_type"] == "Display Matrix"]
+
+
+@pytest.mark.parametrize("name", FILMS)
+def test_a_film_comes_out_as_whole_as_it_went_in(tmp_path: Path, name: str) -> None:
+    film = FILMS[name]
+    source, target = render(film, tmp_path), tmp_path / film.target
+    report = interpolate_video(source, target, model=Averager(), codec=film.result, **film.wanted)
+    assert (report.problems, report.left_out) == ((), ())
+    before, after = probed(source), probed(target)
+    old, new = of_kind(before, "video")[0], of_kind(after, "video")[0]
+    assert int(new["nb_read_frames"]) == report.frames_out
+    assert report.frames_in == int(old["nb_read_frames"]) == len(film.times or range(film.frames))
+    assert report.frames_kept == report.frames_in or "fps" in film.wanted
+    for fact in KEPT:
+        assert new.get(fact) == old.get(fact), fact
+    assert turned(new) == turned(old)
+    assert bool(film.rotation) == bool(turned(new))
+    assert new["color_space"] == old.get("color_space", "bt470bg")  # as players take it where a film does not say
+    assert new.get("color_range") in (old.get("color_range"), "tv", None)
+    if film.colour[3] == 2:
+        assert new["color_range"] == "pc"
+    if film.result == film.encoder.removeprefix("lib").replace("x264", "h264").replace("x265", "hevc"):
+        assert new["pix_fmt"].replace("yuvj", "yuv") == film.pixel_format
+    check_times(film, source, target)
+    check_sound(film, before, after)
+    for key, value in film.metadata.items():
+        assert value in (after["format"]["tags"].get(key), after["format"]["tags"].get(key.upper()))
+
+
+def check_times(film: Film, source: Path, target: Path) -> None:
+    """Length and steps of the picture."""
+    old, new = picture_times(source), picture_times(target)
+    slow = film.wanted.get("slow", 1)
+    step = new[1] - new[0] if len(new) > 1 else Fraction(1)
+    assert abs((new[-1] - new[0]) - (old[-1] - old[0]) * slow) <= step + Fraction(1, 500)
+    if "vfr" in film.wanted:
+        assert [time - new[0] for time in new[:-1:2]] == [time - old[0] for time in old[:-1]]
+        return
+    steps = {after - before for before, after in zip(new[:-2], new[1:-1], strict=True)}
+    assert all(abs(each - step) <= Fraction(1, 500) for each in steps)
+
+
+def check_sound(film: Film, before: dict[str, Any], after: dict[str, Any]) -> None:
+    """All tracks, their packets, languages, and where they lie beside the picture."""
+    old, new = of_kind(before, "audio"), of_kind(after, "audio")
+    if "mute" in film.wanted:
+        assert new == []
+        return
+    assert len(new) == len(old) == len(film.sound)
+    assert languages(new) == languages(old)
+    if "slow" in film.wanted:
+        return
+    assert [each["codec_name"] for each in new] == [each["codec_name"] for each in old]
+    assert [each["nb_read_packets"] for each in new] == [each["nb_read_packets"] for each in old]
+    leads = []
+    for found, sounds in ((before, old), (after, new)):
+        begin = float(of_kind(found, "video")[0]["start_time"])
+        leads.append([float(sound["start_time"]) - begin for sound in sounds])
+    # What an AAC encoder puts before the sound, 1024 samples, Matroska counts and MP4 cuts off.
+    assert leads[1] == pytest.approx(leads[0], abs=2e-3 if film.source[-3:] == film.target[-3:] else 0.024)
