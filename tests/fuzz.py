@@ -7,6 +7,7 @@ opened and interpolated in a process of its own, so that a crash of the interpre
 """
 
 import random
+import shutil
 import sys
 import tempfile
 import time
@@ -22,7 +23,8 @@ from midframe.video.pipeline import interpolate_video
 
 SECONDS = 60
 """A case that takes longer hangs."""
-SOURCES = ("in.mp4", "in.mkv", "in.mov", "in.webm", "in.avi", "in.ts", "in.gif")
+KEPT = "refused, the finished picture kept"
+"""As where the sound alone is damaged, and can be left out."""
 KINDS: dict[str, Callable[[bytearray, random.Random], bytes]] = {
     "flipped bits": lambda data, chance: flipped(data, chance),
     "cut short": lambda data, chance: bytes(data[: chance.randrange(len(data))]),
@@ -74,10 +76,10 @@ def attempt(source: Path, target: Path) -> str:
 
     try:
         report = interpolate_video(source, target, model=Averager(), cut_threshold=10)
-    except MidframeError:
+    except MidframeError as error:
         if target.exists():
             return "a file under the final name after an error"
-        return "refused"
+        return KEPT if "--resume goes on from there" in str(error) else "refused"
     except BaseException as error:
         return f"{type(error).__name__}: {error}"
     return "whole" if target.exists() and not report.problems else "told that the result lacks something"
@@ -102,9 +104,13 @@ def fuzz(count: int, seed: int = 0) -> Counter[str]:
                 for process in list((pool._processes or {}).values()):
                     process.kill()
                 pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
-            left = [each.name for each in folder.iterdir() if "result" in each.name and each != target]
-            found[f"left behind: {left}" if left else outcome] += 1
+            left = [each for each in folder.iterdir() if "result" in each.name and each != target]
+            if outcome == KEPT and [each.name for each in left] == ["result.mkv.midframe"]:
+                shutil.rmtree(left.pop())
+            found[f"{[each.name for each in left]} left behind: {outcome}" if left else outcome] += 1
             target.unlink(missing_ok=True)
+            for each in left:
+                shutil.rmtree(each, ignore_errors=True)
         pool.shutdown()
     return found
 

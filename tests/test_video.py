@@ -325,3 +325,17 @@ def test_other_containers_are_read(render_video: Render, tmp_path: Path, name: s
     assert (report.frames_in, report.frames_out, report.problems) == (20, 40, ())
     shown = times_of(tmp_path / "out.mp4")
     assert shown == [shown[0] + n * Fraction(1001, 48000) for n in range(40)]
+
+
+def test_a_frame_that_stood_still_for_long_is_held(render_video: Render, tmp_path: Path) -> None:
+    source = render_video("in.mkv", frames=24, rate=Fraction(25), sound=False, pts=[*range(20), 60, 61, 62, 63])
+    report = interpolate_video(source, tmp_path / "out.mkv", model=Averager(), codec="ffv1")
+    assert (report.gaps, report.frames_held, report.problems) == (1, 82, ())
+    shown = [planes(frame)[0] for frame in frames_of(tmp_path / "out.mkv")]
+    assert all(np.array_equal(frame, shown[38]) for frame in shown[39:120])
+    assert not np.array_equal(shown[120], shown[38])
+
+
+def test_times_that_only_a_damaged_film_has_are_refused(render_video: Render, tmp_path: Path) -> None:
+    source = render_video("in.mkv", frames=24, rate=Fraction(25), sound=False, pts=[*range(20), *range(10**6, 10**6 + 4)])
+    check_refused(source, tmp_path / "out.mkv", "is damaged at 0.76 s: the next frame is to be shown 39999 s later")

@@ -262,3 +262,20 @@ def test_times_of_a_slow_film_are_exact_across_segments(render_video: Render, tm
     shown = [frame.pts * frame.time_base for frame in frames_of(target)]
     assert report.problems == ()
     assert shown == [Fraction(1001, 30000) * n for n in range(480)]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="how much memory is used is read from /proc")
+def test_memory_stays_flat_over_ten_thousand_frames(render_video: Render, tmp_path: Path) -> None:
+    source, target = render_video(frames=10_000, rate=Fraction(25), size=(48, 64)), tmp_path / "out.mp4"
+    used: list[int] = []
+
+    def measure(done: float, _: float | None) -> None:
+        if done % 500 == 0:
+            used.append(int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") >> 20)
+
+    report = interpolate_video(source, target, model=Averager(), progress=measure)
+    used.append(int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") >> 20)
+    assert (report.frames_in, report.frames_out, report.problems) == (10_000, 20_000, ())
+    print(f"\nMiB in use every 500 frames, and at the end: {used}")
+    assert max(used[4:]) - used[4] < 24

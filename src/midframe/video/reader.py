@@ -242,6 +242,9 @@ def _video_stream(container: av.container.InputContainer, path: Path) -> av.Vide
     if not pictures:
         container.close()
         raise SourceError(f"{path} has no moving picture, only {_kinds(container) or 'nothing'}: name a video")
+    if pictures[0].codec_context is None:
+        container.close()
+        raise SourceError(f"{path} has a picture of an unknown kind: it may not have been copied whole")
     return pictures[0]
 
 

@@ -30,6 +30,8 @@ class VideoReport:
     frames_repeated: int = 0
     """Source frames that were taken out because they repeat the one before them."""
     cuts: int = 0
+    gaps: int = 0
+    """Frames that stood still for much longer than others, and are held instead of moved."""
     worst_error: Fraction = Fraction(0)
     """By which what a frame shows differs at most from what it should, beside cuts."""
     length_in: Fraction = Fraction(0)

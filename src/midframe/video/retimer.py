@@ -21,6 +21,11 @@ from midframe.video.work import LONG_SEGMENT, SHORT_SEGMENT
 CUTS = ("hold", "nearest", "blend")
 """What may be shown across a cut."""
 DEFAULT_CUT = "hold"
+STILL_STEPS, STILL_SECONDS = 8, Fraction(1, 2)
+"""A frame that is shown for longer than so many usual steps, and for longer than that, stood still: screens are recorded
+where they change."""
+LONGEST_GAP = 600
+"""Seconds without a frame that only a damaged film has."""
 
 
 Progress = Callable[[float, float | None], None]
@@ -134,12 +139,20 @@ class Retimer:
             self.segment, self._segment_begin = self.segment + 1, self.report.frames_out
 
     def _between(self, before: Source, after: Source) -> Iterator[Output]:
+        if after.time - before.time > LONGEST_GAP:
+            raise SourceError(
+                f"{self.reader.path} is damaged at {float(before.time):.2f} s: the next frame is to be shown "
+                f"{float(after.time - before.time):.0f} s later"
+            )
         shown = list(shown_between(self.timeline, self.origin, before.time, after.time, self.tool.depth))
         if self.finder:
             self.finder.see(before.picture, after.picture, cut=after.begins_scene)
         if after.begins_scene:
             self.report.cuts += 1
             shown = [self._across_cut(each) for each in shown]
+        elif self._stood_still(before, after):
+            self.report.gaps += 1
+            shown = [replace(each, share=Fraction(0)) for each in shown]
         else:
             self.report.worst_error = max([self.report.worst_error, *(each.error for each in shown)])
         made = self._made(before, after, [each.share for each in shown if 0 < each.share < 1])
@@ -150,6 +163,10 @@ class Retimer:
                 self.report.frames_made += 1
                 if made:
                     yield self._output(made[each.share], each)
+
+    def _stood_still(self, before: Source, after: Source) -> bool:
+        length = after.time - before.time
+        return length > STILL_SECONDS and length > STILL_STEPS / self.reader.rate
 
     def _across_cut(self, shown: Shown) -> Shown:
         kept = {"hold": Fraction(int(shown.share)), "nearest": Fraction(round(shown.share)), "blend": shown.share}

@@ -67,7 +67,9 @@ def carrier_for(
         return None, ""  # chapters, which MP4 keeps in a stream of texts
     if source.type == "audio" and mute:
         return None, ""
-    name = source.codec_context.codec.canonical_name if source.codec_context else "data of an unknown kind"
+    if source.codec_context is None:
+        raise CannotCarry("data of an unknown kind")
+    name = source.codec_context.codec.canonical_name
     fits = _fits(source, container, name)
     if source.type == "audio" and (slow != 1 or not fits):
         sound = ConvertedSound(source, container, slow)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from errno import ENOSPC
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -170,11 +171,14 @@ class VideoWriter:
         kind, index = packet.stream.type, packet.stream.index
         try:
             carried = list(self.carriers[index].packets(packet))
+            self.container.mux(carried)
         except av.FFmpegError as error:
+            if error.errno == ENOSPC:
+                raise self._unwritable(error) from error
             raise VideoError(
-                f"{kind} stream {index} cannot be converted ({error.strerror}): try an OUT of .mkv, or --mute"
+                f"{kind} stream {index} cannot be carried over ({error.strerror}), it may be damaged: try an OUT of "
+                ".mkv, or --mute"
             ) from error
-        self._mux(carried)
 
     def finish(self) -> None:
         """Encode what is left and give the file its name."""

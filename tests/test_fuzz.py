@@ -1,0 +1,15 @@
+"""A short run of `fuzz.py`; docs/reliability.md tells of a long one."""
+
+import pytest
+from fuzz import KEPT, fuzz
+
+FINE = {"whole", "refused", KEPT, "told that the result lacks something"}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_damaged_films_are_told_of_and_leave_nothing_half_done() -> None:
+    found = fuzz(150, seed=1)
+    assert set(found) <= FINE, found
+    assert found["refused"] > 10
+    assert found["whole"] > 10
