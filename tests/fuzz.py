@@ -2,8 +2,8 @@
 
     python tests/fuzz.py [COUNT] [SEED]
 
-Each case is a small film with some bits flipped, an end cut off, or pieces of it swapped, overwritten or left out. It is
-opened and interpolated in a process of its own, so that a crash of the interpreter is seen too.
+Each case is a small film with some bits flipped, an end cut off, or pieces of it swapped, overwritten or left out. It
+is interpolated in a process of its own, so that a crash of the interpreter is seen too.
 """
 
 import random
@@ -67,7 +67,7 @@ def render_sources(folder: Path) -> list[Path]:
     made = [render(film, folder) for name, film in FILMS.items() if name in ("plain", "matroska", "quicktime", "webm")]
     made += [render(FILMS[name], folder) for name in ("avi", "transport stream")]
     interpolate_video(render(Film("small.mkv", frames=6), folder), folder / "in.gif", model=Averager())
-    return made + [folder / "in.gif"]
+    return [*made, folder / "in.gif"]
 
 
 def attempt(source: Path, target: Path) -> str:

@@ -1,7 +1,7 @@
 """Small films of every kind, through the whole way, and looked at by a reader of its own: ffprobe.
 
-Each film of `FILMS` is rendered with PyAV. `python -m pytest tests/test_matrix.py` does it all; where there is no ffprobe
-(Debian: `apt-get install ffmpeg`) it is left out.
+Each film of `FILMS` is rendered with PyAV. `python -m pytest tests/test_matrix.py` does it all; where there is no
+ffprobe (Debian: `apt-get install ffmpeg`) it is left out.
 """
 
 import json
@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -228,7 +229,7 @@ def check_times(film: Film, source: Path, target: Path) -> None:
     if "vfr" in film.wanted:
         assert [time - new[0] for time in new[:-1:2]] == [time - old[0] for time in old[:-1]]
         return
-    steps = {after - before for before, after in zip(new[:-2], new[1:-1], strict=True)}
+    steps = {after - before for before, after in pairwise(new[:-1])}
     assert all(abs(each - step) <= Fraction(1, 500) for each in steps)
 
 

@@ -1,3 +1,4 @@
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -34,7 +35,7 @@ def frames(images: list[np.ndarray]) -> list[av.VideoFrame]:
 
 def found(shown: list[av.VideoFrame], cut: int | None = None) -> np.ndarray | None:
     finder = OverlayFinder()
-    for n, (before, after) in enumerate(zip(shown, shown[1:], strict=False)):
+    for n, (before, after) in enumerate(pairwise(shown)):
         finder.see(before, after, cut=n == cut)
     return finder.overlays()
 

@@ -337,5 +337,7 @@ def test_a_frame_that_stood_still_for_long_is_held(render_video: Render, tmp_pat
 
 
 def test_times_that_only_a_damaged_film_has_are_refused(render_video: Render, tmp_path: Path) -> None:
-    source = render_video("in.mkv", frames=24, rate=Fraction(25), sound=False, pts=[*range(20), *range(10**6, 10**6 + 4)])
+    source = render_video(
+        "in.mkv", frames=24, rate=Fraction(25), sound=False, pts=[*range(20), *range(10**6, 10**6 + 4)]
+    )
     check_refused(source, tmp_path / "out.mkv", "is damaged at 0.76 s: the next frame is to be shown 39999 s later")

@@ -122,7 +122,8 @@ def _by_matrix(frame: av.VideoFrame, colour: Colour) -> Array:
     samples = (np.stack([_plane(plane, bits) for plane in whole.planes], axis=-1) - zeros) / spans
     samples[..., :3] = samples[..., :3] @ np.linalg.inv(_luma_chroma(colour.matrix)).T.astype(np.float32)
     peak = 65535 if colour.deep else 255
-    return np.rint(samples.clip(0, 1) * peak).astype(np.uint16 if colour.deep else np.uint8)
+    image: Array = np.rint(samples.clip(0, 1) * peak).astype(np.uint16 if colour.deep else np.uint8)
+    return image
 
 
 def _into_matrix(image: Array, colour: Colour, pixel_format: str) -> av.VideoFrame:

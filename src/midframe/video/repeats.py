@@ -1,8 +1,8 @@
-"""Frames that repeat the one before them: animation drawn on twos, films shown at a higher rate than they were taken at.
+"""Frames that repeat the one before them: animation drawn on twos, films shown faster than they were taken.
 
 They are taken out, so that what was one picture for several frames becomes motion. The length of the film stays. The
-frames that are left keep their times; where these follow from even steps by repeating, as in films brought from 24 to 30
-frames a second, they get back their even steps.
+frames that are left keep their times; where these follow from even steps by repeating, as in films brought from 24 to
+30 frames a second, they get back their even steps.
 """
 
 from collections import Counter

@@ -22,8 +22,8 @@ CUTS = ("hold", "nearest", "blend")
 """What may be shown across a cut."""
 DEFAULT_CUT = "hold"
 STILL_STEPS, STILL_SECONDS = 8, Fraction(1, 2)
-"""A frame that is shown for longer than so many usual steps, and for longer than that, stood still: screens are recorded
-where they change."""
+"""A frame that is shown for longer than so many usual steps, and than so long, stood still: screens are recorded where
+they change."""
 LONGEST_GAP = 600
 """Seconds without a frame that only a damaged film has."""
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import av
-from av.packet import PacketSideData, packet_sidedata_type_from_literal, packet_sidedata_type_to_literal
+from av.packet import PacketSideData, packet_sidedata_type_from_literal
 
 from midframe.errors import VideoError
 
