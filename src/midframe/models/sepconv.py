@@ -151,7 +151,7 @@ class SepConv(Network):
     @property
     def margin(self) -> int:
         """Pixels around a part that change what the network makes of it (beyond it they hardly do)."""
-        return 2 * self.stride
+        return 3 * self.stride
 
     def forward(self, first: Tensor, second: Tensor, statistics: Statistics | None = None) -> Tensor:
         """Make the middle frame (N, 3, H, W), not clipped, from two frames of any one size."""

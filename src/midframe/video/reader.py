@@ -21,6 +21,8 @@ FIRST_FRAMES = 300
 """So many frames tell the frame rate."""
 MISSING_SECONDS = 0.5
 """A picture that ends more than this before the file says is taken for a file cut short."""
+FASTEST = 10_000
+"""Frames a second that only a damaged file has."""
 SEEK_SECONDS = 2
 """A part is looked for from this much before its start, for containers that find places roughly."""
 ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
@@ -91,6 +93,9 @@ class VideoReader:
         """When the first frame is shown, in seconds."""
         stated = [rate for rate in (self.stream.average_rate, self.stream.guessed_rate) if rate]
         self.rate = source_rate(times, self.time_base, stated)
+        if self.rate > FASTEST:
+            self.container.close()
+            raise SourceError(f"{path} says that it has {float(self.rate):.0f} frames a second: it may be damaged")
         self.frame_duration = max(1, round(1 / self.rate / self.time_base))
         """Of a frame that does not say, in the time base."""
         self.others: list[Any] = [stream for stream in self.container.streams if stream is not self.stream]
