@@ -191,3 +191,12 @@ def test_the_doctor_answers(run: Callable) -> None:
     status, output, _ = run("doctor")
     assert status == 0
     assert "encoders" in output
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [("film.mp4", "film-x2.mp4"), ("film.mkv", "film-x2.mkv"), ("film.webm", "film-x2.mp4"), ("a.gif", "a-x2.gif"),
+     ("frames/%06d.png", "frames-x2"), ("-", "-")],
+)  # fmt: skip
+def test_a_result_without_a_name_is_called_after_its_source(source: str, target: str) -> None:
+    assert cli.default_target(Path(source), None, None, None) == Path(target)

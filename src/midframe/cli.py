@@ -183,9 +183,9 @@ def default_target(source: Path, factor: int | None, fps: str | None, slow: floa
     parts += [f"slow{slow:g}"] if slow else []
     if source == STREAM:
         return STREAM
-    if is_pattern(source):
-        source = source.parent
-    suffix = source.suffix if source.suffix.lower() in KEPT_SUFFIXES or source.is_dir() else ".mp4"
+    pictures = is_pattern(source) or source.is_dir()
+    source = source.parent if is_pattern(source) else source
+    suffix = source.suffix if pictures or source.suffix.lower() in KEPT_SUFFIXES else ".mp4"
     return source.with_name(f"{source.stem}-{'-'.join(parts)}{suffix}")
 
 
