@@ -9,12 +9,13 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from hypothesis import given
@@ -24,6 +25,7 @@ from test_video import Averager, frames_of, planes
 from midframe.errors import MidframeError, VideoError
 from midframe.images import Array
 from midframe.video.pipeline import interpolate_video
+from midframe.video.reader import VideoReader
 from midframe.video.work import LONG_SEGMENT, SHORT_SEGMENT, decoding_times, work_folder
 
 Render = Callable[..., Path]
@@ -283,3 +285,21 @@ def test_memory_stays_flat_over_ten_thousand_frames(render_video: Render, tmp_pa
     assert (report.frames_in, report.frames_out, report.problems) == (10_000, 20_000, ())
     print(f"\nMiB in use every 500 frames, and at the end: {used}")
     assert max(used[4:]) - used[4] < 24
+
+
+def test_a_disk_that_is_gone_for_a_while_keeps_what_is_done(
+    render_video: Render, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, target, decoded = render_video(frames=300), tmp_path / "out.mp4", VideoReader._decoded
+
+    def failing(self: VideoReader) -> Iterator[av.VideoFrame]:
+        for number, picture in enumerate(decoded(self)):
+            if number == 250:
+                raise av.FFmpegError(errno.EIO, "Input/output error")
+            yield picture
+
+    monkeypatch.setattr(VideoReader, "_decoded", failing)
+    with pytest.raises(VideoError, match=r"cannot be read now .*--resume goes on"):
+        interpolate_video(source, target, model=Averager())
+    monkeypatch.undo()
+    assert interpolate_video(source, target, model=Averager(), resume=True).problems == ()

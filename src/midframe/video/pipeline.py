@@ -107,14 +107,9 @@ def interpolate_video(
     part = Part(start, end)
     wanted: dict[str, Any] = {"factor": factor, "fps": fps, "slow": slow, "true_times": vfr}
     choose_timeline(Fraction(25), Fraction(1, 25), **wanted)  # impossible wishes are told before files are
-    source, goal = (
-        Path(source),
-        target_for(
-            Path(target),
-            mute=mute,
-            codec={"codec": codec, "crf": crf, "preset": preset, "encoder_options": encoder_options},
-        ),
-    )
+    source = Path(source)
+    encoding = {"codec": codec, "crf": crf, "preset": preset, "encoder_options": encoder_options}
+    goal = target_for(Path(target), mute=mute, codec=encoding)
     goal.check(source, overwrite)
     tool = (
         model if isinstance(model, Interpolator) else Interpolator(model, device=device, tile=tile, precision=precision)

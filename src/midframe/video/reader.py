@@ -1,5 +1,6 @@
 """Reading a video: its frames with exact times, and the packets of its other streams as they are."""
 
+import errno
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -11,7 +12,7 @@ from typing import Any
 
 import av
 
-from midframe.errors import SourceError
+from midframe.errors import SourceError, VideoError
 from midframe.video.colour import Colour, colour_of
 from midframe.video.interlacing import Deinterlacer
 from midframe.video.scenes import CutDetector
@@ -23,6 +24,8 @@ MISSING_SECONDS = 0.5
 """A picture that ends more than this before the file says is taken for a file cut short."""
 FASTEST = 10_000
 """Frames a second that only a damaged file has."""
+PASSING = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENODEV, errno.EACCES}
+"""Faults of a disk or a network, after which a film may be as whole as before."""
 SEEK_SECONDS = 2
 """A part is looked for from this much before its start, for containers that find places roughly."""
 ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
@@ -216,7 +219,9 @@ class VideoReader:
         if missing > max(MISSING_SECONDS, float(2 / self.rate)):
             raise SourceError(f"{self.path} ends {float(missing):.1f} s too early: it may not have been copied whole")
 
-    def _unreadable(self, error: av.FFmpegError) -> SourceError:
+    def _unreadable(self, error: av.FFmpegError) -> VideoError:
+        if error.errno in PASSING:
+            return VideoError(f"{self.path} cannot be read now ({error.strerror}): see that its disk is there")
         return SourceError(f"{self.path} cannot be decoded ({error.strerror}): it may not have been copied whole")
 
 
