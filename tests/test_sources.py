@@ -298,3 +298,14 @@ def test_frames_that_hold_no_fields_stay_as_they_are(render_video: Render, tmp_p
 def test_a_target_of_no_kind_is_refused(render_video: Render, tmp_path: Path) -> None:
     with pytest.raises(VideoError, match=r"\.mp4 \.mkv \.mov \.webm \.gif \.apng, or pictures such as"):
         interpolate_video(render_video(frames=3), tmp_path / "out.txt", model=Averager())
+
+
+def test_pictures_may_go_into_the_folder_that_one_is_in(
+    render_video: Render, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, here = render_video(frames=2, sound=False), tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    interpolate_video(source, "%d.png", model=Averager())
+    assert sorted(path.name for path in here.iterdir()) == ["1.png", "2.png", "3.png", "4.png"]
+    assert sorted(tmp_path.iterdir()) == [here, source]

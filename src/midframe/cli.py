@@ -36,7 +36,6 @@ from midframe.video.reader import Part
 from midframe.video.report import VideoReport
 from midframe.video.retimer import CUTS, DEFAULT_CUT
 from midframe.video.scenes import DEFAULT_THRESHOLD
-from midframe.video.work import work_folder
 
 app = typer.Typer(
     add_completion=False,
@@ -126,7 +125,7 @@ def video(
     options |= {"preset": preset, "encoder_options": options_of(encoder_option or [])}
     options |= {"start": start, "end": end, "source_fps": source_fps, "deinterlace": deinterlace, "dedup": dedup}
     options |= {"overlays": overlays, "tile": tile, "precision": precision, "overwrite": overwrite, "resume": resume}
-    with told_of_kept_work(target), frame_bar() as (bar, task):
+    with frame_bar() as (bar, task):
 
         def show(done: float, total: float | None) -> None:
             rate = bar.tasks[task].speed
@@ -136,17 +135,6 @@ def video(
     if report_file:
         report_file.write_text(json.dumps(report.as_json(), indent=2) + "\n", encoding="utf-8")
     show_report(target, report)
-
-
-@contextmanager
-def told_of_kept_work(target: Path) -> Iterator[None]:
-    """Tell somebody who stops the work how it can go on."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        if work_folder(target).exists():
-            err.print(f"midframe: what is done is kept in {work_folder(target)}, --resume goes on from there")
-        raise
 
 
 def show_report(target: Path, report: VideoReport) -> None:
@@ -184,7 +172,8 @@ def default_target(source: Path, factor: int | None, fps: str | None, slow: floa
     if source == STREAM:
         return STREAM
     pictures = is_pattern(source) or source.is_dir()
-    source = source.parent if is_pattern(source) else source
+    if is_pattern(source):
+        source = source.parent if source.parent.name else source.parent.absolute()
     suffix = source.suffix if pictures or source.suffix.lower() in KEPT_SUFFIXES else ".mp4"
     return source.with_name(f"{source.stem}-{'-'.join(parts)}{suffix}")
 

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
@@ -21,6 +20,7 @@ from midframe.evaluation.report import average
 from midframe.images import Array, eight_bit, write_image
 from midframe.interpolator import Interpolator
 from midframe.video.colour import Colour, in_format, to_rgb
+from midframe.video.filters import pulled
 from midframe.video.reader import WHOLE, Frame, Part, VideoReader
 from midframe.video.scenes import DEFAULT_THRESHOLD
 
@@ -191,11 +191,7 @@ class _MotionCompensation:
         given.pts, given.time_base, self.last = self.fed, Fraction(1), picture
         self.fed += 1
         self.graph.vpush(given)
-        while True:
-            try:
-                made: Any = self.end.pull()
-            except (av.BlockingIOError, av.EOFError):
-                return
+        for made in pulled(self.end):
             if made.pts % 2:
                 yield made.pts // 2, eight_bit(to_rgb(made, replace(self.colour, deep=False)))
 

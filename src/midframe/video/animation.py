@@ -8,6 +8,8 @@ from typing import Any
 import av
 from PIL import Image
 
+from midframe.video.filters import pulled
+
 SUFFIXES = (".gif", ".apng")
 FOREVER = 0
 FASTEST_GIF = 50
@@ -76,9 +78,9 @@ def _in_palette(frames: Frames) -> Iterator[av.VideoFrame]:
             colours.push(palette)
             colours.push(None)
         begin.push(frame)
-        yield from _pulled(end)
+        yield from pulled(end)
     begin.push(None)
-    yield from _pulled(end)
+    yield from pulled(end)
 
 
 def _palette(frames: Iterable[av.VideoFrame]) -> av.VideoFrame:
@@ -99,11 +101,3 @@ def _entrance(graph: av.filter.Graph, frame: Any) -> Any:
     return graph.add_buffer(
         width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base or Fraction(1, 100)
     )
-
-
-def _pulled(end: Any) -> Iterator[av.VideoFrame]:
-    while True:
-        try:
-            yield end.pull()
-        except (av.BlockingIOError, av.EOFError):
-            return

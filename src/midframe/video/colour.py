@@ -77,6 +77,12 @@ def from_rgb(image: Array, colour: Colour, pixel_format: str) -> av.VideoFrame:
     return _converted(frame, colour, pixel_format, ColorRange.JPEG, ColorRange.JPEG if is_rgb(form) else colour.range)
 
 
+def grey(frame: av.VideoFrame) -> Array:
+    """What a picture is like without its colours, (H, W) uint8."""
+    image: Array = frame.reformat(format="gray8").to_ndarray()
+    return image
+
+
 def in_format(frame: av.VideoFrame, colour: Colour, pixel_format: str, result: Colour | None = None) -> av.VideoFrame:
     """A source picture in the encoder's pixel format; its own samples where that is the same.
 

@@ -121,7 +121,7 @@ def choose_encoding(
     pixel_format = choose_pixel_format(encoder, picture, colour)
     return Encoding(
         encoder.name, options | dict(encoder_options or {}), pixel_format, picture.width, picture.height, time_base,
-        rate, _encoded(colour, picture, pixel_format), picture.color_primaries, picture.color_trc, pixel_shape,
+        rate, encoded_colour(colour, picture, pixel_format), picture.color_primaries, picture.color_trc, pixel_shape,
     )  # fmt: skip
 
 
@@ -136,7 +136,7 @@ def lossless_encoding(
     )  # fmt: skip
 
 
-def _encoded(colour: Colour, picture: av.VideoFrame, pixel_format: str) -> Colour:
+def encoded_colour(colour: Colour, picture: av.VideoFrame, pixel_format: str) -> Colour:
     """What pictures of RGB become as luma and chroma is of limited range, which all players expect."""
     turned = is_rgb(picture.format) and not is_rgb(av.VideoFormat(pixel_format))
     return replace(colour, full_range=colour.full_range and not turned)

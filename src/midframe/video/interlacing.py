@@ -5,6 +5,8 @@ from collections.abc import Iterator
 
 import av
 
+from midframe.video.filters import pulled
+
 
 class Deinterlacer:
     """Makes one whole frame of each that holds two fields; others stay as they are."""
@@ -29,11 +31,6 @@ class Deinterlacer:
         yield from self._whole()
 
     def _whole(self) -> Iterator[tuple[av.VideoFrame, int]]:
-        while True:
-            try:
-                picture = self._end.pull()
-            except (av.BlockingIOError, av.EOFError):
-                return
-            assert isinstance(picture, av.VideoFrame)
+        for picture in pulled(self._end):
             pts, picture.duration = self._times.popleft()
             yield picture, pts

@@ -6,7 +6,6 @@ several frames in a row, while most pixels around it changed all the time.
 """
 
 from fractions import Fraction
-from typing import Any
 
 import av
 import numpy as np
@@ -15,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from midframe.images import Array
+from midframe.video.colour import grey
 
 EQUAL = 6
 """Of 255: what differs by so much at most is equal. Codecs change still pixels that much beside moving ones."""
@@ -74,8 +74,7 @@ def keep_overlays(made: Array, before: Array, after: Array, share: Fraction, ove
 
 def _luma(picture: av.VideoFrame) -> Tensor:
     """(1, 1, H, W), from 0 to 255."""
-    grey: Any = picture.reformat(format="gray8").to_ndarray()
-    return torch.from_numpy(grey).float()[None, None]
+    return torch.from_numpy(grey(picture)).float()[None, None]
 
 
 def _around(changed: Tensor) -> Tensor:

@@ -137,6 +137,8 @@ def interpolate_video(
             kept = goal.give_up(hopeless=isinstance(error, SourceError))
             if kept and isinstance(error, MidframeError):
                 raise type(error)(f"{error}; what is done is kept in {kept}, --resume goes on from there") from error
+            if kept:
+                log.warning("what is done is kept in %s, --resume goes on from there", kept)
             raise
     return job.report
 

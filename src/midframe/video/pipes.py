@@ -1,7 +1,6 @@
 """Frames through pipes: y4m (or what else FFmpeg reads from a stream) in standard input, y4m in standard output."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -11,8 +10,8 @@ import av
 
 from midframe.errors import SourceError
 from midframe.images import Array
-from midframe.video.colour import Colour, colour_of, is_rgb
-from midframe.video.encoders import Encoding
+from midframe.video.colour import Colour, colour_of
+from midframe.video.encoders import Encoding, encoded_colour
 from midframe.video.reader import VideoReader, open_video
 
 STREAM = Path("-")
@@ -84,9 +83,8 @@ def pipe_encoding(
     own = picture.format.name.replace("yuvj", "yuv")
     usual = "yuv420p10le" if colour.deep else "yuv420p"
     form = own if own in FORMATS else usual
-    turned = form != own and is_rgb(picture.format)
     return Encoding(
         "wrapped_avframe", {}, form, picture.width, picture.height, 1 / rate, rate,
-        replace(colour, full_range=colour.full_range and not turned), picture.color_primaries, picture.color_trc,
+        encoded_colour(colour, picture, form), picture.color_primaries, picture.color_trc,
         pixel_shape,
     )  # fmt: skip

@@ -11,10 +11,10 @@ from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 
-import av
 import numpy as np
 
 from midframe.images import Array
+from midframe.video.colour import grey
 from midframe.video.reader import Frame
 
 EQUAL = 1.0
@@ -68,8 +68,8 @@ def _distinct(frames: Iterable[Frame]) -> Iterator[tuple[Frame, bool]]:
     seen: Array | None = None
     in_row = still = False
     for frame in frames:
-        grey = _grey(frame.picture)
-        if first and seen is not None and not frame.begins_scene and is_repeat(seen, grey):
+        shown = grey(frame.picture)
+        if first and seen is not None and not frame.begins_scene and is_repeat(seen, shown):
             held.append(frame)
             if still or len(held) > MOST_REPEATS:
                 yield from ((each, False) for each in ([] if still else [first]) + held)
@@ -78,7 +78,7 @@ def _distinct(frames: Iterable[Frame]) -> Iterator[tuple[Frame, bool]]:
         if first and not still:
             yield first, in_row
         in_row = first is not None and not still and not frame.begins_scene
-        first, seen, held, still = frame, grey, [], False
+        first, seen, held, still = frame, shown, [], False
     if first and not still:
         yield first, in_row
     yield from ((each, False) for each in held)  # the last picture is shown to the end of the film
@@ -94,8 +94,3 @@ def _evenly(row: list[Frame], step: int) -> list[Frame]:
     if any(abs(frame.pts - time) >= step for frame, time in zip(row, even, strict=True)):
         return row
     return [replace(frame, pts=time) for frame, time in zip(row, even, strict=True)]
-
-
-def _grey(picture: av.VideoFrame) -> Array:
-    grey: Array = picture.reformat(format="gray8").to_ndarray()
-    return grey

@@ -11,6 +11,7 @@ from av.filter.context import FilterContext
 from av.stream import Discard
 from av.subtitles.subtitle import SubtitleSet
 
+from midframe.video.filters import pulled
 from midframe.video.reader import is_cover
 
 SOUND_ENCODERS = {"webm": "libopus"}
@@ -151,12 +152,8 @@ class ConvertedSound:
 
     def _encoded(self) -> Iterator[av.Packet]:
         assert self._ends
-        while True:
-            try:
-                frame: Any = self._ends[2].pull()
-            except (av.BlockingIOError, av.EOFError):
-                return
-            frame = _shortened(frame, self._end - self._next)
+        for stretched in pulled(self._ends[2]):
+            frame = _shortened(stretched, self._end - self._next)
             if not frame.samples:
                 continue
             frame.pts, frame.time_base = self._next, Fraction(1, self.rate)

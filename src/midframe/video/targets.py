@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from midframe.images import Array, writes
 from midframe.video.animation import FASTEST_GIF, SUFFIXES, plays_of, write_animation
 from midframe.video.colour import Colour, to_rgb
 from midframe.video.encoders import Encoding, choose_encoding, lossless_encoding
-from midframe.video.pictures import DEFAULT_NAME, NUMBER, is_pattern, numbered, write_pictures
+from midframe.video.pictures import DEFAULT_NAME, is_pattern, numbered, write_pictures
 from midframe.video.pipes import STREAM, PipeWriter, pipe_encoding
 from midframe.video.reader import WHOLE, VideoReader
 from midframe.video.report import VideoReport, check_pictures, check_result
@@ -205,14 +205,10 @@ class RenderedTarget(FileTarget):
         decoder.extradata, decoder.width, decoder.height = (
             self.work.extradata(), self.encoding.width, self.encoding.height
         )  # fmt: skip
-        for packet in self.work.packets(end):
-            packet.time_base = self.encoding.time_base
+        for packet in chain(self.work.packets(end), [None]):
             for frame in decoder.decode(packet):
                 frame.time_base = self.encoding.time_base
                 yield frame
-        for frame in decoder.decode(None):
-            frame.time_base = self.encoding.time_base
-            yield frame
 
 
 class AnimationTarget(RenderedTarget):
@@ -262,11 +258,10 @@ class PicturesTarget(RenderedTarget):
 
     def finish(self, retimer: Retimer) -> None:
         assert self.work, "begun"
-        colour = Colour(self.job.colour.matrix, True, self.job.colour.deep, self.job.colour.alpha)
         folder = self.work.folder / "pictures"
         try:
             folder.mkdir(exist_ok=True)
-            images: Iterator[Array] = (to_rgb(frame, colour) for frame in self._frames(retimer.end_pts))
+            images: Iterator[Array] = (to_rgb(frame, self.encoding.colour) for frame in self._frames(retimer.end_pts))
             count = write_pictures(folder, self.pattern, images)
             self.appears.mkdir(exist_ok=True)
             for number in range(1, count + 1):
@@ -291,7 +286,7 @@ def target_for(path: Path, *, mute: bool = False, codec: Mapping[str, Any] | Non
         kind = Target
     elif suffix in SUFFIXES:
         kind = AnimationTarget
-    elif NUMBER.search(path.name) or not suffix or path.is_dir():
+    elif is_pattern(path) or not suffix or path.is_dir():
         kind = PicturesTarget
     elif suffix in CONTAINERS:
         kind = VideoTarget

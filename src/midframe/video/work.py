@@ -157,6 +157,7 @@ def _open(path: Path, *, new: bool) -> sqlite3.Connection:
 
 def work_folder(target: Path) -> Path:
     """Where the unfinished work on a result lies."""
+    target = target if target.name else target.absolute()  # pictures may go into the folder that one is in
     return target.with_name(target.name + SUFFIX)
 
 
