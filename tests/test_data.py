@@ -1,3 +1,4 @@
+import itertools
 import json
 import tarfile
 from collections.abc import Callable
@@ -10,7 +11,8 @@ import numpy as np
 import pytest
 
 from midframe.data.augment import augment, measure_guide
-from midframe.data.create import CreateConfig, create_dataset, find_videos
+from midframe.data.create import choose_held_out, create_dataset, find_videos, key_of
+from midframe.data.harvest import CreateConfig, Kept, Reservoir
 from midframe.data.shards import Shards, ShardWriter
 from midframe.data.show import draw_motion, make_contact_sheet, read_report
 from midframe.data.stills import StillMotion, moving_patch
@@ -18,7 +20,9 @@ from midframe.data.triplets import Selection, find_candidates, optical_flow, war
 from midframe.errors import DatasetError
 
 Image = np.ndarray[Any, Any]
-SMALL = CreateConfig(selection=Selection(size=48), per_clip=20, strides=(1, 2), whole_frames=2, validation_share=0.3)
+SMALL = CreateConfig(
+    selection=Selection(size=48), per_clip=20, strides=(1, 2), scales=(1.0,), whole_frames=2, validation_share=0.3
+)
 
 
 def noise(height: int = 160, width: int = 220) -> Image:
@@ -83,16 +87,16 @@ def test_a_data_set_is_made_resumed_and_shown(clips: Path, tmp_path: Path) -> No
     assert sorted(done for done, _, _ in told) == [1, 2, 3, 4]
     assert report["samples"]["train"] > 10
     assert report["samples"]["validation"] > 5
-    splits = {clip["clip"]: clip["split"] for clip in report["clips"]}
+    splits = {file["file"]: file["part"] for file in report["files"]}
     assert sorted(splits.values()) == ["train", "train", "validation", "validation"]
-    assert next(clip["error"] for clip in report["clips"] if clip["clip"] == "broken.mp4")
+    assert next(file["error"] for file in report["files"] if file["file"] == "broken.mp4")
     shards = Shards(list((dataset / "train").glob("*.tar")))
     assert len(shards) == report["samples"]["train"]
     assert shards.frames(0).shape == (3, 48, 48, 3)
-    assert shards.facts(0)["clip"] in splits
+    assert shards.facts(0)["file"] in splits
 
     whole = contents(dataset)
-    next((dataset / "clips").glob("clip1*")).unlink()
+    next((dataset / "files").glob("clip1*")).unlink()
     told.clear()
     create_dataset(clips, dataset, SMALL, workers=1, progress=lambda *state: told.append(state))
     assert [name for _, _, name in told] == ["clip1.mp4"]
@@ -245,9 +249,105 @@ def test_photographs_join_the_training_part(clips: Path, tmp_path: Path) -> None
     (folder / "b.jpg").write_text("no picture")
     config = replace(SMALL, per_still=5)
     report = create_dataset(clips, tmp_path / "set", config, stills=folder, workers=1)
-    found = {clip["clip"]: clip for clip in report["clips"]}
+    found = {file["file"]: file for file in report["files"]}
     assert 0 < found["a.png"]["samples"] <= 5
     assert (found["b.jpg"]["samples"], found["b.jpg"]["error"]) == (0, "cannot be read")
-    assert len(Shards(list((tmp_path / "set" / "train").glob("a-*.tar")))) == found["a.png"]["samples"]
+    assert len(Shards(list((tmp_path / "set" / "made").glob("a-*.tar")))) == found["a.png"]["samples"]
     with pytest.raises(DatasetError, match="holds no photographs"):
         create_dataset(clips, tmp_path / "set", config, stills=clips, workers=1)
+
+
+def kept(key: float, step: int) -> Kept:
+    return Kept(key, np.stack(moving(step)), {})
+
+
+def test_patches_that_are_alike_are_kept_once() -> None:
+    reservoir = Reservoir(3, min_novelty=2.0)
+    for key, step in ((1.0, 1), (5.0, 3), (3.0, 1), (2.0, 1), (4.0, 2)):
+        reservoir.offer(kept(key, step))
+    assert sorted(each.key for each in reservoir.kept) == [3.0, 4.0, 5.0]
+    reservoir.offer(kept(6.0, 6))
+    assert sorted(each.key for each in reservoir.kept) == [4.0, 5.0, 6.0]
+    assert not reservoir.wants(3.5)
+
+
+def test_all_clips_of_a_source_are_held_out_together() -> None:
+    clips = {f"{name}{index}.mp4": name for name in "abcdef" for index in range(3)}
+    for seed in range(5):
+        held_out = choose_held_out(clips, CreateConfig(validation_share=0.3, seed=seed))
+        sources = {clips[clip] for clip in held_out}
+        assert held_out == {clip for clip, source in clips.items() if source in sources}
+        assert len(sources) == 2
+    assert choose_held_out({"a": "x", "b": "x"}, CreateConfig()) == set()
+
+
+def test_what_is_held_out_can_be_named() -> None:
+    clips = {"a/1.mp4": "Blender, Bunny", "a/2.mp4": "Blender, Sintel", "b/1.mp4": "me"}
+    assert choose_held_out(clips, CreateConfig(hold_out=("Blender*",))) == {"a/1.mp4", "a/2.mp4"}
+    assert choose_held_out(clips, CreateConfig(hold_out=("*/1.mp4",))) == {"a/1.mp4", "b/1.mp4"}
+    with pytest.raises(DatasetError, match="'c\\*'"):
+        choose_held_out(clips, CreateConfig(hold_out=("Blender*", "c*")))
+
+
+def test_equal_names_in_two_folders_are_two_clips(clips: Path, tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (clips / folder).mkdir()
+        (clips / "clip0.mp4").rename(clips / folder / "same.mp4")
+        (clips / "clip2.mp4").replace(clips / "clip0.mp4") if folder == "a" else None
+    report = create_dataset(clips, tmp_path / "set", replace(SMALL, validation_share=0.0), workers=1)
+    samples = {file["file"]: file["samples"] for file in report["files"]}
+    assert samples["a/same.mp4"] > 0
+    assert samples["b/same.mp4"] > 0
+    assert key_of("a/same.mp4") != key_of("b/same.mp4")
+
+
+def test_licences_are_carried_into_shards_and_report(clips: Path, tmp_path: Path) -> None:
+    listed = tmp_path / "sources.csv"
+    rows = [f"clip{index}.mp4,CC0,somebody" for index in range(2)] + ["clip2.mp4,MIT,nobody"]
+    listed.write_text("\n".join(["file,licence,attribution", *rows]))
+    report = create_dataset(clips, tmp_path / "set", SMALL, sources=[listed], workers=1)
+    parts = {file["file"]: file["part"] for file in report["files"]}
+    assert parts["clip0.mp4"] == parts["clip1.mp4"]
+    shards = Shards(list((tmp_path / "set" / "train").glob("*.tar")))
+    said = {(facts["file"], facts["licence"]) for facts in map(shards.facts, range(len(shards)))}
+    assert said <= {("clip0.mp4", "CC0"), ("clip1.mp4", "CC0"), ("clip2.mp4", "MIT")}
+    table = (tmp_path / "set" / "attribution.csv").read_text()
+    assert "clip2.mp4" in table
+    assert "MIT,nobody" in table
+    assert "broken.mp4" not in table
+    listed.write_text("file,license\na,b")
+    with pytest.raises(DatasetError, match="lacks the columns attribution, licence"):
+        create_dataset(clips, tmp_path / "other", SMALL, sources=[listed], workers=1)
+
+
+def test_fast_motion_is_kept_at_a_smaller_scale(render_video: Callable[..., Path], tmp_path: Path) -> None:
+    selection = Selection(size=48, max_motion=6.0)
+    config = replace(SMALL, selection=selection, strides=(2,), scales=(1.0, 0.5), validation_share=0.0)
+    made = render_video("clip.mp4", frames=16, size=(120, 200), sound=False)
+    create_dataset(made, tmp_path / "set", config, workers=1)
+    shards = Shards(list((tmp_path / "set" / "train").glob("*.tar")))
+    found = [shards.facts(index) for index in range(len(shards))]
+    assert {facts["scale"] for facts in found} == {0.5}
+    assert all(3 < facts["motion"] <= 6 for facts in found)
+
+
+def test_a_full_disk_ends_with_one_error(clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Written for real on a file system of 300 KB where that can be had; here the shard's folder is no folder."""
+    create_dataset(clips, tmp_path / "set", SMALL, workers=1)
+    whole = contents(tmp_path / "set")
+    for path in (tmp_path / "set").rglob("clip1*"):
+        path.unlink()
+    part = "train" if any(name.startswith("train/clip1") for name in whole) else "validation"
+    (tmp_path / "set" / part / f"{key_of('clip1.mp4')}.tar.part").mkdir()
+    with pytest.raises(DatasetError, match=r"cannot be written .*: make room and run the same command again"):
+        create_dataset(clips, tmp_path / "set", SMALL, workers=1)
+    (tmp_path / "set" / part / f"{key_of('clip1.mp4')}.tar.part").rmdir()
+    create_dataset(clips, tmp_path / "set", SMALL, workers=1)
+    assert contents(tmp_path / "set") == whole
+
+
+def test_colours_change_places_together() -> None:
+    frames = np.zeros((3, 32, 32, 3), np.uint8) + np.array([10, 20, 30], np.uint8)
+    crops = [augment(frames, np.random.default_rng(seed), 32, 0, shuffle_channels=1.0) for seed in range(60)]
+    assert {tuple(crop[0, 0, 0]) for crop in crops} == set(itertools.permutations((10, 20, 30)))
+    assert all(np.array_equal(crop[0], crop[2]) for crop in crops)

@@ -1,24 +1,18 @@
 import math
+from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
+from safetensors.torch import save_file
+from torch import Tensor, nn
 
+from midframe.errors import ConfigError
 from midframe.models.adaconv import MARGIN, AdaConv, AdaConvConfig
 from midframe.models.checkpoint import build_model
 from midframe.models.sepconv import SeparableKernels
-from midframe.training.losses import (
-    CENTRE,
-    NEIGHBOURS,
-    AdaConvObjective,
-    Batch,
-    SepConvObjective,
-    every_stride,
-    hat,
-    kernel_guidance,
-    l1,
-    score_guidance,
-)
+from midframe.training.guidance import hat, kernel_guidance, score_guidance
+from midframe.training.losses import CENTRE, LOSSES, NEIGHBOURS, VGG_LAYERS, ColourLoss, Feature, l1
+from midframe.training.objectives import AdaConvObjective, Batch, SepConvObjective, every_stride
 from midframe.training.samples import to_batch
 
 
@@ -147,3 +141,70 @@ def test_every_stride_takes_from_the_border_on() -> None:
     image = torch.arange(400.0).view(20, 20)
     assert every_stride(image, (2, 1), border=3).tolist() == [[63.0], [223.0]]
     assert CENTRE == 4
+
+
+def images(count: int = 2, height: int = 37, width: int = 42) -> Tensor:
+    return torch.rand(count, 3, height, width, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("name", list(LOSSES))
+def test_a_loss_is_zero_for_the_truth_and_falls_towards_it(name: str) -> None:
+    truth = images()
+    assert LOSSES[name](truth, truth) == 0
+    wrong = (truth + 0.3 * images().flip(0)).requires_grad_()
+    values = [LOSSES[name](truth + part * (wrong - truth), truth) for part in (1.0, 0.5, 0.1)]
+    assert values[0] > values[1] > values[2] > 0
+    values[0].backward()
+    assert wrong.grad is not None
+    assert torch.isfinite(wrong.grad).all()
+
+
+def test_census_is_blind_to_brightness_and_gradients_too() -> None:
+    truth = images() * 0.5
+    for name in ("census", "gradient"):
+        assert LOSSES[name](truth + 0.2, truth) < 1e-3
+    assert LOSSES["l1"](truth + 0.2, truth) == pytest.approx(0.2)
+
+
+def test_the_coarsest_level_of_a_pyramid_sees_brightness() -> None:
+    truth = images() * 0.5
+    assert LOSSES["laplacian"](truth + 0.2, truth) == pytest.approx(0.2 * 16, rel=1e-4)
+
+
+@pytest.fixture
+def vgg(tmp_path: Path) -> Path:
+    """VGG-19 with random weights and one layer more than is needed."""
+    shapes, channels, place = {}, 3, 0
+    for width in VGG_LAYERS:
+        if not isinstance(width, str):
+            shapes |= {f"features.{place}.weight": (width, channels, 3, 3), f"features.{place}.bias": (width,)}
+            channels = width
+        place += 1 if isinstance(width, str) else 2
+    state = {name: torch.randn(shape) * 0.05 for name, shape in shapes.items()}
+    save_file({**state, "classifier.0.weight": torch.zeros(2, 2)}, tmp_path / "vgg19.safetensors")
+    return tmp_path / "vgg19.safetensors"
+
+
+def test_the_feature_loss_reads_vgg_by_its_own_names(vgg: Path) -> None:
+    loss = ColourLoss({"l1": 1.0, "feature": 0.5}, str(vgg))
+    made = (images() * 0.9).requires_grad_()
+    total, parts = loss(made, images())
+    assert set(parts) == {"loss", "l1", "feature"}
+    assert total.detach() == pytest.approx(float(parts["l1"] + 0.5 * parts["feature"]), rel=1e-5)
+    total.backward()
+    assert made.grad is not None
+    assert not any(parameter.requires_grad for parameter in loss.parameters())
+    features = Feature(vgg).features
+    assert sum(isinstance(layer, nn.Conv2d) for layer in features) == 12, "relu4_4 follows the twelfth convolution"
+
+
+def test_wrong_losses_are_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no loss l3: choose from l1"):
+        ColourLoss({"l3": 1.0})
+    with pytest.raises(ConfigError, match="needs vgg"):
+        ColourLoss({"feature": 1.0})
+    with pytest.raises(ConfigError, match="does not hold VGG-19"):
+        ColourLoss({"feature": 1.0}, str(tmp_path / "nothing.safetensors"))
+    save_file({"features.0.weight": torch.zeros(1)}, tmp_path / "other.safetensors")
+    with pytest.raises(ConfigError, match="does not hold VGG-19"):
+        ColourLoss({"feature": 1.0}, str(tmp_path / "other.safetensors"))

@@ -1,6 +1,10 @@
 import json
 import math
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -9,14 +13,17 @@ import torch
 from lightning.fabric import Fabric
 from safetensors.torch import load_file
 
-from midframe.data.create import CreateConfig, create_dataset
+from midframe.data.create import create_dataset
+from midframe.data.harvest import CreateConfig
 from midframe.data.shards import ShardWriter
 from midframe.data.triplets import Selection
-from midframe.errors import CheckpointError, ConfigError, DatasetError
+from midframe.errors import CheckpointError, ConfigError, DatasetError, TrainingError
 from midframe.models.checkpoint import build_model, load_model
 from midframe.training.config import TrainConfig, config_from, load_config
 from midframe.training.curves import draw_curves, read_log
-from midframe.training.loop import HIGHEST_PSNR, _learning_rate, evaluate, train
+from midframe.training.loop import _learning_rate, train
+from midframe.training.samples import Tickets, Variations
+from midframe.training.validation import HIGHEST_PSNR, evaluate
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
@@ -192,6 +199,9 @@ def test_settings_are_read_and_changed(tmp_path: Path) -> None:
         ("crops=[[0.5, 64]]", r"begin at 0\.0"),
         ("crops=64", "list of"),
         ("steps=0", "1 or more"),
+        ("made_share=2", "from 0 to 1"),
+        ("devices=3", "multiple of 3"),
+        ("loss={}", "a weight for each loss"),
     ],
 )
 def test_wrong_settings_are_told(tmp_path: Path, change: str, complaint: str) -> None:
@@ -232,3 +242,93 @@ def test_curves_are_drawn_from_the_log(tmp_path: Path) -> None:
     assert draw_curves(tmp_path).stat().st_size > 1000
     with pytest.raises(CheckpointError, match="name the folder of a training"):
         read_log(tmp_path / "nowhere")
+
+
+def test_a_loss_that_is_no_number_stops_the_training(dataset: Path, tmp_path: Path) -> None:
+    config = toy(dataset, learning_rate=1e30, gradient_clip=1e30, warm_up=0)
+    with pytest.raises(TrainingError, match="no finite number"):
+        train(config, tmp_path / "run")
+    batch = load_file(tmp_path / "run" / "bad-batch-0.safetensors")
+    assert batch["first"].shape == (4, 3, 48, 48)
+
+
+def test_speed_and_waiting_are_logged(dataset: Path, tmp_path: Path) -> None:
+    entries: list[dict] = []
+    train(toy(dataset, steps=20, crops=[[0.0, 32]]), tmp_path / "run", progress=entries.append)
+    logged = next(entry for entry in entries if "loss" in entry)
+    assert logged["samples_per_second"] > 0
+    assert 0 <= logged["waiting"] < 1
+
+
+def test_samples_come_from_films_and_photographs_by_their_share(dataset: Path) -> None:
+    (dataset / "made").mkdir()
+    with ShardWriter(dataset / "made" / "b.tar") as shard:
+        shard.write("b-0", np.full((3, 80, 80, 3), 7, np.uint8), {})
+    for share in (0.0, 0.3, 1.0):
+        data = Variations(toy(dataset, made_share=share, max_shift=0))
+        found = [bool((data[number, 16]["frames"] == 7).all()) for number in range(200)]
+        assert sum(found) == pytest.approx(200 * share, abs=25)
+
+
+def test_devices_share_a_batch() -> None:
+    whole = next(iter(Tickets(3, 8, lambda _: 64)))
+    parts = [next(iter(Tickets(3, 8, lambda _: 64, rank, 2))) for rank in (0, 1)]
+    assert sorted(parts[0] + parts[1]) == whole
+
+
+@pytest.mark.slow
+def test_two_processes_learn_what_one_learns(dataset: Path, tmp_path: Path) -> None:
+    """By torchrun, as over several machines; the gradients of halves of a batch average to that of the whole."""
+    settings = asdict(toy(dataset, steps=4, evaluate_every=4))
+    for name, devices, launcher in (("one", 1, []), ("two", 2, ["-m", "torch.distributed.run", "--nproc-per-node=2"])):
+        path = tmp_path / f"{name}.toml"
+        path.write_text("\n".join(f"{key} = {toml(value)}" for key, value in {**settings, "devices": devices}.items()))
+        command = [sys.executable, *launcher, "-m", "midframe", "train", str(path)]
+        environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300, check=False
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+        assert done.stdout.count("patch_psnr") >= 1
+    states = [torch.load(tmp_path / "runs" / name / "last.pt", weights_only=True)["model"] for name in ("one", "two")]
+    for key, value in states[0].items():
+        torch.testing.assert_close(value, states[1][key], atol=2e-5, rtol=1e-4)
+
+
+def toml(value: object) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {toml(each)}" for key, each in value.items()) + "}"
+    return json.dumps(value)
+
+
+BARE = """
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        frame = sys._getframe(1)
+        while "importlib" in frame.f_globals["__name__"]:
+            frame = frame.f_back
+        asks = frame.f_globals["__name__"].partition(".")[0] in ("midframe", "torch")
+        if asks and name.partition(".")[0] in {absent}:
+            raise ModuleNotFoundError(name, name=name.partition(".")[0])
+sys.meta_path.insert(0, Absent())
+import warnings
+warnings.simplefilter("ignore")
+from pathlib import Path
+from midframe.training.config import load_config
+from midframe.training.loop import train
+train(load_config(Path(sys.argv[1])), Path(sys.argv[2]))
+"""
+
+
+def test_training_needs_little(dataset: Path, tmp_path: Path) -> None:
+    """torch, numpy, OpenCV, safetensors and lightning: what a bare machine with a graphics card has."""
+    absent = {"av", "halide", "webdataset", "PIL", "typer", "rich", "skimage", "matplotlib", "tensorboard", "scipy"}
+    settings = asdict(toy(dataset, steps=2, evaluate_every=2))
+    (tmp_path / "a.toml").write_text("\n".join(f"{key} = {toml(value)}" for key, value in settings.items()))
+    script = BARE.replace("{absent}", repr(absent))
+    command = [sys.executable, "-c", script, str(tmp_path / "a.toml"), str(tmp_path / "run")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert (tmp_path / "run" / "best.safetensors").exists()
+    assert not (tmp_path / "run" / "curves.png").exists()

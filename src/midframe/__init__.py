@@ -5,11 +5,23 @@ middle = midframe.interpolate(first, second)                    # uint8 (H, W, 3
 midframe.interpolate_video("in.mp4", "out.mp4", factor=2)
 """
 
-from midframe.api import interpolate
-from midframe.errors import CheckpointError, ConfigError, DatasetError, MidframeError, VideoError
-from midframe.interpolator import Interpolator
-from midframe.models.checkpoint import list_models, load_model
-from midframe.video.pipeline import interpolate_video
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from midframe.errors import (
+    CheckpointError,
+    ConfigError,
+    DatasetError,
+    MidframeError,
+    TrainingError,
+    VideoError,
+)
+
+if TYPE_CHECKING:
+    from midframe.api import interpolate
+    from midframe.interpolator import Interpolator
+    from midframe.models.checkpoint import list_models, load_model
+    from midframe.video.pipeline import interpolate_video
 
 __version__ = "0.1.0"
 
@@ -19,6 +31,7 @@ __all__ = [
     "DatasetError",
     "Interpolator",
     "MidframeError",
+    "TrainingError",
     "VideoError",
     "__version__",
     "interpolate",
@@ -26,3 +39,18 @@ __all__ = [
     "list_models",
     "load_model",
 ]
+
+_HOMES = {
+    "Interpolator": "interpolator",
+    "interpolate": "api",
+    "interpolate_video": "video.pipeline",
+    "list_models": "models.checkpoint",
+    "load_model": "models.checkpoint",
+}
+"""Where names are imported from when they are first asked for: machines that only train need not have FFmpeg."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"midframe.{_HOMES[name]}"), name)

@@ -335,20 +335,32 @@ def dataset_create(
     size: Annotated[int, typer.Option(help="Height and width of a sample in pixels.")] = 150,
     seed: Annotated[int, typer.Option(help="Chance begins here.")] = 0,
     stills: Annotated[Path | None, typer.Option(help="A folder of photographs to add, with made motion.")] = None,
+    sources: Annotated[
+        list[Path] | None,
+        typer.Option(help="A CSV list with the columns file, licence, attribution, source; may be repeated."),
+    ] = None,
+    hold_out: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATTERN", help="Keep the clips and sources that fit for validation; may be repeated."),
+    ] = None,
     workers: Annotated[int | None, typer.Option(help="Processes; as many as cores if not given.")] = None,
 ) -> None:
     """Choose moving, textured patches from videos, without cuts and repeats, and store them as WebDataset shards."""
-    from midframe.data.create import CreateConfig, create_dataset
+    from midframe.data.create import create_dataset
+    from midframe.data.harvest import CreateConfig
     from midframe.data.show import draw_motion
     from midframe.data.triplets import Selection
 
-    config = CreateConfig(selection=Selection(size=size), frames=frames, per_clip=per_clip, seed=seed)
+    selection = Selection(size=size)
+    config = CreateConfig(selection, frames=frames, per_clip=per_clip, hold_out=tuple(hold_out or ()), seed=seed)
     with frame_bar() as (bar, task):
 
         def show(done: int, total: int, _: str) -> None:
             bar.update(task, completed=done, total=total)
 
-        report = create_dataset(videos, target, config, stills=stills, workers=workers, progress=show)
+        report = create_dataset(
+            videos, target, config, stills=stills, sources=sources or (), workers=workers, progress=show
+        )
     draw_motion(target, report)
     print_report(report)
 
@@ -454,8 +466,8 @@ def point_of(text: str) -> tuple[int, int]:
 
 def print_report(report: dict[str, Any]) -> None:
     """Print the counts of a data set."""
-    table = Table("clip", "part", "sequences", "samples", "note")
-    for clip in report["clips"]:
-        table.add_row(clip["clip"], clip["split"], str(clip["sequences"]), str(clip["samples"]), clip["error"] or "")
+    table = Table("file", "part", "sequences", "samples", "note")
+    for file in report["files"]:
+        table.add_row(file["file"], file["part"], str(file["sequences"]), str(file["samples"]), file["error"] or "")
     out.print(table)
     out.print(", ".join(f"{count} samples for {split}" for split, count in report["samples"].items()))

@@ -5,7 +5,8 @@
     │   └── SourceError   the video itself is at fault, so that trying again would fail again
     ├── CheckpointError   weights that are missing, damaged or of another network
     ├── DatasetError      a data set or a folder of videos that cannot be used
-    └── ConfigError       settings with an unknown name or a wrong type
+    ├── ConfigError       settings with an unknown name or a wrong type
+    └── TrainingError     a training that cannot go on: its loss is no number
 
 A wrong argument in a call from Python is a ValueError; these are for what lies outside the program. The command line
 prints their text as one line and ends with status 1.
@@ -34,3 +35,7 @@ class DatasetError(MidframeError):
 
 class ConfigError(MidframeError):
     """Settings hold an unknown name or a value of the wrong type."""
+
+
+class TrainingError(MidframeError):
+    """A training cannot go on: its loss is no finite number."""

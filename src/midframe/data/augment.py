@@ -25,7 +25,9 @@ class Guide:
     """How well each flow explains the middle frame, (2, H, W), from 0 to 1."""
 
 
-def augment(frames: Frames, rng: np.random.Generator, size: int, max_shift: int) -> Frames:
+def augment(
+    frames: Frames, rng: np.random.Generator, size: int, max_shift: int, shuffle_channels: float = 0.0
+) -> Frames:
     """Vary a sample at random.
 
     The first and the last frame are cropped at places shifted oppositely, which adds a motion of up to twice
@@ -37,6 +39,7 @@ def augment(frames: Frames, rng: np.random.Generator, size: int, max_shift: int)
         rng: the source of chance; the same state gives the same crop.
         size: height and width of the crop in pixels.
         max_shift: the largest shift of an outer frame in pixels, along each axis.
+        shuffle_channels: how probable it is that colours change places.
 
     Returns:
         The crop, (F, size, size, 3), contiguous.
@@ -53,6 +56,8 @@ def augment(frames: Frames, rng: np.random.Generator, size: int, max_shift: int)
         crop = crop[:, :, ::-1]
     if rng.random() < 0.5:
         crop = crop[::-1]
+    if rng.random() < shuffle_channels:
+        crop = crop[..., rng.permutation(3)]
     return np.ascontiguousarray(crop)
 
 

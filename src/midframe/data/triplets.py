@@ -5,16 +5,19 @@ AdaConv, section 4; SepConv, section 4.1.
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 
 Image = np.ndarray[Any, np.dtype[np.uint8]]
 Floats = np.ndarray[Any, np.dtype[np.float32]]
+Doubles = np.ndarray[Any, np.dtype[np.float64]]
 
 FLOW_SHORT_SIDE = 360
 """Optical flow is measured on frames reduced to this short side, in pixels."""
+FASTEST_SHARE = 0.05
+"""So much of a patch may move further than is wanted."""
 PLACE_STEP = 50
 """Distance between the places where a patch may lie, in pixels."""
 
@@ -26,11 +29,13 @@ class Selection:
     size: int = 150
     """Height and width of a stored patch in pixels (SepConv: 150, from which 128 are cropped)."""
     max_motion: float = 44.0
-    """Patches whose 95th percentile of motion is larger are left out, in pixels: 51 taps reach 25 to either side."""
+    """Patches of which more than a twentieth moves further are left out, in pixels: 51 taps reach 25 to either side."""
     min_motion: float = 0.8
     """Patches that move less on average are left out as still, in pixels."""
     min_texture: float = 4.0
     """Patches with a smaller mean gradient are left out as flat, in grey levels of 255 a pixel."""
+    min_entropy: float = 2.0
+    """Patches whose grey levels, of 64, tell less are left out as flat, in bits (AdaConv, section 4)."""
     max_warp_error: float = 18.0
     """Above this mean error, in grey levels, flow does not explain the motion: a cut, or a failure in a patch."""
     min_difference: float = 0.15
@@ -65,33 +70,54 @@ def find_candidates(frames: list[Image], selection: Selection) -> list[Candidate
     error = warp_error(grey[0], grey[-1], flow)
     if error.mean() > selection.max_warp_error or _any_cut(grey, selection):
         return []
-    length = np.linalg.norm(flow, axis=2) / scale
-    texture = gradient_length(grey[len(grey) // 2])
-    places = _places(height, width, selection.size)
-    found = (_measure(place, selection, scale, length, flow / scale, error, texture) for place in places)
-    return [candidate for candidate in found if candidate]
+    middle = grey[len(grey) // 2]
+    places = np.array(_places(height, width, selection.size))
+    means = _means(_maps(flow / scale, error, middle, selection), places, selection.size, scale)
+    wanted = (means.motion >= selection.min_motion) & (means.too_fast <= FASTEST_SHARE)
+    wanted &= (means.error <= selection.max_warp_error) & (means.texture >= selection.min_texture)
+    found = []
+    for index in np.flatnonzero(wanted):
+        top, left = places[index].tolist()
+        if entropy(middle[_reduced_window(top, left, selection.size, scale)]) >= selection.min_entropy:
+            motion = float(means.motion[index])
+            found.append(Candidate(top, left, motion, weight=motion + 2 * float(means.spread[index])))
+    return found
 
 
-def _measure(
-    place: tuple[int, int],
-    selection: Selection,
-    scale: float,
-    length: Floats,
-    flow: Floats,
-    error: Floats,
-    texture: Floats,
-) -> Candidate | None:
-    top, left = place
-    rows = slice(round(top * scale), round((top + selection.size) * scale))
-    columns = slice(round(left * scale), round((left + selection.size) * scale))
-    motion = length[rows, columns]
-    mean = float(motion.mean())
-    if mean < selection.min_motion or np.percentile(motion, 95) > selection.max_motion:
-        return None
-    if error[rows, columns].mean() > selection.max_warp_error or texture[rows, columns].mean() < selection.min_texture:
-        return None
-    spread = float(flow[rows, columns].std(axis=(0, 1)).sum())
-    return Candidate(top, left, mean, weight=mean + 2 * spread)
+class _Means(NamedTuple):
+    """What was measured of every place, each (P,)."""
+
+    motion: Doubles
+    too_fast: Doubles
+    error: Doubles
+    texture: Doubles
+    spread: Doubles
+    """Standard deviation of the flow, summed over both axes, in pixels."""
+
+
+def _maps(flow: Floats, error: Floats, grey: Image, selection: Selection) -> Floats:
+    """What is averaged over places, (H, W, 8): motion, whether too fast, error, texture, flow and its square."""
+    motion = np.linalg.norm(flow, axis=2)
+    single = (motion, motion > selection.max_motion, error, gradient_length(grey))
+    return np.concatenate((np.stack(single, axis=2), flow, flow**2), axis=2).astype(np.float32)
+
+
+def _means(maps: Floats, places: Any, size: int, scale: float) -> _Means:
+    """Average over the squares of `size` at places (P, 2), by differences of sums from the corner."""
+    sums = cv2.integral(maps, sdepth=cv2.CV_64F)  # (H + 1, W + 1, 8)
+    (top, left), (bottom, right) = (np.rint(corners * scale).astype(int).T for corners in (places, places + size))
+    areas = ((bottom - top) * (right - left))[:, None]
+    means = (sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left]) / areas  # (P, 8)
+    motion, too_fast, error, texture = means.T[:4]
+    variance = np.clip(means[:, 6:] - means[:, 4:6] ** 2, 0, None)
+    return _Means(motion, too_fast, error, texture, np.sqrt(variance).sum(1))
+
+
+def _reduced_window(top: int, left: int, size: int, scale: float) -> tuple[slice, slice]:
+    return (
+        slice(round(top * scale), round((top + size) * scale)),
+        slice(round(left * scale), round((left + size) * scale)),
+    )
 
 
 def optical_flow(first: Image, second: Image, preset: int = cv2.DISOPTICAL_FLOW_PRESET_FAST) -> Floats:
@@ -133,6 +159,13 @@ def gradient_length(grey: Image) -> Floats:
     along_x, along_y = cv2.spatialGradient(grey)
     length: Floats = (abs(along_x.astype(np.float32)) + abs(along_y)) / 8  # Sobel sums 8 differences of one pixel
     return length
+
+
+def entropy(grey: Image) -> float:
+    """How many bits the grey level of a pixel tells, of 64 levels; from 0 to 6."""
+    counts = np.bincount((grey >> 2).ravel(), minlength=64)
+    shares = counts[counts > 0] / grey.size
+    return float(-(shares * np.log2(shares)).sum())
 
 
 def _places(height: int, width: int, size: int) -> list[tuple[int, int]]:

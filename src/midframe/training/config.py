@@ -34,8 +34,16 @@ class TrainConfig:
     """Samples a step (SepConv: 16)."""
     crops: tuple[tuple[float, int], ...] = ((0.0, 128),)
     """(share of the training done, crop size in pixels): the size from then on. A multiple of 32 wastes nothing."""
+    made_share: float = 0.25
+    """Share of the samples that come from photographs with made motion, where the data set has some."""
     max_shift: int = 10
     """Opposite shift of the outer crops in pixels, along each axis."""
+    shuffle_channels: float = 0.5
+    """Share of the samples whose colour channels change places."""
+    loss: dict[str, Any] = field(default_factory=lambda: {"l1": 1.0})
+    """Weight of each loss of colour: l1, laplacian, census, gradient, feature. AdaConv has that of its paper."""
+    vgg: str = ""
+    """VGG-19 in safetensors, for the loss feature."""
     optimiser: str = "adamax"
     """adamax (SepConv, with 1e-3) or adamw."""
     learning_rate: float = 1e-3
@@ -54,7 +62,11 @@ class TrainConfig:
     """Lightning Fabric's name of a precision: 32-true, bf16-mixed, 16-mixed. Auto takes bf16-mixed where the device has
     instructions for it: where it has none it is many times slower than 32-true."""
     workers: int = 1
-    """Processes that prepare samples."""
+    """Processes that prepare samples, for each device."""
+    devices: int = 1
+    """Graphics cards (or processes, on a CPU) that share each batch; `batch` is theirs together."""
+    machines: int = 1
+    """Machines with so many devices each, started by torchrun."""
     evaluate_every: int = 1000
     """Steps between validations, which also write checkpoints."""
     validation_patches: int = 192
@@ -67,8 +79,15 @@ class TrainConfig:
             raise ConfigError(f"optimiser is {self.optimiser!r}: adamax or adamw is needed")
         if not self.crops or self.crops[0][0] != 0.0:
             raise ConfigError(f"crops are {self.crops}: the first must begin at 0.0")
-        if min(self.steps, self.batch, self.evaluate_every) < 1:
-            raise ConfigError("steps, batch and evaluate_every must be 1 or more")
+        if min(self.steps, self.batch, self.evaluate_every, self.devices, self.machines) < 1:
+            raise ConfigError("steps, batch, evaluate_every, devices and machines must be 1 or more")
+        if self.batch % (self.devices * self.machines):
+            raise ConfigError(f"batch is {self.batch}: a multiple of {self.devices * self.machines} devices is needed")
+        for name in ("made_share", "shuffle_channels"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}: from 0 to 1 is needed")
+        if not self.loss or not all(isinstance(weight, (int, float)) for weight in self.loss.values()):
+            raise ConfigError(f"loss is {self.loss}: a weight for each loss is needed, as in {{ l1 = 1.0 }}")
 
 
 def load_config(path: Path, changes: Iterable[str] = ()) -> TrainConfig:

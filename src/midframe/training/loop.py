@@ -1,10 +1,9 @@
 """The training loop, read from top to bottom."""
 
-import json
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,28 +11,25 @@ from typing import Any
 import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
-from torch.utils.tensorboard import SummaryWriter
 
 from midframe.devices import training_precision
-from midframe.errors import CheckpointError, ConfigError
-from midframe.metrics import psnr
-from midframe.models.checkpoint import build_model, channels_last, load_model, save_model
+from midframe.errors import ConfigError, TrainingError
+from midframe.models.checkpoint import build_model, channels_last, load_model
 from midframe.models.network import Network
 from midframe.training.config import TrainConfig
-from midframe.training.curves import draw_curves
-from midframe.training.losses import OBJECTIVES
-from midframe.training.samples import batches, open_shards, to_batch
+from midframe.training.losses import ColourLoss
+from midframe.training.objectives import OBJECTIVES, Batch, Objective
+from midframe.training.run_folder import BAD_BATCH_FILE, BEST_FILE, RunFolder
+from midframe.training.samples import batches
+from midframe.training.validation import evaluate
 
 log = logging.getLogger(__name__)
 
 Progress = Callable[[dict[str, Any]], None]
-"""Called with what one step or one validation measured."""
+"""Called with what some steps or one validation measured."""
 
-CONFIG_FILE, LOG_FILE, LAST_FILE, BEST_FILE = "config.json", "log.jsonl", "last.pt", "best.safetensors"
 LOG_EVERY = 20
 """Steps over which a logged loss is averaged."""
-HIGHEST_PSNR = 60.0
-"""What a sample that is made without any error counts in a mean, in dB."""
 
 
 def train(
@@ -44,31 +40,43 @@ def train(
     The run folder holds `config.json`, `log.jsonl`, TensorBoard events, `curves.png`, `last.pt` (everything needed to
     go on) and `best.safetensors` (the weights that scored best on the validation patches).
 
+    On several devices every one runs this function (Fabric starts them, or torchrun does); the first one validates,
+    writes and tells.
+
     Args:
         config: the settings; when resuming they must be those of the run.
         run: the folder of this training.
         resume: go on from `last.pt`. The result is the same as without the stop, if the schedule goes by steps.
-        progress: told of every logged step and validation.
+        progress: told of every 20 steps (losses, samples a second, share of the time spent waiting for them) and of
+            every validation.
 
     Returns:
         The scores of the last validation: `patch_psnr` and `frame_psnr` in dB.
 
     Raises:
         ConfigError, DatasetError, CheckpointError: the run exists already, or cannot be gone on with.
+        TrainingError: the loss is no finite number; the batch that made it so lies in the run folder.
     """
-    _open_run(config, run, resume)
+    fabric = Fabric(
+        devices=config.devices,
+        num_nodes=config.machines,
+        precision=training_precision(config.precision),
+    )
+    fabric.launch()
+    folder = RunFolder(run, config)
+    if fabric.is_global_zero:
+        folder.open(resume)
+    fabric.barrier()
     torch.manual_seed(config.seed)
-    fabric = Fabric(accelerator="auto", devices=1, precision=training_precision(config.precision))
     model, average = _network(config), _network(config)
     average.load_state_dict(model.state_dict())
-    objective: nn.Module = OBJECTIVES[type(model)](model)
-    objective, optimiser = fabric.setup(objective, _optimiser(config, model))
+    objective, optimiser = fabric.setup(_objective(config, model), _optimiser(config, model))
     state: dict[str, Any] = {"step": 0, "seconds": 0.0, "best": -math.inf}
     if resume:
-        _restore(run / LAST_FILE, state, model, average, optimiser)
+        folder.restore(state, model, average, optimiser)
     average.to(fabric.device)
-    source = batches(config, state["step"], lambda step: _crop_size(config, _share(config, step, state["seconds"])))
-    writer = SummaryWriter(str(run))
+    crop_size = lambda step: _crop_size(config, _share(config, step, state["seconds"]))  # noqa: E731  # of what comes next
+    source = Source(batches(config, state["step"], crop_size, fabric.global_rank, fabric.world_size))
     scores: dict[str, float] = {}
     losses: list[dict[str, Tensor]] = []
     last_time = time.monotonic()
@@ -80,7 +88,9 @@ def train(
         batch = fabric.to_device(next(source))
         loss, parts = objective(batch, _guide_weight(config, share))
         fabric.backward(loss)
-        fabric.clip_gradients(objective, optimiser, max_norm=config.gradient_clip)
+        norm = fabric.clip_gradients(objective, optimiser, max_norm=config.gradient_clip, error_if_nonfinite=False)
+        if not torch.isfinite(loss) or not (torch.isfinite(norm) or config.precision == "16-mixed"):
+            raise _bad_batch(folder, batch, state["step"], fabric.global_rank)
         optimiser.step()
         optimiser.zero_grad()
         _move_average(average, model, min(config.average, (1 + state["step"]) / (10 + state["step"])))
@@ -89,57 +99,78 @@ def train(
         state["step"] += 1
         now = time.monotonic()
         state["seconds"], last_time = state["seconds"] + now - last_time, now
+        if fabric.world_size > 1 and config.minutes:
+            state["seconds"] = fabric.broadcast(state["seconds"])  # all must stop at one step
         if state["step"] % LOG_EVERY == 0:
-            entry = {**_means(losses), "rate": rate, "size": batch.first.shape[-1]}
-            _record(run, writer, state, entry, progress)
+            entry = {**_means(losses), "rate": rate, "size": batch.first.shape[-1], **source.measured(config.batch)}
+            _tell(fabric, folder, state, entry, progress)
             losses.clear()
         if state["step"] % config.evaluate_every == 0 or _share(config, state["step"], state["seconds"]) >= 1:
-            scores = evaluate(average, config, fabric)
-            _record(run, writer, state, scores, progress)
-            if scores["patch_psnr"] > state["best"]:
-                state["best"] = scores["patch_psnr"]
-                save_model(average, run / BEST_FILE, {"step": state["step"], **scores, "training": asdict(config)})
-            _store(run / LAST_FILE, state, model, average, optimiser)
-            draw_curves(run)
+            if fabric.is_global_zero:
+                scores = evaluate(average, config, fabric)
+                _tell(fabric, folder, state, scores, progress)
+                if scores["patch_psnr"] > state["best"]:
+                    state["best"] = scores["patch_psnr"]
+                    folder.save(average, BEST_FILE, {"step": state["step"], **scores, "training": asdict(config)})
+                folder.store(state, model, average, optimiser)
+                folder.draw_curves()
+            fabric.barrier()
             last_time = time.monotonic()  # validations do not count against the schedule
-    writer.close()
+            source.begin()
+    folder.close()
     return scores
 
 
-@torch.no_grad()
-def evaluate(model: Network, config: TrainConfig, fabric: Fabric) -> dict[str, float]:
-    """Score on the held-out clips: patches, and whole frames where the data set has some; mean PSNR in dB."""
-    objective = OBJECTIVES[type(model.eval())](model)
-    scores = {"patch_psnr": math.nan, "frame_psnr": math.nan}
-    folders = (
-        ("patch_psnr", "validation", config.validation_patches),
-        ("frame_psnr", "whole", config.validation_frames),
+class Source:
+    """Batches, and how long the loop waits for them."""
+
+    def __init__(self, batches: Iterator[Batch]) -> None:
+        self.batches = batches
+        self.begin()
+
+    def begin(self) -> None:
+        """Measure from now on."""
+        self.started, self.waited, self.count = time.monotonic(), 0.0, 0
+
+    def __next__(self) -> Batch:
+        asked = time.monotonic()
+        batch = next(self.batches)
+        self.waited += time.monotonic() - asked
+        self.count += 1
+        return batch
+
+    def measured(self, batch: int) -> dict[str, float]:
+        """Samples a second, of all devices together, and the share of the time spent waiting; then begin anew."""
+        seconds = time.monotonic() - self.started
+        found = {"samples_per_second": self.count * batch / seconds, "waiting": self.waited / seconds}
+        self.begin()
+        return {name: round(value, 4) for name, value in found.items()}
+
+
+def _tell(
+    fabric: Fabric, folder: RunFolder, state: dict[str, Any], entry: dict[str, float], progress: Progress | None
+) -> None:
+    if fabric.is_global_zero:
+        entry = {"step": state["step"], "seconds": round(state["seconds"], 1), **entry}
+        folder.record(entry)
+        log.info("%s", entry)
+        if progress:
+            progress(entry)
+
+
+def _bad_batch(folder: RunFolder, batch: Batch, step: int, rank: int) -> TrainingError:
+    path = folder.save_batch(batch, BAD_BATCH_FILE.format(rank))
+    return TrainingError(
+        f"the loss of step {step + 1} is no finite number; its batch is kept in {path}: "
+        "go on from the last checkpoint with --resume, or begin anew with a lower learning_rate"
     )
-    for name, folder, most in folders:
-        if not list((Path(config.dataset) / folder).glob("*.tar")):
-            continue
-        shards = open_shards(Path(config.dataset), folder)
-        chosen = torch.linspace(0, len(shards) - 1, min(most, len(shards))).long().tolist()
-        values = []
-        for index in chosen:
-            batch = fabric.to_device(to_batch(torch.from_numpy(shards.frames(index))[None]))
-            with fabric.autocast():
-                values.append(min(HIGHEST_PSNR, psnr(*objective.predict(batch))))
-        scores[name] = sum(values) / len(values)
-    return scores
 
 
-def _open_run(config: TrainConfig, run: Path, resume: bool) -> None:
-    path = run / CONFIG_FILE
-    settings = json.loads(json.dumps(asdict(config)))
-    if resume and not path.exists():
-        raise CheckpointError(f"{run} holds no training to go on with: start it without --resume")
-    if resume and json.loads(path.read_text()) != settings:
-        raise ConfigError(f"the settings differ from those that {run} was begun with ({path})")
-    if not resume and path.exists():
-        raise ConfigError(f"{run} holds a training already: go on with --resume, or name another --run")
-    run.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(settings, indent=1))
+def _objective(config: TrainConfig, model: Network) -> Objective:
+    kind = OBJECTIVES[type(model)]
+    if not kind.takes_losses and config.loss != TrainConfig().loss:
+        raise ConfigError(f"{config.model} has the loss of its paper: leave loss out")
+    return kind(model, ColourLoss(config.loss, config.vgg))
 
 
 def _network(config: TrainConfig) -> Network:
@@ -190,43 +221,3 @@ def _move_average(average: nn.Module, model: nn.Module, decay: float) -> None:
         torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)
         for old, new in zip(average.buffers(), model.buffers(), strict=True):  # statistics of batch normalisation
             old.lerp_(new, 1 - decay) if old.is_floating_point() else old.copy_(new)
-
-
-def _record(
-    run: Path, writer: SummaryWriter, state: dict[str, Any], entry: dict[str, float], progress: Progress | None
-) -> None:
-    entry = {"step": state["step"], "seconds": round(state["seconds"], 1), **entry}
-    with (run / LOG_FILE).open("a") as file:
-        file.write(json.dumps(entry) + "\n")
-    for name in entry.keys() - {"step", "seconds"}:
-        writer.add_scalar(name, entry[name], entry["step"])
-    log.info("%s", entry)
-    if progress:
-        progress(entry)
-
-
-def _store(
-    path: Path, state: dict[str, Any], model: nn.Module, average: nn.Module, optimiser: torch.optim.Optimizer
-) -> None:
-    content = {
-        "state": state,
-        "model": model.state_dict(),
-        "average": average.state_dict(),
-        "optimiser": optimiser.state_dict(),
-    }
-    unfinished = path.with_name(path.name + ".part")
-    torch.save(content, unfinished)
-    unfinished.replace(path)
-
-
-def _restore(
-    path: Path, state: dict[str, Any], model: nn.Module, average: nn.Module, optimiser: torch.optim.Optimizer
-) -> None:
-    if not path.exists():
-        raise CheckpointError(
-            f"{path} does not exist: this training stopped before its first checkpoint, start it anew"
-        )
-    content = torch.load(path, weights_only=True)
-    state |= content["state"]
-    for part, name in ((model, "model"), (average, "average"), (optimiser, "optimiser")):
-        part.load_state_dict(content[name])

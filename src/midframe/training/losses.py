@@ -1,99 +1,29 @@
-"""What training minimises."""
+"""How far a made frame is from the true one: the losses of colour that a training can be given, by name."""
 
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
 from itertools import product
-from typing import Any, NamedTuple
+from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.nn import functional
 
-from midframe.models.adaconv import MARGIN, STRIDE, AdaConv
-from midframe.models.network import Network
-from midframe.models.sepconv import SeparableKernels, SepConv
-from midframe.ops import adaptive_convolution
+from midframe.errors import ConfigError
 
 Parts = dict[str, Tensor]
+"""What is logged of a loss: its parts by name."""
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""From the made and the true frames (N, 3, H, W) in [0, 1] to a scalar."""
 
-
-class Batch(NamedTuple):
-    """A batch on its way to the network."""
-
-    first: Tensor
-    """(N, 3, H, W) in [0, 1], as are the other two frames."""
-    middle: Tensor
-    second: Tensor
-    flows: Tensor | None = None
-    """Optical flow from the middle frame to the first and the second, (N, 2, 2, H, W), x before y, in pixels."""
-    trust: Tensor | None = None
-    """How well each flow explains the middle frame, (N, 2, H, W), from 0 to 1."""
-
-
-class Objective(nn.Module):
-    """A network and its loss in one module, so that Fabric wraps both (precision, several devices)."""
-
-    def __init__(self, model: Any) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, batch: Batch, guide_weight: float) -> tuple[Tensor, Parts]:
-        """Return the loss to minimise, a scalar, and the parts of it to be logged; "loss" is that of colour alone."""
-        raise NotImplementedError
-
-    def predict(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """What the network makes of a batch and what is true there, of one shape: for validation."""
-        return self.model(batch.first, batch.second), batch.middle
-
-
-class SepConvObjective(Objective):
-    """L1 on colour (ICCV 2017, equation 4), and the guidance of kernels by optical flow."""
-
-    def forward(self, batch: Batch, guide_weight: float) -> tuple[Tensor, Parts]:
-        kernels = self.model.kernels(batch.first, batch.second)
-        made = self.model.apply(batch.first, batch.second, kernels)
-        colour = l1(made, batch.middle)
-        if guide_weight == 0 or batch.flows is None or batch.trust is None:
-            return colour, {"loss": colour.detach()}
-        guide = kernel_guidance(kernels, batch.flows, batch.trust)
-        return colour + guide_weight * guide, {"loss": colour.detach(), "guide": guide.detach()}
-
-
-class AdaConvObjective(Objective):
-    """L1 on colour and on gradients (CVPR 2017, section 3.2), and the guidance of kernels by optical flow.
-
-    Every eighth pixel of a crop counts: the network's strides make them all for little more than one of them.
-    """
-
-    def forward(self, batch: Batch, guide_weight: float) -> tuple[Tensor, Parts]:
-        scores = self.model.scores(batch.first, batch.second).float()  # (N, h, w, 2*K*K)
-        made = self._neighbours_made(batch, self.model.softmax(scores))
-        truth = every_stride(neighbours(batch.middle), made.shape[-2:], border=MARGIN - 1)
-        colour = l1(made[:, CENTRE], truth[:, CENTRE])
-        gradients = l1(made - made[:, CENTRE, None], truth - truth[:, CENTRE, None]) * len(NEIGHBOURS)
-        loss = colour + gradients
-        if guide_weight == 0 or batch.flows is None or batch.trust is None:
-            return loss, {"loss": colour.detach()}
-        flows, trust = (every_stride(each, made.shape[-2:], MARGIN) for each in (batch.flows, batch.trust))
-        guide = score_guidance(scores, flows, trust)
-        return loss + guide_weight * guide, {"loss": colour.detach(), "guide": guide.detach()}
-
-    def predict(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        kernels = self.model.kernels(batch.first, batch.second)
-        made = self.model.filtered(torch.stack((batch.first, batch.second), dim=1), kernels)
-        return made, every_stride(batch.middle, made.shape[-2:], MARGIN)
-
-    def _neighbours_made(self, batch: Batch, kernels: Tensor) -> Tensor:
-        """Each pixel and its eight neighbours, all made by the pixel's own kernels, (N, 9, 3, h, w)."""
-        taps = kernels.shape[2]
-        border = MARGIN - taps // 2 - 1  # what neither a kernel nor that of a neighbour reaches
-        rows, columns = (slice(border, border + (size - 1) * STRIDE + taps + 2) for size in kernels.shape[4:])
-        frames = torch.stack((batch.first, batch.second), dim=1)[..., rows, columns]
-        made = adaptive_convolution(neighbours(frames).flatten(2, 3), kernels, stride=STRIDE)  # (N, 27, h, w)
-        return made.view(len(made), len(NEIGHBOURS), -1, *made.shape[2:])
-
-
-OBJECTIVES: dict[type[Network], type[Objective]] = {SepConv: SepConvObjective, AdaConv: AdaConvObjective}
-"""What each network is trained on."""
+PYRAMID_LEVELS = 5
+CENSUS_SIZE = 7
+"""Height and width of the neighbourhoods that census compares, in pixels."""
+VGG_LAYERS = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, 256, "pool", 512, 512, 512, 512)
+"""VGG-19 up to relu4_4 (Simonyan and Zisserman, 2015, table 1, column E): channels, and where it is halved."""
+VGG_MEAN, VGG_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of the colours that VGG-19 was trained on."""
 
 NEIGHBOURS = tuple(product(range(3), repeat=2))
 """Places in a 3x3 neighbourhood, y before x."""
@@ -106,62 +36,124 @@ def neighbours(images: Tensor) -> Tensor:
     return torch.stack([images[..., y : y + height, x : x + width] for y, x in NEIGHBOURS], dim=-4)
 
 
-def every_stride(images: Tensor, size: Sequence[int], border: int) -> Tensor:
-    """The values (..., h, w) at the pixels that AdaConv makes of a crop."""
-    height, width = size
-    return images[..., border::STRIDE, border::STRIDE][..., :height, :width]
-
-
 def l1(made: Tensor, truth: Tensor) -> Tensor:
     """Mean absolute error of colour (SepConv, equation 4), not clipped."""
     return (made - truth).abs().mean()
 
 
-def kernel_guidance(kernels: SeparableKernels, flows: Tensor, trust: Tensor) -> Tensor:
-    """Squared distance of every kernel from the one that fetches its pixel along optical flow.
-
-    A shifted delta is a kernel: at flow (u, v) the horizontal kernel should be the hat function around u, the vertical
-    one around v, each scaled so that the two frames together sum to 1. Pixels whose flow is not trusted, or leads
-    further than the kernels reach, do not count.
-    """
-    targets = [(0, 1), (0, 0), (1, 1), (1, 0)]  # frame and axis of flow (x, y) for each field of SeparableKernels
-    reach = kernels[0].shape[1] // 2
-    weight = trust * (flows.abs().amax(2) <= reach)  # (N, 2, H, W)
-    losses = [
-        (((kernel.float() - hat(flows[:, frame, axis], reach)) ** 2).sum(1) * weight[:, frame]).mean()
-        for kernel, (frame, axis) in zip(kernels, targets, strict=True)
-    ]
-    return torch.stack(losses).sum()
+def gradient(made: Tensor, truth: Tensor) -> Tensor:
+    """L1 on the differences to the eight neighbours, summed over them (AdaConv, equation 3)."""
+    differences = [each - each[:, CENTRE, None] for each in (neighbours(made), neighbours(truth))]
+    return l1(*differences) * len(NEIGHBOURS)
 
 
-def hat(offset: Tensor, reach: int) -> Tensor:
-    """Linear interpolation at an offset (N, H, W), as a kernel (N, 2 * reach + 1, H, W) that sums to sqrt(1/2)."""
-    taps = torch.arange(-reach, reach + 1, device=offset.device, dtype=offset.dtype)[:, None, None]
-    return (1 - (taps - offset[:, None]).abs()).clamp(min=0) * math.sqrt(0.5)
+def laplacian(made: Tensor, truth: Tensor) -> Tensor:
+    """L1 on the levels of Laplacian pyramids; each coarser level counts twice (Niklaus and Liu, CVPR 2018)."""
+    difference = made - truth  # a pyramid of differences is the difference of pyramids
+    total = made.new_zeros(())
+    for level in range(PYRAMID_LEVELS - 1):
+        if min(difference.shape[-2:]) < 4:
+            break
+        coarse = functional.avg_pool2d(_smooth(difference), kernel_size=2, ceil_mode=True)
+        fine = functional.interpolate(coarse, size=difference.shape[-2:], mode="bilinear", align_corners=False)
+        total = total + 2**level * (difference - fine).abs().mean()
+        difference = coarse
+    result: Tensor = total + 2 ** (PYRAMID_LEVELS - 1) * difference.abs().mean()
+    return result
 
 
-def score_guidance(scores: Tensor, flows: Tensor, trust: Tensor) -> Tensor:
-    """Cross-entropy of AdaConv's softmax against the places that optical flow leads to.
+def _smooth(images: Tensor) -> Tensor:
+    """Binomial filter of five taps along both axes."""
+    taps = images.new_tensor([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
+    channels = images.shape[1]
+    padded = functional.pad(images, (2, 2, 2, 2), mode="replicate")
+    rows = functional.conv2d(padded, taps.view(1, 1, 1, 5).expand(channels, 1, 1, 5), groups=channels)
+    result: Tensor = functional.conv2d(rows, taps.view(1, 1, 5, 1).expand(channels, 1, 5, 1), groups=channels)
+    return result
 
-    Between four taps the wanted weight is split as by bilinear interpolation, between the frames by trust. Flow that is
-    not trusted, or leads further than the kernels reach, does not count.
+
+def census(made: Tensor, truth: Tensor) -> Tensor:
+    """How differently neighbourhoods of 7x7 pixels are ordered, softly: blind to brightness (Meister et al., 2018)."""
+    one, other = _census(made), _census(truth)
+    distance = (one - other) ** 2
+    return (distance / (0.1 + distance)).mean()
+
+
+def _census(images: Tensor) -> Tensor:
+    grey = images.mean(dim=1, keepdim=True) * 255
+    reach = CENSUS_SIZE // 2
+    around = functional.unfold(functional.pad(grey, [reach] * 4, mode="replicate"), CENSUS_SIZE)
+    difference = around.view(len(images), CENSUS_SIZE**2, *grey.shape[2:]) - grey
+    return difference / torch.sqrt(0.81 + difference**2)
+
+
+class Feature(nn.Module):
+    """Squared distance of VGG-19's features at relu4_4 (SepConv, section 3.1, the loss L_F).
 
     Args:
-        scores: before the softmax, (N, h, w, 2*K*K).
-        flows, trust: as in `Batch`, (N, 2, 2, h, w) and (N, 2, h, w), at the pixels of the scores.
+        path: VGG-19 in safetensors, with the names that torchvision gives its layers (`features.0.weight`).
+
+    Raises:
+        ConfigError: there is no such file, or it lacks a layer.
     """
-    taps = math.isqrt(scores.shape[-1] // 2)
-    reach = taps // 2
-    weight = trust * (flows.abs().amax(2) < reach)  # (N, 2, h, w)
-    places = (flows + reach).clamp(0, taps - 1.001)
-    corner = places.floor()
-    part = places - corner
-    frame = torch.tensor([0, taps * taps], device=flows.device)[:, None, None]
-    found, nearness = [], []
-    for down, right in product((0, 1), repeat=2):
-        nearness.append((part if right else 1 - part)[:, :, 0] * (part if down else 1 - part)[:, :, 1] * weight)
-        found.append((corner[:, :, 1].long() + down) * taps + corner[:, :, 0].long() + right + frame)  # (N, 2, h, w)
-    at_flow = scores.gather(-1, torch.cat(found, dim=1).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)  # (N, 8, h, w)
-    wanted = (at_flow * torch.cat(nearness, dim=1)).sum(1)
-    entropy = scores.logsumexp(-1) - wanted / weight.sum(1).clamp(min=1e-6)
-    return (entropy * weight.amax(1)).mean()
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        channels = 3
+        for width in VGG_LAYERS:
+            if isinstance(width, str):
+                layers.append(nn.MaxPool2d(2))
+            else:
+                layers += [nn.Conv2d(channels, width, kernel_size=3, padding=1), nn.ReLU()]
+                channels = width
+        self.features = nn.Sequential(*layers)
+        try:
+            wanted = {f"features.{name}" for name in self.features.state_dict()}
+            self.load_state_dict({name: value for name, value in load_file(path).items() if name in wanted})
+        except (OSError, SafetensorError, RuntimeError) as error:
+            hint = "save the state of torchvision's vgg19 with safetensors"
+            raise ConfigError(f"vgg: {path} does not hold VGG-19 ({str(error).splitlines()[0]}): {hint}") from error
+        for name, values in (("mean", VGG_MEAN), ("deviation", VGG_DEVIATION)):
+            self.register_buffer(name, torch.tensor(values)[:, None, None], persistent=False)
+        self.requires_grad_(False)
+
+    def forward(self, made: Tensor, truth: Tensor) -> Tensor:
+        one, other = (self.features((image - self.mean) / self.deviation) for image in (made, truth))
+        return functional.mse_loss(one, other)
+
+
+LOSSES: dict[str, Loss] = {"l1": l1, "laplacian": laplacian, "census": census, "gradient": gradient}
+"""Losses by name; `feature` is the one that needs a file."""
+
+
+class ColourLoss(nn.Module):
+    """A sum of losses, each with its weight.
+
+    Args:
+        weights: the weight of each loss by name.
+        vgg: the file that `feature` needs.
+
+    Raises:
+        ConfigError: there is no such loss, or `feature` has no file.
+    """
+
+    def __init__(self, weights: Mapping[str, float] | None = None, vgg: str = "") -> None:
+        super().__init__()
+        self.weights = dict(weights or {"l1": 1.0})
+        unknown = sorted(set(self.weights) - set(LOSSES) - {"feature"})
+        if unknown:
+            raise ConfigError(f"there is no loss {', '.join(unknown)}: choose from {', '.join(LOSSES)}, feature")
+        if "feature" in self.weights and not vgg:
+            raise ConfigError("the loss feature needs vgg: a file with the weights of VGG-19, in safetensors")
+        self.feature = Feature(Path(vgg)) if "feature" in self.weights else None
+
+    def forward(self, made: Tensor, truth: Tensor) -> tuple[Tensor, Parts]:
+        """The sum, and its parts if there are several; "loss" is the sum."""
+        values = {name: (LOSSES.get(name) or self.feature)(made, truth) for name in self.weights}  # type: ignore[misc]
+        total = torch.stack([self.weights[name] * value for name, value in values.items()]).sum()
+        parts = {name: value.detach() for name, value in values.items()} if len(values) > 1 else {}
+        return total, {"loss": total.detach(), **parts}

@@ -14,14 +14,14 @@ from midframe.data.augment import FLOW_CONTEXT, augment, centre, measure_guide
 from midframe.data.shards import Shards
 from midframe.errors import DatasetError
 from midframe.training.config import TrainConfig
-from midframe.training.losses import Batch
+from midframe.training.objectives import Batch
 
 Ticket = tuple[int, int]
 """What the sampler asks for: a sample's number since the training began, and the crop size of its batch."""
 
 
 def open_shards(dataset: Path, folder: str) -> Shards:
-    """Open one part of a data set: train, validation or whole."""
+    """Open one part of a data set: train, made, validation or whole."""
     if not (dataset / folder).is_dir():
         raise DatasetError(f"{dataset} is not a data set: make it with `midframe dataset create VIDEOS {dataset}`")
     return Shards(list((dataset / folder).glob("*.tar")))
@@ -30,57 +30,72 @@ def open_shards(dataset: Path, folder: str) -> Shards:
 class Variations(Dataset[dict[str, Any]]):
     """Samples by ticket. The same ticket gives the same crop in any process, which makes resuming exact."""
 
-    def __init__(self, shards: Shards, config: TrainConfig) -> None:
-        self.shards = shards
+    def __init__(self, config: TrainConfig) -> None:
         self.config = config
+        dataset = Path(config.dataset)
+        has_made = config.made_share > 0 and any((dataset / "made").glob("*.tar"))
+        self.filmed = open_shards(dataset, "train")
+        self.made = open_shards(dataset, "made") if has_made else None
 
     def __getitem__(self, ticket: Ticket) -> dict[str, Any]:
         number, size = ticket
-        epoch, place = divmod(number, len(self.shards))
-        frames = self.shards.frames(_order(self.config.seed, epoch, len(self.shards))[place])
         rng = np.random.default_rng((self.config.seed, 1, number))
+        shards = self.made if self.made and rng.random() < self.config.made_share else self.filmed
+        epoch, place = divmod(number, len(shards))
+        frames = shards.frames(_order(self.config.seed, epoch, len(shards))[place])
+        shift, shuffle = self.config.max_shift, self.config.shuffle_channels
         if self.config.guide == 0:
-            return {"frames": augment(frames, rng, size, self.config.max_shift)}
-        room = min(frames.shape[1:3]) - 2 * self.config.max_shift  # what the shifts leave
+            return {"frames": augment(frames, rng, size, shift, shuffle)}
+        room = min(frames.shape[1:3]) - 2 * shift  # what the shifts leave
         seen = max(size, min(size + 2 * FLOW_CONTEXT, room))
-        crop = augment(frames, rng, seen, self.config.max_shift)
+        crop = augment(frames, rng, seen, shift, shuffle)
         guide = measure_guide(crop)
         inner = centre(crop.transpose(0, 3, 1, 2), size).transpose(0, 2, 3, 1)
         return {"frames": inner, "flows": centre(guide.flows, size), "trust": centre(guide.trust, size)}
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)
 def _order(seed: int, epoch: int, count: int) -> list[int]:
-    """The order of the samples in an epoch; the last batch of one and the first of the next need two."""
+    """The order of the samples in an epoch; the last batch of one and the first of the next need two of each part."""
     order: list[int] = np.random.default_rng((seed, epoch)).permutation(count).tolist()
     return order
 
 
 class Tickets(Sampler[list[Ticket]]):
-    """Batches of tickets from a step on, without end. Crop sizes are asked for as batches are drawn."""
+    """Batches of tickets from a step on, without end. Crop sizes are asked for as batches are drawn.
 
-    def __init__(self, first_step: int, batch: int, crop_size: Callable[[int], int]) -> None:
+    Of several devices, each takes every so-manieth sample of a batch.
+    """
+
+    def __init__(
+        self, first_step: int, batch: int, crop_size: Callable[[int], int], rank: int = 0, devices: int = 1
+    ) -> None:
         self.first_step = first_step
         self.batch = batch
         self.crop_size = crop_size
+        self.rank = rank
+        self.devices = devices
 
     def __iter__(self) -> Iterator[list[Ticket]]:
         step = self.first_step
         while True:
             size = self.crop_size(step)
-            yield [(number, size) for number in range(step * self.batch, (step + 1) * self.batch)]
+            numbers = range(step * self.batch + self.rank, (step + 1) * self.batch, self.devices)
+            yield [(number, size) for number in numbers]
             step += 1
 
 
-def batches(config: TrainConfig, first_step: int, crop_size: Callable[[int], int]) -> Iterator[Batch]:
-    """Yield the training batches from a step on, on the CPU."""
-    data = Variations(open_shards(Path(config.dataset), "train"), config)
+def batches(
+    config: TrainConfig, first_step: int, crop_size: Callable[[int], int], rank: int = 0, devices: int = 1
+) -> Iterator[Batch]:
+    """Yield the training batches of one device from a step on, on the CPU."""
     loader = DataLoader(
-        data,
-        batch_sampler=Tickets(first_step, config.batch, crop_size),
+        Variations(config),
+        batch_sampler=Tickets(first_step, config.batch, crop_size, rank, devices),
         num_workers=config.workers,
         collate_fn=_collate,
         multiprocessing_context="spawn" if config.workers else None,
+        pin_memory=torch.cuda.is_available(),
     )
     for stacked in loader:
         yield to_batch(**stacked)
