@@ -80,8 +80,8 @@ def test_several_pictures_are_numbered(
         (["image", "{dir}/a.png", "{dir}/text.mp4"], "cannot be read as a picture"),
         (["image", "{dir}/a.png", "{dir}/b.png", "{dir}/a.png"], "a.png exists"),
         (["image", "{dir}/a.png", "{dir}/b.png", "{dir}/nowhere/m.png"], "cannot be written"),
-        (["evaluate", "{dir}/nowhere"], "is no folder"),
-        (["evaluate", "{dir}"], "no scene of a known layout"),
+        (["evaluate", "{dir}/nowhere"], "does not exist"),
+        (["evaluate", "{dir}"], "no whole scene of a known layout"),
         (["dataset", "create", "{dir}/nowhere", "{dir}/set"], "does not exist"),
         (["dataset", "show", "{dir}"], "dataset create"),
         (["train", "{dir}/nowhere.toml"], "nowhere.toml cannot be read"),
@@ -121,10 +121,10 @@ def test_scenes_are_scored(run: Callable, tmp_path: Path, frame: Render, tiny_we
     status, output, _ = run("evaluate", tmp_path, "--model", tiny_weights, "--json", "--save", tmp_path / "made")
     rows = json.loads(output)
     assert status == 0
-    assert [row["scene"] for row in rows] == ["one", "two", "mean"]
-    assert rows[2]["psnr"] == pytest.approx((rows[0]["psnr"] + rows[1]["psnr"]) / 2)
-    assert all(10 < row["psnr"] < 60 and 0 < row["ssim"] <= 1 for row in rows)
-    assert (tmp_path / "made" / "one.png").exists()
+    assert [row["scene"] for row in rows] == ["one", "two", "mean", "median"]
+    assert set(rows[0]) == {"scene", "group", "tiny", "repeat", "average", "minterpolate"}
+    assert (tmp_path / "made" / "made" / "one.png").exists()
+    assert (tmp_path / "made" / "index.html").exists()
     assert "mean" in run("evaluate", tmp_path, "--model", tiny_weights)[1]
 
 

@@ -15,7 +15,7 @@ FORBIDDEN = {
     "video": {"data", "training", "evaluation", "api", "cli"},
     "data": {"ops", "models", "interpolator", "video", "training", "evaluation", "api", "cli", "metrics", "images"},
     "training": {"interpolator", "video", "evaluation", "api", "cli"},
-    "evaluation": {"data", "training", "api", "cli"},
+    "evaluation": {"training", "api", "cli"},
     "api": {"data", "training", "evaluation", "cli"},
     "doctor": {"data", "training", "evaluation", "api", "cli"},
 }

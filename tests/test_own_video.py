@@ -30,14 +30,14 @@ def test_every_second_frame_is_scored_beside_simpler_ways(render_video: Render) 
 
 def test_motion_compensation_is_compared_with_the_frame_of_its_time(render_video: Render) -> None:
     scores = score_video(render_video(frames=41, sound=False), Averager())
-    assert min(each.psnr["minterpolate"] for each in scores.frames[2:-2]) > 22
+    assert min(each.measures["minterpolate"].psnr for each in scores.frames[2:-2]) > 22
 
 
 def test_frames_beside_a_cut_are_left_out(render_video: Render) -> None:
     scores = score_video(render_video(frames=21, cut_at=9, sound=False), Averager(), minterpolate=False)
     assert scores.methods == ["model", "repeat", "average"]
     assert len(scores.frames) == 9
-    assert min(each.psnr["model"] for each in scores.frames) > 15
+    assert min(each.measures["model"].psnr for each in scores.frames) > 15
 
 
 def test_a_part_can_be_looked_at(render_video: Render) -> None:
@@ -54,8 +54,8 @@ def test_scores_a_plot_and_the_worst_frames_are_saved(render_video: Render, tmp_
     assert saved["mean"]["psnr"]["model"] == pytest.approx(scores.mean("psnr", "model"))
     shown = [read_image(tmp_path / "scores" / f"worst-{n}.png") for n in range(1, WORST + 1)]
     assert {each.shape for each in shown} == {(64, 3 * 96, 3)}
-    worst = [each.psnr["model"] for each, _ in scores.worst]
-    assert worst == sorted(each.psnr["model"] for each in scores.frames)[:WORST]
+    worst = [each.measures["model"].psnr for each, _ in scores.worst]
+    assert worst == sorted(each.measures["model"].psnr for each in scores.frames)[:WORST]
     assert (tmp_path / "scores" / "scores.png").stat().st_size > 1000
 
 

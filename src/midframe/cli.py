@@ -6,7 +6,6 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -53,6 +52,12 @@ Model = Annotated[str, typer.Option(help="Name or file of weights; `midframe mod
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 Tile = Annotated[int | None, typer.Option(help="Side of the tiles of large frames in pixels; 0 for never.")]
 Precision = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
+HoldOut = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PATTERN", help="Keep what fits (a file's name, or its source) for validation; may be repeated."
+    ),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")]
 
 
@@ -245,25 +250,31 @@ def evaluate(
     tile: Tile = None,
     precision: Precision = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
-    save: Annotated[Path | None, typer.Option(help="A folder for the made frames.")] = None,
+    save: Annotated[Path | None, typer.Option(help="A folder for the made frames and a page that shows them.")] = None,
+    minterpolate: Annotated[bool, typer.Option(help="Measure FFmpeg's motion compensation too.")] = True,
 ) -> None:
-    """Score a network on scenes with truth: PSNR and SSIM a scene, and their mean."""
-    from midframe.evaluation.benchmarks import find_scenes
+    """Score a network on scenes with truth: PSNR, SSIM and error, beside simpler ways measured in the same run."""
+    from midframe.data.layouts import find_scenes
+    from midframe.evaluation.page import write_page
     from midframe.evaluation.report import evaluate as score_scenes
-    from midframe.evaluation.report import mean_score
 
     scenes = find_scenes(dataset)
     tool = Interpolator(model, device=device, tile=tile, precision=precision)
+    name = Path(model).stem
     with share_bar(len(scenes)) as show:
-        scores = score_scenes(scenes, tool, save=save, progress=show)
-    rows = [*scores, mean_score(scores)]
+        report = score_scenes(scenes, tool, name=name, minterpolate=minterpolate, save=save, progress=show)
+    page = write_page(report, save, f"{name} on {dataset.name}") if save else None
     if as_json:
-        print(json.dumps([asdict(row) for row in rows], indent=1))
+        print(json.dumps(report.as_json(), indent=1))
         return
-    table = Table("scene", "PSNR dB", "SSIM", "average of both, dB")
-    for row in rows:
-        table.add_row(row.scene, f"{row.psnr:.2f}", f"{row.ssim:.3f}", f"{row.average_psnr:.2f}")
+    table = Table("scene", "PSNR dB", "SSIM", "error", *(f"{method}, dB" for method in report.methods[1:]))
+    for row in report.rows():
+        own, *others = row.measures.values()
+        values = [f"{own.psnr:.2f}", f"{own.ssim:.3f}", f"{own.error:.2f}", *(f"{other.psnr:.2f}" for other in others)]
+        table.add_row(" ".join(filter(None, (row.group, row.scene))), *values)
     out.print(table)
+    if page:
+        out.print(str(page), soft_wrap=True)
 
 
 @app.command()
@@ -291,9 +302,10 @@ def score(
             source, tool, progress=lambda done, total: bar.update(task, completed=done, total=total), **options
         )
     save_scores(scores, target)
-    table = Table("method", "PSNR dB", "SSIM")
+    table = Table("method", "PSNR dB", "SSIM", "error")
     for method in scores.methods:
-        table.add_row(method, f"{scores.mean('psnr', method):.2f}", f"{scores.mean('ssim', method):.3f}")
+        psnr, ssim, error = (scores.mean(of, method) for of in ("psnr", "ssim", "error"))
+        table.add_row(method, f"{psnr:.2f}", f"{ssim:.3f}", f"{error:.2f}")
     out.print(table)
     out.print(f"{len(scores.frames)} frames; every one of them, and the worst, in {target}", soft_wrap=True)
 
@@ -339,10 +351,7 @@ def dataset_create(
         list[Path] | None,
         typer.Option(help="A CSV list with the columns file, licence, attribution, source; may be repeated."),
     ] = None,
-    hold_out: Annotated[
-        list[str] | None,
-        typer.Option(metavar="PATTERN", help="Keep the clips and sources that fit for validation; may be repeated."),
-    ] = None,
+    hold_out: HoldOut = None,
     workers: Annotated[int | None, typer.Option(help="Processes; as many as cores if not given.")] = None,
 ) -> None:
     """Choose moving, textured patches from videos, without cuts and repeats, and store them as WebDataset shards."""
@@ -353,16 +362,44 @@ def dataset_create(
 
     selection = Selection(size=size)
     config = CreateConfig(selection, frames=frames, per_clip=per_clip, hold_out=tuple(hold_out or ()), seed=seed)
-    with frame_bar() as (bar, task):
-
-        def show(done: int, total: int, _: str) -> None:
-            bar.update(task, completed=done, total=total)
-
+    with file_bar() as show:
         report = create_dataset(
             videos, target, config, stills=stills, sources=sources or (), workers=workers, progress=show
         )
     draw_motion(target, report)
     print_report(report)
+
+
+@dataset_app.command("import")
+def dataset_import(
+    source: Annotated[
+        Path, typer.Argument(metavar="FILES", help="TFRecord files, or a folder of them or of Vimeo-90K.")
+    ],
+    target: Annotated[
+        Path, typer.Argument(metavar="OUT", help="The folder of the data set. An interrupted one goes on.")
+    ],
+    hold_out: HoldOut = None,
+) -> None:
+    """Bring in a data set made for other programs: TFRecord with img1, img2, img3, or Vimeo-90K."""
+    from midframe.data.exchange import import_dataset
+    from midframe.data.harvest import CreateConfig
+
+    with file_bar() as show:
+        report = import_dataset(source, target, config=CreateConfig(hold_out=tuple(hold_out or ())), progress=show)
+    print_report(report)
+
+
+@dataset_app.command("export")
+def dataset_export(
+    dataset: Annotated[Path, typer.Argument(help="The folder of a data set.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="A folder for the TFRecord files, one a shard.")],
+) -> None:
+    """Write a data set as TFRecord files with the features img1, img2, img3, height and width."""
+    from midframe.data.exchange import export_dataset
+
+    with file_bar() as show:
+        count = export_dataset(dataset, target, progress=show)
+    out.print(f"{count} samples in {target}", soft_wrap=True)
 
 
 @dataset_app.command("show")
@@ -432,6 +469,13 @@ def frame_bar(total: int | None = None) -> Iterator[tuple[Progress, TaskID]]:
     ]
     with Progress(*columns, console=err) as bar:
         yield bar, bar.add_task("", total=total, rate="")
+
+
+@contextmanager
+def file_bar() -> Iterator[Callable[[int, int, str], None]]:
+    """A progress bar over files, told how many are done, how many there are, and the last one's name."""
+    with frame_bar() as (bar, task):
+        yield lambda done, total, _: bar.update(task, completed=done, total=total)
 
 
 @contextmanager

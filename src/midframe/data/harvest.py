@@ -141,7 +141,7 @@ def harvest(job: Job) -> None:
     for folder, chosen in ((job.part, kept), ("whole", whole)):
         _write(job, job.out / folder / f"{job.key}.tar", chosen, rng)
     motion = [round(each.facts["motion"], 2) for each in kept]
-    _write_facts(job, {**facts, **found, "samples": len(kept), "motion": motion})
+    write_facts(facts_path(job), {**facts, **found, "samples": len(kept), "motion": motion})
 
 
 Found = tuple[dict[str, Any], list[Kept], list[Kept]]
@@ -182,10 +182,11 @@ def facts_path(job: Job) -> Path:
     return job.out / "files" / f"{job.key}.json"
 
 
-def _write_facts(job: Job, facts: dict[str, Any]) -> None:
-    unfinished = facts_path(job).with_suffix(".part")
+def write_facts(path: Path, facts: dict[str, Any]) -> None:
+    """Write what was found in a file; it appears when it is whole."""
+    unfinished = path.with_suffix(".part")
     unfinished.write_text(json.dumps(facts))
-    unfinished.replace(facts_path(job))
+    unfinished.replace(path)
 
 
 def _write(job: Job, path: Path, chosen: list[Kept], rng: np.random.Generator) -> None:

@@ -45,8 +45,12 @@ class ShardWriter:
 
     def write(self, key: str, frames: Frames, facts: dict[str, Any]) -> None:
         """Add a sample: frames (F, H, W, 3) RGB uint8, and its facts."""
+        self.write_encoded(key, [encode_jpeg(frame) for frame in frames], facts)
+
+    def write_encoded(self, key: str, frames: list[bytes], facts: dict[str, Any]) -> None:
+        """Add a sample whose frames are JPEG already."""
         for index, frame in enumerate(frames):
-            self._add(f"{key}.{index}.jpg", encode_jpeg(frame))
+            self._add(f"{key}.{index}.jpg", frame)
         self._add(f"{key}.json", json.dumps(facts).encode())
 
     def _add(self, name: str, content: bytes) -> None:
@@ -84,9 +88,14 @@ class Shards:
 
     def frames(self, index: int) -> Frames:
         """Decode the frames of a sample, (F, H, W, 3) RGB uint8."""
+        path = self.samples[index].path
+        return np.stack([decode_jpeg(content, path) for content in self.encoded(index)])
+
+    def encoded(self, index: int) -> list[bytes]:
+        """The frames of a sample as the JPEG that they are stored as."""
         sample = self.samples[index]
         with sample.path.open("rb") as file:
-            return np.stack([decode_jpeg(_read(file, *place), sample.path) for place in sample.frames])
+            return [_read(file, *place) for place in sample.frames]
 
     def facts(self, index: int) -> dict[str, Any]:
         """What was recorded of a sample: its clip, place, stride and motion."""

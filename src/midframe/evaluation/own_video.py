@@ -7,29 +7,22 @@ between them to be made.
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
-from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from midframe.errors import VideoError
-from midframe.evaluation.report import average
+from midframe.evaluation import motion_compensation
+from midframe.evaluation.measures import Measures, average, error_map, measure
+from midframe.evaluation.motion_compensation import MotionCompensation
 from midframe.images import Array, eight_bit, write_image
 from midframe.interpolator import Interpolator
-from midframe.video.colour import Colour, in_format, to_rgb
-from midframe.video.filters import pulled
+from midframe.video.colour import to_rgb
 from midframe.video.reader import WHOLE, Frame, Part, VideoReader
 from midframe.video.scenes import DEFAULT_THRESHOLD
 
-MOTION_COMPENSATION = "minterpolate"
-MINTERPOLATE = "mi_mode=mci:mc_mode=aobmc:me_mode=bidir:vsbmc=1"
-"""FFmpeg's best settings of it."""
-PIXELS = "yuv420p"
-AHEAD = 3
-"""So many frames after a gap it wants to see before it fills the gap."""
 WORST = 5
 """So many of the network's worst frames are shown."""
 Progress = Callable[[float, float | None], None]
@@ -41,9 +34,8 @@ class FrameScores:
 
     seconds: float
     """When it is shown, after the first frame of the video."""
-    psnr: dict[str, float]
-    """In dB, by method."""
-    ssim: dict[str, float]
+    measures: dict[str, Measures]
+    """By method."""
 
 
 @dataclass
@@ -56,8 +48,8 @@ class VideoScores:
     """Of the network, the worst first: a picture of the truth, what it made, and the difference."""
 
     def mean(self, of: str, method: str) -> float:
-        """The mean over frames of "psnr" or "ssim"."""
-        return float(np.mean([getattr(frame, of)[method] for frame in self.frames]))
+        """The mean over frames of one of the `Measures`."""
+        return float(np.mean([getattr(frame.measures[method], of) for frame in self.frames]))
 
 
 def score_video(
@@ -86,8 +78,8 @@ def score_video(
     """
     with VideoReader(Path(source), cut_threshold or None, part) as reader:
         picture, colour = reader.first_picture()
-        rival = _MotionCompensation(picture, colour) if minterpolate else None
-        scores = VideoScores([name, "repeat", "average", *([MOTION_COMPENSATION] if rival else [])], [], [])
+        rival = MotionCompensation(picture, colour) if minterpolate else None
+        scores = VideoScores([name, "repeat", "average", *([motion_compensation.NAME] if rival else [])], [], [])
         waiting: dict[int, tuple[float, dict[str, Array], Array]] = {}
         """Frames whose motion compensation is still to come."""
         after: Frame | None = None
@@ -116,14 +108,18 @@ def save_scores(scores: VideoScores, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for number, (_, picture) in enumerate(scores.worst, start=1):
         write_image(folder / f"worst-{number}.png", picture)
-    means = {of: {method: scores.mean(of, method) for method in scores.methods} for of in ("psnr", "ssim")}
-    frames = [{"seconds": each.seconds, "psnr": each.psnr, "ssim": each.ssim} for each in scores.frames]
+    means = {of: {method: scores.mean(of, method) for method in scores.methods} for of in ("psnr", "ssim", "error")}
+    frames = [asdict(each) for each in scores.frames]
     (folder / "scores.json").write_text(json.dumps({"mean": means, "frames": frames}, indent=1) + "\n")
     figure = Figure(figsize=(10, 4), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     for method in scores.methods:
-        axes.plot([each.seconds for each in scores.frames], [each.psnr[method] for each in scores.frames], label=method)
+        axes.plot(
+            [each.seconds for each in scores.frames],
+            [each.measures[method].psnr for each in scores.frames],
+            label=method,
+        )
     axes.set_xlabel("seconds")
     axes.set_ylabel("PSNR, dB")
     axes.grid(alpha=0.3)
@@ -151,7 +147,7 @@ def _score_ready(
 ) -> None:
     """Score the frames that every method has made."""
     ready = [(number, {}) for number in waiting] if compensated is None else [
-        (number, {MOTION_COMPENSATION: image}) for number, image in compensated if number in waiting
+        (number, {motion_compensation.NAME: image}) for number, image in compensated if number in waiting
     ]  # fmt: skip
     for number, more in ready:
         seconds, made, truth = waiting.pop(number)
@@ -159,43 +155,9 @@ def _score_ready(
 
 
 def _add(scores: VideoScores, seconds: float, made: dict[str, Array], truth: Array) -> None:
-    psnr = {method: float(peak_signal_noise_ratio(truth, each, data_range=255)) for method, each in made.items()}
-    ssim = {
-        method: float(structural_similarity(truth, each, data_range=255, channel_axis=2))
-        for method, each in made.items()
-    }
-    scores.frames.append(FrameScores(seconds, psnr, ssim))
+    scores.frames.append(FrameScores(seconds, {method: measure(truth, each) for method, each in made.items()}))
     network = scores.methods[0]
-    difference = np.clip(abs(made[network].astype(int) - truth) * 4, 0, 255).astype(np.uint8)
-    scores.worst.append((scores.frames[-1], np.concatenate([truth, made[network], difference], axis=1)))
-    scores.worst.sort(key=lambda each: each[0].psnr[network])
+    picture = np.concatenate([truth, made[network], error_map(truth, made[network])], axis=1)
+    scores.worst.append((scores.frames[-1], picture))
+    scores.worst.sort(key=lambda each: each[0].measures[network].psnr)
     del scores.worst[WORST:]
-
-
-class _MotionCompensation:
-    """FFmpeg's minterpolate, fed with every second frame of a video as if they came evenly."""
-
-    def __init__(self, picture: av.VideoFrame, colour: Colour) -> None:
-        self.colour, self.fed, self.last = colour, 0, picture
-        graph = av.filter.Graph()
-        begin = graph.add_buffer(
-            width=picture.width, height=picture.height, format=av.VideoFormat(PIXELS), time_base=Fraction(1)
-        )
-        self.end = graph.add("buffersink")
-        graph.link_nodes(begin, graph.add("minterpolate", f"fps=2:{MINTERPOLATE}"), self.end).configure()
-        self.graph = graph
-
-    def feed(self, picture: av.VideoFrame) -> Iterator[tuple[int, Array]]:
-        """Yield what is made so far: the number of the frame before it, and the frame halfway after that one."""
-        given = in_format(picture, self.colour, PIXELS)
-        given.pts, given.time_base, self.last = self.fed, Fraction(1), picture
-        self.fed += 1
-        self.graph.vpush(given)
-        for made in pulled(self.end):
-            if made.pts % 2:
-                yield made.pts // 2, eight_bit(to_rgb(made, replace(self.colour, deep=False)))
-
-    def rest(self) -> Iterator[tuple[int, Array]]:
-        """What it makes once it has seen the frames after it that it wants to see, for which the last stands."""
-        for _ in range(AHEAD):
-            yield from self.feed(self.last)

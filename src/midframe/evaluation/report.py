@@ -1,75 +1,127 @@
-"""Scoring a network on scenes with truth, by the protocol of the field.
+"""Scoring a network on scenes with truth, beside simpler ways, all measured in the same run."""
 
-The made frame is clipped, multiplied by 255 and rounded to 8 bit before it is compared; PSNR and SSIM are
-scikit-image's on RGB with its defaults; the mean is over scenes.
-"""
-
-from dataclasses import dataclass
+import json
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
-from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from midframe.evaluation.benchmarks import Scene
+from midframe.data.layouts import CENTRE, HALF, Scene
+from midframe.evaluation import motion_compensation
+from midframe.evaluation.measures import Measures, average, measure
 from midframe.images import Array, read_image, write_image
 from midframe.interpolator import Interpolator, Progress, scaled
 
+SHOWN = 12
+"""So many of the network's worst scenes are kept to be looked at."""
+COLUMNS = tuple(Measures.__dataclass_fields__)
+
 
 @dataclass(frozen=True)
-class Score:
-    """How near one made frame is to the truth."""
+class SceneScores:
+    """How near each method came to the truth of one scene."""
 
     scene: str
-    psnr: float
-    """In dB."""
-    ssim: float
-    average_psnr: float
-    """Of the mean of both frames, for comparison, in dB."""
+    group: str
+    measures: dict[str, Measures]
+    """By method."""
+
+
+@dataclass
+class Report:
+    """The scores of all scenes."""
+
+    methods: list[str]
+    """The network first."""
+    scenes: list[SceneScores] = field(default_factory=list)
+    shown: list[tuple[SceneScores, dict[str, Array]]] = field(default_factory=list)
+    """The network's worst scenes, the worst first, with the pictures of each method, and "truth"."""
+
+    def of(self, method: str, column: str, group: str | None = None) -> list[float]:
+        """One measure of one method in every scene, or in those of a group."""
+        chosen = (scene for scene in self.scenes if group in (None, scene.group))
+        return [getattr(scene.measures[method], column) for scene in chosen]
+
+    def rows(self) -> list[SceneScores]:
+        """Every scene, the mean of each group where there are several, the mean and the median of all."""
+        groups = sorted({scene.group for scene in self.scenes})
+        means = [self._summary(f"mean, {group}", np.mean, group) for group in groups if len(groups) > 1]
+        return [*self.scenes, *means, self._summary("mean", np.mean), self._summary("median", np.median)]
+
+    def _summary(self, name: str, reduce: Callable[[list[float]], Any], group: str | None = None) -> SceneScores:
+        measures = {
+            method: Measures(*(float(reduce(self.of(method, column, group))) for column in COLUMNS))
+            for method in self.methods
+        }
+        return SceneScores(name, "", measures)
+
+    def as_json(self) -> list[dict[str, Any]]:
+        """The rows as numbers and texts; what is infinite is null."""
+        return [
+            {"scene": row.scene, "group": row.group, **{method: _finite(each) for method, each in row.measures.items()}}
+            for row in self.rows()
+        ]
+
+
+def _finite(measures: Measures) -> dict[str, float | None]:
+    return {name: value if math.isfinite(value) else None for name, value in asdict(measures).items()}
 
 
 def evaluate(
     scenes: list[Scene],
     tool: Interpolator,
     *,
+    name: str = "model",
+    minterpolate: bool = True,
     save: Path | None = None,
     progress: Progress | None = None,
-) -> list[Score]:
-    """Make the middle frame of every scene and score it.
+) -> Report:
+    """Make the middle frame of every scene and score it, beside a repeated frame, the average and `minterpolate`.
 
     Args:
         scenes: from `find_scenes`.
         tool: what makes the frames.
-        save: a folder for the made frames, `SCENE.png`; none if None.
+        name: what it is called in the report.
+        minterpolate: measure FFmpeg's motion compensation too.
+        save: a folder for the made frames, `made/SCENE.png`, and `scores.json`; none if None.
         progress: called with the share of the work that is done, within a scene too where frames are made in tiles.
     """
-    scores = []
+    rivals = ["repeat", "average", *([motion_compensation.NAME] if minterpolate else [])]
+    report = Report([name, *rivals])
     for done, scene in enumerate(scenes):
-        first, second = read_image(scene.first), read_image(scene.second)
-        made = tool.interpolate(first, second, progress=scaled(progress, done, len(scenes)))
-        score = score_frame(scene.name, made, average(first, second), read_image(scene.middle))
-        scores.append(score)
+        first, truth, second = (_read(path, scene.view) for path in (scene.first, scene.middle, scene.second))
+        made = {name: tool.interpolate(first, second, progress=scaled(progress, done, len(scenes)))}
+        made |= {"repeat": first, "average": average(first, second)}
+        if minterpolate:
+            made[motion_compensation.NAME] = motion_compensation.compensated(first, second)
+        scores = SceneScores(scene.name, scene.group, {method: measure(truth, each) for method, each in made.items()})
+        report.scenes.append(scores)
+        report.shown.append((scores, {"truth": truth, **made}))
+        report.shown.sort(key=lambda each: each[0].measures[name].psnr)
+        del report.shown[SHOWN:]
         if save:
-            save.mkdir(parents=True, exist_ok=True)
-            write_image(save / f"{scene.name.replace('/', '_')}.png", made)
-    return scores
+            (save / "made").mkdir(parents=True, exist_ok=True)
+            write_image(save / "made" / f"{file_name(scores)}.png", made[name])
+    if save:
+        (save / "scores.json").write_text(json.dumps(report.as_json(), indent=1) + "\n")
+    return report
 
 
-def score_frame(name: str, made: Array, averaged: Array, truth: Array) -> Score:
-    """Compare 8-bit frames (H, W, 3) with the truth."""
-    ssim = structural_similarity(truth, made, data_range=255, channel_axis=2)
-    return Score(name, _psnr(truth, made), float(ssim), _psnr(truth, averaged))
+def file_name(scores: SceneScores) -> str:
+    """A scene's name without slashes."""
+    return "_".join(filter(None, (scores.group, scores.scene))).replace("/", "_")
 
 
-def _psnr(truth: Array, made: Array) -> float:
-    return float(peak_signal_noise_ratio(truth, made, data_range=255))
-
-
-def average(first: Array, second: Array) -> Array:
-    """The mean of two 8-bit frames, rounded."""
-    return np.rint((first.astype(np.float32) + second) / 2).astype(np.uint8)
-
-
-def mean_score(scores: list[Score]) -> Score:
-    """The mean over scenes."""
-    columns = ([score.psnr for score in scores], [score.ssim for score in scores], [s.average_psnr for s in scores])
-    return Score("mean", *(float(np.mean(column)) for column in columns))
+def _read(path: Path, view: str) -> Array:
+    image = read_image(path)
+    height, width = image.shape[:2]
+    if view == HALF:
+        return np.asarray(cv2.resize(image, (width // 2, height // 2), interpolation=cv2.INTER_AREA), np.uint8)
+    if view == CENTRE:
+        top, left = height // 4, width // 4
+        return np.ascontiguousarray(image[top : top + height // 2, left : left + width // 2])
+    return image

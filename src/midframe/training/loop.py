@@ -109,7 +109,7 @@ def train(
             if fabric.is_global_zero:
                 scores = evaluate(average, config, fabric)
                 _tell(fabric, folder, state, scores, progress)
-                if scores["patch_psnr"] > state["best"]:
+                if math.isnan(scores["patch_psnr"]) or scores["patch_psnr"] > state["best"]:  # or nothing is held out
                     state["best"] = scores["patch_psnr"]
                     folder.save(average, BEST_FILE, {"step": state["step"], **scores, "training": asdict(config)})
                 folder.store(state, model, average, optimiser)

@@ -1,0 +1,69 @@
+"""A page to look at scores with: every scene in a table, the worst ones to be compared with a slider."""
+
+import base64
+import html
+import json
+from io import BytesIO
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from PIL import Image
+
+from midframe.evaluation.measures import error_map
+from midframe.evaluation.report import Report, SceneScores
+from midframe.images import Array
+
+PAGE_FILE = "index.html"
+TEMPLATE = Path(__file__).with_name("page.html")
+HEADINGS = {"psnr": "PSNR, dB", "ssim": "SSIM", "error": "error"}
+FORMATS = {"psnr": ".2f", "ssim": ".3f", "error": ".2f"}
+
+
+def write_page(report: Report, folder: Path, title: str) -> Path:
+    """Write `index.html`, which needs nothing beside it, into a folder and return its path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    scenes = [_scene(report, *each) for each in report.shown]
+    text = Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
+        title=html.escape(title),
+        table=_table(report),
+        model=json.dumps(report.methods[0]).replace("</", "<\\/"),
+        scenes=json.dumps(scenes).replace("</", "<\\/"),
+    )
+    unfinished = folder / f"{PAGE_FILE}.part"
+    unfinished.write_text(text, encoding="utf-8")
+    return unfinished.replace(folder / PAGE_FILE)
+
+
+def _scene(report: Report, scores: SceneScores, pictures: dict[str, Array]) -> dict[str, Any]:
+    """What the page's script is told of a scene."""
+    shown = {**pictures, "error × 4": error_map(pictures["truth"], pictures[report.methods[0]])}
+    embedded = {name: _embedded(picture) for name, picture in shown.items()}
+    return {"name": scores.scene, "note": _note(report, scores), "pictures": embedded}
+
+
+def _note(report: Report, scores: SceneScores) -> str:
+    return ", ".join(f"{method} {scores.measures[method].psnr:.2f} dB" for method in report.methods)
+
+
+def _table(report: Report) -> str:
+    head = "".join(f"<th colspan={len(HEADINGS)}>{html.escape(method)}</th>" for method in report.methods)
+    names = "".join(f"<th>{heading}</th>" for _ in report.methods for heading in HEADINGS.values())
+    return f"<tr><th rowspan=2>scene</th>{head}</tr><tr>{names}</tr>" + "".join(map(_row, report.rows()))
+
+
+def _row(scores: SceneScores) -> str:
+    best = max(measures.psnr for measures in scores.measures.values())
+    cells = ""
+    for measures in scores.measures.values():
+        for column, form in FORMATS.items():
+            mark = " class=best" if column == "psnr" and measures.psnr == best else ""
+            cells += f"<td{mark}>{getattr(measures, column):{form}}</td>"
+    name = " ".join(filter(None, (scores.group, scores.scene)))
+    return f"<tr><td>{html.escape(name)}</td>{cells}</tr>"
+
+
+def _embedded(image: Array) -> str:
+    file = BytesIO()
+    Image.fromarray(image).save(file, "WEBP", quality=92)
+    return f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}"

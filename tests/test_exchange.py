@@ -1,0 +1,168 @@
+"""Data sets of other programs."""
+
+import struct
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from midframe.data.exchange import export_dataset, import_dataset
+from midframe.data.harvest import CreateConfig
+from midframe.data.shards import Shards, ShardWriter, encode_jpeg
+from midframe.data.tfrecord import read_examples, write_examples
+from midframe.errors import DatasetError
+
+KNOWN = bytes.fromhex(  # what TensorFlow 2.21 writes for {"height": [48]}
+    "13000000000000000c91321b0a110a0f0a0668656967687412051a030a0130aba2e5fa"
+)
+
+
+def picture(seed: int, height: int = 40, width: int = 48) -> Any:
+    coarse = np.random.default_rng(seed).integers(0, 256, (height // 8, width // 8, 3), np.uint8)
+    return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+def example(seed: int) -> dict[str, list[Any]]:
+    frames = {f"img{place + 1}": [encode_jpeg(picture(3 * seed + place))] for place in range(3)}
+    return {**frames, "height": [40], "width": [48]}
+
+
+@pytest.fixture
+def records(tmp_path: Path) -> Path:
+    folder = tmp_path / "records"
+    folder.mkdir()
+    for name in ("a", "b", "c"):
+        write_examples(folder / f"{name}.tfrecord", [example(seed) for seed in range(3)])
+    return folder
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(
+        st.dictionaries(
+            st.text(max_size=5),
+            st.one_of(
+                st.lists(st.binary(max_size=20), min_size=1, max_size=3),
+                st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=3),
+                st.lists(st.floats(width=32, allow_nan=False), min_size=1, max_size=3),
+            ),
+            max_size=3,
+        ),
+        max_size=4,
+    )
+)
+def test_examples_come_back(tmp_path_factory: pytest.TempPathFactory, examples: list[dict[str, list[Any]]]) -> None:
+    path = tmp_path_factory.mktemp("records") / "a.tfrecord"
+    assert write_examples(path, examples) == len(examples)
+    assert list(read_examples(path)) == examples
+
+
+def test_records_are_tensorflows(tmp_path: Path) -> None:
+    assert write_examples(tmp_path / "a.tfrecord", [{"height": [48]}]) == 1
+    assert (tmp_path / "a.tfrecord").read_bytes() == KNOWN
+
+
+@pytest.mark.slow
+def test_tensorflow_reads_and_writes_the_same(records: Path, tmp_path: Path) -> None:
+    tensorflow = pytest.importorskip("tensorflow")
+    kinds = {name: tensorflow.io.FixedLenFeature([], tensorflow.string) for name in ("img1", "img2", "img3")}
+    kinds |= {name: tensorflow.io.FixedLenFeature([], tensorflow.int64) for name in ("height", "width")}
+    records_read = tensorflow.data.TFRecordDataset(str(records / "a.tfrecord"))
+    parsed = [tensorflow.io.parse_single_example(record, kinds) for record in records_read]
+    assert len(parsed) == 3
+    for seed, found in enumerate(parsed):
+        assert found["img2"].numpy() == example(seed)["img2"][0]
+        assert tensorflow.io.decode_jpeg(found["img1"]).shape == (40, 48, 3)
+        assert (found["height"].numpy(), found["width"].numpy()) == (40, 48)
+    with tensorflow.io.TFRecordWriter(str(tmp_path / "theirs.tfrecord")) as writer:
+        for record in records_read:
+            writer.write(record.numpy())
+    assert (tmp_path / "theirs.tfrecord").read_bytes() == (records / "a.tfrecord").read_bytes()
+
+
+def test_records_become_a_data_set_and_records_again(records: Path, tmp_path: Path) -> None:
+    report = import_dataset(records, tmp_path / "set", config=CreateConfig(hold_out=("b*",)))
+    assert report["samples"] == {"train": 6, "made": 0, "validation": 3}
+    shards = Shards(list((tmp_path / "set" / "train").glob("*.tar")))
+    assert shards.frames(0).shape == (3, 40, 48, 3)
+    assert abs(shards.frames(1)[1].astype(int) - picture(4)).mean() < 3
+    assert export_dataset(tmp_path / "set", tmp_path / "out") == 9
+    exported = sorted((tmp_path / "out" / "train").iterdir())
+    assert [list(read_examples(path)) for path in exported] == [[example(seed) for seed in range(3)]] * 2
+
+
+def test_an_import_goes_on(records: Path, tmp_path: Path) -> None:
+    whole = (records / "b.tfrecord").read_bytes()
+    (records / "b.tfrecord").write_bytes(whole[:-100])
+    with pytest.raises(DatasetError, match=r"record 2 of .*b\.tfrecord is cut short"):
+        import_dataset(records, tmp_path / "set")
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "set").rglob("a-*.tar")}
+    assert len(kept) == 1
+    assert not list((tmp_path / "set").rglob("b-*"))
+    (records / "b.tfrecord").write_bytes(whole)
+    assert sum(import_dataset(records, tmp_path / "set")["samples"].values()) == 9
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+
+
+@pytest.mark.parametrize(
+    ("place", "complaint"), [(3, "length with a wrong checksum"), (50, "has a wrong checksum"), (-2, "wrong checksum")]
+)
+def test_damaged_records_are_told(records: Path, place: int, complaint: str) -> None:
+    content = bytearray((records / "a.tfrecord").read_bytes())
+    content[place] ^= 1
+    (records / "a.tfrecord").write_bytes(content)
+    with pytest.raises(DatasetError, match=complaint):
+        list(read_examples(records / "a.tfrecord"))
+
+
+def test_records_that_are_no_triplets_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.tfrecord"
+    write_examples(path, [{"image": [b"x"]}])
+    with pytest.raises(DatasetError, match="lacks img1, img2, img3"):
+        import_dataset(path, tmp_path / "set")
+    write_examples(path, [{**example(0), "img1": [b"no picture"]}])
+    with pytest.raises(DatasetError, match="damaged picture"):
+        import_dataset(path, tmp_path / "set")
+    write_examples(path, [{**example(0), "img1": [encode_jpeg(picture(0, 16, 16))]}])
+    with pytest.raises(DatasetError, match="differ in size"):
+        import_dataset(path, tmp_path / "set")
+    with pytest.raises(DatasetError, match="does not exist"):
+        import_dataset(tmp_path / "nowhere", tmp_path / "set")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DatasetError, match="holds no sequences"):
+        import_dataset(tmp_path / "empty", tmp_path / "set")
+    with pytest.raises(DatasetError, match="is not a data set"):
+        export_dataset(tmp_path / "empty", tmp_path / "out")
+
+
+@pytest.mark.parametrize("frames", [3, 7])
+def test_vimeo_is_imported_without_its_tests(tmp_path: Path, frames: int) -> None:
+    kind = {3: "tri", 7: "sep"}[frames]
+    for name in ("00001/0001", "00001/0002", "00002/0001", "00002/0002"):
+        folder = tmp_path / "vimeo" / "sequences" / name
+        folder.mkdir(parents=True)
+        for number in range(frames):
+            cv2.imwrite(str(folder / f"im{number + 1}.png"), picture(number))
+    (tmp_path / "vimeo" / f"{kind}_testlist.txt").write_text("00001/0002\n")
+    report = import_dataset(tmp_path / "vimeo", tmp_path / "set", config=CreateConfig(hold_out=("*00002",)))
+    assert report["samples"] == {"train": 1, "made": 0, "validation": 2}
+    shards = Shards(list((tmp_path / "set" / "train").glob("*.tar")))
+    assert shards.frames(0).shape == (frames, 40, 48, 3)
+    export_dataset(tmp_path / "set", tmp_path / "out")
+    found = next(read_examples(next((tmp_path / "out" / "train").iterdir())))
+    assert found["img3"] == [shards.encoded(0)[-1]]
+
+
+def test_longer_samples_export_their_outermost_frames(tmp_path: Path) -> None:
+    (tmp_path / "set" / "train").mkdir(parents=True)
+    with ShardWriter(tmp_path / "set" / "train" / "a.tar") as shard:
+        shard.write("a", np.stack([picture(seed) for seed in range(5)]), {})
+    export_dataset(tmp_path / "set", tmp_path / "out")
+    found = next(read_examples(tmp_path / "out" / "train" / "a.tfrecord"))
+    assert found["img2"] == [encode_jpeg(picture(2))]
+    assert found["img3"] == [encode_jpeg(picture(4))]
+    assert struct.unpack("<Q", (tmp_path / "out" / "train" / "a.tfrecord").read_bytes()[:8])[0] > 1000

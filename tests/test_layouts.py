@@ -1,0 +1,74 @@
+"""How the field's data sets lie on disk: miniatures of each."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from midframe.data.layouts import CENTRE, HALF, find_scenes
+from midframe.errors import DatasetError
+
+
+def draw(*paths: Path, size: tuple[int, int] = (8, 6)) -> None:
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.zeros((size[1], size[0], 3), np.uint8)).save(path)
+
+
+def numbered(folder: Path, pattern: str, numbers: range) -> list[Path]:
+    return [folder / pattern.format(number) for number in numbers]
+
+
+def test_middlebury(tmp_path: Path) -> None:
+    draw(*(tmp_path / "Urban2" / name for name in ("frame10.png", "frame10i11.png", "frame11.png")))
+    draw(tmp_path / "Army" / "frame10i11.png")
+    (scene,) = find_scenes(tmp_path)
+    assert (scene.name, scene.first.name, scene.middle.name) == ("Urban2", "frame10.png", "frame10i11.png")
+
+
+def test_ucf101(tmp_path: Path) -> None:
+    for name in ("1", "2"):
+        draw(*(tmp_path / name / file for file in ("frame_00.png", "frame_01_gt.png", "frame_02.png")))
+    assert [scene.second.name for scene in find_scenes(tmp_path)] == ["frame_02.png"] * 2
+
+
+def test_vimeo_triplets_are_those_of_the_list(tmp_path: Path) -> None:
+    for name in ("00001/0001", "00001/0002"):
+        draw(*numbered(tmp_path / "sequences" / name, "im{}.png", range(1, 4)))
+    assert len(find_scenes(tmp_path)) == 2
+    (tmp_path / "tri_testlist.txt").write_text("00001/0002\n\n")
+    (scene,) = find_scenes(tmp_path)
+    assert scene.name == "sequences/00001/0002"
+
+
+def test_vimeo_septuplets_give_the_three_in_the_middle(tmp_path: Path) -> None:
+    draw(*numbered(tmp_path / "sequences" / "00001" / "0001", "im{}.png", range(1, 8)))
+    (scene,) = find_scenes(tmp_path)
+    assert [path.name for path in (scene.first, scene.middle, scene.second)] == ["im3.png", "im4.png", "im5.png"]
+
+
+def test_snu_film_lists_are_groups(tmp_path: Path) -> None:
+    draw(*numbered(tmp_path / "test" / "GOPRO_test" / "GOPR1", "{:06}.png", range(1, 8)))
+    where = "data/SNU-FILM/test/GOPRO_test/GOPR1"
+    (tmp_path / "test-easy.txt").write_text(f"{where}/000001.png {where}/000002.png {where}/000003.png\n")
+    (tmp_path / "test-hard.txt").write_text(f"{where}/000001.png {where}/000004.png {where}/000007.png\n")
+    scenes = find_scenes(tmp_path)
+    assert [(scene.group, scene.name) for scene in scenes] == [("easy", "GOPR1/000002"), ("hard", "GOPR1/000004")]
+    assert find_scenes(tmp_path / "test-hard.txt") == scenes[1:]
+
+
+def test_xiph_frames_are_reduced_and_cropped(tmp_path: Path) -> None:
+    draw(*numbered(tmp_path, "Tango-{:03}.png", range(1, 7)))
+    scenes = find_scenes(tmp_path)
+    assert [(scene.group, scene.name, scene.view) for scene in scenes] == [
+        ("2K", "Tango-002", HALF), ("2K", "Tango-004", HALF), ("4K", "Tango-002", CENTRE), ("4K", "Tango-004", CENTRE),
+    ]  # fmt: skip
+    assert (scenes[0].first.name, scenes[0].second.name) == ("Tango-001.png", "Tango-003.png")
+
+
+def test_other_folders_are_told(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"no whole scene of a known layout: Middlebury.*SNU-FILM"):
+        find_scenes(tmp_path)
+    with pytest.raises(DatasetError, match="does not exist"):
+        find_scenes(tmp_path / "nowhere")
