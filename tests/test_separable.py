@@ -7,9 +7,15 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
-from midframe.ops import reference, separable_convolution, separable_cpu
+from midframe.ops import reference, separable_convolution, separable_cpu, separable_cuda
 
 TYPES = [torch.float32, torch.bfloat16]
+DEVICE = {separable_cuda: "cuda" if torch.cuda.is_available() else "cpu"}
+"""Without a GPU Triton's interpreter runs its kernels on the CPU."""
+
+
+def on_device(module: Any, *tensors: Tensor) -> tuple[Tensor, ...]:
+    return tuple(each.to(DEVICE.get(module, "cpu")) for each in tensors)
 
 
 def inputs(
@@ -62,7 +68,7 @@ def test_a_constant_kernel_is_an_ordinary_convolution() -> None:
     torch.testing.assert_close(result, expected, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("module", [separable_cpu, reference])
+@pytest.mark.parametrize("module", [separable_cpu, reference, separable_cuda])
 @pytest.mark.parametrize("dtype", TYPES)
 @settings(max_examples=12, deadline=None)
 @given(
@@ -72,15 +78,19 @@ def test_a_constant_kernel_is_an_ordinary_convolution() -> None:
     height=st.integers(1, 10),
     width=st.integers(1, 35),
 )
-def test_both_implementations_equal_the_slow_loop(
+def test_every_implementation_equals_the_slow_loop(
     module: Any, dtype: torch.dtype, n: int, c: int, taps: int, height: int, width: int
 ) -> None:
+    if DEVICE.get(module) == "cpu":  # the interpreter takes its time
+        n, c, height = min(n, 2), min(c, 4), min(height, 3)
     arguments = inputs(n, c, taps, height, width, dtype)
-    torch.testing.assert_close(module.separable_forward(*arguments).double(), slow(*arguments), atol=1e-4, rtol=1e-4)
+    made = module.separable_forward(*on_device(module, *arguments)).cpu()
+    torch.testing.assert_close(made.double(), slow(*arguments), atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("module", [separable_cpu, separable_cuda])
 @pytest.mark.parametrize("dtype", TYPES)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     n=st.integers(1, 3),
     c=st.integers(1, 7),
@@ -88,22 +98,37 @@ def test_both_implementations_equal_the_slow_loop(
     height=st.integers(1, 9),
     width=st.integers(1, 35),
 )
-def test_halide_gradients_equal_the_plain_ones(
-    dtype: torch.dtype, n: int, c: int, taps: int, height: int, width: int
+def test_fast_gradients_equal_the_plain_ones(
+    module: Any, dtype: torch.dtype, n: int, c: int, taps: int, height: int, width: int
 ) -> None:
+    if DEVICE.get(module) == "cpu":  # the interpreter takes its time
+        n, c, taps, height = 1, min(c, 3), min(taps, 5), min(height, 2)
     frame, vertical, horizontal = inputs(n, c, taps, height, width, dtype)
-    gradient = torch.randn(n, c, height, width)
-    arguments = (gradient, frame, vertical, horizontal)
+    arguments = (torch.randn(n, c, height, width), frame, vertical, horizontal)
     tolerance = {"atol": 2e-3, "rtol": 1e-4} if dtype == torch.float32 else {"atol": 0.1, "rtol": 2e-2}
+    there = on_device(module, *arguments)
     for fast, plain in zip(
-        separable_cpu.separable_kernel_gradients(*arguments),
-        reference.separable_kernel_gradients(*arguments),
-        strict=True,
+        module.separable_kernel_gradients(*there), reference.separable_kernel_gradients(*arguments), strict=True
     ):
         assert fast.dtype == dtype
-        torch.testing.assert_close(fast, plain, **tolerance)
-    fast, plain = separable_cpu.separable_frame_gradient(*arguments), reference.separable_frame_gradient(*arguments)
-    torch.testing.assert_close(fast, plain, atol=2e-3, rtol=1e-4)
+        torch.testing.assert_close(fast.cpu(), plain, **tolerance)
+    fast, plain = module.separable_frame_gradient(*there), reference.separable_frame_gradient(*arguments)
+    torch.testing.assert_close(fast.cpu(), plain, atol=2e-3, rtol=1e-4)
+
+
+def test_triton_takes_kernels_of_any_layout() -> None:
+    frame, vertical, horizontal = inputs(n=2, taps=3, height=3, width=9)
+    gradient = torch.randn(2, 3, 3, 9)
+    turned = vertical.contiguous(memory_format=torch.channels_last)
+    arguments = on_device(separable_cuda, gradient, frame.contiguous(memory_format=torch.channels_last), turned)
+    (rows,) = on_device(separable_cuda, horizontal)
+    expected = slow(frame, vertical, horizontal)
+    torch.testing.assert_close(
+        separable_cuda.separable_forward(*arguments[1:], rows).cpu().double(), expected, atol=1e-5, rtol=1e-4
+    )
+    tall, wide = separable_cuda.separable_kernel_gradients(*arguments, rows)
+    plain = reference.separable_kernel_gradients(gradient, frame, vertical, horizontal)
+    torch.testing.assert_close((tall.cpu(), wide.cpu()), plain, check_stride=False, atol=1e-5, rtol=1e-4)
 
 
 def test_the_longest_kernels_work() -> None:

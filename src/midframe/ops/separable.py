@@ -17,8 +17,8 @@ def separable_convolution(frame: Tensor, vertical: Tensor, horizontal: Tensor) -
     `out[n,c,y,x] = sum_ij vertical[n,i,y,x] * horizontal[n,j,y,x] * frame[n,c,y+i,x+j]`
 
     Differentiable once in all three arguments; works under autocast (the kernels may be bfloat16 or float16 beside a
-    float32 frame, sums are kept in float32) and torch.compile. On the CPU float32 frames take a Halide pipeline;
-    everything else takes plain PyTorch.
+    float32 frame, sums are kept in float32) and torch.compile. On the CPU float32 frames take a Halide pipeline, on
+    CUDA tensors of any type but float64 Triton kernels; everything else takes plain PyTorch.
 
     Args:
         frame: a frame padded by K // 2 on every side, (N, C, H+K-1, W+K-1), floating.
@@ -65,8 +65,8 @@ def _check(frame: Tensor, vertical: Tensor, horizontal: Tensor) -> None:
 
 
 def _implementation(frame: Tensor, kernel: Tensor) -> Any:
-    """The module that serves these tensors. A Triton module for CUDA has its place here."""
-    return implementation({"cpu": "separable_cpu"}.get(frame.device.type), frame, kernel)
+    """The module that serves these tensors."""
+    return implementation({"cpu": "separable_cpu", "cuda": "separable_cuda"}.get(frame.device.type), frame, kernel)
 
 
 @torch.library.custom_op("midframe::separable_convolution", mutates_args=())
