@@ -37,11 +37,12 @@ class ShardWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._tar.close()
-        if error:
+        try:
+            self._tar.close()  # which writes, so that a full disk may show here
+            if not error:
+                self._unfinished.replace(self.path)
+        finally:
             self._unfinished.unlink(missing_ok=True)
-        else:
-            self._unfinished.replace(self.path)
 
     def write(self, key: str, frames: Frames, facts: dict[str, Any]) -> None:
         """Add a sample: frames (F, H, W, 3) RGB uint8, and its facts."""
