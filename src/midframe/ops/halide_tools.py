@@ -23,6 +23,16 @@ def array(tensor: Tensor) -> np.ndarray[Any, Any]:
     return (tensor.view(torch.uint16) if tensor.dtype == torch.bfloat16 else tensor).numpy()
 
 
+def storage(half: bool) -> Any:
+    """The type that `array` shows float32 or, if half, bfloat16 as."""
+    return hl.UInt(16) if half else hl.Float(32)
+
+
+def as_float(value: Any, half: bool) -> Any:
+    """A value of type `storage` as float32: bfloat16 is the upper half of one."""
+    return hl.reinterpret(hl.Float(32), hl.cast(hl.UInt(32), value) << 16) if half else value
+
+
 def buffer(tensor: Tensor) -> hl.Buffer:
     """(N, C, H, W) for reading, as Halide's (x, y, c, n); more dimensions alike."""
     return hl.Buffer(array(tensor.contiguous()))

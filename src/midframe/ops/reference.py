@@ -50,6 +50,91 @@ def separable_frame_gradient(gradient: Tensor, frame: Tensor, vertical: Tensor, 
     return result.to(frame.dtype)
 
 
+def flow_separable_forward(frame: Tensor, flow: Tensor, vertical: Tensor, horizontal: Tensor) -> Tensor:
+    """Fetch along a flow and filter; shapes as in `midframe.ops.flow_separable_convolution`."""
+    padded, tall, wide = _accumulable(frame, vertical, horizontal)
+    places = _Places(frame, flow.to(tall.dtype), vertical.shape[1])
+    down, across = between(tall, places.down), between(wide, places.right)  # (N, K + 1, H, W)
+    result = padded.new_zeros(*frame.shape[:2], *flow.shape[2:])
+    for i, j in product(range(down.shape[1]), repeat=2):
+        result.addcmul_(places.seen(padded, i, j), (down[:, i] * across[:, j])[:, None])
+    return result.to(frame.dtype)
+
+
+def flow_separable_gradients(
+    gradient: Tensor, frame: Tensor, flow: Tensor, vertical: Tensor, horizontal: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradients of the flow, (N, 2, H, W), and of both kernels, (N, K, H, W), in their types."""
+    weight, padded, tall, wide = _accumulable(gradient, frame, vertical, horizontal)
+    places = _Places(frame, flow.to(tall.dtype), vertical.shape[1])
+    down, across = between(tall, places.down), between(wide, places.right)
+    of_down, of_across = torch.zeros_like(down), torch.zeros_like(across)
+    for i, j in product(range(down.shape[1]), repeat=2):
+        value = (places.seen(padded, i, j) * weight).sum(1)  # (N, H, W)
+        of_down[:, i].addcmul_(value, across[:, j])
+        of_across[:, j].addcmul_(value, down[:, i])
+    (of_y, of_tall), (of_x, of_wide) = (
+        split_between(of_down, tall, places.down),
+        split_between(of_across, wide, places.right),
+    )
+    return torch.stack((of_x, of_y), dim=1).to(flow.dtype), of_tall.to(vertical.dtype), of_wide.to(horizontal.dtype)
+
+
+def flow_separable_frame_gradient(
+    gradient: Tensor, frame: Tensor, flow: Tensor, vertical: Tensor, horizontal: Tensor
+) -> Tensor:
+    """The gradient of the frame, in its shape and type."""
+    weight, padded, tall, wide = _accumulable(gradient, frame, vertical, horizontal)
+    places = _Places(frame, flow.to(tall.dtype), vertical.shape[1])
+    down, across = between(tall, places.down), between(wide, places.right)
+    result = torch.zeros_like(padded)
+    for i, j in product(range(down.shape[1]), repeat=2):
+        places.add(result, i, j, weight * (down[:, i] * across[:, j])[:, None])
+    return result.to(frame.dtype)
+
+
+class _Places:
+    """Where taps see a frame: at whole pixels, the nearest ones where they lead outside."""
+
+    def __init__(self, frame: Tensor, flow: Tensor, taps: int) -> None:
+        height, width = flow.shape[2:]
+        x = flow[:, 0] + torch.arange(width, device=flow.device)
+        y = flow[:, 1] + torch.arange(height, device=flow.device)[:, None]
+        self.left, self.top = (each.floor() for each in (x, y))
+        self.right, self.down = x - self.left, y - self.top  # how far beyond whole pixels, (N, H, W) in [0, 1)
+        self.reach = taps // 2
+        self.rows, self.columns = frame.shape[2:]
+
+    def _index(self, i: int, j: int) -> Tensor:
+        y = (self.top + (i - self.reach)).clamp(0, self.rows - 1).long()
+        x = (self.left + (j - self.reach)).clamp(0, self.columns - 1).long()
+        return (y * self.columns + x).flatten(1)[:, None]  # (N, 1, HW)
+
+    def seen(self, frame: Tensor, i: int, j: int) -> Tensor:
+        """What row i and column j of the taps see, (N, C, H, W)."""
+        index = self._index(i, j).expand(-1, frame.shape[1], -1)
+        return frame.flatten(2).gather(2, index).view(len(frame), frame.shape[1], *self.top.shape[1:])
+
+    def add(self, frame: Tensor, i: int, j: int, values: Tensor) -> None:
+        """The opposite: add values (N, C, H, W) where they are seen."""
+        index = self._index(i, j).expand(-1, frame.shape[1], -1)
+        frame.view(*frame.shape[:2], -1).scatter_add_(2, index, values.flatten(2))
+
+
+def between(kernel: Tensor, part: Tensor) -> Tensor:
+    """A kernel (N, K, H, W) moved on by part of a pixel (N, H, W), linearly: (N, K + 1, H, W)."""
+    result = kernel.new_zeros(kernel.shape[0], kernel.shape[1] + 1, *kernel.shape[2:])
+    result[:, :-1] = kernel * (1 - part[:, None])
+    result[:, 1:] += kernel * part[:, None]
+    return result
+
+
+def split_between(gradient: Tensor, kernel: Tensor, part: Tensor) -> tuple[Tensor, Tensor]:
+    """The gradients of what `between` was given: of the part, (N, H, W), and of the kernel, (N, K, H, W)."""
+    here, further = gradient[:, :-1], gradient[:, 1:]
+    return ((further - here) * kernel).sum(1), here + (further - here) * part[:, None]
+
+
 def _accumulable(*tensors: Tensor) -> list[Tensor]:
     """Bring tensors to one type in which many products can be summed: float64 if any is, otherwise float32."""
     double = any(tensor.dtype == torch.float64 for tensor in tensors)

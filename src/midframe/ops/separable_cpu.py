@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from midframe.ops import halide_tools
-from midframe.ops.halide_tools import LANES, array, buffer, channel_groups, compiled
+from midframe.ops.halide_tools import LANES, array, as_float, buffer, channel_groups, compiled, storage
 
 ROWS = 4
 """Output rows in a block: 4 rows by 3 colours are 12 accumulators, which the 16 or 32 vector registers hold."""
@@ -123,13 +123,10 @@ def _slanted_blocks(planes: Tensor, taps: int) -> hl.Buffer:
 def _inputs(half: bool, *names: str) -> tuple[list[hl.ImageParam], list[Callable[..., Any]], hl.Param, hl.Param]:
     """Declare the images, a reader for each that yields float32, and the numbers of taps and of rows."""
     kernels = ("vertical", "horizontal")
-    images = [hl.ImageParam(hl.UInt(16) if half and name in kernels else hl.Float(32), 4, name) for name in names]
+    images = [hl.ImageParam(storage(half and name in kernels), 4, name) for name in names]
 
     def reader(image: hl.ImageParam, widen: bool) -> Callable[..., Any]:
-        if not widen:
-            return lambda *at: image[at]
-        # bfloat16 is the upper half of a float32
-        return lambda *at: hl.reinterpret(hl.Float(32), hl.cast(hl.UInt(32), image[at]) << 16)
+        return lambda *at: as_float(image[at], widen)
 
     readers = [reader(image, half and name in kernels) for image, name in zip(images, names, strict=True)]
     return images, readers, hl.Param(hl.Int(32), "taps"), hl.Param(hl.Int(32), "rows")

@@ -1,0 +1,131 @@
+"""Separable convolution along a flow: the public function, its checks, its registration with PyTorch, its dispatch."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from midframe.ops.dispatch import implementation
+
+MAX_TAPS = 11
+"""The longest kernel that the fast implementations are tested for, in pixels."""
+
+
+def flow_separable_convolution(frame: Tensor, flow: Tensor, vertical: Tensor, horizontal: Tensor) -> Tensor:
+    """Fetch every pixel from where a flow leads, filtered there with a kernel of its own, a column and a row.
+
+    `out[n,c,y,x] = sum_ij vertical[n,i,y,x] * horizontal[n,j,y,x] * frame[n,c, y + flow[n,1,y,x] + i - K//2,
+    x + flow[n,0,y,x] + j - K//2]`, between pixels by bilinear interpolation, outside the frame by its nearest pixel.
+    With one tap of 1 it is backward warping; with no flow, separable convolution (AdaCoF and DSepConv have an offset
+    for each tap instead of one flow).
+
+    Differentiable once in all arguments; works under autocast and torch.compile. On the CPU float32 frames take a
+    Halide pipeline, on CUDA tensors of any type but float64 Triton kernels; everything else takes plain PyTorch.
+
+    Args:
+        frame: (N, C, A, B), floating, of any size.
+        flow: where each pixel of the result comes from, less its own place, (N, 2, H, W), x before y, in pixels.
+        vertical: the columns, (N, K, H, W), floating, K odd and at most 11.
+        horizontal: the rows, (N, K, H, W), of the same type.
+
+    Returns:
+        (N, C, H, W), in the type of `frame`.
+
+    Raises:
+        ValueError: shapes, types or devices do not fit together; the message names them.
+
+    Example:
+        >>> frame = torch.rand(1, 3, 8, 10)
+        >>> flow, one = torch.zeros(1, 2, 8, 10), torch.ones(1, 1, 8, 10)
+        >>> flow[:, 0] = 2  # everything comes from two pixels to the right
+        >>> torch.equal(flow_separable_convolution(frame, flow, one, one)[..., :8], frame[..., 2:])
+        True
+    """
+    _check(frame, flow, vertical, horizontal)
+    result: Tensor = _flow_separable(frame, flow.float() if flow.dtype != torch.float64 else flow, vertical, horizontal)
+    return result
+
+
+def _check(frame: Tensor, flow: Tensor, vertical: Tensor, horizontal: Tensor) -> None:
+    tensors = {"frame": frame, "flow": flow, "vertical": vertical, "horizontal": horizontal}
+    shapes = ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in tensors.items())
+    if any(tensor.ndim != 4 for tensor in tensors.values()):
+        raise ValueError(f"tensors of rank 4 are needed, got {shapes}")
+    if vertical.shape != horizontal.shape:
+        raise ValueError(f"vertical and horizontal kernels must have one shape (N, K, H, W), got {shapes}")
+    count, taps, height, width = vertical.shape
+    if taps % 2 == 0 or taps > MAX_TAPS:
+        raise ValueError(f"the number of taps must be odd and at most {MAX_TAPS}, got {taps}")
+    if flow.shape != (count, 2, height, width) or len(frame) != count:
+        raise ValueError(f"the flow must be ({count}, 2, {height}, {width}), for {count} frames, got {shapes}")
+    if any(0 in tensor.shape for tensor in tensors.values()):
+        raise ValueError(f"empty tensors cannot be filtered, got {shapes}")
+    types = ", ".join(f"{name} {tensor.dtype}" for name, tensor in tensors.items())
+    if not all(tensor.is_floating_point() for tensor in tensors.values()) or vertical.dtype != horizontal.dtype:
+        raise ValueError(f"floating tensors are needed, both kernels of one type, got {types}")
+    if len({tensor.device for tensor in tensors.values()}) > 1:
+        devices = ", ".join(f"{name} {tensor.device}" for name, tensor in tensors.items())
+        raise ValueError(f"all tensors must be on one device, got {devices}")
+
+
+def _implementation(frame: Tensor, kernel: Tensor) -> Any:
+    """The module that serves these tensors."""
+    modules = {"cpu": "flow_separable_cpu", "cuda": "flow_separable_cuda"}
+    return implementation(modules.get(frame.device.type), frame, kernel)
+
+
+@torch.library.custom_op("midframe::flow_separable_convolution", mutates_args=())
+def _flow_separable(frame: Tensor, flow: Tensor, vertical: Tensor, horizontal: Tensor) -> Tensor:
+    result: Tensor = _implementation(frame, vertical).flow_separable_forward(frame, flow, vertical, horizontal)
+    return result
+
+
+@_flow_separable.register_fake
+def _(frame: Tensor, flow: Tensor, vertical: Tensor, horizontal: Tensor) -> Tensor:
+    return frame.new_empty(*frame.shape[:2], *flow.shape[2:])
+
+
+@torch.library.custom_op("midframe::flow_separable_gradients", mutates_args=())
+def _gradients(
+    gradient: Tensor, frame: Tensor, flow: Tensor, vertical: Tensor, horizontal: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    module = _implementation(frame, vertical)
+    of_flow, tall, wide = module.flow_separable_gradients(gradient, frame, flow, vertical, horizontal)
+    return of_flow, tall, wide
+
+
+@_gradients.register_fake
+def _(
+    gradient: Tensor, frame: Tensor, flow: Tensor, vertical: Tensor, horizontal: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    return flow.new_empty(flow.shape), vertical.new_empty(vertical.shape), horizontal.new_empty(horizontal.shape)
+
+
+@torch.library.custom_op("midframe::flow_separable_frame_gradient", mutates_args=())
+def _frame_gradient(gradient: Tensor, frame: Tensor, flow: Tensor, vertical: Tensor, horizontal: Tensor) -> Tensor:
+    module = _implementation(frame, vertical)
+    result: Tensor = module.flow_separable_frame_gradient(gradient, frame, flow, vertical, horizontal)
+    return result
+
+
+@_frame_gradient.register_fake
+def _(gradient: Tensor, frame: Tensor, flow: Tensor, vertical: Tensor, horizontal: Tensor) -> Tensor:
+    return frame.new_empty(frame.shape)
+
+
+def _remember(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]  # torch.library's context
+    ctx.save_for_backward(*inputs)
+
+
+def _backward(ctx, gradient: Tensor):  # type: ignore[no-untyped-def]  # torch.library's context
+    frame, flow, vertical, horizontal = ctx.saved_tensors
+    gradient = gradient.to(frame.dtype).contiguous()
+    of_frame = of_flow = tall = wide = None
+    if ctx.needs_input_grad[0]:
+        of_frame = _frame_gradient(gradient, frame, flow, vertical, horizontal)
+    if any(ctx.needs_input_grad[1:]):
+        of_flow, tall, wide = _gradients(gradient, frame, flow, vertical, horizontal)
+    return of_frame, of_flow, tall, wide
+
+
+_flow_separable.register_autograd(_backward, setup_context=_remember)

@@ -1,0 +1,169 @@
+"""Separable convolution along a flow on the CPU, as Halide pipelines compiled for the processor at hand.
+
+LANES neighbouring pixels are computed at a time. A flow that leads between pixels moves the kernels on by part of a
+pixel, linearly, which makes them one tap longer; so each tap sees one whole pixel, which is gathered.
+"""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import halide as hl
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from midframe.ops import halide_tools, reference
+from midframe.ops.halide_tools import LANES, array, as_float, buffer, channel_groups, compiled, storage
+
+CHANNELS = 4
+"""Colours fetched at a time; a frame of more goes through in groups."""
+
+NAMES = ("x", "y", "c", "n", "k", "j", "task")
+x, y, c, n, k, j, task = map(hl.Var, NAMES)
+
+
+def serves(frame: Tensor, kernel: Tensor) -> bool:
+    """Whether these pipelines take such tensors: float32 frames, kernels in float32 or bfloat16, on the CPU."""
+    return halide_tools.serves(frame) and kernel.dtype in (torch.float32, torch.bfloat16)
+
+
+def flow_separable_forward(frame: Tensor, flow: Tensor, vertical: Tensor, horizontal: Tensor) -> Tensor:
+    """Fetch along a flow and filter; shapes as in `midframe.ops.flow_separable_convolution`."""
+    width = flow.shape[3]
+    flow, vertical, horizontal = _widened(flow, vertical, horizontal)
+    result = frame.new_empty(*frame.shape[:2], *flow.shape[2:])
+    for group in channel_groups(frame.shape[1], CHANNELS):
+        colours = frame[:, group]
+        run = _forward_pipeline(colours.shape[1], vertical.shape[1], vertical.dtype == torch.bfloat16)
+        run(*_inputs(colours, flow, vertical, horizontal), hl.Buffer(array(result[:, group])))
+    return result[..., :width].contiguous()
+
+
+def flow_separable_gradients(
+    gradient: Tensor, frame: Tensor, flow: Tensor, vertical: Tensor, horizontal: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradients of the flow, (N, 2, H, W), and of both kernels, (N, K, H, W), in their types."""
+    taps, width = vertical.shape[1], flow.shape[3]
+    gradient, flow, wide_vertical, wide_horizontal = _widened(gradient, flow, vertical, horizontal)
+    total = None
+    for group in channel_groups(frame.shape[1], CHANNELS):
+        part = frame.new_empty(len(frame), 2 * taps + 2, *flow.shape[2:])
+        colours = frame[:, group]
+        run = _gradient_pipeline(colours.shape[1], taps, vertical.dtype == torch.bfloat16)
+        inputs = _inputs(colours, flow, wide_vertical, wide_horizontal)
+        run(buffer(gradient[:, group]), *inputs, hl.Buffer(array(part)))
+        total = part if total is None else total.add_(part)
+    assert total is not None, "frames have a colour at least"
+    of_x, tall, of_y, wide = torch.split(total[..., :width], [1, taps, 1, taps], dim=1)
+    of_flow = torch.cat((of_x, of_y), dim=1)
+    tall, wide = (each.to(vertical.dtype, memory_format=torch.contiguous_format, copy=True) for each in (tall, wide))
+    return of_flow, tall, wide
+
+
+flow_separable_frame_gradient = reference.flow_separable_frame_gradient
+"""Nothing that midframe trains asks for it."""
+
+
+def _widened(*tensors: Tensor) -> list[Tensor]:
+    """Pad narrow tensors on the right, so that a row holds one vector at least."""
+    missing = max(0, LANES - tensors[0].shape[3])
+    return [functional.pad(tensor, (0, missing)) if missing else tensor for tensor in tensors]
+
+
+def _inputs(frame: Tensor, flow: Tensor, vertical: Tensor, horizontal: Tensor) -> list[Any]:
+    return [buffer(frame), buffer(flow.float()), buffer(vertical), buffer(horizontal), frame.shape[3], frame.shape[2]]
+
+
+class _Pixel:
+    """What both pipelines compute of a pixel, as expressions in x, y and n."""
+
+    def __init__(self, taps: int, half: bool) -> None:
+        self.frame, self.flow = hl.ImageParam(hl.Float(32), 4, "frame"), hl.ImageParam(hl.Float(32), 4, "flow")
+        self.vertical, self.horizontal = (hl.ImageParam(storage(half), 4, name) for name in ("vertical", "horizontal"))
+        self.columns, self.rows = hl.Param(hl.Int(32), "columns"), hl.Param(hl.Int(32), "rows")
+        self.taps, self.half = taps, half
+        right, down = x + self.flow[x, y, 0, n], y + self.flow[x, y, 1, n]
+        self.left, self.top = hl.floor(right), hl.floor(down)
+        self.part_x, self.part_y = right - self.left, down - self.top
+
+    @property
+    def arguments(self) -> list[Any]:
+        """In the order of `_inputs`."""
+        return [self.frame, self.flow, self.vertical, self.horizontal, self.columns, self.rows]
+
+    def tap(self, params: hl.ImageParam, tap: Any) -> Any:
+        """A tap of a kernel, in float32."""
+        return as_float(params[x, y, tap, n], self.half)
+
+    def between(self, params: hl.ImageParam, part: Any, name: str) -> hl.Func:
+        """A kernel moved on by part of a pixel: one tap more, as a function of (k, x, y, n)."""
+        longer = hl.Func(name)
+        here, before = (self.tap(params, hl.clamp(tap, 0, self.taps - 1)) for tap in (k, k - 1))
+        moved = hl.select(k < self.taps, here * (1 - part), 0.0) + hl.select(k > 0, before * part, 0.0)
+        longer[k, x, y, n] = moved
+        return longer
+
+    def seen(self, i: Any, j: Any, channel: Any) -> Any:
+        """What row i and column j of the longer kernels see."""
+        column = hl.cast(
+            hl.Int(32), hl.clamp(self.left + (j - self.taps // 2), 0.0, hl.cast(hl.Float(32), self.columns - 1))
+        )
+        row = hl.cast(hl.Int(32), hl.clamp(self.top + (i - self.taps // 2), 0.0, hl.cast(hl.Float(32), self.rows - 1)))
+        return self.frame[hl.clamp(column, 0, self.columns - 1), hl.clamp(row, 0, self.rows - 1), channel, n]
+
+
+@cache
+def _forward_pipeline(channels: int, taps: int, half: bool) -> Callable[..., Any]:
+    pixel, row = _Pixel(taps, half), hl.RDom([(0, taps + 1)])
+    down = pixel.between(pixel.vertical, pixel.part_y, "down")
+    across = pixel.between(pixel.horizontal, pixel.part_x, "across")
+    total, result = hl.Func("total"), hl.Func("result")
+    total[c, x, y, n] = 0.0
+    seen = sum(across[tap, x, y, n] * pixel.seen(row.x, tap, c) for tap in range(taps + 1))
+    total[c, x, y, n] += down[row.x, x, y, n] * seen
+    result[x, y, c, n] = total[c, x, y, n]
+    result.bound(c, 0, channels).reorder(c, x, y, n).unroll(c).fuse(y, n, task).parallel(task)
+    result.vectorize(x, LANES, hl.TailStrategy.ShiftInwards)
+    total.compute_at(result, x).vectorize(x, LANES).unroll(c).bound(c, 0, channels)
+    total.update(0).reorder(c, x, row.x).vectorize(x, LANES).unroll(c)
+    for longer in (down, across):
+        longer.compute_at(result, x).vectorize(x, LANES)
+    return compiled(result, *pixel.arguments)
+
+
+@cache
+def _gradient_pipeline(channels: int, taps: int, half: bool) -> Callable[..., Any]:
+    """Of x, the columns, y, the rows, one after another."""
+    pixel, result = _Pixel(taps, half), hl.Func("result")
+    gradient = hl.ImageParam(hl.Float(32), 4, "gradient")
+    down = pixel.between(pixel.vertical, pixel.part_y, "down")
+    across = pixel.between(pixel.horizontal, pixel.part_x, "across")
+    row, line = hl.RDom([(0, taps + 1)], "row"), hl.RDom([(0, taps + 1)], "line")
+    value = hl.Func("value")  # what a tap sees, weighted by how each colour is wanted
+    value[j, k, x, y, n] = sum(gradient[x, y, z, n] * pixel.seen(k, j, z) for z in range(channels))
+    of_down, of_across = hl.Func("of_down"), hl.Func("of_across")
+    of_down[k, x, y, n], of_across[k, x, y, n] = 0.0, 0.0
+    of_down[k, x, y, n] += value[line.x, k, x, y, n] * across[line.x, x, y, n]
+    of_across[k, x, y, n] += value[k, row.x, x, y, n] * down[row.x, x, y, n]
+
+    def of_taps(longer: hl.Func, part: Any) -> Any:
+        return longer[k, x, y, n] + (longer[k + 1, x, y, n] - longer[k, x, y, n]) * part
+
+    def of_part(longer: hl.Func, params: hl.ImageParam) -> Any:
+        steps = (longer[tap + 1, x, y, n] - longer[tap, x, y, n] for tap in range(taps))
+        return sum(step * pixel.tap(params, tap) for tap, step in enumerate(steps))
+
+    tall, wide = hl.Func("tall"), hl.Func("wide")
+    tall[k, x, y, n], wide[k, x, y, n] = of_taps(of_down, pixel.part_y), of_taps(of_across, pixel.part_x)
+    taken = [function[tap, x, y, n] for function in (tall, wide) for tap in range(taps)]
+    parts = [of_part(of_across, pixel.horizontal), of_part(of_down, pixel.vertical)]
+    outputs = [parts[0], *taken[:taps], parts[1], *taken[taps:]]
+    result[x, y, k, n] = hl.mux(k, outputs)
+    result.bound(k, 0, len(outputs)).reorder(k, x, y, n).unroll(k).fuse(y, n, task).parallel(task)
+    result.vectorize(x, LANES, hl.TailStrategy.ShiftInwards)
+    for function in (down, across, value, of_down, of_across):
+        function.compute_at(result, x).vectorize(x, LANES)
+    for function in (of_down, of_across):
+        function.update(0).vectorize(x, LANES)
+    return compiled(result, gradient, *pixel.arguments)

@@ -1,0 +1,170 @@
+"""The ladder of separable convolution along a flow: known values, a slow loop, gradients, errors, implementations."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.nn import functional
+
+from midframe.ops import flow_separable_convolution, flow_separable_cpu, reference, separable_convolution
+
+TYPES = [torch.float32, torch.bfloat16]
+SIZES = {
+    "n": st.integers(1, 2),
+    "c": st.integers(1, 5),
+    "taps": st.sampled_from([1, 3, 5]),
+    "height": st.integers(1, 4),
+    "width": st.integers(1, 20),
+}
+
+
+def inputs(
+    n: int = 1, c: int = 3, taps: int = 5, height: int = 6, width: int = 18, dtype: torch.dtype = torch.float32
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Flows that lead beyond the frame too, whose size is another than the result's."""
+    generator = torch.Generator().manual_seed(0)
+    frame = torch.rand(n, c, height + 3, width + 2, generator=generator)
+    flow = torch.randn(n, 2, height, width, generator=generator) * 4
+    kernels = [torch.randn(n, taps, height, width, generator=generator).to(dtype) for _ in range(2)]
+    return frame, flow, kernels[0], kernels[1]
+
+
+def slow(frame: Tensor, flow: Tensor, vertical: Tensor, horizontal: Tensor) -> Tensor:
+    """The definition, one output value and one tap at a time."""
+    count, taps, height, width = vertical.shape
+    result = torch.zeros(count, frame.shape[1], height, width, dtype=torch.float64)
+    for n, y, x in torch.cartesian_prod(*(torch.arange(size) for size in (count, height, width))).tolist():
+        for i in range(taps):
+            for j in range(taps):
+                weight = (vertical[n, i, y, x].double() * horizontal[n, j, y, x].double()).item()
+                place = (y + flow[n, 1, y, x].item() + i - taps // 2, x + flow[n, 0, y, x].item() + j - taps // 2)
+                result[n, :, y, x] += weight * bilinear(frame[n].double(), *place)
+    return result
+
+
+def bilinear(frame: Tensor, y: float, x: float) -> Tensor:
+    top, left = math.floor(y), math.floor(x)
+    total = torch.zeros(len(frame), dtype=torch.float64)
+    for row, tall in ((top, 1 - (y - top)), (top + 1, y - top)):
+        for column, wide in ((left, 1 - (x - left)), (left + 1, x - left)):
+            inside = (min(max(row, 0), frame.shape[1] - 1), min(max(column, 0), frame.shape[2] - 1))
+            total += tall * wide * frame[:, inside[0], inside[1]]
+    return total
+
+
+@pytest.mark.parametrize("module", [flow_separable_cpu, reference])
+@pytest.mark.parametrize("dtype", TYPES)
+@settings(max_examples=12, deadline=None)
+@given(**SIZES)
+def test_every_implementation_equals_the_slow_loop(module: Any, dtype: torch.dtype, **sizes: int) -> None:
+    arguments = inputs(**sizes, dtype=dtype)
+    made = module.flow_separable_forward(*arguments)
+    torch.testing.assert_close(made.double(), slow(*arguments), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@settings(max_examples=12, deadline=None)
+@given(**SIZES)
+def test_halide_gradients_equal_the_plain_ones(dtype: torch.dtype, **sizes: int) -> None:
+    arguments = inputs(**sizes, dtype=dtype)
+    gradient = torch.randn(len(arguments[0]), arguments[0].shape[1], *arguments[1].shape[2:])
+    fast = flow_separable_cpu.flow_separable_gradients(gradient, *arguments)
+    plain = reference.flow_separable_gradients(gradient, *arguments)
+    assert [each.dtype for each in fast] == [torch.float32, dtype, dtype]
+    tolerance = {"atol": 1e-4, "rtol": 1e-4} if dtype == torch.float32 else {"atol": 0.1, "rtol": 2e-2}
+    torch.testing.assert_close(fast, plain, **tolerance)
+
+
+def test_gradients_are_right_in_float64() -> None:
+    arguments = tuple(each.double().requires_grad_() for each in inputs(n=2, c=2, taps=3, height=2, width=3))
+    assert torch.autograd.gradcheck(flow_separable_convolution, arguments)
+
+
+def test_gradients_are_right_through_halide() -> None:
+    arguments = [each.requires_grad_() for each in inputs()]
+    weight = torch.randn(1, 3, 6, 18)
+    fast = torch.autograd.grad((flow_separable_convolution(*arguments) * weight).sum(), arguments)
+    exact = [each.detach().double().requires_grad_() for each in arguments]
+    plain = torch.autograd.grad((flow_separable_convolution(*exact) * weight.double()).sum(), exact)
+    for got, expected in zip(fast, plain, strict=True):
+        torch.testing.assert_close(got.double(), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_one_tap_is_backward_warping() -> None:
+    frame, flow, _, _ = inputs()
+    flow, one = flow[..., :9, :18], torch.ones(1, 1, 6, 18)
+    rows, columns = torch.meshgrid(torch.arange(6.0), torch.arange(18.0), indexing="ij")
+    x, y = columns + flow[:, 0], rows + flow[:, 1]
+    height, width = frame.shape[2:]
+    grid = torch.stack((2 * x / (width - 1) - 1, 2 * y / (height - 1) - 1), dim=-1)
+    expected = functional.grid_sample(frame, grid, padding_mode="border", align_corners=True)
+    torch.testing.assert_close(flow_separable_convolution(frame, flow, one, one), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_no_flow_is_separable_convolution() -> None:
+    _, _, vertical, horizontal = inputs()
+    frame = torch.rand(1, 3, 10, 22)
+    flow = torch.full((1, 2, 6, 18), 2.0)  # from the padding's corner to the pixel
+    expected = separable_convolution(frame, vertical, horizontal)
+    torch.testing.assert_close(
+        flow_separable_convolution(frame, flow, vertical, horizontal), expected, atol=1e-5, rtol=1e-5
+    )
+
+
+def test_flows_without_end_stay_on_the_frame() -> None:
+    frame, flow, vertical, horizontal = inputs(taps=1)
+    flow[:, 0] = 1e12
+    made = flow_separable_convolution(frame, flow, torch.ones_like(vertical), torch.ones_like(horizontal))
+    assert made.isfinite().all()
+    assert made.max() <= frame.max() + 1e-5
+
+
+def test_it_is_a_well_behaved_torch_operator() -> None:
+    arguments = tuple(each.requires_grad_() for each in inputs(taps=3, height=4, width=16))
+    torch.library.opcheck(torch.ops.midframe.flow_separable_convolution.default, arguments)
+
+
+def test_under_autocast_kernels_keep_their_type_and_sums_are_float32() -> None:
+    frame, flow, vertical, horizontal = inputs(dtype=torch.bfloat16)
+    with torch.autocast("cpu", torch.bfloat16):
+        made = flow_separable_convolution(frame, flow.bfloat16(), vertical, horizontal)
+    assert made.dtype == torch.float32
+    expected = slow(frame, flow.bfloat16().float(), vertical, horizontal)
+    torch.testing.assert_close(made.double(), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_transposed_memory_gives_the_same_result() -> None:
+    arguments = inputs(n=2)
+    turned = [each.contiguous(memory_format=torch.channels_last) for each in arguments]
+    assert torch.equal(flow_separable_convolution(*turned), flow_separable_convolution(*arguments))
+
+
+FRAME, FLOW, KERNEL = torch.rand(1, 3, 8, 8), torch.rand(1, 2, 7, 7), torch.rand(1, 3, 7, 7)
+BAD = {
+    "rank": (FRAME[0], FLOW, KERNEL, KERNEL),
+    "one shape": (FRAME, FLOW, KERNEL, torch.rand(1, 5, 7, 7)),
+    "odd": (FRAME, FLOW, torch.rand(1, 4, 7, 7), torch.rand(1, 4, 7, 7)),
+    "at most": (FRAME, FLOW, torch.rand(1, 13, 7, 7), torch.rand(1, 13, 7, 7)),
+    "the flow must be": (FRAME, torch.rand(1, 2, 7, 8), KERNEL, KERNEL),
+    "empty": (torch.rand(1, 0, 8, 8), FLOW, KERNEL, KERNEL),
+    "floating": (FRAME.byte(), FLOW, KERNEL, KERNEL),
+    "of one type": (FRAME, FLOW, KERNEL, KERNEL.double()),
+    "one device": (FRAME, FLOW, KERNEL.to("meta"), KERNEL.to("meta")),
+}
+
+
+@pytest.mark.parametrize("complaint", BAD)
+def test_wrong_tensors_are_refused_with_what_was_given(complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        flow_separable_convolution(*BAD[complaint])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_cuda_equals_the_cpu() -> None:
+    arguments = inputs(n=2, taps=5, height=20, width=30)
+    result = flow_separable_convolution(*(each.cuda() for each in arguments))
+    torch.testing.assert_close(result.cpu(), flow_separable_convolution(*arguments), atol=1e-4, rtol=1e-4)
