@@ -42,14 +42,14 @@ def test_guided_kernels_fetch_the_right_pixels() -> None:
 def test_the_objective_gives_every_weight_a_gradient() -> None:
     model = build_model("sepconv", {"widths": [4, 8], "taps": 5})
     frames = torch.randint(0, 256, (2, 3, 32, 32, 3), dtype=torch.uint8)
-    loss, parts = SepConvObjective(model)(to_batch(frames), 0.0)
+    loss, parts = SepConvObjective(model)(to_batch(frames, torch.full((len(frames),), 0.5)), 0.0)
     loss.backward()
     assert loss.detach() == parts["loss"] == l1(*_made_and_true(model, frames))
     assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in model.parameters())
 
 
 def _made_and_true(model: torch.nn.Module, frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    batch = to_batch(frames)
+    batch = to_batch(frames, torch.full((len(frames),), 0.5))
     with torch.no_grad():
         return model(batch.first, batch.second), batch.middle
 
@@ -64,7 +64,7 @@ def random_batch(height: int = 90, width: int = 98) -> Batch:
     generator = torch.Generator().manual_seed(0)
     frames = torch.rand(3, 2, 3, height, width, generator=generator)
     flows = torch.randn(2, 2, 2, height, width, generator=generator) * 3
-    return Batch(*frames, flows, torch.rand(2, 2, height, width, generator=generator))
+    return Batch(*frames, torch.full((2,), 0.5), flows, torch.rand(2, 2, height, width, generator=generator))
 
 
 def test_gradients_of_the_inputs_are_convolved_with_the_pixels_own_kernel(adaconv: AdaConv) -> None:

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from midframe.models.sepconv import SepConv, SepConvConfig, pair_statistics
+from midframe.models.network import pair_statistics
+from midframe.models.sepconv import SepConv, SepConvConfig
 
 SMALL = {"widths": (4, 8, 8), "taps": 9}
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from midframe.models.checkpoint import build_model, load_model
 from midframe.training.config import TrainConfig, config_from, load_config
 from midframe.training.curves import draw_curves, read_log
 from midframe.training.loop import _learning_rate, train
-from midframe.training.samples import Tickets, Variations
+from midframe.training.samples import Tickets, Variations, choose_frames, time_of
 from midframe.training.validation import HIGHEST_PSNR, evaluate
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -50,7 +51,7 @@ def toy(dataset: Path, **changes: object) -> TrainConfig:
         "precision": "32-true",
         "workers": 0,
     }
-    return config_from({**settings, "learning_rate": 4e-3, "max_shift": 4, **changes})
+    return config_from({**settings, "learning_rate": 4e-3, "max_shift": 4, "shuffle_channels": 0.0, **changes})
 
 
 def test_a_toy_training_learns(dataset: Path, tmp_path: Path) -> None:
@@ -131,13 +132,57 @@ ADACONV = {"model": "adaconv", "network": {"widths": [8, 8, 8, 8, 8], "taps": 9}
 
 def test_a_toy_training_of_adaconv_learns(dataset: Path, tmp_path: Path) -> None:
     entries: list[dict] = []
-    config = toy(dataset, **ADACONV, steps=40, evaluate_every=20, guide=0.1, guide_share=2.0, learning_rate=1e-2)
+    config = toy(dataset, **ADACONV, steps=80, evaluate_every=40, guide=0.1, guide_share=2.0, learning_rate=1e-2)
     scores = train(config, tmp_path / "run", progress=entries.append)
     logged = [entry for entry in entries if "loss" in entry]
     assert logged[-1]["loss"] < logged[0]["loss"]
     assert logged[-1]["guide"] < logged[0]["guide"]
     assert all(math.isfinite(score) for score in scores.values())
     assert load_model(tmp_path / "run" / "best.safetensors").config.taps == 9
+
+
+FLOWSEP = {"widths": [4, 4, 8, 8], "hidden": [8, 8, 8, 8], "radii": [0, 1, 2, 2], "taps": 3}
+
+
+@pytest.fixture
+def long_samples(tmp_path: Path, frame: Callable[..., np.ndarray]) -> Path:
+    """Eight samples of seven frames for training, two for validation."""
+    folder = tmp_path / "long"
+    for part, count in (("train", 8), ("validation", 2)):
+        (folder / part).mkdir(parents=True)
+        with ShardWriter(folder / part / "a.tar") as shard:
+            for index in range(count):
+                shard.write(f"a-{index}", np.stack([frame(index + t / 2, 80, 80) for t in range(7)]), {})
+    return folder
+
+
+def test_a_toy_training_of_flowsep_learns(long_samples: Path, tmp_path: Path) -> None:
+    entries: list[dict] = []
+    config = toy(
+        long_samples, model="flowsep", network=FLOWSEP, steps=60, evaluate_every=30, optimiser="adamw", guide=0.05
+    )
+    scores = train(config, tmp_path / "run", progress=entries.append)
+    logged = [entry for entry in entries if "loss" in entry]
+    assert logged[-1]["loss"] < logged[0]["loss"]
+    assert set(scores) == {"patch_psnr", "frame_psnr", "quarter_psnr"}
+    assert scores["quarter_psnr"] > 15
+    assert load_model(tmp_path / "run" / "best.safetensors").any_time
+
+
+def test_frames_are_chosen_near_and_far_and_at_any_time() -> None:
+    rng = np.random.default_rng(0)
+    middles = {choose_frames(7, rng, any_time=False) for _ in range(100)}
+    assert middles == {(2, 3, 4), (1, 3, 5), (0, 3, 6)}
+    chosen = {choose_frames(7, rng, any_time=True) for _ in range(1000)}
+    assert all(0 <= first < between < second <= 6 for first, between, second in chosen)
+    assert {time_of(each) for each in chosen} >= {Fraction(part, 6) for part in range(1, 6)} | {Fraction(1, 4)}
+    assert choose_frames(3, rng, any_time=True) == (0, 1, 2)
+
+
+def test_samples_are_reversed_half_the_time(long_samples: Path) -> None:
+    data = Variations(toy(long_samples, crops=[[0.0, 32]]), any_time=True)
+    times = [float(data[number, 32]["time"]) for number in range(300)]
+    assert sum(time < 0.5 for time in times) == pytest.approx(sum(time > 0.5 for time in times), abs=40)
 
 
 def test_statistics_of_batch_normalisation_survive_a_stop(dataset: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from hashlib import sha256
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,11 +18,15 @@ DEFAULT_MODEL = "sepconv"
 DEFAULT_DEPTH = 4
 """How often the time between two frames is halved at most: times are exact to 1/32 of it."""
 
+SNAP = Fraction(1, 32)
+"""A network that makes any time shows a frame itself at times nearer to it, as shares of the way."""
 LEAST_ALPHA = 1 / 65535
 """Colours of pixels that are clearer than that cannot be told."""
 
 Progress = Callable[[float], None]
 """Called with the share of the work that is done, up to 1."""
+Made = dict[Fraction, Tensor]
+"""Frames by their time."""
 
 
 class Interpolator:
@@ -34,7 +39,8 @@ class Interpolator:
             choice, 0 for never. Memory grows with the tile, not with the frame.
         precision: "auto", "float32", "bfloat16" or "float16". Auto takes float16 on CUDA and bfloat16 on processors
             that multiply in it.
-        depth: how often time is halved at most to come near a time other than the middle.
+        depth: how often time is halved at most to come near a time other than the middle, by a network that makes the
+            middle only.
 
     Raises:
         ValueError: no such device or precision, or a tile or depth that is too small.
@@ -66,7 +72,7 @@ class Interpolator:
         network = model if isinstance(model, Network) else load_model(model)
         self.model = channels_last(network.for_inference(self.precision).to(self.device))
         self.tile = self.model.tile if tile is None else tile
-        self.depth = depth
+        self.depth = None if self.model.any_time else depth
 
     @property
     def identity(self) -> str:
@@ -97,8 +103,8 @@ class Interpolator:
     ) -> list[Array]:
         """Make the frames at several times between two frames.
 
-        The network makes the middle of two frames; other times come from halving again, to the nearest multiple of
-        1 / 2**depth. Frames that several times need are made once.
+        A network that makes any time makes these. Of one that makes the middle of two frames, other times come from
+        halving again, to the nearest multiple of 1 / 2**depth; frames that several times need are made once.
 
         Args:
             first, second: (H, W, 3) RGB, or (H, W, 4) with alpha, uint8 or uint16, of one size and type. Any size.
@@ -114,11 +120,27 @@ class Interpolator:
         check_pair(first, second)
         moments = [nearest_time(time, self.depth) for time in times]
         made = {Fraction(n): premultiplied(to_tensor(each, self.device)) for n, each in enumerate((first, second))}
+        if self.model.any_time:
+            self._make_each(made, moments, progress)
+        else:
+            self._make_by_halving(made, moments, progress)
+        return [to_image(straight(made[moment]), first.dtype) for moment in moments]
+
+    @torch.inference_mode()
+    def _make_each(self, made: Made, moments: Sequence[Fraction], progress: Progress | None) -> None:
+        """Add the frames at some times to those at 0 and 1, each made by itself."""
+        first, second = made[Fraction(0)], made[Fraction(1)]
+        wanted = sorted(set(moments) - made.keys())
+        prepared = self.model.prepare(first, second) if wanted else None
+        for done, moment in enumerate(wanted):
+            made[moment] = self._made_in_parts(prepared, first, float(moment), scaled(progress, done, len(wanted)))
+
+    def _make_by_halving(self, made: Made, moments: Sequence[Fraction], progress: Progress | None) -> None:
+        """Add the frames at some times, and those on the way to them, to those at 0 and 1."""
         steps = steps_to(moments)
         for done, moment in enumerate(steps):
             before, after = (made[neighbour] for neighbour in neighbours(moment))
             made[moment] = self.middle(before, after, scaled(progress, done, len(steps)))
-        return [to_image(straight(made[moment]), first.dtype) for moment in moments]
 
     @torch.inference_mode()
     def middle(self, first: Tensor, second: Tensor, progress: Progress | None = None) -> Tensor:
@@ -126,12 +148,14 @@ class Interpolator:
 
         Of four channels the last is alpha, and the others are multiplied by it.
         """
-        prepared = self.model.prepare(first, second)
-        result = torch.empty_like(first)
-        height, width = first.shape[2:]
+        return self._made_in_parts(self.model.prepare(first, second), first, 0.5, progress)
+
+    def _made_in_parts(self, prepared: Any, like: Tensor, time: float, progress: Progress | None) -> Tensor:
+        result = torch.empty_like(like)
+        height, width = like.shape[2:]
         parts = tiles(height, width, self.tile, self.model.margin)
         for done, (rows, columns) in enumerate(parts, start=1):
-            result[..., rows, columns] = self.model.part(prepared, rows, columns).clamp(0, 1)
+            result[..., rows, columns] = self.model.part(prepared, rows, columns, time).clamp(0, 1)
             if progress:
                 progress(done / len(parts))
         return result
@@ -181,8 +205,11 @@ def check_pair(first: Array, second: Array) -> None:
         raise ValueError(f"frames must be (H, W, 3) RGB, or (H, W, 4) with alpha, of uint8 or uint16, got {given}")
 
 
-def nearest_time(time: float | Fraction, depth: int) -> Fraction:
-    """The multiple of 1 / 2**depth nearest to a time from 0 to 1."""
+def nearest_time(time: float | Fraction, depth: int | None) -> Fraction:
+    """The multiple of 1 / 2**depth nearest to a time from 0 to 1; without a depth, the time itself or a near end."""
     if not 0 <= time <= 1:
         raise ValueError(f"time is {time}: from 0 (the first frame) to 1 (the second) is needed")
+    if depth is None:
+        nearest = Fraction(round(time))
+        return nearest if abs(nearest - Fraction(time)) < SNAP else Fraction(time)
     return Fraction(round(Fraction(time) * 2**depth), 2**depth)

@@ -1,6 +1,7 @@
-"""Varying samples, as both papers do: crops, mirror images, turns, time reversal, and shifts that add motion."""
+"""Varying samples, as both papers do: crops, mirror images, turns, and shifts that add motion."""
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import cv2
@@ -26,46 +27,53 @@ class Guide:
 
 
 def augment(
-    frames: Frames, rng: np.random.Generator, size: int, max_shift: int, shuffle_channels: float = 0.0
+    frames: Frames,
+    rng: np.random.Generator,
+    size: int,
+    max_shift: int,
+    *,
+    shuffle_channels: float = 0.0,
+    time: Fraction = Fraction(1, 2),
 ) -> Frames:
     """Vary a sample at random.
 
     The first and the last frame are cropped at places shifted oppositely, which adds a motion of up to twice
-    `max_shift` pixels between them and leaves the middle where it was (SepConv, section 4.1). Frames between
-    shift in proportion.
+    `max_shift` pixels between them (SepConv, section 4.1). The frame between them shifts in proportion to its time, by
+    whole pixels: in the middle not at all.
 
     Args:
-        frames: (F, H, W, 3).
+        frames: first, between and second, (3, H, W, 3).
         rng: the source of chance; the same state gives the same crop.
         size: height and width of the crop in pixels.
         max_shift: the largest shift of an outer frame in pixels, along each axis.
         shuffle_channels: how probable it is that colours change places.
+        time: of the frame between, from 0 to 1.
 
     Returns:
-        The crop, (F, size, size, 3), contiguous.
+        The crop, (3, size, size, 3), contiguous.
     """
-    count, height, width = frames.shape[:3]
+    height, width = frames.shape[1:3]
     room = np.array([height - size, width - size])
-    limit = np.minimum(max_shift, room // 2)
-    shift = rng.integers(-limit, limit + 1) * (rng.random() < 0.5)
+    part = 2 * time - 1  # of the shift, for the frame between
+    limit = np.minimum(max_shift, room // 2) // part.denominator
+    steps = rng.integers(-limit, limit + 1) * (rng.random() < 0.5)
+    shift = steps * part.denominator
     corner = rng.integers(abs(shift), room - abs(shift) + 1)
-    places = [corner + np.rint(shift * (2 * f / (count - 1) - 1)).astype(int) for f in range(count)]
-    crop = np.stack([frames[f, top : top + size, left : left + size] for f, (top, left) in enumerate(places)])
+    places = corner - shift, corner + steps * part.numerator, corner + shift
+    crop = np.stack(
+        [frame[top : top + size, left : left + size] for frame, (top, left) in zip(frames, places, strict=True)]
+    )
     crop = np.rot90(crop, int(rng.integers(4)), axes=(1, 2))
     if rng.random() < 0.5:
         crop = crop[:, :, ::-1]
-    if rng.random() < 0.5:
-        crop = crop[::-1]
     if rng.random() < shuffle_channels:
         crop = crop[..., rng.permutation(3)]
     return np.ascontiguousarray(crop)
 
 
 def measure_guide(frames: Frames) -> Guide:
-    """Find a sample's middle frame in its first and last one by DIS optical flow; frames are (F, H, W, 3)."""
-    grey = [
-        np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), np.uint8) for frame in frames[[0, len(frames) // 2, -1]]
-    ]
+    """Find the frame between in the first and the second by DIS optical flow; frames are (3, H, W, 3)."""
+    grey = [np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), np.uint8) for frame in frames]
     flows = [optical_flow(grey[1], outer) for outer in (grey[0], grey[2])]
     errors = [
         cv2.blur(warp_error(grey[1], outer, flow), (5, 5))

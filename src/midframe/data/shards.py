@@ -8,6 +8,7 @@ import io
 import json
 import tarfile
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -87,16 +88,21 @@ class Shards:
     def __len__(self) -> int:
         return len(self.samples)
 
-    def frames(self, index: int) -> Frames:
-        """Decode the frames of a sample, (F, H, W, 3) RGB uint8."""
-        path = self.samples[index].path
-        return np.stack([decode_jpeg(content, path) for content in self.encoded(index)])
+    def count(self, index: int) -> int:
+        """How many frames a sample has."""
+        return len(self.samples[index].frames)
 
-    def encoded(self, index: int) -> list[bytes]:
-        """The frames of a sample as the JPEG that they are stored as."""
+    def frames(self, index: int, chosen: Iterable[int] | None = None) -> Frames:
+        """Decode the frames of a sample, or some of them, (F, H, W, 3) RGB uint8."""
+        path = self.samples[index].path
+        return np.stack([decode_jpeg(content, path) for content in self.encoded(index, chosen)])
+
+    def encoded(self, index: int, chosen: Iterable[int] | None = None) -> list[bytes]:
+        """The frames of a sample, or some of them, as the JPEG that they are stored as."""
         sample = self.samples[index]
+        places = sample.frames if chosen is None else [sample.frames[number] for number in chosen]
         with sample.path.open("rb") as file:
-            return [_read(file, *place) for place in sample.frames]
+            return [_read(file, *place) for place in places]
 
     def facts(self, index: int) -> dict[str, Any]:
         """What was recorded of a sample: its clip, place, stride and motion."""

@@ -121,7 +121,7 @@ class AdaConv(Network):
             frames = frames.index_select(axis, reflected(frames.shape[axis], frames.device))
         return Prepared(self._readable(frames[:, :, :3]), frames)
 
-    def part(self, prepared: Prepared, rows: slice, columns: slice) -> Tensor:
+    def part(self, prepared: Prepared, rows: slice, columns: slice, time: float = 0.5) -> Tensor:
         """Make a rectangle of the middle frame, (N, 3, h, w)."""
         height, width = rows.stop - rows.start, columns.stop - columns.start
         high, wide = (-(-size // STRIDE) * STRIDE for size in (height, width))  # as fragments need it

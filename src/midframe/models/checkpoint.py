@@ -15,6 +15,7 @@ from torch import Tensor
 
 from midframe.errors import CheckpointError
 from midframe.models.adaconv import AdaConv, AdaConvConfig
+from midframe.models.flowsep import FlowSep, FlowSepConfig
 from midframe.models.network import Network
 from midframe.models.sepconv import SepConv, SepConvConfig
 
@@ -22,6 +23,7 @@ AnyNetwork = TypeVar("AnyNetwork", bound=Network)
 
 NETWORKS: dict[str, tuple[type[Network], type[Any]]] = {
     "adaconv": (AdaConv, AdaConvConfig),
+    "flowsep": (FlowSep, FlowSepConfig),
     "sepconv": (SepConv, SepConvConfig),
 }
 """Every network by name, with the dataclass of its form."""

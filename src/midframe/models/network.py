@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,8 @@ class Network(nn.Module):
     """The dataclass of its form."""
     tile: int
     """Side in pixels of the parts that a large frame is best made in."""
+    any_time = False
+    """Whether it makes frames at any time; if not, the middle."""
 
     @property
     def margin(self) -> int:
@@ -31,8 +33,11 @@ class Network(nn.Module):
         """What all parts of a pair of frames share."""
         raise NotImplementedError
 
-    def part(self, prepared: Any, rows: slice, columns: slice) -> Tensor:
-        """Make a rectangle of the middle frame, as it is in the whole, not clipped."""
+    def part(self, prepared: Any, rows: slice, columns: slice, time: float = 0.5) -> Tensor:
+        """Make a rectangle of the frame at a time, as it is in the whole, not clipped.
+
+        Only a network that makes `any_time` may be asked for one other than the middle.
+        """
         raise NotImplementedError
 
     def kernels_at(self, first: Tensor, second: Tensor, x: int, y: int) -> Tensor:
@@ -46,6 +51,20 @@ class Network(nn.Module):
     def for_inference(self, precision: torch.dtype = torch.float32) -> Network:
         """A copy with weights of one type that is ready to make frames, but not to be trained on."""
         return copy.deepcopy(self).eval().requires_grad_(False).to(precision)
+
+
+class Statistics(NamedTuple):
+    """Joint mean and standard deviation of a pair of frames, both (N, 1, 1, 1)."""
+
+    mean: Tensor
+    deviation: Tensor
+
+
+def pair_statistics(first: Tensor, second: Tensor) -> Statistics:
+    """Measure a pair of frames (N, C, H, W) as pair normalisation needs it."""
+    both = torch.stack((first, second)).transpose(0, 1).flatten(1).float()  # (N, 2CHW)
+    deviation, mean = torch.std_mean(both, dim=1, correction=0)
+    return Statistics(mean[:, None, None, None], deviation.clamp(min=1e-3)[:, None, None, None])
 
 
 def tiles(height: int, width: int, size: int, margin: int = 0) -> list[tuple[slice, slice]]:

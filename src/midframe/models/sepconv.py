@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from midframe.models.network import Network, motion_between, tiles
+from midframe.models.network import Network, Statistics, motion_between, pair_statistics, tiles
 from midframe.ops import separable_convolution
 
 MIN_KERNEL_SUM = 0.05
@@ -59,26 +59,12 @@ class SeparableKernels(NamedTuple):
     second_horizontal: Tensor
 
 
-class Statistics(NamedTuple):
-    """Joint mean and standard deviation of a pair of frames, both (N, 1, 1, 1)."""
-
-    mean: Tensor
-    deviation: Tensor
-
-
 class Prepared(NamedTuple):
     """A pair of frames (N, 3, H, W) and what was measured of them."""
 
     first: Tensor
     second: Tensor
     statistics: Statistics
-
-
-def pair_statistics(first: Tensor, second: Tensor) -> Statistics:
-    """Measure a pair of frames (N, C, H, W) as pair normalisation needs it."""
-    both = torch.stack((first, second)).transpose(0, 1).flatten(1).float()  # (N, 2CHW)
-    deviation, mean = torch.std_mean(both, dim=1, correction=0)
-    return Statistics(mean[:, None, None, None], deviation.clamp(min=1e-3)[:, None, None, None])
 
 
 def convolution(inputs: int, outputs: int) -> nn.Conv2d:
@@ -161,7 +147,7 @@ class SepConv(Network):
         """Measure the whole frames, of which the parts are made."""
         return Prepared(first, second, pair_statistics(first[:, :3], second[:, :3]))
 
-    def part(self, prepared: Prepared, rows: slice, columns: slice) -> Tensor:
+    def part(self, prepared: Prepared, rows: slice, columns: slice, time: float = 0.5) -> Tensor:
         """Make a rectangle of the middle frame with a margin around it, which begins where a stride does."""
         seen, own = self._spans(prepared, rows, columns)
         made: Tensor = self(prepared.first[seen], prepared.second[seen], prepared.statistics)

@@ -5,8 +5,12 @@ from itertools import product
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from midframe.models.sepconv import SeparableKernels
+
+FLOW_SOFTNESS = 0.5
+"""Below this distance from optical flow, in pixels, errors count less and less: it is no better itself."""
 
 
 def kernel_guidance(kernels: SeparableKernels, flows: Tensor, trust: Tensor) -> Tensor:
@@ -24,6 +28,28 @@ def kernel_guidance(kernels: SeparableKernels, flows: Tensor, trust: Tensor) -> 
         for kernel, (frame, axis) in zip(kernels, targets, strict=True)
     ]
     return torch.stack(losses).sum()
+
+
+def flow_guidance(estimates: list[Tensor], flows: Tensor, trust: Tensor) -> Tensor:
+    """How far the flows of each level are from optical flow, in pixels of the frame, robustly.
+
+    A level is compared at its own size, with flow averaged over what a pixel of it covers, by how far it is trusted.
+
+    Args:
+        estimates: of each level, (N, 4, h, w), in pixels of that level.
+        flows, trust: as in `Batch`, (N, 2, 2, H, W) and (N, 2, H, W).
+    """
+    weight = trust[:, :, None]
+    losses = []
+    for estimate in estimates:
+        factor = flows.shape[-1] // estimate.shape[-1]
+        weights = functional.avg_pool2d(weight.flatten(1, 2), factor).unflatten(1, (2, 1))  # type: ignore[no-untyped-call]
+        wanted = functional.avg_pool2d((flows * weight).flatten(1, 2), factor).unflatten(1, (2, 2))  # type: ignore[no-untyped-call]
+        wanted = wanted / weights.clamp(min=1e-3)
+        apart = estimate.view(wanted.shape) * factor - wanted  # (N, 2, 2, h, w)
+        distance = torch.sqrt(apart.pow(2).sum(2) + FLOW_SOFTNESS**2) - FLOW_SOFTNESS
+        losses.append((distance * weights[:, :, 0]).mean())
+    return torch.stack(losses).mean()
 
 
 def hat(offset: Tensor, reach: int) -> Tensor:

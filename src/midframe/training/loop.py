@@ -76,7 +76,8 @@ def train(
         folder.restore(state, model, average, optimiser)
     average.to(fabric.device)
     crop_size = lambda step: _crop_size(config, _share(config, step, state["seconds"]))  # noqa: E731  # of what comes next
-    source = Source(batches(config, state["step"], crop_size, fabric.global_rank, fabric.world_size))
+    devices = {"rank": fabric.global_rank, "devices": fabric.world_size}
+    source = Source(batches(config, state["step"], crop_size, any_time=model.any_time, **devices))
     scores: dict[str, float] = {}
     losses: list[dict[str, Tensor]] = []
     last_time = time.monotonic()

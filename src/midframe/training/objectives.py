@@ -7,10 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from midframe.models.adaconv import MARGIN, STRIDE, AdaConv
+from midframe.models.flowsep import FlowSep
 from midframe.models.network import Network
 from midframe.models.sepconv import SepConv
 from midframe.ops import adaptive_convolution
-from midframe.training.guidance import kernel_guidance, score_guidance
+from midframe.training.guidance import flow_guidance, kernel_guidance, score_guidance
 from midframe.training.losses import CENTRE, NEIGHBOURS, ColourLoss, l1, neighbours
 
 Parts = dict[str, Tensor]
@@ -22,9 +23,12 @@ class Batch(NamedTuple):
     first: Tensor
     """(N, 3, H, W) in [0, 1], as are the other two frames."""
     middle: Tensor
+    """The frame between, in the middle or, for networks that take any time, elsewhere."""
     second: Tensor
+    time: Tensor
+    """When the frame between is shown, (N,), from 0 (first) to 1 (second)."""
     flows: Tensor | None = None
-    """Optical flow from the middle frame to the first and the second, (N, 2, 2, H, W), x before y, in pixels."""
+    """Optical flow from the frame between to the first and the second, (N, 2, 2, H, W), x before y, in pixels."""
     trust: Tensor | None = None
     """How well each flow explains the middle frame, (N, 2, H, W), from 0 to 1."""
 
@@ -60,6 +64,22 @@ class SepConvObjective(Objective):
             return colour, parts
         guide = kernel_guidance(kernels, batch.flows, batch.trust)
         return colour + guide_weight * guide, {**parts, "guide": guide.detach()}
+
+
+class FlowSepObjective(Objective):
+    """The wanted losses of colour, and the guidance of every level's flows by optical flow."""
+
+    def forward(self, batch: Batch, guide_weight: float) -> tuple[Tensor, Parts]:
+        said = self.model.estimate(batch.first, batch.second, batch.time)
+        made = self.model.apply(batch.first, batch.second, said[-1])
+        colour, parts = self.colour_loss(made.float(), batch.middle)
+        if guide_weight == 0 or batch.flows is None or batch.trust is None:
+            return colour, parts
+        guide = flow_guidance([fields.flow for fields in said], batch.flows, batch.trust)
+        return colour + guide_weight * guide, {**parts, "guide": guide.detach()}
+
+    def predict(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        return self.model(batch.first, batch.second, batch.time), batch.middle
 
 
 class AdaConvObjective(Objective):
@@ -98,7 +118,11 @@ class AdaConvObjective(Objective):
         return made.view(len(made), len(NEIGHBOURS), -1, *made.shape[2:])
 
 
-OBJECTIVES: dict[type[Network], type[Objective]] = {SepConv: SepConvObjective, AdaConv: AdaConvObjective}
+OBJECTIVES: dict[type[Network], type[Objective]] = {
+    SepConv: SepConvObjective,
+    AdaConv: AdaConvObjective,
+    FlowSep: FlowSepObjective,
+}
 """What each network is trained on."""
 
 

@@ -1,6 +1,7 @@
 """From shards to batches: which sample comes when, varied how, all of it decided by the seed."""
 
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,9 @@ def open_shards(dataset: Path, folder: str) -> Shards:
 class Variations(Dataset[dict[str, Any]]):
     """Samples by ticket. The same ticket gives the same crop in any process, which makes resuming exact."""
 
-    def __init__(self, config: TrainConfig) -> None:
+    def __init__(self, config: TrainConfig, any_time: bool = False) -> None:
         self.config = config
+        self.any_time = any_time
         dataset = Path(config.dataset)
         has_made = config.made_share > 0 and any((dataset / "made").glob("*.tar"))
         self.filmed = open_shards(dataset, "train")
@@ -42,16 +44,43 @@ class Variations(Dataset[dict[str, Any]]):
         rng = np.random.default_rng((self.config.seed, 1, number))
         shards = self.made if self.made and rng.random() < self.config.made_share else self.filmed
         epoch, place = divmod(number, len(shards))
-        frames = shards.frames(_order(self.config.seed, epoch, len(shards))[place])
-        shift, shuffle = self.config.max_shift, self.config.shuffle_channels
+        index = _order(self.config.seed, epoch, len(shards))[place]
+        chosen = choose_frames(shards.count(index), rng, self.any_time)
+        if rng.random() < 0.5:
+            chosen = chosen[::-1]
+        time = time_of(chosen)
+        frames = shards.frames(index, chosen)
+        shift, chance = self.config.max_shift, {"shuffle_channels": self.config.shuffle_channels, "time": time}
+        when = np.float32(time)
         if self.config.guide == 0:
-            return {"frames": augment(frames, rng, size, shift, shuffle)}
+            return {"frames": augment(frames, rng, size, shift, **chance), "time": when}  # type: ignore[arg-type]
         room = min(frames.shape[1:3]) - 2 * shift  # what the shifts leave
         seen = max(size, min(size + 2 * FLOW_CONTEXT, room))
-        crop = augment(frames, rng, seen, shift, shuffle)
+        crop = augment(frames, rng, seen, shift, **chance)  # type: ignore[arg-type]
         guide = measure_guide(crop)
         inner = centre(crop.transpose(0, 3, 1, 2), size).transpose(0, 2, 3, 1)
-        return {"frames": inner, "flows": centre(guide.flows, size), "trust": centre(guide.trust, size)}
+        flows, trust = centre(guide.flows, size), centre(guide.trust, size)
+        return {"frames": inner, "time": when, "flows": flows, "trust": trust}
+
+
+def choose_frames(count: int, rng: np.random.Generator, any_time: bool) -> tuple[int, int, int]:
+    """Choose first, between and second of a sample's frames, near ones and far ones.
+
+    The one between lies in the middle, or, half the time where any time is wanted, anywhere.
+    """
+    middle = count // 2
+    if not any_time or rng.random() < 0.5:
+        reach = int(rng.integers(1, middle + 1))
+        return middle - reach, middle, middle + reach
+    reach = int(rng.integers(2, count))
+    first = int(rng.integers(count - reach))
+    return first, int(rng.integers(first + 1, first + reach)), first + reach
+
+
+def time_of(chosen: tuple[int, int, int]) -> Fraction:
+    """When the frame between is shown, from 0 (first) to 1 (second)."""
+    first, between, second = chosen
+    return Fraction(between - first, second - first)
 
 
 @lru_cache(maxsize=4)
@@ -86,11 +115,17 @@ class Tickets(Sampler[list[Ticket]]):
 
 
 def batches(
-    config: TrainConfig, first_step: int, crop_size: Callable[[int], int], rank: int = 0, devices: int = 1
+    config: TrainConfig,
+    first_step: int,
+    crop_size: Callable[[int], int],
+    *,
+    any_time: bool = False,
+    rank: int = 0,
+    devices: int = 1,
 ) -> Iterator[Batch]:
     """Yield the training batches of one device from a step on, on the CPU."""
     loader = DataLoader(
-        Variations(config),
+        Variations(config, any_time),
         batch_sampler=Tickets(first_step, config.batch, crop_size, rank, devices),
         num_workers=config.workers,
         collate_fn=_collate,
@@ -105,9 +140,7 @@ def _collate(samples: list[dict[str, Any]]) -> dict[str, Tensor]:
     return {name: torch.from_numpy(np.stack([sample[name] for sample in samples])) for name in samples[0]}
 
 
-def to_batch(frames: Tensor, flows: Tensor | None = None, trust: Tensor | None = None) -> Batch:
-    """From (N, F, H, W, 3) uint8 to the outer two frames and the middle one, float in [0, 1]."""
-    first, middle, second = (
-        frames[:, index].permute(0, 3, 1, 2).float() / 255 for index in (0, frames.shape[1] // 2, frames.shape[1] - 1)
-    )
-    return Batch(first, middle, second, flows, trust)
+def to_batch(frames: Tensor, time: Tensor, flows: Tensor | None = None, trust: Tensor | None = None) -> Batch:
+    """From (N, 3, H, W, 3) uint8 to three frames, float in [0, 1]."""
+    first, between, second = (frames[:, index].permute(0, 3, 1, 2).float() / 255 for index in range(3))
+    return Batch(first, between, second, time, flows, trust)

@@ -107,7 +107,7 @@ class TrueTimes:
 
 
 def shown_between(
-    timeline: Timeline, origin: Fraction, before: Fraction, after: Fraction, depth: int
+    timeline: Timeline, origin: Fraction, before: Fraction, after: Fraction, depth: int | None
 ) -> Iterator[Shown]:
     """What is shown from one source frame up to the next.
 
@@ -115,7 +115,7 @@ def shown_between(
         timeline: of the result.
         origin: time of the source's first frame, in seconds.
         before, after: times of two neighbouring ones. After the last frame, the end of the film.
-        depth: how often the network can halve the time between two frames.
+        depth: how often the network can halve the time between two frames; None if it makes any time.
     """
     for time in timeline.times(origin, before, after):
         share = (time - before) / (after - before)

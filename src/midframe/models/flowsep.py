@@ -1,0 +1,313 @@
+"""FlowSep: flow finds the place, small separable kernels resample there; any time between two frames.
+
+Ours, on the idea of both papers that a pixel is made by a kernel of its own, and what followed them: kernels sampled
+along a flow (DSepConv, AdaCoF), flows from the wanted time to both frames refined from coarse to fine together with
+what is seen there (IFRNet), local correlation of features (PWC-Net). Nothing but the last operator works at the full
+size of a frame, so the network is light enough for a processor.
+"""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from midframe.models.network import Network, Statistics, pair_statistics
+from midframe.ops import flow_separable_convolution
+
+LEVELS = 4
+"""Features are at 1/2, 1/4, 1/8 and 1/16 of what is read."""
+HEAD_GAIN, DETAIL_GAIN = 0.1, 0.01
+"""Scale of the last convolutions' initial weights, for flows and for kernels, mask and residual: the network starts
+near the average of both frames."""
+CORRELATION_GAIN = 2.0
+"""What features that are alike count, beside features."""
+MIN_KERNEL_SUM = 0.2
+"""Kernel sums are held above this before they divide."""
+MOST_ROWS = 540
+"""Frames with a shorter side above this are estimated at half size, a quarter, and so on."""
+
+
+@dataclass(frozen=True)
+class FlowSepConfig:
+    """The form of the network. The defaults are the small size; `BASE` has what the other one differs in."""
+
+    widths: tuple[int, ...] = (20, 36, 60, 88)
+    """Channels of the features, finest first."""
+    hidden: tuple[int, ...] = (24, 44, 72, 112)
+    """Channels of what the decoder carries from level to level, finest first."""
+    radii: tuple[int, ...] = (0, 3, 4, 4)
+    """How far the features of both frames are correlated at each level, in its pixels; 0 for not at all."""
+    taps: int = 5
+    """Length of the kernels in pixels, odd; 1 leaves flow alone."""
+    kernel_normalisation: bool = True
+    """Divide kernels by their sums, so that they change no brightness."""
+
+    def __post_init__(self) -> None:
+        for name in ("widths", "hidden", "radii"):
+            values = tuple(getattr(self, name))
+            object.__setattr__(self, name, values)
+            if len(values) != LEVELS or min(values) < (0 if name == "radii" else 1):
+                raise ValueError(f"{name} are {values}: {LEVELS} positive numbers are needed")
+        if self.taps % 2 == 0 or not 1 <= self.taps <= 11:
+            raise ValueError(f"taps is {self.taps}: an odd number from 1 to 11 is needed")
+
+
+BASE = {"widths": (32, 48, 80, 112), "hidden": (36, 60, 96, 128)}
+"""The larger size, as settings of `FlowSepConfig`: twice the work."""
+
+
+class Fields(NamedTuple):
+    """What the network says of every pixel at one time, at half the size of what it reads."""
+
+    flow: Tensor
+    """From the wanted time to the first and to the second frame, (N, 4, h, w), x before y, in pixels of this size."""
+    kernels: Tensor
+    """A column and a row for the first frame, then for the second, (N, 4 * K, h, w), each with the sum 1."""
+    mask: Tensor
+    """Share of the first frame, (N, 1, h, w) in [0, 1]."""
+    residual: Tensor
+    """Added in the end, (N, 3, h, w), in deviations of the pair."""
+
+
+@dataclass
+class Prepared:
+    """A pair of frames (N, C, H, W), what was measured of them, and what was said of times asked for."""
+
+    first: Tensor
+    second: Tensor
+    statistics: Statistics
+    scale: int
+    """How many times smaller than the frames what the network reads is."""
+    features: list[Tensor]
+    """Of both frames, (2N, C, h, w), finest first."""
+    fields: dict[tuple[float, ...], Fields] = field(default_factory=dict)
+
+
+def convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
+    """A convolution with PReLU."""
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride, padding=1), nn.PReLU(outputs))
+
+
+class Residual(nn.Module):
+    """Two convolutions beside which what they read goes on."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = convolution(channels, channels)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+        self.bend = nn.PReLU(channels)
+
+    def forward(self, features: Tensor) -> Tensor:
+        result: Tensor = self.bend(features + self.second(self.first(features)))
+        return result
+
+
+class Decoder(nn.Module):
+    """One level: from what both frames show along the flows so far to better flows and what is carried on."""
+
+    def __init__(self, width: int, radius: int, carried: int, hidden: int, outputs: int) -> None:
+        super().__init__()
+        self.radius = radius
+        seen = 2 * width + ((2 * radius + 1) ** 2 if radius else 0)
+        self.body = nn.Sequential(convolution(seen + carried + 5, hidden), Residual(hidden))
+        self.head = nn.Conv2d(hidden, outputs, 3, padding=1)
+
+    def forward(self, features: Tensor, carried: Tensor | None, flow: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what is carried on, (N, hidden, h, w), and the outputs in float32."""
+        first, second = (warp(each, where) for each, where in zip(features.chunk(2), flow.chunk(2, 1), strict=True))
+        parts = [first, second]
+        if self.radius:
+            parts.append(local_correlation(unit(first), unit(second), self.radius) * CORRELATION_GAIN)
+        if carried is not None:
+            parts.append(carried)
+        when = time.expand(-1, 1, *flow.shape[2:])
+        kind = features.dtype
+        hidden = self.body(torch.cat([part.to(kind) for part in (*parts, flow, when)], dim=1))
+        return hidden, self.head(hidden).float()
+
+
+class FlowSep(Network):
+    """The whole network; see the module's text. Frames are (N, 3, H, W) in [0, 1]."""
+
+    tile = 1024
+    any_time = True
+    scale = 0
+    """How many times smaller frames are read; 0 to choose by their size."""
+
+    def __init__(self, config: FlowSepConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or FlowSepConfig()
+        steps = zip((3, *config.widths[:-1]), config.widths, strict=True)
+        self.encoder = nn.ModuleList(
+            nn.Sequential(convolution(inputs, outputs, stride=2), convolution(outputs, outputs))
+            for inputs, outputs in steps
+        )
+        levels = range(LEVELS)
+        carried = (*config.hidden[1:], 0)
+        outputs = [4 + 4 * config.taps + 4, 4, 4, 4]
+        self.decoders = nn.ModuleList(
+            Decoder(config.widths[n], config.radii[n], carried[n], config.hidden[n], outputs[n]) for n in levels
+        )
+        self._initialise()
+
+    @property
+    def stride(self) -> int:
+        """What the network reads is a multiple of this in height and width."""
+        return 1 << LEVELS
+
+    def forward(self, first: Tensor, second: Tensor, time: Tensor | float = 0.5) -> Tensor:
+        """Make the frame (N, 3, H, W) at a time, one for all samples or one each, not clipped."""
+        height, width = first.shape[2:]
+        return self.part(self.prepare(first, second), slice(0, height), slice(0, width), time)
+
+    def estimate(self, first: Tensor, second: Tensor, time: Tensor | float) -> list[Fields]:
+        """What every level says, coarsest first, of frames (N, 3, H, W) that are a multiple of the stride in size."""
+        features = self.encode(first, second, pair_statistics(first, second))
+        return self.decode(features, self._times(time, first))
+
+    def prepare(self, first: Tensor, second: Tensor) -> Prepared:
+        """Read both frames, reduced if they are large; a fourth channel is not looked at."""
+        colours = first[:, :3].float(), second[:, :3].float()
+        statistics = pair_statistics(*colours)
+        scale = self.scale or scale_for(*first.shape[2:])
+        below, right = (-size % (self.stride * scale) for size in first.shape[2:])
+        read = [functional.pad(frame, (0, right, 0, below), mode="replicate") for frame in colours]
+        if scale > 1:
+            read = [functional.avg_pool2d(frame, scale) for frame in read]
+        return Prepared(first, second, statistics, scale, self.encode(read[0], read[1], statistics))
+
+    def part(self, prepared: Prepared, rows: slice, columns: slice, time: Tensor | float = 0.5) -> Tensor:
+        """Make a rectangle of the frame at a time. What all parts of it share is made once."""
+        when = self._times(time, prepared.first)
+        fields = prepared.fields.get(key := tuple(when.flatten().tolist()))
+        if fields is None:
+            fields = prepared.fields[key] = self.decode(prepared.features, when)[-1]
+        factor = 2 * prepared.scale
+        (top, inner_rows), (left, inner_columns) = (
+            _span(part, factor, size) for part, size in zip((rows, columns), fields.mask.shape[2:], strict=True)
+        )
+        seen = Fields(
+            *(enlarged(each[..., top, left].float(), factor)[..., inner_rows, inner_columns] for each in fields)
+        )
+        corner = torch.tensor([columns.start, rows.start] * 2, device=seen.flow.device).view(1, 4, 1, 1)
+        return self._resampled(prepared.first, prepared.second, seen, seen.flow * factor + corner, prepared.statistics)
+
+    def encode(self, first: Tensor, second: Tensor, statistics: Statistics) -> list[Tensor]:
+        """The features of both frames, finest first, each (2N, C, h, w)."""
+        pair = torch.cat([(frame - statistics.mean) / statistics.deviation for frame in (first, second)])
+        pair = pair.to(next(self.parameters()).dtype).contiguous(memory_format=torch.channels_last)
+        features = []
+        for step in self.encoder:
+            pair = step(pair)
+            features.append(pair)
+        return features
+
+    def decode(self, features: list[Tensor], time: Tensor) -> list[Fields]:
+        """See `estimate`; times are (N, 1, 1, 1)."""
+        coarsest = features[-1]
+        flow = torch.zeros(len(time), 4, *coarsest.shape[2:], device=coarsest.device)
+        # What lies at a time moves in proportion to it, so at either end the flow to that frame vanishes.
+        share = torch.cat((time, time, 1 - time, 1 - time), dim=1) * 2
+        carried, said = None, []
+        for decoder, seen in zip(reversed(self.decoders), reversed(features), strict=True):
+            if carried is not None:
+                flow, carried = 2 * enlarged(flow, 2), enlarged(carried, 2)
+            carried, outputs = decoder(seen, carried, flow, time)
+            flow = flow + share * outputs[:, :4]
+            said.append(self._fields(flow, outputs[:, 4:], time))
+        return said
+
+    def _fields(self, flow: Tensor, outputs: Tensor, time: Tensor) -> Fields:
+        taps = self.config.taps
+        if not outputs.shape[1]:
+            return Fields(flow, flow, flow, flow)
+        kernels, mask, residual = torch.split(outputs, [4 * taps, 1, 3], dim=1)
+        odds = torch.log((1 - time).clamp(min=1e-3) / time.clamp(min=1e-3))
+        return Fields(flow, self._kernels(kernels), torch.sigmoid(mask + odds), residual)
+
+    def _kernels(self, outputs: Tensor) -> Tensor:
+        """A delta kernel, changed by what the network says, with the sum 1."""
+        count, _, height, width = outputs.shape
+        kernels = outputs.view(count, 4, self.config.taps, height, width)
+        delta = functional.one_hot(torch.tensor(self.config.taps // 2), self.config.taps).to(outputs)
+        kernels = kernels + delta[:, None, None]
+        if self.config.kernel_normalisation:
+            kernels = kernels / kernels.sum(2, keepdim=True).clamp(min=MIN_KERNEL_SUM)
+        return kernels.view(outputs.shape)
+
+    def apply(self, first: Tensor, second: Tensor, fields: Fields) -> Tensor:  # type: ignore[override]
+        """Make whole frames (N, 3, H, W) of what `estimate` says of them."""
+        factor = first.shape[2] // fields.mask.shape[2]
+        whole = Fields(*(enlarged(each.float(), factor) for each in fields))
+        return self._resampled(first, second, whole, whole.flow * factor, pair_statistics(first, second))
+
+    def _resampled(self, first: Tensor, second: Tensor, fields: Fields, flow: Tensor, statistics: Statistics) -> Tensor:
+        """Resample both frames (N, C, A, B) along flows in their pixels, mix them, add what neither shows."""
+        made = []
+        for frame, where, kernels in zip((first, second), flow.chunk(2, 1), fields.kernels.chunk(2, 1), strict=True):
+            vertical, horizontal = kernels.chunk(2, 1)
+            made.append(flow_separable_convolution(frame.float(), where, vertical, horizontal))
+        residual = fields.residual * statistics.deviation
+        if first.shape[1] > 3:
+            residual = functional.pad(residual, (0, 0, 0, 0, 0, first.shape[1] - 3))
+        return fields.mask * made[0] + (1 - fields.mask) * made[1] + residual
+
+    def _times(self, time: Tensor | float, first: Tensor) -> Tensor:
+        return torch.as_tensor(time, dtype=torch.float32, device=first.device).expand(len(first)).view(-1, 1, 1, 1)
+
+    def _initialise(self) -> None:
+        """He's normal initialisation for PReLU; heads start small."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, a=0.25)
+                nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+        for decoder in self.decoders:
+            with torch.no_grad():
+                decoder.head.weight[:4] *= HEAD_GAIN  # type: ignore[union-attr,index,operator]
+                decoder.head.weight[4:] *= DETAIL_GAIN  # type: ignore[union-attr,index,operator]
+
+
+def scale_for(height: int, width: int) -> int:
+    """How many times smaller frames are read: as often halved as makes the shorter side `MOST_ROWS` at most."""
+    scale = 1
+    while min(height, width) > MOST_ROWS * scale:
+        scale *= 2
+    return scale
+
+
+def _span(part: slice, factor: int, size: int) -> tuple[slice, slice]:
+    """What of an axis of fields a part of the frame needs, and the part within that, enlarged."""
+    start, stop = max(0, part.start // factor - 1), min(size, -(-part.stop // factor) + 1)
+    return slice(start, stop), slice(part.start - start * factor, part.stop - start * factor)
+
+
+def enlarged(images: Tensor, factor: int) -> Tensor:
+    """Enlarge (N, C, h, w) by a whole factor, bilinear; corners are not aligned."""
+    if factor == 1:
+        return images
+    return functional.interpolate(images, scale_factor=factor, mode="bilinear", align_corners=False)
+
+
+def warp(features: Tensor, flow: Tensor) -> Tensor:
+    """Fetch features (N, C, h, w) from where a flow (N, 2, h, w) leads, bilinear, in float32."""
+    height, width = features.shape[2:]
+    x = torch.arange(width, device=flow.device) + flow[:, 0].float()
+    y = torch.arange(height, device=flow.device)[:, None] + flow[:, 1].float()
+    grid = torch.stack(((2 * x + 1) / width - 1, (2 * y + 1) / height - 1), dim=-1)
+    return functional.grid_sample(features.float(), grid, padding_mode="border", align_corners=False)
+
+
+def unit(features: Tensor) -> Tensor:
+    """Features (N, C, h, w) with the length 1 at every pixel."""
+    return functional.normalize(features.float(), dim=1, eps=1e-3)
+
+
+def local_correlation(first: Tensor, second: Tensor, radius: int) -> Tensor:
+    """How like the features at a pixel of the first are to those around it in the second, (N, (2R+1)^2, h, w)."""
+    height, width = first.shape[2:]
+    padded = functional.pad(second, [radius] * 4)
+    places = range(2 * radius + 1)
+    like = [(first * padded[..., y : y + height, x : x + width]).sum(1) for y in places for x in places]
+    return torch.stack(like, dim=1)

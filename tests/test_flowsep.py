@@ -1,0 +1,159 @@
+"""FlowSep: any time, any size, parts that equal the whole, and what it starts as."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from midframe.interpolator import Interpolator
+from midframe.models.checkpoint import build_model, load_model, save_model
+from midframe.models.flowsep import BASE, FlowSep, FlowSepConfig, enlarged, local_correlation, scale_for, unit, warp
+from midframe.training.guidance import flow_guidance
+
+TINY = FlowSepConfig(widths=(4, 4, 8, 8), hidden=(8, 8, 8, 8), radii=(0, 1, 2, 2), taps=3)
+
+
+@pytest.fixture
+def model() -> FlowSep:
+    torch.manual_seed(0)
+    model = FlowSep(TINY).eval()
+    for decoder in model.decoders:  # as if it had learnt something
+        torch.nn.init.normal_(decoder.head.weight[:4], std=0.05)  # type: ignore[arg-type,union-attr,index]
+        torch.nn.init.normal_(decoder.head.weight[4:], std=0.005)  # type: ignore[arg-type,union-attr,index]
+    return model
+
+
+def frames(height: int = 70, width: int = 93, channels: int = 3) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    coarse = torch.rand(2, 1, channels, height // 8 + 1, width // 8 + 1, generator=generator)
+    first, second = (enlarged(each, 8)[..., :height, :width] for each in coarse)
+    return first, second
+
+
+def test_it_starts_near_the_average_of_both_frames() -> None:
+    torch.manual_seed(0)
+    first, second = frames(64, 96)
+    with torch.no_grad():
+        made = FlowSep()(first, second)
+    assert abs(made - (first + second) / 2).mean() < 0.06
+
+
+@pytest.mark.parametrize(("form", "million", "work"), [({}, 1.1, 3.3), (BASE, 1.8, 6.3)])
+def test_its_sizes_are_what_they_are_said_to_be(form: dict, million: float, work: float) -> None:
+    from torch.utils.flop_counter import FlopCounterMode
+
+    model = build_model("flowsep", form)
+    assert sum(each.numel() for each in model.parameters()) == pytest.approx(million * 1e6, rel=0.15)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model(*frames(256, 448))
+    assert counter.get_total_flops() / 2e9 == pytest.approx(work, rel=0.1)
+
+
+@pytest.mark.parametrize("size", [(70, 93), (1, 1), (16, 48), (7, 200)])
+def test_frames_of_any_size_are_made(model: FlowSep, size: tuple[int, int]) -> None:
+    first, second = frames(*size)
+    made = model(first, second)
+    assert made.shape == first.shape
+    assert made.isfinite().all()
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_parts_equal_the_whole(model: FlowSep, scale: int) -> None:
+    model.scale = scale
+    first, second = frames()
+    prepared = model.prepare(first, second)
+    whole = model.part(prepared, slice(0, 70), slice(0, 93), 0.3)
+    for rows, columns in ((slice(0, 32), slice(5, 50)), (slice(31, 70), slice(64, 93)), (slice(40, 41), slice(9, 10))):
+        part = model.part(prepared, rows, columns, 0.3)
+        torch.testing.assert_close(part, whole[..., rows, columns], atol=1e-4, rtol=1e-4)
+
+
+def test_training_and_making_are_the_same(model: FlowSep) -> None:
+    first, second = frames(64, 96)
+    fields = model.estimate(first, second, 0.25)
+    torch.testing.assert_close(model.apply(first, second, fields[-1]), model(first, second, 0.25), atol=1e-4, rtol=1e-4)
+
+
+def test_every_sample_has_its_own_time(model: FlowSep) -> None:
+    first, second = frames()
+    together = model(first.repeat(2, 1, 1, 1), second.repeat(2, 1, 1, 1), torch.tensor([0.2, 0.9]))
+    for made, time in zip(together, (0.2, 0.9), strict=True):
+        torch.testing.assert_close(made[None], model(first, second, time), atol=1e-4, rtol=1e-4)
+
+
+def test_either_end_shows_its_frame(model: FlowSep) -> None:
+    for decoder in model.decoders:
+        torch.nn.init.zeros_(decoder.head.weight[4:])  # type: ignore[union-attr,index,arg-type]  # flows alone
+    first, second = frames()
+    for time, frame in ((0.0, first), (1.0, second)):
+        assert abs(model(first, second, time) - frame).max() < 0.01
+
+
+def test_kernels_change_no_brightness(model: FlowSep) -> None:
+    torch.nn.init.zeros_(model.decoders[0].head.weight[-3:])  # type: ignore[union-attr,index,arg-type]  # no residual
+    first = torch.full((1, 3, 40, 40), 0.7)
+    torch.testing.assert_close(model(first, first), first, atol=1e-4, rtol=1e-4)
+
+
+def test_a_fourth_channel_goes_along(model: FlowSep) -> None:
+    first, second = frames(channels=4)
+    made = model(first, second)
+    torch.testing.assert_close(made[:, :3], model(first[:, :3], second[:, :3]), atol=1e-5, rtol=1e-5)
+    flat = [torch.cat((each[:, :3], torch.full_like(each[:, :1], 0.5)), dim=1) for each in (first, second)]
+    torch.testing.assert_close(model(*flat)[:, 3], torch.full((1, 70, 93), 0.5), atol=1e-4, rtol=1e-4)
+
+
+def test_large_frames_are_read_reduced() -> None:
+    assert [scale_for(*size) for size in ((256, 448), (540, 960), (720, 1280), (1080, 1920), (2160, 3840))] == [
+        1, 1, 2, 2, 4,
+    ]  # fmt: skip
+
+
+def test_wrong_forms_are_told() -> None:
+    for form, complaint in (
+        ({"taps": 4}, "taps is 4"),
+        ({"widths": (1, 2)}, "widths are"),
+        ({"radii": (-1,) * 4}, "radii"),
+    ):
+        with pytest.raises(ValueError, match=complaint):
+            build_model("flowsep", form)
+
+
+def test_correlation_is_highest_where_features_moved_to() -> None:
+    first = unit(torch.randn(1, 8, 12, 12))
+    second = first.roll((1, -2), (2, 3))
+    like = local_correlation(first, second, 3)
+    best = like[..., 4:8, 4:8].argmax(1)
+    assert (best == (3 + 1) * 7 + 3 - 2).all()
+
+
+def test_warping_fetches_from_where_the_flow_leads() -> None:
+    features = torch.randn(1, 2, 9, 11)
+    flow = torch.zeros(1, 2, 9, 11)
+    flow[:, 0], flow[:, 1] = 3, -1
+    torch.testing.assert_close(warp(features, flow)[..., 2:, :7], features[..., 1:-1, 3:10])
+
+
+def test_the_guide_is_content_with_the_flow_of_every_level() -> None:
+    flows = torch.tensor([4.0, -2.0, -4.0, 2.0]).view(1, 2, 2, 1, 1).expand(1, 2, 2, 32, 48)
+    trust = torch.ones(1, 2, 32, 48)
+    right = [flows.flatten(1, 2)[..., ::factor, ::factor] / factor for factor in (16, 8, 4, 2)]
+    assert flow_guidance(right, flows, trust) == pytest.approx(0, abs=1e-6)
+    wrong = flow_guidance([each + 1 for each in right], flows, trust)
+    assert wrong > 5
+    assert flow_guidance([each + 1 for each in right], flows, trust * 0) == 0
+
+
+def test_it_is_saved_and_loaded_and_takes_exact_times(model: FlowSep, tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    save_model(model, path, {})
+    assert load_model(path).config == TINY
+    tool = Interpolator(str(path), device="cpu", precision="float32")
+    first, second = np.random.default_rng(0).integers(0, 256, (2, 40, 60, 3), np.uint8)
+    thirds = tool.interpolate_many(first, second, [Fraction(1, 3), Fraction(2, 3)])
+    tensors = [torch.from_numpy(each).permute(2, 0, 1)[None].float() / 255 for each in (first, second)]
+    expected = load_model(path)(*tensors, 1 / 3).clamp(0, 1) * 255
+    assert abs(thirds[0].astype(float) - expected[0].permute(1, 2, 0).numpy()).max() <= 0.51
