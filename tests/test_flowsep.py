@@ -10,7 +10,7 @@ from torch import Tensor
 
 from midframe.interpolator import Interpolator
 from midframe.models.checkpoint import build_model, load_model, save_model
-from midframe.models.flowsep import BASE, FlowSep, FlowSepConfig, enlarged, local_correlation, scale_for, unit, warp
+from midframe.models.flowsep import BASE, FlowSep, FlowSepConfig, enlarged, scale_for, warp
 from midframe.training.guidance import flow_guidance
 
 TINY = FlowSepConfig(widths=(4, 4, 8, 8), hidden=(8, 8, 8, 8), radii=(0, 1, 2, 2), taps=3)
@@ -120,14 +120,6 @@ def test_wrong_forms_are_told() -> None:
     ):
         with pytest.raises(ValueError, match=complaint):
             build_model("flowsep", form)
-
-
-def test_correlation_is_highest_where_features_moved_to() -> None:
-    first = unit(torch.randn(1, 8, 12, 12))
-    second = first.roll((1, -2), (2, 3))
-    like = local_correlation(first, second, 3)
-    best = like[..., 4:8, 4:8].argmax(1)
-    assert (best == (3 + 1) * 7 + 3 - 2).all()
 
 
 def test_warping_fetches_from_where_the_flow_leads() -> None:

@@ -14,13 +14,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from midframe.models.network import Network, Statistics, pair_statistics
-from midframe.ops import flow_separable_convolution
+from midframe.ops import flow_separable_convolution, local_correlation
 
 LEVELS = 4
 """Features are at 1/2, 1/4, 1/8 and 1/16 of what is read."""
 HEAD_GAIN, DETAIL_GAIN = 0.1, 0.01
 """Scale of the last convolutions' initial weights, for flows and for kernels, mask and residual: the network starts
 near the average of both frames."""
+SLOPE = 0.1
+"""Of leaky ReLU below zero. PReLU is no better here and takes three times as long to train."""
 CORRELATION_GAIN = 2.0
 """What features that are alike count, beside features."""
 MIN_KERNEL_SUM = 0.2
@@ -86,8 +88,8 @@ class Prepared:
 
 
 def convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
-    """A convolution with PReLU."""
-    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride, padding=1), nn.PReLU(outputs))
+    """A convolution, bent."""
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride, padding=1), nn.LeakyReLU(SLOPE, inplace=True))
 
 
 class Residual(nn.Module):
@@ -97,7 +99,7 @@ class Residual(nn.Module):
         super().__init__()
         self.first = convolution(channels, channels)
         self.second = nn.Conv2d(channels, channels, 3, padding=1)
-        self.bend = nn.PReLU(channels)
+        self.bend = nn.LeakyReLU(SLOPE, inplace=True)
 
     def forward(self, features: Tensor) -> Tensor:
         result: Tensor = self.bend(features + self.second(self.first(features)))
@@ -258,10 +260,10 @@ class FlowSep(Network):
         return torch.as_tensor(time, dtype=torch.float32, device=first.device).expand(len(first)).view(-1, 1, 1, 1)
 
     def _initialise(self) -> None:
-        """He's normal initialisation for PReLU; heads start small."""
+        """He's normal initialisation for leaky ReLU; heads start small."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, a=0.25)
+                nn.init.kaiming_normal_(module.weight, a=SLOPE)
                 nn.init.zeros_(module.bias)  # type: ignore[arg-type]
         for decoder in self.decoders:
             with torch.no_grad():
@@ -302,12 +304,3 @@ def warp(features: Tensor, flow: Tensor) -> Tensor:
 def unit(features: Tensor) -> Tensor:
     """Features (N, C, h, w) with the length 1 at every pixel."""
     return functional.normalize(features.float(), dim=1, eps=1e-3)
-
-
-def local_correlation(first: Tensor, second: Tensor, radius: int) -> Tensor:
-    """How like the features at a pixel of the first are to those around it in the second, (N, (2R+1)^2, h, w)."""
-    height, width = first.shape[2:]
-    padded = functional.pad(second, [radius] * 4)
-    places = range(2 * radius + 1)
-    like = [(first * padded[..., y : y + height, x : x + width]).sum(1) for y in places for x in places]
-    return torch.stack(like, dim=1)

@@ -34,8 +34,8 @@ def as_float(value: Any, half: bool) -> Any:
 
 
 def buffer(tensor: Tensor) -> hl.Buffer:
-    """(N, C, H, W) for reading, as Halide's (x, y, c, n); more dimensions alike."""
-    return hl.Buffer(array(tensor.contiguous()))
+    """(N, C, H, W) for reading, as Halide's (x, y, c, n); more dimensions alike. Rows must lie in one piece."""
+    return hl.Buffer(array(tensor if tensor.stride(-1) == 1 else tensor.contiguous()))
 
 
 def channel_groups(channels: int, most: int) -> list[slice]:

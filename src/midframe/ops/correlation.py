@@ -1,0 +1,85 @@
+"""Local correlation of features: the public function, its registration with PyTorch and its dispatch."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from midframe.ops.dispatch import implementation
+
+MAX_RADIUS = 8
+"""The largest radius that the fast implementation is tested for, in pixels."""
+
+
+def local_correlation(first: Tensor, second: Tensor, radius: int) -> Tensor:
+    """How like the features at a pixel of the first are to those around it in the second (PWC-Net, section 3).
+
+    `out[n, i * (2R+1) + j, y, x] = sum_c first[n,c,y,x] * second[n,c, y + i - R, x + j - R]`, with zeros outside.
+
+    Differentiable once in both arguments. On the CPU float32 features take a Halide pipeline; everything else takes
+    plain PyTorch.
+
+    Args:
+        first, second: features (N, C, H, W), floating.
+        radius: R, in pixels, from 1 to 8.
+
+    Returns:
+        (N, (2R+1)^2, H, W), in the type of the features.
+
+    Raises:
+        ValueError: shapes, types or devices differ, or the radius is out of range.
+
+    Example:
+        >>> features = torch.rand(1, 4, 6, 6)
+        >>> like = local_correlation(features, features, 1)
+        >>> torch.allclose(like[:, 4], (features**2).sum(1))  # the middle one is no displacement
+        True
+    """
+    if first.shape != second.shape or first.ndim != 4 or 0 in first.shape:
+        raise ValueError(f"features of one shape (N, C, H, W) are needed, got {first.shape} and {second.shape}")
+    if first.dtype != second.dtype or first.device != second.device or not first.is_floating_point():
+        given = f"{first.dtype} on {first.device} and {second.dtype} on {second.device}"
+        raise ValueError(f"floating features of one type on one device are needed, got {given}")
+    if not 1 <= radius <= MAX_RADIUS:
+        raise ValueError(f"radius is {radius}: from 1 to {MAX_RADIUS} is needed")
+    result: Tensor = _correlation(first, second, radius)
+    return result
+
+
+def _implementation(features: Tensor) -> Any:
+    """The module that serves these tensors."""
+    return implementation({"cpu": "correlation_cpu"}.get(features.device.type), features)
+
+
+@torch.library.custom_op("midframe::local_correlation", mutates_args=())
+def _correlation(first: Tensor, second: Tensor, radius: int) -> Tensor:
+    result: Tensor = _implementation(first).correlation_forward(first, second, radius)
+    return result
+
+
+@_correlation.register_fake
+def _(first: Tensor, second: Tensor, radius: int) -> Tensor:
+    return first.new_empty(len(first), (2 * radius + 1) ** 2, *first.shape[2:])
+
+
+@torch.library.custom_op("midframe::local_correlation_gradients", mutates_args=())
+def _gradients(gradient: Tensor, first: Tensor, second: Tensor, radius: int) -> tuple[Tensor, Tensor]:
+    of_first, of_second = _implementation(first).correlation_gradients(gradient, first, second, radius)
+    return of_first, of_second
+
+
+@_gradients.register_fake
+def _(gradient: Tensor, first: Tensor, second: Tensor, radius: int) -> tuple[Tensor, Tensor]:
+    return first.new_empty(first.shape), second.new_empty(second.shape)
+
+
+def _remember(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]  # torch.library's context
+    ctx.save_for_backward(*inputs[:2])
+    ctx.radius = inputs[2]
+
+
+def _backward(ctx, gradient: Tensor):  # type: ignore[no-untyped-def]  # torch.library's context
+    return *_gradients(gradient.contiguous(), *ctx.saved_tensors, ctx.radius), None
+
+
+_correlation.register_autograd(_backward, setup_context=_remember)

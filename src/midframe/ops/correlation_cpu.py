@@ -1,0 +1,109 @@
+"""Local correlation on the CPU, as Halide pipelines compiled for the processor at hand.
+
+LANES neighbouring pixels are computed at a time. Forward, the sums of one row of displacements stay in registers while
+the features go by; backward, those of some features while the displacements go by.
+"""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import halide as hl
+from torch import Tensor
+from torch.nn import functional
+
+from midframe.ops.halide_tools import LANES, array, buffer, compiled, serves
+
+__all__ = ["correlation_forward", "correlation_gradients", "serves"]
+
+TOGETHER = 4
+"""Features whose gradients are summed side by side."""
+
+NAMES = ("x", "y", "c", "n", "i", "j", "task")
+x, y, c, n, i, j, task = map(hl.Var, NAMES)
+
+
+def correlation_forward(first: Tensor, second: Tensor, radius: int) -> Tensor:
+    """See `midframe.ops.local_correlation`."""
+    height, width = first.shape[2:]
+    side, wide = 2 * radius + 1, max(width, LANES)
+    result = first.new_empty(len(first), side, side, height, wide)
+    run = _forward_pipeline(side)
+    run(buffer(_padded(first, 0, wide)), buffer(_padded(second, radius, wide)), first.shape[1], _writable(result))
+    return result[..., :width].reshape(len(first), side * side, height, width)
+
+
+def correlation_gradients(gradient: Tensor, first: Tensor, second: Tensor, radius: int) -> tuple[Tensor, Tensor]:
+    """The gradients of both, in their shape."""
+    count, channels, height, width = first.shape
+    side, wide = 2 * radius + 1, max(width, LANES)
+    wanted = gradient.view(count, side, side, height, width)
+    of_first, of_second = (first.new_empty(count, channels, height, wide) for _ in range(2))
+    inputs = buffer(_padded(wanted, 0, wide)), buffer(_padded(second, radius, wide))
+    _first_pipeline(side, min(channels, TOGETHER))(*inputs, _writable(of_first))
+    inputs = buffer(_padded(wanted, radius, wide)), buffer(_padded(first, radius, wide))
+    _second_pipeline(side, min(channels, TOGETHER))(*inputs, _writable(of_second))
+    return tuple(each[..., :width].contiguous() for each in (of_first, of_second))  # type: ignore[return-value]
+
+
+def _padded(tensor: Tensor, radius: int, wide: int) -> Tensor:
+    """Zeros around, and on the right as many as make a vector."""
+    missing = wide - tensor.shape[-1]
+    if not radius and not missing:
+        return tensor.contiguous()
+    return functional.pad(tensor, (radius, radius + missing, radius, radius))
+
+
+def _writable(tensor: Tensor) -> hl.Buffer:
+    return hl.Buffer(array(tensor))
+
+
+@cache
+def _forward_pipeline(side: int) -> Callable[..., Any]:
+    first, second = hl.ImageParam(hl.Float(32), 4, "first"), hl.ImageParam(hl.Float(32), 4, "second")
+    channels = hl.Param(hl.Int(32), "channels")
+    r = hl.RDom([(0, channels)])
+    total, result = hl.Func("total"), hl.Func("result")
+    total[j, x, y, i, n] = 0.0
+    total[j, x, y, i, n] += first[x, y, r.x, n] * second[x + j, y + i, r.x, n]
+    result[x, y, j, i, n] = total[j, x, y, i, n]
+    result.bound(j, 0, side).bound(i, 0, side).reorder(j, x, i, y, n).unroll(j).fuse(y, n, task).parallel(task)
+    result.vectorize(x, LANES, hl.TailStrategy.ShiftInwards)
+    total.compute_at(result, x).vectorize(x, LANES).unroll(j).bound(j, 0, side)
+    total.update(0).reorder(j, x, r.x).vectorize(x, LANES).unroll(j)
+    return compiled(result, first, second, channels)
+
+
+@cache
+def _first_pipeline(side: int, together: int) -> Callable[..., Any]:
+    gradient, second = hl.ImageParam(hl.Float(32), 5, "gradient"), hl.ImageParam(hl.Float(32), 4, "second")
+    r = hl.RDom([(0, side), (0, side)])
+    return _gradient_pipeline(
+        together, gradient, second, r, gradient[x, y, r.x, r.y, n], second[x + r.x, y + r.y, c, n]
+    )
+
+
+@cache
+def _second_pipeline(side: int, together: int) -> Callable[..., Any]:
+    gradient, first = hl.ImageParam(hl.Float(32), 5, "gradient"), hl.ImageParam(hl.Float(32), 4, "first")
+    r = hl.RDom([(0, side), (0, side)])
+    right, down = x + side - 1 - r.x, y + side - 1 - r.y  # the pixel that saw this one, within the padding
+    return _gradient_pipeline(
+        together, gradient, first, r, gradient[right, down, r.x, r.y, n], first[right, down, c, n]
+    )
+
+
+def _gradient_pipeline(
+    together: int, gradient: hl.ImageParam, features: hl.ImageParam, r: hl.RDom, wanted: Any, seen: Any
+) -> Callable[..., Any]:
+    total, result = hl.Func("total"), hl.Func("result")
+    total[x, y, c, n] = 0.0
+    total[x, y, c, n] += wanted * seen
+    result[x, y, c, n] = total[x, y, c, n]
+    outer, inner = hl.Var("outer"), hl.Var("inner")
+    result.split(c, outer, inner, together, hl.TailStrategy.ShiftInwards)
+    result.reorder(inner, x, outer, y, n).unroll(inner).fuse(y, n, task).parallel(task)
+    result.vectorize(x, LANES, hl.TailStrategy.ShiftInwards)
+    total.compute_at(result, x).reorder(c, x, y, n).vectorize(x, LANES).unroll(c, together)
+    total.update(0).reorder(c, x, r.x, r.y).vectorize(x, LANES).unroll(c, together)
+    return compiled(result, gradient, features)

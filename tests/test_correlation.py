@@ -1,0 +1,86 @@
+"""The ladder of local correlation: known values, a slow loop, gradients, errors."""
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from midframe.models.flowsep import unit
+from midframe.ops import correlation_cpu, local_correlation, reference
+
+SIZES = {
+    "n": st.integers(1, 3),
+    "c": st.integers(1, 9),
+    "height": st.integers(1, 6),
+    "width": st.integers(1, 35),
+    "radius": st.integers(1, 4),
+}
+
+
+def inputs(n: int = 2, c: int = 5, height: int = 6, width: int = 18) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    first, second = torch.randn(2, n, c, height, width, generator=generator)
+    return first, second
+
+
+def slow(first: Tensor, second: Tensor, radius: int) -> Tensor:
+    """The definition, one value at a time."""
+    count, _, height, width = first.shape
+    side = 2 * radius + 1
+    result = torch.zeros(count, side * side, height, width, dtype=torch.float64)
+    for n, d, y, x in torch.cartesian_prod(*(torch.arange(size) for size in result.shape)).tolist():
+        row, column = y + d // side - radius, x + d % side - radius
+        if 0 <= row < height and 0 <= column < width:
+            result[n, d, y, x] = first[n, :, y, x].double() @ second[n, :, row, column].double()
+    return result
+
+
+@pytest.mark.parametrize("module", [correlation_cpu, reference])
+@settings(max_examples=12, deadline=None)
+@given(n=st.integers(1, 2), c=st.integers(1, 6), height=st.integers(1, 4), width=st.integers(1, 20), radius=st.just(2))
+def test_every_implementation_equals_the_slow_loop(module: Any, radius: int, **sizes: int) -> None:
+    arguments = inputs(**sizes)
+    made = module.correlation_forward(*arguments, radius)
+    torch.testing.assert_close(made.double(), slow(*arguments, radius), atol=1e-4, rtol=1e-4)
+
+
+@settings(max_examples=25, deadline=None)
+@given(**SIZES)
+def test_halide_equals_the_plain_form(radius: int, **sizes: int) -> None:
+    first, second = inputs(**sizes)
+    made = correlation_cpu.correlation_forward(first, second, radius)
+    torch.testing.assert_close(made, reference.correlation_forward(first, second, radius), atol=1e-4, rtol=1e-4)
+    arguments = torch.randn(made.shape), first, second, radius
+    fast, plain = (module.correlation_gradients(*arguments) for module in (correlation_cpu, reference))
+    torch.testing.assert_close(fast, plain, atol=1e-3, rtol=1e-4)
+
+
+def test_gradients_are_right_in_float64() -> None:
+    arguments = [each.double().requires_grad_() for each in inputs(n=1, c=2, height=3, width=4)]
+    assert torch.autograd.gradcheck(lambda first, second: local_correlation(first, second, 2), arguments)
+
+
+def test_correlation_is_highest_where_features_moved_to() -> None:
+    first = unit(torch.randn(1, 8, 12, 12))
+    second = first.roll((1, -2), (2, 3))
+    like = local_correlation(first, second, 3)
+    best = like[..., 4:8, 4:8].argmax(1)
+    assert (best == (3 + 1) * 7 + 3 - 2).all()
+
+
+def test_it_is_a_well_behaved_torch_operator() -> None:
+    arguments = (*(each.requires_grad_() for each in inputs()), 2)
+    torch.library.opcheck(torch.ops.midframe.local_correlation.default, arguments)
+
+
+def test_wrong_tensors_are_refused_with_what_was_given() -> None:
+    first, second = inputs()
+    with pytest.raises(ValueError, match="of one shape"):
+        local_correlation(first, second[..., 1:], 1)
+    with pytest.raises(ValueError, match=r"of one type.*float64"):
+        local_correlation(first, second.double(), 1)
+    with pytest.raises(ValueError, match="radius is 9"):
+        local_correlation(first, second, 9)
