@@ -64,9 +64,9 @@ def _forward_pipeline(side: int) -> Callable[..., Any]:
     channels = hl.Param(hl.Int(32), "channels")
     r = hl.RDom([(0, channels)])
     total, result = hl.Func("total"), hl.Func("result")
-    total[j, x, y, i, n] = 0.0
-    total[j, x, y, i, n] += first[x, y, r.x, n] * second[x + j, y + i, r.x, n]
-    result[x, y, j, i, n] = total[j, x, y, i, n]
+    total[x, j, y, i, n] = 0.0
+    total[x, j, y, i, n] += first[x, y, r.x, n] * second[x + j, y + i, r.x, n]
+    result[x, y, j, i, n] = total[x, j, y, i, n]
     result.bound(j, 0, side).bound(i, 0, side).reorder(j, x, i, y, n).unroll(j).fuse(y, n, task).parallel(task)
     result.vectorize(x, LANES, hl.TailStrategy.ShiftInwards)
     total.compute_at(result, x).vectorize(x, LANES).unroll(j).bound(j, 0, side)

@@ -97,11 +97,11 @@ class _Pixel:
         return as_float(params[x, y, tap, n], self.half)
 
     def between(self, params: hl.ImageParam, part: Any, name: str) -> hl.Func:
-        """A kernel moved on by part of a pixel: one tap more, as a function of (k, x, y, n)."""
+        """A kernel moved on by part of a pixel: one tap more, as a function of (x, k, y, n)."""
         longer = hl.Func(name)
         here, before = (self.tap(params, hl.clamp(tap, 0, self.taps - 1)) for tap in (k, k - 1))
         moved = hl.select(k < self.taps, here * (1 - part), 0.0) + hl.select(k > 0, before * part, 0.0)
-        longer[k, x, y, n] = moved
+        longer[x, k, y, n] = moved
         return longer
 
     def seen(self, i: Any, j: Any, channel: Any) -> Any:
@@ -119,10 +119,10 @@ def _forward_pipeline(channels: int, taps: int, half: bool) -> Callable[..., Any
     down = pixel.between(pixel.vertical, pixel.part_y, "down")
     across = pixel.between(pixel.horizontal, pixel.part_x, "across")
     total, result = hl.Func("total"), hl.Func("result")
-    total[c, x, y, n] = 0.0
-    seen = sum(across[tap, x, y, n] * pixel.seen(row.x, tap, c) for tap in range(taps + 1))
-    total[c, x, y, n] += down[row.x, x, y, n] * seen
-    result[x, y, c, n] = total[c, x, y, n]
+    total[x, c, y, n] = 0.0
+    seen = sum(across[x, tap, y, n] * pixel.seen(row.x, tap, c) for tap in range(taps + 1))
+    total[x, c, y, n] += down[x, row.x, y, n] * seen
+    result[x, y, c, n] = total[x, c, y, n]
     result.bound(c, 0, channels).reorder(c, x, y, n).unroll(c).fuse(y, n, task).parallel(task)
     result.vectorize(x, LANES, hl.TailStrategy.ShiftInwards)
     total.compute_at(result, x).vectorize(x, LANES).unroll(c).bound(c, 0, channels)
@@ -141,22 +141,22 @@ def _gradient_pipeline(channels: int, taps: int, half: bool) -> Callable[..., An
     across = pixel.between(pixel.horizontal, pixel.part_x, "across")
     row, line = hl.RDom([(0, taps + 1)], "row"), hl.RDom([(0, taps + 1)], "line")
     value = hl.Func("value")  # what a tap sees, weighted by how each colour is wanted
-    value[j, k, x, y, n] = sum(gradient[x, y, z, n] * pixel.seen(k, j, z) for z in range(channels))
+    value[x, j, k, y, n] = sum(gradient[x, y, z, n] * pixel.seen(k, j, z) for z in range(channels))
     of_down, of_across = hl.Func("of_down"), hl.Func("of_across")
-    of_down[k, x, y, n], of_across[k, x, y, n] = 0.0, 0.0
-    of_down[k, x, y, n] += value[line.x, k, x, y, n] * across[line.x, x, y, n]
-    of_across[k, x, y, n] += value[k, row.x, x, y, n] * down[row.x, x, y, n]
+    of_down[x, k, y, n], of_across[x, k, y, n] = 0.0, 0.0
+    of_down[x, k, y, n] += value[x, line.x, k, y, n] * across[x, line.x, y, n]
+    of_across[x, k, y, n] += value[x, k, row.x, y, n] * down[x, row.x, y, n]
 
     def of_taps(longer: hl.Func, part: Any) -> Any:
-        return longer[k, x, y, n] + (longer[k + 1, x, y, n] - longer[k, x, y, n]) * part
+        return longer[x, k, y, n] + (longer[x, k + 1, y, n] - longer[x, k, y, n]) * part
 
     def of_part(longer: hl.Func, params: hl.ImageParam) -> Any:
-        steps = (longer[tap + 1, x, y, n] - longer[tap, x, y, n] for tap in range(taps))
+        steps = (longer[x, tap + 1, y, n] - longer[x, tap, y, n] for tap in range(taps))
         return sum(step * pixel.tap(params, tap) for tap, step in enumerate(steps))
 
     tall, wide = hl.Func("tall"), hl.Func("wide")
-    tall[k, x, y, n], wide[k, x, y, n] = of_taps(of_down, pixel.part_y), of_taps(of_across, pixel.part_x)
-    taken = [function[tap, x, y, n] for function in (tall, wide) for tap in range(taps)]
+    tall[x, k, y, n], wide[x, k, y, n] = of_taps(of_down, pixel.part_y), of_taps(of_across, pixel.part_x)
+    taken = [function[x, tap, y, n] for function in (tall, wide) for tap in range(taps)]
     parts = [of_part(of_across, pixel.horizontal), of_part(of_down, pixel.vertical)]
     outputs = [parts[0], *taken[:taps], parts[1], *taken[taps:]]
     result[x, y, k, n] = hl.mux(k, outputs)
