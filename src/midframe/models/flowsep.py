@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from midframe.models.network import Network, Statistics, pair_statistics
-from midframe.ops import flow_separable_convolution, local_correlation
+from midframe.ops import local_correlation
+from midframe.ops.synthesis import enlarged, synthesise, synthesise_plainly
 
 LEVELS = 4
 """Features are at 1/2, 1/4, 1/8 and 1/16 of what is read."""
@@ -60,17 +61,15 @@ BASE = {"widths": (32, 48, 80, 112), "hidden": (36, 60, 96, 128)}
 """The larger size, as settings of `FlowSepConfig`: twice the work."""
 
 
-class Fields(NamedTuple):
-    """What the network says of every pixel at one time, at half the size of what it reads."""
+class Estimate(NamedTuple):
+    """What the network says of a pair of frames at one time."""
 
-    flow: Tensor
-    """From the wanted time to the first and to the second frame, (N, 4, h, w), x before y, in pixels of this size."""
-    kernels: Tensor
-    """A column and a row for the first frame, then for the second, (N, 4 * K, h, w), each with the sum 1."""
-    mask: Tensor
-    """Share of the first frame, (N, 1, h, w) in [0, 1]."""
-    residual: Tensor
-    """Added in the end, (N, 3, h, w), in deviations of the pair."""
+    flows: list[Tensor]
+    """Of every level, coarsest first: from the time to the first and to the second frame, (N, 4, h, w), x before y, in
+    pixels of that level."""
+    said: Tensor
+    """All fields at half the size of what is read, as `synthesise` takes them."""
+    statistics: Statistics
 
 
 @dataclass
@@ -84,7 +83,8 @@ class Prepared:
     """How many times smaller than the frames what the network reads is."""
     features: list[Tensor]
     """Of both frames, (2N, C, h, w), finest first."""
-    fields: dict[tuple[float, ...], Fields] = field(default_factory=dict)
+    said: dict[tuple[float, ...], Tensor] = field(default_factory=dict)
+    """Fields at times that were asked for, as `synthesise` takes them."""
 
 
 def convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
@@ -164,37 +164,31 @@ class FlowSep(Network):
         height, width = first.shape[2:]
         return self.part(self.prepare(first, second), slice(0, height), slice(0, width), time)
 
-    def estimate(self, first: Tensor, second: Tensor, time: Tensor | float) -> list[Fields]:
-        """What every level says, coarsest first, of frames (N, 3, H, W) that are a multiple of the stride in size."""
-        features = self.encode(first, second, pair_statistics(first, second))
-        return self.decode(features, self._times(time, first))
+    def estimate(self, first: Tensor, second: Tensor, time: Tensor | float) -> Estimate:
+        """What the network says of frames (N, 3, H, W) that are a multiple of the stride in size."""
+        statistics = pair_statistics(first, second)
+        flows, said = self.decode(self.encode(first, second, statistics), self._times(time, first))
+        return Estimate(flows, said, statistics)
 
     def prepare(self, first: Tensor, second: Tensor) -> Prepared:
         """Read both frames, reduced if they are large; a fourth channel is not looked at."""
         colours = first[:, :3].float(), second[:, :3].float()
-        statistics = pair_statistics(*colours)
         scale = self.scale or scale_for(*first.shape[2:])
         below, right = (-size % (self.stride * scale) for size in first.shape[2:])
         read = [functional.pad(frame, (0, right, 0, below), mode="replicate") for frame in colours]
         if scale > 1:
             read = [functional.avg_pool2d(frame, scale) for frame in read]
+        statistics = pair_statistics(read[0], read[1])
         return Prepared(first, second, statistics, scale, self.encode(read[0], read[1], statistics))
 
     def part(self, prepared: Prepared, rows: slice, columns: slice, time: Tensor | float = 0.5) -> Tensor:
         """Make a rectangle of the frame at a time. What all parts of it share is made once."""
         when = self._times(time, prepared.first)
-        fields = prepared.fields.get(key := tuple(when.flatten().tolist()))
-        if fields is None:
-            fields = prepared.fields[key] = self.decode(prepared.features, when)[-1]
-        factor = 2 * prepared.scale
-        (top, inner_rows), (left, inner_columns) = (
-            _span(part, factor, size) for part, size in zip((rows, columns), fields.mask.shape[2:], strict=True)
-        )
-        seen = Fields(
-            *(enlarged(each[..., top, left].float(), factor)[..., inner_rows, inner_columns] for each in fields)
-        )
-        corner = torch.tensor([columns.start, rows.start] * 2, device=seen.flow.device).view(1, 4, 1, 1)
-        return self._resampled(prepared.first, prepared.second, seen, seen.flow * factor + corner, prepared.statistics)
+        said = prepared.said.get(key := tuple(when.flatten().tolist()))
+        if said is None:
+            said = prepared.said[key] = self.decode(prepared.features, when)[1]
+        frames = prepared.first.float(), prepared.second.float()
+        return synthesise(*frames, said, 2 * prepared.scale, rows, columns, prepared.statistics.deviation)
 
     def encode(self, first: Tensor, second: Tensor, statistics: Statistics) -> list[Tensor]:
         """The features of both frames, finest first, each (2N, C, h, w)."""
@@ -206,28 +200,25 @@ class FlowSep(Network):
             features.append(pair)
         return features
 
-    def decode(self, features: list[Tensor], time: Tensor) -> list[Fields]:
-        """See `estimate`; times are (N, 1, 1, 1)."""
+    def decode(self, features: list[Tensor], time: Tensor) -> tuple[list[Tensor], Tensor]:
+        """The flows of every level, coarsest first, each in its pixels, and all fields, as `synthesise` takes them.
+
+        Times are (N, 1, 1, 1).
+        """
         coarsest = features[-1]
         flow = torch.zeros(len(time), 4, *coarsest.shape[2:], device=coarsest.device)
         # What lies at a time moves in proportion to it, so at either end the flow to that frame vanishes.
         share = torch.cat((time, time, 1 - time, 1 - time), dim=1) * 2
-        carried, said = None, []
+        carried, flows, outputs = None, [], flow
         for decoder, seen in zip(reversed(self.decoders), reversed(features), strict=True):
             if carried is not None:
                 flow, carried = 2 * enlarged(flow, 2), enlarged(carried, 2)
             carried, outputs = decoder(seen, carried, flow, time)
             flow = flow + share * outputs[:, :4]
-            said.append(self._fields(flow, outputs[:, 4:], time))
-        return said
-
-    def _fields(self, flow: Tensor, outputs: Tensor, time: Tensor) -> Fields:
-        taps = self.config.taps
-        if not outputs.shape[1]:
-            return Fields(flow, flow, flow, flow)
-        kernels, mask, residual = torch.split(outputs, [4 * taps, 1, 3], dim=1)
+            flows.append(flow)
+        _, kernels, mask, residual = torch.split(outputs, [4, 4 * self.config.taps, 1, 3], dim=1)
         odds = torch.log((1 - time).clamp(min=1e-3) / time.clamp(min=1e-3))
-        return Fields(flow, self._kernels(kernels), torch.sigmoid(mask + odds), residual)
+        return flows, torch.cat((flow, self._kernels(kernels), torch.sigmoid(mask + odds), residual), dim=1)
 
     def _kernels(self, outputs: Tensor) -> Tensor:
         """A delta kernel, changed by what the network says, with the sum 1."""
@@ -239,22 +230,12 @@ class FlowSep(Network):
             kernels = kernels / kernels.sum(2, keepdim=True).clamp(min=MIN_KERNEL_SUM)
         return kernels.view(outputs.shape)
 
-    def apply(self, first: Tensor, second: Tensor, fields: Fields) -> Tensor:  # type: ignore[override]
-        """Make whole frames (N, 3, H, W) of what `estimate` says of them."""
-        factor = first.shape[2] // fields.mask.shape[2]
-        whole = Fields(*(enlarged(each.float(), factor) for each in fields))
-        return self._resampled(first, second, whole, whole.flow * factor, pair_statistics(first, second))
-
-    def _resampled(self, first: Tensor, second: Tensor, fields: Fields, flow: Tensor, statistics: Statistics) -> Tensor:
-        """Resample both frames (N, C, A, B) along flows in their pixels, mix them, add what neither shows."""
-        made = []
-        for frame, where, kernels in zip((first, second), flow.chunk(2, 1), fields.kernels.chunk(2, 1), strict=True):
-            vertical, horizontal = kernels.chunk(2, 1)
-            made.append(flow_separable_convolution(frame.float(), where, vertical, horizontal))
-        residual = fields.residual * statistics.deviation
-        if first.shape[1] > 3:
-            residual = functional.pad(residual, (0, 0, 0, 0, 0, first.shape[1] - 3))
-        return fields.mask * made[0] + (1 - fields.mask) * made[1] + residual
+    def apply(self, first: Tensor, second: Tensor, estimate: Estimate) -> Tensor:  # type: ignore[override]
+        """Make whole frames (N, 3, H, W) of what `estimate` says of them, differentiable."""
+        (height, width), factor = first.shape[2:], first.shape[2] // estimate.said.shape[2]
+        places = slice(0, height), slice(0, width)
+        deviation = estimate.statistics.deviation
+        return synthesise_plainly(first, second, estimate.said, factor, *places, deviation)
 
     def _times(self, time: Tensor | float, first: Tensor) -> Tensor:
         return torch.as_tensor(time, dtype=torch.float32, device=first.device).expand(len(first)).view(-1, 1, 1, 1)
@@ -277,19 +258,6 @@ def scale_for(height: int, width: int) -> int:
     while min(height, width) > MOST_ROWS * scale:
         scale *= 2
     return scale
-
-
-def _span(part: slice, factor: int, size: int) -> tuple[slice, slice]:
-    """What of an axis of fields a part of the frame needs, and the part within that, enlarged."""
-    start, stop = max(0, part.start // factor - 1), min(size, -(-part.stop // factor) + 1)
-    return slice(start, stop), slice(part.start - start * factor, part.stop - start * factor)
-
-
-def enlarged(images: Tensor, factor: int) -> Tensor:
-    """Enlarge (N, C, h, w) by a whole factor, bilinear; corners are not aligned."""
-    if factor == 1:
-        return images
-    return functional.interpolate(images, scale_factor=factor, mode="bilinear", align_corners=False)
 
 
 def warp(features: Tensor, flow: Tensor) -> Tensor:

@@ -70,12 +70,12 @@ class FlowSepObjective(Objective):
     """The wanted losses of colour, and the guidance of every level's flows by optical flow."""
 
     def forward(self, batch: Batch, guide_weight: float) -> tuple[Tensor, Parts]:
-        said = self.model.estimate(batch.first, batch.second, batch.time)
-        made = self.model.apply(batch.first, batch.second, said[-1])
+        estimate = self.model.estimate(batch.first, batch.second, batch.time)
+        made = self.model.apply(batch.first, batch.second, estimate)
         colour, parts = self.colour_loss(made.float(), batch.middle)
         if guide_weight == 0 or batch.flows is None or batch.trust is None:
             return colour, parts
-        guide = flow_guidance([fields.flow for fields in said], batch.flows, batch.trust)
+        guide = flow_guidance(estimate.flows, batch.flows, batch.trust)
         return colour + guide_weight * guide, {**parts, "guide": guide.detach()}
 
     def predict(self, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,63 @@
+"""The last step of FlowSep: the fast form equals the plain one."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from midframe.ops import synthesis_cpu
+from midframe.ops.synthesis import synthesise_plainly
+
+
+def inputs(n: int, channels: int, height: int, width: int, taps: int, factor: int) -> tuple[Tensor, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    first, second = torch.rand(2, n, channels, height, width, generator=generator)
+    size = (-(-height // factor), -(-width // factor))
+    said = torch.randn(n, 8 + 4 * taps, *size, generator=generator)
+    said[:, :4] *= 3
+    said[:, 4 + 4 * taps] = torch.rand(n, *size, generator=generator)
+    return first, second, said
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    n=st.integers(1, 2),
+    channels=st.sampled_from([3, 4]),
+    height=st.integers(1, 40),
+    width=st.integers(1, 60),
+    taps=st.sampled_from([1, 3, 5]),
+    factor=st.sampled_from([2, 4]),
+    data=st.data(),
+)
+def test_any_rectangle_equals_the_plain_form(  # type: ignore[no-untyped-def]
+    n: int, channels: int, height: int, width: int, taps: int, factor: int, data
+) -> None:
+    first, second, said = inputs(n, channels, height, width, taps, factor)
+    rows, columns = (
+        slice(start := data.draw(st.integers(0, size - 1)), data.draw(st.integers(start + 1, size)))
+        for size in (height, width)
+    )
+    deviation = torch.rand(n, 1, 1, 1)
+    arguments = (first, second, said, factor, rows, columns, deviation)
+    torch.testing.assert_close(
+        synthesis_cpu.synthesise(*arguments), synthesise_plainly(*arguments), atol=2e-4, rtol=1e-3
+    )
+
+
+def test_the_plain_form_is_differentiable_in_the_fields() -> None:
+    first, second, said = (each.double() for each in inputs(1, 3, 6, 8, 3, 2))
+
+    def made(fields: Tensor) -> Tensor:
+        return synthesise_plainly(first, second, fields, 2, slice(0, 6), slice(0, 8), torch.ones(1, 1, 1, 1).double())
+
+    assert torch.autograd.gradcheck(made, said.requires_grad_(), atol=1e-4)
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_a_mask_of_one_shows_the_first_frame(channels: int) -> None:
+    first, second, _ = inputs(1, channels, 20, 30, 1, 2)
+    said = torch.zeros(1, 12, 10, 15)
+    said[:, 4:9] = 1  # kernels of one tap, and the mask
+    made = synthesis_cpu.synthesise(first, second, said, 2, slice(0, 20), slice(0, 30), torch.ones(1, 1, 1, 1))
+    torch.testing.assert_close(made, first)
