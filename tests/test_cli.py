@@ -7,6 +7,7 @@ import pytest
 from test_training import toy
 
 from midframe import cli
+from midframe.cli import films, shared
 from midframe.images import read_image, write_image
 from midframe.interpolator import Interpolator
 
@@ -19,8 +20,8 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
     def call(*words: object) -> tuple[int, str, str]:
         monkeypatch.setattr("sys.argv", ["midframe", *map(str, words)])
-        monkeypatch.setattr(cli, "out", cli.Console(width=200))
-        monkeypatch.setattr(cli, "err", cli.Console(stderr=True, width=200))
+        for console in (shared.out, shared.err):
+            monkeypatch.setattr(console, "width", 200)
         monkeypatch.setattr(cli.signal, "signal", lambda *_: None)
         with pytest.raises(SystemExit) as ended:
             cli.main()
@@ -199,4 +200,4 @@ def test_the_doctor_answers(run: Callable) -> None:
      ("frames/%06d.png", "frames-x2"), ("-", "-")],
 )  # fmt: skip
 def test_a_result_without_a_name_is_called_after_its_source(source: str, target: str) -> None:
-    assert cli.default_target(Path(source), None, None, None) == Path(target)
+    assert films.default_target(Path(source), None, None, None) == Path(target)

@@ -36,7 +36,8 @@ def test_python_in_the_readme_runs(block: str, sample: Path, monkeypatch: pytest
 
 
 def test_commands_in_the_readme_exist() -> None:
-    from midframe.cli import app, dataset_app
+    from midframe.cli import app
+    from midframe.cli.datasets import dataset_app
 
     known = {command.callback.__name__ for command in app.registered_commands if command.callback} | {"dataset"}
     inner = {command.name for command in dataset_app.registered_commands}

@@ -1,0 +1,92 @@
+"""Commands for those who train and measure networks, and what there is on this machine."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+import midframe
+from midframe.cli.shared import Device, Model, Precision, Tile, app, out, share_bar
+from midframe.interpolator import DEFAULT_MODEL, Interpolator
+
+
+@app.command()
+def train(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="Settings, as in configs/.")],
+    change: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; may be repeated.")
+    ] = None,
+    run: Annotated[Path | None, typer.Option(help="Folder of this training; runs/CONFIG if not given.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a training that stopped.")] = False,
+) -> None:
+    """Train a network on a data set."""
+    from midframe.training.config import load_config
+    from midframe.training.loop import train as run_training
+
+    settings = load_config(config, change or [])
+    folder = run or Path("runs") / config.stem
+    scores = run_training(
+        settings, folder, resume=resume, progress=lambda entry: out.print_json(json.dumps(entry), indent=None)
+    )
+    out.print(f"{folder}: " + ", ".join(f"{name} {value:.2f} dB" for name, value in scores.items()), soft_wrap=True)
+
+
+@app.command()
+def curves(run: Annotated[Path, typer.Argument(help="The folder of a training.")]) -> None:
+    """Draw the curves of a training."""
+    from midframe.training.curves import draw_curves
+
+    out.print(str(draw_curves(run)), soft_wrap=True)
+
+
+@app.command()
+def evaluate(
+    dataset: Annotated[Path, typer.Argument(help="A folder of scenes, as Middlebury or Vimeo-90K lay them out.")],
+    model: Model = DEFAULT_MODEL,
+    device: Device = "auto",
+    tile: Tile = None,
+    precision: Precision = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    save: Annotated[Path | None, typer.Option(help="A folder for the made frames and a page that shows them.")] = None,
+    minterpolate: Annotated[bool, typer.Option(help="Measure FFmpeg's motion compensation too.")] = True,
+) -> None:
+    """Score a network on scenes with truth: PSNR, SSIM and error, beside simpler ways measured in the same run."""
+    from midframe.data.layouts import find_scenes
+    from midframe.evaluation.page import write_page
+    from midframe.evaluation.report import evaluate as score_scenes
+
+    scenes = find_scenes(dataset)
+    tool = Interpolator(model, device=device, tile=tile, precision=precision)
+    name = Path(model).stem
+    with share_bar(len(scenes)) as show:
+        report = score_scenes(scenes, tool, name=name, minterpolate=minterpolate, save=save, progress=show)
+    page = write_page(report, save, f"{name} on {dataset.name}") if save else None
+    if as_json:
+        print(json.dumps(report.as_json(), indent=1))
+        return
+    table = Table("scene", "PSNR dB", "SSIM", "error", *(f"{method}, dB" for method in report.methods[1:]))
+    for row in report.rows():
+        own, *others = row.measures.values()
+        values = [f"{own.psnr:.2f}", f"{own.ssim:.3f}", f"{own.error:.2f}", *(f"{other.psnr:.2f}" for other in others)]
+        table.add_row(" ".join(filter(None, (row.group, row.scene))), *values)
+    out.print(table)
+    if page:
+        out.print(str(page), soft_wrap=True)
+
+
+@app.command()
+def models() -> None:
+    """List the shipped weights."""
+    for name, facts in midframe.list_models().items():
+        out.print(f"{name}: {facts['summary']}", soft_wrap=True)
+
+
+@app.command()
+def doctor() -> None:
+    """Tell what this machine can do: devices, fast kernels, encoders."""
+    from midframe.doctor import examine
+
+    for name, found in examine().items():
+        out.print(f"[bold]{name}[/bold]: {found}", soft_wrap=True, highlight=False)
