@@ -105,6 +105,12 @@ def test_one_tap_is_backward_warping() -> None:
     torch.testing.assert_close(flow_separable_convolution(frame, flow, one, one), expected, atol=1e-4, rtol=1e-4)
 
 
+def test_sampling_for_other_programs_is_the_same() -> None:
+    arguments = inputs(n=2)
+    made = reference.flow_separable_by_sampling(*arguments)
+    torch.testing.assert_close(made, reference.flow_separable_forward(*arguments), atol=1e-4, rtol=1e-4)
+
+
 def test_no_flow_is_separable_convolution() -> None:
     _, _, vertical, horizontal = inputs()
     frame = torch.rand(1, 3, 10, 22)

@@ -16,6 +16,7 @@ FORBIDDEN = {
     "data": {"ops", "models", "interpolator", "video", "training", "evaluation", "api", "cli", "metrics", "images"},
     "training": {"interpolator", "video", "evaluation", "api", "cli"},
     "evaluation": {"training", "api", "cli"},
+    "export": {"*", "-errors", "-models"},
     "api": {"data", "training", "evaluation", "cli"},
     "doctor": {"data", "training", "evaluation", "api", "cli"},
 }

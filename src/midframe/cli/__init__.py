@@ -20,7 +20,8 @@ def main() -> NoReturn:
         err.print(f"midframe: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(1)
     except ModuleNotFoundError as error:
-        err.print(f"midframe: this command needs {error.name}: pip install 'midframe\\[train]'", style="red")
+        extra = "export" if (error.name or "").startswith("onnx") else "train"
+        err.print(f"midframe: this command needs {error.name}: pip install 'midframe\\[{extra}]'", style="red")
         sys.exit(1)
     except KeyboardInterrupt:
         err.print("midframe: stopped")

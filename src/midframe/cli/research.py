@@ -8,7 +8,8 @@ import typer
 from rich.table import Table
 
 import midframe
-from midframe.cli.shared import Device, Model, Precision, Tile, app, out, share_bar
+from midframe.cli.shared import Device, Model, Overwrite, Precision, Tile, app, out, share_bar
+from midframe.errors import CheckpointError
 from midframe.interpolator import DEFAULT_MODEL, Interpolator
 
 
@@ -74,6 +75,21 @@ def evaluate(
     out.print(table)
     if page:
         out.print(str(page), soft_wrap=True)
+
+
+@app.command()
+def export(
+    model: Annotated[str, typer.Argument(help="Name or file of flowsep's weights.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT.onnx", help="The file.")],
+    overwrite: Overwrite = False,
+) -> None:
+    """Write a network as an ONNX file, for other programs."""
+    from midframe.export import export_onnx
+
+    if target.exists() and not overwrite:
+        raise CheckpointError(f"{target} exists: name another OUT, or give --overwrite")
+    export_onnx(midframe.load_model(model), target)
+    out.print(str(target), soft_wrap=True)
 
 
 @app.command()

@@ -206,7 +206,7 @@ class FlowSep(Network):
         Times are (N, 1, 1, 1).
         """
         coarsest = features[-1]
-        flow = torch.zeros(len(time), 4, *coarsest.shape[2:], device=coarsest.device)
+        flow = torch.zeros(time.shape[0], 4, *coarsest.shape[2:], device=coarsest.device)
         # What lies at a time moves in proportion to it, so at either end the flow to that frame vanishes.
         share = torch.cat((time, time, 1 - time, 1 - time), dim=1) * 2
         carried, flows, outputs = None, [], flow
@@ -232,13 +232,12 @@ class FlowSep(Network):
 
     def apply(self, first: Tensor, second: Tensor, estimate: Estimate) -> Tensor:  # type: ignore[override]
         """Make whole frames (N, 3, H, W) of what `estimate` says of them, differentiable."""
-        (height, width), factor = first.shape[2:], first.shape[2] // estimate.said.shape[2]
+        height, width = first.shape[2:]
         places = slice(0, height), slice(0, width)
-        deviation = estimate.statistics.deviation
-        return synthesise_plainly(first, second, estimate.said, factor, *places, deviation)
+        return synthesise_plainly(first, second, estimate.said, 2, *places, estimate.statistics.deviation)
 
     def _times(self, time: Tensor | float, first: Tensor) -> Tensor:
-        return torch.as_tensor(time, dtype=torch.float32, device=first.device).expand(len(first)).view(-1, 1, 1, 1)
+        return torch.as_tensor(time, dtype=torch.float32, device=first.device).expand(first.shape[0]).view(-1, 1, 1, 1)
 
     def _initialise(self) -> None:
         """He's normal initialisation for leaky ReLU; heads start small."""

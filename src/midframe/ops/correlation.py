@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from midframe.ops import reference
 from midframe.ops.dispatch import implementation
 
 MAX_RADIUS = 8
@@ -42,6 +43,8 @@ def local_correlation(first: Tensor, second: Tensor, radius: int) -> Tensor:
         raise ValueError(f"floating features of one type on one device are needed, got {given}")
     if not 1 <= radius <= MAX_RADIUS:
         raise ValueError(f"radius is {radius}: from 1 to {MAX_RADIUS} is needed")
+    if torch.compiler.is_exporting():
+        return reference.correlation_forward(first, second, radius)
     result: Tensor = _correlation(first, second, radius)
     return result
 

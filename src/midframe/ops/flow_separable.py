@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from midframe.ops import reference
 from midframe.ops.dispatch import implementation
 
 MAX_TAPS = 11
@@ -42,6 +43,8 @@ def flow_separable_convolution(frame: Tensor, flow: Tensor, vertical: Tensor, ho
         True
     """
     _check(frame, flow, vertical, horizontal)
+    if torch.compiler.is_exporting():
+        return reference.flow_separable_by_sampling(frame, flow, vertical, horizontal)
     result: Tensor = _flow_separable(frame, flow.float() if flow.dtype != torch.float64 else flow, vertical, horizontal)
     return result
 

@@ -95,6 +95,23 @@ def flow_separable_frame_gradient(
     return result.to(frame.dtype)
 
 
+def flow_separable_by_sampling(frame: Tensor, flow: Tensor, vertical: Tensor, horizontal: Tensor) -> Tensor:
+    """The same as `flow_separable_forward` by what other programs have: one sampling of the frame for all taps."""
+    height, width = flow.shape[2:]
+    count, taps = vertical.shape[:2]
+    offsets = torch.arange(taps, device=flow.device) - taps // 2
+    x = flow[:, 0] + torch.arange(width, device=flow.device)  # (N, H, W)
+    y = flow[:, 1] + torch.arange(height, device=flow.device)[:, None]
+    across = (2 * (x[:, None] + offsets[:, None, None]) + 1) / frame.shape[3] - 1  # (N, K, H, W)
+    down = (2 * (y[:, None] + offsets[:, None, None]) + 1) / frame.shape[2] - 1
+    grid = torch.stack(
+        (across[:, None].expand(-1, taps, -1, -1, -1), down[:, :, None].expand(-1, -1, taps, -1, -1)), -1
+    )
+    seen = functional.grid_sample(frame, grid.reshape(count, -1, width, 2), padding_mode="border", align_corners=False)
+    weights = (vertical[:, :, None] * horizontal[:, None]).reshape(count, 1, -1, height, width)
+    return (seen.reshape(count, frame.shape[1], -1, height, width) * weights).sum(2)
+
+
 class _Places:
     """Where taps see a frame: at whole pixels, the nearest ones where they lead outside."""
 

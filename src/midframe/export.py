@@ -1,0 +1,64 @@
+"""Networks for other programs: ONNX files, with nothing in them that is not in its standard."""
+
+import logging
+import warnings
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from midframe.models.flowsep import FlowSep
+from midframe.models.network import Network
+
+OPSET = 18
+"""Version of the operators: the first with GridSample for any mode is 16."""
+EXAMPLE_SIZE = (64, 96)
+"""Height and width of the frames that the network is traced with; the file takes any multiple of its stride."""
+
+
+class _Exported(nn.Module):
+    """From frames and times to frames, clipped."""
+
+    def __init__(self, model: FlowSep) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, first: Tensor, second: Tensor, time: Tensor) -> Tensor:
+        return self.model.apply(first, second, self.model.estimate(first, second, time)).clamp(0, 1)
+
+
+def export_onnx(model: Network, path: Path) -> None:
+    """Write a network as an ONNX file.
+
+    Its inputs are `first` and `second`, frames (1, 3, H, W) float32 RGB in [0, 1], H and W multiples of 16, and `time`,
+    (1,) float32 from 0 to 1; its output is `between`, like the frames. Frames are read at full size.
+
+    Args:
+        model: a flowsep; the operators of other networks have no counterpart in ONNX.
+        path: of the file, which appears when it is whole.
+
+    Raises:
+        ValueError: a network that cannot be exported.
+        ModuleNotFoundError: onnx or onnxscript is not installed.
+    """
+    if not isinstance(model, FlowSep):
+        raise ValueError(f"{type(model).__name__} cannot be exported: only flowsep has counterparts in ONNX")
+    import onnx
+    import onnxscript  # noqa: F401  # torch asks for it with a worse message
+
+    module = _Exported(model.for_inference(torch.float32))  # type: ignore[arg-type]
+    frames, dim = torch.rand(1, 3, *EXAMPLE_SIZE), torch.export.Dim
+    shape = {2: model.stride * dim("rows", min=1), 3: model.stride * dim("columns", min=1)}
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            module, (frames, frames.flip(3), torch.tensor([0.25])),
+            dynamo=True, opset_version=OPSET, verbose=False,
+            input_names=["first", "second", "time"], output_names=["between"],
+            dynamic_shapes={"first": shape, "second": shape, "time": {}},
+        )  # fmt: skip
+    assert program is not None, "an export by torch.export gives a program"
+    unfinished = path.with_name(path.name + ".part")
+    onnx.save(program.model_proto, unfinished)
+    unfinished.replace(path)

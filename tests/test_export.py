@@ -1,0 +1,37 @@
+"""ONNX files, run by ONNX Runtime."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from test_flowsep import TINY, frames
+
+from midframe.export import export_onnx
+from midframe.models.checkpoint import build_model
+from midframe.models.flowsep import FlowSep
+
+onnxruntime = pytest.importorskip("onnxruntime")
+
+
+@pytest.mark.slow
+def test_another_program_makes_the_same_frames(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = FlowSep(TINY).eval()
+    for decoder in model.decoders:
+        torch.nn.init.normal_(decoder.head.weight, std=0.01)  # type: ignore[arg-type,union-attr]
+    export_onnx(model, tmp_path / "a.onnx")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.onnx"]
+    session = onnxruntime.InferenceSession(str(tmp_path / "a.onnx"), providers=["CPUExecutionProvider"])
+    for size, time in (((64, 96), 0.25), ((112, 48), 0.5)):
+        first, second = frames(*size)
+        given = {"first": first.numpy(), "second": second.numpy(), "time": np.array([time], np.float32)}
+        (made,) = session.run(["between"], given)
+        with torch.no_grad():
+            expected = model(first, second, time).clamp(0, 1)
+        torch.testing.assert_close(torch.from_numpy(made), expected, atol=1e-3, rtol=1e-3)
+
+
+def test_other_networks_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="SepConv cannot be exported"):
+        export_onnx(build_model("sepconv", {"widths": [4, 8], "taps": 3}), tmp_path / "a.onnx")
