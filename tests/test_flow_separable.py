@@ -10,9 +10,17 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
-from midframe.ops import flow_separable_convolution, flow_separable_cpu, reference, separable_convolution
+from midframe.ops import (
+    flow_separable_convolution,
+    flow_separable_cpu,
+    flow_separable_cuda,
+    reference,
+    separable_convolution,
+)
 
 TYPES = [torch.float32, torch.bfloat16]
+DEVICE = {flow_separable_cuda: "cuda" if torch.cuda.is_available() else "cpu"}
+"""Without a GPU Triton's interpreter runs its kernels on the CPU."""
 SIZES = {
     "n": st.integers(1, 2),
     "c": st.integers(1, 5),
@@ -56,23 +64,29 @@ def bilinear(frame: Tensor, y: float, x: float) -> Tensor:
     return total
 
 
-@pytest.mark.parametrize("module", [flow_separable_cpu, reference])
+@pytest.mark.parametrize("module", [flow_separable_cpu, reference, flow_separable_cuda])
 @pytest.mark.parametrize("dtype", TYPES)
 @settings(max_examples=12, deadline=None)
 @given(**SIZES)
 def test_every_implementation_equals_the_slow_loop(module: Any, dtype: torch.dtype, **sizes: int) -> None:
     arguments = inputs(**sizes, dtype=dtype)
-    made = module.flow_separable_forward(*arguments)
+    made = module.flow_separable_forward(*(each.to(DEVICE.get(module, "cpu")) for each in arguments)).cpu()
     torch.testing.assert_close(made.double(), slow(*arguments), atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("module", [flow_separable_cpu, flow_separable_cuda])
 @pytest.mark.parametrize("dtype", TYPES)
 @settings(max_examples=12, deadline=None)
 @given(**SIZES)
-def test_halide_gradients_equal_the_plain_ones(dtype: torch.dtype, **sizes: int) -> None:
+def test_fast_gradients_equal_the_plain_ones(module: Any, dtype: torch.dtype, **sizes: int) -> None:
     arguments = inputs(**sizes, dtype=dtype)
     gradient = torch.randn(len(arguments[0]), arguments[0].shape[1], *arguments[1].shape[2:])
-    fast = flow_separable_cpu.flow_separable_gradients(gradient, *arguments)
+    there = [each.to(DEVICE.get(module, "cpu")) for each in (gradient, *arguments)]
+    of_frame = module.flow_separable_frame_gradient(*there).cpu()
+    torch.testing.assert_close(
+        of_frame, reference.flow_separable_frame_gradient(gradient, *arguments), atol=1e-3, rtol=1e-3
+    )
+    fast = tuple(each.cpu() for each in module.flow_separable_gradients(*there))
     plain = reference.flow_separable_gradients(gradient, *arguments)
     assert [each.dtype for each in fast] == [torch.float32, dtype, dtype]
     tolerance = {"atol": 1e-4, "rtol": 1e-4} if dtype == torch.float32 else {"atol": 0.1, "rtol": 2e-2}
