@@ -27,6 +27,9 @@ def dataset_create(
     frames: Annotated[int, typer.Option(help="Frames in a sample, odd.")] = 3,
     per_clip: Annotated[int, typer.Option(help="The most samples from one clip.")] = 400,
     size: Annotated[int, typer.Option(help="Height and width of a sample in pixels.")] = 150,
+    max_motion: Annotated[
+        float, typer.Option(help="Leave out what moves further from the first frame to the last, in pixels.")
+    ] = 44.0,
     seed: Annotated[int, typer.Option(help="Chance begins here.")] = 0,
     stills: Annotated[Path | None, typer.Option(help="A folder of photographs to add, with made motion.")] = None,
     sources: Annotated[
@@ -42,7 +45,7 @@ def dataset_create(
     from midframe.data.show import draw_motion
     from midframe.data.triplets import Selection
 
-    selection = Selection(size=size)
+    selection = Selection(size=size, max_motion=max_motion)
     config = CreateConfig(selection, frames=frames, per_clip=per_clip, hold_out=tuple(hold_out or ()), seed=seed)
     with file_bar() as show:
         report = create_dataset(
