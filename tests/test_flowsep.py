@@ -10,7 +10,9 @@ from torch import Tensor
 
 from midframe.interpolator import Interpolator
 from midframe.models.checkpoint import build_model, load_model, save_model
-from midframe.models.flowsep import BASE, FlowSep, FlowSepConfig, enlarged, scale_for, warp
+from midframe.models.flowsep import BASE, FlowSep, FlowSepConfig, scale_for
+from midframe.models.warping import warp
+from midframe.ops.synthesis import enlarged
 from midframe.training.guidance import flow_guidance
 
 TINY = FlowSepConfig(widths=(4, 4, 8, 8), hidden=(8, 8, 8, 8), radii=(0, 1, 2, 2), taps=3)
@@ -23,6 +25,7 @@ def model() -> FlowSep:
     for decoder in model.decoders:  # as if it had learnt something
         torch.nn.init.normal_(decoder.head.weight[:4], std=0.05)  # type: ignore[arg-type,union-attr,index]
         torch.nn.init.normal_(decoder.head.weight[4:], std=0.005)  # type: ignore[arg-type,union-attr,index]
+    model.falls_back = False
     return model
 
 
@@ -36,8 +39,10 @@ def frames(height: int = 70, width: int = 93, channels: int = 3) -> tuple[Tensor
 def test_it_starts_near_the_average_of_both_frames() -> None:
     torch.manual_seed(0)
     first, second = frames(64, 96)
+    model = FlowSep()
+    model.falls_back = False  # these frames have nothing in common
     with torch.no_grad():
-        made = FlowSep()(first, second)
+        made = model(first, second)
     assert abs(made - (first + second) / 2).mean() < 0.06
 
 

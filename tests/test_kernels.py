@@ -8,6 +8,7 @@ from torch import Tensor
 
 from midframe.errors import VideoError
 from midframe.evaluation.kernels import draw_kernels, kernel_motion, motion_picture, pixel_kernels
+from midframe.evaluation.look import draw_look, maps_of
 from midframe.images import read_image, to_tensor
 from midframe.interpolator import Interpolator
 from midframe.models.checkpoint import build_model
@@ -18,6 +19,7 @@ FORMS = {
     "adaconv": {"widths": [8, 8, 8, 8, 16], "taps": 9},
     "sepconv": {"widths": [4, 8, 8], "taps": 9},
 }
+FLOWSEP = {"widths": (4, 4, 8, 8), "hidden": (8, 8, 8, 8), "radii": (0, 1, 2, 2), "taps": 3}
 
 
 @pytest.fixture(params=FORMS)
@@ -98,3 +100,44 @@ def test_a_figure_is_drawn(tool: Interpolator, frame: Render, tmp_path: Path) ->
 def test_a_network_of_another_kind_says_what_it_lacks() -> None:
     with pytest.raises(NotImplementedError):
         Network().motion(torch.zeros(1), torch.zeros(1))
+
+
+def test_the_kernels_of_flowsep_lie_where_its_flows_lead(frame: Render) -> None:
+    torch.manual_seed(0)
+    model = build_model("flowsep", FLOWSEP)
+    head = model.decoders[0].head
+    torch.nn.init.zeros_(head.weight[-3:])  # no residual
+    with torch.no_grad():
+        head.bias[:4] = torch.tensor([-2.2, 0.6, 2.2, -0.6])  # in pixels of half the size
+    model.falls_back = False
+    tool = Interpolator(model, device="cpu", precision="float32")
+    first, second = frame(0, 48, 64), frame(2, 48, 64)
+    made = tool.middle(*(to_tensor(each, tool.device) for each in (first, second)))
+    for x, y in ((20, 16), (33, 25)):
+        found = pixel_kernels(tool, first, second, x, y)
+        pixel = np.einsum("fij,fijc->c", found.kernels, found.patches)
+        np.testing.assert_allclose(pixel.clip(0, 1), made[0, :, y, x].numpy(), atol=2e-3)
+    motion = kernel_motion(tool, first, second)
+    assert motion.shape == (2, 48, 64)
+    assert abs(motion[0].mean() - 8.8) < 2
+
+
+def test_what_flowsep_says_is_drawn(frame: Render, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    tool = Interpolator(build_model("flowsep", FLOWSEP), device="cpu", precision="float32")
+    found = maps_of(tool, frame(0, 48, 64), frame(2, 48, 64))
+    assert {name: each.shape for name, each in found.items()} == {
+        "motion": (2, 24, 32), "share": (24, 32), "kernels": (24, 32), "residual": (24, 32, 3), "trust": (24, 32),
+    }  # fmt: skip
+    assert found["kernels"].min() >= 0
+    draw_look(tmp_path / "look.png", tool, frame(0), frame(2), 0.25)
+    picture = read_image(tmp_path / "look.png")
+    assert picture.shape[1] == 1600
+    assert picture.std() > 20
+    with pytest.raises(VideoError, match="cannot be drawn"):
+        draw_look(tmp_path / "nowhere" / "look.png", tool, frame(0), frame(2))
+
+
+def test_other_networks_have_no_flows_to_look_at(tool: Interpolator, frame: Render) -> None:
+    with pytest.raises(ValueError, match="has no flows to look at"):
+        maps_of(tool, frame(0), frame(1))

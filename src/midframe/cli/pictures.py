@@ -70,6 +70,28 @@ def kernels(
     out.print(str(target), soft_wrap=True)
 
 
+@app.command()
+def look(
+    first: Annotated[Path, typer.Argument(metavar="FIRST", help="A picture.")],
+    second: Annotated[Path, typer.Argument(metavar="SECOND", help="The next, of the same size.")],
+    target: Annotated[
+        Path | None, typer.Argument(metavar="[OUT]", help="The figure; FIRST-look.png if not given.")
+    ] = None,
+    time: Annotated[float, typer.Option(min=0, max=1, help="From 0, the first picture, to 1, the second.")] = 0.5,
+    model: Model = "flowsep",
+    device: Device = "auto",
+    precision: Precision = "auto",
+    overwrite: Overwrite = False,
+) -> None:
+    """Draw what flowsep says of two pictures: flow, kernels, mask, residual, and where it is not to be trusted."""
+    from midframe.evaluation.look import draw_look
+
+    target = target or first.with_name(f"{first.stem}-look.png")
+    pictures = check_pictures(first, second, [target], overwrite)
+    draw_look(target, Interpolator(model, device=device, precision=precision), *pictures, time)
+    out.print(str(target), soft_wrap=True)
+
+
 def check_pictures(first: Path, second: Path, targets: list[Path], overwrite: bool) -> tuple[Array, Array]:
     """Read both pictures and see that they fit and that nothing is lost by writing."""
     for target in targets:

@@ -13,7 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from midframe.models.confidence import confidence, fall_back
 from midframe.models.network import Network, Statistics, pair_statistics
+from midframe.models.warping import warp
 from midframe.ops import local_correlation
 from midframe.ops.synthesis import enlarged, synthesise, synthesise_plainly
 
@@ -28,6 +30,8 @@ CORRELATION_GAIN = 2.0
 """What features that are alike count, beside features."""
 MIN_KERNEL_SUM = 0.2
 """Kernel sums are held above this before they divide."""
+MOST_REACH = 31
+"""Kernels are drawn with taps up to so far from their pixel."""
 MOST_ROWS = 540
 """Frames with a shorter side above this are estimated at half size, a quarter, and so on."""
 
@@ -81,10 +85,12 @@ class Prepared:
     statistics: Statistics
     scale: int
     """How many times smaller than the frames what the network reads is."""
+    read: tuple[Tensor, Tensor]
+    """Both at the size of the fields, (N, 3, h, w)."""
     features: list[Tensor]
     """Of both frames, (2N, C, h, w), finest first."""
-    said: dict[tuple[float, ...], Tensor] = field(default_factory=dict)
-    """Fields at times that were asked for, as `synthesise` takes them."""
+    said: dict[tuple[float, ...], tuple[Tensor, Tensor]] = field(default_factory=dict)
+    """What was said of times that were asked for; see `FlowSep.say`."""
 
 
 def convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
@@ -135,6 +141,8 @@ class FlowSep(Network):
 
     tile = 1024
     any_time = True
+    falls_back = True
+    """Whether it shows the nearest frame where what it says cannot be trusted."""
     scale = 0
     """How many times smaller frames are read; 0 to choose by their size."""
 
@@ -179,16 +187,49 @@ class FlowSep(Network):
         if scale > 1:
             read = [functional.avg_pool2d(frame, scale) for frame in read]
         statistics = pair_statistics(read[0], read[1])
-        return Prepared(first, second, statistics, scale, self.encode(read[0], read[1], statistics))
+        features = self.encode(read[0], read[1], statistics)
+        small = functional.avg_pool2d(read[0], 2), functional.avg_pool2d(read[1], 2)
+        return Prepared(first, second, statistics, scale, small, features)
 
     def part(self, prepared: Prepared, rows: slice, columns: slice, time: Tensor | float = 0.5) -> Tensor:
         """Make a rectangle of the frame at a time. What all parts of it share is made once."""
-        when = self._times(time, prepared.first)
-        said = prepared.said.get(key := tuple(when.flatten().tolist()))
-        if said is None:
-            said = prepared.said[key] = self.decode(prepared.features, when)[1]
+        said, trust = self.say(prepared, time)
+        if self.falls_back:
+            said = fall_back(said, trust, self._times(time, prepared.first), self.config.taps)
         frames = prepared.first.float(), prepared.second.float()
         return synthesise(*frames, said, 2 * prepared.scale, rows, columns, prepared.statistics.deviation)
+
+    def say(self, prepared: Prepared, time: Tensor | float = 0.5) -> tuple[Tensor, Tensor]:
+        """All fields at a time, as `synthesise` takes them, and how far they can be trusted, (N, 1, h, w)."""
+        when = self._times(time, prepared.first)
+        key = tuple(when.flatten().tolist())
+        if key not in prepared.said:
+            said = self.decode(prepared.features, when)[1]
+            prepared.said[key] = said, confidence(*prepared.read, said, self.config.taps)
+        return prepared.said[key]
+
+    def kernels_at(self, first: Tensor, second: Tensor, x: int, y: int) -> Tensor:
+        """See `Network`: the products of the columns and the rows, where the flows lead, without the residual."""
+        prepared = self.prepare(first, second)
+        said, factor = self.say(prepared)[0], 2 * prepared.scale
+        whole = enlarged(said, factor)[..., y, x]  # (N, fields)
+        flow, share = whole[:, :4].view(-1, 2, 2) * factor, whole[:, 4 + 4 * self.config.taps]
+        taps = whole[:, 4 : 4 + 4 * self.config.taps].view(-1, 2, 2, self.config.taps)  # frame, axis
+        reach = min(MOST_REACH, int(flow.abs().max().ceil()) + self.config.taps // 2 + 1)
+        places = torch.arange(-reach, reach + 1, device=said.device)
+        offsets = torch.arange(self.config.taps, device=said.device) - self.config.taps // 2
+        # A tap between pixels is shared by them, as bilinear interpolation does.
+        apart = places - (flow.flip(2)[..., None, None] + offsets[:, None])  # (N, 2, axis, K, places)
+        along = torch.einsum("nfakp,nfak->nfap", (1 - apart.abs()).clamp(min=0), taps)
+        shares = torch.stack((share, 1 - share), dim=1)[..., None, None]
+        return torch.einsum("nfi,nfj->nfij", along[:, :, 0], along[:, :, 1]) * shares
+
+    def motion(self, first: Tensor, second: Tensor) -> Tensor:
+        """See `Network`; of every pixel."""
+        prepared = self.prepare(first, second)
+        flow, factor = self.say(prepared)[0][:, :4], 2 * prepared.scale
+        height, width = first.shape[2:]
+        return enlarged((flow[:, 2:] - flow[:, :2]) * factor, factor)[..., :height, :width]
 
     def encode(self, first: Tensor, second: Tensor, statistics: Statistics) -> list[Tensor]:
         """The features of both frames, finest first, each (2N, C, h, w)."""
@@ -257,15 +298,6 @@ def scale_for(height: int, width: int) -> int:
     while min(height, width) > MOST_ROWS * scale:
         scale *= 2
     return scale
-
-
-def warp(features: Tensor, flow: Tensor) -> Tensor:
-    """Fetch features (N, C, h, w) from where a flow (N, 2, h, w) leads, bilinear, in float32."""
-    height, width = features.shape[2:]
-    x = torch.arange(width, device=flow.device) + flow[:, 0].float()
-    y = torch.arange(height, device=flow.device)[:, None] + flow[:, 1].float()
-    grid = torch.stack(((2 * x + 1) / width - 1, (2 * y + 1) / height - 1), dim=-1)
-    return functional.grid_sample(features.float(), grid, padding_mode="border", align_corners=False)
 
 
 def unit(features: Tensor) -> Tensor:

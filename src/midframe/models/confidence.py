@@ -1,0 +1,48 @@
+"""Where a frame between two cannot be made: both frames disagree along their flows, and nothing decides between them.
+
+An occlusion makes frames disagree too, but there the mask decides for the one that shows it. Where it does not, a cut
+slipped through or something moved beyond reach; mixing shows two ghosts there, so the nearest frame is shown instead.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from midframe.models.warping import warp
+
+AREA = 9
+"""Doubt is averaged over so many values of fields along each axis, odd."""
+LEAST_DOUBT, FULL_DOUBT = 0.10, 0.20
+"""Up to the first, in brightness from 0 to 1, the network is trusted, from the second on not at all."""
+
+
+def confidence(first: Tensor, second: Tensor, said: Tensor, taps: int) -> Tensor:
+    """How far what a network says can be trusted, (N, 1, h, w), from 0 to 1.
+
+    Args:
+        first, second: the frames at the size of the fields, (N, 3, h, w) in [0, 1].
+        said: fields as `synthesise` takes them, (N, 4 + 4K + 4, h, w).
+        taps: K.
+    """
+    along = [warp(frame, flow) for frame, flow in zip((first, second), said[:, :4].chunk(2, 1), strict=True)]
+    apart = (along[0] - along[1]).abs().mean(1, keepdim=True)
+    share = said[:, 4 + 4 * taps, None]
+    undecided = 4 * share * (1 - share)
+    doubt = functional.avg_pool2d(apart * undecided, AREA, stride=1, padding=AREA // 2, count_include_pad=False)
+    rising = ((doubt - LEAST_DOUBT) / (FULL_DOUBT - LEAST_DOUBT)).clamp(0, 1)
+    return 1 - rising * rising * (3 - 2 * rising)  # without a corner
+
+
+def fall_back(said: Tensor, trust: Tensor, time: Tensor, taps: int) -> Tensor:
+    """Fields that show the nearest frame where there is no trust, and pass over to it smoothly.
+
+    Args:
+        said: fields as `synthesise` takes them.
+        trust: from `confidence`.
+        time: (N, 1, 1, 1), from 0 to 1; halfway the first frame is shown.
+        taps: K.
+    """
+    nearest = torch.zeros_like(said)
+    nearest[:, 4 + taps // 2 : 4 + 4 * taps : taps] = 1  # kernels that change nothing
+    nearest[:, 4 + 4 * taps, None] = (time <= 0.5).to(said)
+    return nearest + trust * (said - nearest)

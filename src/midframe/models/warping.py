@@ -1,0 +1,14 @@
+"""Fetching along a flow, at the low resolutions that networks work at."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def warp(features: Tensor, flow: Tensor) -> Tensor:
+    """Fetch features (N, C, h, w) from where a flow (N, 2, h, w) leads, bilinear, in float32."""
+    height, width = features.shape[2:]
+    x = torch.arange(width, device=flow.device) + flow[:, 0].float()
+    y = torch.arange(height, device=flow.device)[:, None] + flow[:, 1].float()
+    grid = torch.stack(((2 * x + 1) / width - 1, (2 * y + 1) / height - 1), dim=-1)
+    return functional.grid_sample(features.float(), grid, padding_mode="border", align_corners=False)

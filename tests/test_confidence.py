@@ -1,0 +1,56 @@
+"""Where a frame between two cannot be made, the nearest one is shown."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from midframe.models.confidence import AREA, confidence, fall_back
+
+TAPS = 3
+
+
+def fields(height: int = 24, width: int = 32, share: float = 0.5) -> Tensor:
+    """No flow, kernels that change nothing, one share of the first frame everywhere."""
+    said = torch.zeros(1, 8 + 4 * TAPS, height, width)
+    said[:, 4 + TAPS // 2 : 4 + 4 * TAPS : TAPS] = 1
+    said[:, 4 + 4 * TAPS] = share
+    return said
+
+
+def test_frames_that_agree_are_trusted() -> None:
+    frame = torch.rand(1, 3, 24, 32)
+    assert confidence(frame, frame + 0.05, fields(), TAPS).min() == 1
+
+
+def test_frames_that_disagree_are_not_unless_the_mask_decides() -> None:
+    first, second = torch.zeros(1, 3, 24, 32), torch.full((1, 3, 24, 32), 0.5)
+    assert confidence(first, second, fields(), TAPS).max() == 0
+    assert confidence(first, second, fields(share=0.98), TAPS).min() == 1
+
+
+def test_agreement_is_looked_for_along_the_flow() -> None:
+    first = torch.rand(1, 3, 24, 32)
+    second = first.roll(4, 3)
+    assert confidence(first, second, fields(), TAPS)[..., 8:-8].mean() < 0.5
+    said = fields()
+    said[:, 0], said[:, 2] = -2, 2
+    assert confidence(first, second, said, TAPS)[..., 8:-8].min() == 1
+
+
+def test_trust_passes_over_smoothly() -> None:
+    first, second = torch.zeros(2, 1, 3, 24, 64)
+    second[..., 32:] = 0.6
+    trust = confidence(first, second, fields(24, 64), TAPS)[0, 0, 12]
+    assert trust[0] == 1
+    assert trust[-1] == 0
+    assert (trust.diff() <= 1e-6).all()
+    assert trust.diff().abs().max() < 0.9
+    assert ((trust > 0) & (trust < 1)).sum() <= AREA
+
+
+@pytest.mark.parametrize(("time", "share"), [(0.25, 1.0), (0.5, 1.0), (0.75, 0.0)])
+def test_without_trust_the_nearest_frame_is_shown(time: float, share: float) -> None:
+    said = torch.randn(1, 8 + 4 * TAPS, 4, 5)
+    when = torch.full((1, 1, 1, 1), time)
+    assert torch.equal(fall_back(said, torch.zeros(1, 1, 4, 5), when, TAPS), fields(4, 5, share))
+    torch.testing.assert_close(fall_back(said, torch.ones(1, 1, 4, 5), when, TAPS), said)
