@@ -1,0 +1,127 @@
+"""How long networks take for a frame of 1280x720, what of it is what, and FFmpeg's minterpolate on the same clip.
+
+python benchmarks/models.py [CLIP] [--frames 12]
+
+Without a clip one is rendered. All is measured in turns in one run: the networks on frames that lie ready; the whole
+way from file to file with flowsep; minterpolate with decoding, without encoding, on the one thread that it uses.
+"""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from fractions import Fraction
+from functools import partial
+from itertools import islice, pairwise
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import av
+import torch
+from video import render_clip
+
+from midframe.evaluation.motion_compensation import MotionCompensation
+from midframe.images import to_image, to_tensor
+from midframe.interpolator import Interpolator
+from midframe.models.checkpoint import build_model
+from midframe.models.flowsep import BASE, FlowSep
+from midframe.video.colour import from_rgb, to_rgb
+from midframe.video.pipeline import interpolate_video
+from midframe.video.reader import VideoReader
+
+ROUNDS = 3
+HALF = Fraction(1, 2)
+
+
+def seconds(work: Callable[[], Any]) -> float:
+    begin = time.perf_counter()
+    work()
+    return time.perf_counter() - begin
+
+
+def in_turns(works: dict[str, Callable[[], Any]]) -> dict[str, float]:
+    """The median time of each, after one run that is not counted."""
+    for work in works.values():
+        work()
+    rounds = [{name: seconds(work) for name, work in works.items()} for _ in range(ROUNDS)]
+    return {name: median(each[name] for each in rounds) for name in works}
+
+
+def compensate(clip: Path, count: int) -> None:
+    """What minterpolate makes of a clip at twice its rate."""
+    with VideoReader(clip) as reader:
+        picture, colour = reader.first_picture()
+        rival = MotionCompensation(picture, colour)
+        for frame in islice(reader.read(), count):
+            for _ in rival.feed(frame.picture):
+                pass
+        for _ in rival.rest():
+            pass
+
+
+def stages(tool: Interpolator, pictures: list[av.VideoFrame], colour: Any) -> dict[str, Callable[[], Any]]:
+    """The work on one frame, piece by piece."""
+    model = tool.model
+    assert isinstance(model, FlowSep)
+    images = [to_rgb(picture, colour) for picture in pictures[:2]]
+    tensors = [to_tensor(image, tool.device) for image in images]
+    height, width = images[0].shape[:2]
+    rows, columns = slice(0, height), slice(0, width)
+    made = tool.middle(*tensors)
+    result = to_image(made, images[0].dtype)
+    with torch.inference_mode():
+        prepared = model.prepare(*tensors)
+
+    def network() -> None:
+        model.say(model.prepare(*tensors))
+
+    def operator() -> None:
+        model.part(prepared, rows, columns)
+
+    return {
+        "network": torch.inference_mode()(network),
+        "operator": torch.inference_mode()(operator),
+        "RGB to tensor and back": lambda: (to_tensor(images[1], tool.device), to_image(made, images[0].dtype)),
+        "YUV to RGB and back": lambda: (to_rgb(pictures[1], colour), from_rgb(result, colour, "yuv420p")),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("clip", nargs="?", type=Path)
+    parser.add_argument("--frames", type=int, default=12)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        clip = options.clip or Path(name) / "clip.mp4"
+        if not options.clip:
+            render_clip(clip, options.frames)
+        with VideoReader(clip) as reader:
+            _, colour = reader.first_picture()
+            pictures = [frame.picture for frame in islice(reader.read(), options.frames)]
+            length = float(options.frames / reader.rate)
+        pairs = list(pairwise(to_rgb(picture, colour) for picture in pictures))
+        small = Interpolator("flowsep")
+        tools = {
+            "sepconv": Interpolator("sepconv"),
+            "flowsep": small,
+            "flowsep, base size": Interpolator(build_model("flowsep", BASE)),  # time does not hang on weights
+        }
+        first, second = pairs[0]
+        times = in_turns({name: partial(tool.interpolate, first, second, HALF) for name, tool in tools.items()})
+        print(f"{first.shape[1]}x{first.shape[0]}, {torch.get_num_threads()} threads, medians of {ROUNDS}, in turns")
+        for name, taken in times.items():
+            print(f"{name:24}{taken:8.3f} s a made frame  1/{times['sepconv'] / taken:.1f} of sepconv")
+        for name, taken in in_turns(stages(small, pictures, colour)).items():
+            print(f"  {name:26}{1000 * taken:8.1f} ms  {100 * taken / times['flowsep']:3.0f} %")
+        target = Path(name) / "out.mp4"
+        films = in_turns({
+            "midframe video": lambda: interpolate_video(clip, target, model=small, end=length, overwrite=True),
+            "minterpolate": lambda: compensate(clip, options.frames),
+        })  # fmt: skip
+        for name, taken in films.items():
+            print(f"{name:24}{len(pairs) / taken:8.2f} made frames a second")
+
+
+if __name__ == "__main__":
+    main()
