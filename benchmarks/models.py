@@ -65,7 +65,7 @@ def stages(tool: Interpolator, pictures: list[av.VideoFrame], colour: Any) -> di
     model = tool.model
     assert isinstance(model, FlowSep)
     images = [to_rgb(picture, colour) for picture in pictures[:2]]
-    tensors = [to_tensor(image, tool.device) for image in images]
+    tensors = to_tensor(images[0], tool.device), to_tensor(images[1], tool.device)
     height, width = images[0].shape[:2]
     rows, columns = slice(0, height), slice(0, width)
     made = tool.middle(*tensors)
@@ -92,8 +92,8 @@ def main() -> None:
     parser.add_argument("clip", nargs="?", type=Path)
     parser.add_argument("--frames", type=int, default=12)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        clip = options.clip or Path(name) / "clip.mp4"
+    with tempfile.TemporaryDirectory() as folder:
+        clip = options.clip or Path(folder) / "clip.mp4"
         if not options.clip:
             render_clip(clip, options.frames)
         with VideoReader(clip) as reader:
@@ -114,7 +114,7 @@ def main() -> None:
             print(f"{name:24}{taken:8.3f} s a made frame  1/{times['sepconv'] / taken:.1f} of sepconv")
         for name, taken in in_turns(stages(small, pictures, colour)).items():
             print(f"  {name:26}{1000 * taken:8.1f} ms  {100 * taken / times['flowsep']:3.0f} %")
-        target = Path(name) / "out.mp4"
+        target = Path(folder) / "out.mp4"
         films = in_turns({
             "midframe video": lambda: interpolate_video(clip, target, model=small, end=length, overwrite=True),
             "minterpolate": lambda: compensate(clip, options.frames),
