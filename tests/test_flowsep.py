@@ -154,3 +154,16 @@ def test_it_is_saved_and_loaded_and_takes_exact_times(model: FlowSep, tmp_path: 
     tensors = [torch.from_numpy(each).permute(2, 0, 1)[None].float() / 255 for each in (first, second)]
     expected = load_model(path)(*tensors, 1 / 3).clamp(0, 1) * 255
     assert abs(thirds[0].astype(float) - expected[0].permute(1, 2, 0).numpy()).max() <= 0.51
+
+
+def test_how_small_frames_are_read_can_be_chosen(model: FlowSep) -> None:
+    first, second = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
+    tools = [Interpolator(model, device="cpu", precision="float32", scale=scale) for scale in (None, 1, 2)]
+    made = [tool.interpolate(first, second) for tool in tools]
+    assert np.array_equal(made[0], made[1])
+    assert not np.array_equal(made[1], made[2])
+    assert tools[1].identity != tools[2].identity
+    with pytest.raises(ValueError, match="scale is 3: 1, 2, 4"):
+        Interpolator(model, scale=3)
+    with pytest.raises(ValueError, match="SepConv reads frames at full size"):
+        Interpolator(build_model("sepconv", {"widths": [4, 8], "taps": 3}), scale=2)

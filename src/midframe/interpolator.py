@@ -37,13 +37,14 @@ class Interpolator:
         device: "cpu", "cuda", "cuda:1", "mps", or "auto" for the best there is.
         tile: side in pixels of the tiles that large frames are cut into; None for the network's own
             choice, 0 for never. Memory grows with the tile, not with the frame.
+        scale: how many times smaller a network that can reads frames, a power of two; None to choose by their size.
         precision: "auto", "float32", "bfloat16" or "float16". Auto takes float16 on CUDA and bfloat16 on processors
             that multiply in it.
         depth: how often time is halved at most to come near a time other than the middle, by a network that makes the
             middle only.
 
     Raises:
-        ValueError: no such device or precision, or a tile or depth that is too small.
+        ValueError: no such device or precision, a tile or depth that is too small, or a scale that cannot be.
         CheckpointError: the weights cannot be loaded.
 
     Example:
@@ -60,6 +61,7 @@ class Interpolator:
         *,
         device: str = "auto",
         tile: int | None = None,
+        scale: int | None = None,
         precision: str = "auto",
         depth: int = DEFAULT_DEPTH,
     ) -> None:
@@ -71,13 +73,15 @@ class Interpolator:
         self.precision = choose_precision(precision, self.device)
         network = model if isinstance(model, Network) else load_model(model)
         self.model = channels_last(network.for_inference(self.precision).to(self.device))
+        if scale is not None:
+            self.model.scale = _checked_scale(scale, network)
         self.tile = self.model.tile if tile is None else tile
         self.depth = None if self.model.any_time else depth
 
     @property
     def identity(self) -> str:
         """A text that tells networks and their weights apart."""
-        digest = sha256(repr((type(self.model).__name__, self.model.config)).encode())
+        digest = sha256(repr((type(self.model).__name__, self.model.config, self.model.scale)).encode())
         for name, tensor in self.model.state_dict().items():
             digest.update(name.encode() + tensor.cpu().contiguous().view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
@@ -159,6 +163,14 @@ class Interpolator:
             if progress:
                 progress(done / len(parts))
         return result
+
+
+def _checked_scale(scale: int, network: Network) -> int:
+    if scale < 1 or scale & (scale - 1):
+        raise ValueError(f"scale is {scale}: 1, 2, 4 or another power of two is needed")
+    if scale > 1 and network.scale == 1:
+        raise ValueError(f"scale is {scale}: {type(network).__name__} reads frames at full size, leave it out")
+    return scale
 
 
 def premultiplied(frame: Tensor) -> Tensor:

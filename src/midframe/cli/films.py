@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from midframe.cli.shared import Device, Model, Overwrite, Precision, Tile, app, err, frame_bar, out
+from midframe.cli.shared import Device, Model, Overwrite, Precision, Scale, Tile, app, err, frame_bar, out
 from midframe.errors import VideoError
 from midframe.interpolator import DEFAULT_MODEL, Interpolator
 from midframe.video.compare import DEFAULT_SLOWER, compare_video
@@ -65,6 +65,7 @@ def video(
         float, typer.Option(help="Scene change score that counts as a cut; 0 for none.")
     ] = DEFAULT_THRESHOLD,
     tile: Tile = None,
+    scale: Scale = None,
     precision: Precision = "auto",
     overwrite: Overwrite = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with work that was stopped.")] = False,
@@ -75,7 +76,14 @@ def video(
     options |= {"model": model, "device": device, "codec": codec, "crf": crf, "cut_threshold": cut_threshold}
     options |= {"preset": preset, "encoder_options": options_of(encoder_option or [])}
     options |= {"start": start, "end": end, "source_fps": source_fps, "deinterlace": deinterlace, "dedup": dedup}
-    options |= {"overlays": overlays, "tile": tile, "precision": precision, "overwrite": overwrite, "resume": resume}
+    options |= {
+        "overlays": overlays,
+        "tile": tile,
+        "scale": scale,
+        "precision": precision,
+        "overwrite": overwrite,
+        "resume": resume,
+    }
     with frame_bar() as (bar, task):
 
         def show(done: float, total: float | None) -> None:
@@ -142,13 +150,14 @@ def compare(
     model: Model = DEFAULT_MODEL,
     device: Device = "auto",
     tile: Tile = None,
+    scale: Scale = None,
     precision: Precision = "auto",
     overwrite: Overwrite = False,
 ) -> None:
     """Show the original beside the interpolated video, at quarter speed, in one labelled video."""
     target = target or source.with_name(f"{source.stem}-compare.mp4")
     options: dict[str, Any] = {"factor": factor, "slower": slower, "part": Part(start, end), "model": model}
-    options |= {"device": device, "tile": tile, "precision": precision, "overwrite": overwrite}
+    options |= {"device": device, "tile": tile, "scale": scale, "precision": precision, "overwrite": overwrite}
     with frame_bar() as (bar, task):
         shown = compare_video(
             source, target, progress=lambda done, total: bar.update(task, completed=done, total=total), **options
@@ -166,6 +175,7 @@ def score(
     model: Model = DEFAULT_MODEL,
     device: Device = "auto",
     tile: Tile = None,
+    scale: Scale = None,
     precision: Precision = "auto",
 ) -> None:
     """Drop every second frame of a video, make it again, and say how near it comes, beside simpler ways."""
@@ -174,7 +184,7 @@ def score(
     target = target or source.with_name(f"{source.stem}-score")
     if target.exists() and not target.is_dir():
         raise VideoError(f"{target} is a file: name a folder for the scores")
-    tool = Interpolator(model, device=device, tile=tile, precision=precision)
+    tool = Interpolator(model, device=device, tile=tile, scale=scale, precision=precision)
     options: dict[str, Any] = {"name": Path(model).stem, "part": Part(start, end), "minterpolate": minterpolate}
     with frame_bar() as (bar, task):
         scores = score_video(

@@ -29,6 +29,10 @@ out, err = Console(), Console(stderr=True)
 Model = Annotated[str, typer.Option(help="Name or file of weights; `midframe models` lists the names.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 Tile = Annotated[int | None, typer.Option(help="Side of the tiles of large frames in pixels; 0 for never.")]
+Scale = Annotated[
+    int | None,
+    typer.Option(help="How many times smaller flowsep reads frames: 1, 2, 4; by their size if not given."),
+]
 Precision = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")]
 

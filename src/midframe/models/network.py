@@ -23,6 +23,8 @@ class Network(nn.Module):
     """Side in pixels of the parts that a large frame is best made in."""
     any_time = False
     """Whether it makes frames at any time; if not, the middle."""
+    scale: int = 1
+    """How many times smaller it reads frames; 0 to choose by their size, where a network can."""
 
     @property
     def margin(self) -> int:

@@ -37,6 +37,7 @@ def compare_video(
     model: str | Interpolator = DEFAULT_MODEL,
     device: str = "auto",
     tile: int | None = None,
+    scale: int | None = None,
     precision: str = "auto",
     codec: str = DEFAULT_CODEC,
     crf: int = DEFAULT_CRF,
@@ -47,7 +48,7 @@ def compare_video(
     """Write a video with the original beside the interpolated one, slowed down, labelled and without sound.
 
     Args:
-        source, target, factor, model, device, tile, precision, codec, crf, cut_threshold, overwrite: as in
+        source, target, factor, model, device, tile, scale, precision, codec, crf, cut_threshold, overwrite: as in
             `interpolate_video`.
         slower: how many times slower than the source it runs.
         part: what is shown of the source.
@@ -65,7 +66,9 @@ def compare_video(
         raise ValueError(f"factor is {factor}, slower {slower}: 1 or more is needed")
     check_target(source, target, overwrite)
     tool = (
-        model if isinstance(model, Interpolator) else Interpolator(model, device=device, tile=tile, precision=precision)
+        model
+        if isinstance(model, Interpolator)
+        else Interpolator(model, device=device, tile=tile, scale=scale, precision=precision)
     )
     with VideoReader(source, cut_threshold or None, part) as reader:
         picture, colour = reader.first_picture()

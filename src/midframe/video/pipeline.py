@@ -47,6 +47,7 @@ def interpolate_video(
     model: str | Interpolator = DEFAULT_MODEL,
     device: str = "auto",
     tile: int | None = None,
+    scale: int | None = None,
     precision: str = "auto",
     codec: str = DEFAULT_CODEC,
     crf: int = DEFAULT_CRF,
@@ -82,7 +83,7 @@ def interpolate_video(
         dedup: take frames out that repeat the one before them, and make what was missing there.
         overlays: keep what stands still before a moving picture (logos, subtitles) as it is.
         model: name or file of weights, or an Interpolator that is ready.
-        device, tile, precision: as in `Interpolator`.
+        device, tile, scale, precision: as in `Interpolator`.
         codec: h264, hevc, av1, vp9, prores, ffv1 or an encoder of FFmpeg.
         crf: constant quality of the encoder; smaller is better and larger.
         preset: how much work the encoder does, by its own names.
@@ -112,7 +113,9 @@ def interpolate_video(
     goal = target_for(Path(target), mute=mute, codec=encoding)
     goal.check(source, overwrite)
     tool = (
-        model if isinstance(model, Interpolator) else Interpolator(model, device=device, tile=tile, precision=precision)
+        model
+        if isinstance(model, Interpolator)
+        else Interpolator(model, device=device, tile=tile, scale=scale, precision=precision)
     )
     settings: dict[str, Any] = {"factor": factor, "fps": str(fps), "slow": str(slow), "vfr": vfr, "start": start}
     settings |= {"end": end, "source_fps": str(source_fps), "deinterlace": deinterlace, "dedup": dedup}
