@@ -101,11 +101,11 @@ def main() -> None:
             pictures = [frame.picture for frame in islice(reader.read(), options.frames)]
             length = float(options.frames / reader.rate)
         pairs = list(pairwise(to_rgb(picture, colour) for picture in pictures))
-        small = Interpolator("flowsep")
+        small = Interpolator(build_model("flowsep"))  # time does not hang on weights
         tools = {
             "sepconv": Interpolator("sepconv"),
             "flowsep": small,
-            "flowsep, base size": Interpolator(build_model("flowsep", BASE)),  # time does not hang on weights
+            "flowsep, base size": Interpolator(build_model("flowsep", BASE)),
         }
         first, second = pairs[0]
         times = in_turns({name: partial(tool.interpolate, first, second, HALF) for name, tool in tools.items()})
