@@ -17,7 +17,7 @@ from midframe.data.harvest import CreateConfig, Kept, Reservoir
 from midframe.data.shards import Shards, ShardWriter
 from midframe.data.show import draw_motion, make_contact_sheet, read_report
 from midframe.data.stills import StillMotion, moving_patch
-from midframe.data.triplets import Selection, find_candidates, optical_flow, warp_error
+from midframe.data.triplets import Selection, any_place, find_candidates, optical_flow, warp_error
 from midframe.errors import DatasetError
 
 Image = np.ndarray[Any, Any]
@@ -364,3 +364,25 @@ def test_colours_change_places_together() -> None:
     crops = [augment(frames, np.random.default_rng(seed), 32, 0, shuffle_channels=1.0) for seed in range(60)]
     assert {tuple(crop[0, 0, 0]) for crop in crops} == set(itertools.permutations((10, 20, 30)))
     assert all(np.array_equal(crop[0], crop[2]) for crop in crops)
+
+
+def test_still_and_flat_patches_are_taken_where_asked_for(render_video: Callable[..., Path], tmp_path: Path) -> None:
+    made = render_video("clip.mp4", frames=16, size=(96, 128), sound=False, cut_at=8)
+    config = replace(SMALL, plain=5, validation_share=0.0, selection=replace(SMALL.selection, min_motion=1000.0))
+    report = create_dataset(made, tmp_path / "set", config, workers=1)
+    assert report["samples"]["train"] == 5
+    shards = Shards(list((tmp_path / "set" / "train").glob("*.tar")))
+    for facts in map(shards.facts, range(len(shards))):
+        assert facts["plain"]
+        assert facts["frame"] >= 8 or facts["frame"] + 2 * facts["stride"] < 8
+
+
+def test_any_place_will_do_but_not_beside_a_cut_or_a_repeat() -> None:
+    rng = np.random.default_rng(0)
+    still, moved = [noise()] * 3, moving(3)
+    assert any_place(still, 64, Selection(), rng)
+    assert any_place(moved, 64, Selection(), rng)
+    assert any_place([np.full((80, 80, 3), 90, np.uint8)] * 3, 64, Selection(), rng)
+    assert any_place([moved[0], moved[0], moved[2]], 64, Selection(), rng) is None
+    assert any_place([moved[0], moved[1], 255 - moved[2]], 64, Selection(), rng) is None
+    assert any_place(moved, 200, Selection(), rng) is None

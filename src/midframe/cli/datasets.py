@@ -26,6 +26,9 @@ def dataset_create(
     ],
     frames: Annotated[int, typer.Option(help="Frames in a sample, odd.")] = 3,
     per_clip: Annotated[int, typer.Option(help="The most samples from one clip.")] = 400,
+    plain: Annotated[
+        int, typer.Option(help="Samples more of each clip, taken at random, still and flat ones too.")
+    ] = 0,
     size: Annotated[int, typer.Option(help="Height and width of a sample in pixels.")] = 150,
     max_motion: Annotated[
         float, typer.Option(help="Leave out what moves further from the first frame to the last, in pixels.")
@@ -46,7 +49,8 @@ def dataset_create(
     from midframe.data.triplets import Selection
 
     selection = Selection(size=size, max_motion=max_motion)
-    config = CreateConfig(selection, frames=frames, per_clip=per_clip, hold_out=tuple(hold_out or ()), seed=seed)
+    kept_out = tuple(hold_out or ())
+    config = CreateConfig(selection, frames, per_clip=per_clip, plain=plain, hold_out=kept_out, seed=seed)
     with file_bar() as show:
         report = create_dataset(
             videos, target, config, stills=stills, sources=sources or (), workers=workers, progress=show

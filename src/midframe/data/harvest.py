@@ -17,7 +17,14 @@ import numpy as np
 from midframe.data.shards import Frames, ShardWriter
 from midframe.data.sources import Source
 from midframe.data.stills import StillMotion, moving_patch, read_still
-from midframe.data.triplets import Image, Selection, find_candidates, gradient_length, optical_flow
+from midframe.data.triplets import (
+    Image,
+    Selection,
+    any_place,
+    find_candidates,
+    gradient_length,
+    optical_flow,
+)
 
 THUMBNAIL = 12
 """Patches are compared as pictures of this side, in pixels."""
@@ -36,6 +43,8 @@ class CreateConfig:
     """Sizes at which a clip is looked at: what moves too far at full size may fit into the smaller one."""
     per_clip: int = 400
     """The most samples that one clip gives, so that none dominates."""
+    plain: int = 0
+    """Samples of each clip that are taken at random, still and flat ones too: what a network is to leave alone."""
     hop: int = 2
     """Frames between the starts of two sequences looked at."""
     per_sequence: int = 6
@@ -151,30 +160,51 @@ Found = tuple[dict[str, Any], list[Kept], list[Kept]]
 def _look_at_clip(job: Job, rng: np.random.Generator) -> Found:
     config, sequences, error = job.config, 0, None
     patches, whole = Reservoir(config.per_clip, config.min_novelty), Reservoir(config.whole_frames)
+    plain = Reservoir(config.plain)
     try:
         for index, stride, scale, frames in _sequences(_decoded(job.path, config), config):
             sequences += 1
-            worth = _consider(patches, rng, {"frame": index, "stride": stride, "scale": scale}, frames, config)
+            origin = {"frame": index, "stride": stride, "scale": scale}
+            worth = _consider(patches, rng, origin, frames, config)
+            if config.plain:
+                _take_any(plain, rng, origin, frames, config)
             if worth and job.part == "validation" and stride == 1 and scale == 1:
                 whole.offer(Kept(rng.random(), np.stack(frames), {"frame": index}))
     except av.FFmpegError as failure:
         error = f"{type(failure).__name__}: {failure.strerror}"  # what was decoded before it is kept
-    return {"sequences": sequences, "error": error}, patches.kept, whole.kept
+    return {"sequences": sequences, "error": error}, patches.kept + plain.kept, whole.kept
 
 
 def _look_at_still(job: Job, rng: np.random.Generator) -> Found:
     """Sequences with made motion from one photograph, without flat ones."""
     config, still, kept = job.config, read_still(job.path), []
+    least_texture = config.selection.min_texture
     for number in range(config.per_still if still is not None else 0):
         assert still is not None
         sequence = moving_patch(still, rng, config.selection.size, config.frames, config.still_motion)
-        if sequence is None:
-            continue
-        grey = [np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), np.uint8) for frame in sequence]
-        if gradient_length(grey[len(grey) // 2]).mean() >= config.selection.min_texture:
-            motion = float(np.linalg.norm(optical_flow(grey[0], grey[-1]), axis=2).mean())
-            kept.append(Kept(number, sequence, {"motion": motion}))
+        if sequence is not None and gradient_length(_grey(sequence[len(sequence) // 2])).mean() >= least_texture:
+            kept.append(Kept(number, sequence, {"motion": _motion(sequence)}))
     return {"sequences": config.per_still, "error": "cannot be read" if still is None else None}, kept, []
+
+
+def _take_any(
+    plain: Reservoir, rng: np.random.Generator, origin: dict[str, Any], frames: list[Image], config: CreateConfig
+) -> None:
+    """Offer a patch from anywhere to the reservoir of those that nothing is asked of."""
+    size, key = config.selection.size, float(rng.random())
+    if plain.wants(key) and (place := any_place(frames, size, config.selection, rng)):
+        top, left = place
+        patch = np.stack([frame[top : top + size, left : left + size] for frame in frames])
+        plain.offer(Kept(key, patch, {**origin, "top": top, "left": left, "motion": _motion(patch), "plain": True}))
+
+
+def _grey(frame: Image) -> Image:
+    return np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), np.uint8)
+
+
+def _motion(sequence: Frames) -> float:
+    """Mean length of the flow from the first frame to the last, in pixels."""
+    return float(np.linalg.norm(optical_flow(_grey(sequence[0]), _grey(sequence[-1])), axis=2).mean())
 
 
 def facts_path(job: Job) -> Path:

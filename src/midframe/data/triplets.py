@@ -120,6 +120,20 @@ def _reduced_window(top: int, left: int, size: int, scale: float) -> tuple[slice
     )
 
 
+def any_place(frames: list[Image], size: int, selection: Selection, rng: np.random.Generator) -> tuple[int, int] | None:
+    """A place for a patch at random, whatever is there: top and left; None beside a cut or in too small frames.
+
+    A sequence in which nothing moves will do, but not one with a repeated frame among moving ones.
+    """
+    height, width = frames[0].shape[:2]
+    if min(height, width) < size:
+        return None
+    top, left = (int(rng.integers(extent - size + 1)) for extent in (height, width))
+    grey = [_reduced_grey(frame, min(1.0, FLOW_SHORT_SIDE / min(height, width))) for frame in frames]
+    still = [is_repeat(list(pair), selection) for pair in pairwise(grey)]
+    return None if _any_cut(grey, selection) or any(still) != all(still) else (top, left)
+
+
 def optical_flow(first: Image, second: Image, preset: int = cv2.DISOPTICAL_FLOW_PRESET_FAST) -> Floats:
     """DIS optical flow between two grey images (H, W), as (H, W, 2) in pixels, x before y."""
     flow: Floats = cv2.DISOpticalFlow.create(preset).calc(first, second, None)
