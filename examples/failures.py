@@ -1,6 +1,6 @@
 """Draw where a network begins to fail: the rendered sample, with more and more motion between its frames.
 
-python examples/failures.py sepconv picture.png
+python examples/failures.py sepconv picture.jpg
 
 A row for each motion: the average of both frames, the truth, which is known here, what the network makes, and four
 times the difference.
