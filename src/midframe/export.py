@@ -6,7 +6,9 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
+from midframe.models.confidence import confidence, fall_back
 from midframe.models.flowsep import FlowSep
 from midframe.models.network import Network
 
@@ -24,7 +26,12 @@ class _Exported(nn.Module):
         self.model = model
 
     def forward(self, first: Tensor, second: Tensor, time: Tensor) -> Tensor:
-        return self.model.apply(first, second, self.model.estimate(first, second, time)).clamp(0, 1)
+        estimate, taps = self.model.estimate(first, second, time), self.model.config.taps
+        if self.model.falls_back:
+            small = functional.avg_pool2d(first, 2), functional.avg_pool2d(second, 2)
+            trust = confidence(*small, estimate.said, taps)
+            estimate = estimate._replace(said=fall_back(estimate.said, trust, time.view(-1, 1, 1, 1), taps))
+        return self.model.apply(first, second, estimate).clamp(0, 1)
 
 
 def export_onnx(model: Network, path: Path) -> None:

@@ -4,7 +4,6 @@ An occlusion makes frames disagree too, but there the mask decides for the one t
 slipped through or something moved beyond reach; mixing shows two ghosts there, so the nearest frame is shown instead.
 """
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -42,7 +41,8 @@ def fall_back(said: Tensor, trust: Tensor, time: Tensor, taps: int) -> Tensor:
         time: (N, 1, 1, 1), from 0 to 1; halfway the first frame is shown.
         taps: K.
     """
-    nearest = torch.zeros_like(said)
-    nearest[:, 4 + taps // 2 : 4 + 4 * taps : taps] = 1  # kernels that change nothing
-    nearest[:, 4 + 4 * taps, None] = (time <= 0.5).to(said)
+    delta = [float(tap == taps // 2) for tap in range(taps)]  # a kernel that changes nothing
+    kernels = said.new_tensor([0.0] * 4 + delta * 4 + [0.0] * 4).view(1, -1, 1, 1)
+    share = said.new_tensor([0.0] * (4 + 4 * taps) + [1.0] + [0.0] * 3).view(1, -1, 1, 1)
+    nearest = kernels + share * (time <= 0.5)
     return nearest + trust * (said - nearest)
