@@ -25,7 +25,7 @@ HEAD_GAIN, DETAIL_GAIN = 0.1, 0.01
 """Scale of the last convolutions' initial weights, for flows and for kernels, mask and residual: the network starts
 near the average of both frames."""
 SLOPE = 0.1
-"""Of leaky ReLU below zero. PReLU is no better here and takes three times as long to train."""
+"""Of leaky ReLU below zero. PReLU's own passes took over four times as long in training, 78 against 17 ms a step."""
 CORRELATION_GAIN = 2.0
 """What features that are alike count, beside features."""
 MIN_KERNEL_SUM = 0.2
