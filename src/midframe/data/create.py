@@ -70,11 +70,22 @@ def create_dataset(
             if progress:
                 progress(done, len(jobs), running[finished].path.name)
     except OSError as error:
-        again = "make room and run the same command again; finished shards are kept"
-        raise DatasetError(f"{out} cannot be written ({error.strerror}): {again}") from error
+        raise cannot_write(out, error) from error
     finally:
         pool.shutdown(cancel_futures=True)
     return write_report(out)
+
+
+def cannot_write(out: Path, error: OSError) -> DatasetError:
+    """What is told when a data set does not fit on the disk."""
+    again = "make room and run the same command again; finished shards are kept"
+    return DatasetError(f"{out} cannot be written ({error.strerror}): {again}")
+
+
+def make_folders(out: Path) -> None:
+    """Make the folders of a data set, where they are not there."""
+    for folder in (*PARTS, "files"):
+        (out / folder).mkdir(parents=True, exist_ok=True)
 
 
 def find_videos(videos: Path) -> list[Path]:
@@ -164,8 +175,7 @@ def key_of(name: str) -> str:
 
 
 def _begin(out: Path, config: CreateConfig) -> None:
-    for folder in (*PARTS, "files"):
-        (out / folder).mkdir(parents=True, exist_ok=True)
+    make_folders(out)
     settings = json.dumps(asdict(config), indent=1)
     path = out / SETTINGS_FILE
     if path.exists() and json.loads(path.read_text()) != json.loads(settings):

@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from midframe.data.create import PARTS, choose_held_out, key_of, write_report
+from midframe.data.create import PARTS, cannot_write, choose_held_out, key_of, make_folders, write_report
 from midframe.data.harvest import CreateConfig, write_facts
 from midframe.data.layouts import find_sequences
 from midframe.data.shards import Shards, ShardWriter, decode_jpeg, encode_jpeg
@@ -51,8 +51,7 @@ def import_dataset(
     """
     groups = _groups(source)
     held_out = choose_held_out({group.name: group.name for group in groups}, config or CreateConfig())
-    for folder in (*PARTS, "files"):
-        (out / folder).mkdir(parents=True, exist_ok=True)
+    make_folders(out)
     for done, group in enumerate(groups, start=1):
         _import(group, out, "validation" if group.name in held_out else "train")
         if progress:
@@ -109,8 +108,7 @@ def _import(group: Group, out: Path, part: str) -> None:
             for count, frames in enumerate(group.samples(), start=1):
                 shard.write_encoded(f"{key}-{count - 1:05}", frames, {"file": group.name})
     except OSError as error:
-        again = "make room and run the same command again; finished shards are kept"
-        raise DatasetError(f"{out} cannot be written ({error.strerror}): {again}") from error
+        raise cannot_write(out, error) from error
     said = {"licence": "", "attribution": "", "sequences": count, "samples": count, "motion": [], "error": None}
     write_facts(facts, {"file": group.name, "part": part, **said})
 

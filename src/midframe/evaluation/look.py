@@ -32,7 +32,7 @@ def maps_of(tool: Interpolator, first: Array, second: Array, time: float = 0.5) 
     if not isinstance(model, FlowSep):
         raise ValueError(f"{type(model).__name__} has no flows to look at: see `midframe kernels`, or choose flowsep")
     prepared = model.prepare(to_tensor(first, tool.device), to_tensor(second, tool.device))
-    said, trust = model.say(prepared, time)
+    said, trust, _ = model.say(prepared, time)
     taps = model.config.taps
     flow, kernels, share, residual = (
         part[0].cpu().numpy() for part in torch.split(said.float(), [4, 4 * taps, 1, 3], dim=1)

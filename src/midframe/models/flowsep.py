@@ -76,6 +76,17 @@ class Estimate(NamedTuple):
     statistics: Statistics
 
 
+class Said(NamedTuple):
+    """What is said of one time, all at the size of the fields."""
+
+    fields: Tensor
+    """As `synthesise` takes them, (N, 4 + 4K + 4, h, w)."""
+    trust: Tensor
+    """How far they can be trusted, (N, 1, h, w), from 0 to 1."""
+    shown: Tensor
+    """The fields, with the nearest frame where they cannot."""
+
+
 @dataclass
 class Prepared:
     """A pair of frames (N, C, H, W), what was measured of them, and what was said of times asked for."""
@@ -89,7 +100,7 @@ class Prepared:
     """Both at the size of the fields, (N, 3, h, w)."""
     features: list[Tensor]
     """Of both frames, (2N, C, h, w), finest first."""
-    said: dict[tuple[float, ...], tuple[Tensor, Tensor]] = field(default_factory=dict)
+    said: dict[tuple[float, ...], Said] = field(default_factory=dict)
     """What was said of times that were asked for; see `FlowSep.say`."""
 
 
@@ -193,25 +204,31 @@ class FlowSep(Network):
 
     def part(self, prepared: Prepared, rows: slice, columns: slice, time: Tensor | float = 0.5) -> Tensor:
         """Make a rectangle of the frame at a time. What all parts of it share is made once."""
-        said, trust = self.say(prepared, time)
-        if self.falls_back:
-            said = fall_back(said, trust, self._times(time, prepared.first), self.config.taps)
+        said, _, shown = self.say(prepared, time)
         frames = prepared.first.float(), prepared.second.float()
-        return synthesise(*frames, said, 2 * prepared.scale, rows, columns, prepared.statistics.deviation)
+        return synthesise(
+            *frames,
+            shown if self.falls_back else said,
+            2 * prepared.scale,
+            rows,
+            columns,
+            prepared.statistics.deviation,
+        )
 
-    def say(self, prepared: Prepared, time: Tensor | float = 0.5) -> tuple[Tensor, Tensor]:
-        """All fields at a time, as `synthesise` takes them, and how far they can be trusted, (N, 1, h, w)."""
+    def say(self, prepared: Prepared, time: Tensor | float = 0.5) -> Said:
+        """What is said of a time, made once for all parts of a frame."""
         when = self._times(time, prepared.first)
         key = tuple(when.flatten().tolist())
         if key not in prepared.said:
             said = self.decode(prepared.features, when)[1]
-            prepared.said[key] = said, confidence(*prepared.read, said, self.config.taps)
+            trust = confidence(*prepared.read, said, self.config.taps)
+            prepared.said[key] = Said(said, trust, fall_back(said, trust, when, self.config.taps))
         return prepared.said[key]
 
     def kernels_at(self, first: Tensor, second: Tensor, x: int, y: int) -> Tensor:
         """See `Network`: the products of the columns and the rows, where the flows lead, without the residual."""
         prepared = self.prepare(first, second)
-        said, factor = self.say(prepared)[0], 2 * prepared.scale
+        said, factor = self.say(prepared).fields, 2 * prepared.scale
         whole = enlarged(said, factor)[..., y, x]  # (N, fields)
         flow, share = whole[:, :4].view(-1, 2, 2) * factor, whole[:, 4 + 4 * self.config.taps]
         taps = whole[:, 4 : 4 + 4 * self.config.taps].view(-1, 2, 2, self.config.taps)  # frame, axis
@@ -227,7 +244,7 @@ class FlowSep(Network):
     def motion(self, first: Tensor, second: Tensor) -> Tensor:
         """See `Network`; of every pixel."""
         prepared = self.prepare(first, second)
-        flow, factor = self.say(prepared)[0][:, :4], 2 * prepared.scale
+        flow, factor = self.say(prepared).fields[:, :4], 2 * prepared.scale
         height, width = first.shape[2:]
         return enlarged((flow[:, 2:] - flow[:, :2]) * factor, factor)[..., :height, :width]
 
