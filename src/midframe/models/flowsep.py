@@ -40,9 +40,9 @@ MOST_ROWS = 540
 class FlowSepConfig:
     """The form of the network. The defaults are the small size; `BASE` has what the other one differs in."""
 
-    widths: tuple[int, ...] = (20, 36, 60, 88)
+    widths: tuple[int, ...] = (16, 32, 64, 96)
     """Channels of the features, finest first."""
-    hidden: tuple[int, ...] = (24, 44, 72, 112)
+    hidden: tuple[int, ...] = (32, 48, 64, 96)
     """Channels of what the decoder carries from level to level, finest first."""
     radii: tuple[int, ...] = (0, 3, 4, 4)
     """How far the features of both frames are correlated at each level, in its pixels; 0 for not at all."""
@@ -61,7 +61,7 @@ class FlowSepConfig:
             raise ValueError(f"taps is {self.taps}: an odd number from 1 to 11 is needed")
 
 
-BASE = {"widths": (32, 48, 80, 112), "hidden": (36, 60, 96, 128)}
+BASE = {"widths": (32, 48, 80, 112), "hidden": (32, 64, 96, 128)}
 """The larger size, as settings of `FlowSepConfig`: twice the work."""
 
 

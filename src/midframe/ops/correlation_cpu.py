@@ -30,7 +30,7 @@ def correlation_forward(first: Tensor, second: Tensor, radius: int) -> Tensor:
     result = first.new_empty(len(first), side, side, height, wide)
     run = _forward_pipeline(side)
     run(buffer(_padded(first, 0, wide)), buffer(_padded(second, radius, wide)), first.shape[1], _writable(result))
-    return result[..., :width].reshape(len(first), side * side, height, width)
+    return result[..., :width].contiguous().view(len(first), side * side, height, width)
 
 
 def correlation_gradients(gradient: Tensor, first: Tensor, second: Tensor, radius: int) -> tuple[Tensor, Tensor]:
