@@ -26,13 +26,6 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
     return types[name]
 
 
-def training_precision(name: str) -> str:
-    """Turn "auto" into the name that Lightning Fabric has for the mixed precision that is fast here."""
-    if name != "auto":
-        return name
-    return "bf16-mixed" if torch.cuda.is_available() or cpu_multiplies_bfloat16() else "32-true"
-
-
 def cpu_multiplies_bfloat16() -> bool:
     """Whether this processor has instructions for products in bfloat16 (AVX-512 BF16 or AMX)."""
     checks = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))

@@ -12,13 +12,13 @@ import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
 
-from midframe.devices import training_precision
 from midframe.errors import ConfigError, TrainingError
 from midframe.models.checkpoint import build_model, channels_last, load_model
 from midframe.models.network import Network
 from midframe.training.config import TrainConfig
 from midframe.training.losses import ColourLoss
 from midframe.training.objectives import OBJECTIVES, Batch, Objective
+from midframe.training.precision import training_precision
 from midframe.training.run_folder import BAD_BATCH_FILE, BEST_FILE, RunFolder
 from midframe.training.samples import batches
 from midframe.training.validation import evaluate
@@ -60,7 +60,7 @@ def train(
     fabric = Fabric(
         devices=config.devices,
         num_nodes=config.machines,
-        precision=training_precision(config.precision),
+        plugins=[training_precision(config.precision)],
     )
     fabric.launch()
     folder = RunFolder(run, config)

@@ -1,0 +1,31 @@
+"""In which precision a training computes."""
+
+from typing import Any, Literal
+
+import torch
+from lightning.fabric.plugins import MixedPrecision, Precision
+
+from midframe.devices import cpu_multiplies_bfloat16
+from midframe.errors import ConfigError
+
+
+class MixedNetwork(MixedPrecision):
+    """Mixed precision for what the network computes, not for what it is given.
+
+    Fabric would round batches on their way in: frames to 8 bits of mantissa, flows of 20 pixels to eighths of one, and
+    the operators, whose fast forms take float32 frames, would fall back to plain PyTorch.
+    """
+
+    def convert_input(self, data: Any) -> Any:
+        return data
+
+
+def training_precision(name: str) -> Precision:
+    """Fabric's precision of a name: 32-true, bf16-mixed or 16-mixed; auto for the one that is fast here."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "auto":
+        name = "bf16-mixed" if device == "cuda" or cpu_multiplies_bfloat16() else "32-true"
+    mixed: dict[str, Literal["16-mixed", "bf16-mixed"]] = {"bf16-mixed": "bf16-mixed", "16-mixed": "16-mixed"}
+    if name not in (*mixed, "32-true"):
+        raise ConfigError(f"precision is {name!r}: choose from auto, 32-true, {', '.join(mixed)}")
+    return MixedNetwork(mixed[name], device) if name in mixed else Precision()
