@@ -23,6 +23,7 @@ from midframe.models.checkpoint import build_model, load_model
 from midframe.training.config import TrainConfig, config_from, load_config
 from midframe.training.curves import draw_curves, read_log
 from midframe.training.loop import _learning_rate, train
+from midframe.training.precision import training_precision
 from midframe.training.samples import Tickets, Variations, choose_frames, time_of
 from midframe.training.validation import HIGHEST_PSNR, evaluate
 
@@ -208,6 +209,20 @@ def test_equal_samples_do_not_make_a_score_infinite(tmp_path: Path) -> None:
     config = toy(tmp_path, **ADACONV)
     fabric = Fabric(accelerator="cpu", devices=1, precision="32-true")
     assert evaluate(build_model("adaconv", config.network), config, fabric)["patch_psnr"] == HIGHEST_PSNR
+
+
+def test_mixed_precision_leaves_what_is_given_as_it_is() -> None:
+    layer = torch.nn.Linear(3, 2, bias=False)
+    fabric = Fabric(accelerator="cpu", devices=1, plugins=[training_precision("bf16-mixed")])
+    seen = []
+    layer.register_forward_hook(lambda _, given, made: seen.extend([given[0].dtype, made.dtype]))
+    assert fabric.setup_module(layer)(torch.rand(4, 3)).dtype == torch.float32
+    assert seen == [torch.float32, torch.bfloat16]
+
+
+def test_a_precision_has_a_known_name(dataset: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="choose from auto, 32-true"):
+        train(toy(dataset, precision="bf16"), tmp_path / "run")
 
 
 @pytest.mark.slow
