@@ -15,8 +15,8 @@ LEAST_DOUBT, FULL_DOUBT = 0.10, 0.20
 """Up to the first, in brightness from 0 to 1, the network is trusted, from the second on not at all."""
 
 
-def confidence(first: Tensor, second: Tensor, said: Tensor, taps: int) -> Tensor:
-    """How far what a network says can be trusted, (N, 1, h, w), from 0 to 1.
+def doubt(first: Tensor, second: Tensor, said: Tensor, taps: int) -> Tensor:
+    """How much frames disagree where nothing decides between them, (N, 1, h, w), from 0 to 1 in brightness.
 
     Args:
         first, second: the frames at the size of the fields, (N, 3, h, w) in [0, 1].
@@ -27,8 +27,13 @@ def confidence(first: Tensor, second: Tensor, said: Tensor, taps: int) -> Tensor
     apart = (along[0] - along[1]).abs().mean(1, keepdim=True)
     share = said[:, 4 + 4 * taps, None]
     undecided = 4 * share * (1 - share)
-    doubt = functional.avg_pool2d(apart * undecided, AREA, stride=1, padding=AREA // 2, count_include_pad=False)
-    rising = ((doubt - LEAST_DOUBT) / (FULL_DOUBT - LEAST_DOUBT)).clamp(0, 1)
+    return functional.avg_pool2d(apart * undecided, AREA, stride=1, padding=AREA // 2, count_include_pad=False)
+
+
+def confidence(first: Tensor, second: Tensor, said: Tensor, taps: int) -> Tensor:
+    """How far what a network says can be trusted, (N, 1, h, w), from 0 to 1. Arguments as in `doubt`."""
+    doubts = doubt(first, second, said, taps)
+    rising = ((doubts - LEAST_DOUBT) / (FULL_DOUBT - LEAST_DOUBT)).clamp(0, 1)
     return 1 - rising * rising * (3 - 2 * rising)  # without a corner
 
 
