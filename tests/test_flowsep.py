@@ -76,9 +76,11 @@ def test_parts_equal_the_whole(model: FlowSep, scale: int) -> None:
         torch.testing.assert_close(part, whole[..., rows, columns], atol=1e-4, rtol=1e-4)
 
 
-def test_training_and_making_are_the_same(model: FlowSep) -> None:
+@pytest.mark.parametrize("scale", [1, 2])
+def test_training_and_making_are_the_same(model: FlowSep, scale: int) -> None:
+    model.scale = scale
     first, second = frames(64, 96)
-    estimate = model.estimate(first, second, 0.25)
+    estimate = model.estimate(first, second, 0.25, scale)
     torch.testing.assert_close(model.apply(first, second, estimate), model(first, second, 0.25), atol=1e-4, rtol=1e-4)
 
 

@@ -182,7 +182,7 @@ def test_frames_are_chosen_near_and_far_and_at_any_time() -> None:
 
 def test_samples_are_reversed_half_the_time(long_samples: Path) -> None:
     data = Variations(toy(long_samples, crops=[[0.0, 32]]), any_time=True)
-    times = [float(data[number, 32]["time"]) for number in range(300)]
+    times = [float(data[number, 32, 1]["time"]) for number in range(300)]
     assert sum(time < 0.5 for time in times) == pytest.approx(sum(time > 0.5 for time in times), abs=40)
 
 
@@ -326,14 +326,30 @@ def test_samples_come_from_films_and_photographs_by_their_share(dataset: Path) -
         shard.write("b-0", np.full((3, 80, 80, 3), 7, np.uint8), {})
     for share in (0.0, 0.3, 1.0):
         data = Variations(toy(dataset, made_share=share, max_shift=0))
-        found = [bool((data[number, 16]["frames"] == 7).all()) for number in range(200)]
+        found = [bool((data[number, 16, 1]["frames"] == 7).all()) for number in range(200)]
         assert sum(found) == pytest.approx(200 * share, abs=25)
 
 
 def test_devices_share_a_batch() -> None:
-    whole = next(iter(Tickets(3, 8, lambda _: 64)))
-    parts = [next(iter(Tickets(3, 8, lambda _: 64, rank, 2))) for rank in (0, 1)]
+    config = TrainConfig(batch=8)
+    whole = next(iter(Tickets(config, 3, lambda _: 64)))
+    parts = [next(iter(Tickets(config, 3, lambda _: 64, rank, 2))) for rank in (0, 1)]
     assert sorted(parts[0] + parts[1]) == whole
+
+
+def test_some_batches_are_read_at_half_size(long_samples: Path, tmp_path: Path) -> None:
+    tickets = iter(Tickets(TrainConfig(batch=2, half_share=0.3), 0, lambda _: 64))
+    drawn = [next(tickets) for _ in range(400)]
+    assert all(one[2] == other[2] for one, other in drawn)
+    assert sum(one[2] == 2 for one, _ in drawn) == pytest.approx(120, abs=35)
+    with pytest.raises(ConfigError, match="leave half_share out"):
+        train(toy(long_samples, half_share=0.5), tmp_path / "refused")
+    form = {"widths": [4, 4, 4, 4], "hidden": [4, 4, 4, 4], "taps": 3}
+    scores = train(
+        toy(long_samples, model="flowsep", network=form, steps=2, crops=[[0.0, 32]], half_share=1.0, guide=0.1),
+        tmp_path / "run",
+    )
+    assert math.isfinite(scores["quarter_psnr"])
 
 
 @pytest.mark.slow

@@ -74,6 +74,8 @@ class Estimate(NamedTuple):
     said: Tensor
     """All fields at half the size of what is read, as `synthesise` takes them."""
     statistics: Statistics
+    scale: int
+    """How many times smaller than the frames what is read is."""
 
 
 class Said(NamedTuple):
@@ -183,11 +185,12 @@ class FlowSep(Network):
         height, width = first.shape[2:]
         return self.part(self.prepare(first, second), slice(0, height), slice(0, width), time)
 
-    def estimate(self, first: Tensor, second: Tensor, time: Tensor | float) -> Estimate:
-        """What the network says of frames (N, 3, H, W) that are a multiple of the stride in size."""
-        statistics = pair_statistics(first, second)
-        flows, said = self.decode(self.encode(first, second, statistics), self._times(time, first))
-        return Estimate(flows, said, statistics)
+    def estimate(self, first: Tensor, second: Tensor, time: Tensor | float, scale: int = 1) -> Estimate:
+        """What the network says of frames (N, 3, H, W), their sizes multiples of the stride times the scale."""
+        read = reduced(first, scale), reduced(second, scale)
+        statistics = pair_statistics(*read)
+        flows, said = self.decode(self.encode(*read, statistics), self._times(time, first))
+        return Estimate(flows, said, statistics, scale)
 
     def prepare(self, first: Tensor, second: Tensor) -> Prepared:
         """Read both frames, reduced if they are large; a fourth channel is not looked at."""
@@ -195,12 +198,10 @@ class FlowSep(Network):
         scale = self.scale or scale_for(*first.shape[2:])
         below, right = (-size % (self.stride * scale) for size in first.shape[2:])
         read = [functional.pad(frame, (0, right, 0, below), mode="replicate") for frame in colours]
-        if scale > 1:
-            read = [functional.avg_pool2d(frame, scale) for frame in read]
+        read = [reduced(frame, scale) for frame in read]
         statistics = pair_statistics(read[0], read[1])
         features = self.encode(read[0], read[1], statistics)
-        small = functional.avg_pool2d(read[0], 2), functional.avg_pool2d(read[1], 2)
-        return Prepared(first, second, statistics, scale, small, features)
+        return Prepared(first, second, statistics, scale, (reduced(read[0], 2), reduced(read[1], 2)), features)
 
     def part(self, prepared: Prepared, rows: slice, columns: slice, time: Tensor | float = 0.5) -> Tensor:
         """Make a rectangle of the frame at a time. What all parts of it share is made once."""
@@ -292,7 +293,8 @@ class FlowSep(Network):
         """Make whole frames (N, 3, H, W) of what `estimate` says of them, differentiable."""
         height, width = first.shape[2:]
         places = slice(0, height), slice(0, width)
-        return synthesise_plainly(first, second, estimate.said, 2, *places, estimate.statistics.deviation)
+        deviation = estimate.statistics.deviation
+        return synthesise_plainly(first, second, estimate.said, 2 * estimate.scale, *places, deviation)
 
     def _times(self, time: Tensor | float, first: Tensor) -> Tensor:
         return torch.as_tensor(time, dtype=torch.float32, device=first.device).expand(first.shape[0]).view(-1, 1, 1, 1)
@@ -315,6 +317,11 @@ def scale_for(height: int, width: int) -> int:
     while min(height, width) > MOST_ROWS * scale:
         scale *= 2
     return scale
+
+
+def reduced(frame: Tensor, scale: int) -> Tensor:
+    """A frame (N, C, H, W) so many times smaller, averaged."""
+    return functional.avg_pool2d(frame, scale) if scale > 1 else frame
 
 
 def unit(features: Tensor) -> Tensor:

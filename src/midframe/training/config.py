@@ -36,6 +36,8 @@ class TrainConfig:
     """(share of the training done, crop size in pixels): the size from then on. A multiple of 32 wastes nothing."""
     made_share: float = 0.25
     """Share of the samples that come from photographs with made motion, where the data set has some."""
+    half_share: float = 0.0
+    """Share of the steps in which the frames are read at half size, by a network that can, as large ones are later."""
     max_shift: int = 10
     """Opposite shift of the outer crops in pixels, along each axis."""
     shuffle_channels: float = 0.5
@@ -83,7 +85,7 @@ class TrainConfig:
             raise ConfigError("steps, batch, evaluate_every, devices and machines must be 1 or more")
         if self.batch % (self.devices * self.machines):
             raise ConfigError(f"batch is {self.batch}: a multiple of {self.devices * self.machines} devices is needed")
-        for name in ("made_share", "shuffle_channels"):
+        for name in ("made_share", "half_share", "shuffle_channels"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}: from 0 to 1 is needed")
         if not self.loss or not all(isinstance(weight, (int, float)) for weight in self.loss.values()):

@@ -175,6 +175,13 @@ def _objective(config: TrainConfig, model: Network) -> Objective:
 
 
 def _network(config: TrainConfig) -> Network:
+    model = _built_or_loaded(config)
+    if config.half_share and model.scale == 1:
+        raise ConfigError(f"{config.model} reads frames at full size: leave half_share out")
+    return model
+
+
+def _built_or_loaded(config: TrainConfig) -> Network:
     if not config.initial:
         try:
             return channels_last(build_model(config.model, config.network))

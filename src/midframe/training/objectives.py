@@ -31,6 +31,8 @@ class Batch(NamedTuple):
     """Optical flow from the frame between to the first and the second, (N, 2, 2, H, W), x before y, in pixels."""
     trust: Tensor | None = None
     """How well each flow explains the middle frame, (N, 2, H, W), from 0 to 1."""
+    scale: int = 1
+    """How many times smaller a network that can reads the frames."""
 
 
 class Objective(nn.Module):
@@ -70,7 +72,7 @@ class FlowSepObjective(Objective):
     """The wanted losses of colour, and the guidance of every level's flows by optical flow."""
 
     def forward(self, batch: Batch, guide_weight: float) -> tuple[Tensor, Parts]:
-        estimate = self.model.estimate(batch.first, batch.second, batch.time)
+        estimate = self.model.estimate(batch.first, batch.second, batch.time, batch.scale)
         made = self.model.apply(batch.first, batch.second, estimate)
         colour, parts = self.colour_loss(made.float(), batch.middle)
         if guide_weight == 0 or batch.flows is None or batch.trust is None:

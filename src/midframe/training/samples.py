@@ -17,8 +17,9 @@ from midframe.errors import DatasetError
 from midframe.training.config import TrainConfig
 from midframe.training.objectives import Batch
 
-Ticket = tuple[int, int]
-"""What the sampler asks for: a sample's number since the training began, and the crop size of its batch."""
+Ticket = tuple[int, int, int]
+"""What the sampler asks for: a sample's number since the training began; of its batch, the crop size and how many times
+smaller the frames are read."""
 
 
 def open_shards(dataset: Path, folder: str) -> Shards:
@@ -40,7 +41,7 @@ class Variations(Dataset[dict[str, Any]]):
         self.made = open_shards(dataset, "made") if has_made else None
 
     def __getitem__(self, ticket: Ticket) -> dict[str, Any]:
-        number, size = ticket
+        number, size, scale = ticket
         rng = np.random.default_rng((self.config.seed, 1, number))
         shards = self.made if self.made and rng.random() < self.config.made_share else self.filmed
         epoch, place = divmod(number, len(shards))
@@ -51,16 +52,16 @@ class Variations(Dataset[dict[str, Any]]):
         time = time_of(chosen)
         frames = shards.frames(index, chosen)
         shift, chance = self.config.max_shift, {"shuffle_channels": self.config.shuffle_channels, "time": time}
-        when = np.float32(time)
+        facts = {"time": np.float32(time), "scale": np.int64(scale)}
         if self.config.guide == 0:
-            return {"frames": augment(frames, rng, size, shift, **chance), "time": when}  # type: ignore[arg-type]
+            return {"frames": augment(frames, rng, size, shift, **chance), **facts}  # type: ignore[arg-type]
         room = min(frames.shape[1:3]) - 2 * shift  # what the shifts leave
         seen = max(size, min(size + 2 * FLOW_CONTEXT, room))
         crop = augment(frames, rng, seen, shift, **chance)  # type: ignore[arg-type]
         guide = measure_guide(crop)
         inner = centre(crop.transpose(0, 3, 1, 2), size).transpose(0, 2, 3, 1)
         flows, trust = centre(guide.flows, size), centre(guide.trust, size)
-        return {"frames": inner, "time": when, "flows": flows, "trust": trust}
+        return {"frames": inner, "flows": flows, "trust": trust, **facts}
 
 
 def choose_frames(count: int, rng: np.random.Generator, any_time: bool) -> tuple[int, int, int]:
@@ -97,10 +98,10 @@ class Tickets(Sampler[list[Ticket]]):
     """
 
     def __init__(
-        self, first_step: int, batch: int, crop_size: Callable[[int], int], rank: int = 0, devices: int = 1
+        self, config: TrainConfig, first_step: int, crop_size: Callable[[int], int], rank: int = 0, devices: int = 1
     ) -> None:
+        self.config = config
         self.first_step = first_step
-        self.batch = batch
         self.crop_size = crop_size
         self.rank = rank
         self.devices = devices
@@ -108,9 +109,10 @@ class Tickets(Sampler[list[Ticket]]):
     def __iter__(self) -> Iterator[list[Ticket]]:
         step = self.first_step
         while True:
-            size = self.crop_size(step)
-            numbers = range(step * self.batch + self.rank, (step + 1) * self.batch, self.devices)
-            yield [(number, size) for number in numbers]
+            size, batch = self.crop_size(step), self.config.batch
+            scale = 2 if np.random.default_rng((self.config.seed, 2, step)).random() < self.config.half_share else 1
+            numbers = range(step * batch + self.rank, (step + 1) * batch, self.devices)
+            yield [(number, size, scale) for number in numbers]
             step += 1
 
 
@@ -126,7 +128,7 @@ def batches(
     """Yield the training batches of one device from a step on, on the CPU."""
     loader = DataLoader(
         Variations(config, any_time),
-        batch_sampler=Tickets(first_step, config.batch, crop_size, rank, devices),
+        batch_sampler=Tickets(config, first_step, crop_size, rank, devices),
         num_workers=config.workers,
         collate_fn=_collate,
         multiprocessing_context="spawn" if config.workers else None,
@@ -140,7 +142,13 @@ def _collate(samples: list[dict[str, Any]]) -> dict[str, Tensor]:
     return {name: torch.from_numpy(np.stack([sample[name] for sample in samples])) for name in samples[0]}
 
 
-def to_batch(frames: Tensor, time: Tensor, flows: Tensor | None = None, trust: Tensor | None = None) -> Batch:
-    """From (N, 3, H, W, 3) uint8 to three frames, float in [0, 1]."""
+def to_batch(
+    frames: Tensor,
+    time: Tensor,
+    flows: Tensor | None = None,
+    trust: Tensor | None = None,
+    scale: Tensor | None = None,
+) -> Batch:
+    """From (N, 3, H, W, 3) uint8 to three frames, float in [0, 1]; the scale, (N,), is one for all."""
     first, between, second = (frames[:, index].permute(0, 3, 1, 2).float() / 255 for index in range(3))
-    return Batch(first, between, second, time, flows, trust)
+    return Batch(first, between, second, time, flows, trust, int(scale[0]) if scale is not None else 1)
