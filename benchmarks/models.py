@@ -27,6 +27,7 @@ from midframe.interpolator import Interpolator
 from midframe.models.checkpoint import build_model
 from midframe.models.flowsep import BASE, FlowSep
 from midframe.video.colour import from_rgb, to_rgb
+from midframe.video.encoders import choose_encoding
 from midframe.video.pipeline import interpolate_video
 from midframe.video.reader import VideoReader
 
@@ -87,6 +88,22 @@ def stages(tool: Interpolator, pictures: list[av.VideoFrame], colour: Any) -> di
     }
 
 
+def decode(clip: Path, count: int) -> None:
+    with VideoReader(clip) as reader:
+        for _ in islice(reader.read(), count):
+            pass
+
+
+def encode(pictures: list[av.VideoFrame], colour: Any) -> None:
+    """As `midframe video` encodes without options."""
+    encoding = choose_encoding(pictures[0], colour, time_base=Fraction(1, 50), rate=Fraction(50))
+    encoder = encoding.new_encoder()
+    encoder.open()
+    for pts, picture in enumerate(pictures):
+        encoder.encode(encoding.frame(picture, colour, pts))
+    encoder.encode(None)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("clip", nargs="?", type=Path)
@@ -101,19 +118,25 @@ def main() -> None:
             pictures = [frame.picture for frame in islice(reader.read(), options.frames)]
             length = float(options.frames / reader.rate)
         pairs = list(pairwise(to_rgb(picture, colour) for picture in pictures))
-        small = Interpolator(build_model("flowsep"))  # time does not hang on weights
+        small = Interpolator("flowsep")
         tools = {
             "sepconv": Interpolator("sepconv"),
             "flowsep": small,
-            "flowsep, base size": Interpolator(build_model("flowsep", BASE)),
+            "flowsep, base size": Interpolator(build_model("flowsep", BASE)),  # fresh weights take as long
         }
         first, second = pairs[0]
         times = in_turns({name: partial(tool.interpolate, first, second, HALF) for name, tool in tools.items()})
         print(f"{first.shape[1]}x{first.shape[0]}, {torch.get_num_threads()} threads, medians of {ROUNDS}, in turns")
         for name, taken in times.items():
             print(f"{name:24}{taken:8.3f} s a made frame  1/{times['sepconv'] / taken:.1f} of sepconv")
-        for name, taken in in_turns(stages(small, pictures, colour)).items():
-            print(f"  {name:26}{1000 * taken:8.1f} ms  {100 * taken / times['flowsep']:3.0f} %")
+        parts = in_turns(stages(small, pictures, colour))
+        files = in_turns({
+            "decoding a frame": lambda: decode(clip, options.frames),
+            "encoding two": lambda: encode(pictures * 2, colour),
+        })  # fmt: skip
+        parts |= {name: taken / len(pictures) for name, taken in files.items()}
+        for name, taken in parts.items():
+            print(f"  {name:26}{1000 * taken:8.1f} ms  {100 * taken / sum(parts.values()):3.0f} %")
         target = Path(folder) / "out.mp4"
         films = in_turns({
             "midframe video": lambda: interpolate_video(clip, target, model=small, end=length, overwrite=True),

@@ -67,6 +67,5 @@ def test_a_built_wheel_holds_the_weights(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "build", "--wheel", "--outdir", str(tmp_path), str(ROOT)]
     subprocess.run(command, check=True, capture_output=True)
     names = zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist()
-    assert {"midframe/models/weights/index.json", "midframe/models/weights/sepconv.safetensors"} <= set(names)
-    assert "midframe/models/weights/adaconv.safetensors" in names
-    assert "midframe/py.typed" in names
+    weights = {f"midframe/models/weights/{name}.safetensors" for name in ("adaconv", "flowsep", "sepconv")}
+    assert {"midframe/py.typed", "midframe/models/weights/index.json", *weights} <= set(names)

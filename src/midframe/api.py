@@ -6,7 +6,8 @@ from functools import cache
 from typing import overload
 
 from midframe.images import Array
-from midframe.interpolator import DEFAULT_MODEL, Interpolator
+from midframe.interpolator import Interpolator
+from midframe.models.checkpoint import DEFAULT_MODEL
 
 
 @overload

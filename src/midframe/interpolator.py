@@ -11,10 +11,9 @@ from torch import Tensor
 
 from midframe.devices import choose_device, choose_precision
 from midframe.images import Array, to_image, to_tensor
-from midframe.models.checkpoint import channels_last, load_model
+from midframe.models.checkpoint import DEFAULT_MODEL, channels_last, load_model
 from midframe.models.network import Network, tiles
 
-DEFAULT_MODEL = "sepconv"
 DEFAULT_DEPTH = 4
 """How often the time between two frames is halved at most: times are exact to 1/32 of it."""
 
@@ -49,7 +48,7 @@ class Interpolator:
 
     Example:
         >>> import numpy as np
-        >>> tool = Interpolator("sepconv", device="cpu")
+        >>> tool = Interpolator("flowsep", device="cpu")
         >>> black = np.zeros((40, 60, 3), np.uint8)
         >>> tool.interpolate(black, black).shape
         (40, 60, 3)

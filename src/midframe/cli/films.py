@@ -9,7 +9,8 @@ from rich.table import Table
 
 from midframe.cli.shared import Device, Model, Overwrite, Precision, Scale, Tile, app, err, frame_bar, out
 from midframe.errors import VideoError
-from midframe.interpolator import DEFAULT_MODEL, Interpolator
+from midframe.interpolator import Interpolator
+from midframe.models.checkpoint import DEFAULT_MODEL
 from midframe.video.compare import DEFAULT_SLOWER, compare_video
 from midframe.video.encoders import DEFAULT_CODEC, DEFAULT_CRF, ENCODERS
 from midframe.video.pictures import is_pattern

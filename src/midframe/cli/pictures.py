@@ -9,7 +9,8 @@ import typer
 from midframe.cli.shared import Device, Model, Overwrite, Precision, Scale, Tile, app, out, share_bar
 from midframe.errors import VideoError
 from midframe.images import Array, read_image, write_image
-from midframe.interpolator import DEFAULT_MODEL, Interpolator
+from midframe.interpolator import Interpolator
+from midframe.models.checkpoint import DEFAULT_MODEL
 
 
 @app.command()

@@ -10,7 +10,8 @@ from rich.table import Table
 import midframe
 from midframe.cli.shared import Device, Model, Overwrite, Precision, Scale, Tile, app, out, share_bar
 from midframe.errors import CheckpointError
-from midframe.interpolator import DEFAULT_MODEL, Interpolator
+from midframe.interpolator import Interpolator
+from midframe.models.checkpoint import DEFAULT_MODEL
 
 
 @app.command()

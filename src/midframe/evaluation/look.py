@@ -48,7 +48,7 @@ def maps_of(tool: Interpolator, first: Array, second: Array, time: float = 0.5) 
 
 
 def draw_look(path: Path, tool: Interpolator, first: Array, second: Array, time: float = 0.5) -> None:
-    """Draw a figure of eight panels: the average, the made frame, and what `maps_of` tells.
+    """Draw a figure of seven panels: the average, the made frame, and what `maps_of` tells.
 
     Raises:
         VideoError: the file cannot be written.

@@ -27,6 +27,8 @@ NETWORKS: dict[str, tuple[type[Network], type[Any]]] = {
     "sepconv": (SepConv, SepConvConfig),
 }
 """Every network by name, with the dataclass of its form."""
+DEFAULT_MODEL = "flowsep"
+"""What makes frames where no network is named."""
 WEIGHTS = Path(__file__).parent / "weights"
 """Where the shipped weights lie, described by `index.json`."""
 
@@ -77,7 +79,7 @@ def _halved(value: Tensor) -> Tensor:
     return value.detach().half() if value.is_floating_point() else value
 
 
-def load_model(name_or_file: str | Path = "sepconv") -> Network:
+def load_model(name_or_file: str | Path = DEFAULT_MODEL) -> Network:
     """Load a network by the name of shipped weights or from a file, in float32, for inference.
 
     Raises:

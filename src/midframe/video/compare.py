@@ -10,7 +10,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from midframe.errors import VideoError
 from midframe.images import Array
-from midframe.interpolator import DEFAULT_MODEL, Interpolator
+from midframe.interpolator import Interpolator
+from midframe.models.checkpoint import DEFAULT_MODEL
 from midframe.video.colour import Colour, from_rgb, to_rgb
 from midframe.video.encoders import DEFAULT_CODEC, DEFAULT_CRF, choose_encoding
 from midframe.video.reader import WHOLE, Frame, Part, VideoReader

@@ -14,7 +14,8 @@ from threading import Event, Thread
 from typing import Any
 
 from midframe.errors import MidframeError, SourceError
-from midframe.interpolator import DEFAULT_MODEL, Interpolator
+from midframe.interpolator import Interpolator
+from midframe.models.checkpoint import DEFAULT_MODEL
 from midframe.video.channel import Channel, guard
 from midframe.video.encoders import DEFAULT_CODEC, DEFAULT_CRF
 from midframe.video.reader import Frame, Part, VideoReader
