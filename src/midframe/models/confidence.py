@@ -11,7 +11,7 @@ from midframe.models.warping import warp
 
 AREA = 9
 """Doubt is averaged over so many values of fields along each axis, odd."""
-LEAST_DOUBT, FULL_DOUBT = 0.10, 0.20
+LEAST_DOUBT, FULL_DOUBT = 0.15, 0.30
 """Up to the first, in brightness from 0 to 1, the network is trusted, from the second on not at all."""
 
 
