@@ -21,7 +21,7 @@ from midframe.ops.synthesis import enlarged, synthesise, synthesise_plainly
 
 LEVELS = 4
 """Features are at 1/2, 1/4, 1/8 and 1/16 of what is read."""
-HEAD_GAIN, DETAIL_GAIN = 0.1, 0.01
+HEAD_GAIN, DETAIL_GAIN = 0.05, 0.01
 """Scale of the last convolutions' initial weights, for flows and for kernels, mask and residual: the network starts
 near the average of both frames."""
 SLOPE = 0.1
