@@ -9,7 +9,7 @@ from midframe.devices import cpu_multiplies_bfloat16
 from midframe.errors import ConfigError
 
 
-class MixedNetwork(MixedPrecision):
+class MixedNetwork(MixedPrecision):  # type: ignore[misc]  # lightning is untyped here
     """Mixed precision for what the network computes, not for what it is given.
 
     Fabric would round batches on their way in: frames to 8 bits of mantissa, flows of 20 pixels to eighths of one, and
