@@ -13,19 +13,12 @@ from pathlib import Path
 from statistics import mean
 
 from midframe.evaluation.measures import measure
-from midframe.images import Array
+from midframe.images import blended
 from midframe.interpolator import Interpolator
 from midframe.training.samples import open_shards
 
 STEPS = 4
 TIMES = [Fraction(step, STEPS) for step in range(1, STEPS)]
-
-
-def mixed(first: Array, second: Array, time: Fraction) -> Array:
-    """Both frames, each by how near it is."""
-    share = float(time)
-    made: Array = ((1 - share) * first + share * second + 0.5).astype(first.dtype)
-    return made
 
 
 def main() -> None:
@@ -41,7 +34,7 @@ def main() -> None:
         start = (shards.count(index) - STEPS) // 2
         first, *truths, second = shards.frames(index, range(start, start + STEPS + 1))
         made = {name: tool.interpolate_many(first, second, TIMES) for name, tool in tools.items()}
-        made["average"] = [mixed(first, second, time) for time in TIMES]
+        made["average"] = [blended(first, second, time) for time in TIMES]
         for name, frames in made.items():
             for time, truth, frame in zip(TIMES, truths, frames, strict=True):
                 scores[name, time].append(measure(truth, frame).psnr)

@@ -83,6 +83,12 @@ def _encoded_deep(image: Array, encoder: str, plain: str, clear: str) -> bytes:
     )
 
 
+def blended(first: Array, second: Array, share: Fraction) -> Array:
+    """Both images, the second by a share from 0 to 1, rounded."""
+    mixed: Array = np.rint(first * float(1 - share) + second * float(share)).astype(first.dtype)
+    return mixed
+
+
 def to_tensor(image: Array, device: torch.device | str = "cpu") -> Tensor:
     """From (H, W, 3) uint8 or uint16 to (1, 3, H, W) float32 in [0, 1]; the same with a fourth channel.
 

@@ -5,11 +5,12 @@ its defaults.
 """
 
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from midframe.images import Array
+from midframe.images import Array, blended
 
 SSIM_WINDOW = 7
 """Smallest height and width that scikit-image measures the SSIM of, in pixels."""
@@ -36,7 +37,7 @@ def measure(truth: Array, made: Array) -> Measures:
 
 def average(first: Array, second: Array) -> Array:
     """The mean of two 8-bit frames, rounded."""
-    return np.rint((first.astype(np.float32) + second) / 2).astype(np.uint8)
+    return blended(first, second, Fraction(1, 2))
 
 
 def error_map(truth: Array, made: Array) -> Array:

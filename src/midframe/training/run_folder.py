@@ -71,8 +71,8 @@ class RunFolder:
 
     def save_batch(self, batch: Batch, name: str) -> Path:
         """Write a batch as safetensors, to be looked into."""
-        known = {key: torch.as_tensor(value) for key, value in batch._asdict().items() if value is not None}
-        tensors = {key: value.cpu().contiguous() for key, value in known.items()}
+        known = {key: value for key, value in batch._asdict().items() if value is not None}
+        tensors = {key: torch.as_tensor(value).cpu().contiguous() for key, value in known.items()}
         save_file(tensors, self.path / name)
         return self.path / name
 

@@ -6,10 +6,9 @@ from fractions import Fraction
 from functools import cached_property
 
 import av
-import numpy as np
 
 from midframe.errors import SourceError
-from midframe.images import Array
+from midframe.images import Array, blended
 from midframe.interpolator import Interpolator
 from midframe.video.colour import Colour, to_rgb
 from midframe.video.overlays import OverlayFinder, keep_overlays
@@ -177,7 +176,7 @@ class Retimer:
         if not times or self.segment < self.finished:
             return {}
         if after.begins_scene:
-            return {time: _blended(before.rgb, after.rgb, time) for time in times}
+            return {time: blended(before.rgb, after.rgb, time) for time in times}
         made = dict(
             zip(times, self.tool.interpolate_many(before.rgb, after.rgb, times, progress=self._tell), strict=True)
         )
@@ -196,8 +195,3 @@ class Retimer:
 
     def _output(self, picture: av.VideoFrame | Array, shown: Shown) -> Output:
         return Output(picture, shown.pts - self.shift, self.segment)
-
-
-def _blended(before: Array, after: Array, share: Fraction) -> Array:
-    mixed: Array = np.rint(before * float(1 - share) + after * float(share)).astype(before.dtype)
-    return mixed
