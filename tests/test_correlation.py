@@ -71,8 +71,9 @@ def test_correlation_is_highest_where_features_moved_to() -> None:
     assert (best == (3 + 1) * 7 + 3 - 2).all()
 
 
-def test_it_is_a_well_behaved_torch_operator() -> None:
-    arguments = (*(each.requires_grad_() for each in inputs()), 2)
+@pytest.mark.parametrize("width", [5, 16, 40])  # narrower than a vector, one, and more
+def test_it_is_a_well_behaved_torch_operator(width: int) -> None:
+    arguments = (*(each.requires_grad_() for each in inputs(width=width)), 2)
     torch.library.opcheck(torch.ops.midframe.local_correlation.default, arguments)
 
 
