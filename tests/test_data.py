@@ -366,6 +366,18 @@ def test_colours_change_places_together() -> None:
     assert all(np.array_equal(crop[0], crop[2]) for crop in crops)
 
 
+@pytest.mark.parametrize("time", [Fraction(1, 2), Fraction(1, 4)])
+def test_fades_are_even_over_time_and_change_the_brightness(time: Fraction) -> None:
+    still = np.stack([noise()[:32, :32]] * 3)
+    steps = []
+    for seed in range(60):
+        first, between, second = augment(still, np.random.default_rng(seed), 32, 0, fades=1.0, time=time).astype(float)
+        assert np.abs(between - (first + float(time) * (second - first))).max() <= 1.0, seed  # rounding
+        steps.append(second.mean() - first.mean())
+    assert min(steps) < -40
+    assert max(steps) > 40
+
+
 def test_still_and_flat_patches_are_taken_where_asked_for(render_video: Callable[..., Path], tmp_path: Path) -> None:
     made = render_video("clip.mp4", frames=16, size=(96, 128), sound=False, cut_at=8)
     config = replace(SMALL, plain=5, validation_share=0.0, selection=replace(SMALL.selection, min_motion=1000.0))

@@ -1,4 +1,4 @@
-"""Varying samples, as both papers do: crops, mirror images, turns, and shifts that add motion."""
+"""Varying samples, as both papers do: crops, mirror images, turns, and shifts that add motion; and fades."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -14,6 +14,9 @@ FLOW_CONTEXT = 24
 """Pixels around a crop that optical flow sees beside it, where the sample has them."""
 TRUSTED_ERROR = 6.0
 """A flow whose warp error is this many grey levels counts half."""
+
+MOST_FADE = 0.8
+"""How much of a frame a fade may take away."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,7 @@ def augment(
     max_shift: int,
     *,
     shuffle_channels: float = 0.0,
+    fades: float = 0.0,
     time: Fraction = Fraction(1, 2),
 ) -> Frames:
     """Vary a sample at random.
@@ -47,6 +51,7 @@ def augment(
         size: height and width of the crop in pixels.
         max_shift: the largest shift of an outer frame in pixels, along each axis.
         shuffle_channels: how probable it is that colours change places.
+        fades: how probable it is that the sample fades; see `fade`.
         time: of the frame between, from 0 to 1.
 
     Returns:
@@ -68,7 +73,21 @@ def augment(
         crop = crop[:, :, ::-1]
     if rng.random() < shuffle_channels:
         crop = crop[..., rng.permutation(3)]
+    if rng.random() < fades:
+        crop = fade(crop, rng, time)
     return np.ascontiguousarray(crop)
+
+
+def fade(frames: Frames, rng: np.random.Generator, time: Fraction) -> Frames:
+    """Fade a sample to or from a grey, black or white as often as any other, evenly over its time.
+
+    Each frame is mixed with the grey by a share that changes linearly with time, so the frame between is still what lies
+    between the other two.
+    """
+    grey = rng.choice([0, 255, rng.integers(256)])
+    start, end = rng.uniform(0, MOST_FADE, 2)
+    shares = np.array([start, start + float(time) * (end - start), end])[:, None, None, None]
+    return np.asarray(np.rint(frames + shares * (grey - frames.astype(np.float32))), np.uint8)
 
 
 def measure_guide(frames: Frames) -> Guide:

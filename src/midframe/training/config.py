@@ -42,6 +42,8 @@ class TrainConfig:
     """Opposite shift of the outer crops in pixels, along each axis."""
     shuffle_channels: float = 0.5
     """Share of the samples whose colour channels change places."""
+    fades: float = 0.0
+    """Share of the samples that fade to or from black, white or a grey."""
     loss: dict[str, Any] = field(default_factory=lambda: {"l1": 1.0})
     """Weight of each loss of colour: l1, laplacian, census, gradient, feature. AdaConv has that of its paper."""
     vgg: str = ""
@@ -85,7 +87,7 @@ class TrainConfig:
             raise ConfigError("steps, batch, evaluate_every, devices and machines must be 1 or more")
         if self.batch % (self.devices * self.machines):
             raise ConfigError(f"batch is {self.batch}: a multiple of {self.devices * self.machines} devices is needed")
-        for name in ("made_share", "half_share", "shuffle_channels"):
+        for name in ("made_share", "half_share", "shuffle_channels", "fades"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}: from 0 to 1 is needed")
         if not self.loss or not all(isinstance(weight, (int, float)) for weight in self.loss.values()):

@@ -51,7 +51,8 @@ class Variations(Dataset[dict[str, Any]]):
             chosen = chosen[::-1]
         time = time_of(chosen)
         frames = shards.frames(index, chosen)
-        shift, chance = self.config.max_shift, {"shuffle_channels": self.config.shuffle_channels, "time": time}
+        shift = self.config.max_shift
+        chance = {"shuffle_channels": self.config.shuffle_channels, "fades": self.config.fades, "time": time}
         facts = {"time": np.float32(time), "scale": np.int64(scale)}
         if self.config.guide == 0:
             return {"frames": augment(frames, rng, size, shift, **chance), **facts}  # type: ignore[arg-type]
