@@ -81,8 +81,8 @@ def augment(
 def fade(frames: Frames, rng: np.random.Generator, time: Fraction) -> Frames:
     """Fade a sample to or from a grey, black or white as often as any other, evenly over its time.
 
-    Each frame is mixed with the grey by a share that changes linearly with time, so the frame between is still what lies
-    between the other two.
+    Each frame is mixed with the grey by a share that changes linearly with time, so the frame between is still what
+    lies between the other two.
     """
     grey = rng.choice([0, 255, rng.integers(256)])
     start, end = rng.uniform(0, MOST_FADE, 2)
