@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from midframe.models.flowsep import unit
 from midframe.ops import correlation_cpu, local_correlation, reference
+from midframe.ops.alignment import unit
 
 SIZES = {
     "n": st.integers(1, 3),

@@ -11,8 +11,8 @@ from torch import Tensor
 from midframe.interpolator import Interpolator
 from midframe.models.checkpoint import build_model, load_model, save_model
 from midframe.models.flowsep import BASE, FlowSep, FlowSepConfig, scale_for
-from midframe.models.warping import warp
 from midframe.ops.synthesis import enlarged
+from midframe.ops.warping import warp
 from midframe.training.guidance import flow_guidance
 
 TINY = FlowSepConfig(widths=(4, 4, 8, 8), hidden=(8, 8, 8, 8), radii=(0, 1, 2, 2), taps=3)

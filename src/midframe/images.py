@@ -92,18 +92,20 @@ def blended(first: Array, second: Array, share: Fraction) -> Array:
 def to_tensor(image: Array, device: torch.device | str = "cpu") -> Tensor:
     """From (H, W, 3) uint8 or uint16 to (1, 3, H, W) float32 in [0, 1]; the same with a fourth channel.
 
+    The colours of a pixel stay side by side in memory (PyTorch's channels last).
+
     Raises:
         ValueError: another rank, number of channels or type.
     """
     if image.ndim != 3 or image.shape[2] not in (3, 4) or image.dtype not in (np.uint8, np.uint16) or 0 in image.shape:
         raise ValueError(f"an (H, W, 3) array of uint8 or uint16 is needed, got {image.shape} of {image.dtype}")
     peak = np.iinfo(image.dtype).max
-    whole = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1), dtype=np.float32))
-    return (whole / peak).to(device)[None]
+    whole = torch.from_numpy(np.ascontiguousarray(image)).float().div_(peak)
+    return whole.to(device).permute(2, 0, 1)[None]
 
 
 def to_image(tensor: Tensor, dtype: np.dtype[Any] | type = np.uint8) -> Array:
     """From (1, C, H, W) float to (H, W, C) integers of a type: clipped to [0, 1] and rounded to the nearest."""
     peak = np.iinfo(dtype).max
-    scaled = (tensor[0].float().clamp(0, 1) * peak).round()
-    return np.ascontiguousarray(scaled.permute(1, 2, 0).cpu().numpy().astype(dtype))
+    scaled = tensor[0].permute(1, 2, 0).float().clamp(0, 1).mul_(peak).round_()
+    return scaled.cpu().to(getattr(torch, np.dtype(dtype).name)).contiguous().numpy()

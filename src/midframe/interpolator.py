@@ -154,9 +154,14 @@ class Interpolator:
         return self._made_in_parts(self.model.prepare(first, second), first, 0.5, progress)
 
     def _made_in_parts(self, prepared: Any, like: Tensor, time: float, progress: Progress | None) -> Tensor:
-        result = torch.empty_like(like)
         height, width = like.shape[2:]
         parts = tiles(height, width, self.tile, self.model.margin)
+        if len(parts) == 1:
+            whole = self.model.part(prepared, *parts[0], time).clamp_(0, 1)
+            if progress:
+                progress(1.0)
+            return whole
+        result = torch.empty_like(like)
         for done, (rows, columns) in enumerate(parts, start=1):
             result[..., rows, columns] = self.model.part(prepared, rows, columns, time).clamp(0, 1)
             if progress:

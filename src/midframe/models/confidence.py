@@ -7,7 +7,7 @@ slipped through or something moved beyond reach; mixing shows two ghosts there, 
 from torch import Tensor
 from torch.nn import functional
 
-from midframe.models.warping import warp
+from midframe.ops.warping import warp
 
 AREA = 9
 """Doubt is averaged over so many values of fields along each axis, odd."""

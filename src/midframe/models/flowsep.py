@@ -15,8 +15,8 @@ from torch.nn import functional
 
 from midframe.models.confidence import confidence, fall_back
 from midframe.models.network import Network, Statistics, pair_statistics
-from midframe.models.warping import warp
-from midframe.ops import local_correlation
+from midframe.ops.alignment import aligned
+from midframe.ops.reduction import reduced
 from midframe.ops.synthesis import enlarged, synthesise, synthesise_plainly
 
 LEVELS = 4
@@ -26,8 +26,6 @@ HEAD_GAIN, DETAIL_GAIN = 0.05, 0.01
 near the average of both frames."""
 SLOPE = 0.1
 """Of leaky ReLU below zero. PReLU's own passes took over four times as long in training, 78 against 17 ms a step."""
-CORRELATION_GAIN = 2.0
-"""What features that are alike count, beside features."""
 MIN_KERNEL_SUM = 0.2
 """Kernel sums are held above this before they divide."""
 MOST_REACH = 31
@@ -136,23 +134,15 @@ class Decoder(nn.Module):
         self.head = nn.Conv2d(hidden, outputs, 3, padding=1)
 
     def forward(self, features: Tensor, carried: Tensor | None, flow: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what is carried on, (N, hidden, h, w), and the outputs in float32."""
-        first, second = (warp(each, where) for each, where in zip(features.chunk(2), flow.chunk(2, 1), strict=True))
-        parts = [first, second]
-        if self.radius:
-            parts.append(local_correlation(unit(first), unit(second), self.radius) * CORRELATION_GAIN)
-        if carried is not None:
-            parts.append(carried)
-        when = time.expand(-1, 1, *flow.shape[2:])
-        kind = features.dtype
-        hidden = self.body(torch.cat([part.to(kind) for part in (*parts, flow, when)], dim=1))
+        """Return what is carried on, (N, hidden, h, w), and the outputs in float32. Arguments as in `aligned`."""
+        hidden = self.body(aligned(features, carried, flow, time, self.radius))
         return hidden, self.head(hidden).float()
 
 
 class FlowSep(Network):
     """The whole network; see the module's text. Frames are (N, 3, H, W) in [0, 1]."""
 
-    tile = 1024
+    tile = 0  # the last step needs no memory but the frame's
     any_time = True
     falls_back = True
     """Whether it shows the nearest frame where what it says cannot be trusted."""
@@ -196,9 +186,7 @@ class FlowSep(Network):
         """Read both frames, reduced if they are large; a fourth channel is not looked at."""
         colours = first[:, :3].float(), second[:, :3].float()
         scale = self.scale or scale_for(*first.shape[2:])
-        below, right = (-size % (self.stride * scale) for size in first.shape[2:])
-        read = [functional.pad(frame, (0, right, 0, below), mode="replicate") for frame in colours]
-        read = [reduced(frame, scale) for frame in read]
+        read = [_padded(reduced(_padded(frame, scale), scale), self.stride) for frame in colours]
         statistics = pair_statistics(read[0], read[1])
         features = self.encode(read[0], read[1], statistics)
         return Prepared(first, second, statistics, scale, (reduced(read[0], 2), reduced(read[1], 2)), features)
@@ -251,7 +239,8 @@ class FlowSep(Network):
 
     def encode(self, first: Tensor, second: Tensor, statistics: Statistics) -> list[Tensor]:
         """The features of both frames, finest first, each (2N, C, h, w)."""
-        pair = torch.cat([(frame - statistics.mean) / statistics.deviation for frame in (first, second)])
+        mean, deviation = (each.repeat(2, 1, 1, 1) for each in statistics)
+        pair = (torch.cat((first, second)) - mean) / deviation
         pair = pair.to(next(self.parameters()).dtype).contiguous(memory_format=torch.channels_last)
         features = []
         for step in self.encoder:
@@ -271,7 +260,7 @@ class FlowSep(Network):
         carried, flows, outputs = None, [], flow
         for decoder, seen in zip(reversed(self.decoders), reversed(features), strict=True):
             if carried is not None:
-                flow, carried = 2 * enlarged(flow, 2), enlarged(carried, 2)
+                flow = 2 * enlarged(flow, 2)
             carried, outputs = decoder(seen, carried, flow, time)
             flow = flow + share * outputs[:, :4]
             flows.append(flow)
@@ -319,11 +308,7 @@ def scale_for(height: int, width: int) -> int:
     return scale
 
 
-def reduced(frame: Tensor, scale: int) -> Tensor:
-    """A frame (N, C, H, W) so many times smaller, averaged."""
-    return functional.avg_pool2d(frame, scale) if scale > 1 else frame
-
-
-def unit(features: Tensor) -> Tensor:
-    """Features (N, C, h, w) with the length 1 at every pixel."""
-    return functional.normalize(features.float(), dim=1, eps=1e-3)
+def _padded(frame: Tensor, multiple: int) -> Tensor:
+    """A frame (N, C, H, W) with its edges repeated below and on the right, up to a multiple of a size."""
+    below, right = (-size % multiple for size in frame.shape[2:])
+    return functional.pad(frame, (0, right, 0, below), mode="replicate") if below or right else frame

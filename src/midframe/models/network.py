@@ -20,7 +20,7 @@ class Network(nn.Module):
     config: Any
     """The dataclass of its form."""
     tile: int
-    """Side in pixels of the parts that a large frame is best made in."""
+    """Side in pixels of the parts that a large frame is best made in; 0 for the whole."""
     any_time = False
     """Whether it makes frames at any time; if not, the middle."""
     scale: int = 1
@@ -64,9 +64,10 @@ class Statistics(NamedTuple):
 
 def pair_statistics(first: Tensor, second: Tensor) -> Statistics:
     """Measure a pair of frames (N, C, H, W) as pair normalisation needs it."""
-    both = torch.stack((first, second)).transpose(0, 1).flatten(1).float()  # (N, 2CHW)
-    deviation, mean = torch.std_mean(both, dim=1, correction=0)
-    return Statistics(mean[:, None, None, None], deviation.clamp(min=1e-3)[:, None, None, None])
+    frames = first.float(), second.float()
+    mean = torch.stack([frame.mean((1, 2, 3), keepdim=True) for frame in frames]).mean(0)
+    squares = torch.stack([(frame - mean).square().mean((1, 2, 3), keepdim=True) for frame in frames]).mean(0)
+    return Statistics(mean, squares.sqrt().clamp(min=1e-3))
 
 
 def tiles(height: int, width: int, size: int, margin: int = 0) -> list[tuple[slice, slice]]:

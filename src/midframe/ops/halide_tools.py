@@ -33,6 +33,14 @@ def as_float(value: Any, half: bool) -> Any:
     return hl.reinterpret(hl.Float(32), hl.cast(hl.UInt(32), value) << 16) if half else value
 
 
+def as_stored(value: Any, half: bool) -> Any:
+    """The opposite of `as_float`, rounded to the nearest and to even."""
+    if not half:
+        return value
+    bits = hl.reinterpret(hl.UInt(32), value)
+    return hl.cast(hl.UInt(16), (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16)
+
+
 def buffer(tensor: Tensor) -> hl.Buffer:
     """(N, C, H, W) for reading, as Halide's (x, y, c, n); more dimensions alike. Rows must lie in one piece."""
     return hl.Buffer(array(tensor if tensor.stride(-1) == 1 else tensor.contiguous()))

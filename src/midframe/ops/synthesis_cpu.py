@@ -1,7 +1,9 @@
 """The last step of FlowSep on the CPU, as one Halide pipeline: nothing of the frame's size is written but the frame.
 
-A row of fields is enlarged down once for a row of pixels; LANES neighbouring pixels then enlarge it across, and fetch
-and filter both frames while all they need is in registers.
+A row of fields is enlarged down, then across, once for a row of pixels. LANES neighbouring pixels then find their
+places and kernels together; each of them fetches by itself, for the colours of neighbouring pixels lie side by side:
+a row of what a kernel covers is one piece of memory, where pixels that fetch together would gather value by value
+(three times as slow).
 """
 
 from collections.abc import Callable
@@ -14,83 +16,104 @@ from torch.nn import functional
 
 from midframe.ops.halide_tools import LANES, array, buffer, compiled
 
-NAMES = ("x", "y", "c", "n", "k", "u", "task")
-x, y, c, n, k, u, task = map(hl.Var, NAMES)
+NAMES = ("x", "y", "c", "n", "k", "u", "v", "block", "lane", "task")
+x, y, c, n, k, u, v, block, lane, task = map(hl.Var, NAMES)
 
 
 def synthesise(
     first: Tensor, second: Tensor, said: Tensor, factor: int, rows: slice, columns: slice, deviation: Tensor
 ) -> Tensor:
-    """See `midframe.ops.synthesis.synthesise`."""
+    """See `midframe.ops.synthesis.synthesise`. The result lies with its colours side by side, as frames best do."""
+    channels, taps = first.shape[1], (said.shape[1] - 8) // 4
+    frames = [first, second]
+    if (missing := taps + 1 - first.shape[3]) > 0:
+        frames = [functional.pad(frame, (0, missing, 0, 0), mode="replicate") for frame in frames]
     height, width = rows.stop - rows.start, columns.stop - columns.start
-    wide = max(width, LANES)
-    result = first.new_empty(len(first), first.shape[1], height, wide)
-    run = _pipeline(first.shape[1], (said.shape[1] - 8) // 4)
-    places = (said.shape[3], said.shape[2], first.shape[3], first.shape[2], factor, columns.start, rows.start)
+    result = first.new_empty(len(first), height, max(width, LANES), channels)
+    run = _pipeline(channels, taps, factor)
+    places = (*said.shape[:1:-1], *frames[0].shape[:1:-1], columns.start, rows.start)
     spread = deviation.reshape(-1, 1, 1, 1)
-    run(buffer(first), buffer(second), buffer(said.contiguous()), buffer(spread), *places, hl.Buffer(array(result)))
-    return result if wide == width else functional.pad(result, (0, width - wide))
+    run(*map(_in_rows, frames), buffer(said.contiguous()), buffer(spread), *places, hl.Buffer(array(result)))
+    return result[:, :, :width].permute(0, 3, 1, 2)
+
+
+def _in_rows(frame: Tensor) -> hl.Buffer:
+    """(N, C, H, W) as (colours of pixels side by side, y, n); nothing is moved where they lie so."""
+    return hl.Buffer(array(frame.permute(0, 2, 3, 1).contiguous().flatten(2)))
 
 
 @cache
-def _pipeline(channels: int, taps: int) -> Callable[..., Any]:
-    images = [hl.ImageParam(hl.Float(32), 4, name) for name in ("first", "second", "said", "deviation")]
-    numbers = ("columns", "lines", "wide", "high", "factor", "left", "top")
-    params = [hl.Param(hl.Int(32), name) for name in numbers]
-    first, second, said, deviation = images
-    columns, lines, wide, high, factor, left, top = params
+def _pipeline(channels: int, taps: int, factor: int) -> Callable[..., Any]:
+    first, second = (hl.ImageParam(hl.Float(32), 3, name) for name in ("first", "second"))
+    said, deviation = (hl.ImageParam(hl.Float(32), 4, name) for name in ("said", "deviation"))
+    params = [hl.Param(hl.Int(32), name) for name in ("columns", "lines", "wide", "high", "left", "top")]
+    columns, lines, wide, high, left, top = params
 
-    above, below, down = _between(y + top, factor, lines)
-    before, behind, right = _between(x + left, factor, columns)
-    line, field = hl.Func("line"), hl.Func("field")
-    line[u, k, y, n] = said[u, above, k, n] + (said[u, below, k, n] - said[u, above, k, n]) * down  # enlarged down
-    field[x, k, y, n] = line[before, k, y, n] + (line[behind, k, y, n] - line[before, k, y, n]) * right  # and across
+    line, enlarged = hl.Func("line"), hl.Func("enlarged")
+    edged = hl.BoundaryConditions.repeat_edge(said, [(0, columns)])
+    first_row, down = _between(y + top, factor)
+    above, below = (hl.clamp(row, 0, lines - 1) for row in (first_row, first_row + 1))
+    line[u, k, y, n] = edged[u, above, k, n] + (edged[u, below, k, n] - edged[u, above, k, n]) * down
+    before, right = _between(u, factor)
+    enlarged[u, k, y, n] = line[before, k, y, n] + (line[before + 1, k, y, n] - line[before, k, y, n]) * right
 
-    total = hl.Func("total")
-    total[x, c, y, n] = 0.0
-    functions = [line, field, total]
-    shares = [field[x, 4 + 4 * taps, y, n], 1 - field[x, 4 + 4 * taps, y, n]]
-    updates = []
-    for place, (frame, share) in enumerate(zip((first, second), shares, strict=True)):
-        to_x = x + left + field[x, 2 * place, y, n] * factor
-        to_y = y + top + field[x, 2 * place + 1, y, n] * factor
-        tall, across = (
+    def field(number: Any) -> Any:
+        return enlarged[x + left, number, y, n]
+
+    share, reach = field(4 + 4 * taps), taps + 1  # between pixels a kernel covers one more
+    by_pixel, by_memory, seen = [], [], []
+    for place, (frame, weight) in enumerate(zip((first, second), (share, 1 - share), strict=True)):
+        names = ("at_x", "at_y", "start", "across", "column")
+        at_x, at_y, start, across, column = (hl.Func(f"{name}{place}") for name in names)
+        to_x = hl.cast(hl.Float(32), x + left) + field(2 * place) * factor
+        to_y = hl.cast(hl.Float(32), y + top) + field(2 * place + 1) * factor
+        tall, flat = (
             _longer(field, 4 + (2 * place + axis) * taps, taps, to - hl.floor(to), f"{name}{place}")
-            for axis, (to, name) in enumerate(((to_y, "tall"), (to_x, "across")))
+            for axis, (to, name) in enumerate(((to_y, "tall"), (to_x, "flat")))
         )
-        at_x, at_y = hl.Func(f"at_x{place}"), hl.Func(f"at_y{place}")
         at_x[x, k, y, n] = _place(to_x, k - taps // 2, wide)
         at_y[x, k, y, n] = _place(to_y, k - taps // 2, high)
-        r = hl.RDom([(0, taps + 1)], f"r{place}")
-        seen = sum(
-            across[x, tap, y, n]
-            * frame[hl.clamp(at_x[x, tap, y, n], 0, wide - 1), hl.clamp(at_y[x, r.x, y, n], 0, high - 1), c, n]
-            for tap in range(taps + 1)
+        # Taps that lead outside see the outermost pixel, so it has all their weight.
+        start[x, y, n] = hl.min(at_x[x, 0, y, n], wide - reach)
+        across[x, k, y, n] = weight * sum(
+            hl.select(at_x[x, tap, y, n] == start[x, y, n] + k, flat[x, tap, y, n], 0.0) for tap in range(reach)
         )
-        total[x, c, y, n] += share * tall[x, r.x, y, n] * seen
-        updates.append(r)
-        functions += [tall, across, at_x, at_y]
+        column[v, x, y, n] = sum(
+            tall[x, tap, y, n] * frame[start[x, y, n] * channels + v, hl.clamp(at_y[x, tap, y, n], 0, high - 1), n]
+            for tap in range(reach)
+        )
+        by_pixel += [tall, flat, at_x, at_y, start, across]
+        by_memory.append(column)
+        seen += [across[x, tap, y, n] * column[channels * tap + c, x, y, n] for tap in range(reach)]
 
-    result = hl.Func("result")
-    residual = field[x, 5 + 4 * taps + hl.min(c, 2), y, n] * deviation[0, 0, 0, n]
-    result[x, y, c, n] = total[x, c, y, n] + hl.select(c < 3, residual, 0.0)
-    result.bound(c, 0, channels).reorder(c, x, y, n).unroll(c).fuse(y, n, task).parallel(task)
-    result.vectorize(x, LANES, hl.TailStrategy.ShiftInwards)
+    total, result = hl.Func("total"), hl.Func("result")
+    total[c, x, y, n] = hl.select(c < 3, field(5 + 4 * taps + hl.min(c, 2)) * deviation[0, 0, 0, n], 0.0)
+    total[c, x, y, n] += sum(seen)
+    result[c, x, y, n] = total[c, x, y, n]
+
+    result.output_buffer().dim(1).set_stride(channels)  # so that colours are written side by side at once
+    result.bound(c, 0, channels).split(x, block, lane, LANES, hl.TailStrategy.ShiftInwards)
+    result.reorder(c, lane, block, y, n).unroll(c).vectorize(lane).fuse(y, n, task).parallel(task)
     line.compute_at(result, task).vectorize(u, LANES, hl.TailStrategy.GuardWithIf)
-    for function in functions[1:]:
-        function.compute_at(result, x).vectorize(x, LANES)
-    total.unroll(c)
-    for index, r in enumerate(updates):
-        total.update(index).reorder(c, x, r.x).vectorize(x, LANES).unroll(c)
-    return compiled(result, *images, *params)
+    # Pixels between the same two values lie side by side, so nothing is gathered.
+    enlarged.compute_at(result, task).align_bounds(u, factor).split(u, block, lane, factor)
+    enlarged.reorder(lane, block, k, y, n).unroll(lane).vectorize(block, max(1, LANES // factor))
+    for function in by_pixel:
+        function.compute_at(result, block).vectorize(x, LANES)
+        if function.dimensions() == 4:
+            function.unroll(k)
+    total.compute_at(result, block).bound_extent(c, channels).unroll(c).vectorize(x, LANES)
+    total.update(0).reorder(c, x, y, n).unroll(c)
+    for function in by_memory:
+        function.compute_at(total, x).bound(v, 0, channels * reach).vectorize(v, channels * reach)
+    return compiled(result, first, second, said, deviation, *params)
 
 
-def _between(place: Any, factor: hl.Param, size: hl.Param) -> tuple[Any, Any, Any]:
-    """The two values of fields that a pixel of the frame lies between, and how far from the first, in [0, 1)."""
-    where = (hl.cast(hl.Float(32), place) + 0.5) / hl.cast(hl.Float(32), factor) - 0.5
-    where = hl.clamp(where, 0.0, hl.cast(hl.Float(32), size - 1))
-    before = hl.cast(hl.Int(32), hl.floor(where))
-    return hl.clamp(before, 0, size - 1), hl.clamp(before + 1, 0, size - 1), where - hl.floor(where)
+def _between(place: Any, factor: int) -> tuple[Any, Any]:
+    """The first of the two values of fields that a pixel lies between, and how far it is from there, in [0, 1)."""
+    odd = 2 * (place % factor) + 1  # in half pixels from where its own value's pixels begin
+    apart = hl.cast(hl.Float(32), (odd + factor) % (2 * factor)) / (2.0 * factor)
+    return place // factor - hl.cast(hl.Int(32), odd < factor), apart
 
 
 def _place(where: Any, offset: Any, size: hl.Param) -> Any:
@@ -99,9 +122,9 @@ def _place(where: Any, offset: Any, size: hl.Param) -> Any:
     return hl.cast(hl.Int(32), inside)
 
 
-def _longer(field: hl.Func, start: int, taps: int, part: Any, name: str) -> hl.Func:
+def _longer(field: Callable[[Any], Any], start: int, taps: int, part: Any, name: str) -> hl.Func:
     """The kernel of fields from `start` on, moved on by part of a pixel: one tap more."""
     longer = hl.Func(name)
-    here, before = (field[x, start + hl.clamp(tap, 0, taps - 1), y, n] for tap in (k, k - 1))
+    here, before = (field(start + hl.clamp(tap, 0, taps - 1)) for tap in (k, k - 1))
     longer[x, k, y, n] = hl.select(k < taps, here * (1 - part), 0.0) + hl.select(k > 0, before * part, 0.0)
     return longer

@@ -9,17 +9,12 @@ from fractions import Fraction
 
 import av
 import numpy as np
-import torch
-from torch import Tensor
-from torch.nn import functional
 
 from midframe.images import Array
 from midframe.video.colour import grey
 
 EQUAL = 6
 """Of 255: what differs by so much at most is equal. Codecs change still pixels that much beside moving ones."""
-NEIGHBOURHOOD = 3
-"""Pixels are still if all in a square of this side are equal in two neighbouring frames."""
 BLOCK, BLOCKS_AROUND = 8, 9
 """The surroundings that must change are a square of 9 blocks of 8 pixels on a side."""
 CHANGING = 0.4
@@ -32,55 +27,77 @@ class OverlayFinder:
     """Looks at pairs of neighbouring frames, one after another, and says which pixels stand before the picture."""
 
     def __init__(self) -> None:
-        self._still_for: Tensor | None = None
-        """For how many pairs each pixel has been still, (1, 1, H, W)."""
-        self._changing: Tensor | None = None
-        """The share of its surroundings that changed, averaged over the last pairs, (1, 1, H, W)."""
-        self._before: Tensor | None = None
+        self._still_for: Array | None = None
+        """For how many pairs each pixel has been still, up to 255, (H, W)."""
+        self._changing: Array | None = None
+        """The share of the surroundings of each block that changed, averaged over the last pairs."""
+        self._before: Array | None = None
 
     def see(self, before: av.VideoFrame, after: av.VideoFrame, *, cut: bool) -> None:
         """Look at the next pair; a cut between them begins anew."""
-        first = _luma(before) if self._before is None else self._before
-        self._before = second = _luma(after)
+        first = grey(before) if self._before is None else self._before
+        self._before = second = grey(after)
         if cut or first.shape != second.shape:
             self._still_for = self._changing = None
             return
-        changed = ((first - second).abs() > EQUAL).float()
-        still = functional.max_pool2d(changed, NEIGHBOURHOOD, 1, NEIGHBOURHOOD // 2) == 0
-        around = _around(changed)
+        changed = np.maximum(first, second) - np.minimum(first, second) > EQUAL
+        still, around = ~_spread(changed), _around(changed)  # still with all its neighbours
         if self._still_for is None or self._changing is None:
-            self._still_for, self._changing = still.float(), around
+            self._still_for, self._changing = still.astype(np.uint8), around
             return
-        self._still_for = (self._still_for + 1) * still
+        self._still_for = (np.minimum(self._still_for, 254) + np.uint8(1)) * still
         self._changing += (around - self._changing) / FRAMES
 
     def overlays(self) -> Array | None:
         """Which pixels of the last pair belong to an overlay, (H, W, 1) from 0 to 1; None if there are none."""
         if self._still_for is None or self._changing is None:
             return None
-        found = ((self._still_for >= FRAMES) & (self._changing >= CHANGING)).float()
+        found = self._still_for >= FRAMES
         if not found.any():
             return None
-        return functional.avg_pool2d(found, 3, 1, 1)[0, 0, :, :, None].numpy()
+        height, width = found.shape
+        found &= np.repeat(np.repeat(self._changing >= CHANGING, BLOCK, 0), BLOCK, 1)[:height, :width]
+        if not found.any():
+            return None
+        return _means(found.astype(np.float32), 3, np.float32(9))[..., None]
 
 
 def keep_overlays(made: Array, before: Array, after: Array, share: Fraction, overlays: Array) -> Array:
     """A made frame whose overlays are those of the frames around it."""
-    weight = float(share)
-    still = before * np.float32(1 - weight) + after * np.float32(weight)
-    kept: Array = np.rint(made + overlays * (still - made)).astype(made.dtype)
+    weight, kept, place = float(share), made.copy(), overlays[..., 0] > 0
+    still = before[place] * np.float32(1 - weight) + after[place] * np.float32(weight)
+    kept[place] = np.rint(made[place] + overlays[place] * (still - made[place])).astype(made.dtype)
     return kept
 
 
-def _luma(picture: av.VideoFrame) -> Tensor:
-    """(1, 1, H, W), from 0 to 255."""
-    return torch.from_numpy(grey(picture)).float()[None, None]
+def _spread(mask: Array) -> Array:
+    """What is true in the square of 3 pixels around each."""
+    for axis in (0, 1):
+        moved = mask.copy()
+        low, high = (slice(None, -1), slice(1, None)) if axis == 0 else (np.s_[:, :-1], np.s_[:, 1:])
+        moved[low] |= mask[high]
+        moved[high] |= mask[low]
+        mask = moved
+    return mask
 
 
-def _around(changed: Tensor) -> Tensor:
-    """The share of the surroundings of each pixel that changed, of those of them that lie in the picture."""
-    height, width = changed.shape[2:]
-    blocks = functional.avg_pool2d(changed, BLOCK, ceil_mode=True, count_include_pad=False)
-    means = functional.avg_pool2d(blocks, BLOCKS_AROUND, 1, BLOCKS_AROUND // 2, count_include_pad=False)
-    whole = functional.interpolate(means, scale_factor=BLOCK, mode="nearest")
-    return whole[..., :height, :width]
+def _around(changed: Array) -> Array:
+    """The share of the surroundings of each block that changed, of those of them that lie in the picture."""
+    height, width = changed.shape
+    padded = np.pad(changed, ((0, -height % BLOCK), (0, -width % BLOCK)))
+    rows, columns = (size // BLOCK for size in padded.shape)
+    down = padded.reshape(rows, BLOCK, -1).sum(axis=1, dtype=np.uint8)
+    sums = down.reshape(rows, columns, BLOCK).sum(axis=2).astype(np.float32)
+    inside = [np.minimum(BLOCK, size - BLOCK * np.arange(count)) for size, count in ((height, rows), (width, columns))]
+    blocks = sums / np.outer(*inside)
+    return _means(blocks, BLOCKS_AROUND, _means(np.ones_like(blocks), BLOCKS_AROUND, np.float32(1)))
+
+
+def _means(values: Array, side: int, count: Array | np.float32) -> Array:
+    """The sums over a square of this side around each, without what lies outside, divided by how many count."""
+    for _ in range(2):
+        edged = np.pad(values, ((side // 2 + 1, side // 2), (0, 0)))
+        sums = edged.cumsum(axis=0, dtype=np.float64)
+        values = (sums[side:] - sums[:-side]).T
+    result: Array = (values / count).astype(np.float32)
+    return result

@@ -1,0 +1,56 @@
+"""What a level of FlowSep's decoder reads of two frames that a flow brings together."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from midframe.ops.correlation import local_correlation
+from midframe.ops.dispatch import fast_module
+from midframe.ops.synthesis import enlarged
+from midframe.ops.warping import warp
+
+CORRELATION_GAIN = 2.0
+"""What features that are alike count, beside features."""
+LEAST_LENGTH = 1e-3
+"""Features that are shorter do not become as long as the others to be compared."""
+
+
+def aligned(features: Tensor, carried: Tensor | None, flow: Tensor, time: Tensor, radius: int) -> Tensor:
+    """Bring together what a level knows: features along the flows, how alike they are, and what came before.
+
+    Args:
+        features: of both frames, (2N, C, h, w), first frames first, float32 or bfloat16.
+        carried: what the coarser level carries on, (N, D, h/2, w/2) in their type, enlarged here; or None.
+        flow: to the first and to the second frame, (N, 4, h, w) float32, x before y, in pixels of this level.
+        time: (N, 1, 1, 1).
+        radius: how far the features are correlated around where the flows lead (`local_correlation`, features scaled to
+            the length 1), in pixels; 0 for not at all.
+
+    Returns:
+        (N, 2C + (2 radius + 1)^2 + D + 5, h, w) in the type of the features: those of the first and of the second
+        frame, correlation, carried, flow, time. Differentiable; on the CPU, without gradients, by Halide.
+    """
+    if features.device.type == "cpu" and not torch.is_grad_enabled() and not torch.compiler.is_exporting():
+        module: Any = fast_module("alignment_cpu")
+        if hasattr(module, "aligned") and features.dtype in module.TYPES:
+            result: Tensor = module.aligned(features, carried, flow, time, radius)
+            return result
+    return aligned_plainly(features, carried, flow, time, radius)
+
+
+def aligned_plainly(features: Tensor, carried: Tensor | None, flow: Tensor, time: Tensor, radius: int) -> Tensor:
+    """`aligned` in PyTorch."""
+    parts = [warp(each, where) for each, where in zip(features.chunk(2), flow.chunk(2, 1), strict=True)]
+    if radius:
+        parts.append(local_correlation(unit(parts[0]), unit(parts[1]), radius) * CORRELATION_GAIN)
+    if carried is not None:
+        parts.append(enlarged(carried, 2))
+    parts += [flow, time.expand(-1, 1, *flow.shape[2:])]
+    return torch.cat([part.to(features.dtype) for part in parts], dim=1)
+
+
+def unit(features: Tensor) -> Tensor:
+    """Features (N, C, h, w) with the length 1 at every pixel."""
+    return functional.normalize(features.float(), dim=1, eps=LEAST_LENGTH)

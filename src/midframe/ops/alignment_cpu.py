@@ -1,0 +1,139 @@
+"""What a level of FlowSep's decoder reads, on the CPU: Halide pipelines that write into one tensor, channels innermost.
+
+PyTorch takes as long for the dozen small steps of `aligned_plainly` as for the convolutions that read what they make.
+"""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import halide as hl
+import torch
+from torch import Tensor
+
+from midframe.ops import alignment
+from midframe.ops.halide_tools import LANES, array, as_float, as_stored, buffer, compiled, storage
+
+TYPES = (torch.float32, torch.bfloat16)
+"""Of the features that are served."""
+
+NAMES = ("x", "y", "c", "n", "i", "j", "task")
+x, y, c, n, i, j, task = map(hl.Var, NAMES)
+
+
+def aligned(features: Tensor, carried: Tensor | None, flow: Tensor, time: Tensor, radius: int) -> Tensor:
+    """See `midframe.ops.alignment.aligned`."""
+    half, (doubled, width, *size) = features.dtype == torch.bfloat16, features.shape
+    parts = [width, width, (2 * radius + 1) ** 2 if radius else 0, carried.shape[1] if carried is not None else 0, 4, 1]
+    result = features.new_empty(doubled // 2, *size, sum(parts))
+    first, second, alike, before, where, when = result.split(parts, dim=3)
+    for frame, direction, target in zip(features.chunk(2), flow.chunk(2, 1), (first, second), strict=True):
+        _warping(half)(_inner(frame), buffer(direction), _writable(target))
+    if radius:
+        _correlation(half, 2 * radius + 1)(_writable(first), _writable(second), width, *size[::-1], _writable(alike))
+    if carried is not None:
+        _enlarging(half)(_inner(carried), _writable(before))
+    where.copy_(flow.permute(0, 2, 3, 1))
+    when.copy_(time.view(-1, 1, 1, 1))
+    return result.permute(0, 3, 1, 2)
+
+
+def _inner(tensor: Tensor) -> hl.Buffer:
+    """(N, C, h, w) as (c, x, y, n); nothing is moved where channels lie innermost."""
+    return _writable(tensor.permute(0, 2, 3, 1).contiguous())
+
+
+def _writable(part: Tensor) -> hl.Buffer:
+    """(N, h, w, C), or some of its channels, as (c, x, y, n)."""
+    return hl.Buffer(array(part))
+
+
+def _lerp(one: Any, other: Any, part: Any) -> Any:
+    return one + (other - one) * part
+
+
+@cache
+def _warping(half: bool) -> Callable[..., Any]:
+    frame, flow = hl.ImageParam(storage(half), 4, "frame"), hl.ImageParam(hl.Float(32), 4, "flow")
+    wide, high = frame.dim(1).extent(), frame.dim(2).extent()
+    whole, part = hl.Func("whole"), hl.Func("part")
+    places = [
+        hl.clamp(hl.cast(hl.Float(32), at) + flow[x, y, axis, n], 0.0, hl.cast(hl.Float(32), size - 1))
+        for axis, (at, size) in enumerate(((x, wide), (y, high)))
+    ]
+    whole[i, x, y, n] = hl.cast(hl.Int(32), hl.floor(hl.select(i == 0, *places)))
+    part[i, x, y, n] = hl.select(i == 0, *places) - hl.floor(hl.select(i == 0, *places))
+    left, above = (hl.clamp(whole[axis, x, y, n], 0, size - 1) for axis, size in enumerate((wide, high)))
+    right, below = hl.min(left + 1, wide - 1), hl.min(above + 1, high - 1)
+
+    def at(column: Any, row: Any) -> Any:
+        return as_float(frame[c, column, row, n], half)
+
+    upper, lower = (_lerp(at(left, row), at(right, row), part[0, x, y, n]) for row in (above, below))
+    result = hl.Func("result")
+    result[c, x, y, n] = as_stored(_lerp(upper, lower, part[1, x, y, n]), half)
+    _by_rows(result)
+    for function in (whole, part):
+        function.compute_at(result, task).bound(i, 0, 2).unroll(i).vectorize(x, LANES, hl.TailStrategy.GuardWithIf)
+    return compiled(result, frame, flow)
+
+
+@cache
+def _enlarging(half: bool) -> Callable[..., Any]:
+    small = hl.ImageParam(storage(half), 4, "small")
+    result = hl.Func("result")
+
+    def between(at: Any, size: Any) -> tuple[Any, Any, Any]:
+        before = (at + 1) // 2 - 1
+        part = hl.select(at % 2 == 0, 0.75, 0.25)
+        return hl.clamp(before, 0, size - 1), hl.clamp(before + 1, 0, size - 1), part
+
+    left, right, across = between(x, small.dim(1).extent())
+    above, below, down = between(y, small.dim(2).extent())
+    upper, lower = (
+        _lerp(*(as_float(small[c, column, row, n], half) for column in (left, right)), across) for row in (above, below)
+    )
+    result[c, x, y, n] = as_stored(_lerp(upper, lower, down), half)
+    _by_rows(result)
+    return compiled(result, small)
+
+
+@cache
+def _correlation(half: bool, side: int) -> Callable[..., Any]:
+    first, second = (hl.ImageParam(storage(half), 4, name) for name in ("first", "second"))
+    channels, wide, high = (hl.Param(hl.Int(32), name) for name in ("channels", "wide", "high"))
+    r = hl.RDom([(0, channels)], "r")
+    planes, scales = [], []
+    for name, image in (("first", first), ("second", second)):
+        inside = (x >= 0) & (x < wide) & (y >= 0) & (y < high)
+        value = as_float(image[c, hl.clamp(x, 0, wide - 1), hl.clamp(y, 0, high - 1), n], half)
+        plane, squares, scale = (hl.Func(f"{part}_{name}") for part in ("plane", "squares", "scale"))
+        plane[x, y, c, n] = hl.select(inside, value, 0.0)
+        squares[x, y, n] = 0.0
+        squares[x, y, n] += plane[x, y, r.x, n] ** 2
+        scale[x, y, n] = 1.0 / hl.max(hl.sqrt(squares[x, y, n]), hl.f32(alignment.LEAST_LENGTH))
+        plane.compute_root().reorder(c, x, y, n).vectorize(c, LANES, hl.TailStrategy.GuardWithIf).parallel(y)
+        scale.compute_root().vectorize(x, LANES, hl.TailStrategy.GuardWithIf).parallel(y)
+        squares.compute_at(scale, y).vectorize(x, LANES, hl.TailStrategy.GuardWithIf)
+        squares.update(0).reorder(x, r.x).vectorize(x, LANES, hl.TailStrategy.GuardWithIf)
+        planes.append(plane)
+        scales.append(scale)
+    reach = side // 2
+    total, result = hl.Func("total"), hl.Func("result")
+    total[x, j, y, i, n] = 0.0
+    total[x, j, y, i, n] += planes[0][x, y, r.x, n] * planes[1][x + j - reach, y + i - reach, r.x, n]
+    right, down = x + c % side - reach, y + c // side - reach
+    lengths = scales[0][x, y, n] * scales[1][right, down, n]
+    like = total[x, c % side, y, c // side, n] * lengths * alignment.CORRELATION_GAIN
+    result[c, x, y, n] = as_stored(like, half)
+    row, place = hl.Var("row"), hl.Var("place")
+    result.bound(c, 0, side * side).split(c, row, place, side).reorder(place, x, row, y, n).unroll(place)
+    result.fuse(y, n, task).parallel(task).vectorize(x, LANES, hl.TailStrategy.GuardWithIf)
+    total.compute_at(result, x).vectorize(x, LANES).unroll(j).bound(j, 0, side)
+    total.update(0).reorder(j, x, r.x).vectorize(x, LANES).unroll(j)
+    return compiled(result, first, second, channels, wide, high)
+
+
+def _by_rows(result: hl.Func) -> None:
+    """Rows side by side, and LANES channels of a pixel at a time."""
+    result.reorder(c, x, y, n).fuse(y, n, task).parallel(task).vectorize(c, LANES, hl.TailStrategy.GuardWithIf)

@@ -1,0 +1,35 @@
+"""Averaging squares of pixels on the CPU, as a Halide pipeline: down along rows as they lie, then across."""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import halide as hl
+from torch import Tensor
+
+from midframe.ops.halide_tools import LANES, array, compiled
+
+NAMES = ("x", "y", "c", "n", "u", "task")
+x, y, c, n, u, task = map(hl.Var, NAMES)
+
+
+def reduced(frame: Tensor, scale: int) -> Tensor:
+    """See `midframe.ops.reduction.reduced`."""
+    count, channels, height, width = frame.shape
+    result = frame.new_empty(count, height // scale, width // scale, channels)
+    rows = frame.permute(0, 2, 3, 1).contiguous().flatten(2)
+    _pipeline(channels, scale)(hl.Buffer(array(rows)), hl.Buffer(array(result)))
+    return result.permute(0, 3, 1, 2)
+
+
+@cache
+def _pipeline(channels: int, scale: int) -> Callable[..., Any]:
+    rows = hl.ImageParam(hl.Float(32), 3, "rows")
+    column, result = hl.Func("column"), hl.Func("result")
+    column[u, y, n] = sum(rows[u, y * scale + step, n] for step in range(scale))
+    across = sum(column[(x * scale + step) * channels + c, y, n] for step in range(scale))
+    result[c, x, y, n] = across * (1.0 / scale**2)
+    result.bound(c, 0, channels).reorder(c, x, y, n).unroll(c).fuse(y, n, task).parallel(task)
+    result.vectorize(x, LANES, hl.TailStrategy.GuardWithIf)
+    column.compute_at(result, task).vectorize(u, LANES, hl.TailStrategy.GuardWithIf)
+    return compiled(result, rows)

@@ -1,0 +1,50 @@
+"""What a decoder reads: the fast form equals the plain one."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from midframe.ops import alignment_cpu
+from midframe.ops.alignment import aligned, aligned_plainly
+
+TOLERANCES = {torch.float32: {"atol": 1e-4, "rtol": 1e-4}, torch.bfloat16: {"atol": 2e-2, "rtol": 2e-2}}
+
+
+def inputs(n: int, width: int, carried: int, rows: int, columns: int) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(2 * n, width, 2 * rows, 2 * columns, generator=generator)
+    before = torch.randn(n, carried, rows, columns, generator=generator) if carried else None
+    flow = torch.randn(n, 4, 2 * rows, 2 * columns, generator=generator) * 3
+    return features, before, flow, torch.rand(n, 1, 1, 1, generator=generator)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    kind=st.sampled_from(alignment_cpu.TYPES),
+    n=st.integers(1, 2),
+    width=st.sampled_from([1, 4, 16, 20]),
+    carried=st.sampled_from([0, 3, 16]),
+    rows=st.integers(1, 8),
+    columns=st.integers(1, 20),
+    radius=st.sampled_from([0, 1, 3, 4]),
+    inner=st.booleans(),
+)
+def test_halide_equals_the_plain_form(kind: torch.dtype, radius: int, inner: bool, **sizes: int) -> None:
+    features, carried, flow, time = inputs(**sizes)
+    features, carried = features.to(kind), carried.to(kind) if carried is not None else None
+    if inner:
+        features = features.contiguous(memory_format=torch.channels_last)
+    made = alignment_cpu.aligned(features, carried, flow, time, radius)
+    wanted = aligned_plainly(features, carried, flow, time, radius)
+    torch.testing.assert_close(made, wanted, **TOLERANCES[kind])
+
+
+@pytest.mark.parametrize("grows", [True, False])
+def test_gradients_flow_where_they_are_wanted(grows: bool) -> None:
+    features, carried, flow, time = inputs(1, 4, 3, 4, 5)
+    with torch.set_grad_enabled(grows):
+        made = aligned(features, carried, flow.requires_grad_(), time, 2)
+    assert made.requires_grad == grows
+    torch.testing.assert_close(made.detach(), aligned_plainly(features, carried, flow.detach(), time, 2))

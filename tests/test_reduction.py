@@ -1,0 +1,33 @@
+"""Frames made smaller: the fast form equals the plain one."""
+
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional
+
+from midframe.ops import reduction_cpu
+from midframe.ops.reduction import reduced
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    n=st.integers(1, 2),
+    channels=st.sampled_from([1, 3, 4]),
+    height=st.integers(4, 20),
+    width=st.integers(4, 50),
+    scale=st.sampled_from([2, 4]),
+    inner=st.booleans(),
+)
+def test_halide_equals_the_plain_form(n: int, channels: int, height: int, width: int, scale: int, inner: bool) -> None:
+    frame = torch.rand(n, channels, height, width)
+    if inner:
+        frame = frame.contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(reduction_cpu.reduced(frame, scale), functional.avg_pool2d(frame, scale))
+
+
+def test_gradients_flow_where_they_are_wanted() -> None:
+    frame = torch.rand(1, 3, 8, 8, requires_grad=True)
+    reduced(frame, 2).sum().backward()
+    assert torch.equal(frame.grad, torch.full_like(frame, 0.25))
+    with torch.no_grad():
+        torch.testing.assert_close(reduced(frame, 2), functional.avg_pool2d(frame, 2))
