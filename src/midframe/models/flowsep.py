@@ -16,6 +16,7 @@ from torch.nn import functional
 from midframe.models.confidence import confidence, fall_back
 from midframe.models.network import Network, Statistics, pair_statistics
 from midframe.ops.alignment import aligned
+from midframe.ops.fields import fields, refined
 from midframe.ops.reduction import reduced
 from midframe.ops.synthesis import enlarged, synthesise, synthesise_plainly
 
@@ -26,8 +27,6 @@ HEAD_GAIN, DETAIL_GAIN = 0.05, 0.01
 near the average of both frames."""
 SLOPE = 0.1
 """Of leaky ReLU below zero. PReLU's own passes took over four times as long in training, 78 against 17 ms a step."""
-MIN_KERNEL_SUM = 0.2
-"""Kernel sums are held above this before they divide."""
 MOST_REACH = 31
 """Kernels are drawn with taps up to so far from their pixel."""
 MOST_ROWS = 540
@@ -134,9 +133,9 @@ class Decoder(nn.Module):
         self.head = nn.Conv2d(hidden, outputs, 3, padding=1)
 
     def forward(self, features: Tensor, carried: Tensor | None, flow: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what is carried on, (N, hidden, h, w), and the outputs in float32. Arguments as in `aligned`."""
+        """Return what is carried on, (N, hidden, h, w), and the outputs. Arguments as in `aligned`."""
         hidden = self.body(aligned(features, carried, flow, time, self.radius))
-        return hidden, self.head(hidden).float()
+        return hidden, self.head(hidden)
 
 
 class FlowSep(Network):
@@ -255,28 +254,13 @@ class FlowSep(Network):
         """
         coarsest = features[-1]
         flow = torch.zeros(time.shape[0], 4, *coarsest.shape[2:], device=coarsest.device)
-        # What lies at a time moves in proportion to it, so at either end the flow to that frame vanishes.
-        share = torch.cat((time, time, 1 - time, 1 - time), dim=1) * 2
         carried, flows, outputs = None, [], flow
         for decoder, seen in zip(reversed(self.decoders), reversed(features), strict=True):
             if carried is not None:
-                flow = 2 * enlarged(flow, 2)
+                flow = 2 * enlarged(flows[-1], 2)
             carried, outputs = decoder(seen, carried, flow, time)
-            flow = flow + share * outputs[:, :4]
-            flows.append(flow)
-        _, kernels, mask, residual = torch.split(outputs, [4, 4 * self.config.taps, 1, 3], dim=1)
-        odds = torch.log((1 - time).clamp(min=1e-3) / time.clamp(min=1e-3))
-        return flows, torch.cat((flow, self._kernels(kernels), torch.sigmoid(mask + odds), residual), dim=1)
-
-    def _kernels(self, outputs: Tensor) -> Tensor:
-        """A delta kernel, changed by what the network says, with the sum 1."""
-        count, _, height, width = outputs.shape
-        kernels = outputs.view(count, 4, self.config.taps, height, width)
-        delta = functional.one_hot(torch.tensor(self.config.taps // 2), self.config.taps).to(outputs)
-        kernels = kernels + delta[:, None, None]
-        if self.config.kernel_normalisation:
-            kernels = kernels / kernels.sum(2, keepdim=True).clamp(min=MIN_KERNEL_SUM)
-        return kernels.view(outputs.shape)
+            flows.append(refined(flow, outputs, time))
+        return flows, fields(outputs, flow, time, self.config.taps, self.config.kernel_normalisation)
 
     def apply(self, first: Tensor, second: Tensor, estimate: Estimate) -> Tensor:  # type: ignore[override]
         """Make whole frames (N, 3, H, W) of what `estimate` says of them, differentiable."""

@@ -12,10 +12,9 @@ import torch
 from torch import Tensor
 
 from midframe.ops import alignment
-from midframe.ops.halide_tools import LANES, array, as_float, as_stored, buffer, compiled, storage
+from midframe.ops.halide_tools import LANES, TYPES, array, as_float, as_stored, buffer, compiled, inner, storage
 
-TYPES = (torch.float32, torch.bfloat16)
-"""Of the features that are served."""
+__all__ = ["TYPES", "aligned"]
 
 NAMES = ("x", "y", "c", "n", "i", "j", "task")
 x, y, c, n, i, j, task = map(hl.Var, NAMES)
@@ -28,19 +27,14 @@ def aligned(features: Tensor, carried: Tensor | None, flow: Tensor, time: Tensor
     result = features.new_empty(doubled // 2, *size, sum(parts))
     first, second, alike, before, where, when = result.split(parts, dim=3)
     for frame, direction, target in zip(features.chunk(2), flow.chunk(2, 1), (first, second), strict=True):
-        _warping(half)(_inner(frame), buffer(direction), _writable(target))
+        _warping(half)(inner(frame), buffer(direction), _writable(target))
     if radius:
         _correlation(half, 2 * radius + 1)(_writable(first), _writable(second), width, *size[::-1], _writable(alike))
     if carried is not None:
-        _enlarging(half)(_inner(carried), _writable(before))
+        _enlarging(half)(inner(carried), _writable(before))
     where.copy_(flow.permute(0, 2, 3, 1))
     when.copy_(time.view(-1, 1, 1, 1))
     return result.permute(0, 3, 1, 2)
-
-
-def _inner(tensor: Tensor) -> hl.Buffer:
-    """(N, C, h, w) as (c, x, y, n); nothing is moved where channels lie innermost."""
-    return _writable(tensor.permute(0, 2, 3, 1).contiguous())
 
 
 def _writable(part: Tensor) -> hl.Buffer:

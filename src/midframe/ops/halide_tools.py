@@ -11,6 +11,9 @@ from torch import Tensor
 LANES = 16
 """Values computed at a time: one AVX-512 register, two of AVX2, four of NEON, in float32."""
 
+TYPES = (torch.float32, torch.bfloat16)
+"""Of features, for the pipelines that read them."""
+
 
 def serves(frame: Tensor) -> bool:
     """Whether the pipelines take such a frame: float32, on the CPU."""
@@ -44,6 +47,11 @@ def as_stored(value: Any, half: bool) -> Any:
 def buffer(tensor: Tensor) -> hl.Buffer:
     """(N, C, H, W) for reading, as Halide's (x, y, c, n); more dimensions alike. Rows must lie in one piece."""
     return hl.Buffer(array(tensor if tensor.stride(-1) == 1 else tensor.contiguous()))
+
+
+def inner(tensor: Tensor) -> hl.Buffer:
+    """(N, C, H, W) for reading, as (c, x, y, n); nothing is moved where channels lie innermost."""
+    return hl.Buffer(array(tensor.permute(0, 2, 3, 1).contiguous()))
 
 
 def channel_groups(channels: int, most: int) -> list[slice]:

@@ -41,7 +41,7 @@ class OverlayFinder:
             self._still_for = self._changing = None
             return
         changed = np.maximum(first, second) - np.minimum(first, second) > EQUAL
-        still, around = ~_spread(changed), _around(changed)  # still with all its neighbours
+        still, around = ~_gathered(changed, np.logical_or), _around(changed)  # still with all its neighbours
         if self._still_for is None or self._changing is None:
             self._still_for, self._changing = still.astype(np.uint8), around
             return
@@ -59,26 +59,27 @@ class OverlayFinder:
         found &= np.repeat(np.repeat(self._changing >= CHANGING, BLOCK, 0), BLOCK, 1)[:height, :width]
         if not found.any():
             return None
-        return _means(found.astype(np.float32), 3, np.float32(9))[..., None]
+        weights: Array = _gathered(found.astype(np.uint8), np.add) / np.float32(9)
+        return weights[..., None]
 
 
 def keep_overlays(made: Array, before: Array, after: Array, share: Fraction, overlays: Array) -> Array:
     """A made frame whose overlays are those of the frames around it."""
-    weight, kept, place = float(share), made.copy(), overlays[..., 0] > 0
-    still = before[place] * np.float32(1 - weight) + after[place] * np.float32(weight)
-    kept[place] = np.rint(made[place] + overlays[place] * (still - made[place])).astype(made.dtype)
+    weight, kept, places = float(share), made.copy(), np.flatnonzero(overlays)
+    bent, first, second = (image.reshape(-1, image.shape[2])[places] for image in (made, before, after))
+    still = first * np.float32(1 - weight) + second * np.float32(weight)
+    kept.reshape(-1, made.shape[2])[places] = np.rint(bent + overlays.reshape(-1, 1)[places] * (still - bent))
     return kept
 
 
-def _spread(mask: Array) -> Array:
-    """What is true in the square of 3 pixels around each."""
+def _gathered(values: Array, combine: np.ufunc) -> Array:
+    """The values in the square of 3 pixels around each, combined."""
     for axis in (0, 1):
-        moved = mask.copy()
-        low, high = (slice(None, -1), slice(1, None)) if axis == 0 else (np.s_[:, :-1], np.s_[:, 1:])
-        moved[low] |= mask[high]
-        moved[high] |= mask[low]
-        mask = moved
-    return mask
+        result, (low, high) = values.copy(), (np.s_[:-1], np.s_[1:]) if axis == 0 else (np.s_[:, :-1], np.s_[:, 1:])
+        combine(result[low], values[high], out=result[low])
+        combine(result[high], values[low], out=result[high])
+        values = result
+    return values
 
 
 def _around(changed: Array) -> Array:
@@ -90,14 +91,14 @@ def _around(changed: Array) -> Array:
     sums = down.reshape(rows, columns, BLOCK).sum(axis=2).astype(np.float32)
     inside = [np.minimum(BLOCK, size - BLOCK * np.arange(count)) for size, count in ((height, rows), (width, columns))]
     blocks = sums / np.outer(*inside)
-    return _means(blocks, BLOCKS_AROUND, _means(np.ones_like(blocks), BLOCKS_AROUND, np.float32(1)))
+    around: Array = (_sums(blocks) / _sums(np.ones_like(blocks))).astype(np.float32)
+    return around
 
 
-def _means(values: Array, side: int, count: Array | np.float32) -> Array:
-    """The sums over a square of this side around each, without what lies outside, divided by how many count."""
+def _sums(blocks: Array) -> Array:
+    """The sums of the `BLOCKS_AROUND` blocks around each, along both axes."""
+    reach = BLOCKS_AROUND // 2
     for _ in range(2):
-        edged = np.pad(values, ((side // 2 + 1, side // 2), (0, 0)))
-        sums = edged.cumsum(axis=0, dtype=np.float64)
-        values = (sums[side:] - sums[:-side]).T
-    result: Array = (values / count).astype(np.float32)
-    return result
+        total = np.pad(blocks, ((reach + 1, reach), (0, 0))).cumsum(axis=0, dtype=np.float64)
+        blocks = (total[BLOCKS_AROUND:] - total[:-BLOCKS_AROUND]).T
+    return blocks
