@@ -1,0 +1,31 @@
+"""The fields that frames are made by: the fast form equals the plain one."""
+
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from midframe.ops import fields_cpu
+from midframe.ops.fields import fields, fields_plainly
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    kind=st.sampled_from(fields_cpu.TYPES),
+    n=st.integers(1, 2),
+    height=st.integers(1, 9),
+    width=st.integers(1, 40),
+    taps=st.sampled_from([1, 5]),
+    normalise=st.booleans(),
+)
+def test_halide_equals_the_plain_form(
+    kind: torch.dtype, n: int, height: int, width: int, taps: int, normalise: bool
+) -> None:
+    outputs = torch.randn(n, 8 + 4 * taps, height, width).to(kind)
+    given = (outputs, torch.randn(n, 4, height, width), torch.rand(n, 1, 1, 1), taps, normalise)
+    torch.testing.assert_close(fields_cpu.fields(*given), fields_plainly(*given), atol=1e-5, rtol=1e-4)
+
+
+def test_gradients_flow_where_they_are_wanted() -> None:
+    outputs = torch.randn(1, 28, 4, 6, requires_grad=True)
+    fields(outputs, torch.zeros(1, 4, 4, 6), torch.full((1, 1, 1, 1), 0.5), 5, True).sum().backward()
+    assert (outputs.grad != 0).any()
