@@ -84,10 +84,10 @@ def fade(frames: Frames, rng: np.random.Generator, time: Fraction) -> Frames:
     Each frame is mixed with the grey by a share that changes linearly with time, so the frame between is still what
     lies between the other two.
     """
-    grey = rng.choice([0, 255, rng.integers(256)])
+    grey = rng.choice(np.array([0, 255, rng.integers(256)], np.float32))
     start, end = rng.uniform(0, MOST_FADE, 2)
     shares = np.array([start, start + float(time) * (end - start), end])[:, None, None, None]
-    return np.asarray(np.rint(frames + shares * (grey - frames.astype(np.float32))), np.uint8)
+    return np.asarray(np.rint(frames + shares * (grey - frames)), np.uint8)
 
 
 def measure_guide(frames: Frames) -> Guide:

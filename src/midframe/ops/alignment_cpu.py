@@ -25,7 +25,7 @@ def aligned(features: Tensor, carried: Tensor | None, flow: Tensor, time: Tensor
     half, (doubled, width, *size) = features.dtype == torch.bfloat16, features.shape
     parts = [width, width, (2 * radius + 1) ** 2 if radius else 0, carried.shape[1] if carried is not None else 0, 4, 1]
     result = features.new_empty(doubled // 2, *size, sum(parts))
-    first, second, alike, before, where, when = result.split(parts, dim=3)
+    first, second, alike, before, where, when = torch.split(result, parts, dim=3)
     for frame, direction, target in zip(features.chunk(2), flow.chunk(2, 1), (first, second), strict=True):
         _warping(half)(inner(frame), buffer(direction), _writable(target))
     if radius:
@@ -84,9 +84,11 @@ def _enlarging(half: bool) -> Callable[..., Any]:
 
     left, right, across = between(x, small.dim(1).extent())
     above, below, down = between(y, small.dim(2).extent())
-    upper, lower = (
-        _lerp(*(as_float(small[c, column, row, n], half) for column in (left, right)), across) for row in (above, below)
-    )
+
+    def at(column: Any, row: Any) -> Any:
+        return as_float(small[c, column, row, n], half)
+
+    upper, lower = (_lerp(at(left, row), at(right, row), across) for row in (above, below))
     result[c, x, y, n] = as_stored(_lerp(upper, lower, down), half)
     _by_rows(result)
     return compiled(result, small)

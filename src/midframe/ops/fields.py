@@ -40,7 +40,7 @@ def fields_plainly(outputs: Tensor, flow: Tensor, time: Tensor, taps: int, norma
     """`fields` in PyTorch."""
     outputs = outputs.float()
     _, kernels, mask, residual = torch.split(outputs, [4, 4 * taps, 1, 3], dim=1)
-    kernels = kernels.unflatten(1, (4, taps)) + _delta(taps).to(outputs)[:, None, None]
+    kernels = kernels.reshape(len(outputs), 4, taps, *outputs.shape[2:]) + _delta(taps).to(outputs)[:, None, None]
     if normalise:
         kernels = kernels / kernels.sum(2, keepdim=True).clamp(min=MIN_KERNEL_SUM)
     return torch.cat(
