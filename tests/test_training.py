@@ -344,6 +344,9 @@ def test_some_batches_are_read_at_half_size(long_samples: Path, tmp_path: Path) 
     assert sum(one[2] == 2 for one, _ in drawn) == pytest.approx(120, abs=35)
     with pytest.raises(ConfigError, match="leave half_share out"):
         train(toy(long_samples, half_share=0.5), tmp_path / "refused")
+    with pytest.raises(ConfigError, match="multiples of 32 are needed"):
+        train(toy(long_samples, model="flowsep", network={}, crops=[[0.0, 48]], half_share=0.5), tmp_path / "refused")
+    assert not (tmp_path / "refused").exists()
     form = {"widths": [4, 4, 4, 4], "hidden": [4, 4, 4, 4], "taps": 3}
     scores = train(
         toy(long_samples, model="flowsep", network=form, steps=2, crops=[[0.0, 32]], half_share=1.0, guide=0.1),

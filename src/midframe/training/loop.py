@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from midframe.errors import ConfigError, TrainingError
 from midframe.models.checkpoint import build_model, channels_last, load_model
+from midframe.models.flowsep import FlowSep
 from midframe.models.network import Network
 from midframe.training.config import TrainConfig
 from midframe.training.losses import ColourLoss
@@ -63,14 +64,15 @@ def train(
         plugins=[training_precision(config.precision)],
     )
     fabric.launch()
-    folder = RunFolder(run, config)
-    if fabric.is_global_zero:
-        folder.open(resume)
-    fabric.barrier()
     torch.manual_seed(config.seed)
     model, average = _network(config), _network(config)
     average.load_state_dict(model.state_dict())
-    objective, optimiser = fabric.setup(_objective(config, model), _optimiser(config, model))
+    aim = _objective(config, model)
+    folder = RunFolder(run, config)  # what cannot be trained leaves no folder
+    if fabric.is_global_zero:
+        folder.open(resume)
+    fabric.barrier()
+    objective, optimiser = fabric.setup(aim, _optimiser(config, model))
     state: dict[str, Any] = {"step": 0, "seconds": 0.0, "best": -math.inf}
     if resume:
         folder.restore(state, model, average, optimiser)
@@ -178,6 +180,10 @@ def _network(config: TrainConfig) -> Network:
     model = _built_or_loaded(config)
     if config.half_share and model.scale == 1:
         raise ConfigError(f"{config.model} reads frames at full size: leave half_share out")
+    if isinstance(model, FlowSep):
+        multiple = model.stride * (2 if config.half_share else 1)
+        if any(size % multiple for _, size in config.crops):
+            raise ConfigError(f"crops are {config.crops}: sizes that are multiples of {multiple} are needed")
     return model
 
 
