@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from midframe.ops import alignment_cpu
+from midframe.ops import alignment_cpu, halide_tools
 from midframe.ops.alignment import aligned, aligned_plainly
 
 TOLERANCES = {torch.float32: {"atol": 1e-4, "rtol": 1e-4}, torch.bfloat16: {"atol": 2e-2, "rtol": 2e-2}}
@@ -22,7 +22,7 @@ def inputs(n: int, width: int, carried: int, rows: int, columns: int) -> tuple[T
 
 @settings(max_examples=40, deadline=None)
 @given(
-    kind=st.sampled_from(alignment_cpu.TYPES),
+    kind=st.sampled_from(halide_tools.TYPES),
     n=st.integers(1, 2),
     width=st.sampled_from([1, 4, 16, 20]),
     carried=st.sampled_from([0, 3, 16]),

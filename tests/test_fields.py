@@ -4,13 +4,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from midframe.ops import fields_cpu
+from midframe.ops import fields_cpu, halide_tools
 from midframe.ops.fields import fields, fields_plainly
 
 
 @settings(max_examples=30, deadline=None)
 @given(
-    kind=st.sampled_from(fields_cpu.TYPES),
+    kind=st.sampled_from(halide_tools.TYPES),
     n=st.integers(1, 2),
     height=st.integers(1, 9),
     width=st.integers(1, 40),

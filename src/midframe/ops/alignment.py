@@ -1,13 +1,11 @@
 """What a level of FlowSep's decoder reads of two frames that a flow brings together."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from midframe.ops.correlation import local_correlation
-from midframe.ops.dispatch import fast_module
+from midframe.ops.dispatch import forward_module
 from midframe.ops.synthesis import enlarged
 from midframe.ops.warping import warp
 
@@ -32,11 +30,9 @@ def aligned(features: Tensor, carried: Tensor | None, flow: Tensor, time: Tensor
         (N, 2C + (2 radius + 1)^2 + D + 5, h, w) in the type of the features: those of the first and of the second
         frame, correlation, carried, flow, time. Differentiable; on the CPU, without gradients, by Halide.
     """
-    if features.device.type == "cpu" and not torch.is_grad_enabled() and not torch.compiler.is_exporting():
-        module: Any = fast_module("alignment_cpu")
-        if hasattr(module, "aligned") and features.dtype in module.TYPES:
-            result: Tensor = module.aligned(features, carried, flow, time, radius)
-            return result
+    if fast := forward_module("alignment_cpu", features):
+        result: Tensor = fast.aligned(features, carried, flow, time, radius)
+        return result
     return aligned_plainly(features, carried, flow, time, radius)
 
 

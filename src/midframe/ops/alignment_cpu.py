@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from midframe.ops import alignment
-from midframe.ops.halide_tools import LANES, TYPES, array, as_float, as_stored, buffer, compiled, inner, storage
+from midframe.ops.halide_tools import LANES, array, as_float, as_stored, buffer, compiled, inner, storage
+from midframe.ops.halide_tools import serves_features as serves
 
-__all__ = ["TYPES", "aligned"]
+__all__ = ["aligned", "serves"]
 
 NAMES = ("x", "y", "c", "n", "i", "j", "task")
 x, y, c, n, i, j, task = map(hl.Var, NAMES)

@@ -4,7 +4,9 @@ import warnings
 from functools import cache
 from importlib import import_module
 from types import ModuleType
+from typing import Any
 
+import torch
 from torch import Tensor
 
 from midframe.ops import reference
@@ -14,6 +16,14 @@ def implementation(name: str | None, *tensors: Tensor) -> ModuleType:
     """The fast module of a name if it is installed and serves the tensors, otherwise plain PyTorch."""
     module = fast_module(name) if name else reference
     return module if module is not reference and module.serves(*tensors) else reference
+
+
+def forward_module(name: str, *tensors: Tensor) -> Any:
+    """The fast module of a name that serves these tensors on the CPU without gradients; None where they are wanted."""
+    if torch.is_grad_enabled() or torch.compiler.is_exporting() or tensors[0].device.type != "cpu":
+        return None
+    module = implementation(name, *tensors)
+    return None if module is reference else module
 
 
 @cache

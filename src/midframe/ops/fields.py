@@ -1,12 +1,10 @@
 """From what the last convolution of FlowSep's decoder says to the fields that frames are made by."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from midframe.ops.dispatch import fast_module
+from midframe.ops.dispatch import forward_module
 
 MIN_KERNEL_SUM = 0.2
 """Kernel sums are held above this before they divide."""
@@ -28,11 +26,9 @@ def fields(outputs: Tensor, flow: Tensor, time: Tensor, taps: int, normalise: bo
     Returns:
         (N, 4 + 4K + 4, h, w) float32. Differentiable; on the CPU, without gradients, by Halide.
     """
-    if outputs.device.type == "cpu" and not torch.is_grad_enabled() and not torch.compiler.is_exporting():
-        module: Any = fast_module("fields_cpu")
-        if hasattr(module, "fields") and outputs.dtype in module.TYPES:
-            result: Tensor = module.fields(outputs, flow, time, taps, normalise)
-            return result
+    if fast := forward_module("fields_cpu", outputs):
+        result: Tensor = fast.fields(outputs, flow, time, taps, normalise)
+        return result
     return fields_plainly(outputs, flow, time, taps, normalise)
 
 

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from midframe.ops.fields import MIN_KERNEL_SUM, odds, shares
-from midframe.ops.halide_tools import LANES, TYPES, array, as_float, buffer, compiled, inner, storage
+from midframe.ops.halide_tools import LANES, array, as_float, buffer, compiled, inner, storage
+from midframe.ops.halide_tools import serves_features as serves
 
-__all__ = ["TYPES", "fields"]
+__all__ = ["fields", "serves"]
 
 NAMES = ("x", "y", "c", "n", "k", "task")
 x, y, c, n, k, task = map(hl.Var, NAMES)

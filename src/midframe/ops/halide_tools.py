@@ -20,6 +20,11 @@ def serves(frame: Tensor) -> bool:
     return frame.device.type == "cpu" and frame.dtype == torch.float32
 
 
+def serves_features(features: Tensor) -> bool:
+    """Whether the pipelines that read features take such ones: float32 or bfloat16, on the CPU."""
+    return features.device.type == "cpu" and features.dtype in TYPES
+
+
 def array(tensor: Tensor) -> np.ndarray[Any, Any]:
     """A tensor's memory as an array; bfloat16 as the integers that hold its bits."""
     tensor = tensor.detach()

@@ -1,12 +1,9 @@
 """Frames made smaller by averaging, which is how networks read large ones."""
 
-from typing import Any
-
-import torch
 from torch import Tensor
 from torch.nn import functional
 
-from midframe.ops.dispatch import fast_module
+from midframe.ops.dispatch import forward_module
 
 
 def reduced(frame: Tensor, scale: int) -> Tensor:
@@ -16,9 +13,7 @@ def reduced(frame: Tensor, scale: int) -> Tensor:
     """
     if scale == 1:
         return frame
-    if frame.device.type == "cpu" and not torch.is_grad_enabled() and not torch.compiler.is_exporting():
-        module: Any = fast_module("reduction_cpu")
-        if hasattr(module, "reduced") and frame.dtype == torch.float32 and min(frame.shape[2:]) >= scale:
-            result: Tensor = module.reduced(frame, scale)
-            return result
+    if min(frame.shape[2:]) >= scale and (fast := forward_module("reduction_cpu", frame)):
+        result: Tensor = fast.reduced(frame, scale)
+        return result
     return functional.avg_pool2d(frame, scale)

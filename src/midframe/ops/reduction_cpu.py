@@ -7,7 +7,9 @@ from typing import Any
 import halide as hl
 from torch import Tensor
 
-from midframe.ops.halide_tools import LANES, array, compiled
+from midframe.ops.halide_tools import LANES, array, compiled, serves
+
+__all__ = ["reduced", "serves"]
 
 NAMES = ("x", "y", "c", "n", "u", "task")
 x, y, c, n, u, task = map(hl.Var, NAMES)

@@ -1,12 +1,10 @@
 """From what a network says at low resolution to a frame at full size, in one pass: FlowSep's last step."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from midframe.ops.dispatch import fast_module
+from midframe.ops.dispatch import forward_module
 from midframe.ops.flow_separable import flow_separable_convolution
 
 
@@ -28,13 +26,11 @@ def synthesise(
         deviation: what the residual is multiplied by, (N, 1, 1, 1).
 
     Returns:
-        (N, C, rows, columns), not clipped. Not differentiable: training has `synthesise_plainly`.
+        (N, C, rows, columns), not clipped. Differentiable in the fields; on the CPU, without gradients, by Halide.
     """
-    if first.device.type == "cpu" and first.dtype == said.dtype == torch.float32:
-        module: Any = fast_module("synthesis_cpu")
-        if hasattr(module, "synthesise"):
-            result: Tensor = module.synthesise(first, second, said, factor, rows, columns, deviation)
-            return result
+    if fast := forward_module("synthesis_cpu", first):
+        result: Tensor = fast.synthesise(first, second, said, factor, rows, columns, deviation)
+        return result
     return synthesise_plainly(first, second, said, factor, rows, columns, deviation)
 
 

@@ -14,7 +14,9 @@ import halide as hl
 from torch import Tensor
 from torch.nn import functional
 
-from midframe.ops.halide_tools import LANES, array, buffer, compiled
+from midframe.ops.halide_tools import LANES, array, buffer, compiled, serves
+
+__all__ = ["serves", "synthesise"]
 
 NAMES = ("x", "y", "c", "n", "k", "u", "v", "block", "lane", "task")
 x, y, c, n, k, u, v, block, lane, task = map(hl.Var, NAMES)
