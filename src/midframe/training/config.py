@@ -25,7 +25,7 @@ class TrainConfig:
     network: dict[str, Any] = field(default_factory=dict)
     """Fields of the network's config that differ from its defaults."""
     initial: str = ""
-    """Weights to start from, by name or file; fresh ones if empty."""
+    """Weights to start from, by name or file; of several, separated by commas, their mean; fresh ones if empty."""
     steps: int = 20000
     """Optimiser steps in all."""
     minutes: float = 0.0
@@ -45,7 +45,7 @@ class TrainConfig:
     fades: float = 0.0
     """Share of the samples that fade to or from black, white or a grey."""
     loss: dict[str, Any] = field(default_factory=lambda: {"l1": 1.0})
-    """Weight of each loss of colour: l1, laplacian, census, gradient, feature. AdaConv has that of its paper."""
+    """Weight of each loss of colour: l1, mse, laplacian, census, gradient, feature. AdaConv has that of its paper."""
     vgg: str = ""
     """VGG-19 in safetensors, for the loss feature."""
     optimiser: str = "adamax"

@@ -187,13 +187,23 @@ def _network(config: TrainConfig) -> Network:
     return model
 
 
+def _mean_of(models: list[Network]) -> Network:
+    """The first network, with the mean of all their weights."""
+    first, *others = models
+    if any((type(other), other.config) != (type(first), first.config) for other in others):
+        raise ConfigError("initial names networks of different forms: those that are averaged need one form")
+    states = [model.state_dict() for model in models]
+    first.load_state_dict({name: torch.stack([state[name] for state in states]).mean(0) for name in states[0]})
+    return first
+
+
 def _built_or_loaded(config: TrainConfig) -> Network:
     if not config.initial:
         try:
             return channels_last(build_model(config.model, config.network))
         except (ValueError, TypeError) as error:
             raise ConfigError(f"the network cannot be made: {error}") from error
-    model = load_model(config.initial)
+    model = _mean_of([load_model(name.strip()) for name in config.initial.split(",")])
     if config.network and type(model.config)(**config.network) != model.config:
         raise ConfigError(f"{config.initial} has another form than network asks for: leave network out, or train anew")
     return model.train().requires_grad_(True)

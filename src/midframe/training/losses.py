@@ -41,6 +41,11 @@ def l1(made: Tensor, truth: Tensor) -> Tensor:
     return (made - truth).abs().mean()
 
 
+def mse(made: Tensor, truth: Tensor) -> Tensor:
+    """Mean squared error of colour, not clipped: what PSNR is the logarithm of."""
+    return functional.mse_loss(made, truth)
+
+
 def gradient(made: Tensor, truth: Tensor) -> Tensor:
     """L1 on the differences to the eight neighbours, summed over them (AdaConv, equation 3)."""
     differences = [each - each[:, CENTRE, None] for each in (neighbours(made), neighbours(truth))]
@@ -126,7 +131,7 @@ class Feature(nn.Module):
         return functional.mse_loss(one, other)
 
 
-LOSSES: dict[str, Loss] = {"l1": l1, "laplacian": laplacian, "census": census, "gradient": gradient}
+LOSSES: dict[str, Loss] = {"l1": l1, "mse": mse, "laplacian": laplacian, "census": census, "gradient": gradient}
 """Losses by name; `feature` is the one that needs a file."""
 
 
