@@ -19,7 +19,7 @@ from midframe.data.harvest import CreateConfig
 from midframe.data.shards import ShardWriter
 from midframe.data.triplets import Selection
 from midframe.errors import CheckpointError, ConfigError, DatasetError, TrainingError
-from midframe.models.checkpoint import build_model, load_model
+from midframe.models.checkpoint import build_model, load_model, save_model
 from midframe.training.config import TrainConfig, config_from, load_config
 from midframe.training.curves import draw_curves, read_log
 from midframe.training.loop import _learning_rate, train
@@ -126,6 +126,19 @@ def test_training_starts_from_given_weights(dataset: Path, tmp_path: Path, tiny_
     assert all(torch.equal(before[key], after[key]) for key in before)
     with pytest.raises(ConfigError, match="another form"):
         train(toy(dataset, **{**still, "network": {"taps": 11}}), tmp_path / "other")
+
+
+def test_training_starts_from_the_mean_of_weights(dataset: Path, tmp_path: Path, tiny_weights: Path) -> None:
+    threefold = load_model(str(tiny_weights))
+    threefold.load_state_dict({name: 3 * values for name, values in threefold.state_dict().items()})
+    save_model(threefold, tmp_path / "threefold.safetensors", {})
+    both = f"{tiny_weights}, {tmp_path / 'threefold.safetensors'}"
+    still = {"network": {}, "steps": 2, "learning_rate": 0.0, "evaluate_every": 2}
+    train(toy(dataset, initial=both, **still), tmp_path / "run")
+    before, after = load_file(tiny_weights), load_file(tmp_path / "run" / "best.safetensors")
+    assert all(torch.equal(2 * before[key], after[key]) for key in before)
+    with pytest.raises(ConfigError, match="different forms"):
+        train(toy(dataset, initial=f"{tiny_weights},sepconv", **still), tmp_path / "other")
 
 
 ADACONV = {"model": "adaconv", "network": {"widths": [8, 8, 8, 8, 8], "taps": 9}, "crops": [[0.0, 80]], "max_shift": 0}
