@@ -141,7 +141,7 @@ class Decoder(nn.Module):
 class FlowSep(Network):
     """The whole network; see the module's text. Frames are (N, 3, H, W) in [0, 1]."""
 
-    tile = 0  # the last step needs no memory but the frame's
+    tile = 2048  # by Halide the last step needs no memory of its own, in PyTorch 0.5 GB for the fields of so much
     any_time = True
     falls_back = True
     """Whether it shows the nearest frame where what it says cannot be trusted."""
