@@ -156,7 +156,7 @@ class Interpolator:
     def _made_in_parts(self, prepared: Any, like: Tensor, time: float, progress: Progress | None) -> Tensor:
         height, width = like.shape[2:]
         parts = tiles(height, width, self.tile, self.model.margin)
-        if len(parts) == 1:
+        if len(parts) == 1:  # no copy
             whole = self.model.part(prepared, *parts[0], time).clamp_(0, 1)
             if progress:
                 progress(1.0)

@@ -14,7 +14,6 @@ FLOW_CONTEXT = 24
 """Pixels around a crop that optical flow sees beside it, where the sample has them."""
 TRUSTED_ERROR = 6.0
 """A flow whose warp error is this many grey levels counts half."""
-
 MOST_FADE = 0.8
 """How much of a frame a fade may take away."""
 

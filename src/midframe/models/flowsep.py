@@ -260,7 +260,7 @@ class FlowSep(Network):
                 flow = 2 * enlarged(flows[-1], 2)
             carried, outputs = decoder(seen, carried, flow, time)
             flows.append(refined(flow, outputs, time))
-        return flows, fields(outputs, flow, time, self.config.taps, self.config.kernel_normalisation)
+        return flows, fields(outputs, flows[-1], time, self.config.taps, self.config.kernel_normalisation)
 
     def apply(self, first: Tensor, second: Tensor, estimate: Estimate) -> Tensor:  # type: ignore[override]
         """Make whole frames (N, 3, H, W) of what `estimate` says of them, differentiable."""

@@ -12,13 +12,27 @@ import torch
 from torch import Tensor
 
 from midframe.ops import alignment
-from midframe.ops.halide_tools import LANES, array, as_float, as_stored, buffer, compiled, inner, storage
+from midframe.ops.halide_tools import (
+    LANES,
+    as_float,
+    as_stored,
+    between,
+    buffer,
+    compiled,
+    inner,
+    lerp,
+    storage,
+    writable,
+)
 from midframe.ops.halide_tools import serves_features as serves
 
 __all__ = ["aligned", "serves"]
 
 NAMES = ("x", "y", "c", "n", "i", "j", "task")
 x, y, c, n, i, j, task = map(hl.Var, NAMES)
+
+Place = tuple[Any, Any, Any]
+"""Two neighbouring pixels along an axis, and how far between them something lies."""
 
 
 def aligned(features: Tensor, carried: Tensor | None, flow: Tensor, time: Tensor, radius: int) -> Tensor:
@@ -28,23 +42,14 @@ def aligned(features: Tensor, carried: Tensor | None, flow: Tensor, time: Tensor
     result = features.new_empty(doubled // 2, *size, sum(parts))
     first, second, alike, before, where, when = torch.split(result, parts, dim=3)
     for frame, direction, target in zip(features.chunk(2), flow.chunk(2, 1), (first, second), strict=True):
-        _warping(half)(inner(frame), buffer(direction), _writable(target))
+        _warping(half)(inner(frame), buffer(direction), writable(target))
     if radius:
-        _correlation(half, 2 * radius + 1)(_writable(first), _writable(second), width, *size[::-1], _writable(alike))
+        _correlation(half, 2 * radius + 1)(writable(first), writable(second), writable(alike))
     if carried is not None:
-        _enlarging(half)(inner(carried), _writable(before))
+        _enlarging(half)(inner(carried), writable(before))
     where.copy_(flow.permute(0, 2, 3, 1))
     when.copy_(time.view(-1, 1, 1, 1))
     return result.permute(0, 3, 1, 2)
-
-
-def _writable(part: Tensor) -> hl.Buffer:
-    """(N, h, w, C), or some of its channels, as (c, x, y, n)."""
-    return hl.Buffer(array(part))
-
-
-def _lerp(one: Any, other: Any, part: Any) -> Any:
-    return one + (other - one) * part
 
 
 @cache
@@ -60,13 +65,8 @@ def _warping(half: bool) -> Callable[..., Any]:
     part[i, x, y, n] = hl.select(i == 0, *places) - hl.floor(hl.select(i == 0, *places))
     left, above = (hl.clamp(whole[axis, x, y, n], 0, size - 1) for axis, size in enumerate((wide, high)))
     right, below = hl.min(left + 1, wide - 1), hl.min(above + 1, high - 1)
-
-    def at(column: Any, row: Any) -> Any:
-        return as_float(frame[c, column, row, n], half)
-
-    upper, lower = (_lerp(at(left, row), at(right, row), part[0, x, y, n]) for row in (above, below))
     result = hl.Func("result")
-    result[c, x, y, n] = as_stored(_lerp(upper, lower, part[1, x, y, n]), half)
+    result[c, x, y, n] = _fetched(frame, half, (left, right, part[0, x, y, n]), (above, below, part[1, x, y, n]))
     _by_rows(result)
     for function in (whole, part):
         function.compute_at(result, task).bound(i, 0, 2).unroll(i).vectorize(x, LANES, hl.TailStrategy.GuardWithIf)
@@ -76,21 +76,12 @@ def _warping(half: bool) -> Callable[..., Any]:
 @cache
 def _enlarging(half: bool) -> Callable[..., Any]:
     small = hl.ImageParam(storage(half), 4, "small")
+    places = []
+    for at, size in ((x, small.dim(1).extent()), (y, small.dim(2).extent())):
+        before, part = between(at, 2)
+        places.append((hl.clamp(before, 0, size - 1), hl.clamp(before + 1, 0, size - 1), part))
     result = hl.Func("result")
-
-    def between(at: Any, size: Any) -> tuple[Any, Any, Any]:
-        before = (at + 1) // 2 - 1
-        part = hl.select(at % 2 == 0, 0.75, 0.25)
-        return hl.clamp(before, 0, size - 1), hl.clamp(before + 1, 0, size - 1), part
-
-    left, right, across = between(x, small.dim(1).extent())
-    above, below, down = between(y, small.dim(2).extent())
-
-    def at(column: Any, row: Any) -> Any:
-        return as_float(small[c, column, row, n], half)
-
-    upper, lower = (_lerp(at(left, row), at(right, row), across) for row in (above, below))
-    result[c, x, y, n] = as_stored(_lerp(upper, lower, down), half)
+    result[c, x, y, n] = _fetched(small, half, *places)
     _by_rows(result)
     return compiled(result, small)
 
@@ -98,7 +89,7 @@ def _enlarging(half: bool) -> Callable[..., Any]:
 @cache
 def _correlation(half: bool, side: int) -> Callable[..., Any]:
     first, second = (hl.ImageParam(storage(half), 4, name) for name in ("first", "second"))
-    channels, wide, high = (hl.Param(hl.Int(32), name) for name in ("channels", "wide", "high"))
+    channels, wide, high = (first.dim(axis).extent() for axis in range(3))
     r = hl.RDom([(0, channels)], "r")
     planes, scales = [], []
     for name, image in (("first", first), ("second", second)):
@@ -128,7 +119,17 @@ def _correlation(half: bool, side: int) -> Callable[..., Any]:
     result.fuse(y, n, task).parallel(task).vectorize(x, LANES, hl.TailStrategy.GuardWithIf)
     total.compute_at(result, x).vectorize(x, LANES).unroll(j).bound(j, 0, side)
     total.update(0).reorder(j, x, r.x).vectorize(x, LANES).unroll(j)
-    return compiled(result, first, second, channels, wide, high)
+    return compiled(result, first, second)
+
+
+def _fetched(image: hl.ImageParam, half: bool, across: Place, down: Place) -> Any:
+    """The value of an image between four of its pixels, as it is stored."""
+    (left, right, part), (above, below, _) = across, down
+    upper, lower = (
+        lerp(as_float(image[c, left, row, n], half), as_float(image[c, right, row, n], half), part)
+        for row in (above, below)
+    )
+    return as_stored(lerp(upper, lower, down[2]), half)
 
 
 def _by_rows(result: hl.Func) -> None:

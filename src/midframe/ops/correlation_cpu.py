@@ -12,7 +12,7 @@ import halide as hl
 from torch import Tensor
 from torch.nn import functional
 
-from midframe.ops.halide_tools import LANES, array, buffer, compiled, serves
+from midframe.ops.halide_tools import LANES, buffer, compiled, serves, writable
 
 __all__ = ["correlation_forward", "correlation_gradients", "serves"]
 
@@ -29,7 +29,7 @@ def correlation_forward(first: Tensor, second: Tensor, radius: int) -> Tensor:
     side, wide = 2 * radius + 1, max(width, LANES)
     result = first.new_empty(len(first), side, side, height, wide)
     run = _forward_pipeline(side)
-    run(buffer(_padded(first, 0, wide)), buffer(_padded(second, radius, wide)), first.shape[1], _writable(result))
+    run(buffer(_padded(first, 0, wide)), buffer(_padded(second, radius, wide)), first.shape[1], writable(result))
     return result[..., :width].contiguous().view(len(first), side * side, height, width)
 
 
@@ -40,9 +40,9 @@ def correlation_gradients(gradient: Tensor, first: Tensor, second: Tensor, radiu
     wanted = gradient.view(count, side, side, height, width)
     of_first, of_second = (first.new_empty(count, channels, height, wide) for _ in range(2))
     inputs = buffer(_padded(wanted, 0, wide)), buffer(_padded(second, radius, wide))
-    _first_pipeline(side, min(channels, TOGETHER))(*inputs, _writable(of_first))
+    _first_pipeline(side, min(channels, TOGETHER))(*inputs, writable(of_first))
     inputs = buffer(_padded(wanted, radius, wide)), buffer(_padded(first, radius, wide))
-    _second_pipeline(side, min(channels, TOGETHER))(*inputs, _writable(of_second))
+    _second_pipeline(side, min(channels, TOGETHER))(*inputs, writable(of_second))
     return tuple(each[..., :width].contiguous() for each in (of_first, of_second))  # type: ignore[return-value]
 
 
@@ -52,10 +52,6 @@ def _padded(tensor: Tensor, radius: int, wide: int) -> Tensor:
     if not radius and not missing:
         return tensor.contiguous()
     return functional.pad(tensor, (radius, radius + missing, radius, radius))
-
-
-def _writable(tensor: Tensor) -> hl.Buffer:
-    return hl.Buffer(array(tensor))
 
 
 @cache

@@ -18,11 +18,11 @@ def implementation(name: str | None, *tensors: Tensor) -> ModuleType:
     return module if module is not reference and module.serves(*tensors) else reference
 
 
-def forward_module(name: str, *tensors: Tensor) -> Any:
-    """The fast module of a name that serves these tensors on the CPU without gradients; None where they are wanted."""
-    if torch.is_grad_enabled() or torch.compiler.is_exporting() or tensors[0].device.type != "cpu":
+def forward_module(name: str, tensor: Tensor) -> Any:
+    """The fast module of a name that serves a tensor on the CPU without gradients; None if they are wanted."""
+    if torch.is_grad_enabled() or torch.compiler.is_exporting() or tensor.device.type != "cpu":
         return None
-    module = implementation(name, *tensors)
+    module = implementation(name, tensor)
     return None if module is reference else module
 
 

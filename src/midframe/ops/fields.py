@@ -18,7 +18,7 @@ def fields(outputs: Tensor, flow: Tensor, time: Tensor, taps: int, normalise: bo
     Args:
         outputs: steps of the flows, the four kernels' differences from a delta, odds of the first frame and residual,
             (N, 4 + 4K + 4, h, w), float32 or bfloat16.
-        flow: what is to be refined, (N, 4, h, w) float32.
+        flow: with its step (`refined`), (N, 4, h, w) float32.
         time: (N, 1, 1, 1).
         taps: K.
         normalise: divide kernels by their sums.
@@ -39,19 +39,16 @@ def fields_plainly(outputs: Tensor, flow: Tensor, time: Tensor, taps: int, norma
     kernels = kernels.reshape(len(outputs), 4, taps, *outputs.shape[2:]) + _delta(taps).to(outputs)[:, None, None]
     if normalise:
         kernels = kernels / kernels.sum(2, keepdim=True).clamp(min=MIN_KERNEL_SUM)
-    return torch.cat(
-        (refined(flow, outputs, time), kernels.flatten(1, 2), torch.sigmoid(mask + odds(time)), residual), dim=1
-    )
+    return torch.cat((flow, kernels.flatten(1, 2), torch.sigmoid(mask + odds(time)), residual), dim=1)
 
 
 def refined(flow: Tensor, outputs: Tensor, time: Tensor) -> Tensor:
-    """Flows (N, 4, h, w) with the step that the first four channels of outputs say."""
-    return flow + shares(time) * outputs[:, :4].float()
+    """Flows (N, 4, h, w) with the step that the first four channels of outputs say.
 
-
-def shares(time: Tensor) -> Tensor:
-    """What lies at a time moves in proportion to it, so at either end the flow to that frame vanishes: (N, 4, 1, 1)."""
-    return torch.cat((time, time, 1 - time, 1 - time), dim=1) * 2
+    What lies at a time moves in proportion to it, so at either end the flow to that frame vanishes.
+    """
+    share = torch.cat((time, time, 1 - time, 1 - time), dim=1) * 2
+    return flow + share * outputs[:, :4].float()
 
 
 def odds(time: Tensor) -> Tensor:

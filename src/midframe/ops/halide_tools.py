@@ -54,9 +54,34 @@ def buffer(tensor: Tensor) -> hl.Buffer:
     return hl.Buffer(array(tensor if tensor.stride(-1) == 1 else tensor.contiguous()))
 
 
+def writable(tensor: Tensor) -> hl.Buffer:
+    """A tensor, or a part of one, as it lies in memory."""
+    return hl.Buffer(array(tensor))
+
+
 def inner(tensor: Tensor) -> hl.Buffer:
     """(N, C, H, W) for reading, as (c, x, y, n); nothing is moved where channels lie innermost."""
-    return hl.Buffer(array(tensor.permute(0, 2, 3, 1).contiguous()))
+    return writable(tensor.permute(0, 2, 3, 1).contiguous())
+
+
+def in_rows(frame: Tensor) -> hl.Buffer:
+    """(N, C, H, W) for reading, as (colours of pixels side by side, y, n); nothing is moved where they lie so."""
+    return writable(frame.permute(0, 2, 3, 1).contiguous().flatten(2))
+
+
+def lerp(one: Any, other: Any, part: Any) -> Any:
+    """What lies between two values, by how far it is from the first."""
+    return one + (other - one) * part
+
+
+def between(place: Any, factor: int) -> tuple[Any, Any]:
+    """The two values that one of an image `factor` times larger lies between, bilinear, corners not aligned.
+
+    Returns the place of the first of them, and how far it is from there, in [0, 1).
+    """
+    odd = 2 * (place % factor) + 1  # in half pixels from where its own value's pixels begin
+    apart = hl.cast(hl.Float(32), (odd + factor) % (2 * factor)) / (2.0 * factor)
+    return place // factor - hl.cast(hl.Int(32), odd < factor), apart
 
 
 def channel_groups(channels: int, most: int) -> list[slice]:

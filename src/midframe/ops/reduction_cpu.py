@@ -7,7 +7,7 @@ from typing import Any
 import halide as hl
 from torch import Tensor
 
-from midframe.ops.halide_tools import LANES, array, compiled, serves
+from midframe.ops.halide_tools import LANES, compiled, in_rows, serves, writable
 
 __all__ = ["reduced", "serves"]
 
@@ -19,8 +19,7 @@ def reduced(frame: Tensor, scale: int) -> Tensor:
     """See `midframe.ops.reduction.reduced`."""
     count, channels, height, width = frame.shape
     result = frame.new_empty(count, height // scale, width // scale, channels)
-    rows = frame.permute(0, 2, 3, 1).contiguous().flatten(2)
-    _pipeline(channels, scale)(hl.Buffer(array(rows)), hl.Buffer(array(result)))
+    _pipeline(channels, scale)(in_rows(frame), writable(result))
     return result.permute(0, 3, 1, 2)
 
 

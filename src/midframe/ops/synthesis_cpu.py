@@ -14,7 +14,7 @@ import halide as hl
 from torch import Tensor
 from torch.nn import functional
 
-from midframe.ops.halide_tools import LANES, array, buffer, compiled, serves
+from midframe.ops.halide_tools import LANES, between, buffer, compiled, in_rows, lerp, serves, writable
 
 __all__ = ["serves", "synthesise"]
 
@@ -35,13 +35,8 @@ def synthesise(
     run = _pipeline(channels, taps, factor)
     places = (*said.shape[:1:-1], *frames[0].shape[:1:-1], columns.start, rows.start)
     spread = deviation.reshape(-1, 1, 1, 1)
-    run(*map(_in_rows, frames), buffer(said.contiguous()), buffer(spread), *places, hl.Buffer(array(result)))
+    run(*map(in_rows, frames), buffer(said.contiguous()), buffer(spread), *places, writable(result))
     return result[:, :, :width].permute(0, 3, 1, 2)
-
-
-def _in_rows(frame: Tensor) -> hl.Buffer:
-    """(N, C, H, W) as (colours of pixels side by side, y, n); nothing is moved where they lie so."""
-    return hl.Buffer(array(frame.permute(0, 2, 3, 1).contiguous().flatten(2)))
 
 
 @cache
@@ -53,11 +48,11 @@ def _pipeline(channels: int, taps: int, factor: int) -> Callable[..., Any]:
 
     line, enlarged = hl.Func("line"), hl.Func("enlarged")
     edged = hl.BoundaryConditions.repeat_edge(said, [(0, columns)])
-    first_row, down = _between(y + top, factor)
+    first_row, down = between(y + top, factor)
     above, below = (hl.clamp(row, 0, lines - 1) for row in (first_row, first_row + 1))
-    line[u, k, y, n] = edged[u, above, k, n] + (edged[u, below, k, n] - edged[u, above, k, n]) * down
-    before, right = _between(u, factor)
-    enlarged[u, k, y, n] = line[before, k, y, n] + (line[before + 1, k, y, n] - line[before, k, y, n]) * right
+    line[u, k, y, n] = lerp(edged[u, above, k, n], edged[u, below, k, n], down)
+    before, right = between(u, factor)
+    enlarged[u, k, y, n] = lerp(line[before, k, y, n], line[before + 1, k, y, n], right)
 
     def field(number: Any) -> Any:
         return enlarged[x + left, number, y, n]
@@ -109,13 +104,6 @@ def _pipeline(channels: int, taps: int, factor: int) -> Callable[..., Any]:
     for function in by_memory:
         function.compute_at(total, x).bound(v, 0, channels * reach).vectorize(v, channels * reach)
     return compiled(result, first, second, said, deviation, *params)
-
-
-def _between(place: Any, factor: int) -> tuple[Any, Any]:
-    """The first of the two values of fields that a pixel lies between, and how far it is from there, in [0, 1)."""
-    odd = 2 * (place % factor) + 1  # in half pixels from where its own value's pixels begin
-    apart = hl.cast(hl.Float(32), (odd + factor) % (2 * factor)) / (2.0 * factor)
-    return place // factor - hl.cast(hl.Int(32), odd < factor), apart
 
 
 def _place(where: Any, offset: Any, size: hl.Param) -> Any:
