@@ -1,5 +1,6 @@
 """FlowSep: any time, any size, parts that equal the whole, and what it starts as."""
 
+import dataclasses
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from torch import Tensor
 from midframe.interpolator import Interpolator
 from midframe.models.checkpoint import build_model, load_model, save_model
 from midframe.models.flowsep import BASE, FlowSep, FlowSepConfig, scale_for
+from midframe.models.growth import grown
 from midframe.ops.synthesis import enlarged
 from midframe.ops.warping import warp
 from midframe.training.guidance import flow_guidance
@@ -34,6 +36,26 @@ def frames(height: int = 70, width: int = 93, channels: int = 3) -> tuple[Tensor
     coarse = torch.rand(2, 1, channels, height // 8 + 1, width // 8 + 1, generator=generator)
     first, second = (enlarged(each, 8)[..., :height, :width] for each in coarse)
     return first, second
+
+
+def test_it_grows_from_a_smaller_one_that_has_learnt(model: FlowSep) -> None:
+    first, second = frames()
+    larger = FlowSepConfig(widths=(6, 8, 8, 12), hidden=(8, 12, 10, 16), radii=TINY.radii, taps=TINY.taps)
+    grow = grown(model, larger).eval()
+    grow.falls_back = False
+    assert grow.config == larger
+    with torch.no_grad():
+        change = (grow(first, second, 0.3) - model(first, second, 0.3)).abs().mean()
+        assert change < 0.05 * (model(first, second, 0.3) - (first + second) / 2).abs().mean()
+    for other in ({"widths": (3, 4, 8, 8)}, {"taps": 5}):
+        with pytest.raises(ValueError, match="grows in widths and hidden alone"):
+            grown(model, dataclasses.replace(TINY, **other))
+
+
+def test_what_is_new_in_a_grown_network_learns(model: FlowSep) -> None:
+    grow = grown(model, dataclasses.replace(TINY, widths=(6, 8, 10, 12), hidden=(10, 12, 10, 16)))
+    (grow(*frames(64, 64)) ** 2).mean().backward()
+    assert all(layer.weight.grad.abs().sum() > 0 for layer in grow.modules() if isinstance(layer, torch.nn.Conv2d))
 
 
 def test_it_starts_near_the_average_of_both_frames() -> None:

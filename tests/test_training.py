@@ -183,6 +183,18 @@ def test_a_toy_training_of_flowsep_learns(long_samples: Path, tmp_path: Path) ->
     assert load_model(tmp_path / "run" / "best.safetensors").any_time
 
 
+def test_flowsep_grows_from_weights_of_a_smaller_form(dataset: Path, tmp_path: Path) -> None:
+    small = {"model": "flowsep", "crops": [[0.0, 32]], "max_shift": 0, "steps": 2, "evaluate_every": 2}
+    train(toy(dataset, **{**small, "network": FLOWSEP}), tmp_path / "small")
+    initial = str(tmp_path / "small" / "best.safetensors")
+    larger = {**FLOWSEP, "widths": [4, 8, 8, 12]}
+    scores = train(toy(dataset, **{**small, "network": larger, "initial": initial}), tmp_path / "larger")
+    assert all(math.isfinite(score) for score in scores.values())
+    assert load_model(tmp_path / "larger" / "best.safetensors").config.widths == (4, 8, 8, 12)
+    with pytest.raises(ConfigError, match="grows in widths and hidden alone"):
+        train(toy(dataset, **{**small, "network": {**FLOWSEP, "taps": 1}, "initial": initial}), tmp_path / "other")
+
+
 def test_frames_are_chosen_near_and_far_and_at_any_time() -> None:
     rng = np.random.default_rng(0)
     middles = {choose_frames(7, rng, any_time=False) for _ in range(100)}

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from midframe.errors import ConfigError, TrainingError
 from midframe.models.checkpoint import build_model, channels_last, load_model
 from midframe.models.flowsep import FlowSep
+from midframe.models.growth import grown
 from midframe.models.network import Network
 from midframe.training.config import TrainConfig
 from midframe.training.losses import ColourLoss
@@ -204,9 +205,22 @@ def _built_or_loaded(config: TrainConfig) -> Network:
         except (ValueError, TypeError) as error:
             raise ConfigError(f"the network cannot be made: {error}") from error
     model = _mean_of([load_model(name.strip()) for name in config.initial.split(",")])
-    if config.network and type(model.config)(**config.network) != model.config:
-        raise ConfigError(f"{config.initial} has another form than network asks for: leave network out, or train anew")
+    if config.network:
+        model = _formed(model, config)
     return model.train().requires_grad_(True)
+
+
+def _formed(model: Network, config: TrainConfig) -> Network:
+    """A network that has learnt, in the form that is asked for: its own or, if it can grow, a larger one."""
+    form = type(model.config)(**config.network)
+    if form == model.config:
+        return model
+    if not isinstance(model, FlowSep):
+        raise ConfigError(f"{config.initial} has another form than network asks for: leave network out, or train anew")
+    try:
+        return channels_last(grown(model, form))
+    except ValueError as error:
+        raise ConfigError(f"{config.initial} has another form than network asks for, and {error}") from error
 
 
 def _optimiser(config: TrainConfig, model: nn.Module) -> torch.optim.Optimizer:
