@@ -12,6 +12,7 @@ from torch import Tensor
 from midframe.devices import choose_device, choose_precision
 from midframe.images import Array, to_image, to_tensor
 from midframe.models.checkpoint import DEFAULT_MODEL, channels_last, load_model
+from midframe.models.ensemble import Ensemble
 from midframe.models.network import Network, tiles
 
 DEFAULT_DEPTH = 4
@@ -37,13 +38,16 @@ class Interpolator:
         tile: side in pixels of the tiles that large frames are cut into; None for the network's own
             choice, 0 for never. Memory grows with the tile, not with the frame.
         scale: how many times smaller a network that can reads frames, a power of two; None to choose by their size.
+        ensemble: how many times it is asked about a pair, turned and mirrored, for the mean of what it makes: 1, 2, 4
+            or 8. Better, and as many times slower.
         precision: "auto", "float32", "bfloat16" or "float16". Auto takes float16 on CUDA and bfloat16 on processors
             that multiply in it.
         depth: how often time is halved at most to come near a time other than the middle, by a network that makes the
             middle only.
 
     Raises:
-        ValueError: no such device or precision, a tile or depth that is too small, or a scale that cannot be.
+        ValueError: no such device or precision, a tile or depth that is too small, or a scale or ensemble that cannot
+            be.
         CheckpointError: the weights cannot be loaded.
 
     Example:
@@ -61,6 +65,7 @@ class Interpolator:
         device: str = "auto",
         tile: int | None = None,
         scale: int | None = None,
+        ensemble: int = 1,
         precision: str = "auto",
         depth: int = DEFAULT_DEPTH,
     ) -> None:
@@ -71,9 +76,11 @@ class Interpolator:
         self.device = choose_device(device)
         self.precision = choose_precision(precision, self.device)
         network = model if isinstance(model, Network) else load_model(model)
-        self.model = channels_last(network.for_inference(self.precision).to(self.device))
+        self.model: Network = channels_last(network.for_inference(self.precision).to(self.device))
         if scale is not None:
             self.model.scale = _checked_scale(scale, network)
+        if ensemble != 1:
+            self.model = Ensemble(self.model, ensemble)
         self.tile = self.model.tile if tile is None else tile
         self.depth = None if self.model.any_time else depth
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from midframe.cli.shared import Device, Model, Overwrite, Precision, Scale, Tile, app, err, frame_bar, out
+from midframe.cli.shared import Device, Ensemble, Model, Overwrite, Precision, Scale, Tile, app, err, frame_bar, out
 from midframe.errors import VideoError
 from midframe.interpolator import Interpolator
 from midframe.models.checkpoint import DEFAULT_MODEL
@@ -67,6 +67,7 @@ def video(
     ] = DEFAULT_THRESHOLD,
     tile: Tile = None,
     scale: Scale = None,
+    ensemble: Ensemble = 1,
     precision: Precision = "auto",
     overwrite: Overwrite = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with work that was stopped.")] = False,
@@ -81,6 +82,7 @@ def video(
         "overlays": overlays,
         "tile": tile,
         "scale": scale,
+        "ensemble": ensemble,
         "precision": precision,
         "overwrite": overwrite,
         "resume": resume,
@@ -152,13 +154,21 @@ def compare(
     device: Device = "auto",
     tile: Tile = None,
     scale: Scale = None,
+    ensemble: Ensemble = 1,
     precision: Precision = "auto",
     overwrite: Overwrite = False,
 ) -> None:
     """Show the original beside the interpolated video, at quarter speed, in one labelled video."""
     target = target or source.with_name(f"{source.stem}-compare.mp4")
     options: dict[str, Any] = {"factor": factor, "slower": slower, "part": Part(start, end), "model": model}
-    options |= {"device": device, "tile": tile, "scale": scale, "precision": precision, "overwrite": overwrite}
+    options |= {
+        "device": device,
+        "tile": tile,
+        "scale": scale,
+        "ensemble": ensemble,
+        "precision": precision,
+        "overwrite": overwrite,
+    }
     with frame_bar() as (bar, task):
         shown = compare_video(
             source, target, progress=lambda done, total: bar.update(task, completed=done, total=total), **options
@@ -177,6 +187,7 @@ def score(
     device: Device = "auto",
     tile: Tile = None,
     scale: Scale = None,
+    ensemble: Ensemble = 1,
     precision: Precision = "auto",
 ) -> None:
     """Drop every second frame of a video, make it again, and say how near it comes, beside simpler ways."""
@@ -185,7 +196,7 @@ def score(
     target = target or source.with_name(f"{source.stem}-score")
     if target.exists() and not target.is_dir():
         raise VideoError(f"{target} is a file: name a folder for the scores")
-    tool = Interpolator(model, device=device, tile=tile, scale=scale, precision=precision)
+    tool = Interpolator(model, device=device, tile=tile, scale=scale, ensemble=ensemble, precision=precision)
     options: dict[str, Any] = {"name": Path(model).stem, "part": Part(start, end), "minterpolate": minterpolate}
     with frame_bar() as (bar, task):
         scores = score_video(

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from midframe.cli.shared import Device, Model, Overwrite, Precision, Scale, Tile, app, out, share_bar
+from midframe.cli.shared import Device, Ensemble, Model, Overwrite, Precision, Scale, Tile, app, out, share_bar
 from midframe.errors import VideoError
 from midframe.images import Array, read_image, write_image
 from midframe.interpolator import Interpolator
@@ -26,6 +26,7 @@ def image(
     device: Device = "auto",
     tile: Tile = None,
     scale: Scale = None,
+    ensemble: Ensemble = 1,
     precision: Precision = "auto",
     overwrite: Overwrite = False,
 ) -> None:
@@ -37,7 +38,7 @@ def image(
         else [target.with_stem(f"{target.stem}-{n:0{len(str(count))}}") for n in range(1, count + 1)]
     )
     first_picture, second_picture = check_pictures(first, second, names, overwrite)
-    tool = Interpolator(model, device=device, tile=tile, scale=scale, precision=precision)
+    tool = Interpolator(model, device=device, tile=tile, scale=scale, ensemble=ensemble, precision=precision)
     times = [n / (count + 1) for n in range(1, count + 1)]
     with share_bar(count) as show:
         made = tool.interpolate_many(first_picture, second_picture, times, progress=show)

@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 
 import midframe
-from midframe.cli.shared import Device, Model, Overwrite, Precision, Scale, Tile, app, out, share_bar
+from midframe.cli.shared import Device, Ensemble, Model, Overwrite, Precision, Scale, Tile, app, out, share_bar
 from midframe.errors import CheckpointError
 from midframe.interpolator import Interpolator
 from midframe.models.checkpoint import DEFAULT_MODEL
@@ -50,6 +50,7 @@ def evaluate(
     device: Device = "auto",
     tile: Tile = None,
     scale: Scale = None,
+    ensemble: Ensemble = 1,
     precision: Precision = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     save: Annotated[Path | None, typer.Option(help="A folder for the made frames and a page that shows them.")] = None,
@@ -61,7 +62,7 @@ def evaluate(
     from midframe.evaluation.report import evaluate as score_scenes
 
     scenes = find_scenes(dataset)
-    tool = Interpolator(model, device=device, tile=tile, scale=scale, precision=precision)
+    tool = Interpolator(model, device=device, tile=tile, scale=scale, ensemble=ensemble, precision=precision)
     name = Path(model).stem
     with share_bar(len(scenes)) as show:
         report = score_scenes(scenes, tool, name=name, minterpolate=minterpolate, save=save, progress=show)

@@ -33,6 +33,9 @@ Scale = Annotated[
     int | None,
     typer.Option(help="How many times smaller flowsep reads frames: 1, 2, 4; by their size if not given."),
 ]
+Ensemble = Annotated[
+    int, typer.Option(help="How often frames are looked at, turned and mirrored: 1, 2, 4 or 8; better, and slower.")
+]
 Precision = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")]
 

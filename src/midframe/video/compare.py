@@ -39,6 +39,7 @@ def compare_video(
     device: str = "auto",
     tile: int | None = None,
     scale: int | None = None,
+    ensemble: int = 1,
     precision: str = "auto",
     codec: str = DEFAULT_CODEC,
     crf: int = DEFAULT_CRF,
@@ -49,8 +50,8 @@ def compare_video(
     """Write a video with the original beside the interpolated one, slowed down, labelled and without sound.
 
     Args:
-        source, target, factor, model, device, tile, scale, precision, codec, crf, cut_threshold, overwrite: as in
-            `interpolate_video`.
+        source, target, factor, model, device, tile, scale, ensemble, precision, codec, crf, cut_threshold,
+            overwrite: as in `interpolate_video`.
         slower: how many times slower than the source it runs.
         part: what is shown of the source.
         progress: told how many source frames are done, and how many there are, if known.
@@ -69,7 +70,7 @@ def compare_video(
     tool = (
         model
         if isinstance(model, Interpolator)
-        else Interpolator(model, device=device, tile=tile, scale=scale, precision=precision)
+        else Interpolator(model, device=device, tile=tile, scale=scale, ensemble=ensemble, precision=precision)
     )
     with VideoReader(source, cut_threshold or None, part) as reader:
         picture, colour = reader.first_picture()

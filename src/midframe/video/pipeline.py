@@ -49,6 +49,7 @@ def interpolate_video(
     device: str = "auto",
     tile: int | None = None,
     scale: int | None = None,
+    ensemble: int = 1,
     precision: str = "auto",
     codec: str = DEFAULT_CODEC,
     crf: int = DEFAULT_CRF,
@@ -84,7 +85,7 @@ def interpolate_video(
         dedup: take frames out that repeat the one before them, and make what was missing there.
         overlays: keep what stands still before a moving picture (logos, subtitles) as it is.
         model: name or file of weights, or an Interpolator that is ready.
-        device, tile, scale, precision: as in `Interpolator`.
+        device, tile, scale, ensemble, precision: as in `Interpolator`.
         codec: h264, hevc, av1, vp9, prores, ffv1 or an encoder of FFmpeg.
         crf: constant quality of the encoder; smaller is better and larger.
         preset: how much work the encoder does, by its own names.
@@ -116,7 +117,7 @@ def interpolate_video(
     tool = (
         model
         if isinstance(model, Interpolator)
-        else Interpolator(model, device=device, tile=tile, scale=scale, precision=precision)
+        else Interpolator(model, device=device, tile=tile, scale=scale, ensemble=ensemble, precision=precision)
     )
     settings: dict[str, Any] = {"factor": factor, "fps": str(fps), "slow": str(slow), "vfr": vfr, "start": start}
     settings |= {"end": end, "source_fps": str(source_fps), "deinterlace": deinterlace, "dedup": dedup}

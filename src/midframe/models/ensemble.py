@@ -1,0 +1,89 @@
+"""A network asked several times about one pair of frames, turned and mirrored: the mean of what it makes is nearer to
+the truth (self-ensemble, arXiv 1511.02228; for interpolation arXiv 2011.01280)."""
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from midframe.models.network import Network
+
+VIEWS = (1, 2, 4, 8)
+"""How many ways a pair can be looked at: as it is, turned by a quarter, by all quarters, and those mirrored too."""
+
+
+class View(NamedTuple):
+    """One way to look at a pair of frames (N, C, H, W)."""
+
+    quarters: int
+    """By how many quarter turns, anticlockwise, they are turned."""
+    mirrored: bool
+    """Whether they are mirrored then, left to right."""
+    reversed: bool
+    """Whether the second frame comes first."""
+
+    def of(self, frame: Tensor) -> Tensor:
+        """Turn and mirror a frame."""
+        turned = torch.rot90(frame, self.quarters, (2, 3))
+        turned = turned.flip(3) if self.mirrored else turned
+        return turned.contiguous(memory_format=torch.channels_last)
+
+    def back(self, frame: Tensor) -> Tensor:
+        """The opposite of `of`."""
+        return torch.rot90(frame.flip(3) if self.mirrored else frame, -self.quarters, (2, 3))
+
+    def place(self, rows: slice, columns: slice, size: tuple[int, int]) -> tuple[slice, slice]:
+        """Where a rectangle of a frame of some height and width lies in it after `of`."""
+        height, width = size
+        for _ in range(self.quarters):
+            rows, columns = _from_end(columns, width), rows
+            height, width = width, height
+        return rows, _from_end(columns, width) if self.mirrored else columns
+
+
+class Ensemble(Network):
+    """The mean of what a network makes of several views of a pair of frames, a power of two of them up to 8.
+
+    Every other view is reversed in time, too: two that differ in both ways err less alike than two that differ in one.
+    """
+
+    def __init__(self, network: Network, views: int) -> None:
+        super().__init__()
+        if views not in VIEWS:
+            raise ValueError(f"ensemble is {views}: 1, 2, 4 or 8 is needed")
+        self.network, self.config = network, (views, network.config)
+        self.tile, self.any_time, self.scale = network.tile, network.any_time, network.scale
+        ways = [(quarters, mirrored) for mirrored in (False, True) for quarters in range(4)]
+        self.views = [View(*way, reversed=bool(sum(way) % 2)) for way in ways[:views]]
+
+    @property
+    def margin(self) -> int:
+        return self.network.margin
+
+    def prepare(self, first: Tensor, second: Tensor) -> tuple[tuple[int, int], list[Any]]:
+        """The size of the frames, and what the network prepares of each view."""
+        pairs = [(second, first) if view.reversed else (first, second) for view in self.views]
+        seen = [map(view.of, pair) for view, pair in zip(self.views, pairs, strict=True)]
+        return (first.shape[2], first.shape[3]), [self.network.prepare(*pair) for pair in seen]
+
+    def part(
+        self, prepared: tuple[tuple[int, int], list[Any]], rows: slice, columns: slice, time: float = 0.5
+    ) -> Tensor:
+        size, seen = prepared
+        made = [
+            view.back(self.network.part(each, *view.place(rows, columns, size), 1 - time if view.reversed else time))
+            for view, each in zip(self.views, seen, strict=True)
+        ]
+        return torch.stack(made).mean(0)
+
+    def kernels_at(self, first: Tensor, second: Tensor, x: int, y: int) -> Tensor:
+        """See `Network`; of the pair as it is."""
+        return self.network.kernels_at(first, second, x, y)
+
+    def motion(self, first: Tensor, second: Tensor) -> Tensor:
+        """See `Network`; of the pair as it is."""
+        return self.network.motion(first, second)
+
+
+def _from_end(span: slice, extent: int) -> slice:
+    return slice(extent - span.stop, extent - span.start)

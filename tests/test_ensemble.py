@@ -1,0 +1,95 @@
+"""Several views of a pair of frames: parts, times, turning back, and what is refused."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from midframe.interpolator import Interpolator
+from midframe.models.checkpoint import build_model
+from midframe.models.ensemble import VIEWS, Ensemble
+from midframe.models.network import Network
+
+
+class Earlier(Network):
+    """Knows its first frame, and the time."""
+
+    tile, any_time = 0, True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.config = None
+
+    def prepare(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+        return first, second
+
+    def part(self, prepared: tuple[Tensor, Tensor], rows: slice, columns: slice, time: float = 0.5) -> Tensor:
+        first, second = (frame[..., rows, columns] for frame in prepared)
+        return first * (1 - time) + second * time
+
+
+class Leftmost(Earlier):
+    """Makes of every pixel the one on the left of its row, so that each view makes something else."""
+
+    def part(self, prepared: tuple[Tensor, Tensor], rows: slice, columns: slice, time: float = 0.5) -> Tensor:
+        frame = prepared[0][..., rows, :1]
+        return frame.expand(-1, -1, -1, columns.stop - columns.start)
+
+
+@pytest.fixture
+def pair() -> tuple[Tensor, Tensor]:
+    first, second = torch.rand(2, 1, 3, 7, 11, generator=torch.Generator().manual_seed(0))
+    return first, second
+
+
+@pytest.mark.parametrize("views", VIEWS)
+def test_every_view_is_turned_back_in_place_and_time(pair: tuple[Tensor, Tensor], views: int) -> None:
+    ensemble = Ensemble(Earlier(), views)
+    part = ensemble.part(ensemble.prepare(*pair), slice(2, 5), slice(1, 9), 0.2)
+    expected = (0.8 * pair[0] + 0.2 * pair[1])[..., 2:5, 1:9]
+    torch.testing.assert_close(part, expected)
+
+
+def test_views_differ_in_direction_and_in_time(pair: tuple[Tensor, Tensor]) -> None:
+    first, second = pair
+    ensemble = Ensemble(Leftmost(), 4)
+    made = ensemble.part(ensemble.prepare(first, second), slice(0, 7), slice(0, 11))
+    sides = first[..., :, :1], second[..., :1, :], first[..., :, -1:], second[..., -1:, :]
+    torch.testing.assert_close(made, sum(side.expand_as(first) for side in sides) / 4)
+
+
+def test_no_two_views_are_alike(pair: tuple[Tensor, Tensor]) -> None:
+    seen = {view.of(pair[0]).numpy().tobytes() for view in Ensemble(Earlier(), 8).views}
+    assert len(seen) == 8
+
+
+@pytest.mark.parametrize("name", ["flowsep", "sepconv"])
+def test_parts_of_a_network_equal_the_whole(name: str) -> None:
+    first, second = np.random.default_rng(0).integers(0, 256, (2, 70, 93, 3), np.uint8)
+    form = {"widths": [4, 8], "taps": 3} if name == "sepconv" else {"widths": (4, 4, 8, 8), "hidden": (8, 8, 8, 8)}
+    torch.manual_seed(0)
+    options = {"model": build_model(name, form), "device": "cpu", "precision": "float32", "ensemble": 4}
+    whole, parts = (Interpolator(**options, tile=tile).interpolate(first, second) for tile in (0, 40))
+    assert np.abs(whole.astype(int) - parts).max() <= 1
+
+
+def test_the_mean_of_views_is_better_than_one(frame: Callable[..., np.ndarray]) -> None:
+    first, truth, second = (frame(time, 128, 192) for time in (0.0, 0.5, 1.0))
+    errors = [
+        np.abs(Interpolator("flowsep", device="cpu", ensemble=views).interpolate(first, second) - truth.astype(int))
+        for views in (1, 2)
+    ]
+    assert errors[1].mean() < errors[0].mean()
+
+
+def test_other_numbers_of_views_are_refused() -> None:
+    with pytest.raises(ValueError, match="ensemble is 3: 1, 2, 4 or 8 is needed"):
+        Interpolator("flowsep", device="cpu", ensemble=3)
+
+
+def test_networks_with_more_views_are_told_apart() -> None:
+    model = build_model("flowsep")
+    identities = {Interpolator(model, device="cpu", ensemble=views).identity for views in (1, 2, 4)}
+    assert len(identities) == 3
