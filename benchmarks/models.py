@@ -3,7 +3,8 @@
 python benchmarks/models.py [CLIP] [--frames 12]
 
 Without a clip one is rendered. All is measured in turns in one run: the networks on frames that lie ready; the whole
-way from file to file with flowsep; minterpolate with decoding, without encoding, on the one thread that it uses.
+way from file to file with flowsep; minterpolate, on the one thread that it uses, with decoding, and with encoding as
+`midframe video` does it.
 """
 
 import argparse
@@ -12,7 +13,7 @@ import time
 from collections.abc import Callable
 from fractions import Fraction
 from functools import partial
-from itertools import islice, pairwise
+from itertools import chain, islice, pairwise, repeat
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -21,7 +22,7 @@ import av
 import torch
 from video import render_clip
 
-from midframe.evaluation.motion_compensation import MotionCompensation
+from midframe.evaluation.motion_compensation import AHEAD, MotionCompensation
 from midframe.images import to_image, to_tensor
 from midframe.interpolator import Interpolator
 from midframe.models.checkpoint import build_model
@@ -49,16 +50,17 @@ def in_turns(works: dict[str, Callable[[], Any]]) -> dict[str, float]:
     return {name: median(each[name] for each in rounds) for name in works}
 
 
-def compensate(clip: Path, count: int) -> None:
-    """What minterpolate makes of a clip at twice its rate."""
+def compensate(clip: Path, count: int, *, encoded: bool) -> None:
+    """Bring a clip to twice its rate by minterpolate."""
     with VideoReader(clip) as reader:
         picture, colour = reader.first_picture()
+        encode = new_encoder(picture, colour) if encoded else lambda _, __: None
         rival = MotionCompensation(picture, colour)
-        for frame in islice(reader.read(), count):
-            for _ in rival.feed(frame.picture):
-                pass
-        for _ in rival.rest():
-            pass
+        pictures = [frame.picture for frame in islice(reader.read(), count)]
+        for given in chain(pictures, repeat(pictures[-1], AHEAD)):
+            for made in rival.pass_through(given):
+                encode(made, made.pts)
+        encode(None, 0)
 
 
 def stages(tool: Interpolator, pictures: list[av.VideoFrame], colour: Any) -> dict[str, Callable[[], Any]]:
@@ -94,14 +96,22 @@ def decode(clip: Path, count: int) -> None:
             pass
 
 
-def encode(pictures: list[av.VideoFrame], colour: Any) -> None:
-    """As `midframe video` encodes without options."""
-    encoding = choose_encoding(pictures[0], colour, time_base=Fraction(1, 50), rate=Fraction(50))
+def new_encoder(picture: av.VideoFrame, colour: Any) -> Callable[[av.VideoFrame | None, int], None]:
+    """Takes pictures, and None at the end, and encodes them as `midframe video` does without options."""
+    encoding = choose_encoding(picture, colour, time_base=Fraction(1, 50), rate=Fraction(50))
     encoder = encoding.new_encoder()
     encoder.open()
-    for pts, picture in enumerate(pictures):
-        encoder.encode(encoding.frame(picture, colour, pts))
-    encoder.encode(None)
+
+    def encode(picture: av.VideoFrame | None, pts: int) -> None:
+        encoder.encode(encoding.frame(picture, colour, pts) if picture else None)
+
+    return encode
+
+
+def encode_all(pictures: list[av.VideoFrame], colour: Any) -> None:
+    encode = new_encoder(pictures[0], colour)
+    for pts, picture in enumerate([*pictures, None]):
+        encode(picture, pts)
 
 
 def main() -> None:
@@ -132,7 +142,7 @@ def main() -> None:
         parts = in_turns(stages(small, pictures, colour))
         files = in_turns({
             "decoding a frame": lambda: decode(clip, options.frames),
-            "encoding two": lambda: encode(pictures * 2, colour),
+            "encoding two": lambda: encode_all(pictures * 2, colour),
         })  # fmt: skip
         parts |= {name: taken / len(pictures) for name, taken in files.items()}
         for name, taken in parts.items():
@@ -140,7 +150,8 @@ def main() -> None:
         target = Path(folder) / "out.mp4"
         films = in_turns({
             "midframe video": lambda: interpolate_video(clip, target, model=small, end=length, overwrite=True),
-            "minterpolate": lambda: compensate(clip, options.frames),
+            "minterpolate": lambda: compensate(clip, options.frames, encoded=False),
+            "minterpolate, encoded": lambda: compensate(clip, options.frames, encoded=True),
         })  # fmt: skip
         for name, taken in films.items():
             print(f"{name:24}{len(pairs) / taken:8.2f} made frames a second")

@@ -40,13 +40,17 @@ class MotionCompensation:
         graph.link_nodes(begin, graph.add(NAME, f"fps=2:{SETTINGS}"), self.end).configure()
         self.graph = graph
 
-    def feed(self, picture: av.VideoFrame) -> Iterator[tuple[int, Array]]:
-        """Yield what is made so far: the number of the frame before it, and the frame halfway after that one."""
+    def pass_through(self, picture: av.VideoFrame) -> Iterator[av.VideoFrame]:
+        """Yield all that the filter gives so far, in its pixel format: pictures at even, those made at odd pts."""
         given = in_format(picture, self.colour, self.pixels)
         given.pts, given.time_base, self.last = self.fed, Fraction(1), picture
         self.fed += 1
         self.graph.vpush(given)
-        for made in pulled(self.end):
+        yield from pulled(self.end)
+
+    def feed(self, picture: av.VideoFrame) -> Iterator[tuple[int, Array]]:
+        """Yield what is made so far: the number of the frame before it, and the frame halfway after that one."""
+        for made in self.pass_through(picture):
             if made.pts % 2:
                 yield made.pts // 2, eight_bit(to_rgb(made, replace(self.colour, deep=False)))
 
