@@ -20,7 +20,8 @@ from midframe.devices import choose_precision
 from midframe.interpolator import Interpolator
 from midframe.models.adaconv import MARGIN, PATCH, AdaConv
 from midframe.models.checkpoint import channels_last
-from midframe.models.winograd import TILE, WinogradConvolution
+from midframe.models.winograd import WinogradConvolution
+from midframe.ops.winograd import TILE
 
 BATCH = 128
 """Patches evaluated together in the patch-by-patch way."""

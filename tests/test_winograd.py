@@ -2,7 +2,10 @@ import pytest
 import torch
 from torch import nn
 
-from midframe.models.winograd import TILE, WinogradConvolution, transforms
+from midframe.models.checkpoint import build_model
+from midframe.models.winograd import BentConvolution, WinogradConvolution, hasten
+from midframe.ops.dispatch import fast_module
+from midframe.ops.winograd import TILE, transforms
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4])
@@ -35,3 +38,56 @@ def test_outputs_smaller_than_a_tile_are_made_the_plain_way() -> None:
 def test_kernels_that_are_too_large_are_refused() -> None:
     with pytest.raises(ValueError, match="size is 5"):
         WinogradConvolution(nn.Conv2d(2, 2, 5))
+
+
+@pytest.mark.parametrize("shape", [(16, 24), (1, 1), (3, 130), (37, 51), (2, 7)])
+@pytest.mark.parametrize(("inputs", "outputs"), [(32, 32), (85, 28), (17, 33)])
+def test_a_convolution_and_its_bend_equal_the_plain_ones(inputs: int, outputs: int, shape: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    plain = nn.Conv2d(inputs, outputs, 3, padding=1, bias=inputs != 17).requires_grad_(False)
+    features = torch.randn(2, inputs, *shape)
+    for slope in (0.0, 0.1, 1.0):
+        expected = nn.functional.leaky_relu(plain(features), slope)
+        with torch.no_grad():
+            made = BentConvolution(plain, slope)(features)
+        torch.testing.assert_close(made, expected, atol=5e-5, rtol=0)
+
+
+def test_few_products_are_for_float32_without_gradients() -> None:
+    torch.manual_seed(0)
+    plain = nn.Conv2d(32, 32, 3, padding=1)
+    features = torch.randn(1, 32, 8, 8, requires_grad=True)
+    quick = BentConvolution(plain)
+    assert torch.equal(quick(features), plain(features))
+    half = quick.bfloat16()
+    with torch.no_grad():
+        assert torch.equal(half(features.bfloat16()), plain(features.bfloat16()))
+    assert half.prepared is None
+
+
+@pytest.mark.parametrize("name", ["flowsep", "sepconv"])
+def test_a_hastened_network_makes_the_same_frame(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    network = build_model(name).eval().requires_grad_(False)
+    hastened = network.for_inference()
+    done: list[int] = []
+    fast = fast_module("convolution_cpu")
+    count = lambda *given: done.append(1) or convolved(*given)  # noqa: E731
+    convolved = fast.convolved
+    monkeypatch.setattr(fast, "convolved", count)
+    first, second = torch.rand(2, 1, 3, 64, 96)
+    with torch.inference_mode():
+        torch.testing.assert_close(hastened(first, second), network(first, second), atol=1e-4, rtol=0)
+    assert len(done) == sum(isinstance(module, BentConvolution) for module in hastened.modules()) > 10
+
+
+def test_only_what_gains_by_it_is_hastened() -> None:
+    network = nn.Sequential(
+        nn.Conv2d(3, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, 32, 3, stride=2, padding=1), nn.ReLU(),
+        nn.Conv2d(32, 32, 3), nn.Conv2d(32, 32, 3, padding=1), nn.LeakyReLU(0.1), nn.Conv2d(32, 32, 3, padding=1),
+        nn.Sigmoid(), nn.Conv2d(32, 4, 3, padding=1),
+    )  # fmt: skip
+    hasten(network)
+    kinds = [type(layer).__name__.removesuffix("Convolution") for layer in network]
+    assert kinds == ["Conv2d", "ReLU", "Conv2d", "ReLU", "Conv2d", "Bent", "Identity", "Bent", "Sigmoid", "Conv2d"]
+    assert [layer.slope for layer in network if isinstance(layer, BentConvolution)] == [0.1, 1.0]

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from midframe.models.winograd import hasten
+
 
 class Network(nn.Module):
     """A network that makes the middle of two frames (N, 3, H, W) in [0, 1], the whole at once or part by part.
@@ -52,7 +54,10 @@ class Network(nn.Module):
 
     def for_inference(self, precision: torch.dtype = torch.float32) -> Network:
         """A copy with weights of one type that is ready to make frames, but not to be trained on."""
-        return copy.deepcopy(self).eval().requires_grad_(False).to(precision)
+        ready = copy.deepcopy(self).eval().requires_grad_(False).to(precision)
+        if precision == torch.float32:
+            hasten(ready)
+        return ready
 
 
 class Statistics(NamedTuple):

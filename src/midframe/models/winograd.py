@@ -1,21 +1,20 @@
-"""Convolution by few products (Lavin, Gray: Fast Algorithms for Convolutional Neural Networks, CVPR 2016).
+"""Convolutions for inference in float32 that take few products (`midframe.ops.winograd`)."""
 
-A row of outputs is a product of polynomials, and a polynomial is known by its values: of a 4x4 kernel, a tile of 4x4
-outputs is found from 7x7 products of values instead of 256 of numbers.
-"""
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-TILE = 4
-"""Height and width of the outputs that are made together."""
-POINTS = (0.0, 1.0, -1.0, 0.5, -2.0, -0.5)
-"""Where polynomials are evaluated, beside infinity. These lose the fewest digits of those that were tried."""
+from midframe.ops.dispatch import forward_module
+from midframe.ops.winograd import TILE, kernel_values, transforms
+
+LEAST_CHANNELS = 24
+"""Below as many inputs or outputs few products save no time."""
 
 
 class WinogradConvolution(nn.Module):
-    """A convolution of stride 1 without padding, of a square kernel of up to 4x4, for inference in float32.
+    """A convolution of stride 1 without padding, of a square kernel of up to 4x4, in PyTorch.
 
     It holds the kernel's values beside the kernel, three times its size, and differs from the plain convolution by some
     1e-5 of the largest output: too much for types of fewer digits.
@@ -31,9 +30,8 @@ class WinogradConvolution(nn.Module):
     def __init__(self, layer: nn.Conv2d) -> None:
         super().__init__()
         self.layer = layer
-        from_kernel, from_features, to_outputs = transforms(layer.kernel_size[0])
-        values = torch.einsum("xi,ocij,yj->xyco", from_kernel, layer.weight.double(), from_kernel)
-        self.register_buffer("values", values.flatten(0, 1).float().contiguous())  # (P*P, inputs, outputs)
+        _, from_features, to_outputs = transforms(layer.kernel_size[0])
+        self.register_buffer("values", kernel_values(layer.weight))  # (P*P, inputs, outputs)
         self.register_buffer("from_features", torch.kron(from_features, from_features).float())  # (P*P, P*P)
         self.register_buffer("to_outputs", torch.kron(to_outputs, to_outputs).float())  # (TILE*TILE, P*P)
 
@@ -55,24 +53,49 @@ class WinogradConvolution(nn.Module):
         return made[:, :height, :width].permute(0, 3, 1, 2)
 
 
-def transforms(size: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The matrices of one dimension, float64, for kernels of `size` taps.
+class BentConvolution(nn.Module):
+    """A 3x3 convolution with zeros around, and the bend after it: in Halide where that serves, otherwise in PyTorch.
 
-    Returns:
-        From taps to values (P, size), from features to values (P, P) and from products of values to outputs (TILE, P),
-        where P = TILE + size - 1.
+    It differs from the plain convolution by some 1e-5 of the largest output.
+
+    Args:
+        layer: the plain convolution.
+        slope: what negative outputs are multiplied by; 0 is ReLU, 1 no bend.
     """
-    count = TILE + size - 1
-    if not 1 <= size <= len(POINTS) + 2 - TILE:
-        raise ValueError(f"size is {size}: from 1 to {len(POINTS) + 2 - TILE} taps are possible")
-    features = torch.linalg.inv(_values_of(count, count)).T
-    scale = features.abs().sum(1, keepdim=True)  # of any scale the products are the same; of this they are of one size
-    return _values_of(size, count) * scale, features / scale, _values_of(TILE, count).T
+
+    def __init__(self, layer: nn.Conv2d, slope: float = 1.0) -> None:
+        super().__init__()
+        self.layer, self.slope = layer, slope
+        self.prepared: tuple[Any, ...] | None = None  # four times the kernel, where it is needed at all
+
+    def forward(self, features: Tensor) -> Tensor:
+        fast = forward_module("convolution_cpu", features)
+        if fast is None:
+            return functional.leaky_relu(self.layer(features), self.slope)
+        if self.prepared is None:
+            self.prepared = fast.prepared(self.layer.weight, self.layer.bias)
+        result: Tensor = fast.convolved(features, *self.prepared, self.layer.out_channels, self.slope)
+        return result
 
 
-def _values_of(coefficients: int, count: int) -> Tensor:
-    """The matrix (count, coefficients) that evaluates a polynomial at all but one of `count` points and at infinity."""
-    points = torch.tensor(POINTS[: count - 1], dtype=torch.float64)
-    at_infinity = torch.zeros(1, coefficients, dtype=torch.float64)
-    at_infinity[0, -1] = 1
-    return torch.cat([points[:, None] ** torch.arange(coefficients), at_infinity])
+def hasten(network: nn.Module) -> None:
+    """Have a network's 3x3 convolutions of enough channels, and the bends after them, done by few products."""
+    for name, child in network.named_children():
+        if isinstance(child, nn.Conv2d) and _fits(child):
+            setattr(network, name, BentConvolution(child))
+        else:
+            hasten(child)
+    if isinstance(network, nn.Sequential):
+        for index in range(len(network) - 1):
+            convolution, bend = network[index], network[index + 1]
+            if isinstance(convolution, BentConvolution) and isinstance(bend, nn.ReLU | nn.LeakyReLU):
+                convolution.slope = bend.negative_slope if isinstance(bend, nn.LeakyReLU) else 0.0
+                network[index + 1] = nn.Identity()
+
+
+def _fits(layer: nn.Conv2d) -> bool:
+    plain = nn.Conv2d(layer.in_channels, layer.out_channels, 3, padding=1, device="meta")
+    same = ("kernel_size", "stride", "padding", "dilation", "groups", "padding_mode")
+    return min(layer.in_channels, layer.out_channels) >= LEAST_CHANNELS and all(
+        getattr(layer, name) == getattr(plain, name) for name in same
+    )

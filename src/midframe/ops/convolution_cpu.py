@@ -1,0 +1,134 @@
+"""Convolution of 3x3 by few products on the CPU, as one Halide pipeline, from features to outputs strip by strip.
+
+PyTorch's own convolutions reach nine tenths of what a processor can multiply, so fewer products are what is left to
+gain. What is between the features of a strip of tiles and its outputs stays in the cache.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
+
+import halide as hl
+from torch import Tensor
+from torch.nn import functional
+
+from midframe.ops import halide_tools
+from midframe.ops.halide_tools import LANES, compiled, inner, writable
+from midframe.ops.winograd import TILE, kernel_values, transforms
+
+SIZE = 3
+SPAN = TILE + SIZE - 1
+"""Height and width of the features that a tile of outputs comes from."""
+AT_ONCE = 6
+"""Tiles whose products, with LANES outputs, are summed in registers: 12 of the 16 of AVX2."""
+STRIP = 24
+"""Tiles side by side that go through together, about."""
+PAIRS = ((1, 2), (3, 4))
+"""Places of the points that are each other's opposites, so that what is found for one is half of the other."""
+
+NAMES = ("c", "o", "x", "y", "n", "i", "j", "u", "row", "column", "task")
+c, o, x, y, n, i, j, u, row, column, task = map(hl.Var, NAMES)
+
+
+def serves(features: Tensor) -> bool:
+    """Whether the pipeline takes such features: float32, on the CPU, at least LANES channels."""
+    return halide_tools.serves(features) and features.shape[1] >= LANES
+
+
+def prepared(weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
+    """The kernels (outputs, inputs, 3, 3) and what is added, as `convolved` takes them: a multiple of LANES outputs."""
+    bias = weight.new_zeros(len(weight)) if bias is None else bias
+    return tuple(functional.pad(each, (0, -len(weight) % LANES)) for each in (kernel_values(weight), bias))  # type: ignore[return-value]
+
+
+def convolved(features: Tensor, values: Tensor, bias: Tensor, outputs: int, slope: float) -> Tensor:
+    """Convolve features (N, C, H, W) with zeros around them, add, and multiply what is negative by a slope.
+
+    Returns:
+        (N, outputs, H, W), channels innermost.
+    """
+    count, _, height, width = features.shape
+    result = features.new_empty(count, height, width, outputs)
+    tiles = -(-width // TILE)
+    strips = -(-tiles // STRIP)
+    strip = -(-tiles // strips // AT_ONCE) * AT_ONCE
+    _pipeline()(inner(features), writable(values), writable(bias), slope, strip, writable(result))
+    return result.permute(0, 3, 1, 2)
+
+
+@cache
+def _pipeline() -> Callable[..., Any]:
+    features, values = hl.ImageParam(hl.Float(32), 4, "features"), hl.ImageParam(hl.Float(32), 3, "values")
+    bias, slope, strip = hl.ImageParam(hl.Float(32), 1, "bias"), hl.Param(hl.Float(32)), hl.Param(hl.Int(32))
+    channels, wide, high = (features.dim(axis).extent() for axis in range(3))
+    _, from_features, to_outputs = (matrix.round(decimals=12).tolist() for matrix in transforms(SIZE))
+    down, both, total, product, across, result = map(hl.Func, ("down", "both", "total", "product", "across", "result"))
+
+    # Features to values, down and then across; sums of products; products to outputs, down and then across.
+    left, above = x - SIZE // 2, row * TILE - SIZE // 2
+    seen = [_inside(features, left, above + step, wide, high) for step in range(SPAN)]
+    down[c, x, i, row, n] = hl.mux(i, _values(from_features, seen))
+    beside = [down[c, column * TILE + step, i, row, n] for step in range(SPAN)]
+    both[c, column, j, i, row, n] = hl.mux(j, _values(from_features, beside))
+    r = hl.RDom([(0, channels)], "r")
+    total[o, column, j, i, row, n] = 0.0
+    total[o, column, j, i, row, n] += both[r.x, column, j, i, row, n] * values[o, r.x, j + SPAN * i]
+    product[o, column, j, i, row, n] = total[o, column, j, i, row, n]
+    rows = [product[o, column, j, step, row, n] for step in range(SPAN)]
+    across[o, column, j, u, row, n] = hl.mux(u, _outputs(to_outputs, rows))
+    columns = [across[o, x // TILE, step, y % TILE, y // TILE, n] for step in range(SPAN)]
+    value = hl.mux(x % TILE, _outputs(to_outputs, columns)) + bias[o]
+    result[o, x, y, n] = hl.select(value < 0, value * slope, value)
+
+    # A task is a strip of tiles; `both` and `product` hold all of it, `total` what registers hold, the others one tile.
+    guarded, rounded, shifted = hl.TailStrategy.GuardWithIf, hl.TailStrategy.RoundUp, hl.TailStrategy.ShiftInwards
+    in_row, in_column, tile, tile_in_strip, few, lane = (hl.Var(name) for name in ("yi", "xi", "xo", "xt", "oo", "oi"))
+    result.split(y, y, in_row, TILE, guarded).split(x, tile, in_column, TILE, guarded)
+    result.split(tile, x, tile_in_strip, strip, guarded).split(o, few, lane, LANES, guarded)
+    result.reorder(lane, in_column, in_row, few, tile_in_strip, x, y, n).vectorize(lane).unroll(in_column)
+    result.fuse(y, n, task).fuse(x, task, task).parallel(task)
+    across.compute_at(result, few).reorder(o, u, j).bound(u, 0, TILE).vectorize(o, LANES, rounded).unroll(u)
+    product.compute_at(result, task).reorder_storage(o, j, i, column, row, n).bound(j, 0, SPAN).bound(i, 0, SPAN)
+    group, within = hl.Var("group"), hl.Var("within")
+    product.split(o, few, lane, LANES, rounded).split(column, group, within, AT_ONCE, rounded)
+    product.reorder(lane, within, group, few, j, i, row, n).vectorize(lane).unroll(within)
+    total.compute_at(product, group).vectorize(o, LANES).unroll(column)
+    total.update(0).reorder(o, column, r.x).vectorize(o, LANES).unroll(column)
+    both.compute_at(result, task).reorder_storage(c, j, i, column, row, n).reorder(c, j, i, column, row, n)
+    both.vectorize(c, LANES, shifted).unroll(j)
+    down.store_at(both, row).compute_at(both, column).bound(i, 0, SPAN).reorder(c, i, x, row, n)
+    down.vectorize(c, LANES, shifted).unroll(i)
+    return compiled(result, features, values, bias, slope, strip)
+
+
+def _inside(features: hl.ImageParam, across: Any, along: Any, wide: Any, high: Any) -> Any:
+    """A feature, or zero beside them."""
+    there = (across >= 0) & (across < wide) & (along >= 0) & (along < high)
+    return hl.select(there, features[c, hl.clamp(across, 0, wide - 1), hl.clamp(along, 0, high - 1), n], 0.0)
+
+
+def _values(matrix: list[list[float]], given: Sequence[Any]) -> list[Any]:
+    """A matrix from features to values times a column of these; opposite points share their sums."""
+    results = {place: _sum(matrix[place], given) for place in (0, SPAN - 1)}
+    for one, other in PAIRS:
+        alike = [weight if same == weight else 0.0 for weight, same in zip(matrix[one], matrix[other], strict=True)]
+        opposite = [weight - same for weight, same in zip(matrix[one], alike, strict=True)]
+        results |= {one: _sum(alike, given) + _sum(opposite, given), other: _sum(alike, given) - _sum(opposite, given)}
+    return [results[place] for place in range(SPAN)]
+
+
+def _outputs(matrix: list[list[float]], given: Sequence[Any]) -> list[Any]:
+    """A matrix from products to outputs times a column of these; opposite points differ in the sign of odd powers."""
+    sums = [given[one] + given[other] for one, other in PAIRS]
+    differences = [given[one] - given[other] for one, other in PAIRS]
+    firsts = [one for one, _ in PAIRS]
+    results = []
+    for power, weights in enumerate(matrix):
+        known = [given[0], *(differences if power % 2 else sums), given[-1]]
+        results.append(_sum([weights[0], *(weights[first] for first in firsts), weights[-1]], known))
+    return results
+
+
+def _sum(weights: Sequence[float], given: Sequence[Any]) -> Any:
+    first, *others = (hl.f32(weight) * value for weight, value in zip(weights, given, strict=True) if weight)
+    return sum(others, first)
