@@ -24,7 +24,7 @@ AT_ONCE = 6
 STRIP = 24
 """Tiles side by side that go through together, about."""
 PAIRS = ((1, 2), (3, 4))
-"""Places of the points that are each other's opposites, so that what is found for one is half of the other."""
+"""Places, in `POINTS`, of those that are each other's opposites, so that what is found for one is half of the other."""
 
 NAMES = ("c", "o", "x", "y", "n", "i", "j", "u", "row", "column", "task")
 c, o, x, y, n, i, j, u, row, column, task = map(hl.Var, NAMES)
@@ -38,7 +38,8 @@ def serves(features: Tensor) -> bool:
 def prepared(weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
     """The kernels (outputs, inputs, 3, 3) and what is added, as `convolved` takes them: a multiple of LANES outputs."""
     bias = weight.new_zeros(len(weight)) if bias is None else bias
-    return tuple(functional.pad(each, (0, -len(weight) % LANES)) for each in (kernel_values(weight), bias))  # type: ignore[return-value]
+    missing = (0, -len(weight) % LANES)
+    return functional.pad(kernel_values(weight), missing), functional.pad(bias, missing)
 
 
 def convolved(features: Tensor, values: Tensor, bias: Tensor, outputs: int, slope: float) -> Tensor:

@@ -11,7 +11,8 @@ from torch import Tensor
 TILE = 4
 """Height and width of the outputs that are made together."""
 POINTS = (0.0, 1.0, -1.0, 0.5, -0.5, -2.0)
-"""Where polynomials are evaluated, beside infinity. These lose the fewest digits of those that were tried."""
+"""Where polynomials are evaluated, beside infinity. These lose the fewest digits of those that were tried;
+opposite ones stand side by side, and what is found for one is half of the other."""
 
 
 def transforms(size: int) -> tuple[Tensor, Tensor, Tensor]:
