@@ -16,8 +16,8 @@ from torch.nn import functional
 
 from midframe.images import to_tensor
 from midframe.interpolator import Interpolator
-from midframe.models.confidence import doubt
 from midframe.models.flowsep import FlowSep
+from midframe.ops.doubt import doubt
 from midframe.training.samples import open_shards
 
 EDGES = (0, 0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.10, 0.12, 0.15, 0.20, 0.30, 1.0)

@@ -2,9 +2,12 @@
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
-from midframe.models.confidence import AREA, confidence, fall_back
+from midframe.models.confidence import confidence, fall_back
+from midframe.ops.doubt import AREA, doubt, doubt_plainly
 
 TAPS = 3
 
@@ -54,3 +57,16 @@ def test_without_trust_the_nearest_frame_is_shown(time: float, share: float) -> 
     when = torch.full((1, 1, 1, 1), time)
     assert torch.equal(fall_back(said, torch.zeros(1, 1, 4, 5), when, TAPS), fields(4, 5, share))
     torch.testing.assert_close(fall_back(said, torch.ones(1, 1, 4, 5), when, TAPS), said)
+
+
+@settings(max_examples=30, deadline=None)
+@given(n=st.integers(1, 2), height=st.integers(1, 24), width=st.integers(1, 40), inner=st.booleans())
+def test_halide_equals_the_plain_form(n: int, height: int, width: int, inner: bool) -> None:
+    first, second = torch.rand(2, n, 3, height, width)
+    said = torch.rand(n, 8 + 4 * TAPS, height, width)
+    said[:, :4] = 12 * torch.randn(n, 4, height, width)
+    if inner:
+        first, second = (frame.contiguous(memory_format=torch.channels_last) for frame in (first, second))
+    with torch.no_grad():
+        made = doubt(first, second, said, TAPS)
+    torch.testing.assert_close(made, doubt_plainly(first, second, said, TAPS), atol=1e-4, rtol=1e-4)

@@ -17,6 +17,7 @@ FORBIDDEN = {
     "training": {"interpolator", "video", "evaluation", "api", "cli"},
     "evaluation": {"training", "api", "cli"},
     "export": {"*", "-errors", "-models"},
+    "process": {"*"},
     "api": {"data", "training", "evaluation", "cli"},
     "doctor": {"data", "training", "evaluation", "api", "cli"},
 }

@@ -5,24 +5,34 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from midframe.ops import reduction_cpu
 from midframe.ops.reduction import reduced
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     n=st.integers(1, 2),
     channels=st.sampled_from([1, 3, 4]),
-    height=st.integers(4, 20),
-    width=st.integers(4, 50),
-    scale=st.sampled_from([2, 4]),
+    height=st.integers(1, 20),
+    width=st.integers(1, 50),
+    scale=st.sampled_from([1, 2, 4]),
+    multiple=st.sampled_from([1, 3, 16]),
     inner=st.booleans(),
 )
-def test_halide_equals_the_plain_form(n: int, channels: int, height: int, width: int, scale: int, inner: bool) -> None:
+def test_halide_equals_the_plain_form(
+    n: int, channels: int, height: int, width: int, scale: int, multiple: int, inner: bool
+) -> None:
     frame = torch.rand(n, channels, height, width)
     if inner:
         frame = frame.contiguous(memory_format=torch.channels_last)
-    torch.testing.assert_close(reduction_cpu.reduced(frame, scale), functional.avg_pool2d(frame, scale))
+    with torch.no_grad():
+        made = reduced(frame, scale, multiple)
+    torch.testing.assert_close(made, reduced(frame.requires_grad_(), scale, multiple).detach())
+
+
+def test_edges_are_repeated() -> None:
+    with torch.no_grad():
+        made = reduced(torch.arange(5.0).expand(1, 1, 3, 5), 2, 4)
+    assert made.tolist() == [[[[0.5, 2.5, 4.0, 4.0]] * 4]]
 
 
 def test_gradients_flow_where_they_are_wanted() -> None:

@@ -1,12 +1,10 @@
 """`python -m midframe` and the command `midframe`."""
 
-import os
+from midframe.process import settle
 
-# PyTorch's threads (GNU OpenMP) wait for each other without rest, some milliseconds long: time that decoding, encoding
-# and Halide's threads want. Videos became a fifth faster with shorter waits. OpenMP reads this when it is loaded.
-os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+settle()  # before PyTorch is imported
 
-from midframe.cli import main
+from midframe.cli import main  # noqa: E402
 
 if __name__ == "__main__":
     main()

@@ -4,30 +4,13 @@ An occlusion makes frames disagree too, but there the mask decides for the one t
 slipped through or something moved beyond reach; mixing shows two ghosts there, so the nearest frame is shown instead.
 """
 
+import torch
 from torch import Tensor
-from torch.nn import functional
 
-from midframe.ops.warping import warp
+from midframe.ops.doubt import doubt
 
-AREA = 9
-"""Doubt is averaged over so many values of fields along each axis, odd."""
 LEAST_DOUBT, FULL_DOUBT = 0.15, 0.30
 """Up to the first, in brightness from 0 to 1, the network is trusted, from the second on not at all."""
-
-
-def doubt(first: Tensor, second: Tensor, said: Tensor, taps: int) -> Tensor:
-    """How much frames disagree where nothing decides between them, (N, 1, h, w), from 0 to 1 in brightness.
-
-    Args:
-        first, second: the frames at the size of the fields, (N, 3, h, w) in [0, 1].
-        said: fields as `synthesise` takes them, (N, 4 + 4K + 4, h, w).
-        taps: K.
-    """
-    along = [warp(frame, flow) for frame, flow in zip((first, second), said[:, :4].chunk(2, 1), strict=True)]
-    apart = (along[0] - along[1]).abs().mean(1, keepdim=True)
-    share = said[:, 4 + 4 * taps, None]
-    undecided = 4 * share * (1 - share)
-    return functional.avg_pool2d(apart * undecided, AREA, stride=1, padding=AREA // 2, count_include_pad=False)
 
 
 def confidence(first: Tensor, second: Tensor, said: Tensor, taps: int) -> Tensor:
@@ -50,4 +33,4 @@ def fall_back(said: Tensor, trust: Tensor, time: Tensor, taps: int) -> Tensor:
     kernels = said.new_tensor([0.0] * 4 + delta * 4 + [0.0] * 4).view(1, -1, 1, 1)
     share = said.new_tensor([0.0] * (4 + 4 * taps) + [1.0] + [0.0] * 3).view(1, -1, 1, 1)
     nearest = kernels + share * (time <= 0.5)
-    return nearest + trust * (said - nearest)
+    return torch.lerp(nearest, said, trust)

@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from midframe.models.confidence import confidence, fall_back
 from midframe.models.network import Network, Statistics, pair_statistics
@@ -185,7 +184,7 @@ class FlowSep(Network):
         """Read both frames, reduced if they are large; a fourth channel is not looked at."""
         colours = first[:, :3].float(), second[:, :3].float()
         scale = self.scale or scale_for(*first.shape[2:])
-        read = [_padded(reduced(_padded(frame, scale), scale), self.stride) for frame in colours]
+        read = [reduced(frame, scale, self.stride) for frame in colours]
         statistics = pair_statistics(read[0], read[1])
         features = self.encode(read[0], read[1], statistics)
         return Prepared(first, second, statistics, scale, (reduced(read[0], 2), reduced(read[1], 2)), features)
@@ -290,9 +289,3 @@ def scale_for(height: int, width: int) -> int:
     while min(height, width) > MOST_ROWS * scale:
         scale *= 2
     return scale
-
-
-def _padded(frame: Tensor, multiple: int) -> Tensor:
-    """A frame (N, C, H, W) with its edges repeated below and on the right, up to a multiple of a size."""
-    below, right = (-size % multiple for size in frame.shape[2:])
-    return functional.pad(frame, (0, right, 0, below), mode="replicate") if below or right else frame

@@ -21,6 +21,7 @@ from midframe.ops.halide_tools import (
     compiled,
     inner,
     lerp,
+    natural_lanes,
     storage,
     writable,
 )
@@ -44,7 +45,8 @@ def aligned(features: Tensor, carried: Tensor | None, flow: Tensor, time: Tensor
     for frame, direction, target in zip(features.chunk(2), flow.chunk(2, 1), (first, second), strict=True):
         _warping(half)(inner(frame), buffer(direction), writable(target))
     if radius:
-        _correlation(half, 2 * radius + 1)(writable(first), writable(second), writable(alike))
+        narrow = size[1] < natural_lanes()
+        _correlation(half, 2 * radius + 1, narrow)(writable(first), writable(second), writable(alike))
     if carried is not None:
         _enlarging(half)(inner(carried), writable(before))
     where.copy_(flow.permute(0, 2, 3, 1))
@@ -87,7 +89,9 @@ def _enlarging(half: bool) -> Callable[..., Any]:
 
 
 @cache
-def _correlation(half: bool, side: int) -> Callable[..., Any]:
+def _correlation(half: bool, side: int, narrow: bool) -> Callable[..., Any]:
+    lanes, tail = natural_lanes(), hl.TailStrategy.GuardWithIf if narrow else hl.TailStrategy.ShiftInwards
+    guarded = hl.TailStrategy.GuardWithIf
     first, second = (hl.ImageParam(storage(half), 4, name) for name in ("first", "second"))
     channels, wide, high = (first.dim(axis).extent() for axis in range(3))
     r = hl.RDom([(0, channels)], "r")
@@ -100,10 +104,11 @@ def _correlation(half: bool, side: int) -> Callable[..., Any]:
         squares[x, y, n] = 0.0
         squares[x, y, n] += plane[x, y, r.x, n] ** 2
         scale[x, y, n] = 1.0 / hl.max(hl.sqrt(squares[x, y, n]), hl.f32(alignment.LEAST_LENGTH))
-        plane.compute_root().reorder(c, x, y, n).vectorize(c, LANES, hl.TailStrategy.GuardWithIf).parallel(y)
-        scale.compute_root().vectorize(x, LANES, hl.TailStrategy.GuardWithIf).parallel(y)
-        squares.compute_at(scale, y).vectorize(x, LANES, hl.TailStrategy.GuardWithIf)
-        squares.update(0).reorder(x, r.x).vectorize(x, LANES, hl.TailStrategy.GuardWithIf)
+        # A row of all channels lies together: so many planes would lie on as many pages of memory.
+        plane.compute_root().reorder_storage(x, c, y, n).reorder(x, c, y, n).vectorize(x, lanes, guarded).parallel(y)
+        scale.compute_root().vectorize(x, lanes, guarded).parallel(y)
+        squares.compute_at(scale, y).vectorize(x, lanes, guarded)
+        squares.update(0).reorder(x, r.x).vectorize(x, lanes, guarded)
         planes.append(plane)
         scales.append(scale)
     reach = side // 2
@@ -116,9 +121,10 @@ def _correlation(half: bool, side: int) -> Callable[..., Any]:
     result[c, x, y, n] = as_stored(like, half)
     row, place = hl.Var("row"), hl.Var("place")
     result.bound(c, 0, side * side).split(c, row, place, side).reorder(place, x, row, y, n).unroll(place)
-    result.fuse(y, n, task).parallel(task).vectorize(x, LANES, hl.TailStrategy.GuardWithIf)
-    total.compute_at(result, x).vectorize(x, LANES).unroll(j).bound(j, 0, side)
-    total.update(0).reorder(j, x, r.x).vectorize(x, LANES).unroll(j)
+    result.fuse(y, n, task).parallel(task).vectorize(x, lanes, tail)
+    # As many vectors as a row of displacements has: registers hold them, whatever their size.
+    total.compute_at(result, x).vectorize(x, lanes).unroll(j).bound(j, 0, side)
+    total.update(0).reorder(j, x, r.x).vectorize(x, lanes).unroll(j)
     return compiled(result, first, second)
 
 

@@ -95,10 +95,11 @@ def _pipeline() -> Callable[..., Any]:
     product.reorder(lane, within, group, few, j, i, row, n).vectorize(lane).unroll(within)
     total.compute_at(product, group).vectorize(o, LANES).unroll(column)
     total.update(0).reorder(o, column, r.x).vectorize(o, LANES).unroll(column)
-    both.compute_at(result, task).reorder_storage(c, j, i, column, row, n).reorder(c, j, i, column, row, n)
-    both.vectorize(c, LANES, shifted).unroll(j)
-    down.store_at(both, row).compute_at(both, column).bound(i, 0, SPAN).reorder(c, i, x, row, n)
-    down.vectorize(c, LANES, shifted).unroll(i)
+    # What opposite points share is computed once: all points of LANES channels stand side by side.
+    both.compute_at(result, task).reorder_storage(c, j, i, column, row, n)
+    both.split(c, few, lane, LANES, shifted).reorder(lane, j, few, i, column, row, n).vectorize(lane).unroll(j)
+    down.store_at(both, row).compute_at(both, column).bound(i, 0, SPAN)
+    down.split(c, few, lane, LANES, shifted).reorder(lane, i, few, x, row, n).vectorize(lane).unroll(i)
     return compiled(result, features, values, bias, slope, strip)
 
 

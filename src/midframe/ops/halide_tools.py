@@ -1,6 +1,7 @@
 """What the Halide pipelines share: which tensors they take, how they see them, how they are compiled."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import halide as hl
@@ -13,6 +14,13 @@ LANES = 16
 
 TYPES = (torch.float32, torch.bfloat16)
 """Of features, for the pipelines that read them."""
+
+
+@cache
+def natural_lanes() -> int:
+    """Values of float32 in one register of the processor at hand."""
+    lanes: int = hl.get_jit_target_from_environment().natural_vector_size(hl.Float(32))
+    return lanes
 
 
 def serves(frame: Tensor) -> bool:
@@ -67,6 +75,11 @@ def inner(tensor: Tensor) -> hl.Buffer:
 def in_rows(frame: Tensor) -> hl.Buffer:
     """(N, C, H, W) for reading, as (colours of pixels side by side, y, n); nothing is moved where they lie so."""
     return writable(frame.permute(0, 2, 3, 1).contiguous().flatten(2))
+
+
+def in_one_row(frame: Tensor) -> hl.Buffer:
+    """(N, C, H, W) for reading, as (colours of all pixels side by side, n); nothing is moved where they lie so."""
+    return writable(frame.permute(0, 2, 3, 1).contiguous().flatten(1))
 
 
 def lerp(one: Any, other: Any, part: Any) -> Any:

@@ -6,14 +6,22 @@ from torch.nn import functional
 from midframe.ops.dispatch import forward_module
 
 
-def reduced(frame: Tensor, scale: int) -> Tensor:
-    """A frame (N, C, H, W) so many times smaller, every value the mean of a square; what is left over is not seen.
+def reduced(frame: Tensor, scale: int, multiple: int = 1) -> Tensor:
+    """A frame (N, C, H, W) so many times smaller, every value the mean of a square.
 
+    Its edges are repeated below and on the right as far as its size, and then the result's, are no whole multiples.
     Differentiable; on the CPU, without gradients, float32 by Halide, which leaves the colours of pixels side by side.
     """
+    frame = padded(frame, scale)
     if scale == 1:
-        return frame
-    if min(frame.shape[2:]) >= scale and (fast := forward_module("reduction_cpu", frame)):
-        result: Tensor = fast.reduced(frame, scale)
+        return padded(frame, multiple)
+    if fast := forward_module("reduction_cpu", frame):
+        result: Tensor = fast.reduced(frame, scale, multiple)
         return result
-    return functional.avg_pool2d(frame, scale)
+    return padded(functional.avg_pool2d(frame, scale), multiple)
+
+
+def padded(frame: Tensor, multiple: int) -> Tensor:
+    """A frame (N, C, H, W) with its edges repeated below and on the right, up to a multiple of a size."""
+    below, right = (-size % multiple for size in frame.shape[2:])
+    return functional.pad(frame, (0, right, 0, below), mode="replicate") if below or right else frame

@@ -15,11 +15,15 @@ NAMES = ("x", "y", "c", "n", "u", "task")
 x, y, c, n, u, task = map(hl.Var, NAMES)
 
 
-def reduced(frame: Tensor, scale: int) -> Tensor:
-    """See `midframe.ops.reduction.reduced`."""
-    count, channels, height, width = frame.shape
-    result = frame.new_empty(count, height // scale, width // scale, channels)
-    _pipeline(channels, scale)(in_rows(frame), writable(result))
+def reduced(frame: Tensor, scale: int, multiple: int) -> Tensor:
+    """See `midframe.ops.reduction.reduced`; the frame's size is a multiple of the scale."""
+    count, channels, *size = frame.shape
+    height, width = (extent // scale for extent in size)
+    whole = [extent + -extent % multiple for extent in (height, width)]
+    result = frame.new_empty(count, *whole, channels)
+    _pipeline(channels, scale)(in_rows(frame), writable(result[:, :height, :width]))
+    result[:, :height, width:] = result[:, :height, width - 1 : width]
+    result[:, height:] = result[:, height - 1 : height]
     return result.permute(0, 3, 1, 2)
 
 

@@ -14,7 +14,7 @@ import halide as hl
 from torch import Tensor
 from torch.nn import functional
 
-from midframe.ops.halide_tools import LANES, between, buffer, compiled, in_rows, lerp, serves, writable
+from midframe.ops.halide_tools import LANES, between, buffer, compiled, in_one_row, lerp, serves, writable
 
 __all__ = ["serves", "synthesise"]
 
@@ -35,13 +35,13 @@ def synthesise(
     run = _pipeline(channels, taps, factor)
     places = (*said.shape[:1:-1], *frames[0].shape[:1:-1], columns.start, rows.start)
     spread = deviation.reshape(-1, 1, 1, 1)
-    run(*map(in_rows, frames), buffer(said.contiguous()), buffer(spread), *places, writable(result))
+    run(*map(in_one_row, frames), buffer(said.contiguous()), buffer(spread), *places, writable(result))
     return result[:, :, :width].permute(0, 3, 1, 2)
 
 
 @cache
 def _pipeline(channels: int, taps: int, factor: int) -> Callable[..., Any]:
-    first, second = (hl.ImageParam(hl.Float(32), 3, name) for name in ("first", "second"))
+    first, second = (hl.ImageParam(hl.Float(32), 2, name) for name in ("first", "second"))
     said, deviation = (hl.ImageParam(hl.Float(32), 4, name) for name in ("said", "deviation"))
     params = [hl.Param(hl.Int(32), name) for name in ("columns", "lines", "wide", "high", "left", "top")]
     columns, lines, wide, high, left, top = params
@@ -60,8 +60,8 @@ def _pipeline(channels: int, taps: int, factor: int) -> Callable[..., Any]:
     share, reach = field(4 + 4 * taps), taps + 1  # between pixels a kernel covers one more
     by_pixel, by_memory, seen = [], [], []
     for place, (frame, weight) in enumerate(zip((first, second), (share, 1 - share), strict=True)):
-        names = ("at_x", "at_y", "start", "across", "column")
-        at_x, at_y, start, across, column = (hl.Func(f"{name}{place}") for name in names)
+        names = ("at_x", "at_y", "start", "piece", "across", "column")
+        at_x, at_y, start, piece, across, column = (hl.Func(f"{name}{place}") for name in names)
         to_x = hl.cast(hl.Float(32), x + left) + field(2 * place) * factor
         to_y = hl.cast(hl.Float(32), y + top) + field(2 * place + 1) * factor
         tall, flat = (
@@ -75,13 +75,15 @@ def _pipeline(channels: int, taps: int, factor: int) -> Callable[..., Any]:
         across[x, k, y, n] = weight * sum(
             hl.select(at_x[x, tap, y, n] == start[x, y, n] + k, flat[x, tap, y, n], 0.0) for tap in range(reach)
         )
+        # Where pieces of rows begin is found for LANES pixels at once, so that each has but to fetch.
+        piece[x, k, y, n] = (at_y[x, k, y, n] * wide + start[x, y, n]) * channels
+        last = (high * wide - reach) * channels
         column[v, x, y, n] = sum(
-            tall[x, tap, y, n] * frame[start[x, y, n] * channels + v, hl.clamp(at_y[x, tap, y, n], 0, high - 1), n]
-            for tap in range(reach)
+            tall[x, tap, y, n] * frame[hl.clamp(piece[x, tap, y, n], 0, last) + v, n] for tap in range(reach)
         )
-        by_pixel += [tall, flat, at_x, at_y, start, across]
+        by_pixel += [tall, flat, at_x, at_y, start, piece, across]
         by_memory.append(column)
-        seen += [across[x, tap, y, n] * column[channels * tap + c, x, y, n] for tap in range(reach)]
+        seen.append(sum(across[x, tap, y, n] * column[channels * tap + c, x, y, n] for tap in range(reach)))
 
     total, result = hl.Func("total"), hl.Func("result")
     total[c, x, y, n] = hl.select(c < 3, field(5 + 4 * taps + hl.min(c, 2)) * deviation[0, 0, 0, n], 0.0)
