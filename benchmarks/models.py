@@ -7,6 +7,10 @@ way from file to file with flowsep; minterpolate, on the one thread that it uses
 `midframe video` does it.
 """
 
+from midframe.process import settle
+
+settle()  # as the command line does, before PyTorch is imported
+
 import argparse
 import tempfile
 import time

@@ -4,7 +4,7 @@ from midframe.process import settle
 
 settle()  # before PyTorch is imported
 
-from midframe.cli import main  # noqa: E402
+from midframe.cli import main
 
 if __name__ == "__main__":
     main()
