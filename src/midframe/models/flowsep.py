@@ -238,7 +238,7 @@ class FlowSep(Network):
     def encode(self, first: Tensor, second: Tensor, statistics: Statistics) -> list[Tensor]:
         """The features of both frames, finest first, each (2N, C, h, w)."""
         mean, deviation = (each.repeat(2, 1, 1, 1) for each in statistics)
-        pair = (torch.cat((first, second)) - mean) / deviation
+        pair = torch.cat((first, second)).sub_(mean).div_(deviation)
         pair = pair.to(next(self.parameters()).dtype).contiguous(memory_format=torch.channels_last)
         features = []
         for step in self.encoder:

@@ -9,7 +9,7 @@ from torch.nn import functional
 from midframe.ops.dispatch import forward_module
 from midframe.ops.winograd import TILE, kernel_values, transforms
 
-LEAST_CHANNELS = 24
+LEAST_CHANNELS = 16
 """Below as many inputs or outputs few products save no time."""
 
 
