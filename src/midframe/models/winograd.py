@@ -10,7 +10,7 @@ from midframe.ops.dispatch import forward_module
 from midframe.ops.winograd import TILE, kernel_values, transforms
 
 LEAST_CHANNELS = 16
-"""Below as many inputs or outputs few products save no time."""
+"""Fewer inputs the pipeline does not take, and fewer outputs leave its registers half empty."""
 
 
 class WinogradConvolution(nn.Module):

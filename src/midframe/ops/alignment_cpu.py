@@ -19,8 +19,8 @@ from midframe.ops.halide_tools import (
     between,
     buffer,
     compiled,
+    fetched,
     inner,
-    lerp,
     natural_lanes,
     storage,
     writable,
@@ -31,9 +31,6 @@ __all__ = ["aligned", "serves"]
 
 NAMES = ("x", "y", "c", "n", "i", "j", "task")
 x, y, c, n, i, j, task = map(hl.Var, NAMES)
-
-Place = tuple[Any, Any, Any]
-"""Two neighbouring pixels along an axis, and how far between them something lies."""
 
 
 def aligned(features: Tensor, carried: Tensor | None, flow: Tensor, time: Tensor, radius: int) -> Tensor:
@@ -68,7 +65,8 @@ def _warping(half: bool) -> Callable[..., Any]:
     left, above = (hl.clamp(whole[axis, x, y, n], 0, size - 1) for axis, size in enumerate((wide, high)))
     right, below = hl.min(left + 1, wide - 1), hl.min(above + 1, high - 1)
     result = hl.Func("result")
-    result[c, x, y, n] = _fetched(frame, half, (left, right, part[0, x, y, n]), (above, below, part[1, x, y, n]))
+    across, down = (left, right, part[0, x, y, n]), (above, below, part[1, x, y, n])
+    result[c, x, y, n] = as_stored(fetched(frame, c, n, across, down, half=half), half)
     _by_rows(result)
     for function in (whole, part):
         function.compute_at(result, task).bound(i, 0, 2).unroll(i).vectorize(x, LANES, hl.TailStrategy.GuardWithIf)
@@ -83,15 +81,15 @@ def _enlarging(half: bool) -> Callable[..., Any]:
         before, part = between(at, 2)
         places.append((hl.clamp(before, 0, size - 1), hl.clamp(before + 1, 0, size - 1), part))
     result = hl.Func("result")
-    result[c, x, y, n] = _fetched(small, half, *places)
+    result[c, x, y, n] = as_stored(fetched(small, c, n, *places, half=half), half)
     _by_rows(result)
     return compiled(result, small)
 
 
 @cache
 def _correlation(half: bool, side: int, narrow: bool) -> Callable[..., Any]:
-    lanes, tail = natural_lanes(), hl.TailStrategy.GuardWithIf if narrow else hl.TailStrategy.ShiftInwards
-    guarded = hl.TailStrategy.GuardWithIf
+    lanes, guarded = natural_lanes(), hl.TailStrategy.GuardWithIf
+    tail = guarded if narrow else hl.TailStrategy.ShiftInwards
     first, second = (hl.ImageParam(storage(half), 4, name) for name in ("first", "second"))
     channels, wide, high = (first.dim(axis).extent() for axis in range(3))
     r = hl.RDom([(0, channels)], "r")
@@ -126,16 +124,6 @@ def _correlation(half: bool, side: int, narrow: bool) -> Callable[..., Any]:
     total.compute_at(result, x).vectorize(x, lanes).unroll(j).bound(j, 0, side)
     total.update(0).reorder(j, x, r.x).vectorize(x, lanes).unroll(j)
     return compiled(result, first, second)
-
-
-def _fetched(image: hl.ImageParam, half: bool, across: Place, down: Place) -> Any:
-    """The value of an image between four of its pixels, as it is stored."""
-    (left, right, part), (above, below, _) = across, down
-    upper, lower = (
-        lerp(as_float(image[c, left, row, n], half), as_float(image[c, right, row, n], half), part)
-        for row in (above, below)
-    )
-    return as_stored(lerp(upper, lower, down[2]), half)
 
 
 def _by_rows(result: hl.Func) -> None:

@@ -8,7 +8,7 @@ import halide as hl
 from torch import Tensor
 
 from midframe.ops.doubt import AREA
-from midframe.ops.halide_tools import LANES, buffer, compiled, inner, lerp, serves, writable
+from midframe.ops.halide_tools import LANES, buffer, compiled, fetched, inner, serves, writable
 
 __all__ = ["doubt", "serves"]
 
@@ -20,7 +20,7 @@ COLOURS = 3
 def doubt(first: Tensor, second: Tensor, said: Tensor, taps: int) -> Tensor:
     """See `midframe.ops.doubt.doubt`."""
     result = first.new_empty(len(first), 1, *first.shape[2:])
-    _pipeline(taps)(inner(first), inner(second), buffer(said.float()), writable(result[:, 0]))
+    _pipeline(taps)(inner(first), inner(second), buffer(said), writable(result[:, 0]))
     return result
 
 
@@ -29,7 +29,7 @@ def _pipeline(taps: int) -> Callable[..., Any]:
     first, second, said = (hl.ImageParam(hl.Float(32), 4, name) for name in ("first", "second", "said"))
     wide, high = said.dim(0).extent(), said.dim(1).extent()
     here, alone, down, result = map(hl.Func, ("here", "alone", "down", "result"))
-    pixels = [_fetched(frame, said, 2 * place, wide, high) for place, frame in enumerate((first, second))]
+    pixels = [_along(frame, said, 2 * place, wide, high) for place, frame in enumerate((first, second))]
     apart = sum(hl.abs(one - other) for one, other in zip(*pixels, strict=True)) / float(COLOURS)
     share = said[x, y, 4 + 4 * taps, n]
     here[x, y, n] = 4.0 * share * (1.0 - share) * apart
@@ -47,22 +47,14 @@ def _pipeline(taps: int) -> Callable[..., Any]:
     return compiled(result, first, second, said)
 
 
-def _fetched(frame: hl.ImageParam, said: hl.ImageParam, field: int, wide: Any, high: Any) -> list[Any]:
+def _along(frame: hl.ImageParam, said: hl.ImageParam, field: int, wide: Any, high: Any) -> list[Any]:
     """The colours of a frame where the flow in two fields leads, between its pixels; outside, those of the edge."""
-    befores, afters, parts = [], [], []
+    places = []
     for axis, (at, size) in enumerate(((x, wide), (y, high))):
-        to = hl.cast(hl.Float(32), at) + said[x, y, field + axis, n]
-        place = hl.clamp(to, 0.0, hl.cast(hl.Float(32), size - 1))
-        whole = hl.clamp(hl.cast(hl.Int(32), hl.floor(place)), 0, size - 1)
-        befores.append(whole)
-        afters.append(hl.min(whole + 1, size - 1))
-        parts.append(place - hl.floor(place))
-    (left, above), (right, below) = befores, afters
-    rows = [
-        [lerp(frame[colour, left, row, n], frame[colour, right, row, n], parts[0]) for row in (above, below)]
-        for colour in range(COLOURS)
-    ]
-    return [lerp(upper, lower, parts[1]) for upper, lower in rows]
+        to = hl.clamp(hl.cast(hl.Float(32), at) + said[x, y, field + axis, n], 0.0, hl.cast(hl.Float(32), size - 1))
+        before = hl.clamp(hl.cast(hl.Int(32), hl.floor(to)), 0, size - 1)
+        places.append((before, hl.min(before + 1, size - 1), to - hl.floor(to)))
+    return [fetched(frame, colour, n, *places, half=False) for colour in range(COLOURS)]
 
 
 def _seen(place: Any, size: Any) -> Any:

@@ -9,6 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+Place = tuple[Any, Any, Any]
+"""Two neighbouring pixels along an axis, and how far from the first of them something lies."""
+
 LANES = 16
 """Values computed at a time: one AVX-512 register, two of AVX2, four of NEON, in float32."""
 
@@ -95,6 +98,18 @@ def between(place: Any, factor: int) -> tuple[Any, Any]:
     odd = 2 * (place % factor) + 1  # in half pixels from where its own value's pixels begin
     apart = hl.cast(hl.Float(32), (odd + factor) % (2 * factor)) / (2.0 * factor)
     return place // factor - hl.cast(hl.Int(32), odd < factor), apart
+
+
+def fetched(image: hl.ImageParam, channel: Any, sample: Any, across: Place, down: Place, *, half: bool) -> Any:
+    """The value of an image, (c, x, y, n) of type `storage`, between four of its pixels, as float32."""
+    (left, right, part), (above, below, lower_part) = across, down
+    upper, lower = (
+        lerp(
+            as_float(image[channel, left, row, sample], half), as_float(image[channel, right, row, sample], half), part
+        )
+        for row in (above, below)
+    )
+    return lerp(upper, lower, lower_part)
 
 
 def channel_groups(channels: int, most: int) -> list[slice]:
