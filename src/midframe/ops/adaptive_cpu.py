@@ -4,15 +4,13 @@ A pixel's kernel lies in one piece in memory, so a vector holds LANES neighbouri
 of 41 taps is three vectors, of which the last overlaps the second; what it repeats is masked.
 """
 
-from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import halide as hl
 from torch import Tensor
 from torch.nn import functional
 
-from midframe.ops.halide_tools import LANES, array, buffer, channel_groups, compiled, serves
+from midframe.ops.halide_tools import LANES, Pipeline, array, buffer, channel_groups, once, serves
 from midframe.ops.reference import taps_innermost
 
 __all__ = ["adaptive_forward", "adaptive_frame_gradient", "adaptive_kernel_gradient", "serves"]
@@ -67,8 +65,8 @@ def _widened(tensor: Tensor, taps: int) -> Tensor:
     return functional.pad(tensor, (0, LANES - taps)) if taps < LANES else tensor
 
 
-@cache
-def _forward_pipeline(channels: int, taps: int) -> Callable[..., Any]:
+@once
+def _forward_pipeline(channels: int, taps: int) -> Pipeline:
     frames, kernels = hl.ImageParam(hl.Float(32), 5, "frames"), hl.ImageParam(hl.Float(32), 6, "kernels")
     several, stride = hl.Param(hl.Int(32), "several"), hl.Param(hl.Int(32), "stride")
     row = hl.RDom([(0, taps), (0, several)])  # i, f
@@ -87,7 +85,7 @@ def _forward_pipeline(channels: int, taps: int) -> Callable[..., Any]:
     part.compute_at(result, x).vectorize(lane, LANES).unroll(c).bound(lane, 0, LANES)
     for index in range(part.num_update_definitions()):
         part.update(index).reorder(lane, c, row.x, row.y).vectorize(lane, LANES).unroll(c)
-    return compiled(result, frames, kernels, several, stride)
+    return Pipeline(result, frames, kernels, several, stride)
 
 
 def _tree_sum(terms: list[Any]) -> Any:
@@ -96,8 +94,8 @@ def _tree_sum(terms: list[Any]) -> Any:
     return terms[0]
 
 
-@cache
-def _kernel_pipeline(channels: int) -> Callable[..., Any]:
+@once
+def _kernel_pipeline(channels: int) -> Pipeline:
     gradient, frames = hl.ImageParam(hl.Float(32), 4, "gradient"), hl.ImageParam(hl.Float(32), 5, "frames")
     stride = hl.Param(hl.Int(32), "stride")
     weight, result = hl.Func("weight"), hl.Func("result")
@@ -107,11 +105,11 @@ def _kernel_pipeline(channels: int) -> Callable[..., Any]:
 
     result.vectorize(j, LANES, hl.TailStrategy.ShiftInwards).fuse(y, n, task).parallel(task)
     weight.compute_at(result, x)
-    return compiled(result, gradient, frames, stride)
+    return Pipeline(result, gradient, frames, stride)
 
 
-@cache
-def _frame_pipeline(row_length: int) -> Callable[..., Any]:
+@once
+def _frame_pipeline(row_length: int) -> Pipeline:
     """Scatter form: a pixel's gradient spreads over what its kernel saw. Frames and samples go in parallel."""
     gradient, kernels = hl.ImageParam(hl.Float(32), 4, "gradient"), hl.ImageParam(hl.Float(32), 6, "kernels")
     sizes = [hl.Param(hl.Int(32), name) for name in ("stride", "taps", "columns", "rows")]
@@ -127,4 +125,4 @@ def _frame_pipeline(row_length: int) -> Callable[..., Any]:
     spread = result.update(0).reorder(r.x, r.y, c, r.z, r.w, f, n).fuse(f, n, task).parallel(task)
     # The lanes of a vector write to neighbours, never to one place.
     spread.allow_race_conditions().vectorize(r.x, LANES, hl.TailStrategy.GuardWithIf)
-    return compiled(result, gradient, kernels, *sizes)
+    return Pipeline(result, gradient, kernels, *sizes)

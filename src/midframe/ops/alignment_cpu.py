@@ -3,10 +3,6 @@
 PyTorch takes as long for the dozen small steps of `aligned_plainly` as for the convolutions that read what they make.
 """
 
-from collections.abc import Callable
-from functools import cache
-from typing import Any
-
 import halide as hl
 import torch
 from torch import Tensor
@@ -14,14 +10,16 @@ from torch import Tensor
 from midframe.ops import alignment
 from midframe.ops.halide_tools import (
     LANES,
+    Pipeline,
     as_float,
     as_stored,
     between,
     buffer,
-    compiled,
     fetched,
+    in_one_loop,
     inner,
     natural_lanes,
+    once,
     storage,
     writable,
 )
@@ -51,8 +49,8 @@ def aligned(features: Tensor, carried: Tensor | None, flow: Tensor, time: Tensor
     return result.permute(0, 3, 1, 2)
 
 
-@cache
-def _warping(half: bool) -> Callable[..., Any]:
+@once
+def _warping(half: bool) -> Pipeline:
     frame, flow = hl.ImageParam(storage(half), 4, "frame"), hl.ImageParam(hl.Float(32), 4, "flow")
     wide, high = frame.dim(1).extent(), frame.dim(2).extent()
     whole, part = hl.Func("whole"), hl.Func("part")
@@ -70,11 +68,11 @@ def _warping(half: bool) -> Callable[..., Any]:
     _by_rows(result)
     for function in (whole, part):
         function.compute_at(result, task).bound(i, 0, 2).unroll(i).vectorize(x, LANES, hl.TailStrategy.GuardWithIf)
-    return compiled(result, frame, flow)
+    return Pipeline(result, frame, flow)
 
 
-@cache
-def _enlarging(half: bool) -> Callable[..., Any]:
+@once
+def _enlarging(half: bool) -> Pipeline:
     small = hl.ImageParam(storage(half), 4, "small")
     places = []
     for at, size in ((x, small.dim(1).extent()), (y, small.dim(2).extent())):
@@ -83,11 +81,11 @@ def _enlarging(half: bool) -> Callable[..., Any]:
     result = hl.Func("result")
     result[c, x, y, n] = as_stored(fetched(small, c, n, *places, half=half), half)
     _by_rows(result)
-    return compiled(result, small)
+    return Pipeline(result, small)
 
 
-@cache
-def _correlation(half: bool, side: int, narrow: bool) -> Callable[..., Any]:
+@once
+def _correlation(half: bool, side: int, narrow: bool) -> Pipeline:
     lanes, guarded = natural_lanes(), hl.TailStrategy.GuardWithIf
     tail = guarded if narrow else hl.TailStrategy.ShiftInwards
     first, second = (hl.ImageParam(storage(half), 4, name) for name in ("first", "second"))
@@ -123,7 +121,8 @@ def _correlation(half: bool, side: int, narrow: bool) -> Callable[..., Any]:
     # As many vectors as a row of displacements has: registers hold them, whatever their size.
     total.compute_at(result, x).vectorize(x, lanes).unroll(j).bound(j, 0, side)
     total.update(0).reorder(j, x, r.x).vectorize(x, lanes).unroll(j)
-    return compiled(result, first, second)
+    in_one_loop(result, total, *planes, *scales)
+    return Pipeline(result, first, second)
 
 
 def _by_rows(result: hl.Func) -> None:

@@ -4,8 +4,7 @@ PyTorch's own convolutions reach nine tenths of what a processor can multiply, s
 gain. What is between the features of a strip of tiles and its outputs stays in the cache.
 """
 
-from collections.abc import Callable, Sequence
-from functools import cache
+from collections.abc import Sequence
 from typing import Any
 
 import halide as hl
@@ -13,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from midframe.ops import halide_tools
-from midframe.ops.halide_tools import LANES, compiled, inner, writable
+from midframe.ops.halide_tools import LANES, Pipeline, in_one_loop, inner, once, writable
 from midframe.ops.winograd import TILE, kernel_values, transforms
 
 SIZE = 3
@@ -57,8 +56,8 @@ def convolved(features: Tensor, values: Tensor, bias: Tensor, outputs: int, slop
     return result.permute(0, 3, 1, 2)
 
 
-@cache
-def _pipeline() -> Callable[..., Any]:
+@once
+def _pipeline() -> Pipeline:
     features, values = hl.ImageParam(hl.Float(32), 4, "features"), hl.ImageParam(hl.Float(32), 3, "values")
     bias, slope, strip = hl.ImageParam(hl.Float(32), 1, "bias"), hl.Param(hl.Float(32)), hl.Param(hl.Int(32))
     channels, wide, high = (features.dim(axis).extent() for axis in range(3))
@@ -100,7 +99,8 @@ def _pipeline() -> Callable[..., Any]:
     both.split(c, few, lane, LANES, shifted).reorder(lane, j, few, i, column, row, n).vectorize(lane).unroll(j)
     down.store_at(both, row).compute_at(both, column).bound(i, 0, SPAN)
     down.split(c, few, lane, LANES, shifted).reorder(lane, i, few, x, row, n).vectorize(lane).unroll(i)
-    return compiled(result, features, values, bias, slope, strip)
+    in_one_loop(down, both, total, product, across, result)
+    return Pipeline(result, features, values, bias, slope, strip)
 
 
 def _inside(features: hl.ImageParam, across: Any, along: Any, wide: Any, high: Any) -> Any:

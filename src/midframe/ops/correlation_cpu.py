@@ -4,15 +4,13 @@ LANES neighbouring pixels are computed at a time. Forward, the sums of one row o
 the features go by; backward, those of some features while the displacements go by.
 """
 
-from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import halide as hl
 from torch import Tensor
 from torch.nn import functional
 
-from midframe.ops.halide_tools import LANES, buffer, compiled, serves, writable
+from midframe.ops.halide_tools import LANES, Pipeline, buffer, once, serves, writable
 
 __all__ = ["correlation_forward", "correlation_gradients", "serves"]
 
@@ -54,8 +52,8 @@ def _padded(tensor: Tensor, radius: int, wide: int) -> Tensor:
     return functional.pad(tensor, (radius, radius + missing, radius, radius))
 
 
-@cache
-def _forward_pipeline(side: int) -> Callable[..., Any]:
+@once
+def _forward_pipeline(side: int) -> Pipeline:
     first, second = hl.ImageParam(hl.Float(32), 4, "first"), hl.ImageParam(hl.Float(32), 4, "second")
     channels = hl.Param(hl.Int(32), "channels")
     r = hl.RDom([(0, channels)])
@@ -67,11 +65,11 @@ def _forward_pipeline(side: int) -> Callable[..., Any]:
     result.vectorize(x, LANES, hl.TailStrategy.ShiftInwards)
     total.compute_at(result, x).vectorize(x, LANES).unroll(j).bound(j, 0, side)
     total.update(0).reorder(j, x, r.x).vectorize(x, LANES).unroll(j)
-    return compiled(result, first, second, channels)
+    return Pipeline(result, first, second, channels)
 
 
-@cache
-def _first_pipeline(side: int, together: int) -> Callable[..., Any]:
+@once
+def _first_pipeline(side: int, together: int) -> Pipeline:
     gradient, second = hl.ImageParam(hl.Float(32), 5, "gradient"), hl.ImageParam(hl.Float(32), 4, "second")
     r = hl.RDom([(0, side), (0, side)])
     return _gradient_pipeline(
@@ -79,8 +77,8 @@ def _first_pipeline(side: int, together: int) -> Callable[..., Any]:
     )
 
 
-@cache
-def _second_pipeline(side: int, together: int) -> Callable[..., Any]:
+@once
+def _second_pipeline(side: int, together: int) -> Pipeline:
     gradient, first = hl.ImageParam(hl.Float(32), 5, "gradient"), hl.ImageParam(hl.Float(32), 4, "first")
     r = hl.RDom([(0, side), (0, side)])
     right, down = x + side - 1 - r.x, y + side - 1 - r.y  # the pixel that saw this one, within the padding
@@ -91,7 +89,7 @@ def _second_pipeline(side: int, together: int) -> Callable[..., Any]:
 
 def _gradient_pipeline(
     together: int, gradient: hl.ImageParam, features: hl.ImageParam, r: hl.RDom, wanted: Any, seen: Any
-) -> Callable[..., Any]:
+) -> Pipeline:
     total, result = hl.Func("total"), hl.Func("result")
     total[x, y, c, n] = 0.0
     total[x, y, c, n] += wanted * seen
@@ -102,4 +100,4 @@ def _gradient_pipeline(
     result.vectorize(x, LANES, hl.TailStrategy.ShiftInwards)
     total.compute_at(result, x).reorder(c, x, y, n).vectorize(x, LANES).unroll(c, together)
     total.update(0).reorder(c, x, r.x, r.y).vectorize(x, LANES).unroll(c, together)
-    return compiled(result, gradient, features)
+    return Pipeline(result, gradient, features)

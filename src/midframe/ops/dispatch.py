@@ -1,6 +1,8 @@
 """Finding the implementation of an operator that serves some tensors."""
 
 import warnings
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib import import_module
 from types import ModuleType
@@ -34,3 +36,10 @@ def fast_module(name: str) -> ModuleType:
     except ImportError as error:
         warnings.warn(f"{name} gives way to plain PyTorch, which is slow, for want of {error.name}", stacklevel=2)
         return reference
+
+
+def side_by_side(*calls: Callable[[], Any]) -> None:
+    """Call all, each in a thread of its own, without gradients: what compiles at its first call does so together."""
+    with ThreadPoolExecutor(len(calls)) as pool:
+        for done in [pool.submit(torch.inference_mode()(call)) for call in calls]:
+            done.result()

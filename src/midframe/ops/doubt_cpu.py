@@ -1,14 +1,23 @@
 """Doubt on the CPU, as a Halide pipeline: what pixels say by themselves, then sums down and across."""
 
-from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import halide as hl
 from torch import Tensor
 
 from midframe.ops.doubt import AREA
-from midframe.ops.halide_tools import LANES, buffer, compiled, fetched, inner, serves, writable
+from midframe.ops.halide_tools import (
+    LANES,
+    Pipeline,
+    buffer,
+    fetched,
+    in_one_loop,
+    inner,
+    natural_lanes,
+    once,
+    serves,
+    writable,
+)
 
 __all__ = ["doubt", "serves"]
 
@@ -24,8 +33,8 @@ def doubt(first: Tensor, second: Tensor, said: Tensor, taps: int) -> Tensor:
     return result
 
 
-@cache
-def _pipeline(taps: int) -> Callable[..., Any]:
+@once
+def _pipeline(taps: int) -> Pipeline:
     first, second, said = (hl.ImageParam(hl.Float(32), 4, name) for name in ("first", "second", "said"))
     wide, high = said.dim(0).extent(), said.dim(1).extent()
     here, alone, down, result = map(hl.Func, ("here", "alone", "down", "result"))
@@ -41,10 +50,12 @@ def _pipeline(taps: int) -> Callable[..., Any]:
     result[x, y, n] = total / hl.cast(hl.Float(32), _seen(x, wide) * _seen(y, high))
 
     guarded = hl.TailStrategy.GuardWithIf
-    here.compute_root().vectorize(x, LANES, guarded).parallel(y)
+    here.compute_root().vectorize(x, natural_lanes(), guarded).parallel(y)
+    alone.compute_root().vectorize(x, LANES, guarded).parallel(y)
     result.fuse(y, n, task).parallel(task).vectorize(x, LANES, guarded)
     down.compute_at(result, task).vectorize(x, LANES, guarded)
-    return compiled(result, first, second, said)
+    in_one_loop(here, alone, down, result)
+    return Pipeline(result, first, second, said)
 
 
 def _along(frame: hl.ImageParam, said: hl.ImageParam, field: int, wide: Any, high: Any) -> list[Any]:

@@ -1,15 +1,11 @@
 """Fields of FlowSep on the CPU, as one Halide pipeline: a row of what lies channels innermost, then value by value."""
 
-from collections.abc import Callable
-from functools import cache
-from typing import Any
-
 import halide as hl
 import torch
 from torch import Tensor
 
 from midframe.ops.fields import MIN_KERNEL_SUM, odds
-from midframe.ops.halide_tools import LANES, as_float, buffer, compiled, inner, storage, writable
+from midframe.ops.halide_tools import LANES, Pipeline, as_float, buffer, in_one_loop, inner, once, storage, writable
 from midframe.ops.halide_tools import serves_features as serves
 
 __all__ = ["fields", "serves"]
@@ -26,8 +22,8 @@ def fields(outputs: Tensor, flow: Tensor, time: Tensor, taps: int, normalise: bo
     return result
 
 
-@cache
-def _pipeline(half: bool, taps: int, normalise: bool) -> Callable[..., Any]:
+@once
+def _pipeline(half: bool, taps: int, normalise: bool) -> Pipeline:
     outputs, flow = hl.ImageParam(storage(half), 4, "outputs"), hl.ImageParam(hl.Float(32), 4, "flow")
     known = hl.ImageParam(hl.Float(32), 4, "known")
     said, divisor, result = hl.Func("said"), hl.Func("divisor"), hl.Func("result")
@@ -47,4 +43,5 @@ def _pipeline(half: bool, taps: int, normalise: bool) -> Callable[..., Any]:
     result.vectorize(x, LANES, hl.TailStrategy.GuardWithIf)
     said.compute_at(result, task).reorder(c, x, y, n).vectorize(c, LANES, hl.TailStrategy.GuardWithIf)
     divisor.compute_at(result, x).vectorize(x, LANES).bound(k, 0, 4).unroll(k)
-    return compiled(result, outputs, flow, known)
+    in_one_loop(said, divisor, result)
+    return Pipeline(result, outputs, flow, known)

@@ -4,8 +4,6 @@ LANES neighbouring pixels are computed at a time. A flow that leads between pixe
 pixel, linearly, which makes them one tap longer; so each tap sees one whole pixel, which is gathered.
 """
 
-from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import halide as hl
@@ -14,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from midframe.ops import halide_tools, reference
-from midframe.ops.halide_tools import LANES, array, as_float, buffer, channel_groups, compiled, storage
+from midframe.ops.halide_tools import LANES, Pipeline, array, as_float, buffer, channel_groups, once, storage
 
 CHANNELS = 4
 """Colours fetched at a time; a frame of more goes through in groups."""
@@ -113,8 +111,8 @@ class _Pixel:
         return self.frame[hl.clamp(column, 0, self.columns - 1), hl.clamp(row, 0, self.rows - 1), channel, n]
 
 
-@cache
-def _forward_pipeline(channels: int, taps: int, half: bool) -> Callable[..., Any]:
+@once
+def _forward_pipeline(channels: int, taps: int, half: bool) -> Pipeline:
     pixel, row = _Pixel(taps, half), hl.RDom([(0, taps + 1)])
     down = pixel.between(pixel.vertical, pixel.part_y, "down")
     across = pixel.between(pixel.horizontal, pixel.part_x, "across")
@@ -129,11 +127,11 @@ def _forward_pipeline(channels: int, taps: int, half: bool) -> Callable[..., Any
     total.update(0).reorder(c, x, row.x).vectorize(x, LANES).unroll(c)
     for longer in (down, across):
         longer.compute_at(result, x).vectorize(x, LANES)
-    return compiled(result, *pixel.arguments)
+    return Pipeline(result, *pixel.arguments)
 
 
-@cache
-def _gradient_pipeline(channels: int, taps: int, half: bool) -> Callable[..., Any]:
+@once
+def _gradient_pipeline(channels: int, taps: int, half: bool) -> Pipeline:
     """Of x, the columns, y, the rows, one after another."""
     pixel, result = _Pixel(taps, half), hl.Func("result")
     gradient = hl.ImageParam(hl.Float(32), 4, "gradient")
@@ -166,4 +164,4 @@ def _gradient_pipeline(channels: int, taps: int, half: bool) -> Callable[..., An
         function.compute_at(result, x).vectorize(x, LANES)
     for function in (of_down, of_across):
         function.update(0).vectorize(x, LANES)
-    return compiled(result, gradient, *pixel.arguments)
+    return Pipeline(result, gradient, *pixel.arguments)

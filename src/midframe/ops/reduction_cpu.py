@@ -1,13 +1,9 @@
 """Averaging squares of pixels on the CPU, as a Halide pipeline: down along rows as they lie, then across."""
 
-from collections.abc import Callable
-from functools import cache
-from typing import Any
-
 import halide as hl
 from torch import Tensor
 
-from midframe.ops.halide_tools import LANES, compiled, in_rows, serves, writable
+from midframe.ops.halide_tools import LANES, Pipeline, in_rows, once, serves, writable
 
 __all__ = ["reduced", "serves"]
 
@@ -27,8 +23,8 @@ def reduced(frame: Tensor, scale: int, multiple: int) -> Tensor:
     return result.permute(0, 3, 1, 2)
 
 
-@cache
-def _pipeline(channels: int, scale: int) -> Callable[..., Any]:
+@once
+def _pipeline(channels: int, scale: int) -> Pipeline:
     rows = hl.ImageParam(hl.Float(32), 3, "rows")
     column, result = hl.Func("column"), hl.Func("result")
     column[u, y, n] = sum(rows[u, y * scale + step, n] for step in range(scale))
@@ -37,4 +33,4 @@ def _pipeline(channels: int, scale: int) -> Callable[..., Any]:
     result.bound(c, 0, channels).reorder(c, x, y, n).unroll(c).fuse(y, n, task).parallel(task)
     result.vectorize(x, LANES, hl.TailStrategy.GuardWithIf)
     column.compute_at(result, task).vectorize(u, LANES, hl.TailStrategy.GuardWithIf)
-    return compiled(result, rows)
+    return Pipeline(result, rows)

@@ -6,7 +6,6 @@ block's reach, so output row `y` of the block meets it at tap `inner - y`.
 """
 
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import halide as hl
@@ -16,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from midframe.ops import halide_tools
-from midframe.ops.halide_tools import LANES, array, as_float, buffer, channel_groups, compiled, storage
+from midframe.ops.halide_tools import LANES, Pipeline, array, as_float, buffer, channel_groups, once, storage
 
 ROWS = 4
 """Output rows in a block: 4 rows by 3 colours are 12 accumulators, which the 16 or 32 vector registers hold."""
@@ -177,8 +176,8 @@ def _summed(term: Any, part: hl.Func, reductions: tuple[hl.RVar, hl.RVar], chann
     return result
 
 
-@cache
-def _forward_pipeline(channels: int, half: bool) -> Callable[..., Any]:
+@once
+def _forward_pipeline(channels: int, half: bool) -> Pipeline:
     images, (frame, vertical, horizontal), taps, rows = _inputs(half, "frame", "vertical", "horizontal")
     row_at, last = hl.min(block * ROWS + y, rows - 1), rows + taps - 2
     i, j = hl.RDom([(0, taps + ROWS - 1)]).x, hl.RDom([(0, taps)]).x
@@ -190,11 +189,11 @@ def _forward_pipeline(channels: int, half: bool) -> Callable[..., Any]:
     term = _tap_or_zero(vertical, row_at, i - y, taps) * filtered[x, c, y, i, block, n]
     result = _summed(term, filtered, (i, j), channels)
     wide.compute_at(result, xo).vectorize(x, LANES)
-    return compiled(result, *images, taps, rows)
+    return Pipeline(result, *images, taps, rows)
 
 
-@cache
-def _vertical_pipeline(channels: int, half: bool) -> Callable[..., Any]:
+@once
+def _vertical_pipeline(channels: int, half: bool) -> Pipeline:
     images, (gradient, frame, horizontal), taps, rows = _inputs(half, "gradient", "frame", "horizontal")
     row_at, last = hl.min(block * ROWS + y, rows - 1), rows + taps - 2
     j = hl.RDom([(0, taps)]).x
@@ -212,11 +211,11 @@ def _vertical_pipeline(channels: int, half: bool) -> Callable[..., Any]:
     _in_registers(filtered, j)
     for stored in (wide, weight):
         stored.compute_at(result, xo).vectorize(x, LANES)
-    return compiled(result, *images, taps, rows)
+    return Pipeline(result, *images, taps, rows)
 
 
-@cache
-def _horizontal_pipeline(channels: int, half: bool) -> Callable[..., Any]:
+@once
+def _horizontal_pipeline(channels: int, half: bool) -> Pipeline:
     images, (gradient, frame, vertical), taps, rows = _inputs(half, "gradient", "frame", "vertical")
     row_at, last = hl.min(block * ROWS + y, rows - 1), rows + taps - 2
     i = hl.RDom([(0, taps + ROWS - 1)]).x
@@ -234,11 +233,11 @@ def _horizontal_pipeline(channels: int, half: bool) -> Callable[..., Any]:
     _in_registers(filtered, i)
     tall.compute_at(result, xo).reorder(x, y, inner).vectorize(x, LANES).unroll(y)
     weight.compute_at(result, xo).vectorize(x, LANES)
-    return compiled(result, *images, taps, rows)
+    return Pipeline(result, *images, taps, rows)
 
 
-@cache
-def _frame_pipeline(channels: int, half: bool) -> Callable[..., Any]:
+@once
+def _frame_pipeline(channels: int, half: bool) -> Pipeline:
     """Gather form: frame row y of the block collects from output row `inner` above it by tap y - inner."""
     images, readers, taps, rows = _inputs(half, "gradient", "vertical", "horizontal")
     columns = hl.Param(hl.Int(32), "columns")
@@ -257,7 +256,7 @@ def _frame_pipeline(channels: int, half: bool) -> Callable[..., Any]:
     result = _summed(spread[x, c, y, i, block, n], spread, (i, j), channels)
     weight.compute_at(result, task).vectorize(x, LANES).unroll(c)
     tall.compute_at(result, task).reorder(x, y, inner).vectorize(x, LANES).unroll(y)
-    return compiled(result, *images, taps, rows, columns)
+    return Pipeline(result, *images, taps, rows, columns)
 
 
 def _zero_outside(image: Callable[..., Any], columns: hl.Param) -> Callable[..., Any]:

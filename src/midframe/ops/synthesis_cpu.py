@@ -7,14 +7,13 @@ a row of what a kernel covers is one piece of memory, where pixels that fetch to
 """
 
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import halide as hl
 from torch import Tensor
 from torch.nn import functional
 
-from midframe.ops.halide_tools import LANES, between, buffer, compiled, in_one_row, lerp, serves, writable
+from midframe.ops.halide_tools import LANES, Pipeline, between, buffer, in_one_row, lerp, once, serves, writable
 
 __all__ = ["serves", "synthesise"]
 
@@ -39,8 +38,8 @@ def synthesise(
     return result[:, :, :width].permute(0, 3, 1, 2)
 
 
-@cache
-def _pipeline(channels: int, taps: int, factor: int) -> Callable[..., Any]:
+@once
+def _pipeline(channels: int, taps: int, factor: int) -> Pipeline:
     first, second = (hl.ImageParam(hl.Float(32), 2, name) for name in ("first", "second"))
     said, deviation = (hl.ImageParam(hl.Float(32), 4, name) for name in ("said", "deviation"))
     params = [hl.Param(hl.Int(32), name) for name in ("columns", "lines", "wide", "high", "left", "top")]
@@ -105,7 +104,7 @@ def _pipeline(channels: int, taps: int, factor: int) -> Callable[..., Any]:
     total.update(0).reorder(c, x, y, n).unroll(c)
     for function in by_memory:
         function.compute_at(total, x).bound(v, 0, channels * reach).vectorize(v, channels * reach)
-    return compiled(result, first, second, said, deviation, *params)
+    return Pipeline(result, first, second, said, deviation, *params)
 
 
 def _place(where: Any, offset: Any, size: hl.Param) -> Any:
