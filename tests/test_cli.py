@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from test_training import toy
 
+import midframe
 from midframe import cli
 from midframe.cli import films, shared
 from midframe.images import read_image, write_image
@@ -36,6 +37,10 @@ def pair(tmp_path: Path, frame: Render) -> tuple[Path, Path]:
     for time, path in enumerate(paths):
         write_image(path, frame(2 * time))
     return paths
+
+
+def test_the_version_is_shown(run: Callable) -> None:
+    assert run("--version") == (0, f"midframe {midframe.__version__}\n", "")
 
 
 def test_a_video_is_doubled(

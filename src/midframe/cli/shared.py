@@ -26,6 +26,22 @@ app = typer.Typer(
 )
 out, err = Console(), Console(stderr=True)
 
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        out.print(f"midframe {midframe.__version__}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and end.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """What can be said before any command."""
+
+
 Model = Annotated[str, typer.Option(help="Name or file of weights; `midframe models` lists the names.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 Tile = Annotated[int | None, typer.Option(help="Side of the tiles of large frames in pixels; 0 for never.")]
