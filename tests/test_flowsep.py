@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from midframe.interpolator import Interpolator
+from midframe.models import flowsep
 from midframe.models.checkpoint import build_model, load_model, save_model
 from midframe.models.flowsep import BASE, FlowSep, FlowSepConfig, scale_for
 from midframe.models.growth import grown
@@ -139,6 +140,35 @@ def test_large_frames_are_read_reduced() -> None:
     assert [scale_for(*size) for size in ((256, 448), (540, 960), (720, 1280), (1080, 1920), (2160, 3840))] == [
         1, 1, 2, 2, 4,
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("scale", "looks"), [(4, 1), (2, 2), (1, 3)])
+def test_what_is_read_larger_than_usual_begins_where_it_is_small(
+    model: FlowSep, monkeypatch: pytest.MonkeyPatch, scale: int, looks: int
+) -> None:
+    monkeypatch.setattr(flowsep, "MOST_ROWS", 20)  # so frames of 70 rows are usually read four times smaller
+    for decoder in model.decoders:
+        torch.nn.init.zeros_(decoder.head.weight)  # type: ignore[union-attr,arg-type]
+    torch.nn.init.ones_(model.decoders[-1].head.bias[:4])  # type: ignore[union-attr,index,arg-type]
+    model.scale = scale
+    prepared = model.prepare(*frames())
+    with torch.no_grad():  # every look at the coarsest level says one pixel of its own, 8 of the fields
+        flow = model.say(prepared).fields[:, :4]
+    torch.testing.assert_close(flow, torch.full_like(flow, 8.0 * (2**looks - 1)))
+
+
+@pytest.mark.parametrize("size", [(70, 93), (47, 200)])
+def test_parts_of_what_is_read_larger_than_usual_equal_the_whole(
+    model: FlowSep, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
+) -> None:
+    first, second = frames(*size)
+    model.scale = 1
+    usual = model(first, second, 0.3)
+    monkeypatch.setattr(flowsep, "MOST_ROWS", 20)
+    whole = model(first, second, 0.3)
+    assert (whole - usual).abs().max() > 1e-3
+    part = model.part(model.prepare(first, second), slice(9, 40), slice(5, 77), 0.3)
+    torch.testing.assert_close(part, whole[..., 9:40, 5:77], atol=1e-4, rtol=1e-4)
 
 
 def test_wrong_forms_are_told() -> None:

@@ -7,6 +7,7 @@ size of a frame, so the network is light enough for a processor.
 """
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from midframe.models.confidence import confidence, fall_back
 from midframe.models.network import Network, Statistics, pair_statistics
 from midframe.ops.alignment import aligned
+from midframe.ops.dispatch import side_by_side
 from midframe.ops.fields import fields, refined
 from midframe.ops.reduction import reduced
 from midframe.ops.synthesis import enlarged, synthesise, synthesise_plainly
@@ -30,6 +32,10 @@ MOST_REACH = 31
 """Kernels are drawn with taps up to so far from their pixel."""
 MOST_ROWS = 540
 """Frames with a shorter side above this are estimated at half size, a quarter, and so on."""
+TINY = 16
+"""So many strides wide is what pipelines are tried on: no level may be narrower than a register of the processor."""
+_compiled: set[str] = set()
+"""What pipelines were compiled for."""
 
 
 @dataclass(frozen=True)
@@ -184,9 +190,11 @@ class FlowSep(Network):
         """Read both frames, reduced if they are large; a fourth channel is not looked at."""
         colours = first[:, :3].float(), second[:, :3].float()
         scale = self.scale or scale_for(*first.shape[2:])
+        if first.device.type == "cpu" and not torch.is_grad_enabled():
+            self._compile(first.shape[1], scale)
         read = [reduced(frame, scale, self.stride) for frame in colours]
         statistics = pair_statistics(read[0], read[1])
-        features = self.encode(read[0], read[1], statistics)
+        features = self.encode(read[0], read[1], statistics, halvings(scale_for(*first.shape[2:]), scale))
         return Prepared(first, second, statistics, scale, (reduced(read[0], 2), reduced(read[1], 2)), features)
 
     def part(self, prepared: Prepared, rows: slice, columns: slice, time: Tensor | float = 0.5) -> Tensor:
@@ -235,11 +243,22 @@ class FlowSep(Network):
         height, width = first.shape[2:]
         return enlarged((flow[:, 2:] - flow[:, :2]) * factor, factor)[..., :height, :width]
 
-    def encode(self, first: Tensor, second: Tensor, statistics: Statistics) -> list[Tensor]:
-        """The features of both frames, finest first, each (2N, C, h, w)."""
+    def encode(self, first: Tensor, second: Tensor, statistics: Statistics, glances: int = 0) -> list[Tensor]:
+        """The features of both frames, finest first, each (2N, C, h, w).
+
+        Those of every level, and then the coarsest ones of the frames halved so many times, one after another.
+        """
         mean, deviation = (each.repeat(2, 1, 1, 1) for each in statistics)
         pair = torch.cat((first, second)).sub_(mean).div_(deviation)
-        pair = pair.to(next(self.parameters()).dtype).contiguous(memory_format=torch.channels_last)
+        features = self._features(pair)
+        for _ in range(glances):
+            pair = reduced(pair, 2, self.stride)
+            features.append(self._features(pair)[-1])
+        return features
+
+    def _features(self, pair: Tensor) -> list[Tensor]:
+        """The features of every level, finest first."""
+        pair = pair.to(self._type).contiguous(memory_format=torch.channels_last)
         features = []
         for step in self.encoder:
             pair = step(pair)
@@ -249,12 +268,17 @@ class FlowSep(Network):
     def decode(self, features: list[Tensor], time: Tensor) -> tuple[list[Tensor], Tensor]:
         """The flows of every level, coarsest first, each in its pixels, and all fields, as `synthesise` takes them.
 
+        Where the features are also those of frames made smaller, the coarsest decoder begins with these: what moves
+        further than it sees is then not far from where it looks (one network for all sizes, as in arXiv 2103.16206).
         Times are (N, 1, 1, 1).
         """
-        coarsest = features[-1]
-        flow = torch.zeros(time.shape[0], 4, *coarsest.shape[2:], device=coarsest.device)
-        carried, flows, outputs = None, [], flow
-        for decoder, seen in zip(reversed(self.decoders), reversed(features), strict=True):
+        flow = torch.zeros(time.shape[0], 4, *features[-1].shape[2:], device=features[-1].device)
+        for seen, finer in zip(reversed(features[LEVELS:]), reversed(features[LEVELS - 1 : -1]), strict=True):
+            outputs = self.decoders[-1](seen, None, flow, time)[1]
+            height, width = finer.shape[2:]
+            flow = 2 * enlarged(refined(flow, outputs, time), 2)[..., :height, :width]
+        carried, flows = None, []
+        for decoder, seen in zip(reversed(self.decoders), reversed(features[:LEVELS]), strict=True):
             if carried is not None:
                 flow = 2 * enlarged(flows[-1], 2)
             carried, outputs = decoder(seen, carried, flow, time)
@@ -267,6 +291,43 @@ class FlowSep(Network):
         places = slice(0, height), slice(0, width)
         deviation = estimate.statistics.deviation
         return synthesise_plainly(first, second, estimate.said, 2 * estimate.scale, *places, deviation)
+
+    def _compile(self, channels: int, scale: int) -> None:
+        """Have what makes such frames on the CPU compiled side by side, once, not one after another as it is needed."""
+        kind = repr((self.config, self._type, channels, scale))
+        if kind in _compiled:
+            return
+        _compiled.add(kind)
+
+        def tiny(count: int, channels: int, factor: int, kind: torch.dtype = torch.float32) -> Tensor:
+            size = max(1, self.stride // factor), max(1, TINY * self.stride // factor)
+            return torch.zeros(count, channels, *size, dtype=kind).contiguous(memory_format=torch.channels_last)
+
+        config, time = self.config, torch.full((1, 1, 1, 1), 0.5)
+        frame, read = tiny(1, channels, 1).repeat(1, 1, scale, scale), tiny(1, 3, 2)
+        said = tiny(1, 8 + 4 * config.taps, 2).contiguous()
+
+        def decode(level: int) -> None:
+            factor = 2 << level
+            carried = config.hidden[level + 1] if level + 1 < LEVELS else 0
+            seen, flow = tiny(2, config.widths[level], factor, self._type), tiny(1, 4, factor).contiguous()
+            self.decoders[level](seen, tiny(1, carried, 2 * factor, self._type) if carried else None, flow, time)
+
+        side_by_side(
+            lambda: self.decoders[0].body[1](tiny(1, config.hidden[0], 2, self._type)),  # type: ignore[index,operator]
+            *(partial(decode, level) for level in reversed(range(LEVELS))),
+            lambda: confidence(read, read, said, config.taps),
+            lambda: synthesise(frame, frame, said, 2 * scale, slice(0, 1), slice(0, TINY), torch.ones(1, 1, 1, 1)),
+            lambda: fields(
+                tiny(1, said.shape[1], 2, self._type), said[:, :4], time, config.taps, config.kernel_normalisation
+            ),
+            lambda: reduced(frame[:, :3], scale),
+            lambda: reduced(tiny(1, 3, 1), 2),
+        )
+
+    @property
+    def _type(self) -> torch.dtype:
+        return next(self.parameters()).dtype
 
     def _times(self, time: Tensor | float, first: Tensor) -> Tensor:
         return torch.as_tensor(time, dtype=torch.float32, device=first.device).expand(first.shape[0]).view(-1, 1, 1, 1)
@@ -289,3 +350,8 @@ def scale_for(height: int, width: int) -> int:
     while min(height, width) > MOST_ROWS * scale:
         scale *= 2
     return scale
+
+
+def halvings(usual: int, scale: int) -> int:
+    """How often frames read larger than usual are halved before they are as small as usual."""
+    return max(0, usual.bit_length() - scale.bit_length())

@@ -1,0 +1,105 @@
+"""What all Halide pipelines share, and that they are compiled together."""
+
+import gc
+import time
+import weakref
+from importlib import import_module
+from pathlib import Path
+from threading import Thread
+
+import numpy as np
+import pytest
+import torch
+
+from midframe import ops
+from midframe.models.flowsep import FlowSep, FlowSepConfig
+from midframe.ops.dispatch import side_by_side
+
+hl = pytest.importorskip("halide")
+from midframe.ops import halide_tools  # noqa: E402  # it needs halide
+from midframe.ops.halide_tools import Pipeline, once  # noqa: E402
+
+
+def steps(count: int) -> Pipeline:
+    """A pipeline of so many steps, no two alike, that compiles as long as they are many."""
+    x = hl.Var("x")
+    image = hl.ImageParam(hl.Float(32), 1)
+    result, value = hl.Func("result"), image[x]
+    for step in range(count):
+        value = value * image[x] + float(step)
+    result[x] = value
+    result.vectorize(x, 8).unroll(x, 8)
+    return Pipeline(result, image)
+
+
+def test_python_runs_while_a_pipeline_compiles() -> None:
+    run, numbers = steps(400), np.zeros(64, np.float32)
+    other = Thread(target=run, args=(hl.Buffer(numbers), hl.Buffer(np.empty_like(numbers))))
+    begin, ticks = time.monotonic(), 0
+    other.start()
+    while other.is_alive():
+        time.sleep(0.001)
+        ticks += 1
+    assert time.monotonic() - begin > 0.1, "too short to tell anything"
+    assert ticks > 10
+
+
+def test_what_was_read_is_let_go() -> None:
+    run, result = steps(1), np.empty(64, np.float32)
+    numbers = np.arange(64, dtype=np.float32)
+    seen = weakref.ref(numbers)
+    run(hl.Buffer(numbers), hl.Buffer(result))
+    assert np.array_equal(result, numbers**2)
+    del numbers
+    gc.collect()
+    assert seen() is None
+
+
+def test_threads_that_ask_together_get_the_same_pipeline() -> None:
+    @once
+    def slow(count: int) -> Pipeline:
+        time.sleep(0.05)
+        return steps(count)
+
+    found: list[Pipeline] = []
+    side_by_side(*[lambda: found.append(slow(1))] * 4)
+    assert len(found) == 4
+    assert len({id(each) for each in found}) == 1
+    assert slow(2) is not found[0]
+
+
+def test_the_error_of_one_of_several_calls_is_raised() -> None:
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    done: list[int] = []
+    with pytest.raises(ZeroDivisionError):
+        side_by_side(fail, lambda: done.append(1))
+    assert done == [1]
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_flowsep_compiles_all_that_it_needs_before_it_begins(
+    precision: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built: list[str] = []
+
+    class Counted(Pipeline):
+        def __init__(self, *arguments: object) -> None:
+            built.append("")
+            super().__init__(*arguments)
+
+    for path in Path(ops.__path__[0]).glob("*_cpu.py"):
+        module = import_module(f"midframe.ops.{path.stem}")
+        if getattr(module, "Pipeline", None) is halide_tools.Pipeline:
+            monkeypatch.setattr(module, "Pipeline", Counted)
+    config = FlowSepConfig(widths=(16, 16, 16, 16), hidden=(16, 16, 16, 16), radii=(0, 1, 2, 2), taps=7)
+    model = FlowSep(config).for_inference(precision)
+    assert isinstance(model, FlowSep)
+    model.scale = 2
+    with torch.inference_mode():
+        model._compile(3, 2)
+        before = len(built)
+        model(*torch.rand(2, 1, 3, 600, 800))
+    assert before > 0
+    assert len(built) == before
