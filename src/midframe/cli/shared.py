@@ -47,7 +47,7 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 Tile = Annotated[int | None, typer.Option(help="Side of the tiles of large frames in pixels; 0 for never.")]
 Scale = Annotated[
     int | None,
-    typer.Option(help="How many times smaller flowsep reads frames: 1, 2, 4; by their size if not given."),
+    typer.Option(help="How many times smaller flowsep reads frames: 1 is best, 2, 4; by their size if not given."),
 ]
 Ensemble = Annotated[
     int, typer.Option(help="How often frames are looked at, turned and mirrored: 1, 2, 4 or 8; better, and slower.")

@@ -30,7 +30,7 @@ SLOPE = 0.1
 """Of leaky ReLU below zero. PReLU's own passes took over four times as long in training, 78 against 17 ms a step."""
 MOST_REACH = 31
 """Kernels are drawn with taps up to so far from their pixel."""
-MOST_ROWS = 540
+MOST_ROWS = 600
 """Frames with a shorter side above this are estimated at half size, a quarter, and so on."""
 TINY = 16
 """So many strides wide is what pipelines are tried on: no level may be narrower than a register of the processor."""
