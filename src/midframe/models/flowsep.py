@@ -8,6 +8,7 @@ size of a frame, so the network is light enough for a processor.
 
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import repeat
 from typing import NamedTuple
 
 import torch
@@ -34,8 +35,8 @@ MOST_ROWS = 600
 """Frames with a shorter side above this are estimated at half size, a quarter, and so on."""
 TINY = 16
 """So many strides wide is what pipelines are tried on: no level may be narrower than a register of the processor."""
-_compiled: set[str] = set()
-"""What pipelines were compiled for."""
+_compiled: set[tuple[object, ...]] = set()
+"""What pipelines were compiled for: forms of the network, types, channels of frames and scales."""
 
 
 @dataclass(frozen=True)
@@ -189,12 +190,13 @@ class FlowSep(Network):
     def prepare(self, first: Tensor, second: Tensor) -> Prepared:
         """Read both frames, reduced if they are large; a fourth channel is not looked at."""
         colours = first[:, :3].float(), second[:, :3].float()
-        scale = self.scale or scale_for(*first.shape[2:])
+        usual = scale_for(*first.shape[2:])
+        scale = self.scale or usual
         if first.device.type == "cpu" and not torch.is_grad_enabled():
             self._compile(first.shape[1], scale)
         read = [reduced(frame, scale, self.stride) for frame in colours]
         statistics = pair_statistics(read[0], read[1])
-        features = self.encode(read[0], read[1], statistics, halvings(scale_for(*first.shape[2:]), scale))
+        features = self.encode(read[0], read[1], statistics, halvings(usual, scale))
         return Prepared(first, second, statistics, scale, (reduced(read[0], 2), reduced(read[1], 2)), features)
 
     def part(self, prepared: Prepared, rows: slice, columns: slice, time: Tensor | float = 0.5) -> Tensor:
@@ -266,22 +268,21 @@ class FlowSep(Network):
         return features
 
     def decode(self, features: list[Tensor], time: Tensor) -> tuple[list[Tensor], Tensor]:
-        """The flows of every level, coarsest first, each in its pixels, and all fields, as `synthesise` takes them.
+        """The flows of all features, last first, each in their pixels, and all fields, as `synthesise` takes them.
 
         Where the features are also those of frames made smaller, the coarsest decoder begins with these: what moves
         further than it sees is then not far from where it looks (one network for all sizes, as in arXiv 2103.16206).
         Times are (N, 1, 1, 1).
         """
         flow = torch.zeros(time.shape[0], 4, *features[-1].shape[2:], device=features[-1].device)
-        for seen, finer in zip(reversed(features[LEVELS:]), reversed(features[LEVELS - 1 : -1]), strict=True):
-            outputs = self.decoders[-1](seen, None, flow, time)[1]
-            height, width = finer.shape[2:]
-            flow = 2 * enlarged(refined(flow, outputs, time), 2)[..., :height, :width]
-        carried, flows = None, []
-        for decoder, seen in zip(reversed(self.decoders), reversed(features[:LEVELS]), strict=True):
-            if carried is not None:
-                flow = 2 * enlarged(flows[-1], 2)
-            carried, outputs = decoder(seen, carried, flow, time)
+        coarsest = self.decoders[-1]
+        order = [*repeat(coarsest, len(features) - LEVELS), *reversed(self.decoders)]
+        carried, outputs, flows = None, flow, list[Tensor]()
+        for decoder, seen in zip(order, reversed(features), strict=True):
+            if flows:
+                height, width = seen.shape[2:]
+                flow = 2 * enlarged(flows[-1], 2)[..., :height, :width]
+            carried, outputs = decoder(seen, None if decoder is coarsest else carried, flow, time)
             flows.append(refined(flow, outputs, time))
         return flows, fields(outputs, flows[-1], time, self.config.taps, self.config.kernel_normalisation)
 
@@ -294,14 +295,14 @@ class FlowSep(Network):
 
     def _compile(self, channels: int, scale: int) -> None:
         """Have what makes such frames on the CPU compiled side by side, once, not one after another as it is needed."""
-        kind = repr((self.config, self._type, channels, scale))
+        kind = self.config, self._type, channels, scale
         if kind in _compiled:
             return
         _compiled.add(kind)
 
-        def tiny(count: int, channels: int, factor: int, kind: torch.dtype = torch.float32) -> Tensor:
+        def tiny(count: int, depth: int, factor: int, dtype: torch.dtype = torch.float32) -> Tensor:
             size = max(1, self.stride // factor), max(1, TINY * self.stride // factor)
-            return torch.zeros(count, channels, *size, dtype=kind).contiguous(memory_format=torch.channels_last)
+            return torch.zeros(count, depth, *size, dtype=dtype).contiguous(memory_format=torch.channels_last)
 
         config, time = self.config, torch.full((1, 1, 1, 1), 0.5)
         frame, read = tiny(1, channels, 1).repeat(1, 1, scale, scale), tiny(1, 3, 2)

@@ -1,4 +1,4 @@
-"""Finding the implementation of an operator that serves some tensors."""
+"""Finding the implementation of an operator that serves some tensors, and having several of them compile together."""
 
 import warnings
 from collections.abc import Callable
