@@ -12,7 +12,7 @@ from torch import Tensor
 from midframe.interpolator import Interpolator
 from midframe.models import flowsep
 from midframe.models.checkpoint import build_model, load_model, save_model
-from midframe.models.flowsep import BASE, FlowSep, FlowSepConfig, scale_for
+from midframe.models.flowsep import BASE, FlowSep, FlowSepConfig, scale_for, turned
 from midframe.models.growth import grown
 from midframe.ops.synthesis import enlarged
 from midframe.ops.warping import warp
@@ -39,9 +39,19 @@ def frames(height: int = 70, width: int = 93, channels: int = 3) -> tuple[Tensor
     return first, second
 
 
+@pytest.mark.parametrize("levels", [0, 1, 2, 4])
+def test_levels_that_look_both_ways_say_the_same_of_both_orders(model: FlowSep, levels: int) -> None:
+    model.config = dataclasses.replace(TINY, both_ways=levels)
+    first, second = frames(64, 96)
+    there, back = model.estimate(first, second, 0.3), model.estimate(second, first, 0.7)
+    apart = [abs(one - turned(other)).max() for one, other in zip(there.flows, back.flows, strict=True)]
+    assert [bool(each < 1e-4) for each in apart] == [level < levels for level in range(4)]
+
+
 def test_it_grows_from_a_smaller_one_that_has_learnt(model: FlowSep) -> None:
     first, second = frames()
-    larger = FlowSepConfig(widths=(6, 8, 8, 12), hidden=(8, 12, 10, 16), radii=TINY.radii, taps=TINY.taps)
+    model.config = dataclasses.replace(TINY, both_ways=0)  # which would hide some of what one way says
+    larger = dataclasses.replace(model.config, widths=(6, 8, 8, 12), hidden=(8, 12, 10, 16))
     grow = grown(model, larger).eval()
     grow.falls_back = False
     assert grow.config == larger
@@ -50,7 +60,7 @@ def test_it_grows_from_a_smaller_one_that_has_learnt(model: FlowSep) -> None:
         assert change < 0.05 * (model(first, second, 0.3) - (first + second) / 2).abs().mean()
     for other in ({"widths": (3, 4, 8, 8)}, {"taps": 5}):
         with pytest.raises(ValueError, match="grows in widths and hidden alone"):
-            grown(model, dataclasses.replace(TINY, **other))
+            grown(model, dataclasses.replace(model.config, **other))
 
 
 def test_what_is_new_in_a_grown_network_learns(model: FlowSep) -> None:
@@ -69,7 +79,7 @@ def test_it_starts_near_the_average_of_both_frames() -> None:
     assert abs(made - (first + second) / 2).mean() < 0.06
 
 
-@pytest.mark.parametrize(("form", "million", "work"), [({}, 1.05, 3.65), (BASE, 1.8, 6.2)])
+@pytest.mark.parametrize(("form", "million", "work"), [({}, 1.05, 4.3), (BASE, 1.8, 7.15)])
 def test_its_sizes_are_what_they_are_said_to_be(form: dict, million: float, work: float) -> None:
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -175,6 +185,7 @@ def test_wrong_forms_are_told() -> None:
         ({"taps": 4}, "taps is 4"),
         ({"widths": (1, 2)}, "widths are"),
         ({"radii": (-1,) * 4}, "radii"),
+        ({"both_ways": 5}, "both_ways is 5"),
     ):
         with pytest.raises(ValueError, match=complaint):
             build_model("flowsep", form)

@@ -23,8 +23,11 @@ class Averager(Interpolator):
     depth = 4
     identity = "none"
 
-    def __init__(self) -> None:
-        pass
+    def __init__(self, pairs: int = 1) -> None:
+        self.pairs = pairs
+
+    def pairs_at_once(self, height: int, width: int) -> int:
+        return self.pairs
 
     def interpolate_many(self, first: Array, second: Array, times: Any, *, progress: Any = None) -> list[Array]:
         for share in (0.5, 1.0) if progress else ():

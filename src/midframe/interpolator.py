@@ -92,6 +92,12 @@ class Interpolator:
             digest.update(name.encode() + tensor.cpu().contiguous().view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
 
+    def pairs_at_once(self, height: int, width: int) -> int:
+        """How many pairs of such frames are best made at the same time, each in a thread of its own."""
+        if self.device.type != "cpu":
+            return 1
+        return max(1, min(torch.get_num_threads(), self.model.side_by_side // (height * width)))
+
     def interpolate(
         self,
         first: Array,

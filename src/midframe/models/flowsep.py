@@ -51,6 +51,9 @@ class FlowSepConfig:
     """How far the features of both frames are correlated at each level, in its pixels; 0 for not at all."""
     taps: int = 5
     """Length of the kernels in pixels, odd; 1 leaves flow alone."""
+    both_ways: int = 2
+    """So many of the coarsest levels look from the first frame to the second and back, and take the mean of both flows,
+    which errs less than either."""
     kernel_normalisation: bool = True
     """Divide kernels by their sums, so that they change no brightness."""
 
@@ -60,6 +63,8 @@ class FlowSepConfig:
             object.__setattr__(self, name, values)
             if len(values) != LEVELS or min(values) < (0 if name == "radii" else 1):
                 raise ValueError(f"{name} are {values}: {LEVELS} positive numbers are needed")
+        if not 0 <= self.both_ways <= LEVELS:
+            raise ValueError(f"both_ways is {self.both_ways}: a number from 0 to {LEVELS} is needed")
         if self.taps % 2 == 0 or not 1 <= self.taps <= 11:
             raise ValueError(f"taps is {self.taps}: an odd number from 1 to 11 is needed")
 
@@ -149,6 +154,7 @@ class FlowSep(Network):
 
     tile = 2048  # by Halide the last step needs no memory of its own, in PyTorch 0.5 GB for the fields of so much
     any_time = True
+    side_by_side = 3840 * 2160  # 4K by itself; the memory of several smaller ones is hardly more
     falls_back = True
     """Whether it shows the nearest frame where what it says cannot be trusted."""
     scale = 0
@@ -274,17 +280,28 @@ class FlowSep(Network):
         further than it sees is then not far from where it looks (one network for all sizes, as in arXiv 2103.16206).
         Times are (N, 1, 1, 1).
         """
-        flow = torch.zeros(time.shape[0], 4, *features[-1].shape[2:], device=features[-1].device)
-        coarsest = self.decoders[-1]
-        order = [*repeat(coarsest, len(features) - LEVELS), *reversed(self.decoders)]
+        samples = time.shape[0]
+        flow = torch.zeros(samples, 4, *features[-1].shape[2:], device=features[-1].device)
+        coarsest, glances = self.decoders[-1], len(features) - LEVELS
+        order = [*repeat(coarsest, glances), *reversed(self.decoders)]
         carried, outputs, flows = None, flow, list[Tensor]()
-        for decoder, seen in zip(order, reversed(features), strict=True):
+        for number, (decoder, seen) in enumerate(zip(order, reversed(features), strict=True)):
             if flows:
                 height, width = seen.shape[2:]
                 flow = 2 * enlarged(flows[-1], 2)[..., :height, :width]
-            carried, outputs = decoder(seen, None if decoder is coarsest else carried, flow, time)
-            flows.append(refined(flow, outputs, time))
-        return flows, fields(outputs, flows[-1], time, self.config.taps, self.config.kernel_normalisation)
+            known = None if decoder is coarsest else carried
+            if number < glances + self.config.both_ways:
+                when = torch.cat((time, 1 - time))
+                flow = torch.cat((flow, turned(flow)))
+                first, second = seen.chunk(2)
+                carried, outputs = decoder(torch.cat((first, second, second, first)), known, flow, when)
+                one, other = refined(flow, outputs, when).chunk(2)
+                flows.append((one + turned(other)) / 2)
+            else:
+                carried, outputs = decoder(seen, None if known is None else known[:samples], flow, time)
+                flows.append(refined(flow, outputs, time))
+        said = outputs[:samples]
+        return flows, fields(said, flows[-1], time, self.config.taps, self.config.kernel_normalisation)
 
     def apply(self, first: Tensor, second: Tensor, estimate: Estimate) -> Tensor:  # type: ignore[override]
         """Make whole frames (N, 3, H, W) of what `estimate` says of them, differentiable."""
@@ -356,3 +373,8 @@ def scale_for(height: int, width: int) -> int:
 def halvings(usual: int, scale: int) -> int:
     """How often frames read larger than usual are halved before they are as small as usual."""
     return max(0, usual.bit_length() - scale.bit_length())
+
+
+def turned(flow: Tensor) -> Tensor:
+    """Flows to the first and to the second frame, (N, 4, h, w), as they are when the second frame comes first."""
+    return torch.cat(flow.chunk(2, dim=1)[::-1], dim=1)

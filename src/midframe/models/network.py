@@ -25,6 +25,8 @@ class Network(nn.Module):
     """Side in pixels of the parts that a large frame is best made in; 0 for the whole."""
     any_time = False
     """Whether it makes frames at any time; if not, the middle."""
+    side_by_side: int = 0
+    """Frames of so many pixels in all are best made by several threads, a pair each, on a processor; 0 for one only."""
     scale: int = 1
     """How many times smaller it reads frames; 0 to choose by their size, where a network can."""
 

@@ -14,6 +14,7 @@ from torch.nn import functional
 from midframe.ops import halide_tools
 from midframe.ops.halide_tools import LANES, Pipeline, in_one_loop, inner, once, writable
 from midframe.ops.winograd import TILE, kernel_values, transforms
+from midframe.ops.workers import worker
 
 SIZE = 3
 SPAN = TILE + SIZE - 1
@@ -52,12 +53,13 @@ def convolved(features: Tensor, values: Tensor, bias: Tensor, outputs: int, slop
     tiles = -(-width // TILE)
     strips = -(-tiles // STRIP)
     strip = -(-tiles // strips // AT_ONCE) * AT_ONCE
-    _pipeline()(inner(features), writable(values), writable(bias), slope, strip, writable(result))
+    _pipeline(worker())(inner(features), writable(values), writable(bias), slope, strip, writable(result))
     return result.permute(0, 3, 1, 2)
 
 
 @once
-def _pipeline() -> Pipeline:
+def _pipeline(of: int) -> Pipeline:
+    """One for each worker: half of its time goes through here, and others would wait."""
     features, values = hl.ImageParam(hl.Float(32), 4, "features"), hl.ImageParam(hl.Float(32), 3, "values")
     bias, slope, strip = hl.ImageParam(hl.Float(32), 1, "bias"), hl.Param(hl.Float(32)), hl.Param(hl.Int(32))
     channels, wide, high = (features.dim(axis).extent() for axis in range(3))

@@ -31,12 +31,11 @@ class Channel(Generic[Item]):
             except Full:
                 continue
 
-    def send_all(self, items: Iterable[Item], *, last: bool = True) -> None:
-        """Put many items, then the end unless more are to come."""
+    def send_all(self, items: Iterable[Item]) -> None:
+        """Put many items, then the end."""
         for item in items:
             self.send(item)
-        if last:
-            self.send(None)
+        self.send(None)
 
     def __iter__(self) -> Iterator[Item]:
         while True:

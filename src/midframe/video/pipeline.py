@@ -16,6 +16,7 @@ from typing import Any
 from midframe.errors import MidframeError, SourceError
 from midframe.interpolator import Interpolator
 from midframe.models.checkpoint import DEFAULT_MODEL
+from midframe.ops.workers import Workers
 from midframe.video.channel import Channel, guard
 from midframe.video.encoders import DEFAULT_CODEC, DEFAULT_CRF
 from midframe.video.reader import Frame, Part, VideoReader
@@ -134,8 +135,9 @@ def interpolate_video(
         try:
             finished = goal.begin(job, resume=resume, overwrite=overwrite)
             details: dict[str, Any] = {"overlays": overlays, "finished": finished, "progress": progress}
-            retimer = Retimer(tool, colour, timeline, cut, reader, job.report, **details)
-            _run(reader, goal, retimer, dedup=dedup)
+            with Workers(tool.pairs_at_once(picture.height, picture.width)) as workers:
+                retimer = Retimer(workers, tool, colour, timeline, cut, reader, job.report, **details)
+                _run(reader, goal, retimer, dedup=dedup)
             job.report.frames_repeated = reader.frames_read - job.report.frames_in
             goal.finish(retimer)
         except BaseException as error:
@@ -164,9 +166,7 @@ def _run(reader: VideoReader, goal: Target, retimer: Retimer, *, dedup: bool) ->
     for thread in threads:
         thread.start()
     try:
-        for frame in incoming:
-            outgoing.send_all(retimer.frames_for(frame), last=False)
-        outgoing.send_all(retimer.closing_frames())
+        outgoing.send_all(retimer.frames(incoming))
         threads[1].join()
         outgoing.raise_failure()
     finally:

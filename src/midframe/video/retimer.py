@@ -1,15 +1,19 @@
 """From source frames, one after another, to the frames of the result."""
 
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
+from typing import Self
 
 import av
 
 from midframe.errors import SourceError
 from midframe.images import Array, blended
 from midframe.interpolator import Interpolator
+from midframe.ops.workers import Workers
 from midframe.video.colour import Colour, to_rgb
 from midframe.video.overlays import OverlayFinder, keep_overlays
 from midframe.video.reader import WHOLE, Frame, VideoReader
@@ -23,6 +27,8 @@ DEFAULT_CUT = "hold"
 STILL_STEPS, STILL_SECONDS = 8, Fraction(1, 2)
 """A frame that is shown for longer than so many usual steps, and than so long, stood still: screens are recorded where
 they change."""
+MOST_TOGETHER = 8
+"""Of the frames between two others, so many one of several workers makes at a time: memory need not hold all."""
 LONGEST_GAP = 600
 """Seconds without a frame that only a damaged film has."""
 
@@ -30,6 +36,10 @@ LONGEST_GAP = 600
 Progress = Callable[[float, float | None], None]
 """Called with how many source frames are done, with a fraction while frames are made after one, and how many there are,
 if known."""
+
+
+Made = dict[Fraction, Array]
+"""Frames by their time, as a share of the way between two others."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +52,25 @@ class Output:
     """When it is shown, in the time base of the timeline."""
     segment: int
     """Which segment of the work it belongs to, from 0."""
+
+    def output(self) -> Self:
+        """Itself: there is nothing to wait for."""
+        return self
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A frame of the result that a worker makes."""
+
+    made: Future[Made]
+    """With the others between two source frames."""
+    share: Fraction
+    pts: int
+    segment: int
+
+    def output(self) -> Output:
+        """Wait for it."""
+        return Output(self.made.result()[self.share], self.pts, self.segment)
 
 
 class Source:
@@ -59,9 +88,10 @@ class Source:
 
 
 class Retimer:
-    """Turns source frames, one after another, into the frames to show.
+    """Turns source frames, one after another, into the frames to show; a few pairs of them are made at a time.
 
     Args:
+        workers: make frames; where there is one alone, this thread does.
         tool: makes frames.
         colour: how the source's samples stand for colours.
         timeline: when frames are shown.
@@ -75,6 +105,7 @@ class Retimer:
 
     def __init__(
         self,
+        workers: Workers,
         tool: Interpolator,
         colour: Colour,
         timeline: Timeline,
@@ -86,7 +117,7 @@ class Retimer:
         finished: int = 0,
         progress: Progress | None = None,
     ) -> None:
-        self.tool, self.colour, self.timeline, self.cut = tool, colour, timeline, cut
+        self.workers, self.tool, self.colour, self.timeline, self.cut = workers, tool, colour, timeline, cut
         self.reader, self.report, self.progress = reader, report, progress
         self.finder = OverlayFinder() if overlays else None
         self.finished, self.segment, self._segment_begin = finished, 0, 0
@@ -105,7 +136,27 @@ class Retimer:
         """When the last frame of the result is no longer shown, in the time base of the timeline."""
         return round(self.end * self.timeline.slow / self.timeline.time_base) - self.shift
 
-    def frames_for(self, frame: Frame) -> Iterator[Output]:
+    def frames(self, frames: Iterable[Frame]) -> Iterator[Output]:
+        """What is shown from the first frame to the end of the last."""
+        waiting = deque[Output | Pending]()
+        for each in self._all(frames):
+            waiting.append(each)
+            while waiting and self._must_go(waiting):
+                yield waiting.popleft().output()
+        yield from (each.output() for each in waiting)
+
+    def _all(self, frames: Iterable[Frame]) -> Iterator[Output | Pending]:
+        """The same, some of it still being made."""
+        for frame in frames:
+            yield from self._frames_for(frame)
+        yield from self._closing_frames()
+
+    def _must_go(self, waiting: deque[Output | Pending]) -> bool:
+        """Whether the first is to be waited for: it is there, or more jobs are under way than there are workers."""
+        first, jobs = waiting[0], {each.made for each in waiting if isinstance(each, Pending)}
+        return isinstance(first, Output) or first.made.done() or len(jobs) > self.workers.number
+
+    def _frames_for(self, frame: Frame) -> Iterator[Output | Pending]:
         """What is shown from the frame before up to this one."""
         after = Source(frame, self.reader, self.colour)
         if self.before:
@@ -120,7 +171,7 @@ class Retimer:
         self.report.frames_in += 1
         self._tell(0)
 
-    def closing_frames(self) -> Iterator[Output]:
+    def _closing_frames(self) -> Iterator[Output]:
         """What is shown from the last frame up to its end: the frame itself."""
         if self.before:
             self.end = self.before.end
@@ -137,7 +188,7 @@ class Retimer:
         if self.report.frames_out - self._segment_begin >= (SHORT_SEGMENT if at_cut else LONG_SEGMENT):
             self.segment, self._segment_begin = self.segment + 1, self.report.frames_out
 
-    def _between(self, before: Source, after: Source) -> Iterator[Output]:
+    def _between(self, before: Source, after: Source) -> Iterator[Output | Pending]:
         if after.time - before.time > LONGEST_GAP:
             raise SourceError(
                 f"{self.reader.path} is damaged at {float(before.time):.2f} s: the next frame is to be shown "
@@ -154,14 +205,21 @@ class Retimer:
             shown = [replace(each, share=Fraction(0)) for each in shown]
         else:
             self.report.worst_error = max([self.report.worst_error, *(each.error for each in shown)])
-        made = self._made(before, after, [each.share for each in shown if 0 < each.share < 1])
+        wanted = [each.share for each in shown if 0 < each.share < 1]
+        together = MOST_TOGETHER if self.workers.number > 1 else max(1, len(wanted))
+        # Before the encoder's thread has them: two threads must not convert one picture at the same time.
+        pair = (before.rgb, after.rgb) if wanted and self.segment >= self.finished else None
+        made, number = None, 0
         for each in shown:
             if each.share in (0, 1):
                 yield from self._as_it_is(after if each.share else before, each)
-            else:
-                self.report.frames_made += 1
-                if made:
-                    yield self._output(made[each.share], each)
+                continue
+            self.report.frames_made += 1
+            if pair and number % together == 0:
+                made = self._made(*pair, wanted[number : number + together], at_cut=after.begins_scene)
+            if made:
+                yield Pending(made, each.share, each.pts - self.shift, self.segment)
+            number += 1
 
     def _stood_still(self, before: Source, after: Source) -> bool:
         length = after.time - before.time
@@ -171,18 +229,21 @@ class Retimer:
         kept = {"hold": Fraction(int(shown.share)), "nearest": Fraction(round(shown.share)), "blend": shown.share}
         return replace(shown, share=kept[self.cut])
 
-    def _made(self, before: Source, after: Source, times: list[Fraction]) -> dict[Fraction, Array]:
-        """The frames at some times; none where their segment is finished."""
-        if not times or self.segment < self.finished:
-            return {}
-        if after.begins_scene:
-            return {time: blended(before.rgb, after.rgb, time) for time in times}
-        made = dict(
-            zip(times, self.tool.interpolate_many(before.rgb, after.rgb, times, progress=self._tell), strict=True)
-        )
-        if self.finder and (still := self.finder.overlays()) is not None:
-            made = {time: keep_overlays(each, before.rgb, after.rgb, time, still) for time, each in made.items()}
-        return made
+    def _made(self, first: Array, second: Array, times: list[Fraction], *, at_cut: bool) -> Future[Made]:
+        """The frames at some times between two, once they are made."""
+        if at_cut:
+            return finished(lambda: {time: blended(first, second, time) for time in times})
+        still = self.finder.overlays() if self.finder else None
+
+        def make(tell: Callable[[float], None] | None = None) -> Made:
+            made = dict(zip(times, self.tool.interpolate_many(first, second, times, progress=tell), strict=True))
+            if still is not None:
+                made = {time: keep_overlays(each, first, second, time, still) for time, each in made.items()}
+            return made
+
+        if self.workers.number > 1:
+            return self.workers.submit(make)
+        return finished(lambda: make(self._tell))
 
     def _as_it_is(self, source: Source, shown: Shown) -> Iterator[Output]:
         if source.shown:
@@ -195,3 +256,10 @@ class Retimer:
 
     def _output(self, picture: av.VideoFrame | Array, shown: Shown) -> Output:
         return Output(picture, shown.pts - self.shift, self.segment)
+
+
+def finished(work: Callable[[], Made]) -> Future[Made]:
+    """Do some work here and now."""
+    result: Future[Made] = Future()
+    result.set_result(work())
+    return result
