@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -82,3 +83,15 @@ def test_rgb_becomes_limited_range_where_luma_and_chroma_are_encoded(tmp_path: P
     limited = in_format(frame, colour, "yuv444p", replace(colour, full_range=False))
     back = to_rgb(limited, replace(colour, full_range=False))
     assert abs(back.astype(int) - render_frame(0)).max() <= 2
+
+
+@pytest.mark.timeout(60)  # or it would wait for ever
+def test_two_threads_may_convert_one_picture() -> None:
+    frame, colour = picture("yuv420p", BT709, False)
+    expected = [to_rgb(frame, colour), planes(in_format(frame, colour, "yuv444p"))[1]]
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(200):
+            rgb = pool.submit(to_rgb, frame, colour)
+            full = pool.submit(in_format, frame, colour, "yuv444p")
+            assert np.array_equal(rgb.result(), expected[0])
+            assert np.array_equal(planes(full.result())[1], expected[1])

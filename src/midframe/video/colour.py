@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import av
 import numpy as np
-from av.video.reformatter import ColorRange, Interpolation
+from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 
 from midframe.images import Array
 
@@ -79,7 +79,7 @@ def from_rgb(image: Array, colour: Colour, pixel_format: str) -> av.VideoFrame:
 
 def grey(frame: av.VideoFrame) -> Array:
     """What a picture is like without its colours, (H, W) uint8."""
-    image: Array = frame.reformat(format="gray8").to_ndarray()
+    image: Array = VideoReformatter().reformat(frame, format="gray8").to_ndarray()
     return image
 
 
@@ -102,7 +102,8 @@ def in_format(frame: av.VideoFrame, colour: Colour, pixel_format: str, result: C
 def _converted(
     frame: av.VideoFrame, colour: Colour, pixel_format: str, before: ColorRange, after: ColorRange
 ) -> av.VideoFrame:
-    return frame.reformat(
+    return VideoReformatter().reformat(  # a frame's own must not be used by two threads at once
+        frame,
         format=pixel_format,
         src_colorspace=colour.matrix,
         dst_colorspace=colour.matrix,

@@ -207,7 +207,6 @@ class Retimer:
             self.report.worst_error = max([self.report.worst_error, *(each.error for each in shown)])
         wanted = [each.share for each in shown if 0 < each.share < 1]
         together = MOST_TOGETHER if self.workers.number > 1 else max(1, len(wanted))
-        # Before the encoder's thread has them: two threads must not convert one picture at the same time.
         pair = (before.rgb, after.rgb) if wanted and self.segment >= self.finished else None
         made, number = None, 0
         for each in shown:
