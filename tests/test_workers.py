@@ -14,8 +14,8 @@ from test_video import Averager, planes
 from midframe.errors import MidframeError
 from midframe.images import Array
 from midframe.interpolator import Interpolator
-from midframe.models.ensemble import Ensemble
 from midframe.models.flowsep import FlowSep, FlowSepConfig
+from midframe.models.network import Network
 from midframe.ops.workers import Workers, worker
 from midframe.video.pipeline import interpolate_video
 from midframe.video.reader import VideoReader
@@ -126,12 +126,28 @@ def test_flowsep_makes_the_same_side_by_side(render_video: Render, tmp_path: Pat
     assert max(abs(one - other).max() for one, other in zip(*shown, strict=True)) <= 1
 
 
-def test_large_frames_and_other_networks_are_made_one_after_another(tiny_model: torch.nn.Module) -> None:
-    network = FlowSep()
-    tool = Interpolator(network, device="cpu")
-    assert [tool.pairs_at_once(*size) for size in ((720, 1280), (2160, 3840), (4320, 7680))] == [2, 1, 1]
-    assert Ensemble(network, 2).side_by_side == network.side_by_side // 2
-    assert Interpolator(tiny_model, device="cpu").pairs_at_once(96, 128) == 1  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("size", "scale", "views", "pairs"),
+    [
+        ((360, 640), None, 1, 14),
+        ((720, 1280), None, 1, 9),
+        ((720, 1280), None, 4, 2),
+        ((1080, 1920), None, 1, 4),
+        ((1080, 1920), 1, 1, 1),
+        ((2160, 3840), None, 1, 1),
+        ((4320, 7680), None, 1, 1),
+    ],
+)
+def test_so_many_pairs_are_made_at_once_as_memory_is_for(
+    size: tuple[int, int], scale: int | None, views: int, pairs: int
+) -> None:
+    tool = Interpolator(FlowSep(), device="cpu", scale=scale, ensemble=views)
+    assert tool.model.pairs_at_once(*size) == pairs
+    assert tool.pairs_at_once(*size) == min(pairs, torch.get_num_threads())
+
+
+def test_other_networks_make_one_pair_after_another(tiny_model: Network) -> None:
+    assert Interpolator(tiny_model, device="cpu").pairs_at_once(96, 128) == 1
 
 
 def test_several_make_the_frames_of_one_pair_where_there_are_many(render_video: Render, tmp_path: Path) -> None:

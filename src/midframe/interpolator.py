@@ -96,7 +96,7 @@ class Interpolator:
         """How many pairs of such frames are best made at the same time, each in a thread of its own."""
         if self.device.type != "cpu":
             return 1
-        return max(1, min(torch.get_num_threads(), self.model.side_by_side // (height * width)))
+        return min(torch.get_num_threads(), self.model.pairs_at_once(height, width))
 
     def interpolate(
         self,

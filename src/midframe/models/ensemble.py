@@ -53,7 +53,6 @@ class Ensemble(Network):
             raise ValueError(f"ensemble is {views}: 1, 2, 4 or 8 is needed")
         self.network, self.config = network, (views, network.config)
         self.tile, self.any_time, self.scale = network.tile, network.any_time, network.scale
-        self.side_by_side = network.side_by_side // views
         ways = [(quarters, mirrored) for mirrored in (False, True) for quarters in range(4)]
         self.views = [View(*way, reversed=bool(sum(way) % 2)) for way in ways[:views]]
 
@@ -76,6 +75,10 @@ class Ensemble(Network):
             for view, each in zip(self.views, seen, strict=True)
         ]
         return torch.stack(made).mean(0)
+
+    def pairs_at_once(self, height: int, width: int) -> int:
+        """See `Network`."""
+        return max(1, self.network.pairs_at_once(height, width) // len(self.views))
 
     def kernels_at(self, first: Tensor, second: Tensor, x: int, y: int) -> Tensor:
         """See `Network`; of the pair as it is."""

@@ -33,6 +33,9 @@ MOST_REACH = 31
 """Kernels are drawn with taps up to so far from their pixel."""
 MOST_ROWS = 600
 """Frames with a shorter side above this are estimated at half size, a quarter, and so on."""
+PIXELS_AT_ONCE, WEIGHT_OF_READ = 20_000_000, 5
+"""Pairs are made at the same time while their frames have so many pixels, and one that is read counts for five more:
+65 and 300 bytes each, so 1.3 GB in all."""
 TINY = 16
 """So many strides wide is what pipelines are tried on: no level may be narrower than a register of the processor."""
 _compiled: set[tuple[object, ...]] = set()
@@ -154,7 +157,6 @@ class FlowSep(Network):
 
     tile = 2048  # by Halide the last step needs no memory of its own, in PyTorch 0.5 GB for the fields of so much
     any_time = True
-    side_by_side = 3840 * 2160  # 4K by itself; the memory of several smaller ones is hardly more
     falls_back = True
     """Whether it shows the nearest frame where what it says cannot be trusted."""
     scale = 0
@@ -227,6 +229,11 @@ class FlowSep(Network):
             trust = confidence(*prepared.read, said, self.config.taps)
             prepared.said[key] = Said(said, trust, fall_back(said, trust, when, self.config.taps))
         return prepared.said[key]
+
+    def pairs_at_once(self, height: int, width: int) -> int:
+        """See `Network`; what one thread does alone loses no time where work is hard to divide."""
+        pixels, scale = height * width, self.scale or scale_for(height, width)
+        return max(1, PIXELS_AT_ONCE // (pixels + WEIGHT_OF_READ * pixels // scale**2))
 
     def kernels_at(self, first: Tensor, second: Tensor, x: int, y: int) -> Tensor:
         """See `Network`: the products of the columns and the rows, where the flows lead, without the residual."""

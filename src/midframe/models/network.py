@@ -25,8 +25,6 @@ class Network(nn.Module):
     """Side in pixels of the parts that a large frame is best made in; 0 for the whole."""
     any_time = False
     """Whether it makes frames at any time; if not, the middle."""
-    side_by_side: int = 0
-    """Frames of so many pixels in all are best made by several threads, a pair each, on a processor; 0 for one only."""
     scale: int = 1
     """How many times smaller it reads frames; 0 to choose by their size, where a network can."""
 
@@ -45,6 +43,10 @@ class Network(nn.Module):
         Only a network that makes `any_time` may be asked for one other than the middle.
         """
         raise NotImplementedError
+
+    def pairs_at_once(self, height: int, width: int) -> int:
+        """How many pairs of such frames at most are best made at the same time on a processor, in a thread each."""
+        return 1
 
     def kernels_at(self, first: Tensor, second: Tensor, x: int, y: int) -> Tensor:
         """The kernels of one pixel of the middle frame for both frames, (N, 2, K, K)."""

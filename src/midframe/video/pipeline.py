@@ -1,6 +1,6 @@
-"""From a video to one with other frames: three threads, of which this one owns the network.
+"""From a video to one with other frames: a thread that reads, this one, those that make frames, one that writes.
 
-    reader thread: demux, decode, find cuts  ->  queue  ->  network  ->  queue  ->  writer thread: encode
+    reader thread: demux, decode, find cuts  ->  queue  ->  retimer, workers  ->  queue  ->  writer thread: encode
 
 Both queues are short, so memory does not grow with the film. What is encoded is kept in segments until all of it is
 there; then it is joined with the source's other streams.
