@@ -4,7 +4,6 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from types import TracebackType
-from typing import Self
 
 import torch
 
@@ -31,9 +30,6 @@ class Workers(ThreadPoolExecutor):
             torch.set_num_threads(share)  # of this thread, and of those that begin from now on
 
         super().__init__(number, "worker", begin)
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -6,7 +6,6 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
-from typing import Self
 
 import av
 
@@ -53,7 +52,7 @@ class Output:
     segment: int
     """Which segment of the work it belongs to, from 0."""
 
-    def output(self) -> Self:
+    def output(self) -> "Output":
         """Itself: there is nothing to wait for."""
         return self
 
