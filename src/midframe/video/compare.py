@@ -142,7 +142,7 @@ class _Sheet:
         height, width, _ = left.shape
         if height > len(self.blank) - self.top or 2 * width + GAP != self.blank.shape[1]:
             raise VideoError("the video changes its size on the way: cut it there and convert the parts")
-        sheet = self.blank.copy()
+        sheet: Array = self.blank.copy()
         sheet[self.top : self.top + height, :width] = left
         sheet[self.top : self.top + height, width + GAP :] = right
         return sheet

@@ -65,7 +65,8 @@ class OverlayFinder:
 
 def keep_overlays(made: Array, before: Array, after: Array, share: Fraction, overlays: Array) -> Array:
     """A made frame whose overlays are those of the frames around it."""
-    weight, kept, places = float(share), made.copy(), np.flatnonzero(overlays)
+    kept: Array = made.copy()
+    weight, places = float(share), np.flatnonzero(overlays)
     bent, first, second = (image.reshape(-1, image.shape[2])[places] for image in (made, before, after))
     still = first * np.float32(1 - weight) + second * np.float32(weight)
     kept.reshape(-1, made.shape[2])[places] = np.rint(bent + overlays.reshape(-1, 1)[places] * (still - bent))
