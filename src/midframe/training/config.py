@@ -1,18 +1,13 @@
 """Settings of a training: a dataclass, read from TOML, changed by `--set key=value`."""
 
 import json
-import sys
+import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from midframe.errors import ConfigError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 
 @dataclass(frozen=True)
