@@ -22,7 +22,6 @@ class Averager(Interpolator):
 
     depth = 4
     identity = "none"
-    pairs = 1
 
     def __init__(self, pairs: int = 1) -> None:
         self.pairs = pairs

@@ -38,6 +38,7 @@ class Stopper(Averager):
     """Fails at the frame that was chosen, counted over all that it makes."""
 
     def __init__(self, at: int, error: BaseException) -> None:
+        super().__init__()
         self.left, self.error = at, error
 
     def interpolate_many(self, first: Array, second: Array, times: Any, **options: Any) -> list[Array]:

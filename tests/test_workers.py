@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from test_video import Averager, planes
+from test_video import Averager, Breaker, frames_of, planes
 
 from midframe.errors import MidframeError
 from midframe.images import Array
@@ -18,7 +18,6 @@ from midframe.models.flowsep import FlowSep, FlowSepConfig
 from midframe.models.network import Network
 from midframe.ops.workers import Workers, worker
 from midframe.video.pipeline import interpolate_video
-from midframe.video.reader import VideoReader
 
 Render = Callable[..., Path]
 
@@ -80,9 +79,8 @@ class Uneven(Averager):
         return super().interpolate_many(first, second, times, **words)
 
 
-def frames_of(path: Path) -> list[Array]:
-    with VideoReader(path, None) as reader:
-        return [planes(frame.picture)[0] for frame in reader.read()]
+def luma_of(path: Path) -> list[Array]:
+    return [planes(frame)[0] for frame in frames_of(path)]
 
 
 def test_frames_come_in_their_order_whoever_is_first(render_video: Render, tmp_path: Path) -> None:
@@ -91,7 +89,7 @@ def test_frames_come_in_their_order_whoever_is_first(render_video: Render, tmp_p
         target, tool = tmp_path / f"{pairs}.mkv", Uneven(pairs, {0, 4, 5, 11})
         report = interpolate_video(source, target, factor=3, model=tool, codec="ffv1")
         assert (report.frames_in, report.frames_made, report.cuts) == (14, 24, 1)
-        shown.append(frames_of(target))
+        shown.append(luma_of(target))
     assert len(shown[0]) == len(shown[1]) == 42
     assert all(np.array_equal(one, other) for one, other in zip(*shown, strict=True))
 
@@ -103,14 +101,10 @@ def test_no_more_is_under_way_than_workers_need(render_video: Render, tmp_path: 
 
 
 def test_a_failure_of_one_ends_the_work(render_video: Render, tmp_path: Path) -> None:
-    class Broken(Averager):
-        def interpolate_many(self, first: Array, second: Array, times: Any, **_: Any) -> list[Array]:
-            raise MidframeError("the network broke")
-
     source = render_video(frames=30)
     before = sorted(tmp_path.iterdir())
     with pytest.raises(MidframeError, match="broke"):
-        interpolate_video(source, tmp_path / "out.mp4", model=Broken(2))
+        interpolate_video(source, tmp_path / "out.mp4", model=Breaker(2))
     assert sorted(tmp_path.iterdir()) == before
 
 
@@ -122,7 +116,7 @@ def test_flowsep_makes_the_same_side_by_side(render_video: Render, tmp_path: Pat
     for pairs in (1, 2):
         tool.pairs_at_once = lambda *_, pairs=pairs: pairs  # type: ignore[method-assign,misc]
         interpolate_video(source, tmp_path / f"{pairs}.mkv", model=tool, codec="ffv1")
-        shown.append(frames_of(tmp_path / f"{pairs}.mkv"))
+        shown.append(luma_of(tmp_path / f"{pairs}.mkv"))
     assert max(abs(one - other).max() for one, other in zip(*shown, strict=True)) <= 1
 
 
@@ -169,5 +163,5 @@ def test_several_make_the_frames_of_one_pair_where_there_are_many(render_video: 
             codec="ffv1",
         )
         assert sorted(most, reverse=True) == jobs
-        shown.append(frames_of(tmp_path / f"{pairs}.mkv"))
+        shown.append(luma_of(tmp_path / f"{pairs}.mkv"))
     assert all(np.array_equal(one, other) for one, other in zip(*shown, strict=True))

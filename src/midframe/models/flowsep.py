@@ -285,6 +285,7 @@ class FlowSep(Network):
 
         Where the features are also those of frames made smaller, the coarsest decoder begins with these: what moves
         further than it sees is then not far from where it looks (one network for all sizes, as in arXiv 2103.16206).
+        Levels that look `both_ways` read each pair in both orders, as two samples, and take the flows' mean.
         Times are (N, 1, 1, 1).
         """
         samples = time.shape[0]

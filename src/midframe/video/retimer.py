@@ -216,7 +216,7 @@ class Retimer:
             if pair and number % together == 0:
                 made = self._made(*pair, wanted[number : number + together], at_cut=after.begins_scene)
             if made:
-                yield Pending(made, each.share, each.pts - self.shift, self.segment)
+                yield Pending(made, each.share, *self._place(each))
             number += 1
 
     def _stood_still(self, before: Source, after: Source) -> bool:
@@ -230,7 +230,7 @@ class Retimer:
     def _made(self, first: Array, second: Array, times: list[Fraction], *, at_cut: bool) -> Future[Made]:
         """The frames at some times between two, once they are made."""
         if at_cut:
-            return finished(lambda: {time: blended(first, second, time) for time in times})
+            return at_once(lambda: {time: blended(first, second, time) for time in times})
         still = self.finder.overlays() if self.finder else None
 
         def make(tell: Callable[[float], None] | None = None) -> Made:
@@ -241,7 +241,7 @@ class Retimer:
 
         if self.workers.number > 1:
             return self.workers.submit(make)
-        return finished(lambda: make(self._tell))
+        return at_once(lambda: make(self._tell))
 
     def _as_it_is(self, source: Source, shown: Shown) -> Iterator[Output]:
         if source.shown:
@@ -250,13 +250,14 @@ class Retimer:
             self.report.frames_kept += 1
         source.shown = True
         if self.segment >= self.finished:
-            yield self._output(source.picture, shown)
+            yield Output(source.picture, *self._place(shown))
 
-    def _output(self, picture: av.VideoFrame | Array, shown: Shown) -> Output:
-        return Output(picture, shown.pts - self.shift, self.segment)
+    def _place(self, shown: Shown) -> tuple[int, int]:
+        """When it is shown, and in which segment."""
+        return shown.pts - self.shift, self.segment
 
 
-def finished(work: Callable[[], Made]) -> Future[Made]:
+def at_once(work: Callable[[], Made]) -> Future[Made]:
     """Do some work here and now."""
     result: Future[Made] = Future()
     result.set_result(work())
