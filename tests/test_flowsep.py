@@ -50,7 +50,8 @@ def test_levels_that_look_both_ways_say_the_same_of_both_orders(model: FlowSep, 
 
 def test_it_grows_from_a_smaller_one_that_has_learnt(model: FlowSep) -> None:
     first, second = frames()
-    model.config = dataclasses.replace(TINY, both_ways=0)  # which would hide some of what one way says
+    # Two ways would hide some of what one way says, a choice between flows would make much of it.
+    model.config = dataclasses.replace(TINY, both_ways=0, neighbours=0)
     larger = dataclasses.replace(model.config, widths=(6, 8, 8, 12), hidden=(8, 12, 10, 16))
     grow = grown(model, larger).eval()
     grow.falls_back = False
@@ -186,6 +187,7 @@ def test_wrong_forms_are_told() -> None:
         ({"widths": (1, 2)}, "widths are"),
         ({"radii": (-1,) * 4}, "radii"),
         ({"both_ways": 5}, "both_ways is 5"),
+        ({"neighbours": -1}, "neighbours is -1"),
     ):
         with pytest.raises(ValueError, match=complaint):
             build_model("flowsep", form)

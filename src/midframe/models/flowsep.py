@@ -19,6 +19,7 @@ from midframe.models.network import Network, Statistics, pair_statistics
 from midframe.ops.alignment import aligned
 from midframe.ops.dispatch import side_by_side
 from midframe.ops.fields import fields, refined
+from midframe.ops.propagation import propagated
 from midframe.ops.reduction import reduced
 from midframe.ops.synthesis import enlarged, synthesise, synthesise_plainly
 
@@ -57,6 +58,9 @@ class FlowSepConfig:
     both_ways: int = 2
     """So many of the coarsest levels look from the first frame to the second and back, and take the mean of both flows,
     which errs less than either."""
+    neighbours: int = 4
+    """The finest level begins with each pixel's own flow or that of one so far away, whichever brings both frames
+    together; 0 for its own."""
     kernel_normalisation: bool = True
     """Divide kernels by their sums, so that they change no brightness."""
 
@@ -68,6 +72,8 @@ class FlowSepConfig:
                 raise ValueError(f"{name} are {values}: {LEVELS} positive numbers are needed")
         if not 0 <= self.both_ways <= LEVELS:
             raise ValueError(f"both_ways is {self.both_ways}: a number from 0 to {LEVELS} is needed")
+        if self.neighbours < 0:
+            raise ValueError(f"neighbours is {self.neighbours}: a distance in pixels, or 0, is needed")
         if self.taps % 2 == 0 or not 1 <= self.taps <= 11:
             raise ValueError(f"taps is {self.taps}: an odd number from 1 to 11 is needed")
 
@@ -192,7 +198,8 @@ class FlowSep(Network):
         """What the network says of frames (N, 3, H, W), their sizes multiples of the stride times the scale."""
         read = reduced(first, scale), reduced(second, scale)
         statistics = pair_statistics(*read)
-        flows, said = self.decode(self.encode(*read, statistics), self._times(time, first))
+        halves = reduced(read[0], 2), reduced(read[1], 2)
+        flows, said = self.decode(self.encode(*read, statistics), halves, self._times(time, first))
         return Estimate(flows, said, statistics, scale)
 
     def prepare(self, first: Tensor, second: Tensor) -> Prepared:
@@ -225,7 +232,7 @@ class FlowSep(Network):
         when = self._times(time, prepared.first)
         key = tuple(when.flatten().tolist())
         if key not in prepared.said:
-            said = self.decode(prepared.features, when)[1]
+            said = self.decode(prepared.features, prepared.read, when)[1]
             trust = confidence(*prepared.read, said, self.config.taps)
             prepared.said[key] = Said(said, trust, fall_back(said, trust, when, self.config.taps))
         return prepared.said[key]
@@ -280,12 +287,16 @@ class FlowSep(Network):
             features.append(pair)
         return features
 
-    def decode(self, features: list[Tensor], time: Tensor) -> tuple[list[Tensor], Tensor]:
+    def decode(
+        self, features: list[Tensor], halves: tuple[Tensor, Tensor], time: Tensor
+    ) -> tuple[list[Tensor], Tensor]:
         """The flows of all features, last first, each in their pixels, and all fields, as `synthesise` takes them.
 
         Where the features are also those of frames made smaller, the coarsest decoder begins with these: what moves
         further than it sees is then not far from where it looks (one network for all sizes, as in arXiv 2103.16206).
-        Levels that look `both_ways` read each pair in both orders, as two samples, and take the flows' mean.
+        Levels that look `both_ways` read each pair in both orders, as two samples, and take the flows' mean. The finest
+        one begins with flows that pixels may have taken over from `neighbours`, as both frames at its size, the
+        halves, have it: sharp where coarser levels smeared them.
         Times are (N, 1, 1, 1).
         """
         samples = time.shape[0]
@@ -297,6 +308,8 @@ class FlowSep(Network):
             if flows:
                 height, width = seen.shape[2:]
                 flow = 2 * enlarged(flows[-1], 2)[..., :height, :width]
+            if decoder is self.decoders[0] and self.config.neighbours:
+                flow = propagated(*halves, flow, self.config.neighbours)
             known = None if decoder is coarsest else carried
             if number < glances + self.config.both_ways:
                 when = torch.cat((time, 1 - time))
@@ -342,6 +355,7 @@ class FlowSep(Network):
         side_by_side(
             lambda: self.decoders[0].body[1](tiny(1, config.hidden[0], 2, self._type)),  # type: ignore[index,operator]
             *(partial(decode, level) for level in reversed(range(LEVELS))),
+            lambda: propagated(read, read, said[:, :4], config.neighbours),
             lambda: confidence(read, read, said, config.taps),
             lambda: synthesise(frame, frame, said, 2 * scale, slice(0, 1), slice(0, TINY), torch.ones(1, 1, 1, 1)),
             lambda: fields(
