@@ -55,7 +55,7 @@ class FlowSepConfig:
     """How far the features of both frames are correlated at each level, in its pixels; 0 for not at all."""
     taps: int = 5
     """Length of the kernels in pixels, odd; 1 leaves flow alone."""
-    both_ways: int = 2
+    both_ways: int = 1
     """So many of the coarsest levels look from the first frame to the second and back, and take the mean of both flows,
     which errs less than either."""
     neighbours: int = 4

@@ -10,6 +10,8 @@ from midframe.models.flowsep import FlowSep, FlowSepConfig
 NEW_FEATURES_GAIN = 0.1
 """Scale of the weights that make features which the smaller network has not: all features are correlated, whatever the
 decoders make of them, so new ones are small at first."""
+FREE = "widths", "hidden", "both_ways", "neighbours"
+"""What may differ: what grows, and ways to look that have no weights."""
 TRACK = 5
 """Channels of two flows and the time."""
 
@@ -20,12 +22,13 @@ def grown(smaller: FlowSep, config: FlowSepConfig) -> FlowSep:
     Channels that are new have fresh weights, and those that the smaller network has do not read them yet.
 
     Raises:
-        ValueError: the form differs in more than `widths` and `hidden`, or is not larger.
+        ValueError: the form differs in more than what is `FREE`, or something is smaller.
     """
     old = smaller.config
     sizes = zip((*old.widths, *old.hidden), (*config.widths, *config.hidden), strict=True)
-    if config != dataclasses.replace(old, widths=config.widths, hidden=config.hidden) or any(a > b for a, b in sizes):
-        raise ValueError("a network grows in widths and hidden alone, and none of them may become smaller")
+    wanted = dataclasses.replace(old, **{name: getattr(config, name) for name in FREE})
+    if config != wanted or any(a > b for a, b in sizes):
+        raise ValueError(f"only {', '.join(FREE)} may be others, and no width may become smaller")
     larger = FlowSep(config)
     with torch.no_grad():
         for name, module in smaller.named_modules():
