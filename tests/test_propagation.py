@@ -37,7 +37,8 @@ def test_halide_chooses_as_well_as_the_plain_form(step: int, inner: bool, **size
     torch.testing.assert_close(apart.gather(1, taken.long()[:, None])[:, 0], apart.amin(1), atol=1e-5, rtol=0)
 
 
-def test_smeared_edges_become_sharp() -> None:
+@pytest.mark.parametrize("fading", [False, True])
+def test_smeared_edges_become_sharp(fading: bool) -> None:
     """A square that moves 3 pixels to either side, before a wall that stands still."""
     generator = torch.Generator().manual_seed(2)
     wall, square = torch.rand(1, 3, 48, 64, generator=generator), torch.rand(1, 3, 16, 16, generator=generator)
@@ -45,6 +46,8 @@ def test_smeared_edges_become_sharp() -> None:
     for number, left in enumerate((21, 27)):
         frames[number][..., 16:32, left : left + 16] = square
         true[:, 2 * number, 16:32, 24:40] = left - 24.0
+    if fading:
+        frames = frames[0], 0.6 + 0.3 * frames[1]
     smeared = torch.nn.functional.avg_pool2d(true, 7, stride=1, padding=3)
     better = propagated(*frames, smeared, 4)
 

@@ -7,6 +7,8 @@ from torch.nn import functional
 from midframe.ops.dispatch import forward_module
 from midframe.ops.warping import warp
 
+LEAST_DEVIATION = 1 / 255
+"""Frames that hardly vary are not made to vary more than this allows."""
 AROUND = 2
 """How alike both frames are is judged by the pixels up to so far to all sides."""
 OWN_FIRST = ((0, 0), (-1, 0), (0, -1), (0, 1), (1, 0), (-1, -1), (-1, 1), (1, -1), (1, 1))
@@ -30,12 +32,18 @@ def propagated(first: Tensor, second: Tensor, flow: Tensor, step: int) -> Tensor
     """
     height, width = flow.shape[2:]
     with torch.no_grad():
-        taken = choices(first, second, flow, step)
+        taken = choices(levelled(first), levelled(second), flow, step)
     steps = torch.tensor(OWN_FIRST, device=flow.device) * step
     rows = (torch.arange(height, device=flow.device)[:, None] + steps[:, 0][taken]).clamp(0, height - 1)
     columns = (torch.arange(width, device=flow.device) + steps[:, 1][taken]).clamp(0, width - 1)
     places = (rows * width + columns).flatten(1)[:, None].expand(-1, 4, -1)
     return flow.flatten(2).gather(2, places).view_as(flow)
+
+
+def levelled(frame: Tensor) -> Tensor:
+    """A frame less its mean and over its deviation, colour by colour, so that frames of a fade can be compared."""
+    frame = frame - frame.mean((2, 3), keepdim=True)
+    return frame / frame.square().mean((2, 3), keepdim=True).sqrt().clamp(min=LEAST_DEVIATION)
 
 
 def choices(first: Tensor, second: Tensor, flow: Tensor, step: int) -> Tensor:
