@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from midframe.ops import propagation_cpu
-from midframe.ops.propagation import OWN_FIRST, differences, propagated
+from midframe.ops.propagation import OWN_FIRST, differences, propagated, taken_over
 from midframe.ops.synthesis import enlarged
 
 
@@ -49,17 +49,18 @@ def test_smeared_edges_become_sharp(fading: bool) -> None:
     if fading:
         frames = frames[0], 0.6 + 0.3 * frames[1]
     smeared = torch.nn.functional.avg_pool2d(true, 7, stride=1, padding=3)
-    better = propagated(*frames, smeared, 4)
+    sharp, better = taken_over(*frames, smeared, 4), propagated(*frames, smeared, 4)
 
     def wrong(flow: Tensor) -> float:
         return ((flow - true).abs().amax(1) > 0.5).float().sum().item()
 
-    assert wrong(better) < 0.4 * wrong(smeared)
+    assert wrong(sharp) < 0.4 * wrong(smeared)
+    assert wrong(better) < 0.6 * wrong(smeared)
 
 
 def test_flows_are_taken_whole_from_where_they_stand() -> None:
     first, second, flow = inputs(1, 3, 8, 9)
-    better = propagated(first, second, flow, 2)
+    better = taken_over(first, second, flow, 2)
     assert (better != flow).any()
     for row in range(8):
         for column in range(9):
@@ -69,13 +70,13 @@ def test_flows_are_taken_whole_from_where_they_stand() -> None:
 
 def test_where_nothing_is_seen_all_keep_their_own() -> None:
     black, flow = torch.zeros(1, 3, 8, 9), inputs(1, 3, 8, 9)[2]
-    assert torch.equal(propagated(black, black, flow, 4), flow)
+    assert torch.equal(taken_over(black, black, flow, 4), flow)
 
 
 def test_gradients_go_to_the_flows_that_were_taken() -> None:
     first, second, _ = inputs(1, 3, 8, 9)
     flow = torch.randn(1, 4, 8, 9, generator=torch.Generator().manual_seed(3))
-    better = propagated(first, second, flow.requires_grad_(), 4)
+    better = taken_over(first, second, flow.requires_grad_(), 4)
     better.sum().backward()
     given = [(better.detach() == value).sum().item() for value in flow.detach().flatten()]
     assert flow.grad is not None
@@ -89,3 +90,10 @@ def test_flows_that_lead_nowhere_harm_no_memory(value: float) -> None:
     flow[..., 3:5, 7:30] = value
     taken = propagation_cpu.choices(first, second, flow, 4)
     assert ((taken >= 0) & (taken < len(OWN_FIRST))).all()
+
+
+def test_no_seam_is_sharper_than_a_pixel() -> None:
+    first, second, flow = inputs(1, 3, 24, 32)
+    taken, better = taken_over(first, second, flow, 4), propagated(first, second, flow, 4)
+    torch.testing.assert_close(better[..., 5, 7], taken[..., 4:7, 6:9].mean((2, 3)))
+    torch.testing.assert_close(better[..., 0, 0], taken[..., :2, :2].mean((2, 3)))

@@ -19,7 +19,8 @@ def propagated(first: Tensor, second: Tensor, flow: Tensor, step: int) -> Tensor
     """Give each pixel, of its own flow and those of eight pixels around it, the one that brings like to like.
 
     Flows made at a lower resolution are smeared where something moves past something else; a pixel near such an edge
-    finds the flow that is its own on one side of it or the other.
+    finds the flow that is its own on one side of it or the other. Then each gets the mean of those beside it: seams
+    where neighbours took quite different flows would show as cracks.
 
     Args:
         first, second: frames at the size of the flow, (N, C, h, w), float32.
@@ -30,6 +31,12 @@ def propagated(first: Tensor, second: Tensor, flow: Tensor, step: int) -> Tensor
         Flows (N, 4, h, w). Differentiable in the flow; which one is taken does not depend on gradients, and is found by
         Halide on the CPU.
     """
+    taken = taken_over(first, second, flow, step)
+    return functional.avg_pool2d(taken, 3, stride=1, padding=1, count_include_pad=False)
+
+
+def taken_over(first: Tensor, second: Tensor, flow: Tensor, step: int) -> Tensor:
+    """`propagated` before the mean: each flow is one of those that were given, as it was."""
     height, width = flow.shape[2:]
     with torch.no_grad():
         taken = choices(levelled(first), levelled(second), flow, step)
