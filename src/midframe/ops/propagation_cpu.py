@@ -5,17 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from midframe.ops.halide_tools import (
-    LANES,
-    Pipeline,
-    buffer,
-    in_one_loop,
-    in_one_row,
-    lerp,
-    once,
-    serves,
-    writable,
-)
+from midframe.ops.halide_tools import LANES, Pipeline, buffer, in_one_loop, in_one_row, lerp, once, serves, writable
 from midframe.ops.propagation import AROUND, OWN_FIRST
 
 __all__ = ["choices", "serves"]
