@@ -64,6 +64,12 @@ def test_it_grows_from_a_smaller_one_that_has_learnt(model: FlowSep) -> None:
             grown(model, dataclasses.replace(model.config, **other))
 
 
+def test_ways_to_look_have_no_weights(model: FlowSep) -> None:
+    other = grown(model, dataclasses.replace(TINY, both_ways=3, neighbours=2))
+    assert (other.config.both_ways, other.config.neighbours) == (3, 2)
+    assert all(torch.equal(value, model.state_dict()[name]) for name, value in other.state_dict().items())
+
+
 def test_what_is_new_in_a_grown_network_learns(model: FlowSep) -> None:
     grow = grown(model, dataclasses.replace(TINY, widths=(6, 8, 10, 12), hidden=(10, 12, 10, 16)))
     (grow(*frames(64, 64)) ** 2).mean().backward()

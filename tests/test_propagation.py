@@ -92,6 +92,11 @@ def test_flows_that_lead_nowhere_harm_no_memory(value: float) -> None:
     assert ((taken >= 0) & (taken < len(OWN_FIRST))).all()
 
 
+def test_without_neighbours_flows_stay_as_they_are() -> None:
+    first, second, flow = inputs(1, 3, 8, 9)
+    assert torch.equal(propagated(first, second, flow, 0), flow)
+
+
 def test_no_seam_is_sharper_than_a_pixel() -> None:
     first, second, flow = inputs(1, 3, 24, 32)
     taken, better = taken_over(first, second, flow, 4), propagated(first, second, flow, 4)

@@ -308,7 +308,7 @@ class FlowSep(Network):
             if flows:
                 height, width = seen.shape[2:]
                 flow = 2 * enlarged(flows[-1], 2)[..., :height, :width]
-            if decoder is self.decoders[0] and self.config.neighbours:
+            if decoder is self.decoders[0]:
                 flow = propagated(*halves, flow, self.config.neighbours)
             known = None if decoder is coarsest else carried
             if number < glances + self.config.both_ways:

@@ -25,12 +25,15 @@ def propagated(first: Tensor, second: Tensor, flow: Tensor, step: int) -> Tensor
     Args:
         first, second: frames at the size of the flow, (N, C, h, w), float32.
         flow: to the first and to the second frame, (N, 4, h, w) float32, x before y, in pixels of this size.
-        step: how far away the others are, down, across and both, in pixels. Beyond an edge stands what is at it.
+        step: how far away the others are, down, across and both, in pixels. Beyond an edge stands what is at it. With
+            0 there are no others, and flows stay as they are.
 
     Returns:
         Flows (N, 4, h, w). Differentiable in the flow; which one is taken does not depend on gradients, and is found by
         Halide on the CPU.
     """
+    if step == 0:
+        return flow
     taken = taken_over(first, second, flow, step)
     return functional.avg_pool2d(taken, 3, stride=1, padding=1, count_include_pad=False)
 

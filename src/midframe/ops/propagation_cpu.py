@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from midframe.ops.halide_tools import LANES, Pipeline, buffer, in_one_loop, in_one_row, lerp, once, serves, writable
+from midframe.ops.halide_tools import LANES, Pipeline, buffer, fetched, in_one_loop, inner, once, serves, writable
 from midframe.ops.propagation import AROUND, OWN_FIRST
 
 __all__ = ["choices", "serves"]
@@ -22,13 +22,13 @@ def choices(first: Tensor, second: Tensor, flow: Tensor, step: int) -> Tensor:
     result = flow.new_empty(len(flow), *flow.shape[2:], dtype=torch.int32)
     channels = -(-first.shape[1] // QUAD) * QUAD
     frames = (functional.pad(frame, (0, 0, 0, 0, 0, channels - frame.shape[1])) for frame in (first, second))
-    _choosing(channels)(*map(in_one_row, frames), buffer(flow), step, writable(result))
+    _choosing(channels)(*map(inner, frames), buffer(flow), step, writable(result))
     return result
 
 
 @once
 def _choosing(channels: int) -> Pipeline:
-    frames = [hl.ImageParam(hl.Float(32), 2, name) for name in ("first", "second")]
+    frames = [hl.ImageParam(hl.Float(32), 4, name) for name in ("first", "second")]
     flow, step = hl.ImageParam(hl.Float(32), 4, "flow"), hl.Param(hl.Int(32), "step")
     size = wide, high = flow.dim(0).extent(), flow.dim(1).extent()
     down, right = ([hl.i32(number) for number in axis] for axis in zip(*OWN_FIRST, strict=True))
@@ -36,30 +36,26 @@ def _choosing(channels: int) -> Pipeline:
         hl.clamp(own + step * hl.mux(k, steps), 0, length - 1)
         for own, steps, length in zip((x, y), (right, down), size, strict=True)
     ]
-    # Where each frame's four pixels around a place begin, and how far it is from the first of them.
+    # Where each frame is fetched from, for all candidates: the whole pixel before it, and how far it is from there.
     near = hl.Func("near")
-    before, after, parts = [], [], []
+    before, parts = [], []
     for axis, (own, length) in enumerate(zip((x, y), size, strict=True)):
         place = hl.clamp(own + flow[giver[0], giver[1], 2 * i + axis, n], 0.0, hl.cast(hl.Float(32), length - 1))
-        whole = hl.clamp(hl.cast(hl.Int(32), place), 0, length - 1)  # once more: what is no number leads nowhere
-        before.append(whole)
-        after.append(hl.min(whole + 1, length - 1))
-        parts.append(place - hl.cast(hl.Float(32), whole))
-    corners = [(across + wide * row) * channels for row in (before[1], after[1]) for across in (before[0], after[0])]
-    near[x, i, k, y, n] = (*corners, *parts)
+        before.append(hl.clamp(hl.cast(hl.Int(32), place), 0, length - 1))  # what is no number leads nowhere
+        parts.append(place - hl.cast(hl.Float(32), before[axis]))
+    near[x, i, k, y, n] = (*before, *parts)
 
     def of(frame: int) -> hl.Expr:
         known = near[x, frame, k, y, n]
-        values = [frames[frame][known[corner] + c, n] for corner in range(4)]
-        upper, lower = (lerp(values[left], values[left + 1], known[4]) for left in (0, 2))
-        return lerp(upper, lower, known[5])
+        across, down = ((known[axis], hl.min(known[axis] + 1, size[axis] - 1), known[2 + axis]) for axis in range(2))
+        return fetched(frames[frame], c, n, across, down, half=False)
 
     r = hl.RDom([(0, channels)], "r")
     apart, summed, total = hl.Func("apart"), hl.Func("summed"), hl.Func("total")
     apart[c, x, k, y, n] = hl.abs(of(0) - of(1))
     summed[x, k, y, n] = 0.0
     summed[x, k, y, n] += apart[r.x, x, k, y, n]
-    total[x, k, y, n] = summed[x, k, y, n]
+    total[x, k, y, n] = summed[x, k, y, n]  # not at once: what rows side by side add to, Halide adds to by atomics
     inside = (x >= 0) & (x < wide) & (y >= 0) & (y < high)
     padded, column, box, result = (hl.Func(name) for name in ("padded", "column", "box", "result"))
     padded[x, k, y, n] = hl.select(inside, total[hl.clamp(x, 0, wide - 1), k, hl.clamp(y, 0, high - 1), n], 0.0)
