@@ -59,7 +59,7 @@ class Network(nn.Module):
     def for_inference(self, precision: torch.dtype = torch.float32) -> Network:
         """A copy with weights of one type that is ready to make frames, but not to be trained on."""
         ready = copy.deepcopy(self).eval().requires_grad_(False).to(precision)
-        if precision == torch.float32:
+        if precision in (torch.float32, torch.bfloat16):
             hasten(ready)
         return ready
 

@@ -1,26 +1,40 @@
 """Convolution of 3x3 by few products on the CPU, as one Halide pipeline, from features to outputs strip by strip.
 
 PyTorch's own convolutions reach nine tenths of what a processor can multiply, so fewer products are what is left to
-gain. What is between the features of a strip of tiles and its outputs stays in the cache.
+gain. What is between the features of a strip of tiles and its outputs stays in the cache. Of bfloat16 only values are
+rounded: what they come from, sums and what is made of these are float32.
 """
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import halide as hl
+import torch
 from torch import Tensor
 from torch.nn import functional
 
 from midframe.ops import halide_tools
-from midframe.ops.halide_tools import LANES, Pipeline, in_one_loop, inner, once, writable
+from midframe.ops.halide_tools import (
+    LANES,
+    Pipeline,
+    as_float,
+    as_stored,
+    in_one_loop,
+    inner,
+    once,
+    storage,
+    writable,
+)
 from midframe.ops.winograd import TILE, kernel_values, transforms
 from midframe.ops.workers import worker
 
 SIZE = 3
 SPAN = TILE + SIZE - 1
 """Height and width of the features that a tile of outputs comes from."""
-AT_ONCE = 6
-"""Tiles whose products, with LANES outputs, are summed in registers: 12 of the 16 of AVX2."""
+AT_ONCE, HALVES_AT_ONCE = 6, 10
+"""Tiles whose products, with LANES outputs, are summed in registers, of float32 and of bfloat16: 12 of the 16 of AVX2,
+10 of the 32 of AVX-512."""
 STRIP = 24
 """Tiles side by side that go through together, about."""
 PAIRS = ((1, 2), (3, 4))
@@ -31,15 +45,31 @@ c, o, x, y, n, i, j, u, row, column, task = map(hl.Var, NAMES)
 
 
 def serves(features: Tensor) -> bool:
-    """Whether the pipeline takes such features: float32, on the CPU, at least LANES channels."""
-    return halide_tools.serves(features) and features.shape[1] >= LANES
+    """Whether the pipeline takes such features: on the CPU, LANES channels or more, of a type that it multiplies in."""
+    fit = halide_tools.serves(features) or (halide_tools.serves_features(features) and multiplies_halves())
+    return fit and features.shape[1] >= LANES
+
+
+@cache
+def multiplies_halves() -> bool:
+    """Whether Halide knows the processor's products of bfloat16, which come in pairs."""
+    target, kinds = hl.get_jit_target_from_environment(), hl.TargetFeature
+    return any(target.has_feature(kind) for kind in (kinds.AVX512_Zen4, kinds.AVX512_SapphireRapids))
 
 
 def prepared(weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
-    """The kernels (outputs, inputs, 3, 3) and what is added, as `convolved` takes them: a multiple of LANES outputs."""
+    """The kernels (outputs, inputs, 3, 3) and what is added, as `convolved` takes them: a multiple of LANES outputs.
+
+    Returns:
+        Values (P*P, inputs / together, outputs, together) of the weights' type, where together inputs are multiplied
+        and added in one step: two of bfloat16, the last one with zero, or one of float32. And float32 (outputs,).
+    """
+    together = 2 if weight.dtype == torch.bfloat16 else 1
+    missing = -len(weight) % LANES
+    values = functional.pad(kernel_values(weight), (0, missing, 0, -weight.shape[1] % together))
+    values = values.reshape(len(values), -1, together, values.shape[2]).transpose(2, 3).contiguous().to(weight.dtype)
     bias = weight.new_zeros(len(weight)) if bias is None else bias
-    missing = (0, -len(weight) % LANES)
-    return functional.pad(kernel_values(weight), missing), functional.pad(bias, missing)
+    return values, functional.pad(bias.float(), (0, missing))
 
 
 def convolved(features: Tensor, values: Tensor, bias: Tensor, outputs: int, slope: float) -> Tensor:
@@ -49,38 +79,45 @@ def convolved(features: Tensor, values: Tensor, bias: Tensor, outputs: int, slop
         (N, outputs, H, W), channels innermost.
     """
     count, _, height, width = features.shape
+    half = features.dtype == torch.bfloat16
     result = features.new_empty(count, height, width, outputs)
     tiles = -(-width // TILE)
-    strips = -(-tiles // STRIP)
-    strip = -(-tiles // strips // AT_ONCE) * AT_ONCE
-    _pipeline(worker())(inner(features), writable(values), writable(bias), slope, strip, writable(result))
+    strips, at_once = -(-tiles // STRIP), HALVES_AT_ONCE if half else AT_ONCE
+    strip = -(-tiles // strips // at_once) * at_once
+    _pipeline(half, worker())(inner(features), writable(values), writable(bias), slope, strip, writable(result))
     return result.permute(0, 3, 1, 2)
 
 
 @once
-def _pipeline(of: int) -> Pipeline:
+def _pipeline(half: bool, of: int) -> Pipeline:
     """One for each worker: half of its time goes through here, and others would wait."""
-    features, values = hl.ImageParam(hl.Float(32), 4, "features"), hl.ImageParam(hl.Float(32), 3, "values")
+    features, values = (hl.ImageParam(storage(half), 4, name) for name in ("features", "values"))
     bias, slope, strip = hl.ImageParam(hl.Float(32), 1, "bias"), hl.Param(hl.Float(32)), hl.Param(hl.Int(32))
     channels, wide, high = (features.dim(axis).extent() for axis in range(3))
+    together, at_once = (2, HALVES_AT_ONCE) if half else (1, AT_ONCE)
+    values.dim(0).set_bounds(0, together)
+    values.dim(1).set_stride(together)
     _, from_features, to_outputs = (matrix.round(decimals=12).tolist() for matrix in transforms(SIZE))
     down, both, total, product, across, result = map(hl.Func, ("down", "both", "total", "product", "across", "result"))
 
     # Features to values, down and then across; sums of products; products to outputs, down and then across.
     left, above = x - SIZE // 2, row * TILE - SIZE // 2
-    seen = [_inside(features, left, above + step, wide, high) for step in range(SPAN)]
+    seen = [_inside(features, left, above + step, wide, high, half) for step in range(SPAN)]
     down[c, x, i, row, n] = hl.mux(i, _values(from_features, seen))
     beside = [down[c, column * TILE + step, i, row, n] for step in range(SPAN)]
-    both[c, column, j, i, row, n] = hl.mux(j, _values(from_features, beside))
-    r = hl.RDom([(0, channels)], "r")
-    total[o, column, j, i, row, n] = 0.0
-    total[o, column, j, i, row, n] += both[r.x, column, j, i, row, n] * values[o, r.x, j + SPAN * i]
+    both[c, column, j, i, row, n] = as_stored(hl.mux(j, _values(from_features, beside)), half)
+    place, last = j + SPAN * i, channels - 1
+    alone = as_float(both[last, column, j, i, row, n], half) * as_float(values[0, o, last // together, place], half)
+    total[o, column, j, i, row, n] = hl.select(channels % together == 0, 0.0, alone)
+    r = hl.RDom([(0, together), (0, channels // together)], "r")
+    one, other = both[together * r.y + r.x, column, j, i, row, n], values[r.x, o, r.y, place]
+    total[o, column, j, i, row, n] += _multiplied(one, half) * _multiplied(other, half)
     product[o, column, j, i, row, n] = total[o, column, j, i, row, n]
     rows = [product[o, column, j, step, row, n] for step in range(SPAN)]
     across[o, column, j, u, row, n] = hl.mux(u, _outputs(to_outputs, rows))
     columns = [across[o, x // TILE, step, y % TILE, y // TILE, n] for step in range(SPAN)]
     value = hl.mux(x % TILE, _outputs(to_outputs, columns)) + bias[o]
-    result[o, x, y, n] = hl.select(value < 0, value * slope, value)
+    result[o, x, y, n] = as_stored(hl.select(value < 0, value * slope, value), half)
 
     # A task is a strip of tiles; `both` and `product` hold all of it, `total` what registers hold, the others one tile.
     guarded, rounded, shifted = hl.TailStrategy.GuardWithIf, hl.TailStrategy.RoundUp, hl.TailStrategy.ShiftInwards
@@ -90,12 +127,16 @@ def _pipeline(of: int) -> Pipeline:
     result.reorder(lane, in_column, in_row, few, tile_in_strip, x, y, n).vectorize(lane).unroll(in_column)
     result.fuse(y, n, task).fuse(x, task, task).parallel(task)
     across.compute_at(result, few).reorder(o, u, j).bound(u, 0, TILE).vectorize(o, LANES, rounded).unroll(u)
+    across.store_in(hl.MemoryType.Stack).bound_storage(o, LANES).bound_storage(j, SPAN)
     product.compute_at(result, task).reorder_storage(o, j, i, column, row, n).bound(j, 0, SPAN).bound(i, 0, SPAN)
     group, within = hl.Var("group"), hl.Var("within")
-    product.split(o, few, lane, LANES, rounded).split(column, group, within, AT_ONCE, rounded)
+    product.split(o, few, lane, LANES, rounded).split(column, group, within, at_once, rounded)
     product.reorder(lane, within, group, few, j, i, row, n).vectorize(lane).unroll(within)
     total.compute_at(product, group).vectorize(o, LANES).unroll(column)
-    total.update(0).reorder(o, column, r.x).vectorize(o, LANES).unroll(column)
+    total.update(0).reorder(r.x, o, column, r.y).vectorize(o, LANES).unroll(column)
+    if half:  # pairs are multiplied and added by one instruction
+        total.specialize(channels % together == 0)
+        total.update(0).atomic().vectorize(r.x)
     # What opposite points share is computed once: all points of LANES channels stand side by side.
     both.compute_at(result, task).reorder_storage(c, j, i, column, row, n)
     both.split(c, few, lane, LANES, shifted).reorder(lane, j, few, i, column, row, n).vectorize(lane).unroll(j)
@@ -105,10 +146,16 @@ def _pipeline(of: int) -> Pipeline:
     return Pipeline(result, features, values, bias, slope, strip)
 
 
-def _inside(features: hl.ImageParam, across: Any, along: Any, wide: Any, high: Any) -> Any:
-    """A feature, or zero beside them."""
+def _inside(features: hl.ImageParam, across: Any, along: Any, wide: Any, high: Any, half: bool) -> Any:
+    """A feature as float32, or zero beside them."""
     there = (across >= 0) & (across < wide) & (along >= 0) & (along < high)
-    return hl.select(there, features[c, hl.clamp(across, 0, wide - 1), hl.clamp(along, 0, high - 1), n], 0.0)
+    feature = as_float(features[c, hl.clamp(across, 0, wide - 1), hl.clamp(along, 0, high - 1), n], half)
+    return hl.select(there, feature, 0.0)
+
+
+def _multiplied(value: Any, half: bool) -> Any:
+    """A value of type `storage` as float32, so that Halide finds the processor's products of bfloat16."""
+    return hl.cast(hl.Float(32), hl.reinterpret(hl.BFloat(16), value)) if half else value
 
 
 def _values(matrix: list[list[float]], given: Sequence[Any]) -> list[Any]:
