@@ -45,6 +45,15 @@ def test_any_rectangle_equals_the_plain_form(  # type: ignore[no-untyped-def]
     )
 
 
+@pytest.mark.parametrize("width", [319, 335, 700])
+def test_strips_of_a_wide_frame_fit_together(width: int) -> None:
+    first, second, said = inputs(1, 3, 11, width, 5, 4)
+    arguments = (first, second, said, 4, slice(2, 11), slice(3, width), torch.ones(1, 1, 1, 1))
+    torch.testing.assert_close(
+        synthesis_cpu.synthesise(*arguments), synthesise_plainly(*arguments), atol=2e-4, rtol=1e-3
+    )
+
+
 def test_the_plain_form_is_differentiable_in_the_fields() -> None:
     first, second, said = (each.double() for each in inputs(1, 3, 6, 8, 3, 2))
 

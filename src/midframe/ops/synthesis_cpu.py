@@ -3,7 +3,7 @@
 A row of fields is enlarged down, then across, once for a row of pixels. LANES neighbouring pixels then find their
 places and kernels together; each of them fetches by itself, for the colours of neighbouring pixels lie side by side:
 a row of what a kernel covers is one piece of memory, where pixels that fetch together would gather value by value
-(three times as slow).
+(three times as slow). Several rows of a strip of the frame are made together, for they read nearly the same memory.
 """
 
 from collections.abc import Callable
@@ -19,6 +19,10 @@ __all__ = ["serves", "synthesise"]
 
 NAMES = ("x", "y", "c", "n", "k", "u", "v", "block", "lane", "task")
 x, y, c, n, k, u, v, block, lane, task = map(hl.Var, NAMES)
+ROWS, BLOCKS = 4, 20
+"""Rows that are made together, and how many times LANES pixels of them."""
+COLOURS = 4
+"""Colours of a pixel that are summed side by side: where frames have but three, the fourth is that of its neighbour."""
 
 
 def synthesise(
@@ -82,7 +86,9 @@ def _pipeline(channels: int, taps: int, factor: int) -> Pipeline:
         )
         by_pixel += [tall, flat, at_x, at_y, start, piece, across]
         by_memory.append(column)
-        seen.append(sum(across[x, tap, y, n] * column[channels * tap + c, x, y, n] for tap in range(reach)))
+        # The fourth colour of three, which nothing reads, may lie behind the last one.
+        colours = (hl.unsafe_promise_clamped(channels * tap + c, 0, channels * reach - 1) for tap in range(reach))
+        seen.append(sum(across[x, tap, y, n] * column[colour, x, y, n] for tap, colour in enumerate(colours)))
 
     total, result = hl.Func("total"), hl.Func("result")
     total[c, x, y, n] = hl.select(c < 3, field(5 + 4 * taps + hl.min(c, 2)) * deviation[0, 0, 0, n], 0.0)
@@ -91,19 +97,24 @@ def _pipeline(channels: int, taps: int, factor: int) -> Pipeline:
 
     result.output_buffer().dim(1).set_stride(channels)  # so that colours are written side by side at once
     result.bound(c, 0, channels).split(x, block, lane, LANES, hl.TailStrategy.ShiftInwards)
-    result.reorder(c, lane, block, y, n).unroll(c).vectorize(lane).fuse(y, n, task).parallel(task)
-    line.compute_at(result, task).vectorize(u, LANES, hl.TailStrategy.GuardWithIf)
+    strip, in_row, guarded = hl.Var("strip"), hl.Var("in_row"), hl.TailStrategy.GuardWithIf
+    result.split(block, strip, block, BLOCKS, guarded).split(y, y, in_row, ROWS, guarded)
+    result.reorder(c, lane, in_row, block, strip, y, n).unroll(c).vectorize(lane)
+    result.fuse(y, n, task).fuse(strip, task, task).parallel(task)
+    line.compute_at(result, task).vectorize(u, LANES, guarded)
     # Pixels between the same two values lie side by side, so nothing is gathered.
     enlarged.compute_at(result, task).align_bounds(u, factor).split(u, block, lane, factor)
     enlarged.reorder(lane, block, k, y, n).unroll(lane).vectorize(block, max(1, LANES // factor))
     for function in by_pixel:
-        function.compute_at(result, block).vectorize(x, LANES)
+        function.compute_at(result, in_row).vectorize(x, LANES)
         if function.dimensions() == 4:
             function.unroll(k)
-    total.compute_at(result, block).bound_extent(c, channels).unroll(c).vectorize(x, LANES)
-    total.update(0).reorder(c, x, y, n).unroll(c)
-    for function in by_memory:
-        function.compute_at(total, x).bound(v, 0, channels * reach).vectorize(v, channels * reach)
+    total.compute_at(result, in_row).bound(c, 0, COLOURS).unroll(c).vectorize(x, LANES)
+    total.update(0).reorder(c, x, y, n).vectorize(c)
+    values = channels * reach
+    for function in by_memory:  # all of LANES pixels before any is summed: what was just written is slow to read
+        function.compute_at(result, in_row).bound(v, 0, values).vectorize(v, values)
+        function.bound_storage(v, values + COLOURS)
     return Pipeline(result, first, second, said, deviation, *params)
 
 
