@@ -74,7 +74,7 @@ class PowerError(Exception):
     """Stands for a machine that stops."""
 
 
-@pytest.mark.parametrize("optimiser", ["adamax", "adamw"])
+@pytest.mark.parametrize("optimiser", ["adamax", "adamw", "muon"])
 def test_resuming_equals_not_stopping(dataset: Path, tmp_path: Path, optimiser: str) -> None:
     config = toy(dataset, optimiser=optimiser, crops=[[0.0, 32], [0.5, 48]])
     train(config, tmp_path / "whole")
@@ -280,7 +280,7 @@ def test_settings_are_read_and_changed(tmp_path: Path) -> None:
         ("batch=true", "batch is True"),
         ("batch", "key=value"),
         ("batch.size=3", "batch holds no settings"),
-        ("optimiser=sgd", "adamax or adamw"),
+        ("optimiser=sgd", "adamax, adamw or muon"),
         ("crops=[[0.5, 64]]", r"begin at 0\.0"),
         ("crops=64", "list of"),
         ("steps=0", "1 or more"),

@@ -45,7 +45,7 @@ class TrainConfig:
     vgg: str = ""
     """VGG-19 in safetensors, for the loss feature."""
     optimiser: str = "adamax"
-    """adamax (SepConv, with 1e-3) or adamw."""
+    """adamax (SepConv, with 1e-3), adamw or muon."""
     learning_rate: float = 1e-3
     warm_up: int = 200
     """Steps in which the learning rate rises from 0; after them it falls to 0 along a cosine."""
@@ -75,8 +75,8 @@ class TrainConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.optimiser not in ("adamax", "adamw"):
-            raise ConfigError(f"optimiser is {self.optimiser!r}: adamax or adamw is needed")
+        if self.optimiser not in ("adamax", "adamw", "muon"):
+            raise ConfigError(f"optimiser is {self.optimiser!r}: adamax, adamw or muon is needed")
         if not self.crops or self.crops[0][0] != 0.0:
             raise ConfigError(f"crops are {self.crops}: the first must begin at 0.0")
         if min(self.steps, self.batch, self.evaluate_every, self.devices, self.machines) < 1:

@@ -19,6 +19,7 @@ from midframe.models.growth import grown
 from midframe.models.network import Network
 from midframe.training.config import TrainConfig
 from midframe.training.losses import ColourLoss
+from midframe.training.muon import Muon
 from midframe.training.objectives import OBJECTIVES, Batch, Objective
 from midframe.training.precision import training_precision
 from midframe.training.run_folder import BAD_BATCH_FILE, BEST_FILE, RunFolder
@@ -224,7 +225,7 @@ def _formed(model: Network, config: TrainConfig) -> Network:
 
 
 def _optimiser(config: TrainConfig, model: nn.Module) -> torch.optim.Optimizer:
-    kinds: dict[str, Any] = {"adamax": torch.optim.Adamax, "adamw": torch.optim.AdamW}
+    kinds: dict[str, Any] = {"adamax": torch.optim.Adamax, "adamw": torch.optim.AdamW, "muon": Muon}
     options = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
     optimiser: torch.optim.Optimizer = kinds[config.optimiser](model.parameters(), **options)
     return optimiser

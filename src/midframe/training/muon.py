@@ -1,0 +1,80 @@
+"""Muon: momentum whose steps are orthogonal matrices."""
+
+from collections.abc import Callable, Iterable
+from math import sqrt
+from typing import Any
+
+import torch
+from torch import Tensor
+
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
+"""Coefficients of x, x^3 and x^5: five rounds bring singular values from 0.01 to 1 near 1."""
+ROUNDS = 5
+TINY = 1e-8
+LIKE_ADAM = 0.2
+"""Root mean square of a step of AdamW, which these steps have too: one learning rate serves both (arXiv 2502.16982)."""
+
+
+class Muon(torch.optim.Optimizer):
+    """Orthogonalised momentum for the weights of convolutions, AdamW for biases and other vectors.
+
+    K. Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024: a layer's step is the matrix
+    nearest to its momentum whose singular values are all one, so that directions that the gradient seldom takes are
+    learnt as fast as those it takes always. PyTorch's own takes matrices alone; here a convolution's weights
+    (out, in, height, width) count as one of out rows.
+
+    Args:
+        parameters: what to learn.
+        lr: the learning rate of both, as for AdamW.
+        weight_decay: share of the weights, times the learning rate, that each step takes away.
+    """
+
+    def __init__(self, parameters: Iterable[Tensor], lr: float = 1e-3, weight_decay: float = 0.0) -> None:
+        super().__init__(parameters, {"lr": lr, "weight_decay": weight_decay, "momentum": 0.95, "betas": (0.9, 0.999)})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        loss = closure() if closure else None
+        for group in self.param_groups:
+            for weights in group["params"]:
+                if weights.grad is not None:
+                    change = _matrix_step if weights.ndim > 1 else _vector_step
+                    weights.mul_(1 - group["lr"] * group["weight_decay"])
+                    weights.sub_(change(weights.grad, self.state[weights], group) * group["lr"])
+        return loss
+
+
+def _matrix_step(gradient: Tensor, state: dict[str, Any], group: dict[str, Any]) -> Tensor:
+    if not state:
+        state["momentum"] = torch.zeros_like(gradient)
+    state["momentum"].lerp_(gradient, 1 - group["momentum"])
+    matrix = gradient.lerp(state["momentum"], group["momentum"]).flatten(1)  # Nesterov's
+    return (orthogonal(matrix) * LIKE_ADAM * sqrt(max(matrix.shape))).view(gradient.shape)
+
+
+def _vector_step(gradient: Tensor, state: dict[str, Any], group: dict[str, Any]) -> Tensor:
+    first, second = group["betas"]
+    if not state:
+        state.update(mean=torch.zeros_like(gradient), square=torch.zeros_like(gradient), step=0)
+    state["step"] += 1
+    state["mean"].lerp_(gradient, 1 - first)
+    state["square"].lerp_(gradient.square(), 1 - second)
+    mean: Tensor = state["mean"] / (1 - first ** state["step"])
+    square: Tensor = state["square"] / (1 - second ** state["step"])
+    return mean / (square.sqrt() + TINY)
+
+
+def orthogonal(matrix: Tensor) -> Tensor:
+    """About the nearest matrix whose singular values are all one: they come to lie between 0.7 and 1.2.
+
+    Newton and Schulz's iteration with the coefficients of Jordan et al., in bfloat16.
+    """
+    a, b, c = NEWTON_SCHULZ
+    wide = matrix.shape[0] <= matrix.shape[1]
+    x = (matrix if wide else matrix.T).bfloat16()
+    x = x / (x.norm() + TINY)
+    for _ in range(ROUNDS):
+        square = x @ x.T
+        powers = torch.addmm(square, square, square, beta=b, alpha=c)
+        x = torch.addmm(x, powers, x, beta=a)
+    return (x if wide else x.T).to(matrix.dtype)
