@@ -34,7 +34,8 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        loss = closure() if closure else None
+        with torch.enable_grad():
+            loss = closure() if closure else None
         for group in self.param_groups:
             for weights in group["params"]:
                 if weights.grad is not None:
