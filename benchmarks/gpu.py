@@ -39,11 +39,9 @@ def adaptive_by_im2col(frames: Tensor, kernels: Tensor) -> Tensor:
 
 
 def with_gradients(operator: Operator, *given: Tensor) -> list[Tensor]:
-    """The result and the gradients of all that is given, for some gradient of the result."""
-    leaves = [each.detach().clone().requires_grad_() for each in given]
-    result = operator(*leaves)
-    gradient = torch.linspace(-1, 1, result.numel(), device=result.device).view(result.shape)
-    return [result.detach(), *torch.autograd.grad(result, leaves, gradient)]
+    """The result and the gradients, of half the sum of its squares, of all that is given."""
+    result = operator(*given)
+    return [result.detach(), *torch.autograd.grad(result, given, result.detach())]
 
 
 def apart(found: list[Tensor], plain: list[Tensor]) -> str:
@@ -69,13 +67,13 @@ def measured(work: Callable[[], object]) -> str:
 
 def compare(name: str, operator: Operator, plain: Operator, *given: Tensor) -> None:
     """Print the rows of one operator at one size."""
+    given = tuple(each.requires_grad_() for each in given)
     print(f"{name}: apart {apart(with_gradients(operator, *given), with_gradients(plain, *given))}")
     for way, work in (("Triton", operator), ("plain", plain)):
         with torch.no_grad():
             forward = measured(partial(work, *given))
-        print(
-            f"  {way:7} forward {forward}   and gradients {measured(partial(with_gradients, work, *given))}", flush=True
-        )
+        both = measured(partial(with_gradients, work, *given))
+        print(f"  {way:7} forward {forward}   and gradients {both}", flush=True)
 
 
 def flow_between_pixels(height: int, width: int, device: str) -> Tensor:
@@ -83,11 +81,8 @@ def flow_between_pixels(height: int, width: int, device: str) -> Tensor:
 
     There its gradient has a step, and rounding chooses the side.
     """
-    return (
-        (torch.randn(1, 2, height, width, device=device) * 5).floor()
-        + 0.1
-        + 0.8 * torch.rand(1, 2, height, width, device=device)
-    )
+    whole = (torch.randn(1, 2, height, width, device=device) * 5).floor()
+    return whole + 0.1 + 0.8 * torch.rand_like(whole)
 
 
 def main() -> None:
@@ -109,14 +104,8 @@ def main() -> None:
     height, width = 256, 448
     frame, flow = torch.rand(1, 3, height, width, device=device), flow_between_pixels(height, width, device)
     kernels = (torch.randn(1, FLOW_TAPS, height, width, device=device) for _ in range(2))
-    compare(
-        f"flow-separable {width}x{height}",
-        flow_separable_convolution,
-        flow_separable_by_sampling,
-        frame,
-        flow,
-        *kernels,
-    )
+    given = (frame, flow, *kernels)
+    compare(f"flow-separable {width}x{height}", flow_separable_convolution, flow_separable_by_sampling, *given)
 
 
 if __name__ == "__main__":
