@@ -11,8 +11,10 @@ import cv2
 import numpy as np
 import pytest
 
+from midframe.data import drawings
 from midframe.data.augment import augment, measure_guide
 from midframe.data.create import choose_held_out, create_dataset, find_videos, key_of
+from midframe.data.drawings import moving_drawing
 from midframe.data.harvest import CreateConfig, Kept, Reservoir
 from midframe.data.shards import Shards, ShardWriter
 from midframe.data.show import draw_motion, make_contact_sheet, read_report
@@ -268,6 +270,36 @@ def test_photographs_join_the_training_part(clips: Path, tmp_path: Path) -> None
     assert len(Shards(list((tmp_path / "set" / "made").glob("a-*.tar")))) == found["a.png"]["samples"]
     with pytest.raises(DatasetError, match="holds no photographs"):
         create_dataset(clips, tmp_path / "set", config, stills=clips, workers=1)
+
+
+def test_drawings_stand_still_without_motion_and_move_with_it() -> None:
+    still, moved = (
+        moving_drawing(np.random.default_rng(4), 96, 5, motion)
+        for motion in (StillMotion(max_shift=0, max_bend=0), StillMotion())
+    )
+    assert still.shape == moved.shape == (5, 96, 96, 3)
+    assert (still == still[2]).all()
+    assert np.array_equal(moved[2], still[2])
+    steps = abs(np.diff(moved.astype(float), axis=0)).mean(axis=(1, 2, 3))
+    assert steps.min() > 1
+
+
+def test_layers_of_drawings_have_no_fringes(monkeypatch: pytest.MonkeyPatch) -> None:
+    grey = (120, 130, 140, 255)
+    monkeypatch.setattr(drawings, "_palette", lambda rng: [grey] * 3)
+    for seed in range(5):
+        sequence = moving_drawing(np.random.default_rng(seed), 96, 3, StillMotion())
+        assert abs(sequence.astype(int) - grey[:3]).max() <= 4
+
+
+def test_drawings_join_the_training_part(clips: Path, tmp_path: Path) -> None:
+    config = replace(SMALL, per_still=4)
+    report = create_dataset(clips, tmp_path / "set", config, drawings=2, workers=1)
+    drawn = [file for file in report["files"] if file["file"].startswith("drawings")]
+    assert [file["part"] for file in drawn] == ["made", "made"]
+    assert 0 < sum(file["samples"] for file in drawn) == report["samples"]["made"]
+    shards = [Shards([path]).frames(0) for path in (tmp_path / "set" / "made").glob("drawings*.tar")]
+    assert not any(np.array_equal(one, other) for one, other in itertools.pairwise(shards))
 
 
 def kept(key: float, step: int) -> Kept:

@@ -35,6 +35,9 @@ def dataset_create(
     ] = 44.0,
     seed: Annotated[int, typer.Option(help="Chance begins here.")] = 0,
     stills: Annotated[Path | None, typer.Option(help="A folder of photographs to add, with made motion.")] = None,
+    drawings: Annotated[
+        int, typer.Option(min=0, help="Add so many shards of drawings (lines, shapes, letters), with made motion.")
+    ] = 0,
     sources: Annotated[
         list[Path] | None,
         typer.Option(help="A CSV list with the columns file, licence, attribution, source; may be repeated."),
@@ -53,7 +56,14 @@ def dataset_create(
     config = CreateConfig(selection, frames, per_clip=per_clip, plain=plain, hold_out=kept_out, seed=seed)
     with file_bar() as show:
         report = create_dataset(
-            videos, target, config, stills=stills, sources=sources or (), workers=workers, progress=show
+            videos,
+            target,
+            config,
+            stills=stills,
+            drawings=drawings,
+            sources=sources or (),
+            workers=workers,
+            progress=show,
         )
     draw_motion(target, report)
     print_report(report)

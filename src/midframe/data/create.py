@@ -1,4 +1,4 @@
-"""From videos and photographs to a data set: every core takes one file at a time and writes its shards."""
+"""From videos, photographs and drawings to a data set: every core takes one at a time and writes its shards."""
 
 import csv
 import hashlib
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from midframe.data.harvest import CreateConfig, Job, facts_path, harvest
-from midframe.data.sources import read_sources, relative_name, source_of
+from midframe.data.sources import Source, read_sources, relative_name, source_of
 from midframe.data.stills import find_stills
 from midframe.errors import DatasetError
 
@@ -25,7 +25,7 @@ SETTINGS_FILE = "dataset.json"
 REPORT_FILE = "report.json"
 ATTRIBUTION_FILE = "attribution.csv"
 PARTS = ("train", "made", "validation", "whole")
-"""Folders of shards: patches of clips, patches of photographs with made motion, and what is held out."""
+"""Folders of shards: patches of clips, photographs and drawings with made motion, and what is held out."""
 
 Progress = Callable[[int, int, str], None]
 """Called with files done, files in all and the name of the file just done."""
@@ -37,6 +37,7 @@ def create_dataset(
     config: CreateConfig | None = None,
     *,
     stills: Path | None = None,
+    drawings: int = 0,
     sources: Iterable[Path] = (),
     workers: int | None = None,
     progress: Progress | None = None,
@@ -48,6 +49,7 @@ def create_dataset(
         out: the folder of the data set. Files whose shard is there already are not read again.
         config: how; one that differs from what `out` was begun with is an error.
         stills: a folder of photographs, from which sequences with made motion are added.
+        drawings: how many shards of drawings with made motion are added, each of as many sequences as a photograph's.
         sources: CSV lists of where the files come from; see `read_sources`.
         workers: processes, as many as cores if None.
         progress: told after each file.
@@ -59,7 +61,7 @@ def create_dataset(
         DatasetError: no videos, other settings than before, a full disk, or nothing worth keeping.
     """
     config = config or CreateConfig()
-    jobs = _jobs(videos, stills, out, config, sources)
+    jobs = [*_jobs(videos, stills, out, config, sources), *_drawings(drawings, out, config)]
     _begin(out, config)
     todo = [job for job in jobs if not facts_path(job).exists()]
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
@@ -68,7 +70,7 @@ def create_dataset(
         for done, finished in enumerate(as_completed(running), start=len(jobs) - len(todo) + 1):
             finished.result()
             if progress:
-                progress(done, len(jobs), running[finished].path.name)
+                progress(done, len(jobs), Path(running[finished].name).name)
     except OSError as error:
         raise cannot_write(out, error) from error
     finally:
@@ -135,6 +137,11 @@ def _jobs(videos: Path, stills: Path | None, out: Path, config: CreateConfig, li
         name = relative_name(path, stills)
         jobs.append(Job(path, out, key_of(name), name, source_of(path, stills, known), "made", config))
     return jobs
+
+
+def _drawings(count: int, out: Path, config: CreateConfig) -> list[Job]:
+    names = [f"drawings {number}" for number in range(1, count + 1)]
+    return [Job(None, out, key_of(name), name, Source("drawings", "MIT", "midframe"), "made", config) for name in names]
 
 
 def choose_held_out(clips: dict[str, str], config: CreateConfig) -> set[str]:

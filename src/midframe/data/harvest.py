@@ -14,6 +14,7 @@ import av
 import cv2
 import numpy as np
 
+from midframe.data.drawings import moving_drawing
 from midframe.data.shards import Frames, ShardWriter
 from midframe.data.sources import Source
 from midframe.data.stills import StillMotion, moving_patch, read_still
@@ -62,6 +63,7 @@ class CreateConfig:
     per_still: int = 80
     """Sequences made from each photograph, where photographs are given."""
     still_motion: StillMotion = field(default_factory=StillMotion)
+    """How photographs and the layers of drawings move."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -75,16 +77,17 @@ class CreateConfig:
 
 @dataclass(frozen=True)
 class Job:
-    """One file to be looked through."""
+    """One file to be looked through, or one shard to be drawn."""
 
-    path: Path
+    path: Path | None
+    """None: drawings are made."""
     out: Path
     key: str
     name: str
-    """The file's name below the folder that was searched."""
+    """The file's name below the folder that was searched; of drawings, any that is theirs alone."""
     source: Source
     part: str
-    """train, validation, or made: a photograph."""
+    """train, validation, or made: a photograph or drawings."""
     config: CreateConfig
 
 
@@ -145,8 +148,7 @@ def harvest(job: Job) -> None:
     chance = hashlib.sha256(f"{job.config.seed}/{job.name}".encode()).digest()
     rng = np.random.default_rng(int.from_bytes(chance[:8], "big"))
     facts = {"file": job.name, "part": job.part, "licence": job.source.licence, "attribution": job.source.attribution}
-    look = _look_at_still if job.part == "made" else _look_at_clip
-    found, kept, whole = look(job, rng)
+    found, kept, whole = _look(job, rng)
     for folder, chosen in ((job.part, kept), ("whole", whole)):
         _write(job, job.out / folder / f"{job.key}.tar", chosen, rng)
     motion = [round(each.facts["motion"], 2) for each in kept]
@@ -157,34 +159,59 @@ Found = tuple[dict[str, Any], list[Kept], list[Kept]]
 """What is to be said of a file, its patches, its whole frames."""
 
 
-def _look_at_clip(job: Job, rng: np.random.Generator) -> Found:
-    config, sequences, error = job.config, 0, None
+def _look(job: Job, rng: np.random.Generator) -> Found:
+    if job.path is None:
+        return _draw(job.config, rng)
+    if job.part == "made":
+        return _look_at_still(job.path, job.config, rng)
+    return _look_at_clip(job.path, job.part == "validation", job.config, rng)
+
+
+def _look_at_clip(path: Path, held_out: bool, config: CreateConfig, rng: np.random.Generator) -> Found:
+    sequences, error = 0, None
     patches, whole = Reservoir(config.per_clip, config.min_novelty), Reservoir(config.whole_frames)
     plain = Reservoir(config.plain)
     try:
-        for index, stride, scale, frames in _sequences(_decoded(job.path, config), config):
+        for index, stride, scale, frames in _sequences(_decoded(path, config), config):
             sequences += 1
             origin = {"frame": index, "stride": stride, "scale": scale}
             worth = _consider(patches, rng, origin, frames, config)
             if config.plain:
                 _take_any(plain, rng, origin, frames, config)
-            if worth and job.part == "validation" and stride == 1 and scale == 1:
+            if worth and held_out and stride == 1 and scale == 1:
                 whole.offer(Kept(rng.random(), np.stack(frames), {"frame": index}))
     except av.FFmpegError as failure:
         error = f"{type(failure).__name__}: {failure.strerror}"  # what was decoded before it is kept
     return {"sequences": sequences, "error": error}, patches.kept + plain.kept, whole.kept
 
 
-def _look_at_still(job: Job, rng: np.random.Generator) -> Found:
+def _look_at_still(path: Path, config: CreateConfig, rng: np.random.Generator) -> Found:
     """Sequences with made motion from one photograph, without flat ones."""
-    config, still, kept = job.config, read_still(job.path), []
-    least_texture = config.selection.min_texture
-    for number in range(config.per_still if still is not None else 0):
-        assert still is not None
-        sequence = moving_patch(still, rng, config.selection.size, config.frames, config.still_motion)
-        if sequence is not None and gradient_length(_grey(sequence[len(sequence) // 2])).mean() >= least_texture:
+    still = read_still(path)
+    if still is None:
+        return {"sequences": 0, "error": "cannot be read"}, [], []
+    size, frames, motion = config.selection.size, config.frames, config.still_motion
+    return _made(config, (moving_patch(still, rng, size, frames, motion) for _ in range(config.per_still)))
+
+
+def _draw(config: CreateConfig, rng: np.random.Generator) -> Found:
+    """Sequences of as many drawings as a photograph gives, without those that are nearly empty."""
+    size, frames, motion = config.selection.size, config.frames, config.still_motion
+    return _made(config, (moving_drawing(rng, size, frames, motion) for _ in range(config.per_still)))
+
+
+def _made(config: CreateConfig, sequences: Iterable[Frames | None]) -> Found:
+    """Keep the sequences with made motion that are not flat."""
+    kept = []
+    for number, sequence in enumerate(sequences):
+        if sequence is not None and _texture(sequence) >= config.selection.min_texture:
             kept.append(Kept(number, sequence, {"motion": _motion(sequence)}))
-    return {"sequences": config.per_still, "error": "cannot be read" if still is None else None}, kept, []
+    return {"sequences": config.per_still, "error": None}, kept, []
+
+
+def _texture(sequence: Frames) -> float:
+    """Mean gradient of the frame in the middle, in grey levels a pixel."""
+    return float(gradient_length(_grey(sequence[len(sequence) // 2])).mean())
 
 
 def _take_any(

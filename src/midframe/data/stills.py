@@ -60,18 +60,18 @@ def moving_patch(still: Frames, rng: np.random.Generator, size: int, frames: int
     if min(still.shape[:2]) <= size + 2 * MARGIN:
         return None
     times = np.linspace(-1, 1, frames)
-    sequence: Frames = _glide(still, rng, size, times, motion)
+    sequence: Frames = glide(still, rng, size, times, motion)
     if rng.random() >= motion.layer_share:
         return sequence
-    layer, mask = _glide(still, rng, size, times, motion, _cut_out(rng, size))
+    layer, mask = glide(still, rng, size, times, motion, _cut_out(rng, size))
     blended = sequence + (layer.astype(np.float32) - sequence) * mask[..., None]
     return np.asarray(np.rint(blended), np.uint8)
 
 
-def _glide(
+def glide(
     still: Frames, rng: np.random.Generator, size: int, times: Any, motion: StillMotion, mask: Floats | None = None
 ) -> Any:
-    """Cut a moving patch from a random place; with a mask, also the mask moving along."""
+    """Cut a moving patch (F, size, size, C) from a random place; with a mask, and that too, moving along."""
     room = size + 2 * MARGIN
     top, left = (int(rng.integers(extent - room + 1)) for extent in still.shape[:2])
     region = still[top : top + room, left : left + room]
