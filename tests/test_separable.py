@@ -116,10 +116,12 @@ def test_fast_gradients_equal_the_plain_ones(
     torch.testing.assert_close(fast.cpu(), plain, atol=2e-3, rtol=1e-4)
 
 
-def test_triton_takes_kernels_of_any_layout() -> None:
+@pytest.mark.parametrize("spare", [0, 5])
+def test_triton_takes_kernels_of_any_layout(spare: int) -> None:
     frame, vertical, horizontal = inputs(n=2, taps=3, height=3, width=9)
     gradient = torch.randn(2, 3, 3, 9)
-    turned = vertical.contiguous(memory_format=torch.channels_last)
+    wider = torch.cat((vertical, torch.ones(2, spare, 3, 9)), dim=1)
+    turned = wider.contiguous(memory_format=torch.channels_last)[:, :3]  # with gaps where there are spare taps
     arguments = on_device(separable_cuda, gradient, frame.contiguous(memory_format=torch.channels_last), turned)
     (rows,) = on_device(separable_cuda, horizontal)
     expected = slow(frame, vertical, horizontal)

@@ -1,9 +1,11 @@
 """Separable adaptive convolution on CUDA, as Triton kernels.
 
-A program serves a block of pixels in one row and holds tiles of (taps along the row, pixels) in registers: the rows'
-kernels once, and for each tap of the columns what it sees of the frame. Neighbouring pixels see nearly the same, so the
-frame comes out of the nearest cache. Nothing of the size of taps squared is ever written. Triton's interpreter runs the
-same kernels on the CPU, which is how they are tested without a GPU.
+A program serves a block of pixels in one row. Their horizontal kernels, each a step further to the right than the one
+before, are the columns of a band matrix; the rows of the frame that the block sees, times that matrix, are what the
+vertical kernels weigh. So nearly all of the work is products of small matrices, which tensor cores do, although half of
+what they multiply lies outside the band. Gradients of the kernels are such products too. Nothing of the size of taps
+squared is ever written. Triton's interpreter runs the same kernels on the CPU, which is how they are tested without a
+GPU.
 """
 
 from typing import Any
@@ -14,7 +16,9 @@ import triton.language as tl
 from torch import Tensor
 
 BLOCK = 32
-"""Pixels that a program serves, a power of two."""
+"""Pixels that a program serves, a power of two; products take as many columns of the frame at once."""
+LEAST = 16
+"""Tensor cores take no smaller matrices."""
 
 
 def serves(frame: Tensor, kernel: Tensor) -> bool:
@@ -26,8 +30,10 @@ def serves(frame: Tensor, kernel: Tensor) -> bool:
 def separable_forward(frame: Tensor, vertical: Tensor, horizontal: Tensor) -> Tensor:
     """Filter a padded frame; shapes as in `midframe.ops.separable_convolution`."""
     result = frame.new_empty(*frame.shape[:2], *vertical.shape[2:])
+    vertical = _dense(vertical)
     horizontal = _like(horizontal, vertical)
-    _forward[_grid(vertical)](frame, vertical, horizontal, result, **_layout(frame, vertical, result))
+    arguments = (frame, vertical, horizontal, result)
+    _forward[_grid(vertical)](*arguments, **_layout(frame, vertical, result), precision=_precision())
     return result
 
 
@@ -35,21 +41,27 @@ def separable_kernel_gradients(
     gradient: Tensor, frame: Tensor, vertical: Tensor, horizontal: Tensor
 ) -> tuple[Tensor, Tensor]:
     """The gradients of the columns and the rows, in their shape and type."""
+    vertical = _dense(vertical)
     tall = torch.empty_like(vertical)
     horizontal, wide = (_like(each, vertical) for each in (horizontal, torch.empty_like(tall)))
     gradient = gradient.contiguous()
     arguments = (gradient, frame, vertical, horizontal, tall, wide)
-    _kernel_gradients[_grid(vertical)](*arguments, **_layout(frame, vertical, gradient))
+    _kernel_gradients[_grid(vertical)](*arguments, **_layout(frame, vertical, gradient), precision=_precision())
     return tall, wide
 
 
 def separable_frame_gradient(gradient: Tensor, frame: Tensor, vertical: Tensor, horizontal: Tensor) -> Tensor:
     """The gradient of the padded frame, in its shape and type. Gathered, so that it is the same in every run."""
-    result = torch.empty_like(frame)
+    result, vertical = torch.empty_like(frame), _dense(vertical)
     gradient, horizontal = gradient.contiguous(), _like(horizontal, vertical)
     arguments = (gradient, vertical, horizontal, result)
     _frame_gradient[_grid(frame)](*arguments, **_layout(result, vertical, gradient))
     return result
+
+
+def _dense(tensor: Tensor) -> Tensor:
+    """A tensor without gaps in memory, in the order that it has: others can be laid out as it is."""
+    return _like(tensor, torch.empty_like(tensor))
 
 
 def _like(tensor: Tensor, other: Tensor) -> Tensor:
@@ -61,6 +73,11 @@ def _grid(images: Tensor) -> tuple[int, int]:
     return images.shape[0] * images.shape[2], triton.cdiv(images.shape[3], BLOCK)
 
 
+def _precision() -> str:
+    """How tensor cores take float32: rounded to TensorFloat-32 where PyTorch may do so, else in three parts."""
+    return "tf32" if torch.backends.cuda.matmul.allow_tf32 else "tf32x3"
+
+
 def _layout(frame: Tensor, kernel: Tensor, image: Tensor) -> dict[str, Any]:
     """What all programs are told of sizes and of places in memory: of frames (f), kernels (k) and images (o)."""
     strides = {
@@ -69,52 +86,64 @@ def _layout(frame: Tensor, kernel: Tensor, image: Tensor) -> dict[str, Any]:
         for axis, step in zip(("n", "c", "y", "x"), tensor.stride(), strict=True)
     }
     taps = kernel.shape[1]
-    fixed = {"channels": frame.shape[1], "taps": taps, "room": triton.next_power_of_2(taps), "block": BLOCK}
+    room = max(LEAST, triton.next_power_of_2(taps))
+    fixed = {"channels": frame.shape[1], "taps": taps, "room": room, "block": BLOCK}
     return {"height": kernel.shape[2], "width": kernel.shape[3], **strides, **fixed}
 
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _forward(  # type: ignore[no-untyped-def]
     frame, vertical, horizontal, result, height, width, fn, fc, fy, fx, kn, kc, ky, kx, on, oc, oy, ox,
-    channels: tl.constexpr, taps: tl.constexpr, room: tl.constexpr, block: tl.constexpr,
+    channels: tl.constexpr, taps: tl.constexpr, room: tl.constexpr, block: tl.constexpr, precision: tl.constexpr,
 ):  # fmt: skip
     n, y = (tl.program_id(0) // height).to(tl.int64), tl.program_id(0) % height
-    x, tap = tl.program_id(1) * block + tl.arange(0, block), tl.arange(0, room)
-    real = (tap[:, None] < taps) & (x[None, :] < width)
+    left, tap, step = tl.program_id(1) * block, tl.arange(0, room), tl.arange(0, block)
+    x = left + step
     at = n * kn + y * ky + x * kx
-    across = tl.load(horizontal + at[None, :] + tap[:, None] * kc, real, 0.0).to(tl.float32)  # (taps, pixels)
+    real = (tap[:, None] < taps) & (x[None, :] < width)
+    down = tl.load(vertical + at[None, :] + tap[:, None] * kc, real, 0.0).to(tl.float32)  # (taps, pixels)
     for channel in range(channels):
-        total = tl.zeros((block,), tl.float32)
-        corner = n * fn + channel * fc + y * fy + (tap[:, None] + x[None, :]) * fx
-        for i in range(taps):
-            down = tl.load(vertical + at + i * kc, x < width, 0.0).to(tl.float32)
-            seen = tl.load(frame + corner + i * fy, real, 0.0).to(tl.float32)
-            total += down * tl.sum(across * seen, axis=0)
-        tl.store(result + n * on + channel * oc + y * oy + x * ox, total, x < width)
+        seen = tl.zeros((room, block), tl.float32)  # by the tap's row of each pixel's kernel
+        for start in range(0, taps + block - 1, block):
+            column = left + start + step
+            j = column[:, None] - x[None, :]
+            inside = (j >= 0) & (j < taps) & (x[None, :] < width)
+            band = tl.load(horizontal + at[None, :] + j * kc, inside, 0.0).to(tl.float32)  # (columns, pixels)
+            corner = n * fn + channel * fc + (y + tap[:, None]) * fy + column[None, :] * fx
+            there = (tap[:, None] < taps) & (column[None, :] < width + taps - 1)
+            part = tl.load(frame + corner, there, 0.0).to(tl.float32)  # (taps, columns)
+            seen = tl.dot(part, band, seen, input_precision=precision)
+        tl.store(result + n * on + channel * oc + y * oy + x * ox, tl.sum(down * seen, axis=0), x < width)
 
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _kernel_gradients(  # type: ignore[no-untyped-def]
     gradient, frame, vertical, horizontal, tall, wide, height, width,
     fn, fc, fy, fx, kn, kc, ky, kx, on, oc, oy, ox,
-    channels: tl.constexpr, taps: tl.constexpr, room: tl.constexpr, block: tl.constexpr,
+    channels: tl.constexpr, taps: tl.constexpr, room: tl.constexpr, block: tl.constexpr, precision: tl.constexpr,
 ):  # fmt: skip
     n, y = (tl.program_id(0) // height).to(tl.int64), tl.program_id(0) % height
-    x, tap = tl.program_id(1) * block + tl.arange(0, block), tl.arange(0, room)
-    real = (tap[:, None] < taps) & (x[None, :] < width)
+    left, tap, step = tl.program_id(1) * block, tl.arange(0, room), tl.arange(0, block)
+    x = left + step
     at = n * kn + y * ky + x * kx
-    across = tl.load(horizontal + at[None, :] + tap[:, None] * kc, real, 0.0).to(tl.float32)
-    of_across = tl.zeros((room, block), tl.float32)
-    for i in range(taps):
-        weighted = tl.zeros((room, block), tl.float32)  # what the tap's row sees, weighted by how it is wanted
+    real = (tap[:, None] < taps) & (x[None, :] < width)
+    down = tl.load(vertical + at[None, :] + tap[:, None] * kc, real, 0.0).to(tl.float32)  # (taps, pixels)
+    of_down = tl.zeros((room, block), tl.float32)
+    for start in range(0, taps + block - 1, block):
+        column = left + start + step
+        j = column[:, None] - x[None, :]
+        inside = (j >= 0) & (j < taps) & (x[None, :] < width)
+        band = tl.load(horizontal + at[None, :] + j * kc, inside, 0.0).to(tl.float32)  # (columns, pixels)
+        of_band = tl.zeros((block, block), tl.float32)
         for channel in range(channels):
             outer = tl.load(gradient + n * on + channel * oc + y * oy + x * ox, x < width, 0.0).to(tl.float32)
-            corner = n * fn + channel * fc + (y + i) * fy + (tap[:, None] + x[None, :]) * fx
-            weighted += outer[None, :] * tl.load(frame + corner, real, 0.0).to(tl.float32)
-        down = tl.load(vertical + at + i * kc, x < width, 0.0).to(tl.float32)
-        tl.store(tall + at + i * kc, tl.sum(across * weighted, axis=0), x < width)
-        of_across += down[None, :] * weighted
-    tl.store(wide + at[None, :] + tap[:, None] * kc, of_across, real)
+            corner = n * fn + channel * fc + (y + tap[:, None]) * fy + column[None, :] * fx
+            there = (tap[:, None] < taps) & (column[None, :] < width + taps - 1)
+            part = tl.load(frame + corner, there, 0.0).to(tl.float32)  # (taps, columns)
+            of_down = tl.dot(part, band * outer[None, :], of_down, input_precision=precision)
+            of_band = tl.dot(tl.trans(part), down * outer[None, :], of_band, input_precision=precision)
+        tl.store(wide + at[None, :] + j * kc, of_band, inside)  # each tap lies in one of the bands
+    tl.store(tall + at[None, :] + tap[:, None] * kc, of_down, real)
 
 
 @triton.jit  # type: ignore[untyped-decorator]
