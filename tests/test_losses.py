@@ -48,6 +48,23 @@ def test_the_objective_gives_every_weight_a_gradient() -> None:
     assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in model.parameters())
 
 
+def test_the_tether_sees_what_colours_do_not() -> None:
+    torch.manual_seed(0)
+    model = build_model("sepconv", {"widths": [4, 8], "taps": 5})
+    batch = to_batch(torch.randint(0, 256, (2, 3, 32, 32, 3), dtype=torch.uint8), torch.full((2,), 0.5))
+    free, held = SepConvObjective(model), SepConvObjective(model, tether=0.1)
+    loose, (loss, parts) = free(batch, 0.0)[0], held(batch, 0.0)
+    torch.testing.assert_close(loss, loose + 0.1 * parts["drift"])
+    for head in model.heads:
+        head.last.weight.data *= 10
+        head.last.bias.data *= 10
+    torch.testing.assert_close(free(batch, 0.0)[0], loose)
+    grown = held(batch, 0.0)[1]["drift"]
+    assert abs(grown - math.log(100)) < 2 * parts["drift"] + 1e-3
+    (held(batch, 0.0)[0] - free(batch, 0.0)[0]).backward()
+    assert all((head.last.bias * head.last.bias.grad).sum() > 0 for head in model.heads), "smaller kernels are wanted"
+
+
 def _made_and_true(model: torch.nn.Module, frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     batch = to_batch(frames, torch.full((len(frames),), 0.5))
     with torch.no_grad():

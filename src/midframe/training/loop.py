@@ -175,7 +175,9 @@ def _objective(config: TrainConfig, model: Network) -> Objective:
     kind = OBJECTIVES[type(model)]
     if not kind.takes_losses and config.loss != TrainConfig().loss:
         raise ConfigError(f"{config.model} has the loss of its paper: leave loss out")
-    return kind(model, ColourLoss(config.loss, config.vgg))
+    if config.tether and not getattr(model.config, "kernel_normalisation", False):
+        raise ConfigError(f"the kernels of {config.model} are not normalised by their sums: leave tether out")
+    return kind(model, ColourLoss(config.loss, config.vgg), config.tether)
 
 
 def _network(config: TrainConfig) -> Network:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from midframe.models.adaconv import MARGIN, STRIDE, AdaConv
 from midframe.models.flowsep import FlowSep
 from midframe.models.network import Network
-from midframe.models.sepconv import SepConv
+from midframe.models.sepconv import SepConv, kernel_sum
 from midframe.ops import adaptive_convolution
 from midframe.training.guidance import flow_guidance, kernel_guidance, score_guidance
 from midframe.training.losses import CENTRE, NEIGHBOURS, ColourLoss, l1, neighbours
@@ -41,10 +41,11 @@ class Objective(nn.Module):
     takes_losses = True
     """Whether losses of colour can be chosen."""
 
-    def __init__(self, model: Any, colour_loss: ColourLoss | None = None) -> None:
+    def __init__(self, model: Any, colour_loss: ColourLoss | None = None, tether: float = 0.0) -> None:
         super().__init__()
         self.model = model
         self.colour_loss = colour_loss or ColourLoss()
+        self.tether = tether
 
     def forward(self, batch: Batch, guide_weight: float) -> tuple[Tensor, Parts]:
         """Return the loss to minimise, a scalar, and the parts of it to be logged; "loss" is that of colour alone."""
@@ -56,16 +57,22 @@ class Objective(nn.Module):
 
 
 class SepConvObjective(Objective):
-    """The wanted losses of colour, and the guidance of kernels by optical flow."""
+    """The wanted losses of colour, the guidance of kernels by optical flow, and the tether of their sums to one.
+
+    Colours do not change when kernels that are normalised grow, so that nothing but the tether holds their size.
+    """
 
     def forward(self, batch: Batch, guide_weight: float) -> tuple[Tensor, Parts]:
         kernels = self.model.kernels(batch.first, batch.second)
         made = self.model.apply(batch.first, batch.second, kernels)
-        colour, parts = self.colour_loss(made.float(), batch.middle)
+        loss, parts = self.colour_loss(made.float(), batch.middle)
+        if self.tether:
+            drift = kernel_sum(kernels).log().abs().mean()
+            loss, parts = loss + self.tether * drift, {**parts, "drift": drift.detach()}
         if guide_weight == 0 or batch.flows is None or batch.trust is None:
-            return colour, parts
+            return loss, parts
         guide = kernel_guidance(kernels, batch.flows, batch.trust)
-        return colour + guide_weight * guide, {**parts, "guide": guide.detach()}
+        return loss + guide_weight * guide, {**parts, "guide": guide.detach()}
 
 
 class FlowSepObjective(Objective):
