@@ -61,12 +61,14 @@ def separable_frame_gradient(gradient: Tensor, frame: Tensor, vertical: Tensor, 
 
 def _dense(tensor: Tensor) -> Tensor:
     """A tensor without gaps in memory, in the order that it has: others can be laid out as it is."""
-    return _like(tensor, torch.empty_like(tensor))
+    return _like(tensor, torch.empty_like(tensor, device="meta"))
 
 
 def _like(tensor: Tensor, other: Tensor) -> Tensor:
     """A tensor laid out in memory as another of its shape: kernels are told the strides of one."""
-    return tensor if tensor.stride() == other.stride() else torch.empty_like(other).copy_(tensor)
+    if tensor.stride() == other.stride():
+        return tensor
+    return torch.empty_strided(other.shape, other.stride(), dtype=tensor.dtype, device=tensor.device).copy_(tensor)
 
 
 def _grid(images: Tensor) -> tuple[int, int]:
