@@ -367,6 +367,8 @@ def test_some_batches_are_read_at_half_size(long_samples: Path, tmp_path: Path) 
     drawn = [next(tickets) for _ in range(400)]
     assert all(one[2] == other[2] for one, other in drawn)
     assert sum(one[2] == 2 for one, _ in drawn) == pytest.approx(120, abs=35)
+    with pytest.raises(ConfigError, match="leave tether out"):
+        train(toy(long_samples, tether=0.1, network={"widths": [4, 8], "taps": 5, "paper": True}), tmp_path / "refused")
     with pytest.raises(ConfigError, match="leave half_share out"):
         train(toy(long_samples, half_share=0.5), tmp_path / "refused")
     with pytest.raises(ConfigError, match="multiples of 32 are needed"):
