@@ -71,7 +71,7 @@ def moving_patch(still: Frames, rng: np.random.Generator, size: int, frames: int
 def glide(
     still: Frames, rng: np.random.Generator, size: int, times: Any, motion: StillMotion, mask: Floats | None = None
 ) -> Any:
-    """Cut a moving patch (F, size, size, C) from a random place; with a mask, a pair of it and the mask moving along."""
+    """Cut a moving patch (F, size, size, C) from a random place; with a mask, that and the moving mask."""
     room = size + 2 * MARGIN
     top, left = (int(rng.integers(extent - room + 1)) for extent in still.shape[:2])
     region = still[top : top + room, left : left + room]
