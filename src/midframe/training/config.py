@@ -59,7 +59,7 @@ class TrainConfig:
     guide_share: float = 0.3
     """Share of the training over which that weight falls to 0."""
     tether: float = 0.0
-    """Weight of the loss that holds the sums of SepConv's kernels near one: its mean is that of their |logarithm|."""
+    """Weight of the loss that keeps the sums of SepConv's kernels near one: how far |their logarithm| is above 1."""
     precision: str = "auto"
     """Lightning Fabric's name of a precision: 32-true, bf16-mixed, 16-mixed. Auto takes bf16-mixed where the device has
     instructions for it: where it has none it is many times slower than 32-true."""

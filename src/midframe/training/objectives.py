@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from midframe.models.adaconv import MARGIN, STRIDE, AdaConv
 from midframe.models.flowsep import FlowSep
@@ -15,6 +16,8 @@ from midframe.training.guidance import flow_guidance, kernel_guidance, score_gui
 from midframe.training.losses import CENTRE, NEIGHBOURS, ColourLoss, l1, neighbours
 
 Parts = dict[str, Tensor]
+SLACK = 1.0
+"""How far the logarithm of a kernel's sum may be from 0 before the tether pulls."""
 
 
 class Batch(NamedTuple):
@@ -57,7 +60,7 @@ class Objective(nn.Module):
 
 
 class SepConvObjective(Objective):
-    """The wanted losses of colour, the guidance of kernels by optical flow, and the tether of their sums to one.
+    """The wanted losses of colour, the guidance of kernels by optical flow, and the tether that keeps their sums near one.
 
     Colours do not change when kernels that are normalised grow, so that nothing but the tether holds their size.
     """
@@ -67,7 +70,7 @@ class SepConvObjective(Objective):
         made = self.model.apply(batch.first, batch.second, kernels)
         loss, parts = self.colour_loss(made.float(), batch.middle)
         if self.tether:
-            drift = kernel_sum(kernels).log().abs().mean()
+            drift = functional.relu(kernel_sum(kernels).log().abs() - SLACK).mean()
             loss, parts = loss + self.tether * drift, {**parts, "drift": drift.detach()}
         if guide_weight == 0 or batch.flows is None or batch.trust is None:
             return loss, parts
