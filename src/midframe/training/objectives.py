@@ -60,7 +60,7 @@ class Objective(nn.Module):
 
 
 class SepConvObjective(Objective):
-    """The wanted losses of colour, the guidance of kernels by optical flow, and the tether that keeps their sums near one.
+    """The wanted losses of colour, the guidance of kernels by optical flow, and the tether of their sums near one.
 
     Colours do not change when kernels that are normalised grow, so that nothing but the tether holds their size.
     """
