@@ -5,8 +5,9 @@ import heapq
 import json
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ class CreateConfig:
     whole_frames: int = 4
     """Whole sequences kept of each validation clip, to measure on frames as people see them."""
     per_still: int = 80
-    """Sequences made from each photograph, where photographs are given."""
+    """Sequences made from each photograph, and for each shard of drawings."""
     still_motion: StillMotion = field(default_factory=StillMotion)
     """How photographs and the layers of drawings move."""
     seed: int = 0
@@ -161,7 +162,7 @@ Found = tuple[dict[str, Any], list[Kept], list[Kept]]
 
 def _look(job: Job, rng: np.random.Generator) -> Found:
     if job.path is None:
-        return _draw(job.config, rng)
+        return _made(job.config, partial(moving_drawing, rng))
     if job.part == "made":
         return _look_at_still(job.path, job.config, rng)
     return _look_at_clip(job.path, job.part == "validation", job.config, rng)
@@ -186,24 +187,17 @@ def _look_at_clip(path: Path, held_out: bool, config: CreateConfig, rng: np.rand
 
 
 def _look_at_still(path: Path, config: CreateConfig, rng: np.random.Generator) -> Found:
-    """Sequences with made motion from one photograph, without flat ones."""
     still = read_still(path)
     if still is None:
         return {"sequences": 0, "error": "cannot be read"}, [], []
-    size, frames, motion = config.selection.size, config.frames, config.still_motion
-    return _made(config, (moving_patch(still, rng, size, frames, motion) for _ in range(config.per_still)))
+    return _made(config, partial(moving_patch, still, rng))
 
 
-def _draw(config: CreateConfig, rng: np.random.Generator) -> Found:
-    """Sequences of as many drawings as a photograph gives, without those that are nearly empty."""
-    size, frames, motion = config.selection.size, config.frames, config.still_motion
-    return _made(config, (moving_drawing(rng, size, frames, motion) for _ in range(config.per_still)))
-
-
-def _made(config: CreateConfig, sequences: Iterable[Frames | None]) -> Found:
-    """Keep the sequences with made motion that are not flat."""
+def _made(config: CreateConfig, make: Callable[[int, int, StillMotion], Frames | None]) -> Found:
+    """Sequences with made motion, from a size, a number of frames and a motion, without flat ones."""
     kept = []
-    for number, sequence in enumerate(sequences):
+    for number in range(config.per_still):
+        sequence = make(config.selection.size, config.frames, config.still_motion)
         if sequence is not None and _texture(sequence) >= config.selection.min_texture:
             kept.append(Kept(number, sequence, {"motion": _motion(sequence)}))
     return {"sequences": config.per_still, "error": None}, kept, []

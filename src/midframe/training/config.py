@@ -31,7 +31,7 @@ class TrainConfig:
     crops: tuple[tuple[float, int], ...] = ((0.0, 128),)
     """(share of the training done, crop size in pixels): the size from then on. A multiple of 32 wastes nothing."""
     made_share: float = 0.25
-    """Share of the samples that come from photographs with made motion, where the data set has some."""
+    """Share of the samples that come from photographs and drawings with made motion, where the data set has some."""
     half_share: float = 0.0
     """Share of the steps in which the frames are read at half size, by a network that can, as large ones are later."""
     max_shift: int = 10
