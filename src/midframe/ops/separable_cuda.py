@@ -93,6 +93,22 @@ def _layout(frame: Tensor, kernel: Tensor, image: Tensor) -> dict[str, Any]:
     return {"height": kernel.shape[2], "width": kernel.shape[3], **strides, **fixed}
 
 
+@triton.jit
+def _band(horizontal, at, kc, column, x, width, taps):  # type: ignore[no-untyped-def]
+    """The pixels' horizontal kernels as columns of a band matrix: each element's tap, whether it is one, and itself."""
+    j = column[:, None] - x[None, :]
+    inside = (j >= 0) & (j < taps) & (x[None, :] < width)
+    return j, inside, tl.load(horizontal + at[None, :] + j * kc, inside, 0.0).to(tl.float32)  # (columns, pixels)
+
+
+@triton.jit
+def _part(frame, at, fy, fx, y, tap, column, width, taps):  # type: ignore[no-untyped-def]
+    """The rows of a frame that a pixel row's vertical kernels weigh, (taps, columns)."""
+    there = (tap[:, None] < taps) & (column[None, :] < width + taps - 1)
+    place = at + (y + tap[:, None]) * fy + column[None, :] * fx
+    return tl.load(frame + place, there, 0.0).to(tl.float32)
+
+
 @triton.jit  # type: ignore[untyped-decorator]
 def _forward(  # type: ignore[no-untyped-def]
     frame, vertical, horizontal, result, height, width, fn, fc, fy, fx, kn, kc, ky, kx, on, oc, oy, ox,
@@ -108,12 +124,8 @@ def _forward(  # type: ignore[no-untyped-def]
         seen = tl.zeros((room, block), tl.float32)  # by the tap's row of each pixel's kernel
         for start in range(0, taps + block - 1, block):
             column = left + start + step
-            j = column[:, None] - x[None, :]
-            inside = (j >= 0) & (j < taps) & (x[None, :] < width)
-            band = tl.load(horizontal + at[None, :] + j * kc, inside, 0.0).to(tl.float32)  # (columns, pixels)
-            corner = n * fn + channel * fc + (y + tap[:, None]) * fy + column[None, :] * fx
-            there = (tap[:, None] < taps) & (column[None, :] < width + taps - 1)
-            part = tl.load(frame + corner, there, 0.0).to(tl.float32)  # (taps, columns)
+            _, _, band = _band(horizontal, at, kc, column, x, width, taps)
+            part = _part(frame, n * fn + channel * fc, fy, fx, y, tap, column, width, taps)
             seen = tl.dot(part, band, seen, input_precision=precision)
         tl.store(result + n * on + channel * oc + y * oy + x * ox, tl.sum(down * seen, axis=0), x < width)
 
@@ -133,15 +145,11 @@ def _kernel_gradients(  # type: ignore[no-untyped-def]
     of_down = tl.zeros((room, block), tl.float32)
     for start in range(0, taps + block - 1, block):
         column = left + start + step
-        j = column[:, None] - x[None, :]
-        inside = (j >= 0) & (j < taps) & (x[None, :] < width)
-        band = tl.load(horizontal + at[None, :] + j * kc, inside, 0.0).to(tl.float32)  # (columns, pixels)
+        j, inside, band = _band(horizontal, at, kc, column, x, width, taps)
         of_band = tl.zeros((block, block), tl.float32)
         for channel in range(channels):
             outer = tl.load(gradient + n * on + channel * oc + y * oy + x * ox, x < width, 0.0).to(tl.float32)
-            corner = n * fn + channel * fc + (y + tap[:, None]) * fy + column[None, :] * fx
-            there = (tap[:, None] < taps) & (column[None, :] < width + taps - 1)
-            part = tl.load(frame + corner, there, 0.0).to(tl.float32)  # (taps, columns)
+            part = _part(frame, n * fn + channel * fc, fy, fx, y, tap, column, width, taps)
             of_down = tl.dot(part, band * outer[None, :], of_down, input_precision=precision)
             of_band = tl.dot(tl.trans(part), down * outer[None, :], of_band, input_precision=precision)
         tl.store(wide + at[None, :] + j * kc, of_band, inside)  # each tap lies in one of the bands
