@@ -16,6 +16,7 @@ def test_paper_turns_every_later_improvement_off() -> None:
     for config, on in ((SepConvConfig(paper=True), False), (SepConvConfig(), True)):
         switches = {config.delayed_padding, config.pair_normalisation, config.kernel_normalisation}
         assert switches == {on}
+    assert SepConvConfig(paper=True, slope=0.1).slope == 0
 
 
 @pytest.mark.parametrize("paper", [False, True])
@@ -45,6 +46,17 @@ def test_activations_keep_their_scale_through_the_depth_at_the_start(paper: bool
     assert len(scales) == 3 * 5 + 3 * 4 + 4 * 3
     assert min(scales) > 0.05
     assert max(scales) < 50
+
+
+def test_with_a_slope_no_part_of_the_network_can_fall_silent() -> None:
+    frames = torch.rand(2, 2, 3, 64, 64)
+    for slope, silent in ((0.0, True), (0.1, False)):
+        torch.manual_seed(0)
+        model = SepConv(SepConvConfig(**SMALL, slope=slope))
+        for layer in (model.encoder[-1][0], model.enlarge[0].smooth, model.heads[0].body[4]):
+            torch.nn.init.constant_(layer.bias, -100.0)  # below zero, whatever comes in
+        sum(kernel.square().sum() for kernel in model.kernels(*frames)).backward()
+        assert (model.encoder[-1][0].weight.grad.abs().max() == 0) == silent
 
 
 def test_the_network_starts_near_the_average_of_both_frames() -> None:

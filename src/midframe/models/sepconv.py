@@ -7,6 +7,7 @@ found later (arXiv 2011.01280, "Revisiting Adaptive Convolutions for Video Frame
 
 import math
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any, NamedTuple
 
 import torch
@@ -36,8 +37,10 @@ class SepConvConfig:
     """The network reads frames less their joint mean, over their joint deviation (ibid., "input normalization")."""
     kernel_normalisation: bool = True
     """Divide by what the kernels make of an image of ones (ibid., "kernel normalization")."""
+    slope: float = 0.0
+    """Of leaky ReLU below zero; 0 is ReLU. With it no part of the network can fall silent (ibid.: PReLU)."""
     paper: bool = False
-    """The network of 2017 exactly: turns the three switches above off."""
+    """The network of 2017 exactly: turns what is above off, from delayed padding on."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "widths", tuple(self.widths))
@@ -48,6 +51,7 @@ class SepConvConfig:
         if self.paper:
             for switch in ("delayed_padding", "pair_normalisation", "kernel_normalisation"):
                 object.__setattr__(self, switch, False)
+            object.__setattr__(self, "slope", 0.0)
 
 
 class SeparableKernels(NamedTuple):
@@ -71,13 +75,18 @@ def convolution(inputs: int, outputs: int) -> nn.Conv2d:
     return nn.Conv2d(inputs, outputs, kernel_size=3, padding=1)
 
 
+def bend(slope: float) -> nn.Module:
+    """ReLU, leaky if the slope is not 0."""
+    return nn.LeakyReLU(slope) if slope else nn.ReLU()
+
+
 class Block(nn.Sequential):
     """Three convolutions, each with ReLU (ICCV 2017, figure 2)."""
 
-    def __init__(self, inputs: int, outputs: int) -> None:
+    def __init__(self, inputs: int, outputs: int, slope: float) -> None:
         layers: list[nn.Module] = []
         for channels in (inputs, outputs, outputs):
-            layers += [convolution(channels, outputs), nn.ReLU()]
+            layers += [convolution(channels, outputs), bend(slope)]
         super().__init__(*layers)
 
 
@@ -89,22 +98,24 @@ def enlarged(features: Tensor) -> Tensor:
 class Enlarge(nn.Module):
     """Bilinear upsampling followed by a convolution with ReLU, which avoids checkerboards (ICCV 2017, section 3.1)."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, slope: float) -> None:
         super().__init__()
         self.smooth = convolution(channels, channels)
+        self.bend = bend(slope)
 
     def forward(self, features: Tensor) -> Tensor:
-        return functional.relu(self.smooth(enlarged(features)))
+        result: Tensor = self.bend(self.smooth(enlarged(features)))
+        return result
 
 
 class KernelHead(nn.Module):
     """From shared features at half resolution to one kernel a pixel (ICCV 2017, figure 2, the four sub-networks)."""
 
-    def __init__(self, channels: int, taps: int) -> None:
+    def __init__(self, channels: int, taps: int, slope: float) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            convolution(channels, channels), nn.ReLU(), convolution(channels, channels), nn.ReLU(),
-            convolution(channels, taps), nn.ReLU(),
+            convolution(channels, channels), bend(slope), convolution(channels, channels), bend(slope),
+            convolution(channels, taps), bend(slope),
         )  # fmt: skip
         self.last = convolution(taps, taps)
 
@@ -121,12 +132,12 @@ class SepConv(Network):
     def __init__(self, config: SepConvConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or SepConvConfig()
-        widths = config.widths
-        self.encoder = nn.ModuleList(map(Block, (6, *widths[:-1]), widths))
+        widths, slope = config.widths, config.slope
+        self.encoder = nn.ModuleList(map(Block, (6, *widths[:-1]), widths, repeat(slope)))
         deep_to_shallow = widths[:0:-1]  # 512, 256, 128, 64
-        self.decoder = nn.ModuleList(map(Block, (widths[-1], *deep_to_shallow[:-1]), deep_to_shallow))
-        self.enlarge = nn.ModuleList(map(Enlarge, deep_to_shallow))
-        self.heads = nn.ModuleList(KernelHead(widths[1], config.taps) for _ in range(4))
+        self.decoder = nn.ModuleList(map(Block, (widths[-1], *deep_to_shallow[:-1]), deep_to_shallow, repeat(slope)))
+        self.enlarge = nn.ModuleList(map(Enlarge, deep_to_shallow, repeat(slope)))
+        self.heads = nn.ModuleList(KernelHead(widths[1], config.taps, slope) for _ in range(4))
         self._initialise()
 
     @property
@@ -230,7 +241,7 @@ class SepConv(Network):
         """He's normal initialisation; the last layers start beside kernels that average both frames."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                nn.init.kaiming_normal_(module.weight, a=self.config.slope)
                 nn.init.zeros_(module.bias)  # type: ignore[arg-type]
         if self.config.paper:
             return
