@@ -48,5 +48,20 @@ def test_a_convolution_is_a_matrix_of_its_outputs_whatever_its_memory_format() -
         torch.testing.assert_close(other, stepped[0])
 
 
+def test_weights_grow_until_the_largest_gain() -> None:
+    torch.manual_seed(0)
+    matrix = torch.nn.Parameter(torch.randn(12, 30) / 30**0.5)  # a gain of 1
+    vector = torch.nn.Parameter(torch.zeros(12))
+    muon = Muon([matrix, vector], lr=0.3, largest_gain=1.3)
+    gains = []
+    for _ in range(20):
+        matrix.grad, vector.grad = -torch.ones_like(matrix), -torch.ones_like(vector)
+        muon.step()
+        gains.append(float(matrix.detach().norm()) / 12**0.5)
+    assert gains[0] < 1.2, "a small step from below the limit is as without one"
+    assert gains[-1] == pytest.approx(1.3)
+    assert float(vector.detach().min()) > 5, "vectors have no limit"
+
+
 def _some_weights() -> list[torch.Tensor]:
     return [torch.randn(12, 30), torch.randn(12)]

@@ -50,6 +50,8 @@ class TrainConfig:
     warm_up: int = 200
     """Steps in which the learning rate rises from 0; after them it falls to 0 along a cosine."""
     weight_decay: float = 0.0
+    largest_gain: float = 0.0
+    """How many times a layer may enlarge its input: Muon holds weights below it. He's have 1.41; 0 is no limit."""
     gradient_clip: float = 1.0
     """Largest norm of the gradient."""
     average: float = 0.999
@@ -79,6 +81,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.optimiser not in ("adamax", "adamw", "muon"):
             raise ConfigError(f"optimiser is {self.optimiser!r}: adamax, adamw or muon is needed")
+        if self.largest_gain and self.optimiser != "muon":
+            raise ConfigError(f"{self.optimiser} has no largest_gain: leave it out, or take muon")
         if not self.crops or self.crops[0][0] != 0.0:
             raise ConfigError(f"crops are {self.crops}: the first must begin at 0.0")
         if min(self.steps, self.batch, self.evaluate_every, self.devices, self.machines) < 1:

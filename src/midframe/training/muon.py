@@ -27,10 +27,15 @@ class Muon(torch.optim.Optimizer):
         parameters: what to learn.
         lr: the learning rate of both, as for AdamW.
         weight_decay: share of the weights, times the learning rate, that each step takes away.
+        largest_gain: how many times a layer may enlarge the root mean square of inputs that do not correlate; weights
+            that would enlarge it more are scaled down after the step. He's initial weights have 1.41. 0: no limit.
     """
 
-    def __init__(self, parameters: Iterable[Tensor], lr: float = 1e-3, weight_decay: float = 0.0) -> None:
-        super().__init__(parameters, {"lr": lr, "weight_decay": weight_decay, "momentum": 0.95, "betas": (0.9, 0.999)})
+    def __init__(
+        self, parameters: Iterable[Tensor], lr: float = 1e-3, weight_decay: float = 0.0, largest_gain: float = 0.0
+    ) -> None:
+        options = {"lr": lr, "weight_decay": weight_decay, "momentum": 0.95, "betas": (0.9, 0.999)}
+        super().__init__(parameters, {**options, "largest_gain": largest_gain})
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -42,6 +47,9 @@ class Muon(torch.optim.Optimizer):
                     change = _matrix_step if weights.ndim > 1 else _vector_step
                     weights.mul_(1 - group["lr"] * group["weight_decay"])
                     weights.sub_(change(weights.grad, self.state[weights], group) * group["lr"])
+                    if weights.ndim > 1 and group["largest_gain"]:
+                        gain = weights.norm() / sqrt(len(weights))
+                        weights.mul_((group["largest_gain"] / gain).clamp(max=1))
         return loss
 
 
