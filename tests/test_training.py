@@ -70,6 +70,18 @@ def test_a_toy_training_learns(dataset: Path, tmp_path: Path) -> None:
     assert load_model(tmp_path / "run" / "best.safetensors").config.taps == 9
 
 
+def test_what_falls_silent_is_told_of(dataset: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    model = build_model("sepconv", {"widths": [8, 8, 16], "taps": 9})
+    silent = model.enlarge[0].smooth
+    torch.nn.init.constant_(silent.bias, -100.0)
+    save_model(model, tmp_path / "silent.safetensors", {})
+    entries: list[dict] = []
+    initial = str(tmp_path / "silent.safetensors")
+    train(toy(dataset, steps=2, initial=initial, network={}), tmp_path / "run", progress=entries.append)
+    assert entries[-1]["quietest"] == 0
+    assert [record.args[0] for record in caplog.records if "does not learn" in record.msg] == ["enlarge.0.bend"]
+
+
 class PowerError(Exception):
     """Stands for a machine that stops."""
 
@@ -286,6 +298,7 @@ def test_settings_are_read_and_changed(tmp_path: Path) -> None:
         ("steps=0", "1 or more"),
         ("made_share=2", "from 0 to 1"),
         ("devices=3", "multiple of 3"),
+        ("largest_gain=2", "take muon"),
         ("loss={}", "a weight for each loss"),
     ],
 )

@@ -17,6 +17,7 @@ from midframe.models.checkpoint import build_model, channels_last, load_model
 from midframe.models.flowsep import FlowSep
 from midframe.models.growth import grown
 from midframe.models.network import Network
+from midframe.training.activity import Activity
 from midframe.training.config import TrainConfig
 from midframe.training.losses import ColourLoss
 from midframe.training.muon import Muon
@@ -33,6 +34,8 @@ Progress = Callable[[dict[str, Any]], None]
 
 LOG_EVERY = 20
 """Steps over which a logged loss is averaged."""
+SILENT = 0.002
+"""A ReLU that passes a smaller share of its inputs is told of."""
 
 
 def train(
@@ -112,8 +115,9 @@ def train(
             losses.clear()
         if state["step"] % config.evaluate_every == 0 or _share(config, state["step"], state["seconds"]) >= 1:
             if fabric.is_global_zero:
-                scores = evaluate(average, config, fabric)
-                _tell(fabric, folder, state, scores, progress)
+                with Activity(average) as activity:
+                    scores = evaluate(average, config, fabric)
+                _tell(fabric, folder, state, {**scores, **_quietest(activity)}, progress)
                 if math.isnan(scores["patch_psnr"]) or scores["patch_psnr"] > state["best"]:  # or nothing is held out
                     state["best"] = scores["patch_psnr"]
                     folder.save(average, BEST_FILE, {"step": state["step"], **scores, "training": asdict(config)})
@@ -161,6 +165,15 @@ def _tell(
         log.info("%s", entry)
         if progress:
             progress(entry)
+
+
+def _quietest(activity: Activity) -> dict[str, float]:
+    """The share of its inputs that the quietest ReLU passes; what has fallen silent is told of."""
+    shares = activity.shares()
+    for name, share in shares.items():
+        if share < SILENT:
+            log.warning("%s passes %.2f %% of its inputs: what lies before it does not learn", name, 100 * share)
+    return {"quietest": round(min(shares.values()), 4)} if shares else {}
 
 
 def _bad_batch(folder: RunFolder, batch: Batch, step: int, rank: int) -> TrainingError:
@@ -229,6 +242,8 @@ def _formed(model: Network, config: TrainConfig) -> Network:
 def _optimiser(config: TrainConfig, model: nn.Module) -> torch.optim.Optimizer:
     kinds: dict[str, Any] = {"adamax": torch.optim.Adamax, "adamw": torch.optim.AdamW, "muon": Muon}
     options = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
+    if config.largest_gain:
+        options["largest_gain"] = config.largest_gain
     optimiser: torch.optim.Optimizer = kinds[config.optimiser](model.parameters(), **options)
     return optimiser
 
