@@ -27,8 +27,8 @@ class Activity:
             hook.remove()
 
     def _count(self, name: str, _: nn.Module, inputs: Any) -> None:
-        self._counts[name].append((inputs[0] > 0).float().mean())
+        self._counts[name].append((inputs[0] > 0).sum() / inputs[0].numel())
 
     def shares(self) -> dict[str, float]:
-        """The mean share of each ReLU that was used, from 0 to 1, by its name in the network."""
+        """The mean share of each ReLU that was used, from 0 to 1, by the ReLU's name in the network."""
         return {name: float(torch.stack(each).mean()) for name, each in self._counts.items() if each}
