@@ -43,7 +43,7 @@ def test_activations_keep_their_scale_through_the_depth_at_the_start(paper: bool
     frames = torch.rand(2, 1, 3, 128, 128, generator=generator)
     with torch.no_grad():
         model.kernels(frames[0], frames[1])
-    assert len(scales) == 3 * 5 + 3 * 4 + 4 * 3
+    assert len(scales) == 3 * 5 + 3 * 4 + 4 + 4 * 3  # encoder, decoder, what enlarges, heads
     assert min(scales) > 0.05
     assert max(scales) < 50
 

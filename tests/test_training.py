@@ -86,17 +86,37 @@ class PowerError(Exception):
     """Stands for a machine that stops."""
 
 
+def fails_at(step: int) -> Callable[[dict], None]:
+    def fail(entry: dict) -> None:
+        if entry["step"] == step:
+            raise PowerError
+
+    return fail
+
+
+def test_a_run_of_an_older_midframe_goes_on(dataset: Path, tmp_path: Path) -> None:
+    config = toy(dataset, optimiser="muon")
+    with pytest.raises(PowerError):
+        train(config, tmp_path / "run", progress=fails_at(12))
+    settings = json.loads((tmp_path / "run" / "config.json").read_text())
+    del settings["largest_gain"]  # which it did not know yet
+    (tmp_path / "run" / "config.json").write_text(json.dumps(settings))
+    last = torch.load(tmp_path / "run" / "last.pt", weights_only=True)
+    del last["optimiser"]["param_groups"][0]["largest_gain"]
+    torch.save(last, tmp_path / "run" / "last.pt")
+    with pytest.raises(ConfigError, match="differ"):
+        train(toy(dataset, optimiser="muon", largest_gain=2.0), tmp_path / "run", resume=True)
+    train(config, tmp_path / "run", resume=True)
+    assert torch.load(tmp_path / "run" / "last.pt", weights_only=True)["state"]["step"] == 12
+
+
 @pytest.mark.parametrize("optimiser", ["adamax", "adamw", "muon"])
 def test_resuming_equals_not_stopping(dataset: Path, tmp_path: Path, optimiser: str) -> None:
     config = toy(dataset, optimiser=optimiser, crops=[[0.0, 32], [0.5, 48]])
     train(config, tmp_path / "whole")
 
-    def fail(entry: dict) -> None:
-        if entry["step"] == 12:
-            raise PowerError
-
     with pytest.raises(PowerError):
-        train(config, tmp_path / "parts", progress=fail)
+        train(config, tmp_path / "parts", progress=fails_at(12))
     assert torch.load(tmp_path / "parts" / "last.pt", weights_only=True)["state"]["step"] == 6
     train(config, tmp_path / "parts", resume=True)
     weights = [load_file(tmp_path / name / "best.safetensors") for name in ("whole", "parts")]
@@ -227,12 +247,8 @@ def test_statistics_of_batch_normalisation_survive_a_stop(dataset: Path, tmp_pat
     config = toy(dataset, **ADACONV, steps=4, evaluate_every=2, batch=2)
     train(config, tmp_path / "whole")
 
-    def fail(entry: dict) -> None:
-        if entry["step"] == 4:
-            raise PowerError
-
     with pytest.raises(PowerError):
-        train(config, tmp_path / "parts", progress=fail)
+        train(config, tmp_path / "parts", progress=fails_at(4))
     train(config, tmp_path / "parts", resume=True)
     states = [torch.load(tmp_path / name / "last.pt", weights_only=True)["average"] for name in ("whole", "parts")]
     assert any("running_var" in name for name in states[0])

@@ -47,9 +47,9 @@ class Muon(torch.optim.Optimizer):
                     change = _matrix_step if weights.ndim > 1 else _vector_step
                     weights.mul_(1 - group["lr"] * group["weight_decay"])
                     weights.sub_(change(weights.grad, self.state[weights], group) * group["lr"])
-                    if weights.ndim > 1 and group["largest_gain"]:
+                    if weights.ndim > 1 and (largest := group.get("largest_gain")):  # older checkpoints have none
                         gain = weights.norm() / sqrt(len(weights))
-                        weights.mul_((group["largest_gain"] / gain).clamp(max=1))
+                        weights.mul_((largest / gain).clamp(max=1))
         return loss
 
 

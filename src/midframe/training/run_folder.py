@@ -14,7 +14,7 @@ from torch import nn
 from midframe.errors import CheckpointError, ConfigError
 from midframe.models.checkpoint import save_model
 from midframe.models.network import Network
-from midframe.training.config import TrainConfig
+from midframe.training.config import TrainConfig, config_from
 from midframe.training.curves import draw_curves
 from midframe.training.objectives import Batch
 
@@ -29,7 +29,7 @@ class RunFolder:
 
     def __init__(self, path: Path, config: TrainConfig) -> None:
         self.path = path
-        self.settings = json.loads(json.dumps(asdict(config)))
+        self.settings = _plain(config)
         self._events: Any = None
 
     def open(self, resume: bool) -> None:
@@ -42,7 +42,8 @@ class RunFolder:
         path = self.path / CONFIG_FILE
         if resume and not path.exists():
             raise CheckpointError(f"{self.path} holds no training to go on with: start it without --resume")
-        if resume and json.loads(path.read_text()) != self.settings:
+        # Settings that an older midframe did not know have their defaults.
+        if resume and _plain(config_from(json.loads(path.read_text()))) != self.settings:
             raise ConfigError(f"the settings differ from those that {self.path} was begun with ({path})")
         if not resume and path.exists():
             raise ConfigError(f"{self.path} holds a training already: go on with --resume, or name another --run")
@@ -110,6 +111,12 @@ class RunFolder:
         """Finish the events."""
         if self._events:
             self._events.close()
+
+
+def _plain(config: TrainConfig) -> dict[str, Any]:
+    """Settings as JSON gives them back."""
+    settings: dict[str, Any] = json.loads(json.dumps(asdict(config)))
+    return settings
 
 
 def _event_writer(path: Path) -> Any:
