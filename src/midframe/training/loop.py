@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -240,10 +241,9 @@ def _formed(model: Network, config: TrainConfig) -> Network:
 
 
 def _optimiser(config: TrainConfig, model: nn.Module) -> torch.optim.Optimizer:
-    kinds: dict[str, Any] = {"adamax": torch.optim.Adamax, "adamw": torch.optim.AdamW, "muon": Muon}
+    muon = partial(Muon, largest_gain=config.largest_gain)
+    kinds: dict[str, Any] = {"adamax": torch.optim.Adamax, "adamw": torch.optim.AdamW, "muon": muon}
     options = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
-    if config.largest_gain:
-        options["largest_gain"] = config.largest_gain
     optimiser: torch.optim.Optimizer = kinds[config.optimiser](model.parameters(), **options)
     return optimiser
 

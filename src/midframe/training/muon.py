@@ -47,10 +47,15 @@ class Muon(torch.optim.Optimizer):
                     change = _matrix_step if weights.ndim > 1 else _vector_step
                     weights.mul_(1 - group["lr"] * group["weight_decay"])
                     weights.sub_(change(weights.grad, self.state[weights], group) * group["lr"])
-                    if weights.ndim > 1 and (largest := group.get("largest_gain")):  # older checkpoints have none
+                    if weights.ndim > 1 and group["largest_gain"]:
                         gain = weights.norm() / sqrt(len(weights))
-                        weights.mul_((largest / gain).clamp(max=1))
+                        weights.mul_((group["largest_gain"] / gain).clamp(max=1))
         return loss
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        for group in self.param_groups:
+            group.setdefault("largest_gain", 0.0)  # checkpoints of an older midframe have none
 
 
 def _matrix_step(gradient: Tensor, state: dict[str, Any], group: dict[str, Any]) -> Tensor:
