@@ -48,6 +48,10 @@ class VideoReport:
     """Streams that are not passed on as they are, and what becomes of them."""
     left_out: tuple[str, ...] = ()
     """Streams that the result does not have, and why."""
+    damage: tuple[str, ...] = ()
+    """Damaged places of the source, which were bridged."""
+    warnings: tuple[str, ...] = ()
+    """What a person may want to know of the result, though nothing is wrong with it."""
     problems: tuple[str, ...] = ()
     """What is wrong with the result; nothing should be."""
 

@@ -58,6 +58,13 @@ class Target:
         self.job: Job
         self.encoding: Encoding
 
+    holds_matrix = False
+    """The result carries a display matrix, so pictures need not be rotated."""
+    holds_aspect = True
+    """The result carries a sample aspect ratio, so pictures need not be scaled."""
+    constant = True
+    """The result can only have frames at equal steps."""
+
     def check(self, source: Path, overwrite: bool) -> None:
         """See that a result may be written; a VideoError says why it may not."""
 
@@ -85,17 +92,14 @@ class Target:
     def finish(self, retimer: Retimer) -> None:
         """Give the result its name once all frames are there, and see that it has all it should."""
 
-    def give_up(self, *, hopeless: bool) -> Path | None:
-        """Clean up after a failure; returns where finished segments are, if there are any.
-
-        Args:
-            hopeless: going on with the work would fail again.
-        """
+    def give_up(self) -> Path | None:
+        """Clean up after a failure; returns where finished segments are, if there are any."""
         return None
 
     @staticmethod
     def _form(job: Job) -> dict[str, Any]:
-        shape: Fraction | None = job.reader.stream.sample_aspect_ratio
+        assert job.reader.layout, "the first picture was read"
+        shape = job.reader.layout.sample_aspect_ratio
         return {"time_base": job.timeline.time_base, "rate": job.timeline.rate, "pixel_shape": shape}
 
 
@@ -133,10 +137,10 @@ class FileTarget(Target):
                     f"{self.encoding.encoder} cannot encode this ({error.strerror}): choose another --codec"
                 ) from error
 
-    def give_up(self, *, hopeless: bool) -> Path | None:
+    def give_up(self) -> Path | None:
         if self.work is None:
             return None
-        if hopeless or not self.work.finished:
+        if not self.work.finished:
             self.work.remove()
             return None
         self.work.leave()
@@ -157,11 +161,15 @@ class FileTarget(Target):
 class VideoTarget(FileTarget):
     """A file of one of the `CONTAINERS`, with all other streams of the source."""
 
+    holds_matrix = True
+    constant = False
+
     def finish(self, retimer: Retimer) -> None:
         job, work = self.job, self.work
         assert work, "begun"
         extradata = work.extradata()
-        with VideoReader(job.reader.path) if job.reader.others else nullcontext(job.reader) as source:
+        again = VideoReader(job.reader.path, survey=job.reader.survey) if job.reader.others else None
+        with again or nullcontext(job.reader) as source:
             span = None if job.reader.part == WHOLE else Span(retimer.origin, retimer.end)
             with self._writer(source, span) as writer:
                 if writer.stream.codec_context.extradata not in (None, extradata):
@@ -188,11 +196,14 @@ class VideoTarget(FileTarget):
         assert self.work, "begun"
         job, unfinished = self.job, self.work.folder / self.path.name
         options: dict[str, Any] = {"slow": job.timeline.slow, "mute": self.mute, "span": span}
+        options["matrix"] = job.reader.layout.matrix if job.reader.layout else None
         return VideoWriter(self.path, reader, job.picture, job.colour, self.encoding, unfinished=unfinished, **options)
 
 
 class RenderedTarget(FileTarget):
     """A target that is made of the finished frames once they are all there."""
+
+    holds_aspect = False
 
     def _rehearse(self) -> None:
         others = tuple(f"{each.type} stream {each.index}" for each in self.job.reader.others)
@@ -213,6 +224,8 @@ class RenderedTarget(FileTarget):
 
 class AnimationTarget(RenderedTarget):
     """A GIF or an APNG."""
+
+    constant = False
 
     def begin(self, job: Job, *, resume: bool, overwrite: bool) -> int:
         rate = job.timeline.rate
