@@ -25,10 +25,12 @@ OFF_GRID = 0.01
 """Fraction of the frames that may lie beside the grid of a regular source; one frame always may."""
 JITTER = Fraction(1, 8)
 """Steps by which the other frames may lie beside it."""
+MAJORITY = 0.9
+"""Fraction of the frames that must agree on a grid on which the first one does not lie."""
 MAX_DENOMINATOR = 10_000
 """Of a rate that is fitted to the times."""
 COARSE_TICK = Fraction(1, 100)
-"""Times that are no finer (GIF) cannot state the rates of NTSC."""
+"""Seconds. Times that are no finer, as those of GIF, state common rates only roughly."""
 LARGEST_TOLERANCE = Fraction(9, 20)
 """Of a step: a frame further from a place of the grid lies between two."""
 SPARSE = 10
@@ -57,8 +59,7 @@ def measure_rate(times: Sequence[Fraction], tick: Fraction, stated: Sequence[Fra
         tick: how finely times are given, in seconds.
         stated: rates that the file itself states.
     """
-    if tick >= COARSE_TICK:
-        stated = [rate for rate in stated if rate.denominator != 1001]
+    stated = [rate for rate in stated if _can_have(tick, rate)]
     usual = source_rate(times, tick, stated)
     if len(times) < 2:
         return SourceRate(usual, times[0] if times else Fraction(0), True, _tolerance(usual, tick))
@@ -69,6 +70,11 @@ def measure_rate(times: Sequence[Fraction], tick: Fraction, stated: Sequence[Fra
         if _lie_on_grid(seconds * float(rate), anchor, float(tolerance * rate)):
             return SourceRate(rate, times[anchor], True, tolerance)
     return SourceRate(usual, times[0], False, _tolerance(usual, tick))
+
+
+def _can_have(tick: Fraction, rate: Fraction) -> bool:
+    """Whether times of a tick can state a rate; hundredths of a second can state none of NTSC, for instance."""
+    return tick < COARSE_TICK or rate.denominator == 1 or (1 / (rate * tick)).denominator == 1
 
 
 def _tolerance(rate: Fraction, tick: Fraction) -> Fraction:
@@ -104,7 +110,8 @@ def _anchor(places: Any, tolerance: float) -> int:
     within += np.searchsorted(wrapped, phases + 1 + tolerance, "right") - np.searchsorted(
         wrapped, phases + 1 - tolerance
     )
-    return 0 if within[0] >= within.max() * (1 - OFF_GRID) else int(within.argmax())
+    first_keeps_to_it = within[0] >= within.max() - max(1.0, OFF_GRID * len(places))
+    return 0 if first_keeps_to_it or within.max() < len(places) * MAJORITY else int(within.argmax())
 
 
 def _lie_on_grid(places: Any, anchor: int, tolerance: float) -> bool:
@@ -134,6 +141,7 @@ def source_rate(times: Sequence[Fraction], tick: Fraction, stated: Sequence[Frac
     if not steps:
         return next(iter(stated), Fraction(25))
     middle = Fraction(median(steps))
+    common = [rate for rate in COMMON_RATES if _can_have(tick, rate)]
     tick = min(tick, LARGEST_TOLERANCE * middle)
     begin, end = _even_run(times, middle, tick)
     length, count = times[end] - times[begin], end - begin
@@ -143,7 +151,6 @@ def source_rate(times: Sequence[Fraction], tick: Fraction, stated: Sequence[Frac
     if count >= MIN_STEPS and len({after - before for before, after in pairwise(times[begin : end + 1])}) == 1:
         return 1 / middle
     usual = [rate for rate in stated if rate in COMMON_RATES]
-    common = [rate for rate in COMMON_RATES if tick < COARSE_TICK or rate.denominator == 1]
     fits = [rate for rate in (*usual, *common, *stated) if abs(length - count / rate) <= tick]
     return fits[0] if fits else count / length
 

@@ -48,10 +48,12 @@ class PictureReader(VideoReader):
             raise SourceError(f"{path} holds no pictures: name a folder or a pattern such as frames/%06d.png")
         self.files, self._rate = files, rate or DEFAULT_RATE
         super().__init__(path, cut_threshold, part, **options)
-        self.time_base, self.frame_duration = 1 / self._rate, 1
 
     def _open(self) -> av.container.InputContainer:
         return open_video(self.files[0])
+
+    def _time_base(self) -> Fraction:
+        return 1 / self._rate
 
     def _survey(self) -> Survey:
         count = len(self.files)

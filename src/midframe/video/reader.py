@@ -22,6 +22,7 @@ from midframe.video.frame_rate import SourceRate, measure_rate
 from midframe.video.geometry import Layout, geometry_of
 from midframe.video.interlacing import Deinterlacer
 from midframe.video.scenes import CutDetector
+from midframe.video.sights import Sight, thumbnail
 from midframe.video.survey import Survey, take_survey
 
 log = logging.getLogger(__name__)
@@ -120,9 +121,11 @@ class VideoReader:
         """What is unusual in the source without being damage."""
         self._holds = {"holds_matrix": holds_matrix, "holds_aspect": holds_aspect}
         self.frames_read = 0
+        self.sights: list[Sight] = []
+        """What was read of the picture, for the proof of a result."""
         self.container = self._open()
         self.stream = _video_stream(self.container, path)
-        self.time_base = self.stream.time_base or Fraction(1, 90000)
+        self.time_base = self._time_base()
         self.description = _description(self.container, self.stream.index)
         """Of the picture's stream, as FFmpeg prints it."""
         self._counted = self.container.format.name == "avi"
@@ -187,13 +190,15 @@ class VideoReader:
         try:
             for picture, pts, duration in self._pictures(begin):
                 end = pts + (duration or self.frame_duration)
-                time = pts * self.time_base
+                time = Fraction(pts * self.time_base)
                 if until is not None and time >= until:
                     break
                 begins_scene = bool(cuts and cuts.begins_scene(picture))
                 if time >= begin:
                     self.frames_read += 1
-                    yield Frame(self._arranged(picture), pts, begins_scene, duration)
+                    arranged = self._arranged(picture)
+                    self.sights.append(Sight(time, thumbnail(arranged)))
+                    yield Frame(arranged, pts, begins_scene, duration)
             else:
                 self._check_end(end)
         except av.FFmpegError as error:
@@ -211,6 +216,9 @@ class VideoReader:
 
     def _open(self) -> av.container.InputContainer:
         return open_video(self.path)
+
+    def _time_base(self) -> Fraction:
+        return self.stream.time_base or Fraction(1, 90000)
 
     def _edges(self) -> tuple[Fraction, Fraction | None]:
         """Where the part begins and ends, in seconds."""

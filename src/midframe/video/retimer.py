@@ -120,8 +120,8 @@ class Retimer:
         self.finished, self.segment, self._segment_begin = finished, 0, 0
         self.origin = self.end = Fraction(0)
         """When the first source frame is shown and when the last no longer is, in seconds of the source."""
-        self.first_time = Fraction(0)
-        """When the source shows its first frame."""
+        self.first_time = self.own_end = Fraction(0)
+        """When the source itself shows its first frame and when its last no longer."""
         self.before: Source | None = None
 
     @property
@@ -172,9 +172,9 @@ class Retimer:
     def _closing_frames(self) -> Iterator[Output]:
         """What is shown from the last frame up to its end: the frame itself."""
         if self.before:
-            own_end = max(self.before.end, self.reader.end or Fraction(0))
-            self.end = self.timeline.end(self.before.time, own_end)
-            self.report.length_in = (own_end - self.first_time) * self.timeline.slow
+            self.own_end = max(self.before.end, self.reader.end or Fraction(0))
+            self.end = self.timeline.end(self.before.time, self.own_end)
+            self.report.length_in = (self.own_end - self.first_time) * self.timeline.slow
             for shown in shown_between(self.timeline, self.before.time, self.end, self.tool.depth):
                 yield from self._as_it_is(self.before, shown)
 

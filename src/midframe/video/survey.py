@@ -47,6 +47,8 @@ class _Stream:
     expected: Fraction | None = None
     """Decoding time of the next packet, by the raw clock."""
     step: Fraction = Fraction(0)
+    duration: Fraction = Fraction(0)
+    """Of its last packet, in seconds."""
     entered: list[tuple[int, int]] = field(default_factory=list)
     """(byte position, epoch) where the stream enters an epoch."""
     edges: dict[int, Span] = field(default_factory=dict)
@@ -115,7 +117,9 @@ def take_survey(packets: Iterable[Any], picture: Any, *, counted: bool, clock_ju
         stream = streams.setdefault(packet.stream.index, _Stream())
         _follow(stream, packet, packet.time_base * moment, needed, clock_jumps=clock_jumps)
         begin = packet.time_base * (moment if counted or packet.pts is None else packet.pts)
-        end = begin + (packet.duration or 0) * packet.time_base
+        stream.duration = (packet.duration or 0) * packet.time_base
+        # durations are those of the order of decoding, so only that of the last packet says when the picture ends
+        end = begin if packet.stream is picture else begin + stream.duration
         edge = stream.edges.get(stream.epoch)
         if packet.is_discard:
             continue

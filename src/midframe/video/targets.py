@@ -3,7 +3,7 @@
 What is encoded is kept in segments (`work`) until all of it is there, but for standard output, which cannot wait.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -20,10 +20,12 @@ from midframe.video.colour import Colour, to_rgb
 from midframe.video.encoders import Encoding, choose_encoding, lossless_encoding
 from midframe.video.pictures import DEFAULT_NAME, is_pattern, numbered, write_pictures
 from midframe.video.pipes import STREAM, PipeWriter, pipe_encoding
+from midframe.video.proof import Expected, Stretch, prove
 from midframe.video.reader import WHOLE, VideoReader
-from midframe.video.report import VideoReport, check_pictures, check_result
+from midframe.video.report import VideoReport, check_pictures
 from midframe.video.retimer import Output, Retimer
 from midframe.video.space import check_space
+from midframe.video.survey import Span as SourceSpan
 from midframe.video.timeline import Timeline, TrueTimes
 from midframe.video.work import Work
 from midframe.video.writer import CONTAINERS, Span, VideoWriter
@@ -146,6 +148,24 @@ class FileTarget(Target):
         self.work.leave()
         return self.work.folder
 
+    def _prove(
+        self, retimer: Retimer, sounds: Sequence[int], streams: Mapping[str, int], *, stretched: bool = False
+    ) -> None:
+        """Play the result and compare it with the source."""
+        job, reader = self.job, self.job.reader
+        part = reader.part != WHOLE
+        expected = Expected(
+            sights=reader.sights,
+            end=retimer.own_end,
+            sounds=[_within(reader.survey.spans.get(index), retimer if part else None) for index in sounds],
+            streams=streams,
+            slow=job.timeline.slow,
+            step=1 / job.timeline.rate,
+            stretched=stretched,
+            shift=retimer.origin if part else Fraction(0),
+        )
+        prove(self.path, job.report, expected)
+
     def _encoding(self, job: Job) -> Encoding:
         return lossless_encoding(job.picture, job.colour, **self._form(job))
 
@@ -176,13 +196,10 @@ class VideoTarget(FileTarget):
                     raise VideoError(f"{work.folder} was begun with another encoder: begin anew with --overwrite")
                 kept = [stream for stream in source.others if stream.index in writer.carriers]
                 writer.join(work.packets(retimer.end_pts), source.packets(kept) if kept else ())
-            slow = job.timeline.slow
-            if writer.sound_end is not None:
-                begin = retimer.origin if span is None else Fraction(0)
-                job.report.sound_after_picture_in = (writer.sound_end - begin) * slow - job.report.length_in
         work.remove()
-        anew = slow != 1 or bool(writer.converted)
-        check_result(self.path, job.report, writer.carried, job.timeline.rate, stretched=anew)
+        sounds = [index for index, carrier in writer.carriers.items() if carrier.stream.type == "audio"]
+        anew = job.timeline.slow != 1 or bool(writer.converted) or span is not None
+        self._prove(retimer, sounds, writer.carried, stretched=anew)
 
     def _encoding(self, job: Job) -> Encoding:
         return choose_encoding(job.picture, job.colour, **self._form(job), **self.codec)
@@ -245,7 +262,7 @@ class AnimationTarget(RenderedTarget):
         except (av.FFmpegError, OSError) as error:
             raise VideoError(f"{self.path} cannot be written ({error}): choose another place for OUT") from error
         self.work.remove()
-        check_result(self.path, self.job.report, {}, self.job.timeline.rate, stretched=False)
+        self._prove(retimer, (), {})
 
     @property
     def _gif(self) -> bool:
@@ -285,6 +302,15 @@ class PicturesTarget(RenderedTarget):
         self.work.remove()
         paths = [self.appears / numbered(self.pattern, number) for number in range(1, count + 1)]
         check_pictures(paths, self.job.report, self.job.timeline.rate)
+
+
+def _within(span: SourceSpan | None, part: Retimer | None) -> Stretch | None:
+    """What of a stream lies in a part of the source; None if nothing does, or if that is not known."""
+    if span is None:
+        return None
+    begin = span.begin if part is None else max(span.begin, part.origin)
+    end = span.end if part is None else min(span.end, part.end)
+    return Stretch(begin, end) if begin < end else None
 
 
 def target_for(path: Path, *, mute: bool = False, codec: Mapping[str, Any] | None = None) -> Target:
