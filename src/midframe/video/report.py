@@ -23,6 +23,8 @@ class VideoReport:
     """Source frames that a player shows near their times, found by decoding the result; None if it cannot be read."""
     frames_repeated: int = 0
     """Source frames that were taken out because they repeat the one before them."""
+    captions: int = 0
+    """Sets of closed captions that were attached to a frame."""
     cuts: int = 0
     gaps: int = 0
     """Frames that stood still for much longer than others, and are held instead of moved."""

@@ -16,6 +16,7 @@ from midframe.video.colour import Colour, to_rgb
 from midframe.video.overlays import OverlayFinder, keep_overlays
 from midframe.video.reader import WHOLE, Frame, VideoReader
 from midframe.video.report import VideoReport
+from midframe.video.side_data import CAPTIONS, side_data_of, without_side_data
 from midframe.video.timeline import Shown, Timeline, shown_between
 from midframe.video.work import LONG_SEGMENT, SHORT_SEGMENT
 
@@ -46,6 +47,8 @@ class Output:
     """When it is shown, in the time base of the timeline."""
     segment: int
     """Which segment of the work it belongs to, from 0."""
+    captions: av.VideoFrame | None = None
+    """A source frame whose closed captions are shown with the picture."""
 
     def output(self) -> "Output":
         """Itself: there is nothing to wait for."""
@@ -61,10 +64,11 @@ class Pending:
     share: Fraction
     pts: int
     segment: int
+    captions: av.VideoFrame | None = None
 
     def output(self) -> Output:
         """Wait for it."""
-        return Output(self.made.result()[self.share], self.pts, self.segment)
+        return Output(self.made.result()[self.share], self.pts, self.segment, self.captions)
 
 
 class Source:
@@ -77,6 +81,7 @@ class Source:
         self.time = timeline.place(self.own_time)
         """When the timeline places it, in seconds of the source."""
         self.end = self.own_time + (frame.duration or reader.frame_duration) * reader.time_base
+        self.captions = frame.picture if CAPTIONS in side_data_of(frame.picture) else None
         self.shown = False
 
     @cached_property
@@ -123,6 +128,8 @@ class Retimer:
         self.first_time = self.own_end = Fraction(0)
         """When the source itself shows its first frame and when its last no longer."""
         self.before: Source | None = None
+        self.captions = deque[av.VideoFrame]()
+        """Source frames whose closed captions are still to be shown."""
 
     @property
     def shift(self) -> int:
@@ -198,6 +205,8 @@ class Retimer:
             shown = [replace(each, share=Fraction(0)) for each in shown]
         else:
             self.report.worst_error = max([self.report.worst_error, *(each.error for each in shown)])
+        if before.captions and not before.shown and all(each.share for each in shown):
+            self.captions.append(before.captions)  # the frame itself is not shown
         wanted = [each.share for each in shown if 0 < each.share < 1]
         together = MOST_TOGETHER if self.workers.number > 1 else max(1, len(wanted))
         pair = (before.rgb, after.rgb) if wanted and self.segment >= self.finished else None
@@ -209,8 +218,9 @@ class Retimer:
             self.report.frames_made += 1
             if pair and number % together == 0:
                 made = self._made(*pair, wanted[number : number + together], at_cut=after.begins_scene)
+            captions = self._waiting_captions()
             if made:
-                yield Pending(made, each.share, *self._place(each))
+                yield Pending(made, each.share, *self._place(each), captions)
             number += 1
 
     def _stood_still(self, before: Source, after: Source) -> bool:
@@ -242,9 +252,20 @@ class Retimer:
             self.report.frames_held += 1
         else:
             self.report.frames_kept += 1
-        source.shown = True
+        first_time, source.shown = not source.shown, True
+        if first_time and source.captions:
+            self.captions.append(source.captions)
+        captions = self._waiting_captions()
         if self.segment >= self.finished:
-            yield Output(source.picture, *self._place(shown))
+            picture = source.picture if source.captions is None else without_side_data(source.picture)
+            yield Output(picture, *self._place(shown), captions)
+
+    def _waiting_captions(self) -> av.VideoFrame | None:
+        """The captions that are to be shown next, each once, a set with a frame."""
+        if not self.captions:
+            return None
+        self.report.captions += 1
+        return self.captions.popleft()
 
     def _place(self, shown: Shown) -> tuple[int, int]:
         """When it is shown, and in which segment."""

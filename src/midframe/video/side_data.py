@@ -5,6 +5,8 @@ from typing import Any
 import av
 from av.sidedata.sidedata import Type
 
+CAPTIONS = "A53_CC"
+"""Closed captions, CEA-608 and 708 (ATSC A/53, part 4)."""
 UNKNOWN = "UNKNOWN_{}"
 """Name of a kind of side data that PyAV does not list."""
 NEWEST_TYPE = 64

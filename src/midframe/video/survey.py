@@ -115,7 +115,8 @@ def take_survey(packets: Iterable[Any], picture: Any, *, counted: bool, clock_ju
         if moment is None:
             continue
         stream = streams.setdefault(packet.stream.index, _Stream())
-        _follow(stream, packet, packet.time_base * moment, needed, clock_jumps=clock_jumps)
+        if packet.dts is not None:  # times of showing go back and forth
+            _follow(stream, packet, packet.time_base * packet.dts, needed, clock_jumps=clock_jumps)
         begin = packet.time_base * (moment if counted or packet.pts is None else packet.pts)
         stream.duration = (packet.duration or 0) * packet.time_base
         # durations are those of the order of decoding, so only that of the last packet says when the picture ends

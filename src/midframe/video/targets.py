@@ -24,6 +24,7 @@ from midframe.video.proof import Expected, Stretch, prove
 from midframe.video.reader import WHOLE, VideoReader
 from midframe.video.report import VideoReport, check_pictures
 from midframe.video.retimer import Output, Retimer
+from midframe.video.side_data import with_side_data
 from midframe.video.space import check_space
 from midframe.video.survey import Span as SourceSpan
 from midframe.video.timeline import Timeline, TrueTimes
@@ -174,7 +175,10 @@ class FileTarget(Target):
 
     def _encoded(self, encoder: Any, frames: Iterable[Output]) -> Iterator[av.Packet]:
         for output in frames:
-            yield from encoder.encode(self.encoding.frame(output.picture, self.job.colour, output.pts))
+            frame = self.encoding.frame(output.picture, self.job.colour, output.pts)
+            if output.captions is not None:
+                frame = with_captions(frame, output.captions)
+            yield from encoder.encode(frame)
         yield from encoder.encode(None)
 
 
@@ -302,6 +306,13 @@ class PicturesTarget(RenderedTarget):
         self.work.remove()
         paths = [self.appears / numbered(self.pattern, number) for number in range(1, count + 1)]
         check_pictures(paths, self.job.report, self.job.timeline.rate)
+
+
+def with_captions(frame: av.VideoFrame, source: av.VideoFrame) -> av.VideoFrame:
+    """A frame for the encoder with the closed captions of a source frame."""
+    captioned = with_side_data(frame, source)
+    captioned.pts, captioned.time_base, captioned.pict_type = frame.pts, frame.time_base, 0
+    return captioned
 
 
 def _within(span: SourceSpan | None, part: Retimer | None) -> Stretch | None:
