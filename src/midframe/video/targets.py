@@ -21,12 +21,14 @@ from midframe.video.encoders import Encoding, choose_encoding, lossless_encoding
 from midframe.video.pictures import DEFAULT_NAME, is_pattern, numbered, write_pictures
 from midframe.video.pipes import STREAM, PipeWriter, pipe_encoding
 from midframe.video.reader import WHOLE, VideoReader
+from midframe.video.rehearsal import make_plan
 from midframe.video.report import VideoReport, check_pictures, check_result
 from midframe.video.retimer import Output, Retimer
 from midframe.video.space import check_space
+from midframe.video.streams import Plan
 from midframe.video.timeline import Timeline, TrueTimes
 from midframe.video.work import Work
-from midframe.video.writer import CONTAINERS, Span, VideoWriter
+from midframe.video.writer import CONTAINERS, Span, StreamsFailed, VideoWriter
 
 
 @dataclass
@@ -157,7 +159,30 @@ class FileTarget(Target):
 class VideoTarget(FileTarget):
     """A file of one of the `CONTAINERS`, with all other streams of the source."""
 
+    plan: Plan
+    """What becomes of the streams beside the picture."""
+
     def finish(self, retimer: Retimer) -> None:
+        job, work = self.job, self.work
+        assert work, "begun"
+        while True:
+            try:
+                writer = self._join(retimer)
+                break
+            except StreamsFailed as failure:  # what is done is not lost for it
+                for index in failure.indices:
+                    self.plan.drop(index, failure.reason)
+        job.report.converted, job.report.left_out = tuple(writer.converted), tuple(writer.left_out)
+        slow = job.timeline.slow
+        if writer.sound_end is not None:
+            begin = retimer.origin if writer.span is None else Fraction(0)
+            job.report.sound_after_picture_in = (writer.sound_end - begin) * slow - job.report.length_in
+        work.remove()
+        anew = slow != 1 or bool(writer.converted)
+        check_result(self.path, job.report, writer.carried, job.timeline.rate, stretched=anew)
+
+    def _join(self, retimer: Retimer) -> VideoWriter:
+        """Write the result of the finished segments and the source's other streams."""
         job, work = self.job, self.work
         assert work, "begun"
         extradata = work.extradata()
@@ -168,26 +193,31 @@ class VideoTarget(FileTarget):
                     raise VideoError(f"{work.folder} was begun with another encoder: begin anew with --overwrite")
                 kept = [stream for stream in source.others if stream.index in writer.carriers]
                 writer.join(work.packets(retimer.end_pts), source.packets(kept) if kept else ())
-            slow = job.timeline.slow
-            if writer.sound_end is not None:
-                begin = retimer.origin if span is None else Fraction(0)
-                job.report.sound_after_picture_in = (writer.sound_end - begin) * slow - job.report.length_in
-        work.remove()
-        anew = slow != 1 or bool(writer.converted)
-        check_result(self.path, job.report, writer.carried, job.timeline.rate, stretched=anew)
+        return writer
 
     def _encoding(self, job: Job) -> Encoding:
         return choose_encoding(job.picture, job.colour, **self._form(job), **self.codec)
 
     def _rehearse(self) -> None:
-        writer = self._writer(self.job.reader, None)
+        assert self.work, "begun"
+        job = self.job
+        self.plan = make_plan(
+            job.reader.path, job.reader.others, self.path, job.timeline.slow, mute=self.mute, scratch=self.work.folder
+        )
+        while True:
+            try:
+                writer = self._writer(job.reader, None)
+                break
+            except StreamsFailed as failure:
+                for index in failure.indices:
+                    self.plan.drop(index, failure.reason)
         writer.abandon()
-        self.job.report.converted, self.job.report.left_out = tuple(writer.converted), tuple(writer.left_out)
+        job.report.converted, job.report.left_out = tuple(writer.converted), tuple(writer.left_out)
 
     def _writer(self, reader: VideoReader, span: Span | None) -> VideoWriter:
         assert self.work, "begun"
         job, unfinished = self.job, self.work.folder / self.path.name
-        options: dict[str, Any] = {"slow": job.timeline.slow, "mute": self.mute, "span": span}
+        options: dict[str, Any] = {"slow": job.timeline.slow, "mute": self.mute, "plan": self.plan, "span": span}
         return VideoWriter(self.path, reader, job.picture, job.colour, self.encoding, unfinished=unfinished, **options)
 
 
