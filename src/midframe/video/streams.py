@@ -14,6 +14,7 @@ from midframe.video.reader import is_cover
 from midframe.video.sound import ConvertedSound
 from midframe.video.sound_format import SoundFormat
 from midframe.video.subtitles import ConvertedText
+from midframe.video.time_code import stated_time_code
 
 PICTURE_TYPES = {"mjpeg": ("jpg", "image/jpeg"), "png": ("png", "image/png")}
 """Ending and media type of cover pictures."""
@@ -43,6 +44,10 @@ class Plan:
     choices: dict[int, Choice] = field(default_factory=dict)
     names: dict[int, str] = field(default_factory=dict)
     """As reports have them."""
+    time_code: str | None = None
+    """Of the first frame of the result."""
+    lost_time_code: str = ""
+    """The source's time code and why the result has none; empty where the source has none."""
 
     @property
     def converted(self) -> list[str]:
@@ -52,7 +57,8 @@ class Plan:
     @property
     def left_out(self) -> list[str]:
         """Streams that the result does not have, and why."""
-        return [f"{self.names[index]} ({each.reason})" for index, each in self.choices.items() if each.reason]
+        dropped = [f"{self.names[index]} ({each.reason})" for index, each in self.choices.items() if each.reason]
+        return dropped + ([self.lost_time_code] if self.lost_time_code else [])
 
     def drop(self, index: int, reason: str) -> None:
         """Leave a stream out after all."""
@@ -77,6 +83,8 @@ def ways_of(source: Any, container: str, slow: Fraction, sound: SoundFormat | No
     if source.type == "data":
         if source.discard == Discard.all:
             return [Choice()]  # chapter titles, which MP4 keeps in a stream of texts
+        if stated_time_code(source.metadata):
+            return [Choice()]  # a time code is carried with the picture, or reported there
         raise CannotCarry(describe_data(source))
     if source.type == "audio" and mute:
         return [Choice()]

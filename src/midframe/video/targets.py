@@ -26,7 +26,8 @@ from midframe.video.report import VideoReport, check_pictures, check_result
 from midframe.video.retimer import Output, Retimer
 from midframe.video.space import check_space
 from midframe.video.streams import Plan
-from midframe.video.timeline import Timeline, TrueTimes
+from midframe.video.time_code import scale_time_code, stated_time_code
+from midframe.video.timeline import ConstantRate, Timeline, TrueTimes
 from midframe.video.work import Work
 from midframe.video.writer import CONTAINERS, Span, StreamsFailed, VideoWriter
 
@@ -204,6 +205,7 @@ class VideoTarget(FileTarget):
         self.plan = make_plan(
             job.reader.path, job.reader.others, self.path, job.timeline.slow, mute=self.mute, scratch=self.work.folder
         )
+        self._plan_time_code()
         while True:
             try:
                 writer = self._writer(job.reader, None)
@@ -213,6 +215,20 @@ class VideoTarget(FileTarget):
                     self.plan.drop(index, failure.reason)
         writer.abandon()
         job.report.converted, job.report.left_out = tuple(writer.converted), tuple(writer.left_out)
+
+    def _plan_time_code(self) -> None:
+        """Choose the time code of the first frame, which QuickTime, MP4 and Matroska files state with the picture."""
+        reader, timeline = self.job.reader, self.job.timeline
+        code = stated_time_code(reader.stream.metadata, reader.container.metadata)
+        if code is None:
+            return
+        try:
+            if not isinstance(timeline, ConstantRate) or timeline.slow != 1:
+                raise ValueError("the result has a variable rate or is slower")
+            start = Fraction(str(reader.part.start))
+            self.plan.time_code = scale_time_code(code, reader.rate, timeline.rate, start)
+        except ValueError as reason:
+            self.plan.lost_time_code = f"time code {code} ({reason})"
 
     def _writer(self, reader: VideoReader, span: Span | None) -> VideoWriter:
         assert self.work, "begun"

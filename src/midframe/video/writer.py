@@ -28,8 +28,8 @@ OTHER_LANGUAGE_CODES = {
     "zho": "chi",
 }  # fmt: skip
 """ISO 639-2 has two codes of some languages; QuickTime files take the one that libraries use."""
-OF_THE_FILE = ("major_brand", "minor_version", "compatible_brands", "encoder")
-"""Metadata that describes the source's file, not the film."""
+OF_THE_FILE = ("major_brand", "minor_version", "compatible_brands", "encoder", "timecode")
+"""Metadata that describes the source's file, not the film; a time code is carried on its own."""
 PLACE_FAULTS = {ENOSPC, EDQUOT, EFBIG, EACCES, EPERM, EROFS, EIO, ENOENT}
 """Errors of the place that is written to; all others are of what is written."""
 EQUAL_DTS = ("matroska", "webm")
@@ -128,8 +128,10 @@ class VideoWriter:
             if picture.rotation and hasattr(self.stream, "set_display_rotation"):
                 self.stream.set_display_rotation(picture.rotation)
             self.container.metadata.update(
-                {key: value for key, value in reader.container.metadata.items() if key not in OF_THE_FILE}
+                {key: value for key, value in reader.container.metadata.items() if key.lower() not in OF_THE_FILE}
             )
+            if self.plan.time_code:
+                self.stream.metadata["timecode"] = self.plan.time_code
             if others:
                 if plan is None:
                     self.plan = make_plan(
