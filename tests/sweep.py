@@ -89,25 +89,29 @@ def measure(path: Path) -> Measured:
     Raises:
         ValueError: there is no sound.
     """
-    entries = "frame=media_type,pts_time,nb_samples,pkt_duration_time:stream=codec_type,codec_name,channels,sample_rate"
+    entries = "frame=media_type,best_effort_timestamp_time,nb_samples:stream=codec_type,codec_name,channels,sample_rate"
     command = ["ffprobe", "-v", "error", "-show_frames", "-show_streams", "-show_entries", entries, "-of", "json"]
     found = json.loads(subprocess.run([*command, str(path)], capture_output=True, check=True).stdout)
     sounds = [stream for stream in found["streams"] if stream["codec_type"] == "audio"]
     if not sounds:
         raise ValueError("there is no sound")
     kinds = {kind: [f for f in found["frames"] if f["media_type"] == kind] for kind in ("video", "audio")}
-    begins = {kind: float(frames[0]["pts_time"]) for kind, frames in kinds.items()}
-    rate, last, shown = int(sounds[0]["sample_rate"]), kinds["audio"][-1], kinds["video"]
-    step = (float(shown[-1]["pts_time"]) - begins["video"]) / (len(shown) - 1)
-    end = float(last["pts_time"]) + last["nb_samples"] / rate - float(shown[-1]["pts_time"]) - step
-    tone = _tone(path) - begins["video"]
-    return Measured(
-        sounds[0]["codec_name"], sounds[0]["channels"], rate, begins["audio"] - begins["video"], end, tone
-    )  # fmt: skip
+    rate, heard, shown = (
+        int(sounds[0]["sample_rate"]),
+        kinds["audio"],
+        [float(f["best_effort_timestamp_time"]) for f in kinds["video"]],
+    )
+    timed = [number for number, frame in enumerate(heard) if "best_effort_timestamp_time" in frame]
+    before = sum(frame["nb_samples"] for frame in heard[: timed[0]]) / rate  # Windows Media has frames without a time
+    rest = sum(frame["nb_samples"] for frame in heard[timed[-1] :]) / rate
+    begin = float(heard[timed[0]]["best_effort_timestamp_time"]) - before - shown[0]
+    step = (shown[-1] - shown[0]) / (len(shown) - 1)
+    end = float(heard[timed[-1]]["best_effort_timestamp_time"]) + rest - shown[-1] - step
+    return Measured(sounds[0]["codec_name"], sounds[0]["channels"], rate, begin, end, _tone(path) + begin)
 
 
 def _tone(path: Path) -> float:
-    """When the tone begins, in seconds of the file."""
+    """When the tone begins, in seconds from the first sample; the sounds rendered here have no gaps."""
     command = [
         "ffmpeg",
         "-v",
@@ -135,7 +139,7 @@ def sweep(codecs: list[str], folder: Path) -> Iterator[Pair]:
                 continue
             try:
                 before = measure(source)
-            except (ValueError, KeyError, IndexError):
+            except (ValueError, KeyError, IndexError, StopIteration, subprocess.CalledProcessError):
                 continue  # without sound, or with sound that ffprobe does not decode
             if before.codec.removeprefix("adpcm_") != codec.removeprefix("adpcm_"):
                 continue  # ffmpeg chose another

@@ -206,7 +206,8 @@ def _note(note: str, source: Any, carrier: Carrier | None) -> str:
     """What a converted stream becomes."""
     if not note or carrier is None:
         return ""
-    text = f"{note} {carrier.stream.codec_context.codec.canonical_name}"
+    codec = carrier.stream.codec_context.codec.canonical_name
+    text = f"{codec} sound is encoded again" if codec == codec_name(source) else f"{note} {codec}"
     if isinstance(carrier, ConvertedSound) and carrier.mixed:
         text += f", {carrier.mixed}"
     return text

@@ -26,6 +26,8 @@ DEFAULT_LAYOUTS = {
     24: "22.2",
 }  # fmt: skip
 """Of sound that states a number of channels alone; FFmpeg's."""
+OTHER_LAYOUTS = {3: "3.0", 4: "quad"}
+"""Of as many channels, where an encoder lacks the default one."""
 SMALLER_LAYOUTS = ("7.1", "5.1", "stereo", "mono")
 LOWEST_RATE = 8000
 """Samples a second; the encoders' own lists have lower ones, which players lack."""
@@ -105,6 +107,7 @@ def choose_sound_encoding(container: str, sound: SoundFormat) -> SoundEncoding:
     names = [_encoder(name, sound) for name in ENCODERS[container]]
     layouts = [sound.layout] if not OWN_ORDER.search(sound.layout) or sound.unordered else []
     layouts += [] if sound.ambisonic else [DEFAULT_LAYOUTS.get(sound.channels, f"{sound.channels} channels")]
+    layouts += [OTHER_LAYOUTS[sound.channels]] if layouts and sound.channels in OTHER_LAYOUTS else []
     smaller = [each for each in SMALLER_LAYOUTS if av.AudioLayout(each).nb_channels < sound.channels]
     if sound.ambisonic or sound.unordered:
         smaller = ["stereo"]
