@@ -13,7 +13,7 @@ from typing import Any
 
 import av
 
-from midframe.video.carriers import CannotCarry, Carrier, RisingTimes, times_of
+from midframe.video.carriers import CannotCarry, Carrier, Passed, RisingTimes, times_of
 from midframe.video.reader import is_cover, open_video
 from midframe.video.sound import ConvertedSound
 from midframe.video.sound_format import SoundFormat, decode_sound, format_of, stated_format
@@ -138,14 +138,14 @@ class Trials:
             if way.add is None:
                 return way
             try:
-                note = self._attempt(way, source, packets)
+                note = self._attempt(way, source, packets, sound)
             except CannotCarry as reason:
                 reasons.append(str(reason))
                 continue
             return Choice(way.add, note, shown=way.shown)
         return Choice(reason=reasons[-1])
 
-    def _attempt(self, way: Choice, source: Any, packets: Sequence[av.Packet]) -> str:
+    def _attempt(self, way: Choice, source: Any, packets: Sequence[av.Packet], sound: SoundFormat | None) -> str:
         """Try one way; returns what is to be reported of it."""
         assert way.add
         if source.codec_context and source.type == "audio":
@@ -156,7 +156,7 @@ class Trials:
             container.start_encoding()
             written = write_all(container, carrier, packets) if carrier else 0
             container.close()
-            self._read_again(carrier, written)
+            self._read_again(carrier, written, sound)
             return _note(way.note, source, carrier)
         except FAULTS as error:
             raise CannotCarry(_reason(error, source, container.format.name)) from error
@@ -165,15 +165,20 @@ class Trials:
                 container.close()
             self.path.unlink(missing_ok=True)
 
-    def _read_again(self, carrier: Carrier | None, written: int) -> None:
+    def _read_again(self, carrier: Carrier | None, written: int, sound: SoundFormat | None) -> None:
         """See that the file holds what was written."""
         if carrier is None or not written:
             return
         kind, codec = carrier.stream.type, carrier.stream.codec_context.codec.canonical_name
         with av.open(str(self.path)) as result:
             found = [stream for stream in result.streams if stream.type == kind and stream.codec_context]
-            if not any(codec_name(stream) == codec for stream in found):
+            same = [stream for stream in found if codec_name(stream) == codec]
+            if not same:
                 raise ValueError(f"{codec} is not found in the file that was written")
+            if sound and sound.reordered and isinstance(carrier, Passed):
+                stated = stated_format(same[0].codec_context)
+                if stated is None or stated.layout != sound.layout:
+                    raise ValueError("its order of channels would be lost")
 
 
 def write_all(container: Any, carrier: Carrier, packets: Sequence[av.Packet]) -> int:

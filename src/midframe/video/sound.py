@@ -77,7 +77,18 @@ class ConvertedSound:
         """When the sound that was decoded ends."""
         self._placed: int | None = None
         """The number of the next sample, in the result's rate from time 0, before stretching."""
-        self._lost_until = Fraction(0)
+        self._lost_from: Fraction | None = None
+        """When the first packet that could not be decoded begins."""
+        self._promised = Fraction(0)
+        """When the last packet ends."""
+
+    @property
+    def end(self) -> Fraction | None:
+        """When the decoded sound ends, in seconds of the source; None if there is none."""
+        if self._placed is None:
+            return None
+        end = self._until if self._lost_from is None else max(self._until, self._promised)
+        return end if self.length is None else min(end, self.length)
 
     def packets(self, packet: av.Packet) -> Iterator[av.Packet]:
         """Yield the packets that become full."""
@@ -95,6 +106,7 @@ class ConvertedSound:
 
     def _decoded(self, packet: av.Packet | None) -> list[Any]:
         begin, end = times_of(packet) if packet else (None, None)
+        self._promised = max(self._promised, end or self._promised)
         self.losses.silent = self.length is not None and end is not None and end <= 0
         if packet is None or not packet.is_corrupt:
             try:
@@ -103,8 +115,8 @@ class ConvertedSound:
                 if packet is None or isinstance(error, av.EOFError):
                     return []
         self.losses.note(UNDECODABLE, begin, end)
-        if end is not None and not self.losses.silent:
-            self._lost_until = max(self._lost_until, end)
+        if begin is not None and not self.losses.silent and self._lost_from is None:
+            self._lost_from = begin
         return []
 
     def _at_its_time(self, frame: Any, packet: av.Packet | None) -> Iterator[Array]:
@@ -157,8 +169,10 @@ class ConvertedSound:
 
     def _end(self) -> Iterator[Array]:
         yield from self._drained()
-        if self._placed is not None:
-            yield from self._silence(round(self._lost_until * self.encoding.rate) - self._placed)
+        if self._lost_from is not None:
+            if self._placed is None:
+                self._placed = round(self._lost_from * self.encoding.rate)
+            yield from self._silence(round(self._promised * self.encoding.rate) - self._placed)
 
     def _silence(self, count: int) -> Iterator[Array]:
         for piece in pieces(count, self.encoding.rate):

@@ -29,6 +29,8 @@ DEFAULT_LAYOUTS = {
 OTHER_LAYOUTS = {3: "3.0", 4: "quad"}
 """Of as many channels, where an encoder lacks the default one."""
 SMALLER_LAYOUTS = ("7.1", "5.1", "stereo", "mono")
+SPEAKERS = ("mono", "stereo", "2.1", "3.0", "4.0", "quad", "5.0", "5.1", "5.1(side)", "6.1", "7.1")
+"""Layouts that sound with an order of channels of its own may be brought into."""
 LOWEST_RATE = 8000
 """Samples a second; the encoders' own lists have lower ones, which players lack."""
 UNKNOWN_LAYOUT = re.compile(r"(\d+) channels")
@@ -54,6 +56,11 @@ class SoundFormat:
     @property
     def ambisonic(self) -> bool:
         return self.layout.startswith("ambisonic")
+
+    @property
+    def reordered(self) -> bool:
+        """Whether its channels have an order of their own."""
+        return "channels (" in self.layout
 
     @property
     def unordered(self) -> bool:
@@ -106,6 +113,7 @@ def choose_sound_encoding(container: str, sound: SoundFormat) -> SoundEncoding:
     """The encoding for a container that keeps the most of a sound: all channels, then the nearest smaller layout."""
     names = [_encoder(name, sound) for name in ENCODERS[container]]
     layouts = [sound.layout] if not OWN_ORDER.search(sound.layout) or sound.unordered else []
+    layouts += [each for each in SPEAKERS if sound.reordered and _names(each) == _names(sound.layout)]
     layouts += [] if sound.ambisonic else [DEFAULT_LAYOUTS.get(sound.channels, f"{sound.channels} channels")]
     layouts += [OTHER_LAYOUTS[sound.channels]] if layouts and sound.channels in OTHER_LAYOUTS else []
     smaller = [each for each in SMALLER_LAYOUTS if av.AudioLayout(each).nb_channels < sound.channels]
@@ -142,6 +150,13 @@ def _encoder(name: str, sound: SoundFormat) -> str:
     if name != "pcm":
         return name
     return "pcm_s24le" if sound.sample_format.startswith(WIDE_FORMATS) else "pcm_s16le"
+
+
+def _names(layout: str) -> list[str]:
+    """The channels of a layout; one of an order of its own is read as text, since PyAV cannot hold it."""
+    if "(" in layout and "channels" in layout:
+        return sorted(layout.partition("(")[2].rstrip(")").split("+"))
+    return sorted(channel.name for channel in av.AudioLayout(layout).channels)
 
 
 def _nearest_rate(encoder: str, rate: int) -> int:

@@ -181,6 +181,7 @@ class VideoTarget(FileTarget):
         work.remove()
         anew = slow != 1 or bool(writer.converted)
         check_result(self.path, job.report, writer.carried, job.timeline.rate, stretched=anew)
+        job.report.problems += tuple(writer.damage)
 
     def _join(self, retimer: Retimer) -> VideoWriter:
         """Write the result of the finished segments and the source's other streams."""

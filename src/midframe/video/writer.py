@@ -231,16 +231,19 @@ class VideoWriter:
     def _write_other(self, packet: av.Packet) -> None:
         """Carry a packet of another stream over."""
         begin, end = times_of(packet)
-        if packet.stream.type == "audio" and end is not None:
-            end = end if self.span is None else min(end, self.span.end - self.span.begin)
-            self.sound_end = end if self.sound_end is None else max(end, self.sound_end)
         index = packet.stream.index
+        if packet.stream.type == "audio" and not isinstance(self.carriers[index], ConvertedSound):
+            self._heard_until(end)
         try:
             made = list(self.carriers[index].packets(packet))
         except FAULTS as error:
             self.carriers[index].losses.note(f"a packet cannot be carried over ({_text(error)})", begin, end)
             return
         self._mux_others(index, made, begin)
+
+    def _heard_until(self, end: Fraction | None) -> None:
+        if end is not None:
+            self.sound_end = end if self.sound_end is None else max(end, self.sound_end)
 
     def _mux_others(self, index: int, packets: Iterable[av.Packet], begin: Fraction | None) -> None:
         """Write packets of a carried stream; one that the container refuses is dropped and reported."""
@@ -265,6 +268,8 @@ class VideoWriter:
         for index, carrier in self.carriers.items():
             with suppress(*FAULTS):  # of a decoder or encoder; what came before is there
                 self._mux_others(index, carrier.rest(), self.sound_end)
+            if isinstance(carrier, ConvertedSound):  # packets alone do not state the end of all codecs
+                self._heard_until(carrier.end)
         try:
             self.container.close()
             self.unfinished.replace(self.path)
