@@ -28,6 +28,8 @@ PASSING = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENODEV, errno.EACCES}
 """Faults of a disk or a network, after which a film may be as whole as before."""
 SEEK_SECONDS = 2
 """A part is looked for from this much before its start, for containers that find places roughly."""
+OLD_ENCODING = "cp1252"
+"""Of titles that are no UTF-8."""
 ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 """Of streams whose alpha FFmpeg's own decoders leave out."""
 
@@ -239,7 +241,10 @@ def _alpha_decoder(stream: Any) -> Any:
 def open_video(path: Path, address: str | None = None) -> av.container.InputContainer:
     """Open a file of any container that FFmpeg reads, or what it knows under an address of its own."""
     try:
-        return av.open(address or str(path))
+        try:
+            return av.open(address or str(path))
+        except UnicodeDecodeError:  # titles of old files are in the code page of their maker
+            return av.open(address or str(path), metadata_encoding=OLD_ENCODING, metadata_errors="replace")
     except FileNotFoundError as error:
         raise SourceError(f"{path} does not exist: name a video") from error
     except (av.FFmpegError, OSError, ValueError) as error:

@@ -221,4 +221,5 @@ def _note(note: str, source: Any, carrier: Carrier | None) -> str:
 def _reason(error: Exception, source: Any, container: str) -> str:
     name = codec_name(source) if source.codec_context else source.type
     text = getattr(error, "strerror", None) or str(error)
-    return f"{name}: {container} files cannot hold it ({text})"
+    why = "" if "does not support" in text else f" ({text})"
+    return f"{name}: {container} files cannot hold it{why}"

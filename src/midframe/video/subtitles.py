@@ -1,6 +1,7 @@
 """Subtitles that are encoded again as another format of text."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
@@ -14,6 +15,8 @@ TEXT_ENCODERS = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip", "we
 MILLISECOND = Fraction(1, 1000)
 UNKNOWN_SECONDS = 4
 """A text whose end is not stated is shown until the next one, and for so many seconds at most."""
+DELAYED = ("eia_608",)
+"""Decoders that give a text when the next one begins, with times of its own."""
 NO_PTS = -(2**63)
 """As FFmpeg has it."""
 ASS_FIELDS = 8
@@ -56,6 +59,7 @@ class ConvertedText:
         self.source, self.slow, self.losses = source, slow, losses
         self.stream.codec_context.subtitle_header = source.codec_context.subtitle_header or ASS_HEADER
         self.stream.time_base = self.stream.codec_context.time_base = MILLISECOND
+        self._delayed = source.codec_context.codec.canonical_name in DELAYED
         self._open_end: Event | None = None
         """An event whose end is that of the next one's begin."""
 
@@ -76,8 +80,14 @@ class ConvertedText:
             yield from self._encoded(event)
 
     def rest(self) -> Iterator[av.Packet]:
-        """Yield the last text, where it had no end."""
+        """Yield the last texts, where they had no end."""
         yield from self._ended(None)
+        with suppress(av.FFmpegError, ValueError):
+            event = self._event(av.Packet(), Fraction(0)) if self._delayed else None
+            if event:
+                longest = Fraction(UNKNOWN_SECONDS)
+                shown = min(event.duration or longest, longest)
+                yield from self._encoded(replace(event, duration=shown))
 
     def _event(self, packet: av.Packet, begin: Fraction) -> Event | None:
         """All texts of a packet as one, since MP4 shows one at a time; None if there is nothing to show."""
@@ -86,9 +96,9 @@ class ConvertedText:
         if not lines or not any(line.split(b",", ASS_FIELDS)[-1].strip() for line in lines):
             return None
         ass = b"\\N".join([lines[0], *(line.split(b",", ASS_FIELDS)[-1] for line in lines[1:])])
-        if decoded.pts not in (None, NO_PTS, 0) and self.source.codec_context.codec.canonical_name == "eia_608":
-            begin = Fraction(decoded.pts, av.time_base)  # captions are complete when the next one begins
         shown = packet.duration * packet.time_base if packet.duration and packet.duration > 0 else None
+        if self._delayed and decoded.pts not in (None, NO_PTS):
+            begin, shown = Fraction(decoded.pts, av.time_base), None
         if shown is None and 0 < decoded.end_display_time < 2**32 - 1:
             shown = (decoded.end_display_time - decoded.start_display_time) * MILLISECOND
         return Event(ass, begin, shown if shown and shown > 0 else None)

@@ -226,6 +226,8 @@ class VideoWriter:
         late = max(0, begin - packet.pts)  # a text that was there before
         packet.pts, packet.duration = packet.pts + late - begin, packet.duration - late
         packet.dts = packet.pts if late or packet.dts is None else packet.dts - begin
+        if packet.stream.type == "subtitle":
+            packet.duration = min(packet.duration, end - begin - packet.pts)
         return packet
 
     def _write_other(self, packet: av.Packet) -> None:
