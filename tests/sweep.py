@@ -9,7 +9,8 @@ picture, when the tone begins, channels and rate. A table for Markdown is printe
 """
 
 import json
-import struct
+import math
+import re
 import subprocess
 import sys
 import tempfile
@@ -77,8 +78,8 @@ def render(folder: Path, codec: str, container: str) -> Path | None:
     tone = f"aevalsrc='if(gte(t,{TONE_AT}),0.4*sin(2*PI*440*t),0)|if(gte(t,{TONE_AT}),0.4*sin(2*PI*440*t),0)':s={RATE}"
     command = ["ffmpeg", "-v", "error", "-y", "-f", "lavfi", "-i", "testsrc2=s=96x64:r=25:d=1.2", "-f", "lavfi"]
     command += ["-i", f"{tone}:d=1.2", "-c:v", PICTURES[container], "-pix_fmt", "yuv420p", "-c:a", *CODECS[codec]]
-    if container == "mp4" and codec.startswith("pcm"):
-        return None  # ffmpeg 5 writes none that others read
+    if (container, codec) == ("wmv", "flac"):
+        return None  # ffprobe does not find its times
     done = subprocess.run([*command, str(path)], capture_output=True, check=False)
     return path if done.returncode == 0 and path.stat().st_size else None
 
@@ -107,25 +108,24 @@ def measure(path: Path) -> Measured:
     begin = float(heard[timed[0]]["best_effort_timestamp_time"]) - before - shown[0]
     step = (shown[-1] - shown[0]) / (len(shown) - 1)
     end = float(heard[timed[-1]]["best_effort_timestamp_time"]) + rest - shown[-1] - step
-    return Measured(sounds[0]["codec_name"], sounds[0]["channels"], rate, begin, end, _tone(path) + begin)
+    return Measured(
+        sounds[0]["codec_name"],
+        sounds[0]["channels"],
+        rate,
+        begin,
+        end,
+        _tone(path) - shown[0],
+    )
 
 
 def _tone(path: Path) -> float:
-    """When the tone begins, in seconds from the first sample; the sounds rendered here have no gaps."""
-    command = [
-        "ffmpeg",
-        "-v",
-        "error",
-        "-i",
-        str(path),
-        "-map",
-        "0:a:0",
-        "-af",
-        f"aresample={RATE}:async=1:first_pts=0",
-    ]
-    samples = subprocess.run([*command, "-ac", "1", "-f", "f32le", "-"], capture_output=True, check=True).stdout
-    values = (value for (value,) in struct.iter_unpack("<f", samples))
-    return next((number for number, value in enumerate(values) if abs(value) > LOUD), 0) / RATE
+    """When the silence ends, in seconds of the file."""
+    command = ["ffmpeg", "-hide_banner", "-copyts", "-i", str(path), "-map", "0:a:0", "-f", "null"]
+    told = subprocess.run(
+        [*command, "-af", f"silencedetect=noise={LOUD}:d=0.1", "-"], capture_output=True, text=True, check=True
+    )
+    found = re.search(r"silence_end: ([0-9.-]+)", told.stderr)
+    return float(found[1]) if found else math.nan
 
 
 def sweep(codecs: list[str], folder: Path) -> Iterator[Pair]:

@@ -179,6 +179,17 @@ class Trials:
                 stated = stated_format(same[0].codec_context)
                 if stated is None or stated.layout != sound.layout:
                     raise ValueError("its order of channels would be lost")
+            if sound and not _is_heard(result, same[0]):
+                raise ValueError("it cannot be decoded there")
+
+
+def _is_heard(container: Any, stream: Any) -> bool:
+    """Whether any frame of a sound can be decoded."""
+    for packet in container.demux(stream):
+        with suppress(*FAULTS):
+            if decode_sound(stream.codec_context, packet if packet.size else None):
+                return True
+    return False
 
 
 def write_all(container: Any, carrier: Carrier, packets: Sequence[av.Packet]) -> int:
