@@ -15,7 +15,7 @@ from PIL import Image
 from test_video import Averager
 
 from midframe.video.pipeline import interpolate_video
-from midframe.video.streams import ASS_HEADER
+from midframe.video.subtitles import ASS_HEADER
 
 Packets = Callable[[Path, str], list[tuple[Any, ...]]]
 LINES = [(100, 400, "Hello"), (500, 900, "World")]

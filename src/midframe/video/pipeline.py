@@ -147,7 +147,8 @@ def interpolate_video(
             if job.report.frames_kept < job.report.frames_in:
                 fact = f"{job.report.frames_kept} of {job.report.frames_in} source frames are shown as they are"
                 reader.warnings.append(f"{fact}: a multiple of the source's rate (--factor) or --vfr keeps all of them")
-            job.report.damage, job.report.warnings = reader.damage.places, (*reader.warnings, *job.report.warnings)
+            job.report.damage = (*reader.damage.places, *job.report.damage)
+            job.report.warnings = (*reader.warnings, *job.report.warnings)
         except BaseException as error:
             kept = goal.give_up()
             if kept and isinstance(error, MidframeError):

@@ -45,6 +45,8 @@ MAX_READ_ERRORS = 20
 """A file that cannot be read on after so many attempts ends there."""
 MAX_EQUAL_STAMPS = 64
 """More frames than this with one time stamp have no time stamps at all."""
+OLD_ENCODING = "cp1252"
+"""Of titles that are no UTF-8."""
 ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 """Of streams whose alpha FFmpeg's own decoders leave out."""
 
@@ -478,7 +480,10 @@ def _alpha_decoder(stream: Any) -> Any:
 def open_video(path: Path, address: str | None = None) -> av.container.InputContainer:
     """Open a file of any container that FFmpeg reads, or what it knows under an address of its own."""
     try:
-        return av.open(address or str(path))
+        try:
+            return av.open(address or str(path))
+        except UnicodeDecodeError:  # titles of old files are in the code page of their maker
+            return av.open(address or str(path), metadata_encoding=OLD_ENCODING, metadata_errors="replace")
     except FileNotFoundError as error:
         raise SourceError(f"{path} does not exist: name a video") from error
     except (av.FFmpegError, OSError, ValueError) as error:

@@ -3,7 +3,7 @@
 What is encoded is kept in segments (`work`) until all of it is there, but for standard output, which cannot wait.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -16,20 +16,24 @@ import av
 from midframe.errors import VideoError
 from midframe.images import Array, writes
 from midframe.video.animation import FASTEST_GIF, SUFFIXES, plays_of, write_animation
+from midframe.video.carriers import Carrier
 from midframe.video.colour import Colour, to_rgb
 from midframe.video.encoders import Encoding, choose_encoding, lossless_encoding
 from midframe.video.pictures import DEFAULT_NAME, is_pattern, numbered, write_pictures
 from midframe.video.pipes import STREAM, PipeWriter, pipe_encoding
 from midframe.video.proof import Expected, Stretch, prove
 from midframe.video.reader import WHOLE, VideoReader
+from midframe.video.rehearsal import make_plan
 from midframe.video.report import VideoReport, check_pictures
 from midframe.video.retimer import Output, Retimer
 from midframe.video.side_data import with_side_data
+from midframe.video.sound import ConvertedSound
 from midframe.video.space import check_space
-from midframe.video.survey import Span as SourceSpan
-from midframe.video.timeline import Timeline, TrueTimes
+from midframe.video.streams import Plan
+from midframe.video.time_code import scale_time_code, stated_time_code
+from midframe.video.timeline import ConstantRate, Timeline, TrueTimes
 from midframe.video.work import Work
-from midframe.video.writer import CONTAINERS, Span, VideoWriter
+from midframe.video.writer import CONTAINERS, Span, StreamsFailed, VideoWriter
 
 
 @dataclass
@@ -149,21 +153,21 @@ class FileTarget(Target):
         self.work.leave()
         return self.work.folder
 
-    def _prove(
-        self, retimer: Retimer, sounds: Sequence[int], streams: Mapping[str, int], *, stretched: bool = False
-    ) -> None:
+    def _prove(self, retimer: Retimer, writer: VideoWriter | None = None) -> None:
         """Play the result and compare it with the source."""
         job, reader = self.job, self.job.reader
-        part = reader.part != WHOLE
+        carriers = (
+            [(index, each) for index, each in writer.carriers.items() if each.stream.type == "audio"] if writer else []
+        )
         expected = Expected(
             sights=reader.sights,
             end=retimer.own_end,
-            sounds=[_within(reader.survey.spans.get(index), retimer if part else None) for index in sounds],
-            streams=streams,
+            sounds=[_heard(reader, index, carrier, retimer) for index, carrier in carriers],
+            streams=writer.carried if writer else {},
             slow=job.timeline.slow,
             step=1 / job.timeline.rate,
-            stretched=stretched,
-            shift=retimer.origin if part else Fraction(0),
+            stretched=job.timeline.slow != 1 or reader.part != WHOLE or bool(writer and writer.converted),
+            shift=retimer.origin if reader.part != WHOLE else Fraction(0),
         )
         prove(self.path, job.report, expected)
 
@@ -187,8 +191,26 @@ class VideoTarget(FileTarget):
 
     holds_matrix = True
     constant = False
+    plan: Plan
+    """What becomes of the streams beside the picture."""
 
     def finish(self, retimer: Retimer) -> None:
+        job, work = self.job, self.work
+        assert work, "begun"
+        while True:
+            try:
+                writer = self._join(retimer)
+                break
+            except StreamsFailed as failure:  # what is done is not lost for it
+                for index in failure.indices:
+                    self.plan.drop(index, failure.reason)
+        job.report.converted, job.report.left_out = tuple(writer.converted), tuple(writer.left_out)
+        work.remove()
+        self._prove(retimer, writer)
+        job.report.damage += tuple(writer.damage)
+
+    def _join(self, retimer: Retimer) -> VideoWriter:
+        """Write the result of the finished segments and the source's other streams."""
         job, work = self.job, self.work
         assert work, "begun"
         extradata = work.extradata()
@@ -200,23 +222,46 @@ class VideoTarget(FileTarget):
                     raise VideoError(f"{work.folder} was begun with another encoder: begin anew with --overwrite")
                 kept = [stream for stream in source.others if stream.index in writer.carriers]
                 writer.join(work.packets(retimer.end_pts), source.packets(kept) if kept else ())
-        work.remove()
-        sounds = [index for index, carrier in writer.carriers.items() if carrier.stream.type == "audio"]
-        anew = job.timeline.slow != 1 or bool(writer.converted) or span is not None
-        self._prove(retimer, sounds, writer.carried, stretched=anew)
+        return writer
 
     def _encoding(self, job: Job) -> Encoding:
         return choose_encoding(job.picture, job.colour, **self._form(job), **self.codec)
 
     def _rehearse(self) -> None:
-        writer = self._writer(self.job.reader, None)
+        assert self.work, "begun"
+        job = self.job
+        self.plan = make_plan(
+            job.reader.path, job.reader.others, self.path, job.timeline.slow, mute=self.mute, scratch=self.work.folder
+        )
+        self._plan_time_code()
+        while True:
+            try:
+                writer = self._writer(job.reader, None)
+                break
+            except StreamsFailed as failure:
+                for index in failure.indices:
+                    self.plan.drop(index, failure.reason)
         writer.abandon()
-        self.job.report.converted, self.job.report.left_out = tuple(writer.converted), tuple(writer.left_out)
+        job.report.converted, job.report.left_out = tuple(writer.converted), tuple(writer.left_out)
+
+    def _plan_time_code(self) -> None:
+        """Choose the time code of the first frame, which QuickTime, MP4 and Matroska files state with the picture."""
+        reader, timeline = self.job.reader, self.job.timeline
+        code = stated_time_code(reader.stream.metadata, reader.container.metadata)
+        if code is None:
+            return
+        try:
+            if not isinstance(timeline, ConstantRate) or timeline.slow != 1:
+                raise ValueError("the result has a variable rate or is slower")
+            start = Fraction(str(reader.part.start))
+            self.plan.time_code = scale_time_code(code, reader.rate, timeline.rate, start)
+        except ValueError as reason:
+            self.plan.lost_time_code = f"time code {code} ({reason})"
 
     def _writer(self, reader: VideoReader, span: Span | None) -> VideoWriter:
         assert self.work, "begun"
         job, unfinished = self.job, self.work.folder / self.path.name
-        options: dict[str, Any] = {"slow": job.timeline.slow, "mute": self.mute, "span": span}
+        options: dict[str, Any] = {"slow": job.timeline.slow, "mute": self.mute, "plan": self.plan, "span": span}
         options["matrix"] = job.reader.layout.matrix if job.reader.layout else None
         return VideoWriter(self.path, reader, job.picture, job.colour, self.encoding, unfinished=unfinished, **options)
 
@@ -266,7 +311,7 @@ class AnimationTarget(RenderedTarget):
         except (av.FFmpegError, OSError) as error:
             raise VideoError(f"{self.path} cannot be written ({error}): choose another place for OUT") from error
         self.work.remove()
-        self._prove(retimer, (), {})
+        self._prove(retimer)
 
     @property
     def _gif(self) -> bool:
@@ -315,12 +360,16 @@ def with_captions(frame: av.VideoFrame, source: av.VideoFrame) -> av.VideoFrame:
     return captioned
 
 
-def _within(span: SourceSpan | None, part: Retimer | None) -> Stretch | None:
-    """What of a stream lies in a part of the source; None if nothing does, or if that is not known."""
+def _heard(reader: VideoReader, index: int, carrier: Carrier, retimer: Retimer) -> Stretch | None:
+    """When a sound stream of the source is heard, within the part that is shown; None if that is not known."""
+    span, part = reader.survey.spans.get(index), reader.part != WHOLE
     if span is None:
         return None
-    begin = span.begin if part is None else max(span.begin, part.origin)
-    end = span.end if part is None else min(span.end, part.end)
+    begin, end = span.begin, span.end
+    if isinstance(carrier, ConvertedSound) and carrier.end is not None:  # packets do not state the end of all codecs
+        end = carrier.end + (retimer.origin if part else 0)
+    if part:
+        begin, end = max(begin, retimer.origin), min(end, retimer.end)
     return Stretch(begin, end) if begin < end else None
 
 
