@@ -5,7 +5,6 @@ from fractions import Fraction
 from hashlib import sha256
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from midframe.images import Array, blended
 from midframe.video.colour import BT709, RED_AND_BLUE, Colour, code_ranges, in_format, is_rgb, luma_chroma, plane_of
+from midframe.video.filters import without_side_data
 from midframe.video.overlays import keep_overlays
 
 PLANAR = re.compile(r"yuv[aj]?4\d\dp(\d+le)?|gray(\d+le)?")
@@ -40,12 +41,10 @@ class Samples:
         self.format = av.VideoFormat(sample_format(picture.format, colour))
         """The format of `planes`: the frame's own where that is planar."""
         self.bits = max(part.bits for part in self.format.components)
-        held = in_format(picture, colour, self.format.name)
-        self.planes: list[Array] = (
-            [held.to_ndarray()] if is_rgb(self.format) else [plane_of(plane, self.bits) for plane in held.planes]
-        )
+        self.held = in_format(picture, colour, self.format.name)
+        """The frame in that format."""
+        self.planes = planes_of(self.held)
         """Luma, both chromas and alpha, (h, w) each; or RGB as one array, (H, W, 3) or (H, W, 4). Integers."""
-        self._held = held  # the planes lie in its memory
 
     @cached_property
     def rgb(self) -> Array:
@@ -78,7 +77,7 @@ def interpolated_frame(
         overlays: from `OverlayFinder`: where the samples of both frames are blended instead, (H, W), from 0 to 1.
     """
     image = _with_hidden_colours(image, first, second, t)
-    planes = [image] if is_rgb(first.format) else _planes_of(image, first, second)
+    planes = [image] if is_rgb(first.format) else _coded(image, first, second)
     if overlays is not None:
         weights = [_reduced_to(torch.from_numpy(overlays), *plane.shape[:2]).numpy() for plane in planes]
         planes = [
@@ -91,6 +90,16 @@ def interpolated_frame(
 def blended_frame(first: Samples, second: Samples, t: Fraction) -> av.VideoFrame:
     """Both frames, the second by a weight from 0 to 1, sample by sample."""
     return _frame_of([blended(*pair, t) for pair in zip(first.planes, second.planes, strict=True)], first)
+
+
+def planes_of(frame: av.VideoFrame) -> list[Array]:
+    """The samples of a frame of a `sample_format`, in the frame's own memory; see `Samples.planes`."""
+    bits = max(part.bits for part in frame.format.components)
+    if not is_rgb(frame.format):
+        return [plane_of(plane, bits) for plane in frame.planes]
+    rows = np.frombuffer(frame.planes[0], np.uint16 if bits > 8 else np.uint8).reshape(frame.height, -1)
+    colours = len(frame.format.components)
+    return [rows[:, : frame.width * colours].reshape(frame.height, frame.width, colours)]
 
 
 def sample_format(form: av.VideoFormat, colour: Colour) -> str:
@@ -126,7 +135,7 @@ def _rgb_of(planes: list[Array], bits: int, colour: Colour) -> Array:
     return result.numpy()
 
 
-def _planes_of(image: Array, first: Samples, second: Samples) -> list[Array]:
+def _coded(image: Array, first: Samples, second: Samples) -> list[Array]:
     """The opposite of `_rgb_of`, rounded, and clipped to what either frame has or may have."""
     whole, matrix = torch.from_numpy(image), _matrix(first.colour)
     planes: list[Array] = []
@@ -167,16 +176,11 @@ def _with_hidden_colours(image: Array, first: Samples, second: Samples, t: Fract
 
 
 def _frame_of(planes: list[Array], like: Samples) -> av.VideoFrame:
-    """A frame of some planes that stand for colours as those of another one do."""
-    name = like.format.name
-    if is_rgb(like.format):
-        frame = av.VideoFrame.from_ndarray(planes[0], format=name)
-    else:
-        frame = av.VideoFrame(like.picture.width, like.picture.height, name)
-        for target, samples in zip(frame.planes, planes, strict=True):
-            plane_of(target, like.bits)[:] = samples
-    frame.colorspace, frame.color_range = like.picture.colorspace, like.picture.color_range
-    frame.color_primaries, frame.color_trc = like.picture.color_primaries, like.picture.color_trc
+    """A frame of some planes that is otherwise like a source frame: the place of its chroma decides conversions too."""
+    frame = without_side_data(like.held)
+    frame.make_writable()  # a copy: the memory is that of the source frame
+    for target, samples in zip(planes_of(frame), planes, strict=True):
+        target[:] = samples
     return frame
 
 
