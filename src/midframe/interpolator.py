@@ -5,6 +5,7 @@ from fractions import Fraction
 from hashlib import sha256
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,6 +18,8 @@ from midframe.models.network import Network, tiles
 DEFAULT_DEPTH = 4
 """How often the time between two frames is halved at most: times are exact to 1/32 of it."""
 
+MAX_FLOAT = 4.0
+"""Frames of float32 are nominally from 0 to 1. Those with larger values were meant to be from 0 to 255."""
 SNAP = Fraction(1, 32)
 """A network that makes any time shows a frame itself at times nearer to it, as shares of the way."""
 LEAST_ALPHA = 1 / 65535
@@ -237,6 +240,8 @@ def check_pair(first: Array, second: Array) -> None:
         raise ValueError(
             f"frames must be (H, W, 3) RGB, or (H, W, 4) with alpha, of uint8, uint16 or float32, got {given}"
         )
+    if first.dtype == np.float32 and first.max() > MAX_FLOAT:
+        raise ValueError(f"frames of float32 must be nominally from 0 to 1, got {first.max()}")
 
 
 def nearest_time(time: float | Fraction, depth: int | None) -> Fraction:

@@ -6,6 +6,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
+from typing import Any
 
 import av
 
@@ -97,7 +98,7 @@ class Retimer:
         cut: what is shown across a cut, of `CUTS`.
         reader: the source.
         report: told what becomes of every frame.
-        overlays: keep what stands still before a moving picture as it is.
+        overlays: keep what stands still as it is, before a moving picture or not.
         finished: segments that exist already: of their frames none is made or given out, only counted.
         progress: told how far the work is.
     """
@@ -231,13 +232,14 @@ class Retimer:
         """The frames at some times between two, once they are made."""
         if at_cut:
             return at_once(lambda: {time: blended_frame(first, second, time) for time in times})
-        still = self.finder.overlays() if self.finder else None
+        options: dict[str, Any] = {"still": self.finder is not None}
+        options["overlays"] = self.finder.overlays() if self.finder else None
         pair = first.rgb, second.rgb
 
         def make(tell: Callable[[float], None] | None = None) -> Made:
             images = self.tool.interpolate_many(*pair, times, progress=tell)
             each = zip(times, images, strict=True)
-            return {time: interpolated_frame(image, first, second, time, still) for time, image in each}
+            return {time: interpolated_frame(image, first, second, time, **options) for time, image in each}
 
         if self.workers.number > 1:
             return self.workers.submit(make)

@@ -21,6 +21,7 @@ from midframe.images import Array, blended
 from midframe.video.colour import BT709, RED_AND_BLUE, Colour, code_ranges, in_format, is_rgb, luma_chroma, plane_of
 from midframe.video.filters import without_side_data
 from midframe.video.overlays import keep_overlays
+from midframe.video.stills import keep_still
 
 PLANAR = re.compile(r"yuv[aj]?4\d\dp(\d+le)?|gray(\d+le)?")
 """Names of the formats that are taken as they are: planes of luma, both chromas and alpha."""
@@ -66,7 +67,13 @@ class Samples:
 
 
 def interpolated_frame(
-    image: Array, first: Samples, second: Samples, t: Fraction, overlays: Array | None = None
+    image: Array,
+    first: Samples,
+    second: Samples,
+    t: Fraction,
+    *,
+    still: bool = True,
+    overlays: Array | None = None,
 ) -> av.VideoFrame:
     """Turn the result of a network into a frame like those around it, clipped no more than they are.
 
@@ -74,16 +81,18 @@ def interpolated_frame(
         image: the result for the `rgb` of both frames, of the same shape and type.
         first, second: the frames around it.
         t: its time, from 0 (the first frame) to 1 (the second).
-        overlays: from `OverlayFinder`: where the samples of both frames are blended instead, (H, W), from 0 to 1.
+        still: blend the samples of both frames where they agree, see `stills`.
+        overlays: from `OverlayFinder`, (H, W), from 0 to 1: how far both frames are blended whatever the image shows.
     """
     image = _with_hidden_colours(image, first, second, t)
     planes = [image] if is_rgb(first.format) else _coded(image, first, second)
+    if still:
+        around = zip(planes, first.planes, second.planes, strict=True)
+        planes = [keep_still(*samples, t, first.bits) for samples in around]
     if overlays is not None:
         weights = [_reduced_to(torch.from_numpy(overlays), *plane.shape[:2]).numpy() for plane in planes]
-        planes = [
-            keep_overlays(*arrays[:3], t, arrays[3])
-            for arrays in zip(planes, first.planes, second.planes, weights, strict=True)
-        ]
+        around = zip(planes, first.planes, second.planes, strict=True)
+        planes = [keep_overlays(*samples, t, each) for samples, each in zip(around, weights, strict=True)]
     return _frame_of(planes, first)
 
 
