@@ -32,7 +32,8 @@ class Averager(Interpolator):
     def interpolate_many(self, first: Array, second: Array, times: Any, *, progress: Any = None) -> list[Array]:
         for share in (0.5, 1.0) if progress else ():
             progress(share)
-        return [np.rint(first * float(1 - t) + second * float(t)).astype(first.dtype) for t in times]
+        mixed = [first * float(1 - t) + second * float(t) for t in times]
+        return [(each if first.dtype == np.float32 else np.rint(each)).astype(first.dtype) for each in mixed]
 
 
 def frames_of(path: Path) -> list[av.VideoFrame]:

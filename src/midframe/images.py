@@ -13,6 +13,8 @@ from torch import Tensor
 from midframe.errors import VideoError
 
 Array = np.ndarray[Any, Any]
+TYPES = (np.uint8, np.uint16, np.float32)
+"""Types of the arrays that tensors are made of. Integers stand for 0 to 1, float32 is taken as it is."""
 
 
 def read_image(path: str | Path) -> Array:
@@ -92,20 +94,29 @@ def blended(first: Array, second: Array, share: Fraction) -> Array:
 def to_tensor(image: Array, device: torch.device | str = "cpu") -> Tensor:
     """From (H, W, 3) uint8 or uint16 to (1, 3, H, W) float32 in [0, 1]; the same with a fourth channel.
 
-    The colours of a pixel stay side by side in memory (PyTorch's channels last).
+    The colours of a pixel stay side by side in memory (PyTorch's channels last). An array of float32 is taken as it is,
+    and shares its memory with the tensor.
 
     Raises:
         ValueError: another rank, number of channels or type.
     """
-    if image.ndim != 3 or image.shape[2] not in (3, 4) or image.dtype not in (np.uint8, np.uint16) or 0 in image.shape:
-        raise ValueError(f"an (H, W, 3) array of uint8 or uint16 is needed, got {image.shape} of {image.dtype}")
-    peak = np.iinfo(image.dtype).max
-    whole = torch.from_numpy(np.ascontiguousarray(image)).float().div_(peak)
+    if image.ndim != 3 or image.shape[2] not in (3, 4) or image.dtype not in TYPES or 0 in image.shape:
+        raise ValueError(
+            f"an (H, W, 3) array of uint8, uint16 or float32 is needed, got {image.shape} of {image.dtype}"
+        )
+    whole = torch.from_numpy(np.ascontiguousarray(image))
+    if image.dtype != np.float32:
+        whole = whole.float().div_(np.iinfo(image.dtype).max)
     return whole.to(device).permute(2, 0, 1)[None]
 
 
 def to_image(tensor: Tensor, dtype: np.dtype[Any] | type = np.uint8) -> Array:
-    """From (1, C, H, W) float to (H, W, C) integers of a type: clipped to [0, 1] and rounded to the nearest."""
-    peak = np.iinfo(dtype).max
-    scaled = tensor[0].permute(1, 2, 0).float().clamp(0, 1).mul_(peak).round_()
+    """From (1, C, H, W) float to (H, W, C) integers of a type: clipped to [0, 1] and rounded to the nearest.
+
+    The type may be float32 too: values are then left as they are.
+    """
+    whole = tensor[0].permute(1, 2, 0).float()
+    if dtype == np.float32:
+        return whole.cpu().contiguous().numpy()
+    scaled = whole.clamp(0, 1).mul_(np.iinfo(dtype).max).round_()
     return scaled.cpu().to(getattr(torch, np.dtype(dtype).name)).contiguous().numpy()

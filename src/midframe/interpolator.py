@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from midframe.devices import choose_device, choose_precision
-from midframe.images import Array, to_image, to_tensor
+from midframe.images import TYPES, Array, to_image, to_tensor
 from midframe.models.checkpoint import DEFAULT_MODEL, channels_last, load_model
 from midframe.models.ensemble import Ensemble
 from midframe.models.network import Network, tiles
@@ -18,6 +18,8 @@ from midframe.models.network import Network, tiles
 DEFAULT_DEPTH = 4
 """How often the time between two frames is halved at most: times are exact to 1/32 of it."""
 
+MAX_FLOAT = 4.0
+"""Frames of float32 are nominally from 0 to 1. Those with larger values were meant to be from 0 to 255."""
 SNAP = Fraction(1, 32)
 """A network that makes any time shows a frame itself at times nearer to it, as shares of the way."""
 LEAST_ALPHA = 1 / 65535
@@ -123,7 +125,8 @@ class Interpolator:
         halving again, to the nearest multiple of 1 / 2**depth; frames that several times need are made once.
 
         Args:
-            first, second: (H, W, 3) RGB, or (H, W, 4) with alpha, uint8 or uint16, of one size and type. Any size.
+            first, second: (H, W, 3) RGB, or (H, W, 4) with alpha, uint8, uint16 or float32, of one size and type. Any
+                size. float32 is nominally from 0 to 1; values outside of that are kept, and the result is not clipped.
             times: from 0 (the first frame) to 1 (the second).
             progress: called with the share that is made, several times a frame where frames are made in tiles.
 
@@ -160,23 +163,26 @@ class Interpolator:
 
     @torch.inference_mode()
     def middle(self, first: Tensor, second: Tensor, progress: Progress | None = None) -> Tensor:
-        """Make the middle of two frames (1, C, H, W) float32 in [0, 1], clipped to that range.
+        """Make the middle of two frames (1, C, H, W) float32, clipped to [0, 1], or to their own range if it is wider.
 
         Of four channels the last is alpha, and the others are multiplied by it.
         """
-        return self._made_in_parts(self.model.prepare(first, second), first, 0.5, progress)
+        low = min(0.0, float(first.min()), float(second.min()))
+        high = max(1.0, float(first.max()), float(second.max()))
+        return self._made_in_parts(self.model.prepare(first, second), first, 0.5, progress).clamp_(low, high)
 
     def _made_in_parts(self, prepared: Any, like: Tensor, time: float, progress: Progress | None) -> Tensor:
+        """Make a frame at a time, tile by tile, not clipped."""
         height, width = like.shape[2:]
         parts = tiles(height, width, self.tile, self.model.margin)
         if len(parts) == 1:  # no copy
-            whole = self.model.part(prepared, *parts[0], time).clamp_(0, 1)
+            whole = self.model.part(prepared, *parts[0], time)
             if progress:
                 progress(1.0)
             return whole
         result = torch.empty_like(like)
         for done, (rows, columns) in enumerate(parts, start=1):
-            result[..., rows, columns] = self.model.part(prepared, rows, columns, time).clamp(0, 1)
+            result[..., rows, columns] = self.model.part(prepared, rows, columns, time)
             if progress:
                 progress(done / len(parts))
         return result
@@ -230,8 +236,12 @@ def check_pair(first: Array, second: Array) -> None:
     given = f"{first.shape} of {first.dtype} and {second.shape} of {second.dtype}"
     if first.shape != second.shape or first.dtype != second.dtype:
         raise ValueError(f"both frames must have one size and type, got {given}")
-    if first.ndim != 3 or first.shape[2] not in (3, 4) or first.dtype not in (np.uint8, np.uint16) or 0 in first.shape:
-        raise ValueError(f"frames must be (H, W, 3) RGB, or (H, W, 4) with alpha, of uint8 or uint16, got {given}")
+    if first.ndim != 3 or first.shape[2] not in (3, 4) or first.dtype not in TYPES or 0 in first.shape:
+        raise ValueError(
+            f"frames must be (H, W, 3) RGB, or (H, W, 4) with alpha, of uint8, uint16 or float32, got {given}"
+        )
+    if first.dtype == np.float32 and first.max() > MAX_FLOAT:
+        raise ValueError(f"frames of float32 must be nominally from 0 to 1, got {first.max()}")
 
 
 def nearest_time(time: float | Fraction, depth: int | None) -> Fraction:

@@ -125,9 +125,9 @@ def _by_matrix(frame: av.VideoFrame, colour: Colour) -> Array:
     """Chroma is brought to full resolution by FFmpeg, the matrix is ours."""
     bits = max(part.bits for part in frame.format.components)
     whole = _converted(frame, colour, _full_resolution(bits, colour.alpha), colour.range, colour.range)
-    zeros, spans = _codes(bits, colour)
-    samples = (np.stack([_plane(plane, bits) for plane in whole.planes], axis=-1) - zeros) / spans
-    samples[..., :3] = samples[..., :3] @ np.linalg.inv(_luma_chroma(colour.matrix)).T.astype(np.float32)
+    zeros, spans = code_ranges(bits, colour)
+    samples = (np.stack([plane_of(plane, bits) for plane in whole.planes], axis=-1) - zeros) / spans
+    samples[..., :3] = samples[..., :3] @ np.linalg.inv(luma_chroma(colour.matrix)).T.astype(np.float32)
     peak = 65535 if colour.deep else 255
     image: Array = np.rint(samples.clip(0, 1) * peak).astype(np.uint16 if colour.deep else np.uint8)
     return image
@@ -138,8 +138,8 @@ def _into_matrix(image: Array, colour: Colour, pixel_format: str) -> av.VideoFra
     bits = max(part.bits for part in form.components)
     clear = replace(colour, alpha=has_alpha(form) and image.shape[2] == 4)
     samples = image[..., : 3 + clear.alpha] / np.float32(np.iinfo(image.dtype).max)
-    samples[..., :3] = samples[..., :3] @ _luma_chroma(colour.matrix).T.astype(np.float32)
-    zeros, spans = _codes(bits, clear)
+    samples[..., :3] = samples[..., :3] @ luma_chroma(colour.matrix).T.astype(np.float32)
+    zeros, spans = code_ranges(bits, clear)
     codes = np.rint(samples * spans + zeros).clip(0, 2**bits - 1).astype(np.uint16 if bits > 8 else np.uint8)
     whole = av.VideoFrame(image.shape[1], image.shape[0], _full_resolution(bits, clear.alpha))
     for number, plane in enumerate(whole.planes):
@@ -149,7 +149,7 @@ def _into_matrix(image: Array, colour: Colour, pixel_format: str) -> av.VideoFra
     return _converted(whole, colour, pixel_format, colour.range, colour.range)
 
 
-def _codes(bits: int, colour: Colour) -> tuple[Array, Array]:
+def code_ranges(bits: int, colour: Colour) -> tuple[Array, Array]:
     """The code that stands for 0, and how many stand for 1, of luma, both chromas, and alpha if there is some."""
     peak, middle, step = 2**bits - 1, 2 ** (bits - 1), 2 ** (bits - 8)
     black, luma, chroma = (0, peak, peak) if colour.full_range else (16 * step, 219 * step, 224 * step)
@@ -161,13 +161,14 @@ def _full_resolution(bits: int, alpha: bool) -> str:
     return f"yuv{'a' if alpha else ''}444p{'' if bits == 8 else f'{bits}le'}"
 
 
-def _plane(plane: av.video.plane.VideoPlane, bits: int) -> Array:
+def plane_of(plane: av.video.plane.VideoPlane, bits: int) -> Array:
+    """The samples of a plane, (h, w), in the plane's own memory."""
     kind = np.dtype(np.uint16 if bits > 8 else np.uint8)
     samples: Array = np.frombuffer(plane, kind).reshape(plane.height, -1)[:, : plane.width]
     return samples
 
 
-def _luma_chroma(matrix: int) -> Array:
+def luma_chroma(matrix: int) -> Array:
     """From R, G, B in [0, 1] to Y, in the same range, and Cb and Cr around 0."""
     red, blue = RED_AND_BLUE[matrix]
     green = 1 - red - blue

@@ -9,8 +9,7 @@ import av
 from av.codec.context import Flags
 
 from midframe.errors import VideoError
-from midframe.images import Array
-from midframe.video.colour import Colour, from_rgb, in_format, is_rgb
+from midframe.video.colour import Colour, in_format, is_rgb
 from midframe.video.hdr import mastering_of, mastering_options
 
 ENCODERS = {
@@ -70,12 +69,9 @@ class Encoding:
         self.configure(context)
         return context
 
-    def frame(self, picture: av.VideoFrame | Array, colour: Colour, pts: int) -> av.VideoFrame:
-        """A picture of the source's colour, or an array of RGB, as the encoder takes it, to be shown at a time."""
-        if isinstance(picture, av.VideoFrame):
-            converted = in_format(picture, colour, self.pixel_format, self.colour)
-        else:
-            converted = from_rgb(picture, self.colour, self.pixel_format)
+    def frame(self, picture: av.VideoFrame, colour: Colour, pts: int) -> av.VideoFrame:
+        """A picture of the source's colour as the encoder takes it, to be shown at a time."""
+        converted = in_format(picture, colour, self.pixel_format, self.colour)
         converted.pts, converted.time_base = pts, self.time_base
         converted.pict_type = 0  # the encoder chooses its own key frames
         return converted

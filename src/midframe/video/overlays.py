@@ -49,7 +49,7 @@ class OverlayFinder:
         self._changing += (around - self._changing) / FRAMES
 
     def overlays(self) -> Array | None:
-        """Which pixels of the last pair belong to an overlay, (H, W, 1) from 0 to 1; None if there are none."""
+        """Which pixels of the last pair belong to an overlay, (H, W) from 0 to 1; None if there are none."""
         if self._still_for is None or self._changing is None:
             return None
         found = self._still_for >= FRAMES
@@ -60,16 +60,23 @@ class OverlayFinder:
         if not found.any():
             return None
         weights: Array = _gathered(found.astype(np.uint8), np.add) / np.float32(9)
-        return weights[..., None]
+        return weights
 
 
-def keep_overlays(made: Array, before: Array, after: Array, share: Fraction, overlays: Array) -> Array:
-    """A made frame whose overlays are those of the frames around it."""
+def keep_overlays(made: Array, before: Array, after: Array, t: Fraction, overlays: Array) -> Array:
+    """Put the overlays of the frames around it into an interpolated frame.
+
+    Args:
+        made, before, after: samples of the frames, (h, w) or (h, w, C) integers.
+        t: the time of the interpolated frame, from 0 to 1.
+        overlays: weights of the overlays, (h, w), from 0 to 1.
+    """
     kept: Array = made.copy()
-    weight, places = float(share), np.flatnonzero(overlays)
-    bent, first, second = (image.reshape(-1, image.shape[2])[places] for image in (made, before, after))
-    still = first * np.float32(1 - weight) + second * np.float32(weight)
-    kept.reshape(-1, made.shape[2])[places] = np.rint(bent + overlays.reshape(-1, 1)[places] * (still - bent))
+    places = np.nonzero(overlays)
+    weights = overlays[places] if made.ndim == 2 else overlays[places][:, None]
+    bent, first, second = (samples[places] for samples in (made, before, after))
+    still = first * np.float32(1 - t) + second * np.float32(t)
+    kept[places] = np.rint(bent + weights * (still - bent))
     return kept
 
 

@@ -11,7 +11,6 @@ from typing import Any
 import av
 
 from midframe.errors import SourceError
-from midframe.images import Array
 from midframe.video.colour import Colour, colour_of
 from midframe.video.encoders import Encoding, encoded_colour
 from midframe.video.reader import VideoReader, open_video
@@ -72,7 +71,7 @@ class PipeWriter:
             self._container.mux(self._stream.encode(None))
         self._container.close()
 
-    def write(self, picture: av.VideoFrame | Array) -> None:
+    def write(self, picture: av.VideoFrame) -> None:
         """Write the next frame; frames come at equal steps."""
         self._container.mux(self._stream.encode(self.encoding.frame(picture, self.colour, self._count)))
         self._count += 1

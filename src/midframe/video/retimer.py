@@ -6,16 +6,17 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
+from typing import Any
 
 import av
 
-from midframe.images import Array, blended
 from midframe.interpolator import Interpolator
 from midframe.ops.workers import Workers
-from midframe.video.colour import Colour, to_rgb
-from midframe.video.overlays import OverlayFinder, keep_overlays
+from midframe.video.colour import Colour
+from midframe.video.overlays import OverlayFinder
 from midframe.video.reader import WHOLE, Frame, VideoReader
 from midframe.video.report import VideoReport
+from midframe.video.samples import Samples, blended_frame, interpolated_frame
 from midframe.video.side_data import CAPTIONS, side_data_of, without_side_data
 from midframe.video.timeline import Shown, Timeline, shown_between
 from midframe.video.work import LONG_SEGMENT, SHORT_SEGMENT
@@ -33,7 +34,7 @@ Progress = Callable[[float, float | None], None]
 if known."""
 
 
-Made = dict[Fraction, Array]
+Made = dict[Fraction, av.VideoFrame]
 """Frames by their time, as a share of the way between two others."""
 
 
@@ -41,8 +42,8 @@ Made = dict[Fraction, Array]
 class Output:
     """A picture on its way to the encoder."""
 
-    picture: av.VideoFrame | Array
-    """A source frame as it was decoded, or RGB that was made."""
+    picture: av.VideoFrame
+    """A source frame as it was decoded, or an interpolated frame, whose samples stand for colours as those do."""
     pts: int
     """When it is shown, in the time base of the timeline."""
     segment: int
@@ -72,7 +73,7 @@ class Pending:
 
 
 class Source:
-    """A source frame, with its colours once they are asked for."""
+    """A source frame, with its samples once they are asked for."""
 
     def __init__(self, frame: Frame, reader: VideoReader, colour: Colour, timeline: Timeline) -> None:
         self.picture, self.begins_scene, self.colour = frame.picture, frame.begins_scene, colour
@@ -85,8 +86,8 @@ class Source:
         self.shown = False
 
     @cached_property
-    def rgb(self) -> Array:
-        return to_rgb(self.picture, self.colour)
+    def samples(self) -> Samples:
+        return Samples(self.picture, self.colour)
 
 
 class Retimer:
@@ -100,7 +101,7 @@ class Retimer:
         cut: what is shown across a cut, of `CUTS`.
         reader: the source.
         report: told what becomes of every frame.
-        overlays: keep what stands still before a moving picture as it is.
+        overlays: keep what stands still as it is, before a moving picture or not.
         finished: segments that exist already: of their frames none is made or given out, only counted.
         progress: told how far the work is.
     """
@@ -209,7 +210,7 @@ class Retimer:
             self.captions.append(before.captions)  # the frame itself is not shown
         wanted = [each.share for each in shown if 0 < each.share < 1]
         together = MOST_TOGETHER if self.workers.number > 1 else max(1, len(wanted))
-        pair = (before.rgb, after.rgb) if wanted and self.segment >= self.finished else None
+        pair = (before.samples, after.samples) if wanted and self.segment >= self.finished else None
         made, number = None, 0
         for each in shown:
             if each.share in (0, 1):
@@ -231,17 +232,18 @@ class Retimer:
         kept = {"hold": Fraction(int(shown.share)), "nearest": Fraction(round(shown.share)), "blend": shown.share}
         return replace(shown, share=kept[self.cut])
 
-    def _made(self, first: Array, second: Array, times: list[Fraction], *, at_cut: bool) -> Future[Made]:
+    def _made(self, first: Samples, second: Samples, times: list[Fraction], *, at_cut: bool) -> Future[Made]:
         """The frames at some times between two, once they are made."""
         if at_cut:
-            return at_once(lambda: {time: blended(first, second, time) for time in times})
-        still = self.finder.overlays() if self.finder else None
+            return at_once(lambda: {time: blended_frame(first, second, time) for time in times})
+        options: dict[str, Any] = {"still": self.finder is not None}
+        options["overlays"] = self.finder.overlays() if self.finder else None
+        pair = first.rgb, second.rgb
 
         def make(tell: Callable[[float], None] | None = None) -> Made:
-            made = dict(zip(times, self.tool.interpolate_many(first, second, times, progress=tell), strict=True))
-            if still is not None:
-                made = {time: keep_overlays(each, first, second, time, still) for time, each in made.items()}
-            return made
+            images = self.tool.interpolate_many(*pair, times, progress=tell)
+            each = zip(times, images, strict=True)
+            return {time: interpolated_frame(image, first, second, time, **options) for time, image in each}
 
         if self.workers.number > 1:
             return self.workers.submit(make)

@@ -1,0 +1,224 @@
+"""From the samples of two source frames to those of a frame between them.
+
+Source frames reach the encoder as they were decoded, so an interpolated frame must hold all that they hold, or the
+picture flickers. Samples of luma and chroma hold more than RGB from 0 to 1 does: luma above white and below black, and
+colours outside of the gamut. Networks therefore get RGB as float32 that is not clipped, and their result becomes
+samples of the source's own format, range and matrix. Subsampled chroma is enlarged such that the pixels of a chroma
+sample have its value as their mean, and reduced by taking that mean: a frame that no network changed comes back
+exactly.
+"""
+
+import re
+from fractions import Fraction
+from functools import cached_property
+
+import av
+import numpy as np
+import torch
+from torch import Tensor
+
+from midframe.images import Array, blended
+from midframe.video.colour import BT709, RED_AND_BLUE, Colour, code_ranges, in_format, is_rgb, luma_chroma, plane_of
+from midframe.video.filters import without_side_data
+from midframe.video.overlays import keep_overlays
+from midframe.video.stills import keep_still
+
+PLANAR = re.compile(r"yuv[aj]?4\d\dp(\d+le)?|gray(\d+le)?")
+"""Names of the formats that are taken as they are: planes of luma, both chromas and alpha."""
+SUBSAMPLINGS = {(1, 1): "444", (2, 1): "422", (2, 2): "420", (1, 2): "440", (4, 1): "411", (4, 4): "410"}
+"""Names by the number of luma samples to one of chroma, along a row and down a column."""
+
+
+class Samples:
+    """The samples of one source frame, and the frame as RGB.
+
+    Args:
+        picture: the frame as it was decoded.
+        colour: how its samples stand for colours.
+    """
+
+    def __init__(self, picture: av.VideoFrame, colour: Colour) -> None:
+        self.picture, self.colour = picture, colour
+        self.format = av.VideoFormat(sample_format(picture.format, colour))
+        """The format of `planes`: the frame's own where that is planar."""
+        self.bits = max(part.bits for part in self.format.components)
+        self.held = in_format(picture, colour, self.format.name)
+        """The frame in that format."""
+        self.planes = planes_of(self.held)
+        """Luma, both chromas and alpha, (h, w) each; or RGB as one array, (H, W, 3) or (H, W, 4). Integers."""
+
+    @cached_property
+    def rgb(self) -> Array:
+        """What networks take, (H, W, 3), or (H, W, 4) with alpha: RGB of integers as it is, or float32, not clipped."""
+        return self.planes[0] if is_rgb(self.format) else _rgb_of(self.planes, self.bits, self.colour)
+
+    @cached_property
+    def limits(self) -> list[tuple[int, int]]:
+        """The smallest and the largest code of each plane; the nominal ones where these lie further out."""
+        peak = 2**self.bits - 1
+        if is_rgb(self.format):
+            return [(0, peak)]
+        spans = zip(self.planes, *code_ranges(self.bits, self.colour), (0, 0.5, 0.5, 0), strict=False)
+        return [
+            (min(int(plane.min()), max(0, int(zero - below * span))),
+             max(int(plane.max()), min(peak, int(zero + (1 - below) * span))))
+            for plane, zero, span, below in spans
+        ]  # fmt: skip
+
+
+def interpolated_frame(
+    image: Array,
+    first: Samples,
+    second: Samples,
+    t: Fraction,
+    *,
+    still: bool = True,
+    overlays: Array | None = None,
+) -> av.VideoFrame:
+    """Turn the result of a network into a frame like those around it, clipped no more than they are.
+
+    Args:
+        image: the result for the `rgb` of both frames, of the same shape and type.
+        first, second: the frames around it.
+        t: its time, from 0 (the first frame) to 1 (the second).
+        still: blend the samples of both frames where they agree, see `stills`.
+        overlays: from `OverlayFinder`, (H, W), from 0 to 1: how far both frames are blended whatever the image shows.
+    """
+    image = _with_hidden_colours(image, first, second, t)
+    planes = [image] if is_rgb(first.format) else _coded(image, first, second)
+    if still:
+        around = zip(planes, first.planes, second.planes, strict=True)
+        planes = [keep_still(*samples, t, first.bits) for samples in around]
+    if overlays is not None:
+        weights = [_reduced_to(torch.from_numpy(overlays), *plane.shape[:2]).numpy() for plane in planes]
+        around = zip(planes, first.planes, second.planes, strict=True)
+        planes = [keep_overlays(*samples, t, each) for samples, each in zip(around, weights, strict=True)]
+    return _frame_of(planes, first)
+
+
+def blended_frame(first: Samples, second: Samples, t: Fraction) -> av.VideoFrame:
+    """Both frames, the second by a weight from 0 to 1, sample by sample."""
+    return _frame_of([blended(*pair, t) for pair in zip(first.planes, second.planes, strict=True)], first)
+
+
+def planes_of(frame: av.VideoFrame) -> list[Array]:
+    """The samples of a frame of a `sample_format`, in the frame's own memory; see `Samples.planes`."""
+    bits = max(part.bits for part in frame.format.components)
+    if not is_rgb(frame.format):
+        return [plane_of(plane, bits) for plane in frame.planes]
+    rows = np.frombuffer(frame.planes[0], np.uint16 if bits > 8 else np.uint8).reshape(frame.height, -1)
+    colours = len(frame.format.components)
+    return [rows[:, : frame.width * colours].reshape(frame.height, frame.width, colours)]
+
+
+def sample_format(form: av.VideoFormat, colour: Colour) -> str:
+    """The format that holds all that another one does, in one plane for each kind of sample, or else in packed RGB."""
+    little_endian = re.sub("be$", "le", form.name)
+    if PLANAR.fullmatch(little_endian):
+        return little_endian
+    subsampling = SUBSAMPLINGS.get((-(-64 // form.chroma_width(64)), -(-64 // form.chroma_height(64))))
+    bits = max(part.bits for part in form.components)
+    name = f"yuv{'a' if colour.alpha else ''}{subsampling}p{'' if bits == 8 else f'{bits}le'}"
+    foreign = is_rgb(form) or form.name.startswith("xyz")
+    return colour.rgb_format if foreign or name not in av.video.format.names else name
+
+
+def _rgb_of(planes: list[Array], bits: int, colour: Colour) -> Array:
+    """Planes of luma, both chromas and alpha as (H, W, 3) or (H, W, 4) float32, nominally from 0 to 1."""
+    height, width = planes[0].shape
+    luma, *others = (
+        torch.from_numpy(plane).float().sub_(float(zero)).mul_(float(1 / span))
+        for plane, zero, span in zip(planes, *code_ranges(bits, colour), strict=False)
+    )
+    result = torch.empty(height, width, 3 + colour.alpha)
+    if colour.alpha:
+        result[..., 3] = others.pop()
+    if not others:
+        result[..., :3] = luma[..., None]
+        return result.numpy()
+    blue, red = (_enlarged_to(plane, height, width) for plane in others)
+    inverse = np.linalg.inv(_matrix(colour))
+    torch.add(luma, red, alpha=inverse[0, 2], out=result[..., 0])
+    torch.add(luma, blue, alpha=inverse[2, 1], out=result[..., 2])
+    torch.add(luma.add_(blue, alpha=inverse[1, 1]), red, alpha=inverse[1, 2], out=result[..., 1])
+    return result.numpy()
+
+
+def _coded(image: Array, first: Samples, second: Samples) -> list[Array]:
+    """The opposite of `_rgb_of`, rounded, and clipped to what either frame has or may have."""
+    whole, matrix = torch.from_numpy(image), _matrix(first.colour)
+    planes: list[Array] = []
+    details = zip(first.planes, first.limits, second.limits, *code_ranges(first.bits, first.colour), strict=False)
+    for number, (like, *limits, zero, span) in enumerate(details):
+        small = _reduced_to(whole, *like.shape)
+        plane = small[..., 3] if number == 3 else _weighted(small, matrix[number])
+        low, high = min(limits[0][0], limits[1][0]), max(limits[0][1], limits[1][1])
+        coded = (plane * float(span)).add_(float(zero)).round_().clamp_(low, high)
+        planes.append(coded.to(getattr(torch, like.dtype.name)).numpy())
+    return planes
+
+
+def _weighted(image: Tensor, weights: Array) -> Tensor:
+    red, green, blue = (image[..., place] for place in range(3))
+    weighted: Tensor = (red * weights[0]).add_(green, alpha=weights[1]).add_(blue, alpha=weights[2])
+    return weighted
+
+
+def _matrix(colour: Colour) -> Array:
+    """From RGB to luma and chroma; any serves that is left the way it was come, where the source's own is not known."""
+    return luma_chroma(colour.matrix if colour.matrix in RED_AND_BLUE else BT709)
+
+
+def _with_hidden_colours(image: Array, first: Samples, second: Samples, t: Fraction) -> Array:
+    """Blend what both frames hold where an image is clear: no network sees it, and encoders may drop alpha."""
+    if image.shape[2] == 3:
+        return image
+    least = 0.5 / (2**first.bits - 1) if image.dtype == np.float32 else 1
+    places = np.nonzero(image[..., 3] < least)
+    if not places[0].size:
+        return image
+    result = image.copy()
+    colours = (each.rgb[places][:, :3].astype(np.float32) for each in (first, second))
+    mixed = next(colours) * np.float32(1 - t) + next(colours) * np.float32(t)
+    result[..., :3][places] = mixed if image.dtype == np.float32 else np.rint(mixed)
+    return result
+
+
+def _frame_of(planes: list[Array], like: Samples) -> av.VideoFrame:
+    """A frame of some planes that is otherwise like a source frame: the place of its chroma decides conversions too."""
+    frame = without_side_data(like.held)
+    frame.make_writable()  # a copy: the memory is that of the source frame
+    for target, samples in zip(planes_of(frame), planes, strict=True):
+        target[:] = samples
+    return frame
+
+
+def _enlarged_to(plane: Tensor, height: int, width: int) -> Tensor:
+    """Enlarge a plane to a size of which its own is a half or a quarter, rounded up, or all, along each axis."""
+    for axis, size in enumerate((height, width)):
+        while plane.shape[axis] < size:
+            step = next(each for each in (size, -(-size // 2), -(-size // 4)) if -(-each // 2) == plane.shape[axis])
+            plane = _doubled(plane, axis, step)
+    return plane
+
+
+def _doubled(plane: Tensor, axis: int, size: int) -> Tensor:
+    """Make two values of each, to both sides of it, on the slope between its neighbours: their mean is that value."""
+    last = plane.shape[axis] - 1
+    before = torch.cat((plane.narrow(axis, 0, 1), plane.narrow(axis, 0, last)), axis)
+    after = torch.cat((plane.narrow(axis, 1, last), plane.narrow(axis, last, 1)), axis)
+    step = after.sub_(before).mul_(1 / 8)
+    if size % 2:
+        step.narrow(axis, last, 1).zero_()  # the last one stands alone
+    return torch.stack((plane - step, plane + step), axis + 1).flatten(axis, axis + 1).narrow(axis, 0, size)
+
+
+def _reduced_to(image: Tensor, height: int, width: int) -> Tensor:
+    """The opposite of `_enlarged_to`, of (H, W) or (H, W, C): means of pairs of values."""
+    for axis, size in enumerate((height, width)):
+        while (length := image.shape[axis]) > size:
+            if length % 2:
+                image = torch.cat((image, image.narrow(axis, length - 1, 1)), axis)
+            pairs = image.view(*image.shape[:axis], -1, 2, *image.shape[axis + 1 :])
+            image = (pairs.select(axis + 1, 0) + pairs.select(axis + 1, 1)).mul_(0.5)
+    return image

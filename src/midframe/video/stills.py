@@ -1,0 +1,83 @@
+"""What stands still from one frame to the next: networks bend it slightly, so it would flicker between source frames.
+
+Blocks of pixels are compared by how far they may have moved: the change from frame to frame divided by the contrast,
+which is what a motion of one pixel changes. So the sharp edges of text may change by the noise of a codec, while a
+faint texture that moves slowly is left to the network. So is what the network shows between both frames alone, as a
+ball that passes before a wall: it differs by more than the contrast of the wall.
+"""
+
+from fractions import Fraction
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from midframe.images import Array
+
+BLOCK = 4
+"""Side in pixels of the blocks."""
+MAX_MOTION = (0.1, 0.2)
+"""In pixels, from frame to frame: up to the first the samples of both frames are blended, from the second on none."""
+MAX_ERROR = (0.5, 1.0)
+"""The same for how far the interpolated frame is from the blend, as a multiple of the contrast."""
+FLAT, FLAT_ERROR = 0.02, 4.0
+"""Codes of 8 bits that are added to the contrast before the change and the error are divided by it: for flat areas."""
+
+
+def keep_still(made: Array, before: Array, after: Array, t: Fraction, bits: int) -> Array:
+    """Put the blend of both frames into an interpolated frame where they agree and it nearly does.
+
+    Args:
+        made, before, after: samples of the frames, (h, w) or (h, w, C) integers.
+        t: the time of the interpolated frame, from 0 to 1.
+        bits: of a sample.
+    """
+    step = 1 << (bits - 8)
+    contrast = _with_neighbours(_block_means(_contrast(before)))
+    motion = _block_means(_difference(before, after)) / (contrast + FLAT * step)
+    still = _ramp(motion, MAX_MOTION)
+    if not still.any():
+        return made
+    first, second = (torch.from_numpy(samples).float() for samples in (before, after))
+    blend = first.mul_(float(1 - t)).add_(second, alpha=float(t))
+    error = _with_neighbours(_block_means(_difference(made, blend.round().numpy().astype(made.dtype))))
+    still *= _ramp(error / (contrast + FLAT_ERROR * step), MAX_ERROR)
+    whole = functional.interpolate(still[None, None], scale_factor=BLOCK, mode="bilinear")[0, 0]
+    weights = whole[: made.shape[0], : made.shape[1]].reshape(*made.shape[:2], *[1] * (made.ndim - 2))
+    kept = torch.from_numpy(made).float()
+    return kept.lerp_(blend, weights.expand_as(kept)).round_().numpy().astype(made.dtype)
+
+
+def _difference(one: Array, other: Array) -> Array:
+    """How far apart two arrays of integers are."""
+    difference: Array = np.maximum(one, other) - np.minimum(one, other)
+    return difference
+
+
+def _contrast(samples: Array) -> Array:
+    """How far apart neighbouring samples are, along a row or down a column, whichever is more."""
+    result = np.zeros_like(samples)
+    result[:, 1:] = _difference(samples[:, 1:], samples[:, :-1])
+    np.maximum(result[1:], _difference(samples[1:], samples[:-1]), out=result[1:])
+    return result
+
+
+def _block_means(values: Array) -> Tensor:
+    """The means over blocks of `BLOCK` pixels, those at the edges filled up with the outermost pixels."""
+    edges = [(0, -size % BLOCK) for size in values.shape[:2]] + [(0, 0)] * (values.ndim - 2)
+    padded = np.pad(values, edges, mode="edge")
+    rows = padded.reshape(-1, BLOCK, *padded.shape[1:]).sum(axis=1, dtype=np.uint32)
+    sums = np.sum([rows[:, place::BLOCK] for place in range(BLOCK)], axis=0)
+    colours = sums.reshape(*sums.shape[:2], -1)
+    return torch.from_numpy(colours.mean(axis=2) / BLOCK**2).float()
+
+
+def _with_neighbours(blocks: Tensor) -> Tensor:
+    """The means over each block and the eight around it."""
+    return functional.avg_pool2d(blocks[None, None], 3, stride=1, padding=1, count_include_pad=False)[0, 0]
+
+
+def _ramp(values: Tensor, bounds: tuple[float, float]) -> Tensor:
+    """From 1 where values are at the lower bound or below, to 0 from the upper one on."""
+    return ((bounds[1] - values) / (bounds[1] - bounds[0])).clamp(0, 1)
