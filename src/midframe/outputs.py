@@ -83,10 +83,14 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 def unfinished_path(path: Path) -> Path:
     """The path that a file has while it is written: hidden, and short where the final name is long."""
-    name = f".{path.name}.part"
-    if len(os.fsencode(name)) > MAX_NAME:
-        name = f".{sha256(os.fsencode(path.name)).hexdigest()[:16]}.part"
-    return path.with_name(name)
+    return path.with_name(short_name(f".{path.name}", ".part"))
+
+
+def short_name(name: str, ending: str) -> str:
+    """A name with an ending; a hash stands for what would make it too long for a file system."""
+    if len(os.fsencode(name + ending)) <= MAX_NAME:
+        return name + ending
+    return f"{'.' * name.startswith('.')}{sha256(os.fsencode(name)).hexdigest()[:16]}{ending}"
 
 
 def same_place(first: Path, second: Path) -> bool:

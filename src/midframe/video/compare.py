@@ -13,7 +13,8 @@ from midframe.images import Array
 from midframe.interpolator import Interpolator
 from midframe.models.checkpoint import DEFAULT_MODEL
 from midframe.video.colour import Colour, from_rgb, to_rgb
-from midframe.video.encoders import DEFAULT_CODEC, DEFAULT_CRF, choose_encoding
+from midframe.video.encoder_options import DEFAULT_CRF
+from midframe.video.encoders import choose_encoding
 from midframe.video.reader import WHOLE, Frame, Part, VideoReader
 from midframe.video.scenes import DEFAULT_THRESHOLD
 from midframe.video.targets import check_target
@@ -41,7 +42,7 @@ def compare_video(
     scale: int | None = None,
     ensemble: int = 1,
     precision: str = "auto",
-    codec: str = DEFAULT_CODEC,
+    codec: str | None = None,
     crf: int = DEFAULT_CRF,
     cut_threshold: float = DEFAULT_THRESHOLD,
     overwrite: bool = False,
@@ -79,7 +80,7 @@ def compare_video(
         timeline = TrueTimes(factor, reader.rate, reader.time_base, Fraction(slower))
         shape: dict[str, Any] = {"time_base": timeline.time_base, "rate": timeline.rate}
         shape |= {"pixel_shape": reader.stream.sample_aspect_ratio}
-        encoding = choose_encoding(sample, colour, codec=codec, crf=crf, **shape)
+        encoding = choose_encoding(sample, colour, codec=codec, crf=crf, suffix=target.suffix, **shape)
         frames = 0
         with VideoWriter(target, reader, sample, colour, encoding, others=False) as writer:
             for frames, left, right, pts in _shown(reader, tool, colour, timeline, progress):  # noqa: B007

@@ -31,6 +31,9 @@ SEEK_SECONDS = 2
 ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 """Of streams whose alpha FFmpeg's own decoders leave out."""
 
+ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/+[^/]")
+"""How the address of something elsewhere begins."""
+
 
 @dataclass(frozen=True)
 class Part:
@@ -239,19 +242,27 @@ def _alpha_decoder(stream: Any) -> Any:
 def open_video(path: Path, address: str | None = None) -> av.container.InputContainer:
     """Open a file of any container that FFmpeg reads, or what it knows under an address of its own."""
     try:
-        return av.open(address or str(path))
+        return av.open(address or file_url(path), options={"pattern_type": "none"})
     except FileNotFoundError as error:
+        if ADDRESS.match(str(path)):
+            raise SourceError(f"{path} is an address, and only files are read: download it first") from error
         raise SourceError(f"{path} does not exist: name a video") from error
     except (av.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise SourceError(f"{path} cannot be opened as a video ({reason}): is it one, and whole?") from error
 
 
+def file_url(path: Path) -> str:
+    """A path as FFmpeg takes it, which otherwise reads a name with a colon as an address."""
+    return f"file:{path}"
+
+
 def _video_stream(container: av.container.InputContainer, path: Path) -> av.VideoStream:
     pictures = [stream for stream in container.streams.video if not is_cover(stream)]
     if not pictures:
         container.close()
-        raise SourceError(f"{path} has no moving picture, only {_kinds(container) or 'nothing'}: name a video")
+        found = f"only {kinds}" if (kinds := _kinds(container)) else "and nothing else either"
+        raise SourceError(f"{path} has no moving picture, {found}: name a video")
     if pictures[0].codec_context is None:
         container.close()
         raise SourceError(f"{path} has a picture of an unknown kind: it may not have been copied whole")

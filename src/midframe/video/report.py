@@ -50,6 +50,8 @@ class VideoReport:
     """Streams that the result does not have, and why."""
     problems: tuple[str, ...] = ()
     """What is wrong with the result; nothing should be."""
+    already_complete: bool = False
+    """A run before this one has made the result with the same settings; nothing was done, and nothing is counted."""
 
     @property
     def frames_out(self) -> int:

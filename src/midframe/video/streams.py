@@ -11,6 +11,7 @@ from av.filter.context import FilterContext
 from av.stream import Discard
 from av.subtitles.subtitle import SubtitleSet
 
+from midframe.video.containers import held_codecs
 from midframe.video.filters import pulled
 from midframe.video.reader import is_cover
 
@@ -90,10 +91,10 @@ def carrier_for(
 def _fits(source: Any, container: av.container.OutputContainer, name: str) -> bool:
     """Whether a container holds a stream as it is."""
     if is_cover(source):
-        holders = {"matroska": name in PICTURE_TYPES, "mp4": name in container.supported_codecs}
+        holders = {"matroska": name in PICTURE_TYPES, "mp4": name in held_codecs(container)}
         return holders.get(container.format.name, False)  # FFmpeg writes none into QuickTime files
     also = container.format.name == "matroska" and name in ALSO_IN_MATROSKA
-    return also or name in container.supported_codecs
+    return also or name in held_codecs(container)
 
 
 class Passed:

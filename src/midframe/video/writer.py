@@ -13,12 +13,15 @@ import av
 
 from midframe.errors import VideoError
 from midframe.images import Array
+from midframe.outputs import unfinished_path
 from midframe.video.colour import Colour, has_alpha
-from midframe.video.encoders import APPLE_TAG, Encoding
-from midframe.video.reader import VideoReader, is_cover
+from midframe.video.containers import CODEC_SUFFIXES, CONTAINER_OPTIONS, container_format, held_codecs
+from midframe.video.encoder_options import opening_encoder
+from midframe.video.encoders import APPLE_TAG, ENCODERS, Encoding
+from midframe.video.mark import NAME, write_mark
+from midframe.video.reader import VideoReader, file_url, is_cover
 from midframe.video.streams import CannotCarry, Carrier, carrier_for
 
-CONTAINERS = (".mp4", ".mkv", ".mov", ".webm")
 OTHER_LANGUAGE_CODES = {
     "ces": "cze", "cym": "wel", "deu": "ger", "ell": "gre", "eus": "baq", "fas": "per", "hye": "arm", "isl": "ice",
     "kat": "geo", "mkd": "mac", "msa": "may", "mya": "bur", "nld": "dut", "ron": "rum", "slk": "slo", "sqi": "alb",
@@ -54,6 +57,7 @@ class VideoWriter:
         others: carry the source's other streams and chapters over, as far as the container holds them.
         span: what part of the source is shown, in seconds of its own time; None for all.
         unfinished: where the file is until it is whole; beside its final name if None.
+        mark: as of `mark_of`, by which the result is recognised as one of midframe.
 
     Raises:
         VideoError: no such container, the container cannot hold the codec, or the place cannot be written to.
@@ -72,9 +76,10 @@ class VideoWriter:
         others: bool = True,
         span: Span | None = None,
         unfinished: Path | None = None,
+        mark: str = NAME,
     ) -> None:
         self.path = path
-        self.unfinished = unfinished or path.with_name(f".{path.stem}.part{path.suffix}")
+        self.unfinished = unfinished or unfinished_path(path)
         self.colour, self.encoding, self.span, self.slow = colour, encoding, span, slow
         self.carriers: dict[int, Carrier] = {}
         """How packets of other streams get into the result, by the stream's index in the source."""
@@ -102,7 +107,9 @@ class VideoWriter:
             )
             if others:
                 self._carry_others(reader, mute)
-            self.container.start_encoding()
+            write_mark(self.container, self.stream, mark)
+            with opening_encoder():
+                self.container.start_encoding()
         except av.FFmpegError as error:
             self.abandon()
             raise VideoError(
@@ -198,19 +205,22 @@ class VideoWriter:
         self.unfinished.unlink(missing_ok=True)
 
     def _open(self) -> av.container.OutputContainer:
-        if self.path.suffix.lower() not in CONTAINERS:
-            raise VideoError(f"{self.path}: choose a name that ends in one of {' '.join(CONTAINERS)}")
-        options = {"movflags": "+faststart"} if self.path.suffix.lower() in (".mp4", ".mov") else {}
+        suffix = self.path.suffix.lower()
+        form, options = container_format(suffix), dict(CONTAINER_OPTIONS.get(suffix, {}))
         try:
             self.unfinished.touch()
-            return av.open(str(self.unfinished), "w", container_options=options)
+            return av.open(file_url(self.unfinished), "w", format=form, container_options=options)
         except (av.FFmpegError, OSError) as error:
             raise self._unwritable(error) from error
 
     def _check_fits(self) -> None:
-        name = av.Codec(self.encoding.encoder, "w").canonical_name
-        if name not in self.container.supported_codecs:
-            raise VideoError(f"{self.path.suffix} files cannot hold {name}: give an OUT that ends in .mkv")
+        name, held = av.Codec(self.encoding.encoder, "w").canonical_name, held_codecs(self.container)
+        if name not in held:
+            known = ", ".join(codec for codec in ENCODERS if codec in held)
+            raise VideoError(
+                f"{self.path.suffix} files cannot hold {name}, but {known}: choose one with --codec, or name an "
+                f"OUT of {CODEC_SUFFIXES.get(name, '.mkv')}"
+            )
 
     def _carry_others(self, reader: VideoReader, mute: bool) -> None:
         for source in reader.others:
