@@ -75,9 +75,7 @@ def video(
     device: Device = "auto",
     codec: Annotated[
         str | None,
-        typer.Option(
-            help=f"{', '.join(ENCODERS)}, or an encoder of FFmpeg; vp9 for .webm, else h264, if not given."
-        ),
+        typer.Option(help=f"{', '.join(ENCODERS)}, or an encoder of FFmpeg; vp9 for .webm, else h264, if not given."),
     ] = None,
     crf: Annotated[int, typer.Option(help="Constant quality; smaller is better and larger.")] = DEFAULT_CRF,
     preset: Annotated[str | None, typer.Option(help="How much work the encoder does: slow, fast, 6.")] = None,

@@ -68,6 +68,8 @@ def compare_video(
     if factor < 1 or slower < 1:
         raise ValueError(f"factor is {factor}, slower {slower}: 1 or more is needed")
     check_target(source, target, overwrite)
+    if target.suffix.lower() == ".avi":
+        raise VideoError(f"{target}: .avi files hold frames at equal steps alone: use .mp4")
     tool = (
         model
         if isinstance(model, Interpolator)

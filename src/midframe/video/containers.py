@@ -27,6 +27,8 @@ CONTAINER_OPTIONS = {
     ".mts": {"mpegts_m2ts_mode": "1"},
 }
 """Options of FFmpeg's muxers."""
+WITHOUT_HEADER = frozenset((".avi", ".ts", ".m2ts", ".mts"))
+"""Containers whose packets hold the parameter sets of the codec."""
 IN_MPEG_TS = frozenset(
     (
         *("h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4"),

@@ -11,7 +11,7 @@ from av.codec.context import Flags
 from midframe.errors import VideoError
 from midframe.images import Array
 from midframe.video.colour import Colour, from_rgb, in_format, is_rgb
-from midframe.video.containers import default_codec
+from midframe.video.containers import WITHOUT_HEADER, default_codec
 from midframe.video.encoder_options import (
     DEFAULT_CRF,
     QUIET,
@@ -67,12 +67,15 @@ class Encoding:
     transfer: int
     pixel_shape: Fraction | None
     """Width of a pixel in its heights."""
+    global_header: bool = True
+    """Parameter sets lie in the header of the file, not before key frames, where AVI and MPEG-TS have them."""
 
     def new_encoder(self) -> Any:
-        """An encoder that is still to be opened, whose packets fit any container."""
+        """An encoder that is still to be opened."""
         context: Any = av.CodecContext.create(self.encoder, "w")
         context.options, context.framerate = dict(self.options), self.rate
-        context.flags |= Flags.global_header
+        if self.global_header:
+            context.flags |= Flags.global_header
         self.configure(context)
         return context
 
@@ -133,12 +136,14 @@ def choose_encoding(
     """
     encoder, asked = find_encoder(codec or default_codec(suffix)), dict(encoder_options or {})
     check_quality(encoder.name, crf, preset)
-    own = [QUIET.get(encoder.name, {}), IN_ORDER if suffix.lower() == ".avi" else {}]
-    own += [quality_options(encoder.name, crf, preset), mastering_options(encoder.name, mastering_of(picture))]
+    own = [QUIET.get(encoder.name, {}), quality_options(encoder.name, crf, preset)]
+    own.append(mastering_options(encoder.name, mastering_of(picture)))
+    needed = IN_ORDER if suffix.lower() == ".avi" else {}
     pixel_format = choose_pixel_format(encoder, picture, colour)
     encoding = Encoding(
-        encoder.name, merge_options(*own, asked), pixel_format, picture.width, picture.height, time_base,
+        encoder.name, merge_options(*own, asked, needed), pixel_format, picture.width, picture.height, time_base,
         rate, encoded_colour(colour, picture, pixel_format), picture.color_primaries, picture.color_trc, pixel_shape,
+        global_header=suffix.lower() not in WITHOUT_HEADER,
     )  # fmt: skip
     check_encoder(encoding.new_encoder(), asked, crf, preset)
     return encoding

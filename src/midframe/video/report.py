@@ -121,10 +121,12 @@ def read_contents(path: Path, frame_duration: Fraction) -> Contents:
         picture: Any = container.streams.video[0]
         others = [s for s in container.streams if s is not picture and s.type in ("audio", "subtitle", "video")]
         sounds = [stream for stream in others if stream.type == "audio"]
+        counted = container.format.name == "avi"  # it has no times, and FFmpeg guesses late ones
         for packet in container.demux([picture, *sounds]):
-            if packet.pts is None:
+            pts = packet.dts if counted else packet.pts
+            if pts is None:
                 continue
-            begin, last = packet.pts * packet.time_base, (packet.pts + (packet.duration or 0)) * packet.time_base
+            begin, last = pts * packet.time_base, (pts + (packet.duration or 0)) * packet.time_base
             if packet.stream is picture:
                 begins.append(begin)
                 end = max(end, last if packet.duration else begin + frame_duration)

@@ -177,7 +177,7 @@ class VideoWriter:
             self.sound_end = end if self.sound_end is None else max(end, self.sound_end)
         kind, index = packet.stream.type, packet.stream.index
         try:
-            carried = list(self.carriers[index].packets(packet))
+            carried = [each for each in self.carriers[index].packets(packet) if self._has_place(each)]
             self.container.mux(carried)
         except av.FFmpegError as error:
             if error.errno == ENOSPC:
@@ -186,6 +186,10 @@ class VideoWriter:
                 f"{kind} stream {index} cannot be carried over ({error.strerror}), it may be damaged: try an OUT of "
                 ".mkv, or --mute"
             ) from error
+
+    def _has_place(self, packet: av.Packet) -> bool:
+        """Whether a packet has a place in the file: AVI begins at 0, where other files have what precedes sound."""
+        return self.container.format.name != "avi" or packet.pts is None or packet.pts >= 0
 
     def finish(self) -> None:
         """Encode what is left and give the file its name."""
@@ -252,6 +256,8 @@ class VideoWriter:
     def _describe(self) -> None:
         self.encoding.configure(self.stream.codec_context)
         self.stream.time_base = self.encoding.time_base
+        if self.container.format.name == "avi":  # it counts frames
+            self.stream.codec_context.time_base = self.stream.time_base = 1 / self.encoding.rate
         if self.encoding.encoder == "libx265":
             self.stream.codec_tag = APPLE_TAG
 
