@@ -1,5 +1,6 @@
 """The command line: thin, one function a command. Nothing else prints or exits."""
 
+import errno
 import io
 import logging
 import signal
@@ -43,7 +44,8 @@ def main() -> NoReturn:
         extra = "export" if (error.name or "").startswith("onnx") else "train"
         _fail(f"this command needs {error.name}: pip install 'midframe[{extra}]'")
     except OSError as error:
-        _fail(f"{error.filename or 'a file'}: {error.strerror or error}")
+        remedy = "choose a shorter name" if error.errno == errno.ENAMETOOLONG else "choose another place"
+        _fail(f"{error.filename or 'a file'}: {error.strerror or error}: {remedy}")
     except KeyboardInterrupt:
         _stop(signals)
     except SystemExit as ended:

@@ -114,7 +114,7 @@ def video(
         report = interpolate_video(
             source, target, progress=lambda done, total: bar.update(task, completed=done, total=total), **options
         )
-    if report_file:
+    if report_file and not (report.already_complete and report_file.exists()):
         write_report(report_file, report)
     show_report(target, report)
 
@@ -126,10 +126,13 @@ def check_report(path: Path, source: Path, target: Path) -> None:
         VideoError: it cannot, or the path is that of something else.
     """
     if path.absolute() == target.absolute():
-        raise VideoError(f"{path} is the result itself: name another --report")
-    check_output_file(path, inputs=[source, target], overwrite=True)
+        raise VideoError(f"--report: {path} is the result itself: name another file")
+    try:
+        check_output_file(path, inputs=[source, target], overwrite=True)
+    except VideoError as error:
+        raise VideoError(f"--report: {error}") from error
     if path.exists() and path.stat().st_size and not is_report(path):
-        raise VideoError(f"{path} exists and is not a report of midframe: name another --report")
+        raise VideoError(f"--report: {path} exists and is not a report of midframe: name another file")
 
 
 def is_report(path: Path) -> bool:

@@ -27,6 +27,8 @@ CONTAINER_OPTIONS = {
     ".mts": {"mpegts_m2ts_mode": "1"},
 }
 """Options of FFmpeg's muxers."""
+PLAIN_FORMATS = ("avi", "mpegts")
+"""Containers that hold neither a rotation, chapters, nor converted texts."""
 WITHOUT_HEADER = frozenset((".avi", ".ts", ".m2ts", ".mts"))
 """Containers whose packets hold the parameter sets of the codec."""
 IN_MPEG_TS = frozenset(

@@ -142,4 +142,4 @@ def _captured_log() -> Iterator[list[tuple[int, str, str]]]:
 
 
 def _texts(log: list[tuple[int, str, str]]) -> Iterator[str]:
-    return (text.strip().rstrip(".") for _, _, text in log)
+    return (text.strip().rstrip(".") for _, name, text in log if name != "Eval")  # which reads numbers for others

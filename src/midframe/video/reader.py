@@ -244,8 +244,6 @@ def open_video(path: Path, address: str | None = None) -> av.container.InputCont
     try:
         return av.open(address or file_url(path), options={"pattern_type": "none"})
     except FileNotFoundError as error:
-        if ADDRESS.match(str(path)):
-            raise SourceError(f"{path} is an address, and only files are read: download it first") from error
         raise SourceError(f"{path} does not exist: name a video") from error
     except (av.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error

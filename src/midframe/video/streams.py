@@ -76,7 +76,8 @@ def carrier_for(
     if source.type == "audio" and (slow != 1 or not fits):
         sound = ConvertedSound(source, container, slow)
         return sound, "" if fits else f"{name} sound becomes {sound.stream.codec_context.codec.canonical_name}"
-    if source.type == "subtitle" and not fits and source.codec_context.codec.text_sub:
+    text_encoder = TEXT_ENCODERS.get(container.format.name)
+    if source.type == "subtitle" and not fits and text_encoder and source.codec_context.codec.text_sub:
         text = ConvertedText(source, container, slow)
         return text, f"{name} subtitles become {text.stream.codec_context.codec.canonical_name}"
     if is_cover(source) and fits and container.format.name == "matroska":

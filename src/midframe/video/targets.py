@@ -363,8 +363,10 @@ def check_target(source: Path, target: Path, overwrite: bool, *, own: bool = Tru
     Raises:
         VideoError: with the reason why not.
     """
-    if ADDRESS.match(str(target)):
-        raise VideoError(f"{target} is an address, and only files are written: name a file")
+    for path in (source, target):
+        if ADDRESS.match(str(path)) and not path.exists():
+            address = str(path).replace(":/", "://", 1)
+            raise VideoError(f"{address} is an address, and only files are read and written: download it first")
     if same_place(source, target):
         raise VideoError(f"{target} is the video itself: name another OUT")
     check_output_file(target, overwrite=overwrite)

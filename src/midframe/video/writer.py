@@ -15,7 +15,7 @@ from midframe.errors import VideoError
 from midframe.images import Array
 from midframe.outputs import unfinished_path
 from midframe.video.colour import Colour, has_alpha
-from midframe.video.containers import CODEC_SUFFIXES, CONTAINER_OPTIONS, container_format, held_codecs
+from midframe.video.containers import CODEC_SUFFIXES, CONTAINER_OPTIONS, PLAIN_FORMATS, container_format, held_codecs
 from midframe.video.encoder_options import opening_encoder
 from midframe.video.encoders import APPLE_TAG, ENCODERS, Encoding
 from midframe.video.mark import NAME, write_mark
@@ -100,7 +100,9 @@ class VideoWriter:
                 self.left_out.append(f"alpha ({encoding.pixel_format} has none: prores, vp9 and ffv1 can keep it)")
             self.stream.metadata.update(_worth_keeping(reader.stream, path))
             self.stream.disposition = reader.stream.disposition
-            if picture.rotation and hasattr(self.stream, "set_display_rotation"):
+            if self.container.format.name in PLAIN_FORMATS:
+                self._leave_out(picture, reader)
+            elif picture.rotation and hasattr(self.stream, "set_display_rotation"):
                 self.stream.set_display_rotation(picture.rotation)
             self.container.metadata.update(
                 {key: value for key, value in reader.container.metadata.items() if key not in OF_THE_FILE}
@@ -225,6 +227,13 @@ class VideoWriter:
                 f"{self.path.suffix} files cannot hold {name}, but {known}: choose one with --codec, or name an "
                 f"OUT of {CODEC_SUFFIXES.get(name, '.mkv')}"
             )
+
+    def _leave_out(self, picture: av.VideoFrame, reader: VideoReader) -> None:
+        """Report what the container has no place for."""
+        if picture.rotation:
+            self.left_out.append(f"rotation by {picture.rotation} degrees ({self.path.suffix} files cannot hold it)")
+        if reader.container.chapters():
+            self.left_out.append(f"chapters ({self.path.suffix} files cannot hold them)")
 
     def _carry_others(self, reader: VideoReader, mute: bool) -> None:
         for source in reader.others:
