@@ -225,7 +225,11 @@ def test_an_interrupted_run_leaves_nothing_but_work_to_go_on_with(
 def test_a_second_job_on_a_result_is_refused_and_the_first_goes_on(
     render_video: Render, tmp_path: Path, tiny_weights: Path
 ) -> None:
-    source, other, target = render_video(frames=300, cut_at=40), render_video("other.mp4", frames=3), tmp_path / "out.mp4"
+    source, other, target = (
+        render_video(frames=300, cut_at=40),
+        render_video("other.mp4", frames=3),
+        tmp_path / "out.mp4",
+    )
     first = start(source, target, tiny_weights)
     try:
         wait_for_segments(first, target)

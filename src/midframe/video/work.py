@@ -162,7 +162,8 @@ def _open(path: Path, *, new: bool) -> sqlite3.Connection:
     if new:
         path.unlink(missing_ok=True)
     # One thread at a time uses it: the one that encodes, then the one that joins.
-    database = sqlite3.connect(path, check_same_thread=False)
+    # A name that begins with "file:" is no address for SQLite if it is absolute.
+    database = sqlite3.connect(path.absolute(), check_same_thread=False)
     if new:
         database.executescript(TABLES)
     return database
