@@ -19,6 +19,7 @@ from midframe.video.reader import WHOLE, Frame, Part, VideoReader
 from midframe.video.scenes import DEFAULT_THRESHOLD
 from midframe.video.targets import check_target
 from midframe.video.timeline import Timeline, TrueTimes, shown_between
+from midframe.video.work import lock_work
 from midframe.video.writer import VideoWriter
 
 DEFAULT_SLOWER = 4
@@ -83,10 +84,15 @@ def compare_video(
         shape: dict[str, Any] = {"time_base": timeline.time_base, "rate": timeline.rate}
         shape |= {"pixel_shape": reader.stream.sample_aspect_ratio}
         encoding = choose_encoding(sample, colour, codec=codec, crf=crf, suffix=target.suffix, **shape)
-        frames = 0
-        with VideoWriter(target, reader, sample, colour, encoding, others=False) as writer:
-            for frames, left, right, pts in _shown(reader, tool, colour, timeline, progress):  # noqa: B007
-                writer.write_frame(sheet.filled(left, right), pts)
+        lock = lock_work(target)
+        try:
+            unfinished, frames = lock.folder / target.name, 0
+            writing = VideoWriter(target, reader, sample, colour, encoding, others=False, unfinished=unfinished)
+            with writing as writer:
+                for frames, left, right, pts in _shown(reader, tool, colour, timeline, progress):  # noqa: B007
+                    writer.write_frame(sheet.filled(left, right), pts)
+        finally:
+            lock.release()
     return frames
 
 

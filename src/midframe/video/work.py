@@ -50,14 +50,7 @@ class Work:
         self.target, self.folder = target, work_folder(target)
         self.finished = 0
         """How many segments there are; they are numbered from 0."""
-        try:
-            self._lock = FolderLock(self.folder)
-        except BlockingIOError as error:
-            raise VideoError(
-                f"{target} is being worked on by another process: wait for it, or name another OUT"
-            ) from error
-        except OSError as error:
-            raise self._failed(error) from error
+        self._lock = lock_work(target)
         try:
             self._begin(json.loads(json.dumps(job)), resume=resume, overwrite=overwrite)
         except (OSError, sqlite3.Error) as error:
@@ -152,10 +145,26 @@ class Work:
         return True
 
     def _failed(self, error: Exception) -> VideoError:
-        reason = getattr(error, "strerror", None) or error
-        return VideoError(
-            f"{self.target} cannot be written ({reason}): choose another place for OUT, or make room there"
-        )
+        return _unwritable(self.target, error)
+
+
+def lock_work(target: Path) -> FolderLock:
+    """Lock the folder of the unfinished work on a result, which is made if it does not exist.
+
+    Raises:
+        VideoError: another process works on the result, or the place cannot be written to.
+    """
+    try:
+        return FolderLock(work_folder(target))
+    except BlockingIOError as error:
+        raise VideoError(f"{target} is being worked on by another process: wait for it, or name another OUT") from error
+    except OSError as error:
+        raise _unwritable(target, error) from error
+
+
+def _unwritable(target: Path, error: Exception) -> VideoError:
+    reason = getattr(error, "strerror", None) or error
+    return VideoError(f"{target} cannot be written ({reason}): choose another place for OUT, or make room there")
 
 
 def _open(path: Path, *, new: bool) -> sqlite3.Connection:
