@@ -89,10 +89,13 @@ def test_a_comparison_has_no_equal_steps_for_avi(render_video: Render, tmp_path:
         compare_video(render_video(frames=3), tmp_path / "out.avi", model=Averager())
 
 
-def test_what_plain_containers_have_no_place_for_is_reported(render_video: Render, tmp_path: Path) -> None:
-    source = render_video(frames=3, rotation=90)
-    report = interpolate_video(source, tmp_path / "out.ts", model=Averager())
-    assert any(each.startswith("rotation by") for each in report.left_out)
+@pytest.mark.parametrize("suffix", [".ts", ".avi"])
+def test_pictures_are_rotated_where_a_container_states_no_rotation(
+    render_video: Render, tmp_path: Path, suffix: str
+) -> None:
+    source, target = render_video(frames=3, rotation=90), tmp_path / f"out{suffix}"
+    assert interpolate_video(source, target, model=Averager()).problems == ()
+    assert (frames_of(target)[0].width, frames_of(target)[0].height) == (64, 96)
 
 
 def test_texts_that_a_container_cannot_hold_are_reported(render_video: Render, tmp_path: Path) -> None:

@@ -90,6 +90,9 @@ def video(
     scale: Scale = None,
     ensemble: Ensemble = 1,
     precision: Precision = "auto",
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse a damaged source instead of bridging the damage.")
+    ] = False,
     overwrite: Overwrite = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with work that was stopped.")] = False,
 ) -> None:
@@ -107,6 +110,7 @@ def video(
         "scale": scale,
         "ensemble": ensemble,
         "precision": precision,
+        "strict": strict,
         "overwrite": overwrite,
         "resume": resume,
     }
@@ -171,8 +175,14 @@ def show_report(target: Path, report: VideoReport) -> None:
         print_line(err, f"midframe: converted: {name}")
     for name in report.left_out:
         print_line(err, f"midframe: left out: {name}")
+    for text in report.warnings:
+        print_line(err, f"midframe: warning: {text}")
+    for place in report.damage:
+        print_line(err, f"midframe: damaged: {place}")
     if report.problems:
         raise VideoError(f"{target} is not as it should be: {'; '.join(report.problems)}")
+    if report.damage:
+        raise VideoError(f"the source is damaged in {len(report.damage)} places; {target} is complete and bridges them")
 
 
 def options_of(texts: list[str]) -> dict[str, str]:

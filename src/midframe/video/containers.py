@@ -28,7 +28,7 @@ CONTAINER_OPTIONS = {
 }
 """Options of FFmpeg's muxers."""
 PLAIN_FORMATS = ("avi", "mpegts")
-"""Containers that hold neither a rotation, chapters, nor converted texts."""
+"""Containers that hold neither a display matrix, chapters, nor converted texts."""
 WITHOUT_HEADER = frozenset((".avi", ".ts", ".m2ts", ".mts"))
 """Containers whose packets hold the parameter sets of the codec."""
 IN_MPEG_TS = frozenset(

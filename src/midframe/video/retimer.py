@@ -9,7 +9,6 @@ from functools import cached_property
 
 import av
 
-from midframe.errors import SourceError
 from midframe.images import Array, blended
 from midframe.interpolator import Interpolator
 from midframe.ops.workers import Workers
@@ -28,10 +27,6 @@ STILL_STEPS, STILL_SECONDS = 8, Fraction(1, 2)
 they change."""
 MOST_TOGETHER = 8
 """Of the frames between two others, so many one of several workers makes at a time: memory need not hold all."""
-LONGEST_GAP = 600
-"""Seconds without a frame that only a damaged film has."""
-
-
 Progress = Callable[[float, float | None], None]
 """Called with how many source frames are done, with a fraction while frames are made after one, and how many there are,
 if known."""
@@ -75,10 +70,13 @@ class Pending:
 class Source:
     """A source frame, with its colours once they are asked for."""
 
-    def __init__(self, frame: Frame, reader: VideoReader, colour: Colour) -> None:
+    def __init__(self, frame: Frame, reader: VideoReader, colour: Colour, timeline: Timeline) -> None:
         self.picture, self.begins_scene, self.colour = frame.picture, frame.begins_scene, colour
-        self.time = frame.pts * reader.time_base
-        self.end = self.time + (frame.picture.duration or reader.frame_duration) * reader.time_base
+        self.own_time = frame.pts * reader.time_base
+        """When the source shows it, in seconds."""
+        self.time = timeline.place(self.own_time)
+        """When the timeline places it, in seconds of the source."""
+        self.end = self.own_time + (frame.duration or reader.frame_duration) * reader.time_base
         self.shown = False
 
     @cached_property
@@ -122,6 +120,8 @@ class Retimer:
         self.finished, self.segment, self._segment_begin = finished, 0, 0
         self.origin = self.end = Fraction(0)
         """When the first source frame is shown and when the last no longer is, in seconds of the source."""
+        self.first_time = self.own_end = Fraction(0)
+        """When the source itself shows its first frame and when its last no longer."""
         self.before: Source | None = None
 
     @property
@@ -157,15 +157,14 @@ class Retimer:
 
     def _frames_for(self, frame: Frame) -> Iterator[Output | Pending]:
         """What is shown from the frame before up to this one."""
-        after = Source(frame, self.reader, self.colour)
+        after = Source(frame, self.reader, self.colour, self.timeline)
+        self.report.worst_error = max(self.report.worst_error, abs(after.time - after.own_time) * self.timeline.slow)
         if self.before:
-            sizes = [(each.picture.height, each.picture.width) for each in (self.before, after)]
-            if sizes[0] != sizes[1]:
-                raise SourceError(f"{self.reader.path} changes its size on the way: cut it there and convert the parts")
+            after.time = max(after.time, self.before.time)
             yield from self._between(self.before, after)
             self._end_segment(at_cut=after.begins_scene)
         else:
-            self.origin = after.time
+            self.origin, self.first_time = after.time, after.own_time
         self.before = after
         self.report.frames_in += 1
         self._tell(0)
@@ -173,10 +172,10 @@ class Retimer:
     def _closing_frames(self) -> Iterator[Output]:
         """What is shown from the last frame up to its end: the frame itself."""
         if self.before:
-            self.end = self.before.end
-            self.report.length_in = (self.end - self.origin) * self.timeline.slow
-            ending = (self.origin, self.before.time, self.end)
-            for shown in shown_between(self.timeline, *ending, self.tool.depth):
+            self.own_end = max(self.before.end, self.reader.end or Fraction(0))
+            self.end = self.timeline.end(self.before.time, self.own_end)
+            self.report.length_in = (self.own_end - self.first_time) * self.timeline.slow
+            for shown in shown_between(self.timeline, self.before.time, self.end, self.tool.depth):
                 yield from self._as_it_is(self.before, shown)
 
     def _tell(self, share: float) -> None:
@@ -188,12 +187,7 @@ class Retimer:
             self.segment, self._segment_begin = self.segment + 1, self.report.frames_out
 
     def _between(self, before: Source, after: Source) -> Iterator[Output | Pending]:
-        if after.time - before.time > LONGEST_GAP:
-            raise SourceError(
-                f"{self.reader.path} is damaged at {float(before.time):.2f} s: the next frame is to be shown "
-                f"{float(after.time - before.time):.0f} s later"
-            )
-        shown = list(shown_between(self.timeline, self.origin, before.time, after.time, self.tool.depth))
+        shown = list(shown_between(self.timeline, before.time, after.time, self.tool.depth))
         if self.finder:
             self.finder.see(before.picture, after.picture, cut=after.begins_scene)
         if after.begins_scene:

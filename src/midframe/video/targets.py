@@ -3,7 +3,7 @@
 What is encoded is kept in segments (`work`) until all of it is there, but for standard output, which cannot wait.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -18,15 +18,17 @@ from midframe.images import Array, writes
 from midframe.outputs import check_output_file, same_place
 from midframe.video.animation import FASTEST_GIF, SUFFIXES, plays_of, write_animation
 from midframe.video.colour import Colour, to_rgb
-from midframe.video.containers import CONTAINERS, default_codec
+from midframe.video.containers import CONTAINERS, PLAIN_FORMATS, container_format, default_codec
 from midframe.video.encoders import Encoding, choose_encoding, lossless_encoding
 from midframe.video.mark import mark_of, read_mark
 from midframe.video.pictures import DEFAULT_NAME, is_pattern, numbered, write_pictures
 from midframe.video.pipes import STREAM, PipeWriter, pipe_encoding
+from midframe.video.proof import Expected, Stretch, prove
 from midframe.video.reader import ADDRESS, WHOLE, VideoReader
-from midframe.video.report import VideoReport, check_pictures, check_result
+from midframe.video.report import VideoReport, check_pictures
 from midframe.video.retimer import Output, Retimer
 from midframe.video.space import check_space
+from midframe.video.survey import Span as SourceSpan
 from midframe.video.timeline import Timeline, TrueTimes
 from midframe.video.watchdog import Watchdog, stall_seconds
 from midframe.video.work import JOB_FILE, Work, work_folder
@@ -61,6 +63,13 @@ class Target:
         self.path, self.mute, self.codec = path, mute, codec or {}
         self.job: Job
         self.encoding: Encoding
+
+    holds_matrix = False
+    """The result carries a display matrix, so pictures need not be rotated."""
+    holds_aspect = True
+    """The result carries a sample aspect ratio, so pictures need not be scaled."""
+    constant = True
+    """The result can only have frames at equal steps."""
 
     def check(self, source: Path, *, overwrite: bool, resume: bool = False) -> None:
         """Check that a result may be written; raises a VideoError with the reason if not."""
@@ -100,17 +109,14 @@ class Target:
     def finish(self, retimer: Retimer) -> None:
         """Give the result its name once all frames are there, and see that it has all it should."""
 
-    def give_up(self, *, hopeless: bool) -> Path | None:
-        """Clean up after a failure; returns where finished segments are, if there are any.
-
-        Args:
-            hopeless: going on with the work would fail again.
-        """
+    def give_up(self) -> Path | None:
+        """Clean up after a failure; returns where finished segments are, if there are any."""
         return None
 
     @staticmethod
     def _form(job: Job) -> dict[str, Any]:
-        shape: Fraction | None = job.reader.stream.sample_aspect_ratio
+        assert job.reader.layout, "the first picture was read"
+        shape = job.reader.layout.sample_aspect_ratio
         return {"time_base": job.timeline.time_base, "rate": job.timeline.rate, "pixel_shape": shape}
 
 
@@ -157,14 +163,32 @@ class FileTarget(Target):
                     f"{self.encoding.encoder} cannot encode this ({error.strerror}): choose another --codec"
                 ) from error
 
-    def give_up(self, *, hopeless: bool) -> Path | None:
+    def give_up(self) -> Path | None:
         if self.work is None:
             return None
-        if hopeless or not self.work.finished:
+        if not self.work.finished:
             self.work.remove()
             return None
         self.work.leave()
         return self.work.folder
+
+    def _prove(
+        self, retimer: Retimer, sounds: Sequence[int], streams: Mapping[str, int], *, stretched: bool = False
+    ) -> None:
+        """Play the result and compare it with the source."""
+        job, reader = self.job, self.job.reader
+        part = reader.part != WHOLE
+        expected = Expected(
+            sights=reader.sights,
+            end=retimer.own_end,
+            sounds=[_within(reader.survey.spans.get(index), retimer if part else None) for index in sounds],
+            streams=streams,
+            slow=job.timeline.slow,
+            step=1 / job.timeline.rate,
+            stretched=stretched,
+            shift=retimer.origin if part else Fraction(0),
+        )
+        prove(self.path, job.report, expected)
 
     def _encoding(self, job: Job) -> Encoding:
         return lossless_encoding(job.picture, job.colour, **self._form(job))
@@ -181,6 +205,11 @@ class FileTarget(Target):
 
 class VideoTarget(FileTarget):
     """A file of one of the `CONTAINERS`, with all other streams of the source."""
+
+    def __init__(self, path: Path, *, mute: bool = False, codec: Mapping[str, Any] | None = None) -> None:
+        super().__init__(path, mute=mute, codec=codec)
+        self.holds_matrix = container_format(path.suffix) not in PLAIN_FORMATS
+        self.constant = container_format(path.suffix) == "avi"
 
     def check(self, source: Path, *, overwrite: bool, resume: bool = False) -> None:
         check_target(source, self.path, overwrite or resume, own=not resume)
@@ -199,7 +228,7 @@ class VideoTarget(FileTarget):
         return False
 
     def begin(self, job: Job, *, resume: bool, overwrite: bool) -> int:
-        if self.path.suffix.lower() == ".avi" and isinstance(job.timeline, TrueTimes):
+        if self.constant and isinstance(job.timeline, TrueTimes):
             raise VideoError(f"{self.path}: .avi files hold frames at equal steps alone: drop --vfr, or use .mkv")
         return super().begin(job, resume=resume, overwrite=overwrite)
 
@@ -207,20 +236,18 @@ class VideoTarget(FileTarget):
         job, work = self.job, self.work
         assert work, "begun"
         extradata = work.extradata()
-        with VideoReader(job.reader.path) if job.reader.others else nullcontext(job.reader) as source:
+        again = VideoReader(job.reader.path, survey=job.reader.survey) if job.reader.others else None
+        with again or nullcontext(job.reader) as source:
             span = None if job.reader.part == WHOLE else Span(retimer.origin, retimer.end)
             with self._writer(source, span) as writer:
                 if writer.stream.codec_context.extradata not in (None, extradata):
                     raise VideoError(f"{work.folder} was begun with another encoder: begin anew with --overwrite")
                 kept = [stream for stream in source.others if stream.index in writer.carriers]
                 writer.join(work.packets(retimer.end_pts), source.packets(kept) if kept else ())
-            slow = job.timeline.slow
-            if writer.sound_end is not None:
-                begin = retimer.origin if span is None else Fraction(0)
-                job.report.sound_after_picture_in = (writer.sound_end - begin) * slow - job.report.length_in
         work.remove()
-        anew = slow != 1 or bool(writer.converted)
-        check_result(self.path, job.report, writer.carried, job.timeline.rate, stretched=anew)
+        sounds = [index for index, carrier in writer.carriers.items() if carrier.stream.type == "audio"]
+        anew = job.timeline.slow != 1 or bool(writer.converted) or span is not None
+        self._prove(retimer, sounds, writer.carried, stretched=anew)
 
     def _encoding(self, job: Job) -> Encoding:
         return choose_encoding(job.picture, job.colour, suffix=self.path.suffix, **self._form(job), **self.codec)
@@ -238,11 +265,14 @@ class VideoTarget(FileTarget):
         job, unfinished = self.job, self.work.folder / self.path.name
         options: dict[str, Any] = {"slow": job.timeline.slow, "mute": self.mute, "span": span}
         options["mark"] = self._mark(job.settings)
+        options["matrix"] = job.reader.layout.matrix if job.reader.layout else None
         return VideoWriter(self.path, reader, job.picture, job.colour, self.encoding, unfinished=unfinished, **options)
 
 
 class RenderedTarget(FileTarget):
     """A target that is made of the finished frames once they are all there."""
+
+    holds_aspect = False
 
     def _rehearse(self) -> None:
         others = tuple(f"{each.type} stream {each.index}" for each in self.job.reader.others)
@@ -264,6 +294,8 @@ class RenderedTarget(FileTarget):
 class AnimationTarget(RenderedTarget):
     """A GIF or an APNG."""
 
+    constant = False
+
     def begin(self, job: Job, *, resume: bool, overwrite: bool) -> int:
         rate = job.timeline.rate
         if self._gif and rate > FASTEST_GIF:
@@ -282,7 +314,7 @@ class AnimationTarget(RenderedTarget):
         except (av.FFmpegError, OSError) as error:
             raise VideoError(f"{self.path} cannot be written ({error}): choose another place for OUT") from error
         self.work.remove()
-        check_result(self.path, self.job.report, {}, self.job.timeline.rate, stretched=False)
+        self._prove(retimer, (), {})
 
     @property
     def _gif(self) -> bool:
@@ -322,6 +354,15 @@ class PicturesTarget(RenderedTarget):
         self.work.remove()
         paths = [self.appears / numbered(self.pattern, number) for number in range(1, count + 1)]
         check_pictures(paths, self.job.report, self.job.timeline.rate)
+
+
+def _within(span: SourceSpan | None, part: Retimer | None) -> Stretch | None:
+    """What of a stream lies in a part of the source; None if nothing does, or if that is not known."""
+    if span is None:
+        return None
+    begin = span.begin if part is None else max(span.begin, part.origin)
+    end = span.end if part is None else min(span.end, part.end)
+    return Stretch(begin, end) if begin < end else None
 
 
 def target_for(path: Path, *, mute: bool = False, codec: Mapping[str, Any] | None = None) -> Target:

@@ -1,6 +1,6 @@
 """Writing a video: frames encoded with exact times, packets of other streams as they came."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from errno import ENOSPC
@@ -56,6 +56,7 @@ class VideoWriter:
         mute: leave sound out.
         others: carry the source's other streams and chapters over, as far as the container holds them.
         span: what part of the source is shown, in seconds of its own time; None for all.
+        matrix: display matrix of the picture, 9 integers; None if it is upright.
         unfinished: where the file is until it is whole; beside its final name if None.
         mark: as of `mark_of`, by which the result is recognised as one of midframe.
 
@@ -75,12 +76,14 @@ class VideoWriter:
         mute: bool = False,
         others: bool = True,
         span: Span | None = None,
+        matrix: Sequence[int] | None = None,
         unfinished: Path | None = None,
         mark: str = NAME,
     ) -> None:
         self.path = path
         self.unfinished = unfinished or unfinished_path(path)
         self.colour, self.encoding, self.span, self.slow = colour, encoding, span, slow
+        self.shift = reader.survey.shift
         self.carriers: dict[int, Carrier] = {}
         """How packets of other streams get into the result, by the stream's index in the source."""
         self.converted: list[str] = []
@@ -100,10 +103,10 @@ class VideoWriter:
                 self.left_out.append(f"alpha ({encoding.pixel_format} has none: prores, vp9 and ffv1 can keep it)")
             self.stream.metadata.update(_worth_keeping(reader.stream, path))
             self.stream.disposition = reader.stream.disposition
-            if self.container.format.name in PLAIN_FORMATS:
-                self._leave_out(picture, reader)
-            elif picture.rotation and hasattr(self.stream, "set_display_rotation"):
-                self.stream.set_display_rotation(picture.rotation)
+            if matrix:
+                self.stream.set_display_matrix(matrix)
+            if self.container.format.name in PLAIN_FORMATS and reader.container.chapters():
+                self.left_out.append(f"chapters ({path.suffix} files cannot hold them)")
             self.container.metadata.update(
                 {key: value for key, value in reader.container.metadata.items() if key not in OF_THE_FILE}
             )
@@ -228,13 +231,6 @@ class VideoWriter:
                 f"OUT of {CODEC_SUFFIXES.get(name, '.mkv')}"
             )
 
-    def _leave_out(self, picture: av.VideoFrame, reader: VideoReader) -> None:
-        """Report what the container has no place for."""
-        if picture.rotation:
-            self.left_out.append(f"rotation by {picture.rotation} degrees ({self.path.suffix} files cannot hold it)")
-        if reader.container.chapters():
-            self.left_out.append(f"chapters ({self.path.suffix} files cannot hold them)")
-
     def _carry_others(self, reader: VideoReader, mute: bool) -> None:
         for source in reader.others:
             name = f"{source.type} stream {source.index}"
@@ -256,7 +252,7 @@ class VideoWriter:
 
     def _chapter(self, chapter: Any) -> Any:
         """A chapter in the time of the result; what lies outside of the span ends before it begins."""
-        edges = [chapter[edge] * chapter["time_base"] for edge in ("start", "end")]
+        edges = [chapter[edge] * chapter["time_base"] + self.shift for edge in ("start", "end")]
         if self.span:
             edges = [min(max(edge, self.span.begin), self.span.end) - self.span.begin for edge in edges]
         start, end = (round(edge * self.slow / chapter["time_base"]) for edge in edges)
