@@ -24,6 +24,8 @@ TICK = Fraction(1, 1000)
 """Seconds: Matroska counts in milliseconds."""
 STRETCHED_TOLERANCE = Fraction(1, 10)
 """Seconds by which sound that is encoded anew may end earlier or later: a window of `atempo` and a packet."""
+SOUND_PACKET = Fraction(1, 20)
+"""Seconds of a packet of sound at most: 2048 samples of AAC-HE at 44.1 kHz."""
 FORGIVEN = 0.02
 """Fraction of the kept frames that may look unlike their source: strong compression, sudden flashes."""
 
@@ -51,6 +53,8 @@ class Playback:
     """Packets that could not be decoded."""
     begins_anywhere: bool = False
     """The clock of the file begins anywhere, as in MPEG-TS, which has no times before 0."""
+    whole_packets: bool = False
+    """Sound begins and ends with a packet, where other containers cut off what an encoder put before and after it."""
 
     @property
     def begin(self) -> Fraction:
@@ -77,6 +81,7 @@ def play(path: Path, frame_duration: Fraction) -> Playback:
         others = [
             each for each in container.streams if each is not picture and each.type in ("audio", "subtitle", "video")
         ]
+        found.whole_packets = container.format.name in ("avi", "mpegts")
         found.begins_anywhere = container.format.name == "mpegts"
         counted = container.format.name == "avi"  # it states no times, and FFmpeg guesses late ones for H.264
         found.streams = dict(Counter(stream.type for stream in others))
@@ -201,6 +206,7 @@ def _alike(first: Array, second: Array) -> bool:
 
 def _wrong_sounds(found: Playback, report: VideoReport, expected: Expected) -> Iterator[str]:
     slack = expected.step + (STRETCHED_TOLERANCE if expected.stretched else 2 * TICK)
+    slack += SOUND_PACKET if found.whole_packets else 0
     for number, (was, now) in enumerate(zip(expected.sounds, found.sounds, strict=False), start=1):
         if was is None or not expected.sights:
             continue
