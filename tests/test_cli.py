@@ -11,6 +11,7 @@ from midframe import cli
 from midframe.cli import films, shared
 from midframe.images import read_image, write_image
 from midframe.interpolator import Interpolator
+from midframe.video.report import VideoReport
 
 Render = Callable[..., np.ndarray]
 
@@ -79,6 +80,16 @@ def test_several_pictures_are_numbered(
         (["video", "{dir}/in.mp4", "--encoder-option", "tune"], "--encoder-option tune: a name and a value"),
         (["video", "{dir}/in.mp4", "--fps", "60", "--factor", "2"], "one of them"),
         (["video", "{dir}/in.mp4", "--codec", "nosuch"], "no video codec 'nosuch'"),
+        (["video", "{dir}/in.mp4", "--crf", "999"], "--crf is 999: libx264 takes 0"),
+        (["video", "{dir}/in.mp4", "--encoder-option", "foo=bar"], "libx264 has no option 'foo'"),
+        (["video", "{dir}/in.mp4", "--report", "{dir}/no/such/r.json"], "no/such is not a folder"),
+        (["video", "{dir}/in.mp4", "{dir}/o.mp4", "--report", "{dir}/in.mp4"], "in.mp4 is an input"),
+        (["video", "{dir}/in.mp4", "{dir}/o.mp4", "--report", "{dir}/o.mp4"], "o.mp4 is the result itself"),
+        (["video", "{dir}/in.mp4", "{dir}/o.mp4", "--report", "{dir}/a.png"], "a.png exists and is not a report"),
+        (["video", "{dir}/in.mp4", "{dir}/o.mp4", "--report", "{dir}"], "is a folder"),
+        (["video", "{dir}/in.mp4", "{dir}/two.mp4", "--overwrite"], "two.mp4 exists and was not written by midframe"),
+        (["video", "{dir}/new\nline.mp4"], "new\\nline.mp4 does not exist"),
+        (["video", "{dir}/" + "x" * 300 + ".mp4"], "File name too long: choose a shorter name"),
         (["video", "{dir}/in.mp4", "--device", "abacus"], "'abacus' is not there"),
         (["video", "{dir}/in.mp4", "--model", "nosuch"], "no weights 'nosuch'"),
         (["image", "{dir}/a.png", "{dir}/missing.png"], "missing.png does not exist"),
@@ -99,6 +110,7 @@ def test_bad_input_gives_one_clear_line_and_status_1(
     tiny_weights: Path, words: list[str], complaint: str,
 ) -> None:  # fmt: skip
     render_video(frames=3)
+    render_video("two.mp4", frames=3)
     (tmp_path / "text.mp4").write_text("no video")
     write_image(tmp_path / "small.png", frame(0, 32, 48))
     before = sorted(tmp_path.rglob("*"))
@@ -110,6 +122,7 @@ def test_bad_input_gives_one_clear_line_and_status_1(
     assert status == 1
     assert len(lines) == 1
     assert complaint in lines[0]
+    assert words[0] != "video" or errors.count("\n") == 1  # and no bar
     assert "Traceback" not in errors
     assert sorted(tmp_path.rglob("*")) == before
 
@@ -200,9 +213,67 @@ def test_the_doctor_answers(run: Callable) -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "target"),
-    [("film.mp4", "film-x2.mp4"), ("film.mkv", "film-x2.mkv"), ("film.webm", "film-x2.mp4"), ("a.gif", "a-x2.gif"),
-     ("frames/%06d.png", "frames-x2"), ("-", "-")],
+    ("source", "codec", "target"),
+    [("film.mp4", None, "film-x2.mp4"), ("film.mkv", None, "film-x2.mkv"), ("film.webm", None, "film-x2.mp4"),
+     ("a.gif", None, "a-x2.gif"), ("frames/%06d.png", None, "frames-x2"), ("-", None, "-"), ("a.m4v", None, "a-x2.m4v"),
+     ("50%d.mp4", None, "50%d-x2.mp4"), ("film.mp4", "prores", "film-x2.mov"), ("film.mp4", "ffv1", "film-x2.mkv"),
+     ("film.mkv", "prores", "film-x2.mkv"), ("film.mov", "ffv1", "film-x2.mkv"), ("film.mov", "hevc", "film-x2.mov"),
+     ("film.mp4", "prores_ks", "film-x2.mov"), ("a.gif", "h264", "a-x2.mp4"), ("a/%d.png", "av1", "a-x2.mp4"),
+     ("film.ts", "hevc", "film-x2.mp4")],
 )  # fmt: skip
-def test_a_result_without_a_name_is_called_after_its_source(source: str, target: str) -> None:
-    assert films.default_target(Path(source), None, None, None) == Path(target)
+def test_a_result_without_a_name_is_called_after_its_source(source: str, codec: str | None, target: str) -> None:
+    assert films.default_target(Path(source), None, None, None, codec=codec) == Path(target)
+
+
+def test_a_result_of_a_codec_gets_a_container_that_holds_it(
+    run: Callable, render_video: Callable[..., Path], tiny_weights: Path, tmp_path: Path
+) -> None:
+    source = render_video(frames=3)
+    for codec, name in (("prores", "in-x2.mov"), ("ffv1", "in-x2.mkv")):
+        assert run("video", source, "--codec", codec, "--model", tiny_weights)[0] == 0
+        assert (tmp_path / name).exists()
+
+
+def test_a_finished_result_is_done(run: Callable, render_video: Callable[..., Path], tiny_weights: Path) -> None:
+    source = render_video(frames=3)
+    words = ["video", source, source.with_name("o.mp4"), "--model", tiny_weights]
+    assert run(*words, "--report", source.with_name("r.json"))[0] == 0
+    report = source.with_name("r.json").read_text()
+    status, output, _ = run(*words, "--resume", "--report", source.with_name("r.json"))
+    assert (status, output.endswith("o.mp4 is complete already: it was made with the same settings\n")) == (0, True)
+    assert source.with_name("r.json").read_text() == report
+    assert run(*words, "--resume", "--factor", 3)[0] == 1
+
+
+def test_a_report_is_written_with_the_problems_of_a_result(
+    run: Callable, render_video: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(films, "interpolate_video", lambda *_, **__: VideoReport(frames_in=3, problems=("too short",)))
+    status, _, errors = run("video", render_video(frames=3), "--report", tmp_path / "r.json")
+    assert (status, "too short" in errors) == (1, True)
+    assert json.loads((tmp_path / "r.json").read_text())["problems"] == ["too short"]
+    assert run("video", tmp_path / "in.mp4", "--report", tmp_path / "r.json")[0] == 1
+
+
+def test_names_are_printed_as_they_are_and_in_one_line(
+    run: Callable, render_video: Callable[..., Path], tiny_weights: Path, tmp_path: Path
+) -> None:
+    source = render_video(frames=3).rename(tmp_path / "[bold]a\nb.mp4")
+    status, output, _ = run("video", source, "--model", tiny_weights)
+    assert status == 0
+    assert "[bold]a\\nb-x2.mp4: 6 frames of 3" in output
+
+
+def test_a_text_of_one_line_is_one() -> None:
+    assert shared.one_line("a\nb\r\tc\x1b[31m\udcff\u2028é 漢") == r"a\nb\r\tc\x1b[31m\udcff\u2028é 漢"
+
+
+@pytest.mark.parametrize(("raised", "status"), [(KeyboardInterrupt, 130), (SystemExit(130), 130), (SystemExit(2), 2)])
+def test_an_interrupted_command_has_the_status_that_shells_know(
+    run: Callable, monkeypatch: pytest.MonkeyPatch, raised: BaseException, status: int
+) -> None:
+    def ended(**_: object) -> None:
+        raise raised
+
+    monkeypatch.setattr(cli, "app", ended)
+    assert run("video")[0] == status

@@ -10,6 +10,7 @@ from test_video import Averager, frames_of
 from midframe.errors import VideoError
 from midframe.video.compare import GAP, compare_video
 from midframe.video.reader import Part
+from midframe.video.work import lock_work
 
 Render = Callable[..., Path]
 
@@ -76,3 +77,13 @@ def test_wrong_factors_are_refused(render_video: Render, tmp_path: Path) -> None
     for wrong in ({"factor": 0}, {"slower": 0}):
         with pytest.raises(ValueError, match="1 or more is needed"):
             compare_video(render_video(frames=2), tmp_path / "c.mp4", model=Averager(), **wrong)
+
+
+def test_a_result_that_is_being_worked_on_is_left_alone(render_video: Render, tmp_path: Path) -> None:
+    source, target = render_video(frames=2), tmp_path / "c.mp4"
+    lock = lock_work(target)
+    with pytest.raises(VideoError, match="is being worked on by another process"):
+        compare_video(source, target, model=Averager())
+    lock.release()
+    compare_video(source, target, model=Averager())
+    assert sorted(tmp_path.iterdir()) == [target, source]

@@ -296,7 +296,7 @@ def test_frames_that_hold_no_fields_stay_as_they_are(render_video: Render, tmp_p
 
 
 def test_a_target_of_no_kind_is_refused(render_video: Render, tmp_path: Path) -> None:
-    with pytest.raises(VideoError, match=r"\.mp4 \.mkv \.mov \.webm \.gif \.apng, or pictures such as"):
+    with pytest.raises(VideoError, match=r"\.mp4 \.m4v \.mkv \.mov \.webm .* \.gif \.apng, or pictures such as"):
         interpolate_video(render_video(frames=3), tmp_path / "out.txt", model=Averager())
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -24,9 +25,10 @@ from test_video import Averager, frames_of, planes
 
 from midframe.errors import MidframeError, VideoError
 from midframe.images import Array
+from midframe.video.lock import LOCK_FILE, FolderLock
 from midframe.video.pipeline import interpolate_video
 from midframe.video.reader import VideoReader
-from midframe.video.work import LONG_SEGMENT, SHORT_SEGMENT, decoding_times, work_folder
+from midframe.video.work import LONG_SEGMENT, SHORT_SEGMENT, Work, decoding_times, work_folder
 
 Render = Callable[..., Path]
 
@@ -182,34 +184,111 @@ def test_frames_are_decoded_in_order_and_before_they_are_shown(
 def start(source: Path, target: Path, weights: Path, *more: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "midframe", "video", str(source), str(target), "--model", str(weights), *more]
     command += ["--encoder-option", "x264-params=mbtree=0"]
-    return subprocess.Popen(
-        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "COLUMNS": "80"}
-    )
+    with default_signals():
+        return subprocess.Popen(
+            command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "COLUMNS": "80"}
+        )
+
+
+@contextmanager
+def default_signals() -> Iterator[None]:
+    """Start processes in the block that do not ignore signals, as children of a test in the background would."""
+    before = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize(("name", "statuses"), [("SIGINT", (130, -signal.SIGINT)), ("SIGTERM", (143,))])
 def test_an_interrupted_run_leaves_nothing_but_work_to_go_on_with(
-    render_video: Render, tmp_path: Path, tiny_weights: Path, name: str
+    render_video: Render, tmp_path: Path, tiny_weights: Path, name: str, statuses: tuple[int, ...]
 ) -> None:
     source, target = render_video(frames=2000, size=(64, 96)), tmp_path / "out.mp4"
     process = start(source, target, tiny_weights)
     try:
-        deadline = time.monotonic() + 120
-        while not finished_segments(target) and time.monotonic() < deadline:
-            time.sleep(0.1)
-        assert finished_segments(target)
+        wait_for_segments(process, target)
         process.send_signal(getattr(signal, name))
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate()
     finally:
         process.kill()
     # Python dies of the signal itself where it arrives in code that C++ evaluates; a shell shows 130 either way.
-    assert process.returncode in (130, -signal.SIGINT), errors
+    assert process.returncode in statuses, errors
     assert b"Traceback" not in errors
     assert b"--resume goes on" in b" ".join(errors.split())
     assert sorted(path.name for path in tmp_path.glob("*out*")) == ["out.mp4.midframe"]
     assert sorted(path.name for path in work_folder(target).iterdir()) == ["job.json", "segments.db"]
     assert not list(tmp_path.glob(".out*"))
+
+
+@pytest.mark.slow
+def test_a_second_job_on_a_result_is_refused_and_the_first_goes_on(
+    render_video: Render, tmp_path: Path, tiny_weights: Path
+) -> None:
+    source, other, target = (
+        render_video(frames=300, cut_at=40),
+        render_video("other.mp4", frames=3),
+        tmp_path / "out.mp4",
+    )
+    first = start(source, target, tiny_weights)
+    try:
+        wait_for_segments(first, target)
+        first.send_signal(signal.SIGSTOP)  # so that it is at work whatever the others take
+        for file, more in ((source, ["--resume"]), (source, ["--overwrite"]), (source, []), (other, ["--resume"])):
+            second = start(file, target, tiny_weights, *more)
+            _, errors = second.communicate()
+            assert second.returncode == 1
+            assert b"is being worked on by another process" in b" ".join(errors.split())
+            assert b"Traceback" not in errors
+        first.send_signal(signal.SIGCONT)
+        _, errors = first.communicate()
+    finally:
+        first.kill()
+    assert first.returncode == 0, errors
+    assert not work_folder(target).exists()
+    assert len(frames_of(target)) == 600
+
+
+@pytest.mark.slow
+def test_a_job_that_was_killed_locks_nothing(render_video: Render, tmp_path: Path, tiny_weights: Path) -> None:
+    source, target = render_video(frames=300, cut_at=40), tmp_path / "out.mp4"
+    first = start(source, target, tiny_weights)
+    try:
+        wait_for_segments(first, target)
+    finally:
+        first.kill()
+        first.communicate()
+    second = start(source, target, tiny_weights, "--resume")
+    _, errors = second.communicate()
+    assert second.returncode == 0, errors
+
+
+@pytest.mark.slow
+def test_a_run_that_was_started_with_signals_ignored_ignores_them(
+    render_video: Render, tmp_path: Path, tiny_weights: Path
+) -> None:
+    source, target = render_video(frames=300, cut_at=40), tmp_path / "out.mp4"
+    ignoring = (
+        "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    command = [sys.executable, "-c", ignoring, sys.executable, "-m", "midframe", "video", str(source), str(target)]
+    process = subprocess.Popen([*command, "--model", str(tiny_weights)], stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        wait_for_segments(process, target)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate()
+    finally:
+        process.kill()
+    assert process.returncode == 0, errors
+
+
+def wait_for_segments(process: subprocess.Popen[bytes], target: Path) -> None:
+    """Wait until a run has finished a segment; how fast it is does not matter."""
+    while not finished_segments(target):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
 
 
 def finished_segments(target: Path) -> int:
@@ -306,3 +385,68 @@ def test_a_disk_that_is_gone_for_a_while_keeps_what_is_done(
         interpolate_video(source, target, model=Averager())
     monkeypatch.undo()
     assert interpolate_video(source, target, model=Averager(), resume=True).problems == ()
+
+
+def test_one_result_is_worked_on_once_at_a_time(tmp_path: Path) -> None:
+    target = tmp_path / "out.mp4"
+    first = Work(target, {"crf": 18})
+    for options in ({}, {"resume": True}, {"overwrite": True}):
+        with pytest.raises(VideoError, match=r"out.mp4 is being worked on by another process"):
+            Work(target, {"crf": 18}, **options)
+    first.add(0, b"", [])
+    assert first.leave()
+    assert sorted(path.name for path in work_folder(target).iterdir()) == ["job.json", "segments.db"]
+    with pytest.raises(VideoError, match="holds unfinished work"):
+        Work(target, {"crf": 18})
+    with pytest.raises(VideoError, match="crf was 18 and is 20"):
+        Work(target, {"crf": 20}, resume=True)
+    second = Work(target, {"crf": 18}, resume=True)
+    assert second.finished == 1
+    second.remove()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_is_taken_anew_where_its_folder_was_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, locked = tmp_path / "out.midframe", FolderLock._locked
+
+    def late(self: FolderLock) -> int:
+        file = locked(self)
+        if next(attempts) == 0:  # another process ends just now, which removes what it had
+            (folder / LOCK_FILE).unlink()
+            folder.rmdir()
+        return file
+
+    attempts = iter(range(10))
+    monkeypatch.setattr(FolderLock, "_locked", late)
+    lock = FolderLock(folder)
+    assert (folder / LOCK_FILE).exists()
+    assert next(attempts) == 2
+    (folder / "frames").mkdir()
+    (folder / "frames" / "1.png").touch()
+    lock.clear()
+    lock.release()
+    assert not folder.exists()
+
+
+def test_a_finished_result_is_not_made_again(render_video: Render, tmp_path: Path) -> None:
+    source, target = render_video(frames=3), tmp_path / "out.mp4"
+    interpolate_video(source, target, model=Averager())
+    before = target.stat()
+    report = interpolate_video(source, target, model=Stopper(0, AssertionError("work is done again")), resume=True)
+    assert report.already_complete
+    assert report.as_json()["already_complete"]
+    assert (target.stat().st_mtime_ns, target.stat().st_ino) == (before.st_mtime_ns, before.st_ino)
+    for changes in ({"crf": 30}, {"mute": True}, {"model": type("Other", (Averager,), {"identity": "other"})()}):
+        with pytest.raises(VideoError, match="was not made with these settings: name another OUT, or give --overwrite"):
+            interpolate_video(source, target, **{"model": Averager(), **changes}, resume=True)
+    assert list(tmp_path.iterdir()) in ([source, target], [target, source])
+
+
+def test_replacing_a_result_goes_on_where_it_was_stopped(render_video: Render, tmp_path: Path) -> None:
+    source, target = render_video(frames=150), tmp_path / "out.mp4"
+    interpolate_video(source, target, model=Averager(), crf=30)
+    with pytest.raises(MidframeError, match="it broke"):
+        interpolate_video(source, target, model=Stopper(140, MidframeError("it broke")), overwrite=True)
+    made = Stopper(149 - SHORT_SEGMENT // 2, MidframeError("it broke"))
+    assert interpolate_video(source, target, model=made, overwrite=True, resume=True).problems == ()
+    assert interpolate_video(source, target, model=Averager(), resume=True).already_complete

@@ -1,8 +1,11 @@
-"""How a process that does midframe's work alone waits and keeps memory, as the command line's does."""
+"""How a process that does midframe's work alone waits and keeps memory, and how threads of libraries are scheduled."""
 
 import ctypes
 import os
 import platform
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 SPINS = "10000"
 """PyTorch's threads (GNU OpenMP) wait for each other without rest, some milliseconds long: time that decoding, encoding
@@ -26,3 +29,59 @@ def settle() -> None:
         mallopt(ARENA_MAX, 1)
         mallopt(MMAP_THRESHOLD, LARGEST_KEPT)
         mallopt(TRIM_THRESHOLD, -1)  # never
+
+
+CAP_SYS_NICE = 23
+"""The capability of Linux with which a thread may make threads real-time."""
+CAPABILITY_VERSION = 0x20080522
+
+
+class _CapabilityHeader(ctypes.Structure):
+    _fields_ = (("version", ctypes.c_uint32), ("thread", ctypes.c_int))
+
+
+class _Capabilities(ctypes.Structure):
+    _fields_ = (("effective", ctypes.c_uint32), ("permitted", ctypes.c_uint32), ("inheritable", ctypes.c_uint32))
+
+
+@contextmanager
+def no_real_time_threads() -> Iterator[None]:
+    """Refuse real-time scheduling to the threads that this thread starts in the block, on Linux.
+
+    Where a process may (as root, as in most containers, or with a limit on RTPRIO), SVT-AV1 gives all its threads the
+    highest real-time priority. They wait actively for each other and can starve the thread that they wait for, and all
+    of the machine.
+    """
+    if sys.platform != "linux":
+        yield
+        return
+    import resource
+
+    limits = resource.getrlimit(resource.RLIMIT_RTPRIO)
+    capable = _set_capable(CAP_SYS_NICE, False)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_RTPRIO, (0, limits[1]))
+    try:
+        yield
+    finally:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_RTPRIO, limits)
+        if capable:
+            _set_capable(CAP_SYS_NICE, True)
+
+
+def _set_capable(capability: int, wanted: bool) -> bool:
+    """Switch a capability below 32 of this thread on or off; returns whether it was on."""
+    try:
+        libc = ctypes.CDLL(None)
+        get, set_ = libc.capget, libc.capset
+    except (OSError, AttributeError):
+        return False
+    header, found = _CapabilityHeader(CAPABILITY_VERSION, 0), (_Capabilities * 2)()
+    if get(ctypes.byref(header), found):
+        return False
+    was = bool(found[0].effective >> capability & 1)
+    mask = 1 << capability
+    found[0].effective = found[0].effective | mask if wanted else found[0].effective & ~mask
+    set_(ctypes.byref(header), found)
+    return was

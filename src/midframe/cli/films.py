@@ -7,12 +7,29 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from midframe.cli.shared import Device, Ensemble, Model, Overwrite, Precision, Scale, Tile, app, err, frame_bar, out
+from midframe.cli.shared import (
+    Device,
+    Ensemble,
+    Model,
+    Overwrite,
+    Precision,
+    Scale,
+    Tile,
+    app,
+    err,
+    frame_bar,
+    out,
+    print_line,
+)
 from midframe.errors import VideoError
 from midframe.interpolator import Interpolator
 from midframe.models.checkpoint import DEFAULT_MODEL
+from midframe.outputs import check_output_file, whole_file
+from midframe.video.animation import SUFFIXES as ANIMATIONS
 from midframe.video.compare import DEFAULT_SLOWER, compare_video
-from midframe.video.encoders import DEFAULT_CODEC, DEFAULT_CRF, ENCODERS
+from midframe.video.containers import CODEC_SUFFIXES
+from midframe.video.encoder_options import DEFAULT_CRF
+from midframe.video.encoders import ENCODERS, find_encoder
 from midframe.video.pictures import is_pattern
 from midframe.video.pipeline import interpolate_video
 from midframe.video.pipes import STREAM
@@ -21,8 +38,9 @@ from midframe.video.report import VideoReport
 from midframe.video.retimer import CUTS, DEFAULT_CUT
 from midframe.video.scenes import DEFAULT_THRESHOLD
 
-KEPT_SUFFIXES = (".mkv", ".mov", ".gif", ".apng")
+KEPT_SUFFIXES = (".mkv", ".mov", ".m4v", ".gif", ".apng")
 """Endings that a result has from its source, where it is given no name; others become .mp4."""
+FOR_ALL_CODECS = ".mkv"
 
 
 @app.command()
@@ -55,7 +73,10 @@ def video(
     report_file: Annotated[Path | None, typer.Option("--report", help="Write what became of all to this file.")] = None,
     model: Model = DEFAULT_MODEL,
     device: Device = "auto",
-    codec: Annotated[str, typer.Option(help=f"{', '.join(ENCODERS)}, or an encoder of FFmpeg.")] = DEFAULT_CODEC,
+    codec: Annotated[
+        str | None,
+        typer.Option(help=f"{', '.join(ENCODERS)}, or an encoder of FFmpeg; vp9 for .webm, else h264, if not given."),
+    ] = None,
     crf: Annotated[int, typer.Option(help="Constant quality; smaller is better and larger.")] = DEFAULT_CRF,
     preset: Annotated[str | None, typer.Option(help="How much work the encoder does: slow, fast, 6.")] = None,
     encoder_option: Annotated[
@@ -76,7 +97,9 @@ def video(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with work that was stopped.")] = False,
 ) -> None:
     """Bring a video to a higher frame rate, or slow it down; its sound, its texts and every frame of it are kept."""
-    target = target or default_target(source, factor, fps, slow)
+    target = target or default_target(source, factor, fps, slow, codec=codec)
+    if report_file:
+        check_report(report_file, source, target)
     options: dict[str, Any] = {"factor": factor, "fps": fps, "slow": slow, "vfr": vfr, "mute": mute, "cut": cut}
     options |= {"model": model, "device": device, "codec": codec, "crf": crf, "cut_threshold": cut_threshold}
     options |= {"preset": preset, "encoder_options": options_of(encoder_option or [])}
@@ -92,36 +115,70 @@ def video(
         "resume": resume,
     }
     with frame_bar() as (bar, task):
-
-        def show(done: float, total: float | None) -> None:
-            rate = bar.tasks[task].speed
-            bar.update(task, completed=done, total=total, rate=f"{rate:.2f} frames/s" if rate else "")
-
-        report = interpolate_video(source, target, progress=show, **options)
-    if report_file:
-        report_file.write_text(json.dumps(report.as_json(), indent=2) + "\n", encoding="utf-8")
+        report = interpolate_video(
+            source, target, progress=lambda done, total: bar.update(task, completed=done, total=total), **options
+        )
+    if report_file and not (report.already_complete and report_file.exists()):
+        write_report(report_file, report)
     show_report(target, report)
+
+
+def check_report(path: Path, source: Path, target: Path) -> None:
+    """Check before the work that a report can be written, and that no other file is lost by it.
+
+    Raises:
+        VideoError: it cannot, or the path is that of something else.
+    """
+    if path.absolute() == target.absolute():
+        raise VideoError(f"--report: {path} is the result itself: name another file")
+    try:
+        check_output_file(path, inputs=[source, target], overwrite=True)
+    except VideoError as error:
+        raise VideoError(f"--report: {error}") from error
+    if path.exists() and path.stat().st_size and not is_report(path):
+        raise VideoError(f"--report: {path} exists and is not a report of midframe: name another file")
+
+
+def is_report(path: Path) -> bool:
+    """Whether a file is a report that midframe wrote."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(found, dict) and found.keys() >= {"frames_in", "frames_out", "problems"}
+
+
+def write_report(path: Path, report: VideoReport) -> None:
+    """Write what became of a video as JSON."""
+    try:
+        with whole_file(path) as unfinished:
+            unfinished.write_text(json.dumps(report.as_json(), indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise VideoError(f"{path} cannot be written ({error.strerror or error}); the result is complete") from error
 
 
 def show_report(target: Path, report: VideoReport) -> None:
     """Print what became of a video; a VideoError tells what is wrong with the result."""
     console = err if target == STREAM else out
+    if report.already_complete:
+        print_line(console, f"{target} is complete already: it was made with the same settings")
+        return
     parts = f"{report.frames_kept} kept, {report.frames_made} made, {report.frames_held} held, {report.cuts} cuts"
     parts += f", {report.frames_repeated} repeats replaced" if report.frames_repeated else ""
-    console.print(f"{target}: {report.frames_out} frames of {report.frames_in}: {parts}", soft_wrap=True)
+    print_line(console, f"{target}: {report.frames_out} frames of {report.frames_in}: {parts}")
     facts = f"{float(report.length_out):.3f} s of {float(report.length_in):.3f} s"
     if report.sound_after_picture_out is not None and report.sound_after_picture_in is not None:
         ends = (float(report.sound_after_picture_out), float(report.sound_after_picture_in))
         facts += ", sound ends {:+.3f} s after the picture (source {:+.3f} s)".format(*ends)
-    console.print(f"{facts}, worst timing error {float(report.worst_error) * 1000:.2f} ms", soft_wrap=True)
+    print_line(console, f"{facts}, worst timing error {float(report.worst_error) * 1000:.2f} ms")
     for name in report.converted:
-        err.print(f"midframe: converted: {name}", markup=False)
+        print_line(err, f"midframe: converted: {name}")
     for name in report.left_out:
-        err.print(f"midframe: left out: {name}", markup=False)
+        print_line(err, f"midframe: left out: {name}")
     for text in report.warnings:
-        err.print(f"midframe: warning: {text}", markup=False, soft_wrap=True)
+        print_line(err, f"midframe: warning: {text}")
     for place in report.damage:
-        err.print(f"midframe: damaged: {place}", markup=False, soft_wrap=True)
+        print_line(err, f"midframe: damaged: {place}")
     if report.problems:
         raise VideoError(f"{target} is not as it should be: {'; '.join(report.problems)}")
     if report.damage:
@@ -136,8 +193,15 @@ def options_of(texts: list[str]) -> dict[str, str]:
     return {name: value for name, _, value in pairs}
 
 
-def default_target(source: Path, factor: int | None, fps: str | None, slow: float | None) -> Path:
-    """The name of a result that was given none: of the source's own container where that takes every codec."""
+def default_target(
+    source: Path, factor: int | None, fps: str | None, slow: float | None, *, codec: str | None = None
+) -> Path:
+    """The name of a result that was given none: of the source's own container where that takes the codec.
+
+    Args:
+        source, factor, fps, slow: as of `interpolate_video`.
+        codec: that was asked for, if any.
+    """
     parts = [f"x{factor or 2}"] if factor or not (fps or slow) else []
     parts += [f"{fps}fps".replace("/", "-")] if fps else []
     parts += [f"slow{slow:g}"] if slow else []
@@ -147,6 +211,10 @@ def default_target(source: Path, factor: int | None, fps: str | None, slow: floa
     if is_pattern(source):
         source = source.parent if source.parent.name else source.parent.absolute()
     suffix = source.suffix if pictures or source.suffix.lower() in KEPT_SUFFIXES else ".mp4"
+    if codec:
+        usual = CODEC_SUFFIXES.get(find_encoder(codec).canonical_name, "")
+        of_film = not pictures and suffix.lower() not in ANIMATIONS
+        suffix = suffix if of_film and (not usual or suffix.lower() in (usual, FOR_ALL_CODECS)) else usual or ".mp4"
     return source.with_name(f"{source.stem}-{'-'.join(parts)}{suffix}")
 
 
@@ -183,7 +251,7 @@ def compare(
         shown = compare_video(
             source, target, progress=lambda done, total: bar.update(task, completed=done, total=total), **options
         )
-    out.print(f"{target}: {shown} frames compared", soft_wrap=True)
+    print_line(out, f"{target}: {shown} frames compared")
 
 
 @app.command()

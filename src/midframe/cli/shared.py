@@ -1,22 +1,16 @@
 """What the commands share: the application, options of one kind, progress bars."""
 
+import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import Progress, TaskID
 
 import midframe
+from midframe.cli.progress import new_bar
 
 app = typer.Typer(
     add_completion=False,
@@ -25,6 +19,20 @@ app = typer.Typer(
     help=(midframe.__doc__ or "").partition("\n")[0],
 )
 out, err = Console(), Console(stderr=True)
+ESCAPED = ("Cc", "Cs", "Zl", "Zp")
+"""Unicode's categories of what breaks a line, and of bytes in names that are no text."""
+
+
+def one_line(text: str) -> str:
+    """A text with control characters, as names of files may hold them, written as escapes."""
+    return "".join(
+        each.encode("unicode_escape").decode() if unicodedata.category(each) in ESCAPED else each for each in text
+    )
+
+
+def print_line(console: Console, text: str, *, style: str | None = None) -> None:
+    """Print a text that holds names of files: one line, and no markup."""
+    console.print(one_line(text), style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def _show_version(wanted: bool) -> None:
@@ -58,16 +66,9 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it 
 
 @contextmanager
 def frame_bar(total: int | None = None) -> Iterator[tuple[Progress, TaskID]]:
-    """A progress bar with speed and time left."""
-    columns = [
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(compact=True),
-    ]
-    with Progress(*columns, console=err) as bar:
-        yield bar, bar.add_task("", total=total, rate="")
+    """A progress bar with speed and time left, which appears with the first update."""
+    with new_bar(err) as bar:
+        yield bar, bar.add_task("", total=total)
 
 
 @contextmanager

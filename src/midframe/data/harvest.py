@@ -250,7 +250,7 @@ def _write(job: Job, path: Path, chosen: list[Kept], rng: np.random.Generator) -
 
 
 def _decoded(clip: Path, config: CreateConfig) -> Iterator[Image]:
-    with av.open(str(clip)) as container:
+    with av.open(f"file:{clip}") as container:
         if not container.streams.video:
             return
         stream = container.streams.video[0]

@@ -9,6 +9,7 @@ import av
 from PIL import Image
 
 from midframe.video.filters import pulled
+from midframe.video.reader import file_url
 
 SUFFIXES = (".gif", ".apng")
 FOREVER = 0
@@ -47,7 +48,7 @@ def write_animation(path: Path, frames: Frames, time_base: Fraction, rate: Fract
     """
     kind = "gif" if gif else "apng"
     options = {"loop": str({FOREVER: 0, 1: -1}.get(plays, plays - 1))} if gif else {"plays": str(plays)}
-    with av.open(str(path), "w", format=kind, container_options=options) as container:
+    with av.open(file_url(path), "w", format=kind, container_options=options) as container:
         stream: Any = None
         for frame in _in_palette(frames) if gif else frames():
             if stream is None:

@@ -13,9 +13,15 @@ Item = TypeVar("Item")
 
 
 class Channel(Generic[Item]):
-    """A short queue between two threads that ends with its sender and passes on a failure."""
+    """A short queue between two threads that ends with its sender and passes on a failure.
 
-    def __init__(self, stop: Event) -> None:
+    Args:
+        stop: ends both sides.
+        check: called while the sender waits for room; what it raises ends the sender.
+    """
+
+    def __init__(self, stop: Event, check: Callable[[], None] = lambda: None) -> None:
+        self._check = check
         self._queue: Queue[Item | None] = Queue(QUEUE_LENGTH)
         self._stop = stop
         self.failure: BaseException | None = None
@@ -29,7 +35,7 @@ class Channel(Generic[Item]):
             try:
                 return self._queue.put(item, timeout=POLL_SECONDS)
             except Full:
-                continue
+                self._check()
 
     def send_all(self, items: Iterable[Item]) -> None:
         """Put many items, then the end."""

@@ -13,11 +13,13 @@ from midframe.images import Array
 from midframe.interpolator import Interpolator
 from midframe.models.checkpoint import DEFAULT_MODEL
 from midframe.video.colour import Colour, from_rgb, to_rgb
-from midframe.video.encoders import DEFAULT_CODEC, DEFAULT_CRF, choose_encoding
+from midframe.video.encoder_options import DEFAULT_CRF
+from midframe.video.encoders import choose_encoding
 from midframe.video.reader import WHOLE, Frame, Part, VideoReader
 from midframe.video.scenes import DEFAULT_THRESHOLD
 from midframe.video.targets import check_target
 from midframe.video.timeline import Timeline, TrueTimes, shown_between
+from midframe.video.work import lock_work
 from midframe.video.writer import VideoWriter
 
 DEFAULT_SLOWER = 4
@@ -41,7 +43,7 @@ def compare_video(
     scale: int | None = None,
     ensemble: int = 1,
     precision: str = "auto",
-    codec: str = DEFAULT_CODEC,
+    codec: str | None = None,
     crf: int = DEFAULT_CRF,
     cut_threshold: float = DEFAULT_THRESHOLD,
     overwrite: bool = False,
@@ -67,6 +69,8 @@ def compare_video(
     if factor < 1 or slower < 1:
         raise ValueError(f"factor is {factor}, slower {slower}: 1 or more is needed")
     check_target(source, target, overwrite)
+    if target.suffix.lower() == ".avi":
+        raise VideoError(f"{target}: .avi files hold frames at equal steps alone: use .mp4")
     tool = (
         model
         if isinstance(model, Interpolator)
@@ -79,11 +83,16 @@ def compare_video(
         timeline = TrueTimes(factor, reader.rate, reader.time_base, Fraction(slower))
         shape: dict[str, Any] = {"time_base": timeline.time_base, "rate": timeline.rate}
         shape |= {"pixel_shape": reader.layout.sample_aspect_ratio if reader.layout else None}
-        encoding = choose_encoding(sample, colour, codec=codec, crf=crf, **shape)
-        frames = 0
-        with VideoWriter(target, reader, sample, colour, encoding, others=False) as writer:
-            for frames, left, right, pts in _shown(reader, tool, colour, timeline, progress):  # noqa: B007
-                writer.write_frame(sheet.filled(left, right), pts)
+        encoding = choose_encoding(sample, colour, codec=codec, crf=crf, suffix=target.suffix, **shape)
+        lock = lock_work(target)
+        try:
+            unfinished, frames = lock.folder / target.name, 0
+            writing = VideoWriter(target, reader, sample, colour, encoding, others=False, unfinished=unfinished)
+            with writing as writer:
+                for frames, left, right, pts in _shown(reader, tool, colour, timeline, progress):  # noqa: B007
+                    writer.write_frame(sheet.filled(left, right), pts)
+        finally:
+            lock.release()
     return frames
 
 

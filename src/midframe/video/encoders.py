@@ -10,6 +10,16 @@ from av.codec.context import Flags
 
 from midframe.errors import VideoError
 from midframe.video.colour import Colour, in_format, is_rgb
+from midframe.video.containers import WITHOUT_HEADER, default_codec
+from midframe.video.encoder_options import (
+    DEFAULT_CRF,
+    QUIET,
+    check_encoder,
+    check_quality,
+    merge_options,
+    opening_encoder,
+    quality_options,
+)
 from midframe.video.hdr import mastering_of, mastering_options
 
 ENCODERS = {
@@ -27,17 +37,13 @@ HARDWARE = tuple(
     for codec in ("h264", "hevc", "av1")
 )
 """Encoders of graphics cards and processors, where FFmpeg has them and the machine too."""
-DEFAULT_CODEC = "h264"
-DEFAULT_CRF = 18
-QUALITY_OPTIONS = {"nvenc": "cq", "qsv": "global_quality", "amf": "qvbr_quality_level", "vaapi": "qp"}
-"""What makers of hardware call constant quality."""
-
-
 LOSSLESS = "ffv1"
 LOSSLESS_RGB = {(False, False): "bgr0", (False, True): "bgra", (True, False): "rgb48le", (True, True): "rgba64le"}
 """Pixel formats that keep every bit of RGB, by depth and alpha."""
 APPLE_TAG = "hvc1"
 """What players of Apple want HEVC to be called in MP4."""
+IN_ORDER = {"bf": "0"}
+"""For AVI, which has no times: frames are stored in the order of showing, without B-frames."""
 
 
 @dataclass(frozen=True)
@@ -60,13 +66,23 @@ class Encoding:
     transfer: int
     pixel_shape: Fraction | None
     """Width of a pixel in its heights."""
+    global_header: bool = True
+    """Parameter sets lie in the header of the file, not before key frames, where AVI and MPEG-TS have them."""
 
     def new_encoder(self) -> Any:
-        """An encoder that is still to be opened, whose packets fit any container."""
+        """An encoder that is still to be opened."""
         context: Any = av.CodecContext.create(self.encoder, "w")
         context.options, context.framerate = dict(self.options), self.rate
-        context.flags |= Flags.global_header
+        if self.global_header:
+            context.flags |= Flags.global_header
         self.configure(context)
+        return context
+
+    def open_encoder(self) -> Any:
+        """An encoder that is ready."""
+        context = self.new_encoder()
+        with opening_encoder():
+            context.open()
         return context
 
     def frame(self, picture: av.VideoFrame, colour: Colour, pts: int) -> av.VideoFrame:
@@ -94,31 +110,39 @@ def choose_encoding(
     time_base: Fraction,
     rate: Fraction,
     pixel_shape: Fraction | None = None,
-    codec: str = DEFAULT_CODEC,
+    codec: str | None = None,
     crf: int = DEFAULT_CRF,
     preset: str | None = None,
     encoder_options: Mapping[str, str] | None = None,
+    suffix: str = "",
 ) -> Encoding:
     """The encoding that a person asks for, with the source's own pixel format where the encoder takes it.
 
     Args:
         picture, colour: a frame of the source, and how its samples stand for colours.
         time_base, rate, pixel_shape: as in `Encoding`.
-        codec: a name in `ENCODERS`, or an encoder of FFmpeg.
+        codec: a name in `ENCODERS`, or an encoder of FFmpeg; the container's default if None.
         crf: constant quality; smaller is better and larger.
         preset: how much work the encoder does, by its own names.
         encoder_options: more of its options, by FFmpeg's names.
+        suffix: ending of the file that the packets are for.
 
     Raises:
-        VideoError: there is no such codec, or it cannot encode such a picture.
+        VideoError: there is no such codec, it cannot encode such a picture, or it does not accept the options.
     """
-    encoder = find_encoder(codec)
-    options = quality_options(encoder.name, crf, preset) | mastering_options(encoder.name, mastering_of(picture))
+    encoder, asked = find_encoder(codec or default_codec(suffix)), dict(encoder_options or {})
+    check_quality(encoder.name, crf, preset)
+    own = [QUIET.get(encoder.name, {}), quality_options(encoder.name, crf, preset)]
+    own.append(mastering_options(encoder.name, mastering_of(picture)))
+    needed = IN_ORDER if suffix.lower() == ".avi" else {}
     pixel_format = choose_pixel_format(encoder, picture, colour)
-    return Encoding(
-        encoder.name, options | dict(encoder_options or {}), pixel_format, picture.width, picture.height, time_base,
+    encoding = Encoding(
+        encoder.name, merge_options(*own, asked, needed), pixel_format, picture.width, picture.height, time_base,
         rate, encoded_colour(colour, picture, pixel_format), picture.color_primaries, picture.color_trc, pixel_shape,
+        global_header=suffix.lower() not in WITHOUT_HEADER,
     )  # fmt: skip
+    check_encoder(encoding.new_encoder(), asked, crf, preset)
+    return encoding
 
 
 def lossless_encoding(
@@ -166,15 +190,6 @@ def choose_pixel_format(encoder: av.Codec, picture: av.VideoFrame, colour: Colou
     return usable[0]
 
 
-def quality_options(encoder: str, crf: int, preset: str | None = None) -> dict[str, str]:
-    """The options for constant quality, and for a preset where one is given."""
-    maker = encoder.rpartition("_")[2]
-    quality = {"libvpx-vp9": {"crf": str(crf), "b": "0"}, "ffv1": {}, "prores_ks": {}}.get(encoder)
-    if quality is None:
-        quality = {QUALITY_OPTIONS.get(maker, "crf"): str(crf)}
-    return quality | ({"preset": preset} if preset else {})
-
-
 def working_hardware() -> list[str]:
     """The hardware encoders that can be opened on this machine."""
     return [name for name in HARDWARE if _opens(name)]
@@ -186,7 +201,8 @@ def _opens(name: str) -> bool:
         offered = [each.name for each in context.codec.video_formats or []]
         context.width, context.height, context.framerate = 256, 256, 25
         context.pix_fmt = next(each for each in ("yuv420p", "nv12", *offered) if each in offered)
-        context.open()
+        with opening_encoder():
+            context.open()
     except (av.FFmpegError, ValueError, StopIteration):
         return False
     return True

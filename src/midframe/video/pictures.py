@@ -12,11 +12,16 @@ from PIL import Image
 
 from midframe.errors import SourceError
 from midframe.images import Array, write_image
+from midframe.video.containers import CONTAINERS
 from midframe.video.reader import WHOLE, Part, VideoReader, open_video
 from midframe.video.survey import EMPTY, Survey
 
 NUMBER = re.compile(r"%(0?)(\d*)d")
 """The place of the number in a pattern of names, as in C."""
+VIDEO_SUFFIXES = frozenset(
+    (*CONTAINERS, ".3gp", ".flv", ".mpeg", ".mpg", ".mxf", ".ogg", ".ogv", ".vob", ".wmv", ".y4m")
+)
+"""Endings of videos, in whose names no pattern is looked for."""
 DEFAULT_NAME = "%06d.png"
 """Of pictures in a folder."""
 DEFAULT_RATE = Fraction(25)
@@ -90,8 +95,8 @@ def picture_files(source: Path) -> list[Path] | None:
 
 
 def is_pattern(path: Path) -> bool:
-    """Whether a name stands for many pictures."""
-    return bool(NUMBER.search(path.name))
+    """Whether a name stands for many pictures: not that of a file that exists, nor that of a video."""
+    return bool(NUMBER.search(path.name)) and path.suffix.lower() not in VIDEO_SUFFIXES and not path.is_file()
 
 
 def write_pictures(folder: Path, pattern: str, images: Iterable[Array]) -> int:

@@ -17,8 +17,8 @@ from midframe.errors import MidframeError
 from midframe.interpolator import Interpolator
 from midframe.models.checkpoint import DEFAULT_MODEL
 from midframe.ops.workers import Workers
-from midframe.video.channel import Channel, guard
-from midframe.video.encoders import DEFAULT_CODEC, DEFAULT_CRF
+from midframe.video.channel import POLL_SECONDS, Channel, guard
+from midframe.video.encoder_options import DEFAULT_CRF
 from midframe.video.frame_rate import measure_rate
 from midframe.video.reader import Frame, Part, VideoReader
 from midframe.video.repeats import without_repeats
@@ -28,6 +28,9 @@ from midframe.video.scenes import DEFAULT_THRESHOLD
 from midframe.video.sources import identity_of, open_source
 from midframe.video.targets import Job, Target, target_for
 from midframe.video.timeline import choose_timeline
+
+LEAVE_SECONDS = 30.0
+"""How long a thread may take for what it is doing once the work has failed or was stopped."""
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +56,7 @@ def interpolate_video(
     scale: int | None = None,
     ensemble: int = 1,
     precision: str = "auto",
-    codec: str = DEFAULT_CODEC,
+    codec: str | None = None,
     crf: int = DEFAULT_CRF,
     preset: str | None = None,
     encoder_options: Mapping[str, str] | None = None,
@@ -75,8 +78,8 @@ def interpolate_video(
     Args:
         source: a video that FFmpeg reads, a GIF or APNG, a folder of pictures or a pattern such as `frames/%06d.png`,
             or "-" for a stream in standard input, as y4m.
-        target: the result, ending in .mp4, .mkv, .mov, .webm, .gif or .apng; a pattern for pictures; or "-" for y4m in
-            standard output. It appears when it is complete.
+        target: the result, ending in .mp4, .m4v, .mkv, .mov, .webm, .avi, .ts, .m2ts, .gif or .apng; a pattern for
+            pictures; or "-" for y4m in standard output. It appears when it is complete.
         factor: multiple of the source's frame rate; 2 unless `fps` or `slow` is given.
         fps: frames a second of the result, as in 60, "60000/1001" or "59.94".
         slow: how many times longer the result is; from 1. Sound is stretched, its pitch kept.
@@ -89,15 +92,16 @@ def interpolate_video(
         overlays: keep what stands still before a moving picture (logos, subtitles) as it is.
         model: name or file of weights, or an Interpolator that is ready.
         device, tile, scale, ensemble, precision: as in `Interpolator`.
-        codec: h264, hevc, av1, vp9, prores, ffv1 or an encoder of FFmpeg.
+        codec: h264, hevc, av1, vp9, prores, ffv1 or an encoder of FFmpeg; vp9 in .webm files and h264 in others if
+            None.
         crf: constant quality of the encoder; smaller is better and larger.
         preset: how much work the encoder does, by its own names.
         encoder_options: more of its options, by FFmpeg's names.
         cut: what is shown across a cut: "hold" the frame before it, the "nearest", or a "blend" of both.
         cut_threshold: score from 0 to 100 from which a change counts as a cut; 0 looks for none.
         strict: refuse a damaged source. Otherwise damage is bridged, and reported with its times.
-        overwrite: replace a target that exists.
-        resume: go on with work on this target that was stopped.
+        overwrite: replace a target that exists, if midframe wrote it.
+        resume: go on with work on this target that was stopped; nothing is done if it is complete.
         progress: told how far the work is, several times a frame where the network makes frames in parts.
 
     Returns:
@@ -117,7 +121,7 @@ def interpolate_video(
     source = Path(source)
     encoding = {"codec": codec, "crf": crf, "preset": preset, "encoder_options": encoder_options}
     goal = target_for(Path(target), mute=mute, codec=encoding)
-    goal.check(source, overwrite)
+    goal.check(source, overwrite=overwrite, resume=resume)
     tool = (
         model
         if isinstance(model, Interpolator)
@@ -125,9 +129,17 @@ def interpolate_video(
     )
     settings: dict[str, Any] = {"factor": factor, "fps": str(fps), "slow": str(slow), "vfr": vfr, "start": start}
     settings |= {"end": end, "source_fps": str(source_fps), "deinterlace": deinterlace, "dedup": dedup}
-    settings |= {"overlays": overlays, "precision": precision, "codec": codec, "crf": crf, "preset": preset}
+    settings |= {
+        "overlays": overlays,
+        "precision": precision,
+        "codec": goal.codec.get("codec"),
+        "crf": crf,
+        "preset": preset,
+    }
     settings |= {"encoder_options": dict(encoder_options or {}), "cut": cut, "cut_threshold": cut_threshold}
     settings |= {"video": identity_of(source), "network": tool.identity, "depth": tool.depth}
+    if resume and goal.is_complete(settings, overwrite=overwrite):
+        return VideoReport(already_complete=True)
     source_options: dict[str, Any] = {"part": part, "deinterlace": deinterlace, "rate": source_fps, "strict": strict}
     source_options |= {"holds_matrix": goal.holds_matrix, "holds_aspect": goal.holds_aspect}
     with open_source(source, cut_threshold or None, **source_options) as reader:
@@ -162,23 +174,25 @@ def interpolate_video(
 def _run(reader: VideoReader, goal: Target, retimer: Retimer, *, dedup: bool) -> None:
     stop = Event()
     incoming: Channel[Frame] = Channel(stop)
-    outgoing: Channel[Output] = Channel(stop)
+    outgoing: Channel[Output] = Channel(stop, goal.check_progress)
 
     def read() -> None:
         frames = reader.read()
         incoming.send_all(without_repeats(frames, reader.frame_duration) if dedup else frames)
 
     threads = [
-        Thread(target=guard, args=(stop, incoming, read), name="reader"),
-        Thread(target=guard, args=(stop, outgoing, lambda: goal.write(outgoing)), name="writer"),
+        Thread(target=guard, args=(stop, incoming, read), name="reader", daemon=True),
+        Thread(target=guard, args=(stop, outgoing, lambda: goal.write(outgoing)), name="writer", daemon=True),
     ]
     for thread in threads:
         thread.start()
     try:
         outgoing.send_all(retimer.frames(incoming))
-        threads[1].join()
+        while threads[1].is_alive():
+            threads[1].join(POLL_SECONDS)
+            goal.check_progress()
         outgoing.raise_failure()
     finally:
         stop.set()
         for thread in threads:
-            thread.join()
+            thread.join(LEAVE_SECONDS)  # a call into a library that never returns does not hold the program

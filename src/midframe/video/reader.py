@@ -50,6 +50,9 @@ OLD_ENCODING = "cp1252"
 ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 """Of streams whose alpha FFmpeg's own decoders leave out."""
 
+ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/+[^/]")
+"""How the address of something elsewhere begins."""
+
 
 @dataclass(frozen=True)
 class Part:
@@ -480,10 +483,13 @@ def _alpha_decoder(stream: Any) -> Any:
 def open_video(path: Path, address: str | None = None) -> av.container.InputContainer:
     """Open a file of any container that FFmpeg reads, or what it knows under an address of its own."""
     try:
+        options = {"pattern_type": "none"}
         try:
-            return av.open(address or str(path))
+            return av.open(address or file_url(path), options=options)
         except UnicodeDecodeError:  # titles of old files are in the code page of their maker
-            return av.open(address or str(path), metadata_encoding=OLD_ENCODING, metadata_errors="replace")
+            return av.open(
+                address or file_url(path), options=options, metadata_encoding=OLD_ENCODING, metadata_errors="replace"
+            )
     except FileNotFoundError as error:
         raise SourceError(f"{path} does not exist: name a video") from error
     except (av.FFmpegError, OSError, ValueError) as error:
@@ -491,11 +497,17 @@ def open_video(path: Path, address: str | None = None) -> av.container.InputCont
         raise SourceError(f"{path} cannot be opened as a video ({reason}): is it one, and whole?") from error
 
 
+def file_url(path: Path) -> str:
+    """A path as FFmpeg takes it, which otherwise reads a name with a colon as an address."""
+    return f"file:{path}"
+
+
 def _video_stream(container: av.container.InputContainer, path: Path) -> av.VideoStream:
     pictures = [stream for stream in container.streams.video if not is_cover(stream)]
     if not pictures:
         container.close()
-        raise SourceError(f"{path} has no moving picture, only {_kinds(container) or 'nothing'}: name a video")
+        found = f"only {kinds}" if (kinds := _kinds(container)) else "and nothing else either"
+        raise SourceError(f"{path} has no moving picture, {found}: name a video")
     if pictures[0].codec_context is None:
         container.close()
         raise SourceError(f"{path} has a picture of an unknown kind: it may not have been copied whole")

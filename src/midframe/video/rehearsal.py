@@ -14,7 +14,8 @@ from typing import Any
 import av
 
 from midframe.video.carriers import CannotCarry, Carrier, Passed, RisingTimes, times_of
-from midframe.video.reader import is_cover, open_video
+from midframe.video.containers import container_format
+from midframe.video.reader import file_url, is_cover, open_video
 from midframe.video.sound import ConvertedSound
 from midframe.video.sound_format import SoundFormat, decode_sound, format_of, stated_format
 from midframe.video.streams import Choice, Plan, codec_name, name_of, ways_of
@@ -60,7 +61,7 @@ def make_plan(
     with open_video(path) as source:
         streams = [stream for stream in source.streams if stream.index in indices]
         found = read_first_packets(source, [each for each in streams if each.type != "attachment"])
-        trials = Trials((scratch or target.parent) / f".trial-{target.name}", slow)
+        trials = Trials((scratch or target.parent) / f".trial{target.suffix}", slow)
         for stream in streams:
             packets = found.packets.get(stream.index, [])
             nothing = found.complete and not packets and stream.type in ("audio", "subtitle") and not mute
@@ -126,7 +127,7 @@ class Trials:
     def choose(self, source: Any, packets: Sequence[av.Packet], sound: SoundFormat | None, *, mute: bool) -> Choice:
         """The first way that works, or a choice without one."""
         try:
-            with av.open(str(self.path), "w") as container:
+            with av.open(file_url(self.path), "w", format=container_format(self.path.suffix)) as container:
                 name = container.format.name
             ways = ways_of(source, name, self.slow, sound, mute=mute)
         except CannotCarry as reason:
@@ -150,7 +151,7 @@ class Trials:
         assert way.add
         if source.codec_context and source.type == "audio":
             source.codec_context.flush_buffers()
-        container = av.open(str(self.path), "w")
+        container = av.open(file_url(self.path), "w", format=container_format(self.path.suffix))
         try:
             carrier = way.add(container, source, self.slow)
             container.start_encoding()
@@ -170,7 +171,7 @@ class Trials:
         if carrier is None or not written:
             return
         kind, codec = carrier.stream.type, carrier.stream.codec_context.codec.canonical_name
-        with av.open(str(self.path)) as result:
+        with av.open(file_url(self.path)) as result:
             found = [stream for stream in result.streams if stream.type == kind and stream.codec_context]
             same = [stream for stream in found if codec_name(stream) == codec]
             if not same:

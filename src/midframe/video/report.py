@@ -50,6 +50,8 @@ class VideoReport:
     """What a person may want to know of the result, though nothing is wrong with it."""
     problems: tuple[str, ...] = ()
     """What is wrong with the result; nothing should be."""
+    already_complete: bool = False
+    """A run before this one has made the result with the same settings; nothing was done, and nothing is counted."""
 
     @property
     def frames_out(self) -> int:

@@ -9,6 +9,7 @@ import av
 from av.stream import Discard
 
 from midframe.video.carriers import CannotCarry, Carrier, Losses, Passed
+from midframe.video.containers import IN_MPEG_TS, NOT_IN_AVI, PLAIN_FORMATS
 from midframe.video.data_streams import describe_data
 from midframe.video.reader import is_cover
 from midframe.video.sound import ConvertedSound
@@ -94,7 +95,7 @@ def ways_of(source: Any, container: str, slow: Fraction, sound: SoundFormat | No
         return [_cover(source, container)]
     if source.type == "video":
         raise CannotCarry(f"{codec_name(source)}: a second moving picture")
-    return _sound(source, container, slow, sound) if source.type == "audio" else _subtitles(source)
+    return _sound(source, container, slow, sound) if source.type == "audio" else _subtitles(source, container)
 
 
 def codec_name(source: Any) -> str:
@@ -102,9 +103,14 @@ def codec_name(source: Any) -> str:
     return str(source.codec_context.codec.canonical_name)
 
 
+def _can_hold(container: str, name: str) -> bool:
+    """Whether a container may hold a codec, where FFmpeg would write it though players do not find it there."""
+    return name in IN_MPEG_TS if container == "mpegts" else container != "avi" or name not in NOT_IN_AVI
+
+
 def _sound(source: Any, container: str, slow: Fraction, sound: SoundFormat | None) -> list[Choice]:
     name = codec_name(source)
-    copied = slow == 1 and not name.startswith(CONVERTED_FOR_PLAYERS.get(container, "-"))
+    copied = slow == 1 and _can_hold(container, name) and not name.startswith(CONVERTED_FOR_PLAYERS.get(container, "-"))
     ways = [Choice(_passing(sound))] if copied else []
     if sound is None:
         if not ways:
@@ -128,13 +134,17 @@ def _passing(sound: SoundFormat | None) -> Callable[[av.container.OutputContaine
     return add
 
 
-def _subtitles(source: Any) -> list[Choice]:
+def _subtitles(source: Any, container: str) -> list[Choice]:
     def convert(target: av.container.OutputContainer, stream: Any, slow: Fraction) -> Carrier:
         return ConvertedText(stream, target, slow, Losses(name_of(stream)))
 
     copied = Choice(lambda target, stream, slow: Passed(stream, target, slow, Losses(name_of(stream))))
-    text = source.codec_context.codec.text_sub
-    return [copied, Choice(convert, note=f"{codec_name(source)} subtitles become")] if text else [copied]
+    ways = [copied] if _can_hold(container, codec_name(source)) else []
+    if source.codec_context.codec.text_sub and container not in PLAIN_FORMATS:
+        ways.append(Choice(convert, note=f"{codec_name(source)} subtitles become"))
+    if not ways:
+        raise CannotCarry(f"{codec_name(source)}: {container} files cannot hold it")
+    return ways
 
 
 def _attachment(source: Any, container: str) -> Choice:

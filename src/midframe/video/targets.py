@@ -4,7 +4,7 @@ What is encoded is kept in segments (`work`) until all of it is there, but for s
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import chain, groupby
@@ -15,14 +15,17 @@ import av
 
 from midframe.errors import VideoError
 from midframe.images import Array, writes
+from midframe.outputs import check_output_file, same_place
 from midframe.video.animation import FASTEST_GIF, SUFFIXES, plays_of, write_animation
 from midframe.video.carriers import Carrier
 from midframe.video.colour import Colour, to_rgb
+from midframe.video.containers import CONTAINERS, PLAIN_FORMATS, container_format, default_codec
 from midframe.video.encoders import Encoding, choose_encoding, lossless_encoding
+from midframe.video.mark import mark_of, read_mark
 from midframe.video.pictures import DEFAULT_NAME, is_pattern, numbered, write_pictures
 from midframe.video.pipes import STREAM, PipeWriter, pipe_encoding
 from midframe.video.proof import Expected, Stretch, prove
-from midframe.video.reader import WHOLE, VideoReader
+from midframe.video.reader import ADDRESS, WHOLE, VideoReader
 from midframe.video.rehearsal import make_plan
 from midframe.video.report import VideoReport, check_pictures
 from midframe.video.retimer import Output, Retimer
@@ -32,8 +35,9 @@ from midframe.video.space import check_space
 from midframe.video.streams import Plan
 from midframe.video.time_code import scale_time_code, stated_time_code
 from midframe.video.timeline import ConstantRate, Timeline, TrueTimes
-from midframe.video.work import Work
-from midframe.video.writer import CONTAINERS, Span, StreamsFailed, VideoWriter
+from midframe.video.watchdog import Watchdog, stall_seconds
+from midframe.video.work import JOB_FILE, Work, work_folder
+from midframe.video.writer import Span, StreamsFailed, VideoWriter
 
 
 @dataclass
@@ -72,8 +76,19 @@ class Target:
     constant = True
     """The result can only have frames at equal steps."""
 
-    def check(self, source: Path, overwrite: bool) -> None:
-        """See that a result may be written; a VideoError says why it may not."""
+    def check(self, source: Path, *, overwrite: bool, resume: bool = False) -> None:
+        """Check that a result may be written; raises a VideoError with the reason if not."""
+
+    def is_complete(self, settings: Mapping[str, Any], *, overwrite: bool) -> bool:
+        """Whether the result is there already, made with the same settings, so that there is nothing to resume.
+
+        Raises:
+            VideoError: there is something else in its place, which may not be replaced.
+        """
+        return False
+
+    def check_progress(self) -> None:
+        """Raise a VideoError if the thread that writes makes no progress; called while others wait for it."""
 
     def begin(self, job: Job, *, resume: bool, overwrite: bool) -> int:
         """Prepare to write; returns how many segments are finished already."""
@@ -114,17 +129,26 @@ class FileTarget(Target):
     """A target whose frames wait in segments until all of them are there."""
 
     work: Work | None = None
+    watchdog: Watchdog
+    """Over the encoder."""
 
     @property
     def appears(self) -> Path:
         """What appears when the result is complete, and beside which the work lies."""
         return self.path
 
-    def check(self, source: Path, overwrite: bool) -> None:
+    def check(self, source: Path, *, overwrite: bool, resume: bool = False) -> None:
         check_target(source, self.appears, overwrite)
+
+    def check_progress(self) -> None:
+        self.watchdog.check()
 
     def begin(self, job: Job, *, resume: bool, overwrite: bool) -> int:
         self.job, self.encoding = job, self._encoding(job)
+        self.watchdog = Watchdog(
+            stall_seconds(self.encoding.width, self.encoding.height),
+            f"{self.encoding.encoder} makes no progress: choose another --codec or --preset",
+        )
         self.work = Work(self.appears, job.settings, resume=resume, overwrite=overwrite)
         frames = job.reader.expected_frames
         ratio = float(job.timeline.rate * job.timeline.slow / job.reader.rate)
@@ -135,9 +159,9 @@ class FileTarget(Target):
     def write(self, outputs: Iterable[Output]) -> None:
         assert self.work, "begun"
         for segment, frames in groupby(outputs, key=lambda output: output.segment):
-            encoder = self.encoding.new_encoder()
             try:
-                encoder.open()
+                with self.watchdog.step():
+                    encoder = self.encoding.open_encoder()
                 self.work.add(segment, encoder.extradata, self._encoded(encoder, frames))
             except av.FFmpegError as error:
                 raise VideoError(
@@ -182,17 +206,41 @@ class FileTarget(Target):
             frame = self.encoding.frame(output.picture, self.job.colour, output.pts)
             if output.captions is not None:
                 frame = with_captions(frame, output.captions)
-            yield from encoder.encode(frame)
-        yield from encoder.encode(None)
+            yield from self.watchdog.watch(encoder.encode_lazy(frame))
+        yield from self.watchdog.watch(encoder.encode_lazy(None))
 
 
 class VideoTarget(FileTarget):
     """A file of one of the `CONTAINERS`, with all other streams of the source."""
 
-    holds_matrix = True
-    constant = False
     plan: Plan
     """What becomes of the streams beside the picture."""
+
+    def __init__(self, path: Path, *, mute: bool = False, codec: Mapping[str, Any] | None = None) -> None:
+        super().__init__(path, mute=mute, codec=codec)
+        self.holds_matrix = container_format(path.suffix) not in PLAIN_FORMATS
+        self.constant = container_format(path.suffix) == "avi"
+
+    def check(self, source: Path, *, overwrite: bool, resume: bool = False) -> None:
+        check_target(source, self.path, overwrite or resume, own=not resume)
+
+    def is_complete(self, settings: Mapping[str, Any], *, overwrite: bool) -> bool:
+        unfinished = overwrite and (work_folder(self.path) / JOB_FILE).exists()
+        if not self.path.exists() or unfinished:
+            return False
+        if read_mark(self.path) == self._mark(settings):
+            return True
+        if not overwrite:
+            raise VideoError(
+                f"{self.path} exists and was not made with these settings: name another OUT, or give --overwrite"
+            )
+        check_own(self.path)
+        return False
+
+    def begin(self, job: Job, *, resume: bool, overwrite: bool) -> int:
+        if self.constant and isinstance(job.timeline, TrueTimes):
+            raise VideoError(f"{self.path}: .avi files hold frames at equal steps alone: drop --vfr, or use .mkv")
+        return super().begin(job, resume=resume, overwrite=overwrite)
 
     def finish(self, retimer: Retimer) -> None:
         job, work = self.job, self.work
@@ -225,7 +273,10 @@ class VideoTarget(FileTarget):
         return writer
 
     def _encoding(self, job: Job) -> Encoding:
-        return choose_encoding(job.picture, job.colour, **self._form(job), **self.codec)
+        return choose_encoding(job.picture, job.colour, suffix=self.path.suffix, **self._form(job), **self.codec)
+
+    def _mark(self, settings: Mapping[str, Any]) -> str:
+        return mark_of({**settings, "mute": self.mute})
 
     def _rehearse(self) -> None:
         assert self.work, "begun"
@@ -262,6 +313,7 @@ class VideoTarget(FileTarget):
         assert self.work, "begun"
         job, unfinished = self.job, self.work.folder / self.path.name
         options: dict[str, Any] = {"slow": job.timeline.slow, "mute": self.mute, "plan": self.plan, "span": span}
+        options["mark"] = self._mark(job.settings)
         options["matrix"] = job.reader.layout.matrix if job.reader.layout else None
         return VideoWriter(self.path, reader, job.picture, job.colour, self.encoding, unfinished=unfinished, **options)
 
@@ -329,7 +381,7 @@ class PicturesTarget(RenderedTarget):
     def pattern(self) -> str:
         return self.path.name if is_pattern(self.path) else DEFAULT_NAME
 
-    def check(self, source: Path, overwrite: bool) -> None:
+    def check(self, source: Path, *, overwrite: bool, resume: bool = False) -> None:
         if not writes(Path(self.pattern).suffix):
             raise VideoError(f"{self.path}: pictures cannot be written as that: use {DEFAULT_NAME}")
         there = self.appears / numbered(self.pattern, 1)
@@ -379,7 +431,7 @@ def target_for(path: Path, *, mute: bool = False, codec: Mapping[str, Any] | Non
     Raises:
         VideoError: it stands for nothing that can be written.
     """
-    suffix = path.suffix.lower()
+    suffix, codec = path.suffix.lower(), dict(codec or {})
     kind: type[Target]
     if path == STREAM:
         kind = Target
@@ -389,20 +441,46 @@ def target_for(path: Path, *, mute: bool = False, codec: Mapping[str, Any] | Non
         kind = PicturesTarget
     elif suffix in CONTAINERS:
         kind = VideoTarget
+        codec["codec"] = codec.get("codec") or default_codec(suffix)
     else:
         known = " ".join((*CONTAINERS, *SUFFIXES))
         raise VideoError(
             f"{path}: choose a name that ends in one of {known}, or pictures such as frames/{DEFAULT_NAME}"
         )
+    if kind is not VideoTarget and any(codec.get(name) for name in ("codec", "preset", "encoder_options")):
+        raise VideoError(f"{path} takes no --codec, --preset or --encoder-option: drop them, or name an OUT of .mp4")
     return kind(path, mute=mute, codec=codec)
 
 
-def check_target(source: Path, target: Path, overwrite: bool) -> None:
-    """See that a result may be written; a VideoError says why it may not."""
-    with suppress(OSError):
-        if target.exists() and source.exists() and target.samefile(source):
-            raise VideoError(f"{target} is the video itself: name another OUT")
-    if target.exists() and not overwrite:
-        raise VideoError(f"{target} exists: name another OUT, or give --overwrite")
-    if not target.parent.is_dir():
-        raise VideoError(f"{target.parent} is no folder: make it first, or name another OUT")
+def check_target(source: Path, target: Path, overwrite: bool, *, own: bool = True) -> None:
+    """Check that a result may be written.
+
+    Args:
+        source: what must stay as it is.
+        target: the result.
+        overwrite: whether it may be replaced if it exists.
+        own: a video may only be replaced if midframe wrote it.
+
+    Raises:
+        VideoError: with the reason why not.
+    """
+    for path in (source, target):
+        if ADDRESS.match(str(path)) and not path.exists():
+            address = str(path).replace(":/", "://", 1)
+            raise VideoError(f"{address} is an address, and only files are read and written: download it first")
+    if same_place(source, target):
+        raise VideoError(f"{target} is the video itself: name another OUT")
+    check_output_file(target, overwrite=overwrite)
+    if own:
+        check_own(target)
+
+
+def check_own(target: Path) -> None:
+    """Check that a video which is to be replaced is one that midframe wrote, so that no source is lost by accident.
+
+    Raises:
+        VideoError: it is another.
+    """
+    video = target.suffix.lower() in CONTAINERS and target.is_file() and target.stat().st_size
+    if video and read_mark(target) is None:
+        raise VideoError(f"{target} exists and was not written by midframe: delete it yourself, or name another OUT")

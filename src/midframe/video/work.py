@@ -6,10 +6,8 @@ packets of all segments are written into one file, without encoding them again.
 """
 
 import json
-import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,8 @@ import av
 from av.packet import PacketSideData, packet_sidedata_type_from_literal
 
 from midframe.errors import VideoError
+from midframe.outputs import short_name
+from midframe.video.lock import FolderLock
 
 SUFFIX = ".midframe"
 JOB_FILE, DATABASE = "job.json", "segments.db"
@@ -42,12 +42,25 @@ class Work:
         overwrite: throw away work that was begun.
 
     Raises:
-        VideoError: work was begun and is neither to be gone on with nor thrown away, or it was another job's.
+        VideoError: another process works on the result, or work was begun and is neither to be gone on with nor thrown
+            away, or it was another job's.
     """
 
     def __init__(self, target: Path, job: Mapping[str, Any], *, resume: bool = False, overwrite: bool = False) -> None:
         self.target, self.folder = target, work_folder(target)
-        job = json.loads(json.dumps(job))
+        self.finished = 0
+        """How many segments there are; they are numbered from 0."""
+        self._lock = lock_work(target)
+        try:
+            self._begin(json.loads(json.dumps(job)), resume=resume, overwrite=overwrite)
+        except (OSError, sqlite3.Error) as error:
+            self._lock.release()
+            raise self._failed(error) from error
+        except VideoError:
+            self._lock.release()
+            raise
+
+    def _begin(self, job: Mapping[str, Any], *, resume: bool, overwrite: bool) -> None:
         begun = (self.folder / JOB_FILE).exists()
         if begun and resume:
             _check_same(self.folder, job)
@@ -55,18 +68,11 @@ class Work:
             raise VideoError(
                 f"{self.folder} holds unfinished work: go on with --resume, or begin anew with --overwrite"
             )
-        elif begun:
-            shutil.rmtree(self.folder)
-        try:
-            self.folder.mkdir(exist_ok=True)
-            self._database = _open(self.folder / DATABASE, new=not (begun and resume))
-            self.finished: int = self._database.execute("SELECT count(*) FROM segments").fetchone()[0]
-            """How many segments there are; they are numbered from 0."""
-            _write_whole(self.folder / JOB_FILE, json.dumps(job, indent=1) + "\n")
-        except (OSError, sqlite3.Error) as error:
-            with suppress(OSError):
-                self.folder.rmdir()
-            raise self._failed(error) from error
+        else:
+            self._lock.clear()
+        self._database = _open(self.folder / DATABASE, new=not (begun and resume))
+        self.finished = self._database.execute("SELECT count(*) FROM segments").fetchone()[0]
+        _write_whole(self.folder / JOB_FILE, json.dumps(job, indent=1) + "\n")
 
     def add(self, segment: int, extradata: bytes | None, packets: Iterable[av.Packet]) -> None:
         """Keep a segment, all of it or nothing.
@@ -125,7 +131,8 @@ class Work:
     def remove(self) -> None:
         """Leave nothing behind."""
         self._database.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._lock.clear()
+        self._lock.release()
 
     def leave(self) -> bool:
         """Keep what is finished for another time; false if there is nothing worth it, so nothing is kept."""
@@ -133,23 +140,39 @@ class Work:
             self.remove()
             return False
         self._database.close()
-        for path in self.folder.iterdir():
-            if path.name not in (JOB_FILE, DATABASE):
-                path.unlink(missing_ok=True)
+        self._lock.clear(but=(JOB_FILE, DATABASE))
+        self._lock.release()
         return True
 
     def _failed(self, error: Exception) -> VideoError:
-        reason = getattr(error, "strerror", None) or error
-        return VideoError(
-            f"{self.target} cannot be written ({reason}): choose another place for OUT, or make room there"
-        )
+        return _unwritable(self.target, error)
+
+
+def lock_work(target: Path) -> FolderLock:
+    """Lock the folder of the unfinished work on a result, which is made if it does not exist.
+
+    Raises:
+        VideoError: another process works on the result, or the place cannot be written to.
+    """
+    try:
+        return FolderLock(work_folder(target))
+    except BlockingIOError as error:
+        raise VideoError(f"{target} is being worked on by another process: wait for it, or name another OUT") from error
+    except OSError as error:
+        raise _unwritable(target, error) from error
+
+
+def _unwritable(target: Path, error: Exception) -> VideoError:
+    reason = getattr(error, "strerror", None) or error
+    return VideoError(f"{target} cannot be written ({reason}): choose another place for OUT, or make room there")
 
 
 def _open(path: Path, *, new: bool) -> sqlite3.Connection:
     if new:
         path.unlink(missing_ok=True)
     # One thread at a time uses it: the one that encodes, then the one that joins.
-    database = sqlite3.connect(path, check_same_thread=False)
+    # A name that begins with "file:" is no address for SQLite if it is absolute.
+    database = sqlite3.connect(path.absolute(), check_same_thread=False)
     if new:
         database.executescript(TABLES)
     return database
@@ -158,7 +181,7 @@ def _open(path: Path, *, new: bool) -> sqlite3.Connection:
 def work_folder(target: Path) -> Path:
     """Where the unfinished work on a result lies."""
     target = target if target.name else target.absolute()  # pictures may go into the folder that one is in
-    return target.with_name(target.name + SUFFIX)
+    return target.with_name(short_name(target.name, SUFFIX))
 
 
 def decoding_times(pts: list[int]) -> list[int]:

@@ -13,15 +13,18 @@ import av
 
 from midframe.errors import VideoError
 from midframe.images import Array
+from midframe.outputs import unfinished_path
 from midframe.video.carriers import CannotCarry, Carrier, OneWildTime, RisingTimes, times_of
 from midframe.video.colour import Colour, has_alpha
-from midframe.video.encoders import APPLE_TAG, Encoding
-from midframe.video.reader import VideoReader, is_cover
+from midframe.video.containers import CODEC_SUFFIXES, CONTAINER_OPTIONS, PLAIN_FORMATS, container_format, held_codecs
+from midframe.video.encoder_options import opening_encoder
+from midframe.video.encoders import APPLE_TAG, ENCODERS, Encoding
+from midframe.video.mark import NAME, write_mark
+from midframe.video.reader import VideoReader, file_url, is_cover
 from midframe.video.rehearsal import FAULTS, make_plan
 from midframe.video.sound import ConvertedSound
 from midframe.video.streams import Plan
 
-CONTAINERS = (".mp4", ".mkv", ".mov", ".webm")
 OTHER_LANGUAGE_CODES = {
     "ces": "cze", "cym": "wel", "deu": "ger", "ell": "gre", "eus": "baq", "fas": "per", "hye": "arm", "isl": "ice",
     "kat": "geo", "mkd": "mac", "msa": "may", "mya": "bur", "nld": "dut", "ron": "rum", "slk": "slo", "sqi": "alb",
@@ -78,6 +81,7 @@ class VideoWriter:
         span: what part of the source is shown, in seconds of its own time; None for all.
         matrix: display matrix of the picture, 9 integers; None if it is upright.
         unfinished: where the file is until it is whole; beside its final name if None.
+        mark: as of `mark_of`, by which the result is recognised as one of midframe.
 
     Raises:
         StreamsFailed: streams beside the picture keep the file from being begun.
@@ -99,9 +103,10 @@ class VideoWriter:
         span: Span | None = None,
         matrix: Sequence[int] | None = None,
         unfinished: Path | None = None,
+        mark: str = NAME,
     ) -> None:
         self.path = path
-        self.unfinished = unfinished or path.with_name(f".{path.stem}.part{path.suffix}")
+        self.unfinished = unfinished or unfinished_path(path)
         self.colour, self.encoding, self.span, self.slow = colour, encoding, span, slow
         self.shift = reader.survey.shift
         self.carriers: dict[int, Carrier] = {}
@@ -130,6 +135,8 @@ class VideoWriter:
             self.stream.disposition = reader.stream.disposition
             if matrix:
                 self.stream.set_display_matrix(matrix)
+            if self.container.format.name in PLAIN_FORMATS and reader.container.chapters():
+                self.left_out.append(f"chapters ({path.suffix} files cannot hold them)")
             self.container.metadata.update(
                 {key: value for key, value in reader.container.metadata.items() if key.lower() not in OF_THE_FILE}
             )
@@ -141,7 +148,9 @@ class VideoWriter:
                         reader.path, reader.others, path, slow, mute=mute, scratch=self.unfinished.parent
                     )
                 self._carry_others(reader)
-            self.container.start_encoding()
+            write_mark(self.container, self.stream, mark)
+            with opening_encoder():
+                self.container.start_encoding()
         except av.FFmpegError as error:
             self.abandon()
             if self.carriers:
@@ -253,7 +262,7 @@ class VideoWriter:
     def _mux_others(self, index: int, packets: Iterable[av.Packet], begin: Fraction | None) -> None:
         """Write packets of a carried stream; one that the container refuses is dropped and reported."""
         carrier = self.carriers[index]
-        for packet in packets:
+        for packet in filter(self._has_place, packets):
             try:
                 self.container.mux_one(self._times[index].mend(packet, carrier.stream))
                 self._written[index] += 1
@@ -261,6 +270,10 @@ class VideoWriter:
                 if getattr(error, "errno", None) in PLACE_FAULTS:
                     raise self._unwritable(error) from error
                 carrier.losses.note(f"a packet cannot be written ({_text(error)})", begin)
+
+    def _has_place(self, packet: av.Packet) -> bool:
+        """Whether a packet has a place in the file: AVI begins at 0, where other files have what precedes sound."""
+        return self.container.format.name != "avi" or packet.pts is None or packet.pts >= 0
 
     def finish(self) -> None:
         """Encode what is left and give the file its name.
@@ -293,19 +306,22 @@ class VideoWriter:
         self.unfinished.unlink(missing_ok=True)
 
     def _open(self) -> av.container.OutputContainer:
-        if self.path.suffix.lower() not in CONTAINERS:
-            raise VideoError(f"{self.path}: choose a name that ends in one of {' '.join(CONTAINERS)}")
-        options = {"movflags": "+faststart"} if self.path.suffix.lower() in (".mp4", ".mov") else {}
+        suffix = self.path.suffix.lower()
+        form, options = container_format(suffix), dict(CONTAINER_OPTIONS.get(suffix, {}))
         try:
             self.unfinished.touch()
-            return av.open(str(self.unfinished), "w", container_options=options)
+            return av.open(file_url(self.unfinished), "w", format=form, container_options=options)
         except (av.FFmpegError, OSError) as error:
             raise self._unwritable(error) from error
 
     def _check_fits(self) -> None:
-        name = av.Codec(self.encoding.encoder, "w").canonical_name
-        if name not in self.container.supported_codecs:
-            raise VideoError(f"{self.path.suffix} files cannot hold {name}: give an OUT that ends in .mkv")
+        name, held = av.Codec(self.encoding.encoder, "w").canonical_name, held_codecs(self.container)
+        if name not in held:
+            known = ", ".join(codec for codec in ENCODERS if codec in held)
+            raise VideoError(
+                f"{self.path.suffix} files cannot hold {name}, but {known}: choose one with --codec, or name an "
+                f"OUT of {CODEC_SUFFIXES.get(name, '.mkv')}"
+            )
 
     def _carry_others(self, reader: VideoReader) -> None:
         for source in reader.others:
@@ -346,6 +362,8 @@ class VideoWriter:
     def _describe(self) -> None:
         self.encoding.configure(self.stream.codec_context)
         self.stream.time_base = self.encoding.time_base
+        if self.container.format.name == "avi":  # it counts frames
+            self.stream.codec_context.time_base = self.stream.time_base = 1 / self.encoding.rate
         if self.encoding.encoder == "libx265":
             self.stream.codec_tag = APPLE_TAG
 

@@ -1,0 +1,116 @@
+"""Progress bars that show nothing they cannot know: no rate before the work has a pace, no count above the total."""
+
+from collections import deque
+from time import monotonic
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TimeElapsedColumn
+from rich.text import Text
+
+FIRST_PAUSE = 1.0
+"""Seconds: work that pauses for so long has just compiled kernels, or made its first frame."""
+WARM_UP = 3.0
+"""Seconds after which there is a pace without such a pause."""
+MIN_MEASURED = 1.0
+"""Seconds that a rate is measured over at least."""
+WINDOW = 30.0
+"""Seconds that a rate is measured over at most."""
+
+
+class Pace:
+    """How fast work goes, measured from the end of its preparation.
+
+    Frames are read ahead in no time, then kernels are compiled: a rate from the first update on means nothing.
+    """
+
+    def __init__(self) -> None:
+        self._begin: float | None = None
+        self._last = 0.0
+        self._steady = False
+        self._points = deque[tuple[float, float]]()
+        """(time, count), the first of them not much older than the window."""
+
+    def update(self, count: float, now: float) -> None:
+        """Take note of a count."""
+        if self._begin is None:
+            self._begin = self._last = now
+        if not self._steady and (now - self._last > FIRST_PAUSE or now - self._begin > WARM_UP):
+            self._steady = True
+            self._points.clear()
+        self._last = now
+        self._points.append((now, count))
+        while len(self._points) > 2 and now - self._points[1][0] > WINDOW:
+            self._points.popleft()
+
+    def rate(self, now: float) -> float | None:
+        """Counts a second up to now; None before that is known."""
+        if not self._steady or len(self._points) < 2:
+            return None
+        (begin, before), (_, count) = self._points[0], self._points[-1]
+        return (count - before) / (now - begin) if now - begin >= MIN_MEASURED and count > before else None
+
+    def is_preparing(self, now: float) -> bool:
+        """Whether the work has begun and pauses before it has a pace."""
+        return not self._steady and now - self._last > MIN_MEASURED / 2
+
+
+class FrameBar(Progress):
+    """A progress bar that appears with its first update, and whose count never passes the total."""
+
+    def __enter__(self) -> "FrameBar":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: Any) -> None:
+        if not self.live.is_started:
+            return
+        if kind is None:
+            for task in self.tasks:
+                super().update(task.id, total=task.completed)
+        self.stop()
+
+    def add_task(self, description: str, *rest: Any, **named: Any) -> TaskID:
+        return super().add_task(description, *rest, **named, pace=Pace())
+
+    def update(self, task_id: TaskID, *, total: float | None = None, **named: Any) -> None:
+        task = self._tasks[task_id]
+        total = task.total if total is None else total
+        completed = named.get("completed")
+        if completed is not None:
+            task.fields["pace"].update(completed, monotonic())
+            named["completed"] = completed if total is None else min(completed, total)
+        super().update(task_id, total=total, **named)
+        if not self.live.is_started:
+            self.start()
+
+
+class CountColumn(ProgressColumn):
+    """How many are done, of how many if that is known."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{int(task.completed)}" if task.total is None else f"{int(task.completed)}/{round(task.total)}")
+
+
+class RateColumn(ProgressColumn):
+    """Frames a second, and the time left."""
+
+    def render(self, task: Task) -> Text:
+        pace, now = task.fields["pace"], monotonic()
+        rate = pace.rate(now)
+        if task.finished:
+            return Text("")
+        if rate is None:
+            return Text("preparing" if pace.is_preparing(now) else "")
+        left = "" if task.total is None else f", {_clock((task.total - task.completed) / rate)} left"
+        return Text(f"{rate:.2f} frames/s{left}")
+
+
+def new_bar(console: Console) -> FrameBar:
+    """A bar with a count, the time so far, the rate and the time left."""
+    return FrameBar(BarColumn(), CountColumn(), TimeElapsedColumn(), RateColumn(), console=console)
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}"

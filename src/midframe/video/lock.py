@@ -1,0 +1,90 @@
+"""A folder that one process at a time works in."""
+
+import errno
+import os
+import shutil
+import sys
+from collections.abc import Collection
+from contextlib import suppress
+from pathlib import Path
+
+LOCK_FILE = "lock"
+TAKEN = {errno.EAGAIN, errno.EACCES, errno.EDEADLK}
+"""Errors of a lock that another has."""
+
+
+class FolderLock:
+    """A lock on a folder, which is made if it does not exist.
+
+    The operating system drops it when the process ends, whatever ends it.
+
+    Args:
+        folder: to be locked; its parent exists.
+
+    Raises:
+        BlockingIOError: another process, or another part of this one, has locked it.
+        OSError: the folder cannot be made or written to.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self._path = folder, folder / LOCK_FILE
+        self._file = self._locked()
+        while not self._is_current():  # who had it before has removed the folder meanwhile
+            os.close(self._file)
+            self._file = self._locked()
+
+    def clear(self, but: Collection[str] = ()) -> None:
+        """Delete everything in the folder but some names; what cannot be deleted stays."""
+        for path in self.folder.iterdir():
+            if path.name in (LOCK_FILE, *but):
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                with suppress(OSError):
+                    path.unlink()
+
+    def release(self) -> None:
+        """Give the lock up, and delete the folder if nothing else is in it."""
+        with suppress(OSError):  # Windows deletes no file that is open
+            self._path.unlink()
+        os.close(self._file)
+        if sys.platform == "win32":
+            with suppress(OSError):
+                self._path.unlink()
+        with suppress(OSError):
+            self.folder.rmdir()
+
+    def _locked(self) -> int:
+        while True:
+            self.folder.mkdir(exist_ok=True)
+            try:
+                file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
+                break
+            except FileNotFoundError:
+                continue  # the folder has just been removed
+        try:
+            _lock(file)
+        except OSError as error:
+            if error.errno in TAKEN:
+                os.close(file)
+                raise BlockingIOError(f"{self.folder} is locked") from error
+        return file  # some network file systems have no locks
+
+    def _is_current(self) -> bool:
+        try:
+            return os.path.samestat(os.fstat(self._file), self._path.stat())
+        except FileNotFoundError:
+            return False
+
+
+def _lock(file: int) -> None:
+    """Lock an open file without waiting."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
