@@ -1,0 +1,111 @@
+"""Outputs: checked before the work, written beside their name, and never over an input."""
+
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+
+from midframe.errors import MidframeError, VideoError
+
+MAX_NAME = 255
+"""Bytes of a file name on common file systems."""
+
+
+def check_output_file(
+    path: Path, *, inputs: Iterable[Path] = (), overwrite: bool, error: type[MidframeError] = VideoError
+) -> None:
+    """Check that a file can be written, before the work on it begins.
+
+    Args:
+        path: of the output.
+        inputs: files and folders that must stay as they are; those that do not exist are ignored.
+        overwrite: whether an existing file may be replaced.
+        error: what is raised.
+
+    Raises:
+        MidframeError: the path is an input, a folder or a device, exists without `overwrite`, or its folder is missing
+            or cannot be written to.
+    """
+    _check_no_input(path, inputs, error)
+    if path.is_dir():
+        raise error(f"{path} is a folder: name a file")
+    if path.exists() and not path.is_file():
+        raise error(f"{path} is not a regular file: name another")
+    if path.exists() and not overwrite:
+        raise error(f"{path} exists: name another OUT, or give --overwrite")
+    if not path.parent.is_dir():
+        raise error(f"{path.parent} is not a folder: make it first, or name another OUT")
+    _check_writable(path, path.parent, error)
+
+
+def check_output_folder(path: Path, *, inputs: Iterable[Path] = (), error: type[MidframeError] = VideoError) -> None:
+    """Check that files can be written into a folder, which need not exist, before the work on them begins.
+
+    Args:
+        path: of the folder.
+        inputs: files and folders that must stay as they are; those that do not exist are ignored.
+        error: what is raised.
+
+    Raises:
+        MidframeError: the path is an input or a file, or it, or the folder that it is made in, cannot be written to.
+    """
+    _check_no_input(path, inputs, error)
+    place = path
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not place.is_dir():
+        raise error(f"{place} is a file: name a folder")
+    _check_writable(path, place, error)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Give a path to write to, beside the final one, which is taken when the block ends without an error.
+
+    The file gets the permissions of every new file, whatever its writer gave it.
+
+    Raises:
+        OSError: the place cannot be written to.
+    """
+    unfinished = unfinished_path(path)
+    try:
+        unfinished.unlink(missing_ok=True)
+        unfinished.touch()
+        mode = unfinished.stat().st_mode
+        yield unfinished
+        unfinished.chmod(mode)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def unfinished_path(path: Path) -> Path:
+    """The path that a file has while it is written: hidden, and short where the final name is long."""
+    name = f".{path.name}.part"
+    if len(os.fsencode(name)) > MAX_NAME:
+        name = f".{sha256(os.fsencode(path.name)).hexdigest()[:16]}.part"
+    return path.with_name(name)
+
+
+def same_place(first: Path, second: Path) -> bool:
+    """Whether two paths lead to one file or folder; false where one does not exist."""
+    try:
+        return first.samefile(second)
+    except OSError:
+        return False
+
+
+def _check_no_input(path: Path, inputs: Iterable[Path], error: type[MidframeError]) -> None:
+    for each in inputs:
+        if same_place(path, each):
+            raise error(f"{path} is an input ({each}): name another OUT")
+
+
+def _check_writable(path: Path, folder: Path, error: type[MidframeError]) -> None:
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as reason:
+        raise error(f"{path} cannot be written ({reason.strerror}): choose another place for OUT") from reason

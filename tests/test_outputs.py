@@ -1,0 +1,94 @@
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from midframe.errors import CheckpointError, VideoError
+from midframe.outputs import check_output_file, check_output_folder, unfinished_path, whole_file
+
+
+@pytest.fixture
+def locked(tmp_path: Path) -> Iterator[Path]:
+    """A folder that nobody can write to: one of another file system that is read-only, or one without permission."""
+    folder = tmp_path / "locked"
+    folder.mkdir()
+    folder.chmod(0o500)
+    if os.geteuid() == 0:
+        folder = Path("/proc/self")  # where root cannot make files either
+    yield folder
+    (tmp_path / "locked").chmod(0o700)
+
+
+def test_an_input_is_never_written_over(tmp_path: Path) -> None:
+    source, link, twin = tmp_path / "a.png", tmp_path / "link.png", tmp_path / "twin.png"
+    source.touch()
+    link.symlink_to(source)
+    os.link(source, twin)
+    for path in (source, link, twin, tmp_path / "x" / ".." / "a.png", tmp_path / "." / "a.png"):
+        (tmp_path / "x").mkdir(exist_ok=True)
+        with pytest.raises(VideoError, match="is an input"):
+            check_output_file(path, inputs=[tmp_path / "missing.png", source], overwrite=True)
+    with pytest.raises(VideoError, match="is an input"):
+        check_output_folder(tmp_path / "x" / "..", inputs=[tmp_path])
+
+
+def test_a_file_is_replaced_only_where_that_is_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "out.png"
+    check_output_file(path, overwrite=False)
+    path.touch()
+    with pytest.raises(CheckpointError, match="exists: name another OUT, or give --overwrite"):
+        check_output_file(path, overwrite=False, error=CheckpointError)
+    check_output_file(path, overwrite=True)
+
+
+def test_places_where_no_file_can_be_are_refused(tmp_path: Path, locked: Path) -> None:
+    (tmp_path / "file").touch()
+    for path, reason in (
+        (tmp_path, "is a folder"),
+        (tmp_path / "missing" / "out.png", "is not a folder: make it first"),
+        (tmp_path / "file" / "out.png", "is not a folder"),
+        (locked / "out.png", "cannot be written"),
+        (Path("/dev/null"), "not a regular file"),
+    ):
+        with pytest.raises(VideoError, match=reason):
+            check_output_file(path, overwrite=True)
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["file", "locked"]
+
+
+def test_a_folder_may_be_made_but_not_in_a_file_or_a_locked_place(tmp_path: Path, locked: Path) -> None:
+    (tmp_path / "file").touch()
+    check_output_folder(tmp_path / "new" / "newer")
+    check_output_folder(tmp_path)
+    assert not (tmp_path / "new").exists()
+    for path, reason in (
+        (tmp_path / "file", "is a file"),
+        (tmp_path / "file" / "below", "is a file"),
+        (locked / "scores", "cannot be written"),
+    ):
+        with pytest.raises(VideoError, match=reason):
+            check_output_folder(path)
+
+
+def test_a_file_appears_whole_with_the_permissions_of_new_files(tmp_path: Path) -> None:
+    path, usual = tmp_path / "out.bin", tmp_path / "usual"
+    usual.touch()
+    with whole_file(path) as unfinished:
+        unfinished.unlink()
+        os.close(os.open(unfinished, os.O_CREAT | os.O_WRONLY, 0o600))  # as writers do that have their own temporary
+        assert not path.exists()
+    assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(usual.stat().st_mode)
+    path.write_text("old")
+    with pytest.raises(ZeroDivisionError), whole_file(path) as unfinished:
+        unfinished.write_text(f"new {1 / 0}")
+    assert path.read_text() == "old"
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["out.bin", "usual"]
+
+
+def test_a_long_name_leaves_room_for_the_unfinished_file(tmp_path: Path) -> None:
+    path = tmp_path / ("ä" * 125 + ".png")
+    assert len(os.fsencode(unfinished_path(path).name)) <= 255
+    with whole_file(path) as unfinished:
+        unfinished.write_text("x")
+    assert path.read_text() == "x"
