@@ -1,0 +1,270 @@
+"""Picture files to arrays: one reader for single pictures and for pictures as the frames of a video.
+
+Pillow reads what has 8 bits a sample, palettes, CMYK, AVIF and the metadata. It reduces most pictures of more bits to
+8, so FFmpeg decodes those, and formats that Pillow has no reader of (DPX).
+"""
+
+import errno
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from av.video.reformatter import ColorRange
+from PIL import Image, ImageCms, UnidentifiedImageError
+from PIL.ImageFile import ImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+
+from midframe.errors import SourceError, VideoError
+
+Array = np.ndarray[Any, Any]
+ORIENTATION = 0x0112
+"""EXIF's tag of how a stored picture is turned."""
+TURNS: dict[int, Any] = {
+    2: np.fliplr,
+    3: lambda image: np.rot90(image, 2),
+    4: np.flipud,
+    5: lambda image: np.swapaxes(image, 0, 1),
+    6: lambda image: np.rot90(image, -1),
+    7: lambda image: np.swapaxes(np.rot90(image, 2), 0, 1),
+    8: lambda image: np.rot90(image, 1),
+}
+"""From the stored picture to the upright one, by the tag's value."""
+TURNED = (5, 6, 7, 8)
+"""Values of the tag that exchange height and width."""
+WHITE_IS_ZERO = 0
+PHOTOMETRIC = 262
+"""TIFF's tag of what a sample means."""
+DEPTH_BY_FFMPEG = ("AVIF", "JPEG2000")
+"""Formats of which Pillow does not tell the bits of a sample."""
+DAMAGE = (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, ArithmeticError, struct.error, zlib.error)
+"""What Pillow raises for damaged files, in one format or another."""
+PASSING = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENODEV, errno.EACCES}
+"""Faults of a disk or a network, after which a file may be as whole as before."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """Properties of a picture that are known without its pixels."""
+
+    height: int
+    """Upright, in pixels."""
+    width: int
+    deep: bool
+    """More than 8 bits a sample."""
+    alpha: bool
+    density: tuple[float, float] | None = None
+    """Pixels in a unit of length, along x and y, where they differ."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded picture file."""
+
+    image: Array
+    """(H, W, 3) RGB, or (H, W, 4) with alpha, uint8 or uint16, upright."""
+    icc_profile: bytes | None = None
+    """Of RGB."""
+    left_out: tuple[str, ...] = ()
+    """What of the file is not in it."""
+
+
+def read_picture(path: str | Path) -> Picture:
+    """Read a picture with all its bits, its alpha and its ICC profile, turned as its EXIF tag says.
+
+    Grey and palette pictures become RGB. Of a file with several pictures the first is read.
+
+    Raises:
+        VideoError: the file is missing, is no picture, or has samples that are no integers of up to 16 bits.
+    """
+    path = Path(path)
+    with _reported(path):
+        try:
+            with path.open("rb") as file, Image.open(file) as image:
+                return decode(image, path)
+        except UnidentifiedImageError:
+            return Picture(_by_ffmpeg(path))
+
+
+def read_form(path: Path) -> Form:
+    """Read the properties of a picture, without its pixels where Pillow reads its format.
+
+    Raises:
+        VideoError: as `read_picture`.
+    """
+    with _reported(path):
+        try:
+            with path.open("rb") as file, Image.open(file) as image:
+                return form_of(image, path)
+        except UnidentifiedImageError:
+            height, width, channels = (pixels := _by_ffmpeg(path)).shape
+            return Form(height, width, pixels.dtype == np.uint16, channels == 4)
+
+
+def form_of(image: ImageFile, path: Path) -> Form:
+    """The properties of an open picture."""
+    _check_samples(image, path)
+    deep, (width, height) = is_deep(image, path), image.size
+    stated_first = image.format != "PNG" or {"exif", "xmp"} & image.info.keys()  # else PNG would be decoded for it
+    if stated_first and _orientation(image) in TURNED:
+        height, width = width, height
+    return Form(height, width, deep, _has_alpha(image), _density(image))
+
+
+def decode(image: ImageFile, path: Path, *, single: bool = True) -> Picture:
+    """Read the pixels of an open picture.
+
+    Args:
+        image, path: the picture, and its file.
+        single: the file's other pictures are dropped, and reported.
+    """
+    _check_samples(image, path)
+    deep = is_deep(image, path)  # before Pillow decodes it
+    profile = image.info.get("icc_profile") or None
+    count = getattr(image, "n_frames", 1)
+    left_out = [f"{count - 1} of {count} pictures in the file"] if single and count > 1 else []
+    pixels = _deep_pixels(image, path) if deep else None
+    if pixels is None:
+        left_out += [f"bits beyond 8 of each sample ({image.format})"] if deep else []
+        pixels, profile, lost = _pixels(image, profile)
+        left_out += lost
+    if profile and profile[16:20] != b"RGB ":
+        space = profile[16:20].decode("ascii", "replace").strip()
+        left_out.append(f"ICC profile (of {space}, the result is RGB)")
+        profile = None
+    return Picture(np.ascontiguousarray(_turned(pixels, _orientation(image))), profile, tuple(left_out))
+
+
+def is_deep(image: ImageFile, path: Path) -> bool:
+    """Whether a picture has more than 8 bits a sample."""
+    if image.mode.startswith("I"):
+        return True
+    if image.format in DEPTH_BY_FFMPEG:
+        return _bits_by_ffmpeg(path) > 8
+    arguments = [_arguments(tile.args) for tile in image.tile]
+    if image.format == "PPM":
+        return any(isinstance(each, int) and each > 255 for tile in arguments for each in tile)
+    return any(";16" in str(each) or ";12" in str(each) for tile in arguments for each in tile)
+
+
+def _arguments(args: Any) -> tuple[Any, ...]:
+    return args if isinstance(args, tuple) else (args,)
+
+
+def _check_samples(image: ImageFile, path: Path) -> None:
+    if image.mode == "F":
+        raise _no_white(path, "floating-point")
+    if any(";16S" in str(tile.args) for tile in image.tile) or (image.mode == "I" and image.format != "PPM"):
+        raise _no_white(path, "signed or 32-bit")
+
+
+def _no_white(path: Path, samples: str) -> SourceError:
+    return SourceError(f"{path} has {samples} samples, which state no white: convert it to 16-bit PNG or TIFF")
+
+
+def _orientation(image: ImageFile) -> int:
+    """How the picture that Pillow gives is turned; of TIFF it turns the pixels itself."""
+    return 1 if image.format == "TIFF" else int(image.getexif().get(ORIENTATION, 1))
+
+
+def _density(image: ImageFile) -> tuple[float, float] | None:
+    name = "jfif_density" if image.info.get("jfif_unit") == 0 else "dpi"  # no unit: of the ratio alone
+    x, y = map(float, image.info.get(name) or (1, 1))
+    return (x, y) if x > 0 and y > 0 and abs(x / y - 1) > 0.01 else None
+
+
+def _has_alpha(image: ImageFile) -> bool:
+    return image.has_transparency_data or image.mode in ("La", "RGBa")
+
+
+def _deep_pixels(image: ImageFile, path: Path) -> Array | None:
+    """All bits of a picture; None if nothing reads them."""
+    if image.mode.startswith("I") and "transparency" not in image.info:
+        return _grey(image)
+    turn = int(image.tag_v2.get(ORIENTATION, 1)) if isinstance(image, TiffImageFile) else 1
+    try:
+        pixels = _turned(_by_ffmpeg(path), turn)  # of TIFF Pillow's size is the upright one
+    except (av.FFmpegError, ValueError, SourceError):
+        return None
+    whole = pixels.shape[:2] == image.size[::-1] and (pixels.shape[2] == 4) == _has_alpha(image)
+    return pixels if whole and image.mode != "CMYK" else None
+
+
+def _turned(image: Array, orientation: int) -> Array:
+    turned: Array = TURNS[orientation](image) if orientation in TURNS else image
+    return turned
+
+
+def _grey(image: ImageFile) -> Array:
+    """A grey picture of up to 16 bits as RGB."""
+    samples = np.asarray(image).astype(np.int64)
+    if any(";12" in str(tile.args) for tile in image.tile):
+        samples = np.rint(samples * (65535 / 4095)).astype(np.int64)
+    if isinstance(image, TiffImageFile) and image.tag_v2.get(PHOTOMETRIC) == WHITE_IS_ZERO:
+        samples = 65535 - samples
+    return samples.clip(0, 65535).astype(np.uint16)[..., None].repeat(3, axis=2)
+
+
+def _pixels(image: ImageFile, profile: bytes | None) -> tuple[Array, bytes | None, list[str]]:
+    """The pixels as 8-bit RGB, the ICC profile that describes them then, and what is lost."""
+    if image.mode == "LAB" or (image.mode == "CMYK" and profile):
+        before: Any = ImageCms.ImageCmsProfile(BytesIO(profile)) if profile else ImageCms.createProfile("LAB")
+        converted = ImageCms.profileToProfile(image, before, ImageCms.createProfile("sRGB"), outputMode="RGB")
+        return np.array(converted), None, []
+    left_out = ["exact colours (CMYK without an ICC profile)"] if image.mode == "CMYK" else []
+    return np.array(image.convert("RGBA" if _has_alpha(image) else "RGB")), profile, left_out
+
+
+def _bits_by_ffmpeg(path: Path) -> int:
+    try:
+        with path.open("rb") as file, av.open(file) as container:
+            form = container.streams.video[0].codec_context.format
+            return max(part.bits for part in form.components) if form else 8
+    except (av.FFmpegError, IndexError):
+        return 8
+
+
+def _by_ffmpeg(path: Path) -> Array:
+    """Decode a picture by FFmpeg; it gets an open file, since in a name it would look for a pattern."""
+    with path.open("rb") as file, av.open(file) as container:
+        if not container.streams.video:
+            raise ValueError("no picture")
+        frame = next(container.decode(video=0), None)
+    if frame is None:
+        raise ValueError("no picture that can be decoded")
+    if any(part.bits > 16 for part in frame.format.components) or "f16" in frame.format.name:
+        raise _no_white(path, "floating-point")
+    if frame.format.name == "ya16be":
+        plane = frame.planes[0]
+        words = np.frombuffer(plane, ">u2").reshape(frame.height, -1)[:, : 2 * frame.width]
+        grey = words.reshape(frame.height, frame.width, 2).astype(np.uint16)
+        return grey[..., [0, 0, 0, 1]]
+    deep = max(part.bits for part in frame.format.components) > 8
+    alpha = any(part.is_alpha for part in frame.format.components)
+    name = ("rgba64le" if alpha else "rgb48le") if deep else ("rgba" if alpha else "rgb24")
+    full = frame.format.is_rgb or frame.color_range != ColorRange.MPEG
+    before = ColorRange.JPEG if full else ColorRange.MPEG
+    converted = frame.reformat(
+        format=name, src_colorspace=frame.colorspace, src_color_range=before, dst_color_range=ColorRange.JPEG
+    )
+    return np.asarray(converted.to_ndarray())
+
+
+@contextmanager
+def _reported(path: Path) -> Iterator[None]:
+    """Errors of the libraries as errors about a file."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise SourceError(f"{path} does not exist: name a picture") from error
+    except (*DAMAGE, av.FFmpegError, ImageCms.PyCMSError, Image.DecompressionBombError) as error:
+        reason = getattr(error, "strerror", None) or error
+        kind = VideoError if getattr(error, "errno", None) in PASSING else SourceError
+        known = "PNG, JPEG, WebP, AVIF, TIFF and BMP can"
+        raise kind(f"{path} cannot be read as a picture ({reason}): {known}") from error
