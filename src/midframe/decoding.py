@@ -9,7 +9,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,7 @@ PHOTOMETRIC = 262
 """TIFF's tag of what a sample means."""
 DEPTH_BY_FFMPEG = ("AVIF", "JPEG2000")
 """Formats of which Pillow does not tell the bits of a sample."""
+UNSPECIFIED = 2
 DAMAGE = (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, ArithmeticError, struct.error, zlib.error)
 """What Pillow raises for damaged files, in one format or another."""
 PASSING = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENODEV, errno.EACCES}
@@ -73,6 +74,9 @@ class Picture:
     """Of RGB."""
     left_out: tuple[str, ...] = ()
     """What of the file is not in it."""
+    primaries: int = UNSPECIFIED
+    transfer: int = UNSPECIFIED
+    """Of the colours, as ISO/IEC 23091-2 numbers them; read of pictures of more than 8 bits alone."""
 
 
 def read_picture(path: str | Path) -> Picture:
@@ -84,12 +88,12 @@ def read_picture(path: str | Path) -> Picture:
         VideoError: the file is missing, is no picture, or has samples that are no integers of up to 16 bits.
     """
     path = Path(path)
-    with _reported(path):
+    with reported(path):
         try:
             with path.open("rb") as file, Image.open(file) as image:
                 return decode(image, path)
         except UnidentifiedImageError:
-            return Picture(_by_ffmpeg(path))
+            return _by_ffmpeg(path)
 
 
 def read_form(path: Path) -> Form:
@@ -98,47 +102,46 @@ def read_form(path: Path) -> Form:
     Raises:
         VideoError: as `read_picture`.
     """
-    with _reported(path):
+    with reported(path):
         try:
             with path.open("rb") as file, Image.open(file) as image:
                 return form_of(image, path)
         except UnidentifiedImageError:
-            height, width, channels = (pixels := _by_ffmpeg(path)).shape
+            height, width, channels = (pixels := _by_ffmpeg(path).image).shape
             return Form(height, width, pixels.dtype == np.uint16, channels == 4)
 
 
-def form_of(image: ImageFile, path: Path) -> Form:
-    """The properties of an open picture."""
+def form_of(image: ImageFile, path: Path, *, page: bool = False) -> Form:
+    """The properties of an open picture; `page` as in `decode`."""
     _check_samples(image, path)
-    deep, (width, height) = is_deep(image, path), image.size
+    deep, (width, height) = image.mode.startswith("I") if page else is_deep(image, path), image.size
     stated_first = image.format != "PNG" or {"exif", "xmp"} & image.info.keys()  # else PNG would be decoded for it
     if stated_first and _orientation(image) in TURNED:
         height, width = width, height
     return Form(height, width, deep, _has_alpha(image), _density(image))
 
 
-def decode(image: ImageFile, path: Path, *, single: bool = True) -> Picture:
+def decode(image: ImageFile, path: Path, *, page: bool = False) -> Picture:
     """Read the pixels of an open picture.
 
     Args:
         image, path: the picture, and its file.
-        single: the file's other pictures are dropped, and reported.
+        page: it is one of several pictures of the file that are read; otherwise the others are reported as dropped.
     """
     _check_samples(image, path)
-    deep = is_deep(image, path)  # before Pillow decodes it
-    profile = image.info.get("icc_profile") or None
-    count = getattr(image, "n_frames", 1)
-    left_out = [f"{count - 1} of {count} pictures in the file"] if single and count > 1 else []
-    pixels = _deep_pixels(image, path) if deep else None
-    if pixels is None:
-        left_out += [f"bits beyond 8 of each sample ({image.format})"] if deep else []
-        pixels, profile, lost = _pixels(image, profile)
-        left_out += lost
+    deep, count = is_deep(image, path), getattr(image, "n_frames", 1)  # before Pillow decodes it
+    found = _deep_picture(image, path, page=page) if deep else None
+    lost = found is None and deep
+    found = found or _eight_bit_picture(image)
+    left_out = [f"{count - 1} of {count} pictures in the file"] if count > 1 and not page else []
+    left_out += [f"bits beyond 8 of each sample (of {image.format})"] if lost else []
+    profile = found.icc_profile
     if profile and profile[16:20] != b"RGB ":
         space = profile[16:20].decode("ascii", "replace").strip()
         left_out.append(f"ICC profile (of {space}, the result is RGB)")
         profile = None
-    return Picture(np.ascontiguousarray(_turned(pixels, _orientation(image))), profile, tuple(left_out))
+    pixels = np.ascontiguousarray(_turned(found.image, _orientation(image)))
+    return replace(found, image=pixels, icc_profile=profile, left_out=(*left_out, *found.left_out))
 
 
 def is_deep(image: ImageFile, path: Path) -> bool:
@@ -183,17 +186,19 @@ def _has_alpha(image: ImageFile) -> bool:
     return image.has_transparency_data or image.mode in ("La", "RGBa")
 
 
-def _deep_pixels(image: ImageFile, path: Path) -> Array | None:
-    """All bits of a picture; None if nothing reads them."""
+def _deep_picture(image: ImageFile, path: Path, *, page: bool) -> Picture | None:
+    """A picture with all its bits, as it is stored; None if nothing reads them."""
+    profile = image.info.get("icc_profile")
     if image.mode.startswith("I") and "transparency" not in image.info:
-        return _grey(image)
+        return Picture(_grey(image), profile)
     turn = int(image.tag_v2.get(ORIENTATION, 1)) if isinstance(image, TiffImageFile) else 1
     try:
-        pixels = _turned(_by_ffmpeg(path), turn)  # of TIFF Pillow's size is the upright one
+        found = _by_ffmpeg(path)
     except (av.FFmpegError, ValueError, SourceError):
         return None
+    pixels = _turned(found.image, turn)  # Pillow turns TIFF itself, and its size is the upright one
     whole = pixels.shape[:2] == image.size[::-1] and (pixels.shape[2] == 4) == _has_alpha(image)
-    return pixels if whole and image.mode != "CMYK" else None
+    return replace(found, image=pixels, icc_profile=profile) if whole and image.mode != "CMYK" and not page else None
 
 
 def _turned(image: Array, orientation: int) -> Array:
@@ -211,14 +216,15 @@ def _grey(image: ImageFile) -> Array:
     return samples.clip(0, 65535).astype(np.uint16)[..., None].repeat(3, axis=2)
 
 
-def _pixels(image: ImageFile, profile: bytes | None) -> tuple[Array, bytes | None, list[str]]:
-    """The pixels as 8-bit RGB, the ICC profile that describes them then, and what is lost."""
+def _eight_bit_picture(image: ImageFile) -> Picture:
+    """A picture as Pillow converts it, as it is stored."""
+    profile = image.info.get("icc_profile")
     if image.mode == "LAB" or (image.mode == "CMYK" and profile):
         before: Any = ImageCms.ImageCmsProfile(BytesIO(profile)) if profile else ImageCms.createProfile("LAB")
         converted = ImageCms.profileToProfile(image, before, ImageCms.createProfile("sRGB"), outputMode="RGB")
-        return np.array(converted), None, []
-    left_out = ["exact colours (CMYK without an ICC profile)"] if image.mode == "CMYK" else []
-    return np.array(image.convert("RGBA" if _has_alpha(image) else "RGB")), profile, left_out
+        return Picture(np.array(converted))
+    left_out = ("exact colours (CMYK without an ICC profile)",) if image.mode == "CMYK" else ()
+    return Picture(np.array(image.convert("RGBA" if _has_alpha(image) else "RGB")), profile, left_out)
 
 
 def _bits_by_ffmpeg(path: Path) -> int:
@@ -230,21 +236,22 @@ def _bits_by_ffmpeg(path: Path) -> int:
         return 8
 
 
-def _by_ffmpeg(path: Path) -> Array:
+def _by_ffmpeg(path: Path) -> Picture:
     """Decode a picture by FFmpeg; it gets an open file, since in a name it would look for a pattern."""
     with path.open("rb") as file, av.open(file) as container:
-        if not container.streams.video:
-            raise ValueError("no picture")
-        frame = next(container.decode(video=0), None)
+        frame = next(container.decode(video=0), None) if container.streams.video else None
     if frame is None:
-        raise ValueError("no picture that can be decoded")
+        raise ValueError("no picture in it")
     if any(part.bits > 16 for part in frame.format.components) or "f16" in frame.format.name:
         raise _no_white(path, "floating-point")
+    return Picture(_rgb_of(frame), None, (), int(frame.color_primaries), int(frame.color_trc))
+
+
+def _rgb_of(frame: av.VideoFrame) -> Array:
+    """A frame as (H, W, 3) RGB, or (H, W, 4) with alpha, uint8 or uint16."""
     if frame.format.name == "ya16be":
-        plane = frame.planes[0]
-        words = np.frombuffer(plane, ">u2").reshape(frame.height, -1)[:, : 2 * frame.width]
-        grey = words.reshape(frame.height, frame.width, 2).astype(np.uint16)
-        return grey[..., [0, 0, 0, 1]]
+        words = np.frombuffer(frame.planes[0], ">u2").reshape(frame.height, -1)[:, : 2 * frame.width]
+        return words.reshape(frame.height, frame.width, 2).astype(np.uint16)[..., [0, 0, 0, 1]]
     deep = max(part.bits for part in frame.format.components) > 8
     alpha = any(part.is_alpha for part in frame.format.components)
     name = ("rgba64le" if alpha else "rgb48le") if deep else ("rgba" if alpha else "rgb24")
@@ -257,7 +264,7 @@ def _by_ffmpeg(path: Path) -> Array:
 
 
 @contextmanager
-def _reported(path: Path) -> Iterator[None]:
+def reported(path: Path) -> Iterator[None]:
     """Errors of the libraries as errors about a file."""
     try:
         yield

@@ -11,7 +11,7 @@ from typing import Any
 import av
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageCms
 from torch import Tensor
 
 from midframe.decoding import Array as Array
@@ -147,6 +147,14 @@ def _written(kind: str, mode: str, **options: Any) -> tuple[bool, bool] | None:
             return bool(image.info.get("icc_profile")), image.has_transparency_data
     except OSError:  # a format that is written, not read
         return False, False
+
+
+def is_srgb(icc_profile: bytes) -> bool:
+    """Whether an ICC profile describes sRGB, which pictures and videos without one are taken for."""
+    try:
+        return "srgb" in ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(BytesIO(icc_profile))).lower()
+    except (OSError, ImageCms.PyCMSError):
+        return False
 
 
 def _encoded_deep(image: Array, encoder: str, plain: str, clear: str) -> bytes:

@@ -15,6 +15,7 @@ from midframe.errors import VideoError
 from midframe.images import Array
 from midframe.video.colour import Colour, has_alpha
 from midframe.video.encoders import APPLE_TAG, Encoding
+from midframe.video.opacity import lost_alpha
 from midframe.video.reader import VideoReader, is_cover
 from midframe.video.streams import CannotCarry, Carrier, carrier_for
 
@@ -91,8 +92,8 @@ class VideoWriter:
             self._check_fits()
             self.stream = self.container.add_stream(encoding.encoder, encoding.rate, options=dict(encoding.options))
             self._describe()
-            if colour.alpha and not has_alpha(av.VideoFormat(encoding.pixel_format)):
-                self.left_out.append(f"alpha ({encoding.pixel_format} has none: prores, vp9 and ffv1 can keep it)")
+            if colour.alpha and not has_alpha(av.VideoFormat(encoding.pixel_format)) and (lost := lost_alpha(reader)):
+                self.left_out.append(f"{lost} ({encoding.pixel_format} has none: prores, vp9 and ffv1 can keep it)")
             self.stream.metadata.update(_worth_keeping(reader.stream, path))
             self.stream.disposition = reader.stream.disposition
             if picture.rotation and hasattr(self.stream, "set_display_rotation"):
