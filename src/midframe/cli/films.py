@@ -11,6 +11,7 @@ from midframe.cli.shared import Device, Ensemble, Model, Overwrite, Precision, S
 from midframe.errors import VideoError
 from midframe.interpolator import Interpolator
 from midframe.models.checkpoint import DEFAULT_MODEL
+from midframe.outputs import check_output_folder
 from midframe.video.compare import DEFAULT_SLOWER, compare_video
 from midframe.video.encoders import DEFAULT_CODEC, DEFAULT_CRF, ENCODERS
 from midframe.video.pictures import is_pattern
@@ -194,8 +195,7 @@ def score(
     from midframe.evaluation.own_video import save_scores, score_video
 
     target = target or source.with_name(f"{source.stem}-score")
-    if target.exists() and not target.is_dir():
-        raise VideoError(f"{target} is a file: name a folder for the scores")
+    check_output_folder(target, inputs=[source])
     tool = Interpolator(model, device=device, tile=tile, scale=scale, ensemble=ensemble, precision=precision)
     options: dict[str, Any] = {"name": Path(model).stem, "part": Part(start, end), "minterpolate": minterpolate}
     with frame_bar() as (bar, task):

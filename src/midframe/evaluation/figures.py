@@ -1,11 +1,21 @@
 """Figures as files: checked before the work, complete when they appear."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from midframe.errors import VideoError
 from midframe.outputs import check_output_file, whole_file
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Errors of writing into a folder as errors about it."""
+    try:
+        yield
+    except OSError as error:
+        raise VideoError(f"{folder} cannot be written to ({error.strerror}): name another folder") from error
 
 
 def check_figure(path: Path, *, inputs: Iterable[Path], overwrite: bool) -> None:
