@@ -6,6 +6,7 @@ Pillow reads what has 8 bits a sample, palettes, CMYK, AVIF and the metadata. It
 
 import errno
 import struct
+import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,6 +45,8 @@ PHOTOMETRIC = 262
 DEPTH_BY_FFMPEG = ("AVIF", "JPEG2000")
 """Formats of which Pillow does not tell the bits of a sample."""
 UNSPECIFIED = 2
+HDR_TRANSFERS = (16, 18)
+"""PQ and HLG, as ISO/IEC 23091-2 numbers them."""
 DAMAGE = (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, ArithmeticError, struct.error, zlib.error)
 """What Pillow raises for damaged files, in one format or another."""
 PASSING = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENODEV, errno.EACCES}
@@ -177,8 +180,8 @@ def _orientation(image: ImageFile) -> int:
 
 
 def _density(image: ImageFile) -> tuple[float, float] | None:
-    name = "jfif_density" if image.info.get("jfif_unit") == 0 else "dpi"  # no unit: of the ratio alone
-    x, y = map(float, image.info.get(name) or (1, 1))
+    without_unit = "jfif_density" if image.info.get("jfif_unit") == 0 else "aspect"  # which tell the ratio alone
+    x, y = map(float, image.info.get(without_unit) or image.info.get("dpi") or (1, 1))
     return (x, y) if x > 0 and y > 0 and abs(x / y - 1) > 0.01 else None
 
 
@@ -265,9 +268,11 @@ def _rgb_of(frame: av.VideoFrame) -> Array:
 
 @contextmanager
 def reported(path: Path) -> Iterator[None]:
-    """Errors of the libraries as errors about a file."""
+    """Errors of the libraries as errors about a file; their warnings of what they pass over are not shown."""
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     except FileNotFoundError as error:
         raise SourceError(f"{path} does not exist: name a picture") from error
     except (*DAMAGE, av.FFmpegError, ImageCms.PyCMSError, Image.DecompressionBombError) as error:

@@ -27,6 +27,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "AVIF": {"quality": 95, "subsampling": "4:4:4"},
 }
 """Of Pillow's encoders."""
+ICC_HEADER = 128
+"""Bytes of the header of an ICC profile (ICC.1, 7.2)."""
 TIFF_PROFILE = 34675
 """Tag of an ICC profile in TIFF."""
 
@@ -147,6 +149,11 @@ def _written(kind: str, mode: str, **options: Any) -> tuple[bool, bool] | None:
             return bool(image.info.get("icc_profile")), image.has_transparency_data
     except OSError:  # a format that is written, not read
         return False, False
+
+
+def same_profile(first: bytes | None, second: bytes | None) -> bool:
+    """Whether two ICC profiles, or none, describe the same colours; their headers hold dates."""
+    return (first or b"")[ICC_HEADER:] == (second or b"")[ICC_HEADER:]
 
 
 def is_srgb(icc_profile: bytes) -> bool:

@@ -7,14 +7,17 @@ from typing import Annotated
 
 import numpy as np
 import typer
+from PIL import Image
 
 from midframe.cli.shared import Device, Ensemble, Model, Overwrite, Precision, Scale, Tile, app, err, out, share_bar
-from midframe.decoding import read_picture
+from midframe.decoding import HDR_TRANSFERS, read_picture
 from midframe.errors import VideoError
-from midframe.images import Array, in_one_form, lost_as, write_image, writes
+from midframe.images import Array, in_one_form, lost_as, same_profile, write_image, writes
 from midframe.interpolator import Interpolator
 from midframe.models.checkpoint import DEFAULT_MODEL
 from midframe.outputs import check_output_file
+
+Image.MAX_IMAGE_PIXELS = None  # the command line reads its user's own files, however large
 
 
 @app.command()
@@ -141,10 +144,12 @@ def read_pair(first: Path, second: Path) -> Pair:
     left_out = [
         f"{lost} of {path}" for path, each in zip((first, second), pictures, strict=True) for lost in each.left_out
     ]
+    if any(picture.transfer in HDR_TRANSFERS for picture in pictures):
+        left_out.append("HDR transfer function (the result does not state it)")
     profile, other = (picture.icc_profile for picture in pictures)
-    if profile and other and other != profile:
+    if profile and other and not same_profile(profile, other):
         left_out.append(f"ICC profile of {second} (another than that of {first}, which the result has)")
-    elif other != profile:
+    elif not same_profile(profile, other):
         left_out.append(f"exact colours of {first if other else second} (it has no ICC profile, the other picture has)")
     images = in_one_form([picture.image for picture in pictures])
     return Pair(images[0], images[1], profile or other, tuple(left_out))

@@ -122,8 +122,9 @@ def _save_frame(save: Path, scores: SceneScores, frame: Array) -> None:
 
 
 def file_name(scores: SceneScores) -> str:
-    """A scene's name without slashes."""
-    return "_".join(filter(None, (scores.group, scores.scene))).replace("/", "_")
+    """A scene's name without slashes; a data set that is one scene calls it "."."""
+    name = "_".join(filter(None, (scores.group, scores.scene))).replace("/", "_")
+    return name if name.strip(".") else "scene"
 
 
 def _read(path: Path, view: str) -> Array:

@@ -14,7 +14,7 @@ from torch import nn
 from midframe.errors import CheckpointError, ConfigError
 from midframe.models.checkpoint import save_model
 from midframe.models.network import Network
-from midframe.outputs import whole_file
+from midframe.outputs import check_output_folder, whole_file
 from midframe.training.config import TrainConfig, config_from
 from midframe.training.curves import draw_curves
 from midframe.training.objectives import Batch
@@ -48,6 +48,7 @@ class RunFolder:
             raise ConfigError(f"the settings differ from those that {self.path} was begun with ({path})")
         if not resume and path.exists():
             raise ConfigError(f"{self.path} holds a training already: go on with --resume, or name another --run")
+        check_output_folder(self.path, error=ConfigError)
         self.path.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(self.settings, indent=1))
         self._events = _event_writer(self.path)

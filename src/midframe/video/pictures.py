@@ -12,12 +12,11 @@ from typing import Any
 
 import av
 import numpy as np
-from PIL import Image
 
 from midframe.decoding import Form, Picture, read_form, read_picture
 from midframe.errors import SourceError
 from midframe.folders import visible
-from midframe.images import Array, eight_bit, sixteen_bit, with_alpha, write_image
+from midframe.images import Array, eight_bit, same_profile, sixteen_bit, with_alpha, write_image
 from midframe.video.colour import Colour, colour_of
 from midframe.video.reader import WHOLE, Part, VideoReader
 
@@ -38,10 +37,8 @@ SUFFIXES = (
 """Endings of pictures in a folder; other files in it are passed over."""
 NO_PICTURES = (".mp4", ".m4v", ".mkv", ".mov", ".webm", ".avi", ".ts", ".y4m")
 """Endings of videos, whose names stand for themselves."""
-FRAME_FORMATS = {
-    (False, False): "rgb24", (False, True): "rgba", (True, False): "rgb48le", (True, True): "rgba64le"
-}  # fmt: skip
-"""FFmpeg's names of RGB, by depth and alpha."""
+FRAME_FORMATS = {(False, False): "rgb24", (False, True): "rgba", (True, False): "rgb48be", (True, True): "rgba64be"}
+"""FFmpeg's names of RGB as PNG has it, by depth and alpha."""
 MOST_LISTED = 10
 """Missing numbers are listed up to so many rows of them."""
 
@@ -73,11 +70,20 @@ class ArrayReader(VideoReader):
         raise NotImplementedError
 
     def _open(self) -> av.container.InputContainer:
-        """A black picture of the size: the metadata of pictures do not concern the result."""
-        file, density = BytesIO(), self.form.density
-        Image.new("L", (self.form.width, self.form.height)).save(file, "PNG", **({"dpi": density} if density else {}))
-        file.seek(0)
-        return av.open(file)
+        """A PNG of the frames' size and format without their metadata, some of which would stop PyAV."""
+        context: Any = av.CodecContext.create("png", "w")
+        context.width, context.height, context.pix_fmt = self.form.width, self.form.height, self._format
+        context.time_base = Fraction(1)
+        if self.form.density:
+            x, y = self.form.density
+            context.sample_aspect_ratio = Fraction(x / y).limit_denominator(1000)
+        blank: Any = av.VideoFrame(self.form.width, self.form.height, self._format)
+        blank.planes[0].update(bytes(blank.planes[0].buffer_size))
+        return av.open(BytesIO(b"".join(bytes(packet) for each in (blank, None) for packet in context.encode(each))))
+
+    @property
+    def _format(self) -> str:
+        return FRAME_FORMATS[self.form.deep, self.form.alpha]
 
     def _first_times(self) -> list[Fraction]:
         return []
@@ -93,7 +99,7 @@ class ArrayReader(VideoReader):
         image = picture.image if self.form.alpha else np.ascontiguousarray(picture.image[..., :3])
         image = with_alpha(image) if self.form.alpha else image
         image = sixteen_bit(image) if self.form.deep else eight_bit(image)
-        frame: Any = av.VideoFrame.from_ndarray(image, format=FRAME_FORMATS[self.form.deep, self.form.alpha])
+        frame: Any = av.VideoFrame.from_ndarray(image, format=self._format)
         frame.color_primaries, frame.color_trc = picture.primaries, picture.transfer
         for lost in picture.left_out:
             self._warn(f"{self.path}: left out: {lost}")
@@ -156,7 +162,7 @@ class PictureReader(ArrayReader):
             if picture.image.shape[:2] != (self.form.height, self.form.width):
                 height, width = picture.image.shape[:2]
                 raise _another_size(file, height, width, self.files[0], self.form)
-            if picture.icc_profile != self.icc_profile:
+            if not same_profile(picture.icc_profile, self.icc_profile):
                 self._warn(f"{self.path}: the pictures have different ICC profiles, that of the first is used")
             frame = self._frame(picture)
             frame.duration = 1

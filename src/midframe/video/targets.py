@@ -14,6 +14,7 @@ from typing import Any
 
 import av
 
+from midframe.decoding import HDR_TRANSFERS
 from midframe.errors import VideoError
 from midframe.folders import visible
 from midframe.images import Array, is_srgb, lost_as, writes
@@ -258,7 +259,9 @@ class AnimationTarget(RenderedTarget):
 
     def _lost(self) -> Iterable[str]:
         deep = ["bits beyond 8 of each sample (GIF)"] if self._gif and self.job.colour.deep else []
-        return [*super()._lost(), *deep]
+        soft = self._gif and self.job.colour.alpha and self.job.reader.container.format.name != "gif"
+        clear = ["degrees of alpha (GIF has opaque and clear pixels)"] if soft and lost_alpha(self.job.reader) else []
+        return [*super()._lost(), *deep, *clear]
 
     @property
     def _gif(self) -> bool:
@@ -318,8 +321,11 @@ class PicturesTarget(RenderedTarget):
     def _lost(self) -> Iterable[str]:
         suffix, colour = Path(self.pattern).suffix, self.job.colour
         lost = lost_as(suffix, deep=colour.deep, alpha=False, icc_profile=profile_of(self.job.reader))
-        needs_alpha = colour.alpha and lost_as(suffix, deep=False, alpha=True, icc_profile=None)
-        return [*lost, *([lost_alpha(self.job.reader)] if needs_alpha else [])]
+        if colour.alpha and lost_as(suffix, deep=False, alpha=True, icc_profile=None):
+            lost += filter(None, [lost_alpha(self.job.reader)])
+        if self.job.picture.color_trc in HDR_TRANSFERS:
+            lost.append("HDR transfer function (the pictures do not state it)")
+        return lost
 
 
 def profile_of(reader: VideoReader) -> bytes | None:
