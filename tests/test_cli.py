@@ -86,7 +86,7 @@ def test_several_pictures_are_numbered(
         (["image", "{dir}/a.png", "{dir}/text.mp4"], "cannot be read as a picture"),
         (["image", "{dir}/a.png", "{dir}/b.png", "{dir}/small.png"], "small.png exists"),
         (["image", "{dir}/a.png", "{dir}/b.png", "{dir}/a.png", "--overwrite"], "is an input: name another OUT"),
-        (["image", "{dir}/a.png", "{dir}/b.png", "{dir}/x/../b.png", "--overwrite"], "b.png is an input"),
+        (["image", "{dir}/a.png", "{dir}/b.png", "{dir}/x/../b.png", "--overwrite"], "b.png) is an input"),
         (["image", "{dir}/a.png", "{dir}/b.png", "{dir}/nowhere/m.png"], "nowhere is not a folder"),
         (["image", "{dir}/a.png", "{dir}/b.png", "{dir}/m.xyz"], "cannot be written as .xyz"),
         (["look", "{dir}/a.png", "{dir}/b.png", "{dir}/b.png", "--overwrite"], "b.png is an input"),
