@@ -54,3 +54,8 @@ def test_unknown_networks_and_settings_are_refused() -> None:
         build_model("nosuch")
     with pytest.raises(ValueError, match="tapz"):
         build_model("sepconv", {"tapz": 3})
+
+
+def test_weights_have_the_permissions_of_new_files(tmp_path: Path, tiny_weights: Path) -> None:
+    (tmp_path / "usual").touch()
+    assert tiny_weights.stat().st_mode == (tmp_path / "usual").stat().st_mode

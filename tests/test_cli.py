@@ -95,8 +95,14 @@ def test_several_pictures_are_numbered(
         (["image", "{dir}/a.png", "{dir}/missing.png"], "missing.png does not exist"),
         (["image", "{dir}/a.png", "{dir}/small.png"], "a.png is 96x64"),
         (["image", "{dir}/a.png", "{dir}/text.mp4"], "cannot be read as a picture"),
-        (["image", "{dir}/a.png", "{dir}/b.png", "{dir}/a.png"], "a.png exists"),
-        (["image", "{dir}/a.png", "{dir}/b.png", "{dir}/nowhere/m.png"], "cannot be written"),
+        (["image", "{dir}/a.png", "{dir}/b.png", "{dir}/small.png"], "small.png exists"),
+        (["image", "{dir}/a.png", "{dir}/b.png", "{dir}/a.png", "--overwrite"], "is an input: name another OUT"),
+        (["image", "{dir}/a.png", "{dir}/b.png", "{dir}/x/../b.png", "--overwrite"], "b.png) is an input"),
+        (["image", "{dir}/a.png", "{dir}/b.png", "{dir}/nowhere/m.png"], "nowhere is not a folder"),
+        (["image", "{dir}/a.png", "{dir}/b.png", "{dir}/m.xyz"], "cannot be written as .xyz"),
+        (["look", "{dir}/a.png", "{dir}/b.png", "{dir}/b.png", "--overwrite"], "b.png is an input"),
+        (["look", "{dir}/a.png", "{dir}/b.png", "{dir}/b.xyz"], "cannot be written as .xyz"),
+        (["kernels", "{dir}/a.png", "{dir}/b.png", "{dir}/b.png", "--overwrite"], "b.png is an input"),
         (["evaluate", "{dir}/nowhere"], "does not exist"),
         (["evaluate", "{dir}"], "no whole scene of a known layout"),
         (["dataset", "create", "{dir}/nowhere", "{dir}/set"], "does not exist"),
@@ -113,6 +119,7 @@ def test_bad_input_gives_one_clear_line_and_status_1(
     render_video("two.mp4", frames=3)
     (tmp_path / "text.mp4").write_text("no video")
     write_image(tmp_path / "small.png", frame(0, 32, 48))
+    (tmp_path / "x").mkdir()
     before = sorted(tmp_path.rglob("*"))
     words = [word.format(dir=tmp_path) for word in words]
     if words[0] in ("video", "image") and "--model" not in words:

@@ -1,5 +1,6 @@
 """Data sets of other programs."""
 
+import shutil
 import struct
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from midframe.data.create import PARTS
 from midframe.data.exchange import export_dataset, import_dataset
 from midframe.data.harvest import CreateConfig
 from midframe.data.shards import Shards, ShardWriter, encode_jpeg
@@ -166,3 +168,76 @@ def test_longer_samples_export_their_outermost_frames(tmp_path: Path) -> None:
     assert found["img2"] == [encode_jpeg(picture(2))]
     assert found["img3"] == [encode_jpeg(picture(4))]
     assert struct.unpack("<Q", (tmp_path / "out" / "train" / "a.tfrecord").read_bytes()[:8])[0] > 1000
+
+
+@pytest.fixture
+def exported(tmp_path: Path) -> Path:
+    """A data set of eight clips, one of them held out, and one photograph, as TFRecord files."""
+    clips = {"train": ("a", "b", "c", "d", "e", "f", "g"), "validation": ("h",), "made": ("photo",)}
+    for part, names in clips.items():
+        (tmp_path / "set" / part).mkdir(parents=True)
+        for seed, name in enumerate(names):
+            with ShardWriter(tmp_path / "set" / part / f"{name}.tar") as shard:
+                shard.write(name, np.stack([picture(seed + place) for place in range(3)]), {})
+    export_dataset(tmp_path / "set", tmp_path / "records")
+    return tmp_path / "records"
+
+
+def parts_of(dataset: Path) -> dict[str, set[str]]:
+    return {part: {path.name.rpartition("-")[0] for path in (dataset / part).glob("*.tar")} for part in PARTS[:3]}
+
+
+SPLIT = {"train": set("abcdefg"), "made": {"photo"}, "validation": {"h"}}
+
+
+def test_what_is_held_out_stays_held_out_through_records(
+    exported: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for seed in range(3):  # whatever a choice by names would be
+        import_dataset(exported, tmp_path / f"again{seed}", config=CreateConfig(seed=seed))
+        assert parts_of(tmp_path / f"again{seed}") == SPLIT
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    for path in exported.rglob("*.*"):
+        shutil.copy(path, flat)
+    import_dataset(flat, tmp_path / "flat-set")
+    assert parts_of(tmp_path / "flat-set") == SPLIT
+    assert caplog.records == []
+
+
+def test_more_can_be_held_out_of_records(exported: Path, tmp_path: Path) -> None:
+    import_dataset(exported, tmp_path / "again", config=CreateConfig(hold_out=("*/b.*",)))
+    assert parts_of(tmp_path / "again") == {**SPLIT, "train": set("acdefg"), "validation": {"b", "h"}}
+
+
+def test_a_split_that_is_not_told_is_reported(records: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    import_dataset(records, tmp_path / "set")
+    (record,) = caplog.records
+    assert "records does not tell what was held out for validation: 1 of 3 files are" in record.message
+    caplog.clear()
+    import_dataset(records, tmp_path / "other", config=CreateConfig(hold_out=("a*",)))
+    assert caplog.records == []
+
+
+def test_a_damaged_list_of_parts_is_refused(exported: Path, tmp_path: Path) -> None:
+    (exported / "split.json").write_text('{"train/a.tfrecord": "nowhere"}')
+    with pytest.raises(DatasetError, match=r"split\.json is no list of files and their parts"):
+        import_dataset(exported, tmp_path / "again")
+
+
+def test_a_data_set_is_never_written_over_or_mixed(exported: Path, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="is an input"):
+        export_dataset(tmp_path / "set", tmp_path / "set")
+    with pytest.raises(DatasetError, match="is an input"):
+        import_dataset(exported, exported)
+    (exported / "train" / "z.tfrecord").write_bytes(b"")
+    with pytest.raises(DatasetError, match=r"holds other TFRecord files \(.*z\.tfrecord\)"):
+        export_dataset(tmp_path / "set", exported)
+
+
+def test_hidden_files_are_skipped(exported: Path, tmp_path: Path) -> None:
+    for path in (exported / "train" / "._a.tfrecord", tmp_path / "set" / "train" / "._a.tar"):
+        path.write_bytes(b"\0\5\x16\7Mac OS X")
+    import_dataset(exported, tmp_path / "again")
+    assert parts_of(tmp_path / "again") == SPLIT
+    assert export_dataset(tmp_path / "set", tmp_path / "new") == 9

@@ -3,10 +3,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageCms
 
+from midframe.decoding import read_picture
 from midframe.errors import VideoError
-from midframe.images import read_image, to_image, to_tensor, write_image
+from midframe.images import (
+    in_one_form,
+    is_srgb,
+    lost_as,
+    read_image,
+    same_profile,
+    to_image,
+    to_tensor,
+    write_image,
+)
+
+PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
 def test_integers_survive_the_way_to_float_and_back() -> None:
@@ -54,3 +66,58 @@ def test_what_cannot_be_read_or_written_is_told(tmp_path: Path) -> None:
     for path in (tmp_path / "a.xyz", tmp_path / "nowhere" / "a.png"):
         with pytest.raises(VideoError, match=r"a\.(xyz|png)"):
             write_image(path, np.zeros((2, 2, 3), np.uint8))
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tiff"])
+@pytest.mark.parametrize("channels", [3, 4])
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_bits_alpha_and_icc_profile_come_back(tmp_path: Path, name: str, channels: int, kind: type) -> None:
+    image = np.random.default_rng(0).integers(0, np.iinfo(kind).max + 1, (5, 7, channels), kind)
+    write_image(tmp_path / name, image, PROFILE)
+    found = read_picture(tmp_path / name)
+    assert found.image.dtype == kind
+    assert np.array_equal(found.image, image)
+    assert found.icc_profile == PROFILE
+    with Image.open(tmp_path / name) as picture:  # another reader
+        picture.load()
+        assert picture.info["icc_profile"] == PROFILE
+
+
+@pytest.mark.parametrize(
+    ("suffix", "lost"),
+    [
+        (".png", []),
+        (".TIFF", []),
+        (".jpg", ["alpha (JPEG has none)", "bits beyond 8 of each sample (JPEG; PNG and TIFF hold 16)"]),
+        (".webp", ["bits beyond 8 of each sample (WEBP; PNG and TIFF hold 16)"]),
+        (".bmp", ["alpha (BMP has none)", "bits beyond 8 of each sample (BMP; PNG and TIFF hold 16)",
+                  "ICC profile (BMP has none)"]),
+    ],
+)  # fmt: skip
+def test_what_a_format_cannot_hold_is_known_before_and_dropped(tmp_path: Path, suffix: str, lost: list[str]) -> None:
+    assert lost_as(suffix, deep=True, alpha=True, icc_profile=PROFILE) == lost
+    assert lost_as(suffix, deep=False, alpha=False, icc_profile=None) == []
+    image = np.random.default_rng(0).integers(0, 65536, (16, 16, 4), np.uint16)
+    write_image(tmp_path / f"a{suffix}", image, PROFILE)
+    found = read_picture(tmp_path / f"a{suffix}")
+    assert (found.image.shape[2] == 3) == any("alpha" in each for each in lost)
+    assert (found.image.dtype == np.uint8) == any("bits" in each for each in lost)
+    assert (found.icc_profile is None) == any("ICC" in each for each in lost)
+
+
+def test_pictures_are_widened_to_one_form() -> None:
+    flat, clear = np.full((2, 2, 3), 200, np.uint8), np.full((2, 2, 4), 7, np.uint16)
+    first, second = in_one_form([flat, clear])
+    assert np.array_equal(second, clear)
+    assert first.dtype == np.uint16
+    assert first[0, 0].tolist() == [200 * 257] * 3 + [65535]
+    assert in_one_form([flat, flat])[0] is flat
+
+
+def test_profiles_that_differ_in_their_dates_are_the_same() -> None:
+    other = PROFILE[:24] + bytes(12) + PROFILE[36:]
+    assert same_profile(PROFILE, other)
+    assert not same_profile(PROFILE, None)
+    assert is_srgb(PROFILE)
+    assert not is_srgb(PROFILE.replace(b"s\0R\0G\0B", b"w\0i\0d\0e").replace(b"sRGB", b"wide"))
+    assert not is_srgb(b"no profile")

@@ -7,7 +7,8 @@ PACKAGE = Path(midframe.__file__).parent
 FORBIDDEN = {
     "errors": {"*"},
     "devices": {"*", "-errors"},
-    "images": {"*", "-errors", "-outputs"},
+    "decoding": {"*", "-errors"},
+    "images": {"*", "-decoding", "-errors", "-outputs"},
     "metrics": {"*", "-errors"},
     "ops": {"*", "-errors", "-ops"},
     "models": {"*", "-errors", "-outputs", "-images", "-metrics", "-ops", "-models"},

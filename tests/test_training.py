@@ -467,3 +467,17 @@ def test_training_needs_little(dataset: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr[-2000:]
     assert (tmp_path / "run" / "best.safetensors").exists()
     assert not (tmp_path / "run" / "curves.png").exists()
+
+
+def test_crops_larger_than_the_samples_leave_no_run_folder(dataset: Path, tmp_path: Path) -> None:
+    config = toy(dataset, crops=[[0.0, 48], [0.5, 96]])
+    with pytest.raises(ConfigError, match=r"crops are up to 96 pixels, and the samples of .*a\.tar are 80x80: give"):
+        train(config, tmp_path / "run")
+    with pytest.raises(DatasetError, match="is not a data set"):
+        train(toy(tmp_path / "nowhere"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_hidden_shards_are_skipped(dataset: Path, tmp_path: Path) -> None:
+    (dataset / "train" / "._a.tar").write_bytes(b"\0\5\x16\7Mac OS X")
+    assert len(Variations(toy(dataset)).filmed) == 8

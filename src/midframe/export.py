@@ -2,15 +2,18 @@
 
 import logging
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from midframe.errors import CheckpointError
 from midframe.models.confidence import confidence, fall_back
 from midframe.models.flowsep import FlowSep
 from midframe.models.network import Network
+from midframe.outputs import whole_file
 
 OPSET = 18
 """Version of the operators: the first with GridSample for any mode is 16."""
@@ -34,7 +37,7 @@ class _Exported(nn.Module):
         return self.model.apply(first, second, estimate).clamp(0, 1)
 
 
-def export_onnx(model: Network, path: Path) -> None:
+def export_onnx(model: Network, path: Path, *, progress: Callable[[str], None] | None = None) -> None:
     """Write a network as an ONNX file.
 
     Its inputs are `first` and `second`, frames (1, 3, H, W) float32 RGB in [0, 1], H and W multiples of 16, and `time`,
@@ -43,6 +46,7 @@ def export_onnx(model: Network, path: Path) -> None:
     Args:
         model: a flowsep; the operators of other networks have no counterpart in ONNX.
         path: of the file, which appears when it is whole.
+        progress: called with the name of each phase as it begins.
 
     Raises:
         ValueError: a network that cannot be exported.
@@ -53,6 +57,8 @@ def export_onnx(model: Network, path: Path) -> None:
     import onnx
     import onnxscript  # noqa: F401  # torch asks for it with a worse message
 
+    tell = progress or (lambda _: None)
+    tell("tracing the network, which takes a minute or two")
     module = _Exported(model.for_inference(torch.float32))  # type: ignore[arg-type]
     frames, dim = torch.rand(1, 3, *EXAMPLE_SIZE), torch.export.Dim
     shape = {2: model.stride * dim("rows", min=1), 3: model.stride * dim("columns", min=1)}
@@ -66,6 +72,9 @@ def export_onnx(model: Network, path: Path) -> None:
             dynamic_shapes={"first": shape, "second": shape, "time": {}},
         )  # fmt: skip
     assert program is not None, "an export by torch.export gives a program"
-    unfinished = path.with_name(path.name + ".part")
-    onnx.save(program.model_proto, unfinished)
-    unfinished.replace(path)
+    tell("writing")
+    try:
+        with whole_file(path) as unfinished:
+            onnx.save(program.model_proto, unfinished)
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be written ({error.strerror}): choose another place for OUT") from error

@@ -104,7 +104,8 @@ def same_place(first: Path, second: Path) -> bool:
 def _check_no_input(path: Path, inputs: Iterable[Path], error: type[MidframeError]) -> None:
     for each in inputs:
         if same_place(path, each):
-            raise error(f"{path} is an input ({each}): name another OUT")
+            name = path if str(path) == str(each) else f"{path} ({each})"
+            raise error(f"{name} is an input: name another OUT")
 
 
 def _check_writable(path: Path, folder: Path, error: type[MidframeError]) -> None:

@@ -24,7 +24,7 @@ from midframe.cli.shared import (
 from midframe.errors import VideoError
 from midframe.interpolator import Interpolator
 from midframe.models.checkpoint import DEFAULT_MODEL
-from midframe.outputs import check_output_file, whole_file
+from midframe.outputs import check_output_file, check_output_folder, whole_file
 from midframe.video.animation import SUFFIXES as ANIMATIONS
 from midframe.video.compare import DEFAULT_SLOWER, compare_video
 from midframe.video.containers import CODEC_SUFFIXES
@@ -272,8 +272,7 @@ def score(
     from midframe.evaluation.own_video import save_scores, score_video
 
     target = target or source.with_name(f"{source.stem}-score")
-    if target.exists() and not target.is_dir():
-        raise VideoError(f"{target} is a file: name a folder for the scores")
+    check_output_folder(target, inputs=[source])
     tool = Interpolator(model, device=device, tile=tile, scale=scale, ensemble=ensemble, precision=precision)
     options: dict[str, Any] = {"name": Path(model).stem, "part": Part(start, end), "minterpolate": minterpolate}
     with frame_bar() as (bar, task):

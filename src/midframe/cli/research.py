@@ -8,10 +8,11 @@ import typer
 from rich.table import Table
 
 import midframe
-from midframe.cli.shared import Device, Ensemble, Model, Overwrite, Precision, Scale, Tile, app, out, share_bar
+from midframe.cli.shared import Device, Ensemble, Model, Overwrite, Precision, Scale, Tile, app, err, out, share_bar
 from midframe.errors import CheckpointError
 from midframe.interpolator import Interpolator
 from midframe.models.checkpoint import DEFAULT_MODEL
+from midframe.outputs import check_output_file, check_output_folder
 
 
 @app.command()
@@ -59,9 +60,13 @@ def evaluate(
     """Score a network on scenes with truth: PSNR, SSIM and error, beside simpler ways measured in the same run."""
     from midframe.data.layouts import find_scenes
     from midframe.evaluation.page import write_page
+    from midframe.evaluation.report import MADE
     from midframe.evaluation.report import evaluate as score_scenes
 
     scenes = find_scenes(dataset)
+    if save:
+        for folder in (save, save / MADE):
+            check_output_folder(folder, inputs=[dataset])
     tool = Interpolator(model, device=device, tile=tile, scale=scale, ensemble=ensemble, precision=precision)
     name = Path(model).stem
     with share_bar(len(scenes)) as show:
@@ -89,9 +94,9 @@ def export(
     """Write a network as an ONNX file, for other programs."""
     from midframe.export import export_onnx
 
-    if target.exists() and not overwrite:
-        raise CheckpointError(f"{target} exists: name another OUT, or give --overwrite")
-    export_onnx(midframe.load_model(model), target)
+    check_output_file(target, inputs=[Path(model)], overwrite=overwrite, error=CheckpointError)
+    network = midframe.load_model(model)
+    export_onnx(network, target, progress=lambda phase: err.print(f"{phase} ...", highlight=False))
     out.print(str(target), soft_wrap=True)
 
 

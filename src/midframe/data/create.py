@@ -19,6 +19,8 @@ from midframe.data.harvest import CreateConfig, Job, facts_path, harvest
 from midframe.data.sources import Source, read_sources, relative_name, source_of
 from midframe.data.stills import find_stills
 from midframe.errors import DatasetError
+from midframe.folders import visible
+from midframe.outputs import check_output_folder
 
 VIDEO_SUFFIXES = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".ts", ".wmv", ".flv", ".y4m"}
 SETTINGS_FILE = "dataset.json"
@@ -61,6 +63,7 @@ def create_dataset(
         DatasetError: no videos, other settings than before, a full disk, or nothing worth keeping.
     """
     config = config or CreateConfig()
+    check_output_folder(out, inputs=[videos, *([stills] if stills else [])], error=DatasetError)
     jobs = [*_jobs(videos, stills, out, config, sources), *_drawings(drawings, out, config)]
     _begin(out, config)
     todo = [job for job in jobs if not facts_path(job).exists()]
@@ -94,7 +97,8 @@ def find_videos(videos: Path) -> list[Path]:
     """List the videos under a folder, by name."""
     if not videos.exists():
         raise DatasetError(f"{videos} does not exist: name a folder with videos")
-    found = [videos] if videos.is_file() else sorted(p for p in videos.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES)
+    below = (path for path in videos.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES)
+    found = [videos] if videos.is_file() else visible(videos, below)
     if not found:
         known = " ".join(sorted(VIDEO_SUFFIXES))
         raise DatasetError(f"{videos} holds no videos: files ending in {known} are looked for")
@@ -103,7 +107,7 @@ def find_videos(videos: Path) -> list[Path]:
 
 def write_report(out: Path) -> dict[str, Any]:
     """Sum up a data set in `report.json`, and what its files ask to be told of them in `attribution.csv`."""
-    files = [json.loads(path.read_text()) for path in sorted(out.glob("files/*.json"))]
+    files = [json.loads(path.read_text()) for path in visible(out, out.glob("files/*.json"))]
     totals = Counter({part: 0 for part in PARTS if part != "whole"})
     for file in files:
         totals[file["part"]] += file["samples"]

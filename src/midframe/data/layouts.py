@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from midframe.errors import DatasetError
+from midframe.folders import visible
 
 WHOLE, HALF, CENTRE = "whole", "half", "centre"
 """What is looked at of a frame: all of it; all, reduced to half by area; the middle of half its size."""
@@ -52,7 +53,7 @@ def find_sequences(folder: Path) -> dict[str, list[Path]]:
         names = [f"im{number}.png" for number in range(1, count + 1)]
         found = {
             last.parent.relative_to(folder).as_posix(): [last.with_name(name) for name in names]
-            for last in sorted(folder.rglob(names[-1]))
+            for last in visible(folder, folder.rglob(names[-1]))
             if all(last.with_name(name).exists() for name in names)
         }
         if found:
@@ -78,7 +79,7 @@ def _by_names(first: str, middle: str, second: str) -> Callable[[Path], Iterator
     """A layout with one folder a scene, told by the name of the truth."""
 
     def find(folder: Path) -> Iterator[Scene]:
-        for path in folder.rglob(middle):
+        for path in visible(folder, folder.rglob(middle)):
             name = path.parent.relative_to(folder).as_posix()
             yield Scene(name, path.with_name(first), path, path.with_name(second))
 
@@ -88,7 +89,7 @@ def _by_names(first: str, middle: str, second: str) -> Callable[[Path], Iterator
 def _vimeo(folder: Path) -> Iterator[Scene]:
     """Triplets; of septuplets the three in the middle. Only tests, where a list names them."""
     tests = listed_tests(folder)
-    for path in folder.rglob("im2.png"):
+    for path in visible(folder, folder.rglob("im2.png")):
         name = path.parent.relative_to(folder).as_posix()
         if tests and "/".join(name.split("/")[-2:]) not in tests:
             continue
@@ -98,7 +99,7 @@ def _vimeo(folder: Path) -> Iterator[Scene]:
 
 
 def _snu_film(folder: Path) -> Iterator[Scene]:
-    for path in sorted(folder.glob("test-*.txt")):
+    for path in visible(folder, folder.glob("test-*.txt")):
         yield from _snu_film_list(path)
 
 
@@ -113,7 +114,7 @@ def _snu_film_list(path: Path) -> Iterator[Scene]:
 
 def _xiph(folder: Path) -> Iterator[Scene]:
     """Clips as NAME-001.png and so on: every second frame from 2 to 98, reduced ("2K") and cropped ("4K")."""
-    for path in folder.glob("*-*.png"):
+    for path in visible(folder, folder.glob("*-*.png")):
         match = re.fullmatch(r"(.+)-(\d{3})", path.stem)
         if match and int(match[2]) % 2 == 0 and 2 <= int(match[2]) <= 98:
             first, second = (path.with_name(f"{match[1]}-{int(match[2]) + step:03}.png") for step in (-1, 1))

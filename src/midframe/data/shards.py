@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 
 from midframe.errors import DatasetError
+from midframe.folders import visible
 
 Frames = np.ndarray[Any, np.dtype[np.uint8]]
 
@@ -110,6 +111,11 @@ class Shards:
         with sample.path.open("rb") as file:
             facts: dict[str, Any] = json.loads(_read(file, *sample.facts))
         return facts
+
+
+def shard_files(folder: Path) -> list[Path]:
+    """The shards in a folder, by name."""
+    return visible(folder, folder.glob("*.tar"))
 
 
 def encode_jpeg(frame: Frames) -> bytes:

@@ -1,6 +1,7 @@
 """Looking at a data set: its report in words, a histogram of motion, a contact sheet."""
 
 import json
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,9 @@ import cv2
 import numpy as np
 
 from midframe.data.create import REPORT_FILE
-from midframe.data.shards import Frames, Shards, encode_jpeg
+from midframe.data.shards import Frames, Shards, encode_jpeg, shard_files
 from midframe.errors import DatasetError
+from midframe.outputs import whole_file
 
 SHEET_FILE, MOTION_FILE = "contact.jpg", "motion.png"
 SHEET_ROWS, SHEET_COLUMNS = 8, 6
@@ -29,14 +31,14 @@ def read_report(dataset: Path) -> dict[str, Any]:
 
 def make_contact_sheet(dataset: Path) -> Path:
     """Write samples from all over the training part side by side, first, middle and last frame each."""
-    shards = Shards(list((dataset / "train").glob("*.tar")))
+    shards = Shards(shard_files(dataset / "train"))
     chosen = np.linspace(0, len(shards) - 1, min(len(shards), SHEET_ROWS * SHEET_COLUMNS)).astype(int)
     strips = [_strip(shards.frames(int(index))) for index in chosen]
     blank = np.zeros_like(strips[0])
     strips += [blank] * (-len(strips) % SHEET_COLUMNS)
     rows = [np.concatenate(strips[start : start + SHEET_COLUMNS], 1) for start in range(0, len(strips), SHEET_COLUMNS)]
     path = dataset / SHEET_FILE
-    path.write_bytes(encode_jpeg(np.concatenate(rows)))
+    _written(path, lambda unfinished: unfinished.write_bytes(encode_jpeg(np.concatenate(rows))))
     return path
 
 
@@ -53,8 +55,18 @@ def draw_motion(dataset: Path, report: dict[str, Any]) -> Path:
     axes.set_xlabel("mean motion from the first frame to the last, pixels")
     axes.set_ylabel("samples")
     path = dataset / MOTION_FILE
-    figure.savefig(path, dpi=100)
+    _written(path, lambda unfinished: figure.savefig(unfinished, dpi=100, format="png"))
     return path
+
+
+def _written(path: Path, write: Callable[[Path], object]) -> None:
+    try:
+        with whole_file(path) as unfinished:
+            write(unfinished)
+    except OSError as error:
+        raise DatasetError(
+            f"{path} cannot be written ({error.strerror}): give yourself the right to write there"
+        ) from error
 
 
 def _strip(frames: Frames) -> Frames:

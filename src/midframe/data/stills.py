@@ -12,6 +12,7 @@ import numpy as np
 
 from midframe.data.shards import Frames
 from midframe.errors import DatasetError
+from midframe.folders import visible
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 STILL_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
@@ -33,7 +34,7 @@ class StillMotion:
 
 def find_stills(folder: Path) -> list[Path]:
     """List the photographs under a folder, by name."""
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in STILL_SUFFIXES)
+    found = visible(folder, (path for path in folder.rglob("*") if path.suffix.lower() in STILL_SUFFIXES))
     if not found:
         raise DatasetError(f"{folder} holds no photographs: files ending in {' '.join(sorted(STILL_SUFFIXES))}")
     return found

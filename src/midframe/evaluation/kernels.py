@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from midframe.errors import VideoError
+from midframe.evaluation.figures import save_figure
 from midframe.images import Array, to_tensor
 from midframe.interpolator import Interpolator, check_pair
 
@@ -96,10 +96,7 @@ def draw_kernels(path: Path, tool: Interpolator, first: Array, second: Array, po
     _draw_frames(above, (first.astype(np.float32) + second) / 2 / np.iinfo(first.dtype).max, motion, points)
     for index, (axes, pixel) in enumerate(zip(below.subplots(len(found), 4, squeeze=False), found, strict=True), 1):
         _draw_pixel(axes, index, pixel)
-    try:
-        figure.savefig(path, dpi=110)
-    except (OSError, ValueError) as error:
-        raise VideoError(f"{path} cannot be drawn ({error}): name a .png in a folder that exists") from error
+    save_figure(figure, path, dpi=110)
 
 
 def _draw_frames(figure: Any, average: Floats, motion: Floats, points: list[tuple[int, int]]) -> None:

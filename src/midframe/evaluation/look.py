@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from midframe.errors import VideoError
+from midframe.evaluation.figures import save_figure
 from midframe.evaluation.kernels import motion_picture
 from midframe.images import Array, to_tensor
 from midframe.interpolator import Interpolator, check_pair
@@ -66,17 +66,17 @@ def draw_look(path: Path, tool: Interpolator, first: Array, second: Array, time:
         ("share of the first frame", found["share"], {"cmap": "coolwarm", "vmin": 0, "vmax": 1}),
         ("kernels: how far from changing nothing", found["kernels"], {"cmap": "magma", "vmin": 0}),
         ("residual, times 4, around grey", (0.5 + 4 * found["residual"]).clip(0, 1), {}),
-        ("trust: where dark, the nearest frame is shown", found["trust"], {"cmap": "gray", "vmin": 0, "vmax": 1}),
+        ("trust: where dark, the nearest frame is shown", found["trust"], {"cmap": "viridis", "vmin": 0, "vmax": 1}),
     ]
     height, width = first.shape[:2]
     figure = Figure(figsize=(16, 2 + 8 * height / width), layout="constrained")
     FigureCanvasAgg(figure)
-    for axes in (places := figure.subplots(2, 4).ravel()):
-        axes.set_axis_off()
+    places = figure.subplots(2, 4).ravel()
     for axes, (title, picture, options) in zip(places, panels, strict=False):
         axes.imshow(picture, extent=(0, width, height, 0), **options)
         axes.set_title(title, fontsize=9)
-    try:
-        figure.savefig(path, dpi=100)
-    except (OSError, ValueError) as error:
-        raise VideoError(f"{path} cannot be drawn ({error}): name a .png in a folder that exists") from error
+        axes.set_xticks([])  # the outline stays: a panel may be white
+        axes.set_yticks([])
+    for axes in places[len(panels) :]:
+        axes.set_axis_off()
+    save_figure(figure, path, dpi=100)

@@ -7,7 +7,7 @@ between them to be made.
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,10 +15,12 @@ import numpy as np
 
 from midframe.errors import VideoError
 from midframe.evaluation import motion_compensation
+from midframe.evaluation.figures import save_figure, writing
 from midframe.evaluation.measures import Measures, average, error_map, measure
 from midframe.evaluation.motion_compensation import MotionCompensation
 from midframe.images import Array, eight_bit, write_image
 from midframe.interpolator import Interpolator
+from midframe.outputs import whole_file
 from midframe.video.colour import to_rgb
 from midframe.video.reader import WHOLE, Frame, Part, VideoReader
 from midframe.video.scenes import DEFAULT_THRESHOLD
@@ -78,6 +80,7 @@ def score_video(
     """
     with VideoReader(Path(source), cut_threshold or None, part) as reader:
         picture, colour = reader.first_picture()
+        colour = replace(colour, alpha=False)  # colours alone are measured
         rival = MotionCompensation(picture, colour) if minterpolate else None
         scores = VideoScores([name, "repeat", "average", *([motion_compensation.NAME] if rival else [])], [], [])
         waiting: dict[int, tuple[float, dict[str, Array], Array]] = {}
@@ -105,12 +108,14 @@ def save_scores(scores: VideoScores, folder: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     for number, (_, picture) in enumerate(scores.worst, start=1):
         write_image(folder / f"worst-{number}.png", picture)
     means = {of: {method: scores.mean(of, method) for method in scores.methods} for of in ("psnr", "ssim", "error")}
     frames = [asdict(each) for each in scores.frames]
-    (folder / "scores.json").write_text(json.dumps({"mean": means, "frames": frames}, indent=1) + "\n")
+    with writing(folder), whole_file(folder / "scores.json") as unfinished:
+        unfinished.write_text(json.dumps({"mean": means, "frames": frames}, indent=1) + "\n")
     figure = Figure(figsize=(10, 4), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
@@ -124,7 +129,7 @@ def save_scores(scores: VideoScores, folder: Path) -> None:
     axes.set_ylabel("PSNR, dB")
     axes.grid(alpha=0.3)
     axes.legend()
-    figure.savefig(folder / "scores.png", dpi=100)
+    save_figure(figure, folder / "scores.png", dpi=100)
 
 
 def _triplets(reader: VideoReader) -> Iterator[tuple[Frame, Frame, Frame]]:

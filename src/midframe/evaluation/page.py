@@ -10,9 +10,11 @@ from typing import Any
 
 from PIL import Image
 
+from midframe.evaluation.figures import writing
 from midframe.evaluation.measures import error_map
 from midframe.evaluation.report import Report, SceneScores
 from midframe.images import Array
+from midframe.outputs import whole_file
 
 PAGE_FILE = "index.html"
 TEMPLATE = Path(__file__).with_name("page.html")
@@ -22,7 +24,6 @@ FORMATS = {"psnr": ".2f", "ssim": ".3f", "error": ".2f"}
 
 def write_page(report: Report, folder: Path, title: str) -> Path:
     """Write `index.html`, which needs nothing beside it, into a folder and return its path."""
-    folder.mkdir(parents=True, exist_ok=True)
     scenes = [_scene(report, *each) for each in report.shown]
     text = Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
         title=html.escape(title),
@@ -30,9 +31,11 @@ def write_page(report: Report, folder: Path, title: str) -> Path:
         model=json.dumps(report.methods[0]).replace("</", "<\\/"),
         scenes=json.dumps(scenes).replace("</", "<\\/"),
     )
-    unfinished = folder / f"{PAGE_FILE}.part"
-    unfinished.write_text(text, encoding="utf-8")
-    return unfinished.replace(folder / PAGE_FILE)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with whole_file(folder / PAGE_FILE) as unfinished:
+            unfinished.write_text(text, encoding="utf-8")
+    return folder / PAGE_FILE
 
 
 def _scene(report: Report, scores: SceneScores, pictures: dict[str, Array]) -> dict[str, Any]:

@@ -12,10 +12,14 @@ import numpy as np
 
 from midframe.data.layouts import CENTRE, HALF, Scene
 from midframe.evaluation import motion_compensation
+from midframe.evaluation.figures import writing
 from midframe.evaluation.measures import Measures, average, measure
 from midframe.images import Array, read_image, write_image
 from midframe.interpolator import Interpolator, Progress, scaled
+from midframe.outputs import whole_file
 
+MADE = "made"
+"""The folder of the frames that the network made."""
 SHOWN = 12
 """So many of the network's worst scenes are kept to be looked at."""
 COLUMNS = tuple(Measures.__dataclass_fields__)
@@ -104,16 +108,23 @@ def evaluate(
         report.shown.sort(key=lambda each: each[0].measures[name].psnr)
         del report.shown[SHOWN:]
         if save:
-            (save / "made").mkdir(parents=True, exist_ok=True)
-            write_image(save / "made" / f"{file_name(scores)}.png", made[name])
+            _save_frame(save, scores, made[name])
     if save:
-        (save / "scores.json").write_text(json.dumps(report.as_json(), indent=1) + "\n")
+        with writing(save), whole_file(save / "scores.json") as unfinished:
+            unfinished.write_text(json.dumps(report.as_json(), indent=1) + "\n")
     return report
 
 
+def _save_frame(save: Path, scores: SceneScores, frame: Array) -> None:
+    with writing(save):
+        (save / MADE).mkdir(parents=True, exist_ok=True)
+    write_image(save / MADE / f"{file_name(scores)}.png", frame)
+
+
 def file_name(scores: SceneScores) -> str:
-    """A scene's name without slashes."""
-    return "_".join(filter(None, (scores.group, scores.scene))).replace("/", "_")
+    """A scene's name without slashes; a data set that is one scene calls it "."."""
+    name = "_".join(filter(None, (scores.group, scores.scene))).replace("/", "_")
+    return name if name.strip(".") else "scene"
 
 
 def _read(path: Path, view: str) -> Array:

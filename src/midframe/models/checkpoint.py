@@ -18,6 +18,7 @@ from midframe.models.adaconv import AdaConv, AdaConvConfig
 from midframe.models.flowsep import FlowSep, FlowSepConfig
 from midframe.models.network import Network
 from midframe.models.sepconv import SepConv, SepConvConfig
+from midframe.outputs import whole_file
 
 AnyNetwork = TypeVar("AnyNetwork", bound=Network)
 
@@ -69,10 +70,9 @@ def save_model(model: Network, path: Path, facts: Mapping[str, Any]) -> None:
         "form": json.dumps(asdict(model.config)),
         "facts": json.dumps(facts),
     }
-    unfinished = path.with_name(path.name + ".part")
     tensors = {key: _halved(value).contiguous().cpu() for key, value in model.state_dict().items()}
-    save_file(tensors, unfinished, metadata=header)
-    unfinished.replace(path)
+    with whole_file(path) as unfinished:
+        save_file(tensors, unfinished, metadata=header)
 
 
 def _halved(value: Tensor) -> Tensor:

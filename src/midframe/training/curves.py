@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from midframe.errors import CheckpointError
+from midframe.outputs import whole_file
 
 
 def read_log(run: Path) -> list[dict[str, Any]]:
@@ -38,5 +39,11 @@ def draw_curves(run: Path) -> Path:
         axes.grid(alpha=0.3)
         axes.legend()
     path = run / "curves.png"
-    figure.savefig(path, dpi=100)
+    try:
+        with whole_file(path) as unfinished:
+            figure.savefig(unfinished, dpi=100, format="png")
+    except OSError as error:
+        raise CheckpointError(
+            f"{path} cannot be written ({error.strerror}): see that the run can be written to"
+        ) from error
     return path

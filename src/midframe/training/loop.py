@@ -25,7 +25,7 @@ from midframe.training.muon import Muon
 from midframe.training.objectives import OBJECTIVES, Batch, Objective
 from midframe.training.precision import training_precision
 from midframe.training.run_folder import BAD_BATCH_FILE, BEST_FILE, RunFolder
-from midframe.training.samples import batches
+from midframe.training.samples import batches, check_data
 from midframe.training.validation import evaluate
 
 log = logging.getLogger(__name__)
@@ -74,7 +74,8 @@ def train(
     model, average = _network(config), _network(config)
     average.load_state_dict(model.state_dict())
     aim = _objective(config, model)
-    folder = RunFolder(run, config)  # what cannot be trained leaves no folder
+    check_data(config)  # what cannot be trained leaves no folder
+    folder = RunFolder(run, config)
     if fabric.is_global_zero:
         folder.open(resume)
     fabric.barrier()

@@ -14,6 +14,7 @@ from torch import nn
 from midframe.errors import CheckpointError, ConfigError
 from midframe.models.checkpoint import save_model
 from midframe.models.network import Network
+from midframe.outputs import check_output_folder, whole_file
 from midframe.training.config import TrainConfig, config_from
 from midframe.training.curves import draw_curves
 from midframe.training.objectives import Batch
@@ -47,6 +48,7 @@ class RunFolder:
             raise ConfigError(f"the settings differ from those that {self.path} was begun with ({path})")
         if not resume and path.exists():
             raise ConfigError(f"{self.path} holds a training already: go on with --resume, or name another --run")
+        check_output_folder(self.path, error=ConfigError)
         self.path.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(self.settings, indent=1))
         self._events = _event_writer(self.path)
@@ -74,7 +76,8 @@ class RunFolder:
         """Write a batch as safetensors, to be looked into."""
         known = {key: value for key, value in batch._asdict().items() if value is not None}
         tensors = {key: torch.as_tensor(value).cpu().contiguous() for key, value in known.items()}
-        save_file(tensors, self.path / name)
+        with whole_file(self.path / name) as unfinished:
+            save_file(tensors, unfinished)
         return self.path / name
 
     def store(
@@ -88,9 +91,8 @@ class RunFolder:
             "optimiser": optimiser.state_dict(),
             "chance": torch.get_rng_state(),
         }
-        unfinished = self.path / f"{LAST_FILE}.part"
-        torch.save(content, unfinished)
-        unfinished.replace(self.path / LAST_FILE)
+        with whole_file(self.path / LAST_FILE) as unfinished:
+            torch.save(content, unfinished)
 
     def restore(
         self, state: dict[str, Any], model: nn.Module, average: nn.Module, optimiser: torch.optim.Optimizer

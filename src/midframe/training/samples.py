@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from midframe.data.augment import FLOW_CONTEXT, augment, centre, measure_guide
-from midframe.data.shards import Shards
-from midframe.errors import DatasetError
+from midframe.data.shards import Shards, shard_files
+from midframe.errors import ConfigError, DatasetError
 from midframe.training.config import TrainConfig
 from midframe.training.objectives import Batch
 
@@ -26,7 +26,26 @@ def open_shards(dataset: Path, folder: str) -> Shards:
     """Open one part of a data set: train, made, validation or whole."""
     if not (dataset / folder).is_dir():
         raise DatasetError(f"{dataset} is not a data set: make it with `midframe dataset create VIDEOS {dataset}`")
-    return Shards(list((dataset / folder).glob("*.tar")))
+    return Shards(shard_files(dataset / folder))
+
+
+def check_data(config: TrainConfig) -> None:
+    """Check that a data set can be trained on with these settings, before anything is written.
+
+    Raises:
+        DatasetError: there is no such data set, or it has no samples.
+        ConfigError: the crops are larger than its samples.
+    """
+    variations, largest = Variations(config), max(size for _, size in config.crops)
+    for shards in filter(None, (variations.filmed, variations.made)):
+        first_of_each = {sample.path: index for index, sample in reversed(list(enumerate(shards.samples)))}
+        for path, index in first_of_each.items():
+            height, width = shards.frames(index, [0]).shape[1:3]
+            if min(height, width) < largest:
+                raise ConfigError(
+                    f"crops are up to {largest} pixels, and the samples of {path} are {width}x{height}: give smaller "
+                    f"crops (--set crops=[[0.0,128]]), or create the data set with --size {largest + 32}"
+                )
 
 
 class Variations(Dataset[dict[str, Any]]):
@@ -36,7 +55,7 @@ class Variations(Dataset[dict[str, Any]]):
         self.config = config
         self.any_time = any_time
         dataset = Path(config.dataset)
-        has_made = config.made_share > 0 and any((dataset / "made").glob("*.tar"))
+        has_made = config.made_share > 0 and bool(shard_files(dataset / "made"))
         self.filmed = open_shards(dataset, "train")
         self.made = open_shards(dataset, "made") if has_made else None
 

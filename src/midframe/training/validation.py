@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from lightning.fabric import Fabric
 
-from midframe.data.shards import Shards
+from midframe.data.shards import Shards, shard_files
 from midframe.metrics import psnr
 from midframe.models.network import Network
 from midframe.training.config import TrainConfig
@@ -45,7 +45,7 @@ Triple = tuple[int, int, int]
 
 
 def _chosen(dataset: Path, folder: str, most: int) -> Samples:
-    if not list((dataset / folder).glob("*.tar")):
+    if not shard_files(dataset / folder):
         return None
     shards = open_shards(dataset, folder)
     return shards, torch.linspace(0, len(shards) - 1, min(most, len(shards))).long().tolist()

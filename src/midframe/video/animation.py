@@ -8,6 +8,7 @@ from typing import Any
 import av
 from PIL import Image
 
+from midframe.video.colour import has_alpha
 from midframe.video.filters import pulled
 from midframe.video.reader import file_url
 
@@ -15,15 +16,15 @@ SUFFIXES = (".gif", ".apng")
 FOREVER = 0
 FASTEST_GIF = 50
 """Frames a second: viewers show GIFs with shorter delays slowly."""
-APNG_FORMATS = {"bgr0": "rgb24", "bgra": "rgba", "rgb48le": "rgb48be", "rgba64le": "rgba64be"}
-"""What lossless RGB is called there."""
+APNG_FORMATS = {(False, False): "rgb24", (False, True): "rgba", (True, False): "rgb48be", (True, True): "rgba64be"}
+"""Of RGB, by depth and alpha."""
 Frames = Callable[[], Iterable[av.VideoFrame]]
 """Gives all frames of lossless RGB, with their times, as often as it is asked."""
 
 
 def plays_of(path: Path) -> int:
     """How often an animation is played; 0 for ever, which is also said of what is none."""
-    if path.suffix.lower() not in (*SUFFIXES, ".png"):
+    if path.suffix.lower() not in (*SUFFIXES, ".png", ".webp") or not path.is_file():
         return FOREVER
     with Image.open(path) as image:
         loops = image.info.get("loop")
@@ -54,13 +55,17 @@ def write_animation(path: Path, frames: Frames, time_base: Fraction, rate: Fract
             if stream is None:
                 stream = container.add_stream(kind, rate)
                 stream.width, stream.height = frame.width, frame.height
-                stream.pix_fmt = "pal8" if gif else APNG_FORMATS[frame.format.name]
+                stream.pix_fmt = "pal8" if gif else _apng_format(frame.format)
                 stream.codec_context.time_base = time_base
             given = frame if gif else frame.reformat(format=stream.pix_fmt)
             given.pts, given.time_base = round(frame.pts * frame.time_base / time_base), time_base
             container.mux(stream.encode(given))
         if stream:
             container.mux(stream.encode(None))
+
+
+def _apng_format(form: av.VideoFormat) -> str:
+    return APNG_FORMATS[max(part.bits for part in form.components) > 8, has_alpha(form)]
 
 
 def _in_palette(frames: Frames) -> Iterator[av.VideoFrame]:

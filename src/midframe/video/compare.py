@@ -1,6 +1,7 @@
 """A video that shows what interpolation does: the original on the left, interpolated on the right, slowed down."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,7 @@ def compare_video(
     )
     with VideoReader(source, cut_threshold or None, part, holds_matrix=False) as reader:
         picture, colour = reader.first_picture()
+        colour = replace(colour, alpha=False)  # both frames stand on one opaque sheet
         sheet = _Sheet(to_rgb(picture, colour), f"{factor} times the frames", slower)
         sample = from_rgb(sheet.blank, colour, "yuv420p")
         timeline = TrueTimes(factor, reader.rate, reader.time_base, Fraction(slower))

@@ -8,6 +8,7 @@ from typing import Any
 from midframe.video.pictures import PictureReader, picture_files
 from midframe.video.pipes import STREAM, PipeReader
 from midframe.video.reader import WHOLE, Part, VideoReader
+from midframe.video.stacks import SUFFIXES, StackReader
 from midframe.video.timeline import parse_rate
 
 SAMPLED_BYTES = 1 << 20
@@ -26,7 +27,8 @@ def open_source(
     """Open whatever frames can be read from.
 
     Args:
-        source: a video, a folder of pictures, a pattern such as `frames/%06d.png`, or "-" for standard input.
+        source: a video, an animation or a TIFF of several pages, a folder of pictures, a pattern such as
+            `frames/%06d.png`, or "-" for standard input.
         cut_threshold, part, deinterlace: as in `VideoReader`.
         rate: frames a second of pictures.
         options: `strict`, `holds_matrix` and `holds_aspect`, as in `VideoReader`.
@@ -37,9 +39,11 @@ def open_source(
     """
     files = picture_files(source)
     if files is not None:
-        return PictureReader(
-            source, files, cut_threshold, part, rate=None if rate is None else parse_rate(rate), **options
-        )
+        pictures_rate = None if rate is None else parse_rate(rate)
+        return PictureReader(source, files, cut_threshold, part, rate=pictures_rate, **options)
+    if source.suffix.lower() in SUFFIXES and source.is_file():
+        pictures_rate = None if rate is None else parse_rate(rate)
+        return StackReader(source, cut_threshold, part, rate=pictures_rate, **options)
     if rate is not None:
         raise ValueError(f"a frame rate of {rate} is given for {source}: only pictures have none of their own")
     kind = PipeReader if source == STREAM else VideoReader

@@ -3,6 +3,7 @@
 What is encoded is kept in segments (`work`) until all of it is there, but for standard output, which cannot wait.
 """
 
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -13,16 +14,28 @@ from typing import Any
 
 import av
 
+from midframe.decoding import HDR_TRANSFERS
 from midframe.errors import VideoError
-from midframe.images import Array, writes
-from midframe.outputs import check_output_file, same_place
+from midframe.folders import visible
+from midframe.images import Array, is_srgb, lost_as, writes
+from midframe.outputs import check_output_file, check_output_folder, same_place
 from midframe.video.animation import FASTEST_GIF, SUFFIXES, plays_of, write_animation
 from midframe.video.carriers import Carrier
 from midframe.video.colour import Colour, to_rgb
 from midframe.video.containers import CONTAINERS, PLAIN_FORMATS, container_format, default_codec
 from midframe.video.encoders import Encoding, choose_encoding, lossless_encoding
 from midframe.video.mark import mark_of, read_mark
-from midframe.video.pictures import DEFAULT_NAME, is_pattern, numbered, write_pictures
+from midframe.video.opacity import lost_alpha
+from midframe.video.pictures import (
+    DEFAULT_NAME,
+    ArrayReader,
+    is_pattern,
+    number_of,
+    numbered,
+    numbered_files,
+    picture_files,
+    write_pictures,
+)
 from midframe.video.pipes import STREAM, PipeWriter, pipe_encoding
 from midframe.video.proof import Expected, Stretch, prove
 from midframe.video.reader import ADDRESS, WHOLE, VideoReader
@@ -252,7 +265,8 @@ class VideoTarget(FileTarget):
             except StreamsFailed as failure:  # what is done is not lost for it
                 for index in failure.indices:
                     self.plan.drop(index, failure.reason)
-        job.report.converted, job.report.left_out = tuple(writer.converted), tuple(writer.left_out)
+        left_out = [*writer.left_out, *lost_profile(job.reader)]
+        job.report.converted, job.report.left_out = tuple(writer.converted), tuple(left_out)
         work.remove()
         self._prove(retimer, writer)
         job.report.damage += tuple(writer.damage)
@@ -293,7 +307,8 @@ class VideoTarget(FileTarget):
                 for index in failure.indices:
                     self.plan.drop(index, failure.reason)
         writer.abandon()
-        job.report.converted, job.report.left_out = tuple(writer.converted), tuple(writer.left_out)
+        left_out = [*writer.left_out, *lost_profile(job.reader)]
+        job.report.converted, job.report.left_out = tuple(writer.converted), tuple(left_out)
 
     def _plan_time_code(self) -> None:
         """Choose the time code of the first frame, which QuickTime, MP4 and Matroska files state with the picture."""
@@ -325,7 +340,12 @@ class RenderedTarget(FileTarget):
 
     def _rehearse(self) -> None:
         others = tuple(f"{each.type} stream {each.index}" for each in self.job.reader.others)
-        self.job.report.left_out = tuple(f"{name} ({self.appears.name} holds pictures alone)" for name in others)
+        left_out = [f"{name} ({self.appears.name} holds pictures alone)" for name in others]
+        self.job.report.left_out = (*left_out, *self._lost())
+
+    def _lost(self) -> Iterable[str]:
+        """What of the pictures themselves the result cannot hold."""
+        return lost_profile(self.job.reader)
 
     def _frames(self, end: int) -> Iterator[av.VideoFrame]:
         """All finished frames, lossless RGB."""
@@ -344,6 +364,9 @@ class AnimationTarget(RenderedTarget):
     """A GIF or an APNG."""
 
     constant = False
+
+    def check(self, source: Path, *, overwrite: bool, resume: bool = False) -> None:
+        check_output_file(self.path, inputs=picture_files(source) or [source], overwrite=overwrite or resume)
 
     def begin(self, job: Job, *, resume: bool, overwrite: bool) -> int:
         rate = job.timeline.rate
@@ -365,6 +388,12 @@ class AnimationTarget(RenderedTarget):
         self.work.remove()
         self._prove(retimer)
 
+    def _lost(self) -> Iterable[str]:
+        deep = ["bits beyond 8 of each sample (GIF)"] if self._gif and self.job.colour.deep else []
+        soft = self._gif and self.job.colour.alpha and self.job.reader.container.format.name != "gif"
+        clear = ["degrees of alpha (GIF has opaque and clear pixels)"] if soft and lost_alpha(self.job.reader) else []
+        return [*super()._lost(), *deep, *clear]
+
     @property
     def _gif(self) -> bool:
         return self.path.suffix.lower() == ".gif"
@@ -384,25 +413,63 @@ class PicturesTarget(RenderedTarget):
     def check(self, source: Path, *, overwrite: bool, resume: bool = False) -> None:
         if not writes(Path(self.pattern).suffix):
             raise VideoError(f"{self.path}: pictures cannot be written as that: use {DEFAULT_NAME}")
-        there = self.appears / numbered(self.pattern, 1)
-        check_target(source, there if self.appears.is_dir() else self.appears, overwrite)
+        if not self.appears.parent.is_dir():
+            raise VideoError(f"{self.appears.parent} is no folder: make it first, or name another OUT")
+        check_output_folder(self.appears, inputs=() if is_pattern(self.path) else [source])
+        for each in picture_files(source) or [source]:
+            if number_of(self.pattern, each.name) is not None and same_place(each.parent, self.appears):
+                raise VideoError(f"{each} is an input, and {self.path} stands for it too: name another OUT")
+        before = numbered_files(self.appears, self.pattern)
+        if before and not overwrite:
+            raise VideoError(f"{before[min(before)]} exists: name another OUT, or give --overwrite")
+        others = set(visible(self.appears, self.appears.iterdir())) if self.appears.is_dir() else set()
+        if not is_pattern(self.path) and (others := others - set(before.values())):
+            raise VideoError(
+                f"{self.appears} holds other files ({min(others).name}): name a new folder, or a pattern such as "
+                f"{self.appears}/frame-%06d.png"
+            )
 
     def finish(self, retimer: Retimer) -> None:
         assert self.work, "begun"
         folder = self.work.folder / "pictures"
         try:
-            folder.mkdir(exist_ok=True)
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
             images: Iterator[Array] = (to_rgb(frame, self.encoding.colour) for frame in self._frames(retimer.end_pts))
-            count = write_pictures(folder, self.pattern, images)
+            count = write_pictures(folder, self.pattern, images, profile_of(self.job.reader))
             self.appears.mkdir(exist_ok=True)
-            for number in range(1, count + 1):
-                name = numbered(self.pattern, number)
+            names = [numbered(self.pattern, number) for number in range(1, count + 1)]
+            for name in names:
                 (folder / name).replace(self.appears / name)
+            for number, path in numbered_files(self.appears, self.pattern).items():
+                if not 1 <= number <= count:  # of an earlier, longer result
+                    path.unlink()
         except OSError as error:
             raise VideoError(f"{self.appears} cannot be written to ({error}): choose another place for OUT") from error
         self.work.remove()
-        paths = [self.appears / numbered(self.pattern, number) for number in range(1, count + 1)]
-        check_pictures(paths, self.job.report, self.job.timeline.rate)
+        check_pictures([self.appears / name for name in names], self.job.report, self.job.timeline.rate)
+
+    def _lost(self) -> Iterable[str]:
+        suffix, colour = Path(self.pattern).suffix, self.job.colour
+        lost = lost_as(suffix, deep=colour.deep, alpha=False, icc_profile=profile_of(self.job.reader))
+        if colour.alpha and lost_as(suffix, deep=False, alpha=True, icc_profile=None):
+            lost += filter(None, [lost_alpha(self.job.reader)])
+        if self.job.picture.color_trc in HDR_TRANSFERS:
+            lost.append("HDR transfer function (the pictures do not state it)")
+        return lost
+
+
+def profile_of(reader: VideoReader) -> bytes | None:
+    """The ICC profile of a source's pictures."""
+    return reader.icc_profile if isinstance(reader, ArrayReader) else None
+
+
+def lost_profile(reader: VideoReader) -> list[str]:
+    """The ICC profile of a source's pictures, where the result has none and is not what players show without one."""
+    profile = profile_of(reader)
+    return (
+        [] if profile is None or is_srgb(profile) else ["ICC profile (the result has none: its colours look different)"]
+    )
 
 
 def with_captions(frame: av.VideoFrame, source: av.VideoFrame) -> av.VideoFrame:

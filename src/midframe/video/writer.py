@@ -20,6 +20,7 @@ from midframe.video.containers import CODEC_SUFFIXES, CONTAINER_OPTIONS, PLAIN_F
 from midframe.video.encoder_options import opening_encoder
 from midframe.video.encoders import APPLE_TAG, ENCODERS, Encoding
 from midframe.video.mark import NAME, write_mark
+from midframe.video.opacity import lost_alpha
 from midframe.video.reader import VideoReader, file_url, is_cover
 from midframe.video.rehearsal import FAULTS, make_plan
 from midframe.video.sound import ConvertedSound
@@ -129,8 +130,8 @@ class VideoWriter:
             self._check_fits()
             self.stream = self.container.add_stream(encoding.encoder, encoding.rate, options=dict(encoding.options))
             self._describe()
-            if colour.alpha and not has_alpha(av.VideoFormat(encoding.pixel_format)):
-                self.left_out.append(f"alpha ({encoding.pixel_format} has none: prores, vp9 and ffv1 can keep it)")
+            if colour.alpha and not has_alpha(av.VideoFormat(encoding.pixel_format)) and (lost := lost_alpha(reader)):
+                self.left_out.append(f"{lost} ({encoding.pixel_format} has none: prores, vp9 and ffv1 can keep it)")
             self.stream.metadata.update(_worth_keeping(reader.stream, path))
             self.stream.disposition = reader.stream.disposition
             if matrix:
