@@ -37,6 +37,8 @@ HARDWARE = tuple(
     for codec in ("h264", "hevc", "av1")
 )
 """Encoders of graphics cards and processors, where FFmpeg has them and the machine too."""
+CAPTION_OPTIONS = {"libx265": {"a53cc": "1"}}
+"""What makes encoders write closed captions that do not on their own."""
 LOSSLESS = "ffv1"
 LOSSLESS_RGB = {(False, False): "bgr0", (False, True): "bgra", (True, False): "rgb48le", (True, True): "rgba64le"}
 """Pixel formats that keep every bit of RGB, by depth and alpha."""
@@ -134,6 +136,7 @@ def choose_encoding(
     check_quality(encoder.name, crf, preset)
     own = [QUIET.get(encoder.name, {}), quality_options(encoder.name, crf, preset)]
     own.append(mastering_options(encoder.name, mastering_of(picture)))
+    own.append(CAPTION_OPTIONS.get(encoder.name, {}))
     needed = IN_ORDER if suffix.lower() == ".avi" else {}
     pixel_format = choose_pixel_format(encoder, picture, colour)
     encoding = Encoding(

@@ -156,6 +156,7 @@ def interpolate_video(
                 _run(reader, goal, retimer, dedup=dedup)
             job.report.frames_repeated = reader.frames_read - job.report.frames_in
             goal.finish(retimer)
+            job.report.left_out = (*job.report.left_out, *goal.lost_side_data(retimer))
             if job.report.frames_kept < job.report.frames_in:
                 fact = f"{job.report.frames_kept} of {job.report.frames_in} source frames are shown as they are"
                 reader.warnings.append(f"{fact}: a multiple of the source's rate (--factor) or --vfr keeps all of them")

@@ -7,6 +7,19 @@ from av.sidedata.sidedata import Type
 
 CAPTIONS = "A53_CC"
 """Closed captions, CEA-608 and 708 (ATSC A/53, part 4)."""
+CAPTION_ENCODERS = frozenset(
+    ("libx264", "libx265", "h264_nvenc", "hevc_nvenc", "h264_videotoolbox", "hevc_videotoolbox")
+)
+"""Encoders of FFmpeg that write closed captions into the picture."""
+LOST = {
+    "DYNAMIC_HDR_PLUS": "HDR10+ dynamic metadata",
+    "DYNAMIC_HDR_VIVID": "HDR Vivid dynamic metadata",
+    "DOVI_METADATA": "Dolby Vision metadata",
+    "DOVI_RPU_BUFFER": "Dolby Vision metadata",
+    "S12M_TIMECODE": "time codes of single frames",
+    "AFD": "active format description",
+}
+"""What no encoder of FFmpeg writes for frames that lie between those of the source."""
 UNKNOWN = "UNKNOWN_{}"
 """Name of a kind of side data that PyAV does not list."""
 NEWEST_TYPE = 64
@@ -29,6 +42,22 @@ def side_data_of(frame: av.VideoFrame) -> dict[str, bytes]:
     """Return the side data of a decoded frame by FFmpeg's names; types that PyAV does not list are left out."""
     found: Any = frame.side_data
     return {each.type.name: bytes(each) for each in found if not each.type.name.startswith(UNKNOWN[:-2])}
+
+
+def lost_metadata(picture: av.VideoFrame, description: str) -> list[str]:
+    """What a result does not state of its source.
+
+    Args:
+        picture: a frame of the source.
+        description: of its stream, as FFmpeg prints it.
+    """
+    found = side_data_of(picture)
+    lost = dict.fromkeys(text for name, text in LOST.items() if name in found)
+    if "DOVI configuration record" in description:
+        lost[LOST["DOVI_METADATA"]] = None
+    if "(multilayer)" in description:
+        lost["the second view of spatial video (MV-HEVC)"] = None
+    return list(lost)
 
 
 def without_side_data(frame: av.VideoFrame) -> av.VideoFrame:

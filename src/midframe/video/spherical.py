@@ -38,8 +38,8 @@ PROJECTION_NAMES = (
     "rectilinear",
     "fisheye",
 )
-SAMPLE_ENTRY = 78
-"""Bytes of a visual sample entry before its boxes (ISO/IEC 14496-12, 12.1.3)."""
+PARAMETER_SETS = ("h264", "hevc")
+"""Codecs whose parameter sets a muxer reads from the first packet."""
 PATH = (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd")
 """The boxes in which the sample entry lies."""
 
@@ -76,27 +76,30 @@ def immersion_of(picture: av.VideoFrame) -> Immersion | None:
     return Immersion(stereo, sphere) if stereo or sphere else None
 
 
-def template_of(encoding: Encoding, immersion: Immersion, matrix: Sequence[int] | None) -> Any:
+def template_of(encoding: Encoding, immersion: Immersion) -> Any:
     """Make an open container whose only stream is like that of the result and carries the immersion.
 
     Args:
         encoding: of the result.
         immersion: what is carried.
-        matrix: display matrix, carried too; None for an upright picture.
 
     Raises:
-        av.FFmpegError: MP4 cannot hold the codec.
+        av.FFmpegError, ValueError: MP4 cannot hold the codec.
     """
+    blank = av.VideoFrame(encoding.width, encoding.height, encoding.pixel_format)
+    for plane in blank.planes:
+        plane.update(bytes(plane.buffer_size))
+    blank.pts, blank.time_base = 0, encoding.time_base
+    encoder = encoding.open_encoder()
+    packets = [*encoder.encode(blank), *encoder.encode(None)]
     file = BytesIO()
     with av.open(file, "w", format="mp4") as container:
-        stream: Any = container.add_stream(encoding.encoder, encoding.rate, options=dict(encoding.options))
-        encoding.configure(stream.codec_context)
-        if matrix:
-            stream.set_display_matrix(matrix)
-        blank = av.VideoFrame(encoding.width, encoding.height, encoding.pixel_format)
-        blank.pts, blank.time_base = 0, encoding.time_base
-        container.mux(stream.encode(blank))
-        container.mux(stream.encode(None))
+        codec = av.Codec(encoding.encoder, "w").canonical_name
+        stream: Any = container.add_mux_stream(codec, encoding.rate, width=encoding.width, height=encoding.height)
+        packet = av.Packet(bytes(encoder.extradata or b"") * (codec in PARAMETER_SETS) + bytes(packets[0]))
+        packet.pts = packet.dts = 0
+        packet.duration, packet.is_keyframe, packet.time_base, packet.stream = 1, True, encoding.time_base, stream
+        container.mux(packet)
     return av.open(BytesIO(_with_boxes(file.getvalue(), boxes_of(immersion))))
 
 

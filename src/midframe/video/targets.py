@@ -5,7 +5,7 @@ What is encoded is kept in segments (`work`) until all of it is there, but for s
 
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import chain, groupby
@@ -42,9 +42,10 @@ from midframe.video.reader import ADDRESS, WHOLE, VideoReader
 from midframe.video.rehearsal import make_plan
 from midframe.video.report import VideoReport, check_pictures
 from midframe.video.retimer import Output, Retimer
-from midframe.video.side_data import with_side_data
+from midframe.video.side_data import CAPTION_ENCODERS, lost_metadata, with_side_data
 from midframe.video.sound import ConvertedSound
 from midframe.video.space import check_space
+from midframe.video.spherical import immersion_of, template_of
 from midframe.video.streams import Plan
 from midframe.video.time_code import scale_time_code, stated_time_code
 from midframe.video.timeline import ConstantRate, Timeline, TrueTimes
@@ -130,6 +131,22 @@ class Target:
     def give_up(self) -> Path | None:
         """Clean up after a failure; returns where finished segments are, if there are any."""
         return None
+
+    carries_immersion = False
+    """The result states how a spherical or stereoscopic picture is to be shown."""
+
+    def lost_side_data(self, retimer: Retimer) -> list[str]:
+        """What the source's pictures carry beside their samples, and the result's do not."""
+        job, encoder = self.job, self.encoding.encoder
+        lost = lost_metadata(job.picture, job.reader.description)
+        immersion = immersion_of(job.picture)
+        if immersion and not self.carries_immersion:
+            lost += [f"{name} (the result does not state it)" for name in immersion.names]
+        if job.report.captions and encoder not in CAPTION_ENCODERS:
+            lost.append(f"closed captions ({encoder} writes none: h264 and hevc do)")
+        elif retimer.captions:
+            lost.append(f"{len(retimer.captions)} sets of closed captions, after the last frame")
+        return lost
 
     @staticmethod
     def _form(job: Job) -> dict[str, Any]:
@@ -228,6 +245,8 @@ class VideoTarget(FileTarget):
 
     plan: Plan
     """What becomes of the streams beside the picture."""
+    template: Any = None
+    """An open container with a stream like the picture's, for spherical and stereoscopic films; or None."""
 
     def __init__(self, path: Path, *, mute: bool = False, codec: Mapping[str, Any] | None = None) -> None:
         super().__init__(path, mute=mute, codec=codec)
@@ -255,6 +274,13 @@ class VideoTarget(FileTarget):
             raise VideoError(f"{self.path}: .avi files hold frames at equal steps alone: drop --vfr, or use .mkv")
         return super().begin(job, resume=resume, overwrite=overwrite)
 
+    def _make_template(self) -> None:
+        immersion = immersion_of(self.job.picture)
+        if immersion and immersion.can_be_carried and self.holds_matrix:
+            with suppress(av.FFmpegError, ValueError):  # MP4 has no place for the codec: reported as left out
+                self.template = template_of(self.encoding, immersion)
+        self.carries_immersion = self.template is not None
+
     def finish(self, retimer: Retimer) -> None:
         job, work = self.job, self.work
         assert work, "begun"
@@ -280,7 +306,9 @@ class VideoTarget(FileTarget):
         with again or nullcontext(job.reader) as source:
             span = None if job.reader.part == WHOLE else Span(retimer.origin, retimer.end)
             with self._writer(source, span) as writer:
-                if writer.stream.codec_context.extradata not in (None, extradata):
+                if self.template:
+                    writer.stream.codec_context.extradata = extradata
+                elif writer.stream.codec_context.extradata not in (None, extradata):
                     raise VideoError(f"{work.folder} was begun with another encoder: begin anew with --overwrite")
                 kept = [stream for stream in source.others if stream.index in writer.carriers]
                 writer.join(work.packets(retimer.end_pts), source.packets(kept) if kept else ())
@@ -299,6 +327,7 @@ class VideoTarget(FileTarget):
             job.reader.path, job.reader.others, self.path, job.timeline.slow, mute=self.mute, scratch=self.work.folder
         )
         self._plan_time_code()
+        self._make_template()
         while True:
             try:
                 writer = self._writer(job.reader, None)
@@ -329,6 +358,7 @@ class VideoTarget(FileTarget):
         job, unfinished = self.job, self.work.folder / self.path.name
         options: dict[str, Any] = {"slow": job.timeline.slow, "mute": self.mute, "plan": self.plan, "span": span}
         options["mark"] = self._mark(job.settings)
+        options["template"] = self.template.streams.video[0] if self.template else None
         options["matrix"] = job.reader.layout.matrix if job.reader.layout else None
         return VideoWriter(self.path, reader, job.picture, job.colour, self.encoding, unfinished=unfinished, **options)
 

@@ -81,6 +81,7 @@ class VideoWriter:
         plan: what becomes of each of them; found by trial if None.
         span: what part of the source is shown, in seconds of its own time; None for all.
         matrix: display matrix of the picture, 9 integers; None if it is upright.
+        template: a stream with side data that the picture's is made like, for `join` alone; as of `template_of`.
         unfinished: where the file is until it is whole; beside its final name if None.
         mark: as of `mark_of`, by which the result is recognised as one of midframe.
 
@@ -103,12 +104,14 @@ class VideoWriter:
         plan: Plan | None = None,
         span: Span | None = None,
         matrix: Sequence[int] | None = None,
+        template: Any = None,
         unfinished: Path | None = None,
         mark: str = NAME,
     ) -> None:
         self.path = path
         self.unfinished = unfinished or unfinished_path(path)
         self.colour, self.encoding, self.span, self.slow = colour, encoding, span, slow
+        self._encodes = template is None
         self.shift = reader.survey.shift
         self.carriers: dict[int, Carrier] = {}
         """How packets of other streams get into the result, by the stream's index in the source."""
@@ -128,8 +131,7 @@ class VideoWriter:
         self.container = self._open()
         try:
             self._check_fits()
-            self.stream = self.container.add_stream(encoding.encoder, encoding.rate, options=dict(encoding.options))
-            self._describe()
+            self._add_picture(template)
             if colour.alpha and not has_alpha(av.VideoFormat(encoding.pixel_format)) and (lost := lost_alpha(reader)):
                 self.left_out.append(f"{lost} ({encoding.pixel_format} has none: prores, vp9 and ffv1 can keep it)")
             self.stream.metadata.update(_worth_keeping(reader.stream, path))
@@ -283,7 +285,8 @@ class VideoWriter:
             StreamsFailed: streams beside the picture keep the container from being finished.
             VideoError: the place cannot be written to.
         """
-        self._mux(self.stream.encode(None))
+        if self._encodes:
+            self._mux(self.stream.encode(None))
         for index, carrier in self.carriers.items():
             with suppress(*FAULTS):  # of a decoder or encoder; what came before is there
                 self._mux_others(index, carrier.rest(), self.sound_end)
@@ -309,6 +312,8 @@ class VideoWriter:
     def _open(self) -> av.container.OutputContainer:
         suffix = self.path.suffix.lower()
         form, options = container_format(suffix), dict(CONTAINER_OPTIONS.get(suffix, {}))
+        if not self._encodes:
+            options["strict"] = "unofficial"  # the boxes of spherical films are no part of MP4's own standard
         try:
             self.unfinished.touch()
             return av.open(file_url(self.unfinished), "w", format=form, container_options=options)
@@ -360,8 +365,14 @@ class VideoWriter:
         start, end = (round(edge * self.slow / chapter["time_base"]) for edge in edges)
         return chapter | {"start": start, "end": end}
 
-    def _describe(self) -> None:
-        self.encoding.configure(self.stream.codec_context)
+    def _add_picture(self, template: Any) -> None:
+        """Add the stream of the picture: one with an encoder, or one like a template, whose packets are given."""
+        encoding = self.encoding
+        if template is None:
+            self.stream = self.container.add_stream(encoding.encoder, encoding.rate, options=dict(encoding.options))
+            encoding.configure(self.stream.codec_context)
+        else:
+            self.stream = self.container.add_stream_from_template(template, opaque=True)
         self.stream.time_base = self.encoding.time_base
         if self.container.format.name == "avi":  # it counts frames
             self.stream.codec_context.time_base = self.stream.time_base = 1 / self.encoding.rate
