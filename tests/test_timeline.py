@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from midframe.video.frame_rate import SourceRate
 from midframe.video.timeline import (
     FINEST_TICK,
     ConstantRate,
@@ -14,17 +15,17 @@ from midframe.video.timeline import (
     choose_timeline,
     parse_rate,
     shown_between,
-    source_rate,
 )
 
 NTSC = Fraction(24000, 1001)
 RATES = st.sampled_from([Fraction(24), NTSC, Fraction(25), Fraction(30), Fraction(50), Fraction(60000, 1001)])
+REGULAR = SourceRate(NTSC, Fraction(0), True, 1 / NTSC / 8)
 SLOW = st.sampled_from([Fraction(1), Fraction(4), Fraction(5, 2)])
 
 
 def all_shown(timeline: Timeline, times: list[Fraction], depth: int = 4) -> list[Shown]:
     """Of a film whose frames lie at some times, the last of which is its end."""
-    return [each for pair in pairwise(times) for each in shown_between(timeline, times[0], *pair, depth)]
+    return [each for pair in pairwise(times) for each in shown_between(timeline, *pair, depth)]
 
 
 @given(
@@ -35,7 +36,7 @@ def test_frames_come_at_equal_steps_from_the_first_to_the_end(
     gaps: list[Fraction], rate: Fraction, slow: Fraction, start: Fraction
 ) -> None:
     times = [start + sum(gaps[:n]) for n in range(len(gaps) + 1)]
-    timeline = ConstantRate(rate, slow)
+    timeline = ConstantRate(rate, slow, start)
     shown = all_shown(timeline, times)
     assert {after.pts - before.pts for before, after in pairwise(shown)} <= {1 / (rate * timeline.time_base)}
     assert abs(shown[0].pts * timeline.time_base - start * slow) <= Fraction(1, 2 * FINEST_TICK)
@@ -53,7 +54,7 @@ def test_what_is_shown_differs_from_its_time_by_the_error_that_is_told(
     times = [sum(gaps[:n], Fraction(0)) for n in range(len(gaps) + 1)]
     timeline = ConstantRate(rate, slow)
     for before, after in pairwise(times):
-        for each in shown_between(timeline, Fraction(0), before, after, depth):
+        for each in shown_between(timeline, before, after, depth):
             seen = (before + each.share * (after - before)) * slow
             assert abs(seen - each.pts * timeline.time_base) == each.error
             assert each.error <= (after - before) * slow / 2 ** (depth + 1)
@@ -77,7 +78,7 @@ def test_two_hours_of_24000_1001_at_60_end_within_a_frame_of_the_source() -> Non
     count = 2 * 3600 * 24
     timeline, end, worst, last, number = ConstantRate(Fraction(60)), count / NTSC, Fraction(0), 0, 0
     for n in range(count):
-        for each in shown_between(timeline, Fraction(0), n / NTSC, (n + 1) / NTSC, 4):
+        for each in shown_between(timeline, n / NTSC, (n + 1) / NTSC, 4):
             worst, last, number = max(worst, each.error), each.pts, number + 1
     assert 0 <= last * timeline.time_base + Fraction(1, 60) - end < Fraction(1, 60)
     assert number == last * timeline.time_base * 60 + 1
@@ -103,7 +104,7 @@ def test_true_times_are_cut_evenly_and_exactly(gaps: list[int], factor: int, slo
     ],
 )  # fmt: skip
 def test_the_timeline_that_is_asked_for(wanted: dict, rate: Fraction, slow: Fraction) -> None:
-    timeline = choose_timeline(NTSC, Fraction(1, 24000), **wanted)
+    timeline = choose_timeline(REGULAR, Fraction(1, 24000), **wanted)
     assert (timeline.rate, timeline.slow) == (rate, slow)
     assert isinstance(timeline, TrueTimes) == ("true_times" in wanted)
 
@@ -118,7 +119,7 @@ def test_the_timeline_that_is_asked_for(wanted: dict, rate: Fraction, slow: Frac
 )  # fmt: skip
 def test_impossible_wishes_are_refused(wanted: dict, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
-        choose_timeline(NTSC, Fraction(1, 24000), **wanted)
+        choose_timeline(REGULAR, Fraction(1, 24000), **wanted)
 
 
 @pytest.mark.parametrize(
@@ -132,29 +133,27 @@ def test_rates_are_read(text: object, rate: Fraction) -> None:
     assert parse_rate(text) == rate  # type: ignore[arg-type]
 
 
-def rounded(rate: Fraction, tick: Fraction, count: int = 250) -> list[Fraction]:
-    return [round(n / rate / tick) * tick for n in range(count)]
+def test_frames_near_the_grid_are_moved_onto_it_and_none_is_lost() -> None:
+    late = [Fraction(0), *(Fraction(n, 30) + Fraction(11, 600) for n in range(1, 60))]
+    source = SourceRate(Fraction(30), late[1], True, Fraction(1, 240))
+    timeline = choose_timeline(source, Fraction(1, 90000))
+    placed = [timeline.place(time) for time in late]
+    assert placed[1:] == late[1:]
+    assert abs(placed[0] - late[0]) <= timeline.step / 2
+    shown = all_shown(timeline, [*placed, timeline.end(placed[-1], late[-1] + Fraction(1, 30))])
+    assert sum(each.share == 0 for each in shown[:-1]) == 60
 
 
-MILLISECOND = Fraction(1, 1000)
+def test_a_source_without_a_grid_keeps_its_own_times_unless_a_rate_is_asked_for() -> None:
+    uneven = SourceRate(Fraction(25), Fraction(0), False, Fraction(1, 200))
+    assert isinstance(choose_timeline(uneven, Fraction(1, 600)), TrueTimes)
+    assert isinstance(choose_timeline(uneven, Fraction(1, 600), factor=3), TrueTimes)
+    assert isinstance(choose_timeline(uneven, Fraction(1, 600), fps="60"), ConstantRate)
+    assert isinstance(choose_timeline(uneven, Fraction(1, 600), constant=True), ConstantRate)
 
 
-@pytest.mark.parametrize(
-    ("times", "tick", "stated", "rate"),
-    [
-        (rounded(NTSC, Fraction(1, 24000)), Fraction(1, 24000), [], NTSC),
-        (rounded(NTSC, MILLISECOND), MILLISECOND, [Fraction(24)], NTSC),
-        (rounded(Fraction(24), MILLISECOND), MILLISECOND, [], 24),
-        (rounded(Fraction(17), Fraction(1, 17)), Fraction(1, 17), [], 17),
-        (rounded(NTSC, Fraction(1, 24000))[:200] + [Fraction(10 + n, 24) for n in range(20)], Fraction(1, 24000),
-         [Fraction(2309, 100)], NTSC),
-        ([Fraction(n * 40000 + n * 7919 % 400, 10**6) for n in range(200)], Fraction(1, 90000), [Fraction(24)], 25),
-        ([Fraction(n, 30) for n in range(50)], Fraction(1, 600), [Fraction(55200, 1841)], 30),
-        ([Fraction(3)], MILLISECOND, [Fraction(12)], 12),
-        ([], MILLISECOND, [], 25),
-    ],
-)  # fmt: skip
-def test_the_rate_of_a_source_is_the_one_that_its_frames_keep_to(
-    times: list[Fraction], tick: Fraction, stated: list[Fraction], rate: Fraction
-) -> None:
-    assert source_rate(times, tick, stated) == rate
+def test_an_end_that_rounding_moves_a_little_behind_a_frame_shows_no_frame_more() -> None:
+    timeline = ConstantRate(Fraction(240))
+    last = Fraction(119, 120)
+    assert timeline.end(last, Fraction(1001, 1000)) == 1
+    assert timeline.end(last, Fraction(1)) == 1

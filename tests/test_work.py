@@ -125,12 +125,14 @@ def test_another_video_is_refused(render_video: Render, tmp_path: Path) -> None:
         interpolate_video(source, target, model=Averager(), resume=True)
 
 
-def test_work_on_a_damaged_video_is_not_kept(render_video: Render, tmp_path: Path) -> None:
-    source = render_video("in.mkv", frames=400, sound=False)
+def test_a_late_refusal_of_a_damaged_video_keeps_what_is_done(render_video: Render, tmp_path: Path) -> None:
+    source, target = render_video("in.mkv", frames=400, sound=False), tmp_path / "out.mp4"
     source.write_bytes(source.read_bytes()[: source.stat().st_size * 9 // 10])
-    with pytest.raises(VideoError, match="copied whole"):
-        interpolate_video(source, tmp_path / "out.mp4", model=Averager())
-    assert list(tmp_path.iterdir()) == [source]
+    with pytest.raises(VideoError, match=r"is damaged.*--resume goes on"):
+        interpolate_video(source, target, model=Averager(), strict=True)
+    report = interpolate_video(source, target, model=Averager(), resume=True)
+    assert report.damage
+    assert report.problems == ()
 
 
 def test_a_full_disk_keeps_what_is_done(render_video: Render, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -293,8 +295,8 @@ def test_a_disk_that_is_gone_for_a_while_keeps_what_is_done(
 ) -> None:
     source, target, decoded = render_video(frames=300), tmp_path / "out.mp4", VideoReader._decoded
 
-    def failing(self: VideoReader) -> Iterator[av.VideoFrame]:
-        for number, picture in enumerate(decoded(self)):
+    def failing(self: VideoReader, *given: Any, **named: Any) -> Iterator[av.VideoFrame]:
+        for number, picture in enumerate(decoded(self, *given, **named)):
             if number == 250:
                 raise av.FFmpegError(errno.EIO, "Input/output error")
             yield picture

@@ -69,6 +69,9 @@ def video(
     scale: Scale = None,
     ensemble: Ensemble = 1,
     precision: Precision = "auto",
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse a damaged source instead of bridging the damage.")
+    ] = False,
     overwrite: Overwrite = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with work that was stopped.")] = False,
 ) -> None:
@@ -84,6 +87,7 @@ def video(
         "scale": scale,
         "ensemble": ensemble,
         "precision": precision,
+        "strict": strict,
         "overwrite": overwrite,
         "resume": resume,
     }
@@ -114,8 +118,14 @@ def show_report(target: Path, report: VideoReport) -> None:
         err.print(f"midframe: converted: {name}", markup=False)
     for name in report.left_out:
         err.print(f"midframe: left out: {name}", markup=False)
+    for text in report.warnings:
+        err.print(f"midframe: warning: {text}", markup=False, soft_wrap=True)
+    for place in report.damage:
+        err.print(f"midframe: damaged: {place}", markup=False, soft_wrap=True)
     if report.problems:
         raise VideoError(f"{target} is not as it should be: {'; '.join(report.problems)}")
+    if report.damage:
+        raise VideoError(f"the source is damaged in {len(report.damage)} places; {target} is complete and bridges them")
 
 
 def options_of(texts: list[str]) -> dict[str, str]:

@@ -72,13 +72,13 @@ def compare_video(
         if isinstance(model, Interpolator)
         else Interpolator(model, device=device, tile=tile, scale=scale, ensemble=ensemble, precision=precision)
     )
-    with VideoReader(source, cut_threshold or None, part) as reader:
+    with VideoReader(source, cut_threshold or None, part, holds_matrix=False) as reader:
         picture, colour = reader.first_picture()
         sheet = _Sheet(to_rgb(picture, colour), f"{factor} times the frames", slower)
         sample = from_rgb(sheet.blank, colour, "yuv420p")
         timeline = TrueTimes(factor, reader.rate, reader.time_base, Fraction(slower))
         shape: dict[str, Any] = {"time_base": timeline.time_base, "rate": timeline.rate}
-        shape |= {"pixel_shape": reader.stream.sample_aspect_ratio}
+        shape |= {"pixel_shape": reader.layout.sample_aspect_ratio if reader.layout else None}
         encoding = choose_encoding(sample, colour, codec=codec, crf=crf, **shape)
         frames = 0
         with VideoWriter(target, reader, sample, colour, encoding, others=False) as writer:
@@ -108,7 +108,7 @@ def _shown(
         rgb, time = to_rgb(frame.picture, colour), frame.pts * reader.time_base
         origin = time if before is None else origin
         if before:
-            shown = list(shown_between(timeline, origin, before_time, time, tool.depth))
+            shown = list(shown_between(timeline, before_time, time, tool.depth))
             made = [before_rgb] * len(shown)
             if not frame.begins_scene:
                 made = tool.interpolate_many(before_rgb, rgb, [each.share for each in shown], progress=tell)
@@ -117,8 +117,8 @@ def _shown(
         count, before, before_rgb, before_time = count + 1, frame, rgb, time
         tell(0)
     if before:
-        end = before_time + (before.picture.duration or reader.frame_duration) * reader.time_base
-        for each in shown_between(timeline, origin, before_time, end, tool.depth):
+        end = before_time + (before.duration or reader.frame_duration) * reader.time_base
+        for each in shown_between(timeline, before_time, end, tool.depth):
             yield count, before_rgb, before_rgb, each.pts - round(origin * timeline.slow / timeline.time_base)
 
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import av
 
+from midframe.video.side_data import side_data_of
+
 CHROMATICITY = 50_000
 """Steps of a coordinate in SMPTE ST 2086: 0.00002."""
 LUMINANCE = 10_000
@@ -23,7 +25,7 @@ class Mastering:
 
 def mastering_of(frame: av.VideoFrame) -> Mastering:
     """Read what a decoded frame carries of it."""
-    found = {each.type.name: bytes(each) for each in frame.side_data}
+    found = side_data_of(frame)
     display = light = None
     if "MASTERING_DISPLAY_METADATA" in found:
         *rationals, has_primaries, has_luminance = struct.unpack("<22i", found["MASTERING_DISPLAY_METADATA"])

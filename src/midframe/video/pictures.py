@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from PIL import Image
 from midframe.errors import SourceError
 from midframe.images import Array, write_image
 from midframe.video.reader import WHOLE, Part, VideoReader, open_video
+from midframe.video.survey import EMPTY, Survey
 
 NUMBER = re.compile(r"%(0?)(\d*)d")
 """The place of the number in a pattern of names, as in C."""
@@ -29,6 +31,7 @@ class PictureReader(VideoReader):
         files: the pictures in order.
         cut_threshold, part: as in `VideoReader`.
         rate: frames a second; 25 if None.
+        options: `holds_matrix` and others, as in `VideoReader`.
     """
 
     def __init__(
@@ -39,37 +42,33 @@ class PictureReader(VideoReader):
         part: Part = WHOLE,
         *,
         rate: Fraction | None = None,
+        **options: Any,
     ) -> None:
         if not files:
             raise SourceError(f"{path} holds no pictures: name a folder or a pattern such as frames/%06d.png")
         self.files, self._rate = files, rate or DEFAULT_RATE
-        super().__init__(path, cut_threshold, part)
-        self.rate, self.time_base, self.start, self.frame_duration = self._rate, 1 / self._rate, Fraction(0), 1
-
-    @property
-    def expected_frames(self) -> float | None:
-        return self.part.frames_in(self.rate, len(self.files))
+        super().__init__(path, cut_threshold, part, **options)
 
     def _open(self) -> av.container.InputContainer:
         return open_video(self.files[0])
 
-    def _first_times(self) -> list[Fraction]:
-        return []
+    def _time_base(self) -> Fraction:
+        return 1 / self._rate
 
-    def _seek(self, begin: Fraction) -> None:
-        """Nothing: pictures are opened one after another."""
+    def _survey(self) -> Survey:
+        count = len(self.files)
+        return replace(EMPTY, times=tuple(number / self._rate for number in range(count)), end=count / self._rate)
 
-    def _pictures(self) -> Iterator[tuple[av.VideoFrame, int]]:
+    def _pictures(self, begin: Fraction) -> Iterator[tuple[av.VideoFrame, int | Fraction, int | Fraction]]:
         form: str | None = None
         for number, file in enumerate(self.files):
             picture = _read(file)
             form = form or picture.format.name
             if picture.format.name != form:
                 picture = picture.reformat(format=form)  # some writers choose a palette where that is smaller
-            picture.duration = 1
-            yield picture, number
+            yield picture, number, 1
 
-    def _check_end(self, end: int | None) -> None:
+    def _check_end(self, end: int | Fraction | None) -> None:
         """Nothing: what is there is all there is."""
 
 

@@ -13,12 +13,13 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
-from midframe.errors import MidframeError, SourceError
+from midframe.errors import MidframeError
 from midframe.interpolator import Interpolator
 from midframe.models.checkpoint import DEFAULT_MODEL
 from midframe.ops.workers import Workers
 from midframe.video.channel import Channel, guard
 from midframe.video.encoders import DEFAULT_CODEC, DEFAULT_CRF
+from midframe.video.frame_rate import measure_rate
 from midframe.video.reader import Frame, Part, VideoReader
 from midframe.video.repeats import without_repeats
 from midframe.video.report import VideoReport
@@ -58,6 +59,7 @@ def interpolate_video(
     encoder_options: Mapping[str, str] | None = None,
     cut: str = DEFAULT_CUT,
     cut_threshold: float = DEFAULT_THRESHOLD,
+    strict: bool = False,
     overwrite: bool = False,
     resume: bool = False,
     progress: Progress | None = None,
@@ -93,6 +95,7 @@ def interpolate_video(
         encoder_options: more of its options, by FFmpeg's names.
         cut: what is shown across a cut: "hold" the frame before it, the "nearest", or a "blend" of both.
         cut_threshold: score from 0 to 100 from which a change counts as a cut; 0 looks for none.
+        strict: refuse a damaged source. Otherwise damage is bridged, and reported with its times.
         overwrite: replace a target that exists.
         resume: go on with work on this target that was stopped.
         progress: told how far the work is, several times a frame where the network makes frames in parts.
@@ -110,7 +113,7 @@ def interpolate_video(
         raise ValueError(f"cut is {cut!r}: choose from {', '.join(CUTS)}")
     part = Part(start, end)
     wanted: dict[str, Any] = {"factor": factor, "fps": fps, "slow": slow, "true_times": vfr}
-    choose_timeline(Fraction(25), Fraction(1, 25), **wanted)  # impossible wishes are told before files are
+    choose_timeline(measure_rate([], Fraction(1), []), Fraction(1, 25), **wanted)  # impossible wishes before files
     source = Path(source)
     encoding = {"codec": codec, "crf": crf, "preset": preset, "encoder_options": encoder_options}
     goal = target_for(Path(target), mute=mute, codec=encoding)
@@ -125,10 +128,11 @@ def interpolate_video(
     settings |= {"overlays": overlays, "precision": precision, "codec": codec, "crf": crf, "preset": preset}
     settings |= {"encoder_options": dict(encoder_options or {}), "cut": cut, "cut_threshold": cut_threshold}
     settings |= {"video": identity_of(source), "network": tool.identity, "depth": tool.depth}
-    source_options: dict[str, Any] = {"part": part, "deinterlace": deinterlace, "rate": source_fps}
+    source_options: dict[str, Any] = {"part": part, "deinterlace": deinterlace, "rate": source_fps, "strict": strict}
+    source_options |= {"holds_matrix": goal.holds_matrix, "holds_aspect": goal.holds_aspect}
     with open_source(source, cut_threshold or None, **source_options) as reader:
         picture, colour = reader.first_picture()
-        timeline = choose_timeline(reader.rate, reader.time_base, **wanted)
+        timeline = choose_timeline(reader.source_rate, reader.time_base, constant=goal.constant, **wanted)
         if picture.interlaced_frame and not deinterlace:
             log.warning("%s is interlaced: --deinterlace makes whole frames of its fields", source)
         job = Job(reader, picture, colour, timeline, settings)
@@ -140,8 +144,13 @@ def interpolate_video(
                 _run(reader, goal, retimer, dedup=dedup)
             job.report.frames_repeated = reader.frames_read - job.report.frames_in
             goal.finish(retimer)
+            if job.report.frames_kept < job.report.frames_in:
+                fact = f"{job.report.frames_kept} of {job.report.frames_in} source frames are shown as they are"
+                reader.warnings.append(f"{fact}: a multiple of the source's rate (--factor) or --vfr keeps all of them")
+            job.report.damage = (*reader.damage.places, *job.report.damage)
+            job.report.warnings = (*reader.warnings, *job.report.warnings)
         except BaseException as error:
-            kept = goal.give_up(hopeless=isinstance(error, SourceError))
+            kept = goal.give_up()
             if kept and isinstance(error, MidframeError):
                 raise type(error)(f"{error}; what is done is kept in {kept}, --resume goes on from there") from error
             if kept:

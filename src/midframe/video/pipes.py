@@ -1,10 +1,12 @@
 """Frames through pipes: y4m (or what else FFmpeg reads from a stream) in standard input, y4m in standard output."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import av
 
@@ -13,6 +15,7 @@ from midframe.images import Array
 from midframe.video.colour import Colour, colour_of
 from midframe.video.encoders import Encoding, encoded_colour
 from midframe.video.reader import VideoReader, open_video
+from midframe.video.survey import EMPTY, Survey
 
 STREAM = Path("-")
 """Stands for standard input and output."""
@@ -26,30 +29,29 @@ class PipeReader(VideoReader):
     def first_picture(self) -> tuple[av.VideoFrame, Colour]:
         """Decode the first frame, which `read` gives out again."""
         try:
-            first = next(super()._decoded(), None)
+            first = next(super()._decoded(self.container), None)
         except av.FFmpegError as error:
             raise self._unreadable(error) from error
         if first is None:
             raise SourceError("standard input holds no picture that can be decoded: y4m is read from it")
         self._peeked = first
         self.others = []
-        return first, colour_of(first)
+        self.start = (first.pts or 0) * self.time_base
+        self.source_rate = replace(self.source_rate, anchor=self.start)
+        return self._arranged(first), colour_of(first)
 
-    @property
-    def expected_frames(self) -> float | None:
-        return None
+    _can_reopen = False
 
     def _open(self) -> av.container.InputContainer:
         return open_video(self.path, "pipe:0")
 
-    def _decoded(self) -> Iterator[av.VideoFrame]:
-        return chain([self._peeked], super()._decoded())
+    def _survey(self) -> Survey:
+        return EMPTY
 
-    def _first_times(self) -> list[Fraction]:
-        return []
-
-    def _seek(self, begin: Fraction) -> None:
-        """Nothing: a stream goes forward alone."""
+    def _decoded(
+        self, container: Any, begin: Fraction | None = None, *, report: bool = True
+    ) -> Iterator[av.VideoFrame]:
+        return chain([self._peeked], super()._decoded(container))
 
 
 class PipeWriter:

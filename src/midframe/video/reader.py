@@ -1,25 +1,34 @@
 """Reading a video: its frames with exact times, and the packets of its other streams as they are."""
 
 import errno
+import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import av
+from av.codec.context import ThreadType
 
 from midframe.errors import SourceError, VideoError
 from midframe.video.colour import Colour, colour_of
+from midframe.video.damage import Damage
+from midframe.video.frame_rate import SourceRate, measure_rate
+from midframe.video.geometry import Layout, geometry_of
 from midframe.video.interlacing import Deinterlacer
 from midframe.video.scenes import CutDetector
-from midframe.video.timeline import source_rate
+from midframe.video.sights import Sight, thumbnail
+from midframe.video.survey import Survey, take_survey
 
-FIRST_FRAMES = 300
-"""So many frames tell the frame rate."""
+log = logging.getLogger(__name__)
+
+FIRST_PACKETS = 300
+"""So many packets are looked at before a part of a film is sought, for the time at which the film begins."""
 MISSING_SECONDS = 0.5
 """A picture that ends more than this before the file says is taken for a file cut short."""
 FASTEST = 10_000
@@ -30,6 +39,14 @@ SEEK_SECONDS = 2
 """A part is looked for from this much before its start, for containers that find places roughly."""
 OLD_ENCODING = "cp1252"
 """Of titles that are no UTF-8."""
+SURVEY_SECONDS = 5
+"""A survey goes on for so long after the end of a part, since packets are not in the order of showing."""
+ORDERED = ("avi", "ogg")
+"""Containers whose empty packets, and packets without times, must meet a decoder that is not behind by some frames."""
+MAX_READ_ERRORS = 20
+"""A file that cannot be read on after so many attempts ends there."""
+MAX_EQUAL_STAMPS = 64
+"""More frames than this with one time stamp have no time stamps at all."""
 ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 """Of streams whose alpha FFmpeg's own decoders leave out."""
 
@@ -66,6 +83,8 @@ class Frame:
     pts: int | Fraction
     """When it is shown, in the time base of its stream."""
     begins_scene: bool
+    duration: int | Fraction = 0
+    """For how long, in the same time base; 0 if the file does not say."""
 
 
 class VideoReader:
@@ -76,33 +95,59 @@ class VideoReader:
         cut_threshold: score from 0 to 100 from which a change counts as a cut; None looks for none.
         part: what is read of its picture.
         deinterlace: make whole frames of the two fields that interlaced ones hold.
+        strict: refuse a source that is damaged, instead of bridging the damage.
+        holds_matrix, holds_aspect: the result carries a display matrix and a sample aspect ratio, so frames need not be
+            rotated or scaled.
+        survey: of the same file, if it was taken before.
 
     Raises:
         VideoError: the file is missing, is no video, or has no picture.
     """
 
     def __init__(
-        self, path: Path, cut_threshold: float | None = None, part: Part = WHOLE, *, deinterlace: bool = False
+        self,
+        path: Path,
+        cut_threshold: float | None = None,
+        part: Part = WHOLE,
+        *,
+        deinterlace: bool = False,
+        strict: bool = False,
+        holds_matrix: bool = True,
+        holds_aspect: bool = True,
+        survey: Survey | None = None,
     ) -> None:
         self.path = path
         self.cut_threshold, self.part, self.deinterlace = cut_threshold, part, deinterlace
+        self.damage = Damage(path, strict=strict)
+        self.warnings: list[str] = []
+        """What is unusual in the source without being damage."""
+        self._holds = {"holds_matrix": holds_matrix, "holds_aspect": holds_aspect}
         self.frames_read = 0
+        self.sights: list[Sight] = []
+        """What was read of the picture, for the proof of a result."""
         self.container = self._open()
         self.stream = _video_stream(self.container, path)
-        self.stream.thread_type = "AUTO"
-        self.time_base = self.stream.time_base or Fraction(1, 90000)
-        self._counted = self.container.format.name == "avi" and self.stream.codec_context.has_b_frames
-        """AVI knows no times; of frames that are stored in another order than shown, FFmpeg guesses wrong ones."""
-        times = self._first_times()
+        self.time_base = self._time_base()
+        self.description = _description(self.container, self.stream.index)
+        """Of the picture's stream, as FFmpeg prints it."""
+        self._counted = self.container.format.name == "avi"
+        """AVI counts frames: only the order of decoding says when they are shown."""
+        self.stream.thread_type = "SLICE" if self.container.format.name in ORDERED else "AUTO"
+        self.survey = self._survey() if survey is None else survey
+        for jump in self.survey.jumps:
+            self.damage.add(jump, "the clock of the file begins anew (joined or interrupted recording)")
+        times = self.survey.times
         self.start = times[0] if times else Fraction(0)
         """When the first frame is shown, in seconds."""
         stated = [rate for rate in (self.stream.average_rate, self.stream.guessed_rate) if rate]
-        self.rate = source_rate(times, self.time_base, stated)
+        self.source_rate = self._measured(times, stated)
+        self.rate = self.source_rate.rate
         if self.rate > FASTEST:
             self.container.close()
-            raise SourceError(f"{path} says that it has {float(self.rate):.0f} frames a second: it may be damaged")
+            raise SourceError(f"{path} states {float(self.rate):.0f} frames a second: it may be damaged")
         self.frame_duration = max(1, round(1 / self.rate / self.time_base))
         """Of a frame that does not say, in the time base."""
+        self.layout: Layout | None = None
         self.others: list[Any] = [stream for stream in self.container.streams if stream is not self.stream]
         """All streams but the picture."""
 
@@ -112,48 +157,50 @@ class VideoReader:
     def __exit__(self, *_: object) -> None:
         self.container.close()
 
-    @property
+    @cached_property
     def expected_frames(self) -> float | None:
-        """How many frames the part has, as the file says or its length suggests; None if it says nothing."""
-        total = int(self.stream.frames) or None
-        if not total and self.container.duration:
-            total = round(self.container.duration / av.time_base * self.rate)
-        return self.part.frames_in(self.rate, total)
+        """How many frames the part has, by the packets of the file."""
+        begin, until = self._edges()
+        within = [time for time in self.survey.times if begin <= time and (until is None or time < until)]
+        return float(len(within)) if self.survey.times else None
+
+    @property
+    def end(self) -> Fraction | None:
+        """When the last frame of the whole video is no longer shown, in seconds; None if that is not known."""
+        return self.survey.end if self.part.end is None else None
 
     def first_picture(self) -> tuple[av.VideoFrame, Colour]:
         """Decode one frame to learn of the picture, in a container of its own: not every file can be wound back."""
         try:
             with self._open() as container:
-                stream = container.streams[self.stream.index]
-                decoder = _alpha_decoder(stream)
-                picture = next((each for packet in container.demux(stream) for each in decoder.decode(packet)), None)
+                picture = next(self._decoded(container, report=False), None)
         except av.FFmpegError as error:
             raise self._unreadable(error) from error
         if picture is None:
             raise SourceError(f"{self.path} holds no picture that can be decoded: play it to see whether it is whole")
-        return picture, colour_of(picture)
+        return self._arranged(picture), colour_of(picture)
 
     def read(self) -> Iterator[Frame]:
         """Yield every frame of the part, in the order of showing.
 
         Raises:
-            VideoError: the file is damaged or cut short.
+            VideoError: the file cannot be read, or is damaged and `strict` was asked for.
         """
-        begin = self.start + Fraction(str(self.part.start))
-        until = None if self.part.end is None else self.start + Fraction(str(self.part.end))
-        self._seek(begin)
+        begin, until = self._edges()
         cuts = CutDetector(self.stream, self.cut_threshold) if self.cut_threshold else None
         end = None
         try:
-            for picture, pts in self._pictures():
-                end = pts + (picture.duration or self.frame_duration)
-                time = pts * self.time_base
+            for picture, pts, duration in self._pictures(begin):
+                end = pts + (duration or self.frame_duration)
+                time = Fraction(pts * self.time_base)
                 if until is not None and time >= until:
                     break
                 begins_scene = bool(cuts and cuts.begins_scene(picture))
                 if time >= begin:
                     self.frames_read += 1
-                    yield Frame(picture, pts, begins_scene)
+                    arranged = self._arranged(picture)
+                    self.sights.append(Sight(time, thumbnail(arranged)))
+                    yield Frame(arranged, pts, begins_scene, duration)
             else:
                 self._check_end(end)
         except av.FFmpegError as error:
@@ -162,69 +209,261 @@ class VideoReader:
             raise SourceError(f"{self.path} has no frame from {self.part.start} s on: choose another --start")
 
     def packets(self, streams: Sequence[Any]) -> Iterator[av.Packet]:
-        """Yield the packets of other streams, as they are in the file."""
+        """Yield the packets of other streams with times of the corrected clock, otherwise as they are in the file."""
+        container = streams[0].container if streams else self.container
         try:
-            yield from (packet for packet in self.container.demux(streams) if packet.size)
+            yield from (packet for packet in self._demuxed(container, streams) if packet.size)
         except av.FFmpegError as error:
             raise self._unreadable(error) from error
 
     def _open(self) -> av.container.InputContainer:
         return open_video(self.path)
 
-    def _seek(self, begin: Fraction) -> None:
-        """Go to a key frame before the part, if the file can be sought in; otherwise it is decoded from its start."""
-        if self.part.start > SEEK_SECONDS and not self._counted:
-            with suppress(av.FFmpegError):
-                self.container.seek(round((begin - SEEK_SECONDS) / self.time_base), stream=self.stream)
+    def _time_base(self) -> Fraction:
+        return self.stream.time_base or Fraction(1, 90000)
 
-    def _pictures(self) -> Iterator[tuple[av.VideoFrame, int]]:
-        """Every picture from here on, with its pts, two fields made one frame if that is wanted."""
-        fields = Deinterlacer(self.stream) if self.deinterlace else None
-        last: int | None = None
-        for picture in self._decoded():
-            last = self._pts(picture, last)
-            if fields:
-                yield from fields.feed(picture, last)
-            else:
-                yield picture, last
-        if fields:
-            yield from fields.rest()
+    def _edges(self) -> tuple[Fraction, Fraction | None]:
+        """Where the part begins and ends, in seconds."""
+        begin = self.start + Fraction(str(self.part.start))
+        return begin, None if self.part.end is None else self.start + Fraction(str(self.part.end))
 
-    def _decoded(self) -> Iterator[av.VideoFrame]:
-        decoder = _alpha_decoder(self.stream)
-        for packet in self.container.demux(self.stream):
-            if packet.is_corrupt:
-                raise SourceError(f"{self.path} is damaged at {_seconds(packet)}: it may not have been copied whole")
-            yield from decoder.decode(packet)
+    def _measured(self, times: Sequence[Fraction], stated: Sequence[Fraction]) -> SourceRate:
+        begin, until = self._edges()
+        within = [time for time in times if begin <= time and (until is None or time < until)]
+        return measure_rate(within if len(within) > 1 else times, self.time_base, stated)
 
-    def _first_times(self) -> list[Fraction]:
-        """When the first frames are shown, in seconds, in order; they are not decoded."""
+    def _survey(self) -> Survey:
+        """Look at the packets of the picture and the sound; of a part, only at those near it, if that can be."""
         try:
             with self._open() as container:
-                packets = islice(container.demux(container.streams[self.stream.index]), FIRST_FRAMES)
-                moments = [packet.dts if self._counted else packet.pts for packet in packets if not packet.is_discard]
-                return sorted(moment * self.time_base for moment in moments if moment is not None)
+                picture = container.streams[self.stream.index]
+                streams = [picture, *container.streams.audio]
+                jumps = bool(container.format.flags & av.format.Flags.ts_discont.value)
+                packets = self._demuxed_raw(container, streams)
+                if self.part != WHOLE and not jumps:
+                    packets = self._near_part(container, picture, packets)
+                return take_survey(packets, picture, counted=self._counted, clock_jumps=jumps)
         except av.FFmpegError as error:
             raise self._unreadable(error) from error
 
-    def _pts(self, picture: av.VideoFrame, last: int | None) -> int:
-        """The frame's time; one that has none, or goes back, follows its predecessor."""
-        if picture.pts is not None and (last is None or picture.pts > last) and not self._counted:
-            return int(picture.pts)
-        return round(self.start / self.time_base) if last is None else last + self.frame_duration
+    def _near_part(self, container: Any, picture: Any, packets: Iterable[Any]) -> Iterator[Any]:
+        start, count, sought = None, 0, self.part.start <= SURVEY_SECONDS or self._counted
+        while True:
+            for packet in packets:
+                yield packet
+                count += 1
+                if packet.stream is not picture or packet.dts is None:
+                    continue
+                time = float(packet.dts * packet.time_base)
+                start = time if start is None else start
+                if self.part.end is not None and time > start + self.part.end + SURVEY_SECONDS:
+                    return
+                if not sought and count > FIRST_PACKETS and time < start + self.part.start - SURVEY_SECONDS:
+                    break
+            else:
+                return
+            sought = True
+            with suppress(av.FFmpegError):
+                target = start + self.part.start - SURVEY_SECONDS
+                container.seek(round(target / picture.time_base), stream=picture)
+                packets = self._demuxed_raw(container, [picture, *container.streams.audio])
 
-    def _check_end(self, end: int | None) -> None:
+    def _pictures(self, begin: Fraction) -> Iterator[tuple[av.VideoFrame, int | Fraction, int | Fraction]]:
+        """Every picture from a key frame before a time on, with its pts and duration, deinterlaced if asked for."""
+        spread = self._spread(self._decoded(self.container, begin))
+        if not self.deinterlace:
+            yield from spread
+            return
+        fields = Deinterlacer(self.stream)
+        for picture, pts, duration in spread:
+            yield from fields.feed(picture, pts, duration)
+        yield from fields.rest()
+
+    def _spread(
+        self, pictures: Iterable[av.VideoFrame]
+    ) -> Iterator[tuple[av.VideoFrame, int | Fraction, int | Fraction]]:
+        """Pictures with rising times: those that share a time, or go back, are spread up to the next later one."""
+        group: list[av.VideoFrame] = []
+        time = 0
+        for picture in pictures:
+            pts = self._pts(picture)
+            if pts is None:
+                pts = time + self.frame_duration * len(group) if group else round(self.start / self.time_base)
+            if group and pts <= time and len(group) < MAX_EQUAL_STAMPS:
+                group.append(picture)
+                continue
+            if group:
+                pts = max(pts, time + 1)
+                yield from _evenly(group, time, pts)
+            group, time = [picture], pts
+        if group:
+            yield from _evenly(group, time, time + (group[0].duration or self.frame_duration))
+
+    def _decoded(
+        self, container: Any, begin: Fraction | None = None, *, report: bool = True
+    ) -> Iterator[av.VideoFrame]:
+        """Decode from a key frame before a time; what cannot be decoded is left out and reported.
+
+        A decoder that works on several frames at a time loses intact ones beside a broken one, so decoding then begins
+        anew with one that does not.
+        """
+        stream = container.streams[self.stream.index]
+        if begin is not None:
+            self._seek(container, stream, begin)
+        decoder, corrupt, count = _alpha_decoder(stream), set[int](), 0
+        previous: av.VideoFrame | None = None
+        for packet in self._demuxed(container, [stream]):
+            if packet.is_corrupt and packet.pts is not None:
+                corrupt.add(packet.pts)
+            if not packet.size and packet.pts is not None:
+                if previous is not None and container.format.name == "ogg":  # an empty packet repeats the frame
+                    count += 1
+                    yield _repeated(previous, packet)
+                continue
+            try:
+                pictures = decoder.decode(packet)
+            except av.FFmpegError as error:
+                if error.errno in PASSING:
+                    raise
+                if decoder.thread_type & ThreadType.FRAME and self._can_reopen:
+                    yield from self._decoded_again(begin, count, report=report)
+                    return
+                if report:
+                    self.damage.add(_time_of(packet), "a picture cannot be decoded")
+                continue
+            for picture in pictures:
+                if picture.is_corrupt or picture.pts in corrupt:
+                    if report:
+                        self.damage.add(_time_of(picture, self.time_base), "a picture is damaged")
+                    continue
+                count, previous = count + 1, picture
+                yield picture
+
+    _can_reopen = True
+    """The source can be read again from its beginning."""
+
+    def _decoded_again(self, begin: Fraction | None, count: int, *, report: bool) -> Iterator[av.VideoFrame]:
+        """Decode with one frame at a time, without the first pictures, which were given out already."""
+        with self._open() as container:
+            container.streams[self.stream.index].thread_type = "SLICE"
+            yield from islice(self._decoded(container, begin, report=report), count, None)
+
+    def _seek(self, container: Any, stream: Any, begin: Fraction) -> None:
+        """Go to a key frame before a time, if the file can be sought in; otherwise it is decoded from its start."""
+        if self.part.start <= SEEK_SECONDS or self._counted or self.survey.jumps:
+            return
+        target = round((begin - SEEK_SECONDS - self.survey.shift) / self.time_base)
+        with suppress(av.FFmpegError):
+            container.seek(target, stream=stream)
+            first = next((packet.pts for packet in container.demux(stream) if packet.pts is not None), None)
+            late = first is None or first * self.time_base + self.survey.shift > begin
+            container.seek(container.start_time or 0) if late else container.seek(target, stream=stream)
+
+    def _demuxed(self, container: Any, streams: Sequence[Any]) -> Iterator[Any]:
+        """Packets with times of the corrected clock."""
+        return self.survey.corrected(self._demuxed_raw(container, streams))
+
+    def _demuxed_raw(self, container: Any, streams: Sequence[Any]) -> Iterator[Any]:
+        """Packets; where the file cannot be read, it is read on behind that place."""
+        errors = 0
+        while True:
+            try:
+                for packet in container.demux(streams):
+                    errors = 0
+                    yield packet
+                return
+            except av.FFmpegError as error:
+                errors += 1
+                if error.errno in PASSING or errors > MAX_READ_ERRORS:
+                    raise
+
+    def _pts(self, picture: av.VideoFrame) -> int | None:
+        """The frame's time stamp, if it has one."""
+        if not self._counted:
+            return None if picture.pts is None else int(picture.pts)
+        if picture.dts is None:
+            return None
+        self._first_dts = int(picture.dts) if self._first_dts is None else self._first_dts
+        return int(picture.dts) - self._first_dts + round(self.start / self.time_base)
+
+    _first_dts: int | None = None
+
+    def _arranged(self, picture: av.VideoFrame) -> av.VideoFrame:
+        """The picture cropped, rotated and scaled as far as the result has no tags for that."""
+        if self.layout is None:
+            geometry = geometry_of(picture, self.description, self.stream.sample_aspect_ratio)
+            self.layout = Layout(geometry, **self._holds)
+        arranged = self.layout.applied(picture)
+        form = {"width": arranged.width, "height": arranged.height, "format": arranged.format.name}
+        self._form = self._form or form
+        if form == self._form:
+            return arranged
+        if (form["width"], form["height"]) != (self._form["width"], self._form["height"]):
+            new, first = (f"{each['width']}x{each['height']}" for each in (form, self._form))
+            self.damage.add(
+                _time_of(picture, self.time_base), f"the picture changes its size to {new}, scaled to {first}"
+            )
+        scaled = arranged.reformat(**self._form)
+        scaled.pts, scaled.time_base, scaled.duration = arranged.pts, arranged.time_base, arranged.duration
+        return scaled
+
+    _form: dict[str, Any] | None = None
+    """Size and pixel format of the first picture, which all others get."""
+
+    def _check_end(self, end: int | Fraction | None) -> None:
         if end is None:
             raise SourceError(f"{self.path} holds no picture that can be decoded: play it to see whether it is whole")
-        promised = _promised_end(self.stream)
-        missing = 0 if promised is None else promised - end * self.time_base
+        stated = _stated_end(self.stream)
+        if stated is None:
+            return
+        stated += self.survey.shift
+        missing = float(stated - max(end * self.time_base, self.survey.end or Fraction(0)))
         if missing > max(MISSING_SECONDS, float(2 / self.rate)):
-            raise SourceError(f"{self.path} ends {float(missing):.1f} s too early: it may not have been copied whole")
+            self.damage.add(
+                end * self.time_base, f"the picture ends {missing:.1f} s before the end that the file states"
+            )
 
     def _unreadable(self, error: av.FFmpegError) -> VideoError:
         if error.errno in PASSING:
             return VideoError(f"{self.path} cannot be read now ({error.strerror}): see that its disk is there")
         return SourceError(f"{self.path} cannot be decoded ({error.strerror}): it may not have been copied whole")
+
+
+def _evenly(
+    group: Sequence[av.VideoFrame], begin: int, end: int
+) -> Iterator[tuple[av.VideoFrame, int | Fraction, int | Fraction]]:
+    """Pictures that share a time, evenly from it up to the next."""
+    if len(group) == 1:
+        yield group[0], begin, group[0].duration
+        return
+    step = Fraction(end - begin, len(group))
+    for place, picture in enumerate(group):
+        yield picture, begin + place * step, step
+
+
+def _repeated(picture: av.VideoFrame, packet: Any) -> av.VideoFrame:
+    copy = picture.reformat(format=picture.format.name, width=picture.width, height=picture.height)
+    copy.pts, copy.time_base, copy.duration = packet.pts, picture.time_base, packet.duration or 0
+    return copy
+
+
+def _time_of(item: Any, time_base: Fraction | None = None) -> Fraction | None:
+    """When a packet or a picture is shown, in seconds, if it says so."""
+    moment = item.pts if item.pts is not None else item.dts
+    base = time_base or item.time_base
+    return None if moment is None or base is None else Fraction(moment * base)
+
+
+def _description(container: Any, index: int) -> str:
+    """What FFmpeg prints of a stream, with the side data of the container."""
+    level = av.logging.get_level()
+    av.logging.set_level(av.logging.INFO)  # FFmpeg prints nothing below
+    try:
+        text = container.dumps_format() or ""
+    finally:
+        av.logging.set_level(level)
+    blocks = re.split(r"\n\s*Stream #0:", text)
+    return next((block for block in blocks[1:] if re.match(rf"{index}\D", block)), "")
 
 
 def _alpha_decoder(stream: Any) -> Any:
@@ -263,8 +502,8 @@ def _video_stream(container: av.container.InputContainer, path: Path) -> av.Vide
     return pictures[0]
 
 
-def _promised_end(stream: av.VideoStream) -> Fraction | None:
-    """When the file says that its picture ends, in seconds; None if it does not say."""
+def _stated_end(stream: av.VideoStream) -> Fraction | None:
+    """When the file says that its picture ends, in seconds of its own clock; None if it does not say."""
     start = (stream.start_time or 0) * (stream.time_base or 0)
     if stream.duration:
         return Fraction(start + stream.duration * stream.time_base)
@@ -279,7 +518,3 @@ def is_cover(stream: Any) -> bool:
 
 def _kinds(container: av.container.InputContainer) -> str:
     return ", ".join(sorted({stream.type for stream in container.streams}))
-
-
-def _seconds(packet: av.Packet) -> str:
-    return f"{float(packet.pts * packet.time_base):.2f} s" if packet.pts is not None else "an unknown time"

@@ -9,7 +9,6 @@ from functools import cached_property
 
 import av
 
-from midframe.errors import SourceError
 from midframe.images import Array, blended
 from midframe.interpolator import Interpolator
 from midframe.ops.workers import Workers
@@ -17,6 +16,7 @@ from midframe.video.colour import Colour, to_rgb
 from midframe.video.overlays import OverlayFinder, keep_overlays
 from midframe.video.reader import WHOLE, Frame, VideoReader
 from midframe.video.report import VideoReport
+from midframe.video.side_data import CAPTIONS, side_data_of, without_side_data
 from midframe.video.timeline import Shown, Timeline, shown_between
 from midframe.video.work import LONG_SEGMENT, SHORT_SEGMENT
 
@@ -28,10 +28,6 @@ STILL_STEPS, STILL_SECONDS = 8, Fraction(1, 2)
 they change."""
 MOST_TOGETHER = 8
 """Of the frames between two others, so many one of several workers makes at a time: memory need not hold all."""
-LONGEST_GAP = 600
-"""Seconds without a frame that only a damaged film has."""
-
-
 Progress = Callable[[float, float | None], None]
 """Called with how many source frames are done, with a fraction while frames are made after one, and how many there are,
 if known."""
@@ -51,6 +47,8 @@ class Output:
     """When it is shown, in the time base of the timeline."""
     segment: int
     """Which segment of the work it belongs to, from 0."""
+    captions: av.VideoFrame | None = None
+    """A source frame whose closed captions are shown with the picture."""
 
     def output(self) -> "Output":
         """Itself: there is nothing to wait for."""
@@ -66,19 +64,24 @@ class Pending:
     share: Fraction
     pts: int
     segment: int
+    captions: av.VideoFrame | None = None
 
     def output(self) -> Output:
         """Wait for it."""
-        return Output(self.made.result()[self.share], self.pts, self.segment)
+        return Output(self.made.result()[self.share], self.pts, self.segment, self.captions)
 
 
 class Source:
     """A source frame, with its colours once they are asked for."""
 
-    def __init__(self, frame: Frame, reader: VideoReader, colour: Colour) -> None:
+    def __init__(self, frame: Frame, reader: VideoReader, colour: Colour, timeline: Timeline) -> None:
         self.picture, self.begins_scene, self.colour = frame.picture, frame.begins_scene, colour
-        self.time = frame.pts * reader.time_base
-        self.end = self.time + (frame.picture.duration or reader.frame_duration) * reader.time_base
+        self.own_time = frame.pts * reader.time_base
+        """When the source shows it, in seconds."""
+        self.time = timeline.place(self.own_time)
+        """When the timeline places it, in seconds of the source."""
+        self.end = self.own_time + (frame.duration or reader.frame_duration) * reader.time_base
+        self.captions = frame.picture if CAPTIONS in side_data_of(frame.picture) else None
         self.shown = False
 
     @cached_property
@@ -122,7 +125,11 @@ class Retimer:
         self.finished, self.segment, self._segment_begin = finished, 0, 0
         self.origin = self.end = Fraction(0)
         """When the first source frame is shown and when the last no longer is, in seconds of the source."""
+        self.first_time = self.own_end = Fraction(0)
+        """When the source itself shows its first frame and when its last no longer."""
         self.before: Source | None = None
+        self.captions = deque[av.VideoFrame]()
+        """Source frames whose closed captions are still to be shown."""
 
     @property
     def shift(self) -> int:
@@ -157,15 +164,14 @@ class Retimer:
 
     def _frames_for(self, frame: Frame) -> Iterator[Output | Pending]:
         """What is shown from the frame before up to this one."""
-        after = Source(frame, self.reader, self.colour)
+        after = Source(frame, self.reader, self.colour, self.timeline)
+        self.report.worst_error = max(self.report.worst_error, abs(after.time - after.own_time) * self.timeline.slow)
         if self.before:
-            sizes = [(each.picture.height, each.picture.width) for each in (self.before, after)]
-            if sizes[0] != sizes[1]:
-                raise SourceError(f"{self.reader.path} changes its size on the way: cut it there and convert the parts")
+            after.time = max(after.time, self.before.time)
             yield from self._between(self.before, after)
             self._end_segment(at_cut=after.begins_scene)
         else:
-            self.origin = after.time
+            self.origin, self.first_time = after.time, after.own_time
         self.before = after
         self.report.frames_in += 1
         self._tell(0)
@@ -173,10 +179,10 @@ class Retimer:
     def _closing_frames(self) -> Iterator[Output]:
         """What is shown from the last frame up to its end: the frame itself."""
         if self.before:
-            self.end = self.before.end
-            self.report.length_in = (self.end - self.origin) * self.timeline.slow
-            ending = (self.origin, self.before.time, self.end)
-            for shown in shown_between(self.timeline, *ending, self.tool.depth):
+            self.own_end = max(self.before.end, self.reader.end or Fraction(0))
+            self.end = self.timeline.end(self.before.time, self.own_end)
+            self.report.length_in = (self.own_end - self.first_time) * self.timeline.slow
+            for shown in shown_between(self.timeline, self.before.time, self.end, self.tool.depth):
                 yield from self._as_it_is(self.before, shown)
 
     def _tell(self, share: float) -> None:
@@ -188,12 +194,7 @@ class Retimer:
             self.segment, self._segment_begin = self.segment + 1, self.report.frames_out
 
     def _between(self, before: Source, after: Source) -> Iterator[Output | Pending]:
-        if after.time - before.time > LONGEST_GAP:
-            raise SourceError(
-                f"{self.reader.path} is damaged at {float(before.time):.2f} s: the next frame is to be shown "
-                f"{float(after.time - before.time):.0f} s later"
-            )
-        shown = list(shown_between(self.timeline, self.origin, before.time, after.time, self.tool.depth))
+        shown = list(shown_between(self.timeline, before.time, after.time, self.tool.depth))
         if self.finder:
             self.finder.see(before.picture, after.picture, cut=after.begins_scene)
         if after.begins_scene:
@@ -204,6 +205,8 @@ class Retimer:
             shown = [replace(each, share=Fraction(0)) for each in shown]
         else:
             self.report.worst_error = max([self.report.worst_error, *(each.error for each in shown)])
+        if before.captions and not before.shown and all(each.share for each in shown):
+            self.captions.append(before.captions)  # the frame itself is not shown
         wanted = [each.share for each in shown if 0 < each.share < 1]
         together = MOST_TOGETHER if self.workers.number > 1 else max(1, len(wanted))
         pair = (before.rgb, after.rgb) if wanted and self.segment >= self.finished else None
@@ -215,8 +218,9 @@ class Retimer:
             self.report.frames_made += 1
             if pair and number % together == 0:
                 made = self._made(*pair, wanted[number : number + together], at_cut=after.begins_scene)
+            captions = self._waiting_captions()
             if made:
-                yield Pending(made, each.share, *self._place(each))
+                yield Pending(made, each.share, *self._place(each), captions)
             number += 1
 
     def _stood_still(self, before: Source, after: Source) -> bool:
@@ -248,9 +252,20 @@ class Retimer:
             self.report.frames_held += 1
         else:
             self.report.frames_kept += 1
-        source.shown = True
+        first_time, source.shown = not source.shown, True
+        if first_time and source.captions:
+            self.captions.append(source.captions)
+        captions = self._waiting_captions()
         if self.segment >= self.finished:
-            yield Output(source.picture, *self._place(shown))
+            picture = source.picture if source.captions is None else without_side_data(source.picture)
+            yield Output(picture, *self._place(shown), captions)
+
+    def _waiting_captions(self) -> av.VideoFrame | None:
+        """The captions that are to be shown next, each once, a set with a frame."""
+        if not self.captions:
+            return None
+        self.report.captions += 1
+        return self.captions.popleft()
 
     def _place(self, shown: Shown) -> tuple[int, int]:
         """When it is shown, and in which segment."""

@@ -77,10 +77,17 @@ class ConvertedSound:
         """When the sound that was decoded ends."""
         self._placed: int | None = None
         """The number of the next sample, in the result's rate from time 0, before stretching."""
+        self._first: int | None = None
+        """The number of the first sample that is wanted."""
         self._lost_from: Fraction | None = None
         """When the first packet that could not be decoded begins."""
         self._promised = Fraction(0)
         """When the last packet ends."""
+
+    @property
+    def begin(self) -> Fraction | None:
+        """When the decoded sound begins, in seconds of the source; None if there is none."""
+        return None if self._first is None else Fraction(self._first, self.encoding.rate)
 
     @property
     def end(self) -> Fraction | None:
@@ -188,6 +195,7 @@ class ConvertedSound:
             samples = samples[max(0, -begin) : max(0, length - begin)]
             begin = max(0, begin)
         if len(samples):
+            self._first = begin if self._first is None else self._first
             self._stretcher.begin_at(begin)
             yield samples
 

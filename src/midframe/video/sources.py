@@ -21,6 +21,7 @@ def open_source(
     part: Part = WHOLE,
     deinterlace: bool = False,
     rate: str | Fraction | None = None,
+    **options: Any,
 ) -> VideoReader:
     """Open whatever frames can be read from.
 
@@ -28,6 +29,7 @@ def open_source(
         source: a video, a folder of pictures, a pattern such as `frames/%06d.png`, or "-" for standard input.
         cut_threshold, part, deinterlace: as in `VideoReader`.
         rate: frames a second of pictures.
+        options: `strict`, `holds_matrix` and `holds_aspect`, as in `VideoReader`.
 
     Raises:
         ValueError: a rate for what has one of its own.
@@ -35,11 +37,13 @@ def open_source(
     """
     files = picture_files(source)
     if files is not None:
-        return PictureReader(source, files, cut_threshold, part, rate=None if rate is None else parse_rate(rate))
+        return PictureReader(
+            source, files, cut_threshold, part, rate=None if rate is None else parse_rate(rate), **options
+        )
     if rate is not None:
         raise ValueError(f"a frame rate of {rate} is given for {source}: only pictures have none of their own")
     kind = PipeReader if source == STREAM else VideoReader
-    return kind(source, cut_threshold, part, deinterlace=deinterlace)
+    return kind(source, cut_threshold, part, deinterlace=deinterlace, **options)
 
 
 def identity_of(source: Path) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 What is encoded is kept in segments (`work`) until all of it is there, but for standard output, which cannot wait.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -20,12 +20,15 @@ from midframe.video.colour import Colour, to_rgb
 from midframe.video.encoders import Encoding, choose_encoding, lossless_encoding
 from midframe.video.pictures import DEFAULT_NAME, is_pattern, numbered, write_pictures
 from midframe.video.pipes import STREAM, PipeWriter, pipe_encoding
+from midframe.video.proof import Expected, Stretch, prove
 from midframe.video.reader import WHOLE, VideoReader
 from midframe.video.rehearsal import make_plan
-from midframe.video.report import VideoReport, check_pictures, check_result
+from midframe.video.report import VideoReport, check_pictures
 from midframe.video.retimer import Output, Retimer
+from midframe.video.side_data import with_side_data
 from midframe.video.space import check_space
 from midframe.video.streams import Plan
+from midframe.video.survey import Span as SourceSpan
 from midframe.video.time_code import scale_time_code, stated_time_code
 from midframe.video.timeline import ConstantRate, Timeline, TrueTimes
 from midframe.video.work import Work
@@ -61,6 +64,13 @@ class Target:
         self.job: Job
         self.encoding: Encoding
 
+    holds_matrix = False
+    """The result carries a display matrix, so pictures need not be rotated."""
+    holds_aspect = True
+    """The result carries a sample aspect ratio, so pictures need not be scaled."""
+    constant = True
+    """The result can only have frames at equal steps."""
+
     def check(self, source: Path, overwrite: bool) -> None:
         """See that a result may be written; a VideoError says why it may not."""
 
@@ -88,17 +98,14 @@ class Target:
     def finish(self, retimer: Retimer) -> None:
         """Give the result its name once all frames are there, and see that it has all it should."""
 
-    def give_up(self, *, hopeless: bool) -> Path | None:
-        """Clean up after a failure; returns where finished segments are, if there are any.
-
-        Args:
-            hopeless: going on with the work would fail again.
-        """
+    def give_up(self) -> Path | None:
+        """Clean up after a failure; returns where finished segments are, if there are any."""
         return None
 
     @staticmethod
     def _form(job: Job) -> dict[str, Any]:
-        shape: Fraction | None = job.reader.stream.sample_aspect_ratio
+        assert job.reader.layout, "the first picture was read"
+        shape = job.reader.layout.sample_aspect_ratio
         return {"time_base": job.timeline.time_base, "rate": job.timeline.rate, "pixel_shape": shape}
 
 
@@ -136,14 +143,40 @@ class FileTarget(Target):
                     f"{self.encoding.encoder} cannot encode this ({error.strerror}): choose another --codec"
                 ) from error
 
-    def give_up(self, *, hopeless: bool) -> Path | None:
+    def give_up(self) -> Path | None:
         if self.work is None:
             return None
-        if hopeless or not self.work.finished:
+        if not self.work.finished:
             self.work.remove()
             return None
         self.work.leave()
         return self.work.folder
+
+    def _prove(
+        self,
+        retimer: Retimer,
+        sounds: Sequence[int],
+        streams: Mapping[str, int],
+        *,
+        stretched: bool = False,
+        heard: Mapping[int, Span] | None = None,
+    ) -> None:
+        """Play the result and compare it with the source; packets do not say of all sounds when they are `heard`."""
+        job, reader = self.job, self.job.reader
+        part = reader.part != WHOLE
+        known = dict(reader.survey.spans)
+        known |= {index: SourceSpan(span.begin, span.end) for index, span in (heard or {}).items()}
+        expected = Expected(
+            sights=reader.sights,
+            end=retimer.own_end,
+            sounds=[_within(known.get(index), retimer if part else None) for index in sounds],
+            streams=streams,
+            slow=job.timeline.slow,
+            step=1 / job.timeline.rate,
+            stretched=stretched,
+            shift=retimer.origin if part else Fraction(0),
+        )
+        prove(self.path, job.report, expected)
 
     def _encoding(self, job: Job) -> Encoding:
         return lossless_encoding(job.picture, job.colour, **self._form(job))
@@ -153,13 +186,18 @@ class FileTarget(Target):
 
     def _encoded(self, encoder: Any, frames: Iterable[Output]) -> Iterator[av.Packet]:
         for output in frames:
-            yield from encoder.encode(self.encoding.frame(output.picture, self.job.colour, output.pts))
+            frame = self.encoding.frame(output.picture, self.job.colour, output.pts)
+            if output.captions is not None:
+                frame = with_captions(frame, output.captions)
+            yield from encoder.encode(frame)
         yield from encoder.encode(None)
 
 
 class VideoTarget(FileTarget):
     """A file of one of the `CONTAINERS`, with all other streams of the source."""
 
+    holds_matrix = True
+    constant = False
     plan: Plan
     """What becomes of the streams beside the picture."""
 
@@ -174,21 +212,19 @@ class VideoTarget(FileTarget):
                 for index in failure.indices:
                     self.plan.drop(index, failure.reason)
         job.report.converted, job.report.left_out = tuple(writer.converted), tuple(writer.left_out)
-        slow = job.timeline.slow
-        if writer.sound_end is not None:
-            begin = retimer.origin if writer.span is None else Fraction(0)
-            job.report.sound_after_picture_in = (writer.sound_end - begin) * slow - job.report.length_in
         work.remove()
-        anew = slow != 1 or bool(writer.converted)
-        check_result(self.path, job.report, writer.carried, job.timeline.rate, stretched=anew)
-        job.report.problems += tuple(writer.damage)
+        sounds = [index for index, carrier in writer.carriers.items() if carrier.stream.type == "audio"]
+        anew = job.timeline.slow != 1 or bool(writer.converted) or writer.span is not None
+        self._prove(retimer, sounds, writer.carried, stretched=anew, heard=writer.converted_sounds())
+        job.report.damage += tuple(writer.damage)
 
     def _join(self, retimer: Retimer) -> VideoWriter:
         """Write the result of the finished segments and the source's other streams."""
         job, work = self.job, self.work
         assert work, "begun"
         extradata = work.extradata()
-        with VideoReader(job.reader.path) if job.reader.others else nullcontext(job.reader) as source:
+        again = VideoReader(job.reader.path, survey=job.reader.survey) if job.reader.others else None
+        with again or nullcontext(job.reader) as source:
             span = None if job.reader.part == WHOLE else Span(retimer.origin, retimer.end)
             with self._writer(source, span) as writer:
                 if writer.stream.codec_context.extradata not in (None, extradata):
@@ -235,11 +271,14 @@ class VideoTarget(FileTarget):
         assert self.work, "begun"
         job, unfinished = self.job, self.work.folder / self.path.name
         options: dict[str, Any] = {"slow": job.timeline.slow, "mute": self.mute, "plan": self.plan, "span": span}
+        options["matrix"] = job.reader.layout.matrix if job.reader.layout else None
         return VideoWriter(self.path, reader, job.picture, job.colour, self.encoding, unfinished=unfinished, **options)
 
 
 class RenderedTarget(FileTarget):
     """A target that is made of the finished frames once they are all there."""
+
+    holds_aspect = False
 
     def _rehearse(self) -> None:
         others = tuple(f"{each.type} stream {each.index}" for each in self.job.reader.others)
@@ -261,6 +300,8 @@ class RenderedTarget(FileTarget):
 class AnimationTarget(RenderedTarget):
     """A GIF or an APNG."""
 
+    constant = False
+
     def begin(self, job: Job, *, resume: bool, overwrite: bool) -> int:
         rate = job.timeline.rate
         if self._gif and rate > FASTEST_GIF:
@@ -279,7 +320,7 @@ class AnimationTarget(RenderedTarget):
         except (av.FFmpegError, OSError) as error:
             raise VideoError(f"{self.path} cannot be written ({error}): choose another place for OUT") from error
         self.work.remove()
-        check_result(self.path, self.job.report, {}, self.job.timeline.rate, stretched=False)
+        self._prove(retimer, (), {})
 
     @property
     def _gif(self) -> bool:
@@ -319,6 +360,22 @@ class PicturesTarget(RenderedTarget):
         self.work.remove()
         paths = [self.appears / numbered(self.pattern, number) for number in range(1, count + 1)]
         check_pictures(paths, self.job.report, self.job.timeline.rate)
+
+
+def with_captions(frame: av.VideoFrame, source: av.VideoFrame) -> av.VideoFrame:
+    """A frame for the encoder with the closed captions of a source frame."""
+    captioned = with_side_data(frame, source)
+    captioned.pts, captioned.time_base, captioned.pict_type = frame.pts, frame.time_base, 0
+    return captioned
+
+
+def _within(span: SourceSpan | None, part: Retimer | None) -> Stretch | None:
+    """What of a stream lies in a part of the source; None if nothing does, or if that is not known."""
+    if span is None:
+        return None
+    begin = span.begin if part is None else max(span.begin, part.origin)
+    end = span.end if part is None else min(span.end, part.end)
+    return Stretch(begin, end) if begin < end else None
 
 
 def target_for(path: Path, *, mute: bool = False, codec: Mapping[str, Any] | None = None) -> Target:

@@ -2,30 +2,23 @@
 
 A frame of the result shows a moment of the source. A timeline says which moments: at equal steps (`ConstantRate`), or
 where the source's own frames lie and between them (`TrueTimes`). `shown_between` gives, for two neighbouring source
-frames, what is to be shown from the first up to the second. It depends on these two and on the time of the very first
-frame alone, so nothing adds up over the length of a film.
+frames, what is to be shown from the first up to the second. It depends on these two and on one anchor alone, so nothing
+adds up over the length of a film.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
 from math import ceil
-from statistics import median
 from typing import Protocol
 
 from midframe.interpolator import nearest_time
+from midframe.video.frame_rate import COMMON_RATES, SourceRate
 
+END_SLACK = Fraction(1, 4)
+"""Steps of the result by which the source may end after a place of the grid without another frame being shown."""
 FINEST_TICK = 10_000
 """A time base has at least so many ticks a second, so that the start of a film is rounded to less than that."""
-COMMON_RATES = tuple(Fraction(n * 1000, 1001) for n in (24, 30, 48, 60, 120)) + tuple(
-    Fraction(n) for n in (10, 12, 15, 24, 25, 30, 48, 50, 60, 90, 100, 120, 144, 240)
-)
-"""Frames a second that cameras, films and screens have."""
-SURE_STEPS = 10
-"""So many steps of one length are no chance of rounding."""
-CLOSE_RATE = Fraction(2, 100)
-"""Frames that come unevenly are taken for one of the common rates if that is no further from theirs."""
 
 
 @dataclass(frozen=True)
@@ -55,31 +48,63 @@ class Timeline(Protocol):
     def time_base(self) -> Fraction:
         """Seconds of a tick of the result's pts."""
 
-    def times(self, origin: Fraction, before: Fraction, after: Fraction) -> Iterator[Fraction]:
+    def place(self, time: Fraction) -> Fraction:
+        """When a source frame of a time is taken to lie: on the grid, if it lies near a place of it."""
+
+    def end(self, last: Fraction, end: Fraction) -> Fraction:
+        """When the result ends, in the time of the source.
+
+        Args:
+            last: when its last frame is placed.
+            end: when the source's last frame is no longer shown.
+        """
+
+    def times(self, before: Fraction, after: Fraction) -> Iterator[Fraction]:
         """The moments of the source to show, from one source frame up to the next, which does not count.
 
         Args:
-            origin: time of the source's first frame.
-            before, after: times of two neighbouring ones.
+            before, after: where two neighbouring source frames are placed.
         """
 
 
 @dataclass(frozen=True)
 class ConstantRate:
-    """Frames at equal steps, the first of them the source's first."""
+    """Frames at equal steps."""
 
     rate: Fraction
     slow: Fraction = Fraction(1)
+    anchor: Fraction = Fraction(0)
+    """A moment of the source that is shown."""
+    source_step: Fraction | None = None
+    """Seconds between the places on which source frames are moved; None leaves them where they are."""
+    reach: Fraction = Fraction(0)
+    """Seconds by which a source frame is moved at most."""
+
+    @property
+    def step(self) -> Fraction:
+        """Seconds of the source between two frames of the result."""
+        return 1 / (self.rate * self.slow)
 
     @property
     def time_base(self) -> Fraction:
         return 1 / (self.rate.numerator * Fraction(ceil(FINEST_TICK / self.rate.numerator)))
 
-    def times(self, origin: Fraction, before: Fraction, after: Fraction) -> Iterator[Fraction]:
+    def place(self, time: Fraction) -> Fraction:
         """See `Timeline`."""
-        step = 1 / (self.rate * self.slow)
-        number = ceil((before - origin) / step)
-        while (time := origin + number * step) < after:
+        if self.source_step is None:
+            return time
+        placed = self.anchor + round((time - self.anchor) / self.source_step) * self.source_step
+        return placed if abs(placed - time) <= self.reach else time
+
+    def end(self, last: Fraction, end: Fraction) -> Fraction:
+        """See `Timeline`; a frame that would begin within `END_SLACK` of a step before the end is not shown."""
+        slots = ceil((end - self.anchor) / self.step - END_SLACK)
+        return max(self.anchor + slots * self.step, last + self.step / 2)
+
+    def times(self, before: Fraction, after: Fraction) -> Iterator[Fraction]:
+        """See `Timeline`."""
+        number = ceil((before - self.anchor) / self.step)
+        while (time := self.anchor + number * self.step) < after:
             yield time
             number += 1
 
@@ -99,25 +124,30 @@ class TrueTimes:
 
     @property
     def time_base(self) -> Fraction:
-        return self.source_time_base * self.slow / self.factor
+        return self.source_time_base * self.slow / (self.factor * max(1, ceil(self.source_time_base * FINEST_TICK)))
 
-    def times(self, origin: Fraction, before: Fraction, after: Fraction) -> Iterator[Fraction]:
+    def place(self, time: Fraction) -> Fraction:
+        """See `Timeline`."""
+        return time
+
+    def end(self, last: Fraction, end: Fraction) -> Fraction:
+        """See `Timeline`."""
+        return end
+
+    def times(self, before: Fraction, after: Fraction) -> Iterator[Fraction]:
         """See `Timeline`."""
         return (before + (after - before) * part / self.factor for part in range(self.factor))
 
 
-def shown_between(
-    timeline: Timeline, origin: Fraction, before: Fraction, after: Fraction, depth: int | None
-) -> Iterator[Shown]:
+def shown_between(timeline: Timeline, before: Fraction, after: Fraction, depth: int | None) -> Iterator[Shown]:
     """What is shown from one source frame up to the next.
 
     Args:
         timeline: of the result.
-        origin: time of the source's first frame, in seconds.
-        before, after: times of two neighbouring ones. After the last frame, the end of the film.
+        before, after: where two neighbouring source frames are placed, in seconds; after the last, the end of the film.
         depth: how often the network can halve the time between two frames; None if it makes any time.
     """
-    for time in timeline.times(origin, before, after):
+    for time in timeline.times(before, after):
         share = (time - before) / (after - before)
         nearest = nearest_time(share, depth)
         error = abs(nearest - share) * (after - before) * timeline.slow
@@ -125,23 +155,29 @@ def shown_between(
 
 
 def choose_timeline(
-    source_rate: Fraction,
+    source: SourceRate,
     source_time_base: Fraction,
     *,
     factor: int | None = None,
     fps: str | Fraction | None = None,
     slow: float | Fraction | None = None,
     true_times: bool = False,
+    constant: bool = False,
 ) -> Timeline:
-    """The timeline that a person asks for.
+    """Choose when frames are shown.
+
+    A constant rate that misses source frames is chosen only with `fps` (or a `slow` that is no whole number): the
+    frames of a source that is regular are moved onto the grid of the result, by an eighth of a step at most but for
+    one in a hundred; a source that is not keeps its own times.
 
     Args:
-        source_rate: frames a second of the source.
+        source: frame rate of the source, and whether its frames keep to it.
         source_time_base: of its pts.
         factor: multiple of the source's rate.
         fps: frames a second of the result, instead. `parse_rate` says what texts may be.
         slow: how many times longer the result is. Alone it leaves the rate as it is.
         true_times: frames lie between the source's own, not at equal steps.
+        constant: the target can only hold equal steps.
 
     Raises:
         ValueError: both a factor and a rate, a rate for true times, or a number that is too small.
@@ -155,10 +191,17 @@ def choose_timeline(
     if true_times and fps is not None:
         raise ValueError(f"fps is {fps} and vfr is wanted: a variable rate is chosen by its factor")
     longer = Fraction(1) if slow is None else Fraction(str(slow))
-    if true_times:
-        return TrueTimes(factor or (2 if slow is None else ceil(longer)), source_rate, source_time_base, longer)
-    rate = parse_rate(fps) if fps is not None else source_rate * (factor or (2 if slow is None else 1))
-    return ConstantRate(rate, longer)
+    if true_times or not (source.regular or fps is not None or constant):
+        pieces = factor or (2 if slow is None else ceil(longer))
+        return TrueTimes(pieces, source.rate, source_time_base, longer)
+    source_step = 1 / source.rate if source.regular else None
+    if fps is not None:
+        return ConstantRate(parse_rate(fps), longer, source.anchor, source_step, source.tolerance)
+    rate = source.rate * (factor or (2 if slow is None else 1))
+    step = 1 / (rate * longer)
+    if (rate * longer / source.rate).denominator == 1:  # every place of the source's grid is one of the result's
+        return ConstantRate(rate, longer, source.anchor, step, step / 2)
+    return ConstantRate(rate, longer, source.anchor, source_step, source.tolerance)
 
 
 def parse_rate(text: str | int | float | Fraction) -> Fraction:
@@ -172,42 +215,3 @@ def parse_rate(text: str | int | float | Fraction) -> Fraction:
     if "." not in str(text):
         return rate
     return next((common for common in COMMON_RATES if abs(common - rate) < Fraction(1, 200)), rate)
-
-
-def source_rate(times: Sequence[Fraction], tick: Fraction, stated: Sequence[Fraction]) -> Fraction:
-    """The frame rate that a source mostly has.
-
-    Where its frames come evenly, that is the rate which they keep to: of equal steps their own, of steps that a tick
-    rounds a common one, the one that the file states first. Where they come unevenly, a common rate near their middle
-    step.
-
-    Args:
-        times: of its first frames, in seconds, in order.
-        tick: how finely they are given.
-        stated: rates that the file itself states.
-    """
-    steps = [after - before for before, after in pairwise(times) if after > before]
-    if not steps:
-        return next(iter(stated), Fraction(25))
-    middle = Fraction(median(steps))
-    begin, end = _even_run(times, middle, tick)
-    length, count = times[end] - times[begin], end - begin
-    if count * 2 <= len(steps):
-        near = min(COMMON_RATES, key=lambda rate: abs(rate * middle - 1))
-        return near if abs(near * middle - 1) <= CLOSE_RATE else 1 / middle
-    if count >= SURE_STEPS and len({after - before for before, after in pairwise(times[begin : end + 1])}) == 1:
-        return 1 / middle
-    usual = [rate for rate in stated if rate in COMMON_RATES]
-    fits = [rate for rate in (*usual, *COMMON_RATES, *stated) if abs(length - count / rate) <= tick]
-    return fits[0] if fits else count / length
-
-
-def _even_run(times: Sequence[Fraction], step: Fraction, tick: Fraction) -> tuple[int, int]:
-    """The longest row of times, first and last, whose steps differ from one by a tick at most."""
-    longest, begin = (0, 0), 0
-    for place, (before, after) in enumerate(pairwise(times)):
-        if abs(after - before - step) > tick:
-            begin = place + 1
-        elif place + 1 - begin > longest[1] - longest[0]:
-            longest = (begin, place + 1)
-    return longest

@@ -1,6 +1,6 @@
 """Writing a video: frames encoded with exact times, packets of other streams as they came."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from errno import EACCES, EDQUOT, EFBIG, EIO, ENOENT, ENOSPC, EPERM, EROFS
@@ -76,6 +76,7 @@ class VideoWriter:
         others: carry the source's other streams and chapters over, as far as the container holds them.
         plan: what becomes of each of them; found by trial if None.
         span: what part of the source is shown, in seconds of its own time; None for all.
+        matrix: display matrix of the picture, 9 integers; None if it is upright.
         unfinished: where the file is until it is whole; beside its final name if None.
 
     Raises:
@@ -96,11 +97,13 @@ class VideoWriter:
         others: bool = True,
         plan: Plan | None = None,
         span: Span | None = None,
+        matrix: Sequence[int] | None = None,
         unfinished: Path | None = None,
     ) -> None:
         self.path = path
         self.unfinished = unfinished or path.with_name(f".{path.stem}.part{path.suffix}")
         self.colour, self.encoding, self.span, self.slow = colour, encoding, span, slow
+        self.shift = reader.survey.shift
         self.carriers: dict[int, Carrier] = {}
         """How packets of other streams get into the result, by the stream's index in the source."""
         self.converted: list[str] = []
@@ -114,8 +117,6 @@ class VideoWriter:
         self._written: dict[int, int] = {}
         """How many packets of each carried stream the result has got."""
         self._damage: list[str] = []
-        self.sound_end: Fraction | None = None
-        """When the source's sound ends, as far as it came, in seconds of the source."""
         self.container = self._open()
         try:
             self._check_fits()
@@ -125,8 +126,8 @@ class VideoWriter:
                 self.left_out.append(f"alpha ({encoding.pixel_format} has none: prores, vp9 and ffv1 can keep it)")
             self.stream.metadata.update(_worth_keeping(reader.stream, path))
             self.stream.disposition = reader.stream.disposition
-            if picture.rotation and hasattr(self.stream, "set_display_rotation"):
-                self.stream.set_display_rotation(picture.rotation)
+            if matrix:
+                self.stream.set_display_matrix(matrix)
             self.container.metadata.update(
                 {key: value for key, value in reader.container.metadata.items() if key.lower() not in OF_THE_FILE}
             )
@@ -166,6 +167,16 @@ class VideoWriter:
     def write_frame(self, picture: av.VideoFrame | Array, pts: int) -> None:
         """Encode a picture to be shown at a time in the encoding's time base."""
         self._mux(self.stream.encode(self.encoding.frame(picture, self.colour, pts)))
+
+    def converted_sounds(self) -> dict[int, Span]:
+        """When each converted sound was heard, in seconds of the source, by the index of its stream."""
+        offset = self.span.begin if self.span else Fraction(0)
+        sounds = {index: each for index, each in self.carriers.items() if isinstance(each, ConvertedSound)}
+        return {
+            index: Span(each.begin + offset, each.end + offset)
+            for index, each in sounds.items()
+            if each.begin is not None and each.end is not None
+        }
 
     @property
     def damage(self) -> list[str]:
@@ -234,18 +245,12 @@ class VideoWriter:
         """Carry a packet of another stream over."""
         begin, end = times_of(packet)
         index = packet.stream.index
-        if packet.stream.type == "audio" and not isinstance(self.carriers[index], ConvertedSound):
-            self._heard_until(end)
         try:
             made = list(self.carriers[index].packets(packet))
         except FAULTS as error:
             self.carriers[index].losses.note(f"a packet cannot be carried over ({_text(error)})", begin, end)
             return
         self._mux_others(index, made, begin)
-
-    def _heard_until(self, end: Fraction | None) -> None:
-        if end is not None:
-            self.sound_end = end if self.sound_end is None else max(end, self.sound_end)
 
     def _mux_others(self, index: int, packets: Iterable[av.Packet], begin: Fraction | None) -> None:
         """Write packets of a carried stream; one that the container refuses is dropped and reported."""
@@ -269,9 +274,7 @@ class VideoWriter:
         self._mux(self.stream.encode(None))
         for index, carrier in self.carriers.items():
             with suppress(*FAULTS):  # of a decoder or encoder; what came before is there
-                self._mux_others(index, carrier.rest(), self.sound_end)
-            if isinstance(carrier, ConvertedSound):  # packets alone do not state the end of all codecs
-                self._heard_until(carrier.end)
+                self._mux_others(index, carrier.rest(), None)
         try:
             self.container.close()
             self.unfinished.replace(self.path)
@@ -333,7 +336,7 @@ class VideoWriter:
 
     def _chapter(self, chapter: Any) -> Any:
         """A chapter in the time of the result; what lies outside of the span ends before it begins."""
-        stated = (chapter[edge] * chapter["time_base"] for edge in ("start", "end"))
+        stated = (chapter[edge] * chapter["time_base"] + self.shift for edge in ("start", "end"))
         edges = [min(max(Fraction(0), edge), Fraction(LATEST_CHAPTER)) for edge in stated]
         if self.span:
             edges = [min(max(edge, self.span.begin), self.span.end) - self.span.begin for edge in edges]

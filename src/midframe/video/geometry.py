@@ -1,0 +1,131 @@
+"""How a picture lies: rotation, mirroring, cropping, shape of pixels. Carried as tags, or applied to the samples."""
+
+import re
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import av
+
+from midframe.video.filters import pulled
+from midframe.video.side_data import side_data_of
+
+UNIT = 1 << 16
+"""1 in the fixed point of a display matrix (ISO/IEC 14496-12, 8.2.2)."""
+FILTERS = {
+    (1, 0, 0, 1): (),
+    (-1, 0, 0, 1): ("hflip",),
+    (1, 0, 0, -1): ("vflip",),
+    (-1, 0, 0, -1): ("hflip", "vflip"),
+    (0, 1, 1, 0): ("transpose=dir=cclock_flip",),
+    (0, 1, -1, 0): ("transpose=dir=clock",),
+    (0, -1, 1, 0): ("transpose=dir=cclock",),
+    (0, -1, -1, 0): ("transpose=dir=clock_flip",),
+}
+"""What brings the samples of a display matrix (a, b, c, d) upright: a point (x, y) is shown at (ax + cy, bx + dy)."""
+CROPPING = re.compile(r"Frame Cropping: (\d+)/(\d+)/(\d+)/(\d+)", re.IGNORECASE)
+"""How FFmpeg prints a crop of the container: left, right, top, bottom."""
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """How a picture lies."""
+
+    matrix: tuple[int, ...] | None = None
+    """Display matrix, 9 integers as FFmpeg has them; None for an upright picture."""
+    crop: tuple[int, int, int, int] = (0, 0, 0, 0)
+    """Pixels that the container hides: top, bottom, left, right."""
+    sample_aspect_ratio: Fraction | None = None
+    """Width of a pixel in its heights; None if not stated."""
+
+    @property
+    def turns(self) -> tuple[int, int, int, int]:
+        """The matrix as signs (a, b, c, d); (1, 0, 0, 1) where it is no turn by quarters."""
+        if self.matrix is None:
+            return (1, 0, 0, 1)
+        a, b, _, c, d, *_ = (round(value / UNIT) for value in self.matrix)
+        return (a, b, c, d) if (a, b, c, d) in FILTERS else (1, 0, 0, 1)
+
+    @property
+    def swaps_sides(self) -> bool:
+        """Whether height and width change places when the picture is brought upright."""
+        return self.turns[0] == 0
+
+
+def geometry_of(picture: av.VideoFrame, description: str, sample_aspect_ratio: Fraction | None) -> Geometry:
+    """Read how a picture lies.
+
+    Args:
+        picture: a decoded frame.
+        description: of its stream, as FFmpeg prints it.
+        sample_aspect_ratio: of the stream.
+    """
+    matrix = None
+    if content := side_data_of(picture).get("DISPLAYMATRIX"):
+        matrix = struct.unpack("<9i", content)
+    found = CROPPING.search(description)
+    left, right, top, bottom = (int(text) for text in found.groups()) if found else (0, 0, 0, 0)
+    if top + bottom >= picture.height or left + right >= picture.width:
+        top = bottom = left = right = 0
+    geometry = Geometry(matrix, (top, bottom, left, right), sample_aspect_ratio)
+    upright = geometry.turns == (1, 0, 0, 1)
+    return Geometry(None, geometry.crop, sample_aspect_ratio) if upright else geometry
+
+
+class Layout:
+    """Applies to every frame of a stream what the result has no tag for.
+
+    Args:
+        geometry: of the stream.
+        holds_matrix: the result carries a display matrix.
+        holds_aspect: the result carries a sample aspect ratio.
+    """
+
+    def __init__(self, geometry: Geometry, *, holds_matrix: bool, holds_aspect: bool) -> None:
+        self._filters = [*_crop(geometry.crop)]
+        self.matrix = geometry.matrix if holds_matrix else None
+        """The display matrix that is left for a tag."""
+        aspect = geometry.sample_aspect_ratio
+        if not holds_matrix:
+            self._filters += FILTERS[geometry.turns]
+            aspect = 1 / aspect if aspect and geometry.swaps_sides else aspect
+        if aspect and aspect != 1 and not holds_aspect:
+            self._filters.append(
+                f"scale=w=max(1\\,round(iw*{aspect.numerator}/{aspect.denominator})):h=ih:flags=bicubic"
+            )
+            aspect = None
+        self.sample_aspect_ratio = aspect
+        """The sample aspect ratio that is left for a tag."""
+        self._graph: Any = None
+        self._form: tuple[Any, ...] = ()
+
+    def applied(self, picture: av.VideoFrame) -> av.VideoFrame:
+        """Return the picture as it is to be encoded; itself where nothing is to be done."""
+        if not self._filters:
+            return picture
+        form = (picture.width, picture.height, picture.format.name)
+        if form != self._form:
+            self._graph, self._form = _graph(picture, self._filters), form
+        _, begin, end = self._graph  # the filters do not keep their graph
+        begin.push(picture)
+        (result,) = pulled(end)
+        result.pts, result.time_base, result.duration = picture.pts, picture.time_base, picture.duration
+        return result
+
+
+def _crop(crop: Sequence[int]) -> list[str]:
+    top, bottom, left, right = crop
+    return [f"crop=w=iw-{left + right}:h=ih-{top + bottom}:x={left}:y={top}:exact=1"] if any(crop) else []
+
+
+def _graph(picture: av.VideoFrame, filters: Sequence[str]) -> tuple[Any, Any, Any]:
+    graph = av.filter.Graph()
+    begin: Any = graph.add_buffer(
+        width=picture.width, height=picture.height, format=picture.format, time_base=picture.time_base
+    )
+    pairs = [text.partition("=") for text in filters]
+    end: Any = graph.add("buffersink")
+    graph.link_nodes(begin, *(graph.add(name, arguments) for name, _, arguments in pairs), end).configure()
+    return graph, begin, end

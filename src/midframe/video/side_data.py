@@ -1,0 +1,68 @@
+"""Side data of decoded frames: what a picture carries beside its samples, as bytes by name."""
+
+from typing import Any
+
+import av
+from av.sidedata.sidedata import Type
+
+CAPTIONS = "A53_CC"
+"""Closed captions, CEA-608 and 708 (ATSC A/53, part 4)."""
+UNKNOWN = "UNKNOWN_{}"
+"""Name of a kind of side data that PyAV does not list."""
+NEWEST_TYPE = 64
+"""Side data types are small numbers; FFmpeg 8 has 32 of them."""
+
+
+def _register_unknown_types() -> None:
+    """Give a name to every type that PyAV's enumeration lacks: reading such a frame's side data fails otherwise."""
+    for number in range(NEWEST_TYPE):
+        if number not in Type._value2member_map_:
+            member: Any = object.__new__(Type)
+            member._name_, member._value_ = UNKNOWN.format(number), number
+            Type._value2member_map_[number] = member
+
+
+_register_unknown_types()
+
+
+def side_data_of(frame: av.VideoFrame) -> dict[str, bytes]:
+    """Return the side data of a decoded frame by FFmpeg's names; types that PyAV does not list are left out."""
+    found: Any = frame.side_data
+    return {each.type.name: bytes(each) for each in found if not each.type.name.startswith(UNKNOWN[:-2])}
+
+
+def without_side_data(frame: av.VideoFrame) -> av.VideoFrame:
+    """Return the same picture, its samples shared, without any side data."""
+    return _filtered(frame, ("sidedata", "mode=delete"))
+
+
+def with_side_data(picture: av.VideoFrame, donor: av.VideoFrame) -> av.VideoFrame:
+    """Return a picture's samples with the side data of another frame of the same size.
+
+    PyAV cannot attach side data, so the donor is brought to the picture's format and its samples are replaced.
+    """
+    carrier = _filtered(donor, ("scale", ""), ("format", f"pix_fmts={picture.format.name}"), ("copy", ""))
+    carrier.make_writable()
+    for target, source in zip(carrier.planes, picture.planes, strict=True):
+        if target.line_size == source.line_size:
+            target.update(bytes(source)[: target.buffer_size])
+        else:
+            rows = min(target.line_size, source.line_size)
+            lines = [bytes(source)[row * source.line_size :][:rows] for row in range(source.height)]
+            target.update(b"".join(line.ljust(target.line_size, b"\0") for line in lines))
+    carrier.colorspace, carrier.color_range = picture.colorspace, picture.color_range
+    carrier.color_primaries, carrier.color_trc = picture.color_primaries, picture.color_trc
+    return carrier
+
+
+def _filtered(frame: av.VideoFrame, *filters: tuple[str, str]) -> av.VideoFrame:
+    graph = av.filter.Graph()
+    begin: Any = graph.add_buffer(
+        width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base
+    )
+    end: Any = graph.add("buffersink")
+    graph.link_nodes(begin, *(graph.add(name, arguments) for name, arguments in filters), end).configure()
+    begin.push(frame)
+    result: av.VideoFrame = end.pull()
+    result.duration = frame.duration
+    return result
