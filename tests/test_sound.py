@@ -278,6 +278,37 @@ def test_converted_sound_begins_and_is_heard_when_it_was(tmp_path: Path, begin: 
     assert abs(tone_begins(target) - 0.5 * (slow or 1)) < smeared
 
 
+@pytest.mark.parametrize(
+    ("target", "options"), [("out.mkv", {}), ("out.webm", {"codec": "vp9"}), ("part.mp4", {"start": 0.12, "end": 0.7})]
+)
+def test_two_sounds_that_begin_at_other_times_than_the_picture_keep_them(
+    tmp_path: Path, target: str, options: dict[str, Any]
+) -> None:
+    """The picture begins 0.2 s after the first sound, which is heard from 0.6 s on, as the second one is."""
+    source = tmp_path / "in.mkv"
+    with av.open(str(source), "w") as container:
+        picture = container.add_stream("mpeg4", 25)
+        picture.width, picture.height, picture.pix_fmt = 48, 32, "yuv420p"
+        tracks: list[Any] = [container.add_stream(each, RATE, layout="stereo") for each in ("pcm_s16le", "aac")]
+        for index in range(25):
+            frame = av.VideoFrame.from_ndarray(render_frame(index, 32, 48), format="rgb24")
+            frame.pts = index + 5
+            container.mux(picture.encode(frame))
+        container.mux(picture.encode(None))
+        for track, begin in zip(tracks, (0, 14400), strict=True):
+            for first in range(begin, 57600, 1024):
+                times = (first + np.arange(1024)) / RATE
+                wave = np.where(times >= 0.6, 0.3 * np.sin(2 * np.pi * 440 * times), 0).astype(np.float32)
+                sound = av.AudioFrame.from_ndarray(np.repeat(wave, 2)[None], format="flt", layout="stereo")
+                sound.sample_rate, sound.pts, sound.time_base = RATE, first, Fraction(1, RATE)
+                container.mux(track.encode(sound))
+            container.mux(track.encode(None))
+    report = interpolate_video(source, tmp_path / target, model=Averager(), **options)
+    assert not report.problems
+    for number in range(2):
+        assert abs(tone_begins(tmp_path / target, number) - 0.4 + options.get("start", 0)) < 0.003
+
+
 @pytest.mark.parametrize("chunk", [1024, 24000])
 def test_converted_sound_of_a_part_is_cut_between_samples(tmp_path: Path, chunk: int) -> None:
     source, target = render_tone(tmp_path / "in.mkv", tone_at=0.7, chunk=chunk), tmp_path / "out.mp4"
