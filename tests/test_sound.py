@@ -1,5 +1,6 @@
 """Sound that is converted or copied: its channels, rates, times and damage."""
 
+import errno
 import subprocess
 import sys
 from fractions import Fraction
@@ -13,7 +14,8 @@ from conftest import render_frame
 from fuzz import render_sound
 from test_video import Averager
 
-from midframe.video import writer
+from midframe.errors import VideoError
+from midframe.video import rehearsal, writer
 from midframe.video.carriers import Losses, OneWildTime, Passed, RisingTimes
 from midframe.video.pipeline import interpolate_video
 from midframe.video.rehearsal import make_plan
@@ -435,6 +437,17 @@ def test_the_trial_leaves_nothing_and_touches_no_result(tmp_path: Path) -> None:
     assert (plan.converted, plan.left_out) == ([], [])
     assert target.read_bytes() == b"kept"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mkv", "out.mp4"]
+
+
+def test_a_place_without_room_is_blamed_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = render_tone(tmp_path / "in.mkv", "ac3")
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(rehearsal, "write_all", full)
+    with pytest.raises(VideoError, match=r"No space left on device.: choose another place"):
+        interpolate_video(source, tmp_path / "out.mp4", model=Averager())
 
 
 def test_a_sound_whose_header_says_nothing_is_understood_by_its_packets(tmp_path: Path) -> None:

@@ -1,11 +1,14 @@
 """What all carriers of streams share: the way packets get into the result, and what is lost on the way."""
 
 from collections.abc import Iterator
+from errno import EACCES, EDQUOT, EFBIG, EIO, ENOENT, ENOSPC, EPERM, EROFS
 from fractions import Fraction
 from typing import Any, Protocol
 
 import av
 
+PLACE_FAULTS = {ENOSPC, EDQUOT, EFBIG, EACCES, EPERM, EROFS, EIO, ENOENT}
+"""Errors of the place that is written to; all others are of what is written."""
 BIGGEST_TIME = 2**62
 """Ticks; a packet that states a time beyond this has none."""
 MAX_RUNS = 20
@@ -221,3 +224,8 @@ class OneWildTime:
         end = times_of(packet)[1]
         self._end = self._end if end is None else end
         yield packet
+
+
+def reason_of(error: Exception) -> str:
+    """What an error of FFmpeg or of the system says."""
+    return str(getattr(error, "strerror", None) or error)

@@ -16,6 +16,7 @@ import av
 from midframe.errors import VideoError
 from midframe.images import Array, writes
 from midframe.video.animation import FASTEST_GIF, SUFFIXES, plays_of, write_animation
+from midframe.video.carrying import Span, StreamsFailed
 from midframe.video.colour import Colour, to_rgb
 from midframe.video.encoders import Encoding, choose_encoding, lossless_encoding
 from midframe.video.pictures import DEFAULT_NAME, is_pattern, numbered, write_pictures
@@ -27,12 +28,11 @@ from midframe.video.report import VideoReport, check_pictures
 from midframe.video.retimer import Output, Retimer
 from midframe.video.side_data import with_side_data
 from midframe.video.space import check_space
-from midframe.video.streams import Plan
+from midframe.video.streams import Plan, plan_time_code
 from midframe.video.survey import Span as SourceSpan
-from midframe.video.time_code import scale_time_code, stated_time_code
 from midframe.video.timeline import ConstantRate, Timeline, TrueTimes
 from midframe.video.work import Work
-from midframe.video.writer import CONTAINERS, Span, StreamsFailed, VideoWriter
+from midframe.video.writer import CONTAINERS, VideoWriter
 
 
 @dataclass
@@ -213,9 +213,9 @@ class VideoTarget(FileTarget):
                     self.plan.drop(index, failure.reason)
         job.report.converted, job.report.left_out = tuple(writer.converted), tuple(writer.left_out)
         work.remove()
-        sounds = [index for index, carrier in writer.carriers.items() if carrier.stream.type == "audio"]
+        sounds = [index for index, carrier in writer.others.carriers.items() if carrier.stream.type == "audio"]
         anew = job.timeline.slow != 1 or bool(writer.converted) or writer.span is not None
-        self._prove(retimer, sounds, writer.carried, stretched=anew, heard=writer.converted_sounds())
+        self._prove(retimer, sounds, writer.others.counts, stretched=anew, heard=writer.others.converted_sounds())
         job.report.damage += tuple(writer.damage)
 
     def _join(self, retimer: Retimer) -> VideoWriter:
@@ -229,7 +229,7 @@ class VideoTarget(FileTarget):
             with self._writer(source, span) as writer:
                 if writer.stream.codec_context.extradata not in (None, extradata):
                     raise VideoError(f"{work.folder} was begun with another encoder: begin anew with --overwrite")
-                kept = [stream for stream in source.others if stream.index in writer.carriers]
+                kept = [stream for stream in source.others if stream.index in writer.others.carriers]
                 writer.join(work.packets(retimer.end_pts), source.packets(kept) if kept else ())
         return writer
 
@@ -242,7 +242,8 @@ class VideoTarget(FileTarget):
         self.plan = make_plan(
             job.reader.path, job.reader.others, self.path, job.timeline.slow, mute=self.mute, scratch=self.work.folder
         )
-        self._plan_time_code()
+        constant = isinstance(job.timeline, ConstantRate) and job.timeline.slow == 1
+        plan_time_code(self.plan, job.reader, job.timeline.rate if constant else None)
         while True:
             try:
                 writer = self._writer(job.reader, None)
@@ -252,20 +253,6 @@ class VideoTarget(FileTarget):
                     self.plan.drop(index, failure.reason)
         writer.abandon()
         job.report.converted, job.report.left_out = tuple(writer.converted), tuple(writer.left_out)
-
-    def _plan_time_code(self) -> None:
-        """Choose the time code of the first frame, which QuickTime, MP4 and Matroska files state with the picture."""
-        reader, timeline = self.job.reader, self.job.timeline
-        code = stated_time_code(reader.stream.metadata, reader.container.metadata)
-        if code is None:
-            return
-        try:
-            if not isinstance(timeline, ConstantRate) or timeline.slow != 1:
-                raise ValueError("the result has a variable rate or is slower")
-            start = Fraction(str(reader.part.start))
-            self.plan.time_code = scale_time_code(code, reader.rate, timeline.rate, start)
-        except ValueError as reason:
-            self.plan.lost_time_code = f"time code {code} ({reason})"
 
     def _writer(self, reader: VideoReader, span: Span | None) -> VideoWriter:
         assert self.work, "begun"
