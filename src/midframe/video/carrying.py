@@ -68,16 +68,6 @@ class CarriedStreams:
         """The streams that keep a container from being finished: those without a packet, or any."""
         return [index for index, count in self._written.items() if not count] or list(self.carriers)
 
-    def converted_sounds(self) -> dict[int, Span]:
-        """When each converted sound was heard, in seconds of the source, by the index of its stream."""
-        offset = self.span.begin if self.span else Fraction(0)
-        sounds = {index: each for index, each in self.carriers.items() if isinstance(each, ConvertedSound)}
-        return {
-            index: Span(each.begin + offset, each.end + offset)
-            for index, each in sounds.items()
-            if each.begin is not None and each.end is not None
-        }
-
     def add(self, source: Any, metadata: dict[str, str]) -> None:
         """Add a stream of the source to the result, if the plan has a way for it.
 

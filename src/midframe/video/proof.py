@@ -24,6 +24,8 @@ TICK = Fraction(1, 1000)
 """Seconds: Matroska counts in milliseconds."""
 STRETCHED_TOLERANCE = Fraction(1, 10)
 """Seconds by which sound that is encoded anew may end earlier or later: a window of `atempo` and a packet."""
+PRIMING = Fraction(3, 10)
+"""Seconds by which packets of sound that is encoded anew may lie before what is heard (encoder delay)."""
 FORGIVEN = 0.02
 """Fraction of the kept frames that may look unlike their source: strong compression, sudden flashes."""
 
@@ -199,5 +201,6 @@ def _wrong_sounds(found: Playback, report: VideoReport, expected: Expected) -> I
         if abs(after_picture[1] - after_picture[0]) > slack:
             moved = float(abs(after_picture[1] - after_picture[0]))
             yield f"sound {number} ends {moved:.3f} s from where it should beside the picture"
-        if abs(now.begin - own[0]) > slack:
+        early = slack + (PRIMING if expected.stretched else 0)
+        if not -early <= now.begin - own[0] <= slack:
             yield f"sound {number} begins at {float(now.begin):.3f} s instead of {float(own[0]):.3f} s"

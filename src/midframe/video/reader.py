@@ -37,8 +37,6 @@ PASSING = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENODEV, errno.EACCES}
 """Faults of a disk or a network, after which a film may be as whole as before."""
 SEEK_SECONDS = 2
 """A part is looked for from this much before its start, for containers that find places roughly."""
-OLD_ENCODING = "cp1252"
-"""Of titles that are no UTF-8."""
 SURVEY_SECONDS = 5
 """A survey goes on for so long after the end of a part, since packets are not in the order of showing."""
 ORDERED = ("avi", "ogg")
@@ -47,6 +45,8 @@ MAX_READ_ERRORS = 20
 """A file that cannot be read on after so many attempts ends there."""
 MAX_EQUAL_STAMPS = 64
 """More frames than this with one time stamp have no time stamps at all."""
+OLD_ENCODING = "cp1252"
+"""Of titles that are no UTF-8."""
 ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 """Of streams whose alpha FFmpeg's own decoders leave out."""
 

@@ -3,7 +3,7 @@
 What is encoded is kept in segments (`work`) until all of it is there, but for standard output, which cannot wait.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -16,6 +16,7 @@ import av
 from midframe.errors import VideoError
 from midframe.images import Array, writes
 from midframe.video.animation import FASTEST_GIF, SUFFIXES, plays_of, write_animation
+from midframe.video.carriers import Carrier
 from midframe.video.carrying import Span, StreamsFailed
 from midframe.video.colour import Colour, to_rgb
 from midframe.video.encoders import Encoding, choose_encoding, lossless_encoding
@@ -27,9 +28,9 @@ from midframe.video.rehearsal import make_plan
 from midframe.video.report import VideoReport, check_pictures
 from midframe.video.retimer import Output, Retimer
 from midframe.video.side_data import with_side_data
+from midframe.video.sound import ConvertedSound
 from midframe.video.space import check_space
 from midframe.video.streams import Plan, plan_time_code
-from midframe.video.survey import Span as SourceSpan
 from midframe.video.timeline import ConstantRate, Timeline, TrueTimes
 from midframe.video.work import Work
 from midframe.video.writer import CONTAINERS, VideoWriter
@@ -152,29 +153,23 @@ class FileTarget(Target):
         self.work.leave()
         return self.work.folder
 
-    def _prove(
-        self,
-        retimer: Retimer,
-        sounds: Sequence[int],
-        streams: Mapping[str, int],
-        *,
-        stretched: bool = False,
-        heard: Mapping[int, Span] | None = None,
-    ) -> None:
-        """Play the result and compare it with the source; packets do not say of all sounds when they are `heard`."""
+    def _prove(self, retimer: Retimer, writer: VideoWriter | None = None) -> None:
+        """Play the result and compare it with the source."""
         job, reader = self.job, self.job.reader
-        part = reader.part != WHOLE
-        known = dict(reader.survey.spans)
-        known |= {index: SourceSpan(span.begin, span.end) for index, span in (heard or {}).items()}
+        carriers = (
+            [(index, each) for index, each in writer.others.carriers.items() if each.stream.type == "audio"]
+            if writer
+            else []
+        )
         expected = Expected(
             sights=reader.sights,
             end=retimer.own_end,
-            sounds=[_within(known.get(index), retimer if part else None) for index in sounds],
-            streams=streams,
+            sounds=[_heard(reader, index, carrier, retimer) for index, carrier in carriers],
+            streams=writer.others.counts if writer else {},
             slow=job.timeline.slow,
             step=1 / job.timeline.rate,
-            stretched=stretched,
-            shift=retimer.origin if part else Fraction(0),
+            stretched=job.timeline.slow != 1 or reader.part != WHOLE or bool(writer and writer.converted),
+            shift=retimer.origin if reader.part != WHOLE else Fraction(0),
         )
         prove(self.path, job.report, expected)
 
@@ -213,9 +208,7 @@ class VideoTarget(FileTarget):
                     self.plan.drop(index, failure.reason)
         job.report.converted, job.report.left_out = tuple(writer.converted), tuple(writer.left_out)
         work.remove()
-        sounds = [index for index, carrier in writer.others.carriers.items() if carrier.stream.type == "audio"]
-        anew = job.timeline.slow != 1 or bool(writer.converted) or writer.span is not None
-        self._prove(retimer, sounds, writer.others.counts, stretched=anew, heard=writer.others.converted_sounds())
+        self._prove(retimer, writer)
         job.report.damage += tuple(writer.damage)
 
     def _join(self, retimer: Retimer) -> VideoWriter:
@@ -307,7 +300,7 @@ class AnimationTarget(RenderedTarget):
         except (av.FFmpegError, OSError) as error:
             raise VideoError(f"{self.path} cannot be written ({error}): choose another place for OUT") from error
         self.work.remove()
-        self._prove(retimer, (), {})
+        self._prove(retimer)
 
     @property
     def _gif(self) -> bool:
@@ -356,12 +349,17 @@ def with_captions(frame: av.VideoFrame, source: av.VideoFrame) -> av.VideoFrame:
     return captioned
 
 
-def _within(span: SourceSpan | None, part: Retimer | None) -> Stretch | None:
-    """What of a stream lies in a part of the source; None if nothing does, or if that is not known."""
+def _heard(reader: VideoReader, index: int, carrier: Carrier, retimer: Retimer) -> Stretch | None:
+    """When a sound stream of the source is heard, within the part that is shown; None if that is not known."""
+    span, part = reader.survey.spans.get(index), reader.part != WHOLE
     if span is None:
         return None
-    begin = span.begin if part is None else max(span.begin, part.origin)
-    end = span.end if part is None else min(span.end, part.end)
+    begin, end = span.begin, span.end
+    if isinstance(carrier, ConvertedSound) and carrier.begin is not None and carrier.end is not None:
+        offset = retimer.origin if part else 0  # packets do not state the times of all codecs
+        begin, end = carrier.begin + offset, carrier.end + offset
+    if part:
+        begin, end = max(begin, retimer.origin), min(end, retimer.end)
     return Stretch(begin, end) if begin < end else None
 
 
