@@ -467,3 +467,11 @@ def test_a_sound_whose_header_says_nothing_is_understood_by_its_packets(tmp_path
 def sound_of_file(path: Path) -> np.ndarray[Any, Any]:
     with av.open(str(path)) as container:
         return np.concatenate([frame.to_ndarray()[0] for frame in container.decode(audio=0)])
+
+
+@pytest.mark.parametrize("encoder", ["aac", "libmp3lame"])
+def test_priming_that_delays_a_whole_matroska_file_is_no_problem_at_high_rates(tmp_path: Path, encoder: str) -> None:
+    source = render_tone(tmp_path / "in.mp4", encoder)
+    report = interpolate_video(source, tmp_path / "out.mkv", model=Averager(), fps=240)
+    assert not report.problems
+    assert abs(tone_begins(tmp_path / "out.mkv") - 0.5) < 0.003

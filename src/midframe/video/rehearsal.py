@@ -79,7 +79,7 @@ def read_first_packets(source: Any, streams: Sequence[Any]) -> FirstPackets:
     waiting = {stream.index: stream for stream in streams if not is_cover(stream)}
     tried: dict[int, int] = {}
     size = 0
-    with suppress(av.FFmpegError):
+    with suppress(av.FFmpegError, IndexError):  # the latter is PyAV's, where streams appear in the middle of a file
         for packet in source.demux():
             size += packet.size
             kept = found.packets.get(packet.stream.index)
