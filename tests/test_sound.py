@@ -1,5 +1,6 @@
 """Sound that is converted or copied: its channels, rates, times and damage."""
 
+import errno
 import subprocess
 import sys
 from fractions import Fraction
@@ -13,7 +14,8 @@ from conftest import render_frame
 from fuzz import render_sound
 from test_video import Averager
 
-from midframe.video import writer
+from midframe.errors import VideoError
+from midframe.video import rehearsal, writer
 from midframe.video.carriers import Losses, OneWildTime, Passed, RisingTimes
 from midframe.video.pipeline import interpolate_video
 from midframe.video.rehearsal import make_plan
@@ -181,7 +183,13 @@ def test_sound_gets_the_encoder_and_the_layout_that_keep_the_most(
 
 @pytest.mark.parametrize(
     ("container", "rate", "chosen"),
-    [("mp4", 8000, 8000), ("mp4", 4000, 8000), ("mp4", 47000, 48000), ("mp4", 384000, 96000), ("webm", 44100, 48000)],
+    [
+        ("mp4", 8000, 16000),
+        ("mp4", 22000, 22050),
+        ("mp4", 47000, 48000),
+        ("mp4", 384000, 96000),
+        ("webm", 44100, 48000),
+    ],
 )
 def test_sound_gets_the_lowest_rate_of_the_encoder_that_keeps_all(container: str, rate: int, chosen: int) -> None:
     assert choose_sound_encoding(container, SoundFormat(rate, "s16", "stereo", 2)).rate == chosen
@@ -269,6 +277,37 @@ def test_converted_sound_begins_and_is_heard_when_it_was(tmp_path: Path, begin: 
     assert not report.problems
     smeared = 0.06 if slow else 0.012  # by the windows of atempo
     assert abs(tone_begins(target) - 0.5 * (slow or 1)) < smeared
+
+
+@pytest.mark.parametrize(
+    ("target", "options"), [("out.mkv", {}), ("out.webm", {"codec": "vp9"}), ("part.mp4", {"start": 0.12, "end": 0.7})]
+)
+def test_two_sounds_that_begin_at_other_times_than_the_picture_keep_them(
+    tmp_path: Path, target: str, options: dict[str, Any]
+) -> None:
+    """The picture begins 0.2 s after the first sound, which is heard from 0.6 s on, as the second one is."""
+    source = tmp_path / "in.mkv"
+    with av.open(str(source), "w") as container:
+        picture = container.add_stream("mpeg4", 25)
+        picture.width, picture.height, picture.pix_fmt = 48, 32, "yuv420p"
+        tracks: list[Any] = [container.add_stream(each, RATE, layout="stereo") for each in ("pcm_s16le", "aac")]
+        for index in range(25):
+            frame = av.VideoFrame.from_ndarray(render_frame(index, 32, 48), format="rgb24")
+            frame.pts = index + 5
+            container.mux(picture.encode(frame))
+        container.mux(picture.encode(None))
+        for track, begin in zip(tracks, (0, 14400), strict=True):
+            for first in range(begin, 57600, 1024):
+                times = (first + np.arange(1024)) / RATE
+                wave = np.where(times >= 0.6, 0.3 * np.sin(2 * np.pi * 440 * times), 0).astype(np.float32)
+                sound = av.AudioFrame.from_ndarray(np.repeat(wave, 2)[None], format="flt", layout="stereo")
+                sound.sample_rate, sound.pts, sound.time_base = RATE, first, Fraction(1, RATE)
+                container.mux(track.encode(sound))
+            container.mux(track.encode(None))
+    report = interpolate_video(source, tmp_path / target, model=Averager(), **options)
+    assert not report.problems
+    for number in range(2):
+        assert abs(tone_begins(tmp_path / target, number) - 0.4 + options.get("start", 0)) < 0.003
 
 
 @pytest.mark.parametrize("chunk", [1024, 24000])
@@ -399,6 +438,17 @@ def test_the_trial_leaves_nothing_and_touches_no_result(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mkv", "out.mp4"]
 
 
+def test_a_place_without_room_is_blamed_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = render_tone(tmp_path / "in.mkv", "ac3")
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(rehearsal, "write_all", full)
+    with pytest.raises(VideoError, match=r"No space left on device.: choose another place"):
+        interpolate_video(source, tmp_path / "out.mp4", model=Averager())
+
+
 def test_a_sound_whose_header_says_nothing_is_understood_by_its_packets(tmp_path: Path) -> None:
     source = render_tone(tmp_path / "in.mkv", "ac3")
     losses = Losses("audio stream 1")
@@ -411,9 +461,17 @@ def test_a_sound_whose_header_says_nothing_is_understood_by_its_packets(tmp_path
         for each in made:
             result.mux(each)
     assert not losses.texts()
-    assert abs(len(sound_of_file(tmp_path / "out.mkv")) / 8000 - 1) < 0.2
+    assert abs(len(sound_of_file(tmp_path / "out.mkv")) / 16000 - 1) < 0.2
 
 
 def sound_of_file(path: Path) -> np.ndarray[Any, Any]:
     with av.open(str(path)) as container:
         return np.concatenate([frame.to_ndarray()[0] for frame in container.decode(audio=0)])
+
+
+@pytest.mark.parametrize("encoder", ["aac", "libmp3lame"])
+def test_priming_that_delays_a_whole_matroska_file_is_no_problem_at_high_rates(tmp_path: Path, encoder: str) -> None:
+    source = render_tone(tmp_path / "in.mp4", encoder)
+    report = interpolate_video(source, tmp_path / "out.mkv", model=Averager(), fps=240)
+    assert not report.problems
+    assert abs(tone_begins(tmp_path / "out.mkv") - 0.5) < 0.003

@@ -14,6 +14,7 @@ from conftest import render_frame, sine
 from PIL import Image
 from test_video import Averager
 
+from midframe.video.carriers import Losses, Passed, end_of_composition
 from midframe.video.pipeline import interpolate_video
 from midframe.video.subtitles import ASS_HEADER
 
@@ -202,3 +203,144 @@ def test_sound_that_the_container_cannot_hold_is_converted_and_told(packets: Pac
     ends = [max(pts + duration for _, pts, duration in packets(path, "audio")) for path in (source, target)]
     assert abs(ends[1] - ends[0]) < Fraction(1, 20)
     assert abs(loudest_frequency(target) - loudest_frequency(source)) < 5
+
+
+def render_texts(path: Path, kind: str, events: list[tuple[int, int, bytes]]) -> Path:
+    """A film of two seconds with packets of text: begin, duration (0 for none) and data."""
+    with av.open(str(path), "w") as container:
+        picture = container.add_stream("mpeg4", RATE)
+        picture.width, picture.height, picture.pix_fmt = 48, 32, "yuv420p"
+        track: Any = container.add_mux_stream(kind)
+        track.time_base = Fraction(1, 1000)
+        for index in range(48):
+            frame = av.VideoFrame.from_ndarray(render_frame(index, 32, 48), format="rgb24")
+            frame.pts = index
+            container.mux(picture.encode(frame))
+        container.mux(picture.encode(None))
+        for begin, duration, data in events:
+            packet = av.Packet(data)
+            packet.stream, packet.time_base, packet.is_keyframe = track, Fraction(1, 1000), True
+            packet.pts, packet.dts, packet.duration = begin, begin, duration
+            container.mux(packet)
+    return path
+
+
+def test_texts_without_an_end_are_shown_until_the_next_one(tmp_path: Path) -> None:
+    source = render_texts(tmp_path / "in.mkv", "subrip", [(100, 0, b"One"), (600, 300, b"Two"), (1000, 0, b"Three")])
+    report = interpolate_video(source, tmp_path / "out.mp4", model=Averager())
+    assert not report.problems
+    shown = [(float(begin), float(end), text) for begin, end, text in texts_of(tmp_path / "out.mp4")]
+    assert shown == [(0.1, 0.6, "One"), (0.6, 0.9, "Two"), (1.0, 5.0, "Three")]
+
+
+def test_a_text_ends_with_the_part_that_is_shown(tmp_path: Path) -> None:
+    source = render_texts(tmp_path / "in.mkv", "subrip", [(100, 700, b"One"), (900, 900, b"Two")])
+    interpolate_video(source, tmp_path / "out.mkv", model=Averager(), start=0.5, end=1.5)
+    shown = [
+        (round(float(begin), 2), round(float(end), 2), text) for begin, end, text in texts_of(tmp_path / "out.mkv")
+    ]
+    assert shown == [(0.0, 0.3, "One"), (0.4, 1.0, "Two")]
+
+
+def test_texts_that_cannot_be_decoded_are_dropped_and_reported(tmp_path: Path) -> None:
+    source = render_texts(tmp_path / "in.mp4", "mov_text", [(100, 300, b"\0\3One"), (500, 300, b"\0\xffX")])
+    report = interpolate_video(source, tmp_path / "out.mkv", model=Averager())
+    assert texts_of(tmp_path / "out.mkv")[0][2] == "One"
+    assert report.streams == {"subtitle": 1}
+
+
+def test_captions_in_a_stream_of_their_own_become_text_at_their_times(tmp_path: Path) -> None:
+    def pairs(*codes: int) -> bytes:
+        return b"".join(b"\xfc" + code.to_bytes(2, "big") for code in codes)
+
+    load, show, clear = pairs(0x9420, 0x94AE, 0x9470, 0xC8E9), pairs(0x942F), pairs(0x942C)
+    events = [(200, 40, load), (400, 40, show), (1000, 40, clear), (1200, 40, load), (1400, 40, show)]
+    source = render_texts(tmp_path / "in.mov", "eia_608", events)
+    report = interpolate_video(source, tmp_path / "out.mkv", model=Averager())
+    assert report.converted == ("subtitle stream 1 (eia_608 subtitles become subrip)",)
+    shown = [(float(begin), float(end)) for begin, end, _ in texts_of(tmp_path / "out.mkv")]
+    assert shown[0] == (0.4, 1.0)
+    assert shown[1][0] == 1.4
+    interpolate_video(source, tmp_path / "out.mov", model=Averager())
+    assert described(tmp_path / "out.mov")[1][1] == "eia_608"
+
+
+PGS = bytes.fromhex("16000b0030002010000080000000800000")
+"""A composition that shows nothing, and its end."""
+
+
+def test_pictures_of_text_are_copied_into_matroska_and_reported_elsewhere(tmp_path: Path) -> None:
+    source = render_texts(tmp_path / "in.mkv", "hdmv_pgs_subtitle", [(100, 0, PGS), (600, 0, PGS)])
+    kept = interpolate_video(source, tmp_path / "out.mkv", model=Averager())
+    assert (kept.left_out, kept.streams, kept.problems) == ((), {"subtitle": 1}, ())
+    for suffix in ("mp4", "mov"):
+        report = interpolate_video(source, tmp_path / f"out.{suffix}", model=Averager())
+        assert report.left_out == (f"subtitle stream 1 (hdmv_pgs_subtitle: {suffix} files cannot hold it)",)
+
+
+def test_data_is_named_by_its_tag_and_what_it_holds(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "in.mov"), "w") as container:
+        picture = container.add_stream("mpeg4", RATE)
+        picture.width, picture.height, picture.pix_fmt = 48, 32, "yuv420p"
+        picture.metadata["timecode"] = "10:00:00:00"
+        for index in range(6):
+            frame = av.VideoFrame.from_ndarray(render_frame(index, 32, 48), format="rgb24")
+            frame.pts = index
+            container.mux(picture.encode(frame))
+        container.mux(picture.encode(None))
+    data = (tmp_path / "in.mov").read_bytes()
+    for tag, meaning in (("fdsc", "GoPro file description"), ("gpmd", "GoPro telemetry"), ("mebx", "timed metadata")):
+        place = data.rindex(b"tmcd", 0, data.rindex(b"stts"))
+        source = tmp_path / f"{tag}.mov"
+        source.write_bytes(data[:place] + tag.encode() + data[place + 4 :])
+        report = interpolate_video(source, tmp_path / "out.mov", model=Averager(), overwrite=True)
+        assert f"data stream 1 ({tag}, {meaning})" in report.left_out
+
+
+def test_titles_in_an_old_code_page_and_odd_chapters_come_along(tmp_path: Path) -> None:
+    source = render_texts(tmp_path / "in.mkv", "subrip", [(100, 300, b"One")])
+    with av.open(str(source)) as container, av.open(str(tmp_path / "old.avi"), "w") as copy:
+        stream = copy.add_stream_from_template(container.streams.video[0])
+        copy.metadata["title"] = "Sommer in XX"
+        for packet in container.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                copy.mux(packet)
+    old = (tmp_path / "old.avi").read_bytes()
+    (tmp_path / "old.avi").write_bytes(old.replace(b"Sommer in XX", b"Sommer in \xd6\xdf"))
+    interpolate_video(tmp_path / "old.avi", tmp_path / "out.mp4", model=Averager())
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert container.metadata["title"] == "Sommer in \u00d6\u00df"
+
+
+def test_fonts_without_a_name_or_a_type_are_kept(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "in.mkv"), "w") as container:
+        picture = container.add_stream("mpeg4", RATE)
+        picture.width, picture.height, picture.pix_fmt = 48, 32, "yuv420p"
+        container.add_attachment("", "", FONT)
+        for index in range(6):
+            frame = av.VideoFrame.from_ndarray(render_frame(index, 32, 48), format="rgb24")
+            frame.pts = index
+            container.mux(picture.encode(frame))
+        container.mux(picture.encode(None))
+    report = interpolate_video(tmp_path / "in.mkv", tmp_path / "out.mkv", model=Averager())
+    assert (report.left_out, report.problems) == ((), ())
+    with av.open(str(tmp_path / "out.mkv")) as container:
+        fonts = [stream for stream in container.streams if stream.type == "attachment"]
+        assert [font.data for font in fonts] == [FONT]
+
+
+def test_what_follows_the_end_of_a_picture_of_text_is_not_written(tmp_path: Path) -> None:
+    """FFmpeg would write it into the first stream, which is the picture."""
+    assert end_of_composition(PGS) == end_of_composition(PGS + b"\0\x80\0\0") == len(PGS)
+    assert end_of_composition(PGS[:-3]) == len(PGS) - 3
+    assert end_of_composition(b"\x16\xff\xff\0") == 0
+    source = render_texts(tmp_path / "in.mkv", "hdmv_pgs_subtitle", [(100, 0, PGS)])
+    losses = Losses("subtitle stream 1")
+    with av.open(str(source)) as container, av.open(str(tmp_path / "out.mkv"), "w") as result:
+        stream = container.streams.subtitles[0]
+        carrier = Passed(stream, result, Fraction(1), losses)
+        packet = av.Packet(PGS + b"\0\x80\0\0")
+        packet.stream, packet.time_base, packet.pts = stream, Fraction(1, 1000), 100
+        assert [(bytes(each), each.pts) for each in carrier.packets(packet)] == [(PGS, 100)]
+    assert losses.texts() == ["subtitle stream 1: what follows the end of a picture is dropped at 0.10 s"]

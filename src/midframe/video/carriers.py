@@ -1,17 +1,22 @@
 """What all carriers of streams share: the way packets get into the result, and what is lost on the way."""
 
 from collections.abc import Iterator
+from errno import EACCES, EDQUOT, EFBIG, EIO, ENOENT, ENOSPC, EPERM, EROFS
 from fractions import Fraction
 from typing import Any, Protocol
 
 import av
 
+PLACE_FAULTS = {ENOSPC, EDQUOT, EFBIG, EACCES, EPERM, EROFS, EIO, ENOENT}
+"""Errors of the place that is written to; all others are of what is written."""
 BIGGEST_TIME = 2**62
 """Ticks; a packet that states a time beyond this has none."""
 MAX_RUNS = 20
 """So many losses of a stream are reported one by one."""
 NEAR = Fraction(1, 2)
 """Losses of a stream that lie nearer than this, in seconds, are reported as one."""
+PGS, END_OF_COMPOSITION = "hdmv_pgs_subtitle", 0x80
+"""FFmpeg's name of the subtitles of Blu-rays, and the kind of segment that ends a picture of them."""
 JUMP = Fraction(1)
 """Seconds by which one sound packet differs from its neighbours only if its time is damaged."""
 
@@ -80,6 +85,7 @@ class Passed:
     def __init__(self, source: Any, container: av.container.OutputContainer, slow: Fraction, losses: Losses) -> None:
         self.stream: Any = container.add_stream_from_template(source, opaque=True)
         self.slow, self.losses = slow, losses
+        self._pictures = source.codec_context.codec.canonical_name == PGS
 
     def packets(self, packet: av.Packet) -> Iterator[av.Packet]:
         """Yield the packet itself."""
@@ -87,6 +93,12 @@ class Passed:
             self.losses.note("a damaged packet is dropped", *times_of(packet))
             return
         if packet.stream.type == "subtitle" and not _clip_before_zero(packet):
+            return
+        if self._pictures and (end := end_of_composition(bytes(packet))) < packet.size:
+            # FFmpeg's muxer for Matroska would write the rest into the first stream of the file.
+            self.losses.note("what follows the end of a picture is dropped", *times_of(packet))
+            packet = _shortened(packet, end)
+        if not packet.size:
             return
         packet.stream = self.stream
         if self.slow != 1:
@@ -99,6 +111,26 @@ class Passed:
     def rest(self) -> Iterator[av.Packet]:
         """Yield nothing."""
         yield from ()
+
+
+def end_of_composition(data: bytes) -> int:
+    """Where the first composition of Blu-ray subtitles ends in a packet, or its last whole segment."""
+    place = 0
+    while place + 3 <= len(data):
+        after = place + 3 + int.from_bytes(data[place + 1 : place + 3], "big")
+        if after > len(data):
+            break
+        kind, place = data[place], after
+        if kind == END_OF_COMPOSITION:
+            break
+    return place
+
+
+def _shortened(packet: av.Packet, size: int) -> av.Packet:
+    short = av.Packet(bytes(packet)[:size])
+    short.time_base, short.pts, short.dts = packet.time_base, packet.pts, packet.dts
+    short.duration, short.is_keyframe = packet.duration or 0, packet.is_keyframe
+    return short
 
 
 def _clip_before_zero(packet: av.Packet) -> bool:
@@ -192,3 +224,8 @@ class OneWildTime:
         end = times_of(packet)[1]
         self._end = self._end if end is None else end
         yield packet
+
+
+def reason_of(error: Exception) -> str:
+    """What an error of FFmpeg or of the system says."""
+    return str(getattr(error, "strerror", None) or error)

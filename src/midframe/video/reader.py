@@ -375,6 +375,8 @@ class VideoReader:
                     errors = 0
                     yield packet
                 return
+            except IndexError:  # PyAV's at the end, where streams have appeared in the middle of the file
+                return
             except av.FFmpegError as error:
                 errors += 1
                 if error.errno in PASSING or errors > MAX_READ_ERRORS:

@@ -13,7 +13,8 @@ from typing import Any
 
 import av
 
-from midframe.video.carriers import CannotCarry, Carrier, Passed, RisingTimes, times_of
+from midframe.errors import VideoError
+from midframe.video.carriers import PLACE_FAULTS, CannotCarry, Carrier, Passed, RisingTimes, reason_of, times_of
 from midframe.video.containers import container_format
 from midframe.video.reader import file_url, is_cover, open_video
 from midframe.video.sound import ConvertedSound
@@ -26,8 +27,8 @@ MAX_UNDECODABLE = 200
 """After so many packets, a sound is taken for one that cannot be decoded."""
 MAX_BYTES = 64 << 20
 """So much of a source is read for the first packets of streams that begin late."""
-FAULTS = (av.FFmpegError, ValueError, OverflowError)
-"""What PyAV raises for streams that a container or an encoder does not take."""
+FAULTS = (av.FFmpegError, OSError, ValueError, OverflowError)
+"""What PyAV and the system raise for streams that a container or an encoder does not take."""
 
 
 @dataclass
@@ -79,7 +80,7 @@ def read_first_packets(source: Any, streams: Sequence[Any]) -> FirstPackets:
     waiting = {stream.index: stream for stream in streams if not is_cover(stream)}
     tried: dict[int, int] = {}
     size = 0
-    with suppress(av.FFmpegError):
+    with suppress(av.FFmpegError, IndexError):  # the latter is PyAV's, where streams appear in the middle of a file
         for packet in source.demux():
             size += packet.size
             kept = found.packets.get(packet.stream.index)
@@ -160,6 +161,9 @@ class Trials:
             self._read_again(carrier, written, sound)
             return _note(way.note, source, carrier)
         except FAULTS as error:
+            if getattr(error, "errno", None) in PLACE_FAULTS:
+                place = f"{self.path.parent} cannot be written to ({reason_of(error)})"
+                raise VideoError(f"{place}: choose another place for OUT, or make room there") from error
             raise CannotCarry(_reason(error, source, container.format.name)) from error
         finally:
             with suppress(*FAULTS):
@@ -232,6 +236,6 @@ def _note(note: str, source: Any, carrier: Carrier | None) -> str:
 
 def _reason(error: Exception, source: Any, container: str) -> str:
     name = codec_name(source) if source.codec_context else source.type
-    text = getattr(error, "strerror", None) or str(error)
+    text = reason_of(error)
     why = "" if "does not support" in text else f" ({text})"
     return f"{name}: {container} files cannot hold it{why}"

@@ -31,8 +31,8 @@ OTHER_LAYOUTS = {3: "3.0", 4: "quad"}
 SMALLER_LAYOUTS = ("7.1", "5.1", "stereo", "mono")
 SPEAKERS = ("mono", "stereo", "2.1", "3.0", "4.0", "quad", "5.0", "5.1", "5.1(side)", "6.1", "7.1")
 """Layouts that sound with an order of channels of its own may be brought into."""
-LOWEST_RATE = 8000
-"""Samples a second; the encoders' own lists have lower ones, which players lack."""
+LOWEST_RATE = 16000
+"""Samples a second; at lower ones a packet of AAC is so long that its priming is heard as a delay where it is kept."""
 UNKNOWN_LAYOUT = re.compile(r"(\d+) channels")
 OWN_ORDER = re.compile(r"channels \(|@|ambisonic|channels$")
 """Names of layouts that may have a list of channels of their own."""

@@ -15,7 +15,7 @@ from midframe.video.reader import is_cover
 from midframe.video.sound import ConvertedSound
 from midframe.video.sound_format import SoundFormat
 from midframe.video.subtitles import ConvertedText
-from midframe.video.time_code import stated_time_code
+from midframe.video.time_code import scale_time_code, stated_time_code
 
 PICTURE_TYPES = {"mjpeg": ("jpg", "image/jpeg"), "png": ("png", "image/png")}
 """Ending and media type of cover pictures."""
@@ -179,3 +179,22 @@ def _attach_cover(target: av.container.OutputContainer, source: Any, slow: Fract
 def name_of(source: Any) -> str:
     """A stream as reports name it."""
     return f"{source.type} stream {source.index}"
+
+
+def plan_time_code(plan: Plan, reader: Any, rate: Fraction | None) -> None:
+    """Choose the time code of the first frame, which QuickTime, MP4 and Matroska files state with the picture.
+
+    Args:
+        plan: gets it, or the reason why there is none.
+        reader: the source.
+        rate: frames a second of the result; None if it has a variable one or is slower.
+    """
+    code = stated_time_code(reader.stream.metadata, reader.container.metadata)
+    if code is None:
+        return
+    try:
+        if rate is None:
+            raise ValueError("the result has a variable rate or is slower")
+        plan.time_code = scale_time_code(code, reader.rate, rate, Fraction(str(reader.part.start)))
+    except ValueError as reason:
+        plan.lost_time_code = f"time code {code} ({reason})"

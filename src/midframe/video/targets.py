@@ -21,6 +21,7 @@ from midframe.images import Array, is_srgb, lost_as, writes
 from midframe.outputs import check_output_file, check_output_folder, same_place
 from midframe.video.animation import FASTEST_GIF, SUFFIXES, plays_of, write_animation
 from midframe.video.carriers import Carrier
+from midframe.video.carrying import Span, StreamsFailed
 from midframe.video.colour import Colour, to_rgb
 from midframe.video.containers import CONTAINERS, PLAIN_FORMATS, container_format, default_codec
 from midframe.video.encoders import Encoding, choose_encoding, lossless_encoding
@@ -46,12 +47,11 @@ from midframe.video.side_data import CAPTION_ENCODERS, lost_metadata, with_side_
 from midframe.video.sound import ConvertedSound
 from midframe.video.space import check_space
 from midframe.video.spherical import immersion_of, template_of
-from midframe.video.streams import Plan
-from midframe.video.time_code import scale_time_code, stated_time_code
+from midframe.video.streams import Plan, plan_time_code
 from midframe.video.timeline import ConstantRate, Timeline, TrueTimes
 from midframe.video.watchdog import Watchdog, stall_seconds
 from midframe.video.work import JOB_FILE, Work, work_folder
-from midframe.video.writer import Span, StreamsFailed, VideoWriter
+from midframe.video.writer import VideoWriter
 
 
 @dataclass
@@ -211,13 +211,15 @@ class FileTarget(Target):
         """Play the result and compare it with the source."""
         job, reader = self.job, self.job.reader
         carriers = (
-            [(index, each) for index, each in writer.carriers.items() if each.stream.type == "audio"] if writer else []
+            [(index, each) for index, each in writer.others.carriers.items() if each.stream.type == "audio"]
+            if writer
+            else []
         )
         expected = Expected(
             sights=reader.sights,
             end=retimer.own_end,
             sounds=[_heard(reader, index, carrier, retimer) for index, carrier in carriers],
-            streams=writer.carried if writer else {},
+            streams=writer.others.counts if writer else {},
             slow=job.timeline.slow,
             step=1 / job.timeline.rate,
             stretched=job.timeline.slow != 1 or reader.part != WHOLE or bool(writer and writer.converted),
@@ -310,7 +312,7 @@ class VideoTarget(FileTarget):
                     writer.stream.codec_context.extradata = extradata
                 elif writer.stream.codec_context.extradata not in (None, extradata):
                     raise VideoError(f"{work.folder} was begun with another encoder: begin anew with --overwrite")
-                kept = [stream for stream in source.others if stream.index in writer.carriers]
+                kept = [stream for stream in source.others if stream.index in writer.others.carriers]
                 writer.join(work.packets(retimer.end_pts), source.packets(kept) if kept else ())
         return writer
 
@@ -326,8 +328,9 @@ class VideoTarget(FileTarget):
         self.plan = make_plan(
             job.reader.path, job.reader.others, self.path, job.timeline.slow, mute=self.mute, scratch=self.work.folder
         )
-        self._plan_time_code()
         self._make_template()
+        constant = isinstance(job.timeline, ConstantRate) and job.timeline.slow == 1
+        plan_time_code(self.plan, job.reader, job.timeline.rate if constant else None)
         while True:
             try:
                 writer = self._writer(job.reader, None)
@@ -338,20 +341,6 @@ class VideoTarget(FileTarget):
         writer.abandon()
         left_out = [*writer.left_out, *lost_profile(job.reader)]
         job.report.converted, job.report.left_out = tuple(writer.converted), tuple(left_out)
-
-    def _plan_time_code(self) -> None:
-        """Choose the time code of the first frame, which QuickTime, MP4 and Matroska files state with the picture."""
-        reader, timeline = self.job.reader, self.job.timeline
-        code = stated_time_code(reader.stream.metadata, reader.container.metadata)
-        if code is None:
-            return
-        try:
-            if not isinstance(timeline, ConstantRate) or timeline.slow != 1:
-                raise ValueError("the result has a variable rate or is slower")
-            start = Fraction(str(reader.part.start))
-            self.plan.time_code = scale_time_code(code, reader.rate, timeline.rate, start)
-        except ValueError as reason:
-            self.plan.lost_time_code = f"time code {code} ({reason})"
 
     def _writer(self, reader: VideoReader, span: Span | None) -> VideoWriter:
         assert self.work, "begun"
@@ -515,8 +504,9 @@ def _heard(reader: VideoReader, index: int, carrier: Carrier, retimer: Retimer) 
     if span is None:
         return None
     begin, end = span.begin, span.end
-    if isinstance(carrier, ConvertedSound) and carrier.end is not None:  # packets do not state the end of all codecs
-        end = carrier.end + (retimer.origin if part else 0)
+    if isinstance(carrier, ConvertedSound) and carrier.begin is not None and carrier.end is not None:
+        offset = retimer.origin if part else 0  # packets do not state the times of all codecs
+        begin, end = carrier.begin + offset, carrier.end + offset
     if part:
         begin, end = max(begin, retimer.origin), min(end, retimer.end)
     return Stretch(begin, end) if begin < end else None

@@ -1,9 +1,7 @@
 """Writing a video: frames encoded with exact times, packets of other streams as they came."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from errno import EACCES, EDQUOT, EFBIG, EIO, ENOENT, ENOSPC, EPERM, EROFS
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -14,16 +12,16 @@ import av
 from midframe.errors import VideoError
 from midframe.images import Array
 from midframe.outputs import unfinished_path
-from midframe.video.carriers import CannotCarry, Carrier, OneWildTime, RisingTimes, times_of
+from midframe.video.carriers import PLACE_FAULTS, reason_of
+from midframe.video.carrying import CarriedStreams, Span, StreamsFailed
 from midframe.video.colour import Colour, has_alpha
 from midframe.video.containers import CODEC_SUFFIXES, CONTAINER_OPTIONS, PLAIN_FORMATS, container_format, held_codecs
 from midframe.video.encoder_options import opening_encoder
 from midframe.video.encoders import APPLE_TAG, ENCODERS, Encoding
 from midframe.video.mark import NAME, write_mark
 from midframe.video.opacity import lost_alpha
-from midframe.video.reader import VideoReader, file_url, is_cover
-from midframe.video.rehearsal import FAULTS, make_plan
-from midframe.video.sound import ConvertedSound
+from midframe.video.reader import VideoReader, file_url
+from midframe.video.rehearsal import make_plan
 from midframe.video.streams import Plan
 
 OTHER_LANGUAGE_CODES = {
@@ -34,33 +32,8 @@ OTHER_LANGUAGE_CODES = {
 """ISO 639-2 has two codes of some languages; QuickTime files take the one that libraries use."""
 OF_THE_FILE = ("major_brand", "minor_version", "compatible_brands", "encoder", "timecode")
 """Metadata that describes the source's file, not the film; a time code is carried on its own."""
-PLACE_FAULTS = {ENOSPC, EDQUOT, EFBIG, EACCES, EPERM, EROFS, EIO, ENOENT}
-"""Errors of the place that is written to; all others are of what is written."""
-EQUAL_DTS = ("matroska", "webm")
-"""Containers in which two packets of a stream may have one dts."""
 LATEST_CHAPTER = 10**9
 """Seconds; a chapter that states a later time is damaged."""
-
-
-class StreamsFailed(Exception):  # noqa: N818  # the result is written again without them
-    """Streams beside the picture that keep the result from being written.
-
-    Args:
-        indices: of the streams in the source.
-        reason: for the report.
-    """
-
-    def __init__(self, indices: Iterable[int], reason: str) -> None:
-        super().__init__(reason)
-        self.indices, self.reason = tuple(indices), reason
-
-
-@dataclass(frozen=True)
-class Span:
-    """A part of a source, in seconds of its own time."""
-
-    begin: Fraction
-    end: Fraction
 
 
 class VideoWriter:
@@ -113,22 +86,16 @@ class VideoWriter:
         self.colour, self.encoding, self.span, self.slow = colour, encoding, span, slow
         self._encodes = template is None
         self.shift = reader.survey.shift
-        self.carriers: dict[int, Carrier] = {}
-        """How packets of other streams get into the result, by the stream's index in the source."""
         self.converted: list[str] = []
         """Streams that are not passed on as they are, and what becomes of them."""
         self.left_out: list[str] = []
         """Streams that the result does not have, and why."""
-        self.carried: dict[str, int] = {}
-        """How many streams of each kind it has beside the picture."""
-        self.plan = plan or Plan()
-        self._times: dict[int, RisingTimes] = {}
-        self._written: dict[int, int] = {}
-        """How many packets of each carried stream the result has got."""
         self._damage: list[str] = []
-        self.sound_end: Fraction | None = None
-        """When the source's sound ends, as far as it came, in seconds of the source."""
+        if plan is None:
+            plan = make_plan(reader.path, reader.others if others else (), path, slow, mute=mute)
         self.container = self._open()
+        self.others = CarriedStreams(self.container, plan, slow, span)
+        """All streams but the picture."""
         try:
             self._check_fits()
             self._add_picture(template)
@@ -143,22 +110,18 @@ class VideoWriter:
             self.container.metadata.update(
                 {key: value for key, value in reader.container.metadata.items() if key.lower() not in OF_THE_FILE}
             )
-            if self.plan.time_code:
-                self.stream.metadata["timecode"] = self.plan.time_code
+            if plan.time_code:
+                self.stream.metadata["timecode"] = plan.time_code
             if others:
-                if plan is None:
-                    self.plan = make_plan(
-                        reader.path, reader.others, path, slow, mute=mute, scratch=self.unfinished.parent
-                    )
                 self._carry_others(reader)
             write_mark(self.container, self.stream, mark)
             with opening_encoder():
                 self.container.start_encoding()
         except av.FFmpegError as error:
             self.abandon()
-            if self.carriers:
-                reason = f"the file cannot be begun with it: {_text(error)}"
-                raise StreamsFailed(self.carriers, reason) from error
+            if self.others.carriers:
+                reason = f"the file cannot be begun with it: {reason_of(error)}"
+                raise StreamsFailed(self.others.carriers, reason) from error
             raise VideoError(
                 f"{path} cannot be written with {encoding.encoder} ({error.strerror}): choose another --codec"
             ) from error
@@ -185,98 +148,30 @@ class VideoWriter:
     @property
     def damage(self) -> list[str]:
         """What was lost of the streams beside the picture, with its times."""
-        return [text for each in self.carriers.values() for text in each.losses.texts()] + self._damage
+        return self.others.damage + self._damage
 
     def join(self, encoded: Iterable[av.Packet], others: Iterable[av.Packet]) -> None:
         """Write packets of the picture, in order, and among them those of the source's other streams."""
         waiting = iter(encoded)
         ahead = next(waiting, None)
-        for packet in self._in_place(others):
-            kept = packet if is_cover(packet.stream) else self._within_span(packet)
-            if kept is None:
-                continue
-            moment = times_of(packet)[0]
+        for moment, packet in self.others.in_place(others):
             until = None if moment is None else moment * self.slow
             while ahead and until is not None and ahead.dts * self.encoding.time_base <= until:
                 self._write_encoded(ahead)
                 ahead = next(waiting, None)
-            self._write_other(kept)
+            self._write_other(packet)
         for packet in waiting if ahead is None else chain([ahead], waiting):
             self._write_encoded(packet)
 
-    def _in_place(self, packets: Iterable[av.Packet]) -> Iterator[av.Packet]:
-        """Packets of carried streams; sound packets of a single damaged time are put where they belong."""
-        sounds: dict[int, OneWildTime] = {}
-        for packet in packets:
-            index = packet.stream.index
-            if index not in self.carriers:
-                continue
-            if packet.stream.type != "audio":
-                yield packet
-                continue
-            if index not in sounds:
-                sounds[index] = OneWildTime(self.carriers[index].losses)
-            yield from sounds[index].feed(packet)
-        for sound in sounds.values():
-            yield from sound.rest()
+    def _write_other(self, packet: av.Packet) -> None:
+        try:
+            self.others.write(packet)
+        except (av.FFmpegError, OSError) as error:
+            raise self._unwritable(error) from error
 
     def _write_encoded(self, packet: av.Packet) -> None:
         packet.stream, packet.time_base = self.stream, self.encoding.time_base
         self._mux([packet])
-
-    def _within_span(self, packet: av.Packet) -> av.Packet | None:
-        """The packet in the time of the span, or None if it lies outside of it."""
-        if self.span is None or packet.pts is None:
-            return packet
-        begin, end = (round(edge / packet.time_base) for edge in (self.span.begin, self.span.end))
-        early = round(self.carriers[packet.stream.index].preroll / packet.time_base)
-        if packet.pts >= end or packet.pts + (packet.duration or 0) + early <= begin:
-            return None
-        carrier = self.carriers[packet.stream.index]
-        if isinstance(carrier, ConvertedSound):  # which cuts between two samples
-            packet.pts, packet.dts = packet.pts - begin, None
-            return packet
-        if packet.pts < begin and packet.stream.type != "subtitle":
-            return None
-        late = max(0, begin - packet.pts)  # a text that was there before
-        packet.pts, packet.duration = packet.pts + late - begin, packet.duration - late
-        packet.dts = packet.pts if late or packet.dts is None else packet.dts - begin
-        if packet.stream.type == "subtitle":
-            packet.duration = min(packet.duration, end - begin - packet.pts)
-        return packet
-
-    def _write_other(self, packet: av.Packet) -> None:
-        """Carry a packet of another stream over."""
-        begin, end = times_of(packet)
-        index = packet.stream.index
-        if packet.stream.type == "audio" and not isinstance(self.carriers[index], ConvertedSound):
-            self._heard_until(end)
-        try:
-            made = list(self.carriers[index].packets(packet))
-        except FAULTS as error:
-            self.carriers[index].losses.note(f"a packet cannot be carried over ({_text(error)})", begin, end)
-            return
-        self._mux_others(index, made, begin)
-
-    def _heard_until(self, end: Fraction | None) -> None:
-        if end is not None:
-            self.sound_end = end if self.sound_end is None else max(end, self.sound_end)
-
-    def _mux_others(self, index: int, packets: Iterable[av.Packet], begin: Fraction | None) -> None:
-        """Write packets of a carried stream; one that the container refuses is dropped and reported."""
-        carrier = self.carriers[index]
-        for packet in filter(self._has_place, packets):
-            try:
-                self.container.mux_one(self._times[index].mend(packet, carrier.stream))
-                self._written[index] += 1
-            except FAULTS as error:
-                if getattr(error, "errno", None) in PLACE_FAULTS:
-                    raise self._unwritable(error) from error
-                carrier.losses.note(f"a packet cannot be written ({_text(error)})", begin)
-
-    def _has_place(self, packet: av.Packet) -> bool:
-        """Whether a packet has a place in the file: AVI begins at 0, where other files have what precedes sound."""
-        return self.container.format.name != "avi" or packet.pts is None or packet.pts >= 0
 
     def finish(self) -> None:
         """Encode what is left and give the file its name.
@@ -287,20 +182,14 @@ class VideoWriter:
         """
         if self._encodes:
             self._mux(self.stream.encode(None))
-        for index, carrier in self.carriers.items():
-            with suppress(*FAULTS):  # of a decoder or encoder; what came before is there
-                self._mux_others(index, carrier.rest(), self.sound_end)
-            if isinstance(carrier, ConvertedSound):  # packets alone do not state the end of all codecs
-                self._heard_until(carrier.end)
         try:
+            self.others.write_rest()
             self.container.close()
             self.unfinished.replace(self.path)
         except (av.FFmpegError, OSError) as error:
-            if error.errno not in PLACE_FAULTS and self.carriers:
-                empty = [index for index, count in self._written.items() if not count]
-                raise StreamsFailed(
-                    empty or self.carriers, f"the file cannot be finished with it: {_text(error)}"
-                ) from error
+            if error.errno not in PLACE_FAULTS and self.others.carriers:
+                reason = f"the file cannot be finished with it: {reason_of(error)}"
+                raise StreamsFailed(self.others.suspects, reason) from error
             raise self._unwritable(error) from error
 
     def abandon(self) -> None:
@@ -331,30 +220,10 @@ class VideoWriter:
 
     def _carry_others(self, reader: VideoReader) -> None:
         for source in reader.others:
-            choice = self.plan.choices.get(source.index)
-            if choice is None or choice.add is None:
-                continue
-            try:
-                carrier = choice.add(self.container, source, self.slow)
-            except (CannotCarry, *FAULTS) as error:
-                raise StreamsFailed([source.index], _text(error)) from error
-            if choice.shown:
-                self.carried[source.type] = self.carried.get(source.type, 0) + 1
-            if carrier:
-                self._prepare(carrier, source)
-        self.converted, self.left_out = self.plan.converted, self.left_out + self.plan.left_out
+            self.others.add(source, _worth_keeping(source, self.path))
+        self.converted, self.left_out = self.others.plan.converted, self.left_out + self.others.plan.left_out
         chapters = [self._chapter(each) for each in reader.container.chapters()]
         self.container.set_chapters([each for each in chapters if each["start"] < each["end"]])
-
-    def _prepare(self, carrier: Carrier, source: Any) -> None:
-        self.carriers[source.index], self._written[source.index] = carrier, 0
-        self._times[source.index] = RisingTimes(equal=self.container.format.name in EQUAL_DTS)
-        carrier.stream.metadata.update(_worth_keeping(source, self.path))
-        carrier.stream.disposition = source.disposition
-        if self.span:
-            carrier.losses.offset = self.span.begin
-            if isinstance(carrier, ConvertedSound):
-                carrier.length = self.span.end - self.span.begin
 
     def _chapter(self, chapter: Any) -> Any:
         """A chapter in the time of the result; what lies outside of the span ends before it begins."""
@@ -384,19 +253,15 @@ class VideoWriter:
             try:
                 self.container.mux_one(packet)
             except (av.FFmpegError, OSError) as error:
-                if error.errno in PLACE_FAULTS or not self.carriers:
+                if error.errno in PLACE_FAULTS or not self.others.carriers:
                     raise self._unwritable(error) from error
                 # Muxers interleave: what they refuse now may be a packet of another stream.
-                self._damage.append(f"a packet cannot be written ({_text(error)})")
+                self._damage.append(f"a packet cannot be written ({reason_of(error)})")
 
     def _unwritable(self, error: Exception) -> VideoError:
         place = getattr(error, "errno", None) in PLACE_FAULTS
         remedy = "choose another place for OUT" if place else "choose another --codec, or an OUT of .mkv"
-        return VideoError(f"{self.path} cannot be written ({_text(error)}): {remedy}")
-
-
-def _text(error: Exception) -> str:
-    return str(getattr(error, "strerror", None) or error)
+        return VideoError(f"{self.path} cannot be written ({reason_of(error)}): {remedy}")
 
 
 def _worth_keeping(stream: Any, path: Path) -> dict[str, str]:
