@@ -17,7 +17,7 @@ from midframe.video.compare import compare_video
 from midframe.video.containers import CONTAINERS, default_codec
 from midframe.video.mark import read_mark
 from midframe.video.pipeline import interpolate_video
-from midframe.video.streams import ASS_HEADER
+from midframe.video.subtitles import ASS_HEADER
 
 Render = Callable[..., Path]
 
@@ -156,3 +156,17 @@ def test_a_video_of_another_program_is_never_replaced(render_video: Render, tmp_
     assert other.read_bytes() == before
     (tmp_path / "empty.mp4").touch()
     assert interpolate_video(source, tmp_path / "empty.mp4", model=Averager(), overwrite=True).problems == ()
+
+
+def test_sound_that_avi_cannot_time_is_converted(render_video: Render, tmp_path: Path) -> None:
+    plain, source, target = render_video(frames=24, rate=Fraction(24)), tmp_path / "opus.webm", tmp_path / "out.avi"
+    assert interpolate_video(plain, source, model=Averager(), factor=1).problems == ()
+    report = interpolate_video(source, target, model=Averager())
+    assert (report.problems, report.converted) == ((), ("audio stream 1 (opus sound becomes aac)",))
+
+
+@pytest.mark.parametrize("suffix", CONTAINERS)
+def test_every_container_takes_sound_that_is_slowed(render_video: Render, tmp_path: Path, suffix: str) -> None:
+    source, target = render_video(frames=12, rate=Fraction(24)), tmp_path / f"out{suffix}"
+    report = interpolate_video(source, target, model=Averager(), slow=2)
+    assert (report.streams, report.problems) == ({"audio": 1}, ())

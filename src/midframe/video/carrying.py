@@ -166,6 +166,8 @@ class CarriedStreams:
         """Write packets of a stream; one that the container refuses is dropped and reported."""
         carrier = self.carriers[index]
         for packet in packets:
+            if not self._has_place(packet):
+                continue
             try:
                 self.container.mux_one(self._times[index].mend(packet, carrier.stream))
                 self._written[index] += 1
@@ -173,3 +175,7 @@ class CarriedStreams:
                 if getattr(error, "errno", None) in PLACE_FAULTS:
                     raise
                 carrier.losses.note(f"a packet cannot be written ({reason_of(error)})", begin)
+
+    def _has_place(self, packet: av.Packet) -> bool:
+        """Whether a packet has a place in the file: AVI begins at 0, where other files have what precedes sound."""
+        return self.container.format.name != "avi" or packet.pts is None or packet.pts >= 0

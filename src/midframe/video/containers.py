@@ -39,7 +39,7 @@ IN_MPEG_TS = frozenset(
     )
 )
 """Codecs with a stream type in MPEG-TS; FFmpeg has no list of them, and writes others as data without a type."""
-NOT_IN_AVI = frozenset(("av1", "vp8", "vp9", "vorbis"))
+NOT_IN_AVI = frozenset(("av1", "vp8", "vp9", "vorbis", "opus"))
 """Codecs that FFmpeg writes into AVI and few programs read there."""
 CODEC_SUFFIXES = {"prores": ".mov", "ffv1": ".mkv"}
 """Endings of results by the codec, where .mp4 does not hold it or is unusual for it."""

@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import av
-from av.video.reformatter import Interpolation, VideoReformatter
+import numpy as np
+from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 
 from midframe.images import Array
+from midframe.video.colour import BT470BG, is_rgb
 
 THUMBNAIL = (32, 18)
 """Width and height of what is compared of a picture."""
@@ -19,12 +21,25 @@ class Sight:
     time: Fraction
     """Seconds."""
     thumbnail: Array
-    """(18, 32) grey, uint8."""
+    """(18, 32) luma, uint8."""
 
 
 def thumbnail(picture: av.VideoFrame) -> Array:
-    """Shrink a picture to (18, 32) grey, uint8."""
+    """Shrink the luma of a picture to (18, 32), uint8, of limited range, whatever its tags of colour say."""
     width, height = THUMBNAIL
-    small = VideoReformatter().reformat(picture, width, height, "gray8", interpolation=Interpolation.AREA)
-    result: Array = small.to_ndarray()
-    return result
+    full = (
+        int(picture.color_range) == ColorRange.JPEG or picture.format.name.startswith("yuvj") or is_rgb(picture.format)
+    )
+    small = VideoReformatter().reformat(
+        picture,
+        width,
+        height,
+        "yuv420p",
+        src_colorspace=BT470BG,
+        dst_colorspace=BT470BG,
+        src_color_range=ColorRange.JPEG if full else ColorRange.MPEG,
+        dst_color_range=ColorRange.MPEG,
+        interpolation=Interpolation.AREA,
+    )
+    luma: Array = np.frombuffer(small.planes[0], np.uint8).reshape(height, -1)[:, :width].copy()
+    return luma

@@ -17,7 +17,14 @@ from typing import Any
 
 import av
 
-ENCODERS = {"webm": ("libopus",), "mp4": ("aac",), "mov": ("aac", "pcm"), "matroska": ("aac", "pcm")}
+ENCODERS = {
+    "webm": ("libopus",),
+    "mp4": ("aac",),
+    "mov": ("aac", "pcm"),
+    "matroska": ("aac", "pcm"),
+    "avi": ("aac",),
+    "mpegts": ("aac",),
+}
 """Of each container, the first the preferred one; PCM takes the numbers of channels that AAC does not."""
 WIDE_FORMATS = ("s32", "flt", "dbl", "s64")
 """Samples of more than 16 bits."""

@@ -76,8 +76,22 @@ def immersion_of(picture: av.VideoFrame) -> Immersion | None:
     return Immersion(stereo, sphere) if stereo or sphere else None
 
 
-def template_of(encoding: Encoding, immersion: Immersion) -> Any:
-    """Make an open container whose only stream is like that of the result and carries the immersion.
+@dataclass(frozen=True)
+class Template:
+    """What the picture's stream of a result is made like."""
+
+    container: Any
+    """Open, with one stream, whose side data is what counts."""
+    extradata: bytes | None
+    """Of the encoder, which the stream gets instead of its own."""
+
+    @property
+    def stream(self) -> Any:
+        return self.container.streams.video[0]
+
+
+def template_of(encoding: Encoding, immersion: Immersion) -> Template:
+    """Make a template whose stream is like that of the result and carries the immersion.
 
     Args:
         encoding: of the result.
@@ -100,7 +114,7 @@ def template_of(encoding: Encoding, immersion: Immersion) -> Any:
         packet.pts = packet.dts = 0
         packet.duration, packet.is_keyframe, packet.time_base, packet.stream = 1, True, encoding.time_base, stream
         container.mux(packet)
-    return av.open(BytesIO(_with_boxes(file.getvalue(), boxes_of(immersion))))
+    return Template(av.open(BytesIO(_with_boxes(file.getvalue(), boxes_of(immersion)))), encoder.extradata)
 
 
 def boxes_of(immersion: Immersion) -> bytes:

@@ -46,7 +46,7 @@ from midframe.video.retimer import Output, Retimer
 from midframe.video.side_data import CAPTION_ENCODERS, lost_metadata, with_side_data
 from midframe.video.sound import ConvertedSound
 from midframe.video.space import check_space
-from midframe.video.spherical import immersion_of, template_of
+from midframe.video.spherical import Template, immersion_of, template_of
 from midframe.video.streams import Plan, plan_time_code
 from midframe.video.timeline import ConstantRate, Timeline, TrueTimes
 from midframe.video.watchdog import Watchdog, stall_seconds
@@ -247,8 +247,8 @@ class VideoTarget(FileTarget):
 
     plan: Plan
     """What becomes of the streams beside the picture."""
-    template: Any = None
-    """An open container with a stream like the picture's, for spherical and stereoscopic films; or None."""
+    template: Template | None = None
+    """What the picture's stream is made like in spherical and stereoscopic films."""
 
     def __init__(self, path: Path, *, mute: bool = False, codec: Mapping[str, Any] | None = None) -> None:
         super().__init__(path, mute=mute, codec=codec)
@@ -308,9 +308,7 @@ class VideoTarget(FileTarget):
         with again or nullcontext(job.reader) as source:
             span = None if job.reader.part == WHOLE else Span(retimer.origin, retimer.end)
             with self._writer(source, span) as writer:
-                if self.template:
-                    writer.stream.codec_context.extradata = extradata
-                elif writer.stream.codec_context.extradata not in (None, extradata):
+                if writer.stream.codec_context.extradata not in (None, extradata):
                     raise VideoError(f"{work.folder} was begun with another encoder: begin anew with --overwrite")
                 kept = [stream for stream in source.others if stream.index in writer.others.carriers]
                 writer.join(work.packets(retimer.end_pts), source.packets(kept) if kept else ())
@@ -347,7 +345,7 @@ class VideoTarget(FileTarget):
         job, unfinished = self.job, self.work.folder / self.path.name
         options: dict[str, Any] = {"slow": job.timeline.slow, "mute": self.mute, "plan": self.plan, "span": span}
         options["mark"] = self._mark(job.settings)
-        options["template"] = self.template.streams.video[0] if self.template else None
+        options["template"] = self.template
         options["matrix"] = job.reader.layout.matrix if job.reader.layout else None
         return VideoWriter(self.path, reader, job.picture, job.colour, self.encoding, unfinished=unfinished, **options)
 

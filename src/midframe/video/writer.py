@@ -22,6 +22,7 @@ from midframe.video.mark import NAME, write_mark
 from midframe.video.opacity import lost_alpha
 from midframe.video.reader import VideoReader, file_url
 from midframe.video.rehearsal import make_plan
+from midframe.video.spherical import Template
 from midframe.video.streams import Plan
 
 OTHER_LANGUAGE_CODES = {
@@ -54,7 +55,7 @@ class VideoWriter:
         plan: what becomes of each of them; found by trial if None.
         span: what part of the source is shown, in seconds of its own time; None for all.
         matrix: display matrix of the picture, 9 integers; None if it is upright.
-        template: a stream with side data that the picture's is made like, for `join` alone; as of `template_of`.
+        template: what the picture's stream is made like, for `join` alone; None for one with an encoder.
         unfinished: where the file is until it is whole; beside its final name if None.
         mark: as of `mark_of`, by which the result is recognised as one of midframe.
 
@@ -77,7 +78,7 @@ class VideoWriter:
         plan: Plan | None = None,
         span: Span | None = None,
         matrix: Sequence[int] | None = None,
-        template: Any = None,
+        template: Template | None = None,
         unfinished: Path | None = None,
         mark: str = NAME,
     ) -> None:
@@ -234,14 +235,15 @@ class VideoWriter:
         start, end = (round(edge * self.slow / chapter["time_base"]) for edge in edges)
         return chapter | {"start": start, "end": end}
 
-    def _add_picture(self, template: Any) -> None:
+    def _add_picture(self, template: Template | None) -> None:
         """Add the stream of the picture: one with an encoder, or one like a template, whose packets are given."""
         encoding = self.encoding
         if template is None:
             self.stream = self.container.add_stream(encoding.encoder, encoding.rate, options=dict(encoding.options))
             encoding.configure(self.stream.codec_context)
         else:
-            self.stream = self.container.add_stream_from_template(template, opaque=True)
+            self.stream = self.container.add_stream_from_template(template.stream, opaque=True)
+            self.stream.codec_context.extradata = template.extradata
         self.stream.time_base = self.encoding.time_base
         if self.container.format.name == "avi":  # it counts frames
             self.stream.codec_context.time_base = self.stream.time_base = 1 / self.encoding.rate
