@@ -41,5 +41,5 @@ def thumbnail(picture: av.VideoFrame) -> Array:
         dst_color_range=ColorRange.MPEG,
         interpolation=Interpolation.AREA,
     )
-    luma: Array = np.frombuffer(small.planes[0], np.uint8).reshape(height, -1)[:, :width].copy()
+    luma: Array = np.frombuffer(bytes(small.planes[0]), np.uint8).reshape(height, -1)[:, :width].copy()
     return luma

@@ -244,6 +244,7 @@ class VideoWriter:
         else:
             self.stream = self.container.add_stream_from_template(template.stream, opaque=True)
             self.stream.codec_context.extradata = template.extradata
+            self.stream.codec_context.framerate = encoding.rate
         self.stream.time_base = self.encoding.time_base
         if self.container.format.name == "avi":  # it counts frames
             self.stream.codec_context.time_base = self.stream.time_base = 1 / self.encoding.rate
