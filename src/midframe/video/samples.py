@@ -11,6 +11,7 @@ exactly.
 import re
 from fractions import Fraction
 from functools import cached_property
+from threading import Lock
 
 import av
 import numpy as np
@@ -46,13 +47,22 @@ class Samples:
         self.bits = max(part.bits for part in self.format.components)
         self.held = in_format(picture, colour, self.format.name)
         """The frame in that format."""
+        self._rgb: Array | None = None
+        self._lock = Lock()
         self.planes = planes_of(self.held)
         """Luma, both chromas and alpha, (h, w) each; or RGB as one array, (H, W, 3) or (H, W, 4). Integers."""
 
-    @cached_property
+    @property
     def rgb(self) -> Array:
-        """What networks take, (H, W, 3), or (H, W, 4) with alpha: RGB of integers as it is, or float32, not clipped."""
-        return self.planes[0] if is_rgb(self.format) else _rgb_of(self.planes, self.bits, self.colour)
+        """What networks take, (H, W, 3), or (H, W, 4) with alpha: RGB of integers as it is, or float32, not clipped.
+
+        It is computed once, by the thread that needs it first.
+        """
+        with self._lock:
+            if self._rgb is None:
+                rgb = is_rgb(self.format)
+                self._rgb = self.planes[0] if rgb else _rgb_of(self.planes, self.bits, self.colour)
+            return self._rgb
 
     @cached_property
     def limits(self) -> list[tuple[int, int]]:
