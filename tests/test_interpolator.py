@@ -143,3 +143,13 @@ def test_wrong_settings_are_refused(tiny_model: SepConv) -> None:
 
 def test_there_is_a_shipped_model() -> None:
     assert "sepconv" in list_models()
+
+
+def test_values_outside_of_the_usual_range_are_kept_in_float32_alone(tool: Interpolator, frame: Render) -> None:
+    wide = frame(0).astype(np.float32) / 255 * 1.5 - 0.25
+    assert wide.max() > 1.1
+    assert wide.min() < -0.1
+    made = tool.interpolate(wide, wide)
+    assert made.dtype == np.float32
+    assert made.max() > 1.1
+    assert made.min() < -0.1

@@ -238,10 +238,9 @@ class Retimer:
             return at_once(lambda: {time: blended_frame(first, second, time) for time in times})
         options: dict[str, Any] = {"still": self.finder is not None}
         options["overlays"] = self.finder.overlays() if self.finder else None
-        pair = first.rgb, second.rgb
 
         def make(tell: Callable[[float], None] | None = None) -> Made:
-            images = self.tool.interpolate_many(*pair, times, progress=tell)
+            images = self.tool.interpolate_many(first.rgb, second.rgb, times, progress=tell)
             each = zip(times, images, strict=True)
             return {time: interpolated_frame(image, first, second, time, **options) for time, image in each}
 

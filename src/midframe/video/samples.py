@@ -11,6 +11,7 @@ exactly.
 import re
 from fractions import Fraction
 from functools import cached_property
+from threading import Lock
 
 import av
 import numpy as np
@@ -19,12 +20,14 @@ from torch import Tensor
 
 from midframe.images import Array, blended
 from midframe.video.colour import BT709, RED_AND_BLUE, Colour, code_ranges, in_format, is_rgb, luma_chroma, plane_of
-from midframe.video.filters import without_side_data
 from midframe.video.overlays import keep_overlays
+from midframe.video.side_data import without_side_data
 from midframe.video.stills import keep_still
 
 PLANAR = re.compile(r"yuv[aj]?4\d\dp(\d+le)?|gray(\d+le)?")
 """Names of the formats that are taken as they are: planes of luma, both chromas and alpha."""
+ALPHA = 3
+"""The place of alpha among planes and colours."""
 SUBSAMPLINGS = {(1, 1): "444", (2, 1): "422", (2, 2): "420", (1, 2): "440", (4, 1): "411", (4, 4): "410"}
 """Names by the number of luma samples to one of chroma, along a row and down a column."""
 
@@ -44,13 +47,22 @@ class Samples:
         self.bits = max(part.bits for part in self.format.components)
         self.held = in_format(picture, colour, self.format.name)
         """The frame in that format."""
+        self._rgb: Array | None = None
+        self._lock = Lock()
         self.planes = planes_of(self.held)
         """Luma, both chromas and alpha, (h, w) each; or RGB as one array, (H, W, 3) or (H, W, 4). Integers."""
 
-    @cached_property
+    @property
     def rgb(self) -> Array:
-        """What networks take, (H, W, 3), or (H, W, 4) with alpha: RGB of integers as it is, or float32, not clipped."""
-        return self.planes[0] if is_rgb(self.format) else _rgb_of(self.planes, self.bits, self.colour)
+        """What networks take, (H, W, 3), or (H, W, 4) with alpha: RGB of integers as it is, or float32, not clipped.
+
+        It is computed once, by the thread that needs it first.
+        """
+        with self._lock:
+            if self._rgb is None:
+                rgb = is_rgb(self.format)
+                self._rgb = self.planes[0] if rgb else _rgb_of(self.planes, self.bits, self.colour)
+            return self._rgb
 
     @cached_property
     def limits(self) -> list[tuple[int, int]]:
@@ -146,12 +158,15 @@ def _rgb_of(planes: list[Array], bits: int, colour: Colour) -> Array:
 
 def _coded(image: Array, first: Samples, second: Samples) -> list[Array]:
     """The opposite of `_rgb_of`, rounded, and clipped to what either frame has or may have."""
-    whole, matrix = torch.from_numpy(image), _matrix(first.colour)
+    small, matrix = torch.from_numpy(image), _matrix(first.colour)
     planes: list[Array] = []
     details = zip(first.planes, first.limits, second.limits, *code_ranges(first.bits, first.colour), strict=False)
     for number, (like, *limits, zero, span) in enumerate(details):
-        small = _reduced_to(whole, *like.shape)
-        plane = small[..., 3] if number == 3 else _weighted(small, matrix[number])
+        if number == ALPHA:
+            plane = torch.from_numpy(image)[..., ALPHA]
+        else:
+            small = _reduced_to(small, *like.shape)  # once for both chromas
+            plane = _weighted(small, matrix[number])
         low, high = min(limits[0][0], limits[1][0]), max(limits[0][1], limits[1][1])
         coded = (plane * float(span)).add_(float(zero)).round_().clamp_(low, high)
         planes.append(coded.to(getattr(torch, like.dtype.name)).numpy())
@@ -210,7 +225,11 @@ def _doubled(plane: Tensor, axis: int, size: int) -> Tensor:
     step = after.sub_(before).mul_(1 / 8)
     if size % 2:
         step.narrow(axis, last, 1).zero_()  # the last one stands alone
-    return torch.stack((plane - step, plane + step), axis + 1).flatten(axis, axis + 1).narrow(axis, 0, size)
+    result = plane.new_empty(*plane.shape[:axis], 2 * (last + 1), *plane.shape[axis + 1 :])
+    pairs = result.view(*plane.shape[: axis + 1], 2, *plane.shape[axis + 1 :])
+    torch.sub(plane, step, out=pairs.select(axis + 1, 0))
+    torch.add(plane, step, out=pairs.select(axis + 1, 1))
+    return result.narrow(axis, 0, size)
 
 
 def _reduced_to(image: Tensor, height: int, width: int) -> Tensor:

@@ -1,5 +1,6 @@
 """Side data of decoded frames: what a picture carries beside its samples, as bytes by name."""
 
+from fractions import Fraction
 from typing import Any
 
 import av
@@ -87,7 +88,7 @@ def with_side_data(picture: av.VideoFrame, donor: av.VideoFrame) -> av.VideoFram
 def _filtered(frame: av.VideoFrame, *filters: tuple[str, str]) -> av.VideoFrame:
     graph = av.filter.Graph()
     begin: Any = graph.add_buffer(
-        width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base
+        width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base or Fraction(1)
     )
     end: Any = graph.add("buffersink")
     graph.link_nodes(begin, *(graph.add(name, arguments) for name, arguments in filters), end).configure()
