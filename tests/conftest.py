@@ -13,6 +13,7 @@ import torch
 
 from midframe.models.checkpoint import build_model, save_model
 from midframe.models.sepconv import SepConv
+from midframe.process import no_real_time_threads
 
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # before Triton is imported: its kernels then run on the CPU
@@ -21,6 +22,9 @@ SHARED = Path(__file__).parents[2] / "shared" / "data"
 """Real input, tested on when it is there."""
 
 torch.set_num_threads(2)
+
+_rights = no_real_time_threads()
+_rights.__enter__()  # for good: films of these tests are rendered by SVT-AV1, too, which may starve a machine as root
 
 
 def render_frame(time: float, height: int = 64, width: int = 96, scene: int = 0) -> np.ndarray[Any, Any]:

@@ -9,7 +9,8 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import av
 
@@ -38,6 +39,8 @@ PROJECTION_NAMES = (
     "rectilinear",
     "fisheye",
 )
+SAMPLE_ENTRY = 78
+"""Bytes of a visual sample entry before its boxes, after its header (ISO/IEC 14496-12, 12.1.3)."""
 PARAMETER_SETS = ("h264", "hevc")
 """Codecs whose parameter sets a muxer reads from the first packet."""
 PATH = (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd")
@@ -163,3 +166,39 @@ def _find(data: bytes | bytearray, name: bytes, begin: int, end: int) -> tuple[i
 
 def _name(names: Sequence[str], number: int) -> str:
     return names[number] if 0 <= number < len(names) else "of an unknown layout"
+
+
+def hide_apple_boxes(path: Path) -> None:
+    """Turn the box `vexu` of a finished MP4 or QuickTime file into free space.
+
+    FFmpeg writes it beside `st3d` and `sv3d`. It cannot state in it how packed views lie, nor a pose, and its own
+    demuxer believes it more than them.
+    """
+    with path.open("r+b") as file:
+        begin, size = _top_box(file, PATH[0])
+        file.seek(begin)
+        index = file.read(size)
+        place, end = 0, size
+        for name in PATH[1:]:
+            place, end = _find(index, name, place, end)
+        entry = place + 8  # version, flags and number of entries
+        children = entry + 8 + SAMPLE_ENTRY
+        try:
+            content, _ = _find(index, b"vexu", children, entry + struct.unpack_from(">I", index, entry)[0])
+        except ValueError:
+            return
+        file.seek(begin + content - 4)
+        file.write(b"free")
+
+
+def _top_box(file: BinaryIO, name: bytes) -> tuple[int, int]:
+    """Where the content of a box of a file lies, and how long it is."""
+    file.seek(0)
+    while len(header := file.read(16)) >= 8:
+        size, found = struct.unpack(">I4s", header[:8])
+        size, length = (struct.unpack(">Q", header[8:])[0], 16) if size == 1 else (size, 8)
+        begin = file.tell() - len(header) + length
+        if found == name:
+            return begin, size - length
+        file.seek(begin - length + size)
+    raise ValueError(f"the file has no box {name!r}")

@@ -44,8 +44,8 @@ class _Stream:
     """What the survey remembers of one stream."""
 
     epoch: int = 0
-    expected: Fraction | None = None
-    """Decoding time of the next packet, by the raw clock."""
+    last: Fraction | None = None
+    """Decoding time of its last packet, by the raw clock."""
     step: Fraction = Fraction(0)
     duration: Fraction = Fraction(0)
     """Of its last packet, in seconds."""
@@ -134,10 +134,10 @@ def _follow(
     stream: _Stream, packet: Any, time: Fraction, needed: list[dict[int, Fraction]], *, clock_jumps: bool
 ) -> None:
     """Notice whether a stream's clock begins anew at a packet."""
-    if stream.expected is not None:
-        change = time - stream.expected
-        if change < -JUMP_BACK or (clock_jumps and change > JUMP_AHEAD):
-            offset = -change
+    if stream.last is not None:
+        expected = stream.last + stream.step
+        if time - stream.last < -JUMP_BACK or (clock_jumps and time - expected > JUMP_AHEAD):
+            offset = expected - time
             later = range(stream.epoch + 1, len(needed))
             same = (each for each in later if any(abs(offset - other) < SAME_JUMP for other in needed[each].values()))
             stream.epoch = next(same, len(needed))
@@ -146,7 +146,7 @@ def _follow(
             needed[stream.epoch][packet.stream.index] = offset
             stream.entered.append((packet.pos or 0, stream.epoch))
     stream.step = (packet.duration or 0) * packet.time_base or stream.step
-    stream.expected = time + stream.step
+    stream.last = time
 
 
 def _summary(
@@ -169,11 +169,9 @@ def _summary(
     for index, stream in streams.items():
         edges = [(edge, epochs[epoch].offset + shift) for epoch, edge in stream.edges.items()]
         if edges:
-            begin, end = (
-                min(edge.begin + offset for edge, offset in edges),
-                max(edge.end + offset for edge, offset in edges),
-            )
-            spans[index] = Span(begin, end)
+            begin = min(edge.begin + offset for edge, offset in edges)
+            end = max(edge.end + offset for edge, offset in edges)
+            spans[index] = Span(begin, end + stream.duration if index == picture else end)
     for number, epoch in enumerate(epochs):
         firsts = [stream.edges[number].begin for stream in streams.values() if number in stream.edges]
         epoch.at = min(firsts, default=Fraction(0)) + epoch.offset + shift

@@ -278,7 +278,8 @@ class VideoTarget(FileTarget):
 
     def _make_template(self) -> None:
         immersion = immersion_of(self.job.picture)
-        if immersion and immersion.can_be_carried and self.holds_matrix:
+        flat_only = container_format(self.path.suffix) == "mov"  # FFmpeg writes no `sv3d` there
+        if immersion and immersion.can_be_carried and self.holds_matrix and not (flat_only and immersion.sphere):
             with suppress(av.FFmpegError, ValueError):  # MP4 has no place for the codec: reported as left out
                 self.template = template_of(self.encoding, immersion)
         self.carries_immersion = self.template is not None

@@ -22,7 +22,7 @@ from midframe.video.mark import NAME, write_mark
 from midframe.video.opacity import lost_alpha
 from midframe.video.reader import VideoReader, file_url
 from midframe.video.rehearsal import make_plan
-from midframe.video.spherical import Template
+from midframe.video.spherical import Template, hide_apple_boxes
 from midframe.video.streams import Plan
 
 OTHER_LANGUAGE_CODES = {
@@ -186,6 +186,8 @@ class VideoWriter:
         try:
             self.others.write_rest()
             self.container.close()
+            if not self._encodes and self.container.format.name in ("mp4", "mov"):
+                hide_apple_boxes(self.unfinished)
             self.unfinished.replace(self.path)
         except (av.FFmpegError, OSError) as error:
             if error.errno not in PLACE_FAULTS and self.others.carriers:

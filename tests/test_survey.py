@@ -1,0 +1,113 @@
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import pytest
+
+from midframe.video.survey import Survey, take_survey
+
+TICK = Fraction(1, 90000)
+
+
+@dataclass
+class Stream:
+    index: int
+    type: str = "video"
+
+
+@dataclass
+class Packet:
+    """What a survey looks at of a packet."""
+
+    stream: Stream
+    pts: int | None
+    dts: int | None
+    duration: int = 3600
+    size: int = 100
+    pos: int | None = 0
+    time_base: Fraction = TICK
+    is_discard: bool = False
+
+
+PICTURE, SOUND = Stream(0), Stream(1, "audio")
+
+
+def packets(times: Sequence[float], stream: Stream = PICTURE, first_place: int = 0, step: float = 0.04) -> list[Packet]:
+    ticks = [round(time / TICK) for time in times]
+    return [
+        Packet(stream, time, time, round(step / TICK), pos=first_place + 188 * number)
+        for number, time in enumerate(ticks)
+    ]
+
+
+def survey(found: Sequence[Any], **options: bool) -> Survey:
+    return take_survey(found, PICTURE, **{"counted": False, "clock_jumps": True, **options})
+
+
+def test_a_clock_that_begins_elsewhere_begins_at_zero_for_all_streams() -> None:
+    found = survey(
+        [
+            *packets([40000 + n / 25 for n in range(25)]),
+            *packets([39999.98 + n / 50 for n in range(50)], SOUND, 9000, 0.02),
+        ]
+    )
+    assert found.shift == -Fraction(39999.98).limit_denominator(90000)
+    assert found.times[0] == Fraction(1, 50)
+    assert (found.spans[1].begin, found.end) == (0, Fraction(51, 50))
+
+
+def test_sound_that_begins_a_little_before_zero_does_not_move_the_picture() -> None:
+    found = survey([*packets([n / 25 for n in range(5)]), *packets([-0.02, 0, 0.02], SOUND, 9000, 0.02)])
+    assert (found.shift, found.times[0]) == (0, 0)
+
+
+def test_a_clock_that_wrapped_far_below_zero_begins_at_zero() -> None:
+    assert survey(packets([n / 25 - 60 for n in range(5)])).times[0] == 0
+
+
+@pytest.mark.parametrize("jump", [-100.0, -1.0, 7200.0])
+def test_where_the_clock_begins_anew_all_streams_go_on_together(jump: float) -> None:
+    picture = [n / 25 for n in range(50)] + [2 + jump + n / 25 for n in range(50)]
+    sound = [n / 50 for n in range(100)] + [2 + jump + n / 50 for n in range(100)]
+    both = [*packets(picture), *packets(sound, SOUND, 50, 0.02)]
+    found = survey(both)
+    assert found.times == tuple(Fraction(n, 25) for n in range(100))
+    assert (found.jumps, found.spans[1].end) == ((2,), 4)
+    corrected = [packet.pts * TICK for packet in found.corrected(both) if packet.stream is SOUND]
+    assert corrected == [Fraction(n, 50) for n in range(200)]
+
+
+def test_a_jump_ahead_is_a_gap_where_clocks_do_not_jump() -> None:
+    found = survey(packets([0, 0.04, 660, 660.04]), clock_jumps=False)
+    assert (found.jumps, found.end) == ((), Fraction(66008, 100))
+
+
+def test_disorder_of_stamps_is_no_jump() -> None:
+    assert survey(packets([0, 0.04, 0.08, 0.06, 0.12, 0.16])).jumps == ()
+
+
+def test_times_of_showing_that_go_back_and_forth_are_no_jump() -> None:
+    reordered = [Packet(PICTURE, round(pts / TICK), None) for pts in (0, 0.6, 0.4)]
+    reordered.append(Packet(PICTURE, round(1.6 / TICK), 0))
+    assert survey(reordered).jumps == ()
+
+
+def test_the_end_of_the_picture_is_that_of_the_frame_shown_last() -> None:
+    before_a_gap = Packet(PICTURE, round(0.12 / TICK), round(0.04 / TICK), duration=round(1 / TICK))
+    film = [Packet(PICTURE, 0, 0), before_a_gap, Packet(PICTURE, round(0.04 / TICK), round(1.04 / TICK))]
+    assert survey(film).end == Fraction(4, 25)
+
+
+def test_containers_that_count_frames_are_taken_by_the_order_of_decoding() -> None:
+    tick = Fraction(1, 25)
+    counted = [Packet(PICTURE, pts, dts, 1, time_base=tick) for pts, dts in ((1, 0), (4, 1), (2, 2), (3, 3))]
+    empty = Packet(PICTURE, 4, 4, 1, size=0, time_base=tick)
+    found = survey([*counted, empty, Packet(PICTURE, 6, 5, 1, time_base=tick)], counted=True)
+    assert found.times == tuple(n * tick for n in (0, 1, 2, 3, 5))
+    assert found.end == 6 * tick
+
+
+def test_packets_that_an_edit_list_hides_are_not_counted() -> None:
+    hidden = Packet(PICTURE, -3600, -3600, is_discard=True)
+    assert survey([hidden, *packets([0, 0.04])]).times == (0, Fraction(1, 25))
