@@ -98,6 +98,7 @@ def score_video(
         if rival and after:
             _score_ready(scores, waiting, rival.feed(after.picture))
             _score_ready(scores, waiting, rival.rest())
+        reader.log_damage()
     if not scores.frames:
         raise VideoError(f"{source} has no three frames that belong together there: choose another part")
     return scores

@@ -95,6 +95,7 @@ def compare_video(
                     writer.write_frame(sheet.filled(left, right), pts)
         finally:
             lock.release()
+        reader.log_damage()
     return frames
 
 

@@ -211,6 +211,11 @@ class VideoReader:
         if not self.frames_read:
             raise SourceError(f"{self.path} has no frame from {self.part.start} s on: choose another --start")
 
+    def log_damage(self) -> None:
+        """Log what is damaged or unusual in what was read, for callers that write no report."""
+        for text in (*self.warnings, *(f"damaged: {place}" for place in self.damage.places)):
+            log.warning("%s: %s", self.path, text)
+
     def packets(self, streams: Sequence[Any]) -> Iterator[av.Packet]:
         """Yield the packets of other streams with times of the corrected clock, otherwise as they are in the file."""
         container = streams[0].container if streams else self.container
