@@ -89,9 +89,7 @@ def test_a_result_that_is_being_worked_on_is_left_alone(render_video: Render, tm
     assert sorted(tmp_path.iterdir()) == [target, source]
 
 
-def test_damage_of_the_source_is_logged(
-    render_video: Render, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_damage_of_the_source_is_logged(render_video: Render, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     source = render_video("in.mkv", frames=60, sound=False)
     source.write_bytes(source.read_bytes()[: source.stat().st_size * 7 // 10])
     compare_video(source, tmp_path / "c.mp4", model=Averager())

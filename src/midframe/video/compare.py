@@ -92,7 +92,8 @@ def compare_video(
             writing = VideoWriter(target, reader, sample, colour, encoding, others=False, unfinished=unfinished)
             with writing as writer:
                 for frames, left, right, pts in _shown(reader, tool, colour, timeline, progress):  # noqa: B007
-                    writer.write_frame(sheet.filled(left, right), pts)
+                    filled = from_rgb(sheet.filled(left, right), encoding.colour, encoding.pixel_format)
+                    writer.write_frame(filled, pts)
         finally:
             lock.release()
         reader.log_damage()

@@ -17,6 +17,8 @@ from midframe.video.frame_rate import COMMON_RATES, SourceRate
 
 END_SLACK = Fraction(1, 4)
 """Steps of the result by which the source may end after a place of the grid without another frame being shown."""
+MAX_END_SLACK = Fraction(3, 4)
+"""The same where the source's times are too coarse to tell."""
 FINEST_TICK = 10_000
 """A time base has at least so many ticks a second, so that the start of a film is rounded to less than that."""
 
@@ -79,6 +81,8 @@ class ConstantRate:
     """Seconds between the places on which source frames are moved; None leaves them where they are."""
     reach: Fraction = Fraction(0)
     """Seconds by which a source frame is moved at most."""
+    tolerance: Fraction = Fraction(0)
+    """Seconds to which the source's times are exact."""
 
     @property
     def step(self) -> Fraction:
@@ -97,8 +101,9 @@ class ConstantRate:
         return placed if abs(placed - time) <= self.reach else time
 
     def end(self, last: Fraction, end: Fraction) -> Fraction:
-        """See `Timeline`; a frame that would begin within `END_SLACK` of a step before the end is not shown."""
-        slots = ceil((end - self.anchor) / self.step - END_SLACK)
+        """See `Timeline`; a frame that would begin just before the end is not shown."""
+        slack = min(max(END_SLACK, self.tolerance / self.step), MAX_END_SLACK)
+        slots = ceil((end - self.anchor) / self.step - slack)
         return max(self.anchor + slots * self.step, last + self.step / 2)
 
     def times(self, before: Fraction, after: Fraction) -> Iterator[Fraction]:
@@ -196,12 +201,12 @@ def choose_timeline(
         return TrueTimes(pieces, source.rate, source_time_base, longer)
     source_step = 1 / source.rate if source.regular else None
     if fps is not None:
-        return ConstantRate(parse_rate(fps), longer, source.anchor, source_step, source.tolerance)
+        return ConstantRate(parse_rate(fps), longer, source.anchor, source_step, source.tolerance, source.tolerance)
     rate = source.rate * (factor or (2 if slow is None else 1))
     step = 1 / (rate * longer)
     if (rate * longer / source.rate).denominator == 1:  # every place of the source's grid is one of the result's
-        return ConstantRate(rate, longer, source.anchor, step, step / 2)
-    return ConstantRate(rate, longer, source.anchor, source_step, source.tolerance)
+        return ConstantRate(rate, longer, source.anchor, step, step / 2, source.tolerance)
+    return ConstantRate(rate, longer, source.anchor, source_step, source.tolerance, source.tolerance)
 
 
 def parse_rate(text: str | int | float | Fraction) -> Fraction:

@@ -10,7 +10,6 @@ from typing import Any
 import av
 
 from midframe.errors import VideoError
-from midframe.images import Array
 from midframe.outputs import unfinished_path
 from midframe.video.carriers import PLACE_FAULTS, reason_of
 from midframe.video.carrying import CarriedStreams, Span, StreamsFailed
@@ -142,7 +141,7 @@ class VideoWriter:
             self.abandon()
             raise
 
-    def write_frame(self, picture: av.VideoFrame | Array, pts: int) -> None:
+    def write_frame(self, picture: av.VideoFrame, pts: int) -> None:
         """Encode a picture to be shown at a time in the encoding's time base."""
         self._mux(self.stream.encode(self.encoding.frame(picture, self.colour, pts)))
 
