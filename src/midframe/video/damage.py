@@ -24,6 +24,8 @@ class Damage:
         self.path, self.strict = path, strict
         self._places: dict[str, None] = {}
         self._more = 0
+        self.times: list[Fraction] = []
+        """When the places are shown, as far as that is known."""
 
     def add(self, time: Fraction | None, what: str) -> None:
         """Note a damaged place.
@@ -37,6 +39,8 @@ class Damage:
             raise SourceError(f"{self.path} is damaged: {place}; without --strict it is bridged")
         if place in self._places:
             return
+        if time is not None:
+            self.times.append(time)
         if len(self._places) >= MAX_PLACES:
             self._more += 1
             return

@@ -104,6 +104,8 @@ def _fitted(seconds: Any) -> Fraction:
 
 def _anchor(places: Any, tolerance: float) -> int:
     """Index of a frame on the grid that most keep to: the first if it does, else the one amid the densest phase."""
+    if _lie_on_grid(places, 0, tolerance):
+        return 0
     phases = places % 1
     wrapped = np.sort(np.concatenate((phases, phases + 1)))
     within = np.searchsorted(wrapped, phases + tolerance, "right") - np.searchsorted(wrapped, phases - tolerance)

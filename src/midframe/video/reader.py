@@ -41,6 +41,10 @@ SURVEY_SECONDS = 5
 """A survey goes on for so long after the end of a part, since packets are not in the order of showing."""
 ORDERED = ("avi", "ogg")
 """Containers whose empty packets, and packets without times, must meet a decoder that is not behind by some frames."""
+ONE_A_PACKET = frozenset(("h264", "hevc", "av1", "prores", "dnxhd", "mjpeg", "ffv1"))
+"""Codecs whose packets each hold a picture that is shown."""
+MAX_MISSING = 0.1
+"""Fraction of the packets that may be without a picture by damage."""
 MAX_READ_ERRORS = 20
 """A file that cannot be read on after so many attempts ends there."""
 MAX_EQUAL_STAMPS = 64
@@ -206,6 +210,7 @@ class VideoReader:
                     yield Frame(arranged, pts, begins_scene, duration)
             else:
                 self._check_end(end)
+                self._check_all_decoded()
         except av.FFmpegError as error:
             raise self._unreadable(error) from error
         if not self.frames_read:
@@ -419,6 +424,18 @@ class VideoReader:
 
     _form: dict[str, Any] | None = None
     """Size and pixel format of the first picture, which all others get."""
+
+    def _check_all_decoded(self) -> None:
+        """Note pictures that a decoder left out without an error, where every packet is a picture."""
+        if self.part != WHOLE or self.stream.codec_context.codec.canonical_name not in ONE_A_PACKET:
+            return
+        shown = {round(sight.time / self.time_base) for sight in self.sights}
+        missing = [time for time in self.survey.times if round(time / self.time_base) not in shown]
+        if len(missing) <= MAX_MISSING * len(self.survey.times):  # more are fields, or times that a decoder mends
+            known, step = list(self.damage.times), 1 / self.rate
+            for time in missing:
+                if all(abs(time - each) > step for each in known):
+                    self.damage.add(time, "a picture cannot be decoded")
 
     def _check_end(self, end: int | Fraction | None) -> None:
         if end is None:

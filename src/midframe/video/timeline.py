@@ -10,15 +10,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
-from typing import Protocol
+from typing import Any, Protocol
 
 from midframe.interpolator import nearest_time
 from midframe.video.frame_rate import COMMON_RATES, SourceRate
 
 END_SLACK = Fraction(1, 4)
 """Steps of the result by which the source may end after a place of the grid without another frame being shown."""
-MAX_END_SLACK = Fraction(3, 4)
-"""The same where the source's times are too coarse to tell."""
 FINEST_TICK = 10_000
 """A time base has at least so many ticks a second, so that the start of a film is rounded to less than that."""
 
@@ -81,6 +79,8 @@ class ConstantRate:
     """Seconds between the places on which source frames are moved; None leaves them where they are."""
     reach: Fraction = Fraction(0)
     """Seconds by which a source frame is moved at most."""
+    last_length: Fraction | None = None
+    """Seconds for which the last frame of a regular source is shown, if its end is near that; None if it is not."""
     tolerance: Fraction = Fraction(0)
     """Seconds to which the source's times are exact."""
 
@@ -102,8 +102,9 @@ class ConstantRate:
 
     def end(self, last: Fraction, end: Fraction) -> Fraction:
         """See `Timeline`; a frame that would begin just before the end is not shown."""
-        slack = min(max(END_SLACK, self.tolerance / self.step), MAX_END_SLACK)
-        slots = ceil((end - self.anchor) / self.step - slack)
+        if self.last_length and abs(last + self.last_length - end) <= self.tolerance:
+            end = last + self.last_length
+        slots = ceil((end - self.anchor) / self.step - END_SLACK)
         return max(self.anchor + slots * self.step, last + self.step / 2)
 
     def times(self, before: Fraction, after: Fraction) -> Iterator[Fraction]:
@@ -199,14 +200,15 @@ def choose_timeline(
     if true_times or not (source.regular or fps is not None or constant):
         pieces = factor or (2 if slow is None else ceil(longer))
         return TrueTimes(pieces, source.rate, source_time_base, longer)
-    source_step = 1 / source.rate if source.regular else None
+    period = 1 / source.rate if source.regular else None
+    ending: dict[str, Any] = {"last_length": period, "tolerance": source.tolerance}
     if fps is not None:
-        return ConstantRate(parse_rate(fps), longer, source.anchor, source_step, source.tolerance, source.tolerance)
+        return ConstantRate(parse_rate(fps), longer, source.anchor, period, source.tolerance, **ending)
     rate = source.rate * (factor or (2 if slow is None else 1))
     step = 1 / (rate * longer)
     if (rate * longer / source.rate).denominator == 1:  # every place of the source's grid is one of the result's
-        return ConstantRate(rate, longer, source.anchor, step, step / 2, source.tolerance)
-    return ConstantRate(rate, longer, source.anchor, source_step, source.tolerance, source.tolerance)
+        return ConstantRate(rate, longer, source.anchor, step, step / 2, **ending)
+    return ConstantRate(rate, longer, source.anchor, period, source.tolerance, **ending)
 
 
 def parse_rate(text: str | int | float | Fraction) -> Fraction:
