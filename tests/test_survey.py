@@ -28,6 +28,7 @@ class Packet:
     pos: int | None = 0
     time_base: Fraction = TICK
     is_discard: bool = False
+    is_corrupt: bool = False
 
 
 PICTURE, SOUND = Stream(0), Stream(1, "audio")

@@ -17,6 +17,8 @@ NEAR = Fraction(1, 2)
 """Losses of a stream that lie nearer than this, in seconds, are reported as one."""
 PGS, END_OF_COMPOSITION = "hdmv_pgs_subtitle", 0x80
 """FFmpeg's name of the subtitles of Blu-rays, and the kind of segment that ends a picture of them."""
+PRIMING_PACKETS = 3
+"""So many packets of a sound may lie before its first sample: encoder delay, which Matroska does not mark."""
 JUMP = Fraction(1)
 """Seconds by which one sound packet differs from its neighbours only if its time is damaged."""
 
@@ -94,6 +96,8 @@ class Passed:
             return
         if packet.stream.type == "subtitle" and not _clip_before_zero(packet):
             return
+        if _is_cut_off(packet):
+            return
         if self._pictures and (end := end_of_composition(bytes(packet))) < packet.size:
             # FFmpeg's muxer for Matroska would write the rest into the first stream of the file.
             self.losses.note("what follows the end of a picture is dropped", *times_of(packet))
@@ -131,6 +135,13 @@ def _shortened(packet: av.Packet, size: int) -> av.Packet:
     short.time_base, short.pts, short.dts = packet.time_base, packet.pts, packet.dts
     short.duration, short.is_keyframe = packet.duration or 0, packet.is_keyframe
     return short
+
+
+def _is_cut_off(packet: av.Packet) -> bool:
+    """Whether an edit list cuts a packet of sound off; the last ones before 0, which prime a decoder, are needed."""
+    if packet.stream.type != "audio" or not packet.is_discard or packet.pts is None:
+        return False
+    return not -PRIMING_PACKETS * (packet.duration or 0) <= packet.pts < 0
 
 
 def _clip_before_zero(packet: av.Packet) -> bool:

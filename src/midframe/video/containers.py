@@ -29,6 +29,8 @@ CONTAINER_OPTIONS = {
 """Options of FFmpeg's muxers."""
 PLAIN_FORMATS = ("avi", "mpegts")
 """Containers that hold neither a display matrix, chapters, nor converted texts."""
+IN_MILLISECONDS = ("matroska", "webm")
+"""Containers whose times are whole milliseconds."""
 WITHOUT_HEADER = frozenset((".avi", ".ts", ".m2ts", ".mts"))
 """Containers whose packets hold the parameter sets of the codec."""
 IN_MPEG_TS = frozenset(

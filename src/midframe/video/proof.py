@@ -15,6 +15,7 @@ import av
 import numpy as np
 
 from midframe.images import Array
+from midframe.video.carriers import PRIMING_PACKETS
 from midframe.video.report import VideoReport
 from midframe.video.sights import Sight, thumbnail
 
@@ -28,8 +29,6 @@ PRIMING = Fraction(3, 10)
 """Seconds by which packets of sound that is encoded anew may lie before what is heard (encoder delay)."""
 SOUND_PACKET = Fraction(1, 20)
 """Seconds of a packet of sound at most: 2048 samples of AAC-HE at 44.1 kHz."""
-PRIMING_PACKETS = 3
-"""So many packets of a sound may lie before its first sample: encoder delay, which Matroska does not mark."""
 FORGIVEN = 0.02
 """Fraction of the kept frames that may look unlike their source: strong compression, sudden flashes."""
 

@@ -23,7 +23,7 @@ from midframe.video.geometry import Layout, geometry_of
 from midframe.video.interlacing import Deinterlacer
 from midframe.video.scenes import CutDetector
 from midframe.video.sights import Sight, thumbnail
-from midframe.video.survey import Survey, take_survey
+from midframe.video.survey import Survey, take_survey, with_even_times
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,9 @@ FIRST_PACKETS = 300
 MISSING_SECONDS = 0.5
 """A picture that ends more than this before the file says is taken for a file cut short."""
 FASTEST = 10_000
-"""Frames a second that only a damaged file has."""
+"""Frames a second that no film has; times and rates that state more are wrong."""
+DEFAULT_RATE = Fraction(25)
+"""Of files that state neither times nor a rate."""
 PASSING = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENODEV, errno.EACCES}
 """Faults of a disk or a network, after which a film may be as whole as before."""
 SEEK_SECONDS = 2
@@ -143,15 +145,18 @@ class VideoReader:
         self.survey = self._survey() if survey is None else survey
         for jump in self.survey.jumps:
             self.damage.add(jump, "the clock of the file begins anew (joined or interrupted recording)")
+        if self.survey.mostly_corrupt:
+            self.damage.add(None, "most packets of the picture are flagged as damaged and are shown as they decode")
+        stated = [rate for rate in (self.stream.average_rate, self.stream.guessed_rate) if rate and rate <= FASTEST]
+        self._untimed = self._states_no_times()
+        if self._untimed:
+            self.survey = with_even_times(self.survey, next(iter(stated), DEFAULT_RATE))
+            self.damage.add(None, "the frames state no usable times and are shown at equal steps")
         times = self.survey.times
         self.start = times[0] if times else Fraction(0)
         """When the first frame is shown, in seconds."""
-        stated = [rate for rate in (self.stream.average_rate, self.stream.guessed_rate) if rate]
         self.source_rate = self._measured(times, stated)
         self.rate = self.source_rate.rate
-        if self.rate > FASTEST:
-            self.container.close()
-            raise SourceError(f"{path} states {float(self.rate):.0f} frames a second: it may be damaged")
         self.frame_duration = max(1, round(1 / self.rate / self.time_base))
         """Of a frame that does not say, in the time base."""
         self.layout: Layout | None = None
@@ -259,6 +264,11 @@ class VideoReader:
         except av.FFmpegError as error:
             raise self._unreadable(error) from error
 
+    def _states_no_times(self) -> bool:
+        """Whether all frames state nearly the same time."""
+        times = self.survey.times
+        return len(times) > 1 and (times[-1] - times[0]) * FASTEST < len(times) - 1
+
     def _near_part(self, container: Any, picture: Any, packets: Iterable[Any]) -> Iterator[Any]:
         start, count, sought = None, 0, self.part.start <= SURVEY_SECONDS or self._counted
         while True:
@@ -301,7 +311,7 @@ class VideoReader:
         for picture in pictures:
             pts = self._pts(picture)
             if pts is None:
-                pts = time + self.frame_duration * len(group) if group else round(self.start / self.time_base)
+                pts = self._next(group[-1], time) if group else round(self.start / self.time_base)
             if group and pts <= time and len(group) < MAX_EQUAL_STAMPS:
                 group.append(picture)
                 continue
@@ -311,6 +321,10 @@ class VideoReader:
             group, time = [picture], pts
         if group:
             yield from _evenly(group, time, time + (group[0].duration or self.frame_duration))
+
+    def _next(self, picture: av.VideoFrame, time: int) -> int:
+        """When a picture without a time is shown that follows on one that was shown at a time."""
+        return time + ((not self._untimed and picture.duration) or self.frame_duration)
 
     def _decoded(
         self, container: Any, begin: Fraction | None = None, *, report: bool = True
@@ -326,6 +340,8 @@ class VideoReader:
         decoder, corrupt, count = _alpha_decoder(stream), set[int](), 0
         previous: av.VideoFrame | None = None
         for packet in self._demuxed(container, [stream]):
+            if packet.is_corrupt and self.survey.mostly_corrupt:
+                packet.is_corrupt = False  # the decoder marks those that it finds damaged
             if packet.is_corrupt and packet.pts is not None:
                 corrupt.add(packet.pts)
             if not packet.size and packet.pts is not None:
@@ -363,7 +379,7 @@ class VideoReader:
 
     def _seek(self, container: Any, stream: Any, begin: Fraction) -> None:
         """Go to a key frame before a time, if the file can be sought in; otherwise it is decoded from its start."""
-        if self.part.start <= SEEK_SECONDS or self._counted or self.survey.jumps:
+        if self.part.start <= SEEK_SECONDS or self._counted or self.survey.jumps or not self.survey.timed:
             return
         target = round((begin - SEEK_SECONDS - self.survey.shift) / self.time_base)
         with suppress(av.FFmpegError):
@@ -394,6 +410,8 @@ class VideoReader:
 
     def _pts(self, picture: av.VideoFrame) -> int | None:
         """The frame's time stamp, if it has one."""
+        if self._untimed:
+            return None
         if not self._counted:
             return None if picture.pts is None else int(picture.pts)
         if picture.dts is None:
@@ -411,10 +429,11 @@ class VideoReader:
         arranged = self.layout.applied(picture)
         form = {"width": arranged.width, "height": arranged.height, "format": arranged.format.name}
         self._form = self._form or form
+        changed, self._size = self._size not in (None, size := (arranged.width, arranged.height)), size
         if form == self._form:
             return arranged
-        if (form["width"], form["height"]) != (self._form["width"], self._form["height"]):
-            new, first = (f"{each['width']}x{each['height']}" for each in (form, self._form))
+        if changed and size != (self._form["width"], self._form["height"]):
+            new, first = (f"{each[0]}x{each[1]}" for each in (size, (self._form["width"], self._form["height"])))
             self.damage.add(
                 _time_of(picture, self.time_base), f"the picture changes its size to {new}, scaled to {first}"
             )
@@ -424,10 +443,13 @@ class VideoReader:
 
     _form: dict[str, Any] | None = None
     """Size and pixel format of the first picture, which all others get."""
+    _size: tuple[int, int] | None = None
+    """Width and height of the picture before, so that a change is reported once."""
 
     def _check_all_decoded(self) -> None:
         """Note pictures that a decoder left out without an error, where every packet is a picture."""
-        if self.part != WHOLE or self.stream.codec_context.codec.canonical_name not in ONE_A_PACKET:
+        codec = self.stream.codec_context.codec.canonical_name
+        if self.part != WHOLE or codec not in ONE_A_PACKET or self.deinterlace or not self.survey.timed:
             return
         shown = {round(sight.time / self.time_base) for sight in self.sights}
         missing = [time for time in self.survey.times if round(time / self.time_base) not in shown]
@@ -441,7 +463,7 @@ class VideoReader:
         if end is None:
             raise SourceError(f"{self.path} holds no picture that can be decoded: play it to see whether it is whole")
         stated = _stated_end(self.stream)
-        if stated is None:
+        if stated is None or self.survey.jumps:  # the file states it by a clock that begins anew
             return
         stated += self.survey.shift
         missing = float(stated - max(end * self.time_base, self.survey.end or Fraction(0)))

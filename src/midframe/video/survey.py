@@ -5,8 +5,10 @@ A jump in one stream begins an epoch; all streams that jump with it share its of
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from itertools import pairwise
+from statistics import median
 from typing import Any
 
 JUMP_BACK = Fraction(3, 10)
@@ -70,6 +72,10 @@ class Survey:
     epochs: Sequence[Epoch]
     spans: Mapping[int, Span]
     """Where each stream begins and ends, by its index."""
+    mostly_corrupt: bool = False
+    """Most packets of the picture are flagged as damaged, so the flag states nothing."""
+    timed: bool = True
+    """Every packet of the picture states a time; else `times` holds places between, and after, those that do."""
 
     @property
     def jumps(self) -> tuple[Fraction, ...]:
@@ -96,6 +102,13 @@ EMPTY = Survey((), None, Fraction(0), {}, (Epoch(),), {})
 """Of a source that can be read only once."""
 
 
+def with_even_times(survey: Survey, rate: Fraction) -> Survey:
+    """The survey with frames at equal steps, for a source whose times are useless."""
+    first = survey.times[0]
+    times = tuple(first + number / rate for number in range(len(survey.times)))
+    return replace(survey, times=times, end=times[-1] + 1 / rate, timed=False)
+
+
 def take_survey(packets: Iterable[Any], picture: Any, *, counted: bool, clock_jumps: bool) -> Survey:
     """Look at packets in the order of the file.
 
@@ -110,9 +123,17 @@ def take_survey(packets: Iterable[Any], picture: Any, *, counted: bool, clock_ju
     """By epoch and stream: the offset with which a stream runs on from its end before."""
     shown: list[tuple[int, Fraction]] = []
     """(epoch, raw time) of the frames of the picture."""
+    untimed: list[tuple[int, Fraction]] = []
+    """(epoch, duration in seconds) of those that state no time."""
+    total = flagged = 0
     for packet in packets:
+        if packet.stream is picture and packet.size:
+            total, flagged = total + 1, flagged + packet.is_corrupt
         moment = packet.dts if packet.dts is not None else packet.pts
         if moment is None:
+            if packet.stream is picture and packet.size and packet.duration and not packet.is_discard:
+                epoch = streams[picture.index].epoch if picture.index in streams else 0
+                untimed.append((epoch, packet.duration * packet.time_base))
             continue
         stream = streams.setdefault(packet.stream.index, _Stream())
         if packet.dts is not None:  # times of showing go back and forth
@@ -127,7 +148,28 @@ def take_survey(packets: Iterable[Any], picture: Any, *, counted: bool, clock_ju
         stream.edges[stream.epoch] = Span(min(edge.begin, begin), max(edge.end, end)) if edge else Span(begin, end)
         if packet.stream is picture and packet.size:
             shown.append((stream.epoch, begin))
-    return _summary(streams, needed, shown, picture.index)
+    summary = _summary(streams, needed, [*shown, *_places(shown, untimed)], picture.index)
+    return replace(summary, timed=not untimed, mostly_corrupt=flagged * 2 > total)
+
+
+def _places(
+    shown: Sequence[tuple[int, Fraction]], untimed: Sequence[tuple[int, Fraction]]
+) -> Iterator[tuple[int, Fraction]]:
+    """Where frames without times lie: in the holes between those with times, then after the last of them.
+
+    Elementary streams state no times at all; program streams state one for each packet of their own, which may hold
+    several frames.
+    """
+    for epoch in sorted({epoch for epoch, _ in untimed}):
+        durations = [duration for own, duration in untimed if own == epoch]
+        step, left = Fraction(median(durations)), len(durations)
+        known = sorted({time for own, time in shown if own == epoch})
+        for before, after in pairwise(known):
+            holes = min(left, round((after - before) / step) - 1)
+            yield from ((epoch, before + hole * (after - before) / (holes + 1)) for hole in range(1, holes + 1))
+            left -= max(0, holes)
+        begin = known[-1] + step if known else Fraction(0)
+        yield from ((epoch, begin + number * step) for number in range(left))
 
 
 def _follow(

@@ -23,7 +23,7 @@ from midframe.video.animation import FASTEST_GIF, SUFFIXES, plays_of, write_anim
 from midframe.video.carriers import Carrier
 from midframe.video.carrying import Span, StreamsFailed
 from midframe.video.colour import Colour, to_rgb
-from midframe.video.containers import CONTAINERS, PLAIN_FORMATS, container_format, default_codec
+from midframe.video.containers import CONTAINERS, IN_MILLISECONDS, PLAIN_FORMATS, container_format, default_codec
 from midframe.video.encoders import Encoding, choose_encoding, lossless_encoding
 from midframe.video.mark import mark_of, read_mark
 from midframe.video.opacity import lost_alpha
@@ -274,6 +274,11 @@ class VideoTarget(FileTarget):
     def begin(self, job: Job, *, resume: bool, overwrite: bool) -> int:
         if self.constant and isinstance(job.timeline, TrueTimes):
             raise VideoError(f"{self.path}: .avi files hold frames at equal steps alone: drop --vfr, or use .mkv")
+        if container_format(self.path.suffix) in IN_MILLISECONDS and job.timeline.rate > 1000:
+            raise VideoError(
+                f"{self.path.suffix} files hold up to 1000 frames a second, not {float(job.timeline.rate):.0f}: "
+                "name an OUT of .mp4, or choose a lower --factor or --fps"
+            )
         return super().begin(job, resume=resume, overwrite=overwrite)
 
     def _make_template(self) -> None:

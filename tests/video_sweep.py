@@ -1,0 +1,362 @@
+"""Pictures of every codec and pixel format, from every container that holds them, compared with what ffmpeg decodes.
+
+    python tests/video_sweep.py [--all] [CODEC ...]
+
+Each source is a small film with a tone, rendered with the ffmpeg program. It is interpolated without loss into
+Matroska. ffmpeg then decodes source and result: every frame of the source must be in the result, unchanged and in
+order, within half a step of its own time; sound must begin and end where it did beside the picture. A table for
+Markdown is printed, one row for each codec, or with --all one for each file.
+"""
+
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, TimeoutError
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from sweep import TONE_AT, measure
+
+SECONDS = 120
+"""A case that takes longer hangs."""
+H264 = ("libx264", "-preset", "veryfast", "-g", "12")
+YUV = ("yuv420p", "yuv422p", "yuv444p")
+HIGH = ("yuv420p10le", "yuv422p10le", "yuv444p10le")
+CODECS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "h264": ((*H264, "-bf", "0"), (*YUV, *HIGH, "yuvj420p", "gray", "gray10le")),
+    "h264 b2": ((*H264, "-bf", "2"), ("yuv420p",)),
+    "h264 b3 pyramid": ((*H264, "-bf", "3", "-x264-params", "b-pyramid=normal:open-gop=1"), ("yuv420p",)),
+    "h264 mbaff": ((*H264, "-bf", "2", "-flags", "+ilme+ildct"), ("yuv420p", "yuv422p")),
+    "h264 rgb": (("libx264rgb", "-preset", "veryfast"), ("rgb24",)),
+    "hevc": (("libx265", "-preset", "ultrafast", "-x265-params", "log-level=none:pools=1:bframes=3"),
+             (*YUV, *HIGH, "yuv420p12le", "gray", "gbrp", "yuvj420p")),
+    "av1": (("libaom-av1", "-cpu-used", "8", "-usage", "realtime"), (*YUV, "yuv420p10le", "gray")),
+    "av1 svt": (("libsvtav1", "-preset", "12"), ("yuv420p", "yuv420p10le")),
+    "vp8": (("libvpx", "-auto-alt-ref", "1", "-lag-in-frames", "5", "-deadline", "realtime"), ("yuv420p",)),
+    "vp8 alpha": (("libvpx", "-auto-alt-ref", "0", "-deadline", "realtime"), ("yuva420p",)),
+    "vp9": (("libvpx-vp9", "-cpu-used", "8", "-lag-in-frames", "5"),
+            (*YUV, "yuv420p10le", "yuv422p10le", "yuv420p12le", "gbrp", "yuv440p")),
+    "vp9 alpha": (("libvpx-vp9", "-cpu-used", "8"), ("yuva420p",)),
+    "mpeg1video": (("mpeg1video", "-bf", "2", "-b:v", "2M"), ("yuv420p",)),
+    "mpeg2video": (("mpeg2video", "-b:v", "2M"), ("yuv420p", "yuv422p")),
+    "mpeg2video b2": (("mpeg2video", "-bf", "2", "-b:v", "2M"), ("yuv420p",)),
+    "mpeg2video interlaced": (("mpeg2video", "-bf", "2", "-flags", "+ilme+ildct", "-top", "1", "-b:v", "2M"),
+                              ("yuv420p",)),
+    "mpeg4": (("mpeg4", "-b:v", "1M"), ("yuv420p",)),
+    "mpeg4 b2": (("mpeg4", "-bf", "2", "-b:v", "1M"), ("yuv420p",)),
+    "xvid": (("libxvid", "-b:v", "1M"), ("yuv420p",)),
+    "msmpeg4v2": (("msmpeg4v2", "-b:v", "1M"), ("yuv420p",)),
+    "msmpeg4": (("msmpeg4", "-b:v", "1M"), ("yuv420p",)),
+    "wmv1": (("wmv1", "-b:v", "1M"), ("yuv420p",)),
+    "wmv2": (("wmv2", "-b:v", "1M"), ("yuv420p",)),
+    "h261": (("h261", "-s", "176x144", "-b:v", "1M"), ("yuv420p",)),
+    "h263": (("h263", "-s", "128x96", "-b:v", "1M"), ("yuv420p",)),
+    "h263p": (("h263p", "-b:v", "1M"), ("yuv420p",)),
+    "flv1": (("flv", "-b:v", "1M"), ("yuv420p",)),
+    "flashsv": (("flashsv",), ("bgr24",)),
+    "theora": (("libtheora", "-q:v", "8"), YUV),
+    "mjpeg": (("mjpeg", "-q:v", "3"), ("yuvj420p", "yuvj422p", "yuvj444p")),
+    "ljpeg": (("ljpeg",), ("yuvj420p", "bgr24")),
+    "prores": (("prores_ks",), ("yuv422p10le", "yuv444p10le", "yuva444p10le")),
+    "dnxhr": (("dnxhd", "-profile:v", "dnxhr_hq", "-s", "256x128"), ("yuv422p",)),
+    "dnxhd": (("dnxhd", "-s", "1280x720", "-b:v", "60M"), ("yuv422p",)),
+    "dvvideo": (("dvvideo", "-s", "720x576"), ("yuv420p",)),
+    "ffv1": (("ffv1", "-level", "3"), (*YUV, *HIGH, "yuv420p12le", "yuv444p16le", "gray", "gray16le", "bgr0", "bgra",
+                                     "gbrp10le", "gbrp16le", "yuva420p", "yuv410p", "yuv411p", "yuv440p")),
+    "huffyuv": (("huffyuv",), ("yuv422p", "rgb24", "bgra")),
+    "ffvhuff": (("ffvhuff",), (*YUV, "gray", "gbrp", "yuv420p10le", "yuva444p")),
+    "utvideo": (("utvideo",), (*YUV, "gbrp", "gbrap")),
+    "magicyuv": (("magicyuv",), ("yuv420p", "gbrp", "gray", "yuva444p")),
+    "rawvideo": (("rawvideo",), (*YUV, "yuyv422", "uyvy422", "nv12", "rgb24", "bgr24", "bgra", "rgba", "gray", "pal8",
+                                 "rgb555le", "yuv420p10le", "gray16le", "monow")),
+    "v210": (("v210",), ("yuv422p10le",)),
+    "r210": (("r210",), ("gbrp10le",)),
+    "png": (("png",), ("rgb24", "rgba", "gray", "pal8", "rgb48be", "gray16be", "monob", "ya8")),
+    "apng": (("apng", "-plays", "1"), ("rgb24", "rgba")),
+    "gif": (("gif",), ("pal8",)),
+    "jpeg2000": (("jpeg2000",), ("yuv420p", "rgb24", "gray")),
+    "cinepak": (("cinepak", "-q:v", "5"), ("rgb24",)),
+    "qtrle": (("qtrle",), ("rgb24", "argb", "gray")),
+    "rpza": (("rpza",), ("rgb555be",)),
+    "smc": (("smc",), ("pal8",)),
+    "svq1": (("svq1",), ("yuv410p",)),
+    "snow": (("snow", "-strict", "-2"), ("yuv420p", "yuv444p")),
+    "msvideo1": (("msvideo1",), ("rgb555le",)),
+    "zmbv": (("zmbv",), ("pal8", "bgr0")),
+    "zlib": (("zlib",), ("bgr24",)),
+    "asv2": (("asv2", "-q:v", "3"), ("yuv420p",)),
+    "cfhd": (("cfhd",), ("yuv422p10le", "gbrp12le")),
+    "dirac": (("vc2",), ("yuv420p", "yuv422p10le")),
+    "qoi": (("qoi",), ("rgb24", "rgba")),
+    "targa": (("targa",), ("bgr24",)),
+    "tiff": (("tiff",), ("rgb24", "gray16le")),
+    "webp": (("libwebp_anim", "-lossless", "1"), ("bgra",)),
+    "speedhq": (("speedhq",), ("yuv422p",)),
+    "roq": (("roqvideo", "-s", "128x64", "-r", "30"), ("yuvj444p",)),
+    "amv": (("amv", "-s", "160x128"), ("yuvj420p",)),
+}  # fmt: skip
+"""FFmpeg's arguments for the encoder of each codec, and pixel formats; the first is tried in every container."""
+CONTAINERS: dict[str, tuple[str, ...]] = {
+    "mp4": ("aac",), "m4v": ("aac",), "mov": ("pcm_s16le",), "mkv": ("flac",), "webm": ("libopus",),
+    "avi": ("pcm_s16le",), "ts": ("mp2",), "m2ts": ("ac3",), "mpg": ("mp2",), "vob": ("ac3",), "flv": ("aac",),
+    "ogv": ("libvorbis",), "wmv": ("wmav2",), "asf": ("wmav2",), "3gp": ("aac",), "mxf": ("pcm_s16le",),
+    "nut": ("pcm_s16le",), "y4m": (), "gif": (), "apng": (), "ivf": (), "h264": (), "hevc": (), "dv": ("pcm_s16le",),
+    "m1v": (), "m2v": (), "mjpeg": (), "obu": (), "webp": (), "drc": (), "h263": (), "h261": (), "gxf": ("pcm_s16le",),
+}  # fmt: skip
+"""Endings of sources, and FFmpeg's arguments for their sound; none where they hold none."""
+ELEMENTARY = {
+    "h264": "h264", "hevc": "hevc", "m1v": "mpeg1video", "m2v": "mpeg2video", "mjpeg": "mjpeg", "drc": "dirac",
+    "h263": "h263", "h261": "h261", "webp": "webp", "dv": "dvvideo", "obu": "av1", "y4m": "rawvideo",
+}  # fmt: skip
+"""Endings of streams without a container, and the codec that they are of."""
+FORMATS = {"obu": "obu", "hevc": "hevc", "h264": "h264", "m4v": "mp4", "ogv": "ogg", "drc": "dirac"}
+"""Names of muxers that FFmpeg does not find by the ending, or finds another for."""
+WIDE = ("mkv", "mov", "nut", "avi", "mp4", "mxf")
+"""Containers in which all pixel formats are tried."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What ffmpeg decodes of the picture of a file."""
+
+    times: list[float]
+    """Seconds from the start of the file, in order."""
+    hashes: list[str]
+    end: float
+    """When the last frame is no longer shown, by its packet."""
+
+
+@dataclass
+class Verdict:
+    """What was found about a case."""
+
+    name: str
+    codec: str = ""
+    container: str = ""
+    pixel_format: str = ""
+    faults: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def decoded(path: Path, pixel_format: str, *options: str) -> Shown:
+    """Decode the picture with ffmpeg.
+
+    Raises:
+        ValueError: nothing was decoded.
+    """
+    command = ["ffmpeg", "-v", "error", "-threads", "1", *options, "-i", str(path), "-map", "0:v:0", "-fps_mode"]
+    command += ["passthrough", "-enc_time_base", "1:90000", "-sws_flags", "bicubic+accurate_rnd", "-pix_fmt"]
+    told = subprocess.run(
+        [*command, pixel_format, "-f", "framemd5", "-"], capture_output=True, text=True, check=False, timeout=SECONDS
+    ).stdout
+    rows = [[each.strip() for each in line.split(",")] for line in told.splitlines() if not line.startswith("#")]
+    base = re.search(r"#tb 0: (\d+)/(\d+)", told)
+    if not rows or not base:
+        raise ValueError("ffmpeg decodes nothing")
+    tick = int(base[1]) / int(base[2])
+    times = [int(each[2]) * tick for each in rows]
+    last = int(rows[-1][3]) * tick
+    return Shown(times, [each[5] for each in rows], times[-1] + (last if last < 3600 else 0))
+
+
+def probe(path: Path, entries: str) -> list[str]:
+    """What ffprobe says of the picture."""
+    command = ["ffprobe", "-v", "error", "-select_streams", "v:0", "-show_entries", entries, "-of", "csv=p=0"]
+    told = subprocess.run([*command, str(path)], capture_output=True, text=True, check=False).stdout
+    return told.strip().split("\n")[0].split(",")
+
+
+def attempt(source: Path, target: Path, options: dict[str, Any]) -> tuple[str, Any]:
+    """Interpolate, in a process of its own: the error, if any, and the report."""
+    from test_video import Averager
+
+    from midframe.errors import MidframeError
+    from midframe.video.pipeline import interpolate_video
+
+    wanted = {"model": Averager(), "overwrite": True, "codec": "ffv1"} | options
+    try:
+        return "", interpolate_video(source, target, **wanted)
+    except (MidframeError, ValueError) as error:
+        return f"refused: {error}", None
+    except BaseException as error:
+        return f"{type(error).__name__}: {error}", None
+
+
+class Runner:
+    """Runs attempts in a process that a crash or a hang does not take along."""
+
+    def __init__(self) -> None:
+        self.pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+
+    def run(self, source: Path, target: Path, options: dict[str, Any]) -> tuple[str, Any]:
+        """As `attempt`."""
+        try:
+            return self.pool.submit(attempt, source, target, options).result(timeout=SECONDS)
+        except (BrokenProcessPool, TimeoutError) as error:
+            for process in list((self.pool._processes or {}).values()):
+                process.kill()
+            self.pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+            return f"{type(error).__name__} (crash or hang)", None
+
+
+def missing_frames(source: Shown, result: Shown, slow: float = 1) -> list[str]:
+    """Faults: source frames that are not in the result in order, each near its own time."""
+    steps = sorted(after - before for before, after in zip(source.times, source.times[1:], strict=False))
+    step = steps[len(steps) // 2] if steps else 0.04
+    place, lost, late, worst = 0, [], 0, 0.0
+    for time, wanted in zip(source.times, source.hashes, strict=True):
+        found = next((n for n in range(place, len(result.hashes)) if result.hashes[n] == wanted), None)
+        if found is None:
+            lost.append(time)
+            continue
+        moved = result.times[found] / slow - time
+        worst = max(worst, moved, key=abs)
+        late += abs(moved) > step / 2 + 0.0015
+        place = found + 1
+    faults = []
+    if lost:
+        faults.append(f"{len(lost)} of {len(source.times)} frames lost ({lost[0]:.2f} s ...)")
+    if late:
+        faults.append(f"{late} frames moved, at most {worst * 1000:+.0f} ms")
+    return faults
+
+
+def check(
+    name: str, source: Path, target: Path, runner: Runner, options: dict[str, Any] | None = None, *decoding: str
+) -> Verdict:
+    """Interpolate a source and compare the result with it."""
+    options = options or {}
+    verdict = Verdict(name)
+    error, report = runner.run(source, target, options)
+    if error:
+        verdict.faults.append(error)
+        return verdict
+    verdict.faults += [f"problem: {each}" for each in report.problems]
+    for what in ("damage", "warnings", "left_out"):
+        if found := getattr(report, what):
+            verdict.notes.append(f"{what}: {'; '.join(found)[:300]}")
+    own, pixel_format = (probe(path, "stream=pix_fmt")[0] for path in (source, target))
+    pixel_format = own if own.startswith("yuvj") else "rgb24" if pixel_format == "bgr0" else pixel_format
+    try:
+        before, after = decoded(source, pixel_format, *decoding), decoded(target, pixel_format)
+    except (ValueError, subprocess.TimeoutExpired) as failure:
+        verdict.faults.append(f"not compared: {failure}")
+        return verdict
+    slow = float(options.get("slow") or 1)
+    delay = after.times[0] - before.times[0] * slow
+    if 0.003 < delay < 0.06:  # Matroska delays all streams where the priming of a sound lies before 0
+        verdict.notes.append(f"delayed by {delay * 1000:.0f} ms")
+        after = Shown([time - delay for time in after.times], after.hashes, after.end - delay)
+    verdict.notes.append(
+        f"in {len(before.times)} frames {before.times[0]:.3f}..{before.end:.3f}, out {len(after.times)} frames"
+        f" {after.times[0]:.3f}..{after.end:.3f}; kept {report.frames_kept} of {report.frames_in}"
+    )
+    verdict.faults += missing_frames(before, after, slow)
+    step = (before.times[-1] - before.times[0]) / max(1, len(before.times) - 1)
+    if abs(after.end - before.end * slow) > max(0.003, step / 2 + 0.0015):
+        verdict.faults.append(f"ends at {after.end:.3f} s instead of {before.end * slow:.3f} s")
+    if abs(after.times[0] - before.times[0] * slow) > max(0.003, step / 2 + 0.0015):
+        verdict.faults.append(f"begins at {after.times[0]:.3f} s instead of {before.times[0] * slow:.3f} s")
+    return verdict
+
+
+def check_sound(verdict: Verdict, source: Path, target: Path) -> None:
+    """Compare the sound of source and result beside the picture."""
+    try:
+        before = measure(source)
+    except (ValueError, KeyError, IndexError, subprocess.CalledProcessError):
+        return
+    try:
+        after = measure(target)
+    except (ValueError, KeyError, IndexError, subprocess.CalledProcessError):
+        verdict.faults.append("sound lost")
+        return
+    moved = after.tone - before.tone
+    if abs(moved) > 0.012:
+        verdict.faults.append(f"tone moved {moved * 1000:+.0f} ms")
+    if abs(after.end - before.end) > 0.06:
+        verdict.faults.append(f"sound ends {(after.end - before.end) * 1000:+.0f} ms elsewhere")
+
+
+def render(folder: Path, codec: str, container: str, pixel_format: str, rate: str = "25") -> Path | None:
+    """A film with a tone; None if the container does not hold the codec."""
+    path = folder / f"{codec.replace(' ', '-')}-{pixel_format}.{container}"
+    arguments, sound = CODECS[codec][0], CONTAINERS[container]
+    tone = f"aevalsrc='if(gte(t,{TONE_AT}),0.4*sin(2*PI*440*t),0)|if(gte(t,{TONE_AT}),0.4*sin(2*PI*440*t),0)':s=48000"
+    command = ["ffmpeg", "-v", "error", "-y", "-threads", "1", "-f", "lavfi", "-i", f"testsrc2=s=96x64:r={rate}:d=1"]
+    command += ["-f", "lavfi", "-i", f"{tone}:d=1", "-map", "0:v", *(("-map", "1:a", "-c:a", *sound) if sound else ())]
+    command += ["-pix_fmt", pixel_format, "-strict", "-2", "-r", rate, "-c:v", *arguments, "-threads", "1"]
+    command += ["-f", FORMATS[container]] if container in FORMATS else []
+    done = subprocess.run([*command, str(path)], capture_output=True, check=False)
+    if done.returncode or not path.exists() or not path.stat().st_size:
+        return None
+    made = probe(path, "stream=codec_name,pix_fmt")
+    if len(made) != 2 or made[0] in ("unknown", "none", ""):
+        return None
+    lost = made[0] == "rawvideo" and codec not in ("rawvideo", "v210", "r210")  # the container does not name the codec
+    return path if ELEMENTARY.get(container, made[0]) == made[0] and not lost else None
+
+
+def sweep(codecs: list[str], folder: Path) -> Iterator[Verdict]:
+    """Render, interpolate and compare; yields one verdict for each source."""
+    runner = Runner()
+    for codec in codecs:
+        for pixel_format in CODECS[codec][1]:
+            first = pixel_format == CODECS[codec][1][0]
+            held = 0
+            for container in CONTAINERS if first else WIDE:
+                if not first and held == 2:
+                    break
+                rate = "30000/1001" if len(codec + container) % 2 and container != "mxf" else "25"
+                source = render(folder, codec, container, pixel_format, rate)
+                if source is None:
+                    continue
+                held += 1
+                target = folder / "result.mkv"
+                verdict = check(source.name, source, target, runner)
+                if CONTAINERS[container] and target.exists() and first:
+                    check_sound(verdict, source, target)
+                verdict.codec, verdict.container, verdict.pixel_format = codec, container, pixel_format
+                yield verdict
+                target.unlink(missing_ok=True)
+                source.unlink()
+
+
+def table(verdicts: list[Verdict]) -> Iterator[str]:
+    """One row for each codec and container."""
+    yield "| codec | container | pixel formats | result |"
+    yield "|---|---|---|---|"
+    for codec in dict.fromkeys(each.codec for each in verdicts):
+        rows: dict[str, list[Verdict]] = {}
+        for each in verdicts:
+            if each.codec == codec:
+                rows.setdefault(each.container, []).append(each)
+        for container, own in rows.items():
+            bad = [f"{each.pixel_format}: {'; '.join(each.faults)}" for each in own if each.faults]
+            formats = " ".join(each.pixel_format for each in own)
+            yield f"| {codec} | .{container} | {formats} | {' / '.join(bad) or 'pass'} |"
+
+
+def main() -> None:
+    codecs = [each for each in sys.argv[1:] if not each.startswith("--")] or list(CODECS)
+    verdicts = []
+    with tempfile.TemporaryDirectory() as name:
+        for verdict in sweep(codecs, Path(name)):
+            verdicts.append(verdict)
+            if "--all" in sys.argv:
+                print(
+                    f"| {verdict.name} | {'; '.join(verdict.faults) or 'pass'} | {'; '.join(verdict.notes)} |",
+                    flush=True,
+                )
+    if "--all" not in sys.argv:
+        print("\n".join(table(verdicts)))
+    print(f"\n{len(verdicts)} sources, {sum(bool(each.faults) for each in verdicts)} with faults")
+
+
+if __name__ == "__main__":
+    main()
