@@ -48,6 +48,20 @@ def interpolated(source: Path, **wanted: Any) -> tuple[VideoReport, list[Fractio
     return report, times_of(target)
 
 
+@pytest.mark.parametrize("name", ["in.mxf", "in.wmv"])
+@pytest.mark.parametrize("bf", ["0", "2"])
+def test_containers_that_state_times_of_decoding_alone_show_frames_at_equal_steps(
+    tmp_path: Path, name: str, bf: str
+) -> None:
+    source = write(tmp_path / name, bf=bf)
+    report, _ = interpolated(source)
+    with VideoReader(source) as reader:
+        times = [frame.pts * reader.time_base for frame in reader.read()]
+    assert report.frames_kept == 30
+    assert times[0] == 0
+    assert all(abs(after - before - Fraction(1, 25)) <= Fraction(1, 500) for before, after in pairwise(times))
+
+
 @pytest.mark.parametrize("name", ["in.mpg", "in.h264", "in.hevc"])
 @pytest.mark.parametrize("bf", ["0", "2"])
 def test_frames_without_times_follow_on_those_before(tmp_path: Path, name: str, bf: str) -> None:

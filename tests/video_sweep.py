@@ -120,6 +120,10 @@ WIDE = ("mkv", "mov", "nut", "avi", "mp4", "mxf")
 """Containers in which all pixel formats are tried."""
 
 
+GUESSED = (".avi", ".asf", ".wmv")
+"""Containers for which ffmpeg guesses when frames are shown, or begins with the priming of the sound."""
+
+
 @dataclass(frozen=True)
 class Shown:
     """What ffmpeg decodes of the picture of a file."""
@@ -249,8 +253,9 @@ def check(
         return verdict
     slow = float(options.get("slow") or 1)
     delay = after.times[0] - before.times[0] * slow
-    if 0.003 < delay < 0.06:  # Matroska delays all streams where the priming of a sound lies before 0
-        verdict.notes.append(f"delayed by {delay * 1000:.0f} ms")
+    # Matroska delays all streams where the priming of a sound lies before 0; ffmpeg guesses when AVI and ASF begin
+    if 0.003 < delay < 0.07 or (0.003 < -delay < 0.09 and source.suffix in GUESSED):
+        verdict.notes.append(f"all streams {delay * 1000:+.0f} ms")
         after = Shown([time - delay for time in after.times], after.hashes, after.end - delay)
     verdict.notes.append(
         f"in {len(before.times)} frames {before.times[0]:.3f}..{before.end:.3f}, out {len(after.times)} frames"
@@ -269,11 +274,11 @@ def check_sound(verdict: Verdict, source: Path, target: Path) -> None:
     """Compare the sound of source and result beside the picture."""
     try:
         before = measure(source)
-    except (ValueError, KeyError, IndexError, subprocess.CalledProcessError):
+    except (ValueError, KeyError, IndexError, ZeroDivisionError, subprocess.CalledProcessError):
         return
     try:
         after = measure(target)
-    except (ValueError, KeyError, IndexError, subprocess.CalledProcessError):
+    except (ValueError, KeyError, IndexError, ZeroDivisionError, subprocess.CalledProcessError):
         verdict.faults.append("sound lost")
         return
     moved = after.tone - before.tone
@@ -296,7 +301,7 @@ def render(folder: Path, codec: str, container: str, pixel_format: str, rate: st
     if done.returncode or not path.exists() or not path.stat().st_size:
         return None
     made = probe(path, "stream=codec_name,pix_fmt")
-    if len(made) != 2 or made[0] in ("unknown", "none", ""):
+    if len(made) < 2 or made[0] in ("unknown", "none", ""):
         return None
     lost = made[0] == "rawvideo" and codec not in ("rawvideo", "v210", "r210")  # the container does not name the codec
     return path if ELEMENTARY.get(container, made[0]) == made[0] and not lost else None
@@ -312,6 +317,8 @@ def sweep(codecs: list[str], folder: Path) -> Iterator[Verdict]:
             for container in CONTAINERS if first else WIDE:
                 if not first and held == 2:
                     break
+                if container in ELEMENTARY and not ELEMENTARY[container].startswith(codec.split()[0]):
+                    continue
                 rate = "30000/1001" if len(codec + container) % 2 and container != "mxf" else "25"
                 source = render(folder, codec, container, pixel_format, rate)
                 if source is None:

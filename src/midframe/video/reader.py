@@ -47,6 +47,8 @@ ONE_A_PACKET = frozenset(("h264", "hevc", "av1", "prores", "dnxhd", "mjpeg", "ff
 """Codecs whose packets each hold a picture that is shown."""
 MAX_MISSING = 0.1
 """Fraction of the packets that may be without a picture by damage."""
+DECODING_TIMES = ("asf", "mxf")
+"""Containers that have no place for times of showing, or not for all codecs."""
 MAX_READ_ERRORS = 20
 """A file that cannot be read on after so many attempts ends there."""
 MAX_EQUAL_STAMPS = 64
@@ -143,6 +145,9 @@ class VideoReader:
         """AVI counts frames: only the order of decoding says when they are shown."""
         self.stream.thread_type = "SLICE" if self.container.format.name in ORDERED else "AUTO"
         self.survey = self._survey() if survey is None else survey
+        if self._stamped_in_order_of_decoding():
+            self._counted, self.stream.thread_type = True, "SLICE"
+            self.survey = self._survey() if survey is None else survey
         for jump in self.survey.jumps:
             self.damage.add(jump, "the clock of the file begins anew (joined or interrupted recording)")
         if self.survey.mostly_corrupt:
@@ -263,6 +268,12 @@ class VideoReader:
                 return take_survey(packets, picture, counted=self._counted, clock_jumps=jumps)
         except av.FFmpegError as error:
             raise self._unreadable(error) from error
+
+    def _stamped_in_order_of_decoding(self) -> bool:
+        """Whether packets state when they are decoded, and not when they are shown, though that differs."""
+        if self.container.format.name not in DECODING_TIMES or not self.survey.rising:
+            return False
+        return bool(self.stream.codec_context.has_b_frames) or self.survey.delayed
 
     def _states_no_times(self) -> bool:
         """Whether all frames state nearly the same time."""

@@ -74,6 +74,10 @@ class Survey:
     """Where each stream begins and ends, by its index."""
     mostly_corrupt: bool = False
     """Most packets of the picture are flagged as damaged, so the flag states nothing."""
+    delayed: bool = False
+    """Some packets of the picture state another time for showing than for decoding."""
+    rising: bool = False
+    """The times of the picture rise in the order of decoding."""
     timed: bool = True
     """Every packet of the picture states a time; else `times` holds places between, and after, those that do."""
 
@@ -125,10 +129,11 @@ def take_survey(packets: Iterable[Any], picture: Any, *, counted: bool, clock_ju
     """(epoch, raw time) of the frames of the picture."""
     untimed: list[tuple[int, Fraction]] = []
     """(epoch, duration in seconds) of those that state no time."""
-    total = flagged = 0
+    total, flagged, delayed = 0, 0, False
     for packet in packets:
         if packet.stream is picture and packet.size:
             total, flagged = total + 1, flagged + packet.is_corrupt
+            delayed = delayed or (packet.dts is not None and packet.pts not in (None, packet.dts))
         moment = packet.dts if packet.dts is not None else packet.pts
         if moment is None:
             if packet.stream is picture and packet.size and packet.duration and not packet.is_discard:
@@ -149,7 +154,14 @@ def take_survey(packets: Iterable[Any], picture: Any, *, counted: bool, clock_ju
         if packet.stream is picture and packet.size:
             shown.append((stream.epoch, begin))
     summary = _summary(streams, needed, [*shown, *_places(shown, untimed)], picture.index)
-    return replace(summary, timed=not untimed, mostly_corrupt=flagged * 2 > total)
+    rising = all(before < after for before, after in pairwise(shown))
+    facts: dict[str, Any] = {
+        "timed": not untimed,
+        "mostly_corrupt": flagged * 2 > total,
+        "rising": rising,
+        "delayed": delayed,
+    }
+    return replace(summary, **facts)
 
 
 def _places(
