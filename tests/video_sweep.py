@@ -120,8 +120,8 @@ WIDE = ("mkv", "mov", "nut", "avi", "mp4", "mxf")
 """Containers in which all pixel formats are tried."""
 
 
-GUESSED = (".avi", ".asf", ".wmv")
-"""Containers for which ffmpeg guesses when frames are shown, or begins with the priming of the sound."""
+GUESSED = (".avi", ".asf", ".wmv", ".m1v", ".m2v")
+"""Files for which ffmpeg guesses when frames are shown, or begins with the priming of the sound."""
 
 
 @dataclass(frozen=True)
