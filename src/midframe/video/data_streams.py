@@ -34,7 +34,11 @@ def describe_data(source: Any) -> str:
     name = source.name or ""
     container = source.container
     if not name.strip() or name in ("bin_data", "none"):
-        tags = quicktime_tags(Path(container.name)) if container.format.name.startswith(MOV_FORMATS) else {}
+        tags = (
+            quicktime_tags(Path(container.name.removeprefix("file:")))
+            if container.format.name.startswith(MOV_FORMATS)
+            else {}
+        )
         name = tags.get(source.id, name)
     handler = source.metadata.get("handler_name", "").strip()
     parts = [name.strip(), MEANINGS.get(name, handler)]
