@@ -95,3 +95,11 @@ def test_two_threads_may_convert_one_picture() -> None:
             full = pool.submit(in_format, frame, colour, "yuv444p")
             assert np.array_equal(rgb.result(), expected[0])
             assert np.array_equal(planes(full.result())[1], expected[1])
+
+
+def test_pictures_of_one_bit_are_black_and_white() -> None:
+    grey = av.VideoFrame.from_ndarray(np.repeat(np.repeat([[0, 255], [255, 0]], 8, 0), 8, 1).astype(np.uint8), "gray")
+    ink = grey.reformat(format="monow")
+    image = to_rgb(ink, replace(colour_of(ink), full_range=True))
+    assert image.dtype == np.uint8
+    assert (image[2, 2].tolist(), image[2, 12].tolist()) == ([0, 0, 0], [255, 255, 255])

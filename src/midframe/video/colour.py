@@ -123,7 +123,7 @@ def _needs_matrix(form: av.VideoFormat, colour: Colour) -> bool:
 
 def _by_matrix(frame: av.VideoFrame, colour: Colour) -> Array:
     """Chroma is brought to full resolution by FFmpeg, the matrix is ours."""
-    bits = max(part.bits for part in frame.format.components)
+    bits = max(8, *(part.bits for part in frame.format.components))
     whole = _converted(frame, colour, _full_resolution(bits, colour.alpha), colour.range, colour.range)
     zeros, spans = code_ranges(bits, colour)
     samples = (np.stack([plane_of(plane, bits) for plane in whole.planes], axis=-1) - zeros) / spans
