@@ -65,15 +65,20 @@ def test_what_has_not_begun_is_dropped_when_something_fails() -> None:
 class Uneven(Averager):
     """Makes the frames of some pairs later than those of the pairs after them, and knows how far others had come."""
 
-    def __init__(self, pairs: int, slow: set[int]) -> None:
+    def __init__(self, pairs: int, slow: set[int], patience: float = 0.0) -> None:
         super().__init__(pairs)
         self.slow, self.begun, self.lock = slow, 0, Lock()
+        self.patience = patience
+        """Seconds for which a slow pair waits at most until another has begun after it."""
         self.ahead: list[int] = []
 
     def interpolate_many(self, first: Array, second: Array, times: Any, **words: Any) -> list[Array]:
         with self.lock:
             number, self.begun = self.begun, self.begun + 1
         if number in self.slow:
+            until = time.monotonic() + self.patience
+            while self.begun - 1 - number < 1 and time.monotonic() < until:
+                time.sleep(0.01)
             time.sleep(0.2)
             self.ahead.append(self.begun - 1 - number)
         return super().interpolate_many(first, second, times, **words)
@@ -95,7 +100,7 @@ def test_frames_come_in_their_order_whoever_is_first(render_video: Render, tmp_p
 
 
 def test_no_more_is_under_way_than_workers_need(render_video: Render, tmp_path: Path) -> None:
-    tool = Uneven(2, {0, 6})
+    tool = Uneven(2, {0, 6}, patience=30)
     interpolate_video(render_video(frames=14), tmp_path / "out.mp4", model=tool)
     assert [0 < ahead <= 2 for ahead in tool.ahead] == [True, True]
 
