@@ -9,7 +9,7 @@ import av
 from PIL import Image
 
 from midframe.video.colour import has_alpha
-from midframe.video.filters import pulled
+from midframe.video.filters import picture_buffer, pulled
 from midframe.video.reader import file_url
 
 SUFFIXES = (".gif", ".apng")
@@ -75,7 +75,7 @@ def _in_palette(frames: Frames) -> Iterator[av.VideoFrame]:
     begin: Any = None
     for frame in frames():
         if begin is None:
-            begin, colours = _entrance(graph, frame), _entrance(graph, palette)
+            begin, colours = picture_buffer(graph, frame), picture_buffer(graph, palette)
             use, end = graph.add("paletteuse"), graph.add("buffersink")
             begin.link_to(use, 0, 0)
             colours.link_to(use, 0, 1)
@@ -94,16 +94,10 @@ def _palette(frames: Iterable[av.VideoFrame]) -> av.VideoFrame:
     begin: Any = None
     for frame in frames:
         if begin is None:
-            begin, end = _entrance(graph, frame), graph.add("buffersink")
+            begin, end = picture_buffer(graph, frame), graph.add("buffersink")
             graph.link_nodes(begin, graph.add("palettegen"), end).configure()
         begin.push(frame)
     begin.push(None)
     palette = end.pull()
     assert isinstance(palette, av.VideoFrame)
     return palette
-
-
-def _entrance(graph: av.filter.Graph, frame: Any) -> Any:
-    return graph.add_buffer(
-        width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base or Fraction(1, 100)
-    )

@@ -5,11 +5,10 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
 
 import av
 
-from midframe.video.filters import pulled
+from midframe.video.filters import PictureFilter
 from midframe.video.side_data import side_data_of
 
 UNIT = 1 << 16
@@ -98,34 +97,22 @@ class Layout:
             aspect = None
         self.sample_aspect_ratio = aspect
         """The sample aspect ratio that is left for a tag."""
-        self._graph: Any = None
-        self._form: tuple[Any, ...] = ()
+        self._filter: PictureFilter | None = None
+        self._form: tuple[int, int, str] | None = None
+        """Size and pixel format that the filter is for."""
 
     def applied(self, picture: av.VideoFrame) -> av.VideoFrame:
         """Return the picture as it is to be encoded; itself where nothing is to be done."""
         if not self._filters:
             return picture
         form = (picture.width, picture.height, picture.format.name)
-        if form != self._form:
-            self._graph, self._form = _graph(picture, self._filters), form
-        _, begin, end = self._graph  # the filters do not keep their graph
-        begin.push(picture)
-        (result,) = pulled(end)
-        result.pts, result.time_base, result.duration = picture.pts, picture.time_base, picture.duration
-        return result
+        if self._filter is None or form != self._form:
+            pairs = [text.partition("=") for text in self._filters]
+            self._filter = PictureFilter(picture, *((name, arguments) for name, _, arguments in pairs))
+            self._form = form
+        return self._filter.applied(picture)
 
 
 def _crop(crop: Sequence[int]) -> list[str]:
     top, bottom, left, right = crop
     return [f"crop=w=iw-{left + right}:h=ih-{top + bottom}:x={left}:y={top}:exact=1"] if any(crop) else []
-
-
-def _graph(picture: av.VideoFrame, filters: Sequence[str]) -> tuple[Any, Any, Any]:
-    graph = av.filter.Graph()
-    begin: Any = graph.add_buffer(
-        width=picture.width, height=picture.height, format=picture.format, time_base=picture.time_base
-    )
-    pairs = [text.partition("=") for text in filters]
-    end: Any = graph.add("buffersink")
-    graph.link_nodes(begin, *(graph.add(name, arguments) for name, _, arguments in pairs), end).configure()
-    return graph, begin, end

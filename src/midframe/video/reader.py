@@ -1,6 +1,5 @@
 """Reading a video: its frames with exact times, and the packets of its other streams as they are."""
 
-import errno
 import logging
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,6 +14,7 @@ from typing import Any
 import av
 from av.codec.context import ThreadType
 
+from midframe.decoding import PASSING
 from midframe.errors import SourceError, VideoError
 from midframe.video.colour import Colour, colour_of
 from midframe.video.damage import Damage
@@ -28,15 +28,13 @@ from midframe.video.survey import Survey, take_survey, with_even_times
 log = logging.getLogger(__name__)
 
 FIRST_PACKETS = 300
-"""So many packets are looked at before a part of a film is sought, for the time at which the film begins."""
+"""Packets that are read before seeking to a part: they state when the film begins."""
 MISSING_SECONDS = 0.5
 """A picture that ends more than this before the file says is taken for a file cut short."""
 FASTEST = 10_000
 """Frames a second that no film has; times and rates that state more are wrong."""
 DEFAULT_RATE = Fraction(25)
 """Of files that state neither times nor a rate."""
-PASSING = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENODEV, errno.EACCES}
-"""Faults of a disk or a network, after which a film may be as whole as before."""
 SEEK_SECONDS = 2
 """A part is looked for from this much before its start, for containers that find places roughly."""
 SURVEY_SECONDS = 5
@@ -73,13 +71,6 @@ class Part:
     def __post_init__(self) -> None:
         if self.start < 0 or (self.end is not None and self.end <= self.start):
             raise ValueError(f"from {self.start} s to {self.end} s is no part of a video: start before end is needed")
-
-    def frames_in(self, rate: Fraction, total: int | None) -> float | None:
-        """How many frames the part has of a video, if that is known."""
-        if total is None:
-            return None
-        last = float(total) if self.end is None else min(float(total), self.end * float(rate))
-        return max(0.0, last - self.start * float(rate))
 
 
 WHOLE = Part()
@@ -160,7 +151,7 @@ class VideoReader:
         times = self.survey.times
         self.start = times[0] if times else Fraction(0)
         """When the first frame is shown, in seconds."""
-        self.source_rate = self._measured(times, stated)
+        self.source_rate = self._measured(stated)
         self.rate = self.source_rate.rate
         self.frame_duration = max(1, round(1 / self.rate / self.time_base))
         """Of a frame that does not say, in the time base."""
@@ -177,9 +168,7 @@ class VideoReader:
     @cached_property
     def expected_frames(self) -> float | None:
         """How many frames the part has, by the packets of the file."""
-        begin, until = self._edges()
-        within = [time for time in self.survey.times if begin <= time and (until is None or time < until)]
-        return float(len(within)) if self.survey.times else None
+        return float(len(self._times_in_part())) if self.survey.times else None
 
     @property
     def end(self) -> Fraction | None:
@@ -250,10 +239,14 @@ class VideoReader:
         begin = self.start + Fraction(str(self.part.start))
         return begin, None if self.part.end is None else self.start + Fraction(str(self.part.end))
 
-    def _measured(self, times: Sequence[Fraction], stated: Sequence[Fraction]) -> SourceRate:
+    def _times_in_part(self) -> list[Fraction]:
+        """When the frames of the part are shown, by the packets of the file."""
         begin, until = self._edges()
-        within = [time for time in times if begin <= time and (until is None or time < until)]
-        return measure_rate(within if len(within) > 1 else times, self.time_base, stated)
+        return [time for time in self.survey.times if begin <= time and (until is None or time < until)]
+
+    def _measured(self, stated: Sequence[Fraction]) -> SourceRate:
+        within = self._times_in_part()
+        return measure_rate(within if len(within) > 1 else self.survey.times, self.time_base, stated)
 
     def _survey(self) -> Survey:
         """Look at the packets of the picture and the sound; of a part, only at those near it, if that can be."""
@@ -440,13 +433,13 @@ class VideoReader:
         arranged = self.layout.applied(picture)
         form = {"width": arranged.width, "height": arranged.height, "format": arranged.format.name}
         self._form = self._form or form
-        changed, self._size = self._size not in (None, size := (arranged.width, arranged.height)), size
+        size, first = (f"{each['width']}x{each['height']}" for each in (form, self._form))
+        before, self._size = self._size, size
         if form == self._form:
             return arranged
-        if changed and size != (self._form["width"], self._form["height"]):
-            new, first = (f"{each[0]}x{each[1]}" for each in (size, (self._form["width"], self._form["height"])))
+        if size not in (first, before):
             self.damage.add(
-                _time_of(picture, self.time_base), f"the picture changes its size to {new}, scaled to {first}"
+                _time_of(picture, self.time_base), f"the picture changes its size to {size}, scaled to {first}"
             )
         scaled = arranged.reformat(**self._form)
         scaled.pts, scaled.time_base, scaled.duration = arranged.pts, arranged.time_base, arranged.duration
@@ -454,7 +447,7 @@ class VideoReader:
 
     _form: dict[str, Any] | None = None
     """Size and pixel format of the first picture, which all others get."""
-    _size: tuple[int, int] | None = None
+    _size: str | None = None
     """Width and height of the picture before, so that a change is reported once."""
 
     def _check_all_decoded(self) -> None:

@@ -47,7 +47,7 @@ class VideoReport:
     damage: tuple[str, ...] = ()
     """Damaged places of the source, which were bridged."""
     warnings: tuple[str, ...] = ()
-    """What a person may want to know of the result, though nothing is wrong with it."""
+    """Facts about the result that are unusual without being faults."""
     problems: tuple[str, ...] = ()
     """What is wrong with the result; nothing should be."""
     already_complete: bool = False

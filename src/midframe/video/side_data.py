@@ -1,10 +1,11 @@
 """Side data of decoded frames: what a picture carries beside its samples, as bytes by name."""
 
-from fractions import Fraction
 from typing import Any
 
 import av
 from av.sidedata.sidedata import Type
+
+from midframe.video.filters import PictureFilter
 
 CAPTIONS = "A53_CC"
 """Closed captions, CEA-608 and 708 (ATSC A/53, part 4)."""
@@ -63,7 +64,7 @@ def lost_metadata(picture: av.VideoFrame, description: str) -> list[str]:
 
 def without_side_data(frame: av.VideoFrame) -> av.VideoFrame:
     """Return the same picture, its samples shared, without any side data."""
-    return _filtered(frame, ("sidedata", "mode=delete"))
+    return PictureFilter(frame, ("sidedata", "mode=delete")).applied(frame)
 
 
 def with_side_data(picture: av.VideoFrame, donor: av.VideoFrame) -> av.VideoFrame:
@@ -71,7 +72,8 @@ def with_side_data(picture: av.VideoFrame, donor: av.VideoFrame) -> av.VideoFram
 
     PyAV cannot attach side data, so the donor is brought to the picture's format and its samples are replaced.
     """
-    carrier = _filtered(donor, ("scale", ""), ("format", f"pix_fmts={picture.format.name}"), ("copy", ""))
+    filters = ("scale", ""), ("format", f"pix_fmts={picture.format.name}"), ("copy", "")
+    carrier = PictureFilter(donor, *filters).applied(donor)
     carrier.make_writable()
     for target, source in zip(carrier.planes, picture.planes, strict=True):
         if target.line_size == source.line_size:
@@ -83,16 +85,3 @@ def with_side_data(picture: av.VideoFrame, donor: av.VideoFrame) -> av.VideoFram
     carrier.colorspace, carrier.color_range = picture.colorspace, picture.color_range
     carrier.color_primaries, carrier.color_trc = picture.color_primaries, picture.color_trc
     return carrier
-
-
-def _filtered(frame: av.VideoFrame, *filters: tuple[str, str]) -> av.VideoFrame:
-    graph = av.filter.Graph()
-    begin: Any = graph.add_buffer(
-        width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base or Fraction(1)
-    )
-    end: Any = graph.add("buffersink")
-    graph.link_nodes(begin, *(graph.add(name, arguments) for name, arguments in filters), end).configure()
-    begin.push(frame)
-    result: av.VideoFrame = end.pull()
-    result.duration = frame.duration
-    return result

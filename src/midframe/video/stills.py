@@ -1,4 +1,4 @@
-"""What stands still from one frame to the next: networks bend it slightly, so it would flicker between source frames.
+"""Areas that stand still between two frames. Networks change them slightly, so they would flicker.
 
 Blocks of pixels are compared by how far they may have moved: the change from frame to frame divided by the contrast,
 which is what a motion of one pixel changes. So the sharp edges of text may change by the noise of a codec, while a

@@ -42,8 +42,8 @@ class Work:
         overwrite: throw away work that was begun.
 
     Raises:
-        VideoError: another process works on the result, or work was begun and is neither to be gone on with nor thrown
-            away, or it was another job's.
+        VideoError: another process works on the result; unfinished work exists and neither `resume` nor `overwrite` is
+            given; or the work to resume is another job's.
     """
 
     def __init__(self, target: Path, job: Mapping[str, Any], *, resume: bool = False, overwrite: bool = False) -> None:
