@@ -63,6 +63,9 @@ class FlowSepConfig:
     together; 0 for its own."""
     kernel_normalisation: bool = True
     """Divide kernels by their sums, so that they change no brightness."""
+    coarse_passes: int = 0
+    """How many times the coarsest decoder runs before the others, on frames halved once more each
+    time: every pass doubles the largest motion that is found."""
 
     def __post_init__(self) -> None:
         for name in ("widths", "hidden", "radii"):
@@ -74,6 +77,8 @@ class FlowSepConfig:
             raise ValueError(f"both_ways is {self.both_ways}: a number from 0 to {LEVELS} is needed")
         if self.neighbours < 0:
             raise ValueError(f"neighbours is {self.neighbours}: a distance in pixels, or 0, is needed")
+        if not 0 <= self.coarse_passes <= 3:
+            raise ValueError(f"coarse_passes is {self.coarse_passes}: a number from 0 to 3 is needed")
         if self.taps % 2 == 0 or not 1 <= self.taps <= 11:
             raise ValueError(f"taps is {self.taps}: an odd number from 1 to 11 is needed")
 
@@ -199,8 +204,9 @@ class FlowSep(Network):
         read = reduced(first, scale), reduced(second, scale)
         statistics = pair_statistics(*read)
         halves = reduced(read[0], 2), reduced(read[1], 2)
-        flows, said = self.decode(self.encode(*read, statistics), halves, self._times(time, first))
-        return Estimate(flows, said, statistics, scale)
+        features = self.encode(*read, statistics, self.config.coarse_passes)
+        flows, said = self.decode(features, halves, self._times(time, first))
+        return Estimate(flows[-LEVELS:], said, statistics, scale)
 
     def prepare(self, first: Tensor, second: Tensor) -> Prepared:
         """Read both frames, reduced if they are large; a fourth channel is not looked at."""
@@ -211,7 +217,8 @@ class FlowSep(Network):
             self._compile(first.shape[1], scale)
         read = [reduced(frame, scale, self.stride) for frame in colours]
         statistics = pair_statistics(read[0], read[1])
-        features = self.encode(read[0], read[1], statistics, halvings(usual, scale))
+        passes = self.config.coarse_passes + halvings(usual, scale)
+        features = self.encode(read[0], read[1], statistics, passes)
         return Prepared(first, second, statistics, scale, (reduced(read[0], 2), reduced(read[1], 2)), features)
 
     def part(self, prepared: Prepared, rows: slice, columns: slice, time: Tensor | float = 0.5) -> Tensor:

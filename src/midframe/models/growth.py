@@ -10,7 +10,7 @@ from midframe.models.flowsep import FlowSep, FlowSepConfig
 NEW_FEATURES_GAIN = 0.1
 """Scale of the weights that make features which the smaller network has not: all features are correlated, whatever the
 decoders make of them, so new ones are small at first."""
-FREE = "widths", "hidden", "both_ways", "neighbours"
+FREE = "widths", "hidden", "both_ways", "neighbours", "coarse_passes"
 """What may differ: what grows, and ways to look that have no weights."""
 TRACK = 5
 """Channels of two flows and the time."""

@@ -1,0 +1,50 @@
+"""Train one leg: python -m midframe.training.on_device SETTINGS.toml --run FOLDER [--set key=value]."""
+
+import argparse
+import json
+import time
+import tomllib
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from midframe.errors import ConfigError
+from midframe.training.on_device.leg import LegConfig, train_leg
+from midframe.training.on_device.step import StepShape
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Train FlowSep for one leg, all data on the device.")
+    parser.add_argument("settings", type=Path, help="TOML file with fields of LegConfig")
+    parser.add_argument("--run", type=Path, required=True, help="folder for weights and state")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    given = parser.parse_args()
+    settings = tomllib.loads(given.settings.read_text())
+    for change in given.set:
+        key, _, value = change.partition("=")
+        settings[key] = json.loads(value)
+    started = time.time()
+
+    def report(entry: dict[str, Any]) -> None:
+        print(json.dumps({"seconds": round(time.time() - started, 1), **entry}), flush=True)
+
+    train_leg(config_from(settings), given.run, torch.device(given.device), report)
+
+
+def config_from(settings: dict[str, Any]) -> LegConfig:
+    """Make a config from plain values."""
+    unknown = sorted(set(settings) - {each.name for each in fields(LegConfig)})
+    if unknown:
+        raise ConfigError(f"there is no setting {', '.join(unknown)}")
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
+    if "shapes" in values:
+        values["shapes"] = tuple(
+            StepShape(**{**shape, "batch": tuple(shape["batch"])}) for shape in values["shapes"]
+        )
+    return LegConfig(**values)
+
+
+main()

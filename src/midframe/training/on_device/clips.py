@@ -1,0 +1,195 @@
+"""Clips in device memory as bytes, and random crops of three of their frames."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from midframe.training.on_device.crops import Crops
+from midframe.training.on_device.decoding import WINDOW, Clip
+
+CELL = 16
+"""Pixels of a cell of the maps that tell where a clip moves."""
+CANDIDATES = 4
+"""Places looked at for each crop that is taken."""
+MOTION_SCALE, MIN_MOTION = 6.0, 0.04
+"""A place is taken with a probability like m / (m + scale) + least, m its motion in grey levels."""
+REVERSED, SHIFTED, MIDDLE = 0.5, 0.5, 0.5
+"""Shares of the crops shown backwards, with opposite shifts of the outer frames, and halfway in time."""
+SHUFFLED, FADED, MAX_FADE = 0.25, 0.03, 0.8
+
+
+class _Windows(NamedTuple):
+    """Windows of the clips that are large enough for crops of some size."""
+
+    table: Tensor
+    """(M, 5): clip, first frame, where its map begins, height and width of the map."""
+    weight: Tensor
+    """How often each is drawn, (M,)."""
+    maps: Tensor
+    """Motion of crops, in grey levels, the maps of all clips one after another."""
+
+
+class ClipBank:
+    """Clips as bytes on a device.
+
+    Args:
+        clips: what `read_clip` returned.
+        sizes: of the crops that will be drawn, in pixels.
+        device: where they lie.
+    """
+
+    def __init__(self, clips: Sequence[Clip], sizes: Sequence[int], device: torch.device) -> None:
+        self.device = device
+        self.shapes = [clip.frames.shape[:3] for clip in clips]
+        starts, total = [], 0
+        for clip in clips:
+            starts.append(total)
+            total += clip.frames.size
+        self.flat = torch.empty(total, dtype=torch.uint8, device=device)
+        for start, clip in zip(starts, clips, strict=True):
+            data = torch.from_numpy(clip.frames).flatten()
+            self.flat[start : start + len(data)].copy_(data)
+        self.start = torch.tensor(starts, device=device)
+        self.height = torch.tensor([shape[1] for shape in self.shapes], device=device)
+        self.width = torch.tensor([shape[2] for shape in self.shapes], device=device)
+        self.windows = {size: self._windows(clips, size) for size in sorted(set(sizes))}
+
+    def serves(self, size: int) -> bool:
+        """Whether there are crops of a size."""
+        return self.windows.get(size) is not None
+
+    def _windows(self, clips: Sequence[Clip], size: int) -> _Windows | None:
+        rows, weights, maps, at = [], [], [], 0
+        for number, ((count, height, width), clip) in enumerate(
+            zip(self.shapes, clips, strict=True)
+        ):
+            if min(height, width) < size or not clip.starts:
+                continue
+            motion = self._motion(number, count, size)  # (T - 2, h, w)
+            for start in clip.starts:
+                area = motion.shape[1] * motion.shape[2]
+                rows.append((number, start, at + (start + 2) * area, *motion.shape[1:]))
+                weights.append(1 / math.sqrt(len(clip.starts)))
+            maps.append(motion.flatten())
+            at += motion.numel()
+        if not rows:
+            return None
+        return _Windows(
+            torch.tensor(rows, device=self.device),
+            torch.tensor(weights, device=self.device),
+            torch.cat(maps),
+        )
+
+    def _motion(self, number: int, count: int, size: int) -> Tensor:
+        """The mean difference of frames two apart, averaged over crops of a size."""
+        height, width = self.shapes[number][1:]
+        begin = int(self.start[number])
+        clip = self.flat[begin : begin + count * height * width * 3].view(count, height, width, 3)
+        maps = []
+        for frame in range(count - 2):
+            apart = (clip[frame].float() - clip[frame + 2].float()).abs().mean(-1)[None, None]
+            cells = functional.avg_pool2d(apart, CELL)
+            maps.append(functional.avg_pool2d(cells, size // CELL, 1)[0, 0])
+        return torch.stack(maps)
+
+    def sample(self, count: int, size: int, max_shift: int = 12) -> Crops:
+        """Draw crops, lively places more often, varied as `midframe.data.augment` does.
+
+        Args:
+            count: N.
+            size: S, one of `sizes`.
+            max_shift: of opposite shifts of the outer frames, in pixels.
+        """
+        clip, frame, y, x = self._places(count, size)
+        order, t = self._order(count)
+        height, width = self.height[clip], self.width[clip]
+        room = torch.stack((height, width)) - size
+        limit = torch.minimum(torch.full_like(room, max_shift), room // 2)
+        shift = (self._rand(2, count) * 2 - 1).mul(limit).round().long()
+        shift = shift * ((self._rand(count) < SHIFTED) & (t == 0.5))
+        y, x = (
+            torch.maximum(torch.minimum(place, most - by.abs()), by.abs())
+            for place, most, by in zip((y, x), room, shift, strict=True)
+        )
+        rows, columns = self._axes(count, size)
+        colours = torch.arange(3, device=self.device).expand(count, 3)
+        shuffled = self._rand(count, 3).argsort(1)
+        colours = torch.where((self._rand(count) < SHUFFLED)[:, None], shuffled, colours)
+        frames = []
+        for step, sign in zip(order, (-1, 0, 1), strict=True):
+            top, left = y + sign * shift[0], x + sign * shift[1]
+            corner = self.start[clip] + (((frame + step) * height + top) * width + left) * 3
+            place = corner[:, None, None] + (rows * width[:, None, None] + columns) * 3
+            index = place[:, None] + colours[:, :, None, None]  # (N, 3, S, S)
+            frames.append(self.flat[index].float() / 255)
+        return fade(Crops(frames[0], frames[1], frames[2], t))
+
+    def _places(self, count: int, size: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Clip, first frame and corner of the crops, each (N,)."""
+        windows = self.windows[size]
+        assert windows is not None, f"no clip is large enough for crops of {size}"
+        several = count * CANDIDATES
+        drawn = windows.table[torch.multinomial(windows.weight, several, replacement=True)]
+        clip, frame, begin, rows, columns = drawn.unbind(1)
+        y = (self._rand(several) * (self.height[clip] - size + 1)).long()
+        x = (self._rand(several) * (self.width[clip] - size + 1)).long()
+        cell = torch.minimum(y // CELL, rows - 1) * columns + torch.minimum(x // CELL, columns - 1)
+        motion = windows.maps[begin + cell]
+        chance = motion / (motion + MOTION_SCALE) + MIN_MOTION
+        # The largest of log(p) plus Gumbel noise are a draw without replacement by p.
+        noise = -(-self._rand(several).clamp(1e-9, 1 - 1e-7).log()).log()
+        best = (chance.log() + noise).topk(count).indices
+        return clip[best], frame[best], y[best], x[best]
+
+    def _order(self, count: int) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor]:
+        """Which frames of the window are first, middle and second, and the time t of the middle."""
+        halfway = self._rand(count) < MIDDLE
+        reach = 1 + (self._rand(count) * (WINDOW // 2)).long()
+        centre = torch.full_like(reach, WINDOW // 2)
+        span = 2 + (self._rand(count) * (WINDOW - 2)).long()
+        begin = (self._rand(count) * (WINDOW - span)).long()
+        inside = begin + 1 + (self._rand(count) * (span - 1)).long()
+        first = torch.where(halfway, centre - reach, begin)
+        middle = torch.where(halfway, centre, inside)
+        second = torch.where(halfway, centre + reach, begin + span)
+        backwards = self._rand(count) < REVERSED
+        first, second = torch.where(backwards, second, first), torch.where(backwards, first, second)
+        return (first, middle, second), (middle - first).float() / (second - first).float()
+
+    def _axes(self, count: int, size: int) -> tuple[Tensor, Tensor]:
+        """Row and column of every pixel, mirrored and transposed at random, (N, S, S) each."""
+        plain = torch.arange(size, device=self.device)
+        mirrored = self._rand(2, count, 1) < 0.5
+        down, across = torch.where(mirrored, size - 1 - plain, plain)
+        rows, columns = down[:, :, None].expand(-1, -1, size), across[:, None].expand(-1, size, -1)
+        turned = self._rand(count, 1, 1) < 0.5
+        return torch.where(turned, columns, rows), torch.where(turned, rows, columns)
+
+    def _rand(self, *shape: int) -> Tensor:
+        return torch.rand(shape, device=self.device)
+
+
+def fade(crops: Crops) -> Crops:
+    """Fade some samples evenly to or from black, white or a grey (see `midframe.data.augment.fade`)."""
+    count, device = len(crops.t), crops.t.device
+    choice, grey = torch.rand(count, device=device), torch.rand(count, device=device)
+    grey = torch.where(choice < 0.34, torch.zeros_like(grey), grey)
+    grey = torch.where(choice > 0.66, torch.ones_like(grey), grey)[:, None, None, None]
+    begin, end = torch.rand(2, count, device=device) * MAX_FADE
+    faded = (torch.rand(count, device=device) < FADED).float()
+    times = torch.zeros_like(crops.t), crops.t, torch.ones_like(crops.t)
+    frames = []
+    for frame, t in zip(crops[:3], times, strict=True):
+        amount = (faded * (begin + t * (end - begin)))[:, None, None, None]
+        frames.append(frame + amount * (grey - frame))
+    return Crops(frames[0], frames[1], frames[2], crops.t)
+
+
+def halved(crops: Crops) -> Crops:
+    """Reduce crops by two: what compression and sharpening left at the finest scale is averaged out."""
+    first, middle, second = (functional.avg_pool2d(frame, 2) for frame in crops[:3])
+    return Crops(first, middle, second, crops.t)

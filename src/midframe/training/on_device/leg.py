@@ -1,0 +1,287 @@
+"""One leg of a training: until a deadline, on one device, resumable by the next leg."""
+
+import json
+import logging
+import math
+import os
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from midframe.errors import ConfigError
+from midframe.models.checkpoint import channels_last, load_model, save_model
+from midframe.models.flowsep import FlowSep, FlowSepConfig
+from midframe.models.growth import grown
+from midframe.outputs import whole_file
+from midframe.training.on_device.clips import ClipBank, halved
+from midframe.training.on_device.crops import Crops, in_turn
+from midframe.training.on_device.decoding import Clip, read_clip
+from midframe.training.on_device.optimiser import GraphedMuon
+from midframe.training.on_device.overlays import Overlays
+from midframe.training.on_device.photographs import SUFFIXES, Photographs
+from midframe.training.on_device.step import GraphedStep, StepShape
+from midframe.training.on_device.validation import Triplet, read_triplets, validate
+
+log = logging.getLogger(__name__)
+Report = Callable[[dict[str, Any]], None]
+
+VIDEOS = {".mp4", ".webm", ".mov", ".mkv", ".avi"}
+AVERAGE_FILE, WEIGHTS_FILE, STATE_FILE = "average.safetensors", "weights.safetensors", "state.safetensors"
+"""The moving average in full precision, the weights themselves, and the state of the optimiser."""
+
+
+@dataclass(frozen=True)
+class LegConfig:
+    """What one leg does."""
+
+    clips: tuple[str, ...] = ()
+    """Folders of videos; those that appear during the leg are read when `READY` in them appears."""
+    photographs: tuple[str, ...] = ()
+    validation: str = ""
+    """Folder of held-out videos."""
+    init_from: str = ""
+    """Weights to start from, of this form or of a smaller one."""
+    resume_from: str = ""
+    """Folder of an earlier leg."""
+    network: dict[str, Any] = field(default_factory=dict)
+    """Fields of `FlowSepConfig` that differ from its defaults."""
+    shapes: tuple[StepShape, ...] = (
+        StepShape(192, (44, 20), probability=0.6),
+        StepShape(256, (44, 20), scale=2, probability=0.15),
+        StepShape(320, (12, 10), probability=0.25),
+    )
+    halved: float = 0.5
+    """Share of the batches of clips that are reduced by two, where clips are large enough."""
+    overlays: tuple[float, float] = (0.06, 0.2)
+    """Shares of the crops of clips and of photographs that have text or bars laid over them."""
+    max_frames: int = 200
+    """Frames read of each video, at most."""
+    learning_rate: float = 8e-4
+    weight_decay: float = 1e-2
+    warm_up: int = 150
+    """Steps over which the learning rate rises."""
+    cooling: float = 0.6
+    """Share of the time over which the learning rate falls to 0, along a cosine."""
+    ema_decay: float = 0.999
+    loss: tuple[float, float, float] = (1.0, 0.2, 0.0)
+    """Weights of l1, laplacian and mse."""
+    late_loss: tuple[float, float, float] | None = None
+    """The same for the last 40 % of the time; None for no change."""
+    seconds: float = 60.0
+    """How long to train."""
+    deadline: float = 0.0
+    """If not 0: the time (seconds since 1970) to end at, if that is earlier."""
+    report_every: float = 15.0
+    validate_every: float = 60.0
+    seed: int = 1
+
+
+class Data:
+    """All that crops are drawn from. Folders of clips may be filled while the leg runs."""
+
+    def __init__(self, config: LegConfig, device: torch.device) -> None:
+        self.config, self.device = config, device
+        self.sizes = [size for shape in config.shapes for size in (shape.size, 2 * shape.size)]
+        self.waiting = [Path(folder) for folder in config.clips]
+        self.banks: list[ClipBank] = []
+        paths = [
+            path
+            for folder in config.photographs
+            for path in sorted(Path(folder).rglob("*"))
+            if path.suffix.lower() in SUFFIXES
+        ]
+        self.photographs = Photographs(paths, device) if paths else None
+        self.overlays = Overlays(384, device, config.seed)
+
+    def add_ready(self) -> int:
+        """Read folders of clips that are complete, those with a file READY; return how many frames came."""
+        frames = 0
+        for folder in [each for each in self.waiting if (each / "READY").exists()]:
+            self.waiting.remove(folder)
+            clips = read_clips(folder, self.config.max_frames)
+            self.banks.append(ClipBank(clips, self.sizes, self.device))
+            frames += sum(len(clip.frames) for clip in clips)
+        return frames
+
+    def draw(self, shape: StepShape) -> Crops:
+        """Draw a batch of a shape."""
+        of_clips, of_photographs = shape.batch
+        sources = []
+        if self.banks:
+            sources.append(self.overlays.over(self._clips(of_clips, shape.size), self.config.overlays[0]))
+        else:
+            of_photographs += of_clips
+        if of_photographs:
+            if self.photographs is None:
+                raise ConfigError("photographs: name a folder, or draw no crops of photographs")
+            motion = 0.18 if shape.size < 300 else 0.26
+            crops = self.photographs.sample(of_photographs, shape.size, motion)
+            sources.append(self.overlays.over(crops, self.config.overlays[1]))
+        return in_turn(sources)
+
+    def _clips(self, count: int, size: int) -> Crops:
+        sizes = [size, 2 * size] if random() < self.config.halved else [size]
+        for wanted in reversed(sizes):
+            serving = [bank for bank in self.banks if bank.serves(wanted)]
+            if serving:
+                weights = [math.sqrt(len(bank.flat)) for bank in serving]
+                bank = serving[choose(weights)]
+                if wanted == size:
+                    return bank.sample(count, size)
+                return halved(bank.sample(count, wanted, max_shift=24))
+        raise ConfigError(f"no clip is large enough for crops of {size} pixels")
+
+
+def random() -> float:
+    """A random number of the host's generator."""
+    return float(torch.rand(()))
+
+
+def choose(weights: Sequence[float]) -> int:
+    """Draw a number by weights, on the host."""
+    return int(torch.multinomial(torch.tensor(weights), 1))
+
+
+def read_clips(folder: Path, max_frames: int) -> list[Clip]:
+    """Read all videos of a folder, side by side."""
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in VIDEOS)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return [clip for clips in pool.map(lambda path: read_clip(path, max_frames), paths) for clip in clips]
+
+
+def train_leg(config: LegConfig, folder: Path, device: torch.device, report: Report) -> dict[str, float]:
+    """Train until the deadline, leaving weights and state in a folder.
+
+    Returns:
+        The last validation: `near_psnr`, `far_psnr` (dB) and `sharpness` (1 is that of the truth).
+    """
+    torch.manual_seed(config.seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(asdict(config), indent=1))
+    if device.type == "cuda":
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+        torch.backends.cudnn.benchmark = True
+    data = Data(config, device)
+    report({"photographs": len(data.photographs or ()), "frames": data.add_ready()})
+    model = start_network(config).to(device)
+    channels_last(model)
+    for weights in model.parameters():
+        weights.grad = torch.zeros_like(weights)
+    optimiser = GraphedMuon(model, config.weight_decay)
+    if config.resume_from:
+        resume(model, optimiser, Path(config.resume_from))
+    judge = channels_last(FlowSep(model.config).to(device)).requires_grad_(False).eval()
+    triplets = read_triplets(Path(config.validation)) if config.validation else []
+    steps = [GraphedStep(model, optimiser, shape) for shape in config.shapes]
+    report({"parameters": sum(w.numel() for w in model.parameters()), "triplets": len(triplets)})
+
+    for step in steps:  # a learning rate of 0: captured before anything is learnt
+        step.run(data.draw(step.shape))
+        step.mean_losses()
+        report({"captured": step.shape.size, "GiB": _memory(device)})
+    optimiser.count.zero_()
+    scores = validate(judge, optimiser.average, triplets, device)
+    report({"validation": scores, "done": 0.0})
+
+    begin = time.time()
+    end = min(begin + config.seconds, config.deadline or math.inf)
+    count, reported, validated, since = 0, begin, begin, 0
+    while (now := time.time()) < end:
+        done = (now - begin) / (end - begin)
+        optimiser.rate.fill_(learning_rate(config, count, done))
+        optimiser.decay.fill_(min(config.ema_decay, (1 + count) / (10 + count)))
+        loss = config.late_loss if config.late_loss and done > 0.6 else config.loss
+        step = steps[choose([each.shape.probability for each in steps])]
+        if count % 200 == 0 or done > 0.6:
+            for each in steps:
+                each.loss_weights.copy_(torch.tensor(loss))
+        step.run(data.draw(step.shape))
+        count += 1
+        since += sum(step.shape.batch)
+        if count % 8 == 0:
+            _synchronise(device)  # or the host would run far ahead of the deadline
+        if now - reported > config.report_every:
+            if data.waiting and (frames := data.add_ready()):
+                report({"frames": frames, "GiB": _memory(device)})
+            entry = {each.shape.size: each.mean_losses() for each in steps}
+            speed = round(since / (time.time() - reported))
+            report({"step": count, "done": round(done, 3), "crops_per_second": speed, "losses": entry})
+            reported, since = time.time(), 0
+        if now - validated > config.validate_every:
+            scores = validate(judge, optimiser.average, triplets, device)
+            report({"validation": scores, "done": round(done, 3)})
+            save(judge, model, optimiser, folder, config)
+            validated = reported = time.time()
+            since = 0
+    _synchronise(device)
+    scores = validate(judge, optimiser.average, triplets, device)
+    save(judge, model, optimiser, folder, config)
+    report({"validation": scores, "step": count, "done": 1.0})
+    (folder / "DONE").write_text(json.dumps(scores))
+    return scores
+
+
+def learning_rate(config: LegConfig, count: int, done: float) -> float:
+    """Rise over the first steps, then constant, then down to 0 along a cosine over the last share."""
+    rate = config.learning_rate * min(1.0, (count + 1) / config.warm_up)
+    start = 1 - config.cooling
+    if done > start:
+        rate *= 0.5 * (1 + math.cos(math.pi * (done - start) / config.cooling))
+    return rate
+
+
+def start_network(config: LegConfig) -> FlowSep:
+    """The network in the form asked for, with the weights that the leg starts from."""
+    form = FlowSepConfig(**config.network)
+    if not config.init_from:
+        return FlowSep(form)
+    model = load_model(config.init_from)
+    assert isinstance(model, FlowSep), "only FlowSep is trained here"
+    model = model if model.config == form else grown(model, form)
+    return model.float().train().requires_grad_(True)
+
+
+def save(judge: FlowSep, model: FlowSep, optimiser: GraphedMuon, folder: Path, config: LegConfig) -> None:
+    """Write the average in half precision as weights to use, and all that the next leg needs."""
+    with torch.no_grad():
+        for own, mean in zip(judge.parameters(), optimiser.average, strict=True):
+            own.copy_(mean)
+    save_model(judge, folder / "flowsep.safetensors", {"leg": asdict(config)})
+    names = [name for name, _ in model.named_parameters()]
+    _save(dict(zip(names, optimiser.average, strict=True)), folder / AVERAGE_FILE)
+    _save(dict(model.named_parameters()), folder / WEIGHTS_FILE)
+    _save(optimiser.state(), folder / STATE_FILE)
+
+
+def resume(model: FlowSep, optimiser: GraphedMuon, folder: Path) -> None:
+    """Continue from what an earlier leg left in its folder."""
+    weights, average = load_file(folder / WEIGHTS_FILE), load_file(folder / AVERAGE_FILE)
+    with torch.no_grad():
+        for (name, own), mean in zip(model.named_parameters(), optimiser.average, strict=True):
+            own.copy_(weights[name])
+            mean.copy_(average[name])
+    optimiser.load_state(load_file(folder / STATE_FILE))
+
+
+def _save(tensors: dict[str, Tensor], path: Path) -> None:
+    with whole_file(path) as unfinished:
+        save_file({name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}, unfinished)
+
+
+def _synchronise(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _memory(device: torch.device) -> float:
+    return round(torch.cuda.max_memory_allocated(device) / 2**30, 1) if device.type == "cuda" else 0.0
+
+
+__all__ = ["LegConfig", "Triplet", "train_leg"]

@@ -1,0 +1,109 @@
+"""One training step of FlowSep for one size of crops, captured as a CUDA graph."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from midframe.models.flowsep import FlowSep
+from midframe.ops.synthesis import synthesise_plainly
+from midframe.training.losses import laplacian
+from midframe.training.on_device.crops import Crops
+from midframe.training.on_device.optimiser import GraphedMuon
+
+WARM_UP_RUNS = 3
+"""Runs before a capture, in which libraries allocate and choose their kernels."""
+LOSSES = "l1", "laplacian", "mse"
+
+
+@dataclass(frozen=True)
+class StepShape:
+    """Sizes that one graph is captured for."""
+
+    size: int
+    """Of the crops, in pixels, a multiple of the network's stride times the scale."""
+    batch: tuple[int, int]
+    """Crops of clips and of photographs."""
+    border: int = 16
+    """Pixels at the edge of crops that do not count in the loss: what moves in there is seen by neither frame."""
+    scale: int = 1
+    """How many times smaller the network reads the frames."""
+    probability: float = 1.0
+    """Share of the steps."""
+
+
+class GraphedStep:
+    """Forward, backward and optimiser step for crops of one shape.
+
+    Args:
+        model: the network; its parameters have gradients.
+        optimiser: of that network; shared by the steps of all shapes.
+        shape: the sizes.
+    """
+
+    def __init__(self, model: FlowSep, optimiser: GraphedMuon, shape: StepShape) -> None:
+        self.model, self.optimiser, self.shape = model, optimiser, shape
+        device = optimiser.rate.device
+        count, size = sum(shape.batch), shape.size
+        frames = [torch.zeros(count, 3, size, size, device=device) for _ in range(3)]
+        self.inputs = Crops(frames[0], frames[1], frames[2], torch.full((count,), 0.5, device=device))
+        self.loss_weights = torch.zeros(len(LOSSES), device=device)
+        self.total = torch.zeros(len(LOSSES) + 1, device=device)
+        """Sums of the losses, and the number of steps that they are of."""
+        self.graph: torch.cuda.CUDAGraph | None = None
+
+    def run(self, crops: Crops) -> None:
+        """Take one step on crops of this shape."""
+        for own, given in zip(self.inputs, crops, strict=True):
+            own.copy_(given)
+        if self.optimiser.rate.device.type != "cuda":
+            self._compute()
+            return
+        if self.graph is None:
+            self.capture()
+        assert self.graph is not None
+        self.graph.replay()
+
+    def capture(self) -> None:
+        """Record the step; the runs before change no weights that a learning rate of 0 leaves alone."""
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(WARM_UP_RUNS):
+                self._compute()
+        torch.cuda.current_stream().wait_stream(stream)
+        torch.cuda.synchronize()
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph):
+            self._compute()
+
+    def _compute(self) -> None:
+        first, middle, second, t = self.inputs
+        border, end = self.shape.border, self.shape.size - self.shape.border
+        with torch.autocast(first.device.type, torch.bfloat16, enabled=first.is_cuda):
+            estimate = self.model.estimate(first, second, t, self.shape.scale)
+        inner = slice(border, end)
+        interpolated = synthesise_plainly(
+            first, second, estimate.said, 2 * self.shape.scale, inner, inner, estimate.statistics.deviation
+        )
+        losses = _losses(interpolated.float(), middle[..., inner, inner])
+        (losses * self.loss_weights).sum().backward()  # type: ignore[no-untyped-call]
+        self.optimiser.step()
+        self.total += torch.cat((losses.detach(), torch.ones_like(losses[:1])))
+
+    def mean_losses(self) -> dict[str, float]:
+        """The mean losses since the last call."""
+        *sums, count = self.total.tolist()
+        self.total.zero_()
+        return {name: round(value / max(1, count), 5) for name, value in zip(LOSSES, sums, strict=True)}
+
+
+def _losses(interpolated: Tensor, truth: Tensor) -> Tensor:
+    return torch.stack(
+        (
+            (interpolated - truth).abs().mean(),
+            laplacian(interpolated, truth),
+            functional.mse_loss(interpolated, truth),
+        )
+    )
