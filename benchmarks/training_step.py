@@ -49,7 +49,9 @@ def main() -> None:
     end.record()
     torch.cuda.synchronize()
     milliseconds = begin.elapsed_time(end) / STEPS
-    print(f"{torch.cuda.get_device_name()}: {milliseconds:.2f} ms a step, {given.batch / milliseconds * 1e3:.0f} crops/s")
+    print(
+        f"{torch.cuda.get_device_name()}: {milliseconds:.2f} ms a step, {given.batch / milliseconds * 1e3:.0f} crops/s"
+    )
     print(f"memory {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB")
     with profile(activities=[ProfilerActivity.CUDA]) as found:
         for _ in range(3):

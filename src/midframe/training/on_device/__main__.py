@@ -41,9 +41,7 @@ def config_from(settings: dict[str, Any]) -> LegConfig:
         raise ConfigError(f"there is no setting {', '.join(unknown)}")
     values = {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
     if "shapes" in values:
-        values["shapes"] = tuple(
-            StepShape(**{**shape, "batch": tuple(shape["batch"])}) for shape in values["shapes"]
-        )
+        values["shapes"] = tuple(StepShape(**{**shape, "batch": tuple(shape["batch"])}) for shape in values["shapes"])
     return LegConfig(**values)
 
 

@@ -20,6 +20,7 @@ MOTION_SCALE, MIN_MOTION = 6.0, 0.04
 REVERSED, SHIFTED, MIDDLE = 0.5, 0.5, 0.5
 """Shares of the crops shown backwards, with opposite shifts of the outer frames, and halfway in time."""
 SHUFFLED, FADED, MAX_FADE = 0.25, 0.03, 0.8
+RECOLOURED = 0.5
 
 
 class _Windows(NamedTuple):
@@ -64,9 +65,7 @@ class ClipBank:
 
     def _windows(self, clips: Sequence[Clip], size: int) -> _Windows | None:
         rows, weights, maps, at = [], [], [], 0
-        for number, ((count, height, width), clip) in enumerate(
-            zip(self.shapes, clips, strict=True)
-        ):
+        for number, ((count, height, width), clip) in enumerate(zip(self.shapes, clips, strict=True)):
             if min(height, width) < size or not clip.starts:
                 continue
             motion = self._motion(number, count, size)  # (T - 2, h, w)
@@ -126,7 +125,7 @@ class ClipBank:
             place = corner[:, None, None] + (rows * width[:, None, None] + columns) * 3
             index = place[:, None] + colours[:, :, None, None]  # (N, 3, S, S)
             frames.append(self.flat[index].float() / 255)
-        return fade(Crops(frames[0], frames[1], frames[2], t))
+        return fade(recolour(Crops(frames[0], frames[1], frames[2], t)))
 
     def _places(self, count: int, size: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Clip, first frame and corner of the crops, each (N,)."""
@@ -189,7 +188,22 @@ def fade(crops: Crops) -> Crops:
     return Crops(frames[0], frames[1], frames[2], crops.t)
 
 
-def halved(crops: Crops) -> Crops:
-    """Reduce crops by two: what compression and sharpening left at the finest scale is averaged out."""
-    first, middle, second = (functional.avg_pool2d(frame, 2) for frame in crops[:3])
-    return Crops(first, middle, second, crops.t)
+def recolour(crops: Crops) -> Crops:
+    """Change brightness, contrast and gamma of half of the samples, alike in all frames."""
+    count, device = len(crops.t), crops.t.device
+    rand = lambda: torch.rand(count, device=device)[:, None, None, None]  # noqa: E731
+    changed = rand() < RECOLOURED
+    gamma = torch.where(changed, 2 ** (rand() * 1.4 - 0.7), torch.ones_like(rand()))
+    gain = torch.where(changed, 0.5 + rand() * 0.7, torch.ones_like(gamma))
+    frames = [(frame**gamma * gain).clamp(0, 1) for frame in crops[:3]]
+    return Crops(frames[0], frames[1], frames[2], crops.t)
+
+
+def resized(crops: Crops, size: int) -> Crops:
+    """Reduce crops: what compression and sharpening left at the finest scale is averaged out."""
+    if crops.first.shape[-1] == size:
+        return crops
+    frames = [
+        functional.interpolate(frame, (size, size), mode="bicubic", antialias=True).clamp(0, 1) for frame in crops[:3]
+    ]
+    return Crops(frames[0], frames[1], frames[2], crops.t)

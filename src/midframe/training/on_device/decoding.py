@@ -4,6 +4,7 @@ OpenCV is used because a machine lent for training often has no FFmpeg libraries
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +55,7 @@ def read_clip(path: Path, max_frames: int) -> list[Clip]:
     capture.release()
     if len(frames) < WINDOW:
         return []
-    differences = np.array(
-        [np.abs(b - a).mean() for a, b in zip(thumbnails, thumbnails[1:], strict=False)]
-    )
+    differences = np.array([np.abs(after - before).mean() for before, after in pairwise(thumbnails)])
     pieces = choose_pieces(differences, max_frames)
     return [
         Clip(

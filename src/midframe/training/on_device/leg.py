@@ -20,7 +20,7 @@ from midframe.models.checkpoint import channels_last, load_model, save_model
 from midframe.models.flowsep import FlowSep, FlowSepConfig
 from midframe.models.growth import grown
 from midframe.outputs import whole_file
-from midframe.training.on_device.clips import ClipBank, halved
+from midframe.training.on_device.clips import ClipBank, resized
 from midframe.training.on_device.crops import Crops, in_turn
 from midframe.training.on_device.decoding import Clip, read_clip
 from midframe.training.on_device.optimiser import GraphedMuon
@@ -57,8 +57,8 @@ class LegConfig:
         StepShape(256, (44, 20), scale=2, probability=0.15),
         StepShape(320, (12, 10), probability=0.25),
     )
-    halved: float = 0.5
-    """Share of the batches of clips that are reduced by two, where clips are large enough."""
+    reductions: tuple[float, ...] = (1.0, 1.5, 2.0)
+    """Batches of clips are reduced by one of these factors, where clips are large enough for it."""
     overlays: tuple[float, float] = (0.06, 0.2)
     """Shares of the crops of clips and of photographs that have text or bars laid over them."""
     max_frames: int = 200
@@ -88,7 +88,7 @@ class Data:
 
     def __init__(self, config: LegConfig, device: torch.device) -> None:
         self.config, self.device = config, device
-        self.sizes = [size for shape in config.shapes for size in (shape.size, 2 * shape.size)]
+        self.sizes = [round(shape.size * factor) for shape in config.shapes for factor in config.reductions]
         self.waiting = [Path(folder) for folder in config.clips]
         self.banks: list[ClipBank] = []
         paths = [
@@ -127,21 +127,15 @@ class Data:
         return in_turn(sources)
 
     def _clips(self, count: int, size: int) -> Crops:
-        sizes = [size, 2 * size] if random() < self.config.halved else [size]
-        for wanted in reversed(sizes):
-            serving = [bank for bank in self.banks if bank.serves(wanted)]
+        factors = self.config.reductions
+        wanted = round(size * factors[choose([1.0] * len(factors))])
+        for each in (wanted, size):
+            serving = [bank for bank in self.banks if bank.serves(each)]
             if serving:
-                weights = [math.sqrt(len(bank.flat)) for bank in serving]
-                bank = serving[choose(weights)]
-                if wanted == size:
-                    return bank.sample(count, size)
-                return halved(bank.sample(count, wanted, max_shift=24))
+                bank = serving[choose([math.sqrt(len(bank.flat)) for bank in serving])]
+                crops = bank.sample(count, each, max_shift=round(12 * each / size))
+                return resized(crops, size)
         raise ConfigError(f"no clip is large enough for crops of {size} pixels")
-
-
-def random() -> float:
-    """A random number of the host's generator."""
-    return float(torch.rand(()))
 
 
 def choose(weights: Sequence[float]) -> int:

@@ -60,9 +60,7 @@ class Overlays:
 
 
 def _fetch(masks: Tensor, place: Tensor) -> Tensor:
-    return functional.grid_sample(
-        masks, place / (SIDE / 2), mode="bilinear", padding_mode="zeros", align_corners=False
-    )
+    return functional.grid_sample(masks, place / (SIDE / 2), mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
 def draw_mask(rng: np.random.Generator) -> np.ndarray:  # type: ignore[type-arg]
