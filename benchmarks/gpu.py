@@ -16,6 +16,7 @@ from torch.nn import functional
 from midframe.ops.adaptive import adaptive_convolution
 from midframe.ops.flow_separable import flow_separable_convolution
 from midframe.ops.reference import flow_separable_by_sampling
+from midframe.ops.resampling import RESAMPLINGS
 from midframe.ops.separable import separable_convolution
 
 Operator = Callable[..., Tensor]
@@ -105,7 +106,12 @@ def main() -> None:
     frame, flow = torch.rand(1, 3, height, width, device=device), flow_between_pixels(height, width, device)
     kernels = (torch.randn(1, FLOW_TAPS, height, width, device=device) for _ in range(2))
     given = (frame, flow, *kernels)
-    compare(f"flow-separable {width}x{height}", flow_separable_convolution, flow_separable_by_sampling, *given)
+    for resampling in RESAMPLINGS:
+        fast, plain = (
+            partial(operator, resampling=resampling)
+            for operator in (flow_separable_convolution, flow_separable_by_sampling)
+        )
+        compare(f"flow-separable {resampling} {width}x{height}", fast, plain, *given)
 
 
 if __name__ == "__main__":

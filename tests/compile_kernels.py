@@ -16,6 +16,7 @@ from triton.compiler import ASTSource
 from triton.runtime.jit import JITFunction
 
 from midframe.ops import adaptive_cuda, flow_separable_cuda, separable_cuda
+from midframe.ops.resampling import RESAMPLINGS
 
 GENERATIONS = {75: "Turing", 80: "Ampere", 90: "Hopper"}
 WARP = 32
@@ -27,7 +28,8 @@ def main() -> None:
     for kernels in POINTERS:
         launch_separable(kernels)
     launch_adaptive()
-    launch_flow_separable()
+    for resampling in RESAMPLINGS:
+        launch_flow_separable(resampling)
 
 
 def compile_for_cards(kernel: Any, *inputs: Any, grid: Any, warmup: bool, **named: Any) -> None:
@@ -36,9 +38,10 @@ def compile_for_cards(kernel: Any, *inputs: Any, grid: Any, warmup: bool, **name
     fixed = {each.name for each in kernel.params if each.is_constexpr}
     types = {name: "constexpr" if name in fixed else _type(values[name]) for name in kernel.arg_names}
     constants = {(kernel.arg_names.index(name),): values[name] for name in fixed}
+    options = {name: named[name] for name in named.keys() & {"num_warps", "num_stages"}}
     for generation in GENERATIONS:
         target = GPUTarget("cuda", generation, WARP)
-        made = triton.compile(ASTSource(kernel, types, constexprs=constants), target=target)
+        made = triton.compile(ASTSource(kernel, types, constexprs=constants), target=target, options=options)
         facts = {"kernel": f"{kernel.__module__}.{kernel.__name__}", "generation": generation}
         print(json.dumps({**facts, "types": list(types.values()), "shared": made.metadata.shared}))
 
@@ -62,12 +65,12 @@ def launch_adaptive() -> None:
     adaptive_cuda.adaptive_frame_gradient(gradient, frames, kernels, 1)
 
 
-def launch_flow_separable() -> None:
+def launch_flow_separable(resampling: str) -> None:
     frame, flow, kernels, gradient = (torch.rand(1, n, 8, 8) for n in (3, 2, 10, 3))
     inputs = frame, flow, *kernels.split(5, dim=1)
-    flow_separable_cuda.flow_separable_forward(*inputs)
-    flow_separable_cuda.flow_separable_gradients(gradient, *inputs)
-    flow_separable_cuda.flow_separable_frame_gradient(gradient, *inputs)
+    flow_separable_cuda.flow_separable_forward(*inputs, resampling)
+    flow_separable_cuda.flow_separable_gradients(gradient, *inputs, resampling)
+    flow_separable_cuda.flow_separable_frame_gradient(gradient, *inputs, resampling)
 
 
 if __name__ == "__main__":

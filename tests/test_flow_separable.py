@@ -1,6 +1,7 @@
 """The ladder of separable convolution along a flow: known values, a slow loop, gradients, errors, implementations."""
 
 import math
+from functools import partial
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from midframe.ops import (
     reference,
     separable_convolution,
 )
+from midframe.ops.resampling import RESAMPLINGS, Resampling
 
 TYPES = [torch.float32, torch.bfloat16]
 DEVICE = {flow_separable_cuda: "cuda" if torch.cuda.is_available() else "cpu"}
@@ -27,6 +29,7 @@ SIZES = {
     "taps": st.sampled_from([1, 3, 5]),
     "height": st.integers(1, 4),
     "width": st.integers(1, 20),
+    "resampling": st.sampled_from(RESAMPLINGS),
 }
 
 
@@ -41,7 +44,7 @@ def inputs(
     return frame, flow, kernels[0], kernels[1]
 
 
-def slow(frame: Tensor, flow: Tensor, vertical: Tensor, horizontal: Tensor) -> Tensor:
+def slow(frame: Tensor, flow: Tensor, vertical: Tensor, horizontal: Tensor, resampling: str = "linear") -> Tensor:
     """The definition, one output value and one tap at a time."""
     count, taps, height, width = vertical.shape
     result = torch.zeros(count, frame.shape[1], height, width, dtype=torch.float64)
@@ -50,60 +53,81 @@ def slow(frame: Tensor, flow: Tensor, vertical: Tensor, horizontal: Tensor) -> T
             for j in range(taps):
                 weight = (vertical[n, i, y, x].double() * horizontal[n, j, y, x].double()).item()
                 place = (y + flow[n, 1, y, x].item() + i - taps // 2, x + flow[n, 0, y, x].item() + j - taps // 2)
-                result[n, :, y, x] += weight * bilinear(frame[n].double(), *place)
+                result[n, :, y, x] += weight * sample(frame[n].double(), *place, resampling)
     return result
 
 
-def bilinear(frame: Tensor, y: float, x: float) -> Tensor:
+def sample(frame: Tensor, y: float, x: float, resampling: str) -> Tensor:
     top, left = math.floor(y), math.floor(x)
     total = torch.zeros(len(frame), dtype=torch.float64)
-    for row, tall in ((top, 1 - (y - top)), (top + 1, y - top)):
-        for column, wide in ((left, 1 - (x - left)), (left + 1, x - left)):
+    for row in range(top - 1, top + 3):
+        for column in range(left - 1, left + 3):
             inside = (min(max(row, 0), frame.shape[1] - 1), min(max(column, 0), frame.shape[2] - 1))
-            total += tall * wide * frame[:, inside[0], inside[1]]
+            weight = PROFILES[resampling](abs(y - row)) * PROFILES[resampling](abs(x - column))
+            total += weight * frame[:, inside[0], inside[1]]
     return total
+
+
+def keys(distance: float, a: float = -0.5) -> float:
+    """Equation 15 of Keys' paper, for any a (his equation 8)."""
+    d = distance
+    if d < 1:
+        return (a + 2) * d**3 - (a + 3) * d**2 + 1
+    return a * (d**3 - 5 * d**2 + 8 * d - 4) if d < 2 else 0.0
+
+
+PROFILES = {"linear": lambda distance: max(0.0, 1 - distance), "cubic": keys}
+"""The weight of a pixel by its distance along one axis."""
 
 
 @pytest.mark.parametrize("module", [flow_separable_cpu, reference, flow_separable_cuda])
 @pytest.mark.parametrize("dtype", TYPES)
 @settings(max_examples=12, deadline=None)
 @given(**SIZES)
-def test_every_implementation_equals_the_slow_loop(module: Any, dtype: torch.dtype, **sizes: int) -> None:
+def test_every_implementation_equals_the_slow_loop(
+    module: Any, dtype: torch.dtype, resampling: str, **sizes: int
+) -> None:
     arguments = inputs(**sizes, dtype=dtype)
-    made = module.flow_separable_forward(*(each.to(DEVICE.get(module, "cpu")) for each in arguments)).cpu()
-    torch.testing.assert_close(made.double(), slow(*arguments), atol=1e-4, rtol=1e-4)
+    there = [each.to(DEVICE.get(module, "cpu")) for each in arguments]
+    made = module.flow_separable_forward(*there, resampling).cpu()
+    torch.testing.assert_close(made.double(), slow(*arguments, resampling), atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("module", [flow_separable_cpu, flow_separable_cuda])
 @pytest.mark.parametrize("dtype", TYPES)
 @settings(max_examples=12, deadline=None)
 @given(**SIZES)
-def test_fast_gradients_equal_the_plain_ones(module: Any, dtype: torch.dtype, **sizes: int) -> None:
+def test_fast_gradients_equal_the_plain_ones(module: Any, dtype: torch.dtype, resampling: str, **sizes: int) -> None:
     arguments = inputs(**sizes, dtype=dtype)
     gradient = torch.randn(len(arguments[0]), arguments[0].shape[1], *arguments[1].shape[2:])
     there = [each.to(DEVICE.get(module, "cpu")) for each in (gradient, *arguments)]
-    of_frame = module.flow_separable_frame_gradient(*there).cpu()
-    torch.testing.assert_close(
-        of_frame, reference.flow_separable_frame_gradient(gradient, *arguments), atol=1e-3, rtol=1e-3
-    )
-    fast = tuple(each.cpu() for each in module.flow_separable_gradients(*there))
-    plain = reference.flow_separable_gradients(gradient, *arguments)
+    of_frame = module.flow_separable_frame_gradient(*there, resampling).cpu()
+    expected = reference.flow_separable_frame_gradient(gradient, *arguments, resampling)
+    torch.testing.assert_close(of_frame, expected, atol=1e-3, rtol=1e-3)
+    fast = tuple(each.cpu() for each in module.flow_separable_gradients(*there, resampling))
+    plain = reference.flow_separable_gradients(gradient, *arguments, resampling)
     assert [each.dtype for each in fast] == [torch.float32, dtype, dtype]
     tolerance = {"atol": 1e-4, "rtol": 1e-4} if dtype == torch.float32 else {"atol": 0.1, "rtol": 2e-2}
     torch.testing.assert_close(fast, plain, **tolerance)
 
 
-def test_gradients_are_right_in_float64() -> None:
-    arguments = tuple(each.double().requires_grad_() for each in inputs(n=2, c=2, taps=3, height=2, width=3))
-    assert torch.autograd.gradcheck(flow_separable_convolution, arguments)
+@pytest.mark.parametrize("resampling", RESAMPLINGS)
+@pytest.mark.parametrize("taps", [1, 3, 5])
+def test_gradients_are_right_in_float64(taps: int, resampling: Resampling) -> None:
+    given = inputs(n=2, c=2, taps=taps, height=2, width=3)
+    arguments = tuple(each.double().requires_grad_() for each in given)
+    operator = partial(flow_separable_convolution, resampling=resampling)
+    assert torch.autograd.gradcheck(operator, arguments)
 
 
-def test_gradients_are_right_through_halide() -> None:
+@pytest.mark.parametrize("resampling", RESAMPLINGS)
+def test_gradients_are_right_through_halide(resampling: Resampling) -> None:
+    operator = partial(flow_separable_convolution, resampling=resampling)
     arguments = [each.requires_grad_() for each in inputs()]
     weight = torch.randn(1, 3, 6, 18)
-    fast = torch.autograd.grad((flow_separable_convolution(*arguments) * weight).sum(), arguments)
+    fast = torch.autograd.grad((operator(*arguments) * weight).sum(), arguments)
     exact = [each.detach().double().requires_grad_() for each in arguments]
-    plain = torch.autograd.grad((flow_separable_convolution(*exact) * weight.double()).sum(), exact)
+    plain = torch.autograd.grad((operator(*exact) * weight.double()).sum(), exact)
     for got, expected in zip(fast, plain, strict=True):
         torch.testing.assert_close(got.double(), expected, atol=1e-4, rtol=1e-4)
 
@@ -119,10 +143,43 @@ def test_one_tap_is_backward_warping() -> None:
     torch.testing.assert_close(flow_separable_convolution(frame, flow, one, one), expected, atol=1e-4, rtol=1e-4)
 
 
-def test_sampling_for_other_programs_is_the_same() -> None:
-    arguments = inputs(n=2)
-    made = reference.flow_separable_by_sampling(*arguments)
-    torch.testing.assert_close(made, reference.flow_separable_forward(*arguments), atol=1e-4, rtol=1e-4)
+@pytest.mark.parametrize("resampling", RESAMPLINGS)
+@pytest.mark.parametrize("taps", [1, 3, 5])
+def test_sampling_for_other_programs_is_the_same(taps: int, resampling: str) -> None:
+    arguments = inputs(n=2, taps=taps)
+    made = reference.flow_separable_by_sampling(*arguments, resampling)
+    expected = reference.flow_separable_forward(*arguments, resampling)
+    torch.testing.assert_close(made, expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("resampling", RESAMPLINGS)
+@pytest.mark.parametrize(("right", "down"), [(0, 0), (2, -1), (-3, 1)])
+def test_a_delta_kernel_and_a_whole_flow_shift_the_frame(right: int, down: int, resampling: Resampling) -> None:
+    frame = torch.rand(1, 3, 12, 20)
+    flow = torch.tensor([right, down]).float().view(1, 2, 1, 1).expand(1, 2, 12, 20)
+    delta = torch.zeros(1, 5, 12, 20)
+    delta[:, 2] = 1
+    made = flow_separable_convolution(frame, flow, delta, delta, resampling=resampling)
+    expected = frame.roll((-down, -right), (2, 3))
+    assert torch.equal(made[..., 1:-1, 3:-3], expected[..., 1:-1, 3:-3])
+
+
+def test_cubic_keeps_more_of_a_fine_texture_than_linear() -> None:
+    columns, delta = torch.arange(40.0), torch.ones(1, 1, 1, 40)
+    frame = (columns * 1.5).sin().expand(1, 1, 1, 40)
+    flow = torch.zeros(1, 2, 1, 40)
+    flow[:, 0] = 0.5
+    wrong = [
+        (flow_separable_convolution(frame, flow, delta, delta, resampling=each) - ((columns + 0.5) * 1.5).sin())
+        for each in ("linear", "cubic")
+    ]
+    linear, cubic = (each[..., 4:-4].abs().max() for each in wrong)
+    assert cubic < 0.5 * linear
+
+
+def test_an_unknown_resampling_is_refused_with_those_there_are() -> None:
+    with pytest.raises(ValueError, match="resampling is 'sinc': choose from linear, cubic"):
+        flow_separable_convolution(*inputs(), resampling="sinc")  # type: ignore[arg-type]
 
 
 def test_no_flow_is_separable_convolution() -> None:
@@ -143,8 +200,9 @@ def test_flows_without_end_stay_on_the_frame() -> None:
     assert made.max() <= frame.max() + 1e-5
 
 
-def test_it_is_a_well_behaved_torch_operator() -> None:
-    arguments = tuple(each.requires_grad_() for each in inputs(taps=3, height=4, width=16))
+@pytest.mark.parametrize("resampling", RESAMPLINGS)
+def test_it_is_a_well_behaved_torch_operator(resampling: str) -> None:
+    arguments = (*(each.requires_grad_() for each in inputs(taps=3, height=4, width=16)), resampling)
     torch.library.opcheck(torch.ops.midframe.flow_separable_convolution.default, arguments)
 
 
@@ -184,7 +242,9 @@ def test_wrong_tensors_are_refused_with_what_was_given(complaint: str) -> None:
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_cuda_equals_the_cpu() -> None:
+@pytest.mark.parametrize("resampling", RESAMPLINGS)
+def test_cuda_equals_the_cpu(resampling: Resampling) -> None:
     arguments = inputs(n=2, taps=5, height=20, width=30)
-    result = flow_separable_convolution(*(each.cuda() for each in arguments))
-    torch.testing.assert_close(result.cpu(), flow_separable_convolution(*arguments), atol=1e-4, rtol=1e-4)
+    result = flow_separable_convolution(*(each.cuda() for each in arguments), resampling=resampling)
+    expected = flow_separable_convolution(*arguments, resampling=resampling)
+    torch.testing.assert_close(result.cpu(), expected, atol=1e-4, rtol=1e-4)

@@ -7,18 +7,21 @@ from torch import Tensor
 
 from midframe.ops import reference
 from midframe.ops.dispatch import implementation
+from midframe.ops.resampling import Resampling, check_resampling
 
 MAX_TAPS = 11
 """The longest kernel that the fast implementations are tested for, in pixels."""
 
 
-def flow_separable_convolution(frame: Tensor, flow: Tensor, vertical: Tensor, horizontal: Tensor) -> Tensor:
+def flow_separable_convolution(
+    frame: Tensor, flow: Tensor, vertical: Tensor, horizontal: Tensor, *, resampling: Resampling = "linear"
+) -> Tensor:
     """Fetch every pixel from where a flow leads, filtered there with a kernel of its own, a column and a row.
 
     `out[n,c,y,x] = sum_ij vertical[n,i,y,x] * horizontal[n,j,y,x] * frame[n,c, y + flow[n,1,y,x] + i - K//2,
-    x + flow[n,0,y,x] + j - K//2]`, between pixels by bilinear interpolation, outside the frame by its nearest pixel.
-    With one tap of 1 it is backward warping; with no flow, separable convolution (AdaCoF and DSepConv have an offset
-    for each tap instead of one flow).
+    x + flow[n,0,y,x] + j - K//2]`, between pixels by linear or cubic interpolation along both axes, outside the frame by
+    its nearest pixel. With one tap of 1 it is backward warping; with no flow, separable convolution (AdaCoF and
+    DSepConv have an offset for each tap instead of one flow).
 
     Differentiable once in all arguments; works under autocast and torch.compile. On the CPU float32 frames take a
     Halide pipeline, on CUDA tensors of any type but float64 Triton kernels; everything else takes plain PyTorch.
@@ -28,12 +31,14 @@ def flow_separable_convolution(frame: Tensor, flow: Tensor, vertical: Tensor, ho
         flow: where each pixel of the result comes from, less its own place, (N, 2, H, W), x before y, in pixels.
         vertical: the columns, (N, K, H, W), floating, K odd and at most 11.
         horizontal: the rows, (N, K, H, W), of the same type.
+        resampling: "linear", or "cubic" for Keys' cubic convolution with a = -1/2 (IEEE TASSP 29(6), 1981), which
+            blurs less; it equals linear where the flow is whole pixels.
 
     Returns:
         (N, C, H, W), in the type of `frame`.
 
     Raises:
-        ValueError: shapes, types or devices do not fit together; the message names them.
+        ValueError: shapes, types or devices do not fit together, or an unknown resampling; the message names them.
 
     Example:
         >>> frame = torch.rand(1, 3, 8, 10)
@@ -42,10 +47,12 @@ def flow_separable_convolution(frame: Tensor, flow: Tensor, vertical: Tensor, ho
         >>> torch.equal(flow_separable_convolution(frame, flow, one, one)[..., :8], frame[..., 2:])
         True
     """
+    check_resampling(resampling)
     _check(frame, flow, vertical, horizontal)
     if torch.compiler.is_exporting():
-        return reference.flow_separable_by_sampling(frame, flow, vertical, horizontal)
-    result: Tensor = _flow_separable(frame, flow.float() if flow.dtype != torch.float64 else flow, vertical, horizontal)
+        return reference.flow_separable_by_sampling(frame, flow, vertical, horizontal, resampling)
+    flow = flow.float() if flow.dtype != torch.float64 else flow
+    result: Tensor = _flow_separable(frame, flow, vertical, horizontal, resampling)
     return result
 
 
@@ -78,57 +85,61 @@ def _implementation(frame: Tensor, kernel: Tensor) -> Any:
 
 
 @torch.library.custom_op("midframe::flow_separable_convolution", mutates_args=())
-def _flow_separable(frame: Tensor, flow: Tensor, vertical: Tensor, horizontal: Tensor) -> Tensor:
-    result: Tensor = _implementation(frame, vertical).flow_separable_forward(frame, flow, vertical, horizontal)
+def _flow_separable(frame: Tensor, flow: Tensor, vertical: Tensor, horizontal: Tensor, resampling: str) -> Tensor:
+    forward = _implementation(frame, vertical).flow_separable_forward
+    result: Tensor = forward(frame, flow, vertical, horizontal, resampling)
     return result
 
 
 @_flow_separable.register_fake
-def _(frame: Tensor, flow: Tensor, vertical: Tensor, horizontal: Tensor) -> Tensor:
+def _(frame: Tensor, flow: Tensor, vertical: Tensor, horizontal: Tensor, resampling: str) -> Tensor:
     return frame.new_empty(*frame.shape[:2], *flow.shape[2:])
 
 
 @torch.library.custom_op("midframe::flow_separable_gradients", mutates_args=())
 def _gradients(
-    gradient: Tensor, frame: Tensor, flow: Tensor, vertical: Tensor, horizontal: Tensor
+    gradient: Tensor, frame: Tensor, flow: Tensor, vertical: Tensor, horizontal: Tensor, resampling: str
 ) -> tuple[Tensor, Tensor, Tensor]:
     module = _implementation(frame, vertical)
-    of_flow, tall, wide = module.flow_separable_gradients(gradient, frame, flow, vertical, horizontal)
+    of_flow, tall, wide = module.flow_separable_gradients(gradient, frame, flow, vertical, horizontal, resampling)
     return of_flow, tall, wide
 
 
 @_gradients.register_fake
 def _(
-    gradient: Tensor, frame: Tensor, flow: Tensor, vertical: Tensor, horizontal: Tensor
+    gradient: Tensor, frame: Tensor, flow: Tensor, vertical: Tensor, horizontal: Tensor, resampling: str
 ) -> tuple[Tensor, Tensor, Tensor]:
     return flow.new_empty(flow.shape), vertical.new_empty(vertical.shape), horizontal.new_empty(horizontal.shape)
 
 
 @torch.library.custom_op("midframe::flow_separable_frame_gradient", mutates_args=())
-def _frame_gradient(gradient: Tensor, frame: Tensor, flow: Tensor, vertical: Tensor, horizontal: Tensor) -> Tensor:
+def _frame_gradient(
+    gradient: Tensor, frame: Tensor, flow: Tensor, vertical: Tensor, horizontal: Tensor, resampling: str
+) -> Tensor:
     module = _implementation(frame, vertical)
-    result: Tensor = module.flow_separable_frame_gradient(gradient, frame, flow, vertical, horizontal)
+    result: Tensor = module.flow_separable_frame_gradient(gradient, frame, flow, vertical, horizontal, resampling)
     return result
 
 
 @_frame_gradient.register_fake
-def _(gradient: Tensor, frame: Tensor, flow: Tensor, vertical: Tensor, horizontal: Tensor) -> Tensor:
+def _(gradient: Tensor, frame: Tensor, flow: Tensor, vertical: Tensor, horizontal: Tensor, resampling: str) -> Tensor:
     return frame.new_empty(frame.shape)
 
 
 def _remember(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]  # torch.library's context
-    ctx.save_for_backward(*inputs)
+    *tensors, ctx.resampling = inputs
+    ctx.save_for_backward(*tensors)
 
 
 def _backward(ctx, gradient: Tensor):  # type: ignore[no-untyped-def]  # torch.library's context
     frame, flow, vertical, horizontal = ctx.saved_tensors
-    gradient = gradient.to(frame.dtype).contiguous()
+    inputs = gradient.to(frame.dtype).contiguous(), frame, flow, vertical, horizontal, ctx.resampling
     of_frame = of_flow = tall = wide = None
     if ctx.needs_input_grad[0]:
-        of_frame = _frame_gradient(gradient, frame, flow, vertical, horizontal)
+        of_frame = _frame_gradient(*inputs)
     if any(ctx.needs_input_grad[1:]):
-        of_flow, tall, wide = _gradients(gradient, frame, flow, vertical, horizontal)
-    return of_frame, of_flow, tall, wide
+        of_flow, tall, wide = _gradients(*inputs)
+    return of_frame, of_flow, tall, wide, None
 
 
 _flow_separable.register_autograd(_backward, setup_context=_remember)

@@ -26,8 +26,12 @@ def serves(frame: Tensor, kernel: Tensor) -> bool:
     return halide_tools.serves(frame) and kernel.dtype in (torch.float32, torch.bfloat16)
 
 
-def flow_separable_forward(frame: Tensor, flow: Tensor, vertical: Tensor, horizontal: Tensor) -> Tensor:
+def flow_separable_forward(
+    frame: Tensor, flow: Tensor, vertical: Tensor, horizontal: Tensor, resampling: str
+) -> Tensor:
     """Fetch along a flow and filter; shapes as in `midframe.ops.flow_separable_convolution`."""
+    if resampling != "linear":
+        return reference.flow_separable_forward(frame, flow, vertical, horizontal, resampling)
     width = flow.shape[3]
     flow, vertical, horizontal = _widened(flow, vertical, horizontal)
     result = frame.new_empty(*frame.shape[:2], *flow.shape[2:])
@@ -39,9 +43,11 @@ def flow_separable_forward(frame: Tensor, flow: Tensor, vertical: Tensor, horizo
 
 
 def flow_separable_gradients(
-    gradient: Tensor, frame: Tensor, flow: Tensor, vertical: Tensor, horizontal: Tensor
+    gradient: Tensor, frame: Tensor, flow: Tensor, vertical: Tensor, horizontal: Tensor, resampling: str
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The gradients of the flow, (N, 2, H, W), and of both kernels, (N, K, H, W), in their types."""
+    if resampling != "linear":
+        return reference.flow_separable_gradients(gradient, frame, flow, vertical, horizontal, resampling)
     taps, width = vertical.shape[1], flow.shape[3]
     gradient, flow, wide_vertical, wide_horizontal = _widened(gradient, flow, vertical, horizontal)
     total = None

@@ -1,8 +1,9 @@
 """Separable convolution along a flow on CUDA, as Triton kernels.
 
-A program serves a block of pixels in one row, all colours at once. A flow that leads between pixels moves the kernels
-on by part of a pixel, which makes them one tap longer; so each tap sees one whole pixel. Triton's interpreter runs the
-same kernels on the CPU, which is how they are tested without a GPU.
+A program computes a block of pixels in one row. A flow that leads between pixels shifts the kernels by a fraction of a
+pixel, which makes them one tap longer (linear) or three (cubic), so that each tap lies on one whole pixel. All taps of
+a row are one axis of the block, and each value of the frame is loaded once. Triton's interpreter runs the same kernels
+on the CPU, which is how they are tested without a GPU.
 """
 
 from typing import Any
@@ -12,10 +13,12 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from midframe.ops.reference import split_between
+from midframe.ops.resampling import EXTRA_TAPS
 
 BLOCK = 64
-"""Pixels that a program serves, a power of two."""
+"""Pixels that a program computes, a power of two."""
+WARPS = 1
+"""Warps of a program: with the taps as an axis there is enough work for one."""
 MAX_CHANNELS = 32
 """Colours that a program holds sums for; a frame of more is left to plain PyTorch."""
 
@@ -26,38 +29,44 @@ def serves(frame: Tensor, kernel: Tensor) -> bool:
     return frame.is_cuda and frame.dtype in types and kernel.dtype in types and frame.shape[1] <= MAX_CHANNELS
 
 
-def flow_separable_forward(frame: Tensor, flow: Tensor, vertical: Tensor, horizontal: Tensor) -> Tensor:
+def flow_separable_forward(
+    frame: Tensor, flow: Tensor, vertical: Tensor, horizontal: Tensor, resampling: str
+) -> Tensor:
     """Fetch along a flow and filter; shapes as in `midframe.ops.flow_separable_convolution`."""
     result = frame.new_empty(*frame.shape[:2], *flow.shape[2:])
     inputs = [each.contiguous() for each in (frame, flow, vertical, horizontal)]
-    _forward[_grid(flow)](*inputs, result, **_sizes(frame, vertical))
+    sizes = _sizes(frame, vertical, resampling)
+    room = triton.next_power_of_2(frame.shape[1])
+    _forward[_grid(flow)](*inputs, result, **sizes, room=room, num_warps=WARPS)
     return result
 
 
 def flow_separable_gradients(
-    gradient: Tensor, frame: Tensor, flow: Tensor, vertical: Tensor, horizontal: Tensor
+    gradient: Tensor, frame: Tensor, flow: Tensor, vertical: Tensor, horizontal: Tensor, resampling: str
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The gradients of the flow, (N, 2, H, W), and of both kernels, (N, K, H, W), in their types."""
     count, taps, height, width = vertical.shape
-    down, across = (flow.new_empty(count, taps + 1, height, width, dtype=torch.float32) for _ in range(2))
-    inputs = [each.contiguous() for each in (gradient, frame, flow, vertical, horizontal)]
-    _longer_gradients[_grid(flow)](*inputs, down, across, **_sizes(frame, vertical))
-    rows, columns = torch.arange(height, device=flow.device)[:, None], torch.arange(width, device=flow.device)
-    parts = ((flow[:, 1] + rows) % 1, (flow[:, 0] + columns) % 1)
-    (of_y, tall), (of_x, wide) = (
-        split_between(longer, kernel.float(), part)
-        for longer, kernel, part in zip((down, across), (vertical, horizontal), parts, strict=True)
+    longer = taps + EXTRA_TAPS[resampling]
+    down, across = (flow.new_empty(count, longer, height, width, dtype=torch.float32) for _ in range(2))
+    gradient, frame, flow, vertical, horizontal = (
+        each.contiguous() for each in (gradient, frame, flow, vertical, horizontal)
     )
-    return torch.stack((of_x, of_y), dim=1).to(flow.dtype), tall.to(vertical.dtype), wide.to(horizontal.dtype)
+    sizes = _sizes(frame, vertical, resampling)
+    _shifted_gradients[_grid(flow)](gradient, frame, flow, vertical, horizontal, down, across, **sizes, num_warps=WARPS)
+    results = tuple(torch.empty_like(each) for each in (flow, vertical, horizontal))
+    fixed = {name: sizes[name] for name in ("height", "width", "taps", "extra", "block")}
+    _split_gradients[_grid(flow)](down, across, flow, vertical, horizontal, *results, **fixed, num_warps=WARPS)
+    of_flow, tall, wide = results
+    return of_flow, tall, wide
 
 
 def flow_separable_frame_gradient(
-    gradient: Tensor, frame: Tensor, flow: Tensor, vertical: Tensor, horizontal: Tensor
+    gradient: Tensor, frame: Tensor, flow: Tensor, vertical: Tensor, horizontal: Tensor, resampling: str
 ) -> Tensor:
     """The gradient of the frame, in its shape and type. The order of its sums varies from run to run."""
     result = torch.zeros(frame.shape, dtype=torch.float32, device=frame.device)
     inputs = [each.contiguous() for each in (gradient, flow, vertical, horizontal)]
-    _frame_gradient[_grid(flow)](*inputs, result, **_sizes(frame, vertical))
+    _frame_gradient[_grid(flow)](*inputs, result, **_sizes(frame, vertical, resampling), num_warps=WARPS)
     return result.to(frame.dtype)
 
 
@@ -65,16 +74,17 @@ def _grid(flow: Tensor) -> tuple[int, int]:
     return flow.shape[0] * flow.shape[2], triton.cdiv(flow.shape[3], BLOCK)
 
 
-def _sizes(frame: Tensor, kernel: Tensor) -> dict[str, Any]:
+def _sizes(frame: Tensor, kernel: Tensor, resampling: str) -> dict[str, Any]:
     channels, rows, columns = frame.shape[1:]
+    taps, extra = kernel.shape[1], EXTRA_TAPS[resampling]
     sizes = {"height": kernel.shape[2], "width": kernel.shape[3], "rows": rows, "columns": columns}
-    fixed = {"taps": kernel.shape[1], "room": triton.next_power_of_2(channels), "block": BLOCK}
+    fixed = {"taps": taps, "extra": extra, "wide": triton.next_power_of_2(taps + extra), "block": BLOCK}
     return {**sizes, "channels": channels, **fixed}
 
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _pixels(flow, height, width, block: tl.constexpr):  # type: ignore[no-untyped-def]
-    """The program's sample and pixels, where in an image they lie, and where the flow leads them."""
+    """The program's sample and pixels, their place in an image, and where the flow leads them."""
     n, y = (tl.program_id(0) // height).to(tl.int64), tl.program_id(0) % height
     x = tl.program_id(1) * block + tl.arange(0, block)
     place = y * width + x
@@ -85,79 +95,163 @@ def _pixels(flow, height, width, block: tl.constexpr):  # type: ignore[no-untype
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def _tap(kernel, k, place, area, inside, part, taps: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Tap k of the longer kernels."""
-    here = tl.load(kernel + place + k * area, inside & (k + 0 * place < taps), 0.0).to(tl.float32)
-    before = tl.load(kernel + place + (k - 1) * area, inside & (k + 0 * place > 0), 0.0).to(tl.float32)
-    return here * (1 - part) + before * part
+def _tap(kernel, at, k, area, inside, taps: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Tap k of kernels, 0 outside of 0 to taps - 1. `at` and `k` have shapes that broadcast."""
+    return tl.load(kernel + at + k * area, inside & (k >= 0) & (k < taps), 0.0).to(tl.float32)
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def _seen(right, down, i, j, rows, columns, taps: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Where in a frame's memory row i and column j of the longer kernels see it."""
-    y = tl.minimum(tl.maximum(tl.floor(down) + (i - taps // 2), 0.0), rows - 1.0).to(tl.int32)
-    x = tl.minimum(tl.maximum(tl.floor(right) + (j - taps // 2), 0.0), columns - 1.0).to(tl.int32)
-    return y * columns + x
+def _weight(fraction, m: tl.constexpr, extra: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Weight m of `shift_weights`."""
+    p = fraction
+    if extra == 1:
+        weight = 1.0 - p if m == 0 else p
+    elif m == 0:
+        weight = ((1.0 - 0.5 * p) * p - 0.5) * p
+    elif m == 1:
+        weight = (1.5 * p - 2.5) * p * p + 1.0
+    elif m == 2:
+        weight = ((2.0 - 1.5 * p) * p + 0.5) * p
+    else:
+        weight = (0.5 * p - 0.5) * p * p
+    return weight
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def _slope(fraction, m: tl.constexpr, extra: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Slope m of `shift_weight_slopes`."""
+    p = fraction
+    if extra == 1:
+        slope = 0.0 * p - 1.0 if m == 0 else 0.0 * p + 1.0
+    elif m == 0:
+        slope = (2.0 - 1.5 * p) * p - 0.5
+    elif m == 1:
+        slope = (4.5 * p - 5.0) * p
+    elif m == 2:
+        slope = (4.0 - 4.5 * p) * p + 0.5
+    else:
+        slope = (1.5 * p - 1.0) * p
+    return slope
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def _shifted(  # type: ignore[no-untyped-def]
+    kernel, at, k, area, inside, fraction, taps: tl.constexpr, extra: tl.constexpr
+):
+    """Tap k of the shifted kernels."""
+    total = _tap(kernel, at, k, area, inside, taps) * _weight(fraction, 0, extra)
+    for m in tl.static_range(1, extra + 1):
+        total += _tap(kernel, at, k - m, area, inside, taps) * _weight(fraction, m, extra)
+    return total
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def _pixel(to, k, size, taps: tl.constexpr, extra: tl.constexpr):  # type: ignore[no-untyped-def]
+    """The row or column of a frame under tap k of the shifted kernels, the nearest one outside."""
+    at = tl.floor(to) + (k - taps // 2 - extra // 2)
+    return tl.minimum(tl.maximum(at, 0.0), size - 1.0).to(tl.int32)
 
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _forward(  # type: ignore[no-untyped-def]
-    frame, flow, vertical, horizontal, result, height, width, rows, columns, channels,
-    taps: tl.constexpr, room: tl.constexpr, block: tl.constexpr,
+    frame, flow, vertical, horizontal, result, height, width, rows, columns, channels: tl.constexpr,
+    taps: tl.constexpr, extra: tl.constexpr, wide: tl.constexpr, block: tl.constexpr, room: tl.constexpr,
 ):  # fmt: skip
     n, x, place, right, down = _pixels(flow, height, width, block)
-    channel, area = tl.arange(0, room)[:, None], height * width
-    inside, real = x < width, (channel < channels) & (x < width)[None, :]
-    kernel = n * taps * area + place
+    inside, area = x < width, height * width
+    kernel, j, channel = n * taps * area + place, tl.arange(0, wide)[:, None], tl.arange(0, room)[:, None]
+    fraction = (right - tl.floor(right))[None, :]
+    across = _shifted(horizontal, kernel[None, :], j, area, inside[None, :], fraction, taps, extra)
+    column = _pixel(right[None, :], j, columns, taps, extra)
+    used = inside[None, :] & (j < taps + extra)
     total = tl.zeros((room, block), tl.float32)
-    for i in range(taps + 1):
-        line = tl.zeros((room, block), tl.float32)
-        for j in range(taps + 1):
-            across = _tap(horizontal, j, kernel, area, inside, right - tl.floor(right), taps)
-            at = _seen(right, down, i, j, rows, columns, taps)[None, :] + (n * channels + channel) * rows * columns
-            line += across[None, :] * tl.load(frame + at, real, 0.0).to(tl.float32)
-        total += _tap(vertical, i, kernel, area, inside, down - tl.floor(down), taps)[None, :] * line
+    for i in range(taps + extra):
+        weight = _shifted(vertical, kernel, i, area, inside, down - tl.floor(down), taps, extra)
+        row = frame + n * channels * rows * columns + _pixel(down, i, rows, taps, extra) * columns
+        for c in tl.static_range(channels):
+            values = tl.load(row[None, :] + c * rows * columns + column, used, 0.0).to(tl.float32)
+            seen = weight * tl.sum(across * values, axis=0)
+            total += tl.where(channel == c, seen[None, :], 0.0)
+    real = (channel < channels) & inside[None, :]
     tl.store(result + (n * channels + channel) * area + place[None, :], total, real)
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def _longer_gradients(  # type: ignore[no-untyped-def]
-    gradient, frame, flow, vertical, horizontal, of_down, of_across, height, width, rows, columns, channels,
-    taps: tl.constexpr, room: tl.constexpr, block: tl.constexpr,
+def _shifted_gradients(  # type: ignore[no-untyped-def]
+    gradient, frame, flow, vertical, horizontal, of_down, of_across, height, width, rows, columns,
+    channels: tl.constexpr, taps: tl.constexpr, extra: tl.constexpr, wide: tl.constexpr, block: tl.constexpr,
 ):  # fmt: skip
+    """The gradients of both shifted kernels."""
     n, x, place, right, down = _pixels(flow, height, width, block)
-    channel, area = tl.arange(0, room)[:, None], height * width
-    inside, real = x < width, (channel < channels) & (x < width)[None, :]
-    kernel, longer = n * taps * area + place, n * (taps + 1) * area + place
-    outer = tl.load(gradient + (n * channels + channel) * area + place[None, :], real, 0.0).to(tl.float32)
-    corner = (n * channels + channel) * rows * columns
-    for i in range(taps + 1):
-        row = tl.zeros((block,), tl.float32)
-        column = tl.zeros((block,), tl.float32)
-        for j in range(taps + 1):
-            at = _seen(right, down, i, j, rows, columns, taps)[None, :] + corner
-            value = tl.sum(outer * tl.load(frame + at, real, 0.0).to(tl.float32), axis=0)
-            row += value * _tap(horizontal, j, kernel, area, inside, right - tl.floor(right), taps)
-            at = _seen(right, down, j, i, rows, columns, taps)[None, :] + corner
-            value = tl.sum(outer * tl.load(frame + at, real, 0.0).to(tl.float32), axis=0)
-            column += value * _tap(vertical, j, kernel, area, inside, down - tl.floor(down), taps)
-        tl.store(of_down + longer + i * area, row, inside)
-        tl.store(of_across + longer + i * area, column, inside)
+    inside, area = x < width, height * width
+    kernel, j = n * taps * area + place, tl.arange(0, wide)[:, None]
+    fraction = (right - tl.floor(right))[None, :]
+    across = _shifted(horizontal, kernel[None, :], j, area, inside[None, :], fraction, taps, extra)
+    column = _pixel(right[None, :], j, columns, taps, extra)
+    used = inside[None, :] & (j < taps + extra)
+    result, outer = n * (taps + extra) * area + place, n * channels * area + place
+    total = tl.zeros((wide, block), tl.float32)
+    for i in range(taps + extra):
+        row = frame + n * channels * rows * columns + _pixel(down, i, rows, taps, extra) * columns
+        value = tl.zeros((wide, block), tl.float32)
+        for c in tl.static_range(channels):
+            seen = tl.load(row[None, :] + c * rows * columns + column, used, 0.0).to(tl.float32)
+            value += seen * tl.load(gradient + outer + c * area, inside, 0.0).to(tl.float32)[None, :]
+        tl.store(of_down + result + i * area, tl.sum(value * across, axis=0), inside)
+        weight = _shifted(vertical, kernel, i, area, inside, down - tl.floor(down), taps, extra)
+        total += value * weight[None, :]
+    tl.store(of_across + result[None, :] + j * area, total, used)
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def _split_gradients(  # type: ignore[no-untyped-def]
+    of_down, of_across, flow, vertical, horizontal, of_flow, of_vertical, of_horizontal, height, width,
+    taps: tl.constexpr, extra: tl.constexpr, block: tl.constexpr,
+):  # fmt: skip
+    """From the gradients of the shifted kernels to those of the flow and of the kernels."""
+    n, x, place, right, down = _pixels(flow, height, width, block)
+    inside, area = x < width, height * width
+    at = n * 2 * area + place
+    of_x = _split(of_across, horizontal, of_horizontal, right, n, place, area, inside, taps, extra)
+    tl.store(of_flow + at, of_x, inside)
+    of_y = _split(of_down, vertical, of_vertical, down, n, place, area, inside, taps, extra)
+    tl.store(of_flow + at + area, of_y, inside)
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def _split(  # type: ignore[no-untyped-def]
+    of_shifted, kernel, of_kernel, to, n, place, area, inside, taps: tl.constexpr, extra: tl.constexpr
+):
+    """Store the gradient of one kernel; return that of the flow along its axis."""
+    fraction = to - tl.floor(to)
+    at, longer = n * taps * area + place, n * (taps + extra) * area + place
+    of_fraction = 0.0 * fraction
+    for k in range(taps):
+        tap = tl.load(kernel + at + k * area, inside, 0.0).to(tl.float32)
+        of_tap = 0.0 * fraction
+        for m in tl.static_range(extra + 1):
+            value = tl.load(of_shifted + longer + (k + m) * area, inside, 0.0)
+            of_tap += value * _weight(fraction, m, extra)
+            of_fraction += value * tap * _slope(fraction, m, extra)
+        tl.store(of_kernel + at + k * area, of_tap, inside)
+    return of_fraction
 
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _frame_gradient(  # type: ignore[no-untyped-def]
-    gradient, flow, vertical, horizontal, result, height, width, rows, columns, channels,
-    taps: tl.constexpr, room: tl.constexpr, block: tl.constexpr,
+    gradient, flow, vertical, horizontal, result, height, width, rows, columns, channels: tl.constexpr,
+    taps: tl.constexpr, extra: tl.constexpr, wide: tl.constexpr, block: tl.constexpr,
 ):  # fmt: skip
     n, x, place, right, down = _pixels(flow, height, width, block)
-    channel, area = tl.arange(0, room)[:, None], height * width
-    inside, real = x < width, (channel < channels) & (x < width)[None, :]
-    kernel = n * taps * area + place
-    outer = tl.load(gradient + (n * channels + channel) * area + place[None, :], real, 0.0).to(tl.float32)
-    for i in range(taps + 1):
-        weighted = outer * _tap(vertical, i, kernel, area, inside, down - tl.floor(down), taps)[None, :]
-        for j in range(taps + 1):
-            across = _tap(horizontal, j, kernel, area, inside, right - tl.floor(right), taps)
-            at = _seen(right, down, i, j, rows, columns, taps)[None, :] + (n * channels + channel) * rows * columns
-            tl.atomic_add(result + at, weighted * across[None, :], real)
+    inside, area = x < width, height * width
+    kernel, j = n * taps * area + place, tl.arange(0, wide)[:, None]
+    fraction = (right - tl.floor(right))[None, :]
+    across = _shifted(horizontal, kernel[None, :], j, area, inside[None, :], fraction, taps, extra)
+    column = _pixel(right[None, :], j, columns, taps, extra)
+    used = inside[None, :] & (j < taps + extra)
+    for i in range(taps + extra):
+        weight = _shifted(vertical, kernel, i, area, inside, down - tl.floor(down), taps, extra)
+        row = result + n * channels * rows * columns + _pixel(down, i, rows, taps, extra) * columns
+        for c in tl.static_range(channels):
+            outer = tl.load(gradient + (n * channels + c) * area + place, inside, 0.0).to(tl.float32)
+            tl.atomic_add(row[None, :] + c * rows * columns + column, (outer * weight)[None, :] * across, used)

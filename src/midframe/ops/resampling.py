@@ -1,0 +1,78 @@
+"""Shifting a kernel by a fraction of a pixel, so that each of its taps lies on a whole pixel.
+
+Linear interpolation is a low-pass filter at every fraction but 0; cubic convolution (R. Keys, IEEE
+TASSP 29(6), 1981, a = -1/2) keeps more of the high frequencies and needs two taps more.
+"""
+
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor
+
+Resampling = Literal["linear", "cubic"]
+"""How values between pixels are interpolated."""
+RESAMPLINGS: tuple[Resampling, ...] = get_args(Resampling)
+EXTRA_TAPS = {"linear": 1, "cubic": 3}
+"""Taps that a shifted kernel has more than the kernel, by resampling."""
+
+
+def check_resampling(resampling: str) -> None:
+    """Raise a ValueError that lists the allowed values unless `resampling` is one of them."""
+    if resampling not in RESAMPLINGS:
+        raise ValueError(f"resampling is {resampling!r}: choose from {', '.join(RESAMPLINGS)}")
+
+
+def taps_before(resampling: str) -> int:
+    """Taps that a shifted kernel has before the first tap of the kernel."""
+    return EXTRA_TAPS[resampling] // 2
+
+
+def shift_weights(fraction: Any, resampling: str) -> tuple[Any, ...]:
+    """The weights by which a tap spreads over the pixels around it, from left to right.
+
+    Args:
+        fraction: how far the tap lies to the right of a whole pixel, in [0, 1); anything that can be
+            multiplied and added (a tensor, a Halide expression).
+        resampling: "linear" for the pixels at offsets 0 and 1, "cubic" for -1 to 2.
+    """
+    p = fraction
+    if resampling == "linear":
+        return 1.0 - p, p
+    return (
+        ((1.0 - 0.5 * p) * p - 0.5) * p,
+        (1.5 * p - 2.5) * p * p + 1.0,
+        ((2.0 - 1.5 * p) * p + 0.5) * p,
+        (0.5 * p - 0.5) * p * p,
+    )
+
+
+def shift_weight_slopes(fraction: Any, resampling: str) -> tuple[Any, ...]:
+    """The derivatives of `shift_weights` by the fraction."""
+    p = fraction
+    if resampling == "linear":
+        return 0.0 * p - 1.0, 0.0 * p + 1.0
+    return (2.0 - 1.5 * p) * p - 0.5, (4.5 * p - 5.0) * p, (4.0 - 4.5 * p) * p + 0.5, (1.5 * p - 1.0) * p
+
+
+def shift_kernel(kernel: Tensor, fraction: Tensor, resampling: str) -> Tensor:
+    """Shift a kernel (N, K, H, W) to the right by a fraction (N, H, W): (N, K + 1 or K + 3, H, W)."""
+    taps = kernel.shape[1]
+    size = (len(kernel), taps + EXTRA_TAPS[resampling], *kernel.shape[2:])
+    result = kernel.new_zeros(size)
+    for offset, weight in enumerate(shift_weights(fraction, resampling)):
+        result[:, offset : offset + taps] += kernel * weight[:, None]
+    return result
+
+
+def shift_kernel_gradients(
+    gradient: Tensor, kernel: Tensor, fraction: Tensor, resampling: str
+) -> tuple[Tensor, Tensor]:
+    """The gradients of the arguments of `shift_kernel`: of the fraction, (N, H, W), and of the kernel."""
+    taps = kernel.shape[1]
+    of_fraction, of_kernel = torch.zeros_like(fraction), torch.zeros_like(kernel)
+    weights, slopes = (get(fraction, resampling) for get in (shift_weights, shift_weight_slopes))
+    for offset, (weight, slope) in enumerate(zip(weights, slopes, strict=True)):
+        piece = gradient[:, offset : offset + taps]
+        of_fraction += slope * (piece * kernel).sum(1)
+        of_kernel += weight[:, None] * piece
+    return of_fraction, of_kernel
