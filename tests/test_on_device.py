@@ -1,0 +1,204 @@
+"""Training with all data on the device, here a processor."""
+
+import copy
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from midframe.models.flowsep import FlowSep, FlowSepConfig
+from midframe.training.muon import Muon
+from midframe.training.on_device import clips as clips_module
+from midframe.training.on_device.clips import ClipBank, fade, recolour, resized
+from midframe.training.on_device.crops import Crops
+from midframe.training.on_device.decoding import Clip, choose_pieces, read_clip, usable_starts
+from midframe.training.on_device.leg import LegConfig, learning_rate, train_leg
+from midframe.training.on_device.optimiser import GraphedMuon
+from midframe.training.on_device.overlays import Overlays
+from midframe.training.on_device.photographs import Photographs, read_squares
+from midframe.training.on_device.step import StepShape
+
+CPU = torch.device("cpu")
+TINY = {"widths": (8, 8, 8, 8), "hidden": (8, 8, 8, 8), "radii": (0, 1, 1, 1), "taps": 3, "coarse_passes": 1}
+
+
+def moving_clip(count: int = 12, height: int = 48, width: int = 64) -> Clip:
+    """Red tells the frame, green the row and blue the column."""
+    frames = np.zeros((count, height, width, 3), np.uint8)
+    frames[..., 0] = 10 * np.arange(count)[:, None, None]
+    frames[..., 1] = np.arange(height)[None, :, None] * 2
+    frames[..., 2] = np.arange(width)[None, None] * 2
+    return Clip(frames, list(range(count - 6)))
+
+
+def test_pieces_end_at_cuts_and_the_liveliest_are_kept() -> None:
+    differences = np.full(99, 1.0)
+    differences[60:] = 4.0
+    differences[39] = 90.0
+    pieces = choose_pieces(differences, 1000)
+    assert all(stop <= 40 or start >= 40 for start, stop in pieces)
+    assert sum(stop - start for start, stop in pieces) == 100
+    assert choose_pieces(differences, 40) == [(32, 40), (72, 100)]
+
+
+def test_windows_with_a_repeated_frame_are_not_used() -> None:
+    differences = np.full(19, 3.0)
+    differences[9] = 0.0
+    starts = usable_starts(differences)
+    assert starts == [0, 1, 2, 3, 10, 11, 12, 13]
+    assert usable_starts(np.zeros(9)) == [0, 1, 2, 3]  # a still scene repeats nothing
+
+
+def test_crops_are_pixels_of_the_clip_at_their_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SHUFFLED", "FADED", "RECOLOURED", "SHIFTED"):
+        monkeypatch.setattr(clips_module, name, 0.0)
+    torch.manual_seed(0)
+    bank = ClipBank([moving_clip()], [16, 32], CPU)
+    crops = bank.sample(40, 32)
+    red = torch.stack([frame[:, 0].mean((1, 2)) * 25.5 for frame in crops[:3]])
+    times = (red[1] - red[0]) / (red[2] - red[0])
+    assert torch.allclose(times, crops.t, atol=1e-4)
+    for frame in crops[1:3]:
+        assert torch.equal(frame[:, 1:], crops.first[:, 1:])  # one place in all three frames
+    steps = crops.first[:, 1:] * 127.5
+    assert {round(float(step)) for step in (steps.amax((2, 3)) - steps.amin((2, 3))).flatten()} == {31}
+
+
+def test_opposite_shifts_leave_the_middle_frame_between(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SHUFFLED", "FADED", "RECOLOURED"):
+        monkeypatch.setattr(clips_module, name, 0.0)
+    monkeypatch.setattr(clips_module, "SHIFTED", 1.0)
+    torch.manual_seed(1)
+    crops = ClipBank([moving_clip()], [16], CPU).sample(40, 16, max_shift=6)
+    places = [frame[:, 1:].mean((2, 3)) for frame in crops[:3]]
+    assert torch.allclose((places[0] + places[2]) / 2, places[1], atol=1e-5)
+    assert float((places[0] - places[2]).abs().max()) > 4 / 127.5
+
+
+def test_fades_colours_and_sizes_change_alike_in_all_frames() -> None:
+    torch.manual_seed(2)
+    frame = torch.rand(64, 3, 24, 24)
+    crops = Crops(frame, frame, frame, torch.full((64,), 0.5))
+    for one, middle, other in zip(*recolour(crops)[:3], strict=True):
+        assert torch.equal(one, middle)
+        assert torch.equal(one, other)
+    first, middle, second, _ = fade(crops)
+    assert torch.allclose((first + second) / 2, middle, atol=1e-6)
+    assert resized(crops, 16).middle.shape[-1] == 16
+
+
+def photograph(path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 255, (60, 80, 3), np.uint8)
+    cv2.imwrite(str(path), cv2.resize(coarse, (800, 600), interpolation=cv2.INTER_CUBIC))
+    return path
+
+
+def test_photographs_move_evenly_and_patterns_with_them(tmp_path: Path) -> None:
+    bank = Photographs([photograph(tmp_path / "one.png")], CPU)
+    assert len(bank) == 1
+    torch.manual_seed(3)
+    crops = bank.sample(12, 32)
+    assert crops.first.shape == (12, 3, 32, 32)
+    assert set(crops.t.mul(6).round().int().tolist()) <= {1, 2, 3, 4, 5}
+    assert float((crops.first - crops.second).abs().mean()) > 0.01
+    near = torch.minimum(crops.t, 1 - crops.t) < 0.4
+    assert near.any()
+    assert 0 <= float(crops.middle.min()) <= float(crops.middle.max()) <= 1
+
+
+def test_photographs_that_are_too_small_are_left_out(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "small.png"), np.zeros((40, 40, 3), np.uint8))
+    assert read_squares(tmp_path / "small.png") == []
+    assert read_squares(tmp_path / "none.png") == []
+
+
+def test_overlays_stand_in_some_samples_and_move_in_others() -> None:
+    torch.manual_seed(4)
+    black = torch.zeros(48, 3, 64, 64)
+    crops = Overlays(16, CPU).over(Crops(black, black, black, torch.full((48,), 0.5)), 1.0)
+    drawn = crops.first.flatten(1).amax(1) > 0.2
+    standing = (crops.first - crops.second).flatten(1).abs().amax(1) == 0
+    assert (drawn & standing).any()
+    assert (drawn & ~standing).any()
+    none = Overlays(2, CPU).over(Crops(black, black, black, torch.full((48,), 0.5)), 0.0)
+    assert float(none.middle.max()) == 0
+
+
+def test_the_graphed_optimiser_takes_the_steps_of_muon() -> None:
+    torch.manual_seed(5)
+    model = FlowSep(FlowSepConfig(**TINY))
+    twin = copy.deepcopy(model)
+    for weights in model.parameters():
+        weights.grad = torch.randn_like(weights) * 1e-3
+    for own, other in zip(twin.parameters(), model.parameters(), strict=True):
+        own.grad = other.grad.clone()  # type: ignore[union-attr]
+    before = [weights.detach().clone() for weights in model.parameters()]
+    graphed, plain = GraphedMuon(model, 0.01), Muon(twin.parameters(), lr=1e-3, weight_decay=0.01)
+    graphed.rate.fill_(1e-3)
+    torch.nn.utils.clip_grad_norm_(twin.parameters(), 1.0)
+    graphed.step()
+    plain.step()
+    for own, other, old in zip(model.parameters(), twin.parameters(), before, strict=True):
+        own, other = own.detach(), other.detach()
+        apart, change = (own - other).norm(), (other - old).norm()
+        assert float(apart / change) < 0.06  # both round to bfloat16, at other places
+    assert all(float(weights.grad.abs().max()) == 0 for weights in model.parameters())  # type: ignore[union-attr]
+
+
+def test_a_step_without_a_finite_gradient_leaves_the_weights_finite() -> None:
+    model = FlowSep(FlowSepConfig(**TINY))
+    for weights in model.parameters():
+        weights.grad = torch.full_like(weights, float("nan"))
+    optimiser = GraphedMuon(model, 0.0)
+    optimiser.rate.fill_(1e-3)
+    before = [weights.detach().clone() for weights in model.parameters()]
+    optimiser.step()
+    assert all(torch.equal(own, old) for own, old in zip(model.parameters(), before, strict=True))
+
+
+def test_the_learning_rate_rises_stays_and_falls_to_zero() -> None:
+    config = LegConfig(learning_rate=1.0, warm_up=10, cooling=0.5)
+    assert learning_rate(config, 0, 0.0) == pytest.approx(0.1)
+    assert learning_rate(config, 99, 0.4) == 1.0
+    assert learning_rate(config, 99, 0.75) == pytest.approx(0.5)
+    assert learning_rate(config, 99, 1.0) == pytest.approx(0.0, abs=1e-9)
+
+
+def video(path: Path, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    ground = cv2.resize(rng.integers(0, 255, (20, 30, 3), np.uint8), (192, 128))
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 25, (96, 64))
+    for n in range(24):
+        writer.write(np.ascontiguousarray(ground[n : n + 64, 2 * n : 2 * n + 96]))
+    writer.release()
+
+
+def test_a_leg_trains_and_the_next_one_resumes_it(tmp_path: Path) -> None:
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "held").mkdir()
+    video(tmp_path / "clips" / "one.avi", 0)
+    video(tmp_path / "held" / "two.mp4", 1)
+    (tmp_path / "clips" / "READY").touch()
+    photograph(tmp_path / "photo.png")
+    assert read_clip(tmp_path / "clips" / "one.avi", 100)
+    config = LegConfig(
+        clips=(str(tmp_path / "clips"), str(tmp_path / "late")),
+        photographs=(str(tmp_path),),
+        validation=str(tmp_path / "held"),
+        network=TINY,
+        shapes=(StepShape(32, (2, 1), border=4), StepShape(64, (1, 1), border=4, scale=2)),
+        seconds=2.0,
+        report_every=0.5,
+    )
+    entries: list[dict[str, object]] = []
+    scores = train_leg(config, tmp_path / "run", CPU, entries.append)
+    assert scores.keys() == {"near_psnr", "far_psnr", "sharpness"}
+    assert any("losses" in entry for entry in entries)
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["network"]["taps"] == 3
+    again = LegConfig(**{**config.__dict__, "resume_from": str(tmp_path / "run"), "seconds": 0.0})
+    resumed = train_leg(again, tmp_path / "next", CPU, entries.append)
+    assert resumed == scores
