@@ -191,14 +191,14 @@ def test_a_leg_trains_and_the_next_one_resumes_it(tmp_path: Path) -> None:
         validation=str(tmp_path / "held"),
         network=TINY,
         shapes=(StepShape(32, (2, 1), border=4), StepShape(64, (1, 1), border=4, scale=2)),
-        seconds=2.0,
-        report_every=0.5,
+        seconds=3600.0,
+        steps=4,
     )
     entries: list[dict[str, object]] = []
     scores = train_leg(config, tmp_path / "run", CPU, entries.append)
     assert scores.keys() == {"near_psnr", "far_psnr", "sharpness"}
     assert any("losses" in entry for entry in entries)
     assert json.loads((tmp_path / "run" / "config.json").read_text())["network"]["taps"] == 3
-    again = LegConfig(**{**config.__dict__, "resume_from": str(tmp_path / "run"), "seconds": 0.0})
+    again = LegConfig(**{**config.__dict__, "resume_from": str(tmp_path / "run"), "seconds": 0.0})  # no step
     resumed = train_leg(again, tmp_path / "next", CPU, entries.append)
     assert resumed == scores

@@ -76,6 +76,8 @@ class LegConfig:
     """The same for the last 40 % of the time; None for no change."""
     seconds: float = 60.0
     """How long to train."""
+    steps: int = 0
+    """If not 0: end after so many steps, if that is earlier."""
     deadline: float = 0.0
     """If not 0: the time (seconds since 1970) to end at, if that is earlier."""
     report_every: float = 15.0
@@ -169,26 +171,26 @@ def train_leg(config: LegConfig, folder: Path, device: torch.device, report: Rep
     for weights in model.parameters():
         weights.grad = torch.zeros_like(weights)
     optimiser = GraphedMuon(model, config.weight_decay)
-    if config.resume_from:
-        resume(model, optimiser, Path(config.resume_from))
     judge = channels_last(FlowSep(model.config).to(device)).requires_grad_(False).eval()
     triplets = read_triplets(Path(config.validation)) if config.validation else []
     steps = [GraphedStep(model, optimiser, shape) for shape in config.shapes]
     report({"parameters": sum(w.numel() for w in model.parameters()), "triplets": len(triplets)})
 
-    for step in steps:  # a learning rate of 0: captured before anything is learnt
+    for step in steps:  # with a learning rate of 0 and a decay of 1: weights and average stay
         step.run(data.draw(step.shape))
         step.mean_losses()
         report({"captured": step.shape.size, "GiB": _memory(device)})
-    optimiser.count.zero_()
+    optimiser.reset()
+    if config.resume_from:
+        resume(model, optimiser, Path(config.resume_from))
     scores = validate(judge, optimiser.average, triplets, device)
     report({"validation": scores, "done": 0.0})
 
     begin = time.time()
     end = min(begin + config.seconds, config.deadline or math.inf)
     count, reported, validated, since = 0, begin, begin, 0
-    while (now := time.time()) < end:
-        done = (now - begin) / (end - begin)
+    while (now := time.time()) < end and not (config.steps and count == config.steps):
+        done = max((now - begin) / (end - begin), count / config.steps if config.steps else 0.0)
         optimiser.rate.fill_(learning_rate(config, count, done))
         optimiser.decay.fill_(min(config.ema_decay, (1 + count) / (10 + count)))
         loss = config.late_loss if config.late_loss and done > 0.6 else config.loss
@@ -217,7 +219,8 @@ def train_leg(config: LegConfig, folder: Path, device: torch.device, report: Rep
     _synchronise(device)
     scores = validate(judge, optimiser.average, triplets, device)
     save(judge, model, optimiser, folder, config)
-    report({"validation": scores, "step": count, "done": 1.0})
+    losses = {each.shape.size: each.mean_losses() for each in steps}
+    report({"validation": scores, "step": count, "done": 1.0, "losses": losses})
     (folder / "DONE").write_text(json.dumps(scores))
     return scores
 

@@ -37,7 +37,7 @@ class GraphedMuon:
         self.count = torch.zeros((), device=device)
         self.rate = torch.zeros((), device=device)
         """Learning rate; filled in before each step."""
-        self.decay = torch.zeros((), device=device)
+        self.decay = torch.ones((), device=device)
         """Of the moving average; filled in before each step."""
         self.weight_decay = weight_decay
         self.groups = _groups(self.matrices)
@@ -96,11 +96,16 @@ class GraphedMuon:
                 change = change.reshape(weights.shape) * (LIKE_ADAM * math.sqrt(max(height, width)))
                 weights.sub_((change * self.rate).to(weights.dtype))
 
+    def reset(self) -> None:
+        """Forget the steps taken so far."""
+        for tensor in self.state().values():
+            tensor.zero_()
+
     def state(self) -> dict[str, Tensor]:
         """Everything beside the weights and their average that a later leg needs."""
         named = {"momentum": self.momentum, "mean": self.mean, "square": self.square}
         state = {
-            f"{name}.{number}": tensor.contiguous()
+            f"{name}.{number}": tensor
             for name, tensors in named.items()
             for number, tensor in enumerate(tensors)
         }
