@@ -14,6 +14,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from midframe.ops.halide_tools import LANES, Pipeline, between, buffer, in_one_row, lerp, once, serves, writable
+from midframe.ops.resampling import Resampling
+from midframe.ops.synthesis import synthesise_plainly
 
 __all__ = ["serves", "synthesise"]
 
@@ -26,9 +28,12 @@ COLOURS = 4
 
 
 def synthesise(
-    first: Tensor, second: Tensor, said: Tensor, factor: int, rows: slice, columns: slice, deviation: Tensor
-) -> Tensor:
+    first: Tensor, second: Tensor, said: Tensor, factor: int, rows: slice, columns: slice, deviation: Tensor,
+    *, resampling: Resampling = "linear",
+) -> Tensor:  # fmt: skip
     """See `midframe.ops.synthesis.synthesise`. The result lies with its colours side by side, as frames best do."""
+    if resampling != "linear":
+        return synthesise_plainly(first, second, said, factor, rows, columns, deviation, resampling=resampling)
     channels, taps = first.shape[1], (said.shape[1] - 8) // 4
     frames = [first, second]
     if (missing := taps + 1 - first.shape[3]) > 0:
