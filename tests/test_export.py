@@ -1,5 +1,6 @@
 """ONNX files, run by ONNX Runtime."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +11,16 @@ from test_flowsep import TINY, frames
 from midframe.export import export_onnx
 from midframe.models.checkpoint import build_model
 from midframe.models.flowsep import FlowSep
+from midframe.ops.resampling import RESAMPLINGS, Resampling
 
 onnxruntime = pytest.importorskip("onnxruntime")
 
 
 @pytest.mark.slow
-def test_another_program_makes_the_same_frames(tmp_path: Path) -> None:
+@pytest.mark.parametrize("resampling", RESAMPLINGS)
+def test_another_program_makes_the_same_frames(tmp_path: Path, resampling: Resampling) -> None:
     torch.manual_seed(0)
-    model = FlowSep(TINY).eval()
+    model = FlowSep(dataclasses.replace(TINY, resampling=resampling)).eval()
     for decoder in model.decoders:
         torch.nn.init.normal_(decoder.head.weight, std=0.01)  # type: ignore[arg-type,union-attr]
     export_onnx(model, tmp_path / "a.onnx")

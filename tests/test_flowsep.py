@@ -59,7 +59,7 @@ def test_it_grows_from_a_smaller_one_that_has_learnt(model: FlowSep) -> None:
     with torch.no_grad():
         change = (grow(first, second, 0.3) - model(first, second, 0.3)).abs().mean()
         assert change < 0.05 * (model(first, second, 0.3) - (first + second) / 2).abs().mean()
-    for other in ({"widths": (3, 4, 8, 8)}, {"taps": 5}):
+    for other in ({"widths": (3, 4, 8, 8)}, {"radii": (0, 1, 2, 3)}):
         with pytest.raises(ValueError, match="may be others, and no width may become smaller"):
             grown(model, dataclasses.replace(model.config, **other))
 
@@ -68,6 +68,41 @@ def test_ways_to_look_have_no_weights(model: FlowSep) -> None:
     other = grown(model, dataclasses.replace(TINY, both_ways=3, neighbours=2))
     assert (other.config.both_ways, other.config.neighbours) == (3, 2)
     assert all(torch.equal(value, model.state_dict()[name]) for name, value in other.state_dict().items())
+
+
+def test_a_grown_network_may_have_longer_kernels_of_the_same_values(model: FlowSep) -> None:
+    longer = grown(model, dataclasses.replace(TINY, taps=7)).eval()
+    longer.falls_back = False
+    first, second = frames()
+    torch.testing.assert_close(longer(first, second, 0.3), model(first, second, 0.3), atol=1e-5, rtol=1e-4)
+
+
+def test_a_grown_network_may_have_shorter_kernels_without_their_outer_taps(model: FlowSep) -> None:
+    head = model.decoders[0].head
+    taps = torch.arange(12) % 3
+    with torch.no_grad():  # the outer taps are 0 in every kernel, so nothing is lost
+        head.weight[4:16][taps != 1] = 0  # type: ignore[union-attr,index]
+    shorter = grown(model, dataclasses.replace(TINY, taps=1)).eval()
+    shorter.falls_back = False
+    first, second = frames()
+    torch.testing.assert_close(shorter(first, second, 0.3), model(first, second, 0.3), atol=1e-5, rtol=1e-4)
+
+
+def test_a_grown_network_may_resample_in_another_way(model: FlowSep) -> None:
+    other = grown(model, dataclasses.replace(TINY, resampling="cubic"))
+    assert other.config.resampling == "cubic"
+    assert all(torch.equal(value, model.state_dict()[name]) for name, value in other.state_dict().items())
+
+
+def test_resampling_is_linear_unless_the_form_says_otherwise(model: FlowSep) -> None:
+    form = {**dataclasses.asdict(TINY), "resampling": "cubic"}
+    cubic = build_model("flowsep", form).eval()
+    cubic.load_state_dict(model.state_dict())
+    cubic.falls_back = False
+    first, second = (each + 0.1 * torch.rand(each.shape) for each in frames())
+    del form["resampling"]
+    assert build_model("flowsep", form).config.resampling == "linear"
+    assert (cubic(first, second) - model(first, second)).abs().max() > 1e-3
 
 
 def test_what_is_new_in_a_grown_network_learns(model: FlowSep) -> None:
@@ -194,6 +229,7 @@ def test_wrong_forms_are_told() -> None:
         ({"radii": (-1,) * 4}, "radii"),
         ({"both_ways": 5}, "both_ways is 5"),
         ({"neighbours": -1}, "neighbours is -1"),
+        ({"resampling": "sinc"}, "resampling is 'sinc': choose from linear, cubic"),
     ):
         with pytest.raises(ValueError, match=complaint):
             build_model("flowsep", form)

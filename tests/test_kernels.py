@@ -13,6 +13,7 @@ from midframe.images import read_image, to_tensor
 from midframe.interpolator import Interpolator
 from midframe.models.checkpoint import build_model
 from midframe.models.network import Network, motion_between
+from midframe.ops.resampling import RESAMPLINGS
 
 Render = Callable[..., np.ndarray]
 FORMS = {
@@ -102,9 +103,10 @@ def test_a_network_of_another_kind_says_what_it_lacks() -> None:
         Network().motion(torch.zeros(1), torch.zeros(1))
 
 
-def test_the_kernels_of_flowsep_lie_where_its_flows_lead(frame: Render) -> None:
+@pytest.mark.parametrize("resampling", RESAMPLINGS)
+def test_the_kernels_of_flowsep_lie_where_its_flows_lead(frame: Render, resampling: str) -> None:
     torch.manual_seed(0)
-    model = build_model("flowsep", FLOWSEP)
+    model = build_model("flowsep", {**FLOWSEP, "resampling": resampling})
     head = model.decoders[0].head
     torch.nn.init.zeros_(head.weight[-3:])  # no residual
     with torch.no_grad():

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from midframe.ops import synthesis_cpu
+from midframe.ops.resampling import RESAMPLINGS, Resampling
 from midframe.ops.synthesis import synthesise_plainly
 
 
@@ -20,7 +21,7 @@ def inputs(n: int, channels: int, height: int, width: int, taps: int, factor: in
     return first, second, said
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     n=st.integers(1, 2),
     channels=st.sampled_from([3, 4]),
@@ -28,10 +29,11 @@ def inputs(n: int, channels: int, height: int, width: int, taps: int, factor: in
     width=st.integers(1, 60),
     taps=st.sampled_from([1, 3, 5]),
     factor=st.sampled_from([2, 4]),
+    resampling=st.sampled_from(RESAMPLINGS),
     data=st.data(),
 )
 def test_any_rectangle_equals_the_plain_form(  # type: ignore[no-untyped-def]
-    n: int, channels: int, height: int, width: int, taps: int, factor: int, data
+    n: int, channels: int, height: int, width: int, taps: int, factor: int, resampling: Resampling, data
 ) -> None:
     first, second, said = inputs(n, channels, height, width, taps, factor)
     rows, columns = (
@@ -40,18 +42,33 @@ def test_any_rectangle_equals_the_plain_form(  # type: ignore[no-untyped-def]
     )
     deviation = torch.rand(n, 1, 1, 1)
     arguments = (first, second, said, factor, rows, columns, deviation)
-    torch.testing.assert_close(
-        synthesis_cpu.synthesise(*arguments), synthesise_plainly(*arguments), atol=2e-4, rtol=1e-3
-    )
+    fast, plain = (form(*arguments, resampling=resampling) for form in (synthesis_cpu.synthesise, synthesise_plainly))
+    torch.testing.assert_close(fast, plain, atol=2e-4, rtol=1e-3)
 
 
+@pytest.mark.parametrize("resampling", RESAMPLINGS)
 @pytest.mark.parametrize("width", [319, 335, 700])
-def test_strips_of_a_wide_frame_fit_together(width: int) -> None:
+def test_strips_of_a_wide_frame_fit_together(width: int, resampling: Resampling) -> None:
     first, second, said = inputs(1, 3, 11, width, 5, 4)
     arguments = (first, second, said, 4, slice(2, 11), slice(3, width), torch.ones(1, 1, 1, 1))
-    torch.testing.assert_close(
-        synthesis_cpu.synthesise(*arguments), synthesise_plainly(*arguments), atol=2e-4, rtol=1e-3
-    )
+    fast, plain = (form(*arguments, resampling=resampling) for form in (synthesis_cpu.synthesise, synthesise_plainly))
+    torch.testing.assert_close(fast, plain, atol=2e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("resampling", RESAMPLINGS)
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (2, 3), (9, 1), (5, 17), (3, 33)])
+@pytest.mark.parametrize("taps", [1, 5])
+def test_tiny_frames_whose_flows_lead_outside_equal_the_plain_form(
+    size: tuple[int, int], taps: int, resampling: Resampling
+) -> None:
+    for channels, reach in ((3, 2), (4, 50)):
+        first, second, said = inputs(1, channels, *size, taps, 2)
+        said[:, :4] *= reach
+        arguments = (first, second, said, 2, slice(0, size[0]), slice(0, size[1]), torch.ones(1, 1, 1, 1))
+        fast, plain = (
+            form(*arguments, resampling=resampling) for form in (synthesis_cpu.synthesise, synthesise_plainly)
+        )
+        torch.testing.assert_close(fast, plain, atol=1e-3, rtol=1e-3)
 
 
 def test_the_plain_form_is_differentiable_in_the_fields() -> None:

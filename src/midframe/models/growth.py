@@ -3,15 +3,21 @@
 import dataclasses
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from midframe.models.flowsep import FlowSep, FlowSepConfig
 
 NEW_FEATURES_GAIN = 0.1
 """Scale of the weights that make features which the smaller network has not: all features are correlated, whatever the
 decoders make of them, so new ones are small at first."""
-FREE = "widths", "hidden", "both_ways", "neighbours", "coarse_passes"
-"""What may differ: what grows, and ways to look that have no weights."""
+FREE = "widths", "hidden", "both_ways", "neighbours", "taps", "resampling", "coarse_passes"
+"""Settings that may differ: sizes that grow, the length of the kernels, and settings without weights."""
+FLOW_FIELDS, KERNELS = 4, 4
+"""Outputs of the finest level before its kernels, and how many kernels follow, of K taps each."""
+HEAD = "decoders.0.head"
+"""The convolution whose outputs the fields are computed from."""
+Rows = tuple[Tensor, Tensor]
+"""Numbers of outputs in the larger and in the smaller network, in the same order."""
 TRACK = 5
 """Channels of two flows and the time."""
 
@@ -19,10 +25,12 @@ TRACK = 5
 def grown(smaller: FlowSep, config: FlowSepConfig) -> FlowSep:
     """Make a network of a larger form that says what a smaller one says; only the correlation changes, a little.
 
-    Channels that are new have fresh weights, and those that the smaller network has do not read them yet.
+    Channels that are new have fresh weights, and those that the smaller network has do not read them yet. Taps that are
+    new, at both ends of the kernels, are 0. Fewer taps or another resampling change the result: training goes on from
+    there.
 
     Raises:
-        ValueError: the form differs in more than what is `FREE`, or something is smaller.
+        ValueError: the form differs in more than what is `FREE`, or a width is smaller.
     """
     old = smaller.config
     sizes = zip((*old.widths, *old.hidden), (*config.widths, *config.hidden), strict=True)
@@ -35,7 +43,10 @@ def grown(smaller: FlowSep, config: FlowSepConfig) -> FlowSep:
             if isinstance(module, nn.Conv2d):
                 filled = larger.get_submodule(name)
                 assert isinstance(filled, nn.Conv2d)
-                _fill(filled, module, _inputs(name, old, module), _inputs(name, config, filled))
+                inputs = _inputs(name, old, module), _inputs(name, config, filled)
+                if name == HEAD:
+                    filled.weight.zero_()  # taps that are new
+                _fill(filled, module, *inputs, _outputs(name, old, config, module))
         for step, width in zip(larger.encoder, old.widths, strict=True):
             step[1][0].weight[width:] *= NEW_FEATURES_GAIN  # type: ignore[index]
     return larger
@@ -51,11 +62,28 @@ def _inputs(name: str, config: FlowSepConfig, module: nn.Conv2d) -> list[int]:
     return [module.in_channels]
 
 
-def _fill(larger: nn.Conv2d, smaller: nn.Conv2d, old: list[int], new: list[int]) -> None:
-    """Give a convolution the weights of a smaller one; `old` and `new` as by `_inputs`."""
+def _outputs(name: str, old: FlowSepConfig, new: FlowSepConfig, module: nn.Conv2d) -> Rows:
+    """Where the outputs of a convolution go in the larger one, and which outputs these are."""
+    if name != HEAD:
+        every = torch.arange(module.out_channels)
+        return every, every
+    start, stop = FLOW_FIELDS, FLOW_FIELDS + KERNELS * old.taps
+    moved, kept = (new.taps - old.taps) // 2, []
+    for output in range(start, stop):
+        kernel, tap = divmod(output - start, old.taps)
+        if 0 <= tap + moved < new.taps:
+            kept.append((start + kernel * new.taps + tap + moved, output))
+    after = KERNELS * (new.taps - old.taps)
+    others = [(n, n) for n in range(start)], [(n + after, n) for n in range(stop, module.out_channels)]
+    to, of = torch.tensor([*others[0], *kept, *others[1]]).unbind(1)
+    return to, of
+
+
+def _fill(larger: nn.Conv2d, smaller: nn.Conv2d, old: list[int], new: list[int], rows: Rows) -> None:
+    """Give a convolution the weights of a smaller one; `old` and `new` as by `_inputs`, `rows` as by `_outputs`."""
     starts = torch.tensor([0, *new[:-1]]).cumsum(0).tolist()
     places = torch.cat([start + torch.arange(count) for start, count in zip(starts, old, strict=True)])
-    outputs = smaller.out_channels
-    larger.weight[:outputs] = 0
-    larger.weight[:outputs, places] = smaller.weight
-    larger.bias[:outputs] = smaller.bias  # type: ignore[index,assignment]  # torch's stubs allow for none
+    to, of = rows
+    larger.weight[to] = 0
+    larger.weight[to[:, None], places] = smaller.weight[of]
+    larger.bias[to] = smaller.bias[of]  # type: ignore[index]  # torch's stubs allow for none

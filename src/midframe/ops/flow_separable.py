@@ -19,8 +19,8 @@ def flow_separable_convolution(
     """Fetch every pixel from where a flow leads, filtered there with a kernel of its own, a column and a row.
 
     `out[n,c,y,x] = sum_ij vertical[n,i,y,x] * horizontal[n,j,y,x] * frame[n,c, y + flow[n,1,y,x] + i - K//2,
-    x + flow[n,0,y,x] + j - K//2]`, between pixels by linear or cubic interpolation along both axes, outside the frame by
-    its nearest pixel. With one tap of 1 it is backward warping; with no flow, separable convolution (AdaCoF and
+    x + flow[n,0,y,x] + j - K//2]`, between pixels by linear or cubic interpolation along both axes, outside the frame
+    by its nearest pixel. With one tap of 1 it is backward warping; with no flow, separable convolution (AdaCoF and
     DSepConv have an offset for each tap instead of one flow).
 
     Differentiable once in all arguments; works under autocast and torch.compile. On the CPU float32 frames take a

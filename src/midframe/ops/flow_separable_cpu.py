@@ -1,7 +1,8 @@
 """Separable convolution along a flow on the CPU, as Halide pipelines compiled for the processor at hand.
 
-LANES neighbouring pixels are computed at a time. A flow that leads between pixels moves the kernels on by part of a
-pixel, linearly, which makes them one tap longer; so each tap sees one whole pixel, which is gathered.
+LANES neighbouring pixels are computed at a time. A flow that leads between pixels shifts the kernels by a fraction of a
+pixel, which makes them one tap longer (linear) or three (cubic), so that each tap lies on one whole pixel, which is
+gathered.
 """
 
 from typing import Any
@@ -13,6 +14,7 @@ from torch.nn import functional
 
 from midframe.ops import halide_tools, reference
 from midframe.ops.halide_tools import LANES, Pipeline, array, as_float, buffer, channel_groups, once, storage
+from midframe.ops.resampling import EXTRA_TAPS, shift_weight_slopes, shift_weights, taps_before
 
 CHANNELS = 4
 """Colours fetched at a time; a frame of more goes through in groups."""
@@ -30,14 +32,12 @@ def flow_separable_forward(
     frame: Tensor, flow: Tensor, vertical: Tensor, horizontal: Tensor, resampling: str
 ) -> Tensor:
     """Fetch along a flow and filter; shapes as in `midframe.ops.flow_separable_convolution`."""
-    if resampling != "linear":
-        return reference.flow_separable_forward(frame, flow, vertical, horizontal, resampling)
     width = flow.shape[3]
     flow, vertical, horizontal = _widened(flow, vertical, horizontal)
     result = frame.new_empty(*frame.shape[:2], *flow.shape[2:])
     for group in channel_groups(frame.shape[1], CHANNELS):
         colours = frame[:, group]
-        run = _forward_pipeline(colours.shape[1], vertical.shape[1], vertical.dtype == torch.bfloat16)
+        run = _forward_pipeline(colours.shape[1], vertical.shape[1], vertical.dtype == torch.bfloat16, resampling)
         run(*_inputs(colours, flow, vertical, horizontal), hl.Buffer(array(result[:, group])))
     return result[..., :width].contiguous()
 
@@ -46,15 +46,13 @@ def flow_separable_gradients(
     gradient: Tensor, frame: Tensor, flow: Tensor, vertical: Tensor, horizontal: Tensor, resampling: str
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The gradients of the flow, (N, 2, H, W), and of both kernels, (N, K, H, W), in their types."""
-    if resampling != "linear":
-        return reference.flow_separable_gradients(gradient, frame, flow, vertical, horizontal, resampling)
     taps, width = vertical.shape[1], flow.shape[3]
     gradient, flow, wide_vertical, wide_horizontal = _widened(gradient, flow, vertical, horizontal)
     total = None
     for group in channel_groups(frame.shape[1], CHANNELS):
         part = frame.new_empty(len(frame), 2 * taps + 2, *flow.shape[2:])
         colours = frame[:, group]
-        run = _gradient_pipeline(colours.shape[1], taps, vertical.dtype == torch.bfloat16)
+        run = _gradient_pipeline(colours.shape[1], taps, vertical.dtype == torch.bfloat16, resampling)
         inputs = _inputs(colours, flow, wide_vertical, wide_horizontal)
         run(buffer(gradient[:, group]), *inputs, hl.Buffer(array(part)))
         total = part if total is None else total.add_(part)
@@ -82,11 +80,12 @@ def _inputs(frame: Tensor, flow: Tensor, vertical: Tensor, horizontal: Tensor) -
 class _Pixel:
     """What both pipelines compute of a pixel, as expressions in x, y and n."""
 
-    def __init__(self, taps: int, half: bool) -> None:
+    def __init__(self, taps: int, half: bool, resampling: str) -> None:
         self.frame, self.flow = hl.ImageParam(hl.Float(32), 4, "frame"), hl.ImageParam(hl.Float(32), 4, "flow")
         self.vertical, self.horizontal = (hl.ImageParam(storage(half), 4, name) for name in ("vertical", "horizontal"))
         self.columns, self.rows = hl.Param(hl.Int(32), "columns"), hl.Param(hl.Int(32), "rows")
-        self.taps, self.half = taps, half
+        self.taps, self.half, self.resampling = taps, half, resampling
+        self.longer = taps + EXTRA_TAPS[resampling]  # taps of the shifted kernels
         right, down = x + self.flow[x, y, 0, n], y + self.flow[x, y, 1, n]
         self.left, self.top = hl.floor(right), hl.floor(down)
         self.part_x, self.part_y = right - self.left, down - self.top
@@ -100,31 +99,34 @@ class _Pixel:
         """A tap of a kernel, in float32."""
         return as_float(params[x, y, tap, n], self.half)
 
-    def between(self, params: hl.ImageParam, part: Any, name: str) -> hl.Func:
-        """A kernel moved on by part of a pixel: one tap more, as a function of (x, k, y, n)."""
-        longer = hl.Func(name)
-        here, before = (self.tap(params, hl.clamp(tap, 0, self.taps - 1)) for tap in (k, k - 1))
-        moved = hl.select(k < self.taps, here * (1 - part), 0.0) + hl.select(k > 0, before * part, 0.0)
-        longer[x, k, y, n] = moved
-        return longer
+    def shifted(self, params: hl.ImageParam, fraction: Any, name: str) -> hl.Func:
+        """A kernel shifted by a fraction of a pixel, as a function of (x, k, y, n)."""
+        result, total = hl.Func(name), 0.0
+        for offset, weight in enumerate(shift_weights(fraction, self.resampling)):
+            tap = self.tap(params, hl.clamp(k - offset, 0, self.taps - 1))
+            total += hl.select((k >= offset) & (k < self.taps + offset), tap * weight, 0.0)
+        result[x, k, y, n] = total
+        return result
 
     def seen(self, i: Any, j: Any, channel: Any) -> Any:
-        """What row i and column j of the longer kernels see."""
-        column = hl.cast(
-            hl.Int(32), hl.clamp(self.left + (j - self.taps // 2), 0.0, hl.cast(hl.Float(32), self.columns - 1))
+        """The pixel under row i and column j of the shifted kernels."""
+        before = self.taps // 2 + taps_before(self.resampling)
+        column, row = (
+            hl.cast(hl.Int(32), hl.clamp(start + (tap - before), 0.0, hl.cast(hl.Float(32), size - 1)))
+            for start, tap, size in ((self.left, j, self.columns), (self.top, i, self.rows))
         )
-        row = hl.cast(hl.Int(32), hl.clamp(self.top + (i - self.taps // 2), 0.0, hl.cast(hl.Float(32), self.rows - 1)))
         return self.frame[hl.clamp(column, 0, self.columns - 1), hl.clamp(row, 0, self.rows - 1), channel, n]
 
 
 @once
-def _forward_pipeline(channels: int, taps: int, half: bool) -> Pipeline:
-    pixel, row = _Pixel(taps, half), hl.RDom([(0, taps + 1)])
-    down = pixel.between(pixel.vertical, pixel.part_y, "down")
-    across = pixel.between(pixel.horizontal, pixel.part_x, "across")
+def _forward_pipeline(channels: int, taps: int, half: bool, resampling: str) -> Pipeline:
+    pixel = _Pixel(taps, half, resampling)
+    row = hl.RDom([(0, pixel.longer)])
+    down = pixel.shifted(pixel.vertical, pixel.part_y, "down")
+    across = pixel.shifted(pixel.horizontal, pixel.part_x, "across")
     total, result = hl.Func("total"), hl.Func("result")
     total[x, c, y, n] = 0.0
-    seen = sum(across[x, tap, y, n] * pixel.seen(row.x, tap, c) for tap in range(taps + 1))
+    seen = sum(across[x, tap, y, n] * pixel.seen(row.x, tap, c) for tap in range(pixel.longer))
     total[x, c, y, n] += down[x, row.x, y, n] * seen
     result[x, y, c, n] = total[x, c, y, n]
     result.bound(c, 0, channels).reorder(c, x, y, n).unroll(c).fuse(y, n, task).parallel(task)
@@ -137,13 +139,13 @@ def _forward_pipeline(channels: int, taps: int, half: bool) -> Pipeline:
 
 
 @once
-def _gradient_pipeline(channels: int, taps: int, half: bool) -> Pipeline:
+def _gradient_pipeline(channels: int, taps: int, half: bool, resampling: str) -> Pipeline:
     """Of x, the columns, y, the rows, one after another."""
-    pixel, result = _Pixel(taps, half), hl.Func("result")
+    pixel, result = _Pixel(taps, half, resampling), hl.Func("result")
     gradient = hl.ImageParam(hl.Float(32), 4, "gradient")
-    down = pixel.between(pixel.vertical, pixel.part_y, "down")
-    across = pixel.between(pixel.horizontal, pixel.part_x, "across")
-    row, line = hl.RDom([(0, taps + 1)], "row"), hl.RDom([(0, taps + 1)], "line")
+    down = pixel.shifted(pixel.vertical, pixel.part_y, "down")
+    across = pixel.shifted(pixel.horizontal, pixel.part_x, "across")
+    row, line = hl.RDom([(0, pixel.longer)], "row"), hl.RDom([(0, pixel.longer)], "line")
     value = hl.Func("value")  # what a tap sees, weighted by how each colour is wanted
     value[x, j, k, y, n] = sum(gradient[x, y, z, n] * pixel.seen(k, j, z) for z in range(channels))
     of_down, of_across = hl.Func("of_down"), hl.Func("of_across")
@@ -151,18 +153,24 @@ def _gradient_pipeline(channels: int, taps: int, half: bool) -> Pipeline:
     of_down[x, k, y, n] += value[x, line.x, k, y, n] * across[x, line.x, y, n]
     of_across[x, k, y, n] += value[x, k, row.x, y, n] * down[x, row.x, y, n]
 
-    def of_taps(longer: hl.Func, part: Any) -> Any:
-        return longer[x, k, y, n] + (longer[x, k + 1, y, n] - longer[x, k, y, n]) * part
+    def of_taps(longer: hl.Func, fraction: Any) -> Any:
+        weights = shift_weights(fraction, resampling)
+        return sum(weight * longer[x, k + offset, y, n] for offset, weight in enumerate(weights))
 
-    def of_part(longer: hl.Func, params: hl.ImageParam) -> Any:
-        steps = (longer[x, tap + 1, y, n] - longer[x, tap, y, n] for tap in range(taps))
-        return sum(step * pixel.tap(params, tap) for tap, step in enumerate(steps))
+    def of_fraction(longer: hl.Func, params: hl.ImageParam, fraction: Any) -> Any:
+        slopes = shift_weight_slopes(fraction, resampling)
+        spread = (
+            sum(longer[x, tap + offset, y, n] * pixel.tap(params, tap) for tap in range(taps))
+            for offset in range(len(slopes))
+        )
+        return sum(slope * total for slope, total in zip(slopes, spread, strict=True))
 
     tall, wide = hl.Func("tall"), hl.Func("wide")
     tall[x, k, y, n], wide[x, k, y, n] = of_taps(of_down, pixel.part_y), of_taps(of_across, pixel.part_x)
     taken = [function[x, tap, y, n] for function in (tall, wide) for tap in range(taps)]
-    parts = [of_part(of_across, pixel.horizontal), of_part(of_down, pixel.vertical)]
-    outputs = [parts[0], *taken[:taps], parts[1], *taken[taps:]]
+    of_x = of_fraction(of_across, pixel.horizontal, pixel.part_x)
+    of_y = of_fraction(of_down, pixel.vertical, pixel.part_y)
+    outputs = [of_x, *taken[:taps], of_y, *taken[taps:]]
     result[x, y, k, n] = hl.mux(k, outputs)
     result.bound(k, 0, len(outputs)).reorder(k, x, y, n).unroll(k).fuse(y, n, task).parallel(task)
     result.vectorize(x, LANES, hl.TailStrategy.ShiftInwards)

@@ -54,6 +54,15 @@ def shift_weight_slopes(fraction: Any, resampling: str) -> tuple[Any, ...]:
     return (2.0 - 1.5 * p) * p - 0.5, (4.5 * p - 5.0) * p, (4.0 - 4.5 * p) * p + 0.5, (1.5 * p - 1.0) * p
 
 
+def interpolation_weight(distance: Tensor, resampling: str) -> Tensor:
+    """The weight of a pixel by its distance from a place between pixels along one axis, 0 from 1 or 2 pixels on."""
+    d = distance.abs()
+    if resampling == "linear":
+        return (1 - d).clamp(min=0)
+    near, far = (1.5 * d - 2.5) * d * d + 1, ((2.5 - 0.5 * d) * d - 4) * d + 2
+    return torch.where(d < 1, near, far * (d < 2))
+
+
 def shift_kernel(kernel: Tensor, fraction: Tensor, resampling: str) -> Tensor:
     """Shift a kernel (N, K, H, W) to the right by a fraction (N, H, W): (N, K + 1 or K + 3, H, W)."""
     taps = kernel.shape[1]

@@ -6,11 +6,13 @@ from torch.nn import functional
 
 from midframe.ops.dispatch import forward_module
 from midframe.ops.flow_separable import flow_separable_convolution
+from midframe.ops.resampling import Resampling
 
 
 def synthesise(
-    first: Tensor, second: Tensor, said: Tensor, factor: int, rows: slice, columns: slice, deviation: Tensor
-) -> Tensor:
+    first: Tensor, second: Tensor, said: Tensor, factor: int, rows: slice, columns: slice, deviation: Tensor,
+    *, resampling: Resampling = "linear",
+) -> Tensor:  # fmt: skip
     """Make a rectangle of the frame between two, from fields that are `factor` times smaller than the frames.
 
     Fields are enlarged bilinearly (corners not aligned), both frames are fetched along their flows and filtered with
@@ -24,19 +26,21 @@ def synthesise(
         factor: a whole number; `h * factor` and `w * factor` are at least the frames' sizes.
         rows, columns: the rectangle, in pixels of the frames.
         deviation: what the residual is multiplied by, (N, 1, 1, 1).
+        resampling: how the frames are interpolated between pixels, as in `flow_separable_convolution`.
 
     Returns:
         (N, C, rows, columns), not clipped. Differentiable in the fields; on the CPU, without gradients, by Halide.
     """
     if fast := forward_module("synthesis_cpu", first):
-        result: Tensor = fast.synthesise(first, second, said, factor, rows, columns, deviation)
+        result: Tensor = fast.synthesise(first, second, said, factor, rows, columns, deviation, resampling=resampling)
         return result
-    return synthesise_plainly(first, second, said, factor, rows, columns, deviation)
+    return synthesise_plainly(first, second, said, factor, rows, columns, deviation, resampling=resampling)
 
 
 def synthesise_plainly(
-    first: Tensor, second: Tensor, said: Tensor, factor: int, rows: slice, columns: slice, deviation: Tensor
-) -> Tensor:
+    first: Tensor, second: Tensor, said: Tensor, factor: int, rows: slice, columns: slice, deviation: Tensor,
+    *, resampling: Resampling = "linear",
+) -> Tensor:  # fmt: skip
     """`synthesise` in PyTorch, differentiable in the fields."""
     (top, inner_rows), (left, inner_columns) = (
         _span(part, factor, size) for part, size in zip((rows, columns), said.shape[2:], strict=True)
@@ -48,7 +52,8 @@ def synthesise_plainly(
     made = []
     for frame, where, both in zip((first, second), flow.chunk(2, 1), kernels.chunk(2, 1), strict=True):
         vertical, horizontal = both.chunk(2, 1)
-        made.append(flow_separable_convolution(frame, where * factor + corner, vertical, horizontal))
+        place = where * factor + corner
+        made.append(flow_separable_convolution(frame, place, vertical, horizontal, resampling=resampling))
     residual = functional.pad(residual * deviation, (0, 0, 0, 0, 0, first.shape[1] - 3))
     return mask * made[0] + (1 - mask) * made[1] + residual
 

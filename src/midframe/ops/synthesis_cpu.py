@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from midframe.ops.halide_tools import LANES, Pipeline, between, buffer, in_one_row, lerp, once, serves, writable
+from midframe.ops.resampling import EXTRA_TAPS, Resampling, shift_weights, taps_before
 
 __all__ = ["serves", "synthesise"]
 
@@ -26,16 +27,17 @@ COLOURS = 4
 
 
 def synthesise(
-    first: Tensor, second: Tensor, said: Tensor, factor: int, rows: slice, columns: slice, deviation: Tensor
-) -> Tensor:
+    first: Tensor, second: Tensor, said: Tensor, factor: int, rows: slice, columns: slice, deviation: Tensor,
+    *, resampling: Resampling = "linear",
+) -> Tensor:  # fmt: skip
     """See `midframe.ops.synthesis.synthesise`. The result lies with its colours side by side, as frames best do."""
     channels, taps = first.shape[1], (said.shape[1] - 8) // 4
     frames = [first, second]
-    if (missing := taps + 1 - first.shape[3]) > 0:
+    if (missing := taps + EXTRA_TAPS[resampling] - first.shape[3]) > 0:
         frames = [functional.pad(frame, (0, missing, 0, 0), mode="replicate") for frame in frames]
     height, width = rows.stop - rows.start, columns.stop - columns.start
     result = first.new_empty(len(first), height, max(width, LANES), channels)
-    run = _pipeline(channels, taps, factor)
+    run = _pipeline(channels, taps, factor, resampling)
     places = (*said.shape[:1:-1], *frames[0].shape[:1:-1], columns.start, rows.start)
     spread = deviation.reshape(-1, 1, 1, 1)
     run(*map(in_one_row, frames), buffer(said.contiguous()), buffer(spread), *places, writable(result))
@@ -43,7 +45,7 @@ def synthesise(
 
 
 @once
-def _pipeline(channels: int, taps: int, factor: int) -> Pipeline:
+def _pipeline(channels: int, taps: int, factor: int, resampling: str) -> Pipeline:
     first, second = (hl.ImageParam(hl.Float(32), 2, name) for name in ("first", "second"))
     said, deviation = (hl.ImageParam(hl.Float(32), 4, name) for name in ("said", "deviation"))
     params = [hl.Param(hl.Int(32), name) for name in ("columns", "lines", "wide", "high", "left", "top")]
@@ -60,19 +62,20 @@ def _pipeline(channels: int, taps: int, factor: int) -> Pipeline:
     def field(number: Any) -> Any:
         return enlarged[x + left, number, y, n]
 
-    share, reach = field(4 + 4 * taps), taps + 1  # between pixels a kernel covers one more
+    share, reach = field(4 + 4 * taps), taps + EXTRA_TAPS[resampling]  # between pixels a kernel covers more of them
+    before_centre = taps // 2 + taps_before(resampling)
     by_pixel, by_memory, seen = [], [], []
     for place, (frame, weight) in enumerate(zip((first, second), (share, 1 - share), strict=True)):
         names = ("at_x", "at_y", "start", "piece", "across", "column")
         at_x, at_y, start, piece, across, column = (hl.Func(f"{name}{place}") for name in names)
         to_x = hl.cast(hl.Float(32), x + left) + field(2 * place) * factor
         to_y = hl.cast(hl.Float(32), y + top) + field(2 * place + 1) * factor
-        tall, flat = (
-            _longer(field, 4 + (2 * place + axis) * taps, taps, to - hl.floor(to), f"{name}{place}")
+        (tall, *tall_weights), (flat, *flat_weights) = (
+            _shifted(field, 4 + (2 * place + axis) * taps, taps, to - hl.floor(to), f"{name}{place}", resampling)
             for axis, (to, name) in enumerate(((to_y, "tall"), (to_x, "flat")))
         )
-        at_x[x, k, y, n] = _place(to_x, k - taps // 2, wide)
-        at_y[x, k, y, n] = _place(to_y, k - taps // 2, high)
+        at_x[x, k, y, n] = _place(to_x, k - before_centre, wide)
+        at_y[x, k, y, n] = _place(to_y, k - before_centre, high)
         # Taps that lead outside see the outermost pixel, so it has all their weight.
         start[x, y, n] = hl.min(at_x[x, 0, y, n], wide - reach)
         across[x, k, y, n] = weight * sum(
@@ -84,7 +87,7 @@ def _pipeline(channels: int, taps: int, factor: int) -> Pipeline:
         column[v, x, y, n] = sum(
             tall[x, tap, y, n] * frame[hl.clamp(piece[x, tap, y, n], 0, last) + v, n] for tap in range(reach)
         )
-        by_pixel += [tall, flat, at_x, at_y, start, piece, across]
+        by_pixel += [*tall_weights, *flat_weights, tall, flat, at_x, at_y, start, piece, across]
         by_memory.append(column)
         # The fourth colour of three, which nothing reads, may lie behind the last one.
         colours = (hl.unsafe_promise_clamped(channels * tap + c, 0, channels * reach - 1) for tap in range(reach))
@@ -124,9 +127,18 @@ def _place(where: Any, offset: Any, size: hl.Param) -> Any:
     return hl.cast(hl.Int(32), inside)
 
 
-def _longer(field: Callable[[Any], Any], start: int, taps: int, part: Any, name: str) -> hl.Func:
-    """The kernel of fields from `start` on, moved on by part of a pixel: one tap more."""
-    longer = hl.Func(name)
-    here, before = (field(start + hl.clamp(tap, 0, taps - 1)) for tap in (k, k - 1))
-    longer[x, k, y, n] = hl.select(k < taps, here * (1 - part), 0.0) + hl.select(k > 0, before * part, 0.0)
-    return longer
+def _shifted(
+    field: Callable[[Any], Any], start: int, taps: int, fraction: Any, name: str, resampling: str
+) -> list[hl.Func]:
+    """The kernel of fields from `start` on, shifted by a fraction of a pixel, and what it is computed from."""
+    shifted, weight, total = hl.Func(name), hl.Func(f"{name}_weight"), 0.0
+    weights = shift_weights(fraction, resampling)
+    if cubic := resampling == "cubic":  # computed once for all taps
+        weight[x, k, y, n] = hl.mux(k, list(weights))
+        weight.bound(k, 0, len(weights))
+        weights = tuple(weight[x, offset, y, n] for offset in range(len(weights)))
+    for offset, each in enumerate(weights):
+        tap = field(start + hl.clamp(k - offset, 0, taps - 1))
+        total += hl.select((k >= offset) & (k < taps + offset), tap * each, 0.0)
+    shifted[x, k, y, n] = total
+    return [shifted, weight] if cubic else [shifted]

@@ -21,7 +21,7 @@ class TrainConfig:
     """Fields of the network's config that differ from its defaults."""
     initial: str = ""
     """Weights to start from, by name or file; of several, separated by commas, their mean; fresh ones if empty.
-    FlowSep's may be of a smaller form than `network` asks for (`models/growth.py`)."""
+    FlowSep's may be of a smaller form than `network` asks for, with other taps and resampling (`models/growth.py`)."""
     steps: int = 20000
     """Optimiser steps in all."""
     minutes: float = 0.0
