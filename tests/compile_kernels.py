@@ -15,10 +15,11 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from triton.runtime.jit import JITFunction
 
-from midframe.ops import adaptive_cuda, flow_separable_cuda, separable_cuda
+from midframe.ops import adaptive_cuda, alignment_cuda, flow_separable_cuda, separable_cuda
 
 GENERATIONS = {75: "Turing", 80: "Ampere", 90: "Hopper"}
 WARP = 32
+OPTIONS = ("num_warps", "num_stages")
 POINTERS = {torch.float32: "*fp32", torch.float16: "*fp16", torch.bfloat16: "*bf16"}
 
 
@@ -26,6 +27,9 @@ def main() -> None:
     JITFunction.run = compile_for_cards
     for kernels in POINTERS:
         launch_separable(kernels)
+        launch_alignment(kernels, 48, 64, radius=3)
+    launch_alignment(torch.float32, 160, 0, radius=4)
+    launch_alignment(torch.float16, 16, 32, radius=0)
     launch_adaptive()
     launch_flow_separable()
 
@@ -36,9 +40,10 @@ def compile_for_cards(kernel: Any, *inputs: Any, grid: Any, warmup: bool, **name
     fixed = {each.name for each in kernel.params if each.is_constexpr}
     types = {name: "constexpr" if name in fixed else _type(values[name]) for name in kernel.arg_names}
     constants = {(kernel.arg_names.index(name),): values[name] for name in fixed}
+    options = {name: named[name] for name in OPTIONS if name in named}
     for generation in GENERATIONS:
         target = GPUTarget("cuda", generation, WARP)
-        made = triton.compile(ASTSource(kernel, types, constexprs=constants), target=target)
+        made = triton.compile(ASTSource(kernel, types, constexprs=constants), target=target, options=options)
         facts = {"kernel": f"{kernel.__module__}.{kernel.__name__}", "generation": generation}
         print(json.dumps({**facts, "types": list(types.values()), "shared": made.metadata.shared}))
 
@@ -68,6 +73,15 @@ def launch_flow_separable() -> None:
     flow_separable_cuda.flow_separable_forward(*inputs)
     flow_separable_cuda.flow_separable_gradients(gradient, *inputs)
     flow_separable_cuda.flow_separable_frame_gradient(gradient, *inputs)
+
+
+def launch_alignment(kind: torch.dtype, width: int, carried: int, radius: int) -> None:
+    features = torch.rand(2, width, 8, 8).to(kind).requires_grad_()
+    before = torch.rand(1, carried, 4, 4).to(kind).requires_grad_() if carried else None
+    result = alignment_cuda.aligned(
+        features, before, torch.rand(1, 4, 8, 8), torch.rand(1, 1, 1, 1), radius, multiple=8
+    )
+    result.sum().backward()
 
 
 if __name__ == "__main__":
