@@ -15,11 +15,12 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from triton.runtime.jit import JITFunction
 
-from midframe.ops import adaptive_cuda, flow_separable_cuda, separable_cuda
+from midframe.ops import adaptive_cuda, alignment_cuda, flow_separable_cuda, separable_cuda
 from midframe.ops.resampling import RESAMPLINGS
 
 GENERATIONS = {75: "Turing", 80: "Ampere", 90: "Hopper"}
 WARP = 32
+OPTIONS = ("num_warps", "num_stages")
 POINTERS = {torch.float32: "*fp32", torch.float16: "*fp16", torch.bfloat16: "*bf16"}
 
 
@@ -27,6 +28,9 @@ def main() -> None:
     JITFunction.run = compile_for_cards
     for kernels in POINTERS:
         launch_separable(kernels)
+        launch_alignment(kernels, 48, 64, radius=3)
+    launch_alignment(torch.float32, 160, 0, radius=4)
+    launch_alignment(torch.float16, 16, 32, radius=0)
     launch_adaptive()
     for resampling in RESAMPLINGS:
         launch_flow_separable(resampling)
@@ -38,7 +42,7 @@ def compile_for_cards(kernel: Any, *inputs: Any, grid: Any, warmup: bool, **name
     fixed = {each.name for each in kernel.params if each.is_constexpr}
     types = {name: "constexpr" if name in fixed else _type(values[name]) for name in kernel.arg_names}
     constants = {(kernel.arg_names.index(name),): values[name] for name in fixed}
-    options = {name: named[name] for name in named.keys() & {"num_warps", "num_stages"}}
+    options = {name: named[name] for name in OPTIONS if name in named}
     for generation in GENERATIONS:
         target = GPUTarget("cuda", generation, WARP)
         made = triton.compile(ASTSource(kernel, types, constexprs=constants), target=target, options=options)
@@ -71,6 +75,15 @@ def launch_flow_separable(resampling: str) -> None:
     flow_separable_cuda.flow_separable_forward(*inputs, resampling)
     flow_separable_cuda.flow_separable_gradients(gradient, *inputs, resampling)
     flow_separable_cuda.flow_separable_frame_gradient(gradient, *inputs, resampling)
+
+
+def launch_alignment(kind: torch.dtype, width: int, carried: int, radius: int) -> None:
+    features = torch.rand(2, width, 8, 8).to(kind).requires_grad_()
+    before = torch.rand(1, carried, 4, 4).to(kind).requires_grad_() if carried else None
+    result = alignment_cuda.aligned(
+        features, before, torch.rand(1, 4, 8, 8), torch.rand(1, 1, 1, 1), radius, multiple=8
+    )
+    result.sum().backward()
 
 
 if __name__ == "__main__":

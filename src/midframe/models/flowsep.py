@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from midframe.models.confidence import confidence, fall_back
 from midframe.models.network import Network, Statistics, pair_statistics
@@ -38,6 +39,8 @@ MOST_ROWS = 600
 PIXELS_AT_ONCE, WEIGHT_OF_READ = 20_000_000, 5
 """Pairs are made at the same time while their frames have so many pixels, and one that is read counts for five more:
 65 and 300 bytes each, so 1.3 GB in all."""
+TENSOR_CORE_CHANNELS = 8
+"""Tensor cores need the channels of a convolution's input to be a multiple of this."""
 TINY = 16
 """So many strides wide is what pipelines are tried on: no level may be narrower than a register of the processor."""
 _compiled: set[tuple[object, ...]] = set()
@@ -164,7 +167,16 @@ class Decoder(nn.Module):
 
     def forward(self, features: Tensor, carried: Tensor | None, flow: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
         """Return what is carried on, (N, hidden, h, w), and the outputs. Arguments as in `aligned`."""
-        hidden = self.body(aligned(features, carried, flow, time, self.radius))
+        if not features.is_cuda:
+            hidden = self.body(aligned(features, carried, flow, time, self.radius))
+            return hidden, self.head(hidden)
+        (convolution, activation), residual = self.body
+        inputs = aligned(features, carried, flow, time, self.radius, multiple=TENSOR_CORE_CHANNELS)
+        missing = inputs.shape[1] - convolution.in_channels
+        weight = functional.pad(convolution.weight, (0, 0, 0, 0, 0, missing))
+        weight = weight.contiguous(memory_format=torch.channels_last)
+        outputs = functional.conv2d(inputs, weight, convolution.bias, padding=1)
+        hidden = residual(activation(outputs))
         return hidden, self.head(hidden)
 
 

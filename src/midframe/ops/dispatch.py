@@ -28,6 +28,14 @@ def forward_module(name: str, tensor: Tensor) -> Any:
     return None if module is reference else module
 
 
+def cuda_module(name: str, *tensors: Tensor) -> Any:
+    """Return the module of Triton kernels of a name if the tensors are on CUDA and it serves them, otherwise None."""
+    if torch.compiler.is_exporting() or not all(tensor.is_cuda for tensor in tensors):
+        return None
+    module = implementation(name, *tensors)
+    return None if module is reference else module
+
+
 @cache
 def fast_module(name: str) -> ModuleType:
     """Import a fast implementation, or take the plain one, with one warning, where what it needs is not installed."""

@@ -85,7 +85,14 @@ class GraphedStep:
             estimate = self.model.estimate(first, second, t, self.shape.scale)
         inner = slice(border, end)
         interpolated = synthesise_plainly(
-            first, second, estimate.said, 2 * self.shape.scale, inner, inner, estimate.statistics.deviation
+            first,
+            second,
+            estimate.said,
+            2 * self.shape.scale,
+            inner,
+            inner,
+            estimate.statistics.deviation,
+            resampling=self.model.config.resampling,
         )
         losses = _losses(interpolated.float(), middle[..., inner, inner])
         (losses * self.loss_weights).sum().backward()  # type: ignore[no-untyped-call]
