@@ -21,7 +21,7 @@ def test_every_cuda_kernel_compiles_for_cards_of_several_generations() -> None:
         names = {each["kernel"].removeprefix("midframe.ops.") for each in compiled if each["generation"] == generation}
         expected = 9 + 1 + 5
         assert len(names) == expected, (
-            f"three of each convolution, one that splits gradients, five of alignment: {names}"
+            f"three of each convolution, a split, five of alignment: {names}"
         )
     assert max(each["shared"] for each in compiled) <= LEAST_SHARED
     assert {kind for each in compiled for kind in each["types"]} >= {"*fp32", "*fp16", "*bf16"}

@@ -26,8 +26,8 @@ def grown(smaller: FlowSep, config: FlowSepConfig) -> FlowSep:
     """Make a network of a larger form that says what a smaller one says; only the correlation changes, a little.
 
     Channels that are new have fresh weights, and those that the smaller network has do not read them yet. Taps that are
-    new, at both ends of the kernels, are 0. Fewer taps or another resampling change the result: training goes on from
-    there.
+    new, at both ends of the kernels, are 0; taps that are dropped are added to the outermost ones. Fewer taps or another
+    resampling change the result: training goes on from there.
 
     Raises:
         ValueError: the form differs in more than what is `FREE`, or a width is smaller.
@@ -71,8 +71,8 @@ def _outputs(name: str, old: FlowSepConfig, new: FlowSepConfig, module: nn.Conv2
     moved, kept = (new.taps - old.taps) // 2, []
     for output in range(start, stop):
         kernel, tap = divmod(output - start, old.taps)
-        if 0 <= tap + moved < new.taps:
-            kept.append((start + kernel * new.taps + tap + moved, output))
+        tap = min(max(0, tap + moved), new.taps - 1)
+        kept.append((start + kernel * new.taps + tap, output))
     after = KERNELS * (new.taps - old.taps)
     others = [(n, n) for n in range(start)], [(n + after, n) for n in range(stop, module.out_channels)]
     to, of = torch.tensor([*others[0], *kept, *others[1]]).unbind(1)
@@ -85,5 +85,6 @@ def _fill(larger: nn.Conv2d, smaller: nn.Conv2d, old: list[int], new: list[int],
     places = torch.cat([start + torch.arange(count) for start, count in zip(starts, old, strict=True)])
     to, of = rows
     larger.weight[to] = 0
-    larger.weight[to[:, None], places] = smaller.weight[of]
-    larger.bias[to] = smaller.bias[of]  # type: ignore[index]  # torch's stubs allow for none
+    larger.bias[to] = 0  # type: ignore[index]  # torch's stubs allow for none
+    larger.weight.index_put_((to[:, None], places), smaller.weight[of], accumulate=True)
+    larger.bias.index_put_((to,), smaller.bias[of], accumulate=True)  # type: ignore[union-attr,index]
