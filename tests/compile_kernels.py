@@ -15,7 +15,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from triton.runtime.jit import JITFunction
 
-from midframe.ops import adaptive_cuda, alignment_cuda, flow_separable_cuda, separable_cuda
+from midframe.ops import adaptive_cuda, alignment_cuda, flow_separable_cuda, propagation_cuda, separable_cuda
 
 GENERATIONS = {75: "Turing", 80: "Ampere", 90: "Hopper"}
 WARP = 32
@@ -32,6 +32,7 @@ def main() -> None:
     launch_alignment(torch.float16, 16, 32, radius=0)
     launch_adaptive()
     launch_flow_separable()
+    launch_propagation()
 
 
 def compile_for_cards(kernel: Any, *inputs: Any, grid: Any, warmup: bool, **named: Any) -> None:
@@ -82,6 +83,11 @@ def launch_alignment(kind: torch.dtype, width: int, carried: int, radius: int) -
         features, before, torch.rand(1, 4, 8, 8), torch.rand(1, 1, 1, 1), radius, multiple=8
     )
     result.sum().backward()
+
+
+def launch_propagation() -> None:
+    frame, flow = torch.rand(1, 3, 8, 8), torch.rand(1, 4, 8, 8).requires_grad_()
+    propagation_cuda.propagated(frame, frame, flow, step=4).sum().backward()
 
 
 if __name__ == "__main__":
