@@ -20,12 +20,12 @@ from midframe.ops import adaptive_cuda, alignment_cuda, flow_separable_cuda, pro
 GENERATIONS = {75: "Turing", 80: "Ampere", 90: "Hopper"}
 WARP = 32
 OPTIONS = ("num_warps", "num_stages")
-POINTERS = {torch.float32: "*fp32", torch.float16: "*fp16", torch.bfloat16: "*bf16"}
+POINTERS = {torch.float32: "*fp32", torch.float16: "*fp16", torch.bfloat16: "*bf16", torch.int8: "*i8"}
 
 
 def main() -> None:
     JITFunction.run = compile_for_cards
-    for kernels in POINTERS:
+    for kernels in (torch.float32, torch.float16, torch.bfloat16):
         launch_separable(kernels)
         launch_alignment(kernels, 48, 64, radius=3)
     launch_alignment(torch.float32, 160, 0, radius=4)
