@@ -15,18 +15,24 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from triton.runtime.jit import JITFunction
 
-from midframe.ops import adaptive_cuda, alignment_cuda, flow_separable_cuda, separable_cuda
+from midframe.ops import (
+    adaptive_cuda,
+    alignment_cuda,
+    flow_separable_cuda,
+    propagation_cuda,
+    separable_cuda,
+)
 from midframe.ops.resampling import RESAMPLINGS
 
 GENERATIONS = {75: "Turing", 80: "Ampere", 90: "Hopper"}
 WARP = 32
 OPTIONS = ("num_warps", "num_stages")
-POINTERS = {torch.float32: "*fp32", torch.float16: "*fp16", torch.bfloat16: "*bf16"}
+POINTERS = {torch.float32: "*fp32", torch.float16: "*fp16", torch.bfloat16: "*bf16", torch.int8: "*i8"}
 
 
 def main() -> None:
     JITFunction.run = compile_for_cards
-    for kernels in POINTERS:
+    for kernels in (torch.float32, torch.float16, torch.bfloat16):
         launch_separable(kernels)
         launch_alignment(kernels, 48, 64, radius=3)
     launch_alignment(torch.float32, 160, 0, radius=4)
@@ -34,6 +40,7 @@ def main() -> None:
     launch_adaptive()
     for resampling in RESAMPLINGS:
         launch_flow_separable(resampling)
+    launch_propagation()
 
 
 def compile_for_cards(kernel: Any, *inputs: Any, grid: Any, warmup: bool, **named: Any) -> None:
@@ -84,6 +91,11 @@ def launch_alignment(kind: torch.dtype, width: int, carried: int, radius: int) -
         features, before, torch.rand(1, 4, 8, 8), torch.rand(1, 1, 1, 1), radius, multiple=8
     )
     result.sum().backward()
+
+
+def launch_propagation() -> None:
+    frame, flow = torch.rand(1, 3, 8, 8), torch.rand(1, 4, 8, 8).requires_grad_()
+    propagation_cuda.propagated(frame, frame, flow, step=4).sum().backward()
 
 
 if __name__ == "__main__":

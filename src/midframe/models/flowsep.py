@@ -405,7 +405,9 @@ class FlowSep(Network):
         return next(self.parameters()).dtype
 
     def _times(self, time: Tensor | float, first: Tensor) -> Tensor:
-        return torch.as_tensor(time, dtype=torch.float32, device=first.device).expand(first.shape[0]).view(-1, 1, 1, 1)
+        if not isinstance(time, Tensor):  # made on the device: CUDA graphs capture no copies from the host
+            return torch.full((first.shape[0], 1, 1, 1), time, dtype=torch.float32, device=first.device)
+        return time.to(first.device, torch.float32).expand(first.shape[0]).view(-1, 1, 1, 1)
 
     def _initialise(self) -> None:
         """He's normal initialisation for leaky ReLU; heads start small."""

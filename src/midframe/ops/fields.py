@@ -2,7 +2,6 @@
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from midframe.ops.dispatch import forward_module
 
@@ -36,7 +35,7 @@ def fields_plainly(outputs: Tensor, flow: Tensor, time: Tensor, taps: int, norma
     """`fields` in PyTorch."""
     outputs = outputs.float()
     _, kernels, mask, residual = torch.split(outputs, [4, 4 * taps, 1, 3], dim=1)
-    kernels = kernels.reshape(len(outputs), 4, taps, *outputs.shape[2:]) + _delta(taps).to(outputs)[:, None, None]
+    kernels = kernels.reshape(len(outputs), 4, taps, *outputs.shape[2:]) + _delta(taps, outputs.device)[:, None, None]
     if normalise:
         kernels = kernels / kernels.sum(2, keepdim=True).clamp(min=MIN_KERNEL_SUM)
     return torch.cat((flow, kernels.flatten(1, 2), torch.sigmoid(mask + odds(time)), residual), dim=1)
@@ -56,5 +55,6 @@ def odds(time: Tensor) -> Tensor:
     return torch.log((1 - time).clamp(min=LEAST_TIME) / time.clamp(min=LEAST_TIME))
 
 
-def _delta(taps: int) -> Tensor:
-    return functional.one_hot(torch.tensor(taps // 2), taps)
+def _delta(taps: int, device: torch.device) -> Tensor:
+    """Return a kernel that changes nothing, (K,), made on the device: CUDA graphs capture no copies from the host."""
+    return (torch.arange(taps, device=device) == taps // 2).float()

@@ -1,10 +1,12 @@
 """Flows that pixels take over from others nearby (PatchMatch's propagation, doi 10.1145/1531326.1531330)."""
 
+from functools import cache
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from midframe.ops.dispatch import forward_module
+from midframe.ops.dispatch import cuda_module, forward_module
 from midframe.ops.warping import warp
 
 LEAST_DEVIATION = 1 / 255
@@ -30,10 +32,13 @@ def propagated(first: Tensor, second: Tensor, flow: Tensor, step: int) -> Tensor
 
     Returns:
         Flows (N, 4, h, w). Differentiable in the flow; which one is taken does not depend on gradients, and is found by
-        Halide on the CPU.
+        Halide on the CPU. On CUDA, all by Triton.
     """
     if step == 0:
         return flow
+    if fast := cuda_module("propagation_cuda", first, second, flow):
+        result: Tensor = fast.propagated(first, second, flow, step)
+        return result
     taken = taken_over(first, second, flow, step)
     return functional.avg_pool2d(taken, 3, stride=1, padding=1, count_include_pad=False)
 
@@ -43,11 +48,17 @@ def taken_over(first: Tensor, second: Tensor, flow: Tensor, step: int) -> Tensor
     height, width = flow.shape[2:]
     with torch.no_grad():
         taken = choices(levelled(first), levelled(second), flow, step)
-    steps = torch.tensor(OWN_FIRST, device=flow.device) * step
+    steps = _offsets(flow.device) * step
     rows = (torch.arange(height, device=flow.device)[:, None] + steps[:, 0][taken]).clamp(0, height - 1)
     columns = (torch.arange(width, device=flow.device) + steps[:, 1][taken]).clamp(0, width - 1)
     places = (rows * width + columns).flatten(1)[:, None].expand(-1, 4, -1)
     return flow.flatten(2).gather(2, places).view_as(flow)
+
+
+@cache
+def _offsets(device: torch.device) -> Tensor:
+    """Return `OWN_FIRST` on a device, (9, 2), copied to it once: CUDA graphs cannot capture copies from the host."""
+    return torch.tensor(OWN_FIRST, device=device)
 
 
 def levelled(frame: Tensor) -> Tensor:

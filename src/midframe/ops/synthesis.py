@@ -48,7 +48,7 @@ def synthesise_plainly(
     whole = enlarged(said[..., top, left], factor)[..., inner_rows, inner_columns]
     taps = (said.shape[1] - 8) // 4
     flow, kernels, mask, residual = torch.split(whole, [4, 4 * taps, 1, 3], dim=1)
-    corner = torch.tensor([columns.start, rows.start], dtype=said.dtype, device=said.device).view(1, 2, 1, 1)
+    corner = torch.cat([said.new_full((1, 1, 1, 1), start) for start in (columns.start, rows.start)], dim=1)
     made = []
     for frame, where, both in zip((first, second), flow.chunk(2, 1), kernels.chunk(2, 1), strict=True):
         vertical, horizontal = both.chunk(2, 1)

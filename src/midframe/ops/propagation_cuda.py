@@ -1,0 +1,218 @@
+"""Flow propagation on CUDA, as Triton kernels.
+
+One kernel computes the differences of both frames along each candidate flow, one sums them over squares and chooses the
+flow, and one fetches and averages the chosen flows; a fourth is its gradient. Triton's interpreter runs the same
+kernels on the CPU, which is how they are tested without a GPU.
+"""
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from midframe.ops.propagation import AROUND, LEAST_DEVIATION, OWN_FIRST
+from midframe.ops.triton_tools import TYPES
+
+BLOCK = 128
+"""Pixels that a program computes."""
+BITS = 4
+CANDIDATES = sum((3 * (down + 1) + right + 1) << (BITS * k) for k, (down, right) in enumerate(OWN_FIRST))
+"""`OWN_FIRST` in one number, `BITS` for each: the cell of a square of 3x3, counted row by row."""
+SIZES = ["samples", "height", "width", "step"]
+"""Arguments whose values are not compiled in: one kernel serves all sizes."""
+
+
+def serves(first: Tensor, second: Tensor, flow: Tensor) -> bool:
+    """Return whether these kernels take such frames and flows."""
+    return flow.is_cuda and flow.dtype == torch.float32 and {first.dtype, second.dtype} <= set(TYPES)
+
+
+def propagated(first: Tensor, second: Tensor, flow: Tensor, step: int) -> Tensor:
+    """See `midframe.ops.propagation.propagated`. Differentiable once; the order of the gradient's sums varies."""
+    with torch.no_grad():
+        taken = choices(first, second, flow, step)
+    result: Tensor = _Average.apply(flow, taken, step)  # type: ignore[no-untyped-call]
+    return result
+
+
+def choices(first: Tensor, second: Tensor, flow: Tensor, step: int) -> Tensor:
+    """Return the index in `OWN_FIRST` of the flow that each pixel takes, (N, h, w) int8; frames as in `propagated`."""
+    samples, channels, height, width = first.shape
+    apart = torch.empty(samples, len(OWN_FIRST), height, width, dtype=torch.float32, device=flow.device)
+    taken = torch.empty(samples, height, width, dtype=torch.int8, device=flow.device)
+    sizes = {"samples": samples, "height": height, "width": width}
+    (blocks,) = _grid(flow)
+    _differences[(blocks, len(OWN_FIRST))](
+        first.contiguous(), second.contiguous(), *_statistics(first), *_statistics(second), flow.contiguous(), apart,
+        **sizes, step=step, channels=channels, candidates=CANDIDATES, bits=BITS, block=BLOCK,
+    )  # fmt: skip
+    _choose[(blocks,)](apart, taken, **sizes, count=len(OWN_FIRST), around=AROUND, block=BLOCK)
+    return taken
+
+
+class _Average(torch.autograd.Function):
+    """The mean of the flows that a pixel and those beside it take."""
+
+    @staticmethod
+    def forward(ctx, flow: Tensor, taken: Tensor, step: int) -> Tensor:  # type: ignore[no-untyped-def]
+        ctx.save_for_backward(taken)
+        ctx.step = step
+        flow = flow.contiguous()
+        result = torch.empty_like(flow)
+        _average[_grid(flow)](flow, taken, result, **_options(flow, step))
+        return result
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient: Tensor):  # type: ignore[no-untyped-def]
+        (taken,) = ctx.saved_tensors
+        gradient = gradient.contiguous()
+        result = torch.zeros_like(gradient)
+        _average_gradient[_grid(gradient)](gradient, taken, result, **_options(gradient, ctx.step))
+        return result, None, None
+
+
+def _statistics(frame: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean and the standard deviation of each colour, (N, C) float32, as `levelled` takes them."""
+    variance, mean = torch.var_mean(frame.float(), (2, 3), correction=0)
+    return mean, variance.sqrt().clamp(min=LEAST_DEVIATION)
+
+
+def _grid(flow: Tensor) -> tuple[int]:
+    return (triton.cdiv(flow[:, 0].numel(), BLOCK),)
+
+
+def _options(flow: Tensor, step: int) -> dict[str, int]:
+    samples, _, height, width = flow.shape
+    sizes = {"samples": samples, "height": height, "width": width, "step": step}
+    return {**sizes, "candidates": CANDIDATES, "bits": BITS, "block": BLOCK}
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def _pixels(samples, height, width, block: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Return a program's pixels: their sample, row and column, and whether there are any."""
+    pixel, area = tl.program_id(0) * block + tl.arange(0, block), height * width
+    return (pixel // area).to(tl.int64), pixel % area // width, pixel % width, pixel < samples * area
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def _candidate(k, y, x, height, width, step, candidates: tl.constexpr, bits: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Return the place in the image of the pixel whose flow candidate k is."""
+    cell = ((candidates >> (bits * k.to(tl.int64))) & ((1 << bits) - 1)).to(tl.int32)
+    row = tl.minimum(tl.maximum(y + step * (cell // 3 - 1), 0), height - 1)
+    column = tl.minimum(tl.maximum(x + step * (cell % 3 - 1), 0), width - 1)
+    return row * width + column
+
+
+@triton.jit
+def _corners(flow, y, x, height, width, area, real):  # type: ignore[no-untyped-def]
+    """Return where in an image the flow leads, the pixels above left, above right, below left and below right.
+
+    Then the fractions across and down; coordinates are held within the image.
+    """
+    right = tl.minimum(tl.maximum(x + tl.load(flow, real, 0.0), 0.0), width - 1.0)
+    down = tl.minimum(tl.maximum(y + tl.load(flow + area, real, 0.0), 0.0), height - 1.0)
+    left, top = tl.floor(right), tl.floor(down)
+    a = top.to(tl.int32) * width + left.to(tl.int32)
+    across = tl.where(left < width - 1.0, 1, 0)
+    below = tl.where(top < height - 1.0, width, 0)
+    return a, a + across, a + below, a + across + below, right - left, down - top
+
+
+@triton.jit
+def _sample(image, a, b, c, d, px, py, real):  # type: ignore[no-untyped-def]
+    upper = tl.load(image + a, real, 0.0).to(tl.float32) * (1 - px) + tl.load(image + b, real, 0.0).to(tl.float32) * px
+    lower = tl.load(image + c, real, 0.0).to(tl.float32) * (1 - px) + tl.load(image + d, real, 0.0).to(tl.float32) * px
+    return upper * (1 - py) + lower * py
+
+
+@triton.jit(do_not_specialize=SIZES)  # type: ignore[untyped-decorator]
+def _differences(  # type: ignore[no-untyped-def]
+    first, second, mean_1, deviation_1, mean_2, deviation_2, flow, result, samples, height, width, step,
+    channels: tl.constexpr, candidates: tl.constexpr, bits: tl.constexpr, block: tl.constexpr,
+):  # fmt: skip
+    n, y, x, real = _pixels(samples, height, width, block)
+    k, area = tl.program_id(1), height * width
+    at = flow + n * 4 * area + _candidate(k, y, x, height, width, step, candidates, bits)
+    a, b, c, d, px, py = _corners(at, y, x, height, width, area, real)
+    e, f, g, h, qx, qy = _corners(at + 2 * area, y, x, height, width, area, real)
+    total = tl.zeros((block,), tl.float32)
+    for channel in tl.static_range(channels):
+        plane = n * channels + channel
+        one = _sample(first + plane * area, a, b, c, d, px, py, real) - tl.load(mean_1 + plane, real, 0.0)
+        two = _sample(second + plane * area, e, f, g, h, qx, qy, real) - tl.load(mean_2 + plane, real, 0.0)
+        one /= tl.load(deviation_1 + plane, real, 1.0)
+        two /= tl.load(deviation_2 + plane, real, 1.0)
+        total += tl.abs(one - two)
+    tl.store(result + (n * tl.num_programs(1) + k) * area + y * width + x, total / channels, real)
+
+
+@triton.jit(do_not_specialize=SIZES)  # type: ignore[untyped-decorator]
+def _choose(  # type: ignore[no-untyped-def]
+    apart, taken, samples, height, width, count: tl.constexpr, around: tl.constexpr, block: tl.constexpr
+):
+    n, y, x, real = _pixels(samples, height, width, block)
+    area = height * width
+    least, best = tl.full((block,), float("inf"), tl.float32), tl.zeros((block,), tl.int32)
+    for k in range(count):
+        total = tl.zeros((block,), tl.float32)
+        for i in tl.static_range(2 * around + 1):
+            for j in tl.static_range(2 * around + 1):
+                row, column = y + (i - around), x + (j - around)
+                inside = real & (row >= 0) & (row < height) & (column >= 0) & (column < width)
+                total += tl.load(apart + (n * count + k) * area + row * width + column, inside, 0.0)
+        best = tl.where(total < least, k, best)  # the first of equal ones stays
+        least = tl.minimum(total, least)
+    tl.store(taken + n * area + y * width + x, best.to(tl.int8), real)
+
+
+@triton.jit(do_not_specialize=SIZES)  # type: ignore[untyped-decorator]
+def _average(  # type: ignore[no-untyped-def]
+    flow, taken, result, samples, height, width, step,
+    candidates: tl.constexpr, bits: tl.constexpr, block: tl.constexpr,
+):  # fmt: skip
+    n, y, x, real = _pixels(samples, height, width, block)
+    area = height * width
+    given, count = flow + n * 4 * area, tl.zeros((block,), tl.float32)
+    a, b = tl.zeros((block,), tl.float32), tl.zeros((block,), tl.float32)
+    c, d = tl.zeros((block,), tl.float32), tl.zeros((block,), tl.float32)
+    for i in tl.static_range(3):
+        for j in tl.static_range(3):
+            row, column = y + (i - 1), x + (j - 1)
+            inside = real & (row >= 0) & (row < height) & (column >= 0) & (column < width)
+            k = tl.load(taken + n * area + row * width + column, inside, 0)
+            at = given + _candidate(k, row, column, height, width, step, candidates, bits)
+            a += tl.load(at, inside, 0.0)
+            b += tl.load(at + area, inside, 0.0)
+            c += tl.load(at + 2 * area, inside, 0.0)
+            d += tl.load(at + 3 * area, inside, 0.0)
+            count += inside.to(tl.float32)
+    count = tl.maximum(count, 1.0)
+    to = result + n * 4 * area + y * width + x
+    tl.store(to, a / count, real)
+    tl.store(to + area, b / count, real)
+    tl.store(to + 2 * area, c / count, real)
+    tl.store(to + 3 * area, d / count, real)
+
+
+@triton.jit(do_not_specialize=SIZES)  # type: ignore[untyped-decorator]
+def _average_gradient(  # type: ignore[no-untyped-def]
+    gradient, taken, result, samples, height, width, step,
+    candidates: tl.constexpr, bits: tl.constexpr, block: tl.constexpr,
+):  # fmt: skip
+    n, y, x, real = _pixels(samples, height, width, block)
+    area = height * width
+    k = tl.load(taken + n * area + y * width + x, real, 0)
+    to = result + n * 4 * area + _candidate(k, y, x, height, width, step, candidates, bits)
+    for axis in tl.static_range(4):
+        total = tl.zeros((block,), tl.float32)
+        for i in tl.static_range(3):
+            for j in tl.static_range(3):
+                row, column = y + (i - 1), x + (j - 1)
+                inside = real & (row >= 0) & (row < height) & (column >= 0) & (column < width)
+                rows = 3 - (row == 0).to(tl.int32) - (row == height - 1).to(tl.int32)
+                columns = 3 - (column == 0).to(tl.int32) - (column == width - 1).to(tl.int32)
+                value = tl.load(gradient + (n * 4 + axis) * area + row * width + column, inside, 0.0)
+                total += tl.where(inside, value / (rows * columns).to(tl.float32), 0.0)
+        tl.atomic_add(to + axis * area, total, real, sem="relaxed")

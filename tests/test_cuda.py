@@ -1,0 +1,152 @@
+"""Every CUDA operator against the CPU on a real card, and CUDA graphs.
+
+Needs neither PyAV nor Halide nor the other tests' fixtures; where these are not installed:
+
+    PYTHONPATH=src python -m pytest -c /dev/null --noconftest -q tests/test_cuda.py
+"""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+import torch
+from torch import Tensor
+
+from midframe.models.flowsep import FlowSep, FlowSepConfig
+from midframe.ops import adaptive_convolution, flow_separable_convolution, separable_convolution
+from midframe.ops.alignment import aligned, aligned_plainly
+from midframe.ops.propagation import differences, levelled, propagated
+from midframe.training.losses import ColourLoss
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+
+LEVELS = {
+    "finest": {"width": 32, "carried": 64, "radius": 0, "size": 48},
+    "second": {"width": 48, "carried": 112, "radius": 3, "size": 24},
+    "third": {"width": 96, "carried": 160, "radius": 4, "size": 12},
+    "coarsest": {"width": 144, "carried": 0, "radius": 4, "size": 6},
+    "odd": {"width": 20, "carried": 0, "radius": 3, "size": 19},
+}
+"""Levels of FlowSep's decoder."""
+TOLERANCES = {torch.float32: 1e-4, torch.float16: 4e-3, torch.bfloat16: 3e-2}
+"""Of the largest value of a tensor."""
+
+
+@pytest.fixture(autouse=True)
+def exact_products() -> Iterator[None]:
+    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    torch.manual_seed(0)
+    yield
+    torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
+
+
+def assert_near(found: Tensor, wanted: Tensor, tolerance: float, name: str = "result") -> None:
+    error, largest = (found.cpu().double() - wanted.double()).abs().max(), wanted.abs().max()
+    assert error <= tolerance * largest.clamp(min=1e-6), f"{name}: {error} of {largest}"
+
+
+def compare(operator: Callable[..., Tensor], plain: Callable[..., Tensor], *given: Tensor, tolerance: float) -> None:
+    """Compare an operator's result and gradients on the card with those of its plain form in float32 on the CPU."""
+    fast = [each.cuda().requires_grad_() for each in given]
+    exact = [each.float().requires_grad_() for each in given]
+    found, wanted = operator(*fast), plain(*exact)
+    assert_near(found, wanted, tolerance)
+    outer = torch.randn(wanted.shape).to(found.dtype)
+    gradients = torch.autograd.grad(found, fast, outer.cuda()), torch.autograd.grad(wanted, exact, outer.float())
+    for number, (got, expected) in enumerate(zip(*gradients, strict=True)):
+        assert_near(got, expected, tolerance, f"gradient {number}")
+
+
+def flow_between_pixels(*shape: int) -> Tensor:
+    """Return a flow whose targets are not near whole pixels, where its gradient jumps."""
+    return (torch.randn(shape) * 4).floor() + 0.1 + 0.8 * torch.rand(shape)
+
+
+@pytest.mark.parametrize("kind", TOLERANCES)
+@pytest.mark.parametrize("level", LEVELS)
+def test_the_input_of_the_decoder(level: str, kind: torch.dtype) -> None:
+    width, carried, radius, size = LEVELS[level].values()
+    features = torch.randn(width, 1, 1).sign() * (0.5 + torch.rand(4, width, size, size + 2))
+    before = torch.randn(2, carried, size // 2, size // 2 + 1)
+    given = [features.to(kind).contiguous(memory_format=torch.channels_last), before.to(kind)]
+    given = [*given[: 2 if carried else 1], flow_between_pixels(2, 4, size, size + 2), torch.rand(2, 1, 1, 1)]
+
+    def operator(features: Tensor, *others: Tensor) -> Tensor:
+        *known, flow, time = others
+        form = aligned if features.is_cuda else aligned_plainly
+        return form(features, known[0] if known else None, flow, time, radius)
+
+    compare(operator, operator, *given, tolerance=TOLERANCES[kind])
+
+
+def test_flow_propagation() -> None:
+    first, second = torch.rand(2, 2, 3, 48, 50)
+    flow = flow_between_pixels(2, 4, 48, 50)
+    fast = flow.cuda().requires_grad_()
+    made = propagated(first.cuda(), second.cuda(), fast, 4)
+    plain = propagated(first, second, flow, 4)
+    assert ((made.cpu() - plain).abs().amax(1) < 1e-4).float().mean() > 0.98
+    apart = differences(levelled(first.cuda()), levelled(second.cuda()), flow.cuda(), 4).cpu()
+    torch.testing.assert_close(apart, differences(levelled(first), levelled(second), flow, 4), atol=1e-4, rtol=1e-4)
+    (gradient,) = torch.autograd.grad(made.sum(), fast)
+    torch.testing.assert_close(gradient.sum().cpu(), torch.tensor(float(flow.numel())), atol=1.0, rtol=0)
+
+
+def test_convolutions() -> None:
+    kernels = torch.randn(2, 2, 5, 20, 30)
+    frame, flow = torch.rand(2, 3, 24, 28), flow_between_pixels(2, 2, 20, 30)
+    compare(flow_separable_convolution, flow_separable_convolution, frame, flow, *kernels, tolerance=1e-4)
+    compare(separable_convolution, separable_convolution, torch.rand(2, 3, 24, 34), *kernels, tolerance=1e-4)
+    given = torch.rand(1, 2, 3, 24, 26), torch.rand(1, 2, 5, 5, 20, 22)
+    compare(adaptive_convolution, adaptive_convolution, *given, tolerance=1e-4)
+
+
+def training_step(model: FlowSep, first: Tensor, second: Tensor, time: Tensor) -> Tensor:
+    """Return the loss, and leave the gradients in the model."""
+    estimate = model.estimate(first, second, time)
+    loss, _ = ColourLoss({"l1": 1.0, "laplacian": 0.1, "mse": 1.0})(model.apply(first, second, estimate).float(), first)
+    loss.backward()
+    return loss.detach()
+
+
+def tiny(device: str) -> FlowSep:
+    torch.manual_seed(0)
+    return FlowSep(FlowSepConfig(widths=(8, 16, 16, 24), hidden=(8, 16, 24, 24))).to(device)
+
+
+def test_a_network_and_its_gradients() -> None:
+    first, second, time = torch.rand(2, 3, 64, 96), torch.rand(2, 3, 64, 96), torch.rand(2)
+    models = tiny("cuda"), tiny("cpu")
+    losses = [
+        training_step(model, *(each.to(next(model.parameters()).device) for each in (first, second, time))).cpu()
+        for model in models
+    ]
+    torch.testing.assert_close(*losses, atol=1e-5, rtol=1e-4)
+    norms = [torch.stack([each.grad.norm().cpu() for each in model.parameters()]) for model in models]
+    torch.testing.assert_close(*norms, atol=1e-4, rtol=5e-2)
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_a_training_step_in_a_cuda_graph(mixed: bool) -> None:
+    model = tiny("cuda")
+    given = torch.rand(2, 3, 64, 96).cuda(), torch.rand(2, 3, 64, 96).cuda(), torch.rand(2).cuda()
+
+    def step() -> Tensor:
+        with torch.autocast("cuda", torch.bfloat16, enabled=mixed):
+            return training_step(model, *given)
+
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(3):
+            step()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        loss = step()
+    for each, values in zip(given, (torch.rand(2, 3, 64, 96), torch.rand(2, 3, 64, 96), torch.rand(2)), strict=True):
+        each.copy_(values)
+    graph.replay()
+    torch.testing.assert_close(loss, step(), atol=1e-3, rtol=1e-2)
