@@ -26,8 +26,8 @@ def grown(smaller: FlowSep, config: FlowSepConfig) -> FlowSep:
     """Make a network of a larger form that says what a smaller one says; only the correlation changes, a little.
 
     Channels that are new have fresh weights, and those that the smaller network has do not read them yet. Taps that are
-    new, at both ends of the kernels, are 0; taps that are dropped are added to the outermost ones. Fewer taps or another
-    resampling change the result: training goes on from there.
+    new, at both ends of the kernels, are 0; taps that are dropped are added to the outermost ones. Fewer taps or
+    another resampling change the result: training resumes from there.
 
     Raises:
         ValueError: the form differs in more than what is `FREE`, or a width is smaller.
