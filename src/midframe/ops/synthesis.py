@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from midframe.ops.dispatch import forward_module
+from midframe.ops.dispatch import cuda_module, forward_module
 from midframe.ops.flow_separable import flow_separable_convolution
 
 
@@ -26,9 +26,9 @@ def synthesise(
         deviation: what the residual is multiplied by, (N, 1, 1, 1).
 
     Returns:
-        (N, C, rows, columns), not clipped. Differentiable in the fields; on the CPU, without gradients, by Halide.
+        (N, C, rows, columns), not clipped. Differentiable in the fields; without gradients, by Halide or Triton.
     """
-    if fast := forward_module("synthesis_cpu", first):
+    if fast := cuda_module("synthesis_cuda", first, has_gradients=False) or forward_module("synthesis_cpu", first):
         result: Tensor = fast.synthesise(first, second, said, factor, rows, columns, deviation)
         return result
     return synthesise_plainly(first, second, said, factor, rows, columns, deviation)
