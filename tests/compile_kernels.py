@@ -18,11 +18,22 @@ from triton.runtime.jit import JITFunction
 from midframe.ops import (
     adaptive_cuda,
     alignment_cuda,
+<<<<<<< HEAD
     flow_separable_cuda,
     propagation_cuda,
     separable_cuda,
 )
 from midframe.ops.resampling import RESAMPLINGS
+=======
+    doubt_cuda,
+    fields_cuda,
+    flow_separable_cuda,
+    propagation_cuda,
+    reduction_cuda,
+    separable_cuda,
+    synthesis_cuda,
+)
+>>>>>>> kernels
 
 GENERATIONS = {75: "Turing", 80: "Ampere", 90: "Hopper"}
 WARP = 32
@@ -34,6 +45,7 @@ def main() -> None:
     JITFunction.run = compile_for_cards
     for kernels in (torch.float32, torch.float16, torch.bfloat16):
         launch_separable(kernels)
+        launch_inference(kernels)
         launch_alignment(kernels, 48, 64, radius=3)
     launch_alignment(torch.float32, 160, 0, radius=4)
     launch_alignment(torch.float16, 16, 32, radius=0)
@@ -96,6 +108,16 @@ def launch_alignment(kind: torch.dtype, width: int, carried: int, radius: int) -
 def launch_propagation() -> None:
     frame, flow = torch.rand(1, 3, 8, 8), torch.rand(1, 4, 8, 8).requires_grad_()
     propagation_cuda.propagated(frame, frame, flow, step=4).sum().backward()
+
+
+def launch_inference(kind: torch.dtype) -> None:
+    frame, outputs, time = torch.rand(1, 4, 16, 16).to(kind), torch.rand(1, 28, 8, 8).to(kind), torch.rand(1, 1, 1, 1)
+    said = fields_cuda.fields(outputs, torch.rand(1, 4, 8, 8), time, 5, True)
+    small = reduction_cuda.reduced(frame, 2, 1)
+    doubt_cuda.doubt(small, small, said, 5)
+    for resampling in ("linear", "cubic"):
+        part = slice(0, 16), slice(0, 16)
+        synthesis_cuda.synthesise(frame, frame, said, 2, *part, time, resampling=resampling)
 
 
 if __name__ == "__main__":

@@ -12,8 +12,10 @@ import torch
 from midframe.models.flowsep import FlowSep, FlowSepConfig
 from midframe.training.muon import Muon
 from midframe.training.on_device import clips as clips_module
-from midframe.training.on_device.clips import ClipBank, fade, recolour, resized
+from midframe.training.on_device import cutting_cuda
+from midframe.training.on_device.clips import ClipBank, fade, recolour
 from midframe.training.on_device.crops import Crops
+from midframe.training.on_device.cutting import Places, cut_plainly
 from midframe.training.on_device.decoding import Clip, choose_pieces, read_clip, usable_starts
 from midframe.training.on_device.leg import LegConfig, learning_rate, train_leg
 from midframe.training.on_device.optimiser import GraphedMuon
@@ -72,7 +74,7 @@ def test_opposite_shifts_leave_the_middle_frame_between(monkeypatch: pytest.Monk
         monkeypatch.setattr(clips_module, name, 0.0)
     monkeypatch.setattr(clips_module, "SHIFTED", 1.0)
     torch.manual_seed(1)
-    crops = ClipBank([moving_clip()], [16], CPU).sample(40, 16, max_shift=6)
+    crops = ClipBank([moving_clip()], [16], CPU).sample(40, 16)
     places = [frame[:, 1:].mean((2, 3)) for frame in crops[:3]]
     assert torch.allclose((places[0] + places[2]) / 2, places[1], atol=1e-5)
     assert float((places[0] - places[2]).abs().max()) > 4 / 127.5
@@ -87,7 +89,27 @@ def test_fades_colours_and_sizes_change_alike_in_all_frames() -> None:
         assert torch.equal(one, other)
     first, middle, second, _ = fade(crops)
     assert torch.allclose((first + second) / 2, middle, atol=1e-6)
-    assert resized(crops, 16).middle.shape[-1] == 16
+
+
+@pytest.mark.parametrize("target", [24, 16, 12])
+def test_crops_cut_by_triton_are_those_cut_by_pytorch(target: int) -> None:
+    torch.manual_seed(6)
+    height, width, count = 40, 52, 9
+    flat = torch.randint(0, 256, (2 * height * width * 3,), dtype=torch.uint8)
+    rows, columns = torch.randint(0, height - 24, (count,)), torch.randint(0, width - 24, (count,))
+    corner = (rows * width + columns) * 3 + (torch.arange(count) % 2) * height * width * 3
+    turns = torch.rand(3, count) < 0.5
+    colours = torch.rand(count, 3).argsort(1)
+    lengths = torch.full((count,), width * 3)
+    places = Places(corner, lengths, turns[0], turns[1], turns[2], colours)
+    fast, plain = cutting_cuda.cut(flat, places, 24, target), cut_plainly(flat, places, 24, target)
+    assert torch.allclose(fast, plain, atol=1e-5)
+    if target == 24:
+        first = flat.view(2, height, width, 3)[0, rows[0] : rows[0] + 24, columns[0] : columns[0] + 24]
+        expected = first.permute(2, 0, 1)[colours[0]].float() / 255
+        for turned, axis in zip(turns[:2, 0], (1, 2), strict=True):
+            expected = expected.flip(axis) if turned else expected
+        assert torch.equal(plain[0], expected.mT if turns[2, 0] else expected)
 
 
 def photograph(path: Path) -> Path:

@@ -28,9 +28,14 @@ def forward_module(name: str, tensor: Tensor) -> Any:
     return None if module is reference else module
 
 
-def cuda_module(name: str, *tensors: Tensor) -> Any:
-    """Return the module of Triton kernels of a name if the tensors are on CUDA and it serves them, otherwise None."""
+def cuda_module(name: str, *tensors: Tensor, has_gradients: bool = True) -> Any:
+    """Return the module of Triton kernels of a name if the tensors are on CUDA and it serves them, otherwise None.
+
+    A module that has no gradients serves only where none are wanted.
+    """
     if torch.compiler.is_exporting() or not all(tensor.is_cuda for tensor in tensors):
+        return None
+    if torch.is_grad_enabled() and not has_gradients:
         return None
     module = implementation(name, *tensors)
     return None if module is reference else module

@@ -3,7 +3,7 @@
 from torch import Tensor
 from torch.nn import functional
 
-from midframe.ops.dispatch import forward_module
+from midframe.ops.dispatch import cuda_module, forward_module
 from midframe.ops.warping import warp
 
 AREA = 9
@@ -19,10 +19,11 @@ def doubt(first: Tensor, second: Tensor, said: Tensor, taps: int) -> Tensor:
         taps: K.
 
     Returns:
-        Doubt, averaged over squares of `AREA` values, what lies outside left out. Differentiable; on the CPU, without
-        gradients, by Halide.
+        Doubt, averaged over squares of `AREA` values, what lies outside left out. Differentiable; without
+        gradients, on the CPU by Halide and on CUDA by Triton.
     """
-    if fast := forward_module("doubt_cpu", first):
+    fast = cuda_module("doubt_cuda", first, has_gradients=False) or forward_module("doubt_cpu", first)
+    if fast:
         result: Tensor = fast.doubt(first, second, said, taps)
         return result
     return doubt_plainly(first, second, said, taps)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from midframe.ops.dispatch import forward_module
+from midframe.ops.dispatch import cuda_module, forward_module
 
 MIN_KERNEL_SUM = 0.2
 """Kernel sums are held above this before they divide."""
@@ -23,9 +23,10 @@ def fields(outputs: Tensor, flow: Tensor, time: Tensor, taps: int, normalise: bo
         normalise: divide kernels by their sums.
 
     Returns:
-        (N, 4 + 4K + 4, h, w) float32. Differentiable; on the CPU, without gradients, by Halide.
+        (N, 4 + 4K + 4, h, w) float32. Differentiable; without gradients, on the CPU by Halide and on CUDA by Triton.
     """
-    if fast := forward_module("fields_cpu", outputs):
+    fast = cuda_module("fields_cuda", outputs, has_gradients=False) or forward_module("fields_cpu", outputs)
+    if fast:
         result: Tensor = fast.fields(outputs, flow, time, taps, normalise)
         return result
     return fields_plainly(outputs, flow, time, taps, normalise)

@@ -39,6 +39,11 @@ def propagated(first: Tensor, second: Tensor, flow: Tensor, step: int) -> Tensor
     if fast := cuda_module("propagation_cuda", first, second, flow):
         result: Tensor = fast.propagated(first, second, flow, step)
         return result
+    return propagated_plainly(first, second, flow, step)
+
+
+def propagated_plainly(first: Tensor, second: Tensor, flow: Tensor, step: int) -> Tensor:
+    """`propagated` in PyTorch."""
     taken = taken_over(first, second, flow, step)
     return functional.avg_pool2d(taken, 3, stride=1, padding=1, count_include_pad=False)
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from midframe.ops.propagation import AROUND, LEAST_DEVIATION, OWN_FIRST
-from midframe.ops.triton_tools import TYPES
+from midframe.ops.triton_tools import TYPES, corners, pixels, sample
 
 BLOCK = 128
 """Pixels that a program computes."""
@@ -90,13 +90,6 @@ def _options(flow: Tensor, step: int) -> dict[str, int]:
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def _pixels(samples, height, width, block: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Return a program's pixels: their sample, row and column, and whether there are any."""
-    pixel, area = tl.program_id(0) * block + tl.arange(0, block), height * width
-    return (pixel // area).to(tl.int64), pixel % area // width, pixel % width, pixel < samples * area
-
-
-@triton.jit  # type: ignore[untyped-decorator]
 def _candidate(k, y, x, height, width, step, candidates: tl.constexpr, bits: tl.constexpr):  # type: ignore[no-untyped-def]
     """Return the place in the image of the pixel whose flow candidate k is."""
     cell = ((candidates >> (bits * k.to(tl.int64))) & ((1 << bits) - 1)).to(tl.int32)
@@ -105,43 +98,21 @@ def _candidate(k, y, x, height, width, step, candidates: tl.constexpr, bits: tl.
     return row * width + column
 
 
-@triton.jit
-def _corners(flow, y, x, height, width, area, real):  # type: ignore[no-untyped-def]
-    """Return where in an image the flow leads, the pixels above left, above right, below left and below right.
-
-    Then the fractions across and down; coordinates are held within the image.
-    """
-    right = tl.minimum(tl.maximum(x + tl.load(flow, real, 0.0), 0.0), width - 1.0)
-    down = tl.minimum(tl.maximum(y + tl.load(flow + area, real, 0.0), 0.0), height - 1.0)
-    left, top = tl.floor(right), tl.floor(down)
-    a = top.to(tl.int32) * width + left.to(tl.int32)
-    across = tl.where(left < width - 1.0, 1, 0)
-    below = tl.where(top < height - 1.0, width, 0)
-    return a, a + across, a + below, a + across + below, right - left, down - top
-
-
-@triton.jit
-def _sample(image, a, b, c, d, px, py, real):  # type: ignore[no-untyped-def]
-    upper = tl.load(image + a, real, 0.0).to(tl.float32) * (1 - px) + tl.load(image + b, real, 0.0).to(tl.float32) * px
-    lower = tl.load(image + c, real, 0.0).to(tl.float32) * (1 - px) + tl.load(image + d, real, 0.0).to(tl.float32) * px
-    return upper * (1 - py) + lower * py
-
-
 @triton.jit(do_not_specialize=SIZES)  # type: ignore[untyped-decorator]
 def _differences(  # type: ignore[no-untyped-def]
     first, second, mean_1, deviation_1, mean_2, deviation_2, flow, result, samples, height, width, step,
     channels: tl.constexpr, candidates: tl.constexpr, bits: tl.constexpr, block: tl.constexpr,
 ):  # fmt: skip
-    n, y, x, real = _pixels(samples, height, width, block)
+    n, y, x, real = pixels(samples, height, width, block)
     k, area = tl.program_id(1), height * width
     at = flow + n * 4 * area + _candidate(k, y, x, height, width, step, candidates, bits)
-    a, b, c, d, px, py = _corners(at, y, x, height, width, area, real)
-    e, f, g, h, qx, qy = _corners(at + 2 * area, y, x, height, width, area, real)
+    a, b, c, d, px, py = corners(at, y, x, height, width, area, real)
+    e, f, g, h, qx, qy = corners(at + 2 * area, y, x, height, width, area, real)
     total = tl.zeros((block,), tl.float32)
     for channel in tl.static_range(channels):
         plane = n * channels + channel
-        one = _sample(first + plane * area, a, b, c, d, px, py, real) - tl.load(mean_1 + plane, real, 0.0)
-        two = _sample(second + plane * area, e, f, g, h, qx, qy, real) - tl.load(mean_2 + plane, real, 0.0)
+        one = sample(first + plane * area, a, b, c, d, px, py, real) - tl.load(mean_1 + plane, real, 0.0)
+        two = sample(second + plane * area, e, f, g, h, qx, qy, real) - tl.load(mean_2 + plane, real, 0.0)
         one /= tl.load(deviation_1 + plane, real, 1.0)
         two /= tl.load(deviation_2 + plane, real, 1.0)
         total += tl.abs(one - two)
@@ -152,7 +123,7 @@ def _differences(  # type: ignore[no-untyped-def]
 def _choose(  # type: ignore[no-untyped-def]
     apart, taken, samples, height, width, count: tl.constexpr, around: tl.constexpr, block: tl.constexpr
 ):
-    n, y, x, real = _pixels(samples, height, width, block)
+    n, y, x, real = pixels(samples, height, width, block)
     area = height * width
     least, best = tl.full((block,), float("inf"), tl.float32), tl.zeros((block,), tl.int32)
     for k in range(count):
@@ -172,7 +143,7 @@ def _average(  # type: ignore[no-untyped-def]
     flow, taken, result, samples, height, width, step,
     candidates: tl.constexpr, bits: tl.constexpr, block: tl.constexpr,
 ):  # fmt: skip
-    n, y, x, real = _pixels(samples, height, width, block)
+    n, y, x, real = pixels(samples, height, width, block)
     area = height * width
     given, count = flow + n * 4 * area, tl.zeros((block,), tl.float32)
     a, b = tl.zeros((block,), tl.float32), tl.zeros((block,), tl.float32)
@@ -201,7 +172,7 @@ def _average_gradient(  # type: ignore[no-untyped-def]
     gradient, taken, result, samples, height, width, step,
     candidates: tl.constexpr, bits: tl.constexpr, block: tl.constexpr,
 ):  # fmt: skip
-    n, y, x, real = _pixels(samples, height, width, block)
+    n, y, x, real = pixels(samples, height, width, block)
     area = height * width
     k = tl.load(taken + n * area + y * width + x, real, 0)
     to = result + n * 4 * area + _candidate(k, y, x, height, width, step, candidates, bits)

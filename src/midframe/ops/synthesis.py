@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from midframe.ops.dispatch import forward_module
+from midframe.ops.dispatch import cuda_module, forward_module
 from midframe.ops.flow_separable import flow_separable_convolution
 from midframe.ops.resampling import Resampling
 
@@ -29,10 +29,15 @@ def synthesise(
         resampling: how the frames are interpolated between pixels, as in `flow_separable_convolution`.
 
     Returns:
-        (N, C, rows, columns), not clipped. Differentiable in the fields; on the CPU, without gradients, by Halide.
+        (N, C, rows, columns), not clipped. Differentiable in the fields; without gradients, by Halide or Triton.
     """
+<<<<<<< HEAD
     if fast := forward_module("synthesis_cpu", first):
         result: Tensor = fast.synthesise(first, second, said, factor, rows, columns, deviation, resampling=resampling)
+=======
+    if fast := cuda_module("synthesis_cuda", first, has_gradients=False) or forward_module("synthesis_cpu", first):
+        result: Tensor = fast.synthesise(first, second, said, factor, rows, columns, deviation)
+>>>>>>> kernels
         return result
     return synthesise_plainly(first, second, said, factor, rows, columns, deviation, resampling=resampling)
 

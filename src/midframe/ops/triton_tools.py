@@ -1,6 +1,8 @@
-"""Shared by the CUDA operators: the types they take, the precision of matrix products, the layout of images."""
+"""Shared by the CUDA operators: types, the precision of products, the layout of images, sampling."""
 
 import torch
+import triton
+import triton.language as tl
 from torch import Tensor
 
 TYPES = (torch.float32, torch.float16, torch.bfloat16)
@@ -17,3 +19,33 @@ def product_precision() -> str:
 def channels_innermost(images: Tensor) -> Tensor:
     """Return images (N, C, H, W) as a contiguous tensor (N, H, W, C), a view if they are channels-last in memory."""
     return images.permute(0, 2, 3, 1).contiguous()
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def pixels(samples, height, width, block: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Return a program's pixels: their sample, row and column, and whether there are any."""
+    pixel, area = tl.program_id(0) * block + tl.arange(0, block), height * width
+    return (pixel // area).to(tl.int64), pixel % area // width, pixel % width, pixel < samples * area
+
+
+@triton.jit
+def corners(flow, y, x, height, width, area, real):  # type: ignore[no-untyped-def]
+    """Return where in an image the flow leads, the pixels above left, above right, below left and below right.
+
+    Then the fractions across and down; coordinates are held within the image.
+    """
+    right = tl.minimum(tl.maximum(x + tl.load(flow, real, 0.0).to(tl.float32), 0.0), width - 1.0)
+    down = tl.minimum(tl.maximum(y + tl.load(flow + area, real, 0.0).to(tl.float32), 0.0), height - 1.0)
+    left, top = tl.floor(right), tl.floor(down)
+    a = top.to(tl.int32) * width + left.to(tl.int32)
+    across = tl.where(left < width - 1.0, 1, 0)
+    below = tl.where(top < height - 1.0, width, 0)
+    return a, a + across, a + below, a + across + below, right - left, down - top
+
+
+@triton.jit
+def sample(image, a, b, c, d, px, py, real):  # type: ignore[no-untyped-def]
+    """Return an image's values at what `corners` returns."""
+    upper = tl.load(image + a, real, 0.0).to(tl.float32) * (1 - px) + tl.load(image + b, real, 0.0).to(tl.float32) * px
+    lower = tl.load(image + c, real, 0.0).to(tl.float32) * (1 - px) + tl.load(image + d, real, 0.0).to(tl.float32) * px
+    return upper * (1 - py) + lower * py

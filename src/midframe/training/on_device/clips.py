@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from midframe.training.on_device.crops import Crops
+from midframe.training.on_device.cutting import Places, cut
 from midframe.training.on_device.decoding import WINDOW, Clip
 
 CELL = 16
@@ -21,6 +22,8 @@ REVERSED, SHIFTED, MIDDLE = 0.5, 0.5, 0.5
 """Shares of the crops shown backwards, with opposite shifts of the outer frames, and halfway in time."""
 SHUFFLED, FADED, MAX_FADE = 0.25, 0.03, 0.8
 RECOLOURED = 0.5
+MAX_SHIFT = 12
+"""Of opposite shifts of the outer frames, in pixels of the reduced crops."""
 
 
 class _Windows(NamedTuple):
@@ -95,36 +98,36 @@ class ClipBank:
             maps.append(functional.avg_pool2d(cells, size // CELL, 1)[0, 0])
         return torch.stack(maps)
 
-    def sample(self, count: int, size: int, max_shift: int = 12) -> Crops:
+    def sample(self, count: int, size: int, target: int | None = None) -> Crops:
         """Draw crops, lively places more often, varied as `midframe.data.augment` does.
 
         Args:
             count: N.
-            size: S, one of `sizes`.
-            max_shift: of opposite shifts of the outer frames, in pixels.
+            size: of the crops in pixels of the clips, one of `sizes`.
+            target: S, the size that they are reduced to; None for no change.
         """
+        target = target or size
         clip, frame, y, x = self._places(count, size)
         order, t = self._order(count)
         height, width = self.height[clip], self.width[clip]
         room = torch.stack((height, width)) - size
-        limit = torch.minimum(torch.full_like(room, max_shift), room // 2)
+        limit = torch.minimum(torch.full_like(room, round(MAX_SHIFT * size / target)), room // 2)
         shift = (self._rand(2, count) * 2 - 1).mul(limit).round().long()
         shift = shift * ((self._rand(count) < SHIFTED) & (t == 0.5))
         y, x = (
             torch.maximum(torch.minimum(place, most - by.abs()), by.abs())
             for place, most, by in zip((y, x), room, shift, strict=True)
         )
-        rows, columns = self._axes(count, size)
         colours = torch.arange(3, device=self.device).expand(count, 3)
         shuffled = self._rand(count, 3).argsort(1)
         colours = torch.where((self._rand(count) < SHUFFLED)[:, None], shuffled, colours)
+        turns = self._rand(3, count) < 0.5
         frames = []
         for step, sign in zip(order, (-1, 0, 1), strict=True):
             top, left = y + sign * shift[0], x + sign * shift[1]
             corner = self.start[clip] + (((frame + step) * height + top) * width + left) * 3
-            place = corner[:, None, None] + (rows * width[:, None, None] + columns) * 3
-            index = place[:, None] + colours[:, :, None, None]  # (N, 3, S, S)
-            frames.append(self.flat[index].float() / 255)
+            places = Places(corner, width * 3, turns[0], turns[1], turns[2], colours)
+            frames.append(cut(self.flat, places, size, target))
         return fade(recolour(Crops(frames[0], frames[1], frames[2], t)))
 
     def _places(self, count: int, size: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -159,15 +162,6 @@ class ClipBank:
         first, second = torch.where(backwards, second, first), torch.where(backwards, first, second)
         return (first, middle, second), (middle - first).float() / (second - first).float()
 
-    def _axes(self, count: int, size: int) -> tuple[Tensor, Tensor]:
-        """Row and column of every pixel, mirrored and transposed at random, (N, S, S) each."""
-        plain = torch.arange(size, device=self.device)
-        mirrored = self._rand(2, count, 1) < 0.5
-        down, across = torch.where(mirrored, size - 1 - plain, plain)
-        rows, columns = down[:, :, None].expand(-1, -1, size), across[:, None].expand(-1, size, -1)
-        turned = self._rand(count, 1, 1) < 0.5
-        return torch.where(turned, columns, rows), torch.where(turned, rows, columns)
-
     def _rand(self, *shape: int) -> Tensor:
         return torch.rand(shape, device=self.device)
 
@@ -196,14 +190,4 @@ def recolour(crops: Crops) -> Crops:
     gamma = torch.where(changed, 2 ** (rand() * 1.4 - 0.7), torch.ones_like(rand()))
     gain = torch.where(changed, 0.5 + rand() * 0.7, torch.ones_like(gamma))
     frames = [(frame**gamma * gain).clamp(0, 1) for frame in crops[:3]]
-    return Crops(frames[0], frames[1], frames[2], crops.t)
-
-
-def resized(crops: Crops, size: int) -> Crops:
-    """Reduce crops: what compression and sharpening left at the finest scale is averaged out."""
-    if crops.first.shape[-1] == size:
-        return crops
-    frames = [
-        functional.interpolate(frame, (size, size), mode="bicubic", antialias=True).clamp(0, 1) for frame in crops[:3]
-    ]
     return Crops(frames[0], frames[1], frames[2], crops.t)

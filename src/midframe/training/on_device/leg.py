@@ -20,7 +20,7 @@ from midframe.models.checkpoint import channels_last, load_model, save_model
 from midframe.models.flowsep import FlowSep, FlowSepConfig
 from midframe.models.growth import grown
 from midframe.outputs import whole_file
-from midframe.training.on_device.clips import ClipBank, resized
+from midframe.training.on_device.clips import ClipBank
 from midframe.training.on_device.crops import Crops, in_turn
 from midframe.training.on_device.decoding import Clip, read_clip
 from midframe.training.on_device.optimiser import GraphedMuon
@@ -135,8 +135,7 @@ class Data:
             serving = [bank for bank in self.banks if bank.serves(each)]
             if serving:
                 bank = serving[choose([math.sqrt(len(bank.flat)) for bank in serving])]
-                crops = bank.sample(count, each, max_shift=round(12 * each / size))
-                return resized(crops, size)
+                return bank.sample(count, each, size)
         raise ConfigError(f"no clip is large enough for crops of {size} pixels")
 
 

@@ -92,9 +92,9 @@ class Photographs:
         pattern, patterned = _pattern(count, device), column(rand(count) < PATTERNED)
         frames, places = [], []
         for time in times:
-            drift = speed[:, None, None] + torch.einsum("nij,hwj->nhwi", shear, grid)
+            drift = speed[:, None, None] + transformed(shear, grid)
             place = grid - column(time) * drift
-            where = torch.einsum("nij,nhwj->nhwi", turn, place) + centre[:, None, None]
+            where = transformed(turn, place) + centre[:, None, None]
             texture = functional.grid_sample(
                 chosen, where, mode="bilinear", padding_mode="reflection", align_corners=False
             )
@@ -118,6 +118,13 @@ class Photographs:
             return torch.sigmoid((height - level) * sharpness) * present
 
         return opacity
+
+
+def transformed(matrices: Tensor, points: Tensor) -> Tensor:
+    """Points (..., 2) times matrices (N, 2, 2): (N, H, W, 2). A product of such small ones is slow."""
+    x, y = points[..., 0], points[..., 1]
+    rows = matrices[:, :, None, None, :].unbind(1)
+    return torch.stack([row[..., 0] * x + row[..., 1] * y for row in rows], dim=-1)
 
 
 def _pattern(count: int, device: torch.device):  # type: ignore[no-untyped-def]  # a function of places

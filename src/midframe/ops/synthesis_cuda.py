@@ -1,0 +1,148 @@
+"""FlowSep's last step on CUDA, without gradients, as one Triton kernel: only the frame is written.
+
+A program computes a block of pixels in one row. It interpolates the fields where it needs them, shifts the kernels by
+the fraction of a pixel that the flow leads to, so that each tap lies on one whole pixel, and filters both frames. The
+taps of a row are one axis of the block.
+"""
+
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from midframe.ops.triton_tools import TYPES
+
+BLOCK = 64
+"""Pixels that a program computes."""
+EXTRA_TAPS = {"linear": 1, "cubic": 3}
+"""Taps that a shifted kernel has more than the kernel, by resampling."""
+SIZES = ["height", "width", "rows", "columns", "lines", "values", "top", "left", "factor"]
+"""Arguments whose values are not compiled in: one kernel serves all sizes."""
+
+
+def serves(first: Tensor) -> bool:
+    """Return whether the kernel takes such frames."""
+    return first.is_cuda and first.dtype in TYPES and first.shape[1] in (3, 4)
+
+
+def synthesise(
+    first: Tensor, second: Tensor, said: Tensor, factor: int, rows: slice, columns: slice, deviation: Tensor,
+    *, resampling: str = "linear",
+) -> Tensor:  # fmt: skip
+    """See `midframe.ops.synthesis.synthesise`."""
+    samples, channels = first.shape[:2]
+    height, width = rows.stop - rows.start, columns.stop - columns.start
+    result = first.new_empty(samples, channels, height, width)
+    taps, extra = (said.shape[1] - 8) // 4, EXTRA_TAPS[resampling]
+    _synthesise[(samples * height, triton.cdiv(width, BLOCK))](
+        first.contiguous(), second.contiguous(), said.contiguous(), deviation.reshape(-1).contiguous(), result,
+        height=height, width=width, rows=first.shape[2], columns=first.shape[3], lines=said.shape[2],
+        values=said.shape[3], top=rows.start, left=columns.start, factor=factor, channels=channels, taps=taps,
+        extra=extra, room=triton.next_power_of_2(taps + extra), block=BLOCK, num_warps=2,
+    )  # fmt: skip
+    return result
+
+
+@triton.jit
+def _between(position, size, factor):  # type: ignore[no-untyped-def]
+    """Return the values that a pixel lies between on an axis of the fields, and the fraction beyond the first."""
+    place = tl.maximum((position + 0.5) / factor - 0.5, 0.0)
+    before = tl.minimum(tl.floor(place).to(tl.int32), size - 1)
+    return before, tl.minimum(before + 1, size - 1), place - before
+
+
+@triton.jit
+def _field(said, a, b, c, d, px, py, used):  # type: ignore[no-untyped-def]
+    """Return a field, interpolated; all arguments have shapes that broadcast."""
+    upper = tl.load(said + a, used, 0.0).to(tl.float32) * (1 - px) + tl.load(said + b, used, 0.0).to(tl.float32) * px
+    lower = tl.load(said + c, used, 0.0).to(tl.float32) * (1 - px) + tl.load(said + d, used, 0.0).to(tl.float32) * px
+    return upper * (1 - py) + lower * py
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def _shift_weight(p, m: tl.constexpr, extra: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Return the weight of the pixel at m (linear) or m - 1 (cubic: Keys, a = -1/2) for a tap at the fraction p."""
+    if extra == 1:
+        weight = 1.0 - p if m == 0 else p
+    elif m == 0:
+        weight = ((1.0 - 0.5 * p) * p - 0.5) * p
+    elif m == 1:
+        weight = (1.5 * p - 2.5) * p * p + 1.0
+    elif m == 2:
+        weight = ((2.0 - 1.5 * p) * p + 0.5) * p
+    else:
+        weight = (0.5 * p - 0.5) * p * p
+    return weight
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def _filtered(  # type: ignore[no-untyped-def]
+    frame, flow, kernels, y, x, a, b, c, d, px, py, real, rows, columns, area, factor,
+    channels: tl.constexpr, taps: tl.constexpr, extra: tl.constexpr, room: tl.constexpr, block: tl.constexpr,
+):  # fmt: skip
+    """Return the colours of a frame, fetched along a flow and filtered; the fourth is 0 where there are three."""
+    right = x + factor * _field(flow, a, b, c, d, px, py, real)
+    down = y + factor * _field(flow + area, a, b, c, d, px, py, real)
+    first_x, first_y = tl.floor(right), tl.floor(down)
+    qx, qy = right - first_x, down - first_y
+    j = tl.arange(0, room)[:, None]
+    across = tl.zeros((room, block), tl.float32)
+    for m in tl.static_range(extra + 1):
+        at = kernels + (taps + j - m) * area
+        used = real[None, :] & (j >= m) & (j - m < taps)
+        tap = _field(at, a[None, :], b[None, :], c[None, :], d[None, :], px[None, :], py, used)
+        across += _shift_weight(qx, m, extra)[None, :] * tap
+    column = first_x[None, :] + (j - taps // 2 - extra // 2)
+    column = tl.minimum(tl.maximum(column, 0.0), columns - 1.0).to(tl.int32)
+    used = real[None, :] & (j < taps + extra)
+    red, green = tl.zeros((block,), tl.float32), tl.zeros((block,), tl.float32)
+    blue, alpha = tl.zeros((block,), tl.float32), tl.zeros((block,), tl.float32)
+    size = rows.to(tl.int64) * columns
+    for i in range(taps + extra):
+        weight = tl.zeros((block,), tl.float32)
+        for m in tl.static_range(extra + 1):
+            inside = real & (i - m + 0 * x >= 0) & (i - m + 0 * x < taps)
+            value = _field(kernels + (i - m) * area, a, b, c, d, px, py, inside)
+            weight += _shift_weight(qy, m, extra) * value
+        row = tl.minimum(tl.maximum(first_y + (i - taps // 2 - extra // 2), 0.0), rows - 1.0).to(tl.int32)
+        source = frame + row[None, :] * columns + column
+        red += weight * tl.sum(across * tl.load(source, used, 0.0).to(tl.float32), axis=0)
+        green += weight * tl.sum(across * tl.load(source + size, used, 0.0).to(tl.float32), axis=0)
+        blue += weight * tl.sum(across * tl.load(source + 2 * size, used, 0.0).to(tl.float32), axis=0)
+        if channels == 4:
+            alpha += weight * tl.sum(across * tl.load(source + 3 * size, used, 0.0).to(tl.float32), axis=0)
+    return red, green, blue, alpha
+
+
+@triton.jit(do_not_specialize=SIZES)  # type: ignore[untyped-decorator]
+def _synthesise(  # type: ignore[no-untyped-def]
+    first, second, said, deviation, result, height, width, rows, columns, lines, values, top, left, factor,
+    channels: tl.constexpr, taps: tl.constexpr, extra: tl.constexpr, room: tl.constexpr, block: tl.constexpr,
+):  # fmt: skip
+    n, row = (tl.program_id(0) // height).to(tl.int64), tl.program_id(0) % height
+    column = tl.program_id(1) * block + tl.arange(0, block)
+    real, area = column < width, lines * values
+    y, x = top + row, left + column
+    above, below, py = _between(y, lines, factor)
+    before, after, px = _between(x, values, factor)
+    a, b, c, d = above * values + before, above * values + after, below * values + before, below * values + after
+    given, frame = said + n * (8 + 4 * taps) * area, n * channels * rows * columns
+    r1, g1, b1, a1 = _filtered(
+        first + frame, given, given + 4 * area, y, x, a, b, c, d, px, py, real, rows, columns, area, factor,
+        channels, taps, extra, room, block,
+    )  # fmt: skip
+    r2, g2, b2, a2 = _filtered(
+        second + frame, given + 2 * area, given + (4 + 2 * taps) * area, y, x, a, b, c, d, px, py, real,
+        rows, columns, area, factor, channels, taps, extra, room, block,
+    )  # fmt: skip
+    rest = given + (4 + 4 * taps) * area
+    mask = _field(rest, a, b, c, d, px, py, real)
+    spread = tl.load(deviation + n)
+    to, size = result + (n * channels * height + row) * width + column, height.to(tl.int64) * width
+    red = mask * r1 + (1 - mask) * r2 + spread * _field(rest + area, a, b, c, d, px, py, real)
+    green = mask * g1 + (1 - mask) * g2 + spread * _field(rest + 2 * area, a, b, c, d, px, py, real)
+    blue = mask * b1 + (1 - mask) * b2 + spread * _field(rest + 3 * area, a, b, c, d, px, py, real)
+    tl.store(to, red.to(result.dtype.element_ty), real)
+    tl.store(to + size, green.to(result.dtype.element_ty), real)
+    tl.store(to + 2 * size, blue.to(result.dtype.element_ty), real)
+    if channels == 4:
+        tl.store(to + 3 * size, (mask * a1 + (1 - mask) * a2).to(result.dtype.element_ty), real)
