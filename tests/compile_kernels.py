@@ -16,15 +16,9 @@ from triton.compiler import ASTSource
 from triton.runtime.jit import JITFunction
 
 from midframe.ops import (
+    activation_cuda,
     adaptive_cuda,
     alignment_cuda,
-<<<<<<< HEAD
-    flow_separable_cuda,
-    propagation_cuda,
-    separable_cuda,
-)
-from midframe.ops.resampling import RESAMPLINGS
-=======
     doubt_cuda,
     fields_cuda,
     flow_separable_cuda,
@@ -33,12 +27,22 @@ from midframe.ops.resampling import RESAMPLINGS
     separable_cuda,
     synthesis_cuda,
 )
->>>>>>> kernels
+from midframe.ops.resampling import RESAMPLINGS
+from midframe.training.on_device import cutting_cuda
+from midframe.training.on_device.cutting import Places
 
 GENERATIONS = {75: "Turing", 80: "Ampere", 90: "Hopper"}
 WARP = 32
 OPTIONS = ("num_warps", "num_stages")
-POINTERS = {torch.float32: "*fp32", torch.float16: "*fp16", torch.bfloat16: "*bf16", torch.int8: "*i8"}
+POINTERS = {
+    torch.float32: "*fp32",
+    torch.float16: "*fp16",
+    torch.bfloat16: "*bf16",
+    torch.int8: "*i8",
+    torch.uint8: "*u8",
+    torch.int32: "*i32",
+    torch.int64: "*i64",
+}
 
 
 def main() -> None:
@@ -53,6 +57,8 @@ def main() -> None:
     for resampling in RESAMPLINGS:
         launch_flow_separable(resampling)
     launch_propagation()
+    launch_activation()
+    launch_cutting()
 
 
 def compile_for_cards(kernel: Any, *inputs: Any, grid: Any, warmup: bool, **named: Any) -> None:
@@ -70,7 +76,9 @@ def compile_for_cards(kernel: Any, *inputs: Any, grid: Any, warmup: bool, **name
 
 
 def _type(value: Any) -> str:
-    return POINTERS[value.dtype] if isinstance(value, Tensor) else "i32"
+    if isinstance(value, Tensor):
+        return POINTERS[value.dtype]
+    return "fp32" if isinstance(value, float) else "i32"
 
 
 def launch_separable(kernel_type: torch.dtype) -> None:
@@ -118,6 +126,19 @@ def launch_inference(kind: torch.dtype) -> None:
     for resampling in ("linear", "cubic"):
         part = slice(0, 16), slice(0, 16)
         synthesis_cuda.synthesise(frame, frame, said, 2, *part, time, resampling=resampling)
+
+
+def launch_activation() -> None:
+    for kind in (torch.float32, torch.float16, torch.bfloat16):
+        outputs = torch.rand(1, 160, 4, 4).to(kind).requires_grad_()
+        activation_cuda.bias_activation(outputs, torch.rand(160), 0.1, outputs).sum().backward()
+
+
+def launch_cutting() -> None:
+    numbers, yes = torch.zeros(1, dtype=torch.int64), torch.ones(1, dtype=torch.bool)
+    places = Places(numbers, numbers, yes, yes, yes, torch.zeros(1, 3, dtype=torch.int64))
+    for size in (32, 48, 64):
+        cutting_cuda.cut(torch.zeros(9999, dtype=torch.uint8), places, size, 32)
 
 
 if __name__ == "__main__":

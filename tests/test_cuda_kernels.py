@@ -19,13 +19,7 @@ def test_every_cuda_kernel_compiles_for_cards_of_several_generations() -> None:
     compiled = [json.loads(line) for line in done.stdout.splitlines()]
     for generation in (75, 80, 90):
         names = {each["kernel"].removeprefix("midframe.ops.") for each in compiled if each["generation"] == generation}
-<<<<<<< HEAD
-        expected = 9 + 1 + 5 + 4
-        assert len(names) == expected, f"convolutions, a split, alignment, propagation: {names}"
-=======
-        assert len(names) == 9 + 5 + 4 + 5, (
-            f"of convolutions, alignment, propagation and the steps without gradients, {names}"
-        )
->>>>>>> kernels
+        expected = 9 + 1 + 5 + 4 + 5 + 2 + 1
+        assert len(names) == expected, f"convolutions, a split, FlowSep's steps, activation, crops: {names}"
     assert max(each["shared"] for each in compiled) <= LEAST_SHARED
     assert {kind for each in compiled for kind in each["types"]} >= {"*fp32", "*fp16", "*bf16"}

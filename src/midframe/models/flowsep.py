@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from midframe.models.confidence import confidence, fall_back
 from midframe.models.network import Network, Statistics, pair_statistics
+from midframe.ops.activation import convolve, fuses
 from midframe.ops.alignment import aligned
 from midframe.ops.dispatch import side_by_side
 from midframe.ops.fields import fields, refined
@@ -136,21 +137,40 @@ class Prepared:
     """What was said of times that were asked for; see `FlowSep.say`."""
 
 
-def convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
-    """A convolution, bent."""
-    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride, padding=1), nn.LeakyReLU(SLOPE, inplace=True))
+class ConvActivation(nn.Sequential):
+    """A 3x3 convolution and leaky ReLU, fused on CUDA."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
+        super().__init__(nn.Conv2d(inputs, outputs, 3, stride, padding=1), nn.LeakyReLU(SLOPE, inplace=True))
+        self.stride = stride
+
+    def forward(self, features: Tensor) -> Tensor:
+        layer = self[0]
+        if not (fuses(features) and isinstance(layer, nn.Conv2d)):
+            result: Tensor = super().forward(features)
+            return result
+        missing = features.shape[1] - layer.in_channels  # channels of zeros, see `Decoder`
+        weight = layer.weight
+        if missing:
+            weight = functional.pad(weight, (0, 0, 0, 0, 0, missing))
+            weight = weight.contiguous(memory_format=torch.channels_last)
+        assert layer.bias is not None
+        return convolve(features, weight, layer.bias, SLOPE, self.stride)
 
 
 class Residual(nn.Module):
-    """Two convolutions beside which what they read goes on."""
+    """Two convolutions whose output is added to their input."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.first = convolution(channels, channels)
+        self.first = ConvActivation(channels, channels)
         self.second = nn.Conv2d(channels, channels, 3, padding=1)
         self.bend = nn.LeakyReLU(SLOPE, inplace=True)
 
     def forward(self, features: Tensor) -> Tensor:
+        if fuses(features) and isinstance(self.second, nn.Conv2d):
+            assert self.second.bias is not None
+            return convolve(self.first(features), self.second.weight, self.second.bias, SLOPE, beside=features)
         result: Tensor = self.bend(features + self.second(self.first(features)))
         return result
 
@@ -162,21 +182,14 @@ class Decoder(nn.Module):
         super().__init__()
         self.radius = radius
         seen = 2 * width + ((2 * radius + 1) ** 2 if radius else 0)
-        self.body = nn.Sequential(convolution(seen + carried + 5, hidden), Residual(hidden))
+        self.body = nn.Sequential(ConvActivation(seen + carried + 5, hidden), Residual(hidden))
         self.head = nn.Conv2d(hidden, outputs, 3, padding=1)
 
     def forward(self, features: Tensor, carried: Tensor | None, flow: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
         """Return what is carried on, (N, hidden, h, w), and the outputs. Arguments as in `aligned`."""
-        if not features.is_cuda:
-            hidden = self.body(aligned(features, carried, flow, time, self.radius))
-            return hidden, self.head(hidden)
-        (convolution, activation), residual = self.body
-        inputs = aligned(features, carried, flow, time, self.radius, multiple=TENSOR_CORE_CHANNELS)
-        missing = inputs.shape[1] - convolution.in_channels
-        weight = functional.pad(convolution.weight, (0, 0, 0, 0, 0, missing))
-        weight = weight.contiguous(memory_format=torch.channels_last)
-        outputs = functional.conv2d(inputs, weight, convolution.bias, padding=1)
-        hidden = residual(activation(outputs))
+        multiple = TENSOR_CORE_CHANNELS if features.is_cuda else 1
+        inputs = aligned(features, carried, flow, time, self.radius, multiple=multiple)
+        hidden = self.body(inputs)
         return hidden, self.head(hidden)
 
 
@@ -195,7 +208,7 @@ class FlowSep(Network):
         self.config = config = config or FlowSepConfig()
         steps = zip((3, *config.widths[:-1]), config.widths, strict=True)
         self.encoder = nn.ModuleList(
-            nn.Sequential(convolution(inputs, outputs, stride=2), convolution(outputs, outputs))
+            nn.Sequential(ConvActivation(inputs, outputs, stride=2), ConvActivation(outputs, outputs))
             for inputs, outputs in steps
         )
         levels = range(LEVELS)

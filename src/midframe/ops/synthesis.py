@@ -31,13 +31,10 @@ def synthesise(
     Returns:
         (N, C, rows, columns), not clipped. Differentiable in the fields; without gradients, by Halide or Triton.
     """
-<<<<<<< HEAD
-    if fast := forward_module("synthesis_cpu", first):
-        result: Tensor = fast.synthesise(first, second, said, factor, rows, columns, deviation, resampling=resampling)
-=======
-    if fast := cuda_module("synthesis_cuda", first, has_gradients=False) or forward_module("synthesis_cpu", first):
-        result: Tensor = fast.synthesise(first, second, said, factor, rows, columns, deviation)
->>>>>>> kernels
+    fast = cuda_module("synthesis_cuda", first, has_gradients=False)
+    if fast := fast or forward_module("synthesis_cpu", first):
+        given = first, second, said, factor, rows, columns, deviation
+        result: Tensor = fast.synthesise(*given, resampling=resampling)
         return result
     return synthesise_plainly(first, second, said, factor, rows, columns, deviation, resampling=resampling)
 

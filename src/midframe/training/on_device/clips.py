@@ -60,6 +60,7 @@ class ClipBank:
         self.start = torch.tensor(starts, device=device)
         self.height = torch.tensor([shape[1] for shape in self.shapes], device=device)
         self.width = torch.tensor([shape[2] for shape in self.shapes], device=device)
+        self.cells = [self._cells(number) for number in range(len(clips))]
         self.windows = {size: self._windows(clips, size) for size in sorted(set(sizes))}
 
     def serves(self, size: int) -> bool:
@@ -68,10 +69,10 @@ class ClipBank:
 
     def _windows(self, clips: Sequence[Clip], size: int) -> _Windows | None:
         rows, weights, maps, at = [], [], [], 0
-        for number, ((count, height, width), clip) in enumerate(zip(self.shapes, clips, strict=True)):
-            if min(height, width) < size or not clip.starts:
+        for number, clip in enumerate(clips):
+            if min(self.shapes[number][1:]) < size or not clip.starts:
                 continue
-            motion = self._motion(number, count, size)  # (T - 2, h, w)
+            motion = functional.avg_pool2d(self.cells[number][:, None], size // CELL, 1)[:, 0]
             for start in clip.starts:
                 area = motion.shape[1] * motion.shape[2]
                 rows.append((number, start, at + (start + 2) * area, *motion.shape[1:]))
@@ -86,16 +87,15 @@ class ClipBank:
             torch.cat(maps),
         )
 
-    def _motion(self, number: int, count: int, size: int) -> Tensor:
-        """The mean difference of frames two apart, averaged over crops of a size."""
-        height, width = self.shapes[number][1:]
+    def _cells(self, number: int) -> Tensor:
+        """The mean difference of frames two apart in cells of 16 x 16 pixels, (T - 2, h, w), in grey levels."""
+        count, height, width = self.shapes[number]
         begin = int(self.start[number])
         clip = self.flat[begin : begin + count * height * width * 3].view(count, height, width, 3)
         maps = []
         for frame in range(count - 2):
             apart = (clip[frame].float() - clip[frame + 2].float()).abs().mean(-1)[None, None]
-            cells = functional.avg_pool2d(apart, CELL)
-            maps.append(functional.avg_pool2d(cells, size // CELL, 1)[0, 0])
+            maps.append(functional.avg_pool2d(apart, CELL)[0, 0])
         return torch.stack(maps)
 
     def sample(self, count: int, size: int, target: int | None = None) -> Crops:

@@ -6,7 +6,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,9 +53,9 @@ class LegConfig:
     network: dict[str, Any] = field(default_factory=dict)
     """Fields of `FlowSepConfig` that differ from its defaults."""
     shapes: tuple[StepShape, ...] = (
-        StepShape(192, (44, 20), probability=0.6),
-        StepShape(256, (44, 20), scale=2, probability=0.15),
-        StepShape(320, (12, 10), probability=0.25),
+        StepShape(192, (44, 20), probability=0.5),
+        StepShape(384, (14, 8), scale=2, probability=0.3),
+        StepShape(320, (14, 10), probability=0.2),
     )
     reductions: tuple[float, ...] = (1.0, 1.5, 2.0)
     """Batches of clips are reduced by one of these factors, where clips are large enough for it."""
@@ -70,7 +70,7 @@ class LegConfig:
     cooling: float = 0.6
     """Share of the time over which the learning rate falls to 0, along a cosine."""
     ema_decay: float = 0.999
-    loss: tuple[float, float, float] = (1.0, 0.2, 0.0)
+    loss: tuple[float, float, float] = (1.0, 0.3, 0.0)
     """Weights of l1, laplacian and mse."""
     late_loss: tuple[float, float, float] | None = None
     """The same for the last 40 % of the time; None for no change."""
@@ -92,6 +92,8 @@ class Data:
         self.config, self.device = config, device
         self.sizes = [round(shape.size * factor) for shape in config.shapes for factor in config.reductions]
         self.waiting = [Path(folder) for folder in config.clips]
+        self.reading: list[Future[list[Clip]]] = []
+        self.pool = ThreadPoolExecutor()
         self.banks: list[ClipBank] = []
         paths = [
             path
@@ -102,12 +104,18 @@ class Data:
         self.photographs = Photographs(paths, device) if paths else None
         self.overlays = Overlays(384, device, config.seed)
 
-    def add_ready(self) -> int:
-        """Read folders of clips that are complete, those with a file READY; return how many frames came."""
-        frames = 0
+    def add_ready(self, wait: bool = False) -> int:
+        """Add clips of folders that are complete, those with a file READY; return how many frames.
+
+        Files are read in threads while training runs.
+        """
         for folder in [each for each in self.waiting if (each / "READY").exists()]:
             self.waiting.remove(folder)
-            clips = read_clips(folder, self.config.max_frames)
+            self.reading.append(self.pool.submit(read_clips, folder, self.config.max_frames))
+        frames = 0
+        for done in [each for each in self.reading if wait or each.done()]:
+            self.reading.remove(done)
+            clips = done.result()
             self.banks.append(ClipBank(clips, self.sizes, self.device))
             frames += sum(len(clip.frames) for clip in clips)
         return frames
@@ -164,7 +172,7 @@ def train_leg(config: LegConfig, folder: Path, device: torch.device, report: Rep
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
         torch.backends.cudnn.benchmark = True
     data = Data(config, device)
-    report({"photographs": len(data.photographs or ()), "frames": data.add_ready()})
+    data.add_ready()  # begins to read
     model = start_network(config).to(device)
     channels_last(model)
     for weights in model.parameters():
@@ -176,12 +184,13 @@ def train_leg(config: LegConfig, folder: Path, device: torch.device, report: Rep
     report({"parameters": sum(w.numel() for w in model.parameters()), "triplets": len(triplets)})
 
     for step in steps:  # with a learning rate of 0 and a decay of 1: weights and average stay
-        step.run(data.draw(step.shape))
+        step.run(step.random_crops())
         step.mean_losses()
         report({"captured": step.shape.size, "GiB": _memory(device)})
     optimiser.reset()
     if config.resume_from:
         resume(model, optimiser, Path(config.resume_from))
+    report({"photographs": len(data.photographs or ()), "frames": data.add_ready(wait=True)})
     scores = validate(judge, optimiser.average, triplets, device)
     report({"validation": scores, "done": 0.0})
 
@@ -203,7 +212,7 @@ def train_leg(config: LegConfig, folder: Path, device: torch.device, report: Rep
         if count % 8 == 0:
             _synchronise(device)  # or the host would run far ahead of the deadline
         if now - reported > config.report_every:
-            if data.waiting and (frames := data.add_ready()):
+            if frames := data.add_ready():
                 report({"frames": frames, "GiB": _memory(device)})
             entry = {each.shape.size: each.mean_losses() for each in steps}
             speed = round(since / (time.time() - reported))

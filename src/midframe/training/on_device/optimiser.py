@@ -104,11 +104,7 @@ class GraphedMuon:
     def state(self) -> dict[str, Tensor]:
         """Everything beside the weights and their average that a later leg needs."""
         named = {"momentum": self.momentum, "mean": self.mean, "square": self.square}
-        state = {
-            f"{name}.{number}": tensor
-            for name, tensors in named.items()
-            for number, tensor in enumerate(tensors)
-        }
+        state = {f"{name}.{number}": tensor for name, tensors in named.items() for number, tensor in enumerate(tensors)}
         return {**state, "count": self.count}
 
     @torch.no_grad()

@@ -65,6 +65,11 @@ class GraphedStep:
         assert self.graph is not None
         self.graph.replay()
 
+    def random_crops(self) -> Crops:
+        """Noise of this shape."""
+        frames = [torch.rand_like(frame) for frame in self.inputs[:3]]
+        return Crops(frames[0], frames[1], frames[2], torch.full_like(self.inputs.t, 0.5))
+
     def capture(self) -> None:
         """Record the step; the runs before change no weights that a learning rate of 0 leaves alone."""
         stream = torch.cuda.Stream()

@@ -55,6 +55,8 @@ def validate(
     """PSNR in dB by distance, and sharpness: the mean Laplacian over that of the truth."""
     for own, given in zip(judge.parameters(), weights, strict=True):
         own.copy_(given)
+    chosen = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = False  # frames have many sizes
     scores: dict[str, list[float]] = {name: [] for name in (*REACHES, "sharpness")}
     for *frames, name in triplets:
         first, middle, second = (frame.to(device).float() / 255 for frame in frames)
@@ -62,6 +64,7 @@ def validate(
         error = float((interpolated - middle).square().mean())
         scores[name].append(-10 * math.log10(max(error, 1e-10)))
         scores["sharpness"].append(float(_detail(interpolated) / _detail(middle)))
+    torch.backends.cudnn.benchmark = chosen
     return {name: round(sum(values) / len(values), 3) for name, values in scores.items() if values}
 
 

@@ -1,0 +1,40 @@
+"""Bias, sum and leaky ReLU after a convolution, in one pass on CUDA."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from midframe.ops.dispatch import cuda_module
+
+
+def bias_activation(outputs: Tensor, bias: Tensor, slope: float, beside: Tensor | None = None) -> Tensor:
+    """Add a bias, and other features if given, and apply leaky ReLU.
+
+    Args:
+        outputs: of a convolution without bias, (N, C, H, W).
+        bias: (C,).
+        slope: what negative sums are multiplied by; 1 for no activation.
+        beside: features that are added, (N, C, H, W), or None.
+
+    Returns:
+        (N, C, H, W) in the type of `outputs`. Differentiable; on CUDA by Triton.
+    """
+    if fast := cuda_module("activation_cuda", outputs):
+        result: Tensor = fast.bias_activation(outputs, bias, slope, beside)
+        return result
+    total = outputs + bias.to(outputs.dtype)[:, None, None]
+    if beside is not None:
+        total = total + beside
+    return functional.leaky_relu(total, slope)
+
+
+def convolve(features: Tensor, weight: Tensor, bias: Tensor, slope: float, stride: int = 1,
+             beside: Tensor | None = None) -> Tensor:  # fmt: skip
+    """Convolve with zeros around (a 3x3 kernel), then `bias_activation`."""
+    outputs = functional.conv2d(features, weight, None, stride, padding=1)
+    return bias_activation(outputs, bias, slope, beside)
+
+
+def fuses(features: Tensor) -> bool:
+    """Whether `convolve` is faster than separate layers for such features."""
+    return features.is_cuda and not torch.compiler.is_exporting()

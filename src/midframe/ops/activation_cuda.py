@@ -1,0 +1,99 @@
+"""Bias, sum and leaky ReLU on CUDA: one Triton kernel forward, one backward that sums the bias's gradient too."""
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from midframe.ops.triton_tools import TYPES, channels_innermost
+
+VALUES = 4096
+"""Values that a program handles at a time, pixels times channels."""
+PROGRAMS = 1056
+"""Programs of the backward kernel, each with many pixels: few sums are added atomically. 8 for each of 132
+multiprocessors."""
+
+
+def serves(outputs: Tensor) -> bool:
+    """Return whether these kernels take such outputs."""
+    return outputs.is_cuda and outputs.dtype in TYPES
+
+
+def bias_activation(outputs: Tensor, bias: Tensor, slope: float, beside: Tensor | None = None) -> Tensor:
+    """See `midframe.ops.activation.bias_activation`. The order of the sums of the bias's gradient varies."""
+    result: Tensor = _BiasActivation.apply(outputs, bias, slope, beside)  # type: ignore[no-untyped-call]
+    return result
+
+
+class _BiasActivation(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, outputs: Tensor, bias: Tensor, slope: float, beside: Tensor | None) -> Tensor:  # type: ignore[no-untyped-def]
+        inner = channels_innermost(outputs)
+        other = inner if beside is None else channels_innermost(beside.to(outputs.dtype))
+        result = torch.empty_like(inner)
+        channels = inner.shape[3]
+        pixels, room = inner.numel() // channels, triton.next_power_of_2(channels)
+        block = max(1, VALUES // room)
+        _forward[(triton.cdiv(pixels, block),)](
+            inner, bias, other, result, pixels, slope,
+            channels=channels, added=beside is not None, room=room, block=block,
+        )  # fmt: skip
+        ctx.save_for_backward(result, bias)
+        ctx.slope, ctx.added = slope, beside is not None
+        return result.permute(0, 3, 1, 2)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient: Tensor):  # type: ignore[no-untyped-def]
+        result, bias = ctx.saved_tensors
+        outer = channels_innermost(gradient)
+        of_outputs = torch.empty_like(outer)
+        of_bias = torch.zeros(bias.shape, dtype=torch.float32, device=bias.device)
+        channels = result.shape[3]
+        pixels, room = result.numel() // channels, triton.next_power_of_2(channels)
+        block = max(1, VALUES // room)
+        programs = min(PROGRAMS, triton.cdiv(pixels, block))
+        _backward[(programs,)](
+            outer, result, of_outputs, of_bias, pixels, ctx.slope,
+            channels=channels, room=room, block=block,
+        )  # fmt: skip
+        inner = of_outputs.permute(0, 3, 1, 2)
+        return inner, of_bias.to(bias.dtype), None, inner if ctx.added else None
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def _forward(  # type: ignore[no-untyped-def]
+    outputs, bias, beside, result, pixels, slope,
+    channels: tl.constexpr, added: tl.constexpr, room: tl.constexpr, block: tl.constexpr,
+):  # fmt: skip
+    pixel = (tl.program_id(0) * block + tl.arange(0, block)).to(tl.int64)[:, None]
+    channel = tl.arange(0, room)[None, :]
+    used = (pixel < pixels) & (channel < channels)
+    at = pixel * channels + channel
+    total = tl.load(outputs + at, used, 0.0).to(tl.float32)
+    total += tl.load(bias + channel, channel < channels, 0.0).to(tl.float32)
+    if added:
+        total += tl.load(beside + at, used, 0.0).to(tl.float32)
+    tl.store(result + at, tl.where(total > 0, total, total * slope).to(result.dtype.element_ty), used)
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def _backward(  # type: ignore[no-untyped-def]
+    gradient, result, of_outputs, of_bias, pixels, slope,
+    channels: tl.constexpr, room: tl.constexpr, block: tl.constexpr,
+):  # fmt: skip
+    channel = tl.arange(0, room)[None, :]
+    total = tl.zeros((block, room), tl.float32)
+    step = tl.num_programs(0) * block
+    for start in range(tl.program_id(0) * block, pixels, step):
+        pixel = (start + tl.arange(0, block)).to(tl.int64)[:, None]
+        used = (pixel < pixels) & (channel < channels)
+        at = pixel * channels + channel
+        value = tl.load(gradient + at, used, 0.0).to(tl.float32)
+        value = tl.where(tl.load(result + at, used, 0.0).to(tl.float32) > 0, value, value * slope)
+        tl.store(of_outputs + at, value.to(of_outputs.dtype.element_ty), used)
+        total += value
+    sums = tl.sum(total, axis=0)
+    place = tl.arange(0, room)
+    tl.atomic_add(of_bias + place, sums, place < channels, sem="relaxed")
