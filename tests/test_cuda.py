@@ -3,6 +3,8 @@
 Needs neither PyAV nor Halide nor the other tests' fixtures; where these are not installed:
 
     PYTHONPATH=src python -m pytest -c /dev/null --noconftest -q tests/test_cuda.py
+
+So do test_alignment_cuda.py, test_propagation_cuda.py and test_inference_cuda.py, which try more sizes.
 """
 
 from collections.abc import Callable, Iterator
@@ -150,3 +152,20 @@ def test_a_training_step_in_a_cuda_graph(mixed: bool) -> None:
         each.copy_(values)
     graph.replay()
     torch.testing.assert_close(loss, step(), atol=1e-3, rtol=1e-2)
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+@torch.inference_mode()
+def test_inference_with_and_without_graphs(scale: int) -> None:
+    plain, fast = tiny("cpu"), tiny("cuda").for_inference()
+    plain.scale = fast.scale = scale
+    for height, width in ((70, 90), (64, 96)):
+        for _ in range(4):  # as it is, captured, replayed
+            first, second = torch.rand(2, 1, 3, height, width)
+            for time in (0.5, 0.3):
+                made = fast(first.cuda(), second.cuda(), time).cpu()
+                apart = (made - plain(first, second, time)).abs()
+                assert (apart < 1e-3).float().mean() > 0.99  # another flow of nearly equal ones may be taken
+    assert fast.graphs is not None
+    assert len(fast.graphs._graphs) == 4
+    assert all(fast.graphs._graphs.values())

@@ -59,7 +59,7 @@ def export_onnx(model: Network, path: Path, *, progress: Callable[[str], None] |
 
     tell = progress or (lambda _: None)
     tell("tracing the network, which takes a minute or two")
-    module = _Exported(model.for_inference(torch.float32))  # type: ignore[arg-type]
+    module = _Exported(model.for_inference(torch.float32))
     frames, dim = torch.rand(1, 3, *EXAMPLE_SIZE), torch.export.Dim
     shape = {2: model.stride * dim("rows", min=1), 3: model.stride * dim("columns", min=1)}
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)

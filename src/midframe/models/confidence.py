@@ -7,6 +7,7 @@ slipped through or something moved beyond reach; mixing shows two ghosts there, 
 import torch
 from torch import Tensor
 
+from midframe.ops.constants import constant
 from midframe.ops.doubt import doubt
 
 LEAST_DOUBT, FULL_DOUBT = 0.15, 0.30
@@ -30,7 +31,7 @@ def fall_back(said: Tensor, trust: Tensor, time: Tensor, taps: int) -> Tensor:
         taps: K.
     """
     delta = [float(tap == taps // 2) for tap in range(taps)]  # a kernel that changes nothing
-    kernels = said.new_tensor([0.0] * 4 + delta * 4 + [0.0] * 4).view(1, -1, 1, 1)
-    share = said.new_tensor([0.0] * (4 + 4 * taps) + [1.0] + [0.0] * 3).view(1, -1, 1, 1)
+    kernels = constant((*[0.0] * 4, *delta * 4, *[0.0] * 4), said.device).view(1, -1, 1, 1)
+    share = constant((*[0.0] * (4 + 4 * taps), 1.0, *[0.0] * 3), said.device).view(1, -1, 1, 1)
     nearest = kernels + share * (time <= 0.5)
     return torch.lerp(nearest, said, trust)

@@ -6,16 +6,18 @@ what is seen there (IFRNet), local correlation of features (PWC-Net). Nothing bu
 size of a frame, so the network is light enough for a processor.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import repeat
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from midframe.models.confidence import confidence, fall_back
+from midframe.models.cuda_graphs import Graphs
 from midframe.models.network import Network, Statistics, pair_statistics
 from midframe.ops.activation import convolve, fuses
 from midframe.ops.alignment import aligned
@@ -26,6 +28,7 @@ from midframe.ops.reduction import reduced
 from midframe.ops.resampling import Resampling, check_resampling, interpolation_weight
 from midframe.ops.synthesis import enlarged, synthesise, synthesise_plainly
 
+Result = TypeVar("Result")
 LEVELS = 4
 """Features are at 1/2, 1/4, 1/8 and 1/16 of what is read."""
 HEAD_GAIN, DETAIL_GAIN = 0.05, 0.01
@@ -202,6 +205,8 @@ class FlowSep(Network):
     """Whether it shows the nearest frame where what it says cannot be trusted."""
     scale = 0
     """How many times smaller frames are read; 0 to choose by their size."""
+    graphs: Graphs | None = None
+    """The CUDA graphs of a network that is ready for inference."""
 
     def __init__(self, config: FlowSepConfig | None = None) -> None:
         super().__init__()
@@ -240,16 +245,21 @@ class FlowSep(Network):
 
     def prepare(self, first: Tensor, second: Tensor) -> Prepared:
         """Read both frames, reduced if they are large; a fourth channel is not looked at."""
-        colours = first[:, :3].float(), second[:, :3].float()
         usual = scale_for(*first.shape[2:])
         scale = self.scale or usual
         if first.device.type == "cpu" and not torch.is_grad_enabled():
             self._compile(first.shape[1], scale)
-        read = [reduced(frame, scale, self.stride) for frame in colours]
-        statistics = pair_statistics(read[0], read[1])
         passes = self.config.coarse_passes + halvings(usual, scale)
+        return Prepared(first, second, *self._run(self._read, first, second, scale, passes))
+
+    def _read(
+        self, first: Tensor, second: Tensor, scale: int, passes: int
+    ) -> tuple[Statistics, int, tuple[Tensor, Tensor], list[Tensor]]:
+        """Return the statistics, the scale, both frames at the size of the fields, and the features."""
+        read = [reduced(frame[:, :3].float(), scale, self.stride) for frame in (first, second)]
+        statistics = pair_statistics(read[0], read[1])
         features = self.encode(read[0], read[1], statistics, passes)
-        return Prepared(first, second, statistics, scale, (reduced(read[0], 2), reduced(read[1], 2)), features)
+        return statistics, scale, (reduced(read[0], 2), reduced(read[1], 2)), features
 
     def part(self, prepared: Prepared, rows: slice, columns: slice, time: Tensor | float = 0.5) -> Tensor:
         """Make a rectangle of the frame at a time. What all parts of it share is made once."""
@@ -268,12 +278,30 @@ class FlowSep(Network):
     def say(self, prepared: Prepared, time: Tensor | float = 0.5) -> Said:
         """What is said of a time, made once for all parts of a frame."""
         when = self._times(time, prepared.first)
-        key = tuple(when.flatten().tolist())
+        key = tuple(when.flatten().tolist()) if isinstance(time, Tensor) else (float(time),)
         if key not in prepared.said:
-            said = self.decode(prepared.features, prepared.read, when)[1]
-            trust = confidence(*prepared.read, said, self.config.taps)
-            prepared.said[key] = Said(said, trust, fall_back(said, trust, when, self.config.taps))
+            prepared.said[key] = self._run(self._predict, prepared.features, prepared.read, when)
         return prepared.said[key]
+
+    def _predict(self, features: list[Tensor], read: tuple[Tensor, Tensor], time: Tensor) -> Said:
+        """Return the fields at a time, (N, 1, 1, 1)."""
+        said = self.decode(features, read, time)[1]
+        trust = confidence(*read, said, self.config.taps)
+        return Said(said, trust, fall_back(said, trust, time, self.config.taps))
+
+    def _run(self, function: Callable[..., Result], *arguments: Any) -> Result:
+        """Run a function of this network, as a CUDA graph where that is possible."""
+        weights = next(self.parameters())
+        if self.graphs is None or not weights.is_cuda:
+            return function(*arguments)
+        return self.graphs.run(function, *arguments, key=weights.data_ptr())
+
+    def for_inference(self, precision: torch.dtype = torch.float32) -> "FlowSep":
+        """See `Network`; on CUDA what is done for each pair is launched as two graphs."""
+        ready = super().for_inference(precision)
+        assert isinstance(ready, FlowSep)
+        ready.graphs = Graphs()
+        return ready
 
     def pairs_at_once(self, height: int, width: int) -> int:
         """See `Network`; what one thread does alone loses no time where work is hard to divide."""

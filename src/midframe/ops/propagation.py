@@ -1,11 +1,10 @@
 """Flows that pixels take over from others nearby (PatchMatch's propagation, doi 10.1145/1531326.1531330)."""
 
-from functools import cache
-
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from midframe.ops.constants import constant
 from midframe.ops.dispatch import cuda_module, forward_module
 from midframe.ops.warping import warp
 
@@ -53,17 +52,11 @@ def taken_over(first: Tensor, second: Tensor, flow: Tensor, step: int) -> Tensor
     height, width = flow.shape[2:]
     with torch.no_grad():
         taken = choices(levelled(first), levelled(second), flow, step)
-    steps = _offsets(flow.device) * step
+    steps = constant(OWN_FIRST, flow.device) * step
     rows = (torch.arange(height, device=flow.device)[:, None] + steps[:, 0][taken]).clamp(0, height - 1)
     columns = (torch.arange(width, device=flow.device) + steps[:, 1][taken]).clamp(0, width - 1)
     places = (rows * width + columns).flatten(1)[:, None].expand(-1, 4, -1)
     return flow.flatten(2).gather(2, places).view_as(flow)
-
-
-@cache
-def _offsets(device: torch.device) -> Tensor:
-    """Return `OWN_FIRST` on a device, (9, 2), copied to it once: CUDA graphs cannot capture copies from the host."""
-    return torch.tensor(OWN_FIRST, device=device)
 
 
 def levelled(frame: Tensor) -> Tensor:

@@ -1,0 +1,23 @@
+"""Constants on the device that computes with them."""
+
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def constant(values: tuple[Any, ...], device: torch.device) -> Tensor:
+    """Return numbers, or tuples of them, as a tensor on a device, which is copied there once.
+
+    CUDA graphs capture no copies from the host, and each copy waits for the device.
+    """
+    if torch.compiler.is_compiling() or torch.compiler.is_exporting():  # tensors of a trace are of no use after it
+        return torch.tensor(values, device=device)
+    return _kept(values, device)
+
+
+@cache
+def _kept(values: tuple[Any, ...], device: torch.device) -> Tensor:
+    with torch.inference_mode(False):
+        return torch.tensor(values, device=device)
