@@ -14,9 +14,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from midframe.models.confidence import confidence, fall_back
+from midframe.models.confidence import confidence, fall_back, stillness
 from midframe.models.network import Network, Statistics, pair_statistics
 from midframe.ops.alignment import aligned
+from midframe.ops.difference import local_difference
 from midframe.ops.dispatch import side_by_side
 from midframe.ops.fields import fields, refined
 from midframe.ops.propagation import propagated
@@ -108,7 +109,7 @@ class Said(NamedTuple):
     trust: Tensor
     """How far they can be trusted, (N, 1, h, w), from 0 to 1."""
     shown: Tensor
-    """The fields, with the nearest frame where they cannot."""
+    """The fields, with the nearest frame where they cannot, and both frames where these are still."""
 
 
 @dataclass
@@ -122,6 +123,8 @@ class Prepared:
     """How many times smaller than the frames what the network reads is."""
     read: tuple[Tensor, Tensor]
     """Both at the size of the fields, (N, 3, h, w)."""
+    difference: Tensor
+    """The largest difference around each value of the fields, (N, 1, h, w)."""
     features: list[Tensor]
     """Of both frames, (2N, C, h, w), finest first."""
     said: dict[tuple[float, ...], Said] = field(default_factory=dict)
@@ -169,7 +172,7 @@ class FlowSep(Network):
     tile = 2048  # by Halide the last step needs no memory of its own, in PyTorch 0.5 GB for the fields of so much
     any_time = True
     falls_back = True
-    """Whether it shows the nearest frame where what it says cannot be trusted."""
+    """Whether it shows the nearest frame where what it says cannot be trusted, and still areas as they are."""
     scale = 0
     """How many times smaller frames are read; 0 to choose by their size."""
 
@@ -217,7 +220,10 @@ class FlowSep(Network):
         read = [reduced(frame, scale, self.stride) for frame in colours]
         statistics = pair_statistics(read[0], read[1])
         features = self.encode(read[0], read[1], statistics, halvings(usual, scale))
-        return Prepared(first, second, statistics, scale, (reduced(read[0], 2), reduced(read[1], 2)), features)
+        halves = reduced(read[0], 2), reduced(read[1], 2)
+        size = halves[0].shape[2], halves[0].shape[3]
+        difference = local_difference(first.float(), second.float(), 2 * scale, size)
+        return Prepared(first, second, statistics, scale, halves, difference, features)
 
     def part(self, prepared: Prepared, rows: slice, columns: slice, time: Tensor | float = 0.5) -> Tensor:
         """Make a rectangle of the frame at a time. What all parts of it share is made once."""
@@ -240,7 +246,8 @@ class FlowSep(Network):
         if key not in prepared.said:
             said = self.decode(prepared.features, prepared.read, when)[1]
             trust = confidence(*prepared.read, said, self.config.taps)
-            prepared.said[key] = Said(said, trust, fall_back(said, trust, when, self.config.taps))
+            still = stillness(prepared.difference, said)
+            prepared.said[key] = Said(said, trust, fall_back(said, trust, still, when, self.config.taps))
         return prepared.said[key]
 
     def pairs_at_once(self, height: int, width: int) -> int:
@@ -364,6 +371,7 @@ class FlowSep(Network):
             *(partial(decode, level) for level in reversed(range(LEVELS))),
             lambda: propagated(read, read, said[:, :4], config.neighbours),
             lambda: confidence(read, read, said, config.taps),
+            lambda: local_difference(frame, frame, 2 * scale, (read.shape[2], read.shape[3])),
             lambda: synthesise(
                 frame,
                 frame,
