@@ -27,9 +27,9 @@ def main() -> None:
     JITFunction.run = compile_for_cards
     for kernels in POINTERS:
         launch_separable(kernels)
+        for resampling in RESAMPLINGS:
+            launch_flow_separable(kernels, resampling)
     launch_adaptive()
-    for resampling in RESAMPLINGS:
-        launch_flow_separable(resampling)
 
 
 def compile_for_cards(kernel: Any, *inputs: Any, grid: Any, warmup: bool, **named: Any) -> None:
@@ -65,9 +65,9 @@ def launch_adaptive() -> None:
     adaptive_cuda.adaptive_frame_gradient(gradient, frames, kernels, 1)
 
 
-def launch_flow_separable(resampling: str) -> None:
+def launch_flow_separable(kernel_type: torch.dtype, resampling: str) -> None:
     frame, flow, kernels, gradient = (torch.rand(1, n, 8, 8) for n in (3, 2, 10, 3))
-    inputs = frame, flow, *kernels.split(5, dim=1)
+    inputs = frame, flow, *kernels.to(kernel_type).split(5, dim=1)
     flow_separable_cuda.flow_separable_forward(*inputs, resampling)
     flow_separable_cuda.flow_separable_gradients(gradient, *inputs, resampling)
     flow_separable_cuda.flow_separable_frame_gradient(gradient, *inputs, resampling)
