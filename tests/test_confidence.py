@@ -80,8 +80,10 @@ def test_something_that_passes_between_two_equal_areas_is_not_still() -> None:
     difference[..., 2:8], difference[..., 32:38] = 1, 1  # there before and after
     said = fields(8, 40)
     assert stillness(difference, said)[0, 0, 4, 20] == 1
-    said[:, 0], said[:, 2] = -15, 15  # here at the time between
-    assert stillness(difference, said)[0, 0, 4, 20] == 0
+    said[:, 0, :, 20], said[:, 2, :, 20] = -15, 15  # here at the time between
+    still = stillness(difference, said)[0, 0, 4]
+    assert still[19:22].tolist() == [0, 0, 0]  # neighbours too, for fields are interpolated between them
+    assert still[[16, 24]].tolist() == [1, 1]
 
 
 def test_stillness_passes_over_smoothly() -> None:

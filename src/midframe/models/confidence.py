@@ -1,8 +1,9 @@
 """Where the network's prediction is replaced: where both frames are equal, and where it cannot be trusted.
 
-Still areas are exact by construction: where neither a pixel's surroundings nor the places that its flows lead to change
-from frame to frame, the mean of both frames by time is shown. A pixel alone does not decide this: something may pass
-over it between two equal frames, and then the flows lead to pixels that change.
+Still areas are exact by construction: where neither a pixel's surroundings nor the places that its
+flows lead to change from frame to frame, the mean of both frames by time is shown. The surroundings
+alone do not decide this: an object may pass over an area that is equal in both frames, and then the
+flows lead to pixels that change.
 
 A frame between two cannot be made where both frames disagree along their flows, and nothing decides between them. An
 occlusion makes frames disagree too, but there the mask decides for the one that shows it. Where it does not, a cut
@@ -11,6 +12,7 @@ slipped through or something moved beyond reach; mixing shows two ghosts there, 
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from midframe.ops.difference import local_difference
 from midframe.ops.doubt import doubt
@@ -21,8 +23,9 @@ LEAST_DOUBT, FULL_DOUBT = 0.15, 0.30
 
 
 STILL_DIFFERENCE, MOVING_DIFFERENCE = 0.5 / 255, 2.5 / 255
-"""Up to the first, in brightness from 0 to 1, an area is still, from the second on it moves. Chosen by 72 triplets of
-held-out clips: with these no frame is worse, with 4 / 255 up to 0.02 dB."""
+"""Up to the first difference, in brightness from 0 to 1, an area is still, from the second on it
+moves. Chosen by 72 triplets of held-out clips, of which none lost 0.001 dB; with 4 / 255 some lost
+0.02 dB."""
 
 
 def confidence(first: Tensor, second: Tensor, said: Tensor, taps: int) -> Tensor:
@@ -38,7 +41,10 @@ def stillness(difference: Tensor, said: Tensor) -> Tensor:
         said: fields as `synthesise` takes them.
     """
     to_first, to_second = (warp(difference, flow) for flow in said[:, :4].chunk(2, 1))
-    return _falling(difference.maximum(to_first).maximum(to_second), STILL_DIFFERENCE, MOVING_DIFFERENCE)
+    largest = difference.maximum(to_first).maximum(to_second)
+    # A pixel's fields are interpolated between neighbours: where one of these moves, none is replaced.
+    largest = functional.max_pool2d(largest, 3, stride=1, padding=1)
+    return _falling(largest, STILL_DIFFERENCE, MOVING_DIFFERENCE)
 
 
 def frame_stillness(first: Tensor, second: Tensor, said: Tensor, factor: int) -> Tensor:

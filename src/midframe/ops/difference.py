@@ -12,7 +12,7 @@ REACH = 2
 def local_difference(first: Tensor, second: Tensor, factor: int, size: tuple[int, int]) -> Tensor:
     """Measure the largest difference of two frames around each value of fields, (N, 1, h, w).
 
-    An average would hide what changes from pixel to pixel (a checkerboard that inverts), the maximum does not.
+    An average would hide changes that alternate from pixel to pixel (a checkerboard that inverts).
 
     Args:
         first, second: frames (N, C, H, W), float32; all channels count.
@@ -20,8 +20,8 @@ def local_difference(first: Tensor, second: Tensor, factor: int, size: tuple[int
         size: height and width of the fields; `factor` times them are at least the frames' sizes.
 
     Returns:
-        The largest absolute difference over `REACH` values in each direction. Differentiable; on the CPU, without
-        gradients, by Halide.
+        The largest absolute difference over `REACH` values in each direction. Differentiable; on
+        the CPU, without gradients, by Halide.
     """
     if fast := forward_module("difference_cpu", first):
         result: Tensor = fast.local_difference(first, second, factor, size)

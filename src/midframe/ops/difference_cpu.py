@@ -1,4 +1,7 @@
-"""The largest local difference of two frames on the CPU, as a Halide pipeline: down along rows as they lie, across."""
+"""The largest local difference of two frames on the CPU, as a Halide pipeline.
+
+Columns are reduced first, along rows as they lie in memory, then rows.
+"""
 
 from collections.abc import Iterable
 from functools import reduce
