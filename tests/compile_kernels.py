@@ -51,11 +51,11 @@ def main() -> None:
         launch_separable(kernels)
         launch_inference(kernels)
         launch_alignment(kernels, 48, 64, radius=3)
+        for resampling in RESAMPLINGS:
+            launch_flow_separable(kernels, resampling)
     launch_alignment(torch.float32, 160, 0, radius=4)
     launch_alignment(torch.float16, 16, 32, radius=0)
     launch_adaptive()
-    for resampling in RESAMPLINGS:
-        launch_flow_separable(resampling)
     launch_propagation()
     launch_activation()
     launch_cutting()
@@ -96,9 +96,9 @@ def launch_adaptive() -> None:
     adaptive_cuda.adaptive_frame_gradient(gradient, frames, kernels, 1)
 
 
-def launch_flow_separable(resampling: str) -> None:
+def launch_flow_separable(kernel_type: torch.dtype, resampling: str) -> None:
     frame, flow, kernels, gradient = (torch.rand(1, n, 8, 8) for n in (3, 2, 10, 3))
-    inputs = frame, flow, *kernels.split(5, dim=1)
+    inputs = frame, flow, *kernels.to(kernel_type).split(5, dim=1)
     flow_separable_cuda.flow_separable_forward(*inputs, resampling)
     flow_separable_cuda.flow_separable_gradients(gradient, *inputs, resampling)
     flow_separable_cuda.flow_separable_frame_gradient(gradient, *inputs, resampling)

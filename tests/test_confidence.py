@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from midframe.models.confidence import confidence, fall_back
+from midframe.models.confidence import confidence, fall_back, stillness
 from midframe.ops.doubt import AREA, doubt, doubt_plainly
 
 TAPS = 3
@@ -55,8 +55,44 @@ def test_trust_passes_over_smoothly() -> None:
 def test_without_trust_the_nearest_frame_is_shown(time: float, share: float) -> None:
     said = torch.randn(1, 8 + 4 * TAPS, 4, 5)
     when = torch.full((1, 1, 1, 1), time)
-    assert torch.equal(fall_back(said, torch.zeros(1, 1, 4, 5), when, TAPS), fields(4, 5, share))
-    torch.testing.assert_close(fall_back(said, torch.ones(1, 1, 4, 5), when, TAPS), said)
+    none, full = torch.zeros(1, 1, 4, 5), torch.ones(1, 1, 4, 5)
+    assert torch.equal(fall_back(said, none, none, when, TAPS), fields(4, 5, share))
+    torch.testing.assert_close(fall_back(said, full, none, when, TAPS), said)
+
+
+@pytest.mark.parametrize("time", [0.0, 0.25, 0.5, 1.0])
+@pytest.mark.parametrize("trust", [0.0, 0.5, 1.0])
+def test_still_areas_show_the_mean_of_both_frames_by_time(time: float, trust: float) -> None:
+    said = torch.randn(1, 8 + 4 * TAPS, 4, 5)
+    when, full = torch.full((1, 1, 1, 1), time), torch.ones(1, 1, 4, 5)
+    assert torch.equal(fall_back(said, trust * full, full, when, TAPS), fields(4, 5, 1 - time))
+
+
+def test_equal_frames_are_still_wherever_flows_lead() -> None:
+    said = 20 * torch.randn(1, 8 + 4 * TAPS, 8, 12)
+    assert stillness(torch.zeros(1, 1, 8, 12), said).min() == 1
+    assert stillness(torch.full((1, 1, 8, 12), 0.4 / 255), said).min() == 1
+    assert stillness(torch.full((1, 1, 8, 12), 3 / 255), said).max() == 0
+
+
+def test_something_that_passes_between_two_equal_areas_is_not_still() -> None:
+    difference = torch.zeros(1, 1, 8, 40)
+    difference[..., 2:8], difference[..., 32:38] = 1, 1  # there before and after
+    said = fields(8, 40)
+    assert stillness(difference, said)[0, 0, 4, 20] == 1
+    said[:, 0, :, 20], said[:, 2, :, 20] = -15, 15  # here at the time between
+    still = stillness(difference, said)[0, 0, 4]
+    assert still[19:22].tolist() == [0, 0, 0]  # neighbours too, for fields are interpolated between them
+    assert still[[16, 24]].tolist() == [1, 1]
+
+
+def test_stillness_passes_over_smoothly() -> None:
+    levels = torch.linspace(0, 4 / 255, 401).view(1, 1, 1, -1)
+    still = stillness(levels, torch.zeros(1, 8 + 4 * TAPS, 1, 401)).flatten()
+    assert still[0] == 1
+    assert still[-1] == 0
+    assert (still.diff() <= 0).all()
+    assert still.diff().abs().max() < 0.01
 
 
 @settings(max_examples=30, deadline=None)

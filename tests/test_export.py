@@ -33,6 +33,8 @@ def test_another_program_makes_the_same_frames(tmp_path: Path, resampling: Resam
         with torch.no_grad():
             expected = model(first, second, time).clamp(0, 1)
         torch.testing.assert_close(torch.from_numpy(made), expected, atol=1e-3, rtol=1e-3)
+        (still,) = session.run(["between"], {**given, "second": given["first"]})
+        torch.testing.assert_close(torch.from_numpy(still), first, atol=1e-4, rtol=0)
 
 
 def test_other_networks_are_refused(tmp_path: Path) -> None:

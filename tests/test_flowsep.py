@@ -1,6 +1,7 @@
 """FlowSep: any time, any size, parts that equal the whole, and what it starts as."""
 
 import dataclasses
+import itertools
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,12 +13,15 @@ from torch import Tensor
 from midframe.interpolator import Interpolator
 from midframe.models import flowsep
 from midframe.models.checkpoint import build_model, load_model, save_model
+from midframe.models.confidence import fall_back
 from midframe.models.flowsep import BASE, FlowSep, FlowSepConfig, scale_for, turned
 from midframe.models.growth import grown
+from midframe.ops.resampling import RESAMPLINGS, Resampling
 from midframe.ops.synthesis import enlarged
 from midframe.ops.warping import warp
 from midframe.training.guidance import flow_guidance
 
+HALF = torch.full((1, 1, 1, 1), 0.5)
 TINY = FlowSepConfig(widths=(4, 4, 8, 8), hidden=(8, 8, 8, 8), radii=(0, 1, 2, 2), taps=3)
 
 
@@ -178,6 +182,72 @@ def test_kernels_change_no_brightness(model: FlowSep) -> None:
     torch.nn.init.zeros_(model.decoders[0].head.weight[-3:])  # type: ignore[union-attr,index,arg-type]  # no residual
     first = torch.full((1, 3, 40, 40), 0.7)
     torch.testing.assert_close(model(first, first), first, atol=1e-4, rtol=1e-4)
+
+
+@pytest.fixture
+def wild(model: FlowSep) -> FlowSep:
+    """A network whose flows lead anywhere, and whose residuals are large."""
+    torch.nn.init.normal_(model.decoders[0].head.weight, std=0.3)  # type: ignore[arg-type,union-attr]
+    model.falls_back = True
+    return model
+
+
+def psnr(made: Tensor, expected: Tensor) -> float:
+    return float(-10 * (made.detach() - expected).square().mean().clamp(min=1e-12).log10())
+
+
+@pytest.mark.parametrize("resampling", RESAMPLINGS)
+@pytest.mark.parametrize("scale", [1, 2])
+@pytest.mark.parametrize("size", [(70, 93), (1, 1), (7, 200)])
+@pytest.mark.parametrize("gradients", [False, True])
+def test_the_same_frame_twice_comes_back(
+    wild: FlowSep, scale: int, size: tuple[int, int], resampling: Resampling, gradients: bool
+) -> None:
+    wild.scale, wild.config = scale, dataclasses.replace(TINY, resampling=resampling)
+    frame = torch.rand(1, 4, *size)
+    for time in (0.0, 0.3, 1.0):
+        with torch.set_grad_enabled(gradients):
+            assert psnr(wild(frame, frame, time), frame) > 100
+
+
+def test_a_noisy_still_scene_becomes_the_mean_by_time(wild: FlowSep) -> None:
+    first, second = frames()
+    second = first + (torch.rand(first.shape) - 0.5) / 255
+    with torch.no_grad():
+        made = wild(first, second, 0.25)
+    assert psnr(made, torch.lerp(first, second, 0.25)) > 100
+
+
+def test_a_still_area_beside_a_moving_one_is_exact_and_parts_equal_the_whole(wild: FlowSep) -> None:
+    torch.nn.init.zeros_(wild.decoders[0].head.weight[:4])  # type: ignore[union-attr,index,arg-type]
+    for decoder in wild.decoders[1:]:  # so no flow leads from one to the other
+        torch.nn.init.zeros_(decoder.head.weight)  # type: ignore[union-attr,arg-type]
+    first, second = frames()
+    second = torch.cat((first[..., :50], second[..., 50:]), dim=3)
+    with torch.no_grad():
+        prepared = wild.prepare(first, second)
+        whole = wild.part(prepared, slice(0, 70), slice(0, 93), 0.3)
+        torch.testing.assert_close(whole[..., :40], first[..., :40], atol=1e-5, rtol=1e-5)
+        assert (whole - first)[..., 60:].abs().mean() > 0.01
+        part = wild.part(prepared, slice(11, 60), slice(30, 71), 0.3)
+        torch.testing.assert_close(part, whole[..., 11:60, 30:71], atol=1e-4, rtol=1e-4)
+
+
+def test_the_frame_changes_continuously_as_a_still_area_begins_to_move(wild: FlowSep) -> None:
+    first, second = frames()
+    apart, made = torch.linspace(0, 0.02, 81), []
+    with torch.no_grad():
+        for share in apart:
+            made.append(wild(first, torch.lerp(first, second, share), 0.5))
+    steps = torch.stack([(one - other).abs().max() for one, other in itertools.pairwise(made)])
+    assert steps.max() < 0.2 * (made[-1] - made[0]).abs().max()
+
+
+def test_a_checkerboard_that_inverts_is_not_still(wild: FlowSep) -> None:
+    board = ((torch.arange(64) + torch.arange(64)[:, None]) % 2).float().expand(1, 3, 64, 64)
+    with torch.no_grad():
+        said = wild.say(wild.prepare(board, 1 - board))
+    torch.testing.assert_close(said.shown, fall_back(said.fields, said.trust, 0 * said.trust, HALF, TINY.taps))
 
 
 def test_a_fourth_channel_goes_along(model: FlowSep) -> None:

@@ -223,8 +223,9 @@ def test_flowsep_grows_from_weights_of_a_smaller_form(dataset: Path, tmp_path: P
     scores = train(toy(dataset, **{**small, "network": larger, "initial": initial}), tmp_path / "larger")
     assert all(math.isfinite(score) for score in scores.values())
     assert load_model(tmp_path / "larger" / "best.safetensors").config.widths == (4, 8, 8, 12)
+    narrow = {**FLOWSEP, "widths": [4, 4, 4, 4]}
     with pytest.raises(ConfigError, match="may be others, and no width may become smaller"):
-        train(toy(dataset, **{**small, "network": {**FLOWSEP, "taps": 1}, "initial": initial}), tmp_path / "other")
+        train(toy(dataset, **{**small, "network": narrow, "initial": initial}), tmp_path / "other")
 
 
 def test_frames_are_chosen_near_and_far_and_at_any_time() -> None:

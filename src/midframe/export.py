@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from midframe.errors import CheckpointError
-from midframe.models.confidence import confidence, fall_back
+from midframe.models.confidence import confidence, fall_back, frame_stillness
 from midframe.models.flowsep import FlowSep
 from midframe.models.network import Network
 from midframe.outputs import whole_file
@@ -33,7 +33,9 @@ class _Exported(nn.Module):
         if self.model.falls_back:
             small = functional.avg_pool2d(first, 2), functional.avg_pool2d(second, 2)
             trust = confidence(*small, estimate.said, taps)
-            estimate = estimate._replace(said=fall_back(estimate.said, trust, time.view(-1, 1, 1, 1), taps))
+            still = frame_stillness(first, second, estimate.said, 2)
+            shown = fall_back(estimate.said, trust, still, time.view(-1, 1, 1, 1), taps)
+            estimate = estimate._replace(said=shown)
         return self.model.apply(first, second, estimate).clamp(0, 1)
 
 

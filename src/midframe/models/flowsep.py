@@ -16,11 +16,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from midframe.models.confidence import confidence, fall_back
+from midframe.models.confidence import confidence, fall_back, stillness
 from midframe.models.cuda_graphs import Graphs
 from midframe.models.network import Network, Statistics, pair_statistics
 from midframe.ops.activation import convolve, fuses
 from midframe.ops.alignment import aligned
+from midframe.ops.difference import local_difference
 from midframe.ops.dispatch import side_by_side
 from midframe.ops.fields import fields, refined
 from midframe.ops.propagation import propagated
@@ -120,7 +121,7 @@ class Said(NamedTuple):
     trust: Tensor
     """How far they can be trusted, (N, 1, h, w), from 0 to 1."""
     shown: Tensor
-    """The fields, with the nearest frame where they cannot."""
+    """The fields, with the nearest frame where they cannot, and both frames where these are still."""
 
 
 @dataclass
@@ -134,6 +135,8 @@ class Prepared:
     """How many times smaller than the frames what the network reads is."""
     read: tuple[Tensor, Tensor]
     """Both at the size of the fields, (N, 3, h, w)."""
+    difference: Tensor
+    """The largest difference around each value of the fields, (N, 1, h, w)."""
     features: list[Tensor]
     """Of both frames, (2N, C, h, w), finest first."""
     said: dict[tuple[float, ...], Said] = field(default_factory=dict)
@@ -202,7 +205,7 @@ class FlowSep(Network):
     tile = 2048  # by Halide the last step needs no memory of its own, in PyTorch 0.5 GB for the fields of so much
     any_time = True
     falls_back = True
-    """Whether it shows the nearest frame where what it says cannot be trusted."""
+    """Whether it shows the nearest frame where what it says cannot be trusted, and still areas as they are."""
     scale = 0
     """How many times smaller frames are read; 0 to choose by their size."""
     graphs: Graphs | None = None
@@ -254,12 +257,15 @@ class FlowSep(Network):
 
     def _read(
         self, first: Tensor, second: Tensor, scale: int, passes: int
-    ) -> tuple[Statistics, int, tuple[Tensor, Tensor], list[Tensor]]:
-        """Return the statistics, the scale, both frames at the size of the fields, and the features."""
+    ) -> tuple[Statistics, int, tuple[Tensor, Tensor], Tensor, list[Tensor]]:
+        """Return the statistics, the scale, both frames at the size of the fields, the local difference, features."""
         read = [reduced(frame[:, :3].float(), scale, self.stride) for frame in (first, second)]
         statistics = pair_statistics(read[0], read[1])
         features = self.encode(read[0], read[1], statistics, passes)
-        return statistics, scale, (reduced(read[0], 2), reduced(read[1], 2)), features
+        halves = reduced(read[0], 2), reduced(read[1], 2)
+        size = halves[0].shape[2], halves[0].shape[3]
+        difference = local_difference(first.float(), second.float(), 2 * scale, size)
+        return statistics, scale, halves, difference, features
 
     def part(self, prepared: Prepared, rows: slice, columns: slice, time: Tensor | float = 0.5) -> Tensor:
         """Make a rectangle of the frame at a time. What all parts of it share is made once."""
@@ -280,14 +286,18 @@ class FlowSep(Network):
         when = self._times(time, prepared.first)
         key = tuple(when.flatten().tolist()) if isinstance(time, Tensor) else (float(time),)
         if key not in prepared.said:
-            prepared.said[key] = self._run(self._predict, prepared.features, prepared.read, when)
+            given = prepared.features, prepared.read, prepared.difference, when
+            prepared.said[key] = self._run(self._predict, *given)
         return prepared.said[key]
 
-    def _predict(self, features: list[Tensor], read: tuple[Tensor, Tensor], time: Tensor) -> Said:
+    def _predict(
+        self, features: list[Tensor], read: tuple[Tensor, Tensor], difference: Tensor, time: Tensor
+    ) -> Said:
         """Return the fields at a time, (N, 1, 1, 1)."""
         said = self.decode(features, read, time)[1]
         trust = confidence(*read, said, self.config.taps)
-        return Said(said, trust, fall_back(said, trust, time, self.config.taps))
+        still = stillness(difference, said)
+        return Said(said, trust, fall_back(said, trust, still, time, self.config.taps))
 
     def _run(self, function: Callable[..., Result], *arguments: Any) -> Result:
         """Run a function of this network, as a CUDA graph where that is possible."""
@@ -424,6 +434,7 @@ class FlowSep(Network):
             *(partial(decode, level) for level in reversed(range(LEVELS))),
             lambda: propagated(read, read, said[:, :4], config.neighbours),
             lambda: confidence(read, read, said, config.taps),
+            lambda: local_difference(frame, frame, 2 * scale, (read.shape[2], read.shape[3])),
             lambda: synthesise(
                 frame,
                 frame,

@@ -1,9 +1,10 @@
 """Separable convolution along a flow on CUDA, as Triton kernels.
 
-A program computes a block of pixels in one row. A flow that leads between pixels shifts the kernels by a fraction of a
-pixel, which makes them one tap longer (linear) or three (cubic), so that each tap lies on one whole pixel. All taps of
-a row are one axis of the block, and each value of the frame is loaded once. Triton's interpreter runs the same kernels
-on the CPU, which is how they are tested without a GPU.
+A program computes a block of pixels in one row. A flow that leads between pixels shifts the
+kernels by a fraction of a pixel, which makes them one tap longer (linear) or three (cubic), so that
+each tap lies on one whole pixel. All taps of a row are one axis of the block, and each value of the
+frame is loaded once. Triton's interpreter runs the same kernels on the CPU, which is how they are
+tested without a GPU.
 """
 
 from typing import Any
