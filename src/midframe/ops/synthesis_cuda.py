@@ -59,19 +59,14 @@ def _field(said, a, b, c, d, px, py, used):  # type: ignore[no-untyped-def]
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def _shift_weight(p, m: tl.constexpr, extra: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Return the weight of the pixel at m (linear) or m - 1 (cubic: Keys, a = -1/2) for a tap at the fraction p."""
+def _shift_weight(fraction, m, extra: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Return the weight of tap m of a kernel of one tap that is shifted by a fraction (cubic: Keys 1981, a = -1/2)."""
+    d = tl.abs(fraction + extra // 2 - m)
     if extra == 1:
-        weight = 1.0 - p if m == 0 else p
-    elif m == 0:
-        weight = ((1.0 - 0.5 * p) * p - 0.5) * p
-    elif m == 1:
-        weight = (1.5 * p - 2.5) * p * p + 1.0
-    elif m == 2:
-        weight = ((2.0 - 1.5 * p) * p + 0.5) * p
-    else:
-        weight = (0.5 * p - 0.5) * p * p
-    return weight
+        return 1.0 - d
+    near = (1.5 * d - 2.5) * d * d + 1.0
+    far = ((2.5 - 0.5 * d) * d - 4.0) * d + 2.0
+    return tl.where(d < 1, near, far)
 
 
 @triton.jit  # type: ignore[untyped-decorator]
@@ -86,7 +81,7 @@ def _filtered(  # type: ignore[no-untyped-def]
     qx, qy = right - first_x, down - first_y
     j = tl.arange(0, room)[:, None]
     across = tl.zeros((room, block), tl.float32)
-    for m in tl.static_range(extra + 1):
+    for m in range(extra + 1):  # not unrolled, as below: registers do not hold so many loads
         at = kernels + (taps + j - m) * area
         used = real[None, :] & (j >= m) & (j - m < taps)
         tap = _field(at, a[None, :], b[None, :], c[None, :], d[None, :], px[None, :], py, used)
@@ -99,7 +94,7 @@ def _filtered(  # type: ignore[no-untyped-def]
     size = rows.to(tl.int64) * columns
     for i in range(taps + extra):
         weight = tl.zeros((block,), tl.float32)
-        for m in tl.static_range(extra + 1):
+        for m in range(extra + 1):
             inside = real & (i - m + 0 * x >= 0) & (i - m + 0 * x < taps)
             value = _field(kernels + (i - m) * area, a, b, c, d, px, py, inside)
             weight += _shift_weight(qy, m, extra) * value
