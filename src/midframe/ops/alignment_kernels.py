@@ -209,7 +209,7 @@ def _correlation_gradient(  # type: ignore[no-untyped-def]
     return total_gradient * scale * gain
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit
 def _weight(at, size, place):  # type: ignore[no-untyped-def]
     """Return the weight of a value in the one at `2 * at - 1 + place` of the row enlarged to twice the size."""
     near = (place == 1) | (place == 2)
