@@ -3,7 +3,8 @@
 python benchmarks/cuda_ops.py
 
 Sizes are those of training, 64 crops of 192 pixels in bfloat16; without gradients, those of a frame of 1920x1080. The
-floor is the time in which the card's memory moves what is read and written once. Needs only torch and Triton beside this project's sources: `PYTHONPATH=src` is enough.
+floor is the time in which the card's memory moves all that is read and written once. Needs only torch and Triton beside
+this project's sources: `PYTHONPATH=src` is enough.
 """
 
 from collections.abc import Callable, Sequence

@@ -55,7 +55,7 @@ class Graphs:
         if not usable(tensors):
             return function(*arguments)
         key = key, function.__name__, str(form), tuple(map(_form, leaves))
-        with self._lock, torch.inference_mode():
+        with self._lock, torch.inference_mode(), torch.cuda.device_of(tensors[0]):
             result: Result = self._run(key, function, arguments, tensors)
             return result
 
@@ -97,7 +97,7 @@ def capture(function: Callable[..., Any], arguments: Any) -> Graph:
     arguments = tree_map(_copy, arguments)
     graph = torch.cuda.CUDAGraph()
     torch.cuda.synchronize()
-    with torch.cuda.graph(graph):
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # others may copy frames meanwhile
         outputs = function(*arguments)
     inputs = [leaf for leaf in tree_flatten(arguments)[0] if isinstance(leaf, Tensor)]
     return Graph(graph.replay, inputs, outputs)

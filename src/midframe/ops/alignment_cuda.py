@@ -40,7 +40,8 @@ def aligned(
     features: Tensor, carried: Tensor | None, flow: Tensor, time: Tensor, radius: int, multiple: int = 1
 ) -> Tensor:
     """See `midframe.ops.alignment.aligned`. Differentiable once; the order of the gradients' sums varies."""
-    result: Tensor = _Aligned.apply(features, carried, flow, time, radius, multiple)  # type: ignore[no-untyped-call]
+    with torch.cuda.device_of(features):
+        result: Tensor = _Aligned.apply(features, carried, flow, time, radius, multiple)  # type: ignore[no-untyped-call]
     return result
 
 

@@ -3,6 +3,8 @@
 import triton
 import triton.language as tl
 
+from midframe.ops.triton_tools import number
+
 SIZES = ["samples", "height", "width"]
 """Arguments whose values are not compiled in: one kernel serves all sizes."""
 
@@ -14,8 +16,8 @@ def _source(flow, side, n, place, height, width, real):  # type: ignore[no-untyp
     Coordinates are held within the image, where their gradient ends, as `grid_sample` does with padding_mode="border".
     """
     at = flow + (n * 4 + 2 * side) * height * width + place
-    right = place % width + tl.load(at, real, 0.0)
-    down = place // width + tl.load(at + height * width, real, 0.0)
+    right = number(place % width + tl.load(at, real, 0.0))
+    down = number(place // width + tl.load(at + height * width, real, 0.0))
     x = tl.minimum(tl.maximum(right, 0.0), width - 1.0)
     y = tl.minimum(tl.maximum(down, 0.0), height - 1.0)
     left, top = tl.floor(x), tl.floor(y)

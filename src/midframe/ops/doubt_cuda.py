@@ -27,8 +27,9 @@ def doubt(first: Tensor, second: Tensor, said: Tensor, taps: int) -> Tensor:
     sizes = {"samples": samples, "height": height, "width": width}
     grid = (triton.cdiv(samples * height * width, BLOCK),)
     frames = first.contiguous(), second.contiguous()
-    _undecided[grid](*frames, said.contiguous(), alone, **sizes, channels=channels, taps=taps, block=BLOCK)
-    _mean[grid](alone, result, **sizes, reach=AREA // 2, block=BLOCK)
+    with torch.cuda.device_of(first):
+        _undecided[grid](*frames, said.contiguous(), alone, **sizes, channels=channels, taps=taps, block=BLOCK)
+        _mean[grid](alone, result, **sizes, reach=AREA // 2, block=BLOCK)
     return result
 
 

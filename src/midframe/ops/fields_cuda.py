@@ -21,11 +21,12 @@ def fields(outputs: Tensor, flow: Tensor, time: Tensor, taps: int, normalise: bo
     """See `midframe.ops.fields.fields`."""
     samples, channels, height, width = outputs.shape
     result = torch.empty(outputs.shape, dtype=torch.float32, device=outputs.device)
-    _fields[(triton.cdiv(samples * height * width, BLOCK),)](
-        channels_innermost(outputs), flow.contiguous(), odds(time.float()).reshape(-1).contiguous(), result,
-        samples=samples, height=height, width=width, channels=channels, taps=taps, normalise=normalise,
-        least_sum=MIN_KERNEL_SUM, block=BLOCK,
-    )  # fmt: skip
+    with torch.cuda.device_of(outputs):
+        _fields[(triton.cdiv(samples * height * width, BLOCK),)](
+            channels_innermost(outputs), flow.contiguous(), odds(time.float()).reshape(-1).contiguous(), result,
+            samples=samples, height=height, width=width, channels=channels, taps=taps, normalise=normalise,
+            least_sum=MIN_KERNEL_SUM, block=BLOCK,
+        )  # fmt: skip
     return result
 
 

@@ -30,9 +30,10 @@ def serves(first: Tensor, second: Tensor, flow: Tensor) -> bool:
 
 def propagated(first: Tensor, second: Tensor, flow: Tensor, step: int) -> Tensor:
     """See `midframe.ops.propagation.propagated`. Differentiable once; the order of the gradient's sums varies."""
-    with torch.no_grad():
-        taken = choices(first, second, flow, step)
-    result: Tensor = _Average.apply(flow, taken, step)  # type: ignore[no-untyped-call]
+    with torch.cuda.device_of(flow):
+        with torch.no_grad():
+            taken = choices(first, second, flow, step)
+        result: Tensor = _Average.apply(flow, taken, step)  # type: ignore[no-untyped-call]
     return result
 
 

@@ -5,11 +5,12 @@ the fraction of a pixel that the flow leads to, so that each tap lies on one who
 taps of a row are one axis of the block.
 """
 
+import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from midframe.ops.triton_tools import TYPES
+from midframe.ops.triton_tools import TYPES, number
 
 BLOCK = 64
 """Pixels that a program computes."""
@@ -33,12 +34,13 @@ def synthesise(
     height, width = rows.stop - rows.start, columns.stop - columns.start
     result = first.new_empty(samples, channels, height, width)
     taps, extra = (said.shape[1] - 8) // 4, EXTRA_TAPS[resampling]
-    _synthesise[(samples * height, triton.cdiv(width, BLOCK))](
-        first.contiguous(), second.contiguous(), said.contiguous(), deviation.reshape(-1).contiguous(), result,
-        height=height, width=width, rows=first.shape[2], columns=first.shape[3], lines=said.shape[2],
-        values=said.shape[3], top=rows.start, left=columns.start, factor=factor, channels=channels, taps=taps,
-        extra=extra, room=triton.next_power_of_2(taps + extra), block=BLOCK, num_warps=2,
-    )  # fmt: skip
+    with torch.cuda.device_of(first):
+        _synthesise[(samples * height, triton.cdiv(width, BLOCK))](
+            first.contiguous(), second.contiguous(), said.contiguous(), deviation.reshape(-1).contiguous(), result,
+            height=height, width=width, rows=first.shape[2], columns=first.shape[3], lines=said.shape[2],
+            values=said.shape[3], top=rows.start, left=columns.start, factor=factor, channels=channels, taps=taps,
+            extra=extra, room=triton.next_power_of_2(taps + extra), block=BLOCK, num_warps=2,
+        )  # fmt: skip
     return result
 
 
@@ -75,8 +77,8 @@ def _filtered(  # type: ignore[no-untyped-def]
     channels: tl.constexpr, taps: tl.constexpr, extra: tl.constexpr, room: tl.constexpr, block: tl.constexpr,
 ):  # fmt: skip
     """Return the colours of a frame, fetched along a flow and filtered; the fourth is 0 where there are three."""
-    right = x + factor * _field(flow, a, b, c, d, px, py, real)
-    down = y + factor * _field(flow + area, a, b, c, d, px, py, real)
+    right = number(x + factor * _field(flow, a, b, c, d, px, py, real))
+    down = number(y + factor * _field(flow + area, a, b, c, d, px, py, real))
     first_x, first_y = tl.floor(right), tl.floor(down)
     qx, qy = right - first_x, down - first_y
     j = tl.arange(0, room)[:, None]
