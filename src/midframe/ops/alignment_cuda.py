@@ -15,6 +15,7 @@ from triton.runtime.jit import JITFunction
 
 from midframe.ops import alignment_kernels
 from midframe.ops.alignment import CORRELATION_GAIN, LEAST_LENGTH
+from midframe.ops.dispatch import device_guard
 from midframe.ops.triton_tools import MIN_DOT, TYPES, channels_innermost, product_precision
 
 VALUES = 2048
@@ -40,7 +41,7 @@ def aligned(
     features: Tensor, carried: Tensor | None, flow: Tensor, time: Tensor, radius: int, multiple: int = 1
 ) -> Tensor:
     """See `midframe.ops.alignment.aligned`. Differentiable once; the order of the gradients' sums varies."""
-    with torch.cuda.device_of(features):
+    with device_guard(features):
         result: Tensor = _Aligned.apply(features, carried, flow, time, radius, multiple)  # type: ignore[no-untyped-call]
     return result
 

@@ -5,6 +5,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from midframe.ops.dispatch import device_guard
 from midframe.ops.doubt import AREA
 from midframe.ops.triton_tools import TYPES, corners, pixels, sample
 
@@ -27,7 +28,7 @@ def doubt(first: Tensor, second: Tensor, said: Tensor, taps: int) -> Tensor:
     sizes = {"samples": samples, "height": height, "width": width}
     grid = (triton.cdiv(samples * height * width, BLOCK),)
     frames = first.contiguous(), second.contiguous()
-    with torch.cuda.device_of(first):
+    with device_guard(first):
         _undecided[grid](*frames, said.contiguous(), alone, **sizes, channels=channels, taps=taps, block=BLOCK)
         _mean[grid](alone, result, **sizes, reach=AREA // 2, block=BLOCK)
     return result

@@ -5,11 +5,11 @@ the fraction of a pixel that the flow leads to, so that each tap lies on one who
 taps of a row are one axis of the block.
 """
 
-import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
+from midframe.ops.dispatch import device_guard
 from midframe.ops.triton_tools import TYPES, number
 
 BLOCK = 64
@@ -34,7 +34,7 @@ def synthesise(
     height, width = rows.stop - rows.start, columns.stop - columns.start
     result = first.new_empty(samples, channels, height, width)
     taps, extra = (said.shape[1] - 8) // 4, EXTRA_TAPS[resampling]
-    with torch.cuda.device_of(first):
+    with device_guard(first):
         _synthesise[(samples * height, triton.cdiv(width, BLOCK))](
             first.contiguous(), second.contiguous(), said.contiguous(), deviation.reshape(-1).contiguous(), result,
             height=height, width=width, rows=first.shape[2], columns=first.shape[3], lines=said.shape[2],
