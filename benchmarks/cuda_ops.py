@@ -2,21 +2,28 @@
 
 python benchmarks/cuda_ops.py
 
-Sizes are those of training: 64 crops of 192 pixels, bfloat16. The floor is the time in which the card's memory moves
-what is read and written once. Needs only torch and Triton beside this project's sources: `PYTHONPATH=src` is enough.
+Sizes are those of training, 64 crops of 192 pixels in bfloat16; without gradients, those of a frame of 1920x1080. The
+floor is the time in which the card's memory moves all that is read and written once. Needs only torch and Triton beside
+this project's sources: `PYTHONPATH=src` is enough.
 """
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 import triton
 from torch import Tensor
+from torch.nn import functional
 
 from midframe.ops.alignment import aligned, aligned_plainly
+from midframe.ops.doubt import doubt, doubt_plainly
+from midframe.ops.fields import fields, fields_plainly
 from midframe.ops.flow_separable import flow_separable_convolution
 from midframe.ops.propagation import propagated, propagated_plainly
+from midframe.ops.reduction import reduced
 from midframe.ops.reference import flow_separable_by_sampling
+from midframe.ops.synthesis import synthesise, synthesise_plainly
 
 SAMPLES, CROP, INNER = 64, 192, 160
 """Crops of a batch, their side, and the side of what the loss is computed on."""
@@ -60,7 +67,7 @@ def report(name: str, operator: Operator, plain: Operator, given: Sequence[Tenso
     floors = size_of([*given, result]), size_of([*given, *wanted, result]) if wanted else 0
     times = zip(time_of(operator, given), floors, time_of(plain, given), strict=True)
     cells = [f"{fast:8.3f} {1e3 * floor / BANDWIDTH:7.3f} {slow:8.3f}" for fast, floor, slow in times]
-    print(f"{name:34}", *cells, sep=" |", flush=True)
+    print(f"{name:34}", *cells[: 2 if wanted else 1], sep=" |", flush=True)
 
 
 def decoder_inputs(level: int) -> list[Tensor]:
@@ -78,6 +85,24 @@ def decoder_inputs(level: int) -> list[Tensor]:
 def decoder_input(form: Callable[..., Tensor], radius: int, features: Tensor, *others: Tensor) -> Tensor:
     *carried, flow, time = others
     return form(features, carried[0] if carried else None, flow, time, radius)
+
+
+def report_inference() -> None:
+    """Print the rows of the steps that have Triton kernels without gradients only."""
+    height, width, scale = 1088, 1920, 2  # what is read is a multiple of 16 times the scale
+    frames = torch.rand(2, 1, 3, height, width, device="cuda").unbind()
+    size = height // (2 * scale), width // (2 * scale)
+    first, second = (functional.interpolate(frame, size) for frame in frames)
+    outputs = torch.randn(1, 8 + 4 * TAPS, *size, device="cuda", dtype=torch.float16) / 8
+    outputs = outputs.contiguous(memory_format=torch.channels_last)
+    flow, time = torch.randn(1, 4, *size, device="cuda") * 3, torch.full((1, 1, 1, 1), 0.5, device="cuda")
+    said = fields(outputs, flow, time, TAPS, True)
+    make = partial(fields, taps=TAPS, normalise=True), partial(fields_plainly, taps=TAPS, normalise=True)
+    report("fields", *make, (outputs, flow, time))
+    report("reduction", partial(reduced, scale=scale), partial(functional.avg_pool2d, kernel_size=scale), frames[:1])
+    report("inconsistency", partial(doubt, taps=TAPS), partial(doubt_plainly, taps=TAPS), (first, second, said))
+    more: dict[str, Any] = {"factor": 2 * scale, "rows": slice(0, 1080), "columns": slice(0, width), "deviation": time}
+    report("last step", partial(synthesise, **more), partial(synthesise_plainly, **more), (*frames, said))
 
 
 def main() -> None:
@@ -100,6 +125,8 @@ def main() -> None:
     kernels = [torch.randn(SAMPLES, TAPS, INNER, INNER, device="cuda").requires_grad_() for _ in range(2)]
     given = (frame, flow, *kernels)
     report("separable convolution along a flow", flow_separable_convolution, flow_separable_by_sampling, given)
+    with torch.no_grad():
+        report_inference()
 
 
 if __name__ == "__main__":

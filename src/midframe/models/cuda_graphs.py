@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_map
 
+from midframe.ops.dispatch import device_guard
+
 Result = TypeVar("Result")
 KEPT = 6
 """Graphs that are kept, the last ones used; each holds the memory of what it computes."""
@@ -55,7 +57,7 @@ class Graphs:
         if not usable(tensors):
             return function(*arguments)
         key = key, function.__name__, str(form), tuple(map(_form, leaves))
-        with self._lock, torch.inference_mode():
+        with self._lock, torch.inference_mode(), device_guard(tensors[0]):
             result: Result = self._run(key, function, arguments, tensors)
             return result
 
@@ -97,7 +99,7 @@ def capture(function: Callable[..., Any], arguments: Any) -> Graph:
     arguments = tree_map(_copy, arguments)
     graph = torch.cuda.CUDAGraph()
     torch.cuda.synchronize()
-    with torch.cuda.graph(graph):
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # others may copy frames meanwhile
         outputs = function(*arguments)
     inputs = [leaf for leaf in tree_flatten(arguments)[0] if isinstance(leaf, Tensor)]
     return Graph(graph.replay, inputs, outputs)

@@ -15,6 +15,7 @@ from triton.runtime.jit import JITFunction
 
 from midframe.ops import alignment_kernels
 from midframe.ops.alignment import CORRELATION_GAIN, LEAST_LENGTH
+from midframe.ops.dispatch import device_guard
 from midframe.ops.triton_tools import MIN_DOT, TYPES, channels_innermost, product_precision
 
 VALUES = 2048
@@ -27,6 +28,8 @@ CHUNK = 64
 """The most channels that are multiplied at a time."""
 ROW_BLOCK = 32
 """Pixels in a row of a backward program where nothing is correlated."""
+WARP_VALUES = 256
+"""Values of the warped features whose gradient a warp computes: more do not fit into its registers."""
 
 
 def serves(features: Tensor) -> bool:
@@ -38,7 +41,8 @@ def aligned(
     features: Tensor, carried: Tensor | None, flow: Tensor, time: Tensor, radius: int, multiple: int = 1
 ) -> Tensor:
     """See `midframe.ops.alignment.aligned`. Differentiable once; the order of the gradients' sums varies."""
-    result: Tensor = _Aligned.apply(features, carried, flow, time, radius, multiple)  # type: ignore[no-untyped-call]
+    with device_guard(features):
+        result: Tensor = _Aligned.apply(features, carried, flow, time, radius, multiple)  # type: ignore[no-untyped-call]
     return result
 
 
@@ -132,7 +136,7 @@ def gradients(
         samples=doubled // 2, height=height, width=width, total=result.shape[3],
         radius=radius, channels=channels, flow_offset=flow_offset, gain=CORRELATION_GAIN, least_length=LEAST_LENGTH,
         room=room, window=WINDOW, block=block, precision=product_precision(), upcast=_upcast(inner),
-        num_warps=4 if room > CHUNK else 2, num_stages=1,
+        num_warps=min(8, max(1, room * block // WARP_VALUES)), num_stages=1,
     )  # fmt: skip
     return of_features.to(inner.dtype).permute(0, 3, 1, 2), of_flow
 
@@ -142,7 +146,7 @@ def carried_gradient(outer: Tensor, offset: int, depth: int) -> Tensor:
     samples, height, width, total = outer.shape
     result = outer.new_empty(samples, height // 2, width // 2, depth)
     room = triton.next_power_of_2(depth)
-    block = max(1, VALUES // room)
+    block = max(1, VALUES // (2 * room))
     alignment_kernels.carried_gradient[(triton.cdiv(result[..., 0].numel(), block),)](
         outer, result, samples=samples, height=height // 2, width=width // 2,
         total=total, step=depth, offset=offset, depth=depth, room=room, block=block,

@@ -3,6 +3,8 @@
 import triton
 import triton.language as tl
 
+from midframe.ops.triton_tools import number
+
 SIZES = ["samples", "height", "width"]
 """Arguments whose values are not compiled in: one kernel serves all sizes."""
 
@@ -14,8 +16,8 @@ def _source(flow, side, n, place, height, width, real):  # type: ignore[no-untyp
     Coordinates are held within the image, where their gradient ends, as `grid_sample` does with padding_mode="border".
     """
     at = flow + (n * 4 + 2 * side) * height * width + place
-    right = place % width + tl.load(at, real, 0.0)
-    down = place // width + tl.load(at + height * width, real, 0.0)
+    right = number(place % width + tl.load(at, real, 0.0))
+    down = number(place // width + tl.load(at + height * width, real, 0.0))
     x = tl.minimum(tl.maximum(right, 0.0), width - 1.0)
     y = tl.minimum(tl.maximum(down, 0.0), height - 1.0)
     left, top = tl.floor(x), tl.floor(y)
@@ -209,17 +211,12 @@ def _correlation_gradient(  # type: ignore[no-untyped-def]
     return total_gradient * scale * gain
 
 
-@triton.jit  # type: ignore[untyped-decorator]
-def _weight(at, size, place: tl.constexpr):  # type: ignore[no-untyped-def]
+@triton.jit
+def _weight(at, size, place):  # type: ignore[no-untyped-def]
     """Return the weight of a value in the one at `2 * at - 1 + place` of the row enlarged to twice the size."""
-    if place == 0:
-        return tl.where(at == 0, 0.0, 0.25)
-    elif place == 1:
-        return tl.where(at == 0, 1.0, 0.75)
-    elif place == 2:
-        return tl.where(at == size - 1, 1.0, 0.75)
-    else:
-        return tl.where(at == size - 1, 0.0, 0.25)
+    near = (place == 1) | (place == 2)
+    edge = ((place < 2) & (at == 0)) | ((place >= 2) & (at == size - 1))
+    return tl.where(near, tl.where(edge, 1.0, 0.75), tl.where(edge, 0.0, 0.25))
 
 
 @triton.jit(do_not_specialize=[*SIZES, "step"])  # type: ignore[untyped-decorator]
@@ -236,7 +233,7 @@ def carried_gradient(  # type: ignore[no-untyped-def]
     used = real[:, None] & (channel < depth)
     n, y, x = (pixel // area).to(tl.int64), pixel % area // width, pixel % width
     value = tl.zeros((block, room), tl.float32)
-    for i in tl.static_range(4):
+    for i in range(4):  # not unrolled: registers do not hold so many loads
         for j in tl.static_range(4):
             weight = (_weight(y, height, i) * _weight(x, width, j))[:, None]
             at = ((n * 2 * height + 2 * y - 1 + i) * (2 * width) + 2 * x - 1 + j) * total + offset

@@ -41,6 +41,11 @@ def cuda_module(name: str, *tensors: Tensor, has_gradients: bool = True) -> Any:
     return None if module is reference else module
 
 
+def device_guard(tensor: Tensor) -> torch.cuda.device:
+    """Return a context in which Triton launches kernels on a tensor's card; without effect on the CPU."""
+    return torch.cuda.device(tensor.get_device())
+
+
 @cache
 def fast_module(name: str) -> ModuleType:
     """Import a fast implementation, or take the plain one, with one warning, where what it needs is not installed."""

@@ -5,6 +5,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from midframe.ops.dispatch import device_guard
 from midframe.ops.doubt import AREA
 from midframe.ops.triton_tools import TYPES, corners, pixels, sample
 
@@ -27,8 +28,9 @@ def doubt(first: Tensor, second: Tensor, said: Tensor, taps: int) -> Tensor:
     sizes = {"samples": samples, "height": height, "width": width}
     grid = (triton.cdiv(samples * height * width, BLOCK),)
     frames = first.contiguous(), second.contiguous()
-    _undecided[grid](*frames, said.contiguous(), alone, **sizes, channels=channels, taps=taps, block=BLOCK)
-    _mean[grid](alone, result, **sizes, reach=AREA // 2, block=BLOCK)
+    with device_guard(first):
+        _undecided[grid](*frames, said.contiguous(), alone, **sizes, channels=channels, taps=taps, block=BLOCK)
+        _mean[grid](alone, result, **sizes, reach=AREA // 2, block=BLOCK)
     return result
 
 

@@ -5,6 +5,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from midframe.ops.dispatch import device_guard
 from midframe.ops.fields import MIN_KERNEL_SUM, odds
 from midframe.ops.triton_tools import TYPES, channels_innermost, pixels
 
@@ -21,11 +22,12 @@ def fields(outputs: Tensor, flow: Tensor, time: Tensor, taps: int, normalise: bo
     """See `midframe.ops.fields.fields`."""
     samples, channels, height, width = outputs.shape
     result = torch.empty(outputs.shape, dtype=torch.float32, device=outputs.device)
-    _fields[(triton.cdiv(samples * height * width, BLOCK),)](
-        channels_innermost(outputs), flow.contiguous(), odds(time.float()).reshape(-1).contiguous(), result,
-        samples=samples, height=height, width=width, channels=channels, taps=taps, normalise=normalise,
-        least_sum=MIN_KERNEL_SUM, block=BLOCK,
-    )  # fmt: skip
+    with device_guard(outputs):
+        _fields[(triton.cdiv(samples * height * width, BLOCK),)](
+            channels_innermost(outputs), flow.contiguous(), odds(time.float()).reshape(-1).contiguous(), result,
+            samples=samples, height=height, width=width, channels=channels, taps=taps, normalise=normalise,
+            least_sum=MIN_KERNEL_SUM, block=BLOCK,
+        )  # fmt: skip
     return result
 
 

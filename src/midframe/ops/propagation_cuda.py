@@ -11,6 +11,7 @@ import triton.language as tl
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from midframe.ops.dispatch import device_guard
 from midframe.ops.propagation import AROUND, LEAST_DEVIATION, OWN_FIRST
 from midframe.ops.triton_tools import TYPES, corners, pixels, sample
 
@@ -30,9 +31,10 @@ def serves(first: Tensor, second: Tensor, flow: Tensor) -> bool:
 
 def propagated(first: Tensor, second: Tensor, flow: Tensor, step: int) -> Tensor:
     """See `midframe.ops.propagation.propagated`. Differentiable once; the order of the gradient's sums varies."""
-    with torch.no_grad():
-        taken = choices(first, second, flow, step)
-    result: Tensor = _Average.apply(flow, taken, step)  # type: ignore[no-untyped-call]
+    with device_guard(flow):
+        with torch.no_grad():
+            taken = choices(first, second, flow, step)
+        result: Tensor = _Average.apply(flow, taken, step)  # type: ignore[no-untyped-call]
     return result
 
 

@@ -4,6 +4,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from midframe.ops.dispatch import device_guard
 from midframe.ops.triton_tools import TYPES, pixels
 
 BLOCK = 128
@@ -21,10 +22,11 @@ def reduced(frame: Tensor, scale: int, multiple: int) -> Tensor:
     smaller = triton.cdiv(rows, scale), triton.cdiv(columns, scale)
     height, width = (triton.cdiv(size, multiple) * multiple for size in smaller)
     result = frame.new_empty(samples, channels, height, width)
-    _reduced[(triton.cdiv(samples * height * width, BLOCK), channels)](
-        frame, result, *frame.stride(), samples=samples, rows=rows, columns=columns, height=height, width=width,
-        smaller_rows=smaller[0], smaller_columns=smaller[1], scale=scale, block=BLOCK,
-    )  # fmt: skip
+    with device_guard(frame):
+        _reduced[(triton.cdiv(samples * height * width, BLOCK), channels)](
+            frame, result, *frame.stride(), samples=samples, rows=rows, columns=columns, height=height, width=width,
+            smaller_rows=smaller[0], smaller_columns=smaller[1], scale=scale, block=BLOCK,
+        )  # fmt: skip
     return result
 
 

@@ -9,7 +9,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from midframe.ops.triton_tools import TYPES
+from midframe.ops.dispatch import device_guard
+from midframe.ops.triton_tools import TYPES, number
 
 BLOCK = 64
 """Pixels that a program computes."""
@@ -33,12 +34,13 @@ def synthesise(
     height, width = rows.stop - rows.start, columns.stop - columns.start
     result = first.new_empty(samples, channels, height, width)
     taps, extra = (said.shape[1] - 8) // 4, EXTRA_TAPS[resampling]
-    _synthesise[(samples * height, triton.cdiv(width, BLOCK))](
-        first.contiguous(), second.contiguous(), said.contiguous(), deviation.reshape(-1).contiguous(), result,
-        height=height, width=width, rows=first.shape[2], columns=first.shape[3], lines=said.shape[2],
-        values=said.shape[3], top=rows.start, left=columns.start, factor=factor, channels=channels, taps=taps,
-        extra=extra, room=triton.next_power_of_2(taps + extra), block=BLOCK, num_warps=2,
-    )  # fmt: skip
+    with device_guard(first):
+        _synthesise[(samples * height, triton.cdiv(width, BLOCK))](
+            first.contiguous(), second.contiguous(), said.contiguous(), deviation.reshape(-1).contiguous(), result,
+            height=height, width=width, rows=first.shape[2], columns=first.shape[3], lines=said.shape[2],
+            values=said.shape[3], top=rows.start, left=columns.start, factor=factor, channels=channels, taps=taps,
+            extra=extra, room=triton.next_power_of_2(taps + extra), block=BLOCK, num_warps=2,
+        )  # fmt: skip
     return result
 
 
@@ -59,19 +61,14 @@ def _field(said, a, b, c, d, px, py, used):  # type: ignore[no-untyped-def]
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def _shift_weight(p, m: tl.constexpr, extra: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Return the weight of the pixel at m (linear) or m - 1 (cubic: Keys, a = -1/2) for a tap at the fraction p."""
+def _shift_weight(fraction, m, extra: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Return the weight of tap m of a kernel of one tap that is shifted by a fraction (cubic: Keys 1981, a = -1/2)."""
+    d = tl.abs(fraction + extra // 2 - m)
     if extra == 1:
-        weight = 1.0 - p if m == 0 else p
-    elif m == 0:
-        weight = ((1.0 - 0.5 * p) * p - 0.5) * p
-    elif m == 1:
-        weight = (1.5 * p - 2.5) * p * p + 1.0
-    elif m == 2:
-        weight = ((2.0 - 1.5 * p) * p + 0.5) * p
-    else:
-        weight = (0.5 * p - 0.5) * p * p
-    return weight
+        return 1.0 - d
+    near = (1.5 * d - 2.5) * d * d + 1.0
+    far = ((2.5 - 0.5 * d) * d - 4.0) * d + 2.0
+    return tl.where(d < 1, near, far)
 
 
 @triton.jit  # type: ignore[untyped-decorator]
@@ -80,13 +77,13 @@ def _filtered(  # type: ignore[no-untyped-def]
     channels: tl.constexpr, taps: tl.constexpr, extra: tl.constexpr, room: tl.constexpr, block: tl.constexpr,
 ):  # fmt: skip
     """Return the colours of a frame, fetched along a flow and filtered; the fourth is 0 where there are three."""
-    right = x + factor * _field(flow, a, b, c, d, px, py, real)
-    down = y + factor * _field(flow + area, a, b, c, d, px, py, real)
+    right = number(x + factor * _field(flow, a, b, c, d, px, py, real))
+    down = number(y + factor * _field(flow + area, a, b, c, d, px, py, real))
     first_x, first_y = tl.floor(right), tl.floor(down)
     qx, qy = right - first_x, down - first_y
     j = tl.arange(0, room)[:, None]
     across = tl.zeros((room, block), tl.float32)
-    for m in tl.static_range(extra + 1):
+    for m in range(extra + 1):  # not unrolled, as below: registers do not hold so many loads
         at = kernels + (taps + j - m) * area
         used = real[None, :] & (j >= m) & (j - m < taps)
         tap = _field(at, a[None, :], b[None, :], c[None, :], d[None, :], px[None, :], py, used)
@@ -99,7 +96,7 @@ def _filtered(  # type: ignore[no-untyped-def]
     size = rows.to(tl.int64) * columns
     for i in range(taps + extra):
         weight = tl.zeros((block,), tl.float32)
-        for m in tl.static_range(extra + 1):
+        for m in range(extra + 1):
             inside = real & (i - m + 0 * x >= 0) & (i - m + 0 * x < taps)
             value = _field(kernels + (i - m) * area, a, b, c, d, px, py, inside)
             weight += _shift_weight(qy, m, extra) * value

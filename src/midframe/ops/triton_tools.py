@@ -29,13 +29,19 @@ def pixels(samples, height, width, block: tl.constexpr):  # type: ignore[no-unty
 
 
 @triton.jit
+def number(values):  # type: ignore[no-untyped-def]
+    """Return values with 0 for what is not a number, which would lead anywhere in memory."""
+    return tl.where(values == values, values, 0.0)
+
+
+@triton.jit
 def corners(flow, y, x, height, width, area, real):  # type: ignore[no-untyped-def]
     """Return where in an image the flow leads, the pixels above left, above right, below left and below right.
 
     Then the fractions across and down; coordinates are held within the image.
     """
-    right = tl.minimum(tl.maximum(x + tl.load(flow, real, 0.0).to(tl.float32), 0.0), width - 1.0)
-    down = tl.minimum(tl.maximum(y + tl.load(flow + area, real, 0.0).to(tl.float32), 0.0), height - 1.0)
+    right = tl.minimum(tl.maximum(number(x + tl.load(flow, real, 0.0).to(tl.float32)), 0.0), width - 1.0)
+    down = tl.minimum(tl.maximum(number(y + tl.load(flow + area, real, 0.0).to(tl.float32)), 0.0), height - 1.0)
     left, top = tl.floor(right), tl.floor(down)
     a = top.to(tl.int32) * width + left.to(tl.int32)
     across = tl.where(left < width - 1.0, 1, 0)
