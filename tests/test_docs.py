@@ -67,5 +67,5 @@ def test_a_built_wheel_holds_the_weights(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "build", "--wheel", "--outdir", str(tmp_path), str(ROOT)]
     subprocess.run(command, check=True, capture_output=True)
     names = zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist()
-    weights = {f"midframe/models/weights/{name}.safetensors" for name in ("adaconv", "flowsep", "sepconv")}
+    weights = {f"midframe/models/weights/{name}.safetensors" for name in ("adaconv", "flowsep", "flowsep-small", "sepconv")}
     assert {"midframe/py.typed", "midframe/models/weights/index.json", *weights} <= set(names)
