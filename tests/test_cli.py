@@ -255,7 +255,7 @@ def test_a_finished_result_is_done(run: Callable, render_video: Callable[..., Pa
 def test_a_report_is_written_with_the_problems_of_a_result(
     run: Callable, render_video: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(films, "interpolate_video", lambda *_, **__: VideoReport(frames_in=3, problems=("too short",)))
+    monkeypatch.setattr(films, "convert_video", lambda *_, **__: VideoReport(frames_in=3, problems=("too short",)))
     status, _, errors = run("video", render_video(frames=3), "--report", tmp_path / "r.json")
     assert (status, "too short" in errors) == (1, True)
     assert json.loads((tmp_path / "r.json").read_text())["problems"] == ["too short"]

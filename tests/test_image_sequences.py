@@ -14,6 +14,7 @@ from test_video import Averager, check_refused, frames_of
 
 from midframe.decoding import read_picture
 from midframe.images import Array, write_image
+from midframe.options import SourceOptions
 from midframe.video.animation import plays_of
 from midframe.video.opacity import lost_alpha
 from midframe.video.pictures import PictureReader, is_pattern, missing_numbers, picture_files
@@ -53,7 +54,7 @@ def test_missing_numbers_are_reported(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "frames", rendered(9))
     for number in (3, 6, 7):
         (folder / f"{number:04}.png").unlink()
-    with open_source(folder) as reader:
+    with open_source(folder, SourceOptions()) as reader:
         assert isinstance(reader, PictureReader)
         assert reader.missing_numbers == [3, 6, 7]
         assert reader.warnings == ["pictures are missing, number 3, 6-7"]
@@ -77,7 +78,7 @@ def test_numbers_may_have_any_equal_distance(names: list[str], missing: list[int
 def test_two_pictures_of_one_number_are_reported(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "frames", rendered(3))
     write_image(folder / "0002.jpg", render_frame(0))
-    with open_source(folder) as reader:
+    with open_source(folder, SourceOptions()) as reader:
         assert isinstance(reader, PictureReader)
         assert reader.warnings == ["several pictures have one number, 2"]
 
@@ -216,8 +217,8 @@ def test_files_of_several_pictures_are_sources(tmp_path: Path, name: str) -> Non
     for frame, image in zip(frames_of(tmp_path / "out.mkv")[::2], rendered(4), strict=True):
         assert abs(frame.to_ndarray(format="rgb24").astype(int) - image).mean() < 6
     if durations:
-        with pytest.raises(ValueError, match="only pictures have none of their own"):
-            open_source(source, rate="30")
+        with pytest.raises(ValueError, match="has its own frame times"):
+            open_source(source, SourceOptions(source_fps="30"))
 
 
 def test_pages_of_different_sizes_are_refused(tmp_path: Path) -> None:
@@ -228,7 +229,7 @@ def test_pages_of_different_sizes_are_refused(tmp_path: Path) -> None:
 def test_deep_pages_keep_their_bits(tmp_path: Path) -> None:
     deep = [image[..., 0].astype(np.uint16) * 257 + 5 for image in rendered(3)]
     source = animation(tmp_path / "in.tif", deep)
-    with open_source(source) as reader:
+    with open_source(source, SourceOptions()) as reader:
         assert isinstance(reader, StackReader)
         found = [frame.picture.to_ndarray() for frame in reader.read()]
     assert all(np.array_equal(image[..., 0], before) for image, before in zip(found, deep, strict=True))
@@ -301,7 +302,7 @@ def test_cuts_between_pictures_are_found_in_the_frames_themselves(tmp_path: Path
         image[..., 3:] = 255
         image[:, 60:, :3] = 200 if number < 5 else 20  # the left third alone tells nothing
         write_image(folder / f"{number}.png", image.astype(np.uint16) * 257 if deep else image)
-    with open_source(folder, 10.0) as reader:
+    with open_source(folder, SourceOptions(cut_threshold=10.0)) as reader:
         assert [frame.begins_scene for frame in reader.read()] == [False] * 5 + [True] + [False] * 2
         assert reader.stream.codec_context.format.name == reader.first_picture()[0].format.name
 

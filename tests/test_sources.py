@@ -81,7 +81,7 @@ def test_pictures_have_the_rate_that_is_given(tmp_path: Path) -> None:
     interpolate_video(tmp_path / "frames", tmp_path / "out.mp4", model=Averager(), source_fps="30000/1001")
     assert times_of(tmp_path / "out.mp4") == [Fraction(1001, 60000) * n for n in range(8)]
     assert frames_of(tmp_path / "out.mp4")[0].color_range != 2  # players expect limited range
-    with pytest.raises(ValueError, match="only pictures have none"):
+    with pytest.raises(ValueError, match="has its own frame times"):
         interpolate_video(tmp_path / "out.mp4", tmp_path / "again.mp4", model=Averager(), source_fps="30")
 
 
@@ -250,7 +250,14 @@ def test_a_part_begins_at_its_frame_wherever_key_frames_are(render_video: Render
 
 def test_a_part_outside_of_a_film_is_refused(render_video: Render, tmp_path: Path) -> None:
     check_refused(render_video(frames=24), tmp_path / "out.mp4", "no frame from 100", start=100)
-    check_refused(render_video(frames=24), tmp_path / "out.mp4", "is no part", ValueError, start=2, end=1)
+    check_refused(
+        render_video(frames=24),
+        tmp_path / "out.mp4",
+        "end is 1 and start is 2: the end must be later than the start",
+        ValueError,
+        start=2,
+        end=1,
+    )
 
 
 def render_interlaced(path: Path, frames: int = 12) -> Path:

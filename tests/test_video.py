@@ -11,6 +11,7 @@ from conftest import SHARED
 from midframe.errors import MidframeError, VideoError
 from midframe.images import Array
 from midframe.interpolator import Interpolator
+from midframe.options import InterpolationOptions
 from midframe.video.pipeline import interpolate_video
 
 Render = Callable[..., Path]
@@ -22,6 +23,7 @@ class Averager(Interpolator):
 
     depth = 4
     identity = "none"
+    options = InterpolationOptions()
 
     def __init__(self, pairs: int = 1) -> None:
         self.pairs = pairs

@@ -105,7 +105,7 @@ def test_resuming_where_nothing_was_begun_begins(render_video: Render, tmp_path:
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [({"crf": 30}, "crf was 18 and is 30"), ({"factor": 3}, "factor was None and is 3"),
-     ({"model": type("Other", (Averager,), {"identity": "other"})()}, "network was none and is other")],
+     ({"model": type("Other", (Averager,), {"identity": "other"})()}, "the network is another")],
 )  # fmt: skip
 def test_other_settings_are_refused(
     render_video: Render, tmp_path: Path, changes: dict[str, Any], complaint: str

@@ -1,6 +1,7 @@
 """Interpolator: from two frames of any size to the frames between them."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from fractions import Fraction
 from hashlib import sha256
 from typing import Any
@@ -10,13 +11,12 @@ import torch
 from torch import Tensor
 
 from midframe.devices import choose_device, choose_precision
+from midframe.errors import OptionError
 from midframe.images import TYPES, Array, to_image, to_tensor
-from midframe.models.checkpoint import DEFAULT_MODEL, channels_last, load_model
+from midframe.models.checkpoint import channels_last, load_model
 from midframe.models.ensemble import Ensemble
 from midframe.models.network import Network, tiles
-
-DEFAULT_DEPTH = 4
-"""How often the time between two frames is halved at most: times are exact to 1/32 of it."""
+from midframe.options import EnsembleSize, InterpolationOptions, Precision
 
 MAX_FLOAT = 4.0
 """Frames of float32 are nominally from 0 to 1. Those with larger values were meant to be from 0 to 255."""
@@ -36,20 +36,10 @@ class Interpolator:
 
     Args:
         model: a network, or the name or file of weights.
-        device: "cpu", "cuda", "cuda:1", "mps", or "auto" for the best there is.
-        tile: side in pixels of the tiles that large frames are cut into; None for the network's own
-            choice, 0 for never. Memory grows with the tile, not with the frame.
-        scale: how many times smaller a network that can reads frames, a power of two; None to choose by their size.
-        ensemble: how many times it is asked about a pair, turned and mirrored, for the mean of what it makes: 1, 2, 4
-            or 8. Better, and as many times slower.
-        precision: "auto", "float32", "bfloat16" or "float16". Auto takes float16 on CUDA and bfloat16 on processors
-            that multiply in it.
-        depth: how often time is halved at most to come near a time other than the middle, by a network that makes the
-            middle only.
+        device, tile, scale, ensemble, precision, depth: as in `InterpolationOptions`.
 
     Raises:
-        ValueError: no such device or precision, a tile or depth that is too small, or a scale or ensemble that cannot
-            be.
+        OptionError: an option has a value that it cannot have, or the device is not available.
         CheckpointError: the weights cannot be loaded.
 
     Example:
@@ -62,29 +52,40 @@ class Interpolator:
 
     def __init__(
         self,
-        model: Network | str = DEFAULT_MODEL,
+        model: Network | str = InterpolationOptions.model,
         *,
-        device: str = "auto",
-        tile: int | None = None,
-        scale: int | None = None,
-        ensemble: int = 1,
-        precision: str = "auto",
-        depth: int = DEFAULT_DEPTH,
+        device: str = InterpolationOptions.device,
+        tile: int | None = InterpolationOptions.tile,
+        scale: int | None = InterpolationOptions.scale,
+        ensemble: EnsembleSize = InterpolationOptions.ensemble,
+        precision: Precision = InterpolationOptions.precision,
+        depth: int = InterpolationOptions.depth,
     ) -> None:
-        if tile is not None and tile < 0:
-            raise ValueError(f"tile is {tile}: 0 or more pixels are needed")
-        if depth < 1:
-            raise ValueError(f"depth is {depth}: 1 or more is needed")
+        self.options = InterpolationOptions(
+            model if isinstance(model, str) else type(model).__name__,
+            device=device,
+            tile=tile,
+            scale=scale,
+            ensemble=ensemble,
+            precision=precision,
+            depth=depth,
+        )
         self.device = choose_device(device)
         self.precision = choose_precision(precision, self.device)
         network = model if isinstance(model, Network) else load_model(model)
         self.model: Network = channels_last(network.for_inference(self.precision).to(self.device))
         if scale is not None:
-            self.model.scale = _checked_scale(scale, network)
+            _check_scale(scale, network)
+            self.model.scale = scale
         if ensemble != 1:
             self.model = Ensemble(self.model, ensemble)
         self.tile = self.model.tile if tile is None else tile
         self.depth = None if self.model.any_time else depth
+
+    @classmethod
+    def from_options(cls, options: InterpolationOptions) -> "Interpolator":
+        """Build an Interpolator; errors as of `Interpolator`."""
+        return cls(**{each.name: getattr(options, each.name) for each in fields(options)})
 
     @property
     def identity(self) -> str:
@@ -188,12 +189,10 @@ class Interpolator:
         return result
 
 
-def _checked_scale(scale: int, network: Network) -> int:
-    if scale < 1 or scale & (scale - 1):
-        raise ValueError(f"scale is {scale}: 1, 2, 4 or another power of two is needed")
+def _check_scale(scale: int, network: Network) -> None:
     if scale > 1 and network.scale == 1:
-        raise ValueError(f"scale is {scale}: {type(network).__name__} reads frames at full size, leave it out")
-    return scale
+        name = type(network).__name__
+        raise OptionError(f"scale is {scale}: {name} processes frames at full resolution only, drop --scale")
 
 
 def premultiplied(frame: Tensor) -> Tensor:
@@ -247,7 +246,7 @@ def check_pair(first: Array, second: Array) -> None:
 def nearest_time(time: float | Fraction, depth: int | None) -> Fraction:
     """The multiple of 1 / 2**depth nearest to a time from 0 to 1; without a depth, the time itself or a near end."""
     if not 0 <= time <= 1:
-        raise ValueError(f"time is {time}: from 0 (the first frame) to 1 (the second) is needed")
+        raise OptionError(f"time is {time}: from 0 (the first frame) to 1 (the second) is needed")
     if depth is None:
         nearest = Fraction(round(time))
         return nearest if abs(nearest - Fraction(time)) < SNAP else Fraction(time)

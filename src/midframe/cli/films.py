@@ -2,41 +2,64 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.table import Table
 
-from midframe.cli.shared import (
+from midframe.cli.parameters import (
+    Codec,
+    CompareFactor,
+    Crf,
+    Cut,
+    CutThreshold,
+    Dedup,
+    Deinterlace,
     Device,
+    EncoderOption,
+    End,
     Ensemble,
+    Factor,
+    Fps,
+    Minterpolate,
     Model,
+    Mute,
+    Overlays,
     Overwrite,
-    Precision,
+    PrecisionOption,
+    Preset,
+    ReportFile,
+    Resume,
     Scale,
+    Slow,
+    Slower,
+    SourceFps,
+    Start,
+    Strict,
     Tile,
-    app,
-    err,
-    frame_bar,
-    out,
-    print_line,
-)
-from midframe.errors import VideoError
+    VariableRate,
+)  # fmt: skip
+from midframe.cli.shared import app, err, frame_bar, out, print_line
+from midframe.errors import OptionError, VideoError
 from midframe.interpolator import Interpolator
-from midframe.models.checkpoint import DEFAULT_MODEL
+from midframe.options import (
+    CompareOptions,
+    EncodingOptions,
+    InterpolationOptions,
+    RetimingOptions,
+    SourceOptions,
+    VideoOptions,
+)
 from midframe.outputs import check_output_file, check_output_folder, whole_file
 from midframe.video.animation import SUFFIXES as ANIMATIONS
-from midframe.video.compare import DEFAULT_SLOWER, compare_video
+from midframe.video.compare import compare_video
 from midframe.video.containers import CODEC_SUFFIXES
-from midframe.video.encoder_options import DEFAULT_CRF
-from midframe.video.encoders import ENCODERS, find_encoder
+from midframe.video.encoders import find_encoder
 from midframe.video.pictures import is_pattern
-from midframe.video.pipeline import interpolate_video
+from midframe.video.pipeline import convert_video
 from midframe.video.pipes import STREAM
 from midframe.video.reader import Part
 from midframe.video.report import VideoReport
-from midframe.video.retimer import CUTS, DEFAULT_CUT
-from midframe.video.scenes import DEFAULT_THRESHOLD
 
 KEPT_SUFFIXES = (".mkv", ".mov", ".m4v", ".gif", ".apng")
 """Endings that a result has from its source, where it is given no name; others become .mp4."""
@@ -53,70 +76,51 @@ def video(
         Path | None,
         typer.Argument(metavar="[OUT]", help="The result, or pictures as in frames/%06d.png; IN-x2.mp4 if not given."),
     ] = None,
-    factor: Annotated[int | None, typer.Option(help="Multiple of the frame rate; 2 if nothing else is asked.")] = None,
-    fps: Annotated[str | None, typer.Option(help="Frames a second of the result: 60, 59.94, 60000/1001.")] = None,
-    slow: Annotated[float | None, typer.Option(help="So many times longer, at the same frame rate.")] = None,
-    vfr: Annotated[bool, typer.Option("--vfr", help="Frames at the source's own times, and between them.")] = False,
-    mute: Annotated[bool, typer.Option("--mute", help="Leave sound out.")] = False,
-    start: Annotated[float, typer.Option(min=0, help="Where to begin, in seconds.")] = 0.0,
-    end: Annotated[float | None, typer.Option(help="Where to end, in seconds.")] = None,
-    source_fps: Annotated[str | None, typer.Option(help="Frames a second of pictures; 25 if not given.")] = None,
-    deinterlace: Annotated[
-        bool, typer.Option("--deinterlace", help="Make whole frames of the fields of interlaced ones.")
-    ] = False,
-    dedup: Annotated[
-        bool, typer.Option("--dedup", help="Replace repeated frames (animation on twos) by motion.")
-    ] = False,
-    overlays: Annotated[
-        bool, typer.Option(help="Keep logos and texts that stand before the picture as they are.")
-    ] = True,
-    report_file: Annotated[Path | None, typer.Option("--report", help="Write what became of all to this file.")] = None,
-    model: Model = DEFAULT_MODEL,
-    device: Device = "auto",
-    codec: Annotated[
-        str | None,
-        typer.Option(help=f"{', '.join(ENCODERS)}, or an encoder of FFmpeg; vp9 for .webm, else h264, if not given."),
-    ] = None,
-    crf: Annotated[int, typer.Option(help="Constant quality; smaller is better and larger.")] = DEFAULT_CRF,
-    preset: Annotated[str | None, typer.Option(help="How much work the encoder does: slow, fast, 6.")] = None,
-    encoder_option: Annotated[
-        list[str] | None, typer.Option(metavar="K=V", help="An option of the encoder; may be repeated.")
-    ] = None,
-    cut: Annotated[str, typer.Option(help=f"What is shown across a cut: {', '.join(CUTS)}.")] = DEFAULT_CUT,
-    cut_threshold: Annotated[
-        float, typer.Option(help="Scene change score that counts as a cut; 0 for none.")
-    ] = DEFAULT_THRESHOLD,
-    tile: Tile = None,
-    scale: Scale = None,
-    ensemble: Ensemble = 1,
-    precision: Precision = "auto",
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Refuse a damaged source instead of bridging the damage.")
-    ] = False,
+    factor: Factor = RetimingOptions.factor,
+    fps: Fps = None,
+    slow: Slow = None,
+    vfr: VariableRate = RetimingOptions.vfr,
+    cut: Cut = RetimingOptions.cut,
+    dedup: Dedup = RetimingOptions.dedup,
+    overlays: Overlays = RetimingOptions.overlays,
+    start: Start = SourceOptions.start,
+    end: End = SourceOptions.end,
+    source_fps: SourceFps = None,
+    deinterlace: Deinterlace = SourceOptions.deinterlace,
+    cut_threshold: CutThreshold = SourceOptions.cut_threshold,
+    strict: Strict = SourceOptions.strict,
+    model: Model = InterpolationOptions.model,
+    device: Device = InterpolationOptions.device,
+    tile: Tile = InterpolationOptions.tile,
+    scale: Scale = InterpolationOptions.scale,
+    ensemble: Ensemble = InterpolationOptions.ensemble,
+    precision: PrecisionOption = InterpolationOptions.precision,
+    codec: Codec = EncodingOptions.codec,
+    crf: Crf = EncodingOptions.crf,
+    preset: Preset = EncodingOptions.preset,
+    encoder_option: EncoderOption = None,
+    mute: Mute = EncodingOptions.mute,
+    report_file: ReportFile = None,
     overwrite: Overwrite = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with work that was stopped.")] = False,
+    resume: Resume = False,
 ) -> None:
     """Bring a video to a higher frame rate, or slow it down; its sound, its texts and every frame of it are kept."""
+    retiming = RetimingOptions(factor, fps, slow, vfr=vfr, cut=cut, dedup=dedup, overlays=overlays)
+    encoding = EncodingOptions(codec, crf, preset, options_of(encoder_option or []), mute=mute)
+    reading = SourceOptions(start, end, source_fps, deinterlace=deinterlace, cut_threshold=cut_threshold, strict=strict)
     target = target or default_target(source, factor, fps, slow, codec=codec)
     if report_file:
         check_report(report_file, source, target)
-    options: dict[str, Any] = {"factor": factor, "fps": fps, "slow": slow, "vfr": vfr, "mute": mute, "cut": cut}
-    options |= {"model": model, "device": device, "codec": codec, "crf": crf, "cut_threshold": cut_threshold}
-    options |= {"preset": preset, "encoder_options": options_of(encoder_option or [])}
-    options |= {"start": start, "end": end, "source_fps": source_fps, "deinterlace": deinterlace, "dedup": dedup}
-    options |= {
-        "overlays": overlays,
-        "tile": tile,
-        "scale": scale,
-        "ensemble": ensemble,
-        "precision": precision,
-        "strict": strict,
-        "overwrite": overwrite,
-        "resume": resume,
-    }
+    interpolation = InterpolationOptions(model, device, tile, scale, ensemble, precision)
     with frame_bar() as (bar, task):
-        report = interpolate_video(
-            source, target, progress=lambda done, total: bar.update(task, completed=done, total=total), **options
+        report = convert_video(
+            source,
+            target,
+            interpolation,
+            VideoOptions(retiming, reading, encoding),
+            overwrite=overwrite,
+            resume=resume,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
     if report_file and not (report.already_complete and report_file.exists()):
         write_report(report_file, report)
@@ -189,7 +193,7 @@ def options_of(texts: list[str]) -> dict[str, str]:
     """The options of texts like tune=film."""
     pairs = [text.partition("=") for text in texts]
     if wrong := [name for name, equals, _ in pairs if not equals or not name]:
-        raise ValueError(f"--encoder-option {wrong[0]}: a name and a value are needed, as in tune=film")
+        raise OptionError(f"--encoder-option {wrong[0]}: a name and a value are needed, as in tune=film")
     return {name: value for name, _, value in pairs}
 
 
@@ -224,32 +228,35 @@ def compare(
     target: Annotated[
         Path | None, typer.Argument(metavar="[OUT]", help="The result; IN-compare.mp4 if not given.")
     ] = None,
-    factor: Annotated[int, typer.Option(help="Multiple of the frame rate: 2, 4 or 8.")] = 2,
-    slower: Annotated[int, typer.Option(min=1, help="How many times slower than the video.")] = DEFAULT_SLOWER,
-    start: Annotated[float, typer.Option(min=0, help="Where to begin, in seconds.")] = 0.0,
-    end: Annotated[float | None, typer.Option(help="Where to end, in seconds.")] = None,
-    model: Model = DEFAULT_MODEL,
-    device: Device = "auto",
-    tile: Tile = None,
-    scale: Scale = None,
-    ensemble: Ensemble = 1,
-    precision: Precision = "auto",
+    factor: CompareFactor = CompareOptions.factor,
+    slower: Slower = CompareOptions.slower,
+    start: Start = SourceOptions.start,
+    end: End = SourceOptions.end,
+    model: Model = InterpolationOptions.model,
+    device: Device = InterpolationOptions.device,
+    tile: Tile = InterpolationOptions.tile,
+    scale: Scale = InterpolationOptions.scale,
+    ensemble: Ensemble = InterpolationOptions.ensemble,
+    precision: PrecisionOption = InterpolationOptions.precision,
     overwrite: Overwrite = False,
 ) -> None:
     """Show the original beside the interpolated video, at quarter speed, in one labelled video."""
     target = target or source.with_name(f"{source.stem}-compare.mp4")
-    options: dict[str, Any] = {"factor": factor, "slower": slower, "part": Part(start, end), "model": model}
-    options |= {
-        "device": device,
-        "tile": tile,
-        "scale": scale,
-        "ensemble": ensemble,
-        "precision": precision,
-        "overwrite": overwrite,
-    }
     with frame_bar() as (bar, task):
         shown = compare_video(
-            source, target, progress=lambda done, total: bar.update(task, completed=done, total=total), **options
+            source,
+            target,
+            factor=factor,
+            slower=slower,
+            part=Part(start, end),
+            model=model,
+            device=device,
+            tile=tile,
+            scale=scale,
+            ensemble=ensemble,
+            precision=precision,
+            overwrite=overwrite,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
     print_line(out, f"{target}: {shown} frames compared")
 
@@ -258,26 +265,30 @@ def compare(
 def score(
     source: Annotated[Path, typer.Argument(metavar="VIDEO", help="A video.")],
     target: Annotated[Path | None, typer.Argument(metavar="[OUT]", help="A folder; VIDEO-score if not given.")] = None,
-    start: Annotated[float, typer.Option(min=0, help="Where to begin, in seconds.")] = 0.0,
-    end: Annotated[float | None, typer.Option(help="Where to end, in seconds.")] = None,
-    minterpolate: Annotated[bool, typer.Option(help="Measure FFmpeg's motion compensation too.")] = True,
-    model: Model = DEFAULT_MODEL,
-    device: Device = "auto",
-    tile: Tile = None,
-    scale: Scale = None,
-    ensemble: Ensemble = 1,
-    precision: Precision = "auto",
+    start: Start = SourceOptions.start,
+    end: End = SourceOptions.end,
+    minterpolate: Minterpolate = True,
+    model: Model = InterpolationOptions.model,
+    device: Device = InterpolationOptions.device,
+    tile: Tile = InterpolationOptions.tile,
+    scale: Scale = InterpolationOptions.scale,
+    ensemble: Ensemble = InterpolationOptions.ensemble,
+    precision: PrecisionOption = InterpolationOptions.precision,
 ) -> None:
     """Drop every second frame of a video, make it again, and say how near it comes, beside simpler ways."""
     from midframe.evaluation.own_video import save_scores, score_video
 
     target = target or source.with_name(f"{source.stem}-score")
     check_output_folder(target, inputs=[source])
-    tool = Interpolator(model, device=device, tile=tile, scale=scale, ensemble=ensemble, precision=precision)
-    options: dict[str, Any] = {"name": Path(model).stem, "part": Part(start, end), "minterpolate": minterpolate}
+    tool = Interpolator.from_options(InterpolationOptions(model, device, tile, scale, ensemble, precision))
     with frame_bar() as (bar, task):
         scores = score_video(
-            source, tool, progress=lambda done, total: bar.update(task, completed=done, total=total), **options
+            source,
+            tool,
+            name=Path(model).stem,
+            part=Part(start, end),
+            minterpolate=minterpolate,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
     save_scores(scores, target)
     table = Table("method", "PSNR dB", "SSIM", "error")

@@ -9,12 +9,13 @@ import numpy as np
 import typer
 from PIL import Image
 
-from midframe.cli.shared import Device, Ensemble, Model, Overwrite, Precision, Scale, Tile, app, err, out, share_bar
+from midframe.cli.parameters import Device, Ensemble, Model, Overwrite, PrecisionOption, Scale, Tile
+from midframe.cli.shared import app, err, out, share_bar
 from midframe.decoding import HDR_TRANSFERS, read_picture
-from midframe.errors import VideoError
+from midframe.errors import OptionError, VideoError
 from midframe.images import Array, in_one_form, lost_as, same_profile, write_image, writes
 from midframe.interpolator import Interpolator
-from midframe.models.checkpoint import DEFAULT_MODEL
+from midframe.options import InterpolationOptions
 from midframe.outputs import check_output_file
 
 Image.MAX_IMAGE_PIXELS = None  # the command line reads its user's own files, however large
@@ -29,12 +30,12 @@ def image(
         typer.Argument(metavar="[OUT]", help="The result; FIRST-mid.png if not given. Several are numbered."),
     ] = None,
     count: Annotated[int, typer.Option(min=1, help="How many frames to make, evenly spaced.")] = 1,
-    model: Model = DEFAULT_MODEL,
-    device: Device = "auto",
-    tile: Tile = None,
-    scale: Scale = None,
-    ensemble: Ensemble = 1,
-    precision: Precision = "auto",
+    model: Model = InterpolationOptions.model,
+    device: Device = InterpolationOptions.device,
+    tile: Tile = InterpolationOptions.tile,
+    scale: Scale = InterpolationOptions.scale,
+    ensemble: Ensemble = InterpolationOptions.ensemble,
+    precision: PrecisionOption = InterpolationOptions.precision,
     overwrite: Overwrite = False,
 ) -> None:
     """Make the frame between two pictures, or several."""
@@ -45,7 +46,7 @@ def image(
         check_output_file(name, inputs=(first, second), overwrite=overwrite)
     check_writes(target)
     pair = read_pair(first, second)
-    tool = Interpolator(model, device=device, tile=tile, scale=scale, ensemble=ensemble, precision=precision)
+    tool = Interpolator.from_options(InterpolationOptions(model, device, tile, scale, ensemble, precision))
     times = [n / (count + 1) for n in range(1, count + 1)]
     with share_bar(count) as show:
         made = tool.interpolate_many(pair.first, pair.second, times, progress=show)
@@ -67,9 +68,9 @@ def kernels(
     at: Annotated[
         list[str] | None, typer.Option(metavar="X,Y", help="A pixel; may be repeated. The centre if not given.")
     ] = None,
-    model: Model = DEFAULT_MODEL,
-    device: Device = "auto",
-    precision: Precision = "auto",
+    model: Model = InterpolationOptions.model,
+    device: Device = InterpolationOptions.device,
+    precision: PrecisionOption = InterpolationOptions.precision,
     overwrite: Overwrite = False,
 ) -> None:
     """Draw the kernels of chosen pixels beside what they see, and the motion that all kernels show."""
@@ -94,8 +95,8 @@ def look(
     ] = None,
     time: Annotated[float, typer.Option(min=0, max=1, help="From 0, the first picture, to 1, the second.")] = 0.5,
     model: Model = "flowsep",
-    device: Device = "auto",
-    precision: Precision = "auto",
+    device: Device = InterpolationOptions.device,
+    precision: PrecisionOption = InterpolationOptions.precision,
     overwrite: Overwrite = False,
 ) -> None:
     """Draw what flowsep says of two pictures: flow, kernels, mask, residual, and where it is not to be trusted."""
@@ -166,5 +167,5 @@ def point_of(text: str) -> tuple[int, int]:
     """Read a pixel from "X,Y"."""
     match = re.fullmatch(r"(\d+),(\d+)", text.strip())
     if not match:
-        raise ValueError(f"--at is {text!r}: a pixel as X,Y is needed, for example 320,180")
+        raise OptionError(f"--at is {text!r}: a pixel as X,Y is needed, for example 320,180")
     return int(match[1]), int(match[2])

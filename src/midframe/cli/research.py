@@ -8,10 +8,11 @@ import typer
 from rich.table import Table
 
 import midframe
-from midframe.cli.shared import Device, Ensemble, Model, Overwrite, Precision, Scale, Tile, app, err, out, share_bar
+from midframe.cli.parameters import Device, Ensemble, Minterpolate, Model, Overwrite, PrecisionOption, Scale, Tile
+from midframe.cli.shared import app, err, out, share_bar
 from midframe.errors import CheckpointError
 from midframe.interpolator import Interpolator
-from midframe.models.checkpoint import DEFAULT_MODEL
+from midframe.options import InterpolationOptions
 from midframe.outputs import check_output_file, check_output_folder
 
 
@@ -47,15 +48,15 @@ def curves(run: Annotated[Path, typer.Argument(help="The folder of a training.")
 @app.command()
 def evaluate(
     dataset: Annotated[Path, typer.Argument(help="A folder of scenes, as Middlebury or Vimeo-90K lay them out.")],
-    model: Model = DEFAULT_MODEL,
-    device: Device = "auto",
-    tile: Tile = None,
-    scale: Scale = None,
-    ensemble: Ensemble = 1,
-    precision: Precision = "auto",
+    model: Model = InterpolationOptions.model,
+    device: Device = InterpolationOptions.device,
+    tile: Tile = InterpolationOptions.tile,
+    scale: Scale = InterpolationOptions.scale,
+    ensemble: Ensemble = InterpolationOptions.ensemble,
+    precision: PrecisionOption = InterpolationOptions.precision,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     save: Annotated[Path | None, typer.Option(help="A folder for the made frames and a page that shows them.")] = None,
-    minterpolate: Annotated[bool, typer.Option(help="Measure FFmpeg's motion compensation too.")] = True,
+    minterpolate: Minterpolate = True,
 ) -> None:
     """Score a network on scenes with truth: PSNR, SSIM and error, beside simpler ways measured in the same run."""
     from midframe.data.layouts import find_scenes
@@ -67,7 +68,7 @@ def evaluate(
     if save:
         for folder in (save, save / MADE):
             check_output_folder(folder, inputs=[dataset])
-    tool = Interpolator(model, device=device, tile=tile, scale=scale, ensemble=ensemble, precision=precision)
+    tool = Interpolator.from_options(InterpolationOptions(model, device, tile, scale, ensemble, precision))
     name = Path(model).stem
     with share_bar(len(scenes)) as show:
         report = score_scenes(scenes, tool, name=name, minterpolate=minterpolate, save=save, progress=show)

@@ -1,4 +1,4 @@
-"""What the commands share: the application, options of one kind, progress bars."""
+"""The application, its consoles and its progress bars, which all commands share."""
 
 import unicodedata
 from collections.abc import Callable, Iterator
@@ -48,20 +48,6 @@ def _options(
     ] = False,
 ) -> None:
     """What can be said before any command."""
-
-
-Model = Annotated[str, typer.Option(help="Name or file of weights; `midframe models` lists the names.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
-Tile = Annotated[int | None, typer.Option(help="Side of the tiles of large frames in pixels; 0 for never.")]
-Scale = Annotated[
-    int | None,
-    typer.Option(help="How many times smaller flowsep reads frames: 1 is best, 2, 4; by their size if not given."),
-]
-Ensemble = Annotated[
-    int, typer.Option(help="How often frames are looked at, turned and mirrored: 1, 2, 4 or 8; better, and slower.")
-]
-Precision = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")]
 
 
 @contextmanager

@@ -9,10 +9,10 @@ import av
 from av.codec.context import Flags
 
 from midframe.errors import VideoError
+from midframe.options import EncodingOptions
 from midframe.video.colour import Colour, in_format, is_rgb
 from midframe.video.containers import WITHOUT_HEADER, default_codec
 from midframe.video.encoder_options import (
-    DEFAULT_CRF,
     QUIET,
     check_encoder,
     check_quality,
@@ -46,6 +46,7 @@ APPLE_TAG = "hvc1"
 """What players of Apple want HEVC to be called in MP4."""
 IN_ORDER = {"bf": "0"}
 """For AVI, which has no times: frames are stored in the order of showing, without B-frames."""
+DEFAULT_OPTIONS = EncodingOptions()
 
 
 @dataclass(frozen=True)
@@ -112,10 +113,7 @@ def choose_encoding(
     time_base: Fraction,
     rate: Fraction,
     pixel_shape: Fraction | None = None,
-    codec: str | None = None,
-    crf: int = DEFAULT_CRF,
-    preset: str | None = None,
-    encoder_options: Mapping[str, str] | None = None,
+    options: EncodingOptions = DEFAULT_OPTIONS,
     suffix: str = "",
 ) -> Encoding:
     """The encoding that a person asks for, with the source's own pixel format where the encoder takes it.
@@ -123,18 +121,16 @@ def choose_encoding(
     Args:
         picture, colour: a frame of the source, and how its samples stand for colours.
         time_base, rate, pixel_shape: as in `Encoding`.
-        codec: a name in `ENCODERS`, or an encoder of FFmpeg; the container's default if None.
-        crf: constant quality; smaller is better and larger.
-        preset: how much work the encoder does, by its own names.
-        encoder_options: more of its options, by FFmpeg's names.
+        options: codec, crf, preset and encoder_options.
         suffix: ending of the file that the packets are for.
 
     Raises:
         VideoError: there is no such codec, it cannot encode such a picture, or it does not accept the options.
     """
-    encoder, asked = find_encoder(codec or default_codec(suffix)), dict(encoder_options or {})
-    check_quality(encoder.name, crf, preset)
-    own = [QUIET.get(encoder.name, {}), quality_options(encoder.name, crf, preset)]
+    encoder = find_encoder(options.codec or default_codec(suffix))
+    asked = dict(options.encoder_options or {})
+    check_quality(encoder.name, options.crf, options.preset)
+    own = [QUIET.get(encoder.name, {}), quality_options(encoder.name, options.crf, options.preset)]
     own.append(mastering_options(encoder.name, mastering_of(picture)))
     own.append(CAPTION_OPTIONS.get(encoder.name, {}))
     needed = IN_ORDER if suffix.lower() == ".avi" else {}
@@ -144,7 +140,7 @@ def choose_encoding(
         rate, encoded_colour(colour, picture, pixel_format), picture.color_primaries, picture.color_trc, pixel_shape,
         global_header=suffix.lower() not in WITHOUT_HEADER,
     )  # fmt: skip
-    check_encoder(encoding.new_encoder(), asked, crf, preset)
+    check_encoder(encoding.new_encoder(), asked, options.crf, options.preset)
     return encoding
 
 

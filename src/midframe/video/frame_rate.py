@@ -13,10 +13,8 @@ from typing import Any
 
 import numpy as np
 
-COMMON_RATES = tuple(Fraction(n * 1000, 1001) for n in (24, 30, 48, 60, 120)) + tuple(
-    Fraction(n) for n in (10, 12, 15, 24, 25, 30, 48, 50, 60, 90, 100, 120, 144, 240)
-)
-"""Frames a second that cameras, films and screens have."""
+from midframe.rates import COMMON_RATES
+
 MIN_STEPS = 10
 """So many steps of one length are no effect of rounding."""
 CLOSE_RATE = Fraction(2, 100)

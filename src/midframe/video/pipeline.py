@@ -8,23 +8,30 @@ there; then it is joined with the source's other streams.
 
 import logging
 from collections.abc import Mapping
-from fractions import Fraction
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
 from midframe.errors import MidframeError
 from midframe.interpolator import Interpolator
-from midframe.models.checkpoint import DEFAULT_MODEL
 from midframe.ops.workers import Workers
+from midframe.options import (
+    CutMode,
+    EncodingOptions,
+    EnsembleSize,
+    InterpolationOptions,
+    Precision,
+    RetimingOptions,
+    SourceOptions,
+    VideoOptions,
+    fingerprint,
+)
+from midframe.rates import Rate
 from midframe.video.channel import POLL_SECONDS, Channel, guard
-from midframe.video.encoder_options import DEFAULT_CRF
-from midframe.video.frame_rate import measure_rate
-from midframe.video.reader import Frame, Part, VideoReader
+from midframe.video.reader import Frame, VideoReader
 from midframe.video.repeats import without_repeats
 from midframe.video.report import VideoReport
-from midframe.video.retimer import CUTS, DEFAULT_CUT, Output, Progress, Retimer
-from midframe.video.scenes import DEFAULT_THRESHOLD
+from midframe.video.retimer import Output, Progress, Retimer
 from midframe.video.sources import identity_of, open_source
 from midframe.video.targets import Job, Target, target_for
 from midframe.video.timeline import choose_timeline
@@ -39,30 +46,30 @@ def interpolate_video(
     source: str | Path,
     target: str | Path,
     *,
-    factor: int | None = None,
-    fps: str | Fraction | None = None,
-    slow: float | Fraction | None = None,
-    vfr: bool = False,
-    mute: bool = False,
-    start: float = 0.0,
-    end: float | None = None,
-    source_fps: str | Fraction | None = None,
-    deinterlace: bool = False,
-    dedup: bool = False,
-    overlays: bool = True,
-    model: str | Interpolator = DEFAULT_MODEL,
-    device: str = "auto",
-    tile: int | None = None,
-    scale: int | None = None,
-    ensemble: int = 1,
-    precision: str = "auto",
-    codec: str | None = None,
-    crf: int = DEFAULT_CRF,
-    preset: str | None = None,
-    encoder_options: Mapping[str, str] | None = None,
-    cut: str = DEFAULT_CUT,
-    cut_threshold: float = DEFAULT_THRESHOLD,
-    strict: bool = False,
+    factor: int | None = RetimingOptions.factor,
+    fps: Rate | None = RetimingOptions.fps,
+    slow: Rate | None = RetimingOptions.slow,
+    vfr: bool = RetimingOptions.vfr,
+    mute: bool = EncodingOptions.mute,
+    start: float = SourceOptions.start,
+    end: float | None = SourceOptions.end,
+    source_fps: Rate | None = SourceOptions.source_fps,
+    deinterlace: bool = SourceOptions.deinterlace,
+    dedup: bool = RetimingOptions.dedup,
+    overlays: bool = RetimingOptions.overlays,
+    model: str | Interpolator = InterpolationOptions.model,
+    device: str = InterpolationOptions.device,
+    tile: int | None = InterpolationOptions.tile,
+    scale: int | None = InterpolationOptions.scale,
+    ensemble: EnsembleSize = InterpolationOptions.ensemble,
+    precision: Precision = InterpolationOptions.precision,
+    codec: str | None = EncodingOptions.codec,
+    crf: int = EncodingOptions.crf,
+    preset: str | None = EncodingOptions.preset,
+    encoder_options: Mapping[str, str] | None = EncodingOptions.encoder_options,
+    cut: CutMode = RetimingOptions.cut,
+    cut_threshold: float = SourceOptions.cut_threshold,
+    strict: bool = SourceOptions.strict,
     overwrite: bool = False,
     resume: bool = False,
     progress: Progress | None = None,
@@ -80,26 +87,11 @@ def interpolate_video(
             or "-" for a stream in standard input, as y4m.
         target: the result, ending in .mp4, .m4v, .mkv, .mov, .webm, .avi, .ts, .m2ts, .gif or .apng; a pattern for
             pictures; or "-" for y4m in standard output. It appears when it is complete.
-        factor: multiple of the source's frame rate; 2 unless `fps` or `slow` is given.
-        fps: frames a second of the result, as in 60, "60000/1001" or "59.94".
-        slow: how many times longer the result is; from 1. Sound is stretched, its pitch kept.
-        vfr: show every source frame at its own time, and `factor` - 1 between two of them, evenly.
-        mute: leave sound out.
-        start, end: the part of the source to show, in seconds from its first frame.
-        source_fps: frames a second of pictures, which have no rate of their own; 25 if None.
-        deinterlace: make whole frames of the two fields that interlaced ones hold.
-        dedup: take frames out that repeat the one before them, and make what was missing there.
-        overlays: keep what stands still before a moving picture (logos, subtitles) as it is.
-        model: name or file of weights, or an Interpolator that is ready.
-        device, tile, scale, ensemble, precision: as in `Interpolator`.
-        codec: h264, hevc, av1, vp9, prores, ffv1 or an encoder of FFmpeg; vp9 in .webm files and h264 in others if
-            None.
-        crf: constant quality of the encoder; smaller is better and larger.
-        preset: how much work the encoder does, by its own names.
-        encoder_options: more of its options, by FFmpeg's names.
-        cut: what is shown across a cut: "hold" the frame before it, the "nearest", or a "blend" of both.
-        cut_threshold: score from 0 to 100 from which a change counts as a cut; 0 looks for none.
-        strict: refuse a damaged source. Otherwise damage is bridged, and reported with its times.
+        factor, fps, slow, vfr, cut, dedup, overlays: as in `RetimingOptions`.
+        start, end, source_fps, deinterlace, cut_threshold, strict: as in `SourceOptions`.
+        codec, crf, preset, encoder_options, mute: as in `EncodingOptions`.
+        model: name or file of weights, or an Interpolator, whose own options then count.
+        device, tile, scale, ensemble, precision: as in `InterpolationOptions`.
         overwrite: replace a target that exists, if midframe wrote it.
         resume: go on with work on this target that was stopped; nothing is done if it is complete.
         progress: told how far the work is, several times a frame where the network makes frames in parts.
@@ -109,51 +101,77 @@ def interpolate_video(
         read again, has all it should (`problems`).
 
     Raises:
-        ValueError: options that are impossible or exclude each other.
+        OptionError: an option has a value that it cannot have, or excludes another.
         VideoError: the source cannot be read, or the target cannot be written. Nothing is left behind but segments
             that can be gone on from, if the source is not at fault.
     """
-    if cut not in CUTS:
-        raise ValueError(f"cut is {cut!r}: choose from {', '.join(CUTS)}")
-    part = Part(start, end)
-    wanted: dict[str, Any] = {"factor": factor, "fps": fps, "slow": slow, "true_times": vfr}
-    choose_timeline(measure_rate([], Fraction(1), []), Fraction(1, 25), **wanted)  # impossible wishes before files
-    source = Path(source)
-    encoding = {"codec": codec, "crf": crf, "preset": preset, "encoder_options": encoder_options}
-    goal = target_for(Path(target), mute=mute, codec=encoding)
-    goal.check(source, overwrite=overwrite, resume=resume)
-    tool = (
+    options = VideoOptions(
+        RetimingOptions(factor, fps, slow, vfr=vfr, cut=cut, dedup=dedup, overlays=overlays),
+        SourceOptions(
+            start,
+            end,
+            source_fps=source_fps,
+            deinterlace=deinterlace,
+            cut_threshold=cut_threshold,
+            strict=strict,
+        ),
+        EncodingOptions(codec, crf, preset, encoder_options, mute=mute),
+    )
+    interpolation: InterpolationOptions | Interpolator = (
         model
         if isinstance(model, Interpolator)
-        else Interpolator(model, device=device, tile=tile, scale=scale, ensemble=ensemble, precision=precision)
+        else InterpolationOptions(
+            model,
+            device=device,
+            tile=tile,
+            scale=scale,
+            ensemble=ensemble,
+            precision=precision,
+        )
     )
-    settings: dict[str, Any] = {"factor": factor, "fps": str(fps), "slow": str(slow), "vfr": vfr, "start": start}
-    settings |= {"end": end, "source_fps": str(source_fps), "deinterlace": deinterlace, "dedup": dedup}
-    settings |= {
-        "overlays": overlays,
-        "precision": precision,
-        "codec": goal.codec.get("codec"),
-        "crf": crf,
-        "preset": preset,
-    }
-    settings |= {"encoder_options": dict(encoder_options or {}), "cut": cut, "cut_threshold": cut_threshold}
-    settings |= {"video": identity_of(source), "network": tool.identity, "depth": tool.depth}
+    return convert_video(
+        Path(source),
+        Path(target),
+        interpolation,
+        options,
+        overwrite=overwrite,
+        resume=resume,
+        progress=progress,
+    )
+
+
+def convert_video(
+    source: Path,
+    target: Path,
+    interpolation: InterpolationOptions | Interpolator,
+    options: VideoOptions,
+    *,
+    overwrite: bool = False,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> VideoReport:
+    """Do the work of `interpolate_video`, with its options in dataclasses; returns and raises the same."""
+    goal = target_for(target, options.encoding)
+    goal.check(source, overwrite=overwrite, resume=resume)
+    tool = interpolation if isinstance(interpolation, Interpolator) else Interpolator.from_options(interpolation)
+    settings: dict[str, Any] = {"video": identity_of(source), "network": tool.identity}
+    settings |= fingerprint(tool.options, options.retiming, options.source, goal.options)
     if resume and goal.is_complete(settings, overwrite=overwrite):
         return VideoReport(already_complete=True)
-    source_options: dict[str, Any] = {"part": part, "deinterlace": deinterlace, "rate": source_fps, "strict": strict}
-    source_options |= {"holds_matrix": goal.holds_matrix, "holds_aspect": goal.holds_aspect}
-    with open_source(source, cut_threshold or None, **source_options) as reader:
+    holds = {"holds_matrix": goal.holds_matrix, "holds_aspect": goal.holds_aspect}
+    retiming = options.retiming
+    with open_source(source, options.source, **holds) as reader:
         picture, colour = reader.first_picture()
-        timeline = choose_timeline(reader.source_rate, reader.time_base, constant=goal.constant, **wanted)
-        if picture.interlaced_frame and not deinterlace:
+        timeline = choose_timeline(reader.source_rate, reader.time_base, retiming, constant=goal.constant)
+        if picture.interlaced_frame and not options.source.deinterlace:
             log.warning("%s is interlaced: --deinterlace makes whole frames of its fields", source)
         job = Job(reader, picture, colour, timeline, settings)
         try:
             finished = goal.begin(job, resume=resume, overwrite=overwrite)
-            details: dict[str, Any] = {"overlays": overlays, "finished": finished, "progress": progress}
+            details: dict[str, Any] = {"overlays": retiming.overlays, "finished": finished, "progress": progress}
             with Workers(tool.pairs_at_once(picture.height, picture.width)) as workers:
-                retimer = Retimer(workers, tool, colour, timeline, cut, reader, job.report, **details)
-                _run(reader, goal, retimer, dedup=dedup)
+                retimer = Retimer(workers, tool, colour, timeline, retiming.cut, reader, job.report, **details)
+                _run(reader, goal, retimer, dedup=retiming.dedup)
             job.report.frames_repeated = reader.frames_read - job.report.frames_in
             goal.finish(retimer)
             job.report.left_out = (*job.report.left_out, *goal.lost_side_data(retimer))

@@ -16,6 +16,7 @@ from av.codec.context import ThreadType
 
 from midframe.decoding import PASSING
 from midframe.errors import SourceError, VideoError
+from midframe.options import check_time_range
 from midframe.video.colour import Colour, colour_of
 from midframe.video.damage import Damage
 from midframe.video.frame_rate import SourceRate, measure_rate
@@ -69,8 +70,7 @@ class Part:
     """None for the end of the video."""
 
     def __post_init__(self) -> None:
-        if self.start < 0 or (self.end is not None and self.end <= self.start):
-            raise ValueError(f"from {self.start} s to {self.end} s is no part of a video: start before end is needed")
+        check_time_range(self.start, self.end)
 
 
 WHOLE = Part()

@@ -12,6 +12,7 @@ import av
 
 from midframe.interpolator import Interpolator
 from midframe.ops.workers import Workers
+from midframe.options import CutMode
 from midframe.video.colour import Colour
 from midframe.video.overlays import OverlayFinder
 from midframe.video.reader import WHOLE, Frame, VideoReader
@@ -21,9 +22,6 @@ from midframe.video.side_data import CAPTIONS, side_data_of, without_side_data
 from midframe.video.timeline import Shown, Timeline, shown_between
 from midframe.video.work import LONG_SEGMENT, SHORT_SEGMENT
 
-CUTS = ("hold", "nearest", "blend")
-"""What may be shown across a cut."""
-DEFAULT_CUT = "hold"
 STILL_STEPS, STILL_SECONDS = 8, Fraction(1, 2)
 """A frame that is shown for longer than so many usual steps, and than so long, stood still: screens are recorded where
 they change."""
@@ -98,7 +96,7 @@ class Retimer:
         tool: makes frames.
         colour: how the source's samples stand for colours.
         timeline: when frames are shown.
-        cut: what is shown across a cut, of `CUTS`.
+        cut: what is shown across a cut, as in `RetimingOptions`.
         reader: the source.
         report: told what becomes of every frame.
         overlays: keep what stands still as it is, before a moving picture or not.
@@ -112,7 +110,7 @@ class Retimer:
         tool: Interpolator,
         colour: Colour,
         timeline: Timeline,
-        cut: str,
+        cut: CutMode,
         reader: VideoReader,
         report: VideoReport,
         *,

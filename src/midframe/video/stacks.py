@@ -12,7 +12,7 @@ from PIL import Image
 from PIL.ImageFile import ImageFile
 
 from midframe.decoding import Form, Picture, decode, form_of, reported
-from midframe.errors import SourceError
+from midframe.errors import OptionError, SourceError
 from midframe.video.pictures import DEFAULT_RATE, ArrayReader
 from midframe.video.reader import WHOLE, Part
 from midframe.video.survey import EMPTY, Survey
@@ -32,7 +32,7 @@ class StackReader(ArrayReader):
         rate: frames a second of pictures without times, 25 if None.
 
     Raises:
-        ValueError: a rate for pictures that have times.
+        OptionError: a rate for pictures that have times.
         SourceError: the file cannot be read, or its pictures differ in size.
     """
 
@@ -48,7 +48,7 @@ class StackReader(ArrayReader):
         self.path = path
         self.form, self._durations, self._count = _form_and_durations(path)
         if self._durations and rate is not None:
-            raise ValueError(f"a frame rate of {rate} is given for {path}: only pictures have none of their own")
+            raise OptionError(f"source_fps is {rate}, but {path} has its own frame times: drop --source-fps")
         self._rate = rate or DEFAULT_RATE
         super().__init__(path, cut_threshold, part, **options)
         if not self._durations:

@@ -6,7 +6,7 @@ What is encoded is kept in segments (`work`) until all of it is there, but for s
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import chain, groupby
 from pathlib import Path
@@ -18,6 +18,7 @@ from midframe.decoding import HDR_TRANSFERS
 from midframe.errors import VideoError
 from midframe.folders import visible
 from midframe.images import Array, is_srgb, lost_as, writes
+from midframe.options import EncodingOptions
 from midframe.outputs import check_output_file, check_output_folder, same_place
 from midframe.video.animation import FASTEST_GIF, SUFFIXES, plays_of, write_animation
 from midframe.video.carriers import Carrier
@@ -74,12 +75,12 @@ class Target:
 
     Args:
         path: the name of the result.
-        mute: leave sound out.
-        codec: codec, crf, preset and encoder_options as in `choose_encoding`.
+        options: how it is encoded, and whether it has sound.
     """
 
-    def __init__(self, path: Path, *, mute: bool = False, codec: Mapping[str, Any] | None = None) -> None:
-        self.path, self.mute, self.codec = path, mute, codec or {}
+    def __init__(self, path: Path, options: EncodingOptions) -> None:
+        self.path = path
+        self.options = options
         self.job: Job
         self.encoding: Encoding
 
@@ -250,8 +251,8 @@ class VideoTarget(FileTarget):
     template: Template | None = None
     """What the picture's stream is made like in spherical and stereoscopic films."""
 
-    def __init__(self, path: Path, *, mute: bool = False, codec: Mapping[str, Any] | None = None) -> None:
-        super().__init__(path, mute=mute, codec=codec)
+    def __init__(self, path: Path, options: EncodingOptions) -> None:
+        super().__init__(path, options)
         self.holds_matrix = container_format(path.suffix) not in PLAIN_FORMATS
         self.constant = container_format(path.suffix) == "avi"
 
@@ -321,16 +322,23 @@ class VideoTarget(FileTarget):
         return writer
 
     def _encoding(self, job: Job) -> Encoding:
-        return choose_encoding(job.picture, job.colour, suffix=self.path.suffix, **self._form(job), **self.codec)
+        return choose_encoding(
+            job.picture, job.colour, suffix=self.path.suffix, options=self.options, **self._form(job)
+        )
 
     def _mark(self, settings: Mapping[str, Any]) -> str:
-        return mark_of({**settings, "mute": self.mute})
+        return mark_of({**settings, "mute": self.options.mute})
 
     def _rehearse(self) -> None:
         assert self.work, "begun"
         job = self.job
         self.plan = make_plan(
-            job.reader.path, job.reader.others, self.path, job.timeline.slow, mute=self.mute, scratch=self.work.folder
+            job.reader.path,
+            job.reader.others,
+            self.path,
+            job.timeline.slow,
+            mute=self.options.mute,
+            scratch=self.work.folder,
         )
         self._make_template()
         constant = isinstance(job.timeline, ConstantRate) and job.timeline.slow == 1
@@ -349,7 +357,12 @@ class VideoTarget(FileTarget):
     def _writer(self, reader: VideoReader, span: Span | None) -> VideoWriter:
         assert self.work, "begun"
         job, unfinished = self.job, self.work.folder / self.path.name
-        options: dict[str, Any] = {"slow": job.timeline.slow, "mute": self.mute, "plan": self.plan, "span": span}
+        options: dict[str, Any] = {
+            "slow": job.timeline.slow,
+            "mute": self.options.mute,
+            "plan": self.plan,
+            "span": span,
+        }
         options["mark"] = self._mark(job.settings)
         options["template"] = self.template
         options["matrix"] = job.reader.layout.matrix if job.reader.layout else None
@@ -516,13 +529,13 @@ def _heard(reader: VideoReader, index: int, carrier: Carrier, retimer: Retimer) 
     return Stretch(begin, end) if begin < end else None
 
 
-def target_for(path: Path, *, mute: bool = False, codec: Mapping[str, Any] | None = None) -> Target:
+def target_for(path: Path, options: EncodingOptions) -> Target:
     """What a name of a result stands for; arguments as of `Target`.
 
     Raises:
         VideoError: it stands for nothing that can be written.
     """
-    suffix, codec = path.suffix.lower(), dict(codec or {})
+    suffix = path.suffix.lower()
     kind: type[Target]
     if path == STREAM:
         kind = Target
@@ -532,15 +545,15 @@ def target_for(path: Path, *, mute: bool = False, codec: Mapping[str, Any] | Non
         kind = PicturesTarget
     elif suffix in CONTAINERS:
         kind = VideoTarget
-        codec["codec"] = codec.get("codec") or default_codec(suffix)
+        options = replace(options, codec=options.codec or default_codec(suffix))
     else:
         known = " ".join((*CONTAINERS, *SUFFIXES))
         raise VideoError(
             f"{path}: choose a name that ends in one of {known}, or pictures such as frames/{DEFAULT_NAME}"
         )
-    if kind is not VideoTarget and any(codec.get(name) for name in ("codec", "preset", "encoder_options")):
+    if kind is not VideoTarget and (options.codec or options.preset or options.encoder_options):
         raise VideoError(f"{path} takes no --codec, --preset or --encoder-option: drop them, or name an OUT of .mp4")
-    return kind(path, mute=mute, codec=codec)
+    return kind(path, options)
 
 
 def check_target(source: Path, target: Path, overwrite: bool, *, own: bool = True) -> None:

@@ -23,6 +23,8 @@ SUFFIX = ".midframe"
 JOB_FILE, DATABASE = "job.json", "segments.db"
 SHORT_SEGMENT, LONG_SEGMENT = 60, 240
 """Frames of a segment that ends at a cut, at least, and of one that ends where there is none."""
+UNREADABLE = ("video", "network")
+"""Values of a job that are hashes."""
 TABLES = """
 CREATE TABLE segments (number INTEGER PRIMARY KEY, extradata BLOB NOT NULL);
 CREATE TABLE packets (number INTEGER PRIMARY KEY, pts INTEGER NOT NULL, keyframe INTEGER NOT NULL, data BLOB NOT NULL);
@@ -206,6 +208,11 @@ def _side_data(kind: str, content: bytes) -> PacketSideData:
 
 def _check_same(folder: Path, job: Mapping[str, Any]) -> None:
     begun = json.loads((folder / JOB_FILE).read_text())
+    if begun.get("version") != job.get("version"):
+        raise VideoError(
+            f"{folder} holds unfinished work of another version of midframe: resume it with that version, "
+            "or begin anew with --overwrite"
+        )
     changed = [name for name in {**begun, **job} if begun.get(name) != job.get(name)]
     if changed:
         texts = ", ".join(_changed(name, begun.get(name), job.get(name)) for name in changed)
@@ -213,7 +220,7 @@ def _check_same(folder: Path, job: Mapping[str, Any]) -> None:
 
 
 def _changed(name: str, before: Any, now: Any) -> str:
-    return f"the {name} is another" if isinstance(before, dict) else f"{name} was {before} and is {now}"
+    return f"the {name} is another" if name in UNREADABLE else f"{name} was {before} and is {now}"
 
 
 def _write_whole(path: Path, text: str) -> None:
