@@ -1,5 +1,6 @@
 """Interpolator: from two frames of any size to the frames between them."""
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from fractions import Fraction
@@ -17,6 +18,8 @@ from midframe.models.checkpoint import channels_last, load_model
 from midframe.models.ensemble import Ensemble
 from midframe.models.network import Network, tiles
 from midframe.options import EnsembleSize, InterpolationOptions, Precision
+
+log = logging.getLogger(__name__)
 
 MAX_FLOAT = 4.0
 """Frames of float32 are nominally from 0 to 1. Those with larger values were meant to be from 0 to 255."""
@@ -81,6 +84,7 @@ class Interpolator:
             self.model = Ensemble(self.model, ensemble)
         self.tile = self.model.tile if tile is None else tile
         self.depth = None if self.model.any_time else depth
+        log.info("%s on %s in %s", self.options.model, self.device, self.precision)
 
     @classmethod
     def from_options(cls, options: InterpolationOptions) -> "Interpolator":

@@ -7,6 +7,7 @@ import typer
 from rich.table import Table
 
 from midframe.cli.shared import app, file_bar, out
+from midframe.errors import OptionError
 
 dataset_app = typer.Typer(no_args_is_help=True, help="Make data sets from videos, and look at them.")
 app.add_typer(dataset_app, name="dataset")
@@ -53,7 +54,10 @@ def dataset_create(
 
     selection = Selection(size=size, max_motion=max_motion)
     kept_out = tuple(hold_out or ())
-    config = CreateConfig(selection, frames, per_clip=per_clip, plain=plain, hold_out=kept_out, seed=seed)
+    try:
+        config = CreateConfig(selection, frames, per_clip=per_clip, plain=plain, hold_out=kept_out, seed=seed)
+    except ValueError as error:
+        raise OptionError(str(error)) from error
     with file_bar() as show:
         report = create_dataset(
             videos,

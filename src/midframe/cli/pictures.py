@@ -1,7 +1,9 @@
 """Commands for pairs of pictures."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated
 
@@ -9,12 +11,13 @@ import numpy as np
 import typer
 from PIL import Image
 
-from midframe.cli.parameters import Device, Ensemble, Model, Overwrite, PrecisionOption, Scale, Tile
+from midframe.cli.parameters import RETIMING, Device, Ensemble, Model, Overwrite, PrecisionOption, Scale, Tile
 from midframe.cli.shared import app, err, out, share_bar
 from midframe.decoding import HDR_TRANSFERS, read_picture
 from midframe.errors import OptionError, VideoError
 from midframe.images import Array, in_one_form, lost_as, same_profile, write_image, writes
 from midframe.interpolator import Interpolator
+from midframe.models.flowsep import FlowSep
 from midframe.options import InterpolationOptions
 from midframe.outputs import check_output_file
 
@@ -29,7 +32,18 @@ def image(
         Path | None,
         typer.Argument(metavar="[OUT]", help="The result; FIRST-mid.png if not given. Several are numbered."),
     ] = None,
-    count: Annotated[int, typer.Option(min=1, help="How many frames to make, evenly spaced.")] = 1,
+    count: Annotated[
+        int | None,
+        typer.Option(min=1, help="Number of frames, at equal steps; 1 if not given.", rich_help_panel=RETIMING),
+    ] = None,
+    time: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="T",
+            help="Time of a frame, from 0 (FIRST) to 1 (SECOND), as in 0.25 or 1/3; can be repeated.",
+            rich_help_panel=RETIMING,
+        ),
+    ] = None,
     model: Model = InterpolationOptions.model,
     device: Device = InterpolationOptions.device,
     tile: Tile = InterpolationOptions.tile,
@@ -38,17 +52,17 @@ def image(
     precision: PrecisionOption = InterpolationOptions.precision,
     overwrite: Overwrite = False,
 ) -> None:
-    """Make the frame between two pictures, or several."""
+    """Interpolate one or several frames between two images."""
+    options = InterpolationOptions(model, device, tile, scale, ensemble, precision)
+    times = choose_times(count, time or [])
     target = target or first.with_name(f"{first.stem}-mid.png")
-    digits = len(str(count))
-    names = [target] if count == 1 else [target.with_stem(f"{target.stem}-{n:0{digits}}") for n in range(1, count + 1)]
+    names = numbered_names(target, len(times))
     for name in names:
         check_output_file(name, inputs=(first, second), overwrite=overwrite)
     check_writes(target)
     pair = read_pair(first, second)
-    tool = Interpolator.from_options(InterpolationOptions(model, device, tile, scale, ensemble, precision))
-    times = [n / (count + 1) for n in range(1, count + 1)]
-    with share_bar(count) as show:
+    tool = Interpolator.from_options(options)
+    with share_bar(len(times)) as show:
         made = tool.interpolate_many(pair.first, pair.second, times, progress=show)
     for name, picture in zip(names, made, strict=True):
         write_image(name, picture, pair.icc_profile)
@@ -56,6 +70,45 @@ def image(
     deep, alpha = pair.first.dtype == np.uint16, pair.first.shape[2] == 4
     for lost in (*pair.left_out, *lost_as(target.suffix, deep=deep, alpha=alpha, icc_profile=pair.icc_profile)):
         err.print(f"midframe: left out: {lost}", markup=False, soft_wrap=True)
+
+
+def choose_times(count: int | None, given: Sequence[str]) -> list[Fraction]:
+    """Return the times of the frames between two images.
+
+    Args:
+        count: number of frames at equal steps; one if it is None and no times are given.
+        given: times from 0 to 1, as decimal numbers or fractions.
+
+    Raises:
+        OptionError: both are given, or a time is not a number from 0 to 1.
+    """
+    if given and count is not None:
+        raise OptionError(f"--count is {count} and --time {given[0]}: only one of them can be given")
+    return [parse_time(text) for text in given] or even_times(count or 1)
+
+
+def even_times(count: int) -> list[Fraction]:
+    """Return so many times that divide the interval from 0 to 1 evenly."""
+    return [Fraction(n, count + 1) for n in range(1, count + 1)]
+
+
+def parse_time(text: str) -> Fraction:
+    """Read a time such as 0.25 or 1/3; raises an OptionError if it is not a number from 0 to 1."""
+    try:
+        time = Fraction(text)
+    except (ValueError, ZeroDivisionError) as error:
+        raise OptionError(f"--time is {text!r}: a number from 0 to 1 is needed, as in 0.25 or 1/3") from error
+    if not 0 <= time <= 1:
+        raise OptionError(f"--time is {text}: a number from 0 (the first image) to 1 (the second) is needed")
+    return time
+
+
+def numbered_names(target: Path, count: int) -> list[Path]:
+    """Return the names of so many results: the target itself for one, otherwise with numbers from 1."""
+    if count == 1:
+        return [target]
+    digits = len(str(count))
+    return [target.with_stem(f"{target.stem}-{n:0{digits}}") for n in range(1, count + 1)]
 
 
 @app.command()
@@ -81,7 +134,7 @@ def kernels(
     check_figure(target, inputs=(first, second), overwrite=overwrite)
     pictures = read_pair(first, second).colours
     height, width = pictures[0].shape[:2]
-    points = [point_of(text) for text in at or [f"{width // 2},{height // 2}"]]
+    points = [point_of(text, width, height) for text in at or [f"{width // 2},{height // 2}"]]
     draw_kernels(target, Interpolator(model, device=device, precision=precision), *pictures, points)
     out.print(str(target), soft_wrap=True)
 
@@ -106,7 +159,12 @@ def look(
     target = target or first.with_name(f"{first.stem}-look.png")
     check_figure(target, inputs=(first, second), overwrite=overwrite)
     pictures = read_pair(first, second).colours
-    draw_look(target, Interpolator(model, device=device, precision=precision), *pictures, time)
+    tool = Interpolator(model, device=device, precision=precision)
+    if not isinstance(tool.model, FlowSep):
+        raise OptionError(
+            f"--model {model}: {type(tool.model).__name__} has no flows: use `midframe kernels`, or flowsep"
+        )
+    draw_look(target, tool, *pictures, time)
     out.print(str(target), soft_wrap=True)
 
 
@@ -163,9 +221,12 @@ def check_writes(target: Path) -> None:
         raise VideoError(f"{target}: pictures cannot be written as {ending}: use .png")
 
 
-def point_of(text: str) -> tuple[int, int]:
-    """Read a pixel from "X,Y"."""
+def point_of(text: str, width: int, height: int) -> tuple[int, int]:
+    """Read a pixel from "X,Y"; raises an OptionError if it is not one of an image of that size."""
     match = re.fullmatch(r"(\d+),(\d+)", text.strip())
     if not match:
         raise OptionError(f"--at is {text!r}: a pixel as X,Y is needed, for example 320,180")
-    return int(match[1]), int(match[2])
+    x, y = int(match[1]), int(match[2])
+    if x >= width or y >= height:
+        raise OptionError(f"--at is {text}: x from 0 to {width - 1} and y from 0 to {height - 1} are needed")
+    return x, y

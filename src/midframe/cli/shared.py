@@ -3,7 +3,8 @@
 import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Protocol
 
 import typer
 from rich.console import Console
@@ -41,13 +42,29 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+class Configurable(Protocol):
+    """What the options before the command configure."""
+
+    def configure(self, *, verbose: bool, debug: bool, log_file: Path | None) -> None: ...
+
+
 @app.callback()
 def _options(
+    context: typer.Context,
     version: Annotated[
-        bool, typer.Option("--version", help="Show the version and end.", callback=_show_version, is_eager=True)
+        bool,
+        typer.Option("--version", help="Print the version and exit.", callback=_show_version, is_eager=True),
     ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print the steps of the work.")] = False,
+    log_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Append all messages, with times, to this file.")
+    ] = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Print details, and the traceback of an error.")] = False,
 ) -> None:
-    """What can be said before any command."""
+    """Interpolate video frames."""
+    diagnostics: Configurable | None = context.obj
+    if diagnostics:
+        diagnostics.configure(verbose=verbose, debug=debug, log_file=log_file)
 
 
 @contextmanager

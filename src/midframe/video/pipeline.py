@@ -168,6 +168,7 @@ def convert_video(
         job = Job(reader, picture, colour, timeline, settings)
         try:
             finished = goal.begin(job, resume=resume, overwrite=overwrite)
+            _log_plan(job, goal, finished)
             details: dict[str, Any] = {"overlays": retiming.overlays, "finished": finished, "progress": progress}
             with Workers(tool.pairs_at_once(picture.height, picture.width)) as workers:
                 retimer = Retimer(workers, tool, colour, timeline, retiming.cut, reader, job.report, **details)
@@ -188,6 +189,19 @@ def convert_video(
                 log.warning("what is done is kept in %s, --resume goes on from there", kept)
             raise
     return job.report
+
+
+def _log_plan(job: Job, goal: Target, finished: int) -> None:
+    reader, encoding = job.reader, goal.encoding
+    size = f"{job.picture.width}x{job.picture.height} {job.picture.format.name}"
+    regular = "constant" if reader.source_rate.regular else "variable"
+    log.info("source: %s, %s rate of %.3f frames/s", size, regular, reader.rate)
+    options = " ".join(f"{name}={value}" for name, value in encoding.options.items())
+    log.info(
+        "result: %s %s, %.3f frames/s, options %s", encoding.encoder, encoding.pixel_format, encoding.rate, options
+    )
+    if finished:
+        log.info("resuming: %d segments are finished", finished)
 
 
 def _run(reader: VideoReader, goal: Target, retimer: Retimer, *, dedup: bool) -> None:
