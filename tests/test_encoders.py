@@ -184,7 +184,7 @@ def test_an_encoder_that_is_stuck_ends_the_work_and_keeps_what_is_finished(
     monkeypatch.setattr(Encoding, "open_encoder", stuck)
     monkeypatch.setattr("midframe.video.targets.stall_seconds", lambda *_: 0.5)
     monkeypatch.setattr("midframe.video.pipeline.LEAVE_SECONDS", 0.1)
-    with pytest.raises(VideoError, match=r"libx264 makes no progress: .*; what is done is kept in .*--resume"):
+    with pytest.raises(VideoError, match=r"libx264 makes no progress: .*; finished segments are kept in .*--resume"):
         interpolate_video(source, target, model=Averager())
     monkeypatch.undo()
     released.set()

@@ -16,8 +16,8 @@ from midframe.decoding import read_picture
 from midframe.images import Array, write_image
 from midframe.options import SourceOptions
 from midframe.video.animation import plays_of
+from midframe.video.image_sequence import PictureReader, is_pattern, missing_numbers, picture_files
 from midframe.video.opacity import lost_alpha
-from midframe.video.pictures import PictureReader, is_pattern, missing_numbers, picture_files
 from midframe.video.pipeline import interpolate_video
 from midframe.video.reader import VideoReader
 from midframe.video.sources import open_source
@@ -57,7 +57,7 @@ def test_missing_numbers_are_reported(tmp_path: Path) -> None:
     with open_source(folder, SourceOptions()) as reader:
         assert isinstance(reader, PictureReader)
         assert reader.missing_numbers == [3, 6, 7]
-        assert reader.warnings == ["pictures are missing, number 3, 6-7"]
+        assert reader.warnings == ["images are missing: number 3, 6-7"]
 
 
 @pytest.mark.parametrize(
@@ -80,12 +80,12 @@ def test_two_pictures_of_one_number_are_reported(tmp_path: Path) -> None:
     write_image(folder / "0002.jpg", render_frame(0))
     with open_source(folder, SourceOptions()) as reader:
         assert isinstance(reader, PictureReader)
-        assert reader.warnings == ["several pictures have one number, 2"]
+        assert reader.warnings == ["several images have the same number: 2"]
 
 
 def test_a_picture_of_another_size_is_named_before_the_work(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "frames", [*rendered(2), render_frame(2, 32, 48)])
-    check_refused(folder, tmp_path / "out.mp4", r"0003\.png is 48x32, and 0001\.png is 96x64: pictures of one size")
+    check_refused(folder, tmp_path / "out.mp4", r"0003\.png is 48x32, and 0001\.png is 96x64: one size is needed")
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "I;16", "CMYK"])
@@ -136,10 +136,10 @@ def test_the_icc_profile_comes_through_or_is_reported(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "frames", rendered(2), icc_profile=WIDE)
     interpolate_video(folder, tmp_path / "out", model=Averager())
     assert all(read_picture(path).icc_profile == WIDE for path in (tmp_path / "out").iterdir())
-    lost = interpolate_video(folder, tmp_path / "out.mp4", model=Averager()).left_out
-    assert lost == ("ICC profile (the result has none: its colours look different)",)
+    lost = interpolate_video(folder, tmp_path / "out.mp4", model=Averager()).dropped
+    assert lost == ("ICC profile (the result has none, so its colours look different)",)
     usual = folder_of(tmp_path / "usual", rendered(2), icc_profile=PROFILE)
-    assert interpolate_video(usual, tmp_path / "usual.mp4", model=Averager()).left_out == ()
+    assert interpolate_video(usual, tmp_path / "usual.mp4", model=Averager()).dropped == ()
 
 
 def test_what_pictures_of_the_result_cannot_hold_is_reported(tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_what_pictures_of_the_result_cannot_hold_is_reported(tmp_path: Path) -> 
     for number in range(2):
         write_image(folder / f"{number}.png", clear)
     report = interpolate_video(folder, tmp_path / "out" / "%d.jpg", model=Averager())
-    assert report.left_out == ("bits beyond 8 of each sample (JPEG; PNG and TIFF hold 16)", "alpha")
+    assert report.dropped == ("bits beyond 8 of each sample (JPEG; PNG and TIFF hold 16)", "alpha")
     assert len(list((tmp_path / "out").iterdir())) == 4
 
 
@@ -223,7 +223,7 @@ def test_files_of_several_pictures_are_sources(tmp_path: Path, name: str) -> Non
 
 def test_pages_of_different_sizes_are_refused(tmp_path: Path) -> None:
     source = animation(tmp_path / "in.tif", [render_frame(0), render_frame(1, 32, 48)])
-    check_refused(source, tmp_path / "out.mp4", "pictures of different sizes")
+    check_refused(source, tmp_path / "out.mp4", "holds images of different sizes")
 
 
 def test_deep_pages_keep_their_bits(tmp_path: Path) -> None:
@@ -235,7 +235,7 @@ def test_deep_pages_keep_their_bits(tmp_path: Path) -> None:
     assert all(np.array_equal(image[..., 0], before) for image, before in zip(found, deep, strict=True))
     report = interpolate_video(source, tmp_path / "out.apng", model=Averager())
     assert (report.frames_out, report.problems) == (6, ())
-    assert interpolate_video(source, tmp_path / "out.gif", model=Averager()).left_out == (
+    assert interpolate_video(source, tmp_path / "out.gif", model=Averager()).dropped == (
         "bits beyond 8 of each sample (GIF)",
     )
 
@@ -260,7 +260,7 @@ def test_alpha_is_lost_only_where_there_is_any(tmp_path: Path, name: str, opaque
         source = animation(tmp_path / name, frames, duration=100, **options)
     report = interpolate_video(source, tmp_path / "out.mp4", model=Averager())
     lost = () if opaque else ("alpha (yuv420p has none: prores, vp9 and ffv1 can keep it)",)
-    assert (report.left_out, report.problems) == (lost, ())
+    assert (report.dropped, report.problems) == (lost, ())
 
 
 def test_alpha_of_frames_that_were_not_examined_is_reported_as_possible(tmp_path: Path) -> None:

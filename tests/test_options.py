@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from test_video import Averager
 
-from midframe.cli.films import compare, score, video
-from midframe.cli.pictures import image
+from midframe.cli.image import image
+from midframe.cli.video import compare, score, video
 from midframe.errors import OptionError, VideoError
 from midframe.interpolator import Interpolator
 from midframe.options import (
@@ -25,7 +25,7 @@ from midframe.options import (
 )
 from midframe.video.compare import compare_video
 from midframe.video.pipeline import interpolate_video
-from midframe.video.work import JOB_FILE, Work, work_folder
+from midframe.video.segments import JOB_FILE, Segments, segments_folder
 
 GROUPS = (InterpolationOptions, RetimingOptions, SourceOptions, EncodingOptions)
 
@@ -102,16 +102,16 @@ def test_a_fingerprint_holds_every_option_that_changes_frames() -> None:
 
 def test_work_with_another_tile_is_not_resumed(tmp_path: Path) -> None:
     jobs = [fingerprint(InterpolationOptions(tile=tile)) for tile in (None, 64)]
-    work = Work(tmp_path / "out.mp4", jobs[0])
+    work = Segments(tmp_path / "out.mp4", jobs[0])
     work.add(0, b"", [])
     assert work.leave()
     with pytest.raises(VideoError, match="tile was None and is 64"):
-        Work(tmp_path / "out.mp4", jobs[1], resume=True)
+        Segments(tmp_path / "out.mp4", jobs[1], resume=True)
 
 
 def test_work_of_an_earlier_version_is_refused_by_name(render_video: Callable[..., Path], tmp_path: Path) -> None:
     source, target = render_video(frames=3), tmp_path / "out.mp4"
-    folder = work_folder(target)
+    folder = segments_folder(target)
     folder.mkdir()
     (folder / JOB_FILE).write_text(json.dumps({"factor": None, "fps": "None", "crf": 18}))
     with pytest.raises(VideoError, match=r"unfinished work of another version of midframe: .* --overwrite"):

@@ -56,10 +56,10 @@ def test_what_is_shown_differs_from_its_time_by_the_error_that_is_told(
     timeline = ConstantRate(rate, slow)
     for before, after in pairwise(times):
         for each in shown_between(timeline, before, after, depth):
-            seen = (before + each.share * (after - before)) * slow
+            seen = (before + each.t * (after - before)) * slow
             assert abs(seen - each.pts * timeline.time_base) == each.error
             assert each.error <= (after - before) * slow / 2 ** (depth + 1)
-            assert 0 <= each.share <= 1
+            assert 0 <= each.t <= 1
 
 
 @given(rate=RATES, factor=st.integers(1, 8), count=st.integers(2, 30), tick=st.sampled_from([None, Fraction(1, 1000)]))
@@ -70,7 +70,7 @@ def test_a_multiple_of_the_rate_shows_every_source_frame(
     times = [round(time / tick) * tick for time in exact] if tick else exact  # as Matroska rounds them
     shown = all_shown(ConstantRate(rate * factor), times)
     assert len(shown) in (factor * count, factor * count + 1)
-    assert sum(each.share in (0, 1) and n % factor == 0 for n, each in enumerate(shown)) >= count
+    assert sum(each.t in (0, 1) and n % factor == 0 for n, each in enumerate(shown)) >= count
     if not tick and factor in (1, 2, 4, 8):
         assert {each.error for each in shown} == {0}
 
@@ -142,7 +142,7 @@ def test_frames_near_the_grid_are_moved_onto_it_and_none_is_lost() -> None:
     assert placed[1:] == late[1:]
     assert abs(placed[0] - late[0]) <= timeline.step / 2
     shown = all_shown(timeline, [*placed, timeline.end(placed[-1], late[-1] + Fraction(1, 30))])
-    assert sum(each.share == 0 for each in shown[:-1]) == 60
+    assert sum(each.t == 0 for each in shown[:-1]) == 60
 
 
 def test_a_source_without_a_grid_keeps_its_own_times_unless_a_rate_is_asked_for() -> None:

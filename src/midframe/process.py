@@ -16,7 +16,7 @@ LARGEST_KEPT = 1 << 30
 """Bytes of the largest piece of memory that is kept when it is free."""
 
 
-def settle() -> None:
+def configure_process() -> None:
     """Have threads wait actively for a moment only, and memory that is free be kept for what comes next.
 
     glibc otherwise gives large pieces back to the system, which clears them page by page when the next tensor wants

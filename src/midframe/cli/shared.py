@@ -25,7 +25,7 @@ ESCAPED = ("Cc", "Cs", "Zl", "Zp")
 
 
 def one_line(text: str) -> str:
-    """A text with control characters, as names of files may hold them, written as escapes."""
+    """Return a text with its control characters, which file names can hold, written as escapes."""
     return "".join(
         each.encode("unicode_escape").decode() if unicodedata.category(each) in ESCAPED else each for each in text
     )
@@ -69,20 +69,20 @@ def _options(
 
 @contextmanager
 def frame_bar(total: int | None = None) -> Iterator[tuple[Progress, TaskID]]:
-    """A progress bar with speed and time left, which appears with the first update."""
+    """Show a progress bar with speed and time left, from the first update on."""
     with new_bar(err) as bar:
         yield bar, bar.add_task("", total=total)
 
 
 @contextmanager
 def file_bar() -> Iterator[Callable[[int, int, str], None]]:
-    """A progress bar over files, told how many are done, how many there are, and the last one's name."""
+    """Show a progress bar over files; yields a function that takes their number so far, their total and a name."""
     with frame_bar() as (bar, task):
         yield lambda done, total, _: bar.update(task, completed=done, total=total)
 
 
 @contextmanager
-def share_bar(count: int) -> Iterator[Callable[[float], None]]:
-    """A progress bar over a known number of things, told the share that is done."""
+def progress_bar(count: int) -> Iterator[Callable[[float], None]]:
+    """Show a progress bar over a known number of items; yields a function that takes the fraction that is done."""
     with frame_bar(count) as (bar, task):
-        yield lambda share: bar.update(task, completed=share * count)
+        yield lambda fraction: bar.update(task, completed=fraction * count)

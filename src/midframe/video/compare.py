@@ -23,9 +23,9 @@ from midframe.options import (
 from midframe.video.colour import Colour, from_rgb, to_rgb
 from midframe.video.encoders import choose_encoding
 from midframe.video.reader import WHOLE, Frame, Part, VideoReader
+from midframe.video.segments import lock_target
 from midframe.video.targets import check_target
 from midframe.video.timeline import Timeline, TrueTimes, shown_between
-from midframe.video.work import lock_work
 from midframe.video.writer import VideoWriter
 
 GAP = 8
@@ -74,7 +74,7 @@ def compare_video(
     source_options = SourceOptions(part.start, part.end, cut_threshold=cut_threshold)
     check_target(source, target, overwrite)
     if target.suffix.lower() == ".avi":
-        raise VideoError(f"{target}: .avi files hold frames at equal steps alone: use .mp4")
+        raise VideoError(f"{target}: .avi files need a constant frame rate: use .mp4")
     tool = (
         model
         if isinstance(model, Interpolator)
@@ -87,9 +87,9 @@ def compare_video(
         sample = from_rgb(sheet.blank, colour, "yuv420p")
         timeline = TrueTimes(options.factor, reader.rate, reader.time_base, Fraction(options.slower))
         shape: dict[str, Any] = {"time_base": timeline.time_base, "rate": timeline.rate}
-        shape |= {"pixel_shape": reader.layout.sample_aspect_ratio if reader.layout else None}
+        shape |= {"sample_aspect_ratio": reader.layout.sample_aspect_ratio if reader.layout else None}
         encoding = choose_encoding(sample, colour, options=encoding_options, suffix=target.suffix, **shape)
-        lock = lock_work(target)
+        lock = lock_target(target)
         try:
             unfinished, frames = lock.folder / target.name, 0
             writing = VideoWriter(target, reader, sample, colour, encoding, others=False, unfinished=unfinished)
@@ -116,22 +116,22 @@ def _shown(
     before: Frame | None = None
     before_rgb: Array = np.zeros(0)
 
-    def tell(share: float) -> None:
+    def report(fraction: float) -> None:
         if progress:
-            progress(count + share, expected)
+            progress(count + fraction, expected)
 
     for frame in reader.read():
         rgb, time = to_rgb(frame.picture, colour), frame.pts * reader.time_base
         origin = time if before is None else origin
         if before:
             shown = list(shown_between(timeline, before_time, time, tool.depth))
-            made = [before_rgb] * len(shown)
+            images = [before_rgb] * len(shown)
             if not frame.begins_scene:
-                made = tool.interpolate_many(before_rgb, rgb, [each.share for each in shown], progress=tell)
-            for image, each in zip(made, shown, strict=True):
+                images = tool.interpolate_many(before_rgb, rgb, [each.t for each in shown], progress=report)
+            for image, each in zip(images, shown, strict=True):
                 yield count, before_rgb, image, each.pts - round(origin * timeline.slow / timeline.time_base)
         count, before, before_rgb, before_time = count + 1, frame, rgb, time
-        tell(0)
+        report(0)
     if before:
         end = before_time + (before.duration or reader.frame_duration) * reader.time_base
         for each in shown_between(timeline, before_time, end, tool.depth):
@@ -157,7 +157,7 @@ class _Sheet:
         """A copy with both frames on it."""
         height, width, _ = left.shape
         if height > len(self.blank) - self.top or 2 * width + GAP != self.blank.shape[1]:
-            raise VideoError("the video changes its size on the way: cut it there and convert the parts")
+            raise VideoError("the frame size changes within the video: split it there and convert each piece")
         sheet: Array = self.blank.copy()
         sheet[self.top : self.top + height, :width] = left
         sheet[self.top : self.top + height, width + GAP :] = right

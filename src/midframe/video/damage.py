@@ -36,7 +36,7 @@ class Damage:
         """
         place = f"{what} at {'an unknown time' if time is None else f'{float(time):.2f} s'}"
         if self.strict:
-            raise SourceError(f"{self.path} is damaged: {place}; without --strict it is bridged")
+            raise SourceError(f"{self.path} is damaged: {place}; without --strict the damage is bridged")
         if place in self._places:
             return
         if time is not None:

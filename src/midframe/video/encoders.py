@@ -67,7 +67,7 @@ class Encoding:
     """How the samples stand for colours."""
     primaries: int
     transfer: int
-    pixel_shape: Fraction | None
+    sample_aspect_ratio: Fraction | None
     """Width of a pixel in its heights."""
     global_header: bool = True
     """Parameter sets lie in the header of the file, not before key frames, where AVI and MPEG-TS have them."""
@@ -102,8 +102,8 @@ class Encoding:
         context.colorspace = 0 if is_rgb(av.VideoFormat(self.pixel_format)) else self.colour.matrix
         context.color_range = self.colour.range
         context.color_primaries, context.color_trc = self.primaries, self.transfer
-        if self.pixel_shape:
-            context.sample_aspect_ratio = self.pixel_shape
+        if self.sample_aspect_ratio:
+            context.sample_aspect_ratio = self.sample_aspect_ratio
 
 
 def choose_encoding(
@@ -112,7 +112,7 @@ def choose_encoding(
     *,
     time_base: Fraction,
     rate: Fraction,
-    pixel_shape: Fraction | None = None,
+    sample_aspect_ratio: Fraction | None = None,
     options: EncodingOptions = DEFAULT_OPTIONS,
     suffix: str = "",
 ) -> Encoding:
@@ -120,7 +120,7 @@ def choose_encoding(
 
     Args:
         picture, colour: a frame of the source, and how its samples stand for colours.
-        time_base, rate, pixel_shape: as in `Encoding`.
+        time_base, rate, sample_aspect_ratio: as in `Encoding`.
         options: codec, crf, preset and encoder_options.
         suffix: ending of the file that the packets are for.
 
@@ -137,7 +137,8 @@ def choose_encoding(
     pixel_format = choose_pixel_format(encoder, picture, colour)
     encoding = Encoding(
         encoder.name, merge_options(*own, asked, needed), pixel_format, picture.width, picture.height, time_base,
-        rate, encoded_colour(colour, picture, pixel_format), picture.color_primaries, picture.color_trc, pixel_shape,
+        rate, encoded_colour(colour, picture, pixel_format), picture.color_primaries, picture.color_trc,
+        sample_aspect_ratio,
         global_header=suffix.lower() not in WITHOUT_HEADER,
     )  # fmt: skip
     check_encoder(encoding.new_encoder(), asked, options.crf, options.preset)
@@ -168,7 +169,7 @@ def find_encoder(codec: str) -> av.Codec:
     except (av.FFmpegError, ValueError) as error:
         raise VideoError(f"there is no video codec {codec!r}: choose from {', '.join(ENCODERS)}") from error
     if encoder.type != "video":
-        raise VideoError(f"{codec!r} is no video codec: choose from {', '.join(ENCODERS)}")
+        raise VideoError(f"{codec!r} is not a video codec: choose from {', '.join(ENCODERS)}")
     return encoder
 
 

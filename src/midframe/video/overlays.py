@@ -33,7 +33,7 @@ class OverlayFinder:
         """The share of the surroundings of each block that changed, averaged over the last pairs."""
         self._before: Array | None = None
 
-    def see(self, before: av.VideoFrame, after: av.VideoFrame, *, cut: bool) -> None:
+    def add_pair(self, before: av.VideoFrame, after: av.VideoFrame, *, cut: bool) -> None:
         """Look at the next pair; a cut between them begins anew."""
         first = grey(before) if self._before is None else self._before
         self._before = second = grey(after)

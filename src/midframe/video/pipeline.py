@@ -28,8 +28,8 @@ from midframe.options import (
 )
 from midframe.rates import Rate
 from midframe.video.channel import POLL_SECONDS, Channel, guard
+from midframe.video.duplicates import without_duplicates
 from midframe.video.reader import Frame, VideoReader
-from midframe.video.repeats import without_repeats
 from midframe.video.report import VideoReport
 from midframe.video.retimer import Output, Progress, Retimer
 from midframe.video.sources import identity_of, open_source
@@ -164,7 +164,7 @@ def convert_video(
         picture, colour = reader.first_picture()
         timeline = choose_timeline(reader.source_rate, reader.time_base, retiming, constant=goal.constant)
         if picture.interlaced_frame and not options.source.deinterlace:
-            log.warning("%s is interlaced: --deinterlace makes whole frames of its fields", source)
+            log.warning("%s is interlaced: --deinterlace makes progressive frames of it", source)
         job = Job(reader, picture, colour, timeline, settings)
         try:
             finished = goal.begin(job, resume=resume, overwrite=overwrite)
@@ -173,20 +173,22 @@ def convert_video(
             with Workers(tool.pairs_at_once(picture.height, picture.width)) as workers:
                 retimer = Retimer(workers, tool, colour, timeline, retiming.cut, reader, job.report, **details)
                 _run(reader, goal, retimer, dedup=retiming.dedup)
-            job.report.frames_repeated = reader.frames_read - job.report.frames_in
+            job.report.duplicates = reader.frames_read - job.report.frames_in
             goal.finish(retimer)
-            job.report.left_out = (*job.report.left_out, *goal.lost_side_data(retimer))
+            job.report.dropped = (*job.report.dropped, *goal.lost_side_data(retimer))
             if job.report.frames_kept < job.report.frames_in:
-                fact = f"{job.report.frames_kept} of {job.report.frames_in} source frames are shown as they are"
-                reader.warnings.append(f"{fact}: a multiple of the source's rate (--factor) or --vfr keeps all of them")
+                fact = f"{job.report.frames_kept} of {job.report.frames_in} source frames are in the result unchanged"
+                reader.warnings.append(f"{fact}: --factor or --vfr keeps all of them")
             job.report.damage = (*reader.damage.places, *job.report.damage)
             job.report.warnings = (*reader.warnings, *job.report.warnings)
         except BaseException as error:
             kept = goal.give_up()
             if kept and isinstance(error, MidframeError):
-                raise type(error)(f"{error}; what is done is kept in {kept}, --resume goes on from there") from error
+                raise type(error)(
+                    f"{error}; finished segments are kept in {kept}, --resume continues from there"
+                ) from error
             if kept:
-                log.warning("what is done is kept in %s, --resume goes on from there", kept)
+                log.warning("finished segments are kept in %s, --resume continues from there", kept)
             raise
     return job.report
 
@@ -211,7 +213,7 @@ def _run(reader: VideoReader, goal: Target, retimer: Retimer, *, dedup: bool) ->
 
     def read() -> None:
         frames = reader.read()
-        incoming.send_all(without_repeats(frames, reader.frame_duration) if dedup else frames)
+        incoming.send_all(without_duplicates(frames, reader.frame_duration) if dedup else frames)
 
     threads = [
         Thread(target=guard, args=(stop, incoming, read), name="reader", daemon=True),

@@ -32,7 +32,7 @@ class PipeReader(VideoReader):
         except av.FFmpegError as error:
             raise self._unreadable(error) from error
         if first is None:
-            raise SourceError("standard input holds no picture that can be decoded: y4m is read from it")
+            raise SourceError("standard input has no frame that can be decoded: y4m is expected")
         self._peeked = first
         self.others = []
         self.start = (first.pts or 0) * self.time_base
@@ -78,7 +78,7 @@ class PipeWriter:
 
 
 def pipe_encoding(
-    picture: av.VideoFrame, colour: Colour, *, rate: Fraction, pixel_shape: Fraction | None, **_: object
+    picture: av.VideoFrame, colour: Colour, *, rate: Fraction, sample_aspect_ratio: Fraction | None, **_: object
 ) -> Encoding:
     """Frames as they are, in a format that y4m has; without alpha, which it has not."""
     own = picture.format.name.replace("yuvj", "yuv")
@@ -87,5 +87,5 @@ def pipe_encoding(
     return Encoding(
         "wrapped_avframe", {}, form, picture.width, picture.height, 1 / rate, rate,
         encoded_colour(colour, picture, form), picture.color_primaries, picture.color_trc,
-        pixel_shape,
+        sample_aspect_ratio,
     )  # fmt: skip

@@ -140,14 +140,14 @@ class VideoReader:
             self._counted, self.stream.thread_type = True, "SLICE"
             self.survey = self._survey() if survey is None else survey
         for jump in self.survey.jumps:
-            self.damage.add(jump, "the clock of the file begins anew (joined or interrupted recording)")
+            self.damage.add(jump, "the timestamps restart (joined or interrupted recording)")
         if self.survey.mostly_corrupt:
-            self.damage.add(None, "most packets of the picture are flagged as damaged and are shown as they decode")
+            self.damage.add(None, "most video packets are flagged as damaged; all decoded frames are used")
         stated = [rate for rate in (self.stream.average_rate, self.stream.guessed_rate) if rate and rate <= FASTEST]
         self._untimed = self._states_no_times()
         if self._untimed:
             self.survey = with_even_times(self.survey, next(iter(stated), DEFAULT_RATE))
-            self.damage.add(None, "the frames state no usable times and are shown at equal steps")
+            self.damage.add(None, "the frames have no usable timestamps and are shown at a constant rate")
         times = self.survey.times
         self.start = times[0] if times else Fraction(0)
         """When the first frame is shown, in seconds."""
@@ -183,7 +183,9 @@ class VideoReader:
         except av.FFmpegError as error:
             raise self._unreadable(error) from error
         if picture is None:
-            raise SourceError(f"{self.path} holds no picture that can be decoded: play it to see whether it is whole")
+            raise SourceError(
+                f"{self.path} has no frame that can be decoded: check in a player that the file is complete"
+            )
         return self._arranged(picture), colour_of(picture)
 
     def read(self) -> Iterator[Frame]:
@@ -213,7 +215,7 @@ class VideoReader:
         except av.FFmpegError as error:
             raise self._unreadable(error) from error
         if not self.frames_read:
-            raise SourceError(f"{self.path} has no frame from {self.part.start} s on: choose another --start")
+            raise SourceError(f"{self.path} has no frame after {self.part.start} s: choose an earlier --start")
 
     def log_damage(self) -> None:
         """Log what is damaged or unusual in what was read, for callers that write no report."""
@@ -362,12 +364,12 @@ class VideoReader:
                     yield from self._decoded_again(begin, count, report=report)
                     return
                 if report:
-                    self.damage.add(_time_of(packet), "a picture cannot be decoded")
+                    self.damage.add(_time_of(packet), "a frame cannot be decoded")
                 continue
             for picture in pictures:
                 if picture.is_corrupt or picture.pts in corrupt:
                     if report:
-                        self.damage.add(_time_of(picture, self.time_base), "a picture is damaged")
+                        self.damage.add(_time_of(picture, self.time_base), "a frame is damaged")
                     continue
                 count, previous = count + 1, picture
                 yield picture
@@ -438,9 +440,7 @@ class VideoReader:
         if form == self._form:
             return arranged
         if size not in (first, before):
-            self.damage.add(
-                _time_of(picture, self.time_base), f"the picture changes its size to {size}, scaled to {first}"
-            )
+            self.damage.add(_time_of(picture, self.time_base), f"the frame size changes to {size}, scaled to {first}")
         scaled = arranged.reformat(**self._form)
         scaled.pts, scaled.time_base, scaled.duration = arranged.pts, arranged.time_base, arranged.duration
         return scaled
@@ -461,11 +461,13 @@ class VideoReader:
             known, step = list(self.damage.times), 1 / self.rate
             for time in missing:
                 if all(abs(time - each) > step for each in known):
-                    self.damage.add(time, "a picture cannot be decoded")
+                    self.damage.add(time, "a frame cannot be decoded")
 
     def _check_end(self, end: int | Fraction | None) -> None:
         if end is None:
-            raise SourceError(f"{self.path} holds no picture that can be decoded: play it to see whether it is whole")
+            raise SourceError(
+                f"{self.path} has no frame that can be decoded: check in a player that the file is complete"
+            )
         stated = _stated_end(self.stream)
         if stated is None or self.survey.jumps:  # the file states it by a clock that begins anew
             return
@@ -473,13 +475,13 @@ class VideoReader:
         missing = float(stated - max(end * self.time_base, self.survey.end or Fraction(0)))
         if missing > max(MISSING_SECONDS, float(2 / self.rate)):
             self.damage.add(
-                end * self.time_base, f"the picture ends {missing:.1f} s before the end that the file states"
+                end * self.time_base, f"the video stream ends {missing:.1f} s before the end that the file states"
             )
 
     def _unreadable(self, error: av.FFmpegError) -> VideoError:
         if error.errno in PASSING:
-            return VideoError(f"{self.path} cannot be read now ({error.strerror}): see that its disk is there")
-        return SourceError(f"{self.path} cannot be decoded ({error.strerror}): it may not have been copied whole")
+            return VideoError(f"{self.path} cannot be read now ({error.strerror}): check that its disk is connected")
+        return SourceError(f"{self.path} cannot be decoded ({error.strerror}): the file may be incomplete")
 
 
 def _evenly(
@@ -544,7 +546,9 @@ def open_video(path: Path, address: str | None = None) -> av.container.InputCont
         raise SourceError(f"{path} does not exist: name a video") from error
     except (av.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise SourceError(f"{path} cannot be opened as a video ({reason}): is it one, and whole?") from error
+        raise SourceError(
+            f"{path} cannot be opened as a video ({reason}): check that it is one, and complete"
+        ) from error
 
 
 def file_url(path: Path) -> str:
@@ -555,12 +559,12 @@ def file_url(path: Path) -> str:
 def _video_stream(container: av.container.InputContainer, path: Path) -> av.VideoStream:
     pictures = [stream for stream in container.streams.video if not is_cover(stream)]
     if not pictures:
+        found = f"only {types}" if (types := _stream_types(container)) else "no streams at all"
         container.close()
-        found = f"only {kinds}" if (kinds := _kinds(container)) else "and nothing else either"
-        raise SourceError(f"{path} has no moving picture, {found}: name a video")
+        raise SourceError(f"{path} has no video stream ({found}): name a video")
     if pictures[0].codec_context is None:
         container.close()
-        raise SourceError(f"{path} has a picture of an unknown kind: it may not have been copied whole")
+        raise SourceError(f"{path} has a video stream of an unknown codec: the file may be incomplete")
     return pictures[0]
 
 
@@ -578,5 +582,5 @@ def is_cover(stream: Any) -> bool:
     return stream.type == "video" and bool(stream.disposition & av.stream.Disposition.attached_pic)
 
 
-def _kinds(container: av.container.InputContainer) -> str:
+def _stream_types(container: av.container.InputContainer) -> str:
     return ", ".join(sorted({stream.type for stream in container.streams}))

@@ -179,13 +179,13 @@ class Trials:
             found = [stream for stream in result.streams if stream.type == kind and stream.codec_context]
             same = [stream for stream in found if codec_name(stream) == codec]
             if not same:
-                raise ValueError(f"{codec} is not found in the file that was written")
+                raise ValueError(f"{codec} is not found in the test file")
             if sound and sound.reordered and isinstance(carrier, Passed):
                 stated = stated_format(same[0].codec_context)
                 if stated is None or stated.layout != sound.layout:
-                    raise ValueError("its order of channels would be lost")
+                    raise ValueError("its channel order would be lost")
             if sound and not _is_heard(result, same[0]):
-                raise ValueError("it cannot be decoded there")
+                raise ValueError("it cannot be decoded from the test file")
 
 
 def _is_heard(container: Any, stream: Any) -> bool:

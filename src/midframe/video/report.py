@@ -15,13 +15,13 @@ class VideoReport:
     """Of the source."""
     frames_kept: int = 0
     """Source frames that are shown."""
-    frames_made: int = 0
+    frames_interpolated: int = 0
     """By the network, and blended at cuts."""
     frames_held: int = 0
     """Source frames shown once more: at cuts and at the end."""
     frames_unchanged: int | None = None
     """Source frames that a player shows near their times, found by decoding the result; None if it cannot be read."""
-    frames_repeated: int = 0
+    duplicates: int = 0
     """Source frames that were taken out because they repeat the one before them."""
     captions: int = 0
     """Sets of closed captions that were attached to a frame."""
@@ -42,7 +42,7 @@ class VideoReport:
     """How many of each kind the result has beside the picture."""
     converted: tuple[str, ...] = ()
     """Streams that are not passed on as they are, and what becomes of them."""
-    left_out: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
     """Streams that the result does not have, and why."""
     damage: tuple[str, ...] = ()
     """Damaged places of the source, which were bridged."""
@@ -55,7 +55,7 @@ class VideoReport:
 
     @property
     def frames_out(self) -> int:
-        return self.frames_kept + self.frames_made + self.frames_held
+        return self.frames_kept + self.frames_interpolated + self.frames_held
 
     def as_json(self) -> dict[str, Any]:
         """Numbers and texts alone."""
@@ -68,4 +68,4 @@ def check_pictures(paths: Sequence[Path], report: VideoReport, rate: Fraction) -
     there = sum(path.is_file() for path in paths)
     report.length_out = there / rate
     if there != report.frames_out:
-        report.problems = (f"{there} pictures instead of {report.frames_out}",)
+        report.problems = (f"{there} images instead of {report.frames_out}",)

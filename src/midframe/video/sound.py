@@ -126,7 +126,7 @@ class ConvertedSound:
         sound = format_of(frame)
         off = begin - self._until
         if self._placed is not None and abs(off) > LONGEST_SILENCE:
-            self.losses.note(f"a damaged time of {float(begin):.0f} s is put", self._until)
+            self.losses.note(f"a packet with a wrong time of {float(begin):.0f} s is placed", self._until)
             begin, off = self._until, Fraction(0)
         if self._resampler is None or sound != self._resampler.sound or abs(off) > TOLERANCE:
             yield from self._new_segment(sound, begin)

@@ -7,7 +7,7 @@ from typing import Any
 from midframe.errors import OptionError
 from midframe.options import SourceOptions
 from midframe.rates import parse_rate
-from midframe.video.pictures import PictureReader, picture_files
+from midframe.video.image_sequence import PictureReader, picture_files
 from midframe.video.pipes import STREAM, PipeReader
 from midframe.video.reader import Part, VideoReader
 from midframe.video.stacks import SUFFIXES, StackReader

@@ -13,7 +13,7 @@ from PIL.ImageFile import ImageFile
 
 from midframe.decoding import Form, Picture, decode, form_of, reported
 from midframe.errors import OptionError, SourceError
-from midframe.video.pictures import DEFAULT_RATE, ArrayReader
+from midframe.video.image_sequence import DEFAULT_RATE, ArrayReader
 from midframe.video.reader import WHOLE, Part
 from midframe.video.survey import EMPTY, Survey
 
@@ -97,7 +97,7 @@ def _form_and_durations(path: Path) -> tuple[Form, list[int], int]:
             durations.append(round(image.info.get("duration", 0)) or NO_DURATION)
         timed = image.format != "TIFF"
     if len({(form.height, form.width) for form in forms}) > 1:
-        raise SourceError(f"{path} has pictures of different sizes: pictures of one size are needed")
+        raise SourceError(f"{path} holds images of different sizes: all must have the same size")
     first = forms[0]
     deep, alpha = any(form.deep for form in forms), any(form.alpha for form in forms)
     return Form(first.height, first.width, deep, alpha, first.density), durations if timed else [], len(forms)

@@ -56,7 +56,7 @@ class Plan:
         return [f"{self.names[index]} ({each.note})" for index, each in self.choices.items() if each.add and each.note]
 
     @property
-    def left_out(self) -> list[str]:
+    def dropped(self) -> list[str]:
         """Streams that the result does not have, and why."""
         dropped = [f"{self.names[index]} ({each.reason})" for index, each in self.choices.items() if each.reason]
         return dropped + ([self.lost_time_code] if self.lost_time_code else [])
@@ -94,7 +94,7 @@ def ways_of(source: Any, container: str, slow: Fraction, sound: SoundFormat | No
     if is_cover(source):
         return [_cover(source, container)]
     if source.type == "video":
-        raise CannotCarry(f"{codec_name(source)}: a second moving picture")
+        raise CannotCarry(f"{codec_name(source)}: a second video stream")
     return _sound(source, container, slow, sound) if source.type == "audio" else _subtitles(source, container)
 
 
@@ -164,7 +164,7 @@ def _cover(source: Any, container: str) -> Choice:
         return Choice(_attach_cover)
     if container == "mp4":
         return Choice(lambda target, stream, slow: Passed(stream, target, slow, Losses(name_of(stream))))
-    raise CannotCarry(f"{name}: {container} files cannot hold a cover picture of this kind")
+    raise CannotCarry(f"{name}: {container} files cannot hold a cover image of this format")
 
 
 def _attach_cover(target: av.container.OutputContainer, source: Any, slow: Fraction) -> None:
@@ -172,7 +172,7 @@ def _attach_cover(target: av.container.OutputContainer, source: Any, slow: Fract
     with av.open(source.container.name) as again:
         packet = next((each for each in again.demux(again.streams[source.index]) if each.size), None)
     if packet is None:
-        raise CannotCarry("the cover picture is empty")
+        raise CannotCarry("the cover image is empty")
     target.add_attachment(f"cover.{ending}", media_type, bytes(packet))
 
 
@@ -194,7 +194,7 @@ def plan_time_code(plan: Plan, reader: Any, rate: Fraction | None) -> None:
         return
     try:
         if rate is None:
-            raise ValueError("the result has a variable rate or is slower")
+            raise ValueError("the result has a variable rate or is slowed down")
         plan.time_code = scale_time_code(code, reader.rate, rate, Fraction(str(reader.part.start)))
     except ValueError as reason:
         plan.lost_time_code = f"time code {code} ({reason})"

@@ -25,10 +25,9 @@ from midframe.video.carriers import Carrier
 from midframe.video.carrying import Span, StreamsFailed
 from midframe.video.colour import Colour, to_rgb
 from midframe.video.containers import CONTAINERS, IN_MILLISECONDS, PLAIN_FORMATS, container_format, default_codec
+from midframe.video.disk_space import check_space
 from midframe.video.encoders import Encoding, choose_encoding, lossless_encoding
-from midframe.video.mark import mark_of, read_mark
-from midframe.video.opacity import lost_alpha
-from midframe.video.pictures import (
+from midframe.video.image_sequence import (
     DEFAULT_NAME,
     ArrayReader,
     is_pattern,
@@ -38,20 +37,21 @@ from midframe.video.pictures import (
     picture_files,
     write_pictures,
 )
+from midframe.video.mark import mark_of, read_mark
+from midframe.video.opacity import lost_alpha
 from midframe.video.pipes import STREAM, PipeWriter, pipe_encoding
 from midframe.video.proof import Expected, Stretch, prove
 from midframe.video.reader import ADDRESS, WHOLE, VideoReader
 from midframe.video.rehearsal import make_plan
 from midframe.video.report import VideoReport, check_pictures
 from midframe.video.retimer import Output, Retimer
+from midframe.video.segments import JOB_FILE, Segments, segments_folder
 from midframe.video.side_data import CAPTION_ENCODERS, lost_metadata, with_side_data
 from midframe.video.sound import ConvertedSound
-from midframe.video.space import check_space
 from midframe.video.spherical import Template, immersion_of, template_of
 from midframe.video.streams import Plan, plan_time_code
 from midframe.video.timeline import ConstantRate, Timeline, TrueTimes
 from midframe.video.watchdog import Watchdog, stall_seconds
-from midframe.video.work import JOB_FILE, Work, work_folder
 from midframe.video.writer import VideoWriter
 
 
@@ -109,10 +109,10 @@ class Target:
         """Prepare to write; returns how many segments are finished already."""
         self.job, self.encoding = job, pipe_encoding(job.picture, job.colour, **self._form(job))
         if isinstance(job.timeline, TrueTimes):
-            raise VideoError("y4m has frames at equal steps alone: leave --vfr out")
+            raise VideoError("y4m needs a constant frame rate: drop --vfr")
         if resume:
-            raise VideoError("what goes to standard output cannot be gone on with: leave --resume out")
-        job.report.left_out = tuple(f"{each.type} stream {each.index} (y4m)" for each in job.reader.others)
+            raise VideoError("output to a pipe cannot be resumed: drop --resume")
+        job.report.dropped = tuple(f"{each.type} stream {each.index} (y4m)" for each in job.reader.others)
         return 0
 
     def write(self, outputs: Iterable[Output]) -> None:
@@ -123,7 +123,7 @@ class Target:
                     writer.write(output.picture)
         except (av.FFmpegError, OSError) as error:
             raise VideoError(
-                f"standard output cannot be written to ({error}): is the program after it there?"
+                f"standard output cannot be written ({error}): check the next program of the pipe"
             ) from error
 
     def finish(self, retimer: Retimer) -> None:
@@ -142,9 +142,9 @@ class Target:
         lost = lost_metadata(job.picture, job.reader.description)
         immersion = immersion_of(job.picture)
         if immersion and not self.carries_immersion:
-            lost += [f"{name} (the result does not state it)" for name in immersion.names]
+            lost += [f"{name} (the result does not store it)" for name in immersion.names]
         if job.report.captions and encoder not in CAPTION_ENCODERS:
-            lost.append(f"closed captions ({encoder} writes none: h264 and hevc do)")
+            lost.append(f"closed captions ({encoder} cannot write them: h264 and hevc can)")
         elif retimer.captions:
             lost.append(f"{len(retimer.captions)} sets of closed captions, after the last frame")
         return lost
@@ -153,13 +153,13 @@ class Target:
     def _form(job: Job) -> dict[str, Any]:
         assert job.reader.layout, "the first picture was read"
         shape = job.reader.layout.sample_aspect_ratio
-        return {"time_base": job.timeline.time_base, "rate": job.timeline.rate, "pixel_shape": shape}
+        return {"time_base": job.timeline.time_base, "rate": job.timeline.rate, "sample_aspect_ratio": shape}
 
 
 class FileTarget(Target):
     """A target whose frames wait in segments until all of them are there."""
 
-    work: Work | None = None
+    segments: Segments | None = None
     watchdog: Watchdog
     """Over the encoder."""
 
@@ -180,33 +180,33 @@ class FileTarget(Target):
             stall_seconds(self.encoding.width, self.encoding.height),
             f"{self.encoding.encoder} makes no progress: choose another --codec or --preset",
         )
-        self.work = Work(self.appears, job.settings, resume=resume, overwrite=overwrite)
+        self.segments = Segments(self.appears, job.settings, resume=resume, overwrite=overwrite)
         frames = job.reader.expected_frames
         ratio = float(job.timeline.rate * job.timeline.slow / job.reader.rate)
         check_space(self.appears.parent, self.encoding, frames and frames * ratio)
         self._rehearse()
-        return self.work.finished
+        return self.segments.finished
 
     def write(self, outputs: Iterable[Output]) -> None:
-        assert self.work, "begun"
+        assert self.segments, "begun"
         for segment, frames in groupby(outputs, key=lambda output: output.segment):
             try:
                 with self.watchdog.step():
                     encoder = self.encoding.open_encoder()
-                self.work.add(segment, encoder.extradata, self._encoded(encoder, frames))
+                self.segments.add(segment, encoder.extradata, self._encoded(encoder, frames))
             except av.FFmpegError as error:
                 raise VideoError(
-                    f"{self.encoding.encoder} cannot encode this ({error.strerror}): choose another --codec"
+                    f"{self.encoding.encoder} cannot encode these frames ({error.strerror}): choose another --codec"
                 ) from error
 
     def give_up(self) -> Path | None:
-        if self.work is None:
+        if self.segments is None:
             return None
-        if not self.work.finished:
-            self.work.remove()
+        if not self.segments.finished:
+            self.segments.remove()
             return None
-        self.work.leave()
-        return self.work.folder
+        self.segments.leave()
+        return self.segments.folder
 
     def _prove(self, retimer: Retimer, writer: VideoWriter | None = None) -> None:
         """Play the result and compare it with the source."""
@@ -260,21 +260,21 @@ class VideoTarget(FileTarget):
         check_target(source, self.path, overwrite or resume, own=not resume)
 
     def is_complete(self, settings: Mapping[str, Any], *, overwrite: bool) -> bool:
-        unfinished = overwrite and (work_folder(self.path) / JOB_FILE).exists()
+        unfinished = overwrite and (segments_folder(self.path) / JOB_FILE).exists()
         if not self.path.exists() or unfinished:
             return False
         if read_mark(self.path) == self._mark(settings):
             return True
         if not overwrite:
             raise VideoError(
-                f"{self.path} exists and was not made with these settings: name another OUT, or give --overwrite"
+                f"{self.path} exists and was made with other options: name another OUT, or give --overwrite"
             )
         check_own(self.path)
         return False
 
     def begin(self, job: Job, *, resume: bool, overwrite: bool) -> int:
         if self.constant and isinstance(job.timeline, TrueTimes):
-            raise VideoError(f"{self.path}: .avi files hold frames at equal steps alone: drop --vfr, or use .mkv")
+            raise VideoError(f"{self.path}: .avi files need a constant frame rate: drop --vfr, or use .mkv")
         if container_format(self.path.suffix) in IN_MILLISECONDS and job.timeline.rate > 1000:
             raise VideoError(
                 f"{self.path.suffix} files hold up to 1000 frames a second, not {float(job.timeline.rate):.0f}: "
@@ -291,7 +291,7 @@ class VideoTarget(FileTarget):
         self.carries_immersion = self.template is not None
 
     def finish(self, retimer: Retimer) -> None:
-        job, work = self.job, self.work
+        job, work = self.job, self.segments
         assert work, "begun"
         while True:
             try:
@@ -300,15 +300,15 @@ class VideoTarget(FileTarget):
             except StreamsFailed as failure:  # what is done is not lost for it
                 for index in failure.indices:
                     self.plan.drop(index, failure.reason)
-        left_out = [*writer.left_out, *lost_profile(job.reader)]
-        job.report.converted, job.report.left_out = tuple(writer.converted), tuple(left_out)
+        dropped = [*writer.dropped, *lost_profile(job.reader)]
+        job.report.converted, job.report.dropped = tuple(writer.converted), tuple(dropped)
         work.remove()
         self._prove(retimer, writer)
         job.report.damage += tuple(writer.damage)
 
     def _join(self, retimer: Retimer) -> VideoWriter:
         """Write the result of the finished segments and the source's other streams."""
-        job, work = self.job, self.work
+        job, work = self.job, self.segments
         assert work, "begun"
         extradata = work.extradata()
         again = VideoReader(job.reader.path, survey=job.reader.survey) if job.reader.others else None
@@ -316,7 +316,7 @@ class VideoTarget(FileTarget):
             span = None if job.reader.part == WHOLE else Span(retimer.origin, retimer.end)
             with self._writer(source, span) as writer:
                 if writer.stream.codec_context.extradata not in (None, extradata):
-                    raise VideoError(f"{work.folder} was begun with another encoder: begin anew with --overwrite")
+                    raise VideoError(f"{work.folder} was started with another encoder: start again with --overwrite")
                 kept = [stream for stream in source.others if stream.index in writer.others.carriers]
                 writer.join(work.packets(retimer.end_pts), source.packets(kept) if kept else ())
         return writer
@@ -330,7 +330,7 @@ class VideoTarget(FileTarget):
         return mark_of({**settings, "mute": self.options.mute})
 
     def _rehearse(self) -> None:
-        assert self.work, "begun"
+        assert self.segments, "begun"
         job = self.job
         self.plan = make_plan(
             job.reader.path,
@@ -338,7 +338,7 @@ class VideoTarget(FileTarget):
             self.path,
             job.timeline.slow,
             mute=self.options.mute,
-            scratch=self.work.folder,
+            scratch=self.segments.folder,
         )
         self._make_template()
         constant = isinstance(job.timeline, ConstantRate) and job.timeline.slow == 1
@@ -351,12 +351,12 @@ class VideoTarget(FileTarget):
                 for index in failure.indices:
                     self.plan.drop(index, failure.reason)
         writer.abandon()
-        left_out = [*writer.left_out, *lost_profile(job.reader)]
-        job.report.converted, job.report.left_out = tuple(writer.converted), tuple(left_out)
+        dropped = [*writer.dropped, *lost_profile(job.reader)]
+        job.report.converted, job.report.dropped = tuple(writer.converted), tuple(dropped)
 
     def _writer(self, reader: VideoReader, span: Span | None) -> VideoWriter:
-        assert self.work, "begun"
-        job, unfinished = self.job, self.work.folder / self.path.name
+        assert self.segments, "begun"
+        job, unfinished = self.job, self.segments.folder / self.path.name
         options: dict[str, Any] = {
             "slow": job.timeline.slow,
             "mute": self.options.mute,
@@ -376,8 +376,8 @@ class RenderedTarget(FileTarget):
 
     def _rehearse(self) -> None:
         others = tuple(f"{each.type} stream {each.index}" for each in self.job.reader.others)
-        left_out = [f"{name} ({self.appears.name} holds pictures alone)" for name in others]
-        self.job.report.left_out = (*left_out, *self._lost())
+        dropped = [f"{name} ({self.appears.name} holds images only)" for name in others]
+        self.job.report.dropped = (*dropped, *self._lost())
 
     def _lost(self) -> Iterable[str]:
         """What of the pictures themselves the result cannot hold."""
@@ -385,12 +385,12 @@ class RenderedTarget(FileTarget):
 
     def _frames(self, end: int) -> Iterator[av.VideoFrame]:
         """All finished frames, lossless RGB."""
-        assert self.work, "begun"
+        assert self.segments, "begun"
         decoder: Any = av.CodecContext.create(self.encoding.encoder, "r")
         decoder.extradata, decoder.width, decoder.height = (
-            self.work.extradata(), self.encoding.width, self.encoding.height
+            self.segments.extradata(), self.encoding.width, self.encoding.height
         )  # fmt: skip
-        for packet in chain(self.work.packets(end), [None]):
+        for packet in chain(self.segments.packets(end), [None]):
             for frame in decoder.decode(packet):
                 frame.time_base = self.encoding.time_base
                 yield frame
@@ -407,12 +407,12 @@ class AnimationTarget(RenderedTarget):
     def begin(self, job: Job, *, resume: bool, overwrite: bool) -> int:
         rate = job.timeline.rate
         if self._gif and rate > FASTEST_GIF:
-            raise VideoError(f"viewers slow GIFs down that have {float(rate):g} frames a second: give --fps 50 or less")
+            raise VideoError(f"viewers play GIFs of {float(rate):g} frames a second too slowly: give --fps 50 or less")
         return super().begin(job, resume=resume, overwrite=overwrite)
 
     def finish(self, retimer: Retimer) -> None:
-        assert self.work, "begun"
-        unfinished = self.work.folder / self.path.name
+        assert self.segments, "begun"
+        unfinished = self.segments.folder / self.path.name
         try:
             write_animation(
                 unfinished, lambda: self._frames(retimer.end_pts), self.encoding.time_base, self.encoding.rate,
@@ -421,13 +421,17 @@ class AnimationTarget(RenderedTarget):
             unfinished.replace(self.path)
         except (av.FFmpegError, OSError) as error:
             raise VideoError(f"{self.path} cannot be written ({error}): choose another place for OUT") from error
-        self.work.remove()
+        self.segments.remove()
         self._prove(retimer)
 
     def _lost(self) -> Iterable[str]:
         deep = ["bits beyond 8 of each sample (GIF)"] if self._gif and self.job.colour.deep else []
         soft = self._gif and self.job.colour.alpha and self.job.reader.container.format.name != "gif"
-        clear = ["degrees of alpha (GIF has opaque and clear pixels)"] if soft and lost_alpha(self.job.reader) else []
+        clear = (
+            ["partial transparency (GIF pixels are opaque or transparent)"]
+            if soft and lost_alpha(self.job.reader)
+            else []
+        )
         return [*super()._lost(), *deep, *clear]
 
     @property
@@ -448,13 +452,13 @@ class PicturesTarget(RenderedTarget):
 
     def check(self, source: Path, *, overwrite: bool, resume: bool = False) -> None:
         if not writes(Path(self.pattern).suffix):
-            raise VideoError(f"{self.path}: pictures cannot be written as that: use {DEFAULT_NAME}")
+            raise VideoError(f"{self.path}: images cannot be written with this suffix: use {DEFAULT_NAME}")
         if not self.appears.parent.is_dir():
-            raise VideoError(f"{self.appears.parent} is no folder: make it first, or name another OUT")
+            raise VideoError(f"{self.appears.parent} is not a folder: create it first, or name another OUT")
         check_output_folder(self.appears, inputs=() if is_pattern(self.path) else [source])
         for each in picture_files(source) or [source]:
             if number_of(self.pattern, each.name) is not None and same_place(each.parent, self.appears):
-                raise VideoError(f"{each} is an input, and {self.path} stands for it too: name another OUT")
+                raise VideoError(f"{each} is an input that {self.path} would overwrite: name another OUT")
         before = numbered_files(self.appears, self.pattern)
         if before and not overwrite:
             raise VideoError(f"{before[min(before)]} exists: name another OUT, or give --overwrite")
@@ -466,8 +470,8 @@ class PicturesTarget(RenderedTarget):
             )
 
     def finish(self, retimer: Retimer) -> None:
-        assert self.work, "begun"
-        folder = self.work.folder / "pictures"
+        assert self.segments, "begun"
+        folder = self.segments.folder / "pictures"
         try:
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
@@ -482,7 +486,7 @@ class PicturesTarget(RenderedTarget):
                     path.unlink()
         except OSError as error:
             raise VideoError(f"{self.appears} cannot be written to ({error}): choose another place for OUT") from error
-        self.work.remove()
+        self.segments.remove()
         check_pictures([self.appears / name for name in names], self.job.report, self.job.timeline.rate)
 
     def _lost(self) -> Iterable[str]:
@@ -491,7 +495,7 @@ class PicturesTarget(RenderedTarget):
         if colour.alpha and lost_as(suffix, deep=False, alpha=True, icc_profile=None):
             lost += filter(None, [lost_alpha(self.job.reader)])
         if self.job.picture.color_trc in HDR_TRANSFERS:
-            lost.append("HDR transfer function (the pictures do not state it)")
+            lost.append("HDR transfer function (the images do not store it)")
         return lost
 
 
@@ -504,7 +508,9 @@ def lost_profile(reader: VideoReader) -> list[str]:
     """The ICC profile of a source's pictures, where the result has none and is not what players show without one."""
     profile = profile_of(reader)
     return (
-        [] if profile is None or is_srgb(profile) else ["ICC profile (the result has none: its colours look different)"]
+        []
+        if profile is None or is_srgb(profile)
+        else ["ICC profile (the result has none, so its colours look different)"]
     )
 
 
@@ -548,11 +554,9 @@ def target_for(path: Path, options: EncodingOptions) -> Target:
         options = replace(options, codec=options.codec or default_codec(suffix))
     else:
         known = " ".join((*CONTAINERS, *SUFFIXES))
-        raise VideoError(
-            f"{path}: choose a name that ends in one of {known}, or pictures such as frames/{DEFAULT_NAME}"
-        )
+        raise VideoError(f"{path}: choose a name that ends in one of {known}, or images such as frames/{DEFAULT_NAME}")
     if kind is not VideoTarget and (options.codec or options.preset or options.encoder_options):
-        raise VideoError(f"{path} takes no --codec, --preset or --encoder-option: drop them, or name an OUT of .mp4")
+        raise VideoError(f"{path} does not use --codec, --preset or --encoder-option: drop them, or name an .mp4 file")
     return kind(path, options)
 
 
@@ -571,9 +575,9 @@ def check_target(source: Path, target: Path, overwrite: bool, *, own: bool = Tru
     for path in (source, target):
         if ADDRESS.match(str(path)) and not path.exists():
             address = str(path).replace(":/", "://", 1)
-            raise VideoError(f"{address} is an address, and only files are read and written: download it first")
+            raise VideoError(f"{address} is a URL, but only files can be read and written: download it first")
     if same_place(source, target):
-        raise VideoError(f"{target} is the video itself: name another OUT")
+        raise VideoError(f"{target} is the source itself: name another OUT")
     check_output_file(target, overwrite=overwrite)
     if own:
         check_own(target)

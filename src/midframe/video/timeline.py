@@ -29,7 +29,7 @@ class Shown:
 
     pts: int
     """When it is shown, in the timeline's time base."""
-    share: Fraction
+    t: Fraction
     """What it shows, from 0 (the source frame before it) to 1 (the one after it), as the network can make it."""
     error: Fraction
     """Seconds between what it shows and what it should, in the time of the result."""
@@ -156,9 +156,9 @@ def shown_between(timeline: Timeline, before: Fraction, after: Fraction, depth: 
         depth: how often the network can halve the time between two frames; None if it makes any time.
     """
     for time in timeline.times(before, after):
-        share = (time - before) / (after - before)
-        nearest = nearest_time(share, depth)
-        error = abs(nearest - share) * (after - before) * timeline.slow
+        t = (time - before) / (after - before)
+        nearest = nearest_time(t, depth)
+        error = abs(nearest - t) * (after - before) * timeline.slow
         yield Shown(round(time * timeline.slow / timeline.time_base), nearest, error)
 
 

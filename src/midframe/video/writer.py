@@ -88,7 +88,7 @@ class VideoWriter:
         self.shift = reader.survey.shift
         self.converted: list[str] = []
         """Streams that are not passed on as they are, and what becomes of them."""
-        self.left_out: list[str] = []
+        self.dropped: list[str] = []
         """Streams that the result does not have, and why."""
         self._damage: list[str] = []
         if plan is None:
@@ -100,13 +100,13 @@ class VideoWriter:
             self._check_fits()
             self._add_picture(template)
             if colour.alpha and not has_alpha(av.VideoFormat(encoding.pixel_format)) and (lost := lost_alpha(reader)):
-                self.left_out.append(f"{lost} ({encoding.pixel_format} has none: prores, vp9 and ffv1 can keep it)")
+                self.dropped.append(f"{lost} ({encoding.pixel_format} has none: prores, vp9 and ffv1 can keep it)")
             self.stream.metadata.update(_worth_keeping(reader.stream, path))
             self.stream.disposition = reader.stream.disposition
             if matrix:
                 self.stream.set_display_matrix(matrix)
             if self.container.format.name in PLAIN_FORMATS and reader.container.chapters():
-                self.left_out.append(f"chapters ({path.suffix} files cannot hold them)")
+                self.dropped.append(f"chapters ({path.suffix} files cannot hold them)")
             self.container.metadata.update(
                 {key: value for key, value in reader.container.metadata.items() if key.lower() not in OF_THE_FILE}
             )
@@ -120,7 +120,7 @@ class VideoWriter:
         except av.FFmpegError as error:
             self.abandon()
             if self.others.carriers:
-                reason = f"the file cannot be begun with it: {reason_of(error)}"
+                reason = f"the file header cannot be written with it: {reason_of(error)}"
                 raise StreamsFailed(self.others.carriers, reason) from error
             raise VideoError(
                 f"{path} cannot be written with {encoding.encoder} ({error.strerror}): choose another --codec"
@@ -216,14 +216,14 @@ class VideoWriter:
         if name not in held:
             known = ", ".join(codec for codec in ENCODERS if codec in held)
             raise VideoError(
-                f"{self.path.suffix} files cannot hold {name}, but {known}: choose one with --codec, or name an "
+                f"{self.path.suffix} files cannot hold {name}, only {known}: choose one with --codec, or name an "
                 f"OUT of {CODEC_SUFFIXES.get(name, '.mkv')}"
             )
 
     def _carry_others(self, reader: VideoReader) -> None:
         for source in reader.others:
             self.others.add(source, _worth_keeping(source, self.path))
-        self.converted, self.left_out = self.others.plan.converted, self.left_out + self.others.plan.left_out
+        self.converted, self.dropped = self.others.plan.converted, self.dropped + self.others.plan.dropped
         chapters = [self._chapter(each) for each in reader.container.chapters()]
         self.container.set_chapters([each for each in chapters if each["start"] < each["end"]])
 

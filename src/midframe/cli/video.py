@@ -1,4 +1,4 @@
-"""Commands for videos."""
+"""Commands for videos: video, compare, score."""
 
 import json
 from pathlib import Path
@@ -55,14 +55,14 @@ from midframe.video.animation import SUFFIXES as ANIMATIONS
 from midframe.video.compare import compare_video
 from midframe.video.containers import CODEC_SUFFIXES
 from midframe.video.encoders import find_encoder
-from midframe.video.pictures import is_pattern
+from midframe.video.image_sequence import is_pattern
 from midframe.video.pipeline import convert_video
 from midframe.video.pipes import STREAM
 from midframe.video.reader import Part
 from midframe.video.report import VideoReport
 
 KEPT_SUFFIXES = (".mkv", ".mov", ".m4v", ".gif", ".apng")
-"""Endings that a result has from its source, where it is given no name; others become .mp4."""
+"""Suffixes that a result without a given name takes from its source; others become .mp4."""
 FOR_ALL_CODECS = ".mkv"
 
 
@@ -70,11 +70,11 @@ FOR_ALL_CODECS = ".mkv"
 def video(
     source: Annotated[
         Path,
-        typer.Argument(metavar="IN", help="A video, GIF or APNG, a folder or pattern of pictures, or - for a stream."),
+        typer.Argument(metavar="IN", help="A video, an animation, a folder or pattern of images, or - for a pipe."),
     ],
     target: Annotated[
         Path | None,
-        typer.Argument(metavar="[OUT]", help="The result, or pictures as in frames/%06d.png; IN-x2.mp4 if not given."),
+        typer.Argument(metavar="[OUT]", help="The result, or images as in frames/%06d.png; IN-x2.mp4 if not given."),
     ] = None,
     factor: Factor = RetimingOptions.factor,
     fps: Fps = None,
@@ -104,7 +104,7 @@ def video(
     overwrite: Overwrite = False,
     resume: Resume = False,
 ) -> None:
-    """Bring a video to a higher frame rate, or slow it down; its sound, its texts and every frame of it are kept."""
+    """Increase the frame rate of a video, or slow it down; sound, subtitles and source frames are kept."""
     retiming = RetimingOptions(factor, fps, slow, vfr=vfr, cut=cut, dedup=dedup, overlays=overlays)
     encoding = EncodingOptions(codec, crf, preset, options_of(encoder_option or []), mute=mute)
     reading = SourceOptions(start, end, source_fps, deinterlace=deinterlace, cut_threshold=cut_threshold, strict=strict)
@@ -128,10 +128,10 @@ def video(
 
 
 def check_report(path: Path, source: Path, target: Path) -> None:
-    """Check before the work that a report can be written, and that no other file is lost by it.
+    """Check before the work that a report can be written, and that it replaces no other file.
 
     Raises:
-        VideoError: it cannot, or the path is that of something else.
+        VideoError: it cannot be written, or the path is that of another file.
     """
     if path.absolute() == target.absolute():
         raise VideoError(f"--report: {path} is the result itself: name another file")
@@ -153,7 +153,7 @@ def is_report(path: Path) -> bool:
 
 
 def write_report(path: Path, report: VideoReport) -> None:
-    """Write what became of a video as JSON."""
+    """Write the report of a video as JSON."""
     try:
         with whole_file(path) as unfinished:
             unfinished.write_text(json.dumps(report.as_json(), indent=2) + "\n", encoding="utf-8")
@@ -162,35 +162,42 @@ def write_report(path: Path, report: VideoReport) -> None:
 
 
 def show_report(target: Path, report: VideoReport) -> None:
-    """Print what became of a video; a VideoError tells what is wrong with the result."""
+    """Print the report of a video.
+
+    Raises:
+        VideoError: the result failed verification, or the source is damaged.
+    """
     console = err if target == STREAM else out
     if report.already_complete:
-        print_line(console, f"{target} is complete already: it was made with the same settings")
+        print_line(console, f"{target} is already complete: it was made with the same options")
         return
-    parts = f"{report.frames_kept} kept, {report.frames_made} made, {report.frames_held} held, {report.cuts} cuts"
-    parts += f", {report.frames_repeated} repeats replaced" if report.frames_repeated else ""
-    print_line(console, f"{target}: {report.frames_out} frames of {report.frames_in}: {parts}")
-    facts = f"{float(report.length_out):.3f} s of {float(report.length_in):.3f} s"
+    counts = f"{report.frames_kept} kept, {report.frames_interpolated} interpolated, "
+    counts += f"{report.frames_held} held, {report.cuts} cuts"
+    counts += f", {report.duplicates} duplicates replaced" if report.duplicates else ""
+    print_line(console, f"{target}: {report.frames_out} frames from {report.frames_in}: {counts}")
+    facts = f"{float(report.length_out):.3f} s (source {float(report.length_in):.3f} s)"
     if report.sound_after_picture_out is not None and report.sound_after_picture_in is not None:
         ends = (float(report.sound_after_picture_out), float(report.sound_after_picture_in))
-        facts += ", sound ends {:+.3f} s after the picture (source {:+.3f} s)".format(*ends)
-    print_line(console, f"{facts}, worst timing error {float(report.worst_error) * 1000:.2f} ms")
+        facts += ", sound ends {:+.3f} s after the video (source {:+.3f} s)".format(*ends)
+    print_line(console, f"{facts}, largest timing error {float(report.worst_error) * 1000:.2f} ms")
     for name in report.converted:
         print_line(err, f"midframe: converted: {name}")
-    for name in report.left_out:
-        print_line(err, f"midframe: left out: {name}")
+    for name in report.dropped:
+        print_line(err, f"midframe: dropped: {name}")
     for text in report.warnings:
         print_line(err, f"midframe: warning: {text}")
     for place in report.damage:
         print_line(err, f"midframe: damaged: {place}")
     if report.problems:
-        raise VideoError(f"{target} is not as it should be: {'; '.join(report.problems)}")
+        raise VideoError(f"{target} failed verification: {'; '.join(report.problems)}")
     if report.damage:
-        raise VideoError(f"the source is damaged in {len(report.damage)} places; {target} is complete and bridges them")
+        raise VideoError(
+            f"the source is damaged in {len(report.damage)} places; {target} is complete, and the damage is bridged"
+        )
 
 
 def options_of(texts: list[str]) -> dict[str, str]:
-    """The options of texts like tune=film."""
+    """Parse options such as tune=film; raises an OptionError if one has no name or no value."""
     pairs = [text.partition("=") for text in texts]
     if wrong := [name for name, equals, _ in pairs if not equals or not name]:
         raise OptionError(f"--encoder-option {wrong[0]}: a name and a value are needed, as in tune=film")
@@ -200,11 +207,11 @@ def options_of(texts: list[str]) -> dict[str, str]:
 def default_target(
     source: Path, factor: int | None, fps: str | None, slow: float | None, *, codec: str | None = None
 ) -> Path:
-    """The name of a result that was given none: of the source's own container where that takes the codec.
+    """Choose the name of a result that is given none: in the source's own container where that holds the codec.
 
     Args:
         source, factor, fps, slow: as of `interpolate_video`.
-        codec: that was asked for, if any.
+        codec: as of `interpolate_video`.
     """
     parts = [f"x{factor or 2}"] if factor or not (fps or slow) else []
     parts += [f"{fps}fps".replace("/", "-")] if fps else []
@@ -240,7 +247,7 @@ def compare(
     precision: PrecisionOption = InterpolationOptions.precision,
     overwrite: Overwrite = False,
 ) -> None:
-    """Show the original beside the interpolated video, at quarter speed, in one labelled video."""
+    """Show a video beside the interpolated one, slowed down, in one labelled video."""
     target = target or source.with_name(f"{source.stem}-compare.mp4")
     with frame_bar() as (bar, task):
         shown = compare_video(
@@ -275,7 +282,7 @@ def score(
     ensemble: Ensemble = InterpolationOptions.ensemble,
     precision: PrecisionOption = InterpolationOptions.precision,
 ) -> None:
-    """Drop every second frame of a video, make it again, and say how near it comes, beside simpler ways."""
+    """Drop every second frame of a video, interpolate it, and compare both, beside simpler methods."""
     from midframe.evaluation.own_video import save_scores, score_video
 
     target = target or source.with_name(f"{source.stem}-score")
@@ -296,4 +303,4 @@ def score(
         psnr, ssim, error = (scores.mean(of, method) for of in ("psnr", "ssim", "error"))
         table.add_row(method, f"{psnr:.2f}", f"{ssim:.3f}", f"{error:.2f}")
     out.print(table)
-    out.print(f"{len(scores.frames)} frames; every one of them, and the worst, in {target}", soft_wrap=True)
+    out.print(f"{len(scores.frames)} frames scored; all scores and the worst frames are in {target}", soft_wrap=True)

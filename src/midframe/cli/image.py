@@ -1,4 +1,4 @@
-"""Commands for pairs of pictures."""
+"""Commands for pairs of images: image, kernels, visualize."""
 
 import re
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ import typer
 from PIL import Image
 
 from midframe.cli.parameters import RETIMING, Device, Ensemble, Model, Overwrite, PrecisionOption, Scale, Tile
-from midframe.cli.shared import app, err, out, share_bar
+from midframe.cli.shared import app, err, out, progress_bar
 from midframe.decoding import HDR_TRANSFERS, read_picture
 from midframe.errors import OptionError, VideoError
 from midframe.images import Array, in_one_form, lost_as, same_profile, write_image, writes
@@ -26,11 +26,11 @@ Image.MAX_IMAGE_PIXELS = None  # the command line reads its user's own files, ho
 
 @app.command()
 def image(
-    first: Annotated[Path, typer.Argument(help="A picture.")],
-    second: Annotated[Path, typer.Argument(help="Another of the same size.")],
+    first: Annotated[Path, typer.Argument(help="An image.")],
+    second: Annotated[Path, typer.Argument(help="Another image of the same size.")],
     target: Annotated[
         Path | None,
-        typer.Argument(metavar="[OUT]", help="The result; FIRST-mid.png if not given. Several are numbered."),
+        typer.Argument(metavar="[OUT]", help="The result; FIRST-mid.png if not given. Several results are numbered."),
     ] = None,
     count: Annotated[
         int | None,
@@ -62,14 +62,14 @@ def image(
     check_writes(target)
     pair = read_pair(first, second)
     tool = Interpolator.from_options(options)
-    with share_bar(len(times)) as show:
-        made = tool.interpolate_many(pair.first, pair.second, times, progress=show)
-    for name, picture in zip(names, made, strict=True):
+    with progress_bar(len(times)) as show:
+        images = tool.interpolate_many(pair.first, pair.second, times, progress=show)
+    for name, picture in zip(names, images, strict=True):
         write_image(name, picture, pair.icc_profile)
         out.print(str(name), soft_wrap=True)
     deep, alpha = pair.first.dtype == np.uint16, pair.first.shape[2] == 4
-    for lost in (*pair.left_out, *lost_as(target.suffix, deep=deep, alpha=alpha, icc_profile=pair.icc_profile)):
-        err.print(f"midframe: left out: {lost}", markup=False, soft_wrap=True)
+    for lost in (*pair.dropped, *lost_as(target.suffix, deep=deep, alpha=alpha, icc_profile=pair.icc_profile)):
+        err.print(f"midframe: dropped: {lost}", markup=False, soft_wrap=True)
 
 
 def choose_times(count: int | None, given: Sequence[str]) -> list[Fraction]:
@@ -113,20 +113,20 @@ def numbered_names(target: Path, count: int) -> list[Path]:
 
 @app.command()
 def kernels(
-    first: Annotated[Path, typer.Argument(help="A picture.")],
-    second: Annotated[Path, typer.Argument(help="Another of the same size.")],
+    first: Annotated[Path, typer.Argument(help="An image.")],
+    second: Annotated[Path, typer.Argument(help="Another image of the same size.")],
     target: Annotated[
         Path | None, typer.Argument(metavar="[OUT]", help="The figure; FIRST-kernels.png if not given.")
     ] = None,
     at: Annotated[
-        list[str] | None, typer.Option(metavar="X,Y", help="A pixel; may be repeated. The centre if not given.")
+        list[str] | None, typer.Option(metavar="X,Y", help="A pixel; can be repeated. The centre if not given.")
     ] = None,
     model: Model = InterpolationOptions.model,
     device: Device = InterpolationOptions.device,
     precision: PrecisionOption = InterpolationOptions.precision,
     overwrite: Overwrite = False,
 ) -> None:
-    """Draw the kernels of chosen pixels beside what they see, and the motion that all kernels show."""
+    """Draw the kernels of chosen pixels, and the motion that all kernels show."""
     from midframe.evaluation.figures import check_figure
     from midframe.evaluation.kernels import draw_kernels
 
@@ -139,24 +139,25 @@ def kernels(
     out.print(str(target), soft_wrap=True)
 
 
+@app.command("look", hidden=True)  # its name in version 0.1
 @app.command()
-def look(
-    first: Annotated[Path, typer.Argument(metavar="FIRST", help="A picture.")],
-    second: Annotated[Path, typer.Argument(metavar="SECOND", help="The next, of the same size.")],
+def visualize(
+    first: Annotated[Path, typer.Argument(metavar="FIRST", help="An image.")],
+    second: Annotated[Path, typer.Argument(metavar="SECOND", help="The next one, of the same size.")],
     target: Annotated[
-        Path | None, typer.Argument(metavar="[OUT]", help="The figure; FIRST-look.png if not given.")
+        Path | None, typer.Argument(metavar="[OUT]", help="The figure; FIRST-visualize.png if not given.")
     ] = None,
-    time: Annotated[float, typer.Option(min=0, max=1, help="From 0, the first picture, to 1, the second.")] = 0.5,
+    time: Annotated[float, typer.Option(min=0, max=1, help="From 0 (FIRST) to 1 (SECOND).")] = 0.5,
     model: Model = "flowsep",
     device: Device = InterpolationOptions.device,
     precision: PrecisionOption = InterpolationOptions.precision,
     overwrite: Overwrite = False,
 ) -> None:
-    """Draw what flowsep says of two pictures: flow, kernels, mask, residual, and where it is not to be trusted."""
+    """Draw the outputs of flowsep for two images: flow, kernels, mask, residual, confidence."""
     from midframe.evaluation.figures import check_figure
     from midframe.evaluation.look import draw_look
 
-    target = target or first.with_name(f"{first.stem}-look.png")
+    target = target or first.with_name(f"{first.stem}-visualize.png")
     check_figure(target, inputs=(first, second), overwrite=overwrite)
     pictures = read_pair(first, second).colours
     tool = Interpolator(model, device=device, precision=precision)
@@ -170,25 +171,25 @@ def look(
 
 @dataclass(frozen=True)
 class Pair:
-    """Two pictures of one size, type and number of channels."""
+    """Two images of one size, type and number of channels."""
 
     first: Array
     """(H, W, 3) RGB, or (H, W, 4) with alpha, uint8 or uint16."""
     second: Array
     icc_profile: bytes | None
-    """Of the first picture, or else of the second."""
-    left_out: tuple[str, ...]
-    """What of the files is not in it."""
+    """Of the first image, or else of the second."""
+    dropped: tuple[str, ...]
+    """Properties of the files that the images do not have."""
 
     @property
     def colours(self) -> tuple[Array, Array]:
-        """The pictures without alpha."""
+        """The images without alpha."""
         first, second = (np.ascontiguousarray(image[..., :3]) for image in (self.first, self.second))
         return first, second
 
 
 def read_pair(first: Path, second: Path) -> Pair:
-    """Read two pictures; one of more bits, or with alpha, gives the other one its form.
+    """Read two images; if one has more bits or alpha, the other one is converted.
 
     Raises:
         VideoError: one cannot be read, or their sizes differ.
@@ -199,26 +200,28 @@ def read_pair(first: Path, second: Path) -> Pair:
         for path, picture in zip((first, second), pictures, strict=True)
     ]
     if pictures[0].image.shape[:2] != pictures[1].image.shape[:2]:
-        raise VideoError(f"the pictures differ in size: {', '.join(sizes)}: scale one of them")
-    left_out = [
+        raise VideoError(f"the images differ in size: {', '.join(sizes)}: scale one of them")
+    dropped = [
         f"{lost} of {path}" for path, each in zip((first, second), pictures, strict=True) for lost in each.left_out
     ]
     if any(picture.transfer in HDR_TRANSFERS for picture in pictures):
-        left_out.append("HDR transfer function (the result does not state it)")
+        dropped.append("HDR transfer function (the result does not store it)")
     profile, other = (picture.icc_profile for picture in pictures)
     if profile and other and not same_profile(profile, other):
-        left_out.append(f"ICC profile of {second} (another than that of {first}, which the result has)")
+        dropped.append(f"ICC profile of {second} (the result has that of {first})")
     elif not same_profile(profile, other):
-        left_out.append(f"exact colours of {first if other else second} (it has no ICC profile, the other picture has)")
+        dropped.append(
+            f"exact colours of {first if other else second} (it has no ICC profile, the other image has one)"
+        )
     images = in_one_form([picture.image for picture in pictures])
-    return Pair(images[0], images[1], profile or other, tuple(left_out))
+    return Pair(images[0], images[1], profile or other, tuple(dropped))
 
 
 def check_writes(target: Path) -> None:
-    """Check that pictures can be written with the ending of a name."""
+    """Check that images can be written with the suffix of a name."""
     if not writes(target.suffix):
-        ending = target.suffix or "a name without an ending"
-        raise VideoError(f"{target}: pictures cannot be written as {ending}: use .png")
+        ending = target.suffix or "a name without a suffix"
+        raise VideoError(f"{target}: images cannot be written as {ending}: use .png")
 
 
 def point_of(text: str, width: int, height: int) -> tuple[int, int]:

@@ -41,7 +41,7 @@ SUFFIXES = (
 """Endings of pictures in a folder; other files in it are passed over."""
 FRAME_FORMATS = {(False, False): "rgb24", (False, True): "rgba", (True, False): "rgb48be", (True, True): "rgba64be"}
 """FFmpeg's names of RGB as PNG has it, by depth and alpha."""
-MOST_LISTED = 10
+MAX_LISTED = 10
 """Missing numbers are listed up to so many rows of them."""
 
 
@@ -96,7 +96,7 @@ class ArrayReader(VideoReader):
         frame: Any = av.VideoFrame.from_ndarray(image, format=self._format)
         frame.color_primaries, frame.color_trc = picture.primaries, picture.transfer
         for lost in picture.left_out:
-            self._warn(f"left out of the pictures: {lost}")
+            self._warn(f"dropped from the images: {lost}")
         return frame
 
     def _warn(self, text: str) -> None:
@@ -132,7 +132,7 @@ class PictureReader(ArrayReader):
         **options: Any,
     ) -> None:
         if not files:
-            raise SourceError(f"{path} holds no pictures: name a folder or a pattern such as frames/%06d.png")
+            raise SourceError(f"{path} holds no images: name a folder of images or a pattern such as frames/%06d.png")
         self.files, self._rate = files, rate or DEFAULT_RATE
         self.form = _common_form(files)
         self.missing_numbers = missing_numbers(files)
@@ -140,9 +140,9 @@ class PictureReader(ArrayReader):
         super().__init__(path, cut_threshold, part, **options)
         self.frame_duration = 1
         if self.missing_numbers:
-            self._warn(f"pictures are missing, number {_rows_of(self.missing_numbers)}")
+            self._warn(f"images are missing: number {_rows_of(self.missing_numbers)}")
         if twice := [number for number, count in Counter(_numbers(files)).items() if count > 1]:
-            self._warn(f"several pictures have one number, {_rows_of(sorted(twice))}")
+            self._warn(f"several images have the same number: {_rows_of(sorted(twice))}")
 
     def _time_base(self) -> Fraction:
         return 1 / self._rate
@@ -161,7 +161,7 @@ class PictureReader(ArrayReader):
                 height, width = picture.image.shape[:2]
                 raise _another_size(file, height, width, self.files[0], self.form)
             if not same_profile(picture.icc_profile, self.icc_profile):
-                self._warn("the pictures have different ICC profiles, that of the first is used")
+                self._warn("the images have different ICC profiles; that of the first is used")
             yield self._frame(picture), number, 1
 
 
@@ -232,8 +232,8 @@ def _rows_of(numbers: list[int]) -> str:
             rows[-1][1:] = [number]
         else:
             rows.append([number])
-    texts = ["-".join(map(str, row)) for row in rows[:MOST_LISTED]]
-    return ", ".join(texts) + (f" and {len(rows) - MOST_LISTED} more" if len(rows) > MOST_LISTED else "")
+    texts = ["-".join(map(str, row)) for row in rows[:MAX_LISTED]]
+    return ", ".join(texts) + (f" and {len(rows) - MAX_LISTED} more" if len(rows) > MAX_LISTED else "")
 
 
 def _common_form(files: list[Path]) -> Form:
@@ -251,7 +251,7 @@ def _common_form(files: list[Path]) -> Form:
 
 def _another_size(file: Path, height: int, width: int, first: Path, form: Form) -> SourceError:
     return SourceError(
-        f"{file} is {width}x{height}, and {first.name} is {form.width}x{form.height}: pictures of one size are needed"
+        f"{file} is {width}x{height}, and {first.name} is {form.width}x{form.height}: one size is needed"
     )
 
 

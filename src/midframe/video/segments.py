@@ -34,7 +34,7 @@ CREATE INDEX of_packets ON side_data (packet);
 """Packets are numbered in the order of decoding."""
 
 
-class Work:
+class Segments:
     """The segments of a result that are finished.
 
     Args:
@@ -49,10 +49,10 @@ class Work:
     """
 
     def __init__(self, target: Path, job: Mapping[str, Any], *, resume: bool = False, overwrite: bool = False) -> None:
-        self.target, self.folder = target, work_folder(target)
+        self.target, self.folder = target, segments_folder(target)
         self.finished = 0
         """How many segments there are; they are numbered from 0."""
-        self._lock = lock_work(target)
+        self._lock = lock_target(target)
         try:
             self._begin(json.loads(json.dumps(job)), resume=resume, overwrite=overwrite)
         except (OSError, sqlite3.Error) as error:
@@ -68,7 +68,7 @@ class Work:
             _check_same(self.folder, job)
         elif begun and not overwrite:
             raise VideoError(
-                f"{self.folder} holds unfinished work: go on with --resume, or begin anew with --overwrite"
+                f"{self.folder} holds unfinished work: continue it with --resume, or start again with --overwrite"
             )
         else:
             self._lock.clear()
@@ -108,7 +108,7 @@ class Work:
         found = [row[0] for row in self._database.execute("SELECT DISTINCT extradata FROM segments")]
         if len(found) > 1:
             raise VideoError(
-                f"{self.folder} was begun with another version of the encoder: begin anew with --overwrite"
+                f"{self.folder} was started with another version of the encoder: start again with --overwrite"
             )
         return bytes(found[0]) if found else b""
 
@@ -150,14 +150,14 @@ class Work:
         return _unwritable(self.target, error)
 
 
-def lock_work(target: Path) -> FolderLock:
+def lock_target(target: Path) -> FolderLock:
     """Lock the folder of the unfinished work on a result, which is made if it does not exist.
 
     Raises:
         VideoError: another process works on the result, or the place cannot be written to.
     """
     try:
-        return FolderLock(work_folder(target))
+        return FolderLock(segments_folder(target))
     except BlockingIOError as error:
         raise VideoError(f"{target} is being worked on by another process: wait for it, or name another OUT") from error
     except OSError as error:
@@ -180,7 +180,7 @@ def _open(path: Path, *, new: bool) -> sqlite3.Connection:
     return database
 
 
-def work_folder(target: Path) -> Path:
+def segments_folder(target: Path) -> Path:
     """Where the unfinished work on a result lies."""
     target = target if target.name else target.absolute()  # pictures may go into the folder that one is in
     return target.with_name(short_name(target.name, SUFFIX))
@@ -211,16 +211,16 @@ def _check_same(folder: Path, job: Mapping[str, Any]) -> None:
     if begun.get("version") != job.get("version"):
         raise VideoError(
             f"{folder} holds unfinished work of another version of midframe: resume it with that version, "
-            "or begin anew with --overwrite"
+            "or start again with --overwrite"
         )
     changed = [name for name in {**begun, **job} if begun.get(name) != job.get(name)]
     if changed:
         texts = ", ".join(_changed(name, begun.get(name), job.get(name)) for name in changed)
-        raise VideoError(f"{folder} is of another job: {texts}; give what it was begun with, or --overwrite")
+        raise VideoError(f"{folder} belongs to another job: {texts}; use its options, or --overwrite")
 
 
 def _changed(name: str, before: Any, now: Any) -> str:
-    return f"the {name} is another" if name in UNREADABLE else f"{name} was {before} and is {now}"
+    return f"the {name} differs" if name in UNREADABLE else f"{name} was {before} and is {now}"
 
 
 def _write_whole(path: Path, text: str) -> None:

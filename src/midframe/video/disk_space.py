@@ -29,7 +29,7 @@ def check_space(folder: Path, encoding: Encoding, frames: float | None) -> None:
     free = disk.free
     if disk.total and free < needed:
         raise VideoError(
-            f"{folder} has {_readable(free)} free, and the work needs about {_readable(needed)} or more: make room, "
+            f"{folder} has {_readable(free)} free, and about {_readable(needed)} or more are needed: free disk space, "
             "or choose another place for OUT"
         )
 
