@@ -13,8 +13,8 @@ from midframe.errors import VideoError
 from midframe.images import write_image
 from midframe.video.image_sequence import is_pattern, picture_files
 from midframe.video.pipeline import interpolate_video
-from midframe.video.reader import open_video
 from midframe.video.segments import segments_folder
+from midframe.video.video_file import open_video
 
 Render = Callable[..., Path]
 posix = pytest.mark.skipif(os.name != "posix", reason="other systems have no such names")

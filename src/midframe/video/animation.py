@@ -10,7 +10,7 @@ from PIL import Image
 
 from midframe.video.colour import has_alpha
 from midframe.video.filters import picture_buffer, pulled
-from midframe.video.reader import file_url
+from midframe.video.video_file import file_url
 
 SUFFIXES = (".gif", ".apng")
 FOREVER = 0

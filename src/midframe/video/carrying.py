@@ -8,10 +8,10 @@ from typing import Any
 import av
 
 from midframe.video.carriers import PLACE_FAULTS, CannotCarry, Carrier, OneWildTime, RisingTimes, reason_of, times_of
-from midframe.video.reader import is_cover
 from midframe.video.rehearsal import FAULTS
 from midframe.video.sound import ConvertedSound
 from midframe.video.streams import Plan
+from midframe.video.video_file import is_cover
 
 EQUAL_DTS = ("matroska", "webm")
 """Containers in which two packets of a stream may have one dts."""

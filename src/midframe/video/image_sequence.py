@@ -60,7 +60,7 @@ class ArrayReader(VideoReader):
         picture = self._first()
         self.icc_profile = picture.icc_profile
         frame = self._frame(picture)
-        return self._arranged(frame), colour_of(frame)
+        return self._arranger.arrange(frame), colour_of(frame)
 
     def decoded(self) -> Iterator[av.VideoFrame]:
         """All frames, whatever has been read before."""

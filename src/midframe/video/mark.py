@@ -10,7 +10,7 @@ from typing import Any
 import av
 
 from midframe.errors import VideoError
-from midframe.video.reader import open_video
+from midframe.video.video_file import open_video
 
 NAME = "midframe"
 DIGITS = 16

@@ -16,10 +16,10 @@ import av
 from midframe.errors import VideoError
 from midframe.video.carriers import PLACE_FAULTS, CannotCarry, Carrier, Passed, RisingTimes, reason_of, times_of
 from midframe.video.containers import container_format
-from midframe.video.reader import file_url, is_cover, open_video
 from midframe.video.sound import ConvertedSound
 from midframe.video.sound_format import SoundFormat, decode_sound, format_of, stated_format
 from midframe.video.streams import Choice, Plan, codec_name, name_of, ways_of
+from midframe.video.video_file import file_url, is_cover, open_video
 
 FIRST_PACKETS = 12
 """So many of each stream are tried."""

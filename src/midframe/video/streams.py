@@ -11,11 +11,11 @@ from av.stream import Discard
 from midframe.video.carriers import CannotCarry, Carrier, Losses, Passed
 from midframe.video.containers import IN_MPEG_TS, NOT_IN_AVI, PLAIN_FORMATS
 from midframe.video.data_streams import describe_data
-from midframe.video.reader import is_cover
 from midframe.video.sound import ConvertedSound
 from midframe.video.sound_format import SoundFormat
 from midframe.video.subtitles import ConvertedText
 from midframe.video.time_code import scale_time_code, stated_time_code
+from midframe.video.video_file import is_cover
 
 PICTURE_TYPES = {"mjpeg": ("jpg", "image/jpeg"), "png": ("png", "image/png")}
 """Ending and media type of cover pictures."""

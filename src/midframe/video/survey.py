@@ -5,12 +5,23 @@ A jump in one stream begins an epoch; all streams that jump with it share its of
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import pairwise
 from statistics import median
 from typing import Any
 
+import av
+
+from midframe.video.video_file import demux
+
+FIRST_PACKETS = 300
+"""Packets that are read before seeking to a part: they state when the video begins."""
+SURVEY_SECONDS = 5
+"""A survey of a part begins and ends this far outside it, since packets are not in the order of showing."""
+FASTEST = 10_000
+"""Frames a second that no video has; times and rates that state more are wrong."""
 JUMP_BACK = Fraction(3, 10)
 """Seconds by which a decoding time goes back where the clock begins anew; smaller steps are disorder of stamps."""
 JUMP_AHEAD = Fraction(10)
@@ -80,6 +91,11 @@ class Survey:
     """The times of the picture rise in the order of decoding."""
     timed: bool = True
     """Every packet of the picture states a time; else `times` holds places between, and after, those that do."""
+
+    @property
+    def has_no_times(self) -> bool:
+        """Whether all frames state nearly the same time."""
+        return len(self.times) > 1 and (self.times[-1] - self.times[0]) * FASTEST < len(self.times) - 1
 
     @property
     def jumps(self) -> tuple[Fraction, ...]:
@@ -162,6 +178,40 @@ def take_survey(packets: Iterable[Any], picture: Any, *, counted: bool, clock_ju
         "delayed": delayed,
     }
     return replace(summary, **facts)
+
+
+def packets_near(container: Any, picture: Any, start: float, end: float | None, *, seekable: bool) -> Iterator[Any]:
+    """Yield packets of the video and sound streams, only those near a part where the container can be sought in.
+
+    Args:
+        container: at its beginning.
+        picture: the video stream.
+        start, end: of the part, in seconds; None for the end of the file.
+        seekable: positions in the container can be found by time.
+    """
+    streams = [picture, *container.streams.audio]
+    packets = demux(container, streams)
+    first: float | None = None
+    count, sought = 0, start <= SURVEY_SECONDS or not seekable
+    while True:
+        for packet in packets:
+            yield packet
+            count += 1
+            if packet.stream is not picture or packet.dts is None:
+                continue
+            time = float(packet.dts * packet.time_base)
+            first = time if first is None else first
+            if end is not None and time > first + end + SURVEY_SECONDS:
+                return
+            if not sought and count > FIRST_PACKETS and time < first + start - SURVEY_SECONDS:
+                break
+        else:
+            return
+        assert first is not None, "a packet had a time"
+        sought = True
+        with suppress(av.FFmpegError):
+            container.seek(round((first + start - SURVEY_SECONDS) / picture.time_base), stream=picture)
+            packets = demux(container, streams)
 
 
 def _places(

@@ -41,7 +41,7 @@ from midframe.video.mark import mark_of, read_mark
 from midframe.video.opacity import lost_alpha
 from midframe.video.pipes import STREAM, PipeWriter, pipe_encoding
 from midframe.video.proof import Expected, Stretch, prove
-from midframe.video.reader import ADDRESS, WHOLE, VideoReader
+from midframe.video.reader import WHOLE, VideoReader
 from midframe.video.rehearsal import make_plan
 from midframe.video.report import VideoReport, check_pictures
 from midframe.video.retimer import Output, Retimer
@@ -51,6 +51,7 @@ from midframe.video.sound import ConvertedSound
 from midframe.video.spherical import Template, immersion_of, template_of
 from midframe.video.streams import Plan, plan_time_code
 from midframe.video.timeline import ConstantRate, Timeline, TrueTimes
+from midframe.video.video_file import ADDRESS
 from midframe.video.watchdog import Watchdog, stall_seconds
 from midframe.video.writer import VideoWriter
 

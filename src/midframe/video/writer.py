@@ -19,10 +19,11 @@ from midframe.video.encoder_options import opening_encoder
 from midframe.video.encoders import APPLE_TAG, ENCODERS, Encoding
 from midframe.video.mark import NAME, write_mark
 from midframe.video.opacity import lost_alpha
-from midframe.video.reader import VideoReader, file_url
+from midframe.video.reader import VideoReader
 from midframe.video.rehearsal import make_plan
 from midframe.video.spherical import Template, hide_apple_boxes
 from midframe.video.streams import Plan
+from midframe.video.video_file import file_url
 
 OTHER_LANGUAGE_CODES = {
     "ces": "cze", "cym": "wel", "deu": "ger", "ell": "gre", "eus": "baq", "fas": "per", "hye": "arm", "isl": "ice",
