@@ -1,6 +1,5 @@
 """Commands for videos: video, compare, score."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -39,8 +38,9 @@ from midframe.cli.parameters import (
     Tile,
     VariableRate,
 )  # fmt: skip
-from midframe.cli.shared import app, err, frame_bar, out, print_line
-from midframe.errors import OptionError, VideoError
+from midframe.cli.report import check_report, show_report, write_report
+from midframe.cli.shared import app, frame_bar, out, print_line
+from midframe.errors import OptionError
 from midframe.interpolator import Interpolator
 from midframe.options import (
     CompareOptions,
@@ -50,7 +50,7 @@ from midframe.options import (
     SourceOptions,
     VideoOptions,
 )
-from midframe.outputs import check_output_file, check_output_folder, whole_file
+from midframe.outputs import check_output_folder
 from midframe.video.animation import SUFFIXES as ANIMATIONS
 from midframe.video.compare import compare_video
 from midframe.video.containers import CODEC_SUFFIXES
@@ -59,7 +59,6 @@ from midframe.video.image_sequence import is_pattern
 from midframe.video.pipeline import convert_video
 from midframe.video.pipes import STREAM
 from midframe.video.reader import Part
-from midframe.video.report import VideoReport
 
 KEPT_SUFFIXES = (".mkv", ".mov", ".m4v", ".gif", ".apng")
 """Suffixes that a result without a given name takes from its source; others become .mp4."""
@@ -125,75 +124,6 @@ def video(
     if report_file and not (report.already_complete and report_file.exists()):
         write_report(report_file, report)
     show_report(target, report)
-
-
-def check_report(path: Path, source: Path, target: Path) -> None:
-    """Check before the work that a report can be written, and that it replaces no other file.
-
-    Raises:
-        VideoError: it cannot be written, or the path is that of another file.
-    """
-    if path.absolute() == target.absolute():
-        raise VideoError(f"--report: {path} is the result itself: name another file")
-    try:
-        check_output_file(path, inputs=[source, target], overwrite=True)
-    except VideoError as error:
-        raise VideoError(f"--report: {error}") from error
-    if path.exists() and path.stat().st_size and not is_report(path):
-        raise VideoError(f"--report: {path} exists and is not a report of midframe: name another file")
-
-
-def is_report(path: Path) -> bool:
-    """Whether a file is a report that midframe wrote."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(found, dict) and found.keys() >= {"frames_in", "frames_out", "problems"}
-
-
-def write_report(path: Path, report: VideoReport) -> None:
-    """Write the report of a video as JSON."""
-    try:
-        with whole_file(path) as unfinished:
-            unfinished.write_text(json.dumps(report.as_json(), indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise VideoError(f"{path} cannot be written ({error.strerror or error}); the result is complete") from error
-
-
-def show_report(target: Path, report: VideoReport) -> None:
-    """Print the report of a video.
-
-    Raises:
-        VideoError: the result failed verification, or the source is damaged.
-    """
-    console = err if target == STREAM else out
-    if report.already_complete:
-        print_line(console, f"{target} is already complete: it was made with the same options")
-        return
-    counts = f"{report.frames_kept} kept, {report.frames_interpolated} interpolated, "
-    counts += f"{report.frames_held} held, {report.cuts} cuts"
-    counts += f", {report.duplicates} duplicates replaced" if report.duplicates else ""
-    print_line(console, f"{target}: {report.frames_out} frames from {report.frames_in}: {counts}")
-    facts = f"{float(report.length_out):.3f} s (source {float(report.length_in):.3f} s)"
-    if report.sound_after_picture_out is not None and report.sound_after_picture_in is not None:
-        ends = (float(report.sound_after_picture_out), float(report.sound_after_picture_in))
-        facts += ", sound ends {:+.3f} s after the video (source {:+.3f} s)".format(*ends)
-    print_line(console, f"{facts}, largest timing error {float(report.worst_error) * 1000:.2f} ms")
-    for name in report.converted:
-        print_line(err, f"midframe: converted: {name}")
-    for name in report.dropped:
-        print_line(err, f"midframe: dropped: {name}")
-    for text in report.warnings:
-        print_line(err, f"midframe: warning: {text}")
-    for place in report.damage:
-        print_line(err, f"midframe: damaged: {place}")
-    if report.problems:
-        raise VideoError(f"{target} failed verification: {'; '.join(report.problems)}")
-    if report.damage:
-        raise VideoError(
-            f"the source is damaged in {len(report.damage)} places; {target} is complete, and the damage is bridged"
-        )
 
 
 def options_of(texts: list[str]) -> dict[str, str]:

@@ -24,7 +24,7 @@ from midframe.video.colour import Colour, from_rgb, to_rgb
 from midframe.video.encoders import choose_encoding
 from midframe.video.reader import WHOLE, Frame, Part, VideoReader
 from midframe.video.segments import lock_target
-from midframe.video.targets import check_target
+from midframe.video.target_checks import check_target
 from midframe.video.timeline import Timeline, TrueTimes, shown_between
 from midframe.video.writer import VideoWriter
 

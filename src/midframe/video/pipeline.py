@@ -33,7 +33,8 @@ from midframe.video.reader import Frame, VideoReader
 from midframe.video.report import VideoReport
 from midframe.video.retimer import Output, Progress, Retimer
 from midframe.video.sources import identity_of, open_source
-from midframe.video.targets import Job, Target, target_for
+from midframe.video.target import Job, Target
+from midframe.video.targets import target_for
 from midframe.video.timeline import choose_timeline
 
 LEAVE_SECONDS = 30.0
