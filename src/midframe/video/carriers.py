@@ -1,4 +1,4 @@
-"""What all carriers of streams share: the way packets get into the result, and what is lost on the way."""
+"""How packets of other streams get into the result, and what is lost."""
 
 from collections.abc import Iterator
 from errno import EACCES, EDQUOT, EFBIG, EIO, ENOENT, ENOSPC, EPERM, EROFS
@@ -70,7 +70,7 @@ class Carrier(Protocol):
     """Of the result."""
     losses: Losses
     preroll: Fraction
-    """Seconds before the begin of a span from which packets are wanted, because the carrier cuts exactly."""
+    """Seconds before the begin of a span from which packets are needed, because the carrier cuts exactly."""
 
     def packets(self, packet: av.Packet) -> Iterator[av.Packet]:
         """Yield the packets that the result gets for one of the source."""
@@ -238,5 +238,5 @@ class OneWildTime:
 
 
 def reason_of(error: Exception) -> str:
-    """What an error of FFmpeg or of the system says."""
+    """Return the text of an error of FFmpeg or of the system."""
     return str(getattr(error, "strerror", None) or error)

@@ -110,11 +110,11 @@ class CarriedStreams:
         begin, end = times_of(packet)
         index = packet.stream.index
         try:
-            made = list(self.carriers[index].packets(packet))
+            packets = list(self.carriers[index].packets(packet))
         except FAULTS as error:
             self.carriers[index].losses.note(f"a packet cannot be carried over ({reason_of(error)})", begin, end)
             return
-        self._mux(index, made, begin)
+        self._mux(index, packets, begin)
 
     def write_rest(self) -> None:
         """Write what the carriers still hold."""

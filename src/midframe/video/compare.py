@@ -60,7 +60,7 @@ def compare_video(
             `interpolate_video`.
         factor, slower: as in `CompareOptions`.
         part: what is shown of the source.
-        progress: told how many source frames are done, and how many there are, if known.
+        progress: called with the number of source frames that are done, and their total, if known.
 
     Returns:
         The number of source frames shown.

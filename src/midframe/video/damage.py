@@ -1,4 +1,4 @@
-"""What is damaged in a source: bridged and reported with its time, or refused where that was asked for."""
+"""Damage of a source: bridged and reported with its time, or refused (`strict`)."""
 
 import logging
 from fractions import Fraction
@@ -28,7 +28,7 @@ class Damage:
         """When the places are shown, as far as that is known."""
 
     def add(self, time: Fraction | None, what: str) -> None:
-        """Note a damaged place.
+        """Add a damaged place.
 
         Args:
             time: when it is shown, in seconds of the source; None if that is not known.

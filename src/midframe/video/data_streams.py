@@ -1,4 +1,4 @@
-"""What streams of data hold, told by their codec or by their QuickTime tag."""
+"""The contents of data streams, by their codec or their QuickTime tag."""
 
 import struct
 from collections.abc import Iterator

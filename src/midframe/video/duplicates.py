@@ -1,4 +1,4 @@
-"""Frames that repeat the one before them: animation drawn on twos, films shown faster than they were taken.
+"""Frames that duplicate the one before them: animation drawn on twos, films shown faster than they were taken.
 
 They are taken out, so that what was one picture for several frames becomes motion. The length of the film stays. The
 frames that are left keep their times; where these follow from even steps by repeating, as in films brought from 24 to
@@ -30,7 +30,7 @@ MIN_OCCURRENCES = 2
 
 
 def without_duplicates(frames: Iterable[Frame], step: int) -> Iterator[Frame]:
-    """Take out the frames that repeat their predecessor.
+    """Drop the frames that duplicate their predecessor.
 
     Args:
         frames: of a video, in the order of showing.
@@ -51,7 +51,7 @@ def without_duplicates(frames: Iterable[Frame], step: int) -> Iterator[Frame]:
 
 
 def is_duplicate(before: Array, after: Array) -> bool:
-    """Whether a grey picture (H, W) shows the same as the one before it."""
+    """Whether a grey image (H, W) shows the same as the one before it."""
     if before.shape != after.shape:
         return False
     change = np.abs(after.astype(np.int16) - before).astype(np.float32)

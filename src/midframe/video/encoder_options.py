@@ -1,4 +1,4 @@
-"""Options of encoders: constant quality, presets, and what an encoder does not accept."""
+"""Options of encoders: constant quality and presets, checked before the work."""
 
 import logging
 import os
@@ -87,8 +87,8 @@ def check_encoder(context: Any, asked: Mapping[str, str], crf: int, preset: str 
 
     Args:
         context: an encoder that is not open yet.
-        asked: the options that a person gave, by FFmpeg's names.
-        crf, preset: that were asked for.
+        asked: the options that the user gave, by FFmpeg's names.
+        crf, preset: as in `EncodingOptions`.
 
     Raises:
         VideoError: the encoder cannot be opened, or does not accept an option.

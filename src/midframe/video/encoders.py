@@ -64,7 +64,7 @@ class Encoding:
     rate: Fraction
     """Frames a second, in the mean."""
     colour: Colour
-    """How the samples stand for colours."""
+    """How the samples represent colours."""
     primaries: int
     transfer: int
     sample_aspect_ratio: Fraction | None
@@ -96,7 +96,7 @@ class Encoding:
         return converted
 
     def configure(self, context: Any) -> None:
-        """Tell a new encoder what it is to encode."""
+        """Configure a new encoder."""
         context.width, context.height, context.pix_fmt = self.width, self.height, self.pixel_format
         context.time_base = self.time_base
         context.colorspace = 0 if is_rgb(av.VideoFormat(self.pixel_format)) else self.colour.matrix
@@ -116,10 +116,10 @@ def choose_encoding(
     options: EncodingOptions = DEFAULT_OPTIONS,
     suffix: str = "",
 ) -> Encoding:
-    """The encoding that a person asks for, with the source's own pixel format where the encoder takes it.
+    """Choose the encoding for some options, with the source's own pixel format where the encoder takes it.
 
     Args:
-        picture, colour: a frame of the source, and how its samples stand for colours.
+        picture, colour: a frame of the source, and how its samples represent colours.
         time_base, rate, sample_aspect_ratio: as in `Encoding`.
         options: codec, crf, preset and encoder_options.
         suffix: ending of the file that the packets are for.
@@ -148,7 +148,7 @@ def choose_encoding(
 def lossless_encoding(
     picture: av.VideoFrame, colour: Colour, *, time_base: Fraction, rate: Fraction, **_: object
 ) -> Encoding:
-    """An encoding that keeps every bit of RGB, for what pictures are to be made of."""
+    """An encoding that keeps every bit of RGB, for results that are rendered from it."""
     form = LOSSLESS_RGB[colour.deep, colour.alpha]
     return Encoding(
         LOSSLESS, {}, form, picture.width, picture.height, time_base, rate, replace(colour, full_range=True),

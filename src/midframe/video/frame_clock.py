@@ -22,7 +22,7 @@ class FrameClock:
     frame_duration: int
     """Duration of a frame that states none."""
     counted: bool
-    """The container counts frames: only the order of decoding says when they are shown."""
+    """The container counts frames: only the order of decoding states when they are shown."""
     untimed: bool
     """The timestamps of the file are useless."""
     first_dts: int | None = None

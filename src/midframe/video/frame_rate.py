@@ -80,7 +80,7 @@ def _tolerance(rate: Fraction, tick: Fraction) -> Fraction:
 
 
 def _near(seconds: Any, tick: Fraction, stated: Sequence[Fraction]) -> list[Fraction]:
-    """Common and stated rates near the middle step, as near as a tick tells."""
+    """Common and stated rates near the middle step, as near as a tick allows."""
     middle = float(np.median(np.diff(seconds)))
     if middle <= 0:
         return []

@@ -1,4 +1,4 @@
-"""Pictures in a row, as renderers write and editors read them: `frames/000001.png`, `frames/000002.png` and so on."""
+"""Image sequences, as renderers write and editors read them: `frames/000001.png`, `frames/000002.png` and so on."""
 
 import re
 from collections import Counter
@@ -27,18 +27,18 @@ NUMBER = re.compile(r"%(0?)(\d*)d")
 VIDEO_SUFFIXES = frozenset(
     (*CONTAINERS, ".3gp", ".flv", ".mpeg", ".mpg", ".mxf", ".ogg", ".ogv", ".vob", ".wmv", ".y4m")
 )
-"""Endings of videos, in whose names no pattern is looked for."""
+"""Suffixes of videos, whose names are no patterns."""
 DEFAULT_NAME = "%06d.png"
 """Of pictures in a folder."""
 DEFAULT_RATE = Fraction(25)
-"""Frames a second of pictures, if nothing else is asked for."""
+"""Frames a second of an image sequence, if none is given."""
 BY_FFMPEG = (".dpx", ".exr", ".hdr", ".pam", ".cin")
 SUFFIXES = (
     ".apng", ".avif", ".bmp", ".dib", ".gif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpf", ".jpg", ".jpx", ".pbm",
     ".pcx", ".pgm", ".png", ".pnm", ".ppm", ".psd", ".qoi", ".ras", ".sgi", ".tga", ".tif", ".tiff", ".webp",
     *BY_FFMPEG,
 )  # fmt: skip
-"""Endings of pictures in a folder; other files in it are passed over."""
+"""Suffixes of images in a folder; other files in it are ignored."""
 FRAME_FORMATS = {(False, False): "rgb24", (False, True): "rgba", (True, False): "rgb48be", (True, True): "rgba64be"}
 """FFmpeg's names of RGB as PNG has it, by depth and alpha."""
 MAX_LISTED = 10
@@ -111,7 +111,7 @@ class PictureReader(ArrayReader):
     All frames have the bits of the deepest picture, and alpha if any has it.
 
     Args:
-        path: what was asked for, a folder or a pattern.
+        path: the folder or the pattern.
         files: the pictures in order.
         cut_threshold, part: as in `VideoReader`.
         rate: frames a second; 25 if None.
@@ -177,12 +177,12 @@ def picture_files(source: Path) -> list[Path] | None:
 
 
 def number_of(pattern: str, name: str, *, exact: bool = True) -> int | None:
-    """The number of a picture by its name; None if the pattern does not stand for it.
+    """The number of a picture by its name; None if the pattern does not match.
 
     Args:
         pattern: of the names.
         name: of the picture.
-        exact: only names that are written by the pattern; otherwise %d stands for 007 too.
+        exact: only names that are written by the pattern; otherwise %d matches 007 too.
     """
     place = NUMBER.search(pattern)
     assert place, "it is a pattern"
@@ -256,7 +256,7 @@ def _another_size(file: Path, height: int, width: int, first: Path, form: Form) 
 
 
 def is_pattern(path: Path) -> bool:
-    """Whether a name stands for many pictures: not that of a file that exists, nor that of a video."""
+    """Whether a name is a pattern for many images: not the name of an existing file, nor that of a video."""
     return bool(NUMBER.search(path.name)) and path.suffix.lower() not in VIDEO_SUFFIXES and not path.is_file()
 
 

@@ -1,4 +1,4 @@
-"""The mark in files that midframe wrote: its name, and a fingerprint of the settings that the result was made with."""
+"""The mark in files that midframe wrote: its name, and a fingerprint of the settings of the result."""
 
 import json
 import re

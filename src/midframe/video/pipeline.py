@@ -1,4 +1,4 @@
-"""From a video to one with other frames: a thread that reads, this one, those that make frames, one that writes.
+"""Interpolating a video: a thread that reads, this one, workers that interpolate, and one that writes.
 
     reader thread: demux, decode, find cuts  ->  queue  ->  retimer, workers  ->  queue  ->  writer thread: encode
 
@@ -77,11 +77,11 @@ def interpolate_video(
 ) -> VideoReport:
     """Write a video again at another frame rate, with all its streams, at its own speed or slower.
 
-    The result has a constant frame rate. A time that falls on a source frame takes that frame as it is, others are made
-    at the nearest time that the network can make; the report tells the largest difference. The last frame is held for
-    as long as it was shown. Sound packets are copied.
+    The result has a constant frame rate. A time that falls on a source frame shows that frame unchanged; others are
+    interpolated at the nearest time that the network supports, and the report states the largest difference. The last
+    frame is held for as long as it was shown. Sound packets are copied.
 
-    Work that is stopped, by whatever, can be gone on with: finished segments lie in `TARGET.midframe/`.
+    Interrupted work can be resumed: finished segments are kept in `TARGET.midframe/`.
 
     Args:
         source: a video that FFmpeg reads, a GIF or APNG, a folder of pictures or a pattern such as `frames/%06d.png`,
@@ -94,17 +94,17 @@ def interpolate_video(
         model: name or file of weights, or an Interpolator, whose own options then count.
         device, tile, scale, ensemble, precision: as in `InterpolationOptions`.
         overwrite: replace a target that exists, if midframe wrote it.
-        resume: go on with work on this target that was stopped; nothing is done if it is complete.
-        progress: told how far the work is, several times a frame where the network makes frames in parts.
+        resume: continue interrupted work on this target; nothing is done if it is complete.
+        progress: called with the number of source frames that are done, and their total, if known.
 
     Returns:
-        How many frames came in, were kept, made and held, what became of the other streams, and whether the result,
+        How many frames were read, kept, interpolated and held, what became of other streams, and whether the result,
         read again, has all it should (`problems`).
 
     Raises:
         OptionError: an option has a value that it cannot have, or excludes another.
         VideoError: the source cannot be read, or the target cannot be written. Nothing is left behind but segments
-            that can be gone on from, if the source is not at fault.
+            that can be resumed, if the source is not at fault.
     """
     options = VideoOptions(
         RetimingOptions(factor, fps, slow, vfr=vfr, cut=cut, dedup=dedup, overlays=overlays),

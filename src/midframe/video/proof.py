@@ -24,9 +24,9 @@ SAME_PICTURE = 10.0
 TICK = Fraction(1, 1000)
 """Seconds: Matroska counts in milliseconds."""
 STRETCHED_TOLERANCE = Fraction(1, 10)
-"""Seconds by which sound that is encoded anew may end earlier or later: a window of `atempo` and a packet."""
+"""Seconds by which sound that is re-encoded may end earlier or later: a window of `atempo` and a packet."""
 PRIMING = Fraction(3, 10)
-"""Seconds by which packets of sound that is encoded anew may lie before what is heard (encoder delay)."""
+"""Seconds by which packets of sound that is re-encoded may lie before what is heard (encoder delay)."""
 SOUND_PACKET = Fraction(1, 20)
 """Seconds of a packet of sound at most: 2048 samples of AAC-HE at 44.1 kHz."""
 FORGIVEN = 0.02
@@ -77,7 +77,7 @@ def play(path: Path, frame_duration: Fraction) -> Playback:
 
     Args:
         path: of the file.
-        frame_duration: seconds for which a frame is shown that does not say.
+        frame_duration: duration in seconds of a frame that states none.
     """
     found = Playback()
     with av.open(f"file:{path}") as container:
@@ -96,7 +96,7 @@ def play(path: Path, frame_duration: Fraction) -> Playback:
         for packet in container.demux([picture, *sounds]):
             if packet.stream is picture:
                 _show(found, packet, counted=counted)
-                # durations are those of the order of decoding, so only that of the last packet says when it ends
+                # durations are those of the order of decoding, so only that of the last packet states the end
                 last = (packet.duration or 0) * packet.time_base if packet.size else last
             elif packet.pts is not None and not packet.is_discard:
                 begin = packet.pts * packet.time_base
@@ -141,7 +141,7 @@ class Expected:
     step: Fraction
     """Seconds between two frames of the result, in the mean."""
     stretched: bool
-    """Sound was encoded anew."""
+    """Sound was re-encoded."""
     shift: Fraction = Fraction(0)
     """Seconds of the source that lie before the result's time 0."""
 

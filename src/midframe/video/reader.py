@@ -60,7 +60,7 @@ class Frame:
     """When it is shown, in the time base of its stream."""
     begins_scene: bool
     duration: int | Fraction = 0
-    """For how long, in the same time base; 0 if the file does not say."""
+    """For how long, in the same time base; 0 if the file does not state it."""
 
 
 class VideoReader:
@@ -96,7 +96,7 @@ class VideoReader:
         self.cut_threshold, self.part, self.deinterlace = cut_threshold, part, deinterlace
         self.damage = Damage(path, strict=strict)
         self.warnings: list[str] = []
-        """What is unusual in the source without being damage."""
+        """Unusual facts about the source that are no damage."""
         self.frames_read = 0
         self.sights: list[Sight] = []
         """What was read of the picture, for the proof of a result."""
@@ -106,7 +106,7 @@ class VideoReader:
         self.description = describe_stream(self.container, self.stream.index)
         """Of the picture's stream, as FFmpeg prints it."""
         self._counted = self.container.format.name == "avi"
-        """AVI counts frames: only the order of decoding says when they are shown."""
+        """AVI counts frames: only the order of decoding states when they are shown."""
         self.stream.thread_type = "SLICE" if self.container.format.name in ORDERED else "AUTO"
         self.survey = self._survey() if survey is None else survey
         if self._stamped_in_order_of_decoding():
@@ -127,7 +127,7 @@ class VideoReader:
         self.source_rate = self._measured(stated)
         self.rate = self.source_rate.rate
         self.frame_duration = max(1, round(1 / self.rate / self.time_base))
-        """Of a frame that does not say, in the time base."""
+        """Duration of a frame that states none, in the time base."""
         self._arranger = FrameArranger(
             self.description,
             self.stream,
@@ -163,7 +163,7 @@ class VideoReader:
         return self.survey.end if self.part.end is None else None
 
     def first_picture(self) -> tuple[av.VideoFrame, Colour]:
-        """Decode one frame to learn of the picture, in a container of its own: not every file can be wound back."""
+        """Decode the first frame, in a container of its own: not every file can be rewound."""
         try:
             with self._open() as container:
                 picture = next(self._decoded(container, report=False), None)
@@ -177,7 +177,7 @@ class VideoReader:
         """Yield every frame of the part, in the order of showing.
 
         Raises:
-            VideoError: the file cannot be read, or is damaged and `strict` was asked for.
+            VideoError: the file cannot be read, or is damaged and `strict` is set.
         """
         begin, until = self._edges()
         cuts = CutDetector(self.stream, self.cut_threshold) if self.cut_threshold else None
@@ -257,7 +257,7 @@ class VideoReader:
         return bool(self.stream.codec_context.has_b_frames) or self.survey.delayed
 
     def _pictures(self, begin: Fraction) -> Iterator[TimedFrame]:
-        """Every picture from a key frame before a time on, with its pts and duration, deinterlaced if asked for."""
+        """Every picture from a key frame before a time on, with its pts and duration, deinterlaced on request."""
         clock = FrameClock(
             round(self.start / self.time_base), self.frame_duration, counted=self._counted, untimed=self._untimed
         )

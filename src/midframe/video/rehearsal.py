@@ -148,7 +148,7 @@ class Trials:
         return Choice(reason=reasons[-1])
 
     def _attempt(self, way: Choice, source: Any, packets: Sequence[av.Packet], sound: SoundFormat | None) -> str:
-        """Try one way; returns what is to be reported of it."""
+        """Try one way; returns the note for the report."""
         assert way.add
         if source.codec_context and source.type == "audio":
             source.codec_context.flush_buffers()
@@ -203,11 +203,11 @@ def write_all(container: Any, carrier: Carrier, packets: Sequence[av.Packet]) ->
     first = next((begin for begin, _ in map(times_of, packets) if begin is not None), Fraction(0))
     count = 0
     for packet in packets:
-        for made in carrier.packets(_copied(packet, first)):
-            container.mux(times.mend(made, carrier.stream))
+        for written in carrier.packets(_copied(packet, first)):
+            container.mux(times.mend(written, carrier.stream))
             count += 1
-    for made in carrier.rest():
-        container.mux(times.mend(made, carrier.stream))
+    for written in carrier.rest():
+        container.mux(times.mend(written, carrier.stream))
         count += 1
     return count
 

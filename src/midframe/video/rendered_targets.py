@@ -33,7 +33,7 @@ from midframe.video.target import Job
 
 
 class RenderedTarget(SegmentTarget):
-    """A target that is made of the finished frames once they are all there."""
+    """A target that is written from the finished frames once all of them exist."""
 
     holds_aspect = False
 

@@ -41,7 +41,7 @@ class Output:
     """A picture on its way to the encoder."""
 
     picture: av.VideoFrame
-    """A source frame as it was decoded, or an interpolated frame, whose samples stand for colours as those do."""
+    """A source frame as it was decoded, or an interpolated frame in the same pixel format and colour space."""
     pts: int
     """When it is shown, in the time base of the timeline."""
     segment: int
@@ -71,7 +71,7 @@ class Pending:
 
 
 class Source:
-    """A source frame, with its samples once they are asked for."""
+    """A source frame, whose samples are computed when they are first used."""
 
     def __init__(self, frame: Frame, reader: VideoReader, colour: Colour, timeline: Timeline) -> None:
         self.picture, self.begins_scene, self.colour = frame.picture, frame.begins_scene, colour
@@ -94,7 +94,7 @@ class Retimer:
     Args:
         workers: threads that interpolate; with a single one, this thread does.
         tool: interpolates frames.
-        colour: how the source's samples stand for colours.
+        colour: how the source's samples represent colours.
         timeline: when frames are shown.
         cut: what is shown across a cut, as in `RetimingOptions`.
         reader: the source.

@@ -1,4 +1,4 @@
-"""Work that can go on after it was stopped: finished segments of the encoded picture, kept beside the result.
+"""Finished segments of an encoded video, kept beside the result, so that interrupted work can be resumed.
 
 The frames of a result are encoded in segments, each by an encoder of its own that begins with a key frame. A segment is
 either wholly in the database of the folder `OUT.midframe/` or not there, whatever ends the program. In the end the
@@ -40,8 +40,8 @@ class Segments:
     Args:
         target: the result.
         job: what decides its frames; numbers and texts.
-        resume: go on with work that was begun, if there is any.
-        overwrite: throw away work that was begun.
+        resume: continue unfinished work, if there is any.
+        overwrite: discard unfinished work.
 
     Raises:
         VideoError: another process works on the result; unfinished work exists and neither `resume` nor `overwrite` is
@@ -63,16 +63,16 @@ class Segments:
             raise
 
     def _begin(self, job: Mapping[str, Any], *, resume: bool, overwrite: bool) -> None:
-        begun = (self.folder / JOB_FILE).exists()
-        if begun and resume:
+        exists = (self.folder / JOB_FILE).exists()
+        if exists and resume:
             _check_same(self.folder, job)
-        elif begun and not overwrite:
+        elif exists and not overwrite:
             raise VideoError(
                 f"{self.folder} holds unfinished work: continue it with --resume, or start again with --overwrite"
             )
         else:
             self._lock.clear()
-        self._database = _open(self.folder / DATABASE, new=not (begun and resume))
+        self._database = _open(self.folder / DATABASE, new=not (exists and resume))
         self.finished = self._database.execute("SELECT count(*) FROM segments").fetchone()[0]
         _write_whole(self.folder / JOB_FILE, json.dumps(job, indent=1) + "\n")
 
@@ -81,7 +81,7 @@ class Segments:
 
         Args:
             segment: its number.
-            extradata: what its encoder says of all its packets.
+            extradata: parameter sets of its encoder.
             packets: in the order of decoding.
         """
         try:
@@ -100,10 +100,10 @@ class Segments:
         self.finished += 1
 
     def extradata(self) -> bytes:
-        """What the encoder says of all packets.
+        """Return the parameter sets of the encoder, which all segments share.
 
         Raises:
-            VideoError: segments say different things, so that no file can hold them all.
+            VideoError: segments have different ones, so that no file can hold them all.
         """
         found = [row[0] for row in self._database.execute("SELECT DISTINCT extradata FROM segments")]
         if len(found) > 1:
@@ -131,13 +131,13 @@ class Segments:
             yield packet
 
     def remove(self) -> None:
-        """Leave nothing behind."""
+        """Delete the folder."""
         self._database.close()
         self._lock.clear()
         self._lock.release()
 
     def leave(self) -> bool:
-        """Keep what is finished for another time; false if there is nothing worth it, so nothing is kept."""
+        """Close the store and keep its segments; false if there are none, so that nothing is kept."""
         if not self.finished:
             self.remove()
             return False
@@ -151,7 +151,7 @@ class Segments:
 
 
 def lock_target(target: Path) -> FolderLock:
-    """Lock the folder of the unfinished work on a result, which is made if it does not exist.
+    """Lock the folder of the unfinished work on a result, which is created if it does not exist.
 
     Raises:
         VideoError: another process works on the result, or the place cannot be written to.
@@ -190,7 +190,7 @@ def decoding_times(pts: list[int]) -> list[int]:
     """Times of decoding for frames in their order of decoding: rising, and none after its frame's pts.
 
     Encoders that see one segment each cannot know them: the frames that wait at the end of a segment would be decoded
-    when the next has begun.
+    when the next one has started.
     """
     shown = sorted(pts)
     place = {time: index for index, time in enumerate(shown)}
@@ -201,21 +201,21 @@ def decoding_times(pts: list[int]) -> list[int]:
 
 
 def _side_data(kind: str, content: bytes) -> PacketSideData:
-    made = PacketSideData(packet_sidedata_type_from_literal(kind), len(content))  # type: ignore[call-arg, arg-type]
-    made.update(content)
-    return made
+    side_data = PacketSideData(packet_sidedata_type_from_literal(kind), len(content))  # type: ignore[call-arg, arg-type]
+    side_data.update(content)
+    return side_data
 
 
 def _check_same(folder: Path, job: Mapping[str, Any]) -> None:
-    begun = json.loads((folder / JOB_FILE).read_text())
-    if begun.get("version") != job.get("version"):
+    stored = json.loads((folder / JOB_FILE).read_text())
+    if stored.get("version") != job.get("version"):
         raise VideoError(
             f"{folder} holds unfinished work of another version of midframe: resume it with that version, "
             "or start again with --overwrite"
         )
-    changed = [name for name in {**begun, **job} if begun.get(name) != job.get(name)]
+    changed = [name for name in {**stored, **job} if stored.get(name) != job.get(name)]
     if changed:
-        texts = ", ".join(_changed(name, begun.get(name), job.get(name)) for name in changed)
+        texts = ", ".join(_changed(name, stored.get(name), job.get(name)) for name in changed)
         raise VideoError(f"{folder} belongs to another job: {texts}; use its options, or --overwrite")
 
 

@@ -63,7 +63,7 @@ class ConvertedSound:
         self.mixed = _mixed(sound, encoding)
         """What else than the codec changes, for a report."""
         self.length: Fraction | None = None
-        """Seconds from time 0 in which sound is wanted; None for all, before 0 too."""
+        """Seconds from time 0 in which sound is needed; None for all, before 0 too."""
         self._resampler: Resampler | None = None
         self._stretcher = Stretcher(encoding, slow)
         self._until = Fraction(0)
@@ -71,7 +71,7 @@ class ConvertedSound:
         self._placed: int | None = None
         """The number of the next sample, in the result's rate from time 0, before stretching."""
         self._first: int | None = None
-        """The number of the first sample that is wanted."""
+        """The number of the first sample that is needed."""
         self._lost_from: Fraction | None = None
         """When the first packet that could not be decoded begins."""
         self._promised = Fraction(0)

@@ -1,4 +1,4 @@
-"""What becomes of the streams beside the picture: copied, converted, or dropped with a reason."""
+"""The plan for the streams beside the video: copied, converted, or dropped with a reason."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -127,7 +127,7 @@ def _passing(sound: SoundFormat | None) -> Callable[[av.container.OutputContaine
     def add(target: av.container.OutputContainer, stream: Any, slow: Fraction) -> Carrier:
         carrier = Passed(stream, target, slow, Losses(name_of(stream)))
         context = carrier.stream.codec_context
-        if sound and context.sample_rate <= 0:  # a header that says nothing of what decoders find
+        if sound and context.sample_rate <= 0:  # the header does not state what decoders find
             context.sample_rate, context.layout = sound.rate, sound.layout
         return carrier
 

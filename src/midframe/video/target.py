@@ -21,7 +21,7 @@ from midframe.video.timeline import Timeline
 
 @dataclass
 class Job:
-    """A source, and what is to be made of it."""
+    """A source and the plan for its result."""
 
     reader: VideoReader
     picture: av.VideoFrame
@@ -61,7 +61,7 @@ class Target(ABC):
 
     @abstractmethod
     def is_complete(self, settings: Mapping[str, Any], *, overwrite: bool) -> bool:
-        """Whether the result is there already, made with the same settings, so that there is nothing to resume.
+        """Whether the result exists, made with the same options, so that there is nothing to resume.
 
         Raises:
             VideoError: there is something else in its place, which may not be replaced.

@@ -1,4 +1,4 @@
-"""Which target a name stands for: a video, an animation, an image sequence, or standard output."""
+"""Choosing the target by the name of a result: a video, an animation, an image sequence, or standard output."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -16,25 +16,25 @@ from midframe.video.video_target import VideoTarget
 
 
 def target_for(path: Path, options: EncodingOptions) -> Target:
-    """What a name of a result stands for; arguments as of `Target`.
+    """Return the target for the name of a result; arguments as of `Target`.
 
     Raises:
-        VideoError: it stands for nothing that can be written.
+        VideoError: nothing can be written under that name.
     """
     suffix = path.suffix.lower()
-    kind: type[Target]
+    target: type[Target]
     if path == STREAM:
-        kind = PipeTarget
+        target = PipeTarget
     elif suffix in SUFFIXES:
-        kind = AnimationTarget
+        target = AnimationTarget
     elif is_pattern(path) or not suffix or path.is_dir():
-        kind = ImageSequenceTarget
+        target = ImageSequenceTarget
     elif suffix in CONTAINERS:
-        kind = VideoTarget
+        target = VideoTarget
         options = replace(options, codec=options.codec or default_codec(suffix))
     else:
         known = " ".join((*CONTAINERS, *SUFFIXES))
         raise VideoError(f"{path}: choose a name that ends in one of {known}, or images such as frames/{DEFAULT_NAME}")
-    if kind is not VideoTarget and (options.codec or options.preset or options.encoder_options):
+    if target is not VideoTarget and (options.codec or options.preset or options.encoder_options):
         raise VideoError(f"{path} does not use --codec, --preset or --encoder-option: drop them, or name an .mp4 file")
-    return kind(path, options)
+    return target(path, options)

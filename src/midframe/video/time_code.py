@@ -68,7 +68,7 @@ def scale_time_code(text: str, source_rate: Fraction, rate: Fraction, start: Fra
         start: seconds of the source before the first frame of the result.
 
     Raises:
-        ValueError: there is none; the text says why.
+        ValueError: there is none, with the reason.
     """
     nominal, wanted = round(source_rate), round(rate)
     code = TimeCode.parse(text, nominal) if nominal else None

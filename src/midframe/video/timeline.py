@@ -1,6 +1,6 @@
-"""When frames are shown: exact rationals, in seconds; nothing here knows of pictures.
+"""When frames are shown: exact rationals, in seconds.
 
-A frame of the result shows a moment of the source. A timeline says which moments: at equal steps (`ConstantRate`), or
+A frame of the result shows a moment of the source. A timeline chooses the moments: at equal steps (`ConstantRate`), or
 where the source's own frames lie and between them (`TrueTimes`). `shown_between` gives, for two neighbouring source
 frames, what is to be shown from the first up to the second. It depends on these two and on one anchor alone, so nothing
 adds up over the length of a film.

@@ -33,7 +33,7 @@ class VideoTarget(SegmentTarget):
     plan: Plan
     """What becomes of the streams beside the picture."""
     template: Template | None = None
-    """What the picture's stream is made like in spherical and stereoscopic films."""
+    """Template of the video stream of spherical and stereoscopic videos."""
 
     def __init__(self, path: Path, options: EncodingOptions) -> None:
         super().__init__(path, options)
@@ -70,7 +70,7 @@ class VideoTarget(SegmentTarget):
         immersion = immersion_of(self.job.picture)
         flat_only = container_format(self.path.suffix) == "mov"  # FFmpeg writes no `sv3d` there
         if immersion and immersion.can_be_carried and self.holds_matrix and not (flat_only and immersion.sphere):
-            with suppress(av.FFmpegError, ValueError):  # MP4 has no place for the codec: reported as left out
+            with suppress(av.FFmpegError, ValueError):  # MP4 has no place for the codec: reported as dropped
                 self.template = template_of(self.encoding, immersion)
         self.carries_immersion = self.template is not None
 

@@ -40,14 +40,14 @@ LATEST_CHAPTER = 10**9
 class VideoWriter:
     """A video being written beside its final name, which it takes at the end of a `with` block that does not fail.
 
-    Frames are encoded one after another (`write_frame`), or packets that another encoder made come with those of the
+    Frames are encoded one after another (`write_frame`), or packets of another encoder come with those of the
     source's other streams (`join`).
 
     Args:
         path: the final name; its ending chooses the container.
         reader: the source, whose metadata, rotation and other streams are carried over.
         picture: a frame of the source.
-        colour: how its samples stand for colours.
+        colour: how its samples represent colours.
         encoding: of the frames.
         slow: how many times longer than the source the result is.
         mute: leave sound out.
@@ -55,12 +55,12 @@ class VideoWriter:
         plan: what becomes of each of them; found by trial if None.
         span: what part of the source is shown, in seconds of its own time; None for all.
         matrix: display matrix of the picture, 9 integers; None if it is upright.
-        template: what the picture's stream is made like, for `join` alone; None for one with an encoder.
+        template: of the video stream, for `join` alone; None for one with an encoder.
         unfinished: where the file is until it is whole; beside its final name if None.
         mark: as of `mark_of`, by which the result is recognised as one of midframe.
 
     Raises:
-        StreamsFailed: streams beside the picture keep the file from being begun.
+        StreamsFailed: other streams keep the header of the file from being written.
         VideoError: no such container, the container cannot hold the codec, or the place cannot be written to.
     """
 
