@@ -7,9 +7,9 @@ way from file to file with flowsep; minterpolate, on the one thread that it uses
 `midframe video` does it.
 """
 
-from midframe.process import settle
+from midframe.process import configure_process
 
-settle()  # as the command line does, before PyTorch is imported
+configure_process()  # as the command line does, before PyTorch is imported
 
 import argparse
 import tempfile

@@ -157,7 +157,7 @@ def attempt(source: Path, target: Path, **wanted: Any) -> str:
     except MidframeError as error:
         if target.exists():
             return "a file under the final name after an error"
-        return KEPT if "--resume goes on from there" in str(error) else "refused"
+        return KEPT if "--resume continues from there" in str(error) else "refused"
     except BaseException as error:
         return f"{type(error).__name__}: {error}"
     return "whole" if target.exists() and not report.problems else "told that the result lacks something"

@@ -8,7 +8,8 @@ from test_training import toy
 
 import midframe
 from midframe import cli
-from midframe.cli import films, shared
+from midframe.cli import shared
+from midframe.cli import video as video_commands
 from midframe.images import read_image, write_image
 from midframe.interpolator import Interpolator
 from midframe.video.report import VideoReport
@@ -50,7 +51,7 @@ def test_a_video_is_doubled(
     source = render_video(frames=5)
     status, output, _ = run("video", source, "--model", tiny_weights)
     assert status == 0
-    assert "in-x2.mp4: 10 frames of 5: 5 kept, 4 made, 1 held, 0 cuts" in output
+    assert "in-x2.mp4: 10 frames from 5: 5 kept, 4 interpolated, 1 held, 0 cuts" in output
     assert (tmp_path / "in-x2.mp4").exists()
 
 
@@ -200,7 +201,7 @@ def test_rates_and_a_report_from_the_command_line(
         status, output, errors = run(*words)
         assert status == 0, errors
         assert (tmp_path / name).exists()
-        assert "worst timing error" in output
+        assert "largest timing error" in output
         assert json.loads((tmp_path / "r.json").read_text())["problems"] == []
 
 
@@ -229,7 +230,7 @@ def test_the_doctor_answers(run: Callable) -> None:
      ("film.ts", "hevc", "film-x2.mp4")],
 )  # fmt: skip
 def test_a_result_without_a_name_is_called_after_its_source(source: str, codec: str | None, target: str) -> None:
-    assert films.default_target(Path(source), None, None, None, codec=codec) == Path(target)
+    assert video_commands.default_target(Path(source), None, None, None, codec=codec) == Path(target)
 
 
 def test_a_result_of_a_codec_gets_a_container_that_holds_it(
@@ -247,7 +248,7 @@ def test_a_finished_result_is_done(run: Callable, render_video: Callable[..., Pa
     assert run(*words, "--report", source.with_name("r.json"))[0] == 0
     report = source.with_name("r.json").read_text()
     status, output, _ = run(*words, "--resume", "--report", source.with_name("r.json"))
-    assert (status, output.endswith("o.mp4 is complete already: it was made with the same settings\n")) == (0, True)
+    assert (status, output.endswith("o.mp4 is already complete: it was made with the same options\n")) == (0, True)
     assert source.with_name("r.json").read_text() == report
     assert run(*words, "--resume", "--factor", 3)[0] == 1
 
@@ -255,7 +256,9 @@ def test_a_finished_result_is_done(run: Callable, render_video: Callable[..., Pa
 def test_a_report_is_written_with_the_problems_of_a_result(
     run: Callable, render_video: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(films, "interpolate_video", lambda *_, **__: VideoReport(frames_in=3, problems=("too short",)))
+    monkeypatch.setattr(
+        video_commands, "convert_video", lambda *_, **__: VideoReport(frames_in=3, problems=("too short",))
+    )
     status, _, errors = run("video", render_video(frames=3), "--report", tmp_path / "r.json")
     assert (status, "too short" in errors) == (1, True)
     assert json.loads((tmp_path / "r.json").read_text())["problems"] == ["too short"]
@@ -268,7 +271,7 @@ def test_names_are_printed_as_they_are_and_in_one_line(
     source = render_video(frames=3).rename(tmp_path / "[bold]a\nb.mp4")
     status, output, _ = run("video", source, "--model", tiny_weights)
     assert status == 0
-    assert "[bold]a\\nb-x2.mp4: 6 frames of 3" in output
+    assert "[bold]a\\nb-x2.mp4: 6 frames from 3" in output
 
 
 def test_a_text_of_one_line_is_one() -> None:

@@ -67,5 +67,6 @@ def test_a_built_wheel_holds_the_weights(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "build", "--wheel", "--outdir", str(tmp_path), str(ROOT)]
     subprocess.run(command, check=True, capture_output=True)
     names = zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist()
-    weights = {f"midframe/models/weights/{name}.safetensors" for name in ("adaconv", "flowsep", "flowsep-small", "sepconv")}
+    names_of_weights = ("adaconv", "flowsep", "flowsep-small", "sepconv")
+    weights = {f"midframe/models/weights/{name}.safetensors" for name in names_of_weights}
     assert {"midframe/py.typed", "midframe/models/weights/index.json", *weights} <= set(names)

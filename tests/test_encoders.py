@@ -12,6 +12,7 @@ from test_video import Averager, frames_of
 
 from midframe.doctor import examine
 from midframe.errors import VideoError
+from midframe.options import EncodingOptions
 from midframe.process import CAP_SYS_NICE, no_real_time_threads
 from midframe.video.colour import Colour
 from midframe.video.encoder_options import merge_options, quality_options
@@ -129,7 +130,11 @@ def test_no_thread_of_an_encoder_is_real_time(codec: str) -> None:
     """SVT-AV1 makes all its threads so as root, and where the limit on RTPRIO permits it."""
     picture = av.VideoFrame(64, 64, "yuv420p")
     encoding = choose_encoding(
-        picture, Colour(5, False, False), time_base=Fraction(1, 25), rate=Fraction(25), codec=codec
+        picture,
+        Colour(5, False, False),
+        time_base=Fraction(1, 25),
+        rate=Fraction(25),
+        options=EncodingOptions(codec),
     )
     encoder = encoding.open_encoder()
     policies = {os.sched_getscheduler(int(each.name)) for each in Path("/proc/self/task").iterdir()}
@@ -179,7 +184,7 @@ def test_an_encoder_that_is_stuck_ends_the_work_and_keeps_what_is_finished(
     monkeypatch.setattr(Encoding, "open_encoder", stuck)
     monkeypatch.setattr("midframe.video.targets.stall_seconds", lambda *_: 0.5)
     monkeypatch.setattr("midframe.video.pipeline.LEAVE_SECONDS", 0.1)
-    with pytest.raises(VideoError, match=r"libx264 makes no progress: .*; what is done is kept in .*--resume"):
+    with pytest.raises(VideoError, match=r"libx264 makes no progress: .*; finished segments are kept in .*--resume"):
         interpolate_video(source, target, model=Averager())
     monkeypatch.undo()
     released.set()

@@ -343,5 +343,5 @@ def test_how_small_frames_are_read_can_be_chosen(model: FlowSep) -> None:
     assert tools[1].identity != tools[2].identity
     with pytest.raises(ValueError, match="scale is 3: 1, 2, 4"):
         Interpolator(model, scale=3)
-    with pytest.raises(ValueError, match="SepConv reads frames at full size"):
+    with pytest.raises(ValueError, match="SepConv processes frames at full resolution only"):
         Interpolator(build_model("sepconv", {"widths": [4, 8], "taps": 3}), scale=2)

@@ -25,8 +25,8 @@ def command(run: Run, tiny_weights: Path) -> Run:  # noqa: F811
     return lambda *words: run(*words, "--model", tiny_weights)
 
 
-def left_out(errors: str) -> list[str]:
-    return [line.removeprefix("midframe: left out: ") for line in errors.splitlines() if "left out" in line]
+def dropped(errors: str) -> list[str]:
+    return [line.removeprefix("midframe: dropped: ") for line in errors.splitlines() if "dropped" in line]
 
 
 def test_grey_pictures_of_16_bits_are_not_white(command: Run, tmp_path: Path) -> None:
@@ -35,7 +35,7 @@ def test_grey_pictures_of_16_bits_are_not_white(command: Run, tmp_path: Path) ->
         Image.fromarray(ramp).save(tmp_path / name)
     status, _, errors = command("image", tmp_path / "a.png", tmp_path / "b.png")
     made = read_picture(tmp_path / "a-mid.png").image
-    assert (status, left_out(errors), made.dtype) == (0, [], np.uint16)
+    assert (status, dropped(errors), made.dtype) == (0, [], np.uint16)
     assert abs(made[8:-8, 8:-8, 1].astype(int) - ramp[8:-8, 8:-8]).mean() < 2000
 
 
@@ -46,7 +46,7 @@ def test_bits_alpha_and_profile_are_kept_where_they_can_be(command: Run, tmp_pat
     out = tmp_path / f"out.{suffix}"
     status, _, errors = command("image", tmp_path / "a.png", tmp_path / "b.png", out)
     made = read_picture(out)
-    assert (status, left_out(errors)) == (0, [])
+    assert (status, dropped(errors)) == (0, [])
     assert (made.image.shape[2], made.image.dtype, made.icc_profile) == (4, np.uint16, PROFILE)
 
 
@@ -56,8 +56,8 @@ def test_what_the_format_cannot_hold_is_reported(command: Run, tmp_path: Path) -
     write_image(tmp_path / "b.png", render_frame(1))
     status, _, errors = command("image", tmp_path / "a.png", tmp_path / "b.png", tmp_path / "out.bmp")
     assert status == 0
-    assert left_out(errors) == [
-        f"exact colours of {tmp_path / 'b.png'} (it has no ICC profile, the other picture has)",
+    assert dropped(errors) == [
+        f"exact colours of {tmp_path / 'b.png'} (it has no ICC profile, the other image has one)",
         "alpha (BMP has none)",
         "bits beyond 8 of each sample (BMP; PNG and TIFF hold 16)",
         "ICC profile (BMP has none)",
@@ -82,8 +82,8 @@ def test_what_cannot_be_written_is_refused_before_the_work(
         ("image", *pictures[:2], nowhere.with_suffix(".png")),
         ("image", *pictures[:2], tmp_path / "m.xyz"),
         ("image", *pictures[:2], pictures[1], "--overwrite"),
-        ("look", *pictures[:2], nowhere.with_suffix(".png")),
-        ("look", *pictures[:2], pictures[1], "--overwrite"),
+        ("visualize", *pictures[:2], nowhere.with_suffix(".png")),
+        ("visualize", *pictures[:2], pictures[1], "--overwrite"),
         ("kernels", *pictures[:2], tmp_path / "m.xyz"),
         ("evaluate", tmp_path, "--save", blocked),
         ("evaluate", tmp_path, "--save", tmp_path / "file"),
@@ -121,7 +121,7 @@ def test_full_confidence_is_seen_in_the_figure(run: Run, tmp_path: Path) -> None
     for name in ("a.png", "b.png"):
         write_image(tmp_path / name, render_frame(0))
     words = (tmp_path / "a.png", tmp_path / "b.png", tmp_path / "look.png", "--model", tmp_path / "tiny.safetensors")
-    assert run("look", *words)[0] == 0
+    assert run("visualize", *words)[0] == 0
     figure = np.asarray(Image.open(tmp_path / "look.png").convert("RGB")).astype(int)
     height, width, _ = figure.shape
     panel = figure[height * 3 // 4, width * 5 // 8]  # the third of the second row

@@ -14,9 +14,10 @@ from test_video import Averager, check_refused, frames_of
 
 from midframe.decoding import read_picture
 from midframe.images import Array, write_image
+from midframe.options import SourceOptions
 from midframe.video.animation import plays_of
+from midframe.video.image_sequence import PictureReader, is_pattern, missing_numbers, picture_files
 from midframe.video.opacity import lost_alpha
-from midframe.video.pictures import PictureReader, is_pattern, missing_numbers, picture_files
 from midframe.video.pipeline import interpolate_video
 from midframe.video.reader import VideoReader
 from midframe.video.sources import open_source
@@ -53,10 +54,10 @@ def test_missing_numbers_are_reported(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "frames", rendered(9))
     for number in (3, 6, 7):
         (folder / f"{number:04}.png").unlink()
-    with open_source(folder) as reader:
+    with open_source(folder, SourceOptions()) as reader:
         assert isinstance(reader, PictureReader)
         assert reader.missing_numbers == [3, 6, 7]
-        assert reader.warnings == ["pictures are missing, number 3, 6-7"]
+        assert reader.warnings == ["images are missing: number 3, 6-7"]
 
 
 @pytest.mark.parametrize(
@@ -77,14 +78,14 @@ def test_numbers_may_have_any_equal_distance(names: list[str], missing: list[int
 def test_two_pictures_of_one_number_are_reported(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "frames", rendered(3))
     write_image(folder / "0002.jpg", render_frame(0))
-    with open_source(folder) as reader:
+    with open_source(folder, SourceOptions()) as reader:
         assert isinstance(reader, PictureReader)
-        assert reader.warnings == ["several pictures have one number, 2"]
+        assert reader.warnings == ["several images have the same number: 2"]
 
 
 def test_a_picture_of_another_size_is_named_before_the_work(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "frames", [*rendered(2), render_frame(2, 32, 48)])
-    check_refused(folder, tmp_path / "out.mp4", r"0003\.png is 48x32, and 0001\.png is 96x64: pictures of one size")
+    check_refused(folder, tmp_path / "out.mp4", r"0003\.png is 48x32, and 0001\.png is 96x64: one size is needed")
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "I;16", "CMYK"])
@@ -135,10 +136,10 @@ def test_the_icc_profile_comes_through_or_is_reported(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "frames", rendered(2), icc_profile=WIDE)
     interpolate_video(folder, tmp_path / "out", model=Averager())
     assert all(read_picture(path).icc_profile == WIDE for path in (tmp_path / "out").iterdir())
-    lost = interpolate_video(folder, tmp_path / "out.mp4", model=Averager()).left_out
-    assert lost == ("ICC profile (the result has none: its colours look different)",)
+    lost = interpolate_video(folder, tmp_path / "out.mp4", model=Averager()).dropped
+    assert lost == ("ICC profile (the result has none, so its colours look different)",)
     usual = folder_of(tmp_path / "usual", rendered(2), icc_profile=PROFILE)
-    assert interpolate_video(usual, tmp_path / "usual.mp4", model=Averager()).left_out == ()
+    assert interpolate_video(usual, tmp_path / "usual.mp4", model=Averager()).dropped == ()
 
 
 def test_what_pictures_of_the_result_cannot_hold_is_reported(tmp_path: Path) -> None:
@@ -148,7 +149,7 @@ def test_what_pictures_of_the_result_cannot_hold_is_reported(tmp_path: Path) -> 
     for number in range(2):
         write_image(folder / f"{number}.png", clear)
     report = interpolate_video(folder, tmp_path / "out" / "%d.jpg", model=Averager())
-    assert report.left_out == ("bits beyond 8 of each sample (JPEG; PNG and TIFF hold 16)", "alpha")
+    assert report.dropped == ("bits beyond 8 of each sample (JPEG; PNG and TIFF hold 16)", "alpha")
     assert len(list((tmp_path / "out").iterdir())) == 4
 
 
@@ -216,25 +217,25 @@ def test_files_of_several_pictures_are_sources(tmp_path: Path, name: str) -> Non
     for frame, image in zip(frames_of(tmp_path / "out.mkv")[::2], rendered(4), strict=True):
         assert abs(frame.to_ndarray(format="rgb24").astype(int) - image).mean() < 6
     if durations:
-        with pytest.raises(ValueError, match="only pictures have none of their own"):
-            open_source(source, rate="30")
+        with pytest.raises(ValueError, match="has its own frame times"):
+            open_source(source, SourceOptions(source_fps="30"))
 
 
 def test_pages_of_different_sizes_are_refused(tmp_path: Path) -> None:
     source = animation(tmp_path / "in.tif", [render_frame(0), render_frame(1, 32, 48)])
-    check_refused(source, tmp_path / "out.mp4", "pictures of different sizes")
+    check_refused(source, tmp_path / "out.mp4", "holds images of different sizes")
 
 
 def test_deep_pages_keep_their_bits(tmp_path: Path) -> None:
     deep = [image[..., 0].astype(np.uint16) * 257 + 5 for image in rendered(3)]
     source = animation(tmp_path / "in.tif", deep)
-    with open_source(source) as reader:
+    with open_source(source, SourceOptions()) as reader:
         assert isinstance(reader, StackReader)
         found = [frame.picture.to_ndarray() for frame in reader.read()]
     assert all(np.array_equal(image[..., 0], before) for image, before in zip(found, deep, strict=True))
     report = interpolate_video(source, tmp_path / "out.apng", model=Averager())
     assert (report.frames_out, report.problems) == (6, ())
-    assert interpolate_video(source, tmp_path / "out.gif", model=Averager()).left_out == (
+    assert interpolate_video(source, tmp_path / "out.gif", model=Averager()).dropped == (
         "bits beyond 8 of each sample (GIF)",
     )
 
@@ -259,7 +260,7 @@ def test_alpha_is_lost_only_where_there_is_any(tmp_path: Path, name: str, opaque
         source = animation(tmp_path / name, frames, duration=100, **options)
     report = interpolate_video(source, tmp_path / "out.mp4", model=Averager())
     lost = () if opaque else ("alpha (yuv420p has none: prores, vp9 and ffv1 can keep it)",)
-    assert (report.left_out, report.problems) == (lost, ())
+    assert (report.dropped, report.problems) == (lost, ())
 
 
 def test_alpha_of_frames_that_were_not_examined_is_reported_as_possible(tmp_path: Path) -> None:
@@ -301,7 +302,7 @@ def test_cuts_between_pictures_are_found_in_the_frames_themselves(tmp_path: Path
         image[..., 3:] = 255
         image[:, 60:, :3] = 200 if number < 5 else 20  # the left third alone tells nothing
         write_image(folder / f"{number}.png", image.astype(np.uint16) * 257 if deep else image)
-    with open_source(folder, 10.0) as reader:
+    with open_source(folder, SourceOptions(cut_threshold=10.0)) as reader:
         assert [frame.begins_scene for frame in reader.read()] == [False] * 5 + [True] + [False] * 2
         assert reader.stream.codec_context.format.name == reader.first_picture()[0].format.name
 

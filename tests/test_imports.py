@@ -7,11 +7,13 @@ PACKAGE = Path(midframe.__file__).parent
 FORBIDDEN = {
     "errors": {"*"},
     "devices": {"*", "-errors"},
+    "rates": {"*", "-errors"},
     "decoding": {"*", "-errors"},
     "images": {"*", "-decoding", "-errors", "-outputs"},
     "metrics": {"*", "-errors"},
     "ops": {"*", "-errors", "-ops"},
     "models": {"*", "-errors", "-outputs", "-images", "-metrics", "-ops", "-models"},
+    "options": {"*", "-errors", "-rates", "-models"},
     "interpolator": {"video", "data", "training", "evaluation", "api", "cli"},
     "video": {"data", "training", "evaluation", "api", "cli"},
     "data": {"ops", "models", "interpolator", "video", "training", "evaluation", "api", "cli", "metrics", "images"},

@@ -47,7 +47,7 @@ class Film:
     """Frames that an edit list leaves out: MP4 has no times before the beginning."""
     colour: tuple[int, int, int, int] = (2, 2, 2, 0)
     """Matrix, primaries, transfer, range (1 limited, 2 full)."""
-    pixel_shape: Fraction = Fraction(1)
+    sample_aspect_ratio: Fraction = Fraction(1)
     rotation: int = 0
     sound: tuple[str, ...] = ("aac",)
     languages: tuple[str, ...] = ()
@@ -91,8 +91,8 @@ FILMS: dict[str, Film] = {
     "odd size": Film("in.mkv", "out.mkv", "ffv1", "ffv1", size=(63, 95)),
     "tiny": Film(size=(16, 16)),
     "tall": Film(size=(320, 48)),
-    "wide pixels": Film(pixel_shape=Fraction(64, 45)),
-    "narrow pixels in matroska": Film("in.mkv", "out.mkv", pixel_shape=Fraction(8, 9)),
+    "wide pixels": Film(sample_aspect_ratio=Fraction(64, 45)),
+    "narrow pixels in matroska": Film("in.mkv", "out.mkv", sample_aspect_ratio=Fraction(8, 9)),
     "turned left": Film(rotation=90),
     "upside down": Film(rotation=180),
     "turned right in quicktime": Film("in.mov", "out.mov", rotation=-90),
@@ -136,7 +136,7 @@ def render(film: Film, folder: Path) -> Path:
         picture.width, picture.height, picture.pix_fmt = film.size[1], film.size[0], film.pixel_format
         context.time_base = 1 / film.rate
         context.colorspace, context.color_primaries, context.color_trc, context.color_range = film.colour
-        context.sample_aspect_ratio = film.pixel_shape
+        context.sample_aspect_ratio = film.sample_aspect_ratio
         if film.rotation:
             picture.set_display_rotation(film.rotation)
         tracks = [container.add_stream(codec, 48000, layout="stereo") for codec in film.sound]
@@ -204,7 +204,7 @@ def test_a_film_comes_out_as_whole_as_it_went_in(tmp_path: Path, name: str) -> N
     film = FILMS[name]
     source, target = render(film, tmp_path), tmp_path / film.target
     report = interpolate_video(source, target, model=Averager(), codec=film.result, **film.wanted)
-    assert (report.problems, report.left_out) == ((), ())
+    assert (report.problems, report.dropped) == ((), ())
     before, after = probed(source), probed(target)
     old, new = of_kind(before, "video")[0], of_kind(after, "video")[0]
     assert int(new["nb_read_frames"]) == report.frames_out

@@ -11,10 +11,10 @@ from test_video import Averager, frames_of
 
 from midframe.errors import VideoError
 from midframe.images import write_image
-from midframe.video.pictures import is_pattern, picture_files
+from midframe.video.image_sequence import is_pattern, picture_files
 from midframe.video.pipeline import interpolate_video
-from midframe.video.reader import open_video
-from midframe.video.work import work_folder
+from midframe.video.segments import segments_folder
+from midframe.video.video_file import open_video
 
 Render = Callable[..., Path]
 posix = pytest.mark.skipif(os.name != "posix", reason="other systems have no such names")
@@ -68,8 +68,8 @@ def test_a_file_that_exists_is_no_pattern_nor_is_the_name_of_a_video(tmp_path: P
 
 
 def test_the_folder_of_unfinished_work_has_a_name_that_fits() -> None:
-    assert work_folder(Path("out.mp4")) == Path("out.mp4.midframe")
-    names = {work_folder(Path(f"{'x' * 245}{number}.mp4")).name for number in range(3)}
+    assert segments_folder(Path("out.mp4")) == Path("out.mp4.midframe")
+    names = {segments_folder(Path(f"{'x' * 245}{number}.mp4")).name for number in range(3)}
     assert len(names) == 3
     assert all(len(name) <= 255 and name.endswith(".midframe") for name in names)
 
@@ -77,9 +77,7 @@ def test_the_folder_of_unfinished_work_has_a_name_that_fits() -> None:
 def test_an_address_is_refused_as_one(render_video: Render, tmp_path: Path) -> None:
     source = render_video(frames=3)
     for given, target in (("http://host/a.mp4", tmp_path / "o.mp4"), (source, "rtmp://host/live.mp4")):
-        with pytest.raises(
-            VideoError, match=r"(http|rtmp)://host.* is an address, and only files are read and written"
-        ):
+        with pytest.raises(VideoError, match=r"(http|rtmp)://host.* is a URL, but only files can be read and written"):
             interpolate_video(given, target, model=Averager())
 
 

@@ -36,7 +36,7 @@ def frames(images: list[np.ndarray]) -> list[av.VideoFrame]:
 def found(shown: list[av.VideoFrame], cut: int | None = None) -> np.ndarray | None:
     finder = OverlayFinder()
     for n, (before, after) in enumerate(pairwise(shown)):
-        finder.see(before, after, cut=n == cut)
+        finder.add_pair(before, after, cut=n == cut)
     return finder.overlays()
 
 

@@ -43,7 +43,7 @@ def expectation(**changes: Any) -> Expected:
 
 
 def proved(path: Path, frames_out: int = 20, **changes: Any) -> VideoReport:
-    report = VideoReport(frames_in=10, frames_kept=10, frames_made=frames_out - 11, frames_held=1)
+    report = VideoReport(frames_in=10, frames_kept=10, frames_interpolated=frames_out - 11, frames_held=1)
     prove(path, report, expectation(**changes))
     return report
 
@@ -57,11 +57,11 @@ def test_a_whole_result_has_no_problems_and_shows_every_source_frame(tmp_path: P
 @pytest.mark.parametrize(
     ("moments", "times", "complaint"),
     [
-        ([n / 2 for n in range(19)], range(19), "19 frames are shown instead of 20"),
+        ([n / 2 for n in range(19)], range(19), "19 frames are decoded instead of 20"),
         ([min(n / 2, 9) for n in range(20)], range(50, 70), "begins at 1.000 s instead of 0.000 s"),
         ([min(n / 2, 9) for n in range(20)], [2 * n for n in range(20)], "lasts 0.7.. s instead of 0.400 s"),
-        ([9 - min(n / 2, 9) for n in range(20)], range(20), "frames of the source are seen .* instead of 10"),
-        ([100.0] * 20, range(20), "[01] frames of the source are seen in the result instead of 10"),
+        ([9 - min(n / 2, 9) for n in range(20)], range(20), "source frames are found .* instead of 10"),
+        ([100.0] * 20, range(20), "[01] source frames are found in the result instead of 10"),
     ],
     ids=["a frame is missing", "late", "too long", "in another order", "another film"],
 )
@@ -89,7 +89,7 @@ def test_sound_at_another_place_and_missing_streams_are_found_out(render_video: 
     )  # fmt: skip
     prove(target, report, source)
     assert any("sound 1 ends" in problem for problem in report.problems)
-    assert any("1 audio beside the picture instead of 2 audio" in problem for problem in report.problems)
+    assert any("1 audio beside the video stream instead of 2 audio" in problem for problem in report.problems)
 
 
 def test_thumbnails_tell_pictures_apart_but_not_their_encodings() -> None:

@@ -66,7 +66,7 @@ def test_captions_are_carried_once_at_their_times(captioned: Path, tmp_path: Pat
         options = {"codec": "h264", "encoder_options": {"profile": "high"}, "fps": "100"}
     report = interpolate_video(captioned, tmp_path / "out.mp4", model=Averager(), **options)
     assert captions_of(tmp_path / "out.mp4") == [(Fraction(n, RATE), count) for n, count in CAPTIONED.items()]
-    assert (report.captions, report.left_out, report.problems) == (3, (), ())
+    assert (report.captions, report.dropped, report.problems) == (3, (), ())
 
 
 def test_captions_of_frames_that_are_not_shown_come_with_the_next(captioned: Path, tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_captions_of_frames_that_are_not_shown_come_with_the_next(captioned: Pat
 
 def test_captions_are_reported_where_the_encoder_writes_none(captioned: Path, tmp_path: Path) -> None:
     report = interpolate_video(captioned, tmp_path / "out.mkv", model=Averager(), codec="ffv1")
-    assert [text for text in report.left_out if "closed captions" in text]
+    assert [text for text in report.dropped if "closed captions" in text]
 
 
 def test_side_data_can_be_put_on_other_samples_and_taken_off(captioned: Path) -> None:

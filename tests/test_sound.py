@@ -118,7 +118,7 @@ for number, layout in enumerate(layouts):
     with VideoReader(source) as reader:
         target, slow = folder / f"out.{('mp4', 'mkv', 'mov', 'webm')[number % 4]}", Fraction(5, 2)
         plan = make_plan(source, [s for s in reader.others if s.type == "audio"], target, slow, mute=False)
-    print(layout, plan.converted or plan.left_out)
+    print(layout, plan.converted or plan.dropped)
 """
     command = [sys.executable, "-c", script, str(tmp_path)]
     path = [str(Path(__file__).parent), *sys.path]
@@ -145,7 +145,7 @@ from test_video import Averager
 from midframe.video.pipeline import interpolate_video
 for target, options in (("out.mkv", {}), ("out.mov", {}), ("slow.mp4", {"slow": 2})):
     report = interpolate_video(sys.argv[1], Path(sys.argv[2]) / target, model=Averager(), **options)
-    print(report.problems, report.left_out, [each for each in report.converted if "audio" in each])
+    print(report.problems, report.dropped, [each for each in report.converted if "audio" in each])
 """
     path = [str(Path(__file__).parent), *sys.path]
     done = subprocess.run(
@@ -338,7 +338,7 @@ def test_float_sound_with_values_that_are_no_numbers_is_encoded(tmp_path: Path) 
 def test_a_sound_without_packets_is_dropped_and_reported_before_the_work(tmp_path: Path) -> None:
     source = render_tone(tmp_path / "in.mkv", "eac3", skip=(0, 1000))
     report = interpolate_video(source, tmp_path / "out.mp4", model=Averager())
-    assert report.left_out == ("audio stream 1 (it holds no packets)",)
+    assert report.dropped == ("audio stream 1 (it holds no packets)",)
     assert not report.problems
 
 
@@ -365,7 +365,7 @@ def test_a_stream_that_fails_at_the_very_end_does_not_end_the_work(
 
     monkeypatch.setattr(writer.VideoWriter, "finish", finish)
     report = interpolate_video(source, tmp_path / "out.mp4", model=Averager())
-    assert report.left_out == ("audio stream 1 (ac3: cannot be written)",)
+    assert report.dropped == ("audio stream 1 (ac3: cannot be written)",)
     assert report.streams == {}
     assert not report.problems
 
@@ -402,7 +402,7 @@ def test_a_single_wild_time_is_found_by_the_packet_after_it() -> None:
     given = [0, 10, 36_000_000, 30, 40, 5000, 5010]
     found = [each for time in given for each in place.feed(packet(time, time))] + list(place.rest())
     assert [each.pts for each in found] == [0, 10, 20, 30, 40, 5000, 5010]
-    assert losses.texts() == ["audio stream 1: a packet that states a time of 36000.00 s is put at 0.02 s"]
+    assert losses.texts() == ["audio stream 1: a packet with a wrong time of 36000.00 s is placed at 0.02 s"]
 
 
 def test_losses_near_each_other_are_reported_as_one() -> None:
@@ -433,7 +433,7 @@ def test_the_trial_leaves_nothing_and_touches_no_result(tmp_path: Path) -> None:
     with av.open(str(source)) as container:
         others = [stream for stream in container.streams if stream.type == "audio"]
         plan = make_plan(source, others, target, Fraction(1), mute=False)
-    assert (plan.converted, plan.left_out) == ([], [])
+    assert (plan.converted, plan.dropped) == ([], [])
     assert target.read_bytes() == b"kept"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mkv", "out.mp4"]
 

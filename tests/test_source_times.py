@@ -120,7 +120,7 @@ def test_frames_that_all_state_one_time_come_at_a_usual_rate(tmp_path: Path) -> 
     assert (report.frames_in, report.frames_kept) == (30, 30)
     assert abs(report.length_out - Fraction(30, 25)) < Fraction(1, 100)
     assert not report.problems
-    assert "the frames state no usable times and are shown at equal steps at an unknown time" in report.damage
+    assert "the frames have no usable timestamps and are shown at a constant rate at an unknown time" in report.damage
 
 
 def test_sound_that_an_edit_list_cuts_off_delays_no_picture(render_video: Render, tmp_path: Path) -> None:

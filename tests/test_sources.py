@@ -21,7 +21,7 @@ from midframe.interpolator import Interpolator
 from midframe.models.sepconv import SepConv
 from midframe.video.animation import plays_of
 from midframe.video.colour import colour_of, to_rgb
-from midframe.video.pictures import picture_files
+from midframe.video.image_sequence import picture_files
 from midframe.video.pipeline import interpolate_video
 from midframe.video.reader import Part, VideoReader
 
@@ -81,7 +81,7 @@ def test_pictures_have_the_rate_that_is_given(tmp_path: Path) -> None:
     interpolate_video(tmp_path / "frames", tmp_path / "out.mp4", model=Averager(), source_fps="30000/1001")
     assert times_of(tmp_path / "out.mp4") == [Fraction(1001, 60000) * n for n in range(8)]
     assert frames_of(tmp_path / "out.mp4")[0].color_range != 2  # players expect limited range
-    with pytest.raises(ValueError, match="only pictures have none"):
+    with pytest.raises(ValueError, match="has its own frame times"):
         interpolate_video(tmp_path / "out.mp4", tmp_path / "again.mp4", model=Averager(), source_fps="30")
 
 
@@ -91,15 +91,15 @@ def test_pictures_may_be_written_over_one_another_only_if_that_is_asked_for(tmp_
     interpolate_video(tmp_path / "frames", pattern, model=Averager())
     assert len(list((tmp_path / "out").iterdir())) == 6
     check_refused(tmp_path / "frames", pattern, "0001.jpg exists")
-    check_refused(tmp_path / "frames", tmp_path / "out" / "%d.xyz", "pictures cannot be written")
+    check_refused(tmp_path / "frames", tmp_path / "out" / "%d.xyz", "images cannot be written")
     interpolate_video(tmp_path / "frames", pattern, model=Averager(), overwrite=True)
     assert [path.name for path in tmp_path.iterdir() if path.name not in ("frames", "out")] == []
 
 
 def test_unusable_pictures_are_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    check_refused(tmp_path / "empty", tmp_path / "out.mp4", "holds no pictures")
-    check_refused(tmp_path / "frames" / "%d.png", tmp_path / "out.mp4", "holds no pictures")
+    check_refused(tmp_path / "empty", tmp_path / "out.mp4", "holds no images")
+    check_refused(tmp_path / "frames" / "%d.png", tmp_path / "out.mp4", "holds no images")
     pictures(tmp_path / "frames", 3)
     (tmp_path / "frames" / "000002.png").write_text("no picture")
     check_refused(tmp_path / "frames", tmp_path / "out.mp4", "000002.png cannot be (read|opened)")
@@ -133,7 +133,7 @@ def test_gifs_that_viewers_would_slow_down_are_refused(render_video: Render, tmp
     source = render_video(frames=3, rate=Fraction(60), sound=True)
     check_refused(source, tmp_path / "out.gif", "give --fps 50 or less")
     report = interpolate_video(source, tmp_path / "out.gif", model=Averager(), fps="50")
-    assert report.left_out == ("audio stream 1 (out.gif holds pictures alone)",)
+    assert report.dropped == ("audio stream 1 (out.gif holds images only)",)
 
 
 def y4m(path: Path, pixel_format: str = "yuv420p", count: int = 5) -> list[av.VideoFrame]:
@@ -164,7 +164,7 @@ def test_streams_go_through_pipes(tmp_path: Path, tiny_weights: Path, pixel_form
     assert len(after) == 10
     for one, other in zip(before, after[::2], strict=True):
         assert all(map(np.array_equal, planes(one), planes(other)))
-    assert b"10 frames of 5" in done.stderr
+    assert b"10 frames from 5" in done.stderr
 
 
 def test_a_broken_stream_is_refused(tiny_weights: Path) -> None:
@@ -195,7 +195,7 @@ def test_alpha_moves_with_the_picture(tmp_path: Path, codec: str) -> None:
     name, encoder, pixel_format = ALPHA[codec]
     source, target = render_clear(tmp_path / name, encoder, pixel_format), tmp_path / f"out{Path(name).suffix}"
     report = interpolate_video(source, target, model=Averager(), codec=codec, factor=4)
-    assert (report.left_out, report.problems, report.frames_out) == ((), (), 20)
+    assert (report.dropped, report.problems, report.frames_out) == ((), (), 20)
     with VideoReader(target) as reader:
         clear = [to_rgb(frame.picture, reader.first_picture()[1])[..., 3] / 1.0 for frame in reader.read()]
     peak = max(each.max() for each in clear)
@@ -207,7 +207,7 @@ def test_alpha_moves_with_the_picture(tmp_path: Path, codec: str) -> None:
 def test_alpha_that_a_codec_cannot_hold_is_named(tmp_path: Path) -> None:
     source = render_clear(tmp_path / "in.mov", "prores_ks", "yuva444p10le")
     report = interpolate_video(source, tmp_path / "out.mp4", model=Averager())
-    assert report.left_out == ("alpha (yuv420p10le has none: prores, vp9 and ffv1 can keep it)",)
+    assert report.dropped == ("alpha (yuv420p10le has none: prores, vp9 and ffv1 can keep it)",)
 
 
 def test_colours_behind_clear_pixels_are_not_mixed_in(tiny_model: SepConv) -> None:
@@ -249,8 +249,15 @@ def test_a_part_begins_at_its_frame_wherever_key_frames_are(render_video: Render
 
 
 def test_a_part_outside_of_a_film_is_refused(render_video: Render, tmp_path: Path) -> None:
-    check_refused(render_video(frames=24), tmp_path / "out.mp4", "no frame from 100", start=100)
-    check_refused(render_video(frames=24), tmp_path / "out.mp4", "is no part", ValueError, start=2, end=1)
+    check_refused(render_video(frames=24), tmp_path / "out.mp4", "no frame after 100 s", start=100)
+    check_refused(
+        render_video(frames=24),
+        tmp_path / "out.mp4",
+        "end is 1 and start is 2: the end must be later than the start",
+        ValueError,
+        start=2,
+        end=1,
+    )
 
 
 def render_interlaced(path: Path, frames: int = 12) -> Path:
@@ -272,7 +279,7 @@ def render_interlaced(path: Path, frames: int = 12) -> Path:
 def test_interlaced_frames_are_told_of_and_made_whole(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     source = render_interlaced(tmp_path / "in.mkv")
     interpolate_video(source, tmp_path / "woven.mkv", model=Averager(), codec="ffv1")
-    assert "in.mkv is interlaced: --deinterlace makes whole frames" in caplog.text
+    assert "in.mkv is interlaced: --deinterlace makes progressive frames" in caplog.text
     caplog.clear()
     report = interpolate_video(source, tmp_path / "whole.mkv", model=Averager(), codec="ffv1", deinterlace=True)
     assert (report.frames_in, report.frames_out, report.problems, caplog.text) == (12, 24, (), "")
@@ -296,7 +303,7 @@ def test_frames_that_hold_no_fields_stay_as_they_are(render_video: Render, tmp_p
 
 
 def test_a_target_of_no_kind_is_refused(render_video: Render, tmp_path: Path) -> None:
-    with pytest.raises(VideoError, match=r"\.mp4 \.m4v \.mkv \.mov \.webm .* \.gif \.apng, or pictures such as"):
+    with pytest.raises(VideoError, match=r"\.mp4 \.m4v \.mkv \.mov \.webm .* \.gif \.apng, or images such as"):
         interpolate_video(render_video(frames=3), tmp_path / "out.txt", model=Averager())
 
 

@@ -23,7 +23,7 @@ def film(render_video: Render, tmp_path: Path) -> Path:
     flat, path = render_video(frames=8, sound=False), tmp_path / "vr.mp4"
     picture = frames_of(flat)[0]
     encoding = choose_encoding(
-        picture, colour_of(picture), time_base=Fraction(1, 24000), rate=Fraction(24000, 1001), pixel_shape=None
+        picture, colour_of(picture), time_base=Fraction(1, 24000), rate=Fraction(24000, 1001), sample_aspect_ratio=None
     )
     template = template_of(encoding, VR)
     with av.open(str(flat)) as old, av.open(str(path), "w", container_options={"strict": "unofficial"}) as new:
@@ -44,13 +44,13 @@ def test_a_spherical_film_stays_one(film: Path, tmp_path: Path, name: str, optio
     assert found
     assert found.stereo and found.stereo[:2] == (1, 0)  # noqa: PT018  # one fact
     assert found.sphere == VR.sphere
-    assert (report.left_out, report.problems, report.frames_unchanged) == ((), (), 8)
+    assert (report.dropped, report.problems, report.frames_unchanged) == ((), (), 8)
 
 
 @pytest.mark.parametrize("name", ["%d.png", "out.mov", "out.ts"])
 def test_what_the_result_cannot_state_is_reported(film: Path, tmp_path: Path, name: str) -> None:
     report = interpolate_video(film, tmp_path / name, model=Averager())
-    assert [text.partition(" (")[0] for text in report.left_out] == ["stereo 3D", "spherical video"]
+    assert [text.partition(" (")[0] for text in report.dropped] == ["stereo 3D", "spherical video"]
 
 
 def test_boxes_are_those_of_the_specification() -> None:

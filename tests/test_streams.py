@@ -141,7 +141,7 @@ def test_every_track_of_sound_and_text_and_every_chapter_comes_along(
 def test_fonts_and_covers_stay_in_matroska_and_are_named_elsewhere(tmp_path: Path) -> None:
     source = render_rich(tmp_path / "in.mkv")
     kept = interpolate_video(source, tmp_path / "out.mkv", model=Averager())
-    assert (kept.left_out, kept.problems) == ((), ())
+    assert (kept.dropped, kept.problems) == ((), ())
     assert kept.streams == {"audio": 2, "subtitle": 2, "video": 1}
     with av.open(str(tmp_path / "out.mkv")) as container:
         fonts = [stream for stream in container.streams if stream.type == "attachment"]
@@ -151,9 +151,9 @@ def test_fonts_and_covers_stay_in_matroska_and_are_named_elsewhere(tmp_path: Pat
         assert len(covers) == 1
         assert (shown == (255, 0, 0)).all()
     report = interpolate_video(source, tmp_path / "out.mp4", model=Averager())
-    assert len(report.left_out) == 1
+    assert len(report.dropped) == 1
     assert not report.problems
-    assert "font.ttf: only .mkv files hold attachments" in report.left_out[0]
+    assert "font.ttf: only .mkv files hold attachments" in report.dropped[0]
     with av.open(str(tmp_path / "out.mp4")) as container:
         assert [bool(s.disposition & av.stream.Disposition.attached_pic) for s in container.streams.video] == [
             False,
@@ -189,7 +189,7 @@ def test_sound_is_left_out_when_that_is_asked_for(tmp_path: Path) -> None:
     source = render_rich(tmp_path / "in.mkv")
     report = interpolate_video(source, tmp_path / "out.mkv", model=Averager(), mute=True, slow=3)
     assert "audio" not in {kind for kind, _, _ in described(tmp_path / "out.mkv")}
-    assert not report.left_out
+    assert not report.dropped
 
 
 def test_sound_that_the_container_cannot_hold_is_converted_and_told(packets: Packets, tmp_path: Path) -> None:
@@ -272,10 +272,10 @@ PGS = bytes.fromhex("16000b0030002010000080000000800000")
 def test_pictures_of_text_are_copied_into_matroska_and_reported_elsewhere(tmp_path: Path) -> None:
     source = render_texts(tmp_path / "in.mkv", "hdmv_pgs_subtitle", [(100, 0, PGS), (600, 0, PGS)])
     kept = interpolate_video(source, tmp_path / "out.mkv", model=Averager())
-    assert (kept.left_out, kept.streams, kept.problems) == ((), {"subtitle": 1}, ())
+    assert (kept.dropped, kept.streams, kept.problems) == ((), {"subtitle": 1}, ())
     for suffix in ("mp4", "mov"):
         report = interpolate_video(source, tmp_path / f"out.{suffix}", model=Averager())
-        assert report.left_out == (f"subtitle stream 1 (hdmv_pgs_subtitle: {suffix} files cannot hold it)",)
+        assert report.dropped == (f"subtitle stream 1 (hdmv_pgs_subtitle: {suffix} files cannot hold it)",)
 
 
 def test_data_is_named_by_its_tag_and_what_it_holds(tmp_path: Path) -> None:
@@ -294,7 +294,7 @@ def test_data_is_named_by_its_tag_and_what_it_holds(tmp_path: Path) -> None:
         source = tmp_path / f"{tag}.mov"
         source.write_bytes(data[:place] + tag.encode() + data[place + 4 :])
         report = interpolate_video(source, tmp_path / "out.mov", model=Averager(), overwrite=True)
-        assert f"data stream 1 ({tag}, {meaning})" in report.left_out
+        assert f"data stream 1 ({tag}, {meaning})" in report.dropped
 
 
 def test_titles_in_an_old_code_page_and_odd_chapters_come_along(tmp_path: Path) -> None:
@@ -324,7 +324,7 @@ def test_fonts_without_a_name_or_a_type_are_kept(tmp_path: Path) -> None:
             container.mux(picture.encode(frame))
         container.mux(picture.encode(None))
     report = interpolate_video(tmp_path / "in.mkv", tmp_path / "out.mkv", model=Averager())
-    assert (report.left_out, report.problems) == ((), ())
+    assert (report.dropped, report.problems) == ((), ())
     with av.open(str(tmp_path / "out.mkv")) as container:
         fonts = [stream for stream in container.streams if stream.type == "attachment"]
         assert [font.data for font in fonts] == [FONT]
@@ -343,4 +343,4 @@ def test_what_follows_the_end_of_a_picture_of_text_is_not_written(tmp_path: Path
         packet = av.Packet(PGS + b"\0\x80\0\0")
         packet.stream, packet.time_base, packet.pts = stream, Fraction(1, 1000), 100
         assert [(bytes(each), each.pts) for each in carrier.packets(packet)] == [(PGS, 100)]
-    assert losses.texts() == ["subtitle stream 1: what follows the end of a picture is dropped at 0.10 s"]
+    assert losses.texts() == ["subtitle stream 1: data after the end of a bitmap subtitle is dropped at 0.10 s"]

@@ -70,13 +70,13 @@ def render(path: Path) -> Path:
 def test_the_time_code_comes_along(tmp_path: Path, suffix: str) -> None:
     source, target = render(tmp_path / "in.mov"), tmp_path / f"out.{suffix}"
     report = interpolate_video(source, target, model=Averager())
-    assert report.left_out == ()
+    assert report.dropped == ()
     with av.open(str(target)) as container:
         assert stated_time_code(container.streams.video[0].metadata) == "10:00:00:24"
 
 
 def test_a_time_code_that_no_longer_counts_is_reported(tmp_path: Path) -> None:
     report = interpolate_video(render(tmp_path / "in.mov"), tmp_path / "out.mov", model=Averager(), slow=2)
-    assert report.left_out == ("time code 10:00:00:12 (the result has a variable rate or is slower)",)
+    assert report.dropped == ("time code 10:00:00:12 (the result has a variable rate or is slowed down)",)
     with av.open(str(tmp_path / "out.mov")) as container:
         assert stated_time_code(container.streams.video[0].metadata, container.metadata) is None

@@ -5,6 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from midframe.options import RetimingOptions
+from midframe.rates import parse_rate
 from midframe.video.frame_rate import SourceRate
 from midframe.video.timeline import (
     FINEST_TICK,
@@ -13,7 +15,6 @@ from midframe.video.timeline import (
     Timeline,
     TrueTimes,
     choose_timeline,
-    parse_rate,
     shown_between,
 )
 
@@ -55,10 +56,10 @@ def test_what_is_shown_differs_from_its_time_by_the_error_that_is_told(
     timeline = ConstantRate(rate, slow)
     for before, after in pairwise(times):
         for each in shown_between(timeline, before, after, depth):
-            seen = (before + each.share * (after - before)) * slow
+            seen = (before + each.t * (after - before)) * slow
             assert abs(seen - each.pts * timeline.time_base) == each.error
             assert each.error <= (after - before) * slow / 2 ** (depth + 1)
-            assert 0 <= each.share <= 1
+            assert 0 <= each.t <= 1
 
 
 @given(rate=RATES, factor=st.integers(1, 8), count=st.integers(2, 30), tick=st.sampled_from([None, Fraction(1, 1000)]))
@@ -69,7 +70,7 @@ def test_a_multiple_of_the_rate_shows_every_source_frame(
     times = [round(time / tick) * tick for time in exact] if tick else exact  # as Matroska rounds them
     shown = all_shown(ConstantRate(rate * factor), times)
     assert len(shown) in (factor * count, factor * count + 1)
-    assert sum(each.share in (0, 1) and n % factor == 0 for n, each in enumerate(shown)) >= count
+    assert sum(each.t in (0, 1) and n % factor == 0 for n, each in enumerate(shown)) >= count
     if not tick and factor in (1, 2, 4, 8):
         assert {each.error for each in shown} == {0}
 
@@ -100,13 +101,13 @@ def test_true_times_are_cut_evenly_and_exactly(gaps: list[int], factor: int, slo
     [
         ({}, 2 * NTSC, 1), ({"factor": 3}, 3 * NTSC, 1), ({"fps": "60"}, 60, 1), ({"slow": 4}, NTSC, 4),
         ({"slow": 2.5, "fps": "59.94"}, Fraction(60000, 1001), Fraction(5, 2)), ({"factor": 2, "slow": 2}, 2 * NTSC, 2),
-        ({"true_times": True}, 2 * NTSC, 1), ({"true_times": True, "slow": 3}, NTSC, 3),
+        ({"vfr": True}, 2 * NTSC, 1), ({"vfr": True, "slow": 3}, NTSC, 3),
     ],
 )  # fmt: skip
 def test_the_timeline_that_is_asked_for(wanted: dict, rate: Fraction, slow: Fraction) -> None:
-    timeline = choose_timeline(REGULAR, Fraction(1, 24000), **wanted)
+    timeline = choose_timeline(REGULAR, Fraction(1, 24000), RetimingOptions(**wanted))
     assert (timeline.rate, timeline.slow) == (rate, slow)
-    assert isinstance(timeline, TrueTimes) == ("true_times" in wanted)
+    assert isinstance(timeline, TrueTimes) == ("vfr" in wanted)
 
 
 @pytest.mark.parametrize(
@@ -114,12 +115,12 @@ def test_the_timeline_that_is_asked_for(wanted: dict, rate: Fraction, slow: Frac
     [
         ({"factor": 2, "fps": "60"}, "one of them"), ({"factor": 0}, "factor is 0"), ({"slow": 0.5}, "slow is 0.5"),
         ({"fps": "fast"}, "'fast': a number"), ({"fps": "0"}, "above 0"), ({"fps": "1/0"}, "a number"),
-        ({"fps": "60", "true_times": True}, "vfr"),
+        ({"fps": "60", "vfr": True}, "vfr"),
     ],
 )  # fmt: skip
 def test_impossible_wishes_are_refused(wanted: dict, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
-        choose_timeline(REGULAR, Fraction(1, 24000), **wanted)
+        choose_timeline(REGULAR, Fraction(1, 24000), RetimingOptions(**wanted))
 
 
 @pytest.mark.parametrize(
@@ -136,20 +137,20 @@ def test_rates_are_read(text: object, rate: Fraction) -> None:
 def test_frames_near_the_grid_are_moved_onto_it_and_none_is_lost() -> None:
     late = [Fraction(0), *(Fraction(n, 30) + Fraction(11, 600) for n in range(1, 60))]
     source = SourceRate(Fraction(30), late[1], True, Fraction(1, 240))
-    timeline = choose_timeline(source, Fraction(1, 90000))
+    timeline = choose_timeline(source, Fraction(1, 90000), RetimingOptions())
     placed = [timeline.place(time) for time in late]
     assert placed[1:] == late[1:]
     assert abs(placed[0] - late[0]) <= timeline.step / 2
     shown = all_shown(timeline, [*placed, timeline.end(placed[-1], late[-1] + Fraction(1, 30))])
-    assert sum(each.share == 0 for each in shown[:-1]) == 60
+    assert sum(each.t == 0 for each in shown[:-1]) == 60
 
 
 def test_a_source_without_a_grid_keeps_its_own_times_unless_a_rate_is_asked_for() -> None:
     uneven = SourceRate(Fraction(25), Fraction(0), False, Fraction(1, 200))
-    assert isinstance(choose_timeline(uneven, Fraction(1, 600)), TrueTimes)
-    assert isinstance(choose_timeline(uneven, Fraction(1, 600), factor=3), TrueTimes)
-    assert isinstance(choose_timeline(uneven, Fraction(1, 600), fps="60"), ConstantRate)
-    assert isinstance(choose_timeline(uneven, Fraction(1, 600), constant=True), ConstantRate)
+    assert isinstance(choose_timeline(uneven, Fraction(1, 600), RetimingOptions()), TrueTimes)
+    assert isinstance(choose_timeline(uneven, Fraction(1, 600), RetimingOptions(factor=3)), TrueTimes)
+    assert isinstance(choose_timeline(uneven, Fraction(1, 600), RetimingOptions(fps="60")), ConstantRate)
+    assert isinstance(choose_timeline(uneven, Fraction(1, 600), RetimingOptions(), constant=True), ConstantRate)
 
 
 def test_an_end_that_rounding_moves_a_little_behind_a_frame_shows_no_frame_more() -> None:

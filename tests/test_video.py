@@ -11,6 +11,7 @@ from conftest import SHARED
 from midframe.errors import MidframeError, VideoError
 from midframe.images import Array
 from midframe.interpolator import Interpolator
+from midframe.options import InterpolationOptions
 from midframe.video.pipeline import interpolate_video
 
 Render = Callable[..., Path]
@@ -22,6 +23,7 @@ class Averager(Interpolator):
 
     depth = 4
     identity = "none"
+    options = InterpolationOptions()
 
     def __init__(self, pairs: int = 1) -> None:
         self.pairs = pairs
@@ -59,7 +61,7 @@ def test_every_frame_comes_at_its_time(render_video: Render, tmp_path: Path, fac
     source, target = render_video(frames=6), tmp_path / "out.mp4"
     report = interpolate_video(source, target, factor=factor, model=Averager())
     shown = frames_of(target)
-    assert (report.frames_in, report.frames_kept, report.frames_made) == (6, 6, 5 * (factor - 1))
+    assert (report.frames_in, report.frames_kept, report.frames_interpolated) == (6, 6, 5 * (factor - 1))
     assert (report.frames_held, report.problems) == (factor - 1, ())
     assert len(shown) == report.frames_out == 6 * factor
     assert [frame.pts * frame.time_base for frame in shown] == [
@@ -245,7 +247,7 @@ def test_unusable_input_is_refused_and_nothing_is_left(render_video: Render, tmp
     check_refused(tmp_path / "missing.mp4", tmp_path / "out.mp4", "missing.mp4 does not exist")
     check_refused(text, tmp_path / "out.mp4", "text.mp4 cannot be opened")
     check_refused(empty, tmp_path / "out.mp4", "empty.mp4 cannot be opened")
-    check_refused(sound, tmp_path / "out.mp4", "no moving picture")
+    check_refused(sound, tmp_path / "out.mp4", r"no video stream \(only audio\)")
 
 
 def cut_short(whole: Path, share: float) -> Path:
@@ -283,10 +285,10 @@ def test_unusable_output_is_refused_and_nothing_is_left(render_video: Render, tm
     check_refused(source, Path("/proc/out.mp4"), "/proc/out.mp4 cannot be written")
     check_refused(source, tmp_path / "out.xyz", "choose a name that ends in")
     check_refused(source, tmp_path / "out.mp4", "no video codec 'h999'.*h264", codec="h999")
-    check_refused(source, tmp_path / "out.mp4", "no video codec", codec="aac")
+    check_refused(source, tmp_path / "out.mp4", "is not a video codec", codec="aac")
     check_refused(source, tmp_path / "out.webm", ".webm files cannot hold h264", codec="h264")
     check_refused(source, there, "there.mp4 exists")
-    check_refused(source, source, "is the video itself", overwrite=True)
+    check_refused(source, source, "is the source itself", overwrite=True)
     check_refused(source, tmp_path / "out.mp4", "factor is 0", error=ValueError, factor=0)
     check_refused(source, tmp_path / "out.mp4", "cut is 'melt'", error=ValueError, cut="melt")
     assert there.read_text() == "mine"

@@ -28,7 +28,7 @@ from midframe.images import Array
 from midframe.video.lock import LOCK_FILE, FolderLock
 from midframe.video.pipeline import interpolate_video
 from midframe.video.reader import VideoReader
-from midframe.video.work import LONG_SEGMENT, SHORT_SEGMENT, Work, decoding_times, work_folder
+from midframe.video.segments import LONG_SEGMENT, SHORT_SEGMENT, Segments, decoding_times, segments_folder
 
 Render = Callable[..., Path]
 
@@ -72,20 +72,24 @@ def test_work_that_stopped_goes_on_to_the_same_result(
     expected = interpolate_video(source, whole, model=Averager(), **options)
     with pytest.raises(type(fault)):
         interpolate_video(source, target, model=Stopper(100, fault), **options)
-    assert work_folder(target).exists()
+    assert segments_folder(target).exists()
     assert not target.exists()
     made = Stopper(149 - SHORT_SEGMENT // 2, fault)  # fewer than there are: what was made is not made again
     report = interpolate_video(source, target, model=made, **options, resume=True)
     assert (report, report.problems) == (expected, ())
     assert same_pictures(whole, target)
-    assert not work_folder(target).exists()
+    assert not segments_folder(target).exists()
 
 
 def test_a_fault_tells_that_work_can_go_on(render_video: Render, tmp_path: Path) -> None:
     source, target = render_video(frames=150), tmp_path / "out.mp4"
-    with pytest.raises(MidframeError, match=r"it broke; what is done is kept in .*out.mp4.midframe, --resume goes on"):
+    with pytest.raises(
+        MidframeError, match=r"it broke; finished segments are kept in .*out.mp4.midframe, --resume continues"
+    ):
         interpolate_video(source, target, model=Stopper(140, MidframeError("it broke")))
-    with pytest.raises(VideoError, match="holds unfinished work: go on with --resume, or begin anew with --overwrite"):
+    with pytest.raises(
+        VideoError, match="holds unfinished work: continue it with --resume, or start again with --overwrite"
+    ):
         interpolate_video(source, target, model=Averager())
     assert interpolate_video(source, target, model=Averager(), overwrite=True).problems == ()
 
@@ -105,7 +109,7 @@ def test_resuming_where_nothing_was_begun_begins(render_video: Render, tmp_path:
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [({"crf": 30}, "crf was 18 and is 30"), ({"factor": 3}, "factor was None and is 3"),
-     ({"model": type("Other", (Averager,), {"identity": "other"})()}, "network was none and is other")],
+     ({"model": type("Other", (Averager,), {"identity": "other"})()}, "the network differs")],
 )  # fmt: skip
 def test_other_settings_are_refused(
     render_video: Render, tmp_path: Path, changes: dict[str, Any], complaint: str
@@ -123,14 +127,14 @@ def test_another_video_is_refused(render_video: Render, tmp_path: Path) -> None:
     with pytest.raises(MidframeError):
         interpolate_video(source, target, model=Stopper(140, MidframeError("it broke")))
     render_video(frames=150, cut_at=75)
-    with pytest.raises(VideoError, match="the video is another"):
+    with pytest.raises(VideoError, match="the video differs"):
         interpolate_video(source, target, model=Averager(), resume=True)
 
 
 def test_a_late_refusal_of_a_damaged_video_keeps_what_is_done(render_video: Render, tmp_path: Path) -> None:
     source, target = render_video("in.mkv", frames=400, sound=False), tmp_path / "out.mp4"
     source.write_bytes(source.read_bytes()[: source.stat().st_size * 9 // 10])
-    with pytest.raises(VideoError, match=r"is damaged.*--resume goes on"):
+    with pytest.raises(VideoError, match=r"is damaged.*--resume continues"):
         interpolate_video(source, target, model=Averager(), strict=True)
     report = interpolate_video(source, target, model=Averager(), resume=True)
     assert report.damage
@@ -148,7 +152,7 @@ def test_a_full_disk_keeps_what_is_done(render_video: Render, tmp_path: Path, mo
 
     connect = sqlite3.connect
     monkeypatch.setattr(sqlite3, "connect", lambda *given, **named: connect(*given, **named, factory=Full))
-    with pytest.raises(VideoError, match=r"out.mp4 cannot be written .*disk is full.*--resume goes on"):
+    with pytest.raises(VideoError, match=r"out.mp4 cannot be written .*disk is full.*--resume continues"):
         interpolate_video(source, target, model=Averager())
     monkeypatch.undo()
     report = interpolate_video(source, target, model=Stopper(400 - LONG_SEGMENT, OSError(errno.EIO)), resume=True)
@@ -161,7 +165,9 @@ def test_a_disk_without_room_is_told_before_the_work(
     source = render_video(frames=3)
     usage = type("Usage", (), {"total": 1 << 40, "free": 100})
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
-    with pytest.raises(VideoError, match=r"has 100 bytes free, and the work needs about \d+ bytes or more: make room"):
+    with pytest.raises(
+        VideoError, match=r"has 100 bytes free, and about \d+ bytes or more are needed: free disk space"
+    ):
         interpolate_video(source, tmp_path / "out.mp4", model=Averager())
     assert list(tmp_path.iterdir()) == [source]
 
@@ -217,9 +223,9 @@ def test_an_interrupted_run_leaves_nothing_but_work_to_go_on_with(
     # Python dies of the signal itself where it arrives in code that C++ evaluates; a shell shows 130 either way.
     assert process.returncode in statuses, errors
     assert b"Traceback" not in errors
-    assert b"--resume goes on" in b" ".join(errors.split())
+    assert b"--resume continues" in b" ".join(errors.split())
     assert sorted(path.name for path in tmp_path.glob("*out*")) == ["out.mp4.midframe"]
-    assert sorted(path.name for path in work_folder(target).iterdir()) == ["job.json", "segments.db"]
+    assert sorted(path.name for path in segments_folder(target).iterdir()) == ["job.json", "segments.db"]
     assert not list(tmp_path.glob(".out*"))
 
 
@@ -247,7 +253,7 @@ def test_a_second_job_on_a_result_is_refused_and_the_first_goes_on(
     finally:
         first.kill()
     assert first.returncode == 0, errors
-    assert not work_folder(target).exists()
+    assert not segments_folder(target).exists()
     assert len(frames_of(target)) == 600
 
 
@@ -292,7 +298,7 @@ def wait_for_segments(process: subprocess.Popen[bytes], target: Path) -> None:
 
 
 def finished_segments(target: Path) -> int:
-    path = work_folder(target) / "segments.db"
+    path = segments_folder(target) / "segments.db"
     if not path.exists():
         return 0
     try:
@@ -329,12 +335,12 @@ def test_a_run_killed_at_twenty_random_moments_ends_as_one_that_was_not(
         if target.exists():  # whole, though it may have been killed while it read the result again
             assert same_pictures(whole, target)
             target.unlink()
-            shutil.rmtree(work_folder(target), ignore_errors=True)
+            shutil.rmtree(segments_folder(target), ignore_errors=True)
     process = start(source, target, tiny_weights, "--resume")
     _, errors = process.communicate()
     assert process.returncode == 0, errors
     assert same_pictures(whole, target)
-    assert not work_folder(target).exists()
+    assert not segments_folder(target).exists()
 
 
 def test_segments_end_at_cuts_and_after_a_while(render_video: Render, tmp_path: Path) -> None:
@@ -381,7 +387,7 @@ def test_a_disk_that_is_gone_for_a_while_keeps_what_is_done(
             yield picture
 
     monkeypatch.setattr(VideoReader, "_decoded", failing)
-    with pytest.raises(VideoError, match=r"cannot be read now .*--resume goes on"):
+    with pytest.raises(VideoError, match=r"cannot be read now .*--resume continues"):
         interpolate_video(source, target, model=Averager())
     monkeypatch.undo()
     assert interpolate_video(source, target, model=Averager(), resume=True).problems == ()
@@ -389,18 +395,18 @@ def test_a_disk_that_is_gone_for_a_while_keeps_what_is_done(
 
 def test_one_result_is_worked_on_once_at_a_time(tmp_path: Path) -> None:
     target = tmp_path / "out.mp4"
-    first = Work(target, {"crf": 18})
+    first = Segments(target, {"crf": 18})
     for options in ({}, {"resume": True}, {"overwrite": True}):
         with pytest.raises(VideoError, match=r"out.mp4 is being worked on by another process"):
-            Work(target, {"crf": 18}, **options)
+            Segments(target, {"crf": 18}, **options)
     first.add(0, b"", [])
     assert first.leave()
-    assert sorted(path.name for path in work_folder(target).iterdir()) == ["job.json", "segments.db"]
+    assert sorted(path.name for path in segments_folder(target).iterdir()) == ["job.json", "segments.db"]
     with pytest.raises(VideoError, match="holds unfinished work"):
-        Work(target, {"crf": 18})
+        Segments(target, {"crf": 18})
     with pytest.raises(VideoError, match="crf was 18 and is 20"):
-        Work(target, {"crf": 20}, resume=True)
-    second = Work(target, {"crf": 18}, resume=True)
+        Segments(target, {"crf": 20}, resume=True)
+    second = Segments(target, {"crf": 18}, resume=True)
     assert second.finished == 1
     second.remove()
     assert list(tmp_path.iterdir()) == []
@@ -437,7 +443,7 @@ def test_a_finished_result_is_not_made_again(render_video: Render, tmp_path: Pat
     assert report.as_json()["already_complete"]
     assert (target.stat().st_mtime_ns, target.stat().st_ino) == (before.st_mtime_ns, before.st_ino)
     for changes in ({"crf": 30}, {"mute": True}, {"model": type("Other", (Averager,), {"identity": "other"})()}):
-        with pytest.raises(VideoError, match="was not made with these settings: name another OUT, or give --overwrite"):
+        with pytest.raises(VideoError, match="was made with other options: name another OUT, or give --overwrite"):
             interpolate_video(source, target, **{"model": Averager(), **changes}, resume=True)
     assert list(tmp_path.iterdir()) in ([source, target], [target, source])
 

@@ -241,7 +241,7 @@ def check(
         verdict.faults.append(error)
         return verdict
     verdict.faults += [f"problem: {each}" for each in report.problems]
-    for what in ("damage", "warnings", "left_out"):
+    for what in ("damage", "warnings", "dropped"):
         if found := getattr(report, what):
             verdict.notes.append(f"{what}: {'; '.join(found)[:300]}")
     own, pixel_format = (probe(path, "stream=pix_fmt")[0] for path in (source, target))

@@ -1,4 +1,4 @@
-"""midframe makes the frames between the frames.
+"""midframe interpolates frames, in videos and between images.
 
 import midframe
 middle = midframe.interpolate(first, second)                    # uint8 (H, W, 3) in and out

@@ -1,8 +1,8 @@
 """`python -m midframe` and the command `midframe`."""
 
-from midframe.process import settle
+from midframe.process import configure_process
 
-settle()  # before PyTorch is imported
+configure_process()  # before PyTorch is imported
 
 from midframe.cli import main
 

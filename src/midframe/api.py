@@ -7,7 +7,7 @@ from typing import overload
 
 from midframe.images import Array
 from midframe.interpolator import Interpolator
-from midframe.models.checkpoint import DEFAULT_MODEL
+from midframe.options import InterpolationOptions
 
 
 @overload
@@ -21,8 +21,8 @@ def interpolate(
     second: Array,
     *,
     times: Sequence[float | Fraction] | None = None,
-    model: str = DEFAULT_MODEL,
-    device: str = "auto",
+    model: str = InterpolationOptions.model,
+    device: str = InterpolationOptions.device,
 ) -> Array | list[Array]:
     """Make the middle of two frames, or the frames at several times between them.
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from midframe.errors import CheckpointError
+from midframe.errors import CheckpointError, OptionError
 from midframe.models.confidence import confidence, fall_back, frame_stillness
 from midframe.models.flowsep import FlowSep
 from midframe.models.network import Network
@@ -51,11 +51,11 @@ def export_onnx(model: Network, path: Path, *, progress: Callable[[str], None] |
         progress: called with the name of each phase as it begins.
 
     Raises:
-        ValueError: a network that cannot be exported.
+        OptionError: a network that cannot be exported.
         ModuleNotFoundError: onnx or onnxscript is not installed.
     """
     if not isinstance(model, FlowSep):
-        raise ValueError(f"{type(model).__name__} cannot be exported: only flowsep has counterparts in ONNX")
+        raise OptionError(f"{type(model).__name__} cannot be exported: only flowsep has counterparts in ONNX")
     import onnx
     import onnxscript  # noqa: F401  # torch asks for it with a worse message
 

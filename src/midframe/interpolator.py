@@ -1,6 +1,8 @@
 """Interpolator: from two frames of any size to the frames between them."""
 
+import logging
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from fractions import Fraction
 from hashlib import sha256
 from typing import Any
@@ -10,46 +12,37 @@ import torch
 from torch import Tensor
 
 from midframe.devices import choose_device, choose_precision
+from midframe.errors import OptionError
 from midframe.images import TYPES, Array, to_image, to_tensor
-from midframe.models.checkpoint import DEFAULT_MODEL, channels_last, load_model
+from midframe.models.checkpoint import channels_last, load_model
 from midframe.models.ensemble import Ensemble
 from midframe.models.network import Network, tiles
+from midframe.options import EnsembleSize, InterpolationOptions, Precision
 
-DEFAULT_DEPTH = 4
-"""How often the time between two frames is halved at most: times are exact to 1/32 of it."""
+log = logging.getLogger(__name__)
 
 MAX_FLOAT = 4.0
-"""Frames of float32 are nominally from 0 to 1. Those with larger values were meant to be from 0 to 255."""
+"""Frames of float32 are nominally from 0 to 1; larger maxima are taken for frames from 0 to 255, and refused."""
 SNAP = Fraction(1, 32)
-"""A network that makes any time shows a frame itself at times nearer to it, as shares of the way."""
-LEAST_ALPHA = 1 / 65535
-"""Colours of pixels that are clearer than that cannot be told."""
+"""At times nearer to a frame than this, in intervals between two frames, the frame itself is shown."""
+MIN_ALPHA = 1 / 65535
+"""Colours of pixels with less alpha are undefined."""
 
 Progress = Callable[[float], None]
-"""Called with the share of the work that is done, up to 1."""
-Made = dict[Fraction, Tensor]
-"""Frames by their time."""
+"""Called with the fraction of the work that is done, up to 1."""
+FramesByTime = dict[Fraction, Tensor]
+"""Frames (1, C, H, W) by their time, from 0 to 1."""
 
 
 class Interpolator:
-    """Makes frames between two frames; holds the network, so that its weights load once.
+    """Interpolates between two frames; holds the network, so that its weights load once.
 
     Args:
         model: a network, or the name or file of weights.
-        device: "cpu", "cuda", "cuda:1", "mps", or "auto" for the best there is.
-        tile: side in pixels of the tiles that large frames are cut into; None for the network's own
-            choice, 0 for never. Memory grows with the tile, not with the frame.
-        scale: how many times smaller a network that can reads frames, a power of two; None to choose by their size.
-        ensemble: how many times it is asked about a pair, turned and mirrored, for the mean of what it makes: 1, 2, 4
-            or 8. Better, and as many times slower.
-        precision: "auto", "float32", "bfloat16" or "float16". Auto takes float16 on CUDA and bfloat16 on processors
-            that multiply in it.
-        depth: how often time is halved at most to come near a time other than the middle, by a network that makes the
-            middle only.
+        device, tile, scale, ensemble, precision, depth: as in `InterpolationOptions`.
 
     Raises:
-        ValueError: no such device or precision, a tile or depth that is too small, or a scale or ensemble that cannot
-            be.
+        OptionError: an option has a value that it cannot have, or the device is not available.
         CheckpointError: the weights cannot be loaded.
 
     Example:
@@ -62,40 +55,52 @@ class Interpolator:
 
     def __init__(
         self,
-        model: Network | str = DEFAULT_MODEL,
+        model: Network | str = InterpolationOptions.model,
         *,
-        device: str = "auto",
-        tile: int | None = None,
-        scale: int | None = None,
-        ensemble: int = 1,
-        precision: str = "auto",
-        depth: int = DEFAULT_DEPTH,
+        device: str = InterpolationOptions.device,
+        tile: int | None = InterpolationOptions.tile,
+        scale: int | None = InterpolationOptions.scale,
+        ensemble: EnsembleSize = InterpolationOptions.ensemble,
+        precision: Precision = InterpolationOptions.precision,
+        depth: int = InterpolationOptions.depth,
     ) -> None:
-        if tile is not None and tile < 0:
-            raise ValueError(f"tile is {tile}: 0 or more pixels are needed")
-        if depth < 1:
-            raise ValueError(f"depth is {depth}: 1 or more is needed")
+        self.options = InterpolationOptions(
+            model if isinstance(model, str) else type(model).__name__,
+            device=device,
+            tile=tile,
+            scale=scale,
+            ensemble=ensemble,
+            precision=precision,
+            depth=depth,
+        )
         self.device = choose_device(device)
         self.precision = choose_precision(precision, self.device)
         network = model if isinstance(model, Network) else load_model(model)
         self.model: Network = channels_last(network.for_inference(self.precision).to(self.device))
         if scale is not None:
-            self.model.scale = _checked_scale(scale, network)
+            _check_scale(scale, network)
+            self.model.scale = scale
         if ensemble != 1:
             self.model = Ensemble(self.model, ensemble)
         self.tile = self.model.tile if tile is None else tile
         self.depth = None if self.model.any_time else depth
+        log.info("%s on %s in %s", self.options.model, self.device, self.precision)
+
+    @classmethod
+    def from_options(cls, options: InterpolationOptions) -> "Interpolator":
+        """Build an Interpolator; errors as of `Interpolator`."""
+        return cls(**{each.name: getattr(options, each.name) for each in fields(options)})
 
     @property
     def identity(self) -> str:
-        """A text that tells networks and their weights apart."""
+        """A hash of the network, its settings and its weights."""
         digest = sha256(repr((type(self.model).__name__, self.model.config, self.model.scale)).encode())
         for name, tensor in self.model.state_dict().items():
             digest.update(name.encode() + tensor.cpu().contiguous().view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
 
     def pairs_at_once(self, height: int, width: int) -> int:
-        """How many pairs of such frames are best made at the same time, each in a thread of its own."""
+        """How many pairs of frames of that size are best interpolated at once, each in a thread of its own."""
         if self.device.type != "cpu":
             return 1
         return min(torch.get_num_threads(), self.model.pairs_at_once(height, width))
@@ -108,7 +113,7 @@ class Interpolator:
         *,
         progress: Progress | None = None,
     ) -> Array:
-        """Make the frame at one time between two frames; see `interpolate_many`."""
+        """Interpolate the frame at one time between two frames; see `interpolate_many`."""
         return self.interpolate_many(first, second, [time], progress=progress)[0]
 
     def interpolate_many(
@@ -119,16 +124,16 @@ class Interpolator:
         *,
         progress: Progress | None = None,
     ) -> list[Array]:
-        """Make the frames at several times between two frames.
+        """Interpolate the frames at several times between two frames.
 
-        A network that makes any time makes these. Of one that makes the middle of two frames, other times come from
-        halving again, to the nearest multiple of 1 / 2**depth; frames that several times need are made once.
+        A network for any time interpolates these. With one for the middle of two frames, other times come from halving
+        again, to the nearest multiple of 1 / 2**depth; frames that several times need are interpolated once.
 
         Args:
             first, second: (H, W, 3) RGB, or (H, W, 4) with alpha, uint8, uint16 or float32, of one size and type. Any
                 size. float32 is nominally from 0 to 1; values outside of that are kept, and the result is not clipped.
             times: from 0 (the first frame) to 1 (the second).
-            progress: called with the share that is made, several times a frame where frames are made in tiles.
+            progress: called with the fraction that is done, several times a frame where frames are divided into tiles.
 
         Returns:
             One array like the frames for each time.
@@ -138,62 +143,64 @@ class Interpolator:
         """
         check_pair(first, second)
         moments = [nearest_time(time, self.depth) for time in times]
-        made = {Fraction(n): premultiplied(to_tensor(each, self.device)) for n, each in enumerate((first, second))}
+        frames = {Fraction(n): premultiplied(to_tensor(each, self.device)) for n, each in enumerate((first, second))}
         if self.model.any_time:
-            self._make_each(made, moments, progress)
+            self._interpolate_each(frames, moments, progress)
         else:
-            self._make_by_halving(made, moments, progress)
-        return [to_image(straight(made[moment]), first.dtype) for moment in moments]
+            self._interpolate_by_halving(frames, moments, progress)
+        return [to_image(straight(frames[moment]), first.dtype) for moment in moments]
 
     @torch.inference_mode()
-    def _make_each(self, made: Made, moments: Sequence[Fraction], progress: Progress | None) -> None:
-        """Add the frames at some times to those at 0 and 1, each made by itself."""
-        first, second = made[Fraction(0)], made[Fraction(1)]
-        wanted = sorted(set(moments) - made.keys())
+    def _interpolate_each(self, frames: FramesByTime, moments: Sequence[Fraction], progress: Progress | None) -> None:
+        """Add the frames at some times to those at 0 and 1, each independent of the others."""
+        first, second = frames[Fraction(0)], frames[Fraction(1)]
+        wanted = sorted(set(moments) - frames.keys())
         prepared = self.model.prepare(first, second) if wanted else None
         for done, moment in enumerate(wanted):
-            made[moment] = self._made_in_parts(prepared, first, float(moment), scaled(progress, done, len(wanted)))
+            frames[moment] = self._interpolate_tiles(
+                prepared, first, float(moment), scaled(progress, done, len(wanted))
+            )
 
-    def _make_by_halving(self, made: Made, moments: Sequence[Fraction], progress: Progress | None) -> None:
+    def _interpolate_by_halving(
+        self, frames: FramesByTime, moments: Sequence[Fraction], progress: Progress | None
+    ) -> None:
         """Add the frames at some times, and those on the way to them, to those at 0 and 1."""
         steps = steps_to(moments)
         for done, moment in enumerate(steps):
-            before, after = (made[neighbour] for neighbour in neighbours(moment))
-            made[moment] = self.middle(before, after, scaled(progress, done, len(steps)))
+            before, after = (frames[neighbour] for neighbour in neighbours(moment))
+            frames[moment] = self.middle(before, after, scaled(progress, done, len(steps)))
 
     @torch.inference_mode()
     def middle(self, first: Tensor, second: Tensor, progress: Progress | None = None) -> Tensor:
-        """Make the middle of two frames (1, C, H, W) float32, clipped to [0, 1], or to their own range if it is wider.
+        """Interpolate the middle of two frames (1, C, H, W) float32, clipped to [0, 1] or their own wider range.
 
         Of four channels the last is alpha, and the others are multiplied by it.
         """
         low = min(0.0, float(first.min()), float(second.min()))
         high = max(1.0, float(first.max()), float(second.max()))
-        return self._made_in_parts(self.model.prepare(first, second), first, 0.5, progress).clamp_(low, high)
+        return self._interpolate_tiles(self.model.prepare(first, second), first, 0.5, progress).clamp_(low, high)
 
-    def _made_in_parts(self, prepared: Any, like: Tensor, time: float, progress: Progress | None) -> Tensor:
-        """Make a frame at a time, tile by tile, not clipped."""
+    def _interpolate_tiles(self, prepared: Any, like: Tensor, time: float, progress: Progress | None) -> Tensor:
+        """Interpolate a frame at a time, tile by tile, not clipped."""
         height, width = like.shape[2:]
-        parts = tiles(height, width, self.tile, self.model.margin)
-        if len(parts) == 1:  # no copy
-            whole = self.model.part(prepared, *parts[0], time)
+        rectangles = tiles(height, width, self.tile, self.model.margin)
+        if len(rectangles) == 1:  # no copy
+            whole = self.model.part(prepared, *rectangles[0], time)
             if progress:
                 progress(1.0)
             return whole
         result = torch.empty_like(like)
-        for done, (rows, columns) in enumerate(parts, start=1):
+        for done, (rows, columns) in enumerate(rectangles, start=1):
             result[..., rows, columns] = self.model.part(prepared, rows, columns, time)
             if progress:
-                progress(done / len(parts))
+                progress(done / len(rectangles))
         return result
 
 
-def _checked_scale(scale: int, network: Network) -> int:
-    if scale < 1 or scale & (scale - 1):
-        raise ValueError(f"scale is {scale}: 1, 2, 4 or another power of two is needed")
+def _check_scale(scale: int, network: Network) -> None:
     if scale > 1 and network.scale == 1:
-        raise ValueError(f"scale is {scale}: {type(network).__name__} reads frames at full size, leave it out")
-    return scale
+        name = type(network).__name__
+        raise OptionError(f"scale is {scale}: {name} processes frames at full resolution only, drop --scale")
 
 
 def premultiplied(frame: Tensor) -> Tensor:
@@ -205,16 +212,16 @@ def straight(frame: Tensor) -> Tensor:
     """The opposite of `premultiplied`."""
     if frame.shape[1] == 3:
         return frame
-    return torch.cat((frame[:, :3] / frame[:, 3:].clamp(min=LEAST_ALPHA), frame[:, 3:]), dim=1)
+    return torch.cat((frame[:, :3] / frame[:, 3:].clamp(min=MIN_ALPHA), frame[:, 3:]), dim=1)
 
 
 def scaled(progress: Progress | None, done: int, count: int) -> Progress | None:
     """Progress within one of several equal steps, of which some are done."""
-    return (lambda share: progress((done + share) / count)) if progress else None
+    return (lambda fraction: progress((done + fraction) / count)) if progress else None
 
 
 def steps_to(moments: Sequence[Fraction]) -> list[Fraction]:
-    """The times to be made on the way to some, each after those that it lies between."""
+    """The times that halving needs to reach some times, each after those that it lies between."""
     needed: set[Fraction] = set()
     open_ones = list(moments)
     while open_ones:
@@ -247,7 +254,7 @@ def check_pair(first: Array, second: Array) -> None:
 def nearest_time(time: float | Fraction, depth: int | None) -> Fraction:
     """The multiple of 1 / 2**depth nearest to a time from 0 to 1; without a depth, the time itself or a near end."""
     if not 0 <= time <= 1:
-        raise ValueError(f"time is {time}: from 0 (the first frame) to 1 (the second) is needed")
+        raise OptionError(f"time is {time}: from 0 (the first frame) to 1 (the second) is needed")
     if depth is None:
         nearest = Fraction(round(time))
         return nearest if abs(nearest - Fraction(time)) < SNAP else Fraction(time)

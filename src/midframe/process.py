@@ -1,4 +1,4 @@
-"""How a process that does midframe's work alone waits and keeps memory, and how threads of libraries are scheduled."""
+"""Process settings of the command line: how threads wait, how memory is kept, and scheduling of libraries' threads."""
 
 import ctypes
 import os
@@ -16,8 +16,8 @@ LARGEST_KEPT = 1 << 30
 """Bytes of the largest piece of memory that is kept when it is free."""
 
 
-def settle() -> None:
-    """Have threads wait actively for a moment only, and memory that is free be kept for what comes next.
+def configure_process() -> None:
+    """Limit the busy waiting of threads, and keep freed memory for later allocations.
 
     glibc otherwise gives large pieces back to the system, which clears them page by page when the next tensor wants
     them: a tenth of the time of a video, and more of a training's. Threads share one arena, since others keep no large

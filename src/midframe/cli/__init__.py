@@ -8,24 +8,29 @@ import sys
 from types import FrameType
 from typing import NoReturn
 
-from midframe.cli import datasets, films, pictures, research
+from midframe.cli import datasets, image, research, video
+from midframe.cli.diagnostics import BUG_STATUS, Diagnostics
 from midframe.cli.shared import app, err, one_line, print_line
-from midframe.errors import MidframeError
+from midframe.errors import MidframeError, OptionError
 
-__all__ = ["app", "datasets", "films", "main", "pictures", "research"]
+__all__ = ["app", "datasets", "image", "main", "research", "video"]
 
 INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 """Statuses that shells show for the signals."""
+NO_MEMORY = ("not enough memory", "out of memory")
+"""In the text of PyTorch's errors."""
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM has come: the work ends as after Ctrl-C."""
+    """SIGTERM was received: the work ends as after Ctrl-C."""
 
 
 def main() -> NoReturn:
     """Run the command line.
 
-    Status 0: done; 1: a MidframeError, in one line; 2: wrong usage; 130: interrupted (SIGINT); 143: ended by SIGTERM.
+    Exit status: 0 for success; 1 for an error that a person can act upon (`MidframeError`, `OptionError`, a file that
+    cannot be written); 2 for wrong usage; 70 for a bug of midframe, which is every other exception; 130 after SIGINT
+    and 143 after SIGTERM.
     """
     signals: list[int] = []
 
@@ -36,32 +41,44 @@ def main() -> NoReturn:
     if signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN:
         signal.signal(signal.SIGTERM, end)
     _prepare_output()
+    diagnostics = Diagnostics()
     try:
-        app(standalone_mode=True)
-    except (MidframeError, ValueError) as error:
-        _fail(str(error))
-    except ModuleNotFoundError as error:
-        extra = "export" if (error.name or "").startswith("onnx") else "train"
-        _fail(f"this command needs {error.name}: pip install 'midframe[{extra}]'")
-    except OSError as error:
-        remedy = "choose a shorter name" if error.errno == errno.ENAMETOOLONG else "choose another place"
-        _fail(f"{error.filename or 'a file'}: {error.strerror or error}: {remedy}")
+        app(standalone_mode=True, obj=diagnostics)
     except KeyboardInterrupt:
-        _stop(signals)
+        _exit_interrupted(signals)
     except SystemExit as ended:
         if ended.code == INTERRUPTED:  # typer turns KeyboardInterrupt into this
-            _stop(signals)
+            _exit_interrupted(signals)
         raise
+    except Exception as error:
+        sys.exit(_report(error, diagnostics))
+    finally:
+        diagnostics.close()
     sys.exit(0)
 
 
-def _fail(text: str) -> NoReturn:
-    print_line(err, f"midframe: {text}", style="red")
-    sys.exit(1)
+def _report(error: Exception, diagnostics: Diagnostics) -> int:
+    """Print what is wrong; returns the exit status."""
+    if isinstance(error, MidframeError | OptionError):
+        diagnostics.report_error(error)
+    elif isinstance(error, ModuleNotFoundError) and not (error.name or "midframe").startswith("midframe"):
+        extra = "export" if str(error.name).startswith("onnx") else "train"
+        diagnostics.report_error(MidframeError(f"this command needs {error.name}: pip install 'midframe[{extra}]'"))
+    elif isinstance(error, OSError) and error.errno is not None:
+        remedy = "choose a shorter name" if error.errno == errno.ENAMETOOLONG else "choose another place"
+        text = f"{error.filename or 'a file'}: {error.strerror or error}: {remedy}"
+        diagnostics.report_error(MidframeError(text).with_traceback(error.__traceback__))
+    elif isinstance(error, MemoryError) or any(text in str(error) for text in NO_MEMORY):
+        text = "out of memory: choose a smaller --tile or a larger --scale, or close other programs"
+        diagnostics.report_error(MidframeError(text).with_traceback(error.__traceback__))
+    else:
+        diagnostics.report_bug(error)
+        return BUG_STATUS
+    return 1
 
 
-def _stop(signals: list[int]) -> NoReturn:
-    print_line(err, "midframe: stopped")
+def _exit_interrupted(signals: list[int]) -> NoReturn:
+    print_line(err, "midframe: interrupted")
     sys.exit(TERMINATED if signals else INTERRUPTED)
 
 
@@ -71,7 +88,7 @@ class _OneLine(logging.Formatter):
 
 
 def _prepare_output() -> None:
-    """Make every name of a file printable: in warnings too, and on terminals without Unicode."""
+    """Make every file name printable, on terminals without Unicode too, and messages of other libraries one line."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

@@ -7,14 +7,13 @@ import typer
 from rich.table import Table
 
 from midframe.cli.shared import app, file_bar, out
+from midframe.errors import OptionError
 
-dataset_app = typer.Typer(no_args_is_help=True, help="Make data sets from videos, and look at them.")
+dataset_app = typer.Typer(no_args_is_help=True, help="Create, import, export and inspect data sets.")
 app.add_typer(dataset_app, name="dataset")
 HoldOut = Annotated[
     list[str] | None,
-    typer.Option(
-        metavar="PATTERN", help="Keep what fits (a file's name, or its source) for validation; may be repeated."
-    ),
+    typer.Option(metavar="PATTERN", help="Hold out files whose name or source fits for validation; can be repeated."),
 ]
 
 
@@ -22,30 +21,35 @@ HoldOut = Annotated[
 def dataset_create(
     videos: Annotated[Path, typer.Argument(help="A folder of videos, or one.")],
     target: Annotated[
-        Path, typer.Argument(metavar="OUT", help="The folder of the data set. An interrupted one goes on.")
+        Path, typer.Argument(metavar="OUT", help="The folder of the data set. Interrupted work is resumed.")
     ],
-    frames: Annotated[int, typer.Option(help="Frames in a sample, odd.")] = 3,
-    per_clip: Annotated[int, typer.Option(help="The most samples from one clip.")] = 400,
-    plain: Annotated[
-        int, typer.Option(help="Samples more of each clip, taken at random, still and flat ones too.")
+    frames: Annotated[int, typer.Option(help="Frames in a sample, an odd number.")] = 3,
+    per_clip: Annotated[int, typer.Option(help="Maximum number of samples from one clip.")] = 400,
+    random_patches: Annotated[
+        int,
+        typer.Option(
+            "--random-patches",
+            "--plain",
+            help="Further samples of each clip from random places, static and flat ones too.",
+        ),
     ] = 0,
     size: Annotated[int, typer.Option(help="Height and width of a sample in pixels.")] = 150,
     max_motion: Annotated[
-        float, typer.Option(help="Leave out what moves further from the first frame to the last, in pixels.")
+        float, typer.Option(help="Drop patches that move further from the first to the last frame, in pixels.")
     ] = 44.0,
-    seed: Annotated[int, typer.Option(help="Chance begins here.")] = 0,
-    stills: Annotated[Path | None, typer.Option(help="A folder of photographs to add, with made motion.")] = None,
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
+    stills: Annotated[Path | None, typer.Option(help="A folder of photographs to add, with synthetic motion.")] = None,
     drawings: Annotated[
-        int, typer.Option(min=0, help="Add so many shards of drawings (lines, shapes, letters), with made motion.")
+        int, typer.Option(min=0, help="Number of shards of drawings (lines, shapes, letters) with synthetic motion.")
     ] = 0,
     sources: Annotated[
         list[Path] | None,
-        typer.Option(help="A CSV list with the columns file, licence, attribution, source; may be repeated."),
+        typer.Option(help="A CSV file with the columns file, licence, attribution, source; can be repeated."),
     ] = None,
     hold_out: HoldOut = None,
-    workers: Annotated[int | None, typer.Option(help="Processes; as many as cores if not given.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Number of processes; one per core if not given.")] = None,
 ) -> None:
-    """Choose moving, textured patches from videos, without cuts and repeats, and store them as WebDataset shards."""
+    """Choose moving, textured patches of videos, without cuts and duplicates, and store them as WebDataset shards."""
     from midframe.data.create import create_dataset
     from midframe.data.harvest import CreateConfig
     from midframe.data.show import draw_motion
@@ -53,7 +57,10 @@ def dataset_create(
 
     selection = Selection(size=size, max_motion=max_motion)
     kept_out = tuple(hold_out or ())
-    config = CreateConfig(selection, frames, per_clip=per_clip, plain=plain, hold_out=kept_out, seed=seed)
+    try:
+        config = CreateConfig(selection, frames, per_clip=per_clip, plain=random_patches, hold_out=kept_out, seed=seed)
+    except ValueError as error:
+        raise OptionError(str(error)) from error
     with file_bar() as show:
         report = create_dataset(
             videos,
@@ -75,11 +82,11 @@ def dataset_import(
         Path, typer.Argument(metavar="FILES", help="TFRecord files, or a folder of them or of Vimeo-90K.")
     ],
     target: Annotated[
-        Path, typer.Argument(metavar="OUT", help="The folder of the data set. An interrupted one goes on.")
+        Path, typer.Argument(metavar="OUT", help="The folder of the data set. Interrupted work is resumed.")
     ],
     hold_out: HoldOut = None,
 ) -> None:
-    """Bring in a data set made for other programs: TFRecord with img1, img2, img3, or Vimeo-90K."""
+    """Import a data set of another program: TFRecord with img1, img2, img3, or Vimeo-90K."""
     from midframe.data.exchange import import_dataset
     from midframe.data.harvest import CreateConfig
 
@@ -93,7 +100,7 @@ def dataset_export(
     dataset: Annotated[Path, typer.Argument(help="The folder of a data set.")],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="A folder for the TFRecord files, one a shard.")],
 ) -> None:
-    """Write a data set as TFRecord files with the features img1, img2, img3, height and width."""
+    """Export a data set as TFRecord files with the features img1, img2, img3, height and width."""
     from midframe.data.exchange import export_dataset
 
     with file_bar() as show:

@@ -1,4 +1,4 @@
-"""Progress bars that show nothing they cannot know: no rate before the work has a pace, no count above the total."""
+"""Progress bars with reliable numbers: no rate before it is measured, no count above the total."""
 
 from collections import deque
 from time import monotonic
@@ -9,7 +9,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, Tim
 from rich.text import Text
 
 FIRST_PAUSE = 1.0
-"""Seconds: work that pauses for so long has just compiled kernels, or made its first frame."""
+"""Seconds: work that pauses for so long has compiled kernels, or interpolated its first frame."""
 WARM_UP = 3.0
 """Seconds after which there is a pace without such a pause."""
 MIN_MEASURED = 1.0
@@ -51,7 +51,7 @@ class Pace:
         return (count - before) / (now - begin) if now - begin >= MIN_MEASURED and count > before else None
 
     def is_preparing(self, now: float) -> bool:
-        """Whether the work has begun and pauses before it has a pace."""
+        """Whether the work pauses before its rate can be measured."""
         return not self._steady and now - self._last > MIN_MEASURED / 2
 
 

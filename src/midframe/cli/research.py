@@ -1,4 +1,4 @@
-"""Commands for those who train and measure networks, and what there is on this machine."""
+"""Commands to train, measure and export networks, and to examine this machine."""
 
 import json
 from pathlib import Path
@@ -8,10 +8,11 @@ import typer
 from rich.table import Table
 
 import midframe
-from midframe.cli.shared import Device, Ensemble, Model, Overwrite, Precision, Scale, Tile, app, err, out, share_bar
+from midframe.cli.parameters import Device, Ensemble, Minterpolate, Model, Overwrite, PrecisionOption, Scale, Tile
+from midframe.cli.shared import app, err, out, progress_bar
 from midframe.errors import CheckpointError
 from midframe.interpolator import Interpolator
-from midframe.models.checkpoint import DEFAULT_MODEL
+from midframe.options import InterpolationOptions
 from midframe.outputs import check_output_file, check_output_folder
 
 
@@ -19,10 +20,10 @@ from midframe.outputs import check_output_file, check_output_folder
 def train(
     config: Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="Settings, as in configs/.")],
     change: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; may be repeated.")
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; can be repeated.")
     ] = None,
     run: Annotated[Path | None, typer.Option(help="Folder of this training; runs/CONFIG if not given.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a training that stopped.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue a training that was interrupted.")] = False,
 ) -> None:
     """Train a network on a data set."""
     from midframe.training.config import load_config
@@ -46,18 +47,22 @@ def curves(run: Annotated[Path, typer.Argument(help="The folder of a training.")
 
 @app.command()
 def evaluate(
-    dataset: Annotated[Path, typer.Argument(help="A folder of scenes, as Middlebury or Vimeo-90K lay them out.")],
-    model: Model = DEFAULT_MODEL,
-    device: Device = "auto",
-    tile: Tile = None,
-    scale: Scale = None,
-    ensemble: Ensemble = 1,
-    precision: Precision = "auto",
+    dataset: Annotated[
+        Path, typer.Argument(help="A folder of scenes in the layout of Middlebury, Vimeo-90K or others.")
+    ],
+    model: Model = InterpolationOptions.model,
+    device: Device = InterpolationOptions.device,
+    tile: Tile = InterpolationOptions.tile,
+    scale: Scale = InterpolationOptions.scale,
+    ensemble: Ensemble = InterpolationOptions.ensemble,
+    precision: PrecisionOption = InterpolationOptions.precision,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
-    save: Annotated[Path | None, typer.Option(help="A folder for the made frames and a page that shows them.")] = None,
-    minterpolate: Annotated[bool, typer.Option(help="Measure FFmpeg's motion compensation too.")] = True,
+    save: Annotated[
+        Path | None, typer.Option(help="A folder for the interpolated frames and a page to compare them on.")
+    ] = None,
+    minterpolate: Minterpolate = True,
 ) -> None:
-    """Score a network on scenes with truth: PSNR, SSIM and error, beside simpler ways measured in the same run."""
+    """Score a network on scenes with ground truth: PSNR, SSIM, error, beside simpler methods."""
     from midframe.data.layouts import find_scenes
     from midframe.evaluation.page import write_page
     from midframe.evaluation.report import MADE
@@ -67,9 +72,9 @@ def evaluate(
     if save:
         for folder in (save, save / MADE):
             check_output_folder(folder, inputs=[dataset])
-    tool = Interpolator(model, device=device, tile=tile, scale=scale, ensemble=ensemble, precision=precision)
+    tool = Interpolator.from_options(InterpolationOptions(model, device, tile, scale, ensemble, precision))
     name = Path(model).stem
-    with share_bar(len(scenes)) as show:
+    with progress_bar(len(scenes)) as show:
         report = score_scenes(scenes, tool, name=name, minterpolate=minterpolate, save=save, progress=show)
     page = write_page(report, save, f"{name} on {dataset.name}") if save else None
     if as_json:
@@ -91,7 +96,7 @@ def export(
     target: Annotated[Path, typer.Argument(metavar="OUT.onnx", help="The file.")],
     overwrite: Overwrite = False,
 ) -> None:
-    """Write a network as an ONNX file, for other programs."""
+    """Export a network as an ONNX file."""
     from midframe.export import export_onnx
 
     check_output_file(target, inputs=[Path(model)], overwrite=overwrite, error=CheckpointError)
@@ -109,7 +114,7 @@ def models() -> None:
 
 @app.command()
 def doctor() -> None:
-    """Tell what this machine can do: devices, fast kernels, encoders."""
+    """Report what this machine supports: devices, fast kernels, encoders."""
     from midframe.doctor import examine
 
     for name, found in examine().items():

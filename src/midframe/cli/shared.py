@@ -1,9 +1,10 @@
-"""What the commands share: the application, options of one kind, progress bars."""
+"""The application, its consoles and its progress bars, which all commands share."""
 
 import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Protocol
 
 import typer
 from rich.console import Console
@@ -24,7 +25,7 @@ ESCAPED = ("Cc", "Cs", "Zl", "Zp")
 
 
 def one_line(text: str) -> str:
-    """A text with control characters, as names of files may hold them, written as escapes."""
+    """Return a text with its control characters, which file names can hold, written as escapes."""
     return "".join(
         each.encode("unicode_escape").decode() if unicodedata.category(each) in ESCAPED else each for each in text
     )
@@ -41,45 +42,47 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+class Configurable(Protocol):
+    """What the options before the command configure."""
+
+    def configure(self, *, verbose: bool, debug: bool, log_file: Path | None) -> None: ...
+
+
 @app.callback()
 def _options(
+    context: typer.Context,
     version: Annotated[
-        bool, typer.Option("--version", help="Show the version and end.", callback=_show_version, is_eager=True)
+        bool,
+        typer.Option("--version", help="Print the version and exit.", callback=_show_version, is_eager=True),
     ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print the steps of the work.")] = False,
+    log_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Append all messages, with times, to this file.")
+    ] = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Print details, and the traceback of an error.")] = False,
 ) -> None:
-    """What can be said before any command."""
-
-
-Model = Annotated[str, typer.Option(help="Name or file of weights; `midframe models` lists the names.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
-Tile = Annotated[int | None, typer.Option(help="Side of the tiles of large frames in pixels; 0 for never.")]
-Scale = Annotated[
-    int | None,
-    typer.Option(help="How many times smaller flowsep reads frames: 1 is best, 2, 4; by their size if not given."),
-]
-Ensemble = Annotated[
-    int, typer.Option(help="How often frames are looked at, turned and mirrored: 1, 2, 4 or 8; better, and slower.")
-]
-Precision = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")]
+    """Interpolate video frames."""
+    diagnostics: Configurable | None = context.obj
+    if diagnostics:
+        diagnostics.configure(verbose=verbose, debug=debug, log_file=log_file)
 
 
 @contextmanager
 def frame_bar(total: int | None = None) -> Iterator[tuple[Progress, TaskID]]:
-    """A progress bar with speed and time left, which appears with the first update."""
+    """Show a progress bar with speed and time left, from the first update on."""
     with new_bar(err) as bar:
         yield bar, bar.add_task("", total=total)
 
 
 @contextmanager
 def file_bar() -> Iterator[Callable[[int, int, str], None]]:
-    """A progress bar over files, told how many are done, how many there are, and the last one's name."""
+    """Show a progress bar over files; yields a function that takes their number so far, their total and a name."""
     with frame_bar() as (bar, task):
         yield lambda done, total, _: bar.update(task, completed=done, total=total)
 
 
 @contextmanager
-def share_bar(count: int) -> Iterator[Callable[[float], None]]:
-    """A progress bar over a known number of things, told the share that is done."""
+def progress_bar(count: int) -> Iterator[Callable[[float], None]]:
+    """Show a progress bar over a known number of items; yields a function that takes the fraction that is done."""
     with frame_bar(count) as (bar, task):
-        yield lambda share: bar.update(task, completed=share * count)
+        yield lambda fraction: bar.update(task, completed=fraction * count)

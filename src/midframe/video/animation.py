@@ -10,7 +10,7 @@ from PIL import Image
 
 from midframe.video.colour import has_alpha
 from midframe.video.filters import picture_buffer, pulled
-from midframe.video.reader import file_url
+from midframe.video.video_file import file_url
 
 SUFFIXES = (".gif", ".apng")
 FOREVER = 0
@@ -19,11 +19,11 @@ FASTEST_GIF = 50
 APNG_FORMATS = {(False, False): "rgb24", (False, True): "rgba", (True, False): "rgb48be", (True, True): "rgba64be"}
 """Of RGB, by depth and alpha."""
 Frames = Callable[[], Iterable[av.VideoFrame]]
-"""Gives all frames of lossless RGB, with their times, as often as it is asked."""
+"""Returns all frames of lossless RGB, with their times, on every call."""
 
 
 def plays_of(path: Path) -> int:
-    """How often an animation is played; 0 for ever, which is also said of what is none."""
+    """How often an animation is played; 0 for ever, also for files that are no animation."""
     if path.suffix.lower() not in (*SUFFIXES, ".png", ".webp") or not path.is_file():
         return FOREVER
     with Image.open(path) as image:

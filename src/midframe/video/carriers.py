@@ -1,4 +1,4 @@
-"""What all carriers of streams share: the way packets get into the result, and what is lost on the way."""
+"""How packets of other streams get into the result, and what is lost."""
 
 from collections.abc import Iterator
 from errno import EACCES, EDQUOT, EFBIG, EIO, ENOENT, ENOSPC, EPERM, EROFS
@@ -70,7 +70,7 @@ class Carrier(Protocol):
     """Of the result."""
     losses: Losses
     preroll: Fraction
-    """Seconds before the begin of a span from which packets are wanted, because the carrier cuts exactly."""
+    """Seconds before the begin of a span from which packets are needed, because the carrier cuts exactly."""
 
     def packets(self, packet: av.Packet) -> Iterator[av.Packet]:
         """Yield the packets that the result gets for one of the source."""
@@ -100,7 +100,7 @@ class Passed:
             return
         if self._pictures and (end := end_of_composition(bytes(packet))) < packet.size:
             # FFmpeg's muxer for Matroska would write the rest into the first stream of the file.
-            self.losses.note("what follows the end of a picture is dropped", *times_of(packet))
+            self.losses.note("data after the end of a bitmap subtitle is dropped", *times_of(packet))
             packet = _shortened(packet, end)
         if not packet.size:
             return
@@ -230,7 +230,7 @@ class OneWildTime:
         if begin is not None and place is not None and abs(begin - place) > JUMP:
             wild = following is not None and abs(following - place) <= JUMP
             if wild:
-                self._losses.note(f"a packet that states a time of {float(begin):.2f} s is put", place)
+                self._losses.note(f"a packet with a wrong time of {float(begin):.2f} s is placed", place)
                 packet.pts = packet.dts = round(place / packet.time_base)
         end = times_of(packet)[1]
         self._end = self._end if end is None else end
@@ -238,5 +238,5 @@ class OneWildTime:
 
 
 def reason_of(error: Exception) -> str:
-    """What an error of FFmpeg or of the system says."""
+    """Return the text of an error of FFmpeg or of the system."""
     return str(getattr(error, "strerror", None) or error)

@@ -8,10 +8,10 @@ from typing import Any
 import av
 
 from midframe.video.carriers import PLACE_FAULTS, CannotCarry, Carrier, OneWildTime, RisingTimes, reason_of, times_of
-from midframe.video.reader import is_cover
 from midframe.video.rehearsal import FAULTS
 from midframe.video.sound import ConvertedSound
 from midframe.video.streams import Plan
+from midframe.video.video_file import is_cover
 
 EQUAL_DTS = ("matroska", "webm")
 """Containers in which two packets of a stream may have one dts."""
@@ -110,11 +110,11 @@ class CarriedStreams:
         begin, end = times_of(packet)
         index = packet.stream.index
         try:
-            made = list(self.carriers[index].packets(packet))
+            packets = list(self.carriers[index].packets(packet))
         except FAULTS as error:
             self.carriers[index].losses.note(f"a packet cannot be carried over ({reason_of(error)})", begin, end)
             return
-        self._mux(index, made, begin)
+        self._mux(index, packets, begin)
 
     def write_rest(self) -> None:
         """Write what the carriers still hold."""

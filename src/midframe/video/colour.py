@@ -18,14 +18,14 @@ EXACT = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_
 
 @dataclass(frozen=True)
 class Colour:
-    """How the samples of a video stand for colours."""
+    """How the samples of a video represent colours."""
 
     matrix: int
     full_range: bool
     deep: bool
     """More than 8 bits a sample."""
     alpha: bool = False
-    """A fourth sample says how opaque a pixel is."""
+    """A fourth sample is the opacity of a pixel (alpha)."""
 
     @property
     def rgb_format(self) -> str:
@@ -39,7 +39,7 @@ class Colour:
 
 
 def colour_of(frame: av.VideoFrame) -> Colour:
-    """Read a picture's colour; where it does not say, take BT.709 from 720 rows up and BT.601 below, as players do."""
+    """Read a picture's colour; where it is not stated, take BT.709 from 720 rows up and BT.601 below, as players do."""
     name = frame.format.name
     matrix = int(frame.colorspace)
     if matrix in (UNSPECIFIED, RGB):
@@ -51,12 +51,12 @@ def colour_of(frame: av.VideoFrame) -> Colour:
 
 
 def is_rgb(form: av.VideoFormat) -> bool:
-    """Whether samples stand for colours themselves, or for places in a palette of them."""
+    """Whether samples represent colours themselves, or indices of a palette."""
     return bool(form.is_rgb or form.has_palette)
 
 
 def has_alpha(form: av.VideoFormat) -> bool:
-    """Whether a fourth sample says how opaque a pixel is."""
+    """Whether a fourth sample is the opacity of a pixel (alpha)."""
     return bool(form.has_palette or any(part.is_alpha for part in form.components))
 
 
@@ -87,9 +87,9 @@ def in_format(frame: av.VideoFrame, colour: Colour, pixel_format: str, result: C
     """A source picture in the encoder's pixel format; its own samples where that is the same.
 
     Args:
-        frame, colour: the picture, and how its samples stand for colours.
-        pixel_format: what is wanted.
-        result: how the samples of that are to stand for colours, if not as the picture's.
+        frame, colour: the picture, and how its samples represent colours.
+        pixel_format: of the result.
+        result: how the samples of that are to represent colours, if not as the picture's.
     """
     result = result or colour
     if frame.format.name == pixel_format:
@@ -150,7 +150,7 @@ def _into_matrix(image: Array, colour: Colour, pixel_format: str) -> av.VideoFra
 
 
 def code_ranges(bits: int, colour: Colour) -> tuple[Array, Array]:
-    """The code that stands for 0, and how many stand for 1, of luma, both chromas, and alpha if there is some."""
+    """The code value of 0, and the number of codes from 0 to 1, of luma, both chromas, and alpha if there is some."""
     peak, middle, step = 2**bits - 1, 2 ** (bits - 1), 2 ** (bits - 8)
     black, luma, chroma = (0, peak, peak) if colour.full_range else (16 * step, 219 * step, 224 * step)
     zeros, spans = [black, middle, middle, 0], [luma, chroma, chroma, peak]

@@ -12,19 +12,22 @@ from PIL import Image, ImageDraw, ImageFont
 from midframe.errors import VideoError
 from midframe.images import Array
 from midframe.interpolator import Interpolator
-from midframe.models.checkpoint import DEFAULT_MODEL
+from midframe.options import (
+    CompareOptions,
+    EncodingOptions,
+    EnsembleSize,
+    InterpolationOptions,
+    Precision,
+    SourceOptions,
+)
 from midframe.video.colour import Colour, from_rgb, to_rgb
-from midframe.video.encoder_options import DEFAULT_CRF
 from midframe.video.encoders import choose_encoding
 from midframe.video.reader import WHOLE, Frame, Part, VideoReader
-from midframe.video.scenes import DEFAULT_THRESHOLD
-from midframe.video.targets import check_target
+from midframe.video.segments import lock_target
+from midframe.video.target_checks import check_target
 from midframe.video.timeline import Timeline, TrueTimes, shown_between
-from midframe.video.work import lock_work
 from midframe.video.writer import VideoWriter
 
-DEFAULT_SLOWER = 4
-"""How many times slower the comparison runs than the video."""
 GAP = 8
 """Between the two pictures, in pixels."""
 LABEL_SHARE = 18
@@ -35,58 +38,58 @@ def compare_video(
     source: str | Path,
     target: str | Path,
     *,
-    factor: int = 2,
-    slower: int = DEFAULT_SLOWER,
+    factor: int = CompareOptions.factor,
+    slower: int = CompareOptions.slower,
     part: Part = WHOLE,
-    model: str | Interpolator = DEFAULT_MODEL,
-    device: str = "auto",
-    tile: int | None = None,
-    scale: int | None = None,
-    ensemble: int = 1,
-    precision: str = "auto",
-    codec: str | None = None,
-    crf: int = DEFAULT_CRF,
-    cut_threshold: float = DEFAULT_THRESHOLD,
+    model: str | Interpolator = InterpolationOptions.model,
+    device: str = InterpolationOptions.device,
+    tile: int | None = InterpolationOptions.tile,
+    scale: int | None = InterpolationOptions.scale,
+    ensemble: EnsembleSize = InterpolationOptions.ensemble,
+    precision: Precision = InterpolationOptions.precision,
+    codec: str | None = EncodingOptions.codec,
+    crf: int = EncodingOptions.crf,
+    cut_threshold: float = SourceOptions.cut_threshold,
     overwrite: bool = False,
     progress: Callable[[float, float | None], None] | None = None,
 ) -> int:
     """Write a video with the original beside the interpolated one, slowed down, labelled and without sound.
 
     Args:
-        source, target, factor, model, device, tile, scale, ensemble, precision, codec, crf, cut_threshold,
-            overwrite: as in `interpolate_video`.
-        slower: how many times slower than the source it runs.
+        source, target, model, device, tile, scale, ensemble, precision, codec, crf, cut_threshold, overwrite: as in
+            `interpolate_video`.
+        factor, slower: as in `CompareOptions`.
         part: what is shown of the source.
-        progress: told how many source frames are done, and how many there are, if known.
+        progress: called with the number of source frames that are done, and their total, if known.
 
     Returns:
         The number of source frames shown.
 
     Raises:
-        ValueError: a factor or a slower below 1.
+        OptionError: an option has a value that it cannot have.
         VideoError: the source cannot be read, the part lies outside of it, or the target cannot be written.
     """
     source, target = Path(source), Path(target)
-    if factor < 1 or slower < 1:
-        raise ValueError(f"factor is {factor}, slower {slower}: 1 or more is needed")
+    options, encoding_options = CompareOptions(factor, slower), EncodingOptions(codec, crf)
+    source_options = SourceOptions(part.start, part.end, cut_threshold=cut_threshold)
     check_target(source, target, overwrite)
     if target.suffix.lower() == ".avi":
-        raise VideoError(f"{target}: .avi files hold frames at equal steps alone: use .mp4")
+        raise VideoError(f"{target}: .avi files need a constant frame rate: use .mp4")
     tool = (
         model
         if isinstance(model, Interpolator)
         else Interpolator(model, device=device, tile=tile, scale=scale, ensemble=ensemble, precision=precision)
     )
-    with VideoReader(source, cut_threshold or None, part, holds_matrix=False) as reader:
+    with VideoReader(source, source_options.cut_threshold or None, part, holds_matrix=False) as reader:
         picture, colour = reader.first_picture()
         colour = replace(colour, alpha=False)  # both frames stand on one opaque sheet
-        sheet = _Sheet(to_rgb(picture, colour), f"{factor} times the frames", slower)
+        sheet = _Sheet(to_rgb(picture, colour), f"{options.factor} times the frames", options.slower)
         sample = from_rgb(sheet.blank, colour, "yuv420p")
-        timeline = TrueTimes(factor, reader.rate, reader.time_base, Fraction(slower))
+        timeline = TrueTimes(options.factor, reader.rate, reader.time_base, Fraction(options.slower))
         shape: dict[str, Any] = {"time_base": timeline.time_base, "rate": timeline.rate}
-        shape |= {"pixel_shape": reader.layout.sample_aspect_ratio if reader.layout else None}
-        encoding = choose_encoding(sample, colour, codec=codec, crf=crf, suffix=target.suffix, **shape)
-        lock = lock_work(target)
+        shape |= {"sample_aspect_ratio": reader.layout.sample_aspect_ratio if reader.layout else None}
+        encoding = choose_encoding(sample, colour, options=encoding_options, suffix=target.suffix, **shape)
+        lock = lock_target(target)
         try:
             unfinished, frames = lock.folder / target.name, 0
             writing = VideoWriter(target, reader, sample, colour, encoding, others=False, unfinished=unfinished)
@@ -113,22 +116,22 @@ def _shown(
     before: Frame | None = None
     before_rgb: Array = np.zeros(0)
 
-    def tell(share: float) -> None:
+    def report(fraction: float) -> None:
         if progress:
-            progress(count + share, expected)
+            progress(count + fraction, expected)
 
     for frame in reader.read():
         rgb, time = to_rgb(frame.picture, colour), frame.pts * reader.time_base
         origin = time if before is None else origin
         if before:
             shown = list(shown_between(timeline, before_time, time, tool.depth))
-            made = [before_rgb] * len(shown)
+            images = [before_rgb] * len(shown)
             if not frame.begins_scene:
-                made = tool.interpolate_many(before_rgb, rgb, [each.share for each in shown], progress=tell)
-            for image, each in zip(made, shown, strict=True):
+                images = tool.interpolate_many(before_rgb, rgb, [each.t for each in shown], progress=report)
+            for image, each in zip(images, shown, strict=True):
                 yield count, before_rgb, image, each.pts - round(origin * timeline.slow / timeline.time_base)
         count, before, before_rgb, before_time = count + 1, frame, rgb, time
-        tell(0)
+        report(0)
     if before:
         end = before_time + (before.duration or reader.frame_duration) * reader.time_base
         for each in shown_between(timeline, before_time, end, tool.depth):
@@ -154,7 +157,7 @@ class _Sheet:
         """A copy with both frames on it."""
         height, width, _ = left.shape
         if height > len(self.blank) - self.top or 2 * width + GAP != self.blank.shape[1]:
-            raise VideoError("the video changes its size on the way: cut it there and convert the parts")
+            raise VideoError("the frame size changes within the video: split it there and convert each piece")
         sheet: Array = self.blank.copy()
         sheet[self.top : self.top + height, :width] = left
         sheet[self.top : self.top + height, width + GAP :] = right

@@ -48,7 +48,7 @@ CODEC_SUFFIXES = {"prores": ".mov", "ffv1": ".mkv"}
 
 
 def default_codec(suffix: str) -> str:
-    """The codec for a container, where none is asked for."""
+    """The codec for a container, where none is given."""
     return DEFAULT_CODECS.get(suffix.lower(), DEFAULT_CODEC)
 
 

@@ -1,4 +1,4 @@
-"""What is damaged in a source: bridged and reported with its time, or refused where that was asked for."""
+"""Damage of a source: bridged and reported with its time, or refused (`strict`)."""
 
 import logging
 from fractions import Fraction
@@ -28,7 +28,7 @@ class Damage:
         """When the places are shown, as far as that is known."""
 
     def add(self, time: Fraction | None, what: str) -> None:
-        """Note a damaged place.
+        """Add a damaged place.
 
         Args:
             time: when it is shown, in seconds of the source; None if that is not known.
@@ -36,7 +36,7 @@ class Damage:
         """
         place = f"{what} at {'an unknown time' if time is None else f'{float(time):.2f} s'}"
         if self.strict:
-            raise SourceError(f"{self.path} is damaged: {place}; without --strict it is bridged")
+            raise SourceError(f"{self.path} is damaged: {place}; without --strict the damage is bridged")
         if place in self._places:
             return
         if time is not None:

@@ -1,4 +1,4 @@
-"""What streams of data hold, told by their codec or by their QuickTime tag."""
+"""The contents of data streams, by their codec or their QuickTime tag."""
 
 import struct
 from collections.abc import Iterator
@@ -42,7 +42,7 @@ def describe_data(source: Any) -> str:
         name = tags.get(source.id, name)
     handler = source.metadata.get("handler_name", "").strip()
     parts = [name.strip(), MEANINGS.get(name, handler)]
-    return ", ".join(part for part in parts if part) or "data of an unknown kind"
+    return ", ".join(part for part in parts if part) or "data of an unknown type"
 
 
 def quicktime_tags(path: Path) -> dict[int, str]:

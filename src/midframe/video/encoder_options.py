@@ -1,4 +1,4 @@
-"""Options of encoders: constant quality, presets, and what an encoder does not accept."""
+"""Options of encoders: constant quality and presets, checked before the work."""
 
 import logging
 import os
@@ -11,6 +11,7 @@ import av
 import av.logging
 
 from midframe.errors import VideoError
+from midframe.options import EncodingOptions
 from midframe.process import no_real_time_threads
 
 QUALITY_OPTIONS = {"nvenc": "cq", "qsv": "global_quality", "amf": "qvbr_quality_level", "vaapi": "qp"}
@@ -19,7 +20,6 @@ QUALITY_NAMES = frozenset(("crf", *QUALITY_OPTIONS.values()))
 WITHOUT_QUALITY = ("ffv1", "prores_ks")
 CRF_RANGES = {"libx264": (0, 51), "libx265": (0, 51), "libsvtav1": (1, 63), "libvpx-vp9": (0, 63)}
 """From best to worst. FFmpeg clips what x264 gets, and SVT-AV1 takes 0 as its default."""
-DEFAULT_CRF = 18
 X264_PRESETS = (
     "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo",
 )  # fmt: skip
@@ -87,8 +87,8 @@ def check_encoder(context: Any, asked: Mapping[str, str], crf: int, preset: str 
 
     Args:
         context: an encoder that is not open yet.
-        asked: the options that a person gave, by FFmpeg's names.
-        crf, preset: that were asked for.
+        asked: the options that the user gave, by FFmpeg's names.
+        crf, preset: as in `EncodingOptions`.
 
     Raises:
         VideoError: the encoder cannot be opened, or does not accept an option.
@@ -115,7 +115,7 @@ def check_encoder(context: Any, asked: Mapping[str, str], crf: int, preset: str 
     if complaints := [line for line in _texts(log) if COMPLAINTS.search(line)]:
         lists = ", ".join(f"{key}={value}" for key, value in asked.items() if key.endswith("-params"))
         raise VideoError(f"--encoder-option {lists}: {name} does not accept it ({complaints[0]})")
-    if crf != DEFAULT_CRF and (name in WITHOUT_QUALITY or QUALITY_NAMES & set(context.options)):
+    if crf != EncodingOptions.crf and (name in WITHOUT_QUALITY or QUALITY_NAMES & set(context.options)):
         logger.warning("%s has no constant quality: --crf is ignored", name)
 
 

@@ -9,10 +9,10 @@ import av
 from av.codec.context import Flags
 
 from midframe.errors import VideoError
+from midframe.options import EncodingOptions
 from midframe.video.colour import Colour, in_format, is_rgb
 from midframe.video.containers import WITHOUT_HEADER, default_codec
 from midframe.video.encoder_options import (
-    DEFAULT_CRF,
     QUIET,
     check_encoder,
     check_quality,
@@ -46,6 +46,7 @@ APPLE_TAG = "hvc1"
 """What players of Apple want HEVC to be called in MP4."""
 IN_ORDER = {"bf": "0"}
 """For AVI, which has no times: frames are stored in the order of showing, without B-frames."""
+DEFAULT_OPTIONS = EncodingOptions()
 
 
 @dataclass(frozen=True)
@@ -63,10 +64,10 @@ class Encoding:
     rate: Fraction
     """Frames a second, in the mean."""
     colour: Colour
-    """How the samples stand for colours."""
+    """How the samples represent colours."""
     primaries: int
     transfer: int
-    pixel_shape: Fraction | None
+    sample_aspect_ratio: Fraction | None
     """Width of a pixel in its heights."""
     global_header: bool = True
     """Parameter sets lie in the header of the file, not before key frames, where AVI and MPEG-TS have them."""
@@ -95,14 +96,14 @@ class Encoding:
         return converted
 
     def configure(self, context: Any) -> None:
-        """Tell a new encoder what it is to encode."""
+        """Configure a new encoder."""
         context.width, context.height, context.pix_fmt = self.width, self.height, self.pixel_format
         context.time_base = self.time_base
         context.colorspace = 0 if is_rgb(av.VideoFormat(self.pixel_format)) else self.colour.matrix
         context.color_range = self.colour.range
         context.color_primaries, context.color_trc = self.primaries, self.transfer
-        if self.pixel_shape:
-            context.sample_aspect_ratio = self.pixel_shape
+        if self.sample_aspect_ratio:
+            context.sample_aspect_ratio = self.sample_aspect_ratio
 
 
 def choose_encoding(
@@ -111,47 +112,43 @@ def choose_encoding(
     *,
     time_base: Fraction,
     rate: Fraction,
-    pixel_shape: Fraction | None = None,
-    codec: str | None = None,
-    crf: int = DEFAULT_CRF,
-    preset: str | None = None,
-    encoder_options: Mapping[str, str] | None = None,
+    sample_aspect_ratio: Fraction | None = None,
+    options: EncodingOptions = DEFAULT_OPTIONS,
     suffix: str = "",
 ) -> Encoding:
-    """The encoding that a person asks for, with the source's own pixel format where the encoder takes it.
+    """Choose the encoding for some options, with the source's own pixel format where the encoder takes it.
 
     Args:
-        picture, colour: a frame of the source, and how its samples stand for colours.
-        time_base, rate, pixel_shape: as in `Encoding`.
-        codec: a name in `ENCODERS`, or an encoder of FFmpeg; the container's default if None.
-        crf: constant quality; smaller is better and larger.
-        preset: how much work the encoder does, by its own names.
-        encoder_options: more of its options, by FFmpeg's names.
+        picture, colour: a frame of the source, and how its samples represent colours.
+        time_base, rate, sample_aspect_ratio: as in `Encoding`.
+        options: codec, crf, preset and encoder_options.
         suffix: ending of the file that the packets are for.
 
     Raises:
         VideoError: there is no such codec, it cannot encode such a picture, or it does not accept the options.
     """
-    encoder, asked = find_encoder(codec or default_codec(suffix)), dict(encoder_options or {})
-    check_quality(encoder.name, crf, preset)
-    own = [QUIET.get(encoder.name, {}), quality_options(encoder.name, crf, preset)]
+    encoder = find_encoder(options.codec or default_codec(suffix))
+    asked = dict(options.encoder_options or {})
+    check_quality(encoder.name, options.crf, options.preset)
+    own = [QUIET.get(encoder.name, {}), quality_options(encoder.name, options.crf, options.preset)]
     own.append(mastering_options(encoder.name, mastering_of(picture)))
     own.append(CAPTION_OPTIONS.get(encoder.name, {}))
     needed = IN_ORDER if suffix.lower() == ".avi" else {}
     pixel_format = choose_pixel_format(encoder, picture, colour)
     encoding = Encoding(
         encoder.name, merge_options(*own, asked, needed), pixel_format, picture.width, picture.height, time_base,
-        rate, encoded_colour(colour, picture, pixel_format), picture.color_primaries, picture.color_trc, pixel_shape,
+        rate, encoded_colour(colour, picture, pixel_format), picture.color_primaries, picture.color_trc,
+        sample_aspect_ratio,
         global_header=suffix.lower() not in WITHOUT_HEADER,
     )  # fmt: skip
-    check_encoder(encoding.new_encoder(), asked, crf, preset)
+    check_encoder(encoding.new_encoder(), asked, options.crf, options.preset)
     return encoding
 
 
 def lossless_encoding(
     picture: av.VideoFrame, colour: Colour, *, time_base: Fraction, rate: Fraction, **_: object
 ) -> Encoding:
-    """An encoding that keeps every bit of RGB, for what pictures are to be made of."""
+    """An encoding that keeps every bit of RGB, for results that are rendered from it."""
     form = LOSSLESS_RGB[colour.deep, colour.alpha]
     return Encoding(
         LOSSLESS, {}, form, picture.width, picture.height, time_base, rate, replace(colour, full_range=True),
@@ -172,7 +169,7 @@ def find_encoder(codec: str) -> av.Codec:
     except (av.FFmpegError, ValueError) as error:
         raise VideoError(f"there is no video codec {codec!r}: choose from {', '.join(ENCODERS)}") from error
     if encoder.type != "video":
-        raise VideoError(f"{codec!r} is no video codec: choose from {', '.join(ENCODERS)}")
+        raise VideoError(f"{codec!r} is not a video codec: choose from {', '.join(ENCODERS)}")
     return encoder
 
 

@@ -1,4 +1,4 @@
-"""What the users of FFmpeg's filters share."""
+"""FFmpeg's filters on frames."""
 
 from collections.abc import Iterator
 from fractions import Fraction

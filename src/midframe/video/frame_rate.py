@@ -13,10 +13,8 @@ from typing import Any
 
 import numpy as np
 
-COMMON_RATES = tuple(Fraction(n * 1000, 1001) for n in (24, 30, 48, 60, 120)) + tuple(
-    Fraction(n) for n in (10, 12, 15, 24, 25, 30, 48, 50, 60, 90, 100, 120, 144, 240)
-)
-"""Frames a second that cameras, films and screens have."""
+from midframe.rates import COMMON_RATES
+
 MIN_STEPS = 10
 """So many steps of one length are no effect of rounding."""
 CLOSE_RATE = Fraction(2, 100)
@@ -82,7 +80,7 @@ def _tolerance(rate: Fraction, tick: Fraction) -> Fraction:
 
 
 def _near(seconds: Any, tick: Fraction, stated: Sequence[Fraction]) -> list[Fraction]:
-    """Common and stated rates near the middle step, as near as a tick tells."""
+    """Common and stated rates near the middle step, as near as a tick allows."""
     middle = float(np.median(np.diff(seconds)))
     if middle <= 0:
         return []

@@ -1,4 +1,4 @@
-"""What HDR10 says of the display that a film was graded on, carried from decoded frames to the encoder's options."""
+"""HDR10 metadata of the mastering display, carried from decoded frames to the encoder's options."""
 
 import struct
 from dataclasses import dataclass

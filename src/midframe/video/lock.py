@@ -14,7 +14,7 @@ TAKEN = {errno.EAGAIN, errno.EACCES, errno.EDEADLK}
 
 
 class FolderLock:
-    """A lock on a folder, which is made if it does not exist.
+    """A lock on a folder, which is created if it does not exist.
 
     The operating system drops it when the process ends, whatever ends it.
 
@@ -23,7 +23,7 @@ class FolderLock:
 
     Raises:
         BlockingIOError: another process, or another part of this one, has locked it.
-        OSError: the folder cannot be made or written to.
+        OSError: the folder cannot be created or written to.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""The mark in files that midframe wrote: its name, and a fingerprint of the settings that the result was made with."""
+"""The mark in files that midframe wrote: its name, and a fingerprint of the settings of the result."""
 
 import json
 import re
@@ -10,7 +10,7 @@ from typing import Any
 import av
 
 from midframe.errors import VideoError
-from midframe.video.reader import open_video
+from midframe.video.video_file import open_video
 
 NAME = "midframe"
 DIGITS = 16

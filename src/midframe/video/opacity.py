@@ -7,7 +7,7 @@ import av
 from av.video.reformatter import VideoReformatter
 
 from midframe.errors import VideoError
-from midframe.video.pictures import ArrayReader
+from midframe.video.image_sequence import ArrayReader
 from midframe.video.pipes import PipeReader
 from midframe.video.reader import VideoReader
 

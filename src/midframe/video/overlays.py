@@ -1,4 +1,4 @@
-"""What stands still before a moving picture: logos, subtitles, displays. Networks bend it with what moves behind it.
+"""Overlays that stand still in front of a moving picture: logos, subtitles, displays. Networks distort them.
 
 A pixel that does not change, in the middle of others that do, may belong to such an overlay, or to a background that
 something passes before. What passes is gone after some frames; so a pixel counts as overlay when it has been still for
@@ -24,17 +24,17 @@ FRAMES = 4
 
 
 class OverlayFinder:
-    """Looks at pairs of neighbouring frames, one after another, and says which pixels stand before the picture."""
+    """Finds the pixels of overlays from consecutive pairs of frames."""
 
     def __init__(self) -> None:
         self._still_for: Array | None = None
         """For how many pairs each pixel has been still, up to 255, (H, W)."""
         self._changing: Array | None = None
-        """The share of the surroundings of each block that changed, averaged over the last pairs."""
+        """The fraction of the surroundings of each block that changed, averaged over the last pairs."""
         self._before: Array | None = None
 
-    def see(self, before: av.VideoFrame, after: av.VideoFrame, *, cut: bool) -> None:
-        """Look at the next pair; a cut between them begins anew."""
+    def add_pair(self, before: av.VideoFrame, after: av.VideoFrame, *, cut: bool) -> None:
+        """Add the next pair; a cut between them starts again."""
         first = grey(before) if self._before is None else self._before
         self._before = second = grey(after)
         if cut or first.shape != second.shape:
@@ -63,20 +63,20 @@ class OverlayFinder:
         return weights
 
 
-def keep_overlays(made: Array, before: Array, after: Array, t: Fraction, overlays: Array) -> Array:
+def keep_overlays(interpolated: Array, before: Array, after: Array, t: Fraction, overlays: Array) -> Array:
     """Put the overlays of the frames around it into an interpolated frame.
 
     Args:
-        made, before, after: samples of the frames, (h, w) or (h, w, C) integers.
+        interpolated, before, after: samples of the frames, (h, w) or (h, w, C) integers.
         t: the time of the interpolated frame, from 0 to 1.
         overlays: weights of the overlays, (h, w), from 0 to 1.
     """
-    kept: Array = made.copy()
+    kept: Array = interpolated.copy()
     places = np.nonzero(overlays)
-    weights = overlays[places] if made.ndim == 2 else overlays[places][:, None]
-    bent, first, second = (samples[places] for samples in (made, before, after))
+    weights = overlays[places] if interpolated.ndim == 2 else overlays[places][:, None]
+    current, first, second = (samples[places] for samples in (interpolated, before, after))
     still = first * np.float32(1 - t) + second * np.float32(t)
-    kept[places] = np.rint(bent + weights * (still - bent))
+    kept[places] = np.rint(current + weights * (still - current))
     return kept
 
 
@@ -91,7 +91,7 @@ def _gathered(values: Array, combine: np.ufunc) -> Array:
 
 
 def _around(changed: Array) -> Array:
-    """The share of the surroundings of each block that changed, of those of them that lie in the picture."""
+    """The fraction of the surroundings of each block that changed, of those of them that lie in the picture."""
     height, width = changed.shape
     padded = np.pad(changed, ((0, -height % BLOCK), (0, -width % BLOCK)))
     rows, columns = (size // BLOCK for size in padded.shape)

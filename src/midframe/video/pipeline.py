@@ -1,4 +1,4 @@
-"""From a video to one with other frames: a thread that reads, this one, those that make frames, one that writes.
+"""Interpolating a video: a thread that reads, this one, workers that interpolate, and one that writes.
 
     reader thread: demux, decode, find cuts  ->  queue  ->  retimer, workers  ->  queue  ->  writer thread: encode
 
@@ -8,25 +8,33 @@ there; then it is joined with the source's other streams.
 
 import logging
 from collections.abc import Mapping
-from fractions import Fraction
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
 from midframe.errors import MidframeError
 from midframe.interpolator import Interpolator
-from midframe.models.checkpoint import DEFAULT_MODEL
 from midframe.ops.workers import Workers
+from midframe.options import (
+    CutMode,
+    EncodingOptions,
+    EnsembleSize,
+    InterpolationOptions,
+    Precision,
+    RetimingOptions,
+    SourceOptions,
+    VideoOptions,
+    fingerprint,
+)
+from midframe.rates import Rate
 from midframe.video.channel import POLL_SECONDS, Channel, guard
-from midframe.video.encoder_options import DEFAULT_CRF
-from midframe.video.frame_rate import measure_rate
-from midframe.video.reader import Frame, Part, VideoReader
-from midframe.video.repeats import without_repeats
+from midframe.video.duplicates import without_duplicates
+from midframe.video.reader import Frame, VideoReader
 from midframe.video.report import VideoReport
-from midframe.video.retimer import CUTS, DEFAULT_CUT, Output, Progress, Retimer
-from midframe.video.scenes import DEFAULT_THRESHOLD
+from midframe.video.retimer import Output, Progress, Retimer
 from midframe.video.sources import identity_of, open_source
-from midframe.video.targets import Job, Target, target_for
+from midframe.video.target import Job, Target
+from midframe.video.targets import target_for
 from midframe.video.timeline import choose_timeline
 
 LEAVE_SECONDS = 30.0
@@ -39,137 +47,164 @@ def interpolate_video(
     source: str | Path,
     target: str | Path,
     *,
-    factor: int | None = None,
-    fps: str | Fraction | None = None,
-    slow: float | Fraction | None = None,
-    vfr: bool = False,
-    mute: bool = False,
-    start: float = 0.0,
-    end: float | None = None,
-    source_fps: str | Fraction | None = None,
-    deinterlace: bool = False,
-    dedup: bool = False,
-    overlays: bool = True,
-    model: str | Interpolator = DEFAULT_MODEL,
-    device: str = "auto",
-    tile: int | None = None,
-    scale: int | None = None,
-    ensemble: int = 1,
-    precision: str = "auto",
-    codec: str | None = None,
-    crf: int = DEFAULT_CRF,
-    preset: str | None = None,
-    encoder_options: Mapping[str, str] | None = None,
-    cut: str = DEFAULT_CUT,
-    cut_threshold: float = DEFAULT_THRESHOLD,
-    strict: bool = False,
+    factor: int | None = RetimingOptions.factor,
+    fps: Rate | None = RetimingOptions.fps,
+    slow: Rate | None = RetimingOptions.slow,
+    vfr: bool = RetimingOptions.vfr,
+    mute: bool = EncodingOptions.mute,
+    start: float = SourceOptions.start,
+    end: float | None = SourceOptions.end,
+    source_fps: Rate | None = SourceOptions.source_fps,
+    deinterlace: bool = SourceOptions.deinterlace,
+    dedup: bool = RetimingOptions.dedup,
+    overlays: bool = RetimingOptions.overlays,
+    model: str | Interpolator = InterpolationOptions.model,
+    device: str = InterpolationOptions.device,
+    tile: int | None = InterpolationOptions.tile,
+    scale: int | None = InterpolationOptions.scale,
+    ensemble: EnsembleSize = InterpolationOptions.ensemble,
+    precision: Precision = InterpolationOptions.precision,
+    codec: str | None = EncodingOptions.codec,
+    crf: int = EncodingOptions.crf,
+    preset: str | None = EncodingOptions.preset,
+    encoder_options: Mapping[str, str] | None = EncodingOptions.encoder_options,
+    cut: CutMode = RetimingOptions.cut,
+    cut_threshold: float = SourceOptions.cut_threshold,
+    strict: bool = SourceOptions.strict,
     overwrite: bool = False,
     resume: bool = False,
     progress: Progress | None = None,
 ) -> VideoReport:
     """Write a video again at another frame rate, with all its streams, at its own speed or slower.
 
-    The result has a constant frame rate. A time that falls on a source frame takes that frame as it is, others are made
-    at the nearest time that the network can make; the report tells the largest difference. The last frame is held for
-    as long as it was shown. Sound packets are copied.
+    The result has a constant frame rate. A time that falls on a source frame shows that frame unchanged; others are
+    interpolated at the nearest time that the network supports, and the report states the largest difference. The last
+    frame is held for as long as it was shown. Sound packets are copied.
 
-    Work that is stopped, by whatever, can be gone on with: finished segments lie in `TARGET.midframe/`.
+    Interrupted work can be resumed: finished segments are kept in `TARGET.midframe/`.
 
     Args:
         source: a video that FFmpeg reads, a GIF or APNG, a folder of pictures or a pattern such as `frames/%06d.png`,
             or "-" for a stream in standard input, as y4m.
         target: the result, ending in .mp4, .m4v, .mkv, .mov, .webm, .avi, .ts, .m2ts, .gif or .apng; a pattern for
             pictures; or "-" for y4m in standard output. It appears when it is complete.
-        factor: multiple of the source's frame rate; 2 unless `fps` or `slow` is given.
-        fps: frames a second of the result, as in 60, "60000/1001" or "59.94".
-        slow: how many times longer the result is; from 1. Sound is stretched, its pitch kept.
-        vfr: show every source frame at its own time, and `factor` - 1 between two of them, evenly.
-        mute: leave sound out.
-        start, end: the part of the source to show, in seconds from its first frame.
-        source_fps: frames a second of pictures, which have no rate of their own; 25 if None.
-        deinterlace: make whole frames of the two fields that interlaced ones hold.
-        dedup: take frames out that repeat the one before them, and make what was missing there.
-        overlays: keep what stands still before a moving picture (logos, subtitles) as it is.
-        model: name or file of weights, or an Interpolator that is ready.
-        device, tile, scale, ensemble, precision: as in `Interpolator`.
-        codec: h264, hevc, av1, vp9, prores, ffv1 or an encoder of FFmpeg; vp9 in .webm files and h264 in others if
-            None.
-        crf: constant quality of the encoder; smaller is better and larger.
-        preset: how much work the encoder does, by its own names.
-        encoder_options: more of its options, by FFmpeg's names.
-        cut: what is shown across a cut: "hold" the frame before it, the "nearest", or a "blend" of both.
-        cut_threshold: score from 0 to 100 from which a change counts as a cut; 0 looks for none.
-        strict: refuse a damaged source. Otherwise damage is bridged, and reported with its times.
+        factor, fps, slow, vfr, cut, dedup, overlays: as in `RetimingOptions`.
+        start, end, source_fps, deinterlace, cut_threshold, strict: as in `SourceOptions`.
+        codec, crf, preset, encoder_options, mute: as in `EncodingOptions`.
+        model: name or file of weights, or an Interpolator, whose own options then count.
+        device, tile, scale, ensemble, precision: as in `InterpolationOptions`.
         overwrite: replace a target that exists, if midframe wrote it.
-        resume: go on with work on this target that was stopped; nothing is done if it is complete.
-        progress: told how far the work is, several times a frame where the network makes frames in parts.
+        resume: continue interrupted work on this target; nothing is done if it is complete.
+        progress: called with the number of source frames that are done, and their total, if known.
 
     Returns:
-        How many frames came in, were kept, made and held, what became of the other streams, and whether the result,
+        How many frames were read, kept, interpolated and held, what became of other streams, and whether the result,
         read again, has all it should (`problems`).
 
     Raises:
-        ValueError: options that are impossible or exclude each other.
+        OptionError: an option has a value that it cannot have, or excludes another.
         VideoError: the source cannot be read, or the target cannot be written. Nothing is left behind but segments
-            that can be gone on from, if the source is not at fault.
+            that can be resumed, if the source is not at fault.
     """
-    if cut not in CUTS:
-        raise ValueError(f"cut is {cut!r}: choose from {', '.join(CUTS)}")
-    part = Part(start, end)
-    wanted: dict[str, Any] = {"factor": factor, "fps": fps, "slow": slow, "true_times": vfr}
-    choose_timeline(measure_rate([], Fraction(1), []), Fraction(1, 25), **wanted)  # impossible wishes before files
-    source = Path(source)
-    encoding = {"codec": codec, "crf": crf, "preset": preset, "encoder_options": encoder_options}
-    goal = target_for(Path(target), mute=mute, codec=encoding)
-    goal.check(source, overwrite=overwrite, resume=resume)
-    tool = (
+    options = VideoOptions(
+        RetimingOptions(factor, fps, slow, vfr=vfr, cut=cut, dedup=dedup, overlays=overlays),
+        SourceOptions(
+            start,
+            end,
+            source_fps=source_fps,
+            deinterlace=deinterlace,
+            cut_threshold=cut_threshold,
+            strict=strict,
+        ),
+        EncodingOptions(codec, crf, preset, encoder_options, mute=mute),
+    )
+    interpolation: InterpolationOptions | Interpolator = (
         model
         if isinstance(model, Interpolator)
-        else Interpolator(model, device=device, tile=tile, scale=scale, ensemble=ensemble, precision=precision)
+        else InterpolationOptions(
+            model,
+            device=device,
+            tile=tile,
+            scale=scale,
+            ensemble=ensemble,
+            precision=precision,
+        )
     )
-    settings: dict[str, Any] = {"factor": factor, "fps": str(fps), "slow": str(slow), "vfr": vfr, "start": start}
-    settings |= {"end": end, "source_fps": str(source_fps), "deinterlace": deinterlace, "dedup": dedup}
-    settings |= {
-        "overlays": overlays,
-        "precision": precision,
-        "codec": goal.codec.get("codec"),
-        "crf": crf,
-        "preset": preset,
-    }
-    settings |= {"encoder_options": dict(encoder_options or {}), "cut": cut, "cut_threshold": cut_threshold}
-    settings |= {"video": identity_of(source), "network": tool.identity, "depth": tool.depth}
+    return convert_video(
+        Path(source),
+        Path(target),
+        interpolation,
+        options,
+        overwrite=overwrite,
+        resume=resume,
+        progress=progress,
+    )
+
+
+def convert_video(
+    source: Path,
+    target: Path,
+    interpolation: InterpolationOptions | Interpolator,
+    options: VideoOptions,
+    *,
+    overwrite: bool = False,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> VideoReport:
+    """Do the work of `interpolate_video`, with its options in dataclasses; returns and raises the same."""
+    goal = target_for(target, options.encoding)
+    goal.check(source, overwrite=overwrite, resume=resume)
+    tool = interpolation if isinstance(interpolation, Interpolator) else Interpolator.from_options(interpolation)
+    settings: dict[str, Any] = {"video": identity_of(source), "network": tool.identity}
+    settings |= fingerprint(tool.options, options.retiming, options.source, goal.options)
     if resume and goal.is_complete(settings, overwrite=overwrite):
         return VideoReport(already_complete=True)
-    source_options: dict[str, Any] = {"part": part, "deinterlace": deinterlace, "rate": source_fps, "strict": strict}
-    source_options |= {"holds_matrix": goal.holds_matrix, "holds_aspect": goal.holds_aspect}
-    with open_source(source, cut_threshold or None, **source_options) as reader:
+    holds = {"holds_matrix": goal.holds_matrix, "holds_aspect": goal.holds_aspect}
+    retiming = options.retiming
+    with open_source(source, options.source, **holds) as reader:
         picture, colour = reader.first_picture()
-        timeline = choose_timeline(reader.source_rate, reader.time_base, constant=goal.constant, **wanted)
-        if picture.interlaced_frame and not deinterlace:
-            log.warning("%s is interlaced: --deinterlace makes whole frames of its fields", source)
+        timeline = choose_timeline(reader.source_rate, reader.time_base, retiming, constant=goal.constant)
+        if picture.interlaced_frame and not options.source.deinterlace:
+            log.warning("%s is interlaced: --deinterlace makes progressive frames of it", source)
         job = Job(reader, picture, colour, timeline, settings)
         try:
             finished = goal.begin(job, resume=resume, overwrite=overwrite)
-            details: dict[str, Any] = {"overlays": overlays, "finished": finished, "progress": progress}
+            _log_plan(job, goal, finished)
+            details: dict[str, Any] = {"overlays": retiming.overlays, "finished": finished, "progress": progress}
             with Workers(tool.pairs_at_once(picture.height, picture.width)) as workers:
-                retimer = Retimer(workers, tool, colour, timeline, cut, reader, job.report, **details)
-                _run(reader, goal, retimer, dedup=dedup)
-            job.report.frames_repeated = reader.frames_read - job.report.frames_in
+                retimer = Retimer(workers, tool, colour, timeline, retiming.cut, reader, job.report, **details)
+                _run(reader, goal, retimer, dedup=retiming.dedup)
+            job.report.duplicates = reader.frames_read - job.report.frames_in
             goal.finish(retimer)
-            job.report.left_out = (*job.report.left_out, *goal.lost_side_data(retimer))
+            job.report.dropped = (*job.report.dropped, *goal.lost_side_data(retimer))
             if job.report.frames_kept < job.report.frames_in:
-                fact = f"{job.report.frames_kept} of {job.report.frames_in} source frames are shown as they are"
-                reader.warnings.append(f"{fact}: a multiple of the source's rate (--factor) or --vfr keeps all of them")
+                fact = f"{job.report.frames_kept} of {job.report.frames_in} source frames are in the result unchanged"
+                reader.warnings.append(f"{fact}: --factor or --vfr keeps all of them")
             job.report.damage = (*reader.damage.places, *job.report.damage)
             job.report.warnings = (*reader.warnings, *job.report.warnings)
         except BaseException as error:
             kept = goal.give_up()
             if kept and isinstance(error, MidframeError):
-                raise type(error)(f"{error}; what is done is kept in {kept}, --resume goes on from there") from error
+                raise type(error)(
+                    f"{error}; finished segments are kept in {kept}, --resume continues from there"
+                ) from error
             if kept:
-                log.warning("what is done is kept in %s, --resume goes on from there", kept)
+                log.warning("finished segments are kept in %s, --resume continues from there", kept)
             raise
     return job.report
+
+
+def _log_plan(job: Job, goal: Target, finished: int) -> None:
+    reader, encoding = job.reader, goal.encoding
+    size = f"{job.picture.width}x{job.picture.height} {job.picture.format.name}"
+    regular = "constant" if reader.source_rate.regular else "variable"
+    log.info("source: %s, %s rate of %.3f frames/s", size, regular, reader.rate)
+    options = " ".join(f"{name}={value}" for name, value in encoding.options.items())
+    log.info(
+        "result: %s %s, %.3f frames/s, options %s", encoding.encoder, encoding.pixel_format, encoding.rate, options
+    )
+    if finished:
+        log.info("resuming: %d segments are finished", finished)
 
 
 def _run(reader: VideoReader, goal: Target, retimer: Retimer, *, dedup: bool) -> None:
@@ -179,7 +214,7 @@ def _run(reader: VideoReader, goal: Target, retimer: Retimer, *, dedup: bool) ->
 
     def read() -> None:
         frames = reader.read()
-        incoming.send_all(without_repeats(frames, reader.frame_duration) if dedup else frames)
+        incoming.send_all(without_duplicates(frames, reader.frame_duration) if dedup else frames)
 
     threads = [
         Thread(target=guard, args=(stop, incoming, read), name="reader", daemon=True),

@@ -13,8 +13,9 @@ import av
 from midframe.errors import SourceError
 from midframe.video.colour import Colour, colour_of
 from midframe.video.encoders import Encoding, encoded_colour
-from midframe.video.reader import VideoReader, open_video
+from midframe.video.reader import VideoReader
 from midframe.video.survey import EMPTY, Survey
+from midframe.video.video_file import open_video, read_error
 
 STREAM = Path("-")
 """Stands for standard input and output."""
@@ -30,14 +31,14 @@ class PipeReader(VideoReader):
         try:
             first = next(super()._decoded(self.container), None)
         except av.FFmpegError as error:
-            raise self._unreadable(error) from error
+            raise read_error(self.path, error) from error
         if first is None:
-            raise SourceError("standard input holds no picture that can be decoded: y4m is read from it")
+            raise SourceError("standard input has no frame that can be decoded: y4m is expected")
         self._peeked = first
         self.others = []
         self.start = (first.pts or 0) * self.time_base
         self.source_rate = replace(self.source_rate, anchor=self.start)
-        return self._arranged(first), colour_of(first)
+        return self._arranger.arrange(first), colour_of(first)
 
     _can_reopen = False
 
@@ -78,7 +79,7 @@ class PipeWriter:
 
 
 def pipe_encoding(
-    picture: av.VideoFrame, colour: Colour, *, rate: Fraction, pixel_shape: Fraction | None, **_: object
+    picture: av.VideoFrame, colour: Colour, *, rate: Fraction, sample_aspect_ratio: Fraction | None, **_: object
 ) -> Encoding:
     """Frames as they are, in a format that y4m has; without alpha, which it has not."""
     own = picture.format.name.replace("yuvj", "yuv")
@@ -87,5 +88,5 @@ def pipe_encoding(
     return Encoding(
         "wrapped_avframe", {}, form, picture.width, picture.height, 1 / rate, rate,
         encoded_colour(colour, picture, form), picture.color_primaries, picture.color_trc,
-        pixel_shape,
+        sample_aspect_ratio,
     )  # fmt: skip

@@ -24,9 +24,9 @@ SAME_PICTURE = 10.0
 TICK = Fraction(1, 1000)
 """Seconds: Matroska counts in milliseconds."""
 STRETCHED_TOLERANCE = Fraction(1, 10)
-"""Seconds by which sound that is encoded anew may end earlier or later: a window of `atempo` and a packet."""
+"""Seconds by which sound that is re-encoded may end earlier or later: a window of `atempo` and a packet."""
 PRIMING = Fraction(3, 10)
-"""Seconds by which packets of sound that is encoded anew may lie before what is heard (encoder delay)."""
+"""Seconds by which packets of sound that is re-encoded may lie before what is heard (encoder delay)."""
 SOUND_PACKET = Fraction(1, 20)
 """Seconds of a packet of sound at most: 2048 samples of AAC-HE at 44.1 kHz."""
 FORGIVEN = 0.02
@@ -77,7 +77,7 @@ def play(path: Path, frame_duration: Fraction) -> Playback:
 
     Args:
         path: of the file.
-        frame_duration: seconds for which a frame is shown that does not say.
+        frame_duration: duration in seconds of a frame that states none.
     """
     found = Playback()
     with av.open(f"file:{path}") as container:
@@ -96,7 +96,7 @@ def play(path: Path, frame_duration: Fraction) -> Playback:
         for packet in container.demux([picture, *sounds]):
             if packet.stream is picture:
                 _show(found, packet, counted=counted)
-                # durations are those of the order of decoding, so only that of the last packet says when it ends
+                # durations are those of the order of decoding, so only that of the last packet states the end
                 last = (packet.duration or 0) * packet.time_base if packet.size else last
             elif packet.pts is not None and not packet.is_discard:
                 begin = packet.pts * packet.time_base
@@ -141,7 +141,7 @@ class Expected:
     step: Fraction
     """Seconds between two frames of the result, in the mean."""
     stretched: bool
-    """Sound was encoded anew."""
+    """Sound was re-encoded."""
     shift: Fraction = Fraction(0)
     """Seconds of the source that lie before the result's time 0."""
 
@@ -162,7 +162,9 @@ def prove(path: Path, report: VideoReport, expected: Expected) -> None:
     report.length_out, report.streams = found.end - found.begin, found.streams
     problems = [*_wrong_frames(found, report, expected), *_wrong_sounds(found, report, expected)]
     if found.streams != dict(expected.streams):
-        problems.append(f"it has {_counted(found.streams)} beside the picture instead of {_counted(expected.streams)}")
+        problems.append(
+            f"it has {_counted(found.streams)} beside the video stream instead of {_counted(expected.streams)}"
+        )
     report.problems = tuple(problems)
 
 
@@ -186,9 +188,9 @@ def _counted(streams: Mapping[str, int]) -> str:
 def _wrong_frames(found: Playback, report: VideoReport, expected: Expected) -> Iterator[str]:
     times = [sight.time for sight in found.sights]
     if found.errors:
-        yield f"{found.errors} packets of the picture cannot be decoded"
+        yield f"{found.errors} video packets cannot be decoded"
     if len(times) != report.frames_out:
-        yield f"{len(times)} frames are shown instead of {report.frames_out}"
+        yield f"{len(times)} frames are decoded instead of {report.frames_out}"
     if len(set(times)) != len(times) or sorted(times) != times:
         yield "frames share times, or go back"
     if not times or not expected.sights:
@@ -197,12 +199,12 @@ def _wrong_frames(found: Playback, report: VideoReport, expected: Expected) -> I
     first = (expected.sights[0].time - expected.shift) * expected.slow
     length = (expected.end - expected.sights[0].time) * expected.slow
     if abs(found.begin - first) > slack:
-        yield f"the picture begins at {float(found.begin):.3f} s instead of {float(first):.3f} s"
+        yield f"the video begins at {float(found.begin):.3f} s instead of {float(first):.3f} s"
     if abs(found.end - found.begin - length) > slack:
-        yield f"the picture lasts {float(found.end - found.begin):.3f} s instead of {float(length):.3f} s"
+        yield f"the video lasts {float(found.end - found.begin):.3f} s instead of {float(length):.3f} s"
     report.frames_unchanged = unchanged(found.sights, expected)
     if report.frames_unchanged < report.frames_kept * (1 - FORGIVEN) - 1:
-        yield f"{report.frames_unchanged} frames of the source are seen in the result instead of {report.frames_kept}"
+        yield f"{report.frames_unchanged} source frames are found in the result instead of {report.frames_kept}"
 
 
 def unchanged(shown: Sequence[Sight], expected: Expected) -> int:
@@ -237,7 +239,7 @@ def _wrong_sounds(found: Playback, report: VideoReport, expected: Expected) -> I
             report.sound_after_picture_in, report.sound_after_picture_out = after_picture
         if abs(after_picture[1] - after_picture[0]) > slack + now.packet:
             moved = float(abs(after_picture[1] - after_picture[0]))
-            yield f"sound {number} ends {moved:.3f} s from where it should beside the picture"
+            yield f"sound {number} ends {moved:.3f} s earlier or later than it should beside the video"
         early = slack + max(PRIMING if expected.stretched else 0, PRIMING_PACKETS * now.packet)
         if not -early <= now.begin - own[0] <= slack:
             yield f"sound {number} begins at {float(now.begin):.3f} s instead of {float(own[0]):.3f} s"

@@ -16,10 +16,10 @@ import av
 from midframe.errors import VideoError
 from midframe.video.carriers import PLACE_FAULTS, CannotCarry, Carrier, Passed, RisingTimes, reason_of, times_of
 from midframe.video.containers import container_format
-from midframe.video.reader import file_url, is_cover, open_video
 from midframe.video.sound import ConvertedSound
 from midframe.video.sound_format import SoundFormat, decode_sound, format_of, stated_format
 from midframe.video.streams import Choice, Plan, codec_name, name_of, ways_of
+from midframe.video.video_file import file_url, is_cover, open_video
 
 FIRST_PACKETS = 12
 """So many of each stream are tried."""
@@ -148,7 +148,7 @@ class Trials:
         return Choice(reason=reasons[-1])
 
     def _attempt(self, way: Choice, source: Any, packets: Sequence[av.Packet], sound: SoundFormat | None) -> str:
-        """Try one way; returns what is to be reported of it."""
+        """Try one way; returns the note for the report."""
         assert way.add
         if source.codec_context and source.type == "audio":
             source.codec_context.flush_buffers()
@@ -179,13 +179,13 @@ class Trials:
             found = [stream for stream in result.streams if stream.type == kind and stream.codec_context]
             same = [stream for stream in found if codec_name(stream) == codec]
             if not same:
-                raise ValueError(f"{codec} is not found in the file that was written")
+                raise ValueError(f"{codec} is not found in the test file")
             if sound and sound.reordered and isinstance(carrier, Passed):
                 stated = stated_format(same[0].codec_context)
                 if stated is None or stated.layout != sound.layout:
-                    raise ValueError("its order of channels would be lost")
+                    raise ValueError("its channel order would be lost")
             if sound and not _is_heard(result, same[0]):
-                raise ValueError("it cannot be decoded there")
+                raise ValueError("it cannot be decoded from the test file")
 
 
 def _is_heard(container: Any, stream: Any) -> bool:
@@ -203,11 +203,11 @@ def write_all(container: Any, carrier: Carrier, packets: Sequence[av.Packet]) ->
     first = next((begin for begin, _ in map(times_of, packets) if begin is not None), Fraction(0))
     count = 0
     for packet in packets:
-        for made in carrier.packets(_copied(packet, first)):
-            container.mux(times.mend(made, carrier.stream))
+        for written in carrier.packets(_copied(packet, first)):
+            container.mux(times.mend(written, carrier.stream))
             count += 1
-    for made in carrier.rest():
-        container.mux(times.mend(made, carrier.stream))
+    for written in carrier.rest():
+        container.mux(times.mend(written, carrier.stream))
         count += 1
     return count
 

@@ -1,4 +1,4 @@
-"""What became of a video."""
+"""The report of a video."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -9,20 +9,20 @@ from typing import Any
 
 @dataclass
 class VideoReport:
-    """What became of a video. Times are in seconds."""
+    """The report of a video. Times are in seconds."""
 
     frames_in: int = 0
     """Of the source."""
     frames_kept: int = 0
     """Source frames that are shown."""
-    frames_made: int = 0
-    """By the network, and blended at cuts."""
+    frames_interpolated: int = 0
+    """Frames that the network interpolated, and blends at cuts."""
     frames_held: int = 0
     """Source frames shown once more: at cuts and at the end."""
     frames_unchanged: int | None = None
     """Source frames that a player shows near their times, found by decoding the result; None if it cannot be read."""
-    frames_repeated: int = 0
-    """Source frames that were taken out because they repeat the one before them."""
+    duplicates: int = 0
+    """Source frames that were dropped because they duplicate the one before them."""
     captions: int = 0
     """Sets of closed captions that were attached to a frame."""
     cuts: int = 0
@@ -42,8 +42,8 @@ class VideoReport:
     """How many of each kind the result has beside the picture."""
     converted: tuple[str, ...] = ()
     """Streams that are not passed on as they are, and what becomes of them."""
-    left_out: tuple[str, ...] = ()
-    """Streams that the result does not have, and why."""
+    dropped: tuple[str, ...] = ()
+    """Streams and metadata that the result does not have, and why."""
     damage: tuple[str, ...] = ()
     """Damaged places of the source, which were bridged."""
     warnings: tuple[str, ...] = ()
@@ -51,11 +51,11 @@ class VideoReport:
     problems: tuple[str, ...] = ()
     """What is wrong with the result; nothing should be."""
     already_complete: bool = False
-    """A run before this one has made the result with the same settings; nothing was done, and nothing is counted."""
+    """The result was complete before this run, made with the same options; nothing is counted."""
 
     @property
     def frames_out(self) -> int:
-        return self.frames_kept + self.frames_made + self.frames_held
+        return self.frames_kept + self.frames_interpolated + self.frames_held
 
     def as_json(self) -> dict[str, Any]:
         """Numbers and texts alone."""
@@ -64,8 +64,8 @@ class VideoReport:
 
 
 def check_pictures(paths: Sequence[Path], report: VideoReport, rate: Fraction) -> None:
-    """See that all pictures of a result are there; what there is goes into the report."""
+    """Check that all images of a result exist, and add its length to the report."""
     there = sum(path.is_file() for path in paths)
     report.length_out = there / rate
     if there != report.frames_out:
-        report.problems = (f"{there} pictures instead of {report.frames_out}",)
+        report.problems = (f"{there} images instead of {report.frames_out}",)

@@ -12,30 +12,28 @@ import av
 
 from midframe.interpolator import Interpolator
 from midframe.ops.workers import Workers
+from midframe.options import CutMode
 from midframe.video.colour import Colour
 from midframe.video.overlays import OverlayFinder
 from midframe.video.reader import WHOLE, Frame, VideoReader
 from midframe.video.report import VideoReport
 from midframe.video.samples import Samples, blended_frame, interpolated_frame
+from midframe.video.segments import LONG_SEGMENT, SHORT_SEGMENT
 from midframe.video.side_data import CAPTIONS, side_data_of, without_side_data
 from midframe.video.timeline import Shown, Timeline, shown_between
-from midframe.video.work import LONG_SEGMENT, SHORT_SEGMENT
 
-CUTS = ("hold", "nearest", "blend")
-"""What may be shown across a cut."""
-DEFAULT_CUT = "hold"
 STILL_STEPS, STILL_SECONDS = 8, Fraction(1, 2)
 """A frame that is shown for longer than so many usual steps, and than so long, stood still: screens are recorded where
 they change."""
-MOST_TOGETHER = 8
-"""Of the frames between two others, so many one of several workers makes at a time: memory need not hold all."""
+MAX_TOGETHER = 8
+"""Largest number of frames that one of several workers interpolates in one job, so that memory is bounded."""
 Progress = Callable[[float, float | None], None]
-"""Called with how many source frames are done, with a fraction while frames are made after one, and how many there are,
-if known."""
+"""Called with the number of source frames that are done, fractional while frames are interpolated, and their
+total, if it is known."""
 
 
-Made = dict[Fraction, av.VideoFrame]
-"""Frames by their time, as a share of the way between two others."""
+Frames = dict[Fraction, av.VideoFrame]
+"""Frames by their time between two others, from 0 to 1."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,7 @@ class Output:
     """A picture on its way to the encoder."""
 
     picture: av.VideoFrame
-    """A source frame as it was decoded, or an interpolated frame, whose samples stand for colours as those do."""
+    """A source frame as it was decoded, or an interpolated frame in the same pixel format and colour space."""
     pts: int
     """When it is shown, in the time base of the timeline."""
     segment: int
@@ -58,22 +56,22 @@ class Output:
 
 @dataclass(frozen=True)
 class Pending:
-    """A frame of the result that a worker makes."""
+    """A frame of the result that a worker interpolates."""
 
-    made: Future[Made]
-    """With the others between two source frames."""
-    share: Fraction
+    frames: Future[Frames]
+    """With the others between the same two source frames."""
+    t: Fraction
     pts: int
     segment: int
     captions: av.VideoFrame | None = None
 
     def output(self) -> Output:
         """Wait for it."""
-        return Output(self.made.result()[self.share], self.pts, self.segment, self.captions)
+        return Output(self.frames.result()[self.t], self.pts, self.segment, self.captions)
 
 
 class Source:
-    """A source frame, with its samples once they are asked for."""
+    """A source frame, whose samples are computed when they are first used."""
 
     def __init__(self, frame: Frame, reader: VideoReader, colour: Colour, timeline: Timeline) -> None:
         self.picture, self.begins_scene, self.colour = frame.picture, frame.begins_scene, colour
@@ -91,19 +89,19 @@ class Source:
 
 
 class Retimer:
-    """Turns source frames, one after another, into the frames to show; a few pairs of them are made at a time.
+    """Turns source frames, one after another, into the frames to show; a few pairs are interpolated at a time.
 
     Args:
-        workers: make frames; where there is one alone, this thread does.
-        tool: makes frames.
-        colour: how the source's samples stand for colours.
+        workers: threads that interpolate; with a single one, this thread does.
+        tool: interpolates frames.
+        colour: how the source's samples represent colours.
         timeline: when frames are shown.
-        cut: what is shown across a cut, of `CUTS`.
+        cut: what is shown across a cut, as in `RetimingOptions`.
         reader: the source.
-        report: told what becomes of every frame.
-        overlays: keep what stands still as it is, before a moving picture or not.
-        finished: segments that exist already: of their frames none is made or given out, only counted.
-        progress: told how far the work is.
+        report: counts what becomes of every frame.
+        overlays: keep areas that stand still, in front of a moving picture or not.
+        finished: segments that exist already: their frames are only counted.
+        progress: see `Progress`.
     """
 
     def __init__(
@@ -112,7 +110,7 @@ class Retimer:
         tool: Interpolator,
         colour: Colour,
         timeline: Timeline,
-        cut: str,
+        cut: CutMode,
         reader: VideoReader,
         report: VideoReport,
         *,
@@ -148,20 +146,20 @@ class Retimer:
         waiting = deque[Output | Pending]()
         for each in self._all(frames):
             waiting.append(each)
-            while waiting and self._must_go(waiting):
+            while waiting and self._is_ready(waiting):
                 yield waiting.popleft().output()
         yield from (each.output() for each in waiting)
 
     def _all(self, frames: Iterable[Frame]) -> Iterator[Output | Pending]:
-        """The same, some of it still being made."""
+        """The same, some frames still pending."""
         for frame in frames:
             yield from self._frames_for(frame)
         yield from self._closing_frames()
 
-    def _must_go(self, waiting: deque[Output | Pending]) -> bool:
-        """Whether the first is to be waited for: it is there, or more jobs are under way than there are workers."""
-        first, jobs = waiting[0], {each.made for each in waiting if isinstance(each, Pending)}
-        return isinstance(first, Output) or first.made.done() or len(jobs) > self.workers.number
+    def _is_ready(self, waiting: deque[Output | Pending]) -> bool:
+        """Whether the first frame is to be yielded: it is finished, or more jobs are running than there are workers."""
+        first, jobs = waiting[0], {each.frames for each in waiting if isinstance(each, Pending)}
+        return isinstance(first, Output) or first.frames.done() or len(jobs) > self.workers.number
 
     def _frames_for(self, frame: Frame) -> Iterator[Output | Pending]:
         """What is shown from the frame before up to this one."""
@@ -175,7 +173,7 @@ class Retimer:
             self.origin, self.first_time = after.time, after.own_time
         self.before = after
         self.report.frames_in += 1
-        self._tell(0)
+        self._report_progress(0)
 
     def _closing_frames(self) -> Iterator[Output]:
         """What is shown from the last frame up to its end: the frame itself."""
@@ -184,11 +182,11 @@ class Retimer:
             self.end = self.timeline.end(self.before.time, self.own_end)
             self.report.length_in = (self.own_end - self.first_time) * self.timeline.slow
             for shown in shown_between(self.timeline, self.before.time, self.end, self.tool.depth):
-                yield from self._as_it_is(self.before, shown)
+                yield from self._show_source(self.before, shown)
 
-    def _tell(self, share: float) -> None:
+    def _report_progress(self, fraction: float) -> None:
         if self.progress:
-            self.progress(self.report.frames_in + share, self.reader.expected_frames)
+            self.progress(self.report.frames_in + fraction, self.reader.expected_frames)
 
     def _end_segment(self, *, at_cut: bool) -> None:
         if self.report.frames_out - self._segment_begin >= (SHORT_SEGMENT if at_cut else LONG_SEGMENT):
@@ -197,31 +195,31 @@ class Retimer:
     def _between(self, before: Source, after: Source) -> Iterator[Output | Pending]:
         shown = list(shown_between(self.timeline, before.time, after.time, self.tool.depth))
         if self.finder:
-            self.finder.see(before.picture, after.picture, cut=after.begins_scene)
+            self.finder.add_pair(before.picture, after.picture, cut=after.begins_scene)
         if after.begins_scene:
             self.report.cuts += 1
             shown = [self._across_cut(each) for each in shown]
         elif self._stood_still(before, after):
             self.report.gaps += 1
-            shown = [replace(each, share=Fraction(0)) for each in shown]
+            shown = [replace(each, t=Fraction(0)) for each in shown]
         else:
             self.report.worst_error = max([self.report.worst_error, *(each.error for each in shown)])
-        if before.captions and not before.shown and all(each.share for each in shown):
+        if before.captions and not before.shown and all(each.t for each in shown):
             self.captions.append(before.captions)  # the frame itself is not shown
-        wanted = [each.share for each in shown if 0 < each.share < 1]
-        together = MOST_TOGETHER if self.workers.number > 1 else max(1, len(wanted))
+        wanted = [each.t for each in shown if 0 < each.t < 1]
+        together = MAX_TOGETHER if self.workers.number > 1 else max(1, len(wanted))
         pair = (before.samples, after.samples) if wanted and self.segment >= self.finished else None
-        made, number = None, 0
+        pending, number = None, 0
         for each in shown:
-            if each.share in (0, 1):
-                yield from self._as_it_is(after if each.share else before, each)
+            if each.t in (0, 1):
+                yield from self._show_source(after if each.t else before, each)
                 continue
-            self.report.frames_made += 1
+            self.report.frames_interpolated += 1
             if pair and number % together == 0:
-                made = self._made(*pair, wanted[number : number + together], at_cut=after.begins_scene)
+                pending = self._interpolate(*pair, wanted[number : number + together], at_cut=after.begins_scene)
             captions = self._waiting_captions()
-            if made:
-                yield Pending(made, each.share, *self._place(each), captions)
+            if pending:
+                yield Pending(pending, each.t, *self._place(each), captions)
             number += 1
 
     def _stood_still(self, before: Source, after: Source) -> bool:
@@ -229,26 +227,26 @@ class Retimer:
         return length > STILL_SECONDS and length > STILL_STEPS / self.reader.rate
 
     def _across_cut(self, shown: Shown) -> Shown:
-        kept = {"hold": Fraction(int(shown.share)), "nearest": Fraction(round(shown.share)), "blend": shown.share}
-        return replace(shown, share=kept[self.cut])
+        kept = {"hold": Fraction(int(shown.t)), "nearest": Fraction(round(shown.t)), "blend": shown.t}
+        return replace(shown, t=kept[self.cut])
 
-    def _made(self, first: Samples, second: Samples, times: list[Fraction], *, at_cut: bool) -> Future[Made]:
-        """The frames at some times between two, once they are made."""
+    def _interpolate(self, first: Samples, second: Samples, times: list[Fraction], *, at_cut: bool) -> Future[Frames]:
+        """Start to interpolate the frames at some times between two."""
         if at_cut:
             return at_once(lambda: {time: blended_frame(first, second, time) for time in times})
         options: dict[str, Any] = {"still": self.finder is not None}
         options["overlays"] = self.finder.overlays() if self.finder else None
 
-        def make(tell: Callable[[float], None] | None = None) -> Made:
-            images = self.tool.interpolate_many(first.rgb, second.rgb, times, progress=tell)
+        def interpolate(progress: Callable[[float], None] | None = None) -> Frames:
+            images = self.tool.interpolate_many(first.rgb, second.rgb, times, progress=progress)
             each = zip(times, images, strict=True)
             return {time: interpolated_frame(image, first, second, time, **options) for time, image in each}
 
         if self.workers.number > 1:
-            return self.workers.submit(make)
-        return at_once(lambda: make(self._tell))
+            return self.workers.submit(interpolate)
+        return at_once(lambda: interpolate(self._report_progress))
 
-    def _as_it_is(self, source: Source, shown: Shown) -> Iterator[Output]:
+    def _show_source(self, source: Source, shown: Shown) -> Iterator[Output]:
         if source.shown:
             self.report.frames_held += 1
         else:
@@ -273,8 +271,8 @@ class Retimer:
         return shown.pts - self.shift, self.segment
 
 
-def at_once(work: Callable[[], Made]) -> Future[Made]:
-    """Do some work here and now."""
-    result: Future[Made] = Future()
+def at_once(work: Callable[[], Frames]) -> Future[Frames]:
+    """Run work in this thread."""
+    result: Future[Frames] = Future()
     result.set_result(work())
     return result

@@ -37,7 +37,7 @@ class Samples:
 
     Args:
         picture: the frame as it was decoded.
-        colour: how its samples stand for colours.
+        colour: how its samples represent colours.
     """
 
     def __init__(self, picture: av.VideoFrame, colour: Colour) -> None:

@@ -2,8 +2,10 @@
 
 import av
 
-DEFAULT_THRESHOLD = 10.0
-"""Scene change score, in percent, from which a frame counts as the first of a new scene (FFmpeg's own default)."""
+from midframe.options import SourceOptions
+
+DEFAULT_THRESHOLD = SourceOptions.cut_threshold
+"""Scene change score, in percent, from which a frame counts as the first of a new scene."""
 
 
 class CutDetector:

@@ -41,7 +41,7 @@ _register_unknown_types()
 
 
 def side_data_of(frame: av.VideoFrame) -> dict[str, bytes]:
-    """Return the side data of a decoded frame by FFmpeg's names; types that PyAV does not list are left out."""
+    """Return the side data of a decoded frame by FFmpeg's names; types that PyAV does not list are omitted."""
     found: Any = frame.side_data
     return {each.type.name: bytes(each) for each in found if not each.type.name.startswith(UNKNOWN[:-2])}
 

@@ -25,7 +25,7 @@ class Sight:
 
 
 def thumbnail(picture: av.VideoFrame) -> Array:
-    """Shrink the luma of a picture to (18, 32), uint8, of limited range, whatever its tags of colour say."""
+    """Shrink the luma of a picture to (18, 32), uint8, of limited range, whatever its colour tags."""
     width, height = THUMBNAIL
     full = (
         int(picture.color_range) == ColorRange.JPEG or picture.format.name.startswith("yuvj") or is_rgb(picture.format)

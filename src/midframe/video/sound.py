@@ -63,7 +63,7 @@ class ConvertedSound:
         self.mixed = _mixed(sound, encoding)
         """What else than the codec changes, for a report."""
         self.length: Fraction | None = None
-        """Seconds from time 0 in which sound is wanted; None for all, before 0 too."""
+        """Seconds from time 0 in which sound is needed; None for all, before 0 too."""
         self._resampler: Resampler | None = None
         self._stretcher = Stretcher(encoding, slow)
         self._until = Fraction(0)
@@ -71,7 +71,7 @@ class ConvertedSound:
         self._placed: int | None = None
         """The number of the next sample, in the result's rate from time 0, before stretching."""
         self._first: int | None = None
-        """The number of the first sample that is wanted."""
+        """The number of the first sample that is needed."""
         self._lost_from: Fraction | None = None
         """When the first packet that could not be decoded begins."""
         self._promised = Fraction(0)
@@ -126,7 +126,7 @@ class ConvertedSound:
         sound = format_of(frame)
         off = begin - self._until
         if self._placed is not None and abs(off) > LONGEST_SILENCE:
-            self.losses.note(f"a damaged time of {float(begin):.0f} s is put", self._until)
+            self.losses.note(f"a packet with a wrong time of {float(begin):.0f} s is placed", self._until)
             begin, off = self._until, Fraction(0)
         if self._resampler is None or sound != self._resampler.sound or abs(off) > TOLERANCE:
             yield from self._new_segment(sound, begin)

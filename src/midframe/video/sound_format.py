@@ -100,7 +100,7 @@ def format_of(frame: Any) -> SoundFormat:
 
 
 def stated_format(context: Any) -> SoundFormat | None:
-    """How a decoder says that its samples will look; None if it does not."""
+    """Return the format that a decoder states for its samples; None if it states none."""
     layout = context.layout
     _never_release(layout)
     if context.sample_rate <= 0 or layout.nb_channels <= 0:

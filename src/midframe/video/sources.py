@@ -1,53 +1,48 @@
 """Where frames come from: a video, pictures in a row, or a stream in standard input."""
 
-from fractions import Fraction
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from midframe.video.pictures import PictureReader, picture_files
+from midframe.errors import OptionError
+from midframe.options import SourceOptions
+from midframe.rates import parse_rate
+from midframe.video.image_sequence import PictureReader, picture_files
 from midframe.video.pipes import STREAM, PipeReader
-from midframe.video.reader import WHOLE, Part, VideoReader
+from midframe.video.reader import Part, VideoReader
 from midframe.video.stacks import SUFFIXES, StackReader
-from midframe.video.timeline import parse_rate
 
 SAMPLED_BYTES = 1 << 20
 """A source is known again by its size and by so much of its beginning, middle and end."""
 
 
 def open_source(
-    source: Path,
-    cut_threshold: float | None = None,
-    *,
-    part: Part = WHOLE,
-    deinterlace: bool = False,
-    rate: str | Fraction | None = None,
-    **options: Any,
+    source: Path, options: SourceOptions, *, holds_matrix: bool = True, holds_aspect: bool = True
 ) -> VideoReader:
     """Open whatever frames can be read from.
 
     Args:
         source: a video, an animation or a TIFF of several pages, a folder of pictures, a pattern such as
             `frames/%06d.png`, or "-" for standard input.
-        cut_threshold, part, deinterlace: as in `VideoReader`.
-        rate: frames a second of pictures.
-        options: `strict`, `holds_matrix` and `holds_aspect`, as in `VideoReader`.
+        options: what is read of it.
+        holds_matrix, holds_aspect: as in `VideoReader`.
 
     Raises:
-        ValueError: a rate for what has one of its own.
+        OptionError: `source_fps` is given for a source that has its own frame times.
         VideoError: it cannot be read.
     """
+    part, threshold = Part(options.start, options.end), options.cut_threshold or None
+    rate = None if options.source_fps is None else parse_rate(options.source_fps)
+    shared: dict[str, Any] = {"strict": options.strict, "holds_matrix": holds_matrix, "holds_aspect": holds_aspect}
     files = picture_files(source)
     if files is not None:
-        pictures_rate = None if rate is None else parse_rate(rate)
-        return PictureReader(source, files, cut_threshold, part, rate=pictures_rate, **options)
+        return PictureReader(source, files, threshold, part, rate=rate, **shared)
     if source.suffix.lower() in SUFFIXES and source.is_file():
-        pictures_rate = None if rate is None else parse_rate(rate)
-        return StackReader(source, cut_threshold, part, rate=pictures_rate, **options)
+        return StackReader(source, threshold, part, rate=rate, **shared)
     if rate is not None:
-        raise ValueError(f"a frame rate of {rate} is given for {source}: only pictures have none of their own")
-    kind = PipeReader if source == STREAM else VideoReader
-    return kind(source, cut_threshold, part, deinterlace=deinterlace, **options)
+        raise OptionError(f"source_fps is {rate}, but {source} has its own frame times: drop --source-fps")
+    reader = PipeReader if source == STREAM else VideoReader
+    return reader(source, threshold, part, deinterlace=options.deinterlace, **shared)
 
 
 def identity_of(source: Path) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Spherical and stereoscopic films: how the picture is to be projected, and which view lies where in it.
 
-FFmpeg's muxers write this from side data of a stream, which PyAV cannot set. So a template is made: an MP4 file of one
+FFmpeg's muxers write this from side data of a stream, which PyAV cannot set. So there is a template: an MP4 file of one
 encoded frame, in memory, into which the boxes `st3d` and `sv3d` are put (Google, Spherical Video V2 RFC); the stream
-that FFmpeg reads from it has the side data, and the result's stream is made like it.
+that FFmpeg reads from it has the side data, and the result's stream is created like it.
 """
 
 import struct
@@ -81,7 +81,7 @@ def immersion_of(picture: av.VideoFrame) -> Immersion | None:
 
 @dataclass(frozen=True)
 class Template:
-    """What the picture's stream of a result is made like."""
+    """The template of the video stream of a result."""
 
     container: Any
     """Open, with one stream, whose side data is what counts."""

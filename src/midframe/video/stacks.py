@@ -12,8 +12,8 @@ from PIL import Image
 from PIL.ImageFile import ImageFile
 
 from midframe.decoding import Form, Picture, decode, form_of, reported
-from midframe.errors import SourceError
-from midframe.video.pictures import DEFAULT_RATE, ArrayReader
+from midframe.errors import OptionError, SourceError
+from midframe.video.image_sequence import DEFAULT_RATE, ArrayReader
 from midframe.video.reader import WHOLE, Part
 from midframe.video.survey import EMPTY, Survey
 
@@ -32,7 +32,7 @@ class StackReader(ArrayReader):
         rate: frames a second of pictures without times, 25 if None.
 
     Raises:
-        ValueError: a rate for pictures that have times.
+        OptionError: a rate for pictures that have times.
         SourceError: the file cannot be read, or its pictures differ in size.
     """
 
@@ -48,7 +48,7 @@ class StackReader(ArrayReader):
         self.path = path
         self.form, self._durations, self._count = _form_and_durations(path)
         if self._durations and rate is not None:
-            raise ValueError(f"a frame rate of {rate} is given for {path}: only pictures have none of their own")
+            raise OptionError(f"source_fps is {rate}, but {path} has its own frame times: drop --source-fps")
         self._rate = rate or DEFAULT_RATE
         super().__init__(path, cut_threshold, part, **options)
         if not self._durations:
@@ -97,7 +97,7 @@ def _form_and_durations(path: Path) -> tuple[Form, list[int], int]:
             durations.append(round(image.info.get("duration", 0)) or NO_DURATION)
         timed = image.format != "TIFF"
     if len({(form.height, form.width) for form in forms}) > 1:
-        raise SourceError(f"{path} has pictures of different sizes: pictures of one size are needed")
+        raise SourceError(f"{path} holds images of different sizes: all must have the same size")
     first = forms[0]
     deep, alpha = any(form.deep for form in forms), any(form.alpha for form in forms)
     return Form(first.height, first.width, deep, alpha, first.density), durations if timed else [], len(forms)

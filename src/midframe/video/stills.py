@@ -27,11 +27,11 @@ FLAT, FLAT_ERROR = 0.02, 4.0
 """Codes of 8 bits that are added to the contrast before the change and the error are divided by it: for flat areas."""
 
 
-def keep_still(made: Array, before: Array, after: Array, t: Fraction, bits: int) -> Array:
+def keep_still(interpolated: Array, before: Array, after: Array, t: Fraction, bits: int) -> Array:
     """Put the blend of both frames into an interpolated frame where they agree and it nearly does.
 
     Args:
-        made, before, after: samples of the frames, (h, w) or (h, w, C) integers.
+        interpolated, before, after: samples of the frames, (h, w) or (h, w, C) integers.
         t: the time of the interpolated frame, from 0 to 1.
         bits: of a sample.
     """
@@ -40,11 +40,11 @@ def keep_still(made: Array, before: Array, after: Array, t: Fraction, bits: int)
     motion = _block_means(_difference(before, after)) / (contrast + FLAT * step)
     still = _ramp(motion, MAX_MOTION)
     if not still.any():
-        return made
+        return interpolated
     blend = _blend(before, after, t)
-    error = _with_neighbours(_block_means(_difference(made, blend)))
+    error = _with_neighbours(_block_means(_difference(interpolated, blend)))
     still *= _ramp(error / (contrast + FLAT_ERROR * step), MAX_ERROR)
-    return _mixed(made, blend, _weights(still, *made.shape[:2]))
+    return _mixed(interpolated, blend, _weights(still, *interpolated.shape[:2]))
 
 
 def _blend(before: Array, after: Array, t: Fraction) -> Array:
@@ -58,16 +58,16 @@ def _blend(before: Array, after: Array, t: Fraction) -> Array:
     return blend.astype(before.dtype)
 
 
-def _mixed(made: Array, blend: Array, weights: Array) -> Array:
+def _mixed(interpolated: Array, blend: Array, weights: Array) -> Array:
     """A mixture of both by the weights of the second, (h, w) integers up to 2**WEIGHT_STEPS, rounded."""
-    wide = np.int16 if made.dtype == np.uint8 else np.int32
+    wide = np.int16 if interpolated.dtype == np.uint8 else np.int32
     change: Array = blend.astype(wide)
-    change -= made
-    change *= weights.reshape(*weights.shape, *[1] * (made.ndim - 2))
+    change -= interpolated
+    change *= weights.reshape(*weights.shape, *[1] * (interpolated.ndim - 2))
     change += 2**WEIGHT_STEPS // 2
     change >>= WEIGHT_STEPS
-    change += made
-    return change.astype(made.dtype)
+    change += interpolated
+    return change.astype(interpolated.dtype)
 
 
 def _weights(still: Tensor, height: int, width: int) -> Array:

@@ -1,4 +1,4 @@
-"""What becomes of the streams beside the picture: copied, converted, or dropped with a reason."""
+"""The plan for the streams beside the video: copied, converted, or dropped with a reason."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,11 +11,11 @@ from av.stream import Discard
 from midframe.video.carriers import CannotCarry, Carrier, Losses, Passed
 from midframe.video.containers import IN_MPEG_TS, NOT_IN_AVI, PLAIN_FORMATS
 from midframe.video.data_streams import describe_data
-from midframe.video.reader import is_cover
 from midframe.video.sound import ConvertedSound
 from midframe.video.sound_format import SoundFormat
 from midframe.video.subtitles import ConvertedText
 from midframe.video.time_code import scale_time_code, stated_time_code
+from midframe.video.video_file import is_cover
 
 PICTURE_TYPES = {"mjpeg": ("jpg", "image/jpeg"), "png": ("png", "image/png")}
 """Ending and media type of cover pictures."""
@@ -56,7 +56,7 @@ class Plan:
         return [f"{self.names[index]} ({each.note})" for index, each in self.choices.items() if each.add and each.note]
 
     @property
-    def left_out(self) -> list[str]:
+    def dropped(self) -> list[str]:
         """Streams that the result does not have, and why."""
         dropped = [f"{self.names[index]} ({each.reason})" for index, each in self.choices.items() if each.reason]
         return dropped + ([self.lost_time_code] if self.lost_time_code else [])
@@ -94,7 +94,7 @@ def ways_of(source: Any, container: str, slow: Fraction, sound: SoundFormat | No
     if is_cover(source):
         return [_cover(source, container)]
     if source.type == "video":
-        raise CannotCarry(f"{codec_name(source)}: a second moving picture")
+        raise CannotCarry(f"{codec_name(source)}: a second video stream")
     return _sound(source, container, slow, sound) if source.type == "audio" else _subtitles(source, container)
 
 
@@ -127,7 +127,7 @@ def _passing(sound: SoundFormat | None) -> Callable[[av.container.OutputContaine
     def add(target: av.container.OutputContainer, stream: Any, slow: Fraction) -> Carrier:
         carrier = Passed(stream, target, slow, Losses(name_of(stream)))
         context = carrier.stream.codec_context
-        if sound and context.sample_rate <= 0:  # a header that says nothing of what decoders find
+        if sound and context.sample_rate <= 0:  # the header does not state what decoders find
             context.sample_rate, context.layout = sound.rate, sound.layout
         return carrier
 
@@ -164,7 +164,7 @@ def _cover(source: Any, container: str) -> Choice:
         return Choice(_attach_cover)
     if container == "mp4":
         return Choice(lambda target, stream, slow: Passed(stream, target, slow, Losses(name_of(stream))))
-    raise CannotCarry(f"{name}: {container} files cannot hold a cover picture of this kind")
+    raise CannotCarry(f"{name}: {container} files cannot hold a cover image of this format")
 
 
 def _attach_cover(target: av.container.OutputContainer, source: Any, slow: Fraction) -> None:
@@ -172,7 +172,7 @@ def _attach_cover(target: av.container.OutputContainer, source: Any, slow: Fract
     with av.open(source.container.name) as again:
         packet = next((each for each in again.demux(again.streams[source.index]) if each.size), None)
     if packet is None:
-        raise CannotCarry("the cover picture is empty")
+        raise CannotCarry("the cover image is empty")
     target.add_attachment(f"cover.{ending}", media_type, bytes(packet))
 
 
@@ -194,7 +194,7 @@ def plan_time_code(plan: Plan, reader: Any, rate: Fraction | None) -> None:
         return
     try:
         if rate is None:
-            raise ValueError("the result has a variable rate or is slower")
+            raise ValueError("the result has a variable rate or is slowed down")
         plan.time_code = scale_time_code(code, reader.rate, rate, Fraction(str(reader.part.start)))
     except ValueError as reason:
         plan.lost_time_code = f"time code {code} ({reason})"

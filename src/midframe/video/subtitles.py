@@ -54,7 +54,7 @@ class ConvertedText:
 
     def __init__(self, source: Any, container: av.container.OutputContainer, slow: Fraction, losses: Losses) -> None:
         if not source.codec_context.codec.text_sub:
-            raise CannotCarry(f"{container.format.name} files cannot hold it, and pictures cannot become text")
+            raise CannotCarry(f"{container.format.name} files cannot hold it, and bitmap subtitles cannot become text")
         self.stream: Any = container.add_stream(TEXT_ENCODERS[container.format.name])
         self.source, self.slow, self.losses = source, slow, losses
         self.stream.codec_context.subtitle_header = source.codec_context.subtitle_header or ASS_HEADER
@@ -71,7 +71,7 @@ class ConvertedText:
         try:
             event = self._event(packet, begin)
         except (av.FFmpegError, ValueError):
-            self.losses.note("a text that cannot be decoded is dropped", begin)
+            self.losses.note("a subtitle that cannot be decoded is dropped", begin)
             return
         yield from self._ended(begin)
         if event and event.duration is None:
@@ -123,7 +123,7 @@ class ConvertedText:
                 SubtitleSet.create(event.ass, 0, end - begin, begin * 1000)
             )
         except av.FFmpegError:
-            self.losses.note("a text that cannot be encoded is dropped", event.begin)
+            self.losses.note("a subtitle that cannot be encoded is dropped", event.begin)
             return
         packet.stream, packet.time_base = self.stream, MILLISECOND
         packet.pts, packet.dts, packet.duration = begin, begin, end - begin

@@ -1,18 +1,29 @@
 """A pass over the packets of a source before anything is decoded: when frames are shown, and where its clock jumps.
 
-Transport streams that were joined, broadcast clocks that wrap and recordings whose clock was set begin anew somewhere.
+Transport streams that were joined, broadcast clocks that wrap and recordings whose clock was set restart somewhere.
 A jump in one stream begins an epoch; all streams that jump with it share its offset, so sound stays with the picture.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import pairwise
 from statistics import median
 from typing import Any
 
+import av
+
+from midframe.video.video_file import demux
+
+FIRST_PACKETS = 300
+"""Packets that are read before seeking to a part: they state when the video begins."""
+SURVEY_SECONDS = 5
+"""A survey of a part begins and ends this far outside it, since packets are not in the order of showing."""
+FASTEST = 10_000
+"""Frames a second that no video has; times and rates that state more are wrong."""
 JUMP_BACK = Fraction(3, 10)
-"""Seconds by which a decoding time goes back where the clock begins anew; smaller steps are disorder of stamps."""
+"""Seconds by which a decoding time goes back where the clock restarts; smaller steps are disorder of stamps."""
 JUMP_AHEAD = Fraction(10)
 """Seconds by which it goes ahead there, in containers whose clock may jump; in others, and below, it is a gap."""
 SAME_JUMP = Fraction(2)
@@ -59,7 +70,7 @@ class _Stream:
 
 @dataclass(frozen=True)
 class Survey:
-    """What the packets of a source say of its times. All times are corrected seconds: the source begins at 0."""
+    """The times that the packets of a source state. All times are corrected seconds: the source begins at 0."""
 
     times: tuple[Fraction, ...]
     """When the frames of the picture are shown, in order."""
@@ -82,8 +93,13 @@ class Survey:
     """Every packet of the picture states a time; else `times` holds places between, and after, those that do."""
 
     @property
+    def has_no_times(self) -> bool:
+        """Whether all frames state nearly the same time."""
+        return len(self.times) > 1 and (self.times[-1] - self.times[0]) * FASTEST < len(self.times) - 1
+
+    @property
     def jumps(self) -> tuple[Fraction, ...]:
-        """When the clock began anew."""
+        """When the clock restarted."""
         return tuple(epoch.at for epoch in self.epochs[1:])
 
     def corrected(self, packets: Iterable[Any]) -> Iterator[Any]:
@@ -119,7 +135,7 @@ def take_survey(packets: Iterable[Any], picture: Any, *, counted: bool, clock_ju
     Args:
         packets: of the picture and the sound.
         picture: the stream of the picture.
-        counted: the container counts frames and has no times: only the order of decoding says when they are shown.
+        counted: the container counts frames and has no times: only the order of decoding states when they are shown.
         clock_jumps: the container is of a kind whose clock may jump ahead.
     """
     streams: dict[int, _Stream] = {}
@@ -145,7 +161,7 @@ def take_survey(packets: Iterable[Any], picture: Any, *, counted: bool, clock_ju
             _follow(stream, packet, packet.time_base * packet.dts, needed, clock_jumps=clock_jumps)
         begin = packet.time_base * (moment if counted or packet.pts is None else packet.pts)
         stream.duration = (packet.duration or 0) * packet.time_base
-        # durations are those of the order of decoding, so only that of the last packet says when the picture ends
+        # durations are those of the order of decoding, so only that of the last packet states the end
         end = begin if packet.stream is picture else begin + stream.duration
         edge = stream.edges.get(stream.epoch)
         if packet.is_discard:
@@ -162,6 +178,40 @@ def take_survey(packets: Iterable[Any], picture: Any, *, counted: bool, clock_ju
         "delayed": delayed,
     }
     return replace(summary, **facts)
+
+
+def packets_near(container: Any, picture: Any, start: float, end: float | None, *, seekable: bool) -> Iterator[Any]:
+    """Yield packets of the video and sound streams, only those near a part where the container can be sought in.
+
+    Args:
+        container: at its beginning.
+        picture: the video stream.
+        start, end: of the part, in seconds; None for the end of the file.
+        seekable: positions in the container can be found by time.
+    """
+    streams = [picture, *container.streams.audio]
+    packets = demux(container, streams)
+    first: float | None = None
+    count, sought = 0, start <= SURVEY_SECONDS or not seekable
+    while True:
+        for packet in packets:
+            yield packet
+            count += 1
+            if packet.stream is not picture or packet.dts is None:
+                continue
+            time = float(packet.dts * packet.time_base)
+            first = time if first is None else first
+            if end is not None and time > first + end + SURVEY_SECONDS:
+                return
+            if not sought and count > FIRST_PACKETS and time < first + start - SURVEY_SECONDS:
+                break
+        else:
+            return
+        assert first is not None, "a packet had a time"
+        sought = True
+        with suppress(av.FFmpegError):
+            container.seek(round((first + start - SURVEY_SECONDS) / picture.time_base), stream=picture)
+            packets = demux(container, streams)
 
 
 def _places(
@@ -187,7 +237,7 @@ def _places(
 def _follow(
     stream: _Stream, packet: Any, time: Fraction, needed: list[dict[int, Fraction]], *, clock_jumps: bool
 ) -> None:
-    """Notice whether a stream's clock begins anew at a packet."""
+    """Detect whether a stream's clock restarts at a packet."""
     if stream.last is not None:
         expected = stream.last + stream.step
         if time - stream.last < -JUMP_BACK or (clock_jumps and time - expected > JUMP_AHEAD):

@@ -68,12 +68,12 @@ def scale_time_code(text: str, source_rate: Fraction, rate: Fraction, start: Fra
         start: seconds of the source before the first frame of the result.
 
     Raises:
-        ValueError: there is none; the text says why.
+        ValueError: there is none, with the reason.
     """
     nominal, wanted = round(source_rate), round(rate)
     code = TimeCode.parse(text, nominal) if nominal else None
     if code is None:
-        raise ValueError(f"it is no time code at {float(source_rate):g} frames a second")
+        raise ValueError(f"it is not a valid time code at {float(source_rate):g} frames a second")
     if rate / wanted != source_rate / nominal:
         raise ValueError(f"it would not count at the same speed at {float(rate):g} frames a second")
     if wanted > MAX_NOMINAL or (code.drop and wanted % 30):

@@ -1,6 +1,6 @@
-"""When frames are shown: exact rationals, in seconds; nothing here knows of pictures.
+"""When frames are shown: exact rationals, in seconds.
 
-A frame of the result shows a moment of the source. A timeline says which moments: at equal steps (`ConstantRate`), or
+A frame of the result shows a moment of the source. A timeline chooses the moments: at equal steps (`ConstantRate`), or
 where the source's own frames lie and between them (`TrueTimes`). `shown_between` gives, for two neighbouring source
 frames, what is to be shown from the first up to the second. It depends on these two and on one anchor alone, so nothing
 adds up over the length of a film.
@@ -13,7 +13,9 @@ from math import ceil
 from typing import Any, Protocol
 
 from midframe.interpolator import nearest_time
-from midframe.video.frame_rate import COMMON_RATES, SourceRate
+from midframe.options import RetimingOptions
+from midframe.rates import parse_rate
+from midframe.video.frame_rate import SourceRate
 
 END_SLACK = Fraction(1, 4)
 """Steps of the result by which the source may end after a place of the grid without another frame being shown."""
@@ -27,7 +29,7 @@ class Shown:
 
     pts: int
     """When it is shown, in the timeline's time base."""
-    share: Fraction
+    t: Fraction
     """What it shows, from 0 (the source frame before it) to 1 (the one after it), as the network can make it."""
     error: Fraction
     """Seconds between what it shows and what it should, in the time of the result."""
@@ -154,20 +156,17 @@ def shown_between(timeline: Timeline, before: Fraction, after: Fraction, depth: 
         depth: how often the network can halve the time between two frames; None if it makes any time.
     """
     for time in timeline.times(before, after):
-        share = (time - before) / (after - before)
-        nearest = nearest_time(share, depth)
-        error = abs(nearest - share) * (after - before) * timeline.slow
+        t = (time - before) / (after - before)
+        nearest = nearest_time(t, depth)
+        error = abs(nearest - t) * (after - before) * timeline.slow
         yield Shown(round(time * timeline.slow / timeline.time_base), nearest, error)
 
 
 def choose_timeline(
     source: SourceRate,
     source_time_base: Fraction,
+    options: RetimingOptions,
     *,
-    factor: int | None = None,
-    fps: str | Fraction | None = None,
-    slow: float | Fraction | None = None,
-    true_times: bool = False,
     constant: bool = False,
 ) -> Timeline:
     """Choose when frames are shown.
@@ -179,46 +178,19 @@ def choose_timeline(
     Args:
         source: frame rate of the source, and whether its frames keep to it.
         source_time_base: of its pts.
-        factor: multiple of the source's rate.
-        fps: frames a second of the result, instead. `parse_rate` says what texts may be.
-        slow: how many times longer the result is. Alone it leaves the rate as it is.
-        true_times: frames lie between the source's own, not at equal steps.
+        options: factor, fps, slow and vfr; `slow` alone leaves the rate as it is.
         constant: the target can only hold equal steps.
-
-    Raises:
-        ValueError: both a factor and a rate, a rate for true times, or a number that is too small.
     """
-    if factor is not None and fps is not None:
-        raise ValueError(f"factor is {factor} and fps {fps}: one of them can be chosen")
-    if factor is not None and factor < 1:
-        raise ValueError(f"factor is {factor}: a whole number from 1 is needed")
-    if slow is not None and not 1 <= slow <= 1000:
-        raise ValueError(f"slow is {slow}: from 1 to 1000 times is possible")
-    if true_times and fps is not None:
-        raise ValueError(f"fps is {fps} and vfr is wanted: a variable rate is chosen by its factor")
-    longer = Fraction(1) if slow is None else Fraction(str(slow))
-    if true_times or not (source.regular or fps is not None or constant):
-        pieces = factor or (2 if slow is None else ceil(longer))
-        return TrueTimes(pieces, source.rate, source_time_base, longer)
+    factor, slow = options.factor, Fraction(options.slow or 1)
+    if options.vfr or not (source.regular or options.fps is not None or constant):
+        pieces = factor or (2 if options.slow is None else ceil(slow))
+        return TrueTimes(pieces, source.rate, source_time_base, slow)
     period = 1 / source.rate if source.regular else None
     ending: dict[str, Any] = {"last_length": period, "tolerance": source.tolerance}
-    if fps is not None:
-        return ConstantRate(parse_rate(fps), longer, source.anchor, period, source.tolerance, **ending)
-    rate = source.rate * (factor or (2 if slow is None else 1))
-    step = 1 / (rate * longer)
-    if (rate * longer / source.rate).denominator == 1:  # every place of the source's grid is one of the result's
-        return ConstantRate(rate, longer, source.anchor, step, step / 2, **ending)
-    return ConstantRate(rate, longer, source.anchor, period, source.tolerance, **ending)
-
-
-def parse_rate(text: str | int | float | Fraction) -> Fraction:
-    """Frames a second from "60", "60000/1001", or "59.94", which stands for 60000/1001, as 23.976 for 24000/1001."""
-    try:
-        rate = Fraction(text if isinstance(text, Fraction) else str(text))
-    except (ValueError, ZeroDivisionError) as error:
-        raise ValueError(f"fps is {text!r}: a number is needed, as in 60, 59.94 or 60000/1001") from error
-    if not 0 < rate <= 1000:
-        raise ValueError(f"fps is {text}: above 0 and up to 1000 is possible")
-    if "." not in str(text):
-        return rate
-    return next((common for common in COMMON_RATES if abs(common - rate) < Fraction(1, 200)), rate)
+    if options.fps is not None:
+        return ConstantRate(parse_rate(options.fps), slow, source.anchor, period, source.tolerance, **ending)
+    rate = source.rate * (factor or (2 if options.slow is None else 1))
+    step = 1 / (rate * slow)
+    if (rate * slow / source.rate).denominator == 1:  # every place of the source's grid is one of the result's
+        return ConstantRate(rate, slow, source.anchor, step, step / 2, **ending)
+    return ConstantRate(rate, slow, source.anchor, period, source.tolerance, **ending)

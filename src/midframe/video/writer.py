@@ -19,10 +19,11 @@ from midframe.video.encoder_options import opening_encoder
 from midframe.video.encoders import APPLE_TAG, ENCODERS, Encoding
 from midframe.video.mark import NAME, write_mark
 from midframe.video.opacity import lost_alpha
-from midframe.video.reader import VideoReader, file_url
+from midframe.video.reader import VideoReader
 from midframe.video.rehearsal import make_plan
 from midframe.video.spherical import Template, hide_apple_boxes
 from midframe.video.streams import Plan
+from midframe.video.video_file import file_url
 
 OTHER_LANGUAGE_CODES = {
     "ces": "cze", "cym": "wel", "deu": "ger", "ell": "gre", "eus": "baq", "fas": "per", "hye": "arm", "isl": "ice",
@@ -39,14 +40,14 @@ LATEST_CHAPTER = 10**9
 class VideoWriter:
     """A video being written beside its final name, which it takes at the end of a `with` block that does not fail.
 
-    Frames are encoded one after another (`write_frame`), or packets that another encoder made come with those of the
+    Frames are encoded one after another (`write_frame`), or packets of another encoder come with those of the
     source's other streams (`join`).
 
     Args:
         path: the final name; its ending chooses the container.
         reader: the source, whose metadata, rotation and other streams are carried over.
         picture: a frame of the source.
-        colour: how its samples stand for colours.
+        colour: how its samples represent colours.
         encoding: of the frames.
         slow: how many times longer than the source the result is.
         mute: leave sound out.
@@ -54,12 +55,12 @@ class VideoWriter:
         plan: what becomes of each of them; found by trial if None.
         span: what part of the source is shown, in seconds of its own time; None for all.
         matrix: display matrix of the picture, 9 integers; None if it is upright.
-        template: what the picture's stream is made like, for `join` alone; None for one with an encoder.
+        template: of the video stream, for `join` alone; None for one with an encoder.
         unfinished: where the file is until it is whole; beside its final name if None.
         mark: as of `mark_of`, by which the result is recognised as one of midframe.
 
     Raises:
-        StreamsFailed: streams beside the picture keep the file from being begun.
+        StreamsFailed: other streams keep the header of the file from being written.
         VideoError: no such container, the container cannot hold the codec, or the place cannot be written to.
     """
 
@@ -88,7 +89,7 @@ class VideoWriter:
         self.shift = reader.survey.shift
         self.converted: list[str] = []
         """Streams that are not passed on as they are, and what becomes of them."""
-        self.left_out: list[str] = []
+        self.dropped: list[str] = []
         """Streams that the result does not have, and why."""
         self._damage: list[str] = []
         if plan is None:
@@ -100,13 +101,13 @@ class VideoWriter:
             self._check_fits()
             self._add_picture(template)
             if colour.alpha and not has_alpha(av.VideoFormat(encoding.pixel_format)) and (lost := lost_alpha(reader)):
-                self.left_out.append(f"{lost} ({encoding.pixel_format} has none: prores, vp9 and ffv1 can keep it)")
+                self.dropped.append(f"{lost} ({encoding.pixel_format} has none: prores, vp9 and ffv1 can keep it)")
             self.stream.metadata.update(_worth_keeping(reader.stream, path))
             self.stream.disposition = reader.stream.disposition
             if matrix:
                 self.stream.set_display_matrix(matrix)
             if self.container.format.name in PLAIN_FORMATS and reader.container.chapters():
-                self.left_out.append(f"chapters ({path.suffix} files cannot hold them)")
+                self.dropped.append(f"chapters ({path.suffix} files cannot hold them)")
             self.container.metadata.update(
                 {key: value for key, value in reader.container.metadata.items() if key.lower() not in OF_THE_FILE}
             )
@@ -120,7 +121,7 @@ class VideoWriter:
         except av.FFmpegError as error:
             self.abandon()
             if self.others.carriers:
-                reason = f"the file cannot be begun with it: {reason_of(error)}"
+                reason = f"the file header cannot be written with it: {reason_of(error)}"
                 raise StreamsFailed(self.others.carriers, reason) from error
             raise VideoError(
                 f"{path} cannot be written with {encoding.encoder} ({error.strerror}): choose another --codec"
@@ -216,14 +217,14 @@ class VideoWriter:
         if name not in held:
             known = ", ".join(codec for codec in ENCODERS if codec in held)
             raise VideoError(
-                f"{self.path.suffix} files cannot hold {name}, but {known}: choose one with --codec, or name an "
+                f"{self.path.suffix} files cannot hold {name}, only {known}: choose one with --codec, or name an "
                 f"OUT of {CODEC_SUFFIXES.get(name, '.mkv')}"
             )
 
     def _carry_others(self, reader: VideoReader) -> None:
         for source in reader.others:
             self.others.add(source, _worth_keeping(source, self.path))
-        self.converted, self.left_out = self.others.plan.converted, self.left_out + self.others.plan.left_out
+        self.converted, self.dropped = self.others.plan.converted, self.dropped + self.others.plan.dropped
         chapters = [self._chapter(each) for each in reader.container.chapters()]
         self.container.set_chapters([each for each in chapters if each["start"] < each["end"]])
 

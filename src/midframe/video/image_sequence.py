@@ -1,4 +1,4 @@
-"""Pictures in a row, as renderers write and editors read them: `frames/000001.png`, `frames/000002.png` and so on."""
+"""Image sequences, as renderers write and editors read them: `frames/000001.png`, `frames/000002.png` and so on."""
 
 import re
 from collections import Counter
@@ -27,21 +27,21 @@ NUMBER = re.compile(r"%(0?)(\d*)d")
 VIDEO_SUFFIXES = frozenset(
     (*CONTAINERS, ".3gp", ".flv", ".mpeg", ".mpg", ".mxf", ".ogg", ".ogv", ".vob", ".wmv", ".y4m")
 )
-"""Endings of videos, in whose names no pattern is looked for."""
+"""Suffixes of videos, whose names are no patterns."""
 DEFAULT_NAME = "%06d.png"
 """Of pictures in a folder."""
 DEFAULT_RATE = Fraction(25)
-"""Frames a second of pictures, if nothing else is asked for."""
+"""Frames a second of an image sequence, if none is given."""
 BY_FFMPEG = (".dpx", ".exr", ".hdr", ".pam", ".cin")
 SUFFIXES = (
     ".apng", ".avif", ".bmp", ".dib", ".gif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpf", ".jpg", ".jpx", ".pbm",
     ".pcx", ".pgm", ".png", ".pnm", ".ppm", ".psd", ".qoi", ".ras", ".sgi", ".tga", ".tif", ".tiff", ".webp",
     *BY_FFMPEG,
 )  # fmt: skip
-"""Endings of pictures in a folder; other files in it are passed over."""
+"""Suffixes of images in a folder; other files in it are ignored."""
 FRAME_FORMATS = {(False, False): "rgb24", (False, True): "rgba", (True, False): "rgb48be", (True, True): "rgba64be"}
 """FFmpeg's names of RGB as PNG has it, by depth and alpha."""
-MOST_LISTED = 10
+MAX_LISTED = 10
 """Missing numbers are listed up to so many rows of them."""
 
 
@@ -60,7 +60,7 @@ class ArrayReader(VideoReader):
         picture = self._first()
         self.icc_profile = picture.icc_profile
         frame = self._frame(picture)
-        return self._arranged(frame), colour_of(frame)
+        return self._arranger.arrange(frame), colour_of(frame)
 
     def decoded(self) -> Iterator[av.VideoFrame]:
         """All frames, whatever has been read before."""
@@ -96,7 +96,7 @@ class ArrayReader(VideoReader):
         frame: Any = av.VideoFrame.from_ndarray(image, format=self._format)
         frame.color_primaries, frame.color_trc = picture.primaries, picture.transfer
         for lost in picture.left_out:
-            self._warn(f"left out of the pictures: {lost}")
+            self._warn(f"dropped from the images: {lost}")
         return frame
 
     def _warn(self, text: str) -> None:
@@ -111,7 +111,7 @@ class PictureReader(ArrayReader):
     All frames have the bits of the deepest picture, and alpha if any has it.
 
     Args:
-        path: what was asked for, a folder or a pattern.
+        path: the folder or the pattern.
         files: the pictures in order.
         cut_threshold, part: as in `VideoReader`.
         rate: frames a second; 25 if None.
@@ -132,7 +132,7 @@ class PictureReader(ArrayReader):
         **options: Any,
     ) -> None:
         if not files:
-            raise SourceError(f"{path} holds no pictures: name a folder or a pattern such as frames/%06d.png")
+            raise SourceError(f"{path} holds no images: name a folder of images or a pattern such as frames/%06d.png")
         self.files, self._rate = files, rate or DEFAULT_RATE
         self.form = _common_form(files)
         self.missing_numbers = missing_numbers(files)
@@ -140,9 +140,9 @@ class PictureReader(ArrayReader):
         super().__init__(path, cut_threshold, part, **options)
         self.frame_duration = 1
         if self.missing_numbers:
-            self._warn(f"pictures are missing, number {_rows_of(self.missing_numbers)}")
+            self._warn(f"images are missing: number {_rows_of(self.missing_numbers)}")
         if twice := [number for number, count in Counter(_numbers(files)).items() if count > 1]:
-            self._warn(f"several pictures have one number, {_rows_of(sorted(twice))}")
+            self._warn(f"several images have the same number: {_rows_of(sorted(twice))}")
 
     def _time_base(self) -> Fraction:
         return 1 / self._rate
@@ -161,7 +161,7 @@ class PictureReader(ArrayReader):
                 height, width = picture.image.shape[:2]
                 raise _another_size(file, height, width, self.files[0], self.form)
             if not same_profile(picture.icc_profile, self.icc_profile):
-                self._warn("the pictures have different ICC profiles, that of the first is used")
+                self._warn("the images have different ICC profiles; that of the first is used")
             yield self._frame(picture), number, 1
 
 
@@ -177,12 +177,12 @@ def picture_files(source: Path) -> list[Path] | None:
 
 
 def number_of(pattern: str, name: str, *, exact: bool = True) -> int | None:
-    """The number of a picture by its name; None if the pattern does not stand for it.
+    """The number of a picture by its name; None if the pattern does not match.
 
     Args:
         pattern: of the names.
         name: of the picture.
-        exact: only names that are written by the pattern; otherwise %d stands for 007 too.
+        exact: only names that are written by the pattern; otherwise %d matches 007 too.
     """
     place = NUMBER.search(pattern)
     assert place, "it is a pattern"
@@ -232,8 +232,8 @@ def _rows_of(numbers: list[int]) -> str:
             rows[-1][1:] = [number]
         else:
             rows.append([number])
-    texts = ["-".join(map(str, row)) for row in rows[:MOST_LISTED]]
-    return ", ".join(texts) + (f" and {len(rows) - MOST_LISTED} more" if len(rows) > MOST_LISTED else "")
+    texts = ["-".join(map(str, row)) for row in rows[:MAX_LISTED]]
+    return ", ".join(texts) + (f" and {len(rows) - MAX_LISTED} more" if len(rows) > MAX_LISTED else "")
 
 
 def _common_form(files: list[Path]) -> Form:
@@ -251,12 +251,12 @@ def _common_form(files: list[Path]) -> Form:
 
 def _another_size(file: Path, height: int, width: int, first: Path, form: Form) -> SourceError:
     return SourceError(
-        f"{file} is {width}x{height}, and {first.name} is {form.width}x{form.height}: pictures of one size are needed"
+        f"{file} is {width}x{height}, and {first.name} is {form.width}x{form.height}: one size is needed"
     )
 
 
 def is_pattern(path: Path) -> bool:
-    """Whether a name stands for many pictures: not that of a file that exists, nor that of a video."""
+    """Whether a name is a pattern for many images: not the name of an existing file, nor that of a video."""
     return bool(NUMBER.search(path.name)) and path.suffix.lower() not in VIDEO_SUFFIXES and not path.is_file()
 
 

@@ -9,9 +9,9 @@ import pytest
 from conftest import render_frame
 from test_video import Averager, frames_of, planes, times_of
 
+from midframe.video.duplicates import MAX_DUPLICATES, is_duplicate, without_duplicates
 from midframe.video.pipeline import interpolate_video
 from midframe.video.reader import Frame
-from midframe.video.repeats import MOST_REPEATS, is_repeat, without_repeats
 
 Render = Callable[..., Path]
 
@@ -23,7 +23,7 @@ def film(shown: list[int], cuts: tuple[int, ...] = ()) -> list[Frame]:
 
 
 def times(frames: list[Frame]) -> list[Fraction | int]:
-    return [frame.pts for frame in without_repeats(frames, 1)]
+    return [frame.pts for frame in without_duplicates(frames, 1)]
 
 
 def test_animation_on_twos_keeps_the_first_of_each_two() -> None:
@@ -35,7 +35,7 @@ def test_what_moves_in_every_frame_stays_as_it_is() -> None:
 
 
 def test_a_picture_that_stands_for_long_keeps_all_its_frames() -> None:
-    shown = [0, 1, 2, *[3] * (MOST_REPEATS + 2), 4, 5]
+    shown = [0, 1, 2, *[3] * (MAX_DUPLICATES + 2), 4, 5]
     assert times(film(shown)) == list(range(len(shown)))
 
 
@@ -66,9 +66,9 @@ def test_a_small_motion_is_no_repeat_and_a_little_noise_is_one() -> None:
     noisy = np.clip(grey + np.random.default_rng(0).integers(-1, 2, grey.shape), 0, 255).astype(np.uint8)
     moved = grey.copy()
     moved[40:46, 60:66] += 60
-    assert is_repeat(grey, noisy)
-    assert not is_repeat(grey, moved)
-    assert not is_repeat(grey, grey[:60])
+    assert is_duplicate(grey, noisy)
+    assert not is_duplicate(grey, moved)
+    assert not is_duplicate(grey, grey[:60])
 
 
 def render_twos(path: Path, count: int = 24) -> Path:
@@ -86,7 +86,7 @@ def render_twos(path: Path, count: int = 24) -> Path:
 def test_repeats_are_replaced_and_the_length_stays(tmp_path: Path) -> None:
     source, target = render_twos(tmp_path / "in.mp4"), tmp_path / "out.mkv"
     report = interpolate_video(source, target, model=Averager(), codec="ffv1", dedup=True)
-    assert (report.frames_out, report.frames_repeated, report.problems) == (48, 11, ())
+    assert (report.frames_out, report.duplicates, report.problems) == (48, 11, ())
     assert abs(report.length_in - 1) < Fraction(1, 1000)
     assert times_of(target) == [Fraction(n, 48) for n in range(48)] or len(times_of(target)) == 48
     luma = [planes(frame)[0] for frame in frames_of(target)]
@@ -95,4 +95,4 @@ def test_repeats_are_replaced_and_the_length_stays(tmp_path: Path) -> None:
         expected = before + (after - before) * (n % 4) / 4
         assert abs(luma[n] - expected).mean() < 1
     plain = interpolate_video(source, tmp_path / "plain.mkv", model=Averager(), codec="ffv1")
-    assert plain.frames_repeated == 0
+    assert plain.duplicates == 0

@@ -1,4 +1,4 @@
-"""Work that can go on after it was stopped: finished segments of the encoded picture, kept beside the result.
+"""Finished segments of an encoded video, kept beside the result, so that interrupted work can be resumed.
 
 The frames of a result are encoded in segments, each by an encoder of its own that begins with a key frame. A segment is
 either wholly in the database of the folder `OUT.midframe/` or not there, whatever ends the program. In the end the
@@ -23,6 +23,8 @@ SUFFIX = ".midframe"
 JOB_FILE, DATABASE = "job.json", "segments.db"
 SHORT_SEGMENT, LONG_SEGMENT = 60, 240
 """Frames of a segment that ends at a cut, at least, and of one that ends where there is none."""
+UNREADABLE = ("video", "network")
+"""Values of a job that are hashes."""
 TABLES = """
 CREATE TABLE segments (number INTEGER PRIMARY KEY, extradata BLOB NOT NULL);
 CREATE TABLE packets (number INTEGER PRIMARY KEY, pts INTEGER NOT NULL, keyframe INTEGER NOT NULL, data BLOB NOT NULL);
@@ -32,14 +34,14 @@ CREATE INDEX of_packets ON side_data (packet);
 """Packets are numbered in the order of decoding."""
 
 
-class Work:
+class Segments:
     """The segments of a result that are finished.
 
     Args:
         target: the result.
         job: what decides its frames; numbers and texts.
-        resume: go on with work that was begun, if there is any.
-        overwrite: throw away work that was begun.
+        resume: continue unfinished work, if there is any.
+        overwrite: discard unfinished work.
 
     Raises:
         VideoError: another process works on the result; unfinished work exists and neither `resume` nor `overwrite` is
@@ -47,10 +49,10 @@ class Work:
     """
 
     def __init__(self, target: Path, job: Mapping[str, Any], *, resume: bool = False, overwrite: bool = False) -> None:
-        self.target, self.folder = target, work_folder(target)
+        self.target, self.folder = target, segments_folder(target)
         self.finished = 0
         """How many segments there are; they are numbered from 0."""
-        self._lock = lock_work(target)
+        self._lock = lock_target(target)
         try:
             self._begin(json.loads(json.dumps(job)), resume=resume, overwrite=overwrite)
         except (OSError, sqlite3.Error) as error:
@@ -61,16 +63,16 @@ class Work:
             raise
 
     def _begin(self, job: Mapping[str, Any], *, resume: bool, overwrite: bool) -> None:
-        begun = (self.folder / JOB_FILE).exists()
-        if begun and resume:
+        exists = (self.folder / JOB_FILE).exists()
+        if exists and resume:
             _check_same(self.folder, job)
-        elif begun and not overwrite:
+        elif exists and not overwrite:
             raise VideoError(
-                f"{self.folder} holds unfinished work: go on with --resume, or begin anew with --overwrite"
+                f"{self.folder} holds unfinished work: continue it with --resume, or start again with --overwrite"
             )
         else:
             self._lock.clear()
-        self._database = _open(self.folder / DATABASE, new=not (begun and resume))
+        self._database = _open(self.folder / DATABASE, new=not (exists and resume))
         self.finished = self._database.execute("SELECT count(*) FROM segments").fetchone()[0]
         _write_whole(self.folder / JOB_FILE, json.dumps(job, indent=1) + "\n")
 
@@ -79,7 +81,7 @@ class Work:
 
         Args:
             segment: its number.
-            extradata: what its encoder says of all its packets.
+            extradata: parameter sets of its encoder.
             packets: in the order of decoding.
         """
         try:
@@ -98,15 +100,15 @@ class Work:
         self.finished += 1
 
     def extradata(self) -> bytes:
-        """What the encoder says of all packets.
+        """Return the parameter sets of the encoder, which all segments share.
 
         Raises:
-            VideoError: segments say different things, so that no file can hold them all.
+            VideoError: segments have different ones, so that no file can hold them all.
         """
         found = [row[0] for row in self._database.execute("SELECT DISTINCT extradata FROM segments")]
         if len(found) > 1:
             raise VideoError(
-                f"{self.folder} was begun with another version of the encoder: begin anew with --overwrite"
+                f"{self.folder} was started with another version of the encoder: start again with --overwrite"
             )
         return bytes(found[0]) if found else b""
 
@@ -129,13 +131,13 @@ class Work:
             yield packet
 
     def remove(self) -> None:
-        """Leave nothing behind."""
+        """Delete the folder."""
         self._database.close()
         self._lock.clear()
         self._lock.release()
 
     def leave(self) -> bool:
-        """Keep what is finished for another time; false if there is nothing worth it, so nothing is kept."""
+        """Close the store and keep its segments; false if there are none, so that nothing is kept."""
         if not self.finished:
             self.remove()
             return False
@@ -148,14 +150,14 @@ class Work:
         return _unwritable(self.target, error)
 
 
-def lock_work(target: Path) -> FolderLock:
-    """Lock the folder of the unfinished work on a result, which is made if it does not exist.
+def lock_target(target: Path) -> FolderLock:
+    """Lock the folder of the unfinished work on a result, which is created if it does not exist.
 
     Raises:
         VideoError: another process works on the result, or the place cannot be written to.
     """
     try:
-        return FolderLock(work_folder(target))
+        return FolderLock(segments_folder(target))
     except BlockingIOError as error:
         raise VideoError(f"{target} is being worked on by another process: wait for it, or name another OUT") from error
     except OSError as error:
@@ -178,7 +180,7 @@ def _open(path: Path, *, new: bool) -> sqlite3.Connection:
     return database
 
 
-def work_folder(target: Path) -> Path:
+def segments_folder(target: Path) -> Path:
     """Where the unfinished work on a result lies."""
     target = target if target.name else target.absolute()  # pictures may go into the folder that one is in
     return target.with_name(short_name(target.name, SUFFIX))
@@ -188,7 +190,7 @@ def decoding_times(pts: list[int]) -> list[int]:
     """Times of decoding for frames in their order of decoding: rising, and none after its frame's pts.
 
     Encoders that see one segment each cannot know them: the frames that wait at the end of a segment would be decoded
-    when the next has begun.
+    when the next one has started.
     """
     shown = sorted(pts)
     place = {time: index for index, time in enumerate(shown)}
@@ -199,21 +201,26 @@ def decoding_times(pts: list[int]) -> list[int]:
 
 
 def _side_data(kind: str, content: bytes) -> PacketSideData:
-    made = PacketSideData(packet_sidedata_type_from_literal(kind), len(content))  # type: ignore[call-arg, arg-type]
-    made.update(content)
-    return made
+    side_data = PacketSideData(packet_sidedata_type_from_literal(kind), len(content))  # type: ignore[call-arg, arg-type]
+    side_data.update(content)
+    return side_data
 
 
 def _check_same(folder: Path, job: Mapping[str, Any]) -> None:
-    begun = json.loads((folder / JOB_FILE).read_text())
-    changed = [name for name in {**begun, **job} if begun.get(name) != job.get(name)]
+    stored = json.loads((folder / JOB_FILE).read_text())
+    if stored.get("version") != job.get("version"):
+        raise VideoError(
+            f"{folder} holds unfinished work of another version of midframe: resume it with that version, "
+            "or start again with --overwrite"
+        )
+    changed = [name for name in {**stored, **job} if stored.get(name) != job.get(name)]
     if changed:
-        texts = ", ".join(_changed(name, begun.get(name), job.get(name)) for name in changed)
-        raise VideoError(f"{folder} is of another job: {texts}; give what it was begun with, or --overwrite")
+        texts = ", ".join(_changed(name, stored.get(name), job.get(name)) for name in changed)
+        raise VideoError(f"{folder} belongs to another job: {texts}; use its options, or --overwrite")
 
 
 def _changed(name: str, before: Any, now: Any) -> str:
-    return f"the {name} is another" if isinstance(before, dict) else f"{name} was {before} and is {now}"
+    return f"the {name} differs" if name in UNREADABLE else f"{name} was {before} and is {now}"
 
 
 def _write_whole(path: Path, text: str) -> None:

@@ -1,4 +1,4 @@
-"""Frames that repeat the one before them: animation drawn on twos, films shown faster than they were taken.
+"""Frames that duplicate the one before them: animation drawn on twos, films shown faster than they were taken.
 
 They are taken out, so that what was one picture for several frames becomes motion. The length of the film stays. The
 frames that are left keep their times; where these follow from even steps by repeating, as in films brought from 24 to
@@ -21,16 +21,16 @@ EQUAL = 1.0
 """Of 255: so much do blocks of a repeated frame differ at most, in the mean. Codecs change it a little."""
 BLOCK = 16
 """Side of the blocks in pixels: what moves in one of them alone is no repeat."""
-MOST_REPEATS = 4
+MAX_DUPLICATES = 4
 """A picture that is repeated more often stands still on purpose: all its frames stay."""
 ROW = 12
 """So many pictures in a row tell whether they came at even steps before some were repeated."""
-SURE_TIMES = 2
+MIN_OCCURRENCES = 2
 """Shorter and longer steps of even ones both come so often in a row at least. One alone is an accident, or a change."""
 
 
-def without_repeats(frames: Iterable[Frame], step: int) -> Iterator[Frame]:
-    """Take out the frames that repeat their predecessor.
+def without_duplicates(frames: Iterable[Frame], step: int) -> Iterator[Frame]:
+    """Drop the frames that duplicate their predecessor.
 
     Args:
         frames: of a video, in the order of showing.
@@ -50,8 +50,8 @@ def without_repeats(frames: Iterable[Frame], step: int) -> Iterator[Frame]:
     yield from _evenly(row, step)
 
 
-def is_repeat(before: Array, after: Array) -> bool:
-    """Whether a grey picture (H, W) shows the same as the one before it."""
+def is_duplicate(before: Array, after: Array) -> bool:
+    """Whether a grey image (H, W) shows the same as the one before it."""
     if before.shape != after.shape:
         return False
     change = np.abs(after.astype(np.int16) - before).astype(np.float32)
@@ -69,9 +69,9 @@ def _distinct(frames: Iterable[Frame]) -> Iterator[tuple[Frame, bool]]:
     in_row = still = False
     for frame in frames:
         shown = grey(frame.picture)
-        if first and seen is not None and not frame.begins_scene and is_repeat(seen, shown):
+        if first and seen is not None and not frame.begins_scene and is_duplicate(seen, shown):
             held.append(frame)
-            if still or len(held) > MOST_REPEATS:
+            if still or len(held) > MAX_DUPLICATES:
                 yield from ((each, False) for each in ([] if still else [first]) + held)
                 held, still = [], True
             continue
@@ -87,7 +87,7 @@ def _distinct(frames: Iterable[Frame]) -> Iterator[tuple[Frame, bool]]:
 def _evenly(row: list[Frame], step: int) -> list[Frame]:
     """A row at even steps from its first to its last, if repeating brought it from there; else the row itself."""
     gaps = Counter(round((after.pts - before.pts) / step) for before, after in pairwise(row))
-    if len(gaps) != 2 or min(gaps.values()) < SURE_TIMES:
+    if len(gaps) != 2 or min(gaps.values()) < MIN_OCCURRENCES:
         return row
     begin, each = Fraction(row[0].pts), Fraction(row[-1].pts - row[0].pts, len(row) - 1)
     even = [begin + each * place for place in range(len(row))]

@@ -1,4 +1,4 @@
-"""How much room a result takes on its disk, told before hours are spent."""
+"""The disk space that a result needs, checked before the work."""
 
 import shutil
 from pathlib import Path
@@ -14,7 +14,7 @@ COPIES = 2
 
 
 def check_space(folder: Path, encoding: Encoding, frames: float | None) -> None:
-    """See that a disk has room for a result, as far as that can be known before.
+    """Check that a disk has space for a result, as far as that can be known before the work.
 
     Args:
         folder: where the result will lie.
@@ -29,13 +29,13 @@ def check_space(folder: Path, encoding: Encoding, frames: float | None) -> None:
     free = disk.free
     if disk.total and free < needed:
         raise VideoError(
-            f"{folder} has {_readable(free)} free, and the work needs about {_readable(needed)} or more: make room, "
+            f"{folder} has {_readable(free)} free, and about {_readable(needed)} or more are needed: free disk space, "
             "or choose another place for OUT"
         )
 
 
 def needed_bytes(encoding: Encoding, frames: float) -> int:
-    """The least room that the work on so many frames takes."""
+    """Return the minimum disk space in bytes that the work on so many frames needs."""
     bits = BITS_A_PIXEL.get(encoding.encoder, LOSSY_BITS) * (
         2 if encoding.colour.deep and encoding.encoder == "ffv1" else 1
     )

@@ -1,0 +1,113 @@
+"""Log messages of a command, and the report of an unexpected exception."""
+
+import logging
+import re
+import sys
+import traceback
+from pathlib import Path
+
+from midframe.cli.shared import err, one_line, print_line
+from midframe.errors import OptionError
+
+BUG_STATUS = 70
+"""EX_SOFTWARE of sysexits.h; 2 already stands for wrong usage."""
+FILE_FORMAT = "%(asctime)s midframe %(levelname)s %(name)s: %(message)s"
+FILE_LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} midframe ")
+"""How a log file of midframe begins."""
+
+logger = logging.getLogger("midframe")
+
+
+class _OneLine(logging.Formatter):
+    """Formats a record for a terminal: "midframe: warning: text"."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        prefix = "" if record.levelno < logging.WARNING else f"{record.levelname.lower()}: "
+        return one_line(f"midframe: {prefix}{record.getMessage()}")
+
+
+class Diagnostics:
+    """What a command logs and where; one object for a run of the command line."""
+
+    def __init__(self) -> None:
+        self.debug = False
+        self._level = logger.level
+        self._handlers: list[logging.Handler] = []
+        self._terminal = logging.StreamHandler(sys.stderr)
+        self._terminal.setFormatter(_OneLine())
+        self._terminal.setLevel(logging.WARNING)
+        self._add(self._terminal)
+
+    def configure(self, *, verbose: bool, debug: bool, log_file: Path | None) -> None:
+        """Set what is logged.
+
+        Args:
+            verbose: print the steps of the work.
+            debug: print details too, and the traceback of an error.
+            log_file: gets everything, with times; it is appended to.
+
+        Raises:
+            OptionError: the file is not a log file of midframe.
+            OSError: it cannot be written.
+        """
+        self.debug = debug
+        if verbose or debug:
+            self._terminal.setLevel(logging.DEBUG if debug else logging.INFO)
+        if log_file:
+            check_log_file(log_file)
+            to_file = logging.FileHandler(log_file, encoding="utf-8", errors="backslashreplace")
+            to_file.setFormatter(logging.Formatter(FILE_FORMAT))
+            self._add(to_file)
+        if verbose or debug or log_file:
+            logger.setLevel(logging.DEBUG)
+
+    def report_error(self, error: Exception) -> None:
+        """Print an error that a person can act upon."""
+        self._log_traceback(error)
+        print_line(err, f"midframe: {error}", style="red")
+
+    def report_bug(self, error: Exception) -> None:
+        """Print an exception that midframe should not have raised, and how to report it."""
+        self._log_traceback(error)
+        places = [each for each in traceback.extract_tb(error.__traceback__) if "midframe" in each.filename]
+        place = f" in {Path(places[-1].filename).name}:{places[-1].lineno}" if places else ""
+        print_line(err, f"midframe: bug: {type(error).__name__}{place}: {error}", style="red")
+        print_line(
+            err,
+            "This is an error in midframe, not in your input. Please report it with the command, the output of the "
+            "same command as `midframe --debug ...`, and the output of `midframe doctor`.",
+        )
+
+    def close(self) -> None:
+        """Stop logging."""
+        for handler in self._handlers:
+            logger.removeHandler(handler)
+            handler.close()
+        logger.setLevel(self._level)
+
+    def _add(self, handler: logging.Handler) -> None:
+        self._handlers.append(handler)
+        logger.addHandler(handler)
+
+    def _log_traceback(self, error: Exception) -> None:
+        text = "".join(traceback.format_exception(error))
+        if self.debug:
+            sys.stderr.write(text)
+        for handler in self._handlers:
+            if isinstance(handler, logging.FileHandler):
+                handler.handle(logger.makeRecord(logger.name, logging.ERROR, "", 0, text, (), None))
+
+
+def check_log_file(path: Path) -> None:
+    """Check that a file is a log of midframe, or new or empty, so that nothing is appended to another file.
+
+    Raises:
+        OptionError: it is another file, or a folder.
+    """
+    if path.is_dir():
+        raise OptionError(f"--log-file: {path} is a folder: name a file")
+    if not path.is_file() or not path.stat().st_size:
+        return
+    with path.open(encoding="utf-8", errors="replace") as file:
+        if not FILE_LINE.match(file.readline(200)):
+            raise OptionError(f"--log-file: {path} exists and is not a log file of midframe: name another file")

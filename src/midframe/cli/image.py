@@ -1,0 +1,235 @@
+"""Commands for pairs of images: image, kernels, visualize."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from PIL import Image
+
+from midframe.cli.parameters import RETIMING, Device, Ensemble, Model, Overwrite, PrecisionOption, Scale, Tile
+from midframe.cli.shared import app, err, out, progress_bar
+from midframe.decoding import HDR_TRANSFERS, read_picture
+from midframe.errors import OptionError, VideoError
+from midframe.images import Array, in_one_form, lost_as, same_profile, write_image, writes
+from midframe.interpolator import Interpolator
+from midframe.models.flowsep import FlowSep
+from midframe.options import InterpolationOptions
+from midframe.outputs import check_output_file
+
+Image.MAX_IMAGE_PIXELS = None  # the command line reads its user's own files, however large
+
+
+@app.command()
+def image(
+    first: Annotated[Path, typer.Argument(help="An image.")],
+    second: Annotated[Path, typer.Argument(help="Another image of the same size.")],
+    target: Annotated[
+        Path | None,
+        typer.Argument(metavar="[OUT]", help="The result; FIRST-mid.png if not given. Several results are numbered."),
+    ] = None,
+    count: Annotated[
+        int | None,
+        typer.Option(min=1, help="Number of frames, at equal steps; 1 if not given.", rich_help_panel=RETIMING),
+    ] = None,
+    time: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="T",
+            help="Time of a frame, from 0 (FIRST) to 1 (SECOND), as in 0.25 or 1/3; can be repeated.",
+            rich_help_panel=RETIMING,
+        ),
+    ] = None,
+    model: Model = InterpolationOptions.model,
+    device: Device = InterpolationOptions.device,
+    tile: Tile = InterpolationOptions.tile,
+    scale: Scale = InterpolationOptions.scale,
+    ensemble: Ensemble = InterpolationOptions.ensemble,
+    precision: PrecisionOption = InterpolationOptions.precision,
+    overwrite: Overwrite = False,
+) -> None:
+    """Interpolate one or several frames between two images."""
+    options = InterpolationOptions(model, device, tile, scale, ensemble, precision)
+    times = choose_times(count, time or [])
+    target = target or first.with_name(f"{first.stem}-mid.png")
+    names = numbered_names(target, len(times))
+    for name in names:
+        check_output_file(name, inputs=(first, second), overwrite=overwrite)
+    check_writes(target)
+    pair = read_pair(first, second)
+    tool = Interpolator.from_options(options)
+    with progress_bar(len(times)) as show:
+        images = tool.interpolate_many(pair.first, pair.second, times, progress=show)
+    for name, picture in zip(names, images, strict=True):
+        write_image(name, picture, pair.icc_profile)
+        out.print(str(name), soft_wrap=True)
+    deep, alpha = pair.first.dtype == np.uint16, pair.first.shape[2] == 4
+    for lost in (*pair.dropped, *lost_as(target.suffix, deep=deep, alpha=alpha, icc_profile=pair.icc_profile)):
+        err.print(f"midframe: dropped: {lost}", markup=False, soft_wrap=True)
+
+
+def choose_times(count: int | None, given: Sequence[str]) -> list[Fraction]:
+    """Return the times of the frames between two images.
+
+    Args:
+        count: number of frames at equal steps; one if it is None and no times are given.
+        given: times from 0 to 1, as decimal numbers or fractions.
+
+    Raises:
+        OptionError: both are given, or a time is not a number from 0 to 1.
+    """
+    if given and count is not None:
+        raise OptionError(f"--count is {count} and --time {given[0]}: only one of them can be given")
+    return [parse_time(text) for text in given] or even_times(count or 1)
+
+
+def even_times(count: int) -> list[Fraction]:
+    """Return so many times that divide the interval from 0 to 1 evenly."""
+    return [Fraction(n, count + 1) for n in range(1, count + 1)]
+
+
+def parse_time(text: str) -> Fraction:
+    """Read a time such as 0.25 or 1/3; raises an OptionError if it is not a number from 0 to 1."""
+    try:
+        time = Fraction(text)
+    except (ValueError, ZeroDivisionError) as error:
+        raise OptionError(f"--time is {text!r}: a number from 0 to 1 is needed, as in 0.25 or 1/3") from error
+    if not 0 <= time <= 1:
+        raise OptionError(f"--time is {text}: a number from 0 (the first image) to 1 (the second) is needed")
+    return time
+
+
+def numbered_names(target: Path, count: int) -> list[Path]:
+    """Return the names of so many results: the target itself for one, otherwise with numbers from 1."""
+    if count == 1:
+        return [target]
+    digits = len(str(count))
+    return [target.with_stem(f"{target.stem}-{n:0{digits}}") for n in range(1, count + 1)]
+
+
+@app.command()
+def kernels(
+    first: Annotated[Path, typer.Argument(help="An image.")],
+    second: Annotated[Path, typer.Argument(help="Another image of the same size.")],
+    target: Annotated[
+        Path | None, typer.Argument(metavar="[OUT]", help="The figure; FIRST-kernels.png if not given.")
+    ] = None,
+    at: Annotated[
+        list[str] | None, typer.Option(metavar="X,Y", help="A pixel; can be repeated. The centre if not given.")
+    ] = None,
+    model: Model = InterpolationOptions.model,
+    device: Device = InterpolationOptions.device,
+    precision: PrecisionOption = InterpolationOptions.precision,
+    overwrite: Overwrite = False,
+) -> None:
+    """Draw the kernels of chosen pixels, and the motion that all kernels show."""
+    from midframe.evaluation.figures import check_figure
+    from midframe.evaluation.kernels import draw_kernels
+
+    target = target or first.with_name(f"{first.stem}-kernels.png")
+    check_figure(target, inputs=(first, second), overwrite=overwrite)
+    pictures = read_pair(first, second).colours
+    height, width = pictures[0].shape[:2]
+    points = [point_of(text, width, height) for text in at or [f"{width // 2},{height // 2}"]]
+    draw_kernels(target, Interpolator(model, device=device, precision=precision), *pictures, points)
+    out.print(str(target), soft_wrap=True)
+
+
+@app.command("look", hidden=True)  # its name in version 0.1
+@app.command()
+def visualize(
+    first: Annotated[Path, typer.Argument(metavar="FIRST", help="An image.")],
+    second: Annotated[Path, typer.Argument(metavar="SECOND", help="The next one, of the same size.")],
+    target: Annotated[
+        Path | None, typer.Argument(metavar="[OUT]", help="The figure; FIRST-visualize.png if not given.")
+    ] = None,
+    time: Annotated[float, typer.Option(min=0, max=1, help="From 0 (FIRST) to 1 (SECOND).")] = 0.5,
+    model: Model = "flowsep",
+    device: Device = InterpolationOptions.device,
+    precision: PrecisionOption = InterpolationOptions.precision,
+    overwrite: Overwrite = False,
+) -> None:
+    """Draw the outputs of flowsep for two images: flow, kernels, mask, residual, confidence."""
+    from midframe.evaluation.figures import check_figure
+    from midframe.evaluation.look import draw_look
+
+    target = target or first.with_name(f"{first.stem}-visualize.png")
+    check_figure(target, inputs=(first, second), overwrite=overwrite)
+    pictures = read_pair(first, second).colours
+    tool = Interpolator(model, device=device, precision=precision)
+    if not isinstance(tool.model, FlowSep):
+        raise OptionError(
+            f"--model {model}: {type(tool.model).__name__} has no flows: use `midframe kernels`, or flowsep"
+        )
+    draw_look(target, tool, *pictures, time)
+    out.print(str(target), soft_wrap=True)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two images of one size, type and number of channels."""
+
+    first: Array
+    """(H, W, 3) RGB, or (H, W, 4) with alpha, uint8 or uint16."""
+    second: Array
+    icc_profile: bytes | None
+    """Of the first image, or else of the second."""
+    dropped: tuple[str, ...]
+    """Properties of the files that the images do not have."""
+
+    @property
+    def colours(self) -> tuple[Array, Array]:
+        """The images without alpha."""
+        first, second = (np.ascontiguousarray(image[..., :3]) for image in (self.first, self.second))
+        return first, second
+
+
+def read_pair(first: Path, second: Path) -> Pair:
+    """Read two images; if one has more bits or alpha, the other one is converted.
+
+    Raises:
+        VideoError: one cannot be read, or their sizes differ.
+    """
+    pictures = [read_picture(path) for path in (first, second)]
+    sizes = [
+        f"{path} is {picture.image.shape[1]}x{picture.image.shape[0]}"
+        for path, picture in zip((first, second), pictures, strict=True)
+    ]
+    if pictures[0].image.shape[:2] != pictures[1].image.shape[:2]:
+        raise VideoError(f"the images differ in size: {', '.join(sizes)}: scale one of them")
+    dropped = [
+        f"{lost} of {path}" for path, each in zip((first, second), pictures, strict=True) for lost in each.left_out
+    ]
+    if any(picture.transfer in HDR_TRANSFERS for picture in pictures):
+        dropped.append("HDR transfer function (the result does not store it)")
+    profile, other = (picture.icc_profile for picture in pictures)
+    if profile and other and not same_profile(profile, other):
+        dropped.append(f"ICC profile of {second} (the result has that of {first})")
+    elif not same_profile(profile, other):
+        dropped.append(
+            f"exact colours of {first if other else second} (it has no ICC profile, the other image has one)"
+        )
+    images = in_one_form([picture.image for picture in pictures])
+    return Pair(images[0], images[1], profile or other, tuple(dropped))
+
+
+def check_writes(target: Path) -> None:
+    """Check that images can be written with the suffix of a name."""
+    if not writes(target.suffix):
+        ending = target.suffix or "a name without a suffix"
+        raise VideoError(f"{target}: images cannot be written as {ending}: use .png")
+
+
+def point_of(text: str, width: int, height: int) -> tuple[int, int]:
+    """Read a pixel from "X,Y"; raises an OptionError if it is not one of an image of that size."""
+    match = re.fullmatch(r"(\d+),(\d+)", text.strip())
+    if not match:
+        raise OptionError(f"--at is {text!r}: a pixel as X,Y is needed, for example 320,180")
+    x, y = int(match[1]), int(match[2])
+    if x >= width or y >= height:
+        raise OptionError(f"--at is {text}: x from 0 to {width - 1} and y from 0 to {height - 1} are needed")
+    return x, y

@@ -1,0 +1,152 @@
+"""Parameters of the commands: type, help text and panel of each option; defaults are those of `midframe.options`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from midframe.options import CutMode, EnsembleSize, Precision
+from midframe.video.encoders import ENCODERS
+
+RETIMING, SOURCE, INTERPOLATION = "Retiming", "Source", "Interpolation"
+ENCODING, OUTPUT = "Encoding", "Output"
+"""Titles of the panels of `--help`."""
+
+Factor = Annotated[
+    int | None,
+    typer.Option(
+        help="Multiple of the source's frame rate; 2 if neither --fps nor --slow is given.",
+        rich_help_panel=RETIMING,
+    ),
+]
+Fps = Annotated[
+    str | None,
+    typer.Option(help="Frame rate of the result: 60, 59.94, 60000/1001.", rich_help_panel=RETIMING),
+]
+Slow = Annotated[
+    float | None,
+    typer.Option(
+        help="Slow motion: how many times longer the result is, at the same frame rate.",
+        rich_help_panel=RETIMING,
+    ),
+]
+VariableRate = Annotated[
+    bool,
+    typer.Option(
+        "--vfr",
+        help="Keep the source's own frame times, and interpolate between them (variable rate).",
+        rich_help_panel=RETIMING,
+    ),
+]
+Cut = Annotated[
+    CutMode,
+    typer.Option(
+        help="What is shown across a cut: the frame before it, the nearest frame, or a blend.",
+        rich_help_panel=RETIMING,
+    ),
+]
+Dedup = Annotated[
+    bool,
+    typer.Option(
+        "--dedup",
+        help="Replace duplicate frames (animation on twos) by interpolated ones.",
+        rich_help_panel=RETIMING,
+    ),
+]
+Overlays = Annotated[
+    bool,
+    typer.Option(
+        help="Keep logos and subtitles that stand still in front of a moving picture.",
+        rich_help_panel=RETIMING,
+    ),
+]
+CompareFactor = Annotated[int, typer.Option(help="Multiple of the frame rate.", rich_help_panel=RETIMING)]
+Slower = Annotated[
+    int,
+    typer.Option(min=1, help="How many times slower than the source it plays.", rich_help_panel=RETIMING),
+]
+Start = Annotated[float, typer.Option(min=0, help="Where to begin, in seconds.", rich_help_panel=SOURCE)]
+End = Annotated[float | None, typer.Option(help="Where to end, in seconds.", rich_help_panel=SOURCE)]
+SourceFps = Annotated[
+    str | None,
+    typer.Option(help="Frame rate of an image sequence; 25 if not given.", rich_help_panel=SOURCE),
+]
+Deinterlace = Annotated[
+    bool,
+    typer.Option("--deinterlace", help="Make progressive frames of interlaced ones.", rich_help_panel=SOURCE),
+]
+CutThreshold = Annotated[
+    float,
+    typer.Option(
+        help="Scene change score, up to 100, from which a change is a cut; 0 for no cuts.",
+        rich_help_panel=SOURCE,
+    ),
+]
+Strict = Annotated[
+    bool,
+    typer.Option(
+        "--strict",
+        help="Refuse a damaged source instead of bridging the damage.",
+        rich_help_panel=SOURCE,
+    ),
+]
+Model = Annotated[
+    str,
+    typer.Option(
+        help="Name or file of weights; `midframe models` lists the names.",
+        rich_help_panel=INTERPOLATION,
+    ),
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.", rich_help_panel=INTERPOLATION)]
+Tile = Annotated[
+    int | None,
+    typer.Option(
+        help="Side in pixels of the tiles that large frames are divided into; 0 for no tiles.",
+        rich_help_panel=INTERPOLATION,
+    ),
+]
+Scale = Annotated[
+    int | None,
+    typer.Option(
+        help="Divisor of the resolution at which flowsep processes frames: 1 for full resolution, "
+        "2, 4; chosen by their size if not given.",
+        rich_help_panel=INTERPOLATION,
+    ),
+]
+Ensemble = Annotated[
+    EnsembleSize,
+    typer.Option(
+        help="Self-ensemble: average over so many rotated and mirrored views; better, and slower.",
+        rich_help_panel=INTERPOLATION,
+    ),
+]
+PrecisionOption = Annotated[
+    Precision, typer.Option("--precision", help="Number format.", rich_help_panel=INTERPOLATION)
+]
+Codec = Annotated[
+    str | None,
+    typer.Option(
+        help=f"{', '.join(ENCODERS)}, or an encoder of FFmpeg; h264 if not given, vp9 for .webm.",
+        rich_help_panel=ENCODING,
+    ),
+]
+Crf = Annotated[int, typer.Option(help="Constant quality; smaller is better and larger.", rich_help_panel=ENCODING)]
+Preset = Annotated[
+    str | None,
+    typer.Option(help="Speed of the encoder, by its own names: slow, fast, 6.", rich_help_panel=ENCODING),
+]
+EncoderOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="K=V", help="An option of the encoder; can be repeated.", rich_help_panel=ENCODING),
+]
+Mute = Annotated[bool, typer.Option("--mute", help="Drop sound.", rich_help_panel=ENCODING)]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.", rich_help_panel=OUTPUT)]
+Resume = Annotated[
+    bool,
+    typer.Option("--resume", help="Continue work that was interrupted.", rich_help_panel=OUTPUT),
+]
+ReportFile = Annotated[
+    Path | None,
+    typer.Option("--report", help="Write a report of the result to this JSON file.", rich_help_panel=OUTPUT),
+]
+Minterpolate = Annotated[bool, typer.Option(help="Measure FFmpeg's minterpolate too.")]

@@ -1,0 +1,236 @@
+"""Commands for videos: video, compare, score."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from midframe.cli.parameters import (
+    Codec,
+    CompareFactor,
+    Crf,
+    Cut,
+    CutThreshold,
+    Dedup,
+    Deinterlace,
+    Device,
+    EncoderOption,
+    End,
+    Ensemble,
+    Factor,
+    Fps,
+    Minterpolate,
+    Model,
+    Mute,
+    Overlays,
+    Overwrite,
+    PrecisionOption,
+    Preset,
+    ReportFile,
+    Resume,
+    Scale,
+    Slow,
+    Slower,
+    SourceFps,
+    Start,
+    Strict,
+    Tile,
+    VariableRate,
+)  # fmt: skip
+from midframe.cli.report import check_report, show_report, write_report
+from midframe.cli.shared import app, frame_bar, out, print_line
+from midframe.errors import OptionError
+from midframe.interpolator import Interpolator
+from midframe.options import (
+    CompareOptions,
+    EncodingOptions,
+    InterpolationOptions,
+    RetimingOptions,
+    SourceOptions,
+    VideoOptions,
+)
+from midframe.outputs import check_output_folder
+from midframe.video.animation import SUFFIXES as ANIMATIONS
+from midframe.video.compare import compare_video
+from midframe.video.containers import CODEC_SUFFIXES
+from midframe.video.encoders import find_encoder
+from midframe.video.image_sequence import is_pattern
+from midframe.video.pipeline import convert_video
+from midframe.video.pipes import STREAM
+from midframe.video.reader import Part
+
+KEPT_SUFFIXES = (".mkv", ".mov", ".m4v", ".gif", ".apng")
+"""Suffixes that a result without a given name takes from its source; others become .mp4."""
+FOR_ALL_CODECS = ".mkv"
+
+
+@app.command()
+def video(
+    source: Annotated[
+        Path,
+        typer.Argument(metavar="IN", help="A video, an animation, a folder or pattern of images, or - for a pipe."),
+    ],
+    target: Annotated[
+        Path | None,
+        typer.Argument(metavar="[OUT]", help="The result, or images as in frames/%06d.png; IN-x2.mp4 if not given."),
+    ] = None,
+    factor: Factor = RetimingOptions.factor,
+    fps: Fps = None,
+    slow: Slow = None,
+    vfr: VariableRate = RetimingOptions.vfr,
+    cut: Cut = RetimingOptions.cut,
+    dedup: Dedup = RetimingOptions.dedup,
+    overlays: Overlays = RetimingOptions.overlays,
+    start: Start = SourceOptions.start,
+    end: End = SourceOptions.end,
+    source_fps: SourceFps = None,
+    deinterlace: Deinterlace = SourceOptions.deinterlace,
+    cut_threshold: CutThreshold = SourceOptions.cut_threshold,
+    strict: Strict = SourceOptions.strict,
+    model: Model = InterpolationOptions.model,
+    device: Device = InterpolationOptions.device,
+    tile: Tile = InterpolationOptions.tile,
+    scale: Scale = InterpolationOptions.scale,
+    ensemble: Ensemble = InterpolationOptions.ensemble,
+    precision: PrecisionOption = InterpolationOptions.precision,
+    codec: Codec = EncodingOptions.codec,
+    crf: Crf = EncodingOptions.crf,
+    preset: Preset = EncodingOptions.preset,
+    encoder_option: EncoderOption = None,
+    mute: Mute = EncodingOptions.mute,
+    report_file: ReportFile = None,
+    overwrite: Overwrite = False,
+    resume: Resume = False,
+) -> None:
+    """Increase the frame rate of a video, or slow it down; sound, subtitles and source frames are kept."""
+    retiming = RetimingOptions(factor, fps, slow, vfr=vfr, cut=cut, dedup=dedup, overlays=overlays)
+    encoding = EncodingOptions(codec, crf, preset, options_of(encoder_option or []), mute=mute)
+    reading = SourceOptions(start, end, source_fps, deinterlace=deinterlace, cut_threshold=cut_threshold, strict=strict)
+    target = target or default_target(source, factor, fps, slow, codec=codec)
+    if report_file:
+        check_report(report_file, source, target)
+    interpolation = InterpolationOptions(model, device, tile, scale, ensemble, precision)
+    with frame_bar() as (bar, task):
+        report = convert_video(
+            source,
+            target,
+            interpolation,
+            VideoOptions(retiming, reading, encoding),
+            overwrite=overwrite,
+            resume=resume,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    if report_file and not (report.already_complete and report_file.exists()):
+        write_report(report_file, report)
+    show_report(target, report)
+
+
+def options_of(texts: list[str]) -> dict[str, str]:
+    """Parse options such as tune=film; raises an OptionError if one has no name or no value."""
+    pairs = [text.partition("=") for text in texts]
+    if wrong := [name for name, equals, _ in pairs if not equals or not name]:
+        raise OptionError(f"--encoder-option {wrong[0]}: a name and a value are needed, as in tune=film")
+    return {name: value for name, _, value in pairs}
+
+
+def default_target(
+    source: Path, factor: int | None, fps: str | None, slow: float | None, *, codec: str | None = None
+) -> Path:
+    """Choose the name of a result that is given none: in the source's own container where that holds the codec.
+
+    Args:
+        source, factor, fps, slow: as of `interpolate_video`.
+        codec: as of `interpolate_video`.
+    """
+    parts = [f"x{factor or 2}"] if factor or not (fps or slow) else []
+    parts += [f"{fps}fps".replace("/", "-")] if fps else []
+    parts += [f"slow{slow:g}"] if slow else []
+    if source == STREAM:
+        return STREAM
+    pictures = is_pattern(source) or source.is_dir()
+    if is_pattern(source):
+        source = source.parent if source.parent.name else source.parent.absolute()
+    suffix = source.suffix if pictures or source.suffix.lower() in KEPT_SUFFIXES else ".mp4"
+    if codec:
+        usual = CODEC_SUFFIXES.get(find_encoder(codec).canonical_name, "")
+        of_film = not pictures and suffix.lower() not in ANIMATIONS
+        suffix = suffix if of_film and (not usual or suffix.lower() in (usual, FOR_ALL_CODECS)) else usual or ".mp4"
+    return source.with_name(f"{source.stem}-{'-'.join(parts)}{suffix}")
+
+
+@app.command()
+def compare(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="A video.")],
+    target: Annotated[
+        Path | None, typer.Argument(metavar="[OUT]", help="The result; IN-compare.mp4 if not given.")
+    ] = None,
+    factor: CompareFactor = CompareOptions.factor,
+    slower: Slower = CompareOptions.slower,
+    start: Start = SourceOptions.start,
+    end: End = SourceOptions.end,
+    model: Model = InterpolationOptions.model,
+    device: Device = InterpolationOptions.device,
+    tile: Tile = InterpolationOptions.tile,
+    scale: Scale = InterpolationOptions.scale,
+    ensemble: Ensemble = InterpolationOptions.ensemble,
+    precision: PrecisionOption = InterpolationOptions.precision,
+    overwrite: Overwrite = False,
+) -> None:
+    """Show a video beside the interpolated one, slowed down, in one labelled video."""
+    target = target or source.with_name(f"{source.stem}-compare.mp4")
+    with frame_bar() as (bar, task):
+        shown = compare_video(
+            source,
+            target,
+            factor=factor,
+            slower=slower,
+            part=Part(start, end),
+            model=model,
+            device=device,
+            tile=tile,
+            scale=scale,
+            ensemble=ensemble,
+            precision=precision,
+            overwrite=overwrite,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    print_line(out, f"{target}: {shown} frames compared")
+
+
+@app.command()
+def score(
+    source: Annotated[Path, typer.Argument(metavar="VIDEO", help="A video.")],
+    target: Annotated[Path | None, typer.Argument(metavar="[OUT]", help="A folder; VIDEO-score if not given.")] = None,
+    start: Start = SourceOptions.start,
+    end: End = SourceOptions.end,
+    minterpolate: Minterpolate = True,
+    model: Model = InterpolationOptions.model,
+    device: Device = InterpolationOptions.device,
+    tile: Tile = InterpolationOptions.tile,
+    scale: Scale = InterpolationOptions.scale,
+    ensemble: Ensemble = InterpolationOptions.ensemble,
+    precision: PrecisionOption = InterpolationOptions.precision,
+) -> None:
+    """Drop every second frame of a video, interpolate it, and compare both, beside simpler methods."""
+    from midframe.evaluation.own_video import save_scores, score_video
+
+    target = target or source.with_name(f"{source.stem}-score")
+    check_output_folder(target, inputs=[source])
+    tool = Interpolator.from_options(InterpolationOptions(model, device, tile, scale, ensemble, precision))
+    with frame_bar() as (bar, task):
+        scores = score_video(
+            source,
+            tool,
+            name=Path(model).stem,
+            part=Part(start, end),
+            minterpolate=minterpolate,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    save_scores(scores, target)
+    table = Table("method", "PSNR dB", "SSIM", "error")
+    for method in scores.methods:
+        psnr, ssim, error = (scores.mean(of, method) for of in ("psnr", "ssim", "error"))
+        table.add_row(method, f"{psnr:.2f}", f"{ssim:.3f}", f"{error:.2f}")
+    out.print(table)
+    out.print(f"{len(scores.frames)} frames scored; all scores and the worst frames are in {target}", soft_wrap=True)

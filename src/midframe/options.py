@@ -1,0 +1,217 @@
+"""Options of interpolation and of videos: immutable values that check themselves.
+
+`Interpolator`, `interpolate_video`, `compare_video` and the command line read their defaults here. A class attribute
+is the default of its field: `EncodingOptions.crf` is 18.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from fractions import Fraction
+from typing import Any, Literal, get_args
+
+from midframe.errors import OptionError
+from midframe.models.checkpoint import DEFAULT_MODEL
+from midframe.rates import Rate, parse_rate
+
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+"""Number format that the network computes in."""
+EnsembleSize = Literal[1, 2, 4, 8]
+"""Number of views of a self-ensemble."""
+CutMode = Literal["hold", "nearest", "blend"]
+"""What is shown between the last frame of a scene and the first frame of the next."""
+MAX_SLOW = 1000
+"""Largest factor of slow motion."""
+MAX_CUT_THRESHOLD = 100.0
+"""Largest score of FFmpeg's scene change detection."""
+SAME_FRAMES: Mapping[str, Any] = {"same_frames": True}
+"""Metadata of fields that do not change the frames of a result: `fingerprint` omits them."""
+FINGERPRINT_VERSION = 2
+"""Increased when fingerprints of earlier versions can no longer be compared."""
+
+
+def check_time_range(start: float, end: float | None) -> None:
+    """Raise an OptionError unless `start` is 0 or more and `end` later than it (None is the end of the video)."""
+    if not start >= 0:
+        raise OptionError(f"start is {start}: 0 or more seconds are needed")
+    if end is not None and not end > start:
+        raise OptionError(f"end is {end} and start is {start}: the end must be later than the start")
+
+
+@dataclass(frozen=True)
+class InterpolationOptions:
+    """How frames are interpolated."""
+
+    model: str = field(default=DEFAULT_MODEL, metadata=SAME_FRAMES)  # `Interpolator.identity` stands for it
+    """Name or file of weights."""
+    device: str = field(default="auto", metadata=SAME_FRAMES)
+    """"cpu", "cuda", "cuda:1", "mps", or "auto" for the fastest one available."""
+    tile: int | None = None
+    """Side in pixels of the tiles that large frames are divided into; None for the network's default, 0 for no tiles.
+    Memory grows with the tile, not with the frame."""
+    scale: int | None = None
+    """Divisor of the resolution at which a multi-scale network processes frames, a power of two; None to choose it by
+    the size of the frames."""
+    ensemble: EnsembleSize = 1
+    """Number of rotated and mirrored views whose results are averaged (self-ensemble): better, and as many times
+    slower."""
+    precision: Precision = "auto"
+    """Number format; "auto" is float16 on CUDA, bfloat16 on processors with bfloat16 instructions, else float32."""
+    depth: int = 4
+    """How many times the interval between two frames is halved at most, by a network that interpolates the middle
+    only: times are exact to 1 / 2**(depth + 1) of the interval."""
+
+    def __post_init__(self) -> None:
+        if self.tile is not None and self.tile < 0:
+            raise OptionError(f"tile is {self.tile}: 0 or more pixels are needed")
+        if self.scale is not None and (self.scale < 1 or self.scale & (self.scale - 1)):
+            raise OptionError(f"scale is {self.scale}: 1, 2, 4 or another power of two is needed")
+        if self.depth < 1:
+            raise OptionError(f"depth is {self.depth}: 1 or more is needed")
+        _check_choice("ensemble", self.ensemble, EnsembleSize)
+        _check_choice("precision", self.precision, Precision)
+
+
+@dataclass(frozen=True)
+class RetimingOptions:
+    """Which frames a result shows, and when."""
+
+    factor: int | None = None
+    """Multiple of the source's frame rate; 2 if None and neither `fps` nor `slow` is given."""
+    fps: Rate | None = None
+    """Frames a second of the result, as in 60, "60000/1001" or "59.94"."""
+    slow: Rate | None = None
+    """How many times longer the result is, from 1; sound is stretched at its pitch."""
+    vfr: bool = False
+    """Show every source frame at its own time, and `factor` - 1 frames at equal steps between two of them."""
+    cut: CutMode = "hold"
+    """What is shown across a cut: the frame before it ("hold"), the nearest frame, or a blend of both."""
+    dedup: bool = False
+    """Replace frames that duplicate the one before them by interpolated ones."""
+    overlays: bool = True
+    """Keep logos and subtitles that stand still in front of a moving picture as they are."""
+
+    def __post_init__(self) -> None:
+        if self.factor is not None and self.fps is not None:
+            raise OptionError(f"factor is {self.factor} and fps is {self.fps}: only one of them can be given")
+        if self.factor is not None and self.factor < 1:
+            raise OptionError(f"factor is {self.factor}: a whole number from 1 is needed")
+        if self.vfr and self.fps is not None:
+            raise OptionError(f"fps is {self.fps} and vfr is set: use factor with vfr")
+        if self.fps is not None:
+            _replace(self, fps=parse_rate(self.fps))
+        if self.slow is not None:
+            _replace(self, slow=_parse_slow(self.slow))
+        _check_choice("cut", self.cut, CutMode)
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """What is read of a source, and how."""
+
+    start: float = 0.0
+    """Where to begin, in seconds from the first frame."""
+    end: float | None = None
+    """Where to end, in seconds from the first frame; None for the end of the video."""
+    source_fps: Rate | None = None
+    """Frames a second of an image sequence, which has no rate of its own; 25 if None."""
+    deinterlace: bool = False
+    """Make progressive frames of interlaced ones."""
+    cut_threshold: float = 10.0
+    """Scene change score, from 0 to 100, from which a change counts as a cut (FFmpeg's default); 0 for no cuts."""
+    strict: bool = field(default=False, metadata=SAME_FRAMES)
+    """Refuse a damaged source. Otherwise damage is bridged, and reported with its times."""
+
+    def __post_init__(self) -> None:
+        check_time_range(self.start, self.end)
+        if not 0 <= self.cut_threshold <= MAX_CUT_THRESHOLD:
+            raise OptionError(f"cut_threshold is {self.cut_threshold}: 0 to {MAX_CUT_THRESHOLD:g} is needed")
+        if self.source_fps is not None:
+            _replace(self, source_fps=parse_rate(self.source_fps, "source_fps"))
+
+
+@dataclass(frozen=True)
+class EncodingOptions:
+    """How a result is encoded, and whether it has sound."""
+
+    codec: str | None = None
+    """h264, hevc, av1, vp9, prores, ffv1 or an encoder of FFmpeg; None for vp9 in .webm files and h264 in others."""
+    crf: int = 18
+    """Constant quality of the encoder; smaller is better and larger."""
+    preset: str | None = None
+    """The encoder's own name for how much work it does."""
+    encoder_options: Mapping[str, str] | None = None
+    """Further options of the encoder, by FFmpeg's names."""
+    mute: bool = field(default=False, metadata=SAME_FRAMES)
+    """Drop sound."""
+
+    def __post_init__(self) -> None:
+        for name, value in (self.encoder_options or {}).items():
+            if not name or not isinstance(value, str):
+                raise OptionError(f"encoder_options holds {name!r}: {value!r}: a name and a text are needed")
+
+
+@dataclass(frozen=True)
+class CompareOptions:
+    """What a comparison video shows."""
+
+    factor: int = 2
+    """Multiple of the source's frame rate on the right-hand side."""
+    slower: int = 4
+    """How many times slower than the source it plays."""
+
+    def __post_init__(self) -> None:
+        for name in ("factor", "slower"):
+            if getattr(self, name) < 1:
+                raise OptionError(f"{name} is {getattr(self, name)}: 1 or more is needed")
+
+
+@dataclass(frozen=True)
+class VideoOptions:
+    """All options of a video but those of interpolation."""
+
+    retiming: RetimingOptions = field(default_factory=RetimingOptions)
+    source: SourceOptions = field(default_factory=SourceOptions)
+    encoding: EncodingOptions = field(default_factory=EncodingOptions)
+
+
+def fingerprint(*options: Any) -> dict[str, Any]:
+    """Return all option values that decide the frames of a result, as JSON has them, by the names of the fields.
+
+    Args:
+        options: dataclasses of this module, whose fields have different names.
+    """
+    found = {
+        each.name: _as_json(getattr(group, each.name))
+        for group in options
+        for each in fields(group)
+        if not each.metadata.get("same_frames")
+    }
+    return {"version": FINGERPRINT_VERSION, **found}
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return dict(value)
+    return str(value) if isinstance(value, Fraction) else value
+
+
+def _check_choice(name: str, value: object, choices: Any) -> None:
+    allowed = get_args(choices)
+    if value not in allowed:
+        raise OptionError(f"{name} is {value!r}: choose from {', '.join(map(str, allowed))}")
+
+
+def _parse_slow(slow: Rate) -> Fraction:
+    try:
+        exact = Fraction(slow if isinstance(slow, Fraction) else str(slow))
+    except (ValueError, ZeroDivisionError) as error:
+        raise OptionError(f"slow is {slow!r}: a number is needed, as in 4 or 2.5") from error
+    if not 1 <= exact <= MAX_SLOW:
+        raise OptionError(f"slow is {slow}: 1 to {MAX_SLOW} is needed")
+    return exact
+
+
+def _replace(options: object, **values: Any) -> None:
+    """Set fields of a frozen dataclass while it is built."""
+    for name, value in values.items():
+        object.__setattr__(options, name, value)

@@ -1,0 +1,35 @@
+"""Frame rates as people write them."""
+
+from fractions import Fraction
+
+from midframe.errors import OptionError
+
+Rate = str | int | float | Fraction
+"""Frames a second: 60, "60", "60000/1001", or "59.94" for 60000/1001."""
+COMMON_RATES = tuple(Fraction(n * 1000, 1001) for n in (24, 30, 48, 60, 120)) + tuple(
+    Fraction(n) for n in (10, 12, 15, 24, 25, 30, 48, 50, 60, 90, 100, 120, 144, 240)
+)
+"""Frames a second that cameras, films and screens have."""
+MAX_RATE = 1000
+"""Frames a second."""
+
+
+def parse_rate(rate: Rate, name: str = "fps") -> Fraction:
+    """Return the exact frame rate; "59.94" stands for 60000/1001, as "23.976" for 24000/1001.
+
+    Args:
+        rate: frames a second.
+        name: of the option, for messages.
+
+    Raises:
+        OptionError: it is not a number, or not above 0 and up to `MAX_RATE`.
+    """
+    try:
+        exact = Fraction(rate if isinstance(rate, Fraction) else str(rate))
+    except (ValueError, ZeroDivisionError) as error:
+        raise OptionError(f"{name} is {rate!r}: a number is needed, as in 60, 59.94 or 60000/1001") from error
+    if not 0 < exact <= MAX_RATE:
+        raise OptionError(f"{name} is {rate}: a number above 0 and up to {MAX_RATE} is needed")
+    if "." not in str(rate):
+        return exact
+    return next((common for common in COMMON_RATES if abs(common - exact) < Fraction(1, 200)), exact)

@@ -1,0 +1,162 @@
+"""Results that are written from lossless segments: GIF and APNG animations, and image sequences."""
+
+import shutil
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import av
+
+from midframe.decoding import HDR_TRANSFERS
+from midframe.errors import VideoError
+from midframe.folders import visible
+from midframe.images import Array, lost_as, writes
+from midframe.outputs import check_output_file, check_output_folder, same_place
+from midframe.video.animation import FASTEST_GIF, plays_of, write_animation
+from midframe.video.colour import to_rgb
+from midframe.video.icc_profile import lost_profile, profile_of
+from midframe.video.image_sequence import (
+    DEFAULT_NAME,
+    is_pattern,
+    number_of,
+    numbered,
+    numbered_files,
+    picture_files,
+    write_pictures,
+)
+from midframe.video.opacity import lost_alpha
+from midframe.video.report import check_pictures
+from midframe.video.retimer import Retimer
+from midframe.video.segment_target import SegmentTarget
+from midframe.video.target import Job
+
+
+class RenderedTarget(SegmentTarget):
+    """A target that is written from the finished frames once all of them exist."""
+
+    holds_aspect = False
+
+    def _rehearse(self) -> None:
+        others = tuple(f"{each.type} stream {each.index}" for each in self.job.reader.others)
+        dropped = [f"{name} ({self.appears.name} holds images only)" for name in others]
+        self.job.report.dropped = (*dropped, *self._lost())
+
+    def _lost(self) -> Iterable[str]:
+        """What of the pictures themselves the result cannot hold."""
+        return lost_profile(self.job.reader)
+
+    def _frames(self, end: int) -> Iterator[av.VideoFrame]:
+        """All finished frames, lossless RGB."""
+        assert self.segments, "begun"
+        decoder: Any = av.CodecContext.create(self.encoding.encoder, "r")
+        decoder.extradata, decoder.width, decoder.height = (
+            self.segments.extradata(), self.encoding.width, self.encoding.height
+        )  # fmt: skip
+        for packet in chain(self.segments.packets(end), [None]):
+            for frame in decoder.decode(packet):
+                frame.time_base = self.encoding.time_base
+                yield frame
+
+
+class AnimationTarget(RenderedTarget):
+    """A GIF or an APNG."""
+
+    constant = False
+
+    def check(self, source: Path, *, overwrite: bool, resume: bool = False) -> None:
+        check_output_file(self.path, inputs=picture_files(source) or [source], overwrite=overwrite or resume)
+
+    def begin(self, job: Job, *, resume: bool, overwrite: bool) -> int:
+        rate = job.timeline.rate
+        if self._gif and rate > FASTEST_GIF:
+            raise VideoError(f"viewers play GIFs of {float(rate):g} frames a second too slowly: give --fps 50 or less")
+        return super().begin(job, resume=resume, overwrite=overwrite)
+
+    def finish(self, retimer: Retimer) -> None:
+        assert self.segments, "begun"
+        unfinished = self.segments.folder / self.path.name
+        try:
+            write_animation(
+                unfinished, lambda: self._frames(retimer.end_pts), self.encoding.time_base, self.encoding.rate,
+                plays_of(self.job.reader.path), gif=self._gif,
+            )  # fmt: skip
+            unfinished.replace(self.path)
+        except (av.FFmpegError, OSError) as error:
+            raise VideoError(f"{self.path} cannot be written ({error}): choose another place for OUT") from error
+        self.segments.remove()
+        self._prove(retimer)
+
+    def _lost(self) -> Iterable[str]:
+        deep = ["bits beyond 8 of each sample (GIF)"] if self._gif and self.job.colour.deep else []
+        soft = self._gif and self.job.colour.alpha and self.job.reader.container.format.name != "gif"
+        clear = (
+            ["partial transparency (GIF pixels are opaque or transparent)"]
+            if soft and lost_alpha(self.job.reader)
+            else []
+        )
+        return [*super()._lost(), *deep, *clear]
+
+    @property
+    def _gif(self) -> bool:
+        return self.path.suffix.lower() == ".gif"
+
+
+class ImageSequenceTarget(RenderedTarget):
+    """Pictures in a folder, with names by a pattern."""
+
+    @property
+    def appears(self) -> Path:
+        return self.path.parent if is_pattern(self.path) else self.path
+
+    @property
+    def pattern(self) -> str:
+        return self.path.name if is_pattern(self.path) else DEFAULT_NAME
+
+    def check(self, source: Path, *, overwrite: bool, resume: bool = False) -> None:
+        if not writes(Path(self.pattern).suffix):
+            raise VideoError(f"{self.path}: images cannot be written with this suffix: use {DEFAULT_NAME}")
+        if not self.appears.parent.is_dir():
+            raise VideoError(f"{self.appears.parent} is not a folder: create it first, or name another OUT")
+        check_output_folder(self.appears, inputs=() if is_pattern(self.path) else [source])
+        for each in picture_files(source) or [source]:
+            if number_of(self.pattern, each.name) is not None and same_place(each.parent, self.appears):
+                raise VideoError(f"{each} is an input that {self.path} would overwrite: name another OUT")
+        before = numbered_files(self.appears, self.pattern)
+        if before and not overwrite:
+            raise VideoError(f"{before[min(before)]} exists: name another OUT, or give --overwrite")
+        others = set(visible(self.appears, self.appears.iterdir())) if self.appears.is_dir() else set()
+        if not is_pattern(self.path) and (others := others - set(before.values())):
+            raise VideoError(
+                f"{self.appears} holds other files ({min(others).name}): name a new folder, or a pattern such as "
+                f"{self.appears}/frame-%06d.png"
+            )
+
+    def finish(self, retimer: Retimer) -> None:
+        assert self.segments, "begun"
+        folder = self.segments.folder / "pictures"
+        try:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            images: Iterator[Array] = (to_rgb(frame, self.encoding.colour) for frame in self._frames(retimer.end_pts))
+            count = write_pictures(folder, self.pattern, images, profile_of(self.job.reader))
+            self.appears.mkdir(exist_ok=True)
+            names = [numbered(self.pattern, number) for number in range(1, count + 1)]
+            for name in names:
+                (folder / name).replace(self.appears / name)
+            for number, path in numbered_files(self.appears, self.pattern).items():
+                if not 1 <= number <= count:  # of an earlier, longer result
+                    path.unlink()
+        except OSError as error:
+            raise VideoError(f"{self.appears} cannot be written to ({error}): choose another place for OUT") from error
+        self.segments.remove()
+        check_pictures([self.appears / name for name in names], self.job.report, self.job.timeline.rate)
+
+    def _lost(self) -> Iterable[str]:
+        suffix, colour = Path(self.pattern).suffix, self.job.colour
+        lost = lost_as(suffix, deep=colour.deep, alpha=False, icc_profile=profile_of(self.job.reader))
+        if colour.alpha and lost_as(suffix, deep=False, alpha=True, icc_profile=None):
+            lost += filter(None, [lost_alpha(self.job.reader)])
+        if self.job.picture.color_trc in HDR_TRANSFERS:
+            lost.append("HDR transfer function (the images do not store it)")
+        return lost

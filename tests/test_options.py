@@ -1,0 +1,120 @@
+"""Options check themselves, and every entry point reads the same fields and defaults."""
+
+import inspect
+import json
+from collections.abc import Callable
+from dataclasses import MISSING, FrozenInstanceError, fields
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_video import Averager
+
+from midframe.cli.image import image
+from midframe.cli.video import compare, score, video
+from midframe.errors import OptionError, VideoError
+from midframe.interpolator import Interpolator
+from midframe.options import (
+    CompareOptions,
+    EncodingOptions,
+    InterpolationOptions,
+    RetimingOptions,
+    SourceOptions,
+    fingerprint,
+)
+from midframe.video.compare import compare_video
+from midframe.video.pipeline import interpolate_video
+from midframe.video.segments import JOB_FILE, Segments, segments_folder
+
+GROUPS = (InterpolationOptions, RetimingOptions, SourceOptions, EncodingOptions)
+
+
+@pytest.mark.parametrize(
+    ("group", "wrong", "complaint"),
+    [
+        (InterpolationOptions, {"tile": -1}, "tile is -1: 0 or more"),
+        (InterpolationOptions, {"scale": 3}, "scale is 3: 1, 2, 4"),
+        (InterpolationOptions, {"depth": 0}, "depth is 0: 1 or more"),
+        (InterpolationOptions, {"ensemble": 3}, "ensemble is 3: choose from 1, 2, 4, 8"),
+        (InterpolationOptions, {"precision": "half"}, "precision is 'half': choose from auto, float32"),
+        (RetimingOptions, {"factor": 0}, "factor is 0"),
+        (RetimingOptions, {"factor": 2, "fps": "60"}, "factor is 2 and fps is 60: only one"),
+        (RetimingOptions, {"fps": "fast"}, "fps is 'fast': a number"),
+        (RetimingOptions, {"fps": "60", "vfr": True}, "vfr is set"),
+        (RetimingOptions, {"slow": 0.5}, "slow is 0.5: 1 to 1000"),
+        (RetimingOptions, {"slow": float("nan")}, "slow is nan"),
+        (RetimingOptions, {"cut": "melt"}, "cut is 'melt': choose from hold, nearest, blend"),
+        (SourceOptions, {"start": -1.0}, "start is -1.0"),
+        (SourceOptions, {"start": 2.0, "end": 1.0}, "end is 1.0 and start is 2.0"),
+        (SourceOptions, {"cut_threshold": 101}, "cut_threshold is 101: 0 to 100"),
+        (SourceOptions, {"source_fps": "0"}, "source_fps is 0: a number above 0"),
+        (EncodingOptions, {"encoder_options": {"": "film"}}, "encoder_options holds ''"),
+        (CompareOptions, {"factor": 0}, "factor is 0: 1 or more"),
+        (CompareOptions, {"slower": 0}, "slower is 0: 1 or more"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_what_is_allowed(group: Any, wrong: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(OptionError, match=complaint) as caught:
+        group(**wrong)
+    assert isinstance(caught.value, ValueError)
+
+
+def test_options_cannot_be_changed() -> None:
+    with pytest.raises(FrozenInstanceError):
+        RetimingOptions().factor = 3  # type: ignore[misc]
+
+
+def test_rates_are_exact_however_they_are_given() -> None:
+    for given in ("59.94", 59.94, "60000/1001", Fraction(60000, 1001)):
+        assert RetimingOptions(fps=given) == RetimingOptions(fps=Fraction(60000, 1001))
+    assert RetimingOptions(slow=2.5) == RetimingOptions(slow="5/2")
+
+
+@pytest.mark.parametrize("entry", [Interpolator, interpolate_video, compare_video, video, compare, score, image])
+def test_every_entry_point_has_the_defaults_of_the_options(entry: Callable[..., Any]) -> None:
+    own = (CompareOptions, *GROUPS) if entry in (compare, compare_video) else GROUPS
+    known = {each.name: each.default for group in reversed(own) for each in fields(group)}
+    given = inspect.signature(entry).parameters
+    shared = given.keys() & known.keys()
+    assert len(shared) >= 6
+    for name in shared:
+        assert known[name] is not MISSING
+        assert (name, given[name].default) == (name, known[name])
+
+
+def test_every_option_of_a_video_is_an_argument_of_the_function_and_of_the_command() -> None:
+    names = {each.name for group in GROUPS for each in fields(group)} - {"depth"}
+    assert names <= inspect.signature(interpolate_video).parameters.keys()
+    assert names - {"encoder_options"} <= inspect.signature(video).parameters.keys()
+
+
+def test_a_fingerprint_holds_every_option_that_changes_frames() -> None:
+    found = fingerprint(*(group() for group in GROUPS))
+    omitted = {each.name for group in GROUPS for each in fields(group)} - found.keys()
+    assert omitted == {"model", "device", "strict", "mute"}
+    assert json.loads(json.dumps(found)) == found
+    for changed in ({"tile": 64}, {"scale": 2}, {"ensemble": 4}, {"precision": "float32"}):
+        assert fingerprint(InterpolationOptions(**changed)) != fingerprint(InterpolationOptions())
+    assert fingerprint(InterpolationOptions(device="cpu")) == fingerprint(InterpolationOptions())
+    assert fingerprint(RetimingOptions(fps=60)) == fingerprint(RetimingOptions(fps="60"))
+
+
+def test_work_with_another_tile_is_not_resumed(tmp_path: Path) -> None:
+    jobs = [fingerprint(InterpolationOptions(tile=tile)) for tile in (None, 64)]
+    work = Segments(tmp_path / "out.mp4", jobs[0])
+    work.add(0, b"", [])
+    assert work.leave()
+    with pytest.raises(VideoError, match="tile was None and is 64"):
+        Segments(tmp_path / "out.mp4", jobs[1], resume=True)
+
+
+def test_work_of_an_earlier_version_is_refused_by_name(render_video: Callable[..., Path], tmp_path: Path) -> None:
+    source, target = render_video(frames=3), tmp_path / "out.mp4"
+    folder = segments_folder(target)
+    folder.mkdir()
+    (folder / JOB_FILE).write_text(json.dumps({"factor": None, "fps": "None", "crf": 18}))
+    with pytest.raises(VideoError, match=r"unfinished work of another version of midframe: .* --overwrite"):
+        interpolate_video(source, target, model=Averager(), resume=True)
+    assert (folder / JOB_FILE).exists()
+    assert interpolate_video(source, target, model=Averager(), overwrite=True).problems == ()
