@@ -38,7 +38,7 @@ def srgb() -> bytes:
 def check_form(path: Path) -> None:
     image, form = read_picture(path).image, read_form(path)
     found = (*image.shape[:2], image.dtype == np.uint16, image.shape[2] == 4)
-    assert (form.height, form.width, form.deep, form.alpha) == found
+    assert (form.height, form.width, form.high_bit_depth, form.alpha) == found
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ class Form:
     height: int
     """Upright, in pixels."""
     width: int
-    deep: bool
+    high_bit_depth: bool
     """More than 8 bits a sample."""
     alpha: bool
     density: tuple[float, float] | None = None
@@ -117,11 +117,14 @@ def read_form(path: Path) -> Form:
 def form_of(image: ImageFile, path: Path, *, page: bool = False) -> Form:
     """The properties of an open picture; `page` as in `decode`."""
     _check_samples(image, path)
-    deep, (width, height) = image.mode.startswith("I") if page else is_deep(image, path), image.size
+    high_bit_depth, (width, height) = (
+        image.mode.startswith("I") if page else has_high_bit_depth(image, path),
+        image.size,
+    )
     stated_first = image.format != "PNG" or {"exif", "xmp"} & image.info.keys()  # else PNG would be decoded for it
     if stated_first and _orientation(image) in TURNED:
         height, width = width, height
-    return Form(height, width, deep, _has_alpha(image), _density(image))
+    return Form(height, width, high_bit_depth, _has_alpha(image), _density(image))
 
 
 def decode(image: ImageFile, path: Path, *, page: bool = False) -> Picture:
@@ -132,9 +135,9 @@ def decode(image: ImageFile, path: Path, *, page: bool = False) -> Picture:
         page: it is one of several pictures of the file that are read; otherwise the others are reported as dropped.
     """
     _check_samples(image, path)
-    deep, count = is_deep(image, path), getattr(image, "n_frames", 1)  # before Pillow decodes it
-    found = _deep_picture(image, path, page=page) if deep else None
-    lost = found is None and deep
+    high_bit_depth, count = has_high_bit_depth(image, path), getattr(image, "n_frames", 1)  # before Pillow decodes it
+    found = _deep_picture(image, path, page=page) if high_bit_depth else None
+    lost = found is None and high_bit_depth
     found = found or _eight_bit_picture(image)
     left_out = [f"{count - 1} of {count} pictures in the file"] if count > 1 and not page else []
     left_out += [f"bits beyond 8 of each sample (of {image.format})"] if lost else []
@@ -147,7 +150,7 @@ def decode(image: ImageFile, path: Path, *, page: bool = False) -> Picture:
     return replace(found, image=pixels, icc_profile=profile, left_out=(*left_out, *found.left_out))
 
 
-def is_deep(image: ImageFile, path: Path) -> bool:
+def has_high_bit_depth(image: ImageFile, path: Path) -> bool:
     """Whether a picture has more than 8 bits a sample."""
     if image.mode.startswith("I"):
         return True
@@ -255,9 +258,9 @@ def _rgb_of(frame: av.VideoFrame) -> Array:
     if frame.format.name == "ya16be":
         words = np.frombuffer(frame.planes[0], ">u2").reshape(frame.height, -1)[:, : 2 * frame.width]
         return words.reshape(frame.height, frame.width, 2).astype(np.uint16)[..., [0, 0, 0, 1]]
-    deep = max(part.bits for part in frame.format.components) > 8
+    high_bit_depth = max(part.bits for part in frame.format.components) > 8
     alpha = any(part.is_alpha for part in frame.format.components)
-    name = ("rgba64le" if alpha else "rgb48le") if deep else ("rgba" if alpha else "rgb24")
+    name = ("rgba64le" if alpha else "rgb48le") if high_bit_depth else ("rgba" if alpha else "rgb24")
     full = frame.format.is_rgb or frame.color_range != ColorRange.MPEG
     before = ColorRange.JPEG if full else ColorRange.MPEG
     converted = frame.reformat(

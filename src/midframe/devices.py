@@ -6,14 +6,18 @@ from midframe.errors import OptionError
 
 
 def choose_device(name: str) -> torch.device:
-    """Turn a device's name into a device that is there; "auto" prefers CUDA, then MPS, then the CPU."""
+    """Return the device of a name; "auto" prefers CUDA, then MPS, then the CPU.
+
+    Raises:
+        OptionError: there is no such device, or it is not available.
+    """
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
         return torch.device(next(kind for kind, usable in there.items() if usable))
     kind = name.partition(":")[0]
     if not there.get(kind, False):
         usable_names = ", ".join(kind for kind, usable in there.items() if usable)
-        raise OptionError(f"device {name!r} is not there: choose from auto, {usable_names}")
+        raise OptionError(f"device {name!r} is not available: choose from auto, {usable_names}")
     return torch.device(name)
 
 

@@ -49,12 +49,12 @@ def writes(suffix: str) -> bool:
     return _format_of(suffix) is not None
 
 
-def lost_as(suffix: str, *, deep: bool, alpha: bool, icc_profile: bytes | None) -> list[str]:
+def lost_as(suffix: str, *, high_bit_depth: bool, alpha: bool, icc_profile: bytes | None) -> list[str]:
     """What of a picture a format cannot hold.
 
     Args:
         suffix: the ending of its name, one that `writes` accepts.
-        deep: it has more than 8 bits a sample.
+        high_bit_depth: it has more than 8 bits a sample.
         alpha: it has alpha.
         icc_profile: it has an ICC profile.
     """
@@ -62,7 +62,9 @@ def lost_as(suffix: str, *, deep: bool, alpha: bool, icc_profile: bytes | None) 
     keeps_alpha, keeps_profile = _abilities(kind) or (False, False)
     lost = [f"alpha ({kind} has none)"] if alpha and not keeps_alpha else []
     lost += (
-        [f"bits beyond 8 of each sample ({kind}; PNG and TIFF hold 16)"] if deep and kind not in DEEP_ENCODERS else []
+        [f"bits beyond 8 of each sample ({kind}; PNG and TIFF hold 16)"]
+        if high_bit_depth and kind not in DEEP_ENCODERS
+        else []
     )
     lost += [f"ICC profile ({kind} has none)"] if icc_profile and not keeps_profile else []
     return lost + ([f"colours beyond 256 ({kind})"] if kind == "GIF" else [])

@@ -84,7 +84,7 @@ class Interpolator:
             self.model = Ensemble(self.model, ensemble)
         self.tile = self.model.tile if tile is None else tile
         self.depth = None if self.model.any_time else depth
-        log.info("%s on %s in %s", self.options.model, self.device, self.precision)
+        log.info("%s on %s in %s", self.options.model, self.device, str(self.precision).removeprefix("torch."))
 
     @classmethod
     def from_options(cls, options: InterpolationOptions) -> "Interpolator":

@@ -6,6 +6,7 @@ import sys
 import traceback
 from pathlib import Path
 
+import midframe
 from midframe.cli.shared import err, one_line, print_line
 from midframe.errors import OptionError
 
@@ -14,6 +15,8 @@ BUG_STATUS = 70
 FILE_FORMAT = "%(asctime)s midframe %(levelname)s %(name)s: %(message)s"
 FILE_LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} midframe ")
 """How a log file of midframe begins."""
+
+PACKAGE = Path(midframe.__file__).parent
 
 logger = logging.getLogger("midframe")
 
@@ -69,7 +72,8 @@ class Diagnostics:
     def report_bug(self, error: Exception) -> None:
         """Print an exception that midframe should not have raised, and how to report it."""
         self._log_traceback(error)
-        places = [each for each in traceback.extract_tb(error.__traceback__) if "midframe" in each.filename]
+        frames = traceback.extract_tb(error.__traceback__)
+        places = [each for each in frames if Path(each.filename).is_relative_to(PACKAGE)]
         place = f" in {Path(places[-1].filename).name}:{places[-1].lineno}" if places else ""
         print_line(err, f"midframe: bug: {type(error).__name__}{place}: {error}", style="red")
         print_line(

@@ -67,8 +67,11 @@ def image(
     for name, picture in zip(names, images, strict=True):
         write_image(name, picture, pair.icc_profile)
         out.print(str(name), soft_wrap=True)
-    deep, alpha = pair.first.dtype == np.uint16, pair.first.shape[2] == 4
-    for lost in (*pair.dropped, *lost_as(target.suffix, deep=deep, alpha=alpha, icc_profile=pair.icc_profile)):
+    high_bit_depth, alpha = pair.first.dtype == np.uint16, pair.first.shape[2] == 4
+    for lost in (
+        *pair.dropped,
+        *lost_as(target.suffix, high_bit_depth=high_bit_depth, alpha=alpha, icc_profile=pair.icc_profile),
+    ):
         err.print(f"midframe: dropped: {lost}", markup=False, soft_wrap=True)
 
 

@@ -17,7 +17,7 @@ PIXELS = "yuv420p"
 """What films are compared in."""
 AHEAD = 3
 """So many frames after a gap it wants to see before it fills the gap."""
-PAIR_COLOUR = Colour(BT709, full_range=True, deep=False)
+PAIR_COLOUR = Colour(BT709, full_range=True, high_bit_depth=False)
 """How the samples of a pair of pictures stand for colours."""
 
 
@@ -52,7 +52,7 @@ class MotionCompensation:
         """Yield what is made so far: the number of the frame before it, and the frame halfway after that one."""
         for made in self.pass_through(picture):
             if made.pts % 2:
-                yield made.pts // 2, eight_bit(to_rgb(made, replace(self.colour, deep=False)))
+                yield made.pts // 2, eight_bit(to_rgb(made, replace(self.colour, high_bit_depth=False)))
 
     def rest(self) -> Iterator[tuple[int, Array]]:
         """What it makes once it has seen the frames after it that it wants to see, for which the last stands."""

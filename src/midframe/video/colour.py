@@ -22,7 +22,7 @@ class Colour:
 
     matrix: int
     full_range: bool
-    deep: bool
+    high_bit_depth: bool
     """More than 8 bits a sample."""
     alpha: bool = False
     """A fourth sample is the opacity of a pixel (alpha)."""
@@ -30,8 +30,8 @@ class Colour:
     @property
     def rgb_format(self) -> str:
         if self.alpha:
-            return "rgba64le" if self.deep else "rgba"
-        return "rgb48le" if self.deep else "rgb24"
+            return "rgba64le" if self.high_bit_depth else "rgba"
+        return "rgb48le" if self.high_bit_depth else "rgb24"
 
     @property
     def range(self) -> ColorRange:
@@ -46,8 +46,8 @@ def colour_of(frame: av.VideoFrame) -> Colour:
         matrix = BT709 if frame.height >= 720 else BT470BG
     rgb = is_rgb(frame.format)
     full = int(frame.color_range) == ColorRange.JPEG or name.startswith("yuvj") or rgb
-    deep = max(part.bits for part in frame.format.components) > 8
-    return Colour(matrix, full, deep, has_alpha(frame.format))
+    high_bit_depth = max(part.bits for part in frame.format.components) > 8
+    return Colour(matrix, full, high_bit_depth, has_alpha(frame.format))
 
 
 def is_rgb(form: av.VideoFormat) -> bool:
@@ -61,7 +61,7 @@ def has_alpha(form: av.VideoFormat) -> bool:
 
 
 def to_rgb(frame: av.VideoFrame, colour: Colour) -> Array:
-    """A picture as (H, W, 3) RGB, or (H, W, 4) with alpha: uint8 or, if deep, uint16."""
+    """A picture as (H, W, 3) RGB, or (H, W, 4) with alpha: uint8, or uint16 with a high bit depth."""
     if _needs_matrix(frame.format, colour):
         return _by_matrix(frame, colour)
     image: Array = _converted(frame, colour, colour.rgb_format, colour.range, ColorRange.JPEG).to_ndarray()
@@ -128,20 +128,20 @@ def _by_matrix(frame: av.VideoFrame, colour: Colour) -> Array:
     zeros, spans = code_ranges(bits, colour)
     samples = (np.stack([plane_of(plane, bits) for plane in whole.planes], axis=-1) - zeros) / spans
     samples[..., :3] = samples[..., :3] @ np.linalg.inv(luma_chroma(colour.matrix)).T.astype(np.float32)
-    peak = 65535 if colour.deep else 255
-    image: Array = np.rint(samples.clip(0, 1) * peak).astype(np.uint16 if colour.deep else np.uint8)
+    peak = 65535 if colour.high_bit_depth else 255
+    image: Array = np.rint(samples.clip(0, 1) * peak).astype(np.uint16 if colour.high_bit_depth else np.uint8)
     return image
 
 
 def _into_matrix(image: Array, colour: Colour, pixel_format: str) -> av.VideoFrame:
     form = av.VideoFormat(pixel_format)
     bits = max(part.bits for part in form.components)
-    clear = replace(colour, alpha=has_alpha(form) and image.shape[2] == 4)
-    samples = image[..., : 3 + clear.alpha] / np.float32(np.iinfo(image.dtype).max)
+    stored = replace(colour, alpha=has_alpha(form) and image.shape[2] == 4)
+    samples = image[..., : 3 + stored.alpha] / np.float32(np.iinfo(image.dtype).max)
     samples[..., :3] = samples[..., :3] @ luma_chroma(colour.matrix).T.astype(np.float32)
-    zeros, spans = code_ranges(bits, clear)
+    zeros, spans = code_ranges(bits, stored)
     codes = np.rint(samples * spans + zeros).clip(0, 2**bits - 1).astype(np.uint16 if bits > 8 else np.uint8)
-    whole = av.VideoFrame(image.shape[1], image.shape[0], _full_resolution(bits, clear.alpha))
+    whole = av.VideoFrame(image.shape[1], image.shape[0], _full_resolution(bits, stored.alpha))
     for number, plane in enumerate(whole.planes):
         room = np.zeros((plane.height, plane.line_size // codes.itemsize), codes.dtype)
         room[:, : plane.width] = codes[..., number]

@@ -37,7 +37,7 @@ def check_space(folder: Path, encoding: Encoding, frames: float | None) -> None:
 def needed_bytes(encoding: Encoding, frames: float) -> int:
     """Return the minimum disk space in bytes that the work on so many frames needs."""
     bits = BITS_A_PIXEL.get(encoding.encoder, LOSSY_BITS) * (
-        2 if encoding.colour.deep and encoding.encoder == "ffv1" else 1
+        2 if encoding.colour.high_bit_depth and encoding.encoder == "ffv1" else 1
     )
     return round(frames * encoding.width * encoding.height * bits / 8 * COPIES)
 

@@ -149,7 +149,7 @@ def lossless_encoding(
     picture: av.VideoFrame, colour: Colour, *, time_base: Fraction, rate: Fraction, **_: object
 ) -> Encoding:
     """An encoding that keeps every bit of RGB, for results that are rendered from it."""
-    form = LOSSLESS_RGB[colour.deep, colour.alpha]
+    form = LOSSLESS_RGB[colour.high_bit_depth, colour.alpha]
     return Encoding(
         LOSSLESS, {}, form, picture.width, picture.height, time_base, rate, replace(colour, full_range=True),
         picture.color_primaries, picture.color_trc, None,
@@ -176,14 +176,16 @@ def find_encoder(codec: str) -> av.Codec:
 def choose_pixel_format(encoder: av.Codec, picture: av.VideoFrame, colour: Colour) -> str:
     """The source's own pixel format where the encoder takes it, or the nearest that plays everywhere."""
     offered = [each.name for each in encoder.video_formats or []]
-    own, deep = picture.format.name.replace("yuvj", "yuv"), colour.deep
+    own, high_bit_depth = picture.format.name.replace("yuvj", "yuv"), colour.high_bit_depth
     if encoder.name == LOSSLESS and is_rgb(picture.format):
-        return LOSSLESS_RGB[deep, colour.alpha]
+        return LOSSLESS_RGB[high_bit_depth, colour.alpha]
     odd = picture.width % 2 or picture.height % 2
-    usual = ["yuv420p10le", "yuv422p10le", "yuv420p"] if deep else ["yuv420p", "nv12", "yuv422p", "yuv422p10le"]
-    full = ["yuv444p10le" if deep else "yuv444p", "yuv444p10le"]
-    clear = ["yuva444p10le", "yuva444p", "yuva420p"] if colour.alpha else []
-    wanted = clear + full if odd and encoder.name != LOSSLESS else [own, *clear, *usual]
+    usual = (
+        ["yuv420p10le", "yuv422p10le", "yuv420p"] if high_bit_depth else ["yuv420p", "nv12", "yuv422p", "yuv422p10le"]
+    )
+    full = ["yuv444p10le" if high_bit_depth else "yuv444p", "yuv444p10le"]
+    with_alpha = ["yuva444p10le", "yuva444p", "yuva420p"] if colour.alpha else []
+    wanted = with_alpha + full if odd and encoder.name != LOSSLESS else [own, *with_alpha, *usual]
     usable = [name for name in wanted if name in offered and not is_rgb(av.VideoFormat(name))]
     if not usable:
         raise VideoError(f"{encoder.name} cannot encode {picture.width}x{picture.height} {own}: choose another --codec")

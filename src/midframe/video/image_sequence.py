@@ -83,7 +83,7 @@ class ArrayReader(VideoReader):
 
     @property
     def _format(self) -> str:
-        return FRAME_FORMATS[self.form.deep, self.form.alpha]
+        return FRAME_FORMATS[self.form.high_bit_depth, self.form.alpha]
 
     def _check_end(self, end: int | Fraction | None) -> None:
         """Nothing: what is there is all there is."""
@@ -92,7 +92,7 @@ class ArrayReader(VideoReader):
         """A picture in the form of all frames."""
         image = picture.image if self.form.alpha else np.ascontiguousarray(picture.image[..., :3])
         image = with_alpha(image) if self.form.alpha else image
-        image = sixteen_bit(image) if self.form.deep else eight_bit(image)
+        image = sixteen_bit(image) if self.form.high_bit_depth else eight_bit(image)
         frame: Any = av.VideoFrame.from_ndarray(image, format=self._format)
         frame.color_primaries, frame.color_trc = picture.primaries, picture.transfer
         for lost in picture.left_out:
@@ -240,13 +240,13 @@ def _common_form(files: list[Path]) -> Form:
     """The form of all frames."""
     first = read_form(files[0])
     others = [] if files[0].suffix.lower() in BY_FFMPEG else files[1:]  # whose form needs all of the pixels
-    deep, alpha = first.deep, first.alpha
+    high_bit_depth, alpha = first.high_bit_depth, first.alpha
     for file in others:
         form = read_form(file)
         if (form.height, form.width) != (first.height, first.width):
             raise _another_size(file, form.height, form.width, files[0], first)
-        deep, alpha = deep or form.deep, alpha or form.alpha
-    return Form(first.height, first.width, deep, alpha, first.density)
+        high_bit_depth, alpha = high_bit_depth or form.high_bit_depth, alpha or form.alpha
+    return Form(first.height, first.width, high_bit_depth, alpha, first.density)
 
 
 def _another_size(file: Path, height: int, width: int, first: Path, form: Form) -> SourceError:

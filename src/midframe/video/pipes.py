@@ -83,7 +83,7 @@ def pipe_encoding(
 ) -> Encoding:
     """Frames as they are, in a format that y4m has; without alpha, which it has not."""
     own = picture.format.name.replace("yuvj", "yuv")
-    usual = "yuv420p10le" if colour.deep else "yuv420p"
+    usual = "yuv420p10le" if colour.high_bit_depth else "yuv420p"
     form = own if own in FORMATS else usual
     return Encoding(
         "wrapped_avframe", {}, form, picture.width, picture.height, 1 / rate, rate,

@@ -88,14 +88,14 @@ class AnimationTarget(RenderedTarget):
         self._prove(retimer)
 
     def _lost(self) -> Iterable[str]:
-        deep = ["bits beyond 8 of each sample (GIF)"] if self._gif and self.job.colour.deep else []
+        high_bit_depth = ["bits beyond 8 of each sample (GIF)"] if self._gif and self.job.colour.high_bit_depth else []
         soft = self._gif and self.job.colour.alpha and self.job.reader.container.format.name != "gif"
-        clear = (
+        partial = (
             ["partial transparency (GIF pixels are opaque or transparent)"]
             if soft and lost_alpha(self.job.reader)
             else []
         )
-        return [*super()._lost(), *deep, *clear]
+        return [*super()._lost(), *high_bit_depth, *partial]
 
     @property
     def _gif(self) -> bool:
@@ -154,8 +154,10 @@ class ImageSequenceTarget(RenderedTarget):
 
     def _lost(self) -> Iterable[str]:
         suffix, colour = Path(self.pattern).suffix, self.job.colour
-        lost = lost_as(suffix, deep=colour.deep, alpha=False, icc_profile=profile_of(self.job.reader))
-        if colour.alpha and lost_as(suffix, deep=False, alpha=True, icc_profile=None):
+        lost = lost_as(
+            suffix, high_bit_depth=colour.high_bit_depth, alpha=False, icc_profile=profile_of(self.job.reader)
+        )
+        if colour.alpha and lost_as(suffix, high_bit_depth=False, alpha=True, icc_profile=None):
             lost += filter(None, [lost_alpha(self.job.reader)])
         if self.job.picture.color_trc in HDR_TRANSFERS:
             lost.append("HDR transfer function (the images do not store it)")

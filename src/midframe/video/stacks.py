@@ -99,5 +99,5 @@ def _form_and_durations(path: Path) -> tuple[Form, list[int], int]:
     if len({(form.height, form.width) for form in forms}) > 1:
         raise SourceError(f"{path} holds images of different sizes: all must have the same size")
     first = forms[0]
-    deep, alpha = any(form.deep for form in forms), any(form.alpha for form in forms)
-    return Form(first.height, first.width, deep, alpha, first.density), durations if timed else [], len(forms)
+    high_bit_depth, alpha = any(form.high_bit_depth for form in forms), any(form.alpha for form in forms)
+    return Form(first.height, first.width, high_bit_depth, alpha, first.density), durations if timed else [], len(forms)
