@@ -280,9 +280,9 @@ def score(
             source, tool, progress=lambda done, total: bar.update(task, completed=done, total=total), **options
         )
     save_scores(scores, target)
-    table = Table("method", "PSNR dB", "SSIM", "error")
+    table = Table("method", "PSNR dB", "SSIM", "error", "sharpness")
     for method in scores.methods:
-        psnr, ssim, error = (scores.mean(of, method) for of in ("psnr", "ssim", "error"))
-        table.add_row(method, f"{psnr:.2f}", f"{ssim:.3f}", f"{error:.2f}")
+        psnr, ssim, error, sharpness = (scores.mean(of, method) for of in ("psnr", "ssim", "error", "sharpness"))
+        table.add_row(method, f"{psnr:.2f}", f"{ssim:.3f}", f"{error:.2f}", f"{sharpness:.2f}")
     out.print(table)
     out.print(f"{len(scores.frames)} frames; every one of them, and the worst, in {target}", soft_wrap=True)
