@@ -5,12 +5,13 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from test_video import Averager
 
 from midframe.data.layouts import Scene, find_scenes
-from midframe.evaluation.measures import average, measure
+from midframe.evaluation.measures import average, measure, sharpness
 from midframe.evaluation.motion_compensation import compensated
 from midframe.evaluation.page import write_page
 from midframe.evaluation.report import SHOWN, Report, evaluate
@@ -73,6 +74,36 @@ def test_the_error_is_the_mean_absolute_difference() -> None:
     assert measure(truth, truth).psnr == np.inf
 
 
+def test_equal_frames_have_a_sharpness_of_one(frame: Render) -> None:
+    truth, flat = frame(0, 96, 128), np.full((16, 16, 3), 100, np.uint8)
+    assert measure(truth, truth).sharpness == sharpness(flat, flat) == 1.0
+
+
+def test_sharpness_divides_the_absolute_laplacians_of_four_neighbours() -> None:
+    truth = np.full((5, 5, 1), 100, np.uint8)
+    dimmed = truth.copy()
+    truth[2, 2], dimmed[2, 2] = 140, 110  # 4 * 40 at the point and 40 at each neighbour; a quarter of it
+    assert sharpness(truth, dimmed) == 0.25
+    assert sharpness(dimmed, truth) == 4.0
+
+
+def test_a_blurred_frame_is_less_sharp(frame: Render) -> None:
+    truth = frame(0, 96, 128)
+    blurred = cv2.blur(truth, (3, 3))
+    assert measure(truth, blurred).sharpness < 0.7
+    assert measure(truth, cv2.blur(blurred, (3, 3))).sharpness < measure(truth, blurred).sharpness
+
+
+def test_scenes_whose_truth_is_flat_do_not_count_in_the_mean_sharpness(report: Report) -> None:
+    flat, textured = np.full((16, 16, 3), 100, np.uint8), np.zeros((16, 16, 3), np.uint8)
+    textured[::2] = 200
+    report.scenes[0].measures["mine"] = measure(flat, textured)
+    row = {each["scene"]: each["mine"]["sharpness"] for each in report.as_json()}
+    assert report.as_json()[0]["mine"]["sharpness"] is None
+    assert row["mean"] == pytest.approx(np.mean(report.of("mine", "sharpness")[1:]))
+    assert np.isnan(sharpness(flat, textured))
+
+
 def test_equal_frames_are_null_in_json(report: Report) -> None:
     scene = report.scenes[0]
     scene.measures["mine"] = measure(np.zeros((16, 16, 3), np.uint8), np.zeros((16, 16, 3), np.uint8))
@@ -88,6 +119,7 @@ def test_what_is_saved(report: Report, tmp_path: Path) -> None:
 def test_the_page_shows_the_worst_first(report: Report, tmp_path: Path) -> None:
     text = write_page(report, tmp_path / "out", "mine on <scenes>").read_text()
     assert "mine on &lt;scenes&gt;" in text
+    assert text.count("<th>sharpness</th>") == len(report.methods)
     found = json.loads(re.search(r"scenes = (\[.*\]);", text)[1])  # type: ignore[index]
     assert len(found) == min(4, SHOWN)
     worst = sorted(report.scenes, key=lambda each: each.measures["mine"].psnr)

@@ -52,6 +52,9 @@ def test_scores_a_plot_and_the_worst_frames_are_saved(render_video: Render, tmp_
     saved = json.loads((tmp_path / "scores" / "scores.json").read_text())
     assert len(saved["frames"]) == 12
     assert saved["mean"]["psnr"]["model"] == pytest.approx(scores.mean("psnr", "model"))
+    assert set(saved["frames"][0]["measures"]["model"]) == {"psnr", "ssim", "error", "sharpness"}
+    assert saved["mean"]["sharpness"]["repeat"] == pytest.approx(1.0, abs=0.05)
+    assert saved["mean"]["sharpness"]["average"] < 1
     shown = [read_image(tmp_path / "scores" / f"worst-{n}.png") for n in range(1, WORST + 1)]
     assert {each.shape for each in shown} == {(64, 3 * 96, 3)}
     worst = [each.measures["model"].psnr for each, _ in scores.worst]

@@ -62,7 +62,7 @@ def evaluate(
     ] = None,
     minterpolate: Minterpolate = True,
 ) -> None:
-    """Score a network on scenes with ground truth: PSNR, SSIM, error, beside simpler methods."""
+    """Score a network on scenes with ground truth, beside simpler methods: PSNR, SSIM, error, sharpness."""
     from midframe.data.layouts import find_scenes
     from midframe.evaluation.page import write_page
     from midframe.evaluation.report import MADE
@@ -80,10 +80,11 @@ def evaluate(
     if as_json:
         print(json.dumps(report.as_json(), indent=1))
         return
-    table = Table("scene", "PSNR dB", "SSIM", "error", *(f"{method}, dB" for method in report.methods[1:]))
+    table = Table("scene", "PSNR dB", "SSIM", "error", "sharpness", *(f"{method}, dB" for method in report.methods[1:]))
     for row in report.rows():
         own, *others = row.measures.values()
-        values = [f"{own.psnr:.2f}", f"{own.ssim:.3f}", f"{own.error:.2f}", *(f"{other.psnr:.2f}" for other in others)]
+        values = [f"{own.psnr:.2f}", f"{own.ssim:.3f}", f"{own.error:.2f}", f"{own.sharpness:.2f}"]
+        values += [f"{other.psnr:.2f}" for other in others]
         table.add_row(" ".join(filter(None, (row.group, row.scene))), *values)
     out.print(table)
     if page:

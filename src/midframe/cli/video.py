@@ -228,9 +228,10 @@ def score(
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
     save_scores(scores, target)
-    table = Table("method", "PSNR dB", "SSIM", "error")
+    table = Table("method", "PSNR dB", "SSIM", "error", "sharpness")
     for method in scores.methods:
-        psnr, ssim, error = (scores.mean(of, method) for of in ("psnr", "ssim", "error"))
-        table.add_row(method, f"{psnr:.2f}", f"{ssim:.3f}", f"{error:.2f}")
+        psnr, ssim = scores.mean("psnr", method), scores.mean("ssim", method)
+        error, sharpness = scores.mean("error", method), scores.mean("sharpness", method)
+        table.add_row(method, f"{psnr:.2f}", f"{ssim:.3f}", f"{error:.2f}", f"{sharpness:.2f}")
     out.print(table)
     out.print(f"{len(scores.frames)} frames scored; all scores and the worst frames are in {target}", soft_wrap=True)

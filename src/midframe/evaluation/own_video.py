@@ -7,7 +7,7 @@ between them to be made.
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import numpy as np
 from midframe.errors import VideoError
 from midframe.evaluation import motion_compensation
 from midframe.evaluation.figures import save_figure, writing
-from midframe.evaluation.measures import Measures, average, error_map, measure
+from midframe.evaluation.measures import COLUMNS, Measures, average, defined, error_map, finite, measure
 from midframe.evaluation.motion_compensation import MotionCompensation
 from midframe.images import Array, eight_bit, write_image
 from midframe.interpolator import Interpolator
@@ -51,7 +51,7 @@ class VideoScores:
 
     def mean(self, of: str, method: str) -> float:
         """The mean over frames of one of the `Measures`."""
-        return float(np.mean([getattr(frame.measures[method], of) for frame in self.frames]))
+        return float(np.mean(defined(getattr(frame.measures[method], of) for frame in self.frames)))
 
 
 def score_video(
@@ -113,10 +113,14 @@ def save_scores(scores: VideoScores, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     for number, (_, picture) in enumerate(scores.worst, start=1):
         write_image(folder / f"worst-{number}.png", picture)
-    means = {of: {method: scores.mean(of, method) for method in scores.methods} for of in ("psnr", "ssim", "error")}
-    frames = [asdict(each) for each in scores.frames]
+    means = {method: finite(Measures(*(scores.mean(of, method) for of in COLUMNS))) for method in scores.methods}
+    by_measure = {of: {method: values[of] for method, values in means.items()} for of in COLUMNS}
+    frames = [
+        {"seconds": each.seconds, "measures": {method: finite(values) for method, values in each.measures.items()}}
+        for each in scores.frames
+    ]
     with writing(folder), whole_file(folder / "scores.json") as unfinished:
-        unfinished.write_text(json.dumps({"mean": means, "frames": frames}, indent=1) + "\n")
+        unfinished.write_text(json.dumps({"mean": by_measure, "frames": frames}, indent=1) + "\n")
     figure = Figure(figsize=(10, 4), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()

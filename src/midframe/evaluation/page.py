@@ -18,8 +18,8 @@ from midframe.outputs import whole_file
 
 PAGE_FILE = "index.html"
 TEMPLATE = Path(__file__).with_name("page.html")
-HEADINGS = {"psnr": "PSNR, dB", "ssim": "SSIM", "error": "error"}
-FORMATS = {"psnr": ".2f", "ssim": ".3f", "error": ".2f"}
+HEADINGS = {"psnr": "PSNR, dB", "ssim": "SSIM", "error": "error", "sharpness": "sharpness"}
+FORMATS = {"psnr": ".2f", "ssim": ".3f", "error": ".2f", "sharpness": ".2f"}
 
 
 def write_page(report: Report, folder: Path, title: str) -> Path:

@@ -1,9 +1,8 @@
 """Scoring a network on scenes with truth, beside simpler ways, all measured in the same run."""
 
 import json
-import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import numpy as np
 from midframe.data.layouts import CENTRE, HALF, Scene
 from midframe.evaluation import motion_compensation
 from midframe.evaluation.figures import writing
-from midframe.evaluation.measures import Measures, average, measure
+from midframe.evaluation.measures import COLUMNS, Measures, average, defined, finite, measure
 from midframe.images import Array, read_image, write_image
 from midframe.interpolator import Interpolator, Progress, scaled
 from midframe.outputs import whole_file
@@ -22,7 +21,6 @@ MADE = "made"
 """The folder of the frames that the network made."""
 SHOWN = 12
 """So many of the network's worst scenes are kept to be looked at."""
-COLUMNS = tuple(Measures.__dataclass_fields__)
 
 
 @dataclass(frozen=True)
@@ -58,21 +56,17 @@ class Report:
 
     def _summary(self, name: str, reduce: Callable[[list[float]], Any], group: str | None = None) -> SceneScores:
         measures = {
-            method: Measures(*(float(reduce(self.of(method, column, group))) for column in COLUMNS))
+            method: Measures(*(float(reduce(defined(self.of(method, column, group)))) for column in COLUMNS))
             for method in self.methods
         }
         return SceneScores(name, "", measures)
 
     def as_json(self) -> list[dict[str, Any]]:
-        """The rows as numbers and texts; what is infinite is null."""
+        """The rows as numbers and texts; infinity and NaN become null."""
         return [
-            {"scene": row.scene, "group": row.group, **{method: _finite(each) for method, each in row.measures.items()}}
+            {"scene": row.scene, "group": row.group, **{method: finite(each) for method, each in row.measures.items()}}
             for row in self.rows()
         ]
-
-
-def _finite(measures: Measures) -> dict[str, float | None]:
-    return {name: value if math.isfinite(value) else None for name, value in asdict(measures).items()}
 
 
 def evaluate(
