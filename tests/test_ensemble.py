@@ -85,7 +85,7 @@ def test_the_mean_of_views_is_better_than_one(frame: Callable[..., np.ndarray]) 
 
 
 def test_other_numbers_of_views_are_refused() -> None:
-    with pytest.raises(ValueError, match="ensemble is 3: 1, 2, 4 or 8 is needed"):
+    with pytest.raises(ValueError, match="ensemble is 3: choose from 1, 2, 4, 8"):
         Interpolator("flowsep", device="cpu", ensemble=3)
 
 
