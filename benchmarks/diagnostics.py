@@ -121,7 +121,7 @@ def format_row(row: Row) -> str:
 
 
 def deficits(rows: Sequence[Row], method: str, others: Sequence[str]) -> list[tuple[float, Row]]:
-    """List the rows in which a method is worse than the best of others, the worst first, with the difference in dB."""
+    """List the rows in which a method is worse than the best of others, the largest difference (dB) first."""
     found = [(max(row.scores[other].psnr for other in others) - row.scores[method].psnr, row) for row in rows if others]
     return sorted((each for each in found if each[0] > 0), key=lambda each: -each[0])
 
