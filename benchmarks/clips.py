@@ -25,6 +25,7 @@ from midframe.images import Array, eight_bit
 from midframe.models.checkpoint import DEFAULT_MODEL
 from midframe.video.colour import to_rgb
 from midframe.video.reader import Frame, VideoReader
+from midframe.video.scenes import DEFAULT_THRESHOLD
 
 MAX_PSNR = 100.0
 """PSNR of a frame without error in means, in dB."""
@@ -71,7 +72,7 @@ def read_triplets(
         VideoError: the clip cannot be read.
     """
     reach = max(distances)
-    with VideoReader(clip) as reader:
+    with VideoReader(clip, DEFAULT_THRESHOLD) as reader:
         _, colour = reader.first_picture()
         read = list(islice(reader.read(), frames))
     usable = [place for place in range(reach, len(read) - reach) if _in_one_scene(read, place, reach)]

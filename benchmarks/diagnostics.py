@@ -7,7 +7,8 @@ Rendered triplets with exact ground truth (rendered.py), on overlapping shapes a
 photographs of a folder; and, with `--clips`, triplets of held-out clips (clips.py) by the size of their motion. Each is
 measured where its difficulty lies: glides where both frames show the picture, bars where they pass, an occluder around
 its outline. Cells are PSNR in dB, capped at 100, and sharpness in brackets: the mean absolute Laplacian (4 neighbours)
-of the interpolated frame over that of the ground truth, 1.00 if as sharp. RIFE is measured where it is installed, see
+of the interpolated frame over that of the ground truth, 1.00 if as sharp. Below the table each model's deficits are
+listed, against the best of the other methods. RIFE is measured where it is installed, see
 methods.py. Two minutes on two cores.
 """
 
@@ -119,6 +120,12 @@ def format_row(row: Row) -> str:
     return f"| {row.name} | {row.triplets} | {' | '.join(cells)} |"
 
 
+def deficits(rows: Sequence[Row], method: str, others: Sequence[str]) -> list[tuple[float, Row]]:
+    """List the rows in which a method is worse than the best of others, the largest difference (dB) first."""
+    found = [(max(row.scores[other].psnr for other in others) - row.scores[method].psnr, row) for row in rows if others]
+    return sorted((each for each in found if each[0] > 0), key=lambda each: -each[0])
+
+
 def find_photos(folder: Path) -> list[Path]:
     """List the photographs in a folder, by name."""
     return sorted(each for each in folder.iterdir() if each.suffix.lower() in PHOTO_ENDINGS)
@@ -136,8 +143,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the table as JSON")
     options = parser.parse_args()
     begin = time.perf_counter()
+    models = options.model or [DEFAULT_MODEL]
     methods = load_methods(
-        options.model or [DEFAULT_MODEL],
+        models,
         precision=options.precision,
         minterpolate=options.minterpolate,
         rife=options.rife,
@@ -149,6 +157,11 @@ def main() -> None:
         for row in source:
             print(format_row(row), flush=True)
             rows.append(row)
+    others = list(methods)[len(models) :]
+    for model in list(methods)[: len(models)]:
+        print(f"\n{model}: dB below the best of {', '.join(others)}\n")
+        for number, (difference, row) in enumerate(deficits(rows, model, others), start=1):
+            print(f"{number}. {row.name}: {difference:.1f} dB ({row.scores[model].psnr:.2f})")
     print(f"{time.perf_counter() - begin:.0f} s", file=sys.stderr)
     if options.json:
         table = [

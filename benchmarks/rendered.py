@@ -25,8 +25,8 @@ SPACE = MAX_MOTION // 2
 CANVAS = ((HEIGHT + 2 * SPACE) * FINER, (WIDTH + 2 * SPACE) * FINER)  # (1792, 2560)
 """Height and width of a canvas, in its own pixels."""
 
-GLIDES = (0.5, 1, 2, 2.5, 4, 8, 12.5, 16, 32, 48, 64, 96, 128)
-BAR_WIDTHS, BAR_MOTION = (1, 2, 3, 4, 6, 8), 16
+GLIDES = (0.5, 1, 2.5, 4, 8, 12.5, 16, 32, 48, 64, 96, 128)
+BAR_WIDTHS, BAR_MOTION = (1, 2, 4, 6, 8), 16
 TEXT_MOTIONS = (12, 32)
 DISC_DIAMETERS, DISC_MOTION = (4, 8, 16), 40
 OCCLUDER_MOTION, GROUND_MOTIONS = 32, (0, -12)
