@@ -52,7 +52,7 @@ def test_the_tether_sees_what_colours_do_not() -> None:
     torch.manual_seed(0)
     model = build_model("sepconv", {"widths": [4, 8], "taps": 5})
     batch = to_batch(torch.randint(0, 256, (2, 3, 32, 32, 3), dtype=torch.uint8), torch.full((2,), 0.5))
-    free, held = SepConvObjective(model), SepConvObjective(model, tether=0.1)
+    free, held = SepConvObjective(model), SepConvObjective(model, kernel_sum_penalty=0.1)
     loose, (loss, parts) = free(batch, 0.0)[0], held(batch, 0.0)
     assert parts["drift"] == 0, "fresh kernels are near one"
     assert loss == loose

@@ -52,7 +52,7 @@ def test_weights_grow_until_the_largest_gain() -> None:
     torch.manual_seed(0)
     matrix = torch.nn.Parameter(torch.randn(12, 30) / 30**0.5)  # a gain of 1
     vector = torch.nn.Parameter(torch.zeros(12))
-    muon = Muon([matrix, vector], lr=0.3, largest_gain=1.3)
+    muon = Muon([matrix, vector], lr=0.3, max_layer_gain=1.3)
     gains = []
     for _ in range(20):
         matrix.grad, vector.grad = -torch.ones_like(matrix), -torch.ones_like(vector)

@@ -15,13 +15,23 @@ class Activity:
         self.network = network
 
     def __enter__(self) -> "Activity":
-        bends = {name: module for name, module in self.network.named_modules() if isinstance(module, nn.ReLU)}
+        bends = {
+            name: module
+            for name, module in self.network.named_modules()
+            if isinstance(module, nn.ReLU)
+        }
         self._counts: dict[str, list[Tensor]] = {name: [] for name in bends}
-        self._hooks = [bend.register_forward_pre_hook(partial(self._count, name)) for name, bend in bends.items()]
+        self._hooks = [
+            bend.register_forward_pre_hook(partial(self._count, name))
+            for name, bend in bends.items()
+        ]
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         for hook in self._hooks:
             hook.remove()
@@ -31,4 +41,6 @@ class Activity:
 
     def shares(self) -> dict[str, float]:
         """The mean share of each ReLU that was used, from 0 to 1, by the ReLU's name in the network."""
-        return {name: float(torch.stack(each).mean()) for name, each in self._counts.items() if each}
+        return {
+            name: float(torch.stack(each).mean()) for name, each in self._counts.items() if each
+        }

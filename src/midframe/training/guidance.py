@@ -20,11 +20,18 @@ def kernel_guidance(kernels: SeparableKernels, flows: Tensor, trust: Tensor) -> 
     one around v, each scaled so that the two frames together sum to 1. Pixels whose flow is not trusted, or leads
     further than the kernels reach, do not count.
     """
-    targets = [(0, 1), (0, 0), (1, 1), (1, 0)]  # frame and axis of flow (x, y) for each field of SeparableKernels
+    targets = [
+        (0, 1),
+        (0, 0),
+        (1, 1),
+        (1, 0),
+    ]  # frame and axis of flow (x, y) for each field of SeparableKernels
     reach = kernels[0].shape[1] // 2
     weight = trust * (flows.abs().amax(2) <= reach)  # (N, 2, H, W)
     losses = [
-        (((kernel.float() - hat(flows[:, frame, axis], reach)) ** 2).sum(1) * weight[:, frame]).mean()
+        (
+            ((kernel.float() - hat(flows[:, frame, axis], reach)) ** 2).sum(1) * weight[:, frame]
+        ).mean()
         for kernel, (frame, axis) in zip(kernels, targets, strict=True)
     ]
     return torch.stack(losses).sum()
@@ -77,9 +84,15 @@ def score_guidance(scores: Tensor, flows: Tensor, trust: Tensor) -> Tensor:
     frame = torch.tensor([0, taps * taps], device=flows.device)[:, None, None]
     found, nearness = [], []
     for down, right in product((0, 1), repeat=2):
-        nearness.append((part if right else 1 - part)[:, :, 0] * (part if down else 1 - part)[:, :, 1] * weight)
-        found.append((corner[:, :, 1].long() + down) * taps + corner[:, :, 0].long() + right + frame)  # (N, 2, h, w)
-    at_flow = scores.gather(-1, torch.cat(found, dim=1).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)  # (N, 8, h, w)
+        nearness.append(
+            (part if right else 1 - part)[:, :, 0] * (part if down else 1 - part)[:, :, 1] * weight
+        )
+        found.append(
+            (corner[:, :, 1].long() + down) * taps + corner[:, :, 0].long() + right + frame
+        )  # (N, 2, h, w)
+    at_flow = scores.gather(-1, torch.cat(found, dim=1).permute(0, 2, 3, 1)).permute(
+        0, 3, 1, 2
+    )  # (N, 8, h, w)
     wanted = (at_flow * torch.cat(nearness, dim=1)).sum(1)
     entropy = scores.logsumexp(-1) - wanted / weight.sum(1).clamp(min=1e-6)
     return (entropy * weight.amax(1)).mean()

@@ -98,12 +98,16 @@ def train(
         batch = fabric.to_device(next(source))
         loss, parts = objective(batch, _guide_weight(config, share))
         fabric.backward(loss)
-        norm = fabric.clip_gradients(objective, optimiser, max_norm=config.gradient_clip, error_if_nonfinite=False)
+        norm = fabric.clip_gradients(
+            objective, optimiser, max_norm=config.gradient_clip, error_if_nonfinite=False
+        )
         if not torch.isfinite(loss) or not (torch.isfinite(norm) or config.precision == "16-mixed"):
             raise _bad_batch(folder, batch, state["step"], fabric.global_rank)
         optimiser.step()
         optimiser.zero_grad()
-        _move_average(average, model, min(config.average, (1 + state["step"]) / (10 + state["step"])))
+        _move_average(
+            average, model, min(config.ema_decay, (1 + state["step"]) / (10 + state["step"]))
+        )
 
         losses.append(parts)
         state["step"] += 1
@@ -112,17 +116,31 @@ def train(
         if fabric.world_size > 1 and config.minutes:
             state["seconds"] = fabric.broadcast(state["seconds"])  # all must stop at one step
         if state["step"] % LOG_EVERY == 0:
-            entry = {**_means(losses), "rate": rate, "size": batch.first.shape[-1], **source.measured(config.batch)}
+            entry = {
+                **_means(losses),
+                "rate": rate,
+                "size": batch.first.shape[-1],
+                **source.measured(config.batch),
+            }
             _tell(fabric, folder, state, entry, progress)
             losses.clear()
-        if state["step"] % config.evaluate_every == 0 or _share(config, state["step"], state["seconds"]) >= 1:
+        if (
+            state["step"] % config.evaluate_every == 0
+            or _share(config, state["step"], state["seconds"]) >= 1
+        ):
             if fabric.is_global_zero:
                 with Activity(average) as activity:
                     scores = evaluate(average, config, fabric)
                 _tell(fabric, folder, state, {**scores, **_quietest(activity)}, progress)
-                if math.isnan(scores["patch_psnr"]) or scores["patch_psnr"] > state["best"]:  # or nothing is held out
+                if (
+                    math.isnan(scores["patch_psnr"]) or scores["patch_psnr"] > state["best"]
+                ):  # or nothing is held out
                     state["best"] = scores["patch_psnr"]
-                    folder.save(average, BEST_FILE, {"step": state["step"], **scores, "training": asdict(config)})
+                    folder.save(
+                        average,
+                        BEST_FILE,
+                        {"step": state["step"], **scores, "training": asdict(config)},
+                    )
                 folder.store(state, model, average, optimiser)
                 folder.draw_curves()
             fabric.barrier()
@@ -153,13 +171,20 @@ class Source:
     def measured(self, batch: int) -> dict[str, float]:
         """Samples a second, of all devices together, and the share of the time spent waiting; then begin anew."""
         seconds = time.monotonic() - self.started
-        found = {"samples_per_second": self.count * batch / seconds, "waiting": self.waited / seconds}
+        found = {
+            "samples_per_second": self.count * batch / seconds,
+            "waiting": self.waited / seconds,
+        }
         self.begin()
         return {name: round(value, 4) for name, value in found.items()}
 
 
 def _tell(
-    fabric: Fabric, folder: RunFolder, state: dict[str, Any], entry: dict[str, float], progress: Progress | None
+    fabric: Fabric,
+    folder: RunFolder,
+    state: dict[str, Any],
+    entry: dict[str, float],
+    progress: Progress | None,
 ) -> None:
     if fabric.is_global_zero:
         entry = {"step": state["step"], "seconds": round(state["seconds"], 1), **entry}
@@ -174,7 +199,11 @@ def _quietest(activity: Activity) -> dict[str, float]:
     shares = activity.shares()
     for name, share in shares.items():
         if share < SILENT:
-            log.warning("%s passes %.2f %% of its inputs: what lies before it does not learn", name, 100 * share)
+            log.warning(
+                "%s passes %.2f %% of its inputs: what lies before it does not learn",
+                name,
+                100 * share,
+            )
     return {"quietest": round(min(shares.values()), 4)} if shares else {}
 
 
@@ -190,19 +219,25 @@ def _objective(config: TrainConfig, model: Network) -> Objective:
     kind = OBJECTIVES[type(model)]
     if not kind.takes_losses and config.loss != TrainConfig().loss:
         raise ConfigError(f"{config.model} has the loss of its paper: leave loss out")
-    if config.tether and not getattr(model.config, "kernel_normalisation", False):
-        raise ConfigError(f"the kernels of {config.model} are not normalised by their sums: leave tether out")
-    return kind(model, ColourLoss(config.loss, config.vgg), config.tether)
+    if config.kernel_sum_penalty and not getattr(model.config, "kernel_normalisation", False):
+        raise ConfigError(
+            f"the kernels of {config.model} are not normalised by their sums: leave kernel_sum_penalty out"
+        )
+    return kind(model, ColourLoss(config.loss, config.vgg), config.kernel_sum_penalty)
 
 
 def _network(config: TrainConfig) -> Network:
     model = _built_or_loaded(config)
-    if config.half_share and model.scale == 1:
-        raise ConfigError(f"{config.model} reads frames at full size: leave half_share out")
+    if config.half_res_probability and model.scale == 1:
+        raise ConfigError(
+            f"{config.model} reads frames at full size: leave half_res_probability out"
+        )
     if isinstance(model, FlowSep):
-        multiple = model.stride * (2 if config.half_share else 1)
+        multiple = model.stride * (2 if config.half_res_probability else 1)
         if any(size % multiple for _, size in config.crops):
-            raise ConfigError(f"crops are {config.crops}: sizes that are multiples of {multiple} are needed")
+            raise ConfigError(
+                f"crops are {config.crops}: sizes that are multiples of {multiple} are needed"
+            )
     return model
 
 
@@ -210,19 +245,23 @@ def _mean_of(models: list[Network]) -> Network:
     """The first network, with the mean of all their weights."""
     first, *others = models
     if any((type(other), other.config) != (type(first), first.config) for other in others):
-        raise ConfigError("initial names networks of different forms: those that are averaged need one form")
+        raise ConfigError(
+            "init_from names networks of different forms: those that are averaged need one form"
+        )
     states = [model.state_dict() for model in models]
-    first.load_state_dict({name: torch.stack([state[name] for state in states]).mean(0) for name in states[0]})
+    first.load_state_dict(
+        {name: torch.stack([state[name] for state in states]).mean(0) for name in states[0]}
+    )
     return first
 
 
 def _built_or_loaded(config: TrainConfig) -> Network:
-    if not config.initial:
+    if not config.init_from:
         try:
             return channels_last(build_model(config.model, config.network))
         except (ValueError, TypeError) as error:
             raise ConfigError(f"the network cannot be made: {error}") from error
-    model = _mean_of([load_model(name.strip()) for name in config.initial.split(",")])
+    model = _mean_of([load_model(name.strip()) for name in config.init_from.split(",")])
     if config.network:
         model = _formed(model, config)
     return model.train().requires_grad_(True)
@@ -234,15 +273,19 @@ def _formed(model: Network, config: TrainConfig) -> Network:
     if form == model.config:
         return model
     if not isinstance(model, FlowSep):
-        raise ConfigError(f"{config.initial} has another form than network asks for: leave network out, or train anew")
+        raise ConfigError(
+            f"{config.init_from} has another form than network asks for: leave network out, or train anew"
+        )
     try:
         return channels_last(grown(model, form))
     except ValueError as error:
-        raise ConfigError(f"{config.initial} has another form than network asks for, and {error}") from error
+        raise ConfigError(
+            f"{config.init_from} has another form than network asks for, and {error}"
+        ) from error
 
 
 def _optimiser(config: TrainConfig, model: nn.Module) -> torch.optim.Optimizer:
-    muon = partial(Muon, largest_gain=config.largest_gain)
+    muon = partial(Muon, max_layer_gain=config.max_layer_gain)
     kinds: dict[str, Any] = {"adamax": torch.optim.Adamax, "adamw": torch.optim.AdamW, "muon": muon}
     options = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
     optimiser: torch.optim.Optimizer = kinds[config.optimiser](model.parameters(), **options)
@@ -264,7 +307,11 @@ def _crop_size(config: TrainConfig, share: float) -> int:
 
 
 def _guide_weight(config: TrainConfig, share: float) -> float:
-    return config.guide * max(0.0, 1 - share / config.guide_share) if config.guide else 0.0
+    return (
+        config.flow_supervision * max(0.0, 1 - share / config.flow_supervision_fraction)
+        if config.flow_supervision
+        else 0.0
+    )
 
 
 def _means(losses: list[dict[str, Tensor]]) -> dict[str, float]:
@@ -276,5 +323,7 @@ def _means(losses: list[dict[str, Tensor]]) -> dict[str, float]:
 def _move_average(average: nn.Module, model: nn.Module, decay: float) -> None:
     with torch.no_grad():
         torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)
-        for old, new in zip(average.buffers(), model.buffers(), strict=True):  # statistics of batch normalisation
+        for old, new in zip(
+            average.buffers(), model.buffers(), strict=True
+        ):  # statistics of batch normalisation
             old.lerp_(new, 1 - decay) if old.is_floating_point() else old.copy_(new)

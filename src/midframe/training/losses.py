@@ -61,7 +61,9 @@ def laplacian(made: Tensor, truth: Tensor) -> Tensor:
         if min(difference.shape[-2:]) < 4:
             break
         coarse = functional.avg_pool2d(_smooth(difference), kernel_size=2, ceil_mode=True)
-        fine = functional.interpolate(coarse, size=difference.shape[-2:], mode="bilinear", align_corners=False)
+        fine = functional.interpolate(
+            coarse, size=difference.shape[-2:], mode="bilinear", align_corners=False
+        )
         total = total + 2**level * (difference - fine).abs().mean()
         difference = coarse
     result: Tensor = total + 2 ** (PYRAMID_LEVELS - 1) * difference.abs().mean()
@@ -79,8 +81,12 @@ def _smooth(images: Tensor) -> Tensor:
     taps = _binomial(images.device, images.dtype)
     channels = images.shape[1]
     padded = functional.pad(images, (2, 2, 2, 2), mode="replicate")
-    rows = functional.conv2d(padded, taps.view(1, 1, 1, 5).expand(channels, 1, 1, 5), groups=channels)
-    result: Tensor = functional.conv2d(rows, taps.view(1, 1, 5, 1).expand(channels, 1, 5, 1), groups=channels)
+    rows = functional.conv2d(
+        padded, taps.view(1, 1, 1, 5).expand(channels, 1, 1, 5), groups=channels
+    )
+    result: Tensor = functional.conv2d(
+        rows, taps.view(1, 1, 5, 1).expand(channels, 1, 5, 1), groups=channels
+    )
     return result
 
 
@@ -125,20 +131,32 @@ class Feature(nn.Module):
         self.features = nn.Sequential(*layers)
         try:
             wanted = {f"features.{name}" for name in self.features.state_dict()}
-            self.load_state_dict({name: value for name, value in load_file(path).items() if name in wanted})
+            self.load_state_dict(
+                {name: value for name, value in load_file(path).items() if name in wanted}
+            )
         except (OSError, SafetensorError, RuntimeError) as error:
             hint = "save the state of torchvision's vgg19 with safetensors"
-            raise ConfigError(f"vgg: {path} does not hold VGG-19 ({str(error).splitlines()[0]}): {hint}") from error
+            raise ConfigError(
+                f"vgg: {path} does not hold VGG-19 ({str(error).splitlines()[0]}): {hint}"
+            ) from error
         for name, values in (("mean", VGG_MEAN), ("deviation", VGG_DEVIATION)):
             self.register_buffer(name, torch.tensor(values)[:, None, None], persistent=False)
         self.requires_grad_(False)
 
     def forward(self, made: Tensor, truth: Tensor) -> Tensor:
-        one, other = (self.features((image - self.mean) / self.deviation) for image in (made, truth))
+        one, other = (
+            self.features((image - self.mean) / self.deviation) for image in (made, truth)
+        )
         return functional.mse_loss(one, other)
 
 
-LOSSES: dict[str, Loss] = {"l1": l1, "mse": mse, "laplacian": laplacian, "census": census, "gradient": gradient}
+LOSSES: dict[str, Loss] = {
+    "l1": l1,
+    "mse": mse,
+    "laplacian": laplacian,
+    "census": census,
+    "gradient": gradient,
+}
 """Losses by name; `feature` is the one that needs a file."""
 
 
@@ -158,9 +176,13 @@ class ColourLoss(nn.Module):
         self.weights = dict(weights or {"l1": 1.0})
         unknown = sorted(set(self.weights) - set(LOSSES) - {"feature"})
         if unknown:
-            raise ConfigError(f"there is no loss {', '.join(unknown)}: choose from {', '.join(LOSSES)}, feature")
+            raise ConfigError(
+                f"there is no loss {', '.join(unknown)}: choose from {', '.join(LOSSES)}, feature"
+            )
         if "feature" in self.weights and not vgg:
-            raise ConfigError("the loss feature needs vgg: a file with the weights of VGG-19, in safetensors")
+            raise ConfigError(
+                "the loss feature needs vgg: a file with the weights of VGG-19, in safetensors"
+            )
         self.feature = Feature(Path(vgg)) if "feature" in self.weights else None
 
     def forward(self, made: Tensor, truth: Tensor) -> tuple[Tensor, Parts]:

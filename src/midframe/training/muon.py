@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from midframe.training.aliases import rename_group_options
+
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 """Coefficients of x, x^3 and x^5: five rounds bring singular values from 0.01 to 1 near 1."""
 ROUNDS = 5
@@ -27,15 +29,19 @@ class Muon(torch.optim.Optimizer):
         parameters: what to learn.
         lr: the learning rate of both, as for AdamW.
         weight_decay: share of the weights, times the learning rate, that each step takes away.
-        largest_gain: how many times a layer may enlarge the root mean square of inputs that do not correlate; weights
+        max_layer_gain: how many times a layer may enlarge the root mean square of inputs that do not correlate; weights
             that would enlarge it more are scaled down after the step. He's initial weights have 1.41. 0: no limit.
     """
 
     def __init__(
-        self, parameters: Iterable[Tensor], lr: float = 1e-3, weight_decay: float = 0.0, largest_gain: float = 0.0
+        self,
+        parameters: Iterable[Tensor],
+        lr: float = 1e-3,
+        weight_decay: float = 0.0,
+        max_layer_gain: float = 0.0,
     ) -> None:
         options = {"lr": lr, "weight_decay": weight_decay, "momentum": 0.95, "betas": (0.9, 0.999)}
-        super().__init__(parameters, {**options, "largest_gain": largest_gain})
+        super().__init__(parameters, {**options, "max_layer_gain": max_layer_gain})
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -47,15 +53,16 @@ class Muon(torch.optim.Optimizer):
                     change = _matrix_step if weights.ndim > 1 else _vector_step
                     weights.mul_(1 - group["lr"] * group["weight_decay"])
                     weights.sub_(change(weights.grad, self.state[weights], group) * group["lr"])
-                    if weights.ndim > 1 and group["largest_gain"]:
+                    if weights.ndim > 1 and group["max_layer_gain"]:
                         gain = weights.norm() / sqrt(len(weights))
-                        weights.mul_((group["largest_gain"] / gain).clamp(max=1))
+                        weights.mul_((group["max_layer_gain"] / gain).clamp(max=1))
         return loss
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        for group in self.param_groups:
-            group.setdefault("largest_gain", 0.0)  # checkpoints of an older midframe have none
+        for group in self.param_groups:  # of checkpoints that an older version wrote
+            rename_group_options(group)
+            group.setdefault("max_layer_gain", 0.0)
 
 
 def _matrix_step(gradient: Tensor, state: dict[str, Any], group: dict[str, Any]) -> Tensor:

@@ -17,7 +17,7 @@ from midframe.training.losses import CENTRE, NEIGHBOURS, ColourLoss, l1, neighbo
 
 Parts = dict[str, Tensor]
 SLACK = 1.0
-"""How far the logarithm of a kernel's sum may be from 0 before the tether pulls."""
+"""How far the logarithm of a kernel's sum may be from 0 before the kernel_sum_penalty pulls."""
 
 
 class Batch(NamedTuple):
@@ -44,11 +44,13 @@ class Objective(nn.Module):
     takes_losses = True
     """Whether losses of colour can be chosen."""
 
-    def __init__(self, model: Any, colour_loss: ColourLoss | None = None, tether: float = 0.0) -> None:
+    def __init__(
+        self, model: Any, colour_loss: ColourLoss | None = None, kernel_sum_penalty: float = 0.0
+    ) -> None:
         super().__init__()
         self.model = model
         self.colour_loss = colour_loss or ColourLoss()
-        self.tether = tether
+        self.kernel_sum_penalty = kernel_sum_penalty
 
     def forward(self, batch: Batch, guide_weight: float) -> tuple[Tensor, Parts]:
         """Return the loss to minimise, a scalar, and the parts of it to be logged; "loss" is that of colour alone."""
@@ -60,18 +62,18 @@ class Objective(nn.Module):
 
 
 class SepConvObjective(Objective):
-    """The wanted losses of colour, the guidance of kernels by optical flow, and the tether of their sums near one.
+    """The wanted losses of colour, the guidance of kernels by optical flow, and the kernel_sum_penalty of their sums near one.
 
-    Colours do not change when kernels that are normalised grow, so that nothing but the tether holds their size.
+    Colours do not change when kernels that are normalised grow, so that nothing but the kernel_sum_penalty holds their size.
     """
 
     def forward(self, batch: Batch, guide_weight: float) -> tuple[Tensor, Parts]:
         kernels = self.model.kernels(batch.first, batch.second)
         made = self.model.apply(batch.first, batch.second, kernels)
         loss, parts = self.colour_loss(made.float(), batch.middle)
-        if self.tether:
+        if self.kernel_sum_penalty:
             drift = functional.relu(kernel_sum(kernels).log().abs() - SLACK).mean()
-            loss, parts = loss + self.tether * drift, {**parts, "drift": drift.detach()}
+            loss, parts = loss + self.kernel_sum_penalty * drift, {**parts, "drift": drift.detach()}
         if guide_weight == 0 or batch.flows is None or batch.trust is None:
             return loss, parts
         guide = kernel_guidance(kernels, batch.flows, batch.trust)
@@ -107,11 +109,15 @@ class AdaConvObjective(Objective):
         made = self._neighbours_made(batch, self.model.softmax(scores))
         truth = every_stride(neighbours(batch.middle), made.shape[-2:], border=MARGIN - 1)
         colour = l1(made[:, CENTRE], truth[:, CENTRE])
-        gradients = l1(made - made[:, CENTRE, None], truth - truth[:, CENTRE, None]) * len(NEIGHBOURS)
+        gradients = l1(made - made[:, CENTRE, None], truth - truth[:, CENTRE, None]) * len(
+            NEIGHBOURS
+        )
         loss = colour + gradients
         if guide_weight == 0 or batch.flows is None or batch.trust is None:
             return loss, {"loss": colour.detach()}
-        flows, trust = (every_stride(each, made.shape[-2:], MARGIN) for each in (batch.flows, batch.trust))
+        flows, trust = (
+            every_stride(each, made.shape[-2:], MARGIN) for each in (batch.flows, batch.trust)
+        )
         guide = score_guidance(scores, flows, trust)
         return loss + guide_weight * guide, {"loss": colour.detach(), "guide": guide.detach()}
 
@@ -124,9 +130,13 @@ class AdaConvObjective(Objective):
         """Each pixel and its eight neighbours, all made by the pixel's own kernels, (N, 9, 3, h, w)."""
         taps = kernels.shape[2]
         border = MARGIN - taps // 2 - 1  # what neither a kernel nor that of a neighbour reaches
-        rows, columns = (slice(border, border + (size - 1) * STRIDE + taps + 2) for size in kernels.shape[4:])
+        rows, columns = (
+            slice(border, border + (size - 1) * STRIDE + taps + 2) for size in kernels.shape[4:]
+        )
         frames = torch.stack((batch.first, batch.second), dim=1)[..., rows, columns]
-        made = adaptive_convolution(neighbours(frames).flatten(2, 3), kernels, stride=STRIDE)  # (N, 27, h, w)
+        made = adaptive_convolution(
+            neighbours(frames).flatten(2, 3), kernels, stride=STRIDE
+        )  # (N, 27, h, w)
         return made.view(len(made), len(NEIGHBOURS), -1, *made.shape[2:])
 
 

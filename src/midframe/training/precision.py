@@ -25,7 +25,10 @@ def training_precision(name: str) -> Precision:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "auto":
         name = "bf16-mixed" if device == "cuda" or cpu_multiplies_bfloat16() else "32-true"
-    mixed: dict[str, Literal["16-mixed", "bf16-mixed"]] = {"bf16-mixed": "bf16-mixed", "16-mixed": "16-mixed"}
+    mixed: dict[str, Literal["16-mixed", "bf16-mixed"]] = {
+        "bf16-mixed": "bf16-mixed",
+        "16-mixed": "16-mixed",
+    }
     if name not in (*mixed, "32-true"):
         raise ConfigError(f"precision is {name!r}: choose from auto, 32-true, {', '.join(mixed)}")
     return MixedNetwork(mixed[name], device) if name in mixed else Precision()

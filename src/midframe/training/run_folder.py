@@ -21,7 +21,12 @@ from midframe.training.objectives import Batch
 
 log = logging.getLogger(__name__)
 
-CONFIG_FILE, LOG_FILE, LAST_FILE, BEST_FILE = "config.json", "log.jsonl", "last.pt", "best.safetensors"
+CONFIG_FILE, LOG_FILE, LAST_FILE, BEST_FILE = (
+    "config.json",
+    "log.jsonl",
+    "last.pt",
+    "best.safetensors",
+)
 BAD_BATCH_FILE = "bad-batch-{}.safetensors"
 
 
@@ -42,12 +47,18 @@ class RunFolder:
         """
         path = self.path / CONFIG_FILE
         if resume and not path.exists():
-            raise CheckpointError(f"{self.path} holds no training to go on with: start it without --resume")
+            raise CheckpointError(
+                f"{self.path} holds no training to go on with: start it without --resume"
+            )
         # Settings that an older midframe did not know have their defaults.
         if resume and _plain(config_from(json.loads(path.read_text()))) != self.settings:
-            raise ConfigError(f"the settings differ from those that {self.path} was begun with ({path})")
+            raise ConfigError(
+                f"the settings differ from those that {self.path} was begun with ({path})"
+            )
         if not resume and path.exists():
-            raise ConfigError(f"{self.path} holds a training already: go on with --resume, or name another --run")
+            raise ConfigError(
+                f"{self.path} holds a training already: go on with --resume, or name another --run"
+            )
         check_output_folder(self.path, error=ConfigError)
         self.path.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(self.settings, indent=1))
@@ -81,7 +92,11 @@ class RunFolder:
         return self.path / name
 
     def store(
-        self, state: Mapping[str, Any], model: nn.Module, average: nn.Module, optimiser: torch.optim.Optimizer
+        self,
+        state: Mapping[str, Any],
+        model: nn.Module,
+        average: nn.Module,
+        optimiser: torch.optim.Optimizer,
     ) -> None:
         """Write everything that going on needs."""
         content = {
@@ -95,7 +110,11 @@ class RunFolder:
             torch.save(content, unfinished)
 
     def restore(
-        self, state: dict[str, Any], model: nn.Module, average: nn.Module, optimiser: torch.optim.Optimizer
+        self,
+        state: dict[str, Any],
+        model: nn.Module,
+        average: nn.Module,
+        optimiser: torch.optim.Optimizer,
     ) -> None:
         """Read what `store` wrote."""
         path = self.path / LAST_FILE

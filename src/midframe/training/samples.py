@@ -25,7 +25,9 @@ smaller the frames are read."""
 def open_shards(dataset: Path, folder: str) -> Shards:
     """Open one part of a data set: train, made, validation or whole."""
     if not (dataset / folder).is_dir():
-        raise DatasetError(f"{dataset} is not a data set: make it with `midframe dataset create VIDEOS {dataset}`")
+        raise DatasetError(
+            f"{dataset} is not a data set: make it with `midframe dataset create VIDEOS {dataset}`"
+        )
     return Shards(shard_files(dataset / folder))
 
 
@@ -38,7 +40,9 @@ def check_data(config: TrainConfig) -> None:
     """
     variations, largest = Variations(config), max(size for _, size in config.crops)
     for shards in filter(None, (variations.filmed, variations.made)):
-        first_of_each = {sample.path: index for index, sample in reversed(list(enumerate(shards.samples)))}
+        first_of_each = {
+            sample.path: index for index, sample in reversed(list(enumerate(shards.samples)))
+        }
         for path, index in first_of_each.items():
             height, width = shards.frames(index, [0]).shape[1:3]
             if min(height, width) < largest:
@@ -55,14 +59,18 @@ class Variations(Dataset[dict[str, Any]]):
         self.config = config
         self.any_time = any_time
         dataset = Path(config.dataset)
-        has_made = config.made_share > 0 and bool(shard_files(dataset / "made"))
+        has_made = config.synthetic_fraction > 0 and bool(shard_files(dataset / "made"))
         self.filmed = open_shards(dataset, "train")
         self.made = open_shards(dataset, "made") if has_made else None
 
     def __getitem__(self, ticket: Ticket) -> dict[str, Any]:
         number, size, scale = ticket
         rng = np.random.default_rng((self.config.seed, 1, number))
-        shards = self.made if self.made and rng.random() < self.config.made_share else self.filmed
+        shards = (
+            self.made
+            if self.made and rng.random() < self.config.synthetic_fraction
+            else self.filmed
+        )
         epoch, place = divmod(number, len(shards))
         index = _order(self.config.seed, epoch, len(shards))[place]
         chosen = choose_frames(shards.count(index), rng, self.any_time)
@@ -71,9 +79,13 @@ class Variations(Dataset[dict[str, Any]]):
         time = time_of(chosen)
         frames = shards.frames(index, chosen)
         shift = self.config.max_shift
-        chance = {"shuffle_channels": self.config.shuffle_channels, "fades": self.config.fades, "time": time}
+        chance = {
+            "shuffle_channels": self.config.shuffle_channels,
+            "fades": self.config.fades,
+            "time": time,
+        }
         facts = {"time": np.float32(time), "scale": np.int64(scale)}
-        if self.config.guide == 0:
+        if self.config.flow_supervision == 0:
             return {"frames": augment(frames, rng, size, shift, **chance), **facts}  # type: ignore[arg-type]
         room = min(frames.shape[1:3]) - 2 * shift  # what the shifts leave
         seen = max(size, min(size + 2 * FLOW_CONTEXT, room))
@@ -118,7 +130,12 @@ class Tickets(Sampler[list[Ticket]]):
     """
 
     def __init__(
-        self, config: TrainConfig, first_step: int, crop_size: Callable[[int], int], rank: int = 0, devices: int = 1
+        self,
+        config: TrainConfig,
+        first_step: int,
+        crop_size: Callable[[int], int],
+        rank: int = 0,
+        devices: int = 1,
     ) -> None:
         self.config = config
         self.first_step = first_step
@@ -130,7 +147,12 @@ class Tickets(Sampler[list[Ticket]]):
         step = self.first_step
         while True:
             size, batch = self.crop_size(step), self.config.batch
-            scale = 2 if np.random.default_rng((self.config.seed, 2, step)).random() < self.config.half_share else 1
+            scale = (
+                2
+                if np.random.default_rng((self.config.seed, 2, step)).random()
+                < self.config.half_res_probability
+                else 1
+            )
             numbers = range(step * batch + self.rank, (step + 1) * batch, self.devices)
             yield [(number, size, scale) for number in numbers]
             step += 1
@@ -159,7 +181,10 @@ def batches(
 
 
 def _collate(samples: list[dict[str, Any]]) -> dict[str, Tensor]:
-    return {name: torch.from_numpy(np.stack([sample[name] for sample in samples])) for name in samples[0]}
+    return {
+        name: torch.from_numpy(np.stack([sample[name] for sample in samples]))
+        for name in samples[0]
+    }
 
 
 def to_batch(
@@ -170,5 +195,9 @@ def to_batch(
     scale: Tensor | None = None,
 ) -> Batch:
     """From (N, 3, H, W, 3) uint8 to three frames, float in [0, 1]; the scale, (N,), is one for all."""
-    first, between, second = (frames[:, index].permute(0, 3, 1, 2).float() / 255 for index in range(3))
-    return Batch(first, between, second, time, flows, trust, int(scale[0]) if scale is not None else 1)
+    first, between, second = (
+        frames[:, index].permute(0, 3, 1, 2).float() / 255 for index in range(3)
+    )
+    return Batch(
+        first, between, second, time, flows, trust, int(scale[0]) if scale is not None else 1
+    )

@@ -29,7 +29,10 @@ def evaluate(model: Network, config: TrainConfig, fabric: Fabric) -> dict[str, f
     dataset = Path(config.dataset)
     patches, frames = (
         _chosen(dataset, folder, most)
-        for folder, most in (("validation", config.validation_patches), ("whole", config.validation_frames))
+        for folder, most in (
+            ("validation", config.validation_patches),
+            ("whole", config.validation_frames),
+        )
     )
     scores = {
         "patch_psnr": _score(objective, patches, _middle, fabric),
@@ -62,7 +65,10 @@ def _quarter(count: int, _: int) -> Triple | None:
 
 
 def _score(
-    objective: Objective, samples: Samples, choose: Callable[[int, int], Triple | None], fabric: Fabric
+    objective: Objective,
+    samples: Samples,
+    choose: Callable[[int, int], Triple | None],
+    fabric: Fabric,
 ) -> float:
     values = []
     for index in samples[1] if samples else []:

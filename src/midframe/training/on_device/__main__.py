@@ -16,7 +16,9 @@ from midframe.training.on_device.step import StepShape
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Train FlowSep for one leg, all data on the device.")
+    parser = argparse.ArgumentParser(
+        description="Train FlowSep for one leg, all data on the device."
+    )
     parser.add_argument("settings", type=Path, help="TOML file with fields of LegConfig")
     parser.add_argument("--run", type=Path, required=True, help="folder for weights and state")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -39,9 +41,13 @@ def config_from(settings: dict[str, Any]) -> LegConfig:
     unknown = sorted(set(settings) - {each.name for each in fields(LegConfig)})
     if unknown:
         raise ConfigError(f"there is no setting {', '.join(unknown)}")
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
+    values = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()
+    }
     if "shapes" in values:
-        values["shapes"] = tuple(StepShape(**{**shape, "batch": tuple(shape["batch"])}) for shape in values["shapes"])
+        values["shapes"] = tuple(
+            StepShape(**{**shape, "batch": tuple(shape["batch"])}) for shape in values["shapes"]
+        )
     return LegConfig(**values)
 
 

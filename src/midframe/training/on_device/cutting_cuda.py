@@ -16,7 +16,9 @@ def cut(flat: Tensor, places: Any, size: int, target: int) -> Tensor:
     """See `midframe.training.on_device.cutting.cut`."""
     count = len(places.corner)
     result = torch.empty(count, 3, target, target, device=flat.device)
-    turns = places.mirrored_rows.int() + 2 * places.mirrored_columns.int() + 4 * places.transposed.int()
+    turns = (
+        places.mirrored_rows.int() + 2 * places.mirrored_columns.int() + 4 * places.transposed.int()
+    )
     factor = size / target
     _cut[(triton.cdiv(target * target, BLOCK), count)](
         flat, places.corner, places.row_length, turns, places.colours.contiguous(), result,

@@ -55,7 +55,9 @@ def read_clip(path: Path, max_frames: int) -> list[Clip]:
     capture.release()
     if len(frames) < WINDOW:
         return []
-    differences = np.array([np.abs(after - before).mean() for before, after in pairwise(thumbnails)])
+    differences = np.array(
+        [np.abs(after - before).mean() for before, after in pairwise(thumbnails)]
+    )
     pieces = choose_pieces(differences, max_frames)
     return [
         Clip(

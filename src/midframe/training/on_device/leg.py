@@ -33,7 +33,11 @@ log = logging.getLogger(__name__)
 Report = Callable[[dict[str, Any]], None]
 
 VIDEOS = {".mp4", ".webm", ".mov", ".mkv", ".avi"}
-AVERAGE_FILE, WEIGHTS_FILE, STATE_FILE = "average.safetensors", "weights.safetensors", "state.safetensors"
+AVERAGE_FILE, WEIGHTS_FILE, STATE_FILE = (
+    "average.safetensors",
+    "weights.safetensors",
+    "state.safetensors",
+)
 """The moving average in full precision, the weights themselves, and the state of the optimiser."""
 
 
@@ -90,7 +94,9 @@ class Data:
 
     def __init__(self, config: LegConfig, device: torch.device) -> None:
         self.config, self.device = config, device
-        self.sizes = [round(shape.size * factor) for shape in config.shapes for factor in config.reductions]
+        self.sizes = [
+            round(shape.size * factor) for shape in config.shapes for factor in config.reductions
+        ]
         self.waiting = [Path(folder) for folder in config.clips]
         self.reading: list[Future[list[Clip]]] = []
         self.pool = ThreadPoolExecutor()
@@ -125,7 +131,9 @@ class Data:
         of_clips, of_photographs = shape.batch
         sources = []
         if self.banks:
-            sources.append(self.overlays.over(self._clips(of_clips, shape.size), self.config.overlays[0]))
+            sources.append(
+                self.overlays.over(self._clips(of_clips, shape.size), self.config.overlays[0])
+            )
         else:
             of_photographs += of_clips
         if of_photographs:
@@ -156,10 +164,16 @@ def read_clips(folder: Path, max_frames: int) -> list[Clip]:
     """Read all videos of a folder, side by side."""
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in VIDEOS)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return [clip for clips in pool.map(lambda path: read_clip(path, max_frames), paths) for clip in clips]
+        return [
+            clip
+            for clips in pool.map(lambda path: read_clip(path, max_frames), paths)
+            for clip in clips
+        ]
 
 
-def train_leg(config: LegConfig, folder: Path, device: torch.device, report: Report) -> dict[str, float]:
+def train_leg(
+    config: LegConfig, folder: Path, device: torch.device, report: Report
+) -> dict[str, float]:
     """Train until the deadline, leaving weights and state in a folder.
 
     Returns:
@@ -216,7 +230,9 @@ def train_leg(config: LegConfig, folder: Path, device: torch.device, report: Rep
                 report({"frames": frames, "GiB": _memory(device)})
             entry = {each.shape.size: each.mean_losses() for each in steps}
             speed = round(since / (time.time() - reported))
-            report({"step": count, "done": round(done, 3), "crops_per_second": speed, "losses": entry})
+            report(
+                {"step": count, "done": round(done, 3), "crops_per_second": speed, "losses": entry}
+            )
             reported, since = time.time(), 0
         if now - validated > config.validate_every:
             scores = validate(judge, optimiser.average, triplets, device)
@@ -253,7 +269,9 @@ def start_network(config: LegConfig) -> FlowSep:
     return model.float().train().requires_grad_(True)
 
 
-def save(judge: FlowSep, model: FlowSep, optimiser: GraphedMuon, folder: Path, config: LegConfig) -> None:
+def save(
+    judge: FlowSep, model: FlowSep, optimiser: GraphedMuon, folder: Path, config: LegConfig
+) -> None:
     """Write the average in half precision as weights to use, and all that the next leg needs."""
     with torch.no_grad():
         for own, mean in zip(judge.parameters(), optimiser.average, strict=True):
@@ -277,7 +295,10 @@ def resume(model: FlowSep, optimiser: GraphedMuon, folder: Path) -> None:
 
 def _save(tensors: dict[str, Tensor], path: Path) -> None:
     with whole_file(path) as unfinished:
-        save_file({name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}, unfinished)
+        save_file(
+            {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()},
+            unfinished,
+        )
 
 
 def _synchronise(device: torch.device) -> None:
@@ -286,7 +307,9 @@ def _synchronise(device: torch.device) -> None:
 
 
 def _memory(device: torch.device) -> float:
-    return round(torch.cuda.max_memory_allocated(device) / 2**30, 1) if device.type == "cuda" else 0.0
+    return (
+        round(torch.cuda.max_memory_allocated(device) / 2**30, 1) if device.type == "cuda" else 0.0
+    )
 
 
 __all__ = ["LegConfig", "Triplet", "train_leg"]

@@ -86,7 +86,9 @@ class GraphedMuon:
                 x[place, : matrix.shape[0], : matrix.shape[1]] = scaled
             for _ in range(ROUNDS):
                 square = x @ x.mT
-                x = torch.baddbmm(x, torch.baddbmm(square, square, square, beta=b, alpha=c), x, beta=a)
+                x = torch.baddbmm(
+                    x, torch.baddbmm(square, square, square, beta=b, alpha=c), x, beta=a
+                )
             for place, number in enumerate(members):
                 weights = self.matrices[number]
                 height, width = _wide(weights).shape
@@ -104,14 +106,22 @@ class GraphedMuon:
     def state(self) -> dict[str, Tensor]:
         """Everything beside the weights and their average that a later leg needs."""
         named = {"momentum": self.momentum, "mean": self.mean, "square": self.square}
-        state = {f"{name}.{number}": tensor for name, tensors in named.items() for number, tensor in enumerate(tensors)}
+        state = {
+            f"{name}.{number}": tensor
+            for name, tensors in named.items()
+            for number, tensor in enumerate(tensors)
+        }
         return {**state, "count": self.count}
 
     @torch.no_grad()
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Continue from a `state`."""
         for name, tensor in self.state().items():
-            own = self.count if name == "count" else getattr(self, name.split(".")[0])[int(name.split(".")[1])]
+            own = (
+                self.count
+                if name == "count"
+                else getattr(self, name.split(".")[0])[int(name.split(".")[1])]
+            )
             own.copy_(state[name].to(tensor.device))
 
 

@@ -45,13 +45,17 @@ class Overlays:
         moving = (rand(count, 1) >= STANDING).float()
         speed = signed((count, 2), device) * rand(count, 1) * MAX_SPEED * size * moving
         corner = signed((count, 2), device) * (SIDE - size) / 2
-        colour = torch.where(column(rand(count) < 0.5), column(rand(count)).round(), rand(count, 3, 1, 1))
+        colour = torch.where(
+            column(rand(count) < 0.5), column(rand(count)).round(), rand(count, 3, 1, 1)
+        )
         axis = torch.arange(size, device=device) + 0.5 - size / 2
         grid = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1)  # (S, S, 2): x, y
         strength = used * column(0.6 + 0.4 * (rand(count) * 1.5).clamp(max=1))
         frames = []
         for frame, time in zip(
-            crops[:3], (-torch.ones_like(crops.t), 2 * crops.t - 1, torch.ones_like(crops.t)), strict=True
+            crops[:3],
+            (-torch.ones_like(crops.t), 2 * crops.t - 1, torch.ones_like(crops.t)),
+            strict=True,
         ):
             place = grid + corner[:, None, None] - column(time) * speed[:, None, None]
             opacity = _fetch(masks, place) * strength
@@ -60,7 +64,9 @@ class Overlays:
 
 
 def _fetch(masks: Tensor, place: Tensor) -> Tensor:
-    return functional.grid_sample(masks, place / (SIDE / 2), mode="bilinear", padding_mode="zeros", align_corners=False)
+    return functional.grid_sample(
+        masks, place / (SIDE / 2), mode="bilinear", padding_mode="zeros", align_corners=False
+    )
 
 
 def draw_mask(rng: np.random.Generator) -> np.ndarray:  # type: ignore[type-arg]
@@ -74,7 +80,9 @@ def draw_mask(rng: np.random.Generator) -> np.ndarray:  # type: ignore[type-arg]
         corner = rng.integers(0, SIDE * FINER * 3 // 4, 2)
         extent = rng.integers(20, SIDE, 2) * FINER // 2
         thickness = int(FINER * rng.integers(1, 7))
-        cv2.rectangle(large, corner.tolist(), (corner + extent).tolist(), 255, thickness, cv2.LINE_AA)
+        cv2.rectangle(
+            large, corner.tolist(), (corner + extent).tolist(), 255, thickness, cv2.LINE_AA
+        )
         _draw_text(large, rng)
     else:
         for _ in range(rng.integers(1, 6)):

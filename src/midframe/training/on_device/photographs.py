@@ -59,7 +59,9 @@ class Photographs:
         """
         device = self.device
         sixths = (1 + (torch.rand(count, device=device) * 5).floor()) / 6
-        t = torch.where(torch.rand(count, device=device) < 0.5, torch.full_like(sixths, 0.5), sixths)
+        t = torch.where(
+            torch.rand(count, device=device) < 0.5, torch.full_like(sixths, 0.5), sixths
+        )
         times = [-torch.ones_like(t), 2 * t - 1, torch.ones_like(t)]
         ground, _ = self._layer(count, size, times, max_motion)
         front, places = self._layer(count, size, times, max_motion)
@@ -142,7 +144,9 @@ def _pattern(count: int, device: torch.device):  # type: ignore[no-untyped-def] 
         x, y = place.unbind(-1)
         along, across = (x * cos + y * sin) * frequency, (y * cos - x * sin) * frequency
         # Every second row of bricks is moved by half a brick.
-        along = torch.where(kind == 2, along / 2 + math.pi * (across / (2 * math.pi)).floor(), along)
+        along = torch.where(
+            kind == 2, along / 2 + math.pi * (across / (2 * math.pi)).floor(), along
+        )
         lines = torch.where(kind == 0, along.sin(), torch.maximum(along.sin(), across.sin()))
         amount = torch.sigmoid((lines - duty) * edge * 2)[:, None]
         return colours[0] + (colours[1] - colours[0]) * amount

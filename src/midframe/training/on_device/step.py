@@ -47,7 +47,9 @@ class GraphedStep:
         device = optimiser.rate.device
         count, size = sum(shape.batch), shape.size
         frames = [torch.zeros(count, 3, size, size, device=device) for _ in range(3)]
-        self.inputs = Crops(frames[0], frames[1], frames[2], torch.full((count,), 0.5, device=device))
+        self.inputs = Crops(
+            frames[0], frames[1], frames[2], torch.full((count,), 0.5, device=device)
+        )
         self.loss_weights = torch.zeros(len(LOSSES), device=device)
         self.total = torch.zeros(len(LOSSES) + 1, device=device)
         """Sums of the losses, and the number of steps that they are of."""
@@ -108,7 +110,9 @@ class GraphedStep:
         """The mean losses since the last call."""
         *sums, count = self.total.tolist()
         self.total.zero_()
-        return {name: round(value / max(1, count), 5) for name, value in zip(LOSSES, sums, strict=True)}
+        return {
+            name: round(value / max(1, count), 5) for name, value in zip(LOSSES, sums, strict=True)
+        }
 
 
 def _losses(interpolated: Tensor, truth: Tensor) -> Tensor:

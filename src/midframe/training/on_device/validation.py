@@ -31,7 +31,9 @@ class Triplet(NamedTuple):
 def read_triplets(folder: Path) -> list[Triplet]:
     """Read triplets from the first shot of every video in a folder."""
     triplets = []
-    for path in sorted(each for each in folder.iterdir() if each.suffix in (".mp4", ".mov", ".webm")):
+    for path in sorted(
+        each for each in folder.iterdir() if each.suffix in (".mp4", ".mov", ".webm")
+    ):
         clips = read_clip(path, 32)
         if not clips:
             continue
