@@ -15,7 +15,7 @@ from lightning.fabric import Fabric
 from safetensors.torch import load_file
 
 from midframe.data.create import create_dataset
-from midframe.data.harvest import CreateConfig
+from midframe.data.extract import CreateConfig
 from midframe.data.shards import ShardWriter
 from midframe.data.triplets import Selection
 from midframe.errors import CheckpointError, ConfigError, DatasetError, TrainingError
@@ -25,8 +25,8 @@ from midframe.training.config import TrainConfig, config_from, load_config
 from midframe.training.curves import draw_curves, read_log
 from midframe.training.loop import _learning_rate, train
 from midframe.training.precision import training_precision
-from midframe.training.samples import Tickets, Variations, choose_frames, time_of
-from midframe.training.validation import HIGHEST_PSNR, evaluate
+from midframe.training.samples import RequestSampler, TrainingSamples, choose_frames, compute_t
+from midframe.training.validation import MAX_PSNR, evaluate
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
@@ -35,7 +35,7 @@ CONFIGS = Path(__file__).parents[1] / "configs"
 def dataset(tmp_path: Path, frame: Callable[..., np.ndarray]) -> Path:
     """Eight triplets for training, two for validation, one whole frame."""
     folder = tmp_path / "set"
-    for part, count in (("train", 8), ("validation", 2), ("whole", 1)):
+    for part, count in (("train", 8), ("validation", 2), ("validation_frames", 1)):
         (folder / part).mkdir(parents=True)
         with ShardWriter(folder / part / "a.tar") as shard:
             for index in range(count):
@@ -79,8 +79,8 @@ def test_what_falls_silent_is_told_of(dataset: Path, tmp_path: Path, caplog: pyt
     entries: list[dict] = []
     initial = str(tmp_path / "silent.safetensors")
     train(toy(dataset, steps=2, init_from=initial, network={}), tmp_path / "run", progress=entries.append)
-    assert entries[-1]["quietest"] == 0
-    assert [record.args[0] for record in caplog.records if "does not learn" in record.msg] == ["enlarge.0.bend"]
+    assert entries[-1]["least_active_relu"] == 0
+    assert [record.args[0] for record in caplog.records if "dead ReLU" in record.msg] == ["enlarge.0.bend"]
 
 
 class PowerError(Exception):
@@ -136,6 +136,7 @@ def test_a_run_with_the_old_names_resumes(dataset: Path, tmp_path: Path) -> None
     last = torch.load(tmp_path / "old" / "last.pt", weights_only=True)
     (group,) = last["optimiser"]["param_groups"]
     group["largest_gain"] = group.pop("max_layer_gain")
+    last["average"], last["chance"] = last.pop("ema"), last.pop("rng_state")
     torch.save(last, tmp_path / "old" / "last.pt")
     train(config, tmp_path / "old", resume=True)
     states = [torch.load(tmp_path / name / "last.pt", weights_only=True) for name in ("new", "old")]
@@ -170,7 +171,7 @@ def test_resuming_equals_not_stopping(dataset: Path, tmp_path: Path, optimiser: 
     weights = [load_file(tmp_path / name / "best.safetensors") for name in ("whole", "parts")]
     states = [torch.load(tmp_path / name / "last.pt", weights_only=True) for name in ("whole", "parts")]
     assert states[0]["state"]["step"] == states[1]["state"]["step"] == 12
-    for part in ("model", "average"):
+    for part in ("model", "ema"):
         for key, value in states[0][part].items():
             assert torch.equal(value, states[1][part][key]), key
     assert weights[0].keys() == weights[1].keys()
@@ -178,18 +179,18 @@ def test_resuming_equals_not_stopping(dataset: Path, tmp_path: Path, optimiser: 
 
 def test_runs_do_not_overwrite_each_other(dataset: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    with pytest.raises(CheckpointError, match="no training to go on with"):
+    with pytest.raises(CheckpointError, match="no run to resume"):
         train(toy(dataset), run, resume=True)
     run.mkdir()
     (run / "config.json").write_text("{}")
-    with pytest.raises(ConfigError, match="holds a training already"):
+    with pytest.raises(ConfigError, match="contains a run already"):
         train(toy(dataset), run)
     with pytest.raises(ConfigError, match="differ"):
         train(toy(dataset), run, resume=True)
 
 
 def test_a_missing_data_set_is_told(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="is not a data set"):
+    with pytest.raises(DatasetError, match="is not a dataset"):
         train(toy(tmp_path / "nowhere"), tmp_path / "run")
 
 
@@ -204,7 +205,7 @@ def test_training_starts_from_given_weights(dataset: Path, tmp_path: Path, tiny_
     train(toy(dataset, **still), tmp_path / "run")
     before, after = load_file(tiny_weights), load_file(tmp_path / "run" / "best.safetensors")
     assert all(torch.equal(before[key], after[key]) for key in before)
-    with pytest.raises(ConfigError, match="another form"):
+    with pytest.raises(ConfigError, match="another config"):
         train(toy(dataset, **{**still, "network": {"taps": 11}}), tmp_path / "other")
 
 
@@ -217,7 +218,7 @@ def test_training_starts_from_the_mean_of_weights(dataset: Path, tmp_path: Path,
     train(toy(dataset, init_from=both, **still), tmp_path / "run")
     before, after = load_file(tiny_weights), load_file(tmp_path / "run" / "best.safetensors")
     assert all(torch.equal(2 * before[key], after[key]) for key in before)
-    with pytest.raises(ConfigError, match="different forms"):
+    with pytest.raises(ConfigError, match="different configs"):
         train(toy(dataset, init_from=f"{tiny_weights},sepconv", **still), tmp_path / "other")
 
 
@@ -238,7 +239,7 @@ def test_a_toy_training_of_adaconv_learns(dataset: Path, tmp_path: Path) -> None
     scores = train(config, tmp_path / "run", progress=entries.append)
     logged = [entry for entry in entries if "loss" in entry]
     assert logged[-1]["loss"] < logged[0]["loss"]
-    assert logged[-1]["guide"] < logged[0]["guide"]
+    assert logged[-1]["flow_supervision"] < logged[0]["flow_supervision"]
     assert all(math.isfinite(score) for score in scores.values())
     assert load_model(tmp_path / "run" / "best.safetensors").config.taps == 9
 
@@ -296,13 +297,13 @@ def test_frames_are_chosen_near_and_far_and_at_any_time() -> None:
     assert middles == {(2, 3, 4), (1, 3, 5), (0, 3, 6)}
     chosen = {choose_frames(7, rng, any_time=True) for _ in range(1000)}
     assert all(0 <= first < between < second <= 6 for first, between, second in chosen)
-    assert {time_of(each) for each in chosen} >= {Fraction(part, 6) for part in range(1, 6)} | {Fraction(1, 4)}
+    assert {compute_t(each) for each in chosen} >= {Fraction(part, 6) for part in range(1, 6)} | {Fraction(1, 4)}
     assert choose_frames(3, rng, any_time=True) == (0, 1, 2)
 
 
 def test_samples_are_reversed_half_the_time(long_samples: Path) -> None:
-    data = Variations(toy(long_samples, crops=[[0.0, 32]]), any_time=True)
-    times = [float(data[number, 32, 1]["time"]) for number in range(300)]
+    data = TrainingSamples(toy(long_samples, crops=[[0.0, 32]]), any_time=True)
+    times = [float(data[number, 32, 1]["t"]) for number in range(300)]
     assert sum(time < 0.5 for time in times) == pytest.approx(sum(time > 0.5 for time in times), abs=40)
 
 
@@ -313,7 +314,7 @@ def test_statistics_of_batch_normalisation_survive_a_stop(dataset: Path, tmp_pat
     with pytest.raises(PowerError):
         train(config, tmp_path / "parts", progress=fails_at(4))
     train(config, tmp_path / "parts", resume=True)
-    states = [torch.load(tmp_path / name / "last.pt", weights_only=True)["average"] for name in ("whole", "parts")]
+    states = [torch.load(tmp_path / name / "last.pt", weights_only=True)["ema"] for name in ("whole", "parts")]
     assert any("running_var" in name for name in states[0])
     assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
 
@@ -324,7 +325,7 @@ def test_equal_samples_do_not_make_a_score_infinite(tmp_path: Path) -> None:
         shard.write("a-0", np.full((3, 80, 80, 3), 40, np.uint8), {})
     config = toy(tmp_path, **ADACONV)
     fabric = Fabric(accelerator="cpu", devices=1, precision="32-true")
-    assert evaluate(build_model("adaconv", config.network), config, fabric)["patch_psnr"] == HIGHEST_PSNR
+    assert evaluate(build_model("adaconv", config.network), config, fabric)["patch_psnr"] == MAX_PSNR
 
 
 def test_mixed_precision_leaves_what_is_given_as_it_is() -> None:
@@ -417,13 +418,15 @@ def test_curves_are_drawn_from_the_log(tmp_path: Path) -> None:
     (tmp_path / "log.jsonl").write_text("\n".join(lines))
     assert [entry.get("loss") for entry in read_log(tmp_path)] == [0.5, None, 0.3]
     assert draw_curves(tmp_path).stat().st_size > 1000
-    with pytest.raises(CheckpointError, match="name the folder of a training"):
+    (tmp_path / "log.jsonl").write_text('{"step": 1, "loss": 0.5, "guide": 2.0, "quietest": 0.1}')
+    assert read_log(tmp_path) == [{"step": 1, "loss": 0.5, "flow_supervision": 2.0, "least_active_relu": 0.1}]
+    with pytest.raises(CheckpointError, match="name the folder of a training run"):
         read_log(tmp_path / "nowhere")
 
 
 def test_a_loss_that_is_no_number_stops_the_training(dataset: Path, tmp_path: Path) -> None:
     config = toy(dataset, learning_rate=1e30, gradient_clip=1e30, warm_up=0)
-    with pytest.raises(TrainingError, match="no finite number"):
+    with pytest.raises(TrainingError, match="not finite"):
         train(config, tmp_path / "run")
     batch = load_file(tmp_path / "run" / "bad-batch-0.safetensors")
     assert batch["first"].shape == (4, 3, 48, 48)
@@ -434,39 +437,39 @@ def test_speed_and_waiting_are_logged(dataset: Path, tmp_path: Path) -> None:
     train(toy(dataset, steps=20, crops=[[0.0, 32]]), tmp_path / "run", progress=entries.append)
     logged = next(entry for entry in entries if "loss" in entry)
     assert logged["samples_per_second"] > 0
-    assert 0 <= logged["waiting"] < 1
+    assert 0 <= logged["data_wait_fraction"] < 1
 
 
 def test_samples_come_from_films_and_photographs_by_their_share(dataset: Path) -> None:
-    (dataset / "made").mkdir()
-    with ShardWriter(dataset / "made" / "b.tar") as shard:
+    (dataset / "synthetic").mkdir()
+    with ShardWriter(dataset / "synthetic" / "b.tar") as shard:
         shard.write("b-0", np.full((3, 80, 80, 3), 7, np.uint8), {})
     for share in (0.0, 0.3, 1.0):
-        data = Variations(toy(dataset, synthetic_fraction=share, max_shift=0))
+        data = TrainingSamples(toy(dataset, synthetic_fraction=share, max_shift=0))
         found = [bool((data[number, 16, 1]["frames"] == 7).all()) for number in range(200)]
         assert sum(found) == pytest.approx(200 * share, abs=25)
 
 
 def test_devices_share_a_batch() -> None:
     config = TrainConfig(batch=8)
-    whole = next(iter(Tickets(config, 3, lambda _: 64)))
-    parts = [next(iter(Tickets(config, 3, lambda _: 64, rank, 2))) for rank in (0, 1)]
+    whole = next(iter(RequestSampler(config, 3, lambda _: 64)))
+    parts = [next(iter(RequestSampler(config, 3, lambda _: 64, rank, 2))) for rank in (0, 1)]
     assert sorted(parts[0] + parts[1]) == whole
 
 
 def test_some_batches_are_read_at_half_size(long_samples: Path, tmp_path: Path) -> None:
-    tickets = iter(Tickets(TrainConfig(batch=2, half_res_probability=0.3), 0, lambda _: 64))
+    tickets = iter(RequestSampler(TrainConfig(batch=2, half_res_probability=0.3), 0, lambda _: 64))
     drawn = [next(tickets) for _ in range(400)]
     assert all(one[2] == other[2] for one, other in drawn)
     assert sum(one[2] == 2 for one, _ in drawn) == pytest.approx(120, abs=35)
-    with pytest.raises(ConfigError, match="leave kernel_sum_penalty out"):
+    with pytest.raises(ConfigError, match="remove kernel_sum_penalty"):
         train(
             toy(long_samples, kernel_sum_penalty=0.1, network={"widths": [4, 8], "taps": 5, "paper": True}),
             tmp_path / "refused",
         )
-    with pytest.raises(ConfigError, match="leave half_res_probability out"):
+    with pytest.raises(ConfigError, match="remove half_res_probability"):
         train(toy(long_samples, half_res_probability=0.5), tmp_path / "refused")
-    with pytest.raises(ConfigError, match="multiples of 32 are needed"):
+    with pytest.raises(ConfigError, match="must be multiples of 32"):
         train(
             toy(long_samples, model="flowsep", network={}, crops=[[0.0, 48]], half_res_probability=0.5),
             tmp_path / "refused",
@@ -548,13 +551,13 @@ def test_training_needs_little(dataset: Path, tmp_path: Path) -> None:
 
 def test_crops_larger_than_the_samples_leave_no_run_folder(dataset: Path, tmp_path: Path) -> None:
     config = toy(dataset, crops=[[0.0, 48], [0.5, 96]])
-    with pytest.raises(ConfigError, match=r"crops are up to 96 pixels, and the samples of .*a\.tar are 80x80: give"):
+    with pytest.raises(ConfigError, match=r"crops are up to 96 pixels, and the samples of .*a\.tar are 80x80: use"):
         train(config, tmp_path / "run")
-    with pytest.raises(DatasetError, match="is not a data set"):
+    with pytest.raises(DatasetError, match="is not a dataset"):
         train(toy(tmp_path / "nowhere"), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 def test_hidden_shards_are_skipped(dataset: Path, tmp_path: Path) -> None:
     (dataset / "train" / "._a.tar").write_bytes(b"\0\5\x16\7Mac OS X")
-    assert len(Variations(toy(dataset)).filmed) == 8
+    assert len(TrainingSamples(toy(dataset)).footage) == 8

@@ -269,7 +269,7 @@ def score(
     precision: Precision = "auto",
 ) -> None:
     """Drop every second frame of a video, make it again, and say how near it comes, beside simpler ways."""
-    from midframe.evaluation.own_video import save_scores, score_video
+    from midframe.evaluation.score_video import save_scores, score_video
 
     target = target or source.with_name(f"{source.stem}-score")
     check_output_folder(target, inputs=[source])

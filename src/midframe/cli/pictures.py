@@ -100,12 +100,12 @@ def look(
 ) -> None:
     """Draw what flowsep says of two pictures: flow, kernels, mask, residual, and where it is not to be trusted."""
     from midframe.evaluation.figures import check_figure
-    from midframe.evaluation.look import draw_look
+    from midframe.evaluation.visualize import draw_maps
 
     target = target or first.with_name(f"{first.stem}-look.png")
     check_figure(target, inputs=(first, second), overwrite=overwrite)
     pictures = read_pair(first, second).colours
-    draw_look(target, Interpolator(model, device=device, precision=precision), *pictures, time)
+    draw_maps(target, Interpolator(model, device=device, precision=precision), *pictures, time)
     out.print(str(target), soft_wrap=True)
 
 

@@ -1,4 +1,4 @@
-"""Commands for those who train and measure networks, and what there is on this machine."""
+"""Define the commands for training, evaluation and export."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,19 @@ import typer
 from rich.table import Table
 
 import midframe
-from midframe.cli.shared import Device, Ensemble, Model, Overwrite, Precision, Scale, Tile, app, err, out, share_bar
+from midframe.cli.shared import (
+    Device,
+    Ensemble,
+    Model,
+    Overwrite,
+    Precision,
+    Scale,
+    Tile,
+    app,
+    err,
+    out,
+    share_bar,
+)
 from midframe.errors import CheckpointError
 from midframe.interpolator import Interpolator
 from midframe.models.checkpoint import DEFAULT_MODEL
@@ -17,28 +29,38 @@ from midframe.outputs import check_output_file, check_output_folder
 
 @app.command()
 def train(
-    config: Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="Settings, as in configs/.")],
+    config: Annotated[
+        Path,
+        typer.Argument(metavar="CONFIG.toml", help="Settings file, as in configs/."),
+    ],
     change: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; may be repeated.")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; repeatable."),
     ] = None,
-    run: Annotated[Path | None, typer.Option(help="Folder of this training; runs/CONFIG if not given.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a training that stopped.")] = False,
+    run: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the run; default: runs/CONFIG."),
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Resume a run that was interrupted."),
+    ] = False,
 ) -> None:
-    """Train a network on a data set."""
+    """Train a network on a dataset."""
     from midframe.training.config import load_config
     from midframe.training.loop import train as run_training
 
     settings = load_config(config, change or [])
     folder = run or Path("runs") / config.stem
-    scores = run_training(
-        settings, folder, resume=resume, progress=lambda entry: out.print_json(json.dumps(entry), indent=None)
-    )
-    out.print(f"{folder}: " + ", ".join(f"{name} {value:.2f} dB" for name, value in scores.items()), soft_wrap=True)
+    show = lambda entry: out.print_json(json.dumps(entry), indent=None)  # noqa: E731
+    scores = run_training(settings, folder, resume=resume, progress=show)
+    summary = ", ".join(f"{name} {value:.2f} dB" for name, value in scores.items())
+    out.print(f"{folder}: {summary}", soft_wrap=True)
 
 
 @app.command()
-def curves(run: Annotated[Path, typer.Argument(help="The folder of a training.")]) -> None:
-    """Draw the curves of a training."""
+def curves(run: Annotated[Path, typer.Argument(help="Folder of a training run.")]) -> None:
+    """Draw losses and validation scores of a training run."""
     from midframe.training.curves import draw_curves
 
     out.print(str(draw_curves(run)), soft_wrap=True)
@@ -46,39 +68,67 @@ def curves(run: Annotated[Path, typer.Argument(help="The folder of a training.")
 
 @app.command()
 def evaluate(
-    dataset: Annotated[Path, typer.Argument(help="A folder of scenes, as Middlebury or Vimeo-90K lay them out.")],
+    dataset: Annotated[
+        Path,
+        typer.Argument(help="Folder of scenes in the layout of Middlebury, Vimeo-90K or others."),
+    ],
     model: Model = DEFAULT_MODEL,
     device: Device = "auto",
     tile: Tile = None,
     scale: Scale = None,
     ensemble: Ensemble = 1,
     precision: Precision = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
-    save: Annotated[Path | None, typer.Option(help="A folder for the made frames and a page that shows them.")] = None,
-    minterpolate: Annotated[bool, typer.Option(help="Measure FFmpeg's motion compensation too.")] = True,
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", help="Print JSON instead of a table."),
+    ] = False,
+    save: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the interpolated frames and an HTML page."),
+    ] = None,
+    minterpolate: Annotated[
+        bool,
+        typer.Option(help="Also measure FFmpeg's motion compensation."),
+    ] = True,
 ) -> None:
-    """Score a network on scenes with truth: PSNR, SSIM and error, beside simpler ways measured in the same run."""
+    """Score a network on scenes with ground truth: PSNR, SSIM and error, beside baselines."""
     from midframe.data.layouts import find_scenes
     from midframe.evaluation.page import write_page
-    from midframe.evaluation.report import MADE
+    from midframe.evaluation.report import FRAMES_FOLDER
     from midframe.evaluation.report import evaluate as score_scenes
 
     scenes = find_scenes(dataset)
     if save:
-        for folder in (save, save / MADE):
+        for folder in (save, save / FRAMES_FOLDER):
             check_output_folder(folder, inputs=[dataset])
-    tool = Interpolator(model, device=device, tile=tile, scale=scale, ensemble=ensemble, precision=precision)
+    tool = Interpolator(
+        model,
+        device=device,
+        tile=tile,
+        scale=scale,
+        ensemble=ensemble,
+        precision=precision,
+    )
     name = Path(model).stem
     with share_bar(len(scenes)) as show:
-        report = score_scenes(scenes, tool, name=name, minterpolate=minterpolate, save=save, progress=show)
+        report = score_scenes(
+            scenes,
+            tool,
+            name=name,
+            minterpolate=minterpolate,
+            save=save,
+            progress=show,
+        )
     page = write_page(report, save, f"{name} on {dataset.name}") if save else None
     if as_json:
         print(json.dumps(report.as_json(), indent=1))
         return
-    table = Table("scene", "PSNR dB", "SSIM", "error", *(f"{method}, dB" for method in report.methods[1:]))
+    baselines = [f"{method}, dB" for method in report.methods[1:]]
+    table = Table("scene", "PSNR dB", "SSIM", "error", *baselines)
     for row in report.rows():
         own, *others = row.measures.values()
-        values = [f"{own.psnr:.2f}", f"{own.ssim:.3f}", f"{own.error:.2f}", *(f"{other.psnr:.2f}" for other in others)]
+        values = [f"{own.psnr:.2f}", f"{own.ssim:.3f}", f"{own.error:.2f}"]
+        values += [f"{other.psnr:.2f}" for other in others]
         table.add_row(" ".join(filter(None, (row.group, row.scene))), *values)
     out.print(table)
     if page:
@@ -87,11 +137,11 @@ def evaluate(
 
 @app.command()
 def export(
-    model: Annotated[str, typer.Argument(help="Name or file of flowsep's weights.")],
-    target: Annotated[Path, typer.Argument(metavar="OUT.onnx", help="The file.")],
+    model: Annotated[str, typer.Argument(help="Name or file of FlowSep weights.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT.onnx", help="Output file.")],
     overwrite: Overwrite = False,
 ) -> None:
-    """Write a network as an ONNX file, for other programs."""
+    """Export a network to ONNX."""
     from midframe.export import export_onnx
 
     check_output_file(target, inputs=[Path(model)], overwrite=overwrite, error=CheckpointError)
@@ -109,7 +159,7 @@ def models() -> None:
 
 @app.command()
 def doctor() -> None:
-    """Tell what this machine can do: devices, fast kernels, encoders."""
+    """Report devices, fast kernels and encoders of this machine."""
     from midframe.doctor import examine
 
     for name, found in examine().items():

@@ -1,7 +1,7 @@
-"""How near a made frame is to the truth, by the protocol of the field.
+"""Measure an interpolated frame against the ground truth, by the protocol of the literature.
 
-The made frame has been clipped, multiplied by 255 and rounded to 8 bit; PSNR and SSIM are scikit-image's on RGB with
-its defaults.
+The interpolated frame has been clipped, multiplied by 255 and rounded to 8 bit. PSNR and SSIM are
+computed by scikit-image on RGB with its defaults.
 """
 
 from dataclasses import dataclass
@@ -13,34 +13,35 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from midframe.images import Array, blended
 
 SSIM_WINDOW = 7
-"""Smallest height and width that scikit-image measures the SSIM of, in pixels."""
+"""Minimum height and width for SSIM in scikit-image, in pixels."""
 
 
 @dataclass(frozen=True)
 class Measures:
-    """What is measured of one frame."""
+    """Measurements of one frame."""
 
     psnr: float
     """In dB; infinite where the frames are equal."""
     ssim: float
     error: float
-    """Interpolation error: the mean absolute difference, in grey levels, as papers since RIFE (2020) report it."""
+    """Interpolation error: mean absolute difference in grey levels, as in papers since RIFE
+    (2020)."""
 
 
-def measure(truth: Array, made: Array) -> Measures:
+def measure(truth: Array, interpolated: Array) -> Measures:
     """Compare 8-bit frames (H, W, 3)."""
     with np.errstate(divide="ignore"):
-        psnr = peak_signal_noise_ratio(truth, made, data_range=255)
-    ssim = structural_similarity(truth, made, data_range=255, channel_axis=2)
-    return Measures(float(psnr), float(ssim), float(abs(made.astype(int) - truth).mean()))
+        psnr = peak_signal_noise_ratio(truth, interpolated, data_range=255)
+    ssim = structural_similarity(truth, interpolated, data_range=255, channel_axis=2)
+    return Measures(float(psnr), float(ssim), float(abs(interpolated.astype(int) - truth).mean()))
 
 
 def average(first: Array, second: Array) -> Array:
-    """The mean of two 8-bit frames, rounded."""
+    """Return the mean of two 8-bit frames, rounded."""
     return blended(first, second, Fraction(1, 2))
 
 
-def error_map(truth: Array, made: Array) -> Array:
-    """Four times the difference of two 8-bit frames."""
-    difference: Array = abs(made.astype(int) - truth)
+def error_map(truth: Array, interpolated: Array) -> Array:
+    """Return four times the absolute difference of two 8-bit frames."""
+    difference: Array = abs(interpolated.astype(int) - truth)
     return (difference * 4).clip(0, 255).astype(np.uint8)

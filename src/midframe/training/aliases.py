@@ -22,6 +22,18 @@ SETTINGS = {
 }
 """Fields of `TrainConfig` and keys of Muon's parameter groups, old name to present name."""
 
+LOG_ENTRIES = {
+    "drift": "kernel_sum_penalty",
+    "guide": "flow_supervision",
+    "quietest": "least_active_relu",
+    "rate": "learning_rate",
+    "size": "crop_size",
+    "waiting": "data_wait_fraction",
+}
+"""Names in `log.jsonl`, old name to present name."""
+CHECKPOINT_KEYS = {"average": "ema", "chance": "rng_state"}
+"""Keys of `last.pt`, old name to present name."""
+
 
 def rename_setting(name: str) -> str:
     """Return the present name of a setting; dotted names such as `network.taps` are kept."""
@@ -38,6 +50,16 @@ def rename_settings(settings: Mapping[str, Value]) -> dict[str, Value]:
         if old in settings and present in settings:
             raise ConfigError(f"{old} and {present} are one setting: remove {old}, its old name")
     return {rename_setting(name): value for name, value in settings.items()}
+
+
+def rename_log_entry(entry: Mapping[str, Value]) -> dict[str, Value]:
+    """Return an entry of `log.jsonl` under its present names."""
+    return {LOG_ENTRIES.get(name, name): value for name, value in entry.items()}
+
+
+def rename_checkpoint(content: Mapping[str, Value]) -> dict[str, Value]:
+    """Return the content of `last.pt` under its present names."""
+    return {CHECKPOINT_KEYS.get(name, name): value for name, value in content.items()}
 
 
 def rename_group_options(group: dict[str, Any]) -> None:

@@ -29,19 +29,21 @@ class TrainConfig:
     """Fields of the network's config that differ from its defaults."""
     init_from: str = ""
     """Initial weights, a name or a file; several, separated by commas, are averaged. Empty: random
-    initialisation. FlowSep's weights may be of a smaller network than `network` describes, or of one
-    with other taps and resampling; they are widened (see `midframe.models`)."""
+    initialisation. FlowSep's weights may be of a smaller network than `network` describes, or of
+    one with other taps and resampling; they are widened (see `midframe.models`)."""
     steps: int = 20000
     """Total number of optimiser steps."""
     minutes: float = 0.0
-    """If not 0, stop after this time; the schedule is scaled to it. Such a run is not reproducible."""
+    """If not 0, stop after this time; the schedule is scaled to it. Such a run is not
+    reproducible."""
     batch: int = 16
     """Samples per step, over all devices (SepConv: 16)."""
     crops: tuple[tuple[float, int], ...] = ((0.0, 128),)
     """Schedule of crop sizes: pairs of the fraction of the run from which the size applies, and the
     size in pixels. Multiples of 32 need no padding."""
     synthetic_fraction: float = 0.25
-    """Fraction of the samples that have synthetic motion (photographs, drawings), if there are any."""
+    """Fraction of the samples that have synthetic motion (photographs, drawings), if there are
+    any."""
     half_res_probability: float = 0.0
     """Probability that a batch is processed at half resolution, as large frames are at inference.
     FlowSep only."""
@@ -64,22 +66,23 @@ class TrainConfig:
     """Steps over which the learning rate rises from 0; it then decays to 0 along a cosine."""
     weight_decay: float = 0.0
     max_layer_gain: float = 0.0
-    """Limit on the gain of a layer, which Muon enforces by scaling its weights. He initialisation has
-    a gain of 1.41. 0: no limit."""
+    """Limit on the gain of a layer, which Muon enforces by scaling its weights. He initialisation
+    has a gain of 1.41. 0: no limit."""
     gradient_clip: float = 1.0
     """Maximum norm of the gradient."""
     ema_decay: float = 0.999
     """Decay of the exponential moving average (EMA) of the weights, which is validated and saved.
     0: no averaging."""
     flow_supervision: float = 0.0
-    """Weight of the loss that compares kernels or flows with optical flow (pseudo-labels). 0: none."""
+    """Weight of the loss that compares kernels or flows with optical flow (pseudo-labels). 0:
+    none."""
     flow_supervision_fraction: float = 0.3
     """Fraction of the run over which that weight decays linearly to 0."""
     kernel_sum_penalty: float = 0.0
     """Weight of the penalty on the sums of SepConv's kernels: by how much |log(sum)| exceeds 1."""
     precision: str = "auto"
-    """Lightning Fabric's name of a precision: 32-true, bf16-mixed or 16-mixed. auto: bf16-mixed where
-    the device has bfloat16 instructions, else 32-true, which is many times faster there."""
+    """Lightning Fabric's name of a precision: 32-true, bf16-mixed or 16-mixed. auto: bf16-mixed
+    where the device has bfloat16 instructions, else 32-true, which is many times faster there."""
     workers: int = 1
     """Data-loading processes per device."""
     devices: int = 1

@@ -1,4 +1,4 @@
-"""Cutting crops on CUDA: one Triton kernel from bytes to reduced crops."""
+"""Cut crops on CUDA by one Triton kernel, from bytes to downscaled crops."""
 
 import math
 from typing import Any
@@ -9,7 +9,7 @@ import triton.language as tl
 from torch import Tensor
 
 BLOCK = 256
-"""Pixels of the result that a program computes."""
+"""Output pixels per program."""
 
 
 def cut(flat: Tensor, places: Any, size: int, target: int) -> Tensor:
