@@ -49,7 +49,7 @@ def config_from(settings: dict[str, Any]) -> LegConfig:
     unknown = sorted(set(settings) - set(known))
     if unknown:
         raise ConfigError(f"no setting {', '.join(unknown)}: choose from {', '.join(known)}")
-    values = {
+    values: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()
     }
     if "shapes" in values:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from midframe.training.on_device.crops import Crops
+from midframe.training.on_device.crops import Crops, to_nchw
 from midframe.training.on_device.cutting import Places, cut
 from midframe.training.on_device.decoding import WINDOW, Clip
 
@@ -183,7 +183,10 @@ def fade(crops: Crops) -> Crops:
 def recolour(crops: Crops) -> Crops:
     """Change gain and gamma of half of the samples, equally in all frames."""
     count, device = len(crops.t), crops.t.device
-    rand = lambda: torch.rand(count, device=device)[:, None, None, None]  # noqa: E731
+
+    def rand() -> Tensor:
+        return to_nchw(torch.rand(count, device=device))
+
     changed = rand() < RECOLOUR_PROBABILITY
     gamma = torch.where(changed, 2 ** (rand() * 1.4 - 0.7), torch.ones_like(rand()))
     gain = torch.where(changed, 0.5 + rand() * 0.7, torch.ones_like(gamma))

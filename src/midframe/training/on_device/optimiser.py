@@ -27,7 +27,7 @@ class GraphedMuon:
     """
 
     def __init__(self, model: nn.Module, weight_decay: float) -> None:
-        self.parameters = list(model.parameters())
+        self.parameters: list[Tensor] = list(model.parameters())
         device = self.parameters[0].device
         self.matrices = [weights for weights in self.parameters if weights.ndim > 1]
         self.vectors = [weights for weights in self.parameters if weights.ndim <= 1]
@@ -46,7 +46,7 @@ class GraphedMuon:
     @torch.no_grad()
     def step(self) -> None:
         """Update the weights and their average; set the gradients to zero."""
-        gradients = [weights.grad for weights in self.parameters if weights.grad is not None]
+        gradients = _gradients(self.parameters)
         norm = torch.stack(torch._foreach_norm(gradients)).norm()
         scale = torch.where(norm.isfinite(), (MAX_NORM / (norm + 1e-6)).clamp(max=1), 0.0)
         for gradient in gradients:
@@ -62,7 +62,7 @@ class GraphedMuon:
         torch._foreach_add_(self.average, difference)
 
     def _step_vectors(self) -> None:
-        gradients = [weights.grad for weights in self.vectors]
+        gradients = _gradients(self.vectors)
         first, second = BETAS
         torch._foreach_lerp_(self.mean, gradients, 1 - first)
         torch._foreach_mul_(self.square, second)
@@ -75,7 +75,7 @@ class GraphedMuon:
         torch._foreach_add_(self.vectors, change)
 
     def _step_matrices(self) -> None:
-        gradients = [weights.grad for weights in self.matrices]
+        gradients = _gradients(self.matrices)
         torch._foreach_lerp_(self.momentum, gradients, 1 - MOMENTUM)
         ahead = torch._foreach_lerp(gradients, self.momentum, MOMENTUM)  # Nesterov momentum
         a, b, c = NEWTON_SCHULZ
@@ -119,6 +119,10 @@ class GraphedMuon:
         """Restore what `state` returned."""
         for name, own in self.state().items():
             own.copy_(state[name].to(own.device))
+
+
+def _gradients(parameters: Sequence[Tensor]) -> list[Tensor]:
+    return [weights.grad for weights in parameters if weights.grad is not None]
 
 
 def _wide(weights: Tensor) -> Tensor:

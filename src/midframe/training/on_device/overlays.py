@@ -1,5 +1,7 @@
 """Render overlays on crops: text, outlines and thin bars, static or with a motion of their own."""
 
+from functools import partial
+
 import cv2
 import numpy as np
 import torch
@@ -47,7 +49,7 @@ class Overlays:
             probability: of an overlay on a sample.
         """
         count, size, device = len(crops.t), crops.first.shape[-1], crops.t.device
-        rand = lambda *shape: torch.rand(shape, device=device)  # noqa: E731
+        rand = partial(torch.rand, device=device)
         masks = self.masks[(rand(count) * len(self.masks)).long()].float() / 255
         used = to_nchw(rand(count) < probability).float()
         moving = (rand(count, 1) >= STATIC_PROBABILITY).float()
@@ -75,7 +77,7 @@ def _sample_masks(masks: Tensor, place: Tensor) -> Tensor:
     )
 
 
-def draw_mask(rng: np.random.Generator) -> np.ndarray:  # type: ignore[type-arg]
+def draw_mask(rng: np.random.Generator) -> np.ndarray:
     """Draw a mask (SIDE, SIDE), bytes: text, an outline, or bars of one to eight pixels."""
     large = np.zeros((SIDE * SUPERSAMPLING, SIDE * SUPERSAMPLING), np.uint8)
     shape = rng.integers(3)
@@ -95,10 +97,10 @@ def draw_mask(rng: np.random.Generator) -> np.ndarray:  # type: ignore[type-arg]
             ends = rng.integers(0, SIDE * SUPERSAMPLING, (2, 2))
             thickness = int(SUPERSAMPLING * (1 + 7 * rng.random() ** 2))
             cv2.line(large, ends[0].tolist(), ends[1].tolist(), 255, thickness, cv2.LINE_AA)
-    return cv2.resize(large, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(large, (SIDE, SIDE), interpolation=cv2.INTER_AREA))
 
 
-def _draw_text(canvas: np.ndarray, rng: np.random.Generator) -> None:  # type: ignore[type-arg]
+def _draw_text(canvas: np.ndarray, rng: np.random.Generator) -> None:
     text = "".join(chr(c) for c in rng.integers(ord("0"), ord("z") + 1, int(rng.integers(2, 16))))
     place = rng.integers(0, SIDE * SUPERSAMPLING, 2) * (0.6, 1.0)
     scale = float(rng.uniform(0.4, 3.0)) * SUPERSAMPLING

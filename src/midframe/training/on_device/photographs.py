@@ -8,6 +8,7 @@ bricks), whose motion is ambiguous except at their outline.
 import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -80,7 +81,7 @@ class Photographs:
     ) -> tuple[list[Tensor], list[Tensor]]:
         """Render a layer at some times: textures (N, 3, 2S, 2S) and coordinates (N, 2S, 2S, 2)."""
         device = self.device
-        rand = lambda *shape: torch.rand(shape, device=device)  # noqa: E731
+        rand = partial(torch.rand, device=device)
         chosen = self.images[(rand(count) * len(self.images)).long()].float() / 255
         zoom = 1 + rand(count) * (MAX_ZOOM - 1)
         speed = rand_signed((count, 2), device).sign() * rand(count, 1) ** 2 * rand(count, 2)
@@ -160,7 +161,7 @@ def _make_pattern(count: int, device: torch.device):  # type: ignore[no-untyped-
     return texture
 
 
-def read_squares(path: Path) -> list[np.ndarray]:  # type: ignore[type-arg]
+def read_squares(path: Path) -> list[np.ndarray]:
     """Cut a photograph to one or two squares (SIDE, SIDE, 3), RGB; none if it is too small."""
     image = cv2.imread(str(path))
     if image is None or min(image.shape[:2]) < MIN_SIDE:

@@ -77,7 +77,7 @@ class GraphedStep:
 
     def capture(self) -> None:
         """Capture the step; the learning rate must be 0, as the runs before are real steps."""
-        stream = torch.cuda.Stream()
+        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(WARM_UP_RUNS):

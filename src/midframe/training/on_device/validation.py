@@ -45,7 +45,7 @@ def read_triplets(folder: Path) -> list[Triplet]:
     return triplets
 
 
-def _to_tensor(frame: np.ndarray) -> Tensor:  # type: ignore[type-arg]
+def _to_tensor(frame: np.ndarray) -> Tensor:
     return torch.from_numpy(frame.copy()).permute(2, 0, 1)[None]
 
 
