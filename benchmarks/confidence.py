@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("--model", default="flowsep")
     parser.add_argument("--most", type=int, default=24)
     options = parser.parse_args()
-    shards = open_shards(options.dataset, "whole")
+    shards = open_shards(options.dataset, "validation_frames")
     tool = Interpolator(options.model)
     model = tool.model
     assert isinstance(model, FlowSep)
@@ -60,8 +60,8 @@ def main() -> None:
     moving, cuts = [], []
     before = None
     for index in range(min(options.most, len(shards))):
-        count = shards.count(index)
-        frames = [to_tensor(frame, tool.device) for frame in shards.frames(index, (0, count // 2, count - 1))]
+        count = shards.frame_count(index)
+        frames = [to_tensor(frame, tool.device) for frame in shards.read_frames(index, (0, count // 2, count - 1))]
         moving.append(look(model, frames[0], frames[2], frames[1]))
         if before is not None and before.shape == frames[0].shape:
             cuts.append(look(model, before, frames[0], before))

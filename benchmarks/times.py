@@ -27,12 +27,12 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=["flowsep", "sepconv"])
     parser.add_argument("--most", type=int, default=24)
     options = parser.parse_args()
-    shards = open_shards(options.dataset, "whole")
+    shards = open_shards(options.dataset, "validation_frames")
     tools = {model: Interpolator(model) for model in options.models}
     scores = defaultdict(list)
     for index in range(min(options.most, len(shards))):
-        start = (shards.count(index) - STEPS) // 2
-        first, *truths, second = shards.frames(index, range(start, start + STEPS + 1))
+        start = (shards.frame_count(index) - STEPS) // 2
+        first, *truths, second = shards.read_frames(index, range(start, start + STEPS + 1))
         made = {name: tool.interpolate_many(first, second, TIMES) for name, tool in tools.items()}
         made["average"] = [blended(first, second, time) for time in TIMES]
         for name, frames in made.items():

@@ -1,6 +1,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import midframe
 from midframe import cli
 from midframe.cli import shared
 from midframe.cli import video as video_commands
+from midframe.errors import DatasetError
 from midframe.images import read_image, write_image
 from midframe.interpolator import Interpolator
 from midframe.video.report import VideoReport
@@ -105,7 +107,7 @@ def test_several_pictures_are_numbered(
         (["look", "{dir}/a.png", "{dir}/b.png", "{dir}/b.xyz"], "cannot be written as .xyz"),
         (["kernels", "{dir}/a.png", "{dir}/b.png", "{dir}/b.png", "--overwrite"], "b.png is an input"),
         (["evaluate", "{dir}/nowhere"], "does not exist"),
-        (["evaluate", "{dir}"], "no whole scene of a known layout"),
+        (["evaluate", "{dir}"], "no complete scene of a known layout"),
         (["dataset", "create", "{dir}/nowhere", "{dir}/set"], "does not exist"),
         (["dataset", "show", "{dir}"], "dataset create"),
         (["train", "{dir}/nowhere.toml"], "nowhere.toml cannot be read"),
@@ -150,7 +152,7 @@ def test_scenes_are_scored(run: Callable, tmp_path: Path, frame: Render, tiny_we
     assert status == 0
     assert [row["scene"] for row in rows] == ["one", "two", "mean", "median"]
     assert set(rows[0]) == {"scene", "group", "tiny", "repeat", "average", "minterpolate"}
-    assert (tmp_path / "made" / "made" / "one.png").exists()
+    assert (tmp_path / "made" / "interpolated" / "one.png").exists()
     assert (tmp_path / "made" / "index.html").exists()
     assert "mean" in run("evaluate", tmp_path, "--model", tiny_weights)[1]
 
@@ -176,6 +178,22 @@ def test_a_researchers_way_through_the_commands(
     assert status == 0
     assert "patch_psnr" in output
     assert run("curves", tmp_path / "run")[0] == 0
+
+
+@pytest.mark.parametrize("option", ["--random-patches", "--plain"])
+def test_the_old_name_of_random_patches_is_accepted_but_not_shown(
+    run: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    configs = []
+
+    def create(videos: Path, out: Path, config: Any, **_: Any) -> dict[str, Any]:
+        configs.append(config)
+        raise DatasetError("enough")
+
+    monkeypatch.setattr("midframe.data.create.create_dataset", create)
+    run("dataset", "create", tmp_path, tmp_path / "set", option, 7)
+    assert configs[0].random_patches == 7
+    assert "--plain" not in run("dataset", "create", "--help")[1]
 
 
 def test_models_are_listed(run: Callable) -> None:

@@ -12,9 +12,9 @@ from test_video import Averager
 
 from midframe.data.layouts import Scene, find_scenes
 from midframe.evaluation.measures import average, measure, sharpness
-from midframe.evaluation.motion_compensation import compensated
+from midframe.evaluation.motion_compensation import compensate
 from midframe.evaluation.page import write_page
-from midframe.evaluation.report import SHOWN, Report, evaluate
+from midframe.evaluation.report import WORST_SCENES, Report, evaluate
 from midframe.images import read_image, write_image
 
 Render = Callable[..., np.ndarray]
@@ -50,14 +50,14 @@ def test_every_method_is_measured_in_every_scene(report: Report, scenes: list[Sc
 
 def test_motion_compensation_of_a_pair_finds_the_middle(frame: Render) -> None:
     first, truth, second = (frame(time, 160, 208) for time in (0, 2, 4))
-    made = compensated(first, second)
+    made = compensate(first, second)
     assert made.shape == truth.shape
     assert measure(truth, made).psnr > measure(truth, average(first, second)).psnr + 2
 
 
 def test_rows_end_with_means_of_groups_the_mean_and_the_median(report: Report) -> None:
     rows = {row.scene: row.measures["mine"].psnr for row in report.rows()[4:]}
-    own = report.of("mine", "psnr")
+    own = report.values("mine", "psnr")
     assert rows == {
         "mean, easy": pytest.approx(np.mean(own[:2])),
         "mean, hard": pytest.approx(np.mean(own[2:])),
@@ -113,7 +113,7 @@ def test_equal_frames_are_null_in_json(report: Report) -> None:
 def test_what_is_saved(report: Report, tmp_path: Path) -> None:
     saved = json.loads((tmp_path / "out" / "scores.json").read_text())
     assert [row["scene"] for row in saved][-2:] == ["mean", "median"]
-    assert len(list((tmp_path / "out" / "made").iterdir())) == 4
+    assert len(list((tmp_path / "out" / "interpolated").iterdir())) == 4
 
 
 def test_the_page_shows_the_worst_first(report: Report, tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_the_page_shows_the_worst_first(report: Report, tmp_path: Path) -> None:
     assert "mine on &lt;scenes&gt;" in text
     assert text.count("<th>sharpness</th>") == len(report.methods)
     found = json.loads(re.search(r"scenes = (\[.*\]);", text)[1])  # type: ignore[index]
-    assert len(found) == min(4, SHOWN)
+    assert len(found) == min(4, WORST_SCENES)
     worst = sorted(report.scenes, key=lambda each: each.measures["mine"].psnr)
     assert [each["name"] for each in found] == [each.scene for each in worst]
     assert set(found[0]["pictures"]) == {"truth", "error × 4", *report.methods}

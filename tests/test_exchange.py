@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from midframe.data.create import PARTS
+from midframe.data.create import SPLITS
 from midframe.data.exchange import export_dataset, import_dataset
-from midframe.data.harvest import CreateConfig
+from midframe.data.extract import CreateConfig
 from midframe.data.shards import Shards, ShardWriter, encode_jpeg
 from midframe.data.tfrecord import read_examples, write_examples
 from midframe.errors import DatasetError
@@ -88,10 +88,10 @@ def test_tensorflow_reads_and_writes_the_same(records: Path, tmp_path: Path) -> 
 
 def test_records_become_a_data_set_and_records_again(records: Path, tmp_path: Path) -> None:
     report = import_dataset(records, tmp_path / "set", config=CreateConfig(hold_out=("b*",)))
-    assert report["samples"] == {"train": 6, "made": 0, "validation": 3}
+    assert report["samples"] == {"train": 6, "synthetic": 0, "validation": 3}
     shards = Shards(list((tmp_path / "set" / "train").glob("*.tar")))
-    assert shards.frames(0).shape == (3, 40, 48, 3)
-    assert abs(shards.frames(1)[1].astype(int) - picture(4)).mean() < 3
+    assert shards.read_frames(0).shape == (3, 40, 48, 3)
+    assert abs(shards.read_frames(1)[1].astype(int) - picture(4)).mean() < 3
     assert export_dataset(tmp_path / "set", tmp_path / "out") == 9
     exported = sorted((tmp_path / "out" / "train").iterdir())
     assert [list(read_examples(path)) for path in exported] == [[example(seed) for seed in range(3)]] * 2
@@ -100,7 +100,7 @@ def test_records_become_a_data_set_and_records_again(records: Path, tmp_path: Pa
 def test_an_import_goes_on(records: Path, tmp_path: Path) -> None:
     whole = (records / "b.tfrecord").read_bytes()
     (records / "b.tfrecord").write_bytes(whole[:-100])
-    with pytest.raises(DatasetError, match=r"record 2 of .*b\.tfrecord is cut short"):
+    with pytest.raises(DatasetError, match=r"record 2 of .*b\.tfrecord is truncated"):
         import_dataset(records, tmp_path / "set")
     kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "set").rglob("a-*.tar")}
     assert len(kept) == 1
@@ -127,17 +127,17 @@ def test_records_that_are_no_triplets_are_told(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="lacks img1, img2, img3"):
         import_dataset(path, tmp_path / "set")
     write_examples(path, [{**example(0), "img1": [b"no picture"]}])
-    with pytest.raises(DatasetError, match="damaged picture"):
+    with pytest.raises(DatasetError, match="damaged image"):
         import_dataset(path, tmp_path / "set")
     write_examples(path, [{**example(0), "img1": [encode_jpeg(picture(0, 16, 16))]}])
-    with pytest.raises(DatasetError, match="differ in size"):
+    with pytest.raises(DatasetError, match="different sizes"):
         import_dataset(path, tmp_path / "set")
     with pytest.raises(DatasetError, match="does not exist"):
         import_dataset(tmp_path / "nowhere", tmp_path / "set")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DatasetError, match="holds no sequences"):
+    with pytest.raises(DatasetError, match="contains no sequences"):
         import_dataset(tmp_path / "empty", tmp_path / "set")
-    with pytest.raises(DatasetError, match="is not a data set"):
+    with pytest.raises(DatasetError, match="is not a dataset"):
         export_dataset(tmp_path / "empty", tmp_path / "out")
 
 
@@ -151,12 +151,12 @@ def test_vimeo_is_imported_without_its_tests(tmp_path: Path, frames: int) -> Non
             cv2.imwrite(str(folder / f"im{number + 1}.png"), picture(number))
     (tmp_path / "vimeo" / f"{kind}_testlist.txt").write_text("00001/0002\n")
     report = import_dataset(tmp_path / "vimeo", tmp_path / "set", config=CreateConfig(hold_out=("*00002",)))
-    assert report["samples"] == {"train": 1, "made": 0, "validation": 2}
+    assert report["samples"] == {"train": 1, "synthetic": 0, "validation": 2}
     shards = Shards(list((tmp_path / "set" / "train").glob("*.tar")))
-    assert shards.frames(0).shape == (frames, 40, 48, 3)
+    assert shards.read_frames(0).shape == (frames, 40, 48, 3)
     export_dataset(tmp_path / "set", tmp_path / "out")
     found = next(read_examples(next((tmp_path / "out" / "train").iterdir())))
-    assert found["img3"] == [shards.encoded(0)[-1]]
+    assert found["img3"] == [shards.read_jpeg(0)[-1]]
 
 
 def test_longer_samples_export_their_outermost_frames(tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_longer_samples_export_their_outermost_frames(tmp_path: Path) -> None:
 @pytest.fixture
 def exported(tmp_path: Path) -> Path:
     """A data set of eight clips, one of them held out, and one photograph, as TFRecord files."""
-    clips = {"train": ("a", "b", "c", "d", "e", "f", "g"), "validation": ("h",), "made": ("photo",)}
+    clips = {"train": ("a", "b", "c", "d", "e", "f", "g"), "validation": ("h",), "synthetic": ("photo",)}
     for part, names in clips.items():
         (tmp_path / "set" / part).mkdir(parents=True)
         for seed, name in enumerate(names):
@@ -184,10 +184,10 @@ def exported(tmp_path: Path) -> Path:
 
 
 def parts_of(dataset: Path) -> dict[str, set[str]]:
-    return {part: {path.name.rpartition("-")[0] for path in (dataset / part).glob("*.tar")} for part in PARTS[:3]}
+    return {part: {path.name.rpartition("-")[0] for path in (dataset / part).glob("*.tar")} for part in SPLITS}
 
 
-SPLIT = {"train": set("abcdefg"), "made": {"photo"}, "validation": {"h"}}
+SPLIT = {"train": set("abcdefg"), "synthetic": {"photo"}, "validation": {"h"}}
 
 
 def test_what_is_held_out_stays_held_out_through_records(
@@ -213,7 +213,7 @@ def test_more_can_be_held_out_of_records(exported: Path, tmp_path: Path) -> None
 def test_a_split_that_is_not_told_is_reported(records: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     import_dataset(records, tmp_path / "set")
     (record,) = caplog.records
-    assert "records does not tell what was held out for validation: 1 of 3 files are" in record.message
+    assert "records does not define a validation split: holding out 1 of 3 files" in record.message
     caplog.clear()
     import_dataset(records, tmp_path / "other", config=CreateConfig(hold_out=("a*",)))
     assert caplog.records == []
@@ -221,7 +221,7 @@ def test_a_split_that_is_not_told_is_reported(records: Path, tmp_path: Path, cap
 
 def test_a_damaged_list_of_parts_is_refused(exported: Path, tmp_path: Path) -> None:
     (exported / "split.json").write_text('{"train/a.tfrecord": "nowhere"}')
-    with pytest.raises(DatasetError, match=r"split\.json is no list of files and their parts"):
+    with pytest.raises(DatasetError, match=r"split\.json is not a list of files and their splits"):
         import_dataset(exported, tmp_path / "again")
 
 
@@ -231,7 +231,7 @@ def test_a_data_set_is_never_written_over_or_mixed(exported: Path, tmp_path: Pat
     with pytest.raises(DatasetError, match="is an input"):
         import_dataset(exported, exported)
     (exported / "train" / "z.tfrecord").write_bytes(b"")
-    with pytest.raises(DatasetError, match=r"holds other TFRecord files \(.*z\.tfrecord\)"):
+    with pytest.raises(DatasetError, match=r"contains other TFRecord files \(.*z\.tfrecord\)"):
         export_dataset(tmp_path / "set", exported)
 
 

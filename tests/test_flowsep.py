@@ -19,7 +19,7 @@ from midframe.models.growth import grown
 from midframe.ops.resampling import RESAMPLINGS, Resampling
 from midframe.ops.synthesis import enlarged
 from midframe.ops.warping import warp
-from midframe.training.guidance import flow_guidance
+from midframe.training.flow_supervision import flow_loss
 
 HALF = torch.full((1, 1, 1, 1), 0.5)
 TINY = FlowSepConfig(widths=(4, 4, 8, 8), hidden=(8, 8, 8, 8), radii=(0, 1, 2, 2), taps=3)
@@ -316,10 +316,10 @@ def test_the_guide_is_content_with_the_flow_of_every_level() -> None:
     flows = torch.tensor([4.0, -2.0, -4.0, 2.0]).view(1, 2, 2, 1, 1).expand(1, 2, 2, 32, 48)
     trust = torch.ones(1, 2, 32, 48)
     right = [flows.flatten(1, 2)[..., ::factor, ::factor] / factor for factor in (16, 8, 4, 2)]
-    assert flow_guidance(right, flows, trust) == pytest.approx(0, abs=1e-6)
-    wrong = flow_guidance([each + 1 for each in right], flows, trust)
+    assert flow_loss(right, flows, trust) == pytest.approx(0, abs=1e-6)
+    wrong = flow_loss([each + 1 for each in right], flows, trust)
     assert wrong > 5
-    assert flow_guidance([each + 1 for each in right], flows, trust * 0) == 0
+    assert flow_loss([each + 1 for each in right], flows, trust * 0) == 0
 
 
 def test_it_is_saved_and_loaded_and_takes_exact_times(model: FlowSep, tmp_path: Path) -> None:

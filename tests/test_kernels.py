@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from midframe.errors import VideoError
-from midframe.evaluation.kernels import draw_kernels, kernel_motion, motion_picture, pixel_kernels
-from midframe.evaluation.look import draw_look, maps_of
+from midframe.evaluation.kernels import draw_flow_colours, draw_kernels, kernel_motion, pixel_kernels
+from midframe.evaluation.visualize import compute_maps, draw_maps
 from midframe.images import read_image, to_tensor
 from midframe.interpolator import Interpolator
 from midframe.models.checkpoint import build_model
@@ -85,7 +85,7 @@ def test_a_pixel_that_one_frame_alone_shows_moves_as_that_one_says() -> None:
 def test_motion_is_drawn_by_direction_and_length() -> None:
     motion = np.zeros((2, 1, 3), np.float32)
     motion[:, 0, 1], motion[:, 0, 2] = (5, 0), (-5, 0)
-    still, right, left = motion_picture(motion, 5.0)[0]
+    still, right, left = draw_flow_colours(motion, 5.0)[0]
     assert still.tolist() == [255, 255, 255]
     assert right.tolist() == [255, 0, 0]
     assert left.tolist() == [0, 255, 255]
@@ -127,19 +127,19 @@ def test_the_kernels_of_flowsep_lie_where_its_flows_lead(frame: Render, resampli
 def test_what_flowsep_says_is_drawn(frame: Render, tmp_path: Path) -> None:
     torch.manual_seed(0)
     tool = Interpolator(build_model("flowsep", FLOWSEP), device="cpu", precision="float32")
-    found = maps_of(tool, frame(0, 48, 64), frame(2, 48, 64))
+    found = compute_maps(tool, frame(0, 48, 64), frame(2, 48, 64))
     assert {name: each.shape for name, each in found.items()} == {
-        "motion": (2, 24, 32), "share": (24, 32), "kernels": (24, 32), "residual": (24, 32, 3), "trust": (24, 32),
+        "motion": (2, 24, 32), "mask": (24, 32), "kernels": (24, 32), "residual": (24, 32, 3), "confidence": (24, 32),
     }  # fmt: skip
     assert found["kernels"].min() >= 0
-    draw_look(tmp_path / "look.png", tool, frame(0), frame(2), 0.25)
+    draw_maps(tmp_path / "look.png", tool, frame(0), frame(2), 0.25)
     picture = read_image(tmp_path / "look.png")
     assert picture.shape[1] == 1600
     assert picture.std() > 20
     with pytest.raises(VideoError, match="cannot be drawn"):
-        draw_look(tmp_path / "nowhere" / "look.png", tool, frame(0), frame(2))
+        draw_maps(tmp_path / "nowhere" / "look.png", tool, frame(0), frame(2))
 
 
 def test_other_networks_have_no_flows_to_look_at(tool: Interpolator, frame: Render) -> None:
-    with pytest.raises(ValueError, match="has no flows to look at"):
-        maps_of(tool, frame(0), frame(1))
+    with pytest.raises(ValueError, match="predicts no flows"):
+        compute_maps(tool, frame(0), frame(1))

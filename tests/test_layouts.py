@@ -68,7 +68,7 @@ def test_xiph_frames_are_reduced_and_cropped(tmp_path: Path) -> None:
 
 
 def test_other_folders_are_told(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"no whole scene of a known layout: Middlebury.*SNU-FILM"):
+    with pytest.raises(DatasetError, match=r"no complete scene of a known layout: Middlebury.*SNU-FILM"):
         find_scenes(tmp_path)
     with pytest.raises(DatasetError, match="does not exist"):
         find_scenes(tmp_path / "nowhere")

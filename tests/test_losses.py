@@ -10,21 +10,23 @@ from midframe.errors import ConfigError
 from midframe.models.adaconv import MARGIN, AdaConv, AdaConvConfig
 from midframe.models.checkpoint import build_model
 from midframe.models.sepconv import SeparableKernels
-from midframe.training.guidance import hat, kernel_guidance, score_guidance
+from midframe.training.flow_supervision import hat_kernel, kernel_flow_loss, score_flow_loss
 from midframe.training.losses import CENTRE, LOSSES, NEIGHBOURS, VGG_LAYERS, ColourLoss, Feature, l1
-from midframe.training.objectives import AdaConvObjective, Batch, SepConvObjective, every_stride
+from midframe.training.objectives import AdaConvObjective, Batch, SepConvObjective, take_strided
 from midframe.training.samples import to_batch
 
 
 def test_the_guide_is_content_with_kernels_that_fetch_along_the_flow() -> None:
     flows = torch.tensor([[[2.0, -1.0], [-2.5, 0.5]]])[..., None, None].expand(1, 2, 2, 4, 5)
-    trust = torch.ones(1, 2, 4, 5)
-    right = SeparableKernels(*(hat(flows[:, frame, axis], 4) for frame, axis in ((0, 1), (0, 0), (1, 1), (1, 0))))
-    assert kernel_guidance(right, flows, trust) == 0
+    confidence = torch.ones(1, 2, 4, 5)
+    right = SeparableKernels(
+        *(hat_kernel(flows[:, frame, axis], 4) for frame, axis in ((0, 1), (0, 0), (1, 1), (1, 0)))
+    )
+    assert kernel_flow_loss(right, flows, confidence) == 0
     wrong = right._replace(first_vertical=right.first_vertical.roll(1, 1))
-    assert kernel_guidance(wrong, flows, trust) > 0.5
-    assert kernel_guidance(wrong, flows, trust * 0) == 0
-    assert kernel_guidance(wrong, flows * 10, trust) == 0, "what kernels cannot reach does not count"
+    assert kernel_flow_loss(wrong, flows, confidence) > 0.5
+    assert kernel_flow_loss(wrong, flows, confidence * 0) == 0
+    assert kernel_flow_loss(wrong, flows * 10, confidence) == 0, "what kernels cannot reach does not count"
     torch.testing.assert_close(right.first_horizontal.sum(1), torch.full((1, 4, 5), math.sqrt(0.5)))
 
 
@@ -33,7 +35,9 @@ def test_guided_kernels_fetch_the_right_pixels() -> None:
     middle = torch.rand(1, 3, 40, 40, generator=generator)
     first, second = middle.roll((1, 3), (2, 3)), middle.roll((-1, -3), (2, 3))
     flows = torch.tensor([[[3.0, 1.0], [-3.0, -1.0]]])[..., None, None].expand(1, 2, 2, 40, 40)
-    kernels = SeparableKernels(*(hat(flows[:, frame, axis], 4) for frame, axis in ((0, 1), (0, 0), (1, 1), (1, 0))))
+    kernels = SeparableKernels(
+        *(hat_kernel(flows[:, frame, axis], 4) for frame, axis in ((0, 1), (0, 0), (1, 1), (1, 0)))
+    )
     model = build_model("sepconv", {"widths": [4, 8], "taps": 9})
     made = model.apply(first, second, kernels)
     torch.testing.assert_close(made[..., 5:-5, 5:-5], middle[..., 5:-5, 5:-5])
@@ -52,17 +56,17 @@ def test_the_tether_sees_what_colours_do_not() -> None:
     torch.manual_seed(0)
     model = build_model("sepconv", {"widths": [4, 8], "taps": 5})
     batch = to_batch(torch.randint(0, 256, (2, 3, 32, 32, 3), dtype=torch.uint8), torch.full((2,), 0.5))
-    free, held = SepConvObjective(model), SepConvObjective(model, tether=0.1)
+    free, held = SepConvObjective(model), SepConvObjective(model, kernel_sum_penalty=0.1)
     loose, (loss, parts) = free(batch, 0.0)[0], held(batch, 0.0)
-    assert parts["drift"] == 0, "fresh kernels are near one"
+    assert parts["kernel_sum_penalty"] == 0, "fresh kernels are near one"
     assert loss == loose
     for head in model.heads:
         head.last.weight.data *= 10
         head.last.bias.data *= 10
     torch.testing.assert_close(free(batch, 0.0)[0], loose)
     grown, parts = held(batch, 0.0)
-    torch.testing.assert_close(grown, loose + 0.1 * parts["drift"])
-    assert parts["drift"] == pytest.approx(math.log(100) - 1, abs=0.5)
+    torch.testing.assert_close(grown, loose + 0.1 * parts["kernel_sum_penalty"])
+    assert parts["kernel_sum_penalty"] == pytest.approx(math.log(100) - 1, abs=0.5)
     (grown - free(batch, 0.0)[0]).backward()
     assert all((head.last.bias * head.last.bias.grad).sum() > 0 for head in model.heads), "smaller kernels are wanted"
 
@@ -89,7 +93,7 @@ def random_batch(height: int = 90, width: int = 98) -> Batch:
 def test_gradients_of_the_inputs_are_convolved_with_the_pixels_own_kernel(adaconv: AdaConv) -> None:
     batch = random_batch()
     kernels = adaconv.kernels(batch.first, batch.second)
-    made = AdaConvObjective(adaconv)._neighbours_made(batch, kernels)
+    made = AdaConvObjective(adaconv)._interpolate_neighbours(batch, kernels)
     frames = torch.stack((batch.first, batch.second), dim=1)
     for y, x in ((0, 0), (1, 2)):
         for index, (down, right) in enumerate(NEIGHBOURS):
@@ -118,7 +122,7 @@ def test_validation_looks_at_every_eighth_pixel(adaconv: AdaConv) -> None:
     assert torch.equal(true, batch.middle[..., MARGIN::8, MARGIN::8][..., :2, :3])
 
 
-def slow_guidance(scores: Tensor, flows: Tensor, trust: Tensor, taps: int) -> float:
+def slow_guidance(scores: Tensor, flows: Tensor, confidence: Tensor, taps: int) -> float:
     """The definition, one pixel at a time."""
     logs = scores.log_softmax(-1).unflatten(-1, (2, taps, taps))
     places = torch.arange(taps) - taps // 2
@@ -128,7 +132,7 @@ def slow_guidance(scores: Tensor, flows: Tensor, trust: Tensor, taps: int) -> fl
         for frame in (0, 1):
             right, down = flows[n, frame, :, y, x].tolist()
             reached = max(abs(right), abs(down)) < taps // 2
-            weights.append(trust[n, frame, y, x].item() if reached else 0.0)
+            weights.append(confidence[n, frame, y, x].item() if reached else 0.0)
             wanted = torch.outer((1 - (places - down).abs()).clamp(0), (1 - (places - right).abs()).clamp(0))
             entropies.append(-(logs[n, y, x, frame] * wanted).sum().item())
         if sum(weights):
@@ -141,24 +145,24 @@ def test_the_guide_of_scores_is_cross_entropy_against_where_the_flow_leads() -> 
     generator = torch.Generator().manual_seed(0)
     scores = torch.randn(2, 3, 4, 2 * 9 * 9, generator=generator)
     flows = torch.randn(2, 2, 2, 3, 4, generator=generator) * 3
-    trust = torch.rand(2, 2, 3, 4, generator=generator)
-    assert score_guidance(scores, flows, trust).item() == pytest.approx(
-        slow_guidance(scores, flows, trust, 9), rel=1e-4
+    confidence = torch.rand(2, 2, 3, 4, generator=generator)
+    assert score_flow_loss(scores, flows, confidence).item() == pytest.approx(
+        slow_guidance(scores, flows, confidence, 9), rel=1e-4
     )
-    assert score_guidance(scores, flows, trust * 0) == 0
+    assert score_flow_loss(scores, flows, confidence * 0) == 0
 
 
 def test_every_weight_of_adaconv_gets_a_gradient(adaconv: AdaConv) -> None:
     batch = random_batch()
     loss, parts = AdaConvObjective(adaconv.train())(batch, 0.5)
     loss.backward()
-    assert parts.keys() == {"loss", "guide"}
+    assert parts.keys() == {"loss", "flow_supervision"}
     assert all(weight.grad is not None and weight.grad.abs().sum() > 0 for weight in adaconv.parameters())
 
 
 def test_every_stride_takes_from_the_border_on() -> None:
     image = torch.arange(400.0).view(20, 20)
-    assert every_stride(image, (2, 1), border=3).tolist() == [[63.0], [223.0]]
+    assert take_strided(image, (2, 1), border=3).tolist() == [[63.0], [223.0]]
     assert CENTRE == 4
 
 

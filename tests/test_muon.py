@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from midframe.training.muon import Muon, orthogonal
+from midframe.training.muon import Muon, orthogonalise
 
 
 @pytest.mark.parametrize("shape", [(8, 40), (40, 8), (16, 16)])
@@ -9,9 +9,9 @@ def test_an_orthogonal_step_takes_every_direction_alike(shape: tuple[int, int]) 
     torch.manual_seed(0)
     left, values, right = torch.linalg.svd(torch.randn(shape), full_matrices=False)
     matrix = left * torch.linspace(1, 0.05, len(values)) @ right  # some directions are twenty times as strong
-    reached = torch.linalg.svdvals(orthogonal(matrix))
+    reached = torch.linalg.svdvals(orthogonalise(matrix))
     assert 0.6 < reached.min() < reached.max() < 1.3
-    torch.testing.assert_close(orthogonal(matrix), left @ right, atol=0.35, rtol=0)
+    torch.testing.assert_close(orthogonalise(matrix), left @ right, atol=0.35, rtol=0)
 
 
 def test_matrices_learn_as_with_pytorchs_muon_and_vectors_as_with_adamw() -> None:
@@ -52,7 +52,7 @@ def test_weights_grow_until_the_largest_gain() -> None:
     torch.manual_seed(0)
     matrix = torch.nn.Parameter(torch.randn(12, 30) / 30**0.5)  # a gain of 1
     vector = torch.nn.Parameter(torch.zeros(12))
-    muon = Muon([matrix, vector], lr=0.3, largest_gain=1.3)
+    muon = Muon([matrix, vector], lr=0.3, max_layer_gain=1.3)
     gains = []
     for _ in range(20):
         matrix.grad, vector.grad = -torch.ones_like(matrix), -torch.ones_like(vector)

@@ -15,7 +15,7 @@ from midframe.training.on_device import clips as clips_module
 from midframe.training.on_device import cutting_cuda
 from midframe.training.on_device.clips import ClipBank, fade, recolour
 from midframe.training.on_device.crops import Crops
-from midframe.training.on_device.cutting import Places, cut_plainly
+from midframe.training.on_device.cutting import Places, cut_reference
 from midframe.training.on_device.decoding import Clip, choose_pieces, read_clip, usable_starts
 from midframe.training.on_device.leg import LegConfig, learning_rate, train_leg
 from midframe.training.on_device.optimiser import GraphedMuon
@@ -55,7 +55,7 @@ def test_windows_with_a_repeated_frame_are_not_used() -> None:
 
 
 def test_crops_are_pixels_of_the_clip_at_their_times(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("SHUFFLED", "FADED", "RECOLOURED", "SHIFTED"):
+    for name in ("SHUFFLE_PROBABILITY", "FADE_PROBABILITY", "RECOLOUR_PROBABILITY", "SHIFT_PROBABILITY"):
         monkeypatch.setattr(clips_module, name, 0.0)
     torch.manual_seed(0)
     bank = ClipBank([moving_clip()], [16, 32], CPU)
@@ -70,9 +70,9 @@ def test_crops_are_pixels_of_the_clip_at_their_times(monkeypatch: pytest.MonkeyP
 
 
 def test_opposite_shifts_leave_the_middle_frame_between(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("SHUFFLED", "FADED", "RECOLOURED"):
+    for name in ("SHUFFLE_PROBABILITY", "FADE_PROBABILITY", "RECOLOUR_PROBABILITY"):
         monkeypatch.setattr(clips_module, name, 0.0)
-    monkeypatch.setattr(clips_module, "SHIFTED", 1.0)
+    monkeypatch.setattr(clips_module, "SHIFT_PROBABILITY", 1.0)
     torch.manual_seed(1)
     crops = ClipBank([moving_clip()], [16], CPU).sample(40, 16)
     places = [frame[:, 1:].mean((2, 3)) for frame in crops[:3]]
@@ -102,7 +102,7 @@ def test_crops_cut_by_triton_are_those_cut_by_pytorch(target: int) -> None:
     colours = torch.rand(count, 3).argsort(1)
     lengths = torch.full((count,), width * 3)
     places = Places(corner, lengths, turns[0], turns[1], turns[2], colours)
-    fast, plain = cutting_cuda.cut(flat, places, 24, target), cut_plainly(flat, places, 24, target)
+    fast, plain = cutting_cuda.cut(flat, places, 24, target), cut_reference(flat, places, 24, target)
     assert torch.allclose(fast, plain, atol=1e-5)
     if target == 24:
         first = flat.view(2, height, width, 3)[0, rows[0] : rows[0] + 24, columns[0] : columns[0] + 24]
@@ -141,12 +141,12 @@ def test_photographs_that_are_too_small_are_left_out(tmp_path: Path) -> None:
 def test_overlays_stand_in_some_samples_and_move_in_others() -> None:
     torch.manual_seed(4)
     black = torch.zeros(48, 3, 64, 64)
-    crops = Overlays(16, CPU).over(Crops(black, black, black, torch.full((48,), 0.5)), 1.0)
+    crops = Overlays(16, CPU).composite(Crops(black, black, black, torch.full((48,), 0.5)), 1.0)
     drawn = crops.first.flatten(1).amax(1) > 0.2
     standing = (crops.first - crops.second).flatten(1).abs().amax(1) == 0
     assert (drawn & standing).any()
     assert (drawn & ~standing).any()
-    none = Overlays(2, CPU).over(Crops(black, black, black, torch.full((48,), 0.5)), 0.0)
+    none = Overlays(2, CPU).composite(Crops(black, black, black, torch.full((48,), 0.5)), 0.0)
     assert float(none.middle.max()) == 0
 
 

@@ -1,4 +1,4 @@
-"""Commands for data sets."""
+"""Define the commands for datasets."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,56 +9,73 @@ from rich.table import Table
 from midframe.cli.shared import app, file_bar, out
 from midframe.errors import OptionError
 
-dataset_app = typer.Typer(no_args_is_help=True, help="Create, import, export and inspect data sets.")
+dataset_app = typer.Typer(no_args_is_help=True, help="Create, import, export and show datasets.")
 app.add_typer(dataset_app, name="dataset")
 HoldOut = Annotated[
     list[str] | None,
-    typer.Option(metavar="PATTERN", help="Hold out files whose name or source fits for validation; can be repeated."),
+    typer.Option(
+        metavar="PATTERN",
+        help="Hold out files or sources that match for validation; may be repeated.",
+    ),
+]
+
+
+Target = Annotated[
+    Path,
+    typer.Argument(metavar="OUT", help="Folder of the dataset; an interrupted run is resumed."),
 ]
 
 
 @dataset_app.command("create")
 def dataset_create(
-    videos: Annotated[Path, typer.Argument(help="A folder of videos, or one.")],
-    target: Annotated[
-        Path, typer.Argument(metavar="OUT", help="The folder of the data set. Interrupted work is resumed.")
-    ],
-    frames: Annotated[int, typer.Option(help="Frames in a sample, an odd number.")] = 3,
-    per_clip: Annotated[int, typer.Option(help="Maximum number of samples from one clip.")] = 400,
+    videos: Annotated[Path, typer.Argument(help="Folder of videos, or one video.")],
+    target: Target,
+    frames: Annotated[int, typer.Option(help="Frames per sample, odd.")] = 3,
+    per_clip: Annotated[int, typer.Option(help="Maximum number of samples per clip.")] = 400,
     random_patches: Annotated[
-        int,
-        typer.Option(
-            "--random-patches",
-            "--plain",
-            help="Further samples of each clip from random places, static and flat ones too.",
-        ),
+        int, typer.Option(help="Additional samples per clip at random places, static and flat too.")
     ] = 0,
+    plain: Annotated[int | None, typer.Option(hidden=True)] = None,
     size: Annotated[int, typer.Option(help="Height and width of a sample in pixels.")] = 150,
     max_motion: Annotated[
-        float, typer.Option(help="Drop patches that move further from the first to the last frame, in pixels.")
+        float,
+        typer.Option(help="Maximum motion from the first frame to the last, in pixels."),
     ] = 44.0,
     seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
-    stills: Annotated[Path | None, typer.Option(help="A folder of photographs to add, with synthetic motion.")] = None,
+    stills: Annotated[
+        Path | None,
+        typer.Option(help="Folder of photographs to add with synthetic motion."),
+    ] = None,
     drawings: Annotated[
-        int, typer.Option(min=0, help="Number of shards of drawings (lines, shapes, letters) with synthetic motion.")
+        int,
+        typer.Option(min=0, help="Number of shards of drawings to add with synthetic motion."),
     ] = 0,
     sources: Annotated[
         list[Path] | None,
-        typer.Option(help="A CSV file with the columns file, licence, attribution, source; can be repeated."),
+        typer.Option(help="CSV list with columns file, licence, attribution, source; repeatable."),
     ] = None,
     hold_out: HoldOut = None,
-    workers: Annotated[int | None, typer.Option(help="Number of processes; one per core if not given.")] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(help="Number of processes; default: number of cores."),
+    ] = None,
 ) -> None:
-    """Choose moving, textured patches of videos, without cuts and duplicates, and store them as WebDataset shards."""
+    """Extract moving, textured patches without cuts from videos and write WebDataset shards."""
     from midframe.data.create import create_dataset
-    from midframe.data.harvest import CreateConfig
+    from midframe.data.extract import CreateConfig
     from midframe.data.show import draw_motion
     from midframe.data.triplets import Selection
 
     selection = Selection(size=size, max_motion=max_motion)
-    kept_out = tuple(hold_out or ())
     try:
-        config = CreateConfig(selection, frames, per_clip=per_clip, plain=random_patches, hold_out=kept_out, seed=seed)
+        config = CreateConfig(
+            selection,
+            frames,
+            per_clip=per_clip,
+            random_patches=random_patches if plain is None else plain,
+            hold_out=tuple(hold_out or ()),
+            seed=seed,
+        )
     except ValueError as error:
         raise OptionError(str(error)) from error
     with file_bar() as show:
@@ -66,7 +83,7 @@ def dataset_create(
             videos,
             target,
             config,
-            stills=stills,
+            photographs=stills,
             drawings=drawings,
             sources=sources or (),
             workers=workers,
@@ -79,38 +96,43 @@ def dataset_create(
 @dataset_app.command("import")
 def dataset_import(
     source: Annotated[
-        Path, typer.Argument(metavar="FILES", help="TFRecord files, or a folder of them or of Vimeo-90K.")
+        Path,
+        typer.Argument(metavar="FILES", help="TFRecord file, or folder of them or of Vimeo-90K."),
     ],
-    target: Annotated[
-        Path, typer.Argument(metavar="OUT", help="The folder of the data set. Interrupted work is resumed.")
-    ],
+    target: Target,
     hold_out: HoldOut = None,
 ) -> None:
-    """Import a data set of another program: TFRecord with img1, img2, img3, or Vimeo-90K."""
+    """Import a dataset: TFRecord files with the features img1, img2, img3, or Vimeo-90K."""
     from midframe.data.exchange import import_dataset
-    from midframe.data.harvest import CreateConfig
+    from midframe.data.extract import CreateConfig
 
     with file_bar() as show:
-        report = import_dataset(source, target, config=CreateConfig(hold_out=tuple(hold_out or ())), progress=show)
+        config = CreateConfig(hold_out=tuple(hold_out or ()))
+        report = import_dataset(source, target, config=config, progress=show)
     print_report(report)
 
 
 @dataset_app.command("export")
 def dataset_export(
-    dataset: Annotated[Path, typer.Argument(help="The folder of a data set.")],
-    target: Annotated[Path, typer.Argument(metavar="OUT", help="A folder for the TFRecord files, one a shard.")],
+    dataset: Annotated[Path, typer.Argument(help="Folder of a dataset.")],
+    target: Annotated[
+        Path,
+        typer.Argument(metavar="OUT", help="Folder for the TFRecord files, one per shard."),
+    ],
 ) -> None:
-    """Export a data set as TFRecord files with the features img1, img2, img3, height and width."""
+    """Export a dataset as TFRecord files with the features img1, img2, img3, height and width."""
     from midframe.data.exchange import export_dataset
 
     with file_bar() as show:
         count = export_dataset(dataset, target, progress=show)
-    out.print(f"{count} samples in {target}", soft_wrap=True)
+    out.print(f"{count} samples written to {target}", soft_wrap=True)
 
 
 @dataset_app.command("show")
-def dataset_show(dataset: Annotated[Path, typer.Argument(help="The folder of a data set.")]) -> None:
-    """Print a data set's report and draw a contact sheet of its samples."""
+def dataset_show(
+    dataset: Annotated[Path, typer.Argument(help="Folder of a dataset.")],
+) -> None:
+    """Print the report of a dataset; draw a motion histogram and a contact sheet."""
     from midframe.data.show import draw_motion, make_contact_sheet, read_report
 
     report = read_report(dataset)
@@ -119,9 +141,11 @@ def dataset_show(dataset: Annotated[Path, typer.Argument(help="The folder of a d
 
 
 def print_report(report: dict[str, Any]) -> None:
-    """Print the counts of a data set."""
-    table = Table("file", "part", "sequences", "samples", "note")
+    """Print the number of samples per file and per split."""
+    table = Table("file", "split", "sequences", "samples", "error")
     for file in report["files"]:
-        table.add_row(file["file"], file["part"], str(file["sequences"]), str(file["samples"]), file["error"] or "")
+        counts = str(file["sequences"]), str(file["samples"])
+        table.add_row(file["file"], file["split"], *counts, file["error"] or "")
     out.print(table)
-    out.print(", ".join(f"{count} samples for {split}" for split, count in report["samples"].items()))
+    totals = (f"{split}: {count} samples" for split, count in report["samples"].items())
+    out.print(", ".join(totals))

@@ -158,7 +158,7 @@ def visualize(
 ) -> None:
     """Draw the outputs of flowsep for two images: flow, kernels, mask, residual, confidence."""
     from midframe.evaluation.figures import check_figure
-    from midframe.evaluation.look import draw_look
+    from midframe.evaluation.visualize import draw_maps
 
     target = target or first.with_name(f"{first.stem}-visualize.png")
     check_figure(target, inputs=(first, second), overwrite=overwrite)
@@ -168,7 +168,7 @@ def visualize(
         raise OptionError(
             f"--model {model}: {type(tool.model).__name__} has no flows: use `midframe kernels`, or flowsep"
         )
-    draw_look(target, tool, *pictures, time)
+    draw_maps(target, tool, *pictures, time)
     out.print(str(target), soft_wrap=True)
 
 

@@ -65,12 +65,12 @@ def evaluate(
     """Score a network on scenes with ground truth, beside simpler methods: PSNR, SSIM, error, sharpness."""
     from midframe.data.layouts import find_scenes
     from midframe.evaluation.page import write_page
-    from midframe.evaluation.report import MADE
+    from midframe.evaluation.report import FRAMES_FOLDER
     from midframe.evaluation.report import evaluate as score_scenes
 
     scenes = find_scenes(dataset)
     if save:
-        for folder in (save, save / MADE):
+        for folder in (save, save / FRAMES_FOLDER):
             check_output_folder(folder, inputs=[dataset])
     tool = Interpolator.from_options(InterpolationOptions(model, device, tile, scale, ensemble, precision))
     name = Path(model).stem

@@ -213,7 +213,7 @@ def score(
     precision: PrecisionOption = InterpolationOptions.precision,
 ) -> None:
     """Drop every second frame of a video, interpolate it, and compare both, beside simpler methods."""
-    from midframe.evaluation.own_video import save_scores, score_video
+    from midframe.evaluation.score_video import save_scores, score_video
 
     target = target or source.with_name(f"{source.stem}-score")
     check_output_folder(target, inputs=[source])

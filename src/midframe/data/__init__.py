@@ -1,1 +1,1 @@
-"""Data sets of frame sequences: choosing them from videos, storing them in shards, reading and varying them."""
+"""Datasets of frame sequences: extraction from videos, storage, reading, augmentation."""

@@ -1,4 +1,4 @@
-"""How the field's data sets lie on disk: scenes of two frames and the true one between them, or longer sequences."""
+"""Find scenes and sequences in the folder layouts of public benchmarks."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -9,42 +9,51 @@ from midframe.errors import DatasetError
 from midframe.folders import visible
 
 WHOLE, HALF, CENTRE = "whole", "half", "centre"
-"""What is looked at of a frame: all of it; all, reduced to half by area; the middle of half its size."""
+"""View of a frame that is scored: all of it; downscaled to half; the central half of each axis."""
 
 
 @dataclass(frozen=True)
 class Scene:
-    """Two frames and the true one between them."""
+    """Two frames and the ground truth between them."""
 
     name: str
     first: Path
     middle: Path
     second: Path
     group: str = ""
-    """Part of the benchmark whose mean is reported apart, as in "hard"."""
+    """Subset of the benchmark that gets a mean of its own, such as "hard"."""
     view: str = WHOLE
 
 
 def find_scenes(place: Path) -> list[Scene]:
-    """List the scenes under a folder in any known layout, by name, or those of one SNU-FILM list.
+    """List the scenes under a folder in any known layout, or those of one SNU-FILM list, by name.
 
     Raises:
-        DatasetError: there is nothing there, or no scene of a known layout.
+        DatasetError: the path does not exist, or contains no scene of a known layout.
     """
     if not place.exists():
-        raise DatasetError(f"{place} does not exist: name a folder with scenes, or a list of SNU-FILM")
+        raise DatasetError(
+            f"{place} does not exist: name a folder with scenes, or an SNU-FILM list"
+        )
     if place.is_file():
         scenes = list(_snu_film_list(place))
     else:
-        scenes = next((found for reader in LAYOUTS.values() if (found := sorted(reader(place), key=_order))), [])
-    complete = [scene for scene in scenes if scene.first.exists() and scene.second.exists() and scene.middle.exists()]
+        readers = (sorted(reader(place), key=_sort_key) for reader in LAYOUTS.values())
+        scenes = next((found for found in readers if found), [])
+    complete = [
+        scene
+        for scene in scenes
+        if all(path.exists() for path in (scene.first, scene.middle, scene.second))
+    ]
     if not complete:
-        raise DatasetError(f"{place} holds no whole scene of a known layout: {', '.join(LAYOUTS)}")
+        raise DatasetError(
+            f"{place} contains no complete scene of a known layout: {', '.join(LAYOUTS)}"
+        )
     return complete
 
 
 def find_sequences(folder: Path) -> dict[str, list[Path]]:
-    """List the sequences of a Vimeo-90K set that may be trained on: triplets or septuplets, by name.
+    """List the training sequences of Vimeo-90K, triplets or septuplets, by name.
 
     Raises:
         DatasetError: there are none.
@@ -57,26 +66,33 @@ def find_sequences(folder: Path) -> dict[str, list[Path]]:
             if all(last.with_name(name).exists() for name in names)
         }
         if found:
-            return _without(found, listed_tests(folder))
-    raise DatasetError(f"{folder} holds no sequences of Vimeo-90K (im1.png im2.png im3.png, or up to im7.png)")
+            return _exclude_tests(found, read_test_list(folder))
+    raise DatasetError(
+        f"{folder} contains no sequences of Vimeo-90K (im1.png im2.png im3.png, or up to im7.png)"
+    )
 
 
-def listed_tests(folder: Path) -> set[str]:
-    """The sequences that a Vimeo-90K set keeps for testing, as in `00001/0389`; empty if it does not say."""
+def read_test_list(folder: Path) -> set[str]:
+    """Read the test sequences of Vimeo-90K, such as `00001/0389`; empty if there is no list."""
     lists = [folder / f"{kind}_testlist.txt" for kind in ("tri", "sep")]
-    return {line.strip() for path in lists if path.exists() for line in path.read_text().splitlines() if line.strip()}
+    lines = [
+        line.strip() for path in lists if path.exists() for line in path.read_text().splitlines()
+    ]
+    return set(filter(None, lines))
 
 
-def _without(found: dict[str, list[Path]], tests: set[str]) -> dict[str, list[Path]]:
-    return {name: paths for name, paths in found.items() if "/".join(name.split("/")[-2:]) not in tests}
+def _exclude_tests(found: dict[str, list[Path]], tests: set[str]) -> dict[str, list[Path]]:
+    return {
+        name: paths for name, paths in found.items() if "/".join(name.split("/")[-2:]) not in tests
+    }
 
 
-def _order(scene: Scene) -> tuple[str, str]:
+def _sort_key(scene: Scene) -> tuple[str, str]:
     return scene.group, scene.name
 
 
-def _by_names(first: str, middle: str, second: str) -> Callable[[Path], Iterator[Scene]]:
-    """A layout with one folder a scene, told by the name of the truth."""
+def _match_names(first: str, middle: str, second: str) -> Callable[[Path], Iterator[Scene]]:
+    """Return a reader of a layout with one folder per scene and fixed file names."""
 
     def find(folder: Path) -> Iterator[Scene]:
         for path in visible(folder, folder.rglob(middle)):
@@ -87,15 +103,15 @@ def _by_names(first: str, middle: str, second: str) -> Callable[[Path], Iterator
 
 
 def _vimeo(folder: Path) -> Iterator[Scene]:
-    """Triplets; of septuplets the three in the middle. Only tests, where a list names them."""
-    tests = listed_tests(folder)
+    """Yield triplets, or the middle three of septuplets; only test sequences if they are listed."""
+    tests = read_test_list(folder)
     for path in visible(folder, folder.rglob("im2.png")):
         name = path.parent.relative_to(folder).as_posix()
         if tests and "/".join(name.split("/")[-2:]) not in tests:
             continue
         start = 3 if path.with_name("im7.png").exists() else 1
-        first, middle, second = (path.with_name(f"im{start + step}.png") for step in range(3))
-        yield Scene(name, first, middle, second)
+        frames = [path.with_name(f"im{start + step}.png") for step in range(3)]
+        yield Scene(name, frames[0], frames[1], frames[2])
 
 
 def _snu_film(folder: Path) -> Iterator[Scene]:
@@ -104,31 +120,36 @@ def _snu_film(folder: Path) -> Iterator[Scene]:
 
 
 def _snu_film_list(path: Path) -> Iterator[Scene]:
-    """A list with three paths a line, from some folder above `test/`."""
+    """Read a list with three paths per line, relative to some folder above `test/`."""
     for line in path.read_text().splitlines():
         if len(names := line.split()) == 3:
-            first, middle, second = (path.parent / re.sub(r"^.*?(?=test/)", "", name) for name in names)
-            name = "/".join(middle.with_suffix("").parts[-2:])
-            yield Scene(name, first, middle, second, path.stem.removeprefix("test-"))
+            frames = [path.parent / re.sub(r"^.*?(?=test/)", "", name) for name in names]
+            name = "/".join(frames[1].with_suffix("").parts[-2:])
+            group = path.stem.removeprefix("test-")
+            yield Scene(name, frames[0], frames[1], frames[2], group)
 
 
 def _xiph(folder: Path) -> Iterator[Scene]:
-    """Clips as NAME-001.png and so on: every second frame from 2 to 98, reduced ("2K") and cropped ("4K")."""
+    """Yield every second frame from 2 to 98 of each clip, downscaled ("2K") and cropped ("4K")."""
     for path in visible(folder, folder.glob("*-*.png")):
         match = re.fullmatch(r"(.+)-(\d{3})", path.stem)
         if match and int(match[2]) % 2 == 0 and 2 <= int(match[2]) <= 98:
-            first, second = (path.with_name(f"{match[1]}-{int(match[2]) + step:03}.png") for step in (-1, 1))
+            number = int(match[2])
+            first = path.with_name(f"{match[1]}-{number - 1:03}.png")
+            second = path.with_name(f"{match[1]}-{number + 1:03}.png")
             for group, view in (("2K", HALF), ("4K", CENTRE)):
                 yield Scene(path.stem, first, path, second, group, view)
 
 
 LAYOUTS: dict[str, Callable[[Path], Iterator[Scene]]] = {
-    "Middlebury (frame10.png frame10i11.png frame11.png)": _by_names("frame10.png", "frame10i11.png", "frame11.png"),
-    "UCF101-DVF (frame_00.png frame_01_gt.png frame_02.png)": _by_names(
+    "Middlebury (frame10.png frame10i11.png frame11.png)": _match_names(
+        "frame10.png", "frame10i11.png", "frame11.png"
+    ),
+    "UCF101-DVF (frame_00.png frame_01_gt.png frame_02.png)": _match_names(
         "frame_00.png", "frame_01_gt.png", "frame_02.png"
     ),
     "Vimeo-90K (im1.png im2.png im3.png, or up to im7.png)": _vimeo,
     "SNU-FILM (test-easy.txt and so on)": _snu_film,
     "Xiph (NAME-001.png to NAME-100.png)": _xiph,
 }
-"""Readers of layouts, by name and what tells them."""
+"""Readers of layouts, by name and file names."""

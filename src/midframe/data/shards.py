@@ -1,7 +1,8 @@
-"""Samples in WebDataset shards: plain tar files in which the members of a sample share a key.
+"""Read and write WebDataset shards: tar files in which the members of a sample share a key.
 
-A sample is `KEY.0.jpg`, `KEY.1.jpg`, ... (its frames in order) and `KEY.json` (what is known of it). Members are read
-by their place in the file, in any order, so that training resumes at exactly the sample where it stopped.
+A sample is `KEY.0.jpg`, `KEY.1.jpg`, ... (its frames in order) and `KEY.json` (its metadata).
+Members are read by their offset in the file, in any order, so that training resumes at exactly the
+sample where it stopped.
 """
 
 import io
@@ -26,7 +27,7 @@ JPEG_QUALITY = 95
 
 
 class ShardWriter:
-    """Write samples to a tar file that takes its name only when it is complete."""
+    """Write samples to a tar file that gets its name only when it is complete."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -37,24 +38,27 @@ class ShardWriter:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         try:
-            self._tar.close()  # which writes, so that a full disk may show here
+            self._tar.close()  # writes the end of the archive, which fails on a full disk
             if not error:
                 self._unfinished.replace(self.path)
         finally:
             self._unfinished.unlink(missing_ok=True)
 
-    def write(self, key: str, frames: Frames, facts: dict[str, Any]) -> None:
-        """Add a sample: frames (F, H, W, 3) RGB uint8, and its facts."""
-        self.write_encoded(key, [encode_jpeg(frame) for frame in frames], facts)
+    def write(self, key: str, frames: Frames, metadata: dict[str, Any]) -> None:
+        """Add a sample: frames (F, H, W, 3) RGB uint8, and metadata."""
+        self.write_encoded(key, [encode_jpeg(frame) for frame in frames], metadata)
 
-    def write_encoded(self, key: str, frames: list[bytes], facts: dict[str, Any]) -> None:
-        """Add a sample whose frames are JPEG already."""
+    def write_encoded(self, key: str, frames: list[bytes], metadata: dict[str, Any]) -> None:
+        """Add a sample whose frames are JPEG data."""
         for index, frame in enumerate(frames):
             self._add(f"{key}.{index}.jpg", frame)
-        self._add(f"{key}.json", json.dumps(facts).encode())
+        self._add(f"{key}.json", json.dumps(metadata).encode())
 
     def _add(self, name: str, content: bytes) -> None:
         info = tarfile.TarInfo(name)
@@ -64,62 +68,64 @@ class ShardWriter:
 
 @dataclass(frozen=True)
 class Sample:
-    """Where the members of one sample lie: offset and length in bytes, frames in order, then the facts."""
+    """Locate the members of one sample by offset and length in bytes, frames in order."""
 
     path: Path
     frames: tuple[tuple[int, int], ...]
-    facts: tuple[int, int]
+    metadata: tuple[int, int]
 
 
 class Shards:
-    """The samples of many shards, read in any order.
+    """Read the samples of several shards in any order.
 
     Args:
-        paths: tar files as `ShardWriter` makes them.
+        paths: tar files that `ShardWriter` wrote.
 
     Raises:
-        DatasetError: there is no sample, or a shard is cut short or damaged.
+        DatasetError: there are no samples, or a shard is truncated or damaged.
     """
 
     def __init__(self, paths: list[Path]) -> None:
         self.samples = [sample for path in sorted(paths) for sample in _index(path)]
         if not self.samples:
-            raise DatasetError("the data set has no samples here: make it with `midframe dataset create VIDEOS OUT`")
+            raise DatasetError(
+                "the dataset has no samples: create it with `midframe dataset create VIDEOS OUT`"
+            )
 
     def __len__(self) -> int:
         return len(self.samples)
 
-    def count(self, index: int) -> int:
-        """How many frames a sample has."""
+    def frame_count(self, index: int) -> int:
+        """Return the number of frames of a sample."""
         return len(self.samples[index].frames)
 
-    def frames(self, index: int, chosen: Iterable[int] | None = None) -> Frames:
+    def read_frames(self, index: int, chosen: Iterable[int] | None = None) -> Frames:
         """Decode the frames of a sample, or some of them, (F, H, W, 3) RGB uint8."""
         path = self.samples[index].path
-        return np.stack([decode_jpeg(content, path) for content in self.encoded(index, chosen)])
+        return np.stack([decode_jpeg(content, path) for content in self.read_jpeg(index, chosen)])
 
-    def encoded(self, index: int, chosen: Iterable[int] | None = None) -> list[bytes]:
-        """The frames of a sample, or some of them, as the JPEG that they are stored as."""
+    def read_jpeg(self, index: int, chosen: Iterable[int] | None = None) -> list[bytes]:
+        """Return the stored JPEG data of the frames of a sample, or of some of them."""
         sample = self.samples[index]
         places = sample.frames if chosen is None else [sample.frames[number] for number in chosen]
         with sample.path.open("rb") as file:
             return [_read(file, *place) for place in places]
 
-    def facts(self, index: int) -> dict[str, Any]:
-        """What was recorded of a sample: its clip, place, stride and motion."""
+    def read_metadata(self, index: int) -> dict[str, Any]:
+        """Return the metadata of a sample: its clip, position, stride and motion."""
         sample = self.samples[index]
         with sample.path.open("rb") as file:
-            facts: dict[str, Any] = json.loads(_read(file, *sample.facts))
-        return facts
+            metadata: dict[str, Any] = json.loads(_read(file, *sample.metadata))
+        return metadata
 
 
 def shard_files(folder: Path) -> list[Path]:
-    """The shards in a folder, by name."""
+    """List the shards in a folder, sorted by name."""
     return visible(folder, folder.glob("*.tar"))
 
 
 def encode_jpeg(frame: Frames) -> bytes:
-    """Compress an RGB image at quality 95 without thinning its colours."""
+    """Encode an RGB image at quality 95 without chroma subsampling (4:4:4)."""
     flags = [
         cv2.IMWRITE_JPEG_QUALITY,
         JPEG_QUALITY,
@@ -127,15 +133,21 @@ def encode_jpeg(frame: Frames) -> bytes:
         cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
     ]
     done, content = cv2.imencode(".jpg", cv2.cvtColor(frame, cv2.COLOR_RGB2BGR), flags)
-    assert done, "JPEG takes every 8-bit colour image"
+    assert done, "every 8-bit RGB image can be encoded as JPEG"
     return bytes(content)
 
 
 def decode_jpeg(content: bytes, source: Path) -> Frames:
-    """Decompress an RGB image; `source` is named when it is damaged."""
+    """Decode an RGB image; `source` is the file named in the error.
+
+    Raises:
+        DatasetError: the image is damaged.
+    """
     image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) if content else None
     if image is None:
-        raise DatasetError(f"{source} holds a damaged picture: delete the file and run `midframe dataset create` again")
+        raise DatasetError(
+            f"{source} contains a damaged image: delete it and run `midframe dataset create` again"
+        )
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
 
@@ -154,18 +166,25 @@ def _index(path: Path) -> list[Sample]:
                 members[key][kind] = (member.offset_data, member.size)
         _check_length(path, members)
     except (tarfile.TarError, OSError, EOFError) as error:
-        message = f"{path} is not a whole shard ({error}): delete it and run `midframe dataset create` again"
+        message = (
+            f"{path} is not a complete shard ({error}): delete it and run "
+            "`midframe dataset create` again"
+        )
         raise DatasetError(message) from error
     return [_sample(path, kinds) for kinds in members.values() if "json" in kinds]
 
 
 def _sample(path: Path, kinds: dict[str, tuple[int, int]]) -> Sample:
-    frames = sorted((int(kind.partition(".")[0]), place) for kind, place in kinds.items() if kind.endswith(".jpg"))
+    frames = sorted(
+        (int(kind.partition(".")[0]), place)
+        for kind, place in kinds.items()
+        if kind.endswith(".jpg")
+    )
     return Sample(path, tuple(place for _, place in frames), kinds["json"])
 
 
 def _check_length(path: Path, members: dict[str, dict[str, tuple[int, int]]]) -> None:
-    """tarfile takes a file that ends between two headers for whole; the last member tells."""
+    """Check that the file holds its last member; tarfile accepts an end between two headers."""
     ends = [offset + length for kinds in members.values() for offset, length in kinds.values()]
     if ends and path.stat().st_size < max(ends) + 2 * tarfile.BLOCKSIZE:
-        raise tarfile.ReadError("cut short")
+        raise tarfile.ReadError("truncated")

@@ -1,1 +1,1 @@
-"""Measuring networks on benchmarks."""
+"""Score networks on benchmarks and videos; visualise their outputs."""

@@ -1,4 +1,4 @@
-"""Figures as files: checked before the work, complete when they appear."""
+"""Write figures to files: check the path early, replace it only when the file is complete."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -10,37 +10,42 @@ from midframe.outputs import check_output_file, whole_file
 
 
 @contextmanager
-def writing(folder: Path) -> Iterator[None]:
-    """Errors of writing into a folder as errors about it."""
+def catch_write_errors(folder: Path) -> Iterator[None]:
+    """Raise a `VideoError` that names the folder if writing into it fails."""
     try:
         yield
     except OSError as error:
-        raise VideoError(f"{folder} cannot be written to ({error.strerror}): name another folder") from error
+        raise VideoError(
+            f"{folder} cannot be written to ({error.strerror}): name another folder"
+        ) from error
 
 
 def check_figure(path: Path, *, inputs: Iterable[Path], overwrite: bool) -> None:
-    """Check that a figure can be written, before the work on it begins.
+    """Check that a figure can be written, before it is computed.
 
     Raises:
-        VideoError: see `check_output_file`; or figures cannot be written with that ending.
+        VideoError: see `check_output_file`; or matplotlib does not support the suffix.
     """
     from matplotlib.backend_bases import FigureCanvasBase
 
     check_output_file(path, inputs=inputs, overwrite=overwrite)
     known = sorted(FigureCanvasBase.get_supported_filetypes())
     if path.suffix[1:].lower() not in known:
-        raise VideoError(f"{path}: figures cannot be written as {path.suffix or 'a name without an ending'}: use .png")
+        suffix = path.suffix or "a name without suffix"
+        raise VideoError(f"{path}: figures cannot be written as {suffix}: use .png")
 
 
 def save_figure(figure: Any, path: Path, dpi: int) -> None:
-    """Write a figure of matplotlib in the format of its ending.
+    """Write a matplotlib figure in the format of the suffix.
 
     Raises:
-        VideoError: it cannot be written.
+        VideoError: the file cannot be written.
     """
     try:
         with whole_file(path) as unfinished:
             figure.savefig(unfinished, dpi=dpi, format=path.suffix[1:].lower())
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise VideoError(f"{path} cannot be drawn ({reason}): name a .png in a folder that exists") from error
+        raise VideoError(
+            f"{path} cannot be drawn ({reason}): name a .png in a folder that exists"
+        ) from error

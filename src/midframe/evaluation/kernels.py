@@ -1,4 +1,4 @@
-"""Seeing what a network does: the kernels of chosen pixels, what they filter, and the motion that all kernels show."""
+"""Draw the kernels of chosen pixels, their inputs, and the motion that all kernels imply."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,42 +16,49 @@ Floats = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class PixelKernels:
-    """The kernels of one pixel of the middle frame and what they filter."""
+    """Kernels of one pixel of the middle frame, and the patches that they filter."""
 
     x: int
     y: int
     kernels: Floats
-    """Of the first and the second frame, (2, K, K)."""
+    """Kernels of the first and the second frame, (2, K, K)."""
     patches: Floats
-    """What they see of each frame, (2, K, K, 3) in [0, 1]."""
+    """Patches of both frames, (2, K, K, 3) in [0, 1]."""
 
 
 @torch.inference_mode()
 def pixel_kernels(tool: Interpolator, first: Array, second: Array, x: int, y: int) -> PixelKernels:
-    """Predict the kernels of one pixel; a SepConv's are the products of its columns and rows.
+    """Predict the kernels of one pixel; SepConv's are outer products of its 1-D kernels.
 
     Raises:
-        ValueError: the pixel lies outside of the frames.
+        ValueError: the pixel is outside the frames.
     """
     check_pair(first, second)
     height, width = first.shape[:2]
     if not (0 <= x < width and 0 <= y < height):
-        raise ValueError(f"pixel {x},{y} lies outside of the frames: x from 0 to {width - 1}, y from 0 to {height - 1}")
+        raise ValueError(
+            f"pixel {x},{y} lies outside the frames: x is from 0 to {width - 1}, "
+            f"y from 0 to {height - 1}"
+        )
     tensors = to_tensor(first, tool.device), to_tensor(second, tool.device)
     kernels = tool.model.kernels_at(*tensors, x=x, y=y)[0].float().cpu().numpy()
     reach = kernels.shape[1] // 2
     inside = (slice(y, y + 2 * reach + 1), slice(x, x + 2 * reach + 1))
-    padded = [np.pad(frame, ((reach, reach), (reach, reach), (0, 0)), mode="edge") for frame in (first, second)]
+    padded = [
+        np.pad(frame, ((reach, reach), (reach, reach), (0, 0)), mode="edge")
+        for frame in (first, second)
+    ]
     patches = np.stack([frame[inside] / np.float32(np.iinfo(frame.dtype).max) for frame in padded])
     return PixelKernels(x, y, kernels, patches)
 
 
 @torch.inference_mode()
 def kernel_motion(tool: Interpolator, first: Array, second: Array) -> Floats:
-    """The motion from the first to the second frame that the kernels' centres of mass show.
+    """Return the motion from the first to the second frame, by the kernels' centres of mass.
 
     Returns:
-        (2, h, w), x before y, in pixels; of every pixel or of every eighth in each direction, as the network has it.
+        (2, h, w), x before y, in pixels; of every pixel or, for AdaConv, every eighth along each
+            axis.
     """
     check_pair(first, second)
     tensors = [to_tensor(frame, tool.device) for frame in (first, second)]
@@ -59,12 +66,12 @@ def kernel_motion(tool: Interpolator, first: Array, second: Array) -> Floats:
     return motion
 
 
-def motion_picture(motion: Floats, longest: float) -> Array:
-    """Draw motion (2, h, w) as colours (h, w, 3) uint8: the hue is its direction, the strength its length.
+def draw_flow_colours(motion: Floats, longest: float) -> Array:
+    """Draw motion (2, h, w) as colours (h, w, 3) uint8: direction as hue, length as saturation.
 
     Args:
         motion: x before y, in pixels.
-        longest: the length that is drawn at full strength, in pixels.
+        longest: length with full saturation, in pixels.
     """
     from matplotlib.colors import hsv_to_rgb
 
@@ -75,13 +82,15 @@ def motion_picture(motion: Floats, longest: float) -> Array:
     return picture
 
 
-def draw_kernels(path: Path, tool: Interpolator, first: Array, second: Array, points: list[tuple[int, int]]) -> None:
-    """Draw a figure as in the papers: the frames with the pixels marked, their motion, and a row for each pixel.
+def draw_kernels(
+    path: Path, tool: Interpolator, first: Array, second: Array, points: list[tuple[int, int]]
+) -> None:
+    """Draw a figure as in the papers: marked pixels, motion, and one row per pixel.
 
-    A row shows, for each frame, what the kernel sees and the kernel itself.
+    A row shows, for each frame, the patch and its kernel.
 
     Raises:
-        ValueError: a pixel lies outside of the frames.
+        ValueError: a pixel is outside the frames.
         VideoError: the file cannot be written.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -91,24 +100,32 @@ def draw_kernels(path: Path, tool: Interpolator, first: Array, second: Array, po
     motion = kernel_motion(tool, first, second)
     figure = Figure(figsize=(10, 3.4 + 2.5 * len(found)), layout="constrained")
     FigureCanvasAgg(figure)
-    parts: Any = figure.subfigures(2, 1, height_ratios=[3.4, 2.5 * len(found)])
-    above, below = parts
-    _draw_frames(above, (first.astype(np.float32) + second) / 2 / np.iinfo(first.dtype).max, motion, points)
-    for index, (axes, pixel) in enumerate(zip(below.subplots(len(found), 4, squeeze=False), found, strict=True), 1):
+    subfigures: Any = figure.subfigures(2, 1, height_ratios=[3.4, 2.5 * len(found)])
+    above, below = subfigures[0], subfigures[1]
+    _draw_frames(
+        above, (first.astype(np.float32) + second) / 2 / np.iinfo(first.dtype).max, motion, points
+    )
+    for index, (axes, pixel) in enumerate(
+        zip(below.subplots(len(found), 4, squeeze=False), found, strict=True), 1
+    ):
         _draw_pixel(axes, index, pixel)
     save_figure(figure, path, dpi=110)
 
 
-def _draw_frames(figure: Any, average: Floats, motion: Floats, points: list[tuple[int, int]]) -> None:
+def _draw_frames(
+    figure: Any, average: Floats, motion: Floats, points: list[tuple[int, int]]
+) -> None:
     left, right = figure.subplots(1, 2)
     left.imshow(average)
     for index, (x, y) in enumerate(points, start=1):
         left.plot(x, y, "o", markersize=5, markerfacecolor="none", markeredgecolor="yellow")
         left.annotate(str(index), (x, y), textcoords="offset points", xytext=(5, 5), color="yellow")
-    left.set_title("both frames, averaged")
+    left.set_title("mean of both frames")
     longest = max(1.0, float(np.percentile(np.hypot(*motion), 99)))
-    right.imshow(motion_picture(motion, longest), extent=(0, average.shape[1], average.shape[0], 0))
-    right.set_title(f"motion by the kernels, full colour at {longest:.1f} pixels")
+    right.imshow(
+        draw_flow_colours(motion, longest), extent=(0, average.shape[1], average.shape[0], 0)
+    )
+    right.set_title(f"motion by the kernels, full saturation at {longest:.1f} pixels")
     for axes in (left, right):
         axes.set_axis_off()
 
@@ -117,11 +134,13 @@ def _draw_pixel(axes: Any, index: int, pixel: PixelKernels) -> None:
     brightest = max(float(pixel.kernels.max()), 1e-6)
     reach = pixel.kernels.shape[1] // 2
     for frame, name in enumerate(("first", "second")):
-        share = float(pixel.kernels[frame].sum())
+        total = float(pixel.kernels[frame].sum())
         axes[2 * frame].imshow(pixel.patches[frame])
         axes[2 * frame].set_title(f"{index}: {name} frame at {pixel.x},{pixel.y}", fontsize=8)
-        axes[2 * frame + 1].imshow(pixel.kernels[frame].clip(0), cmap="magma", vmin=0, vmax=brightest)
-        axes[2 * frame + 1].set_title(f"its kernel, sum {share:.2f}", fontsize=8)
+        axes[2 * frame + 1].imshow(
+            pixel.kernels[frame].clip(0), cmap="magma", vmin=0, vmax=brightest
+        )
+        axes[2 * frame + 1].set_title(f"its kernel, sum {total:.2f}", fontsize=8)
         for panel in axes[2 * frame : 2 * frame + 2]:
             panel.plot(reach, reach, "+", color="cyan", markersize=6, markeredgewidth=0.6)
             panel.set_xticks([])

@@ -1,4 +1,4 @@
-"""FFmpeg's motion compensation (`minterpolate`), the rival that everybody has."""
+"""Interpolate by FFmpeg's motion compensation (`minterpolate`), as a baseline."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,36 +12,42 @@ from midframe.video.filters import pulled
 
 NAME = "minterpolate"
 SETTINGS = "mi_mode=mci:mc_mode=aobmc:me_mode=bidir:vsbmc=1"
-"""FFmpeg's best settings of it."""
+"""Options of the filter for its best quality."""
 PIXELS = "yuv420p"
-"""What films are compared in."""
+"""Pixel format in which videos are compared."""
 AHEAD = 3
-"""So many frames after a gap it wants to see before it fills the gap."""
+"""Number of frames after a gap that the filter buffers before it fills the gap."""
 PAIR_COLOUR = Colour(BT709, full_range=True, high_bit_depth=False)
-"""How the samples of a pair of pictures stand for colours."""
+"""Colour space of the samples of a pair of images."""
 
 
 class MotionCompensation:
-    """The filter, fed with pictures as if they came evenly; it makes the one halfway between each two.
+    """Run the filter on pictures at a constant rate; it doubles the rate.
 
     Args:
-        picture: the first of them.
-        colour: how their samples stand for colours.
-        pixels: the format that they are compared in.
+        picture: the first picture.
+        colour: colour space of the samples.
+        pixels: pixel format in which pictures are compared.
     """
 
     def __init__(self, picture: av.VideoFrame, colour: Colour, pixels: str = PIXELS) -> None:
-        self.colour, self.pixels, self.fed, self.last = colour, pixels, 0, picture
+        self.colour = colour
+        self.pixels = pixels
+        self.fed = 0
+        self.last = picture
         graph = av.filter.Graph()
         begin = graph.add_buffer(
-            width=picture.width, height=picture.height, format=av.VideoFormat(pixels), time_base=Fraction(1)
+            width=picture.width,
+            height=picture.height,
+            format=av.VideoFormat(pixels),
+            time_base=Fraction(1),
         )
         self.end = graph.add("buffersink")
         graph.link_nodes(begin, graph.add(NAME, f"fps=2:{SETTINGS}"), self.end).configure()
         self.graph = graph
 
     def pass_through(self, picture: av.VideoFrame) -> Iterator[av.VideoFrame]:
-        """Yield all that the filter gives so far, in its pixel format: pictures at even, those made at odd pts."""
+        """Feed a picture; yield originals at even pts and interpolated pictures at odd pts."""
         given = in_format(picture, self.colour, self.pixels)
         given.pts, given.time_base, self.last = self.fed, Fraction(1), picture
         self.fed += 1
@@ -49,21 +55,22 @@ class MotionCompensation:
         yield from pulled(self.end)
 
     def feed(self, picture: av.VideoFrame) -> Iterator[tuple[int, Array]]:
-        """Yield what is made so far: the number of the frame before it, and the frame halfway after that one."""
-        for made in self.pass_through(picture):
-            if made.pts % 2:
-                yield made.pts // 2, eight_bit(to_rgb(made, replace(self.colour, high_bit_depth=False)))
+        """Feed a picture; yield pairs (number of the frame before, interpolated frame)."""
+        for output in self.pass_through(picture):
+            if output.pts % 2:
+                colour = replace(self.colour, high_bit_depth=False)
+                yield output.pts // 2, eight_bit(to_rgb(output, colour))
 
-    def rest(self) -> Iterator[tuple[int, Array]]:
-        """What it makes once it has seen the frames after it that it wants to see, for which the last stands."""
+    def flush(self) -> Iterator[tuple[int, Array]]:
+        """Yield the buffered frames, by repeating the last picture."""
         for _ in range(AHEAD):
             yield from self.feed(self.last)
 
 
-def compensated(first: Array, second: Array) -> Array:
-    """The middle of two 8-bit frames (H, W, 3): it sees the first one twice before, the second one after it."""
-    before, after = (from_rgb(image, PAIR_COLOUR, "yuv444p") for image in (first, second))
-    rival = MotionCompensation(before, PAIR_COLOUR, "yuv444p")
-    pictures = [before, from_rgb(first, PAIR_COLOUR, "yuv444p"), after]
-    made = dict(pair for picture in pictures for pair in rival.feed(picture)) | dict(rival.rest())
-    return made[1]
+def compensate(first: Array, second: Array) -> Array:
+    """Interpolate the middle of two 8-bit frames (H, W, 3); the first is fed twice."""
+    pictures = [from_rgb(image, PAIR_COLOUR, "yuv444p") for image in (first, first, second)]
+    baseline = MotionCompensation(pictures[0], PAIR_COLOUR, "yuv444p")
+    outputs = dict(pair for picture in pictures for pair in baseline.feed(picture))
+    outputs |= dict(baseline.flush())
+    return outputs[1]

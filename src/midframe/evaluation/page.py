@@ -1,4 +1,4 @@
-"""A page to look at scores with: every scene in a table, the worst ones to be compared with a slider."""
+"""Write an HTML page of scores: a table of all scenes, and the worst ones behind a slider."""
 
 import base64
 import html
@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image
 
-from midframe.evaluation.figures import writing
+from midframe.evaluation.figures import catch_write_errors
 from midframe.evaluation.measures import error_map
 from midframe.evaluation.report import Report, SceneScores
 from midframe.images import Array
@@ -23,36 +23,40 @@ FORMATS = {"psnr": ".2f", "ssim": ".3f", "error": ".2f", "sharpness": ".2f"}
 
 
 def write_page(report: Report, folder: Path, title: str) -> Path:
-    """Write `index.html`, which needs nothing beside it, into a folder and return its path."""
-    scenes = [_scene(report, *each) for each in report.shown]
+    """Write a self-contained `index.html` into a folder and return its path."""
+    scenes = [_scene_data(report, *each) for each in report.shown]
     text = Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
         title=html.escape(title),
         table=_table(report),
         model=json.dumps(report.methods[0]).replace("</", "<\\/"),
         scenes=json.dumps(scenes).replace("</", "<\\/"),
     )
-    with writing(folder):
+    with catch_write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with whole_file(folder / PAGE_FILE) as unfinished:
             unfinished.write_text(text, encoding="utf-8")
     return folder / PAGE_FILE
 
 
-def _scene(report: Report, scores: SceneScores, pictures: dict[str, Array]) -> dict[str, Any]:
-    """What the page's script is told of a scene."""
+def _scene_data(report: Report, scores: SceneScores, pictures: dict[str, Array]) -> dict[str, Any]:
+    """Return the data of a scene for the page's script."""
     shown = {**pictures, "error × 4": error_map(pictures["truth"], pictures[report.methods[0]])}
-    embedded = {name: _embedded(picture) for name, picture in shown.items()}
-    return {"name": scores.scene, "note": _note(report, scores), "pictures": embedded}
+    images = {name: _embed_image(picture) for name, picture in shown.items()}
+    return {"name": scores.scene, "note": _summarise(report, scores), "pictures": images}
 
 
-def _note(report: Report, scores: SceneScores) -> str:
+def _summarise(report: Report, scores: SceneScores) -> str:
     return ", ".join(f"{method} {scores.measures[method].psnr:.2f} dB" for method in report.methods)
 
 
 def _table(report: Report) -> str:
-    head = "".join(f"<th colspan={len(HEADINGS)}>{html.escape(method)}</th>" for method in report.methods)
+    head = "".join(
+        f"<th colspan={len(HEADINGS)}>{html.escape(method)}</th>" for method in report.methods
+    )
     names = "".join(f"<th>{heading}</th>" for _ in report.methods for heading in HEADINGS.values())
-    return f"<tr><th rowspan=2>scene</th>{head}</tr><tr>{names}</tr>" + "".join(map(_row, report.rows()))
+    return f"<tr><th rowspan=2>scene</th>{head}</tr><tr>{names}</tr>" + "".join(
+        map(_row, report.rows())
+    )
 
 
 def _row(scores: SceneScores) -> str:
@@ -66,7 +70,7 @@ def _row(scores: SceneScores) -> str:
     return f"<tr><td>{html.escape(name)}</td>{cells}</tr>"
 
 
-def _embedded(image: Array) -> str:
+def _embed_image(image: Array) -> str:
     file = BytesIO()
     Image.fromarray(image).save(file, "WEBP", quality=92)
     return f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}"

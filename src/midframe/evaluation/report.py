@@ -1,4 +1,4 @@
-"""Scoring a network on scenes with truth, beside simpler ways, all measured in the same run."""
+"""Score a network on scenes with ground truth, beside baselines measured in the same run."""
 
 import json
 from collections.abc import Callable
@@ -11,60 +11,72 @@ import numpy as np
 
 from midframe.data.layouts import CENTRE, HALF, Scene
 from midframe.evaluation import motion_compensation
-from midframe.evaluation.figures import writing
+from midframe.evaluation.figures import catch_write_errors
 from midframe.evaluation.measures import COLUMNS, Measures, average, defined, finite, measure
 from midframe.images import Array, read_image, write_image
 from midframe.interpolator import Interpolator, Progress, scaled
 from midframe.outputs import whole_file
 
-MADE = "made"
-"""The folder of the frames that the network made."""
-SHOWN = 12
-"""So many of the network's worst scenes are kept to be looked at."""
+FRAMES_FOLDER = "interpolated"
+"""Folder of the interpolated frames."""
+WORST_SCENES = 12
+"""Number of the network's worst scenes that the page shows."""
 
 
 @dataclass(frozen=True)
 class SceneScores:
-    """How near each method came to the truth of one scene."""
+    """Measurements of one scene."""
 
     scene: str
     group: str
     measures: dict[str, Measures]
-    """By method."""
+    """Measurements by method."""
 
 
 @dataclass
 class Report:
-    """The scores of all scenes."""
+    """Scores of all scenes."""
 
     methods: list[str]
-    """The network first."""
+    """Names of the methods, the network first."""
     scenes: list[SceneScores] = field(default_factory=list)
     shown: list[tuple[SceneScores, dict[str, Array]]] = field(default_factory=list)
-    """The network's worst scenes, the worst first, with the pictures of each method, and "truth"."""
+    """The network's worst scenes, worst first, with the images of each method and "truth"."""
 
-    def of(self, method: str, column: str, group: str | None = None) -> list[float]:
-        """One measure of one method in every scene, or in those of a group."""
+    def values(self, method: str, column: str, group: str | None = None) -> list[float]:
+        """Return one measurement of one method for every scene, or for those of a group."""
         chosen = (scene for scene in self.scenes if group in (None, scene.group))
         return [getattr(scene.measures[method], column) for scene in chosen]
 
     def rows(self) -> list[SceneScores]:
-        """Every scene, the mean of each group where there are several, the mean and the median of all."""
+        """Return all scenes, the mean of each group if there are several, and mean and median."""
         groups = sorted({scene.group for scene in self.scenes})
-        means = [self._summary(f"mean, {group}", np.mean, group) for group in groups if len(groups) > 1]
-        return [*self.scenes, *means, self._summary("mean", np.mean), self._summary("median", np.median)]
+        if len(groups) < 2:
+            groups = []
+        means = [self._summary(f"mean, {group}", np.mean, group) for group in groups]
+        totals = [self._summary("mean", np.mean), self._summary("median", np.median)]
+        return [*self.scenes, *means, *totals]
 
-    def _summary(self, name: str, reduce: Callable[[list[float]], Any], group: str | None = None) -> SceneScores:
-        measures = {
-            method: Measures(*(float(reduce(defined(self.of(method, column, group)))) for column in COLUMNS))
-            for method in self.methods
-        }
+    def _summary(
+        self, name: str, reduce: Callable[[list[float]], Any], group: str | None = None
+    ) -> SceneScores:
+        measures = {}
+        for method in self.methods:
+            values = {
+                column: float(reduce(defined(self.values(method, column, group))))
+                for column in COLUMNS
+            }
+            measures[method] = Measures(**values)
         return SceneScores(name, "", measures)
 
     def as_json(self) -> list[dict[str, Any]]:
-        """The rows as numbers and texts; infinity and NaN become null."""
+        """Return the rows for JSON; infinity and NaN are None."""
         return [
-            {"scene": row.scene, "group": row.group, **{method: finite(each) for method, each in row.measures.items()}}
+            {
+                "scene": row.scene,
+                "group": row.group,
+                **{method: finite(each) for method, each in row.measures.items()},
+            }
             for row in self.rows()
         ]
 
@@ -78,45 +90,51 @@ def evaluate(
     save: Path | None = None,
     progress: Progress | None = None,
 ) -> Report:
-    """Make the middle frame of every scene and score it, beside a repeated frame, the average and `minterpolate`.
+    """Interpolate and score the middle frame of every scene.
+
+    The baselines are the first frame, the mean of both frames, and `minterpolate`.
 
     Args:
         scenes: from `find_scenes`.
-        tool: what makes the frames.
-        name: what it is called in the report.
-        minterpolate: measure FFmpeg's motion compensation too.
-        save: a folder for the made frames, `made/SCENE.png`, and `scores.json`; none if None.
-        progress: called with the share of the work that is done, within a scene too where frames are made in tiles.
+        tool: the interpolator.
+        name: its name in the report.
+        minterpolate: also measure FFmpeg's motion compensation.
+        save: folder for the interpolated frames, `interpolated/SCENE.png`, and `scores.json`.
+        progress: called with the fraction done, after each tile too.
     """
-    rivals = ["repeat", "average", *([motion_compensation.NAME] if minterpolate else [])]
-    report = Report([name, *rivals])
+    baselines = ["repeat", "average", *([motion_compensation.NAME] if minterpolate else [])]
+    report = Report([name, *baselines])
     for done, scene in enumerate(scenes):
-        first, truth, second = (_read(path, scene.view) for path in (scene.first, scene.middle, scene.second))
-        made = {name: tool.interpolate(first, second, progress=scaled(progress, done, len(scenes)))}
-        made |= {"repeat": first, "average": average(first, second)}
+        first = _read(scene.first, scene.view)
+        truth = _read(scene.middle, scene.view)
+        second = _read(scene.second, scene.view)
+        scene_progress = scaled(progress, done, len(scenes))
+        outputs = {name: tool.interpolate(first, second, progress=scene_progress)}
+        outputs |= {"repeat": first, "average": average(first, second)}
         if minterpolate:
-            made[motion_compensation.NAME] = motion_compensation.compensated(first, second)
-        scores = SceneScores(scene.name, scene.group, {method: measure(truth, each) for method, each in made.items()})
+            outputs[motion_compensation.NAME] = motion_compensation.compensate(first, second)
+        measures = {method: measure(truth, each) for method, each in outputs.items()}
+        scores = SceneScores(scene.name, scene.group, measures)
         report.scenes.append(scores)
-        report.shown.append((scores, {"truth": truth, **made}))
+        report.shown.append((scores, {"truth": truth, **outputs}))
         report.shown.sort(key=lambda each: each[0].measures[name].psnr)
-        del report.shown[SHOWN:]
+        del report.shown[WORST_SCENES:]
         if save:
-            _save_frame(save, scores, made[name])
+            _save_frame(save, scores, outputs[name])
     if save:
-        with writing(save), whole_file(save / "scores.json") as unfinished:
+        with catch_write_errors(save), whole_file(save / "scores.json") as unfinished:
             unfinished.write_text(json.dumps(report.as_json(), indent=1) + "\n")
     return report
 
 
 def _save_frame(save: Path, scores: SceneScores, frame: Array) -> None:
-    with writing(save):
-        (save / MADE).mkdir(parents=True, exist_ok=True)
-    write_image(save / MADE / f"{file_name(scores)}.png", frame)
+    with catch_write_errors(save):
+        (save / FRAMES_FOLDER).mkdir(parents=True, exist_ok=True)
+    write_image(save / FRAMES_FOLDER / f"{file_name(scores)}.png", frame)
 
 
 def file_name(scores: SceneScores) -> str:
-    """A scene's name without slashes; a data set that is one scene calls it "."."""
+    """Return a file name for a scene, without slashes; the scene "." is named "scene"."""
     name = "_".join(filter(None, (scores.group, scores.scene))).replace("/", "_")
     return name if name.strip(".") else "scene"
 
@@ -125,7 +143,8 @@ def _read(path: Path, view: str) -> Array:
     image = read_image(path)
     height, width = image.shape[:2]
     if view == HALF:
-        return np.asarray(cv2.resize(image, (width // 2, height // 2), interpolation=cv2.INTER_AREA), np.uint8)
+        half = cv2.resize(image, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+        return np.asarray(half, np.uint8)
     if view == CENTRE:
         top, left = height // 4, width // 4
         return np.ascontiguousarray(image[top : top + height // 2, left : left + width // 2])

@@ -1,8 +1,9 @@
-"""SepConv: a network that writes a separable kernel for every pixel of two frames (Niklaus, Mai, Liu, ICCV 2017).
+"""SepConv predicts separable kernels for every pixel of two frames (Niklaus, Mai, Liu, ICCV 2017).
 
-An encoder-decoder reads both frames at once; four sub-networks turn its features into a vertical and a horizontal
-kernel for each frame; the middle frame is the sum of both frames filtered with them. Switches add what the authors
-found later (arXiv 2011.01280, "Revisiting Adaptive Convolutions for Video Frame Interpolation").
+An encoder-decoder reads both frames; four sub-networks predict a vertical and a horizontal kernel
+for each frame; the middle frame is the sum of both frames filtered with their kernels. Options add
+later improvements by the authors (arXiv 2011.01280, "Revisiting Adaptive Convolutions for Video
+Frame Interpolation").
 """
 
 import math
@@ -18,36 +19,40 @@ from midframe.models.network import Network, Statistics, motion_between, pair_st
 from midframe.ops import separable_convolution
 
 MIN_KERNEL_SUM = 0.05
-"""Kernel sums are held above this before they divide, so that no pixel explodes early in training."""
+"""Lower limit of the divisor in kernel normalisation, for stability early in training."""
 HEAD_GAIN = 0.1
-"""Scale of the last convolution's initial weights: the network starts near the average of both frames."""
+"""Scale of the last convolution's initial weights: the initial output is close to the mean of both
+frames."""
 
 
 @dataclass(frozen=True)
 class SepConvConfig:
-    """The form of the network. The defaults are the paper's sizes with the later improvements."""
+    """Configure the network. The defaults are the paper's sizes with the later improvements."""
 
     taps: int = 51
     """Length of the one-dimensional kernels in pixels, odd (ICCV 2017, section 3)."""
     widths: tuple[int, ...] = (32, 64, 128, 256, 512)
-    """Channels of the encoder at each resolution, full resolution first (ICCV 2017, figure 2)."""
+    """Channels of the encoder per resolution, full resolution first (ICCV 2017, figure 2)."""
     delayed_padding: bool = True
-    """Pad only what the kernels filter, not what the network reads (arXiv 2011.01280, "delayed padding")."""
+    """Pad only the frames that the kernels filter, not the network's input (arXiv 2011.01280,
+    "delayed padding")."""
     pair_normalisation: bool = True
-    """The network reads frames less their joint mean, over their joint deviation (ibid., "input normalization")."""
+    """Normalise the input by the joint mean and standard deviation of both frames (ibid., "input
+    normalization")."""
     kernel_normalisation: bool = True
-    """Divide by what the kernels make of an image of ones (ibid., "kernel normalization")."""
+    """Divide the output by the kernels' response to an image of ones (ibid., "kernel
+    normalization")."""
     slope: float = 0.0
-    """Of leaky ReLU below zero; 0 is ReLU. With it no part of the network can fall silent (ibid.: PReLU)."""
+    """Negative slope of leaky ReLU, which avoids dead ReLUs (ibid.: PReLU); 0: ReLU."""
     paper: bool = False
-    """The network of 2017 exactly: turns what is above off, from delayed padding on."""
+    """Use exactly the network of 2017: disables the options above, from delayed padding on."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "widths", tuple(self.widths))
         if self.taps % 2 == 0 or not 1 <= self.taps <= 63:
-            raise ValueError(f"taps is {self.taps}: an odd number from 1 to 63 is needed")
+            raise ValueError(f"taps is {self.taps}: give an odd number from 1 to 63")
         if len(self.widths) < 2 or min(self.widths) < 1:
-            raise ValueError(f"widths are {self.widths}: two or more positive numbers are needed")
+            raise ValueError(f"widths are {self.widths}: give two or more positive numbers")
         if self.paper:
             for switch in ("delayed_padding", "pair_normalisation", "kernel_normalisation"):
                 object.__setattr__(self, switch, False)
@@ -55,7 +60,7 @@ class SepConvConfig:
 
 
 class SeparableKernels(NamedTuple):
-    """A vertical and a horizontal kernel for every pixel of each frame, all (N, K, H, W)."""
+    """Vertical and horizontal kernels of all pixels for each frame, each (N, K, H, W)."""
 
     first_vertical: Tensor
     first_horizontal: Tensor
@@ -64,7 +69,7 @@ class SeparableKernels(NamedTuple):
 
 
 class Prepared(NamedTuple):
-    """A pair of frames (N, 3, H, W) and what was measured of them."""
+    """A pair of frames (N, 3, H, W) and their statistics."""
 
     first: Tensor
     second: Tensor
@@ -76,12 +81,12 @@ def convolution(inputs: int, outputs: int) -> nn.Conv2d:
 
 
 def bend(slope: float) -> nn.Module:
-    """ReLU, leaky if the slope is not 0."""
+    """Create a ReLU, leaky if the slope is not 0."""
     return nn.LeakyReLU(slope) if slope else nn.ReLU()
 
 
 class Block(nn.Sequential):
-    """Three convolutions, each with ReLU (ICCV 2017, figure 2)."""
+    """Apply three convolutions, each with ReLU (ICCV 2017, figure 2)."""
 
     def __init__(self, inputs: int, outputs: int, slope: float) -> None:
         layers: list[nn.Module] = []
@@ -91,12 +96,15 @@ class Block(nn.Sequential):
 
 
 def enlarged(features: Tensor) -> Tensor:
-    """Twice the size, bilinear. Corners are not aligned, so that a tile is enlarged as its place in the whole is."""
+    """Upsample to twice the size, bilinearly.
+
+    Corners are not aligned, so that a tile is upsampled as the same area of the whole frame.
+    """
     return functional.interpolate(features, scale_factor=2, mode="bilinear", align_corners=False)
 
 
 class Enlarge(nn.Module):
-    """Bilinear upsampling followed by a convolution with ReLU, which avoids checkerboards (ICCV 2017, section 3.1)."""
+    """Upsample bilinearly, then convolve: no checkerboard artefacts (ICCV 2017, section 3.1)."""
 
     def __init__(self, channels: int, slope: float) -> None:
         super().__init__()
@@ -109,12 +117,13 @@ class Enlarge(nn.Module):
 
 
 class KernelHead(nn.Module):
-    """From shared features at half resolution to one kernel a pixel (ICCV 2017, figure 2, the four sub-networks)."""
+    """Predict one kernel per pixel from features at half resolution (ICCV 2017, figure 2)."""
 
     def __init__(self, channels: int, taps: int, slope: float) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            convolution(channels, channels), bend(slope), convolution(channels, channels), bend(slope),
+            convolution(channels, channels), bend(slope),
+            convolution(channels, channels), bend(slope),
             convolution(channels, taps), bend(slope),
         )  # fmt: skip
         self.last = convolution(taps, taps)
@@ -125,7 +134,7 @@ class KernelHead(nn.Module):
 
 
 class SepConv(Network):
-    """The whole network; see the module's text. Frames are (N, 3, H, W) in [0, 1]."""
+    """Predict the middle of two frames (N, 3, H, W) in [0, 1] by separable kernels."""
 
     tile = 768
 
@@ -135,75 +144,92 @@ class SepConv(Network):
         widths, slope = config.widths, config.slope
         self.encoder = nn.ModuleList(map(Block, (6, *widths[:-1]), widths, repeat(slope)))
         deep_to_shallow = widths[:0:-1]  # 512, 256, 128, 64
-        self.decoder = nn.ModuleList(map(Block, (widths[-1], *deep_to_shallow[:-1]), deep_to_shallow, repeat(slope)))
+        inputs = (widths[-1], *deep_to_shallow[:-1])
+        self.decoder = nn.ModuleList(map(Block, inputs, deep_to_shallow, repeat(slope)))
         self.enlarge = nn.ModuleList(map(Enlarge, deep_to_shallow, repeat(slope)))
         self.heads = nn.ModuleList(KernelHead(widths[1], config.taps, slope) for _ in range(4))
         self._initialise()
 
     @property
     def stride(self) -> int:
-        """Frames must be this multiple in height and width; `forward` pads what is not."""
+        """Return the multiple that height and width are padded to."""
         return 1 << len(self.config.widths)
 
     @property
     def margin(self) -> int:
-        """Pixels around a part that change what the network makes of it (beyond it they hardly do)."""
+        """Return the pixels around a tile that affect its result noticeably."""
         return 3 * self.stride
 
-    def forward(self, first: Tensor, second: Tensor, statistics: Statistics | None = None) -> Tensor:
-        """Make the middle frame (N, 3, H, W), not clipped, from two frames of any one size."""
+    def forward(
+        self,
+        first: Tensor,
+        second: Tensor,
+        statistics: Statistics | None = None,
+    ) -> Tensor:
+        """Interpolate the middle of two frames (N, 3, H, W) of any size, without clipping."""
         return self.apply(first, second, self.kernels(first, second, statistics))
 
     def prepare(self, first: Tensor, second: Tensor) -> Prepared:
-        """Measure the whole frames, of which the parts are made."""
+        """Compute the statistics of whole frames, which their tiles share."""
         return Prepared(first, second, pair_statistics(first[:, :3], second[:, :3]))
 
     def part(self, prepared: Prepared, rows: slice, columns: slice, time: float = 0.5) -> Tensor:
-        """Make a rectangle of the middle frame with a margin around it, which begins where a stride does."""
-        seen, own = self._spans(prepared, rows, columns)
-        made: Tensor = self(prepared.first[seen], prepared.second[seen], prepared.statistics)
-        return made[own]
+        """Interpolate a rectangle of the middle frame, with a margin aligned to the stride."""
+        area, inner = self._spans(prepared, rows, columns)
+        result: Tensor = self(prepared.first[area], prepared.second[area], prepared.statistics)
+        return result[inner]
 
     def kernels_at(self, first: Tensor, second: Tensor, x: int, y: int) -> Tensor:
-        """See `Network`: the products of the columns and the rows, normalised if the network is."""
+        """See `Network`: outer products of the 1-D kernels, with kernel normalisation if used."""
         kernels = self._kernels_of(self.prepare(first, second), slice(y, y + 1), slice(x, x + 1))
-        down, right = (torch.stack(pair, dim=1)[..., 0, 0].float() for pair in (kernels[::2], kernels[1::2]))
+        down = torch.stack(kernels[::2], dim=1)[..., 0, 0].float()  # (N, 2, K)
+        right = torch.stack(kernels[1::2], dim=1)[..., 0, 0].float()
         whole = torch.einsum("nfi,nfj->nfij", down, right)
         return whole / kernel_sum(kernels) if self.config.kernel_normalisation else whole
 
     def motion(self, first: Tensor, second: Tensor) -> Tensor:
-        """See `Network`; of every pixel."""
+        """See `Network`; for every pixel."""
         prepared = self.prepare(first, second)
         result = first.new_empty(len(first), 2, *first.shape[2:])
         for rows, columns in tiles(first.shape[2], first.shape[3], self.tile, self.margin):
             kernels = self._kernels_of(prepared, rows, columns)
-            down, right = (torch.stack(pair, dim=1).float() for pair in (kernels[::2], kernels[1::2]))
-            result[..., rows, columns] = motion_between(_positive_sums(down, right), _positive_sums(right, down))
+            down = torch.stack(kernels[::2], dim=1).float()  # (N, 2, K, h, w)
+            right = torch.stack(kernels[1::2], dim=1).float()
+            motion = motion_between(_positive_sums(down, right), _positive_sums(right, down))
+            result[..., rows, columns] = motion
         return result
 
     def _kernels_of(self, prepared: Prepared, rows: slice, columns: slice) -> SeparableKernels:
-        """The kernels of a rectangle."""
-        seen, own = self._spans(prepared, rows, columns)
-        kernels = self.kernels(prepared.first[seen], prepared.second[seen], prepared.statistics)
-        return SeparableKernels(*(kernel[own] for kernel in kernels))
+        """Predict the kernels of a rectangle."""
+        area, inner = self._spans(prepared, rows, columns)
+        first, second = prepared.first[area], prepared.second[area]
+        kernels = self.kernels(first, second, prepared.statistics)
+        return SeparableKernels(*(kernel[inner] for kernel in kernels))
 
     def _spans(self, prepared: Prepared, rows: slice, columns: slice) -> tuple[Any, Any]:
-        """What the network sees for a rectangle of the whole, and the rectangle within that."""
-        spans = zip((rows, columns), prepared.first.shape[2:], strict=True)
-        (seen_rows, own_rows), (seen_columns, own_columns) = (self._span(*span) for span in spans)
-        return (..., seen_rows, seen_columns), (..., own_rows, own_columns)
+        """Return the input area for a rectangle of the frame, and the rectangle within it."""
+        height, width = prepared.first.shape[2:]
+        area_rows, inner_rows = self._span(rows, height)
+        area_columns, inner_columns = self._span(columns, width)
+        return (..., area_rows, area_columns), (..., inner_rows, inner_columns)
 
-    def _span(self, part: slice, extent: int) -> tuple[slice, slice]:
-        """What the network sees of an axis for a part of it, and the part within that."""
-        start = max(0, part.start - self.margin) // self.stride * self.stride
-        return slice(start, min(part.stop + self.margin, extent)), slice(part.start - start, part.stop - start)
+    def _span(self, inner: slice, extent: int) -> tuple[slice, slice]:
+        """Return the input range along an axis for a range, and the range within that."""
+        start = max(0, inner.start - self.margin) // self.stride * self.stride
+        stop = min(inner.stop + self.margin, extent)
+        return slice(start, stop), slice(inner.start - start, inner.stop - start)
 
-    def kernels(self, first: Tensor, second: Tensor, statistics: Statistics | None = None) -> SeparableKernels:
-        """Predict the kernels of every pixel, 4 x (N, K, H, W).
+    def kernels(
+        self,
+        first: Tensor,
+        second: Tensor,
+        statistics: Statistics | None = None,
+    ) -> SeparableKernels:
+        """Predict the kernels of all pixels, 4 x (N, K, H, W).
 
         Args:
             first, second: frames (N, 3, H, W) in [0, 1], any size.
-            statistics: of the whole frames where these are tiles of them; measured here if None.
+            statistics: of the whole frames if these are tiles of them; None: computed here.
         """
         height, width = first.shape[2:]
         margin = 0 if self.config.delayed_padding else self.config.taps // 2
@@ -211,8 +237,10 @@ class SepConv(Network):
         if self.config.pair_normalisation:
             mean, deviation = statistics or pair_statistics(first[:, :3], second[:, :3])
             pair = (pair - mean) / deviation
-        below, right = (-(size + 2 * margin) % self.stride for size in (height, width))
-        pair = functional.pad(pair, (margin, margin + right, margin, margin + below), mode="replicate")
+        below = -(height + 2 * margin) % self.stride
+        right = -(width + 2 * margin) % self.stride
+        borders = (margin, margin + right, margin, margin + below)
+        pair = functional.pad(pair, borders, mode="replicate")
         pair = pair.to(next(self.parameters()).dtype)
         features = self._features(pair.contiguous(memory_format=torch.channels_last))
         inside = (..., slice(margin, margin + height), slice(margin, margin + width))
@@ -221,10 +249,16 @@ class SepConv(Network):
     def apply(self, first: Tensor, second: Tensor, kernels: SeparableKernels) -> Tensor:  # type: ignore[override]
         """Filter both frames with their kernels and add (ICCV 2017, equation 2)."""
         reach = self.config.taps // 2
-        # Not under autocast: the frames stay float32, only the kernels may be of lower precision.
-        first, second = (functional.pad(frame, [reach] * 4, mode="replicate") for frame in (first, second))
-        total = separable_convolution(first, kernels.first_vertical, kernels.first_horizontal)
-        total = total + separable_convolution(second, kernels.second_vertical, kernels.second_horizontal)
+        # The frames stay float32; only the kernels may have a lower precision.
+        first = functional.pad(first, [reach] * 4, mode="replicate")
+        second = functional.pad(second, [reach] * 4, mode="replicate")
+        from_first = separable_convolution(first, kernels.first_vertical, kernels.first_horizontal)
+        from_second = separable_convolution(
+            second,
+            kernels.second_vertical,
+            kernels.second_horizontal,
+        )
+        total = from_first + from_second
         return total / kernel_sum(kernels) if self.config.kernel_normalisation else total
 
     def _features(self, pair: Tensor) -> Tensor:
@@ -238,7 +272,7 @@ class SepConv(Network):
         return features  # (N, widths[1], H/2, W/2)
 
     def _initialise(self) -> None:
-        """He's normal initialisation; the last layers start beside kernels that average both frames."""
+        """Apply He initialisation; the last layers start near kernels that average both frames."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, a=self.config.slope)
@@ -254,12 +288,13 @@ class SepConv(Network):
 
 
 def _positive_sums(along: Tensor, across: Tensor) -> Tensor:
-    """The sums, across, of the positive weights of products of kernels (N, 2, K, H, W)."""
-    parts = ((along.clamp(min=0), across.clamp(min=0)), (-along.clamp(max=0), -across.clamp(max=0)))
-    return torch.stack([one * other.sum(2, keepdim=True) for one, other in parts]).sum(0)
+    """Sum the positive weights of outer products of kernels over the second, (N, 2, K, H, W)."""
+    positive = along.clamp(min=0) * across.clamp(min=0).sum(2, keepdim=True)
+    negative = -along.clamp(max=0) * -across.clamp(max=0).sum(2, keepdim=True)
+    return positive + negative
 
 
 def kernel_sum(kernels: SeparableKernels) -> Tensor:
-    """What the kernels make of two images of ones, (N, 1, H, W): the divisor of kernel normalisation."""
+    """Return the response to images of ones, (N, 1, H, W), for kernel normalisation."""
     sums = [kernel.sum(dim=1, keepdim=True, dtype=torch.float32) for kernel in kernels]
     return (sums[0] * sums[1] + sums[2] * sums[3]).clamp(min=MIN_KERNEL_SUM)

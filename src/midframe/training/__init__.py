@@ -1,1 +1,1 @@
-"""Training a network on a data set: settings, losses, the loop, its curves."""
+"""Train networks on datasets: settings, losses, the loop, its curves."""

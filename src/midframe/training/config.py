@@ -1,6 +1,7 @@
-"""Settings of a training: a dataclass, read from TOML, changed by `--set key=value`."""
+"""Settings of a training run: a dataclass, read from TOML, changed by `--set key=value`."""
 
 import json
+import logging
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
@@ -8,125 +9,165 @@ from pathlib import Path
 from typing import Any
 
 from midframe.errors import ConfigError
+from midframe.training.aliases import rename_setting, rename_settings
+
+log = logging.getLogger(__name__)
+
+FRACTIONS = ("synthetic_fraction", "half_res_probability", "shuffle_channels", "fades")
+"""Settings between 0 and 1."""
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Everything that a training depends on, beside the data set itself."""
+    """Hold everything that a training run depends on, except the dataset itself."""
 
     dataset: str = "datasets/footage"
-    """Folder made by `midframe dataset create`."""
+    """Folder written by `midframe dataset create`."""
     model: str = "sepconv"
+    """Architecture: sepconv, adaconv or flowsep."""
     network: dict[str, Any] = field(default_factory=dict)
     """Fields of the network's config that differ from its defaults."""
-    initial: str = ""
-    """Weights to start from, by name or file; of several, separated by commas, their mean; fresh ones if empty.
-    FlowSep's may be of a smaller form than `network` asks for, with other taps and resampling (`models/growth.py`)."""
+    init_from: str = ""
+    """Initial weights, a name or a file; several, separated by commas, are averaged. Empty: random
+    initialisation. FlowSep's weights may be of a smaller network than `network` describes, or of
+    one with other taps and resampling; they are widened (see `midframe.models`)."""
     steps: int = 20000
-    """Optimiser steps in all."""
+    """Total number of optimiser steps."""
     minutes: float = 0.0
-    """If not 0: end after this time, with the schedule stretched to it. Such a training cannot be repeated exactly."""
+    """If not 0, stop after this time; the schedule is scaled to it. Such a run is not
+    reproducible."""
     batch: int = 16
-    """Samples a step (SepConv: 16)."""
+    """Samples per step, over all devices (SepConv: 16)."""
     crops: tuple[tuple[float, int], ...] = ((0.0, 128),)
-    """(share of the training done, crop size in pixels): the size from then on. A multiple of 32 wastes nothing."""
-    made_share: float = 0.25
-    """Share of the samples that come from photographs and drawings with made motion, where the data set has some."""
-    half_share: float = 0.0
-    """Share of the steps in which the frames are read at half size, by a network that can, as large ones are later."""
+    """Schedule of crop sizes: pairs of the fraction of the run from which the size applies, and the
+    size in pixels. Multiples of 32 need no padding."""
+    synthetic_fraction: float = 0.25
+    """Fraction of the samples that have synthetic motion (photographs, drawings), if there are
+    any."""
+    half_res_probability: float = 0.0
+    """Probability that a batch is processed at half resolution, as large frames are at inference.
+    FlowSep only."""
     max_shift: int = 10
-    """Opposite shift of the outer crops in pixels, along each axis."""
+    """Largest opposite shift of the outer frames' crops in pixels, along each axis."""
     shuffle_channels: float = 0.5
-    """Share of the samples whose colour channels change places."""
+    """Probability that the colour channels of a sample are permuted."""
     fades: float = 0.0
-    """Share of the samples that fade to or from black, white or a grey."""
+    """Probability that a sample fades to or from black, white or a grey."""
     loss: dict[str, Any] = field(default_factory=lambda: {"l1": 1.0})
-    """Weight of each loss of colour: l1, mse, laplacian, census, gradient, feature. AdaConv has that of its paper."""
+    """Weight of each reconstruction loss: l1, mse, laplacian, census, gradient, feature. AdaConv
+    always uses the loss of its paper."""
     vgg: str = ""
-    """VGG-19 in safetensors, for the loss feature."""
+    """Safetensors file with the weights of VGG-19, for the loss `feature`."""
     optimiser: str = "adamax"
     """adamax (SepConv, with 1e-3), adamw or muon."""
     learning_rate: float = 1e-3
+    """Peak learning rate."""
     warm_up: int = 200
-    """Steps in which the learning rate rises from 0; after them it falls to 0 along a cosine."""
+    """Steps over which the learning rate rises from 0; it then decays to 0 along a cosine."""
     weight_decay: float = 0.0
-    largest_gain: float = 0.0
-    """How many times a layer may enlarge its input: Muon holds weights below it. He's have 1.41; 0 is no limit."""
+    max_layer_gain: float = 0.0
+    """Limit on the gain of a layer, which Muon enforces by scaling its weights. He initialisation
+    has a gain of 1.41. 0: no limit."""
     gradient_clip: float = 1.0
-    """Largest norm of the gradient."""
-    average: float = 0.999
-    """Decay of the moving average of the weights, which is what is saved; 0 for none."""
-    guide: float = 0.0
-    """Weight of the loss that teaches kernels where optical flow found each pixel; 0 for none."""
-    guide_share: float = 0.3
-    """Share of the training over which that weight falls to 0."""
-    tether: float = 0.0
-    """Weight of the loss that keeps the sums of SepConv's kernels near one: how far |their logarithm| is above 1."""
+    """Maximum norm of the gradient."""
+    ema_decay: float = 0.999
+    """Decay of the exponential moving average (EMA) of the weights, which is validated and saved.
+    0: no averaging."""
+    flow_supervision: float = 0.0
+    """Weight of the loss that compares kernels or flows with optical flow (pseudo-labels). 0:
+    none."""
+    flow_supervision_fraction: float = 0.3
+    """Fraction of the run over which that weight decays linearly to 0."""
+    kernel_sum_penalty: float = 0.0
+    """Weight of the penalty on the sums of SepConv's kernels: by how much |log(sum)| exceeds 1."""
     precision: str = "auto"
-    """Lightning Fabric's name of a precision: 32-true, bf16-mixed, 16-mixed. Auto takes bf16-mixed where the device has
-    instructions for it: where it has none it is many times slower than 32-true."""
+    """Lightning Fabric's name of a precision: 32-true, bf16-mixed or 16-mixed. auto: bf16-mixed
+    where the device has bfloat16 instructions, else 32-true, which is many times faster there."""
     workers: int = 1
-    """Processes that prepare samples, for each device."""
+    """Data-loading processes per device."""
     devices: int = 1
-    """Graphics cards (or processes, on a CPU) that share each batch; `batch` is theirs together."""
+    """GPUs (on a CPU: processes) per machine that share each batch."""
     machines: int = 1
-    """Machines with so many devices each, started by torchrun."""
+    """Machines with `devices` devices each, started by torchrun."""
     evaluate_every: int = 1000
-    """Steps between validations, which also write checkpoints."""
+    """Steps between validations; each validation writes a checkpoint."""
     validation_patches: int = 192
+    """Number of held-out patches per validation."""
     validation_frames: int = 8
-    """Whole frames in a validation."""
+    """Number of full-size held-out frames per validation."""
     seed: int = 0
 
     def __post_init__(self) -> None:
         if self.optimiser not in ("adamax", "adamw", "muon"):
-            raise ConfigError(f"optimiser is {self.optimiser!r}: adamax, adamw or muon is needed")
-        if self.largest_gain and self.optimiser != "muon":
-            raise ConfigError(f"{self.optimiser} has no largest_gain: leave it out, or take muon")
+            raise ConfigError(f"optimiser is {self.optimiser!r}: choose adamax, adamw or muon")
+        if self.max_layer_gain and self.optimiser != "muon":
+            raise ConfigError(
+                f"{self.optimiser} does not support max_layer_gain: remove it, or use muon"
+            )
         if not self.crops or self.crops[0][0] != 0.0:
-            raise ConfigError(f"crops are {self.crops}: the first must begin at 0.0")
+            raise ConfigError(f"crops are {self.crops}: the first must start at 0.0")
         if min(self.steps, self.batch, self.evaluate_every, self.devices, self.machines) < 1:
-            raise ConfigError("steps, batch, evaluate_every, devices and machines must be 1 or more")
-        if self.batch % (self.devices * self.machines):
-            raise ConfigError(f"batch is {self.batch}: a multiple of {self.devices * self.machines} devices is needed")
-        for name in ("made_share", "half_share", "shuffle_channels", "fades"):
+            raise ConfigError(
+                "steps, batch, evaluate_every, devices and machines must be 1 or more"
+            )
+        devices = self.devices * self.machines
+        if self.batch % devices:
+            raise ConfigError(f"batch is {self.batch}: it must be a multiple of {devices} devices")
+        for name in FRACTIONS:
             if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}: from 0 to 1 is needed")
-        if not self.loss or not all(isinstance(weight, (int, float)) for weight in self.loss.values()):
-            raise ConfigError(f"loss is {self.loss}: a weight for each loss is needed, as in {{ l1 = 1.0 }}")
+                raise ConfigError(f"{name} is {getattr(self, name)}: it must be from 0 to 1")
+        weights = self.loss.values()
+        if not self.loss or not all(isinstance(weight, (int, float)) for weight in weights):
+            raise ConfigError(
+                f"loss is {self.loss}: give a weight for each loss, as in {{ l1 = 1.0 }}"
+            )
 
 
 def load_config(path: Path, changes: Iterable[str] = ()) -> TrainConfig:
-    """Read settings from a TOML file and change them by `key=value` texts (`network.taps=25` reaches inside).
+    """Read settings from a TOML file and apply `key=value` changes to them.
+
+    A dotted key such as `network.taps=25` changes a field of a table. Old names of settings are
+    accepted and logged (see `midframe.training.aliases`).
 
     Raises:
-        ConfigError: the file cannot be read, or holds an unknown name or a wrong type.
+        ConfigError: the file cannot be read, or holds an unknown name or a value of a wrong type.
     """
     try:
-        settings = tomllib.loads(path.read_text(encoding="utf-8"))
+        given = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError(f"{path} cannot be read ({error.strerror}): name a file as in configs/") from error
+        message = f"{path} cannot be read ({error.strerror}): name a file as in configs/"
+        raise ConfigError(message) from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} is not TOML: {error}") from error
+    settings = rename_settings(given)
+    _log_old_names(given)
     for change in changes:
-        _change(settings, change)
+        _apply_change(settings, change)
     return config_from(settings)
 
 
 def config_from(settings: Mapping[str, Any]) -> TrainConfig:
-    """Make a config from plain values, checking names and types."""
+    """Create a config from plain values; old names are accepted.
+
+    Raises:
+        ConfigError: an unknown name or a value of a wrong type.
+    """
+    settings = rename_settings(settings)
     known = {each.name: each for each in fields(TrainConfig)}
     unknown = sorted(set(settings) - set(known))
     if unknown:
-        raise ConfigError(f"there is no setting {', '.join(unknown)}: choose from {', '.join(known)}")
-    return TrainConfig(**{name: _typed(name, value, _default(known[name])) for name, value in settings.items()})
+        raise ConfigError(f"no setting {', '.join(unknown)}: choose from {', '.join(known)}")
+    values = {name: _convert(name, each, _default(known[name])) for name, each in settings.items()}
+    return TrainConfig(**values)
 
 
-def _change(settings: dict[str, Any], change: str) -> None:
+def _apply_change(settings: dict[str, Any], change: str) -> None:
     name, equals, text = change.partition("=")
     if not equals:
-        raise ConfigError(f"--set {change}: key=value is needed")
-    *parents, last = name.strip().split(".")
+        raise ConfigError(f"--set {change}: give key=value")
+    first, *others = name.strip().split(".")
+    *parents, last = rename_setting(first), *others
+    _log_old_names([first])
     for parent in parents:
         settings = settings.setdefault(parent, {})
         if not isinstance(settings, dict):
@@ -137,22 +178,31 @@ def _change(settings: dict[str, Any], change: str) -> None:
         settings[last] = text
 
 
+def _log_old_names(names: Iterable[str]) -> None:
+    for name in names:
+        if rename_setting(name) != name:
+            log.warning("setting %s was renamed to %s", name, rename_setting(name))
+
+
 def _default(setting: Any) -> Any:
     return setting.default if setting.default is not MISSING else setting.default_factory()
 
 
-def _typed(name: str, value: Any, default: Any) -> Any:
+def _convert(name: str, value: Any, default: Any) -> Any:
+    """Return the value in the type of the default; integers are accepted for floats."""
     if name == "crops":
-        return _crops(value)
+        return _convert_crops(value)
     if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if type(value) is not type(default):
-        raise ConfigError(f"{name} is {value!r}: {type(default).__name__} is needed, as in {default!r}")
+        raise ConfigError(
+            f"{name} is {value!r}: give a value of type {type(default).__name__}, as {default!r}"
+        )
     return value
 
 
-def _crops(value: Any) -> tuple[tuple[float, int], ...]:
+def _convert_crops(value: Any) -> tuple[tuple[float, int], ...]:
     try:
-        return tuple((float(share), int(size)) for share, size in value)
+        return tuple((float(start), int(size)) for start, size in value)
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"crops are {value!r}: a list of [share, size] is needed") from error
+        raise ConfigError(f"crops are {value!r}: give a list of [fraction, size]") from error

@@ -1,4 +1,4 @@
-"""Drawing a training: loss and validation scores against steps."""
+"""Draw the curves of a training run: losses and validation scores over steps."""
 
 import json
 from pathlib import Path
@@ -6,28 +6,41 @@ from typing import Any
 
 from midframe.errors import CheckpointError
 from midframe.outputs import whole_file
+from midframe.training.aliases import rename_log_entry
+
+PANELS = (["loss"], ["flow_supervision"], ["patch_psnr", "frame_psnr"])
+"""Log entries that are drawn together."""
 
 
 def read_log(run: Path) -> list[dict[str, Any]]:
-    """The entries of a run's `log.jsonl`. After a resume, entries of steps done twice keep their last version."""
+    """Read the entries of a run's `log.jsonl`, sorted by step.
+
+    Steps that were repeated after a resume keep their last entry. Old names are replaced.
+
+    Raises:
+        CheckpointError: there is no log.
+    """
     path = run / "log.jsonl"
     if not path.exists():
-        raise CheckpointError(f"{path} does not exist: name the folder of a training")
+        raise CheckpointError(f"{path} does not exist: name the folder of a training run")
     entries: dict[tuple[int, bool], dict[str, Any]] = {}
     for line in path.read_text().splitlines():
-        entry = json.loads(line)
+        entry = rename_log_entry(json.loads(line))
         entries[entry["step"], "loss" in entry] = entry
     return [entries[key] for key in sorted(entries)]
 
 
 def draw_curves(run: Path) -> Path:
-    """Draw `curves.png` in a run folder and return its path."""
+    """Draw `curves.png` in a run folder and return its path.
+
+    Raises:
+        CheckpointError: there is no log, or the file cannot be written.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     entries = read_log(run)
-    panels = [["loss"], ["guide"], ["patch_psnr", "frame_psnr"]]
-    panels = [names for names in panels if any(names[0] in entry for entry in entries)]
+    panels = [names for names in PANELS if any(names[0] in entry for entry in entries)]
     figure = Figure(figsize=(5 * len(panels), 4), layout="constrained")
     FigureCanvasAgg(figure)
     for axes, names in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
@@ -44,6 +57,6 @@ def draw_curves(run: Path) -> Path:
             figure.savefig(unfinished, dpi=100, format="png")
     except OSError as error:
         raise CheckpointError(
-            f"{path} cannot be written ({error.strerror}): see that the run can be written to"
+            f"{path} cannot be written ({error.strerror}): check the permissions of the folder"
         ) from error
     return path

@@ -1,4 +1,4 @@
-"""Muon: momentum whose steps are orthogonal matrices."""
+"""Implement Muon: momentum SGD with orthogonalised steps."""
 
 from collections.abc import Callable, Iterable
 from math import sqrt
@@ -7,35 +7,43 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from midframe.training.aliases import rename_group_options
+
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
-"""Coefficients of x, x^3 and x^5: five rounds bring singular values from 0.01 to 1 near 1."""
-ROUNDS = 5
-TINY = 1e-8
-LIKE_ADAM = 0.2
-"""Root mean square of a step of AdamW, which these steps have too: one learning rate serves both (arXiv 2502.16982)."""
+"""Coefficients of x, x^3 and x^5: five iterations map singular values in [0.01, 1] close to 1."""
+ITERATIONS = 5
+EPSILON = 1e-8
+ADAMW_RMS = 0.2
+"""RMS of a step of AdamW, to which steps are scaled, so that both use one learning rate (arXiv
+2502.16982)."""
 
 
 class Muon(torch.optim.Optimizer):
-    """Orthogonalised momentum for the weights of convolutions, AdamW for biases and other vectors.
+    """Optimise weights of convolutions by orthogonalised momentum, biases by AdamW.
 
-    K. Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024: a layer's step is the matrix
-    nearest to its momentum whose singular values are all one, so that directions that the gradient seldom takes are
-    learnt as fast as those it takes always. PyTorch's own takes matrices alone; here a convolution's weights
-    (out, in, height, width) count as one of out rows.
+    K. Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024: the step of a
+    layer is the nearest semi-orthogonal matrix to its momentum, so that rare gradient directions
+    are learnt as fast as frequent ones. PyTorch's implementation accepts only matrices; here
+    weights of convolutions (out, in, height, width) are matrices with `out` rows.
 
     Args:
-        parameters: what to learn.
-        lr: the learning rate of both, as for AdamW.
-        weight_decay: share of the weights, times the learning rate, that each step takes away.
-        largest_gain: how many times a layer may enlarge the root mean square of inputs that do not correlate; weights
-            that would enlarge it more are scaled down after the step. He's initial weights have 1.41. 0: no limit.
+        parameters: parameters to optimise.
+        lr: learning rate of both, as for AdamW.
+        weight_decay: weights shrink by this fraction, times the learning rate, per step.
+        max_layer_gain: limit on the factor by which a layer amplifies the RMS of uncorrelated
+            inputs; weights above it are scaled down after each step. He initialisation has 1.41.
+            0: no limit.
     """
 
     def __init__(
-        self, parameters: Iterable[Tensor], lr: float = 1e-3, weight_decay: float = 0.0, largest_gain: float = 0.0
+        self,
+        parameters: Iterable[Tensor],
+        lr: float = 1e-3,
+        weight_decay: float = 0.0,
+        max_layer_gain: float = 0.0,
     ) -> None:
         options = {"lr": lr, "weight_decay": weight_decay, "momentum": 0.95, "betas": (0.9, 0.999)}
-        super().__init__(parameters, {**options, "largest_gain": largest_gain})
+        super().__init__(parameters, {**options, "max_layer_gain": max_layer_gain})
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -47,23 +55,24 @@ class Muon(torch.optim.Optimizer):
                     change = _matrix_step if weights.ndim > 1 else _vector_step
                     weights.mul_(1 - group["lr"] * group["weight_decay"])
                     weights.sub_(change(weights.grad, self.state[weights], group) * group["lr"])
-                    if weights.ndim > 1 and group["largest_gain"]:
+                    if weights.ndim > 1 and group["max_layer_gain"]:
                         gain = weights.norm() / sqrt(len(weights))
-                        weights.mul_((group["largest_gain"] / gain).clamp(max=1))
+                        weights.mul_((group["max_layer_gain"] / gain).clamp(max=1))
         return loss
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        for group in self.param_groups:
-            group.setdefault("largest_gain", 0.0)  # checkpoints of an older midframe have none
+        for group in self.param_groups:  # of checkpoints that an older version wrote
+            rename_group_options(group)
+            group.setdefault("max_layer_gain", 0.0)
 
 
 def _matrix_step(gradient: Tensor, state: dict[str, Any], group: dict[str, Any]) -> Tensor:
     if not state:
         state["momentum"] = torch.zeros_like(gradient)
     state["momentum"].lerp_(gradient, 1 - group["momentum"])
-    matrix = gradient.lerp(state["momentum"], group["momentum"]).flatten(1)  # Nesterov's
-    return (orthogonal(matrix) * LIKE_ADAM * sqrt(max(matrix.shape))).view(gradient.shape)
+    matrix = gradient.lerp(state["momentum"], group["momentum"]).flatten(1)  # Nesterov momentum
+    return (orthogonalise(matrix) * ADAMW_RMS * sqrt(max(matrix.shape))).view(gradient.shape)
 
 
 def _vector_step(gradient: Tensor, state: dict[str, Any], group: dict[str, Any]) -> Tensor:
@@ -75,19 +84,19 @@ def _vector_step(gradient: Tensor, state: dict[str, Any], group: dict[str, Any])
     state["square"].lerp_(gradient.square(), 1 - second)
     mean: Tensor = state["mean"] / (1 - first ** state["step"])
     square: Tensor = state["square"] / (1 - second ** state["step"])
-    return mean / (square.sqrt() + TINY)
+    return mean / (square.sqrt() + EPSILON)
 
 
-def orthogonal(matrix: Tensor) -> Tensor:
-    """About the nearest matrix whose singular values are all one: they come to lie between 0.7 and 1.2.
+def orthogonalise(matrix: Tensor) -> Tensor:
+    """Return approximately the nearest semi-orthogonal matrix; singular values are 0.7 to 1.2.
 
-    Newton and Schulz's iteration with the coefficients of Jordan et al., in bfloat16.
+    Newton-Schulz iteration with the coefficients of Jordan et al., in bfloat16.
     """
     a, b, c = NEWTON_SCHULZ
     wide = matrix.shape[0] <= matrix.shape[1]
     x = (matrix if wide else matrix.T).bfloat16()
-    x = x / (x.norm() + TINY)
-    for _ in range(ROUNDS):
+    x = x / (x.norm() + EPSILON)
+    for _ in range(ITERATIONS):
         square = x @ x.T
         powers = torch.addmm(square, square, square, beta=b, alpha=c)
         x = torch.addmm(x, powers, x, beta=a)

@@ -1,4 +1,4 @@
-"""What each network is trained on: from a batch to the loss that is minimised."""
+"""Define the training objective of each network: from a batch to the loss to minimise."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -12,122 +12,141 @@ from midframe.models.flowsep import FlowSep
 from midframe.models.network import Network
 from midframe.models.sepconv import SepConv, kernel_sum
 from midframe.ops import adaptive_convolution
-from midframe.training.guidance import flow_guidance, kernel_guidance, score_guidance
+from midframe.training.flow_supervision import flow_loss, kernel_flow_loss, score_flow_loss
 from midframe.training.losses import CENTRE, NEIGHBOURS, ColourLoss, l1, neighbours
 
-Parts = dict[str, Tensor]
-SLACK = 1.0
-"""How far the logarithm of a kernel's sum may be from 0 before the tether pulls."""
+Losses = dict[str, Tensor]
+"""Loss terms to log, by name."""
+SUM_TOLERANCE = 1.0
+"""|log(kernel sum)| above which the kernel-sum penalty applies."""
 
 
 class Batch(NamedTuple):
-    """A batch on its way to the network."""
+    """A batch of triplets."""
 
     first: Tensor
-    """(N, 3, H, W) in [0, 1], as are the other two frames."""
+    """(N, 3, H, W) in [0, 1], like the other two frames."""
     middle: Tensor
-    """The frame between, in the middle or, for networks that take any time, elsewhere."""
+    """The ground truth, halfway between the others or, for any-time networks, at t."""
     second: Tensor
-    time: Tensor
-    """When the frame between is shown, (N,), from 0 (first) to 1 (second)."""
+    t: Tensor
+    """Time of the middle frame, (N,), from 0 (first) to 1 (second)."""
     flows: Tensor | None = None
-    """Optical flow from the frame between to the first and the second, (N, 2, 2, H, W), x before y, in pixels."""
-    trust: Tensor | None = None
+    """Optical flow from the middle frame to the first and to the second, (N, 2, 2, H, W), x before
+    y, in pixels."""
+    confidence: Tensor | None = None
     """How well each flow explains the middle frame, (N, 2, H, W), from 0 to 1."""
     scale: int = 1
-    """How many times smaller a network that can reads the frames."""
+    """Factor by which the network downscales the frames; networks other than FlowSep ignore it."""
 
 
 class Objective(nn.Module):
-    """A network and its loss in one module, so that Fabric wraps both (precision, several devices)."""
+    """Combine a network and its loss in one module, which Fabric wraps."""
 
-    takes_losses = True
-    """Whether losses of colour can be chosen."""
+    has_configurable_loss = True
+    """Whether the setting `loss` applies."""
 
-    def __init__(self, model: Any, colour_loss: ColourLoss | None = None, tether: float = 0.0) -> None:
+    def __init__(
+        self,
+        model: Any,
+        colour_loss: ColourLoss | None = None,
+        kernel_sum_penalty: float = 0.0,
+    ) -> None:
         super().__init__()
         self.model = model
         self.colour_loss = colour_loss or ColourLoss()
-        self.tether = tether
+        self.kernel_sum_penalty = kernel_sum_penalty
 
-    def forward(self, batch: Batch, guide_weight: float) -> tuple[Tensor, Parts]:
-        """Return the loss to minimise, a scalar, and the parts of it to be logged; "loss" is that of colour alone."""
+    def forward(self, batch: Batch, supervision_weight: float) -> tuple[Tensor, Losses]:
+        """Return the loss, a scalar, and the terms to log; "loss" is the colour loss alone."""
         raise NotImplementedError
 
     def predict(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """What the network makes of a batch and what is true there, of one shape: for validation."""
+        """Return the interpolated and the true frames for validation, of one shape."""
         return self.model(batch.first, batch.second), batch.middle
 
 
 class SepConvObjective(Objective):
-    """The wanted losses of colour, the guidance of kernels by optical flow, and the tether of their sums near one.
+    """Sum the colour loss, the flow supervision of the kernels, and the kernel-sum penalty.
 
-    Colours do not change when kernels that are normalised grow, so that nothing but the tether holds their size.
+    With kernel normalisation the colour loss does not depend on the scale of the kernels; only the
+    penalty limits it.
     """
 
-    def forward(self, batch: Batch, guide_weight: float) -> tuple[Tensor, Parts]:
+    def forward(self, batch: Batch, supervision_weight: float) -> tuple[Tensor, Losses]:
         kernels = self.model.kernels(batch.first, batch.second)
-        made = self.model.apply(batch.first, batch.second, kernels)
-        loss, parts = self.colour_loss(made.float(), batch.middle)
-        if self.tether:
-            drift = functional.relu(kernel_sum(kernels).log().abs() - SLACK).mean()
-            loss, parts = loss + self.tether * drift, {**parts, "drift": drift.detach()}
-        if guide_weight == 0 or batch.flows is None or batch.trust is None:
-            return loss, parts
-        guide = kernel_guidance(kernels, batch.flows, batch.trust)
-        return loss + guide_weight * guide, {**parts, "guide": guide.detach()}
+        interpolated = self.model.apply(batch.first, batch.second, kernels)
+        loss, terms = self.colour_loss(interpolated.float(), batch.middle)
+        if self.kernel_sum_penalty:
+            excess = functional.relu(kernel_sum(kernels).log().abs() - SUM_TOLERANCE).mean()
+            loss = loss + self.kernel_sum_penalty * excess
+            terms = {**terms, "kernel_sum_penalty": excess.detach()}
+        if supervision_weight == 0 or batch.flows is None or batch.confidence is None:
+            return loss, terms
+        supervision = kernel_flow_loss(kernels, batch.flows, batch.confidence)
+        terms = {**terms, "flow_supervision": supervision.detach()}
+        return loss + supervision_weight * supervision, terms
 
 
 class FlowSepObjective(Objective):
-    """The wanted losses of colour, and the guidance of every level's flows by optical flow."""
+    """Sum the colour loss and the flow supervision of all levels."""
 
-    def forward(self, batch: Batch, guide_weight: float) -> tuple[Tensor, Parts]:
-        estimate = self.model.estimate(batch.first, batch.second, batch.time, batch.scale)
-        made = self.model.apply(batch.first, batch.second, estimate)
-        colour, parts = self.colour_loss(made.float(), batch.middle)
-        if guide_weight == 0 or batch.flows is None or batch.trust is None:
-            return colour, parts
-        guide = flow_guidance(estimate.flows, batch.flows, batch.trust)
-        return colour + guide_weight * guide, {**parts, "guide": guide.detach()}
+    def forward(self, batch: Batch, supervision_weight: float) -> tuple[Tensor, Losses]:
+        estimate = self.model.estimate(batch.first, batch.second, batch.t, batch.scale)
+        interpolated = self.model.apply(batch.first, batch.second, estimate)
+        loss, terms = self.colour_loss(interpolated.float(), batch.middle)
+        if supervision_weight == 0 or batch.flows is None or batch.confidence is None:
+            return loss, terms
+        supervision = flow_loss(estimate.flows, batch.flows, batch.confidence)
+        terms = {**terms, "flow_supervision": supervision.detach()}
+        return loss + supervision_weight * supervision, terms
 
     def predict(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        return self.model(batch.first, batch.second, batch.time), batch.middle
+        return self.model(batch.first, batch.second, batch.t), batch.middle
 
 
 class AdaConvObjective(Objective):
-    """L1 on colour and on gradients (CVPR 2017, section 3.2), and the guidance of kernels by optical flow.
+    """Sum L1 on colour, L1 on gradients (CVPR 2017, section 3.2) and flow supervision.
 
-    Every eighth pixel of a crop counts: the network's strides make them all for little more than one of them.
+    Every eighth pixel of a crop is used: these pixels share the strided features of the network, so
+    all of them together cost little more than one.
     """
 
-    takes_losses = False
+    has_configurable_loss = False
 
-    def forward(self, batch: Batch, guide_weight: float) -> tuple[Tensor, Parts]:
+    def forward(self, batch: Batch, supervision_weight: float) -> tuple[Tensor, Losses]:
         scores = self.model.scores(batch.first, batch.second).float()  # (N, h, w, 2*K*K)
-        made = self._neighbours_made(batch, self.model.softmax(scores))
-        truth = every_stride(neighbours(batch.middle), made.shape[-2:], border=MARGIN - 1)
-        colour = l1(made[:, CENTRE], truth[:, CENTRE])
-        gradients = l1(made - made[:, CENTRE, None], truth - truth[:, CENTRE, None]) * len(NEIGHBOURS)
-        loss = colour + gradients
-        if guide_weight == 0 or batch.flows is None or batch.trust is None:
+        estimate = self._interpolate_neighbours(batch, self.model.softmax(scores))
+        size = estimate.shape[-2:]
+        truth = take_strided(neighbours(batch.middle), size, border=MARGIN - 1)
+        colour = l1(estimate[:, CENTRE], truth[:, CENTRE])
+        gradients = l1(estimate - estimate[:, CENTRE, None], truth - truth[:, CENTRE, None])
+        loss = colour + gradients * len(NEIGHBOURS)
+        if supervision_weight == 0 or batch.flows is None or batch.confidence is None:
             return loss, {"loss": colour.detach()}
-        flows, trust = (every_stride(each, made.shape[-2:], MARGIN) for each in (batch.flows, batch.trust))
-        guide = score_guidance(scores, flows, trust)
-        return loss + guide_weight * guide, {"loss": colour.detach(), "guide": guide.detach()}
+        flows = take_strided(batch.flows, size, MARGIN)
+        confidence = take_strided(batch.confidence, size, MARGIN)
+        supervision = score_flow_loss(scores, flows, confidence)
+        terms = {"loss": colour.detach(), "flow_supervision": supervision.detach()}
+        return loss + supervision_weight * supervision, terms
 
     def predict(self, batch: Batch) -> tuple[Tensor, Tensor]:
         kernels = self.model.kernels(batch.first, batch.second)
-        made = self.model.filtered(torch.stack((batch.first, batch.second), dim=1), kernels)
-        return made, every_stride(batch.middle, made.shape[-2:], MARGIN)
+        frames = torch.stack((batch.first, batch.second), dim=1)
+        interpolated = self.model.filtered(frames, kernels)
+        return interpolated, take_strided(batch.middle, interpolated.shape[-2:], MARGIN)
 
-    def _neighbours_made(self, batch: Batch, kernels: Tensor) -> Tensor:
-        """Each pixel and its eight neighbours, all made by the pixel's own kernels, (N, 9, 3, h, w)."""
+    def _interpolate_neighbours(self, batch: Batch, kernels: Tensor) -> Tensor:
+        """Apply each pixel's kernels to it and its eight neighbours, (N, 9, 3, h, w)."""
         taps = kernels.shape[2]
-        border = MARGIN - taps // 2 - 1  # what neither a kernel nor that of a neighbour reaches
-        rows, columns = (slice(border, border + (size - 1) * STRIDE + taps + 2) for size in kernels.shape[4:])
+        border = MARGIN - taps // 2 - 1  # beyond the reach of the neighbours' kernels
+        rows, columns = [
+            slice(border, border + (size - 1) * STRIDE + taps + 2) for size in kernels.shape[4:]
+        ]
         frames = torch.stack((batch.first, batch.second), dim=1)[..., rows, columns]
-        made = adaptive_convolution(neighbours(frames).flatten(2, 3), kernels, stride=STRIDE)  # (N, 27, h, w)
-        return made.view(len(made), len(NEIGHBOURS), -1, *made.shape[2:])
+        inputs = neighbours(frames).flatten(2, 3)
+        result = adaptive_convolution(inputs, kernels, stride=STRIDE)  # (N, 27, h, w)
+        return result.view(len(result), len(NEIGHBOURS), -1, *result.shape[2:])
 
 
 OBJECTIVES: dict[type[Network], type[Objective]] = {
@@ -135,10 +154,10 @@ OBJECTIVES: dict[type[Network], type[Objective]] = {
     AdaConv: AdaConvObjective,
     FlowSep: FlowSepObjective,
 }
-"""What each network is trained on."""
+"""Objective of each network."""
 
 
-def every_stride(images: Tensor, size: Sequence[int], border: int) -> Tensor:
-    """The values (..., h, w) at the pixels that AdaConv makes of a crop."""
+def take_strided(images: Tensor, size: Sequence[int], border: int) -> Tensor:
+    """Return the values (..., h, w) at the pixels that AdaConv interpolates in a crop."""
     height, width = size
     return images[..., border::STRIDE, border::STRIDE][..., :height, :width]

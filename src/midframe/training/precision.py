@@ -1,4 +1,4 @@
-"""In which precision a training computes."""
+"""Choose the floating-point precision of a training run."""
 
 from typing import Any, Literal
 
@@ -10,10 +10,11 @@ from midframe.errors import ConfigError
 
 
 class MixedNetwork(MixedPrecision):  # type: ignore[misc]  # lightning is untyped here
-    """Mixed precision for what the network computes, not for what it is given.
+    """Apply mixed precision to the network's computation, but not to its inputs.
 
-    Fabric would round batches on their way in: frames to 8 bits of mantissa, flows of 20 pixels to eighths of one, and
-    the operators, whose fast forms take float32 frames, would fall back to plain PyTorch.
+    Fabric would convert batches too. Frames would be rounded to 8 bits of mantissa, flows of 20
+    pixels to eighths of a pixel, and the fast operators, which need float32 frames, would fall back
+    to PyTorch.
     """
 
     def convert_input(self, data: Any) -> Any:
@@ -21,11 +22,18 @@ class MixedNetwork(MixedPrecision):  # type: ignore[misc]  # lightning is untype
 
 
 def training_precision(name: str) -> Precision:
-    """Fabric's precision of a name: 32-true, bf16-mixed or 16-mixed; auto for the one that is fast here."""
+    """Return Fabric's plugin for 32-true, bf16-mixed or 16-mixed; auto for the fastest here.
+
+    Raises:
+        ConfigError: unknown name.
+    """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "auto":
         name = "bf16-mixed" if device == "cuda" or cpu_multiplies_bfloat16() else "32-true"
-    mixed: dict[str, Literal["16-mixed", "bf16-mixed"]] = {"bf16-mixed": "bf16-mixed", "16-mixed": "16-mixed"}
+    mixed: dict[str, Literal["16-mixed", "bf16-mixed"]] = {
+        "bf16-mixed": "bf16-mixed",
+        "16-mixed": "16-mixed",
+    }
     if name not in (*mixed, "32-true"):
         raise ConfigError(f"precision is {name!r}: choose from auto, 32-true, {', '.join(mixed)}")
     return MixedNetwork(mixed[name], device) if name in mixed else Precision()

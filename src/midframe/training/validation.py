@@ -1,4 +1,4 @@
-"""Scoring a network on what was held out, while it trains."""
+"""Score a network on held-out samples during training."""
 
 import math
 from collections.abc import Callable
@@ -7,71 +7,84 @@ from pathlib import Path
 import torch
 from lightning.fabric import Fabric
 
+from midframe.data.aliases import split_folder
 from midframe.data.shards import Shards, shard_files
 from midframe.metrics import psnr
 from midframe.models.network import Network
 from midframe.training.config import TrainConfig
 from midframe.training.objectives import OBJECTIVES, Objective
-from midframe.training.samples import open_shards, time_of, to_batch
+from midframe.training.samples import compute_t, open_shards, to_batch
 
-HIGHEST_PSNR = 60.0
-"""What a sample that is made without any error counts in a mean, in dB."""
+MAX_PSNR = 60.0
+"""PSNR is capped here in means, in dB, so that identical frames do not make a mean infinite."""
+
+Samples = tuple[Shards, list[int]] | None
+"""Shards and the indices of the samples to score; None if there are none."""
+Triplet = tuple[int, int, int]
+"""Indices of the first, middle and second frame of a sample."""
 
 
 @torch.no_grad()
 def evaluate(model: Network, config: TrainConfig, fabric: Fabric) -> dict[str, float]:
-    """Score on the held-out clips: patches, and whole frames where the data set has some; mean PSNR in dB.
+    """Score a network on held-out patches and, if the dataset has any, full-size frames.
 
-    The middle of near and of far frames is made, as many as the samples hold; a network that makes any time is also
-    scored at a quarter of the way (`quarter_psnr`), on patches.
+    The middle frame is interpolated at every frame distance that the samples allow. A network that
+    supports any time is also scored on patches at t = 1/4.
+
+    Returns:
+        Mean PSNR in dB: `patch_psnr`, `frame_psnr` and, for any-time networks, `quarter_psnr`; NaN
+        without samples.
     """
     objective = OBJECTIVES[type(model.eval())](model)
     dataset = Path(config.dataset)
-    patches, frames = (
-        _chosen(dataset, folder, most)
-        for folder, most in (("validation", config.validation_patches), ("whole", config.validation_frames))
-    )
+    patches = _choose_samples(dataset, "validation", config.validation_patches)
+    frames = _choose_samples(dataset, "validation_frames", config.validation_frames)
     scores = {
-        "patch_psnr": _score(objective, patches, _middle, fabric),
-        "frame_psnr": _score(objective, frames, _middle, fabric),
+        "patch_psnr": _score(objective, patches, _middle_triplet, fabric),
+        "frame_psnr": _score(objective, frames, _middle_triplet, fabric),
     }
-    quarter = _score(objective, patches, _quarter, fabric) if model.any_time else math.nan
-    return scores if math.isnan(quarter) else {**scores, "quarter_psnr": quarter}
+    if model.any_time:
+        quarter = _score(objective, patches, _quarter_triplet, fabric)
+        if not math.isnan(quarter):
+            scores["quarter_psnr"] = quarter
+    return scores
 
 
-Samples = tuple[Shards, list[int]] | None
-"""Shards and which of their samples are looked at; None if there are none."""
-Triple = tuple[int, int, int]
-
-
-def _chosen(dataset: Path, folder: str, most: int) -> Samples:
-    if not shard_files(dataset / folder):
+def _choose_samples(dataset: Path, split: str, maximum: int) -> Samples:
+    if not shard_files(split_folder(dataset, split)):
         return None
-    shards = open_shards(dataset, folder)
-    return shards, torch.linspace(0, len(shards) - 1, min(most, len(shards))).long().tolist()
+    shards = open_shards(dataset, split)
+    count = min(maximum, len(shards))
+    return shards, torch.linspace(0, len(shards) - 1, count).long().tolist()
 
 
-def _middle(count: int, index: int) -> Triple:
+def _middle_triplet(count: int, index: int) -> Triplet:
     reach = index % (count // 2) + 1
     return count // 2 - reach, count // 2, count // 2 + reach
 
 
-def _quarter(count: int, _: int) -> Triple | None:
+def _quarter_triplet(count: int, _: int) -> Triplet | None:
     start = (count - 5) // 2
     return (start, start + 1, start + 4) if count >= 5 else None
 
 
 def _score(
-    objective: Objective, samples: Samples, choose: Callable[[int, int], Triple | None], fabric: Fabric
+    objective: Objective,
+    samples: Samples,
+    choose: Callable[[int, int], Triplet | None],
+    fabric: Fabric,
 ) -> float:
+    """Return the mean PSNR of the triplets that `choose` takes from the samples; NaN if none."""
+    if samples is None:
+        return math.nan
+    shards, indices = samples
     values = []
-    for index in samples[1] if samples else []:
-        assert samples
-        chosen = choose(samples[0].count(index), index)
+    for index in indices:
+        chosen = choose(shards.frame_count(index), index)
         if chosen is None:
             continue
-        frames = torch.from_numpy(samples[0].frames(index, chosen))[None]
-        batch = fabric.to_device(to_batch(frames, torch.tensor([float(time_of(chosen))])))
+        frames = torch.from_numpy(shards.read_frames(index, chosen))[None]
+        batch = fabric.to_device(to_batch(frames, torch.tensor([float(compute_t(chosen))])))
         with fabric.autocast():
-            values.append(min(HIGHEST_PSNR, psnr(*objective.predict(batch))))
+            values.append(min(MAX_PSNR, psnr(*objective.predict(batch))))
     return sum(values) / len(values) if values else math.nan

@@ -1,4 +1,7 @@
-"""Train one leg: python -m midframe.training.on_device SETTINGS.toml --run FOLDER [--set key=value]."""
+"""Train for one leg.
+
+python -m midframe.training.on_device SETTINGS.toml --run FOLDER [--set key=value]
+"""
 
 import argparse
 import json
@@ -16,9 +19,11 @@ from midframe.training.on_device.step import StepShape
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Train FlowSep for one leg, all data on the device.")
-    parser.add_argument("settings", type=Path, help="TOML file with fields of LegConfig")
-    parser.add_argument("--run", type=Path, required=True, help="folder for weights and state")
+    parser = argparse.ArgumentParser(
+        description="Train FlowSep for one leg, with all data on the device."
+    )
+    parser.add_argument("settings", type=Path, help="TOML file with the fields of LegConfig")
+    parser.add_argument("--run", type=Path, required=True, help="output folder")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     given = parser.parse_args()
@@ -35,13 +40,22 @@ def main() -> None:
 
 
 def config_from(settings: dict[str, Any]) -> LegConfig:
-    """Make a config from plain values."""
-    unknown = sorted(set(settings) - {each.name for each in fields(LegConfig)})
+    """Create a config from plain values.
+
+    Raises:
+        ConfigError: an unknown name.
+    """
+    known = [each.name for each in fields(LegConfig)]
+    unknown = sorted(set(settings) - set(known))
     if unknown:
-        raise ConfigError(f"there is no setting {', '.join(unknown)}")
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
+        raise ConfigError(f"no setting {', '.join(unknown)}: choose from {', '.join(known)}")
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()
+    }
     if "shapes" in values:
-        values["shapes"] = tuple(StepShape(**{**shape, "batch": tuple(shape["batch"])}) for shape in values["shapes"])
+        values["shapes"] = tuple(
+            StepShape(**{**shape, "batch": tuple(shape["batch"])}) for shape in values["shapes"]
+        )
     return LegConfig(**values)
 
 

@@ -1,4 +1,4 @@
-"""Clips in device memory as bytes, and random crops of three of their frames."""
+"""Store clips in device memory and draw random crops of three of their frames."""
 
 import math
 from collections.abc import Sequence
@@ -8,42 +8,42 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from midframe.training.on_device.crops import Crops
+from midframe.training.on_device.crops import Crops, to_nchw
 from midframe.training.on_device.cutting import Places, cut
 from midframe.training.on_device.decoding import WINDOW, Clip
 
 CELL = 16
-"""Pixels of a cell of the maps that tell where a clip moves."""
+"""Height and width in pixels of the cells of the motion maps."""
 CANDIDATES = 4
-"""Places looked at for each crop that is taken."""
+"""Candidate positions per crop."""
 MOTION_SCALE, MIN_MOTION = 6.0, 0.04
-"""A place is taken with a probability like m / (m + scale) + least, m its motion in grey levels."""
-REVERSED, SHIFTED, MIDDLE = 0.5, 0.5, 0.5
-"""Shares of the crops shown backwards, with opposite shifts of the outer frames, and halfway in time."""
-SHUFFLED, FADED, MAX_FADE = 0.25, 0.03, 0.8
-RECOLOURED = 0.5
+"""A candidate with motion m, in grey levels, has the weight m / (m + MOTION_SCALE) + MIN_MOTION."""
+REVERSE_PROBABILITY, SHIFT_PROBABILITY, MIDDLE_PROBABILITY = 0.5, 0.5, 0.5
+"""Probabilities of reversed time, of opposite shifts of the outer frames, and of t = 1/2."""
+SHUFFLE_PROBABILITY, FADE_PROBABILITY, MAX_FADE = 0.25, 0.03, 0.8
+RECOLOUR_PROBABILITY = 0.5
 MAX_SHIFT = 12
-"""Of opposite shifts of the outer frames, in pixels of the reduced crops."""
+"""Maximum opposite shift of the outer frames, in pixels of the downscaled crops."""
 
 
 class _Windows(NamedTuple):
-    """Windows of the clips that are large enough for crops of some size."""
+    """List the windows of the clips that are large enough for crops of one size."""
 
     table: Tensor
-    """(M, 5): clip, first frame, where its map begins, height and width of the map."""
+    """(M, 5): clip, first frame, offset of its motion map, height and width of the map."""
     weight: Tensor
-    """How often each is drawn, (M,)."""
+    """Sampling weights, (M,)."""
     maps: Tensor
-    """Motion of crops, in grey levels, the maps of all clips one after another."""
+    """Mean motion of crops, in grey levels; the maps of all clips, concatenated."""
 
 
 class ClipBank:
-    """Clips as bytes on a device.
+    """Store clips as bytes on a device.
 
     Args:
-        clips: what `read_clip` returned.
-        sizes: of the crops that will be drawn, in pixels.
-        device: where they lie.
+        clips: as `read_clip` returns them.
+        sizes: crop sizes that `sample` will be called with, in pixels.
+        device: the device.
     """
 
     def __init__(self, clips: Sequence[Clip], sizes: Sequence[int], device: torch.device) -> None:
@@ -63,8 +63,8 @@ class ClipBank:
         self.cells = [self._cells(number) for number in range(len(clips))]
         self.windows = {size: self._windows(clips, size) for size in sorted(set(sizes))}
 
-    def serves(self, size: int) -> bool:
-        """Whether there are crops of a size."""
+    def has_crops(self, size: int) -> bool:
+        """Return whether any clip is large enough for crops of a size."""
         return self.windows.get(size) is not None
 
     def _windows(self, clips: Sequence[Clip], size: int) -> _Windows | None:
@@ -88,23 +88,23 @@ class ClipBank:
         )
 
     def _cells(self, number: int) -> Tensor:
-        """The mean difference of frames two apart in cells of 16 x 16 pixels, (T - 2, h, w), in grey levels."""
+        """Return the mean difference of frames n and n + 2 per cell, (T - 2, h, w), in levels."""
         count, height, width = self.shapes[number]
         begin = int(self.start[number])
         clip = self.flat[begin : begin + count * height * width * 3].view(count, height, width, 3)
         maps = []
         for frame in range(count - 2):
-            apart = (clip[frame].float() - clip[frame + 2].float()).abs().mean(-1)[None, None]
-            maps.append(functional.avg_pool2d(apart, CELL)[0, 0])
+            difference = (clip[frame].float() - clip[frame + 2].float()).abs().mean(-1)
+            maps.append(functional.avg_pool2d(difference[None, None], CELL)[0, 0])
         return torch.stack(maps)
 
     def sample(self, count: int, size: int, target: int | None = None) -> Crops:
-        """Draw crops, lively places more often, varied as `midframe.data.augment` does.
+        """Draw random crops, augmented as in `midframe.data.augment`, preferably with motion.
 
         Args:
             count: N.
-            size: of the crops in pixels of the clips, one of `sizes`.
-            target: S, the size that they are reduced to; None for no change.
+            size: size of the crops in pixels of the clips, one of `sizes`.
+            target: S, the size that the crops are downscaled to; None for no downscaling.
         """
         target = target or size
         clip, frame, y, x = self._places(count, size)
@@ -113,14 +113,12 @@ class ClipBank:
         room = torch.stack((height, width)) - size
         limit = torch.minimum(torch.full_like(room, round(MAX_SHIFT * size / target)), room // 2)
         shift = (self._rand(2, count) * 2 - 1).mul(limit).round().long()
-        shift = shift * ((self._rand(count) < SHIFTED) & (t == 0.5))
-        y, x = (
-            torch.maximum(torch.minimum(place, most - by.abs()), by.abs())
-            for place, most, by in zip((y, x), room, shift, strict=True)
-        )
+        shift = shift * ((self._rand(count) < SHIFT_PROBABILITY) & (t == 0.5))
+        y = torch.maximum(torch.minimum(y, room[0] - shift[0].abs()), shift[0].abs())
+        x = torch.maximum(torch.minimum(x, room[1] - shift[1].abs()), shift[1].abs())
         colours = torch.arange(3, device=self.device).expand(count, 3)
         shuffled = self._rand(count, 3).argsort(1)
-        colours = torch.where((self._rand(count) < SHUFFLED)[:, None], shuffled, colours)
+        colours = torch.where((self._rand(count) < SHUFFLE_PROBABILITY)[:, None], shuffled, colours)
         turns = self._rand(3, count) < 0.5
         frames = []
         for step, sign in zip(order, (-1, 0, 1), strict=True):
@@ -131,7 +129,7 @@ class ClipBank:
         return fade(recolour(Crops(frames[0], frames[1], frames[2], t)))
 
     def _places(self, count: int, size: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Clip, first frame and corner of the crops, each (N,)."""
+        """Choose clip, first frame and top left corner of the crops, each (N,)."""
         windows = self.windows[size]
         assert windows is not None, f"no clip is large enough for crops of {size}"
         several = count * CANDIDATES
@@ -141,15 +139,15 @@ class ClipBank:
         x = (self._rand(several) * (self.width[clip] - size + 1)).long()
         cell = torch.minimum(y // CELL, rows - 1) * columns + torch.minimum(x // CELL, columns - 1)
         motion = windows.maps[begin + cell]
-        chance = motion / (motion + MOTION_SCALE) + MIN_MOTION
-        # The largest of log(p) plus Gumbel noise are a draw without replacement by p.
+        weight = motion / (motion + MOTION_SCALE) + MIN_MOTION
+        # Gumbel top-k: sampling without replacement with probability proportional to the weight.
         noise = -(-self._rand(several).clamp(1e-9, 1 - 1e-7).log()).log()
-        best = (chance.log() + noise).topk(count).indices
+        best = (weight.log() + noise).topk(count).indices
         return clip[best], frame[best], y[best], x[best]
 
     def _order(self, count: int) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor]:
-        """Which frames of the window are first, middle and second, and the time t of the middle."""
-        halfway = self._rand(count) < MIDDLE
+        """Choose the first, middle and second frame of the window; return them and t."""
+        halfway = self._rand(count) < MIDDLE_PROBABILITY
         reach = 1 + (self._rand(count) * (WINDOW // 2)).long()
         centre = torch.full_like(reach, WINDOW // 2)
         span = 2 + (self._rand(count) * (WINDOW - 2)).long()
@@ -158,7 +156,7 @@ class ClipBank:
         first = torch.where(halfway, centre - reach, begin)
         middle = torch.where(halfway, centre, inside)
         second = torch.where(halfway, centre + reach, begin + span)
-        backwards = self._rand(count) < REVERSED
+        backwards = self._rand(count) < REVERSE_PROBABILITY
         first, second = torch.where(backwards, second, first), torch.where(backwards, first, second)
         return (first, middle, second), (middle - first).float() / (second - first).float()
 
@@ -167,13 +165,13 @@ class ClipBank:
 
 
 def fade(crops: Crops) -> Crops:
-    """Fade some samples evenly to or from black, white or a grey (see `midframe.data.augment.fade`)."""
+    """Fade some samples to or from black, white or a grey (see `midframe.data.augment.fade`)."""
     count, device = len(crops.t), crops.t.device
     choice, grey = torch.rand(count, device=device), torch.rand(count, device=device)
     grey = torch.where(choice < 0.34, torch.zeros_like(grey), grey)
     grey = torch.where(choice > 0.66, torch.ones_like(grey), grey)[:, None, None, None]
     begin, end = torch.rand(2, count, device=device) * MAX_FADE
-    faded = (torch.rand(count, device=device) < FADED).float()
+    faded = (torch.rand(count, device=device) < FADE_PROBABILITY).float()
     times = torch.zeros_like(crops.t), crops.t, torch.ones_like(crops.t)
     frames = []
     for frame, t in zip(crops[:3], times, strict=True):
@@ -183,10 +181,13 @@ def fade(crops: Crops) -> Crops:
 
 
 def recolour(crops: Crops) -> Crops:
-    """Change brightness, contrast and gamma of half of the samples, alike in all frames."""
+    """Change gain and gamma of half of the samples, equally in all frames."""
     count, device = len(crops.t), crops.t.device
-    rand = lambda: torch.rand(count, device=device)[:, None, None, None]  # noqa: E731
-    changed = rand() < RECOLOURED
+
+    def rand() -> Tensor:
+        return to_nchw(torch.rand(count, device=device))
+
+    changed = rand() < RECOLOUR_PROBABILITY
     gamma = torch.where(changed, 2 ** (rand() * 1.4 - 0.7), torch.ones_like(rand()))
     gain = torch.where(changed, 0.5 + rand() * 0.7, torch.ones_like(gamma))
     frames = [(frame**gamma * gain).clamp(0, 1) for frame in crops[:3]]

@@ -1,4 +1,4 @@
-"""Cutting crops on CUDA: one Triton kernel from bytes to reduced crops."""
+"""Cut crops on CUDA by one Triton kernel, from bytes to downscaled crops."""
 
 import math
 from typing import Any
@@ -9,14 +9,16 @@ import triton.language as tl
 from torch import Tensor
 
 BLOCK = 256
-"""Pixels of the result that a program computes."""
+"""Output pixels per program."""
 
 
 def cut(flat: Tensor, places: Any, size: int, target: int) -> Tensor:
     """See `midframe.training.on_device.cutting.cut`."""
     count = len(places.corner)
     result = torch.empty(count, 3, target, target, device=flat.device)
-    turns = places.mirrored_rows.int() + 2 * places.mirrored_columns.int() + 4 * places.transposed.int()
+    turns = (
+        places.mirrored_rows.int() + 2 * places.mirrored_columns.int() + 4 * places.transposed.int()
+    )
     factor = size / target
     _cut[(triton.cdiv(target * target, BLOCK), count)](
         flat, places.corner, places.row_length, turns, places.colours.contiguous(), result,

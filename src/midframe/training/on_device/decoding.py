@@ -1,6 +1,6 @@
-"""Reading clips with OpenCV: uncompressed shots without cuts, and which of their windows to use.
+"""Read clips with OpenCV: decoded shots without cuts, and their usable windows.
 
-OpenCV is used because a machine lent for training often has no FFmpeg libraries of its own.
+OpenCV brings its own decoder, so that training needs no FFmpeg libraries.
 """
 
 from dataclasses import dataclass
@@ -12,37 +12,41 @@ import cv2
 import numpy as np
 
 WINDOW = 7
-"""Frames of a window, from which three are taken."""
+"""Frames per window, from which triplets are taken."""
 HALVE_ABOVE = 1000
-"""Frames with a shorter side above this many pixels are halved as they are read."""
+"""Frames with a short side above this, in pixels, are downscaled to half."""
 CHUNK = 32
-"""Frames of a piece of a shot, of which the liveliest are kept."""
+"""Maximum frames per piece of a shot; the pieces with most motion are kept."""
 THUMBNAIL = 64, 36
 CUT_DIFFERENCE, CUT_RATIO = 18.0, 3.0
-"""Two frames belong to different shots if their thumbnails differ by so many grey levels, and by so
-many times the median of the differences around."""
-REPEAT_RATIO, REPEAT_MOTION = 0.2, 0.5
-"""A frame repeats the one before if it differs by less than this share of the differences around, where
-these exceed so many grey levels."""
-AROUND = 4
-"""Frames before and after that count as around."""
+"""There is a cut where thumbnails differ by more than CUT_DIFFERENCE grey levels and by more than
+CUT_RATIO times the median of the neighbouring differences."""
+DUPLICATE_RATIO, DUPLICATE_MOTION = 0.2, 0.5
+"""A frame is a duplicate if it differs from the one before by less than DUPLICATE_RATIO times the
+median of the neighbouring differences, where that exceeds DUPLICATE_MOTION grey levels."""
+NEIGHBOURHOOD = 4
+"""Neighbouring differences before and after a frame."""
 
 Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)
 class Clip:
-    """Consecutive frames of one shot."""
+    """Hold consecutive frames of one shot."""
 
     frames: Array
     """(T, H, W, 3), RGB bytes."""
     starts: list[int]
-    """First frames of the windows that hold no repeated frame."""
+    """First frames of the windows without duplicate frames."""
 
 
 def read_clip(path: Path, max_frames: int) -> list[Clip]:
-    """Read the liveliest pieces of a video, `max_frames` frames at most; none if it cannot be read."""
-    capture, frames, thumbnails = cv2.VideoCapture(str(path)), [], []
+    """Read the pieces of a video with most motion, at most `max_frames` frames.
+
+    The list is empty if the video cannot be read.
+    """
+    capture = cv2.VideoCapture(str(path))
+    frames, thumbnails = [], []
     while True:
         readable, frame = capture.read()
         if not readable:
@@ -55,7 +59,9 @@ def read_clip(path: Path, max_frames: int) -> list[Clip]:
     capture.release()
     if len(frames) < WINDOW:
         return []
-    differences = np.array([np.abs(after - before).mean() for before, after in pairwise(thumbnails)])
+    differences = np.array(
+        [np.abs(after - before).mean() for before, after in pairwise(thumbnails)]
+    )
     pieces = choose_pieces(differences, max_frames)
     return [
         Clip(
@@ -67,14 +73,14 @@ def read_clip(path: Path, max_frames: int) -> list[Clip]:
 
 
 def choose_pieces(differences: Array, max_frames: int) -> list[tuple[int, int]]:
-    """Choose pieces (start, stop) of at most `CHUNK` frames without a cut, the liveliest first.
+    """Choose the pieces (start, stop) without a cut that have most motion, sorted by time.
 
     Args:
-        differences: between each frame and the next, (T - 1,), in grey levels.
-        max_frames: frames of all pieces together, at most.
+        differences: of successive frames, (T - 1,), in grey levels.
+        max_frames: maximum total number of frames.
     """
-    around = np.array([np.median(_around(differences, n)) for n in range(len(differences))])
-    cuts = np.flatnonzero((differences > CUT_DIFFERENCE) & (differences > CUT_RATIO * around)) + 1
+    medians = np.array([np.median(_neighbourhood(differences, n)) for n in range(len(differences))])
+    cuts = np.flatnonzero((differences > CUT_DIFFERENCE) & (differences > CUT_RATIO * medians)) + 1
     pieces = []
     for start, stop in zip([0, *cuts], [*cuts, len(differences) + 1], strict=True):
         for begin in range(start, stop, CHUNK):
@@ -90,14 +96,14 @@ def choose_pieces(differences: Array, max_frames: int) -> list[tuple[int, int]]:
 
 
 def usable_starts(differences: Array) -> list[int]:
-    """The first frames of the windows of a clip in which no frame repeats the one before it."""
-    repeated = np.zeros(len(differences), bool)
+    """Return the first frames of the windows of a clip without duplicate frames."""
+    duplicate = np.zeros(len(differences), bool)
     for n, difference in enumerate(differences):
-        usual = float(np.median(_around(differences, n)))
-        repeated[n] = usual > REPEAT_MOTION and difference < REPEAT_RATIO * usual
+        usual = float(np.median(_neighbourhood(differences, n)))
+        duplicate[n] = usual > DUPLICATE_MOTION and difference < DUPLICATE_RATIO * usual
     last = len(differences) + 1 - WINDOW
-    return [n for n in range(last + 1) if not repeated[n : n + WINDOW - 1].any()]
+    return [n for n in range(last + 1) if not duplicate[n : n + WINDOW - 1].any()]
 
 
-def _around(differences: Array, n: int) -> Array:
-    return differences[max(0, n - AROUND) : n + AROUND + 1]
+def _neighbourhood(differences: Array, n: int) -> Array:
+    return differences[max(0, n - NEIGHBOURHOOD) : n + NEIGHBOURHOOD + 1]

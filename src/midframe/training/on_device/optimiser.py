@@ -1,4 +1,4 @@
-"""Muon and AdamW as a sequence of device operations without host synchronisation, so that CUDA graphs hold them."""
+"""Implement Muon and AdamW without CPU synchronisation, for capture in CUDA graphs."""
 
 import math
 from collections.abc import Sequence
@@ -6,27 +6,28 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from midframe.training.muon import LIKE_ADAM, NEWTON_SCHULZ, ROUNDS, TINY
+from midframe.training.muon import ADAMW_RMS, EPSILON, ITERATIONS, NEWTON_SCHULZ
 
-MOMENTUM, BETAS = 0.95, (0.9, 0.999)
+MOMENTUM = 0.95
+BETAS = (0.9, 0.999)
 MAX_NORM = 1.0
-"""The gradient is scaled down to this norm at most; a step whose gradient is not finite changes nothing."""
+"""Maximum norm of the gradient; a step with a gradient that is not finite changes nothing."""
 ROW_MULTIPLE = 32
-"""Matrices are filled up with zeros to a few common shapes, so that many are multiplied at once."""
+"""Matrices are zero-padded to a few common shapes and multiplied in batches."""
 
 
 class GraphedMuon:
-    """Orthogonalised momentum for weights of convolutions, AdamW for biases, and a moving average.
+    """Optimise weights of convolutions by Muon, biases by AdamW; average the weights.
 
-    The same steps as `midframe.training.muon.Muon`, many matrices at once (its references there).
+    Steps equal those of `midframe.training.muon.Muon` (references there), with matrices in batches.
 
     Args:
-        model: whose parameters are learnt; their gradients must exist.
-        weight_decay: share of the weights, times the learning rate, that a step takes away.
+        model: the network to train; the gradients of its parameters must exist.
+        weight_decay: weights shrink by this fraction, times the learning rate, per step.
     """
 
     def __init__(self, model: nn.Module, weight_decay: float) -> None:
-        self.parameters = list(model.parameters())
+        self.parameters: list[Tensor] = list(model.parameters())
         device = self.parameters[0].device
         self.matrices = [weights for weights in self.parameters if weights.ndim > 1]
         self.vectors = [weights for weights in self.parameters if weights.ndim <= 1]
@@ -36,16 +37,16 @@ class GraphedMuon:
         self.square = [torch.zeros_like(weights) for weights in self.vectors]
         self.count = torch.zeros((), device=device)
         self.rate = torch.zeros((), device=device)
-        """Learning rate; filled in before each step."""
+        """Learning rate; to be filled before each step."""
         self.decay = torch.ones((), device=device)
-        """Of the moving average; filled in before each step."""
+        """Decay of the moving average; to be filled before each step."""
         self.weight_decay = weight_decay
         self.groups = _groups(self.matrices)
 
     @torch.no_grad()
     def step(self) -> None:
-        """Learn from the gradients and clear them."""
-        gradients = [weights.grad for weights in self.parameters if weights.grad is not None]
+        """Update the weights and their average; set the gradients to zero."""
+        gradients = _gradients(self.parameters)
         norm = torch.stack(torch._foreach_norm(gradients)).norm()
         scale = torch.where(norm.isfinite(), (MAX_NORM / (norm + 1e-6)).clamp(max=1), 0.0)
         for gradient in gradients:
@@ -56,73 +57,82 @@ class GraphedMuon:
         self._step_vectors()
         self._step_matrices()
         torch._foreach_zero_(gradients)
-        apart = torch._foreach_sub(self.parameters, self.average)
-        torch._foreach_mul_(apart, 1 - self.decay)
-        torch._foreach_add_(self.average, apart)
+        difference = torch._foreach_sub(self.parameters, self.average)
+        torch._foreach_mul_(difference, 1 - self.decay)
+        torch._foreach_add_(self.average, difference)
 
     def _step_vectors(self) -> None:
-        gradients = [weights.grad for weights in self.vectors]
+        gradients = _gradients(self.vectors)
         first, second = BETAS
         torch._foreach_lerp_(self.mean, gradients, 1 - first)
         torch._foreach_mul_(self.square, second)
         torch._foreach_addcmul_(self.square, gradients, gradients, 1 - second)
         divisor = torch._foreach_sqrt(self.square)
         torch._foreach_div_(divisor, (1 - second**self.count).sqrt())
-        torch._foreach_add_(divisor, TINY)
+        torch._foreach_add_(divisor, EPSILON)
         change = torch._foreach_div(self.mean, divisor)
         torch._foreach_mul_(change, -self.rate / (1 - first**self.count))
         torch._foreach_add_(self.vectors, change)
 
     def _step_matrices(self) -> None:
-        gradients = [weights.grad for weights in self.matrices]
+        gradients = _gradients(self.matrices)
         torch._foreach_lerp_(self.momentum, gradients, 1 - MOMENTUM)
-        ahead = torch._foreach_lerp(gradients, self.momentum, MOMENTUM)  # Nesterov's
+        ahead = torch._foreach_lerp(gradients, self.momentum, MOMENTUM)  # Nesterov momentum
         a, b, c = NEWTON_SCHULZ
         for (rows, columns), members in self.groups.items():
             x = self.rate.new_zeros((len(members), rows, columns), dtype=torch.bfloat16)
             for place, number in enumerate(members):
                 matrix = _wide(ahead[number])
-                scaled = matrix / (matrix.norm() + TINY)
+                scaled = matrix / (matrix.norm() + EPSILON)
                 x[place, : matrix.shape[0], : matrix.shape[1]] = scaled
-            for _ in range(ROUNDS):
+            for _ in range(ITERATIONS):
                 square = x @ x.mT
-                x = torch.baddbmm(x, torch.baddbmm(square, square, square, beta=b, alpha=c), x, beta=a)
+                x = torch.baddbmm(
+                    x, torch.baddbmm(square, square, square, beta=b, alpha=c), x, beta=a
+                )
             for place, number in enumerate(members):
                 weights = self.matrices[number]
                 height, width = _wide(weights).shape
                 change = x[place, :height, :width]
                 if height != len(weights):
                     change = change.mT
-                change = change.reshape(weights.shape) * (LIKE_ADAM * math.sqrt(max(height, width)))
+                change = change.reshape(weights.shape) * (ADAMW_RMS * math.sqrt(max(height, width)))
                 weights.sub_((change * self.rate).to(weights.dtype))
 
     def reset(self) -> None:
-        """Forget the steps taken so far."""
+        """Set the state to zero, as before the first step."""
         for tensor in self.state().values():
             tensor.zero_()
 
     def state(self) -> dict[str, Tensor]:
-        """Everything beside the weights and their average that a later leg needs."""
+        """Return the state of the optimiser by name, without weights and average."""
         named = {"momentum": self.momentum, "mean": self.mean, "square": self.square}
-        state = {f"{name}.{number}": tensor for name, tensors in named.items() for number, tensor in enumerate(tensors)}
+        state = {
+            f"{name}.{number}": tensor
+            for name, tensors in named.items()
+            for number, tensor in enumerate(tensors)
+        }
         return {**state, "count": self.count}
 
     @torch.no_grad()
     def load_state(self, state: dict[str, Tensor]) -> None:
-        """Continue from a `state`."""
-        for name, tensor in self.state().items():
-            own = self.count if name == "count" else getattr(self, name.split(".")[0])[int(name.split(".")[1])]
-            own.copy_(state[name].to(tensor.device))
+        """Restore what `state` returned."""
+        for name, own in self.state().items():
+            own.copy_(state[name].to(own.device))
+
+
+def _gradients(parameters: Sequence[Tensor]) -> list[Tensor]:
+    return [weights.grad for weights in parameters if weights.grad is not None]
 
 
 def _wide(weights: Tensor) -> Tensor:
-    """Weights (out, in, ...) as a matrix with no more rows than columns."""
+    """Reshape weights (out, in, ...) to a matrix with no more rows than columns."""
     matrix = weights.flatten(1)
     return matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
 
 
 def _groups(matrices: Sequence[Tensor]) -> dict[tuple[int, int], list[int]]:
-    """Numbers of the matrices that are filled up to each shape."""
+    """Return the indices of the matrices that are padded to each shape."""
     groups: dict[tuple[int, int], list[int]] = {}
     for number, weights in enumerate(matrices):
         rows, columns = _wide(weights).shape

@@ -1,4 +1,4 @@
-"""One training step of FlowSep for one size of crops, captured as a CUDA graph."""
+"""Run training steps of FlowSep, captured as one CUDA graph per crop size."""
 
 from dataclasses import dataclass
 
@@ -13,48 +13,53 @@ from midframe.training.on_device.crops import Crops
 from midframe.training.on_device.optimiser import GraphedMuon
 
 WARM_UP_RUNS = 3
-"""Runs before a capture, in which libraries allocate and choose their kernels."""
+"""Runs before the capture, in which libraries allocate memory and choose kernels."""
 LOSSES = "l1", "laplacian", "mse"
 
 
 @dataclass(frozen=True)
 class StepShape:
-    """Sizes that one graph is captured for."""
+    """Hold the sizes that one graph is captured for."""
 
     size: int
-    """Of the crops, in pixels, a multiple of the network's stride times the scale."""
+    """Crop size in pixels, a multiple of the network's stride times the scale."""
     batch: tuple[int, int]
-    """Crops of clips and of photographs."""
+    """Number of crops of clips and of photographs."""
     border: int = 16
-    """Pixels at the edge of crops that do not count in the loss: what moves in there is seen by neither frame."""
+    """Pixels at the edge of crops that the loss ignores: content there may be in neither outer
+    frame."""
     scale: int = 1
-    """How many times smaller the network reads the frames."""
+    """Factor by which the network downscales the frames."""
     probability: float = 1.0
-    """Share of the steps."""
+    """Probability of this shape per step."""
 
 
 class GraphedStep:
-    """Forward, backward and optimiser step for crops of one shape.
+    """Run forward, backward and optimiser step for crops of one shape.
 
     Args:
         model: the network; its parameters have gradients.
-        optimiser: of that network; shared by the steps of all shapes.
+        optimiser: optimiser of the network, shared by the steps of all shapes.
         shape: the sizes.
     """
 
     def __init__(self, model: FlowSep, optimiser: GraphedMuon, shape: StepShape) -> None:
-        self.model, self.optimiser, self.shape = model, optimiser, shape
+        self.model = model
+        self.optimiser = optimiser
+        self.shape = shape
         device = optimiser.rate.device
         count, size = sum(shape.batch), shape.size
         frames = [torch.zeros(count, 3, size, size, device=device) for _ in range(3)]
-        self.inputs = Crops(frames[0], frames[1], frames[2], torch.full((count,), 0.5, device=device))
+        self.inputs = Crops(
+            frames[0], frames[1], frames[2], torch.full((count,), 0.5, device=device)
+        )
         self.loss_weights = torch.zeros(len(LOSSES), device=device)
         self.total = torch.zeros(len(LOSSES) + 1, device=device)
-        """Sums of the losses, and the number of steps that they are of."""
+        """Sums of the losses, and the number of steps."""
         self.graph: torch.cuda.CUDAGraph | None = None
 
     def run(self, crops: Crops) -> None:
-        """Take one step on crops of this shape."""
+        """Run one step on crops of this shape."""
         for own, given in zip(self.inputs, crops, strict=True):
             own.copy_(given)
         if self.optimiser.rate.device.type != "cuda":
@@ -66,13 +71,13 @@ class GraphedStep:
         self.graph.replay()
 
     def random_crops(self) -> Crops:
-        """Noise of this shape."""
+        """Return noise of this shape."""
         frames = [torch.rand_like(frame) for frame in self.inputs[:3]]
         return Crops(frames[0], frames[1], frames[2], torch.full_like(self.inputs.t, 0.5))
 
     def capture(self) -> None:
-        """Record the step; the runs before change no weights that a learning rate of 0 leaves alone."""
-        stream = torch.cuda.Stream()
+        """Capture the step; the learning rate must be 0, as the runs before are real steps."""
+        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(WARM_UP_RUNS):
@@ -105,10 +110,12 @@ class GraphedStep:
         self.total += torch.cat((losses.detach(), torch.ones_like(losses[:1])))
 
     def mean_losses(self) -> dict[str, float]:
-        """The mean losses since the last call."""
+        """Return the mean losses since the last call."""
         *sums, count = self.total.tolist()
         self.total.zero_()
-        return {name: round(value / max(1, count), 5) for name, value in zip(LOSSES, sums, strict=True)}
+        return {
+            name: round(value / max(1, count), 5) for name, value in zip(LOSSES, sums, strict=True)
+        }
 
 
 def _losses(interpolated: Tensor, truth: Tensor) -> Tensor:

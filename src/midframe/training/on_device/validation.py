@@ -1,4 +1,4 @@
-"""Scores on whole held-out frames, on the device."""
+"""Score a network on full-size held-out frames, on the device."""
 
 import math
 from collections.abc import Sequence
@@ -14,13 +14,14 @@ from midframe.models.flowsep import FlowSep
 from midframe.training.on_device.decoding import read_clip
 
 REACHES = {"near_psnr": 1, "far_psnr": 3}
-"""Frames between the middle and either outer one."""
+"""Distance of the middle frame from the outer frames, by score."""
+SUFFIXES = (".mp4", ".mov", ".webm")
 PLACES = (5, 12, 19)
-"""Which middle frames of a clip are interpolated."""
+"""Indices of the middle frames in a clip."""
 
 
 class Triplet(NamedTuple):
-    """Three frames, (1, 3, H, W), bytes, and which score they count in."""
+    """Three frames, (1, 3, H, W), bytes, and the score that they count towards."""
 
     first: Tensor
     middle: Tensor
@@ -31,7 +32,7 @@ class Triplet(NamedTuple):
 def read_triplets(folder: Path) -> list[Triplet]:
     """Read triplets from the first shot of every video in a folder."""
     triplets = []
-    for path in sorted(each for each in folder.iterdir() if each.suffix in (".mp4", ".mov", ".webm")):
+    for path in sorted(each for each in folder.iterdir() if each.suffix in SUFFIXES):
         clips = read_clip(path, 32)
         if not clips:
             continue
@@ -39,36 +40,36 @@ def read_triplets(folder: Path) -> list[Triplet]:
         for name, reach in REACHES.items():
             for place in PLACES:
                 if place - reach >= 0 and place + reach < len(frames):
-                    chosen = (frames[n] for n in (place - reach, place, place + reach))
-                    triplets.append(Triplet(*(_tensor(frame) for frame in chosen), name))
+                    chosen = [_to_tensor(frames[place + n * reach]) for n in (-1, 0, 1)]
+                    triplets.append(Triplet(chosen[0], chosen[1], chosen[2], name))
     return triplets
 
 
-def _tensor(frame: np.ndarray) -> Tensor:  # type: ignore[type-arg]
+def _to_tensor(frame: np.ndarray) -> Tensor:
     return torch.from_numpy(frame.copy()).permute(2, 0, 1)[None]
 
 
 @torch.no_grad()
 def validate(
-    judge: FlowSep, weights: Sequence[Tensor], triplets: Sequence[Triplet], device: torch.device
+    ema_model: FlowSep, weights: Sequence[Tensor], triplets: Sequence[Triplet], device: torch.device
 ) -> dict[str, float]:
-    """PSNR in dB by distance, and sharpness: the mean Laplacian over that of the truth."""
-    for own, given in zip(judge.parameters(), weights, strict=True):
+    """Return PSNR in dB by frame distance, and sharpness: mean Laplacian relative to the truth."""
+    for own, given in zip(ema_model.parameters(), weights, strict=True):
         own.copy_(given)
-    chosen = torch.backends.cudnn.benchmark
-    torch.backends.cudnn.benchmark = False  # frames have many sizes
+    benchmark = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = False  # there are many frame sizes
     scores: dict[str, list[float]] = {name: [] for name in (*REACHES, "sharpness")}
     for *frames, name in triplets:
-        first, middle, second = (frame.to(device).float() / 255 for frame in frames)
-        interpolated = judge(first, second, 0.5).clamp(0, 1).mul(255).round().div(255)
+        first, middle, second = [frame.to(device).float() / 255 for frame in frames]
+        interpolated = ema_model(first, second, 0.5).clamp(0, 1).mul(255).round().div(255)
         error = float((interpolated - middle).square().mean())
         scores[name].append(-10 * math.log10(max(error, 1e-10)))
         scores["sharpness"].append(float(_detail(interpolated) / _detail(middle)))
-    torch.backends.cudnn.benchmark = chosen
+    torch.backends.cudnn.benchmark = benchmark
     return {name: round(sum(values) / len(values), 3) for name, values in scores.items() if values}
 
 
 def _detail(frame: Tensor) -> Tensor:
-    """Mean absolute Laplacian."""
+    """Return the mean absolute Laplacian."""
     kernel = frame.new_tensor([[0.0, 1, 0], [1, -4, 1], [0, 1, 0]]).expand(3, 1, 3, 3)
     return functional.conv2d(frame, kernel, groups=3).abs().mean()

@@ -7,7 +7,7 @@ import pytest
 from test_video import Averager
 
 from midframe.errors import VideoError
-from midframe.evaluation.own_video import WORST, save_scores, score_video
+from midframe.evaluation.score_video import WORST_FRAMES, save_scores, score_video
 from midframe.images import read_image
 from midframe.video.reader import Part
 
@@ -55,13 +55,13 @@ def test_scores_a_plot_and_the_worst_frames_are_saved(render_video: Render, tmp_
     assert set(saved["frames"][0]["measures"]["model"]) == {"psnr", "ssim", "error", "sharpness"}
     assert saved["mean"]["sharpness"]["repeat"] == pytest.approx(1.0, abs=0.05)
     assert saved["mean"]["sharpness"]["average"] < 1
-    shown = [read_image(tmp_path / "scores" / f"worst-{n}.png") for n in range(1, WORST + 1)]
+    shown = [read_image(tmp_path / "scores" / f"worst-{n}.png") for n in range(1, WORST_FRAMES + 1)]
     assert {each.shape for each in shown} == {(64, 3 * 96, 3)}
     worst = [each.measures["model"].psnr for each, _ in scores.worst]
-    assert worst == sorted(each.measures["model"].psnr for each in scores.frames)[:WORST]
+    assert worst == sorted(each.measures["model"].psnr for each in scores.frames)[:WORST_FRAMES]
     assert (tmp_path / "scores" / "scores.png").stat().st_size > 1000
 
 
 def test_a_video_of_two_frames_is_refused(render_video: Render) -> None:
-    with pytest.raises(VideoError, match="no three frames"):
+    with pytest.raises(VideoError, match="no three successive frames"):
         score_video(render_video(frames=2, sound=False), Averager())

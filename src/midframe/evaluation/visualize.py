@@ -1,0 +1,97 @@
+"""Visualise FlowSep's prediction for two images: flow, kernels, mask, residual, confidence."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from midframe.evaluation.figures import save_figure
+from midframe.evaluation.kernels import draw_flow_colours
+from midframe.images import Array, to_tensor
+from midframe.interpolator import Interpolator, check_pair
+from midframe.models.flowsep import FlowSep
+
+Floats = np.ndarray[Any, Any]
+
+
+@torch.inference_mode()
+def compute_maps(
+    tool: Interpolator, first: Array, second: Array, time: float = 0.5
+) -> dict[str, Floats]:
+    """Return the maps that the network predicts, at their native size.
+
+    Returns:
+        "motion" from the first to the second frame (2, h, w), x before y, in pixels of the frames;
+        "mask", the weight of the first frame (h, w), from 0 to 1; "kernels", their distance from a
+        delta (h, w); "residual" (h, w, 3), in frame values; "confidence" (h, w), from 0 to 1.
+
+    Raises:
+        ValueError: the frames differ in size or type, or the network is not FlowSep.
+    """
+    check_pair(first, second)
+    model = tool.model
+    if not isinstance(model, FlowSep):
+        raise ValueError(
+            f"{type(model).__name__} predicts no flows: use `midframe kernels`, or --model flowsep"
+        )
+    prepared = model.prepare(to_tensor(first, tool.device), to_tensor(second, tool.device))
+    said, confidence, _ = model.say(prepared, time)
+    taps = model.config.taps
+    fields = torch.split(said.float(), [4, 4 * taps, 1, 3], dim=1)
+    flow, kernels, mask, residual = [field[0].cpu().numpy() for field in fields]
+    delta = np.tile(np.arange(taps) == taps // 2, 4)[:, None, None]
+    return {
+        "motion": (flow[2:] - flow[:2]) * 2 * prepared.scale,
+        "mask": mask[0],
+        "kernels": abs(kernels - delta).sum(0) / 4,
+        "residual": residual.transpose(1, 2, 0) * float(prepared.statistics.deviation),
+        "confidence": confidence[0, 0].cpu().numpy(),
+    }
+
+
+def draw_maps(
+    path: Path, tool: Interpolator, first: Array, second: Array, time: float = 0.5
+) -> None:
+    """Draw a figure of seven panels: the mean of both frames, the interpolated frame, the maps.
+
+    Raises:
+        VideoError: the file cannot be written.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    found = compute_maps(tool, first, second, time)
+    longest = max(1.0, float(np.percentile(np.hypot(*found["motion"]), 99)))
+    peak = np.iinfo(first.dtype).max
+    interpolated = tool.interpolate(first, second, time)
+    unit = {"vmin": 0, "vmax": 1}
+    panels: list[tuple[str, Floats, dict[str, Any]]] = [
+        ("mean of both frames", (first.astype(np.float32) + second) / 2 / peak, {}),
+        (f"interpolated, t = {time:g}", interpolated.astype(np.float32) / peak, {}),
+        (
+            f"motion, full saturation at {longest:.1f} pixels",
+            draw_flow_colours(found["motion"], longest),
+            {},
+        ),
+        ("mask: weight of the first frame", found["mask"], {"cmap": "coolwarm", **unit}),
+        ("kernels: distance from a delta", found["kernels"], {"cmap": "magma", "vmin": 0}),
+        ("residual x 4, on grey", (0.5 + 4 * found["residual"]).clip(0, 1), {}),
+        (
+            "confidence: the nearest frame where dark",
+            found["confidence"],
+            {"cmap": "viridis", **unit},
+        ),
+    ]
+    height, width = first.shape[:2]
+    figure = Figure(figsize=(16, 2 + 8 * height / width), layout="constrained")
+    FigureCanvasAgg(figure)
+    places = figure.subplots(2, 4).ravel()
+    for axes, (title, picture, options) in zip(places, panels, strict=False):
+        axes.imshow(picture, extent=(0, width, height, 0), **options)
+        axes.set_title(title, fontsize=9)
+        axes.set_xticks([])  # the frame is kept: a panel may be white
+        axes.set_yticks([])
+    for axes in places[len(panels) :]:
+        axes.set_axis_off()
+    save_figure(figure, path, dpi=100)

@@ -1,0 +1,45 @@
+"""Detect dead ReLUs: units that are inactive for all inputs pass no gradient."""
+
+from functools import partial
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class ReluActivity:
+    """Measure the fraction of active inputs of each ReLU of a network, as a context manager.
+
+    Leaky ReLUs are not measured: they pass a gradient for every input.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        self.network = network
+
+    def __enter__(self) -> "ReluActivity":
+        modules = self.network.named_modules()
+        relus = {name: module for name, module in modules if isinstance(module, nn.ReLU)}
+        self._fractions: dict[str, list[Tensor]] = {name: [] for name in relus}
+        self._hooks = [
+            relu.register_forward_pre_hook(partial(self._measure, name))
+            for name, relu in relus.items()
+        ]
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for hook in self._hooks:
+            hook.remove()
+
+    def _measure(self, name: str, _: nn.Module, inputs: Any) -> None:
+        self._fractions[name].append((inputs[0] > 0).sum() / inputs[0].numel())
+
+    def active_fractions(self) -> dict[str, float]:
+        """Return the mean fraction of positive inputs of each ReLU that ran, by its name."""
+        measured = {name: each for name, each in self._fractions.items() if each}
+        return {name: float(torch.stack(each).mean()) for name, each in measured.items()}
