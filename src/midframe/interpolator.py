@@ -176,13 +176,13 @@ class Interpolator:
         height, width = like.shape[2:]
         parts = tiles(height, width, self.tile, self.model.margin)
         if len(parts) == 1:  # no copy
-            whole = self.model.part(prepared, *parts[0], time)
+            whole = self.model.render_tile(prepared, *parts[0], time)
             if progress:
                 progress(1.0)
             return whole
         result = torch.empty_like(like)
         for done, (rows, columns) in enumerate(parts, start=1):
-            result[..., rows, columns] = self.model.part(prepared, rows, columns, time)
+            result[..., rows, columns] = self.model.render_tile(prepared, rows, columns, time)
             if progress:
                 progress(done / len(parts))
         return result

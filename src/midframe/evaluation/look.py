@@ -32,18 +32,18 @@ def maps_of(tool: Interpolator, first: Array, second: Array, time: float = 0.5) 
     if not isinstance(model, FlowSep):
         raise ValueError(f"{type(model).__name__} has no flows to look at: see `midframe kernels`, or choose flowsep")
     prepared = model.prepare(to_tensor(first, tool.device), to_tensor(second, tool.device))
-    said, trust, _ = model.say(prepared, time)
-    taps = model.config.taps
-    flow, kernels, share, residual = (
-        part[0].cpu().numpy() for part in torch.split(said.float(), [4, 4 * taps, 1, 3], dim=1)
-    )
+    prediction, layout = model.predict(prepared, time), model.layout
+    fields = prediction.fields[0].float().cpu().numpy()
+    flow, kernels = fields[layout.flows], fields[layout.kernels]
+    mask, residual = fields[layout.mask], fields[layout.residual]
+    taps = layout.taps
     delta = np.tile(np.arange(taps) == taps // 2, 4)[:, None, None]
     return {
         "motion": (flow[2:] - flow[:2]) * 2 * prepared.scale,
-        "share": share[0],
+        "share": mask[0],
         "kernels": abs(kernels - delta).sum(0) / 4,
         "residual": residual.transpose(1, 2, 0) * float(prepared.statistics.deviation),
-        "trust": trust[0, 0].cpu().numpy(),
+        "trust": prediction.confidence[0, 0].cpu().numpy(),
     }
 
 

@@ -9,14 +9,15 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from midframe.models.winograd import hasten
+from midframe.models.winograd import use_winograd
 
 
 class Network(nn.Module):
     """A network that makes the middle of two frames (N, 3, H, W) in [0, 1], the whole at once or part by part.
 
-    `forward(first, second)` makes it whole, not clipped. `prepare` and `part` make any rectangle of it alone, so that
-    memory need not grow with the frame. A fourth channel (alpha) is filtered with the kernels that the colours ask for.
+    `forward(first, second)` makes it whole, not clipped. `prepare` and `render_tile` make any
+    rectangle of it alone, so that memory need not grow with the frame. A fourth channel (alpha) is
+    filtered with the kernels of the colours.
     """
 
     config: Any
@@ -37,7 +38,7 @@ class Network(nn.Module):
         """What all parts of a pair of frames share."""
         raise NotImplementedError
 
-    def part(self, prepared: Any, rows: slice, columns: slice, time: float = 0.5) -> Tensor:
+    def render_tile(self, prepared: Any, rows: slice, columns: slice, t: float = 0.5) -> Tensor:
         """Make a rectangle of the frame at a time, as it is in the whole, not clipped.
 
         Only a network that makes `any_time` may be asked for one other than the middle.
@@ -60,7 +61,7 @@ class Network(nn.Module):
         """A copy with weights of one type that is ready to make frames, but not to be trained on."""
         ready = copy.deepcopy(self).eval().requires_grad_(False).to(precision)
         if precision in (torch.float32, torch.bfloat16):
-            hasten(ready)
+            use_winograd(ready)
         return ready
 
 

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from midframe.models.network import Network, Statistics, motion_between, pair_statistics, tiles
 from midframe.ops import separable_convolution
+from midframe.ops.upsampling import upsample
 
 MIN_KERNEL_SUM = 0.05
 """Kernel sums are held above this before they divide, so that no pixel explodes early in training."""
@@ -63,7 +64,7 @@ class SeparableKernels(NamedTuple):
     second_horizontal: Tensor
 
 
-class Prepared(NamedTuple):
+class MeasuredPair(NamedTuple):
     """A pair of frames (N, 3, H, W) and what was measured of them."""
 
     first: Tensor
@@ -75,7 +76,7 @@ def convolution(inputs: int, outputs: int) -> nn.Conv2d:
     return nn.Conv2d(inputs, outputs, kernel_size=3, padding=1)
 
 
-def bend(slope: float) -> nn.Module:
+def activation(slope: float) -> nn.Module:
     """ReLU, leaky if the slope is not 0."""
     return nn.LeakyReLU(slope) if slope else nn.ReLU()
 
@@ -86,25 +87,20 @@ class Block(nn.Sequential):
     def __init__(self, inputs: int, outputs: int, slope: float) -> None:
         layers: list[nn.Module] = []
         for channels in (inputs, outputs, outputs):
-            layers += [convolution(channels, outputs), bend(slope)]
+            layers += [convolution(channels, outputs), activation(slope)]
         super().__init__(*layers)
 
 
-def enlarged(features: Tensor) -> Tensor:
-    """Twice the size, bilinear. Corners are not aligned, so that a tile is enlarged as its place in the whole is."""
-    return functional.interpolate(features, scale_factor=2, mode="bilinear", align_corners=False)
-
-
-class Enlarge(nn.Module):
+class Upsample(nn.Module):
     """Bilinear upsampling followed by a convolution with ReLU, which avoids checkerboards (ICCV 2017, section 3.1)."""
 
     def __init__(self, channels: int, slope: float) -> None:
         super().__init__()
         self.smooth = convolution(channels, channels)
-        self.bend = bend(slope)
+        self.activation = activation(slope)
 
     def forward(self, features: Tensor) -> Tensor:
-        result: Tensor = self.bend(self.smooth(enlarged(features)))
+        result: Tensor = self.activation(self.smooth(upsample(features, 2)))
         return result
 
 
@@ -114,13 +110,13 @@ class KernelHead(nn.Module):
     def __init__(self, channels: int, taps: int, slope: float) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            convolution(channels, channels), bend(slope), convolution(channels, channels), bend(slope),
-            convolution(channels, taps), bend(slope),
+            convolution(channels, channels), activation(slope), convolution(channels, channels), activation(slope),
+            convolution(channels, taps), activation(slope),
         )  # fmt: skip
         self.last = convolution(taps, taps)
 
     def forward(self, features: Tensor) -> Tensor:
-        result: Tensor = self.last(enlarged(self.body(features)))
+        result: Tensor = self.last(upsample(self.body(features), 2))
         return result
 
 
@@ -136,7 +132,7 @@ class SepConv(Network):
         self.encoder = nn.ModuleList(map(Block, (6, *widths[:-1]), widths, repeat(slope)))
         deep_to_shallow = widths[:0:-1]  # 512, 256, 128, 64
         self.decoder = nn.ModuleList(map(Block, (widths[-1], *deep_to_shallow[:-1]), deep_to_shallow, repeat(slope)))
-        self.enlarge = nn.ModuleList(map(Enlarge, deep_to_shallow, repeat(slope)))
+        self.enlarge = nn.ModuleList(map(Upsample, deep_to_shallow, repeat(slope)))
         self.heads = nn.ModuleList(KernelHead(widths[1], config.taps, slope) for _ in range(4))
         self._initialise()
 
@@ -152,13 +148,13 @@ class SepConv(Network):
 
     def forward(self, first: Tensor, second: Tensor, statistics: Statistics | None = None) -> Tensor:
         """Make the middle frame (N, 3, H, W), not clipped, from two frames of any one size."""
-        return self.apply(first, second, self.kernels(first, second, statistics))
+        return self.synthesise(first, second, self.kernels(first, second, statistics))
 
-    def prepare(self, first: Tensor, second: Tensor) -> Prepared:
+    def prepare(self, first: Tensor, second: Tensor) -> MeasuredPair:
         """Measure the whole frames, of which the parts are made."""
-        return Prepared(first, second, pair_statistics(first[:, :3], second[:, :3]))
+        return MeasuredPair(first, second, pair_statistics(first[:, :3], second[:, :3]))
 
-    def part(self, prepared: Prepared, rows: slice, columns: slice, time: float = 0.5) -> Tensor:
+    def render_tile(self, prepared: MeasuredPair, rows: slice, columns: slice, t: float = 0.5) -> Tensor:
         """Make a rectangle of the middle frame with a margin around it, which begins where a stride does."""
         seen, own = self._spans(prepared, rows, columns)
         made: Tensor = self(prepared.first[seen], prepared.second[seen], prepared.statistics)
@@ -181,13 +177,13 @@ class SepConv(Network):
             result[..., rows, columns] = motion_between(_positive_sums(down, right), _positive_sums(right, down))
         return result
 
-    def _kernels_of(self, prepared: Prepared, rows: slice, columns: slice) -> SeparableKernels:
+    def _kernels_of(self, prepared: MeasuredPair, rows: slice, columns: slice) -> SeparableKernels:
         """The kernels of a rectangle."""
         seen, own = self._spans(prepared, rows, columns)
         kernels = self.kernels(prepared.first[seen], prepared.second[seen], prepared.statistics)
         return SeparableKernels(*(kernel[own] for kernel in kernels))
 
-    def _spans(self, prepared: Prepared, rows: slice, columns: slice) -> tuple[Any, Any]:
+    def _spans(self, prepared: MeasuredPair, rows: slice, columns: slice) -> tuple[Any, Any]:
         """What the network sees for a rectangle of the whole, and the rectangle within that."""
         spans = zip((rows, columns), prepared.first.shape[2:], strict=True)
         (seen_rows, own_rows), (seen_columns, own_columns) = (self._span(*span) for span in spans)
@@ -218,7 +214,7 @@ class SepConv(Network):
         inside = (..., slice(margin, margin + height), slice(margin, margin + width))
         return SeparableKernels(*(head(features)[inside] for head in self.heads))
 
-    def apply(self, first: Tensor, second: Tensor, kernels: SeparableKernels) -> Tensor:  # type: ignore[override]
+    def synthesise(self, first: Tensor, second: Tensor, kernels: SeparableKernels) -> Tensor:
         """Filter both frames with their kernels and add (ICCV 2017, equation 2)."""
         reach = self.config.taps // 2
         # Not under autocast: the frames stay float32, only the kernels may be of lower precision.

@@ -14,9 +14,15 @@ from lightning.fabric import Fabric
 from torch import Tensor, nn
 
 from midframe.errors import ConfigError, TrainingError
-from midframe.models.checkpoint import build_model, channels_last, load_model
+from midframe.models.checkpoint import (
+    build_config,
+    build_model,
+    channels_last,
+    load_model,
+    network_name,
+)
 from midframe.models.flowsep import FlowSep
-from midframe.models.growth import grown
+from midframe.models.flowsep.net2net import widen
 from midframe.models.network import Network
 from midframe.training.activity import Activity
 from midframe.training.config import TrainConfig
@@ -230,13 +236,13 @@ def _built_or_loaded(config: TrainConfig) -> Network:
 
 def _formed(model: Network, config: TrainConfig) -> Network:
     """A network that has learnt, in the form that is asked for: its own or, if it can grow, a larger one."""
-    form = type(model.config)(**config.network)
+    form = build_config(network_name(model), config.network)
     if form == model.config:
         return model
     if not isinstance(model, FlowSep):
         raise ConfigError(f"{config.initial} has another form than network asks for: leave network out, or train anew")
     try:
-        return channels_last(grown(model, form))
+        return channels_last(widen(model, form))
     except ValueError as error:
         raise ConfigError(f"{config.initial} has another form than network asks for, and {error}") from error
 

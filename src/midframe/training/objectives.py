@@ -67,7 +67,7 @@ class SepConvObjective(Objective):
 
     def forward(self, batch: Batch, guide_weight: float) -> tuple[Tensor, Parts]:
         kernels = self.model.kernels(batch.first, batch.second)
-        made = self.model.apply(batch.first, batch.second, kernels)
+        made = self.model.synthesise(batch.first, batch.second, kernels)
         loss, parts = self.colour_loss(made.float(), batch.middle)
         if self.tether:
             drift = functional.relu(kernel_sum(kernels).log().abs() - SLACK).mean()
@@ -83,7 +83,7 @@ class FlowSepObjective(Objective):
 
     def forward(self, batch: Batch, guide_weight: float) -> tuple[Tensor, Parts]:
         estimate = self.model.estimate(batch.first, batch.second, batch.time, batch.scale)
-        made = self.model.apply(batch.first, batch.second, estimate)
+        made = self.model.synthesise(batch.first, batch.second, estimate)
         colour, parts = self.colour_loss(made.float(), batch.middle)
         if guide_weight == 0 or batch.flows is None or batch.trust is None:
             return colour, parts

@@ -16,9 +16,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from midframe.errors import ConfigError
-from midframe.models.checkpoint import channels_last, load_model, save_model
-from midframe.models.flowsep import FlowSep, FlowSepConfig
-from midframe.models.growth import grown
+from midframe.models.checkpoint import build_config, channels_last, load_model, save_model
+from midframe.models.flowsep import FlowSep
+from midframe.models.flowsep.net2net import widen
 from midframe.outputs import whole_file
 from midframe.training.on_device.clips import ClipBank
 from midframe.training.on_device.crops import Crops, in_turn
@@ -244,12 +244,12 @@ def learning_rate(config: LegConfig, count: int, done: float) -> float:
 
 def start_network(config: LegConfig) -> FlowSep:
     """The network in the form asked for, with the weights that the leg starts from."""
-    form = FlowSepConfig(**config.network)
+    form = build_config("flowsep", config.network)
     if not config.init_from:
         return FlowSep(form)
     model = load_model(config.init_from)
     assert isinstance(model, FlowSep), "only FlowSep is trained here"
-    model = model if model.config == form else grown(model, form)
+    model = model if model.config == form else widen(model, form)
     return model.float().train().requires_grad_(True)
 
 
