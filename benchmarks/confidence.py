@@ -1,9 +1,10 @@
-"""What doubt is worth: by how much frames are wrong where they are made, and where the nearest one is shown instead.
+"""How inconsistency tells errors: of interpolated frames, and of the nearest one where it is shown instead.
 
 python benchmarks/confidence.py DATASET [--model flowsep] [--most 24]
 
 Whole frames that the data set held out, its farthest ones as a pair; and pairs across a cut, from one clip to another,
-where the nearest frame is the truth. From this table come LEAST_DOUBT and FULL_DOUBT of models/confidence.py.
+where the nearest frame is the truth. From this table come MIN_INCONSISTENCY and
+MAX_INCONSISTENCY of models/flowsep/confidence.py.
 """
 
 import argparse
@@ -17,7 +18,7 @@ from torch.nn import functional
 from midframe.images import to_tensor
 from midframe.interpolator import Interpolator
 from midframe.models.flowsep import FlowSep
-from midframe.ops.doubt import doubt
+from midframe.models.flowsep.steps import select_steps
 from midframe.training.samples import open_shards
 
 EDGES = (0, 0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.10, 0.12, 0.15, 0.20, 0.30, 1.0)
@@ -25,20 +26,21 @@ EDGES = (0, 0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.10, 0.12, 0.15, 0.20, 0.
 
 @torch.inference_mode()
 def look(model: FlowSep, first: Tensor, second: Tensor, truth: Tensor) -> Tensor:
-    """Doubt, error of the made frame and error of the nearest one in grey levels, at every value of the fields."""
+    """Inconsistency, and the errors of the interpolated and of the nearest frame in grey levels, at every value."""
     height, width = first.shape[2:]
     prepared = model.prepare(first, second)
-    made = model.part(prepared, slice(0, height), slice(0, width)).clamp(0, 1)
-    doubts = doubt(*prepared.read, model.say(prepared).fields, model.config.taps)
+    made = model.render_tile(prepared, slice(0, height), slice(0, width)).clamp(0, 1)
+    fields = model.predict(prepared).fields
+    inconsistency = select_steps(fields).inconsistency(*prepared.halves, fields)
     factor = 2 * prepared.scale
     errors = [functional.avg_pool2d(255 * (each - truth).abs().mean(1, keepdim=True), factor) for each in (made, first)]
     rows, columns = errors[0].shape[2:]
-    return torch.cat([doubts[..., :rows, :columns], *errors]).flatten(1)
+    return torch.cat([inconsistency[..., :rows, :columns], *errors]).flatten(1)
 
 
 def table(title: str, values: Tensor) -> None:
-    """Print shares of values and their mean errors, by doubt."""
-    print(f"{title}\n{'doubt':>14}{'share %':>10}{'made':>8}{'nearest':>9}")
+    """Print shares of values and their mean errors, by inconsistency."""
+    print(f"{title}\n{'inconsistency':>14}{'share %':>10}{'made':>8}{'nearest':>9}")
     for low, high in pairwise(EDGES):
         within = values[:, (values[0] >= low) & (values[0] < high)]
         if within.shape[1]:

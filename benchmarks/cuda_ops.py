@@ -16,19 +16,18 @@ import triton
 from torch import Tensor
 from torch.nn import functional
 
-from midframe.ops.alignment import aligned, aligned_plainly
-from midframe.ops.doubt import doubt, doubt_plainly
-from midframe.ops.fields import fields, fields_plainly
+from midframe.models.flowsep.layout import FieldLayout
+from midframe.models.flowsep.steps import PlainSteps
+from midframe.models.flowsep.steps.triton import TritonSteps
 from midframe.ops.flow_separable import flow_separable_convolution
-from midframe.ops.propagation import propagated, propagated_plainly
-from midframe.ops.reduction import reduced
 from midframe.ops.reference import flow_separable_by_sampling
-from midframe.ops.synthesis import synthesise, synthesise_plainly
+
+FAST, PLAIN = TritonSteps(), PlainSteps()
 
 SAMPLES, CROP, INNER = 64, 192, 160
 """Crops of a batch, their side, and the side of what the loss is computed on."""
 WIDTHS, HIDDEN, RADII = (32, 48, 96, 144), (32, 64, 112, 160), (0, 3, 4, 4)
-TAPS, STEP = 5, 4
+TAPS, DISTANCE = 5, 4
 BANDWIDTH = 3.0e12
 """Of the memory of an H100, in bytes a second."""
 WARMUP, REPETITIONS = 5, 25
@@ -93,16 +92,18 @@ def report_inference() -> None:
     frames = torch.rand(2, 1, 3, height, width, device="cuda").unbind()
     size = height // (2 * scale), width // (2 * scale)
     first, second = (functional.interpolate(frame, size) for frame in frames)
-    outputs = torch.randn(1, 8 + 4 * TAPS, *size, device="cuda", dtype=torch.float16) / 8
+    outputs = torch.randn(1, FieldLayout(TAPS).channels, *size, device="cuda", dtype=torch.float16) / 8
     outputs = outputs.contiguous(memory_format=torch.channels_last)
     flow, time = torch.randn(1, 4, *size, device="cuda") * 3, torch.full((1, 1, 1, 1), 0.5, device="cuda")
-    said = fields(outputs, flow, time, TAPS, True)
-    make = partial(fields, taps=TAPS, normalise=True), partial(fields_plainly, taps=TAPS, normalise=True)
-    report("fields", *make, (outputs, flow, time))
-    report("reduction", partial(reduced, scale=scale), partial(functional.avg_pool2d, kernel_size=scale), frames[:1])
-    report("inconsistency", partial(doubt, taps=TAPS), partial(doubt_plainly, taps=TAPS), (first, second, said))
+    fields = FAST.decode_outputs(outputs, flow, time, True)
+    fast, plain = partial(FAST.decode_outputs, normalise=True), partial(PLAIN.decode_outputs, normalise=True)
+    report("fields", fast, plain, (outputs, flow, time))
+    fast, plain = partial(FAST.downsample, factor=scale), partial(PLAIN.downsample, factor=scale)
+    report("downsampling", fast, plain, frames[:1])
+    report("inconsistency", FAST.inconsistency, PLAIN.inconsistency, (first, second, fields))
     more: dict[str, Any] = {"factor": 2 * scale, "rows": slice(0, 1080), "columns": slice(0, width), "deviation": time}
-    report("last step", partial(synthesise, **more), partial(synthesise_plainly, **more), (*frames, said))
+    fast, plain = partial(FAST.synthesise, **more), partial(PLAIN.synthesise, **more)
+    report("synthesis", fast, plain, (*frames, fields))
 
 
 def main() -> None:
@@ -111,14 +112,14 @@ def main() -> None:
     columns = "time   floor    plain"
     print(f"{'milliseconds':34} | forward {columns} | backward {columns}")
     for level, radius in enumerate(RADII):
-        fast = partial(decoder_input, partial(aligned, multiple=8), radius)
-        plain = partial(decoder_input, aligned_plainly, radius)
+        fast = partial(decoder_input, partial(FAST.decoder_input, multiple=8), radius)
+        plain = partial(decoder_input, PLAIN.decoder_input, radius)
         report(f"input of level {level}, radius {radius}", fast, plain, decoder_inputs(level))
     size = CROP // 2
     first, second = torch.rand(2, SAMPLES, 3, size, size, device="cuda")
     flow = (torch.randn(SAMPLES, 4, size, size, device="cuda") * 3).requires_grad_()
-    fast = partial(propagated, step=STEP)
-    plain = partial(propagated_plainly, step=STEP)
+    fast = partial(FAST.propagate_flow, distance=DISTANCE)
+    plain = partial(PLAIN.propagate_flow, distance=DISTANCE)
     report("flow propagation", fast, plain, (first, second, flow))
     frame = torch.rand(SAMPLES, 3, CROP, CROP, device="cuda")
     flow = (torch.randn(SAMPLES, 2, INNER, INNER, device="cuda") * 4).requires_grad_()

@@ -81,10 +81,10 @@ def stages(tool: Interpolator, pictures: list[av.VideoFrame], colour: Any) -> di
         prepared = model.prepare(*tensors)
 
     def network() -> None:
-        model.say(model.prepare(*tensors))
+        model.predict(model.prepare(*tensors))
 
     def operator() -> None:
-        model.part(prepared, rows, columns)
+        model.render_tile(prepared, rows, columns)
 
     return {
         "network": torch.inference_mode()(network),

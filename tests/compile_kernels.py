@@ -15,18 +15,13 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from triton.runtime.jit import JITFunction
 
-from midframe.ops import (
-    activation_cuda,
-    adaptive_cuda,
-    alignment_cuda,
-    doubt_cuda,
-    fields_cuda,
-    flow_separable_cuda,
-    propagation_cuda,
-    reduction_cuda,
-    separable_cuda,
-    synthesis_cuda,
-)
+from midframe.models.flowsep.steps.decoder_input import triton as decoder_input
+from midframe.models.flowsep.steps.downsampling import triton as downsampling
+from midframe.models.flowsep.steps.fields import triton as fields_step
+from midframe.models.flowsep.steps.inconsistency import triton as inconsistency
+from midframe.models.flowsep.steps.propagation import triton as propagation
+from midframe.models.flowsep.steps.synthesis import triton as synthesis
+from midframe.ops import activation_cuda, adaptive_cuda, flow_separable_cuda, separable_cuda
 from midframe.ops.resampling import RESAMPLINGS
 from midframe.training.on_device import cutting_cuda
 from midframe.training.on_device.cutting import Places
@@ -107,7 +102,7 @@ def launch_flow_separable(kernel_type: torch.dtype, resampling: str) -> None:
 def launch_alignment(kind: torch.dtype, width: int, carried: int, radius: int) -> None:
     features = torch.rand(2, width, 8, 8).to(kind).requires_grad_()
     before = torch.rand(1, carried, 4, 4).to(kind).requires_grad_() if carried else None
-    result = alignment_cuda.aligned(
+    result = decoder_input.decoder_input(
         features, before, torch.rand(1, 4, 8, 8), torch.rand(1, 1, 1, 1), radius, multiple=8
     )
     result.sum().backward()
@@ -115,17 +110,17 @@ def launch_alignment(kind: torch.dtype, width: int, carried: int, radius: int) -
 
 def launch_propagation() -> None:
     frame, flow = torch.rand(1, 3, 8, 8), torch.rand(1, 4, 8, 8).requires_grad_()
-    propagation_cuda.propagated(frame, frame, flow, step=4).sum().backward()
+    propagation.propagate_flow(frame, frame, flow, 4).sum().backward()
 
 
 def launch_inference(kind: torch.dtype) -> None:
     frame, outputs, time = torch.rand(1, 4, 16, 16).to(kind), torch.rand(1, 28, 8, 8).to(kind), torch.rand(1, 1, 1, 1)
-    said = fields_cuda.fields(outputs, torch.rand(1, 4, 8, 8), time, 5, True)
-    small = reduction_cuda.reduced(frame, 2, 1)
-    doubt_cuda.doubt(small, small, said, 5)
+    fields = fields_step.decode_outputs(outputs, torch.rand(1, 4, 8, 8), time, True)
+    small = downsampling.downsample(frame, 2)
+    inconsistency.inconsistency(small, small, fields)
     for resampling in ("linear", "cubic"):
         part = slice(0, 16), slice(0, 16)
-        synthesis_cuda.synthesise(frame, frame, said, 2, *part, time, resampling=resampling)
+        synthesis.synthesise(frame, frame, fields, 2, *part, time, resampling=resampling)
 
 
 def launch_activation() -> None:

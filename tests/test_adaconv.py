@@ -81,7 +81,7 @@ def test_any_rectangle_is_made_as_it_is_in_the_whole(model: AdaConv) -> None:
     first, second = torch.rand(2, 1, 3, 40, 50)
     prepared, whole = model.prepare(first, second), model(first, second)
     for rows, columns in ((slice(3, 17), slice(0, 50)), (slice(39, 40), slice(11, 12))):
-        torch.testing.assert_close(model.part(prepared, rows, columns), whole[..., rows, columns])
+        torch.testing.assert_close(model.render_tile(prepared, rows, columns), whole[..., rows, columns])
 
 
 def test_the_kernels_of_a_pixel_are_those_of_its_patch(model: AdaConv) -> None:

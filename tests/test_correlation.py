@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from midframe.models.flowsep.steps.decoder_input.plain import unit_length
 from midframe.ops import correlation_cpu, local_correlation, reference
-from midframe.ops.alignment import unit
 
 SIZES = {
     "n": st.integers(1, 3),
@@ -64,7 +64,7 @@ def test_gradients_are_right_in_float64() -> None:
 
 
 def test_correlation_is_highest_where_features_moved_to() -> None:
-    first = unit(torch.randn(1, 8, 12, 12))
+    first = unit_length(torch.randn(1, 8, 12, 12))
     second = first.roll((1, -2), (2, 3))
     like = local_correlation(first, second, 3)
     best = like[..., 4:8, 4:8].argmax(1)

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from midframe.models.flowsep import FlowSep, FlowSepConfig
+from midframe.models.flowsep.steps import PlainSteps, select_steps
+from midframe.models.flowsep.steps.propagation.plain import candidate_differences, standardise
 from midframe.ops import adaptive_convolution, flow_separable_convolution, separable_convolution
-from midframe.ops.alignment import aligned, aligned_plainly
-from midframe.ops.propagation import differences, levelled, propagated
 from midframe.training.losses import ColourLoss
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
@@ -75,8 +75,8 @@ def test_the_input_of_the_decoder(level: str, kind: torch.dtype) -> None:
 
     def operator(features: Tensor, *others: Tensor) -> Tensor:
         *known, flow, time = others
-        form = aligned if features.is_cuda else aligned_plainly
-        return form(features, known[0] if known else None, flow, time, radius)
+        steps = select_steps(features) if features.is_cuda else PlainSteps()
+        return steps.decoder_input(features, known[0] if known else None, flow, time, radius)
 
     compare(operator, operator, *given, tolerance=TOLERANCES[kind])
 
@@ -85,11 +85,13 @@ def test_flow_propagation() -> None:
     first, second = torch.rand(2, 2, 3, 48, 50)
     flow = flow_between_pixels(2, 4, 48, 50)
     fast = flow.cuda().requires_grad_()
-    made = propagated(first.cuda(), second.cuda(), fast, 4)
-    plain = propagated(first, second, flow, 4)
+    made = select_steps(fast).propagate_flow(first.cuda(), second.cuda(), fast, 4)
+    plain = select_steps(flow).propagate_flow(first, second, flow, 4)
     assert ((made.cpu() - plain).abs().amax(1) < 1e-4).float().mean() > 0.98
-    apart = differences(levelled(first.cuda()), levelled(second.cuda()), flow.cuda(), 4).cpu()
-    torch.testing.assert_close(apart, differences(levelled(first), levelled(second), flow, 4), atol=1e-4, rtol=1e-4)
+    apart = candidate_differences(standardise(first.cuda()), standardise(second.cuda()), flow.cuda(), 4).cpu()
+    torch.testing.assert_close(
+        apart, candidate_differences(standardise(first), standardise(second), flow, 4), atol=1e-4, rtol=1e-4
+    )
     (gradient,) = torch.autograd.grad(made.sum(), fast)
     torch.testing.assert_close(gradient.sum().cpu(), torch.tensor(float(flow.numel())), atol=1.0, rtol=0)
 
@@ -106,7 +108,9 @@ def test_convolutions() -> None:
 def training_step(model: FlowSep, first: Tensor, second: Tensor, time: Tensor) -> Tensor:
     """Return the loss, and leave the gradients in the model."""
     estimate = model.estimate(first, second, time)
-    loss, _ = ColourLoss({"l1": 1.0, "laplacian": 0.1, "mse": 1.0})(model.apply(first, second, estimate).float(), first)
+    loss, _ = ColourLoss({"l1": 1.0, "laplacian": 0.1, "mse": 1.0})(
+        model.synthesise(first, second, estimate).float(), first
+    )
     loss.backward()
     return loss.detach()
 

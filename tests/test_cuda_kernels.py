@@ -18,7 +18,7 @@ def test_every_cuda_kernel_compiles_for_cards_of_several_generations() -> None:
     assert done.returncode == 0, done.stderr[-2000:]
     compiled = [json.loads(line) for line in done.stdout.splitlines()]
     for generation in (75, 80, 90):
-        names = {each["kernel"].removeprefix("midframe.ops.") for each in compiled if each["generation"] == generation}
+        names = {each["kernel"].removeprefix("midframe.") for each in compiled if each["generation"] == generation}
         expected = 9 + 1 + 5 + 4 + 5 + 2 + 1
         assert len(names) == expected, f"convolutions, a split, FlowSep's steps, activation, crops: {names}"
     assert max(each["shared"] for each in compiled) <= LEAST_SHARED

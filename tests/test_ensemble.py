@@ -25,7 +25,7 @@ class Earlier(Network):
     def prepare(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
         return first, second
 
-    def part(self, prepared: tuple[Tensor, Tensor], rows: slice, columns: slice, time: float = 0.5) -> Tensor:
+    def render_tile(self, prepared: tuple[Tensor, Tensor], rows: slice, columns: slice, time: float = 0.5) -> Tensor:
         first, second = (frame[..., rows, columns] for frame in prepared)
         return first * (1 - time) + second * time
 
@@ -33,7 +33,7 @@ class Earlier(Network):
 class Leftmost(Earlier):
     """Makes of every pixel the one on the left of its row, so that each view makes something else."""
 
-    def part(self, prepared: tuple[Tensor, Tensor], rows: slice, columns: slice, time: float = 0.5) -> Tensor:
+    def render_tile(self, prepared: tuple[Tensor, Tensor], rows: slice, columns: slice, time: float = 0.5) -> Tensor:
         frame = prepared[0][..., rows, :1]
         return frame.expand(-1, -1, -1, columns.stop - columns.start)
 
@@ -47,7 +47,7 @@ def pair() -> tuple[Tensor, Tensor]:
 @pytest.mark.parametrize("views", VIEWS)
 def test_every_view_is_turned_back_in_place_and_time(pair: tuple[Tensor, Tensor], views: int) -> None:
     ensemble = Ensemble(Earlier(), views)
-    part = ensemble.part(ensemble.prepare(*pair), slice(2, 5), slice(1, 9), 0.2)
+    part = ensemble.render_tile(ensemble.prepare(*pair), slice(2, 5), slice(1, 9), 0.2)
     expected = (0.8 * pair[0] + 0.2 * pair[1])[..., 2:5, 1:9]
     torch.testing.assert_close(part, expected)
 
@@ -55,7 +55,7 @@ def test_every_view_is_turned_back_in_place_and_time(pair: tuple[Tensor, Tensor]
 def test_views_differ_in_direction_and_in_time(pair: tuple[Tensor, Tensor]) -> None:
     first, second = pair
     ensemble = Ensemble(Leftmost(), 4)
-    made = ensemble.part(ensemble.prepare(first, second), slice(0, 7), slice(0, 11))
+    made = ensemble.render_tile(ensemble.prepare(first, second), slice(0, 7), slice(0, 11))
     sides = first[..., :, :1], second[..., :1, :], first[..., :, -1:], second[..., -1:, :]
     torch.testing.assert_close(made, sum(side.expand_as(first) for side in sides) / 4)
 

@@ -42,7 +42,7 @@ class TensorsOfNumbers(TorchFunctionMode):
 def step(model: FlowSep, first: Tensor, second: Tensor, time: Tensor | float, scale: int) -> None:
     loss = ColourLoss(dict.fromkeys(LOSSES, 1.0))
     estimate = model.estimate(first, second, time, scale)
-    total, _ = loss(model.apply(first, second, estimate), first)
+    total, _ = loss(model.synthesise(first, second, estimate), first)
     total.backward()
 
 

@@ -4,6 +4,14 @@ from pathlib import Path
 import midframe
 
 PACKAGE = Path(midframe.__file__).parent
+LAYERS = (
+    ("layout", "config", "scales", "cuda_graphs"),
+    ("steps",),
+    ("blocks", "confidence", "pixel_kernels", "compilation"),
+    ("network",),
+    ("net2net",),
+)
+"""The files of models/flowsep, lowest first: each imports those of lower layers only."""
 FORBIDDEN = {
     "errors": {"*"},
     "devices": {"*", "-errors"},
@@ -40,6 +48,25 @@ def imported(path: Path) -> set[str]:
     return found
 
 
+def imported_modules(path: Path) -> set[str]:
+    """The modules and names of midframe that a file imports as it is loaded, with their dots."""
+    typing = [
+        node
+        for block in ast.walk(ast.parse(path.read_text()))
+        if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
+        for node in ast.walk(block)
+        if isinstance(node, ast.ImportFrom)
+    ]
+    hints = {node.module or "" for node in typing}
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module not in hints:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return {name for name in found if name.startswith("midframe.")}
+
+
 def rooms() -> dict[str, list[Path]]:
     return {room: [*PACKAGE.glob(f"{room}.py"), *(PACKAGE / room).rglob("*.py")] for room in FORBIDDEN}
 
@@ -52,6 +79,36 @@ def test_imports_point_one_way() -> None:
             allowed = {name[1:] for name in FORBIDDEN[room] if name.startswith("-")}
             wrong = found - allowed if "*" in FORBIDDEN[room] else found & FORBIDDEN[room]
             assert not wrong, f"{path} imports {wrong}"
+
+
+def flowsep_parts(path: Path) -> set[str]:
+    """The parts of models/flowsep that a file imports."""
+    prefix = "midframe.models.flowsep."
+    return {name.removeprefix(prefix).split(".")[0] for name in imported_modules(path) if name.startswith(prefix)}
+
+
+def test_the_files_of_flowsep_import_lower_layers_only() -> None:
+    folder = PACKAGE / "models" / "flowsep"
+    files = {path.stem for path in folder.glob("*.py")} - {"__init__"} | {"steps"}
+    assert files == {name for layer in LAYERS for name in layer}
+    for number, layer in enumerate(LAYERS):
+        lower = {name for below in LAYERS[:number] for name in below}
+        for name in layer:
+            for path in [*folder.glob(f"{name}.py"), *(folder / name).rglob("*.py")]:
+                wrong = flowsep_parts(path) - lower - {name}
+                assert not wrong, f"{path} imports {wrong}"
+
+
+def test_each_step_of_flowsep_stands_by_itself() -> None:
+    steps = PACKAGE / "models" / "flowsep" / "steps"
+    folders = {path.parent.name for path in steps.glob("*/plain.py")}
+    assert len(folders) == 7
+    for path in steps.glob("*/*.py"):
+        prefix = "midframe.models.flowsep.steps."
+        found = {name.removeprefix(prefix).split(".")[0] for name in imported_modules(path) if name.startswith(prefix)}
+        assert found <= {path.parent.name}, path
+        if path.stem == "plain":
+            assert not {name for name in imported_modules(path) if "halide" in name or "triton" in name}, path
 
 
 def test_nothing_but_the_command_line_imports_the_package_itself() -> None:

@@ -39,7 +39,7 @@ def test_guided_kernels_fetch_the_right_pixels() -> None:
         *(hat_kernel(flows[:, frame, axis], 4) for frame, axis in ((0, 1), (0, 0), (1, 1), (1, 0)))
     )
     model = build_model("sepconv", {"widths": [4, 8], "taps": 9})
-    made = model.apply(first, second, kernels)
+    made = model.synthesise(first, second, kernels)
     torch.testing.assert_close(made[..., 5:-5, 5:-5], middle[..., 5:-5, 5:-5])
 
 

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from midframe import ops
+import midframe
 from midframe.models.flowsep import FlowSep, FlowSepConfig
+from midframe.models.flowsep.compilation import compile_pipelines
 from midframe.ops.dispatch import side_by_side
 
 hl = pytest.importorskip("halide")
@@ -89,8 +90,9 @@ def test_flowsep_compiles_all_that_it_needs_before_it_begins(
             built.append("")
             super().__init__(*arguments)
 
-    for path in Path(ops.__path__[0]).glob("*_cpu.py"):
-        module = import_module(f"midframe.ops.{path.stem}")
+    package = Path(midframe.__file__).parent
+    for path in (*package.rglob("halide.py"), *package.rglob("*_cpu.py")):
+        module = import_module(".".join(("midframe", *path.relative_to(package).with_suffix("").parts)))
         if getattr(module, "Pipeline", None) is halide_tools.Pipeline:
             monkeypatch.setattr(module, "Pipeline", Counted)
     config = FlowSepConfig(widths=(16, 16, 16, 16), hidden=(16, 16, 16, 16), radii=(0, 1, 2, 2), taps=7)
@@ -98,7 +100,7 @@ def test_flowsep_compiles_all_that_it_needs_before_it_begins(
     assert isinstance(model, FlowSep)
     model.scale = 2
     with torch.inference_mode():
-        model._compile(3, 2)
+        compile_pipelines(model, 3, 2)
         before = len(built)
         model(*torch.rand(2, 1, 3, 600, 800))
     assert before > 0

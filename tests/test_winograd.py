@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from midframe.models.checkpoint import build_model
-from midframe.models.winograd import BentConvolution, WinogradConvolution, hasten
+from midframe.models.winograd import ConvActivation, WinogradConvolution, use_winograd
 from midframe.ops.dispatch import fast_module
 from midframe.ops.winograd import TILE, transforms
 
@@ -42,14 +42,16 @@ def test_kernels_that_are_too_large_are_refused() -> None:
 
 @pytest.mark.parametrize("shape", [(16, 24), (1, 1), (3, 130), (37, 51), (2, 7)])
 @pytest.mark.parametrize(("inputs", "outputs"), [(32, 32), (85, 28), (17, 33)])
-def test_a_convolution_and_its_bend_equal_the_plain_ones(inputs: int, outputs: int, shape: tuple[int, int]) -> None:
+def test_a_convolution_and_its_activation_equal_the_plain_ones(
+    inputs: int, outputs: int, shape: tuple[int, int]
+) -> None:
     torch.manual_seed(0)
     plain = nn.Conv2d(inputs, outputs, 3, padding=1, bias=inputs != 17).requires_grad_(False)
     features = torch.randn(2, inputs, *shape)
     for slope in (0.0, 0.1, 1.0):
         expected = nn.functional.leaky_relu(plain(features), slope)
         with torch.no_grad():
-            made = BentConvolution(plain, slope)(features)
+            made = ConvActivation(plain, slope)(features)
         torch.testing.assert_close(made, expected, atol=5e-5, rtol=0)
 
 
@@ -72,7 +74,7 @@ def test_few_products_are_for_inference() -> None:
     torch.manual_seed(0)
     plain = nn.Conv2d(32, 32, 3, padding=1)
     features = torch.randn(1, 32, 8, 8, requires_grad=True)
-    quick = BentConvolution(plain)
+    quick = ConvActivation(plain)
     assert torch.equal(quick(features), plain(features))
     assert quick.prepared is None
 
@@ -85,7 +87,7 @@ def test_bfloat16_takes_few_products_where_the_processor_multiplies_it(
     plain = nn.Conv2d(32, 32, 3, padding=1).bfloat16()
     features = torch.randn(1, 32, 8, 8).bfloat16()
     monkeypatch.setattr(fast_module("convolution_cpu"), "multiplies_halves", lambda: able)
-    quick = BentConvolution(plain)
+    quick = ConvActivation(plain)
     with torch.no_grad():
         assert torch.equal(quick(features), plain(features)) != able
     assert (quick.prepared is not None) == able
@@ -95,32 +97,43 @@ def test_bfloat16_takes_few_products_where_the_processor_multiplies_it(
     ("name", "precision", "apart"),
     [("flowsep", torch.float32, 1e-4), ("sepconv", torch.float32, 1e-4), ("sepconv", torch.bfloat16, 2e-2)],
 )
-def test_a_hastened_network_makes_the_same_frame(
+def test_a_accelerated_network_makes_the_same_frame(
     name: str, precision: torch.dtype, apart: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch.manual_seed(0)
     network = build_model(name).eval().requires_grad_(False)
     monkeypatch.setattr(fast_module("convolution_cpu"), "multiplies_halves", lambda: True)
-    hastened = network.for_inference(precision)
+    accelerated = network.for_inference(precision)
     done: list[int] = []
     fast = fast_module("convolution_cpu")
     count = lambda *given: done.append(1) or convolved(*given)  # noqa: E731
     convolved = fast.convolved
     first, second = torch.rand(2, 1, 3, 64, 96)
     with torch.inference_mode():
-        hastened(first, second)  # compiles what it needs
+        accelerated(first, second)  # compiles what it needs
         monkeypatch.setattr(fast, "convolved", count)
-        torch.testing.assert_close(hastened(first, second), network(first, second), atol=apart, rtol=0)
-    assert len(done) == sum(isinstance(module, BentConvolution) for module in hastened.modules()) > 10
+        torch.testing.assert_close(accelerated(first, second), network(first, second), atol=apart, rtol=0)
+    assert len(done) == sum(isinstance(module, ConvActivation) for module in accelerated.modules()) > 10
 
 
-def test_only_what_gains_by_it_is_hastened() -> None:
+def test_only_what_gains_by_it_is_accelerated() -> None:
     network = nn.Sequential(
         nn.Conv2d(3, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, 32, 3, stride=2, padding=1), nn.ReLU(),
         nn.Conv2d(32, 32, 3), nn.Conv2d(32, 32, 3, padding=1), nn.LeakyReLU(0.1), nn.Conv2d(32, 32, 3, padding=1),
         nn.Sigmoid(), nn.Conv2d(32, 4, 3, padding=1),
     )  # fmt: skip
-    hasten(network)
+    use_winograd(network)
     kinds = [type(layer).__name__.removesuffix("Convolution") for layer in network]
-    assert kinds == ["Conv2d", "ReLU", "Conv2d", "ReLU", "Conv2d", "Bent", "Identity", "Bent", "Sigmoid", "Conv2d"]
-    assert [layer.slope for layer in network if isinstance(layer, BentConvolution)] == [0.1, 1.0]
+    assert kinds == [
+        "Conv2d",
+        "ReLU",
+        "Conv2d",
+        "ReLU",
+        "Conv2d",
+        "ConvActivation",
+        "Identity",
+        "ConvActivation",
+        "Sigmoid",
+        "Conv2d",
+    ]
+    assert [layer.slope for layer in network if isinstance(layer, ConvActivation)] == [0.1, 1.0]

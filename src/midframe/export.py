@@ -7,11 +7,11 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from midframe.errors import CheckpointError, OptionError
-from midframe.models.confidence import confidence, fall_back, frame_stillness
 from midframe.models.flowsep import FlowSep
+from midframe.models.flowsep.confidence import confidence_of, fall_back, stillness
+from midframe.models.flowsep.steps import PlainSteps
 from midframe.models.network import Network
 from midframe.outputs import whole_file
 
@@ -29,14 +29,16 @@ class _Exported(nn.Module):
         self.model = model
 
     def forward(self, first: Tensor, second: Tensor, time: Tensor) -> Tensor:
-        estimate, taps = self.model.estimate(first, second, time), self.model.config.taps
+        estimate = self.model.estimate(first, second, time)
         if self.model.falls_back:
-            small = functional.avg_pool2d(first, 2), functional.avg_pool2d(second, 2)
-            trust = confidence(*small, estimate.said, taps)
-            still = frame_stillness(first, second, estimate.said, 2)
-            shown = fall_back(estimate.said, trust, still, time.view(-1, 1, 1, 1), taps)
-            estimate = estimate._replace(said=shown)
-        return self.model.apply(first, second, estimate).clamp(0, 1)
+            steps, fields = PlainSteps(), estimate.fields
+            small = steps.downsample(first, 2), steps.downsample(second, 2)
+            confidence = confidence_of(steps.inconsistency(*small, fields))
+            size = fields.shape[2], fields.shape[3]
+            still = stillness(steps.local_difference(first, second, 2, size), fields)
+            shown = fall_back(fields, confidence, still, time.view(-1, 1, 1, 1))
+            estimate = estimate._replace(fields=shown)
+        return self.model.synthesise(first, second, estimate).clamp(0, 1)
 
 
 def export_onnx(model: Network, path: Path, *, progress: Callable[[str], None] | None = None) -> None:

@@ -185,13 +185,13 @@ class Interpolator:
         height, width = like.shape[2:]
         rectangles = tiles(height, width, self.tile, self.model.margin)
         if len(rectangles) == 1:  # no copy
-            whole = self.model.part(prepared, *rectangles[0], time)
+            whole = self.model.render_tile(prepared, *rectangles[0], time)
             if progress:
                 progress(1.0)
             return whole
         result = torch.empty_like(like)
         for done, (rows, columns) in enumerate(rectangles, start=1):
-            result[..., rows, columns] = self.model.part(prepared, rows, columns, time)
+            result[..., rows, columns] = self.model.render_tile(prepared, rows, columns, time)
             if progress:
                 progress(done / len(rectangles))
         return result

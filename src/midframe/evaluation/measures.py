@@ -34,8 +34,8 @@ class Measures:
     """Interpolation error: mean absolute difference in grey levels, as in papers since RIFE
     (2020)."""
     sharpness: float
-    """1.0 as sharp as the ground truth, less if blurred; NaN where only the ground truth is flat: see
-    `sharpness`."""
+    """1.0 as sharp as the ground truth, less if blurred; NaN where only the ground truth is
+    flat: see `sharpness`."""
 
 
 COLUMNS = tuple(Measures.__dataclass_fields__)

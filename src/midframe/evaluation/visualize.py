@@ -36,17 +36,18 @@ def compute_maps(
             f"{type(model).__name__} predicts no flows: use `midframe kernels`, or --model flowsep"
         )
     prepared = model.prepare(to_tensor(first, tool.device), to_tensor(second, tool.device))
-    said, confidence, _ = model.say(prepared, time)
-    taps = model.config.taps
-    fields = torch.split(said.float(), [4, 4 * taps, 1, 3], dim=1)
-    flow, kernels, mask, residual = [field[0].cpu().numpy() for field in fields]
+    prediction, layout = model.predict(prepared, time), model.layout
+    fields = prediction.fields[0].float().cpu().numpy()
+    flow, kernels = fields[layout.flows], fields[layout.kernels]
+    mask, residual = fields[layout.mask], fields[layout.residual]
+    taps = layout.taps
     delta = np.tile(np.arange(taps) == taps // 2, 4)[:, None, None]
     return {
         "motion": (flow[2:] - flow[:2]) * 2 * prepared.scale,
         "mask": mask[0],
         "kernels": abs(kernels - delta).sum(0) / 4,
         "residual": residual.transpose(1, 2, 0) * float(prepared.statistics.deviation),
-        "confidence": confidence[0, 0].cpu().numpy(),
+        "confidence": prediction.confidence[0, 0].cpu().numpy(),
     }
 
 

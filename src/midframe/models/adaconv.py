@@ -57,7 +57,7 @@ class AdaConvConfig:
             raise ValueError(f"widths are {self.widths}: give five positive numbers")
 
 
-class Prepared(NamedTuple):
+class PaddedPair(NamedTuple):
     """A pair of frames with reflected borders, so that every pixel has its patch."""
 
     pair: Tensor
@@ -114,17 +114,17 @@ class AdaConv(Network):
         prepared = self.prepare(first, second)
         result = torch.empty_like(first)
         for rows, columns in tiles(first.shape[2], first.shape[3], self.tile):
-            result[..., rows, columns] = self.part(prepared, rows, columns)
+            result[..., rows, columns] = self.render_tile(prepared, rows, columns)
         return result
 
-    def prepare(self, first: Tensor, second: Tensor) -> Prepared:
+    def prepare(self, first: Tensor, second: Tensor) -> PaddedPair:
         """Reflect both frames at their borders, repeatedly if they are smaller than the border."""
         frames = torch.stack((first, second), dim=1).float()  # (N, 2, 3, H, W)
         for axis in (3, 4):
             frames = frames.index_select(axis, reflected(frames.shape[axis], frames.device))
-        return Prepared(self._readable(frames[:, :, :3]), frames)
+        return PaddedPair(self._readable(frames[:, :, :3]), frames)
 
-    def part(self, prepared: Prepared, rows: slice, columns: slice, time: float = 0.5) -> Tensor:
+    def render_tile(self, prepared: PaddedPair, rows: slice, columns: slice, t: float = 0.5) -> Tensor:
         """Interpolate a rectangle of the middle frame, (N, 3, h, w)."""
         height, width = rows.stop - rows.start, columns.stop - columns.start
         high = -(-height // STRIDE) * STRIDE  # multiples of the stride, for fragments

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from midframe.errors import CheckpointError
 from midframe.models.adaconv import AdaConv, AdaConvConfig
+from midframe.models.aliases import rename_form
 from midframe.models.flowsep import FlowSep, FlowSepConfig
 from midframe.models.network import Network
 from midframe.models.sepconv import SepConv, SepConvConfig
@@ -39,20 +40,33 @@ def build_model(name: str, form: Mapping[str, Any] | None = None) -> Network:
 
     Args:
         name: one of `NETWORKS`.
-        form: fields of its config that differ from the defaults.
+        form: fields of its config that differ from the defaults, under present or former names.
 
     Raises:
         ValueError: no such network or field, or a value that it cannot have.
     """
+    config = build_config(name, form or {})
+    network, _ = NETWORKS[name]
+    return network(config)
+
+
+def build_config(name: str, form: Mapping[str, Any]) -> Any:
+    """Make the config of a network; arguments and errors as for `build_model`."""
     if name not in NETWORKS:
         raise ValueError(f"there is no network {name!r}: choose from {', '.join(NETWORKS)}")
-    network, config = NETWORKS[name]
-    unknown = set(form or {}) - set(config.__dataclass_fields__)
+    _, config = NETWORKS[name]
+    form = rename_form(name, form)
+    unknown = set(form) - set(config.__dataclass_fields__)
     if unknown:
         raise ValueError(
             f"{name} has no setting {sorted(unknown)}: choose from {', '.join(config.__dataclass_fields__)}"
         )
-    return network(config(**(form or {})))
+    return config(**form)
+
+
+def network_name(model: Network) -> str:
+    """Return a network's name in `NETWORKS`."""
+    return next(name for name, (network, _) in NETWORKS.items() if isinstance(model, network))
 
 
 def channels_last(model: AnyNetwork) -> AnyNetwork:
@@ -63,10 +77,9 @@ def channels_last(model: AnyNetwork) -> AnyNetwork:
 
 def save_model(model: Network, path: Path, facts: Mapping[str, Any]) -> None:
     """Write a network in half precision; `facts` say how it came about. The file appears when it is whole."""
-    name = next(name for name, (network, _) in NETWORKS.items() if isinstance(model, network))
     header = {
         "format": "midframe 1",
-        "network": name,
+        "network": network_name(model),
         "form": json.dumps(asdict(model.config)),
         "facts": json.dumps(facts),
     }

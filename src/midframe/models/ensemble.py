@@ -66,12 +66,12 @@ class Ensemble(Network):
         seen = [map(view.of, pair) for view, pair in zip(self.views, pairs, strict=True)]
         return (first.shape[2], first.shape[3]), [self.network.prepare(*pair) for pair in seen]
 
-    def part(
-        self, prepared: tuple[tuple[int, int], list[Any]], rows: slice, columns: slice, time: float = 0.5
+    def render_tile(
+        self, prepared: tuple[tuple[int, int], list[Any]], rows: slice, columns: slice, t: float = 0.5
     ) -> Tensor:
         size, seen = prepared
         made = [
-            view.back(self.network.part(each, *view.place(rows, columns, size), 1 - time if view.reversed else time))
+            view.back(self.network.render_tile(each, *view.place(rows, columns, size), 1 - t if view.reversed else t))
             for view, each in zip(self.views, seen, strict=True)
         ]
         return torch.stack(made).mean(0)

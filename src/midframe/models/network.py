@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from midframe.models.winograd import hasten
+from midframe.models.winograd import use_winograd
 
 
 class Network(nn.Module):
     """Interpolate the middle of two frames (N, 3, H, W) in [0, 1], at once or in tiles.
 
-    `forward(first, second)` returns the whole frame, without clipping. `prepare` and `part` return
+    `forward(first, second)` returns the whole frame, without clipping. `prepare` and `render_tile` return
     any rectangle of it, so that memory does not grow with the frame. A fourth channel (alpha) is
     filtered with the kernels that are predicted from the colours.
     """
@@ -38,7 +38,7 @@ class Network(nn.Module):
         """Compute what all tiles of a pair of frames share."""
         raise NotImplementedError
 
-    def part(self, prepared: Any, rows: slice, columns: slice, time: float = 0.5) -> Tensor:
+    def render_tile(self, prepared: Any, rows: slice, columns: slice, t: float = 0.5) -> Tensor:
         """Interpolate a rectangle of the frame at t, as in the whole frame, without clipping.
 
         A `time` other than 1/2 requires `any_time`.
@@ -65,7 +65,7 @@ class Network(nn.Module):
         """Return a copy for inference, with weights of one dtype, that cannot be trained."""
         ready = copy.deepcopy(self).eval().requires_grad_(False).to(precision)
         if precision in (torch.float32, torch.bfloat16):
-            hasten(ready)
+            use_winograd(ready)
         return ready
 
 

@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from midframe.models.network import Network, Statistics, motion_between, pair_statistics, tiles
 from midframe.ops import separable_convolution
+from midframe.ops.upsampling import upsample
 
 MIN_KERNEL_SUM = 0.05
 """Lower limit of the divisor in kernel normalisation, for stability early in training."""
@@ -68,7 +69,7 @@ class SeparableKernels(NamedTuple):
     second_horizontal: Tensor
 
 
-class Prepared(NamedTuple):
+class MeasuredPair(NamedTuple):
     """A pair of frames (N, 3, H, W) and their statistics."""
 
     first: Tensor
@@ -80,7 +81,7 @@ def convolution(inputs: int, outputs: int) -> nn.Conv2d:
     return nn.Conv2d(inputs, outputs, kernel_size=3, padding=1)
 
 
-def bend(slope: float) -> nn.Module:
+def activation(slope: float) -> nn.Module:
     """Create a ReLU, leaky if the slope is not 0."""
     return nn.LeakyReLU(slope) if slope else nn.ReLU()
 
@@ -91,28 +92,20 @@ class Block(nn.Sequential):
     def __init__(self, inputs: int, outputs: int, slope: float) -> None:
         layers: list[nn.Module] = []
         for channels in (inputs, outputs, outputs):
-            layers += [convolution(channels, outputs), bend(slope)]
+            layers += [convolution(channels, outputs), activation(slope)]
         super().__init__(*layers)
 
 
-def enlarged(features: Tensor) -> Tensor:
-    """Upsample to twice the size, bilinearly.
-
-    Corners are not aligned, so that a tile is upsampled as the same area of the whole frame.
-    """
-    return functional.interpolate(features, scale_factor=2, mode="bilinear", align_corners=False)
-
-
-class Enlarge(nn.Module):
+class Upsample(nn.Module):
     """Upsample bilinearly, then convolve: no checkerboard artefacts (ICCV 2017, section 3.1)."""
 
     def __init__(self, channels: int, slope: float) -> None:
         super().__init__()
         self.smooth = convolution(channels, channels)
-        self.bend = bend(slope)
+        self.activation = activation(slope)
 
     def forward(self, features: Tensor) -> Tensor:
-        result: Tensor = self.bend(self.smooth(enlarged(features)))
+        result: Tensor = self.activation(self.smooth(upsample(features, 2)))
         return result
 
 
@@ -122,14 +115,14 @@ class KernelHead(nn.Module):
     def __init__(self, channels: int, taps: int, slope: float) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            convolution(channels, channels), bend(slope),
-            convolution(channels, channels), bend(slope),
-            convolution(channels, taps), bend(slope),
+            convolution(channels, channels), activation(slope),
+            convolution(channels, channels), activation(slope),
+            convolution(channels, taps), activation(slope),
         )  # fmt: skip
         self.last = convolution(taps, taps)
 
     def forward(self, features: Tensor) -> Tensor:
-        result: Tensor = self.last(enlarged(self.body(features)))
+        result: Tensor = self.last(upsample(self.body(features), 2))
         return result
 
 
@@ -146,7 +139,7 @@ class SepConv(Network):
         deep_to_shallow = widths[:0:-1]  # 512, 256, 128, 64
         inputs = (widths[-1], *deep_to_shallow[:-1])
         self.decoder = nn.ModuleList(map(Block, inputs, deep_to_shallow, repeat(slope)))
-        self.enlarge = nn.ModuleList(map(Enlarge, deep_to_shallow, repeat(slope)))
+        self.enlarge = nn.ModuleList(map(Upsample, deep_to_shallow, repeat(slope)))
         self.heads = nn.ModuleList(KernelHead(widths[1], config.taps, slope) for _ in range(4))
         self._initialise()
 
@@ -167,13 +160,13 @@ class SepConv(Network):
         statistics: Statistics | None = None,
     ) -> Tensor:
         """Interpolate the middle of two frames (N, 3, H, W) of any size, without clipping."""
-        return self.apply(first, second, self.kernels(first, second, statistics))
+        return self.synthesise(first, second, self.kernels(first, second, statistics))
 
-    def prepare(self, first: Tensor, second: Tensor) -> Prepared:
+    def prepare(self, first: Tensor, second: Tensor) -> MeasuredPair:
         """Compute the statistics of whole frames, which their tiles share."""
-        return Prepared(first, second, pair_statistics(first[:, :3], second[:, :3]))
+        return MeasuredPair(first, second, pair_statistics(first[:, :3], second[:, :3]))
 
-    def part(self, prepared: Prepared, rows: slice, columns: slice, time: float = 0.5) -> Tensor:
+    def render_tile(self, prepared: MeasuredPair, rows: slice, columns: slice, t: float = 0.5) -> Tensor:
         """Interpolate a rectangle of the middle frame, with a margin aligned to the stride."""
         area, inner = self._spans(prepared, rows, columns)
         result: Tensor = self(prepared.first[area], prepared.second[area], prepared.statistics)
@@ -199,14 +192,14 @@ class SepConv(Network):
             result[..., rows, columns] = motion
         return result
 
-    def _kernels_of(self, prepared: Prepared, rows: slice, columns: slice) -> SeparableKernels:
+    def _kernels_of(self, prepared: MeasuredPair, rows: slice, columns: slice) -> SeparableKernels:
         """Predict the kernels of a rectangle."""
         area, inner = self._spans(prepared, rows, columns)
         first, second = prepared.first[area], prepared.second[area]
         kernels = self.kernels(first, second, prepared.statistics)
         return SeparableKernels(*(kernel[inner] for kernel in kernels))
 
-    def _spans(self, prepared: Prepared, rows: slice, columns: slice) -> tuple[Any, Any]:
+    def _spans(self, prepared: MeasuredPair, rows: slice, columns: slice) -> tuple[Any, Any]:
         """Return the input area for a rectangle of the frame, and the rectangle within it."""
         height, width = prepared.first.shape[2:]
         area_rows, inner_rows = self._span(rows, height)
@@ -246,7 +239,7 @@ class SepConv(Network):
         inside = (..., slice(margin, margin + height), slice(margin, margin + width))
         return SeparableKernels(*(head(features)[inside] for head in self.heads))
 
-    def apply(self, first: Tensor, second: Tensor, kernels: SeparableKernels) -> Tensor:  # type: ignore[override]
+    def synthesise(self, first: Tensor, second: Tensor, kernels: SeparableKernels) -> Tensor:
         """Filter both frames with their kernels and add (ICCV 2017, equation 2)."""
         reach = self.config.taps // 2
         # The frames stay float32; only the kernels may have a lower precision.

@@ -9,7 +9,7 @@ from torch.nn import functional
 from midframe.ops.dispatch import forward_module
 from midframe.ops.winograd import TILE, kernel_values, transforms
 
-LEAST_CHANNELS = 16
+MIN_CHANNELS = 16
 """Fewer inputs the pipeline does not take, and fewer outputs leave its registers half empty."""
 
 
@@ -53,7 +53,7 @@ class WinogradConvolution(nn.Module):
         return made[:, :height, :width].permute(0, 3, 1, 2)
 
 
-class BentConvolution(nn.Module):
+class ConvActivation(nn.Module):
     """A 3x3 convolution with zeros around, and the bend after it: in Halide where that serves, otherwise in PyTorch.
 
     In float32 it differs from the plain convolution by some 1e-5 of the largest output, in bfloat16 by a fortieth of a
@@ -80,24 +80,24 @@ class BentConvolution(nn.Module):
         return result
 
 
-def hasten(network: nn.Module) -> None:
+def use_winograd(network: nn.Module) -> None:
     """Have a network's 3x3 convolutions of enough channels, and the bends after them, done by few products."""
     for name, child in network.named_children():
         if isinstance(child, nn.Conv2d) and _fits(child):
-            setattr(network, name, BentConvolution(child))
+            setattr(network, name, ConvActivation(child))
         else:
-            hasten(child)
+            use_winograd(child)
     if isinstance(network, nn.Sequential):
         for index in range(len(network) - 1):
-            convolution, bend = network[index], network[index + 1]
-            if isinstance(convolution, BentConvolution) and isinstance(bend, nn.ReLU | nn.LeakyReLU):
-                convolution.slope = bend.negative_slope if isinstance(bend, nn.LeakyReLU) else 0.0
+            convolution, activation = network[index], network[index + 1]
+            if isinstance(convolution, ConvActivation) and isinstance(activation, nn.ReLU | nn.LeakyReLU):
+                convolution.slope = activation.negative_slope if isinstance(activation, nn.LeakyReLU) else 0.0
                 network[index + 1] = nn.Identity()
 
 
 def _fits(layer: nn.Conv2d) -> bool:
     plain = nn.Conv2d(layer.in_channels, layer.out_channels, 3, padding=1, device="meta")
     same = ("kernel_size", "stride", "padding", "dilation", "groups", "padding_mode")
-    return min(layer.in_channels, layer.out_channels) >= LEAST_CHANNELS and all(
+    return min(layer.in_channels, layer.out_channels) >= MIN_CHANNELS and all(
         getattr(layer, name) == getattr(plain, name) for name in same
     )

@@ -79,22 +79,22 @@ def convolved(features: Tensor, values: Tensor, bias: Tensor, outputs: int, slop
         (N, outputs, H, W), channels innermost.
     """
     count, _, height, width = features.shape
-    half = features.dtype == torch.bfloat16
+    bf16 = features.dtype == torch.bfloat16
     result = features.new_empty(count, height, width, outputs)
     tiles = -(-width // TILE)
-    strips, at_once = -(-tiles // STRIP), HALVES_AT_ONCE if half else AT_ONCE
+    strips, at_once = -(-tiles // STRIP), HALVES_AT_ONCE if bf16 else AT_ONCE
     strip = -(-tiles // strips // at_once) * at_once
-    _pipeline(half, worker())(inner(features), writable(values), writable(bias), slope, strip, writable(result))
+    _pipeline(bf16, worker())(inner(features), writable(values), writable(bias), slope, strip, writable(result))
     return result.permute(0, 3, 1, 2)
 
 
 @once
-def _pipeline(half: bool, of: int) -> Pipeline:
+def _pipeline(bf16: bool, of: int) -> Pipeline:
     """One for each worker: half of its time goes through here, and others would wait."""
-    features, values = (hl.ImageParam(storage(half), 4, name) for name in ("features", "values"))
+    features, values = (hl.ImageParam(storage(bf16), 4, name) for name in ("features", "values"))
     bias, slope, strip = hl.ImageParam(hl.Float(32), 1, "bias"), hl.Param(hl.Float(32)), hl.Param(hl.Int(32))
     channels, wide, high = (features.dim(axis).extent() for axis in range(3))
-    together, at_once = (2, HALVES_AT_ONCE) if half else (1, AT_ONCE)
+    together, at_once = (2, HALVES_AT_ONCE) if bf16 else (1, AT_ONCE)
     values.dim(0).set_bounds(0, together)
     values.dim(1).set_stride(together)
     _, from_features, to_outputs = (matrix.round(decimals=12).tolist() for matrix in transforms(SIZE))
@@ -102,22 +102,22 @@ def _pipeline(half: bool, of: int) -> Pipeline:
 
     # Features to values, down and then across; sums of products; products to outputs, down and then across.
     left, above = x - SIZE // 2, row * TILE - SIZE // 2
-    seen = [_inside(features, left, above + step, wide, high, half) for step in range(SPAN)]
+    seen = [_inside(features, left, above + step, wide, high, bf16) for step in range(SPAN)]
     down[c, x, i, row, n] = hl.mux(i, _values(from_features, seen))
     beside = [down[c, column * TILE + step, i, row, n] for step in range(SPAN)]
-    both[c, column, j, i, row, n] = as_stored(hl.mux(j, _values(from_features, beside)), half)
+    both[c, column, j, i, row, n] = as_stored(hl.mux(j, _values(from_features, beside)), bf16)
     place, last = j + SPAN * i, channels - 1
-    alone = as_float(both[last, column, j, i, row, n], half) * as_float(values[0, o, last // together, place], half)
+    alone = as_float(both[last, column, j, i, row, n], bf16) * as_float(values[0, o, last // together, place], bf16)
     total[o, column, j, i, row, n] = hl.select(channels % together == 0, 0.0, alone)
     r = hl.RDom([(0, together), (0, channels // together)], "r")
     one, other = both[together * r.y + r.x, column, j, i, row, n], values[r.x, o, r.y, place]
-    total[o, column, j, i, row, n] += _multiplied(one, half) * _multiplied(other, half)
+    total[o, column, j, i, row, n] += _multiplied(one, bf16) * _multiplied(other, bf16)
     product[o, column, j, i, row, n] = total[o, column, j, i, row, n]
     rows = [product[o, column, j, step, row, n] for step in range(SPAN)]
     across[o, column, j, u, row, n] = hl.mux(u, _outputs(to_outputs, rows))
     columns = [across[o, x // TILE, step, y % TILE, y // TILE, n] for step in range(SPAN)]
     value = hl.mux(x % TILE, _outputs(to_outputs, columns)) + bias[o]
-    result[o, x, y, n] = as_stored(hl.select(value < 0, value * slope, value), half)
+    result[o, x, y, n] = as_stored(hl.select(value < 0, value * slope, value), bf16)
 
     # A task is a strip of tiles; `both` and `product` hold all of it, `total` what registers hold, the others one tile.
     guarded, rounded, shifted = hl.TailStrategy.GuardWithIf, hl.TailStrategy.RoundUp, hl.TailStrategy.ShiftInwards
@@ -134,7 +134,7 @@ def _pipeline(half: bool, of: int) -> Pipeline:
     product.reorder(lane, within, group, few, j, i, row, n).vectorize(lane).unroll(within)
     total.compute_at(product, group).vectorize(o, LANES).unroll(column)
     total.update(0).reorder(r.x, o, column, r.y).vectorize(o, LANES).unroll(column)
-    if half:  # pairs are multiplied and added by one instruction
+    if bf16:  # pairs are multiplied and added by one instruction
         total.specialize(channels % together == 0)
         total.update(0).atomic().vectorize(r.x)
     # What opposite points share is computed once: all points of LANES channels stand side by side.
@@ -146,16 +146,16 @@ def _pipeline(half: bool, of: int) -> Pipeline:
     return Pipeline(result, features, values, bias, slope, strip)
 
 
-def _inside(features: hl.ImageParam, across: Any, along: Any, wide: Any, high: Any, half: bool) -> Any:
+def _inside(features: hl.ImageParam, across: Any, along: Any, wide: Any, high: Any, bf16: bool) -> Any:
     """A feature as float32, or zero beside them."""
     there = (across >= 0) & (across < wide) & (along >= 0) & (along < high)
-    feature = as_float(features[c, hl.clamp(across, 0, wide - 1), hl.clamp(along, 0, high - 1), n], half)
+    feature = as_float(features[c, hl.clamp(across, 0, wide - 1), hl.clamp(along, 0, high - 1), n], bf16)
     return hl.select(there, feature, 0.0)
 
 
-def _multiplied(value: Any, half: bool) -> Any:
+def _multiplied(value: Any, bf16: bool) -> Any:
     """A value of type `storage` as float32, so that Halide finds the processor's products of bfloat16."""
-    return hl.cast(hl.Float(32), hl.reinterpret(hl.BFloat(16), value)) if half else value
+    return hl.cast(hl.Float(32), hl.reinterpret(hl.BFloat(16), value)) if bf16 else value
 
 
 def _values(matrix: list[list[float]], given: Sequence[Any]) -> list[Any]:

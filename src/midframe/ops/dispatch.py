@@ -6,12 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib import import_module
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from midframe.ops import reference
+
+Result = TypeVar("Result")
 
 
 def implementation(name: str | None, *tensors: Tensor) -> ModuleType:
@@ -54,6 +56,16 @@ def fast_module(name: str) -> ModuleType:
     except ImportError as error:
         warnings.warn(f"{name} gives way to plain PyTorch, which is slow, for want of {error.name}", stacklevel=2)
         return reference
+
+
+def load_optional(load: Callable[[], Result]) -> Result | None:
+    """Return what `load` imports, or None, with a warning, where a package is not installed."""
+    try:
+        return load()
+    except ImportError as error:
+        message = f"{error.name} is not installed; using the slower PyTorch implementation"
+        warnings.warn(message, stacklevel=2)
+        return None
 
 
 def side_by_side(*calls: Callable[[], Any]) -> None:

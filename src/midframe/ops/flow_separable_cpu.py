@@ -80,11 +80,11 @@ def _inputs(frame: Tensor, flow: Tensor, vertical: Tensor, horizontal: Tensor) -
 class _Pixel:
     """What both pipelines compute of a pixel, as expressions in x, y and n."""
 
-    def __init__(self, taps: int, half: bool, resampling: str) -> None:
+    def __init__(self, taps: int, bf16: bool, resampling: str) -> None:
         self.frame, self.flow = hl.ImageParam(hl.Float(32), 4, "frame"), hl.ImageParam(hl.Float(32), 4, "flow")
-        self.vertical, self.horizontal = (hl.ImageParam(storage(half), 4, name) for name in ("vertical", "horizontal"))
+        self.vertical, self.horizontal = (hl.ImageParam(storage(bf16), 4, name) for name in ("vertical", "horizontal"))
         self.columns, self.rows = hl.Param(hl.Int(32), "columns"), hl.Param(hl.Int(32), "rows")
-        self.taps, self.half, self.resampling = taps, half, resampling
+        self.taps, self.bf16, self.resampling = taps, bf16, resampling
         self.longer = taps + EXTRA_TAPS[resampling]  # taps of the shifted kernels
         right, down = x + self.flow[x, y, 0, n], y + self.flow[x, y, 1, n]
         self.left, self.top = hl.floor(right), hl.floor(down)
@@ -97,7 +97,7 @@ class _Pixel:
 
     def tap(self, params: hl.ImageParam, tap: Any) -> Any:
         """A tap of a kernel, in float32."""
-        return as_float(params[x, y, tap, n], self.half)
+        return as_float(params[x, y, tap, n], self.bf16)
 
     def shifted(self, params: hl.ImageParam, fraction: Any, name: str) -> hl.Func:
         """A kernel shifted by a fraction of a pixel, as a function of (x, k, y, n)."""
@@ -119,8 +119,8 @@ class _Pixel:
 
 
 @once
-def _forward_pipeline(channels: int, taps: int, half: bool, resampling: str) -> Pipeline:
-    pixel = _Pixel(taps, half, resampling)
+def _forward_pipeline(channels: int, taps: int, bf16: bool, resampling: str) -> Pipeline:
+    pixel = _Pixel(taps, bf16, resampling)
     row = hl.RDom([(0, pixel.longer)])
     down = pixel.shifted(pixel.vertical, pixel.part_y, "down")
     across = pixel.shifted(pixel.horizontal, pixel.part_x, "across")
@@ -139,9 +139,9 @@ def _forward_pipeline(channels: int, taps: int, half: bool, resampling: str) -> 
 
 
 @once
-def _gradient_pipeline(channels: int, taps: int, half: bool, resampling: str) -> Pipeline:
+def _gradient_pipeline(channels: int, taps: int, bf16: bool, resampling: str) -> Pipeline:
     """Of x, the columns, y, the rows, one after another."""
-    pixel, result = _Pixel(taps, half, resampling), hl.Func("result")
+    pixel, result = _Pixel(taps, bf16, resampling), hl.Func("result")
     gradient = hl.ImageParam(hl.Float(32), 4, "gradient")
     down = pixel.shifted(pixel.vertical, pixel.part_y, "down")
     across = pixel.shifted(pixel.horizontal, pixel.part_x, "across")

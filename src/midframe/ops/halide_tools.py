@@ -43,19 +43,19 @@ def array(tensor: Tensor) -> np.ndarray[Any, Any]:
     return (tensor.view(torch.uint16) if tensor.dtype == torch.bfloat16 else tensor).numpy()
 
 
-def storage(half: bool) -> Any:
-    """The type that `array` shows float32 or, if half, bfloat16 as."""
-    return hl.UInt(16) if half else hl.Float(32)
+def storage(bf16: bool) -> Any:
+    """The type that `array` shows float32 or, if bf16, bfloat16 as."""
+    return hl.UInt(16) if bf16 else hl.Float(32)
 
 
-def as_float(value: Any, half: bool) -> Any:
+def as_float(value: Any, bf16: bool) -> Any:
     """A value of type `storage` as float32: bfloat16 is the upper half of one."""
-    return hl.reinterpret(hl.Float(32), hl.cast(hl.UInt(32), value) << 16) if half else value
+    return hl.reinterpret(hl.Float(32), hl.cast(hl.UInt(32), value) << 16) if bf16 else value
 
 
-def as_stored(value: Any, half: bool) -> Any:
+def as_stored(value: Any, bf16: bool) -> Any:
     """The opposite of `as_float`, rounded to the nearest and to even."""
-    if not half:
+    if not bf16:
         return value
     bits = hl.reinterpret(hl.UInt(32), value)
     return hl.cast(hl.UInt(16), (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16)
@@ -101,12 +101,12 @@ def between(place: Any, factor: int) -> tuple[Any, Any]:
     return place // factor - hl.cast(hl.Int(32), odd < factor), apart
 
 
-def fetched(image: hl.ImageParam, channel: Any, sample: Any, across: Place, down: Place, *, half: bool) -> Any:
+def fetch_bilinear(image: hl.ImageParam, channel: Any, sample: Any, across: Place, down: Place, *, bf16: bool) -> Any:
     """The value of an image, (c, x, y, n) of type `storage`, between four of its pixels, as float32."""
     (left, right, part), (above, below, lower_part) = across, down
     upper, lower = (
         lerp(
-            as_float(image[channel, left, row, sample], half), as_float(image[channel, right, row, sample], half), part
+            as_float(image[channel, left, row, sample], bf16), as_float(image[channel, right, row, sample], bf16), part
         )
         for row in (above, below)
     )

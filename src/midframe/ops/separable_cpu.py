@@ -59,15 +59,15 @@ def separable_kernel_gradients(
 
 def _kernel_gradients_of_group(gradient: Tensor, frame: Tensor, vertical: Tensor, horizontal: Tensor) -> list[Tensor]:
     taps, height, width = vertical.shape[1:]
-    channels, half = frame.shape[1], vertical.dtype == torch.bfloat16
+    channels, bf16 = frame.shape[1], vertical.dtype == torch.bfloat16
     inputs = [buffer(gradient), buffer(frame)]
     # Row y of a block meets frame row `inner` at tap inner - y, which at both ends falls outside the kernel:
     # ROWS - 1 planes more on either side take what is computed there.
     planes = frame.new_empty(len(frame), taps + 2 * (ROWS - 1), _whole_blocks(height), width)
     tall = planes[:, ROWS - 1 : ROWS - 1 + taps]
-    _vertical_pipeline(channels, half)(*inputs, buffer(horizontal), *_extents(vertical), _slanted_blocks(planes, taps))
+    _vertical_pipeline(channels, bf16)(*inputs, buffer(horizontal), *_extents(vertical), _slanted_blocks(planes, taps))
     wide = frame.new_empty(len(frame), taps, _whole_blocks(height), width)
-    _horizontal_pipeline(channels, half)(*inputs, buffer(vertical), *_extents(vertical), _blocks(wide))
+    _horizontal_pipeline(channels, bf16)(*inputs, buffer(vertical), *_extents(vertical), _blocks(wide))
     return [tall, wide]
 
 
@@ -119,15 +119,15 @@ def _slanted_blocks(planes: Tensor, taps: int) -> hl.Buffer:
 # The pipelines. Each is compiled once for a number of channels and a type of kernel.
 
 
-def _inputs(half: bool, *names: str) -> tuple[list[hl.ImageParam], list[Callable[..., Any]], hl.Param, hl.Param]:
+def _inputs(bf16: bool, *names: str) -> tuple[list[hl.ImageParam], list[Callable[..., Any]], hl.Param, hl.Param]:
     """Declare the images, a reader for each that yields float32, and the numbers of taps and of rows."""
     kernels = ("vertical", "horizontal")
-    images = [hl.ImageParam(storage(half and name in kernels), 4, name) for name in names]
+    images = [hl.ImageParam(storage(bf16 and name in kernels), 4, name) for name in names]
 
     def reader(image: hl.ImageParam, widen: bool) -> Callable[..., Any]:
         return lambda *at: as_float(image[at], widen)
 
-    readers = [reader(image, half and name in kernels) for image, name in zip(images, names, strict=True)]
+    readers = [reader(image, bf16 and name in kernels) for image, name in zip(images, names, strict=True)]
     return images, readers, hl.Param(hl.Int(32), "taps"), hl.Param(hl.Int(32), "rows")
 
 
@@ -177,8 +177,8 @@ def _summed(term: Any, part: hl.Func, reductions: tuple[hl.RVar, hl.RVar], chann
 
 
 @once
-def _forward_pipeline(channels: int, half: bool) -> Pipeline:
-    images, (frame, vertical, horizontal), taps, rows = _inputs(half, "frame", "vertical", "horizontal")
+def _forward_pipeline(channels: int, bf16: bool) -> Pipeline:
+    images, (frame, vertical, horizontal), taps, rows = _inputs(bf16, "frame", "vertical", "horizontal")
     row_at, last = hl.min(block * ROWS + y, rows - 1), rows + taps - 2
     i, j = hl.RDom([(0, taps + ROWS - 1)]).x, hl.RDom([(0, taps)]).x
 
@@ -193,8 +193,8 @@ def _forward_pipeline(channels: int, half: bool) -> Pipeline:
 
 
 @once
-def _vertical_pipeline(channels: int, half: bool) -> Pipeline:
-    images, (gradient, frame, horizontal), taps, rows = _inputs(half, "gradient", "frame", "horizontal")
+def _vertical_pipeline(channels: int, bf16: bool) -> Pipeline:
+    images, (gradient, frame, horizontal), taps, rows = _inputs(bf16, "gradient", "frame", "horizontal")
     row_at, last = hl.min(block * ROWS + y, rows - 1), rows + taps - 2
     j = hl.RDom([(0, taps)]).x
 
@@ -215,8 +215,8 @@ def _vertical_pipeline(channels: int, half: bool) -> Pipeline:
 
 
 @once
-def _horizontal_pipeline(channels: int, half: bool) -> Pipeline:
-    images, (gradient, frame, vertical), taps, rows = _inputs(half, "gradient", "frame", "vertical")
+def _horizontal_pipeline(channels: int, bf16: bool) -> Pipeline:
+    images, (gradient, frame, vertical), taps, rows = _inputs(bf16, "gradient", "frame", "vertical")
     row_at, last = hl.min(block * ROWS + y, rows - 1), rows + taps - 2
     i = hl.RDom([(0, taps + ROWS - 1)]).x
 
@@ -237,9 +237,9 @@ def _horizontal_pipeline(channels: int, half: bool) -> Pipeline:
 
 
 @once
-def _frame_pipeline(channels: int, half: bool) -> Pipeline:
+def _frame_pipeline(channels: int, bf16: bool) -> Pipeline:
     """Gather form: frame row y of the block collects from output row `inner` above it by tap y - inner."""
-    images, readers, taps, rows = _inputs(half, "gradient", "vertical", "horizontal")
+    images, readers, taps, rows = _inputs(bf16, "gradient", "vertical", "horizontal")
     columns = hl.Param(hl.Int(32), "columns")
     gradient, vertical, horizontal = (_zero_outside(reader, columns) for reader in readers)
     i, j = hl.RDom([(0, taps + ROWS - 1)]).x, hl.RDom([(0, taps)]).x

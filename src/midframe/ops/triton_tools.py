@@ -11,6 +11,11 @@ MIN_DOT = 16
 """The smallest side of a matrix that tensor cores multiply."""
 
 
+def serves(tensor: Tensor) -> bool:
+    """Return whether kernels take a tensor: on CUDA, of one of `TYPES`."""
+    return tensor.is_cuda and tensor.dtype in TYPES
+
+
 def product_precision() -> str:
     """Return how tensor cores multiply float32: in TensorFloat-32 where PyTorch allows it, else in three terms."""
     return "tf32" if torch.backends.cuda.matmul.allow_tf32 else "tf32x3"

@@ -14,9 +14,15 @@ from lightning.fabric import Fabric
 from torch import Tensor, nn
 
 from midframe.errors import ConfigError, TrainingError
-from midframe.models.checkpoint import build_model, channels_last, load_model
+from midframe.models.checkpoint import (
+    build_config,
+    build_model,
+    channels_last,
+    load_model,
+    network_name,
+)
 from midframe.models.flowsep import FlowSep
-from midframe.models.growth import grown
+from midframe.models.flowsep.net2net import widen
 from midframe.models.network import Network
 from midframe.training.config import TrainConfig
 from midframe.training.dead_relu import ReluActivity
@@ -265,14 +271,14 @@ def _build_or_load(config: TrainConfig) -> Network:
 
 def _change_form(model: Network, config: TrainConfig) -> Network:
     """Return a trained network with the config that `network` describes; FlowSep can be widened."""
-    form = type(model.config)(**config.network)
+    form = build_config(network_name(model), config.network)
     if form == model.config:
         return model
     mismatch = f"{config.init_from} has another config than network describes"
     if not isinstance(model, FlowSep):
         raise ConfigError(f"{mismatch}: remove network, or train from random weights")
     try:
-        return channels_last(grown(model, form))
+        return channels_last(widen(model, form))
     except ValueError as error:
         raise ConfigError(f"{mismatch}: {error}") from error
 

@@ -75,7 +75,7 @@ class SepConvObjective(Objective):
 
     def forward(self, batch: Batch, supervision_weight: float) -> tuple[Tensor, Losses]:
         kernels = self.model.kernels(batch.first, batch.second)
-        interpolated = self.model.apply(batch.first, batch.second, kernels)
+        interpolated = self.model.synthesise(batch.first, batch.second, kernels)
         loss, terms = self.colour_loss(interpolated.float(), batch.middle)
         if self.kernel_sum_penalty:
             excess = functional.relu(kernel_sum(kernels).log().abs() - SUM_TOLERANCE).mean()
@@ -93,7 +93,7 @@ class FlowSepObjective(Objective):
 
     def forward(self, batch: Batch, supervision_weight: float) -> tuple[Tensor, Losses]:
         estimate = self.model.estimate(batch.first, batch.second, batch.t, batch.scale)
-        interpolated = self.model.apply(batch.first, batch.second, estimate)
+        interpolated = self.model.synthesise(batch.first, batch.second, estimate)
         loss, terms = self.colour_loss(interpolated.float(), batch.middle)
         if supervision_weight == 0 or batch.flows is None or batch.confidence is None:
             return loss, terms

@@ -16,9 +16,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from midframe.errors import ConfigError
-from midframe.models.checkpoint import channels_last, load_model, save_model
-from midframe.models.flowsep import FlowSep, FlowSepConfig
-from midframe.models.growth import grown
+from midframe.models.checkpoint import build_config, channels_last, load_model, save_model
+from midframe.models.flowsep import FlowSep
+from midframe.models.flowsep.net2net import widen
 from midframe.outputs import whole_file
 from midframe.training.on_device.clips import ClipBank
 from midframe.training.on_device.crops import Crops, concatenate
@@ -278,12 +278,12 @@ def learning_rate(config: LegConfig, count: int, done: float) -> float:
 
 def create_network(config: LegConfig) -> FlowSep:
     """Create the network, with the weights that `init_from` names."""
-    form = FlowSepConfig(**config.network)
+    form = build_config("flowsep", config.network)
     if not config.init_from:
         return FlowSep(form)
     model = load_model(config.init_from)
     assert isinstance(model, FlowSep), "training on the device supports only FlowSep"
-    model = model if model.config == form else grown(model, form)
+    model = model if model.config == form else widen(model, form)
     return model.float().train().requires_grad_(True)
 
 

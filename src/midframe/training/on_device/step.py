@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from midframe.models.flowsep import FlowSep
-from midframe.ops.synthesis import synthesise_plainly
+from midframe.models.flowsep.steps import PlainSteps
 from midframe.training.losses import laplacian
 from midframe.training.on_device.crops import Crops
 from midframe.training.on_device.optimiser import GraphedMuon
@@ -94,10 +94,10 @@ class GraphedStep:
         with torch.autocast(first.device.type, torch.bfloat16, enabled=first.is_cuda):
             estimate = self.model.estimate(first, second, t, self.shape.scale)
         inner = slice(border, end)
-        interpolated = synthesise_plainly(
+        interpolated = PlainSteps().synthesise(
             first,
             second,
-            estimate.said,
+            estimate.fields,
             2 * self.shape.scale,
             inner,
             inner,

@@ -1,0 +1,64 @@
+"""The form of a FlowSep."""
+
+from dataclasses import dataclass
+
+from midframe.ops.resampling import Resampling, check_resampling
+
+LEVELS = 4
+"""Features are at 1/2, 1/4, 1/8 and 1/16 of the size that the network reads."""
+
+
+@dataclass(frozen=True)
+class FlowSepConfig:
+    """The form of the network. The defaults are the small size; `BASE` is the larger one."""
+
+    widths: tuple[int, ...] = (16, 32, 64, 96)
+    """Channels of the features, finest level first."""
+    hidden: tuple[int, ...] = (32, 48, 64, 96)
+    """Channels that the decoder carries from level to level, finest level first."""
+    radii: tuple[int, ...] = (0, 3, 4, 4)
+    """Radius of the correlation at each level, in its pixels; 0 for no correlation."""
+    taps: int = 5
+    """Length of the kernels in pixels, odd; with 1 the flow does all of the resampling."""
+    bidirectional_levels: int = 1
+    """How many of the coarsest levels estimate the flows in both orders of the frames and average
+    them, which has a smaller error than either."""
+    propagation_distance: int = 4
+    """At the finest level each pixel begins with its own flow or that of a pixel so far away,
+    whichever aligns both frames better, in pixels; 0 for its own."""
+    kernel_normalisation: bool = True
+    """Divide kernels by their sums, so that they do not change the brightness."""
+    coarse_passes: int = 0
+    """How many times the coarsest decoder runs before the others, on frames halved once more each
+    time: every pass doubles the largest motion that is found."""
+    resampling: Resampling = "linear"
+    """How frames are interpolated between pixels: "linear", or "cubic", which blurs less at the
+    cost of two more rows and columns of pixels."""
+
+    def __post_init__(self) -> None:
+        for name in ("widths", "hidden", "radii"):
+            values = tuple(getattr(self, name))
+            object.__setattr__(self, name, values)
+            if len(values) != LEVELS or min(values) < (0 if name == "radii" else 1):
+                raise ValueError(f"{name} are {values}: {LEVELS} positive numbers are needed")
+        if not 0 <= self.bidirectional_levels <= LEVELS:
+            raise ValueError(
+                f"bidirectional_levels is {self.bidirectional_levels}: "
+                f"a number from 0 to {LEVELS} is needed"
+            )
+        if self.propagation_distance < 0:
+            raise ValueError(
+                f"propagation_distance is {self.propagation_distance}: "
+                "a distance in pixels, or 0, is needed"
+            )
+        if not 0 <= self.coarse_passes <= 3:
+            raise ValueError(
+                f"coarse_passes is {self.coarse_passes}: a number from 0 to 3 is needed"
+            )
+        if self.taps % 2 == 0 or not 1 <= self.taps <= 11:
+            raise ValueError(f"taps is {self.taps}: an odd number from 1 to 11 is needed")
+        check_resampling(self.resampling)
+
+
+BASE = {"widths": (32, 48, 80, 112), "hidden": (32, 64, 96, 128)}
+"""The larger size, as settings of `FlowSepConfig`: twice the work."""

@@ -1,0 +1,128 @@
+"""CUDA graphs: many small kernels of a network launched as one."""
+
+from __future__ import annotations
+
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from threading import Lock
+from typing import Any, NamedTuple, TypeVar
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_flatten, tree_map
+
+from midframe.ops.dispatch import device_guard
+
+Result = TypeVar("Result")
+KEPT = 6
+"""Graphs that are kept, the last ones used; each holds the memory of what it computes."""
+
+
+class Graph(NamedTuple):
+    """A captured function."""
+
+    replay: Callable[[], None]
+    inputs: list[Tensor]
+    """The memory that it reads its arguments from."""
+    outputs: Any
+    """The memory that it writes its result to."""
+
+
+class Graphs:
+    """Runs functions of tensors as CUDA graphs, one for each function and form of its arguments.
+
+    A function runs as it is the first time, which also loads and tunes its kernels, is captured the
+    second time, and replayed from then on. It must not copy between host and device. A copy of an
+    object starts without graphs.
+    """
+
+    def __init__(self, kept: int = KEPT) -> None:
+        self._graphs: OrderedDict[Hashable, Graph | None] = OrderedDict()
+        self._failed: set[Hashable] = set()
+        self._kept, self._lock = kept, Lock()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Graphs:
+        return Graphs(self._kept)
+
+    def run(self, function: Callable[..., Result], *arguments: Any, key: Hashable = None) -> Result:
+        """Return what a function returns for some arguments, by a graph where that is possible.
+
+        Args:
+            function: of tensors, and of other values that a graph is captured for.
+            arguments: tensors and other values, in lists or tuples, too.
+            key: what the result depends on beside the arguments.
+        """
+        leaves, form = tree_flatten(arguments)
+        tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+        if not usable(tensors):
+            return function(*arguments)
+        key = key, function.__name__, str(form), tuple(map(_form, leaves))
+        with self._lock, torch.inference_mode(), device_guard(tensors[0]):
+            result: Result = self._run(key, function, arguments, tensors)
+            return result
+
+    def _run(
+        self, key: Hashable, function: Callable[..., Any], arguments: Any, tensors: list[Tensor]
+    ) -> Any:
+        graph = self._graphs.get(key)
+        if graph is None and key in self._graphs and key not in self._failed:
+            graph = self._captured(key, function, arguments)
+        self._graphs[key] = graph
+        self._graphs.move_to_end(key)
+        while len(self._graphs) > self._kept:
+            self._graphs.popitem(last=False)
+        if graph is None:
+            return function(*arguments)
+        for place, tensor in zip(graph.inputs, tensors, strict=True):
+            place.copy_(tensor)
+        graph.replay()
+        return tree_map(_copy, graph.outputs)
+
+    def _captured(
+        self, key: Hashable, function: Callable[..., Any], arguments: Any
+    ) -> Graph | None:
+        """Capture a function; None, with a warning, if the card cannot."""
+        try:
+            return capture(function, arguments)
+        except RuntimeError as error:  # also if memory is short
+            self._failed.add(key)
+            reason = str(error).splitlines()[0]
+            warnings.warn(
+                f"CUDA graph of {function.__name__} failed, running without: {reason}", stacklevel=2
+            )
+            return None
+
+
+def usable(tensors: list[Tensor]) -> bool:
+    """Return whether a function of these tensors can run as a CUDA graph now."""
+    if (
+        torch.is_grad_enabled()
+        or torch.compiler.is_exporting()
+        or not all(tensor.is_cuda for tensor in tensors)
+    ):
+        return False
+    return bool(tensors) and not torch.cuda.is_current_stream_capturing()
+
+
+def capture(function: Callable[..., Any], arguments: Any) -> Graph:
+    """Capture a function of arguments on the card; it has run before with such arguments."""
+    arguments = tree_map(_copy, arguments)
+    graph = torch.cuda.CUDAGraph()
+    torch.cuda.synchronize()
+    with torch.cuda.graph(
+        graph, capture_error_mode="thread_local"
+    ):  # others may copy frames meanwhile
+        outputs = function(*arguments)
+    inputs = [leaf for leaf in tree_flatten(arguments)[0] if isinstance(leaf, Tensor)]
+    return Graph(graph.replay, inputs, outputs)
+
+
+def _copy(value: Any) -> Any:
+    return value.clone() if isinstance(value, Tensor) else value
+
+
+def _form(leaf: Any) -> Hashable:
+    if not isinstance(leaf, Tensor):
+        return repr(leaf)
+    return tuple(leaf.shape), tuple(leaf.stride()), leaf.dtype, leaf.device

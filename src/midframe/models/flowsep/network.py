@@ -1,0 +1,368 @@
+"""FlowSep: flows find the place, small separable kernels resample there; any time between frames.
+
+Ours, on the idea of both papers that a pixel is computed by a kernel of its own, and on their
+successors: kernels sampled along a flow (DSepConv, AdaCoF), flows from the wanted time to both
+frames refined from coarse to fine together with the features there (IFRNet), local correlation of
+features (PWC-Net). Only the last step works at the full size of a frame, so the network is light
+enough for a CPU.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import repeat
+from typing import Any, NamedTuple, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from midframe.models.flowsep.blocks import SLOPE, ConvActivation, Decoder
+from midframe.models.flowsep.compilation import compile_pipelines
+from midframe.models.flowsep.confidence import confidence_of, fall_back, stillness
+from midframe.models.flowsep.config import LEVELS, FlowSepConfig
+from midframe.models.flowsep.cuda_graphs import Graphs
+from midframe.models.flowsep.layout import COLOURS, FieldLayout
+from midframe.models.flowsep.pixel_kernels import kernels_of_pixel
+from midframe.models.flowsep.scales import count_halvings, scale_for
+from midframe.models.flowsep.steps import PlainSteps, select_steps
+from midframe.models.flowsep.steps.fields.plain import update_flow
+from midframe.models.network import Network, Statistics, pair_statistics
+from midframe.ops.upsampling import upsample
+
+Result = TypeVar("Result")
+FIELDS_SCALE = 2
+"""Fields are so many times smaller than the frames that the network reads."""
+HEAD_GAIN, DETAIL_GAIN = 0.05, 0.01
+"""Factor of the last convolutions' initial weights, for flows and for kernels, mask and residual:
+the network starts near the average of both frames."""
+MAX_PIXELS_TOGETHER, WEIGHT_OF_READ_PIXEL = 20_000_000, 5
+"""Pairs are interpolated together while their frames have so many pixels, and a pixel that the
+network reads counts for five more: 65 and 300 bytes each, so 1.3 GB in all."""
+
+
+class Estimate(NamedTuple):
+    """What the network estimates for a pair of frames at one time, for training."""
+
+    flows: list[Tensor]
+    """Of every level, coarsest first: from the time to the first and to the second frame,
+    (N, 4, h, w), x before y, in pixels of that level."""
+    fields: Tensor
+    """At half the size of the frames that the network reads, laid out by `FieldLayout`."""
+    statistics: Statistics
+    scale: int
+    """By how much frames are downsampled before the network reads them."""
+
+
+class Prediction(NamedTuple):
+    """What the network predicts for one time, at the size of the fields."""
+
+    fields: Tensor
+    """Laid out by `FieldLayout`, (N, 4 + 4K + 4, h, w)."""
+    confidence: Tensor
+    """How reliable the fields are, (N, 1, h, w), from 0 to 1."""
+    shown: Tensor
+    """The fields, replaced where they are not reliable and where frames are still (`fall_back`)."""
+
+
+@dataclass
+class EncodedPair:
+    """A pair of frames (N, C, H, W), encoded once for all times and tiles."""
+
+    first: Tensor
+    second: Tensor
+    statistics: Statistics
+    scale: int
+    """By how much frames are downsampled before the network reads them."""
+    halves: tuple[Tensor, Tensor]
+    """Both frames at the size of the fields, (N, 3, h, w)."""
+    difference: Tensor
+    """The largest difference around each value of the fields, (N, 1, h, w)."""
+    features: list[Tensor]
+    """Of both frames, (2N, C, h, w), finest first."""
+    predictions: dict[tuple[float, ...], Prediction] = field(default_factory=dict)
+    """Predictions by time; see `FlowSep.predict`."""
+
+
+class FlowSep(Network):
+    """The whole network; see the module's docstring. Frames are (N, 3, H, W) in [0, 1]."""
+
+    tile = 2048  # Halide's last step needs no memory of its own, PyTorch's 0.5 GB for such fields
+    any_time = True
+    falls_back = True
+    """Whether the nearest frame replaces unreliable fields, and both frames those of still
+    areas."""
+    scale = 0
+    """By how much frames are downsampled before the network reads them; 0 to choose by size."""
+    graphs: Graphs | None = None
+    """The CUDA graphs of a network that is ready for inference."""
+
+    def __init__(self, config: FlowSepConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or FlowSepConfig()
+        self.layout = FieldLayout(config.taps)
+        inputs = (COLOURS, *config.widths[:-1])
+        self.encoder = nn.ModuleList(
+            nn.Sequential(
+                ConvActivation(narrow, wide, stride=2),
+                ConvActivation(wide, wide),
+            )
+            for narrow, wide in zip(inputs, config.widths, strict=True)
+        )
+        self.decoders = nn.ModuleList(self._decoder(level) for level in range(LEVELS))
+        self._initialise()
+
+    def _decoder(self, level: int) -> Decoder:
+        """Make the decoder of a level; 0 is the finest, the only one that outputs all fields."""
+        config, finest, coarsest = self.config, level == 0, level == LEVELS - 1
+        return Decoder(
+            config.widths[level],
+            config.radii[level],
+            carried=0 if coarsest else config.hidden[level + 1],
+            hidden=config.hidden[level],
+            outputs=self.layout.channels if finest else self.layout.flows.stop,
+        )
+
+    @property
+    def stride(self) -> int:
+        """Of which the height and width of the frames that the network reads are multiples."""
+        return 1 << LEVELS
+
+    def forward(self, first: Tensor, second: Tensor, t: Tensor | float = 0.5) -> Tensor:
+        """Interpolate the frame (N, 3, H, W) at a time, one for all samples or one each, not
+        clipped."""
+        height, width = first.shape[2:]
+        return self.render_tile(self.prepare(first, second), slice(0, height), slice(0, width), t)
+
+    def estimate(
+        self, first: Tensor, second: Tensor, t: Tensor | float, scale: int = 1
+    ) -> Estimate:
+        """Estimate fields for frames (N, 3, H, W), their sizes multiples of the stride times the
+        scale."""
+        steps = select_steps(first)
+        read = steps.downsample(first, scale), steps.downsample(second, scale)
+        statistics = pair_statistics(*read)
+        halves = (
+            steps.downsample(read[0], FIELDS_SCALE),
+            steps.downsample(read[1], FIELDS_SCALE),
+        )
+        features = self.encode(*read, statistics, self.config.coarse_passes)
+        flows, fields = self.decode(features, halves, self._times(t, first))
+        return Estimate(flows[-LEVELS:], fields, statistics, scale)
+
+    def synthesise(self, first: Tensor, second: Tensor, estimate: Estimate) -> Tensor:
+        """Render whole frames (N, 3, H, W) from an estimate, differentiable."""
+        height, width = first.shape[2:]
+        return PlainSteps().synthesise(
+            first,
+            second,
+            estimate.fields,
+            FIELDS_SCALE * estimate.scale,
+            slice(0, height),
+            slice(0, width),
+            estimate.statistics.deviation,
+            resampling=self.config.resampling,
+        )
+
+    def prepare(self, first: Tensor, second: Tensor) -> EncodedPair:
+        """Encode both frames, downsampled if they are large; a fourth channel is not encoded."""
+        default = scale_for(*first.shape[2:])
+        scale = self.scale or default
+        if first.device.type == "cpu" and not torch.is_grad_enabled():
+            compile_pipelines(self, first.shape[1], scale)
+        passes = self.config.coarse_passes + count_halvings(default, scale)
+        return EncodedPair(first, second, *self._run(self._read, first, second, scale, passes))
+
+    def _read(
+        self, first: Tensor, second: Tensor, scale: int, passes: int
+    ) -> tuple[Statistics, int, tuple[Tensor, Tensor], Tensor, list[Tensor]]:
+        """Return what follows both frames in `EncodedPair`."""
+        steps = select_steps(first)
+        read = (
+            steps.downsample(first[:, :COLOURS].float(), scale, self.stride),
+            steps.downsample(second[:, :COLOURS].float(), scale, self.stride),
+        )
+        statistics = pair_statistics(*read)
+        features = self.encode(*read, statistics, passes)
+        halves = (
+            steps.downsample(read[0], FIELDS_SCALE),
+            steps.downsample(read[1], FIELDS_SCALE),
+        )
+        size = halves[0].shape[2], halves[0].shape[3]
+        difference = steps.local_difference(
+            first.float(), second.float(), FIELDS_SCALE * scale, size
+        )
+        return statistics, scale, halves, difference, features
+
+    def render_tile(
+        self, pair: EncodedPair, rows: slice, columns: slice, t: Tensor | float = 0.5
+    ) -> Tensor:
+        """Render a rectangle of the frame at a time. The prediction is made once for all tiles."""
+        prediction = self.predict(pair, t)
+        return select_steps(pair.first).synthesise(
+            pair.first.float(),
+            pair.second.float(),
+            prediction.shown if self.falls_back else prediction.fields,
+            FIELDS_SCALE * pair.scale,
+            rows,
+            columns,
+            pair.statistics.deviation,
+            resampling=self.config.resampling,
+        )
+
+    def predict(self, pair: EncodedPair, t: Tensor | float = 0.5) -> Prediction:
+        """Predict the fields at a time, once for all tiles of a frame."""
+        times = self._times(t, pair.first)
+        key = tuple(times.flatten().tolist()) if isinstance(t, Tensor) else (float(t),)
+        if key not in pair.predictions:
+            pair.predictions[key] = self._run(
+                self._predict, pair.features, pair.halves, pair.difference, times
+            )
+        return pair.predictions[key]
+
+    def _predict(
+        self, features: list[Tensor], halves: tuple[Tensor, Tensor], difference: Tensor, t: Tensor
+    ) -> Prediction:
+        """Predict the fields at times (N, 1, 1, 1)."""
+        _, fields = self.decode(features, halves, t)
+        inconsistency = select_steps(fields).inconsistency(*halves, fields)
+        confidence = confidence_of(inconsistency)
+        still = stillness(difference, fields)
+        return Prediction(fields, confidence, fall_back(fields, confidence, still, t))
+
+    def _run(self, function: Callable[..., Result], *arguments: Any) -> Result:
+        """Run a function of this network, as a CUDA graph where that is possible."""
+        weights = next(self.parameters())
+        if self.graphs is None or not weights.is_cuda:
+            return function(*arguments)
+        return self.graphs.run(function, *arguments, key=weights.data_ptr())
+
+    def for_inference(self, precision: torch.dtype = torch.float32) -> "FlowSep":
+        """See `Network`; on CUDA the work for each pair is launched as two graphs."""
+        ready = super().for_inference(precision)
+        assert isinstance(ready, FlowSep)
+        ready.graphs = Graphs()
+        return ready
+
+    def pairs_at_once(self, height: int, width: int) -> int:
+        """See `Network`; work that one thread does alone is never waited for by others."""
+        pixels, scale = height * width, self.scale or scale_for(height, width)
+        pixels += WEIGHT_OF_READ_PIXEL * pixels // scale**2
+        return max(1, MAX_PIXELS_TOGETHER // pixels)
+
+    def kernels_at(self, first: Tensor, second: Tensor, x: int, y: int) -> Tensor:
+        """See `Network`: the products of the columns and the rows, where the flows lead, without
+        the residual."""
+        pair = self.prepare(first, second)
+        factor = FIELDS_SCALE * pair.scale
+        fields = upsample(self.predict(pair).fields, factor)[..., y, x]  # (N, channels)
+        return kernels_of_pixel(fields, factor, self.layout, self.config.resampling)
+
+    def motion(self, first: Tensor, second: Tensor) -> Tensor:
+        """See `Network`; of every pixel."""
+        pair = self.prepare(first, second)
+        fields, factor = self.predict(pair).fields, FIELDS_SCALE * pair.scale
+        to_first, to_second = fields[:, self.layout.flows].chunk(2, dim=1)
+        height, width = first.shape[2:]
+        return upsample((to_second - to_first) * factor, factor)[..., :height, :width]
+
+    def encode(
+        self, first: Tensor, second: Tensor, statistics: Statistics, coarse_passes: int = 0
+    ) -> list[Tensor]:
+        """Compute the features of both frames, finest first, each (2N, C, h, w).
+
+        Those of every level, then the coarsest ones of the frames halved once for each coarse pass.
+        """
+        steps = select_steps(first)
+        mean, deviation = (each.repeat(2, 1, 1, 1) for each in statistics)
+        pair = torch.cat((first, second)).sub_(mean).div_(deviation)
+        features = self._features(pair)
+        for _ in range(coarse_passes):
+            pair = steps.downsample(pair, 2, self.stride)
+            features.append(self._features(pair)[-1])
+        return features
+
+    def _features(self, pair: Tensor) -> list[Tensor]:
+        """Compute the features of every level, finest first."""
+        pair = pair.to(self.dtype).contiguous(memory_format=torch.channels_last)
+        features = []
+        for level in self.encoder:
+            pair = level(pair)
+            features.append(pair)
+        return features
+
+    def decode(
+        self, features: list[Tensor], halves: tuple[Tensor, Tensor], t: Tensor
+    ) -> tuple[list[Tensor], Tensor]:
+        """Refine the flows from the coarsest features to the finest, and compute the fields.
+
+        Args:
+            features: by `encode`, finest first.
+            halves: both frames at the size of the finest features, (N, 3, h, w).
+            t: times (N, 1, 1, 1).
+
+        Returns:
+            The flows of all features, coarsest first, each in their pixels, and the fields.
+        """
+        steps, config, samples = select_steps(t), self.config, t.shape[0]
+        # Features beyond those of the levels are of frames halved further. The coarsest decoder
+        # runs on each of them first: motion beyond its reach is then within reach at the level
+        # itself (one network for all sizes, as in arXiv 2103.16206).
+        coarsest, finest = self.decoders[-1], self.decoders[0]
+        coarse_passes = len(features) - LEVELS
+        decoders = [*repeat(coarsest, coarse_passes), *reversed(self.decoders)]
+        flow = torch.zeros(samples, 4, *features[-1].shape[2:], device=features[-1].device)
+        outputs, carried, flows = flow, None, list[Tensor]()
+        for number, (decoder, level) in enumerate(zip(decoders, reversed(features), strict=True)):
+            if flows:  # of twice the size, so twice as long; an odd size is one less than double
+                height, width = level.shape[2:]
+                flow = 2 * upsample(flows[-1], 2)[..., :height, :width]
+            if decoder is finest:  # sharp edges, where flows of the coarser levels are smeared
+                flow = steps.propagate_flow(*halves, flow, config.propagation_distance)
+            # A coarse pass begins afresh: the decoder of the coarsest level has no carried input.
+            before = None if decoder is coarsest else carried
+            if number < coarse_passes + config.bidirectional_levels:
+                # Both orders of the frames as two samples; the flows are the mean of both.
+                both = torch.cat((t, 1 - t))
+                flow = torch.cat((flow, swap_frames(flow)))
+                first, second = level.chunk(2)
+                orders = torch.cat((first, second, second, first))
+                carried, outputs = decoder(orders, before, flow, both, steps)
+                forward, backward = update_flow(flow, outputs, both).chunk(2)
+                flows.append((forward + swap_frames(backward)) / 2)
+            else:  # of the levels before, only the order as given is carried on
+                before = None if before is None else before[:samples]
+                carried, outputs = decoder(level, before, flow, t, steps)
+                flows.append(update_flow(flow, outputs, t))
+        outputs = outputs[:samples]
+        return flows, steps.decode_outputs(outputs, flows[-1], t, config.kernel_normalisation)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of the weights and the features."""
+        return next(self.parameters()).dtype
+
+    def _times(self, t: Tensor | float, first: Tensor) -> Tensor:
+        """Return times (N, 1, 1, 1) on the device of a frame."""
+        if not isinstance(t, Tensor):  # filled there: CUDA graphs capture no copies from the host
+            size = (first.shape[0], 1, 1, 1)
+            return torch.full(size, t, dtype=torch.float32, device=first.device)
+        return t.to(first.device, torch.float32).expand(first.shape[0]).view(-1, 1, 1, 1)
+
+    def _initialise(self) -> None:
+        """He's normal initialisation for leaky ReLU; heads start small."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, a=SLOPE)
+                nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+        flows = self.layout.flows.stop
+        for decoder in self.decoders:
+            assert isinstance(decoder, Decoder)
+            with torch.no_grad():
+                decoder.head.weight[:flows] *= HEAD_GAIN
+                decoder.head.weight[flows:] *= DETAIL_GAIN
+
+
+def swap_frames(flow: Tensor) -> Tensor:
+    """Return flows to the first and to the second frame, (N, 4, h, w), as they are when the frames
+    are swapped."""
+    to_first, to_second = flow.chunk(2, dim=1)
+    return torch.cat((to_second, to_first), dim=1)

@@ -1,0 +1,19 @@
+"""The resolution at which FlowSep processes frames."""
+
+MAX_ROWS = 600
+"""Frames whose shorter side is longer than this are processed at half resolution, at a quarter,
+and so on."""
+
+
+def scale_for(height: int, width: int) -> int:
+    """Return by how much frames are downsampled: the smallest power of two after which the shorter
+    side has at most `MAX_ROWS` pixels."""
+    scale = 1
+    while min(height, width) > MAX_ROWS * scale:
+        scale *= 2
+    return scale
+
+
+def count_halvings(default: int, scale: int) -> int:
+    """Return how often frames downsampled by `scale` are halved to reach the default scale."""
+    return max(0, default.bit_length() - scale.bit_length())

@@ -1,0 +1,173 @@
+"""The decoder's input on the CPU: Halide pipelines that write into one tensor, channels innermost.
+
+PyTorch takes as long for the dozen small steps of the plain form as for the convolutions that read
+their result.
+"""
+
+from typing import Any
+
+import halide as hl
+import torch
+from torch import Tensor
+
+from midframe.models.flowsep.steps.decoder_input.plain import (
+    CORRELATION_GAIN,
+    MIN_LENGTH,
+    pad_channels,
+)
+from midframe.ops.halide_tools import (
+    LANES,
+    Pipeline,
+    as_float,
+    as_stored,
+    between,
+    buffer,
+    fetch_bilinear,
+    in_one_loop,
+    inner,
+    natural_lanes,
+    once,
+    storage,
+    writable,
+)
+
+NAMES = ("x", "y", "c", "n", "i", "j", "task")
+x, y, c, n, i, j, task = map(hl.Var, NAMES)
+
+
+def decoder_input(
+    features: Tensor,
+    carried: Tensor | None,
+    flow: Tensor,
+    t: Tensor,
+    radius: int,
+    multiple: int = 1,
+) -> Tensor:
+    """See `Steps.decoder_input`. Each pipeline writes its channels of the result."""
+    bf16 = features.dtype == torch.bfloat16
+    doubled, width, rows, columns = features.shape
+    side = 2 * radius + 1
+    correlations = side**2 if radius else 0
+    depth = carried.shape[1] if carried is not None else 0
+    sizes = [width, width, correlations, depth, flow.shape[1], 1]
+    result = features.new_empty(doubled // 2, rows, columns, sum(sizes))
+    first, second, correlation, upsampled, flow_part, t_part = torch.split(result, sizes, dim=3)
+    for frame, direction, target in zip(
+        features.chunk(2), flow.chunk(2, 1), (first, second), strict=True
+    ):
+        _warp(bf16)(inner(frame), buffer(direction), writable(target))
+    if radius:
+        narrow = columns < natural_lanes()
+        run = _correlate(bf16, side, narrow)
+        run(writable(first), writable(second), writable(correlation))
+    if carried is not None:
+        _upsample(bf16)(inner(carried), writable(upsampled))
+    flow_part.copy_(flow.permute(0, 2, 3, 1))
+    t_part.copy_(t.view(-1, 1, 1, 1))
+    return pad_channels(result.permute(0, 3, 1, 2), multiple)
+
+
+@once
+def _warp(bf16: bool) -> Pipeline:
+    frame, flow = hl.ImageParam(storage(bf16), 4, "frame"), hl.ImageParam(hl.Float(32), 4, "flow")
+    width, height = frame.dim(1).extent(), frame.dim(2).extent()
+    whole, part = hl.Func("whole"), hl.Func("part")
+    places = [
+        hl.clamp(
+            hl.cast(hl.Float(32), own) + flow[x, y, axis, n], 0.0, hl.cast(hl.Float(32), size - 1)
+        )
+        for axis, (own, size) in enumerate(((x, width), (y, height)))
+    ]
+    whole[i, x, y, n] = hl.cast(hl.Int(32), hl.floor(hl.select(i == 0, *places)))
+    part[i, x, y, n] = hl.select(i == 0, *places) - hl.floor(hl.select(i == 0, *places))
+    left = hl.clamp(whole[0, x, y, n], 0, width - 1)
+    above = hl.clamp(whole[1, x, y, n], 0, height - 1)
+    across = (left, hl.min(left + 1, width - 1), part[0, x, y, n])
+    down = (above, hl.min(above + 1, height - 1), part[1, x, y, n])
+    result = hl.Func("result")
+    result[c, x, y, n] = as_stored(fetch_bilinear(frame, c, n, across, down, bf16=bf16), bf16)
+    # Where the pixels of a row are fetched from is computed for many pixels at once, before their
+    # channels are fetched for one pixel after another.
+    _schedule_by_rows(result)
+    for function in (whole, part):
+        function.compute_at(result, task).bound(i, 0, 2).unroll(i)
+        function.vectorize(x, LANES, hl.TailStrategy.GuardWithIf)
+    return Pipeline(result, frame, flow)
+
+
+@once
+def _upsample(bf16: bool) -> Pipeline:
+    small = hl.ImageParam(storage(bf16), 4, "small")
+    places = []
+    for own, size in ((x, small.dim(1).extent()), (y, small.dim(2).extent())):
+        before, part = between(own, 2)
+        places.append((hl.clamp(before, 0, size - 1), hl.clamp(before + 1, 0, size - 1), part))
+    result = hl.Func("result")
+    result[c, x, y, n] = as_stored(fetch_bilinear(small, c, n, *places, bf16=bf16), bf16)
+    _schedule_by_rows(result)
+    return Pipeline(result, small)
+
+
+@once
+def _correlate(bf16: bool, side: int, narrow: bool) -> Pipeline:
+    """Build the correlation over `side` x `side` displacements.
+
+    Args:
+        bf16: features are bfloat16, otherwise float32.
+        side: an odd number.
+        narrow: rows are shorter than a register.
+    """
+    lanes, guarded = natural_lanes(), hl.TailStrategy.GuardWithIf
+    tail = guarded if narrow else hl.TailStrategy.ShiftInwards
+    first, second = (hl.ImageParam(storage(bf16), 4, name) for name in ("first", "second"))
+    channels = first.dim(0).extent()
+    r = hl.RDom([(0, channels)], "r")
+    first_plane, first_scale = _planes(first, "first", r, bf16)
+    second_plane, second_scale = _planes(second, "second", r, bf16)
+    radius = side // 2
+    total, result = hl.Func("total"), hl.Func("result")
+    total[x, j, y, i, n] = 0.0
+    displaced = second_plane[x + j - radius, y + i - radius, r.x, n]
+    total[x, j, y, i, n] += first_plane[x, y, r.x, n] * displaced
+    right, down = x + c % side - radius, y + c // side - radius
+    scale = first_scale[x, y, n] * second_scale[right, down, n]
+    correlation = total[x, c % side, y, c // side, n] * scale * CORRELATION_GAIN
+    result[c, x, y, n] = as_stored(correlation, bf16)
+    # A task is a row of pixels. For each row of displacements, `lanes` pixels are multiplied with
+    # all displacements of that row together: so many vectors fit into registers, whatever the
+    # size, and each value of the first frame is loaded once for all of them.
+    row, place = hl.Var("row"), hl.Var("place")
+    result.bound(c, 0, side * side).split(c, row, place, side).reorder(place, x, row, y, n)
+    result.unroll(place).fuse(y, n, task).parallel(task).vectorize(x, lanes, tail)
+    total.compute_at(result, x).vectorize(x, lanes).unroll(j).bound(j, 0, side)
+    total.update(0).reorder(j, x, r.x).vectorize(x, lanes).unroll(j)
+    in_one_loop(result, total, first_plane, second_plane, first_scale, second_scale)
+    return Pipeline(result, first, second)
+
+
+def _planes(image: hl.ImageParam, name: str, r: hl.RDom, bf16: bool) -> tuple[hl.Func, hl.Func]:
+    """Return features with pixels innermost, 0 outside, and the factors that make their length
+    1."""
+    width, height = image.dim(1).extent(), image.dim(2).extent()
+    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+    value = as_float(image[c, hl.clamp(x, 0, width - 1), hl.clamp(y, 0, height - 1), n], bf16)
+    names = (f"{part}_{name}" for part in ("plane", "squares", "scale"))
+    plane, squares, scale = map(hl.Func, names)
+    plane[x, y, c, n] = hl.select(inside, value, 0.0)
+    squares[x, y, n] = 0.0
+    squares[x, y, n] += plane[x, y, r.x, n] ** 2
+    scale[x, y, n] = 1.0 / hl.max(hl.sqrt(squares[x, y, n]), hl.f32(MIN_LENGTH))
+    lanes, guarded = natural_lanes(), hl.TailStrategy.GuardWithIf
+    # A row of all channels lies together: so many planes would lie on as many pages of memory.
+    plane.compute_root().reorder_storage(x, c, y, n).reorder(x, c, y, n)
+    plane.vectorize(x, lanes, guarded).parallel(y)
+    scale.compute_root().vectorize(x, lanes, guarded).parallel(y)
+    squares.compute_at(scale, y).vectorize(x, lanes, guarded)
+    squares.update(0).reorder(x, r.x).vectorize(x, lanes, guarded)
+    return plane, scale
+
+
+def _schedule_by_rows(result: Any) -> None:
+    """Compute rows in parallel, and LANES channels of a pixel at a time."""
+    result.reorder(c, x, y, n).fuse(y, n, task).parallel(task)
+    result.vectorize(c, LANES, hl.TailStrategy.GuardWithIf)

@@ -1,0 +1,196 @@
+"""The decoder's input on CUDA: Triton kernels that write into one tensor, channels innermost.
+
+Forward, one kernel warps the features of both frames, one correlates them, one fills in the other
+channels. The correlation multiplies the features of 16 pixels in a row with those of all pixels
+around them on tensor cores, and keeps the products that are within the radius. Backward, one kernel
+computes the gradient of the warped features and adds it to the gradients of the features and of the
+flow without storing it, and one handles the carried features. Triton's interpreter runs the same
+kernels on the CPU, which is how they are tested without a GPU.
+"""
+
+import torch
+import triton
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from triton.runtime.jit import JITFunction
+
+from midframe.models.flowsep.steps.decoder_input import triton_kernels
+from midframe.models.flowsep.steps.decoder_input.plain import CORRELATION_GAIN, MIN_LENGTH
+from midframe.ops.dispatch import device_guard
+from midframe.ops.triton_tools import MIN_DOT, channels_innermost, product_precision
+
+VALUES = 2048
+"""Values that a program of the element-wise kernels computes, pixels times channels."""
+BLOCK = 16
+"""Pixels in a row whose correlation a program computes."""
+WINDOW = 32
+"""Pixels of the other frame that are multiplied with them at a t."""
+CHUNK = 64
+"""The most channels that are multiplied at a t."""
+ROW_BLOCK = 32
+"""Pixels in a row of a backward program where nothing is correlated."""
+WARP_VALUES = 256
+"""Values of the warped features whose gradient a warp computes: more do not fit into its
+registers."""
+
+
+def decoder_input(
+    features: Tensor,
+    carried: Tensor | None,
+    flow: Tensor,
+    t: Tensor,
+    radius: int,
+    multiple: int = 1,
+) -> Tensor:
+    """See `Steps.decoder_input`. Differentiable once; the order of the gradients' sums varies."""
+    with device_guard(features):
+        result: Tensor = _DecoderInput.apply(  # type: ignore[no-untyped-call]
+            features, carried, flow, t, radius, multiple
+        )
+    return result
+
+
+class _DecoderInput(torch.autograd.Function):
+    @staticmethod
+    def forward(  # type: ignore[no-untyped-def]
+        ctx,
+        features: Tensor,
+        carried: Tensor | None,
+        flow: Tensor,
+        t: Tensor,
+        radius: int,
+        multiple: int,
+    ) -> Tensor:
+        inner, flow = channels_innermost(features), flow.float().contiguous()
+        result, scales = forward(inner, carried, flow, t, radius, multiple)
+        ctx.radius, ctx.depth = radius, 0 if carried is None else carried.shape[1]
+        ctx.save_for_backward(inner, flow, result, scales)
+        return result.permute(0, 3, 1, 2)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient: Tensor):  # type: ignore[no-untyped-def]
+        inner, flow, result, scales = ctx.saved_tensors
+        outer = channels_innermost(gradient)
+        wanted = ctx.needs_input_grad
+        of_features = of_carried = of_flow = of_t = None
+        offset = 2 * inner.shape[3] + _displacements(ctx.radius)
+        if wanted[0] or wanted[2]:
+            of_features, of_flow = gradients(
+                outer, inner, flow, result, scales, ctx.radius, offset + ctx.depth
+            )
+        if ctx.depth and wanted[1]:
+            of_carried = carried_gradient(outer, offset, ctx.depth)
+        if wanted[3]:
+            of_t = outer[..., offset + ctx.depth + 4].float().sum((1, 2)).view(-1, 1, 1, 1)
+        return of_features, of_carried, of_flow, of_t, None, None
+
+
+def forward(
+    inner: Tensor, carried: Tensor | None, flow: Tensor, t: Tensor, radius: int, multiple: int
+) -> tuple[Tensor, Tensor]:
+    """Return the decoder's input and what the features are multiplied by to have the length 1.
+
+    Args:
+        inner: features of both frames, (2N, h, w, C), contiguous.
+        carried, t, radius, multiple: as in `Steps.decoder_input`.
+        flow: (N, 4, h, w) float32, contiguous.
+
+    Returns:
+        (N, h, w, channels) in the type of the features, and (2, N, h, w) float32.
+    """
+    doubled, height, width, channels = inner.shape
+    samples, depth = doubled // 2, 0 if carried is None else carried.shape[1]
+    offset = 2 * channels + _displacements(radius)
+    total = triton.cdiv(offset + depth + 5, multiple) * multiple
+    result = inner.new_empty(samples, height, width, total)
+    scales = torch.empty(2, samples, height, width, dtype=torch.float32, device=inner.device)
+    sizes = {"samples": samples, "height": height, "width": width, "total": total}
+    pixels = samples * height * width
+    room = triton.next_power_of_2(channels)
+    block = max(1, VALUES // room)
+    triton_kernels.warp[(triton.cdiv(pixels, block), 2)](
+        inner, flow, result, scales, **sizes,
+        channels=channels, min_length=MIN_LENGTH if radius else 0.0, room=room, block=block,
+    )  # fmt: skip
+    if radius:
+        triton_kernels.correlate[(samples * height, triton.cdiv(width, BLOCK))](
+            result, scales, **sizes, radius=radius, channels=channels, gain=CORRELATION_GAIN,
+            chunk=min(CHUNK, _dot_size(channels)), window=WINDOW, block=BLOCK,
+            precision=product_precision(),
+            upcast=_upcast(inner), num_warps=2, num_stages=1,
+        )  # fmt: skip
+    room, tail = (
+        triton.next_power_of_2(max(depth, 1)),
+        triton.next_power_of_2(total - offset - depth),
+    )
+    block = max(1, VALUES // max(room, tail))
+    triton_kernels.fill[(triton.cdiv(pixels, block),)](
+        inner if carried is None else channels_innermost(carried), flow,
+        t.float().reshape(-1).contiguous(), result,
+        **sizes, offset=offset, depth=depth, room=room, tail=tail, block=block,
+    )  # fmt: skip
+    return result, scales
+
+
+def gradients(
+    outer: Tensor,
+    inner: Tensor,
+    flow: Tensor,
+    result: Tensor,
+    scales: Tensor,
+    radius: int,
+    flow_offset: int,
+) -> tuple[Tensor, Tensor]:
+    """Return the gradients of the features and of the flow.
+
+    Args:
+        outer: the gradient of the result, (N, h, w, channels), contiguous.
+        inner, flow, result, scales: what `forward` was given and returned.
+        radius: of the correlation.
+        flow_offset: the channel of the result that the flow begins at.
+
+    Returns:
+        (2N, C, h, w) in the type of the features, and (N, 4, h, w) float32.
+    """
+    doubled, height, width, channels = inner.shape
+    of_features = torch.zeros(inner.shape, dtype=torch.float32, device=inner.device)
+    of_flow = torch.empty_like(flow)
+    room, block = _dot_size(channels), BLOCK if radius else ROW_BLOCK
+    triton_kernels.gradients[(doubled // 2 * height, triton.cdiv(width, block), 2)](
+        outer, inner, flow, result, scales, of_features, of_flow,
+        samples=doubled // 2, height=height, width=width, total=result.shape[3],
+        radius=radius, channels=channels, flow_offset=flow_offset, gain=CORRELATION_GAIN,
+        min_length=MIN_LENGTH,
+        room=room, window=WINDOW, block=block, precision=product_precision(), upcast=_upcast(inner),
+        num_warps=min(8, max(1, room * block // WARP_VALUES)), num_stages=1,
+    )  # fmt: skip
+    return of_features.to(inner.dtype).permute(0, 3, 1, 2), of_flow
+
+
+def carried_gradient(outer: Tensor, offset: int, depth: int) -> Tensor:
+    """Return the gradient of the carried features, (N, D, h/2, w/2), from channels at an offset of
+    the result's."""
+    samples, height, width, total = outer.shape
+    result = outer.new_empty(samples, height // 2, width // 2, depth)
+    room = triton.next_power_of_2(depth)
+    block = max(1, VALUES // (2 * room))
+    triton_kernels.carried_gradient[(triton.cdiv(result[..., 0].numel(), block),)](
+        outer, result, samples=samples, height=height // 2, width=width // 2,
+        total=total, step=depth, offset=offset, depth=depth, room=room, block=block,
+    )  # fmt: skip
+    return result.permute(0, 3, 1, 2)
+
+
+def _displacements(radius: int) -> int:
+    return (2 * radius + 1) ** 2 if radius else 0
+
+
+def _dot_size(channels: int) -> int:
+    return max(MIN_DOT, int(triton.next_power_of_2(channels)))
+
+
+def _upcast(features: Tensor) -> bool:
+    """Return whether products are of values in float32: Triton's interpreter multiplies no
+    bfloat16."""
+    return features.dtype == torch.bfloat16 and not isinstance(triton_kernels.warp, JITFunction)

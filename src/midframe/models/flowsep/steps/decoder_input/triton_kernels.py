@@ -1,0 +1,305 @@
+"""The Triton kernels of the decoder's input; `triton.py` launches them."""
+
+import triton
+import triton.language as tl
+
+from midframe.ops.triton_tools import number
+
+SIZES = ["samples", "height", "width"]
+"""Arguments whose values are not compiled in: one kernel serves all sizes."""
+
+
+@triton.jit
+def _source(flow, side, n, place, height, width, real):  # type: ignore[no-untyped-def]
+    """Return where a flow leads: the upper left pixel, the fractions beyond it, and whether each
+    depends on the flow.
+
+    Coordinates are held within the image, where their gradient ends, as `grid_sample` does with
+    padding_mode="border".
+    """
+    at = flow + (n * 4 + 2 * side) * height * width + place
+    right = number(place % width + tl.load(at, real, 0.0))
+    down = number(place // width + tl.load(at + height * width, real, 0.0))
+    x = tl.minimum(tl.maximum(right, 0.0), width - 1.0)
+    y = tl.minimum(tl.maximum(down, 0.0), height - 1.0)
+    left, top = tl.floor(x), tl.floor(y)
+    inside_x = ((right > 0) & (right < width - 1)).to(tl.float32)
+    inside_y = ((down > 0) & (down < height - 1)).to(tl.float32)
+    return left.to(tl.int32), top.to(tl.int32), x - left, y - top, inside_x, inside_y
+
+
+@triton.jit(do_not_specialize=SIZES)  # type: ignore[untyped-decorator]
+def warp(  # type: ignore[no-untyped-def]
+    features, flow, result, scales, samples, height, width,
+    total: tl.constexpr, channels: tl.constexpr, min_length: tl.constexpr, room: tl.constexpr,
+    block: tl.constexpr,
+):  # fmt: skip
+    pixel, side = tl.program_id(0) * block + tl.arange(0, block), tl.program_id(1)
+    area = height * width
+    real, n, channel = (
+        pixel < samples * area,
+        (pixel // area).to(tl.int64),
+        tl.arange(0, room)[None, :],
+    )
+    used = real[:, None] & (channel < channels)
+    left, top, px, py, _, _ = _source(flow, side, n, pixel % area, height, width, real)
+    right, below = tl.minimum(left + 1, width - 1), tl.minimum(top + 1, height - 1)
+    frame = (side * samples + n) * area
+    px, py = px[:, None], py[:, None]
+    at = features + ((frame + top * width + left) * channels)[:, None] + channel
+    upper = tl.load(at, used, 0.0).to(tl.float32) * (1 - px)
+    at = features + ((frame + top * width + right) * channels)[:, None] + channel
+    upper += tl.load(at, used, 0.0).to(tl.float32) * px
+    at = features + ((frame + below * width + left) * channels)[:, None] + channel
+    lower = tl.load(at, used, 0.0).to(tl.float32) * (1 - px)
+    at = features + ((frame + below * width + right) * channels)[:, None] + channel
+    lower += tl.load(at, used, 0.0).to(tl.float32) * px
+    value = (upper * (1 - py) + lower * py).to(result.dtype.element_ty)
+    at = result + (pixel.to(tl.int64) * total + side * channels)[:, None] + channel
+    tl.store(at, value, used)
+    if min_length > 0:
+        value = value.to(tl.float32)
+        length = tl.maximum(tl.sqrt(tl.sum(value * value, axis=1)), min_length)
+        tl.store(scales + side * samples * area + pixel, 1 / length, real)
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def _window(  # type: ignore[no-untyped-def]
+    start, y, height, width, radius: tl.constexpr, window: tl.constexpr, block: tl.constexpr
+):
+    """Return pixels around those of a program: their displacement down, their column, whether the
+    image has them.
+
+    They are counted row by row, from the one a radius above and to the left of the program's first.
+    """
+    wide: tl.constexpr = block + 2 * radius
+    place = start + tl.arange(0, window)
+    down, column = place // wide - radius, tl.program_id(1) * block + place % wide - radius
+    inside = (place < (2 * radius + 1) * wide) & (column >= 0) & (column < width)
+    return down, column, inside & (y + down >= 0) & (y + down < height)
+
+
+@triton.jit(do_not_specialize=SIZES)  # type: ignore[untyped-decorator]
+def correlate(  # type: ignore[no-untyped-def]
+    result, scales, samples, height, width,
+    total: tl.constexpr, radius: tl.constexpr, channels: tl.constexpr, gain: tl.constexpr,
+    chunk: tl.constexpr, window: tl.constexpr, block: tl.constexpr, precision: tl.constexpr,
+    upcast: tl.constexpr,
+):  # fmt: skip
+    side: tl.constexpr = 2 * radius + 1
+    line, x = tl.program_id(0), tl.program_id(1) * block + tl.arange(0, block)
+    y, real = line % height, x < width
+    own = line.to(tl.int64) * width + x
+    length = tl.load(scales + own, real, 0.0) * gain
+    others = scales + samples.to(tl.int64) * height * width
+    for start in range(0, side * (block + 2 * radius), window):
+        down, column, inside = _window(start, y, height, width, radius, window, block)
+        other = (line + down).to(tl.int64) * width + column
+        product = tl.zeros((block, window), tl.float32)
+        for first in tl.static_range(0, channels, chunk):
+            channel = first + tl.arange(0, chunk)[None, :]
+            used = channel < channels
+            one = tl.load(result + own[:, None] * total + channel, real[:, None] & used, 0.0)
+            two = tl.load(
+                result + other[:, None] * total + channels + channel, inside[:, None] & used, 0.0
+            )
+            if upcast:
+                one, two = one.to(tl.float32), two.to(tl.float32)
+            product = tl.dot(
+                one, tl.trans(two), product, input_precision=precision
+            )  # (pixels, pixels around them)
+        product *= length[:, None] * tl.load(others + other, inside, 0.0)[None, :]
+        right = column[None, :] - x[:, None]
+        kept = real[:, None] & (down <= radius)[None, :] & (right >= -radius) & (right <= radius)
+        at = own[:, None] * total + 2 * channels + (down[None, :] + radius) * side + right + radius
+        tl.store(result + at, product.to(result.dtype.element_ty), kept)
+
+
+@triton.jit(do_not_specialize=SIZES)  # type: ignore[untyped-decorator]
+def fill(  # type: ignore[no-untyped-def]
+    carried, flow, t, result, samples, height, width,
+    total: tl.constexpr, offset: tl.constexpr, depth: tl.constexpr, room: tl.constexpr,
+    tail: tl.constexpr,
+    block: tl.constexpr,
+):  # fmt: skip
+    """Write the carried features, upsampled, then the flow, t and zeros."""
+    pixel, area = tl.program_id(0) * block + tl.arange(0, block), height * width
+    real, n, place = pixel < samples * area, (pixel // area).to(tl.int64), pixel % area
+    to = result + (pixel.to(tl.int64) * total + offset)[:, None]
+    if depth > 0:
+        channel = tl.arange(0, room)[None, :]
+        used = real[:, None] & (channel < depth)
+        rows, columns = height // 2, width // 2
+        down, across = (place // width) * 0.5 - 0.25, (place % width) * 0.5 - 0.25
+        down, across = tl.maximum(down, 0.0), tl.maximum(across, 0.0)
+        top, left = tl.floor(down).to(tl.int32), tl.floor(across).to(tl.int32)
+        below, right = tl.minimum(top + 1, rows - 1), tl.minimum(left + 1, columns - 1)
+        py, px = (down - top)[:, None], (across - left)[:, None]
+        upper, lower = (n * rows + top) * columns, (n * rows + below) * columns
+        value = tl.load(carried + ((upper + left) * depth)[:, None] + channel, used, 0.0).to(
+            tl.float32
+        ) * (1 - px)
+        value += (
+            tl.load(carried + ((upper + right) * depth)[:, None] + channel, used, 0.0).to(
+                tl.float32
+            )
+            * px
+        )
+        under = tl.load(carried + ((lower + left) * depth)[:, None] + channel, used, 0.0).to(
+            tl.float32
+        ) * (1 - px)
+        under += (
+            tl.load(carried + ((lower + right) * depth)[:, None] + channel, used, 0.0).to(
+                tl.float32
+            )
+            * px
+        )
+        tl.store(to + channel, (value * (1 - py) + under * py).to(result.dtype.element_ty), used)
+    channel = tl.arange(0, tail)[None, :]
+    value = tl.load(
+        flow + (n * 4 * area + place)[:, None] + channel * area, real[:, None] & (channel < 4), 0.0
+    )
+    value += tl.load(t + n[:, None] + 0 * channel, real[:, None] & (channel == 4), 0.0)
+    kept = real[:, None] & (channel < total - offset - depth)
+    tl.store(to + depth + channel, value.to(result.dtype.element_ty), kept)
+
+
+@triton.jit(do_not_specialize=SIZES)  # type: ignore[untyped-decorator]
+def gradients(  # type: ignore[no-untyped-def]
+    gradient, features, flow, result, scales, of_features, of_flow, samples, height, width,
+    total: tl.constexpr, radius: tl.constexpr, channels: tl.constexpr, flow_offset: tl.constexpr,
+    gain: tl.constexpr,
+    min_length: tl.constexpr, room: tl.constexpr, window: tl.constexpr, block: tl.constexpr,
+    precision: tl.constexpr,
+    upcast: tl.constexpr,
+):  # fmt: skip
+    side, line, x = (
+        tl.program_id(2),
+        tl.program_id(0),
+        tl.program_id(1) * block + tl.arange(0, block),
+    )
+    y, real, area = line % height, x < width, height * width
+    own = line.to(tl.int64) * width + x
+    channel = tl.arange(0, room)[None, :]
+    used = real[:, None] & (channel < channels)
+    outer = tl.load(gradient + (own * total + side * channels)[:, None] + channel, used, 0.0).to(
+        tl.float32
+    )
+    if radius > 0:
+        outer += _correlation_gradient(
+            gradient, result, scales, side, line, x, own, samples, height, width, channel, used,
+            total, radius,
+            channels, gain, min_length, room, window, block, precision, upcast,
+        )  # fmt: skip
+    n, place = (line // height).to(tl.int64), y * width + x
+    left, top, px, py, inside_x, inside_y = _source(flow, side, n, place, height, width, real)
+    right, below = tl.minimum(left + 1, width - 1), tl.minimum(top + 1, height - 1)
+    frame = (side * samples + n) * area
+    a = ((frame + top * width + left) * channels)[:, None] + channel
+    b = ((frame + top * width + right) * channels)[:, None] + channel
+    c = ((frame + below * width + left) * channels)[:, None] + channel
+    d = ((frame + below * width + right) * channels)[:, None] + channel
+    of_a = tl.sum(outer * tl.load(features + a, used, 0.0).to(tl.float32), axis=1)
+    of_b = tl.sum(outer * tl.load(features + b, used, 0.0).to(tl.float32), axis=1)
+    of_c = tl.sum(outer * tl.load(features + c, used, 0.0).to(tl.float32), axis=1)
+    of_d = tl.sum(outer * tl.load(features + d, used, 0.0).to(tl.float32), axis=1)
+    direct = gradient + own * total + flow_offset + 2 * side
+    of_x = inside_x * ((of_b - of_a) * (1 - py) + (of_d - of_c) * py) + tl.load(
+        direct, real, 0.0
+    ).to(tl.float32)
+    of_y = inside_y * ((of_c - of_a) * (1 - px) + (of_d - of_b) * px) + tl.load(
+        direct + 1, real, 0.0
+    ).to(tl.float32)
+    at = of_flow + (n * 4 + 2 * side) * area + place
+    tl.store(at, of_x, real)
+    tl.store(at + area, of_y, real)
+    px, py = px[:, None], py[:, None]
+    tl.atomic_add(of_features + a, outer * ((1 - px) * (1 - py)), used, sem="relaxed")
+    tl.atomic_add(of_features + b, outer * (px * (1 - py)), used, sem="relaxed")
+    tl.atomic_add(of_features + c, outer * ((1 - px) * py), used, sem="relaxed")
+    tl.atomic_add(of_features + d, outer * (px * py), used, sem="relaxed")
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def _correlation_gradient(  # type: ignore[no-untyped-def]
+    gradient, result, scales, side, line, x, own, samples, height, width, channel, used,
+    total: tl.constexpr, radius: tl.constexpr, channels: tl.constexpr, gain: tl.constexpr,
+    min_length: tl.constexpr,
+    room: tl.constexpr, window: tl.constexpr, block: tl.constexpr, precision: tl.constexpr,
+    upcast: tl.constexpr,
+):  # fmt: skip
+    """Return the gradient that the correlation gives to warped features of the first (side 0) or
+    second frame (1)."""
+    y, real, frame = line % height, x < width, samples.to(tl.int64) * height * width
+    sign = 1 - 2 * side  # displacements are from the first to the second frame
+    total_gradient = tl.zeros((block, room), tl.float32)
+    for start in range(0, (2 * radius + 1) * (block + 2 * radius), window):
+        down, column, inside = _window(start, y, height, width, radius, window, block)
+        other = (line + down).to(tl.int64) * width + column
+        right = (column[None, :] - x[:, None]) * sign
+        kept = real[:, None] & inside[None, :] & (right >= -radius) & (right <= radius)
+        first = tl.where(side == 0, own[:, None], other[None, :])  # the pixel of the first frame
+        at = (
+            first * total
+            + 2 * channels
+            + (down * sign + radius)[None, :] * (2 * radius + 1)
+            + right
+            + radius
+        )
+        outer = tl.load(gradient + at, kept, 0.0)  # (pixels, pixels around them)
+        at = result + (other * total + (1 - side) * channels)[:, None] + channel
+        around = tl.load(at, inside[:, None] & (channel < channels), 0.0).to(tl.float32)
+        around *= tl.load(scales + (1 - side) * frame + other, inside, 0.0)[:, None]
+        if upcast:
+            outer = outer.to(tl.float32)
+        else:
+            around = around.to(result.dtype.element_ty)
+        total_gradient = tl.dot(outer, around, total_gradient, input_precision=precision)
+    scale = tl.load(scales + side * frame + own, real, 0.0)[:, None]
+    unit = (
+        tl.load(result + (own * total + side * channels)[:, None] + channel, used, 0.0).to(
+            tl.float32
+        )
+        * scale
+    )
+    along = tl.sum(total_gradient * unit, axis=1)[:, None]
+    # The length of shorter features is not divided by, so their gradient along them stays.
+    total_gradient -= tl.where(scale < 0.999 / min_length, unit * along, 0.0)
+    return total_gradient * scale * gain
+
+
+@triton.jit
+def _weight(at, size, place):  # type: ignore[no-untyped-def]
+    """Return the weight of a value in the one at `2 * at - 1 + place` of the row upsampled by 2."""
+    near = (place == 1) | (place == 2)
+    edge = ((place < 2) & (at == 0)) | ((place >= 2) & (at == size - 1))
+    return tl.where(near, tl.where(edge, 1.0, 0.75), tl.where(edge, 0.0, 0.25))
+
+
+@triton.jit(do_not_specialize=[*SIZES, "step"])  # type: ignore[untyped-decorator]
+def carried_gradient(  # type: ignore[no-untyped-def]
+    gradient, result, samples, height, width, step,
+    total: tl.constexpr, offset: tl.constexpr, depth: tl.constexpr, room: tl.constexpr,
+    block: tl.constexpr,
+):  # fmt: skip
+    if offset % 8 == 0:
+        step = depth
+    # Otherwise the step is not compiled in: were stores of several channels a thread possible, the
+    # loads, which are not aligned, would be spread over the threads in the same way, several times
+    # slower.
+    pixel, area = tl.program_id(0) * block + tl.arange(0, block), height * width
+    real, channel = pixel < samples * area, tl.arange(0, room)[None, :]
+    used = real[:, None] & (channel < depth)
+    n, y, x = (pixel // area).to(tl.int64), pixel % area // width, pixel % width
+    value = tl.zeros((block, room), tl.float32)
+    for i in range(4):  # not unrolled: registers do not hold so many loads
+        for j in tl.static_range(4):
+            weight = (_weight(y, height, i) * _weight(x, width, j))[:, None]
+            at = ((n * 2 * height + 2 * y - 1 + i) * (2 * width) + 2 * x - 1 + j) * total + offset
+            there = used & (weight > 0)
+            value += weight * tl.load(gradient + at[:, None] + channel, there, 0.0).to(tl.float32)
+    tl.store(
+        result + (pixel.to(tl.int64) * step)[:, None] + channel,
+        value.to(result.dtype.element_ty),
+        used,
+    )

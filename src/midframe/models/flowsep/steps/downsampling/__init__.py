@@ -1,0 +1,1 @@
+"""Downsampling of frames by averaging, which is how FlowSep processes large ones."""

@@ -1,0 +1,52 @@
+"""Downsampling on CUDA, without gradients, as one Triton kernel."""
+
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from midframe.models.flowsep.steps.downsampling.plain import pad_to_multiple
+from midframe.ops.dispatch import device_guard
+from midframe.ops.triton_tools import pixels
+
+BLOCK = 128
+"""Values that a program computes."""
+SIZES = [
+    "fc", "samples", "rows", "columns", "height", "width", "smaller_rows", "smaller_columns"
+]  # fmt: skip
+"""Arguments whose values are not compiled in: one kernel serves all sizes."""
+
+
+def downsample(frame: Tensor, factor: int, multiple: int = 1) -> Tensor:
+    """See `Steps.downsample`; the result is contiguous, whatever the layout of the frame."""
+    if factor == 1:
+        return pad_to_multiple(frame, multiple)
+    samples, channels, rows, columns = frame.shape
+    smaller_rows, smaller_columns = triton.cdiv(rows, factor), triton.cdiv(columns, factor)
+    height = triton.cdiv(smaller_rows, multiple) * multiple
+    width = triton.cdiv(smaller_columns, multiple) * multiple
+    result = frame.new_empty(samples, channels, height, width)
+    with device_guard(frame):
+        _downsample[(triton.cdiv(samples * height * width, BLOCK), channels)](
+            frame, result, *frame.stride(), samples=samples, rows=rows, columns=columns,
+            height=height, width=width, smaller_rows=smaller_rows, smaller_columns=smaller_columns,
+            factor=factor, block=BLOCK,
+        )  # fmt: skip
+    return result
+
+
+@triton.jit(do_not_specialize=SIZES)  # type: ignore[untyped-decorator]
+def _downsample(  # type: ignore[no-untyped-def]
+    frame, result, fn, fc, fy, fx, samples, rows, columns, height, width, smaller_rows,
+    smaller_columns, factor: tl.constexpr, block: tl.constexpr,
+):  # fmt: skip
+    n, y, x, real = pixels(samples, height, width, block)
+    channel = tl.program_id(1)
+    top = tl.minimum(y, smaller_rows - 1) * factor
+    left = tl.minimum(x, smaller_columns - 1) * factor
+    total = tl.zeros((block,), tl.float32)
+    for i in range(factor):
+        for j in range(factor):
+            at = tl.minimum(top + i, rows - 1) * fy + tl.minimum(left + j, columns - 1) * fx
+            total += tl.load(frame + n * fn + channel * fc + at, real, 0.0).to(tl.float32)
+    at = ((n * tl.num_programs(1) + channel) * height + y) * width + x
+    tl.store(result + at, (total / (factor * factor)).to(result.dtype.element_ty), real)

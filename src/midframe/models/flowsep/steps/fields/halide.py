@@ -1,0 +1,67 @@
+"""Fields from the decoder's outputs on the CPU, as one Halide pipeline."""
+
+import halide as hl
+import torch
+from torch import Tensor
+
+from midframe.models.flowsep.layout import COLOURS, FieldLayout
+from midframe.models.flowsep.steps.fields.plain import MIN_KERNEL_SUM, log_odds
+from midframe.ops.halide_tools import (
+    LANES,
+    Pipeline,
+    as_float,
+    buffer,
+    in_one_loop,
+    inner,
+    once,
+    storage,
+    writable,
+)
+
+NAMES = ("x", "y", "c", "n", "k", "task")
+x, y, c, n, k, task = map(hl.Var, NAMES)
+
+
+def decode_outputs(outputs: Tensor, flow: Tensor, t: Tensor, normalise: bool) -> Tensor:
+    """See `Steps.decode_outputs`."""
+    result = flow.new_empty(outputs.shape)
+    run = _pipeline(outputs.dtype == torch.bfloat16, FieldLayout.of(outputs), normalise)
+    run(inner(outputs), buffer(flow), buffer(log_odds(t)), writable(result))
+    return result
+
+
+@once
+def _pipeline(bf16: bool, layout: FieldLayout, normalise: bool) -> Pipeline:
+    outputs = hl.ImageParam(storage(bf16), 4, "outputs")
+    flow = hl.ImageParam(hl.Float(32), 4, "flow")
+    odds = hl.ImageParam(hl.Float(32), 4, "odds")
+    taps = layout.taps
+    value, divisor, result = hl.Func("value"), hl.Func("divisor"), hl.Func("result")
+    value[x, c, y, n] = as_float(outputs[c, x, y, n], bf16)
+    first_tap = layout.kernels.start + k * taps
+    total = 1.0 + sum(value[x, first_tap + tap, y, n] for tap in range(taps))
+    if normalise:
+        divisor[x, k, y, n] = 1.0 / hl.max(total, hl.f32(MIN_KERNEL_SUM))
+    else:
+        divisor[x, k, y, n] = hl.f32(1.0)
+    fields = [flow[x, y, number, n] for number in range(layout.flows.stop)]
+    for number, kernel in enumerate(layout.each_kernel):
+        for tap in range(taps):
+            weight = value[x, kernel.start + tap, y, n] + float(tap == taps // 2)
+            fields.append(weight * divisor[x, number, y, n])
+    logit = value[x, layout.mask.start, y, n] + odds[0, 0, 0, n]
+    fields.append(1.0 / (1.0 + hl.exp(-logit)))
+    fields += [value[x, layout.residual.start + colour, y, n] for colour in range(COLOURS)]
+    result[x, y, c, n] = hl.mux(c, fields)
+
+    # A task is a row. Outputs lie channels innermost and fields pixels innermost, so a row is first
+    # transposed (`value`), channels side by side, and then computed pixels side by side; all fields
+    # of as many pixels as a register holds together, for they share the divisors.
+    result.bound(c, 0, layout.channels).reorder(c, x, y, n).unroll(c)
+    result.fuse(y, n, task).parallel(task).vectorize(x, LANES, hl.TailStrategy.GuardWithIf)
+    value.compute_at(result, task).reorder(c, x, y, n)
+    value.vectorize(c, LANES, hl.TailStrategy.GuardWithIf)
+    divisor.compute_at(result, x).vectorize(x, LANES)
+    divisor.bound(k, 0, len(layout.each_kernel)).unroll(k)
+    in_one_loop(value, divisor, result)
+    return Pipeline(result, outputs, flow, odds)

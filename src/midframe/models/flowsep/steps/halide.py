@@ -1,0 +1,80 @@
+"""The steps on the CPU: Halide pipelines, which have no gradients."""
+
+from torch import Tensor
+
+from midframe.models.flowsep.steps.decoder_input.halide import decoder_input
+from midframe.models.flowsep.steps.downsampling.halide import downsample
+from midframe.models.flowsep.steps.fields.halide import decode_outputs
+from midframe.models.flowsep.steps.inconsistency.halide import inconsistency
+from midframe.models.flowsep.steps.local_difference.halide import local_difference
+from midframe.models.flowsep.steps.plain import PlainSteps
+from midframe.models.flowsep.steps.propagation.halide import choose_candidates
+from midframe.models.flowsep.steps.propagation.plain import propagate_flow
+from midframe.models.flowsep.steps.synthesis.halide import synthesise
+from midframe.ops.halide_tools import serves, serves_features
+from midframe.ops.resampling import Resampling
+
+
+class HalideTrainingSteps(PlainSteps):
+    """See `Steps`; with gradients. Halide chooses the propagated flows, which needs none."""
+
+    def propagate_flow(self, first: Tensor, second: Tensor, flow: Tensor, distance: int) -> Tensor:
+        if not serves(first):
+            return super().propagate_flow(first, second, flow, distance)
+        return propagate_flow(first, second, flow, distance, choose=choose_candidates)
+
+
+class HalideSteps(HalideTrainingSteps):
+    """See `Steps`; without gradients. Types that no pipeline takes are left to PyTorch."""
+
+    def downsample(self, frame: Tensor, factor: int, multiple: int = 1) -> Tensor:
+        if not serves(frame):
+            return super().downsample(frame, factor, multiple)
+        return downsample(frame, factor, multiple)
+
+    def local_difference(
+        self, first: Tensor, second: Tensor, factor: int, size: tuple[int, int]
+    ) -> Tensor:
+        if not serves(first):
+            return super().local_difference(first, second, factor, size)
+        return local_difference(first, second, factor, size)
+
+    def decoder_input(
+        self,
+        features: Tensor,
+        carried: Tensor | None,
+        flow: Tensor,
+        t: Tensor,
+        radius: int,
+        multiple: int = 1,
+    ) -> Tensor:
+        if not serves_features(features):
+            return super().decoder_input(features, carried, flow, t, radius, multiple)
+        return decoder_input(features, carried, flow, t, radius, multiple)
+
+    def decode_outputs(self, outputs: Tensor, flow: Tensor, t: Tensor, normalise: bool) -> Tensor:
+        if not serves_features(outputs):
+            return super().decode_outputs(outputs, flow, t, normalise)
+        return decode_outputs(outputs, flow, t, normalise)
+
+    def inconsistency(self, first: Tensor, second: Tensor, fields: Tensor) -> Tensor:
+        if not serves(first):
+            return super().inconsistency(first, second, fields)
+        return inconsistency(first, second, fields)
+
+    def synthesise(
+        self,
+        first: Tensor,
+        second: Tensor,
+        fields: Tensor,
+        factor: int,
+        rows: slice,
+        columns: slice,
+        deviation: Tensor,
+        *,
+        resampling: Resampling = "linear",
+    ) -> Tensor:
+        render = synthesise if serves(first) else super().synthesise
+        return render(
+            first, second, fields, factor, rows, columns, deviation, resampling=resampling
+        )

@@ -1,0 +1,110 @@
+"""The choice of flow propagation on the CPU: one Halide pipeline, all channels of a pixel at a
+time."""
+
+from typing import Any
+
+import halide as hl
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from midframe.models.flowsep.steps.propagation.plain import CANDIDATES, WINDOW_RADIUS
+from midframe.ops.halide_tools import (
+    LANES,
+    Pipeline,
+    buffer,
+    fetch_bilinear,
+    in_one_loop,
+    inner,
+    once,
+    writable,
+)
+
+QUAD = 4
+"""Channels are read by so many at a time, with zeros for missing ones."""
+
+NAMES = ("x", "y", "c", "k", "n", "i", "task")
+x, y, c, k, n, i, task = map(hl.Var, NAMES)
+
+
+def choose_candidates(first: Tensor, second: Tensor, flow: Tensor, distance: int) -> Tensor:
+    """See `midframe.models.flowsep.steps.propagation.plain.choose_candidates`."""
+    result = flow.new_empty(len(flow), *flow.shape[2:], dtype=torch.int32)
+    channels = -(-first.shape[1] // QUAD) * QUAD
+    _pipeline(channels)(
+        inner(_pad_channels(first, channels)),
+        inner(_pad_channels(second, channels)),
+        buffer(flow),
+        distance,
+        writable(result),
+    )
+    return result
+
+
+def _pad_channels(frame: Tensor, channels: int) -> Tensor:
+    return functional.pad(frame, (0, 0, 0, 0, 0, channels - frame.shape[1]))
+
+
+@once
+def _pipeline(channels: int) -> Pipeline:
+    frames = [hl.ImageParam(hl.Float(32), 4, name) for name in ("first", "second")]
+    flow, distance = hl.ImageParam(hl.Float(32), 4, "flow"), hl.Param(hl.Int(32), "distance")
+    width, height = flow.dim(0).extent(), flow.dim(1).extent()
+    down = [hl.i32(step) for step, _ in CANDIDATES]
+    right = [hl.i32(step) for _, step in CANDIDATES]
+    candidate_x = hl.clamp(x + distance * hl.mux(k, right), 0, width - 1)
+    candidate_y = hl.clamp(y + distance * hl.mux(k, down), 0, height - 1)
+    # Where each frame is fetched from, for all candidates: the whole pixel before the place, and
+    # the fraction beyond it.
+    near = hl.Func("near")
+    flow_x = flow[candidate_x, candidate_y, 2 * i, n]
+    flow_y = flow[candidate_x, candidate_y, 2 * i + 1, n]
+    left, part_x = _place(x, flow_x, width)
+    top, part_y = _place(y, flow_y, height)
+    near[x, i, k, y, n] = (left, top, part_x, part_y)
+
+    def along_flow(frame: int) -> Any:
+        left, top, part_x, part_y = (near[x, frame, k, y, n][number] for number in range(4))
+        across = (left, hl.min(left + 1, width - 1), part_x)
+        down = (top, hl.min(top + 1, height - 1), part_y)
+        return fetch_bilinear(frames[frame], c, n, across, down, bf16=False)
+
+    r = hl.RDom([(0, channels)], "r")
+    difference, summed, total = hl.Func("difference"), hl.Func("summed"), hl.Func("total")
+    difference[c, x, k, y, n] = hl.abs(along_flow(0) - along_flow(1))
+    summed[x, k, y, n] = 0.0
+    summed[x, k, y, n] += difference[r.x, x, k, y, n]
+    # Not `summed` itself: what rows side by side add to, Halide adds to by atomics.
+    total[x, k, y, n] = summed[x, k, y, n]
+    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+    padded, column, box, result = (hl.Func(name) for name in ("padded", "column", "box", "result"))
+    nearest = total[hl.clamp(x, 0, width - 1), k, hl.clamp(y, 0, height - 1), n]
+    padded[x, k, y, n] = hl.select(inside, nearest, 0.0)
+    offsets = range(-WINDOW_RADIUS, WINDOW_RADIUS + 1)
+    column[x, k, y, n] = sum((padded[x, k, y + offset, n] for offset in offsets), hl.f32(0))
+    box[x, k, y, n] = sum((column[x + offset, k, y, n] for offset in offsets), hl.f32(0))
+    least, chosen = box[x, 0, y, n], hl.i32(0)
+    for number in range(1, len(CANDIDATES)):
+        chosen = hl.select(box[x, number, y, n] < least, number, chosen)
+        least = hl.min(least, box[x, number, y, n])
+    result[x, y, n] = chosen
+
+    # A task is a row. Differences are computed once for the whole frame (`total`), as each is part
+    # of 25 windows: first the places of a row, pixels side by side (`near`), then the pixels one
+    # after another with all their channels in one register (`summed`). The window is summed down
+    # and then across, of which only a row of `column` is kept.
+    guarded = hl.TailStrategy.GuardWithIf
+    result.fuse(y, n, task).parallel(task).vectorize(x, LANES, guarded)
+    column.compute_at(result, task).vectorize(x, LANES, guarded)
+    total.compute_root().reorder(k, x, y, n).fuse(y, n, task).parallel(task)
+    summed.compute_at(total, k).update(0).atomic().vectorize(r.x)
+    near.compute_at(total, task).bound(i, 0, 2).unroll(i).vectorize(x, LANES, guarded)
+    in_one_loop(result, column, total, near)
+    return Pipeline(result, *frames, flow, distance)
+
+
+def _place(own: Any, flow: Any, size: Any) -> tuple[Any, Any]:
+    """Return the whole pixel before the place that a flow leads to, and the fraction beyond it."""
+    place = hl.clamp(own + flow, 0.0, hl.cast(hl.Float(32), size - 1))
+    before = hl.clamp(hl.cast(hl.Int(32), place), 0, size - 1)  # what is no number leads nowhere
+    return before, place - hl.cast(hl.Float(32), before)

@@ -1,0 +1,227 @@
+"""Flow propagation on CUDA, as Triton kernels.
+
+One kernel computes the differences of both frames along each candidate flow, one sums them over
+squares and chooses the flow, and one fetches and averages the chosen flows; a fourth is its
+gradient. Triton's interpreter runs the same kernels on the CPU, which is how they are tested
+without a GPU.
+"""
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from midframe.models.flowsep.steps.propagation.plain import (
+    CANDIDATES,
+    MIN_DEVIATION,
+    WINDOW_RADIUS,
+)
+from midframe.ops.dispatch import device_guard
+from midframe.ops.triton_tools import TYPES, corners, pixels, sample
+
+BLOCK = 128
+"""Pixels that a program computes."""
+BITS = 4
+PACKED_CANDIDATES = sum(
+    (3 * (down + 1) + right + 1) << (BITS * k) for k, (down, right) in enumerate(CANDIDATES)
+)
+"""`CANDIDATES` in one number, `BITS` for each: the cell of a square of 3x3, counted row by row."""
+SIZES = ["samples", "height", "width", "distance"]
+"""Arguments whose values are not compiled in: one kernel serves all sizes."""
+
+
+def serves_flow(first: Tensor, second: Tensor, flow: Tensor) -> bool:
+    """Return whether these kernels take such frames and flows."""
+    return (
+        flow.is_cuda and flow.dtype == torch.float32 and {first.dtype, second.dtype} <= set(TYPES)
+    )
+
+
+def propagate_flow(first: Tensor, second: Tensor, flow: Tensor, distance: int) -> Tensor:
+    """See `Steps.propagate_flow`. Differentiable once; the order of the gradient's sums varies."""
+    if distance == 0:
+        return flow
+    with device_guard(flow):
+        with torch.no_grad():
+            chosen = choose_candidates(first, second, flow, distance)
+        result: Tensor = _Average.apply(flow, chosen, distance)  # type: ignore[no-untyped-call]
+    return result
+
+
+def choose_candidates(first: Tensor, second: Tensor, flow: Tensor, distance: int) -> Tensor:
+    """Return the index in `CANDIDATES` of the flow that each pixel takes, (N, h, w) int8.
+
+    Frames are as in `propagate_flow`: standardised here.
+    """
+    samples, channels, height, width = first.shape
+    differences = flow.new_empty(samples, len(CANDIDATES), height, width)
+    chosen = torch.empty(samples, height, width, dtype=torch.int8, device=flow.device)
+    sizes = {"samples": samples, "height": height, "width": width}
+    (blocks,) = _grid(flow)
+    _differences[(blocks, len(CANDIDATES))](
+        first.contiguous(), second.contiguous(), *_statistics(first), *_statistics(second),
+        flow.contiguous(), differences, **sizes, distance=distance, channels=channels,
+        candidates=PACKED_CANDIDATES, bits=BITS, block=BLOCK,
+    )  # fmt: skip
+    _choose[(blocks,)](
+        differences, chosen, **sizes, count=len(CANDIDATES), radius=WINDOW_RADIUS, block=BLOCK
+    )
+    return chosen
+
+
+class _Average(torch.autograd.Function):
+    """The mean of the flows that a pixel and its neighbours take."""
+
+    @staticmethod
+    def forward(ctx, flow: Tensor, chosen: Tensor, distance: int) -> Tensor:  # type: ignore[no-untyped-def]
+        ctx.save_for_backward(chosen)
+        ctx.distance = distance
+        flow = flow.contiguous()
+        result = torch.empty_like(flow)
+        _average[_grid(flow)](flow, chosen, result, **_options(flow, distance))
+        return result
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient: Tensor):  # type: ignore[no-untyped-def]
+        (chosen,) = ctx.saved_tensors
+        gradient = gradient.contiguous()
+        result = torch.zeros_like(gradient)
+        _average_gradient[_grid(gradient)](
+            gradient, chosen, result, **_options(gradient, ctx.distance)
+        )
+        return result, None, None
+
+
+def _statistics(frame: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean and the standard deviation of each colour, (N, C) float32, as `standardise`
+    uses them."""
+    variance, mean = torch.var_mean(frame.float(), (2, 3), correction=0)
+    return mean, variance.sqrt().clamp(min=MIN_DEVIATION)
+
+
+def _grid(flow: Tensor) -> tuple[int]:
+    return (triton.cdiv(flow[:, 0].numel(), BLOCK),)
+
+
+def _options(flow: Tensor, distance: int) -> dict[str, int]:
+    samples, _, height, width = flow.shape
+    sizes = {"samples": samples, "height": height, "width": width, "distance": distance}
+    return {**sizes, "candidates": PACKED_CANDIDATES, "bits": BITS, "block": BLOCK}
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def _candidate(k, y, x, height, width, distance, candidates: tl.constexpr, bits: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Return the place in the image of the pixel whose flow candidate k is."""
+    cell = ((candidates >> (bits * k.to(tl.int64))) & ((1 << bits) - 1)).to(tl.int32)
+    row = tl.minimum(tl.maximum(y + distance * (cell // 3 - 1), 0), height - 1)
+    column = tl.minimum(tl.maximum(x + distance * (cell % 3 - 1), 0), width - 1)
+    return row * width + column
+
+
+@triton.jit(do_not_specialize=SIZES)  # type: ignore[untyped-decorator]
+def _differences(  # type: ignore[no-untyped-def]
+    first, second, mean_1, deviation_1, mean_2, deviation_2, flow, result, samples, height, width,
+    distance,
+    channels: tl.constexpr, candidates: tl.constexpr, bits: tl.constexpr, block: tl.constexpr,
+):  # fmt: skip
+    n, y, x, real = pixels(samples, height, width, block)
+    k, area = tl.program_id(1), height * width
+    at = flow + n * 4 * area + _candidate(k, y, x, height, width, distance, candidates, bits)
+    a, b, c, d, px, py = corners(at, y, x, height, width, area, real)
+    e, f, g, h, qx, qy = corners(at + 2 * area, y, x, height, width, area, real)
+    total = tl.zeros((block,), tl.float32)
+    for channel in tl.static_range(channels):
+        plane = n * channels + channel
+        one = sample(first + plane * area, a, b, c, d, px, py, real) - tl.load(
+            mean_1 + plane, real, 0.0
+        )
+        two = sample(second + plane * area, e, f, g, h, qx, qy, real) - tl.load(
+            mean_2 + plane, real, 0.0
+        )
+        one /= tl.load(deviation_1 + plane, real, 1.0)
+        two /= tl.load(deviation_2 + plane, real, 1.0)
+        total += tl.abs(one - two)
+    tl.store(result + (n * tl.num_programs(1) + k) * area + y * width + x, total / channels, real)
+
+
+@triton.jit(do_not_specialize=SIZES)  # type: ignore[untyped-decorator]
+def _choose(  # type: ignore[no-untyped-def]
+    differences,
+    chosen,
+    samples,
+    height,
+    width,
+    count: tl.constexpr,
+    radius: tl.constexpr,
+    block: tl.constexpr,
+):
+    n, y, x, real = pixels(samples, height, width, block)
+    area = height * width
+    least, best = tl.full((block,), float("inf"), tl.float32), tl.zeros((block,), tl.int32)
+    for k in range(count):
+        total = tl.zeros((block,), tl.float32)
+        for i in tl.static_range(2 * radius + 1):
+            for j in tl.static_range(2 * radius + 1):
+                row, column = y + (i - radius), x + (j - radius)
+                inside = real & (row >= 0) & (row < height) & (column >= 0) & (column < width)
+                total += tl.load(
+                    differences + (n * count + k) * area + row * width + column, inside, 0.0
+                )
+        best = tl.where(total < least, k, best)  # the first of equal ones stays
+        least = tl.minimum(total, least)
+    tl.store(chosen + n * area + y * width + x, best.to(tl.int8), real)
+
+
+@triton.jit(do_not_specialize=SIZES)  # type: ignore[untyped-decorator]
+def _average(  # type: ignore[no-untyped-def]
+    flow, chosen, result, samples, height, width, distance,
+    candidates: tl.constexpr, bits: tl.constexpr, block: tl.constexpr,
+):  # fmt: skip
+    n, y, x, real = pixels(samples, height, width, block)
+    area = height * width
+    given, count = flow + n * 4 * area, tl.zeros((block,), tl.float32)
+    a, b = tl.zeros((block,), tl.float32), tl.zeros((block,), tl.float32)
+    c, d = tl.zeros((block,), tl.float32), tl.zeros((block,), tl.float32)
+    for i in tl.static_range(3):
+        for j in tl.static_range(3):
+            row, column = y + (i - 1), x + (j - 1)
+            inside = real & (row >= 0) & (row < height) & (column >= 0) & (column < width)
+            k = tl.load(chosen + n * area + row * width + column, inside, 0)
+            at = given + _candidate(k, row, column, height, width, distance, candidates, bits)
+            a += tl.load(at, inside, 0.0)
+            b += tl.load(at + area, inside, 0.0)
+            c += tl.load(at + 2 * area, inside, 0.0)
+            d += tl.load(at + 3 * area, inside, 0.0)
+            count += inside.to(tl.float32)
+    count = tl.maximum(count, 1.0)
+    to = result + n * 4 * area + y * width + x
+    tl.store(to, a / count, real)
+    tl.store(to + area, b / count, real)
+    tl.store(to + 2 * area, c / count, real)
+    tl.store(to + 3 * area, d / count, real)
+
+
+@triton.jit(do_not_specialize=SIZES)  # type: ignore[untyped-decorator]
+def _average_gradient(  # type: ignore[no-untyped-def]
+    gradient, chosen, result, samples, height, width, distance,
+    candidates: tl.constexpr, bits: tl.constexpr, block: tl.constexpr,
+):  # fmt: skip
+    n, y, x, real = pixels(samples, height, width, block)
+    area = height * width
+    k = tl.load(chosen + n * area + y * width + x, real, 0)
+    to = result + n * 4 * area + _candidate(k, y, x, height, width, distance, candidates, bits)
+    for axis in tl.static_range(4):
+        total = tl.zeros((block,), tl.float32)
+        for i in tl.static_range(3):
+            for j in tl.static_range(3):
+                row, column = y + (i - 1), x + (j - 1)
+                inside = real & (row >= 0) & (row < height) & (column >= 0) & (column < width)
+                rows = 3 - (row == 0).to(tl.int32) - (row == height - 1).to(tl.int32)
+                columns = 3 - (column == 0).to(tl.int32) - (column == width - 1).to(tl.int32)
+                value = tl.load(
+                    gradient + (n * 4 + axis) * area + row * width + column, inside, 0.0
+                )
+                total += tl.where(inside, value / (rows * columns).to(tl.float32), 0.0)
+        tl.atomic_add(to + axis * area, total, real, sem="relaxed")

@@ -1,0 +1,46 @@
+"""Settings and weight files with former names stay readable."""
+
+import json
+from pathlib import Path
+
+import pytest
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from midframe.models.aliases import FORM_ALIASES, rename_form
+from midframe.models.checkpoint import NETWORKS, build_config, build_model, load_model, save_model
+
+
+def test_former_names_give_the_same_form() -> None:
+    old = build_config("flowsep", {"both_ways": 3, "neighbours": 2, "taps": 7})
+    assert old == build_config("flowsep", {"bidirectional_levels": 3, "propagation_distance": 2, "taps": 7})
+
+
+def test_a_weight_file_with_former_names_is_loaded(tmp_path: Path) -> None:
+    model = build_model("flowsep", {"bidirectional_levels": 2, "propagation_distance": 3})
+    path, old = tmp_path / "new.safetensors", tmp_path / "old.safetensors"
+    save_model(model, path, {})
+    with safe_open(path, framework="pt") as file:
+        header = file.metadata()
+    form = json.loads(header["form"])
+    form["both_ways"], form["neighbours"] = form.pop("bidirectional_levels"), form.pop("propagation_distance")
+    save_file(load_file(path), old, metadata={**header, "form": json.dumps(form)})
+    assert load_model(old).config == load_model(path).config == model.config
+
+
+def test_present_names_are_left_alone() -> None:
+    form = {"bidirectional_levels": 2, "taps": 5}
+    assert rename_form("flowsep", form) == form
+    assert rename_form("sepconv", {"neighbours": 2}) == {"neighbours": 2}
+
+
+def test_both_names_of_one_setting_are_refused() -> None:
+    with pytest.raises(ValueError, match="both_ways is the former name of bidirectional_levels"):
+        build_model("flowsep", {"both_ways": 1, "bidirectional_levels": 1})
+
+
+def test_every_alias_leads_to_a_setting() -> None:
+    for network, aliases in FORM_ALIASES.items():
+        _, config = NETWORKS[network]
+        assert set(aliases.values()) <= set(config.__dataclass_fields__)
+        assert not set(aliases) & set(config.__dataclass_fields__)
