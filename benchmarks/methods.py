@@ -20,6 +20,7 @@ from midframe.evaluation.measures import average
 from midframe.images import Array, to_image, to_tensor
 from midframe.interpolator import Interpolator
 from midframe.models.checkpoint import DEFAULT_MODEL
+from midframe.options import Precision
 
 Method = Callable[[Array, Array], Array]
 """Interpolates the middle of two 8-bit frames (H, W, 3)."""
@@ -33,7 +34,7 @@ RIFE_MULTIPLE = 32
 def load_methods(
     models: Sequence[str] = (DEFAULT_MODEL,),
     *,
-    precision: str = "auto",
+    precision: Precision = "auto",
     minterpolate: bool = True,
     rife: bool = True,
 ) -> dict[str, Method]:
@@ -50,7 +51,7 @@ def load_methods(
     }
     methods["average"] = average
     if minterpolate:
-        methods[motion_compensation.NAME] = motion_compensation.compensated
+        methods[motion_compensation.NAME] = motion_compensation.compensate
     if rife and (found := load_rife()):
         methods["RIFE 3.8"] = found
     return methods

@@ -100,7 +100,7 @@ def test_scenes_whose_truth_is_flat_do_not_count_in_the_mean_sharpness(report: R
     report.scenes[0].measures["mine"] = measure(flat, textured)
     row = {each["scene"]: each["mine"]["sharpness"] for each in report.as_json()}
     assert report.as_json()[0]["mine"]["sharpness"] is None
-    assert row["mean"] == pytest.approx(np.mean(report.of("mine", "sharpness")[1:]))
+    assert row["mean"] == pytest.approx(np.mean(report.values("mine", "sharpness")[1:]))
     assert np.isnan(sharpness(flat, textured))
 
 

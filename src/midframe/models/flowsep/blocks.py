@@ -27,7 +27,7 @@ class ConvActivation(nn.Sequential):
     def forward(self, features: Tensor) -> Tensor:
         layer = self[0]
         if not (fuses(features) and isinstance(layer, nn.Conv2d)):
-            result: Tensor = super().forward(features)
+            result: Tensor = super().forward(features)  # type: ignore[no-untyped-call]
             return result
         missing = features.shape[1] - layer.in_channels  # channels of zeros, see `Decoder`
         weight = layer.weight

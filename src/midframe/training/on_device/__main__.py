@@ -59,4 +59,5 @@ def config_from(settings: dict[str, Any]) -> LegConfig:
     return LegConfig(**values)
 
 
-main()
+if __name__ == "__main__":
+    main()
