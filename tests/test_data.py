@@ -44,7 +44,7 @@ def moving(step: int, count: int = 3, size: int = 120) -> list[Image]:
     return [whole[10 : 10 + size, 20 + step * index : 20 + step * index + size] for index in range(count)]
 
 
-def test_textured_motion_is_wanted_and_measured() -> None:
+def test_textured_motion_is_selected_and_measured() -> None:
     found = find_candidates(moving(3), Selection(size=64))
     assert found
     assert all(abs(candidate.motion - 6) < 2 for candidate in found)
@@ -61,7 +61,7 @@ def test_textured_motion_is_wanted_and_measured() -> None:
     ],
     ids=["repeated", "too fast", "flat", "cut", "too small"],
 )
-def test_what_teaches_nothing_is_left_out(frames: list[Image]) -> None:
+def test_unsuitable_sequences_are_dropped(frames: list[Image]) -> None:
     assert find_candidates(frames, Selection(size=64)) == []
 
 
@@ -90,7 +90,7 @@ def contents(dataset: Path) -> dict[str, bytes]:
     return {str(path.relative_to(dataset)): path.read_bytes() for path in sorted(dataset.rglob("*")) if path.is_file()}
 
 
-def test_a_data_set_is_made_resumed_and_shown(clips: Path, tmp_path: Path) -> None:
+def test_a_dataset_is_created_resumed_and_shown(clips: Path, tmp_path: Path) -> None:
     dataset, told = tmp_path / "set", []
     report = create_dataset(clips, dataset, SMALL, workers=1, progress=lambda *state: told.append(state))
     assert sorted(done for done, _, _ in told) == [1, 2, 3, 4]
@@ -163,7 +163,7 @@ def test_no_sample_crosses_a_cut(clips: Path, tmp_path: Path) -> None:
         assert metadata["frame"] >= 8 or metadata["frame"] + 2 * metadata["stride"] < 8
 
 
-def test_folders_without_videos_are_told(tmp_path: Path) -> None:
+def test_folders_without_videos_are_errors(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="contains no videos"):
         find_videos(tmp_path)
     with pytest.raises(DatasetError, match="does not exist"):
@@ -205,7 +205,7 @@ def test_shards_are_webdataset_shards(shard: Path) -> None:
 
 
 @pytest.mark.parametrize("kept", [0.2, 0.5, 0.95])
-def test_a_shard_cut_short_is_told(shard: Path, kept: float) -> None:
+def test_a_truncated_shard_is_an_error(shard: Path, kept: float) -> None:
     content = shard.read_bytes()
     with tarfile.open(shard) as tar:
         end = max(member.offset_data + member.size for member in tar)
@@ -225,7 +225,7 @@ def test_a_shard_appears_only_when_it_is_whole(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_same_chance_gives_the_same_crop() -> None:
+def test_the_same_random_state_gives_the_same_crop() -> None:
     frames = np.stack(moving(2))
     crops = [augment(frames, np.random.default_rng(5), 64, 8) for _ in range(2)]
     assert np.array_equal(*crops)
@@ -265,7 +265,7 @@ def test_every_flip_and_turn_occurs() -> None:
     assert len(crops) == 4  # a bright corner in four places
 
 
-def test_the_guide_trusts_what_it_explains() -> None:
+def test_flow_labels_have_high_confidence_where_they_explain_the_frame() -> None:
     frames = np.stack(moving(4))
     good = estimate_flow_labels(frames)
     frames[2] = 255 - frames[2]
@@ -275,7 +275,7 @@ def test_the_guide_trusts_what_it_explains() -> None:
     assert json.dumps(good.flows.shape) == "[2, 2, 120, 120]"
 
 
-def test_photographs_are_made_to_move_evenly_about_the_middle() -> None:
+def test_photographs_move_symmetrically_about_the_middle_frame() -> None:
     still = noise(480, 480)
     for seed in range(6):
         made = render_moving_patch(
@@ -318,7 +318,7 @@ def test_photographs_join_the_training_part(clips: Path, tmp_path: Path) -> None
         create_dataset(clips, tmp_path / "set", config, photographs=clips, workers=1)
 
 
-def test_drawings_stand_still_without_motion_and_move_with_it() -> None:
+def test_drawings_are_static_without_motion_and_move_with_it() -> None:
     still, moved = (
         render_drawing(np.random.default_rng(4), 96, 5, motion)
         for motion in (SyntheticMotion(max_shift=0, max_distortion=0), SyntheticMotion())

@@ -1,4 +1,4 @@
-"""Scores of scenes beside simpler ways, and the page that shows them."""
+"""Scores of scenes beside baselines, and the HTML page."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Data sets of other programs."""
+"""Import and export of datasets."""
 
 import shutil
 import struct
@@ -97,7 +97,7 @@ def test_records_become_a_data_set_and_records_again(records: Path, tmp_path: Pa
     assert [list(read_examples(path)) for path in exported] == [[example(seed) for seed in range(3)]] * 2
 
 
-def test_an_import_goes_on(records: Path, tmp_path: Path) -> None:
+def test_an_import_resumes(records: Path, tmp_path: Path) -> None:
     whole = (records / "b.tfrecord").read_bytes()
     (records / "b.tfrecord").write_bytes(whole[:-100])
     with pytest.raises(DatasetError, match=r"record 2 of .*b\.tfrecord is truncated"):
@@ -113,7 +113,7 @@ def test_an_import_goes_on(records: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("place", "complaint"), [(3, "length with a wrong checksum"), (50, "has a wrong checksum"), (-2, "wrong checksum")]
 )
-def test_damaged_records_are_told(records: Path, place: int, complaint: str) -> None:
+def test_damaged_records_are_errors(records: Path, place: int, complaint: str) -> None:
     content = bytearray((records / "a.tfrecord").read_bytes())
     content[place] ^= 1
     (records / "a.tfrecord").write_bytes(content)
@@ -121,7 +121,7 @@ def test_damaged_records_are_told(records: Path, place: int, complaint: str) -> 
         list(read_examples(records / "a.tfrecord"))
 
 
-def test_records_that_are_no_triplets_are_told(tmp_path: Path) -> None:
+def test_records_without_triplets_are_errors(tmp_path: Path) -> None:
     path = tmp_path / "a.tfrecord"
     write_examples(path, [{"image": [b"x"]}])
     with pytest.raises(DatasetError, match="lacks img1, img2, img3"):
@@ -210,7 +210,7 @@ def test_more_can_be_held_out_of_records(exported: Path, tmp_path: Path) -> None
     assert parts_of(tmp_path / "again") == {**SPLIT, "train": set("acdefg"), "validation": {"b", "h"}}
 
 
-def test_a_split_that_is_not_told_is_reported(records: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unknown_split_is_logged(records: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     import_dataset(records, tmp_path / "set")
     (record,) = caplog.records
     assert "records does not define a validation split: holding out 1 of 3 files" in record.message

@@ -77,7 +77,7 @@ def test_the_centres_of_mass_show_the_motion() -> None:
     assert motion_of(shifted_delta(0, 0) / 2, shifted_delta(0, 0) / 2) == [0, 0]
 
 
-def test_a_pixel_that_one_frame_alone_shows_moves_as_that_one_says() -> None:
+def test_a_pixel_visible_in_one_frame_takes_the_motion_of_that_frame() -> None:
     assert motion_of(shifted_delta(0, 0) * 0, shifted_delta(0, 3)) == [6, 0]
     assert motion_of(shifted_delta(2, 0), shifted_delta(0, 0) * 0) == [0, -4]
 
@@ -98,7 +98,7 @@ def test_a_figure_is_drawn(tool: Interpolator, frame: Render, tmp_path: Path) ->
         draw_kernels(tmp_path / "nowhere" / "k.png", tool, frame(0), frame(2), [(30, 30)])
 
 
-def test_a_network_of_another_kind_says_what_it_lacks() -> None:
+def test_the_base_class_implements_no_motion() -> None:
     with pytest.raises(NotImplementedError):
         Network().motion(torch.zeros(1), torch.zeros(1))
 
@@ -124,7 +124,7 @@ def test_the_kernels_of_flowsep_lie_where_its_flows_lead(frame: Render, resampli
     assert abs(motion[0].mean() - 8.8) < 2
 
 
-def test_what_flowsep_says_is_drawn(frame: Render, tmp_path: Path) -> None:
+def test_the_prediction_of_flowsep_is_drawn(frame: Render, tmp_path: Path) -> None:
     torch.manual_seed(0)
     tool = Interpolator(build_model("flowsep", FLOWSEP), device="cpu", precision="float32")
     found = compute_maps(tool, frame(0, 48, 64), frame(2, 48, 64))

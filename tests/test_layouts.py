@@ -1,4 +1,4 @@
-"""How the field's data sets lie on disk: miniatures of each."""
+"""Layouts of public benchmarks, by miniature copies."""
 
 from pathlib import Path
 
@@ -67,7 +67,7 @@ def test_xiph_frames_are_reduced_and_cropped(tmp_path: Path) -> None:
     assert (scenes[0].first.name, scenes[0].second.name) == ("Tango-001.png", "Tango-003.png")
 
 
-def test_other_folders_are_told(tmp_path: Path) -> None:
+def test_unknown_layouts_are_errors(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"no complete scene of a known layout: Middlebury.*SNU-FILM"):
         find_scenes(tmp_path)
     with pytest.raises(DatasetError, match="does not exist"):

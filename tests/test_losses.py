@@ -16,7 +16,7 @@ from midframe.training.objectives import AdaConvObjective, Batch, SepConvObjecti
 from midframe.training.samples import to_batch
 
 
-def test_the_guide_is_content_with_kernels_that_fetch_along_the_flow() -> None:
+def test_the_loss_is_zero_for_kernels_that_sample_along_the_flow() -> None:
     flows = torch.tensor([[[2.0, -1.0], [-2.5, 0.5]]])[..., None, None].expand(1, 2, 2, 4, 5)
     confidence = torch.ones(1, 2, 4, 5)
     right = SeparableKernels(
@@ -30,7 +30,7 @@ def test_the_guide_is_content_with_kernels_that_fetch_along_the_flow() -> None:
     torch.testing.assert_close(right.first_horizontal.sum(1), torch.full((1, 4, 5), math.sqrt(0.5)))
 
 
-def test_guided_kernels_fetch_the_right_pixels() -> None:
+def test_hat_kernels_sample_the_right_pixels() -> None:
     generator = torch.Generator().manual_seed(0)
     middle = torch.rand(1, 3, 40, 40, generator=generator)
     first, second = middle.roll((1, 3), (2, 3)), middle.roll((-1, -3), (2, 3))
@@ -52,7 +52,7 @@ def test_the_objective_gives_every_weight_a_gradient() -> None:
     assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in model.parameters())
 
 
-def test_the_tether_sees_what_colours_do_not() -> None:
+def test_the_kernel_sum_penalty_depends_on_the_scale_that_colours_ignore() -> None:
     torch.manual_seed(0)
     model = build_model("sepconv", {"widths": [4, 8], "taps": 5})
     batch = to_batch(torch.randint(0, 256, (2, 3, 32, 32, 3), dtype=torch.uint8), torch.full((2,), 0.5))
@@ -113,7 +113,7 @@ def test_the_papers_loss_of_a_perfect_pixel_is_zero(adaconv: AdaConv) -> None:
     assert loss > 8 * parts["loss"], "eight gradients weigh as much as eight colours"
 
 
-def test_validation_looks_at_every_eighth_pixel(adaconv: AdaConv) -> None:
+def test_validation_scores_every_eighth_pixel(adaconv: AdaConv) -> None:
     batch = random_batch()
     with torch.no_grad():
         made, true = AdaConvObjective(adaconv).predict(batch)
@@ -141,7 +141,7 @@ def slow_guidance(scores: Tensor, flows: Tensor, confidence: Tensor, taps: int) 
     return total / scores[..., 0].numel()
 
 
-def test_the_guide_of_scores_is_cross_entropy_against_where_the_flow_leads() -> None:
+def test_the_score_loss_is_the_cross_entropy_against_the_target_of_the_flow() -> None:
     generator = torch.Generator().manual_seed(0)
     scores = torch.randn(2, 3, 4, 2 * 9 * 9, generator=generator)
     flows = torch.randn(2, 2, 2, 3, 4, generator=generator) * 3
@@ -189,7 +189,7 @@ def test_census_is_blind_to_brightness_and_gradients_too() -> None:
     assert LOSSES["l1"](truth + 0.2, truth) == pytest.approx(0.2)
 
 
-def test_the_coarsest_level_of_a_pyramid_sees_brightness() -> None:
+def test_the_coarsest_level_of_a_pyramid_measures_brightness() -> None:
     truth = images() * 0.5
     assert LOSSES["laplacian"](truth + 0.2, truth) == pytest.approx(0.2 * 16, rel=1e-4)
 
@@ -221,7 +221,7 @@ def test_the_feature_loss_reads_vgg_by_its_own_names(vgg: Path) -> None:
     assert sum(isinstance(layer, nn.Conv2d) for layer in features) == 12, "relu4_4 follows the twelfth convolution"
 
 
-def test_wrong_losses_are_told(tmp_path: Path) -> None:
+def test_invalid_losses_are_errors(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no loss l3: choose from l1"):
         ColourLoss({"l3": 1.0})
     with pytest.raises(ConfigError, match="needs vgg"):

@@ -1,4 +1,4 @@
-"""Training with all data on the device, here a processor."""
+"""Training with all data on the device, here the CPU."""
 
 import copy
 import json
@@ -132,13 +132,13 @@ def test_photographs_move_evenly_and_patterns_with_them(tmp_path: Path) -> None:
     assert 0 <= float(crops.middle.min()) <= float(crops.middle.max()) <= 1
 
 
-def test_photographs_that_are_too_small_are_left_out(tmp_path: Path) -> None:
+def test_photographs_that_are_too_small_are_dropped(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "small.png"), np.zeros((40, 40, 3), np.uint8))
     assert read_squares(tmp_path / "small.png") == []
     assert read_squares(tmp_path / "none.png") == []
 
 
-def test_overlays_stand_in_some_samples_and_move_in_others() -> None:
+def test_overlays_are_static_in_some_samples_and_move_in_others() -> None:
     torch.manual_seed(4)
     black = torch.zeros(48, 3, 64, 64)
     crops = Overlays(16, CPU).composite(Crops(black, black, black, torch.full((48,), 0.5)), 1.0)

@@ -33,7 +33,7 @@ def test_motion_compensation_is_compared_with_the_frame_of_its_time(render_video
     assert min(each.measures["minterpolate"].psnr for each in scores.frames[2:-2]) > 22
 
 
-def test_frames_beside_a_cut_are_left_out(render_video: Render) -> None:
+def test_frames_next_to_a_cut_are_omitted(render_video: Render) -> None:
     scores = score_video(render_video(frames=21, cut_at=9, sound=False), Averager(), minterpolate=False)
     assert scores.methods == ["model", "repeat", "average"]
     assert len(scores.frames) == 9

@@ -71,7 +71,7 @@ def test_a_toy_training_learns(dataset: Path, tmp_path: Path) -> None:
     assert load_model(tmp_path / "run" / "best.safetensors").config.taps == 9
 
 
-def test_what_falls_silent_is_told_of(dataset: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_dead_relus_are_logged(dataset: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     model = build_model("sepconv", {"widths": [8, 8, 16], "taps": 9})
     silent = model.enlarge[0].smooth
     torch.nn.init.constant_(silent.bias, -100.0)
@@ -143,7 +143,7 @@ def test_a_run_with_the_old_names_resumes(dataset: Path, tmp_path: Path) -> None
     assert all(torch.equal(value, states[1]["model"][name]) for name, value in states[0]["model"].items())
 
 
-def test_a_run_of_an_older_midframe_goes_on(dataset: Path, tmp_path: Path) -> None:
+def test_a_run_of_an_older_version_resumes(dataset: Path, tmp_path: Path) -> None:
     config = toy(dataset, optimiser="muon")
     with pytest.raises(PowerError):
         train(config, tmp_path / "run", progress=fails_at(12))
@@ -189,18 +189,18 @@ def test_runs_do_not_overwrite_each_other(dataset: Path, tmp_path: Path) -> None
         train(toy(dataset), run, resume=True)
 
 
-def test_a_missing_data_set_is_told(tmp_path: Path) -> None:
+def test_a_missing_dataset_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="is not a dataset"):
         train(toy(tmp_path / "nowhere"), tmp_path / "run")
 
 
-def test_an_impossible_network_is_told(dataset: Path, tmp_path: Path) -> None:
+def test_an_invalid_network_is_an_error(dataset: Path, tmp_path: Path) -> None:
     for network in ({"tapz": 3}, {"taps": 4}):
         with pytest.raises(ConfigError, match="tap"):
             train(toy(dataset, network=network), tmp_path / f"run{network}")
 
 
-def test_training_starts_from_given_weights(dataset: Path, tmp_path: Path, tiny_weights: Path) -> None:
+def test_training_starts_from_initial_weights(dataset: Path, tmp_path: Path, tiny_weights: Path) -> None:
     still = {"init_from": str(tiny_weights), "network": {}, "steps": 2, "learning_rate": 0.0, "evaluate_every": 2}
     train(toy(dataset, **still), tmp_path / "run")
     before, after = load_file(tiny_weights), load_file(tmp_path / "run" / "best.safetensors")
@@ -328,7 +328,7 @@ def test_equal_samples_do_not_make_a_score_infinite(tmp_path: Path) -> None:
     assert evaluate(build_model("adaconv", config.network), config, fabric)["patch_psnr"] == MAX_PSNR
 
 
-def test_mixed_precision_leaves_what_is_given_as_it_is() -> None:
+def test_mixed_precision_does_not_convert_inputs() -> None:
     layer = torch.nn.Linear(3, 2, bias=False)
     fabric = Fabric(accelerator="cpu", devices=1, plugins=[training_precision("bf16-mixed")])
     seen = []
@@ -382,14 +382,14 @@ def test_settings_are_read_and_changed(tmp_path: Path) -> None:
         ("loss={}", "a weight for each loss"),
     ],
 )
-def test_wrong_settings_are_told(tmp_path: Path, change: str, complaint: str) -> None:
+def test_invalid_settings_are_errors(tmp_path: Path, change: str, complaint: str) -> None:
     path = tmp_path / "a.toml"
     path.write_text("batch = 8\n")
     with pytest.raises(ConfigError, match=complaint):
         load_config(path, [change])
 
 
-def test_unreadable_settings_are_told(tmp_path: Path) -> None:
+def test_unreadable_settings_are_errors(tmp_path: Path) -> None:
     (tmp_path / "a.toml").write_text("batch = = 3")
     with pytest.raises(ConfigError, match=r"a\.toml is not TOML"):
         load_config(tmp_path / "a.toml")
@@ -440,7 +440,7 @@ def test_speed_and_waiting_are_logged(dataset: Path, tmp_path: Path) -> None:
     assert 0 <= logged["data_wait_fraction"] < 1
 
 
-def test_samples_come_from_films_and_photographs_by_their_share(dataset: Path) -> None:
+def test_samples_are_synthetic_with_the_given_probability(dataset: Path) -> None:
     (dataset / "synthetic").mkdir()
     with ShardWriter(dataset / "synthetic" / "b.tar") as shard:
         shard.write("b-0", np.full((3, 80, 80, 3), 7, np.uint8), {})
@@ -457,7 +457,7 @@ def test_devices_share_a_batch() -> None:
     assert sorted(parts[0] + parts[1]) == whole
 
 
-def test_some_batches_are_read_at_half_size(long_samples: Path, tmp_path: Path) -> None:
+def test_some_batches_are_processed_at_half_resolution(long_samples: Path, tmp_path: Path) -> None:
     tickets = iter(RequestSampler(TrainConfig(batch=2, half_res_probability=0.3), 0, lambda _: 64))
     drawn = [next(tickets) for _ in range(400)]
     assert all(one[2] == other[2] for one, other in drawn)
