@@ -400,8 +400,8 @@ def test_licences_are_carried_into_shards_and_report(clips: Path, tmp_path: Path
     parts = {file["file"]: file["split"] for file in report["files"]}
     assert parts["clip0.mp4"] == parts["clip1.mp4"]
     shards = Shards(list((tmp_path / "set" / "train").glob("*.tar")))
-    said = {(metadata["file"], metadata["licence"]) for metadata in map(shards.read_metadata, range(len(shards)))}
-    assert said <= {("clip0.mp4", "CC0"), ("clip1.mp4", "CC0"), ("clip2.mp4", "MIT")}
+    licences = {(metadata["file"], metadata["licence"]) for metadata in map(shards.read_metadata, range(len(shards)))}
+    assert licences <= {("clip0.mp4", "CC0"), ("clip1.mp4", "CC0"), ("clip2.mp4", "MIT")}
     table = (tmp_path / "set" / "attribution.csv").read_text()
     assert "clip2.mp4" in table
     assert "MIT,nobody" in table

@@ -6,6 +6,7 @@ import triton.language as tl
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from midframe.ops.dispatch import device_guard
 from midframe.ops.triton_tools import TYPES, channels_innermost
 
 VALUES = 4096
@@ -22,7 +23,8 @@ def serves(outputs: Tensor) -> bool:
 
 def bias_activation(outputs: Tensor, bias: Tensor, slope: float, beside: Tensor | None = None) -> Tensor:
     """See `midframe.ops.activation.bias_activation`. The order of the sums of the bias's gradient varies."""
-    result: Tensor = _BiasActivation.apply(outputs, bias, slope, beside)  # type: ignore[no-untyped-call]
+    with device_guard(outputs):
+        result: Tensor = _BiasActivation.apply(outputs, bias, slope, beside)  # type: ignore[no-untyped-call]
     return result
 
 

@@ -92,12 +92,21 @@ def orthogonalise(matrix: Tensor) -> Tensor:
 
     Newton-Schulz iteration with the coefficients of Jordan et al., in bfloat16.
     """
-    a, b, c = NEWTON_SCHULZ
     wide = matrix.shape[0] <= matrix.shape[1]
     x = (matrix if wide else matrix.T).bfloat16()
-    x = x / (x.norm() + EPSILON)
-    for _ in range(ITERATIONS):
-        square = x @ x.T
-        powers = torch.addmm(square, square, square, beta=b, alpha=c)
-        x = torch.addmm(x, powers, x, beta=a)
+    x = iterate_newton_schulz(x / (x.norm() + EPSILON))
     return (x if wide else x.T).to(matrix.dtype)
+
+
+def iterate_newton_schulz(x: Tensor) -> Tensor:
+    """Bring the singular values of one matrix (rows, columns) or several (N, rows, columns) near 1.
+
+    They have no more rows than columns and a norm of at most 1.
+    """
+    a, b, c = NEWTON_SCHULZ
+    add_product = torch.addmm if x.ndim == 2 else torch.baddbmm
+    for _ in range(ITERATIONS):
+        square = x @ x.mT
+        powers = add_product(square, square, square, beta=b, alpha=c)
+        x = add_product(x, powers, x, beta=a)
+    return x

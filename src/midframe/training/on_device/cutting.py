@@ -1,16 +1,13 @@
 """Cut crops from clips stored as bytes: flipped, transposed and downscaled."""
 
+from collections.abc import Callable
+from functools import cache
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-try:
-    import triton
-
-    from midframe.training.on_device.cutting_cuda import cut as _cut_by_triton
-except ImportError:  # without CUDA, PyTorch suffices
-    triton = None
+from midframe.ops.dispatch import load_optional
 
 
 class Places(NamedTuple):
@@ -40,10 +37,19 @@ def cut(flat: Tensor, places: Places, size: int, target: int) -> Tensor:
     Returns:
         (N, 3, target, target) in [0, 1].
     """
-    if flat.is_cuda and triton is not None:
-        result: Tensor = _cut_by_triton(flat, places, size, target)
-        return result
-    return cut_reference(flat, places, size, target)
+    implementation = _cuda_implementation() if flat.is_cuda else cut_reference
+    return implementation(flat, places, size, target)
+
+
+@cache
+def _cuda_implementation() -> Callable[[Tensor, Places, int, int], Tensor]:
+    return load_optional(_load_triton) or cut_reference
+
+
+def _load_triton() -> Callable[[Tensor, Places, int, int], Tensor]:
+    from midframe.training.on_device.cutting_cuda import cut
+
+    return cut
 
 
 def cut_reference(flat: Tensor, places: Places, size: int, target: int) -> Tensor:

@@ -8,6 +8,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from midframe.ops.dispatch import device_guard
+
 BLOCK = 256
 """Output pixels per program."""
 
@@ -20,10 +22,11 @@ def cut(flat: Tensor, places: Any, size: int, target: int) -> Tensor:
         places.mirrored_rows.int() + 2 * places.mirrored_columns.int() + 4 * places.transposed.int()
     )
     factor = size / target
-    _cut[(triton.cdiv(target * target, BLOCK), count)](
-        flat, places.corner, places.row_length, turns, places.colours.contiguous(), result,
-        target, factor, taps=math.ceil(factor) + (not factor.is_integer()), block=BLOCK,
-    )  # fmt: skip
+    with device_guard(flat):
+        _cut[(triton.cdiv(target * target, BLOCK), count)](
+            flat, places.corner, places.row_length, turns, places.colours.contiguous(), result,
+            target, factor, taps=math.ceil(factor) + (not factor.is_integer()), block=BLOCK,
+        )  # fmt: skip
     return result
 
 

@@ -78,8 +78,6 @@ class LegConfig:
     """Decay of the moving average of the weights."""
     loss: tuple[float, float, float] = (1.0, 0.3, 0.0)
     """Weights of l1, laplacian and mse."""
-    late_loss: tuple[float, float, float] | None = None
-    """Weights for the last 40 % of the time; None for no change."""
     seconds: float = 60.0
     """Duration of the leg."""
     steps: int = 0
@@ -224,6 +222,8 @@ def train_leg(
     scores = validate(ema_model, optimiser.average, triplets, device)
     report({"validation": scores, "done": 0.0})
 
+    for step in steps:
+        step.loss_weights.copy_(torch.tensor(config.loss))
     begin = time.time()
     end = min(begin + config.seconds, config.deadline or math.inf)
     count = 0
@@ -233,11 +233,7 @@ def train_leg(
         done = max((now - begin) / (end - begin), count / config.steps if config.steps else 0.0)
         optimiser.rate.fill_(learning_rate(config, count, done))
         optimiser.decay.fill_(min(config.ema_decay, (1 + count) / (10 + count)))
-        loss = config.late_loss if config.late_loss and done > 0.6 else config.loss
         step = steps[choose([each.shape.probability for each in steps])]
-        if count % 200 == 0 or done > 0.6:
-            for each in steps:
-                each.loss_weights.copy_(torch.tensor(loss))
         step.run(data.draw_batch(step.shape))
         count += 1
         crops += sum(step.shape.batch)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from midframe.training.muon import ADAMW_RMS, EPSILON, ITERATIONS, NEWTON_SCHULZ
+from midframe.training.muon import ADAMW_RMS, EPSILON, iterate_newton_schulz
 
 MOMENTUM = 0.95
 BETAS = (0.9, 0.999)
@@ -78,18 +78,13 @@ class GraphedMuon:
         gradients = _gradients(self.matrices)
         torch._foreach_lerp_(self.momentum, gradients, 1 - MOMENTUM)
         ahead = torch._foreach_lerp(gradients, self.momentum, MOMENTUM)  # Nesterov momentum
-        a, b, c = NEWTON_SCHULZ
         for (rows, columns), members in self.groups.items():
             x = self.rate.new_zeros((len(members), rows, columns), dtype=torch.bfloat16)
             for place, number in enumerate(members):
                 matrix = _wide(ahead[number])
                 scaled = matrix / (matrix.norm() + EPSILON)
                 x[place, : matrix.shape[0], : matrix.shape[1]] = scaled
-            for _ in range(ITERATIONS):
-                square = x @ x.mT
-                x = torch.baddbmm(
-                    x, torch.baddbmm(square, square, square, beta=b, alpha=c), x, beta=a
-                )
+            x = iterate_newton_schulz(x)
             for place, number in enumerate(members):
                 weights = self.matrices[number]
                 height, width = _wide(weights).shape
