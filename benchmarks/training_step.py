@@ -6,24 +6,26 @@ The step runs on random crops, captured as a CUDA graph, as `midframe.training.o
 """
 
 import argparse
+import dataclasses
 import json
 
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from midframe.models.checkpoint import channels_last
-from midframe.models.flowsep import FlowSep, FlowSepConfig
+from midframe.models.checkpoint import channels_last, load_model
+from midframe.models.flowsep import FlowSep
 from midframe.training.on_device.crops import Crops
 from midframe.training.on_device.optimiser import GraphedMuon
 from midframe.training.on_device.step import GraphedStep, StepShape
 
-LARGER = {"widths": (32, 48, 96, 144), "hidden": (32, 64, 112, 160)}
 STEPS = 20
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--network", type=json.loads, default={}, help="fields of FlowSepConfig, as JSON")
+    parser.add_argument(
+        "--network", type=json.loads, default={}, help="other fields of flowsep's form, as JSON"
+    )
     parser.add_argument("--size", type=int, default=192)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--scale", type=int, default=1)
@@ -32,7 +34,8 @@ def main() -> None:
     device = torch.device("cuda")
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     torch.backends.cudnn.benchmark = True
-    model = channels_last(FlowSep(FlowSepConfig(**{**LARGER, **given.network})).to(device))
+    config = dataclasses.replace(load_model("flowsep").config, **given.network)
+    model = channels_last(FlowSep(config).to(device))
     for weights in model.parameters():
         weights.grad = torch.zeros_like(weights)
     optimiser = GraphedMuon(model, 0.01)
