@@ -23,9 +23,7 @@ STEPS = 20
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--network", type=json.loads, default={}, help="other fields of flowsep's form, as JSON"
-    )
+    parser.add_argument("--network", type=json.loads, default={}, help="other fields of flowsep's form, as JSON")
     parser.add_argument("--size", type=int, default=192)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--scale", type=int, default=1)
