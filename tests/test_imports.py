@@ -111,6 +111,20 @@ def test_each_step_of_flowsep_stands_by_itself() -> None:
             assert not {name for name in imported_modules(path) if "halide" in name or "triton" in name}, path
 
 
+def test_operators_are_imported_without_halide_and_triton() -> None:
+    for path in (PACKAGE / "ops").glob("*/*.py"):
+        if path.stem in ("__init__", "op", "reference", "transforms"):
+            engines = ("halide", "triton")
+            loaded = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.Import | ast.ImportFrom)]
+            assert not [node for node in loaded if any(engine in ast.unparse(node) for engine in engines)], path
+
+
+def test_no_implementation_is_imported_by_a_composed_name() -> None:
+    for room in ("ops", "models"):
+        for path in (PACKAGE / room).rglob("*.py"):
+            assert "import_module" not in path.read_text(), path
+
+
 def test_nothing_but_the_command_line_imports_the_package_itself() -> None:
     for path in PACKAGE.rglob("*.py"):
         if path.parent.name != "cli" and path.name != "__init__.py":
