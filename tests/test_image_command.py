@@ -104,7 +104,7 @@ def test_a_data_set_of_one_scene_is_saved_under_a_name_that_is_seen(command: Run
     for time, name in enumerate(("frame10.png", "frame10i11.png", "frame11.png")):
         write_image(tmp_path / name, render_frame(time))
     assert command("evaluate", tmp_path, "--save", tmp_path / "out")[0] == 0
-    assert [path.name for path in (tmp_path / "out" / "made").iterdir()] == ["scene.png"]
+    assert [path.name for path in (tmp_path / "out" / "interpolated").iterdir()] == ["scene.png"]
 
 
 @pytest.mark.parametrize("words", [("compare",), ("score", "--no-minterpolate")])

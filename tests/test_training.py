@@ -80,7 +80,7 @@ def test_dead_relus_are_logged(dataset: Path, tmp_path: Path, caplog: pytest.Log
     initial = str(tmp_path / "silent.safetensors")
     train(toy(dataset, steps=2, init_from=initial, network={}), tmp_path / "run", progress=entries.append)
     assert entries[-1]["least_active_relu"] == 0
-    assert [record.args[0] for record in caplog.records if "dead ReLU" in record.msg] == ["enlarge.0.bend"]
+    assert [record.args[0] for record in caplog.records if "dead ReLU" in record.msg] == ["enlarge.0.activation"]
 
 
 class PowerError(Exception):
