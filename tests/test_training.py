@@ -287,7 +287,7 @@ def test_flowsep_grows_from_weights_of_a_smaller_form(dataset: Path, tmp_path: P
     assert all(math.isfinite(score) for score in scores.values())
     assert load_model(tmp_path / "larger" / "best.safetensors").config.widths == (4, 8, 8, 12)
     narrow = {**FLOWSEP, "widths": [4, 4, 4, 4]}
-    with pytest.raises(ConfigError, match="may be others, and no width may become smaller"):
+    with pytest.raises(ConfigError, match="may differ, and no width may become smaller"):
         train(toy(dataset, **{**small, "network": narrow, "init_from": initial}), tmp_path / "other")
 
 
