@@ -20,7 +20,7 @@ from midframe.models.flowsep.layout import FieldLayout
 from midframe.models.flowsep.steps import PlainSteps
 from midframe.models.flowsep.steps.triton import TritonSteps
 from midframe.ops.flow_separable import flow_separable_convolution
-from midframe.ops.reference import flow_separable_by_sampling
+from midframe.ops.flow_separable.reference import flow_separable_by_sampling
 
 FAST, PLAIN = TritonSteps(), PlainSteps()
 

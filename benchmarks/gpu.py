@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from midframe.ops.adaptive import adaptive_convolution
 from midframe.ops.flow_separable import flow_separable_convolution
-from midframe.ops.reference import flow_separable_by_sampling
+from midframe.ops.flow_separable.reference import flow_separable_by_sampling
 from midframe.ops.resampling import RESAMPLINGS
 from midframe.ops.separable import separable_convolution
 

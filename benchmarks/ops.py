@@ -14,8 +14,8 @@ import torch
 from midframe.devices import cpu_multiplies_bfloat16
 from midframe.models.checkpoint import channels_last
 from midframe.models.sepconv import SepConv, SepConvConfig
-from midframe.ops import reference, separable_cpu
 from midframe.ops.halide_tools import LANES
+from midframe.ops.separable import halide, reference
 
 HEIGHT, WIDTH, TAPS, COLOURS = 256, 448, 51, 3
 ROUNDS = 12
@@ -68,13 +68,13 @@ def main() -> None:
     works: dict[str, Callable[[], object]] = {
         "peak": peak_multiplies(),
         f"network forward, {half}": lambda: network.kernels(pair[0], pair[1]),
-        "forward, float32 kernels": lambda: [separable_cpu.separable_forward(frames[n], *kernels[n]) for n in (0, 1)],
-        "forward, bfloat16 kernels": lambda: [separable_cpu.separable_forward(frames[n], *rounded[n]) for n in (0, 1)],
+        "forward, float32 kernels": lambda: [halide.separable_forward(frames[n], *kernels[n]) for n in (0, 1)],
+        "forward, bfloat16 kernels": lambda: [halide.separable_forward(frames[n], *rounded[n]) for n in (0, 1)],
         "gradients of kernels": lambda: [
-            separable_cpu.separable_kernel_gradients(gradient, frames[n], *kernels[n]) for n in (0, 1)
+            halide.separable_kernel_gradients(gradient, frames[n], *kernels[n]) for n in (0, 1)
         ],
         "gradient of frames": lambda: [
-            separable_cpu.separable_frame_gradient(gradient, frames[n], *kernels[n]) for n in (0, 1)
+            halide.separable_frame_gradient(gradient, frames[n], *kernels[n]) for n in (0, 1)
         ],
     }
     seconds = fastest(works)

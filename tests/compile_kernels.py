@@ -21,8 +21,11 @@ from midframe.models.flowsep.steps.fields import triton as fields_step
 from midframe.models.flowsep.steps.inconsistency import triton as inconsistency
 from midframe.models.flowsep.steps.propagation import triton as propagation
 from midframe.models.flowsep.steps.synthesis import triton as synthesis
-from midframe.ops import activation_cuda, adaptive_cuda, flow_separable_cuda, separable_cuda
+from midframe.ops.activation import triton as activation
+from midframe.ops.adaptive import triton as adaptive
+from midframe.ops.flow_separable import triton as flow_separable
 from midframe.ops.resampling import RESAMPLINGS
+from midframe.ops.separable import triton as separable
 from midframe.training.on_device import cutting_cuda
 from midframe.training.on_device.cutting import Places
 
@@ -79,24 +82,24 @@ def _type(value: Any) -> str:
 def launch_separable(kernel_type: torch.dtype) -> None:
     frame, gradient, kernels = torch.rand(1, 3, 58, 58), torch.rand(1, 3, 8, 8), torch.rand(2, 1, 51, 8, 8)
     kernels = kernels.to(kernel_type)
-    separable_cuda.separable_forward(frame, *kernels)
-    separable_cuda.separable_kernel_gradients(gradient, frame, *kernels)
-    separable_cuda.separable_frame_gradient(gradient, frame, *kernels)
+    separable.separable_forward(frame, *kernels)
+    separable.separable_kernel_gradients(gradient, frame, *kernels)
+    separable.separable_frame_gradient(gradient, frame, *kernels)
 
 
 def launch_adaptive() -> None:
     frames, kernels, gradient = torch.rand(1, 2, 3, 48, 48), torch.rand(1, 2, 41, 41, 8, 8), torch.rand(1, 3, 8, 8)
-    adaptive_cuda.adaptive_forward(frames, kernels, 1)
-    adaptive_cuda.adaptive_kernel_gradient(gradient, frames, kernels, 1)
-    adaptive_cuda.adaptive_frame_gradient(gradient, frames, kernels, 1)
+    adaptive.adaptive_forward(frames, kernels, 1)
+    adaptive.adaptive_kernel_gradient(gradient, frames, kernels, 1)
+    adaptive.adaptive_frame_gradient(gradient, frames, kernels, 1)
 
 
 def launch_flow_separable(kernel_type: torch.dtype, resampling: str) -> None:
     frame, flow, kernels, gradient = (torch.rand(1, n, 8, 8) for n in (3, 2, 10, 3))
     inputs = frame, flow, *kernels.to(kernel_type).split(5, dim=1)
-    flow_separable_cuda.flow_separable_forward(*inputs, resampling)
-    flow_separable_cuda.flow_separable_gradients(gradient, *inputs, resampling)
-    flow_separable_cuda.flow_separable_frame_gradient(gradient, *inputs, resampling)
+    flow_separable.flow_separable_forward(*inputs, resampling)
+    flow_separable.flow_separable_gradients(gradient, *inputs, resampling)
+    flow_separable.flow_separable_frame_gradient(gradient, *inputs, resampling)
 
 
 def launch_alignment(kind: torch.dtype, width: int, carried: int, radius: int) -> None:
@@ -126,7 +129,7 @@ def launch_inference(kind: torch.dtype) -> None:
 def launch_activation() -> None:
     for kind in (torch.float32, torch.float16, torch.bfloat16):
         outputs = torch.rand(1, 160, 4, 4).to(kind).requires_grad_()
-        activation_cuda.bias_activation(outputs, torch.rand(160), 0.1, outputs).sum().backward()
+        activation.bias_activation(outputs, torch.rand(160), 0.1, outputs).sum().backward()
 
 
 def launch_cutting() -> None:

@@ -13,7 +13,10 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 
 
-@pytest.mark.parametrize("name", ["ops.separable", "models.checkpoint", "interpolator", "api"])
+MODULES = ["ops.separable.op", "models.aliases", "models.checkpoint", "models.flowsep.layout", "interpolator", "api"]
+
+
+@pytest.mark.parametrize("name", MODULES)
 def test_examples_in_docstrings_are_true(name: str) -> None:
     module = importlib.import_module(f"midframe.{name}")
     result = doctest.testmod(module, extraglobs={"torch": importlib.import_module("torch")})

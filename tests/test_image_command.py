@@ -8,8 +8,8 @@ import pytest
 import torch
 from conftest import render_frame
 from PIL import Image, ImageCms
+from small_flowsep import TINY
 from test_cli import run  # noqa: F401  # a fixture
-from test_flowsep import TINY
 
 from midframe.decoding import read_picture
 from midframe.images import write_image

@@ -111,6 +111,20 @@ def test_each_step_of_flowsep_stands_by_itself() -> None:
             assert not {name for name in imported_modules(path) if "halide" in name or "triton" in name}, path
 
 
+def test_operators_are_imported_without_halide_and_triton() -> None:
+    for path in (PACKAGE / "ops").glob("*/*.py"):
+        if path.stem in ("__init__", "op", "reference", "transforms"):
+            statements = ast.parse(path.read_text()).body
+            loaded = [ast.unparse(node) for node in statements if isinstance(node, ast.Import | ast.ImportFrom)]
+            assert not [text for text in loaded if "halide" in text or "triton" in text], path
+
+
+def test_no_implementation_is_imported_by_a_composed_name() -> None:
+    for room in ("ops", "models"):
+        for path in (PACKAGE / room).rglob("*.py"):
+            assert "import_module" not in path.read_text(), path
+
+
 def test_nothing_but_the_command_line_imports_the_package_itself() -> None:
     for path in PACKAGE.rglob("*.py"):
         if path.parent.name != "cli" and path.name != "__init__.py":

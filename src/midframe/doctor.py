@@ -1,15 +1,17 @@
 """What this machine can do, and what midframe would take of it."""
 
 import platform
+from collections.abc import Callable
 from importlib.util import find_spec
 
 import av
 import torch
 
-import midframe.ops.dispatch as dispatch
 from midframe.devices import choose_device, choose_precision
 from midframe.errors import VideoError
-from midframe.ops import reference
+from midframe.ops.adaptive.op import load_triton
+from midframe.ops.dispatch import load_optional
+from midframe.ops.separable.op import load_halide
 from midframe.video.encoders import ENCODERS, find_encoder, working_hardware
 
 EXTRAS = {"train": ("lightning", "webdataset", "cv2", "skimage", "tensorboard", "matplotlib")}
@@ -26,8 +28,8 @@ def examine() -> dict[str, str]:
         "PyTorch": f"{torch.__version__}, {torch.get_num_threads()} threads",
         "devices": ", ".join(_devices()),
         "chosen": f"{device}, {precision}",
-        "CPU kernels": _kernels("separable_cpu", "Halide"),
-        "CUDA kernels": _kernels("adaptive_cuda", "Triton") if torch.cuda.is_available() else "no CUDA",
+        "CPU kernels": _kernels(load_halide, "Halide"),
+        "CUDA kernels": _kernels(load_triton, "Triton") if torch.cuda.is_available() else "no CUDA",
         "FFmpeg": f"libavcodec {ffmpeg}, PyAV {av.__version__}",
         "encoders": ", ".join(name for name in ENCODERS if _there(name)),
         "hardware encoders": ", ".join(working_hardware()) or "none that works here",
@@ -40,8 +42,8 @@ def _devices() -> list[str]:
     return [*found, *(["mps"] if torch.backends.mps.is_available() else []), "cpu"]
 
 
-def _kernels(module: str, engine: str) -> str:
-    missing = dispatch.fast_module(module) is reference
+def _kernels(load: Callable[[], object], engine: str) -> str:
+    missing = load_optional(load) is None
     return f"plain PyTorch, slow: {engine} is missing" if missing else engine
 
 

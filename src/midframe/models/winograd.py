@@ -1,12 +1,12 @@
-"""Convolutions for inference that take few products (`midframe.ops.winograd`)."""
+"""Winograd convolutions for inference (`midframe.ops.winograd`)."""
 
-from typing import Any
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from midframe.ops.dispatch import forward_module
+from midframe.ops.dispatch import for_device
 from midframe.ops.winograd import TILE, kernel_values, transforms
 
 MIN_CHANNELS = 16
@@ -53,35 +53,67 @@ class WinogradConvolution(nn.Module):
         return made[:, :height, :width].permute(0, 3, 1, 2)
 
 
-class ConvActivation(nn.Module):
-    """A 3x3 convolution with zeros around, and the bend after it: in Halide where that serves, otherwise in PyTorch.
+class Implementation(Protocol):
+    """A module that computes 3x3 Winograd convolutions."""
 
-    In float32 it differs from the plain convolution by some 1e-5 of the largest output, in bfloat16 by a fortieth of a
-    usual one: eight times as much as that type's rounding, and no frame is the worse for it (docs/architecture.md).
+    def serves(self, features: Tensor, /) -> bool:
+        """Return whether it takes such features."""
+
+    def prepare_kernels(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return the kernels and the bias as `convolve` takes them."""
+
+    def convolve(self, features: Tensor, values: Tensor, bias: Tensor, outputs: int, slope: float) -> Tensor:
+        """Convolve with zeros around, add the bias, multiply negative sums by a slope."""
+
+
+class ConvActivation(nn.Module):
+    """A 3x3 convolution with zeros around, and the activation after it.
+
+    Inference on the CPU takes a Winograd convolution in Halide where that is faster. In float32 it
+    differs from the plain convolution by some 1e-5 of the largest output, in bfloat16 by a fortieth
+    of a usual one: eight times as much as that type's rounding, and no frame is the worse for it
+    (docs/architecture.md).
 
     Args:
         layer: the plain convolution.
-        slope: what negative outputs are multiplied by; 0 is ReLU, 1 no bend.
+        slope: factor of negative outputs; 0 is ReLU, 1 no activation.
     """
 
     def __init__(self, layer: nn.Conv2d, slope: float = 1.0) -> None:
         super().__init__()
-        self.layer, self.slope = layer, slope
-        self.prepared: tuple[Any, ...] | None = None  # four times the kernel, where it is needed at all
+        self.layer = layer
+        self.slope = slope
+        self.prepared: tuple[Tensor, Tensor] | None = None
+        """Kernels and bias for Halide, four times the kernel; made when first needed."""
 
     def forward(self, features: Tensor) -> Tensor:
-        fast = forward_module("convolution_cpu", features)
+        fast = _implementation(features)
         if fast is None:
             plain: Tensor = self.layer(features)
             return plain if self.slope == 1 else functional.leaky_relu(plain, self.slope)
         if self.prepared is None:
-            self.prepared = fast.prepared(self.layer.weight, self.layer.bias)
-        result: Tensor = fast.convolved(features, *self.prepared, self.layer.out_channels, self.slope)
-        return result
+            self.prepared = fast.prepare_kernels(self.layer.weight, self.layer.bias)
+        values, bias = self.prepared
+        return fast.convolve(features, values, bias, self.layer.out_channels, self.slope)
+
+
+def load_halide() -> Implementation:
+    """Import the CPU form."""
+    import midframe.ops.winograd.halide as halide
+
+    return halide
+
+
+def _implementation(features: Tensor) -> Implementation | None:
+    """Return the form that serves features; None if gradients are wanted or PyTorch is faster."""
+    if torch.is_grad_enabled() or torch.compiler.is_exporting():
+        return None
+    fast = for_device({"cpu": load_halide}, features.device)
+    return fast if fast is not None and fast.serves(features) else None
 
 
 def use_winograd(network: nn.Module) -> None:
-    """Have a network's 3x3 convolutions of enough channels, and the bends after them, done by few products."""
+    """Replace a network's 3x3 convolutions of enough channels, and the activations after them."""
     for name, child in network.named_children():
         if isinstance(child, nn.Conv2d) and _fits(child):
             setattr(network, name, ConvActivation(child))

@@ -12,7 +12,9 @@ def constant(values: tuple[Any, ...], device: torch.device) -> Tensor:
 
     CUDA graphs capture no copies from the host, and each copy waits for the device.
     """
-    if torch.compiler.is_compiling() or torch.compiler.is_exporting():  # tensors of a trace are of no use after it
+    if (
+        torch.compiler.is_compiling() or torch.compiler.is_exporting()
+    ):  # tensors of a trace are of no use after it
         return torch.tensor(values, device=device)
     return _kept(values, device)
 

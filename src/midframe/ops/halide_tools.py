@@ -1,4 +1,5 @@
-"""What the Halide pipelines share: which tensors they take, how they see them, how they are compiled."""
+"""What the Halide pipelines share: which tensors they take, how they see them, how they are
+compiled."""
 
 from collections.abc import Callable
 from functools import cache, wraps
@@ -62,7 +63,8 @@ def as_stored(value: Any, bf16: bool) -> Any:
 
 
 def buffer(tensor: Tensor) -> hl.Buffer:
-    """(N, C, H, W) for reading, as Halide's (x, y, c, n); more dimensions alike. Rows must lie in one piece."""
+    """(N, C, H, W) for reading, as Halide's (x, y, c, n); more dimensions alike. Rows must lie in
+    one piece."""
     return hl.Buffer(array(tensor if tensor.stride(-1) == 1 else tensor.contiguous()))
 
 
@@ -77,12 +79,14 @@ def inner(tensor: Tensor) -> hl.Buffer:
 
 
 def in_rows(frame: Tensor) -> hl.Buffer:
-    """(N, C, H, W) for reading, as (colours of pixels side by side, y, n); nothing is moved where they lie so."""
+    """(N, C, H, W) for reading, as (colours of pixels side by side, y, n); nothing is moved where
+    they lie so."""
     return writable(frame.permute(0, 2, 3, 1).contiguous().flatten(2))
 
 
 def in_one_row(frame: Tensor) -> hl.Buffer:
-    """(N, C, H, W) for reading, as (colours of all pixels side by side, n); nothing is moved where they lie so."""
+    """(N, C, H, W) for reading, as (colours of all pixels side by side, n); nothing is moved where
+    they lie so."""
     return writable(frame.permute(0, 2, 3, 1).contiguous().flatten(1))
 
 
@@ -92,7 +96,8 @@ def lerp(one: Any, other: Any, part: Any) -> Any:
 
 
 def between(place: Any, factor: int) -> tuple[Any, Any]:
-    """The two values that one of an image `factor` times larger lies between, bilinear, corners not aligned.
+    """The two values that one of an image `factor` times larger lies between, bilinear, corners not
+    aligned.
 
     Returns the place of the first of them, and how far it is from there, in [0, 1).
     """
@@ -101,12 +106,17 @@ def between(place: Any, factor: int) -> tuple[Any, Any]:
     return place // factor - hl.cast(hl.Int(32), odd < factor), apart
 
 
-def fetch_bilinear(image: hl.ImageParam, channel: Any, sample: Any, across: Place, down: Place, *, bf16: bool) -> Any:
-    """The value of an image, (c, x, y, n) of type `storage`, between four of its pixels, as float32."""
+def fetch_bilinear(
+    image: hl.ImageParam, channel: Any, sample: Any, across: Place, down: Place, *, bf16: bool
+) -> Any:
+    """The value of an image, (c, x, y, n) of type `storage`, between four of its pixels, as
+    float32."""
     (left, right, part), (above, below, lower_part) = across, down
     upper, lower = (
         lerp(
-            as_float(image[channel, left, row, sample], bf16), as_float(image[channel, right, row, sample], bf16), part
+            as_float(image[channel, left, row, sample], bf16),
+            as_float(image[channel, right, row, sample], bf16),
+            part,
         )
         for row in (above, below)
     )
@@ -119,7 +129,8 @@ def channel_groups(channels: int, most: int) -> list[slice]:
 
 
 def in_one_loop(*functions: hl.Func) -> None:
-    """Compute what is inside and what is at edges by the same loops: half the code, which compiles in half the time."""
+    """Compute what is inside and what is at edges by the same loops: half the code, which compiles
+    in half the time."""
     for function in functions:
         function.never_partition_all()
 
@@ -127,8 +138,9 @@ def in_one_loop(*functions: hl.Func) -> None:
 class Pipeline:
     """A Halide pipeline for the processor at hand, compiled when it is first called.
 
-    Called with the values of its arguments and with what it writes into. It lets other threads run Python while it
-    compiles and while it computes, which Halide's own callables do not; one call at a time goes through it.
+    Called with the values of its arguments and with what it writes into. It lets other threads run
+    Python while it compiles and while it computes, which Halide's own callables do not; one call at
+    a time goes through it.
 
     Args:
         result: what is computed.
@@ -154,7 +166,8 @@ _building = RLock()
 
 
 def once(build: Callable[..., Pipeline]) -> Callable[..., Pipeline]:
-    """Keep the pipeline that a function builds for each set of arguments: threads that ask together get the same."""
+    """Keep the pipeline that a function builds for each set of arguments: threads that ask together
+    get the same."""
     kept = cache(build)
 
     @wraps(build)

@@ -31,8 +31,8 @@ def shift_weights(fraction: Any, resampling: str) -> tuple[Any, ...]:
     """The weights by which a tap spreads over the pixels around it, from left to right.
 
     Args:
-        fraction: how far the tap lies to the right of a whole pixel, in [0, 1); anything that can be
-            multiplied and added (a tensor, a Halide expression).
+        fraction: how far the tap lies to the right of a whole pixel, in [0, 1); anything that can
+            be multiplied and added (a tensor, a Halide expression).
         resampling: "linear" for the pixels at offsets 0 and 1, "cubic" for -1 to 2.
     """
     p = fraction
@@ -51,11 +51,17 @@ def shift_weight_slopes(fraction: Any, resampling: str) -> tuple[Any, ...]:
     p = fraction
     if resampling == "linear":
         return 0.0 * p - 1.0, 0.0 * p + 1.0
-    return (2.0 - 1.5 * p) * p - 0.5, (4.5 * p - 5.0) * p, (4.0 - 4.5 * p) * p + 0.5, (1.5 * p - 1.0) * p
+    return (
+        (2.0 - 1.5 * p) * p - 0.5,
+        (4.5 * p - 5.0) * p,
+        (4.0 - 4.5 * p) * p + 0.5,
+        (1.5 * p - 1.0) * p,
+    )
 
 
 def interpolation_weight(distance: Tensor, resampling: str) -> Tensor:
-    """The weight of a pixel by its distance from a place between pixels along one axis, 0 from 1 or 2 pixels on."""
+    """The weight of a pixel by its distance from a place between pixels along one axis, 0 from 1 or
+    2 pixels on."""
     d = distance.abs()
     if resampling == "linear":
         return (1 - d).clamp(min=0)
@@ -64,7 +70,8 @@ def interpolation_weight(distance: Tensor, resampling: str) -> Tensor:
 
 
 def shift_kernel(kernel: Tensor, fraction: Tensor, resampling: str) -> Tensor:
-    """Shift a kernel (N, K, H, W) to the right by a fraction (N, H, W): (N, K + 1 or K + 3, H, W)."""
+    """Shift a kernel (N, K, H, W) to the right by a fraction (N, H, W): (N, K + 1 or K + 3, H,
+    W)."""
     taps = kernel.shape[1]
     size = (len(kernel), taps + EXTRA_TAPS[resampling], *kernel.shape[2:])
     result = kernel.new_zeros(size)
@@ -76,7 +83,8 @@ def shift_kernel(kernel: Tensor, fraction: Tensor, resampling: str) -> Tensor:
 def shift_kernel_gradients(
     gradient: Tensor, kernel: Tensor, fraction: Tensor, resampling: str
 ) -> tuple[Tensor, Tensor]:
-    """The gradients of the arguments of `shift_kernel`: of the fraction, (N, H, W), and of the kernel."""
+    """The gradients of the arguments of `shift_kernel`: of the fraction, (N, H, W), and of the
+    kernel."""
     taps = kernel.shape[1]
     of_fraction, of_kernel = torch.zeros_like(fraction), torch.zeros_like(kernel)
     weights, slopes = (get(fraction, resampling) for get in (shift_weights, shift_weight_slopes))

@@ -1,4 +1,5 @@
-"""Shared by the CUDA operators: types, the precision of products, the layout of images, sampling."""
+"""Shared by the CUDA operators: types, the precision of products, the layout of images,
+sampling."""
 
 import torch
 import triton
@@ -17,12 +18,14 @@ def serves(tensor: Tensor) -> bool:
 
 
 def product_precision() -> str:
-    """Return how tensor cores multiply float32: in TensorFloat-32 where PyTorch allows it, else in three terms."""
+    """Return how tensor cores multiply float32: in TensorFloat-32 where PyTorch allows it, else in
+    three terms."""
     return "tf32" if torch.backends.cuda.matmul.allow_tf32 else "tf32x3"
 
 
 def channels_innermost(images: Tensor) -> Tensor:
-    """Return images (N, C, H, W) as a contiguous tensor (N, H, W, C), a view if they are channels-last in memory."""
+    """Return images (N, C, H, W) as a contiguous tensor (N, H, W, C), a view if they are
+    channels-last in memory."""
     return images.permute(0, 2, 3, 1).contiguous()
 
 
@@ -30,7 +33,12 @@ def channels_innermost(images: Tensor) -> Tensor:
 def pixels(samples, height, width, block: tl.constexpr):  # type: ignore[no-untyped-def]
     """Return a program's pixels: their sample, row and column, and whether there are any."""
     pixel, area = tl.program_id(0) * block + tl.arange(0, block), height * width
-    return (pixel // area).to(tl.int64), pixel % area // width, pixel % width, pixel < samples * area
+    return (
+        (pixel // area).to(tl.int64),
+        pixel % area // width,
+        pixel % width,
+        pixel < samples * area,
+    )
 
 
 @triton.jit
@@ -41,12 +49,17 @@ def number(values):  # type: ignore[no-untyped-def]
 
 @triton.jit
 def corners(flow, y, x, height, width, area, real):  # type: ignore[no-untyped-def]
-    """Return where in an image the flow leads, the pixels above left, above right, below left and below right.
+    """Return where in an image the flow leads, the pixels above left, above right, below left and
+    below right.
 
     Then the fractions across and down; coordinates are held within the image.
     """
-    right = tl.minimum(tl.maximum(number(x + tl.load(flow, real, 0.0).to(tl.float32)), 0.0), width - 1.0)
-    down = tl.minimum(tl.maximum(number(y + tl.load(flow + area, real, 0.0).to(tl.float32)), 0.0), height - 1.0)
+    right = tl.minimum(
+        tl.maximum(number(x + tl.load(flow, real, 0.0).to(tl.float32)), 0.0), width - 1.0
+    )
+    down = tl.minimum(
+        tl.maximum(number(y + tl.load(flow + area, real, 0.0).to(tl.float32)), 0.0), height - 1.0
+    )
     left, top = tl.floor(right), tl.floor(down)
     a = top.to(tl.int32) * width + left.to(tl.int32)
     across = tl.where(left < width - 1.0, 1, 0)
@@ -57,6 +70,12 @@ def corners(flow, y, x, height, width, area, real):  # type: ignore[no-untyped-d
 @triton.jit
 def sample(image, a, b, c, d, px, py, real):  # type: ignore[no-untyped-def]
     """Return an image's values at what `corners` returns."""
-    upper = tl.load(image + a, real, 0.0).to(tl.float32) * (1 - px) + tl.load(image + b, real, 0.0).to(tl.float32) * px
-    lower = tl.load(image + c, real, 0.0).to(tl.float32) * (1 - px) + tl.load(image + d, real, 0.0).to(tl.float32) * px
+    upper = (
+        tl.load(image + a, real, 0.0).to(tl.float32) * (1 - px)
+        + tl.load(image + b, real, 0.0).to(tl.float32) * px
+    )
+    lower = (
+        tl.load(image + c, real, 0.0).to(tl.float32) * (1 - px)
+        + tl.load(image + d, real, 0.0).to(tl.float32) * px
+    )
     return upper * (1 - py) + lower * py

@@ -11,4 +11,6 @@ def warp(features: Tensor, flow: Tensor) -> Tensor:
     x = torch.arange(width, device=flow.device) + flow[:, 0].float()
     y = torch.arange(height, device=flow.device)[:, None] + flow[:, 1].float()
     grid = torch.stack(((2 * x + 1) / width - 1, (2 * y + 1) / height - 1), dim=-1)
-    return functional.grid_sample(features.float(), grid, padding_mode="border", align_corners=False)
+    return functional.grid_sample(
+        features.float(), grid, padding_mode="border", align_corners=False
+    )

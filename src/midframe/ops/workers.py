@@ -11,12 +11,14 @@ _here = threading.local()
 
 
 def worker() -> int:
-    """Which of several workers this thread is, from 0. What would have to wait for another one is kept by this."""
+    """Which of several workers this thread is, from 0. What would have to wait for another one is
+    kept by this."""
     return getattr(_here, "number", 0)
 
 
 class Workers(ThreadPoolExecutor):
-    """So many threads that share PyTorch's threads among them; a context, left at once when something fails.
+    """So many threads that share PyTorch's threads among them; a context, left at once when
+    something fails.
 
     What one thread computes alone wastes no time by waiting for others where it is hard to divide.
     """
@@ -32,7 +34,10 @@ class Workers(ThreadPoolExecutor):
         super().__init__(number, "worker", begin)
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.shutdown(cancel_futures=True)
         torch.set_num_threads(self._all)  # of those that begin from now on

@@ -8,21 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from small_flowsep import TINY, frames
 from torch import Tensor
 
 from midframe.interpolator import Interpolator
 from midframe.models.checkpoint import build_model, load_model, save_model
-from midframe.models.flowsep import BASE, FlowSep, FlowSepConfig, scale_for, scales
+from midframe.models.flowsep import BASE, FlowSep, scale_for, scales
 from midframe.models.flowsep.confidence import fall_back
 from midframe.models.flowsep.net2net import widen
 from midframe.models.flowsep.network import swap_frames
 from midframe.ops.resampling import RESAMPLINGS, Resampling
-from midframe.ops.upsampling import upsample
 from midframe.ops.warping import warp
 from midframe.training.flow_supervision import flow_loss
 
 HALF = torch.full((1, 1, 1, 1), 0.5)
-TINY = FlowSepConfig(widths=(4, 4, 8, 8), hidden=(8, 8, 8, 8), radii=(0, 1, 2, 2), taps=3)
 
 
 @pytest.fixture
@@ -34,13 +33,6 @@ def model() -> FlowSep:
         torch.nn.init.normal_(decoder.head.weight[4:], std=0.005)  # type: ignore[arg-type,union-attr,index]
     model.falls_back = False
     return model
-
-
-def frames(height: int = 70, width: int = 93, channels: int = 3) -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(1)
-    coarse = torch.rand(2, 1, channels, height // 8 + 1, width // 8 + 1, generator=generator)
-    first, second = (upsample(each, 8)[..., :height, :width] for each in coarse)
-    return first, second
 
 
 @pytest.mark.parametrize("levels", [0, 1, 2, 4])

@@ -1,11 +1,11 @@
 """Separable adaptive convolution on CUDA, as Triton kernels.
 
-A program serves a block of pixels in one row. Their horizontal kernels, each a step further to the right than the one
-before, are the columns of a band matrix; the rows of the frame that the block sees, times that matrix, are what the
-vertical kernels weigh. So nearly all of the work is products of small matrices, which tensor cores do, although half of
-what they multiply lies outside the band. Gradients of the kernels are such products too. Nothing of the size of taps
-squared is ever written. Triton's interpreter runs the same kernels on the CPU, which is how they are tested without a
-GPU.
+A program serves a block of pixels in one row. Their horizontal kernels, each a step further to the
+right than the one before, are the columns of a band matrix; the rows of the frame that the block
+sees, times that matrix, are what the vertical kernels weigh. So nearly all of the work is products
+of small matrices, which tensor cores do, although half of what they multiply lies outside the band.
+Gradients of the kernels are such products too. Nothing of the size of taps squared is ever written.
+Triton's interpreter runs the same kernels on the CPU, which is how they are tested without a GPU.
 """
 
 from typing import Any
@@ -16,7 +16,8 @@ import triton.language as tl
 from torch import Tensor
 
 BLOCK = 32
-"""Pixels that a program serves, a power of two; products take as many columns of the frame at once."""
+"""Pixels that a program serves, a power of two; products take as many columns of the frame at
+once."""
 LEAST = 16
 """Tensor cores take no smaller matrices."""
 
@@ -33,7 +34,9 @@ def separable_forward(frame: Tensor, vertical: Tensor, horizontal: Tensor) -> Te
     vertical = _dense(vertical)
     horizontal = _like(horizontal, vertical)
     arguments = (frame, vertical, horizontal, result)
-    _forward[_grid(vertical)](*arguments, **_layout(frame, vertical, result), precision=_precision())
+    _forward[_grid(vertical)](
+        *arguments, **_layout(frame, vertical, result), precision=_precision()
+    )
     return result
 
 
@@ -46,12 +49,17 @@ def separable_kernel_gradients(
     horizontal, wide = (_like(each, vertical) for each in (horizontal, torch.empty_like(tall)))
     gradient = gradient.contiguous()
     arguments = (gradient, frame, vertical, horizontal, tall, wide)
-    _kernel_gradients[_grid(vertical)](*arguments, **_layout(frame, vertical, gradient), precision=_precision())
+    _kernel_gradients[_grid(vertical)](
+        *arguments, **_layout(frame, vertical, gradient), precision=_precision()
+    )
     return tall, wide
 
 
-def separable_frame_gradient(gradient: Tensor, frame: Tensor, vertical: Tensor, horizontal: Tensor) -> Tensor:
-    """The gradient of the padded frame, in its shape and type. Gathered, so that it is the same in every run."""
+def separable_frame_gradient(
+    gradient: Tensor, frame: Tensor, vertical: Tensor, horizontal: Tensor
+) -> Tensor:
+    """The gradient of the padded frame, in its shape and type. Gathered, so that it is the same in
+    every run."""
     result, vertical = torch.empty_like(frame), _dense(vertical)
     gradient, horizontal = gradient.contiguous(), _like(horizontal, vertical)
     arguments = (gradient, vertical, horizontal, result)
@@ -60,7 +68,8 @@ def separable_frame_gradient(gradient: Tensor, frame: Tensor, vertical: Tensor, 
 
 
 def _dense(tensor: Tensor) -> Tensor:
-    """A tensor without gaps in memory, in the order that it has: others can be laid out as it is."""
+    """A tensor without gaps in memory, in the order that it has: others can be laid out as it
+    is."""
     return _like(tensor, torch.empty_like(tensor, device="meta"))
 
 
@@ -68,7 +77,9 @@ def _like(tensor: Tensor, other: Tensor) -> Tensor:
     """A tensor laid out in memory as another of its shape: kernels are told the strides of one."""
     if tensor.stride() == other.stride():
         return tensor
-    return torch.empty_strided(other.shape, other.stride(), dtype=tensor.dtype, device=tensor.device).copy_(tensor)
+    return torch.empty_strided(
+        other.shape, other.stride(), dtype=tensor.dtype, device=tensor.device
+    ).copy_(tensor)
 
 
 def _grid(images: Tensor) -> tuple[int, int]:
@@ -76,12 +87,14 @@ def _grid(images: Tensor) -> tuple[int, int]:
 
 
 def _precision() -> str:
-    """How tensor cores take float32: rounded to TensorFloat-32 where PyTorch may do so, else in three parts."""
+    """How tensor cores take float32: rounded to TensorFloat-32 where PyTorch may do so, else in
+    three parts."""
     return "tf32" if torch.backends.cuda.matmul.allow_tf32 else "tf32x3"
 
 
 def _layout(frame: Tensor, kernel: Tensor, image: Tensor) -> dict[str, Any]:
-    """What all programs are told of sizes and of places in memory: of frames (f), kernels (k) and images (o)."""
+    """What all programs are told of sizes and of places in memory: of frames (f), kernels (k) and
+    images (o)."""
     strides = {
         f"{letter}{axis}": step
         for letter, tensor in (("f", frame), ("k", kernel), ("o", image))
@@ -95,10 +108,15 @@ def _layout(frame: Tensor, kernel: Tensor, image: Tensor) -> dict[str, Any]:
 
 @triton.jit
 def _band(horizontal, at, kc, column, x, width, taps):  # type: ignore[no-untyped-def]
-    """The pixels' horizontal kernels as columns of a band matrix: each element's tap, whether it is one, and itself."""
+    """The pixels' horizontal kernels as columns of a band matrix: each element's tap, whether it is
+    one, and itself."""
     j = column[:, None] - x[None, :]
     inside = (j >= 0) & (j < taps) & (x[None, :] < width)
-    return j, inside, tl.load(horizontal + at[None, :] + j * kc, inside, 0.0).to(tl.float32)  # (columns, pixels)
+    return (
+        j,
+        inside,
+        tl.load(horizontal + at[None, :] + j * kc, inside, 0.0).to(tl.float32),
+    )  # (columns, pixels)
 
 
 @triton.jit
@@ -111,15 +129,19 @@ def _part(frame, at, fy, fx, y, tap, column, width, taps):  # type: ignore[no-un
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _forward(  # type: ignore[no-untyped-def]
-    frame, vertical, horizontal, result, height, width, fn, fc, fy, fx, kn, kc, ky, kx, on, oc, oy, ox,
-    channels: tl.constexpr, taps: tl.constexpr, room: tl.constexpr, block: tl.constexpr, precision: tl.constexpr,
+    frame, vertical, horizontal, result, height, width, fn, fc, fy, fx, kn, kc, ky, kx, on, oc, oy,
+    ox,
+    channels: tl.constexpr, taps: tl.constexpr, room: tl.constexpr, block: tl.constexpr,
+    precision: tl.constexpr,
 ):  # fmt: skip
     n, y = (tl.program_id(0) // height).to(tl.int64), tl.program_id(0) % height
     left, tap, step = tl.program_id(1) * block, tl.arange(0, room), tl.arange(0, block)
     x = left + step
     at = n * kn + y * ky + x * kx
     real = (tap[:, None] < taps) & (x[None, :] < width)
-    down = tl.load(vertical + at[None, :] + tap[:, None] * kc, real, 0.0).to(tl.float32)  # (taps, pixels)
+    down = tl.load(vertical + at[None, :] + tap[:, None] * kc, real, 0.0).to(
+        tl.float32
+    )  # (taps, pixels)
     for channel in range(channels):
         seen = tl.zeros((room, block), tl.float32)  # by the tap's row of each pixel's kernel
         for start in range(0, taps + block - 1, block):
@@ -127,38 +149,48 @@ def _forward(  # type: ignore[no-untyped-def]
             _, _, band = _band(horizontal, at, kc, column, x, width, taps)
             part = _part(frame, n * fn + channel * fc, fy, fx, y, tap, column, width, taps)
             seen = tl.dot(part, band, seen, input_precision=precision)
-        tl.store(result + n * on + channel * oc + y * oy + x * ox, tl.sum(down * seen, axis=0), x < width)
+        tl.store(
+            result + n * on + channel * oc + y * oy + x * ox, tl.sum(down * seen, axis=0), x < width
+        )
 
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _kernel_gradients(  # type: ignore[no-untyped-def]
     gradient, frame, vertical, horizontal, tall, wide, height, width,
     fn, fc, fy, fx, kn, kc, ky, kx, on, oc, oy, ox,
-    channels: tl.constexpr, taps: tl.constexpr, room: tl.constexpr, block: tl.constexpr, precision: tl.constexpr,
+    channels: tl.constexpr, taps: tl.constexpr, room: tl.constexpr, block: tl.constexpr,
+    precision: tl.constexpr,
 ):  # fmt: skip
     n, y = (tl.program_id(0) // height).to(tl.int64), tl.program_id(0) % height
     left, tap, step = tl.program_id(1) * block, tl.arange(0, room), tl.arange(0, block)
     x = left + step
     at = n * kn + y * ky + x * kx
     real = (tap[:, None] < taps) & (x[None, :] < width)
-    down = tl.load(vertical + at[None, :] + tap[:, None] * kc, real, 0.0).to(tl.float32)  # (taps, pixels)
+    down = tl.load(vertical + at[None, :] + tap[:, None] * kc, real, 0.0).to(
+        tl.float32
+    )  # (taps, pixels)
     of_down = tl.zeros((room, block), tl.float32)
     for start in range(0, taps + block - 1, block):
         column = left + start + step
         j, inside, band = _band(horizontal, at, kc, column, x, width, taps)
         of_band = tl.zeros((block, block), tl.float32)
         for channel in range(channels):
-            outer = tl.load(gradient + n * on + channel * oc + y * oy + x * ox, x < width, 0.0).to(tl.float32)
+            outer = tl.load(gradient + n * on + channel * oc + y * oy + x * ox, x < width, 0.0).to(
+                tl.float32
+            )
             part = _part(frame, n * fn + channel * fc, fy, fx, y, tap, column, width, taps)
             of_down = tl.dot(part, band * outer[None, :], of_down, input_precision=precision)
-            of_band = tl.dot(tl.trans(part), down * outer[None, :], of_band, input_precision=precision)
+            of_band = tl.dot(
+                tl.trans(part), down * outer[None, :], of_band, input_precision=precision
+            )
         tl.store(wide + at[None, :] + j * kc, of_band, inside)  # each tap lies in one of the bands
     tl.store(tall + at[None, :] + tap[:, None] * kc, of_down, real)
 
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _frame_gradient(  # type: ignore[no-untyped-def]
-    gradient, vertical, horizontal, result, height, width, fn, fc, fy, fx, kn, kc, ky, kx, on, oc, oy, ox,
+    gradient, vertical, horizontal, result, height, width, fn, fc, fy, fx, kn, kc, ky, kx, on, oc,
+    oy, ox,
     channels: tl.constexpr, taps: tl.constexpr, room: tl.constexpr, block: tl.constexpr,
 ):  # fmt: skip
     rows = height + taps - 1
@@ -173,7 +205,9 @@ def _frame_gradient(  # type: ignore[no-untyped-def]
             at = n * kn + y * ky + x * kx
             down = tl.load(vertical + at + i * kc, real, 0.0).to(tl.float32)
             across = tl.load(horizontal + at + tap[:, None] * kc, real, 0.0).to(tl.float32)
-            outer = tl.load(gradient + n * on + channel * oc + y * oy + x * ox, real, 0.0).to(tl.float32)
+            outer = tl.load(gradient + n * on + channel * oc + y * oy + x * ox, real, 0.0).to(
+                tl.float32
+            )
             total += tl.sum(down * across * outer, axis=0)
         place = n * fn + channel * fc + row * fy + column * fx
         tl.store(result + place, total, column < width + taps - 1)

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from midframe.models.flowsep.steps.decoder_input.plain import unit_length
-from midframe.ops import correlation_cpu, local_correlation, reference
+from midframe.ops import local_correlation
+from midframe.ops.correlation import halide, reference
 
 SIZES = {
     "n": st.integers(1, 3),
@@ -38,7 +39,7 @@ def slow(first: Tensor, second: Tensor, radius: int) -> Tensor:
     return result
 
 
-@pytest.mark.parametrize("module", [correlation_cpu, reference])
+@pytest.mark.parametrize("module", [halide, reference])
 @settings(max_examples=12, deadline=None)
 @given(n=st.integers(1, 2), c=st.integers(1, 6), height=st.integers(1, 4), width=st.integers(1, 20), radius=st.just(2))
 def test_every_implementation_equals_the_slow_loop(module: Any, radius: int, **sizes: int) -> None:
@@ -51,10 +52,10 @@ def test_every_implementation_equals_the_slow_loop(module: Any, radius: int, **s
 @given(**SIZES)
 def test_halide_equals_the_plain_form(radius: int, **sizes: int) -> None:
     first, second = inputs(**sizes)
-    made = correlation_cpu.correlation_forward(first, second, radius)
+    made = halide.correlation_forward(first, second, radius)
     torch.testing.assert_close(made, reference.correlation_forward(first, second, radius), atol=1e-4, rtol=1e-4)
     arguments = torch.randn(made.shape), first, second, radius
-    fast, plain = (module.correlation_gradients(*arguments) for module in (correlation_cpu, reference))
+    fast, plain = (module.correlation_gradients(*arguments) for module in (halide, reference))
     torch.testing.assert_close(fast, plain, atol=1e-3, rtol=1e-4)
 
 

@@ -2,8 +2,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from midframe.ops import activation_cuda
-from midframe.ops.activation import bias_activation
+from midframe.ops.activation import bias_activation, triton
 
 pytest.importorskip("triton")
 SHAPES = [(1, 1, 1, 1), (2, 5, 7, 9), (3, 32, 16, 17), (1, 160, 6, 6)]
@@ -18,7 +17,7 @@ def test_triton_adds_bias_and_activates_as_pytorch_does(shape: tuple[int, ...], 
     inputs = [*given, beside] if beside is not None else given
     gradient = torch.randn(shape)
     results = []
-    for function in (activation_cuda.bias_activation, bias_activation):
+    for function in (triton.bias_activation, bias_activation):
         result = function(*given, 0.1, beside)
         results.append((result, torch.autograd.grad(result, inputs, gradient)))
     (fast, of_fast), (plain, of_plain) = results
@@ -37,5 +36,5 @@ def test_a_bias_is_added_before_the_activation() -> None:
 
 def test_bfloat16_outputs_keep_their_type() -> None:
     outputs = torch.randn(2, 8, 5, 5).bfloat16()
-    result = activation_cuda.bias_activation(outputs, torch.randn(8), 0.1)
+    result = triton.bias_activation(outputs, torch.randn(8), 0.1)
     assert result.dtype == torch.bfloat16

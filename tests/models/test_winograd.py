@@ -4,8 +4,7 @@ from torch import nn
 
 from midframe.models.checkpoint import build_model
 from midframe.models.winograd import ConvActivation, WinogradConvolution, use_winograd
-from midframe.ops.dispatch import fast_module
-from midframe.ops.winograd import TILE, transforms
+from midframe.ops.winograd import TILE, halide, transforms
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4])
@@ -62,9 +61,8 @@ def test_products_of_bfloat16_are_nearly_the_plain_ones(inputs: int, outputs: in
     plain = nn.Conv2d(inputs, outputs, 3, padding=1).requires_grad_(False).bfloat16()
     features = torch.randn(2, inputs, *shape).bfloat16()
     expected = nn.functional.leaky_relu(plain.float()(features.float()), 0.1)
-    fast = fast_module("convolution_cpu")
     plain = plain.bfloat16()
-    made = fast.convolved(features, *fast.prepared(plain.weight, plain.bias), outputs, 0.1)
+    made = halide.convolve(features, *halide.prepare_kernels(plain.weight, plain.bias), outputs, 0.1)
     assert made.dtype == torch.bfloat16
     error = (made.float() - expected).square().mean().sqrt() / expected.square().mean().sqrt()
     assert error < 0.04  # a channel left out would be 0.1 and more
@@ -86,7 +84,7 @@ def test_bfloat16_takes_few_products_where_the_processor_multiplies_it(
     torch.manual_seed(0)
     plain = nn.Conv2d(32, 32, 3, padding=1).bfloat16()
     features = torch.randn(1, 32, 8, 8).bfloat16()
-    monkeypatch.setattr(fast_module("convolution_cpu"), "multiplies_halves", lambda: able)
+    monkeypatch.setattr(halide, "multiplies_bf16", lambda: able)
     quick = ConvActivation(plain)
     with torch.no_grad():
         assert torch.equal(quick(features), plain(features)) != able
@@ -102,16 +100,15 @@ def test_a_accelerated_network_makes_the_same_frame(
 ) -> None:
     torch.manual_seed(0)
     network = build_model(name).eval().requires_grad_(False)
-    monkeypatch.setattr(fast_module("convolution_cpu"), "multiplies_halves", lambda: True)
+    monkeypatch.setattr(halide, "multiplies_bf16", lambda: True)
     accelerated = network.for_inference(precision)
     done: list[int] = []
-    fast = fast_module("convolution_cpu")
     count = lambda *given: done.append(1) or convolved(*given)  # noqa: E731
-    convolved = fast.convolved
+    convolved = halide.convolve
     first, second = torch.rand(2, 1, 3, 64, 96)
     with torch.inference_mode():
         accelerated(first, second)  # compiles what it needs
-        monkeypatch.setattr(fast, "convolved", count)
+        monkeypatch.setattr(halide, "convolve", count)
         torch.testing.assert_close(accelerated(first, second), network(first, second), atol=apart, rtol=0)
     assert len(done) == sum(isinstance(module, ConvActivation) for module in accelerated.modules()) > 10
 

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
-from midframe.ops import adaptive_convolution, adaptive_cpu, adaptive_cuda, reference
-from midframe.ops.dispatch import fast_module
+from midframe.ops import adaptive_convolution, dispatch
+from midframe.ops.adaptive import halide, reference, triton
 
-DEVICE = {adaptive_cuda: "cuda" if torch.cuda.is_available() else "cpu"}
+DEVICE = {triton: "cuda" if torch.cuda.is_available() else "cpu"}
 """Without a GPU Triton's interpreter runs its kernels on the CPU."""
 SIZES = {
     "count": st.integers(1, 2),
@@ -93,7 +93,7 @@ def test_constant_kernels_are_an_ordinary_convolution_of_both_frames() -> None:
     torch.testing.assert_close(adaptive_convolution(frames, same, stride), expected, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("module", [adaptive_cpu, reference, adaptive_cuda])
+@pytest.mark.parametrize("module", [halide, reference, triton])
 @settings(max_examples=12, deadline=None)
 @given(dtype=st.sampled_from([torch.float32, torch.bfloat16]), **SIZES)
 def test_every_implementation_equals_the_slow_loop(module: Any, **sizes: Any) -> None:
@@ -102,7 +102,7 @@ def test_every_implementation_equals_the_slow_loop(module: Any, **sizes: Any) ->
     torch.testing.assert_close(made.cpu().double(), slow(frames, kernels, stride), atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("module", [adaptive_cpu, reference, adaptive_cuda])
+@pytest.mark.parametrize("module", [halide, reference, triton])
 @settings(max_examples=12, deadline=None)
 @given(dtype=st.sampled_from([torch.float32, torch.bfloat16]), **SIZES)
 def test_the_gradients_of_every_implementation_are_right(module: Any, **sizes: Any) -> None:
@@ -119,7 +119,7 @@ def test_the_gradients_of_every_implementation_are_right(module: Any, **sizes: A
     torch.testing.assert_close(made.cpu().double(), of_kernels, atol=tolerance, rtol=tolerance)
 
 
-@pytest.mark.parametrize("module", [adaptive_cpu, reference, adaptive_cuda])
+@pytest.mark.parametrize("module", [halide, reference, triton])
 def test_the_papers_kernels_and_all_neighbours_at_once_work(module: Any) -> None:
     frames, kernels, stride = inputs(channels=27, taps=41, height=2, width=1, stride=8)
     made = module.adaptive_forward(*on(module, frames, kernels), stride)
@@ -173,16 +173,14 @@ def test_wrong_tensors_are_refused_with_what_was_given(complaint: str) -> None:
 
 
 def test_without_its_engine_there_is_one_warning_and_the_plain_operator(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "midframe.ops.adaptive_cpu", None)
-    fast_module.cache_clear()
+    monkeypatch.setitem(sys.modules, "halide", None)
+    monkeypatch.delitem(sys.modules, "midframe.ops.adaptive.halide")
+    monkeypatch.setattr(dispatch, "_loaded", {})
     frames, kernels, stride = inputs()
-    try:
-        with pytest.warns(UserWarning, match="adaptive_cpu gives way to plain PyTorch"):
-            made = adaptive_convolution(frames, kernels, stride)
-        assert torch.equal(adaptive_convolution(frames, kernels, stride), made)
-        torch.testing.assert_close(made.double(), slow(frames, kernels, stride), atol=1e-4, rtol=1e-4)
-    finally:
-        fast_module.cache_clear()
+    with pytest.warns(UserWarning, match="halide is not installed; using the slower PyTorch implementation"):
+        made = adaptive_convolution(frames, kernels, stride)
+    assert torch.equal(adaptive_convolution(frames, kernels, stride), made)
+    torch.testing.assert_close(made.double(), slow(frames, kernels, stride), atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
@@ -190,3 +188,10 @@ def test_cuda_equals_the_cpu() -> None:
     frames, kernels, _ = inputs(count=2, taps=41, height=6, width=7)
     result = adaptive_convolution(frames.cuda(), kernels.cuda())
     torch.testing.assert_close(result.cpu(), adaptive_convolution(frames, kernels), atol=1e-3, rtol=1e-4)
+
+
+def test_a_fault_of_an_implementation_is_not_taken_for_a_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "midframe.ops.adaptive.halide", None)
+    monkeypatch.setattr(dispatch, "_loaded", {})
+    with pytest.raises(ImportError, match=r"midframe\.ops\.adaptive\.halide"):
+        adaptive_convolution(*inputs())

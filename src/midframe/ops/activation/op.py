@@ -1,13 +1,36 @@
 """Bias, sum and leaky ReLU after a convolution, in one pass on CUDA."""
 
+from typing import Protocol
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from midframe.ops.dispatch import cuda_module
+from midframe.ops.dispatch import for_device
 
 
-def bias_activation(outputs: Tensor, bias: Tensor, slope: float, beside: Tensor | None = None) -> Tensor:
+class Implementation(Protocol):
+    """A module that computes `bias_activation` and its gradients."""
+
+    def serves(self, outputs: Tensor, /) -> bool:
+        """Return whether it takes such outputs."""
+
+    def bias_activation(
+        self, outputs: Tensor, bias: Tensor, slope: float, beside: Tensor | None = None
+    ) -> Tensor:
+        """See `midframe.ops.activation.bias_activation`."""
+
+
+def load_triton() -> Implementation:
+    """Import the CUDA form."""
+    import midframe.ops.activation.triton as triton
+
+    return triton
+
+
+def bias_activation(
+    outputs: Tensor, bias: Tensor, slope: float, beside: Tensor | None = None
+) -> Tensor:
     """Add a bias, and other features if given, and apply leaky ReLU.
 
     Args:
@@ -19,9 +42,9 @@ def bias_activation(outputs: Tensor, bias: Tensor, slope: float, beside: Tensor 
     Returns:
         (N, C, H, W) in the type of `outputs`. Differentiable; on CUDA by Triton.
     """
-    if fast := cuda_module("activation_cuda", outputs):
-        result: Tensor = fast.bias_activation(outputs, bias, slope, beside)
-        return result
+    fast = for_device({"cuda": load_triton}, outputs.device) if fuses(outputs) else None
+    if fast is not None and fast.serves(outputs):
+        return fast.bias_activation(outputs, bias, slope, beside)
     total = outputs + bias.to(outputs.dtype)[:, None, None]
     if beside is not None:
         total = total + beside

@@ -1,7 +1,8 @@
 """Local correlation on the CPU, as Halide pipelines compiled for the processor at hand.
 
-LANES neighbouring pixels are computed at a time. Forward, the sums of one row of displacements stay in registers while
-the features go by; backward, those of some features while the displacements go by.
+LANES neighbouring pixels are computed at a time. Forward, the sums of one row of displacements stay
+in registers while the features go by; backward, those of some features while the displacements go
+by.
 """
 
 from typing import Any
@@ -27,11 +28,18 @@ def correlation_forward(first: Tensor, second: Tensor, radius: int) -> Tensor:
     side, wide = 2 * radius + 1, max(width, LANES)
     result = first.new_empty(len(first), side, side, height, wide)
     run = _forward_pipeline(side)
-    run(buffer(_padded(first, 0, wide)), buffer(_padded(second, radius, wide)), first.shape[1], writable(result))
+    run(
+        buffer(_padded(first, 0, wide)),
+        buffer(_padded(second, radius, wide)),
+        first.shape[1],
+        writable(result),
+    )
     return result[..., :width].contiguous().view(len(first), side * side, height, width)
 
 
-def correlation_gradients(gradient: Tensor, first: Tensor, second: Tensor, radius: int) -> tuple[Tensor, Tensor]:
+def correlation_gradients(
+    gradient: Tensor, first: Tensor, second: Tensor, radius: int
+) -> tuple[Tensor, Tensor]:
     """The gradients of both, in their shape."""
     count, channels, height, width = first.shape
     side, wide = 2 * radius + 1, max(width, LANES)
@@ -54,14 +62,19 @@ def _padded(tensor: Tensor, radius: int, wide: int) -> Tensor:
 
 @once
 def _forward_pipeline(side: int) -> Pipeline:
-    first, second = hl.ImageParam(hl.Float(32), 4, "first"), hl.ImageParam(hl.Float(32), 4, "second")
+    first, second = (
+        hl.ImageParam(hl.Float(32), 4, "first"),
+        hl.ImageParam(hl.Float(32), 4, "second"),
+    )
     channels = hl.Param(hl.Int(32), "channels")
     r = hl.RDom([(0, channels)])
     total, result = hl.Func("total"), hl.Func("result")
     total[x, j, y, i, n] = 0.0
     total[x, j, y, i, n] += first[x, y, r.x, n] * second[x + j, y + i, r.x, n]
     result[x, y, j, i, n] = total[x, j, y, i, n]
-    result.bound(j, 0, side).bound(i, 0, side).reorder(j, x, i, y, n).unroll(j).fuse(y, n, task).parallel(task)
+    result.bound(j, 0, side).bound(i, 0, side).reorder(j, x, i, y, n).unroll(j).fuse(
+        y, n, task
+    ).parallel(task)
     result.vectorize(x, LANES, hl.TailStrategy.ShiftInwards)
     total.compute_at(result, x).vectorize(x, LANES).unroll(j).bound(j, 0, side)
     total.update(0).reorder(j, x, r.x).vectorize(x, LANES).unroll(j)
@@ -70,7 +83,10 @@ def _forward_pipeline(side: int) -> Pipeline:
 
 @once
 def _first_pipeline(side: int, together: int) -> Pipeline:
-    gradient, second = hl.ImageParam(hl.Float(32), 5, "gradient"), hl.ImageParam(hl.Float(32), 4, "second")
+    gradient, second = (
+        hl.ImageParam(hl.Float(32), 5, "gradient"),
+        hl.ImageParam(hl.Float(32), 4, "second"),
+    )
     r = hl.RDom([(0, side), (0, side)])
     return _gradient_pipeline(
         together, gradient, second, r, gradient[x, y, r.x, r.y, n], second[x + r.x, y + r.y, c, n]
@@ -79,16 +95,27 @@ def _first_pipeline(side: int, together: int) -> Pipeline:
 
 @once
 def _second_pipeline(side: int, together: int) -> Pipeline:
-    gradient, first = hl.ImageParam(hl.Float(32), 5, "gradient"), hl.ImageParam(hl.Float(32), 4, "first")
+    gradient, first = (
+        hl.ImageParam(hl.Float(32), 5, "gradient"),
+        hl.ImageParam(hl.Float(32), 4, "first"),
+    )
     r = hl.RDom([(0, side), (0, side)])
-    right, down = x + side - 1 - r.x, y + side - 1 - r.y  # the pixel that saw this one, within the padding
+    right, down = (
+        x + side - 1 - r.x,
+        y + side - 1 - r.y,
+    )  # the pixel that saw this one, within the padding
     return _gradient_pipeline(
         together, gradient, first, r, gradient[right, down, r.x, r.y, n], first[right, down, c, n]
     )
 
 
 def _gradient_pipeline(
-    together: int, gradient: hl.ImageParam, features: hl.ImageParam, r: hl.RDom, wanted: Any, seen: Any
+    together: int,
+    gradient: hl.ImageParam,
+    features: hl.ImageParam,
+    r: hl.RDom,
+    wanted: Any,
+    seen: Any,
 ) -> Pipeline:
     total, result = hl.Func("total"), hl.Func("result")
     total[x, y, c, n] = 0.0

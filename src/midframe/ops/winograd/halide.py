@@ -1,8 +1,10 @@
-"""Convolution of 3x3 by few products on the CPU, as one Halide pipeline, from features to outputs strip by strip.
+"""Convolution of 3x3 by few products on the CPU, as one Halide pipeline, from features to outputs
+strip by strip.
 
-PyTorch's own convolutions reach nine tenths of what a processor can multiply, so fewer products are what is left to
-gain. What is between the features of a strip of tiles and its outputs stays in the cache. Of bfloat16 only values are
-rounded: what they come from, sums and what is made of these are float32.
+PyTorch's own convolutions reach nine tenths of what a processor can multiply, so fewer products are
+what is left to gain. What is between the features of a strip of tiles and its outputs stays in the
+cache. Of bfloat16 only values are rounded: what they come from, sums and what is made of these are
+float32.
 """
 
 from collections.abc import Sequence
@@ -26,54 +28,69 @@ from midframe.ops.halide_tools import (
     storage,
     writable,
 )
-from midframe.ops.winograd import TILE, kernel_values, transforms
+from midframe.ops.winograd.transforms import TILE, kernel_values, transforms
 from midframe.ops.workers import worker
 
 SIZE = 3
 SPAN = TILE + SIZE - 1
 """Height and width of the features that a tile of outputs comes from."""
-AT_ONCE, HALVES_AT_ONCE = 6, 10
-"""Tiles whose products, with LANES outputs, are summed in registers, of float32 and of bfloat16: 12 of the 16 of AVX2,
-10 of the 32 of AVX-512."""
+AT_ONCE, BF16_AT_ONCE = 6, 10
+"""Tiles whose products, with LANES outputs, are summed in registers, of float32 and of bfloat16: 12
+of the 16 of AVX2, 10 of the 32 of AVX-512."""
 STRIP = 24
 """Tiles side by side that go through together, about."""
 PAIRS = ((1, 2), (3, 4))
-"""Places, in `POINTS`, of those that are each other's opposites, so that what is found for one is half of the other."""
+"""Places, in `POINTS`, of those that are each other's opposites, so that what is found for one is
+half of the other."""
 
 NAMES = ("c", "o", "x", "y", "n", "i", "j", "u", "row", "column", "task")
 c, o, x, y, n, i, j, u, row, column, task = map(hl.Var, NAMES)
 
 
 def serves(features: Tensor) -> bool:
-    """Whether the pipeline takes such features: on the CPU, LANES channels or more, of a type that it multiplies in."""
-    fit = halide_tools.serves(features) or (halide_tools.serves_features(features) and multiplies_halves())
+    """Whether the pipeline takes such features: on the CPU, LANES channels or more, of a type that
+    it multiplies in."""
+    fit = halide_tools.serves(features) or (
+        halide_tools.serves_features(features) and multiplies_bf16()
+    )
     return fit and features.shape[1] >= LANES
 
 
 @cache
-def multiplies_halves() -> bool:
+def multiplies_bf16() -> bool:
     """Whether Halide knows the processor's products of bfloat16, which come in pairs."""
     target, kinds = hl.get_jit_target_from_environment(), hl.TargetFeature
-    return any(target.has_feature(kind) for kind in (kinds.AVX512_Zen4, kinds.AVX512_SapphireRapids))
+    return any(
+        target.has_feature(kind) for kind in (kinds.AVX512_Zen4, kinds.AVX512_SapphireRapids)
+    )
 
 
-def prepared(weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
-    """The kernels (outputs, inputs, 3, 3) and what is added, as `convolved` takes them: a multiple of LANES outputs.
+def prepare_kernels(weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
+    """The kernels (outputs, inputs, 3, 3) and what is added, as `convolve` takes them: a multiple
+    of LANES outputs.
 
     Returns:
-        Values (P*P, inputs / together, outputs, together) of the weights' type, where together inputs are multiplied
-        and added in one step: two of bfloat16, the last one with zero, or one of float32. And float32 (outputs,).
+        Values (P*P, inputs / together, outputs, together) of the weights' type, where together
+        inputs are multiplied and added in one step: two of bfloat16, the last one with zero, or one
+        of float32. And
+            float32 (outputs,).
     """
     together = 2 if weight.dtype == torch.bfloat16 else 1
     missing = -len(weight) % LANES
     values = functional.pad(kernel_values(weight), (0, missing, 0, -weight.shape[1] % together))
-    values = values.reshape(len(values), -1, together, values.shape[2]).transpose(2, 3).contiguous().to(weight.dtype)
+    values = (
+        values.reshape(len(values), -1, together, values.shape[2])
+        .transpose(2, 3)
+        .contiguous()
+        .to(weight.dtype)
+    )
     bias = weight.new_zeros(len(weight)) if bias is None else bias
     return values, functional.pad(bias.float(), (0, missing))
 
 
-def convolved(features: Tensor, values: Tensor, bias: Tensor, outputs: int, slope: float) -> Tensor:
-    """Convolve features (N, C, H, W) with zeros around them, add, and multiply what is negative by a slope.
+def convolve(features: Tensor, values: Tensor, bias: Tensor, outputs: int, slope: float) -> Tensor:
+    """Convolve features (N, C, H, W) with zeros around them, add, and multiply what is negative by
+    a slope.
 
     Returns:
         (N, outputs, H, W), channels innermost.
@@ -82,9 +99,11 @@ def convolved(features: Tensor, values: Tensor, bias: Tensor, outputs: int, slop
     bf16 = features.dtype == torch.bfloat16
     result = features.new_empty(count, height, width, outputs)
     tiles = -(-width // TILE)
-    strips, at_once = -(-tiles // STRIP), HALVES_AT_ONCE if bf16 else AT_ONCE
+    strips, at_once = -(-tiles // STRIP), BF16_AT_ONCE if bf16 else AT_ONCE
     strip = -(-tiles // strips // at_once) * at_once
-    _pipeline(bf16, worker())(inner(features), writable(values), writable(bias), slope, strip, writable(result))
+    _pipeline(bf16, worker())(
+        inner(features), writable(values), writable(bias), slope, strip, writable(result)
+    )
     return result.permute(0, 3, 1, 2)
 
 
@@ -92,22 +111,33 @@ def convolved(features: Tensor, values: Tensor, bias: Tensor, outputs: int, slop
 def _pipeline(bf16: bool, of: int) -> Pipeline:
     """One for each worker: half of its time goes through here, and others would wait."""
     features, values = (hl.ImageParam(storage(bf16), 4, name) for name in ("features", "values"))
-    bias, slope, strip = hl.ImageParam(hl.Float(32), 1, "bias"), hl.Param(hl.Float(32)), hl.Param(hl.Int(32))
+    bias, slope, strip = (
+        hl.ImageParam(hl.Float(32), 1, "bias"),
+        hl.Param(hl.Float(32)),
+        hl.Param(hl.Int(32)),
+    )
     channels, wide, high = (features.dim(axis).extent() for axis in range(3))
-    together, at_once = (2, HALVES_AT_ONCE) if bf16 else (1, AT_ONCE)
+    together, at_once = (2, BF16_AT_ONCE) if bf16 else (1, AT_ONCE)
     values.dim(0).set_bounds(0, together)
     values.dim(1).set_stride(together)
-    _, from_features, to_outputs = (matrix.round(decimals=12).tolist() for matrix in transforms(SIZE))
-    down, both, total, product, across, result = map(hl.Func, ("down", "both", "total", "product", "across", "result"))
+    _, from_features, to_outputs = (
+        matrix.round(decimals=12).tolist() for matrix in transforms(SIZE)
+    )
+    down, both, total, product, across, result = map(
+        hl.Func, ("down", "both", "total", "product", "across", "result")
+    )
 
-    # Features to values, down and then across; sums of products; products to outputs, down and then across.
+    # Features to values, down and then across; sums of products; products to outputs, down and then
+    # across.
     left, above = x - SIZE // 2, row * TILE - SIZE // 2
     seen = [_inside(features, left, above + step, wide, high, bf16) for step in range(SPAN)]
     down[c, x, i, row, n] = hl.mux(i, _values(from_features, seen))
     beside = [down[c, column * TILE + step, i, row, n] for step in range(SPAN)]
     both[c, column, j, i, row, n] = as_stored(hl.mux(j, _values(from_features, beside)), bf16)
     place, last = j + SPAN * i, channels - 1
-    alone = as_float(both[last, column, j, i, row, n], bf16) * as_float(values[0, o, last // together, place], bf16)
+    alone = as_float(both[last, column, j, i, row, n], bf16) * as_float(
+        values[0, o, last // together, place], bf16
+    )
     total[o, column, j, i, row, n] = hl.select(channels % together == 0, 0.0, alone)
     r = hl.RDom([(0, together), (0, channels // together)], "r")
     one, other = both[together * r.y + r.x, column, j, i, row, n], values[r.x, o, r.y, place]
@@ -119,16 +149,29 @@ def _pipeline(bf16: bool, of: int) -> Pipeline:
     value = hl.mux(x % TILE, _outputs(to_outputs, columns)) + bias[o]
     result[o, x, y, n] = as_stored(hl.select(value < 0, value * slope, value), bf16)
 
-    # A task is a strip of tiles; `both` and `product` hold all of it, `total` what registers hold, the others one tile.
-    guarded, rounded, shifted = hl.TailStrategy.GuardWithIf, hl.TailStrategy.RoundUp, hl.TailStrategy.ShiftInwards
-    in_row, in_column, tile, tile_in_strip, few, lane = (hl.Var(name) for name in ("yi", "xi", "xo", "xt", "oo", "oi"))
+    # A task is a strip of tiles; `both` and `product` hold all of it, `total` what registers hold,
+    # the others one tile.
+    guarded, rounded, shifted = (
+        hl.TailStrategy.GuardWithIf,
+        hl.TailStrategy.RoundUp,
+        hl.TailStrategy.ShiftInwards,
+    )
+    in_row, in_column, tile, tile_in_strip, few, lane = (
+        hl.Var(name) for name in ("yi", "xi", "xo", "xt", "oo", "oi")
+    )
     result.split(y, y, in_row, TILE, guarded).split(x, tile, in_column, TILE, guarded)
     result.split(tile, x, tile_in_strip, strip, guarded).split(o, few, lane, LANES, guarded)
-    result.reorder(lane, in_column, in_row, few, tile_in_strip, x, y, n).vectorize(lane).unroll(in_column)
+    result.reorder(lane, in_column, in_row, few, tile_in_strip, x, y, n).vectorize(lane).unroll(
+        in_column
+    )
     result.fuse(y, n, task).fuse(x, task, task).parallel(task)
-    across.compute_at(result, few).reorder(o, u, j).bound(u, 0, TILE).vectorize(o, LANES, rounded).unroll(u)
+    across.compute_at(result, few).reorder(o, u, j).bound(u, 0, TILE).vectorize(
+        o, LANES, rounded
+    ).unroll(u)
     across.store_in(hl.MemoryType.Stack).bound_storage(o, LANES).bound_storage(j, SPAN)
-    product.compute_at(result, task).reorder_storage(o, j, i, column, row, n).bound(j, 0, SPAN).bound(i, 0, SPAN)
+    product.compute_at(result, task).reorder_storage(o, j, i, column, row, n).bound(
+        j, 0, SPAN
+    ).bound(i, 0, SPAN)
     group, within = hl.Var("group"), hl.Var("within")
     product.split(o, few, lane, LANES, rounded).split(column, group, within, at_once, rounded)
     product.reorder(lane, within, group, few, j, i, row, n).vectorize(lane).unroll(within)
@@ -139,47 +182,68 @@ def _pipeline(bf16: bool, of: int) -> Pipeline:
         total.update(0).atomic().vectorize(r.x)
     # What opposite points share is computed once: all points of LANES channels stand side by side.
     both.compute_at(result, task).reorder_storage(c, j, i, column, row, n)
-    both.split(c, few, lane, LANES, shifted).reorder(lane, j, few, i, column, row, n).vectorize(lane).unroll(j)
+    both.split(c, few, lane, LANES, shifted).reorder(lane, j, few, i, column, row, n).vectorize(
+        lane
+    ).unroll(j)
     down.store_at(both, row).compute_at(both, column).bound(i, 0, SPAN)
-    down.split(c, few, lane, LANES, shifted).reorder(lane, i, few, x, row, n).vectorize(lane).unroll(i)
+    down.split(c, few, lane, LANES, shifted).reorder(lane, i, few, x, row, n).vectorize(
+        lane
+    ).unroll(i)
     in_one_loop(down, both, total, product, across, result)
     return Pipeline(result, features, values, bias, slope, strip)
 
 
-def _inside(features: hl.ImageParam, across: Any, along: Any, wide: Any, high: Any, bf16: bool) -> Any:
+def _inside(
+    features: hl.ImageParam, across: Any, along: Any, wide: Any, high: Any, bf16: bool
+) -> Any:
     """A feature as float32, or zero beside them."""
     there = (across >= 0) & (across < wide) & (along >= 0) & (along < high)
-    feature = as_float(features[c, hl.clamp(across, 0, wide - 1), hl.clamp(along, 0, high - 1), n], bf16)
+    feature = as_float(
+        features[c, hl.clamp(across, 0, wide - 1), hl.clamp(along, 0, high - 1), n], bf16
+    )
     return hl.select(there, feature, 0.0)
 
 
 def _multiplied(value: Any, bf16: bool) -> Any:
-    """A value of type `storage` as float32, so that Halide finds the processor's products of bfloat16."""
+    """A value of type `storage` as float32, so that Halide finds the processor's products of
+    bfloat16."""
     return hl.cast(hl.Float(32), hl.reinterpret(hl.BFloat(16), value)) if bf16 else value
 
 
 def _values(matrix: list[list[float]], given: Sequence[Any]) -> list[Any]:
-    """A matrix from features to values times a column of these; opposite points share their sums."""
+    """A matrix from features to values times a column of these; opposite points share their
+    sums."""
     results = {place: _sum(matrix[place], given) for place in (0, SPAN - 1)}
     for one, other in PAIRS:
-        alike = [weight if same == weight else 0.0 for weight, same in zip(matrix[one], matrix[other], strict=True)]
+        alike = [
+            weight if same == weight else 0.0
+            for weight, same in zip(matrix[one], matrix[other], strict=True)
+        ]
         opposite = [weight - same for weight, same in zip(matrix[one], alike, strict=True)]
-        results |= {one: _sum(alike, given) + _sum(opposite, given), other: _sum(alike, given) - _sum(opposite, given)}
+        results |= {
+            one: _sum(alike, given) + _sum(opposite, given),
+            other: _sum(alike, given) - _sum(opposite, given),
+        }
     return [results[place] for place in range(SPAN)]
 
 
 def _outputs(matrix: list[list[float]], given: Sequence[Any]) -> list[Any]:
-    """A matrix from products to outputs times a column of these; opposite points differ in the sign of odd powers."""
+    """A matrix from products to outputs times a column of these; opposite points differ in the sign
+    of odd powers."""
     sums = [given[one] + given[other] for one, other in PAIRS]
     differences = [given[one] - given[other] for one, other in PAIRS]
     firsts = [one for one, _ in PAIRS]
     results = []
     for power, weights in enumerate(matrix):
         known = [given[0], *(differences if power % 2 else sums), given[-1]]
-        results.append(_sum([weights[0], *(weights[first] for first in firsts), weights[-1]], known))
+        results.append(
+            _sum([weights[0], *(weights[first] for first in firsts), weights[-1]], known)
+        )
     return results
 
 
 def _sum(weights: Sequence[float], given: Sequence[Any]) -> Any:
-    first, *others = (hl.f32(weight) * value for weight, value in zip(weights, given, strict=True) if weight)
+    first, *others = (
+        hl.f32(weight) * value for weight, value in zip(weights, given, strict=True) if weight
+    )
     return sum(others, first)

@@ -7,10 +7,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
-from midframe.ops import reference, separable_convolution, separable_cpu, separable_cuda
+from midframe.ops import separable_convolution
+from midframe.ops.separable import halide, reference, triton
 
 TYPES = [torch.float32, torch.bfloat16]
-DEVICE = {separable_cuda: "cuda" if torch.cuda.is_available() else "cpu"}
+DEVICE = {triton: "cuda" if torch.cuda.is_available() else "cpu"}
 """Without a GPU Triton's interpreter runs its kernels on the CPU."""
 
 
@@ -68,7 +69,7 @@ def test_a_constant_kernel_is_an_ordinary_convolution() -> None:
     torch.testing.assert_close(result, expected, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("module", [separable_cpu, reference, separable_cuda])
+@pytest.mark.parametrize("module", [halide, reference, triton])
 @pytest.mark.parametrize("dtype", TYPES)
 @settings(max_examples=12, deadline=None)
 @given(
@@ -88,7 +89,7 @@ def test_every_implementation_equals_the_slow_loop(
     torch.testing.assert_close(made.double(), slow(*arguments), atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("module", [separable_cpu, separable_cuda])
+@pytest.mark.parametrize("module", [halide, triton])
 @pytest.mark.parametrize("dtype", TYPES)
 @settings(max_examples=12, deadline=None)
 @given(
@@ -122,13 +123,13 @@ def test_triton_takes_kernels_of_any_layout(spare: int) -> None:
     gradient = torch.randn(2, 3, 3, 9)
     wider = torch.cat((vertical, torch.ones(2, spare, 3, 9)), dim=1)
     turned = wider.contiguous(memory_format=torch.channels_last)[:, :3]  # with gaps where there are spare taps
-    arguments = on_device(separable_cuda, gradient, frame.contiguous(memory_format=torch.channels_last), turned)
-    (rows,) = on_device(separable_cuda, horizontal)
+    arguments = on_device(triton, gradient, frame.contiguous(memory_format=torch.channels_last), turned)
+    (rows,) = on_device(triton, horizontal)
     expected = slow(frame, vertical, horizontal)
     torch.testing.assert_close(
-        separable_cuda.separable_forward(*arguments[1:], rows).cpu().double(), expected, atol=1e-5, rtol=1e-4
+        triton.separable_forward(*arguments[1:], rows).cpu().double(), expected, atol=1e-5, rtol=1e-4
     )
-    tall, wide = separable_cuda.separable_kernel_gradients(*arguments, rows)
+    tall, wide = triton.separable_kernel_gradients(*arguments, rows)
     plain = reference.separable_kernel_gradients(gradient, frame, vertical, horizontal)
     torch.testing.assert_close((tall.cpu(), wide.cpu()), plain, check_stride=False, atol=1e-5, rtol=1e-4)
 

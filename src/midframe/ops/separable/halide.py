@@ -1,8 +1,10 @@
-"""Separable convolution on the CPU, as Halide pipelines compiled for the processor at hand at their first call.
+"""Separable convolution on the CPU, as Halide pipelines compiled for the processor at hand at their
+first call.
 
-All pipelines share one idea. A block of ROWS output rows by LANES output columns is computed at a time; one row of the
-frame serves every output row of the block while it is in a register. `inner` is the frame row's index within the
-block's reach, so output row `y` of the block meets it at tap `inner - y`.
+All pipelines share one idea. A block of ROWS output rows by LANES output columns is computed at a
+time; one row of the frame serves every output row of the block while it is in a register. `inner`
+is the frame row's index within the block's reach, so output row `y` of the block meets it at tap
+`inner - y`.
 """
 
 from collections.abc import Callable
@@ -15,10 +17,20 @@ from torch import Tensor
 from torch.nn import functional
 
 from midframe.ops import halide_tools
-from midframe.ops.halide_tools import LANES, Pipeline, array, as_float, buffer, channel_groups, once, storage
+from midframe.ops.halide_tools import (
+    LANES,
+    Pipeline,
+    array,
+    as_float,
+    buffer,
+    channel_groups,
+    once,
+    storage,
+)
 
 ROWS = 4
-"""Output rows in a block: 4 rows by 3 colours are 12 accumulators, which the 16 or 32 vector registers hold."""
+"""Output rows in a block: 4 rows by 3 colours are 12 accumulators, which the 16 or 32 vector
+registers hold."""
 CHANNELS = 3
 """Colours filtered at a time; a frame of more goes through in groups."""
 
@@ -27,7 +39,8 @@ x, y, block, n, c, k, inner, xo, xi, task = map(hl.Var, NAMES)
 
 
 def serves(frame: Tensor, kernel: Tensor) -> bool:
-    """Whether these pipelines take such tensors: float32 frames, kernels in float32 or bfloat16, on the CPU."""
+    """Whether these pipelines take such tensors: float32 frames, kernels in float32 or bfloat16, on
+    the CPU."""
     return halide_tools.serves(frame) and kernel.dtype in (torch.float32, torch.bfloat16)
 
 
@@ -39,14 +52,21 @@ def separable_forward(frame: Tensor, vertical: Tensor, horizontal: Tensor) -> Te
     for group in channel_groups(frame.shape[1], CHANNELS):
         colours = frame[:, group]
         run = _forward_pipeline(colours.shape[1], vertical.dtype == torch.bfloat16)
-        run(buffer(colours), buffer(vertical), buffer(horizontal), *_extents(vertical), _blocks(result[:, group]))
+        run(
+            buffer(colours),
+            buffer(vertical),
+            buffer(horizontal),
+            *_extents(vertical),
+            _blocks(result[:, group]),
+        )
     return result[:, :, :height, :width].contiguous()
 
 
 def separable_kernel_gradients(
     gradient: Tensor, frame: Tensor, vertical: Tensor, horizontal: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The gradients of the vertical and the horizontal kernels, both (N, K, H, W), in the kernels' types."""
+    """The gradients of the vertical and the horizontal kernels, both (N, K, H, W), in the kernels'
+    types."""
     height, width = vertical.shape[2:]
     gradient, frame, vertical, horizontal = _widened(width, gradient, frame, vertical, horizontal)
     total: list[Tensor] = []
@@ -57,21 +77,29 @@ def separable_kernel_gradients(
     return tall, wide
 
 
-def _kernel_gradients_of_group(gradient: Tensor, frame: Tensor, vertical: Tensor, horizontal: Tensor) -> list[Tensor]:
+def _kernel_gradients_of_group(
+    gradient: Tensor, frame: Tensor, vertical: Tensor, horizontal: Tensor
+) -> list[Tensor]:
     taps, height, width = vertical.shape[1:]
     channels, bf16 = frame.shape[1], vertical.dtype == torch.bfloat16
     inputs = [buffer(gradient), buffer(frame)]
-    # Row y of a block meets frame row `inner` at tap inner - y, which at both ends falls outside the kernel:
-    # ROWS - 1 planes more on either side take what is computed there.
+    # Row y of a block meets frame row `inner` at tap inner - y, which at both ends falls outside
+    # the kernel: ROWS - 1 planes more on either side take what is computed there.
     planes = frame.new_empty(len(frame), taps + 2 * (ROWS - 1), _whole_blocks(height), width)
     tall = planes[:, ROWS - 1 : ROWS - 1 + taps]
-    _vertical_pipeline(channels, bf16)(*inputs, buffer(horizontal), *_extents(vertical), _slanted_blocks(planes, taps))
+    _vertical_pipeline(channels, bf16)(
+        *inputs, buffer(horizontal), *_extents(vertical), _slanted_blocks(planes, taps)
+    )
     wide = frame.new_empty(len(frame), taps, _whole_blocks(height), width)
-    _horizontal_pipeline(channels, bf16)(*inputs, buffer(vertical), *_extents(vertical), _blocks(wide))
+    _horizontal_pipeline(channels, bf16)(
+        *inputs, buffer(vertical), *_extents(vertical), _blocks(wide)
+    )
     return [tall, wide]
 
 
-def separable_frame_gradient(gradient: Tensor, frame: Tensor, vertical: Tensor, horizontal: Tensor) -> Tensor:
+def separable_frame_gradient(
+    gradient: Tensor, frame: Tensor, vertical: Tensor, horizontal: Tensor
+) -> Tensor:
     """The gradient of the padded frame, (N, C, H+K-1, W+K-1)."""
     height, width = frame.shape[2:]
     result = frame.new_empty(*frame.shape[:2], _whole_blocks(height), max(width, LANES))
@@ -108,7 +136,8 @@ def _blocks(tensor: Tensor) -> hl.Buffer:
 
 
 def _slanted_blocks(planes: Tensor, taps: int) -> hl.Buffer:
-    """Planes of taps for writing, as (x, y within the block, inner, block, n), where the tap is inner - y."""
+    """Planes of taps for writing, as (x, y within the block, inner, block, n), where the tap is
+    inner - y."""
     memory = array(planes)
     per_sample, per_plane, per_row, per_pixel = memory.strides
     shape = (memory.shape[0], memory.shape[2] // ROWS, taps + ROWS - 1, ROWS, memory.shape[3])
@@ -119,15 +148,20 @@ def _slanted_blocks(planes: Tensor, taps: int) -> hl.Buffer:
 # The pipelines. Each is compiled once for a number of channels and a type of kernel.
 
 
-def _inputs(bf16: bool, *names: str) -> tuple[list[hl.ImageParam], list[Callable[..., Any]], hl.Param, hl.Param]:
-    """Declare the images, a reader for each that yields float32, and the numbers of taps and of rows."""
+def _inputs(
+    bf16: bool, *names: str
+) -> tuple[list[hl.ImageParam], list[Callable[..., Any]], hl.Param, hl.Param]:
+    """Declare the images, a reader for each that yields float32, and the numbers of taps and of
+    rows."""
     kernels = ("vertical", "horizontal")
     images = [hl.ImageParam(storage(bf16 and name in kernels), 4, name) for name in names]
 
     def reader(image: hl.ImageParam, widen: bool) -> Callable[..., Any]:
         return lambda *at: as_float(image[at], widen)
 
-    readers = [reader(image, bf16 and name in kernels) for image, name in zip(images, names, strict=True)]
+    readers = [
+        reader(image, bf16 and name in kernels) for image, name in zip(images, names, strict=True)
+    ]
     return images, readers, hl.Param(hl.Int(32), "taps"), hl.Param(hl.Int(32), "rows")
 
 
@@ -137,7 +171,8 @@ def _tap_or_zero(kernel: Callable[..., Any], row: Any, tap: Any, taps: hl.Param)
 
 
 def _accumulate(name: str, index: Any, term: Any) -> hl.Func:
-    """A sum over a reduction for a block of pixels: vectorised over x, its colours and rows in registers."""
+    """A sum over a reduction for a block of pixels: vectorised over x, its colours and rows in
+    registers."""
     total = hl.Func(name)
     total[x, c, y, index, block, n] = 0.0
     total[x, c, y, index, block, n] += term
@@ -151,18 +186,27 @@ def _in_registers(total: hl.Func, over: hl.RVar) -> None:
 
 def _weighted(gradient: hl.Func, total: hl.Func, index: Any, channels: int) -> Any:
     """The sum over colours of gradient times total."""
-    terms = [gradient[x, y, colour, block, n] * total[x, colour, y, index, block, n] for colour in range(channels)]
+    terms = [
+        gradient[x, y, colour, block, n] * total[x, colour, y, index, block, n]
+        for colour in range(channels)
+    ]
     return sum(terms[1:], terms[0])
 
 
 def _tiled(result: hl.Func, *loops: hl.Var) -> None:
-    """The loops over blocks, of all pipelines. The last vector of a row overlaps its neighbour, so all are whole."""
+    """The loops over blocks, of all pipelines. The last vector of a row overlaps its neighbour, so
+    all are whole."""
     result.bound(y, 0, ROWS).split(x, xo, xi, LANES, hl.TailStrategy.ShiftInwards)
-    result.reorder(xi, *loops, xo, block, n).vectorize(xi).unroll(y).fuse(block, n, task).parallel(task)
+    result.reorder(xi, *loops, xo, block, n).vectorize(xi).unroll(y).fuse(block, n, task).parallel(
+        task
+    )
 
 
-def _summed(term: Any, part: hl.Func, reductions: tuple[hl.RVar, hl.RVar], channels: int) -> hl.Func:
-    """The result that sums a term over the first reduction; `part` in it sums over the second, in registers as well."""
+def _summed(
+    term: Any, part: hl.Func, reductions: tuple[hl.RVar, hl.RVar], channels: int
+) -> hl.Func:
+    """The result that sums a term over the first reduction; `part` in it sums over the second, in
+    registers as well."""
     total, result = hl.Func("total"), hl.Func("result")
     total[x, c, y, block, n] = 0.0
     total[x, c, y, block, n] += term
@@ -178,14 +222,18 @@ def _summed(term: Any, part: hl.Func, reductions: tuple[hl.RVar, hl.RVar], chann
 
 @once
 def _forward_pipeline(channels: int, bf16: bool) -> Pipeline:
-    images, (frame, vertical, horizontal), taps, rows = _inputs(bf16, "frame", "vertical", "horizontal")
+    images, (frame, vertical, horizontal), taps, rows = _inputs(
+        bf16, "frame", "vertical", "horizontal"
+    )
     row_at, last = hl.min(block * ROWS + y, rows - 1), rows + taps - 2
     i, j = hl.RDom([(0, taps + ROWS - 1)]).x, hl.RDom([(0, taps)]).x
 
     wide = hl.Func("wide")
     wide[x, y, k, block, n] = horizontal(x, row_at, k, n)
     term = wide[x, y, j, block, n] * frame(x + j, hl.min(block * ROWS + inner, last), c, n)
-    filtered = _accumulate("filtered", inner, term)  # the frame's row `inner`, filtered by row y's horizontal kernel
+    filtered = _accumulate(
+        "filtered", inner, term
+    )  # the frame's row `inner`, filtered by row y's horizontal kernel
     term = _tap_or_zero(vertical, row_at, i - y, taps) * filtered[x, c, y, i, block, n]
     result = _summed(term, filtered, (i, j), channels)
     wide.compute_at(result, xo).vectorize(x, LANES)
@@ -194,7 +242,9 @@ def _forward_pipeline(channels: int, bf16: bool) -> Pipeline:
 
 @once
 def _vertical_pipeline(channels: int, bf16: bool) -> Pipeline:
-    images, (gradient, frame, horizontal), taps, rows = _inputs(bf16, "gradient", "frame", "horizontal")
+    images, (gradient, frame, horizontal), taps, rows = _inputs(
+        bf16, "gradient", "frame", "horizontal"
+    )
     row_at, last = hl.min(block * ROWS + y, rows - 1), rows + taps - 2
     j = hl.RDom([(0, taps)]).x
 
@@ -224,7 +274,9 @@ def _horizontal_pipeline(channels: int, bf16: bool) -> Pipeline:
     tall[x, y, inner, block, n] = _tap_or_zero(vertical, row_at, inner - y, taps)
     weight[x, y, c, block, n] = gradient(x, row_at, c, n)
     term = tall[x, y, i, block, n] * frame(x + k, hl.min(block * ROWS + i, last), c, n)
-    filtered = _accumulate("filtered", k, term)  # column k of the reach, filtered by row y's vertical kernel
+    filtered = _accumulate(
+        "filtered", k, term
+    )  # column k of the reach, filtered by row y's vertical kernel
     result = hl.Func("result")
     result[x, y, k, block, n] = _weighted(weight, filtered, k, channels)
 
@@ -238,17 +290,22 @@ def _horizontal_pipeline(channels: int, bf16: bool) -> Pipeline:
 
 @once
 def _frame_pipeline(channels: int, bf16: bool) -> Pipeline:
-    """Gather form: frame row y of the block collects from output row `inner` above it by tap y - inner."""
+    """Gather form: frame row y of the block collects from output row `inner` above it by tap y -
+    inner."""
     images, readers, taps, rows = _inputs(bf16, "gradient", "vertical", "horizontal")
     columns = hl.Param(hl.Int(32), "columns")
     gradient, vertical, horizontal = (_zero_outside(reader, columns) for reader in readers)
     i, j = hl.RDom([(0, taps + ROWS - 1)]).x, hl.RDom([(0, taps)]).x
-    above = block * ROWS + inner - (taps - 1)  # the output row that `inner` stands for, which may lie outside
+    above = (
+        block * ROWS + inner - (taps - 1)
+    )  # the output row that `inner` stands for, which may lie outside
     source = hl.clamp(above, 0, rows - 1)
     tap = y + taps - 1 - inner
 
     weight = hl.Func("weight")
-    weight[x, c, inner, block, n] = hl.select((above >= 0) & (above < rows), gradient(x, source, c, n), 0.0)
+    weight[x, c, inner, block, n] = hl.select(
+        (above >= 0) & (above < rows), gradient(x, source, c, n), 0.0
+    )
     tall = hl.Func("tall")
     tall[x, y, inner, block, n] = _tap_or_zero(vertical, source, tap, taps)
     pulled = horizontal(x - j, source, j, n) * weight[x - j, c, inner, block, n]
@@ -260,7 +317,8 @@ def _frame_pipeline(channels: int, bf16: bool) -> Pipeline:
 
 
 def _zero_outside(image: Callable[..., Any], columns: hl.Param) -> Callable[..., Any]:
-    """Read zero left and right of an image. `likely` has Halide make a loop without the test for the inside."""
+    """Read zero left and right of an image. `likely` has Halide make a loop without the test for
+    the inside."""
 
     def read(column: Any, *at: Any) -> Any:
         inside = hl.likely((column >= 0) & (column < columns))

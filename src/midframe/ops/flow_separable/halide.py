@@ -1,8 +1,9 @@
-"""Separable convolution along a flow on the CPU, as Halide pipelines compiled for the processor at hand.
+"""Separable convolution along a flow on the CPU, as Halide pipelines compiled for the processor at
+hand.
 
-LANES neighbouring pixels are computed at a time. A flow that leads between pixels shifts the kernels by a fraction of a
-pixel, which makes them one tap longer (linear) or three (cubic), so that each tap lies on one whole pixel, which is
-gathered.
+LANES neighbouring pixels are computed at a time. A flow that leads between pixels shifts the
+kernels by a fraction of a pixel, which makes them one tap longer (linear) or three (cubic), so that
+each tap lies on one whole pixel, which is gathered.
 """
 
 from typing import Any
@@ -12,8 +13,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from midframe.ops import halide_tools, reference
-from midframe.ops.halide_tools import LANES, Pipeline, array, as_float, buffer, channel_groups, once, storage
+from midframe.ops import halide_tools
+from midframe.ops.flow_separable import reference
+from midframe.ops.halide_tools import (
+    LANES,
+    Pipeline,
+    array,
+    as_float,
+    buffer,
+    channel_groups,
+    once,
+    storage,
+)
 from midframe.ops.resampling import EXTRA_TAPS, shift_weight_slopes, shift_weights, taps_before
 
 CHANNELS = 4
@@ -24,7 +35,8 @@ x, y, c, n, k, j, task = map(hl.Var, NAMES)
 
 
 def serves(frame: Tensor, kernel: Tensor) -> bool:
-    """Whether these pipelines take such tensors: float32 frames, kernels in float32 or bfloat16, on the CPU."""
+    """Whether these pipelines take such tensors: float32 frames, kernels in float32 or bfloat16, on
+    the CPU."""
     return halide_tools.serves(frame) and kernel.dtype in (torch.float32, torch.bfloat16)
 
 
@@ -37,29 +49,42 @@ def flow_separable_forward(
     result = frame.new_empty(*frame.shape[:2], *flow.shape[2:])
     for group in channel_groups(frame.shape[1], CHANNELS):
         colours = frame[:, group]
-        run = _forward_pipeline(colours.shape[1], vertical.shape[1], vertical.dtype == torch.bfloat16, resampling)
+        run = _forward_pipeline(
+            colours.shape[1], vertical.shape[1], vertical.dtype == torch.bfloat16, resampling
+        )
         run(*_inputs(colours, flow, vertical, horizontal), hl.Buffer(array(result[:, group])))
     return result[..., :width].contiguous()
 
 
 def flow_separable_gradients(
-    gradient: Tensor, frame: Tensor, flow: Tensor, vertical: Tensor, horizontal: Tensor, resampling: str
+    gradient: Tensor,
+    frame: Tensor,
+    flow: Tensor,
+    vertical: Tensor,
+    horizontal: Tensor,
+    resampling: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradients of the flow, (N, 2, H, W), and of both kernels, (N, K, H, W), in their types."""
+    """The gradients of the flow, (N, 2, H, W), and of both kernels, (N, K, H, W), in their
+    types."""
     taps, width = vertical.shape[1], flow.shape[3]
     gradient, flow, wide_vertical, wide_horizontal = _widened(gradient, flow, vertical, horizontal)
     total = None
     for group in channel_groups(frame.shape[1], CHANNELS):
         part = frame.new_empty(len(frame), 2 * taps + 2, *flow.shape[2:])
         colours = frame[:, group]
-        run = _gradient_pipeline(colours.shape[1], taps, vertical.dtype == torch.bfloat16, resampling)
+        run = _gradient_pipeline(
+            colours.shape[1], taps, vertical.dtype == torch.bfloat16, resampling
+        )
         inputs = _inputs(colours, flow, wide_vertical, wide_horizontal)
         run(buffer(gradient[:, group]), *inputs, hl.Buffer(array(part)))
         total = part if total is None else total.add_(part)
     assert total is not None, "frames have a colour at least"
     of_x, tall, of_y, wide = torch.split(total[..., :width], [1, taps, 1, taps], dim=1)
     of_flow = torch.cat((of_x, of_y), dim=1)
-    tall, wide = (each.to(vertical.dtype, memory_format=torch.contiguous_format, copy=True) for each in (tall, wide))
+    tall, wide = (
+        each.to(vertical.dtype, memory_format=torch.contiguous_format, copy=True)
+        for each in (tall, wide)
+    )
     return of_flow, tall, wide
 
 
@@ -74,15 +99,27 @@ def _widened(*tensors: Tensor) -> list[Tensor]:
 
 
 def _inputs(frame: Tensor, flow: Tensor, vertical: Tensor, horizontal: Tensor) -> list[Any]:
-    return [buffer(frame), buffer(flow.float()), buffer(vertical), buffer(horizontal), frame.shape[3], frame.shape[2]]
+    return [
+        buffer(frame),
+        buffer(flow.float()),
+        buffer(vertical),
+        buffer(horizontal),
+        frame.shape[3],
+        frame.shape[2],
+    ]
 
 
 class _Pixel:
     """What both pipelines compute of a pixel, as expressions in x, y and n."""
 
     def __init__(self, taps: int, bf16: bool, resampling: str) -> None:
-        self.frame, self.flow = hl.ImageParam(hl.Float(32), 4, "frame"), hl.ImageParam(hl.Float(32), 4, "flow")
-        self.vertical, self.horizontal = (hl.ImageParam(storage(bf16), 4, name) for name in ("vertical", "horizontal"))
+        self.frame, self.flow = (
+            hl.ImageParam(hl.Float(32), 4, "frame"),
+            hl.ImageParam(hl.Float(32), 4, "flow"),
+        )
+        self.vertical, self.horizontal = (
+            hl.ImageParam(storage(bf16), 4, name) for name in ("vertical", "horizontal")
+        )
         self.columns, self.rows = hl.Param(hl.Int(32), "columns"), hl.Param(hl.Int(32), "rows")
         self.taps, self.bf16, self.resampling = taps, bf16, resampling
         self.longer = taps + EXTRA_TAPS[resampling]  # taps of the shifted kernels
@@ -112,10 +149,14 @@ class _Pixel:
         """The pixel under row i and column j of the shifted kernels."""
         before = self.taps // 2 + taps_before(self.resampling)
         column, row = (
-            hl.cast(hl.Int(32), hl.clamp(start + (tap - before), 0.0, hl.cast(hl.Float(32), size - 1)))
+            hl.cast(
+                hl.Int(32), hl.clamp(start + (tap - before), 0.0, hl.cast(hl.Float(32), size - 1))
+            )
             for start, tap, size in ((self.left, j, self.columns), (self.top, i, self.rows))
         )
-        return self.frame[hl.clamp(column, 0, self.columns - 1), hl.clamp(row, 0, self.rows - 1), channel, n]
+        return self.frame[
+            hl.clamp(column, 0, self.columns - 1), hl.clamp(row, 0, self.rows - 1), channel, n
+        ]
 
 
 @once
@@ -166,7 +207,10 @@ def _gradient_pipeline(channels: int, taps: int, bf16: bool, resampling: str) ->
         return sum(slope * total for slope, total in zip(slopes, spread, strict=True))
 
     tall, wide = hl.Func("tall"), hl.Func("wide")
-    tall[x, k, y, n], wide[x, k, y, n] = of_taps(of_down, pixel.part_y), of_taps(of_across, pixel.part_x)
+    tall[x, k, y, n], wide[x, k, y, n] = (
+        of_taps(of_down, pixel.part_y),
+        of_taps(of_across, pixel.part_x),
+    )
     taken = [function[x, tap, y, n] for function in (tall, wide) for tap in range(taps)]
     of_x = of_fraction(of_across, pixel.horizontal, pixel.part_x)
     of_y = of_fraction(of_down, pixel.vertical, pixel.part_y)

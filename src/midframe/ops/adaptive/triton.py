@@ -1,8 +1,8 @@
 """Adaptive convolution on CUDA, as Triton kernels.
 
-A program serves one output pixel: it walks along the taps of the pixel's kernels, which lie in a row in memory, a piece
-at a time, with all colours of the frames beside them. Triton's interpreter runs the same kernels on the CPU, which is
-how they are tested without a GPU.
+A program serves one output pixel: it walks along the taps of the pixel's kernels, which lie in a
+row in memory, a piece at a time, with all colours of the frames beside them. Triton's interpreter
+runs the same kernels on the CPU, which is how they are tested without a GPU.
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from midframe.ops.reference import taps_innermost
+from midframe.ops.adaptive.reference import taps_innermost
 
 PIECE = 256
 """Taps that a program takes at a time, a power of two."""
@@ -34,18 +34,27 @@ def adaptive_forward(frames: Tensor, kernels: Tensor, stride: int) -> Tensor:
     return result
 
 
-def adaptive_kernel_gradient(gradient: Tensor, frames: Tensor, kernels: Tensor, stride: int) -> Tensor:
+def adaptive_kernel_gradient(
+    gradient: Tensor, frames: Tensor, kernels: Tensor, stride: int
+) -> Tensor:
     """The gradient of the kernels, (N, F, K, K, H, W), in their type, taps innermost in memory."""
     result = torch.empty_like(taps_innermost(kernels).contiguous())
-    _kernel_gradient[_pixels(kernels)](gradient.contiguous(), frames, result, stride, **_layout(frames, kernels))
+    _kernel_gradient[_pixels(kernels)](
+        gradient.contiguous(), frames, result, stride, **_layout(frames, kernels)
+    )
     return result.permute(0, 3, 4, 5, 1, 2)
 
 
-def adaptive_frame_gradient(gradient: Tensor, frames: Tensor, kernels: Tensor, stride: int) -> Tensor:
-    """The gradient of the padded frames, in their shape and type. The order of its sums varies from run to run."""
+def adaptive_frame_gradient(
+    gradient: Tensor, frames: Tensor, kernels: Tensor, stride: int
+) -> Tensor:
+    """The gradient of the padded frames, in their shape and type. The order of its sums varies from
+    run to run."""
     result = torch.zeros(frames.shape, dtype=torch.float32, device=frames.device)
     weights = taps_innermost(kernels).contiguous()
-    _frame_gradient[_pixels(kernels)](gradient.contiguous(), weights, result, stride, **_layout(result, kernels))
+    _frame_gradient[_pixels(kernels)](
+        gradient.contiguous(), weights, result, stride, **_layout(result, kernels)
+    )
     return result.to(frames.dtype)
 
 
@@ -58,14 +67,20 @@ def _layout(frames: Tensor, kernels: Tensor) -> dict[str, Any]:
     """What all kernels are told of sizes and of the frames' place in memory."""
     names = ("per_sample", "per_frame", "per_channel", "per_row", "per_column")
     sizes = {"height": kernels.shape[4], "width": kernels.shape[5]}
-    fixed = {"several": kernels.shape[1], "taps": kernels.shape[2], "channels": frames.shape[2], "piece": PIECE}
+    fixed = {
+        "several": kernels.shape[1],
+        "taps": kernels.shape[2],
+        "channels": frames.shape[2],
+        "piece": PIECE,
+    }
     room = {"room": triton.next_power_of_2(frames.shape[2])}
     return {**sizes, **dict(zip(names, frames.stride(), strict=True)), **fixed, **room}
 
 
 @triton.jit
 def _place(height, width, stride, per_sample, per_row, per_column):  # type: ignore[no-untyped-def]
-    """The program's pixel, and where in memory the first tap of its kernels sees the first frame."""
+    """The program's pixel, and where in memory the first tap of its kernels sees the first
+    frame."""
     pixel = tl.program_id(0).to(tl.int64)
     x, y, n = pixel % width, pixel // width % height, pixel // (width * height)
     return pixel, n, y * width + x, n * per_sample + y * stride * per_row + x * stride * per_column
@@ -80,8 +95,10 @@ def _seen(tap, taps, per_frame, per_row, per_column):  # type: ignore[no-untyped
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _forward(  # type: ignore[no-untyped-def]
-    frames, kernels, result, stride, height, width, per_sample, per_frame, per_channel, per_row, per_column,
-    several: tl.constexpr, taps: tl.constexpr, channels: tl.constexpr, piece: tl.constexpr, room: tl.constexpr,
+    frames, kernels, result, stride, height, width, per_sample, per_frame, per_channel, per_row,
+    per_column,
+    several: tl.constexpr, taps: tl.constexpr, channels: tl.constexpr, piece: tl.constexpr,
+    room: tl.constexpr,
 ):  # fmt: skip
     pixel, n, place, corner = _place(height, width, stride, per_sample, per_row, per_column)
     channel = tl.arange(0, room)
@@ -90,8 +107,14 @@ def _forward(  # type: ignore[no-untyped-def]
     for start in range(0, count, piece):
         tap = start + tl.arange(0, piece)
         weight = tl.load(kernels + pixel * count + tap, tap < count, 0.0).to(tl.float32)
-        at = corner + _seen(tap, taps, per_frame, per_row, per_column)[None, :] + channel[:, None] * per_channel
-        value = tl.load(frames + at, (channel[:, None] < channels) & (tap[None, :] < count), 0.0).to(tl.float32)
+        at = (
+            corner
+            + _seen(tap, taps, per_frame, per_row, per_column)[None, :]
+            + channel[:, None] * per_channel
+        )
+        value = tl.load(
+            frames + at, (channel[:, None] < channels) & (tap[None, :] < count), 0.0
+        ).to(tl.float32)
         total += tl.sum(weight[None, :] * value, axis=1)
     area = height * width
     tl.store(result + (n * channels + channel) * area + place, total, channel < channels)
@@ -99,34 +122,52 @@ def _forward(  # type: ignore[no-untyped-def]
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _kernel_gradient(  # type: ignore[no-untyped-def]
-    gradient, frames, result, stride, height, width, per_sample, per_frame, per_channel, per_row, per_column,
-    several: tl.constexpr, taps: tl.constexpr, channels: tl.constexpr, piece: tl.constexpr, room: tl.constexpr,
+    gradient, frames, result, stride, height, width, per_sample, per_frame, per_channel, per_row,
+    per_column,
+    several: tl.constexpr, taps: tl.constexpr, channels: tl.constexpr, piece: tl.constexpr,
+    room: tl.constexpr,
 ):  # fmt: skip
     pixel, n, place, corner = _place(height, width, stride, per_sample, per_row, per_column)
     channel = tl.arange(0, room)
     count: tl.constexpr = several * taps * taps
     area = height * width
-    outer = tl.load(gradient + (n * channels + channel) * area + place, channel < channels, 0.0).to(tl.float32)
+    outer = tl.load(gradient + (n * channels + channel) * area + place, channel < channels, 0.0).to(
+        tl.float32
+    )
     for start in range(0, count, piece):
         tap = start + tl.arange(0, piece)
-        at = corner + _seen(tap, taps, per_frame, per_row, per_column)[None, :] + channel[:, None] * per_channel
-        value = tl.load(frames + at, (channel[:, None] < channels) & (tap[None, :] < count), 0.0).to(tl.float32)
+        at = (
+            corner
+            + _seen(tap, taps, per_frame, per_row, per_column)[None, :]
+            + channel[:, None] * per_channel
+        )
+        value = tl.load(
+            frames + at, (channel[:, None] < channels) & (tap[None, :] < count), 0.0
+        ).to(tl.float32)
         tl.store(result + pixel * count + tap, tl.sum(outer[:, None] * value, axis=0), tap < count)
 
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _frame_gradient(  # type: ignore[no-untyped-def]
-    gradient, kernels, result, stride, height, width, per_sample, per_frame, per_channel, per_row, per_column,
-    several: tl.constexpr, taps: tl.constexpr, channels: tl.constexpr, piece: tl.constexpr, room: tl.constexpr,
+    gradient, kernels, result, stride, height, width, per_sample, per_frame, per_channel, per_row,
+    per_column,
+    several: tl.constexpr, taps: tl.constexpr, channels: tl.constexpr, piece: tl.constexpr,
+    room: tl.constexpr,
 ):  # fmt: skip
     pixel, n, place, corner = _place(height, width, stride, per_sample, per_row, per_column)
     channel = tl.arange(0, room)
     count: tl.constexpr = several * taps * taps
     area = height * width
-    outer = tl.load(gradient + (n * channels + channel) * area + place, channel < channels, 0.0).to(tl.float32)
+    outer = tl.load(gradient + (n * channels + channel) * area + place, channel < channels, 0.0).to(
+        tl.float32
+    )
     for start in range(0, count, piece):
         tap = start + tl.arange(0, piece)
         weight = tl.load(kernels + pixel * count + tap, tap < count, 0.0).to(tl.float32)
-        at = corner + _seen(tap, taps, per_frame, per_row, per_column)[None, :] + channel[:, None] * per_channel
+        at = (
+            corner
+            + _seen(tap, taps, per_frame, per_row, per_column)[None, :]
+            + channel[:, None] * per_channel
+        )
         inside = (channel[:, None] < channels) & (tap[None, :] < count)
         tl.atomic_add(result + at, outer[:, None] * weight[None, :], inside)

@@ -27,7 +27,12 @@ MAX_CHANNELS = 32
 def serves(frame: Tensor, kernel: Tensor) -> bool:
     """Whether these kernels take such tensors."""
     types = (torch.float32, torch.float16, torch.bfloat16)
-    return frame.is_cuda and frame.dtype in types and kernel.dtype in types and frame.shape[1] <= MAX_CHANNELS
+    return (
+        frame.is_cuda
+        and frame.dtype in types
+        and kernel.dtype in types
+        and frame.shape[1] <= MAX_CHANNELS
+    )
 
 
 def flow_separable_forward(
@@ -43,31 +48,51 @@ def flow_separable_forward(
 
 
 def flow_separable_gradients(
-    gradient: Tensor, frame: Tensor, flow: Tensor, vertical: Tensor, horizontal: Tensor, resampling: str
+    gradient: Tensor,
+    frame: Tensor,
+    flow: Tensor,
+    vertical: Tensor,
+    horizontal: Tensor,
+    resampling: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradients of the flow, (N, 2, H, W), and of both kernels, (N, K, H, W), in their types."""
+    """The gradients of the flow, (N, 2, H, W), and of both kernels, (N, K, H, W), in their
+    types."""
     count, taps, height, width = vertical.shape
     longer = taps + EXTRA_TAPS[resampling]
-    down, across = (flow.new_empty(count, longer, height, width, dtype=torch.float32) for _ in range(2))
+    down, across = (
+        flow.new_empty(count, longer, height, width, dtype=torch.float32) for _ in range(2)
+    )
     gradient, frame, flow, vertical, horizontal = (
         each.contiguous() for each in (gradient, frame, flow, vertical, horizontal)
     )
     sizes = _sizes(frame, vertical, resampling)
-    _shifted_gradients[_grid(flow)](gradient, frame, flow, vertical, horizontal, down, across, **sizes, num_warps=WARPS)
+    _shifted_gradients[_grid(flow)](
+        gradient, frame, flow, vertical, horizontal, down, across, **sizes, num_warps=WARPS
+    )
     results = tuple(torch.empty_like(each) for each in (flow, vertical, horizontal))
     fixed = {name: sizes[name] for name in ("height", "width", "taps", "extra", "block")}
-    _split_gradients[_grid(flow)](down, across, flow, vertical, horizontal, *results, **fixed, num_warps=WARPS)
+    _split_gradients[_grid(flow)](
+        down, across, flow, vertical, horizontal, *results, **fixed, num_warps=WARPS
+    )
     of_flow, tall, wide = results
     return of_flow, tall, wide
 
 
 def flow_separable_frame_gradient(
-    gradient: Tensor, frame: Tensor, flow: Tensor, vertical: Tensor, horizontal: Tensor, resampling: str
+    gradient: Tensor,
+    frame: Tensor,
+    flow: Tensor,
+    vertical: Tensor,
+    horizontal: Tensor,
+    resampling: str,
 ) -> Tensor:
-    """The gradient of the frame, in its shape and type. The order of its sums varies from run to run."""
+    """The gradient of the frame, in its shape and type. The order of its sums varies from run to
+    run."""
     result = torch.zeros(frame.shape, dtype=torch.float32, device=frame.device)
     inputs = [each.contiguous() for each in (gradient, flow, vertical, horizontal)]
-    _frame_gradient[_grid(flow)](*inputs, result, **_sizes(frame, vertical, resampling), num_warps=WARPS)
+    _frame_gradient[_grid(flow)](
+        *inputs, result, **_sizes(frame, vertical, resampling), num_warps=WARPS
+    )
     return result.to(frame.dtype)
 
 
@@ -79,7 +104,12 @@ def _sizes(frame: Tensor, kernel: Tensor, resampling: str) -> dict[str, Any]:
     channels, rows, columns = frame.shape[1:]
     taps, extra = kernel.shape[1], EXTRA_TAPS[resampling]
     sizes = {"height": kernel.shape[2], "width": kernel.shape[3], "rows": rows, "columns": columns}
-    fixed = {"taps": taps, "extra": extra, "wide": triton.next_power_of_2(taps + extra), "block": BLOCK}
+    fixed = {
+        "taps": taps,
+        "extra": extra,
+        "wide": triton.next_power_of_2(taps + extra),
+        "block": BLOCK,
+    }
     return {**sizes, "channels": channels, **fixed}
 
 
@@ -156,11 +186,16 @@ def _pixel(to, k, size, taps: tl.constexpr, extra: tl.constexpr):  # type: ignor
 @triton.jit  # type: ignore[untyped-decorator]
 def _forward(  # type: ignore[no-untyped-def]
     frame, flow, vertical, horizontal, result, height, width, rows, columns, channels: tl.constexpr,
-    taps: tl.constexpr, extra: tl.constexpr, wide: tl.constexpr, block: tl.constexpr, room: tl.constexpr,
+    taps: tl.constexpr, extra: tl.constexpr, wide: tl.constexpr, block: tl.constexpr,
+    room: tl.constexpr,
 ):  # fmt: skip
     n, x, place, right, down = _pixels(flow, height, width, block)
     inside, area = x < width, height * width
-    kernel, j, channel = n * taps * area + place, tl.arange(0, wide)[:, None], tl.arange(0, room)[:, None]
+    kernel, j, channel = (
+        n * taps * area + place,
+        tl.arange(0, wide)[:, None],
+        tl.arange(0, room)[:, None],
+    )
     fraction = (right - tl.floor(right))[None, :]
     across = _shifted(horizontal, kernel[None, :], j, area, inside[None, :], fraction, taps, extra)
     column = _pixel(right[None, :], j, columns, taps, extra)
@@ -180,7 +215,8 @@ def _forward(  # type: ignore[no-untyped-def]
 @triton.jit  # type: ignore[untyped-decorator]
 def _shifted_gradients(  # type: ignore[no-untyped-def]
     gradient, frame, flow, vertical, horizontal, of_down, of_across, height, width, rows, columns,
-    channels: tl.constexpr, taps: tl.constexpr, extra: tl.constexpr, wide: tl.constexpr, block: tl.constexpr,
+    channels: tl.constexpr, taps: tl.constexpr, extra: tl.constexpr, wide: tl.constexpr,
+    block: tl.constexpr,
 ):  # fmt: skip
     """The gradients of both shifted kernels."""
     n, x, place, right, down = _pixels(flow, height, width, block)
@@ -197,7 +233,9 @@ def _shifted_gradients(  # type: ignore[no-untyped-def]
         value = tl.zeros((wide, block), tl.float32)
         for c in tl.static_range(channels):
             seen = tl.load(row[None, :] + c * rows * columns + column, used, 0.0).to(tl.float32)
-            value += seen * tl.load(gradient + outer + c * area, inside, 0.0).to(tl.float32)[None, :]
+            value += (
+                seen * tl.load(gradient + outer + c * area, inside, 0.0).to(tl.float32)[None, :]
+            )
         tl.store(of_down + result + i * area, tl.sum(value * across, axis=0), inside)
         weight = _shifted(vertical, kernel, i, area, inside, down - tl.floor(down), taps, extra)
         total += value * weight[None, :]
@@ -206,7 +244,8 @@ def _shifted_gradients(  # type: ignore[no-untyped-def]
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _split_gradients(  # type: ignore[no-untyped-def]
-    of_down, of_across, flow, vertical, horizontal, of_flow, of_vertical, of_horizontal, height, width,
+    of_down, of_across, flow, vertical, horizontal, of_flow, of_vertical, of_horizontal, height,
+    width,
     taps: tl.constexpr, extra: tl.constexpr, block: tl.constexpr,
 ):  # fmt: skip
     """From the gradients of the shifted kernels to those of the flow and of the kernels."""
@@ -221,7 +260,16 @@ def _split_gradients(  # type: ignore[no-untyped-def]
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _split(  # type: ignore[no-untyped-def]
-    of_shifted, kernel, of_kernel, to, n, place, area, inside, taps: tl.constexpr, extra: tl.constexpr
+    of_shifted,
+    kernel,
+    of_kernel,
+    to,
+    n,
+    place,
+    area,
+    inside,
+    taps: tl.constexpr,
+    extra: tl.constexpr,
 ):
     """Store the gradient of one kernel; return that of the flow along its axis."""
     fraction = to - tl.floor(to)
@@ -240,7 +288,8 @@ def _split(  # type: ignore[no-untyped-def]
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _frame_gradient(  # type: ignore[no-untyped-def]
-    gradient, flow, vertical, horizontal, result, height, width, rows, columns, channels: tl.constexpr,
+    gradient, flow, vertical, horizontal, result, height, width, rows, columns,
+    channels: tl.constexpr,
     taps: tl.constexpr, extra: tl.constexpr, wide: tl.constexpr, block: tl.constexpr,
 ):  # fmt: skip
     n, x, place, right, down = _pixels(flow, height, width, block)
@@ -254,5 +303,9 @@ def _frame_gradient(  # type: ignore[no-untyped-def]
         weight = _shifted(vertical, kernel, i, area, inside, down - tl.floor(down), taps, extra)
         row = result + n * channels * rows * columns + _pixel(down, i, rows, taps, extra) * columns
         for c in tl.static_range(channels):
-            outer = tl.load(gradient + (n * channels + c) * area + place, inside, 0.0).to(tl.float32)
-            tl.atomic_add(row[None, :] + c * rows * columns + column, (outer * weight)[None, :] * across, used)
+            outer = tl.load(gradient + (n * channels + c) * area + place, inside, 0.0).to(
+                tl.float32
+            )
+            tl.atomic_add(
+                row[None, :] + c * rows * columns + column, (outer * weight)[None, :] * across, used
+            )

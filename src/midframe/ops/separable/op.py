@@ -1,24 +1,29 @@
-"""Separable adaptive convolution: the public function, its checks, its registration with PyTorch and its dispatch."""
+"""Separable adaptive convolution: the public function, its checks, its registration with PyTorch
+and its dispatch."""
 
-from typing import Any
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from midframe.ops.dispatch import implementation
+from midframe.ops.dispatch import for_device
+from midframe.ops.separable import reference
 
 MAX_TAPS = 63
-"""The longest kernel that the fast implementations are tested for, in pixels (the papers use 51)."""
+"""The longest kernel that the fast implementations are tested for, in pixels (the papers use
+51)."""
 
 
 def separable_convolution(frame: Tensor, vertical: Tensor, horizontal: Tensor) -> Tensor:
-    """Filter every pixel of a frame with a kernel of its own, given as a column and a row (SepConv, section 3).
+    """Filter every pixel of a frame with a kernel of its own, given as a column and a row (SepConv,
+    section 3).
 
     `out[n,c,y,x] = sum_ij vertical[n,i,y,x] * horizontal[n,j,y,x] * frame[n,c,y+i,x+j]`
 
-    Differentiable once in all three arguments; works under autocast (the kernels may be bfloat16 or float16 beside a
-    float32 frame, sums are kept in float32) and torch.compile. On the CPU float32 frames take a Halide pipeline, on
-    CUDA tensors of any type but float64 Triton kernels; everything else takes plain PyTorch.
+    Differentiable once in all three arguments; works under autocast (the kernels may be bfloat16 or
+    float16 beside a float32 frame, sums are kept in float32) and torch.compile. On the CPU float32
+    frames take a Halide pipeline, on CUDA tensors of any type but float64 Triton kernels;
+    everything else takes plain PyTorch.
 
     Args:
         frame: a frame padded by K // 2 on every side, (N, C, H+K-1, W+K-1), floating.
@@ -43,11 +48,16 @@ def separable_convolution(frame: Tensor, vertical: Tensor, horizontal: Tensor) -
 
 
 def _check(frame: Tensor, vertical: Tensor, horizontal: Tensor) -> None:
-    shapes = f"frame {tuple(frame.shape)}, vertical {tuple(vertical.shape)}, horizontal {tuple(horizontal.shape)}"
+    shapes = (
+        f"frame {tuple(frame.shape)}, "
+        f"vertical {tuple(vertical.shape)}, horizontal {tuple(horizontal.shape)}"
+    )
     if frame.ndim != 4 or vertical.ndim != 4 or horizontal.ndim != 4:
         raise ValueError(f"tensors of rank 4 are needed, got {shapes}")
     if vertical.shape != horizontal.shape:
-        raise ValueError(f"vertical and horizontal kernels must have one shape (N, K, H, W), got {shapes}")
+        raise ValueError(
+            f"vertical and horizontal kernels must have one shape (N, K, H, W), got {shapes}"
+        )
     count, taps, height, width = vertical.shape
     if taps % 2 == 0 or taps > MAX_TAPS:
         raise ValueError(f"the number of taps must be odd and at most {MAX_TAPS}, got {taps}")
@@ -57,22 +67,62 @@ def _check(frame: Tensor, vertical: Tensor, horizontal: Tensor) -> None:
     if 0 in frame.shape:
         raise ValueError(f"an empty frame cannot be filtered, got {shapes}")
     types = f"frame {frame.dtype}, vertical {vertical.dtype}, horizontal {horizontal.dtype}"
-    if not (frame.is_floating_point() and vertical.is_floating_point()) or vertical.dtype != horizontal.dtype:
+    if (
+        not (frame.is_floating_point() and vertical.is_floating_point())
+        or vertical.dtype != horizontal.dtype
+    ):
         raise ValueError(f"floating tensors are needed, both kernels of one type, got {types}")
     if not frame.device == vertical.device == horizontal.device:
         devices = f"{frame.device}, {vertical.device}, {horizontal.device}"
         raise ValueError(f"frame and kernels must be on one device, got {devices}")
 
 
-def _implementation(frame: Tensor, kernel: Tensor) -> Any:
-    """The module that serves these tensors."""
-    return implementation({"cpu": "separable_cpu", "cuda": "separable_cuda"}.get(frame.device.type), frame, kernel)
+class Implementation(Protocol):
+    """A module that computes the operator and its gradients.
+
+    Shapes are as in `separable_convolution`.
+    """
+
+    def serves(self, frame: Tensor, kernel: Tensor, /) -> bool:
+        """Return whether it takes such tensors."""
+
+    def separable_forward(self, frame: Tensor, vertical: Tensor, horizontal: Tensor) -> Tensor:
+        """Filter a padded frame."""
+
+    def separable_kernel_gradients(
+        self, gradient: Tensor, frame: Tensor, vertical: Tensor, horizontal: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return the gradients of both kernels, in their type."""
+
+    def separable_frame_gradient(
+        self, gradient: Tensor, frame: Tensor, vertical: Tensor, horizontal: Tensor
+    ) -> Tensor:
+        """Return the gradient of the padded frame."""
+
+
+def load_halide() -> Implementation:
+    """Import the CPU form."""
+    import midframe.ops.separable.halide as halide
+
+    return halide
+
+
+def load_triton() -> Implementation:
+    """Import the CUDA form."""
+    import midframe.ops.separable.triton as triton
+
+    return triton
+
+
+def _implementation(frame: Tensor, kernel: Tensor) -> Implementation:
+    """Return the form that serves these tensors."""
+    fast = for_device({"cpu": load_halide, "cuda": load_triton}, frame.device)
+    return fast if fast is not None and fast.serves(frame, kernel) else reference
 
 
 @torch.library.custom_op("midframe::separable_convolution", mutates_args=())
 def _separable(frame: Tensor, vertical: Tensor, horizontal: Tensor) -> Tensor:
-    result: Tensor = _implementation(frame, vertical).separable_forward(frame, vertical, horizontal)
-    return result
+    return _implementation(frame, vertical).separable_forward(frame, vertical, horizontal)
 
 
 @_separable.register_fake
@@ -81,22 +131,26 @@ def _(frame: Tensor, vertical: Tensor, horizontal: Tensor) -> Tensor:
 
 
 @torch.library.custom_op("midframe::separable_kernel_gradients", mutates_args=())
-def _kernel_gradients(gradient: Tensor, frame: Tensor, vertical: Tensor, horizontal: Tensor) -> tuple[Tensor, Tensor]:
+def _kernel_gradients(
+    gradient: Tensor, frame: Tensor, vertical: Tensor, horizontal: Tensor
+) -> tuple[Tensor, Tensor]:
     module = _implementation(frame, vertical)
-    tall, wide = module.separable_kernel_gradients(gradient, frame, vertical, horizontal)
-    return tall, wide
+    return module.separable_kernel_gradients(gradient, frame, vertical, horizontal)
 
 
 @_kernel_gradients.register_fake
-def _(gradient: Tensor, frame: Tensor, vertical: Tensor, horizontal: Tensor) -> tuple[Tensor, Tensor]:
+def _(
+    gradient: Tensor, frame: Tensor, vertical: Tensor, horizontal: Tensor
+) -> tuple[Tensor, Tensor]:
     return vertical.new_empty(vertical.shape), horizontal.new_empty(horizontal.shape)
 
 
 @torch.library.custom_op("midframe::separable_frame_gradient", mutates_args=())
-def _frame_gradient(gradient: Tensor, frame: Tensor, vertical: Tensor, horizontal: Tensor) -> Tensor:
+def _frame_gradient(
+    gradient: Tensor, frame: Tensor, vertical: Tensor, horizontal: Tensor
+) -> Tensor:
     module = _implementation(frame, vertical)
-    result: Tensor = module.separable_frame_gradient(gradient, frame, vertical, horizontal)
-    return result
+    return module.separable_frame_gradient(gradient, frame, vertical, horizontal)
 
 
 @_frame_gradient.register_fake

@@ -11,17 +11,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
-from midframe.ops import (
-    flow_separable_convolution,
-    flow_separable_cpu,
-    flow_separable_cuda,
-    reference,
-    separable_convolution,
-)
+from midframe.ops import flow_separable_convolution, separable_convolution
+from midframe.ops.flow_separable import halide, reference, triton
 from midframe.ops.resampling import RESAMPLINGS, Resampling
 
 TYPES = [torch.float32, torch.bfloat16]
-DEVICE = {flow_separable_cuda: "cuda" if torch.cuda.is_available() else "cpu"}
+DEVICE = {triton: "cuda" if torch.cuda.is_available() else "cpu"}
 """Without a GPU Triton's interpreter runs its kernels on the CPU."""
 SIZES = {
     "n": st.integers(1, 2),
@@ -80,7 +75,7 @@ PROFILES = {"linear": lambda distance: max(0.0, 1 - distance), "cubic": keys}
 """The weight of a pixel by its distance along one axis."""
 
 
-@pytest.mark.parametrize("module", [flow_separable_cpu, reference, flow_separable_cuda])
+@pytest.mark.parametrize("module", [halide, reference, triton])
 @pytest.mark.parametrize("dtype", TYPES)
 @settings(max_examples=12, deadline=None)
 @given(**SIZES)
@@ -93,7 +88,7 @@ def test_every_implementation_equals_the_slow_loop(
     torch.testing.assert_close(made.double(), slow(*arguments, resampling), atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("module", [flow_separable_cpu, flow_separable_cuda])
+@pytest.mark.parametrize("module", [halide, triton])
 @pytest.mark.parametrize("dtype", TYPES)
 @settings(max_examples=12, deadline=None)
 @given(**SIZES)

@@ -1,24 +1,27 @@
-"""Local correlation of features: the public function, its registration with PyTorch and its dispatch."""
+"""Local correlation of features: the public function, its registration with PyTorch and its
+dispatch."""
 
-from typing import Any
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from midframe.ops import reference
-from midframe.ops.dispatch import implementation
+from midframe.ops.correlation import reference
+from midframe.ops.dispatch import for_device
 
 MAX_RADIUS = 8
 """The largest radius that the fast implementation is tested for, in pixels."""
 
 
 def local_correlation(first: Tensor, second: Tensor, radius: int) -> Tensor:
-    """How like the features at a pixel of the first are to those around it in the second (PWC-Net, section 3).
+    """How like the features at a pixel of the first are to those around it in the second (PWC-Net,
+    section 3).
 
-    `out[n, i * (2R+1) + j, y, x] = sum_c first[n,c,y,x] * second[n,c, y + i - R, x + j - R]`, with zeros outside.
+    `out[n, i * (2R+1) + j, y, x] = sum_c first[n,c,y,x] * second[n,c, y + i - R, x + j - R]`, with
+    zeros outside.
 
-    Differentiable once in both arguments. On the CPU float32 features take a Halide pipeline; everything else takes
-    plain PyTorch.
+    Differentiable once in both arguments. On the CPU float32 features take a Halide pipeline;
+    everything else takes plain PyTorch.
 
     Args:
         first, second: features (N, C, H, W), floating.
@@ -37,8 +40,14 @@ def local_correlation(first: Tensor, second: Tensor, radius: int) -> Tensor:
         True
     """
     if first.shape != second.shape or first.ndim != 4 or 0 in first.shape:
-        raise ValueError(f"features of one shape (N, C, H, W) are needed, got {first.shape} and {second.shape}")
-    if first.dtype != second.dtype or first.device != second.device or not first.is_floating_point():
+        raise ValueError(
+            f"features of one shape (N, C, H, W) are needed, got {first.shape} and {second.shape}"
+        )
+    if (
+        first.dtype != second.dtype
+        or first.device != second.device
+        or not first.is_floating_point()
+    ):
         given = f"{first.dtype} on {first.device} and {second.dtype} on {second.device}"
         raise ValueError(f"floating features of one type on one device are needed, got {given}")
     if not 1 <= radius <= MAX_RADIUS:
@@ -49,15 +58,40 @@ def local_correlation(first: Tensor, second: Tensor, radius: int) -> Tensor:
     return result
 
 
-def _implementation(features: Tensor) -> Any:
-    """The module that serves these tensors."""
-    return implementation({"cpu": "correlation_cpu"}.get(features.device.type), features)
+class Implementation(Protocol):
+    """A module that computes the operator and its gradients.
+
+    Shapes are as in `local_correlation`.
+    """
+
+    def serves(self, features: Tensor, /) -> bool:
+        """Return whether it takes such features."""
+
+    def correlation_forward(self, first: Tensor, second: Tensor, radius: int) -> Tensor:
+        """Correlate features."""
+
+    def correlation_gradients(
+        self, gradient: Tensor, first: Tensor, second: Tensor, radius: int
+    ) -> tuple[Tensor, Tensor]:
+        """Return the gradients of both."""
+
+
+def load_halide() -> Implementation:
+    """Import the CPU form."""
+    import midframe.ops.correlation.halide as halide
+
+    return halide
+
+
+def _implementation(features: Tensor) -> Implementation:
+    """Return the form that serves these tensors."""
+    fast = for_device({"cpu": load_halide}, features.device)
+    return fast if fast is not None and fast.serves(features) else reference
 
 
 @torch.library.custom_op("midframe::local_correlation", mutates_args=())
 def _correlation(first: Tensor, second: Tensor, radius: int) -> Tensor:
-    result: Tensor = _implementation(first).correlation_forward(first, second, radius)
-    return result
+    return _implementation(first).correlation_forward(first, second, radius)
 
 
 @_correlation.register_fake
@@ -66,9 +100,10 @@ def _(first: Tensor, second: Tensor, radius: int) -> Tensor:
 
 
 @torch.library.custom_op("midframe::local_correlation_gradients", mutates_args=())
-def _gradients(gradient: Tensor, first: Tensor, second: Tensor, radius: int) -> tuple[Tensor, Tensor]:
-    of_first, of_second = _implementation(first).correlation_gradients(gradient, first, second, radius)
-    return of_first, of_second
+def _gradients(
+    gradient: Tensor, first: Tensor, second: Tensor, radius: int
+) -> tuple[Tensor, Tensor]:
+    return _implementation(first).correlation_gradients(gradient, first, second, radius)
 
 
 @_gradients.register_fake

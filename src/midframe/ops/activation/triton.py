@@ -1,4 +1,5 @@
-"""Bias, sum and leaky ReLU on CUDA: one Triton kernel forward, one backward that sums the bias's gradient too."""
+"""Bias, sum and leaky ReLU on CUDA: one Triton kernel forward, one backward that sums the bias's
+gradient too."""
 
 import torch
 import triton
@@ -12,8 +13,8 @@ from midframe.ops.triton_tools import TYPES, channels_innermost
 VALUES = 4096
 """Values that a program handles at a time, pixels times channels."""
 PROGRAMS = 1056
-"""Programs of the backward kernel, each with many pixels: few sums are added atomically. 8 for each of 132
-multiprocessors."""
+"""Programs of the backward kernel, each with many pixels: few sums are added atomically. 8 for each
+of 132 multiprocessors."""
 
 
 def serves(outputs: Tensor) -> bool:
@@ -21,8 +22,11 @@ def serves(outputs: Tensor) -> bool:
     return outputs.is_cuda and outputs.dtype in TYPES
 
 
-def bias_activation(outputs: Tensor, bias: Tensor, slope: float, beside: Tensor | None = None) -> Tensor:
-    """See `midframe.ops.activation.bias_activation`. The order of the sums of the bias's gradient varies."""
+def bias_activation(
+    outputs: Tensor, bias: Tensor, slope: float, beside: Tensor | None = None
+) -> Tensor:
+    """See `midframe.ops.activation.bias_activation`. The order of the sums of the bias's gradient
+    varies."""
     with device_guard(outputs):
         result: Tensor = _BiasActivation.apply(outputs, bias, slope, beside)  # type: ignore[no-untyped-call]
     return result
@@ -77,7 +81,9 @@ def _forward(  # type: ignore[no-untyped-def]
     total += tl.load(bias + channel, channel < channels, 0.0).to(tl.float32)
     if added:
         total += tl.load(beside + at, used, 0.0).to(tl.float32)
-    tl.store(result + at, tl.where(total > 0, total, total * slope).to(result.dtype.element_ty), used)
+    tl.store(
+        result + at, tl.where(total > 0, total, total * slope).to(result.dtype.element_ty), used
+    )
 
 
 @triton.jit  # type: ignore[untyped-decorator]

@@ -1,7 +1,9 @@
-"""Adaptive convolution on the CPU, as Halide pipelines compiled for the processor at hand at their first call.
+"""Adaptive convolution on the CPU, as Halide pipelines compiled for the processor at hand at their
+first call.
 
-A pixel's kernel lies in one piece in memory, so a vector holds LANES neighbouring taps of one row of one kernel. A row
-of 41 taps is three vectors, of which the last overlaps the second; what it repeats is masked.
+A pixel's kernel lies in one piece in memory, so a vector holds LANES neighbouring taps of one row
+of one kernel. A row of 41 taps is three vectors, of which the last overlaps the second; what it
+repeats is masked.
 """
 
 from typing import Any
@@ -10,13 +12,14 @@ import halide as hl
 from torch import Tensor
 from torch.nn import functional
 
+from midframe.ops.adaptive.reference import taps_innermost
 from midframe.ops.halide_tools import LANES, Pipeline, array, buffer, channel_groups, once, serves
-from midframe.ops.reference import taps_innermost
 
 __all__ = ["adaptive_forward", "adaptive_frame_gradient", "adaptive_kernel_gradient", "serves"]
 
 CHANNELS = 9
-"""Colours filtered at a time, each with a register for its sums; a frame of more goes through in groups."""
+"""Colours filtered at a time, each with a register for its sums; a frame of more goes through in
+groups."""
 
 NAMES = ("x", "y", "c", "f", "n", "j", "i", "lane", "task")
 x, y, c, f, n, j, i, lane, task = map(hl.Var, NAMES)
@@ -35,7 +38,9 @@ def adaptive_forward(frames: Tensor, kernels: Tensor, stride: int) -> Tensor:
     return result
 
 
-def adaptive_kernel_gradient(gradient: Tensor, frames: Tensor, kernels: Tensor, stride: int) -> Tensor:
+def adaptive_kernel_gradient(
+    gradient: Tensor, frames: Tensor, kernels: Tensor, stride: int
+) -> Tensor:
     """The gradient of the kernels, (N, F, K, K, H, W), in their type, taps innermost in memory."""
     taps = kernels.shape[2]
     frames = _widened(frames, taps)
@@ -50,13 +55,23 @@ def adaptive_kernel_gradient(gradient: Tensor, frames: Tensor, kernels: Tensor, 
     return total[..., :taps].to(kernels.dtype).permute(0, 3, 4, 5, 1, 2)
 
 
-def adaptive_frame_gradient(gradient: Tensor, frames: Tensor, kernels: Tensor, stride: int) -> Tensor:
+def adaptive_frame_gradient(
+    gradient: Tensor, frames: Tensor, kernels: Tensor, stride: int
+) -> Tensor:
     """The gradient of the padded frames, in their shape."""
     taps = kernels.shape[2]
     result = _widened(frames.new_empty(frames.shape), taps)
     weights = buffer(_widened(taps_innermost(kernels).float(), taps))
     run = _frame_pipeline(max(taps, LANES))
-    run(buffer(gradient), weights, stride, taps, kernels.shape[5], kernels.shape[4], hl.Buffer(array(result)))
+    run(
+        buffer(gradient),
+        weights,
+        stride,
+        taps,
+        kernels.shape[5],
+        kernels.shape[4],
+        hl.Buffer(array(result)),
+    )
     return result[..., : frames.shape[4]].contiguous()
 
 
@@ -67,7 +82,10 @@ def _widened(tensor: Tensor, taps: int) -> Tensor:
 
 @once
 def _forward_pipeline(channels: int, taps: int) -> Pipeline:
-    frames, kernels = hl.ImageParam(hl.Float(32), 5, "frames"), hl.ImageParam(hl.Float(32), 6, "kernels")
+    frames, kernels = (
+        hl.ImageParam(hl.Float(32), 5, "frames"),
+        hl.ImageParam(hl.Float(32), 6, "kernels"),
+    )
     several, stride = hl.Param(hl.Int(32), "several"), hl.Param(hl.Int(32), "stride")
     row = hl.RDom([(0, taps), (0, several)])  # i, f
 
@@ -78,7 +96,9 @@ def _forward_pipeline(channels: int, taps: int) -> Pipeline:
         weight = kernels[start + lane, row.x, row.y, x, y, n]
         if start < done:
             weight = hl.select(start + lane < done, 0.0, weight)
-        part[lane, c, x, y, n] += weight * frames[x * stride + start + lane, y * stride + row.x, c, row.y, n]
+        part[lane, c, x, y, n] += (
+            weight * frames[x * stride + start + lane, y * stride + row.x, c, row.y, n]
+        )
     result[x, y, c, n] = _tree_sum([part[k, c, x, y, n] for k in range(LANES)])
 
     result.bound(c, 0, channels).reorder(c, x, y, n).unroll(c).fuse(y, n, task).parallel(task)
@@ -96,11 +116,17 @@ def _tree_sum(terms: list[Any]) -> Any:
 
 @once
 def _kernel_pipeline(channels: int) -> Pipeline:
-    gradient, frames = hl.ImageParam(hl.Float(32), 4, "gradient"), hl.ImageParam(hl.Float(32), 5, "frames")
+    gradient, frames = (
+        hl.ImageParam(hl.Float(32), 4, "gradient"),
+        hl.ImageParam(hl.Float(32), 5, "frames"),
+    )
     stride = hl.Param(hl.Int(32), "stride")
     weight, result = hl.Func("weight"), hl.Func("result")
     weight[c, x, y, n] = gradient[x, y, c, n]
-    terms = [weight[k, x, y, n] * frames[x * stride + j, y * stride + i, k, f, n] for k in range(channels)]
+    terms = [
+        weight[k, x, y, n] * frames[x * stride + j, y * stride + i, k, f, n]
+        for k in range(channels)
+    ]
     result[j, i, f, x, y, n] = _tree_sum(terms)
 
     result.vectorize(j, LANES, hl.TailStrategy.ShiftInwards).fuse(y, n, task).parallel(task)
@@ -110,8 +136,12 @@ def _kernel_pipeline(channels: int) -> Pipeline:
 
 @once
 def _frame_pipeline(row_length: int) -> Pipeline:
-    """Scatter form: a pixel's gradient spreads over what its kernel saw. Frames and samples go in parallel."""
-    gradient, kernels = hl.ImageParam(hl.Float(32), 4, "gradient"), hl.ImageParam(hl.Float(32), 6, "kernels")
+    """Scatter form: a pixel's gradient spreads over what its kernel saw. Frames and samples go in
+    parallel."""
+    gradient, kernels = (
+        hl.ImageParam(hl.Float(32), 4, "gradient"),
+        hl.ImageParam(hl.Float(32), 6, "kernels"),
+    )
     sizes = [hl.Param(hl.Int(32), name) for name in ("stride", "taps", "columns", "rows")]
     stride, taps, columns, rows = sizes
     r = hl.RDom([(0, row_length), (0, taps), (0, columns), (0, rows)])  # j, i, x, y

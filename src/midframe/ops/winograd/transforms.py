@@ -1,8 +1,9 @@
-"""Convolution by few products (Lavin, Gray: Fast Algorithms for Convolutional Neural Networks, CVPR 2016).
+"""Convolution by few products (Lavin, Gray: Fast Algorithms for Convolutional Neural Networks, CVPR
+2016).
 
-A row of outputs is a product of polynomials, and a polynomial is known by its values at some points: of a 4x4 kernel, a
-tile of 4x4 outputs is found from 7x7 products of values instead of 256 of numbers, of a 3x3 kernel from 6x6 instead of
-144.
+A row of outputs is a product of polynomials, and a polynomial is known by its values at some
+points: of a 4x4 kernel, a tile of 4x4 outputs is found from 7x7 products of values instead of 256
+of numbers, of a 3x3 kernel from 6x6 instead of 144.
 """
 
 import torch
@@ -11,34 +12,38 @@ from torch import Tensor
 TILE = 4
 """Height and width of the outputs that are made together."""
 POINTS = (0.0, 1.0, -1.0, 0.5, -0.5, -2.0)
-"""Where polynomials are evaluated, beside infinity. These lose the fewest digits of those that were tried;
-opposite ones stand side by side, and what is found for one is half of the other."""
+"""Where polynomials are evaluated, beside infinity. These lose the fewest digits of those that were
+tried; opposite ones stand side by side, and what is found for one is half of the other."""
 
 
 def transforms(size: int) -> tuple[Tensor, Tensor, Tensor]:
     """The matrices of one dimension, float64, for kernels of `size` taps.
 
     Returns:
-        From taps to values (P, size), from features to values (P, P) and from products of values to outputs (TILE, P),
-        where P = TILE + size - 1.
+        From taps to values (P, size), from features to values (P, P) and from products of values to
+        outputs (TILE, P), where P = TILE + size - 1.
     """
     count = TILE + size - 1
     if not 1 <= size <= len(POINTS) + 2 - TILE:
         raise ValueError(f"size is {size}: from 1 to {len(POINTS) + 2 - TILE} taps are possible")
     features = torch.linalg.inv(_values_of(count, count)).T
-    scale = features.abs().sum(1, keepdim=True)  # of any scale the products are the same; of this they are of one size
+    scale = features.abs().sum(
+        1, keepdim=True
+    )  # of any scale the products are the same; of this they are of one size
     return _values_of(size, count) * scale, features / scale, _values_of(TILE, count).T
 
 
 def kernel_values(weight: Tensor) -> Tensor:
-    """The values of square kernels (outputs, inputs, size, size), float32: (P*P, inputs, outputs)."""
+    """The values of square kernels (outputs, inputs, size, size), float32: (P*P, inputs,
+    outputs)."""
     from_kernel = transforms(weight.shape[-1])[0]
     values = torch.einsum("xi,ocij,yj->xyco", from_kernel, weight.double(), from_kernel)
     return values.flatten(0, 1).float().contiguous()
 
 
 def _values_of(coefficients: int, count: int) -> Tensor:
-    """The matrix (count, coefficients) that evaluates a polynomial at all but one of `count` points and at infinity."""
+    """The matrix (count, coefficients) that evaluates a polynomial at all but one of `count` points
+    and at infinity."""
     points = torch.tensor(POINTS[: count - 1], dtype=torch.float64)
     at_infinity = torch.zeros(1, coefficients, dtype=torch.float64)
     at_infinity[0, -1] = 1

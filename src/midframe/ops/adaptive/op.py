@@ -1,0 +1,167 @@
+"""Adaptive convolution: the public function, its checks, its registration with PyTorch and its
+dispatch."""
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from midframe.ops.adaptive import reference
+from midframe.ops.dispatch import for_device
+
+MAX_TAPS = 79
+"""The largest kernel that the fast implementations are tested for, in pixels (the paper uses
+41)."""
+
+
+def adaptive_convolution(frames: Tensor, kernels: Tensor, stride: int = 1) -> Tensor:
+    """Filter several frames together, each pixel with kernels of its own, and add (AdaConv, section
+    3).
+
+    `out[n,c,y,x] = sum_fij kernels[n,f,i,j,y,x] * frames[n,f,c,stride*y+i,stride*x+j]`
+
+    Differentiable once in both arguments; works under autocast (the kernels may be of lower
+    precision than the frames, sums are kept in float32) and torch.compile. Fastest where the taps
+    i, j lie innermost in memory, as a network with channels innermost writes them. On the CPU
+    float32 frames take a Halide pipeline, on CUDA frames of any type but float64 Triton kernels;
+    everything else takes plain PyTorch.
+
+    Args:
+        frames: F frames a sample, padded by K // 2 on every side, (N, F, C, stride*(H-1)+K,
+            stride*(W-1)+K), floating.
+        kernels: (N, F, K, K, H, W), floating, K odd and at most 79.
+        stride: distance in pixels between the places that are filtered.
+
+    Returns:
+        (N, C, H, W), in the type of `frames`.
+
+    Raises:
+        ValueError: shapes, types or devices do not fit together; the message names them.
+
+    Example:
+        >>> frames = torch.rand(1, 2, 3, 10, 12) >>> kernels = torch.zeros(1, 2, 3, 3, 8, 10);
+        kernels[:, :, 1, 1] = 0.5  # the average of both frames >>>
+        torch.allclose(adaptive_convolution(frames, kernels), frames.mean(1)[..., 1:-1, 1:-1]) True
+    """
+    _check(frames, kernels, stride)
+    result: Tensor = _adaptive(frames, kernels, stride)
+    return result
+
+
+def _check(frames: Tensor, kernels: Tensor, stride: int) -> None:
+    shapes = f"frames {tuple(frames.shape)}, kernels {tuple(kernels.shape)}"
+    if frames.ndim != 5 or kernels.ndim != 6:
+        raise ValueError(f"frames of rank 5 and kernels of rank 6 are needed, got {shapes}")
+    if stride < 1:
+        raise ValueError(f"stride is {stride}: 1 or more is needed")
+    count, several, taps, columns, height, width = kernels.shape
+    if taps != columns or taps % 2 == 0 or taps > MAX_TAPS:
+        raise ValueError(f"kernels must be square, odd and at most {MAX_TAPS}, got {shapes}")
+    high, wide = (stride * (size - 1) + taps for size in (height, width))
+    if frames.shape[:2] != (count, several) or frames.shape[3:] != (high, wide):
+        raise ValueError(
+            f"the frames must be ({count}, {several}, C, {high}, {wide}), got {shapes}"
+        )
+    if 0 in frames.shape or 0 in kernels.shape:
+        raise ValueError(f"empty frames cannot be filtered, got {shapes}")
+    if not (frames.is_floating_point() and kernels.is_floating_point()):
+        raise ValueError(
+            f"floating tensors are needed, got frames {frames.dtype}, kernels {kernels.dtype}"
+        )
+    if frames.device != kernels.device:
+        raise ValueError(
+            f"frames and kernels must be on one device, got {frames.device}, {kernels.device}"
+        )
+
+
+class Implementation(Protocol):
+    """A module that computes the operator and its gradients.
+
+    Shapes are as in `adaptive_convolution`.
+    """
+
+    def serves(self, frames: Tensor, /) -> bool:
+        """Return whether it takes such frames."""
+
+    def adaptive_forward(self, frames: Tensor, kernels: Tensor, stride: int) -> Tensor:
+        """Filter padded frames."""
+
+    def adaptive_kernel_gradient(
+        self, gradient: Tensor, frames: Tensor, kernels: Tensor, stride: int
+    ) -> Tensor:
+        """Return the gradient of the kernels, taps innermost in memory."""
+
+    def adaptive_frame_gradient(
+        self, gradient: Tensor, frames: Tensor, kernels: Tensor, stride: int
+    ) -> Tensor:
+        """Return the gradient of the padded frames."""
+
+
+def load_halide() -> Implementation:
+    """Import the CPU form."""
+    import midframe.ops.adaptive.halide as halide
+
+    return halide
+
+
+def load_triton() -> Implementation:
+    """Import the CUDA form."""
+    import midframe.ops.adaptive.triton as triton
+
+    return triton
+
+
+def _implementation(frames: Tensor) -> Implementation:
+    """Return the form that serves these tensors."""
+    fast = for_device({"cpu": load_halide, "cuda": load_triton}, frames.device)
+    return fast if fast is not None and fast.serves(frames) else reference
+
+
+@torch.library.custom_op("midframe::adaptive_convolution", mutates_args=())
+def _adaptive(frames: Tensor, kernels: Tensor, stride: int) -> Tensor:
+    return _implementation(frames).adaptive_forward(frames, kernels, stride)
+
+
+@_adaptive.register_fake
+def _(frames: Tensor, kernels: Tensor, stride: int) -> Tensor:
+    return frames.new_empty(frames.shape[0], frames.shape[2], *kernels.shape[4:])
+
+
+@torch.library.custom_op("midframe::adaptive_kernel_gradient", mutates_args=())
+def _kernel_gradient(gradient: Tensor, frames: Tensor, kernels: Tensor, stride: int) -> Tensor:
+    return _implementation(frames).adaptive_kernel_gradient(gradient, frames, kernels, stride)
+
+
+@_kernel_gradient.register_fake
+def _(gradient: Tensor, frames: Tensor, kernels: Tensor, stride: int) -> Tensor:
+    return reference.empty_taps_innermost(kernels)
+
+
+@torch.library.custom_op("midframe::adaptive_frame_gradient", mutates_args=())
+def _frame_gradient(gradient: Tensor, frames: Tensor, kernels: Tensor, stride: int) -> Tensor:
+    return _implementation(frames).adaptive_frame_gradient(gradient, frames, kernels, stride)
+
+
+@_frame_gradient.register_fake
+def _(gradient: Tensor, frames: Tensor, kernels: Tensor, stride: int) -> Tensor:
+    return frames.new_empty(frames.shape)
+
+
+def _remember(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]  # torch.library's context
+    ctx.save_for_backward(*inputs[:2])
+    ctx.stride = inputs[2]
+
+
+def _backward(ctx, gradient: Tensor):  # type: ignore[no-untyped-def]  # torch.library's context
+    frames, kernels = ctx.saved_tensors
+    gradient = gradient.to(frames.dtype).contiguous()
+    of_frames, of_kernels = (
+        compute(gradient, frames, kernels, ctx.stride) if needed else None
+        for compute, needed in zip(
+            (_frame_gradient, _kernel_gradient), ctx.needs_input_grad[:2], strict=True
+        )
+    )
+    return of_frames, of_kernels, None
+
+
+_adaptive.register_autograd(_backward, setup_context=_remember)

@@ -1,0 +1,44 @@
+"""Local correlation in PyTorch: slow, simple, and what the fast form is tested against."""
+
+from collections.abc import Iterator
+from itertools import product
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def serves(*tensors: Tensor) -> bool:
+    """Return True: PyTorch takes tensors of any floating type on any device."""
+    return True
+
+
+def correlation_forward(first: Tensor, second: Tensor, radius: int) -> Tensor:
+    """See `midframe.ops.local_correlation`."""
+    like = [(first * moved).sum(1) for moved in _displaced(second, radius)]
+    return torch.stack(like, dim=1)
+
+
+def correlation_gradients(
+    gradient: Tensor, first: Tensor, second: Tensor, radius: int
+) -> tuple[Tensor, Tensor]:
+    """The gradients of both, in their shape."""
+    of_first, of_padded = (
+        torch.zeros_like(first),
+        functional.pad(torch.zeros_like(second), [radius] * 4),
+    )
+    height, width = first.shape[2:]
+    for place, moved in enumerate(_displaced(second, radius)):
+        wanted = gradient[:, place, None]
+        of_first.addcmul_(wanted, moved)
+        y, x = divmod(place, 2 * radius + 1)
+        of_padded[..., y : y + height, x : x + width].addcmul_(wanted, first)
+    return of_first, of_padded[..., radius : radius + height, radius : radius + width].contiguous()
+
+
+def _displaced(features: Tensor, radius: int) -> Iterator[Tensor]:
+    """Features at every displacement up to a radius, with zeros outside, views of (N, C, H, W)."""
+    height, width = features.shape[2:]
+    padded = functional.pad(features, [radius] * 4)
+    for y, x in product(range(2 * radius + 1), repeat=2):
+        yield padded[..., y : y + height, x : x + width]

@@ -1,0 +1,150 @@
+"""Separable convolution along a flow in PyTorch: slow, simple, and what the fast forms are tested
+against.
+
+Taps are summed one at a time into one accumulator, so memory stays at a few frames (no im2col).
+"""
+
+from itertools import product
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from midframe.ops.accumulation import to_accumulation_type
+from midframe.ops.resampling import shift_kernel, shift_kernel_gradients, taps_before
+
+
+def serves(*tensors: Tensor) -> bool:
+    """Return True: PyTorch takes tensors of any floating type on any device."""
+    return True
+
+
+def flow_separable_forward(
+    frame: Tensor, flow: Tensor, vertical: Tensor, horizontal: Tensor, resampling: str
+) -> Tensor:
+    """Fetch along a flow and filter; shapes as in `midframe.ops.flow_separable_convolution`."""
+    padded, tall, wide = to_accumulation_type(frame, vertical, horizontal)
+    places = _Places(frame, flow.to(tall.dtype), vertical.shape[1], resampling)
+    down, across = places.shift(tall, wide)  # (N, K + 1 or K + 3, H, W)
+    result = padded.new_zeros(*frame.shape[:2], *flow.shape[2:])
+    for i, j in product(range(down.shape[1]), repeat=2):
+        result.addcmul_(places.seen(padded, i, j), (down[:, i] * across[:, j])[:, None])
+    return result.to(frame.dtype)
+
+
+def flow_separable_gradients(
+    gradient: Tensor,
+    frame: Tensor,
+    flow: Tensor,
+    vertical: Tensor,
+    horizontal: Tensor,
+    resampling: str,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradients of the flow, (N, 2, H, W), and of both kernels, (N, K, H, W), in their
+    types."""
+    weight, padded, tall, wide = to_accumulation_type(gradient, frame, vertical, horizontal)
+    places = _Places(frame, flow.to(tall.dtype), vertical.shape[1], resampling)
+    down, across = places.shift(tall, wide)
+    of_down, of_across = torch.zeros_like(down), torch.zeros_like(across)
+    for i, j in product(range(down.shape[1]), repeat=2):
+        value = (places.seen(padded, i, j) * weight).sum(1)  # (N, H, W)
+        of_down[:, i].addcmul_(value, across[:, j])
+        of_across[:, j].addcmul_(value, down[:, i])
+    of_y, of_tall = shift_kernel_gradients(of_down, tall, places.down, resampling)
+    of_x, of_wide = shift_kernel_gradients(of_across, wide, places.right, resampling)
+    of_flow = torch.stack((of_x, of_y), dim=1)
+    return of_flow.to(flow.dtype), of_tall.to(vertical.dtype), of_wide.to(horizontal.dtype)
+
+
+def flow_separable_frame_gradient(
+    gradient: Tensor,
+    frame: Tensor,
+    flow: Tensor,
+    vertical: Tensor,
+    horizontal: Tensor,
+    resampling: str,
+) -> Tensor:
+    """The gradient of the frame, in its shape and type."""
+    weight, padded, tall, wide = to_accumulation_type(gradient, frame, vertical, horizontal)
+    places = _Places(frame, flow.to(tall.dtype), vertical.shape[1], resampling)
+    down, across = places.shift(tall, wide)
+    result = torch.zeros_like(padded)
+    for i, j in product(range(down.shape[1]), repeat=2):
+        places.add(result, i, j, weight * (down[:, i] * across[:, j])[:, None])
+    return result.to(frame.dtype)
+
+
+def flow_separable_by_sampling(
+    frame: Tensor, flow: Tensor, vertical: Tensor, horizontal: Tensor, resampling: str
+) -> Tensor:
+    """The same as `flow_separable_forward` by what other programs have: one sampling of the frame
+    for all taps.
+
+    The cubic sampling of PyTorch and ONNX has another coefficient (a = -3/4), so cubic kernels are
+    shifted instead and the frame is sampled at whole pixels.
+    """
+    height, width = flow.shape[2:]
+    x = flow[:, 0] + torch.arange(width, device=flow.device)  # (N, H, W)
+    y = flow[:, 1] + torch.arange(height, device=flow.device)[:, None]
+    before, mode = vertical.shape[1] // 2, "bilinear"
+    if resampling == "cubic":
+        left, top = x.floor(), y.floor()
+        vertical, horizontal = (
+            shift_kernel(kernel.to(part.dtype), part, resampling)
+            for kernel, part in ((vertical, y - top), (horizontal, x - left))
+        )
+        x, y, before, mode = left, top, before + taps_before(resampling), "nearest"
+    count, taps = vertical.shape[:2]
+    offsets = torch.arange(taps, device=flow.device) - before
+    across = (2 * (x[:, None] + offsets[:, None, None]) + 1) / frame.shape[3] - 1  # (N, K, H, W)
+    down = (2 * (y[:, None] + offsets[:, None, None]) + 1) / frame.shape[2] - 1
+    grid = torch.stack(
+        (
+            across[:, None].expand(-1, taps, -1, -1, -1),
+            down[:, :, None].expand(-1, -1, taps, -1, -1),
+        ),
+        -1,
+    ).reshape(count, -1, width, 2)
+    seen = functional.grid_sample(
+        frame, grid, mode=mode, padding_mode="border", align_corners=False
+    )
+    weights = (vertical[:, :, None] * horizontal[:, None]).reshape(count, 1, -1, height, width)
+    return (seen.reshape(count, frame.shape[1], -1, height, width) * weights).sum(2)
+
+
+class _Places:
+    """Where taps see a frame: at whole pixels, the nearest ones where they lead outside."""
+
+    def __init__(self, frame: Tensor, flow: Tensor, taps: int, resampling: str) -> None:
+        height, width = flow.shape[2:]
+        x = flow[:, 0] + torch.arange(width, device=flow.device)
+        y = flow[:, 1] + torch.arange(height, device=flow.device)[:, None]
+        self.left, self.top = (each.floor() for each in (x, y))
+        self.right, self.down = (
+            x - self.left,
+            y - self.top,
+        )  # how far beyond whole pixels, (N, H, W) in [0, 1)
+        self.reach, self.resampling = taps // 2 + taps_before(resampling), resampling
+        self.rows, self.columns = frame.shape[2:]
+
+    def shift(self, vertical: Tensor, horizontal: Tensor) -> tuple[Tensor, Tensor]:
+        """Kernels whose taps lie on whole pixels, (N, K + 1 or K + 3, H, W)."""
+        down = shift_kernel(vertical, self.down, self.resampling)
+        return down, shift_kernel(horizontal, self.right, self.resampling)
+
+    def _index(self, i: int, j: int) -> Tensor:
+        y = (self.top + (i - self.reach)).clamp(0, self.rows - 1).long()
+        x = (self.left + (j - self.reach)).clamp(0, self.columns - 1).long()
+        return (y * self.columns + x).flatten(1)[:, None]  # (N, 1, HW)
+
+    def seen(self, frame: Tensor, i: int, j: int) -> Tensor:
+        """What row i and column j of the taps see, (N, C, H, W)."""
+        index = self._index(i, j).expand(-1, frame.shape[1], -1)
+        return (
+            frame.flatten(2).gather(2, index).view(len(frame), frame.shape[1], *self.top.shape[1:])
+        )
+
+    def add(self, frame: Tensor, i: int, j: int, values: Tensor) -> None:
+        """The opposite: add values (N, C, H, W) where they are seen."""
+        index = self._index(i, j).expand(-1, frame.shape[1], -1)
+        frame.view(*frame.shape[:2], -1).scatter_add_(2, index, values.flatten(2))

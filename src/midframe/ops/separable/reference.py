@@ -1,0 +1,60 @@
+"""Separable convolution in PyTorch: slow, simple, and what the fast forms are tested against.
+
+Taps are summed one at a time into one accumulator, so memory stays at a few frames (no im2col).
+"""
+
+import torch
+from torch import Tensor
+
+from midframe.ops.accumulation import to_accumulation_type
+
+
+def serves(*tensors: Tensor) -> bool:
+    """Return True: PyTorch takes tensors of any floating type on any device."""
+    return True
+
+
+def separable_forward(frame: Tensor, vertical: Tensor, horizontal: Tensor) -> Tensor:
+    """Filter a padded frame; shapes as in `midframe.ops.separable_convolution`, result in the
+    frame's type."""
+    taps, height, width = vertical.shape[1:]
+    padded, vertical, horizontal = to_accumulation_type(frame, vertical, horizontal)
+    result = padded.new_zeros(*frame.shape[:2], height, width)  # (N, C, H, W)
+    for i in range(taps):
+        row = torch.zeros_like(result)
+        for j in range(taps):
+            row.addcmul_(horizontal[:, j : j + 1], padded[:, :, i : i + height, j : j + width])
+        result.addcmul_(vertical[:, i : i + 1], row)
+    return result.to(frame.dtype)
+
+
+def separable_kernel_gradients(
+    gradient: Tensor, frame: Tensor, vertical: Tensor, horizontal: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The gradients of the vertical and the horizontal kernels, both (N, K, H, W), in the kernels'
+    types."""
+    taps, height, width = vertical.shape[1:]
+    weight, padded, tall, wide = to_accumulation_type(gradient, frame, vertical, horizontal)
+    tall_gradient, wide_gradient = torch.zeros_like(tall), torch.zeros_like(wide)
+    for i in range(taps):
+        for j in range(taps):
+            product = (weight * padded[:, :, i : i + height, j : j + width]).sum(1)  # (N, H, W)
+            tall_gradient[:, i].addcmul_(wide[:, j], product)
+            wide_gradient[:, j].addcmul_(tall[:, i], product)
+    return tall_gradient.to(vertical.dtype), wide_gradient.to(horizontal.dtype)
+
+
+def separable_frame_gradient(
+    gradient: Tensor, frame: Tensor, vertical: Tensor, horizontal: Tensor
+) -> Tensor:
+    """The gradient of the padded frame, (N, C, H+K-1, W+K-1), in the frame's type."""
+    taps, height, width = vertical.shape[1:]
+    weight, padded, vertical, horizontal = to_accumulation_type(
+        gradient, frame, vertical, horizontal
+    )
+    result = torch.zeros_like(padded)
+    for i in range(taps):
+        row = weight * vertical[:, i : i + 1]  # (N, C, H, W)
+        for j in range(taps):
+            result[:, :, i : i + height, j : j + width].addcmul_(row, horizontal[:, j : j + 1])
+    return result.to(frame.dtype)

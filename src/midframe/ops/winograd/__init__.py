@@ -1,0 +1,5 @@
+"""Winograd convolution: few products for each output."""
+
+from midframe.ops.winograd.transforms import TILE, kernel_values, transforms
+
+__all__ = ["TILE", "kernel_values", "transforms"]
