@@ -1,10 +1,12 @@
-"""AdaConv a patch at a time beside all pixels of a block at once, and both beside a plain product of matrices.
+"""AdaConv a patch at a time beside all pixels of a block at once, and both beside a plain product
+of matrices.
 
 python benchmarks/adaconv.py            (some minutes on two cores)
 python benchmarks/adaconv.py --frame    (a 1280x720 frame as well, and on CUDA where there is one)
 
-Patch by patch is how implementations evaluate the network that follow the paper to the letter: 128 patches of 79x79 a
-batch, float32; of each size once. The rest of a size is timed in turns, and the fastest of each is taken.
+Patch by patch is how implementations evaluate the network that follow the paper to the letter: 128
+patches of 79x79 a batch, float32; of each size once. The rest of a size is timed in turns, and the
+fastest of each is taken.
 """
 
 import argparse
@@ -38,7 +40,9 @@ def patch_by_patch(model: AdaConv, first: Tensor, second: Tensor) -> Tensor:
     places = [(y, x) for y in range(height) for x in range(width)]
     made = []
     for start in range(0, len(places), BATCH):
-        seen = [(slice(y, y + PATCH), slice(x, x + PATCH)) for y, x in places[start : start + BATCH]]
+        seen = [
+            (slice(y, y + PATCH), slice(x, x + PATCH)) for y, x in places[start : start + BATCH]
+        ]
         patches = torch.cat([pair[..., rows, columns] for rows, columns in seen])
         kernels = model.kernels(patches[:, :3], patches[:, 3:])[..., 0, 0]  # (B, 2, K, K)
         cut = torch.cat([frames[..., rows, columns] for rows, columns in seen])[..., inner, inner]
@@ -47,7 +51,8 @@ def patch_by_patch(model: AdaConv, first: Tensor, second: Tensor) -> Tensor:
 
 
 def multiplies(model: AdaConv, work: Callable[[], object]) -> tuple[int, int]:
-    """The multiply-adds of the network's convolutions in a piece of work: those done, and those of the plain form.
+    """The multiply-adds of the network's convolutions in a piece of work: those done, and those of
+    the plain form.
 
     Winograd's transforms are left out.
     """
@@ -58,7 +63,9 @@ def multiplies(model: AdaConv, work: Callable[[], object]) -> tuple[int, int]:
         if isinstance(layer, nn.Conv2d):
             done += output.numel() * layer.weight[0].numel()
             plain += output.numel() * layer.weight[0].numel()
-        elif isinstance(layer, WinogradConvolution) and output[0, 0].numel() > 1:  # of single pixels its plain layer is
+        elif (
+            isinstance(layer, WinogradConvolution) and output[0, 0].numel() > 1
+        ):  # of single pixels its plain layer is
             done += output.numel() * layer.values[0, :, 0].numel() * len(layer.values) // TILE**2
             plain += output.numel() * layer.layer.weight[0].numel()
 
@@ -75,12 +82,20 @@ def compare(size: int, models: dict[str, AdaConv]) -> None:
     first, second = torch.rand(2, 1, 3, size, size)
     plain = models["float32"]
     dense = {name: partial(model, first, second) for name, model in models.items()}
-    products = {f"product, {name}": _product(next(model.parameters()).dtype) for name, model in models.items()}
+    products = {
+        f"product, {name}": _product(next(model.parameters()).dtype)
+        for name, model in models.items()
+    }
     taken = fastest({**dense, **products}, ROUNDS)
     slow = fastest({"slow": lambda: patch_by_patch(plain, first, second)}, rounds=1)["slow"]
-    one_patch = tuple(work // BATCH * size**2 for work in multiplies(plain, lambda: _one_batch(plain)))
+    one_patch = tuple(
+        work // BATCH * size**2 for work in multiplies(plain, lambda: _one_batch(plain))
+    )
     rows = [("patch by patch, float32", "float32", slow, one_patch)]
-    rows += [(f"all at once, {name}", name, taken[name], multiplies(models[name], dense[name])) for name in models]
+    rows += [
+        (f"all at once, {name}", name, taken[name], multiplies(models[name], dense[name]))
+        for name in models
+    ]
     print(f"\n{size}x{size}")
     print(f"{'':28}{'':>9}{'':>8}{'multiply-adds done':>30}{'of the plain form':>30}")
     print(f"{'':28}{'s':>9}{'times':>8}" + f"{'M/pixel':>9}{'GFLOP/s':>9}{'of product':>12}" * 2)
@@ -104,27 +119,37 @@ def _one_batch(model: AdaConv) -> Tensor:
 
 @torch.inference_mode()
 def whole_frame(device: str) -> None:
-    """Print the time of a 1280x720 frame with fresh weights, in the precision that is chosen on its own."""
+    """Print the time of a 1280x720 frame with fresh weights, in the precision that is chosen on its
+    own."""
     tool = Interpolator(AdaConv(), device=device)
     first, second = torch.rand(2, 1, 3, 720, 1280, device=tool.device)
     if device == "cuda":
         tool.middle(first, second)  # kernels are compiled
     start = time.perf_counter()
     tool.middle(first, second).cpu()
-    print(f"1280x720 on {device}, {tool.precision}: {time.perf_counter() - start:.1f} s", flush=True)
+    print(
+        f"1280x720 on {device}, {tool.precision}: {time.perf_counter() - start:.1f} s", flush=True
+    )
 
 
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--frame", action="store_true", help="time a whole frame too")
-    parser.add_argument("--sizes", type=int, nargs="*", default=[64, 128], help="sides of the outputs, in pixels")
+    parser.add_argument(
+        "--sizes", type=int, nargs="*", default=[64, 128], help="sides of the outputs, in pixels"
+    )
     options = parser.parse_args()
     torch.manual_seed(0)
     network = AdaConv()
     types = dict.fromkeys((torch.float32, choose_precision("auto", torch.device("cpu"))))
-    models = {str(each).removeprefix("torch."): channels_last(network.for_inference(each)) for each in types}
-    print(f"{torch.get_num_threads()} threads, fresh weights, batch normalisation folded everywhere")
+    models = {
+        str(each).removeprefix("torch."): channels_last(network.for_inference(each))
+        for each in types
+    }
+    print(
+        f"{torch.get_num_threads()} threads, fresh weights, batch normalisation folded everywhere"
+    )
     for size in options.sizes:
         compare(size, models)
     for device in ("cpu", "cuda") if options.frame else ():

@@ -1,12 +1,14 @@
-"""Score weights on held-out clips: PSNR, SSIM and sharpness of triplets one, two and three frames apart.
+"""Score weights on held-out clips: PSNR, SSIM and sharpness of triplets one, two and three frames
+apart.
 
-python benchmarks/clips.py CLIP ... [--model flowsep --model runs/mine/best.safetensors] [--per-clip 4]
-    [--distances 1 2 3] [--rows 360] [--frames 300] [--precision auto] [--others] [--json FILE]
+python benchmarks/clips.py CLIP ... [--model flowsep --model runs/mine/best.safetensors] [--per-clip
+    4] [--distances 1 2 3] [--rows 360] [--frames 300] [--precision auto] [--others] [--json FILE]
 
-Triplets come from places evenly spread over the first frames of each clip, without cuts and without repeated frames.
-For distance 2 the frames two before and two after are given. Frames are reduced by area to at most so many rows; 0
-keeps their size. With `--others`, minterpolate and RIFE (where installed, see methods.py) are measured too. Meant for
-choosing between weights: 24 triplets at three distances take about half a minute a model on two cores.
+Triplets come from places evenly spread over the first frames of each clip, without cuts and without
+repeated frames. For distance 2 the frames two before and two after are given. Frames are reduced by
+area to at most so many rows; 0 keeps their size. With `--others`, minterpolate and RIFE (where
+installed, see methods.py) are measured too. Meant for choosing between weights: 24 triplets at
+three distances take about half a minute a model on two cores.
 """
 
 import argparse
@@ -21,16 +23,17 @@ import numpy as np
 from methods import Method, load_methods
 
 from midframe.evaluation.measures import COLUMNS, Measures, defined, measure
-from midframe.images import Array, eight_bit
-from midframe.models.checkpoint import DEFAULT_MODEL
-from midframe.video.colour import to_rgb
-from midframe.video.reader import Frame, VideoReader
-from midframe.video.scenes import DEFAULT_THRESHOLD
+from midframe.media.colour.conversion import to_rgb
+from midframe.media.pictures.images import Array, eight_bit
+from midframe.media.reading.reader import Frame, VideoReader
+from midframe.media.reading.scenes import DEFAULT_THRESHOLD
+from midframe.models.default import DEFAULT_MODEL
 
 MAX_PSNR = 100.0
 """PSNR of a frame without error in means, in dB."""
 MIN_CHANGE = 0.15
-"""Mean absolute difference up to which a frame counts as a repetition of another, in grey levels."""
+"""Mean absolute difference up to which a frame counts as a repetition of another, in grey
+levels."""
 DISTANCES = (1, 2, 3)
 """Frames from the middle frame to both others."""
 ROWS, FRAMES = 360, 300
@@ -57,7 +60,12 @@ class ClipScores:
 
 
 def read_triplets(
-    clip: Path, *, count: int, distances: Sequence[int] = DISTANCES, rows: int = ROWS, frames: int = FRAMES
+    clip: Path,
+    *,
+    count: int,
+    distances: Sequence[int] = DISTANCES,
+    rows: int = ROWS,
+    frames: int = FRAMES,
 ) -> list[ClipTriplet]:
     """Read triplets around at most `count` middle frames of a clip, at every distance.
 
@@ -75,13 +83,17 @@ def read_triplets(
     with VideoReader(clip, DEFAULT_THRESHOLD) as reader:
         _, colour = reader.first_picture()
         read = list(islice(reader.read(), frames))
-    usable = [place for place in range(reach, len(read) - reach) if _in_one_scene(read, place, reach)]
+    usable = [
+        place for place in range(reach, len(read) - reach) if _in_one_scene(read, place, reach)
+    ]
     chosen = np.linspace(0, len(usable) - 1, min(count, len(usable))).round().astype(int)
     triplets = []
     for place in (usable[index] for index in chosen):
         offsets = {sign * distance for distance in (0, *distances) for sign in (-1, 1)}
         images = {
-            offset: reduce_rows(eight_bit(to_rgb(read[place + offset].picture, colour))[..., :3], rows)
+            offset: reduce_rows(
+                eight_bit(to_rgb(read[place + offset].picture, colour))[..., :3], rows
+            )
             for offset in offsets
         }
         triplets += [
@@ -101,7 +113,8 @@ def _change(first: Array, second: Array) -> float:
 
 
 def reduce_rows(image: Array, rows: int) -> Array:
-    """Reduce a frame (H, W, 3) by area to so many rows, to an even number of columns; 0 and smaller ones: unchanged."""
+    """Reduce a frame (H, W, 3) by area to so many rows, to an even number of columns; 0 and smaller
+    ones: unchanged."""
     height, width = image.shape[:2]
     if not rows or height <= rows:
         return np.ascontiguousarray(image)
@@ -109,11 +122,14 @@ def reduce_rows(image: Array, rows: int) -> Array:
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def score_triplets(triplets: Sequence[ClipTriplet], methods: dict[str, Method]) -> Iterator[ClipScores]:
+def score_triplets(
+    triplets: Sequence[ClipTriplet], methods: dict[str, Method]
+) -> Iterator[ClipScores]:
     """Score every method on every triplet by the protocol of `midframe evaluate`."""
     for triplet in triplets:
         results = {
-            name: measure(triplet.middle, method(triplet.first, triplet.second)) for name, method in methods.items()
+            name: measure(triplet.middle, method(triplet.first, triplet.second))
+            for name, method in methods.items()
         }
         yield ClipScores(triplet.clip, triplet.distance, results)
 
@@ -126,10 +142,16 @@ def mean_measures(scores: Sequence[ClipScores], method: str) -> Measures:
 
 
 def format_table(scores: Sequence[ClipScores]) -> str:
-    """Format a Markdown table: a row for each distance, each clip, and all; PSNR / SSIM / sharpness of each method."""
+    """Format a Markdown table: a row for each distance, each clip, and all; PSNR / SSIM / sharpness
+    of each method."""
     methods = list(scores[0].measures)
-    groups = {f"distance {each}": [s for s in scores if s.distance == each] for each in _distinct(scores, "distance")}
-    groups |= {str(each): [s for s in scores if s.clip == each] for each in _distinct(scores, "clip")}
+    groups = {
+        f"distance {each}": [s for s in scores if s.distance == each]
+        for each in _distinct(scores, "distance")
+    }
+    groups |= {
+        str(each): [s for s in scores if s.clip == each] for each in _distinct(scores, "clip")
+    }
     groups["all"] = list(scores)
     lines = [f"| | triplets | {' | '.join(methods)} |", "|---" * (len(methods) + 2) + "|"]
     for name, group in groups.items():
@@ -144,13 +166,19 @@ def _distinct(scores: Sequence[ClipScores], field: str) -> list[str | int]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="PSNR, SSIM and sharpness of weights on held-out clips.")
+    parser = argparse.ArgumentParser(
+        description="PSNR, SSIM and sharpness of weights on held-out clips."
+    )
     parser.add_argument("clips", nargs="+", type=Path)
     parser.add_argument("--model", action="append", help="name or file of weights; may be repeated")
     parser.add_argument("--per-clip", type=int, default=4, help="places in each clip")
     parser.add_argument("--distances", type=int, nargs="+", default=DISTANCES)
-    parser.add_argument("--rows", type=int, default=ROWS, help="rows that frames are reduced to; 0: not reduced")
-    parser.add_argument("--frames", type=int, default=FRAMES, help="frames that are read of each clip")
+    parser.add_argument(
+        "--rows", type=int, default=ROWS, help="rows that frames are reduced to; 0: not reduced"
+    )
+    parser.add_argument(
+        "--frames", type=int, default=FRAMES, help="frames that are read of each clip"
+    )
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--others", action="store_true", help="measure minterpolate and RIFE too")
     parser.add_argument("--json", type=Path, help="write the scores of every triplet")
@@ -164,7 +192,9 @@ def main() -> None:
     choice = {"count": options.per_clip, "rows": options.rows, "frames": options.frames}
     scores: list[ClipScores] = []
     for clip in options.clips:
-        scores += score_triplets(read_triplets(clip, distances=options.distances, **choice), methods)
+        scores += score_triplets(
+            read_triplets(clip, distances=options.distances, **choice), methods
+        )
     print("PSNR dB / SSIM / sharpness\n")
     print(format_table(scores))
     if options.json:

@@ -1,10 +1,11 @@
-"""How inconsistency tells errors: of interpolated frames, and of the nearest one where it is shown instead.
+"""How inconsistency tells errors: of interpolated frames, and of the nearest one where it is shown
+instead.
 
 python benchmarks/confidence.py DATASET [--model flowsep] [--most 24]
 
-Whole frames that the data set held out, its farthest ones as a pair; and pairs across a cut, from one clip to another,
-where the nearest frame is the truth. From this table come MIN_INCONSISTENCY and
-MAX_INCONSISTENCY of models/flowsep/confidence.py.
+Whole frames that the data set held out, its farthest ones as a pair; and pairs across a cut, from
+one clip to another, where the nearest frame is the truth. From this table come MIN_INCONSISTENCY
+and MAX_INCONSISTENCY of models/flowsep/confidence.py.
 """
 
 import argparse
@@ -15,10 +16,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from midframe.images import to_tensor
 from midframe.interpolator import Interpolator
 from midframe.models.flowsep import FlowSep
 from midframe.models.flowsep.steps import select_steps
+from midframe.tensors import to_tensor
 from midframe.training.samples import open_shards
 
 EDGES = (0, 0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.10, 0.12, 0.15, 0.20, 0.30, 1.0)
@@ -26,14 +27,18 @@ EDGES = (0, 0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.10, 0.12, 0.15, 0.20, 0.
 
 @torch.inference_mode()
 def look(model: FlowSep, first: Tensor, second: Tensor, truth: Tensor) -> Tensor:
-    """Inconsistency, and the errors of the interpolated and of the nearest frame in grey levels, at every value."""
+    """Inconsistency, and the errors of the interpolated and of the nearest frame in grey levels, at
+    every value."""
     height, width = first.shape[2:]
     prepared = model.prepare(first, second)
     made = model.render_tile(prepared, slice(0, height), slice(0, width)).clamp(0, 1)
     fields = model.predict(prepared).fields
     inconsistency = select_steps(fields).inconsistency(*prepared.halves, fields)
     factor = 2 * prepared.scale
-    errors = [functional.avg_pool2d(255 * (each - truth).abs().mean(1, keepdim=True), factor) for each in (made, first)]
+    errors = [
+        functional.avg_pool2d(255 * (each - truth).abs().mean(1, keepdim=True), factor)
+        for each in (made, first)
+    ]
     rows, columns = errors[0].shape[2:]
     return torch.cat([inconsistency[..., :rows, :columns], *errors]).flatten(1)
 
@@ -45,7 +50,10 @@ def table(title: str, values: Tensor) -> None:
         within = values[:, (values[0] >= low) & (values[0] < high)]
         if within.shape[1]:
             share = 100 * within.shape[1] / values.shape[1]
-            print(f"{low:7.2f}-{high:.2f}  {share:10.3f}{within[1].mean():8.2f}{within[2].mean():9.2f}")
+            print(
+                f"{low:7.2f}-{high:.2f}  "
+                f"{share:10.3f}{within[1].mean():8.2f}{within[2].mean():9.2f}"
+            )
 
 
 def main() -> None:
@@ -63,7 +71,10 @@ def main() -> None:
     before = None
     for index in range(min(options.most, len(shards))):
         count = shards.frame_count(index)
-        frames = [to_tensor(frame, tool.device) for frame in shards.read_frames(index, (0, count // 2, count - 1))]
+        frames = [
+            to_tensor(frame, tool.device)
+            for frame in shards.read_frames(index, (0, count // 2, count - 1))
+        ]
         moving.append(look(model, frames[0], frames[2], frames[1]))
         if before is not None and before.shape == frames[0].shape:
             cuts.append(look(model, before, frames[0], before))

@@ -1,10 +1,11 @@
-"""FlowSep's own steps on a graphics card: time of the Triton kernels, of plain PyTorch, and the floor set by memory.
+"""FlowSep's own steps on a graphics card: time of the Triton kernels, of plain PyTorch, and the
+floor set by memory.
 
 python benchmarks/cuda_ops.py
 
-Sizes are those of training, 64 crops of 192 pixels in bfloat16; without gradients, those of a frame of 1920x1080. The
-floor is the time in which the card's memory moves all that is read and written once. Needs only torch and Triton beside
-this project's sources: `PYTHONPATH=src` is enough.
+Sizes are those of training, 64 crops of 192 pixels in bfloat16; without gradients, those of a frame
+of 1920x1080. The floor is the time in which the card's memory moves all that is read and written
+once. Needs only torch and Triton beside this project's sources: `PYTHONPATH=src` is enough.
 """
 
 from collections.abc import Callable, Sequence
@@ -43,7 +44,9 @@ def size_of(tensors: Sequence[Tensor]) -> int:
 
 def milliseconds(work: Callable[[], object]) -> float:
     """Return the median time of a call."""
-    return float(triton.testing.do_bench(work, warmup=WARMUP, rep=REPETITIONS, return_mode="median"))
+    return float(
+        triton.testing.do_bench(work, warmup=WARMUP, rep=REPETITIONS, return_mode="median")
+    )
 
 
 def time_of(operator: Operator, given: Sequence[Tensor]) -> tuple[float, float]:
@@ -55,7 +58,9 @@ def time_of(operator: Operator, given: Sequence[Tensor]) -> tuple[float, float]:
         return forward, 0.0
     result = operator(*given)
     outer = torch.randn_like(result)
-    return forward, milliseconds(lambda: torch.autograd.grad(result, wanted, outer, retain_graph=True))
+    return forward, milliseconds(
+        lambda: torch.autograd.grad(result, wanted, outer, retain_graph=True)
+    )
 
 
 def report(name: str, operator: Operator, plain: Operator, given: Sequence[Tensor]) -> None:
@@ -65,23 +70,35 @@ def report(name: str, operator: Operator, plain: Operator, given: Sequence[Tenso
     wanted = [tensor for tensor in given if tensor.requires_grad]
     floors = size_of([*given, result]), size_of([*given, *wanted, result]) if wanted else 0
     times = zip(time_of(operator, given), floors, time_of(plain, given), strict=True)
-    cells = [f"{fast:8.3f} {1e3 * floor / BANDWIDTH:7.3f} {slow:8.3f}" for fast, floor, slow in times]
+    cells = [
+        f"{fast:8.3f} {1e3 * floor / BANDWIDTH:7.3f} {slow:8.3f}" for fast, floor, slow in times
+    ]
     print(f"{name:34}", *cells[: 2 if wanted else 1], sep=" |", flush=True)
 
 
 def decoder_inputs(level: int) -> list[Tensor]:
     """Return features, carried features (but for the coarsest level), flow and time."""
     size, carried = CROP >> (level + 1), [*HIDDEN, 0][level + 1]
-    samples = SAMPLES * (2 if level == len(WIDTHS) - 1 else 1)  # the coarsest level reads both orders
-    features = torch.randn(2 * samples, WIDTHS[level], size, size, device="cuda", dtype=torch.bfloat16)
-    before = torch.randn(samples, carried, size // 2, size // 2, device="cuda", dtype=torch.bfloat16)
+    samples = SAMPLES * (
+        2 if level == len(WIDTHS) - 1 else 1
+    )  # the coarsest level reads both orders
+    features = torch.randn(
+        2 * samples, WIDTHS[level], size, size, device="cuda", dtype=torch.bfloat16
+    )
+    before = torch.randn(
+        samples, carried, size // 2, size // 2, device="cuda", dtype=torch.bfloat16
+    )
     images = [features, before] if carried else [features]
-    images = [each.contiguous(memory_format=torch.channels_last).requires_grad_() for each in images]
+    images = [
+        each.contiguous(memory_format=torch.channels_last).requires_grad_() for each in images
+    ]
     flow = (torch.randn(samples, 4, size, size, device="cuda") * 3).requires_grad_()
     return [*images, flow, torch.rand(samples, 1, 1, 1, device="cuda")]
 
 
-def decoder_input(form: Callable[..., Tensor], radius: int, features: Tensor, *others: Tensor) -> Tensor:
+def decoder_input(
+    form: Callable[..., Tensor], radius: int, features: Tensor, *others: Tensor
+) -> Tensor:
     *carried, flow, time = others
     return form(features, carried[0] if carried else None, flow, time, radius)
 
@@ -92,16 +109,29 @@ def report_inference() -> None:
     frames = torch.rand(2, 1, 3, height, width, device="cuda").unbind()
     size = height // (2 * scale), width // (2 * scale)
     first, second = (functional.interpolate(frame, size) for frame in frames)
-    outputs = torch.randn(1, FieldLayout(TAPS).channels, *size, device="cuda", dtype=torch.float16) / 8
+    outputs = (
+        torch.randn(1, FieldLayout(TAPS).channels, *size, device="cuda", dtype=torch.float16) / 8
+    )
     outputs = outputs.contiguous(memory_format=torch.channels_last)
-    flow, time = torch.randn(1, 4, *size, device="cuda") * 3, torch.full((1, 1, 1, 1), 0.5, device="cuda")
+    flow, time = (
+        torch.randn(1, 4, *size, device="cuda") * 3,
+        torch.full((1, 1, 1, 1), 0.5, device="cuda"),
+    )
     fields = FAST.decode_outputs(outputs, flow, time, True)
-    fast, plain = partial(FAST.decode_outputs, normalise=True), partial(PLAIN.decode_outputs, normalise=True)
+    fast, plain = (
+        partial(FAST.decode_outputs, normalise=True),
+        partial(PLAIN.decode_outputs, normalise=True),
+    )
     report("fields", fast, plain, (outputs, flow, time))
     fast, plain = partial(FAST.downsample, factor=scale), partial(PLAIN.downsample, factor=scale)
     report("downsampling", fast, plain, frames[:1])
     report("inconsistency", FAST.inconsistency, PLAIN.inconsistency, (first, second, fields))
-    more: dict[str, Any] = {"factor": 2 * scale, "rows": slice(0, 1080), "columns": slice(0, width), "deviation": time}
+    more: dict[str, Any] = {
+        "factor": 2 * scale,
+        "rows": slice(0, 1080),
+        "columns": slice(0, width),
+        "deviation": time,
+    }
     fast, plain = partial(FAST.synthesise, **more), partial(PLAIN.synthesise, **more)
     report("synthesis", fast, plain, (*frames, fields))
 
@@ -123,9 +153,16 @@ def main() -> None:
     report("flow propagation", fast, plain, (first, second, flow))
     frame = torch.rand(SAMPLES, 3, CROP, CROP, device="cuda")
     flow = (torch.randn(SAMPLES, 2, INNER, INNER, device="cuda") * 4).requires_grad_()
-    kernels = [torch.randn(SAMPLES, TAPS, INNER, INNER, device="cuda").requires_grad_() for _ in range(2)]
+    kernels = [
+        torch.randn(SAMPLES, TAPS, INNER, INNER, device="cuda").requires_grad_() for _ in range(2)
+    ]
     given = (frame, flow, *kernels)
-    report("separable convolution along a flow", flow_separable_convolution, flow_separable_by_sampling, given)
+    report(
+        "separable convolution along a flow",
+        flow_separable_convolution,
+        flow_separable_by_sampling,
+        given,
+    )
     with torch.no_grad():
         report_inference()
 

@@ -1,13 +1,15 @@
-"""What interpolation fails at: PSNR and sharpness by difficulty, beside simpler methods, in one table.
+"""What interpolation fails at: PSNR and sharpness by difficulty, beside simpler methods, in one
+table.
 
-python benchmarks/diagnostics.py [--model flowsep --model WEIGHTS.safetensors] [--photos FOLDER] [--clips CLIP ...]
-    [--precision auto] [--no-minterpolate] [--no-rife] [--json FILE]
+python benchmarks/diagnostics.py [--model flowsep --model WEIGHTS.safetensors] [--photos FOLDER]
+    [--clips CLIP ...] [--precision auto] [--no-minterpolate] [--no-rife] [--json FILE]
 
-Rendered triplets with exact ground truth (rendered.py), on overlapping shapes and, with `--photos`, on the first two
-photographs of a folder; and, with `--clips`, triplets of held-out clips (clips.py) by the size of their motion. Each is
-measured where its difficulty lies: glides where both frames show the picture, bars where they pass, an occluder around
-its outline. Cells are PSNR in dB, capped at 100, and sharpness in brackets: the mean absolute Laplacian (4 neighbours)
-of the interpolated frame over that of the ground truth, 1.00 if as sharp. Below the table each model's deficits are
+Rendered triplets with exact ground truth (rendered.py), on overlapping shapes and, with `--photos`,
+on the first two photographs of a folder; and, with `--clips`, triplets of held-out clips (clips.py)
+by the size of their motion. Each is measured where its difficulty lies: glides where both frames
+show the picture, bars where they pass, an occluder around its outline. Cells are PSNR in dB, capped
+at 100, and sharpness in brackets: the mean absolute Laplacian (4 neighbours) of the interpolated
+frame over that of the ground truth, 1.00 if as sharp. Below the table each model's deficits are
 listed, against the best of the other methods. RIFE is measured where it is installed, see
 methods.py. Two minutes on two cores.
 """
@@ -28,8 +30,8 @@ from methods import Method, load_methods
 from rendered import Mask, render_all
 
 from midframe.evaluation.measures import defined, detail_ratio, laplacian
-from midframe.images import Array
-from midframe.models.checkpoint import DEFAULT_MODEL
+from midframe.media.pictures.images import Array
+from midframe.models.default import DEFAULT_MODEL
 
 CLIP_DISTANCES = (1, 3, 8)
 """Frames from the middle frame to both others, so that the motion of clips covers all sizes."""
@@ -79,7 +81,9 @@ def score_rendered(methods: dict[str, Method], photos: list[Path]) -> Iterator[R
     """Score every method on every rendered difficulty."""
     for name, triplets in render_all(photos):
         scores = {
-            method: mean_score([score(t.middle, run(t.first, t.second), t.region) for t in triplets])
+            method: mean_score(
+                [score(t.middle, run(t.first, t.second), t.region) for t in triplets]
+            )
             for method, run in methods.items()
         }
         yield Row(name, len(triplets), scores)
@@ -94,10 +98,14 @@ def score_clips(methods: dict[str, Method], clips: list[Path], per_clip: int) ->
     ]
     motions = [motion_of(each) for each in triplets]
     for low, high in pairwise(MOTION_EDGES):
-        chosen = [each for each, motion in zip(triplets, motions, strict=True) if low <= motion < high]
+        chosen = [
+            each for each, motion in zip(triplets, motions, strict=True) if low <= motion < high
+        ]
         if chosen:
             scores = {
-                method: mean_score([_score_whole(each, run(each.first, each.second)) for each in chosen])
+                method: mean_score(
+                    [_score_whole(each, run(each.first, each.second)) for each in chosen]
+                )
                 for method, run in methods.items()
             }
             yield Row(f"clips, motion of {low:g} to {high:g} px", len(chosen), scores)
@@ -121,8 +129,13 @@ def format_row(row: Row) -> str:
 
 
 def deficits(rows: Sequence[Row], method: str, others: Sequence[str]) -> list[tuple[float, Row]]:
-    """List the rows in which a method is worse than the best of others, the largest difference (dB) first."""
-    found = [(max(row.scores[other].psnr for other in others) - row.scores[method].psnr, row) for row in rows if others]
+    """List the rows in which a method is worse than the best of others, the largest difference (dB)
+    first."""
+    found = [
+        (max(row.scores[other].psnr for other in others) - row.scores[method].psnr, row)
+        for row in rows
+        if others
+    ]
     return sorted((each for each in found if each[0] > 0), key=lambda each: -each[0])
 
 
@@ -132,7 +145,9 @@ def find_photos(folder: Path) -> list[Path]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="PSNR and sharpness of interpolation by difficulty.")
+    parser = argparse.ArgumentParser(
+        description="PSNR and sharpness of interpolation by difficulty."
+    )
     parser.add_argument("--model", action="append", help="name or file of weights; may be repeated")
     parser.add_argument("--photos", type=Path, help="a folder of photographs")
     parser.add_argument("--clips", type=Path, nargs="+", default=[], help="held-out clips")
@@ -151,9 +166,15 @@ def main() -> None:
         rife=options.rife,
     )
     photos = find_photos(options.photos) if options.photos else []
-    print(f"| PSNR dB (sharpness) | triplets | {' | '.join(methods)} |\n{'|---' * (len(methods) + 2)}|")
+    print(
+        f"| PSNR dB (sharpness) | triplets | {' | '.join(methods)} "
+        f"|\n{'|---' * (len(methods) + 2)}|"
+    )
     rows = []
-    for source in (score_rendered(methods, photos), score_clips(methods, options.clips, options.per_clip)):
+    for source in (
+        score_rendered(methods, photos),
+        score_clips(methods, options.clips, options.per_clip),
+    ):
         for row in source:
             print(format_row(row), flush=True)
             rows.append(row)
@@ -165,7 +186,11 @@ def main() -> None:
     print(f"{time.perf_counter() - begin:.0f} s", file=sys.stderr)
     if options.json:
         table = [
-            {"case": row.name, "triplets": row.triplets, **{name: vars(each) for name, each in row.scores.items()}}
+            {
+                "case": row.name,
+                "triplets": row.triplets,
+                **{name: vars(each) for name, each in row.scores.items()},
+            }
             for row in rows
         ]
         options.json.write_text(json.dumps(table, indent=1) + "\n")

@@ -1,9 +1,11 @@
-"""The Triton operators on a graphics card beside the plain ways: time, memory, how far apart results and gradients lie.
+"""The Triton operators on a graphics card beside the plain ways: time, memory, how far apart
+results and gradients lie.
 
 python benchmarks/gpu.py
 
-Plain is im2col (`unfold` and `einsum`); for flow, one sampling of the frame for all taps. All in float32, without
-TensorFloat-32. Needs only torch and Triton beside this project's sources: `PYTHONPATH=src` is enough.
+Plain is im2col (`unfold` and `einsum`); for flow, one sampling of the frame for all taps. All in
+float32, without TensorFloat-32. Needs only torch and Triton beside this project's sources:
+`PYTHONPATH=src` is enough.
 """
 
 from collections.abc import Callable
@@ -35,7 +37,9 @@ def separable_by_im2col(frame: Tensor, vertical: Tensor, horizontal: Tensor) -> 
 
 def adaptive_by_im2col(frames: Tensor, kernels: Tensor) -> Tensor:
     count, several, taps, _, height, width = kernels.shape
-    seen = functional.unfold(frames.flatten(1, 2), taps).view(count, several, -1, taps, taps, height, width)
+    seen = functional.unfold(frames.flatten(1, 2), taps).view(
+        count, several, -1, taps, taps, height, width
+    )
     return torch.einsum("nfcijhw,nfijhw->nchw", seen, kernels)
 
 
@@ -47,7 +51,10 @@ def with_gradients(operator: Operator, *given: Tensor) -> list[Tensor]:
 
 def apart(found: list[Tensor], plain: list[Tensor]) -> str:
     """The largest difference of each, as a share of the largest value."""
-    return ", ".join(f"{float((a - b).abs().max() / b.abs().max()):.0e}" for a, b in zip(found, plain, strict=True))
+    return ", ".join(
+        f"{float((a - b).abs().max() / b.abs().max()):.0e}"
+        for a, b in zip(found, plain, strict=True)
+    )
 
 
 def measured(work: Callable[[], object]) -> str:
@@ -94,7 +101,13 @@ def main() -> None:
     for height, width in ((128, 128), (256, 448)):
         kernels = (torch.randn(1, TAPS, height, width, device=device) / TAPS for _ in range(2))
         frame = torch.rand(1, 3, height + TAPS - 1, width + TAPS - 1, device=device)
-        compare(f"separable {width}x{height}", separable_convolution, separable_by_im2col, frame, *kernels)
+        compare(
+            f"separable {width}x{height}",
+            separable_convolution,
+            separable_by_im2col,
+            frame,
+            *kernels,
+        )
 
     size = 64
     frames = torch.rand(1, 2, 3, size + ADAPTIVE_TAPS - 1, size + ADAPTIVE_TAPS - 1, device=device)
@@ -103,7 +116,10 @@ def main() -> None:
     compare(f"adaptive {size}x{size}", adaptive_convolution, adaptive_by_im2col, frames, weights)
 
     height, width = 256, 448
-    frame, flow = torch.rand(1, 3, height, width, device=device), flow_between_pixels(height, width, device)
+    frame, flow = (
+        torch.rand(1, 3, height, width, device=device),
+        flow_between_pixels(height, width, device),
+    )
     kernels = (torch.randn(1, FLOW_TAPS, height, width, device=device) for _ in range(2))
     given = (frame, flow, *kernels)
     for resampling in RESAMPLINGS:

@@ -16,7 +16,7 @@ import av
 import numpy as np
 from PIL import Image
 
-from midframe.images import Array
+from midframe.media.pictures.images import Array
 
 CLIP_RATE, CLIP_SIZE = Fraction(5), (180, 320)
 GIB = 2**30
@@ -37,10 +37,14 @@ def render_clip(path: Path, minutes: float) -> None:
         stream.height, stream.width = CLIP_SIZE
         stream.pix_fmt = "yuv420p"
         sound = container.add_stream("aac", 48000, layout="mono")
-        silence = av.AudioFrame.from_ndarray(np.zeros((1, 9600), np.float32), format="fltp", layout="mono")
+        silence = av.AudioFrame.from_ndarray(
+            np.zeros((1, 9600), np.float32), format="fltp", layout="mono"
+        )
         silence.sample_rate = 48000
         for index in range(int(minutes * 60 * CLIP_RATE)):
-            frame = av.VideoFrame.from_ndarray(picture(float(index / CLIP_RATE), *CLIP_SIZE), format="rgb24")
+            frame = av.VideoFrame.from_ndarray(
+                picture(float(index / CLIP_RATE), *CLIP_SIZE), format="rgb24"
+            )
             silence.pts = index * 9600
             container.mux(stream.encode(frame))
             container.mux(sound.encode(silence))
@@ -54,13 +58,18 @@ def measure(name: str, *words: str) -> None:
     process = os.spawnv(os.P_NOWAIT, sys.executable, [sys.executable, "-m", "midframe", *words])
     _, status, usage = os.wait4(process, 0)
     taken = time.monotonic() - start
-    print(f"{name}: {usage.ru_maxrss * 1024 / GIB:.2f} GiB at most, {taken:.0f} s, status {status}", flush=True)
+    print(
+        f"{name}: {usage.ru_maxrss * 1024 / GIB:.2f} GiB at most, {taken:.0f} s, status {status}",
+        flush=True,
+    )
 
 
 def main() -> None:
     """Print a line for each case."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--minutes", type=float, nargs="*", default=[1, 10], help="lengths of the clips")
+    parser.add_argument(
+        "--minutes", type=float, nargs="*", default=[1, 10], help="lengths of the clips"
+    )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for index in (0, 1):

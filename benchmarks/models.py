@@ -1,10 +1,11 @@
-"""How long networks take for a frame of 1280x720, what of it is what, and FFmpeg's minterpolate on the same clip.
+"""How long networks take for a frame of 1280x720, what of it is what, and FFmpeg's minterpolate on
+the same clip.
 
 python benchmarks/models.py [CLIP] [--frames 12]
 
-Without a clip one is rendered. All is measured in turns in one run: the networks on frames that lie ready; the whole
-way from file to file with flowsep; minterpolate, on the one thread that it uses, with decoding, and with encoding as
-`midframe video` does it.
+Without a clip one is rendered. All is measured in turns in one run: the networks on frames that lie
+ready; the whole way from file to file with flowsep; minterpolate, on the one thread that it uses,
+with decoding, and with encoding as `midframe video` does it.
 """
 
 from midframe.process import configure_process
@@ -27,14 +28,14 @@ import torch
 from video import render_clip
 
 from midframe.evaluation.motion_compensation import AHEAD, MotionCompensation
-from midframe.images import to_image, to_tensor
 from midframe.interpolator import Interpolator
+from midframe.media.colour.conversion import from_rgb, to_rgb
+from midframe.media.reading.reader import VideoReader
+from midframe.media.writing.encoders import choose_encoding
 from midframe.models.checkpoint import build_model
 from midframe.models.flowsep import BASE, FlowSep
-from midframe.video.colour import from_rgb, to_rgb
-from midframe.video.encoders import choose_encoding
+from midframe.tensors import to_image, to_tensor
 from midframe.video.pipeline import interpolate_video
-from midframe.video.reader import VideoReader
 
 ROUNDS = 3
 HALF = Fraction(1, 2)
@@ -67,7 +68,9 @@ def compensate(clip: Path, count: int, *, encoded: bool) -> None:
         encode(None, 0)
 
 
-def stages(tool: Interpolator, pictures: list[av.VideoFrame], colour: Any) -> dict[str, Callable[[], Any]]:
+def stages(
+    tool: Interpolator, pictures: list[av.VideoFrame], colour: Any
+) -> dict[str, Callable[[], Any]]:
     """The work on one frame, piece by piece."""
     model = tool.model
     assert isinstance(model, FlowSep)
@@ -89,8 +92,14 @@ def stages(tool: Interpolator, pictures: list[av.VideoFrame], colour: Any) -> di
     return {
         "network": torch.inference_mode()(network),
         "operator": torch.inference_mode()(operator),
-        "RGB to tensor and back": lambda: (to_tensor(images[1], tool.device), to_image(made, images[0].dtype)),
-        "YUV to RGB and back": lambda: (to_rgb(pictures[1], colour), from_rgb(result, colour, "yuv420p")),
+        "RGB to tensor and back": lambda: (
+            to_tensor(images[1], tool.device),
+            to_image(made, images[0].dtype),
+        ),
+        "YUV to RGB and back": lambda: (
+            to_rgb(pictures[1], colour),
+            from_rgb(result, colour, "yuv420p"),
+        ),
     }
 
 
@@ -101,7 +110,8 @@ def decode(clip: Path, count: int) -> None:
 
 
 def new_encoder(picture: av.VideoFrame, colour: Any) -> Callable[[av.VideoFrame | None, int], None]:
-    """Takes pictures, and None at the end, and encodes them as `midframe video` does without options."""
+    """Takes pictures, and None at the end, and encodes them as `midframe video` does without
+    options."""
     encoding = choose_encoding(picture, colour, time_base=Fraction(1, 50), rate=Fraction(50))
     encoder = encoding.new_encoder()
     encoder.open()
@@ -136,13 +146,22 @@ def main() -> None:
         tools = {
             "sepconv": Interpolator("sepconv"),
             "flowsep": small,
-            "flowsep, base size": Interpolator(build_model("flowsep", BASE)),  # fresh weights take as long
+            "flowsep, base size": Interpolator(
+                build_model("flowsep", BASE)
+            ),  # fresh weights take as long
         }
         first, second = pairs[0]
-        times = in_turns({name: partial(tool.interpolate, first, second, HALF) for name, tool in tools.items()})
-        print(f"{first.shape[1]}x{first.shape[0]}, {torch.get_num_threads()} threads, medians of {ROUNDS}, in turns")
+        times = in_turns(
+            {name: partial(tool.interpolate, first, second, HALF) for name, tool in tools.items()}
+        )
+        print(
+            f"{first.shape[1]}x{first.shape[0]}, {torch.get_num_threads()} threads, medians of "
+            f"{ROUNDS}, in turns"
+        )
         for name, taken in times.items():
-            print(f"{name:24}{taken:8.3f} s a made frame  1/{times['sepconv'] / taken:.1f} of sepconv")
+            print(
+                f"{name:24}{taken:8.3f} s a made frame  1/{times['sepconv'] / taken:.1f} of sepconv"
+            )
         parts = in_turns(stages(small, pictures, colour))
         files = in_turns({
             "decoding a frame": lambda: decode(clip, options.frames),
@@ -153,7 +172,9 @@ def main() -> None:
             print(f"  {name:26}{1000 * taken:8.1f} ms  {100 * taken / sum(parts.values()):3.0f} %")
         target = Path(folder) / "out.mp4"
         films = in_turns({
-            "midframe video": lambda: interpolate_video(clip, target, model=small, end=length, overwrite=True),
+            "midframe video": lambda: interpolate_video(
+                clip, target, model=small, end=length, overwrite=True
+            ),
             "minterpolate": lambda: compensate(clip, options.frames, encoded=False),
             "minterpolate, encoded": lambda: compensate(clip, options.frames, encoded=True),
         })  # fmt: skip

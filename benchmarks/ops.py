@@ -1,8 +1,10 @@
-"""The separable operator on this processor, beside the network that it serves and the processor's limit.
+"""The separable operator on this processor, beside the network that it serves and the processor's
+limit.
 
     python benchmarks/ops.py
 
-Everything is timed in one run, in turns, and the fastest of each is taken: other work on the machine only adds.
+Everything is timed in one run, in turns, and the fastest of each is taken: other work on the
+machine only adds.
 """
 
 import time
@@ -35,7 +37,8 @@ def fastest(works: dict[str, Callable[[], object]], rounds: int = ROUNDS) -> dic
 
 
 def peak_multiplies() -> Callable[[], object]:
-    """Sums in registers that touch no memory: as many fused multiply-adds a second as the processor can do."""
+    """Sums in registers that touch no memory: as many fused multiply-adds a second as the processor
+    can do."""
     x, lane, task = hl.Var("x"), hl.Var("lane"), hl.Var("task")
     steps = hl.RDom([(0, PEAK_STEPS)])
     loop, result = hl.Func("loop"), hl.Func("result")
@@ -68,8 +71,12 @@ def main() -> None:
     works: dict[str, Callable[[], object]] = {
         "peak": peak_multiplies(),
         f"network forward, {half}": lambda: network.kernels(pair[0], pair[1]),
-        "forward, float32 kernels": lambda: [halide.separable_forward(frames[n], *kernels[n]) for n in (0, 1)],
-        "forward, bfloat16 kernels": lambda: [halide.separable_forward(frames[n], *rounded[n]) for n in (0, 1)],
+        "forward, float32 kernels": lambda: [
+            halide.separable_forward(frames[n], *kernels[n]) for n in (0, 1)
+        ],
+        "forward, bfloat16 kernels": lambda: [
+            halide.separable_forward(frames[n], *rounded[n]) for n in (0, 1)
+        ],
         "gradients of kernels": lambda: [
             halide.separable_kernel_gradients(gradient, frames[n], *kernels[n]) for n in (0, 1)
         ],
@@ -78,13 +85,17 @@ def main() -> None:
         ],
     }
     seconds = fastest(works)
-    plain = fastest({"plain": lambda: [reference.separable_forward(frames[n], *kernels[n]) for n in (0, 1)]}, rounds=1)
+    plain = fastest(
+        {"plain": lambda: [reference.separable_forward(frames[n], *kernels[n]) for n in (0, 1)]},
+        rounds=1,
+    )
     seconds["forward, plain PyTorch"] = plain["plain"]
 
     peak = PEAK_WORK / seconds.pop("peak")
     forward, whole = seconds["forward, float32 kernels"], seconds[f"network forward, {half}"]
     print(
-        f"{WIDTH}x{HEIGHT}, {TAPS} taps, both frames; {torch.get_num_threads()} threads; peak {peak / 1e9:.0f} GMAC/s"
+        f"{WIDTH}x{HEIGHT}, {TAPS} taps, both frames; {torch.get_num_threads()} threads; peak "
+        f"{peak / 1e9:.0f} GMAC/s"
     )
     print(f"{'':28}{'ms':>8}{'of network':>12}{'of forward':>12}{'GMAC/s':>9}{'of peak':>9}")
     for name, taken in seconds.items():

@@ -1,7 +1,8 @@
 """Rendered triplets with exact ground truth, one for each difficulty of frame interpolation.
 
-Everything is rendered at four times the resolution and moves by whole pixels there, so by quarters of a pixel of the
-frames: the middle frame is as exact as both ends. Frames are the means of 4x4 pixels, rounded to 8 bit.
+Everything is rendered at four times the resolution and moves by whole pixels there, so by quarters
+of a pixel of the frames: the middle frame is as exact as both ends. Frames are the means of 4x4
+pixels, rounded to 8 bit.
 """
 
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from midframe.images import Array, eight_bit, read_image
+from midframe.media.pictures.images import Array, eight_bit, read_image
 
 FINER = 4
 """Pixels of a canvas along the side of one pixel of a frame."""
@@ -37,7 +38,8 @@ Mask = np.ndarray[Any, np.dtype[np.bool_]]
 Offset = tuple[float, float]
 """Rows and columns, in pixels of the frames."""
 ENDS_AND_MIDDLE = (-0.5, 0.0, 0.5)
-"""When the three frames are shown, as fractions of the motion; at 0 everything is where it was drawn."""
+"""When the three frames are shown, as fractions of the motion; at 0 everything is where it was
+drawn."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +66,13 @@ class Layer:
     """From the first to the second frame."""
 
     def at(self, time: float) -> tuple[Array, Array | None]:
-        """Cut what a frame shows of the layer at a time of `ENDS_AND_MIDDLE`, in pixels of the canvas."""
+        """Cut what a frame shows of the layer at a time of `ENDS_AND_MIDDLE`, in pixels of the
+        canvas."""
         top, left = (round((SPACE - time * each) * FINER) for each in self.motion)
         rows, columns = slice(top, top + HEIGHT * FINER), slice(left, left + WIDTH * FINER)
-        return self.canvas[rows, columns], None if self.opacity is None else self.opacity[rows, columns]
+        return self.canvas[rows, columns], None if self.opacity is None else self.opacity[
+            rows, columns
+        ]
 
     def coverage(self, time: float) -> Mask:
         """Find the pixels of a frame (H, W) that the layer covers, wholly or partly."""
@@ -86,24 +91,43 @@ def render_all(photos: list[Path]) -> Iterator[tuple[str, list[Triplet]]]:
     contents = make_contents(photos)
     yield "same frame twice", [same_twice(each) for each in contents]
     for motion in GLIDES:
-        yield f"glide of {motion:g} px", [glide(each, motion, index) for index, each in enumerate(contents)]
+        yield (
+            f"glide of {motion:g} px",
+            [glide(each, motion, index) for index, each in enumerate(contents)],
+        )
     grounds = contents[:2]
     for width in BAR_WIDTHS:
         yield f"bars of {width} px moving {BAR_MOTION}", [bars(each, width) for each in grounds]
     for motion in TEXT_MOTIONS:
-        yield f"standing text, ground moving {motion}", [standing_text(each, motion) for each in grounds]
+        yield (
+            f"standing text, ground moving {motion}",
+            [standing_text(each, motion) for each in grounds],
+        )
     for name in PATTERNS:
         yield f"{name} moving {PATTERN_MOTION}", [repeated_pattern(each, name) for each in grounds]
     for diameter in DISC_DIAMETERS:
-        yield f"discs of {diameter} px moving {DISC_MOTION}", [discs(each, diameter) for each in grounds]
+        yield (
+            f"discs of {diameter} px moving {DISC_MOTION}",
+            [discs(each, diameter) for each in grounds],
+        )
     for motion in GROUND_MOTIONS:
         name = f"beside an occluder moving {OCCLUDER_MOTION}, ground {motion}"
-        yield name, [occluder(each, other, motion) for each, other in zip(grounds, grounds[::-1], strict=True)]
+        yield (
+            name,
+            [
+                occluder(each, other, motion)
+                for each, other in zip(grounds, grounds[::-1], strict=True)
+            ],
+        )
 
 
 def make_contents(photos: list[Path]) -> list[Array]:
-    """Render the canvases that everything is shown on: overlapping shapes, then two photographs or coloured noise."""
-    return [overlapping_shapes(), *([photograph(each) for each in photos[:2]] or [coloured_noise()])]
+    """Render the canvases that everything is shown on: overlapping shapes, then two photographs or
+    coloured noise."""
+    return [
+        overlapping_shapes(),
+        *([photograph(each) for each in photos[:2]] or [coloured_noise()]),
+    ]
 
 
 def photograph(path: Path) -> Array:
@@ -111,21 +135,27 @@ def photograph(path: Path) -> Array:
     image = eight_bit(read_image(path))[..., :3]
     scale = max(side / length for side, length in zip(CANVAS, image.shape, strict=False))
     method = cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA
-    size = [max(side, round(scale * length)) for side, length in zip(CANVAS, image.shape, strict=False)]
+    size = [
+        max(side, round(scale * length)) for side, length in zip(CANVAS, image.shape, strict=False)
+    ]
     resized = cv2.resize(image, size[::-1], interpolation=method)
     top, left = ((length - side) // 2 for side, length in zip(CANVAS, size, strict=True))
     return np.ascontiguousarray(resized[top : top + CANVAS[0], left : left + CANVAS[1]])
 
 
 def overlapping_shapes(count: int = 3000, seed: int = 0) -> Array:
-    """Draw discs and rectangles over each other, large and small as in photographs, with a fine grain.
+    """Draw discs and rectangles over each other, large and small as in photographs, with a fine
+    grain.
 
-    Source: the dead leaves model, Lee, Mumford and Huang, "Occlusion models for natural images" (2001).
+    Source: the dead leaves model, Lee, Mumford and Huang, "Occlusion models for natural images"
+    (2001).
     """
     rng = np.random.default_rng(seed)
     canvas = np.full((*CANVAS, 3), 128, np.uint8)
     smallest, largest = 4, 100  # pixels of a frame
-    for radius in FINER * smallest / np.sqrt(rng.uniform((smallest / largest) ** 2, 1, count)):  # density r**-3
+    for radius in (
+        FINER * smallest / np.sqrt(rng.uniform((smallest / largest) ** 2, 1, count))
+    ):  # density r**-3
         colour = (rng.uniform(10, 245) + rng.normal(0, 25, 3)).clip(0, 255).tolist()
         x, y = (int(rng.integers(length)) for length in CANVAS[::-1])
         if rng.random() < 0.5:
@@ -137,7 +167,8 @@ def overlapping_shapes(count: int = 3000, seed: int = 0) -> Array:
 
 
 def coloured_noise(seed: int = 1) -> Array:
-    """Render noise with the spectrum of photographs, amplitude over frequency, each colour partly its own."""
+    """Render noise with the spectrum of photographs, amplitude over frequency, each colour partly
+    its own."""
     rng = np.random.default_rng(seed)
     shared = _noise(rng)
     return _to_levels(np.stack([128 + 35 * shared + 20 * _noise(rng) for _ in range(3)], axis=-1))
@@ -182,7 +213,9 @@ def inner(margin_rows: float, margin_columns: float) -> Mask:
 
 def widened(mask: Mask, pixels: int) -> Mask:
     """Add what is at most so many pixels away from a mask, diagonally too."""
-    return np.asarray(cv2.dilate(mask.astype(np.uint8), np.ones((2 * pixels + 1, 2 * pixels + 1))), bool)
+    return np.asarray(
+        cv2.dilate(mask.astype(np.uint8), np.ones((2 * pixels + 1, 2 * pixels + 1))), bool
+    )
 
 
 def same_twice(content: Array) -> Triplet:
@@ -198,7 +231,8 @@ def glide(content: Array, motion: float, direction: int) -> Triplet:
 
 
 def bars(ground: Array, width: int) -> Triplet:
-    """Move three bars over a standing ground: two upright ones in opposite directions, and a lying one."""
+    """Move three bars over a standing ground: two upright ones in opposite directions, and a lying
+    one."""
     layers = [Layer(ground)]
     places = [(40, 200, 100, 0, (0, BAR_MOTION), 255), (60, 240, 260, 0, (0, -BAR_MOTION), 0)]
     places.append((270, 0, 120, 260, (BAR_MOTION, 0), 235))
@@ -218,19 +252,38 @@ def bars(ground: Array, width: int) -> Triplet:
 
 
 def standing_text(ground: Array, motion: float) -> Triplet:
-    """Move the ground behind a subtitle, a small caption and a logo of half opacity; measured there."""
+    """Move the ground behind a subtitle, a small caption and a logo of half opacity; measured
+    there."""
     colours, opacity = np.full_like(ground, 250), np.zeros(CANVAS, np.uint8)
-    lines = (("The quick brown fox jumps over", 80, 280, 0.8, 2), ("LIVE 20:15  Kanal 7", 24, 40, 0.5, 1))
+    lines = (
+        ("The quick brown fox jumps over", 80, 280, 0.8, 2),
+        ("LIVE 20:15  Kanal 7", 24, 40, 0.5, 1),
+    )
     for text, x, y, size, stroke in lines:
         place = ((SPACE + x) * FINER, (SPACE + y) * FINER)
-        for image, value, width in ((colours, 0, stroke + 2), (opacity, 255, stroke + 2), (colours, 250, stroke)):
+        for image, value, width in (
+            (colours, 0, stroke + 2),
+            (opacity, 255, stroke + 2),
+            (colours, 250, stroke),
+        ):
             level = (value, value, value) if image.ndim == 3 else value
-            cv2.putText(image, text, place, cv2.FONT_HERSHEY_DUPLEX, size * FINER, level, width * FINER, cv2.LINE_AA)
+            cv2.putText(
+                image,
+                text,
+                place,
+                cv2.FONT_HERSHEY_DUPLEX,
+                size * FINER,
+                level,
+                width * FINER,
+                cv2.LINE_AA,
+            )
     centre = ((SPACE + 470) * FINER, (SPACE + 40) * FINER)
     for radius, level in ((24, 128), (16, 0), (9, 128)):
         cv2.circle(opacity, centre, radius * FINER, level, cv2.FILLED)
     letters = Layer(colours, opacity)
-    return compose("text", [Layer(ground, motion=(0, motion)), letters], widened(letters.coverage(0), 3))
+    return compose(
+        "text", [Layer(ground, motion=(0, motion)), letters], widened(letters.coverage(0), 3)
+    )
 
 
 def stripes() -> Array:
@@ -246,7 +299,8 @@ def grid() -> Array:
 
 
 def bricks() -> Array:
-    """Draw a wall of bricks of 24x12 pixels, all alike, every second row shifted by half a brick."""
+    """Draw a wall of bricks of 24x12 pixels, all alike, every second row shifted by half a
+    brick."""
     rows, columns = np.indices(CANVAS) / FINER
     joint = (rows % 12 < 2) | ((columns + 12 * (rows // 12 % 2)) % 24 < 2)
     return np.where(joint, 200, 110).astype(np.uint8)
@@ -256,10 +310,11 @@ PATTERNS = {"stripes": stripes, "grid": grid, "bricks": bricks}
 
 
 def repeated_pattern(content: Array, name: str) -> Triplet:
-    """Move a repeated pattern by more than half of its period, with windows on a content that move along.
+    """Move a repeated pattern by more than half of its period, with windows on a content that move
+    along.
 
-    With the motion of the nearest repetition instead, the middle would be wrong by half a period. Measured on the
-    pattern alone.
+    With the motion of the nearest repetition instead, the middle would be wrong by half a period.
+    Measured on the pattern alone.
     """
     canvas = np.repeat(PATTERNS[name]()[..., None], 3, axis=-1)
     windows = np.zeros((CANVAS[0] // FINER, CANVAS[1] // FINER), bool)
@@ -272,30 +327,45 @@ def repeated_pattern(content: Array, name: str) -> Triplet:
     return compose(name, [Layer(canvas, motion=(0, PATTERN_MOTION))], region)
 
 
+def _even(value: float) -> float:
+    """Round to an even number, half of which is a whole number of pixels."""
+    return float(2 * round(value / 2))
+
+
 def discs(ground: Array, diameter: int) -> Triplet:
-    """Move small discs over a standing ground in many directions; measured at all three places of each."""
+    """Move small discs over a standing ground in many directions; measured at all three places of
+    each."""
     rng = np.random.default_rng(diameter)
     layers, region = [Layer(ground)], np.zeros((HEIGHT, WIDTH), bool)
     for row in (60, 160, 260):
         for column in (70, 195, 320, 445):
             angle = rng.uniform(0, 2 * np.pi)
-            motion = tuple(float(2 * round(DISC_MOTION * each / 2)) for each in (np.sin(angle), np.cos(angle)))
+            motion = (_even(DISC_MOTION * np.sin(angle)), _even(DISC_MOTION * np.cos(angle)))
             opacity = np.zeros(CANVAS, np.uint8)
             place = ((SPACE + column) * FINER, (SPACE + row) * FINER)
             cv2.circle(opacity, place, diameter * FINER // 2, 255, cv2.FILLED)
             colour = rng.choice([0, 255], 3) if rng.random() < 0.7 else rng.integers(0, 256, 3)
-            layers.append(Layer(np.broadcast_to(colour.astype(np.uint8), ground.shape), opacity, motion))  # type: ignore[arg-type]
+            layers.append(
+                Layer(np.broadcast_to(colour.astype(np.uint8), ground.shape), opacity, motion)
+            )
             for time in ENDS_AND_MIDDLE:
                 region |= layers[-1].coverage(time)
     return compose("discs", layers, widened(region, 3))
 
 
 def occluder(ground: Array, content: Array, motion: float) -> Triplet:
-    """Move a large object over a ground that stands or moves against it; measured in a ring around its outline."""
+    """Move a large object over a ground that stands or moves against it; measured in a ring around
+    its outline."""
     opacity = np.zeros(CANVAS, np.uint8)
     centre = ((SPACE + WIDTH // 2) * FINER, (SPACE + HEIGHT // 2) * FINER)
     cv2.ellipse(opacity, centre, (110 * FINER, 80 * FINER), 20, 0, 360, 255, cv2.FILLED)
-    cv2.rectangle(opacity, (centre[0] - 20 * FINER, centre[1]), (centre[0] + 20 * FINER, CANVAS[0]), 255, cv2.FILLED)
+    cv2.rectangle(
+        opacity,
+        (centre[0] - 20 * FINER, centre[1]),
+        (centre[0] + 20 * FINER, CANVAS[0]),
+        255,
+        cv2.FILLED,
+    )
     top = Layer(np.ascontiguousarray(content[::-1]), opacity, (0, OCCLUDER_MOTION))
     covered = top.coverage(0)
     ring = widened(covered, 24) & widened(~covered, 4)

@@ -1,9 +1,10 @@
-"""How exact frames at a quarter, half and three quarters of the way are: at once, by halving, and by averaging.
+"""How exact frames at a quarter, half and three quarters of the way are: at once, by halving, and
+by averaging.
 
 python benchmarks/times.py DATASET [--models flowsep sepconv] [--most 24]
 
-Whole frames that the data set held out, each with five in a row at least: the first and the fifth are given, the three
-between them made.
+Whole frames that the data set held out, each with five in a row at least: the first and the fifth
+are given, the three between them made.
 """
 
 import argparse
@@ -13,8 +14,8 @@ from pathlib import Path
 from statistics import mean
 
 from midframe.evaluation.measures import measure
-from midframe.images import blended
 from midframe.interpolator import Interpolator
+from midframe.media.pictures.images import blended
 from midframe.training.samples import open_shards
 
 STEPS = 4

@@ -1,6 +1,8 @@
-"""Time a training step of FlowSep on a graphics card: milliseconds, crops a second, and where the time goes.
+"""Time a training step of FlowSep on a graphics card: milliseconds, crops a second, and where the
+time goes.
 
-    python benchmarks/training_step.py [--network '{"taps": 3}'] [--size 192] [--batch 64] [--kernels 30]
+    python benchmarks/training_step.py [--network '{"taps": 3}'] [--size 192] [--batch 64]
+    [--kernels 30]
 
 The step runs on random crops, captured as a CUDA graph, as `midframe.training.on_device` runs it.
 """
@@ -23,7 +25,9 @@ STEPS = 20
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--network", type=json.loads, default={}, help="other fields of flowsep's form, as JSON")
+    parser.add_argument(
+        "--network", type=json.loads, default={}, help="other fields of flowsep's form, as JSON"
+    )
     parser.add_argument("--size", type=int, default=192)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--scale", type=int, default=1)
@@ -52,7 +56,8 @@ def main() -> None:
     torch.cuda.synchronize()
     milliseconds = begin.elapsed_time(end) / STEPS
     print(
-        f"{torch.cuda.get_device_name()}: {milliseconds:.2f} ms a step, {given.batch / milliseconds * 1e3:.0f} crops/s"
+        f"{torch.cuda.get_device_name()}: {milliseconds:.2f} ms a step, "
+        f"{given.batch / milliseconds * 1e3:.0f} crops/s"
     )
     print(f"memory {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB")
     with profile(activities=[ProfilerActivity.CUDA]) as found:
@@ -63,7 +68,9 @@ def main() -> None:
     total, count = sum(e.self_device_time_total for e in events), sum(e.count for e in events)
     print(f"{count // 3} kernels, {total / 3e3:.2f} ms busy")
     for event in events[: given.kernels]:
-        print(f"{event.self_device_time_total / 3e3:8.3f} ms {event.count // 3:5d}  {event.key[:110]}")
+        print(
+            f"{event.self_device_time_total / 3e3:8.3f} ms {event.count // 3:5d}  {event.key[:110]}"
+        )
 
 
 main()

@@ -2,8 +2,8 @@
 
 python benchmarks/video.py [CLIP] [--model NAME] [--frames 12]
 
-Without a clip one is rendered. Both ways are measured in turns: the network alone on frames that lie ready, and the
-whole way from file to file.
+Without a clip one is rendered. Both ways are measured in turns: the network alone on frames that
+lie ready, and the whole way from file to file.
 """
 
 import argparse
@@ -18,9 +18,9 @@ import av
 import numpy as np
 
 from midframe.interpolator import Interpolator
-from midframe.video.colour import to_rgb
+from midframe.media.colour.conversion import to_rgb
+from midframe.media.reading.reader import VideoReader
 from midframe.video.pipeline import interpolate_video
-from midframe.video.reader import VideoReader
 
 ROUNDS = 3
 
@@ -33,8 +33,13 @@ def render_clip(path: Path, frames: int) -> None:
         stream = container.add_stream("libx264", 25, options={"crf": "18"})
         stream.width, stream.height, stream.pix_fmt = 1280, 720, "yuv420p"
         for n in range(frames):
-            waves = [np.sin((columns - 6 * n) / (9 + 7 * k)) * np.sin(rows / (7 + 5 * k)) for k in range(3)]
-            image = np.clip(np.rint(128 + 90 * np.stack(waves, axis=-1) + noise), 0, 255).astype(np.uint8)
+            waves = [
+                np.sin((columns - 6 * n) / (9 + 7 * k)) * np.sin(rows / (7 + 5 * k))
+                for k in range(3)
+            ]
+            image = np.clip(np.rint(128 + 90 * np.stack(waves, axis=-1) + noise), 0, 255).astype(
+                np.uint8
+            )
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         container.mux(stream.encode(None))
 
@@ -52,7 +57,9 @@ def main() -> None:
             render_clip(clip, options.frames)
         with VideoReader(clip) as reader:
             _, colour = reader.first_picture()
-            frames = [to_rgb(frame.picture, colour) for frame in islice(reader.read(), options.frames)]
+            frames = [
+                to_rgb(frame.picture, colour) for frame in islice(reader.read(), options.frames)
+            ]
             length = float(options.frames / reader.rate)
         pairs = list(pairwise(frames))
         tool.interpolate(*pairs[0])  # compiles what is compiled once

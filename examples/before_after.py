@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 import midframe
-from midframe.images import Array
+from midframe.media.pictures.images import Array
 
 ENLARGED = 3
 """How many times a part is enlarged."""
@@ -44,4 +44,6 @@ if __name__ == "__main__":
     first, second = frames(video, int(index))
     average = np.rint((first.astype(float) + second) / 2).astype(np.uint8)
     shown = [first, second, average, midframe.interpolate(first, second)]
-    Image.fromarray(side_by_side([enlarged(each, part[0]) if part else each for each in shown])).save(target)
+    Image.fromarray(
+        side_by_side([enlarged(each, part[0]) if part else each for each in shown])
+    ).save(target)

@@ -1,9 +1,10 @@
-"""Draw where a network begins to fail: the rendered sample, with more and more motion between its frames.
+"""Draw where a network begins to fail: the rendered sample, with more and more motion between its
+frames.
 
 python examples/failures.py sepconv picture.jpg
 
-A row for each motion: the average of both frames, the truth, which is known here, what the network makes, and four
-times the difference.
+A row for each motion: the average of both frames, the truth, which is known here, what the network
+makes, and four times the difference.
 """
 
 import sys
@@ -19,7 +20,8 @@ from midframe.evaluation.measures import average, error_map, measure
 MIDDLE = 0.7
 """The time that is made, in seconds of the sample."""
 STEPS = (2, 5, 9)
-"""Frames of the sample between the two that are given; the ball moves some 6 pixels in one, the wall not quite 2."""
+"""Frames of the sample between the two that are given; the ball moves some 6 pixels in one, the
+wall not quite 2."""
 PART = "85,30,130,130"
 """Left, top, width and height of what is shown."""
 

@@ -1,4 +1,5 @@
-"""Render a short clip with sound to try midframe on: a ball bounces before a gliding, textured wall.
+"""Render a short clip with sound to try midframe on: a ball bounces before a gliding, textured
+wall.
 
 python examples/render_sample.py sample.mp4
 """
@@ -17,7 +18,8 @@ Array = np.ndarray[Any, Any]
 
 
 def picture(time: float) -> Array:
-    """The frame at a time in seconds, (H, W, 3) uint8, drawn at twice the size and averaged against jagged edges."""
+    """The frame at a time in seconds, (H, W, 3) uint8, drawn at twice the size and averaged against
+    jagged edges."""
     rows, columns = np.mgrid[0 : 2 * HEIGHT, 0 : 2 * WIDTH].astype(np.float32) / 2
     wall = columns - 40 * time
     bricks = ((wall + (rows // 18 % 2) * 20) % 40 < 1.5) | (rows % 18 < 1.5)
@@ -46,7 +48,9 @@ def render(path: str) -> None:
         for start in range(0, int(FRAMES / RATE * SOUND_RATE), CHUNK):
             moments = (start + np.arange(CHUNK)) / SOUND_RATE
             tone = 0.2 * np.sin(2 * np.pi * (330 + 110 * np.sin(6.4 * moments)) * moments)
-            chunk = av.AudioFrame.from_ndarray(tone.astype(np.float32)[None], format="fltp", layout="mono")
+            chunk = av.AudioFrame.from_ndarray(
+                tone.astype(np.float32)[None], format="fltp", layout="mono"
+            )
             chunk.sample_rate, chunk.pts = SOUND_RATE, start
             container.mux(sound.encode(chunk))
         container.mux(sound.encode(None))

@@ -46,7 +46,10 @@ def render(time: float, size: tuple[int, int] = (64, 96), scene: int = 0) -> Arr
     """Draw a textured background that moves, and a disc that crosses it; `time` in frames."""
     height, width = size
     rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
-    waves = [np.sin((columns - 2 * time) / (5 + scene + k) + k) * np.cos(rows / (4 + k + 2 * scene)) for k in range(3)]
+    waves = [
+        np.sin((columns - 2 * time) / (5 + scene + k) + k) * np.cos(rows / (4 + k + 2 * scene))
+        for k in range(3)
+    ]
     image = np.stack([80 + 60 * wave + 90 * scene for wave in waves], axis=-1)
     disc = (rows - height / 2) ** 2 + (columns - time - 15) ** 2 < (height / 6) ** 2
     image[disc] = (240, 200, 40)
@@ -86,7 +89,9 @@ def write_clip(
             context.colorspace, context.color_range = BT2020, LIMITED
         audio: Any = container.add_stream(sound, 48000, layout="stereo") if sound else None
         for number in range(frames):
-            image = render(number // repeat, size, scene=int(cut_at is not None and number >= cut_at))
+            image = render(
+                number // repeat, size, scene=int(cut_at is not None and number >= cut_at)
+            )
             if interlaced:
                 image[1::2] = render(number + 0.5, size)[1::2]
             frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format=pixel_format)
@@ -114,19 +119,42 @@ def write_sources(folder: Path) -> None:
     write_clip(folder / "cut.mkv", cut_at=5)
     write_clip(folder / "twos.mp4", frames=16, repeat=2)
     write_clip(folder / "large.mp4", frames=3, size=(180, 240), sound=None)
-    write_clip(folder / "variable.mkv", rate=Fraction(100), times=[0, 10, 14, 40, 43, 50, 61, 70, 72, 80])
-    write_clip(folder / "fields.mp4", interlaced=True, options={"crf": "10", "x264-params": "mbtree=0:tff=1"})
-    write_clip(folder / "clip.ts", codec="mpeg2video", rate=Fraction(25), options={"b": "4000000"}, sound="mp2")
+    write_clip(
+        folder / "variable.mkv", rate=Fraction(100), times=[0, 10, 14, 40, 43, 50, 61, 70, 72, 80]
+    )
+    write_clip(
+        folder / "fields.mp4",
+        interlaced=True,
+        options={"crf": "10", "x264-params": "mbtree=0:tff=1"},
+    )
+    write_clip(
+        folder / "clip.ts",
+        codec="mpeg2video",
+        rate=Fraction(25),
+        options={"b": "4000000"},
+        sound="mp2",
+    )
     hevc = {"preset": "ultrafast", "x265-params": "log-level=error"}
     write_clip(
-        folder / "hdr.mkv", frames=4, codec="libx265", pixel_format="yuv420p10le", options=hevc, hdr=True, sound="flac"
+        folder / "hdr.mkv",
+        frames=4,
+        codec="libx265",
+        pixel_format="yuv420p10le",
+        options=hevc,
+        hdr=True,
+        sound="flac",
     )
     (folder / "frames").mkdir()
     for number in range(5):
         Image.fromarray(render(number)).save(folder / "frames" / f"{number:04d}.png")
     for suffix, kind in ((".apng", "PNG"), (".gif", "GIF")):
         first, *others = (Image.fromarray(render_alpha(number)) for number in range(5))
-        named: dict[str, Any] = {"save_all": True, "append_images": others, "duration": 100, "disposal": 2}
+        named: dict[str, Any] = {
+            "save_all": True,
+            "append_images": others,
+            "duration": 100,
+            "disposal": 2,
+        }
         first.save(folder / f"alpha{suffix}", format=kind, **named)
 
 
@@ -160,7 +188,12 @@ def run_pipe() -> int:
     environment = {**os.environ, "PYTHONPATH": str(PACKAGE.parent)}
     with Path("in.y4m").open("rb") as given, Path("out.y4m").open("wb") as taken:
         return subprocess.run(
-            command, stdin=given, stdout=taken, stderr=subprocess.DEVNULL, env=environment, check=False
+            command,
+            stdin=given,
+            stdout=taken,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+            check=False,
         ).returncode
 
 
@@ -217,16 +250,30 @@ CASES = {
     "slow motion with sound": video("clip.mp4", "out.mp4", "--slow", "2.5", *X264),
     "frame rate": video("clip.mp4", "out.mkv", "--fps", "60", "--codec", "ffv1"),
     "variable rate": video("variable.mkv", "out.mp4", *X264),
-    "variable rate by request": video("variable.mkv", "out.mkv", "--vfr", "--factor", "3", "--codec", "ffv1"),
+    "variable rate by request": video(
+        "variable.mkv", "out.mkv", "--vfr", "--factor", "3", "--codec", "ffv1"
+    ),
     "cut held": video("cut.mkv", "out.mkv", "--codec", "ffv1"),
-    "cut blended": video("cut.mkv", "out.mov", "--cut", "blend", "--codec", "prores", "--cut-threshold", "5"),
+    "cut blended": video(
+        "cut.mkv", "out.mov", "--cut", "blend", "--codec", "prores", "--cut-threshold", "5"
+    ),
     "tiles": video("large.mp4", "out.mkv", "--tile", "64", "--scale", "1", "--codec", "ffv1"),
     "ensemble in float32": video(
-        "clip.mp4", "out.mkv", "--ensemble", "2", "--precision", "float32", "--mute", "--codec", "ffv1"
+        "clip.mp4",
+        "out.mkv",
+        "--ensemble",
+        "2",
+        "--precision",
+        "float32",
+        "--mute",
+        "--codec",
+        "ffv1",
     ),
     "transparent GIF": video("alpha.gif", "out.gif"),
     "transparent APNG": video("alpha.apng", "out.apng"),
-    "image sequence": video("frames/%04d.png", "out/%05d.png", "--source-fps", "24", "--factor", "3"),
+    "image sequence": video(
+        "frames/%04d.png", "out/%05d.png", "--source-fps", "24", "--factor", "3"
+    ),
     "image folder to a video": video("frames", "out.mp4", "--fps", "30", *X264),
     "y4m pipe": Case((), "out.y4m", run_pipe),
     "10 bit HDR": video("hdr.mkv", "out.mp4", "--codec", "hevc", "--preset", "ultrafast"),
@@ -238,7 +285,17 @@ CASES = {
     "compare": Case((), "out.mkv", run_compare),
     "image": Case(("image", "frames/0000.png", "frames/0002.png", "out.png"), "out.png"),
     "images by halving": Case(
-        ("image", "frames/0000.png", "frames/0002.png", "out/m.png", "--count", "2", "--model", "sepconv"), "out"
+        (
+            "image",
+            "frames/0000.png",
+            "frames/0002.png",
+            "out/m.png",
+            "--count",
+            "2",
+            "--model",
+            "sepconv",
+        ),
+        "out",
     ),
     "score": Case(("score", "clip.mp4", "out"), "out"),
 }
@@ -248,12 +305,18 @@ def described(path: Path) -> Record:
     """Record one file."""
     if path.suffix == ".json":
         mean = json.loads(path.read_text())["mean"]
-        return {of: sorted(float(value) for value in values.values()) for of, values in mean.items()}
+        return {
+            of: sorted(float(value) for value in values.values()) for of, values in mean.items()
+        }
     streams: dict[int, Record] = {}
     with av.open(str(path)) as container:
         for stream in container.streams:
             name = stream.codec_context.name if stream.codec_context else None
-            streams[stream.index] = {"type": stream.type, "codec": name, "time_base": str(stream.time_base)}
+            streams[stream.index] = {
+                "type": stream.type,
+                "codec": name,
+                "time_base": str(stream.time_base),
+            }
         for index in [each.index for each in container.streams if each.type in ("video", "audio")]:
             container.seek(0) if len(streams) > 1 else None
             streams[index] |= digest(container.decode(container.streams[index]))
@@ -278,9 +341,13 @@ def samples_of(frame: Any) -> Array:
     if frame.format.name == "pal8":
         frame = frame.reformat(format="rgba")
     wide = max(part.bits for part in frame.format.components) > 8
-    bytes_each = (2 if wide else 1) * (len(frame.format.components) if len(frame.planes) == 1 else 1)
+    bytes_each = (2 if wide else 1) * (
+        len(frame.format.components) if len(frame.planes) == 1 else 1
+    )
     rows = [
-        np.frombuffer(plane, np.uint8).reshape(plane.height, -1)[:, : plane.width * bytes_each].ravel()
+        np.frombuffer(plane, np.uint8)
+        .reshape(plane.height, -1)[:, : plane.width * bytes_each]
+        .ravel()
         for plane in frame.planes
     ]
     return np.concatenate(rows)
@@ -296,8 +363,13 @@ def run_case(case: Case, sources: Path) -> Record:
         status = case.action() if case.action else run(*case.words)
         result = Path(case.result).parent if "%" in case.result else Path(case.result)
         files = sorted(result.iterdir()) if result.is_dir() else [result]
-        files = [each for each in files if each.name != "scores.png"]  # a drawing with the version of the library
-        return {"status": status, **{each.name: described(each) for each in files if each.is_file()}}
+        files = [
+            each for each in files if each.name != "scores.png"
+        ]  # a drawing with the version of the library
+        return {
+            "status": status,
+            **{each.name: described(each) for each in files if each.is_file()},
+        }
 
 
 def record(only: str | None = None) -> Record:
@@ -316,7 +388,11 @@ def differences(before: Any, now: Any, place: str = "") -> list[str]:
     """List where two records differ."""
     if isinstance(before, dict) and isinstance(now, dict):
         names = [*before, *(name for name in now if name not in before)]
-        return [text for name in names for text in differences(before.get(name), now.get(name), f"{place}/{name}")]
+        return [
+            text
+            for name in names
+            for text in differences(before.get(name), now.get(name), f"{place}/{name}")
+        ]
     return [] if before == now else [f"{place}: {before} -> {now}"]
 
 
@@ -324,8 +400,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     action = parser.add_mutually_exclusive_group(required=True)
     action.add_argument("--record", metavar="FILE", type=Path, help="write the record to this file")
-    action.add_argument("--compare", metavar="FILE", type=Path, help="compare with the record in this file")
-    parser.add_argument("--only", metavar="NAME", help="run the cases with this text in their name alone")
+    action.add_argument(
+        "--compare", metavar="FILE", type=Path, help="compare with the record in this file"
+    )
+    parser.add_argument(
+        "--only", metavar="NAME", help="run the cases with this text in their name alone"
+    )
     given = parser.parse_args()
     print(f"midframe in {PACKAGE}")
     found = record(given.only)
@@ -333,7 +413,9 @@ def main() -> None:
         given.record.write_text(json.dumps(found, indent=1) + "\n")
         return
     before = json.loads(given.compare.read_text())
-    before = {name: each for name, each in before.items() if given.only is None or given.only in name}
+    before = {
+        name: each for name, each in before.items() if given.only is None or given.only in name
+    }
     changed = differences(before, found)
     print("\n".join(changed) or f"{len(found)} cases: the same")
     sys.exit(bool(changed))

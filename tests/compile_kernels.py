@@ -1,8 +1,9 @@
-"""Compile every CUDA kernel that the operators launch for graphics cards of several generations; none is needed.
+"""Compile every CUDA kernel that the operators launch for graphics cards of several generations;
+none is needed.
 
-`test_cuda_kernels.py` runs this as a program of its own, as Triton's interpreter is chosen when Triton is imported. It
-prints a line of JSON for each kernel and generation: what was compiled, from which types, and the bytes of shared
-memory that a program of it takes.
+`test_cuda_kernels.py` runs this as a program of its own, as Triton's interpreter is chosen when
+Triton is imported. It prints a line of JSON for each kernel and generation: what was compiled, from
+which types, and the bytes of shared memory that a program of it takes.
 """
 
 import json
@@ -63,12 +64,16 @@ def compile_for_cards(kernel: Any, *inputs: Any, grid: Any, warmup: bool, **name
     """What stands in for a launch."""
     values = {**dict(zip(kernel.arg_names, inputs, strict=False)), **named}
     fixed = {each.name for each in kernel.params if each.is_constexpr}
-    types = {name: "constexpr" if name in fixed else _type(values[name]) for name in kernel.arg_names}
+    types = {
+        name: "constexpr" if name in fixed else _type(values[name]) for name in kernel.arg_names
+    }
     constants = {(kernel.arg_names.index(name),): values[name] for name in fixed}
     options = {name: named[name] for name in OPTIONS if name in named}
     for generation in GENERATIONS:
         target = GPUTarget("cuda", generation, WARP)
-        made = triton.compile(ASTSource(kernel, types, constexprs=constants), target=target, options=options)
+        made = triton.compile(
+            ASTSource(kernel, types, constexprs=constants), target=target, options=options
+        )
         facts = {"kernel": f"{kernel.__module__}.{kernel.__name__}", "generation": generation}
         print(json.dumps({**facts, "types": list(types.values()), "shared": made.metadata.shared}))
 
@@ -80,7 +85,11 @@ def _type(value: Any) -> str:
 
 
 def launch_separable(kernel_type: torch.dtype) -> None:
-    frame, gradient, kernels = torch.rand(1, 3, 58, 58), torch.rand(1, 3, 8, 8), torch.rand(2, 1, 51, 8, 8)
+    frame, gradient, kernels = (
+        torch.rand(1, 3, 58, 58),
+        torch.rand(1, 3, 8, 8),
+        torch.rand(2, 1, 51, 8, 8),
+    )
     kernels = kernels.to(kernel_type)
     separable.separable_forward(frame, *kernels)
     separable.separable_kernel_gradients(gradient, frame, *kernels)
@@ -88,7 +97,11 @@ def launch_separable(kernel_type: torch.dtype) -> None:
 
 
 def launch_adaptive() -> None:
-    frames, kernels, gradient = torch.rand(1, 2, 3, 48, 48), torch.rand(1, 2, 41, 41, 8, 8), torch.rand(1, 3, 8, 8)
+    frames, kernels, gradient = (
+        torch.rand(1, 2, 3, 48, 48),
+        torch.rand(1, 2, 41, 41, 8, 8),
+        torch.rand(1, 3, 8, 8),
+    )
     adaptive.adaptive_forward(frames, kernels, 1)
     adaptive.adaptive_kernel_gradient(gradient, frames, kernels, 1)
     adaptive.adaptive_frame_gradient(gradient, frames, kernels, 1)
@@ -117,7 +130,11 @@ def launch_propagation() -> None:
 
 
 def launch_inference(kind: torch.dtype) -> None:
-    frame, outputs, time = torch.rand(1, 4, 16, 16).to(kind), torch.rand(1, 28, 8, 8).to(kind), torch.rand(1, 1, 1, 1)
+    frame, outputs, time = (
+        torch.rand(1, 4, 16, 16).to(kind),
+        torch.rand(1, 28, 8, 8).to(kind),
+        torch.rand(1, 1, 1, 1),
+    )
     fields = fields_step.decode_outputs(outputs, torch.rand(1, 4, 8, 8), time, True)
     small = downsampling.downsample(frame, 2)
     inconsistency.inconsistency(small, small, fields)

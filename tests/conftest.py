@@ -16,7 +16,9 @@ from midframe.models.sepconv import SepConv
 from midframe.process import no_real_time_threads
 
 if not torch.cuda.is_available():
-    os.environ["TRITON_INTERPRET"] = "1"  # before Triton is imported: its kernels then run on the CPU
+    os.environ["TRITON_INTERPRET"] = (
+        "1"  # before Triton is imported: its kernels then run on the CPU
+    )
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 """Real input, tested on when it is there."""
@@ -24,14 +26,19 @@ SHARED = Path(__file__).parents[2] / "shared" / "data"
 torch.set_num_threads(2)
 
 _rights = no_real_time_threads()
-_rights.__enter__()  # for good: films of these tests are rendered by SVT-AV1, too, which may starve a machine as root
+# for good: films of these tests are rendered by SVT-AV1, too, which may starve a machine as root
+_rights.__enter__()
 
 
-def render_frame(time: float, height: int = 64, width: int = 96, scene: int = 0) -> np.ndarray[Any, Any]:
+def render_frame(
+    time: float, height: int = 64, width: int = 96, scene: int = 0
+) -> np.ndarray[Any, Any]:
     """A textured background that glides, and a disc that crosses it; `time` in frames."""
     rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
     columns = columns - 2 * time
-    waves = [np.sin(columns / (5 + scene + k) + k) * np.cos(rows / (4 + k + 2 * scene)) for k in range(3)]
+    waves = [
+        np.sin(columns / (5 + scene + k) + k) * np.cos(rows / (4 + k + 2 * scene)) for k in range(3)
+    ]
     image = np.stack([80 + 60 * wave + 90 * scene for wave in waves], axis=-1)
     disc = (rows - height / 2) ** 2 + (columns + 2 * time - 3 * time - 15) ** 2 < (height / 6) ** 2
     image[disc] = (240, 200, 40) if scene == 0 else (20, 60, 200)
@@ -71,7 +78,9 @@ def render_video(tmp_path: Path) -> Callable[..., Path]:
             audio = container.add_stream("aac", 48000, layout="stereo") if sound else None
             for index in range(frames if stream else 0):
                 scene = 1 if cut_at is not None and index >= cut_at else 0
-                shown = av.VideoFrame.from_ndarray(render_frame(index, *size, scene=scene), format="rgb24")
+                shown = av.VideoFrame.from_ndarray(
+                    render_frame(index, *size, scene=scene), format="rgb24"
+                )
                 shown.pts = pts[index] if pts else index
                 shown.time_base = 1 / rate
                 container.mux(stream.encode(shown))
@@ -91,7 +100,9 @@ def sine(seconds: Fraction) -> list[av.AudioFrame]:
     wave = np.sin(np.arange(samples) * 0.05).astype(np.float32) * 0.3
     chunks = []
     for start in range(0, samples, 1024):
-        chunk = av.AudioFrame.from_ndarray(np.stack([wave[start : start + 1024]] * 2), format="fltp", layout="stereo")
+        chunk = av.AudioFrame.from_ndarray(
+            np.stack([wave[start : start + 1024]] * 2), format="fltp", layout="stereo"
+        )
         chunk.sample_rate, chunk.pts = 48000, start
         chunks.append(chunk)
     return chunks

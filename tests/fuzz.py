@@ -1,12 +1,14 @@
-"""Damaged films: what is done with them must end, with a clear error or a whole result, and leave nothing half done.
+"""Damaged films: what is done with them must end, with a clear error or a whole result, and leave
+nothing half done.
 
     python tests/fuzz.py [--sound] [COUNT] [SEED]
 
-With --sound, the films have sound of many codecs and text, most of the damage is in it, and the results are of all
-containers and partly slowed down.
+With --sound, the films have sound of many codecs and text, most of the damage is in it, and the
+results are of all containers and partly slowed down.
 
-Each case is a small film with some bits flipped, an end cut off, or pieces of it swapped, overwritten or left out. It
-is interpolated in a process of its own, so that a crash of the interpreter is seen too.
+Each case is a small film with some bits flipped, an end cut off, or pieces of it swapped,
+overwritten or left out. It is interpolated in a process of its own, so that a crash of the
+interpreter is seen too.
 """
 
 import random
@@ -51,7 +53,10 @@ def flipped(data: bytearray, chance: random.Random) -> bytes:
 def swapped(data: bytearray, chance: random.Random) -> bytes:
     size = chance.randint(1, max(1, len(data) // 4))
     one, other = (chance.randrange(max(1, len(data) - size)) for _ in range(2))
-    data[one : one + size], data[other : other + size] = data[other : other + size], data[one : one + size]
+    data[one : one + size], data[other : other + size] = (
+        data[other : other + size],
+        data[one : one + size],
+    )
     return bytes(data)
 
 
@@ -72,20 +77,30 @@ def render_sources(folder: Path) -> list[Path]:
     from test_matrix import FILMS, Film, render
     from test_video import Averager
 
-    made = [render(film, folder) for name, film in FILMS.items() if name in ("plain", "matroska", "quicktime", "webm")]
+    made = [
+        render(film, folder)
+        for name, film in FILMS.items()
+        if name in ("plain", "matroska", "quicktime", "webm")
+    ]
     made += [render(FILMS[name], folder) for name in ("avi", "transport stream")]
-    interpolate_video(render(Film("small.mkv", frames=6), folder), folder / "in.gif", model=Averager())
+    interpolate_video(
+        render(Film("small.mkv", frames=6), folder), folder / "in.gif", model=Averager()
+    )
     return [*made, folder / "in.gif"]
 
 
 SOUNDS = (
-    ("mp4", "aac", "stereo"), ("mp4", "ac3", "5.1(side)"), ("mp4", "libmp3lame", "stereo"), ("mp4", "flac", "stereo"),
-    ("mkv", "aac", "5.1"), ("mkv", "libopus", "stereo"), ("mkv", "flac", "7.1"), ("mkv", "eac3", "5.1(side)"),
-    ("mkv", "pcm_s16le", "stereo"), ("mkv", "pcm_f32le", "16 channels"), ("mkv", "wavpack", "stereo"),
+    ("mp4", "aac", "stereo"), ("mp4", "ac3", "5.1(side)"), ("mp4", "libmp3lame", "stereo"),
+    ("mp4", "flac", "stereo"),
+    ("mkv", "aac", "5.1"), ("mkv", "libopus", "stereo"), ("mkv", "flac", "7.1"),
+    ("mkv", "eac3", "5.1(side)"),
+    ("mkv", "pcm_s16le", "stereo"), ("mkv", "pcm_f32le", "16 channels"),
+    ("mkv", "wavpack", "stereo"),
     ("mov", "alac", "stereo"), ("mov", "pcm_s24le", "9 channels"), ("mov", "pcm_mulaw", "mono"),
-    ("mov", "adpcm_ima_qt", "stereo"), ("avi", "pcm_s16le", "stereo"), ("avi", "libmp3lame", "stereo"),
-    ("avi", "adpcm_ms", "stereo"), ("avi", "wmav2", "stereo"), ("webm", "libopus", "5.1"), ("ts", "aac", "stereo"),
-    ("ts", "mp2", "stereo"), ("ts", "ac3", "stereo"),
+    ("mov", "adpcm_ima_qt", "stereo"), ("avi", "pcm_s16le", "stereo"),
+    ("avi", "libmp3lame", "stereo"),
+    ("avi", "adpcm_ms", "stereo"), ("avi", "wmav2", "stereo"), ("webm", "libopus", "5.1"),
+    ("ts", "aac", "stereo"), ("ts", "mp2", "stereo"), ("ts", "ac3", "stereo"),
 )  # fmt: skip
 """Container, encoder and layout of films whose sound is damaged."""
 TEXTS = {"mp4": "mov_text", "mov": "mov_text", "mkv": "ass", "webm": "webvtt"}
@@ -93,10 +108,15 @@ TEXTS = {"mp4": "mov_text", "mov": "mov_text", "mkv": "ass", "webm": "webvtt"}
 
 def render_sounds(folder: Path) -> list[Path]:
     """A small film for each of `SOUNDS`, with text where the container holds it."""
-    return [render_sound(folder / f"{number}.{film[0]}", *film[1:]) for number, film in enumerate(SOUNDS)]
+    return [
+        render_sound(folder / f"{number}.{film[0]}", *film[1:])
+        for number, film in enumerate(SOUNDS)
+    ]
 
 
-def render_sound(path: Path, encoder: str, layout: str, rate: int = 48000, seconds: Fraction = Fraction(1, 2)) -> Path:
+def render_sound(
+    path: Path, encoder: str, layout: str, rate: int = 48000, seconds: Fraction = Fraction(1, 2)
+) -> Path:
     """A film of 25 frames a second with noise."""
     from conftest import render_frame
     from test_streams import ASS_HEADER, subtitle
@@ -120,7 +140,9 @@ def render_sound(path: Path, encoder: str, layout: str, rate: int = 48000, secon
         chance = np.random.default_rng(0)
         for begin in range(0, round(seconds * rate), 1024):
             noise = chance.uniform(-0.3, 0.3, (1, 1024 * track.codec_context.layout.nb_channels))
-            samples = av.AudioFrame.from_ndarray(noise.astype(np.float32), format="flt", layout=layout)
+            samples = av.AudioFrame.from_ndarray(
+                noise.astype(np.float32), format="flt", layout=layout
+            )
             samples.sample_rate, samples.pts, samples.time_base = rate, begin, Fraction(1, rate)
             container.mux(track.encode(samples))
         container.mux(track.encode(None))
@@ -132,8 +154,14 @@ def render_sound(path: Path, encoder: str, layout: str, rate: int = 48000, secon
 def sound_places(path: Path) -> list[tuple[int, int]]:
     """Where in a file the packets beside the picture are: begin and size."""
     with av.open(str(path)) as container:
-        packets = container.demux([stream for stream in container.streams if stream.type != "video"])
-        return [(packet.pos, packet.size) for packet in packets if packet.size and packet.pos is not None]
+        packets = container.demux(
+            [stream for stream in container.streams if stream.type != "video"]
+        )
+        return [
+            (packet.pos, packet.size)
+            for packet in packets
+            if packet.size and packet.pos is not None
+        ]
 
 
 def in_the_sound(data: bytearray, chance: random.Random, places: list[tuple[int, int]]) -> bytes:
@@ -160,7 +188,11 @@ def attempt(source: Path, target: Path, **wanted: Any) -> str:
         return KEPT if "--resume continues from there" in str(error) else "refused"
     except BaseException as error:
         return f"{type(error).__name__}: {error}"
-    return "whole" if target.exists() and not report.problems else "told that the result lacks something"
+    return (
+        "whole"
+        if target.exists() and not report.problems
+        else "told that the result lacks something"
+    )
 
 
 def fuzz(count: int, seed: int = 0, *, sound: bool = False) -> Counter[str]:
@@ -168,31 +200,40 @@ def fuzz(count: int, seed: int = 0, *, sound: bool = False) -> Counter[str]:
     chance, found = random.Random(seed), Counter[str]()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        films = [(path, path.read_bytes()) for path in (render_sounds if sound else render_sources)(folder)]
+        films = [
+            (path, path.read_bytes())
+            for path in (render_sounds if sound else render_sources)(folder)
+        ]
         places = {path: sound_places(path) for path, _ in films} if sound else {}
         pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
         for number in range(count):
             path, data = chance.choice(films)
-            kind = chance.choice([*sorted(KINDS), *["in the sound"] * 10] if sound else sorted(KINDS))
+            kind = chance.choice(
+                [*sorted(KINDS), *["in the sound"] * 10] if sound else sorted(KINDS)
+            )
             case, target, wanted = folder / f"case{path.suffix}", folder / "result.mkv", {}
             if sound:
                 target, wanted = chosen_result(folder, chance)
             damaged = bytearray(data)
             case.write_bytes(
-                in_the_sound(damaged, chance, places[path]) if kind == "in the sound" else KINDS[kind](damaged, chance)
+                in_the_sound(damaged, chance, places[path])
+                if kind == "in the sound"
+                else KINDS[kind](damaged, chance)
             )
             try:
                 outcome = pool.submit(attempt, case, target, **wanted).result(timeout=SECONDS)
             except (BrokenProcessPool, TimeoutError) as error:
-                told = f"{path.name}, {kind}, {target.suffix}, {wanted}, number {number} of seed {seed}"
-                outcome = f"{type(error).__name__} ({told})"
+                case_name = f"{path.name}, {kind}, {target.suffix}, {wanted}"
+                outcome = f"{type(error).__name__} ({case_name}, number {number} of seed {seed})"
                 for process in list((pool._processes or {}).values()):
                     process.kill()
                 pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
             left = [each for each in folder.iterdir() if "result" in each.name and each != target]
             if outcome == KEPT and [each.name for each in left] == [f"{target.name}.midframe"]:
                 shutil.rmtree(left.pop())
-            found[f"{[each.name for each in left]} left behind: {outcome}" if left else outcome] += 1
+            found[
+                f"{[each.name for each in left]} left behind: {outcome}" if left else outcome
+            ] += 1
             target.unlink(missing_ok=True)
             for each in left:
                 shutil.rmtree(each, ignore_errors=True)
@@ -203,7 +244,9 @@ def fuzz(count: int, seed: int = 0, *, sound: bool = False) -> Counter[str]:
 def chosen_result(folder: Path, chance: random.Random) -> tuple[Path, dict[str, Any]]:
     """A result of any container, at times slower, and the options for it."""
     target = folder / f"result.{chance.choice(('mkv', 'mp4', 'mov', 'webm'))}"
-    wanted: dict[str, Any] = {"codec": "vp9", "preset": None} if target.suffix == ".webm" else {"codec": "ffv1"}
+    wanted: dict[str, Any] = (
+        {"codec": "vp9", "preset": None} if target.suffix == ".webm" else {"codec": "ffv1"}
+    )
     if target.suffix in (".mp4", ".mov"):
         wanted = {"codec": "h264", "preset": "ultrafast"}
     return target, wanted | ({"slow": 2} if chance.random() < 0.4 else {})

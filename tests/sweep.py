@@ -1,11 +1,12 @@
-"""Sound of every codec, from every container that holds it, into every container of results, measured with ffprobe.
+"""Sound of every codec, from every container that holds it, into every container of results,
+measured with ffprobe.
 
     python tests/sweep.py [--all] [CODEC ...]
 
-Each source is a small film with a tone that begins at 0.5 s, rendered with the ffmpeg program. It is interpolated with
-the default codec, and ffmpeg and ffprobe then measure source and result: when the sound begins and ends beside the
-picture, when the tone begins, channels and rate. A table for Markdown is printed, one row for each codec, or with
---all one for each pair of files.
+Each source is a small film with a tone that begins at 0.5 s, rendered with the ffmpeg program. It
+is interpolated with the default codec, and ffmpeg and ffprobe then measure source and result: when
+the sound begins and ends beside the picture, when the tone begins, channels and rate. A table for
+Markdown is printed, one row for each codec, or with --all one for each pair of files.
 """
 
 import json
@@ -22,15 +23,21 @@ from midframe.errors import MidframeError
 from midframe.video.pipeline import interpolate_video
 
 CODECS: dict[str, tuple[str, ...]] = {
-    "aac": ("aac",), "mp3": ("libmp3lame",), "mp2": ("mp2",), "opus": ("libopus",), "vorbis": ("libvorbis",),
-    "flac": ("flac",), "alac": ("alac",), "ac3": ("ac3",), "eac3": ("eac3",), "dts": ("dca", "-strict", "-2"),
+    "aac": ("aac",), "mp3": ("libmp3lame",), "mp2": ("mp2",), "opus": ("libopus",),
+    "vorbis": ("libvorbis",),
+    "flac": ("flac",), "alac": ("alac",), "ac3": ("ac3",), "eac3": ("eac3",),
+    "dts": ("dca", "-strict", "-2"),
     "truehd": ("truehd", "-strict", "-2"), "wavpack": ("wavpack",), "wmav2": ("wmav2",),
-    "adpcm_ms": ("adpcm_ms",), "adpcm_ima_wav": ("adpcm_ima_wav",), "adpcm_ima_qt": ("adpcm_ima_qt",),
-    "pcm_s16le": ("pcm_s16le",), "pcm_s16be": ("pcm_s16be",), "pcm_s24le": ("pcm_s24le",), "pcm_s24be": ("pcm_s24be",),
-    "pcm_f32le": ("pcm_f32le",), "pcm_u8": ("pcm_u8",), "pcm_alaw": ("pcm_alaw",), "pcm_mulaw": ("pcm_mulaw",),
+    "adpcm_ms": ("adpcm_ms",), "adpcm_ima_wav": ("adpcm_ima_wav",),
+    "adpcm_ima_qt": ("adpcm_ima_qt",),
+    "pcm_s16le": ("pcm_s16le",), "pcm_s16be": ("pcm_s16be",), "pcm_s24le": ("pcm_s24le",),
+    "pcm_s24be": ("pcm_s24be",),
+    "pcm_f32le": ("pcm_f32le",), "pcm_u8": ("pcm_u8",), "pcm_alaw": ("pcm_alaw",),
+    "pcm_mulaw": ("pcm_mulaw",),
 }  # fmt: skip
 """FFmpeg's arguments for the encoder of each codec."""
-PICTURES = {"avi": "mpeg4", "wmv": "wmv2", "webm": "libvpx", "mkv": "libx264", "mov": "libx264", "mp4": "libx264",
+PICTURES = {"avi": "mpeg4", "wmv": "wmv2", "webm": "libvpx", "mkv": "libx264", "mov": "libx264",
+"mp4": "libx264",
             "ts": "libx264", "ogv": "libtheora", "flv": "flv"}  # fmt: skip
 """Containers of sources, and the encoder of the picture in them."""
 RESULTS = ("mp4", "mkv", "mov", "webm")
@@ -42,7 +49,8 @@ LOUD = 0.05
 
 @dataclass(frozen=True)
 class Measured:
-    """What ffmpeg and ffprobe find in a file; times in seconds, beside the begin or the end of the picture."""
+    """What ffmpeg and ffprobe find in a file; times in seconds, beside the begin or the end of the
+    picture."""
 
     codec: str
     channels: int
@@ -75,9 +83,30 @@ class Pair:
 def render(folder: Path, codec: str, container: str) -> Path | None:
     """A film with a tone; None if the container does not hold the codec."""
     path = folder / f"{codec}.{container}"
-    tone = f"aevalsrc='if(gte(t,{TONE_AT}),0.4*sin(2*PI*440*t),0)|if(gte(t,{TONE_AT}),0.4*sin(2*PI*440*t),0)':s={RATE}"
-    command = ["ffmpeg", "-v", "error", "-y", "-f", "lavfi", "-i", "testsrc2=s=96x64:r=25:d=1.2", "-f", "lavfi"]
-    command += ["-i", f"{tone}:d=1.2", "-c:v", PICTURES[container], "-pix_fmt", "yuv420p", "-c:a", *CODECS[codec]]
+    channel = f"if(gte(t,{TONE_AT}),0.4*sin(2*PI*440*t),0)"
+    tone = f"aevalsrc='{channel}|{channel}':s={RATE}"
+    command = [
+        "ffmpeg",
+        "-v",
+        "error",
+        "-y",
+        "-f",
+        "lavfi",
+        "-i",
+        "testsrc2=s=96x64:r=25:d=1.2",
+        "-f",
+        "lavfi",
+    ]
+    command += [
+        "-i",
+        f"{tone}:d=1.2",
+        "-c:v",
+        PICTURES[container],
+        "-pix_fmt",
+        "yuv420p",
+        "-c:a",
+        *CODECS[codec],
+    ]
     if (container, codec) == ("wmv", "flac"):
         return None  # ffprobe does not find its times
     done = subprocess.run([*command, str(path)], capture_output=True, check=False)
@@ -90,20 +119,39 @@ def measure(path: Path) -> Measured:
     Raises:
         ValueError: there is no sound.
     """
-    entries = "frame=media_type,best_effort_timestamp_time,nb_samples:stream=codec_type,codec_name,channels,sample_rate"
-    command = ["ffprobe", "-v", "error", "-show_frames", "-show_streams", "-show_entries", entries, "-of", "json"]
-    found = json.loads(subprocess.run([*command, str(path)], capture_output=True, check=True).stdout)
+    entries = (
+        "frame=media_type,best_effort_timestamp_time,nb_samples:"
+        "stream=codec_type,codec_name,channels,sample_rate"
+    )
+    command = [
+        "ffprobe",
+        "-v",
+        "error",
+        "-show_frames",
+        "-show_streams",
+        "-show_entries",
+        entries,
+        "-of",
+        "json",
+    ]
+    found = json.loads(
+        subprocess.run([*command, str(path)], capture_output=True, check=True).stdout
+    )
     sounds = [stream for stream in found["streams"] if stream["codec_type"] == "audio"]
     if not sounds:
         raise ValueError("there is no sound")
-    kinds = {kind: [f for f in found["frames"] if f["media_type"] == kind] for kind in ("video", "audio")}
+    kinds = {
+        kind: [f for f in found["frames"] if f["media_type"] == kind] for kind in ("video", "audio")
+    }
     rate, heard, shown = (
         int(sounds[0]["sample_rate"]),
         kinds["audio"],
         [float(f["best_effort_timestamp_time"]) for f in kinds["video"]],
     )
     timed = [number for number, frame in enumerate(heard) if "best_effort_timestamp_time" in frame]
-    before = sum(frame["nb_samples"] for frame in heard[: timed[0]]) / rate  # Windows Media has frames without a time
+    before = (
+        sum(frame["nb_samples"] for frame in heard[: timed[0]]) / rate
+    )  # Windows Media has frames without a time
     rest = sum(frame["nb_samples"] for frame in heard[timed[-1] :]) / rate
     begin = float(heard[timed[0]]["best_effort_timestamp_time"]) - before - shown[0]
     step = (shown[-1] - shown[0]) / (len(shown) - 1)
@@ -122,7 +170,10 @@ def _tone(path: Path) -> float:
     """When the silence ends, in seconds of the file."""
     command = ["ffmpeg", "-hide_banner", "-copyts", "-i", str(path), "-map", "0:a:0", "-f", "null"]
     told = subprocess.run(
-        [*command, "-af", f"silencedetect=noise={LOUD}:d=0.1", "-"], capture_output=True, text=True, check=True
+        [*command, "-af", f"silencedetect=noise={LOUD}:d=0.1", "-"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     found = re.search(r"silence_end: ([0-9.-]+)", told.stderr)
     return float(found[1]) if found else math.nan
@@ -147,7 +198,9 @@ def sweep(codecs: list[str], folder: Path) -> Iterator[Pair]:
                 target = folder / f"result.{suffix}"
                 wanted = {"codec": "vp9"} if suffix == "webm" else {}
                 try:
-                    report = interpolate_video(source, target, model=Averager(), overwrite=True, **wanted)
+                    report = interpolate_video(
+                        source, target, model=Averager(), overwrite=True, **wanted
+                    )
                     after = measure(target)
                     problem = "; ".join(report.problems)
                     yield Pair(source.name, suffix, problem, before, after, bool(report.converted))
@@ -161,16 +214,22 @@ def row(pair: Pair) -> str:
         return f"| {pair.source} | {pair.result} | {pair.error} | | | | | |"
     begin, end, tone = pair.shifts
     how = f"converted to {pair.after.codec}" if pair.converted else "copied"
-    form = f"{pair.before.channels} -> {pair.after.channels} | {pair.before.rate} -> {pair.after.rate}"
+    form = (
+        f"{pair.before.channels} -> {pair.after.channels} | {pair.before.rate} -> {pair.after.rate}"
+    )
     error = f"; {pair.error}" if pair.error else ""
-    return f"| {pair.source} | {pair.result} | {how}{error} | {begin:+.1f} | {end:+.1f} | {tone:+.1f} | {form} |"
+    times = f"{begin:+.1f} | {end:+.1f} | {tone:+.1f}"
+    return f"| {pair.source} | {pair.result} | {how}{error} | {times} | {form} |"
 
 
 def cell(pairs: list[Pair]) -> str:
-    """What becomes of one codec in one container of results: how, and the largest shifts of begin, end and tone."""
+    """What becomes of one codec in one container of results: how, and the largest shifts of begin,
+    end and tone."""
     bad = [pair for pair in pairs if pair.error or pair.after is None or pair.after.rate == 0]
     good = [pair for pair in pairs if pair not in bad]
-    ways = sorted({f"to {pair.after.codec}" if pair.converted else "copied" for pair in good if pair.after})
+    ways = sorted(
+        {f"to {pair.after.codec}" if pair.converted else "copied" for pair in good if pair.after}
+    )
     texts = []
     for way in ways:
         shifts = [

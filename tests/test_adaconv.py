@@ -5,7 +5,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from midframe.models.adaconv import MARGIN, PATCH, STRIDE, AdaConv, AdaConvConfig, MatrixConvolution, reflected
+from midframe.models.adaconv import (
+    MARGIN,
+    PATCH,
+    STRIDE,
+    AdaConv,
+    AdaConvConfig,
+    MatrixConvolution,
+    reflected,
+)
 from midframe.models.checkpoint import load_model, save_model
 
 SMALL = {"widths": (8, 8, 8, 8, 16), "taps": 9}
@@ -19,7 +27,8 @@ def model() -> AdaConv:
     for layer in model.layers:
         if isinstance(layer, nn.BatchNorm2d):
             for value, low, high in (
-                (layer.running_mean, -1, 1), (layer.running_var, 0.5, 2), (layer.weight, 0.5, 2), (layer.bias, -1, 1),
+                (layer.running_mean, -1, 1), (layer.running_var, 0.5, 2), (layer.weight, 0.5, 2),
+                (layer.bias, -1, 1),
             ):  # fmt: skip
                 nn.init.uniform_(value, low, high)  # type: ignore[arg-type]
     nn.init.normal_(model.layers[-1].weight, std=20.0)  # type: ignore[arg-type]
@@ -27,9 +36,12 @@ def model() -> AdaConv:
 
 
 def patch_by_patch(model: AdaConv, first: Tensor, second: Tensor) -> Tensor:
-    """The paper's way: for every pixel the network reads its patches, and its kernels filter the patches' middles."""
+    """The paper's way: for every pixel the network reads its patches, and its kernels filter the
+    patches' middles."""
     height, width = first.shape[2:]
-    shown = [index.tolist() for index in (reflected(size, first.device) for size in (height, width))]
+    shown = [
+        index.tolist() for index in (reflected(size, first.device) for size in (height, width))
+    ]
     padded = [frame[:, :, shown[0]][..., shown[1]] for frame in (first, second)]
     unused = MARGIN - model.config.taps // 2
     inner = slice(unused, unused + model.config.taps)
@@ -57,7 +69,9 @@ def test_of_one_patch_there_is_one_kernel_of_41_by_82_that_sums_to_1() -> None:
 
 
 @pytest.mark.parametrize(("height", "width"), [(9, 12), (1, 1), (2, 19), (25, 8)])
-def test_dense_equals_patch_by_patch_at_every_pixel(model: AdaConv, height: int, width: int) -> None:
+def test_dense_equals_patch_by_patch_at_every_pixel(
+    model: AdaConv, height: int, width: int
+) -> None:
     first, second = torch.rand(2, 2, 3, height, width)
     expected = patch_by_patch(model, first, second)
     assert expected.std() > 0.05
@@ -81,7 +95,9 @@ def test_any_rectangle_is_made_as_it_is_in_the_whole(model: AdaConv) -> None:
     first, second = torch.rand(2, 1, 3, 40, 50)
     prepared, whole = model.prepare(first, second), model(first, second)
     for rows, columns in ((slice(3, 17), slice(0, 50)), (slice(39, 40), slice(11, 12))):
-        torch.testing.assert_close(model.render_tile(prepared, rows, columns), whole[..., rows, columns])
+        torch.testing.assert_close(
+            model.render_tile(prepared, rows, columns), whole[..., rows, columns]
+        )
 
 
 def test_the_kernels_of_a_pixel_are_those_of_its_patch(model: AdaConv) -> None:
@@ -123,8 +139,12 @@ def test_weights_and_statistics_come_back(model: AdaConv, tmp_path: Path) -> Non
     assert loaded.state_dict().keys() == model.state_dict().keys()
 
 
-@pytest.mark.parametrize("shapes", [((1, 3, 78, 90), (1, 3, 78, 90)), ((1, 3, 80, 90), (1, 3, 80, 91))])
-def test_patches_that_are_too_small_or_unequal_are_refused_with_both_shapes(model: AdaConv, shapes: tuple) -> None:
+@pytest.mark.parametrize(
+    "shapes", [((1, 3, 78, 90), (1, 3, 78, 90)), ((1, 3, 80, 90), (1, 3, 80, 91))]
+)
+def test_patches_that_are_too_small_or_unequal_are_refused_with_both_shapes(
+    model: AdaConv, shapes: tuple
+) -> None:
     first, second = (torch.rand(shape) for shape in shapes)
     both = ".*".join(re.escape(str(shape)) for shape in shapes)
     with pytest.raises(ValueError, match=both):

@@ -6,7 +6,14 @@ import torch
 from safetensors.torch import save_file
 
 from midframe.errors import CheckpointError
-from midframe.models.checkpoint import WEIGHTS, build_model, list_models, load_model, save_model, sha256_of
+from midframe.models.checkpoint import (
+    WEIGHTS,
+    build_model,
+    list_models,
+    load_model,
+    save_model,
+    sha256_of,
+)
 from midframe.models.sepconv import SepConv
 
 

@@ -12,15 +12,17 @@ from midframe import cli
 from midframe.cli import shared
 from midframe.cli import video as video_commands
 from midframe.errors import DatasetError
-from midframe.images import read_image, write_image
 from midframe.interpolator import Interpolator
+from midframe.media.pictures.images import read_image, write_image
 from midframe.video.report import VideoReport
 
 Render = Callable[..., np.ndarray]
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+def run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
     """Run a command line in this process: status, standard output, standard error."""
 
     def call(*words: object) -> tuple[int, str, str]:
@@ -57,7 +59,9 @@ def test_a_video_is_doubled(
     assert (tmp_path / "in-x2.mp4").exists()
 
 
-def test_a_middle_picture_is_made(run: Callable, pair: tuple[Path, Path], tmp_path: Path, tiny_weights: Path) -> None:
+def test_a_middle_picture_is_made(
+    run: Callable, pair: tuple[Path, Path], tmp_path: Path, tiny_weights: Path
+) -> None:
     status, output, _ = run("image", *pair, "--model", tiny_weights)
     assert status == 0
     assert output.strip() == str(tmp_path / "a-mid.png")
@@ -68,7 +72,9 @@ def test_a_middle_picture_is_made(run: Callable, pair: tuple[Path, Path], tmp_pa
 def test_several_pictures_are_numbered(
     run: Callable, pair: tuple[Path, Path], tmp_path: Path, tiny_weights: Path
 ) -> None:
-    status, output, _ = run("image", *pair, tmp_path / "m.png", "--count", 3, "--model", tiny_weights)
+    status, output, _ = run(
+        "image", *pair, tmp_path / "m.png", "--count", 3, "--model", tiny_weights
+    )
     assert status == 0
     assert [Path(line).name for line in output.split()] == ["m-1.png", "m-2.png", "m-3.png"]
     assert all((tmp_path / f"m-{n}.png").exists() for n in (1, 2, 3))
@@ -80,17 +86,32 @@ def test_several_pictures_are_numbered(
         (["video", "{dir}/missing.mp4"], "missing.mp4 does not exist"),
         (["video", "{dir}/text.mp4"], "text.mp4 cannot be opened"),
         (["video", "{dir}/in.mp4", "--factor", "0"], "factor is 0"),
-        (["video", "{dir}/in.mp4", "--encoder-option", "tune"], "--encoder-option tune: a name and a value"),
+        (
+            ["video", "{dir}/in.mp4", "--encoder-option", "tune"],
+            "--encoder-option tune: a name and a value",
+        ),
         (["video", "{dir}/in.mp4", "--fps", "60", "--factor", "2"], "one of them"),
         (["video", "{dir}/in.mp4", "--codec", "nosuch"], "no video codec 'nosuch'"),
         (["video", "{dir}/in.mp4", "--crf", "999"], "--crf is 999: libx264 takes 0"),
         (["video", "{dir}/in.mp4", "--encoder-option", "foo=bar"], "libx264 has no option 'foo'"),
         (["video", "{dir}/in.mp4", "--report", "{dir}/no/such/r.json"], "no/such is not a folder"),
-        (["video", "{dir}/in.mp4", "{dir}/o.mp4", "--report", "{dir}/in.mp4"], "in.mp4 is an input"),
-        (["video", "{dir}/in.mp4", "{dir}/o.mp4", "--report", "{dir}/o.mp4"], "o.mp4 is the result itself"),
-        (["video", "{dir}/in.mp4", "{dir}/o.mp4", "--report", "{dir}/a.png"], "a.png exists and is not a report"),
+        (
+            ["video", "{dir}/in.mp4", "{dir}/o.mp4", "--report", "{dir}/in.mp4"],
+            "in.mp4 is an input",
+        ),
+        (
+            ["video", "{dir}/in.mp4", "{dir}/o.mp4", "--report", "{dir}/o.mp4"],
+            "o.mp4 is the result itself",
+        ),
+        (
+            ["video", "{dir}/in.mp4", "{dir}/o.mp4", "--report", "{dir}/a.png"],
+            "a.png exists and is not a report",
+        ),
         (["video", "{dir}/in.mp4", "{dir}/o.mp4", "--report", "{dir}"], "is a folder"),
-        (["video", "{dir}/in.mp4", "{dir}/two.mp4", "--overwrite"], "two.mp4 exists and was not written by midframe"),
+        (
+            ["video", "{dir}/in.mp4", "{dir}/two.mp4", "--overwrite"],
+            "two.mp4 exists and was not written by midframe",
+        ),
         (["video", "{dir}/new\nline.mp4"], "new\\nline.mp4 does not exist"),
         (["video", "{dir}/" + "x" * 300 + ".mp4"], "File name too long: choose a shorter name"),
         (["video", "{dir}/in.mp4", "--device", "abacus"], "'abacus' is not available"),
@@ -99,13 +120,22 @@ def test_several_pictures_are_numbered(
         (["image", "{dir}/a.png", "{dir}/small.png"], "a.png is 96x64"),
         (["image", "{dir}/a.png", "{dir}/text.mp4"], "cannot be read as a picture"),
         (["image", "{dir}/a.png", "{dir}/b.png", "{dir}/small.png"], "small.png exists"),
-        (["image", "{dir}/a.png", "{dir}/b.png", "{dir}/a.png", "--overwrite"], "is an input: name another OUT"),
-        (["image", "{dir}/a.png", "{dir}/b.png", "{dir}/x/../b.png", "--overwrite"], "b.png) is an input"),
+        (
+            ["image", "{dir}/a.png", "{dir}/b.png", "{dir}/a.png", "--overwrite"],
+            "is an input: name another OUT",
+        ),
+        (
+            ["image", "{dir}/a.png", "{dir}/b.png", "{dir}/x/../b.png", "--overwrite"],
+            "b.png) is an input",
+        ),
         (["image", "{dir}/a.png", "{dir}/b.png", "{dir}/nowhere/m.png"], "nowhere is not a folder"),
         (["image", "{dir}/a.png", "{dir}/b.png", "{dir}/m.xyz"], "cannot be written as .xyz"),
         (["look", "{dir}/a.png", "{dir}/b.png", "{dir}/b.png", "--overwrite"], "b.png is an input"),
         (["look", "{dir}/a.png", "{dir}/b.png", "{dir}/b.xyz"], "cannot be written as .xyz"),
-        (["kernels", "{dir}/a.png", "{dir}/b.png", "{dir}/b.png", "--overwrite"], "b.png is an input"),
+        (
+            ["kernels", "{dir}/a.png", "{dir}/b.png", "{dir}/b.png", "--overwrite"],
+            "b.png is an input",
+        ),
         (["evaluate", "{dir}/nowhere"], "does not exist"),
         (["evaluate", "{dir}"], "no complete scene of a known layout"),
         (["dataset", "create", "{dir}/nowhere", "{dir}/set"], "does not exist"),
@@ -115,8 +145,8 @@ def test_several_pictures_are_numbered(
     ],
 )
 def test_bad_input_gives_one_clear_line_and_status_1(
-    run: Callable, render_video: Callable[..., Path], pair: tuple[Path, Path], tmp_path: Path, frame: Render,
-    tiny_weights: Path, words: list[str], complaint: str,
+    run: Callable, render_video: Callable[..., Path], pair: tuple[Path, Path], tmp_path: Path,
+    frame: Render, tiny_weights: Path, words: list[str], complaint: str,
 ) -> None:  # fmt: skip
     render_video(frames=3)
     render_video("two.mp4", frames=3)
@@ -137,17 +167,23 @@ def test_bad_input_gives_one_clear_line_and_status_1(
     assert sorted(tmp_path.rglob("*")) == before
 
 
-@pytest.mark.parametrize("words", [["nosuch"], ["video"], ["image", "a.png"], ["video", "a.mp4", "--factor", "two"]])
+@pytest.mark.parametrize(
+    "words", [["nosuch"], ["video"], ["image", "a.png"], ["video", "a.mp4", "--factor", "two"]]
+)
 def test_wrong_usage_is_status_2(run: Callable, words: list[str]) -> None:
     assert run(*words)[0] == 2
 
 
-def test_scenes_are_scored(run: Callable, tmp_path: Path, frame: Render, tiny_weights: Path) -> None:
+def test_scenes_are_scored(
+    run: Callable, tmp_path: Path, frame: Render, tiny_weights: Path
+) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         for file, time in (("frame10.png", 0), ("frame10i11.png", 1), ("frame11.png", 2)):
             write_image(tmp_path / name / file, frame(time))
-    status, output, _ = run("evaluate", tmp_path, "--model", tiny_weights, "--json", "--save", tmp_path / "made")
+    status, output, _ = run(
+        "evaluate", tmp_path, "--model", tiny_weights, "--json", "--save", tmp_path / "made"
+    )
     rows = json.loads(output)
     assert status == 0
     assert [row["scene"] for row in rows] == ["one", "two", "mean", "median"]
@@ -166,15 +202,21 @@ def test_a_researchers_way_through_the_commands(
     for index in range(2):
         made = render_video(f"clip{index}.mp4", frames=12, size=(96, 128), sound=False)
         made.rename(clips / made.name)
-    assert run("dataset", "create", clips, dataset, "--size", 64, "--per-clip", 20, "--workers", 1)[0] == 0
+    assert (
+        run("dataset", "create", clips, dataset, "--size", 64, "--per-clip", 20, "--workers", 1)[0]
+        == 0
+    )
     status, output, _ = run("dataset", "show", dataset)
     assert status == 0
     assert "contact.jpg" in output
     network = json.dumps(toy(dataset).network)
     config.write_text(
-        f'dataset = "{dataset}"\nsteps = 20\nbatch = 2\ncrops = [[0.0, 32]]\nworkers = 0\nevaluate_every = 20\n'
+        f'dataset = "{dataset}"\nsteps = 20\nbatch = 2\ncrops = [[0.0, 32]]\n'
+        "workers = 0\nevaluate_every = 20\n"
     )
-    status, output, _ = run("train", config, "--run", tmp_path / "run", "--set", f"network={network}")
+    status, output, _ = run(
+        "train", config, "--run", tmp_path / "run", "--set", f"network={network}"
+    )
     assert status == 0
     assert "patch_psnr" in output
     assert run("curves", tmp_path / "run")[0] == 0
@@ -214,8 +256,19 @@ def test_rates_and_a_report_from_the_command_line(
     run: Callable, render_video: Callable[..., Path], tiny_weights: Path, tmp_path: Path
 ) -> None:
     source = render_video(frames=6)
-    for options, name in ((["--fps", "30000/1001"], "in-30000-1001fps.mp4"), (["--slow", "2.5"], "in-slow2.5.mp4")):
-        words = ["video", str(source), *options, "--model", str(tiny_weights), "--report", str(tmp_path / "r.json")]
+    for options, name in (
+        (["--fps", "30000/1001"], "in-30000-1001fps.mp4"),
+        (["--slow", "2.5"], "in-slow2.5.mp4"),
+    ):
+        words = [
+            "video",
+            str(source),
+            *options,
+            "--model",
+            str(tiny_weights),
+            "--report",
+            str(tmp_path / "r.json"),
+        ]
         status, output, errors = run(*words)
         assert status == 0, errors
         assert (tmp_path / name).exists()
@@ -240,15 +293,23 @@ def test_the_doctor_answers(run: Callable) -> None:
 
 @pytest.mark.parametrize(
     ("source", "codec", "target"),
-    [("film.mp4", None, "film-x2.mp4"), ("film.mkv", None, "film-x2.mkv"), ("film.webm", None, "film-x2.mp4"),
-     ("a.gif", None, "a-x2.gif"), ("frames/%06d.png", None, "frames-x2"), ("-", None, "-"), ("a.m4v", None, "a-x2.m4v"),
-     ("50%d.mp4", None, "50%d-x2.mp4"), ("film.mp4", "prores", "film-x2.mov"), ("film.mp4", "ffv1", "film-x2.mkv"),
-     ("film.mkv", "prores", "film-x2.mkv"), ("film.mov", "ffv1", "film-x2.mkv"), ("film.mov", "hevc", "film-x2.mov"),
-     ("film.mp4", "prores_ks", "film-x2.mov"), ("a.gif", "h264", "a-x2.mp4"), ("a/%d.png", "av1", "a-x2.mp4"),
-     ("film.ts", "hevc", "film-x2.mp4")],
+    [("film.mp4", None, "film-x2.mp4"), ("film.mkv", None, "film-x2.mkv"),
+    ("film.webm", None, "film-x2.mp4"),
+     ("a.gif", None, "a-x2.gif"), ("frames/%06d.png", None, "frames-x2"), ("-", None, "-"),
+     ("a.m4v", None, "a-x2.m4v"),
+     ("50%d.mp4", None, "50%d-x2.mp4"), ("film.mp4", "prores", "film-x2.mov"),
+     ("film.mp4", "ffv1", "film-x2.mkv"),
+     ("film.mkv", "prores", "film-x2.mkv"), ("film.mov", "ffv1", "film-x2.mkv"),
+     ("film.mov", "hevc", "film-x2.mov"),
+     ("film.mp4", "prores_ks", "film-x2.mov"), ("a.gif", "h264", "a-x2.mp4"),
+     ("a/%d.png", "av1", "a-x2.mp4"), ("film.ts", "hevc", "film-x2.mp4")],
 )  # fmt: skip
-def test_a_result_without_a_name_is_called_after_its_source(source: str, codec: str | None, target: str) -> None:
-    assert video_commands.default_target(Path(source), None, None, None, codec=codec) == Path(target)
+def test_a_result_without_a_name_is_called_after_its_source(
+    source: str, codec: str | None, target: str
+) -> None:
+    assert video_commands.default_target(Path(source), None, None, None, codec=codec) == Path(
+        target
+    )
 
 
 def test_a_result_of_a_codec_gets_a_container_that_holds_it(
@@ -260,22 +321,32 @@ def test_a_result_of_a_codec_gets_a_container_that_holds_it(
         assert (tmp_path / name).exists()
 
 
-def test_a_finished_result_is_done(run: Callable, render_video: Callable[..., Path], tiny_weights: Path) -> None:
+def test_a_finished_result_is_done(
+    run: Callable, render_video: Callable[..., Path], tiny_weights: Path
+) -> None:
     source = render_video(frames=3)
     words = ["video", source, source.with_name("o.mp4"), "--model", tiny_weights]
     assert run(*words, "--report", source.with_name("r.json"))[0] == 0
     report = source.with_name("r.json").read_text()
     status, output, _ = run(*words, "--resume", "--report", source.with_name("r.json"))
-    assert (status, output.endswith("o.mp4 is already complete: it was made with the same options\n")) == (0, True)
+    assert (
+        status,
+        output.endswith("o.mp4 is already complete: it was made with the same options\n"),
+    ) == (0, True)
     assert source.with_name("r.json").read_text() == report
     assert run(*words, "--resume", "--factor", 3)[0] == 1
 
 
 def test_a_report_is_written_with_the_problems_of_a_result(
-    run: Callable, render_video: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Callable,
+    render_video: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(
-        video_commands, "convert_video", lambda *_, **__: VideoReport(frames_in=3, problems=("too short",))
+        video_commands,
+        "convert_video",
+        lambda *_, **__: VideoReport(frames_in=3, problems=("too short",)),
     )
     status, _, errors = run("video", render_video(frames=3), "--report", tmp_path / "r.json")
     assert (status, "too short" in errors) == (1, True)
@@ -293,10 +364,14 @@ def test_names_are_printed_as_they_are_and_in_one_line(
 
 
 def test_a_text_of_one_line_is_one() -> None:
-    assert shared.one_line("a\nb\r\tc\x1b[31m\udcff\u2028é 漢") == r"a\nb\r\tc\x1b[31m\udcff\u2028é 漢"
+    assert (
+        shared.one_line("a\nb\r\tc\x1b[31m\udcff\u2028é 漢") == r"a\nb\r\tc\x1b[31m\udcff\u2028é 漢"
+    )
 
 
-@pytest.mark.parametrize(("raised", "status"), [(KeyboardInterrupt, 130), (SystemExit(130), 130), (SystemExit(2), 2)])
+@pytest.mark.parametrize(
+    ("raised", "status"), [(KeyboardInterrupt, 130), (SystemExit(130), 130), (SystemExit(2), 2)]
+)
 def test_an_interrupted_command_has_the_status_that_shells_know(
     run: Callable, monkeypatch: pytest.MonkeyPatch, raised: BaseException, status: int
 ) -> None:

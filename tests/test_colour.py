@@ -8,14 +8,24 @@ import pytest
 from conftest import render_frame
 from test_video import First, frames_of, planes
 
-from midframe.video.colour import BT709, Colour, colour_of, from_rgb, in_format, is_rgb, to_rgb
+from midframe.media.colour.conversion import (
+    BT709,
+    Colour,
+    colour_of,
+    from_rgb,
+    in_format,
+    is_rgb,
+    to_rgb,
+)
 from midframe.video.pipeline import interpolate_video
 
 MATRICES = {"bt601": 5, "bt709": 1, "bt2020": 9}
 FORMATS = ("yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv422p10le", "yuv444p10le")
 
 
-def picture(pixel_format: str, matrix: int, full: bool, alpha: bool = False) -> tuple[av.VideoFrame, Colour]:
+def picture(
+    pixel_format: str, matrix: int, full: bool, alpha: bool = False
+) -> tuple[av.VideoFrame, Colour]:
     """A rendered picture with samples of a format, matrix and range, and tags that say so."""
     deep = "10" in pixel_format
     image = render_frame(1).astype(np.uint16) * 257 if deep else render_frame(1)
@@ -64,7 +74,8 @@ def test_alpha_survives_the_way_to_rgb_and_back(pixel_format: str, full: bool) -
 @pytest.mark.parametrize("name", ["red", "green", "blue", "white", "black", "grey"])
 def test_pure_colours_have_the_codes_of_the_standard(name: str, full: bool) -> None:
     """ITU-R BT.709, tables of section 4: 8-bit codes."""
-    rgb = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255), "white": (255,) * 3, "black": (0,) * 3,
+    rgb = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255), "white": (255,) * 3,
+    "black": (0,) * 3,
            "grey": (128,) * 3}[name]  # fmt: skip
     red, green, blue = (part / 255 for part in rgb)
     luma = 0.2126 * red + 0.7152 * green + 0.0722 * blue
@@ -98,7 +109,9 @@ def test_two_threads_may_convert_one_picture() -> None:
 
 
 def test_pictures_of_one_bit_are_black_and_white() -> None:
-    grey = av.VideoFrame.from_ndarray(np.repeat(np.repeat([[0, 255], [255, 0]], 8, 0), 8, 1).astype(np.uint8), "gray")
+    grey = av.VideoFrame.from_ndarray(
+        np.repeat(np.repeat([[0, 255], [255, 0]], 8, 0), 8, 1).astype(np.uint8), "gray"
+    )
     ink = grey.reformat(format="monow")
     image = to_rgb(ink, replace(colour_of(ink), full_range=True))
     assert image.dtype == np.uint8

@@ -8,8 +8,8 @@ import pytest
 from test_video import Averager, frames_of
 
 from midframe.errors import VideoError
+from midframe.media.reading.reader import Part
 from midframe.video.compare import GAP, compare_video
-from midframe.video.reader import Part
 from midframe.video.segments import lock_target
 
 Render = Callable[..., Path]
@@ -21,7 +21,9 @@ def halves(frame: av.VideoFrame) -> tuple[np.ndarray, np.ndarray]:
     return sheet[16:80, :96], sheet[16:80, 96 + GAP :]
 
 
-def test_the_original_waits_on_the_left_while_the_right_goes_on(render_video: Render, tmp_path: Path) -> None:
+def test_the_original_waits_on_the_left_while_the_right_goes_on(
+    render_video: Render, tmp_path: Path
+) -> None:
     source = render_video(frames=4)
     assert compare_video(source, tmp_path / "c.mp4", model=Averager(), crf=4) == 4
     shown = frames_of(tmp_path / "c.mp4")
@@ -31,7 +33,11 @@ def test_the_original_waits_on_the_left_while_the_right_goes_on(render_video: Re
     originals = [frame.to_ndarray(format="rgb24").astype(int) for frame in frames_of(source)]
     for index, frame in enumerate(shown[:6]):
         left, right = halves(frame)
-        between = originals[index // 2] if index % 2 == 0 else (originals[index // 2] + originals[index // 2 + 1]) / 2
+        between = (
+            originals[index // 2]
+            if index % 2 == 0
+            else (originals[index // 2] + originals[index // 2 + 1]) / 2
+        )
         assert abs(left - originals[index // 2]).mean() < 4
         assert abs(right - between).mean() < 4
     assert abs(halves(shown[1])[0] - halves(shown[1])[1]).mean() > 5
@@ -79,7 +85,9 @@ def test_wrong_factors_are_refused(render_video: Render, tmp_path: Path) -> None
             compare_video(render_video(frames=2), tmp_path / "c.mp4", model=Averager(), **wrong)
 
 
-def test_a_result_that_is_being_worked_on_is_left_alone(render_video: Render, tmp_path: Path) -> None:
+def test_a_result_that_is_being_worked_on_is_left_alone(
+    render_video: Render, tmp_path: Path
+) -> None:
     source, target = render_video(frames=2), tmp_path / "c.mp4"
     lock = lock_target(target)
     with pytest.raises(VideoError, match="is being worked on by another process"):
@@ -89,7 +97,9 @@ def test_a_result_that_is_being_worked_on_is_left_alone(render_video: Render, tm
     assert sorted(tmp_path.iterdir()) == [target, source]
 
 
-def test_damage_of_the_source_is_logged(render_video: Render, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_damage_of_the_source_is_logged(
+    render_video: Render, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     source = render_video("in.mkv", frames=60, sound=False)
     source.write_bytes(source.read_bytes()[: source.stat().st_size * 7 // 10])
     compare_video(source, tmp_path / "c.mp4", model=Averager())

@@ -4,7 +4,8 @@ Needs neither PyAV nor Halide nor the other tests' fixtures; where these are not
 
     PYTHONPATH=src python -m pytest -c /dev/null --noconftest -q tests/test_cuda.py
 
-So do test_alignment_cuda.py, test_propagation_cuda.py and test_inference_cuda.py, which try more sizes.
+So do test_alignment_cuda.py, test_propagation_cuda.py and test_inference_cuda.py, which try more
+sizes.
 """
 
 from collections.abc import Callable, Iterator
@@ -47,14 +48,20 @@ def assert_near(found: Tensor, wanted: Tensor, tolerance: float, name: str = "re
     assert error <= tolerance * largest.clamp(min=1e-6), f"{name}: {error} of {largest}"
 
 
-def compare(operator: Callable[..., Tensor], plain: Callable[..., Tensor], *given: Tensor, tolerance: float) -> None:
-    """Compare an operator's result and gradients on the card with those of its plain form in float32 on the CPU."""
+def compare(
+    operator: Callable[..., Tensor], plain: Callable[..., Tensor], *given: Tensor, tolerance: float
+) -> None:
+    """Compare an operator's result and gradients on the card with those of its plain form in
+    float32 on the CPU."""
     fast = [each.cuda().requires_grad_() for each in given]
     exact = [each.float().requires_grad_() for each in given]
     found, wanted = operator(*fast), plain(*exact)
     assert_near(found, wanted, tolerance)
     outer = torch.randn(wanted.shape).to(found.dtype)
-    gradients = torch.autograd.grad(found, fast, outer.cuda()), torch.autograd.grad(wanted, exact, outer.float())
+    gradients = (
+        torch.autograd.grad(found, fast, outer.cuda()),
+        torch.autograd.grad(wanted, exact, outer.float()),
+    )
     for number, (got, expected) in enumerate(zip(*gradients, strict=True)):
         assert_near(got, expected, tolerance, f"gradient {number}")
 
@@ -71,7 +78,11 @@ def test_the_input_of_the_decoder(level: str, kind: torch.dtype) -> None:
     features = torch.randn(width, 1, 1).sign() * (0.5 + torch.rand(4, width, size, size + 2))
     before = torch.randn(2, carried, size // 2, size // 2 + 1)
     given = [features.to(kind).contiguous(memory_format=torch.channels_last), before.to(kind)]
-    given = [*given[: 2 if carried else 1], flow_between_pixels(2, 4, size, size + 2), torch.rand(2, 1, 1, 1)]
+    given = [
+        *given[: 2 if carried else 1],
+        flow_between_pixels(2, 4, size, size + 2),
+        torch.rand(2, 1, 1, 1),
+    ]
 
     def operator(features: Tensor, *others: Tensor) -> Tensor:
         *known, flow, time = others
@@ -88,19 +99,39 @@ def test_flow_propagation() -> None:
     made = select_steps(fast).propagate_flow(first.cuda(), second.cuda(), fast, 4)
     plain = select_steps(flow).propagate_flow(first, second, flow, 4)
     assert ((made.cpu() - plain).abs().amax(1) < 1e-4).float().mean() > 0.98
-    apart = candidate_differences(standardise(first.cuda()), standardise(second.cuda()), flow.cuda(), 4).cpu()
+    apart = candidate_differences(
+        standardise(first.cuda()), standardise(second.cuda()), flow.cuda(), 4
+    ).cpu()
     torch.testing.assert_close(
-        apart, candidate_differences(standardise(first), standardise(second), flow, 4), atol=1e-4, rtol=1e-4
+        apart,
+        candidate_differences(standardise(first), standardise(second), flow, 4),
+        atol=1e-4,
+        rtol=1e-4,
     )
     (gradient,) = torch.autograd.grad(made.sum(), fast)
-    torch.testing.assert_close(gradient.sum().cpu(), torch.tensor(float(flow.numel())), atol=1.0, rtol=0)
+    torch.testing.assert_close(
+        gradient.sum().cpu(), torch.tensor(float(flow.numel())), atol=1.0, rtol=0
+    )
 
 
 def test_convolutions() -> None:
     kernels = torch.randn(2, 2, 5, 20, 30)
     frame, flow = torch.rand(2, 3, 24, 28), flow_between_pixels(2, 2, 20, 30)
-    compare(flow_separable_convolution, flow_separable_convolution, frame, flow, *kernels, tolerance=1e-4)
-    compare(separable_convolution, separable_convolution, torch.rand(2, 3, 24, 34), *kernels, tolerance=1e-4)
+    compare(
+        flow_separable_convolution,
+        flow_separable_convolution,
+        frame,
+        flow,
+        *kernels,
+        tolerance=1e-4,
+    )
+    compare(
+        separable_convolution,
+        separable_convolution,
+        torch.rand(2, 3, 24, 34),
+        *kernels,
+        tolerance=1e-4,
+    )
     given = torch.rand(1, 2, 3, 24, 26), torch.rand(1, 2, 5, 5, 20, 22)
     compare(adaptive_convolution, adaptive_convolution, *given, tolerance=1e-4)
 
@@ -124,11 +155,15 @@ def test_a_network_and_its_gradients() -> None:
     first, second, time = torch.rand(2, 3, 64, 96), torch.rand(2, 3, 64, 96), torch.rand(2)
     models = tiny("cuda"), tiny("cpu")
     losses = [
-        training_step(model, *(each.to(next(model.parameters()).device) for each in (first, second, time))).cpu()
+        training_step(
+            model, *(each.to(next(model.parameters()).device) for each in (first, second, time))
+        ).cpu()
         for model in models
     ]
     torch.testing.assert_close(*losses, atol=1e-5, rtol=1e-4)
-    norms = [torch.stack([each.grad.norm().cpu() for each in model.parameters()]) for model in models]
+    norms = [
+        torch.stack([each.grad.norm().cpu() for each in model.parameters()]) for model in models
+    ]
     torch.testing.assert_close(*norms, atol=1e-4, rtol=5e-2)
 
 
@@ -152,7 +187,9 @@ def test_a_training_step_in_a_cuda_graph(mixed: bool) -> None:
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         loss = step()
-    for each, values in zip(given, (torch.rand(2, 3, 64, 96), torch.rand(2, 3, 64, 96), torch.rand(2)), strict=True):
+    for each, values in zip(
+        given, (torch.rand(2, 3, 64, 96), torch.rand(2, 3, 64, 96), torch.rand(2)), strict=True
+    ):
         each.copy_(values)
     graph.replay()
     torch.testing.assert_close(loss, step(), atol=1e-3, rtol=1e-2)
@@ -169,7 +206,9 @@ def test_inference_with_and_without_graphs(scale: int) -> None:
             for time in (0.5, 0.3):
                 made = fast(first.cuda(), second.cuda(), time).cpu()
                 apart = (made - plain(first, second, time)).abs()
-                assert (apart < 1e-3).float().mean() > 0.99  # another flow of nearly equal ones may be taken
+                assert (
+                    apart < 1e-3
+                ).float().mean() > 0.99  # another flow of nearly equal ones may be taken
     assert fast.graphs is not None
     assert len(fast.graphs._graphs) == 4
     assert all(fast.graphs._graphs.values())

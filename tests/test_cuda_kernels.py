@@ -14,12 +14,20 @@ LEAST_SHARED = 64 * 1024
 def test_every_cuda_kernel_compiles_for_cards_of_several_generations() -> None:
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
     program = Path(__file__).with_name("compile_kernels.py")
-    done = subprocess.run([sys.executable, str(program)], env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, str(program)], env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     compiled = [json.loads(line) for line in done.stdout.splitlines()]
     for generation in (75, 80, 90):
-        names = {each["kernel"].removeprefix("midframe.") for each in compiled if each["generation"] == generation}
+        names = {
+            each["kernel"].removeprefix("midframe.")
+            for each in compiled
+            if each["generation"] == generation
+        }
         expected = 9 + 1 + 5 + 4 + 5 + 2 + 1
-        assert len(names) == expected, f"convolutions, a split, FlowSep's steps, activation, crops: {names}"
+        assert len(names) == expected, (
+            f"convolutions, a split, FlowSep's steps, activation, crops: {names}"
+        )
     assert max(each["shared"] for each in compiled) <= LEAST_SHARED
     assert {kind for each in compiled for kind in each["types"]} >= {"*fp32", "*fp16", "*bf16"}

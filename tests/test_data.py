@@ -20,7 +20,13 @@ from midframe.data.extract import CreateConfig, Patch, Reservoir
 from midframe.data.photographs import SyntheticMotion, render_moving_patch
 from midframe.data.shards import Shards, ShardWriter
 from midframe.data.show import draw_motion, make_contact_sheet, read_report
-from midframe.data.triplets import Selection, choose_random_place, find_candidates, optical_flow, warp_error
+from midframe.data.triplets import (
+    Selection,
+    choose_random_place,
+    find_candidates,
+    optical_flow,
+    warp_error,
+)
 from midframe.errors import DatasetError
 
 Image = np.ndarray[Any, Any]
@@ -41,7 +47,10 @@ def noise(height: int = 160, width: int = 220) -> Image:
 
 def moving(step: int, count: int = 3, size: int = 120) -> list[Image]:
     whole = noise()
-    return [whole[10 : 10 + size, 20 + step * index : 20 + step * index + size] for index in range(count)]
+    return [
+        whole[10 : 10 + size, 20 + step * index : 20 + step * index + size]
+        for index in range(count)
+    ]
 
 
 def test_textured_motion_is_selected_and_measured() -> None:
@@ -79,7 +88,11 @@ def clips(render_video: Callable[..., Path], tmp_path: Path) -> Path:
     folder.mkdir()
     for index in range(3):
         made = render_video(
-            f"clip{index}.mp4", frames=16, size=(96, 128), sound=False, cut_at=8 if index == 1 else None
+            f"clip{index}.mp4",
+            frames=16,
+            size=(96, 128),
+            sound=False,
+            cut_at=8 if index == 1 else None,
         )
         made.rename(folder / made.name)
     (folder / "broken.mp4").write_text("no video")
@@ -87,12 +100,18 @@ def clips(render_video: Callable[..., Path], tmp_path: Path) -> Path:
 
 
 def contents(dataset: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(dataset)): path.read_bytes() for path in sorted(dataset.rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(dataset)): path.read_bytes()
+        for path in sorted(dataset.rglob("*"))
+        if path.is_file()
+    }
 
 
 def test_a_dataset_is_created_resumed_and_shown(clips: Path, tmp_path: Path) -> None:
     dataset, told = tmp_path / "set", []
-    report = create_dataset(clips, dataset, SMALL, workers=1, progress=lambda *state: told.append(state))
+    report = create_dataset(
+        clips, dataset, SMALL, workers=1, progress=lambda *state: told.append(state)
+    )
     assert sorted(done for done, _, _ in told) == [1, 2, 3, 4]
     assert report["samples"]["train"] > 10
     assert report["samples"]["validation"] > 5
@@ -175,7 +194,9 @@ def test_folders_without_videos_are_errors(tmp_path: Path) -> None:
 
 def test_impossible_settings_are_refused() -> None:
     for wrong in ({"frames": 4}, {"frames": 1}, {"strides": (0,)}):
-        with pytest.raises(ValueError, match=str(next(iter(wrong.values()))).strip("()").split(",")[0]):
+        with pytest.raises(
+            ValueError, match=str(next(iter(wrong.values()))).strip("()").split(",")[0]
+        ):
             CreateConfig(**wrong)
 
 
@@ -195,7 +216,9 @@ def test_samples_come_back_from_shards(shard: Path) -> None:
         assert error.mean() < 2
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # webdataset leaves the file open
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # webdataset leaves the file open
 def test_shards_are_webdataset_shards(shard: Path) -> None:
     webdataset = pytest.importorskip("webdataset")
     samples = list(webdataset.WebDataset(str(shard), shardshuffle=False).decode("rgb8"))
@@ -279,7 +302,11 @@ def test_photographs_move_symmetrically_about_the_middle_frame() -> None:
     still = noise(480, 480)
     for seed in range(6):
         made = render_moving_patch(
-            still, np.random.default_rng(seed), 128, 3, SyntheticMotion(5.0, 1.0, foreground_probability=0.0)
+            still,
+            np.random.default_rng(seed),
+            128,
+            3,
+            SyntheticMotion(5.0, 1.0, foreground_probability=0.0),
         )
         assert made is not None
         assert made.shape == (3, 128, 128, 3)
@@ -300,7 +327,9 @@ def test_the_middle_of_moved_photographs_is_untouched() -> None:
     )
     assert sharp is not None
     assert np.array_equal(sharp[0], sharp[1])
-    assert render_moving_patch(still[:100], np.random.default_rng(3), 96, 3, SyntheticMotion()) is None
+    assert (
+        render_moving_patch(still[:100], np.random.default_rng(3), 96, 3, SyntheticMotion()) is None
+    )
 
 
 def test_photographs_join_the_training_part(clips: Path, tmp_path: Path) -> None:
@@ -313,7 +342,10 @@ def test_photographs_join_the_training_part(clips: Path, tmp_path: Path) -> None
     found = {file["file"]: file for file in report["files"]}
     assert 0 < found["a.png"]["samples"] <= 5
     assert (found["b.jpg"]["samples"], found["b.jpg"]["error"]) == (0, "cannot be read")
-    assert len(Shards(list((tmp_path / "set" / "synthetic").glob("a-*.tar")))) == found["a.png"]["samples"]
+    assert (
+        len(Shards(list((tmp_path / "set" / "synthetic").glob("a-*.tar"))))
+        == found["a.png"]["samples"]
+    )
     with pytest.raises(DatasetError, match="contains no photographs"):
         create_dataset(clips, tmp_path / "set", config, photographs=clips, workers=1)
 
@@ -344,7 +376,10 @@ def test_drawings_join_the_training_part(clips: Path, tmp_path: Path) -> None:
     drawn = [file for file in report["files"] if file["file"].startswith("drawings")]
     assert [file["split"] for file in drawn] == ["synthetic", "synthetic"]
     assert 0 < sum(file["samples"] for file in drawn) == report["samples"]["synthetic"]
-    shards = [Shards([path]).read_frames(0) for path in (tmp_path / "set" / "synthetic").glob("drawings*.tar")]
+    shards = [
+        Shards([path]).read_frames(0)
+        for path in (tmp_path / "set" / "synthetic").glob("drawings*.tar")
+    ]
     assert not any(np.array_equal(one, other) for one, other in itertools.pairwise(shards))
 
 
@@ -385,7 +420,9 @@ def test_equal_names_in_two_folders_are_two_clips(clips: Path, tmp_path: Path) -
         (clips / folder).mkdir()
         (clips / "clip0.mp4").rename(clips / folder / "same.mp4")
         (clips / "clip2.mp4").replace(clips / "clip0.mp4") if folder == "a" else None
-    report = create_dataset(clips, tmp_path / "set", replace(SMALL, validation_fraction=0.0), workers=1)
+    report = create_dataset(
+        clips, tmp_path / "set", replace(SMALL, validation_fraction=0.0), workers=1
+    )
     samples = {file["file"]: file["samples"] for file in report["files"]}
     assert samples["a/same.mp4"] > 0
     assert samples["b/same.mp4"] > 0
@@ -400,7 +437,10 @@ def test_licences_are_carried_into_shards_and_report(clips: Path, tmp_path: Path
     parts = {file["file"]: file["split"] for file in report["files"]}
     assert parts["clip0.mp4"] == parts["clip1.mp4"]
     shards = Shards(list((tmp_path / "set" / "train").glob("*.tar")))
-    licences = {(metadata["file"], metadata["licence"]) for metadata in map(shards.read_metadata, range(len(shards)))}
+    licences = {
+        (metadata["file"], metadata["licence"])
+        for metadata in map(shards.read_metadata, range(len(shards)))
+    }
     assert licences <= {("clip0.mp4", "CC0"), ("clip1.mp4", "CC0"), ("clip2.mp4", "MIT")}
     table = (tmp_path / "set" / "attribution.csv").read_text()
     assert "clip2.mp4" in table
@@ -411,9 +451,13 @@ def test_licences_are_carried_into_shards_and_report(clips: Path, tmp_path: Path
         create_dataset(clips, tmp_path / "other", SMALL, sources=[listed], workers=1)
 
 
-def test_fast_motion_is_kept_at_a_smaller_scale(render_video: Callable[..., Path], tmp_path: Path) -> None:
+def test_fast_motion_is_kept_at_a_smaller_scale(
+    render_video: Callable[..., Path], tmp_path: Path
+) -> None:
     selection = Selection(size=48, max_motion=6.0)
-    config = replace(SMALL, selection=selection, strides=(2,), scales=(1.0, 0.5), validation_fraction=0.0)
+    config = replace(
+        SMALL, selection=selection, strides=(2,), scales=(1.0, 0.5), validation_fraction=0.0
+    )
     made = render_video("clip.mp4", frames=16, size=(120, 200), sound=False)
     create_dataset(made, tmp_path / "set", config, workers=1)
     shards = Shards(list((tmp_path / "set" / "train").glob("*.tar")))
@@ -422,15 +466,20 @@ def test_fast_motion_is_kept_at_a_smaller_scale(render_video: Callable[..., Path
     assert all(3 < metadata["motion"] <= 6 for metadata in found)
 
 
-def test_a_full_disk_ends_with_one_error(clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Written for real on a file system of 300 KB where that can be had; here the shard's folder is no folder."""
+def test_a_full_disk_ends_with_one_error(
+    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Written for real on a file system of 300 KB where that can be had; here the shard's folder is
+    no folder."""
     create_dataset(clips, tmp_path / "set", SMALL, workers=1)
     whole = contents(tmp_path / "set")
     for path in (tmp_path / "set").rglob("clip1*"):
         path.unlink()
     part = "train" if any(name.startswith("train/clip1") for name in whole) else "validation"
     (tmp_path / "set" / part / f"{make_key('clip1.mp4')}.tar.part").mkdir()
-    with pytest.raises(DatasetError, match=r"cannot be written .*: free disk space and run the same command again"):
+    with pytest.raises(
+        DatasetError, match=r"cannot be written .*: free disk space and run the same command again"
+    ):
         create_dataset(clips, tmp_path / "set", SMALL, workers=1)
     (tmp_path / "set" / part / f"{make_key('clip1.mp4')}.tar.part").rmdir()
     create_dataset(clips, tmp_path / "set", SMALL, workers=1)
@@ -439,7 +488,10 @@ def test_a_full_disk_ends_with_one_error(clips: Path, tmp_path: Path, monkeypatc
 
 def test_colours_change_places_together() -> None:
     frames = np.zeros((3, 32, 32, 3), np.uint8) + np.array([10, 20, 30], np.uint8)
-    crops = [augment(frames, np.random.default_rng(seed), 32, 0, shuffle_channels=1.0) for seed in range(60)]
+    crops = [
+        augment(frames, np.random.default_rng(seed), 32, 0, shuffle_channels=1.0)
+        for seed in range(60)
+    ]
     assert {tuple(crop[0, 0, 0]) for crop in crops} == set(itertools.permutations((10, 20, 30)))
     assert all(np.array_equal(crop[0], crop[2]) for crop in crops)
 
@@ -449,17 +501,26 @@ def test_fades_are_even_over_time_and_change_the_brightness(time: Fraction) -> N
     still = np.stack([noise()[:32, :32]] * 3)
     steps = []
     for seed in range(60):
-        first, between, second = augment(still, np.random.default_rng(seed), 32, 0, fades=1.0, time=time).astype(float)
-        assert np.abs(between - (first + float(time) * (second - first))).max() <= 1.0, seed  # rounding
+        first, between, second = augment(
+            still, np.random.default_rng(seed), 32, 0, fades=1.0, time=time
+        ).astype(float)
+        assert np.abs(between - (first + float(time) * (second - first))).max() <= 1.0, (
+            seed
+        )  # rounding
         steps.append(second.mean() - first.mean())
     assert min(steps) < -40
     assert max(steps) > 40
 
 
-def test_still_and_flat_patches_are_taken_where_asked_for(render_video: Callable[..., Path], tmp_path: Path) -> None:
+def test_still_and_flat_patches_are_taken_where_asked_for(
+    render_video: Callable[..., Path], tmp_path: Path
+) -> None:
     made = render_video("clip.mp4", frames=16, size=(96, 128), sound=False, cut_at=8)
     config = replace(
-        SMALL, random_patches=5, validation_fraction=0.0, selection=replace(SMALL.selection, min_motion=1000.0)
+        SMALL,
+        random_patches=5,
+        validation_fraction=0.0,
+        selection=replace(SMALL.selection, min_motion=1000.0),
     )
     report = create_dataset(made, tmp_path / "set", config, workers=1)
     assert report["samples"]["train"] == 5

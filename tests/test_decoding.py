@@ -1,4 +1,5 @@
-"""Every picture that people have becomes RGB of its own depth, upright, and what is lost is reported."""
+"""Every picture that people have becomes RGB of its own depth, upright, and what is lost is
+reported."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -10,16 +11,18 @@ import pytest
 from conftest import render_frame
 from PIL import Image, ImageCms, features
 
-from midframe.decoding import TURNS, read_form, read_picture
 from midframe.errors import VideoError
-from midframe.images import Array, write_image
+from midframe.media.pictures.decoding import TURNS, read_form, read_picture
+from midframe.media.pictures.images import Array, write_image
 
 DEEP = np.random.default_rng(0).integers(0, 65536, (40, 60, 4), np.uint16)
 
 
 def encoded(path: Path, encoder: str, image: Array, given: str, pixel_format: str) -> Path:
     """Write a picture by FFmpeg."""
-    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format=given).reformat(format=pixel_format)
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format=given).reformat(
+        format=pixel_format
+    )
     return packed(path, encoder, frame)
 
 
@@ -27,7 +30,9 @@ def packed(path: Path, encoder: str, frame: av.VideoFrame) -> Path:
     context: Any = av.CodecContext.create(encoder, "w")
     context.width, context.height, context.pix_fmt = frame.width, frame.height, frame.format.name
     context.time_base = Fraction(1)
-    path.write_bytes(b"".join(bytes(packet) for each in (frame, None) for packet in context.encode(each)))
+    path.write_bytes(
+        b"".join(bytes(packet) for each in (frame, None) for packet in context.encode(each))
+    )
     return path
 
 
@@ -90,8 +95,19 @@ def test_white_may_be_zero_in_tiff(tmp_path: Path) -> None:
     assert np.array_equal(read_picture(tmp_path / "a.tif").image[..., 0], 65535 - DEEP[..., 0])
 
 
-@pytest.mark.parametrize(("mode", "suffix"), [("1", "png"), ("L", "png"), ("P", "png"), ("RGB", "png"), ("RGB", "bmp"),
-                                              ("YCbCr", "tif"), ("CMYK", "tif"), ("LAB", "tif")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("mode", "suffix"),
+    [
+        ("1", "png"),
+        ("L", "png"),
+        ("P", "png"),
+        ("RGB", "png"),
+        ("RGB", "bmp"),
+        ("YCbCr", "tif"),
+        ("CMYK", "tif"),
+        ("LAB", "tif"),
+    ],
+)
 def test_pictures_of_every_mode_become_rgb(tmp_path: Path, mode: str, suffix: str) -> None:
     picture = Image.fromarray(render_frame(0))
     if mode == "LAB":
@@ -104,7 +120,9 @@ def test_pictures_of_every_mode_become_rgb(tmp_path: Path, mode: str, suffix: st
     expected = picture if mode in ("YCbCr", "LAB") else before.convert("RGB")
     assert (found.image.dtype, found.image.shape) == (np.uint8, (64, 96, 3))
     assert abs(found.image.astype(int) - np.asarray(expected)).mean() < 2
-    assert found.left_out == (("exact colours (CMYK without an ICC profile)",) if mode == "CMYK" else ())
+    assert found.left_out == (
+        ("exact colours (CMYK without an ICC profile)",) if mode == "CMYK" else ()
+    )
     check_form(tmp_path / f"a.{suffix}")
 
 
@@ -163,7 +181,9 @@ def write_tiff(path: Path, image: Array, orientation: int) -> None:
 def test_samples_that_state_no_white_are_refused(tmp_path: Path) -> None:
     for name, kind in (("f.tif", np.float32), ("i.tif", np.int32)):
         Image.fromarray(DEEP[..., 0].astype(kind)).save(tmp_path / name)
-        with pytest.raises(VideoError, match=rf"{name} has .* samples.*: convert it to 16-bit PNG or TIFF"):
+        with pytest.raises(
+            VideoError, match=rf"{name} has .* samples.*: convert it to 16-bit PNG or TIFF"
+        ):
             read_picture(tmp_path / name)
         with pytest.raises(VideoError, match="convert it to 16-bit"):
             read_form(tmp_path / name)
@@ -189,7 +209,10 @@ def test_an_rgb_profile_is_kept_and_another_is_reported(tmp_path: Path) -> None:
     grey = srgb()[:16] + b"GRAY" + srgb()[20:]
     picture.convert("L").save(tmp_path / "b.png", icc_profile=grey)
     found = read_picture(tmp_path / "b.png")
-    assert (found.icc_profile, found.left_out) == (None, ("ICC profile (of GRAY, the result is RGB)",))
+    assert (found.icc_profile, found.left_out) == (
+        None,
+        ("ICC profile (of GRAY, the result is RGB)",),
+    )
 
 
 def test_further_pictures_of_a_file_are_reported(tmp_path: Path) -> None:
@@ -206,10 +229,14 @@ def test_avif_of_eight_and_ten_bits_is_read(tmp_path: Path) -> None:
     assert abs(eight.astype(int) - render_frame(0)).mean() < 3
     if "libsvtav1" not in av.codecs_available:
         return
-    frame = av.VideoFrame.from_ndarray(render_frame(0), format="rgb24").reformat(format="yuv420p10le")
+    frame = av.VideoFrame.from_ndarray(render_frame(0), format="rgb24").reformat(
+        format="yuv420p10le"
+    )
     frame.pts = 0
     with av.open(str(tmp_path / "b.avif"), "w", format="avif") as container:
-        stream = container.add_stream("libsvtav1", 25, options={"crf": "5", "svtav1-params": "lp=1"})
+        stream = container.add_stream(
+            "libsvtav1", 25, options={"crf": "5", "svtav1-params": "lp=1"}
+        )
         stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p10le"
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))

@@ -11,15 +11,21 @@ from test_cli import run  # noqa: F401  # a fixture
 
 from midframe import cli
 from midframe.errors import OptionError, VideoError
-from midframe.images import read_image, write_image
 from midframe.interpolator import Interpolator
+from midframe.media.pictures.images import read_image, write_image
 from midframe.models.flowsep import FlowSep
 
 Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.mark.parametrize(
-    "raised", [ValueError("max() arg is an empty sequence"), KeyError("cut"), TypeError("no"), AssertionError("begun")]
+    "raised",
+    [
+        ValueError("max() arg is an empty sequence"),
+        KeyError("cut"),
+        TypeError("no"),
+        AssertionError("begun"),
+    ],
 )
 def test_an_unexpected_exception_is_reported_as_a_bug(
     run: Run, monkeypatch: pytest.MonkeyPatch, raised: Exception  # noqa: F811
@@ -36,7 +42,9 @@ def test_an_unexpected_exception_is_reported_as_a_bug(
     assert "Traceback" not in errors
 
 
-@pytest.mark.parametrize("raised", [OptionError("factor is 0: 1 is needed"), VideoError("in.mp4 is damaged")])
+@pytest.mark.parametrize(
+    "raised", [OptionError("factor is 0: 1 is needed"), VideoError("in.mp4 is damaged")]
+)
 def test_a_mistake_of_the_user_is_one_line(
     run: Run, monkeypatch: pytest.MonkeyPatch, raised: Exception  # noqa: F811
 ) -> None:  # fmt: skip
@@ -63,7 +71,10 @@ def test_debug_prints_the_traceback_of_any_error(run: Run, tmp_path: Path) -> No
     assert "missing.mp4 does not exist" in errors.splitlines()[-1]
 
 
-def test_a_log_file_holds_the_steps_and_the_error_and_is_appended_to(run: Run, tmp_path: Path) -> None:  # noqa: F811
+def test_a_log_file_holds_the_steps_and_the_error_and_is_appended_to(
+    run: Run,  # noqa: F811
+    tmp_path: Path,
+) -> None:
     log = tmp_path / "log.txt"
     for name in ("one.mp4", "two.mp4"):
         status, _, errors = run("--log-file", log, "video", tmp_path / name)
@@ -98,7 +109,9 @@ def test_help_groups_the_options(run: Run, command: str) -> None:  # noqa: F811
     status, output, _ = run(command, "--help")
     titles = {"video": ["Retiming", "Source", "Interpolation", "Encoding", "Output"]}
     assert status == 0
-    assert all(f" {title} ─" in output for title in titles.get(command, ["Interpolation", "Output"]))
+    assert all(
+        f" {title} ─" in output for title in titles.get(command, ["Interpolation", "Output"])
+    )
 
 
 @pytest.fixture
@@ -109,10 +122,16 @@ def images(tmp_path: Path) -> tuple[Path, Path]:
     return paths
 
 
-def test_images_at_any_times_are_interpolated(run: Run, images: tuple[Path, Path], tmp_path: Path) -> None:  # noqa: F811
+def test_images_at_any_times_are_interpolated(
+    run: Run,  # noqa: F811
+    images: tuple[Path, Path],
+    tmp_path: Path,
+) -> None:
     words = ("--time", "0.25", "--time", "1/3", "--precision", "float32", "--device", "cpu")
     status, output, errors = run("image", *images, tmp_path / "m.png", *words)
-    assert (status, [Path(line).name for line in output.split()]) == (0, ["m-1.png", "m-2.png"]), errors
+    assert (status, [Path(line).name for line in output.split()]) == (0, ["m-1.png", "m-2.png"]), (
+        errors
+    )
     tool = Interpolator("flowsep", device="cpu", precision="float32")
     assert isinstance(tool.model, FlowSep)
     expected = tool.interpolate_many(*map(read_image, images), [1 / 4, 1 / 3])

@@ -13,7 +13,14 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 
 
-MODULES = ["ops.separable.op", "models.aliases", "models.checkpoint", "models.flowsep.layout", "interpolator", "api"]
+MODULES = [
+    "ops.separable.op",
+    "models.aliases",
+    "models.checkpoint",
+    "models.flowsep.layout",
+    "interpolator",
+    "api",
+]
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -27,13 +34,19 @@ def test_examples_in_docstrings_are_true(name: str) -> None:
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sample")
-    subprocess.run([sys.executable, ROOT / "examples" / "render_sample.py", "sample.mp4"], cwd=folder, check=True)
+    subprocess.run(
+        [sys.executable, ROOT / "examples" / "render_sample.py", "sample.mp4"],
+        cwd=folder,
+        check=True,
+    )
     return folder / "sample.mp4"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("block", re.findall(r"```python\n(.*?)```", README, re.DOTALL))
-def test_python_in_the_readme_runs(block: str, sample: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_python_in_the_readme_runs(
+    block: str, sample: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(sample.parent)
     exec(compile(block, "README.md", "exec"), {})
 
@@ -42,7 +55,9 @@ def test_commands_in_the_readme_exist() -> None:
     from midframe.cli import app
     from midframe.cli.datasets import dataset_app
 
-    known = {command.callback.__name__ for command in app.registered_commands if command.callback} | {"dataset"}
+    known = {
+        command.callback.__name__ for command in app.registered_commands if command.callback
+    } | {"dataset"}
     inner = {command.name for command in dataset_app.registered_commands}
     used = re.findall(r"^ +midframe (\w+)(?: (\w+))?", README, re.MULTILINE)
     assert {first for first, _ in used} <= known
@@ -58,7 +73,13 @@ def test_links_in_the_documents_lead_somewhere() -> None:
 
 @pytest.mark.slow
 def test_the_example_picture_is_drawn(sample: Path) -> None:
-    command = [sys.executable, ROOT / "examples" / "before_after.py", "sample.mp4", "3", "picture.png"]
+    command = [
+        sys.executable,
+        ROOT / "examples" / "before_after.py",
+        "sample.mp4",
+        "3",
+        "picture.png",
+    ]
     subprocess.run(command, cwd=sample.parent, check=True)
     assert (sample.parent / "picture.png").stat().st_size > 10000
 

@@ -9,9 +9,9 @@ import pytest
 from conftest import render_frame
 from test_video import Averager, frames_of, planes, times_of
 
-from midframe.video.duplicates import MAX_DUPLICATES, is_duplicate, without_duplicates
+from midframe.media.reading.duplicates import MAX_DUPLICATES, is_duplicate, without_duplicates
+from midframe.media.reading.reader import Frame
 from midframe.video.pipeline import interpolate_video
-from midframe.video.reader import Frame
 
 Render = Callable[..., Path]
 
@@ -27,7 +27,15 @@ def times(frames: list[Frame]) -> list[Fraction | int]:
 
 
 def test_animation_on_twos_keeps_the_first_of_each_two() -> None:
-    assert times(film([n // 2 for n in range(12)])) == [0, 2, 4, 6, 8, 10, 11]  # the end of the film stays
+    assert times(film([n // 2 for n in range(12)])) == [
+        0,
+        2,
+        4,
+        6,
+        8,
+        10,
+        11,
+    ]  # the end of the film stays
 
 
 def test_what_moves_in_every_frame_stays_as_it_is() -> None:
@@ -40,7 +48,9 @@ def test_a_picture_that_stands_for_long_keeps_all_its_frames() -> None:
 
 
 @pytest.mark.parametrize(("rate", "slower"), [(30, 24), (60, 24), (60, 25), (30, 25)])
-def test_a_film_that_was_brought_to_a_higher_rate_gets_its_even_steps_back(rate: int, slower: int) -> None:
+def test_a_film_that_was_brought_to_a_higher_rate_gets_its_even_steps_back(
+    rate: int, slower: int
+) -> None:
     shown = [n * slower // rate for n in range(4 * rate)]
     found = times(film(shown))
     step = Fraction(rate, slower)
@@ -63,7 +73,9 @@ def test_even_steps_do_not_reach_across_a_cut() -> None:
 
 def test_a_small_motion_is_no_repeat_and_a_little_noise_is_one() -> None:
     grey = render_frame(0, 120, 160)[..., 0]
-    noisy = np.clip(grey + np.random.default_rng(0).integers(-1, 2, grey.shape), 0, 255).astype(np.uint8)
+    noisy = np.clip(grey + np.random.default_rng(0).integers(-1, 2, grey.shape), 0, 255).astype(
+        np.uint8
+    )
     moved = grey.copy()
     moved[40:46, 60:66] += 60
     assert is_duplicate(grey, noisy)
@@ -76,7 +88,9 @@ def render_twos(path: Path, count: int = 24) -> Path:
         stream = container.add_stream("libx264", 24, options={"crf": "12"})
         stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
         for n in range(count):
-            frame = av.VideoFrame.from_ndarray(render_frame(n // 2 * 2), format="rgb24").reformat(format="yuv420p")
+            frame = av.VideoFrame.from_ndarray(render_frame(n // 2 * 2), format="rgb24").reformat(
+                format="yuv420p"
+            )
             frame.pts = n
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))

@@ -12,11 +12,17 @@ from test_video import Averager, frames_of
 
 from midframe.doctor import examine
 from midframe.errors import VideoError
+from midframe.media.colour.conversion import Colour
+from midframe.media.writing.encoder_options import merge_options, quality_options
+from midframe.media.writing.encoders import (
+    ENCODERS,
+    Encoding,
+    choose_encoding,
+    choose_pixel_format,
+    find_encoder,
+)
 from midframe.options import EncodingOptions
 from midframe.process import CAP_SYS_NICE, no_real_time_threads
-from midframe.video.colour import Colour
-from midframe.video.encoder_options import merge_options, quality_options
-from midframe.video.encoders import ENCODERS, Encoding, choose_encoding, choose_pixel_format, find_encoder
 from midframe.video.pipeline import interpolate_video
 from midframe.video.watchdog import Watchdog, stall_seconds
 
@@ -26,7 +32,9 @@ Render = Callable[..., Path]
 @pytest.mark.parametrize("codec", ENCODERS)
 def test_every_codec_of_the_list_encodes(render_video: Render, tmp_path: Path, codec: str) -> None:
     target = tmp_path / "out.mkv"
-    report = interpolate_video(render_video(frames=3, sound=False), target, model=Averager(), codec=codec)
+    report = interpolate_video(
+        render_video(frames=3, sound=False), target, model=Averager(), codec=codec
+    )
     assert report.problems == ()
     with av.open(str(target)) as container:
         assert container.streams.video[0].codec_context.codec.canonical_name == codec
@@ -44,7 +52,9 @@ def test_a_preset_and_options_reach_the_encoder(render_video: Render, tmp_path: 
 
 
 def test_prores_takes_ten_bits_of_any_source(render_video: Render, tmp_path: Path) -> None:
-    interpolate_video(render_video(frames=3), tmp_path / "out.mov", model=Averager(), codec="prores")
+    interpolate_video(
+        render_video(frames=3), tmp_path / "out.mov", model=Averager(), codec="prores"
+    )
     assert frames_of(tmp_path / "out.mov")[0].format.name == "yuv422p10le"
 
 
@@ -79,12 +89,21 @@ def test_the_doctor_tells_of_devices_kernels_and_encoders() -> None:
         ({"preset": "slow", "codec": "av1"}, r"choose from 0 \(slow\) to 13 \(fast\)"),
         ({"preset": "slow", "codec": "vp9"}, "libvpx-vp9 has no presets: give its speed"),
         ({"preset": "slow", "codec": "mpeg4"}, "mpeg4 has no presets: drop --preset"),
-        ({"encoder_options": {"foo": "bar"}}, "--encoder-option foo=bar: libx264 has no option 'foo'"),
+        (
+            {"encoder_options": {"foo": "bar"}},
+            "--encoder-option foo=bar: libx264 has no option 'foo'",
+        ),
         ({"encoder_options": {"g": "many"}}, r'Unable to parse "g" option value "many"'),
         ({"encoder_options": {"profile": "nosuch"}}, "Error setting profile nosuch"),
         ({"encoder_options": {"x264-params": "keyint=3:kyint=4"}}, "does not accept it .*kyint"),
-        ({"encoder_options": {"x265-params": "bframes=many"}, "codec": "hevc"}, "does not accept it .*bframes"),
-        ({"encoder_options": {"svtav1-params": "look=3"}, "codec": "av1"}, "does not accept it .*look"),
+        (
+            {"encoder_options": {"x265-params": "bframes=many"}, "codec": "hevc"},
+            "does not accept it .*bframes",
+        ),
+        (
+            {"encoder_options": {"svtav1-params": "look=3"}, "codec": "av1"},
+            "does not accept it .*look",
+        ),
     ],
 )
 def test_what_an_encoder_does_not_accept_is_refused_before_the_work(
@@ -110,7 +129,10 @@ def test_a_quality_that_an_encoder_does_not_have_is_reported(
 
 
 def test_lists_of_options_are_joined() -> None:
-    own, asked = {"x265-params": "log-level=error", "crf": "18"}, {"x265-params": "keyint=1", "crf": "20"}
+    own, asked = (
+        {"x265-params": "log-level=error", "crf": "18"},
+        {"x265-params": "keyint=1", "crf": "20"},
+    )
     assert merge_options(own, {}, asked) == {"x265-params": "log-level=error:keyint=1", "crf": "20"}
 
 
@@ -184,7 +206,9 @@ def test_an_encoder_that_is_stuck_ends_the_work_and_keeps_what_is_finished(
     monkeypatch.setattr(Encoding, "open_encoder", stuck)
     monkeypatch.setattr("midframe.video.segment_target.stall_seconds", lambda *_: 0.5)
     monkeypatch.setattr("midframe.video.pipeline.LEAVE_SECONDS", 0.1)
-    with pytest.raises(VideoError, match=r"libx264 makes no progress: .*; finished segments are kept in .*--resume"):
+    with pytest.raises(
+        VideoError, match=r"libx264 makes no progress: .*; finished segments are kept in .*--resume"
+    ):
         interpolate_video(source, target, model=Averager())
     monkeypatch.undo()
     released.set()

@@ -25,15 +25,20 @@ class Earlier(Network):
     def prepare(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
         return first, second
 
-    def render_tile(self, prepared: tuple[Tensor, Tensor], rows: slice, columns: slice, time: float = 0.5) -> Tensor:
+    def render_tile(
+        self, prepared: tuple[Tensor, Tensor], rows: slice, columns: slice, time: float = 0.5
+    ) -> Tensor:
         first, second = (frame[..., rows, columns] for frame in prepared)
         return first * (1 - time) + second * time
 
 
 class Leftmost(Earlier):
-    """Makes of every pixel the one on the left of its row, so that each view makes something else."""
+    """Makes of every pixel the one on the left of its row, so that each view makes something
+    else."""
 
-    def render_tile(self, prepared: tuple[Tensor, Tensor], rows: slice, columns: slice, time: float = 0.5) -> Tensor:
+    def render_tile(
+        self, prepared: tuple[Tensor, Tensor], rows: slice, columns: slice, time: float = 0.5
+    ) -> Tensor:
         frame = prepared[0][..., rows, :1]
         return frame.expand(-1, -1, -1, columns.stop - columns.start)
 
@@ -45,7 +50,9 @@ def pair() -> tuple[Tensor, Tensor]:
 
 
 @pytest.mark.parametrize("views", VIEWS)
-def test_every_view_is_turned_back_in_place_and_time(pair: tuple[Tensor, Tensor], views: int) -> None:
+def test_every_view_is_turned_back_in_place_and_time(
+    pair: tuple[Tensor, Tensor], views: int
+) -> None:
     ensemble = Ensemble(Earlier(), views)
     part = ensemble.render_tile(ensemble.prepare(*pair), slice(2, 5), slice(1, 9), 0.2)
     expected = (0.8 * pair[0] + 0.2 * pair[1])[..., 2:5, 1:9]
@@ -68,17 +75,31 @@ def test_no_two_views_are_alike(pair: tuple[Tensor, Tensor]) -> None:
 @pytest.mark.parametrize("name", ["flowsep", "sepconv"])
 def test_parts_of_a_network_equal_the_whole(name: str) -> None:
     first, second = np.random.default_rng(0).integers(0, 256, (2, 70, 93, 3), np.uint8)
-    form = {"widths": [4, 8], "taps": 3} if name == "sepconv" else {"widths": (4, 4, 8, 8), "hidden": (8, 8, 8, 8)}
+    form = (
+        {"widths": [4, 8], "taps": 3}
+        if name == "sepconv"
+        else {"widths": (4, 4, 8, 8), "hidden": (8, 8, 8, 8)}
+    )
     torch.manual_seed(0)
-    options = {"model": build_model(name, form), "device": "cpu", "precision": "float32", "ensemble": 4}
-    whole, parts = (Interpolator(**options, tile=tile).interpolate(first, second) for tile in (0, 40))
+    options = {
+        "model": build_model(name, form),
+        "device": "cpu",
+        "precision": "float32",
+        "ensemble": 4,
+    }
+    whole, parts = (
+        Interpolator(**options, tile=tile).interpolate(first, second) for tile in (0, 40)
+    )
     assert np.abs(whole.astype(int) - parts).max() <= 1
 
 
 def test_the_mean_of_views_is_better_than_one(frame: Callable[..., np.ndarray]) -> None:
     first, truth, second = (frame(time, 128, 192) for time in (0.0, 0.5, 1.0))
     errors = [
-        np.abs(Interpolator("flowsep", device="cpu", ensemble=views).interpolate(first, second) - truth.astype(int))
+        np.abs(
+            Interpolator("flowsep", device="cpu", ensemble=views).interpolate(first, second)
+            - truth.astype(int)
+        )
         for views in (1, 2)
     ]
     assert errors[1].mean() < errors[0].mean()

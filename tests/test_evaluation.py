@@ -15,7 +15,7 @@ from midframe.evaluation.measures import average, measure, sharpness
 from midframe.evaluation.motion_compensation import compensate
 from midframe.evaluation.page import write_page
 from midframe.evaluation.report import WORST_SCENES, Report, evaluate
-from midframe.images import read_image, write_image
+from midframe.media.pictures.images import read_image, write_image
 
 Render = Callable[..., np.ndarray]
 
@@ -41,11 +41,15 @@ def report(scenes: list[Scene], tmp_path: Path) -> Report:
 
 def test_every_method_is_measured_in_every_scene(report: Report, scenes: list[Scene]) -> None:
     assert report.methods == ["mine", "repeat", "average", "minterpolate"]
-    assert [(each.group, each.scene) for each in report.scenes] == [(each.group, each.name) for each in scenes]
+    assert [(each.group, each.scene) for each in report.scenes] == [
+        (each.group, each.name) for each in scenes
+    ]
     for scene, scores in zip(scenes, report.scenes, strict=True):
         truth = read_image(scene.middle)
         assert scores.measures["repeat"] == measure(truth, read_image(scene.first))
-        assert scores.measures["average"].psnr == pytest.approx(scores.measures["mine"].psnr, abs=0.1)
+        assert scores.measures["average"].psnr == pytest.approx(
+            scores.measures["mine"].psnr, abs=0.1
+        )
 
 
 def test_motion_compensation_of_a_pair_finds_the_middle(frame: Render) -> None:
@@ -82,7 +86,10 @@ def test_equal_frames_have_a_sharpness_of_one(frame: Render) -> None:
 def test_sharpness_divides_the_absolute_laplacians_of_four_neighbours() -> None:
     truth = np.full((5, 5, 1), 100, np.uint8)
     dimmed = truth.copy()
-    truth[2, 2], dimmed[2, 2] = 140, 110  # 4 * 40 at the point and 40 at each neighbour; a quarter of it
+    truth[2, 2], dimmed[2, 2] = (
+        140,
+        110,
+    )  # 4 * 40 at the point and 40 at each neighbour; a quarter of it
     assert sharpness(truth, dimmed) == 0.25
     assert sharpness(dimmed, truth) == 4.0
 
@@ -106,7 +113,9 @@ def test_scenes_whose_truth_is_flat_do_not_count_in_the_mean_sharpness(report: R
 
 def test_equal_frames_are_null_in_json(report: Report) -> None:
     scene = report.scenes[0]
-    scene.measures["mine"] = measure(np.zeros((16, 16, 3), np.uint8), np.zeros((16, 16, 3), np.uint8))
+    scene.measures["mine"] = measure(
+        np.zeros((16, 16, 3), np.uint8), np.zeros((16, 16, 3), np.uint8)
+    )
     assert json.loads(json.dumps(report.as_json(), allow_nan=False))[0]["mine"]["psnr"] is None
 
 

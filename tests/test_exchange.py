@@ -57,7 +57,9 @@ def records(tmp_path: Path) -> Path:
         max_size=4,
     )
 )
-def test_examples_come_back(tmp_path_factory: pytest.TempPathFactory, examples: list[dict[str, list[Any]]]) -> None:
+def test_examples_come_back(
+    tmp_path_factory: pytest.TempPathFactory, examples: list[dict[str, list[Any]]]
+) -> None:
     path = tmp_path_factory.mktemp("records") / "a.tfrecord"
     assert write_examples(path, examples) == len(examples)
     assert list(read_examples(path)) == examples
@@ -71,8 +73,13 @@ def test_records_are_tensorflows(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_tensorflow_reads_and_writes_the_same(records: Path, tmp_path: Path) -> None:
     tensorflow = pytest.importorskip("tensorflow")
-    kinds = {name: tensorflow.io.FixedLenFeature([], tensorflow.string) for name in ("img1", "img2", "img3")}
-    kinds |= {name: tensorflow.io.FixedLenFeature([], tensorflow.int64) for name in ("height", "width")}
+    kinds = {
+        name: tensorflow.io.FixedLenFeature([], tensorflow.string)
+        for name in ("img1", "img2", "img3")
+    }
+    kinds |= {
+        name: tensorflow.io.FixedLenFeature([], tensorflow.int64) for name in ("height", "width")
+    }
     records_read = tensorflow.data.TFRecordDataset(str(records / "a.tfrecord"))
     parsed = [tensorflow.io.parse_single_example(record, kinds) for record in records_read]
     assert len(parsed) == 3
@@ -94,7 +101,9 @@ def test_records_become_a_data_set_and_records_again(records: Path, tmp_path: Pa
     assert abs(shards.read_frames(1)[1].astype(int) - picture(4)).mean() < 3
     assert export_dataset(tmp_path / "set", tmp_path / "out") == 9
     exported = sorted((tmp_path / "out" / "train").iterdir())
-    assert [list(read_examples(path)) for path in exported] == [[example(seed) for seed in range(3)]] * 2
+    assert [list(read_examples(path)) for path in exported] == [
+        [example(seed) for seed in range(3)]
+    ] * 2
 
 
 def test_an_import_resumes(records: Path, tmp_path: Path) -> None:
@@ -111,7 +120,8 @@ def test_an_import_resumes(records: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("place", "complaint"), [(3, "length with a wrong checksum"), (50, "has a wrong checksum"), (-2, "wrong checksum")]
+    ("place", "complaint"),
+    [(3, "length with a wrong checksum"), (50, "has a wrong checksum"), (-2, "wrong checksum")],
 )
 def test_damaged_records_are_errors(records: Path, place: int, complaint: str) -> None:
     content = bytearray((records / "a.tfrecord").read_bytes())
@@ -150,7 +160,9 @@ def test_vimeo_is_imported_without_its_tests(tmp_path: Path, frames: int) -> Non
         for number in range(frames):
             cv2.imwrite(str(folder / f"im{number + 1}.png"), picture(number))
     (tmp_path / "vimeo" / f"{kind}_testlist.txt").write_text("00001/0002\n")
-    report = import_dataset(tmp_path / "vimeo", tmp_path / "set", config=CreateConfig(hold_out=("*00002",)))
+    report = import_dataset(
+        tmp_path / "vimeo", tmp_path / "set", config=CreateConfig(hold_out=("*00002",))
+    )
     assert report["samples"] == {"train": 1, "synthetic": 0, "validation": 2}
     shards = Shards(list((tmp_path / "set" / "train").glob("*.tar")))
     assert shards.read_frames(0).shape == (frames, 40, 48, 3)
@@ -167,13 +179,19 @@ def test_longer_samples_export_their_outermost_frames(tmp_path: Path) -> None:
     found = next(read_examples(tmp_path / "out" / "train" / "a.tfrecord"))
     assert found["img2"] == [encode_jpeg(picture(2))]
     assert found["img3"] == [encode_jpeg(picture(4))]
-    assert struct.unpack("<Q", (tmp_path / "out" / "train" / "a.tfrecord").read_bytes()[:8])[0] > 1000
+    assert (
+        struct.unpack("<Q", (tmp_path / "out" / "train" / "a.tfrecord").read_bytes()[:8])[0] > 1000
+    )
 
 
 @pytest.fixture
 def exported(tmp_path: Path) -> Path:
     """A data set of eight clips, one of them held out, and one photograph, as TFRecord files."""
-    clips = {"train": ("a", "b", "c", "d", "e", "f", "g"), "validation": ("h",), "synthetic": ("photo",)}
+    clips = {
+        "train": ("a", "b", "c", "d", "e", "f", "g"),
+        "validation": ("h",),
+        "synthetic": ("photo",),
+    }
     for part, names in clips.items():
         (tmp_path / "set" / part).mkdir(parents=True)
         for seed, name in enumerate(names):
@@ -184,7 +202,10 @@ def exported(tmp_path: Path) -> Path:
 
 
 def parts_of(dataset: Path) -> dict[str, set[str]]:
-    return {part: {path.name.rpartition("-")[0] for path in (dataset / part).glob("*.tar")} for part in SPLITS}
+    return {
+        part: {path.name.rpartition("-")[0] for path in (dataset / part).glob("*.tar")}
+        for part in SPLITS
+    }
 
 
 SPLIT = {"train": set("abcdefg"), "synthetic": {"photo"}, "validation": {"h"}}
@@ -207,10 +228,16 @@ def test_what_is_held_out_stays_held_out_through_records(
 
 def test_more_can_be_held_out_of_records(exported: Path, tmp_path: Path) -> None:
     import_dataset(exported, tmp_path / "again", config=CreateConfig(hold_out=("*/b.*",)))
-    assert parts_of(tmp_path / "again") == {**SPLIT, "train": set("acdefg"), "validation": {"b", "h"}}
+    assert parts_of(tmp_path / "again") == {
+        **SPLIT,
+        "train": set("acdefg"),
+        "validation": {"b", "h"},
+    }
 
 
-def test_an_unknown_split_is_logged(records: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unknown_split_is_logged(
+    records: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     import_dataset(records, tmp_path / "set")
     (record,) = caplog.records
     assert "records does not define a validation split: holding out 1 of 3 files" in record.message

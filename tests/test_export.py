@@ -25,10 +25,16 @@ def test_another_program_makes_the_same_frames(tmp_path: Path, resampling: Resam
         torch.nn.init.normal_(decoder.head.weight, std=0.01)  # type: ignore[arg-type,union-attr]
     export_onnx(model, tmp_path / "a.onnx")
     assert [path.name for path in tmp_path.iterdir()] == ["a.onnx"]
-    session = onnxruntime.InferenceSession(str(tmp_path / "a.onnx"), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(
+        str(tmp_path / "a.onnx"), providers=["CPUExecutionProvider"]
+    )
     for size, time in (((64, 96), 0.25), ((112, 48), 0.5)):
         first, second = frames(*size)
-        given = {"first": first.numpy(), "second": second.numpy(), "time": np.array([time], np.float32)}
+        given = {
+            "first": first.numpy(),
+            "second": second.numpy(),
+            "time": np.array([time], np.float32),
+        }
         (made,) = session.run(["between"], given)
         with torch.no_grad():
             expected = model(first, second, time).clamp(0, 1)

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from midframe.video.frame_clock import FrameClock
+from midframe.media.reading.frame_clock import FrameClock
 
 
 @dataclass
@@ -36,12 +36,21 @@ def test_frames_of_one_time_are_spread_up_to_the_next() -> None:
 
 def test_a_frame_without_a_time_follows_the_one_before_by_its_duration() -> None:
     clock = FrameClock(5, 10, counted=False, untimed=False)
-    assert times(clock, [Stamped(None), Stamped(None), Stamped(40, duration=4), Stamped(None)]) == [5, 15, 40, 44]
+    assert times(clock, [Stamped(None), Stamped(None), Stamped(40, duration=4), Stamped(None)]) == [
+        5,
+        15,
+        40,
+        44,
+    ]
 
 
 def test_counted_frames_are_shown_in_the_order_of_decoding() -> None:
     clock = FrameClock(100, 1, counted=True, untimed=False)
-    assert times(clock, [Stamped(9, dts=3), Stamped(4, dts=4), Stamped(0, dts=5)]) == [100, 101, 102]
+    assert times(clock, [Stamped(9, dts=3), Stamped(4, dts=4), Stamped(0, dts=5)]) == [
+        100,
+        101,
+        102,
+    ]
 
 
 def test_useless_timestamps_are_replaced_by_equal_steps() -> None:

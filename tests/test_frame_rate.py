@@ -2,7 +2,7 @@ from fractions import Fraction
 
 import pytest
 
-from midframe.video.frame_rate import measure_rate, source_rate
+from midframe.media.reading.frame_rate import measure_rate, source_rate
 
 NTSC = Fraction(24000, 1001)
 
@@ -21,14 +21,23 @@ MILLISECOND = Fraction(1, 1000)
         (rounded(NTSC, MILLISECOND), MILLISECOND, [Fraction(24)], NTSC),
         (rounded(Fraction(24), MILLISECOND), MILLISECOND, [], 24),
         (rounded(Fraction(17), Fraction(1, 17)), Fraction(1, 17), [], 17),
-        (rounded(NTSC, Fraction(1, 24000))[:200] + [Fraction(10 + n, 24) for n in range(20)], Fraction(1, 24000),
-         [Fraction(2309, 100)], NTSC),
-        ([Fraction(n * 40000 + n * 7919 % 400, 10**6) for n in range(200)], Fraction(1, 90000), [Fraction(24)], 25),
+        (
+            rounded(NTSC, Fraction(1, 24000))[:200] + [Fraction(10 + n, 24) for n in range(20)],
+            Fraction(1, 24000),
+            [Fraction(2309, 100)],
+            NTSC,
+        ),
+        (
+            [Fraction(n * 40000 + n * 7919 % 400, 10**6) for n in range(200)],
+            Fraction(1, 90000),
+            [Fraction(24)],
+            25,
+        ),
         ([Fraction(n, 30) for n in range(50)], Fraction(1, 600), [Fraction(55200, 1841)], 30),
         ([Fraction(3)], MILLISECOND, [Fraction(12)], 12),
         ([], MILLISECOND, [], 25),
     ],
-)  # fmt: skip
+)
 def test_the_rate_of_a_source_is_the_one_that_its_frames_keep_to(
     times: list[Fraction], tick: Fraction, stated: list[Fraction], rate: Fraction
 ) -> None:
@@ -42,11 +51,15 @@ CENTISECOND = Fraction(1, 100)
     ("rate", "tick"),
     [
         (Fraction(120), MILLISECOND), (Fraction(144), MILLISECOND), (Fraction(240), MILLISECOND),
-        (Fraction(60000, 1001), MILLISECOND), (Fraction(15), CENTISECOND), (Fraction(24), CENTISECOND),
-        (Fraction(30), CENTISECOND), (Fraction(2980831, 100000), Fraction(1, 90000)), (Fraction(25), Fraction(1, 25)),
+        (Fraction(60000, 1001), MILLISECOND), (Fraction(15), CENTISECOND),
+        (Fraction(24), CENTISECOND),
+        (Fraction(30), CENTISECOND), (Fraction(2980831, 100000), Fraction(1, 90000)),
+        (Fraction(25), Fraction(1, 25)),
     ],
 )  # fmt: skip
-def test_even_frames_are_regular_however_coarsely_their_times_are_given(rate: Fraction, tick: Fraction) -> None:
+def test_even_frames_are_regular_however_coarsely_their_times_are_given(
+    rate: Fraction, tick: Fraction
+) -> None:
     times = rounded(rate, tick, 120)
     found = measure_rate(times, tick, [rate])
     assert found.regular
@@ -56,7 +69,10 @@ def test_even_frames_are_regular_however_coarsely_their_times_are_given(rate: Fr
 @pytest.mark.parametrize("rate", [15, 24, 30])
 def test_gifs_that_state_a_rate_of_ntsc_have_a_whole_one(rate: int) -> None:
     times = rounded(Fraction(rate), CENTISECOND, 24)
-    assert measure_rate(times, CENTISECOND, [Fraction(rate * 1000, 1001), Fraction(100, 3)]).rate == rate
+    assert (
+        measure_rate(times, CENTISECOND, [Fraction(rate * 1000, 1001), Fraction(100, 3)]).rate
+        == rate
+    )
 
 
 def test_a_late_first_frame_does_not_move_the_grid() -> None:
@@ -74,12 +90,18 @@ def test_dropped_frames_leave_a_source_regular() -> None:
 @pytest.mark.parametrize(
     "times",
     [
-        [Fraction(n, 24) for n in range(100)] + [Fraction(100, 24) + Fraction(n, 30) for n in range(100)],
+        [Fraction(n, 24) for n in range(100)]
+        + [Fraction(100, 24) + Fraction(n, 30) for n in range(100)],
         [Fraction(n, 25) for n in range(25)] + [Fraction(660 * 25 + n, 25) for n in range(25)],
         [Fraction(n - n // 10, 25) for n in range(200)],
         [Fraction(n * 40 + n * 7919 % 17, 1000) for n in range(200)],
     ],
-    ids=["the rate changes later", "a slide stands for eleven minutes", "frames share times", "jitter"],
+    ids=[
+        "the rate changes later",
+        "a slide stands for eleven minutes",
+        "frames share times",
+        "jitter",
+    ],
 )
 def test_sources_without_one_grid_are_not_regular(times: list[Fraction]) -> None:
     assert not measure_rate(times, Fraction(1, 90000), [Fraction(25)]).regular

@@ -7,9 +7,9 @@ import pytest
 from conftest import render_frame
 from test_video import Averager, frames_of
 
-from midframe.video.geometry import FILTERS, UNIT, Geometry, Layout
+from midframe.media.colour.geometry import FILTERS, UNIT, Geometry, Layout
+from midframe.media.colour.side_data import side_data_of
 from midframe.video.pipeline import interpolate_video
-from midframe.video.side_data import side_data_of
 
 HALF_TURN = 1 << 30
 
@@ -22,7 +22,11 @@ def matrix_of(turns: tuple[int, int, int, int]) -> tuple[int, ...]:
 def shown(image: np.ndarray, turns: tuple[int, int, int, int]) -> np.ndarray:
     """What a display matrix makes of an image, pixel by pixel (ISO/IEC 14496-12, 8.2.2)."""
     a, b, c, d = turns
-    places = {(a * x + c * y, b * x + d * y): image[y, x] for y in range(image.shape[0]) for x in range(image.shape[1])}
+    places = {
+        (a * x + c * y, b * x + d * y): image[y, x]
+        for y in range(image.shape[0])
+        for x in range(image.shape[1])
+    }
     left, top = min(x for x, _ in places), min(y for _, y in places)
     width, height = 1 + max(x for x, _ in places) - left, 1 + max(y for _, y in places) - top
     return np.array([[places[x + left, y + top] for x in range(width)] for y in range(height)])
@@ -55,7 +59,9 @@ def test_wide_pixels_become_square_where_there_is_no_tag_for_them() -> None:
     geometry = Geometry(matrix_of((0, 1, -1, 0)), sample_aspect_ratio=Fraction(2))
     tagged = Layout(geometry, holds_matrix=False, holds_aspect=True)
     assert tagged.sample_aspect_ratio == Fraction(1, 2)
-    plain = Layout(geometry, holds_matrix=False, holds_aspect=False).applied(picture_of(np.zeros((8, 6, 3), np.uint8)))
+    plain = Layout(geometry, holds_matrix=False, holds_aspect=False).applied(
+        picture_of(np.zeros((8, 6, 3), np.uint8))
+    )
     assert (plain.width, plain.height) == (4, 6)
 
 
@@ -79,7 +85,9 @@ def film(path: Path, matrix: tuple[int, ...]) -> Path:
 
 @pytest.mark.parametrize("turns", [(0, 1, 1, 0), (0, 1, -1, 0), (-1, 0, 0, 1)])
 @pytest.mark.parametrize("name", ["out.mp4", "out.mkv"])
-def test_a_rotated_or_mirrored_film_stays_so(tmp_path: Path, name: str, turns: tuple[int, int, int, int]) -> None:
+def test_a_rotated_or_mirrored_film_stays_so(
+    tmp_path: Path, name: str, turns: tuple[int, int, int, int]
+) -> None:
     source, target = film(tmp_path / "in.mp4", matrix_of(turns)), tmp_path / name
     interpolate_video(source, target, model=Averager())
     before, after = (side_data_of(frames_of(path)[0])["DISPLAYMATRIX"] for path in (source, target))

@@ -5,7 +5,7 @@ import pytest
 from conftest import render_frame
 from test_video import Averager, frames_of
 
-from midframe.video.hdr import Mastering, mastering_of, mastering_options
+from midframe.media.colour.hdr import Mastering, mastering_of, mastering_options
 from midframe.video.pipeline import interpolate_video
 
 DISPLAY = (0.68, 0.32, 0.265, 0.69, 0.15, 0.06, 0.3127, 0.329, 0.0001, 1000.0)
@@ -28,7 +28,9 @@ def render_hdr(path: Path, transfer: int, mastering: Mastering) -> Path:
             LIMITED,
         )
         for index in range(3):
-            shown = av.VideoFrame.from_ndarray(render_frame(index), format="rgb24").reformat(format="yuv420p10le")
+            shown = av.VideoFrame.from_ndarray(render_frame(index), format="rgb24").reformat(
+                format="yuv420p10le"
+            )
             shown.pts = index
             container.mux(stream.encode(shown))
         container.mux(stream.encode(None))

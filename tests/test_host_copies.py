@@ -1,4 +1,5 @@
-"""A training step of FlowSep copies nothing between host and device, so that a CUDA graph can capture it."""
+"""A training step of FlowSep copies nothing between host and device, so that a CUDA graph can
+capture it."""
 
 from typing import Any
 
@@ -21,7 +22,10 @@ class OperatorsOnHost(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
-        if any(isinstance(each, Tensor) and each.device.type == "cpu" for each in tree_leaves((args, kwargs, result))):
+        if any(
+            isinstance(each, Tensor) and each.device.type == "cpu"
+            for each in tree_leaves((args, kwargs, result))
+        ):
             self.found.append(str(func))
         return result
 
@@ -50,7 +54,9 @@ def test_a_training_step_copies_nothing_from_the_host() -> None:
     model = FlowSep().to("meta")
     first, second = (torch.empty(2, 3, 64, 96, device="meta") for _ in range(2))
     for time, scale in ((0.5, 1), (torch.empty(2, device="meta"), 2)):
-        step(model, first, second, time, scale)  # constants that are kept on the device are copied here
+        step(
+            model, first, second, time, scale
+        )  # constants that are kept on the device are copied here
         with OperatorsOnHost() as operators, TensorsOfNumbers() as numbers:
             step(model, first, second, time, scale)
         assert not operators.found
@@ -59,6 +65,10 @@ def test_a_training_step_copies_nothing_from_the_host() -> None:
 
 def test_copies_from_the_host_are_found() -> None:
     with OperatorsOnHost() as operators, TensorsOfNumbers() as numbers:
-        torch.empty(2, device="meta") + torch.zeros(2).to("meta") + torch.tensor([1.0, 2.0], device="meta")
+        (
+            torch.empty(2, device="meta")
+            + torch.zeros(2).to("meta")
+            + torch.tensor([1.0, 2.0], device="meta")
+        )
     assert operators.found
     assert numbers.found == ["tensor"]

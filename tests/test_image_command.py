@@ -1,4 +1,5 @@
-"""Commands for pairs of pictures and for scores: what they keep, what they report, what they refuse before the work."""
+"""Commands for pairs of pictures and for scores: what they keep, what they report, what they refuse
+before the work."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +12,8 @@ from PIL import Image, ImageCms
 from small_flowsep import TINY
 from test_cli import run  # noqa: F401  # a fixture
 
-from midframe.decoding import read_picture
-from midframe.images import write_image
+from midframe.media.pictures.decoding import read_picture
+from midframe.media.pictures.images import write_image
 from midframe.models.checkpoint import save_model
 from midframe.models.flowsep import FlowSep
 
@@ -26,7 +27,11 @@ def command(run: Run, tiny_weights: Path) -> Run:  # noqa: F811
 
 
 def dropped(errors: str) -> list[str]:
-    return [line.removeprefix("midframe: dropped: ") for line in errors.splitlines() if "dropped" in line]
+    return [
+        line.removeprefix("midframe: dropped: ")
+        for line in errors.splitlines()
+        if "dropped" in line
+    ]
 
 
 def test_grey_pictures_of_16_bits_are_not_white(command: Run, tmp_path: Path) -> None:
@@ -40,9 +45,13 @@ def test_grey_pictures_of_16_bits_are_not_white(command: Run, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("suffix", ["png", "tiff"])
-def test_bits_alpha_and_profile_are_kept_where_they_can_be(command: Run, tmp_path: Path, suffix: str) -> None:
+def test_bits_alpha_and_profile_are_kept_where_they_can_be(
+    command: Run, tmp_path: Path, suffix: str
+) -> None:
     write_image(tmp_path / "a.png", render_frame(0).astype(np.uint16) * 257 + 3, PROFILE)
-    Image.fromarray(np.dstack([render_frame(1), render_frame(2)[..., 0]])).save(tmp_path / "b.png", icc_profile=PROFILE)
+    Image.fromarray(np.dstack([render_frame(1), render_frame(2)[..., 0]])).save(
+        tmp_path / "b.png", icc_profile=PROFILE
+    )
     out = tmp_path / f"out.{suffix}"
     status, _, errors = command("image", tmp_path / "a.png", tmp_path / "b.png", out)
     made = read_picture(out)
@@ -54,7 +63,9 @@ def test_what_the_format_cannot_hold_is_reported(command: Run, tmp_path: Path) -
     deep = np.dstack([render_frame(0), render_frame(2)[..., 0]]).astype(np.uint16) * 257
     write_image(tmp_path / "a.png", deep, PROFILE)
     write_image(tmp_path / "b.png", render_frame(1))
-    status, _, errors = command("image", tmp_path / "a.png", tmp_path / "b.png", tmp_path / "out.bmp")
+    status, _, errors = command(
+        "image", tmp_path / "a.png", tmp_path / "b.png", tmp_path / "out.bmp"
+    )
     assert status == 0
     assert dropped(errors) == [
         f"exact colours of {tmp_path / 'b.png'} (it has no ICC profile, the other image has one)",
@@ -100,7 +111,9 @@ def test_what_cannot_be_written_is_refused_before_the_work(
         assert "Traceback" not in errors
 
 
-def test_a_data_set_of_one_scene_is_saved_under_a_name_that_is_seen(command: Run, tmp_path: Path) -> None:
+def test_a_data_set_of_one_scene_is_saved_under_a_name_that_is_seen(
+    command: Run, tmp_path: Path
+) -> None:
     for time, name in enumerate(("frame10.png", "frame10i11.png", "frame11.png")):
         write_image(tmp_path / name, render_frame(time))
     assert command("evaluate", tmp_path, "--save", tmp_path / "out")[0] == 0
@@ -108,9 +121,15 @@ def test_a_data_set_of_one_scene_is_saved_under_a_name_that_is_seen(command: Run
 
 
 @pytest.mark.parametrize("words", [("compare",), ("score", "--no-minterpolate")])
-def test_animations_with_alpha_are_compared_and_scored(command: Run, tmp_path: Path, words: tuple[str, ...]) -> None:
-    frames = [Image.fromarray(np.dstack([render_frame(n), render_frame(n)[..., 0]])) for n in range(5)]
-    frames[0].save(tmp_path / "a.apng", format="PNG", save_all=True, append_images=frames[1:], duration=100)
+def test_animations_with_alpha_are_compared_and_scored(
+    command: Run, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    frames = [
+        Image.fromarray(np.dstack([render_frame(n), render_frame(n)[..., 0]])) for n in range(5)
+    ]
+    frames[0].save(
+        tmp_path / "a.apng", format="PNG", save_all=True, append_images=frames[1:], duration=100
+    )
     status, _, errors = command(words[0], tmp_path / "a.apng", *words[1:])
     assert status == 0, errors
 
@@ -120,7 +139,13 @@ def test_full_confidence_is_seen_in_the_figure(run: Run, tmp_path: Path) -> None
     save_model(FlowSep(TINY), tmp_path / "tiny.safetensors", {})
     for name in ("a.png", "b.png"):
         write_image(tmp_path / name, render_frame(0))
-    words = (tmp_path / "a.png", tmp_path / "b.png", tmp_path / "look.png", "--model", tmp_path / "tiny.safetensors")
+    words = (
+        tmp_path / "a.png",
+        tmp_path / "b.png",
+        tmp_path / "look.png",
+        "--model",
+        tmp_path / "tiny.safetensors",
+    )
     assert run("visualize", *words)[0] == 0
     figure = np.asarray(Image.open(tmp_path / "look.png").convert("RGB")).astype(int)
     height, width, _ = figure.shape

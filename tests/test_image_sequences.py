@@ -12,23 +12,30 @@ from conftest import render_frame
 from PIL import Image, ImageCms, features
 from test_video import Averager, check_refused, frames_of
 
-from midframe.decoding import read_picture
-from midframe.images import Array, write_image
+from midframe.media.pictures.decoding import read_picture
+from midframe.media.pictures.images import Array, write_image
+from midframe.media.reading.image_sequence import (
+    PictureReader,
+    is_pattern,
+    missing_numbers,
+    picture_files,
+)
+from midframe.media.reading.opacity import lost_alpha
+from midframe.media.reading.reader import VideoReader
+from midframe.media.reading.sources import open_source
+from midframe.media.reading.stacks import StackReader
+from midframe.media.writing.animation import plays_of
 from midframe.options import SourceOptions
-from midframe.video.animation import plays_of
-from midframe.video.image_sequence import PictureReader, is_pattern, missing_numbers, picture_files
-from midframe.video.opacity import lost_alpha
 from midframe.video.pipeline import interpolate_video
-from midframe.video.reader import VideoReader
-from midframe.video.sources import open_source
-from midframe.video.stacks import StackReader
 
 Render = Callable[..., Path]
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 WIDE = PROFILE.replace("sRGB".encode("utf-16-be"), "Wide".encode("utf-16-be"))
 
 
-def folder_of(folder: Path, pictures: list[Array | Image.Image], form: str = "%04d.png", **options: object) -> Path:
+def folder_of(
+    folder: Path, pictures: list[Array | Image.Image], form: str = "%04d.png", **options: object
+) -> Path:
     folder.mkdir()
     for number, picture in enumerate(pictures, start=1):
         picture = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
@@ -45,7 +52,11 @@ def test_hidden_files_and_other_files_are_skipped(tmp_path: Path) -> None:
     for name in ("._0001.png", ".DS_Store", "Thumbs.db", "notes.pdf", "desktop.ini"):
         (folder / name).write_bytes(b"\0\5\x16\7no picture")
     (folder / "old.png").mkdir()
-    assert [path.name for path in picture_files(folder) or []] == ["0001.png", "0002.png", "0003.png"]
+    assert [path.name for path in picture_files(folder) or []] == [
+        "0001.png",
+        "0002.png",
+        "0003.png",
+    ]
     report = interpolate_video(folder, tmp_path / "out.mkv", model=Averager(), codec="ffv1")
     assert (report.frames_in, report.frames_kept, report.problems) == (3, 3, ())
 
@@ -85,14 +96,21 @@ def test_two_pictures_of_one_number_are_reported(tmp_path: Path) -> None:
 
 def test_a_picture_of_another_size_is_named_before_the_work(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "frames", [*rendered(2), render_frame(2, 32, 48)])
-    check_refused(folder, tmp_path / "out.mp4", r"0003\.png is 48x32, and 0001\.png is 96x64: one size is needed")
+    check_refused(
+        folder,
+        tmp_path / "out.mp4",
+        r"0003\.png is 48x32, and 0001\.png is 96x64: one size is needed",
+    )
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "I;16", "CMYK"])
 def test_pictures_of_every_mode_come_through_unchanged(tmp_path: Path, mode: str) -> None:
     pictures = [Image.fromarray(image) for image in rendered(3)]
     if mode == "I;16":
-        pictures = [Image.fromarray(np.asarray(each.convert("L")).astype(np.uint16) * 257 + 9) for each in pictures]
+        pictures = [
+            Image.fromarray(np.asarray(each.convert("L")).astype(np.uint16) * 257 + 9)
+            for each in pictures
+        ]
     else:
         pictures = [each.convert(mode) for each in pictures]
     suffix = "tif" if mode == "CMYK" else "png"
@@ -105,14 +123,20 @@ def test_pictures_of_every_mode_come_through_unchanged(tmp_path: Path, mode: str
         assert after.dtype == before.dtype
         assert np.array_equal(after, before)
     interpolate_video(folder, tmp_path / "out.mp4", model=Averager())
-    assert frames_of(tmp_path / "out.mp4")[0].format.name == ("yuv420p10le" if mode == "I;16" else "yuv420p")
+    assert frames_of(tmp_path / "out.mp4")[0].format.name == (
+        "yuv420p10le" if mode == "I;16" else "yuv420p"
+    )
 
 
-def test_a_sequence_has_the_depth_of_its_deepest_picture_and_alpha_if_any_has(tmp_path: Path) -> None:
+def test_a_sequence_has_the_depth_of_its_deepest_picture_and_alpha_if_any_has(
+    tmp_path: Path,
+) -> None:
     folder = folder_of(tmp_path / "frames", rendered(2))
     deep = render_frame(2).astype(np.uint16) * 257 + 3
     write_image(folder / "0003.png", deep)
-    Image.fromarray(np.dstack([render_frame(3), np.full((64, 96), 128, np.uint8)])).save(folder / "0004.png")
+    Image.fromarray(np.dstack([render_frame(3), np.full((64, 96), 128, np.uint8)])).save(
+        folder / "0004.png"
+    )
     interpolate_video(folder, tmp_path / "out", model=Averager(), factor=1)
     found = [read_picture(tmp_path / "out" / f"{n:06}.png").image for n in (1, 2, 3, 4)]
     assert {(image.dtype.name, image.shape[2]) for image in found} == {("uint16", 4)}
@@ -129,7 +153,9 @@ def test_turned_jpegs_become_upright_frames(tmp_path: Path) -> None:
     interpolate_video(folder, tmp_path / "out.mkv", model=Averager(), codec="ffv1")
     frame = frames_of(tmp_path / "out.mkv")[0]
     assert (frame.width, frame.height) == (64, 96)
-    assert abs(frame.to_ndarray(format="rgb24").astype(int) - np.rot90(render_frame(0), -1)).mean() < 8
+    assert (
+        abs(frame.to_ndarray(format="rgb24").astype(int) - np.rot90(render_frame(0), -1)).mean() < 8
+    )
 
 
 def test_the_icc_profile_comes_through_or_is_reported(tmp_path: Path) -> None:
@@ -171,10 +197,15 @@ def test_a_folder_with_other_files_is_no_place_for_a_result(tmp_path: Path) -> N
     target.mkdir()
     (target / ".DS_Store").touch()
     (target / "holiday.jpg").touch()
-    check_refused(folder, target, r"out holds other files \(holiday\.jpg\): name a new folder", overwrite=True)
+    check_refused(
+        folder, target, r"out holds other files \(holiday\.jpg\): name a new folder", overwrite=True
+    )
     (target / "holiday.jpg").unlink()
     interpolate_video(folder, target, model=Averager())
-    assert sorted(path.name for path in target.iterdir()) == [".DS_Store", *(f"{n:06}.png" for n in range(1, 5))]
+    assert sorted(path.name for path in target.iterdir()) == [
+        ".DS_Store",
+        *(f"{n:06}.png" for n in range(1, 5)),
+    ]
 
 
 def test_a_source_is_never_written_over(tmp_path: Path) -> None:
@@ -182,7 +213,12 @@ def test_a_source_is_never_written_over(tmp_path: Path) -> None:
     before = {path: path.read_bytes() for path in folder.iterdir()}
     check_refused(folder, folder, "frames is an input", overwrite=True)
     check_refused(folder, folder / "%d.png", r"1\.png is an input", overwrite=True)
-    check_refused(folder / "%d.png", tmp_path / "frames" / ".." / "frames" / "%d.png", "is an input", overwrite=True)
+    check_refused(
+        folder / "%d.png",
+        tmp_path / "frames" / ".." / "frames" / "%d.png",
+        "is an input",
+        overwrite=True,
+    )
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
     interpolate_video(folder, folder / "twice-%d.png", model=Averager())
     assert len(list(folder.iterdir())) == 9
@@ -191,7 +227,9 @@ def test_a_source_is_never_written_over(tmp_path: Path) -> None:
     check_refused(tmp_path / "a.gif", tmp_path / "a.gif", "is an input", overwrite=True)
 
 
-def test_a_video_with_a_percent_sign_in_its_name_is_no_pattern(render_video: Render, tmp_path: Path) -> None:
+def test_a_video_with_a_percent_sign_in_its_name_is_no_pattern(
+    render_video: Render, tmp_path: Path
+) -> None:
     assert not is_pattern(Path("50%discount.mp4"))
     assert is_pattern(Path("50%d.png"))
     write_image(tmp_path / "50%discount.png", render_frame(0))
@@ -208,10 +246,14 @@ def animation(path: Path, frames: list[Array], **options: object) -> Path:
 def test_files_of_several_pictures_are_sources(tmp_path: Path, name: str) -> None:
     if name == "in.avif" and not features.check("avif"):
         pytest.skip("Pillow without AVIF")
-    options: dict[str, object] = {"in.webp": {"lossless": True}, "in.avif": {"quality": 95}}.get(name, {})
+    options: dict[str, object] = {"in.webp": {"lossless": True}, "in.avif": {"quality": 95}}.get(
+        name, {}
+    )
     durations = {} if name == "in.tif" else {"duration": [40, 40, 40, 80]}
     source = animation(tmp_path / name, rendered(4), **options, **durations)
-    report = interpolate_video(source, tmp_path / "out.mkv", model=Averager(), codec="ffv1", vfr=True)
+    report = interpolate_video(
+        source, tmp_path / "out.mkv", model=Averager(), codec="ffv1", vfr=True
+    )
     assert (report.frames_in, report.frames_kept, report.problems) == (4, 4, ())
     assert float(report.length_in) == pytest.approx(0.2 if durations else 0.16)
     for frame, image in zip(frames_of(tmp_path / "out.mkv")[::2], rendered(4), strict=True):
@@ -232,7 +274,9 @@ def test_deep_pages_keep_their_bits(tmp_path: Path) -> None:
     with open_source(source, SourceOptions()) as reader:
         assert isinstance(reader, StackReader)
         found = [frame.picture.to_ndarray() for frame in reader.read()]
-    assert all(np.array_equal(image[..., 0], before) for image, before in zip(found, deep, strict=True))
+    assert all(
+        np.array_equal(image[..., 0], before) for image, before in zip(found, deep, strict=True)
+    )
     report = interpolate_video(source, tmp_path / "out.apng", model=Averager())
     assert (report.frames_out, report.problems) == (6, ())
     assert interpolate_video(source, tmp_path / "out.gif", model=Averager()).dropped == (
@@ -255,7 +299,11 @@ def test_alpha_is_lost_only_where_there_is_any(tmp_path: Path, name: str, opaque
     if name == "frames":
         source = folder_of(tmp_path / name, frames)
     else:
-        kinds = {"in.apng": {"format": "PNG"}, "in.webp": {"lossless": True}, "in.gif": {"disposal": 2}}
+        kinds = {
+            "in.apng": {"format": "PNG"},
+            "in.webp": {"lossless": True},
+            "in.gif": {"disposal": 2},
+        }
         options: dict[str, object] = kinds[name]
         source = animation(tmp_path / name, frames, duration=100, **options)
     report = interpolate_video(source, tmp_path / "out.mp4", model=Averager())
@@ -287,14 +335,19 @@ def test_gifs_are_as_long_as_their_source_and_no_delay_is_lost(
     report = interpolate_video(source, tmp_path / "out.gif", model=Averager(), factor=1)
     with Image.open(source) as before, Image.open(tmp_path / "out.gif") as after:
         assert before.n_frames == after.n_frames == 12
-        totals = [sum(image.seek(n) or image.info["duration"] for n in range(12)) for image in (before, after)]
+        totals = [
+            sum(image.seek(n) or image.info["duration"] for n in range(12))
+            for image in (before, after)
+        ]
     assert totals[0] == totals[1]
     assert (report.problems, plays_of(tmp_path / "out.gif")) == ((), plays_of(source))
 
 
 @pytest.mark.parametrize("deep", [False, True])
 @pytest.mark.parametrize("alpha", [False, True])
-def test_cuts_between_pictures_are_found_in_the_frames_themselves(tmp_path: Path, deep: bool, alpha: bool) -> None:
+def test_cuts_between_pictures_are_found_in_the_frames_themselves(
+    tmp_path: Path, deep: bool, alpha: bool
+) -> None:
     folder = tmp_path / "frames"
     folder.mkdir()
     for number in range(8):
@@ -318,4 +371,6 @@ def test_pixels_that_are_not_square_stay_so(
     interpolate_video(folder, tmp_path / "out.mp4", model=Averager())
     with av.open(str(tmp_path / "out.mp4")) as container:
         found = container.streams.video[0].sample_aspect_ratio
-        assert (float(found) if found else None) == (pytest.approx(float(shape), abs=1e-3) if shape else found and 1)
+        assert (float(found) if found else None) == (
+            pytest.approx(float(shape), abs=1e-3) if shape else found and 1
+        )

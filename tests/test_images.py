@@ -5,18 +5,17 @@ import pytest
 import torch
 from PIL import Image, ImageCms
 
-from midframe.decoding import read_picture
 from midframe.errors import VideoError
-from midframe.images import (
+from midframe.media.pictures.decoding import read_picture
+from midframe.media.pictures.images import (
     in_one_form,
     is_srgb,
     lost_as,
     read_image,
     same_profile,
-    to_image,
-    to_tensor,
     write_image,
 )
+from midframe.tensors import to_image, to_tensor
 
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
@@ -71,7 +70,9 @@ def test_what_cannot_be_read_or_written_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["a.png", "a.tiff"])
 @pytest.mark.parametrize("channels", [3, 4])
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16])
-def test_bits_alpha_and_icc_profile_come_back(tmp_path: Path, name: str, channels: int, kind: type) -> None:
+def test_bits_alpha_and_icc_profile_come_back(
+    tmp_path: Path, name: str, channels: int, kind: type
+) -> None:
     image = np.random.default_rng(0).integers(0, np.iinfo(kind).max + 1, (5, 7, channels), kind)
     write_image(tmp_path / name, image, PROFILE)
     found = read_picture(tmp_path / name)
@@ -88,13 +89,24 @@ def test_bits_alpha_and_icc_profile_come_back(tmp_path: Path, name: str, channel
     [
         (".png", []),
         (".TIFF", []),
-        (".jpg", ["alpha (JPEG has none)", "bits beyond 8 of each sample (JPEG; PNG and TIFF hold 16)"]),
+        (
+            ".jpg",
+            ["alpha (JPEG has none)", "bits beyond 8 of each sample (JPEG; PNG and TIFF hold 16)"],
+        ),
         (".webp", ["bits beyond 8 of each sample (WEBP; PNG and TIFF hold 16)"]),
-        (".bmp", ["alpha (BMP has none)", "bits beyond 8 of each sample (BMP; PNG and TIFF hold 16)",
-                  "ICC profile (BMP has none)"]),
+        (
+            ".bmp",
+            [
+                "alpha (BMP has none)",
+                "bits beyond 8 of each sample (BMP; PNG and TIFF hold 16)",
+                "ICC profile (BMP has none)",
+            ],
+        ),
     ],
-)  # fmt: skip
-def test_what_a_format_cannot_hold_is_known_before_and_dropped(tmp_path: Path, suffix: str, lost: list[str]) -> None:
+)
+def test_what_a_format_cannot_hold_is_known_before_and_dropped(
+    tmp_path: Path, suffix: str, lost: list[str]
+) -> None:
     assert lost_as(suffix, high_bit_depth=True, alpha=True, icc_profile=PROFILE) == lost
     assert lost_as(suffix, high_bit_depth=False, alpha=False, icc_profile=None) == []
     image = np.random.default_rng(0).integers(0, 65536, (16, 16, 4), np.uint16)

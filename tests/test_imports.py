@@ -1,4 +1,6 @@
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import midframe
@@ -16,15 +18,26 @@ FORBIDDEN = {
     "errors": {"*"},
     "devices": {"*", "-errors"},
     "rates": {"*", "-errors"},
-    "decoding": {"*", "-errors"},
-    "images": {"*", "-decoding", "-errors", "-outputs"},
+    "media": {"*", "-errors", "-folders", "-media", "-options", "-outputs", "-process", "-rates"},
+    "tensors": {"*", "-media"},
     "metrics": {"*", "-errors"},
     "ops": {"*", "-errors", "-ops"},
-    "models": {"*", "-errors", "-outputs", "-images", "-metrics", "-ops", "-models"},
+    "models": {"*", "-errors", "-outputs", "-tensors", "-metrics", "-ops", "-models"},
     "options": {"*", "-errors", "-rates", "-models"},
     "interpolator": {"video", "data", "training", "evaluation", "api", "cli"},
     "video": {"data", "training", "evaluation", "api", "cli"},
-    "data": {"ops", "models", "interpolator", "video", "training", "evaluation", "api", "cli", "metrics", "images"},
+    "data": {
+        "ops",
+        "models",
+        "interpolator",
+        "video",
+        "training",
+        "evaluation",
+        "api",
+        "cli",
+        "metrics",
+        "tensors",
+    },
     "training": {"interpolator", "video", "evaluation", "api", "cli"},
     "evaluation": {"training", "api", "cli"},
     "export": {"*", "-errors", "-outputs", "-models"},
@@ -43,7 +56,9 @@ def imported(path: Path) -> set[str]:
         names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
         names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         found |= {
-            name.split(".")[1] if "." in name else "midframe" for name in names if name.partition(".")[0] == "midframe"
+            name.split(".")[1] if "." in name else "midframe"
+            for name in names
+            if name.partition(".")[0] == "midframe"
         }
     return found
 
@@ -68,7 +83,9 @@ def imported_modules(path: Path) -> set[str]:
 
 
 def rooms() -> dict[str, list[Path]]:
-    return {room: [*PACKAGE.glob(f"{room}.py"), *(PACKAGE / room).rglob("*.py")] for room in FORBIDDEN}
+    return {
+        room: [*PACKAGE.glob(f"{room}.py"), *(PACKAGE / room).rglob("*.py")] for room in FORBIDDEN
+    }
 
 
 def test_imports_point_one_way() -> None:
@@ -84,7 +101,11 @@ def test_imports_point_one_way() -> None:
 def flowsep_parts(path: Path) -> set[str]:
     """The parts of models/flowsep that a file imports."""
     prefix = "midframe.models.flowsep."
-    return {name.removeprefix(prefix).split(".")[0] for name in imported_modules(path) if name.startswith(prefix)}
+    return {
+        name.removeprefix(prefix).split(".")[0]
+        for name in imported_modules(path)
+        if name.startswith(prefix)
+    }
 
 
 def test_the_files_of_flowsep_import_lower_layers_only() -> None:
@@ -105,17 +126,27 @@ def test_each_step_of_flowsep_stands_by_itself() -> None:
     assert len(folders) == 7
     for path in steps.glob("*/*.py"):
         prefix = "midframe.models.flowsep.steps."
-        found = {name.removeprefix(prefix).split(".")[0] for name in imported_modules(path) if name.startswith(prefix)}
+        found = {
+            name.removeprefix(prefix).split(".")[0]
+            for name in imported_modules(path)
+            if name.startswith(prefix)
+        }
         assert found <= {path.parent.name}, path
         if path.stem == "plain":
-            assert not {name for name in imported_modules(path) if "halide" in name or "triton" in name}, path
+            assert not {
+                name for name in imported_modules(path) if "halide" in name or "triton" in name
+            }, path
 
 
 def test_operators_are_imported_without_halide_and_triton() -> None:
     for path in (PACKAGE / "ops").glob("*/*.py"):
         if path.stem in ("__init__", "op", "reference", "transforms"):
             statements = ast.parse(path.read_text()).body
-            loaded = [ast.unparse(node) for node in statements if isinstance(node, ast.Import | ast.ImportFrom)]
+            loaded = [
+                ast.unparse(node)
+                for node in statements
+                if isinstance(node, ast.Import | ast.ImportFrom)
+            ]
             assert not [text for text in loaded if "halide" in text or "triton" in text], path
 
 
@@ -133,3 +164,11 @@ def test_nothing_but_the_command_line_imports_the_package_itself() -> None:
 
 def test_everything_in_all_is_there() -> None:
     assert all(hasattr(midframe, name) for name in midframe.__all__)
+
+
+def test_media_is_loaded_without_pytorch() -> None:
+    rooms = ("reading.sources", "streams.rehearsal", "writing.writer")
+    imports = ", ".join(f"midframe.media.{room}" for room in rooms)
+    code = f"import sys, {imports}; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

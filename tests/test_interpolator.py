@@ -24,7 +24,9 @@ def tool(tiny_model: SepConv) -> Interpolator:
 def test_any_size_and_depth_comes_out_as_it_went_in(
     tool: Interpolator, frame: Render, size: tuple[int, int], dtype: type
 ) -> None:
-    first, second = (frame(t, *size).astype(dtype) * (257 if dtype == np.uint16 else 1) for t in (0, 1))
+    first, second = (
+        frame(t, *size).astype(dtype) * (257 if dtype == np.uint16 else 1) for t in (0, 1)
+    )
     made = tool.interpolate(first, second)
     assert made.shape == first.shape
     assert made.dtype == dtype
@@ -42,7 +44,9 @@ def test_equal_frames_have_themselves_between(frame: Render) -> None:
 def test_tiles_equal_the_whole(frame: Render, precision: str) -> None:
     first, second = frame(0, 200, 328), frame(2, 200, 328)
     made = [
-        Interpolator("sepconv", device="cpu", tile=tile, precision=precision).interpolate(first, second)
+        Interpolator("sepconv", device="cpu", tile=tile, precision=precision).interpolate(
+            first, second
+        )
         for tile in (0, 96)
     ]
     differences = abs(made[0].astype(int) - made[1])
@@ -61,16 +65,21 @@ def test_tiles_cover_a_frame_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "steps"), [("1/2", "1/2"), ("1/4", "1/2 1/4"), ("5/8 1/4", "1/2 1/4 3/4 5/8"), ("1", "")]
+    ("wanted", "steps"),
+    [("1/2", "1/2"), ("1/4", "1/2 1/4"), ("5/8 1/4", "1/2 1/4 3/4 5/8"), ("1", "")],
 )
 def test_a_time_comes_after_those_it_lies_between(wanted: str, steps: str) -> None:
-    assert steps_to([Fraction(each) for each in wanted.split()]) == [Fraction(each) for each in steps.split()]
+    assert steps_to([Fraction(each) for each in wanted.split()]) == [
+        Fraction(each) for each in steps.split()
+    ]
 
 
 def test_progress_rises_to_1_within_and_over_frames(tiny_model: SepConv, frame: Render) -> None:
     tool = Interpolator(tiny_model, device="cpu", precision="float32", tile=32)
     shares: list[float] = []
-    tool.interpolate_many(frame(0), frame(4), [Fraction(1, 4), Fraction(1, 2)], progress=shares.append)
+    tool.interpolate_many(
+        frame(0), frame(4), [Fraction(1, 4), Fraction(1, 2)], progress=shares.append
+    )
     assert shares == sorted(shares)
     assert len(shares) == 2 * 6
     assert shares[-1] == 1
@@ -95,7 +104,9 @@ def test_other_times_come_by_halving(tool: Interpolator, frame: Render) -> None:
     assert abs(made[1] - quarter).max() <= 1  # the middle was not rounded on the way
 
 
-def test_each_frame_is_made_once(tool: Interpolator, frame: Render, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_frame_is_made_once(
+    tool: Interpolator, frame: Render, monkeypatch: pytest.MonkeyPatch
+) -> None:
     calls: list[None] = []
     middle = tool.middle
     monkeypatch.setattr(tool, "middle", lambda *given: calls.append(None) or middle(*given))
@@ -104,9 +115,12 @@ def test_each_frame_is_made_once(tool: Interpolator, frame: Render, monkeypatch:
 
 
 @pytest.mark.parametrize(
-    ("time", "depth", "expected"), [(1 / 3, 2, "1/4"), (1 / 3, 4, "5/16"), (0.5, 1, "1/2"), (1, 3, "1")]
+    ("time", "depth", "expected"),
+    [(1 / 3, 2, "1/4"), (1 / 3, 4, "5/16"), (0.5, 1, "1/2"), (1, 3, "1")],
 )
-def test_times_go_to_the_nearest_that_halving_reaches(time: float, depth: int, expected: str) -> None:
+def test_times_go_to_the_nearest_that_halving_reaches(
+    time: float, depth: int, expected: str
+) -> None:
     assert nearest_time(time, depth) == Fraction(expected)
 
 
@@ -116,7 +130,9 @@ def test_times_outside_are_refused(tool: Interpolator, frame: Render, time: floa
         tool.interpolate(frame(0), frame(1), time)
 
 
-def test_frames_that_do_not_fit_are_refused_with_both_shapes(tool: Interpolator, frame: Render) -> None:
+def test_frames_that_do_not_fit_are_refused_with_both_shapes(
+    tool: Interpolator, frame: Render
+) -> None:
     with pytest.raises(ValueError, match=r"\(64, 96, 3\).*\(64, 90, 3\)"):
         tool.interpolate(frame(0), frame(0, 64, 90))
     with pytest.raises(ValueError, match=r"\(64, 96\)"):
@@ -145,7 +161,9 @@ def test_there_is_a_shipped_model() -> None:
     assert "sepconv" in list_models()
 
 
-def test_values_outside_of_the_usual_range_are_kept_in_float32_alone(tool: Interpolator, frame: Render) -> None:
+def test_values_outside_of_the_usual_range_are_kept_in_float32_alone(
+    tool: Interpolator, frame: Render
+) -> None:
     wide = frame(0).astype(np.float32) / 255 * 1.5 - 0.25
     assert wide.max() > 1.1
     assert wide.min() < -0.1

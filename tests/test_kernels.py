@@ -7,13 +7,19 @@ import torch
 from torch import Tensor
 
 from midframe.errors import VideoError
-from midframe.evaluation.kernels import draw_flow_colours, draw_kernels, kernel_motion, pixel_kernels
+from midframe.evaluation.kernels import (
+    draw_flow_colours,
+    draw_kernels,
+    kernel_motion,
+    pixel_kernels,
+)
 from midframe.evaluation.visualize import compute_maps, draw_maps
-from midframe.images import read_image, to_tensor
 from midframe.interpolator import Interpolator
+from midframe.media.pictures.images import read_image
 from midframe.models.checkpoint import build_model
 from midframe.models.network import Network, motion_between
 from midframe.ops.resampling import RESAMPLINGS
+from midframe.tensors import to_tensor
 
 Render = Callable[..., np.ndarray]
 FORMS = {
@@ -26,10 +32,14 @@ FLOWSEP = {"widths": (4, 4, 8, 8), "hidden": (8, 8, 8, 8), "radii": (0, 1, 2, 2)
 @pytest.fixture(params=FORMS)
 def tool(request: pytest.FixtureRequest) -> Interpolator:
     torch.manual_seed(0)
-    return Interpolator(build_model(request.param, FORMS[request.param]), device="cpu", precision="float32")
+    return Interpolator(
+        build_model(request.param, FORMS[request.param]), device="cpu", precision="float32"
+    )
 
 
-def test_a_pixel_is_what_its_kernels_make_of_what_they_see(tool: Interpolator, frame: Render) -> None:
+def test_a_pixel_is_what_its_kernels_make_of_what_they_see(
+    tool: Interpolator, frame: Render
+) -> None:
     first, second = frame(0, 24, 24), frame(2, 24, 24)
     made = tool.middle(*(to_tensor(each, tool.device) for each in (first, second)))
     for x, y in ((8, 16), (15, 11)):
@@ -45,20 +55,29 @@ def test_pixels_at_the_border_have_kernels_too(tool: Interpolator, frame: Render
 
 
 @pytest.mark.parametrize(("x", "y"), [(96, 0), (0, 64), (-1, 5)])
-def test_a_pixel_outside_of_the_frames_is_refused(tool: Interpolator, frame: Render, x: int, y: int) -> None:
+def test_a_pixel_outside_of_the_frames_is_refused(
+    tool: Interpolator, frame: Render, x: int, y: int
+) -> None:
     with pytest.raises(ValueError, match=rf"{x},{y} lies outside.*0 to 95.*0 to 63"):
         pixel_kernels(tool, frame(0), frame(1), x, y)
 
 
 def test_the_motion_of_a_frame_is_that_of_its_pixels(tool: Interpolator, frame: Render) -> None:
-    first, second = frame(0, 24, 24), frame(1, 24, 24)  # so small that the network sees all of it for every pixel
+    first, second = (
+        frame(0, 24, 24),
+        frame(1, 24, 24),
+    )  # so small that the network sees all of it for every pixel
     motion = kernel_motion(tool, first, second)
     stride = 24 // motion.shape[2]
     assert motion.shape == (2, 24 // stride, 24 // stride)
     for x, y in ((8, 16), (16, 8)):
         kernels = torch.from_numpy(pixel_kernels(tool, first, second, x, y).kernels.clip(0))
-        expected = motion_between(kernels.sum(2)[None, ..., None, None], kernels.sum(1)[None, ..., None, None])
-        np.testing.assert_allclose(motion[:, y // stride, x // stride], expected.flatten().numpy(), atol=1e-4)
+        expected = motion_between(
+            kernels.sum(2)[None, ..., None, None], kernels.sum(1)[None, ..., None, None]
+        )
+        np.testing.assert_allclose(
+            motion[:, y // stride, x // stride], expected.flatten().numpy(), atol=1e-4
+        )
 
 
 def shifted_delta(down: int, right: int) -> Tensor:
@@ -129,7 +148,8 @@ def test_the_prediction_of_flowsep_is_drawn(frame: Render, tmp_path: Path) -> No
     tool = Interpolator(build_model("flowsep", FLOWSEP), device="cpu", precision="float32")
     found = compute_maps(tool, frame(0, 48, 64), frame(2, 48, 64))
     assert {name: each.shape for name, each in found.items()} == {
-        "motion": (2, 24, 32), "mask": (24, 32), "kernels": (24, 32), "residual": (24, 32, 3), "confidence": (24, 32),
+        "motion": (2, 24, 32), "mask": (24, 32), "kernels": (24, 32), "residual": (24, 32, 3),
+        "confidence": (24, 32),
     }  # fmt: skip
     assert found["kernels"].min() >= 0
     draw_maps(tmp_path / "look.png", tool, frame(0), frame(2), 0.25)

@@ -24,12 +24,21 @@ def test_middlebury(tmp_path: Path) -> None:
     draw(*(tmp_path / "Urban2" / name for name in ("frame10.png", "frame10i11.png", "frame11.png")))
     draw(tmp_path / "Army" / "frame10i11.png")
     (scene,) = find_scenes(tmp_path)
-    assert (scene.name, scene.first.name, scene.middle.name) == ("Urban2", "frame10.png", "frame10i11.png")
+    assert (scene.name, scene.first.name, scene.middle.name) == (
+        "Urban2",
+        "frame10.png",
+        "frame10i11.png",
+    )
 
 
 def test_ucf101(tmp_path: Path) -> None:
     for name in ("1", "2"):
-        draw(*(tmp_path / name / file for file in ("frame_00.png", "frame_01_gt.png", "frame_02.png")))
+        draw(
+            *(
+                tmp_path / name / file
+                for file in ("frame_00.png", "frame_01_gt.png", "frame_02.png")
+            )
+        )
     assert [scene.second.name for scene in find_scenes(tmp_path)] == ["frame_02.png"] * 2
 
 
@@ -45,16 +54,27 @@ def test_vimeo_triplets_are_those_of_the_list(tmp_path: Path) -> None:
 def test_vimeo_septuplets_give_the_three_in_the_middle(tmp_path: Path) -> None:
     draw(*numbered(tmp_path / "sequences" / "00001" / "0001", "im{}.png", range(1, 8)))
     (scene,) = find_scenes(tmp_path)
-    assert [path.name for path in (scene.first, scene.middle, scene.second)] == ["im3.png", "im4.png", "im5.png"]
+    assert [path.name for path in (scene.first, scene.middle, scene.second)] == [
+        "im3.png",
+        "im4.png",
+        "im5.png",
+    ]
 
 
 def test_snu_film_lists_are_groups(tmp_path: Path) -> None:
     draw(*numbered(tmp_path / "test" / "GOPRO_test" / "GOPR1", "{:06}.png", range(1, 8)))
     where = "data/SNU-FILM/test/GOPRO_test/GOPR1"
-    (tmp_path / "test-easy.txt").write_text(f"{where}/000001.png {where}/000002.png {where}/000003.png\n")
-    (tmp_path / "test-hard.txt").write_text(f"{where}/000001.png {where}/000004.png {where}/000007.png\n")
+    (tmp_path / "test-easy.txt").write_text(
+        f"{where}/000001.png {where}/000002.png {where}/000003.png\n"
+    )
+    (tmp_path / "test-hard.txt").write_text(
+        f"{where}/000001.png {where}/000004.png {where}/000007.png\n"
+    )
     scenes = find_scenes(tmp_path)
-    assert [(scene.group, scene.name) for scene in scenes] == [("easy", "GOPR1/000002"), ("hard", "GOPR1/000004")]
+    assert [(scene.group, scene.name) for scene in scenes] == [
+        ("easy", "GOPR1/000002"),
+        ("hard", "GOPR1/000004"),
+    ]
     assert find_scenes(tmp_path / "test-hard.txt") == scenes[1:]
 
 
@@ -62,13 +82,16 @@ def test_xiph_frames_are_reduced_and_cropped(tmp_path: Path) -> None:
     draw(*numbered(tmp_path, "Tango-{:03}.png", range(1, 7)))
     scenes = find_scenes(tmp_path)
     assert [(scene.group, scene.name, scene.view) for scene in scenes] == [
-        ("2K", "Tango-002", HALF), ("2K", "Tango-004", HALF), ("4K", "Tango-002", CENTRE), ("4K", "Tango-004", CENTRE),
+        ("2K", "Tango-002", HALF), ("2K", "Tango-004", HALF), ("4K", "Tango-002", CENTRE),
+        ("4K", "Tango-004", CENTRE),
     ]  # fmt: skip
     assert (scenes[0].first.name, scenes[0].second.name) == ("Tango-001.png", "Tango-003.png")
 
 
 def test_unknown_layouts_are_errors(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"no complete scene of a known layout: Middlebury.*SNU-FILM"):
+    with pytest.raises(
+        DatasetError, match=r"no complete scene of a known layout: Middlebury.*SNU-FILM"
+    ):
         find_scenes(tmp_path)
     with pytest.raises(DatasetError, match="does not exist"):
         find_scenes(tmp_path / "nowhere")

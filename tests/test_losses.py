@@ -26,7 +26,9 @@ def test_the_loss_is_zero_for_kernels_that_sample_along_the_flow() -> None:
     wrong = right._replace(first_vertical=right.first_vertical.roll(1, 1))
     assert kernel_flow_loss(wrong, flows, confidence) > 0.5
     assert kernel_flow_loss(wrong, flows, confidence * 0) == 0
-    assert kernel_flow_loss(wrong, flows * 10, confidence) == 0, "what kernels cannot reach does not count"
+    assert kernel_flow_loss(wrong, flows * 10, confidence) == 0, (
+        "what kernels cannot reach does not count"
+    )
     torch.testing.assert_close(right.first_horizontal.sum(1), torch.full((1, 4, 5), math.sqrt(0.5)))
 
 
@@ -49,13 +51,18 @@ def test_the_objective_gives_every_weight_a_gradient() -> None:
     loss, parts = SepConvObjective(model)(to_batch(frames, torch.full((len(frames),), 0.5)), 0.0)
     loss.backward()
     assert loss.detach() == parts["loss"] == l1(*_made_and_true(model, frames))
-    assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in model.parameters())
+    assert all(
+        parameter.grad is not None and parameter.grad.abs().sum() > 0
+        for parameter in model.parameters()
+    )
 
 
 def test_the_kernel_sum_penalty_depends_on_the_scale_that_colours_ignore() -> None:
     torch.manual_seed(0)
     model = build_model("sepconv", {"widths": [4, 8], "taps": 5})
-    batch = to_batch(torch.randint(0, 256, (2, 3, 32, 32, 3), dtype=torch.uint8), torch.full((2,), 0.5))
+    batch = to_batch(
+        torch.randint(0, 256, (2, 3, 32, 32, 3), dtype=torch.uint8), torch.full((2,), 0.5)
+    )
     free, held = SepConvObjective(model), SepConvObjective(model, kernel_sum_penalty=0.1)
     loose, (loss, parts) = free(batch, 0.0)[0], held(batch, 0.0)
     assert parts["kernel_sum_penalty"] == 0, "fresh kernels are near one"
@@ -68,10 +75,14 @@ def test_the_kernel_sum_penalty_depends_on_the_scale_that_colours_ignore() -> No
     torch.testing.assert_close(grown, loose + 0.1 * parts["kernel_sum_penalty"])
     assert parts["kernel_sum_penalty"] == pytest.approx(math.log(100) - 1, abs=0.5)
     (grown - free(batch, 0.0)[0]).backward()
-    assert all((head.last.bias * head.last.bias.grad).sum() > 0 for head in model.heads), "smaller kernels are wanted"
+    assert all((head.last.bias * head.last.bias.grad).sum() > 0 for head in model.heads), (
+        "smaller kernels are wanted"
+    )
 
 
-def _made_and_true(model: torch.nn.Module, frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _made_and_true(
+    model: torch.nn.Module, frames: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
     batch = to_batch(frames, torch.full((len(frames),), 0.5))
     with torch.no_grad():
         return model(batch.first, batch.second), batch.middle
@@ -87,7 +98,9 @@ def random_batch(height: int = 90, width: int = 98) -> Batch:
     generator = torch.Generator().manual_seed(0)
     frames = torch.rand(3, 2, 3, height, width, generator=generator)
     flows = torch.randn(2, 2, 2, height, width, generator=generator) * 3
-    return Batch(*frames, torch.full((2,), 0.5), flows, torch.rand(2, 2, height, width, generator=generator))
+    return Batch(
+        *frames, torch.full((2,), 0.5), flows, torch.rand(2, 2, height, width, generator=generator)
+    )
 
 
 def test_gradients_of_the_inputs_are_convolved_with_the_pixels_own_kernel(adaconv: AdaConv) -> None:
@@ -118,7 +131,9 @@ def test_validation_scores_every_eighth_pixel(adaconv: AdaConv) -> None:
     with torch.no_grad():
         made, true = AdaConvObjective(adaconv).predict(batch)
         whole = adaconv(batch.first, batch.second)
-    torch.testing.assert_close(made, whole[..., MARGIN::8, MARGIN::8][..., :2, :3], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        made, whole[..., MARGIN::8, MARGIN::8][..., :2, :3], atol=1e-5, rtol=1e-5
+    )
     assert torch.equal(true, batch.middle[..., MARGIN::8, MARGIN::8][..., :2, :3])
 
 
@@ -127,13 +142,17 @@ def slow_guidance(scores: Tensor, flows: Tensor, confidence: Tensor, taps: int) 
     logs = scores.log_softmax(-1).unflatten(-1, (2, taps, taps))
     places = torch.arange(taps) - taps // 2
     total = 0.0
-    for n, y, x in torch.cartesian_prod(*(torch.arange(size) for size in scores.shape[:3])).tolist():
+    for n, y, x in torch.cartesian_prod(
+        *(torch.arange(size) for size in scores.shape[:3])
+    ).tolist():
         weights, entropies = [], []
         for frame in (0, 1):
             right, down = flows[n, frame, :, y, x].tolist()
             reached = max(abs(right), abs(down)) < taps // 2
             weights.append(confidence[n, frame, y, x].item() if reached else 0.0)
-            wanted = torch.outer((1 - (places - down).abs()).clamp(0), (1 - (places - right).abs()).clamp(0))
+            wanted = torch.outer(
+                (1 - (places - down).abs()).clamp(0), (1 - (places - right).abs()).clamp(0)
+            )
             entropies.append(-(logs[n, y, x, frame] * wanted).sum().item())
         if sum(weights):
             mean = sum(w * e for w, e in zip(weights, entropies, strict=True)) / sum(weights)
@@ -157,7 +176,9 @@ def test_every_weight_of_adaconv_gets_a_gradient(adaconv: AdaConv) -> None:
     loss, parts = AdaConvObjective(adaconv.train())(batch, 0.5)
     loss.backward()
     assert parts.keys() == {"loss", "flow_supervision"}
-    assert all(weight.grad is not None and weight.grad.abs().sum() > 0 for weight in adaconv.parameters())
+    assert all(
+        weight.grad is not None and weight.grad.abs().sum() > 0 for weight in adaconv.parameters()
+    )
 
 
 def test_every_stride_takes_from_the_border_on() -> None:
@@ -200,7 +221,10 @@ def vgg(tmp_path: Path) -> Path:
     shapes, channels, place = {}, 3, 0
     for width in VGG_LAYERS:
         if not isinstance(width, str):
-            shapes |= {f"features.{place}.weight": (width, channels, 3, 3), f"features.{place}.bias": (width,)}
+            shapes |= {
+                f"features.{place}.weight": (width, channels, 3, 3),
+                f"features.{place}.bias": (width,),
+            }
             channels = width
         place += 1 if isinstance(width, str) else 2
     state = {name: torch.randn(shape) * 0.05 for name, shape in shapes.items()}
@@ -218,7 +242,9 @@ def test_the_feature_loss_reads_vgg_by_its_own_names(vgg: Path) -> None:
     assert made.grad is not None
     assert not any(parameter.requires_grad for parameter in loss.parameters())
     features = Feature(vgg).features
-    assert sum(isinstance(layer, nn.Conv2d) for layer in features) == 12, "relu4_4 follows the twelfth convolution"
+    assert sum(isinstance(layer, nn.Conv2d) for layer in features) == 12, (
+        "relu4_4 follows the twelfth convolution"
+    )
 
 
 def test_invalid_losses_are_errors(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Small films of every kind, through the whole way, and looked at by a reader of its own: ffprobe.
 
-Each film of `FILMS` is rendered with PyAV. `python -m pytest tests/test_matrix.py` does it all; where there is no
-ffprobe (Debian: `apt-get install ffmpeg`) it is left out.
+Each film of `FILMS` is rendered with PyAV. `python -m pytest tests/test_matrix.py` does it all;
+where there is no ffprobe (Debian: `apt-get install ffmpeg`) it is left out.
 """
 
 import json
@@ -86,8 +86,15 @@ FILMS: dict[str, Film] = {
     "bt601": Film(colour=(BT601, BT601, BT601, 1)),
     "bt709": Film(colour=(BT709, BT709, BT709, 1)),
     "bt709 full range": Film(colour=(BT709, BT709, BT709, 2)),
-    "bt2020 pq": Film(encoder="libx265", result="hevc", pixel_format="yuv420p10le", colour=(BT2020, BT2020, PQ, 1)),
-    "bt2020 hlg": Film(encoder="libx265", result="hevc", pixel_format="yuv420p10le", colour=(BT2020, BT2020, HLG, 1)),
+    "bt2020 pq": Film(
+        encoder="libx265", result="hevc", pixel_format="yuv420p10le", colour=(BT2020, BT2020, PQ, 1)
+    ),
+    "bt2020 hlg": Film(
+        encoder="libx265",
+        result="hevc",
+        pixel_format="yuv420p10le",
+        colour=(BT2020, BT2020, HLG, 1),
+    ),
     "odd size": Film("in.mkv", "out.mkv", "ffv1", "ffv1", size=(63, 95)),
     "tiny": Film(size=(16, 16)),
     "tall": Film(size=(320, 48)),
@@ -99,15 +106,21 @@ FILMS: dict[str, Film] = {
     "no sound": Film(sound=()),
     "two languages": Film(sound=("aac", "aac"), languages=("deu", "eng")),
     "five languages in matroska": Film(
-        "in.mkv", "out.mkv", sound=("aac", "flac", "libopus", "libmp3lame", "ac3"),
+        "in.mkv",
+        "out.mkv",
+        sound=("aac", "flac", "libopus", "libmp3lame", "ac3"),
         languages=("deu", "eng", "fra", "spa", "jpn"),
     ),
     "opus in mp4": Film(sound=("libopus",)),
     "surround": Film("in.mkv", "out.mkv", sound=("ac3",)),
     "alac": Film("in.mov", "out.mov", sound=("alac",)),
-    "title and date": Film(metadata={"title": "A film", "creation_time": "2020-02-02T20:20:20.000000Z"}),
+    "title and date": Film(
+        metadata={"title": "A film", "creation_time": "2020-02-02T20:20:20.000000Z"}
+    ),
     "variable rate": Film("in.mkv", "out.mkv", times=VARIABLE, rate=Fraction(30)),
-    "variable rate kept": Film("in.mp4", "out.mp4", times=VARIABLE, rate=Fraction(30), wanted={"vfr": True}),
+    "variable rate kept": Film(
+        "in.mp4", "out.mp4", times=VARIABLE, rate=Fraction(30), wanted={"vfr": True}
+    ),
     "a gap": Film(times=[*range(6), *range(20, 26)]),
     "picture begins late": Film(late=10),
     "picture begins late in matroska": Film("in.mkv", "out.mkv", late=10),
@@ -115,7 +128,9 @@ FILMS: dict[str, Film] = {
     "picture begins before its time in matroska": Film("in.mkv", "out.mkv", late=-5),
     "picture begins before its time in a transport stream": Film("in.ts", "out.mkv", late=-5),
     "no reordered frames": Film(options={X264: "bframes=0"}),
-    "many reordered frames": Film(frames=40, options={X264: "bframes=8:b-adapt=2:b-pyramid=normal"}),
+    "many reordered frames": Film(
+        frames=40, options={X264: "bframes=8:b-adapt=2:b-pyramid=normal"}
+    ),
     "open groups": Film(frames=40, options={X264: "open-gop=1:keyint=10:bframes=3"}),
     "every frame a key": Film(options={X264: "keyint=1"}),
     "one frame": Film(frames=1, sound=()),
@@ -124,7 +139,7 @@ FILMS: dict[str, Film] = {
     "25 to 60": Film(frames=50, wanted={"fps": "60"}),
     "four times slower": Film(frames=50, wanted={"slow": 4}),
     "muted": Film(wanted={"mute": True}),
-}  # fmt: skip
+}
 
 
 def render(film: Film, folder: Path) -> Path:
@@ -133,9 +148,15 @@ def render(film: Film, folder: Path) -> Path:
     with av.open(str(path), "w") as container:
         picture = container.add_stream(film.encoder, film.rate, options=film.options)
         context = picture.codec_context
-        picture.width, picture.height, picture.pix_fmt = film.size[1], film.size[0], film.pixel_format
+        picture.width, picture.height, picture.pix_fmt = (
+            film.size[1],
+            film.size[0],
+            film.pixel_format,
+        )
         context.time_base = 1 / film.rate
-        context.colorspace, context.color_primaries, context.color_trc, context.color_range = film.colour
+        context.colorspace, context.color_primaries, context.color_trc, context.color_range = (
+            film.colour
+        )
         context.sample_aspect_ratio = film.sample_aspect_ratio
         if film.rotation:
             picture.set_display_rotation(film.rotation)
@@ -146,12 +167,16 @@ def render(film: Film, folder: Path) -> Path:
         times = film.times or list(range(film.frames))
         for number, time in enumerate(times):
             frame = av.VideoFrame.from_ndarray(render_frame(number, *film.size), format="rgb24")
-            frame = frame.reformat(format=film.pixel_format, dst_colorspace=5, dst_color_range=film.colour[3] or 1)
+            frame = frame.reformat(
+                format=film.pixel_format, dst_colorspace=5, dst_color_range=film.colour[3] or 1
+            )
             frame.pts, frame.time_base, frame.pict_type = time + film.late, 1 / film.rate, 0
             container.mux(picture.encode(frame))
         container.mux(picture.encode(None))
         for track in tracks:
-            resampler = av.AudioResampler(track.codec_context.format.name, "stereo", 48000, track.frame_size or 1024)
+            resampler = av.AudioResampler(
+                track.codec_context.format.name, "stereo", 48000, track.frame_size or 1024
+            )
             for chunk in sine((times[-1] + 1 + film.late) / film.rate):
                 for given in resampler.resample(chunk):
                     container.mux(track.encode(given))
@@ -163,7 +188,15 @@ def render(film: Film, folder: Path) -> Path:
 
 def probed(path: Path) -> dict[str, Any]:
     """What ffprobe says of a file, every frame of its picture decoded."""
-    command = ["ffprobe", "-v", "error", "-show_streams", "-show_format", "-count_frames", "-count_packets"]
+    command = [
+        "ffprobe",
+        "-v",
+        "error",
+        "-show_streams",
+        "-show_format",
+        "-count_frames",
+        "-count_packets",
+    ]
     command += ["-of", "json", str(path)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert not done.stderr, done.stderr
@@ -174,10 +207,23 @@ def probed(path: Path) -> dict[str, Any]:
 def picture_times(path: Path) -> list[Fraction]:
     """When frames are shown, and when the last no longer is, as ffprobe sees it."""
     entries = "packet=pts,duration,flags:stream=time_base"
-    command = ["ffprobe", "-v", "error", "-select_streams", "v:0", "-show_entries", entries, "-of", "json", str(path)]
+    command = [
+        "ffprobe",
+        "-v",
+        "error",
+        "-select_streams",
+        "v:0",
+        "-show_entries",
+        entries,
+        "-of",
+        "json",
+        str(path),
+    ]
     found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     base = Fraction(found["streams"][0]["time_base"])
-    shown = [packet for packet in found["packets"] if "D" not in packet["flags"]]  # edit lists hide some
+    shown = [
+        packet for packet in found["packets"] if "D" not in packet["flags"]
+    ]  # edit lists hide some
     packets = sorted((packet["pts"], packet.get("duration", 0)) for packet in shown)
     return [pts * base for pts, _ in packets] + [sum(packets[-1]) * base]
 
@@ -196,7 +242,11 @@ def languages(sounds: list[dict[str, Any]]) -> list[str]:
 
 def turned(stream: dict[str, Any]) -> list[dict[str, Any]]:
     """How the picture is turned."""
-    return [each for each in stream.get("side_data_list", []) if each["side_data_type"] == "Display Matrix"]
+    return [
+        each
+        for each in stream.get("side_data_list", [])
+        if each["side_data_type"] == "Display Matrix"
+    ]
 
 
 @pytest.mark.parametrize("name", FILMS)
@@ -208,17 +258,25 @@ def test_a_film_comes_out_as_whole_as_it_went_in(tmp_path: Path, name: str) -> N
     before, after = probed(source), probed(target)
     old, new = of_kind(before, "video")[0], of_kind(after, "video")[0]
     assert int(new["nb_read_frames"]) == report.frames_out
-    assert report.frames_in == int(old["nb_read_frames"]) == len(film.times or range(film.frames)) - film.hidden
+    assert (
+        report.frames_in
+        == int(old["nb_read_frames"])
+        == len(film.times or range(film.frames)) - film.hidden
+    )
     assert report.frames_kept == report.frames_in or "fps" in film.wanted
     for fact in KEPT:
         assert new.get(fact) == old.get(fact), fact
     assert turned(new) == turned(old)
     assert bool(film.rotation) == bool(turned(new))
-    assert new["color_space"] == old.get("color_space", "bt470bg")  # as players take it where a film does not say
+    assert new["color_space"] == old.get(
+        "color_space", "bt470bg"
+    )  # as players take it where a film does not say
     assert new.get("color_range") in (old.get("color_range"), "tv", None)
     if film.colour[3] == 2:
         assert new["color_range"] == "pc"
-    if film.result == film.encoder.removeprefix("lib").replace("x264", "h264").replace("x265", "hevc"):
+    if film.result == film.encoder.removeprefix("lib").replace("x264", "h264").replace(
+        "x265", "hevc"
+    ):
         assert new["pix_fmt"].replace("yuvj", "yuv") == film.pixel_format
     check_times(film, source, target)
     check_sound(film, before, after)
@@ -256,4 +314,6 @@ def check_sound(film: Film, before: dict[str, Any], after: dict[str, Any]) -> No
         begin = float(of_kind(found, "video")[0]["start_time"])
         leads.append([float(sound["start_time"]) - begin for sound in sounds])
     # What an AAC encoder puts before the sound, 1024 samples, Matroska counts and MP4 cuts off.
-    assert leads[1] == pytest.approx(leads[0], abs=2e-3 if film.source[-3:] == film.target[-3:] else 0.024)
+    assert leads[1] == pytest.approx(
+        leads[0], abs=2e-3 if film.source[-3:] == film.target[-3:] else 0.024
+    )

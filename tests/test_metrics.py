@@ -11,7 +11,9 @@ def test_it_equals_scikit_image_on_rounded_images() -> None:
     made, truth = torch.rand(2, 1, 3, 9, 11) * 1.2 - 0.1
     rounded = [(each.clamp(0, 1) * 255).round().numpy().astype(np.uint8) for each in (made, truth)]
     assert math.isclose(
-        psnr(made, truth), peak_signal_noise_ratio(rounded[1], rounded[0], data_range=255), rel_tol=1e-9
+        psnr(made, truth),
+        peak_signal_noise_ratio(rounded[1], rounded[0], data_range=255),
+        rel_tol=1e-9,
     )
 
 

@@ -8,7 +8,9 @@ from midframe.training.muon import Muon, orthogonalise
 def test_an_orthogonal_step_takes_every_direction_alike(shape: tuple[int, int]) -> None:
     torch.manual_seed(0)
     left, values, right = torch.linalg.svd(torch.randn(shape), full_matrices=False)
-    matrix = left * torch.linspace(1, 0.05, len(values)) @ right  # some directions are twenty times as strong
+    matrix = (
+        left * torch.linspace(1, 0.05, len(values)) @ right
+    )  # some directions are twenty times as strong
     reached = torch.linalg.svdvals(orthogonalise(matrix))
     assert 0.6 < reached.min() < reached.max() < 1.3
     torch.testing.assert_close(orthogonalise(matrix), left @ right, atol=0.35, rtol=0)
@@ -16,7 +18,9 @@ def test_an_orthogonal_step_takes_every_direction_alike(shape: tuple[int, int]) 
 
 def test_matrices_learn_as_with_pytorchs_muon_and_vectors_as_with_adamw() -> None:
     torch.manual_seed(0)
-    ours, theirs = ([torch.nn.Parameter(value.clone()) for value in values] for values in 2 * [_some_weights()])
+    ours, theirs = (
+        [torch.nn.Parameter(value.clone()) for value in values] for values in 2 * [_some_weights()]
+    )
     options = {"lr": 1e-2, "weight_decay": 0.1}
     muon = Muon(ours, **options)
     others = [
@@ -31,7 +35,9 @@ def test_matrices_learn_as_with_pytorchs_muon_and_vectors_as_with_adamw() -> Non
         for optimiser in others:
             optimiser.step()
     for mine, other in zip(ours, theirs, strict=True):
-        torch.testing.assert_close(mine, other, atol=2e-4, rtol=0)  # a step in bfloat16 is exact to a hundredth
+        torch.testing.assert_close(
+            mine, other, atol=2e-4, rtol=0
+        )  # a step in bfloat16 is exact to a hundredth
 
 
 def test_a_convolution_is_a_matrix_of_its_outputs_whatever_its_memory_format() -> None:
@@ -39,7 +45,11 @@ def test_a_convolution_is_a_matrix_of_its_outputs_whatever_its_memory_format() -
     weights = torch.randn(6, 4, 3, 3)
     gradient = torch.randn_like(weights)
     stepped = []
-    for start in (weights, weights.flatten(1), weights.contiguous(memory_format=torch.channels_last)):
+    for start in (
+        weights,
+        weights.flatten(1),
+        weights.contiguous(memory_format=torch.channels_last),
+    ):
         learnt = torch.nn.Parameter(start.clone())
         learnt.grad = gradient.view(start.shape).clone(memory_format=torch.preserve_format)
         Muon([learnt], lr=0.1).step()

@@ -10,15 +10,26 @@ import pytest
 from test_video import Averager, frames_of
 
 from midframe.errors import VideoError
-from midframe.images import write_image
-from midframe.video.image_sequence import is_pattern, picture_files
+from midframe.media.pictures.images import write_image
+from midframe.media.reading.image_sequence import is_pattern, picture_files
+from midframe.media.reading.video_file import open_video
 from midframe.video.pipeline import interpolate_video
 from midframe.video.segments import segments_folder
-from midframe.video.video_file import open_video
 
 Render = Callable[..., Path]
 posix = pytest.mark.skipif(os.name != "posix", reason="other systems have no such names")
-NAMES = ["12:30 clip", "50%discount", "50%03d", "a\nb", "-x", "[bold]", "file:a", "what?", "ä" * 118, "x" * 240]
+NAMES = [
+    "12:30 clip",
+    "50%discount",
+    "50%03d",
+    "a\nb",
+    "-x",
+    "[bold]",
+    "file:a",
+    "what?",
+    "ä" * 118,
+    "x" * 240,
+]
 
 
 @posix
@@ -28,7 +39,10 @@ def test_every_name_can_be_read_and_written(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("in").mkdir()
-    source, target = render_video(frames=3).rename(tmp_path / "in" / f"{name}.mp4"), Path(f"{name}.mp4")
+    source, target = (
+        render_video(frames=3).rename(tmp_path / "in" / f"{name}.mp4"),
+        Path(f"{name}.mp4"),
+    )
     report = interpolate_video(source.relative_to(tmp_path), target, model=Averager())
     assert (report.frames_out, report.problems) == (6, ())
     assert len(frames_of(target.rename("plain.mp4"))) == 6
@@ -37,7 +51,9 @@ def test_every_name_can_be_read_and_written(
 
 @posix
 @pytest.mark.parametrize("name", ["12:30 clip.png", "50%discount.png"])
-def test_every_name_of_a_picture_can_be_read_and_written(tmp_path: Path, name: str, frame: Any) -> None:
+def test_every_name_of_a_picture_can_be_read_and_written(
+    tmp_path: Path, name: str, frame: Any
+) -> None:
     write_image(tmp_path / name, frame(0))
     assert [path.name for path in tmp_path.iterdir()] == [name]
     with open_video(tmp_path / name) as container:
@@ -46,7 +62,9 @@ def test_every_name_of_a_picture_can_be_read_and_written(tmp_path: Path, name: s
 
 
 @posix
-def test_an_animation_and_pictures_have_such_names_too(render_video: Render, tmp_path: Path) -> None:
+def test_an_animation_and_pictures_have_such_names_too(
+    render_video: Render, tmp_path: Path
+) -> None:
     source = render_video(frames=3)
     for name in ("12:30.gif", "50%d.gif", "x" * 240 + ".apng"):
         assert interpolate_video(source, tmp_path / name, model=Averager()).problems == ()
@@ -54,7 +72,10 @@ def test_an_animation_and_pictures_have_such_names_too(render_video: Render, tmp
     folder = tmp_path / ("y" * 250)
     assert interpolate_video(source, folder / "12:%d.png", model=Averager()).problems == ()
     assert len(list(folder.iterdir())) == 6
-    assert interpolate_video(folder / "12:%d.png", tmp_path / "again.mkv", model=Averager()).frames_in == 6
+    assert (
+        interpolate_video(folder / "12:%d.png", tmp_path / "again.mkv", model=Averager()).frames_in
+        == 6
+    )
 
 
 def test_a_file_that_exists_is_no_pattern_nor_is_the_name_of_a_video(tmp_path: Path) -> None:
@@ -76,13 +97,21 @@ def test_the_folder_of_unfinished_work_has_a_name_that_fits() -> None:
 
 def test_an_address_is_refused_as_one(render_video: Render, tmp_path: Path) -> None:
     source = render_video(frames=3)
-    for given, target in (("http://host/a.mp4", tmp_path / "o.mp4"), (source, "rtmp://host/live.mp4")):
-        with pytest.raises(VideoError, match=r"(http|rtmp)://host.* is a URL, but only files can be read and written"):
+    for given, target in (
+        ("http://host/a.mp4", tmp_path / "o.mp4"),
+        (source, "rtmp://host/live.mp4"),
+    ):
+        with pytest.raises(
+            VideoError,
+            match=r"(http|rtmp)://host.* is a URL, but only files can be read and written",
+        ):
             interpolate_video(given, target, model=Averager())
 
 
 def test_a_file_without_streams_has_no_picture(tmp_path: Path) -> None:
-    (tmp_path / "a.mkv").write_bytes(bytes.fromhex("1a45dfa3804282886d6174726f736b61") + b"\0" * 100)
+    (tmp_path / "a.mkv").write_bytes(
+        bytes.fromhex("1a45dfa3804282886d6174726f736b61") + b"\0" * 100
+    )
     with pytest.raises(VideoError) as found:
         interpolate_video(tmp_path / "a.mkv", tmp_path / "o.mp4", model=Averager())
     assert "only nothing" not in str(found.value)

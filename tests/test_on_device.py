@@ -24,7 +24,13 @@ from midframe.training.on_device.photographs import Photographs, read_squares
 from midframe.training.on_device.step import StepShape
 
 CPU = torch.device("cpu")
-TINY = {"widths": (8, 8, 8, 8), "hidden": (8, 8, 8, 8), "radii": (0, 1, 1, 1), "taps": 3, "coarse_passes": 1}
+TINY = {
+    "widths": (8, 8, 8, 8),
+    "hidden": (8, 8, 8, 8),
+    "radii": (0, 1, 1, 1),
+    "taps": 3,
+    "coarse_passes": 1,
+}
 
 
 def moving_clip(count: int = 12, height: int = 48, width: int = 64) -> Clip:
@@ -55,7 +61,12 @@ def test_windows_with_a_repeated_frame_are_not_used() -> None:
 
 
 def test_crops_are_pixels_of_the_clip_at_their_times(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("SHUFFLE_PROBABILITY", "FADE_PROBABILITY", "RECOLOUR_PROBABILITY", "SHIFT_PROBABILITY"):
+    for name in (
+        "SHUFFLE_PROBABILITY",
+        "FADE_PROBABILITY",
+        "RECOLOUR_PROBABILITY",
+        "SHIFT_PROBABILITY",
+    ):
         monkeypatch.setattr(clips_module, name, 0.0)
     torch.manual_seed(0)
     bank = ClipBank([moving_clip()], [16, 32], CPU)
@@ -66,7 +77,9 @@ def test_crops_are_pixels_of_the_clip_at_their_times(monkeypatch: pytest.MonkeyP
     for frame in crops[1:3]:
         assert torch.equal(frame[:, 1:], crops.first[:, 1:])  # one place in all three frames
     steps = crops.first[:, 1:] * 127.5
-    assert {round(float(step)) for step in (steps.amax((2, 3)) - steps.amin((2, 3))).flatten()} == {31}
+    assert {round(float(step)) for step in (steps.amax((2, 3)) - steps.amin((2, 3))).flatten()} == {
+        31
+    }
 
 
 def test_opposite_shifts_leave_the_middle_frame_between(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,10 +115,15 @@ def test_crops_cut_by_triton_are_those_cut_by_pytorch(target: int) -> None:
     colours = torch.rand(count, 3).argsort(1)
     lengths = torch.full((count,), width * 3)
     places = Places(corner, lengths, turns[0], turns[1], turns[2], colours)
-    fast, plain = cutting_cuda.cut(flat, places, 24, target), cut_reference(flat, places, 24, target)
+    fast, plain = (
+        cutting_cuda.cut(flat, places, 24, target),
+        cut_reference(flat, places, 24, target),
+    )
     assert torch.allclose(fast, plain, atol=1e-5)
     if target == 24:
-        first = flat.view(2, height, width, 3)[0, rows[0] : rows[0] + 24, columns[0] : columns[0] + 24]
+        first = flat.view(2, height, width, 3)[
+            0, rows[0] : rows[0] + 24, columns[0] : columns[0] + 24
+        ]
         expected = first.permute(2, 0, 1)[colours[0]].float() / 255
         for turned, axis in zip(turns[:2, 0], (1, 2), strict=True):
             expected = expected.flip(axis) if turned else expected
@@ -221,6 +239,8 @@ def test_a_leg_trains_and_the_next_one_resumes_it(tmp_path: Path) -> None:
     assert scores.keys() == {"near_psnr", "far_psnr", "sharpness"}
     assert any("losses" in entry for entry in entries)
     assert json.loads((tmp_path / "run" / "config.json").read_text())["network"]["taps"] == 3
-    again = LegConfig(**{**config.__dict__, "resume_from": str(tmp_path / "run"), "seconds": 0.0})  # no step
+    again = LegConfig(
+        **{**config.__dict__, "resume_from": str(tmp_path / "run"), "seconds": 0.0}
+    )  # no step
     resumed = train_leg(again, tmp_path / "next", CPU, entries.append)
     assert resumed == scores

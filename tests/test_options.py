@@ -37,7 +37,11 @@ GROUPS = (InterpolationOptions, RetimingOptions, SourceOptions, EncodingOptions)
         (InterpolationOptions, {"scale": 3}, "scale is 3: 1, 2, 4"),
         (InterpolationOptions, {"depth": 0}, "depth is 0: 1 or more"),
         (InterpolationOptions, {"ensemble": 3}, "ensemble is 3: choose from 1, 2, 4, 8"),
-        (InterpolationOptions, {"precision": "half"}, "precision is 'half': choose from auto, float32"),
+        (
+            InterpolationOptions,
+            {"precision": "half"},
+            "precision is 'half': choose from auto, float32",
+        ),
         (RetimingOptions, {"factor": 0}, "factor is 0"),
         (RetimingOptions, {"factor": 2, "fps": "60"}, "factor is 2 and fps is 60: only one"),
         (RetimingOptions, {"fps": "fast"}, "fps is 'fast': a number"),
@@ -54,7 +58,9 @@ GROUPS = (InterpolationOptions, RetimingOptions, SourceOptions, EncodingOptions)
         (CompareOptions, {"slower": 0}, "slower is 0: 1 or more"),
     ],
 )
-def test_a_wrong_value_is_refused_with_what_is_allowed(group: Any, wrong: dict[str, Any], complaint: str) -> None:
+def test_a_wrong_value_is_refused_with_what_is_allowed(
+    group: Any, wrong: dict[str, Any], complaint: str
+) -> None:
     with pytest.raises(OptionError, match=complaint) as caught:
         group(**wrong)
     assert isinstance(caught.value, ValueError)
@@ -71,7 +77,9 @@ def test_rates_are_exact_however_they_are_given() -> None:
     assert RetimingOptions(slow=2.5) == RetimingOptions(slow="5/2")
 
 
-@pytest.mark.parametrize("entry", [Interpolator, interpolate_video, compare_video, video, compare, score, image])
+@pytest.mark.parametrize(
+    "entry", [Interpolator, interpolate_video, compare_video, video, compare, score, image]
+)
 def test_every_entry_point_has_the_defaults_of_the_options(entry: Callable[..., Any]) -> None:
     own = (CompareOptions, *GROUPS) if entry in (compare, compare_video) else GROUPS
     known = {each.name: each.default for group in reversed(own) for each in fields(group)}
@@ -109,12 +117,16 @@ def test_work_with_another_tile_is_not_resumed(tmp_path: Path) -> None:
         Segments(tmp_path / "out.mp4", jobs[1], resume=True)
 
 
-def test_work_of_an_earlier_version_is_refused_by_name(render_video: Callable[..., Path], tmp_path: Path) -> None:
+def test_work_of_an_earlier_version_is_refused_by_name(
+    render_video: Callable[..., Path], tmp_path: Path
+) -> None:
     source, target = render_video(frames=3), tmp_path / "out.mp4"
     folder = segments_folder(target)
     folder.mkdir()
     (folder / JOB_FILE).write_text(json.dumps({"factor": None, "fps": "None", "crf": 18}))
-    with pytest.raises(VideoError, match=r"unfinished work of another version of midframe: .* --overwrite"):
+    with pytest.raises(
+        VideoError, match=r"unfinished work of another version of midframe: .* --overwrite"
+    ):
         interpolate_video(source, target, model=Averager(), resume=True)
     assert (folder / JOB_FILE).exists()
     assert interpolate_video(source, target, model=Averager(), overwrite=True).problems == ()

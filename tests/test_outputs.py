@@ -11,7 +11,8 @@ from midframe.outputs import check_output_file, check_output_folder, unfinished_
 
 @pytest.fixture
 def locked(tmp_path: Path) -> Iterator[Path]:
-    """A folder that nobody can write to: one of another file system that is read-only, or one without permission."""
+    """A folder that nobody can write to: one of another file system that is read-only, or one
+    without permission."""
     folder = tmp_path / "locked"
     folder.mkdir()
     folder.chmod(0o500)
@@ -57,7 +58,9 @@ def test_places_where_no_file_can_be_are_refused(tmp_path: Path, locked: Path) -
     assert sorted(each.name for each in tmp_path.iterdir()) == ["file", "locked"]
 
 
-def test_a_folder_may_be_made_but_not_in_a_file_or_a_locked_place(tmp_path: Path, locked: Path) -> None:
+def test_a_folder_may_be_made_but_not_in_a_file_or_a_locked_place(
+    tmp_path: Path, locked: Path
+) -> None:
     (tmp_path / "file").touch()
     check_output_folder(tmp_path / "new" / "newer")
     check_output_folder(tmp_path)
@@ -76,7 +79,9 @@ def test_a_file_appears_whole_with_the_permissions_of_new_files(tmp_path: Path) 
     usual.touch()
     with whole_file(path) as unfinished:
         unfinished.unlink()
-        os.close(os.open(unfinished, os.O_CREAT | os.O_WRONLY, 0o600))  # as writers do that have their own temporary
+        os.close(
+            os.open(unfinished, os.O_CREAT | os.O_WRONLY, 0o600)
+        )  # as writers do that have their own temporary
         assert not path.exists()
     assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(usual.stat().st_mode)
     path.write_text("old")

@@ -22,7 +22,8 @@ def with_logo(time: float, height: int = 96, width: int = 128) -> np.ndarray:
 
 
 def passing(time: int) -> np.ndarray:
-    """A ball that passes a wall which stands still, by more than its own size from frame to frame."""
+    """A ball that passes a wall which stands still, by more than its own size from frame to
+    frame."""
     image = render_frame(0, 96, 128)
     rows, columns = np.mgrid[0:96, 0:128]
     image[(rows - 48) ** 2 + (columns - 24 * time + 40) ** 2 < 8**2] = (250, 250, 250)
@@ -30,7 +31,10 @@ def passing(time: int) -> np.ndarray:
 
 
 def frames(images: list[np.ndarray]) -> list[av.VideoFrame]:
-    return [av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format="yuv420p") for image in images]
+    return [
+        av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format="yuv420p")
+        for image in images
+    ]
 
 
 def found(shown: list[av.VideoFrame], cut: int | None = None) -> np.ndarray | None:
@@ -69,7 +73,9 @@ class Bender(Averager):
 
 
 @pytest.mark.parametrize("overlays", [True, False])
-def test_overlays_stay_as_they_are_unless_that_is_not_wanted(tmp_path: Path, overlays: bool) -> None:
+def test_overlays_stay_as_they_are_unless_that_is_not_wanted(
+    tmp_path: Path, overlays: bool
+) -> None:
     source, target = tmp_path / "in.mkv", tmp_path / "out.mkv"
     with av.open(str(source), "w") as container:
         stream = container.add_stream("libx264", 24, options={"crf": "16"})

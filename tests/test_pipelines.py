@@ -92,10 +92,14 @@ def test_flowsep_compiles_all_that_it_needs_before_it_begins(
 
     package = Path(midframe.__file__).parent
     for path in package.rglob("halide.py"):
-        module = import_module(".".join(("midframe", *path.relative_to(package).with_suffix("").parts)))
+        module = import_module(
+            ".".join(("midframe", *path.relative_to(package).with_suffix("").parts))
+        )
         if getattr(module, "Pipeline", None) is halide_tools.Pipeline:
             monkeypatch.setattr(module, "Pipeline", Counted)
-    config = FlowSepConfig(widths=(16, 16, 16, 16), hidden=(16, 16, 16, 16), radii=(0, 1, 2, 2), taps=7)
+    config = FlowSepConfig(
+        widths=(16, 16, 16, 16), hidden=(16, 16, 16, 16), radii=(0, 1, 2, 2), taps=7
+    )
     model = FlowSep(config).for_inference(precision)
     assert isinstance(model, FlowSep)
     model.scale = 2

@@ -24,8 +24,11 @@ for _ in range(9):
 
 
 def page_faults() -> list[int]:
-    """How often the system gave a page of memory for each of nine tensors of 64 MB, one after another."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+    """How often the system gave a page of memory for each of nine tensors of 64 MB, one after
+    another."""
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")
+    }
     command = [sys.executable, "-c", COUNT]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     return [int(line) for line in done.stdout.split()]

@@ -11,16 +11,18 @@ import pytest
 from conftest import render_frame
 from test_video import Averager
 
+from midframe.media.reading.sights import Sight, thumbnail
 from midframe.video.pipeline import interpolate_video
 from midframe.video.proof import Expected, Stretch, play, prove
 from midframe.video.report import VideoReport
-from midframe.video.sights import Sight, thumbnail
 
 Render = Callable[..., Path]
 RATE = Fraction(50)
 
 
-def write_film(path: Path, pictures: Sequence[float], times: Sequence[int], tick: Fraction = 1 / RATE) -> Path:
+def write_film(
+    path: Path, pictures: Sequence[float], times: Sequence[int], tick: Fraction = 1 / RATE
+) -> Path:
     """A film of rendered frames, by the moments that they show, at times in ticks."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", RATE, options={"bf": "0", "crf": "18"})
@@ -43,7 +45,9 @@ def expectation(**changes: Any) -> Expected:
 
 
 def proved(path: Path, frames_out: int = 20, **changes: Any) -> VideoReport:
-    report = VideoReport(frames_in=10, frames_kept=10, frames_interpolated=frames_out - 11, frames_held=1)
+    report = VideoReport(
+        frames_in=10, frames_kept=10, frames_interpolated=frames_out - 11, frames_held=1
+    )
     prove(path, report, expectation(**changes))
     return report
 
@@ -59,8 +63,16 @@ def test_a_whole_result_has_no_problems_and_shows_every_source_frame(tmp_path: P
     [
         ([n / 2 for n in range(19)], range(19), "19 frames are decoded instead of 20"),
         ([min(n / 2, 9) for n in range(20)], range(50, 70), "begins at 1.000 s instead of 0.000 s"),
-        ([min(n / 2, 9) for n in range(20)], [2 * n for n in range(20)], "lasts 0.7.. s instead of 0.400 s"),
-        ([9 - min(n / 2, 9) for n in range(20)], range(20), "source frames are found .* instead of 10"),
+        (
+            [min(n / 2, 9) for n in range(20)],
+            [2 * n for n in range(20)],
+            "lasts 0.7.. s instead of 0.400 s",
+        ),
+        (
+            [9 - min(n / 2, 9) for n in range(20)],
+            range(20),
+            "source frames are found .* instead of 10",
+        ),
         ([100.0] * 20, range(20), "[01] source frames are found in the result instead of 10"),
     ],
     ids=["a frame is missing", "late", "too long", "in another order", "another film"],
@@ -78,20 +90,29 @@ def test_the_start_of_an_edit_list_is_applied_as_players_do(tmp_path: Path) -> N
     assert play(late, 1 / RATE).begin == 1
 
 
-def test_sound_at_another_place_and_missing_streams_are_found_out(render_video: Render, tmp_path: Path) -> None:
+def test_sound_at_another_place_and_missing_streams_are_found_out(
+    render_video: Render, tmp_path: Path
+) -> None:
     target = tmp_path / "out.mp4"
     report = interpolate_video(render_video(frames=24), target, model=Averager())
     assert (report.problems, report.frames_unchanged) == ((), 24)
     found = play(target, Fraction(1001, 48000))
     source = Expected(
-        [Sight(sight.time, sight.thumbnail) for sight in found.sights], found.end, (Stretch(Fraction(0), Fraction(3)),),
+        [Sight(sight.time, sight.thumbnail) for sight in found.sights], found.end,
+        (Stretch(Fraction(0), Fraction(3)),),
         {"audio": 2}, Fraction(1), Fraction(1001, 48000), stretched=False,
     )  # fmt: skip
     prove(target, report, source)
     assert any("sound 1 ends" in problem for problem in report.problems)
-    assert any("1 audio beside the video stream instead of 2 audio" in problem for problem in report.problems)
+    assert any(
+        "1 audio beside the video stream instead of 2 audio" in problem
+        for problem in report.problems
+    )
 
 
 def test_thumbnails_tell_pictures_apart_but_not_their_encodings() -> None:
-    first, second = (thumbnail(av.VideoFrame.from_ndarray(render_frame(4.0 * n), format="rgb24")) for n in range(2))
+    first, second = (
+        thumbnail(av.VideoFrame.from_ndarray(render_frame(4.0 * n), format="rgb24"))
+        for n in range(2)
+    )
     assert np.abs(first.astype(int) - second).mean() > 10

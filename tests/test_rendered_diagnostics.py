@@ -20,20 +20,28 @@ Render = Callable[..., Path]
 
 @pytest.fixture(scope="module")
 def content() -> np.ndarray:
-    noise = np.random.default_rng(0).integers(0, 256, (CANVAS[0] // 16, CANVAS[1] // 16, 3), np.uint8)
+    noise = np.random.default_rng(0).integers(
+        0, 256, (CANVAS[0] // 16, CANVAS[1] // 16, 3), np.uint8
+    )
     return cv2.resize(noise, CANVAS[::-1], interpolation=cv2.INTER_CUBIC)
 
 
 @pytest.mark.parametrize(("direction", "axis", "sign"), [(0, 1, 1), (1, 0, 1), (2, 1, -1)])
-def test_a_glide_moves_half_of_the_way_to_the_middle(content: np.ndarray, direction: int, axis: int, sign: int) -> None:
+def test_a_glide_moves_half_of_the_way_to_the_middle(
+    content: np.ndarray, direction: int, axis: int, sign: int
+) -> None:
     triplet = rendered.glide(content, 8, direction)
     for before, after in ((triplet.first, triplet.middle), (triplet.middle, triplet.second)):
-        assert np.array_equal(np.roll(before, 4 * sign, axis)[triplet.region], after[triplet.region])
+        assert np.array_equal(
+            np.roll(before, 4 * sign, axis)[triplet.region], after[triplet.region]
+        )
 
 
 def test_a_glide_of_a_fraction_is_the_mean_of_moved_samples(content: np.ndarray) -> None:
     triplet = rendered.glide(content, 0.5, 0)
-    samples = content[rendered.SPACE * 4 :, rendered.SPACE * 4 - 1 :][: HEIGHT * 4, : WIDTH * 4]  # 1/4 px to the right
+    samples = content[rendered.SPACE * 4 :, rendered.SPACE * 4 - 1 :][
+        : HEIGHT * 4, : WIDTH * 4
+    ]  # 1/4 px to the right
     means = samples.reshape(HEIGHT, 4, WIDTH, 4, 3).mean(axis=(1, 3))
     assert abs(triplet.second - means).max() <= 0.5
 
@@ -46,7 +54,9 @@ def test_the_same_frame_is_shown_three_times(content: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("width", [1, 6])
-def test_bars_have_their_width_and_are_halfway_in_the_middle(content: np.ndarray, width: int) -> None:
+def test_bars_have_their_width_and_are_halfway_in_the_middle(
+    content: np.ndarray, width: int
+) -> None:
     triplet = rendered.bars(np.full_like(content, 128), width)
     columns = [np.flatnonzero((frame[100, :200] == 255).all(axis=-1)) for frame in _frames(triplet)]
     assert [len(each) for each in columns] == [width] * 3
@@ -65,7 +75,8 @@ def test_bars_and_discs_change_the_frame_only_where_they_are_measured(content: n
 def test_discs_move_by_their_motion(content: np.ndarray) -> None:
     triplet = rendered.discs(np.full_like(content, 128), 16)
     places = [
-        np.argwhere((frame[:110, :130] != 128).any(axis=-1)).mean(axis=0) for frame in (triplet.first, triplet.second)
+        np.argwhere((frame[:110, :130] != 128).any(axis=-1)).mean(axis=0)
+        for frame in (triplet.first, triplet.second)
     ]
     assert np.hypot(*(places[1] - places[0])) == pytest.approx(DISC_MOTION, abs=2)
 
@@ -80,13 +91,18 @@ def test_text_stands_while_its_ground_moves(content: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("name", PATTERNS)
-def test_the_nearest_repetition_of_a_pattern_is_the_wrong_motion(content: np.ndarray, name: str) -> None:
+def test_the_nearest_repetition_of_a_pattern_is_the_wrong_motion(
+    content: np.ndarray, name: str
+) -> None:
     triplet = rendered.repeated_pattern(content, name)
     pattern = triplet.region
     half = rendered.PATTERN_MOTION // 2
     assert np.array_equal(np.roll(triplet.first, half, 1)[pattern], triplet.middle[pattern])
     shifts = range(-half + 1, half)
-    errors = {shift: _error(np.roll(triplet.first, 2 * shift, 1), triplet.second, pattern) for shift in shifts}
+    errors = {
+        shift: _error(np.roll(triplet.first, 2 * shift, 1), triplet.second, pattern)
+        for shift in shifts
+    }
     wrong = min(errors, key=errors.__getitem__)
     assert errors[wrong] < 5
     assert _error(np.roll(triplet.first, wrong, 1), triplet.middle, pattern) > 10
@@ -114,11 +130,16 @@ def test_a_region_alone_is_scored() -> None:
 
 def test_deficits_are_sorted_from_the_worst(content: np.ndarray) -> None:
     def row(name: str, own: float, other: float) -> diagnostics.Row:
-        return diagnostics.Row(name, 1, {"own": diagnostics.Score(own, 1), "other": diagnostics.Score(other, 1)})
+        return diagnostics.Row(
+            name, 1, {"own": diagnostics.Score(own, 1), "other": diagnostics.Score(other, 1)}
+        )
 
     rows = [row("a little", 30, 31), row("better", 40, 30), row("most", 20, 35)]
     found = diagnostics.deficits(rows, "own", ["other"])
-    assert [(difference, each.name) for difference, each in found] == [(15, "most"), (1, "a little")]
+    assert [(difference, each.name) for difference, each in found] == [
+        (15, "most"),
+        (1, "a little"),
+    ]
 
 
 def test_diagnostics_print_a_table_and_write_it(
@@ -129,7 +150,9 @@ def test_diagnostics_print_a_table_and_write_it(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(diagnostics, "render_all", lambda _: iter([("same", [rendered.same_twice(content)])]))
+    monkeypatch.setattr(
+        diagnostics, "render_all", lambda _: iter([("same", [rendered.same_twice(content)])])
+    )
     clip = render_video(frames=24, sound=False)
     options = [
         "--model",
@@ -145,7 +168,10 @@ def test_diagnostics_print_a_table_and_write_it(
     monkeypatch.setattr(sys, "argv", ["diagnostics.py", *options])
     diagnostics.main()
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == f"| PSNR dB (sharpness) | triplets | {tiny_weights.stem} | average | minterpolate |"
+    assert (
+        lines[0]
+        == f"| PSNR dB (sharpness) | triplets | {tiny_weights.stem} | average | minterpolate |"
+    )
     assert lines[2].startswith("| same | 1 |")
     assert "100.00 (1.00)" in lines[2]
     assert any(line.startswith("| clips, motion of ") for line in lines)
@@ -161,7 +187,9 @@ def test_triplets_of_clips_cross_no_cut(render_video: Render) -> None:
     assert [each.distance for each in triplets[:2]] == [1, 3]
 
 
-def test_repeated_frames_are_no_triplets(render_video: Render, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_repeated_frames_are_no_triplets(
+    render_video: Render, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(clips, "MIN_CHANGE", 1000)
     assert clips.read_triplets(render_video(frames=12, sound=False), count=3) == []
 
@@ -173,13 +201,27 @@ def test_frames_are_reduced_to_rows() -> None:
 
 
 def test_scores_of_clips_are_averaged_by_distance_and_by_clip(render_video: Render) -> None:
-    triplets = clips.read_triplets(render_video("one.mp4", frames=12, sound=False), count=2, distances=(1, 2))
-    triplets += clips.read_triplets(render_video("two.mp4", frames=12, sound=False), count=2, distances=(1, 2))
+    triplets = clips.read_triplets(
+        render_video("one.mp4", frames=12, sound=False), count=2, distances=(1, 2)
+    )
+    triplets += clips.read_triplets(
+        render_video("two.mp4", frames=12, sound=False), count=2, distances=(1, 2)
+    )
     answers = iter([each.middle for each in triplets])
-    scores = list(clips.score_triplets(triplets, {"exact": lambda *_: next(answers), "first": lambda first, _: first}))
+    scores = list(
+        clips.score_triplets(
+            triplets, {"exact": lambda *_: next(answers), "first": lambda first, _: first}
+        )
+    )
     assert clips.mean_measures(scores, "exact").psnr == clips.MAX_PSNR
     lines = clips.format_table(scores).splitlines()
-    assert [line.split(" |")[0] for line in lines[2:]] == ["| distance 1", "| distance 2", "| one", "| two", "| all"]
+    assert [line.split(" |")[0] for line in lines[2:]] == [
+        "| distance 1",
+        "| distance 2",
+        "| one",
+        "| two",
+        "| all",
+    ]
     assert lines[-1].split(" | ")[1:3] == ["8", "100.00 / 1.0000 / 1.00"]
 
 
@@ -191,7 +233,14 @@ def test_the_clips_command_compares_weights(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     clip = render_video(frames=12, sound=False)
-    options = ["--model", str(tiny_weights), "--per-clip", "1", "--json", str(tmp_path / "scores.json")]
+    options = [
+        "--model",
+        str(tiny_weights),
+        "--per-clip",
+        "1",
+        "--json",
+        str(tmp_path / "scores.json"),
+    ]
     monkeypatch.setattr(sys, "argv", ["clips.py", str(clip), *options])
     clips.main()
     assert f"| | triplets | {tiny_weights.stem} | average |" in capsys.readouterr().out

@@ -10,23 +10,26 @@ from conftest import render_frame
 from PIL import Image
 from test_video import Averager, First, Render, frames_of, planes
 
-from midframe.images import Array
 from midframe.interpolator import Interpolator
-from midframe.video.colour import Colour, colour_of, in_format
+from midframe.media.colour.conversion import Colour, colour_of, in_format
+from midframe.media.pictures.images import Array
 from midframe.video.pipeline import interpolate_video
 from midframe.video.samples import Samples, blended_frame, interpolated_frame
 
 HALF = Fraction(1, 2)
-PLANAR = ("yuv420p", "yuv422p", "yuv444p", "yuv440p", "yuv411p", "yuv410p", "yuvj420p", "yuv420p10le", "yuv422p10le",
+PLANAR = ("yuv420p", "yuv422p", "yuv444p", "yuv440p", "yuv411p", "yuv410p", "yuvj420p",
+"yuv420p10le", "yuv422p10le",
           "yuv444p12le", "yuv420p16le", "yuva420p", "yuva444p10le", "gray", "gray10le")  # fmt: skip
-OTHERS = {"nv12": "yuv420p", "nv21": "yuv420p", "p010le": "yuv420p10le", "yuyv422": "yuv422p", "uyvy422": "yuv422p",
-          "ya8": "yuva444p", "yuv422p10be": "yuv422p10le", "rgb24": "rgb24", "bgr0": "rgb24", "gbrp10le": "rgb48le",
-          "bgra": "rgba"}  # fmt: skip
+OTHERS = {"nv12": "yuv420p", "nv21": "yuv420p", "p010le": "yuv420p10le", "yuyv422": "yuv422p",
+"uyvy422": "yuv422p",
+          "ya8": "yuva444p", "yuv422p10be": "yuv422p10le", "rgb24": "rgb24", "bgr0": "rgb24",
+          "gbrp10le": "rgb48le", "bgra": "rgba"}  # fmt: skip
 SIZES = ((18, 32), (17, 31))
 
 
 def noise(pixel_format: str, height: int, width: int, seed: int = 0) -> av.VideoFrame:
-    """Samples at random, over all codes: whiter than white, blacker than black, and colours that no RGB has."""
+    """Samples at random, over all codes: whiter than white, blacker than black, and colours that no
+    RGB has."""
     frame = av.VideoFrame(width, height, pixel_format)
     bits = max(part.bits for part in frame.format.components)
     generator = np.random.default_rng(seed)
@@ -39,7 +42,11 @@ def noise(pixel_format: str, height: int, width: int, seed: int = 0) -> av.Video
 def lossless(path: Path, frames: list[av.VideoFrame], full: bool = False) -> Path:
     with av.open(str(path), "w") as container:
         stream = container.add_stream("ffv1", 25)
-        stream.width, stream.height, stream.pix_fmt = frames[0].width, frames[0].height, frames[0].format.name
+        stream.width, stream.height, stream.pix_fmt = (
+            frames[0].width,
+            frames[0].height,
+            frames[0].format.name,
+        )
         stream.codec_context.color_range = 2 if full else 1
         for pts, frame in enumerate(frames):
             frame.pts = pts
@@ -49,14 +56,17 @@ def lossless(path: Path, frames: list[av.VideoFrame], full: bool = False) -> Pat
 
 
 def triples(path: Path) -> Iterator[list[list[Array]]]:
-    """Each interpolated frame of a result twice as fast, after the frame before and before the frame after it."""
+    """Each interpolated frame of a result twice as fast, after the frame before and before the
+    frame after it."""
     shown = [planes(frame) for frame in frames_of(path)]
     yield from ([shown[n - 1], shown[n], shown[n + 1]] for n in range(1, len(shown) - 1, 2))
 
 
 @pytest.mark.parametrize("size", SIZES, ids=["even", "odd"])
 @pytest.mark.parametrize("pixel_format", [*PLANAR, *OTHERS])
-def test_what_no_network_changed_comes_back_exactly(pixel_format: str, size: tuple[int, int]) -> None:
+def test_what_no_network_changed_comes_back_exactly(
+    pixel_format: str, size: tuple[int, int]
+) -> None:
     planar = OTHERS.get(pixel_format, pixel_format)
     frame = noise(planar, *size)
     frame = frame if planar == pixel_format else frame.reformat(format=pixel_format)
@@ -70,7 +80,9 @@ def test_what_no_network_changed_comes_back_exactly(pixel_format: str, size: tup
 
 @pytest.mark.parametrize("size", SIZES, ids=["even", "odd"])
 @pytest.mark.parametrize("full", [False, True], ids=["limited", "full"])
-@pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv422p10le", "yuva420p"])
+@pytest.mark.parametrize(
+    "pixel_format", ["yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv422p10le", "yuva420p"]
+)
 def test_an_interpolated_frame_between_equal_ones_equals_them(
     tmp_path: Path, pixel_format: str, full: bool, size: tuple[int, int]
 ) -> None:
@@ -87,7 +99,10 @@ def test_frames_that_are_converted_for_the_encoder_are_converted_alike(
 ) -> None:
     """H.264 has chroma beside the left one of two pixels, which conversions heed."""
     codec = "libx264" if size[0] % 2 == 0 else "ffv1"
-    source, target = render_video("in.mkv", frames=3, size=size, sound=False, codec=codec), tmp_path / name
+    source, target = (
+        render_video("in.mkv", frames=3, size=size, sound=False, codec=codec),
+        tmp_path / name,
+    )
     interpolate_video(source, target, model=First(), crf=0, overlays=False)
     if target.suffix == ".png":
         shown = [np.array(Image.open(path)) for path in sorted(target.parent.iterdir())]
@@ -100,13 +115,17 @@ def test_frames_that_are_converted_for_the_encoder_are_converted_alike(
 
 
 @pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv420p10le"])
-def test_a_network_keeps_whiter_than_white_and_blacker_than_black(tmp_path: Path, pixel_format: str) -> None:
+def test_a_network_keeps_whiter_than_white_and_blacker_than_black(
+    tmp_path: Path, pixel_format: str
+) -> None:
     deep = "10" in pixel_format
     frames = []
     for n in range(4):
         frame = noise(pixel_format, 48, 160)
         luma, *chroma = Samples(frame, colour_of(frame)).planes
-        luma[:] = ((np.arange(160) * 2 + 2 * n) % 320 * (254 / 319)).astype(np.uint16) * (4 if deep else 1)
+        luma[:] = ((np.arange(160) * 2 + 2 * n) % 320 * (254 / 319)).astype(np.uint16) * (
+            4 if deep else 1
+        )
         for plane in chroma:
             plane[:] = 512 if deep else 128
         frames.append(frame)
@@ -148,7 +167,9 @@ def test_what_networks_overshoot_is_clipped_to_what_the_frames_around_have() -> 
             plane[:] = 128
         Samples(frame, colour).planes[0][0, 0] = top
         samples = Samples(frame, colour)
-        made = interpolated_frame(np.full((16, 16, 3), 1.5, np.float32), samples, samples, HALF, still=False)
+        made = interpolated_frame(
+            np.full((16, 16, 3), 1.5, np.float32), samples, samples, HALF, still=False
+        )
         assert planes(made)[0].max() == expected
 
 
@@ -167,7 +188,9 @@ def test_colours_that_nothing_shows_are_kept(pixel_format: str) -> None:
 
 
 def test_a_blend_is_that_of_the_samples() -> None:
-    first, second = (Samples(noise("yuv420p", 16, 16, seed), Colour(1, False, False)) for seed in (0, 1))
+    first, second = (
+        Samples(noise("yuv420p", 16, 16, seed), Colour(1, False, False)) for seed in (0, 1)
+    )
     made = planes(blended_frame(first, second, Fraction(1, 4)))
     for one, other, mixed in zip(first.planes, second.planes, made, strict=True):
         assert abs(one * 0.75 + other * 0.25 - mixed).max() <= 0.5
@@ -183,26 +206,38 @@ def test_data_of_a_source_frame_alone_is_not_repeated(render_video: Render) -> N
 
 
 def test_the_samples_of_source_frames_stay_as_they_are(render_video: Render) -> None:
-    first, second = (Samples(frame, colour_of(frame)) for frame in frames_of(render_video(frames=2)))
+    first, second = (
+        Samples(frame, colour_of(frame)) for frame in frames_of(render_video(frames=2))
+    )
     kept = [plane.copy() for plane in (*first.planes, *second.planes)]
     tool = Interpolator("flowsep", device="cpu")
     interpolated_frame(tool.interpolate(first.rgb, second.rgb), first, second, HALF)
-    assert all(np.array_equal(*pair) for pair in zip(kept, (*first.planes, *second.planes), strict=True))
+    assert all(
+        np.array_equal(*pair) for pair in zip(kept, (*first.planes, *second.planes), strict=True)
+    )
 
 
 class Taker(Averager):
     """Keeps what it is given."""
 
-    def interpolate_many(self, first: Array, second: Array, times: Any, *, progress: Any = None) -> list[Array]:
+    def interpolate_many(
+        self, first: Array, second: Array, times: Any, *, progress: Any = None
+    ) -> list[Array]:
         self.given = first
         return super().interpolate_many(first, second, times, progress=progress)
 
 
 @pytest.mark.parametrize(("pixel_format", "kind"), [("bgr0", np.uint8), ("yuv444p", np.float32)])
-def test_networks_take_rgb_as_it_is_and_other_samples_as_float(tmp_path: Path, pixel_format: str, kind: type) -> None:
+def test_networks_take_rgb_as_it_is_and_other_samples_as_float(
+    tmp_path: Path, pixel_format: str, kind: type
+) -> None:
     tool = Taker()
-    frame = av.VideoFrame.from_ndarray(render_frame(0), format="rgb24").reformat(format=pixel_format)
-    interpolate_video(lossless(tmp_path / "in.mkv", [frame] * 2), tmp_path / "out.mkv", model=tool, codec="ffv1")
+    frame = av.VideoFrame.from_ndarray(render_frame(0), format="rgb24").reformat(
+        format=pixel_format
+    )
+    interpolate_video(
+        lossless(tmp_path / "in.mkv", [frame] * 2), tmp_path / "out.mkv", model=tool, codec="ffv1"
+    )
     assert tool.given.dtype == kind
     peak = 255 if kind == np.uint8 else 1
     assert abs(tool.given / peak - render_frame(0) / 255).max() < 0.02
@@ -214,4 +249,6 @@ def test_the_encoders_format_may_be_another_one() -> None:
     samples = Samples(frame, colour)
     made = interpolated_frame(samples.rgb, samples, samples, HALF)
     for name in ("nv12", "yuv444p", "yuv420p10le", "rgb24"):
-        assert np.array_equal(in_format(made, colour, name).to_ndarray(), in_format(frame, colour, name).to_ndarray())
+        assert np.array_equal(
+            in_format(made, colour, name).to_ndarray(), in_format(frame, colour, name).to_ndarray()
+        )

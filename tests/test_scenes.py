@@ -15,7 +15,9 @@ FADE = 16
 def faded(time: float) -> np.ndarray:
     """One scene that becomes another from the fifth frame on."""
     share = min(max((time - 4) / FADE, 0), 1)
-    return np.rint(render_frame(0) * (1 - share) + render_frame(0, scene=1) * share).astype(np.uint8)
+    return np.rint(render_frame(0) * (1 - share) + render_frame(0, scene=1) * share).astype(
+        np.uint8
+    )
 
 
 def dark(time: float) -> np.ndarray:
@@ -47,7 +49,9 @@ def psnr(one: np.ndarray, other: np.ndarray) -> float:
 @pytest.mark.parametrize("scene", [faded, dark])
 def test_a_fade_is_no_cut_and_goes_on_between_frames(tmp_path: Path, scene) -> None:  # type: ignore[no-untyped-def]
     source = write(tmp_path / "in.mkv", [scene(n) for n in range(FADE + 8)])
-    report = interpolate_video(source, tmp_path / "out.mkv", model=Averager(), codec="ffv1", factor=4)
+    report = interpolate_video(
+        source, tmp_path / "out.mkv", model=Averager(), codec="ffv1", factor=4
+    )
     assert (report.cuts, report.frames_held) == (0, 3)
     shown = [planes(frame)[0] for frame in frames_of(tmp_path / "out.mkv")]
     made = [(n, frame) for n, frame in enumerate(shown[: 4 * (FADE + 7)]) if n % 4]
@@ -67,4 +71,9 @@ def test_a_cut_shows_nothing_that_was_not_there(tmp_path: Path) -> None:
 def test_what_counts_as_a_cut_can_be_chosen(tmp_path: Path, threshold: float, cuts: int) -> None:
     step = [np.full((64, 96, 3), 100 + 20 * (n >= 4), np.uint8) for n in range(8)]
     source = write(tmp_path / "in.mkv", step)
-    assert interpolate_video(source, tmp_path / "out.mkv", model=Averager(), cut_threshold=threshold).cuts == cuts
+    assert (
+        interpolate_video(
+            source, tmp_path / "out.mkv", model=Averager(), cut_threshold=threshold
+        ).cuts
+        == cuts
+    )

@@ -8,8 +8,8 @@ from test_video import Averager
 
 from midframe.errors import VideoError
 from midframe.evaluation.score_video import WORST_FRAMES, save_scores, score_video
-from midframe.images import read_image
-from midframe.video.reader import Part
+from midframe.media.pictures.images import read_image
+from midframe.media.reading.reader import Part
 
 Render = Callable[..., Path]
 
@@ -17,7 +17,10 @@ Render = Callable[..., Path]
 def test_every_second_frame_is_scored_beside_simpler_ways(render_video: Render) -> None:
     told: list[tuple[float, float | None]] = []
     scores = score_video(
-        render_video(frames=25, sound=False), Averager(), name="mine", progress=lambda *state: told.append(state)
+        render_video(frames=25, sound=False),
+        Averager(),
+        name="mine",
+        progress=lambda *state: told.append(state),
     )
     assert scores.methods == ["mine", "repeat", "average", "minterpolate"]
     assert [round(each.seconds * 24000 / 1001) for each in scores.frames] == list(range(1, 25, 2))
@@ -34,7 +37,9 @@ def test_motion_compensation_is_compared_with_the_frame_of_its_time(render_video
 
 
 def test_frames_next_to_a_cut_are_omitted(render_video: Render) -> None:
-    scores = score_video(render_video(frames=21, cut_at=9, sound=False), Averager(), minterpolate=False)
+    scores = score_video(
+        render_video(frames=21, cut_at=9, sound=False), Averager(), minterpolate=False
+    )
     assert scores.methods == ["model", "repeat", "average"]
     assert len(scores.frames) == 9
     assert min(each.measures["model"].psnr for each in scores.frames) > 15

@@ -84,7 +84,9 @@ def test_pair_normalisation_makes_the_network_blind_to_brightness_and_contrast()
     first, second = torch.rand(2, 1, 3, 40, 40)
     with torch.no_grad():
         for plain, changed in zip(
-            model.kernels(first, second), model.kernels(first * 0.4 + 0.2, second * 0.4 + 0.2), strict=True
+            model.kernels(first, second),
+            model.kernels(first * 0.4 + 0.2, second * 0.4 + 0.2),
+            strict=True,
         ):
             torch.testing.assert_close(plain, changed, atol=1e-4, rtol=1e-3)
 

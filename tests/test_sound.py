@@ -15,12 +15,19 @@ from fuzz import render_sound
 from test_video import Averager
 
 from midframe.errors import VideoError
-from midframe.video import rehearsal, writer
-from midframe.video.carriers import Losses, OneWildTime, Passed, RisingTimes
+from midframe.media.streams import rehearsal
+from midframe.media.streams.carriers import Losses, OneWildTime, Passed, RisingTimes
+from midframe.media.streams.rehearsal import make_plan
+from midframe.media.streams.sound import ConvertedSound
+from midframe.media.streams.sound_format import (
+    SoundFormat,
+    choose_sound_encoding,
+    decode_sound,
+    format_of,
+    mixing_filter,
+)
+from midframe.media.writing import writer
 from midframe.video.pipeline import interpolate_video
-from midframe.video.rehearsal import make_plan
-from midframe.video.sound import ConvertedSound
-from midframe.video.sound_format import SoundFormat, choose_sound_encoding, decode_sound, format_of, mixing_filter
 
 RATE = 48000
 CONTAINERS = ("mp4", "mkv", "mov", "webm")
@@ -37,10 +44,15 @@ def sound_of(path: Path, number: int = 0) -> tuple[np.ndarray[Any, Any], Fractio
         start = picture.pts * picture.time_base
     with av.open(str(path)) as container:
         stream = container.streams.audio[number]
-        frames = [frame for packet in container.demux(stream) for frame in decode_sound(stream.codec_context, packet)]
+        frames = [
+            frame
+            for packet in container.demux(stream)
+            for frame in decode_sound(stream.codec_context, packet)
+        ]
         channels = [1 if frame.format.is_planar else format_of(frame).channels for frame in frames]
         pieces = [
-            frame.to_ndarray()[0, ::step].astype(np.float32) / (32768 if frame.format.name.startswith("s16") else 1)
+            frame.to_ndarray()[0, ::step].astype(np.float32)
+            / (32768 if frame.format.name.startswith("s16") else 1)
             for frame, step in zip(frames, channels, strict=True)
         ]
         begin = frames[0].pts * frames[0].time_base - start
@@ -56,10 +68,11 @@ def tone_begins(path: Path, number: int = 0) -> float:
 
 
 def render_tone(
-    path: Path, encoder: str = "pcm_s16le", layout: str = "stereo", tone_at: float = 0.5, begin: float = 0.0,
-    seconds: float = 1.0, skip: tuple[int, int] = (0, 0), chunk: int = 1024,
+    path: Path, encoder: str = "pcm_s16le", layout: str = "stereo", tone_at: float = 0.5,
+    begin: float = 0.0, seconds: float = 1.0, skip: tuple[int, int] = (0, 0), chunk: int = 1024,
 ) -> Path:  # fmt: skip
-    """A film of one second whose sound is silent until a tone begins; some packets of the sound can be left out."""
+    """A film of one second whose sound is silent until a tone begins; some packets of the sound can
+    be left out."""
     with av.open(str(path), "w") as container:
         picture = container.add_stream("mpeg4", 25)
         picture.width, picture.height, picture.pix_fmt = 48, 32, "yuv420p"
@@ -72,10 +85,16 @@ def render_tone(
         packets: list[av.Packet] = []
         for first in range(0, round((seconds - begin) * RATE), chunk):
             times = begin + (first + np.arange(chunk)) / RATE
-            wave = np.where(times >= tone_at, 0.3 * np.sin(2 * np.pi * 440 * times), 0).astype(np.float32)
+            wave = np.where(times >= tone_at, 0.3 * np.sin(2 * np.pi * 440 * times), 0).astype(
+                np.float32
+            )
             samples = np.repeat(wave, av.AudioLayout(layout).nb_channels)[None]
             sound = av.AudioFrame.from_ndarray(samples, format="flt", layout=layout)
-            sound.sample_rate, sound.pts, sound.time_base = RATE, round(begin * RATE) + first, Fraction(1, RATE)
+            sound.sample_rate, sound.pts, sound.time_base = (
+                RATE,
+                round(begin * RATE) + first,
+                Fraction(1, RATE),
+            )
             packets += track.encode(sound)
         packets += track.encode(None)
         for number, packet in enumerate(packets):
@@ -85,7 +104,9 @@ def render_tone(
 
 
 @pytest.mark.parametrize("suffix", CONTAINERS)
-@pytest.mark.parametrize("sound", [("in.avi", "pcm_s16le"), ("in.wav.mkv", "pcm_s16le"), ("in.avi", "pcm_mulaw")])
+@pytest.mark.parametrize(
+    "sound", [("in.avi", "pcm_s16le"), ("in.wav.mkv", "pcm_s16le"), ("in.avi", "pcm_mulaw")]
+)
 def test_sound_without_a_stated_layout_gets_into_every_container(
     tmp_path: Path, suffix: str, sound: tuple[str, str]
 ) -> None:
@@ -99,16 +120,18 @@ def test_sound_without_a_stated_layout_gets_into_every_container(
 
 
 def test_no_number_of_channels_no_layout_and_no_rate_ends_the_interpreter(tmp_path: Path) -> None:
-    """PyAV reads past the planes of planar frames of 8 channels; this runs apart, as a crash would end the tests."""
+    """PyAV reads past the planes of planar frames of 8 channels; this runs apart, as a crash would
+    end the tests."""
     script = """
 import sys
 from fractions import Fraction
 from pathlib import Path
 from fuzz import render_sound
-from midframe.video.reader import VideoReader
-from midframe.video.rehearsal import make_plan
+from midframe.media.reading.reader import VideoReader
+from midframe.media.streams.rehearsal import make_plan
 folder = Path(sys.argv[1])
-layouts = [f"{count} channels" for count in range(1, 25)] + ["ambisonic 1", "hexadecagonal", "22.2", "7.1", "cube"]
+layouts = [f"{count} channels" for count in range(1, 25)]
+layouts += ["ambisonic 1", "hexadecagonal", "22.2", "7.1", "cube"]
 forms = ("pcm_u8", "pcm_s16le", "pcm_s24le", "pcm_f32le", "pcm_f64le")
 rates = (4000, 8000, 44100, 192000)
 for number, layout in enumerate(layouts):
@@ -117,14 +140,19 @@ for number, layout in enumerate(layouts):
     render_sound(source, encoder, layout, rates[number % 4], Fraction(1, 10))
     with VideoReader(source) as reader:
         target, slow = folder / f"out.{('mp4', 'mkv', 'mov', 'webm')[number % 4]}", Fraction(5, 2)
-        plan = make_plan(source, [s for s in reader.others if s.type == "audio"], target, slow, mute=False)
+        sounds = [stream for stream in reader.others if stream.type == "audio"]
+        plan = make_plan(source, sounds, target, slow, mute=False)
     print(layout, plan.converted or plan.dropped)
 """
     command = [sys.executable, "-c", script, str(tmp_path)]
     path = [str(Path(__file__).parent), *sys.path]
     done = subprocess.run(
-        command, capture_output=True, text=True, check=False, env={"PYTHONPATH": ":".join(path), "PATH": ""}
-    )  # fmt: skip
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PYTHONPATH": ":".join(path), "PATH": ""},
+    )
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert len(lines) == 29
@@ -137,7 +165,9 @@ def test_sound_of_a_channel_order_of_its_own_keeps_its_channels(tmp_path: Path) 
     source = render_sound(tmp_path / "in.mov", "pcm_s16le", "3.0", seconds=Fraction(1, 5))
     data = source.read_bytes()
     place = data.index(b"chan") + 8
-    source.write_bytes(data[:place] + (114 << 16 | 3).to_bytes(4, "big") + data[place + 4 :])  # centre, left, right
+    source.write_bytes(
+        data[:place] + (114 << 16 | 3).to_bytes(4, "big") + data[place + 4 :]
+    )  # centre, left, right
     script = """
 import sys
 from pathlib import Path
@@ -149,8 +179,8 @@ for target, options in (("out.mkv", {}), ("out.mov", {}), ("slow.mp4", {"slow": 
 """
     path = [str(Path(__file__).parent), *sys.path]
     done = subprocess.run(
-        [sys.executable, "-c", script, str(source), str(tmp_path)], capture_output=True, text=True, check=False,
-        env={"PYTHONPATH": ":".join(path), "PATH": ""},
+        [sys.executable, "-c", script, str(source), str(tmp_path)], capture_output=True, text=True,
+        check=False, env={"PYTHONPATH": ":".join(path), "PATH": ""},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
@@ -191,13 +221,18 @@ def test_sound_gets_the_encoder_and_the_layout_that_keep_the_most(
         ("webm", 44100, 48000),
     ],
 )
-def test_sound_gets_the_lowest_rate_of_the_encoder_that_keeps_all(container: str, rate: int, chosen: int) -> None:
+def test_sound_gets_the_lowest_rate_of_the_encoder_that_keeps_all(
+    container: str, rate: int, chosen: int
+) -> None:
     assert choose_sound_encoding(container, SoundFormat(rate, "s16", "stereo", 2)).rate == chosen
 
 
 def test_ambisonic_sound_becomes_stereo_of_two_cardioids() -> None:
     sound = SoundFormat(RATE, "s16", "ambisonic 1", 4)
-    assert mixing_filter(sound, choose_sound_encoding("mp4", sound)) == "stereo|FL=0.5*c0+0.5*c1|FR=0.5*c0-0.5*c1"
+    assert (
+        mixing_filter(sound, choose_sound_encoding("mp4", sound))
+        == "stereo|FL=0.5*c0+0.5*c1|FR=0.5*c0-0.5*c1"
+    )
 
 
 def test_sound_that_changes_its_channels_in_the_middle_is_converted_on(tmp_path: Path) -> None:
@@ -218,9 +253,15 @@ def test_sound_that_changes_its_channels_in_the_middle_is_converted_on(tmp_path:
             encoder.time_base = Fraction(1, RATE)
             for number in range(first, first + 15):
                 wave = np.sin(np.arange(1536) * 0.0573) * (0.4 if first else 0.1)
-                samples = np.repeat(wave, av.AudioLayout(layout).nb_channels)[None].astype(np.float32)
+                samples = np.repeat(wave, av.AudioLayout(layout).nb_channels)[None].astype(
+                    np.float32
+                )
                 sound = av.AudioFrame.from_ndarray(samples, format="flt", layout=layout)
-                sound.sample_rate, sound.pts, sound.time_base = RATE, number * 1536, Fraction(1, RATE)
+                sound.sample_rate, sound.pts, sound.time_base = (
+                    RATE,
+                    number * 1536,
+                    Fraction(1, RATE),
+                )
                 for packet in encoder.encode(sound):
                     packet.stream = track
                     container.mux(packet)
@@ -270,7 +311,9 @@ def test_gaps_between_packets_are_kept_where_sound_is_converted(tmp_path: Path, 
 
 @pytest.mark.parametrize("begin", [0.2, 0.0])
 @pytest.mark.parametrize("suffix", ["mp4", "webm"])
-def test_converted_sound_begins_and_is_heard_when_it_was(tmp_path: Path, begin: float, suffix: str) -> None:
+def test_converted_sound_begins_and_is_heard_when_it_was(
+    tmp_path: Path, begin: float, suffix: str
+) -> None:
     source, target = render_tone(tmp_path / "in.mkv", begin=begin), tmp_path / f"out.{suffix}"
     slow = 2 if suffix == "mp4" else None
     report = interpolate_video(source, target, model=Averager(), slow=slow, codec=codec_for(suffix))
@@ -280,17 +323,21 @@ def test_converted_sound_begins_and_is_heard_when_it_was(tmp_path: Path, begin: 
 
 
 @pytest.mark.parametrize(
-    ("target", "options"), [("out.mkv", {}), ("out.webm", {"codec": "vp9"}), ("part.mp4", {"start": 0.12, "end": 0.7})]
+    ("target", "options"),
+    [("out.mkv", {}), ("out.webm", {"codec": "vp9"}), ("part.mp4", {"start": 0.12, "end": 0.7})],
 )
 def test_two_sounds_that_begin_at_other_times_than_the_picture_keep_them(
     tmp_path: Path, target: str, options: dict[str, Any]
 ) -> None:
-    """The picture begins 0.2 s after the first sound, which is heard from 0.6 s on, as the second one is."""
+    """The picture begins 0.2 s after the first sound, which is heard from 0.6 s on, as the second
+    one is."""
     source = tmp_path / "in.mkv"
     with av.open(str(source), "w") as container:
         picture = container.add_stream("mpeg4", 25)
         picture.width, picture.height, picture.pix_fmt = 48, 32, "yuv420p"
-        tracks: list[Any] = [container.add_stream(each, RATE, layout="stereo") for each in ("pcm_s16le", "aac")]
+        tracks: list[Any] = [
+            container.add_stream(each, RATE, layout="stereo") for each in ("pcm_s16le", "aac")
+        ]
         for index in range(25):
             frame = av.VideoFrame.from_ndarray(render_frame(index, 32, 48), format="rgb24")
             frame.pts = index + 5
@@ -299,8 +346,12 @@ def test_two_sounds_that_begin_at_other_times_than_the_picture_keep_them(
         for track, begin in zip(tracks, (0, 14400), strict=True):
             for first in range(begin, 57600, 1024):
                 times = (first + np.arange(1024)) / RATE
-                wave = np.where(times >= 0.6, 0.3 * np.sin(2 * np.pi * 440 * times), 0).astype(np.float32)
-                sound = av.AudioFrame.from_ndarray(np.repeat(wave, 2)[None], format="flt", layout="stereo")
+                wave = np.where(times >= 0.6, 0.3 * np.sin(2 * np.pi * 440 * times), 0).astype(
+                    np.float32
+                )
+                sound = av.AudioFrame.from_ndarray(
+                    np.repeat(wave, 2)[None], format="flt", layout="stereo"
+                )
                 sound.sample_rate, sound.pts, sound.time_base = RATE, first, Fraction(1, RATE)
                 container.mux(track.encode(sound))
             container.mux(track.encode(None))
@@ -312,7 +363,10 @@ def test_two_sounds_that_begin_at_other_times_than_the_picture_keep_them(
 
 @pytest.mark.parametrize("chunk", [1024, 24000])
 def test_converted_sound_of_a_part_is_cut_between_samples(tmp_path: Path, chunk: int) -> None:
-    source, target = render_tone(tmp_path / "in.mkv", tone_at=0.7, chunk=chunk), tmp_path / "out.mp4"
+    source, target = (
+        render_tone(tmp_path / "in.mkv", tone_at=0.7, chunk=chunk),
+        tmp_path / "out.mp4",
+    )
     report = interpolate_video(source, target, model=Averager(), start=0.28, end=0.88)
     assert not report.problems
     samples, begin = sound_of(target)
@@ -370,7 +424,9 @@ def test_a_stream_that_fails_at_the_very_end_does_not_end_the_work(
     assert not report.problems
 
 
-def packet(pts: int | None, dts: int | None, duration: int = 10, base: Fraction = Fraction(1, 1000)) -> av.Packet:
+def packet(
+    pts: int | None, dts: int | None, duration: int = 10, base: Fraction = Fraction(1, 1000)
+) -> av.Packet:
     made = av.Packet(b"x")
     made.pts, made.dts, made.duration, made.time_base = pts, dts, duration, base
     return made
@@ -387,7 +443,12 @@ def test_times_of_decoding_rise_whatever_they_were() -> None:
     assert [each.dts for each in mended] == [0, 10, 11, 21, 22, 60, 70]
     assert all(each.pts >= each.dts for each in mended)
     equal = RisingTimes(equal=True)
-    assert [equal.mend(packet(each, each), Stream()).dts for each in (0, 10, 10, 5)] == [0, 10, 10, 10]
+    assert [equal.mend(packet(each, each), Stream()).dts for each in (0, 10, 10, 5)] == [
+        0,
+        10,
+        10,
+        10,
+    ]
 
 
 def test_times_rise_in_the_coarser_time_base_of_the_result() -> None:
@@ -402,7 +463,9 @@ def test_a_single_wild_time_is_found_by_the_packet_after_it() -> None:
     given = [0, 10, 36_000_000, 30, 40, 5000, 5010]
     found = [each for time in given for each in place.feed(packet(time, time))] + list(place.rest())
     assert [each.pts for each in found] == [0, 10, 20, 30, 40, 5000, 5010]
-    assert losses.texts() == ["audio stream 1: a packet with a wrong time of 36000.00 s is placed at 0.02 s"]
+    assert losses.texts() == [
+        "audio stream 1: a packet with a wrong time of 36000.00 s is placed at 0.02 s"
+    ]
 
 
 def test_losses_near_each_other_are_reported_as_one() -> None:
@@ -415,7 +478,9 @@ def test_losses_near_each_other_are_reported_as_one() -> None:
     ]
 
 
-def test_a_damaged_packet_is_dropped_where_sound_is_copied_and_its_time_reported(tmp_path: Path) -> None:
+def test_a_damaged_packet_is_dropped_where_sound_is_copied_and_its_time_reported(
+    tmp_path: Path,
+) -> None:
     source, losses = render_tone(tmp_path / "in.mkv", "mp2", chunk=1152), Losses("audio stream 1")
     with av.open(str(source)) as container, av.open(str(tmp_path / "out.mkv"), "w") as result:
         stream = container.streams.audio[0]
@@ -438,7 +503,9 @@ def test_the_trial_leaves_nothing_and_touches_no_result(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mkv", "out.mp4"]
 
 
-def test_a_place_without_room_is_blamed_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_place_without_room_is_blamed_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source = render_tone(tmp_path / "in.mkv", "ac3")
 
     def full(*_: Any) -> None:
@@ -456,7 +523,9 @@ def test_a_sound_whose_header_says_nothing_is_understood_by_its_packets(tmp_path
         stream = container.streams.audio[0]
         wrong = SoundFormat(8000, "s16", "mono", 1)
         carrier = ConvertedSound(stream, result, Fraction(1), wrong, losses)
-        made = [each for part in container.demux(stream) if part.size for each in carrier.packets(part)]
+        made = [
+            each for part in container.demux(stream) if part.size for each in carrier.packets(part)
+        ]
         made += list(carrier.rest())
         for each in made:
             result.mux(each)
@@ -470,7 +539,9 @@ def sound_of_file(path: Path) -> np.ndarray[Any, Any]:
 
 
 @pytest.mark.parametrize("encoder", ["aac", "libmp3lame"])
-def test_priming_that_delays_a_whole_matroska_file_is_no_problem_at_high_rates(tmp_path: Path, encoder: str) -> None:
+def test_priming_that_delays_a_whole_matroska_file_is_no_problem_at_high_rates(
+    tmp_path: Path, encoder: str
+) -> None:
     source = render_tone(tmp_path / "in.mp4", encoder)
     report = interpolate_video(source, tmp_path / "out.mkv", model=Averager(), fps=240)
     assert not report.problems

@@ -12,8 +12,8 @@ from conftest import render_frame
 from test_video import Averager, times_of
 
 from midframe.errors import VideoError
+from midframe.media.reading.reader import VideoReader
 from midframe.video.pipeline import interpolate_video
-from midframe.video.reader import VideoReader
 from midframe.video.report import VideoReport
 
 Render = Callable[..., Path]
@@ -21,12 +21,22 @@ NTSC = Fraction(30000, 1001)
 RAW = {"codec": "ffv1", "overlays": False}
 
 
-def write(path: Path, rate: Fraction = Fraction(25), frames: int = 30, begin: float = 0, **changes: Any) -> Path:
+def write(
+    path: Path, rate: Fraction = Fraction(25), frames: int = 30, begin: float = 0, **changes: Any
+) -> Path:
     """A film in H.264 or HEVC, whose clock begins at a time in seconds."""
     size = changes.get("size", (64, 96))
-    with av.open(str(path), "w", options={"output_ts_offset": str(begin)} if begin else {}) as container:
-        options = {"bf": changes.get("bf", "0"), "preset": "ultrafast", "x265-params": "log-level=none"}
-        stream = container.add_stream("libx265" if path.suffix == ".hevc" else "libx264", rate, options=options)
+    with av.open(
+        str(path), "w", options={"output_ts_offset": str(begin)} if begin else {}
+    ) as container:
+        options = {
+            "bf": changes.get("bf", "0"),
+            "preset": "ultrafast",
+            "x265-params": "log-level=none",
+        }
+        stream = container.add_stream(
+            "libx265" if path.suffix == ".hevc" else "libx264", rate, options=options
+        )
         stream.width, stream.height, stream.pix_fmt = size[1], size[0], "yuv420p"
         for index in range(frames):
             frame = av.VideoFrame.from_ndarray(render_frame(index, *size), format="rgb24")
@@ -59,7 +69,10 @@ def test_containers_that_state_times_of_decoding_alone_show_frames_at_equal_step
         times = [frame.pts * reader.time_base for frame in reader.read()]
     assert report.frames_kept == 30
     assert times[0] == 0
-    assert all(abs(after - before - Fraction(1, 25)) <= Fraction(1, 500) for before, after in pairwise(times))
+    assert all(
+        abs(after - before - Fraction(1, 25)) <= Fraction(1, 500)
+        for before, after in pairwise(times)
+    )
 
 
 @pytest.mark.parametrize("name", ["in.mpg", "in.h264", "in.hevc"])
@@ -69,7 +82,9 @@ def test_frames_without_times_follow_on_those_before(tmp_path: Path, name: str, 
     report, times = interpolated(source)
     assert (report.frames_in, report.frames_kept, report.frames_out) == (30, 30, 60)
     assert abs(report.length_out - 30 / NTSC) <= Fraction(2, 1000)
-    assert all(abs(after - before - 1 / NTSC / 2) <= Fraction(1, 1000) for before, after in pairwise(times))
+    assert all(
+        abs(after - before - 1 / NTSC / 2) <= Fraction(1, 1000) for before, after in pairwise(times)
+    )
     assert not report.problems
 
 
@@ -91,12 +106,17 @@ def test_the_end_that_a_joined_recording_states_is_no_damage(tmp_path: Path) -> 
 
 
 def test_a_change_of_size_is_reported_once(tmp_path: Path) -> None:
-    first, second = write(tmp_path / "1.ts", frames=10), write(tmp_path / "2.ts", frames=10, size=(96, 128))
+    first, second = (
+        write(tmp_path / "1.ts", frames=10),
+        write(tmp_path / "2.ts", frames=10, size=(96, 128)),
+    )
     report, _ = interpolated(join(tmp_path / "in.ts", first, second))
     assert len([place for place in report.damage if "128x96" in place]) == 1
 
 
-def test_a_file_whose_packets_are_all_flagged_as_damaged_is_shown_as_it_decodes(tmp_path: Path) -> None:
+def test_a_file_whose_packets_are_all_flagged_as_damaged_is_shown_as_it_decodes(
+    tmp_path: Path,
+) -> None:
     source = write(tmp_path / "in.ts")
     data = bytearray(source.read_bytes())
     for place in range(0, len(data), 188):
@@ -120,10 +140,15 @@ def test_frames_that_all_state_one_time_come_at_a_usual_rate(tmp_path: Path) -> 
     assert (report.frames_in, report.frames_kept) == (30, 30)
     assert abs(report.length_out - Fraction(30, 25)) < Fraction(1, 100)
     assert not report.problems
-    assert "the frames have no usable timestamps and are shown at a constant rate at an unknown time" in report.damage
+    assert (
+        "the frames have no usable timestamps and are shown at a constant rate at an unknown time"
+        in report.damage
+    )
 
 
-def test_sound_that_an_edit_list_cuts_off_delays_no_picture(render_video: Render, tmp_path: Path) -> None:
+def test_sound_that_an_edit_list_cuts_off_delays_no_picture(
+    render_video: Render, tmp_path: Path
+) -> None:
     whole, source = render_video(frames=48), tmp_path / "cut.mp4"
     with av.open(str(whole)) as film, av.open(str(source), "w") as container:
         streams = {each.index: container.add_stream_from_template(each) for each in film.streams}
@@ -138,7 +163,9 @@ def test_sound_that_an_edit_list_cuts_off_delays_no_picture(render_video: Render
     assert times[0] < Fraction(7, 100)
 
 
-def test_more_frames_a_second_than_matroska_can_tell_apart_are_refused_before_the_work(tmp_path: Path) -> None:
+def test_more_frames_a_second_than_matroska_can_tell_apart_are_refused_before_the_work(
+    tmp_path: Path,
+) -> None:
     source = write(tmp_path / "in.mp4", Fraction(1000))
     with pytest.raises(VideoError, match=r"up to 1000 frames a second.*\.mp4"):
         interpolated(source)

@@ -16,19 +16,21 @@ from test_streams import chapters_of, render_rich, texts_of
 from test_video import Averager, check_refused, frames_of, planes, times_of
 
 from midframe.errors import VideoError
-from midframe.images import Array, write_image
 from midframe.interpolator import Interpolator
+from midframe.media.colour.conversion import colour_of, to_rgb
+from midframe.media.pictures.images import Array, write_image
+from midframe.media.reading.image_sequence import picture_files
+from midframe.media.reading.reader import Part, VideoReader
+from midframe.media.writing.animation import plays_of
 from midframe.models.sepconv import SepConv
-from midframe.video.animation import plays_of
-from midframe.video.colour import colour_of, to_rgb
-from midframe.video.image_sequence import picture_files
 from midframe.video.pipeline import interpolate_video
-from midframe.video.reader import Part, VideoReader
 
 Render = Callable[..., Path]
 
 
-def pictures(folder: Path, count: int, form: str = "%06d.png", deep: bool = False, alpha: bool = False) -> list[Array]:
+def pictures(
+    folder: Path, count: int, form: str = "%06d.png", deep: bool = False, alpha: bool = False
+) -> list[Array]:
     """Write rendered frames into a folder and return them."""
     folder.mkdir()
     made = [rendered(n, deep, alpha) for n in range(count)]
@@ -56,12 +58,17 @@ def read_pictures(folder: Path) -> list[Array]:
 
 @pytest.mark.parametrize("deep", [False, True])
 @pytest.mark.parametrize("alpha", [False, True])
-def test_pictures_become_twice_as_many_and_keep_every_bit(tmp_path: Path, deep: bool, alpha: bool) -> None:
+def test_pictures_become_twice_as_many_and_keep_every_bit(
+    tmp_path: Path, deep: bool, alpha: bool
+) -> None:
     before = pictures(tmp_path / "frames", 5, deep=deep, alpha=alpha)
     report = interpolate_video(tmp_path / "frames", tmp_path / "out", model=Averager())
     after = read_pictures(tmp_path / "out")
     assert (len(after), report.frames_out, report.problems) == (10, 10, ())
-    assert sorted(path.name for path in (tmp_path / "out").iterdir())[:2] == ["000001.png", "000002.png"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir())[:2] == [
+        "000001.png",
+        "000002.png",
+    ]
     for one, other in zip(before, after[::2], strict=True):
         assert other.dtype == one.dtype
         assert np.array_equal(one, other)
@@ -71,18 +78,24 @@ def test_pictures_become_twice_as_many_and_keep_every_bit(tmp_path: Path, deep: 
 @pytest.mark.parametrize("source", ["frames", "frames/%d.png", "frames/%03d.png"])
 def test_pictures_come_in_the_order_of_their_numbers(tmp_path: Path, source: str) -> None:
     before = pictures(tmp_path / "frames", 11, "%03d.png" if "03" in source else "%d.png")
-    interpolate_video(tmp_path / source, tmp_path / "out.mkv", model=Averager(), codec="ffv1", factor=1)
+    interpolate_video(
+        tmp_path / source, tmp_path / "out.mkv", model=Averager(), codec="ffv1", factor=1
+    )
     for expected, frame in zip(before, frames_of(tmp_path / "out.mkv"), strict=True):
         assert np.array_equal(frame.to_ndarray(format="rgb24"), expected)
 
 
 def test_pictures_have_the_rate_that_is_given(tmp_path: Path) -> None:
     pictures(tmp_path / "frames", 4)
-    interpolate_video(tmp_path / "frames", tmp_path / "out.mp4", model=Averager(), source_fps="30000/1001")
+    interpolate_video(
+        tmp_path / "frames", tmp_path / "out.mp4", model=Averager(), source_fps="30000/1001"
+    )
     assert times_of(tmp_path / "out.mp4") == [Fraction(1001, 60000) * n for n in range(8)]
     assert frames_of(tmp_path / "out.mp4")[0].color_range != 2  # players expect limited range
     with pytest.raises(ValueError, match="has its own frame times"):
-        interpolate_video(tmp_path / "out.mp4", tmp_path / "again.mp4", model=Averager(), source_fps="30")
+        interpolate_video(
+            tmp_path / "out.mp4", tmp_path / "again.mp4", model=Averager(), source_fps="30"
+        )
 
 
 def test_pictures_may_be_written_over_one_another_only_if_that_is_asked_for(tmp_path: Path) -> None:
@@ -113,10 +126,13 @@ def test_animations_keep_their_length_and_how_often_they_play(
 ) -> None:
     source, target = tmp_path / f"in{suffix}", tmp_path / f"out{suffix}"
     frames = [Image.fromarray(render_frame(n)) for n in range(6)]
-    # A GIF says how often it is repeated, or nothing; an APNG how often it is played, once if it says 1.
+    # A GIF says how often it is repeated, or nothing; an APNG how often it is played, once if it
+    # says 1.
     kept = {} if loop is None and suffix == ".gif" else {"loop": 1 if loop is None else loop}
     kind = "PNG" if suffix == ".apng" else "GIF"
-    frames[0].save(source, format=kind, save_all=True, append_images=frames[1:], duration=100, **kept)
+    frames[0].save(
+        source, format=kind, save_all=True, append_images=frames[1:], duration=100, **kept
+    )
     report = interpolate_video(source, target, model=Averager())
     assert (report.frames_in, report.frames_out, report.problems) == (6, 12, ())
     assert plays_of(target) == plays_of(source)
@@ -129,7 +145,9 @@ def test_animations_keep_their_length_and_how_often_they_play(
         assert abs(np.asarray(image.convert("RGB"), int) - render_frame(1)).mean() < 8
 
 
-def test_gifs_that_viewers_would_slow_down_are_refused(render_video: Render, tmp_path: Path) -> None:
+def test_gifs_that_viewers_would_slow_down_are_refused(
+    render_video: Render, tmp_path: Path
+) -> None:
     source = render_video(frames=3, rate=Fraction(60), sound=True)
     check_refused(source, tmp_path / "out.gif", "give --fps 50 or less")
     report = interpolate_video(source, tmp_path / "out.gif", model=Averager(), fps="50")
@@ -144,7 +162,9 @@ def y4m(path: Path, pixel_format: str = "yuv420p", count: int = 5) -> list[av.Vi
         stream = container.add_stream("wrapped_avframe", Fraction(24000, 1001))
         stream.width, stream.height, stream.pix_fmt = 96, 64, pixel_format
         for n in range(count):
-            frame = av.VideoFrame.from_ndarray(render_frame(n), format="rgb24").reformat(format=pixel_format)
+            frame = av.VideoFrame.from_ndarray(render_frame(n), format="rgb24").reformat(
+                format=pixel_format
+            )
             frame.pts = n
             container.mux(stream.encode(frame))
             made.append(frame)
@@ -156,7 +176,9 @@ def y4m(path: Path, pixel_format: str = "yuv420p", count: int = 5) -> list[av.Vi
 def test_streams_go_through_pipes(tmp_path: Path, tiny_weights: Path, pixel_format: str) -> None:
     before = y4m(tmp_path / "in.y4m", pixel_format)
     command = [sys.executable, "-m", "midframe", "video", "-", "-", "--model", str(tiny_weights)]
-    done = subprocess.run(command, input=(tmp_path / "in.y4m").read_bytes(), capture_output=True, timeout=120)
+    done = subprocess.run(
+        command, input=(tmp_path / "in.y4m").read_bytes(), capture_output=True, timeout=120
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(b"YUV4MPEG2 W96 H64 F48000:1001 ")
     (tmp_path / "out.y4m").write_bytes(done.stdout)
@@ -174,7 +196,8 @@ def test_a_broken_stream_is_refused(tiny_weights: Path) -> None:
     assert b"Traceback" not in done.stderr
 
 
-ALPHA = {"prores": ("in.mov", "prores_ks", "yuva444p10le"), "vp9": ("in.webm", "libvpx-vp9", "yuva420p"),
+ALPHA = {"prores": ("in.mov", "prores_ks", "yuva444p10le"),
+"vp9": ("in.webm", "libvpx-vp9", "yuva420p"),
          "ffv1": ("in.mkv", "ffv1", "yuva420p")}  # fmt: skip
 
 
@@ -183,7 +206,9 @@ def render_clear(path: Path, encoder: str, pixel_format: str) -> Path:
         stream = container.add_stream(encoder, 24)
         stream.width, stream.height, stream.pix_fmt = 96, 64, pixel_format
         for n in range(5):
-            frame = av.VideoFrame.from_ndarray(rendered(n, alpha=True), format="rgba").reformat(format=pixel_format)
+            frame = av.VideoFrame.from_ndarray(rendered(n, alpha=True), format="rgba").reformat(
+                format=pixel_format
+            )
             frame.pts = n
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
@@ -193,11 +218,17 @@ def render_clear(path: Path, encoder: str, pixel_format: str) -> Path:
 @pytest.mark.parametrize("codec", ALPHA)
 def test_alpha_moves_with_the_picture(tmp_path: Path, codec: str) -> None:
     name, encoder, pixel_format = ALPHA[codec]
-    source, target = render_clear(tmp_path / name, encoder, pixel_format), tmp_path / f"out{Path(name).suffix}"
+    source, target = (
+        render_clear(tmp_path / name, encoder, pixel_format),
+        tmp_path / f"out{Path(name).suffix}",
+    )
     report = interpolate_video(source, target, model=Averager(), codec=codec, factor=4)
     assert (report.dropped, report.problems, report.frames_out) == ((), (), 20)
     with VideoReader(target) as reader:
-        clear = [to_rgb(frame.picture, reader.first_picture()[1])[..., 3] / 1.0 for frame in reader.read()]
+        clear = [
+            to_rgb(frame.picture, reader.first_picture()[1])[..., 3] / 1.0
+            for frame in reader.read()
+        ]
     peak = max(each.max() for each in clear)
     for n, found in enumerate(clear[:17]):
         before, after = (rendered(time, alpha=True)[..., 3] / 255 for time in (n // 4, n // 4 + 1))
@@ -239,7 +270,9 @@ def test_a_part_of_a_film_comes_with_its_sound_texts_and_chapters(
 
 
 @pytest.mark.parametrize("name", ["in.mp4", "in.mkv", "in.avi"])
-def test_a_part_begins_at_its_frame_wherever_key_frames_are(render_video: Render, tmp_path: Path, name: str) -> None:
+def test_a_part_begins_at_its_frame_wherever_key_frames_are(
+    render_video: Render, tmp_path: Path, name: str
+) -> None:
     source = render_video(name, frames=200, rate=Fraction(25), sound=False)
     whole = [planes(frame)[0] for frame in frames_of(source)]
     with VideoReader(source, part=Part(5.2, 5.6)) as reader:
@@ -263,7 +296,9 @@ def test_a_part_outside_of_a_film_is_refused(render_video: Render, tmp_path: Pat
 def render_interlaced(path: Path, frames: int = 12) -> Path:
     """Rows of two moments in every frame, the lower field first."""
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", 25, options={"x264-params": "interlaced=1", "crf": "4"})
+        stream = container.add_stream(
+            "libx264", 25, options={"x264-params": "interlaced=1", "crf": "4"}
+        )
         stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
         stream.codec_context.flags |= av.codec.context.Flags.interlaced_dct
         for n in range(frames):
@@ -276,12 +311,16 @@ def render_interlaced(path: Path, frames: int = 12) -> Path:
     return path
 
 
-def test_interlaced_frames_are_told_of_and_made_whole(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_interlaced_frames_are_told_of_and_made_whole(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     source = render_interlaced(tmp_path / "in.mkv")
     interpolate_video(source, tmp_path / "woven.mkv", model=Averager(), codec="ffv1")
     assert "in.mkv is interlaced: --deinterlace makes progressive frames" in caplog.text
     caplog.clear()
-    report = interpolate_video(source, tmp_path / "whole.mkv", model=Averager(), codec="ffv1", deinterlace=True)
+    report = interpolate_video(
+        source, tmp_path / "whole.mkv", model=Averager(), codec="ffv1", deinterlace=True
+    )
     assert (report.frames_in, report.frames_out, report.problems, caplog.text) == (12, 24, (), "")
     combs = [comb(frames_of(tmp_path / name)[12]) for name in ("woven.mkv", "whole.mkv")]
     assert combs[1] < combs[0] / 3
@@ -297,13 +336,17 @@ def comb(frame: av.VideoFrame) -> float:
 
 def test_frames_that_hold_no_fields_stay_as_they_are(render_video: Render, tmp_path: Path) -> None:
     source = render_video(frames=6, sound=False)
-    interpolate_video(source, tmp_path / "out.mkv", model=Averager(), codec="ffv1", deinterlace=True)
+    interpolate_video(
+        source, tmp_path / "out.mkv", model=Averager(), codec="ffv1", deinterlace=True
+    )
     for before, after in zip(frames_of(source), frames_of(tmp_path / "out.mkv")[::2], strict=True):
         assert all(map(np.array_equal, planes(before), planes(after)))
 
 
 def test_a_target_of_no_kind_is_refused(render_video: Render, tmp_path: Path) -> None:
-    with pytest.raises(VideoError, match=r"\.mp4 \.m4v \.mkv \.mov \.webm .* \.gif \.apng, or images such as"):
+    with pytest.raises(
+        VideoError, match=r"\.mp4 \.m4v \.mkv \.mov \.webm .* \.gif \.apng, or images such as"
+    ):
         interpolate_video(render_video(frames=3), tmp_path / "out.txt", model=Averager())
 
 

@@ -7,10 +7,16 @@ import av
 import pytest
 from test_video import Averager, frames_of
 
-from midframe.video.colour import colour_of
-from midframe.video.encoders import choose_encoding
+from midframe.media.colour.conversion import colour_of
+from midframe.media.colour.spherical import (
+    Immersion,
+    boxes_of,
+    hide_apple_boxes,
+    immersion_of,
+    template_of,
+)
+from midframe.media.writing.encoders import choose_encoding
 from midframe.video.pipeline import interpolate_video
-from midframe.video.spherical import Immersion, boxes_of, hide_apple_boxes, immersion_of, template_of
 
 Render = Callable[..., Path]
 VR = Immersion(stereo=(1, 0, 0, 0, 0, 0, 1, 0, 1), sphere=(0, 30 << 16, 0, 0, 0, 0, 0, 0, 0))
@@ -23,10 +29,17 @@ def film(render_video: Render, tmp_path: Path) -> Path:
     flat, path = render_video(frames=8, sound=False), tmp_path / "vr.mp4"
     picture = frames_of(flat)[0]
     encoding = choose_encoding(
-        picture, colour_of(picture), time_base=Fraction(1, 24000), rate=Fraction(24000, 1001), sample_aspect_ratio=None
+        picture,
+        colour_of(picture),
+        time_base=Fraction(1, 24000),
+        rate=Fraction(24000, 1001),
+        sample_aspect_ratio=None,
     )
     template = template_of(encoding, VR)
-    with av.open(str(flat)) as old, av.open(str(path), "w", container_options={"strict": "unofficial"}) as new:
+    with (
+        av.open(str(flat)) as old,
+        av.open(str(path), "w", container_options={"strict": "unofficial"}) as new,
+    ):
         stream = new.add_stream_from_template(template.stream, opaque=True)
         stream.codec_context.extradata = old.streams.video[0].codec_context.extradata
         for packet in old.demux(old.streams.video[0]):
@@ -37,7 +50,9 @@ def film(render_video: Render, tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize(("name", "options"), [("out.mp4", {}), ("out.mkv", {}), ("hevc.mp4", {"codec": "hevc"})])
+@pytest.mark.parametrize(
+    ("name", "options"), [("out.mp4", {}), ("out.mkv", {}), ("hevc.mp4", {"codec": "hevc"})]
+)
 def test_a_spherical_film_stays_one(film: Path, tmp_path: Path, name: str, options: dict) -> None:
     report = interpolate_video(film, tmp_path / name, model=Averager(), **options)
     found = immersion_of(frames_of(tmp_path / name)[0])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from conftest import render_frame
 
-from midframe.images import Array
+from midframe.media.pictures.images import Array
 from midframe.video.stills import keep_still
 
 HALF = Fraction(1, 2)

@@ -14,9 +14,9 @@ from conftest import render_frame, sine
 from PIL import Image
 from test_video import Averager
 
-from midframe.video.carriers import Losses, Passed, end_of_composition
+from midframe.media.streams.carriers import Losses, Passed, end_of_composition
+from midframe.media.streams.subtitles import ASS_HEADER
 from midframe.video.pipeline import interpolate_video
-from midframe.video.subtitles import ASS_HEADER
 
 Packets = Callable[[Path, str], list[tuple[Any, ...]]]
 LINES = [(100, 400, "Hello"), (500, 900, "World")]
@@ -26,7 +26,8 @@ RATE = 24
 
 
 def render_rich(path: Path, text: str = "subrip", frames: int = 24, sound: str = "aac") -> Path:
-    """A film with two tracks of sound, two of text, chapters, a title and, in Matroska, a font and a cover."""
+    """A film with two tracks of sound, two of text, chapters, a title and, in Matroska, a font and
+    a cover."""
     with av.open(str(path), "w") as container:
         picture = container.add_stream("libx264", RATE)
         picture.width, picture.height, picture.pix_fmt = 96, 64, "yuv420p"
@@ -47,7 +48,13 @@ def render_rich(path: Path, text: str = "subrip", frames: int = 24, sound: str =
         half, tick = frames * 500 // RATE, Fraction(1, 1000)
         container.set_chapters(
             [
-                {"id": n, "start": n * half, "end": (n + 1) * half, "time_base": tick, "metadata": {"title": name}}
+                {
+                    "id": n,
+                    "start": n * half,
+                    "end": (n + 1) * half,
+                    "time_base": tick,
+                    "metadata": {"title": name},
+                }
                 for n, name in enumerate(("One", "Two"))
             ]
         )
@@ -79,7 +86,11 @@ def described(path: Path) -> list[tuple[str, str, str | None]]:
     """Kind, codec and language of every stream."""
     with av.open(str(path)) as container:
         return [
-            (s.type, s.codec_context.codec.canonical_name if s.codec_context else "", s.metadata.get("language"))
+            (
+                s.type,
+                s.codec_context.codec.canonical_name if s.codec_context else "",
+                s.metadata.get("language"),
+            )
             for s in container.streams
             if s.type != "data"
         ]
@@ -96,14 +107,24 @@ def texts_of(path: Path) -> list[tuple[Fraction, Fraction, str]]:
         for packet in container.demux(stream):
             for line in stream.codec_context.decode2(packet) or () if packet.size else ():
                 begin = packet.pts * packet.time_base - start
-                found.append((begin, begin + packet.duration * packet.time_base, line.ass.decode().split(",", 8)[-1]))
+                found.append(
+                    (
+                        begin,
+                        begin + packet.duration * packet.time_base,
+                        line.ass.decode().split(",", 8)[-1],
+                    )
+                )
     return found
 
 
 def chapters_of(path: Path) -> list[tuple[Fraction, Fraction, str]]:
     with av.open(str(path)) as container:
         return [
-            (each["start"] * each["time_base"], each["end"] * each["time_base"], each["metadata"]["title"])
+            (
+                each["start"] * each["time_base"],
+                each["end"] * each["time_base"],
+                each["metadata"]["title"],
+            )
             for each in container.chapters()
         ]
 
@@ -113,7 +134,8 @@ SPOKEN = [(Fraction(begin, 1000), Fraction(end, 1000), line) for begin, end, lin
 
 @pytest.mark.parametrize(
     ("source", "target", "text"),
-    [("in.mkv", "out.mkv", "subrip"), ("in.mkv", "out.mp4", "mov_text"), ("in.mp4", "out.mp4", "mov_text"),
+    [("in.mkv", "out.mkv", "subrip"), ("in.mkv", "out.mp4", "mov_text"),
+    ("in.mp4", "out.mp4", "mov_text"),
      ("in.mp4", "out.mkv", "subrip"), ("in.mkv", "out.mov", "mov_text")],
 )  # fmt: skip
 def test_every_track_of_sound_and_text_and_every_chapter_comes_along(
@@ -126,15 +148,21 @@ def test_every_track_of_sound_and_text_and_every_chapter_comes_along(
     kinds, german = described(after), "ger" if target.endswith("mov") else "deu"
     assert [each[1:] for each in kinds if each[0] == "audio"] == [("aac", german), ("aac", "eng")]
     assert [each[1:] for each in kinds if each[0] == "subtitle"] == [(text, german), (text, "eng")]
-    assert [data for data, _, _ in packets(after, "audio")] == [data for data, _, _ in packets(before, "audio")]
+    assert [data for data, _, _ in packets(after, "audio")] == [
+        data for data, _, _ in packets(before, "audio")
+    ]
     assert texts_of(after) == texts_of(before) == SPOKEN
     for old, new in zip(chapters_of(before), chapters_of(after), strict=True):
         assert new[2] == old[2]
-        assert abs(new[0] - old[0]) < Fraction(1, 40)  # Matroska moves everything, so that no sound comes before 0
+        assert abs(new[0] - old[0]) < Fraction(
+            1, 40
+        )  # Matroska moves everything, so that no sound comes before 0
     assert len(report.converted) == (0 if source[-3:] == target[-3:] else 2)
     with av.open(str(after)) as container:
         assert container.metadata["title" if "title" in container.metadata else "TITLE"] == "Film"
-        described_sound = container.streams.audio[1].disposition & av.stream.Disposition.visual_impaired
+        described_sound = (
+            container.streams.audio[1].disposition & av.stream.Disposition.visual_impaired
+        )
         assert described_sound or target.endswith("mov")  # QuickTime files have no place for that
 
 
@@ -146,7 +174,9 @@ def test_fonts_and_covers_stay_in_matroska_and_are_named_elsewhere(tmp_path: Pat
     with av.open(str(tmp_path / "out.mkv")) as container:
         fonts = [stream for stream in container.streams if stream.type == "attachment"]
         assert [(font.metadata["filename"], font.data) for font in fonts] == [("font.ttf", FONT)]
-        covers = [s for s in container.streams.video if s.disposition & av.stream.Disposition.attached_pic]
+        covers = [
+            s for s in container.streams.video if s.disposition & av.stream.Disposition.attached_pic
+        ]
         shown = next(container.decode(covers[0])).to_ndarray(format="rgb24")
         assert len(covers) == 1
         assert (shown == (255, 0, 0)).all()
@@ -155,7 +185,10 @@ def test_fonts_and_covers_stay_in_matroska_and_are_named_elsewhere(tmp_path: Pat
     assert not report.problems
     assert "font.ttf: only .mkv files hold attachments" in report.dropped[0]
     with av.open(str(tmp_path / "out.mp4")) as container:
-        assert [bool(s.disposition & av.stream.Disposition.attached_pic) for s in container.streams.video] == [
+        assert [
+            bool(s.disposition & av.stream.Disposition.attached_pic)
+            for s in container.streams.video
+        ] == [
             False,
             True,
         ]
@@ -170,19 +203,26 @@ def loudest_frequency(path: Path) -> float:
 
 
 @pytest.mark.parametrize("slow", [2, 2.5, 4])
-def test_slow_motion_stretches_all_and_keeps_the_pitch(packets: Packets, tmp_path: Path, slow: float) -> None:
+def test_slow_motion_stretches_all_and_keeps_the_pitch(
+    packets: Packets, tmp_path: Path, slow: float
+) -> None:
     source, target = render_rich(tmp_path / "in.mkv", frames=48), tmp_path / "out.mkv"
     report = interpolate_video(source, target, model=Averager(), slow=slow)
     assert report.frames_out == 48 * slow
     assert not report.problems
     times = [pts for _, pts, _ in packets(target, "video")]
     assert abs(max(times) - min(times) + Fraction(1, RATE) - 2 * Fraction(slow)) < Fraction(1, 500)
-    ends = [max(pts + duration for _, pts, duration in packets(path, "audio")) for path in (source, target)]
+    ends = [
+        max(pts + duration for _, pts, duration in packets(path, "audio"))
+        for path in (source, target)
+    ]
     assert abs(ends[1] - ends[0] * Fraction(slow)) < Fraction(1, 10)
     assert abs(loudest_frequency(target) - loudest_frequency(source)) < 5
     scaled = [tuple(edge * Fraction(slow) for edge in each[:2]) for each in SPOKEN]
     assert [each[:2] for each in texts_of(target)] == scaled
-    assert [each[0] for each in chapters_of(target)] == [each[0] * Fraction(slow) for each in chapters_of(source)]
+    assert [each[0] for each in chapters_of(target)] == [
+        each[0] * Fraction(slow) for each in chapters_of(source)
+    ]
 
 
 def test_sound_is_left_out_when_that_is_asked_for(tmp_path: Path) -> None:
@@ -192,15 +232,20 @@ def test_sound_is_left_out_when_that_is_asked_for(tmp_path: Path) -> None:
     assert not report.dropped
 
 
-def test_sound_that_the_container_cannot_hold_is_converted_and_told(packets: Packets, tmp_path: Path) -> None:
+def test_sound_that_the_container_cannot_hold_is_converted_and_told(
+    packets: Packets, tmp_path: Path
+) -> None:
     source, target = render_rich(tmp_path / "in.mkv"), tmp_path / "out.webm"
     report = interpolate_video(source, target, model=Averager(), codec="vp9")
-    assert [each[:2] for each in described(target) if each[0] != "video"] == [("audio", "opus")] * 2 + [
-        ("subtitle", "webvtt")
-    ] * 2
+    assert [each[:2] for each in described(target) if each[0] != "video"] == [
+        ("audio", "opus")
+    ] * 2 + [("subtitle", "webvtt")] * 2
     assert not report.problems
     assert report.converted[0] == "audio stream 1 (aac sound becomes opus)"
-    ends = [max(pts + duration for _, pts, duration in packets(path, "audio")) for path in (source, target)]
+    ends = [
+        max(pts + duration for _, pts, duration in packets(path, "audio"))
+        for path in (source, target)
+    ]
     assert abs(ends[1] - ends[0]) < Fraction(1, 20)
     assert abs(loudest_frequency(target) - loudest_frequency(source)) < 5
 
@@ -226,10 +271,14 @@ def render_texts(path: Path, kind: str, events: list[tuple[int, int, bytes]]) ->
 
 
 def test_texts_without_an_end_are_shown_until_the_next_one(tmp_path: Path) -> None:
-    source = render_texts(tmp_path / "in.mkv", "subrip", [(100, 0, b"One"), (600, 300, b"Two"), (1000, 0, b"Three")])
+    source = render_texts(
+        tmp_path / "in.mkv", "subrip", [(100, 0, b"One"), (600, 300, b"Two"), (1000, 0, b"Three")]
+    )
     report = interpolate_video(source, tmp_path / "out.mp4", model=Averager())
     assert not report.problems
-    shown = [(float(begin), float(end), text) for begin, end, text in texts_of(tmp_path / "out.mp4")]
+    shown = [
+        (float(begin), float(end), text) for begin, end, text in texts_of(tmp_path / "out.mp4")
+    ]
     assert shown == [(0.1, 0.6, "One"), (0.6, 0.9, "Two"), (1.0, 5.0, "Three")]
 
 
@@ -237,13 +286,16 @@ def test_a_text_ends_with_the_part_that_is_shown(tmp_path: Path) -> None:
     source = render_texts(tmp_path / "in.mkv", "subrip", [(100, 700, b"One"), (900, 900, b"Two")])
     interpolate_video(source, tmp_path / "out.mkv", model=Averager(), start=0.5, end=1.5)
     shown = [
-        (round(float(begin), 2), round(float(end), 2), text) for begin, end, text in texts_of(tmp_path / "out.mkv")
+        (round(float(begin), 2), round(float(end), 2), text)
+        for begin, end, text in texts_of(tmp_path / "out.mkv")
     ]
     assert shown == [(0.0, 0.3, "One"), (0.4, 1.0, "Two")]
 
 
 def test_texts_that_cannot_be_decoded_are_dropped_and_reported(tmp_path: Path) -> None:
-    source = render_texts(tmp_path / "in.mp4", "mov_text", [(100, 300, b"\0\3One"), (500, 300, b"\0\xffX")])
+    source = render_texts(
+        tmp_path / "in.mp4", "mov_text", [(100, 300, b"\0\3One"), (500, 300, b"\0\xffX")]
+    )
     report = interpolate_video(source, tmp_path / "out.mkv", model=Averager())
     assert texts_of(tmp_path / "out.mkv")[0][2] == "One"
     assert report.streams == {"subtitle": 1}
@@ -254,7 +306,13 @@ def test_captions_in_a_stream_of_their_own_become_text_at_their_times(tmp_path: 
         return b"".join(b"\xfc" + code.to_bytes(2, "big") for code in codes)
 
     load, show, clear = pairs(0x9420, 0x94AE, 0x9470, 0xC8E9), pairs(0x942F), pairs(0x942C)
-    events = [(200, 40, load), (400, 40, show), (1000, 40, clear), (1200, 40, load), (1400, 40, show)]
+    events = [
+        (200, 40, load),
+        (400, 40, show),
+        (1000, 40, clear),
+        (1200, 40, load),
+        (1400, 40, show),
+    ]
     source = render_texts(tmp_path / "in.mov", "eia_608", events)
     report = interpolate_video(source, tmp_path / "out.mkv", model=Averager())
     assert report.converted == ("subtitle stream 1 (eia_608 subtitles become subrip)",)
@@ -275,7 +333,9 @@ def test_pictures_of_text_are_copied_into_matroska_and_reported_elsewhere(tmp_pa
     assert (kept.dropped, kept.streams, kept.problems) == ((), {"subtitle": 1}, ())
     for suffix in ("mp4", "mov"):
         report = interpolate_video(source, tmp_path / f"out.{suffix}", model=Averager())
-        assert report.dropped == (f"subtitle stream 1 (hdmv_pgs_subtitle: {suffix} files cannot hold it)",)
+        assert report.dropped == (
+            f"subtitle stream 1 (hdmv_pgs_subtitle: {suffix} files cannot hold it)",
+        )
 
 
 def test_data_is_named_by_its_tag_and_what_it_holds(tmp_path: Path) -> None:
@@ -289,7 +349,11 @@ def test_data_is_named_by_its_tag_and_what_it_holds(tmp_path: Path) -> None:
             container.mux(picture.encode(frame))
         container.mux(picture.encode(None))
     data = (tmp_path / "in.mov").read_bytes()
-    for tag, meaning in (("fdsc", "GoPro file description"), ("gpmd", "GoPro telemetry"), ("mebx", "timed metadata")):
+    for tag, meaning in (
+        ("fdsc", "GoPro file description"),
+        ("gpmd", "GoPro telemetry"),
+        ("mebx", "timed metadata"),
+    ):
         place = data.rindex(b"tmcd", 0, data.rindex(b"stts"))
         source = tmp_path / f"{tag}.mov"
         source.write_bytes(data[:place] + tag.encode() + data[place + 4 :])
@@ -343,4 +407,6 @@ def test_what_follows_the_end_of_a_picture_of_text_is_not_written(tmp_path: Path
         packet = av.Packet(PGS + b"\0\x80\0\0")
         packet.stream, packet.time_base, packet.pts = stream, Fraction(1, 1000), 100
         assert [(bytes(each), each.pts) for each in carrier.packets(packet)] == [(PGS, 100)]
-    assert losses.texts() == ["subtitle stream 1: data after the end of a bitmap subtitle is dropped at 0.10 s"]
+    assert losses.texts() == [
+        "subtitle stream 1: data after the end of a bitmap subtitle is dropped at 0.10 s"
+    ]

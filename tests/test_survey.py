@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from midframe.video.survey import Survey, take_survey
+from midframe.media.reading.survey import Survey, take_survey
 
 TICK = Fraction(1, 90000)
 
@@ -34,7 +34,9 @@ class Packet:
 PICTURE, SOUND = Stream(0), Stream(1, "audio")
 
 
-def packets(times: Sequence[float], stream: Stream = PICTURE, first_place: int = 0, step: float = 0.04) -> list[Packet]:
+def packets(
+    times: Sequence[float], stream: Stream = PICTURE, first_place: int = 0, step: float = 0.04
+) -> list[Packet]:
     ticks = [round(time / TICK) for time in times]
     return [
         Packet(stream, time, time, round(step / TICK), pos=first_place + 188 * number)
@@ -59,7 +61,9 @@ def test_a_clock_that_begins_elsewhere_begins_at_zero_for_all_streams() -> None:
 
 
 def test_sound_that_begins_a_little_before_zero_does_not_move_the_picture() -> None:
-    found = survey([*packets([n / 25 for n in range(5)]), *packets([-0.02, 0, 0.02], SOUND, 9000, 0.02)])
+    found = survey(
+        [*packets([n / 25 for n in range(5)]), *packets([-0.02, 0, 0.02], SOUND, 9000, 0.02)]
+    )
     assert (found.shift, found.times[0]) == (0, 0)
 
 
@@ -96,13 +100,20 @@ def test_times_of_showing_that_go_back_and_forth_are_no_jump() -> None:
 
 def test_the_end_of_the_picture_is_that_of_the_frame_shown_last() -> None:
     before_a_gap = Packet(PICTURE, round(0.12 / TICK), round(0.04 / TICK), duration=round(1 / TICK))
-    film = [Packet(PICTURE, 0, 0), before_a_gap, Packet(PICTURE, round(0.04 / TICK), round(1.04 / TICK))]
+    film = [
+        Packet(PICTURE, 0, 0),
+        before_a_gap,
+        Packet(PICTURE, round(0.04 / TICK), round(1.04 / TICK)),
+    ]
     assert survey(film).end == Fraction(4, 25)
 
 
 def test_containers_that_count_frames_are_taken_by_the_order_of_decoding() -> None:
     tick = Fraction(1, 25)
-    counted = [Packet(PICTURE, pts, dts, 1, time_base=tick) for pts, dts in ((1, 0), (4, 1), (2, 2), (3, 3))]
+    counted = [
+        Packet(PICTURE, pts, dts, 1, time_base=tick)
+        for pts, dts in ((1, 0), (4, 1), (2, 2), (3, 3))
+    ]
     empty = Packet(PICTURE, 4, 4, 1, size=0, time_base=tick)
     found = survey([*counted, empty, Packet(PICTURE, 6, 5, 1, time_base=tick)], counted=True)
     assert found.times == tuple(n * tick for n in (0, 1, 2, 3, 5))

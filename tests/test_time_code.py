@@ -8,8 +8,8 @@ import pytest
 from conftest import render_frame
 from test_video import Averager
 
+from midframe.media.streams.time_code import TimeCode, scale_time_code, stated_time_code
 from midframe.video.pipeline import interpolate_video
-from midframe.video.time_code import TimeCode, scale_time_code, stated_time_code
 
 NTSC = Fraction(30000, 1001)
 
@@ -20,7 +20,13 @@ NTSC = Fraction(30000, 1001)
         ("10:00:00:12", 25, 50, "0", "10:00:00:24"),
         ("10:00:00:12", 25, 50, "0.5", "10:00:01:00"),
         ("01:00:59;28", NTSC, NTSC * 2, "0", "01:00:59;56"),
-        ("01:00:59;28", NTSC, NTSC * 2, "0.066", "01:01:00;04"),  # 00 to 03 are skipped, as 00 and 01 are at 30
+        (
+            "01:00:59;28",
+            NTSC,
+            NTSC * 2,
+            "0.066",
+            "01:01:00;04",
+        ),  # 00 to 03 are skipped, as 00 and 01 are at 30
         ("01:09:59;29", NTSC, NTSC, "0.033", "01:10:00;00"),  # every tenth minute keeps them
         ("23:59:59:24", 25, 25, "0.04", "00:00:00:00"),
         ("01:00:00:10", Fraction(24000, 1001), Fraction(60000, 1001), "0", "01:00:00:25"),
@@ -41,7 +47,9 @@ def test_a_time_code_counts_on_at_the_rate_of_the_result(
         ("10:00:00:00", Fraction(25), Fraction(300)),
     ],
 )
-def test_a_time_code_that_cannot_count_on_is_refused(label: str, source: Fraction, result: Fraction) -> None:
+def test_a_time_code_that_cannot_count_on_is_refused(
+    label: str, source: Fraction, result: Fraction
+) -> None:
     with pytest.raises(ValueError, match=r"time code|same speed"):
         scale_time_code(label, source, result, Fraction(0))
 
@@ -76,7 +84,11 @@ def test_the_time_code_comes_along(tmp_path: Path, suffix: str) -> None:
 
 
 def test_a_time_code_that_no_longer_counts_is_reported(tmp_path: Path) -> None:
-    report = interpolate_video(render(tmp_path / "in.mov"), tmp_path / "out.mov", model=Averager(), slow=2)
-    assert report.dropped == ("time code 10:00:00:12 (the result has a variable rate or is slowed down)",)
+    report = interpolate_video(
+        render(tmp_path / "in.mov"), tmp_path / "out.mov", model=Averager(), slow=2
+    )
+    assert report.dropped == (
+        "time code 10:00:00:12 (the result has a variable rate or is slowed down)",
+    )
     with av.open(str(tmp_path / "out.mov")) as container:
         assert stated_time_code(container.streams.video[0].metadata, container.metadata) is None

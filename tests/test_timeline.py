@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from midframe.media.reading.frame_rate import SourceRate
 from midframe.options import RetimingOptions
 from midframe.rates import parse_rate
-from midframe.video.frame_rate import SourceRate
 from midframe.video.timeline import (
     FINEST_TICK,
     ConstantRate,
@@ -19,7 +19,9 @@ from midframe.video.timeline import (
 )
 
 NTSC = Fraction(24000, 1001)
-RATES = st.sampled_from([Fraction(24), NTSC, Fraction(25), Fraction(30), Fraction(50), Fraction(60000, 1001)])
+RATES = st.sampled_from(
+    [Fraction(24), NTSC, Fraction(25), Fraction(30), Fraction(50), Fraction(60000, 1001)]
+)
 REGULAR = SourceRate(NTSC, Fraction(0), True, 1 / NTSC / 8)
 SLOW = st.sampled_from([Fraction(1), Fraction(4), Fraction(5, 2)])
 
@@ -30,8 +32,8 @@ def all_shown(timeline: Timeline, times: list[Fraction], depth: int = 4) -> list
 
 
 @given(
-    gaps=st.lists(st.fractions(Fraction(1, 500), 1), min_size=1, max_size=12), rate=RATES, slow=SLOW,
-    start=st.fractions(-3, 3),
+    gaps=st.lists(st.fractions(Fraction(1, 500), 1), min_size=1, max_size=12), rate=RATES,
+    slow=SLOW, start=st.fractions(-3, 3),
 )  # fmt: skip
 def test_frames_come_at_equal_steps_from_the_first_to_the_end(
     gaps: list[Fraction], rate: Fraction, slow: Fraction, start: Fraction
@@ -39,15 +41,17 @@ def test_frames_come_at_equal_steps_from_the_first_to_the_end(
     times = [start + sum(gaps[:n]) for n in range(len(gaps) + 1)]
     timeline = ConstantRate(rate, slow, start)
     shown = all_shown(timeline, times)
-    assert {after.pts - before.pts for before, after in pairwise(shown)} <= {1 / (rate * timeline.time_base)}
+    assert {after.pts - before.pts for before, after in pairwise(shown)} <= {
+        1 / (rate * timeline.time_base)
+    }
     assert abs(shown[0].pts * timeline.time_base - start * slow) <= Fraction(1, 2 * FINEST_TICK)
     length = (times[-1] - start) * slow
     assert len(shown) - 1 < length * rate <= len(shown)
 
 
 @given(
-    gaps=st.lists(st.fractions(Fraction(1, 500), 1), min_size=1, max_size=12), rate=RATES, depth=st.integers(1, 5),
-    slow=SLOW,
+    gaps=st.lists(st.fractions(Fraction(1, 500), 1), min_size=1, max_size=12), rate=RATES,
+    depth=st.integers(1, 5), slow=SLOW,
 )  # fmt: skip
 def test_what_is_shown_differs_from_its_time_by_the_error_that_is_told(
     gaps: list[Fraction], rate: Fraction, depth: int, slow: Fraction
@@ -62,12 +66,19 @@ def test_what_is_shown_differs_from_its_time_by_the_error_that_is_told(
             assert 0 <= each.t <= 1
 
 
-@given(rate=RATES, factor=st.integers(1, 8), count=st.integers(2, 30), tick=st.sampled_from([None, Fraction(1, 1000)]))
+@given(
+    rate=RATES,
+    factor=st.integers(1, 8),
+    count=st.integers(2, 30),
+    tick=st.sampled_from([None, Fraction(1, 1000)]),
+)
 def test_a_multiple_of_the_rate_shows_every_source_frame(
     rate: Fraction, factor: int, count: int, tick: Fraction | None
 ) -> None:
     exact = [n / rate for n in range(count + 1)]
-    times = [round(time / tick) * tick for time in exact] if tick else exact  # as Matroska rounds them
+    times = (
+        [round(time / tick) * tick for time in exact] if tick else exact
+    )  # as Matroska rounds them
     shown = all_shown(ConstantRate(rate * factor), times)
     assert len(shown) in (factor * count, factor * count + 1)
     assert sum(each.t in (0, 1) and n % factor == 0 for n, each in enumerate(shown)) >= count
@@ -86,21 +97,33 @@ def test_two_hours_of_24000_1001_at_60_end_within_a_frame_of_the_source() -> Non
     assert worst <= 1 / NTSC / 32
 
 
-@given(gaps=st.lists(st.integers(1, 10**5), min_size=1, max_size=20), factor=st.integers(1, 8), slow=SLOW)
-def test_true_times_are_cut_evenly_and_exactly(gaps: list[int], factor: int, slow: Fraction) -> None:
+@given(
+    gaps=st.lists(st.integers(1, 10**5), min_size=1, max_size=20),
+    factor=st.integers(1, 8),
+    slow=SLOW,
+)
+def test_true_times_are_cut_evenly_and_exactly(
+    gaps: list[int], factor: int, slow: Fraction
+) -> None:
     tick = Fraction(1, 90000)
     times = [sum(gaps[:n]) * tick for n in range(len(gaps) + 1)]
     timeline = TrueTimes(factor, Fraction(30), tick, slow)
     found = [each.pts * timeline.time_base for each in all_shown(timeline, times)]
-    cut = [before + (after - before) * part / factor for before, after in pairwise(times) for part in range(factor)]
+    cut = [
+        before + (after - before) * part / factor
+        for before, after in pairwise(times)
+        for part in range(factor)
+    ]
     assert found == [time * slow for time in cut]
 
 
 @pytest.mark.parametrize(
     ("wanted", "rate", "slow"),
     [
-        ({}, 2 * NTSC, 1), ({"factor": 3}, 3 * NTSC, 1), ({"fps": "60"}, 60, 1), ({"slow": 4}, NTSC, 4),
-        ({"slow": 2.5, "fps": "59.94"}, Fraction(60000, 1001), Fraction(5, 2)), ({"factor": 2, "slow": 2}, 2 * NTSC, 2),
+        ({}, 2 * NTSC, 1), ({"factor": 3}, 3 * NTSC, 1), ({"fps": "60"}, 60, 1),
+        ({"slow": 4}, NTSC, 4),
+        ({"slow": 2.5, "fps": "59.94"}, Fraction(60000, 1001), Fraction(5, 2)),
+        ({"factor": 2, "slow": 2}, 2 * NTSC, 2),
         ({"vfr": True}, 2 * NTSC, 1), ({"vfr": True, "slow": 3}, NTSC, 3),
     ],
 )  # fmt: skip
@@ -113,9 +136,10 @@ def test_the_timeline_that_is_asked_for(wanted: dict, rate: Fraction, slow: Frac
 @pytest.mark.parametrize(
     ("wanted", "complaint"),
     [
-        ({"factor": 2, "fps": "60"}, "one of them"), ({"factor": 0}, "factor is 0"), ({"slow": 0.5}, "slow is 0.5"),
-        ({"fps": "fast"}, "'fast': a number"), ({"fps": "0"}, "above 0"), ({"fps": "1/0"}, "a number"),
-        ({"fps": "60", "vfr": True}, "vfr"),
+        ({"factor": 2, "fps": "60"}, "one of them"), ({"factor": 0}, "factor is 0"),
+        ({"slow": 0.5}, "slow is 0.5"),
+        ({"fps": "fast"}, "'fast': a number"), ({"fps": "0"}, "above 0"),
+        ({"fps": "1/0"}, "a number"), ({"fps": "60", "vfr": True}, "vfr"),
     ],
 )  # fmt: skip
 def test_impossible_wishes_are_refused(wanted: dict, complaint: str) -> None:
@@ -148,9 +172,15 @@ def test_frames_near_the_grid_are_moved_onto_it_and_none_is_lost() -> None:
 def test_a_source_without_a_grid_keeps_its_own_times_unless_a_rate_is_asked_for() -> None:
     uneven = SourceRate(Fraction(25), Fraction(0), False, Fraction(1, 200))
     assert isinstance(choose_timeline(uneven, Fraction(1, 600), RetimingOptions()), TrueTimes)
-    assert isinstance(choose_timeline(uneven, Fraction(1, 600), RetimingOptions(factor=3)), TrueTimes)
-    assert isinstance(choose_timeline(uneven, Fraction(1, 600), RetimingOptions(fps="60")), ConstantRate)
-    assert isinstance(choose_timeline(uneven, Fraction(1, 600), RetimingOptions(), constant=True), ConstantRate)
+    assert isinstance(
+        choose_timeline(uneven, Fraction(1, 600), RetimingOptions(factor=3)), TrueTimes
+    )
+    assert isinstance(
+        choose_timeline(uneven, Fraction(1, 600), RetimingOptions(fps="60")), ConstantRate
+    )
+    assert isinstance(
+        choose_timeline(uneven, Fraction(1, 600), RetimingOptions(), constant=True), ConstantRate
+    )
 
 
 def test_an_end_that_rounding_moves_a_little_behind_a_frame_shows_no_frame_more() -> None:

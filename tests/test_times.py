@@ -1,4 +1,5 @@
-"""Films whose times are unlike those of the other tests' films: every frame is kept, and the length is the source's."""
+"""Films whose times are unlike those of the other tests' films: every frame is kept, and the length
+is the source's."""
 
 from collections.abc import Callable, Sequence
 from fractions import Fraction
@@ -42,7 +43,9 @@ def write_film(
         container.mux(stream.encode(None))
         if audio:
             for start in range(0, int((times[-1] + 1) * tick * 48000), 1024):
-                chunk = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+                chunk = av.AudioFrame.from_ndarray(
+                    np.zeros((1, 1024), np.float32), format="fltp", layout="mono"
+                )
                 chunk.sample_rate, chunk.pts = 48000, start
                 container.mux(audio.encode(chunk))
             container.mux(audio.encode(None))
@@ -51,7 +54,10 @@ def write_film(
 
 def lumas(path: Path) -> list[np.ndarray]:
     with av.open(str(path)) as container:
-        return [frame.reformat(format="yuv420p").to_ndarray()[:64] for frame in container.decode(video=0)]
+        return [
+            frame.reformat(format="yuv420p").to_ndarray()[:64]
+            for frame in container.decode(video=0)
+        ]
 
 
 def kept_in_order(source: Path, result: Path) -> int:
@@ -64,11 +70,17 @@ def kept_in_order(source: Path, result: Path) -> int:
     return count
 
 
-def check(source: Path, frames: int, length: Fraction, tolerance: Fraction = Fraction(1, 500)) -> None:
+def check(
+    source: Path, frames: int, length: Fraction, tolerance: Fraction = Fraction(1, 500)
+) -> None:
     result = source.with_name("out.mkv")
     report = interpolate_video(source, result, model=Averager(), codec="ffv1")
     assert (report.problems, report.damage, report.warnings) == ((), (), ())
-    assert (report.frames_in, report.frames_kept, kept_in_order(source, result)) == (frames, frames, frames)
+    assert (report.frames_in, report.frames_kept, kept_in_order(source, result)) == (
+        frames,
+        frames,
+        frames,
+    )
     assert abs(report.length_out - length) <= tolerance
 
 
@@ -79,13 +91,17 @@ def test_dropped_frames_of_avi_leave_the_others_at_their_times(tmp_path: Path) -
 
 @pytest.mark.parametrize("rate", [120, 144, 240])
 def test_high_rates_in_matroska_keep_every_frame(tmp_path: Path, rate: int) -> None:
-    source = write_film(tmp_path / "fast.mkv", range(48), Fraction(1, rate), "libx264", rate=Fraction(rate))
+    source = write_film(
+        tmp_path / "fast.mkv", range(48), Fraction(1, rate), "libx264", rate=Fraction(rate)
+    )
     check(source, 48, Fraction(48, rate))
 
 
 def test_a_late_first_frame_moves_no_other(tmp_path: Path) -> None:
     times = [0, *(3000 * n + 1650 for n in range(1, 40))]
-    source = write_film(tmp_path / "late.mp4", times, Fraction(1, 90000), "libx264", rate=Fraction(30))
+    source = write_film(
+        tmp_path / "late.mp4", times, Fraction(1, 90000), "libx264", rate=Fraction(30)
+    )
     check(source, 40, Fraction(3000 * 40 + 1650, 90000), tolerance=Fraction(1, 60))
 
 
@@ -97,7 +113,9 @@ def test_gifs_keep_every_frame(tmp_path: Path, rate: int, delays: Sequence[int])
         stream.width, stream.height, stream.pix_fmt = 96, 64, "rgb8"
         stream.codec_context.time_base = Fraction(1, 100)
         for number, time in enumerate(times):
-            frame = av.VideoFrame.from_ndarray(render_frame(number), format="rgb24").reformat(format="rgb8")
+            frame = av.VideoFrame.from_ndarray(render_frame(number), format="rgb24").reformat(
+                format="rgb8"
+            )
             frame.pts, frame.time_base = time, Fraction(1, 100)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
@@ -119,7 +137,9 @@ def test_frames_that_share_a_time_are_spread_up_to_the_next(tmp_path: Path) -> N
 
 
 def test_the_clock_of_a_broadcast_begins_at_zero(tmp_path: Path) -> None:
-    source = write_film(tmp_path / "dvb.ts", range(25), codec="libx264", sound=True, output_ts_offset="40000")
+    source = write_film(
+        tmp_path / "dvb.ts", range(25), codec="libx264", sound=True, output_ts_offset="40000"
+    )
     report = interpolate_video(source, tmp_path / "out.mp4", model=Averager())
     assert (report.problems, report.frames_kept) == ((), 25)
     with av.open(str(tmp_path / "out.mp4")) as container:
@@ -143,7 +163,11 @@ def test_a_lost_packet_is_bridged_and_reported_with_its_time(tmp_path: Path) -> 
     source = write_film(tmp_path / "whole.ts", range(50), codec="libx264")
     data = source.read_bytes()
     packets = [data[place : place + PACKET] for place in range(0, len(data), PACKET)]
-    picture = [n for n, each in enumerate(packets) if (each[1] & 0x1F) << 8 | each[2] == 0x100 and not each[1] & 0x40]
+    picture = [
+        n
+        for n, each in enumerate(packets)
+        if (each[1] & 0x1F) << 8 | each[2] == 0x100 and not each[1] & 0x40
+    ]
     lost = tmp_path / "lost.ts"
     lost.write_bytes(b"".join(each for n, each in enumerate(packets) if n != picture[-1]))
     report = interpolate_video(lost, tmp_path / "out.mp4", model=Averager())
@@ -152,7 +176,9 @@ def test_a_lost_packet_is_bridged_and_reported_with_its_time(tmp_path: Path) -> 
     assert report.problems == ()
     assert report.frames_kept >= 48
     assert abs(report.length_out - 2) < Fraction(1, 25)
-    with pytest.raises(VideoError, match=r"is damaged: .* at .* s; without --strict the damage is bridged"):
+    with pytest.raises(
+        VideoError, match=r"is damaged: .* at .* s; without --strict the damage is bridged"
+    ):
         interpolate_video(lost, tmp_path / "strict.mp4", model=Averager(), strict=True)
 
 

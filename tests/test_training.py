@@ -39,12 +39,18 @@ def dataset(tmp_path: Path, frame: Callable[..., np.ndarray]) -> Path:
         (folder / part).mkdir(parents=True)
         with ShardWriter(folder / part / "a.tar") as shard:
             for index in range(count):
-                shard.write(f"a-{index}", np.stack([frame(index + t, 80, 80) for t in (0, 1, 2)]), {})
+                shard.write(
+                    f"a-{index}", np.stack([frame(index + t, 80, 80) for t in (0, 1, 2)]), {}
+                )
     return folder
 
 
 def toy(dataset: Path, **changes: object) -> TrainConfig:
-    settings: dict[str, object] = {"dataset": str(dataset), "network": {"widths": [8, 8, 16], "taps": 9}, "steps": 12}
+    settings: dict[str, object] = {
+        "dataset": str(dataset),
+        "network": {"widths": [8, 8, 16], "taps": 9},
+        "steps": 12,
+    }
     settings |= {
         "batch": 4,
         "crops": [[0.0, 48]],
@@ -53,13 +59,21 @@ def toy(dataset: Path, **changes: object) -> TrainConfig:
         "precision": "32-true",
         "workers": 0,
     }
-    return config_from({**settings, "learning_rate": 4e-3, "max_shift": 4, "shuffle_channels": 0.0, **changes})
+    return config_from(
+        {**settings, "learning_rate": 4e-3, "max_shift": 4, "shuffle_channels": 0.0, **changes}
+    )
 
 
 def test_a_toy_training_learns(dataset: Path, tmp_path: Path) -> None:
     entries: list[dict] = []
-    network = {"widths": [8, 16], "taps": 9, "paper": True}  # which starts far from an average of both frames
-    config = toy(dataset, steps=80, evaluate_every=20, crops=[[0.0, 32]], learning_rate=8e-3, network=network)
+    network = {
+        "widths": [8, 16],
+        "taps": 9,
+        "paper": True,
+    }  # which starts far from an average of both frames
+    config = toy(
+        dataset, steps=80, evaluate_every=20, crops=[[0.0, 32]], learning_rate=8e-3, network=network
+    )
     train(config, tmp_path / "run", progress=entries.append)
     losses = [entry["loss"] for entry in entries if "loss" in entry]
     assert losses[-1] < 0.1 * losses[0]
@@ -71,16 +85,24 @@ def test_a_toy_training_learns(dataset: Path, tmp_path: Path) -> None:
     assert load_model(tmp_path / "run" / "best.safetensors").config.taps == 9
 
 
-def test_dead_relus_are_logged(dataset: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_dead_relus_are_logged(
+    dataset: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     model = build_model("sepconv", {"widths": [8, 8, 16], "taps": 9})
     silent = model.enlarge[0].smooth
     torch.nn.init.constant_(silent.bias, -100.0)
     save_model(model, tmp_path / "silent.safetensors", {})
     entries: list[dict] = []
     initial = str(tmp_path / "silent.safetensors")
-    train(toy(dataset, steps=2, init_from=initial, network={}), tmp_path / "run", progress=entries.append)
+    train(
+        toy(dataset, steps=2, init_from=initial, network={}),
+        tmp_path / "run",
+        progress=entries.append,
+    )
     assert entries[-1]["least_active_relu"] == 0
-    assert [record.args[0] for record in caplog.records if "dead ReLU" in record.msg] == ["enlarge.0.activation"]
+    assert [record.args[0] for record in caplog.records if "dead ReLU" in record.msg] == [
+        "enlarge.0.activation"
+    ]
 
 
 class PowerError(Exception):
@@ -108,10 +130,16 @@ tether = 0.001
 """
 
 
-def test_settings_with_their_old_names_are_read_and_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_settings_with_their_old_names_are_read_and_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     (tmp_path / "old.toml").write_text(OLD_NAMES)
     config = load_config(tmp_path / "old.toml", ["guide=0.5", "network.taps=9"])
-    assert (config.init_from, config.synthetic_fraction, config.half_res_probability) == ("sepconv", 0.5, 0.125)
+    assert (config.init_from, config.synthetic_fraction, config.half_res_probability) == (
+        "sepconv",
+        0.5,
+        0.125,
+    )
     assert (config.max_layer_gain, config.ema_decay, config.kernel_sum_penalty) == (1.5, 0.9, 0.001)
     assert (config.flow_supervision, config.flow_supervision_fraction) == (0.5, 0.75)
     assert "setting guide was renamed to flow_supervision" in caplog.messages
@@ -130,7 +158,9 @@ def test_a_run_with_the_old_names_resumes(dataset: Path, tmp_path: Path) -> None
         train(config, tmp_path / "old", progress=fails_at(12))
     old_names = {present: old for old, present in aliases.SETTINGS.items()}
     path = tmp_path / "old" / "config.json"
-    settings = {old_names.get(name, name): value for name, value in json.loads(path.read_text()).items()}
+    settings = {
+        old_names.get(name, name): value for name, value in json.loads(path.read_text()).items()
+    }
     assert settings["largest_gain"] == 2.0
     path.write_text(json.dumps(settings))
     last = torch.load(tmp_path / "old" / "last.pt", weights_only=True)
@@ -140,7 +170,9 @@ def test_a_run_with_the_old_names_resumes(dataset: Path, tmp_path: Path) -> None
     torch.save(last, tmp_path / "old" / "last.pt")
     train(config, tmp_path / "old", resume=True)
     states = [torch.load(tmp_path / name / "last.pt", weights_only=True) for name in ("new", "old")]
-    assert all(torch.equal(value, states[1]["model"][name]) for name, value in states[0]["model"].items())
+    assert all(
+        torch.equal(value, states[1]["model"][name]) for name, value in states[0]["model"].items()
+    )
 
 
 def test_a_run_of_an_older_version_resumes(dataset: Path, tmp_path: Path) -> None:
@@ -169,7 +201,9 @@ def test_resuming_equals_not_stopping(dataset: Path, tmp_path: Path, optimiser: 
     assert torch.load(tmp_path / "parts" / "last.pt", weights_only=True)["state"]["step"] == 6
     train(config, tmp_path / "parts", resume=True)
     weights = [load_file(tmp_path / name / "best.safetensors") for name in ("whole", "parts")]
-    states = [torch.load(tmp_path / name / "last.pt", weights_only=True) for name in ("whole", "parts")]
+    states = [
+        torch.load(tmp_path / name / "last.pt", weights_only=True) for name in ("whole", "parts")
+    ]
     assert states[0]["state"]["step"] == states[1]["state"]["step"] == 12
     for part in ("model", "ema"):
         for key, value in states[0][part].items():
@@ -200,8 +234,16 @@ def test_an_invalid_network_is_an_error(dataset: Path, tmp_path: Path) -> None:
             train(toy(dataset, network=network), tmp_path / f"run{network}")
 
 
-def test_training_starts_from_initial_weights(dataset: Path, tmp_path: Path, tiny_weights: Path) -> None:
-    still = {"init_from": str(tiny_weights), "network": {}, "steps": 2, "learning_rate": 0.0, "evaluate_every": 2}
+def test_training_starts_from_initial_weights(
+    dataset: Path, tmp_path: Path, tiny_weights: Path
+) -> None:
+    still = {
+        "init_from": str(tiny_weights),
+        "network": {},
+        "steps": 2,
+        "learning_rate": 0.0,
+        "evaluate_every": 2,
+    }
     train(toy(dataset, **still), tmp_path / "run")
     before, after = load_file(tiny_weights), load_file(tmp_path / "run" / "best.safetensors")
     assert all(torch.equal(before[key], after[key]) for key in before)
@@ -209,7 +251,9 @@ def test_training_starts_from_initial_weights(dataset: Path, tmp_path: Path, tin
         train(toy(dataset, **{**still, "network": {"taps": 11}}), tmp_path / "other")
 
 
-def test_training_starts_from_the_mean_of_weights(dataset: Path, tmp_path: Path, tiny_weights: Path) -> None:
+def test_training_starts_from_the_mean_of_weights(
+    dataset: Path, tmp_path: Path, tiny_weights: Path
+) -> None:
     threefold = load_model(str(tiny_weights))
     threefold.load_state_dict({name: 3 * values for name, values in threefold.state_dict().items()})
     save_model(threefold, tmp_path / "threefold.safetensors", {})
@@ -222,7 +266,12 @@ def test_training_starts_from_the_mean_of_weights(dataset: Path, tmp_path: Path,
         train(toy(dataset, init_from=f"{tiny_weights},sepconv", **still), tmp_path / "other")
 
 
-ADACONV = {"model": "adaconv", "network": {"widths": [8, 8, 8, 8, 8], "taps": 9}, "crops": [[0.0, 80]], "max_shift": 0}
+ADACONV = {
+    "model": "adaconv",
+    "network": {"widths": [8, 8, 8, 8, 8], "taps": 9},
+    "crops": [[0.0, 80]],
+    "max_shift": 0,
+}
 
 
 def test_a_toy_training_of_adaconv_learns(dataset: Path, tmp_path: Path) -> None:
@@ -255,7 +304,9 @@ def long_samples(tmp_path: Path, frame: Callable[..., np.ndarray]) -> Path:
         (folder / part).mkdir(parents=True)
         with ShardWriter(folder / part / "a.tar") as shard:
             for index in range(count):
-                shard.write(f"a-{index}", np.stack([frame(index + t / 2, 80, 80) for t in range(7)]), {})
+                shard.write(
+                    f"a-{index}", np.stack([frame(index + t / 2, 80, 80) for t in range(7)]), {}
+                )
     return folder
 
 
@@ -279,16 +330,26 @@ def test_a_toy_training_of_flowsep_learns(long_samples: Path, tmp_path: Path) ->
 
 
 def test_flowsep_grows_from_weights_of_a_smaller_form(dataset: Path, tmp_path: Path) -> None:
-    small = {"model": "flowsep", "crops": [[0.0, 32]], "max_shift": 0, "steps": 2, "evaluate_every": 2}
+    small = {
+        "model": "flowsep",
+        "crops": [[0.0, 32]],
+        "max_shift": 0,
+        "steps": 2,
+        "evaluate_every": 2,
+    }
     train(toy(dataset, **{**small, "network": FLOWSEP}), tmp_path / "small")
     initial = str(tmp_path / "small" / "best.safetensors")
     larger = {**FLOWSEP, "widths": [4, 8, 8, 12]}
-    scores = train(toy(dataset, **{**small, "network": larger, "init_from": initial}), tmp_path / "larger")
+    scores = train(
+        toy(dataset, **{**small, "network": larger, "init_from": initial}), tmp_path / "larger"
+    )
     assert all(math.isfinite(score) for score in scores.values())
     assert load_model(tmp_path / "larger" / "best.safetensors").config.widths == (4, 8, 8, 12)
     narrow = {**FLOWSEP, "widths": [4, 4, 4, 4]}
     with pytest.raises(ConfigError, match="may differ, and no width may become smaller"):
-        train(toy(dataset, **{**small, "network": narrow, "init_from": initial}), tmp_path / "other")
+        train(
+            toy(dataset, **{**small, "network": narrow, "init_from": initial}), tmp_path / "other"
+        )
 
 
 def test_frames_are_chosen_near_and_far_and_at_any_time() -> None:
@@ -297,14 +358,18 @@ def test_frames_are_chosen_near_and_far_and_at_any_time() -> None:
     assert middles == {(2, 3, 4), (1, 3, 5), (0, 3, 6)}
     chosen = {choose_frames(7, rng, any_time=True) for _ in range(1000)}
     assert all(0 <= first < between < second <= 6 for first, between, second in chosen)
-    assert {compute_t(each) for each in chosen} >= {Fraction(part, 6) for part in range(1, 6)} | {Fraction(1, 4)}
+    assert {compute_t(each) for each in chosen} >= {Fraction(part, 6) for part in range(1, 6)} | {
+        Fraction(1, 4)
+    }
     assert choose_frames(3, rng, any_time=True) == (0, 1, 2)
 
 
 def test_samples_are_reversed_half_the_time(long_samples: Path) -> None:
     data = TrainingSamples(toy(long_samples, crops=[[0.0, 32]]), any_time=True)
     times = [float(data[number, 32, 1]["t"]) for number in range(300)]
-    assert sum(time < 0.5 for time in times) == pytest.approx(sum(time > 0.5 for time in times), abs=40)
+    assert sum(time < 0.5 for time in times) == pytest.approx(
+        sum(time > 0.5 for time in times), abs=40
+    )
 
 
 def test_statistics_of_batch_normalisation_survive_a_stop(dataset: Path, tmp_path: Path) -> None:
@@ -314,7 +379,10 @@ def test_statistics_of_batch_normalisation_survive_a_stop(dataset: Path, tmp_pat
     with pytest.raises(PowerError):
         train(config, tmp_path / "parts", progress=fails_at(4))
     train(config, tmp_path / "parts", resume=True)
-    states = [torch.load(tmp_path / name / "last.pt", weights_only=True)["ema"] for name in ("whole", "parts")]
+    states = [
+        torch.load(tmp_path / name / "last.pt", weights_only=True)["ema"]
+        for name in ("whole", "parts")
+    ]
     assert any("running_var" in name for name in states[0])
     assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
 
@@ -325,7 +393,9 @@ def test_equal_samples_do_not_make_a_score_infinite(tmp_path: Path) -> None:
         shard.write("a-0", np.full((3, 80, 80, 3), 40, np.uint8), {})
     config = toy(tmp_path, **ADACONV)
     fabric = Fabric(accelerator="cpu", devices=1, precision="32-true")
-    assert evaluate(build_model("adaconv", config.network), config, fabric)["patch_psnr"] == MAX_PSNR
+    assert (
+        evaluate(build_model("adaconv", config.network), config, fabric)["patch_psnr"] == MAX_PSNR
+    )
 
 
 def test_mixed_precision_does_not_convert_inputs() -> None:
@@ -343,14 +413,21 @@ def test_a_precision_has_a_known_name(dataset: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_whole_way_from_video_to_weights(render_video: Callable[..., Path], tmp_path: Path) -> None:
+def test_the_whole_way_from_video_to_weights(
+    render_video: Callable[..., Path], tmp_path: Path
+) -> None:
     folder = tmp_path / "clips"
     folder.mkdir()
     for index in range(2):
         made = render_video(f"clip{index}.mp4", frames=20, size=(120, 160), sound=False)
         made.rename(folder / made.name)
-    create_dataset(folder, tmp_path / "set", CreateConfig(selection=Selection(size=80), per_clip=30), workers=1)
-    scores = train(toy(tmp_path / "set", workers=1, precision="bf16-mixed", flow_supervision=0.1), tmp_path / "run")
+    create_dataset(
+        folder, tmp_path / "set", CreateConfig(selection=Selection(size=80), per_clip=30), workers=1
+    )
+    scores = train(
+        toy(tmp_path / "set", workers=1, precision="bf16-mixed", flow_supervision=0.1),
+        tmp_path / "run",
+    )
     assert math.isfinite(scores["patch_psnr"])
     assert math.isfinite(scores["frame_psnr"])
 
@@ -358,7 +435,9 @@ def test_the_whole_way_from_video_to_weights(render_video: Callable[..., Path], 
 def test_settings_are_read_and_changed(tmp_path: Path) -> None:
     path = tmp_path / "a.toml"
     path.write_text("batch = 8\nlearning_rate = 1\n[network]\ntaps = 25\n")
-    config = load_config(path, ["batch=4", "network.taps=9", "optimiser=adamw", "crops=[[0, 64], [0.5, 96]]"])
+    config = load_config(
+        path, ["batch=4", "network.taps=9", "optimiser=adamw", "crops=[[0, 64], [0.5, 96]]"]
+    )
     assert (config.batch, config.learning_rate, config.optimiser) == (4, 1.0, "adamw")
     assert config.network == {"taps": 9}
     assert config.crops == ((0.0, 64), (0.5, 96))
@@ -413,13 +492,19 @@ def test_the_learning_rate_rises_and_falls() -> None:
 
 
 def test_curves_are_drawn_from_the_log(tmp_path: Path) -> None:
-    entries = [{"step": 1, "loss": 0.5}, {"step": 2, "loss": 0.4}, {"step": 2, "patch_psnr": 20.0, "frame_psnr": 21.0}]
+    entries = [
+        {"step": 1, "loss": 0.5},
+        {"step": 2, "loss": 0.4},
+        {"step": 2, "patch_psnr": 20.0, "frame_psnr": 21.0},
+    ]
     lines = [json.dumps(entry) for entry in [*entries, {"step": 2, "loss": 0.3}]]
     (tmp_path / "log.jsonl").write_text("\n".join(lines))
     assert [entry.get("loss") for entry in read_log(tmp_path)] == [0.5, None, 0.3]
     assert draw_curves(tmp_path).stat().st_size > 1000
     (tmp_path / "log.jsonl").write_text('{"step": 1, "loss": 0.5, "guide": 2.0, "quietest": 0.1}')
-    assert read_log(tmp_path) == [{"step": 1, "loss": 0.5, "flow_supervision": 2.0, "least_active_relu": 0.1}]
+    assert read_log(tmp_path) == [
+        {"step": 1, "loss": 0.5, "flow_supervision": 2.0, "least_active_relu": 0.1}
+    ]
     with pytest.raises(CheckpointError, match="name the folder of a training run"):
         read_log(tmp_path / "nowhere")
 
@@ -464,14 +549,24 @@ def test_some_batches_are_processed_at_half_resolution(long_samples: Path, tmp_p
     assert sum(one[2] == 2 for one, _ in drawn) == pytest.approx(120, abs=35)
     with pytest.raises(ConfigError, match="remove kernel_sum_penalty"):
         train(
-            toy(long_samples, kernel_sum_penalty=0.1, network={"widths": [4, 8], "taps": 5, "paper": True}),
+            toy(
+                long_samples,
+                kernel_sum_penalty=0.1,
+                network={"widths": [4, 8], "taps": 5, "paper": True},
+            ),
             tmp_path / "refused",
         )
     with pytest.raises(ConfigError, match="remove half_res_probability"):
         train(toy(long_samples, half_res_probability=0.5), tmp_path / "refused")
     with pytest.raises(ConfigError, match="must be multiples of 32"):
         train(
-            toy(long_samples, model="flowsep", network={}, crops=[[0.0, 48]], half_res_probability=0.5),
+            toy(
+                long_samples,
+                model="flowsep",
+                network={},
+                crops=[[0.0, 48]],
+                half_res_probability=0.5,
+            ),
             tmp_path / "refused",
         )
     assert not (tmp_path / "refused").exists()
@@ -493,19 +588,36 @@ def test_some_batches_are_processed_at_half_resolution(long_samples: Path, tmp_p
 
 @pytest.mark.slow
 def test_two_processes_learn_what_one_learns(dataset: Path, tmp_path: Path) -> None:
-    """By torchrun, as over several machines; the gradients of halves of a batch average to that of the whole."""
+    """By torchrun, as over several machines; the gradients of halves of a batch average to that of
+    the whole."""
     settings = asdict(toy(dataset, steps=4, evaluate_every=4))
-    for name, devices, launcher in (("one", 1, []), ("two", 2, ["-m", "torch.distributed.run", "--nproc-per-node=2"])):
+    for name, devices, launcher in (
+        ("one", 1, []),
+        ("two", 2, ["-m", "torch.distributed.run", "--nproc-per-node=2"]),
+    ):
         path = tmp_path / f"{name}.toml"
-        path.write_text("\n".join(f"{key} = {toml(value)}" for key, value in {**settings, "devices": devices}.items()))
+        path.write_text(
+            "\n".join(
+                f"{key} = {toml(value)}" for key, value in {**settings, "devices": devices}.items()
+            )
+        )
         command = [sys.executable, *launcher, "-m", "midframe", "train", str(path)]
         environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
         done = subprocess.run(
-            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300, check=False
+            command,
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
         )
         assert done.returncode == 0, done.stderr[-2000:]
         assert done.stdout.count("patch_psnr") >= 1
-    states = [torch.load(tmp_path / "runs" / name / "last.pt", weights_only=True)["model"] for name in ("one", "two")]
+    states = [
+        torch.load(tmp_path / "runs" / name / "last.pt", weights_only=True)["model"]
+        for name in ("one", "two")
+    ]
     for key, value in states[0].items():
         torch.testing.assert_close(value, states[1][key], atol=2e-5, rtol=1e-4)
 
@@ -537,10 +649,24 @@ train(load_config(Path(sys.argv[1])), Path(sys.argv[2]))
 
 
 def test_training_needs_little(dataset: Path, tmp_path: Path) -> None:
-    """torch, numpy, OpenCV, safetensors and lightning: what a bare machine with a graphics card has."""
-    absent = {"av", "halide", "webdataset", "PIL", "typer", "rich", "skimage", "matplotlib", "tensorboard", "scipy"}
+    """torch, numpy, OpenCV, safetensors and lightning: what a bare machine with a graphics card
+    has."""
+    absent = {
+        "av",
+        "halide",
+        "webdataset",
+        "PIL",
+        "typer",
+        "rich",
+        "skimage",
+        "matplotlib",
+        "tensorboard",
+        "scipy",
+    }
     settings = asdict(toy(dataset, steps=2, evaluate_every=2))
-    (tmp_path / "a.toml").write_text("\n".join(f"{key} = {toml(value)}" for key, value in settings.items()))
+    (tmp_path / "a.toml").write_text(
+        "\n".join(f"{key} = {toml(value)}" for key, value in settings.items())
+    )
     script = BARE.replace("{absent}", repr(absent))
     command = [sys.executable, "-c", script, str(tmp_path / "a.toml"), str(tmp_path / "run")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
@@ -551,7 +677,9 @@ def test_training_needs_little(dataset: Path, tmp_path: Path) -> None:
 
 def test_crops_larger_than_the_samples_leave_no_run_folder(dataset: Path, tmp_path: Path) -> None:
     config = toy(dataset, crops=[[0.0, 48], [0.5, 96]])
-    with pytest.raises(ConfigError, match=r"crops are up to 96 pixels, and the samples of .*a\.tar are 80x80: use"):
+    with pytest.raises(
+        ConfigError, match=r"crops are up to 96 pixels, and the samples of .*a\.tar are 80x80: use"
+    ):
         train(config, tmp_path / "run")
     with pytest.raises(DatasetError, match="is not a dataset"):
         train(toy(tmp_path / "nowhere"), tmp_path / "run")

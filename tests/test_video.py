@@ -9,8 +9,8 @@ import pytest
 from conftest import SHARED
 
 from midframe.errors import MidframeError, VideoError
-from midframe.images import Array
 from midframe.interpolator import Interpolator
+from midframe.media.pictures.images import Array
 from midframe.options import InterpolationOptions
 from midframe.video.pipeline import interpolate_video
 
@@ -31,11 +31,16 @@ class Averager(Interpolator):
     def pairs_at_once(self, height: int, width: int) -> int:
         return self.pairs
 
-    def interpolate_many(self, first: Array, second: Array, times: Any, *, progress: Any = None) -> list[Array]:
+    def interpolate_many(
+        self, first: Array, second: Array, times: Any, *, progress: Any = None
+    ) -> list[Array]:
         for share in (0.5, 1.0) if progress else ():
             progress(share)
         mixed = [first * float(1 - t) + second * float(t) for t in times]
-        return [(each if first.dtype == np.float32 else np.rint(each)).astype(first.dtype) for each in mixed]
+        return [
+            (each if first.dtype == np.float32 else np.rint(each)).astype(first.dtype)
+            for each in mixed
+        ]
 
 
 def frames_of(path: Path) -> list[av.VideoFrame]:
@@ -61,7 +66,11 @@ def test_every_frame_comes_at_its_time(render_video: Render, tmp_path: Path, fac
     source, target = render_video(frames=6), tmp_path / "out.mp4"
     report = interpolate_video(source, target, factor=factor, model=Averager())
     shown = frames_of(target)
-    assert (report.frames_in, report.frames_kept, report.frames_interpolated) == (6, 6, 5 * (factor - 1))
+    assert (report.frames_in, report.frames_kept, report.frames_interpolated) == (
+        6,
+        6,
+        5 * (factor - 1),
+    )
     assert (report.frames_held, report.problems) == (factor - 1, ())
     assert len(shown) == report.frames_out == 6 * factor
     assert [frame.pts * frame.time_base for frame in shown] == [
@@ -69,7 +78,9 @@ def test_every_frame_comes_at_its_time(render_video: Render, tmp_path: Path, fac
     ]
 
 
-def test_sound_is_copied_packet_by_packet(render_video: Render, packets: Packets, tmp_path: Path) -> None:
+def test_sound_is_copied_packet_by_packet(
+    render_video: Render, packets: Packets, tmp_path: Path
+) -> None:
     source, target = render_video(frames=40), tmp_path / "out.mp4"
     interpolate_video(source, target, model=Averager())
     assert packets(target, "audio") == packets(source, "audio")
@@ -87,8 +98,12 @@ def test_picture_lasts_as_long_as_before_and_stays_with_the_sound(
         picture, sound = packets(path, "video"), packets(path, "audio")
         begin = min(pts for _, pts, _ in picture)
         lengths.append(max(pts + duration for _, pts, duration in picture) - begin)
-        leads.append(begin - sound[0][1])  # Matroska moves everything, so that nothing comes before 0
-    tolerance = Fraction(1, 500) if name == "out.mkv" else Fraction(1, 10**5)  # Matroska counts in milliseconds
+        leads.append(
+            begin - sound[0][1]
+        )  # Matroska moves everything, so that nothing comes before 0
+    tolerance = (
+        Fraction(1, 500) if name == "out.mkv" else Fraction(1, 10**5)
+    )  # Matroska counts in milliseconds
     assert abs(lengths[0] - lengths[1]) <= tolerance
     assert abs(leads[0] - leads[1]) <= tolerance
 
@@ -106,7 +121,9 @@ def test_source_frames_are_kept(render_video: Render, tmp_path: Path) -> None:
 def test_made_frames_have_the_colour_of_their_neighbours(
     render_video: Render, tmp_path: Path, pixel_format: str, height: int
 ) -> None:
-    still = render_video(frames=3, size=(height, 96), sound=False, pixel_format=pixel_format, pts=[0, 1, 2])
+    still = render_video(
+        frames=3, size=(height, 96), sound=False, pixel_format=pixel_format, pts=[0, 1, 2]
+    )
     shown = frames_of(still)
     target = tmp_path / "out.mkv"
     interpolate_video(still, target, model=First(), codec="ffv1")
@@ -117,7 +134,9 @@ def test_made_frames_have_the_colour_of_their_neighbours(
 
 
 class First(Averager):
-    def interpolate_many(self, first: Array, second: Array, times: Any, *, progress: Any = None) -> list[Array]:
+    def interpolate_many(
+        self, first: Array, second: Array, times: Any, *, progress: Any = None
+    ) -> list[Array]:
         for share in (0.5, 1.0) if progress else ():
             progress(share)
         return [first for _ in times]
@@ -130,10 +149,15 @@ def test_a_cut_repeats_the_frame_before_it(render_video: Render, tmp_path: Path)
     shown = [planes(frame)[0] for frame in frames_of(target)]
     assert np.array_equal(shown[9], shown[8])
     assert not np.array_equal(shown[7], shown[6])
-    assert interpolate_video(source, target, model=Averager(), cut_threshold=0, overwrite=True).cuts == 0
+    assert (
+        interpolate_video(source, target, model=Averager(), cut_threshold=0, overwrite=True).cuts
+        == 0
+    )
 
 
-def test_variable_frame_times_are_halved_where_they_are(render_video: Render, tmp_path: Path) -> None:
+def test_variable_frame_times_are_halved_where_they_are(
+    render_video: Render, tmp_path: Path
+) -> None:
     source = render_video("in.mkv", frames=4, rate=Fraction(100), sound=False, pts=[0, 10, 14, 40])
     target = tmp_path / "out.mp4"
     interpolate_video(source, target, model=Averager(), vfr=True)
@@ -141,7 +165,10 @@ def test_variable_frame_times_are_halved_where_they_are(render_video: Render, tm
 
 
 def test_variable_frame_times_become_equal_steps(render_video: Render, tmp_path: Path) -> None:
-    source, target = render_video("in.mkv", frames=4, sound=False, pts=[0, 10, 14, 40]), tmp_path / "out.mkv"
+    source, target = (
+        render_video("in.mkv", frames=4, sound=False, pts=[0, 10, 14, 40]),
+        tmp_path / "out.mkv",
+    )
     interpolate_video(source, target, model=Averager(), fps="50", codec="ffv1")
     shown = times_of(target)
     assert shown == [Fraction(n, 50) for n in range(len(shown))]
@@ -170,7 +197,9 @@ def test_any_rate_can_be_had(
     assert report.worst_error <= Fraction(1001, 24000) / 32 * Fraction(str(options.get("slow", 1)))
 
 
-def test_a_frame_at_any_time_shows_what_was_there_then(render_video: Render, tmp_path: Path) -> None:
+def test_a_frame_at_any_time_shows_what_was_there_then(
+    render_video: Render, tmp_path: Path
+) -> None:
     source, target = render_video(frames=9, sound=False), tmp_path / "out.mkv"
     interpolate_video(source, target, model=Averager(), factor=3, codec="ffv1")
     before, made = frames_of(source), frames_of(target)
@@ -187,12 +216,17 @@ def test_ten_minutes_at_another_rate_end_with_their_sound(
 ) -> None:
     source, target = render_video(frames=600, rate=Fraction(1), size=(16, 16)), tmp_path / "out.mp4"
     interpolate_video(source, target, model=Averager(), fps="30000/1001")
-    ends = [max(pts + duration for _, pts, duration in packets(target, kind)) for kind in ("video", "audio")]
+    ends = [
+        max(pts + duration for _, pts, duration in packets(target, kind))
+        for kind in ("video", "audio")
+    ]
     assert abs(ends[0] - 600) <= Fraction(1001, 30000)
     assert abs(ends[1] - 600) <= Fraction(1024, 48000) * 2
 
 
-@pytest.mark.parametrize(("cut", "shown"), [("hold", [0, 0, 0]), ("nearest", [0, 0, 1]), ("blend", [0.25, 0.5, 0.75])])
+@pytest.mark.parametrize(
+    ("cut", "shown"), [("hold", [0, 0, 0]), ("nearest", [0, 0, 1]), ("blend", [0.25, 0.5, 0.75])]
+)
 def test_what_is_shown_across_a_cut_can_be_chosen(
     render_video: Render, tmp_path: Path, cut: str, shown: list[float]
 ) -> None:
@@ -204,9 +238,14 @@ def test_what_is_shown_across_a_cut_can_be_chosen(
 
 
 def test_odd_sizes_stay(render_video: Render, tmp_path: Path) -> None:
-    source = render_video("in.mkv", frames=3, size=(63, 95), codec="ffv1", pixel_format="yuv420p", sound=False)
+    source = render_video(
+        "in.mkv", frames=3, size=(63, 95), codec="ffv1", pixel_format="yuv420p", sound=False
+    )
     interpolate_video(source, tmp_path / "out.mp4", model=Averager())
-    assert (frames_of(tmp_path / "out.mp4")[0].height, frames_of(tmp_path / "out.mp4")[0].width) == (63, 95)
+    assert (
+        frames_of(tmp_path / "out.mp4")[0].height,
+        frames_of(tmp_path / "out.mp4")[0].width,
+    ) == (63, 95)
 
 
 def test_rotation_and_pixel_shape_and_titles_are_kept(render_video: Render, tmp_path: Path) -> None:
@@ -215,8 +254,12 @@ def test_rotation_and_pixel_shape_and_titles_are_kept(render_video: Render, tmp_
     assert frames_of(target)[0].rotation == frames_of(source)[0].rotation != 0
 
 
-@pytest.mark.skipif(not (SHARED / "seed" / "juggle.mp4").exists(), reason="the shared data is not here")
-def test_a_real_video_keeps_its_sound_length_and_pixel_shape(packets: Packets, tmp_path: Path) -> None:
+@pytest.mark.skipif(
+    not (SHARED / "seed" / "juggle.mp4").exists(), reason="the shared data is not here"
+)
+def test_a_real_video_keeps_its_sound_length_and_pixel_shape(
+    packets: Packets, tmp_path: Path
+) -> None:
     source, target = SHARED / "seed" / "juggle.mp4", tmp_path / "out.mp4"
     report = interpolate_video(source, target, model=Averager())
     assert (report.frames_in, report.frames_out) == (123, 246)
@@ -238,7 +281,9 @@ def check_refused(
         assert sorted(target.parent.iterdir()) == before
 
 
-def test_unusable_input_is_refused_and_nothing_is_left(render_video: Render, tmp_path: Path) -> None:
+def test_unusable_input_is_refused_and_nothing_is_left(
+    render_video: Render, tmp_path: Path
+) -> None:
     text = tmp_path / "text.mp4"
     text.write_text("this is no video")
     sound = render_video("sound.m4a", picture=False, frames=24)
@@ -253,7 +298,10 @@ def test_unusable_input_is_refused_and_nothing_is_left(render_video: Render, tmp
 def cut_short(whole: Path, share: float) -> Path:
     """The beginning of a video whose index comes first."""
     fast = whole.with_name(f"fast-{whole.name}")
-    with av.open(str(whole)) as old, av.open(str(fast), "w", container_options={"movflags": "+faststart"}) as new:
+    with (
+        av.open(str(whole)) as old,
+        av.open(str(fast), "w", container_options={"movflags": "+faststart"}) as new,
+    ):
         stream = new.add_stream_from_template(old.streams.video[0])
         for packet in old.demux(old.streams.video[0]):
             if packet.size:
@@ -274,10 +322,14 @@ def test_of_a_truncated_video_the_rest_is_made_and_the_damage_is_reported(
     assert report.damage
     assert report.problems == ()
     assert 0 < report.frames_kept < 120
-    check_refused(cut, tmp_path / "strict.mp4", "is damaged: .* at .* s; without --strict", strict=True)
+    check_refused(
+        cut, tmp_path / "strict.mp4", "is damaged: .* at .* s; without --strict", strict=True
+    )
 
 
-def test_unusable_output_is_refused_and_nothing_is_left(render_video: Render, tmp_path: Path) -> None:
+def test_unusable_output_is_refused_and_nothing_is_left(
+    render_video: Render, tmp_path: Path
+) -> None:
     source = render_video(frames=3)
     there = tmp_path / "there.mp4"
     there.write_text("mine")
@@ -307,7 +359,9 @@ def test_a_failure_in_the_middle_leaves_nothing(render_video: Render, tmp_path: 
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_a_failure_keeps_the_file_that_was_to_be_replaced(render_video: Render, tmp_path: Path) -> None:
+def test_a_failure_keeps_the_file_that_was_to_be_replaced(
+    render_video: Render, tmp_path: Path
+) -> None:
     source, target = render_video(frames=30), tmp_path / "out.mp4"
     interpolate_video(source, target, model=Averager())
     before = target.read_bytes()
@@ -316,10 +370,15 @@ def test_a_failure_keeps_the_file_that_was_to_be_replaced(render_video: Render, 
     assert target.read_bytes() == before
 
 
-def test_progress_tells_of_the_frame_that_is_being_made(render_video: Render, tmp_path: Path) -> None:
+def test_progress_tells_of_the_frame_that_is_being_made(
+    render_video: Render, tmp_path: Path
+) -> None:
     told: list[tuple[float, int | None]] = []
     interpolate_video(
-        render_video(frames=3), tmp_path / "out.mp4", model=Averager(), progress=lambda *state: told.append(state)
+        render_video(frames=3),
+        tmp_path / "out.mp4",
+        model=Averager(),
+        progress=lambda *state: told.append(state),
     )
     assert told == [(done, 3) for done in (1, 1.5, 2, 2, 2.5, 3, 3)]
 
@@ -334,7 +393,9 @@ def test_progress_tells_of_the_frame_that_is_being_made(render_video: Render, tm
         ("in.ts", "libx264"),
     ],
 )
-def test_other_containers_are_read(render_video: Render, tmp_path: Path, name: str, codec: str) -> None:
+def test_other_containers_are_read(
+    render_video: Render, tmp_path: Path, name: str, codec: str
+) -> None:
     pixel_format = "yuv422p10le" if codec == "prores_ks" else "yuv420p"
     source = render_video(name, frames=20, codec=codec, pixel_format=pixel_format, sound=False)
     report = interpolate_video(source, tmp_path / "out.mp4", model=Averager())
@@ -344,7 +405,9 @@ def test_other_containers_are_read(render_video: Render, tmp_path: Path, name: s
 
 
 def test_a_frame_that_stood_still_for_long_is_held(render_video: Render, tmp_path: Path) -> None:
-    source = render_video("in.mkv", frames=24, rate=Fraction(25), sound=False, pts=[*range(20), 60, 61, 62, 63])
+    source = render_video(
+        "in.mkv", frames=24, rate=Fraction(25), sound=False, pts=[*range(20), 60, 61, 62, 63]
+    )
     report = interpolate_video(source, tmp_path / "out.mkv", model=Averager(), codec="ffv1")
     assert (report.gaps, report.frames_held, report.problems) == (1, 82, ())
     shown = [planes(frame)[0] for frame in frames_of(tmp_path / "out.mkv")]
@@ -356,7 +419,11 @@ def test_a_slide_that_stands_for_eleven_hours_is_held_without_a_million_frames(
     render_video: Render, tmp_path: Path
 ) -> None:
     source = render_video(
-        "in.mkv", frames=24, rate=Fraction(25), sound=False, pts=[*range(20), *range(10**6, 10**6 + 4)]
+        "in.mkv",
+        frames=24,
+        rate=Fraction(25),
+        sound=False,
+        pts=[*range(20), *range(10**6, 10**6 + 4)],
     )
     report = interpolate_video(source, tmp_path / "out.mkv", model=Averager())
     assert (report.gaps, report.frames_kept, report.frames_out, report.problems) == (1, 24, 48, ())

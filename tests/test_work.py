@@ -24,16 +24,23 @@ from hypothesis import strategies as st
 from test_video import Averager, frames_of, planes
 
 from midframe.errors import MidframeError, VideoError
-from midframe.images import Array
+from midframe.media.pictures.images import Array
+from midframe.media.reading.reader import VideoReader
 from midframe.video.lock import LOCK_FILE, FolderLock
 from midframe.video.pipeline import interpolate_video
-from midframe.video.reader import VideoReader
-from midframe.video.segments import LONG_SEGMENT, SHORT_SEGMENT, Segments, decoding_times, segments_folder
+from midframe.video.segments import (
+    LONG_SEGMENT,
+    SHORT_SEGMENT,
+    Segments,
+    decoding_times,
+    segments_folder,
+)
 
 Render = Callable[..., Path]
 
 REPEATABLE = {"x264-params": "mbtree=0"}
-"""On processors with AVX-512 x264's macroblock tree reads memory that nothing was written to: two runs differ."""
+"""On processors with AVX-512 x264's macroblock tree reads memory that nothing was written to: two
+runs differ."""
 
 
 class Stopper(Averager):
@@ -43,7 +50,9 @@ class Stopper(Averager):
         super().__init__()
         self.left, self.error = at, error
 
-    def interpolate_many(self, first: Array, second: Array, times: Any, **options: Any) -> list[Array]:
+    def interpolate_many(
+        self, first: Array, second: Array, times: Any, **options: Any
+    ) -> list[Array]:
         self.left -= 1
         if self.left < 0:
             raise self.error
@@ -54,12 +63,15 @@ def same_pictures(one: Path, other: Path) -> bool:
     """Whether two videos show the same at the same times, sample by sample."""
     pairs = list(zip(frames_of(one), frames_of(other), strict=True))
     return all(
-        a.pts * a.time_base == b.pts * b.time_base and all(map(np.array_equal, planes(a), planes(b))) for a, b in pairs
+        a.pts * a.time_base == b.pts * b.time_base
+        and all(map(np.array_equal, planes(a), planes(b)))
+        for a, b in pairs
     )
 
 
 @pytest.mark.parametrize(
-    ("name", "codec"), [("out.mp4", "h264"), ("out.mp4", "hevc"), ("out.mkv", "av1"), ("out.webm", "vp9"),
+    ("name", "codec"), [("out.mp4", "h264"), ("out.mp4", "hevc"), ("out.mkv", "av1"),
+    ("out.webm", "vp9"),
                         ("out.mov", "prores"), ("out.mkv", "ffv1")],
 )  # fmt: skip
 @pytest.mark.parametrize("fault", [MidframeError("it broke"), KeyboardInterrupt()])
@@ -68,13 +80,18 @@ def test_work_that_stopped_goes_on_to_the_same_result(
 ) -> None:
     source = render_video(frames=150, cut_at=40)
     whole, target = tmp_path / f"whole-{name}", tmp_path / name
-    options: dict[str, Any] = {"codec": codec, "encoder_options": REPEATABLE if codec == "h264" else None}
+    options: dict[str, Any] = {
+        "codec": codec,
+        "encoder_options": REPEATABLE if codec == "h264" else None,
+    }
     expected = interpolate_video(source, whole, model=Averager(), **options)
     with pytest.raises(type(fault)):
         interpolate_video(source, target, model=Stopper(100, fault), **options)
     assert segments_folder(target).exists()
     assert not target.exists()
-    made = Stopper(149 - SHORT_SEGMENT // 2, fault)  # fewer than there are: what was made is not made again
+    made = Stopper(
+        149 - SHORT_SEGMENT // 2, fault
+    )  # fewer than there are: what was made is not made again
     report = interpolate_video(source, target, model=made, **options, resume=True)
     assert (report, report.problems) == (expected, ())
     assert same_pictures(whole, target)
@@ -84,11 +101,13 @@ def test_work_that_stopped_goes_on_to_the_same_result(
 def test_a_fault_tells_that_work_can_go_on(render_video: Render, tmp_path: Path) -> None:
     source, target = render_video(frames=150), tmp_path / "out.mp4"
     with pytest.raises(
-        MidframeError, match=r"it broke; finished segments are kept in .*out.mp4.midframe, --resume continues"
+        MidframeError,
+        match=r"it broke; finished segments are kept in .*out.mp4.midframe, --resume continues",
     ):
         interpolate_video(source, target, model=Stopper(140, MidframeError("it broke")))
     with pytest.raises(
-        VideoError, match="holds unfinished work: continue it with --resume, or start again with --overwrite"
+        VideoError,
+        match="holds unfinished work: continue it with --resume, or start again with --overwrite",
     ):
         interpolate_video(source, target, model=Averager())
     assert interpolate_video(source, target, model=Averager(), overwrite=True).problems == ()
@@ -97,12 +116,16 @@ def test_a_fault_tells_that_work_can_go_on(render_video: Render, tmp_path: Path)
 def test_work_that_has_no_segment_yet_leaves_nothing(render_video: Render, tmp_path: Path) -> None:
     source = render_video(frames=150)
     with pytest.raises(MidframeError, match=r"it broke$"):
-        interpolate_video(source, tmp_path / "out.mp4", model=Stopper(50, MidframeError("it broke")))
+        interpolate_video(
+            source, tmp_path / "out.mp4", model=Stopper(50, MidframeError("it broke"))
+        )
     assert list(tmp_path.iterdir()) == [source]
 
 
 def test_resuming_where_nothing_was_begun_begins(render_video: Render, tmp_path: Path) -> None:
-    report = interpolate_video(render_video(frames=3), tmp_path / "out.mp4", model=Averager(), resume=True)
+    report = interpolate_video(
+        render_video(frames=3), tmp_path / "out.mp4", model=Averager(), resume=True
+    )
     assert (report.frames_out, report.problems) == (6, ())
 
 
@@ -131,7 +154,9 @@ def test_another_video_is_refused(render_video: Render, tmp_path: Path) -> None:
         interpolate_video(source, target, model=Averager(), resume=True)
 
 
-def test_a_late_refusal_of_a_damaged_video_keeps_what_is_done(render_video: Render, tmp_path: Path) -> None:
+def test_a_late_refusal_of_a_damaged_video_keeps_what_is_done(
+    render_video: Render, tmp_path: Path
+) -> None:
     source, target = render_video("in.mkv", frames=400, sound=False), tmp_path / "out.mp4"
     source.write_bytes(source.read_bytes()[: source.stat().st_size * 9 // 10])
     with pytest.raises(VideoError, match=r"is damaged.*--resume continues"):
@@ -141,7 +166,9 @@ def test_a_late_refusal_of_a_damaged_video_keeps_what_is_done(render_video: Rend
     assert report.problems == ()
 
 
-def test_a_full_disk_keeps_what_is_done(render_video: Render, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_keeps_what_is_done(
+    render_video: Render, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source, target = render_video(frames=400), tmp_path / "out.mp4"
 
     class Full(sqlite3.Connection):
@@ -151,11 +178,17 @@ def test_a_full_disk_keeps_what_is_done(render_video: Render, tmp_path: Path, mo
             return super().execute(statement, *rest)
 
     connect = sqlite3.connect
-    monkeypatch.setattr(sqlite3, "connect", lambda *given, **named: connect(*given, **named, factory=Full))
-    with pytest.raises(VideoError, match=r"out.mp4 cannot be written .*disk is full.*--resume continues"):
+    monkeypatch.setattr(
+        sqlite3, "connect", lambda *given, **named: connect(*given, **named, factory=Full)
+    )
+    with pytest.raises(
+        VideoError, match=r"out.mp4 cannot be written .*disk is full.*--resume continues"
+    ):
         interpolate_video(source, target, model=Averager())
     monkeypatch.undo()
-    report = interpolate_video(source, target, model=Stopper(400 - LONG_SEGMENT, OSError(errno.EIO)), resume=True)
+    report = interpolate_video(
+        source, target, model=Stopper(400 - LONG_SEGMENT, OSError(errno.EIO)), resume=True
+    )
     assert (report.frames_out, report.problems) == (800, ())
 
 
@@ -166,7 +199,8 @@ def test_a_disk_without_room_is_told_before_the_work(
     usage = type("Usage", (), {"total": 1 << 40, "free": 100})
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
     with pytest.raises(
-        VideoError, match=r"has 100 bytes free, and about \d+ bytes or more are needed: free disk space"
+        VideoError,
+        match=r"has 100 bytes free, and about \d+ bytes or more are needed: free disk space",
     ):
         interpolate_video(source, tmp_path / "out.mp4", model=Averager())
     assert list(tmp_path.iterdir()) == [source]
@@ -188,18 +222,35 @@ def test_frames_are_decoded_in_order_and_before_they_are_shown(
 
 
 def start(source: Path, target: Path, weights: Path, *more: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "midframe", "video", str(source), str(target), "--model", str(weights), *more]
+    command = [
+        sys.executable,
+        "-m",
+        "midframe",
+        "video",
+        str(source),
+        str(target),
+        "--model",
+        str(weights),
+        *more,
+    ]
     command += ["--encoder-option", "x264-params=mbtree=0"]
     with default_signals():
         return subprocess.Popen(
-            command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "COLUMNS": "80"}
+            command,
+            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "COLUMNS": "80"},
         )
 
 
 @contextmanager
 def default_signals() -> Iterator[None]:
-    """Start processes in the block that do not ignore signals, as children of a test in the background would."""
-    before = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    """Start processes in the block that do not ignore signals, as children of a test in the
+    background would."""
+    before = {
+        number: signal.signal(number, signal.default_int_handler)
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         yield
     finally:
@@ -208,7 +259,9 @@ def default_signals() -> Iterator[None]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "statuses"), [("SIGINT", (130, -signal.SIGINT)), ("SIGTERM", (143,))])
+@pytest.mark.parametrize(
+    ("name", "statuses"), [("SIGINT", (130, -signal.SIGINT)), ("SIGTERM", (143,))]
+)
 def test_an_interrupted_run_leaves_nothing_but_work_to_go_on_with(
     render_video: Render, tmp_path: Path, tiny_weights: Path, name: str, statuses: tuple[int, ...]
 ) -> None:
@@ -220,12 +273,16 @@ def test_an_interrupted_run_leaves_nothing_but_work_to_go_on_with(
         _, errors = process.communicate()
     finally:
         process.kill()
-    # Python dies of the signal itself where it arrives in code that C++ evaluates; a shell shows 130 either way.
+    # Python dies of the signal itself where it arrives in code that C++ evaluates; a shell shows
+    # 130 either way.
     assert process.returncode in statuses, errors
     assert b"Traceback" not in errors
     assert b"--resume continues" in b" ".join(errors.split())
     assert sorted(path.name for path in tmp_path.glob("*out*")) == ["out.mp4.midframe"]
-    assert sorted(path.name for path in segments_folder(target).iterdir()) == ["job.json", "segments.db"]
+    assert sorted(path.name for path in segments_folder(target).iterdir()) == [
+        "job.json",
+        "segments.db",
+    ]
     assert not list(tmp_path.glob(".out*"))
 
 
@@ -242,7 +299,12 @@ def test_a_second_job_on_a_result_is_refused_and_the_first_goes_on(
     try:
         wait_for_segments(first, target)
         first.send_signal(signal.SIGSTOP)  # so that it is at work whatever the others take
-        for file, more in ((source, ["--resume"]), (source, ["--overwrite"]), (source, []), (other, ["--resume"])):
+        for file, more in (
+            (source, ["--resume"]),
+            (source, ["--overwrite"]),
+            (source, []),
+            (other, ["--resume"]),
+        ):
             second = start(file, target, tiny_weights, *more)
             _, errors = second.communicate()
             assert second.returncode == 1
@@ -258,7 +320,9 @@ def test_a_second_job_on_a_result_is_refused_and_the_first_goes_on(
 
 
 @pytest.mark.slow
-def test_a_job_that_was_killed_locks_nothing(render_video: Render, tmp_path: Path, tiny_weights: Path) -> None:
+def test_a_job_that_was_killed_locks_nothing(
+    render_video: Render, tmp_path: Path, tiny_weights: Path
+) -> None:
     source, target = render_video(frames=300, cut_at=40), tmp_path / "out.mp4"
     first = start(source, target, tiny_weights)
     try:
@@ -277,10 +341,23 @@ def test_a_run_that_was_started_with_signals_ignored_ignores_them(
 ) -> None:
     source, target = render_video(frames=300, cut_at=40), tmp_path / "out.mp4"
     ignoring = (
-        "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
+        "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); "
+        "os.execv(sys.argv[1], sys.argv[1:])"
     )
-    command = [sys.executable, "-c", ignoring, sys.executable, "-m", "midframe", "video", str(source), str(target)]
-    process = subprocess.Popen([*command, "--model", str(tiny_weights)], stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+    command = [
+        sys.executable,
+        "-c",
+        ignoring,
+        sys.executable,
+        "-m",
+        "midframe",
+        "video",
+        str(source),
+        str(target),
+    ]
+    process = subprocess.Popen(
+        [*command, "--model", str(tiny_weights)], stderr=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     try:
         wait_for_segments(process, target)
         process.send_signal(signal.SIGINT)
@@ -316,7 +393,11 @@ def finished_segments(target: Path) -> int:
 def test_a_run_killed_at_twenty_random_moments_ends_as_one_that_was_not(
     render_video: Render, tmp_path: Path, tiny_weights: Path
 ) -> None:
-    source, target, whole = render_video(frames=700, cut_at=100), tmp_path / "out.mp4", tmp_path / "whole.mp4"
+    source, target, whole = (
+        render_video(frames=700, cut_at=100),
+        tmp_path / "out.mp4",
+        tmp_path / "whole.mp4",
+    )
     begin = time.monotonic()
     process = start(source, whole, tiny_weights)
     _, errors = process.communicate()
@@ -345,12 +426,19 @@ def test_a_run_killed_at_twenty_random_moments_ends_as_one_that_was_not(
 
 def test_segments_end_at_cuts_and_after_a_while(render_video: Render, tmp_path: Path) -> None:
     source, target = render_video(frames=400, cut_at=50, sound=False), tmp_path / "out.mkv"
-    interpolate_video(source, target, model=Averager(), encoder_options={"x264-params": "keyint=infinite:scenecut=0"})
+    interpolate_video(
+        source,
+        target,
+        model=Averager(),
+        encoder_options={"x264-params": "keyint=infinite:scenecut=0"},
+    )
     keys = [n for n, frame in enumerate(frames_of(target)) if frame.key_frame]
     assert keys == [0, 100, 100 + LONG_SEGMENT, 100 + 2 * LONG_SEGMENT]
 
 
-def test_times_of_a_slow_film_are_exact_across_segments(render_video: Render, tmp_path: Path) -> None:
+def test_times_of_a_slow_film_are_exact_across_segments(
+    render_video: Render, tmp_path: Path
+) -> None:
     source, target = render_video(frames=30, rate=Fraction(30000, 1001)), tmp_path / "out.mp4"
     report = interpolate_video(source, target, model=Averager(), slow=16)
     shown = [frame.pts * frame.time_base for frame in frames_of(target)]
@@ -359,17 +447,27 @@ def test_times_of_a_slow_film_are_exact_across_segments(render_video: Render, tm
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="how much memory is used is read from /proc")
+@pytest.mark.skipif(
+    not Path("/proc/self/statm").exists(), reason="how much memory is used is read from /proc"
+)
 def test_memory_stays_flat_over_ten_thousand_frames(render_video: Render, tmp_path: Path) -> None:
-    source, target = render_video(frames=10_000, rate=Fraction(25), size=(48, 64)), tmp_path / "out.mp4"
+    source, target = (
+        render_video(frames=10_000, rate=Fraction(25), size=(48, 64)),
+        tmp_path / "out.mp4",
+    )
     used: list[int] = []
 
     def measure(done: float, _: float | None) -> None:
         if done % 500 == 0:
-            used.append(int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") >> 20)
+            used.append(
+                int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+                >> 20
+            )
 
     report = interpolate_video(source, target, model=Averager(), progress=measure)
-    used.append(int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") >> 20)
+    used.append(
+        int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") >> 20
+    )
     assert (report.frames_in, report.frames_out, report.problems) == (10_000, 20_000, ())
     print(f"\nMiB in use every 500 frames, and at the end: {used}")
     assert max(used[4:]) - used[4] < 24
@@ -401,7 +499,10 @@ def test_one_result_is_worked_on_once_at_a_time(tmp_path: Path) -> None:
             Segments(target, {"crf": 18}, **options)
     first.add(0, b"", [])
     assert first.leave()
-    assert sorted(path.name for path in segments_folder(target).iterdir()) == ["job.json", "segments.db"]
+    assert sorted(path.name for path in segments_folder(target).iterdir()) == [
+        "job.json",
+        "segments.db",
+    ]
     with pytest.raises(VideoError, match="holds unfinished work"):
         Segments(target, {"crf": 18})
     with pytest.raises(VideoError, match="crf was 18 and is 20"):
@@ -412,7 +513,9 @@ def test_one_result_is_worked_on_once_at_a_time(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_lock_is_taken_anew_where_its_folder_was_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lock_is_taken_anew_where_its_folder_was_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder, locked = tmp_path / "out.midframe", FolderLock._locked
 
     def late(self: FolderLock) -> int:
@@ -438,21 +541,33 @@ def test_a_finished_result_is_not_made_again(render_video: Render, tmp_path: Pat
     source, target = render_video(frames=3), tmp_path / "out.mp4"
     interpolate_video(source, target, model=Averager())
     before = target.stat()
-    report = interpolate_video(source, target, model=Stopper(0, AssertionError("work is done again")), resume=True)
+    report = interpolate_video(
+        source, target, model=Stopper(0, AssertionError("work is done again")), resume=True
+    )
     assert report.already_complete
     assert report.as_json()["already_complete"]
     assert (target.stat().st_mtime_ns, target.stat().st_ino) == (before.st_mtime_ns, before.st_ino)
-    for changes in ({"crf": 30}, {"mute": True}, {"model": type("Other", (Averager,), {"identity": "other"})()}):
-        with pytest.raises(VideoError, match="was made with other options: name another OUT, or give --overwrite"):
+    for changes in (
+        {"crf": 30},
+        {"mute": True},
+        {"model": type("Other", (Averager,), {"identity": "other"})()},
+    ):
+        with pytest.raises(
+            VideoError, match="was made with other options: name another OUT, or give --overwrite"
+        ):
             interpolate_video(source, target, **{"model": Averager(), **changes}, resume=True)
     assert list(tmp_path.iterdir()) in ([source, target], [target, source])
 
 
-def test_replacing_a_result_goes_on_where_it_was_stopped(render_video: Render, tmp_path: Path) -> None:
+def test_replacing_a_result_goes_on_where_it_was_stopped(
+    render_video: Render, tmp_path: Path
+) -> None:
     source, target = render_video(frames=150), tmp_path / "out.mp4"
     interpolate_video(source, target, model=Averager(), crf=30)
     with pytest.raises(MidframeError, match="it broke"):
-        interpolate_video(source, target, model=Stopper(140, MidframeError("it broke")), overwrite=True)
+        interpolate_video(
+            source, target, model=Stopper(140, MidframeError("it broke")), overwrite=True
+        )
     made = Stopper(149 - SHORT_SEGMENT // 2, MidframeError("it broke"))
     assert interpolate_video(source, target, model=made, overwrite=True, resume=True).problems == ()
     assert interpolate_video(source, target, model=Averager(), resume=True).already_complete

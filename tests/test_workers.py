@@ -1,4 +1,5 @@
-"""Pairs of frames made side by side: who computes with how many threads, the order, failures, memory."""
+"""Pairs of frames made side by side: who computes with how many threads, the order, failures,
+memory."""
 
 import time
 from collections.abc import Callable
@@ -12,8 +13,8 @@ import torch
 from test_video import Averager, Breaker, frames_of, planes
 
 from midframe.errors import MidframeError
-from midframe.images import Array
 from midframe.interpolator import Interpolator
+from midframe.media.pictures.images import Array
 from midframe.models.flowsep import FlowSep, FlowSepConfig
 from midframe.models.network import Network
 from midframe.ops.workers import Workers, worker
@@ -38,7 +39,10 @@ def test_workers_share_the_threads_of_all() -> None:
         return worker(), torch.get_num_threads()
 
     with Workers(2) as workers:
-        assert sorted(each.result() for each in [workers.submit(state) for _ in range(2)]) == [(0, 1), (1, 1)]
+        assert sorted(each.result() for each in [workers.submit(state) for _ in range(2)]) == [
+            (0, 1),
+            (1, 1),
+        ]
     assert (worker(), torch.get_num_threads(), in_a_thread(torch.get_num_threads)) == (0, 2, 2)
 
 
@@ -63,7 +67,8 @@ def test_what_has_not_begun_is_dropped_when_something_fails() -> None:
 
 
 class Uneven(Averager):
-    """Makes the frames of some pairs later than those of the pairs after them, and knows how far others had come."""
+    """Makes the frames of some pairs later than those of the pairs after them, and knows how far
+    others had come."""
 
     def __init__(self, pairs: int, slow: set[int], patience: float = 0.0) -> None:
         super().__init__(pairs)
@@ -72,7 +77,9 @@ class Uneven(Averager):
         """Seconds for which a slow pair waits at most until another has begun after it."""
         self.ahead: list[int] = []
 
-    def interpolate_many(self, first: Array, second: Array, times: Any, **words: Any) -> list[Array]:
+    def interpolate_many(
+        self, first: Array, second: Array, times: Any, **words: Any
+    ) -> list[Array]:
         with self.lock:
             number, self.begun = self.begun, self.begun + 1
         if number in self.slow:
@@ -115,7 +122,9 @@ def test_a_failure_of_one_ends_the_work(render_video: Render, tmp_path: Path) ->
 
 def test_flowsep_makes_the_same_side_by_side(render_video: Render, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    tool = Interpolator(FlowSep(FlowSepConfig(widths=(16,) * 4, hidden=(16,) * 4, radii=(0, 1, 2, 2))), device="cpu")
+    tool = Interpolator(
+        FlowSep(FlowSepConfig(widths=(16,) * 4, hidden=(16,) * 4, radii=(0, 1, 2, 2))), device="cpu"
+    )
     assert tool.pairs_at_once(96, 128) == 2
     source, shown = render_video(frames=8, sound=False), []
     for pairs in (1, 2):
@@ -149,11 +158,15 @@ def test_other_networks_make_one_pair_after_another(tiny_model: Network) -> None
     assert Interpolator(tiny_model, device="cpu").pairs_at_once(96, 128) == 1
 
 
-def test_several_make_the_frames_of_one_pair_where_there_are_many(render_video: Render, tmp_path: Path) -> None:
+def test_several_make_the_frames_of_one_pair_where_there_are_many(
+    render_video: Render, tmp_path: Path
+) -> None:
     most: list[int] = []
 
     class Counting(Averager):
-        def interpolate_many(self, first: Array, second: Array, times: Any, **words: Any) -> list[Array]:
+        def interpolate_many(
+            self, first: Array, second: Array, times: Any, **words: Any
+        ) -> list[Array]:
             most.append(len(times))
             return super().interpolate_many(first, second, times, **words)
 

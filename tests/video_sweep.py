@@ -1,11 +1,13 @@
-"""Pictures of every codec and pixel format, from every container that holds them, compared with what ffmpeg decodes.
+"""Pictures of every codec and pixel format, from every container that holds them, compared with
+what ffmpeg decodes.
 
     python tests/video_sweep.py [--all] [CODEC ...]
 
-Each source is a small film with a tone, rendered with the ffmpeg program. It is interpolated without loss into
-Matroska. ffmpeg then decodes source and result: every frame of the source must be in the result, unchanged and in
-order, within half a step of its own time; sound must begin and end where it did beside the picture. A table for
-Markdown is printed, one row for each codec, or with --all one for each file.
+Each source is a small film with a tone, rendered with the ffmpeg program. It is interpolated
+without loss into Matroska. ffmpeg then decodes source and result: every frame of the source must be
+in the result, unchanged and in order, within half a step of its own time; sound must begin and end
+where it did beside the picture. A table for Markdown is printed, one row for each codec, or with
+--all one for each file.
 """
 
 import re
@@ -30,23 +32,35 @@ HIGH = ("yuv420p10le", "yuv422p10le", "yuv444p10le")
 CODECS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "h264": ((*H264, "-bf", "0"), (*YUV, *HIGH, "yuvj420p", "gray", "gray10le")),
     "h264 b2": ((*H264, "-bf", "2"), ("yuv420p",)),
-    "h264 b3 pyramid": ((*H264, "-bf", "3", "-x264-params", "b-pyramid=normal:open-gop=1"), ("yuv420p",)),
+    "h264 b3 pyramid": (
+        (*H264, "-bf", "3", "-x264-params", "b-pyramid=normal:open-gop=1"),
+        ("yuv420p",),
+    ),
     "h264 mbaff": ((*H264, "-bf", "2", "-flags", "+ilme+ildct"), ("yuv420p", "yuv422p")),
     "h264 rgb": (("libx264rgb", "-preset", "veryfast"), ("rgb24",)),
-    "hevc": (("libx265", "-preset", "ultrafast", "-x265-params", "log-level=none:pools=1:bframes=3"),
-             (*YUV, *HIGH, "yuv420p12le", "gray", "gbrp", "yuvj420p")),
+    "hevc": (
+        ("libx265", "-preset", "ultrafast", "-x265-params", "log-level=none:pools=1:bframes=3"),
+        (*YUV, *HIGH, "yuv420p12le", "gray", "gbrp", "yuvj420p"),
+    ),
     "av1": (("libaom-av1", "-cpu-used", "8", "-usage", "realtime"), (*YUV, "yuv420p10le", "gray")),
     "av1 svt": (("libsvtav1", "-preset", "12"), ("yuv420p", "yuv420p10le")),
-    "vp8": (("libvpx", "-auto-alt-ref", "1", "-lag-in-frames", "5", "-deadline", "realtime"), ("yuv420p",)),
+    "vp8": (
+        ("libvpx", "-auto-alt-ref", "1", "-lag-in-frames", "5", "-deadline", "realtime"),
+        ("yuv420p",),
+    ),
     "vp8 alpha": (("libvpx", "-auto-alt-ref", "0", "-deadline", "realtime"), ("yuva420p",)),
-    "vp9": (("libvpx-vp9", "-cpu-used", "8", "-lag-in-frames", "5"),
-            (*YUV, "yuv420p10le", "yuv422p10le", "yuv420p12le", "gbrp", "yuv440p")),
+    "vp9": (
+        ("libvpx-vp9", "-cpu-used", "8", "-lag-in-frames", "5"),
+        (*YUV, "yuv420p10le", "yuv422p10le", "yuv420p12le", "gbrp", "yuv440p"),
+    ),
     "vp9 alpha": (("libvpx-vp9", "-cpu-used", "8"), ("yuva420p",)),
     "mpeg1video": (("mpeg1video", "-bf", "2", "-b:v", "2M"), ("yuv420p",)),
     "mpeg2video": (("mpeg2video", "-b:v", "2M"), ("yuv420p", "yuv422p")),
     "mpeg2video b2": (("mpeg2video", "-bf", "2", "-b:v", "2M"), ("yuv420p",)),
-    "mpeg2video interlaced": (("mpeg2video", "-bf", "2", "-flags", "+ilme+ildct", "-top", "1", "-b:v", "2M"),
-                              ("yuv420p",)),
+    "mpeg2video interlaced": (
+        ("mpeg2video", "-bf", "2", "-flags", "+ilme+ildct", "-top", "1", "-b:v", "2M"),
+        ("yuv420p",),
+    ),
     "mpeg4": (("mpeg4", "-b:v", "1M"), ("yuv420p",)),
     "mpeg4 b2": (("mpeg4", "-bf", "2", "-b:v", "1M"), ("yuv420p",)),
     "xvid": (("libxvid", "-b:v", "1M"), ("yuv420p",)),
@@ -66,14 +80,48 @@ CODECS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "dnxhr": (("dnxhd", "-profile:v", "dnxhr_hq", "-s", "256x128"), ("yuv422p",)),
     "dnxhd": (("dnxhd", "-s", "1280x720", "-b:v", "60M"), ("yuv422p",)),
     "dvvideo": (("dvvideo", "-s", "720x576"), ("yuv420p",)),
-    "ffv1": (("ffv1", "-level", "3"), (*YUV, *HIGH, "yuv420p12le", "yuv444p16le", "gray", "gray16le", "bgr0", "bgra",
-                                     "gbrp10le", "gbrp16le", "yuva420p", "yuv410p", "yuv411p", "yuv440p")),
+    "ffv1": (
+        ("ffv1", "-level", "3"),
+        (
+            *YUV,
+            *HIGH,
+            "yuv420p12le",
+            "yuv444p16le",
+            "gray",
+            "gray16le",
+            "bgr0",
+            "bgra",
+            "gbrp10le",
+            "gbrp16le",
+            "yuva420p",
+            "yuv410p",
+            "yuv411p",
+            "yuv440p",
+        ),
+    ),
     "huffyuv": (("huffyuv",), ("yuv422p", "rgb24", "bgra")),
     "ffvhuff": (("ffvhuff",), (*YUV, "gray", "gbrp", "yuv420p10le", "yuva444p")),
     "utvideo": (("utvideo",), (*YUV, "gbrp", "gbrap")),
     "magicyuv": (("magicyuv",), ("yuv420p", "gbrp", "gray", "yuva444p")),
-    "rawvideo": (("rawvideo",), (*YUV, "yuyv422", "uyvy422", "nv12", "rgb24", "bgr24", "bgra", "rgba", "gray", "pal8",
-                                 "rgb555le", "yuv420p10le", "gray16le", "monow")),
+    "rawvideo": (
+        ("rawvideo",),
+        (
+            *YUV,
+            "yuyv422",
+            "uyvy422",
+            "nv12",
+            "rgb24",
+            "bgr24",
+            "bgra",
+            "rgba",
+            "gray",
+            "pal8",
+            "rgb555le",
+            "yuv420p10le",
+            "gray16le",
+            "monow",
+        ),
+    ),
     "v210": (("v210",), ("yuv422p10le",)),
     "r210": (("r210",), ("gbrp10le",)),
     "png": (("png",), ("rgb24", "rgba", "gray", "pal8", "rgb48be", "gray16be", "monob", "ya8")),
@@ -99,19 +147,26 @@ CODECS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "speedhq": (("speedhq",), ("yuv422p",)),
     "roq": (("roqvideo", "-s", "128x64", "-r", "30"), ("yuvj444p",)),
     "amv": (("amv", "-s", "160x128"), ("yuvj420p",)),
-}  # fmt: skip
-"""FFmpeg's arguments for the encoder of each codec, and pixel formats; the first is tried in every container."""
+}
+"""FFmpeg's arguments for the encoder of each codec, and pixel formats; the first is tried in every
+container."""
 CONTAINERS: dict[str, tuple[str, ...]] = {
     "mp4": ("aac",), "m4v": ("aac",), "mov": ("pcm_s16le",), "mkv": ("flac",), "webm": ("libopus",),
-    "avi": ("pcm_s16le",), "ts": ("mp2",), "m2ts": ("ac3",), "mpg": ("mp2",), "vob": ("ac3",), "flv": ("aac",),
-    "ogv": ("libvorbis",), "wmv": ("wmav2",), "asf": ("wmav2",), "3gp": ("aac",), "mxf": ("pcm_s16le",),
-    "nut": ("pcm_s16le",), "y4m": (), "gif": (), "apng": (), "ivf": (), "h264": (), "hevc": (), "dv": ("pcm_s16le",),
-    "m1v": (), "m2v": (), "mjpeg": (), "obu": (), "webp": (), "drc": (), "h263": (), "h261": (), "gxf": ("pcm_s16le",),
+    "avi": ("pcm_s16le",), "ts": ("mp2",), "m2ts": ("ac3",), "mpg": ("mp2",), "vob": ("ac3",),
+    "flv": ("aac",),
+    "ogv": ("libvorbis",), "wmv": ("wmav2",), "asf": ("wmav2",), "3gp": ("aac",),
+    "mxf": ("pcm_s16le",),
+    "nut": ("pcm_s16le",), "y4m": (), "gif": (), "apng": (), "ivf": (), "h264": (), "hevc": (),
+    "dv": ("pcm_s16le",),
+    "m1v": (), "m2v": (), "mjpeg": (), "obu": (), "webp": (), "drc": (), "h263": (), "h261": (),
+    "gxf": ("pcm_s16le",),
 }  # fmt: skip
 """Endings of sources, and FFmpeg's arguments for their sound; none where they hold none."""
 ELEMENTARY = {
-    "h264": "h264", "hevc": "hevc", "m1v": "mpeg1video", "m2v": "mpeg2video", "mjpeg": "mjpeg", "drc": "dirac",
-    "h263": "h263", "h261": "h261", "webp": "webp", "dv": "dvvideo", "obu": "av1", "y4m": "rawvideo",
+    "h264": "h264", "hevc": "hevc", "m1v": "mpeg1video", "m2v": "mpeg2video", "mjpeg": "mjpeg",
+    "drc": "dirac",
+    "h263": "h263", "h261": "h261", "webp": "webp", "dv": "dvvideo", "obu": "av1",
+    "y4m": "rawvideo",
 }  # fmt: skip
 """Endings of streams without a container, and the codec that they are of."""
 FORMATS = {"obu": "obu", "hevc": "hevc", "h264": "h264", "m4v": "mp4", "ogv": "ogg", "drc": "dirac"}
@@ -153,12 +208,39 @@ def decoded(path: Path, pixel_format: str, *options: str) -> Shown:
     Raises:
         ValueError: nothing was decoded.
     """
-    command = ["ffmpeg", "-v", "error", "-threads", "1", *options, "-i", str(path), "-map", "0:v:0", "-fps_mode"]
-    command += ["passthrough", "-enc_time_base", "1:90000", "-sws_flags", "bicubic+accurate_rnd", "-pix_fmt"]
+    command = [
+        "ffmpeg",
+        "-v",
+        "error",
+        "-threads",
+        "1",
+        *options,
+        "-i",
+        str(path),
+        "-map",
+        "0:v:0",
+        "-fps_mode",
+    ]
+    command += [
+        "passthrough",
+        "-enc_time_base",
+        "1:90000",
+        "-sws_flags",
+        "bicubic+accurate_rnd",
+        "-pix_fmt",
+    ]
     told = subprocess.run(
-        [*command, pixel_format, "-f", "framemd5", "-"], capture_output=True, text=True, check=False, timeout=SECONDS
+        [*command, pixel_format, "-f", "framemd5", "-"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=SECONDS,
     ).stdout
-    rows = [[each.strip() for each in line.split(",")] for line in told.splitlines() if not line.startswith("#")]
+    rows = [
+        [each.strip() for each in line.split(",")]
+        for line in told.splitlines()
+        if not line.startswith("#")
+    ]
     base = re.search(r"#tb 0: (\d+)/(\d+)", told)
     if not rows or not base:
         raise ValueError("ffmpeg decodes nothing")
@@ -170,7 +252,17 @@ def decoded(path: Path, pixel_format: str, *options: str) -> Shown:
 
 def probe(path: Path, entries: str) -> list[str]:
     """What ffprobe says of the picture."""
-    command = ["ffprobe", "-v", "error", "-select_streams", "v:0", "-show_entries", entries, "-of", "csv=p=0"]
+    command = [
+        "ffprobe",
+        "-v",
+        "error",
+        "-select_streams",
+        "v:0",
+        "-show_entries",
+        entries,
+        "-of",
+        "csv=p=0",
+    ]
     told = subprocess.run([*command, str(path)], capture_output=True, text=True, check=False).stdout
     return told.strip().split("\n")[0].split(",")
 
@@ -210,11 +302,15 @@ class Runner:
 
 def missing_frames(source: Shown, result: Shown, slow: float = 1) -> list[str]:
     """Faults: source frames that are not in the result in order, each near its own time."""
-    steps = sorted(after - before for before, after in zip(source.times, source.times[1:], strict=False))
+    steps = sorted(
+        after - before for before, after in zip(source.times, source.times[1:], strict=False)
+    )
     step = steps[len(steps) // 2] if steps else 0.04
     place, lost, late, worst = 0, [], 0, 0.0
     for time, wanted in zip(source.times, source.hashes, strict=True):
-        found = next((n for n in range(place, len(result.hashes)) if result.hashes[n] == wanted), None)
+        found = next(
+            (n for n in range(place, len(result.hashes)) if result.hashes[n] == wanted), None
+        )
         if found is None:
             lost.append(time)
             continue
@@ -231,7 +327,12 @@ def missing_frames(source: Shown, result: Shown, slow: float = 1) -> list[str]:
 
 
 def check(
-    name: str, source: Path, target: Path, runner: Runner, options: dict[str, Any] | None = None, *decoding: str
+    name: str,
+    source: Path,
+    target: Path,
+    runner: Runner,
+    options: dict[str, Any] | None = None,
+    *decoding: str,
 ) -> Verdict:
     """Interpolate a source and compare the result with it."""
     options = options or {}
@@ -245,7 +346,9 @@ def check(
         if found := getattr(report, what):
             verdict.notes.append(f"{what}: {'; '.join(found)[:300]}")
     own, pixel_format = (probe(path, "stream=pix_fmt")[0] for path in (source, target))
-    pixel_format = own if own.startswith("yuvj") else "rgb24" if pixel_format == "bgr0" else pixel_format
+    pixel_format = (
+        own if own.startswith("yuvj") else "rgb24" if pixel_format == "bgr0" else pixel_format
+    )
     try:
         before, after = decoded(source, pixel_format, *decoding), decoded(target, pixel_format)
     except (ValueError, subprocess.TimeoutExpired) as failure:
@@ -253,12 +356,14 @@ def check(
         return verdict
     slow = float(options.get("slow") or 1)
     delay = after.times[0] - before.times[0] * slow
-    # Matroska delays all streams where the priming of a sound lies before 0; ffmpeg guesses when AVI and ASF begin
+    # Matroska delays all streams where the priming of a sound lies before 0; ffmpeg guesses when
+    # AVI and ASF begin
     if 0.003 < delay < 0.07 or (0.003 < -delay < 0.09 and source.suffix in GUESSED):
         verdict.notes.append(f"all streams {delay * 1000:+.0f} ms")
         after = Shown([time - delay for time in after.times], after.hashes, after.end - delay)
     verdict.notes.append(
-        f"in {len(before.times)} frames {before.times[0]:.3f}..{before.end:.3f}, out {len(after.times)} frames"
+        f"in {len(before.times)} frames {before.times[0]:.3f}..{before.end:.3f}, out "
+        f"{len(after.times)} frames"
         f" {after.times[0]:.3f}..{after.end:.3f}; kept {report.frames_kept} of {report.frames_in}"
     )
     verdict.faults += missing_frames(before, after, slow)
@@ -266,7 +371,9 @@ def check(
     if abs(after.end - before.end * slow) > max(0.003, step / 2 + 0.0015):
         verdict.faults.append(f"ends at {after.end:.3f} s instead of {before.end * slow:.3f} s")
     if abs(after.times[0] - before.times[0] * slow) > max(0.003, step / 2 + 0.0015):
-        verdict.faults.append(f"begins at {after.times[0]:.3f} s instead of {before.times[0] * slow:.3f} s")
+        verdict.faults.append(
+            f"begins at {after.times[0]:.3f} s instead of {before.times[0] * slow:.3f} s"
+        )
     return verdict
 
 
@@ -288,14 +395,47 @@ def check_sound(verdict: Verdict, source: Path, target: Path) -> None:
         verdict.faults.append(f"sound ends {(after.end - before.end) * 1000:+.0f} ms elsewhere")
 
 
-def render(folder: Path, codec: str, container: str, pixel_format: str, rate: str = "25") -> Path | None:
+def render(
+    folder: Path, codec: str, container: str, pixel_format: str, rate: str = "25"
+) -> Path | None:
     """A film with a tone; None if the container does not hold the codec."""
     path = folder / f"{codec.replace(' ', '-')}-{pixel_format}.{container}"
     arguments, sound = CODECS[codec][0], CONTAINERS[container]
-    tone = f"aevalsrc='if(gte(t,{TONE_AT}),0.4*sin(2*PI*440*t),0)|if(gte(t,{TONE_AT}),0.4*sin(2*PI*440*t),0)':s=48000"
-    command = ["ffmpeg", "-v", "error", "-y", "-threads", "1", "-f", "lavfi", "-i", f"testsrc2=s=96x64:r={rate}:d=1"]
-    command += ["-f", "lavfi", "-i", f"{tone}:d=1", "-map", "0:v", *(("-map", "1:a", "-c:a", *sound) if sound else ())]
-    command += ["-pix_fmt", pixel_format, "-strict", "-2", "-r", rate, "-c:v", *arguments, "-threads", "1"]
+    channel = f"if(gte(t,{TONE_AT}),0.4*sin(2*PI*440*t),0)"
+    tone = f"aevalsrc='{channel}|{channel}':s=48000"
+    command = [
+        "ffmpeg",
+        "-v",
+        "error",
+        "-y",
+        "-threads",
+        "1",
+        "-f",
+        "lavfi",
+        "-i",
+        f"testsrc2=s=96x64:r={rate}:d=1",
+    ]
+    command += [
+        "-f",
+        "lavfi",
+        "-i",
+        f"{tone}:d=1",
+        "-map",
+        "0:v",
+        *(("-map", "1:a", "-c:a", *sound) if sound else ()),
+    ]
+    command += [
+        "-pix_fmt",
+        pixel_format,
+        "-strict",
+        "-2",
+        "-r",
+        rate,
+        "-c:v",
+        *arguments,
+        "-threads",
+        "1",
+    ]
     command += ["-f", FORMATS[container]] if container in FORMATS else []
     done = subprocess.run([*command, str(path)], capture_output=True, check=False)
     if done.returncode or not path.exists() or not path.stat().st_size:
@@ -303,7 +443,11 @@ def render(folder: Path, codec: str, container: str, pixel_format: str, rate: st
     made = probe(path, "stream=codec_name,pix_fmt")
     if len(made) < 2 or made[0] in ("unknown", "none", ""):
         return None
-    lost = made[0] == "rawvideo" and codec not in ("rawvideo", "v210", "r210")  # the container does not name the codec
+    lost = made[0] == "rawvideo" and codec not in (
+        "rawvideo",
+        "v210",
+        "r210",
+    )  # the container does not name the codec
     return path if ELEMENTARY.get(container, made[0]) == made[0] and not lost else None
 
 
@@ -317,7 +461,9 @@ def sweep(codecs: list[str], folder: Path) -> Iterator[Verdict]:
             for container in CONTAINERS if first else WIDE:
                 if not first and held == 2:
                     break
-                if container in ELEMENTARY and not ELEMENTARY[container].startswith(codec.split()[0]):
+                if container in ELEMENTARY and not ELEMENTARY[container].startswith(
+                    codec.split()[0]
+                ):
                     continue
                 rate = "30000/1001" if len(codec + container) % 2 and container != "mxf" else "25"
                 source = render(folder, codec, container, pixel_format, rate)
@@ -328,7 +474,11 @@ def sweep(codecs: list[str], folder: Path) -> Iterator[Verdict]:
                 verdict = check(source.name, source, target, runner)
                 if CONTAINERS[container] and target.exists() and first:
                     check_sound(verdict, source, target)
-                verdict.codec, verdict.container, verdict.pixel_format = codec, container, pixel_format
+                verdict.codec, verdict.container, verdict.pixel_format = (
+                    codec,
+                    container,
+                    pixel_format,
+                )
                 yield verdict
                 target.unlink(missing_ok=True)
                 source.unlink()
@@ -357,7 +507,8 @@ def main() -> None:
             verdicts.append(verdict)
             if "--all" in sys.argv:
                 print(
-                    f"| {verdict.name} | {'; '.join(verdict.faults) or 'pass'} | {'; '.join(verdict.notes)} |",
+                    f"| {verdict.name} | {'; '.join(verdict.faults) or 'pass'} | "
+                    f"{'; '.join(verdict.notes)} |",
                     flush=True,
                 )
     if "--all" not in sys.argv:

@@ -47,7 +47,8 @@ _HOMES = {
     "list_models": "models.checkpoint",
     "load_model": "models.checkpoint",
 }
-"""Where names are imported from when they are first asked for: machines that only train need not have FFmpeg."""
+"""Where names are imported from when they are first asked for: machines that only train need not
+have FFmpeg."""
 
 
 def __getattr__(name: str) -> Any:

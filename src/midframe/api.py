@@ -5,8 +5,8 @@ from fractions import Fraction
 from functools import cache
 from typing import overload
 
-from midframe.images import Array
 from midframe.interpolator import Interpolator
+from midframe.media.pictures.images import Array
 from midframe.options import InterpolationOptions
 
 
@@ -14,7 +14,12 @@ from midframe.options import InterpolationOptions
 def interpolate(first: Array, second: Array, *, model: str = ..., device: str = ...) -> Array: ...
 @overload
 def interpolate(
-    first: Array, second: Array, *, times: Sequence[float | Fraction], model: str = ..., device: str = ...
+    first: Array,
+    second: Array,
+    *,
+    times: Sequence[float | Fraction],
+    model: str = ...,
+    device: str = ...,
 ) -> list[Array]: ...
 def interpolate(
     first: Array,

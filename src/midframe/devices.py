@@ -11,7 +11,11 @@ def choose_device(name: str) -> torch.device:
     Raises:
         OptionError: there is no such device, or it is not available.
     """
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    there = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
     if name == "auto":
         return torch.device(next(kind for kind, usable in there.items() if usable))
     kind = name.partition(":")[0]
@@ -22,7 +26,8 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_precision(name: str, device: torch.device) -> torch.dtype:
-    """Turn a precision's name into a type; "auto" takes what the device is fast in without loss that can be seen."""
+    """Turn a precision's name into a type; "auto" takes what the device is fast in without loss
+    that can be seen."""
     types = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
     if name == "auto":
         fast_on_cpu = torch.bfloat16 if cpu_multiplies_bfloat16() else torch.float32
@@ -34,5 +39,8 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
 
 def cpu_multiplies_bfloat16() -> bool:
     """Whether this processor has instructions for products in bfloat16 (AVX-512 BF16 or AMX)."""
-    checks = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    checks = (
+        getattr(torch.cpu, name, None)
+        for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    )
     return any(check() for check in checks if check)

@@ -9,10 +9,10 @@ import torch
 
 from midframe.devices import choose_device, choose_precision
 from midframe.errors import VideoError
+from midframe.media.writing.encoders import ENCODERS, find_encoder, working_hardware
 from midframe.ops.adaptive.op import load_triton
 from midframe.ops.dispatch import load_optional
 from midframe.ops.separable.op import load_halide
-from midframe.video.encoders import ENCODERS, find_encoder, working_hardware
 
 EXTRAS = {"train": ("lightning", "webdataset", "cv2", "skimage", "tensorboard", "matplotlib")}
 """What each extra brings, by the names that Python imports."""

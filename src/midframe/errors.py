@@ -8,9 +8,10 @@
     ├── ConfigError       settings with an unknown name or a wrong type
     └── TrainingError     a training that cannot go on: its loss is no number
 
-A wrong argument in a call from Python is a ValueError; these are for what lies outside the program. `OptionError` is
-the ValueError of an option that a person gave. The command line prints the text of these errors as one line and ends
-with status 1; every other exception is reported as a bug of midframe.
+A wrong argument in a call from Python is a ValueError; these are for what lies outside the program.
+`OptionError` is the ValueError of an option that a person gave. The command line prints the text of
+these errors as one line and ends with status 1; every other exception is reported as a bug of
+midframe.
 """
 
 
@@ -19,7 +20,8 @@ class MidframeError(Exception):
 
 
 class OptionError(ValueError):
-    """An option has a value that it cannot have; the text says what was given and what is allowed."""
+    """An option has a value that it cannot have; the text says what was given and what is
+    allowed."""
 
 
 class VideoError(MidframeError):

@@ -18,7 +18,8 @@ from midframe.outputs import whole_file
 OPSET = 18
 """Version of the operators: the first with GridSample for any mode is 16."""
 EXAMPLE_SIZE = (64, 96)
-"""Height and width of the frames that the network is traced with; the file takes any multiple of its stride."""
+"""Height and width of the frames that the network is traced with; the file takes any multiple of
+its stride."""
 
 
 class _Exported(nn.Module):
@@ -41,11 +42,14 @@ class _Exported(nn.Module):
         return self.model.synthesise(first, second, estimate).clamp(0, 1)
 
 
-def export_onnx(model: Network, path: Path, *, progress: Callable[[str], None] | None = None) -> None:
+def export_onnx(
+    model: Network, path: Path, *, progress: Callable[[str], None] | None = None
+) -> None:
     """Write a network as an ONNX file.
 
-    Its inputs are `first` and `second`, frames (1, 3, H, W) float32 RGB in [0, 1], H and W multiples of 16, and `time`,
-    (1,) float32 from 0 to 1; its output is `between`, like the frames. Frames are read at full size.
+    Its inputs are `first` and `second`, frames (1, 3, H, W) float32 RGB in [0, 1], H and W
+    multiples of 16, and `time`, (1,) float32 from 0 to 1; its output is `between`, like the frames.
+    Frames are read at full size.
 
     Args:
         model: a flowsep; the operators of other networks have no counterpart in ONNX.
@@ -57,7 +61,9 @@ def export_onnx(model: Network, path: Path, *, progress: Callable[[str], None] |
         ModuleNotFoundError: onnx or onnxscript is not installed.
     """
     if not isinstance(model, FlowSep):
-        raise OptionError(f"{type(model).__name__} cannot be exported: only flowsep has counterparts in ONNX")
+        raise OptionError(
+            f"{type(model).__name__} cannot be exported: only flowsep has counterparts in ONNX"
+        )
     import onnx
     import onnxscript  # noqa: F401  # torch asks for it with a worse message
 
@@ -81,4 +87,6 @@ def export_onnx(model: Network, path: Path, *, progress: Callable[[str], None] |
         with whole_file(path) as unfinished:
             onnx.save(program.model_proto, unfinished)
     except OSError as error:
-        raise CheckpointError(f"{path} cannot be written ({error.strerror}): choose another place for OUT") from error
+        raise CheckpointError(
+            f"{path} cannot be written ({error.strerror}): choose another place for OUT"
+        ) from error

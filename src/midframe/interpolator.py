@@ -13,18 +13,21 @@ from torch import Tensor
 
 from midframe.devices import choose_device, choose_precision
 from midframe.errors import OptionError
-from midframe.images import TYPES, Array, to_image, to_tensor
+from midframe.media.pictures.images import Array
 from midframe.models.checkpoint import channels_last, load_model
 from midframe.models.ensemble import Ensemble
 from midframe.models.network import Network, tiles
 from midframe.options import EnsembleSize, InterpolationOptions, Precision
+from midframe.tensors import TYPES, to_image, to_tensor
 
 log = logging.getLogger(__name__)
 
 MAX_FLOAT = 4.0
-"""Frames of float32 are nominally from 0 to 1; larger maxima are taken for frames from 0 to 255, and refused."""
+"""Frames of float32 are nominally from 0 to 1; larger maxima are taken for frames from 0 to 255,
+and refused."""
 SNAP = Fraction(1, 32)
-"""At times nearer to a frame than this, in intervals between two frames, the frame itself is shown."""
+"""At times nearer to a frame than this, in intervals between two frames, the frame itself is
+shown."""
 MIN_ALPHA = 1 / 65535
 """Colours of pixels with less alpha are undefined."""
 
@@ -84,7 +87,12 @@ class Interpolator:
             self.model = Ensemble(self.model, ensemble)
         self.tile = self.model.tile if tile is None else tile
         self.depth = None if self.model.any_time else depth
-        log.info("%s on %s in %s", self.options.model, self.device, str(self.precision).removeprefix("torch."))
+        log.info(
+            "%s on %s in %s",
+            self.options.model,
+            self.device,
+            str(self.precision).removeprefix("torch."),
+        )
 
     @classmethod
     def from_options(cls, options: InterpolationOptions) -> "Interpolator":
@@ -94,13 +102,18 @@ class Interpolator:
     @property
     def identity(self) -> str:
         """A hash of the network, its settings and its weights."""
-        digest = sha256(repr((type(self.model).__name__, self.model.config, self.model.scale)).encode())
+        digest = sha256(
+            repr((type(self.model).__name__, self.model.config, self.model.scale)).encode()
+        )
         for name, tensor in self.model.state_dict().items():
-            digest.update(name.encode() + tensor.cpu().contiguous().view(torch.uint8).numpy().tobytes())
+            digest.update(
+                name.encode() + tensor.cpu().contiguous().view(torch.uint8).numpy().tobytes()
+            )
         return digest.hexdigest()
 
     def pairs_at_once(self, height: int, width: int) -> int:
-        """How many pairs of frames of that size are best interpolated at once, each in a thread of its own."""
+        """How many pairs of frames of that size are best interpolated at once, each in a thread of
+        its own."""
         if self.device.type != "cpu":
             return 1
         return min(torch.get_num_threads(), self.model.pairs_at_once(height, width))
@@ -126,14 +139,17 @@ class Interpolator:
     ) -> list[Array]:
         """Interpolate the frames at several times between two frames.
 
-        A network for any time interpolates these. With one for the middle of two frames, other times come from halving
-        again, to the nearest multiple of 1 / 2**depth; frames that several times need are interpolated once.
+        A network for any time interpolates these. With one for the middle of two frames, other
+        times come from halving again, to the nearest multiple of 1 / 2**depth; frames that several
+        times need are interpolated once.
 
         Args:
-            first, second: (H, W, 3) RGB, or (H, W, 4) with alpha, uint8, uint16 or float32, of one size and type. Any
-                size. float32 is nominally from 0 to 1; values outside of that are kept, and the result is not clipped.
+            first, second: (H, W, 3) RGB, or (H, W, 4) with alpha, uint8, uint16 or float32, of one
+                size and type. Any size. float32 is nominally from 0 to 1; values outside of that
+                are kept, and the result is not clipped.
             times: from 0 (the first frame) to 1 (the second).
-            progress: called with the fraction that is done, several times a frame where frames are divided into tiles.
+            progress: called with the fraction that is done, several times a frame where frames are
+                divided into tiles.
 
         Returns:
             One array like the frames for each time.
@@ -143,7 +159,10 @@ class Interpolator:
         """
         check_pair(first, second)
         moments = [nearest_time(time, self.depth) for time in times]
-        frames = {Fraction(n): premultiplied(to_tensor(each, self.device)) for n, each in enumerate((first, second))}
+        frames = {
+            Fraction(n): premultiplied(to_tensor(each, self.device))
+            for n, each in enumerate((first, second))
+        }
         if self.model.any_time:
             self._interpolate_each(frames, moments, progress)
         else:
@@ -151,7 +170,9 @@ class Interpolator:
         return [to_image(straight(frames[moment]), first.dtype) for moment in moments]
 
     @torch.inference_mode()
-    def _interpolate_each(self, frames: FramesByTime, moments: Sequence[Fraction], progress: Progress | None) -> None:
+    def _interpolate_each(
+        self, frames: FramesByTime, moments: Sequence[Fraction], progress: Progress | None
+    ) -> None:
         """Add the frames at some times to those at 0 and 1, each independent of the others."""
         first, second = frames[Fraction(0)], frames[Fraction(1)]
         wanted = sorted(set(moments) - frames.keys())
@@ -172,15 +193,20 @@ class Interpolator:
 
     @torch.inference_mode()
     def middle(self, first: Tensor, second: Tensor, progress: Progress | None = None) -> Tensor:
-        """Interpolate the middle of two frames (1, C, H, W) float32, clipped to [0, 1] or their own wider range.
+        """Interpolate the middle of two frames (1, C, H, W) float32, clipped to [0, 1] or their own
+        wider range.
 
         Of four channels the last is alpha, and the others are multiplied by it.
         """
         low = min(0.0, float(first.min()), float(second.min()))
         high = max(1.0, float(first.max()), float(second.max()))
-        return self._interpolate_tiles(self.model.prepare(first, second), first, 0.5, progress).clamp_(low, high)
+        return self._interpolate_tiles(
+            self.model.prepare(first, second), first, 0.5, progress
+        ).clamp_(low, high)
 
-    def _interpolate_tiles(self, prepared: Any, like: Tensor, time: float, progress: Progress | None) -> Tensor:
+    def _interpolate_tiles(
+        self, prepared: Any, like: Tensor, time: float, progress: Progress | None
+    ) -> Tensor:
         """Interpolate a frame at a time, tile by tile, not clipped."""
         height, width = like.shape[2:]
         rectangles = tiles(height, width, self.tile, self.model.margin)
@@ -200,12 +226,19 @@ class Interpolator:
 def _check_scale(scale: int, network: Network) -> None:
     if scale > 1 and network.scale == 1:
         name = type(network).__name__
-        raise OptionError(f"scale is {scale}: {name} processes frames at full resolution only, drop --scale")
+        raise OptionError(
+            f"scale is {scale}: {name} processes frames at full resolution only, drop --scale"
+        )
 
 
 def premultiplied(frame: Tensor) -> Tensor:
-    """Colours times alpha, if a frame (1, C, H, W) has some: what cannot be seen must not be mixed in."""
-    return frame if frame.shape[1] == 3 else torch.cat((frame[:, :3] * frame[:, 3:], frame[:, 3:]), dim=1)
+    """Colours times alpha, if a frame (1, C, H, W) has some: what cannot be seen must not be mixed
+    in."""
+    return (
+        frame
+        if frame.shape[1] == 3
+        else torch.cat((frame[:, :3] * frame[:, 3:], frame[:, 3:]), dim=1)
+    )
 
 
 def straight(frame: Tensor) -> Tensor:
@@ -243,16 +276,23 @@ def check_pair(first: Array, second: Array) -> None:
     given = f"{first.shape} of {first.dtype} and {second.shape} of {second.dtype}"
     if first.shape != second.shape or first.dtype != second.dtype:
         raise ValueError(f"both frames must have one size and type, got {given}")
-    if first.ndim != 3 or first.shape[2] not in (3, 4) or first.dtype not in TYPES or 0 in first.shape:
+    if (
+        first.ndim != 3
+        or first.shape[2] not in (3, 4)
+        or first.dtype not in TYPES
+        or 0 in first.shape
+    ):
         raise ValueError(
-            f"frames must be (H, W, 3) RGB, or (H, W, 4) with alpha, of uint8, uint16 or float32, got {given}"
+            "frames must be (H, W, 3) RGB, or (H, W, 4) with alpha, of uint8, uint16 or float32, "
+            f"got {given}"
         )
     if first.dtype == np.float32 and first.max() > MAX_FLOAT:
         raise ValueError(f"frames of float32 must be nominally from 0 to 1, got {first.max()}")
 
 
 def nearest_time(time: float | Fraction, depth: int | None) -> Fraction:
-    """The multiple of 1 / 2**depth nearest to a time from 0 to 1; without a depth, the time itself or a near end."""
+    """The multiple of 1 / 2**depth nearest to a time from 0 to 1; without a depth, the time itself
+    or a near end."""
     if not 0 <= time <= 1:
         raise OptionError(f"time is {time}: from 0 (the first frame) to 1 (the second) is needed")
     if depth is None:

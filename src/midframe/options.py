@@ -1,7 +1,7 @@
 """Options of interpolation and of videos: immutable values that check themselves.
 
-`Interpolator`, `interpolate_video`, `compare_video` and the command line read their defaults here. A class attribute
-is the default of its field: `EncodingOptions.crf` is 18.
+`Interpolator`, `interpolate_video`, `compare_video` and the command line read their defaults here.
+A class attribute is the default of its field: `EncodingOptions.crf` is 18.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from fractions import Fraction
 from typing import Any, Literal, get_args
 
 from midframe.errors import OptionError
-from midframe.models.checkpoint import DEFAULT_MODEL
+from midframe.models.default import DEFAULT_MODEL
 from midframe.rates import Rate, parse_rate
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
@@ -30,35 +30,41 @@ FINGERPRINT_VERSION = 2
 
 
 def check_time_range(start: float, end: float | None) -> None:
-    """Raise an OptionError unless `start` is 0 or more and `end` later than it (None is the end of the video)."""
+    """Raise an OptionError unless `start` is 0 or more and `end` later than it (None is the end of
+    the video)."""
     if not start >= 0:
         raise OptionError(f"start is {start}: 0 or more seconds are needed")
     if end is not None and not end > start:
-        raise OptionError(f"end is {end} and start is {start}: the end must be later than the start")
+        raise OptionError(
+            f"end is {end} and start is {start}: the end must be later than the start"
+        )
 
 
 @dataclass(frozen=True)
 class InterpolationOptions:
     """How frames are interpolated."""
 
-    model: str = field(default=DEFAULT_MODEL, metadata=SAME_FRAMES)  # `Interpolator.identity` stands for it
+    model: str = field(
+        default=DEFAULT_MODEL, metadata=SAME_FRAMES
+    )  # `Interpolator.identity` stands for it
     """Name or file of weights."""
     device: str = field(default="auto", metadata=SAME_FRAMES)
     """"cpu", "cuda", "cuda:1", "mps", or "auto" for the fastest one available."""
     tile: int | None = None
-    """Side in pixels of the tiles that large frames are divided into; None for the network's default, 0 for no tiles.
-    Memory grows with the tile, not with the frame."""
+    """Side in pixels of the tiles that large frames are divided into; None for the network's
+    default, 0 for no tiles. Memory grows with the tile, not with the frame."""
     scale: int | None = None
-    """Divisor of the resolution at which a multi-scale network processes frames, a power of two; None to choose it by
-    the size of the frames."""
+    """Divisor of the resolution at which a multi-scale network processes frames, a power of two;
+    None to choose it by the size of the frames."""
     ensemble: EnsembleSize = 1
-    """Number of rotated and mirrored views whose results are averaged (self-ensemble): better, and as many times
-    slower."""
+    """Number of rotated and mirrored views whose results are averaged (self-ensemble): better, and
+    as many times slower."""
     precision: Precision = "auto"
-    """Number format; "auto" is float16 on CUDA, bfloat16 on processors with bfloat16 instructions, else float32."""
+    """Number format; "auto" is float16 on CUDA, bfloat16 on processors with bfloat16 instructions,
+    else float32."""
     depth: int = 4
-    """How many times the interval between two frames is halved at most, by a network that interpolates the middle
-    only: times are exact to 1 / 2**(depth + 1) of the interval."""
+    """How many times the interval between two frames is halved at most, by a network that
+    interpolates the middle only: times are exact to 1 / 2**(depth + 1) of the interval."""
 
     def __post_init__(self) -> None:
         if self.tile is not None and self.tile < 0:
@@ -82,9 +88,11 @@ class RetimingOptions:
     slow: Rate | None = None
     """How many times longer the result is, from 1; sound is stretched at its pitch."""
     vfr: bool = False
-    """Show every source frame at its own time, and `factor` - 1 frames at equal steps between two of them."""
+    """Show every source frame at its own time, and `factor` - 1 frames at equal steps between two
+    of them."""
     cut: CutMode = "hold"
-    """What is shown across a cut: the frame before it ("hold"), the nearest frame, or a blend of both."""
+    """What is shown across a cut: the frame before it ("hold"), the nearest frame, or a blend of
+    both."""
     dedup: bool = False
     """Replace frames that duplicate the one before them by interpolated ones."""
     overlays: bool = True
@@ -92,7 +100,9 @@ class RetimingOptions:
 
     def __post_init__(self) -> None:
         if self.factor is not None and self.fps is not None:
-            raise OptionError(f"factor is {self.factor} and fps is {self.fps}: only one of them can be given")
+            raise OptionError(
+                f"factor is {self.factor} and fps is {self.fps}: only one of them can be given"
+            )
         if self.factor is not None and self.factor < 1:
             raise OptionError(f"factor is {self.factor}: a whole number from 1 is needed")
         if self.vfr and self.fps is not None:
@@ -117,14 +127,17 @@ class SourceOptions:
     deinterlace: bool = False
     """Make progressive frames of interlaced ones."""
     cut_threshold: float = 10.0
-    """Scene change score, from 0 to 100, from which a change counts as a cut (FFmpeg's default); 0 for no cuts."""
+    """Scene change score, from 0 to 100, from which a change counts as a cut (FFmpeg's default); 0
+    for no cuts."""
     strict: bool = field(default=False, metadata=SAME_FRAMES)
     """Refuse a damaged source. Otherwise damage is bridged, and reported with its times."""
 
     def __post_init__(self) -> None:
         check_time_range(self.start, self.end)
         if not 0 <= self.cut_threshold <= MAX_CUT_THRESHOLD:
-            raise OptionError(f"cut_threshold is {self.cut_threshold}: 0 to {MAX_CUT_THRESHOLD:g} is needed")
+            raise OptionError(
+                f"cut_threshold is {self.cut_threshold}: 0 to {MAX_CUT_THRESHOLD:g} is needed"
+            )
         if self.source_fps is not None:
             _replace(self, source_fps=parse_rate(self.source_fps, "source_fps"))
 
@@ -134,7 +147,8 @@ class EncodingOptions:
     """How a result is encoded, and whether it has sound."""
 
     codec: str | None = None
-    """h264, hevc, av1, vp9, prores, ffv1 or an encoder of FFmpeg; None for vp9 in .webm files and h264 in others."""
+    """h264, hevc, av1, vp9, prores, ffv1 or an encoder of FFmpeg; None for vp9 in .webm files and
+    h264 in others."""
     crf: int = 18
     """Constant quality of the encoder; smaller is better and larger."""
     preset: str | None = None
@@ -147,7 +161,9 @@ class EncodingOptions:
     def __post_init__(self) -> None:
         for name, value in (self.encoder_options or {}).items():
             if not name or not isinstance(value, str):
-                raise OptionError(f"encoder_options holds {name!r}: {value!r}: a name and a text are needed")
+                raise OptionError(
+                    f"encoder_options holds {name!r}: {value!r}: a name and a text are needed"
+                )
 
 
 @dataclass(frozen=True)
@@ -175,7 +191,8 @@ class VideoOptions:
 
 
 def fingerprint(*options: Any) -> dict[str, Any]:
-    """Return all option values that decide the frames of a result, as JSON has them, by the names of the fields.
+    """Return all option values that decide the frames of a result, as JSON has them, by the names
+    of the fields.
 
     Args:
         options: dataclasses of this module, whose fields have different names.

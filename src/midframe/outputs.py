@@ -14,7 +14,11 @@ MAX_NAME = 255
 
 
 def check_output_file(
-    path: Path, *, inputs: Iterable[Path] = (), overwrite: bool, error: type[MidframeError] = VideoError
+    path: Path,
+    *,
+    inputs: Iterable[Path] = (),
+    overwrite: bool,
+    error: type[MidframeError] = VideoError,
 ) -> None:
     """Check that a file can be written, before the work on it begins.
 
@@ -25,8 +29,8 @@ def check_output_file(
         error: what is raised.
 
     Raises:
-        MidframeError: the path is an input, a folder or a device, exists without `overwrite`, or its folder is missing
-            or cannot be written to.
+        MidframeError: the path is an input, a folder or a device, exists without `overwrite`, or
+            its folder is missing or cannot be written to.
     """
     _check_no_input(path, inputs, error)
     if path.is_dir():
@@ -40,8 +44,11 @@ def check_output_file(
     _check_writable(path, path.parent, error)
 
 
-def check_output_folder(path: Path, *, inputs: Iterable[Path] = (), error: type[MidframeError] = VideoError) -> None:
-    """Check that files can be written into a folder, which need not exist, before the work on them begins.
+def check_output_folder(
+    path: Path, *, inputs: Iterable[Path] = (), error: type[MidframeError] = VideoError
+) -> None:
+    """Check that files can be written into a folder, which need not exist, before the work on them
+    begins.
 
     Args:
         path: of the folder.
@@ -49,7 +56,8 @@ def check_output_folder(path: Path, *, inputs: Iterable[Path] = (), error: type[
         error: what is raised.
 
     Raises:
-        MidframeError: the path is an input or a file, or it, or the folder that it is made in, cannot be written to.
+        MidframeError: the path is an input or a file, or it, or the folder that it is made in,
+            cannot be written to.
     """
     _check_no_input(path, inputs, error)
     place = path
@@ -62,7 +70,8 @@ def check_output_folder(path: Path, *, inputs: Iterable[Path] = (), error: type[
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Give a path to write to, beside the final one, which is taken when the block ends without an error.
+    """Give a path to write to, beside the final one, which is taken when the block ends without an
+    error.
 
     The file gets the permissions of every new file, whatever its writer gave it.
 
@@ -82,7 +91,8 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 def unfinished_path(path: Path) -> Path:
-    """The path that a file has while it is written: hidden, and short where the final name is long."""
+    """The path that a file has while it is written: hidden, and short where the final name is
+    long."""
     return path.with_name(short_name(f".{path.name}", ".part"))
 
 
@@ -113,4 +123,6 @@ def _check_writable(path: Path, folder: Path, error: type[MidframeError]) -> Non
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as reason:
-        raise error(f"{path} cannot be written ({reason.strerror}): choose another place for OUT") from reason
+        raise error(
+            f"{path} cannot be written ({reason.strerror}): choose another place for OUT"
+        ) from reason

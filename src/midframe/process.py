@@ -1,4 +1,5 @@
-"""Process settings of the command line: how threads wait, how memory is kept, and scheduling of libraries' threads."""
+"""Process settings of the command line: how threads wait, how memory is kept, and scheduling of
+libraries' threads."""
 
 import ctypes
 import os
@@ -8,8 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 SPINS = "10000"
-"""PyTorch's threads (GNU OpenMP) wait for each other without rest, some milliseconds long: time that decoding, encoding
-and Halide's threads want. Videos became a fifth faster with shorter waits."""
+"""PyTorch's threads (GNU OpenMP) wait for each other without rest, some milliseconds long: time
+that decoding, encoding and Halide's threads want. Videos became a fifth faster with shorter
+waits."""
 TRIM_THRESHOLD, MMAP_THRESHOLD, ARENA_MAX = -1, -3, -8
 """Parameters of glibc's `mallopt`."""
 LARGEST_KEPT = 1 << 30
@@ -19,12 +21,15 @@ LARGEST_KEPT = 1 << 30
 def configure_process() -> None:
     """Limit the busy waiting of threads, and keep freed memory for later allocations.
 
-    glibc otherwise gives large pieces back to the system, which clears them page by page when the next tensor wants
-    them: a tenth of the time of a video, and more of a training's. Threads share one arena, since others keep no large
-    pieces. Must be called before PyTorch is imported, for OpenMP reads the environment when it is loaded.
+    glibc otherwise gives large pieces back to the system, which clears them page by page when the
+    next tensor wants them: a tenth of the time of a video, and more of a training's. Threads share
+    one arena, since others keep no large pieces. Must be called before PyTorch is imported, for
+    OpenMP reads the environment when it is loaded.
     """
     os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
-    if platform.libc_ver()[0] == "glibc" and not any(name.startswith("MALLOC_") for name in os.environ):
+    if platform.libc_ver()[0] == "glibc" and not any(
+        name.startswith("MALLOC_") for name in os.environ
+    ):
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(ARENA_MAX, 1)
         mallopt(MMAP_THRESHOLD, LARGEST_KEPT)
@@ -41,16 +46,20 @@ class _CapabilityHeader(ctypes.Structure):
 
 
 class _Capabilities(ctypes.Structure):
-    _fields_ = (("effective", ctypes.c_uint32), ("permitted", ctypes.c_uint32), ("inheritable", ctypes.c_uint32))
+    _fields_ = (
+        ("effective", ctypes.c_uint32),
+        ("permitted", ctypes.c_uint32),
+        ("inheritable", ctypes.c_uint32),
+    )
 
 
 @contextmanager
 def no_real_time_threads() -> Iterator[None]:
     """Refuse real-time scheduling to the threads that this thread starts in the block, on Linux.
 
-    Where a process may (as root, as in most containers, or with a limit on RTPRIO), SVT-AV1 gives all its threads the
-    highest real-time priority. They wait actively for each other and can starve the thread that they wait for, and all
-    of the machine.
+    Where a process may (as root, as in most containers, or with a limit on RTPRIO), SVT-AV1 gives
+    all its threads the highest real-time priority. They wait actively for each other and can starve
+    the thread that they wait for, and all of the machine.
     """
     if sys.platform != "linux":
         yield

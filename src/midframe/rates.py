@@ -27,9 +27,13 @@ def parse_rate(rate: Rate, name: str = "fps") -> Fraction:
     try:
         exact = Fraction(rate if isinstance(rate, Fraction) else str(rate))
     except (ValueError, ZeroDivisionError) as error:
-        raise OptionError(f"{name} is {rate!r}: a number is needed, as in 60, 59.94 or 60000/1001") from error
+        raise OptionError(
+            f"{name} is {rate!r}: a number is needed, as in 60, 59.94 or 60000/1001"
+        ) from error
     if not 0 < exact <= MAX_RATE:
         raise OptionError(f"{name} is {rate}: a number above 0 and up to {MAX_RATE} is needed")
     if "." not in str(rate):
         return exact
-    return next((common for common in COMMON_RATES if abs(common - exact) < Fraction(1, 200)), exact)
+    return next(
+        (common for common in COMMON_RATES if abs(common - exact) < Fraction(1, 200)), exact
+    )

@@ -13,7 +13,9 @@ from midframe.models.checkpoint import NETWORKS, build_config, build_model, load
 
 def test_former_names_give_the_same_form() -> None:
     old = build_config("flowsep", {"both_ways": 3, "neighbours": 2, "taps": 7})
-    assert old == build_config("flowsep", {"bidirectional_levels": 3, "propagation_distance": 2, "taps": 7})
+    assert old == build_config(
+        "flowsep", {"bidirectional_levels": 3, "propagation_distance": 2, "taps": 7}
+    )
 
 
 def test_a_weight_file_with_former_names_is_loaded(tmp_path: Path) -> None:
@@ -23,7 +25,10 @@ def test_a_weight_file_with_former_names_is_loaded(tmp_path: Path) -> None:
     with safe_open(path, framework="pt") as file:
         header = file.metadata()
     form = json.loads(header["form"])
-    form["both_ways"], form["neighbours"] = form.pop("bidirectional_levels"), form.pop("propagation_distance")
+    form["both_ways"], form["neighbours"] = (
+        form.pop("bidirectional_levels"),
+        form.pop("propagation_distance"),
+    )
     save_file(load_file(path), old, metadata={**header, "form": json.dumps(form)})
     assert load_model(old).config == load_model(path).config == model.config
 

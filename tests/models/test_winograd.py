@@ -11,7 +11,10 @@ from midframe.ops.winograd import TILE, halide, transforms
 def test_a_row_of_outputs_comes_from_products_of_values(size: int) -> None:
     torch.manual_seed(0)
     from_kernel, from_features, to_outputs = transforms(size)
-    taps, row = torch.randn(size, dtype=torch.float64), torch.randn(TILE + size - 1, dtype=torch.float64)
+    taps, row = (
+        torch.randn(size, dtype=torch.float64),
+        torch.randn(TILE + size - 1, dtype=torch.float64),
+    )
     expected = torch.stack([row[place : place + size] @ taps for place in range(TILE)])
     made = to_outputs @ ((from_kernel @ taps) * (from_features @ row))
     torch.testing.assert_close(made, expected, atol=1e-13, rtol=0)
@@ -56,13 +59,17 @@ def test_a_convolution_and_its_activation_equal_the_plain_ones(
 
 @pytest.mark.parametrize("shape", [(16, 24), (1, 1), (3, 130), (37, 51)])
 @pytest.mark.parametrize(("inputs", "outputs"), [(32, 32), (85, 28), (17, 33)])
-def test_products_of_bfloat16_are_nearly_the_plain_ones(inputs: int, outputs: int, shape: tuple[int, int]) -> None:
+def test_products_of_bfloat16_are_nearly_the_plain_ones(
+    inputs: int, outputs: int, shape: tuple[int, int]
+) -> None:
     torch.manual_seed(0)
     plain = nn.Conv2d(inputs, outputs, 3, padding=1).requires_grad_(False).bfloat16()
     features = torch.randn(2, inputs, *shape).bfloat16()
     expected = nn.functional.leaky_relu(plain.float()(features.float()), 0.1)
     plain = plain.bfloat16()
-    made = halide.convolve(features, *halide.prepare_kernels(plain.weight, plain.bias), outputs, 0.1)
+    made = halide.convolve(
+        features, *halide.prepare_kernels(plain.weight, plain.bias), outputs, 0.1
+    )
     assert made.dtype == torch.bfloat16
     error = (made.float() - expected).square().mean().sqrt() / expected.square().mean().sqrt()
     assert error < 0.04  # a channel left out would be 0.1 and more
@@ -93,7 +100,11 @@ def test_bfloat16_takes_few_products_where_the_processor_multiplies_it(
 
 @pytest.mark.parametrize(
     ("name", "precision", "apart"),
-    [("flowsep", torch.float32, 1e-4), ("sepconv", torch.float32, 1e-4), ("sepconv", torch.bfloat16, 2e-2)],
+    [
+        ("flowsep", torch.float32, 1e-4),
+        ("sepconv", torch.float32, 1e-4),
+        ("sepconv", torch.bfloat16, 2e-2),
+    ],
 )
 def test_a_accelerated_network_makes_the_same_frame(
     name: str, precision: torch.dtype, apart: float, monkeypatch: pytest.MonkeyPatch
@@ -109,15 +120,22 @@ def test_a_accelerated_network_makes_the_same_frame(
     with torch.inference_mode():
         accelerated(first, second)  # compiles what it needs
         monkeypatch.setattr(halide, "convolve", count)
-        torch.testing.assert_close(accelerated(first, second), network(first, second), atol=apart, rtol=0)
-    assert len(done) == sum(isinstance(module, ConvActivation) for module in accelerated.modules()) > 10
+        torch.testing.assert_close(
+            accelerated(first, second), network(first, second), atol=apart, rtol=0
+        )
+    assert (
+        len(done)
+        == sum(isinstance(module, ConvActivation) for module in accelerated.modules())
+        > 10
+    )
 
 
 def test_only_what_gains_by_it_is_accelerated() -> None:
     network = nn.Sequential(
-        nn.Conv2d(3, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, 32, 3, stride=2, padding=1), nn.ReLU(),
-        nn.Conv2d(32, 32, 3), nn.Conv2d(32, 32, 3, padding=1), nn.LeakyReLU(0.1), nn.Conv2d(32, 32, 3, padding=1),
-        nn.Sigmoid(), nn.Conv2d(32, 4, 3, padding=1),
+        nn.Conv2d(3, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, 32, 3, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(32, 32, 3), nn.Conv2d(32, 32, 3, padding=1), nn.LeakyReLU(0.1),
+        nn.Conv2d(32, 32, 3, padding=1), nn.Sigmoid(), nn.Conv2d(32, 4, 3, padding=1),
     )  # fmt: skip
     use_winograd(network)
     kinds = [type(layer).__name__.removesuffix("Convolution") for layer in network]

@@ -10,7 +10,9 @@ SHAPES = [(1, 1, 1, 1), (2, 5, 7, 9), (3, 32, 16, 17), (1, 160, 6, 6)]
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("added", [False, True])
-def test_triton_adds_bias_and_activates_as_pytorch_does(shape: tuple[int, ...], added: bool) -> None:
+def test_triton_adds_bias_and_activates_as_pytorch_does(
+    shape: tuple[int, ...], added: bool
+) -> None:
     torch.manual_seed(0)
     given = [torch.randn(shape, requires_grad=True), torch.randn(shape[1], requires_grad=True)]
     beside = torch.randn(shape, requires_grad=True) if added else None

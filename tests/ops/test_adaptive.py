@@ -1,4 +1,5 @@
-"""The ladder of adaptive convolution: shapes, known values, a slow loop, gradients, errors, three implementations."""
+"""The ladder of adaptive convolution: shapes, known values, a slow loop, gradients, errors, three
+implementations."""
 
 import sys
 from typing import Any
@@ -47,13 +48,19 @@ def slow(frames: Tensor, kernels: Tensor, stride: int) -> Tensor:
     """The definition, one output pixel at a time."""
     count, _, taps, _, height, width = kernels.shape
     result = torch.zeros(count, frames.shape[2], height, width, dtype=torch.float64)
-    for n, y, x in torch.cartesian_prod(torch.arange(count), torch.arange(height), torch.arange(width)).tolist():
-        patch = frames[n, :, :, stride * y : stride * y + taps, stride * x : stride * x + taps].double()
+    for n, y, x in torch.cartesian_prod(
+        torch.arange(count), torch.arange(height), torch.arange(width)
+    ).tolist():
+        patch = frames[
+            n, :, :, stride * y : stride * y + taps, stride * x : stride * x + taps
+        ].double()
         result[n, :, y, x] = torch.einsum("fcij,fij->c", patch, kernels[n, ..., y, x].double())
     return result
 
 
-def slow_gradients(gradient: Tensor, frames: Tensor, kernels: Tensor, stride: int) -> tuple[Tensor, ...]:
+def slow_gradients(
+    gradient: Tensor, frames: Tensor, kernels: Tensor, stride: int
+) -> tuple[Tensor, ...]:
     exact = [each.double().requires_grad_() for each in (frames, kernels)]
     unfolded = [
         exact[0][..., i : i + stride * (kernels.shape[4] - 1) + 1 : stride, :][
@@ -72,7 +79,9 @@ def on(module: Any, *tensors: Tensor) -> list[Tensor]:
 
 
 def test_shape_and_type_follow_the_frames() -> None:
-    result = adaptive_convolution(*inputs(count=2, channels=4, height=3, width=5, dtype=torch.bfloat16))
+    result = adaptive_convolution(
+        *inputs(count=2, channels=4, height=3, width=5, dtype=torch.bfloat16)
+    )
     assert result.shape == (2, 4, 3, 5)
     assert result.dtype == torch.float32
 
@@ -90,7 +99,9 @@ def test_constant_kernels_are_an_ordinary_convolution_of_both_frames() -> None:
     frames, kernels, stride = inputs(channels=1, stride=2)
     same = kernels[..., :1, :1].expand_as(kernels)
     expected = functional.conv2d(frames[:, :, 0], same[:, :, :, :, 0, 0], stride=2)
-    torch.testing.assert_close(adaptive_convolution(frames, same, stride), expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        adaptive_convolution(frames, same, stride), expected, atol=1e-5, rtol=1e-5
+    )
 
 
 @pytest.mark.parametrize("module", [halide, reference, triton])
@@ -99,7 +110,9 @@ def test_constant_kernels_are_an_ordinary_convolution_of_both_frames() -> None:
 def test_every_implementation_equals_the_slow_loop(module: Any, **sizes: Any) -> None:
     frames, kernels, stride = inputs(**sizes)
     made = module.adaptive_forward(*on(module, frames, kernels), stride)
-    torch.testing.assert_close(made.cpu().double(), slow(frames, kernels, stride), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(
+        made.cpu().double(), slow(frames, kernels, stride), atol=1e-4, rtol=1e-4
+    )
 
 
 @pytest.mark.parametrize("module", [halide, reference, triton])
@@ -123,13 +136,17 @@ def test_the_gradients_of_every_implementation_are_right(module: Any, **sizes: A
 def test_the_papers_kernels_and_all_neighbours_at_once_work(module: Any) -> None:
     frames, kernels, stride = inputs(channels=27, taps=41, height=2, width=1, stride=8)
     made = module.adaptive_forward(*on(module, frames, kernels), stride)
-    torch.testing.assert_close(made.cpu().double(), slow(frames, kernels, stride), atol=1e-3, rtol=1e-4)
+    torch.testing.assert_close(
+        made.cpu().double(), slow(frames, kernels, stride), atol=1e-3, rtol=1e-4
+    )
 
 
 def test_gradients_are_right_in_float64() -> None:
     frames, kernels, _ = inputs(taps=3, height=2, width=3, stride=2)
     doubled = [each.double().requires_grad_() for each in (frames, kernels)]
-    assert torch.autograd.gradcheck(lambda *given_ones: adaptive_convolution(*given_ones, stride=2), doubled)
+    assert torch.autograd.gradcheck(
+        lambda *given_ones: adaptive_convolution(*given_ones, stride=2), doubled
+    )
 
 
 def test_it_is_a_well_behaved_torch_operator() -> None:
@@ -141,14 +158,19 @@ def test_it_is_a_well_behaved_torch_operator() -> None:
 def test_kernels_with_taps_innermost_give_the_same_result() -> None:
     frames, kernels, stride = inputs(count=2)
     innermost = kernels.permute(0, 4, 5, 1, 2, 3).contiguous().permute(0, 3, 4, 5, 1, 2)
-    assert torch.equal(adaptive_convolution(frames, innermost, stride), adaptive_convolution(frames, kernels, stride))
+    assert torch.equal(
+        adaptive_convolution(frames, innermost, stride),
+        adaptive_convolution(frames, kernels, stride),
+    )
 
 
 def test_frames_may_be_views_that_overlap() -> None:
     frames, kernels, _ = inputs(height=8, width=8)
     shifted = frames[..., 2:, 1:]
     shorter = kernels[..., :6, :7]
-    assert torch.equal(adaptive_convolution(shifted, shorter), adaptive_convolution(shifted.contiguous(), shorter))
+    assert torch.equal(
+        adaptive_convolution(shifted, shorter), adaptive_convolution(shifted.contiguous(), shorter)
+    )
 
 
 BAD = {
@@ -158,7 +180,11 @@ BAD = {
     "square": (torch.rand(1, 2, 3, 9, 9), torch.rand(1, 2, 3, 5, 7, 7), 1),
     "odd": (torch.rand(1, 2, 3, 9, 9), torch.rand(1, 2, 4, 4, 7, 7), 1),
     "at most": (torch.rand(1, 2, 3, 81, 81), torch.rand(1, 2, 81, 81, 1, 1), 1),
-    r"frames must be \(1, 2, C, 9, 9\)": (torch.rand(1, 2, 3, 8, 9), torch.rand(1, 2, 3, 3, 7, 7), 1),
+    r"frames must be \(1, 2, C, 9, 9\)": (
+        torch.rand(1, 2, 3, 8, 9),
+        torch.rand(1, 2, 3, 3, 7, 7),
+        1,
+    ),
     r"must be \(1, 2, C, 15, 15\)": (torch.rand(1, 2, 3, 9, 9), torch.rand(1, 2, 3, 3, 7, 7), 2),
     "empty": (torch.rand(1, 2, 0, 9, 9), torch.rand(1, 2, 3, 3, 7, 7), 1),
     "floating": (torch.ones(1, 2, 3, 9, 9, dtype=torch.uint8), torch.rand(1, 2, 3, 3, 7, 7), 1),
@@ -172,12 +198,16 @@ def test_wrong_tensors_are_refused_with_what_was_given(complaint: str) -> None:
         adaptive_convolution(*BAD[complaint])
 
 
-def test_without_its_engine_there_is_one_warning_and_the_plain_operator(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_its_engine_there_is_one_warning_and_the_plain_operator(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(sys.modules, "halide", None)
     monkeypatch.delitem(sys.modules, "midframe.ops.adaptive.halide")
     monkeypatch.setattr(dispatch, "_loaded", {})
     frames, kernels, stride = inputs()
-    with pytest.warns(UserWarning, match="halide is not installed; using the slower PyTorch implementation"):
+    with pytest.warns(
+        UserWarning, match="halide is not installed; using the slower PyTorch implementation"
+    ):
         made = adaptive_convolution(frames, kernels, stride)
     assert torch.equal(adaptive_convolution(frames, kernels, stride), made)
     torch.testing.assert_close(made.double(), slow(frames, kernels, stride), atol=1e-4, rtol=1e-4)
@@ -187,10 +217,14 @@ def test_without_its_engine_there_is_one_warning_and_the_plain_operator(monkeypa
 def test_cuda_equals_the_cpu() -> None:
     frames, kernels, _ = inputs(count=2, taps=41, height=6, width=7)
     result = adaptive_convolution(frames.cuda(), kernels.cuda())
-    torch.testing.assert_close(result.cpu(), adaptive_convolution(frames, kernels), atol=1e-3, rtol=1e-4)
+    torch.testing.assert_close(
+        result.cpu(), adaptive_convolution(frames, kernels), atol=1e-3, rtol=1e-4
+    )
 
 
-def test_a_fault_of_an_implementation_is_not_taken_for_a_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fault_of_an_implementation_is_not_taken_for_a_missing_package(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(sys.modules, "midframe.ops.adaptive.halide", None)
     monkeypatch.setattr(dispatch, "_loaded", {})
     with pytest.raises(ImportError, match=r"midframe\.ops\.adaptive\.halide"):

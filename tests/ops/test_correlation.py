@@ -41,7 +41,13 @@ def slow(first: Tensor, second: Tensor, radius: int) -> Tensor:
 
 @pytest.mark.parametrize("module", [halide, reference])
 @settings(max_examples=12, deadline=None)
-@given(n=st.integers(1, 2), c=st.integers(1, 6), height=st.integers(1, 4), width=st.integers(1, 20), radius=st.just(2))
+@given(
+    n=st.integers(1, 2),
+    c=st.integers(1, 6),
+    height=st.integers(1, 4),
+    width=st.integers(1, 20),
+    radius=st.just(2),
+)
 def test_every_implementation_equals_the_slow_loop(module: Any, radius: int, **sizes: int) -> None:
     arguments = inputs(**sizes)
     made = module.correlation_forward(*arguments, radius)
@@ -53,7 +59,9 @@ def test_every_implementation_equals_the_slow_loop(module: Any, radius: int, **s
 def test_halide_equals_the_plain_form(radius: int, **sizes: int) -> None:
     first, second = inputs(**sizes)
     made = halide.correlation_forward(first, second, radius)
-    torch.testing.assert_close(made, reference.correlation_forward(first, second, radius), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(
+        made, reference.correlation_forward(first, second, radius), atol=1e-4, rtol=1e-4
+    )
     arguments = torch.randn(made.shape), first, second, radius
     fast, plain = (module.correlation_gradients(*arguments) for module in (halide, reference))
     torch.testing.assert_close(fast, plain, atol=1e-3, rtol=1e-4)
@@ -61,7 +69,9 @@ def test_halide_equals_the_plain_form(radius: int, **sizes: int) -> None:
 
 def test_gradients_are_right_in_float64() -> None:
     arguments = [each.double().requires_grad_() for each in inputs(n=1, c=2, height=3, width=4)]
-    assert torch.autograd.gradcheck(lambda first, second: local_correlation(first, second, 2), arguments)
+    assert torch.autograd.gradcheck(
+        lambda first, second: local_correlation(first, second, 2), arguments
+    )
 
 
 def test_correlation_is_highest_where_features_moved_to() -> None:

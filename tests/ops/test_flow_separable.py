@@ -1,4 +1,5 @@
-"""The ladder of separable convolution along a flow: known values, a slow loop, gradients, errors, implementations."""
+"""The ladder of separable convolution along a flow: known values, a slow loop, gradients, errors,
+implementations."""
 
 import math
 from functools import partial
@@ -29,7 +30,12 @@ SIZES = {
 
 
 def inputs(
-    n: int = 1, c: int = 3, taps: int = 5, height: int = 6, width: int = 18, dtype: torch.dtype = torch.float32
+    n: int = 1,
+    c: int = 3,
+    taps: int = 5,
+    height: int = 6,
+    width: int = 18,
+    dtype: torch.dtype = torch.float32,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Flows that lead beyond the frame too, whose size is another than the result's."""
     generator = torch.Generator().manual_seed(0)
@@ -39,15 +45,22 @@ def inputs(
     return frame, flow, kernels[0], kernels[1]
 
 
-def slow(frame: Tensor, flow: Tensor, vertical: Tensor, horizontal: Tensor, resampling: str = "linear") -> Tensor:
+def slow(
+    frame: Tensor, flow: Tensor, vertical: Tensor, horizontal: Tensor, resampling: str = "linear"
+) -> Tensor:
     """The definition, one output value and one tap at a time."""
     count, taps, height, width = vertical.shape
     result = torch.zeros(count, frame.shape[1], height, width, dtype=torch.float64)
-    for n, y, x in torch.cartesian_prod(*(torch.arange(size) for size in (count, height, width))).tolist():
+    for n, y, x in torch.cartesian_prod(
+        *(torch.arange(size) for size in (count, height, width))
+    ).tolist():
         for i in range(taps):
             for j in range(taps):
                 weight = (vertical[n, i, y, x].double() * horizontal[n, j, y, x].double()).item()
-                place = (y + flow[n, 1, y, x].item() + i - taps // 2, x + flow[n, 0, y, x].item() + j - taps // 2)
+                place = (
+                    y + flow[n, 1, y, x].item() + i - taps // 2,
+                    x + flow[n, 0, y, x].item() + j - taps // 2,
+                )
                 result[n, :, y, x] += weight * sample(frame[n].double(), *place, resampling)
     return result
 
@@ -92,7 +105,9 @@ def test_every_implementation_equals_the_slow_loop(
 @pytest.mark.parametrize("dtype", TYPES)
 @settings(max_examples=12, deadline=None)
 @given(**SIZES)
-def test_fast_gradients_equal_the_plain_ones(module: Any, dtype: torch.dtype, resampling: str, **sizes: int) -> None:
+def test_fast_gradients_equal_the_plain_ones(
+    module: Any, dtype: torch.dtype, resampling: str, **sizes: int
+) -> None:
     arguments = inputs(**sizes, dtype=dtype)
     gradient = torch.randn(len(arguments[0]), arguments[0].shape[1], *arguments[1].shape[2:])
     there = [each.to(DEVICE.get(module, "cpu")) for each in (gradient, *arguments)]
@@ -102,7 +117,9 @@ def test_fast_gradients_equal_the_plain_ones(module: Any, dtype: torch.dtype, re
     fast = tuple(each.cpu() for each in module.flow_separable_gradients(*there, resampling))
     plain = reference.flow_separable_gradients(gradient, *arguments, resampling)
     assert [each.dtype for each in fast] == [torch.float32, dtype, dtype]
-    tolerance = {"atol": 1e-4, "rtol": 1e-4} if dtype == torch.float32 else {"atol": 0.1, "rtol": 2e-2}
+    tolerance = (
+        {"atol": 1e-4, "rtol": 1e-4} if dtype == torch.float32 else {"atol": 0.1, "rtol": 2e-2}
+    )
     torch.testing.assert_close(fast, plain, **tolerance)
 
 
@@ -135,7 +152,9 @@ def test_one_tap_is_backward_warping() -> None:
     height, width = frame.shape[2:]
     grid = torch.stack((2 * x / (width - 1) - 1, 2 * y / (height - 1) - 1), dim=-1)
     expected = functional.grid_sample(frame, grid, padding_mode="border", align_corners=True)
-    torch.testing.assert_close(flow_separable_convolution(frame, flow, one, one), expected, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(
+        flow_separable_convolution(frame, flow, one, one), expected, atol=1e-4, rtol=1e-4
+    )
 
 
 @pytest.mark.parametrize("resampling", RESAMPLINGS)
@@ -149,7 +168,9 @@ def test_sampling_for_other_programs_is_the_same(taps: int, resampling: str) -> 
 
 @pytest.mark.parametrize("resampling", RESAMPLINGS)
 @pytest.mark.parametrize(("right", "down"), [(0, 0), (2, -1), (-3, 1)])
-def test_a_delta_kernel_and_a_whole_flow_shift_the_frame(right: int, down: int, resampling: Resampling) -> None:
+def test_a_delta_kernel_and_a_whole_flow_shift_the_frame(
+    right: int, down: int, resampling: Resampling
+) -> None:
     frame = torch.rand(1, 3, 12, 20)
     flow = torch.tensor([right, down]).float().view(1, 2, 1, 1).expand(1, 2, 12, 20)
     delta = torch.zeros(1, 5, 12, 20)
@@ -165,7 +186,10 @@ def test_cubic_keeps_more_of_a_fine_texture_than_linear() -> None:
     flow = torch.zeros(1, 2, 1, 40)
     flow[:, 0] = 0.5
     wrong = [
-        (flow_separable_convolution(frame, flow, delta, delta, resampling=each) - ((columns + 0.5) * 1.5).sin())
+        (
+            flow_separable_convolution(frame, flow, delta, delta, resampling=each)
+            - ((columns + 0.5) * 1.5).sin()
+        )
         for each in ("linear", "cubic")
     ]
     linear, cubic = (each[..., 4:-4].abs().max() for each in wrong)
@@ -183,21 +207,29 @@ def test_no_flow_is_separable_convolution() -> None:
     flow = torch.full((1, 2, 6, 18), 2.0)  # from the padding's corner to the pixel
     expected = separable_convolution(frame, vertical, horizontal)
     torch.testing.assert_close(
-        flow_separable_convolution(frame, flow, vertical, horizontal), expected, atol=1e-5, rtol=1e-5
+        flow_separable_convolution(frame, flow, vertical, horizontal),
+        expected,
+        atol=1e-5,
+        rtol=1e-5,
     )
 
 
 def test_flows_without_end_stay_on_the_frame() -> None:
     frame, flow, vertical, horizontal = inputs(taps=1)
     flow[:, 0] = 1e12
-    made = flow_separable_convolution(frame, flow, torch.ones_like(vertical), torch.ones_like(horizontal))
+    made = flow_separable_convolution(
+        frame, flow, torch.ones_like(vertical), torch.ones_like(horizontal)
+    )
     assert made.isfinite().all()
     assert made.max() <= frame.max() + 1e-5
 
 
 @pytest.mark.parametrize("resampling", RESAMPLINGS)
 def test_it_is_a_well_behaved_torch_operator(resampling: str) -> None:
-    arguments = (*(each.requires_grad_() for each in inputs(taps=3, height=4, width=16)), resampling)
+    arguments = (
+        *(each.requires_grad_() for each in inputs(taps=3, height=4, width=16)),
+        resampling,
+    )
     torch.library.opcheck(torch.ops.midframe.flow_separable_convolution.default, arguments)
 
 

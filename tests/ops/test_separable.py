@@ -106,14 +106,21 @@ def test_fast_gradients_equal_the_plain_ones(
         n, c, taps, height = 1, min(c, 3), min(taps, 5), min(height, 2)
     frame, vertical, horizontal = inputs(n, c, taps, height, width, dtype)
     arguments = (torch.randn(n, c, height, width), frame, vertical, horizontal)
-    tolerance = {"atol": 2e-3, "rtol": 1e-4} if dtype == torch.float32 else {"atol": 0.1, "rtol": 2e-2}
+    tolerance = (
+        {"atol": 2e-3, "rtol": 1e-4} if dtype == torch.float32 else {"atol": 0.1, "rtol": 2e-2}
+    )
     there = on_device(module, *arguments)
     for fast, plain in zip(
-        module.separable_kernel_gradients(*there), reference.separable_kernel_gradients(*arguments), strict=True
+        module.separable_kernel_gradients(*there),
+        reference.separable_kernel_gradients(*arguments),
+        strict=True,
     ):
         assert fast.dtype == dtype
         torch.testing.assert_close(fast.cpu(), plain, **tolerance)
-    fast, plain = module.separable_frame_gradient(*there), reference.separable_frame_gradient(*arguments)
+    fast, plain = (
+        module.separable_frame_gradient(*there),
+        reference.separable_frame_gradient(*arguments),
+    )
     torch.testing.assert_close(fast.cpu(), plain, atol=2e-3, rtol=1e-4)
 
 
@@ -122,36 +129,54 @@ def test_triton_takes_kernels_of_any_layout(spare: int) -> None:
     frame, vertical, horizontal = inputs(n=2, taps=3, height=3, width=9)
     gradient = torch.randn(2, 3, 3, 9)
     wider = torch.cat((vertical, torch.ones(2, spare, 3, 9)), dim=1)
-    turned = wider.contiguous(memory_format=torch.channels_last)[:, :3]  # with gaps where there are spare taps
-    arguments = on_device(triton, gradient, frame.contiguous(memory_format=torch.channels_last), turned)
+    turned = wider.contiguous(memory_format=torch.channels_last)[
+        :, :3
+    ]  # with gaps where there are spare taps
+    arguments = on_device(
+        triton, gradient, frame.contiguous(memory_format=torch.channels_last), turned
+    )
     (rows,) = on_device(triton, horizontal)
     expected = slow(frame, vertical, horizontal)
     torch.testing.assert_close(
-        triton.separable_forward(*arguments[1:], rows).cpu().double(), expected, atol=1e-5, rtol=1e-4
+        triton.separable_forward(*arguments[1:], rows).cpu().double(),
+        expected,
+        atol=1e-5,
+        rtol=1e-4,
     )
     tall, wide = triton.separable_kernel_gradients(*arguments, rows)
     plain = reference.separable_kernel_gradients(gradient, frame, vertical, horizontal)
-    torch.testing.assert_close((tall.cpu(), wide.cpu()), plain, check_stride=False, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(
+        (tall.cpu(), wide.cpu()), plain, check_stride=False, atol=1e-5, rtol=1e-4
+    )
 
 
 def test_the_longest_kernels_work() -> None:
     arguments = inputs(taps=63, height=5, width=17)
-    torch.testing.assert_close(separable_convolution(*arguments).double(), slow(*arguments), atol=1e-3, rtol=1e-4)
+    torch.testing.assert_close(
+        separable_convolution(*arguments).double(), slow(*arguments), atol=1e-3, rtol=1e-4
+    )
 
 
 def test_gradients_are_right_in_float64() -> None:
-    frame, vertical, horizontal = (each.double().requires_grad_() for each in inputs(n=2, taps=3, height=3, width=4))
+    frame, vertical, horizontal = (
+        each.double().requires_grad_() for each in inputs(n=2, taps=3, height=3, width=4)
+    )
     assert torch.autograd.gradcheck(separable_convolution, (frame, vertical, horizontal))
 
 
 def test_gradients_are_right_through_halide() -> None:
-    frame, vertical, horizontal = (each.requires_grad_() for each in inputs(n=1, c=2, taps=3, height=4, width=17))
+    frame, vertical, horizontal = (
+        each.requires_grad_() for each in inputs(n=1, c=2, taps=3, height=4, width=17)
+    )
     weight = torch.randn(1, 2, 4, 17)
     fast = torch.autograd.grad(
-        (separable_convolution(frame, vertical, horizontal) * weight).sum(), (frame, vertical, horizontal)
+        (separable_convolution(frame, vertical, horizontal) * weight).sum(),
+        (frame, vertical, horizontal),
     )
     exact = [each.detach().double().requires_grad_() for each in (frame, vertical, horizontal)]
-    slow_gradients = torch.autograd.grad((separable_convolution(*exact) * weight.double()).sum(), exact)
+    slow_gradients = torch.autograd.grad(
+        (separable_convolution(*exact) * weight.double()).sum(), exact
+    )
     for got, expected in zip(fast, slow_gradients, strict=True):
         torch.testing.assert_close(got.double(), expected, atol=1e-4, rtol=1e-4)
 
@@ -163,7 +188,9 @@ def test_it_is_a_well_behaved_torch_operator() -> None:
 
 def test_it_works_on_fake_tensors() -> None:
     with torch._subclasses.FakeTensorMode():
-        result = separable_convolution(torch.empty(1, 3, 10, 20), torch.empty(1, 5, 6, 16), torch.empty(1, 5, 6, 16))
+        result = separable_convolution(
+            torch.empty(1, 3, 10, 20), torch.empty(1, 5, 6, 16), torch.empty(1, 5, 6, 16)
+        )
     assert result.shape == (1, 3, 6, 16)
 
 
@@ -179,13 +206,19 @@ def test_under_autocast_kernels_keep_their_type_and_sums_are_float32() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         result = separable_convolution(frame, vertical, horizontal)
     assert result.dtype == torch.float32
-    torch.testing.assert_close(result.double(), slow(frame, vertical, horizontal), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(
+        result.double(), slow(frame, vertical, horizontal), atol=1e-4, rtol=1e-4
+    )
 
 
 def test_transposed_memory_gives_the_same_result() -> None:
     frame, vertical, horizontal = inputs(n=2)
-    turned = [each.contiguous(memory_format=torch.channels_last) for each in (frame, vertical, horizontal)]
-    assert torch.equal(separable_convolution(*turned), separable_convolution(frame, vertical, horizontal))
+    turned = [
+        each.contiguous(memory_format=torch.channels_last) for each in (frame, vertical, horizontal)
+    ]
+    assert torch.equal(
+        separable_convolution(*turned), separable_convolution(frame, vertical, horizontal)
+    )
 
 
 BAD = {
@@ -194,8 +227,16 @@ BAD = {
     "odd": (torch.rand(1, 3, 10, 10), torch.rand(1, 4, 7, 7), torch.rand(1, 4, 7, 7)),
     "at most": (torch.rand(1, 3, 71, 71), torch.rand(1, 65, 7, 7), torch.rand(1, 65, 7, 7)),
     "padded by 1": (torch.rand(1, 3, 7, 7), torch.rand(1, 3, 7, 7), torch.rand(1, 3, 7, 7)),
-    "floating": (torch.ones(1, 3, 9, 9, dtype=torch.uint8), torch.rand(1, 3, 7, 7), torch.rand(1, 3, 7, 7)),
-    "of one type": (torch.rand(1, 3, 9, 9), torch.rand(1, 3, 7, 7), torch.rand(1, 3, 7, 7).double()),
+    "floating": (
+        torch.ones(1, 3, 9, 9, dtype=torch.uint8),
+        torch.rand(1, 3, 7, 7),
+        torch.rand(1, 3, 7, 7),
+    ),
+    "of one type": (
+        torch.rand(1, 3, 9, 9),
+        torch.rand(1, 3, 7, 7),
+        torch.rand(1, 3, 7, 7).double(),
+    ),
     "empty": (torch.rand(1, 0, 9, 9), torch.rand(1, 3, 7, 7), torch.rand(1, 3, 7, 7)),
     "one device": (
         torch.rand(1, 3, 9, 9),
@@ -215,4 +256,6 @@ def test_wrong_tensors_are_refused_with_what_was_given(complaint: str) -> None:
 def test_cuda_equals_the_cpu() -> None:
     arguments = inputs(n=2, taps=51, height=20, width=30)
     result = separable_convolution(*(each.cuda() for each in arguments))
-    torch.testing.assert_close(result.cpu(), separable_convolution(*arguments), atol=1e-3, rtol=1e-4)
+    torch.testing.assert_close(
+        result.cpu(), separable_convolution(*arguments), atol=1e-3, rtol=1e-4
+    )

@@ -28,9 +28,9 @@ class Terminated(KeyboardInterrupt):
 def main() -> NoReturn:
     """Run the command line.
 
-    Exit status: 0 for success; 1 for an error that a person can act upon (`MidframeError`, `OptionError`, a file that
-    cannot be written); 2 for wrong usage; 70 for a bug of midframe, which is every other exception; 130 after SIGINT
-    and 143 after SIGTERM.
+    Exit status: 0 for success; 1 for an error that a person can act upon (`MidframeError`,
+    `OptionError`, a file that cannot be written); 2 for wrong usage; 70 for a bug of midframe,
+    which is every other exception; 130 after SIGINT and 143 after SIGTERM.
     """
     signals: list[int] = []
 
@@ -61,11 +61,17 @@ def _report(error: Exception, diagnostics: Diagnostics) -> int:
     """Print what is wrong; returns the exit status."""
     if isinstance(error, MidframeError | OptionError):
         diagnostics.report_error(error)
-    elif isinstance(error, ModuleNotFoundError) and not (error.name or "midframe").startswith("midframe"):
+    elif isinstance(error, ModuleNotFoundError) and not (error.name or "midframe").startswith(
+        "midframe"
+    ):
         extra = "export" if str(error.name).startswith("onnx") else "train"
-        diagnostics.report_error(MidframeError(f"this command needs {error.name}: pip install 'midframe[{extra}]'"))
+        diagnostics.report_error(
+            MidframeError(f"this command needs {error.name}: pip install 'midframe[{extra}]'")
+        )
     elif isinstance(error, OSError) and error.errno is not None:
-        remedy = "choose a shorter name" if error.errno == errno.ENAMETOOLONG else "choose another place"
+        remedy = (
+            "choose a shorter name" if error.errno == errno.ENAMETOOLONG else "choose another place"
+        )
         text = f"{error.filename or 'a file'}: {error.strerror or error}: {remedy}"
         diagnostics.report_error(MidframeError(text).with_traceback(error.__traceback__))
     elif isinstance(error, MemoryError) or any(text in str(error) for text in NO_MEMORY):
@@ -88,7 +94,8 @@ class _OneLine(logging.Formatter):
 
 
 def _prepare_output() -> None:
-    """Make every file name printable, on terminals without Unicode too, and messages of other libraries one line."""
+    """Make every file name printable, on terminals without Unicode too, and messages of other
+    libraries one line."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

@@ -78,7 +78,8 @@ class Diagnostics:
         print_line(err, f"midframe: bug: {type(error).__name__}{place}: {error}", style="red")
         print_line(
             err,
-            "This is an error in midframe, not in your input. Please report it with the command, the output of the "
+            "This is an error in midframe, not in your input. Please report it with the command, "
+            "the output of the "
             "same command as `midframe --debug ...`, and the output of `midframe doctor`.",
         )
 
@@ -103,7 +104,8 @@ class Diagnostics:
 
 
 def check_log_file(path: Path) -> None:
-    """Check that a file is a log of midframe, or new or empty, so that nothing is appended to another file.
+    """Check that a file is a log of midframe, or new or empty, so that nothing is appended to
+    another file.
 
     Raises:
         OptionError: it is another file, or a folder.
@@ -114,4 +116,6 @@ def check_log_file(path: Path) -> None:
         return
     with path.open(encoding="utf-8", errors="replace") as file:
         if not FILE_LINE.match(file.readline(200)):
-            raise OptionError(f"--log-file: {path} exists and is not a log file of midframe: name another file")
+            raise OptionError(
+                f"--log-file: {path} exists and is not a log file of midframe: name another file"
+            )

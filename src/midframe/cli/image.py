@@ -11,12 +11,28 @@ import numpy as np
 import typer
 from PIL import Image
 
-from midframe.cli.parameters import RETIMING, Device, Ensemble, Model, Overwrite, PrecisionOption, Scale, Tile
+from midframe.cli.parameters import (
+    RETIMING,
+    Device,
+    Ensemble,
+    Model,
+    Overwrite,
+    PrecisionOption,
+    Scale,
+    Tile,
+)
 from midframe.cli.shared import app, err, out, progress_bar
-from midframe.decoding import HDR_TRANSFERS, read_picture
 from midframe.errors import OptionError, VideoError
-from midframe.images import Array, in_one_form, lost_as, same_profile, write_image, writes
 from midframe.interpolator import Interpolator
+from midframe.media.pictures.decoding import HDR_TRANSFERS, read_picture
+from midframe.media.pictures.images import (
+    Array,
+    in_one_form,
+    lost_as,
+    same_profile,
+    write_image,
+    writes,
+)
 from midframe.models.flowsep import FlowSep
 from midframe.options import InterpolationOptions
 from midframe.outputs import check_output_file
@@ -30,17 +46,25 @@ def image(
     second: Annotated[Path, typer.Argument(help="Another image of the same size.")],
     target: Annotated[
         Path | None,
-        typer.Argument(metavar="[OUT]", help="The result; FIRST-mid.png if not given. Several results are numbered."),
+        typer.Argument(
+            metavar="[OUT]",
+            help="The result; FIRST-mid.png if not given. Several results are numbered.",
+        ),
     ] = None,
     count: Annotated[
         int | None,
-        typer.Option(min=1, help="Number of frames, at equal steps; 1 if not given.", rich_help_panel=RETIMING),
+        typer.Option(
+            min=1,
+            help="Number of frames, at equal steps; 1 if not given.",
+            rich_help_panel=RETIMING,
+        ),
     ] = None,
     time: Annotated[
         list[str] | None,
         typer.Option(
             metavar="T",
-            help="Time of a frame, from 0 (FIRST) to 1 (SECOND), as in 0.25 or 1/3; can be repeated.",
+            help="Time of a frame, from 0 (FIRST) to 1 (SECOND), as in 0.25 or 1/3; "
+            "can be repeated.",
             rich_help_panel=RETIMING,
         ),
     ] = None,
@@ -70,7 +94,9 @@ def image(
     high_bit_depth, alpha = pair.first.dtype == np.uint16, pair.first.shape[2] == 4
     for lost in (
         *pair.dropped,
-        *lost_as(target.suffix, high_bit_depth=high_bit_depth, alpha=alpha, icc_profile=pair.icc_profile),
+        *lost_as(
+            target.suffix, high_bit_depth=high_bit_depth, alpha=alpha, icc_profile=pair.icc_profile
+        ),
     ):
         err.print(f"midframe: dropped: {lost}", markup=False, soft_wrap=True)
 
@@ -86,7 +112,9 @@ def choose_times(count: int | None, given: Sequence[str]) -> list[Fraction]:
         OptionError: both are given, or a time is not a number from 0 to 1.
     """
     if given and count is not None:
-        raise OptionError(f"--count is {count} and --time {given[0]}: only one of them can be given")
+        raise OptionError(
+            f"--count is {count} and --time {given[0]}: only one of them can be given"
+        )
     return [parse_time(text) for text in given] or even_times(count or 1)
 
 
@@ -100,14 +128,19 @@ def parse_time(text: str) -> Fraction:
     try:
         time = Fraction(text)
     except (ValueError, ZeroDivisionError) as error:
-        raise OptionError(f"--time is {text!r}: a number from 0 to 1 is needed, as in 0.25 or 1/3") from error
+        raise OptionError(
+            f"--time is {text!r}: a number from 0 to 1 is needed, as in 0.25 or 1/3"
+        ) from error
     if not 0 <= time <= 1:
-        raise OptionError(f"--time is {text}: a number from 0 (the first image) to 1 (the second) is needed")
+        raise OptionError(
+            f"--time is {text}: a number from 0 (the first image) to 1 (the second) is needed"
+        )
     return time
 
 
 def numbered_names(target: Path, count: int) -> list[Path]:
-    """Return the names of so many results: the target itself for one, otherwise with numbers from 1."""
+    """Return the names of so many results: the target itself for one, otherwise with numbers from
+    1."""
     if count == 1:
         return [target]
     digits = len(str(count))
@@ -119,10 +152,12 @@ def kernels(
     first: Annotated[Path, typer.Argument(help="An image.")],
     second: Annotated[Path, typer.Argument(help="Another image of the same size.")],
     target: Annotated[
-        Path | None, typer.Argument(metavar="[OUT]", help="The figure; FIRST-kernels.png if not given.")
+        Path | None,
+        typer.Argument(metavar="[OUT]", help="The figure; FIRST-kernels.png if not given."),
     ] = None,
     at: Annotated[
-        list[str] | None, typer.Option(metavar="X,Y", help="A pixel; can be repeated. The centre if not given.")
+        list[str] | None,
+        typer.Option(metavar="X,Y", help="A pixel; can be repeated. The centre if not given."),
     ] = None,
     model: Model = InterpolationOptions.model,
     device: Device = InterpolationOptions.device,
@@ -146,9 +181,12 @@ def kernels(
 @app.command()
 def visualize(
     first: Annotated[Path, typer.Argument(metavar="FIRST", help="An image.")],
-    second: Annotated[Path, typer.Argument(metavar="SECOND", help="The next one, of the same size.")],
+    second: Annotated[
+        Path, typer.Argument(metavar="SECOND", help="The next one, of the same size.")
+    ],
     target: Annotated[
-        Path | None, typer.Argument(metavar="[OUT]", help="The figure; FIRST-visualize.png if not given.")
+        Path | None,
+        typer.Argument(metavar="[OUT]", help="The figure; FIRST-visualize.png if not given."),
     ] = None,
     time: Annotated[float, typer.Option(min=0, max=1, help="From 0 (FIRST) to 1 (SECOND).")] = 0.5,
     model: Model = "flowsep",
@@ -166,7 +204,8 @@ def visualize(
     tool = Interpolator(model, device=device, precision=precision)
     if not isinstance(tool.model, FlowSep):
         raise OptionError(
-            f"--model {model}: {type(tool.model).__name__} has no flows: use `midframe kernels`, or flowsep"
+            f"--model {model}: {type(tool.model).__name__} has no flows: use `midframe kernels`, "
+            "or flowsep"
         )
     draw_maps(target, tool, *pictures, time)
     out.print(str(target), soft_wrap=True)
@@ -187,7 +226,9 @@ class Pair:
     @property
     def colours(self) -> tuple[Array, Array]:
         """The images without alpha."""
-        first, second = (np.ascontiguousarray(image[..., :3]) for image in (self.first, self.second))
+        first, second = (
+            np.ascontiguousarray(image[..., :3]) for image in (self.first, self.second)
+        )
         return first, second
 
 
@@ -205,7 +246,9 @@ def read_pair(first: Path, second: Path) -> Pair:
     if pictures[0].image.shape[:2] != pictures[1].image.shape[:2]:
         raise VideoError(f"the images differ in size: {', '.join(sizes)}: scale one of them")
     dropped = [
-        f"{lost} of {path}" for path, each in zip((first, second), pictures, strict=True) for lost in each.left_out
+        f"{lost} of {path}"
+        for path, each in zip((first, second), pictures, strict=True)
+        for lost in each.left_out
     ]
     if any(picture.transfer in HDR_TRANSFERS for picture in pictures):
         dropped.append("HDR transfer function (the result does not store it)")
@@ -214,7 +257,8 @@ def read_pair(first: Path, second: Path) -> Pair:
         dropped.append(f"ICC profile of {second} (the result has that of {first})")
     elif not same_profile(profile, other):
         dropped.append(
-            f"exact colours of {first if other else second} (it has no ICC profile, the other image has one)"
+            f"exact colours of {first if other else second} (it has no ICC profile, the other "
+            "image has one)"
         )
     images = in_one_form([picture.image for picture in pictures])
     return Pair(images[0], images[1], profile or other, tuple(dropped))
@@ -234,5 +278,7 @@ def point_of(text: str, width: int, height: int) -> tuple[int, int]:
         raise OptionError(f"--at is {text!r}: a pixel as X,Y is needed, for example 320,180")
     x, y = int(match[1]), int(match[2])
     if x >= width or y >= height:
-        raise OptionError(f"--at is {text}: x from 0 to {width - 1} and y from 0 to {height - 1} are needed")
+        raise OptionError(
+            f"--at is {text}: x from 0 to {width - 1} and y from 0 to {height - 1} are needed"
+        )
     return x, y

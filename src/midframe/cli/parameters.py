@@ -1,12 +1,13 @@
-"""Parameters of the commands: type, help text and panel of each option; defaults are those of `midframe.options`."""
+"""Parameters of the commands: type, help text and panel of each option; defaults are those of
+`midframe.options`."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from midframe.media.writing.encoders import ENCODERS
 from midframe.options import CutMode, EnsembleSize, Precision
-from midframe.video.encoders import ENCODERS
 
 RETIMING, SOURCE, INTERPOLATION = "Retiming", "Source", "Interpolation"
 ENCODING, OUTPUT = "Encoding", "Output"
@@ -60,20 +61,30 @@ Overlays = Annotated[
         rich_help_panel=RETIMING,
     ),
 ]
-CompareFactor = Annotated[int, typer.Option(help="Multiple of the frame rate.", rich_help_panel=RETIMING)]
+CompareFactor = Annotated[
+    int, typer.Option(help="Multiple of the frame rate.", rich_help_panel=RETIMING)
+]
 Slower = Annotated[
     int,
-    typer.Option(min=1, help="How many times slower than the source it plays.", rich_help_panel=RETIMING),
+    typer.Option(
+        min=1, help="How many times slower than the source it plays.", rich_help_panel=RETIMING
+    ),
 ]
-Start = Annotated[float, typer.Option(min=0, help="Where to begin, in seconds.", rich_help_panel=SOURCE)]
-End = Annotated[float | None, typer.Option(help="Where to end, in seconds.", rich_help_panel=SOURCE)]
+Start = Annotated[
+    float, typer.Option(min=0, help="Where to begin, in seconds.", rich_help_panel=SOURCE)
+]
+End = Annotated[
+    float | None, typer.Option(help="Where to end, in seconds.", rich_help_panel=SOURCE)
+]
 SourceFps = Annotated[
     str | None,
     typer.Option(help="Frame rate of an image sequence; 25 if not given.", rich_help_panel=SOURCE),
 ]
 Deinterlace = Annotated[
     bool,
-    typer.Option("--deinterlace", help="Make progressive frames of interlaced ones.", rich_help_panel=SOURCE),
+    typer.Option(
+        "--deinterlace", help="Make progressive frames of interlaced ones.", rich_help_panel=SOURCE
+    ),
 ]
 CutThreshold = Annotated[
     float,
@@ -97,7 +108,9 @@ Model = Annotated[
         rich_help_panel=INTERPOLATION,
     ),
 ]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.", rich_help_panel=INTERPOLATION)]
+Device = Annotated[
+    str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.", rich_help_panel=INTERPOLATION)
+]
 Tile = Annotated[
     int | None,
     typer.Option(
@@ -130,23 +143,34 @@ Codec = Annotated[
         rich_help_panel=ENCODING,
     ),
 ]
-Crf = Annotated[int, typer.Option(help="Constant quality; smaller is better and larger.", rich_help_panel=ENCODING)]
+Crf = Annotated[
+    int,
+    typer.Option(help="Constant quality; smaller is better and larger.", rich_help_panel=ENCODING),
+]
 Preset = Annotated[
     str | None,
-    typer.Option(help="Speed of the encoder, by its own names: slow, fast, 6.", rich_help_panel=ENCODING),
+    typer.Option(
+        help="Speed of the encoder, by its own names: slow, fast, 6.", rich_help_panel=ENCODING
+    ),
 ]
 EncoderOption = Annotated[
     list[str] | None,
-    typer.Option(metavar="K=V", help="An option of the encoder; can be repeated.", rich_help_panel=ENCODING),
+    typer.Option(
+        metavar="K=V", help="An option of the encoder; can be repeated.", rich_help_panel=ENCODING
+    ),
 ]
 Mute = Annotated[bool, typer.Option("--mute", help="Drop sound.", rich_help_panel=ENCODING)]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.", rich_help_panel=OUTPUT)]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace OUT if it exists.", rich_help_panel=OUTPUT)
+]
 Resume = Annotated[
     bool,
     typer.Option("--resume", help="Continue work that was interrupted.", rich_help_panel=OUTPUT),
 ]
 ReportFile = Annotated[
     Path | None,
-    typer.Option("--report", help="Write a report of the result to this JSON file.", rich_help_panel=OUTPUT),
+    typer.Option(
+        "--report", help="Write a report of the result to this JSON file.", rich_help_panel=OUTPUT
+    ),
 ]
 Minterpolate = Annotated[bool, typer.Option(help="Measure FFmpeg's minterpolate too.")]

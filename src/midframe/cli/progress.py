@@ -21,7 +21,8 @@ WINDOW = 30.0
 class Pace:
     """How fast work goes, measured from the end of its preparation.
 
-    Frames are read ahead in no time, then kernels are compiled: a rate from the first update on means nothing.
+    Frames are read ahead in no time, then kernels are compiled: a rate from the first update on
+    means nothing.
     """
 
     def __init__(self) -> None:
@@ -48,7 +49,11 @@ class Pace:
         if not self._steady or len(self._points) < 2:
             return None
         (begin, before), (_, count) = self._points[0], self._points[-1]
-        return (count - before) / (now - begin) if now - begin >= MIN_MEASURED and count > before else None
+        return (
+            (count - before) / (now - begin)
+            if now - begin >= MIN_MEASURED and count > before
+            else None
+        )
 
     def is_preparing(self, now: float) -> bool:
         """Whether the work pauses before its rate can be measured."""
@@ -88,7 +93,11 @@ class CountColumn(ProgressColumn):
     """How many are done, of how many if that is known."""
 
     def render(self, task: Task) -> Text:
-        return Text(f"{int(task.completed)}" if task.total is None else f"{int(task.completed)}/{round(task.total)}")
+        return Text(
+            f"{int(task.completed)}"
+            if task.total is None
+            else f"{int(task.completed)}/{round(task.total)}"
+        )
 
 
 class RateColumn(ProgressColumn):
@@ -101,7 +110,9 @@ class RateColumn(ProgressColumn):
             return Text("")
         if rate is None:
             return Text("preparing" if pace.is_preparing(now) else "")
-        left = "" if task.total is None else f", {_clock((task.total - task.completed) / rate)} left"
+        left = (
+            "" if task.total is None else f", {_clock((task.total - task.completed) / rate)} left"
+        )
         return Text(f"{rate:.2f} frames/s{left}")
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from midframe.cli.shared import err, out, print_line
 from midframe.errors import VideoError
+from midframe.media.reading.pipes import STREAM
 from midframe.outputs import check_output_file, whole_file
-from midframe.video.pipes import STREAM
 from midframe.video.report import VideoReport
 
 
@@ -23,7 +23,9 @@ def check_report(path: Path, source: Path, target: Path) -> None:
     except VideoError as error:
         raise VideoError(f"--report: {error}") from error
     if path.exists() and path.stat().st_size and not is_report(path):
-        raise VideoError(f"--report: {path} exists and is not a report of midframe: name another file")
+        raise VideoError(
+            f"--report: {path} exists and is not a report of midframe: name another file"
+        )
 
 
 def is_report(path: Path) -> bool:
@@ -41,7 +43,9 @@ def write_report(path: Path, report: VideoReport) -> None:
         with whole_file(path) as unfinished:
             unfinished.write_text(json.dumps(report.as_json(), indent=2) + "\n", encoding="utf-8")
     except OSError as error:
-        raise VideoError(f"{path} cannot be written ({error.strerror or error}); the result is complete") from error
+        raise VideoError(
+            f"{path} cannot be written ({error.strerror or error}); the result is complete"
+        ) from error
 
 
 def show_report(target: Path, report: VideoReport) -> None:
@@ -75,5 +79,6 @@ def show_report(target: Path, report: VideoReport) -> None:
         raise VideoError(f"{target} failed verification: {'; '.join(report.problems)}")
     if report.damage:
         raise VideoError(
-            f"the source is damaged in {len(report.damage)} places; {target} is complete, and the damage is bridged"
+            f"the source is damaged in {len(report.damage)} places; {target} is complete, and the "
+            "damage is bridged"
         )

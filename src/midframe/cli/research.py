@@ -8,7 +8,16 @@ import typer
 from rich.table import Table
 
 import midframe
-from midframe.cli.parameters import Device, Ensemble, Minterpolate, Model, Overwrite, PrecisionOption, Scale, Tile
+from midframe.cli.parameters import (
+    Device,
+    Ensemble,
+    Minterpolate,
+    Model,
+    Overwrite,
+    PrecisionOption,
+    Scale,
+    Tile,
+)
 from midframe.cli.shared import app, err, out, progress_bar
 from midframe.errors import CheckpointError
 from midframe.interpolator import Interpolator
@@ -18,12 +27,19 @@ from midframe.outputs import check_output_file, check_output_folder
 
 @app.command()
 def train(
-    config: Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="Settings, as in configs/.")],
+    config: Annotated[
+        Path, typer.Argument(metavar="CONFIG.toml", help="Settings, as in configs/.")
+    ],
     change: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; can be repeated.")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; can be repeated."),
     ] = None,
-    run: Annotated[Path | None, typer.Option(help="Folder of this training; runs/CONFIG if not given.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue a training that was interrupted.")] = False,
+    run: Annotated[
+        Path | None, typer.Option(help="Folder of this training; runs/CONFIG if not given.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue a training that was interrupted.")
+    ] = False,
 ) -> None:
     """Train a network on a data set."""
     from midframe.training.config import load_config
@@ -32,9 +48,15 @@ def train(
     settings = load_config(config, change or [])
     folder = run or Path("runs") / config.stem
     scores = run_training(
-        settings, folder, resume=resume, progress=lambda entry: out.print_json(json.dumps(entry), indent=None)
+        settings,
+        folder,
+        resume=resume,
+        progress=lambda entry: out.print_json(json.dumps(entry), indent=None),
     )
-    out.print(f"{folder}: " + ", ".join(f"{name} {value:.2f} dB" for name, value in scores.items()), soft_wrap=True)
+    out.print(
+        f"{folder}: " + ", ".join(f"{name} {value:.2f} dB" for name, value in scores.items()),
+        soft_wrap=True,
+    )
 
 
 @app.command()
@@ -48,7 +70,8 @@ def curves(run: Annotated[Path, typer.Argument(help="The folder of a training.")
 @app.command()
 def evaluate(
     dataset: Annotated[
-        Path, typer.Argument(help="A folder of scenes in the layout of Middlebury, Vimeo-90K or others.")
+        Path,
+        typer.Argument(help="A folder of scenes in the layout of Middlebury, Vimeo-90K or others."),
     ],
     model: Model = InterpolationOptions.model,
     device: Device = InterpolationOptions.device,
@@ -58,11 +81,13 @@ def evaluate(
     precision: PrecisionOption = InterpolationOptions.precision,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     save: Annotated[
-        Path | None, typer.Option(help="A folder for the interpolated frames and a page to compare them on.")
+        Path | None,
+        typer.Option(help="A folder for the interpolated frames and a page to compare them on."),
     ] = None,
     minterpolate: Minterpolate = True,
 ) -> None:
-    """Score a network on scenes with ground truth, beside simpler methods: PSNR, SSIM, error, sharpness."""
+    """Score a network on scenes with ground truth, beside simpler methods: PSNR, SSIM, error,
+    sharpness."""
     from midframe.data.layouts import find_scenes
     from midframe.evaluation.page import write_page
     from midframe.evaluation.report import FRAMES_FOLDER
@@ -72,15 +97,26 @@ def evaluate(
     if save:
         for folder in (save, save / FRAMES_FOLDER):
             check_output_folder(folder, inputs=[dataset])
-    tool = Interpolator.from_options(InterpolationOptions(model, device, tile, scale, ensemble, precision))
+    tool = Interpolator.from_options(
+        InterpolationOptions(model, device, tile, scale, ensemble, precision)
+    )
     name = Path(model).stem
     with progress_bar(len(scenes)) as show:
-        report = score_scenes(scenes, tool, name=name, minterpolate=minterpolate, save=save, progress=show)
+        report = score_scenes(
+            scenes, tool, name=name, minterpolate=minterpolate, save=save, progress=show
+        )
     page = write_page(report, save, f"{name} on {dataset.name}") if save else None
     if as_json:
         print(json.dumps(report.as_json(), indent=1))
         return
-    table = Table("scene", "PSNR dB", "SSIM", "error", "sharpness", *(f"{method}, dB" for method in report.methods[1:]))
+    table = Table(
+        "scene",
+        "PSNR dB",
+        "SSIM",
+        "error",
+        "sharpness",
+        *(f"{method}, dB" for method in report.methods[1:]),
+    )
     for row in report.rows():
         own, *others = row.measures.values()
         values = [f"{own.psnr:.2f}", f"{own.ssim:.3f}", f"{own.error:.2f}", f"{own.sharpness:.2f}"]

@@ -27,7 +27,8 @@ ESCAPED = ("Cc", "Cs", "Zl", "Zp")
 def one_line(text: str) -> str:
     """Return a text with its control characters, which file names can hold, written as escapes."""
     return "".join(
-        each.encode("unicode_escape").decode() if unicodedata.category(each) in ESCAPED else each for each in text
+        each.encode("unicode_escape").decode() if unicodedata.category(each) in ESCAPED else each
+        for each in text
     )
 
 
@@ -53,13 +54,20 @@ def _options(
     context: typer.Context,
     version: Annotated[
         bool,
-        typer.Option("--version", help="Print the version and exit.", callback=_show_version, is_eager=True),
+        typer.Option(
+            "--version", help="Print the version and exit.", callback=_show_version, is_eager=True
+        ),
     ] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print the steps of the work.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Print the steps of the work.")
+    ] = False,
     log_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Append all messages, with times, to this file.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Append all messages, with times, to this file."),
     ] = None,
-    debug: Annotated[bool, typer.Option("--debug", help="Print details, and the traceback of an error.")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Print details, and the traceback of an error.")
+    ] = False,
 ) -> None:
     """Interpolate video frames."""
     diagnostics: Configurable | None = context.obj
@@ -76,13 +84,15 @@ def frame_bar(total: int | None = None) -> Iterator[tuple[Progress, TaskID]]:
 
 @contextmanager
 def file_bar() -> Iterator[Callable[[int, int, str], None]]:
-    """Show a progress bar over files; yields a function that takes their number so far, their total and a name."""
+    """Show a progress bar over files; yields a function that takes their number so far, their total
+    and a name."""
     with frame_bar() as (bar, task):
         yield lambda done, total, _: bar.update(task, completed=done, total=total)
 
 
 @contextmanager
 def progress_bar(count: int) -> Iterator[Callable[[float], None]]:
-    """Show a progress bar over a known number of items; yields a function that takes the fraction that is done."""
+    """Show a progress bar over a known number of items; yields a function that takes the fraction
+    that is done."""
     with frame_bar(count) as (bar, task):
         yield lambda fraction: bar.update(task, completed=fraction * count)

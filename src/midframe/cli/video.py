@@ -42,6 +42,12 @@ from midframe.cli.report import check_report, show_report, write_report
 from midframe.cli.shared import app, frame_bar, out, print_line
 from midframe.errors import OptionError
 from midframe.interpolator import Interpolator
+from midframe.media.reading.image_sequence import is_pattern
+from midframe.media.reading.pipes import STREAM
+from midframe.media.reading.reader import Part
+from midframe.media.writing.animation import SUFFIXES as ANIMATIONS
+from midframe.media.writing.containers import CODEC_SUFFIXES
+from midframe.media.writing.encoders import find_encoder
 from midframe.options import (
     CompareOptions,
     EncodingOptions,
@@ -51,14 +57,8 @@ from midframe.options import (
     VideoOptions,
 )
 from midframe.outputs import check_output_folder
-from midframe.video.animation import SUFFIXES as ANIMATIONS
 from midframe.video.compare import compare_video
-from midframe.video.containers import CODEC_SUFFIXES
-from midframe.video.encoders import find_encoder
-from midframe.video.image_sequence import is_pattern
 from midframe.video.pipeline import convert_video
-from midframe.video.pipes import STREAM
-from midframe.video.reader import Part
 
 KEPT_SUFFIXES = (".mkv", ".mov", ".m4v", ".gif", ".apng")
 """Suffixes that a result without a given name takes from its source; others become .mp4."""
@@ -69,11 +69,17 @@ FOR_ALL_CODECS = ".mkv"
 def video(
     source: Annotated[
         Path,
-        typer.Argument(metavar="IN", help="A video, an animation, a folder or pattern of images, or - for a pipe."),
+        typer.Argument(
+            metavar="IN",
+            help="A video, an animation, a folder or pattern of images, or - for a pipe.",
+        ),
     ],
     target: Annotated[
         Path | None,
-        typer.Argument(metavar="[OUT]", help="The result, or images as in frames/%06d.png; IN-x2.mp4 if not given."),
+        typer.Argument(
+            metavar="[OUT]",
+            help="The result, or images as in frames/%06d.png; IN-x2.mp4 if not given.",
+        ),
     ] = None,
     factor: Factor = RetimingOptions.factor,
     fps: Fps = None,
@@ -103,10 +109,13 @@ def video(
     overwrite: Overwrite = False,
     resume: Resume = False,
 ) -> None:
-    """Increase the frame rate of a video, or slow it down; sound, subtitles and source frames are kept."""
+    """Increase the frame rate of a video, or slow it down; sound, subtitles and source frames are
+    kept."""
     retiming = RetimingOptions(factor, fps, slow, vfr=vfr, cut=cut, dedup=dedup, overlays=overlays)
     encoding = EncodingOptions(codec, crf, preset, options_of(encoder_option or []), mute=mute)
-    reading = SourceOptions(start, end, source_fps, deinterlace=deinterlace, cut_threshold=cut_threshold, strict=strict)
+    reading = SourceOptions(
+        start, end, source_fps, deinterlace=deinterlace, cut_threshold=cut_threshold, strict=strict
+    )
     target = target or default_target(source, factor, fps, slow, codec=codec)
     if report_file:
         check_report(report_file, source, target)
@@ -130,14 +139,22 @@ def options_of(texts: list[str]) -> dict[str, str]:
     """Parse options such as tune=film; raises an OptionError if one has no name or no value."""
     pairs = [text.partition("=") for text in texts]
     if wrong := [name for name, equals, _ in pairs if not equals or not name]:
-        raise OptionError(f"--encoder-option {wrong[0]}: a name and a value are needed, as in tune=film")
+        raise OptionError(
+            f"--encoder-option {wrong[0]}: a name and a value are needed, as in tune=film"
+        )
     return {name: value for name, _, value in pairs}
 
 
 def default_target(
-    source: Path, factor: int | None, fps: str | None, slow: float | None, *, codec: str | None = None
+    source: Path,
+    factor: int | None,
+    fps: str | None,
+    slow: float | None,
+    *,
+    codec: str | None = None,
 ) -> Path:
-    """Choose the name of a result that is given none: in the source's own container where that holds the codec.
+    """Choose the name of a result that is given none: in the source's own container where that
+    holds the codec.
 
     Args:
         source, factor, fps, slow: as of `interpolate_video`.
@@ -155,7 +172,11 @@ def default_target(
     if codec:
         usual = CODEC_SUFFIXES.get(find_encoder(codec).canonical_name, "")
         of_film = not pictures and suffix.lower() not in ANIMATIONS
-        suffix = suffix if of_film and (not usual or suffix.lower() in (usual, FOR_ALL_CODECS)) else usual or ".mp4"
+        suffix = (
+            suffix
+            if of_film and (not usual or suffix.lower() in (usual, FOR_ALL_CODECS))
+            else usual or ".mp4"
+        )
     return source.with_name(f"{source.stem}-{'-'.join(parts)}{suffix}")
 
 
@@ -163,7 +184,8 @@ def default_target(
 def compare(
     source: Annotated[Path, typer.Argument(metavar="IN", help="A video.")],
     target: Annotated[
-        Path | None, typer.Argument(metavar="[OUT]", help="The result; IN-compare.mp4 if not given.")
+        Path | None,
+        typer.Argument(metavar="[OUT]", help="The result; IN-compare.mp4 if not given."),
     ] = None,
     factor: CompareFactor = CompareOptions.factor,
     slower: Slower = CompareOptions.slower,
@@ -201,7 +223,9 @@ def compare(
 @app.command()
 def score(
     source: Annotated[Path, typer.Argument(metavar="VIDEO", help="A video.")],
-    target: Annotated[Path | None, typer.Argument(metavar="[OUT]", help="A folder; VIDEO-score if not given.")] = None,
+    target: Annotated[
+        Path | None, typer.Argument(metavar="[OUT]", help="A folder; VIDEO-score if not given.")
+    ] = None,
     start: Start = SourceOptions.start,
     end: End = SourceOptions.end,
     minterpolate: Minterpolate = True,
@@ -212,12 +236,15 @@ def score(
     ensemble: Ensemble = InterpolationOptions.ensemble,
     precision: PrecisionOption = InterpolationOptions.precision,
 ) -> None:
-    """Drop every second frame of a video, interpolate it, and compare both, beside simpler methods."""
+    """Drop every second frame of a video, interpolate it, and compare both, beside simpler
+    methods."""
     from midframe.evaluation.score_video import save_scores, score_video
 
     target = target or source.with_name(f"{source.stem}-score")
     check_output_folder(target, inputs=[source])
-    tool = Interpolator.from_options(InterpolationOptions(model, device, tile, scale, ensemble, precision))
+    tool = Interpolator.from_options(
+        InterpolationOptions(model, device, tile, scale, ensemble, precision)
+    )
     with frame_bar() as (bar, task):
         scores = score_video(
             source,
@@ -234,4 +261,7 @@ def score(
         error, sharpness = scores.mean("error", method), scores.mean("sharpness", method)
         table.add_row(method, f"{psnr:.2f}", f"{ssim:.3f}", f"{error:.2f}", f"{sharpness:.2f}")
     out.print(table)
-    out.print(f"{len(scores.frames)} frames scored; all scores and the worst frames are in {target}", soft_wrap=True)
+    out.print(
+        f"{len(scores.frames)} frames scored; all scores and the worst frames are in {target}",
+        soft_wrap=True,
+    )

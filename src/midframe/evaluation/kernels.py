@@ -8,8 +8,9 @@ import numpy as np
 import torch
 
 from midframe.evaluation.figures import save_figure
-from midframe.images import Array, to_tensor
 from midframe.interpolator import Interpolator, check_pair
+from midframe.media.pictures.images import Array
+from midframe.tensors import to_tensor
 
 Floats = np.ndarray[Any, Any]
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from midframe.images import Array, blended
+from midframe.media.pictures.images import Array, blended
 
 SSIM_WINDOW = 7
 """Minimum height and width for SSIM in scikit-image, in pixels."""

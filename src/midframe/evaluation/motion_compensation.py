@@ -6,9 +6,9 @@ from fractions import Fraction
 
 import av
 
-from midframe.images import Array, eight_bit
-from midframe.video.colour import BT709, Colour, from_rgb, in_format, to_rgb
-from midframe.video.filters import pulled
+from midframe.media.colour.conversion import BT709, Colour, from_rgb, in_format, to_rgb
+from midframe.media.colour.filters import pulled
+from midframe.media.pictures.images import Array, eight_bit
 
 NAME = "minterpolate"
 SETTINGS = "mi_mode=mci:mc_mode=aobmc:me_mode=bidir:vsbmc=1"

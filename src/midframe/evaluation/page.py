@@ -13,7 +13,7 @@ from PIL import Image
 from midframe.evaluation.figures import catch_write_errors
 from midframe.evaluation.measures import error_map
 from midframe.evaluation.report import Report, SceneScores
-from midframe.images import Array
+from midframe.media.pictures.images import Array
 from midframe.outputs import whole_file
 
 PAGE_FILE = "index.html"

@@ -13,8 +13,8 @@ from midframe.data.layouts import CENTRE, HALF, Scene
 from midframe.evaluation import motion_compensation
 from midframe.evaluation.figures import catch_write_errors
 from midframe.evaluation.measures import COLUMNS, Measures, average, defined, finite, measure
-from midframe.images import Array, read_image, write_image
 from midframe.interpolator import Interpolator, Progress, scaled
+from midframe.media.pictures.images import Array, read_image, write_image
 from midframe.outputs import whole_file
 
 FRAMES_FOLDER = "interpolated"

@@ -25,12 +25,12 @@ from midframe.evaluation.measures import (
     measure,
 )
 from midframe.evaluation.motion_compensation import MotionCompensation
-from midframe.images import Array, eight_bit, write_image
 from midframe.interpolator import Interpolator
+from midframe.media.colour.conversion import to_rgb
+from midframe.media.pictures.images import Array, eight_bit, write_image
+from midframe.media.reading.reader import WHOLE, Frame, Part, VideoReader
+from midframe.media.reading.scenes import DEFAULT_THRESHOLD
 from midframe.outputs import whole_file
-from midframe.video.colour import to_rgb
-from midframe.video.reader import WHOLE, Frame, Part, VideoReader
-from midframe.video.scenes import DEFAULT_THRESHOLD
 
 WORST_FRAMES = 5
 """Number of the network's worst frames that are saved."""

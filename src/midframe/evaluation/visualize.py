@@ -8,9 +8,10 @@ import torch
 
 from midframe.evaluation.figures import save_figure
 from midframe.evaluation.kernels import draw_flow_colours
-from midframe.images import Array, to_tensor
 from midframe.interpolator import Interpolator, check_pair
+from midframe.media.pictures.images import Array
 from midframe.models.flowsep import FlowSep
+from midframe.tensors import to_tensor
 
 Floats = np.ndarray[Any, Any]
 

@@ -124,7 +124,9 @@ class AdaConv(Network):
             frames = frames.index_select(axis, reflected(frames.shape[axis], frames.device))
         return PaddedPair(self._readable(frames[:, :, :3]), frames)
 
-    def render_tile(self, prepared: PaddedPair, rows: slice, columns: slice, t: float = 0.5) -> Tensor:
+    def render_tile(
+        self, prepared: PaddedPair, rows: slice, columns: slice, t: float = 0.5
+    ) -> Tensor:
         """Interpolate a rectangle of the middle frame, (N, 3, h, w)."""
         height, width = rows.stop - rows.start, columns.stop - columns.start
         high = -(-height // STRIDE) * STRIDE  # multiples of the stride, for fragments

@@ -1,4 +1,5 @@
-"""Weights on disk: safetensors in half precision, with the network's name and form, and where they come from."""
+"""Weights on disk: safetensors in half precision, with the network's name and form, and where they
+come from."""
 
 import hashlib
 import json
@@ -16,6 +17,7 @@ from torch import Tensor
 from midframe.errors import CheckpointError
 from midframe.models.adaconv import AdaConv, AdaConvConfig
 from midframe.models.aliases import rename_form
+from midframe.models.default import DEFAULT_MODEL
 from midframe.models.flowsep import FlowSep, FlowSepConfig
 from midframe.models.network import Network
 from midframe.models.sepconv import SepConv, SepConvConfig
@@ -29,8 +31,6 @@ NETWORKS: dict[str, tuple[type[Network], type[Any]]] = {
     "sepconv": (SepConv, SepConvConfig),
 }
 """Every network by name, with the dataclass of its form."""
-DEFAULT_MODEL = "flowsep"
-"""What makes frames where no network is named."""
 WEIGHTS = Path(__file__).parent / "weights"
 """Where the shipped weights lie, described by `index.json`."""
 
@@ -59,7 +59,8 @@ def build_config(name: str, form: Mapping[str, Any]) -> Any:
     unknown = set(form) - set(config.__dataclass_fields__)
     if unknown:
         raise ValueError(
-            f"{name} has no setting {sorted(unknown)}: choose from {', '.join(config.__dataclass_fields__)}"
+            f"{name} has no setting {sorted(unknown)}: choose from "
+            f"{', '.join(config.__dataclass_fields__)}"
         )
     return config(**form)
 
@@ -70,13 +71,15 @@ def network_name(model: Network) -> str:
 
 
 def channels_last(model: AnyNetwork) -> AnyNetwork:
-    """Lay a network's weights out with channels innermost, which convolutions on a CPU are fastest with."""
+    """Lay a network's weights out with channels innermost, which convolutions on a CPU are fastest
+    with."""
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
     return model
 
 
 def save_model(model: Network, path: Path, facts: Mapping[str, Any]) -> None:
-    """Write a network in half precision; `facts` say how it came about. The file appears when it is whole."""
+    """Write a network in half precision; `facts` say how it came about. The file appears when it is
+    whole."""
     header = {
         "format": "midframe 1",
         "network": network_name(model),
@@ -111,10 +114,9 @@ def load_model(name_or_file: str | Path = DEFAULT_MODEL) -> Network:
         model = build_model(header["network"], json.loads(header["form"]))
         model.load_state_dict(state)
     except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
-        message = (
-            f"{path} is not a whole weights file of midframe ({str(error).splitlines()[0]}): fetch or train it again"
-        )
-        raise CheckpointError(message) from error
+        reason = str(error).splitlines()[0]
+        message = f"{path} is not a whole weights file of midframe ({reason})"
+        raise CheckpointError(f"{message}: fetch or train it again") from error
     return channels_last(model.eval().requires_grad_(False))
 
 
@@ -134,7 +136,9 @@ def _path_of(name_or_file: str | Path) -> Path:
     path = Path(name_or_file)
     if not path.is_file():
         names = ", ".join(_index())
-        raise CheckpointError(f"there are no weights {str(name_or_file)!r}: give a file, or one of: {names}")
+        raise CheckpointError(
+            f"there are no weights {str(name_or_file)!r}: give a file, or one of: {names}"
+        )
     return path
 
 

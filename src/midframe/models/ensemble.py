@@ -1,5 +1,6 @@
-"""A network asked several times about one pair of frames, turned and mirrored: the mean of what it makes is nearer to
-the truth (self-ensemble, arXiv 1511.02228; for interpolation arXiv 2011.01280)."""
+"""A network asked several times about one pair of frames, turned and mirrored: the mean of what it
+makes is nearer to the truth (self-ensemble, arXiv 1511.02228; for interpolation arXiv
+2011.01280)."""
 
 from typing import Any, NamedTuple
 
@@ -9,7 +10,8 @@ from torch import Tensor
 from midframe.models.network import Network
 
 VIEWS = (1, 2, 4, 8)
-"""How many ways a pair can be looked at: as it is, turned by a quarter, by all quarters, and those mirrored too."""
+"""How many ways a pair can be looked at: as it is, turned by a quarter, by all quarters, and those
+mirrored too."""
 
 
 class View(NamedTuple):
@@ -42,9 +44,11 @@ class View(NamedTuple):
 
 
 class Ensemble(Network):
-    """The mean of what a network makes of several views of a pair of frames, a power of two of them up to 8.
+    """The mean of what a network makes of several views of a pair of frames, a power of two of them
+    up to 8.
 
-    Every other view is reversed in time, too: two that differ in both ways err less alike than two that differ in one.
+    Every other view is reversed in time, too: two that differ in both ways err less alike than two
+    that differ in one.
     """
 
     def __init__(self, network: Network, views: int) -> None:
@@ -67,11 +71,19 @@ class Ensemble(Network):
         return (first.shape[2], first.shape[3]), [self.network.prepare(*pair) for pair in seen]
 
     def render_tile(
-        self, prepared: tuple[tuple[int, int], list[Any]], rows: slice, columns: slice, t: float = 0.5
+        self,
+        prepared: tuple[tuple[int, int], list[Any]],
+        rows: slice,
+        columns: slice,
+        t: float = 0.5,
     ) -> Tensor:
         size, seen = prepared
         made = [
-            view.back(self.network.render_tile(each, *view.place(rows, columns, size), 1 - t if view.reversed else t))
+            view.back(
+                self.network.render_tile(
+                    each, *view.place(rows, columns, size), 1 - t if view.reversed else t
+                )
+            )
             for view, each in zip(self.views, seen, strict=True)
         ]
         return torch.stack(made).mean(0)

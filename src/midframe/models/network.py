@@ -15,9 +15,9 @@ from midframe.models.winograd import use_winograd
 class Network(nn.Module):
     """Interpolate the middle of two frames (N, 3, H, W) in [0, 1], at once or in tiles.
 
-    `forward(first, second)` returns the whole frame, without clipping. `prepare` and `render_tile` return
-    any rectangle of it, so that memory does not grow with the frame. A fourth channel (alpha) is
-    filtered with the kernels that are predicted from the colours.
+    `forward(first, second)` returns the whole frame, without clipping. `prepare` and `render_tile`
+    return any rectangle of it, so that memory does not grow with the frame. A fourth channel
+    (alpha) is filtered with the kernels that are predicted from the colours.
     """
 
     config: Any

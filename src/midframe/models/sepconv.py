@@ -166,7 +166,9 @@ class SepConv(Network):
         """Compute the statistics of whole frames, which their tiles share."""
         return MeasuredPair(first, second, pair_statistics(first[:, :3], second[:, :3]))
 
-    def render_tile(self, prepared: MeasuredPair, rows: slice, columns: slice, t: float = 0.5) -> Tensor:
+    def render_tile(
+        self, prepared: MeasuredPair, rows: slice, columns: slice, t: float = 0.5
+    ) -> Tensor:
         """Interpolate a rectangle of the middle frame, with a margin aligned to the stride."""
         area, inner = self._spans(prepared, rows, columns)
         result: Tensor = self(prepared.first[area], prepared.second[area], prepared.statistics)

@@ -16,8 +16,8 @@ MIN_CHANNELS = 16
 class WinogradConvolution(nn.Module):
     """A convolution of stride 1 without padding, of a square kernel of up to 4x4, in PyTorch.
 
-    It holds the kernel's values beside the kernel, three times its size, and differs from the plain convolution by some
-    1e-5 of the largest output: too much for types of fewer digits.
+    It holds the kernel's values beside the kernel, three times its size, and differs from the plain
+    convolution by some 1e-5 of the largest output: too much for types of fewer digits.
 
     Args:
         layer: the plain convolution, which goes on to make what is smaller than a tile.
@@ -32,8 +32,12 @@ class WinogradConvolution(nn.Module):
         self.layer = layer
         _, from_features, to_outputs = transforms(layer.kernel_size[0])
         self.register_buffer("values", kernel_values(layer.weight))  # (P*P, inputs, outputs)
-        self.register_buffer("from_features", torch.kron(from_features, from_features).float())  # (P*P, P*P)
-        self.register_buffer("to_outputs", torch.kron(to_outputs, to_outputs).float())  # (TILE*TILE, P*P)
+        self.register_buffer(
+            "from_features", torch.kron(from_features, from_features).float()
+        )  # (P*P, P*P)
+        self.register_buffer(
+            "to_outputs", torch.kron(to_outputs, to_outputs).float()
+        )  # (TILE*TILE, P*P)
 
     def forward(self, features: Tensor) -> Tensor:
         size = self.layer.kernel_size[0]
@@ -43,10 +47,18 @@ class WinogradConvolution(nn.Module):
             return self.layer(features)  # type: ignore[no-any-return]
         padded = functional.pad(features, (0, across * TILE - width, 0, down * TILE - height))
         span = TILE + size - 1
-        tiles = padded.permute(0, 2, 3, 1).unfold(1, span, TILE).unfold(2, span, TILE)  # (N, down, across, C, P, P)
-        values = self.from_features @ tiles.permute(4, 5, 0, 1, 2, 3).reshape(span**2, -1)  # (P*P, tiles*C)
-        products = torch.bmm(values.view(span**2, -1, features.shape[1]), self.values)  # (P*P, tiles, outputs)
-        made = (self.to_outputs @ products.flatten(1)).view(TILE, TILE, len(features), down, across, -1)
+        tiles = (
+            padded.permute(0, 2, 3, 1).unfold(1, span, TILE).unfold(2, span, TILE)
+        )  # (N, down, across, C, P, P)
+        values = self.from_features @ tiles.permute(4, 5, 0, 1, 2, 3).reshape(
+            span**2, -1
+        )  # (P*P, tiles*C)
+        products = torch.bmm(
+            values.view(span**2, -1, features.shape[1]), self.values
+        )  # (P*P, tiles, outputs)
+        made = (self.to_outputs @ products.flatten(1)).view(
+            TILE, TILE, len(features), down, across, -1
+        )
         made = made.permute(2, 3, 0, 4, 1, 5).reshape(len(features), down * TILE, across * TILE, -1)
         if self.layer.bias is not None:
             made += self.layer.bias
@@ -62,7 +74,9 @@ class Implementation(Protocol):
     def prepare_kernels(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return the kernels and the bias as `convolve` takes them."""
 
-    def convolve(self, features: Tensor, values: Tensor, bias: Tensor, outputs: int, slope: float) -> Tensor:
+    def convolve(
+        self, features: Tensor, values: Tensor, bias: Tensor, outputs: int, slope: float
+    ) -> Tensor:
         """Convolve with zeros around, add the bias, multiply negative sums by a slope."""
 
 
@@ -122,8 +136,12 @@ def use_winograd(network: nn.Module) -> None:
     if isinstance(network, nn.Sequential):
         for index in range(len(network) - 1):
             convolution, activation = network[index], network[index + 1]
-            if isinstance(convolution, ConvActivation) and isinstance(activation, nn.ReLU | nn.LeakyReLU):
-                convolution.slope = activation.negative_slope if isinstance(activation, nn.LeakyReLU) else 0.0
+            if isinstance(convolution, ConvActivation) and isinstance(
+                activation, nn.ReLU | nn.LeakyReLU
+            ):
+                convolution.slope = (
+                    activation.negative_slope if isinstance(activation, nn.LeakyReLU) else 0.0
+                )
                 network[index + 1] = nn.Identity()
 
 

@@ -1,4 +1,5 @@
-"""A short queue between two threads: it ends with its sender, and failures and interruptions travel along it."""
+"""A short queue between two threads: it ends with its sender, and failures and interruptions travel
+along it."""
 
 from collections.abc import Callable, Iterable, Iterator
 from queue import Empty, Full, Queue

@@ -1,4 +1,5 @@
-"""A video that shows what interpolation does: the original on the left, interpolated on the right, slowed down."""
+"""A video that shows what interpolation does: the original on the left, interpolated on the right,
+slowed down."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -10,8 +11,12 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from midframe.errors import VideoError
-from midframe.images import Array
 from midframe.interpolator import Interpolator
+from midframe.media.colour.conversion import Colour, from_rgb, to_rgb
+from midframe.media.pictures.images import Array
+from midframe.media.reading.reader import WHOLE, Frame, Part, VideoReader
+from midframe.media.writing.encoders import choose_encoding
+from midframe.media.writing.writer import VideoWriter
 from midframe.options import (
     CompareOptions,
     EncodingOptions,
@@ -20,13 +25,9 @@ from midframe.options import (
     Precision,
     SourceOptions,
 )
-from midframe.video.colour import Colour, from_rgb, to_rgb
-from midframe.video.encoders import choose_encoding
-from midframe.video.reader import WHOLE, Frame, Part, VideoReader
 from midframe.video.segments import lock_target
 from midframe.video.target_checks import check_target
 from midframe.video.timeline import Timeline, TrueTimes, shown_between
-from midframe.video.writer import VideoWriter
 
 GAP = 8
 """Between the two pictures, in pixels."""
@@ -53,11 +54,12 @@ def compare_video(
     overwrite: bool = False,
     progress: Callable[[float, float | None], None] | None = None,
 ) -> int:
-    """Write a video with the original beside the interpolated one, slowed down, labelled and without sound.
+    """Write a video with the original beside the interpolated one, slowed down, labelled and
+    without sound.
 
     Args:
-        source, target, model, device, tile, scale, ensemble, precision, codec, crf, cut_threshold, overwrite: as in
-            `interpolate_video`.
+        source, target, model, device, tile, scale, ensemble, precision, codec, crf, cut_threshold,
+            overwrite: as in `interpolate_video`.
         factor, slower: as in `CompareOptions`.
         part: what is shown of the source.
         progress: called with the number of source frames that are done, and their total, if known.
@@ -67,7 +69,8 @@ def compare_video(
 
     Raises:
         OptionError: an option has a value that it cannot have.
-        VideoError: the source cannot be read, the part lies outside of it, or the target cannot be written.
+        VideoError: the source cannot be read, the part lies outside of it, or the target cannot be
+            written.
     """
     source, target = Path(source), Path(target)
     options, encoding_options = CompareOptions(factor, slower), EncodingOptions(codec, crf)
@@ -78,24 +81,40 @@ def compare_video(
     tool = (
         model
         if isinstance(model, Interpolator)
-        else Interpolator(model, device=device, tile=tile, scale=scale, ensemble=ensemble, precision=precision)
+        else Interpolator(
+            model, device=device, tile=tile, scale=scale, ensemble=ensemble, precision=precision
+        )
     )
-    with VideoReader(source, source_options.cut_threshold or None, part, holds_matrix=False) as reader:
+    with VideoReader(
+        source, source_options.cut_threshold or None, part, holds_matrix=False
+    ) as reader:
         picture, colour = reader.first_picture()
         colour = replace(colour, alpha=False)  # both frames stand on one opaque sheet
-        sheet = _Sheet(to_rgb(picture, colour), f"{options.factor} times the frames", options.slower)
+        sheet = _Sheet(
+            to_rgb(picture, colour), f"{options.factor} times the frames", options.slower
+        )
         sample = from_rgb(sheet.blank, colour, "yuv420p")
-        timeline = TrueTimes(options.factor, reader.rate, reader.time_base, Fraction(options.slower))
+        timeline = TrueTimes(
+            options.factor, reader.rate, reader.time_base, Fraction(options.slower)
+        )
         shape: dict[str, Any] = {"time_base": timeline.time_base, "rate": timeline.rate}
-        shape |= {"sample_aspect_ratio": reader.layout.sample_aspect_ratio if reader.layout else None}
-        encoding = choose_encoding(sample, colour, options=encoding_options, suffix=target.suffix, **shape)
+        shape |= {
+            "sample_aspect_ratio": reader.layout.sample_aspect_ratio if reader.layout else None
+        }
+        encoding = choose_encoding(
+            sample, colour, options=encoding_options, suffix=target.suffix, **shape
+        )
         lock = lock_target(target)
         try:
             unfinished, frames = lock.folder / target.name, 0
-            writing = VideoWriter(target, reader, sample, colour, encoding, others=False, unfinished=unfinished)
+            writing = VideoWriter(
+                target, reader, sample, colour, encoding, others=False, unfinished=unfinished
+            )
             with writing as writer:
                 for frames, left, right, pts in _shown(reader, tool, colour, timeline, progress):  # noqa: B007
-                    filled = from_rgb(sheet.filled(left, right), encoding.colour, encoding.pixel_format)
+                    filled = from_rgb(
+                        sheet.filled(left, right), encoding.colour, encoding.pixel_format
+                    )
                     writer.write_frame(filled, pts)
         finally:
             lock.release()
@@ -110,7 +129,8 @@ def _shown(
     timeline: Timeline,
     progress: Callable[[float, float | None], None] | None,
 ) -> Iterator[tuple[int, Array, Array, int]]:
-    """Yield (source frames so far, left, right, pts in the timeline's time base) for every frame of the comparison."""
+    """Yield (source frames so far, left, right, pts in the timeline's time base) for every frame of
+    the comparison."""
     count, origin, before_time = 0, Fraction(0), Fraction(0)
     expected = reader.expected_frames
     before: Frame | None = None
@@ -127,15 +147,27 @@ def _shown(
             shown = list(shown_between(timeline, before_time, time, tool.depth))
             images = [before_rgb] * len(shown)
             if not frame.begins_scene:
-                images = tool.interpolate_many(before_rgb, rgb, [each.t for each in shown], progress=report)
+                images = tool.interpolate_many(
+                    before_rgb, rgb, [each.t for each in shown], progress=report
+                )
             for image, each in zip(images, shown, strict=True):
-                yield count, before_rgb, image, each.pts - round(origin * timeline.slow / timeline.time_base)
+                yield (
+                    count,
+                    before_rgb,
+                    image,
+                    each.pts - round(origin * timeline.slow / timeline.time_base),
+                )
         count, before, before_rgb, before_time = count + 1, frame, rgb, time
         report(0)
     if before:
         end = before_time + (before.duration or reader.frame_duration) * reader.time_base
         for each in shown_between(timeline, before_time, end, tool.depth):
-            yield count, before_rgb, before_rgb, each.pts - round(origin * timeline.slow / timeline.time_base)
+            yield (
+                count,
+                before_rgb,
+                before_rgb,
+                each.pts - round(origin * timeline.slow / timeline.time_base),
+            )
 
 
 class _Sheet:
@@ -148,16 +180,23 @@ class _Sheet:
         strip = Image.new("RGB", (wide, self.top))
         pen, font = ImageDraw.Draw(strip), ImageFont.load_default(size=self.top * 0.6)
         speed = f", {slower} times slower" if slower > 1 else ""
-        for label, centre in ((f"original{speed}", width // 2), (f"{right_label}{speed}", width + GAP + width // 2)):
+        for label, centre in (
+            (f"original{speed}", width // 2),
+            (f"{right_label}{speed}", width + GAP + width // 2),
+        ):
             pen.text((centre, self.top // 2), label, fill="white", font=font, anchor="mm")
         self.blank = np.zeros((high + high % 2, wide, 3), frame.dtype)
-        self.blank[: self.top] = np.asarray(strip).astype(frame.dtype) * (np.iinfo(frame.dtype).max // 255)
+        self.blank[: self.top] = np.asarray(strip).astype(frame.dtype) * (
+            np.iinfo(frame.dtype).max // 255
+        )
 
     def filled(self, left: Array, right: Array) -> Array:
         """A copy with both frames on it."""
         height, width, _ = left.shape
         if height > len(self.blank) - self.top or 2 * width + GAP != self.blank.shape[1]:
-            raise VideoError("the frame size changes within the video: split it there and convert each piece")
+            raise VideoError(
+                "the frame size changes within the video: split it there and convert each piece"
+            )
         sheet: Array = self.blank.copy()
         sheet[self.top : self.top + height, :width] = left
         sheet[self.top : self.top + height, width + GAP :] = right

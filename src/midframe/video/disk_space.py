@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from midframe.errors import VideoError
-from midframe.video.encoders import Encoding
+from midframe.media.writing.encoders import Encoding
 
 BITS_A_PIXEL = {"ffv1": 6.0, "prores_ks": 1.5}
 """What encoders make of a pixel at least, of common pictures."""
@@ -29,7 +29,8 @@ def check_space(folder: Path, encoding: Encoding, frames: float | None) -> None:
     free = disk.free
     if disk.total and free < needed:
         raise VideoError(
-            f"{folder} has {_readable(free)} free, and about {_readable(needed)} or more are needed: free disk space, "
+            f"{folder} has {_readable(free)} free, and about {_readable(needed)} or more are "
+            "needed: free disk space, "
             "or choose another place for OUT"
         )
 

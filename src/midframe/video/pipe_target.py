@@ -7,7 +7,7 @@ from typing import Any
 import av
 
 from midframe.errors import VideoError
-from midframe.video.pipes import PipeWriter, pipe_encoding
+from midframe.media.reading.pipes import PipeWriter, pipe_encoding
 from midframe.video.retimer import Output, Retimer
 from midframe.video.target import Job, Target, form_of
 from midframe.video.timeline import TrueTimes
@@ -31,7 +31,9 @@ class PipeTarget(Target):
             raise VideoError("y4m needs a constant frame rate: drop --vfr")
         if resume:
             raise VideoError("output to a pipe cannot be resumed: drop --resume")
-        job.report.dropped = tuple(f"{each.type} stream {each.index} (y4m)" for each in job.reader.others)
+        job.report.dropped = tuple(
+            f"{each.type} stream {each.index} (y4m)" for each in job.reader.others
+        )
         return 0
 
     def write(self, outputs: Iterable[Output]) -> None:

@@ -1,9 +1,11 @@
-"""Interpolating a video: a thread that reads, this one, workers that interpolate, and one that writes.
+"""Interpolating a video: a thread that reads, this one, workers that interpolate, and one that
+writes.
 
-    reader thread: demux, decode, find cuts  ->  queue  ->  retimer, workers  ->  queue  ->  writer thread: encode
+    reader thread: demux, decode, find cuts  ->  queue  ->  retimer, workers  ->  queue  ->  writer
+        thread: encode
 
-Both queues are short, so memory does not grow with the film. What is encoded is kept in segments until all of it is
-there; then it is joined with the source's other streams.
+Both queues are short, so memory does not grow with the film. What is encoded is kept in segments
+until all of it is there; then it is joined with the source's other streams.
 """
 
 import logging
@@ -14,6 +16,9 @@ from typing import Any
 
 from midframe.errors import MidframeError
 from midframe.interpolator import Interpolator
+from midframe.media.reading.duplicates import without_duplicates
+from midframe.media.reading.reader import Frame, VideoReader
+from midframe.media.reading.sources import identity_of, open_source
 from midframe.ops.workers import Workers
 from midframe.options import (
     CutMode,
@@ -28,11 +33,8 @@ from midframe.options import (
 )
 from midframe.rates import Rate
 from midframe.video.channel import POLL_SECONDS, Channel, guard
-from midframe.video.duplicates import without_duplicates
-from midframe.video.reader import Frame, VideoReader
 from midframe.video.report import VideoReport
 from midframe.video.retimer import Output, Progress, Retimer
-from midframe.video.sources import identity_of, open_source
 from midframe.video.target import Job, Target
 from midframe.video.targets import target_for
 from midframe.video.timeline import choose_timeline
@@ -77,17 +79,19 @@ def interpolate_video(
 ) -> VideoReport:
     """Write a video again at another frame rate, with all its streams, at its own speed or slower.
 
-    The result has a constant frame rate. A time that falls on a source frame shows that frame unchanged; others are
-    interpolated at the nearest time that the network supports, and the report states the largest difference. The last
-    frame is held for as long as it was shown. Sound packets are copied.
+    The result has a constant frame rate. A time that falls on a source frame shows that frame
+    unchanged; others are interpolated at the nearest time that the network supports, and the report
+    states the largest difference. The last frame is held for as long as it was shown. Sound packets
+    are copied.
 
     Interrupted work can be resumed: finished segments are kept in `TARGET.midframe/`.
 
     Args:
-        source: a video that FFmpeg reads, a GIF or APNG, a folder of pictures or a pattern such as `frames/%06d.png`,
-            or "-" for a stream in standard input, as y4m.
-        target: the result, ending in .mp4, .m4v, .mkv, .mov, .webm, .avi, .ts, .m2ts, .gif or .apng; a pattern for
-            pictures; or "-" for y4m in standard output. It appears when it is complete.
+        source: a video that FFmpeg reads, a GIF or APNG, a folder of pictures or a pattern such as
+            `frames/%06d.png`, or "-" for a stream in standard input, as y4m.
+        target: the result, ending in .mp4, .m4v, .mkv, .mov, .webm, .avi, .ts, .m2ts, .gif or
+            .apng; a pattern for pictures; or "-" for y4m in standard output. It appears when it is
+            complete.
         factor, fps, slow, vfr, cut, dedup, overlays: as in `RetimingOptions`.
         start, end, source_fps, deinterlace, cut_threshold, strict: as in `SourceOptions`.
         codec, crf, preset, encoder_options, mute: as in `EncodingOptions`.
@@ -98,13 +102,13 @@ def interpolate_video(
         progress: called with the number of source frames that are done, and their total, if known.
 
     Returns:
-        How many frames were read, kept, interpolated and held, what became of other streams, and whether the result,
-        read again, has all it should (`problems`).
+        How many frames were read, kept, interpolated and held, what became of other streams, and
+        whether the result, read again, has all it should (`problems`).
 
     Raises:
         OptionError: an option has a value that it cannot have, or excludes another.
-        VideoError: the source cannot be read, or the target cannot be written. Nothing is left behind but segments
-            that can be resumed, if the source is not at fault.
+        VideoError: the source cannot be read, or the target cannot be written. Nothing is left
+            behind but segments that can be resumed, if the source is not at fault.
     """
     options = VideoOptions(
         RetimingOptions(factor, fps, slow, vfr=vfr, cut=cut, dedup=dedup, overlays=overlays),
@@ -151,10 +155,15 @@ def convert_video(
     resume: bool = False,
     progress: Progress | None = None,
 ) -> VideoReport:
-    """Do the work of `interpolate_video`, with its options in dataclasses; returns and raises the same."""
+    """Do the work of `interpolate_video`, with its options in dataclasses; returns and raises the
+    same."""
     goal = target_for(target, options.encoding)
     goal.check(source, overwrite=overwrite, resume=resume)
-    tool = interpolation if isinstance(interpolation, Interpolator) else Interpolator.from_options(interpolation)
+    tool = (
+        interpolation
+        if isinstance(interpolation, Interpolator)
+        else Interpolator.from_options(interpolation)
+    )
     settings: dict[str, Any] = {"video": identity_of(source), "network": tool.identity}
     settings |= fingerprint(tool.options, options.retiming, options.source, goal.options)
     if resume and goal.is_complete(settings, overwrite=overwrite):
@@ -163,23 +172,33 @@ def convert_video(
     retiming = options.retiming
     with open_source(source, options.source, **holds) as reader:
         picture, colour = reader.first_picture()
-        timeline = choose_timeline(reader.source_rate, reader.time_base, retiming, constant=goal.constant)
+        timeline = choose_timeline(
+            reader.source_rate, reader.time_base, retiming, constant=goal.constant
+        )
         if picture.interlaced_frame and not options.source.deinterlace:
             log.warning("%s is interlaced: --deinterlace makes progressive frames of it", source)
         job = Job(reader, picture, colour, timeline, settings)
         try:
             finished = goal.begin(job, resume=resume, overwrite=overwrite)
             _log_plan(job, goal, finished)
-            details: dict[str, Any] = {"overlays": retiming.overlays, "finished": finished, "progress": progress}
+            details: dict[str, Any] = {
+                "overlays": retiming.overlays,
+                "finished": finished,
+                "progress": progress,
+            }
             with Workers(tool.pairs_at_once(picture.height, picture.width)) as workers:
-                retimer = Retimer(workers, tool, colour, timeline, retiming.cut, reader, job.report, **details)
+                retimer = Retimer(
+                    workers, tool, colour, timeline, retiming.cut, reader, job.report, **details
+                )
                 _run(reader, goal, retimer, dedup=retiming.dedup)
             job.report.duplicates = reader.frames_read - job.report.frames_in
             goal.finish(retimer)
             job.report.dropped = (*job.report.dropped, *goal.lost_side_data(retimer))
             if job.report.frames_kept < job.report.frames_in:
-                fact = f"{job.report.frames_kept} of {job.report.frames_in} source frames are in the result unchanged"
-                reader.warnings.append(f"{fact}: --factor or --vfr keeps all of them")
+                share = f"{job.report.frames_kept} of {job.report.frames_in} source frames"
+                reader.warnings.append(
+                    f"{share} are in the result unchanged: --factor or --vfr keeps all of them"
+                )
             job.report.damage = (*reader.damage.places, *job.report.damage)
             job.report.warnings = (*reader.warnings, *job.report.warnings)
         except BaseException as error:
@@ -201,7 +220,11 @@ def _log_plan(job: Job, goal: Target, finished: int) -> None:
     log.info("source: %s, %s rate of %.3f frames/s", size, regular, reader.rate)
     options = " ".join(f"{name}={value}" for name, value in encoding.options.items())
     log.info(
-        "result: %s %s, %.3f frames/s, options %s", encoding.encoder, encoding.pixel_format, encoding.rate, options
+        "result: %s %s, %.3f frames/s, options %s",
+        encoding.encoder,
+        encoding.pixel_format,
+        encoding.rate,
+        options,
     )
     if finished:
         log.info("resuming: %d segments are finished", finished)
@@ -218,7 +241,12 @@ def _run(reader: VideoReader, goal: Target, retimer: Retimer, *, dedup: bool) ->
 
     threads = [
         Thread(target=guard, args=(stop, incoming, read), name="reader", daemon=True),
-        Thread(target=guard, args=(stop, outgoing, lambda: goal.write(outgoing)), name="writer", daemon=True),
+        Thread(
+            target=guard,
+            args=(stop, outgoing, lambda: goal.write(outgoing)),
+            name="writer",
+            daemon=True,
+        ),
     ]
     for thread in threads:
         thread.start()
@@ -231,4 +259,6 @@ def _run(reader: VideoReader, goal: Target, retimer: Retimer, *, dedup: bool) ->
     finally:
         stop.set()
         for thread in threads:
-            thread.join(LEAVE_SECONDS)  # a call into a library that never returns does not hold the program
+            thread.join(
+                LEAVE_SECONDS
+            )  # a call into a library that never returns does not hold the program

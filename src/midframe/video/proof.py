@@ -1,7 +1,9 @@
-"""The proof that a result is whole: it is played as a player does, and compared with what its source showed.
+"""The proof that a result is whole: it is played as a player does, and compared with what its
+source showed.
 
-While a source is read, what it shows is observed: when, and as a thumbnail, before anything is decided about it. The
-result is then decoded from its file, with edit lists and the start of its container applied, by FFmpeg alone.
+While a source is read, what it shows is observed: when, and as a thumbnail, before anything is
+decided about it. The result is then decoded from its file, with edit lists and the start of its
+container applied, by FFmpeg alone.
 """
 
 from collections import Counter
@@ -14,23 +16,26 @@ from typing import Any
 import av
 import numpy as np
 
-from midframe.images import Array
-from midframe.video.carriers import PRIMING_PACKETS
+from midframe.media.pictures.images import Array
+from midframe.media.reading.sights import Sight, thumbnail
+from midframe.media.streams.carriers import PRIMING_PACKETS
 from midframe.video.report import VideoReport
-from midframe.video.sights import Sight, thumbnail
 
 SAME_PICTURE = 10.0
 """Of 255: thumbnails of one picture, before and after encoding, differ by less in the mean."""
 TICK = Fraction(1, 1000)
 """Seconds: Matroska counts in milliseconds."""
 STRETCHED_TOLERANCE = Fraction(1, 10)
-"""Seconds by which sound that is re-encoded may end earlier or later: a window of `atempo` and a packet."""
+"""Seconds by which sound that is re-encoded may end earlier or later: a window of `atempo` and a
+packet."""
 PRIMING = Fraction(3, 10)
-"""Seconds by which packets of sound that is re-encoded may lie before what is heard (encoder delay)."""
+"""Seconds by which packets of sound that is re-encoded may lie before what is heard (encoder
+delay)."""
 SOUND_PACKET = Fraction(1, 20)
 """Seconds of a packet of sound at most: 2048 samples of AAC-HE at 44.1 kHz."""
 FORGIVEN = 0.02
-"""Fraction of the kept frames that may look unlike their source: strong compression, sudden flashes."""
+"""Fraction of the kept frames that may look unlike their source: strong compression, sudden
+flashes."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,8 @@ class Stretch:
     begin: Fraction
     end: Fraction
     packet: Fraction = Fraction(0)
-    """The duration of its longest packet, by which the stated end may differ: not all containers cut the last one."""
+    """The duration of its longest packet, by which the stated end may differ: not all containers
+    cut the last one."""
 
 
 @dataclass
@@ -59,7 +65,8 @@ class Playback:
     begins_anywhere: bool = False
     """The clock of the file begins anywhere, as in MPEG-TS, which has no times before 0."""
     whole_packets: bool = False
-    """Sound begins and ends with a packet, where other containers cut off what an encoder put before and after it."""
+    """Sound begins and ends with a packet, where other containers cut off what an encoder put
+    before and after it."""
 
     @property
     def begin(self) -> Fraction:
@@ -84,11 +91,15 @@ def play(path: Path, frame_duration: Fraction) -> Playback:
         picture: Any = container.streams.video[0]
         picture.thread_type = "AUTO"
         others = [
-            each for each in container.streams if each is not picture and each.type in ("audio", "subtitle", "video")
+            each
+            for each in container.streams
+            if each is not picture and each.type in ("audio", "subtitle", "video")
         ]
         found.whole_packets = container.format.name in ("avi", "mpegts")
         found.begins_anywhere = container.format.name == "mpegts"
-        counted = container.format.name == "avi"  # it states no times, and FFmpeg guesses late ones for H.264
+        counted = (
+            container.format.name == "avi"
+        )  # it states no times, and FFmpeg guesses late ones for H.264
         found.streams = dict(Counter(stream.type for stream in others))
         sounds = [stream for stream in others if stream.type == "audio"]
         heard: dict[int, Stretch] = {}
@@ -96,14 +107,17 @@ def play(path: Path, frame_duration: Fraction) -> Playback:
         for packet in container.demux([picture, *sounds]):
             if packet.stream is picture:
                 _show(found, packet, counted=counted)
-                # durations are those of the order of decoding, so only that of the last packet states the end
+                # durations are those of the order of decoding, so only that of the last packet
+                # states the end
                 last = (packet.duration or 0) * packet.time_base if packet.size else last
             elif packet.pts is not None and not packet.is_discard:
                 begin = packet.pts * packet.time_base
                 end = begin + (packet.duration or 0) * packet.time_base
                 before = heard.get(packet.stream.index, Stretch(begin, end))
                 longest = max(before.packet, end - begin)
-                heard[packet.stream.index] = Stretch(min(before.begin, begin), max(before.end, end), longest)
+                heard[packet.stream.index] = Stretch(
+                    min(before.begin, begin), max(before.end, end), longest
+                )
         if found.sights:
             found.end = max(sight.time for sight in found.sights) + (last or frame_duration)
         found.sounds = [heard[stream.index] for stream in sounds if stream.index in heard]
@@ -133,7 +147,8 @@ class Expected:
     end: Fraction
     """When its last picture is no longer shown."""
     sounds: Sequence[Stretch | None]
-    """Of each sound stream that was carried over, in seconds of the source; None where it is not known."""
+    """Of each sound stream that was carried over, in seconds of the source; None where it is not
+    known."""
     streams: Mapping[str, int]
     """How many of each kind were to be carried over beside the picture."""
     slow: Fraction
@@ -147,11 +162,13 @@ class Expected:
 
 
 def prove(path: Path, report: VideoReport, expected: Expected) -> None:
-    """Play a result and compare it with its source; what it has goes into the report, and what it lacks.
+    """Play a result and compare it with its source; what it has goes into the report, and what it
+    lacks.
 
     Args:
         path: of the result.
-        report: of the work; gets `length_out`, `streams`, `frames_unchanged`, `warnings` and `problems`.
+        report: of the work; gets `length_out`, `streams`, `frames_unchanged`, `warnings` and
+            `problems`.
         expected: what the source showed.
     """
     found = play(path, expected.step)
@@ -163,13 +180,15 @@ def prove(path: Path, report: VideoReport, expected: Expected) -> None:
     problems = [*_wrong_frames(found, report, expected), *_wrong_sounds(found, report, expected)]
     if found.streams != dict(expected.streams):
         problems.append(
-            f"it has {_counted(found.streams)} beside the video stream instead of {_counted(expected.streams)}"
+            f"it has {_counted(found.streams)} beside the video stream instead of "
+            f"{_counted(expected.streams)}"
         )
     report.problems = tuple(problems)
 
 
 def _begin_at_zero(found: Playback, expected: Expected) -> None:
-    """Take the delay off that Matroska gives to all streams where the priming of a sound lies before 0."""
+    """Take the delay off that Matroska gives to all streams where the priming of a sound lies
+    before 0."""
     if not found.sights or not expected.sights or not found.sounds:
         return
     delay = found.begin - (expected.sights[0].time - expected.shift) * expected.slow
@@ -177,7 +196,9 @@ def _begin_at_zero(found: Playback, expected: Expected) -> None:
     longest = max(sound.packet for sound in found.sounds)
     if abs(first) <= 3 * TICK and 0 < delay <= PRIMING_PACKETS * longest + 3 * TICK:
         found.sights = [replace(sight, time=sight.time - delay) for sight in found.sights]
-        found.sounds = [replace(each, begin=each.begin - delay, end=each.end - delay) for each in found.sounds]
+        found.sounds = [
+            replace(each, begin=each.begin - delay, end=each.end - delay) for each in found.sounds
+        ]
         found.end -= delay
 
 
@@ -201,14 +222,17 @@ def _wrong_frames(found: Playback, report: VideoReport, expected: Expected) -> I
     if abs(found.begin - first) > slack:
         yield f"the video begins at {float(found.begin):.3f} s instead of {float(first):.3f} s"
     if abs(found.end - found.begin - length) > slack:
-        yield f"the video lasts {float(found.end - found.begin):.3f} s instead of {float(length):.3f} s"
+        lasts = float(found.end - found.begin)
+        yield f"the video lasts {lasts:.3f} s instead of {float(length):.3f} s"
     report.frames_unchanged = unchanged(found.sights, expected)
     if report.frames_unchanged < report.frames_kept * (1 - FORGIVEN) - 1:
-        yield f"{report.frames_unchanged} source frames are found in the result instead of {report.frames_kept}"
+        kept = f"instead of {report.frames_kept}"
+        yield f"{report.frames_unchanged} source frames are found in the result {kept}"
 
 
 def unchanged(shown: Sequence[Sight], expected: Expected) -> int:
-    """Count the frames of the source that a player shows near their times, each in a frame of its own."""
+    """Count the frames of the source that a player shows near their times, each in a frame of its
+    own."""
     count, place = 0, 0
     for sight in expected.sights:
         time = (sight.time - expected.shift) * expected.slow
@@ -234,12 +258,19 @@ def _wrong_sounds(found: Playback, report: VideoReport, expected: Expected) -> I
         if was is None or not expected.sights:
             continue
         own = [(edge - expected.shift) * expected.slow for edge in (was.begin, was.end)]
-        after_picture = (own[1] - (expected.end - expected.shift) * expected.slow, now.end - found.end)
+        after_picture = (
+            own[1] - (expected.end - expected.shift) * expected.slow,
+            now.end - found.end,
+        )
         if number == 1:
             report.sound_after_picture_in, report.sound_after_picture_out = after_picture
         if abs(after_picture[1] - after_picture[0]) > slack + now.packet:
             moved = float(abs(after_picture[1] - after_picture[0]))
-            yield f"sound {number} ends {moved:.3f} s earlier or later than it should beside the video"
+            yield (
+                f"sound {number} ends {moved:.3f} s earlier or later than it should beside the "
+                "video"
+            )
         early = slack + max(PRIMING if expected.stretched else 0, PRIMING_PACKETS * now.packet)
         if not -early <= now.begin - own[0] <= slack:
-            yield f"sound {number} begins at {float(now.begin):.3f} s instead of {float(own[0]):.3f} s"
+            begins = float(now.begin)
+            yield f"sound {number} begins at {begins:.3f} s instead of {float(own[0]):.3f} s"

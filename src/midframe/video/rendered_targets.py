@@ -8,15 +8,13 @@ from typing import Any
 
 import av
 
-from midframe.decoding import HDR_TRANSFERS
 from midframe.errors import VideoError
 from midframe.folders import visible
-from midframe.images import Array, lost_as, writes
-from midframe.outputs import check_output_file, check_output_folder, same_place
-from midframe.video.animation import FASTEST_GIF, plays_of, write_animation
-from midframe.video.colour import to_rgb
-from midframe.video.icc_profile import lost_profile, profile_of
-from midframe.video.image_sequence import (
+from midframe.media.colour.conversion import to_rgb
+from midframe.media.pictures.decoding import HDR_TRANSFERS
+from midframe.media.pictures.images import Array, lost_as, writes
+from midframe.media.reading.icc_profile import lost_profile, profile_of
+from midframe.media.reading.image_sequence import (
     DEFAULT_NAME,
     is_pattern,
     number_of,
@@ -25,7 +23,9 @@ from midframe.video.image_sequence import (
     picture_files,
     write_pictures,
 )
-from midframe.video.opacity import lost_alpha
+from midframe.media.reading.opacity import lost_alpha
+from midframe.media.writing.animation import FASTEST_GIF, plays_of, write_animation
+from midframe.outputs import check_output_file, check_output_folder, same_place
 from midframe.video.report import check_pictures
 from midframe.video.retimer import Retimer
 from midframe.video.segment_target import SegmentTarget
@@ -65,12 +65,17 @@ class AnimationTarget(RenderedTarget):
     constant = False
 
     def check(self, source: Path, *, overwrite: bool, resume: bool = False) -> None:
-        check_output_file(self.path, inputs=picture_files(source) or [source], overwrite=overwrite or resume)
+        check_output_file(
+            self.path, inputs=picture_files(source) or [source], overwrite=overwrite or resume
+        )
 
     def begin(self, job: Job, *, resume: bool, overwrite: bool) -> int:
         rate = job.timeline.rate
         if self._gif and rate > FASTEST_GIF:
-            raise VideoError(f"viewers play GIFs of {float(rate):g} frames a second too slowly: give --fps 50 or less")
+            raise VideoError(
+                f"viewers play GIFs of {float(rate):g} frames a second too slowly: give --fps 50 "
+                "or less"
+            )
         return super().begin(job, resume=resume, overwrite=overwrite)
 
     def finish(self, retimer: Retimer) -> None:
@@ -78,18 +83,26 @@ class AnimationTarget(RenderedTarget):
         unfinished = self.segments.folder / self.path.name
         try:
             write_animation(
-                unfinished, lambda: self._frames(retimer.end_pts), self.encoding.time_base, self.encoding.rate,
-                plays_of(self.job.reader.path), gif=self._gif,
+                unfinished, lambda: self._frames(retimer.end_pts), self.encoding.time_base,
+                self.encoding.rate, plays_of(self.job.reader.path), gif=self._gif,
             )  # fmt: skip
             unfinished.replace(self.path)
         except (av.FFmpegError, OSError) as error:
-            raise VideoError(f"{self.path} cannot be written ({error}): choose another place for OUT") from error
+            raise VideoError(
+                f"{self.path} cannot be written ({error}): choose another place for OUT"
+            ) from error
         self.segments.remove()
         self._prove(retimer)
 
     def _lost(self) -> Iterable[str]:
-        high_bit_depth = ["bits beyond 8 of each sample (GIF)"] if self._gif and self.job.colour.high_bit_depth else []
-        soft = self._gif and self.job.colour.alpha and self.job.reader.container.format.name != "gif"
+        high_bit_depth = (
+            ["bits beyond 8 of each sample (GIF)"]
+            if self._gif and self.job.colour.high_bit_depth
+            else []
+        )
+        soft = (
+            self._gif and self.job.colour.alpha and self.job.reader.container.format.name != "gif"
+        )
         partial = (
             ["partial transparency (GIF pixels are opaque or transparent)"]
             if soft and lost_alpha(self.job.reader)
@@ -115,20 +128,31 @@ class ImageSequenceTarget(RenderedTarget):
 
     def check(self, source: Path, *, overwrite: bool, resume: bool = False) -> None:
         if not writes(Path(self.pattern).suffix):
-            raise VideoError(f"{self.path}: images cannot be written with this suffix: use {DEFAULT_NAME}")
+            raise VideoError(
+                f"{self.path}: images cannot be written with this suffix: use {DEFAULT_NAME}"
+            )
         if not self.appears.parent.is_dir():
-            raise VideoError(f"{self.appears.parent} is not a folder: create it first, or name another OUT")
+            raise VideoError(
+                f"{self.appears.parent} is not a folder: create it first, or name another OUT"
+            )
         check_output_folder(self.appears, inputs=() if is_pattern(self.path) else [source])
         for each in picture_files(source) or [source]:
-            if number_of(self.pattern, each.name) is not None and same_place(each.parent, self.appears):
-                raise VideoError(f"{each} is an input that {self.path} would overwrite: name another OUT")
+            if number_of(self.pattern, each.name) is not None and same_place(
+                each.parent, self.appears
+            ):
+                raise VideoError(
+                    f"{each} is an input that {self.path} would overwrite: name another OUT"
+                )
         before = numbered_files(self.appears, self.pattern)
         if before and not overwrite:
             raise VideoError(f"{before[min(before)]} exists: name another OUT, or give --overwrite")
-        others = set(visible(self.appears, self.appears.iterdir())) if self.appears.is_dir() else set()
+        others = (
+            set(visible(self.appears, self.appears.iterdir())) if self.appears.is_dir() else set()
+        )
         if not is_pattern(self.path) and (others := others - set(before.values())):
             raise VideoError(
-                f"{self.appears} holds other files ({min(others).name}): name a new folder, or a pattern such as "
+                f"{self.appears} holds other files ({min(others).name}): name a new folder, or a "
+                "pattern such as "
                 f"{self.appears}/frame-%06d.png"
             )
 
@@ -138,7 +162,9 @@ class ImageSequenceTarget(RenderedTarget):
         try:
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
-            images: Iterator[Array] = (to_rgb(frame, self.encoding.colour) for frame in self._frames(retimer.end_pts))
+            images: Iterator[Array] = (
+                to_rgb(frame, self.encoding.colour) for frame in self._frames(retimer.end_pts)
+            )
             count = write_pictures(folder, self.pattern, images, profile_of(self.job.reader))
             self.appears.mkdir(exist_ok=True)
             names = [numbered(self.pattern, number) for number in range(1, count + 1)]
@@ -148,14 +174,21 @@ class ImageSequenceTarget(RenderedTarget):
                 if not 1 <= number <= count:  # of an earlier, longer result
                     path.unlink()
         except OSError as error:
-            raise VideoError(f"{self.appears} cannot be written to ({error}): choose another place for OUT") from error
+            raise VideoError(
+                f"{self.appears} cannot be written to ({error}): choose another place for OUT"
+            ) from error
         self.segments.remove()
-        check_pictures([self.appears / name for name in names], self.job.report, self.job.timeline.rate)
+        check_pictures(
+            [self.appears / name for name in names], self.job.report, self.job.timeline.rate
+        )
 
     def _lost(self) -> Iterable[str]:
         suffix, colour = Path(self.pattern).suffix, self.job.colour
         lost = lost_as(
-            suffix, high_bit_depth=colour.high_bit_depth, alpha=False, icc_profile=profile_of(self.job.reader)
+            suffix,
+            high_bit_depth=colour.high_bit_depth,
+            alpha=False,
+            icc_profile=profile_of(self.job.reader),
         )
         if colour.alpha and lost_as(suffix, high_bit_depth=False, alpha=True, icc_profile=None):
             lost += filter(None, [lost_alpha(self.job.reader)])

@@ -20,7 +20,8 @@ class VideoReport:
     frames_held: int = 0
     """Source frames shown once more: at cuts and at the end."""
     frames_unchanged: int | None = None
-    """Source frames that a player shows near their times, found by decoding the result; None if it cannot be read."""
+    """Source frames that a player shows near their times, found by decoding the result; None if it
+    cannot be read."""
     duplicates: int = 0
     """Source frames that were dropped because they duplicate the one before them."""
     captions: int = 0
@@ -29,13 +30,15 @@ class VideoReport:
     gaps: int = 0
     """Frames that stood still for much longer than others, and are held instead of moved."""
     worst_error: Fraction = Fraction(0)
-    """By which the time of what a frame shows differs at most from when it is shown, beside cuts."""
+    """By which the time of what a frame shows differs at most from when it is shown, beside
+    cuts."""
     length_in: Fraction = Fraction(0)
     """Of the source's picture, times how much longer the result is to be."""
     length_out: Fraction = Fraction(0)
     """Of the result's picture, as its file has it."""
     sound_after_picture_in: Fraction | None = None
-    """By which the last sound of the source ends after its picture, times how much longer the result is to be."""
+    """By which the last sound of the source ends after its picture, times how much longer the
+    result is to be."""
     sound_after_picture_out: Fraction | None = None
     """The same of the result, as its file has it."""
     streams: dict[str, int] = field(default_factory=dict)
@@ -60,7 +63,10 @@ class VideoReport:
     def as_json(self) -> dict[str, Any]:
         """Numbers and texts alone."""
         values = asdict(self) | {"frames_out": self.frames_out}
-        return {name: float(value) if isinstance(value, Fraction) else value for name, value in values.items()}
+        return {
+            name: float(value) if isinstance(value, Fraction) else value
+            for name, value in values.items()
+        }
 
 
 def check_pictures(paths: Sequence[Path], report: VideoReport, rate: Fraction) -> None:

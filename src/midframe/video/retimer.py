@@ -11,25 +11,26 @@ from typing import Any
 import av
 
 from midframe.interpolator import Interpolator
+from midframe.media.colour.conversion import Colour
+from midframe.media.colour.side_data import CAPTIONS, side_data_of, without_side_data
+from midframe.media.reading.reader import WHOLE, Frame, VideoReader
 from midframe.ops.workers import Workers
 from midframe.options import CutMode
-from midframe.video.colour import Colour
 from midframe.video.overlays import OverlayFinder
-from midframe.video.reader import WHOLE, Frame, VideoReader
 from midframe.video.report import VideoReport
 from midframe.video.samples import Samples, blended_frame, interpolated_frame
 from midframe.video.segments import LONG_SEGMENT, SHORT_SEGMENT
-from midframe.video.side_data import CAPTIONS, side_data_of, without_side_data
 from midframe.video.timeline import Shown, Timeline, shown_between
 
 STILL_STEPS, STILL_SECONDS = 8, Fraction(1, 2)
-"""A frame that is shown for longer than so many usual steps, and than so long, stood still: screens are recorded where
-they change."""
+"""A frame that is shown for longer than so many usual steps, and than so long, stood still: screens
+are recorded where they change."""
 MAX_TOGETHER = 8
-"""Largest number of frames that one of several workers interpolates in one job, so that memory is bounded."""
+"""Largest number of frames that one of several workers interpolates in one job, so that memory is
+bounded."""
 Progress = Callable[[float, float | None], None]
-"""Called with the number of source frames that are done, fractional while frames are interpolated, and their
-total, if it is known."""
+"""Called with the number of source frames that are done, fractional while frames are interpolated,
+and their total, if it is known."""
 
 
 Frames = dict[Fraction, av.VideoFrame]
@@ -41,7 +42,8 @@ class Output:
     """A picture on its way to the encoder."""
 
     picture: av.VideoFrame
-    """A source frame as it was decoded, or an interpolated frame in the same pixel format and colour space."""
+    """A source frame as it was decoded, or an interpolated frame in the same pixel format and
+    colour space."""
     pts: int
     """When it is shown, in the time base of the timeline."""
     segment: int
@@ -73,7 +75,9 @@ class Pending:
 class Source:
     """A source frame, whose samples are computed when they are first used."""
 
-    def __init__(self, frame: Frame, reader: VideoReader, colour: Colour, timeline: Timeline) -> None:
+    def __init__(
+        self, frame: Frame, reader: VideoReader, colour: Colour, timeline: Timeline
+    ) -> None:
         self.picture, self.begins_scene, self.colour = frame.picture, frame.begins_scene, colour
         self.own_time = frame.pts * reader.time_base
         """When the source shows it, in seconds."""
@@ -89,7 +93,8 @@ class Source:
 
 
 class Retimer:
-    """Turns source frames, one after another, into the frames to show; a few pairs are interpolated at a time.
+    """Turns source frames, one after another, into the frames to show; a few pairs are interpolated
+    at a time.
 
     Args:
         workers: threads that interpolate; with a single one, this thread does.
@@ -118,12 +123,19 @@ class Retimer:
         finished: int = 0,
         progress: Progress | None = None,
     ) -> None:
-        self.workers, self.tool, self.colour, self.timeline, self.cut = workers, tool, colour, timeline, cut
+        self.workers, self.tool, self.colour, self.timeline, self.cut = (
+            workers,
+            tool,
+            colour,
+            timeline,
+            cut,
+        )
         self.reader, self.report, self.progress = reader, report, progress
         self.finder = OverlayFinder() if overlays else None
         self.finished, self.segment, self._segment_begin = finished, 0, 0
         self.origin = self.end = Fraction(0)
-        """When the first source frame is shown and when the last no longer is, in seconds of the source."""
+        """When the first source frame is shown and when the last no longer is, in seconds of the
+        source."""
         self.first_time = self.own_end = Fraction(0)
         """When the source itself shows its first frame and when its last no longer."""
         self.before: Source | None = None
@@ -138,7 +150,8 @@ class Retimer:
 
     @property
     def end_pts(self) -> int:
-        """When the last frame of the result is no longer shown, in the time base of the timeline."""
+        """When the last frame of the result is no longer shown, in the time base of the
+        timeline."""
         return round(self.end * self.timeline.slow / self.timeline.time_base) - self.shift
 
     def frames(self, frames: Iterable[Frame]) -> Iterator[Output]:
@@ -157,14 +170,17 @@ class Retimer:
         yield from self._closing_frames()
 
     def _is_ready(self, waiting: deque[Output | Pending]) -> bool:
-        """Whether the first frame is to be yielded: it is finished, or more jobs are running than there are workers."""
+        """Whether the first frame is to be yielded: it is finished, or more jobs are running than
+        there are workers."""
         first, jobs = waiting[0], {each.frames for each in waiting if isinstance(each, Pending)}
         return isinstance(first, Output) or first.frames.done() or len(jobs) > self.workers.number
 
     def _frames_for(self, frame: Frame) -> Iterator[Output | Pending]:
         """What is shown from the frame before up to this one."""
         after = Source(frame, self.reader, self.colour, self.timeline)
-        self.report.worst_error = max(self.report.worst_error, abs(after.time - after.own_time) * self.timeline.slow)
+        self.report.worst_error = max(
+            self.report.worst_error, abs(after.time - after.own_time) * self.timeline.slow
+        )
         if self.before:
             after.time = max(after.time, self.before.time)
             yield from self._between(self.before, after)
@@ -189,7 +205,9 @@ class Retimer:
             self.progress(self.report.frames_in + fraction, self.reader.expected_frames)
 
     def _end_segment(self, *, at_cut: bool) -> None:
-        if self.report.frames_out - self._segment_begin >= (SHORT_SEGMENT if at_cut else LONG_SEGMENT):
+        if self.report.frames_out - self._segment_begin >= (
+            SHORT_SEGMENT if at_cut else LONG_SEGMENT
+        ):
             self.segment, self._segment_begin = self.segment + 1, self.report.frames_out
 
     def _between(self, before: Source, after: Source) -> Iterator[Output | Pending]:
@@ -203,7 +221,9 @@ class Retimer:
             self.report.gaps += 1
             shown = [replace(each, t=Fraction(0)) for each in shown]
         else:
-            self.report.worst_error = max([self.report.worst_error, *(each.error for each in shown)])
+            self.report.worst_error = max(
+                [self.report.worst_error, *(each.error for each in shown)]
+            )
         if before.captions and not before.shown and all(each.t for each in shown):
             self.captions.append(before.captions)  # the frame itself is not shown
         wanted = [each.t for each in shown if 0 < each.t < 1]
@@ -216,7 +236,9 @@ class Retimer:
                 continue
             self.report.frames_interpolated += 1
             if pair and number % together == 0:
-                pending = self._interpolate(*pair, wanted[number : number + together], at_cut=after.begins_scene)
+                pending = self._interpolate(
+                    *pair, wanted[number : number + together], at_cut=after.begins_scene
+                )
             captions = self._waiting_captions()
             if pending:
                 yield Pending(pending, each.t, *self._place(each), captions)
@@ -227,10 +249,16 @@ class Retimer:
         return length > STILL_SECONDS and length > STILL_STEPS / self.reader.rate
 
     def _across_cut(self, shown: Shown) -> Shown:
-        kept = {"hold": Fraction(int(shown.t)), "nearest": Fraction(round(shown.t)), "blend": shown.t}
+        kept = {
+            "hold": Fraction(int(shown.t)),
+            "nearest": Fraction(round(shown.t)),
+            "blend": shown.t,
+        }
         return replace(shown, t=kept[self.cut])
 
-    def _interpolate(self, first: Samples, second: Samples, times: list[Fraction], *, at_cut: bool) -> Future[Frames]:
+    def _interpolate(
+        self, first: Samples, second: Samples, times: list[Fraction], *, at_cut: bool
+    ) -> Future[Frames]:
         """Start to interpolate the frames at some times between two."""
         if at_cut:
             return at_once(lambda: {time: blended_frame(first, second, time) for time in times})
@@ -240,7 +268,10 @@ class Retimer:
         def interpolate(progress: Callable[[float], None] | None = None) -> Frames:
             images = self.tool.interpolate_many(first.rgb, second.rgb, times, progress=progress)
             each = zip(times, images, strict=True)
-            return {time: interpolated_frame(image, first, second, time, **options) for time, image in each}
+            return {
+                time: interpolated_frame(image, first, second, time, **options)
+                for time, image in each
+            }
 
         if self.workers.number > 1:
             return self.workers.submit(interpolate)
@@ -256,7 +287,9 @@ class Retimer:
             self.captions.append(source.captions)
         captions = self._waiting_captions()
         if self.segment >= self.finished:
-            picture = source.picture if source.captions is None else without_side_data(source.picture)
+            picture = (
+                source.picture if source.captions is None else without_side_data(source.picture)
+            )
             yield Output(picture, *self._place(shown), captions)
 
     def _waiting_captions(self) -> av.VideoFrame | None:

@@ -1,11 +1,11 @@
 """From the samples of two source frames to those of a frame between them.
 
-Source frames reach the encoder as they were decoded, so an interpolated frame must hold all that they hold, or the
-picture flickers. Samples of luma and chroma hold more than RGB from 0 to 1 does: luma above white and below black, and
-colours outside of the gamut. Networks therefore get RGB as float32 that is not clipped, and their result becomes
-samples of the source's own format, range and matrix. Subsampled chroma is enlarged such that the pixels of a chroma
-sample have its value as their mean, and reduced by taking that mean: a frame that no network changed comes back
-exactly.
+Source frames reach the encoder as they were decoded, so an interpolated frame must hold all that
+they hold, or the picture flickers. Samples of luma and chroma hold more than RGB from 0 to 1 does:
+luma above white and below black, and colours outside of the gamut. Networks therefore get RGB as
+float32 that is not clipped, and their result becomes samples of the source's own format, range and
+matrix. Subsampled chroma is enlarged such that the pixels of a chroma sample have its value as
+their mean, and reduced by taking that mean: a frame that no network changed comes back exactly.
 """
 
 import re
@@ -18,17 +18,33 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from midframe.images import Array, blended
-from midframe.video.colour import BT709, RED_AND_BLUE, Colour, code_ranges, in_format, is_rgb, luma_chroma, plane_of
+from midframe.media.colour.conversion import (
+    BT709,
+    RED_AND_BLUE,
+    Colour,
+    code_ranges,
+    in_format,
+    is_rgb,
+    luma_chroma,
+    plane_of,
+)
+from midframe.media.colour.side_data import without_side_data
+from midframe.media.pictures.images import Array, blended
 from midframe.video.overlays import keep_overlays
-from midframe.video.side_data import without_side_data
 from midframe.video.stills import keep_still
 
 PLANAR = re.compile(r"yuv[aj]?4\d\dp(\d+le)?|gray(\d+le)?")
 """Names of the formats that are taken as they are: planes of luma, both chromas and alpha."""
 ALPHA = 3
 """The place of alpha among planes and colours."""
-SUBSAMPLINGS = {(1, 1): "444", (2, 1): "422", (2, 2): "420", (1, 2): "440", (4, 1): "411", (4, 4): "410"}
+SUBSAMPLINGS = {
+    (1, 1): "444",
+    (2, 1): "422",
+    (2, 2): "420",
+    (1, 2): "440",
+    (4, 1): "411",
+    (4, 4): "410",
+}
 """Names by the number of luma samples to one of chroma, along a row and down a column."""
 
 
@@ -50,11 +66,13 @@ class Samples:
         self._rgb: Array | None = None
         self._lock = Lock()
         self.planes = planes_of(self.held)
-        """Luma, both chromas and alpha, (h, w) each; or RGB as one array, (H, W, 3) or (H, W, 4). Integers."""
+        """Luma, both chromas and alpha, (h, w) each; or RGB as one array, (H, W, 3) or (H, W, 4).
+        Integers."""
 
     @property
     def rgb(self) -> Array:
-        """What networks take, (H, W, 3), or (H, W, 4) with alpha: RGB of integers as it is, or float32, not clipped.
+        """What networks take, (H, W, 3), or (H, W, 4) with alpha: RGB of integers as it is, or
+        float32, not clipped.
 
         It is computed once, by the thread that needs it first.
         """
@@ -66,11 +84,14 @@ class Samples:
 
     @cached_property
     def limits(self) -> list[tuple[int, int]]:
-        """The smallest and the largest code of each plane; the nominal ones where these lie further out."""
+        """The smallest and the largest code of each plane; the nominal ones where these lie further
+        out."""
         peak = 2**self.bits - 1
         if is_rgb(self.format):
             return [(0, peak)]
-        spans = zip(self.planes, *code_ranges(self.bits, self.colour), (0, 0.5, 0.5, 0), strict=False)
+        spans = zip(
+            self.planes, *code_ranges(self.bits, self.colour), (0, 0.5, 0.5, 0), strict=False
+        )
         return [
             (min(int(plane.min()), max(0, int(zero - below * span))),
              max(int(plane.max()), min(peak, int(zero + (1 - below) * span))))
@@ -87,14 +108,16 @@ def interpolated_frame(
     still: bool = True,
     overlays: Array | None = None,
 ) -> av.VideoFrame:
-    """Turn the result of a network into a frame like those around it, clipped no more than they are.
+    """Turn the result of a network into a frame like those around it, clipped no more than they
+    are.
 
     Args:
         image: the result for the `rgb` of both frames, of the same shape and type.
         first, second: the frames around it.
         t: its time, from 0 (the first frame) to 1 (the second).
         still: blend the samples of both frames where they agree, see `stills`.
-        overlays: from `OverlayFinder`, (H, W), from 0 to 1: how far both frames are blended whatever the image shows.
+        overlays: from `OverlayFinder`, (H, W), from 0 to 1: how far both frames are blended
+            whatever the image shows.
     """
     image = _with_hidden_colours(image, first, second, t)
     planes = [image] if is_rgb(first.format) else _coded(image, first, second)
@@ -102,33 +125,45 @@ def interpolated_frame(
         around = zip(planes, first.planes, second.planes, strict=True)
         planes = [keep_still(*samples, t, first.bits) for samples in around]
     if overlays is not None:
-        weights = [_reduced_to(torch.from_numpy(overlays), *plane.shape[:2]).numpy() for plane in planes]
+        weights = [
+            _reduced_to(torch.from_numpy(overlays), *plane.shape[:2]).numpy() for plane in planes
+        ]
         around = zip(planes, first.planes, second.planes, strict=True)
-        planes = [keep_overlays(*samples, t, each) for samples, each in zip(around, weights, strict=True)]
+        planes = [
+            keep_overlays(*samples, t, each) for samples, each in zip(around, weights, strict=True)
+        ]
     return _frame_of(planes, first)
 
 
 def blended_frame(first: Samples, second: Samples, t: Fraction) -> av.VideoFrame:
     """Both frames, the second by a weight from 0 to 1, sample by sample."""
-    return _frame_of([blended(*pair, t) for pair in zip(first.planes, second.planes, strict=True)], first)
+    return _frame_of(
+        [blended(*pair, t) for pair in zip(first.planes, second.planes, strict=True)], first
+    )
 
 
 def planes_of(frame: av.VideoFrame) -> list[Array]:
-    """The samples of a frame of a `sample_format`, in the frame's own memory; see `Samples.planes`."""
+    """The samples of a frame of a `sample_format`, in the frame's own memory; see
+    `Samples.planes`."""
     bits = max(part.bits for part in frame.format.components)
     if not is_rgb(frame.format):
         return [plane_of(plane, bits) for plane in frame.planes]
-    rows = np.frombuffer(frame.planes[0], np.uint16 if bits > 8 else np.uint8).reshape(frame.height, -1)
+    rows = np.frombuffer(frame.planes[0], np.uint16 if bits > 8 else np.uint8).reshape(
+        frame.height, -1
+    )
     colours = len(frame.format.components)
     return [rows[:, : frame.width * colours].reshape(frame.height, frame.width, colours)]
 
 
 def sample_format(form: av.VideoFormat, colour: Colour) -> str:
-    """The format that holds all that another one does, in one plane for each kind of sample, or else in packed RGB."""
+    """The format that holds all that another one does, in one plane for each kind of sample, or
+    else in packed RGB."""
     little_endian = re.sub("be$", "le", form.name)
     if PLANAR.fullmatch(little_endian):
         return little_endian
-    subsampling = SUBSAMPLINGS.get((-(-64 // form.chroma_width(64)), -(-64 // form.chroma_height(64))))
+    subsampling = SUBSAMPLINGS.get(
+        (-(-64 // form.chroma_width(64)), -(-64 // form.chroma_height(64)))
+    )
     bits = max(part.bits for part in form.components)
     name = f"yuv{'a' if colour.alpha else ''}{subsampling}p{'' if bits == 8 else f'{bits}le'}"
     foreign = is_rgb(form) or form.name.startswith("xyz")
@@ -136,7 +171,8 @@ def sample_format(form: av.VideoFormat, colour: Colour) -> str:
 
 
 def _rgb_of(planes: list[Array], bits: int, colour: Colour) -> Array:
-    """Planes of luma, both chromas and alpha as (H, W, 3) or (H, W, 4) float32, nominally from 0 to 1."""
+    """Planes of luma, both chromas and alpha as (H, W, 3) or (H, W, 4) float32, nominally from 0 to
+    1."""
     height, width = planes[0].shape
     luma, *others = (
         torch.from_numpy(plane).float().sub_(float(zero)).mul_(float(1 / span))
@@ -160,7 +196,13 @@ def _coded(image: Array, first: Samples, second: Samples) -> list[Array]:
     """The opposite of `_rgb_of`, rounded, and clipped to what either frame has or may have."""
     small, matrix = torch.from_numpy(image), _matrix(first.colour)
     planes: list[Array] = []
-    details = zip(first.planes, first.limits, second.limits, *code_ranges(first.bits, first.colour), strict=False)
+    details = zip(
+        first.planes,
+        first.limits,
+        second.limits,
+        *code_ranges(first.bits, first.colour),
+        strict=False,
+    )
     for number, (like, *limits, zero, span) in enumerate(details):
         if number == ALPHA:
             plane = torch.from_numpy(image)[..., ALPHA]
@@ -180,12 +222,14 @@ def _weighted(image: Tensor, weights: Array) -> Tensor:
 
 
 def _matrix(colour: Colour) -> Array:
-    """From RGB to luma and chroma; any serves that is left the way it was come, where the source's own is not known."""
+    """From RGB to luma and chroma; any serves that is left the way it was come, where the source's
+    own is not known."""
     return luma_chroma(colour.matrix if colour.matrix in RED_AND_BLUE else BT709)
 
 
 def _with_hidden_colours(image: Array, first: Samples, second: Samples, t: Fraction) -> Array:
-    """Blend what both frames hold where an image is clear: no network sees it, and encoders may drop alpha."""
+    """Blend what both frames hold where an image is clear: no network sees it, and encoders may
+    drop alpha."""
     if image.shape[2] == 3:
         return image
     least = 0.5 / (2**first.bits - 1) if image.dtype == np.float32 else 1
@@ -200,7 +244,8 @@ def _with_hidden_colours(image: Array, first: Samples, second: Samples, t: Fract
 
 
 def _frame_of(planes: list[Array], like: Samples) -> av.VideoFrame:
-    """A frame of some planes that is otherwise like a source frame: the place of its chroma decides conversions too."""
+    """A frame of some planes that is otherwise like a source frame: the place of its chroma decides
+    conversions too."""
     frame = without_side_data(like.held)
     frame.make_writable()  # a copy: the memory is that of the source frame
     for target, samples in zip(planes_of(frame), planes, strict=True):
@@ -209,16 +254,22 @@ def _frame_of(planes: list[Array], like: Samples) -> av.VideoFrame:
 
 
 def _enlarged_to(plane: Tensor, height: int, width: int) -> Tensor:
-    """Enlarge a plane to a size of which its own is a half or a quarter, rounded up, or all, along each axis."""
+    """Enlarge a plane to a size of which its own is a half or a quarter, rounded up, or all, along
+    each axis."""
     for axis, size in enumerate((height, width)):
         while plane.shape[axis] < size:
-            step = next(each for each in (size, -(-size // 2), -(-size // 4)) if -(-each // 2) == plane.shape[axis])
+            step = next(
+                each
+                for each in (size, -(-size // 2), -(-size // 4))
+                if -(-each // 2) == plane.shape[axis]
+            )
             plane = _doubled(plane, axis, step)
     return plane
 
 
 def _doubled(plane: Tensor, axis: int, size: int) -> Tensor:
-    """Make two values of each, to both sides of it, on the slope between its neighbours: their mean is that value."""
+    """Make two values of each, to both sides of it, on the slope between its neighbours: their mean
+    is that value."""
     last = plane.shape[axis] - 1
     before = torch.cat((plane.narrow(axis, 0, 1), plane.narrow(axis, 0, last)), axis)
     after = torch.cat((plane.narrow(axis, 1, last), plane.narrow(axis, last, 1)), axis)

@@ -9,19 +9,19 @@ from typing import Any
 import av
 
 from midframe.errors import VideoError
-from midframe.video.carriers import Carrier
+from midframe.media.colour.side_data import with_side_data
+from midframe.media.reading.reader import WHOLE, VideoReader
+from midframe.media.streams.carriers import Carrier
+from midframe.media.streams.sound import ConvertedSound
+from midframe.media.writing.encoders import Encoding, lossless_encoding
+from midframe.media.writing.writer import VideoWriter
 from midframe.video.disk_space import check_space
-from midframe.video.encoders import Encoding, lossless_encoding
 from midframe.video.proof import Expected, Stretch, prove
-from midframe.video.reader import WHOLE, VideoReader
 from midframe.video.retimer import Output, Retimer
 from midframe.video.segments import Segments
-from midframe.video.side_data import with_side_data
-from midframe.video.sound import ConvertedSound
 from midframe.video.target import Job, Target, form_of
 from midframe.video.target_checks import check_target
 from midframe.video.watchdog import Watchdog, stall_seconds
-from midframe.video.writer import VideoWriter
 
 
 class SegmentTarget(Target):
@@ -67,7 +67,8 @@ class SegmentTarget(Target):
                 self.segments.add(segment, encoder.extradata, self._encoded(encoder, frames))
             except av.FFmpegError as error:
                 raise VideoError(
-                    f"{self.encoding.encoder} cannot encode these frames ({error.strerror}): choose another --codec"
+                    f"{self.encoding.encoder} cannot encode these frames ({error.strerror}): "
+                    "choose another --codec"
                 ) from error
 
     def give_up(self) -> Path | None:
@@ -83,7 +84,11 @@ class SegmentTarget(Target):
         """Play the result and compare it with the source."""
         job, reader = self.job, self.job.reader
         carriers = (
-            [(index, each) for index, each in writer.others.carriers.items() if each.stream.type == "audio"]
+            [
+                (index, each)
+                for index, each in writer.others.carriers.items()
+                if each.stream.type == "audio"
+            ]
             if writer
             else []
         )
@@ -94,7 +99,9 @@ class SegmentTarget(Target):
             streams=writer.others.counts if writer else {},
             slow=job.timeline.slow,
             step=1 / job.timeline.rate,
-            stretched=job.timeline.slow != 1 or reader.part != WHOLE or bool(writer and writer.converted),
+            stretched=job.timeline.slow != 1
+            or reader.part != WHOLE
+            or bool(writer and writer.converted),
             shift=retimer.origin if reader.part != WHOLE else Fraction(0),
         )
         prove(self.path, job.report, expected)
@@ -122,12 +129,17 @@ def with_captions(frame: av.VideoFrame, source: av.VideoFrame) -> av.VideoFrame:
 
 
 def _heard(reader: VideoReader, index: int, carrier: Carrier, retimer: Retimer) -> Stretch | None:
-    """When a sound stream of the source is heard, within the part that is shown; None if that is not known."""
+    """When a sound stream of the source is heard, within the part that is shown; None if that is
+    not known."""
     span, part = reader.survey.spans.get(index), reader.part != WHOLE
     if span is None:
         return None
     begin, end = span.begin, span.end
-    if isinstance(carrier, ConvertedSound) and carrier.begin is not None and carrier.end is not None:
+    if (
+        isinstance(carrier, ConvertedSound)
+        and carrier.begin is not None
+        and carrier.end is not None
+    ):
         offset = retimer.origin if part else 0  # packets do not state the times of all codecs
         begin, end = carrier.begin + offset, carrier.end + offset
     if part:

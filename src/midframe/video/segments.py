@@ -1,8 +1,10 @@
-"""Finished segments of an encoded video, kept beside the result, so that interrupted work can be resumed.
+"""Finished segments of an encoded video, kept beside the result, so that interrupted work can be
+resumed.
 
-The frames of a result are encoded in segments, each by an encoder of its own that begins with a key frame. A segment is
-either wholly in the database of the folder `OUT.midframe/` or not there, whatever ends the program. In the end the
-packets of all segments are written into one file, without encoding them again.
+The frames of a result are encoded in segments, each by an encoder of its own that begins with a key
+frame. A segment is either wholly in the database of the folder `OUT.midframe/` or not there,
+whatever ends the program. In the end the packets of all segments are written into one file, without
+encoding them again.
 """
 
 import json
@@ -27,8 +29,17 @@ UNREADABLE = ("video", "network")
 """Values of a job that are hashes."""
 TABLES = """
 CREATE TABLE segments (number INTEGER PRIMARY KEY, extradata BLOB NOT NULL);
-CREATE TABLE packets (number INTEGER PRIMARY KEY, pts INTEGER NOT NULL, keyframe INTEGER NOT NULL, data BLOB NOT NULL);
-CREATE TABLE side_data (packet INTEGER NOT NULL REFERENCES packets, kind TEXT NOT NULL, data BLOB NOT NULL);
+CREATE TABLE packets (
+    number INTEGER PRIMARY KEY,
+    pts INTEGER NOT NULL,
+    keyframe INTEGER NOT NULL,
+    data BLOB NOT NULL
+);
+CREATE TABLE side_data (
+    packet INTEGER NOT NULL REFERENCES packets,
+    kind TEXT NOT NULL,
+    data BLOB NOT NULL
+);
 CREATE INDEX of_packets ON side_data (packet);
 """
 """Packets are numbered in the order of decoding."""
@@ -44,11 +55,13 @@ class Segments:
         overwrite: discard unfinished work.
 
     Raises:
-        VideoError: another process works on the result; unfinished work exists and neither `resume` nor `overwrite` is
-            given; or the work to resume is another job's.
+        VideoError: another process works on the result; unfinished work exists and neither `resume`
+            nor `overwrite` is given; or the work to resume is another job's.
     """
 
-    def __init__(self, target: Path, job: Mapping[str, Any], *, resume: bool = False, overwrite: bool = False) -> None:
+    def __init__(
+        self, target: Path, job: Mapping[str, Any], *, resume: bool = False, overwrite: bool = False
+    ) -> None:
         self.target, self.folder = target, segments_folder(target)
         self.finished = 0
         """How many segments there are; they are numbered from 0."""
@@ -68,7 +81,8 @@ class Segments:
             _check_same(self.folder, job)
         elif exists and not overwrite:
             raise VideoError(
-                f"{self.folder} holds unfinished work: continue it with --resume, or start again with --overwrite"
+                f"{self.folder} holds unfinished work: continue it with --resume, or start again "
+                "with --overwrite"
             )
         else:
             self._lock.clear()
@@ -94,7 +108,9 @@ class Segments:
                     for side in packet.iter_sidedata():
                         of_it = (number, side.data_type, bytes(side))
                         self._database.execute("INSERT INTO side_data VALUES (?, ?, ?)", of_it)
-                self._database.execute("INSERT INTO segments VALUES (?, ?)", (segment, extradata or b""))
+                self._database.execute(
+                    "INSERT INTO segments VALUES (?, ?)", (segment, extradata or b"")
+                )
         except sqlite3.Error as error:
             raise self._failed(error) from error
         self.finished += 1
@@ -105,27 +121,37 @@ class Segments:
         Raises:
             VideoError: segments have different ones, so that no file can hold them all.
         """
-        found = [row[0] for row in self._database.execute("SELECT DISTINCT extradata FROM segments")]
+        found = [
+            row[0] for row in self._database.execute("SELECT DISTINCT extradata FROM segments")
+        ]
         if len(found) > 1:
             raise VideoError(
-                f"{self.folder} was started with another version of the encoder: start again with --overwrite"
+                f"{self.folder} was started with another version of the encoder: start again with "
+                "--overwrite"
             )
         return bytes(found[0]) if found else b""
 
     def packets(self, end: int) -> Iterator[av.Packet]:
-        """Yield the packets of all segments in the order of decoding, with times that suit one file.
+        """Yield the packets of all segments in the order of decoding, with times that suit one
+        file.
 
         Args:
             end: when the last frame is no longer shown, as pts.
         """
         pts = [row[0] for row in self._database.execute("SELECT pts FROM packets ORDER BY number")]
         durations = {begin: until - begin for begin, until in pairwise([*sorted(pts), end])}
-        found = self._database.execute("SELECT number, pts, keyframe, data FROM packets ORDER BY number")
-        for (number, shown, keyframe, data), decoded in zip(found, decoding_times(pts), strict=True):
+        found = self._database.execute(
+            "SELECT number, pts, keyframe, data FROM packets ORDER BY number"
+        )
+        for (number, shown, keyframe, data), decoded in zip(
+            found, decoding_times(pts), strict=True
+        ):
             packet = av.Packet(data)
             packet.pts, packet.dts, packet.duration = shown, decoded, durations[shown]
             packet.is_keyframe = bool(keyframe)
-            sides = self._database.execute("SELECT kind, data FROM side_data WHERE packet = ?", (number,))
+            sides = self._database.execute(
+                "SELECT kind, data FROM side_data WHERE packet = ?", (number,)
+            )
             for kind, content in sides.fetchall():
                 packet.set_sidedata(_side_data(kind, content))
             yield packet
@@ -137,7 +163,8 @@ class Segments:
         self._lock.release()
 
     def leave(self) -> bool:
-        """Close the store and keep its segments; false if there are none, so that nothing is kept."""
+        """Close the store and keep its segments; false if there are none, so that nothing is
+        kept."""
         if not self.finished:
             self.remove()
             return False
@@ -159,14 +186,18 @@ def lock_target(target: Path) -> FolderLock:
     try:
         return FolderLock(segments_folder(target))
     except BlockingIOError as error:
-        raise VideoError(f"{target} is being worked on by another process: wait for it, or name another OUT") from error
+        raise VideoError(
+            f"{target} is being worked on by another process: wait for it, or name another OUT"
+        ) from error
     except OSError as error:
         raise _unwritable(target, error) from error
 
 
 def _unwritable(target: Path, error: Exception) -> VideoError:
     reason = getattr(error, "strerror", None) or error
-    return VideoError(f"{target} cannot be written ({reason}): choose another place for OUT, or make room there")
+    return VideoError(
+        f"{target} cannot be written ({reason}): choose another place for OUT, or make room there"
+    )
 
 
 def _open(path: Path, *, new: bool) -> sqlite3.Connection:
@@ -182,15 +213,18 @@ def _open(path: Path, *, new: bool) -> sqlite3.Connection:
 
 def segments_folder(target: Path) -> Path:
     """Where the unfinished work on a result lies."""
-    target = target if target.name else target.absolute()  # pictures may go into the folder that one is in
+    target = (
+        target if target.name else target.absolute()
+    )  # pictures may go into the folder that one is in
     return target.with_name(short_name(target.name, SUFFIX))
 
 
 def decoding_times(pts: list[int]) -> list[int]:
-    """Times of decoding for frames in their order of decoding: rising, and none after its frame's pts.
+    """Times of decoding for frames in their order of decoding: rising, and none after its frame's
+    pts.
 
-    Encoders that see one segment each cannot know them: the frames that wait at the end of a segment would be decoded
-    when the next one has started.
+    Encoders that see one segment each cannot know them: the frames that wait at the end of a
+    segment would be decoded when the next one has started.
     """
     shown = sorted(pts)
     place = {time: index for index, time in enumerate(shown)}
@@ -210,13 +244,16 @@ def _check_same(folder: Path, job: Mapping[str, Any]) -> None:
     stored = json.loads((folder / JOB_FILE).read_text())
     if stored.get("version") != job.get("version"):
         raise VideoError(
-            f"{folder} holds unfinished work of another version of midframe: resume it with that version, "
+            f"{folder} holds unfinished work of another version of midframe: resume it with that "
+            "version, "
             "or start again with --overwrite"
         )
     changed = [name for name in {**stored, **job} if stored.get(name) != job.get(name)]
     if changed:
         texts = ", ".join(_changed(name, stored.get(name), job.get(name)) for name in changed)
-        raise VideoError(f"{folder} belongs to another job: {texts}; use its options, or --overwrite")
+        raise VideoError(
+            f"{folder} belongs to another job: {texts}; use its options, or --overwrite"
+        )
 
 
 def _changed(name: str, before: Any, now: Any) -> str:

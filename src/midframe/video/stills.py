@@ -1,9 +1,10 @@
 """Areas that stand still between two frames. Networks change them slightly, so they would flicker.
 
-Blocks of pixels are compared by how far they may have moved: the change from frame to frame divided by the contrast,
-which is what a motion of one pixel changes. So the sharp edges of text may change by the noise of a codec, while a
-faint texture that moves slowly is left to the network. So is what the network shows between both frames alone, as a
-ball that passes before a wall: it differs by more than the contrast of the wall.
+Blocks of pixels are compared by how far they may have moved: the change from frame to frame divided
+by the contrast, which is what a motion of one pixel changes. So the sharp edges of text may change
+by the noise of a codec, while a faint texture that moves slowly is left to the network. So is what
+the network shows between both frames alone, as a ball that passes before a wall: it differs by more
+than the contrast of the wall.
 """
 
 from fractions import Fraction
@@ -13,18 +14,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from midframe.images import Array
+from midframe.media.pictures.images import Array
 
 BLOCK = 4
 """Side in pixels of the blocks."""
 MAX_MOTION = (0.1, 0.2)
-"""In pixels, from frame to frame: up to the first the samples of both frames are blended, from the second on none."""
+"""In pixels, from frame to frame: up to the first the samples of both frames are blended, from the
+second on none."""
 MAX_ERROR = (0.5, 1.0)
 """The same for how far the interpolated frame is from the blend, as a multiple of the contrast."""
 STEPS, WEIGHT_STEPS = 8, 6
 """Powers of two: frames are blended, and then mixed with the interpolated one, in so many steps."""
 FLAT, FLAT_ERROR = 0.02, 4.0
-"""Codes of 8 bits that are added to the contrast before the change and the error are divided by it: for flat areas."""
+"""Codes of 8 bits that are added to the contrast before the change and the error are divided by it:
+for flat areas."""
 
 
 def keep_still(interpolated: Array, before: Array, after: Array, t: Fraction, bits: int) -> Array:
@@ -59,7 +62,8 @@ def _blend(before: Array, after: Array, t: Fraction) -> Array:
 
 
 def _mixed(interpolated: Array, blend: Array, weights: Array) -> Array:
-    """A mixture of both by the weights of the second, (h, w) integers up to 2**WEIGHT_STEPS, rounded."""
+    """A mixture of both by the weights of the second, (h, w) integers up to 2**WEIGHT_STEPS,
+    rounded."""
     wide = np.int16 if interpolated.dtype == np.uint8 else np.int32
     change: Array = blend.astype(wide)
     change -= interpolated
@@ -71,7 +75,8 @@ def _mixed(interpolated: Array, blend: Array, weights: Array) -> Array:
 
 
 def _weights(still: Tensor, height: int, width: int) -> Array:
-    """How far each pixel is still, from 0 to 2**WEIGHT_STEPS, by what its block and the blocks beside it are."""
+    """How far each pixel is still, from 0 to 2**WEIGHT_STEPS, by what its block and the blocks
+    beside it are."""
     halves = functional.interpolate(still[None, None], scale_factor=2, mode="bilinear")[0, 0]
     weights = halves.mul_(2**WEIGHT_STEPS).round_().to(torch.uint8).numpy()
     for axis in (1, 0):  # rows at last, which are copied whole
@@ -94,7 +99,8 @@ def _contrast(samples: Array) -> Array:
 
 
 def _block_means(values: Array) -> Tensor:
-    """The means over blocks of `BLOCK` pixels, those at the edges filled up with the outermost pixels."""
+    """The means over blocks of `BLOCK` pixels, those at the edges filled up with the outermost
+    pixels."""
     edges = [(0, -size % BLOCK) for size in values.shape[:2]] + [(0, 0)] * (values.ndim - 2)
     padded = np.pad(values, edges, mode="edge") if any(more for _, more in edges) else values
     rows = padded.reshape(-1, BLOCK, *padded.shape[1:]).sum(axis=1, dtype=np.uint32)
@@ -107,7 +113,9 @@ def _block_means(values: Array) -> Tensor:
 
 def _with_neighbours(blocks: Tensor) -> Tensor:
     """The means over each block and the eight around it."""
-    return functional.avg_pool2d(blocks[None, None], 3, stride=1, padding=1, count_include_pad=False)[0, 0]
+    return functional.avg_pool2d(
+        blocks[None, None], 3, stride=1, padding=1, count_include_pad=False
+    )[0, 0]
 
 
 def _ramp(values: Tensor, bounds: tuple[float, float]) -> Tensor:

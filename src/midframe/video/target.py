@@ -8,14 +8,14 @@ from typing import Any
 
 import av
 
+from midframe.media.colour.conversion import Colour
+from midframe.media.colour.side_data import CAPTION_ENCODERS, lost_metadata
+from midframe.media.colour.spherical import immersion_of
+from midframe.media.reading.reader import VideoReader
+from midframe.media.writing.encoders import Encoding
 from midframe.options import EncodingOptions
-from midframe.video.colour import Colour
-from midframe.video.encoders import Encoding
-from midframe.video.reader import VideoReader
 from midframe.video.report import VideoReport
 from midframe.video.retimer import Output, Retimer
-from midframe.video.side_data import CAPTION_ENCODERS, lost_metadata
-from midframe.video.spherical import immersion_of
 from midframe.video.timeline import Timeline
 
 
@@ -61,7 +61,8 @@ class Target(ABC):
 
     @abstractmethod
     def is_complete(self, settings: Mapping[str, Any], *, overwrite: bool) -> bool:
-        """Whether the result exists, made with the same options, so that there is nothing to resume.
+        """Whether the result exists, made with the same options, so that there is nothing to
+        resume.
 
         Raises:
             VideoError: there is something else in its place, which may not be replaced.
@@ -69,7 +70,8 @@ class Target(ABC):
 
     @abstractmethod
     def check_progress(self) -> None:
-        """Raise a VideoError if the thread that writes makes no progress; called while others wait for it."""
+        """Raise a VideoError if the thread that writes makes no progress; called while others wait
+        for it."""
 
     @abstractmethod
     def begin(self, job: Job, *, resume: bool, overwrite: bool) -> int:
@@ -105,7 +107,12 @@ class Target(ABC):
 
 
 def form_of(job: Job) -> dict[str, Any]:
-    """Return the time base, rate and sample aspect ratio of the result, as arguments of `choose_encoding`."""
+    """Return the time base, rate and sample aspect ratio of the result, as arguments of
+    `choose_encoding`."""
     assert job.reader.layout, "the first picture was read"
     shape = job.reader.layout.sample_aspect_ratio
-    return {"time_base": job.timeline.time_base, "rate": job.timeline.rate, "sample_aspect_ratio": shape}
+    return {
+        "time_base": job.timeline.time_base,
+        "rate": job.timeline.rate,
+        "sample_aspect_ratio": shape,
+    }

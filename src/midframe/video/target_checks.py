@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from midframe.errors import VideoError
+from midframe.media.reading.video_file import ADDRESS
+from midframe.media.writing.containers import CONTAINERS
+from midframe.media.writing.mark import read_mark
 from midframe.outputs import check_output_file, same_place
-from midframe.video.containers import CONTAINERS
-from midframe.video.mark import read_mark
-from midframe.video.video_file import ADDRESS
 
 
 def check_target(source: Path, target: Path, overwrite: bool, *, own: bool = True) -> None:
@@ -24,7 +24,9 @@ def check_target(source: Path, target: Path, overwrite: bool, *, own: bool = Tru
     for path in (source, target):
         if ADDRESS.match(str(path)) and not path.exists():
             address = str(path).replace(":/", "://", 1)
-            raise VideoError(f"{address} is a URL, but only files can be read and written: download it first")
+            raise VideoError(
+                f"{address} is a URL, but only files can be read and written: download it first"
+            )
     if same_place(source, target):
         raise VideoError(f"{target} is the source itself: name another OUT")
     check_output_file(target, overwrite=overwrite)
@@ -33,11 +35,15 @@ def check_target(source: Path, target: Path, overwrite: bool, *, own: bool = Tru
 
 
 def check_own(target: Path) -> None:
-    """Check that a video which is to be replaced is one that midframe wrote, so that no source is lost by accident.
+    """Check that a video which is to be replaced is one that midframe wrote, so that no source is
+    lost by accident.
 
     Raises:
         VideoError: it is another.
     """
     video = target.suffix.lower() in CONTAINERS and target.is_file() and target.stat().st_size
     if video and read_mark(target) is None:
-        raise VideoError(f"{target} exists and was not written by midframe: delete it yourself, or name another OUT")
+        raise VideoError(
+            f"{target} exists and was not written by midframe: delete it yourself, or name "
+            "another OUT"
+        )

@@ -1,15 +1,16 @@
-"""Choosing the target by the name of a result: a video, an animation, an image sequence, or standard output."""
+"""Choosing the target by the name of a result: a video, an animation, an image sequence, or
+standard output."""
 
 from dataclasses import replace
 from pathlib import Path
 
 from midframe.errors import VideoError
+from midframe.media.reading.image_sequence import DEFAULT_NAME, is_pattern
+from midframe.media.reading.pipes import STREAM
+from midframe.media.writing.animation import SUFFIXES
+from midframe.media.writing.containers import CONTAINERS, default_codec
 from midframe.options import EncodingOptions
-from midframe.video.animation import SUFFIXES
-from midframe.video.containers import CONTAINERS, default_codec
-from midframe.video.image_sequence import DEFAULT_NAME, is_pattern
 from midframe.video.pipe_target import PipeTarget
-from midframe.video.pipes import STREAM
 from midframe.video.rendered_targets import AnimationTarget, ImageSequenceTarget
 from midframe.video.target import Target
 from midframe.video.video_target import VideoTarget
@@ -34,7 +35,13 @@ def target_for(path: Path, options: EncodingOptions) -> Target:
         options = replace(options, codec=options.codec or default_codec(suffix))
     else:
         known = " ".join((*CONTAINERS, *SUFFIXES))
-        raise VideoError(f"{path}: choose a name that ends in one of {known}, or images such as frames/{DEFAULT_NAME}")
+        raise VideoError(
+            f"{path}: choose a name that ends in one of {known}, or images such as "
+            f"frames/{DEFAULT_NAME}"
+        )
     if target is not VideoTarget and (options.codec or options.preset or options.encoder_options):
-        raise VideoError(f"{path} does not use --codec, --preset or --encoder-option: drop them, or name an .mp4 file")
+        raise VideoError(
+            f"{path} does not use --codec, --preset or --encoder-option: drop them, or name an "
+            ".mp4 file"
+        )
     return target(path, options)

@@ -1,9 +1,10 @@
 """When frames are shown: exact rationals, in seconds.
 
-A frame of the result shows a moment of the source. A timeline chooses the moments: at equal steps (`ConstantRate`), or
-where the source's own frames lie and between them (`TrueTimes`). `shown_between` gives, for two neighbouring source
-frames, what is to be shown from the first up to the second. It depends on these two and on one anchor alone, so nothing
-adds up over the length of a film.
+A frame of the result shows a moment of the source. A timeline chooses the moments: at equal steps
+(`ConstantRate`), or where the source's own frames lie and between them (`TrueTimes`).
+`shown_between` gives, for two neighbouring source frames, what is to be shown from the first up to
+the second. It depends on these two and on one anchor alone, so nothing adds up over the length of a
+film.
 """
 
 from collections.abc import Iterator
@@ -13,14 +14,16 @@ from math import ceil
 from typing import Any, Protocol
 
 from midframe.interpolator import nearest_time
+from midframe.media.reading.frame_rate import SourceRate
 from midframe.options import RetimingOptions
 from midframe.rates import parse_rate
-from midframe.video.frame_rate import SourceRate
 
 END_SLACK = Fraction(1, 4)
-"""Steps of the result by which the source may end after a place of the grid without another frame being shown."""
+"""Steps of the result by which the source may end after a place of the grid without another frame
+being shown."""
 FINEST_TICK = 10_000
-"""A time base has at least so many ticks a second, so that the start of a film is rounded to less than that."""
+"""A time base has at least so many ticks a second, so that the start of a film is rounded to less
+than that."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,8 @@ class Shown:
     pts: int
     """When it is shown, in the timeline's time base."""
     t: Fraction
-    """What it shows, from 0 (the source frame before it) to 1 (the one after it), as the network can make it."""
+    """What it shows, from 0 (the source frame before it) to 1 (the one after it), as the network
+    can make it."""
     error: Fraction
     """Seconds between what it shows and what it should, in the time of the result."""
 
@@ -51,7 +55,8 @@ class Timeline(Protocol):
         """Seconds of a tick of the result's pts."""
 
     def place(self, time: Fraction) -> Fraction:
-        """When a source frame of a time is taken to lie: on the grid, if it lies near a place of it."""
+        """When a source frame of a time is taken to lie: on the grid, if it lies near a place of
+        it."""
 
     def end(self, last: Fraction, end: Fraction) -> Fraction:
         """When the result ends, in the time of the source.
@@ -62,7 +67,8 @@ class Timeline(Protocol):
         """
 
     def times(self, before: Fraction, after: Fraction) -> Iterator[Fraction]:
-        """The moments of the source to show, from one source frame up to the next, which does not count.
+        """The moments of the source to show, from one source frame up to the next, which does not
+        count.
 
         Args:
             before, after: where two neighbouring source frames are placed.
@@ -78,11 +84,13 @@ class ConstantRate:
     anchor: Fraction = Fraction(0)
     """A moment of the source that is shown."""
     source_step: Fraction | None = None
-    """Seconds between the places on which source frames are moved; None leaves them where they are."""
+    """Seconds between the places on which source frames are moved; None leaves them where they
+    are."""
     reach: Fraction = Fraction(0)
     """Seconds by which a source frame is moved at most."""
     last_length: Fraction | None = None
-    """Seconds for which the last frame of a regular source is shown, if its end is near that; None if it is not."""
+    """Seconds for which the last frame of a regular source is shown, if its end is near that; None
+    if it is not."""
     tolerance: Fraction = Fraction(0)
     """Seconds to which the source's times are exact."""
 
@@ -132,7 +140,11 @@ class TrueTimes:
 
     @property
     def time_base(self) -> Fraction:
-        return self.source_time_base * self.slow / (self.factor * max(1, ceil(self.source_time_base * FINEST_TICK)))
+        return (
+            self.source_time_base
+            * self.slow
+            / (self.factor * max(1, ceil(self.source_time_base * FINEST_TICK)))
+        )
 
     def place(self, time: Fraction) -> Fraction:
         """See `Timeline`."""
@@ -147,13 +159,17 @@ class TrueTimes:
         return (before + (after - before) * part / self.factor for part in range(self.factor))
 
 
-def shown_between(timeline: Timeline, before: Fraction, after: Fraction, depth: int | None) -> Iterator[Shown]:
+def shown_between(
+    timeline: Timeline, before: Fraction, after: Fraction, depth: int | None
+) -> Iterator[Shown]:
     """What is shown from one source frame up to the next.
 
     Args:
         timeline: of the result.
-        before, after: where two neighbouring source frames are placed, in seconds; after the last, the end of the film.
-        depth: how often the network can halve the time between two frames; None if it makes any time.
+        before, after: where two neighbouring source frames are placed, in seconds; after the last,
+            the end of the film.
+        depth: how often the network can halve the time between two frames; None if it makes any
+            time.
     """
     for time in timeline.times(before, after):
         t = (time - before) / (after - before)
@@ -171,9 +187,9 @@ def choose_timeline(
 ) -> Timeline:
     """Choose when frames are shown.
 
-    A constant rate that misses source frames is chosen only with `fps` (or a `slow` that is no whole number): the
-    frames of a source that is regular are moved onto the grid of the result, by an eighth of a step at most but for
-    one in a hundred; a source that is not keeps its own times.
+    A constant rate that misses source frames is chosen only with `fps` (or a `slow` that is no
+    whole number): the frames of a source that is regular are moved onto the grid of the result, by
+    an eighth of a step at most but for one in a hundred; a source that is not keeps its own times.
 
     Args:
         source: frame rate of the source, and whether its frames keep to it.
@@ -188,9 +204,13 @@ def choose_timeline(
     period = 1 / source.rate if source.regular else None
     ending: dict[str, Any] = {"last_length": period, "tolerance": source.tolerance}
     if options.fps is not None:
-        return ConstantRate(parse_rate(options.fps), slow, source.anchor, period, source.tolerance, **ending)
+        return ConstantRate(
+            parse_rate(options.fps), slow, source.anchor, period, source.tolerance, **ending
+        )
     rate = source.rate * (factor or (2 if options.slow is None else 1))
     step = 1 / (rate * slow)
-    if (rate * slow / source.rate).denominator == 1:  # every place of the source's grid is one of the result's
+    if (
+        rate * slow / source.rate
+    ).denominator == 1:  # every place of the source's grid is one of the result's
         return ConstantRate(rate, slow, source.anchor, step, step / 2, **ending)
     return ConstantRate(rate, slow, source.anchor, period, source.tolerance, **ending)

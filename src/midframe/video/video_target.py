@@ -8,23 +8,23 @@ from typing import Any
 import av
 
 from midframe.errors import VideoError
+from midframe.media.colour.spherical import Template, immersion_of, template_of
+from midframe.media.reading.icc_profile import lost_profile
+from midframe.media.reading.reader import WHOLE, VideoReader
+from midframe.media.streams.carrying import Span, StreamsFailed
+from midframe.media.streams.rehearsal import make_plan
+from midframe.media.streams.streams import Plan, plan_time_code
+from midframe.media.writing.containers import IN_MILLISECONDS, PLAIN_FORMATS, container_format
+from midframe.media.writing.encoders import Encoding, choose_encoding
+from midframe.media.writing.mark import mark_of, read_mark
+from midframe.media.writing.writer import VideoWriter
 from midframe.options import EncodingOptions
-from midframe.video.carrying import Span, StreamsFailed
-from midframe.video.containers import IN_MILLISECONDS, PLAIN_FORMATS, container_format
-from midframe.video.encoders import Encoding, choose_encoding
-from midframe.video.icc_profile import lost_profile
-from midframe.video.mark import mark_of, read_mark
-from midframe.video.reader import WHOLE, VideoReader
-from midframe.video.rehearsal import make_plan
 from midframe.video.retimer import Retimer
 from midframe.video.segment_target import SegmentTarget
 from midframe.video.segments import JOB_FILE, segments_folder
-from midframe.video.spherical import Template, immersion_of, template_of
-from midframe.video.streams import Plan, plan_time_code
 from midframe.video.target import Job, form_of
 from midframe.video.target_checks import check_own, check_target
 from midframe.video.timeline import ConstantRate, TrueTimes
-from midframe.video.writer import VideoWriter
 
 
 class VideoTarget(SegmentTarget):
@@ -51,17 +51,21 @@ class VideoTarget(SegmentTarget):
             return True
         if not overwrite:
             raise VideoError(
-                f"{self.path} exists and was made with other options: name another OUT, or give --overwrite"
+                f"{self.path} exists and was made with other options: name another OUT, or give "
+                "--overwrite"
             )
         check_own(self.path)
         return False
 
     def begin(self, job: Job, *, resume: bool, overwrite: bool) -> int:
         if self.constant and isinstance(job.timeline, TrueTimes):
-            raise VideoError(f"{self.path}: .avi files need a constant frame rate: drop --vfr, or use .mkv")
+            raise VideoError(
+                f"{self.path}: .avi files need a constant frame rate: drop --vfr, or use .mkv"
+            )
         if container_format(self.path.suffix) in IN_MILLISECONDS and job.timeline.rate > 1000:
             raise VideoError(
-                f"{self.path.suffix} files hold up to 1000 frames a second, not {float(job.timeline.rate):.0f}: "
+                f"{self.path.suffix} files hold up to 1000 frames a second, not "
+                f"{float(job.timeline.rate):.0f}: "
                 "name an OUT of .mp4, or choose a lower --factor or --fps"
             )
         return super().begin(job, resume=resume, overwrite=overwrite)
@@ -69,8 +73,15 @@ class VideoTarget(SegmentTarget):
     def _make_template(self) -> None:
         immersion = immersion_of(self.job.picture)
         flat_only = container_format(self.path.suffix) == "mov"  # FFmpeg writes no `sv3d` there
-        if immersion and immersion.can_be_carried and self.holds_matrix and not (flat_only and immersion.sphere):
-            with suppress(av.FFmpegError, ValueError):  # MP4 has no place for the codec: reported as dropped
+        if (
+            immersion
+            and immersion.can_be_carried
+            and self.holds_matrix
+            and not (flat_only and immersion.sphere)
+        ):
+            with suppress(
+                av.FFmpegError, ValueError
+            ):  # MP4 has no place for the codec: reported as dropped
                 self.template = template_of(self.encoding, immersion)
         self.carries_immersion = self.template is not None
 
@@ -95,20 +106,27 @@ class VideoTarget(SegmentTarget):
         job, segments = self.job, self.segments
         assert segments, "begun"
         extradata = segments.extradata()
-        again = VideoReader(job.reader.path, survey=job.reader.survey) if job.reader.others else None
+        again = (
+            VideoReader(job.reader.path, survey=job.reader.survey) if job.reader.others else None
+        )
         with again or nullcontext(job.reader) as source:
             span = None if job.reader.part == WHOLE else Span(retimer.origin, retimer.end)
             with self._writer(source, span) as writer:
                 if writer.stream.codec_context.extradata not in (None, extradata):
                     raise VideoError(
-                        f"{segments.folder} was started with another encoder: start again with --overwrite"
+                        f"{segments.folder} was started with another encoder: start again with "
+                        "--overwrite"
                     )
-                kept = [stream for stream in source.others if stream.index in writer.others.carriers]
+                kept = [
+                    stream for stream in source.others if stream.index in writer.others.carriers
+                ]
                 writer.join(segments.packets(retimer.end_pts), source.packets(kept) if kept else ())
         return writer
 
     def _encoding(self, job: Job) -> Encoding:
-        return choose_encoding(job.picture, job.colour, suffix=self.path.suffix, options=self.options, **form_of(job))
+        return choose_encoding(
+            job.picture, job.colour, suffix=self.path.suffix, options=self.options, **form_of(job)
+        )
 
     def _mark(self, settings: Mapping[str, Any]) -> str:
         return mark_of({**settings, "mute": self.options.mute})
@@ -150,4 +168,12 @@ class VideoTarget(SegmentTarget):
         options["mark"] = self._mark(job.settings)
         options["template"] = self.template
         options["matrix"] = job.reader.layout.matrix if job.reader.layout else None
-        return VideoWriter(self.path, reader, job.picture, job.colour, self.encoding, unfinished=unfinished, **options)
+        return VideoWriter(
+            self.path,
+            reader,
+            job.picture,
+            job.colour,
+            self.encoding,
+            unfinished=unfinished,
+            **options,
+        )

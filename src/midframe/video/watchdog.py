@@ -10,7 +10,8 @@ from midframe.errors import VideoError
 STALL_SECONDS = 300.0
 """For an encoder without progress, and as much again for each megapixel of a frame."""
 MAX_STEP = 1.0
-"""Seconds that count at most between two checks: a process that was stopped for a while has not waited."""
+"""Seconds that count at most between two checks: a process that was stopped for a while has not
+waited."""
 
 Item = TypeVar("Item")
 

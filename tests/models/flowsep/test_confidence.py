@@ -89,7 +89,11 @@ def test_something_that_passes_between_two_equal_areas_is_not_still() -> None:
     assert stillness(difference, given)[0, 0, 4, 20] == 1
     given[:, 0, :, 20], given[:, 2, :, 20] = -15, 15  # here at the time between
     still = stillness(difference, given)[0, 0, 4]
-    assert still[19:22].tolist() == [0, 0, 0]  # neighbours too, for fields are interpolated between them
+    assert still[19:22].tolist() == [
+        0,
+        0,
+        0,
+    ]  # neighbours too, for fields are interpolated between them
     assert still[[16, 24]].tolist() == [1, 1]
 
 
@@ -103,13 +107,17 @@ def test_stillness_passes_over_smoothly() -> None:
 
 
 @settings(max_examples=30, deadline=None)
-@given(n=st.integers(1, 2), height=st.integers(1, 24), width=st.integers(1, 40), inner=st.booleans())
+@given(
+    n=st.integers(1, 2), height=st.integers(1, 24), width=st.integers(1, 40), inner=st.booleans()
+)
 def test_halide_equals_the_plain_form(n: int, height: int, width: int, inner: bool) -> None:
     first, second = torch.rand(2, n, 3, height, width)
     given = torch.rand(n, LAYOUT.channels, height, width)
     given[:, :4] = 12 * torch.randn(n, 4, height, width)
     if inner:
-        first, second = (frame.contiguous(memory_format=torch.channels_last) for frame in (first, second))
+        first, second = (
+            frame.contiguous(memory_format=torch.channels_last) for frame in (first, second)
+        )
     with torch.no_grad():
         made = select_steps(first).inconsistency(first, second, given)
     torch.testing.assert_close(made, inconsistency(first, second, given), atol=1e-4, rtol=1e-4)

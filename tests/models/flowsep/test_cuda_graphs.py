@@ -1,4 +1,5 @@
-"""CUDA graphs of a network's functions; without a GPU a replay calls the function again on the same memory."""
+"""CUDA graphs of a network's functions; without a GPU a replay calls the function again on the same
+memory."""
 
 import copy
 from collections.abc import Callable
@@ -21,11 +22,15 @@ def replay_by_calls(function: Callable[..., Any], arguments: Any) -> Graph:
     outputs = function(*arguments)
 
     def replay() -> None:
-        for place, value in zip(tree_flatten(outputs)[0], tree_flatten(function(*arguments))[0], strict=True):
+        for place, value in zip(
+            tree_flatten(outputs)[0], tree_flatten(function(*arguments))[0], strict=True
+        ):
             if isinstance(place, Tensor):
                 place.copy_(value)
 
-    return Graph(replay, [each for each in tree_flatten(arguments)[0] if isinstance(each, Tensor)], outputs)
+    return Graph(
+        replay, [each for each in tree_flatten(arguments)[0] if isinstance(each, Tensor)], outputs
+    )
 
 
 @pytest.fixture
@@ -45,7 +50,9 @@ def test_a_function_is_captured_when_it_runs_a_second_time() -> None:
     for number in range(4):
         results.append(graphs.run(double, torch.full((3,), float(number)), [torch.ones(3)], 2))
         assert ["double"] * (number > 0) == CAPTURED
-    assert [(values.tolist(), factor) for values, factor in results] == [([2.0 * n + 1] * 3, 2) for n in range(4)]
+    assert [(values.tolist(), factor) for values, factor in results] == [
+        ([2.0 * n + 1] * 3, 2) for n in range(4)
+    ]
 
 
 @pytest.mark.usefixtures("without_card")
@@ -75,7 +82,9 @@ def test_what_cannot_be_captured_runs_without_a_graph(monkeypatch: pytest.Monkey
     monkeypatch.setattr(cuda_graphs, "capture", fail)
     graphs = Graphs()
     with pytest.warns(UserWarning, match="CUDA graph of double failed"):
-        results = [graphs.run(double, torch.ones(3), [torch.ones(3)], 2)[0].tolist() for _ in range(4)]
+        results = [
+            graphs.run(double, torch.ones(3), [torch.ones(3)], 2)[0].tolist() for _ in range(4)
+        ]
     assert results == [[3.0] * 3] * 4
     assert CAPTURED == ["failed"]
 
@@ -100,7 +109,9 @@ def test_a_copy_has_no_graphs() -> None:
 @torch.inference_mode()
 def test_frames_are_the_same_and_pairs_may_be_held_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
-    plain = FlowSep(FlowSepConfig(widths=(8, 8, 8, 8), hidden=(8, 8, 8, 8), radii=(0, 1, 1, 1))).for_inference()
+    plain = FlowSep(
+        FlowSepConfig(widths=(8, 8, 8, 8), hidden=(8, 8, 8, 8), radii=(0, 1, 1, 1))
+    ).for_inference()
     assert isinstance(plain, FlowSep)
     model = copy.deepcopy(plain)
     assert model.graphs is not None
@@ -110,5 +121,7 @@ def test_frames_are_the_same_and_pairs_may_be_held_at_once(monkeypatch: pytest.M
     prepared = [model.prepare(*pair) for pair in pairs]
     for time in (0.5, 0.25):
         for pair, each in zip(pairs, prepared, strict=True):
-            torch.testing.assert_close(model.render_tile(each, *part, time), plain(*pair, time), atol=1e-5, rtol=1e-5)
+            torch.testing.assert_close(
+                model.render_tile(each, *part, time), plain(*pair, time), atol=1e-5, rtol=1e-5
+            )
     assert CAPTURED == ["_read", "_predict"]

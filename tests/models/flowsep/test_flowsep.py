@@ -36,11 +36,16 @@ def model() -> FlowSep:
 
 
 @pytest.mark.parametrize("levels", [0, 1, 2, 4])
-def test_levels_that_look_bidirectional_levels_say_the_same_of_both_orders(model: FlowSep, levels: int) -> None:
+def test_levels_that_look_bidirectional_levels_say_the_same_of_both_orders(
+    model: FlowSep, levels: int
+) -> None:
     model.config = dataclasses.replace(TINY, bidirectional_levels=levels)
     first, second = frames(64, 96)
     there, back = model.estimate(first, second, 0.3), model.estimate(second, first, 0.7)
-    apart = [abs(one - swap_frames(other)).max() for one, other in zip(there.flows, back.flows, strict=True)]
+    apart = [
+        abs(one - swap_frames(other)).max()
+        for one, other in zip(there.flows, back.flows, strict=True)
+    ]
     assert [bool(each < 1e-4) for each in apart] == [level < levels for level in range(4)]
 
 
@@ -63,14 +68,18 @@ def test_it_grows_from_a_smaller_one_that_has_learnt(model: FlowSep) -> None:
 def test_ways_to_look_have_no_weights(model: FlowSep) -> None:
     other = widen(model, dataclasses.replace(TINY, bidirectional_levels=3, propagation_distance=2))
     assert (other.config.bidirectional_levels, other.config.propagation_distance) == (3, 2)
-    assert all(torch.equal(value, model.state_dict()[name]) for name, value in other.state_dict().items())
+    assert all(
+        torch.equal(value, model.state_dict()[name]) for name, value in other.state_dict().items()
+    )
 
 
 def test_a_grown_network_may_have_longer_kernels_of_the_same_values(model: FlowSep) -> None:
     longer = widen(model, dataclasses.replace(TINY, taps=7)).eval()
     longer.falls_back = False
     first, second = frames()
-    torch.testing.assert_close(longer(first, second, 0.3), model(first, second, 0.3), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(
+        longer(first, second, 0.3), model(first, second, 0.3), atol=1e-5, rtol=1e-4
+    )
 
 
 def test_a_grown_network_may_have_shorter_kernels_without_their_outer_taps(model: FlowSep) -> None:
@@ -81,13 +90,17 @@ def test_a_grown_network_may_have_shorter_kernels_without_their_outer_taps(model
     shorter = widen(model, dataclasses.replace(TINY, taps=1)).eval()
     shorter.falls_back = False
     first, second = frames()
-    torch.testing.assert_close(shorter(first, second, 0.3), model(first, second, 0.3), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(
+        shorter(first, second, 0.3), model(first, second, 0.3), atol=1e-5, rtol=1e-4
+    )
 
 
 def test_a_grown_network_may_resample_in_another_way(model: FlowSep) -> None:
     other = widen(model, dataclasses.replace(TINY, resampling="cubic"))
     assert other.config.resampling == "cubic"
-    assert all(torch.equal(value, model.state_dict()[name]) for name, value in other.state_dict().items())
+    assert all(
+        torch.equal(value, model.state_dict()[name]) for name, value in other.state_dict().items()
+    )
 
 
 def test_resampling_is_linear_unless_the_form_says_otherwise(model: FlowSep) -> None:
@@ -104,7 +117,11 @@ def test_resampling_is_linear_unless_the_form_says_otherwise(model: FlowSep) -> 
 def test_what_is_new_in_a_grown_network_learns(model: FlowSep) -> None:
     grow = widen(model, dataclasses.replace(TINY, widths=(6, 8, 10, 12), hidden=(10, 12, 10, 16)))
     (grow(*frames(64, 64)) ** 2).mean().backward()
-    assert all(layer.weight.grad.abs().sum() > 0 for layer in grow.modules() if isinstance(layer, torch.nn.Conv2d))
+    assert all(
+        layer.weight.grad.abs().sum() > 0
+        for layer in grow.modules()
+        if isinstance(layer, torch.nn.Conv2d)
+    )
 
 
 def test_it_starts_near_the_average_of_both_frames() -> None:
@@ -122,7 +139,9 @@ def test_its_sizes_are_what_they_are_said_to_be(form: dict, million: float, work
     from torch.utils.flop_counter import FlopCounterMode
 
     model = build_model("flowsep", form)
-    assert sum(each.numel() for each in model.parameters()) == pytest.approx(million * 1e6, rel=0.15)
+    assert sum(each.numel() for each in model.parameters()) == pytest.approx(
+        million * 1e6, rel=0.15
+    )
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         model(*frames(256, 448))
     assert counter.get_total_flops() / 2e9 == pytest.approx(work, rel=0.1)
@@ -142,7 +161,11 @@ def test_parts_equal_the_whole(model: FlowSep, scale: int) -> None:
     first, second = frames()
     prepared = model.prepare(first, second)
     whole = model.render_tile(prepared, slice(0, 70), slice(0, 93), 0.3)
-    for rows, columns in ((slice(0, 32), slice(5, 50)), (slice(31, 70), slice(64, 93)), (slice(40, 41), slice(9, 10))):
+    for rows, columns in (
+        (slice(0, 32), slice(5, 50)),
+        (slice(31, 70), slice(64, 93)),
+        (slice(40, 41), slice(9, 10)),
+    ):
         part = model.render_tile(prepared, rows, columns, 0.3)
         torch.testing.assert_close(part, whole[..., rows, columns], atol=1e-4, rtol=1e-4)
 
@@ -248,13 +271,27 @@ def test_a_checkerboard_that_inverts_is_not_still(wild: FlowSep) -> None:
 def test_a_fourth_channel_goes_along(model: FlowSep) -> None:
     first, second = frames(channels=4)
     made = model(first, second)
-    torch.testing.assert_close(made[:, :3], model(first[:, :3], second[:, :3]), atol=1e-5, rtol=1e-5)
-    flat = [torch.cat((each[:, :3], torch.full_like(each[:, :1], 0.5)), dim=1) for each in (first, second)]
-    torch.testing.assert_close(model(*flat)[:, 3], torch.full((1, 70, 93), 0.5), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(
+        made[:, :3], model(first[:, :3], second[:, :3]), atol=1e-5, rtol=1e-5
+    )
+    flat = [
+        torch.cat((each[:, :3], torch.full_like(each[:, :1], 0.5)), dim=1)
+        for each in (first, second)
+    ]
+    torch.testing.assert_close(
+        model(*flat)[:, 3], torch.full((1, 70, 93), 0.5), atol=1e-4, rtol=1e-4
+    )
 
 
 def test_large_frames_are_read_reduced() -> None:
-    sizes = {(256, 448): 1, (576, 720): 1, (720, 1280): 2, (1080, 1920): 2, (1200, 1200): 2, (2160, 3840): 4}
+    sizes = {
+        (256, 448): 1,
+        (576, 720): 1,
+        (720, 1280): 2,
+        (1080, 1920): 2,
+        (1200, 1200): 2,
+        (2160, 3840): 4,
+    }
     assert {size: scale_for(*size) for size in sizes} == sizes
 
 
@@ -262,13 +299,17 @@ def test_large_frames_are_read_reduced() -> None:
 def test_what_is_read_larger_than_usual_begins_where_it_is_small(
     model: FlowSep, monkeypatch: pytest.MonkeyPatch, scale: int, looks: int
 ) -> None:
-    monkeypatch.setattr(scales, "MAX_ROWS", 20)  # so frames of 70 rows are usually read four times smaller
+    monkeypatch.setattr(
+        scales, "MAX_ROWS", 20
+    )  # so frames of 70 rows are usually read four times smaller
     for decoder in model.decoders:
         torch.nn.init.zeros_(decoder.head.weight)  # type: ignore[union-attr,arg-type]
     torch.nn.init.ones_(model.decoders[-1].head.bias[:4])  # type: ignore[union-attr,index,arg-type]
     model.scale = scale
     prepared = model.prepare(*frames())
-    with torch.no_grad():  # every look at the coarsest level says one pixel of its own, 8 of the fields
+    with (
+        torch.no_grad()
+    ):  # every look at the coarsest level says one pixel of its own, 8 of the fields
         flow = model.predict(prepared).fields[:, :4]
     torch.testing.assert_close(flow, torch.full_like(flow, 8.0 * (2**looks - 1)))
 
@@ -324,14 +365,19 @@ def test_it_is_saved_and_loaded_and_takes_exact_times(model: FlowSep, tmp_path: 
     tool = Interpolator(str(path), device="cpu", precision="float32")
     first, second = np.random.default_rng(0).integers(0, 256, (2, 40, 60, 3), np.uint8)
     thirds = tool.interpolate_many(first, second, [Fraction(1, 3), Fraction(2, 3)])
-    tensors = [torch.from_numpy(each).permute(2, 0, 1)[None].float() / 255 for each in (first, second)]
+    tensors = [
+        torch.from_numpy(each).permute(2, 0, 1)[None].float() / 255 for each in (first, second)
+    ]
     expected = load_model(path)(*tensors, 1 / 3).clamp(0, 1) * 255
     assert abs(thirds[0].astype(float) - expected[0].permute(1, 2, 0).numpy()).max() <= 0.51
 
 
 def test_how_small_frames_are_read_can_be_chosen(model: FlowSep) -> None:
     first, second = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
-    tools = [Interpolator(model, device="cpu", precision="float32", scale=scale) for scale in (None, 1, 2)]
+    tools = [
+        Interpolator(model, device="cpu", precision="float32", scale=scale)
+        for scale in (None, 1, 2)
+    ]
     made = [tool.interpolate(first, second) for tool in tools]
     assert np.array_equal(made[0], made[1])
     assert not np.array_equal(made[1], made[2])

@@ -9,7 +9,13 @@ from midframe.models.flowsep.layout import FieldLayout
 @pytest.mark.parametrize("taps", [1, 5, 11])
 def test_every_channel_has_one_name(taps: int) -> None:
     layout = FieldLayout(taps)
-    named = [layout.flow_to_first, layout.flow_to_second, *layout.each_kernel, layout.mask, layout.residual]
+    named = [
+        layout.flow_to_first,
+        layout.flow_to_second,
+        *layout.each_kernel,
+        layout.mask,
+        layout.residual,
+    ]
     channels = list(range(layout.channels))
     assert [channel for part in named for channel in channels[part]] == channels
     groups = [layout.flows, layout.kernels, layout.mask, layout.residual]

@@ -10,12 +10,18 @@ from midframe.models.flowsep.steps import select_steps
 from midframe.models.flowsep.steps.decoder_input import halide, plain
 from midframe.ops import halide_tools
 
-TOLERANCES = {torch.float32: {"atol": 1e-4, "rtol": 1e-4}, torch.bfloat16: {"atol": 2e-2, "rtol": 2e-2}}
+TOLERANCES = {
+    torch.float32: {"atol": 1e-4, "rtol": 1e-4},
+    torch.bfloat16: {"atol": 2e-2, "rtol": 2e-2},
+}
 
 
-def inputs(n: int, width: int, carried: int, rows: int, columns: int) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
+def inputs(
+    n: int, width: int, carried: int, rows: int, columns: int
+) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
     generator = torch.Generator().manual_seed(0)
-    # One sign a channel: fetched between pixels, none comes near the length 0, by which rounding would be divided.
+    # One sign a channel: fetched between pixels, none comes near the length 0, by which rounding
+    # would be divided.
     signs = torch.randn(width, 1, 1, generator=generator).sign()
     features = signs * (0.5 + torch.rand(2 * n, width, 2 * rows, 2 * columns, generator=generator))
     before = torch.randn(n, carried, rows, columns, generator=generator) if carried else None
@@ -35,9 +41,14 @@ def inputs(n: int, width: int, carried: int, rows: int, columns: int) -> tuple[T
     inner=st.booleans(),
     gain=st.sampled_from([1.0, 1e-4]),  # the second makes all features shorter than `MIN_LENGTH`
 )
-def test_halide_equals_the_plain_form(kind: torch.dtype, radius: int, inner: bool, gain: float, **sizes: int) -> None:
+def test_halide_equals_the_plain_form(
+    kind: torch.dtype, radius: int, inner: bool, gain: float, **sizes: int
+) -> None:
     features, carried, flow, time = inputs(**sizes)
-    features, carried = (gain * features).to(kind), carried.to(kind) if carried is not None else None
+    features, carried = (
+        (gain * features).to(kind),
+        carried.to(kind) if carried is not None else None,
+    )
     if inner:
         features = features.contiguous(memory_format=torch.channels_last)
     made = halide.decoder_input(features, carried, flow, time, radius)
@@ -49,6 +60,10 @@ def test_halide_equals_the_plain_form(kind: torch.dtype, radius: int, inner: boo
 def test_gradients_flow_where_they_are_wanted(grows: bool) -> None:
     features, carried, flow, time = inputs(1, 4, 3, 4, 5)
     with torch.set_grad_enabled(grows):
-        made = select_steps(features).decoder_input(features, carried, flow.requires_grad_(), time, 2)
+        made = select_steps(features).decoder_input(
+            features, carried, flow.requires_grad_(), time, 2
+        )
     assert made.requires_grad == grows
-    torch.testing.assert_close(made.detach(), plain.decoder_input(features, carried, flow.detach(), time, 2))
+    torch.testing.assert_close(
+        made.detach(), plain.decoder_input(features, carried, flow.detach(), time, 2)
+    )

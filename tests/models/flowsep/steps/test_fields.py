@@ -23,7 +23,9 @@ def test_halide_equals_the_plain_form(
 ) -> None:
     outputs = torch.randn(n, 8 + 4 * taps, height, width).to(kind)
     given = (outputs, torch.randn(n, 4, height, width), torch.rand(n, 1, 1, 1), normalise)
-    torch.testing.assert_close(halide.decode_outputs(*given), plain.decode_outputs(*given), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(
+        halide.decode_outputs(*given), plain.decode_outputs(*given), atol=1e-5, rtol=1e-4
+    )
 
 
 def test_gradients_flow_where_they_are_wanted() -> None:

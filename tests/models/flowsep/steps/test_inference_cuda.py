@@ -1,4 +1,5 @@
-"""FlowSep's steps without gradients by Triton equal plain PyTorch; without a GPU by Triton's interpreter."""
+"""FlowSep's steps without gradients by Triton equal plain PyTorch; without a GPU by Triton's
+interpreter."""
 
 import pytest
 import torch
@@ -15,7 +16,8 @@ from midframe.models.flowsep.steps.synthesis import triton as synthesis
 PLAIN = PlainSteps()
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 TYPES = {torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 1e-2}
-"""How far results may be apart; what is computed in float32 of rounded values is compared closely."""
+"""How far results may be apart; what is computed in float32 of rounded values is compared
+closely."""
 
 
 def random(*shape: int) -> Tensor:
@@ -32,19 +34,27 @@ def on_device(*tensors: Tensor) -> list[Tensor]:
 def test_fields(shape: tuple[int, ...], kind: torch.dtype, normalise: bool) -> None:
     samples, taps, height, width = shape
     outputs = (random(samples, 8 + 4 * taps, height, width) * 2 - 1).to(kind)
-    flow, time = random(samples, 4, height, width) * 9, torch.tensor([0.0, 0.7])[:samples].view(-1, 1, 1, 1)
+    flow, time = (
+        random(samples, 4, height, width) * 9,
+        torch.tensor([0.0, 0.7])[:samples].view(-1, 1, 1, 1),
+    )
     turned = outputs.contiguous(memory_format=torch.channels_last)
     found = fields_step.decode_outputs(*on_device(turned, flow, time), normalise)
-    torch.testing.assert_close(found.cpu(), PLAIN.decode_outputs(outputs, flow, time, normalise), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        found.cpu(), PLAIN.decode_outputs(outputs, flow, time, normalise), atol=1e-5, rtol=1e-5
+    )
 
 
 @pytest.mark.parametrize("kind", TYPES)
 @pytest.mark.parametrize(
-    ("size", "scale", "multiple"), [((1, 1), 2, 16), ((7, 19), 2, 1), ((33, 20), 4, 4), ((8, 8), 8, 1)]
+    ("size", "scale", "multiple"),
+    [((1, 1), 2, 16), ((7, 19), 2, 1), ((33, 20), 4, 4), ((8, 8), 8, 1)],
 )
 def test_downsampling(size: tuple[int, int], scale: int, multiple: int, kind: torch.dtype) -> None:
     frame = random(2, 4, *size).to(kind)[:, :3]
-    wanted = pad_to_multiple(functional.avg_pool2d(pad_to_multiple(frame, scale).float(), scale), multiple)
+    wanted = pad_to_multiple(
+        functional.avg_pool2d(pad_to_multiple(frame, scale).float(), scale), multiple
+    )
     for each in (frame, frame.contiguous(memory_format=torch.channels_last)):
         found = downsampling.downsample(each.to(DEVICE), scale, multiple).cpu()
         assert found.dtype == kind
@@ -58,7 +68,9 @@ def test_inconsistency(size: tuple[int, int], kind: torch.dtype) -> None:
     fields = random(2, 8 + 4 * 3, *size)
     fields[:, :4] = (fields[:, :4] - 0.5) * 30
     found = inconsistency.inconsistency(*on_device(first, second, fields))
-    torch.testing.assert_close(found.cpu(), PLAIN.inconsistency(first, second, fields), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(
+        found.cpu(), PLAIN.inconsistency(first, second, fields), atol=1e-5, rtol=1e-4
+    )
 
 
 PARTS = {
@@ -77,9 +89,14 @@ def synthesis_inputs(taps: int, channels: int, factor: int, reach: float = 6.0) 
 
 
 @pytest.mark.parametrize("part", PARTS)
-@pytest.mark.parametrize(("taps", "channels", "factor"), [(5, 3, 2), (1, 4, 4), (3, 3, 3), (7, 4, 1)])
+@pytest.mark.parametrize(
+    ("taps", "channels", "factor"), [(5, 3, 2), (1, 4, 4), (3, 3, 3), (7, 4, 1)]
+)
 def test_synthesis(taps: int, channels: int, factor: int, part: str) -> None:
-    given, deviation = synthesis_inputs(taps, channels, factor), torch.tensor([0.3, 2.0]).view(-1, 1, 1, 1)
+    given, deviation = (
+        synthesis_inputs(taps, channels, factor),
+        torch.tensor([0.3, 2.0]).view(-1, 1, 1, 1),
+    )
     found = synthesis.synthesise(*on_device(*given), factor, *PARTS[part], deviation.to(DEVICE))
     wanted = PLAIN.synthesise(*given, factor, *PARTS[part], deviation)
     torch.testing.assert_close(found.cpu(), wanted, atol=1e-4, rtol=1e-4)
@@ -92,27 +109,40 @@ def test_synthesis_of_rounded_frames_and_fields(kind: torch.dtype) -> None:
     found = synthesis.synthesise(*on_device(*given), 2, *PARTS["whole"], deviation.to(DEVICE))
     wanted = PLAIN.synthesise(*(each.float() for each in given), 2, *PARTS["whole"], deviation)
     assert found.dtype == kind
-    torch.testing.assert_close(found.cpu().float(), wanted, atol=max(1e-4, 4 * TYPES[kind]), rtol=1e-2)
+    torch.testing.assert_close(
+        found.cpu().float(), wanted, atol=max(1e-4, 4 * TYPES[kind]), rtol=1e-2
+    )
 
 
 def keys(distance: Tensor) -> Tensor:
     """Cubic convolution's weight by distance (Keys 1981, a = -1/2)."""
     d = distance.abs()
-    return torch.where(d < 1, (1.5 * d - 2.5) * d * d + 1, torch.where(d < 2, ((2.5 - 0.5 * d) * d - 4) * d + 2, 0))
+    return torch.where(
+        d < 1, (1.5 * d - 2.5) * d * d + 1, torch.where(d < 2, ((2.5 - 0.5 * d) * d - 4) * d + 2, 0)
+    )
 
 
 def test_cubic_synthesis_weighs_pixels_by_keys_kernel() -> None:
-    """With one tap of 1, a pixel is the cubic interpolation of the first frame where the flow leads."""
+    """With one tap of 1, a pixel is the cubic interpolation of the first frame where the flow
+    leads."""
     first, second = random(2, 1, 3, 9, 30).double()
     fields = torch.zeros(1, 12, 9, 30)
     fields[:, :2] = (random(1, 2, 9, 30) - 0.5) * 12
     fields[:, 4:9] = 1  # four kernels of one tap, and the share of the first frame
     part = slice(0, 9), slice(0, 30)
     given = on_device(first.float(), second.float(), fields)
-    found = synthesis.synthesise(*given, 1, *part, torch.ones(1, 1, 1, 1, device=DEVICE), resampling="cubic").cpu()
+    found = synthesis.synthesise(
+        *given, 1, *part, torch.ones(1, 1, 1, 1, device=DEVICE), resampling="cubic"
+    ).cpu()
     rows, columns = torch.arange(-20, 30), torch.arange(-20, 60)
-    x, y = torch.arange(30) + fields[0, 0].double(), torch.arange(9)[:, None] + fields[0, 1].double()
-    across, down = keys(x[..., None] - columns), keys(y[..., None] - rows)  # (9, 30, columns or rows)
+    x, y = (
+        torch.arange(30) + fields[0, 0].double(),
+        torch.arange(9)[:, None] + fields[0, 1].double(),
+    )
+    across, down = (
+        keys(x[..., None] - columns),
+        keys(y[..., None] - rows),
+    )  # (9, 30, columns or rows)
     edged = first[0][:, rows.clamp(0, 8)][:, :, columns.clamp(0, 29)]
     wanted = torch.einsum("yxj,yxi,cij->cyx", across, down, edged)
     torch.testing.assert_close(found[0].double(), wanted, atol=1e-5, rtol=1e-5)

@@ -24,7 +24,9 @@ def test_halide_equals_the_plain_form(
 ) -> None:
     first, second = torch.rand(2, n, channels, height, width)
     if inner:
-        first, second = (each.contiguous(memory_format=torch.channels_last) for each in (first, second))
+        first, second = (
+            each.contiguous(memory_format=torch.channels_last) for each in (first, second)
+        )
     size = (-(-height // factor) + more, -(-width // factor) + more)
     with torch.no_grad():
         made = select_steps(first).local_difference(first, second, factor, size)

@@ -1,4 +1,5 @@
-"""Flows taken over from pixels nearby: edges become sharp, and the fast form chooses as well as the plain one."""
+"""Flows taken over from pixels nearby: edges become sharp, and the fast form chooses as well as the
+plain one."""
 
 import pytest
 import torch
@@ -35,18 +36,25 @@ def inputs(n: int, channels: int, rows: int, columns: int) -> tuple[Tensor, Tens
 def test_halide_chooses_as_well_as_the_plain_form(step: int, inner: bool, **sizes: int) -> None:
     first, second, flow = inputs(**sizes)
     if inner:
-        first, second = (each.contiguous(memory_format=torch.channels_last) for each in (first, second))
+        first, second = (
+            each.contiguous(memory_format=torch.channels_last) for each in (first, second)
+        )
     apart = candidate_differences(first, second, flow, step)
     taken = halide.choose_candidates(first, second, flow, step)
     # Where two differ by less than sums are rounded by, either will do.
-    torch.testing.assert_close(apart.gather(1, taken.long()[:, None])[:, 0], apart.amin(1), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        apart.gather(1, taken.long()[:, None])[:, 0], apart.amin(1), atol=1e-5, rtol=0
+    )
 
 
 @pytest.mark.parametrize("fading", [False, True])
 def test_smeared_edges_become_sharp(fading: bool) -> None:
     """A square that moves 3 pixels to either side, before a wall that stands still."""
     generator = torch.Generator().manual_seed(2)
-    wall, square = torch.rand(1, 3, 48, 64, generator=generator), torch.rand(1, 3, 16, 16, generator=generator)
+    wall, square = (
+        torch.rand(1, 3, 48, 64, generator=generator),
+        torch.rand(1, 3, 16, 16, generator=generator),
+    )
     frames, true = (wall.clone(), wall.clone()), torch.zeros(1, 4, 48, 64)
     for number, left in enumerate((21, 27)):
         frames[number][..., 16:32, left : left + 16] = square
@@ -69,7 +77,9 @@ def test_flows_are_taken_whole_from_where_they_stand() -> None:
     assert (better != flow).any()
     for row in range(8):
         for column in range(9):
-            places = [(min(max(row + 2 * y, 0), 7), min(max(column + 2 * x, 0), 8)) for y, x in CANDIDATES]
+            places = [
+                (min(max(row + 2 * y, 0), 7), min(max(column + 2 * x, 0), 8)) for y, x in CANDIDATES
+            ]
             assert any(torch.equal(better[0, :, row, column], flow[0, :, y, x]) for y, x in places)
 
 

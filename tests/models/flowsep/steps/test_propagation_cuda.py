@@ -1,4 +1,5 @@
-"""Flow propagation by Triton equals plain PyTorch, forward and backward; without a GPU by the interpreter."""
+"""Flow propagation by Triton equals plain PyTorch, forward and backward; without a GPU by the
+interpreter."""
 
 import pytest
 import torch
@@ -6,13 +7,19 @@ from torch import Tensor
 from torch.nn import functional
 
 from midframe.models.flowsep.steps.propagation import plain, triton
-from midframe.models.flowsep.steps.propagation.plain import CANDIDATES, candidate_differences, standardise
+from midframe.models.flowsep.steps.propagation.plain import (
+    CANDIDATES,
+    candidate_differences,
+    standardise,
+)
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 SIZES = [(1, 1, 1, 1), (1, 3, 7, 19), (2, 3, 12, 16), (1, 4, 3, 130)]
 
 
-def inputs(samples: int, channels: int, rows: int, columns: int, reach: float = 3.0) -> tuple[Tensor, Tensor, Tensor]:
+def inputs(
+    samples: int, channels: int, rows: int, columns: int, reach: float = 3.0
+) -> tuple[Tensor, Tensor, Tensor]:
     generator = torch.Generator().manual_seed(0)
     first, second = torch.rand(2, samples, channels, rows, columns, generator=generator)
     return first, second, torch.randn(samples, 4, rows, columns, generator=generator) * reach
@@ -21,13 +28,23 @@ def inputs(samples: int, channels: int, rows: int, columns: int, reach: float = 
 @pytest.mark.parametrize("kind", [torch.float32, torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("step", [1, 4])
 @pytest.mark.parametrize("size", SIZES)
-def test_choices_are_as_good_as_the_plain_ones(size: tuple[int, ...], step: int, kind: torch.dtype) -> None:
+def test_choices_are_as_good_as_the_plain_ones(
+    size: tuple[int, ...], step: int, kind: torch.dtype
+) -> None:
     first, second, flow = inputs(*size, reach=30.0 if step == 4 else 3.0)
-    first, second = (each.to(kind).contiguous(memory_format=torch.channels_last) for each in (first, second))
-    taken = triton.choose_candidates(first.to(DEVICE), second.to(DEVICE), flow.to(DEVICE), step).cpu()
-    apart = candidate_differences(standardise(first.float()), standardise(second.float()), flow, step)
+    first, second = (
+        each.to(kind).contiguous(memory_format=torch.channels_last) for each in (first, second)
+    )
+    taken = triton.choose_candidates(
+        first.to(DEVICE), second.to(DEVICE), flow.to(DEVICE), step
+    ).cpu()
+    apart = candidate_differences(
+        standardise(first.float()), standardise(second.float()), flow, step
+    )
     # Where two candidates differ by less than rounding errors, either is right.
-    torch.testing.assert_close(apart.gather(1, taken.long()[:, None])[:, 0], apart.amin(1), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        apart.gather(1, taken.long()[:, None])[:, 0], apart.amin(1), atol=1e-5, rtol=1e-5
+    )
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -10,7 +10,9 @@ from midframe.models.flowsep.steps.synthesis import halide, plain
 from midframe.ops.resampling import RESAMPLINGS, Resampling
 
 
-def inputs(n: int, channels: int, height: int, width: int, taps: int, factor: int) -> tuple[Tensor, Tensor, Tensor]:
+def inputs(
+    n: int, channels: int, height: int, width: int, taps: int, factor: int
+) -> tuple[Tensor, Tensor, Tensor]:
     generator = torch.Generator().manual_seed(0)
     first, second = torch.rand(2, n, channels, height, width, generator=generator)
     size = (-(-height // factor), -(-width // factor))
@@ -32,7 +34,14 @@ def inputs(n: int, channels: int, height: int, width: int, taps: int, factor: in
     data=st.data(),
 )
 def test_any_rectangle_equals_the_plain_form(  # type: ignore[no-untyped-def]
-    n: int, channels: int, height: int, width: int, taps: int, factor: int, resampling: Resampling, data
+    n: int,
+    channels: int,
+    height: int,
+    width: int,
+    taps: int,
+    factor: int,
+    resampling: Resampling,
+    data,
 ) -> None:
     first, second, fields = inputs(n, channels, height, width, taps, factor)
     rows, columns = (
@@ -42,7 +51,9 @@ def test_any_rectangle_equals_the_plain_form(  # type: ignore[no-untyped-def]
     deviation = torch.rand(n, 1, 1, 1)
     arguments = (first, second, fields, factor, rows, columns, deviation)
     fast = halide.synthesise(*arguments, resampling=resampling)
-    torch.testing.assert_close(fast, plain.synthesise(*arguments, resampling=resampling), atol=2e-4, rtol=1e-3)
+    torch.testing.assert_close(
+        fast, plain.synthesise(*arguments, resampling=resampling), atol=2e-4, rtol=1e-3
+    )
 
 
 @pytest.mark.parametrize("resampling", RESAMPLINGS)
@@ -51,7 +62,9 @@ def test_strips_of_a_wide_frame_fit_together(width: int, resampling: Resampling)
     first, second, fields = inputs(1, 3, 11, width, 5, 4)
     arguments = (first, second, fields, 4, slice(2, 11), slice(3, width), torch.ones(1, 1, 1, 1))
     fast = halide.synthesise(*arguments, resampling=resampling)
-    torch.testing.assert_close(fast, plain.synthesise(*arguments, resampling=resampling), atol=2e-4, rtol=1e-3)
+    torch.testing.assert_close(
+        fast, plain.synthesise(*arguments, resampling=resampling), atol=2e-4, rtol=1e-3
+    )
 
 
 @pytest.mark.parametrize("resampling", RESAMPLINGS)
@@ -63,16 +76,28 @@ def test_tiny_frames_whose_flows_lead_outside_equal_the_plain_form(
     for channels, reach in ((3, 2), (4, 50)):
         first, second, fields = inputs(1, channels, *size, taps, 2)
         fields[:, :4] *= reach
-        arguments = (first, second, fields, 2, slice(0, size[0]), slice(0, size[1]), torch.ones(1, 1, 1, 1))
+        arguments = (
+            first,
+            second,
+            fields,
+            2,
+            slice(0, size[0]),
+            slice(0, size[1]),
+            torch.ones(1, 1, 1, 1),
+        )
         fast = halide.synthesise(*arguments, resampling=resampling)
-        torch.testing.assert_close(fast, plain.synthesise(*arguments, resampling=resampling), atol=1e-3, rtol=1e-3)
+        torch.testing.assert_close(
+            fast, plain.synthesise(*arguments, resampling=resampling), atol=1e-3, rtol=1e-3
+        )
 
 
 def test_the_plain_form_is_differentiable_in_the_fields() -> None:
     first, second, fields = (each.double() for each in inputs(1, 3, 6, 8, 3, 2))
 
     def made(values: Tensor) -> Tensor:
-        return plain.synthesise(first, second, values, 2, slice(0, 6), slice(0, 8), torch.ones(1, 1, 1, 1).double())
+        return plain.synthesise(
+            first, second, values, 2, slice(0, 6), slice(0, 8), torch.ones(1, 1, 1, 1).double()
+        )
 
     assert torch.autograd.gradcheck(made, fields.requires_grad_(), atol=1e-4)
 
@@ -82,5 +107,7 @@ def test_a_mask_of_one_shows_the_first_frame(channels: int) -> None:
     first, second, _ = inputs(1, channels, 20, 30, 1, 2)
     fields = torch.zeros(1, 12, 10, 15)
     fields[:, 4:9] = 1  # kernels of one tap, and the mask
-    made = halide.synthesise(first, second, fields, 2, slice(0, 20), slice(0, 30), torch.ones(1, 1, 1, 1))
+    made = halide.synthesise(
+        first, second, fields, 2, slice(0, 20), slice(0, 30), torch.ones(1, 1, 1, 1)
+    )
     torch.testing.assert_close(made, first)

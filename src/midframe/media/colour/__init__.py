@@ -1,0 +1,1 @@
+"""Samples of decoded frames: RGB and back, geometry, and the side data that describes them."""

@@ -1,0 +1,217 @@
+"""Between a decoded picture and RGB, with the picture's own matrix and range both ways, and its
+alpha if it has one."""
+
+from dataclasses import dataclass, replace
+
+import av
+import numpy as np
+from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
+
+from midframe.media.pictures.images import Array
+
+BT709, UNSPECIFIED, BT470BG, RGB = 1, 2, 5, 0
+"""Matrix coefficients as ISO/IEC 23091-2 numbers them."""
+RED_AND_BLUE = {1: (0.2126, 0.0722), 4: (0.30, 0.11), 5: (0.299, 0.114), 6: (0.299, 0.114),
+7: (0.212, 0.087),
+                9: (0.2627, 0.0593), 10: (0.2627, 0.0593)}  # fmt: skip
+"""How much red and blue count in the luma of a matrix (ISO/IEC 23091-2, table 4)."""
+EXACT = (
+    Interpolation.BICUBIC
+    | Interpolation.ACCURATE_RND
+    | Interpolation.FULL_CHR_H_INT
+    | Interpolation.FULL_CHR_H_INP
+)
+
+
+@dataclass(frozen=True)
+class Colour:
+    """How the samples of a video represent colours."""
+
+    matrix: int
+    full_range: bool
+    high_bit_depth: bool
+    """More than 8 bits a sample."""
+    alpha: bool = False
+    """A fourth sample is the opacity of a pixel (alpha)."""
+
+    @property
+    def rgb_format(self) -> str:
+        if self.alpha:
+            return "rgba64le" if self.high_bit_depth else "rgba"
+        return "rgb48le" if self.high_bit_depth else "rgb24"
+
+    @property
+    def range(self) -> ColorRange:
+        return ColorRange.JPEG if self.full_range else ColorRange.MPEG
+
+
+def colour_of(frame: av.VideoFrame) -> Colour:
+    """Read a picture's colour; where it is not stated, take BT.709 from 720 rows up and BT.601
+    below, as players do."""
+    name = frame.format.name
+    matrix = int(frame.colorspace)
+    if matrix in (UNSPECIFIED, RGB):
+        matrix = BT709 if frame.height >= 720 else BT470BG
+    rgb = is_rgb(frame.format)
+    full = int(frame.color_range) == ColorRange.JPEG or name.startswith("yuvj") or rgb
+    high_bit_depth = max(part.bits for part in frame.format.components) > 8
+    return Colour(matrix, full, high_bit_depth, has_alpha(frame.format))
+
+
+def is_rgb(form: av.VideoFormat) -> bool:
+    """Whether samples represent colours themselves, or indices of a palette."""
+    return bool(form.is_rgb or form.has_palette)
+
+
+def has_alpha(form: av.VideoFormat) -> bool:
+    """Whether a fourth sample is the opacity of a pixel (alpha)."""
+    return bool(form.has_palette or any(part.is_alpha for part in form.components))
+
+
+def to_rgb(frame: av.VideoFrame, colour: Colour) -> Array:
+    """A picture as (H, W, 3) RGB, or (H, W, 4) with alpha: uint8, or uint16 with a high bit
+    depth."""
+    if _needs_matrix(frame.format, colour):
+        return _by_matrix(frame, colour)
+    image: Array = _converted(
+        frame, colour, colour.rgb_format, colour.range, ColorRange.JPEG
+    ).to_ndarray()
+    return image
+
+
+def from_rgb(image: Array, colour: Colour, pixel_format: str) -> av.VideoFrame:
+    """An array like those of `to_rgb` as a picture of a pixel format, in the matrix and range of
+    `colour`."""
+    form = av.VideoFormat(pixel_format)
+    if _needs_matrix(form, colour):
+        return _into_matrix(image, colour, pixel_format)
+    frame = av.VideoFrame.from_ndarray(
+        image, format=replace(colour, alpha=image.shape[2] == 4).rgb_format
+    )
+    return _converted(
+        frame,
+        colour,
+        pixel_format,
+        ColorRange.JPEG,
+        ColorRange.JPEG if is_rgb(form) else colour.range,
+    )
+
+
+def grey(frame: av.VideoFrame) -> Array:
+    """What a picture is like without its colours, (H, W) uint8."""
+    image: Array = VideoReformatter().reformat(frame, format="gray8").to_ndarray()
+    return image
+
+
+def in_format(
+    frame: av.VideoFrame, colour: Colour, pixel_format: str, result: Colour | None = None
+) -> av.VideoFrame:
+    """A source picture in the encoder's pixel format; its own samples where that is the same.
+
+    Args:
+        frame, colour: the picture, and how its samples represent colours.
+        pixel_format: of the result.
+        result: how the samples of that are to represent colours, if not as the picture's.
+    """
+    result = result or colour
+    if frame.format.name == pixel_format:
+        return frame
+    if is_rgb(frame.format) != is_rgb(av.VideoFormat(pixel_format)):
+        return from_rgb(to_rgb(frame, colour), result, pixel_format)
+    return _converted(frame, colour, pixel_format, colour.range, result.range)
+
+
+def _converted(
+    frame: av.VideoFrame, colour: Colour, pixel_format: str, before: ColorRange, after: ColorRange
+) -> av.VideoFrame:
+    return VideoReformatter().reformat(  # a frame's own must not be used by two threads at once
+        frame,
+        format=pixel_format,
+        src_colorspace=colour.matrix,
+        dst_colorspace=colour.matrix,
+        src_color_range=before,
+        dst_color_range=after,
+        interpolation=EXACT,
+    )
+
+
+def _needs_matrix(form: av.VideoFormat, colour: Colour) -> bool:
+    """FFmpeg's conversion of full-range samples cuts off what it should round: half a code value in
+    the mean.
+
+    Beside alpha its conversion to RGB is coarser too.
+    """
+    return (
+        (colour.full_range or colour.alpha) and not is_rgb(form) and colour.matrix in RED_AND_BLUE
+    )
+
+
+def _by_matrix(frame: av.VideoFrame, colour: Colour) -> Array:
+    """Chroma is brought to full resolution by FFmpeg, the matrix is ours."""
+    bits = max(8, *(part.bits for part in frame.format.components))
+    whole = _converted(
+        frame, colour, _full_resolution(bits, colour.alpha), colour.range, colour.range
+    )
+    zeros, spans = code_ranges(bits, colour)
+    samples = (np.stack([plane_of(plane, bits) for plane in whole.planes], axis=-1) - zeros) / spans
+    samples[..., :3] = samples[..., :3] @ np.linalg.inv(luma_chroma(colour.matrix)).T.astype(
+        np.float32
+    )
+    peak = 65535 if colour.high_bit_depth else 255
+    image: Array = np.rint(samples.clip(0, 1) * peak).astype(
+        np.uint16 if colour.high_bit_depth else np.uint8
+    )
+    return image
+
+
+def _into_matrix(image: Array, colour: Colour, pixel_format: str) -> av.VideoFrame:
+    form = av.VideoFormat(pixel_format)
+    bits = max(part.bits for part in form.components)
+    stored = replace(colour, alpha=has_alpha(form) and image.shape[2] == 4)
+    samples = image[..., : 3 + stored.alpha] / np.float32(np.iinfo(image.dtype).max)
+    samples[..., :3] = samples[..., :3] @ luma_chroma(colour.matrix).T.astype(np.float32)
+    zeros, spans = code_ranges(bits, stored)
+    codes = (
+        np.rint(samples * spans + zeros)
+        .clip(0, 2**bits - 1)
+        .astype(np.uint16 if bits > 8 else np.uint8)
+    )
+    whole = av.VideoFrame(image.shape[1], image.shape[0], _full_resolution(bits, stored.alpha))
+    for number, plane in enumerate(whole.planes):
+        room = np.zeros((plane.height, plane.line_size // codes.itemsize), codes.dtype)
+        room[:, : plane.width] = codes[..., number]
+        plane.update(room)
+    return _converted(whole, colour, pixel_format, colour.range, colour.range)
+
+
+def code_ranges(bits: int, colour: Colour) -> tuple[Array, Array]:
+    """The code value of 0, and the number of codes from 0 to 1, of luma, both chromas, and alpha if
+    there is some."""
+    peak, middle, step = 2**bits - 1, 2 ** (bits - 1), 2 ** (bits - 8)
+    black, luma, chroma = (
+        (0, peak, peak) if colour.full_range else (16 * step, 219 * step, 224 * step)
+    )
+    zeros, spans = [black, middle, middle, 0], [luma, chroma, chroma, peak]
+    return tuple(np.array(each[: 3 + colour.alpha], np.float32) for each in (zeros, spans))  # type: ignore[return-value]
+
+
+def _full_resolution(bits: int, alpha: bool) -> str:
+    return f"yuv{'a' if alpha else ''}444p{'' if bits == 8 else f'{bits}le'}"
+
+
+def plane_of(plane: av.video.plane.VideoPlane, bits: int) -> Array:
+    """The samples of a plane, (h, w), in the plane's own memory."""
+    kind = np.dtype(np.uint16 if bits > 8 else np.uint8)
+    samples: Array = np.frombuffer(plane, kind).reshape(plane.height, -1)[:, : plane.width]
+    return samples
+
+
+def luma_chroma(matrix: int) -> Array:
+    """From R, G, B in [0, 1] to Y, in the same range, and Cb and Cr around 0."""
+    red, blue = RED_AND_BLUE[matrix]
+    green = 1 - red - blue
+    wide, high = 2 * (1 - blue), 2 * (1 - red)
+    return np.array(
+        [[red, green, blue], [-red / wide, -green / wide, 0.5], [0.5, -green / high, -blue / high]],
+        np.float64,
+    )

@@ -1,0 +1,53 @@
+"""FFmpeg's filters on frames."""
+
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+import av
+
+
+def pulled(end: Any) -> Iterator[Any]:
+    """All frames that a graph has ready at its end."""
+    while True:
+        try:
+            frame = end.pull()
+        except (av.BlockingIOError, av.EOFError):
+            return
+        yield frame
+
+
+class PictureFilter:
+    """A row of filters that gives one picture for each.
+
+    Args:
+        like: a picture of the size and format of all that are to be filtered.
+        filters: FFmpeg's names and arguments, in order.
+    """
+
+    def __init__(self, like: av.VideoFrame, *filters: tuple[str, str]) -> None:
+        self._graph = graph = av.filter.Graph()  # its filters do not keep it
+        self._begin: Any = picture_buffer(graph, like)
+        self._end: Any = graph.add("buffersink")
+        graph.link_nodes(
+            self._begin, *(graph.add(name, arguments) for name, arguments in filters), self._end
+        ).configure()
+
+    def applied(self, picture: av.VideoFrame) -> av.VideoFrame:
+        """Return the picture filtered, with its own time and duration."""
+        self._begin.push(picture)
+        result: av.VideoFrame = self._end.pull()
+        result.pts, result.duration = picture.pts, picture.duration
+        if picture.time_base:
+            result.time_base = picture.time_base
+        return result
+
+
+def picture_buffer(graph: av.filter.Graph, like: av.VideoFrame) -> Any:
+    """The entrance of a graph for pictures like one."""
+    return graph.add_buffer(
+        width=like.width,
+        height=like.height,
+        format=like.format,
+        time_base=like.time_base or Fraction(1, 100),
+    )

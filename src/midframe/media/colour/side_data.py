@@ -1,0 +1,92 @@
+"""Side data of decoded frames: what a picture carries beside its samples, as bytes by name."""
+
+from typing import Any
+
+import av
+from av.sidedata.sidedata import Type
+
+from midframe.media.colour.filters import PictureFilter
+
+CAPTIONS = "A53_CC"
+"""Closed captions, CEA-608 and 708 (ATSC A/53, part 4)."""
+CAPTION_ENCODERS = frozenset(
+    ("libx264", "libx265", "h264_nvenc", "hevc_nvenc", "h264_videotoolbox", "hevc_videotoolbox")
+)
+"""Encoders of FFmpeg that write closed captions into the picture."""
+LOST = {
+    "DYNAMIC_HDR_PLUS": "HDR10+ dynamic metadata",
+    "DYNAMIC_HDR_VIVID": "HDR Vivid dynamic metadata",
+    "DOVI_METADATA": "Dolby Vision metadata",
+    "DOVI_RPU_BUFFER": "Dolby Vision metadata",
+    "S12M_TIMECODE": "time codes of single frames",
+    "AFD": "active format description",
+}
+"""What no encoder of FFmpeg writes for frames that lie between those of the source."""
+UNKNOWN = "UNKNOWN_{}"
+"""Name of a kind of side data that PyAV does not list."""
+NEWEST_TYPE = 64
+"""Side data types are small numbers; FFmpeg 8 has 32 of them."""
+
+
+def _register_unknown_types() -> None:
+    """Give a name to every type that PyAV's enumeration lacks: reading such a frame's side data
+    fails otherwise."""
+    for number in range(NEWEST_TYPE):
+        if number not in Type._value2member_map_:
+            member: Any = object.__new__(Type)
+            member._name_, member._value_ = UNKNOWN.format(number), number
+            Type._value2member_map_[number] = member
+
+
+_register_unknown_types()
+
+
+def side_data_of(frame: av.VideoFrame) -> dict[str, bytes]:
+    """Return the side data of a decoded frame by FFmpeg's names; types that PyAV does not list are
+    omitted."""
+    found: Any = frame.side_data
+    return {
+        each.type.name: bytes(each) for each in found if not each.type.name.startswith(UNKNOWN[:-2])
+    }
+
+
+def lost_metadata(picture: av.VideoFrame, description: str) -> list[str]:
+    """What a result does not state of its source.
+
+    Args:
+        picture: a frame of the source.
+        description: of its stream, as FFmpeg prints it.
+    """
+    found = side_data_of(picture)
+    lost = dict.fromkeys(text for name, text in LOST.items() if name in found)
+    if "DOVI configuration record" in description:
+        lost[LOST["DOVI_METADATA"]] = None
+    if "(multilayer)" in description:
+        lost["the second view of spatial video (MV-HEVC)"] = None
+    return list(lost)
+
+
+def without_side_data(frame: av.VideoFrame) -> av.VideoFrame:
+    """Return the same picture, its samples shared, without any side data."""
+    return PictureFilter(frame, ("sidedata", "mode=delete")).applied(frame)
+
+
+def with_side_data(picture: av.VideoFrame, donor: av.VideoFrame) -> av.VideoFrame:
+    """Return a picture's samples with the side data of another frame of the same size.
+
+    PyAV cannot attach side data, so the donor is brought to the picture's format and its samples
+    are replaced.
+    """
+    filters = ("scale", ""), ("format", f"pix_fmts={picture.format.name}"), ("copy", "")
+    carrier = PictureFilter(donor, *filters).applied(donor)
+    carrier.make_writable()
+    for target, source in zip(carrier.planes, picture.planes, strict=True):
+        if target.line_size == source.line_size:
+            target.update(bytes(source)[: target.buffer_size])
+        else:
+            rows = min(target.line_size, source.line_size)
+            lines = [bytes(source)[row * source.line_size :][:rows] for row in range(source.height)]
+            target.update(b"".join(line.ljust(target.line_size, b"\0") for line in lines))
+    carrier.colorspace, carrier.color_range = picture.colorspace, picture.color_range
+    carrier.color_primaries, carrier.color_trc = picture.color_primaries, picture.color_trc
+    return carrier

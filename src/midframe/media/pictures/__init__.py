@@ -1,0 +1,1 @@
+"""Picture files to integer arrays, and back."""

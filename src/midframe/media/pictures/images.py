@@ -1,0 +1,245 @@
+"""Pictures as integer arrays: read, written, and brought to one form."""
+
+import struct
+import zlib
+from fractions import Fraction
+from functools import cache
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from PIL import Image, ImageCms
+
+from midframe.errors import VideoError
+from midframe.media.pictures.decoding import Array as Array
+from midframe.media.pictures.decoding import read_picture
+from midframe.outputs import whole_file
+
+DEEP_ENCODERS = {"PNG": ("png", "rgb48be", "rgba64be"), "TIFF": ("tiff", "rgb48le", "rgba64le")}
+"""FFmpeg's encoders of 16-bit pictures, which Pillow has none of, and what they call RGB, without
+alpha and with it."""
+OPTIONS: dict[str, dict[str, Any]] = {
+    "JPEG": {"quality": 95, "subsampling": 0},
+    "WEBP": {"quality": 95, "exact": True},
+    "AVIF": {"quality": 95, "subsampling": "4:4:4"},
+}
+"""Of Pillow's encoders."""
+ICC_HEADER = 128
+"""Bytes of the header of an ICC profile (ICC.1, 7.2)."""
+TIFF_PROFILE = 34675
+"""Tag of an ICC profile in TIFF."""
+
+
+def read_image(path: str | Path) -> Array:
+    """Read a picture as (H, W, 3) RGB uint8, turned as its EXIF tag says; see `read_picture` for
+    all of it.
+
+    Raises:
+        VideoError: the file is missing or no picture.
+    """
+    return np.ascontiguousarray(eight_bit(read_picture(path).image)[..., :3])
+
+
+def writes(suffix: str) -> bool:
+    """Whether pictures can be written with names of this ending."""
+    return _format_of(suffix) is not None
+
+
+def lost_as(
+    suffix: str, *, high_bit_depth: bool, alpha: bool, icc_profile: bytes | None
+) -> list[str]:
+    """What of a picture a format cannot hold.
+
+    Args:
+        suffix: the ending of its name, one that `writes` accepts.
+        high_bit_depth: it has more than 8 bits a sample.
+        alpha: it has alpha.
+        icc_profile: it has an ICC profile.
+    """
+    kind = _format_of(suffix) or ""
+    keeps_alpha, keeps_profile = _abilities(kind) or (False, False)
+    lost = [f"alpha ({kind} has none)"] if alpha and not keeps_alpha else []
+    lost += (
+        [f"bits beyond 8 of each sample ({kind}; PNG and TIFF hold 16)"]
+        if high_bit_depth and kind not in DEEP_ENCODERS
+        else []
+    )
+    lost += [f"ICC profile ({kind} has none)"] if icc_profile and not keeps_profile else []
+    return lost + ([f"colours beyond 256 ({kind})"] if kind == "GIF" else [])
+
+
+def write_image(path: str | Path, image: Array, icc_profile: bytes | None = None) -> None:
+    """Write a picture in the format of its ending; the file appears when it is whole.
+
+    Args:
+        path: where to.
+        image: (H, W, 3) RGB, or (H, W, 4) with alpha, uint8 or uint16. 16 bits go into PNG and
+            TIFF, and are rounded to 8 elsewhere; alpha is dropped where the format has none
+            (`lost_as`).
+        icc_profile: of the picture, written where the format holds one.
+
+    Raises:
+        VideoError: no such format, or the place cannot be written to.
+    """
+    path = Path(path)
+    kind = _format_of(path.suffix)
+    if kind is None:
+        raise VideoError(
+            f"{path}: pictures cannot be written as {path.suffix or 'a name without an ending'}: "
+            "use .png"
+        )
+    keeps_alpha, keeps_profile = _abilities(kind) or (False, False)
+    image, icc_profile = (
+        image if keeps_alpha else image[..., :3],
+        icc_profile if keeps_profile else None,
+    )
+    options = OPTIONS.get(kind, {}) | ({"icc_profile": icc_profile} if icc_profile else {})
+    try:
+        with whole_file(path) as unfinished:
+            if image.dtype == np.uint16 and kind in DEEP_ENCODERS:
+                unfinished.write_bytes(
+                    _with_profile(_encoded_deep(image, *DEEP_ENCODERS[kind]), icc_profile)
+                )
+            else:
+                Image.fromarray(eight_bit(image)).save(unfinished, format=kind, **options)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise VideoError(f"{path} cannot be written ({reason}): choose another place") from error
+
+
+def eight_bit(image: Array) -> Array:
+    """A picture of uint8 or uint16 as uint8, rounded."""
+    eight: Array = image if image.dtype == np.uint8 else np.rint(image / 257).astype(np.uint8)
+    return eight
+
+
+def sixteen_bit(image: Array) -> Array:
+    """A picture of uint8 or uint16 as uint16."""
+    return image if image.dtype == np.uint16 else image.astype(np.uint16) * 257
+
+
+def with_alpha(image: Array) -> Array:
+    """A picture with a fourth channel: its own, or an opaque one."""
+    if image.shape[2] == 4:
+        return image
+    return np.concatenate([image, np.full_like(image[..., :1], np.iinfo(image.dtype).max)], axis=2)
+
+
+def in_one_form(images: list[Array]) -> list[Array]:
+    """Pictures as 16-bit ones if any of them is, and with alpha if any of them has it."""
+    if any(image.dtype == np.uint16 for image in images):
+        images = [sixteen_bit(image) for image in images]
+    return (
+        [with_alpha(image) for image in images]
+        if any(image.shape[2] == 4 for image in images)
+        else images
+    )
+
+
+@cache
+def _format_of(suffix: str) -> str | None:
+    """Pillow's name of the format of an ending; None if pictures cannot be written with it."""
+    kind = Image.registered_extensions().get(suffix.lower())
+    return kind if kind in Image.SAVE and _abilities(kind) is not None else None
+
+
+@cache
+def _abilities(kind: str) -> tuple[bool, bool] | None:
+    """Whether a format holds alpha, and ICC profiles, found by a small picture; None if it holds no
+    RGB."""
+    if not _written(kind, "RGB"):
+        return None
+    clear, profiled = (
+        _written(kind, "RGBA"),
+        _written(kind, "RGB", icc_profile=bytes(16) + b"RGB " + bytes(108)),
+    )
+    return bool(clear and clear[1]), bool(profiled and profiled[0])
+
+
+def _written(kind: str, mode: str, **options: Any) -> tuple[bool, bool] | None:
+    """Whether a picture has a profile, and alpha, after it was written; None if it cannot be
+    written."""
+    file = BytesIO()
+    try:
+        Image.new(mode, (16, 16)).save(file, format=kind, **options)
+    except (OSError, ValueError, KeyError):
+        return None
+    try:
+        with Image.open(file) as image:
+            return bool(image.info.get("icc_profile")), image.has_transparency_data
+    except OSError:  # a format that is written, not read
+        return False, False
+
+
+def same_profile(first: bytes | None, second: bytes | None) -> bool:
+    """Whether two ICC profiles, or none, describe the same colours; their headers hold dates."""
+    return (first or b"")[ICC_HEADER:] == (second or b"")[ICC_HEADER:]
+
+
+def is_srgb(icc_profile: bytes) -> bool:
+    """Whether an ICC profile describes sRGB, which pictures and videos without one are taken
+    for."""
+    try:
+        return (
+            "srgb"
+            in ImageCms.getProfileDescription(
+                ImageCms.ImageCmsProfile(BytesIO(icc_profile))
+            ).lower()
+        )
+    except (OSError, ImageCms.PyCMSError):
+        return False
+
+
+def _encoded_deep(image: Array, encoder: str, plain: str, clear: str) -> bytes:
+    frame = av.VideoFrame.from_ndarray(
+        image, format="rgba64le" if image.shape[2] == 4 else "rgb48le"
+    )
+    context: Any = av.CodecContext.create(encoder, "w")
+    context.width, context.height, context.pix_fmt = (
+        frame.width,
+        frame.height,
+        clear if image.shape[2] == 4 else plain,
+    )
+    context.time_base = Fraction(1)
+    return b"".join(
+        bytes(packet)
+        for given in (frame.reformat(format=context.pix_fmt), None)
+        for packet in context.encode(given)
+    )
+
+
+def _with_profile(content: bytes, icc_profile: bytes | None) -> bytes:
+    """A PNG or a TIFF of FFmpeg with an ICC profile, which its encoders take from nowhere that PyAV
+    reaches."""
+    if not icc_profile:
+        return content
+    return (_tiff_with_profile if content[:2] == b"II" else _png_with_profile)(content, icc_profile)
+
+
+def _png_with_profile(content: bytes, icc_profile: bytes) -> bytes:
+    """PNG (ISO/IEC 15948), 11.3.3.3: the chunk iCCP stands before the palette and the pixels."""
+    body = b"iCCP" + b"ICC profile\0\0" + zlib.compress(icc_profile)
+    chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    place = len(b"\x89PNG\r\n\x1a\n") + 12 + 13  # after the signature and IHDR
+    return content[:place] + chunk + content[place:]
+
+
+def _tiff_with_profile(content: bytes, icc_profile: bytes) -> bytes:
+    """TIFF 6.0, section 2: another directory of the same entries and the profile's, at the end."""
+    (place,) = struct.unpack_from("<I", content, 4)
+    (count,) = struct.unpack_from("<H", content, place)
+    entries = [content[place + 2 + 12 * n : place + 14 + 12 * n] for n in range(count)]
+    content += bytes(len(content) % 2) + icc_profile + bytes(len(icc_profile) % 2)
+    profile_place = len(content) - len(icc_profile) - len(icc_profile) % 2
+    entries.append(struct.pack("<HHII", TIFF_PROFILE, 7, len(icc_profile), profile_place))
+    entries.sort(key=lambda entry: struct.unpack_from("<H", entry)[0])
+    directory = struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4)
+    return content[:4] + struct.pack("<I", len(content)) + content[8:] + directory
+
+
+def blended(first: Array, second: Array, share: Fraction) -> Array:
+    """Both images, the second by a share from 0 to 1, rounded."""
+    mixed: Array = np.rint(first * float(1 - share) + second * float(share)).astype(first.dtype)
+    return mixed

@@ -1,0 +1,1 @@
+"""Sources as frames with exact times: videos, image sequences, animations and pipes."""

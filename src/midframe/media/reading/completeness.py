@@ -1,0 +1,59 @@
+"""Whether all of a source was decoded: frames that decoders drop silently, and a stream that ends
+early."""
+
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any
+
+from midframe.media.reading.damage import Damage
+from midframe.media.reading.survey import Survey
+from midframe.media.reading.video_file import stated_end
+
+ONE_A_PACKET = frozenset(("h264", "hevc", "av1", "prores", "dnxhd", "mjpeg", "ffv1"))
+"""Codecs whose packets each hold a frame that is shown."""
+MAX_MISSING = 0.1
+"""Fraction of the packets that may be without a frame by damage."""
+MISSING_SECONDS = 0.5
+"""A stream that ends more than this before its stated end is taken to be cut short."""
+
+
+def check_frames(
+    damage: Damage, survey: Survey, shown: Sequence[Fraction], time_base: Fraction, rate: Fraction
+) -> None:
+    """Report frames that a decoder dropped without an error, of a codec in `ONE_A_PACKET`.
+
+    Args:
+        damage: gets them.
+        survey: of the file, with the times of its packets.
+        shown: times of the frames that were decoded, in seconds.
+        time_base: of the stream.
+        rate: frames a second.
+    """
+    decoded = {round(time / time_base) for time in shown}
+    missing = [time for time in survey.times if round(time / time_base) not in decoded]
+    if len(missing) > MAX_MISSING * len(survey.times):  # fields, or times that a decoder corrects
+        return
+    known, step = list(damage.times), 1 / rate
+    for time in missing:
+        if all(abs(time - each) > step for each in known):
+            damage.add(time, "a frame cannot be decoded")
+
+
+def check_end(damage: Damage, survey: Survey, stream: Any, end: Fraction, rate: Fraction) -> None:
+    """Report a stream that ends before the end that its file states.
+
+    Args:
+        damage: gets it.
+        survey: of the file.
+        stream: the video stream.
+        end: when the last decoded frame is no longer shown, in seconds.
+        rate: frames a second.
+    """
+    stated = stated_end(stream)
+    if stated is None or survey.jumps:  # the file states it by a clock that restarts
+        return
+    missing = float(stated + survey.shift - max(end, survey.end or Fraction(0)))
+    if missing > max(MISSING_SECONDS, float(2 / rate)):
+        damage.add(
+            end, f"the video stream ends {missing:.1f} s before the end that the file states"
+        )

@@ -1,0 +1,128 @@
+"""Decoding a video stream: from a key frame on, past damage."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from fractions import Fraction
+from itertools import islice
+from typing import Any
+
+import av
+from av.codec.context import ThreadType
+
+from midframe.media.pictures.decoding import PASSING
+from midframe.media.reading.damage import Damage
+from midframe.media.reading.survey import Survey
+from midframe.media.reading.video_file import decoder_of, demux, time_of
+
+SEEK_SECONDS = 2
+"""How far before the start of the part a seek goes, for containers that find positions only
+roughly."""
+
+
+class FrameDecoder:
+    """Decodes the frames of one stream in open containers of one file.
+
+    Args:
+        index: of the stream.
+        time_base: of the stream.
+        survey: of the file.
+        damage: collects what cannot be decoded.
+        reopen: opens the file again; None for a source that can be read only once.
+    """
+
+    def __init__(
+        self,
+        index: int,
+        time_base: Fraction,
+        survey: Survey,
+        damage: Damage,
+        reopen: Callable[[], av.container.InputContainer] | None,
+    ) -> None:
+        self.index = index
+        self.time_base = time_base
+        self.survey = survey
+        self.damage = damage
+        self.reopen = reopen
+
+    def packets(self, container: Any, streams: Sequence[Any]) -> Iterator[Any]:
+        """Yield packets with times of the corrected clock."""
+        return self.survey.corrected(demux(container, streams))
+
+    def frames(
+        self, container: Any, begin: Fraction | None = None, *, report: bool = True
+    ) -> Iterator[av.VideoFrame]:
+        """Decode from where a container is, or from a key frame before a time; skip what cannot be
+        decoded.
+
+        A decoder that works on several frames at a time loses intact ones beside a broken one, so
+        decoding then starts again with one that does not.
+
+        Args:
+            container: of the file.
+            begin: seconds to seek to; None to stay.
+            report: add damage to the report.
+        """
+        stream = container.streams[self.index]
+        if begin is not None:
+            self._seek(container, stream, begin)
+        decoder, corrupt, count = decoder_of(stream), set[int](), 0
+        previous: av.VideoFrame | None = None
+        for packet in self.packets(container, [stream]):
+            if packet.is_corrupt and self.survey.mostly_corrupt:
+                packet.is_corrupt = False  # the decoder marks those that it finds damaged
+            if packet.is_corrupt and packet.pts is not None:
+                corrupt.add(packet.pts)
+            if not packet.size and packet.pts is not None:
+                if (
+                    previous is not None and container.format.name == "ogg"
+                ):  # an empty packet repeats the frame
+                    count += 1
+                    yield _repeated(previous, packet)
+                continue
+            try:
+                frames = decoder.decode(packet)
+            except av.FFmpegError as error:
+                if error.errno in PASSING:
+                    raise
+                if decoder.thread_type & ThreadType.FRAME and self.reopen:
+                    yield from self._frames_again(begin, count, report=report)
+                    return
+                if report:
+                    self.damage.add(time_of(packet), "a frame cannot be decoded")
+                continue
+            for frame in frames:
+                if frame.is_corrupt or frame.pts in corrupt:
+                    if report:
+                        self.damage.add(time_of(frame, self.time_base), "a frame is damaged")
+                    continue
+                count, previous = count + 1, frame
+                yield frame
+
+    def _frames_again(
+        self, begin: Fraction | None, count: int, *, report: bool
+    ) -> Iterator[av.VideoFrame]:
+        """Decode one frame at a time, without the first ones, which were yielded already."""
+        assert self.reopen, "checked before"
+        with self.reopen() as container:
+            container.streams[self.index].thread_type = "SLICE"
+            yield from islice(self.frames(container, begin, report=report), count, None)
+
+    def _seek(self, container: Any, stream: Any, begin: Fraction) -> None:
+        """Seek to a key frame before a time; where the container misses it, go back to the start of
+        the file."""
+        target = round((begin - SEEK_SECONDS - self.survey.shift) / self.time_base)
+        with suppress(av.FFmpegError):
+            container.seek(target, stream=stream)
+            first = next(
+                (packet.pts for packet in container.demux(stream) if packet.pts is not None), None
+            )
+            late = first is None or first * self.time_base + self.survey.shift > begin
+            container.seek(container.start_time or 0) if late else container.seek(
+                target, stream=stream
+            )
+
+
+def _repeated(frame: av.VideoFrame, packet: Any) -> av.VideoFrame:
+    copy = frame.reformat(format=frame.format.name, width=frame.width, height=frame.height)
+    copy.pts, copy.time_base, copy.duration = packet.pts, frame.time_base, packet.duration or 0
+    return copy

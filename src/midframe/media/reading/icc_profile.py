@@ -1,0 +1,21 @@
+"""The ICC profile of a source."""
+
+from midframe.media.pictures.images import is_srgb
+from midframe.media.reading.image_sequence import ArrayReader
+from midframe.media.reading.reader import VideoReader
+
+
+def profile_of(reader: VideoReader) -> bytes | None:
+    """The ICC profile of a source's pictures."""
+    return reader.icc_profile if isinstance(reader, ArrayReader) else None
+
+
+def lost_profile(reader: VideoReader) -> list[str]:
+    """The ICC profile of a source's pictures, where the result has none and is not what players
+    show without one."""
+    profile = profile_of(reader)
+    return (
+        []
+        if profile is None or is_srgb(profile)
+        else ["ICC profile (the result has none, so its colours look different)"]
+    )

@@ -1,0 +1,51 @@
+"""What a viewer sees of a film: thumbnails at their times, by which a result is compared with its
+source."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import av
+import numpy as np
+from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
+
+from midframe.media.colour.conversion import BT470BG, is_rgb
+from midframe.media.pictures.images import Array
+
+THUMBNAIL = (32, 18)
+"""Width and height of what is compared of a picture."""
+
+
+@dataclass(frozen=True)
+class Sight:
+    """A picture at a time."""
+
+    time: Fraction
+    """Seconds."""
+    thumbnail: Array
+    """(18, 32) luma, uint8."""
+
+
+def thumbnail(picture: av.VideoFrame) -> Array:
+    """Shrink the luma of a picture to (18, 32), uint8, of limited range, whatever its colour
+    tags."""
+    width, height = THUMBNAIL
+    full = (
+        int(picture.color_range) == ColorRange.JPEG
+        or picture.format.name.startswith("yuvj")
+        or is_rgb(picture.format)
+    )
+    small = VideoReformatter().reformat(
+        picture,
+        width,
+        height,
+        "yuv420p",
+        src_colorspace=BT470BG,
+        dst_colorspace=BT470BG,
+        src_color_range=ColorRange.JPEG if full else ColorRange.MPEG,
+        dst_color_range=ColorRange.MPEG,
+        interpolation=Interpolation.AREA,
+    )
+    luma: Array = (
+        np.frombuffer(bytes(small.planes[0]), np.uint8).reshape(height, -1)[:, :width].copy()
+    )
+    return luma

@@ -1,0 +1,333 @@
+"""A pass over the packets of a source before anything is decoded: when frames are shown, and where
+its clock jumps.
+
+Transport streams that were joined, broadcast clocks that wrap and recordings whose clock was set
+restart somewhere. A jump in one stream begins an epoch; all streams that jump with it share its
+offset, so sound stays with the picture.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from itertools import pairwise
+from statistics import median
+from typing import Any
+
+import av
+
+from midframe.media.reading.video_file import demux
+
+FIRST_PACKETS = 300
+"""Packets that are read before seeking to a part: they state when the video begins."""
+SURVEY_SECONDS = 5
+"""A survey of a part begins and ends this far outside it, since packets are not in the order of
+showing."""
+FASTEST = 10_000
+"""Frames a second that no video has; times and rates that state more are wrong."""
+JUMP_BACK = Fraction(3, 10)
+"""Seconds by which a decoding time goes back where the clock restarts; smaller steps are disorder
+of stamps."""
+JUMP_AHEAD = Fraction(10)
+"""Seconds by which it goes ahead there, in containers whose clock may jump; in others, and below,
+it is a gap."""
+SAME_JUMP = Fraction(2)
+"""Seconds within which the jumps of two streams belong to one."""
+OVERLAP = Fraction(1, 10)
+"""Seconds by which sound may overlap at a jump so that the picture runs on without a gap."""
+PRIMING = Fraction(1)
+"""Seconds that sound may begin before 0 (encoder delay), which is no clock that begins
+elsewhere."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """Where a stream begins and ends, in seconds of the corrected clock."""
+
+    begin: Fraction
+    end: Fraction
+
+
+@dataclass
+class Epoch:
+    """A stretch of the file whose clock runs without a jump."""
+
+    offset: Fraction = Fraction(0)
+    """Seconds to add to its times."""
+    at: Fraction = Fraction(0)
+    """When it begins, in corrected seconds."""
+
+
+@dataclass
+class _Stream:
+    """What the survey remembers of one stream."""
+
+    epoch: int = 0
+    last: Fraction | None = None
+    """Decoding time of its last packet, by the raw clock."""
+    step: Fraction = Fraction(0)
+    duration: Fraction = Fraction(0)
+    """Of its last packet, in seconds."""
+    entered: list[tuple[int, int]] = field(default_factory=list)
+    """(byte position, epoch) where the stream enters an epoch."""
+    edges: dict[int, Span] = field(default_factory=dict)
+    """By epoch, raw clock."""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """The times that the packets of a source state. All times are corrected seconds: the source
+    begins at 0."""
+
+    times: tuple[Fraction, ...]
+    """When the frames of the picture are shown, in order."""
+    end: Fraction | None
+    """When the last of them is no longer shown; None if nothing was surveyed."""
+    shift: Fraction
+    """Seconds that are added to all times so that the source begins at 0."""
+    entered: Mapping[int, Sequence[tuple[int, int]]]
+    """By stream index: (byte position, epoch) where it enters an epoch."""
+    epochs: Sequence[Epoch]
+    spans: Mapping[int, Span]
+    """Where each stream begins and ends, by its index."""
+    mostly_corrupt: bool = False
+    """Most packets of the picture are flagged as damaged, so the flag states nothing."""
+    delayed: bool = False
+    """Some packets of the picture state another time for showing than for decoding."""
+    rising: bool = False
+    """The times of the picture rise in the order of decoding."""
+    timed: bool = True
+    """Every packet of the picture states a time; else `times` holds places between, and after,
+    those that do."""
+
+    @property
+    def has_no_times(self) -> bool:
+        """Whether all frames state nearly the same time."""
+        return (
+            len(self.times) > 1 and (self.times[-1] - self.times[0]) * FASTEST < len(self.times) - 1
+        )
+
+    @property
+    def jumps(self) -> tuple[Fraction, ...]:
+        """When the clock restarted."""
+        return tuple(epoch.at for epoch in self.epochs[1:])
+
+    def corrected(self, packets: Iterable[Any]) -> Iterator[Any]:
+        """Yield packets, read from the beginning of the file or by seeking, with corrected
+        times."""
+        places: dict[int, int] = {}
+        for packet in packets:
+            index = packet.stream.index
+            entered = self.entered.get(index) or self.entered.get(-1, ())
+            if entered and packet.pos is not None:
+                places[index] = max(
+                    (epoch for position, epoch in entered if position <= packet.pos), default=0
+                )
+            offset = self.shift + self.epochs[places.get(index, 0)].offset
+            if offset and packet.time_base:
+                ticks = round(offset / packet.time_base)
+                packet.pts = None if packet.pts is None else packet.pts + ticks
+                packet.dts = None if packet.dts is None else packet.dts + ticks
+            yield packet
+
+
+EMPTY = Survey((), None, Fraction(0), {}, (Epoch(),), {})
+"""Of a source that can be read only once."""
+
+
+def with_even_times(survey: Survey, rate: Fraction) -> Survey:
+    """The survey with frames at equal steps, for a source whose times are useless."""
+    first = survey.times[0]
+    times = tuple(first + number / rate for number in range(len(survey.times)))
+    return replace(survey, times=times, end=times[-1] + 1 / rate, timed=False)
+
+
+def take_survey(
+    packets: Iterable[Any], picture: Any, *, counted: bool, clock_jumps: bool
+) -> Survey:
+    """Look at packets in the order of the file.
+
+    Args:
+        packets: of the picture and the sound.
+        picture: the stream of the picture.
+        counted: the container counts frames and has no times: only the order of decoding states
+            when they are shown.
+        clock_jumps: the container is of a kind whose clock may jump ahead.
+    """
+    streams: dict[int, _Stream] = {}
+    needed: list[dict[int, Fraction]] = [{}]
+    """By epoch and stream: the offset with which a stream runs on from its end before."""
+    shown: list[tuple[int, Fraction]] = []
+    """(epoch, raw time) of the frames of the picture."""
+    untimed: list[tuple[int, Fraction]] = []
+    """(epoch, duration in seconds) of those that state no time."""
+    total, flagged, delayed = 0, 0, False
+    for packet in packets:
+        if packet.stream is picture and packet.size:
+            total, flagged = total + 1, flagged + packet.is_corrupt
+            delayed = delayed or (packet.dts is not None and packet.pts not in (None, packet.dts))
+        moment = packet.dts if packet.dts is not None else packet.pts
+        if moment is None:
+            if (
+                packet.stream is picture
+                and packet.size
+                and packet.duration
+                and not packet.is_discard
+            ):
+                epoch = streams[picture.index].epoch if picture.index in streams else 0
+                untimed.append((epoch, packet.duration * packet.time_base))
+            continue
+        stream = streams.setdefault(packet.stream.index, _Stream())
+        if packet.dts is not None:  # times of showing go back and forth
+            _follow(stream, packet, packet.time_base * packet.dts, needed, clock_jumps=clock_jumps)
+        begin = packet.time_base * (moment if counted or packet.pts is None else packet.pts)
+        stream.duration = (packet.duration or 0) * packet.time_base
+        # durations are those of the order of decoding, so only that of the last packet states the
+        # end
+        end = begin if packet.stream is picture else begin + stream.duration
+        edge = stream.edges.get(stream.epoch)
+        if packet.is_discard:
+            continue
+        stream.edges[stream.epoch] = (
+            Span(min(edge.begin, begin), max(edge.end, end)) if edge else Span(begin, end)
+        )
+        if packet.stream is picture and packet.size:
+            shown.append((stream.epoch, begin))
+    summary = _summary(streams, needed, [*shown, *_places(shown, untimed)], picture.index)
+    rising = all(before < after for before, after in pairwise(shown))
+    facts: dict[str, Any] = {
+        "timed": not untimed,
+        "mostly_corrupt": flagged * 2 > total,
+        "rising": rising,
+        "delayed": delayed,
+    }
+    return replace(summary, **facts)
+
+
+def packets_near(
+    container: Any, picture: Any, start: float, end: float | None, *, seekable: bool
+) -> Iterator[Any]:
+    """Yield packets of the video and sound streams, only those near a part where the container can
+    be sought in.
+
+    Args:
+        container: at its beginning.
+        picture: the video stream.
+        start, end: of the part, in seconds; None for the end of the file.
+        seekable: positions in the container can be found by time.
+    """
+    streams = [picture, *container.streams.audio]
+    packets = demux(container, streams)
+    first: float | None = None
+    count, sought = 0, start <= SURVEY_SECONDS or not seekable
+    while True:
+        for packet in packets:
+            yield packet
+            count += 1
+            if packet.stream is not picture or packet.dts is None:
+                continue
+            time = float(packet.dts * packet.time_base)
+            first = time if first is None else first
+            if end is not None and time > first + end + SURVEY_SECONDS:
+                return
+            if not sought and count > FIRST_PACKETS and time < first + start - SURVEY_SECONDS:
+                break
+        else:
+            return
+        assert first is not None, "a packet had a time"
+        sought = True
+        with suppress(av.FFmpegError):
+            container.seek(
+                round((first + start - SURVEY_SECONDS) / picture.time_base), stream=picture
+            )
+            packets = demux(container, streams)
+
+
+def _places(
+    shown: Sequence[tuple[int, Fraction]], untimed: Sequence[tuple[int, Fraction]]
+) -> Iterator[tuple[int, Fraction]]:
+    """Where frames without times lie: in the holes between those with times, then after the last of
+    them.
+
+    Elementary streams state no times at all; program streams state one for each packet of their
+    own, which may hold several frames.
+    """
+    for epoch in sorted({epoch for epoch, _ in untimed}):
+        durations = [duration for own, duration in untimed if own == epoch]
+        step, left = Fraction(median(durations)), len(durations)
+        known = sorted({time for own, time in shown if own == epoch})
+        for before, after in pairwise(known):
+            holes = min(left, round((after - before) / step) - 1)
+            yield from (
+                (epoch, before + hole * (after - before) / (holes + 1))
+                for hole in range(1, holes + 1)
+            )
+            left -= max(0, holes)
+        begin = known[-1] + step if known else Fraction(0)
+        yield from ((epoch, begin + number * step) for number in range(left))
+
+
+def _follow(
+    stream: _Stream,
+    packet: Any,
+    time: Fraction,
+    needed: list[dict[int, Fraction]],
+    *,
+    clock_jumps: bool,
+) -> None:
+    """Detect whether a stream's clock restarts at a packet."""
+    if stream.last is not None:
+        expected = stream.last + stream.step
+        if time - stream.last < -JUMP_BACK or (clock_jumps and time - expected > JUMP_AHEAD):
+            offset = expected - time
+            later = range(stream.epoch + 1, len(needed))
+            same = (
+                each
+                for each in later
+                if any(abs(offset - other) < SAME_JUMP for other in needed[each].values())
+            )
+            stream.epoch = next(same, len(needed))
+            if stream.epoch == len(needed):
+                needed.append({})
+            needed[stream.epoch][packet.stream.index] = offset
+            stream.entered.append((packet.pos or 0, stream.epoch))
+    stream.step = (packet.duration or 0) * packet.time_base or stream.step
+    stream.last = time
+
+
+def _summary(
+    streams: Mapping[int, _Stream],
+    needed: Sequence[Mapping[int, Fraction]],
+    shown: Sequence[tuple[int, Fraction]],
+    picture: int,
+) -> Survey:
+    epochs = [Epoch()]
+    for offsets in needed[1:]:
+        most = max(offsets.values())
+        own = offsets.get(picture, most)
+        epochs.append(Epoch(epochs[-1].offset + (own if most - own <= OVERLAP else most)))
+    all_begins = [
+        edge.begin + epochs[epoch].offset
+        for stream in streams.values()
+        for epoch, edge in stream.edges.items()
+    ]
+    start = min(all_begins, default=Fraction(0))
+    shift = -start if start > 0 or start < -PRIMING else Fraction(0)
+    spans = {}
+    for index, stream in streams.items():
+        edges = [(edge, epochs[epoch].offset + shift) for epoch, edge in stream.edges.items()]
+        if edges:
+            begin = min(edge.begin + offset for edge, offset in edges)
+            end = max(edge.end + offset for edge, offset in edges)
+            spans[index] = Span(begin, end + stream.duration if index == picture else end)
+    for number, epoch in enumerate(epochs):
+        firsts = [
+            stream.edges[number].begin for stream in streams.values() if number in stream.edges
+        ]
+        epoch.at = min(firsts, default=Fraction(0)) + epoch.offset + shift
+    entered = {index: tuple(stream.entered) for index, stream in streams.items() if stream.entered}
+    if picture in entered:
+        entered[-1] = entered[picture]  # streams that were not surveyed jump with the picture
+    times = sorted(time + epochs[epoch].offset + shift for epoch, time in shown)
+    last = spans[picture].end if picture in spans else None
+    return Survey(tuple(times), last, shift, entered, tuple(epochs), spans)

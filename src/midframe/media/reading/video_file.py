@@ -1,0 +1,155 @@
+"""Files as FFmpeg opens them: containers, their streams and their packets."""
+
+import re
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+
+from midframe.errors import SourceError, VideoError
+from midframe.media.pictures.decoding import PASSING
+
+MAX_READ_ERRORS = 20
+"""Consecutive read errors after which a file is taken to end."""
+OLD_ENCODING = "cp1252"
+"""Encoding of titles that are not UTF-8."""
+ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+"""Decoders of streams whose alpha FFmpeg's own decoders drop."""
+ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/+[^/]")
+"""How a URL begins."""
+
+
+def open_video(path: Path, address: str | None = None) -> av.container.InputContainer:
+    """Open a file of any container that FFmpeg reads.
+
+    Args:
+        path: of the file.
+        address: FFmpeg's own name of what is opened, such as "pipe:0"; the file if None.
+
+    Raises:
+        SourceError: the file does not exist or cannot be opened.
+    """
+    options = {"pattern_type": "none"}
+    try:
+        try:
+            return av.open(address or file_url(path), options=options)
+        except UnicodeDecodeError:  # titles of old files are in the code page of their maker
+            return av.open(
+                address or file_url(path),
+                options=options,
+                metadata_encoding=OLD_ENCODING,
+                metadata_errors="replace",
+            )
+    except FileNotFoundError as error:
+        raise SourceError(f"{path} does not exist: name a video") from error
+    except (av.FFmpegError, OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise SourceError(
+            f"{path} cannot be opened as a video ({reason}): check that it is one, and complete"
+        ) from error
+
+
+def read_error(path: Path, error: av.FFmpegError) -> VideoError:
+    """Return the error to raise for one of FFmpeg: a passing one of the disk, or a damaged file."""
+    if error.errno in PASSING:
+        return VideoError(
+            f"{path} cannot be read now ({error.strerror}): check that its disk is connected"
+        )
+    return SourceError(f"{path} cannot be decoded ({error.strerror}): the file may be incomplete")
+
+
+def file_url(path: Path) -> str:
+    """Return a path as FFmpeg takes it, which otherwise reads a name with a colon as a URL."""
+    return f"file:{path}"
+
+
+def find_video_stream(container: av.container.InputContainer, path: Path) -> av.VideoStream:
+    """Return the first video stream that is not a cover image.
+
+    Raises:
+        SourceError: there is none, or its codec is unknown; the container is then closed.
+    """
+    streams = [stream for stream in container.streams.video if not is_cover(stream)]
+    if not streams:
+        types = ", ".join(sorted({stream.type for stream in container.streams}))
+        container.close()
+        raise SourceError(
+            f"{path} has no video stream ({f'only {types}' if types else 'no streams'}): name a "
+            "video"
+        )
+    if streams[0].codec_context is None:
+        container.close()
+        raise SourceError(
+            f"{path} has a video stream of an unknown codec: the file may be incomplete"
+        )
+    return streams[0]
+
+
+def is_cover(stream: Any) -> bool:
+    """Whether a stream is the cover image of a file, such as a poster."""
+    return stream.type == "video" and bool(stream.disposition & av.stream.Disposition.attached_pic)
+
+
+def describe_stream(container: Any, index: int) -> str:
+    """Return what FFmpeg prints of a stream, with the side data of the container."""
+    level = av.logging.get_level()
+    av.logging.set_level(av.logging.INFO)  # FFmpeg prints nothing below
+    try:
+        text = container.dumps_format() or ""
+    finally:
+        av.logging.set_level(level)
+    blocks = re.split(r"\n\s*Stream #0:", text)
+    return next((block for block in blocks[1:] if re.match(rf"{index}\D", block)), "")
+
+
+def stated_end(stream: av.VideoStream) -> Fraction | None:
+    """When a stream ends according to its file, in seconds of the file's clock; None if that is not
+    stated."""
+    start = (stream.start_time or 0) * (stream.time_base or 0)
+    if stream.duration:
+        return Fraction(start + stream.duration * stream.time_base)
+    match = re.fullmatch(
+        r"(\d+):(\d+):(\d+\.\d+)", stream.metadata.get("DURATION", "")
+    )  # as Matroska has it
+    return (
+        Fraction(match[1]) * 3600 + Fraction(match[2]) * 60 + Fraction(match[3]) if match else None
+    )
+
+
+def decoder_of(stream: Any) -> Any:
+    """Return a decoder that keeps the alpha of a stream: the stream's own, or another one."""
+    context = stream.codec_context
+    name = ALPHA_DECODERS.get(context.codec.canonical_name)
+    if not name or stream.metadata.get("alpha_mode", stream.metadata.get("ALPHA_MODE")) != "1":
+        return context
+    decoder: Any = av.CodecContext.create(name, "r")
+    decoder.extradata = context.extradata
+    return decoder
+
+
+def demux(container: Any, streams: Sequence[Any]) -> Iterator[Any]:
+    """Yield packets; where the file cannot be read, reading continues behind that place."""
+    errors = 0
+    while True:
+        try:
+            for packet in container.demux(streams):
+                errors = 0
+                yield packet
+            return
+        except (
+            IndexError
+        ):  # PyAV's at the end, where streams have appeared in the middle of the file
+            return
+        except av.FFmpegError as error:
+            errors += 1
+            if error.errno in PASSING or errors > MAX_READ_ERRORS:
+                raise
+
+
+def time_of(item: Any, time_base: Fraction | None = None) -> Fraction | None:
+    """When a packet or a frame is shown, in seconds; None if it has no timestamp."""
+    moment = item.pts if item.pts is not None else item.dts
+    base = time_base or item.time_base
+    return None if moment is None or base is None else Fraction(moment * base)

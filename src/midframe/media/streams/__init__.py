@@ -1,0 +1,1 @@
+"""The streams beside the picture: copied, converted, or reported as left out."""

@@ -1,0 +1,257 @@
+"""How packets of other streams get into the result, and what is lost."""
+
+from collections.abc import Iterator
+from errno import EACCES, EDQUOT, EFBIG, EIO, ENOENT, ENOSPC, EPERM, EROFS
+from fractions import Fraction
+from typing import Any, Protocol
+
+import av
+
+PLACE_FAULTS = {ENOSPC, EDQUOT, EFBIG, EACCES, EPERM, EROFS, EIO, ENOENT}
+"""Errors of the place that is written to; all others are of what is written."""
+BIGGEST_TIME = 2**62
+"""Ticks; a packet that states a time beyond this has none."""
+MAX_RUNS = 20
+"""So many losses of a stream are reported one by one."""
+NEAR = Fraction(1, 2)
+"""Losses of a stream that lie nearer than this, in seconds, are reported as one."""
+PGS, END_OF_COMPOSITION = "hdmv_pgs_subtitle", 0x80
+"""FFmpeg's name of the subtitles of Blu-rays, and the kind of segment that ends a picture of
+them."""
+PRIMING_PACKETS = 3
+"""So many packets of a sound may lie before its first sample: encoder delay, which Matroska does
+not mark."""
+JUMP = Fraction(1)
+"""Seconds by which one sound packet differs from its neighbours only if its time is damaged."""
+
+
+class CannotCarry(Exception):  # noqa: N818  # no failure: the stream is dropped and reported
+    """Why a stream does not go into the result."""
+
+
+class Losses:
+    """Packets of one stream that were lost, with their times in seconds."""
+
+    def __init__(self, stream: str) -> None:
+        self.stream = stream
+        self.offset = Fraction(0)
+        """Of the times that are noted, in the source."""
+        self.silent = False
+        """Nothing counts as lost now: what comes lies outside of the result."""
+        self._runs: list[tuple[str, Fraction, Fraction, int]] = []
+
+    def note(self, what: str, begin: Fraction | None, end: Fraction | None = None) -> None:
+        """Note that something was lost, from a time to another."""
+        if self.silent:
+            return
+        last = self._runs[-1] if self._runs else None
+        begin = begin if begin is not None else last[2] if last else Fraction(0)
+        end = begin if end is None else end
+        if last and last[0] == what and abs(begin - last[2]) <= NEAR:
+            self._runs[-1] = (what, last[1], max(last[2], end), last[3] + 1)
+        else:
+            self._runs.append((what, begin, end, 1))
+
+    def texts(self) -> list[str]:
+        """One line for each run of losses."""
+        lines = [self._line(*run) for run in self._runs[:MAX_RUNS]]
+        more = sum(run[3] for run in self._runs[MAX_RUNS:])
+        return lines + ([f"{self.stream}: {more} more packets were damaged"] if more else [])
+
+    def _line(self, what: str, begin: Fraction, end: Fraction, count: int) -> str:
+        first, last = (float(time + self.offset) for time in (begin, end))
+        where = f"at {first:.2f} s"
+        if end > begin and count > 1:
+            where = f"from {first:.2f} s to {last:.2f} s ({count} packets)"
+        return f"{self.stream}: {what} {where}"
+
+
+class Carrier(Protocol):
+    """Carries one stream from the source to the result."""
+
+    stream: Any
+    """Of the result."""
+    losses: Losses
+    preroll: Fraction
+    """Seconds before the begin of a span from which packets are needed, because the carrier cuts
+    exactly."""
+
+    def packets(self, packet: av.Packet) -> Iterator[av.Packet]:
+        """Yield the packets that the result gets for one of the source."""
+
+    def rest(self) -> Iterator[av.Packet]:
+        """Yield the packets that it gets after the last one."""
+
+
+class Passed:
+    """Packets are copied; one that the source marks as damaged is dropped and reported."""
+
+    preroll = Fraction(0)
+
+    def __init__(
+        self, source: Any, container: av.container.OutputContainer, slow: Fraction, losses: Losses
+    ) -> None:
+        self.stream: Any = container.add_stream_from_template(source, opaque=True)
+        self.slow, self.losses = slow, losses
+        self._pictures = source.codec_context.codec.canonical_name == PGS
+
+    def packets(self, packet: av.Packet) -> Iterator[av.Packet]:
+        """Yield the packet itself."""
+        if packet.is_corrupt:
+            self.losses.note("a damaged packet is dropped", *times_of(packet))
+            return
+        if packet.stream.type == "subtitle" and not _clip_before_zero(packet):
+            return
+        if _is_cut_off(packet):
+            return
+        if self._pictures and (end := end_of_composition(bytes(packet))) < packet.size:
+            # FFmpeg's muxer for Matroska would write the rest into the first stream of the file.
+            self.losses.note(
+                "data after the end of a bitmap subtitle is dropped", *times_of(packet)
+            )
+            packet = _shortened(packet, end)
+        if not packet.size:
+            return
+        packet.stream = self.stream
+        if self.slow != 1:
+            packet.pts, packet.dts, packet.duration = (
+                None if time is None else round(time * self.slow)
+                for time in (packet.pts, packet.dts, packet.duration)
+            )  # fmt: skip
+        yield packet
+
+    def rest(self) -> Iterator[av.Packet]:
+        """Yield nothing."""
+        yield from ()
+
+
+def end_of_composition(data: bytes) -> int:
+    """Where the first composition of Blu-ray subtitles ends in a packet, or its last whole
+    segment."""
+    place = 0
+    while place + 3 <= len(data):
+        after = place + 3 + int.from_bytes(data[place + 1 : place + 3], "big")
+        if after > len(data):
+            break
+        kind, place = data[place], after
+        if kind == END_OF_COMPOSITION:
+            break
+    return place
+
+
+def _shortened(packet: av.Packet, size: int) -> av.Packet:
+    short = av.Packet(bytes(packet)[:size])
+    short.time_base, short.pts, short.dts = packet.time_base, packet.pts, packet.dts
+    short.duration, short.is_keyframe = packet.duration or 0, packet.is_keyframe
+    return short
+
+
+def _is_cut_off(packet: av.Packet) -> bool:
+    """Whether an edit list cuts a packet of sound off; the last ones before 0, which prime a
+    decoder, are needed."""
+    if packet.stream.type != "audio" or not packet.is_discard or packet.pts is None:
+        return False
+    return not -PRIMING_PACKETS * (packet.duration or 0) <= packet.pts < 0
+
+
+def _clip_before_zero(packet: av.Packet) -> bool:
+    """Let a text begin at 0 at the earliest, since Matroska would delay all streams for it; false
+    if it ends before."""
+    early = -min(0, packet.pts or 0)
+    if early and packet.duration:
+        if packet.duration <= early:
+            return False
+        packet.duration -= early
+    if early:
+        packet.pts = packet.dts = 0
+    return True
+
+
+def times_of(packet: av.Packet) -> tuple[Fraction | None, Fraction | None]:
+    """When a packet begins and ends, in seconds; None where it has no time."""
+    moment = packet.dts if packet.pts is None else packet.pts
+    if moment is None or abs(moment) > BIGGEST_TIME:
+        return None, None
+    return moment * packet.time_base, (moment + max(0, packet.duration or 0)) * packet.time_base
+
+
+class RisingTimes:
+    """Puts the packets of one stream of the result into its time base, with rising dts as muxers
+    demand.
+
+    A packet without times follows the one before it. A dts that does not rise is raised by the
+    least that the container takes, and with it a pts that would lie before the dts.
+
+    Args:
+        equal: two packets may have one dts, as in Matroska.
+    """
+
+    def __init__(self, *, equal: bool) -> None:
+        self._least_step = 0 if equal else 1
+        self._last: int | None = None
+        self._duration = 0
+
+    def mend(self, packet: av.Packet, stream: Any) -> av.Packet:
+        """Change the times of a packet; the header of the result must have been written."""
+        scale = packet.time_base / stream.time_base
+        pts, dts = (_scaled(time, scale) for time in (packet.pts, packet.dts))
+        after = None if self._last is None else self._last + self._duration
+        dts = next((time for time in (dts, pts, after) if time is not None), 0)
+        if self._last is not None:
+            dts = max(dts, self._last + self._least_step)
+        pts = dts if pts is None else max(pts, dts)
+        self._last, self._duration = dts, max(0, _scaled(packet.duration, scale) or 0)
+        packet.time_base = stream.time_base
+        packet.pts, packet.dts, packet.duration = pts, dts, self._duration
+        return packet
+
+
+def _scaled(time: int | None, scale: Fraction) -> int | None:
+    if time is None or abs(time * scale) > BIGGEST_TIME:
+        return None
+    return round(time * scale)
+
+
+class OneWildTime:
+    """Finds single sound packets whose times are damaged, by the packet after them, and puts them
+    in their place.
+
+    One packet is held back. It is out of place if it lies more than `JUMP` away from where the one
+    before it ends, and the next one does not.
+    """
+
+    def __init__(self, losses: Losses) -> None:
+        self._losses = losses
+        self._held: av.Packet | None = None
+        self._end: Fraction | None = None
+        """Of the packet before the one that is held."""
+
+    def feed(self, packet: av.Packet) -> Iterator[av.Packet]:
+        """Yield the packet that was held back."""
+        yield from self._settled(times_of(packet)[0])
+        self._held = packet
+
+    def rest(self) -> Iterator[av.Packet]:
+        """Yield the last packet."""
+        yield from self._settled(None)
+
+    def _settled(self, following: Fraction | None) -> Iterator[av.Packet]:
+        packet, self._held = self._held, None
+        if packet is None:
+            return
+        begin, place = times_of(packet)[0], self._end
+        if begin is not None and place is not None and abs(begin - place) > JUMP:
+            wild = following is not None and abs(following - place) <= JUMP
+            if wild:
+                self._losses.note(
+                    f"a packet with a wrong time of {float(begin):.2f} s is placed", place
+                )
+                packet.pts = packet.dts = round(place / packet.time_base)
+        end = times_of(packet)[1]
+        self._end = self._end if end is None else end
+        yield packet
+
+
+def reason_of(error: Exception) -> str:
+    """Return the text of an error of FFmpeg or of the system."""
+    return str(getattr(error, "strerror", None) or error)

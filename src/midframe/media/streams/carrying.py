@@ -1,0 +1,198 @@
+"""The streams of a result beside its picture, while it is written."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import av
+
+from midframe.media.reading.video_file import is_cover
+from midframe.media.streams.carriers import (
+    PLACE_FAULTS,
+    CannotCarry,
+    Carrier,
+    OneWildTime,
+    RisingTimes,
+    reason_of,
+    times_of,
+)
+from midframe.media.streams.rehearsal import FAULTS
+from midframe.media.streams.sound import ConvertedSound
+from midframe.media.streams.streams import Plan
+
+EQUAL_DTS = ("matroska", "webm")
+"""Containers in which two packets of a stream may have one dts."""
+
+
+class StreamsFailed(Exception):  # noqa: N818  # the result is written again without them
+    """Streams beside the picture that keep the result from being written.
+
+    Args:
+        indices: of the streams in the source.
+        reason: for the report.
+    """
+
+    def __init__(self, indices: Iterable[int], reason: str) -> None:
+        super().__init__(reason)
+        self.indices, self.reason = tuple(indices), reason
+
+
+@dataclass(frozen=True)
+class Span:
+    """A part of a source, in seconds of its own time."""
+
+    begin: Fraction
+    end: Fraction
+
+
+class CarriedStreams:
+    """Takes packets of the source and writes what the plan makes of them.
+
+    Args:
+        container: of the result.
+        plan: what becomes of each stream.
+        slow: how many times longer than the source the result is.
+        span: what part of the source is shown; None for all.
+    """
+
+    def __init__(
+        self, container: av.container.OutputContainer, plan: Plan, slow: Fraction, span: Span | None
+    ) -> None:
+        self.container, self.plan, self.slow, self.span = container, plan, slow, span
+        self.carriers: dict[int, Carrier] = {}
+        """How packets get into the result, by the stream's index in the source."""
+        self.counts: dict[str, int] = {}
+        """How many streams of each type the result has beside the picture."""
+        self._times: dict[int, RisingTimes] = {}
+        self._written: dict[int, int] = {}
+        """How many packets of each carried stream the result has got."""
+
+    @property
+    def damage(self) -> list[str]:
+        """What was lost, with its times."""
+        return [text for each in self.carriers.values() for text in each.losses.texts()]
+
+    @property
+    def suspects(self) -> list[int]:
+        """The streams that keep a container from being finished: those without a packet, or any."""
+        return [index for index, count in self._written.items() if not count] or list(self.carriers)
+
+    def add(self, source: Any, metadata: dict[str, str]) -> None:
+        """Add a stream of the source to the result, if the plan has a way for it.
+
+        Raises:
+            StreamsFailed: it cannot be added after all.
+        """
+        choice = self.plan.choices.get(source.index)
+        if choice is None or choice.add is None:
+            return
+        try:
+            carrier = choice.add(self.container, source, self.slow)
+        except (CannotCarry, *FAULTS) as error:
+            raise StreamsFailed([source.index], reason_of(error)) from error
+        if choice.shown:
+            self.counts[source.type] = self.counts.get(source.type, 0) + 1
+        if carrier is None:
+            return
+        self.carriers[source.index], self._written[source.index] = carrier, 0
+        self._times[source.index] = RisingTimes(equal=self.container.format.name in EQUAL_DTS)
+        carrier.stream.metadata.update(metadata)
+        carrier.stream.disposition = source.disposition
+        if self.span:
+            carrier.losses.offset = self.span.begin
+            if isinstance(carrier, ConvertedSound):
+                carrier.length = self.span.end - self.span.begin
+
+    def in_place(self, packets: Iterable[av.Packet]) -> Iterator[tuple[Fraction | None, av.Packet]]:
+        """Packets of carried streams that lie in the span, with their times in seconds of the
+        source.
+
+        Sound packets of a single damaged time are put where they belong.
+        """
+        for packet in self._put_right(packets):
+            moment = times_of(packet)[0]
+            kept = packet if is_cover(packet.stream) else self._within_span(packet)
+            if kept is not None:
+                yield moment, kept
+
+    def write(self, packet: av.Packet) -> None:
+        """Write what becomes of a packet."""
+        begin, end = times_of(packet)
+        index = packet.stream.index
+        try:
+            packets = list(self.carriers[index].packets(packet))
+        except FAULTS as error:
+            self.carriers[index].losses.note(
+                f"a packet cannot be carried over ({reason_of(error)})", begin, end
+            )
+            return
+        self._mux(index, packets, begin)
+
+    def write_rest(self) -> None:
+        """Write what the carriers still hold."""
+        for index, carrier in self.carriers.items():
+            try:
+                self._mux(index, carrier.rest(), None)
+            except FAULTS as error:  # what came before is there
+                if getattr(error, "errno", None) in PLACE_FAULTS:
+                    raise
+
+    def _put_right(self, packets: Iterable[av.Packet]) -> Iterator[av.Packet]:
+        sounds: dict[int, OneWildTime] = {}
+        for packet in packets:
+            index = packet.stream.index
+            if index not in self.carriers:
+                continue
+            if packet.stream.type != "audio":
+                yield packet
+                continue
+            if index not in sounds:
+                sounds[index] = OneWildTime(self.carriers[index].losses)
+            yield from sounds[index].feed(packet)
+        for sound in sounds.values():
+            yield from sound.rest()
+
+    def _within_span(self, packet: av.Packet) -> av.Packet | None:
+        """The packet in the time of the span, or None if it lies outside of it."""
+        if packet.pts is None:
+            packet.pts = packet.dts
+        if self.span is None or packet.pts is None:
+            return packet
+        begin, end = (round(edge / packet.time_base) for edge in (self.span.begin, self.span.end))
+        carrier, duration = self.carriers[packet.stream.index], packet.duration or 0
+        if (
+            packet.pts >= end
+            or packet.pts + duration + round(carrier.preroll / packet.time_base) <= begin
+        ):
+            return None
+        if isinstance(carrier, ConvertedSound):  # which cuts between two samples
+            packet.pts, packet.dts = packet.pts - begin, None
+            return packet
+        if packet.pts < begin and packet.stream.type != "subtitle":
+            return None
+        late = max(0, begin - packet.pts)  # a text that was there before
+        packet.pts, packet.duration = packet.pts + late - begin, duration - late
+        packet.dts = packet.pts if late or packet.dts is None else packet.dts - begin
+        if packet.stream.type == "subtitle":
+            packet.duration = min(packet.duration, end - begin - packet.pts)
+        return packet
+
+    def _mux(self, index: int, packets: Iterable[av.Packet], begin: Fraction | None) -> None:
+        """Write packets of a stream; one that the container refuses is dropped and reported."""
+        carrier = self.carriers[index]
+        for packet in packets:
+            if not self._has_place(packet):
+                continue
+            try:
+                self.container.mux_one(self._times[index].mend(packet, carrier.stream))
+                self._written[index] += 1
+            except FAULTS as error:
+                if getattr(error, "errno", None) in PLACE_FAULTS:
+                    raise
+                carrier.losses.note(f"a packet cannot be written ({reason_of(error)})", begin)
+
+    def _has_place(self, packet: av.Packet) -> bool:
+        """Whether a packet has a place in the file: AVI begins at 0, where other files have what
+        precedes sound."""
+        return self.container.format.name != "avi" or packet.pts is None or packet.pts >= 0

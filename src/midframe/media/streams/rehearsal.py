@@ -1,0 +1,275 @@
+"""Trying, before the work, how each stream beside the picture gets into the result.
+
+The first packets of every stream are read. Each way of carrying it is tried in a file of the
+result's container, with header, packets and trailer, and read again; the first that works is
+chosen.
+"""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+
+from midframe.errors import VideoError
+from midframe.media.reading.video_file import file_url, is_cover, open_video
+from midframe.media.streams.carriers import (
+    PLACE_FAULTS,
+    CannotCarry,
+    Carrier,
+    Passed,
+    RisingTimes,
+    reason_of,
+    times_of,
+)
+from midframe.media.streams.sound import ConvertedSound
+from midframe.media.streams.sound_format import SoundFormat, decode_sound, format_of, stated_format
+from midframe.media.streams.streams import Choice, Plan, codec_name, name_of, ways_of
+from midframe.media.writing.containers import container_format
+
+FIRST_PACKETS = 12
+"""So many of each stream are tried."""
+MAX_UNDECODABLE = 200
+"""After so many packets, a sound is taken for one that cannot be decoded."""
+MAX_BYTES = 64 << 20
+"""So much of a source is read for the first packets of streams that begin late."""
+FAULTS = (av.FFmpegError, OSError, ValueError, OverflowError)
+"""What PyAV and the system raise for streams that a container or an encoder does not take."""
+
+
+@dataclass
+class FirstPackets:
+    """The first packets of streams of an open source."""
+
+    packets: dict[int, list[av.Packet]] = field(default_factory=dict)
+    sounds: dict[int, SoundFormat] = field(default_factory=dict)
+    """How the first decoded frames look, by the index of the stream."""
+    complete: bool = False
+    """The whole source was read."""
+
+
+def make_plan(
+    path: Path,
+    others: Sequence[Any],
+    target: Path,
+    slow: Fraction,
+    *,
+    mute: bool,
+    scratch: Path | None = None,
+) -> Plan:
+    """Find by trial what becomes of each stream beside the picture.
+
+    Args:
+        path: of the source.
+        others: its streams beside the picture.
+        target: the result; its ending chooses the container.
+        slow: how many times longer it is.
+        mute: drop sound.
+        scratch: an existing folder for the files of trials; the target's if None.
+    """
+    plan = Plan(names={stream.index: name_of(stream) for stream in others})
+    if not others:
+        return plan
+    indices = {stream.index for stream in others}
+    with open_video(path) as source:
+        streams = [stream for stream in source.streams if stream.index in indices]
+        found = read_first_packets(source, [each for each in streams if each.type != "attachment"])
+        trials = Trials((scratch or target.parent) / f".trial{target.suffix}", slow)
+        for stream in streams:
+            packets = found.packets.get(stream.index, [])
+            nothing = (
+                found.complete and not packets and stream.type in ("audio", "subtitle") and not mute
+            )
+            plan.choices[stream.index] = (
+                Choice(reason="it holds no packets")
+                if nothing and stream.type == "audio"
+                else trials.choose(stream, packets, found.sounds.get(stream.index), mute=mute)
+            )
+    return plan
+
+
+def read_first_packets(source: Any, streams: Sequence[Any]) -> FirstPackets:
+    """The first packets of some streams, and how the sound among them looks."""
+    found = FirstPackets({stream.index: [] for stream in streams})
+    waiting = {stream.index: stream for stream in streams if not is_cover(stream)}
+    tried: dict[int, int] = {}
+    size = 0
+    with suppress(
+        av.FFmpegError, IndexError
+    ):  # the latter is PyAV's, where streams appear in the middle of a file
+        for packet in source.demux():
+            size += packet.size
+            kept = found.packets.get(packet.stream.index)
+            if packet.size and kept is not None:
+                if packet.stream.type == "audio" and packet.stream.index not in found.sounds:
+                    tried[packet.stream.index] = tried.get(packet.stream.index, 0) + 1
+                    _learn_sound(packet, found)
+                if len(kept) < FIRST_PACKETS:
+                    kept.append(packet)
+                unknown = packet.stream.type == "audio" and packet.stream.index not in found.sounds
+                if len(kept) >= FIRST_PACKETS and not (
+                    unknown and tried[packet.stream.index] < MAX_UNDECODABLE
+                ):
+                    waiting.pop(packet.stream.index, None)
+            if not waiting or size > MAX_BYTES:
+                break
+        else:
+            found.complete = True
+    for stream in streams:
+        if stream.type == "audio" and stream.codec_context and stream.index not in found.sounds:
+            stated = stated_format(stream.codec_context)
+            if stated and found.packets[stream.index]:
+                found.sounds[stream.index] = stated
+    return found
+
+
+def _learn_sound(packet: av.Packet, found: FirstPackets) -> None:
+    context = packet.stream.codec_context
+    if context is None or packet.is_corrupt:
+        return
+    with suppress(*FAULTS):
+        for frame in decode_sound(context, packet):
+            found.sounds.setdefault(packet.stream.index, format_of(frame))
+
+
+class Trials:
+    """Tries ways of carrying streams in a file that is deleted again.
+
+    Args:
+        path: of that file, with the ending of the result.
+        slow: how many times longer the result is.
+    """
+
+    def __init__(self, path: Path, slow: Fraction) -> None:
+        self.path, self.slow = path, slow
+
+    def choose(
+        self, source: Any, packets: Sequence[av.Packet], sound: SoundFormat | None, *, mute: bool
+    ) -> Choice:
+        """The first way that works, or a choice without one."""
+        try:
+            with av.open(
+                file_url(self.path), "w", format=container_format(self.path.suffix)
+            ) as container:
+                name = container.format.name
+            ways = ways_of(source, name, self.slow, sound, mute=mute)
+        except CannotCarry as reason:
+            return Choice(reason=str(reason))
+        finally:
+            self.path.unlink(missing_ok=True)
+        reasons = []
+        for way in ways:
+            if way.add is None:
+                return way
+            try:
+                note = self._attempt(way, source, packets, sound)
+            except CannotCarry as reason:
+                reasons.append(str(reason))
+                continue
+            return Choice(way.add, note, shown=way.shown)
+        return Choice(reason=reasons[-1])
+
+    def _attempt(
+        self, way: Choice, source: Any, packets: Sequence[av.Packet], sound: SoundFormat | None
+    ) -> str:
+        """Try one way; returns the note for the report."""
+        assert way.add
+        if source.codec_context and source.type == "audio":
+            source.codec_context.flush_buffers()
+        container = av.open(file_url(self.path), "w", format=container_format(self.path.suffix))
+        try:
+            carrier = way.add(container, source, self.slow)
+            container.start_encoding()
+            written = write_all(container, carrier, packets) if carrier else 0
+            container.close()
+            self._read_again(carrier, written, sound)
+            return _note(way.note, source, carrier)
+        except FAULTS as error:
+            if getattr(error, "errno", None) in PLACE_FAULTS:
+                place = f"{self.path.parent} cannot be written to ({reason_of(error)})"
+                raise VideoError(
+                    f"{place}: choose another place for OUT, or make room there"
+                ) from error
+            raise CannotCarry(_reason(error, source, container.format.name)) from error
+        finally:
+            with suppress(*FAULTS):
+                container.close()
+            self.path.unlink(missing_ok=True)
+
+    def _read_again(self, carrier: Carrier | None, written: int, sound: SoundFormat | None) -> None:
+        """See that the file holds what was written."""
+        if carrier is None or not written:
+            return
+        kind, codec = carrier.stream.type, carrier.stream.codec_context.codec.canonical_name
+        with av.open(file_url(self.path)) as result:
+            found = [
+                stream for stream in result.streams if stream.type == kind and stream.codec_context
+            ]
+            same = [stream for stream in found if codec_name(stream) == codec]
+            if not same:
+                raise ValueError(f"{codec} is not found in the test file")
+            if sound and sound.reordered and isinstance(carrier, Passed):
+                stated = stated_format(same[0].codec_context)
+                if stated is None or stated.layout != sound.layout:
+                    raise ValueError("its channel order would be lost")
+            if sound and not _is_heard(result, same[0]):
+                raise ValueError("it cannot be decoded from the test file")
+
+
+def _is_heard(container: Any, stream: Any) -> bool:
+    """Whether any frame of a sound can be decoded."""
+    for packet in container.demux(stream):
+        with suppress(*FAULTS):
+            if decode_sound(stream.codec_context, packet if packet.size else None):
+                return True
+    return False
+
+
+def write_all(container: Any, carrier: Carrier, packets: Sequence[av.Packet]) -> int:
+    """Write the packets of one stream, which begin at 0, to a trial; returns how many the result
+    got."""
+    times = RisingTimes(equal=False)
+    first = next((begin for begin, _ in map(times_of, packets) if begin is not None), Fraction(0))
+    count = 0
+    for packet in packets:
+        for written in carrier.packets(_copied(packet, first)):
+            container.mux(times.mend(written, carrier.stream))
+            count += 1
+    for written in carrier.rest():
+        container.mux(times.mend(written, carrier.stream))
+        count += 1
+    return count
+
+
+def _copied(packet: av.Packet, first: Fraction) -> av.Packet:
+    copy = av.Packet(bytes(packet))
+    copy.stream, copy.time_base = packet.stream, packet.time_base
+    start = round(first / packet.time_base)
+    copy.pts, copy.dts = (
+        None if time is None else time - start for time in (packet.pts, packet.dts)
+    )
+    copy.duration, copy.is_keyframe = packet.duration or 0, packet.is_keyframe
+    for side in packet.iter_sidedata():
+        copy.set_sidedata(side)
+    return copy
+
+
+def _note(note: str, source: Any, carrier: Carrier | None) -> str:
+    """What a converted stream becomes."""
+    if not note or carrier is None:
+        return ""
+    codec = carrier.stream.codec_context.codec.canonical_name
+    text = f"{codec} sound is encoded again" if codec == codec_name(source) else f"{note} {codec}"
+    if isinstance(carrier, ConvertedSound) and carrier.mixed:
+        text += f", {carrier.mixed}"
+    return text
+
+
+def _reason(error: Exception, source: Any, container: str) -> str:
+    name = codec_name(source) if source.codec_context else source.type
+    text = reason_of(error)
+    why = "" if "does not support" in text else f" ({text})"
+    return f"{name}: {container} files cannot hold it{why}"

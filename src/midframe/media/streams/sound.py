@@ -1,0 +1,222 @@
+"""Sound that is encoded again: each sample at its time, stretched with its pitch kept where the
+result is slower.
+
+Between FFmpeg's filters, it is in arrays of float32 of shape (samples, channels).
+"""
+
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+import av
+import numpy as np
+
+from midframe.media.pictures.images import Array
+from midframe.media.streams.carriers import Losses, times_of
+from midframe.media.streams.sound_filters import Resampler, Stretcher
+from midframe.media.streams.sound_format import (
+    SoundEncoding,
+    SoundFormat,
+    choose_sound_encoding,
+    decode_sound,
+    format_of,
+    pieces,
+)
+
+BIT_RATE = 96_000
+"""Of each channel."""
+TOLERANCE = Fraction(1, 100)
+"""Seconds by which a frame may lie off the end of the one before it, as containers round times."""
+LONGEST_SILENCE = 3600
+"""Seconds; a longer gap is a damaged time."""
+UNDECODABLE = "a packet that cannot be decoded becomes silence"
+
+
+class ConvertedSound:
+    """Sound is decoded, put at its times with silence in the gaps, stretched and encoded.
+
+    Rate, channel layout and sample format come from each decoded frame, and may change in the
+    middle of a stream.
+
+    Args:
+        source: the stream.
+        container: of the result.
+        slow: how many times longer the result is.
+        sound: how its first frames look.
+        losses: where packets that cannot be decoded are noted.
+    """
+
+    preroll = Fraction(1, 2)
+
+    def __init__(
+        self,
+        source: Any,
+        container: av.container.OutputContainer,
+        slow: Fraction,
+        sound: SoundFormat,
+        losses: Losses,
+    ) -> None:
+        self.encoding = choose_sound_encoding(container.format.name, sound)
+        encoding = self.encoding
+        self.stream: Any = container.add_stream(
+            encoding.encoder, encoding.rate, layout=encoding.layout
+        )
+        if not encoding.encoder.startswith("pcm"):
+            self.stream.bit_rate = BIT_RATE * encoding.channels
+        self.source, self.slow, self.losses = source, slow, losses
+        self.mixed = _mixed(sound, encoding)
+        """What else than the codec changes, for a report."""
+        self.length: Fraction | None = None
+        """Seconds from time 0 in which sound is needed; None for all, before 0 too."""
+        self._resampler: Resampler | None = None
+        self._stretcher = Stretcher(encoding, slow)
+        self._until = Fraction(0)
+        """When the sound that was decoded ends."""
+        self._placed: int | None = None
+        """The number of the next sample, in the result's rate from time 0, before stretching."""
+        self._first: int | None = None
+        """The number of the first sample that is needed."""
+        self._lost_from: Fraction | None = None
+        """When the first packet that could not be decoded begins."""
+        self._promised = Fraction(0)
+        """When the last packet ends."""
+
+    @property
+    def begin(self) -> Fraction | None:
+        """When the decoded sound begins, in seconds of the source; None if there is none."""
+        return None if self._first is None else Fraction(self._first, self.encoding.rate)
+
+    @property
+    def end(self) -> Fraction | None:
+        """When the decoded sound ends, in seconds of the source; None if there is none."""
+        if self._placed is None:
+            return None
+        end = self._until if self._lost_from is None else max(self._until, self._promised)
+        return end if self.length is None else min(end, self.length)
+
+    def packets(self, packet: av.Packet) -> Iterator[av.Packet]:
+        """Yield the packets that become full."""
+        for frame in self._decoded(packet):
+            yield from self._encoded(self._at_its_time(frame, packet))
+
+    def rest(self) -> Iterator[av.Packet]:
+        """Yield what the decoder, the filters and the encoder still hold."""
+        for frame in self._decoded(None):
+            yield from self._encoded(self._at_its_time(frame, None))
+        yield from self._encoded(self._end())
+        if self._placed is not None:
+            yield from self._encoded_frames(self._stretcher.rest())
+            yield from self.stream.encode(None)
+
+    def _decoded(self, packet: av.Packet | None) -> list[Any]:
+        begin, end = times_of(packet) if packet else (None, None)
+        self._promised = max(self._promised, end or self._promised)
+        self.losses.silent = self.length is not None and end is not None and end <= 0
+        if packet is None or not packet.is_corrupt:
+            try:
+                return decode_sound(self.source.codec_context, packet)
+            except (av.FFmpegError, ValueError) as error:
+                if packet is None or isinstance(error, av.EOFError):
+                    return []
+        self.losses.note(UNDECODABLE, begin, end)
+        if begin is not None and not self.losses.silent and self._lost_from is None:
+            self._lost_from = begin
+        return []
+
+    def _at_its_time(self, frame: Any, packet: av.Packet | None) -> Iterator[Array]:
+        """The samples that come next, silence before them where there is a gap."""
+        base = frame.time_base or (packet.time_base if packet else None)
+        begin = self._until if frame.pts is None or base is None else frame.pts * base
+        sound = format_of(frame)
+        off = begin - self._until
+        if self._placed is not None and abs(off) > LONGEST_SILENCE:
+            self.losses.note(
+                f"a packet with a wrong time of {float(begin):.0f} s is placed", self._until
+            )
+            begin, off = self._until, Fraction(0)
+        if self._resampler is None or sound != self._resampler.sound or abs(off) > TOLERANCE:
+            yield from self._new_segment(sound, begin)
+        if self._resampler is None:
+            return
+        try:
+            resampled = list(self._resampler.feed(frame))
+        except (av.FFmpegError, ValueError):
+            self._resampler = None
+            self.losses.note(UNDECODABLE, begin)
+            return
+        self._until += Fraction(frame.samples, frame.sample_rate)
+        for samples in resampled:
+            yield from self._placed_at_once(samples)
+
+    def _new_segment(self, sound: SoundFormat, begin: Fraction) -> Iterator[Array]:
+        """End what was before, fill up to a time with silence, or drop what overlaps."""
+        yield from self._drained()
+        self._until = begin
+        try:
+            self._resampler = Resampler(sound, self.encoding)
+        except (av.FFmpegError, ValueError):
+            self.losses.note(
+                f"sound of {sound.channels} channels ({sound.layout}) becomes silence", begin
+            )
+            return
+        first = round(begin * self.encoding.rate)
+        if self._placed is None:
+            self._placed = first
+        if self.length is not None and self._placed < 0 < first:
+            self._placed = 0
+        yield from self._silence(first - self._placed)
+        self._resampler.skip = self._placed - first
+
+    def _drained(self) -> Iterator[Array]:
+        if self._resampler is None or self._placed is None:
+            return
+        end = round(self._until * self.encoding.rate)
+        last, self._resampler = self._resampler, None
+        for samples in last.rest():
+            yield from self._placed_at_once(samples[: max(0, end - self._placed)])
+
+    def _end(self) -> Iterator[Array]:
+        yield from self._drained()
+        if self._lost_from is not None:
+            if self._placed is None:
+                self._placed = round(self._lost_from * self.encoding.rate)
+            yield from self._silence(round(self._promised * self.encoding.rate) - self._placed)
+
+    def _silence(self, count: int) -> Iterator[Array]:
+        for piece in pieces(count, self.encoding.rate):
+            yield from self._placed_at_once(np.zeros((piece, self.encoding.channels), np.float32))
+
+    def _placed_at_once(self, samples: Array) -> Iterator[Array]:
+        """The samples that lie in the window, which now come next."""
+        assert self._placed is not None
+        begin = self._placed
+        self._placed += len(samples)
+        if self.length is not None:
+            length = round(self.length * self.encoding.rate)
+            samples = samples[max(0, -begin) : max(0, length - begin)]
+            begin = max(0, begin)
+        if len(samples):
+            self._first = begin if self._first is None else self._first
+            self._stretcher.begin_at(begin)
+            yield samples
+
+    def _encoded(self, samples: Iterator[Array]) -> Iterator[av.Packet]:
+        for each in samples:
+            yield from self._encoded_frames(self._stretcher.feed(each))
+
+    def _encoded_frames(self, frames: Iterator[Any]) -> Iterator[av.Packet]:
+        for frame in frames:
+            try:
+                yield from self.stream.encode(frame)
+            except av.FFmpegError as error:
+                self.losses.note(
+                    f"sound that cannot be encoded ({error.strerror}) is dropped", self._until
+                )
+
+
+def _mixed(sound: SoundFormat, encoding: SoundEncoding) -> str:
+    return (
+        ""
+        if encoding.channels == sound.channels
+        else f"{sound.channels} channels mixed to {encoding.channels}"
+    )

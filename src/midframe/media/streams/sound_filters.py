@@ -1,0 +1,156 @@
+"""The filter graphs of sound: to one rate and layout, and stretched with the pitch kept.
+
+Between them, sound is in arrays of float32 of shape (samples, channels).
+"""
+
+from collections.abc import Iterator
+from fractions import Fraction
+from math import ceil, log2
+from typing import Any
+
+import av
+import numpy as np
+
+from midframe.media.colour.filters import pulled
+from midframe.media.pictures.images import Array
+from midframe.media.streams.sound_format import (
+    SoundEncoding,
+    SoundFormat,
+    mixing_by_number,
+    mixing_filter,
+)
+
+PADDING = 0.5
+"""Seconds of silence after sound that is stretched, which `atempo` keeps instead of its end; it is
+cut off again."""
+LOUDEST = 16.0
+"""Samples of float sound are clipped to it; decoders of damaged packets make huge ones, which
+encoders refuse."""
+
+
+class Resampler:
+    """One filter graph from sound of one format to arrays of the rate and layout of the result.
+
+    Raises:
+        av.FFmpegError, ValueError: FFmpeg cannot convert such sound.
+    """
+
+    def __init__(self, sound: SoundFormat, encoding: SoundEncoding) -> None:
+        self.sound, self.channels = sound, encoding.channels
+        self.skip = 0
+        """How many of the next samples overlap with what was before."""
+        mixing = mixing_filter(sound, encoding)
+        try:
+            self._build(encoding, mixing)
+        except av.FFmpegError:
+            if mixing:
+                raise
+            self._build(encoding, mixing_by_number(sound, encoding))
+
+    def _build(self, encoding: SoundEncoding, mixing: str | None) -> None:
+        self._graph = av.filter.Graph()
+        filters = [self._graph.add("pan", mixing)] if mixing else []
+        filters += [self._graph.add("aresample", str(encoding.rate))]
+        self._begin, self._last = _linked(self._graph, self.sound, filters, encoding.layout)
+
+    def feed(self, frame: Any) -> Iterator[Array]:
+        """Yield the samples that are ready."""
+        frame.pts = None
+        self._begin.push(frame)
+        yield from self._ready()
+
+    def rest(self) -> Iterator[Array]:
+        """Yield the last samples."""
+        self._begin.push(None)
+        yield from self._ready()
+
+    def _ready(self) -> Iterator[Array]:
+        for frame in pulled(self._last):
+            samples = frame.to_ndarray().reshape(-1, self.channels)  # packed, so there is one plane
+            late, self.skip = samples[max(0, self.skip) :], max(0, self.skip - len(samples))
+            if len(late):
+                clean = np.nan_to_num(late, nan=0.0, posinf=LOUDEST, neginf=-LOUDEST)
+                yield np.clip(clean, -LOUDEST, LOUDEST)
+
+
+class Stretcher:
+    """Makes sound longer with its pitch kept, and gives frames with the times of the result."""
+
+    def __init__(self, encoding: SoundEncoding, slow: Fraction) -> None:
+        self.encoding, self.slow = encoding, slow
+        self._graph: av.filter.Graph | None = None
+        self._first: int | None = None
+        self._taken, self._given = 0, 0
+
+    def begin_at(self, sample: int) -> None:
+        """State where the first sample lies before stretching; later calls have no effect."""
+        if self._first is None:
+            self._first = round(sample * self.slow)
+
+    def feed(self, samples: Array) -> Iterator[Any]:
+        """Yield frames that are ready."""
+        frame = self._frame(samples)
+        frame.pts = self._taken
+        self._taken += len(samples)
+        if self.slow == 1:
+            yield self._timed(samples)
+            return
+        if self._graph is None:
+            self._graph = self._new_graph()
+        self._begin.push(frame)
+        yield from self._ready()
+
+    def rest(self) -> Iterator[Any]:
+        """Yield the last frames."""
+        if self._graph is not None:
+            self._begin.push(None)
+            yield from self._ready()
+
+    def _ready(self) -> Iterator[Any]:
+        """One `atempo` keeps its last window, so what it gives ends where the stretched sound
+        does."""
+        for frame in pulled(self._last):
+            samples = frame.to_ndarray().reshape(-1, self.encoding.channels)
+            samples = samples[: max(0, round(self._taken * self.slow) - self._given)]
+            if len(samples):
+                yield self._timed(samples)
+
+    def _timed(self, samples: Array) -> Any:
+        assert self._first is not None
+        frame = self._frame(samples)
+        frame.pts = self._first + self._given
+        self._given += len(samples)
+        return frame
+
+    def _frame(self, samples: Array) -> Any:
+        packed = np.ascontiguousarray(samples, np.float32).reshape(1, -1)
+        frame = av.AudioFrame.from_ndarray(packed, format="flt", layout=self.encoding.layout)
+        frame.sample_rate, frame.time_base = self.encoding.rate, Fraction(1, self.encoding.rate)
+        return frame
+
+    def _new_graph(self) -> av.filter.Graph:
+        graph = av.filter.Graph()
+        count = ceil(log2(self.slow))  # one atempo halves the tempo at most
+        filters = [graph.add("apad", f"pad_dur={PADDING}")]
+        filters += [
+            graph.add("atempo", f"{float(self.slow) ** (-1 / count):.12f}") for _ in range(count)
+        ]
+        sound = SoundFormat(self.encoding.rate, "flt", self.encoding.layout, self.encoding.channels)
+        self._begin, self._last = _linked(graph, sound, filters, self.encoding.layout)
+        return graph
+
+
+def _linked(
+    graph: av.filter.Graph, sound: SoundFormat, filters: list[Any], layout: str
+) -> tuple[Any, Any]:
+    """The ends of a graph that takes sound of one format, and gives packed floats of a layout."""
+    begin = graph.add_abuffer(
+        sample_rate=sound.rate,
+        format=sound.sample_format,
+        layout=sound.layout,
+        time_base=Fraction(1, sound.rate),
+    )
+    form = graph.add("aformat", sample_fmts="flt", channel_layouts=layout)
+    last = graph.add("abuffersink")
+    graph.link_nodes(begin, *filters, form, last).configure()
+    return begin, last

@@ -1,0 +1,220 @@
+"""How decoded sound looks, and which encoder, rate and channel layout it gets in the result.
+
+PyAV 18 has two faults that end the interpreter, and this module and `sound` work around them:
+
+- The list of planes of a planar frame is read past its end from 8 channels on. Only packed frames
+become arrays.
+- Channel layouts of an order of their own are freed twice, once with the frame and once with its
+  layout object. The layout object of such a frame is never released.
+"""
+
+import ctypes
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+from typing import Any
+
+import av
+
+ENCODERS = {
+    "webm": ("libopus",),
+    "mp4": ("aac",),
+    "mov": ("aac", "pcm"),
+    "matroska": ("aac", "pcm"),
+    "avi": ("aac",),
+    "mpegts": ("aac",),
+}
+"""Of each container, the first the preferred one; PCM takes the numbers of channels that AAC does
+not."""
+WIDE_FORMATS = ("s32", "flt", "dbl", "s64")
+"""Samples of more than 16 bits."""
+DEFAULT_LAYOUTS = {
+    1: "mono", 2: "stereo", 3: "2.1", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1",
+    16: "hexadecagonal", 24: "22.2",
+}  # fmt: skip
+"""Of sound that states a number of channels alone; FFmpeg's."""
+OTHER_LAYOUTS = {3: "3.0", 4: "quad"}
+"""Of as many channels, where an encoder lacks the default one."""
+SMALLER_LAYOUTS = ("7.1", "5.1", "stereo", "mono")
+SPEAKERS = ("mono", "stereo", "2.1", "3.0", "4.0", "quad", "5.0", "5.1", "5.1(side)", "6.1", "7.1")
+"""Layouts that sound with an order of channels of its own may be brought into."""
+LOWEST_RATE = 16000
+"""Samples a second; at lower ones a packet of AAC is so long that its priming is heard as a delay
+where it is kept."""
+UNKNOWN_LAYOUT = re.compile(r"(\d+) channels")
+OWN_ORDER = re.compile(r"channels \(|@|ambisonic|channels$")
+"""Names of layouts that may have a list of channels of their own."""
+
+_never_release = ctypes.pythonapi.Py_IncRef
+_never_release.argtypes = [ctypes.py_object]
+_never_release.restype = None
+
+
+@dataclass(frozen=True)
+class SoundFormat:
+    """How decoded samples look."""
+
+    rate: int
+    """Samples a second of each channel."""
+    sample_format: str
+    layout: str
+    """FFmpeg's name of the channel layout, the default one of the number of channels where none is
+    stated."""
+    channels: int
+
+    @property
+    def ambisonic(self) -> bool:
+        return self.layout.startswith("ambisonic")
+
+    @property
+    def reordered(self) -> bool:
+        """Whether its channels have an order of their own."""
+        return "channels (" in self.layout
+
+    @property
+    def unordered(self) -> bool:
+        """Whether nobody can tell where the channels are to be heard."""
+        return bool(UNKNOWN_LAYOUT.fullmatch(self.layout))
+
+
+@dataclass(frozen=True)
+class SoundEncoding:
+    """What sound becomes."""
+
+    encoder: str
+    rate: int
+    layout: str
+    channels: int
+
+
+def decode_sound(context: Any, packet: av.Packet | None) -> list[Any]:
+    """The frames of a packet, or with None the last ones; an av.FFmpegError if it cannot be
+    decoded."""
+    frames = context.decode(packet)
+    for frame in frames:
+        if OWN_ORDER.search(frame.layout.name):
+            _never_release(frame.layout)
+    return [
+        frame
+        for frame in frames
+        if frame.samples and frame.sample_rate > 0 and frame.layout.nb_channels
+    ]
+
+
+def format_of(frame: Any) -> SoundFormat:
+    """How the samples of a decoded frame look."""
+    return _format(frame.sample_rate, frame.format.name, frame.layout)
+
+
+def stated_format(context: Any) -> SoundFormat | None:
+    """Return the format that a decoder states for its samples; None if it states none."""
+    layout = context.layout
+    _never_release(layout)
+    if context.sample_rate <= 0 or layout.nb_channels <= 0:
+        return None
+    return _format(context.sample_rate, context.format.name if context.format else "fltp", layout)
+
+
+def _format(rate: int, sample_format: str, layout: Any) -> SoundFormat:
+    name = layout.name
+    if UNKNOWN_LAYOUT.fullmatch(name):
+        name = DEFAULT_LAYOUTS.get(layout.nb_channels, name)
+    return SoundFormat(rate, sample_format, name, layout.nb_channels)
+
+
+@lru_cache(maxsize=64)
+def choose_sound_encoding(container: str, sound: SoundFormat) -> SoundEncoding:
+    """The encoding for a container that keeps the most of a sound: all channels, then the nearest
+    smaller layout."""
+    names = [_encoder(name, sound) for name in ENCODERS[container]]
+    layouts = [sound.layout] if not OWN_ORDER.search(sound.layout) or sound.unordered else []
+    layouts += [
+        each for each in SPEAKERS if sound.reordered and _names(each) == _names(sound.layout)
+    ]
+    layouts += (
+        []
+        if sound.ambisonic
+        else [DEFAULT_LAYOUTS.get(sound.channels, f"{sound.channels} channels")]
+    )
+    layouts += (
+        [OTHER_LAYOUTS[sound.channels]] if layouts and sound.channels in OTHER_LAYOUTS else []
+    )
+    smaller = [
+        each for each in SMALLER_LAYOUTS if av.AudioLayout(each).nb_channels < sound.channels
+    ]
+    if sound.ambisonic or sound.unordered:
+        smaller = ["stereo"]
+    wanted = [(name, each) for name in names for each in layouts] + [
+        (names[0], each) for each in smaller
+    ]
+    for name, layout in wanted:
+        rate = _nearest_rate(name, sound.rate)
+        if _opens(name, rate, layout):
+            return SoundEncoding(name, rate, layout, av.AudioLayout(layout).nb_channels)
+    raise ValueError(f"{sound.channels} channels of sound cannot be encoded for {container}")
+
+
+def mixing_filter(sound: SoundFormat, encoding: SoundEncoding) -> str | None:
+    """The arguments of FFmpeg's `pan` for a sound whose layout its resampler cannot mix; None where
+    it can.
+
+    Of ambisonic sound, two cardioids that face left and right become stereo.
+    """
+    if sound.ambisonic and encoding.layout == "stereo":
+        return "stereo|FL=0.5*c0+0.5*c1|FR=0.5*c0-0.5*c1"
+    if sound.unordered and encoding.channels != sound.channels:
+        return mixing_by_number(sound, encoding)
+    return None
+
+
+def mixing_by_number(sound: SoundFormat, encoding: SoundEncoding) -> str:
+    """The arguments of `pan` that mix the channels of the source by turns into those of the
+    result."""
+    turns = [range(first, sound.channels, encoding.channels) for first in range(encoding.channels)]
+    mixed = ("+".join(f"c{each}" for each in turn or [0]) for turn in turns)
+    return "|".join(
+        [encoding.layout, *(f"c{number}<{terms}" for number, terms in enumerate(mixed))]
+    )
+
+
+def _encoder(name: str, sound: SoundFormat) -> str:
+    if name != "pcm":
+        return name
+    return "pcm_s24le" if sound.sample_format.startswith(WIDE_FORMATS) else "pcm_s16le"
+
+
+def _names(layout: str) -> list[str]:
+    """The channels of a layout; one of an order of its own is read as text, since PyAV cannot hold
+    it."""
+    if "(" in layout and "channels" in layout:
+        return sorted(layout.partition("(")[2].rstrip(")").split("+"))
+    return sorted(channel.name for channel in av.AudioLayout(layout).channels)
+
+
+def _nearest_rate(encoder: str, rate: int) -> int:
+    """The encoder's lowest rate that keeps all, or its highest."""
+    offered: list[int] = sorted(av.Codec(encoder, "w").audio_rates or [])
+    if encoder == "libopus" or not offered:
+        return offered[-1] if offered else rate
+    usable = [each for each in offered if each >= LOWEST_RATE]
+    return next((each for each in usable if each >= rate), usable[-1])
+
+
+def _opens(encoder: str, rate: int, layout: str) -> bool:
+    try:
+        context: Any = av.CodecContext.create(encoder, "w")
+        context.sample_rate, context.layout, context.time_base = rate, layout, Fraction(1, rate)
+        context.format = context.codec.audio_formats[0]
+        context.open()
+    except (av.FFmpegError, ValueError):
+        return False
+    return True
+
+
+def pieces(total: int, longest: int) -> Iterator[int]:
+    """A number as a sum of numbers that are not longer than another."""
+    while total > 0:
+        yield min(total, longest)
+        total -= longest

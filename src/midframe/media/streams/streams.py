@@ -1,0 +1,234 @@
+"""The plan for the streams beside the video: copied, converted, or dropped with a reason."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+import av
+from av.stream import Discard
+
+from midframe.media.reading.video_file import is_cover
+from midframe.media.streams.carriers import CannotCarry, Carrier, Losses, Passed
+from midframe.media.streams.data_streams import describe_data
+from midframe.media.streams.sound import ConvertedSound
+from midframe.media.streams.sound_format import SoundFormat
+from midframe.media.streams.subtitles import ConvertedText
+from midframe.media.streams.time_code import scale_time_code, stated_time_code
+from midframe.media.writing.containers import IN_MPEG_TS, NOT_IN_AVI, PLAIN_FORMATS
+
+PICTURE_TYPES = {"mjpeg": ("jpg", "image/jpeg"), "png": ("png", "image/png")}
+"""Ending and media type of cover pictures."""
+UNKNOWN_MEDIA_TYPE = "application/octet-stream"
+CONVERTED_FOR_PLAYERS = {"mp4": "pcm"}
+"""Sound that FFmpeg writes into a container, but that most players do not find there."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What becomes of one stream."""
+
+    add: Callable[[av.container.OutputContainer, Any, Fraction], Carrier | None] | None = None
+    """Adds it to a container; None where it is dropped."""
+    note: str = ""
+    """What it becomes, if it is converted."""
+    reason: str = ""
+    """Why it is dropped; empty where that needs no report."""
+    shown: bool = True
+    """The result has a stream of its type for it."""
+
+
+@dataclass
+class Plan:
+    """What becomes of every stream beside the picture, by its index in the source."""
+
+    choices: dict[int, Choice] = field(default_factory=dict)
+    names: dict[int, str] = field(default_factory=dict)
+    """As reports have them."""
+    time_code: str | None = None
+    """Of the first frame of the result."""
+    lost_time_code: str = ""
+    """The source's time code and why the result has none; empty where the source has none."""
+
+    @property
+    def converted(self) -> list[str]:
+        """Streams that are converted, and what they become."""
+        return [
+            f"{self.names[index]} ({each.note})"
+            for index, each in self.choices.items()
+            if each.add and each.note
+        ]
+
+    @property
+    def dropped(self) -> list[str]:
+        """Streams that the result does not have, and why."""
+        dropped = [
+            f"{self.names[index]} ({each.reason})"
+            for index, each in self.choices.items()
+            if each.reason
+        ]
+        return dropped + ([self.lost_time_code] if self.lost_time_code else [])
+
+    def drop(self, index: int, reason: str) -> None:
+        """Leave a stream out after all."""
+        self.choices[index] = Choice(reason=reason)
+
+
+def ways_of(
+    source: Any, container: str, slow: Fraction, sound: SoundFormat | None, *, mute: bool
+) -> list[Choice]:
+    """The ways in which a stream could get into a result, the best first.
+
+    Args:
+        source: a stream that is not the picture.
+        container: FFmpeg's name of the result's container.
+        slow: how many times longer the result is.
+        sound: how the first frames of a sound look; None if none could be decoded.
+        mute: drop sound.
+
+    Raises:
+        CannotCarry: with the reason why there is none.
+    """
+    if source.type == "attachment":
+        return [_attachment(source, container)]
+    if source.type == "data":
+        if source.discard == Discard.all:
+            return [Choice()]  # chapter titles, which MP4 keeps in a stream of texts
+        if stated_time_code(source.metadata):
+            return [Choice()]  # a time code is carried with the picture, or reported there
+        raise CannotCarry(describe_data(source))
+    if source.type == "audio" and mute:
+        return [Choice()]
+    if source.codec_context is None:
+        raise CannotCarry("there is no decoder for it")
+    if is_cover(source):
+        return [_cover(source, container)]
+    if source.type == "video":
+        raise CannotCarry(f"{codec_name(source)}: a second video stream")
+    return (
+        _sound(source, container, slow, sound)
+        if source.type == "audio"
+        else _subtitles(source, container)
+    )
+
+
+def codec_name(source: Any) -> str:
+    """FFmpeg's name of the codec of a stream."""
+    return str(source.codec_context.codec.canonical_name)
+
+
+def _can_hold(container: str, name: str) -> bool:
+    """Whether a container may hold a codec, where FFmpeg would write it though players do not find
+    it there."""
+    return (
+        name in IN_MPEG_TS
+        if container == "mpegts"
+        else container != "avi" or name not in NOT_IN_AVI
+    )
+
+
+def _sound(source: Any, container: str, slow: Fraction, sound: SoundFormat | None) -> list[Choice]:
+    name = codec_name(source)
+    copied = (
+        slow == 1
+        and _can_hold(container, name)
+        and not name.startswith(CONVERTED_FOR_PLAYERS.get(container, "-"))
+    )
+    ways = [Choice(_passing(sound))] if copied else []
+    if sound is None:
+        if not ways:
+            raise CannotCarry(f"{name}: none of its first packets can be decoded")
+        return ways
+
+    def convert(target: av.container.OutputContainer, stream: Any, slow: Fraction) -> Carrier:
+        return ConvertedSound(stream, target, slow, sound, Losses(name_of(stream)))
+
+    return [*ways, Choice(convert, note=f"{name} sound becomes")]
+
+
+def _passing(
+    sound: SoundFormat | None,
+) -> Callable[[av.container.OutputContainer, Any, Fraction], Carrier]:
+    def add(target: av.container.OutputContainer, stream: Any, slow: Fraction) -> Carrier:
+        carrier = Passed(stream, target, slow, Losses(name_of(stream)))
+        context = carrier.stream.codec_context
+        if sound and context.sample_rate <= 0:  # the header does not state what decoders find
+            context.sample_rate, context.layout = sound.rate, sound.layout
+        return carrier
+
+    return add
+
+
+def _subtitles(source: Any, container: str) -> list[Choice]:
+    def convert(target: av.container.OutputContainer, stream: Any, slow: Fraction) -> Carrier:
+        return ConvertedText(stream, target, slow, Losses(name_of(stream)))
+
+    copied = Choice(
+        lambda target, stream, slow: Passed(stream, target, slow, Losses(name_of(stream)))
+    )
+    ways = [copied] if _can_hold(container, codec_name(source)) else []
+    if source.codec_context.codec.text_sub and container not in PLAIN_FORMATS:
+        ways.append(Choice(convert, note=f"{codec_name(source)} subtitles become"))
+    if not ways:
+        raise CannotCarry(f"{codec_name(source)}: {container} files cannot hold it")
+    return ways
+
+
+def _attachment(source: Any, container: str) -> Choice:
+    if container != "matroska":
+        raise CannotCarry(
+            f"{source.metadata.get('filename', 'a file')}: only .mkv files hold attachments"
+        )
+
+    def add(target: av.container.OutputContainer, stream: Any, slow: Fraction) -> None:
+        name = stream.metadata.get("filename") or f"attachment-{stream.index}"
+        target.add_attachment(name, stream.mimetype or UNKNOWN_MEDIA_TYPE, stream.data)
+
+    return Choice(add, shown=False)
+
+
+def _cover(source: Any, container: str) -> Choice:
+    name = codec_name(source)
+    if container == "matroska" and name in PICTURE_TYPES:
+        return Choice(_attach_cover)
+    if container == "mp4":
+        return Choice(
+            lambda target, stream, slow: Passed(stream, target, slow, Losses(name_of(stream)))
+        )
+    raise CannotCarry(f"{name}: {container} files cannot hold a cover image of this format")
+
+
+def _attach_cover(target: av.container.OutputContainer, source: Any, slow: Fraction) -> None:
+    ending, media_type = PICTURE_TYPES[codec_name(source)]
+    with av.open(source.container.name) as again:
+        packet = next(
+            (each for each in again.demux(again.streams[source.index]) if each.size), None
+        )
+    if packet is None:
+        raise CannotCarry("the cover image is empty")
+    target.add_attachment(f"cover.{ending}", media_type, bytes(packet))
+
+
+def name_of(source: Any) -> str:
+    """A stream as reports name it."""
+    return f"{source.type} stream {source.index}"
+
+
+def plan_time_code(plan: Plan, reader: Any, rate: Fraction | None) -> None:
+    """Choose the time code of the first frame, which QuickTime, MP4 and Matroska files state with
+    the picture.
+
+    Args:
+        plan: gets it, or the reason why there is none.
+        reader: the source.
+        rate: frames a second of the result; None if it has a variable one or is slower.
+    """
+    code = stated_time_code(reader.stream.metadata, reader.container.metadata)
+    if code is None:
+        return
+    try:
+        if rate is None:
+            raise ValueError("the result has a variable rate or is slowed down")
+        plan.time_code = scale_time_code(code, reader.rate, rate, Fraction(str(reader.part.start)))
+    except ValueError as reason:
+        plan.lost_time_code = f"time code {code} ({reason})"

@@ -1,0 +1,141 @@
+"""Subtitles that are encoded again as another format of text."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any
+
+import av
+from av.subtitles.subtitle import SubtitleSet
+
+from midframe.media.streams.carriers import CannotCarry, Losses, times_of
+
+TEXT_ENCODERS = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip", "webm": "webvtt"}
+MILLISECOND = Fraction(1, 1000)
+UNKNOWN_SECONDS = 4
+"""A text whose end is not stated is shown until the next one, and for so many seconds at most."""
+DELAYED = ("eia_608",)
+"""Decoders that give a text when the next one begins, with times of its own."""
+NO_PTS = -(2**63)
+"""As FFmpeg has it."""
+ASS_FIELDS = 8
+"""Commas before the text of an ASS event, as FFmpeg's decoders make them."""
+ASS_HEADER = b"""[Script Info]
+ScriptType: v4.00+
+PlayResX: 384
+PlayResY: 288
+
+[V4+ Styles]
+Format: Name, Fontname, Fontsize, PrimaryColour, SecondaryColour, OutlineColour, BackColour, \
+Bold, Italic, Underline, StrikeOut, ScaleX, ScaleY, Spacing, Angle, BorderStyle, Outline, Shadow, \
+Alignment, MarginL, MarginR, MarginV, Encoding
+Style: Default,Arial,16,&Hffffff,&Hffffff,&H0,&H0,0,0,0,0,100,100,0,0,1,1,0,2,10,10,10,1
+
+[Events]
+Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
+"""
+"""Styles for FFmpeg's text encoders, in the form in which its decoders give them."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """A text and when it is shown, in seconds of the source."""
+
+    ass: bytes
+    begin: Fraction
+    duration: Fraction | None
+    """None if it is not stated."""
+
+
+class ConvertedText:
+    """Subtitles are decoded and encoded as the format of text that the container holds."""
+
+    preroll = Fraction(0)
+
+    def __init__(
+        self, source: Any, container: av.container.OutputContainer, slow: Fraction, losses: Losses
+    ) -> None:
+        if not source.codec_context.codec.text_sub:
+            raise CannotCarry(
+                f"{container.format.name} files cannot hold it, and bitmap subtitles cannot "
+                "become text"
+            )
+        self.stream: Any = container.add_stream(TEXT_ENCODERS[container.format.name])
+        self.source, self.slow, self.losses = source, slow, losses
+        self.stream.codec_context.subtitle_header = (
+            source.codec_context.subtitle_header or ASS_HEADER
+        )
+        self.stream.time_base = self.stream.codec_context.time_base = MILLISECOND
+        self._delayed = source.codec_context.codec.canonical_name in DELAYED
+        self._open_end: Event | None = None
+        """An event whose end is that of the next one's begin."""
+
+    def packets(self, packet: av.Packet) -> Iterator[av.Packet]:
+        """Yield the same text, and the one before it where that had no end."""
+        begin = times_of(packet)[0]
+        if begin is None:
+            return
+        try:
+            event = self._event(packet, begin)
+        except (av.FFmpegError, ValueError):
+            self.losses.note("a subtitle that cannot be decoded is dropped", begin)
+            return
+        yield from self._ended(begin)
+        if event and event.duration is None:
+            self._open_end = event
+        elif event:
+            yield from self._encoded(event)
+
+    def rest(self) -> Iterator[av.Packet]:
+        """Yield the last texts, where they had no end."""
+        yield from self._ended(None)
+        with suppress(av.FFmpegError, ValueError):
+            event = self._event(av.Packet(), Fraction(0)) if self._delayed else None
+            if event:
+                longest = Fraction(UNKNOWN_SECONDS)
+                shown = min(event.duration or longest, longest)
+                yield from self._encoded(replace(event, duration=shown))
+
+    def _event(self, packet: av.Packet, begin: Fraction) -> Event | None:
+        """All texts of a packet as one, since MP4 shows one at a time; None if there is nothing to
+        show."""
+        decoded = self.source.codec_context.decode2(packet)
+        lines = [line.ass for line in decoded or () if getattr(line, "ass", b"")]
+        if not lines or not any(line.split(b",", ASS_FIELDS)[-1].strip() for line in lines):
+            return None
+        ass = b"\\N".join([lines[0], *(line.split(b",", ASS_FIELDS)[-1] for line in lines[1:])])
+        shown = (
+            packet.duration * packet.time_base if packet.duration and packet.duration > 0 else None
+        )
+        if self._delayed and decoded.pts not in (None, NO_PTS):
+            begin, shown = Fraction(decoded.pts, av.time_base), None
+        if shown is None and 0 < decoded.end_display_time < 2**32 - 1:
+            shown = (decoded.end_display_time - decoded.start_display_time) * MILLISECOND
+        return Event(ass, begin, shown if shown and shown > 0 else None)
+
+    def _ended(self, begin: Fraction | None) -> Iterator[av.Packet]:
+        event, self._open_end = self._open_end, None
+        if event is None:
+            return
+        longest = Fraction(UNKNOWN_SECONDS)
+        shown = longest if begin is None else min(longest, begin - event.begin)
+        if shown > 0:
+            yield from self._encoded(replace(event, duration=shown))
+
+    def _encoded(self, event: Event) -> Iterator[av.Packet]:
+        assert event.duration is not None
+        ends = (event.begin, event.begin + event.duration)
+        begin, end = (max(0, round(time * self.slow / MILLISECOND)) for time in ends)
+        if end <= begin or end >= 2**31:
+            return
+        try:
+            packet = self.stream.codec_context.encode_subtitle(
+                SubtitleSet.create(event.ass, 0, end - begin, begin * 1000)
+            )
+        except av.FFmpegError:
+            self.losses.note("a subtitle that cannot be encoded is dropped", event.begin)
+            return
+        packet.stream, packet.time_base = self.stream, MILLISECOND
+        packet.pts, packet.dts, packet.duration = begin, begin, end - begin
+        yield packet

@@ -1,0 +1,112 @@
+"""GIF and APNG: short animations that play over and over."""
+
+from collections.abc import Callable, Iterable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+from PIL import Image
+
+from midframe.media.colour.conversion import has_alpha
+from midframe.media.colour.filters import picture_buffer, pulled
+from midframe.media.reading.video_file import file_url
+
+SUFFIXES = (".gif", ".apng")
+FOREVER = 0
+FASTEST_GIF = 50
+"""Frames a second: viewers show GIFs with shorter delays slowly."""
+APNG_FORMATS = {
+    (False, False): "rgb24",
+    (False, True): "rgba",
+    (True, False): "rgb48be",
+    (True, True): "rgba64be",
+}
+"""Of RGB, by depth and alpha."""
+Frames = Callable[[], Iterable[av.VideoFrame]]
+"""Returns all frames of lossless RGB, with their times, on every call."""
+
+
+def plays_of(path: Path) -> int:
+    """How often an animation is played; 0 for ever, also for files that are no animation."""
+    if path.suffix.lower() not in (*SUFFIXES, ".png", ".webp") or not path.is_file():
+        return FOREVER
+    with Image.open(path) as image:
+        loops = image.info.get("loop")
+        if image.format == "GIF":
+            return 1 if loops is None else int(loops) + 1 if loops else FOREVER
+        return int(loops or 0)
+
+
+def write_animation(
+    path: Path, frames: Frames, time_base: Fraction, rate: Fraction, plays: int, *, gif: bool
+) -> None:
+    """Write all frames as an animation.
+
+    Args:
+        path: where to.
+        frames: what to show.
+        time_base: of the frames' pts.
+        rate: frames a second, in the mean.
+        plays: how often; 0 for ever.
+        gif: write a GIF, not an APNG.
+
+    Raises:
+        av.FFmpegError, OSError: the place cannot be written to.
+    """
+    kind = "gif" if gif else "apng"
+    options = (
+        {"loop": str({FOREVER: 0, 1: -1}.get(plays, plays - 1))} if gif else {"plays": str(plays)}
+    )
+    with av.open(file_url(path), "w", format=kind, container_options=options) as container:
+        stream: Any = None
+        for frame in _in_palette(frames) if gif else frames():
+            if stream is None:
+                stream = container.add_stream(kind, rate)
+                stream.width, stream.height = frame.width, frame.height
+                stream.pix_fmt = "pal8" if gif else _apng_format(frame.format)
+                stream.codec_context.time_base = time_base
+            given = frame if gif else frame.reformat(format=stream.pix_fmt)
+            given.pts, given.time_base = round(frame.pts * frame.time_base / time_base), time_base
+            container.mux(stream.encode(given))
+        if stream:
+            container.mux(stream.encode(None))
+
+
+def _apng_format(form: av.VideoFormat) -> str:
+    return APNG_FORMATS[max(part.bits for part in form.components) > 8, has_alpha(form)]
+
+
+def _in_palette(frames: Frames) -> Iterator[av.VideoFrame]:
+    """The frames in one palette of 255 colours and transparency, chosen for all of them."""
+    palette = _palette(frames())
+    graph = av.filter.Graph()
+    begin: Any = None
+    for frame in frames():
+        if begin is None:
+            begin, colours = picture_buffer(graph, frame), picture_buffer(graph, palette)
+            use, end = graph.add("paletteuse"), graph.add("buffersink")
+            begin.link_to(use, 0, 0)
+            colours.link_to(use, 0, 1)
+            use.link_to(end)
+            graph.configure()
+            colours.push(palette)
+            colours.push(None)
+        begin.push(frame)
+        yield from pulled(end)
+    begin.push(None)
+    yield from pulled(end)
+
+
+def _palette(frames: Iterable[av.VideoFrame]) -> av.VideoFrame:
+    graph = av.filter.Graph()
+    begin: Any = None
+    for frame in frames:
+        if begin is None:
+            begin, end = picture_buffer(graph, frame), graph.add("buffersink")
+            graph.link_nodes(begin, graph.add("palettegen"), end).configure()
+        begin.push(frame)
+    begin.push(None)
+    palette = end.pull()
+    assert isinstance(palette, av.VideoFrame)
+    return palette

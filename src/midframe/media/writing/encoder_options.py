@@ -1,0 +1,165 @@
+"""Options of encoders: constant quality and presets, checked before the work."""
+
+import logging
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import av
+import av.logging
+
+from midframe.errors import VideoError
+from midframe.options import EncodingOptions
+from midframe.process import no_real_time_threads
+
+QUALITY_OPTIONS = {
+    "nvenc": "cq",
+    "qsv": "global_quality",
+    "amf": "qvbr_quality_level",
+    "vaapi": "qp",
+}
+"""Constant quality of hardware encoders, by their makers."""
+QUALITY_NAMES = frozenset(("crf", *QUALITY_OPTIONS.values()))
+WITHOUT_QUALITY = ("ffv1", "prores_ks")
+CRF_RANGES = {"libx264": (0, 51), "libx265": (0, 51), "libsvtav1": (1, 63), "libvpx-vp9": (0, 63)}
+"""From best to worst. FFmpeg clips what x264 gets, and SVT-AV1 takes 0 as its default."""
+X264_PRESETS = (
+    "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow",
+    "placebo",
+)  # fmt: skip
+PRESETS = {
+    "libx264": X264_PRESETS,
+    "libx265": X264_PRESETS,
+    "libsvtav1": tuple(map(str, range(14))),
+}
+"""From fast to slow, or in the case of SVT-AV1 from slow to fast."""
+NO_PRESETS = {
+    "libvpx-vp9": "give its speed from 0 (slow) to 8 with --encoder-option cpu-used=4",
+    "prores_ks": "give its profile from 0 (proxy) to 5 with --encoder-option profile=3",
+}
+"""What encoders have in the place of presets."""
+QUIET = {"libx265": {"x265-params": "log-level=error"}}
+"""Options for encoders that print to standard error by themselves."""
+COMPLAINTS = re.compile(r"Error parsing option|Unknown option|Invalid value")
+"""Warnings of FFmpeg about the options in x264-params, x265-params and svtav1-params."""
+
+logger = logging.getLogger(__name__)
+
+
+def quality_options(encoder: str, crf: int, preset: str | None = None) -> dict[str, str]:
+    """The options for constant quality, and for a preset where one is given."""
+    if encoder in WITHOUT_QUALITY:
+        quality = {}
+    elif encoder == "libvpx-vp9":
+        quality = {"crf": str(crf), "b": "0"}
+    else:
+        quality = {QUALITY_OPTIONS.get(encoder.rpartition("_")[2], "crf"): str(crf)}
+    return quality | ({"preset": preset} if preset else {})
+
+
+def merge_options(*given: Mapping[str, str]) -> dict[str, str]:
+    """Join options; later ones replace earlier ones, but lists such as x265-params become one
+    list."""
+    merged: dict[str, str] = {}
+    for options in given:
+        for name, value in options.items():
+            before = merged.get(name) if name.endswith("-params") else None
+            merged[name] = f"{before}:{value}" if before else value
+    return merged
+
+
+def check_quality(encoder: str, crf: int, preset: str | None) -> None:
+    """Refuse a quality or a preset that an encoder does not have.
+
+    Raises:
+        VideoError: with those that it has.
+    """
+    least, most = CRF_RANGES.get(encoder, (crf, crf))
+    if not least <= crf <= most:
+        raise VideoError(f"--crf is {crf}: {encoder} takes {least} (best) to {most} (smallest)")
+    if preset is None:
+        return
+    if encoder in NO_PRESETS:
+        raise VideoError(f"{encoder} has no presets: {NO_PRESETS[encoder]}")
+    if preset not in PRESETS.get(encoder, (preset,)):
+        names = PRESETS[encoder]
+        known = (
+            f"{names[0]} (slow) to {names[-1]} (fast)" if names[0].isdigit() else ", ".join(names)
+        )
+        raise VideoError(f"{encoder} has no preset {preset!r}: choose from {known}")
+
+
+def check_encoder(context: Any, asked: Mapping[str, str], crf: int, preset: str | None) -> None:
+    """Open an encoder with its real options, to see before the work that it accepts them.
+
+    Args:
+        context: an encoder that is not open yet.
+        asked: the options that the user gave, by FFmpeg's names.
+        crf, preset: as in `EncodingOptions`.
+
+    Raises:
+        VideoError: the encoder cannot be opened, or does not accept an option.
+    """
+    name, options = context.codec.name, context.options
+    with _captured_log() as log:
+        try:
+            with opening_encoder():
+                context.open()
+        except (av.FFmpegError, ValueError, OverflowError) as error:
+            reason = next(_texts(log), None) or getattr(error, "strerror", None) or error
+            given = ", ".join(f"{key}={value}" for key, value in options.items())
+            raise VideoError(
+                f"{name} cannot encode {context.width}x{context.height} {context.pix_fmt} with "
+                f"{given or 'no options'} "
+                f"({reason}): change --encoder-option, or choose another --codec"
+            ) from error
+    if unknown := [key for key in context.options if key in asked]:
+        raise VideoError(
+            f"--encoder-option {unknown[0]}={asked[unknown[0]]}: {name} has no option "
+            f"{unknown[0]!r}; "
+            f"`ffmpeg -h encoder={name}` lists them"
+        )
+    if preset and "preset" in context.options:
+        raise VideoError(
+            f"{name} has no presets: drop --preset; `ffmpeg -h encoder={name}` lists its options"
+        )
+    if complaints := [line for line in _texts(log) if COMPLAINTS.search(line)]:
+        lists = ", ".join(
+            f"{key}={value}" for key, value in asked.items() if key.endswith("-params")
+        )
+        raise VideoError(f"--encoder-option {lists}: {name} does not accept it ({complaints[0]})")
+    if crf != EncodingOptions.crf and (
+        name in WITHOUT_QUALITY or QUALITY_NAMES & set(context.options)
+    ):
+        logger.warning("%s has no constant quality: --crf is ignored", name)
+
+
+@contextmanager
+def opening_encoder() -> Iterator[None]:
+    """Open encoders in the block quietly and without threads of real-time priority; errors are
+    still printed."""
+    os.environ.setdefault("SVT_LOG", "1")  # errors alone
+    with no_real_time_threads():
+        yield
+
+
+@contextmanager
+def _captured_log() -> Iterator[list[tuple[int, str, str]]]:
+    """Collect the warnings and errors that FFmpeg logs in this thread: level, name and text."""
+    level, skip = av.logging.get_level(), av.logging.get_skip_repeated()
+    av.logging.set_level(av.logging.WARNING)
+    av.logging.set_skip_repeated(False)
+    try:
+        with av.logging.Capture() as log:
+            yield log
+    finally:
+        av.logging.set_skip_repeated(skip)
+        av.logging.set_level(level)
+
+
+def _texts(log: list[tuple[int, str, str]]) -> Iterator[str]:
+    return (
+        text.strip().rstrip(".") for _, name, text in log if name != "Eval"
+    )  # which reads numbers for others

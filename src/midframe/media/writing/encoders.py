@@ -1,0 +1,229 @@
+"""The encoders of FFmpeg: by the names that people use, with quality by one number."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any
+
+import av
+from av.codec.context import Flags
+
+from midframe.errors import VideoError
+from midframe.media.colour.conversion import Colour, in_format, is_rgb
+from midframe.media.colour.hdr import mastering_of, mastering_options
+from midframe.media.writing.containers import WITHOUT_HEADER, default_codec
+from midframe.media.writing.encoder_options import (
+    QUIET,
+    check_encoder,
+    check_quality,
+    merge_options,
+    opening_encoder,
+    quality_options,
+)
+from midframe.options import EncodingOptions
+
+ENCODERS = {
+    "h264": "libx264",
+    "hevc": "libx265",
+    "av1": "libsvtav1",
+    "vp9": "libvpx-vp9",
+    "prores": "prores_ks",
+    "ffv1": "ffv1",
+}
+"""Codecs by the names people use. FFmpeg's own names of encoders are taken too."""
+HARDWARE = tuple(
+    f"{codec}_{maker}"
+    for maker in ("nvenc", "qsv", "amf", "vaapi", "videotoolbox")
+    for codec in ("h264", "hevc", "av1")
+)
+"""Encoders of graphics cards and processors, where FFmpeg has them and the machine too."""
+CAPTION_OPTIONS = {"libx265": {"a53cc": "1"}}
+"""What makes encoders write closed captions that do not on their own."""
+LOSSLESS = "ffv1"
+LOSSLESS_RGB = {
+    (False, False): "bgr0",
+    (False, True): "bgra",
+    (True, False): "rgb48le",
+    (True, True): "rgba64le",
+}
+"""Pixel formats that keep every bit of RGB, by depth and alpha."""
+APPLE_TAG = "hvc1"
+"""What players of Apple want HEVC to be called in MP4."""
+IN_ORDER = {"bf": "0"}
+"""For AVI, which has no times: frames are stored in the order of showing, without B-frames."""
+DEFAULT_OPTIONS = EncodingOptions()
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How frames are encoded; every encoder that is opened with it makes packets that fit those of
+    the others."""
+
+    encoder: str
+    """FFmpeg's name."""
+    options: Mapping[str, str]
+    pixel_format: str
+    width: int
+    height: int
+    time_base: Fraction
+    """Of the frames' pts."""
+    rate: Fraction
+    """Frames a second, in the mean."""
+    colour: Colour
+    """How the samples represent colours."""
+    primaries: int
+    transfer: int
+    sample_aspect_ratio: Fraction | None
+    """Width of a pixel in its heights."""
+    global_header: bool = True
+    """Parameter sets lie in the header of the file, not before key frames, where AVI and MPEG-TS
+    have them."""
+
+    def new_encoder(self) -> Any:
+        """An encoder that is still to be opened."""
+        context: Any = av.CodecContext.create(self.encoder, "w")
+        context.options, context.framerate = dict(self.options), self.rate
+        if self.global_header:
+            context.flags |= Flags.global_header
+        self.configure(context)
+        return context
+
+    def open_encoder(self) -> Any:
+        """An encoder that is ready."""
+        context = self.new_encoder()
+        with opening_encoder():
+            context.open()
+        return context
+
+    def frame(self, picture: av.VideoFrame, colour: Colour, pts: int) -> av.VideoFrame:
+        """A picture of the source's colour as the encoder takes it, to be shown at a time."""
+        converted = in_format(picture, colour, self.pixel_format, self.colour)
+        converted.pts, converted.time_base = pts, self.time_base
+        converted.pict_type = 0  # the encoder chooses its own key frames
+        return converted
+
+    def configure(self, context: Any) -> None:
+        """Configure a new encoder."""
+        context.width, context.height, context.pix_fmt = self.width, self.height, self.pixel_format
+        context.time_base = self.time_base
+        context.colorspace = 0 if is_rgb(av.VideoFormat(self.pixel_format)) else self.colour.matrix
+        context.color_range = self.colour.range
+        context.color_primaries, context.color_trc = self.primaries, self.transfer
+        if self.sample_aspect_ratio:
+            context.sample_aspect_ratio = self.sample_aspect_ratio
+
+
+def choose_encoding(
+    picture: av.VideoFrame,
+    colour: Colour,
+    *,
+    time_base: Fraction,
+    rate: Fraction,
+    sample_aspect_ratio: Fraction | None = None,
+    options: EncodingOptions = DEFAULT_OPTIONS,
+    suffix: str = "",
+) -> Encoding:
+    """Choose the encoding for some options, with the source's own pixel format where the encoder
+    takes it.
+
+    Args:
+        picture, colour: a frame of the source, and how its samples represent colours.
+        time_base, rate, sample_aspect_ratio: as in `Encoding`.
+        options: codec, crf, preset and encoder_options.
+        suffix: ending of the file that the packets are for.
+
+    Raises:
+        VideoError: there is no such codec, it cannot encode such a picture, or it does not accept
+            the options.
+    """
+    encoder = find_encoder(options.codec or default_codec(suffix))
+    asked = dict(options.encoder_options or {})
+    check_quality(encoder.name, options.crf, options.preset)
+    own = [QUIET.get(encoder.name, {}), quality_options(encoder.name, options.crf, options.preset)]
+    own.append(mastering_options(encoder.name, mastering_of(picture)))
+    own.append(CAPTION_OPTIONS.get(encoder.name, {}))
+    needed = IN_ORDER if suffix.lower() == ".avi" else {}
+    pixel_format = choose_pixel_format(encoder, picture, colour)
+    encoding = Encoding(
+        encoder.name, merge_options(*own, asked, needed), pixel_format, picture.width,
+        picture.height, time_base,
+        rate, encoded_colour(colour, picture, pixel_format), picture.color_primaries,
+        picture.color_trc, sample_aspect_ratio,
+        global_header=suffix.lower() not in WITHOUT_HEADER,
+    )  # fmt: skip
+    check_encoder(encoding.new_encoder(), asked, options.crf, options.preset)
+    return encoding
+
+
+def lossless_encoding(
+    picture: av.VideoFrame, colour: Colour, *, time_base: Fraction, rate: Fraction, **_: object
+) -> Encoding:
+    """An encoding that keeps every bit of RGB, for results that are rendered from it."""
+    form = LOSSLESS_RGB[colour.high_bit_depth, colour.alpha]
+    return Encoding(
+        LOSSLESS, {}, form, picture.width, picture.height, time_base, rate,
+        replace(colour, full_range=True), picture.color_primaries, picture.color_trc, None,
+    )  # fmt: skip
+
+
+def encoded_colour(colour: Colour, picture: av.VideoFrame, pixel_format: str) -> Colour:
+    """What pictures of RGB become as luma and chroma is of limited range, which all players
+    expect."""
+    turned = is_rgb(picture.format) and not is_rgb(av.VideoFormat(pixel_format))
+    return replace(colour, full_range=colour.full_range and not turned)
+
+
+def find_encoder(codec: str) -> av.Codec:
+    """The encoder of a codec's name; a VideoError lists the names if there is none."""
+    try:
+        encoder = av.Codec(ENCODERS.get(codec, codec), "w")
+    except (av.FFmpegError, ValueError) as error:
+        raise VideoError(
+            f"there is no video codec {codec!r}: choose from {', '.join(ENCODERS)}"
+        ) from error
+    if encoder.type != "video":
+        raise VideoError(f"{codec!r} is not a video codec: choose from {', '.join(ENCODERS)}")
+    return encoder
+
+
+def choose_pixel_format(encoder: av.Codec, picture: av.VideoFrame, colour: Colour) -> str:
+    """The source's own pixel format where the encoder takes it, or the nearest that plays
+    everywhere."""
+    offered = [each.name for each in encoder.video_formats or []]
+    own, high_bit_depth = picture.format.name.replace("yuvj", "yuv"), colour.high_bit_depth
+    if encoder.name == LOSSLESS and is_rgb(picture.format):
+        return LOSSLESS_RGB[high_bit_depth, colour.alpha]
+    odd = picture.width % 2 or picture.height % 2
+    usual = (
+        ["yuv420p10le", "yuv422p10le", "yuv420p"]
+        if high_bit_depth
+        else ["yuv420p", "nv12", "yuv422p", "yuv422p10le"]
+    )
+    full = ["yuv444p10le" if high_bit_depth else "yuv444p", "yuv444p10le"]
+    with_alpha = ["yuva444p10le", "yuva444p", "yuva420p"] if colour.alpha else []
+    wanted = with_alpha + full if odd and encoder.name != LOSSLESS else [own, *with_alpha, *usual]
+    usable = [name for name in wanted if name in offered and not is_rgb(av.VideoFormat(name))]
+    if not usable:
+        raise VideoError(
+            f"{encoder.name} cannot encode {picture.width}x{picture.height} {own}: choose another "
+            "--codec"
+        )
+    return usable[0]
+
+
+def working_hardware() -> list[str]:
+    """The hardware encoders that can be opened on this machine."""
+    return [name for name in HARDWARE if _opens(name)]
+
+
+def _opens(name: str) -> bool:
+    try:
+        context = av.CodecContext.create(name, "w")
+        offered = [each.name for each in context.codec.video_formats or []]
+        context.width, context.height, context.framerate = 256, 256, 25
+        context.pix_fmt = next(each for each in ("yuv420p", "nv12", *offered) if each in offered)
+        with opening_encoder():
+            context.open()
+    except (av.FFmpegError, ValueError, StopIteration):
+        return False
+    return True

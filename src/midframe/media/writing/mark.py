@@ -1,0 +1,70 @@
+"""The mark in files that midframe wrote: its name, and a fingerprint of the settings of the
+result."""
+
+import json
+import re
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import av
+
+from midframe.errors import VideoError
+from midframe.media.reading.video_file import open_video
+
+NAME = "midframe"
+DIGITS = 16
+"""Of the fingerprint, hexadecimal; with the name it fits the 31 characters that MP4 has for the
+name of an encoder."""
+FILE_KEYS = {"avi": "encoded_by", "mpegts": "service_provider"}
+"""Metadata of the file that holds the mark where streams have no metadata."""
+STREAM_KEY = "encoder"
+SEARCHED_BYTES = 1 << 14
+"""The beginning of an MPEG-TS file, which holds its service description table."""
+
+
+def mark_of(settings: Mapping[str, Any] | None) -> str:
+    """The mark for a result of some settings, numbers and texts; without a fingerprint if there are
+    none."""
+    if settings is None:
+        return NAME
+    return f"{NAME} {sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:DIGITS]}"
+
+
+def write_mark(container: Any, stream: Any, mark: str) -> None:
+    """Put a mark into an output container before its header is written.
+
+    Args:
+        container, stream: the file, and its picture.
+        mark: as of `mark_of`.
+    """
+    key = FILE_KEYS.get(container.format.name)
+    if key:
+        container.metadata[key] = mark
+    else:
+        stream.metadata[STREAM_KEY] = mark
+
+
+def read_mark(path: Path) -> str | None:
+    """The mark of a file; None if it has none or is no video."""
+    try:
+        with open_video(path) as container:
+            found = [container.metadata.get(key) for key in FILE_KEYS.values()]
+            for stream in container.streams.video:
+                found += [
+                    value for key, value in stream.metadata.items() if key.lower() == STREAM_KEY
+                ]
+            if container.format.name == "mpegts":
+                found.append(_in_transport_stream(path))
+    except (VideoError, av.FFmpegError, OSError):
+        return None
+    return next((mark for mark in found if mark and mark.split()[0] == NAME), None)
+
+
+def _in_transport_stream(path: Path) -> str | None:
+    """PyAV has no metadata of programs; the service description table stands in plain text."""
+    with path.open("rb") as file:
+        begin = file.read(SEARCHED_BYTES)
+    found = re.search(rf"{NAME}( [0-9a-f]{{{DIGITS}}})?", begin.decode("latin-1"))
+    return found and found[0]

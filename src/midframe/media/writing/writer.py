@@ -1,0 +1,315 @@
+"""Writing a video: frames encoded with exact times, packets of other streams as they came."""
+
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from fractions import Fraction
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import av
+
+from midframe.errors import VideoError
+from midframe.media.colour.conversion import Colour, has_alpha
+from midframe.media.colour.spherical import Template, hide_apple_boxes
+from midframe.media.reading.opacity import lost_alpha
+from midframe.media.reading.reader import VideoReader
+from midframe.media.reading.video_file import file_url
+from midframe.media.streams.carriers import PLACE_FAULTS, reason_of
+from midframe.media.streams.carrying import CarriedStreams, Span, StreamsFailed
+from midframe.media.streams.rehearsal import make_plan
+from midframe.media.streams.streams import Plan
+from midframe.media.writing.containers import (
+    CODEC_SUFFIXES,
+    CONTAINER_OPTIONS,
+    PLAIN_FORMATS,
+    container_format,
+    held_codecs,
+)
+from midframe.media.writing.encoder_options import opening_encoder
+from midframe.media.writing.encoders import APPLE_TAG, ENCODERS, Encoding
+from midframe.media.writing.mark import NAME, write_mark
+from midframe.outputs import unfinished_path
+
+OTHER_LANGUAGE_CODES = {
+    "ces": "cze", "cym": "wel", "deu": "ger", "ell": "gre", "eus": "baq", "fas": "per",
+    "hye": "arm", "isl": "ice",
+    "kat": "geo", "mkd": "mac", "msa": "may", "mya": "bur", "nld": "dut", "ron": "rum",
+    "slk": "slo", "sqi": "alb", "zho": "chi",
+}  # fmt: skip
+"""ISO 639-2 has two codes of some languages; QuickTime files take the one that libraries use."""
+OF_THE_FILE = ("major_brand", "minor_version", "compatible_brands", "encoder", "timecode")
+"""Metadata that describes the source's file, not the film; a time code is carried on its own."""
+LATEST_CHAPTER = 10**9
+"""Seconds; a chapter that states a later time is damaged."""
+
+
+class VideoWriter:
+    """A video being written beside its final name, which it takes at the end of a `with` block that
+    does not fail.
+
+    Frames are encoded one after another (`write_frame`), or packets of another encoder come with
+    those of the source's other streams (`join`).
+
+    Args:
+        path: the final name; its ending chooses the container.
+        reader: the source, whose metadata, rotation and other streams are carried over.
+        picture: a frame of the source.
+        colour: how its samples represent colours.
+        encoding: of the frames.
+        slow: how many times longer than the source the result is.
+        mute: leave sound out.
+        others: carry the source's other streams and chapters over, as far as the container holds
+            them.
+        plan: what becomes of each of them; found by trial if None.
+        span: what part of the source is shown, in seconds of its own time; None for all.
+        matrix: display matrix of the picture, 9 integers; None if it is upright.
+        template: of the video stream, for `join` alone; None for one with an encoder.
+        unfinished: where the file is until it is whole; beside its final name if None.
+        mark: as of `mark_of`, by which the result is recognised as one of midframe.
+
+    Raises:
+        StreamsFailed: other streams keep the header of the file from being written.
+        VideoError: no such container, the container cannot hold the codec, or the place cannot be
+            written to.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        reader: VideoReader,
+        picture: av.VideoFrame,
+        colour: Colour,
+        encoding: Encoding,
+        *,
+        slow: Fraction = Fraction(1),
+        mute: bool = False,
+        others: bool = True,
+        plan: Plan | None = None,
+        span: Span | None = None,
+        matrix: Sequence[int] | None = None,
+        template: Template | None = None,
+        unfinished: Path | None = None,
+        mark: str = NAME,
+    ) -> None:
+        self.path = path
+        self.unfinished = unfinished or unfinished_path(path)
+        self.colour, self.encoding, self.span, self.slow = colour, encoding, span, slow
+        self._encodes = template is None
+        self.shift = reader.survey.shift
+        self.converted: list[str] = []
+        """Streams that are not passed on as they are, and what becomes of them."""
+        self.dropped: list[str] = []
+        """Streams that the result does not have, and why."""
+        self._damage: list[str] = []
+        if plan is None:
+            plan = make_plan(reader.path, reader.others if others else (), path, slow, mute=mute)
+        self.container = self._open()
+        self.others = CarriedStreams(self.container, plan, slow, span)
+        """All streams but the picture."""
+        try:
+            self._check_fits()
+            self._add_picture(template)
+            if (
+                colour.alpha
+                and not has_alpha(av.VideoFormat(encoding.pixel_format))
+                and (lost := lost_alpha(reader))
+            ):
+                self.dropped.append(
+                    f"{lost} ({encoding.pixel_format} has none: prores, vp9 and ffv1 can keep it)"
+                )
+            self.stream.metadata.update(_worth_keeping(reader.stream, path))
+            self.stream.disposition = reader.stream.disposition
+            if matrix:
+                self.stream.set_display_matrix(matrix)
+            if self.container.format.name in PLAIN_FORMATS and reader.container.chapters():
+                self.dropped.append(f"chapters ({path.suffix} files cannot hold them)")
+            self.container.metadata.update(
+                {
+                    key: value
+                    for key, value in reader.container.metadata.items()
+                    if key.lower() not in OF_THE_FILE
+                }
+            )
+            if plan.time_code:
+                self.stream.metadata["timecode"] = plan.time_code
+            if others:
+                self._carry_others(reader)
+            write_mark(self.container, self.stream, mark)
+            with opening_encoder():
+                self.container.start_encoding()
+        except av.FFmpegError as error:
+            self.abandon()
+            if self.others.carriers:
+                reason = f"the file header cannot be written with it: {reason_of(error)}"
+                raise StreamsFailed(self.others.carriers, reason) from error
+            raise VideoError(
+                f"{path} cannot be written with {encoding.encoder} ({error.strerror}): choose "
+                "another --codec"
+            ) from error
+        except BaseException:
+            self.abandon()
+            raise
+
+    def __enter__(self) -> "VideoWriter":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            return self.abandon()
+        try:
+            self.finish()
+        except BaseException:
+            self.abandon()
+            raise
+
+    def write_frame(self, picture: av.VideoFrame, pts: int) -> None:
+        """Encode a picture to be shown at a time in the encoding's time base."""
+        self._mux(self.stream.encode(self.encoding.frame(picture, self.colour, pts)))
+
+    @property
+    def damage(self) -> list[str]:
+        """What was lost of the streams beside the picture, with its times."""
+        return self.others.damage + self._damage
+
+    def join(self, encoded: Iterable[av.Packet], others: Iterable[av.Packet]) -> None:
+        """Write packets of the picture, in order, and among them those of the source's other
+        streams."""
+        waiting = iter(encoded)
+        ahead = next(waiting, None)
+        for moment, packet in self.others.in_place(others):
+            until = None if moment is None else moment * self.slow
+            while ahead and until is not None and ahead.dts * self.encoding.time_base <= until:
+                self._write_encoded(ahead)
+                ahead = next(waiting, None)
+            self._write_other(packet)
+        for packet in waiting if ahead is None else chain([ahead], waiting):
+            self._write_encoded(packet)
+
+    def _write_other(self, packet: av.Packet) -> None:
+        try:
+            self.others.write(packet)
+        except (av.FFmpegError, OSError) as error:
+            raise self._unwritable(error) from error
+
+    def _write_encoded(self, packet: av.Packet) -> None:
+        packet.stream, packet.time_base = self.stream, self.encoding.time_base
+        self._mux([packet])
+
+    def finish(self) -> None:
+        """Encode what is left and give the file its name.
+
+        Raises:
+            StreamsFailed: streams beside the picture keep the container from being finished.
+            VideoError: the place cannot be written to.
+        """
+        if self._encodes:
+            self._mux(self.stream.encode(None))
+        try:
+            self.others.write_rest()
+            self.container.close()
+            if not self._encodes and self.container.format.name in ("mp4", "mov"):
+                hide_apple_boxes(self.unfinished)
+            self.unfinished.replace(self.path)
+        except (av.FFmpegError, OSError) as error:
+            if error.errno not in PLACE_FAULTS and self.others.carriers:
+                reason = f"the file cannot be finished with it: {reason_of(error)}"
+                raise StreamsFailed(self.others.suspects, reason) from error
+            raise self._unwritable(error) from error
+
+    def abandon(self) -> None:
+        """Leave nothing behind."""
+        with suppress(av.FFmpegError, OSError):  # the file is deleted whatever state it is in
+            self.container.close()
+        self.unfinished.unlink(missing_ok=True)
+
+    def _open(self) -> av.container.OutputContainer:
+        suffix = self.path.suffix.lower()
+        form, options = container_format(suffix), dict(CONTAINER_OPTIONS.get(suffix, {}))
+        if not self._encodes:
+            options["strict"] = (
+                "unofficial"  # the boxes of spherical films are no part of MP4's own standard
+            )
+        try:
+            self.unfinished.touch()
+            return av.open(file_url(self.unfinished), "w", format=form, container_options=options)
+        except (av.FFmpegError, OSError) as error:
+            raise self._unwritable(error) from error
+
+    def _check_fits(self) -> None:
+        name, held = (
+            av.Codec(self.encoding.encoder, "w").canonical_name,
+            held_codecs(self.container),
+        )
+        if name not in held:
+            known = ", ".join(codec for codec in ENCODERS if codec in held)
+            raise VideoError(
+                f"{self.path.suffix} files cannot hold {name}, only {known}: choose one with "
+                "--codec, or name an "
+                f"OUT of {CODEC_SUFFIXES.get(name, '.mkv')}"
+            )
+
+    def _carry_others(self, reader: VideoReader) -> None:
+        for source in reader.others:
+            self.others.add(source, _worth_keeping(source, self.path))
+        self.converted, self.dropped = (
+            self.others.plan.converted,
+            self.dropped + self.others.plan.dropped,
+        )
+        chapters = [self._chapter(each) for each in reader.container.chapters()]
+        self.container.set_chapters([each for each in chapters if each["start"] < each["end"]])
+
+    def _chapter(self, chapter: Any) -> Any:
+        """A chapter in the time of the result; what lies outside of the span ends before it
+        begins."""
+        stated = (chapter[edge] * chapter["time_base"] + self.shift for edge in ("start", "end"))
+        edges = [min(max(Fraction(0), edge), Fraction(LATEST_CHAPTER)) for edge in stated]
+        if self.span:
+            edges = [
+                min(max(edge, self.span.begin), self.span.end) - self.span.begin for edge in edges
+            ]
+        start, end = (round(edge * self.slow / chapter["time_base"]) for edge in edges)
+        return chapter | {"start": start, "end": end}
+
+    def _add_picture(self, template: Template | None) -> None:
+        """Add the stream of the picture: one with an encoder, or one like a template, whose packets
+        are given."""
+        encoding = self.encoding
+        if template is None:
+            self.stream = self.container.add_stream(
+                encoding.encoder, encoding.rate, options=dict(encoding.options)
+            )
+            encoding.configure(self.stream.codec_context)
+        else:
+            self.stream = self.container.add_stream_from_template(template.stream, opaque=True)
+            self.stream.codec_context.extradata = template.extradata
+            self.stream.codec_context.framerate = encoding.rate
+        self.stream.time_base = self.encoding.time_base
+        if self.container.format.name == "avi":  # it counts frames
+            self.stream.codec_context.time_base = self.stream.time_base = 1 / self.encoding.rate
+        if self.encoding.encoder == "libx265":
+            self.stream.codec_tag = APPLE_TAG
+
+    def _mux(self, packets: list[av.Packet]) -> None:
+        for packet in packets:
+            try:
+                self.container.mux_one(packet)
+            except (av.FFmpegError, OSError) as error:
+                if error.errno in PLACE_FAULTS or not self.others.carriers:
+                    raise self._unwritable(error) from error
+                # Muxers interleave: what they refuse now may be a packet of another stream.
+                self._damage.append(f"a packet cannot be written ({reason_of(error)})")
+
+    def _unwritable(self, error: Exception) -> VideoError:
+        place = getattr(error, "errno", None) in PLACE_FAULTS
+        remedy = (
+            "choose another place for OUT" if place else "choose another --codec, or an OUT of .mkv"
+        )
+        return VideoError(f"{self.path} cannot be written ({reason_of(error)}): {remedy}")
+
+
+def _worth_keeping(stream: Any, path: Path) -> dict[str, str]:
+    kept = {key: value for key, value in stream.metadata.items() if key in ("language", "title")}
+    if path.suffix.lower() == ".mov" and "language" in kept:
+        kept["language"] = OTHER_LANGUAGE_CODES.get(kept["language"], kept["language"])
+    return kept

@@ -1,0 +1,3 @@
+"""The network that interpolates where none is named."""
+
+DEFAULT_MODEL = "flowsep"

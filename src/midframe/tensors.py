@@ -1,0 +1,55 @@
+"""Integer arrays of pictures as float tensors, and back.
+
+Tensors are rounded to integers here and nowhere else.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from midframe.media.pictures.decoding import Array
+
+TYPES = (np.uint8, np.uint16, np.float32)
+"""Types of the arrays that tensors are made of. Integers stand for 0 to 1, float32 is taken as it
+is."""
+
+
+def to_tensor(image: Array, device: torch.device | str = "cpu") -> Tensor:
+    """From (H, W, 3) uint8 or uint16 to (1, 3, H, W) float32 in [0, 1]; the same with a fourth
+    channel.
+
+    The colours of a pixel stay side by side in memory (PyTorch's channels last). An array of
+    float32 is taken as it is, and shares its memory with the tensor.
+
+    Raises:
+        ValueError: another rank, number of channels or type.
+    """
+    if (
+        image.ndim != 3
+        or image.shape[2] not in (3, 4)
+        or image.dtype not in TYPES
+        or 0 in image.shape
+    ):
+        raise ValueError(
+            f"an (H, W, 3) array of uint8, uint16 or float32 is needed, got {image.shape} of "
+            f"{image.dtype}"
+        )
+    whole = torch.from_numpy(np.ascontiguousarray(image))
+    if image.dtype != np.float32:
+        whole = whole.float().div_(np.iinfo(image.dtype).max)
+    return whole.to(device).permute(2, 0, 1)[None]
+
+
+def to_image(tensor: Tensor, dtype: np.dtype[Any] | type = np.uint8) -> Array:
+    """From (1, C, H, W) float to (H, W, C) integers of a type: clipped to [0, 1] and rounded to the
+    nearest.
+
+    The type may be float32 too: values are then left as they are.
+    """
+    whole = tensor[0].permute(1, 2, 0).float()
+    if dtype == np.float32:
+        return whole.cpu().contiguous().numpy()
+    scaled = whole.clamp(0, 1).mul_(np.iinfo(dtype).max).round_()
+    return scaled.cpu().to(getattr(torch, np.dtype(dtype).name)).contiguous().numpy()
