@@ -9,8 +9,8 @@ import pytest
 from conftest import render_frame
 from test_video import Averager, frames_of, planes, times_of
 
-from midframe.media.reading.duplicates import MAX_DUPLICATES, is_duplicate, without_duplicates
 from midframe.media.reading.reader import Frame
+from midframe.video.duplicates import MAX_DUPLICATES, is_duplicate, without_duplicates
 from midframe.video.pipeline import interpolate_video
 
 Render = Callable[..., Path]

@@ -12,8 +12,9 @@ import cv2
 import numpy as np
 
 from midframe.data.shards import Frames
-from midframe.errors import DatasetError
+from midframe.errors import DatasetError, VideoError
 from midframe.folders import visible
+from midframe.media.pictures.images import read_image
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 PHOTOGRAPH_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
@@ -45,8 +46,10 @@ def find_photographs(folder: Path) -> list[Path]:
 
 def read_photograph(path: Path) -> Frames | None:
     """Read a photograph as (H, W, 3) RGB uint8; None if it cannot be decoded."""
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    return None if image is None else np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+    try:
+        return read_image(path)
+    except VideoError:
+        return None
 
 
 def render_moving_patch(

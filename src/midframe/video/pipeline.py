@@ -16,7 +16,6 @@ from typing import Any
 
 from midframe.errors import MidframeError
 from midframe.interpolator import Interpolator
-from midframe.media.reading.duplicates import without_duplicates
 from midframe.media.reading.reader import Frame, VideoReader
 from midframe.media.reading.sources import identity_of, open_source
 from midframe.ops.workers import Workers
@@ -33,6 +32,7 @@ from midframe.options import (
 )
 from midframe.rates import Rate
 from midframe.video.channel import POLL_SECONDS, Channel, guard
+from midframe.video.duplicates import without_duplicates
 from midframe.video.report import VideoReport
 from midframe.video.retimer import Output, Progress, Retimer
 from midframe.video.target import Job, Target

@@ -12,17 +12,11 @@ from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 
-import numpy as np
-
 from midframe.media.colour.conversion import grey
-from midframe.media.pictures.images import Array
+from midframe.media.pictures.decoding import Array
+from midframe.media.pictures.repeats import is_duplicate
 from midframe.media.reading.reader import Frame
 
-EQUAL = 1.0
-"""Of 255: so much do blocks of a repeated frame differ at most, in the mean. Codecs change it a
-little."""
-BLOCK = 16
-"""Side of the blocks in pixels: what moves in one of them alone is no repeat."""
 MAX_DUPLICATES = 4
 """A picture that is repeated more often stands still on purpose: all its frames stay."""
 ROW = 12
@@ -51,17 +45,6 @@ def without_duplicates(frames: Iterable[Frame], step: int) -> Iterator[Frame]:
             yield from even[:ready]
             row = row[ready:]
     yield from _evenly(row, step)
-
-
-def is_duplicate(before: Array, after: Array) -> bool:
-    """Whether a grey image (H, W) shows the same as the one before it."""
-    if before.shape != after.shape:
-        return False
-    change = np.abs(after.astype(np.int16) - before).astype(np.float32)
-    below, right = (-size % BLOCK for size in change.shape)
-    blocks = np.pad(change, ((0, below), (0, right)), mode="edge")
-    blocks = blocks.reshape(blocks.shape[0] // BLOCK, BLOCK, -1, BLOCK)
-    return bool(blocks.mean((1, 3)).max() <= EQUAL)
 
 
 def _distinct(frames: Iterable[Frame]) -> Iterator[tuple[Frame, bool]]:
