@@ -15,9 +15,9 @@ from midframe.data.shards import Frames
 from midframe.errors import DatasetError, VideoError
 from midframe.folders import visible
 from midframe.media.pictures.images import read_image
+from midframe.media.suffixes import PHOTOGRAPHS
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
-PHOTOGRAPH_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 MARGIN = 40
 """Pixels around a patch that moved pixels may come from."""
 
@@ -36,10 +36,10 @@ class SyntheticMotion:
 
 def find_photographs(folder: Path) -> list[Path]:
     """List the photographs under a folder, sorted by name."""
-    paths = (path for path in folder.rglob("*") if path.suffix.lower() in PHOTOGRAPH_SUFFIXES)
+    paths = (path for path in folder.rglob("*") if path.suffix.lower() in PHOTOGRAPHS)
     found = visible(folder, paths)
     if not found:
-        known = " ".join(sorted(PHOTOGRAPH_SUFFIXES))
+        known = " ".join(sorted(PHOTOGRAPHS))
         raise DatasetError(f"{folder} contains no photographs: expected files ending in {known}")
     return found
 
