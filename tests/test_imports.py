@@ -6,6 +6,7 @@ from pathlib import Path
 import midframe
 
 PACKAGE = Path(midframe.__file__).parent
+TESTS = Path(__file__).parent
 LAYERS = (
     ("layout", "config", "scales", "cuda_graphs"),
     ("steps",),
@@ -172,3 +173,12 @@ def test_media_is_loaded_without_pytorch() -> None:
     code = f"import sys, {imports}; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_the_tests_mirror_the_folders_of_the_package() -> None:
+    """`helpers` is shared by tests, `benchmarks` is about the folder of that name."""
+    mirrored = {path.parent.relative_to(TESTS) for path in TESTS.rglob("test_*.py")}
+    folders = {path for path in mirrored if path.parts and path.parts[0] != "benchmarks"}
+    assert {folder for folder in folders if not (PACKAGE / folder).is_dir()} == set()
+    rooms = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    assert {path.parts[0] for path in folders} == rooms
