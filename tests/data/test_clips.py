@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import render_frame
+from helpers.video import render_frame
 
 from midframe.data.clips import read_clip
 from midframe.errors import VideoError
