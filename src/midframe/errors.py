@@ -2,7 +2,8 @@
 
     MidframeError
     ├── VideoError        a video or picture that cannot be read or written
-    │   └── SourceError   the video itself is at fault, so that trying again would fail again
+    │   ├── SourceError   the video itself is at fault, so that trying again would fail again
+    │   └── BusyError     another process works on the same result
     ├── CheckpointError   weights that are missing, damaged or of another network
     ├── DatasetError      a data set or a folder of videos that cannot be used
     ├── ConfigError       settings with an unknown name or a wrong type
@@ -30,6 +31,10 @@ class VideoError(MidframeError):
 
 class SourceError(VideoError):
     """A video is damaged, cut short, or no video: trying again would fail again."""
+
+
+class BusyError(VideoError):
+    """Another process works on the same result."""
 
 
 class CheckpointError(MidframeError):

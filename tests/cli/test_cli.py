@@ -11,6 +11,7 @@ import midframe
 from midframe import cli
 from midframe.cli import shared
 from midframe.cli import video as video_commands
+from midframe.cli.options import read_video_options
 from midframe.errors import DatasetError
 from midframe.interpolator import Interpolator
 from midframe.media.pictures.images import read_image, write_image
@@ -289,9 +290,8 @@ def test_the_doctor_answers(run: Callable) -> None:
 def test_a_result_without_a_name_is_called_after_its_source(
     source: str, codec: str | None, target: str
 ) -> None:
-    assert video_commands.default_target(Path(source), None, None, None, codec=codec) == Path(
-        target
-    )
+    request = read_video_options(codec=codec)
+    assert video_commands.default_target(Path(source), request) == Path(target)
 
 
 def test_a_result_of_a_codec_gets_a_container_that_holds_it(

@@ -8,12 +8,12 @@ import sys
 from types import FrameType
 from typing import NoReturn
 
-from midframe.cli import datasets, image, research, video
+from midframe.cli import batch, datasets, image, research, video
 from midframe.cli.diagnostics import BUG_STATUS, Diagnostics
 from midframe.cli.shared import app, err, one_line, print_line
 from midframe.errors import MidframeError, OptionError
 
-__all__ = ["app", "datasets", "image", "main", "research", "video"]
+__all__ = ["app", "batch", "datasets", "image", "main", "research", "video"]
 
 INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 """Statuses that shells show for the signals."""

@@ -160,6 +160,15 @@ EncoderOption = Annotated[
     ),
 ]
 Mute = Annotated[bool, typer.Option("--mute", help="Drop sound.", rich_help_panel=ENCODING)]
+OutputFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--output-dir",
+        metavar="DIR",
+        help="Take several videos, and write their results into this folder.",
+        rich_help_panel=OUTPUT,
+    ),
+]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace OUT if it exists.", rich_help_panel=OUTPUT)
 ]

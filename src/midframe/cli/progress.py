@@ -2,10 +2,18 @@
 
 from collections import deque
 from time import monotonic
-from typing import Any
+from typing import Any, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.text import Text
 
 FIRST_PAUSE = 1.0
@@ -63,7 +71,7 @@ class Pace:
 class FrameBar(Progress):
     """A progress bar that appears with its first update, and whose count never passes the total."""
 
-    def __enter__(self) -> "FrameBar":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *rest: Any) -> None:
@@ -119,6 +127,48 @@ class RateColumn(ProgressColumn):
 def new_bar(console: Console) -> FrameBar:
     """A bar with a count, the time so far, the rate and the time left."""
     return FrameBar(BarColumn(), CountColumn(), TimeElapsedColumn(), RateColumn(), console=console)
+
+
+class BatchBar(FrameBar):
+    """Two progress bars: the films, and the frames of the present one."""
+
+    def start_films(self, count: int | None) -> None:
+        """Show the bar of the films.
+
+        Args:
+            count: how many there are; None if that is not known.
+        """
+        self._films = self.add_task("videos", total=count)
+        self._film: TaskID | None = None
+        self._done = 0
+
+    def update_film(self, name: str, done: float, total: float | None) -> None:
+        """Show the progress of the present film."""
+        if self._film is None:
+            self._film = self.add_task(name)
+        self.update(self._film, completed=done, total=total)
+
+    def finish_film(self) -> None:
+        """Remove the bar of the present film, and count it."""
+        if self._film is not None:
+            self.remove_task(self._film)
+        self._film = None
+        self._done += 1
+        self.update(self._films, completed=self._done)
+
+
+def new_batch_bar(console: Console, count: int | None) -> BatchBar:
+    """Make the progress display of a batch; `count` as in `BatchBar.start_films`."""
+    bar = BatchBar(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        CountColumn(),
+        TimeElapsedColumn(),
+        RateColumn(),
+        console=console,
+    )
+    bar.start_films(count)
+    return bar
 
 
 def _clock(seconds: float) -> str:

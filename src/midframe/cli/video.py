@@ -6,37 +6,27 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from midframe.batch.films import name_films
+from midframe.batch.run import Batch
+from midframe.cli.batch import run_films
+from midframe.cli.names import result_suffix
+from midframe.cli.options import VideoRequest, takes_video_options
 from midframe.cli.parameters import (
-    Codec,
     CompareFactor,
-    Crf,
-    Cut,
-    CutThreshold,
-    Dedup,
-    Deinterlace,
     Device,
-    EncoderOption,
     End,
     Ensemble,
-    Factor,
-    Fps,
     Minterpolate,
     Model,
-    Mute,
-    Overlays,
+    OutputFolder,
     Overwrite,
     PrecisionOption,
-    Preset,
     ReportFile,
     Resume,
     Scale,
-    Slow,
     Slower,
-    SourceFps,
     Start,
-    Strict,
     Tile,
-    VariableRate,
 )  # fmt: skip
 from midframe.cli.report import check_report, show_report, write_report
 from midframe.cli.shared import app, frame_bar, out, print_line
@@ -45,28 +35,20 @@ from midframe.interpolator import Interpolator
 from midframe.media.reading.image_sequence import is_pattern
 from midframe.media.reading.pipes import STREAM
 from midframe.media.reading.reader import Part
-from midframe.media.writing.animation import SUFFIXES as ANIMATIONS
-from midframe.media.writing.containers import CODEC_SUFFIXES
-from midframe.media.writing.encoders import find_encoder
 from midframe.options import (
     CompareOptions,
-    EncodingOptions,
     InterpolationOptions,
-    RetimingOptions,
     SourceOptions,
-    VideoOptions,
 )
 from midframe.outputs import check_output_folder
 from midframe.video.compare import compare_video
 from midframe.video.pipeline import convert_video
 
-KEPT_SUFFIXES = (".mkv", ".mov", ".m4v", ".gif", ".apng")
-"""Suffixes that a result without a given name takes from its source; others become .mp4."""
-FOR_ALL_CODECS = ".mkv"
-
 
 @app.command()
+@takes_video_options
 def video(
+    request: VideoRequest,
     source: Annotated[
         Path,
         typer.Argument(
@@ -74,58 +56,44 @@ def video(
             help="A video, an animation, a folder or pattern of images, or - for a pipe.",
         ),
     ],
-    target: Annotated[
-        Path | None,
+    others: Annotated[
+        list[Path] | None,
         typer.Argument(
-            metavar="[OUT]",
-            help="The result, or images as in frames/%06d.png; IN-x2.mp4 if not given.",
+            metavar="OUT",
+            help="The result, or images as in frames/%06d.png; IN-x2.mp4 if not given. "
+            "With --output-dir: more videos.",
         ),
     ] = None,
-    factor: Factor = RetimingOptions.factor,
-    fps: Fps = None,
-    slow: Slow = None,
-    vfr: VariableRate = RetimingOptions.vfr,
-    cut: Cut = RetimingOptions.cut,
-    dedup: Dedup = RetimingOptions.dedup,
-    overlays: Overlays = RetimingOptions.overlays,
-    start: Start = SourceOptions.start,
-    end: End = SourceOptions.end,
-    source_fps: SourceFps = None,
-    deinterlace: Deinterlace = SourceOptions.deinterlace,
-    cut_threshold: CutThreshold = SourceOptions.cut_threshold,
-    strict: Strict = SourceOptions.strict,
-    model: Model = InterpolationOptions.model,
-    device: Device = InterpolationOptions.device,
-    tile: Tile = InterpolationOptions.tile,
-    scale: Scale = InterpolationOptions.scale,
-    ensemble: Ensemble = InterpolationOptions.ensemble,
-    precision: PrecisionOption = InterpolationOptions.precision,
-    codec: Codec = EncodingOptions.codec,
-    crf: Crf = EncodingOptions.crf,
-    preset: Preset = EncodingOptions.preset,
-    encoder_option: EncoderOption = None,
-    mute: Mute = EncodingOptions.mute,
+    output_dir: OutputFolder = None,
     report_file: ReportFile = None,
     overwrite: Overwrite = False,
     resume: Resume = False,
 ) -> None:
     """Increase the frame rate of a video, or slow it down; sound, subtitles and source frames are
     kept."""
-    retiming = RetimingOptions(factor, fps, slow, vfr=vfr, cut=cut, dedup=dedup, overlays=overlays)
-    encoding = EncodingOptions(codec, crf, preset, options_of(encoder_option or []), mute=mute)
-    reading = SourceOptions(
-        start, end, source_fps, deinterlace=deinterlace, cut_threshold=cut_threshold, strict=strict
-    )
-    target = target or default_target(source, factor, fps, slow, codec=codec)
+    if output_dir:
+        if report_file:
+            raise OptionError("--report is for a single video: drop it, or --output-dir")
+        paths = [source, *(others or [])]
+        films = name_films(paths, output_dir, lambda path: result_suffix(path, request.codec))
+        run_films(
+            Batch(output_dir, request.interpolation, request.video, overwrite=overwrite), films
+        )
+        return
+    if others and len(others) > 1:
+        raise OptionError(
+            f"{1 + len(others)} names are given: one IN and one OUT, or several videos with "
+            "--output-dir"
+        )
+    target = others[0] if others else default_target(source, request)
     if report_file:
         check_report(report_file, source, target)
-    interpolation = InterpolationOptions(model, device, tile, scale, ensemble, precision)
     with frame_bar() as (bar, task):
         report = convert_video(
             source,
             target,
-            interpolation,
-            VideoOptions(retiming, reading, encoding),
+            request.interpolation,
+            request.video,
             overwrite=overwrite,
             resume=resume,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
@@ -135,49 +103,14 @@ def video(
     show_report(target, report)
 
 
-def options_of(texts: list[str]) -> dict[str, str]:
-    """Parse options such as tune=film; raises an OptionError if one has no name or no value."""
-    pairs = [text.partition("=") for text in texts]
-    if wrong := [name for name, equals, _ in pairs if not equals or not name]:
-        raise OptionError(
-            f"--encoder-option {wrong[0]}: a name and a value are needed, as in tune=film"
-        )
-    return {name: value for name, _, value in pairs}
-
-
-def default_target(
-    source: Path,
-    factor: int | None,
-    fps: str | None,
-    slow: float | None,
-    *,
-    codec: str | None = None,
-) -> Path:
-    """Choose the name of a result that is given none: in the source's own container where that
-    holds the codec.
-
-    Args:
-        source, factor, fps, slow: as of `interpolate_video`.
-        codec: as of `interpolate_video`.
-    """
-    parts = [f"x{factor or 2}"] if factor or not (fps or slow) else []
-    parts += [f"{fps}fps".replace("/", "-")] if fps else []
-    parts += [f"slow{slow:g}"] if slow else []
+def default_target(source: Path, request: VideoRequest) -> Path:
+    """Return the path of a result that is given none: beside its source."""
     if source == STREAM:
         return STREAM
-    pictures = is_pattern(source) or source.is_dir()
+    suffix = result_suffix(source, request.codec)
     if is_pattern(source):
         source = source.parent if source.parent.name else source.parent.absolute()
-    suffix = source.suffix if pictures or source.suffix.lower() in KEPT_SUFFIXES else ".mp4"
-    if codec:
-        usual = CODEC_SUFFIXES.get(find_encoder(codec).canonical_name, "")
-        of_film = not pictures and suffix.lower() not in ANIMATIONS
-        suffix = (
-            suffix
-            if of_film and (not usual or suffix.lower() in (usual, FOR_ALL_CODECS))
-            else usual or ".mp4"
-        )
-    return source.with_name(f"{source.stem}-{'-'.join(parts)}{suffix}")
+    return source.with_name(f"{source.stem}-{request.label}{suffix}")
 
 
 @app.command()

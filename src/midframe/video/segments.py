@@ -17,7 +17,7 @@ from typing import Any
 import av
 from av.packet import PacketSideData, packet_sidedata_type_from_literal
 
-from midframe.errors import VideoError
+from midframe.errors import BusyError, VideoError
 from midframe.outputs import short_name
 from midframe.video.lock import FolderLock
 
@@ -181,12 +181,13 @@ def lock_target(target: Path) -> FolderLock:
     """Lock the folder of the unfinished work on a result, which is created if it does not exist.
 
     Raises:
-        VideoError: another process works on the result, or the place cannot be written to.
+        BusyError: another process works on the result.
+        VideoError: the place cannot be written to.
     """
     try:
         return FolderLock(segments_folder(target))
     except BlockingIOError as error:
-        raise VideoError(
+        raise BusyError(
             f"{target} is being worked on by another process: wait for it, or name another OUT"
         ) from error
     except OSError as error:

@@ -1,0 +1,81 @@
+"""Which films a batch has, and where their results go."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from midframe.errors import VideoError
+from midframe.folders import visible
+from midframe.media.suffixes import ANIMATIONS, VIDEOS
+
+ChooseSuffix = Callable[[Path], str]
+"""From the path of a source to the suffix of its result."""
+
+
+@dataclass(frozen=True)
+class Film:
+    """A source and its result."""
+
+    source: Path
+    target: Path
+    name: str
+    """Path of the result below the output folder, which identifies the film in its batch."""
+
+
+def find_films(folder: Path, out: Path, choose_suffix: ChooseSuffix) -> list[Film]:
+    """List the films under a folder, sorted by path; results keep the subfolders.
+
+    Hidden files are skipped, and the output folder if it lies within the folder.
+
+    Args:
+        folder: searched for videos and animations, by their suffix.
+        out: output folder.
+        choose_suffix: gives the suffix of a result.
+
+    Raises:
+        VideoError: the folder is none, or is the output folder.
+    """
+    if not folder.is_dir():
+        raise VideoError(f"{folder} is not a folder: name a folder with videos")
+    if out.exists() and out.samefile(folder):
+        raise VideoError(f"{out} is the folder of the sources: name another OUT_DIR")
+    inside = out.resolve()
+    paths = [
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in VIDEOS | ANIMATIONS
+        and path.is_file()
+        and not path.resolve().is_relative_to(inside)
+    ]
+    return _films(folder, visible(folder, paths), out, choose_suffix)
+
+
+def name_films(sources: Iterable[Path], out: Path, choose_suffix: ChooseSuffix) -> list[Film]:
+    """List named films; all results lie in the output folder itself.
+
+    Args:
+        sources: the films.
+        out, choose_suffix: as in `find_films`.
+
+    Raises:
+        VideoError: two sources have the same name, so that their results would.
+    """
+    paths = list(sources)
+    names = Counter(path.name for path in paths)
+    if twice := [name for name, count in names.items() if count > 1]:
+        raise VideoError(f"two sources are named {twice[0]}: their results need different folders")
+    return [film for path in paths for film in _films(path.parent, [path], out, choose_suffix)]
+
+
+def _films(folder: Path, paths: list[Path], out: Path, choose_suffix: ChooseSuffix) -> list[Film]:
+    """Name the results of films in a folder. Where two would get one name, as those of a.avi and
+    a.mp4, both keep the suffix of their source too: a.avi.mp4."""
+    names = {path: path.relative_to(folder).with_suffix(choose_suffix(path)) for path in paths}
+    taken = Counter(names.values())
+    films = []
+    for path, name in names.items():
+        if taken[name] > 1:
+            name = name.with_name(path.name + choose_suffix(path))
+        films.append(Film(path, out / name, name.as_posix()))
+    return films

@@ -1,0 +1,146 @@
+"""The command for a folder of films: batch."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from midframe.batch.films import Film, find_films
+from midframe.batch.plan import FilmPlan, plan
+from midframe.batch.run import FAILURES, Batch, FilmProgress, FilmResult, watch
+from midframe.cli.names import result_suffix
+from midframe.cli.options import VideoRequest, takes_video_options
+from midframe.cli.parameters import OUTPUT
+from midframe.cli.progress import BatchBar, new_batch_bar
+from midframe.cli.shared import app, err, one_line, out, print_line
+from midframe.errors import VideoError
+
+
+@app.command()
+@takes_video_options
+def batch(
+    request: VideoRequest,
+    folder: Annotated[
+        Path, typer.Argument(metavar="IN_DIR", help="A folder of videos, with its subfolders.")
+    ],
+    target: Annotated[
+        Path, typer.Argument(metavar="OUT_DIR", help="A folder for the results; made if missing.")
+    ],
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Print what would be done, with estimates of time and disk space.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = False,
+    watching: Annotated[
+        bool,
+        typer.Option("--watch", help="Wait for new videos, until Ctrl-C.", rich_help_panel=OUTPUT),
+    ] = False,
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite",
+            help="Replace results that were made with other options.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = False,
+) -> None:
+    """Interpolate all videos of a folder; finished ones are skipped, interrupted ones resumed."""
+
+    def find() -> list[Film]:
+        return find_films(folder, target, lambda source: result_suffix(source, request.codec))
+
+    films = find()
+    work = Batch(target, request.interpolation, request.video, overwrite=overwrite)
+    if dry_run:
+        show_plan(list(plan(work, films)))
+        return
+    if watching:
+        with new_batch_bar(err, None) as bar:
+            for film in watch(find):
+                _show(work.run_film(film, progress_of(bar)), bar)
+    if not films:
+        raise VideoError(f"{folder} contains no videos: name another folder")
+    run_films(work, films)
+
+
+def run_films(work: Batch, films: Sequence[Film]) -> None:
+    """Run a batch with a progress display, and print what became of its films.
+
+    Raises:
+        VideoError: films failed, or are damaged.
+    """
+    results = []
+    with new_batch_bar(err, len(films)) as bar:
+        for result in work.run(films, progress_of(bar)):
+            _show(result, bar)
+            results.append(result)
+    counts = Counter(result.status for result in results)
+    print_line(out, ", ".join(f"{count} {status}" for status, count in counts.items()))
+    wrong = [result for result in results if result.status in FAILURES]
+    for result in wrong:
+        name = str(result.film.source)
+        text = result.message if name in result.message else f"{name}: {result.message}"
+        print_line(err, f"midframe: {result.status}: {text}")
+    if wrong:
+        raise VideoError(f"{len(wrong)} of {len(results)} videos failed or are damaged")
+
+
+def progress_of(bar: BatchBar) -> FilmProgress:
+    """Return the callback that shows the progress of films."""
+    return lambda film, done, total: bar.update_film(one_line(film.source.name), done, total)
+
+
+def _show(result: FilmResult, bar: BatchBar) -> None:
+    """Print a line about a film above the progress display."""
+    bar.finish_film()
+    text = f"{result.film.target}: {result.status}"
+    if result.report:
+        text += f", {result.report.frames_out} frames from {result.report.frames_in}"
+    bar.console.print(one_line(text), markup=False, highlight=False, soft_wrap=True)
+
+
+def show_plan(plans: Sequence[FilmPlan]) -> None:
+    """Print what a batch will do as a table, with totals."""
+    table = Table("video", "size", "frames", "interpolated", "time", "disk")
+    for each in plans:
+        name = one_line(str(each.film.source))
+        if each.done or each.error:
+            table.add_row(name, "", "", "", "already done" if each.done else "cannot be read", "")
+            continue
+        table.add_row(
+            name,
+            f"{each.width}x{each.height}",
+            str(each.frames),
+            str(each.interpolated),
+            _clock(each.seconds),
+            _megabytes(each.disk_bytes),
+        )
+    total = [sum(each.frames for each in plans), sum(each.interpolated for each in plans)]
+    table.add_section()
+    table.add_row(
+        "all",
+        "",
+        *map(str, total),
+        _clock(sum(each.seconds for each in plans)),
+        _megabytes(sum(each.disk_bytes for each in plans)),
+    )
+    out.print(table)
+    for each in plans:
+        if each.error:
+            print_line(err, f"midframe: {each.error}")
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}"
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:.1f} MB"

@@ -1,0 +1,36 @@
+"""Names of results that are given none."""
+
+from pathlib import Path
+
+from midframe.media.reading.image_sequence import is_pattern
+from midframe.media.suffixes import ANIMATIONS
+from midframe.media.writing.containers import CODEC_SUFFIXES
+from midframe.media.writing.encoders import find_encoder
+
+KEPT_SUFFIXES = (".mkv", ".mov", ".m4v", ".gif", ".apng")
+"""Suffixes that a result without a given name takes from its source; others become .mp4."""
+FOR_ALL_CODECS = ".mkv"
+
+
+def result_suffix(source: Path, codec: str | None) -> str:
+    """Return the suffix of a result: that of its source where such a file holds the codec. Images
+    have the suffix of their folder, which is none in most cases.
+
+    Args:
+        source: a video, an animation, or a folder or pattern of images.
+        codec: as in `EncodingOptions`.
+
+    Raises:
+        VideoError: there is no such codec.
+    """
+    pictures = is_pattern(source) or source.is_dir()
+    if is_pattern(source):
+        source = source.parent if source.parent.name else source.parent.absolute()
+    suffix = source.suffix if pictures or source.suffix.lower() in KEPT_SUFFIXES else ".mp4"
+    if not codec:
+        return suffix
+    usual = CODEC_SUFFIXES.get(find_encoder(codec).canonical_name, "")
+    of_film = not pictures and suffix.lower() not in ANIMATIONS
+    if of_film and (not usual or suffix.lower() in (usual, FOR_ALL_CODECS)):
+        return suffix
+    return usual or ".mp4"

@@ -1,0 +1,144 @@
+"""The options that several commands share, from the command line to the dataclasses of
+`midframe.options`."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any
+
+from midframe.cli.parameters import (
+    Codec,
+    Crf,
+    Cut,
+    CutThreshold,
+    Dedup,
+    Deinterlace,
+    Device,
+    EncoderOption,
+    End,
+    Ensemble,
+    Factor,
+    Fps,
+    Model,
+    Mute,
+    Overlays,
+    PrecisionOption,
+    Preset,
+    Scale,
+    Slow,
+    SourceFps,
+    Start,
+    Strict,
+    Tile,
+    VariableRate,
+)
+from midframe.errors import OptionError
+from midframe.options import (
+    EncodingOptions,
+    InterpolationOptions,
+    RetimingOptions,
+    SourceOptions,
+    VideoOptions,
+)
+
+
+@dataclass(frozen=True)
+class VideoRequest:
+    """The options of a video that was asked for on the command line."""
+
+    interpolation: InterpolationOptions
+    video: VideoOptions
+    label: str
+    """What is asked for, as in the name of a result that is given none: x2, 60fps or slow4."""
+
+    @property
+    def codec(self) -> str | None:
+        """The codec of the result, as it was given."""
+        return self.video.encoding.codec
+
+
+def read_video_options(
+    factor: Factor = RetimingOptions.factor,
+    fps: Fps = None,
+    slow: Slow = None,
+    vfr: VariableRate = RetimingOptions.vfr,
+    cut: Cut = RetimingOptions.cut,
+    dedup: Dedup = RetimingOptions.dedup,
+    overlays: Overlays = RetimingOptions.overlays,
+    start: Start = SourceOptions.start,
+    end: End = SourceOptions.end,
+    source_fps: SourceFps = None,
+    deinterlace: Deinterlace = SourceOptions.deinterlace,
+    cut_threshold: CutThreshold = SourceOptions.cut_threshold,
+    strict: Strict = SourceOptions.strict,
+    model: Model = InterpolationOptions.model,
+    device: Device = InterpolationOptions.device,
+    tile: Tile = InterpolationOptions.tile,
+    scale: Scale = InterpolationOptions.scale,
+    ensemble: Ensemble = InterpolationOptions.ensemble,
+    precision: PrecisionOption = InterpolationOptions.precision,
+    codec: Codec = EncodingOptions.codec,
+    crf: Crf = EncodingOptions.crf,
+    preset: Preset = EncodingOptions.preset,
+    encoder_option: EncoderOption = None,
+    mute: Mute = EncodingOptions.mute,
+) -> VideoRequest:
+    """Return the options as dataclasses.
+
+    Raises:
+        OptionError: an option has a value that it cannot have, or excludes another.
+    """
+    retiming = RetimingOptions(factor, fps, slow, vfr=vfr, cut=cut, dedup=dedup, overlays=overlays)
+    source = SourceOptions(
+        start, end, source_fps, deinterlace=deinterlace, cut_threshold=cut_threshold, strict=strict
+    )
+    encoding = EncodingOptions(codec, crf, preset, parse_pairs(encoder_option or []), mute=mute)
+    interpolation = InterpolationOptions(model, device, tile, scale, ensemble, precision)
+    labels = [f"x{factor or 2}"] if factor or not (fps or slow) else []
+    labels += [f"{fps}fps".replace("/", "-")] if fps else []
+    labels += [f"slow{slow:g}"] if slow else []
+    return VideoRequest(interpolation, VideoOptions(retiming, source, encoding), "-".join(labels))
+
+
+def takes_video_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of `read_video_options`, which it gets as its first argument.
+
+    Args:
+        command: its first parameter is a VideoRequest; its others are those of the command line,
+            positional ones first.
+    """
+    shared = inspect.signature(read_video_options).parameters
+    own = list(inspect.signature(command).parameters.values())[1:]
+
+    @wraps(command)
+    def with_options(**given: Any) -> None:
+        options = {name: given.pop(name) for name in shared}
+        command(read_video_options(**options), **given)
+
+    positional = [each for each in own if not _is_option(each)]
+    flags = [each for each in own if _is_option(each)]
+    order = [*positional, *shared.values(), *flags]
+    keyword = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in order]
+    with_options.__signature__ = inspect.Signature(keyword)  # type: ignore[attr-defined]
+    return with_options
+
+
+def _is_option(parameter: inspect.Parameter) -> bool:
+    """Return whether a parameter is an option of the command line, not an argument."""
+    metadata = getattr(parameter.annotation, "__metadata__", ())
+    return any(type(each).__name__ == "OptionInfo" for each in metadata)
+
+
+def parse_pairs(texts: list[str]) -> dict[str, str]:
+    """Parse options such as tune=film.
+
+    Raises:
+        OptionError: one has no name or no value.
+    """
+    pairs = [text.partition("=") for text in texts]
+    if wrong := [name for name, equals, _ in pairs if not equals or not name]:
+        raise OptionError(
+            f"--encoder-option {wrong[0]}: a name and a value are needed, as in tune=film"
+        )
+    return {name: value for name, _, value in pairs}

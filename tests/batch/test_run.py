@@ -1,0 +1,194 @@
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from helpers.video import Averager
+
+from midframe.batch import run as batch_run
+from midframe.batch.films import Film, find_films
+from midframe.batch.plan import plan
+from midframe.batch.run import Batch, FilmResult, watch
+from midframe.errors import VideoError
+from midframe.options import EncodingOptions, RetimingOptions, VideoOptions
+from midframe.video.report import VideoReport
+
+OPTIONS = VideoOptions()
+
+
+@pytest.fixture
+def folder(render_video: Callable[..., Path], tmp_path: Path) -> Path:
+    (tmp_path / "in" / "sub").mkdir(parents=True)
+    render_video("in/a.mp4", frames=4)
+    render_video("in/sub/b.mp4", frames=5, sound=False)
+    (tmp_path / "in" / "bad.mp4").write_text("no video")
+    return tmp_path / "in"
+
+
+def films_of(folder: Path) -> list[Film]:
+    return find_films(folder, folder.parent / "out", lambda source: ".mp4")
+
+
+def statuses(batch: Batch, folder: Path) -> dict[str, str]:
+    return {result.film.name: result.status for result in batch.run(films_of(folder))}
+
+
+def test_a_bad_film_ends_nothing_and_finished_ones_are_skipped(folder: Path) -> None:
+    out = folder.parent / "out"
+    batch = Batch(out, Averager(), OPTIONS)
+    first = {"a.mp4": "done", "bad.mp4": "failed", "sub/b.mp4": "done"}
+    assert statuses(batch, folder) == first
+    assert (out / "sub" / "b.mp4").is_file()
+    second = {"a.mp4": "already done", "bad.mp4": "failed", "sub/b.mp4": "already done"}
+    assert statuses(batch, folder) == second
+
+
+def test_a_result_is_finished_by_its_record_not_by_its_name(folder: Path) -> None:
+    out = folder.parent / "out"
+    batch = Batch(out, Averager(), OPTIONS)
+    statuses(batch, folder)
+    (out / "a.mp4").write_bytes(b"cut short")
+    results = {result.film.name: result for result in batch.run(films_of(folder))}
+    assert results["a.mp4"].status == "failed"  # it could be a film of the user's
+    assert "--overwrite" in results["a.mp4"].message
+    (out / "a.mp4").unlink()
+    assert statuses(batch, folder)["a.mp4"] == "done"
+
+
+def test_another_source_of_the_same_name_is_another_film(
+    folder: Path, render_video: Callable[..., Path]
+) -> None:
+    batch = Batch(folder.parent / "out", Averager(), OPTIONS, overwrite=True)
+    statuses(batch, folder)
+    render_video("in/a.mp4", frames=7)
+    assert statuses(batch, folder)["a.mp4"] == "done"
+    assert statuses(batch, folder)["a.mp4"] == "already done"
+
+
+def test_other_options_replace_results_only_when_asked_to(folder: Path) -> None:
+    out = folder.parent / "out"
+    statuses(Batch(out, Averager(), OPTIONS), folder)
+    other = replace(OPTIONS, retiming=RetimingOptions(factor=3))
+    assert statuses(Batch(out, Averager(), other), folder)["a.mp4"] == "failed"
+    assert statuses(Batch(out, Averager(), other, overwrite=True), folder)["a.mp4"] == "done"
+    assert statuses(Batch(out, Averager(), other), folder)["a.mp4"] == "already done"
+
+
+def test_a_result_without_its_record_is_known_by_its_mark(folder: Path) -> None:
+    out = folder.parent / "out"
+    batch = Batch(out, Averager(), OPTIONS)
+    statuses(batch, folder)
+    (out / ".midframe" / "a.mp4.json").unlink()
+    assert statuses(batch, folder)["a.mp4"] == "already done"
+
+
+def test_two_runs_do_not_do_a_film_twice(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "bad.mp4").unlink()
+    begun, proceed = threading.Event(), threading.Event()
+    converted: list[str] = []
+    convert = batch_run.convert_video
+
+    def slow(source: Path, target: Path, *options: object, **named: object) -> VideoReport:
+        converted.append(source.name)
+        begun.set()
+        assert proceed.wait(60)
+        return convert(source, target, *options, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(batch_run, "convert_video", slow)
+    out = folder.parent / "out"
+    first, second = Batch(out, Averager(), OPTIONS), Batch(out, Averager(), OPTIONS)
+    thread = threading.Thread(target=lambda: statuses(first, folder))
+    thread.start()
+    assert begun.wait(60)
+    film_a, film_b = films_of(folder)
+    assert second.run_film(film_a).status == "busy"
+    proceed.set()
+    thread.join(60)
+    assert second.run_film(film_b).status == "already done"
+    assert sorted(converted) == ["a.mp4", "b.mp4"]
+
+
+def test_a_busy_film_is_tried_again_after_the_others(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = Batch(folder.parent / "out", Averager(), OPTIONS)
+    film_a, _, film_b = films_of(folder)
+    tried: list[str] = []
+
+    def busy_at_first(film: Film, progress: object = None) -> FilmResult:
+        tried.append(film.name)
+        return FilmResult(film, "busy" if len(tried) == 1 else "done")
+
+    monkeypatch.setattr(batch, "run_film", busy_at_first)
+    assert [result.status for result in batch.run([film_a, film_b])] == ["done", "done"]
+    assert tried == ["a.mp4", "sub/b.mp4", "a.mp4"]
+
+
+def test_a_damaged_film_is_finished_and_reported(
+    folder: Path, render_video: Callable[..., Path]
+) -> None:
+    path = render_video("in/sub/b.mp4", frames=40, sound=False)
+    content = bytearray(path.read_bytes())
+    middle = content.index(b"mdat") + (len(content) - content.index(b"mdat")) // 2
+    content[middle : middle + 400] = bytes(400)
+    path.write_bytes(content)
+    batch = Batch(folder.parent / "out", Averager(), OPTIONS)
+    results = {result.film.name: result for result in batch.run(films_of(folder))}
+    assert results["sub/b.mp4"].status == "damaged"
+    assert results["sub/b.mp4"].message
+    assert (folder.parent / "out" / "sub" / "b.mp4").is_file()
+
+
+def test_a_plan_counts_frames_and_writes_nothing(folder: Path) -> None:
+    batch = Batch(folder.parent / "out", Averager(), OPTIONS)
+    plans = {each.film.name: each for each in plan(batch, films_of(folder))}
+    assert not (folder.parent / "out").exists()
+    first = plans["a.mp4"]
+    assert (first.width, first.height, first.frames, first.interpolated) == (96, 64, 8, 4)
+    assert first.seconds > 0
+    assert first.disk_bytes == 2 * (folder / "a.mp4").stat().st_size
+    assert "cannot be opened" in plans["bad.mp4"].error
+    statuses(batch, folder)
+    again = {each.film.name: each for each in plan(batch, films_of(folder))}
+    assert (again["a.mp4"].done, again["a.mp4"].frames) == (True, 0)
+
+
+def test_an_option_that_suits_no_film_fails_each(folder: Path) -> None:
+    options = replace(OPTIONS, encoding=EncodingOptions(codec="vp10"))
+    batch = Batch(folder.parent / "out", Averager(), options)
+    assert set(statuses(batch, folder).values()) == {"failed"}
+
+
+def test_an_output_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "out").touch()
+    with pytest.raises(VideoError, match="is a file"):
+        Batch(tmp_path / "out", Averager(), OPTIONS)
+
+
+def test_watching_yields_a_film_once_it_is_no_longer_written(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    film = Film(path, tmp_path / "out.mp4", "out.mp4")
+    sizes: list[int] = []
+
+    def find(final: int) -> list[Film]:
+        size = min(final, len(sizes) + 1)
+        path.write_bytes(bytes(size))
+        os.utime(path, (size, size))
+        sizes.append(size)
+        return [film]
+
+    assert next(watch(lambda: find(3), settle=0.05, poll=0.01)) == film
+    assert sizes[:3] == [1, 2, 3]
+    assert len(sizes) > 3
+
+
+def test_watching_yields_a_film_again_after_it_was_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    film = Film(path, tmp_path / "out.mp4", "out.mp4")
+    path.write_bytes(b"1")
+    films = watch(lambda: [film], settle=0.0, poll=0.01)
+    assert next(films) == film
+    path.write_bytes(b"22")
+    assert next(films) == film

@@ -1,0 +1,57 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def folder(render_video: Callable[..., Path], tmp_path: Path) -> Path:
+    (tmp_path / "in").mkdir()
+    render_video("in/a.mp4", frames=3, sound=False)
+    render_video("in/b.mp4", frames=3, sound=False)
+    return tmp_path / "in"
+
+
+def test_a_folder_is_interpolated_and_failures_end_with_status_1(run: Run, folder: Path) -> None:
+    out = folder.parent / "out"
+    status, shown, _ = run("batch", folder, out, "--factor", 3, "--tile", 0)
+    assert (status, shown.splitlines()[-1]) == (0, "2 done")
+    (folder / "bad.mp4").write_text("no video")
+    status, shown, errors = run("batch", folder, out, "--factor", 3, "--tile", 0)
+    assert (status, shown.splitlines()[-1]) == (1, "2 already done, 1 failed")
+    assert "midframe: failed: " in errors
+    assert errors.splitlines()[-1] == "midframe: 1 of 3 videos failed or are damaged"
+
+
+def test_a_dry_run_prints_a_table_and_writes_nothing(run: Run, folder: Path) -> None:
+    (folder / "bad.mp4").write_text("no video")
+    status, shown, errors = run("batch", folder, folder.parent / "out", "--dry-run")
+    assert status == 0
+    assert "96x64" in shown
+    assert "cannot be read" in shown
+    assert "bad.mp4 cannot be opened as a video" in errors
+    assert not (folder.parent / "out").exists()
+
+
+def test_a_folder_without_videos_is_refused(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    status, _, errors = run("batch", tmp_path / "empty", tmp_path / "out")
+    assert (status, "contains no videos" in errors) == (1, True)
+
+
+def test_video_takes_several_videos_with_an_output_folder(run: Run, folder: Path) -> None:
+    out = folder.parent / "out"
+    files = (folder / "a.mp4", folder / "b.mp4")
+    status, shown, _ = run("video", *files, "--output-dir", out)
+    assert (status, shown.splitlines()[-1]) == (0, "2 done")
+    assert sorted(path.name for path in out.glob("*.mp4")) == ["a.mp4", "b.mp4"]
+
+
+def test_several_videos_without_an_output_folder_are_refused(run: Run, folder: Path) -> None:
+    files = (folder / "a.mp4", folder / "b.mp4", folder / "c.mp4")
+    status, _, errors = run("video", *files, "--overwrite")
+    assert (status, "3 names are given" in errors) == (1, True)
+    status, _, errors = run("video", files[0], "--output-dir", folder, "--report", folder / "r")
+    assert (status, "--report is for a single video" in errors) == (1, True)
