@@ -42,11 +42,11 @@ from midframe.cli.report import check_report, show_report, write_report
 from midframe.cli.shared import app, frame_bar, out, print_line
 from midframe.errors import OptionError
 from midframe.interpolator import Interpolator
+from midframe.media.containers import CODEC_SUFFIXES
 from midframe.media.reading.image_sequence import is_pattern
 from midframe.media.reading.pipes import STREAM
 from midframe.media.reading.reader import Part
 from midframe.media.writing.animation import SUFFIXES as ANIMATIONS
-from midframe.media.writing.containers import CODEC_SUFFIXES
 from midframe.media.writing.encoders import find_encoder
 from midframe.options import (
     CompareOptions,

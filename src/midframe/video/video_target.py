@@ -8,15 +8,16 @@ from typing import Any
 import av
 
 from midframe.errors import VideoError
-from midframe.media.colour.spherical import Template, immersion_of, template_of
+from midframe.media.colour.spherical import immersion_of
+from midframe.media.containers import IN_MILLISECONDS, PLAIN_FORMATS, container_format
 from midframe.media.reading.icc_profile import lost_profile
 from midframe.media.reading.reader import WHOLE, VideoReader
 from midframe.media.streams.carrying import Span, StreamsFailed
 from midframe.media.streams.rehearsal import make_plan
 from midframe.media.streams.streams import Plan, plan_time_code
-from midframe.media.writing.containers import IN_MILLISECONDS, PLAIN_FORMATS, container_format
 from midframe.media.writing.encoders import Encoding, choose_encoding
 from midframe.media.writing.mark import mark_of, read_mark
+from midframe.media.writing.spherical_boxes import Template, template_of
 from midframe.media.writing.writer import VideoWriter
 from midframe.options import EncodingOptions
 from midframe.video.retimer import Retimer

@@ -17,6 +17,7 @@ import numpy as np
 from midframe.errors import SourceError
 from midframe.folders import visible
 from midframe.media.colour.conversion import Colour, colour_of
+from midframe.media.containers import CONTAINERS
 from midframe.media.pictures.decoding import Form, Picture, read_form, read_picture
 from midframe.media.pictures.images import (
     Array,
@@ -28,7 +29,6 @@ from midframe.media.pictures.images import (
 )
 from midframe.media.reading.reader import WHOLE, Part, VideoReader
 from midframe.media.reading.survey import EMPTY, Survey
-from midframe.media.writing.containers import CONTAINERS
 
 NUMBER = re.compile(r"%(0?)(\d*)d")
 """The place of the number in a pattern of names, as in C."""

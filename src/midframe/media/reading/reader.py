@@ -13,9 +13,10 @@ import av
 
 from midframe.errors import SourceError
 from midframe.media.colour.conversion import Colour, colour_of
-from midframe.media.colour.geometry import FrameArranger, Layout
+from midframe.media.colour.geometry import Layout
 from midframe.media.reading.completeness import ONE_A_PACKET, check_end, check_frames
 from midframe.media.reading.damage import Damage
+from midframe.media.reading.frame_arranger import FrameArranger
 from midframe.media.reading.frame_clock import FrameClock, TimedFrame
 from midframe.media.reading.frame_decoder import SEEK_SECONDS, FrameDecoder
 from midframe.media.reading.frame_rate import SourceRate, measure_rate

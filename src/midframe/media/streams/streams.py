@@ -8,6 +8,7 @@ from typing import Any
 import av
 from av.stream import Discard
 
+from midframe.media.containers import IN_MPEG_TS, NOT_IN_AVI, PLAIN_FORMATS
 from midframe.media.reading.video_file import is_cover
 from midframe.media.streams.carriers import CannotCarry, Carrier, Losses, Passed
 from midframe.media.streams.data_streams import describe_data
@@ -15,7 +16,6 @@ from midframe.media.streams.sound import ConvertedSound
 from midframe.media.streams.sound_format import SoundFormat
 from midframe.media.streams.subtitles import ConvertedText
 from midframe.media.streams.time_code import scale_time_code, stated_time_code
-from midframe.media.writing.containers import IN_MPEG_TS, NOT_IN_AVI, PLAIN_FORMATS
 
 PICTURE_TYPES = {"mjpeg": ("jpg", "image/jpeg"), "png": ("png", "image/png")}
 """Ending and media type of cover pictures."""

@@ -11,7 +11,13 @@ import av
 
 from midframe.errors import VideoError
 from midframe.media.colour.conversion import Colour, has_alpha
-from midframe.media.colour.spherical import Template, hide_apple_boxes
+from midframe.media.containers import (
+    CODEC_SUFFIXES,
+    CONTAINER_OPTIONS,
+    PLAIN_FORMATS,
+    container_format,
+    held_codecs,
+)
 from midframe.media.reading.opacity import lost_alpha
 from midframe.media.reading.reader import VideoReader
 from midframe.media.reading.video_file import file_url
@@ -19,16 +25,10 @@ from midframe.media.streams.carriers import PLACE_FAULTS, reason_of
 from midframe.media.streams.carrying import CarriedStreams, Span, StreamsFailed
 from midframe.media.streams.rehearsal import make_plan
 from midframe.media.streams.streams import Plan
-from midframe.media.writing.containers import (
-    CODEC_SUFFIXES,
-    CONTAINER_OPTIONS,
-    PLAIN_FORMATS,
-    container_format,
-    held_codecs,
-)
 from midframe.media.writing.encoder_options import opening_encoder
 from midframe.media.writing.encoders import APPLE_TAG, ENCODERS, Encoding
 from midframe.media.writing.mark import NAME, write_mark
+from midframe.media.writing.spherical_boxes import Template, hide_apple_boxes
 from midframe.outputs import unfinished_path
 
 OTHER_LANGUAGE_CODES = {
