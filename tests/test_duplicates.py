@@ -10,7 +10,7 @@ from conftest import render_frame
 from test_video import Averager, frames_of, planes, times_of
 
 from midframe.media.reading.duplicates import MAX_DUPLICATES, is_duplicate, without_duplicates
-from midframe.media.reading.reader import Frame
+from midframe.media.reading.source import Frame
 from midframe.video.pipeline import interpolate_video
 
 Render = Callable[..., Path]

@@ -45,7 +45,7 @@ from midframe.interpolator import Interpolator
 from midframe.media.containers import CODEC_SUFFIXES
 from midframe.media.reading.image_sequence import is_pattern
 from midframe.media.reading.pipes import STREAM
-from midframe.media.reading.reader import Part
+from midframe.media.reading.source import Part
 from midframe.media.writing.animation import SUFFIXES as ANIMATIONS
 from midframe.media.writing.encoders import find_encoder
 from midframe.options import (

@@ -16,7 +16,7 @@ import numpy as np
 
 from midframe.media.colour.conversion import grey
 from midframe.media.pictures.images import Array
-from midframe.media.reading.reader import Frame
+from midframe.media.reading.source import Frame
 
 EQUAL = 1.0
 """Of 255: so much do blocks of a repeated frame differ at most, in the mean. Codecs change it a

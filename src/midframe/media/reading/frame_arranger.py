@@ -5,6 +5,7 @@ from typing import Any
 
 import av
 
+from midframe.media.colour.conversion import colour_of
 from midframe.media.colour.geometry import Layout, geometry_of
 from midframe.media.reading.damage import Damage
 from midframe.media.reading.video_file import time_of
@@ -16,8 +17,9 @@ class FrameArranger:
     All frames get the size and the pixel format of the first one.
 
     Args:
+        first: the first frame of the stream, as it was decoded.
         description: of the stream, as FFmpeg prints it.
-        stream: the video stream.
+        sample_aspect_ratio: of the stream.
         time_base: of its timestamps.
         damage: gets changes of the size.
         holds_matrix, holds_aspect: as in `Layout`.
@@ -25,35 +27,32 @@ class FrameArranger:
 
     def __init__(
         self,
+        first: av.VideoFrame,
         description: str,
-        stream: Any,
+        sample_aspect_ratio: Fraction | None,
         time_base: Fraction,
         damage: Damage,
         *,
         holds_matrix: bool,
         holds_aspect: bool,
     ) -> None:
-        self.layout: Layout | None = None
-        """Known from the first frame on."""
-        self._description = description
-        self._stream = stream
+        geometry = geometry_of(first, description, sample_aspect_ratio)
+        self.layout = Layout(geometry, holds_matrix=holds_matrix, holds_aspect=holds_aspect)
+        self.first = self.layout.applied(first)
+        """The first frame, arranged."""
+        self.colour = colour_of(first)
+        """How its samples represent colours."""
         self._time_base = time_base
         self._damage = damage
-        self._holds = {"holds_matrix": holds_matrix, "holds_aspect": holds_aspect}
-        self._form: dict[str, Any] | None = None
-        """Size and pixel format of the first frame."""
-        self._size: str | None = None
+        self._form = _form_of(self.first)
+        self._size = _size_of(self._form)
         """Width and height of the frame before, so that a change is reported once."""
 
     def arrange(self, frame: av.VideoFrame) -> av.VideoFrame:
         """Return a frame as it is to be encoded."""
-        if self.layout is None:
-            geometry = geometry_of(frame, self._description, self._stream.sample_aspect_ratio)
-            self.layout = Layout(geometry, **self._holds)
         arranged = self.layout.applied(frame)
-        form = {"width": arranged.width, "height": arranged.height, "format": arranged.format.name}
-        self._form = self._form or form
-        size, first = (f"{each['width']}x{each['height']}" for each in (form, self._form))
+        form = _form_of(arranged)
+        size, first = _size_of(form), _size_of(self._form)
         before, self._size = self._size, size
         if form == self._form:
             return arranged
@@ -69,3 +68,12 @@ class FrameArranger:
             arranged.duration,
         )
         return scaled
+
+
+def _form_of(frame: av.VideoFrame) -> dict[str, Any]:
+    """The size and the pixel format of a frame, as arguments of `VideoFrame.reformat`."""
+    return {"width": frame.width, "height": frame.height, "format": frame.format.name}
+
+
+def _size_of(form: dict[str, Any]) -> str:
+    return f"{form['width']}x{form['height']}"
