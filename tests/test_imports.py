@@ -1,6 +1,7 @@
 import ast
 import subprocess
 import sys
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import midframe
@@ -15,6 +16,8 @@ LAYERS = (
     ("net2net",),
 )
 """The files of models/flowsep, lowest first: each imports those of lower layers only."""
+MEDIA = ("containers", "suffixes", "pictures", "colour", "reading", "streams", "writing")
+"""The folders of media, lowest first: each imports those before it only."""
 FORBIDDEN = {
     "errors": {"*"},
     "devices": {"*", "-errors"},
@@ -101,9 +104,9 @@ def test_imports_point_one_way() -> None:
             assert not wrong, f"{path} imports {wrong}"
 
 
-def flowsep_parts(path: Path) -> set[str]:
-    """The parts of models/flowsep that a file imports."""
-    prefix = "midframe.models.flowsep."
+def imported_from(package: str, path: Path) -> set[str]:
+    """The files and folders of a package, such as "media", that a file imports."""
+    prefix = f"midframe.{package}."
     return {
         name.removeprefix(prefix).split(".")[0]
         for name in imported_modules(path)
@@ -111,16 +114,31 @@ def flowsep_parts(path: Path) -> set[str]:
     }
 
 
-def test_the_files_of_flowsep_import_lower_layers_only() -> None:
-    folder = PACKAGE / "models" / "flowsep"
-    files = {path.stem for path in folder.glob("*.py")} - {"__init__"} | {"steps"}
-    assert files == {name for layer in LAYERS for name in layer}
-    for number, layer in enumerate(LAYERS):
-        lower = {name for below in LAYERS[:number] for name in below}
+def names_in(folder: Path) -> set[str]:
+    """The modules and packages in a folder."""
+    found = {path.stem for path in folder.glob("*.py")} - {"__init__"}
+    return found | {path.parent.name for path in folder.glob("*/__init__.py")}
+
+
+def check_layers(package: str, layers: Sequence[Collection[str]]) -> None:
+    """Check that the files and folders of a package import those of lower layers, and themselves,
+    only."""
+    folder = PACKAGE.joinpath(*package.split("."))
+    assert names_in(folder) == {name for layer in layers for name in layer}
+    for number, layer in enumerate(layers):
+        lower = {name for below in layers[:number] for name in below}
         for name in layer:
             for path in [*folder.glob(f"{name}.py"), *(folder / name).rglob("*.py")]:
-                wrong = flowsep_parts(path) - lower - {name}
+                wrong = imported_from(package, path) - lower - {name}
                 assert not wrong, f"{path} imports {wrong}"
+
+
+def test_the_files_of_flowsep_import_lower_layers_only() -> None:
+    check_layers("models.flowsep", LAYERS)
+
+
+def test_the_folders_of_media_import_lower_ones_only() -> None:
+    check_layers("media", [(name,) for name in MEDIA])
 
 
 def test_each_step_of_flowsep_stands_by_itself() -> None:

@@ -9,7 +9,7 @@ from helpers.video import Averager
 from midframe.errors import VideoError
 from midframe.evaluation.score_video import WORST_FRAMES, save_scores, score_video
 from midframe.media.pictures.images import read_image
-from midframe.media.reading.reader import Part
+from midframe.media.reading.source import Part
 
 Render = Callable[..., Path]
 

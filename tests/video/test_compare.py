@@ -8,7 +8,7 @@ import pytest
 from helpers.video import Averager, frames_of
 
 from midframe.errors import VideoError
-from midframe.media.reading.reader import Part
+from midframe.media.reading.source import Part
 from midframe.video.compare import GAP, compare_video
 from midframe.video.segments import lock_target
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from helpers.video import Averager, frames_of, planes, render_frame, times_of
 
-from midframe.media.reading.reader import Frame
+from midframe.media.reading.source import Frame
 from midframe.video.duplicates import MAX_DUPLICATES, is_duplicate, without_duplicates
 from midframe.video.pipeline import interpolate_video
 

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from midframe.media.containers import CODEC_SUFFIXES
 from midframe.media.reading.image_sequence import is_pattern
 from midframe.media.suffixes import ANIMATIONS
-from midframe.media.writing.containers import CODEC_SUFFIXES
 from midframe.media.writing.encoders import find_encoder
 
 KEPT_SUFFIXES = (".mkv", ".mov", ".m4v", ".gif", ".apng")

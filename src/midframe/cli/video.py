@@ -34,7 +34,7 @@ from midframe.errors import OptionError
 from midframe.interpolator import Interpolator
 from midframe.media.reading.image_sequence import is_pattern
 from midframe.media.reading.pipes import STREAM
-from midframe.media.reading.reader import Part
+from midframe.media.reading.source import Part
 from midframe.options import (
     CompareOptions,
     InterpolationOptions,

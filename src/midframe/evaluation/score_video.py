@@ -28,8 +28,9 @@ from midframe.evaluation.motion_compensation import MotionCompensation
 from midframe.interpolator import Interpolator
 from midframe.media.colour.conversion import to_rgb
 from midframe.media.pictures.images import Array, eight_bit, write_image
-from midframe.media.reading.reader import WHOLE, Frame, Part, VideoReader
+from midframe.media.reading.reader import VideoReader
 from midframe.media.reading.scenes import DEFAULT_THRESHOLD
+from midframe.media.reading.source import WHOLE, Frame, FrameSource, Part, log_damage
 from midframe.outputs import whole_file
 
 WORST_FRAMES = 5
@@ -116,7 +117,7 @@ def score_video(
         if compensation and after:
             _score_ready(scores, pending, compensation.feed(after.picture))
             _score_ready(scores, pending, compensation.flush())
-        reader.log_damage()
+        log_damage(reader)
     if not scores.frames:
         raise VideoError(
             f"{source} has no three successive frames without a cut there: choose another section"
@@ -163,7 +164,7 @@ def save_scores(scores: VideoScores, folder: Path) -> None:
     save_figure(figure, folder / "scores.png", dpi=100)
 
 
-def _triplets(reader: VideoReader) -> Iterator[tuple[Frame, Frame, Frame]]:
+def _triplets(reader: FrameSource) -> Iterator[tuple[Frame, Frame, Frame]]:
     """Yield frames 0, 1, 2, then 2, 3, 4 and so on."""
     frames = reader.read()
     before = next(frames, None)

@@ -1,6 +1,6 @@
 """The suffixes of files that are searched for in folders, lower case."""
 
-from midframe.media.writing.containers import CONTAINERS
+from midframe.media.containers import CONTAINERS
 
 VIDEOS = frozenset(
     (*CONTAINERS, ".3gp", ".flv", ".mpeg", ".mpg", ".mxf", ".ogg", ".ogv", ".vob", ".wmv", ".y4m")

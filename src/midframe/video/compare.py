@@ -14,7 +14,8 @@ from midframe.errors import VideoError
 from midframe.interpolator import Interpolator
 from midframe.media.colour.conversion import Colour, from_rgb, to_rgb
 from midframe.media.pictures.images import Array
-from midframe.media.reading.reader import WHOLE, Frame, Part, VideoReader
+from midframe.media.reading.reader import VideoReader
+from midframe.media.reading.source import WHOLE, Frame, Part, log_damage
 from midframe.media.writing.encoders import choose_encoding
 from midframe.media.writing.writer import VideoWriter
 from midframe.options import (
@@ -98,9 +99,7 @@ def compare_video(
             options.factor, reader.rate, reader.time_base, Fraction(options.slower)
         )
         shape: dict[str, Any] = {"time_base": timeline.time_base, "rate": timeline.rate}
-        shape |= {
-            "sample_aspect_ratio": reader.layout.sample_aspect_ratio if reader.layout else None
-        }
+        shape |= {"sample_aspect_ratio": reader.layout.sample_aspect_ratio}
         encoding = choose_encoding(
             sample, colour, options=encoding_options, suffix=target.suffix, **shape
         )
@@ -118,7 +117,7 @@ def compare_video(
                     writer.write_frame(filled, pts)
         finally:
             lock.release()
-        reader.log_damage()
+        log_damage(reader)
     return frames
 
 

@@ -15,7 +15,7 @@ from itertools import pairwise
 from midframe.media.colour.conversion import grey
 from midframe.media.pictures.decoding import Array
 from midframe.media.pictures.repeats import is_duplicate
-from midframe.media.reading.reader import Frame
+from midframe.media.reading.source import Frame
 
 MAX_DUPLICATES = 4
 """A picture that is repeated more often stands still on purpose: all its frames stay."""

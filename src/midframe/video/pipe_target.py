@@ -7,7 +7,7 @@ from typing import Any
 import av
 
 from midframe.errors import VideoError
-from midframe.media.reading.pipes import PipeWriter, pipe_encoding
+from midframe.media.writing.pipes import PipeWriter, pipe_encoding
 from midframe.video.retimer import Output, Retimer
 from midframe.video.target import Job, Target, form_of
 from midframe.video.timeline import TrueTimes

@@ -16,7 +16,7 @@ from typing import Any
 
 from midframe.errors import MidframeError
 from midframe.interpolator import Interpolator
-from midframe.media.reading.reader import Frame, VideoReader
+from midframe.media.reading.source import Frame, FrameSource
 from midframe.media.reading.sources import identity_of, open_source
 from midframe.ops.workers import Workers
 from midframe.options import (
@@ -230,7 +230,7 @@ def _log_plan(job: Job, goal: Target, finished: int) -> None:
         log.info("resuming: %d segments are finished", finished)
 
 
-def _run(reader: VideoReader, goal: Target, retimer: Retimer, *, dedup: bool) -> None:
+def _run(reader: FrameSource, goal: Target, retimer: Retimer, *, dedup: bool) -> None:
     stop = Event()
     incoming: Channel[Frame] = Channel(stop)
     outgoing: Channel[Output] = Channel(stop, goal.check_progress)

@@ -13,7 +13,7 @@ from midframe.folders import visible
 from midframe.media.colour.conversion import to_rgb
 from midframe.media.pictures.decoding import HDR_TRANSFERS
 from midframe.media.pictures.images import Array, lost_as, writes
-from midframe.media.reading.icc_profile import lost_profile, profile_of
+from midframe.media.reading.icc_profile import lost_profile
 from midframe.media.reading.image_sequence import (
     DEFAULT_NAME,
     is_pattern,
@@ -44,7 +44,7 @@ class RenderedTarget(SegmentTarget):
 
     def _lost(self) -> Iterable[str]:
         """What of the pictures themselves the result cannot hold."""
-        return lost_profile(self.job.reader)
+        return lost_profile(self.job.reader.contents)
 
     def _frames(self, end: int) -> Iterator[av.VideoFrame]:
         """All finished frames, lossless RGB."""
@@ -100,9 +100,7 @@ class AnimationTarget(RenderedTarget):
             if self._gif and self.job.colour.high_bit_depth
             else []
         )
-        soft = (
-            self._gif and self.job.colour.alpha and self.job.reader.container.format.name != "gif"
-        )
+        soft = self._gif and self.job.colour.alpha and self.job.reader.contents.format != "gif"
         partial = (
             ["partial transparency (GIF pixels are opaque or transparent)"]
             if soft and lost_alpha(self.job.reader)
@@ -165,7 +163,9 @@ class ImageSequenceTarget(RenderedTarget):
             images: Iterator[Array] = (
                 to_rgb(frame, self.encoding.colour) for frame in self._frames(retimer.end_pts)
             )
-            count = write_pictures(folder, self.pattern, images, profile_of(self.job.reader))
+            count = write_pictures(
+                folder, self.pattern, images, self.job.reader.contents.icc_profile
+            )
             self.appears.mkdir(exist_ok=True)
             names = [numbered(self.pattern, number) for number in range(1, count + 1)]
             for name in names:
@@ -188,7 +188,7 @@ class ImageSequenceTarget(RenderedTarget):
             suffix,
             high_bit_depth=colour.high_bit_depth,
             alpha=False,
-            icc_profile=profile_of(self.job.reader),
+            icc_profile=self.job.reader.contents.icc_profile,
         )
         if colour.alpha and lost_as(suffix, high_bit_depth=False, alpha=True, icc_profile=None):
             lost += filter(None, [lost_alpha(self.job.reader)])

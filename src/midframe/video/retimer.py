@@ -13,7 +13,7 @@ import av
 from midframe.interpolator import Interpolator
 from midframe.media.colour.conversion import Colour
 from midframe.media.colour.side_data import CAPTIONS, side_data_of, without_side_data
-from midframe.media.reading.reader import WHOLE, Frame, VideoReader
+from midframe.media.reading.source import WHOLE, Frame, FrameSource
 from midframe.ops.workers import Workers
 from midframe.options import CutMode
 from midframe.video.overlays import OverlayFinder
@@ -76,7 +76,7 @@ class Source:
     """A source frame, whose samples are computed when they are first used."""
 
     def __init__(
-        self, frame: Frame, reader: VideoReader, colour: Colour, timeline: Timeline
+        self, frame: Frame, reader: FrameSource, colour: Colour, timeline: Timeline
     ) -> None:
         self.picture, self.begins_scene, self.colour = frame.picture, frame.begins_scene, colour
         self.own_time = frame.pts * reader.time_base
@@ -116,7 +116,7 @@ class Retimer:
         colour: Colour,
         timeline: Timeline,
         cut: CutMode,
-        reader: VideoReader,
+        reader: FrameSource,
         report: VideoReport,
         *,
         overlays: bool = True,

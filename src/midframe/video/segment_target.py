@@ -10,7 +10,7 @@ import av
 
 from midframe.errors import VideoError
 from midframe.media.colour.side_data import with_side_data
-from midframe.media.reading.reader import WHOLE, VideoReader
+from midframe.media.reading.source import WHOLE, FrameSource
 from midframe.media.streams.carriers import Carrier
 from midframe.media.streams.sound import ConvertedSound
 from midframe.media.writing.encoders import Encoding, lossless_encoding
@@ -128,10 +128,10 @@ def with_captions(frame: av.VideoFrame, source: av.VideoFrame) -> av.VideoFrame:
     return captioned
 
 
-def _heard(reader: VideoReader, index: int, carrier: Carrier, retimer: Retimer) -> Stretch | None:
+def _heard(reader: FrameSource, index: int, carrier: Carrier, retimer: Retimer) -> Stretch | None:
     """When a sound stream of the source is heard, within the part that is shown; None if that is
     not known."""
-    span, part = reader.survey.spans.get(index), reader.part != WHOLE
+    span, part = reader.contents.spans.get(index), reader.part != WHOLE
     if span is None:
         return None
     begin, end = span.begin, span.end

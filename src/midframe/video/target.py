@@ -11,7 +11,7 @@ import av
 from midframe.media.colour.conversion import Colour
 from midframe.media.colour.side_data import CAPTION_ENCODERS, lost_metadata
 from midframe.media.colour.spherical import immersion_of
-from midframe.media.reading.reader import VideoReader
+from midframe.media.reading.source import FrameSource
 from midframe.media.writing.encoders import Encoding
 from midframe.options import EncodingOptions
 from midframe.video.report import VideoReport
@@ -23,7 +23,7 @@ from midframe.video.timeline import Timeline
 class Job:
     """A source and the plan for its result."""
 
-    reader: VideoReader
+    reader: FrameSource
     picture: av.VideoFrame
     """A frame of the source."""
     colour: Colour
@@ -95,7 +95,7 @@ class Target(ABC):
     def lost_side_data(self, retimer: Retimer) -> list[str]:
         """List the metadata of the source's frames that the frames of the result do not have."""
         job, encoder = self.job, self.encoding.encoder
-        lost = lost_metadata(job.picture, job.reader.description)
+        lost = lost_metadata(job.picture, job.reader.contents.description)
         immersion = immersion_of(job.picture)
         if immersion and not self.carries_immersion:
             lost += [f"{name} (the result does not store it)" for name in immersion.names]
@@ -109,7 +109,6 @@ class Target(ABC):
 def form_of(job: Job) -> dict[str, Any]:
     """Return the time base, rate and sample aspect ratio of the result, as arguments of
     `choose_encoding`."""
-    assert job.reader.layout, "the first picture was read"
     shape = job.reader.layout.sample_aspect_ratio
     return {
         "time_base": job.timeline.time_base,

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from midframe.errors import VideoError
+from midframe.media.containers import CONTAINERS
 from midframe.media.reading.video_file import ADDRESS
-from midframe.media.writing.containers import CONTAINERS
 from midframe.media.writing.mark import read_mark
 from midframe.outputs import check_output_file, same_place
 

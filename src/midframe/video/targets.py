@@ -5,10 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from midframe.errors import VideoError
+from midframe.media.containers import CONTAINERS, default_codec
 from midframe.media.reading.image_sequence import DEFAULT_NAME, is_pattern
 from midframe.media.reading.pipes import STREAM
 from midframe.media.writing.animation import SUFFIXES
-from midframe.media.writing.containers import CONTAINERS, default_codec
 from midframe.options import EncodingOptions
 from midframe.video.pipe_target import PipeTarget
 from midframe.video.rendered_targets import AnimationTarget, ImageSequenceTarget

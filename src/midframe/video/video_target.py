@@ -1,22 +1,23 @@
 """A result in a video file, with the other streams of its source."""
 
 from collections.abc import Mapping
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import av
 
 from midframe.errors import VideoError
-from midframe.media.colour.spherical import Template, immersion_of, template_of
+from midframe.media.colour.spherical import immersion_of
+from midframe.media.containers import IN_MILLISECONDS, PLAIN_FORMATS, container_format
 from midframe.media.reading.icc_profile import lost_profile
-from midframe.media.reading.reader import WHOLE, VideoReader
+from midframe.media.reading.source import WHOLE, FrameSource
 from midframe.media.streams.carrying import Span, StreamsFailed
 from midframe.media.streams.rehearsal import make_plan
 from midframe.media.streams.streams import Plan, plan_time_code
-from midframe.media.writing.containers import IN_MILLISECONDS, PLAIN_FORMATS, container_format
 from midframe.media.writing.encoders import Encoding, choose_encoding
 from midframe.media.writing.mark import mark_of, read_mark
+from midframe.media.writing.spherical_boxes import Template, template_of
 from midframe.media.writing.writer import VideoWriter
 from midframe.options import EncodingOptions
 from midframe.video.retimer import Retimer
@@ -95,7 +96,7 @@ class VideoTarget(SegmentTarget):
             except StreamsFailed as failure:  # what is done is not lost for it
                 for index in failure.indices:
                     self.plan.drop(index, failure.reason)
-        dropped = [*writer.dropped, *lost_profile(job.reader)]
+        dropped = [*writer.dropped, *lost_profile(job.reader.contents)]
         job.report.converted, job.report.dropped = tuple(writer.converted), tuple(dropped)
         segments.remove()
         self._prove(retimer, writer)
@@ -106,10 +107,7 @@ class VideoTarget(SegmentTarget):
         job, segments = self.job, self.segments
         assert segments, "begun"
         extradata = segments.extradata()
-        again = (
-            VideoReader(job.reader.path, survey=job.reader.survey) if job.reader.others else None
-        )
-        with again or nullcontext(job.reader) as source:
+        with job.reader.reopened() as source:
             span = None if job.reader.part == WHOLE else Span(retimer.origin, retimer.end)
             with self._writer(source, span) as writer:
                 if writer.stream.codec_context.extradata not in (None, extradata):
@@ -120,7 +118,7 @@ class VideoTarget(SegmentTarget):
                 kept = [
                     stream for stream in source.others if stream.index in writer.others.carriers
                 ]
-                writer.join(segments.packets(retimer.end_pts), source.packets(kept) if kept else ())
+                writer.join(segments.packets(retimer.end_pts), source.packets(kept))
         return writer
 
     def _encoding(self, job: Job) -> Encoding:
@@ -153,10 +151,10 @@ class VideoTarget(SegmentTarget):
                 for index in failure.indices:
                     self.plan.drop(index, failure.reason)
         writer.abandon()
-        dropped = [*writer.dropped, *lost_profile(job.reader)]
+        dropped = [*writer.dropped, *lost_profile(job.reader.contents)]
         job.report.converted, job.report.dropped = tuple(writer.converted), tuple(dropped)
 
-    def _writer(self, reader: VideoReader, span: Span | None) -> VideoWriter:
+    def _writer(self, reader: FrameSource, span: Span | None) -> VideoWriter:
         assert self.segments, "begun"
         job, unfinished = self.job, self.segments.folder / self.path.name
         options: dict[str, Any] = {
@@ -167,7 +165,7 @@ class VideoTarget(SegmentTarget):
         }
         options["mark"] = self._mark(job.settings)
         options["template"] = self.template
-        options["matrix"] = job.reader.layout.matrix if job.reader.layout else None
+        options["matrix"] = job.reader.layout.matrix
         return VideoWriter(
             self.path,
             reader,

@@ -8,14 +8,9 @@ import pytest
 from helpers.video import Averager, frames_of
 
 from midframe.media.colour.conversion import colour_of
-from midframe.media.colour.spherical import (
-    Immersion,
-    boxes_of,
-    hide_apple_boxes,
-    immersion_of,
-    template_of,
-)
+from midframe.media.colour.spherical import Immersion, immersion_of
 from midframe.media.writing.encoders import choose_encoding
+from midframe.media.writing.spherical_boxes import boxes_of, hide_apple_boxes, template_of
 from midframe.video.pipeline import interpolate_video
 
 Render = Callable[..., Path]

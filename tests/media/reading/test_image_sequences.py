@@ -13,8 +13,9 @@ from PIL import Image, ImageCms, features
 
 from midframe.media.pictures.decoding import read_picture
 from midframe.media.pictures.images import Array, write_image
+from midframe.media.reading.image_reader import ImageReader
 from midframe.media.reading.image_sequence import (
-    PictureReader,
+    ImageSequence,
     is_pattern,
     missing_numbers,
     picture_files,
@@ -22,7 +23,6 @@ from midframe.media.reading.image_sequence import (
 from midframe.media.reading.opacity import lost_alpha
 from midframe.media.reading.reader import VideoReader
 from midframe.media.reading.sources import open_source
-from midframe.media.reading.stacks import StackReader
 from midframe.media.writing.animation import plays_of
 from midframe.options import SourceOptions
 from midframe.video.pipeline import interpolate_video
@@ -65,8 +65,9 @@ def test_missing_numbers_are_reported(tmp_path: Path) -> None:
     for number in (3, 6, 7):
         (folder / f"{number:04}.png").unlink()
     with open_source(folder, SourceOptions()) as reader:
-        assert isinstance(reader, PictureReader)
-        assert reader.missing_numbers == [3, 6, 7]
+        assert isinstance(reader, ImageReader)
+        assert isinstance(reader.images, ImageSequence)
+        assert reader.images.missing_numbers == [3, 6, 7]
         assert reader.warnings == ["images are missing: number 3, 6-7"]
 
 
@@ -89,7 +90,8 @@ def test_two_pictures_of_one_number_are_reported(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "frames", rendered(3))
     write_image(folder / "0002.jpg", render_frame(0))
     with open_source(folder, SourceOptions()) as reader:
-        assert isinstance(reader, PictureReader)
+        assert isinstance(reader, ImageReader)
+        assert isinstance(reader.images, ImageSequence)
         assert reader.warnings == ["several images have the same number: 2"]
 
 
@@ -271,7 +273,7 @@ def test_deep_pages_keep_their_bits(tmp_path: Path) -> None:
     deep = [image[..., 0].astype(np.uint16) * 257 + 5 for image in rendered(3)]
     source = animation(tmp_path / "in.tif", deep)
     with open_source(source, SourceOptions()) as reader:
-        assert isinstance(reader, StackReader)
+        assert isinstance(reader, ImageReader)
         found = [frame.picture.to_ndarray() for frame in reader.read()]
     assert all(
         np.array_equal(image[..., 0], before) for image, before in zip(found, deep, strict=True)
@@ -355,8 +357,10 @@ def test_cuts_between_pictures_are_found_in_the_frames_themselves(
         image[:, 60:, :3] = 200 if number < 5 else 20  # the left third alone tells nothing
         write_image(folder / f"{number}.png", image.astype(np.uint16) * 257 if deep else image)
     with open_source(folder, SourceOptions(cut_threshold=10.0)) as reader:
-        assert [frame.begins_scene for frame in reader.read()] == [False] * 5 + [True] + [False] * 2
-        assert reader.stream.codec_context.format.name == reader.first_picture()[0].format.name
+        frames = list(reader.read())
+        assert [frame.begins_scene for frame in frames] == [False] * 5 + [True] + [False] * 2
+        first, _ = reader.first_picture()
+        assert {frame.picture.format.name for frame in frames} == {first.format.name}
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,8 @@ from midframe.interpolator import Interpolator
 from midframe.media.colour.conversion import colour_of, to_rgb
 from midframe.media.pictures.images import Array, write_image
 from midframe.media.reading.image_sequence import picture_files
-from midframe.media.reading.reader import Part, VideoReader
+from midframe.media.reading.reader import VideoReader
+from midframe.media.reading.source import Part
 from midframe.media.writing.animation import plays_of
 from midframe.models.sepconv import SepConv
 from midframe.video.pipeline import interpolate_video

@@ -13,8 +13,8 @@ import pytest
 from helpers.video import Averager, frames_of
 
 from midframe.errors import VideoError
+from midframe.media.containers import CONTAINERS, default_codec
 from midframe.media.streams.subtitles import ASS_HEADER
-from midframe.media.writing.containers import CONTAINERS, default_codec
 from midframe.media.writing.mark import read_mark
 from midframe.video.compare import compare_video
 from midframe.video.pipeline import interpolate_video

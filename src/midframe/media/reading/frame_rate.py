@@ -74,6 +74,16 @@ def measure_rate(
     return SourceRate(usual, times[0], False, _tolerance(usual, tick))
 
 
+def exact_rate(rate: Fraction, anchor: Fraction) -> SourceRate:
+    """The frame rate of a source whose frames lie on the grid of a rate that is given.
+
+    Args:
+        rate: frames a second, whose step is also the tick of the source's times.
+        anchor: when one of the frames is shown, in seconds.
+    """
+    return SourceRate(rate, anchor, True, _tolerance(rate, 1 / rate))
+
+
 def _can_have(tick: Fraction, rate: Fraction) -> bool:
     """Whether times of a tick can state a rate; hundredths of a second can state none of NTSC, for
     instance."""

@@ -1,19 +1,13 @@
 """The ICC profile of a source."""
 
 from midframe.media.pictures.images import is_srgb
-from midframe.media.reading.image_sequence import ArrayReader
-from midframe.media.reading.reader import VideoReader
+from midframe.media.reading.source import Contents
 
 
-def profile_of(reader: VideoReader) -> bytes | None:
-    """The ICC profile of a source's pictures."""
-    return reader.icc_profile if isinstance(reader, ArrayReader) else None
-
-
-def lost_profile(reader: VideoReader) -> list[str]:
-    """The ICC profile of a source's pictures, where the result has none and is not what players
+def lost_profile(contents: Contents) -> list[str]:
+    """The ICC profile of a source's images, where the result has none and is not what players
     show without one."""
-    profile = profile_of(reader)
+    profile = contents.icc_profile
     return (
         []
         if profile is None or is_srgb(profile)

@@ -4,30 +4,17 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from fractions import Fraction
-from io import BytesIO
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import av
-import numpy as np
-
 from midframe.errors import SourceError
 from midframe.folders import visible
-from midframe.media.colour.conversion import Colour, colour_of
 from midframe.media.pictures.decoding import Form, Picture, read_form, read_picture
-from midframe.media.pictures.images import (
-    Array,
-    eight_bit,
-    same_profile,
-    sixteen_bit,
-    with_alpha,
-    write_image,
-)
-from midframe.media.reading.reader import WHOLE, Part, VideoReader
-from midframe.media.reading.survey import EMPTY, Survey
+from midframe.media.pictures.images import Array, same_profile, write_image
+from midframe.media.reading.image_reader import TimedPicture, add_once
 from midframe.media.suffixes import VIDEOS
 
 NUMBER = re.compile(r"%(0?)(\d*)d")
@@ -44,153 +31,62 @@ SUFFIXES = (
     ".tiff", ".webp", *BY_FFMPEG,
 )  # fmt: skip
 """Suffixes of images in a folder; other files in it are ignored."""
-FRAME_FORMATS = {
-    (False, False): "rgb24",
-    (False, True): "rgba",
-    (True, False): "rgb48be",
-    (True, True): "rgba64be",
-}
-"""FFmpeg's names of RGB as PNG has it, by depth and alpha."""
 MAX_LISTED = 10
 """Missing numbers are listed up to so many rows of them."""
 
 
-class ArrayReader(VideoReader):
-    """Frames that are decoded as pictures, one after another; otherwise like a `VideoReader`.
+class ImageSequence:
+    """The images of a folder or a pattern, in order, at a constant rate: `Images`.
 
-    Subclasses set `form` before anything else, and give the pictures.
-    """
-
-    form: Form
-    """Of all frames."""
-    icc_profile: bytes | None = None
-    """Of the first picture."""
-
-    def first_picture(self) -> tuple[av.VideoFrame, Colour]:
-        picture = self._first()
-        self.icc_profile = picture.icc_profile
-        frame = self._frame(picture)
-        return self._arranger.arrange(frame), colour_of(frame)
-
-    def decoded(self) -> Iterator[av.VideoFrame]:
-        """All frames, whatever has been read before."""
-        return (frame for frame, _, _ in self._pictures(Fraction(0)))
-
-    def _first(self) -> Picture:
-        raise NotImplementedError
-
-    def _open(self) -> av.container.InputContainer:
-        """A PNG of the frames' size and format without their metadata, some of which would stop
-        PyAV."""
-        context: Any = av.CodecContext.create("png", "w")
-        context.width, context.height, context.pix_fmt = (
-            self.form.width,
-            self.form.height,
-            self._format,
-        )
-        context.time_base = Fraction(1)
-        if self.form.density:
-            x, y = self.form.density
-            context.sample_aspect_ratio = Fraction(x / y).limit_denominator(1000)
-        blank: Any = av.VideoFrame(self.form.width, self.form.height, self._format)
-        blank.planes[0].update(bytes(blank.planes[0].buffer_size))
-        return av.open(
-            BytesIO(
-                b"".join(bytes(packet) for each in (blank, None) for packet in context.encode(each))
-            )
-        )
-
-    @property
-    def _format(self) -> str:
-        return FRAME_FORMATS[self.form.high_bit_depth, self.form.alpha]
-
-    def _check_end(self, end: int | Fraction | None) -> None:
-        """Nothing: what is there is all there is."""
-
-    def _frame(self, picture: Picture) -> av.VideoFrame:
-        """A picture in the form of all frames."""
-        image = picture.image if self.form.alpha else np.ascontiguousarray(picture.image[..., :3])
-        image = with_alpha(image) if self.form.alpha else image
-        image = sixteen_bit(image) if self.form.high_bit_depth else eight_bit(image)
-        frame: Any = av.VideoFrame.from_ndarray(image, format=self._format)
-        frame.color_primaries, frame.color_trc = picture.primaries, picture.transfer
-        for lost in picture.left_out:
-            self._warn(f"dropped from the images: {lost}")
-        return frame
-
-    def _warn(self, text: str) -> None:
-        """Report something once."""
-        if text not in self.warnings:
-            self.warnings.append(text)
-
-
-class PictureReader(ArrayReader):
-    """Pictures as the frames of a video of constant rate.
-
-    All frames have the bits of the deepest picture, and alpha if any has it.
+    All have the bits of the deepest image, and alpha if any has it.
 
     Args:
         path: the folder or the pattern.
-        files: the pictures in order.
-        cut_threshold, part: as in `VideoReader`.
+        files: the images in order.
         rate: frames a second; 25 if None.
-        options: `holds_matrix` and others, as in `VideoReader`.
 
     Raises:
         SourceError: there are none, one cannot be read, or they differ in size.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        files: list[Path],
-        cut_threshold: float | None = None,
-        part: Part = WHOLE,
-        *,
-        rate: Fraction | None = None,
-        **options: Any,
-    ) -> None:
+    def __init__(self, path: Path, files: list[Path], rate: Fraction | None = None) -> None:
         if not files:
             raise SourceError(
                 f"{path} holds no images: name a folder of images or a pattern such as "
                 "frames/%06d.png"
             )
-        self.files, self._rate = files, rate or DEFAULT_RATE
+        self.files = files
+        self.rate: Fraction | None = rate or DEFAULT_RATE
         self.form = _common_form(files)
+        self.time_base = 1 / (rate or DEFAULT_RATE)
+        self.times = tuple(number * self.time_base for number in range(len(files)))
+        self.end = len(files) * self.time_base
         self.missing_numbers = missing_numbers(files)
-        """Numbers between those of the pictures that no picture has."""
-        super().__init__(path, cut_threshold, part, **options)
-        self.frame_duration = 1
+        """Numbers between those of the images that no image has."""
+        self.warnings: list[str] = []
         if self.missing_numbers:
-            self._warn(f"images are missing: number {_rows_of(self.missing_numbers)}")
+            self.warnings.append(f"images are missing: number {_rows_of(self.missing_numbers)}")
         if twice := [number for number, count in Counter(_numbers(files)).items() if count > 1]:
-            self._warn(f"several images have the same number: {_rows_of(sorted(twice))}")
+            rows = _rows_of(sorted(twice))
+            self.warnings.append(f"several images have the same number: {rows}")
 
-    def _time_base(self) -> Fraction:
-        return 1 / self._rate
-
-    def _survey(self) -> Survey:
-        count = len(self.files)
-        return replace(
-            EMPTY,
-            times=tuple(number / self._rate for number in range(count)),
-            end=count / self._rate,
-        )
-
-    def _first(self) -> Picture:
+    @cached_property
+    def first(self) -> Picture:
         return read_picture(self.files[0])
 
-    def _pictures(
-        self, begin: Fraction
-    ) -> Iterator[tuple[av.VideoFrame, int | Fraction, int | Fraction]]:
+    def decoded(self) -> Iterator[TimedPicture]:
+        """See `Images`."""
         for number, file in enumerate(self.files):
             picture = read_picture(file)
             if picture.image.shape[:2] != (self.form.height, self.form.width):
                 height, width = picture.image.shape[:2]
                 raise _another_size(file, height, width, self.files[0], self.form)
-            if not same_profile(picture.icc_profile, self.icc_profile):
-                self._warn("the images have different ICC profiles; that of the first is used")
-            yield self._frame(picture), number, 1
+            if not same_profile(picture.icc_profile, self.first.icc_profile):
+                add_once(
+                    self.warnings,
+                    "the images have different ICC profiles; that of the first is used",
+                )
+            yield picture, number, 1
 
 
 def picture_files(source: Path) -> list[Path] | None:

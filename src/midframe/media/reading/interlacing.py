@@ -2,12 +2,13 @@
 bwdif filter."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 
 import av
 
 from midframe.media.colour.filters import pulled
+from midframe.media.reading.frame_clock import TimedFrame
 
 
 class Deinterlacer:
@@ -39,3 +40,11 @@ class Deinterlacer:
     def _whole(self) -> Iterator[tuple[av.VideoFrame, int | Fraction, int | Fraction]]:
         for picture in pulled(self._end):
             yield picture, *self._times.popleft()
+
+
+def deinterlaced(frames: Iterable[TimedFrame], stream: av.VideoStream) -> Iterator[TimedFrame]:
+    """Yield the frames of a stream, interlaced ones made progressive."""
+    fields = Deinterlacer(stream)
+    for picture, pts, duration in frames:
+        yield from fields.feed(picture, pts, duration)
+    yield from fields.rest()

@@ -1,104 +1,165 @@
-"""Frames through pipes: y4m (or what else FFmpeg reads from a stream) in standard input, y4m in
-standard output."""
+"""Frames from a pipe: y4m, or what else FFmpeg reads from a stream, in standard input."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import av
 
 from midframe.errors import SourceError
-from midframe.media.colour.conversion import Colour, colour_of
-from midframe.media.reading.reader import VideoReader
-from midframe.media.reading.survey import EMPTY, Survey
-from midframe.media.reading.video_file import open_video, read_error
-from midframe.media.writing.encoders import Encoding, encoded_colour
+from midframe.media.colour.conversion import Colour
+from midframe.media.colour.geometry import Layout
+from midframe.media.reading.completeness import check_end
+from midframe.media.reading.damage import Damage
+from midframe.media.reading.frame_arranger import FrameArranger
+from midframe.media.reading.frame_clock import FrameClock
+from midframe.media.reading.frame_decoder import FrameDecoder
+from midframe.media.reading.frame_rate import measure_rate
+from midframe.media.reading.interlacing import deinterlaced
+from midframe.media.reading.part_reader import PartReader
+from midframe.media.reading.scenes import CutDetector
+from midframe.media.reading.sights import Sight
+from midframe.media.reading.source import WHOLE, Frame, FrameSource, Part
+from midframe.media.reading.stream_facts import (
+    DEFAULT_TIME_BASE,
+    choose_threads,
+    contents_of,
+    counts_frames,
+    stated_rates,
+)
+from midframe.media.reading.survey import EMPTY
+from midframe.media.reading.video_file import find_video_stream, open_video, read_error
 
 STREAM = Path("-")
 """Stands for standard input and output."""
-FORMATS = {"yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv422p10le", "yuv444p10le"}
-"""What y4m can hold and most programs read."""
 
 
-class PipeReader(VideoReader):
-    """A stream that can be read once; otherwise like a `VideoReader`. Only its picture is read."""
+class PipeReader:
+    """A stream that can be read once, from its first frame on: a `FrameSource`.
 
-    def first_picture(self) -> tuple[av.VideoFrame, Colour]:
-        """Decode the first frame, which `read` gives out again."""
-        try:
-            first = next(super()._decoded(self.container), None)
-        except av.FFmpegError as error:
-            raise read_error(self.path, error) from error
-        if first is None:
-            raise SourceError("standard input has no frame that can be decoded: y4m is expected")
-        self._peeked = first
-        self.others = []
-        self.start = (first.pts or 0) * self.time_base
-        self.source_rate = replace(self.source_rate, anchor=self.start)
-        return self._arranger.arrange(first), colour_of(first)
+    Only its video stream is read. The first frame is decoded when the reader is built, since the
+    start of the stream and the layout of its frames follow from it.
 
-    _can_reopen = False
+    Args:
+        path: its name in messages.
+        cut_threshold, part, deinterlace, strict, holds_matrix, holds_aspect: as in `VideoReader`.
+        descriptor: of the open file that is read; 0 for standard input.
 
-    def _open(self) -> av.container.InputContainer:
-        return open_video(self.path, "pipe:0")
+    Raises:
+        VideoError: the stream holds no video, or no frame that can be decoded.
+    """
 
-    def _survey(self) -> Survey:
-        return EMPTY
-
-    def _decoded(
-        self, container: Any, begin: Fraction | None = None, *, report: bool = True
-    ) -> Iterator[av.VideoFrame]:
-        return chain([self._peeked], super()._decoded(container))
-
-
-class PipeWriter:
-    """Writes y4m to standard output, from the first frame on."""
-
-    def __init__(self, encoding: Encoding, colour: Colour) -> None:
-        self.encoding, self.colour = encoding, colour
-        self._container = av.open(
-            "pipe:1", "w", format="yuv4mpegpipe", container_options={"strict": "experimental"}
+    def __init__(
+        self,
+        path: Path = STREAM,
+        cut_threshold: float | None = None,
+        part: Part = WHOLE,
+        *,
+        deinterlace: bool = False,
+        strict: bool = False,
+        holds_matrix: bool = True,
+        holds_aspect: bool = True,
+        descriptor: int = 0,
+    ) -> None:
+        self.path = path
+        self.part = part
+        self.cut_threshold = cut_threshold
+        self.deinterlace = deinterlace
+        self.damage = Damage(path, strict=strict)
+        self.warnings: list[str] = []
+        self.others: Sequence[Any] = ()
+        self.expected_frames: float | None = None
+        self.end: Fraction | None = None
+        self.container = open_video(path, f"pipe:{descriptor}")
+        self.stream = find_video_stream(self.container, path)
+        choose_threads(self.container, self.stream)
+        self.time_base = self.stream.time_base or DEFAULT_TIME_BASE
+        self.contents = contents_of(self.container, self.stream, EMPTY)
+        decoder = FrameDecoder(self.stream.index, self.time_base, EMPTY, self.damage, None)
+        self._decoded = decoder.frames(self.container)
+        self._first = self._next_decoded()
+        self.start = (self._first.pts or 0) * self.time_base
+        measured = measure_rate((), self.time_base, stated_rates(self.stream))
+        self.source_rate = replace(measured, anchor=self.start)
+        self.rate = self.source_rate.rate
+        self.frame_duration = max(1, round(1 / self.rate / self.time_base))
+        self._arranger = FrameArranger(
+            self._first,
+            self.contents.description,
+            self.stream.sample_aspect_ratio,
+            self.time_base,
+            self.damage,
+            holds_matrix=holds_matrix,
+            holds_aspect=holds_aspect,
         )
-        self._stream = self._container.add_stream(encoding.encoder, encoding.rate)
-        encoding.configure(self._stream.codec_context)
-        self._count = 0
+        self._shown = PartReader(path, part, self.start, self.time_base)
 
-    def __enter__(self) -> "PipeWriter":
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
-    ) -> None:
-        if kind is None:
-            self._container.mux(self._stream.encode(None))
-        self._container.close()
+    def __exit__(self, *_: object) -> None:
+        self.container.close()
 
-    def write(self, picture: av.VideoFrame) -> None:
-        """Write the next frame; frames come at equal steps."""
-        self._container.mux(
-            self._stream.encode(self.encoding.frame(picture, self.colour, self._count))
+    @property
+    def layout(self) -> Layout:
+        return self._arranger.layout
+
+    @property
+    def sights(self) -> list[Sight]:
+        return self._shown.sights
+
+    @property
+    def frames_read(self) -> int:
+        return self._shown.frames_read
+
+    def first_picture(self) -> tuple[av.VideoFrame, Colour]:
+        """See `FrameSource`."""
+        return self._arranger.first, self._arranger.colour
+
+    def read(self) -> Iterator[Frame]:
+        """See `FrameSource`."""
+        cuts = CutDetector(self.stream, self.cut_threshold) if self.cut_threshold else None
+        clock = FrameClock(
+            self._first.pts or 0,
+            self.frame_duration,
+            counted=counts_frames(self.container),
+            untimed=False,
         )
-        self._count += 1
+        spread = clock.spread(chain([self._first], self._decoded))
+        pictures = deinterlaced(spread, self.stream) if self.deinterlace else spread
+        try:
+            yield from self._shown.frames(
+                pictures, self._arranger, cuts, self.frame_duration, self._check_end
+            )
+        except av.FFmpegError as error:
+            raise read_error(self.path, error) from error
 
+    def decoded_again(self) -> None:
+        """See `FrameSource`: a pipe can be read only once."""
 
-def pipe_encoding(
-    picture: av.VideoFrame,
-    colour: Colour,
-    *,
-    rate: Fraction,
-    sample_aspect_ratio: Fraction | None,
-    **_: object,
-) -> Encoding:
-    """Frames as they are, in a format that y4m has; without alpha, which it has not."""
-    own = picture.format.name.replace("yuvj", "yuv")
-    usual = "yuv420p10le" if colour.high_bit_depth else "yuv420p"
-    form = own if own in FORMATS else usual
-    return Encoding(
-        "wrapped_avframe", {}, form, picture.width, picture.height, 1 / rate, rate,
-        encoded_colour(colour, picture, form), picture.color_primaries, picture.color_trc,
-        sample_aspect_ratio,
-    )  # fmt: skip
+    def reopened(self) -> AbstractContextManager[FrameSource]:
+        """See `FrameSource`."""
+        return nullcontext(self)
+
+    def packets(self, streams: Sequence[Any]) -> Iterator[av.Packet]:
+        """See `FrameSource`: there are no other streams."""
+        return iter(())
+
+    def _next_decoded(self) -> av.VideoFrame:
+        try:
+            first = next(self._decoded, None)
+        except av.FFmpegError as error:
+            self.container.close()
+            raise read_error(self.path, error) from error
+        if first is None:
+            self.container.close()
+            raise SourceError("standard input has no frame that can be decoded: y4m is expected")
+        return first
+
+    def _check_end(self, end: int | Fraction | None) -> None:
+        if end is not None:
+            check_end(self.damage, EMPTY, self.stream, end * self.time_base, self.rate)

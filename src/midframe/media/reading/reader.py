@@ -1,84 +1,47 @@
-"""Reading a video: its frames with exact times, and the packets of its other streams as they
-are."""
+"""A video file as a source: its frames with exact times, and the packets of its other streams as
+they are."""
 
-import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import av
 
 from midframe.errors import SourceError
-from midframe.media.colour.conversion import Colour, colour_of
-from midframe.media.colour.geometry import FrameArranger, Layout
+from midframe.media.colour.conversion import Colour
+from midframe.media.colour.geometry import Layout
 from midframe.media.reading.completeness import ONE_A_PACKET, check_end, check_frames
 from midframe.media.reading.damage import Damage
+from midframe.media.reading.frame_arranger import FrameArranger
 from midframe.media.reading.frame_clock import FrameClock, TimedFrame
 from midframe.media.reading.frame_decoder import SEEK_SECONDS, FrameDecoder
-from midframe.media.reading.frame_rate import SourceRate, measure_rate
-from midframe.media.reading.interlacing import Deinterlacer
+from midframe.media.reading.frame_rate import measure_rate
+from midframe.media.reading.interlacing import deinterlaced
+from midframe.media.reading.part_reader import PartReader
 from midframe.media.reading.scenes import CutDetector
-from midframe.media.reading.sights import Sight, thumbnail
-from midframe.media.reading.survey import (
-    FASTEST,
-    Survey,
-    packets_near,
-    take_survey,
-    with_even_times,
+from midframe.media.reading.sights import Sight
+from midframe.media.reading.source import WHOLE, Frame, FrameSource, Part
+from midframe.media.reading.stream_facts import (
+    DEFAULT_TIME_BASE,
+    choose_threads,
+    contents_of,
+    counts_frames,
+    stated_rates,
 )
-from midframe.media.reading.video_file import (
-    demux,
-    describe_stream,
-    find_video_stream,
-    open_video,
-    read_error,
-)
-from midframe.options import check_time_range
-
-log = logging.getLogger(__name__)
+from midframe.media.reading.survey import Survey, packets_near, take_survey, with_even_times
+from midframe.media.reading.video_file import demux, find_video_stream, open_video, read_error
 
 DEFAULT_RATE = Fraction(25)
 """Of files that state neither times nor a rate."""
-ORDERED = ("avi", "ogg")
-"""Containers whose empty packets, and packets without times, must meet a decoder that is not behind
-by some frames."""
 DECODING_TIMES = ("asf", "mxf")
 """Containers that have no place for times of showing, or not for all codecs."""
 
 
-@dataclass(frozen=True)
-class Part:
-    """The part of a video to show, in seconds from its first frame."""
-
-    start: float = 0.0
-    end: float | None = None
-    """None for the end of the video."""
-
-    def __post_init__(self) -> None:
-        check_time_range(self.start, self.end)
-
-
-WHOLE = Part()
-"""A video from its first frame to its last."""
-
-
-@dataclass(frozen=True)
-class Frame:
-    """A decoded frame."""
-
-    picture: av.VideoFrame
-    pts: int | Fraction
-    """When it is shown, in the time base of its stream."""
-    begins_scene: bool
-    duration: int | Fraction = 0
-    """For how long, in the same time base; 0 if the file does not state it."""
-
-
 class VideoReader:
-    """An open video. Close it, or use it in a `with` block.
+    """An open video file: a `FrameSource`.
 
     Args:
         path: of the video.
@@ -107,21 +70,16 @@ class VideoReader:
         survey: Survey | None = None,
     ) -> None:
         self.path = path
-        self.cut_threshold, self.part, self.deinterlace = cut_threshold, part, deinterlace
+        self.part = part
+        self.cut_threshold = cut_threshold
+        self.deinterlace = deinterlace
         self.damage = Damage(path, strict=strict)
         self.warnings: list[str] = []
-        """Unusual facts about the source that are no damage."""
-        self.frames_read = 0
-        self.sights: list[Sight] = []
-        """What was read of the picture, for the proof of a result."""
         self.container = self._open()
         self.stream = find_video_stream(self.container, path)
-        self.time_base = self._time_base()
-        self.description = describe_stream(self.container, self.stream.index)
-        """Of the picture's stream, as FFmpeg prints it."""
-        self._counted = self.container.format.name == "avi"
-        """AVI counts frames: only the order of decoding states when they are shown."""
-        self.stream.thread_type = "SLICE" if self.container.format.name in ORDERED else "AUTO"
+        self.time_base = self.stream.time_base or DEFAULT_TIME_BASE
+        self._counted = counts_frames(self.container)
+        choose_threads(self.container, self.stream)
         self.survey = self._survey() if survey is None else survey
         if self._stamped_in_order_of_decoding():
             self._counted, self.stream.thread_type = True, "SLICE"
@@ -132,11 +90,7 @@ class VideoReader:
             self.damage.add(
                 None, "most video packets are flagged as damaged; all decoded frames are used"
             )
-        stated = [
-            rate
-            for rate in (self.stream.average_rate, self.stream.guessed_rate)
-            if rate and rate <= FASTEST
-        ]
+        stated = stated_rates(self.stream)
         self._untimed = self.survey.has_no_times
         if self._untimed:
             self.survey = with_even_times(self.survey, next(iter(stated), DEFAULT_RATE))
@@ -146,42 +100,60 @@ class VideoReader:
         times = self.survey.times
         self.start = times[0] if times else Fraction(0)
         """When the first frame is shown, in seconds."""
-        self.source_rate = self._measured(stated)
+        self._shown = PartReader(path, part, self.start, self.time_base)
+        within = self._shown.within(times)
+        self.expected_frames = float(len(within)) if times else None
+        self.source_rate = measure_rate(
+            within if len(within) > 1 else times, self.time_base, stated
+        )
         self.rate = self.source_rate.rate
         self.frame_duration = max(1, round(1 / self.rate / self.time_base))
-        """Duration of a frame that states none, in the time base."""
-        self._arranger = FrameArranger(
-            self.description,
-            self.stream,
-            self.time_base,
-            self.damage,
-            holds_matrix=holds_matrix,
-            holds_aspect=holds_aspect,
-        )
-        reopen = self._open if self._can_reopen else None
+        self._holds = {"holds_matrix": holds_matrix, "holds_aspect": holds_aspect}
         self._decoder = FrameDecoder(
-            self.stream.index, self.time_base, self.survey, self.damage, reopen
+            self.stream.index, self.time_base, self.survey, self.damage, self._open
         )
         self.others: list[Any] = [
             stream for stream in self.container.streams if stream is not self.stream
         ]
-        """All streams but the picture."""
+        self.contents = contents_of(self.container, self.stream, self.survey)
 
-    def __enter__(self) -> "VideoReader":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.container.close()
 
     @cached_property
-    def expected_frames(self) -> float | None:
-        """How many frames the part has, by the packets of the file."""
-        return float(len(self._times_in_part())) if self.survey.times else None
+    def _arranger(self) -> FrameArranger:
+        """Begins with the first frame, which is decoded in a container of its own: not every file
+        can be rewound."""
+        try:
+            with self._open() as container:
+                first = next(self._decoded(container, report=False), None)
+        except av.FFmpegError as error:
+            raise read_error(self.path, error) from error
+        if first is None:
+            raise self._empty()
+        return FrameArranger(
+            first,
+            self.contents.description,
+            self.stream.sample_aspect_ratio,
+            self.time_base,
+            self.damage,
+            **self._holds,
+        )
 
     @property
-    def layout(self) -> Layout | None:
-        """How frames lie; known from the first frame on."""
+    def layout(self) -> Layout:
         return self._arranger.layout
+
+    @property
+    def sights(self) -> list[Sight]:
+        return self._shown.sights
+
+    @property
+    def frames_read(self) -> int:
+        return self._shown.frames_read
 
     @property
     def end(self) -> Fraction | None:
@@ -190,56 +162,33 @@ class VideoReader:
         return self.survey.end if self.part.end is None else None
 
     def first_picture(self) -> tuple[av.VideoFrame, Colour]:
-        """Decode the first frame, in a container of its own: not every file can be rewound."""
-        try:
-            with self._open() as container:
-                picture = next(self._decoded(container, report=False), None)
-        except av.FFmpegError as error:
-            raise read_error(self.path, error) from error
-        if picture is None:
-            raise self._empty()
-        return self._arranger.arrange(picture), colour_of(picture)
+        """See `FrameSource`."""
+        return self._arranger.first, self._arranger.colour
 
     def read(self) -> Iterator[Frame]:
-        """Yield every frame of the part, in the order of showing.
-
-        Raises:
-            VideoError: the file cannot be read, or is damaged and `strict` is set.
-        """
-        begin, until = self._edges()
+        """See `FrameSource`."""
         cuts = CutDetector(self.stream, self.cut_threshold) if self.cut_threshold else None
-        end = None
         try:
-            for picture, pts, duration in self._pictures(begin):
-                end = pts + (duration or self.frame_duration)
-                time = Fraction(pts * self.time_base)
-                if until is not None and time >= until:
-                    break
-                begins_scene = bool(cuts and cuts.begins_scene(picture))
-                if time >= begin:
-                    self.frames_read += 1
-                    arranged = self._arranger.arrange(picture)
-                    self.sights.append(Sight(time, thumbnail(arranged)))
-                    yield Frame(arranged, pts, begins_scene, duration)
-            else:
-                self._check_end(end)
-                self._check_all_decoded()
+            yield from self._shown.frames(
+                self._pictures(), self._arranger, cuts, self.frame_duration, self._check_complete
+            )
         except av.FFmpegError as error:
             raise read_error(self.path, error) from error
-        if not self.frames_read:
-            raise SourceError(
-                f"{self.path} has no frame after {self.part.start} s: choose an earlier --start"
-            )
 
-    def log_damage(self) -> None:
-        """Log what is damaged or unusual in what was read, for callers that write no report."""
-        for text in (*self.warnings, *(f"damaged: {place}" for place in self.damage.places)):
-            log.warning("%s: %s", self.path, text)
+    def decoded_again(self) -> Iterator[av.VideoFrame]:
+        """See `FrameSource`."""
+        with self._open() as container:
+            yield from self._decoder.frames(container, report=False)
+
+    def reopened(self) -> "AbstractContextManager[FrameSource]":
+        """See `FrameSource`."""
+        return VideoReader(self.path, survey=self.survey) if self.others else nullcontext(self)
 
     def packets(self, streams: Sequence[Any]) -> Iterator[av.Packet]:
-        """Yield the packets of other streams with times of the corrected clock, otherwise as they
-        are in the file."""
-        container = streams[0].container if streams else self.container
+        """See `FrameSource`."""
+        if not streams:  # FFmpeg would take that for all
+            return
+        container = streams[0].container
         try:
             yield from (
                 packet for packet in self._decoder.packets(container, streams) if packet.size
@@ -249,27 +198,6 @@ class VideoReader:
 
     def _open(self) -> av.container.InputContainer:
         return open_video(self.path)
-
-    def _time_base(self) -> Fraction:
-        return self.stream.time_base or Fraction(1, 90000)
-
-    def _edges(self) -> tuple[Fraction, Fraction | None]:
-        """Where the part begins and ends, in seconds."""
-        begin = self.start + Fraction(str(self.part.start))
-        return begin, None if self.part.end is None else self.start + Fraction(str(self.part.end))
-
-    def _times_in_part(self) -> list[Fraction]:
-        """When the frames of the part are shown, by the packets of the file."""
-        begin, until = self._edges()
-        return [
-            time for time in self.survey.times if begin <= time and (until is None or time < until)
-        ]
-
-    def _measured(self, stated: Sequence[Fraction]) -> SourceRate:
-        within = self._times_in_part()
-        return measure_rate(
-            within if len(within) > 1 else self.survey.times, self.time_base, stated
-        )
 
     def _survey(self) -> Survey:
         """Look at the packets of the picture and the sound; of a part, only at those near it, if
@@ -296,23 +224,17 @@ class VideoReader:
             return False
         return bool(self.stream.codec_context.has_b_frames) or self.survey.delayed
 
-    def _pictures(self, begin: Fraction) -> Iterator[TimedFrame]:
-        """Every picture from a key frame before a time on, with its pts and duration, deinterlaced
-        on request."""
+    def _pictures(self) -> Iterator[TimedFrame]:
+        """Every picture from a key frame before the part on, with its pts and duration,
+        deinterlaced on request."""
         clock = FrameClock(
             round(self.start / self.time_base),
             self.frame_duration,
             counted=self._counted,
             untimed=self._untimed,
         )
-        spread = clock.spread(self._decoded(self.container, begin))
-        if not self.deinterlace:
-            yield from spread
-            return
-        fields = Deinterlacer(self.stream)
-        for picture, pts, duration in spread:
-            yield from fields.feed(picture, pts, duration)
-        yield from fields.rest()
+        spread = clock.spread(self._decoded(self.container, self._shown.begin))
+        return deinterlaced(spread, self.stream) if self.deinterlace else spread
 
     def _decoded(
         self, container: Any, begin: Fraction | None = None, *, report: bool = True
@@ -323,8 +245,14 @@ class VideoReader:
         sought = begin if seekable and self.part.start > SEEK_SECONDS else None
         return self._decoder.frames(container, sought, report=report)
 
-    _can_reopen = True
-    """The source can be read again from its beginning."""
+    def _check_complete(self, end: int | Fraction | None) -> None:
+        """Report a stream that ends early, and frames that a decoder dropped silently."""
+        if end is None:
+            if self.part.start:  # nothing follows the place that was sought
+                return
+            raise self._empty()
+        check_end(self.damage, self.survey, self.stream, end * self.time_base, self.rate)
+        self._check_all_decoded()
 
     def _check_all_decoded(self) -> None:
         codec = self.stream.codec_context.codec.canonical_name
@@ -336,11 +264,6 @@ class VideoReader:
         ):
             shown = [sight.time for sight in self.sights]
             check_frames(self.damage, self.survey, shown, self.time_base, self.rate)
-
-    def _check_end(self, end: int | Fraction | None) -> None:
-        if end is None:
-            raise self._empty()
-        check_end(self.damage, self.survey, self.stream, end * self.time_base, self.rate)
 
     def _empty(self) -> SourceError:
         return SourceError(

@@ -2,6 +2,7 @@
 
 import av
 
+from midframe.media.colour.filters import picture_buffer
 from midframe.options import SourceOptions
 
 DEFAULT_THRESHOLD = SourceOptions.cut_threshold
@@ -9,11 +10,22 @@ DEFAULT_THRESHOLD = SourceOptions.cut_threshold
 
 
 class CutDetector:
-    """Tells of each frame of a stream, in order, whether it begins a new scene."""
+    """Detects which frames begin a new scene.
 
-    def __init__(self, stream: av.VideoStream, threshold: float = DEFAULT_THRESHOLD) -> None:
+    Args:
+        like: the stream, or a frame of the size and pixel format of all.
+        threshold: score from 0 to 100 from which a change counts as a cut.
+    """
+
+    def __init__(
+        self, like: av.VideoStream | av.VideoFrame, threshold: float = DEFAULT_THRESHOLD
+    ) -> None:
         self._graph = av.filter.Graph()
-        source = self._graph.add_buffer(template=stream, time_base=stream.time_base)
+        source = (
+            picture_buffer(self._graph, like)
+            if isinstance(like, av.VideoFrame)
+            else self._graph.add_buffer(template=like, time_base=like.time_base)
+        )
         detector = self._graph.add("scdet", threshold=str(threshold))
         self._graph.link_nodes(source, detector, self._graph.add("buffersink"))
         self._graph.configure()

@@ -1,14 +1,16 @@
-"""Where frames come from: a video, pictures in a row, or a stream in standard input."""
+"""Opening a source: a video, an image sequence, a stack of images, or standard input."""
 
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from midframe.errors import OptionError
-from midframe.media.reading.image_sequence import PictureReader, picture_files
+from midframe.media.reading.image_reader import ImageReader
+from midframe.media.reading.image_sequence import ImageSequence, picture_files
 from midframe.media.reading.pipes import STREAM, PipeReader
-from midframe.media.reading.reader import Part, VideoReader
-from midframe.media.reading.stacks import SUFFIXES, StackReader
+from midframe.media.reading.reader import VideoReader
+from midframe.media.reading.source import FrameSource, Part
+from midframe.media.reading.stacks import SUFFIXES, ImageStack
 from midframe.options import SourceOptions
 from midframe.rates import parse_rate
 
@@ -18,7 +20,7 @@ SAMPLED_BYTES = 1 << 20
 
 def open_source(
     source: Path, options: SourceOptions, *, holds_matrix: bool = True, holds_aspect: bool = True
-) -> VideoReader:
+) -> FrameSource:
     """Open whatever frames can be read from.
 
     Args:
@@ -40,9 +42,10 @@ def open_source(
     }
     files = picture_files(source)
     if files is not None:
-        return PictureReader(source, files, threshold, part, rate=rate, **shared)
+        images = ImageSequence(source, files, rate)
+        return ImageReader(source, images, threshold, part, **shared)
     if source.suffix.lower() in SUFFIXES and source.is_file():
-        return StackReader(source, threshold, part, rate=rate, **shared)
+        return ImageReader(source, ImageStack(source, rate), threshold, part, **shared)
     if rate is not None:
         raise OptionError(
             f"source_fps is {rate}, but {source} has its own frame times: drop --source-fps"

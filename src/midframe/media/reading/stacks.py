@@ -2,21 +2,18 @@
 with many pages."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from fractions import Fraction
+from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
 
-import av
 from PIL import Image
 from PIL.ImageFile import ImageFile
 
 from midframe.errors import OptionError, SourceError
 from midframe.media.pictures.decoding import Form, Picture, decode, form_of, reported
-from midframe.media.reading.image_sequence import DEFAULT_RATE, ArrayReader
-from midframe.media.reading.reader import WHOLE, Part
-from midframe.media.reading.survey import EMPTY, Survey
+from midframe.media.reading.image_reader import TimedPicture
+from midframe.media.reading.image_sequence import DEFAULT_RATE
 
 SUFFIXES = (".webp", ".avif", ".avifs", ".tif", ".tiff")
 MILLISECOND = Fraction(1, 1000)
@@ -24,66 +21,45 @@ NO_DURATION = 100
 """Milliseconds for which browsers show a frame that states none."""
 
 
-class StackReader(ArrayReader):
-    """The pictures of one file as frames: at their own times, or at a constant rate where they
-    state none.
+class ImageStack:
+    """The images of one file, at their own times, or at a constant rate where they state none:
+    `Images`.
 
     Args:
         path: of the file.
-        cut_threshold, part: as in `VideoReader`.
-        rate: frames a second of pictures without times, 25 if None.
+        rate: frames a second of images without times; 25 if None.
 
     Raises:
-        OptionError: a rate for pictures that have times.
-        SourceError: the file cannot be read, or its pictures differ in size.
+        OptionError: a rate for images that have times.
+        SourceError: the file cannot be read, or its images differ in size.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        cut_threshold: float | None = None,
-        part: Part = WHOLE,
-        *,
-        rate: Fraction | None = None,
-        **options: Any,
-    ) -> None:
+    def __init__(self, path: Path, rate: Fraction | None = None) -> None:
         self.path = path
-        self.form, self._durations, self._count = _form_and_durations(path)
-        if self._durations and rate is not None:
+        self.form, durations, count = _form_and_durations(path)
+        if durations and rate is not None:
             raise OptionError(
                 f"source_fps is {rate}, but {path} has its own frame times: drop --source-fps"
             )
-        self._rate = rate or DEFAULT_RATE
-        super().__init__(path, cut_threshold, part, **options)
-        if not self._durations:
-            self.frame_duration = 1
+        self.rate = None if durations else rate or DEFAULT_RATE
+        self.time_base = 1 / self.rate if self.rate else MILLISECOND
+        self._durations = durations or [1] * count
+        """For how many ticks each image is shown."""
+        begins = [begin * self.time_base for begin in accumulate(self._durations, initial=0)]
+        self.times = begins[:-1]
+        self.end = begins[-1]
+        self.warnings: list[str] = []
 
-    def _time_base(self) -> Fraction:
-        return MILLISECOND if self._durations else 1 / self._rate
+    @cached_property
+    def first(self) -> Picture:
+        return next(self.decoded())[0]
 
-    def _survey(self) -> Survey:
-        if self._durations:
-            times = [begin * MILLISECOND for begin in accumulate(self._durations, initial=0)]
-        else:
-            times = [number / self._rate for number in range(self._count + 1)]
-        return replace(EMPTY, times=tuple(times[:-1]), end=times[-1])
-
-    def _first(self) -> Picture:
-        return next(self._decoded_pictures())
-
-    def _pictures(
-        self, begin: Fraction
-    ) -> Iterator[tuple[av.VideoFrame, int | Fraction, int | Fraction]]:
-        time = 0
-        for number, picture in enumerate(self._decoded_pictures()):
-            duration = self._durations[number] if self._durations else 1
-            yield self._frame(picture), time, duration
-            time += duration
-
-    def _decoded_pictures(self) -> Iterator[Picture]:
+    def decoded(self) -> Iterator[TimedPicture]:
+        """See `Images`."""
+        begins = accumulate(self._durations, initial=0)
         with reported(self.path), Image.open(self.path) as image:
-            for _ in _pages(image):
-                yield decode(image, self.path, page=True)
+            for _, pts, duration in zip(_pages(image), begins, self._durations, strict=False):
+                yield decode(image, self.path, page=True), pts, duration
 
 
 def _pages(image: ImageFile) -> Iterator[int]:

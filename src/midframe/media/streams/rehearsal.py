@@ -15,6 +15,7 @@ from typing import Any
 import av
 
 from midframe.errors import VideoError
+from midframe.media.containers import container_format
 from midframe.media.reading.video_file import file_url, is_cover, open_video
 from midframe.media.streams.carriers import (
     PLACE_FAULTS,
@@ -28,7 +29,6 @@ from midframe.media.streams.carriers import (
 from midframe.media.streams.sound import ConvertedSound
 from midframe.media.streams.sound_format import SoundFormat, decode_sound, format_of, stated_format
 from midframe.media.streams.streams import Choice, Plan, codec_name, name_of, ways_of
-from midframe.media.writing.containers import container_format
 
 FIRST_PACKETS = 12
 """So many of each stream are tried."""

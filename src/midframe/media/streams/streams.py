@@ -8,6 +8,8 @@ from typing import Any
 import av
 from av.stream import Discard
 
+from midframe.media.containers import IN_MPEG_TS, NOT_IN_AVI, PLAIN_FORMATS
+from midframe.media.reading.source import FrameSource
 from midframe.media.reading.video_file import is_cover
 from midframe.media.streams.carriers import CannotCarry, Carrier, Losses, Passed
 from midframe.media.streams.data_streams import describe_data
@@ -15,7 +17,6 @@ from midframe.media.streams.sound import ConvertedSound
 from midframe.media.streams.sound_format import SoundFormat
 from midframe.media.streams.subtitles import ConvertedText
 from midframe.media.streams.time_code import scale_time_code, stated_time_code
-from midframe.media.writing.containers import IN_MPEG_TS, NOT_IN_AVI, PLAIN_FORMATS
 
 PICTURE_TYPES = {"mjpeg": ("jpg", "image/jpeg"), "png": ("png", "image/png")}
 """Ending and media type of cover pictures."""
@@ -214,7 +215,7 @@ def name_of(source: Any) -> str:
     return f"{source.type} stream {source.index}"
 
 
-def plan_time_code(plan: Plan, reader: Any, rate: Fraction | None) -> None:
+def plan_time_code(plan: Plan, reader: FrameSource, rate: Fraction | None) -> None:
     """Choose the time code of the first frame, which QuickTime, MP4 and Matroska files state with
     the picture.
 
@@ -223,7 +224,7 @@ def plan_time_code(plan: Plan, reader: Any, rate: Fraction | None) -> None:
         reader: the source.
         rate: frames a second of the result; None if it has a variable one or is slower.
     """
-    code = stated_time_code(reader.stream.metadata, reader.container.metadata)
+    code = stated_time_code(reader.contents.stream_metadata, reader.contents.metadata)
     if code is None:
         return
     try:

@@ -11,7 +11,7 @@ from av.codec.context import Flags
 from midframe.errors import VideoError
 from midframe.media.colour.conversion import Colour, in_format, is_rgb
 from midframe.media.colour.hdr import mastering_of, mastering_options
-from midframe.media.writing.containers import WITHOUT_HEADER, default_codec
+from midframe.media.containers import WITHOUT_HEADER, default_codec
 from midframe.media.writing.encoder_options import (
     QUIET,
     check_encoder,

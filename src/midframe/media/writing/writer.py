@@ -1,6 +1,6 @@
 """Writing a video: frames encoded with exact times, packets of other streams as they came."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from fractions import Fraction
 from itertools import chain
@@ -11,24 +11,24 @@ import av
 
 from midframe.errors import VideoError
 from midframe.media.colour.conversion import Colour, has_alpha
-from midframe.media.colour.spherical import Template, hide_apple_boxes
-from midframe.media.reading.opacity import lost_alpha
-from midframe.media.reading.reader import VideoReader
-from midframe.media.reading.video_file import file_url
-from midframe.media.streams.carriers import PLACE_FAULTS, reason_of
-from midframe.media.streams.carrying import CarriedStreams, Span, StreamsFailed
-from midframe.media.streams.rehearsal import make_plan
-from midframe.media.streams.streams import Plan
-from midframe.media.writing.containers import (
+from midframe.media.containers import (
     CODEC_SUFFIXES,
     CONTAINER_OPTIONS,
     PLAIN_FORMATS,
     container_format,
     held_codecs,
 )
+from midframe.media.reading.opacity import lost_alpha
+from midframe.media.reading.source import FrameSource
+from midframe.media.reading.video_file import file_url
+from midframe.media.streams.carriers import PLACE_FAULTS, reason_of
+from midframe.media.streams.carrying import CarriedStreams, Span, StreamsFailed
+from midframe.media.streams.rehearsal import make_plan
+from midframe.media.streams.streams import Plan
 from midframe.media.writing.encoder_options import opening_encoder
 from midframe.media.writing.encoders import APPLE_TAG, ENCODERS, Encoding
 from midframe.media.writing.mark import NAME, write_mark
+from midframe.media.writing.spherical_boxes import Template, hide_apple_boxes
 from midframe.outputs import unfinished_path
 
 OTHER_LANGUAGE_CODES = {
@@ -77,7 +77,7 @@ class VideoWriter:
     def __init__(
         self,
         path: Path,
-        reader: VideoReader,
+        reader: FrameSource,
         picture: av.VideoFrame,
         colour: Colour,
         encoding: Encoding,
@@ -96,7 +96,7 @@ class VideoWriter:
         self.unfinished = unfinished or unfinished_path(path)
         self.colour, self.encoding, self.span, self.slow = colour, encoding, span, slow
         self._encodes = template is None
-        self.shift = reader.survey.shift
+        self.shift = reader.contents.shift
         self.converted: list[str] = []
         """Streams that are not passed on as they are, and what becomes of them."""
         self.dropped: list[str] = []
@@ -118,16 +118,16 @@ class VideoWriter:
                 self.dropped.append(
                     f"{lost} ({encoding.pixel_format} has none: prores, vp9 and ffv1 can keep it)"
                 )
-            self.stream.metadata.update(_worth_keeping(reader.stream, path))
-            self.stream.disposition = reader.stream.disposition
+            self.stream.metadata.update(_worth_keeping(reader.contents.stream_metadata, path))
+            self.stream.disposition = reader.contents.disposition
             if matrix:
                 self.stream.set_display_matrix(matrix)
-            if self.container.format.name in PLAIN_FORMATS and reader.container.chapters():
+            if self.container.format.name in PLAIN_FORMATS and reader.contents.chapters:
                 self.dropped.append(f"chapters ({path.suffix} files cannot hold them)")
             self.container.metadata.update(
                 {
                     key: value
-                    for key, value in reader.container.metadata.items()
+                    for key, value in reader.contents.metadata.items()
                     if key.lower() not in OF_THE_FILE
                 }
             )
@@ -249,14 +249,14 @@ class VideoWriter:
                 f"OUT of {CODEC_SUFFIXES.get(name, '.mkv')}"
             )
 
-    def _carry_others(self, reader: VideoReader) -> None:
+    def _carry_others(self, reader: FrameSource) -> None:
         for source in reader.others:
-            self.others.add(source, _worth_keeping(source, self.path))
+            self.others.add(source, _worth_keeping(source.metadata, self.path))
         self.converted, self.dropped = (
             self.others.plan.converted,
             self.dropped + self.others.plan.dropped,
         )
-        chapters = [self._chapter(each) for each in reader.container.chapters()]
+        chapters = [self._chapter(each) for each in reader.contents.chapters]
         self.container.set_chapters([each for each in chapters if each["start"] < each["end"]])
 
     def _chapter(self, chapter: Any) -> Any:
@@ -308,8 +308,8 @@ class VideoWriter:
         return VideoError(f"{self.path} cannot be written ({reason_of(error)}): {remedy}")
 
 
-def _worth_keeping(stream: Any, path: Path) -> dict[str, str]:
-    kept = {key: value for key, value in stream.metadata.items() if key in ("language", "title")}
+def _worth_keeping(metadata: Mapping[str, str], path: Path) -> dict[str, str]:
+    kept = {key: value for key, value in metadata.items() if key in ("language", "title")}
     if path.suffix.lower() == ".mov" and "language" in kept:
         kept["language"] = OTHER_LANGUAGE_CODES.get(kept["language"], kept["language"])
     return kept

@@ -1,0 +1,79 @@
+"""The frames of a stream as they are to be encoded, all of one size and pixel format."""
+
+from fractions import Fraction
+from typing import Any
+
+import av
+
+from midframe.media.colour.conversion import colour_of
+from midframe.media.colour.geometry import Layout, geometry_of
+from midframe.media.reading.damage import Damage
+from midframe.media.reading.video_file import time_of
+
+
+class FrameArranger:
+    """Crops, rotates and scales the frames of a stream, as far as the result has no tags for that.
+
+    All frames get the size and the pixel format of the first one.
+
+    Args:
+        first: the first frame of the stream, as it was decoded.
+        description: of the stream, as FFmpeg prints it.
+        sample_aspect_ratio: of the stream.
+        time_base: of its timestamps.
+        damage: gets changes of the size.
+        holds_matrix, holds_aspect: as in `Layout`.
+    """
+
+    def __init__(
+        self,
+        first: av.VideoFrame,
+        description: str,
+        sample_aspect_ratio: Fraction | None,
+        time_base: Fraction,
+        damage: Damage,
+        *,
+        holds_matrix: bool,
+        holds_aspect: bool,
+    ) -> None:
+        geometry = geometry_of(first, description, sample_aspect_ratio)
+        self.layout = Layout(geometry, holds_matrix=holds_matrix, holds_aspect=holds_aspect)
+        self.first = self.layout.applied(first)
+        """The first frame, arranged."""
+        self.colour = colour_of(first)
+        """How its samples represent colours."""
+        self._time_base = time_base
+        self._damage = damage
+        self._form = _form_of(self.first)
+        self._size = _size_of(self._form)
+        """Width and height of the frame before, so that a change is reported once."""
+
+    def arrange(self, frame: av.VideoFrame) -> av.VideoFrame:
+        """Return a frame as it is to be encoded."""
+        arranged = self.layout.applied(frame)
+        form = _form_of(arranged)
+        size, first = _size_of(form), _size_of(self._form)
+        before, self._size = self._size, size
+        if form == self._form:
+            return arranged
+        if size not in (first, before):
+            self._damage.add(
+                time_of(frame, self._time_base),
+                f"the frame size changes to {size}, scaled to {first}",
+            )
+        scaled = arranged.reformat(**self._form)
+        scaled.pts, scaled.time_base, scaled.duration = (
+            arranged.pts,
+            arranged.time_base,
+            arranged.duration,
+        )
+        return scaled
+
+
+def _form_of(frame: av.VideoFrame) -> dict[str, Any]:
+    """The size and the pixel format of a frame, as arguments of `VideoFrame.reformat`."""
+    return {"width": frame.width, "height": frame.height, "format": frame.format.name}
+
+
+def _size_of(form: dict[str, Any]) -> str:
+    return f"{form['width']}x{form['height']}"

@@ -1,0 +1,191 @@
+"""Images as the frames of a source, whatever file or folder they are in."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from fractions import Fraction
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+import av
+import numpy as np
+
+from midframe.media.colour.conversion import Colour
+from midframe.media.colour.geometry import Layout
+from midframe.media.pictures.decoding import Form, Picture
+from midframe.media.pictures.images import eight_bit, sixteen_bit, with_alpha
+from midframe.media.reading.damage import Damage
+from midframe.media.reading.frame_arranger import FrameArranger
+from midframe.media.reading.frame_clock import TimedFrame
+from midframe.media.reading.frame_rate import exact_rate, measure_rate
+from midframe.media.reading.part_reader import PartReader
+from midframe.media.reading.scenes import CutDetector
+from midframe.media.reading.sights import Sight
+from midframe.media.reading.source import WHOLE, Contents, Frame, FrameSource, Part
+
+FRAME_FORMATS = {
+    (False, False): "rgb24",
+    (False, True): "rgba",
+    (True, False): "rgb48be",
+    (True, True): "rgba64be",
+}
+"""FFmpeg's names of RGB as PNG has it, by depth and alpha."""
+
+TimedPicture = tuple[Picture, int, int]
+"""An image, its pts and its duration."""
+
+
+class Images(Protocol):
+    """Images one after another, of one size."""
+
+    @property
+    def form(self) -> Form:
+        """Of all frames."""
+
+    @property
+    def rate(self) -> Fraction | None:
+        """Frames a second; None if the images have their own times."""
+
+    @property
+    def time_base(self) -> Fraction:
+        """Seconds of a tick of their pts."""
+
+    @property
+    def times(self) -> Sequence[Fraction]:
+        """When each is shown, in seconds."""
+
+    @property
+    def end(self) -> Fraction:
+        """When the last is no longer shown, in seconds."""
+
+    @property
+    def first(self) -> Picture:
+        """The first of them."""
+
+    @property
+    def warnings(self) -> list[str]:
+        """Unusual facts found so far."""
+
+    def decoded(self) -> Iterator[TimedPicture]:
+        """Decode all of them, with pts and duration in the time base."""
+
+
+class ImageReader:
+    """Images as a `FrameSource`. They hold no other streams.
+
+    Args:
+        path: of the images.
+        images: the images themselves.
+        cut_threshold, part, strict, holds_matrix, holds_aspect: as in `VideoReader`.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        images: Images,
+        cut_threshold: float | None = None,
+        part: Part = WHOLE,
+        *,
+        strict: bool = False,
+        holds_matrix: bool = True,
+        holds_aspect: bool = True,
+    ) -> None:
+        self.path = path
+        self.images = images
+        self.part = part
+        self.cut_threshold = cut_threshold
+        self.damage = Damage(path, strict=strict)
+        self.warnings = images.warnings
+        self.others: Sequence[Any] = ()
+        self.time_base = images.time_base
+        self.start = images.times[0]
+        self._shown = PartReader(path, part, self.start, self.time_base)
+        within = self._shown.within(images.times)
+        self.expected_frames = float(len(within))
+        times = within if len(within) > 1 else images.times
+        self.source_rate = (
+            measure_rate(times, self.time_base, ())
+            if images.rate is None
+            else exact_rate(images.rate, times[0])
+        )
+        self.rate = self.source_rate.rate
+        self.frame_duration = max(1, round(1 / self.rate / self.time_base))
+        self.end = images.end if part.end is None else None
+        self._holds = {"holds_matrix": holds_matrix, "holds_aspect": holds_aspect}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing is open between two images."""
+
+    @cached_property
+    def contents(self) -> Contents:
+        return Contents(icc_profile=self.images.first.icc_profile)
+
+    @cached_property
+    def _arranger(self) -> FrameArranger:
+        density = self.images.form.density
+        aspect = Fraction(density[0] / density[1]).limit_denominator(1000) if density else None
+        first = self._frame(self.images.first)
+        return FrameArranger(first, "", aspect, self.time_base, self.damage, **self._holds)
+
+    @property
+    def layout(self) -> Layout:
+        return self._arranger.layout
+
+    @property
+    def sights(self) -> list[Sight]:
+        return self._shown.sights
+
+    @property
+    def frames_read(self) -> int:
+        return self._shown.frames_read
+
+    def first_picture(self) -> tuple[av.VideoFrame, Colour]:
+        """See `FrameSource`."""
+        return self._arranger.first, self._arranger.colour
+
+    def read(self) -> Iterator[Frame]:
+        """See `FrameSource`."""
+        cuts = None
+        if self.cut_threshold:
+            cuts = CutDetector(self._frame(self.images.first), self.cut_threshold)
+        return self._shown.frames(
+            self._timed_frames(), self._arranger, cuts, self.frame_duration, lambda _: None
+        )
+
+    def decoded_again(self) -> Iterator[av.VideoFrame]:
+        """See `FrameSource`."""
+        return (frame for frame, _, _ in self._timed_frames())
+
+    def reopened(self) -> AbstractContextManager[FrameSource]:
+        """See `FrameSource`."""
+        return nullcontext(self)
+
+    def packets(self, streams: Sequence[Any]) -> Iterator[av.Packet]:
+        """See `FrameSource`."""
+        return iter(())
+
+    def _timed_frames(self) -> Iterator[TimedFrame]:
+        for picture, pts, duration in self.images.decoded():
+            yield self._frame(picture), pts, duration
+
+    def _frame(self, picture: Picture) -> av.VideoFrame:
+        """An image in the form of all frames."""
+        form = self.images.form
+        image = picture.image if form.alpha else np.ascontiguousarray(picture.image[..., :3])
+        image = with_alpha(image) if form.alpha else image
+        image = sixteen_bit(image) if form.high_bit_depth else eight_bit(image)
+        name = FRAME_FORMATS[form.high_bit_depth, form.alpha]
+        frame: Any = av.VideoFrame.from_ndarray(image, format=name)
+        frame.color_primaries, frame.color_trc = picture.primaries, picture.transfer
+        for lost in picture.left_out:
+            add_once(self.warnings, f"dropped from the images: {lost}")
+        return frame
+
+
+def add_once(texts: list[str], text: str) -> None:
+    """Add a text to a list that does not hold it yet."""
+    if text not in texts:
+        texts.append(text)

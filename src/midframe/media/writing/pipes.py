@@ -1,0 +1,61 @@
+"""Frames through a pipe: y4m in standard output."""
+
+from fractions import Fraction
+from types import TracebackType
+
+import av
+
+from midframe.media.colour.conversion import Colour
+from midframe.media.writing.encoders import Encoding, encoded_colour
+
+FORMATS = {"yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv422p10le", "yuv444p10le"}
+"""What y4m can hold and most programs read."""
+
+
+class PipeWriter:
+    """Writes y4m to standard output, from the first frame on."""
+
+    def __init__(self, encoding: Encoding, colour: Colour) -> None:
+        self.encoding, self.colour = encoding, colour
+        self._container = av.open(
+            "pipe:1", "w", format="yuv4mpegpipe", container_options={"strict": "experimental"}
+        )
+        self._stream = self._container.add_stream(encoding.encoder, encoding.rate)
+        encoding.configure(self._stream.codec_context)
+        self._count = 0
+
+    def __enter__(self) -> "PipeWriter":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self._container.mux(self._stream.encode(None))
+        self._container.close()
+
+    def write(self, picture: av.VideoFrame) -> None:
+        """Write the next frame; frames come at equal steps."""
+        self._container.mux(
+            self._stream.encode(self.encoding.frame(picture, self.colour, self._count))
+        )
+        self._count += 1
+
+
+def pipe_encoding(
+    picture: av.VideoFrame,
+    colour: Colour,
+    *,
+    rate: Fraction,
+    sample_aspect_ratio: Fraction | None,
+    **_: object,
+) -> Encoding:
+    """Frames as they are, in a format that y4m has; without alpha, which it has not."""
+    own = picture.format.name.replace("yuvj", "yuv")
+    usual = "yuv420p10le" if colour.high_bit_depth else "yuv420p"
+    form = own if own in FORMATS else usual
+    return Encoding(
+        "wrapped_avframe", {}, form, picture.width, picture.height, 1 / rate, rate,
+        encoded_colour(colour, picture, form), picture.color_primaries, picture.color_trc,
+        sample_aspect_ratio,
+    )  # fmt: skip

@@ -1,0 +1,165 @@
+"""The boxes of MP4 and QuickTime files that state how a spherical or stereoscopic picture is shown.
+
+FFmpeg's muxers write this from side data of a stream, which PyAV cannot set. So there is a
+template: an MP4 file of one encoded frame, in memory, into which the boxes `st3d` and `sv3d` are
+put (Google, Spherical Video V2 RFC); the stream that FFmpeg reads from it has the side data, and
+the result's stream is created like it.
+"""
+
+import struct
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import av
+
+from midframe.media.colour.spherical import CUBEMAP, STEREO_MODES, Immersion
+from midframe.media.writing.encoders import Encoding
+
+SAMPLE_ENTRY = 78
+"""Bytes of a visual sample entry before its boxes, after its header (ISO/IEC 14496-12, 12.1.3)."""
+PARAMETER_SETS = ("h264", "hevc")
+"""Codecs whose parameter sets a muxer reads from the first packet."""
+PATH = (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd")
+"""The boxes in which the sample entry lies."""
+
+
+@dataclass(frozen=True)
+class Template:
+    """The template of the video stream of a result."""
+
+    container: Any
+    """Open, with one stream, whose side data is what counts."""
+    extradata: bytes | None
+    """Of the encoder, which the stream gets instead of its own."""
+
+    @property
+    def stream(self) -> Any:
+        return self.container.streams.video[0]
+
+
+def template_of(encoding: Encoding, immersion: Immersion) -> Template:
+    """Make a template whose stream is like that of the result and carries the immersion.
+
+    Args:
+        encoding: of the result.
+        immersion: what is carried.
+
+    Raises:
+        av.FFmpegError, ValueError: MP4 cannot hold the codec.
+    """
+    blank = av.VideoFrame(encoding.width, encoding.height, encoding.pixel_format)
+    for plane in blank.planes:
+        plane.update(bytes(plane.buffer_size))
+    blank.pts, blank.time_base = 0, encoding.time_base
+    encoder = encoding.open_encoder()
+    packets = [*encoder.encode(blank), *encoder.encode(None)]
+    file = BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        codec = av.Codec(encoding.encoder, "w").canonical_name
+        stream: Any = container.add_mux_stream(
+            codec, encoding.rate, width=encoding.width, height=encoding.height
+        )
+        packet = av.Packet(
+            bytes(encoder.extradata or b"") * (codec in PARAMETER_SETS) + bytes(packets[0])
+        )
+        packet.pts = packet.dts = 0
+        packet.duration, packet.is_keyframe, packet.time_base, packet.stream = (
+            1,
+            True,
+            encoding.time_base,
+            stream,
+        )
+        container.mux(packet)
+    return Template(
+        av.open(BytesIO(_with_boxes(file.getvalue(), boxes_of(immersion)))), encoder.extradata
+    )
+
+
+def boxes_of(immersion: Immersion) -> bytes:
+    """The boxes `st3d` and `sv3d`."""
+    boxes = b""
+    if immersion.stereo:
+        boxes += _box(
+            b"st3d", bytes(4), bytes([STEREO_MODES[immersion.stereo[0], immersion.stereo[1]]])
+        )
+    if immersion.sphere:
+        kind, yaw, pitch, roll, left, top, right, bottom, padding = immersion.sphere
+        pose = _box(b"prhd", bytes(4), struct.pack(">3i", yaw, pitch, roll))
+        equirectangular = _box(b"equi", bytes(4), struct.pack(">4I", top, bottom, left, right))
+        shape = (
+            _box(b"cbmp", bytes(4), struct.pack(">2I", 0, padding))
+            if kind == CUBEMAP
+            else equirectangular
+        )
+        boxes += _box(b"sv3d", _box(b"svhd", bytes(4), b"midframe\0"), _box(b"proj", pose, shape))
+    return boxes
+
+
+def _box(name: bytes, *contents: bytes) -> bytes:
+    content = b"".join(contents)
+    return struct.pack(">I", 8 + len(content)) + name + content
+
+
+def _with_boxes(file: bytes, boxes: bytes) -> bytes:
+    """An MP4 file, whose index comes last, with boxes at the end of its first sample entry."""
+    data, begin, end, sizes = bytearray(file), 0, len(file), []
+    for name in PATH:
+        begin, end = _find(data, name, begin, end)
+        sizes.append(begin - 8)
+        begin += 8 if name == b"stsd" else 0  # version, flags and number of entries
+    entry = begin
+    end = entry + struct.unpack_from(">I", data, entry)[0]
+    for place in (*sizes, entry):
+        struct.pack_into(">I", data, place, struct.unpack_from(">I", data, place)[0] + len(boxes))
+    data[end:end] = boxes
+    return bytes(data)
+
+
+def _find(data: bytes | bytearray, name: bytes, begin: int, end: int) -> tuple[int, int]:
+    """Where the content of a box lies."""
+    while begin < end:
+        size, found = struct.unpack_from(">I4s", data, begin)
+        if found == name:
+            return begin + 8, begin + size
+        begin += max(size, 8)
+    raise ValueError(f"the file has no box {name!r}")
+
+
+def hide_apple_boxes(path: Path) -> None:
+    """Turn the box `vexu` of a finished MP4 or QuickTime file into free space.
+
+    FFmpeg writes it beside `st3d` and `sv3d`. It cannot state in it how packed views lie, nor a
+    pose, and its own demuxer believes it more than them.
+    """
+    with path.open("r+b") as file:
+        begin, size = _top_box(file, PATH[0])
+        file.seek(begin)
+        index = file.read(size)
+        place, end = 0, size
+        for name in PATH[1:]:
+            place, end = _find(index, name, place, end)
+        entry = place + 8  # version, flags and number of entries
+        children = entry + 8 + SAMPLE_ENTRY
+        try:
+            content, _ = _find(
+                index, b"vexu", children, entry + struct.unpack_from(">I", index, entry)[0]
+            )
+        except ValueError:
+            return
+        file.seek(begin + content - 4)
+        file.write(b"free")
+
+
+def _top_box(file: BinaryIO, name: bytes) -> tuple[int, int]:
+    """Where the content of a box of a file lies, and how long it is."""
+    file.seek(0)
+    while len(header := file.read(16)) >= 8:
+        size, found = struct.unpack(">I4s", header[:8])
+        size, length = (struct.unpack(">Q", header[8:])[0], 16) if size == 1 else (size, 8)
+        begin = file.tell() - len(header) + length
+        if found == name:
+            return begin, size - length
+        file.seek(begin - length + size)
+    raise ValueError(f"the file has no box {name!r}")
