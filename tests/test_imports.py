@@ -16,6 +16,7 @@ LAYERS = (
 """The files of models/flowsep, lowest first: each imports those of lower layers only."""
 FORBIDDEN = {
     "errors": {"*"},
+    "times": {"*", "-errors"},
     "devices": {"*", "-errors"},
     "rates": {"*", "-errors"},
     "media": {"*", "-errors", "-folders", "-media", "-options", "-outputs", "-process", "-rates"},

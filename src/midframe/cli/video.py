@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from midframe.cli.parameters import (
     Codec,
@@ -41,13 +40,7 @@ from midframe.cli.parameters import (
 from midframe.cli.report import check_report, show_report, write_report
 from midframe.cli.shared import app, frame_bar, out, print_line
 from midframe.errors import OptionError
-from midframe.interpolator import Interpolator
-from midframe.media.reading.image_sequence import is_pattern
-from midframe.media.reading.pipes import STREAM
-from midframe.media.reading.reader import Part
-from midframe.media.writing.animation import SUFFIXES as ANIMATIONS
-from midframe.media.writing.containers import CODEC_SUFFIXES
-from midframe.media.writing.encoders import find_encoder
+from midframe.models.shipped import find_weights
 from midframe.options import (
     CompareOptions,
     EncodingOptions,
@@ -57,8 +50,6 @@ from midframe.options import (
     VideoOptions,
 )
 from midframe.outputs import check_output_folder
-from midframe.video.compare import compare_video
-from midframe.video.pipeline import convert_video
 
 KEPT_SUFFIXES = (".mkv", ".mov", ".m4v", ".gif", ".apng")
 """Suffixes that a result without a given name takes from its source; others become .mp4."""
@@ -116,10 +107,16 @@ def video(
     reading = SourceOptions(
         start, end, source_fps, deinterlace=deinterlace, cut_threshold=cut_threshold, strict=strict
     )
+    interpolation = InterpolationOptions(model, device, tile, scale, ensemble, precision)
     target = target or default_target(source, factor, fps, slow, codec=codec)
     if report_file:
         check_report(report_file, source, target)
-    interpolation = InterpolationOptions(model, device, tile, scale, ensemble, precision)
+    from midframe.video.job_checks import check_job
+
+    check_job(source, target, encoding, overwrite=overwrite, resume=resume)
+    find_weights(model)
+    from midframe.video.pipeline import convert_video
+
     with frame_bar() as (bar, task):
         report = convert_video(
             source,
@@ -160,6 +157,12 @@ def default_target(
         source, factor, fps, slow: as of `interpolate_video`.
         codec: as of `interpolate_video`.
     """
+    from midframe.media.reading.image_sequence import is_pattern
+    from midframe.media.reading.pipes import STREAM
+    from midframe.media.writing.animation import SUFFIXES as ANIMATIONS
+    from midframe.media.writing.containers import CODEC_SUFFIXES
+    from midframe.media.writing.encoders import find_encoder
+
     parts = [f"x{factor or 2}"] if factor or not (fps or slow) else []
     parts += [f"{fps}fps".replace("/", "-")] if fps else []
     parts += [f"slow{slow:g}"] if slow else []
@@ -200,7 +203,19 @@ def compare(
     overwrite: Overwrite = False,
 ) -> None:
     """Show a video beside the interpolated one, slowed down, in one labelled video."""
+    CompareOptions(factor, slower)
+    SourceOptions(start, end)
+    InterpolationOptions(model, device, tile, scale, ensemble, precision)
     target = target or source.with_name(f"{source.stem}-compare.mp4")
+    from midframe.media.reading.reader import Part
+    from midframe.media.reading.sources import check_source
+    from midframe.video.target_checks import check_target
+
+    check_target(source, target, overwrite)
+    check_source(source)
+    find_weights(model)
+    from midframe.video.compare import compare_video
+
     with frame_bar() as (bar, task):
         shown = compare_video(
             source,
@@ -238,13 +253,21 @@ def score(
 ) -> None:
     """Drop every second frame of a video, interpolate it, and compare both, beside simpler
     methods."""
-    from midframe.evaluation.score_video import save_scores, score_video
-
+    SourceOptions(start, end)
+    options = InterpolationOptions(model, device, tile, scale, ensemble, precision)
     target = target or source.with_name(f"{source.stem}-score")
     check_output_folder(target, inputs=[source])
-    tool = Interpolator.from_options(
-        InterpolationOptions(model, device, tile, scale, ensemble, precision)
-    )
+    from midframe.media.reading.reader import Part
+    from midframe.media.reading.sources import check_source
+
+    check_source(source)
+    find_weights(model)
+    from rich.table import Table
+
+    from midframe.evaluation.score_video import save_scores, score_video
+    from midframe.interpolator import Interpolator
+
+    tool = Interpolator.from_options(options)
     with frame_bar() as (bar, task):
         scores = score_video(
             source,
