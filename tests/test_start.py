@@ -4,11 +4,17 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from small_flowsep import TINY
 
+from midframe.interpolator import Interpolator
 from midframe.media.pictures.images import write_image
+from midframe.models.flowsep import FlowSep
+from midframe.ops.halide_tools import Pipeline
 
 RUN = """
 import atexit, sys
@@ -100,3 +106,42 @@ def test_refusals_come_before_pytorch_is_imported(
     assert status in (1, 2)
     assert complaint in errors
     assert loaded == "[]"
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[Pipeline]:
+    """The Halide pipelines that run, in their order."""
+    found: list[Pipeline] = []
+    run = Pipeline.__call__
+
+    def counted(self: Pipeline, *values: Any) -> None:
+        found.append(self)
+        run(self, *values)
+
+    monkeypatch.setattr(Pipeline, "__call__", counted)
+    return found
+
+
+def test_a_single_pair_of_small_frames_compiles_nothing(
+    frame: Callable[..., np.ndarray], calls: list[Pipeline]
+) -> None:
+    torch.manual_seed(0)
+    network = FlowSep(TINY)
+    plain = Interpolator(network, device="cpu", precision="float32", single_pair=True)
+    middle = plain.interpolate(frame(0), frame(2))
+    assert not calls
+    usual = Interpolator(network, device="cpu", precision="float32")
+    expected = usual.interpolate(frame(0), frame(2))
+    assert calls
+    assert np.abs(middle.astype(int) - expected).max() <= 1
+
+
+def test_many_frames_of_a_single_pair_are_worth_compiling(
+    frame: Callable[..., np.ndarray], calls: list[Pipeline], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FlowSep, "max_plain_pixels", 3 * frame(0).shape[0] * frame(0).shape[1])
+    tool = Interpolator(FlowSep(TINY), device="cpu", precision="float32", single_pair=True)
+    tool.interpolate_many(frame(0), frame(2), [0.25, 0.5, 0.75])
+    assert not calls
+    tool.interpolate_many(frame(0), frame(2), [0.2, 0.4, 0.6, 0.8])
+    assert calls

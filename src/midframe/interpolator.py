@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import fields
 from fractions import Fraction
 from hashlib import sha256
@@ -17,6 +18,7 @@ from midframe.media.pictures.images import Array
 from midframe.models.checkpoint import channels_last, load_model
 from midframe.models.ensemble import Ensemble
 from midframe.models.network import Network, tiles
+from midframe.ops.dispatch import without_compilation
 from midframe.options import EnsembleSize, InterpolationOptions, Precision
 from midframe.tensors import TYPES, to_image, to_tensor
 from midframe.times import nearest_time
@@ -41,6 +43,8 @@ class Interpolator:
     Args:
         model: a network, or the name or file of weights.
         device, tile, scale, ensemble, precision, depth: as in `InterpolationOptions`.
+        single_pair: only one pair of frames will be interpolated. On the CPU, a network then uses
+            the PyTorch implementations where compiling the faster ones would take longer.
 
     Raises:
         OptionError: an option has a value that it cannot have, or the device is not available.
@@ -64,6 +68,7 @@ class Interpolator:
         ensemble: EnsembleSize = InterpolationOptions.ensemble,
         precision: Precision = InterpolationOptions.precision,
         depth: int = InterpolationOptions.depth,
+        single_pair: bool = False,
     ) -> None:
         self.options = InterpolationOptions(
             model if isinstance(model, str) else type(model).__name__,
@@ -85,6 +90,7 @@ class Interpolator:
             self.model = Ensemble(self.model, ensemble)
         self.tile = self.model.tile if tile is None else tile
         self.depth = None if self.model.any_time else depth
+        self.single_pair = single_pair
         log.info(
             "%s on %s in %s",
             self.options.model,
@@ -93,9 +99,12 @@ class Interpolator:
         )
 
     @classmethod
-    def from_options(cls, options: InterpolationOptions) -> "Interpolator":
-        """Build an Interpolator; errors as of `Interpolator`."""
-        return cls(**{each.name: getattr(options, each.name) for each in fields(options)})
+    def from_options(
+        cls, options: InterpolationOptions, *, single_pair: bool = False
+    ) -> "Interpolator":
+        """Build an Interpolator; arguments and errors as of `Interpolator`."""
+        given = {each.name: getattr(options, each.name) for each in fields(options)}
+        return cls(**given, single_pair=single_pair)
 
     @property
     def identity(self) -> str:
@@ -161,11 +170,18 @@ class Interpolator:
             Fraction(n): premultiplied(to_tensor(each, self.device))
             for n, each in enumerate((first, second))
         }
-        if self.model.any_time:
-            self._interpolate_each(frames, moments, progress)
-        else:
-            self._interpolate_by_halving(frames, moments, progress)
+        pixels = first.shape[0] * first.shape[1] * len(moments)
+        with without_compilation() if self._avoids_compilation(pixels) else nullcontext():
+            if self.model.any_time:
+                self._interpolate_each(frames, moments, progress)
+            else:
+                self._interpolate_by_halving(frames, moments, progress)
         return [to_image(straight(frames[moment]), first.dtype) for moment in moments]
+
+    def _avoids_compilation(self, pixels: int) -> bool:
+        """Whether compiling would take longer than it saves, for so many pixels of all frames."""
+        on_cpu = self.device.type == "cpu"
+        return self.single_pair and on_cpu and pixels <= self.model.max_plain_pixels
 
     @torch.inference_mode()
     def _interpolate_each(

@@ -80,7 +80,7 @@ def image(
     from midframe.interpolator import Interpolator
     from midframe.media.pictures.images import lost_as, write_image
 
-    tool = Interpolator.from_options(options)
+    tool = Interpolator.from_options(options, single_pair=True)
     with progress_bar(len(times)) as show:
         images = tool.interpolate_many(pair.first, pair.second, times, progress=show)
     for name, picture in zip(names, images, strict=True):
