@@ -20,6 +20,7 @@ MEDIA = ("containers", "suffixes", "pictures", "colour", "reading", "streams", "
 """The folders of media, lowest first: each imports those before it only."""
 FORBIDDEN = {
     "errors": {"*"},
+    "times": {"*", "-errors"},
     "devices": {"*", "-errors"},
     "rates": {"*", "-errors"},
     "media": {"*", "-errors", "-folders", "-media", "-options", "-outputs", "-process", "-rates"},

@@ -20,7 +20,8 @@ from midframe.errors import (
 if TYPE_CHECKING:
     from midframe.api import interpolate
     from midframe.interpolator import Interpolator
-    from midframe.models.checkpoint import list_models, load_model
+    from midframe.models.checkpoint import load_model
+    from midframe.models.shipped import list_models
     from midframe.video.pipeline import interpolate_video
 
 __version__ = "0.1.0"
@@ -44,7 +45,7 @@ _HOMES = {
     "Interpolator": "interpolator",
     "interpolate": "api",
     "interpolate_video": "video.pipeline",
-    "list_models": "models.checkpoint",
+    "list_models": "models.shipped",
     "load_model": "models.checkpoint",
 }
 """Where names are imported from when they are first asked for: machines that only train need not

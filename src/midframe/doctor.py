@@ -9,7 +9,8 @@ import torch
 
 from midframe.devices import choose_device, choose_precision
 from midframe.errors import VideoError
-from midframe.media.writing.encoders import ENCODERS, find_encoder, working_hardware
+from midframe.media.writing.codecs import ENCODERS
+from midframe.media.writing.encoders import find_encoder, working_hardware
 from midframe.ops.adaptive.op import load_triton
 from midframe.ops.dispatch import load_optional
 from midframe.ops.separable.op import load_halide

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import fields
 from fractions import Fraction
 from hashlib import sha256
@@ -17,17 +18,16 @@ from midframe.media.pictures.images import Array
 from midframe.models.checkpoint import channels_last, load_model
 from midframe.models.ensemble import Ensemble
 from midframe.models.network import Network, tiles
+from midframe.ops.dispatch import without_compilation
 from midframe.options import EnsembleSize, InterpolationOptions, Precision
 from midframe.tensors import TYPES, to_image, to_tensor
+from midframe.times import nearest_time
 
 log = logging.getLogger(__name__)
 
 MAX_FLOAT = 4.0
 """Frames of float32 are nominally from 0 to 1; larger maxima are taken for frames from 0 to 255,
 and refused."""
-SNAP = Fraction(1, 32)
-"""At times nearer to a frame than this, in intervals between two frames, the frame itself is
-shown."""
 MIN_ALPHA = 1 / 65535
 """Colours of pixels with less alpha are undefined."""
 
@@ -43,6 +43,8 @@ class Interpolator:
     Args:
         model: a network, or the name or file of weights.
         device, tile, scale, ensemble, precision, depth: as in `InterpolationOptions`.
+        single_pair: only one pair of frames will be interpolated. On the CPU, a network then uses
+            the PyTorch implementations where compiling the faster ones would take longer.
 
     Raises:
         OptionError: an option has a value that it cannot have, or the device is not available.
@@ -66,6 +68,7 @@ class Interpolator:
         ensemble: EnsembleSize = InterpolationOptions.ensemble,
         precision: Precision = InterpolationOptions.precision,
         depth: int = InterpolationOptions.depth,
+        single_pair: bool = False,
     ) -> None:
         self.options = InterpolationOptions(
             model if isinstance(model, str) else type(model).__name__,
@@ -87,6 +90,7 @@ class Interpolator:
             self.model = Ensemble(self.model, ensemble)
         self.tile = self.model.tile if tile is None else tile
         self.depth = None if self.model.any_time else depth
+        self.single_pair = single_pair
         log.info(
             "%s on %s in %s",
             self.options.model,
@@ -95,9 +99,12 @@ class Interpolator:
         )
 
     @classmethod
-    def from_options(cls, options: InterpolationOptions) -> "Interpolator":
-        """Build an Interpolator; errors as of `Interpolator`."""
-        return cls(**{each.name: getattr(options, each.name) for each in fields(options)})
+    def from_options(
+        cls, options: InterpolationOptions, *, single_pair: bool = False
+    ) -> "Interpolator":
+        """Build an Interpolator; arguments and errors as of `Interpolator`."""
+        given = {each.name: getattr(options, each.name) for each in fields(options)}
+        return cls(**given, single_pair=single_pair)
 
     @property
     def identity(self) -> str:
@@ -163,11 +170,18 @@ class Interpolator:
             Fraction(n): premultiplied(to_tensor(each, self.device))
             for n, each in enumerate((first, second))
         }
-        if self.model.any_time:
-            self._interpolate_each(frames, moments, progress)
-        else:
-            self._interpolate_by_halving(frames, moments, progress)
+        pixels = first.shape[0] * first.shape[1] * len(moments)
+        with without_compilation() if self._avoids_compilation(pixels) else nullcontext():
+            if self.model.any_time:
+                self._interpolate_each(frames, moments, progress)
+            else:
+                self._interpolate_by_halving(frames, moments, progress)
         return [to_image(straight(frames[moment]), first.dtype) for moment in moments]
+
+    def _avoids_compilation(self, pixels: int) -> bool:
+        """Whether compiling would take longer than it saves, for so many pixels of all frames."""
+        on_cpu = self.device.type == "cpu"
+        return self.single_pair and on_cpu and pixels <= self.model.max_plain_pixels
 
     @torch.inference_mode()
     def _interpolate_each(
@@ -288,14 +302,3 @@ def check_pair(first: Array, second: Array) -> None:
         )
     if first.dtype == np.float32 and first.max() > MAX_FLOAT:
         raise ValueError(f"frames of float32 must be nominally from 0 to 1, got {first.max()}")
-
-
-def nearest_time(time: float | Fraction, depth: int | None) -> Fraction:
-    """The multiple of 1 / 2**depth nearest to a time from 0 to 1; without a depth, the time itself
-    or a near end."""
-    if not 0 <= time <= 1:
-        raise OptionError(f"time is {time}: from 0 (the first frame) to 1 (the second) is needed")
-    if depth is None:
-        nearest = Fraction(round(time))
-        return nearest if abs(nearest - Fraction(time)) < SNAP else Fraction(time)
-    return Fraction(round(Fraction(time) * 2**depth), 2**depth)

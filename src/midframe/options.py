@@ -4,6 +4,7 @@
 A class attribute is the default of its field: `EncodingOptions.crf` is 18.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
@@ -19,6 +20,8 @@ EnsembleSize = Literal[1, 2, 4, 8]
 """Number of views of a self-ensemble."""
 CutMode = Literal["hold", "nearest", "blend"]
 """What is shown between the last frame of a scene and the first frame of the next."""
+DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+"""Names of devices; whether a device is available is checked where it is chosen."""
 MAX_SLOW = 1000
 """Largest factor of slow motion."""
 MAX_CUT_THRESHOLD = 100.0
@@ -67,6 +70,10 @@ class InterpolationOptions:
     interpolates the middle only: times are exact to 1 / 2**(depth + 1) of the interval."""
 
     def __post_init__(self) -> None:
+        if not DEVICE.fullmatch(self.device):
+            raise OptionError(
+                f"device {self.device!r} is not available: choose from auto, cpu, cuda, cuda:1, mps"
+            )
         if self.tile is not None and self.tile < 0:
             raise OptionError(f"tile is {self.tile}: 0 or more pixels are needed")
         if self.scale is not None and (self.scale < 1 or self.scale & (self.scale - 1)):

@@ -326,8 +326,7 @@ def test_a_report_is_written_with_the_problems_of_a_result(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(
-        video_commands,
-        "convert_video",
+        "midframe.video.pipeline.convert_video",
         lambda *_, **__: VideoReport(frames_in=3, problems=("too short",)),
     )
     status, _, errors = run("video", render_video(frames=3), "--report", tmp_path / "r.json")

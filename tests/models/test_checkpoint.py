@@ -7,14 +7,12 @@ from safetensors.torch import save_file
 
 from midframe.errors import CheckpointError
 from midframe.models.checkpoint import (
-    WEIGHTS,
     build_model,
-    list_models,
     load_model,
     save_model,
-    sha256_of,
 )
 from midframe.models.sepconv import SepConv
+from midframe.models.shipped import WEIGHTS, list_models, sha256_of
 
 
 def test_weights_come_back_in_their_form(tiny_model: SepConv, tiny_weights: Path) -> None:

@@ -1,22 +1,26 @@
 """The command for a folder of films: batch."""
 
+from __future__ import annotations
+
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
-from midframe.batch.films import Film, find_films
-from midframe.batch.plan import FilmPlan, plan
-from midframe.batch.run import FAILURES, Batch, FilmProgress, FilmResult, watch
 from midframe.cli.names import result_suffix
 from midframe.cli.options import VideoRequest, takes_video_options
 from midframe.cli.parameters import OUTPUT
-from midframe.cli.progress import BatchBar, new_batch_bar
 from midframe.cli.shared import app, err, one_line, out, print_line
 from midframe.errors import VideoError
+from midframe.models.shipped import find_weights
+
+if TYPE_CHECKING:
+    from midframe.batch.films import Film
+    from midframe.batch.plan import FilmPlan
+    from midframe.batch.run import Batch, FilmProgress, FilmResult
+    from midframe.cli.progress import BatchBar
 
 
 @app.command()
@@ -51,22 +55,44 @@ def batch(
     ] = False,
 ) -> None:
     """Interpolate all videos of a folder; finished ones are skipped, interrupted ones resumed."""
+    from midframe.batch.films import find_films
 
     def find() -> list[Film]:
         return find_films(folder, target, lambda source: result_suffix(source, request.codec))
 
     films = find()
-    work = Batch(target, request.interpolation, request.video, overwrite=overwrite)
-    if dry_run:
-        show_plan(list(plan(work, films)))
-        return
-    if watching:
-        with new_batch_bar(err, None) as bar:
-            for film in watch(find):
-                _show(work.run_film(film, progress_of(bar)), bar)
-    if not films:
+    if not films and not watching:
         raise VideoError(f"{folder} contains no videos: name another folder")
-    run_films(work, films)
+    work = make_batch(target, request, overwrite=overwrite)
+    if dry_run:
+        from midframe.batch.plan import plan
+
+        show_plan(list(plan(work, films)))
+    elif watching:
+        watch_films(work, find)
+    else:
+        run_films(work, films)
+
+
+def make_batch(folder: Path, request: VideoRequest, *, overwrite: bool) -> Batch:
+    """Return a batch with the options of the command line; PyTorch is imported last."""
+    from midframe.outputs import check_output_folder
+
+    check_output_folder(folder)
+    find_weights(request.interpolation.model)
+    from midframe.batch.run import Batch
+
+    return Batch(folder, request.interpolation, request.video, overwrite=overwrite)
+
+
+def watch_films(work: Batch, find: Callable[[], Sequence[Film]]) -> None:
+    """Run a batch on the films of a folder as they come, until it is interrupted."""
+    from midframe.batch.run import watch
+    from midframe.cli.progress import new_batch_bar
+
+    with new_batch_bar(err, None) as bar:
+        for film in watch(find):
+            _show(work.run_film(film, progress_of(bar)), bar)
 
 
 def run_films(work: Batch, films: Sequence[Film]) -> None:
@@ -75,6 +101,9 @@ def run_films(work: Batch, films: Sequence[Film]) -> None:
     Raises:
         VideoError: films failed, or are damaged.
     """
+    from midframe.batch.run import FAILURES
+    from midframe.cli.progress import new_batch_bar
+
     results = []
     with new_batch_bar(err, len(films)) as bar:
         for result in work.run(films, progress_of(bar)):
@@ -107,6 +136,8 @@ def _show(result: FilmResult, bar: BatchBar) -> None:
 
 def show_plan(plans: Sequence[FilmPlan]) -> None:
     """Print what a batch will do as a table, with totals."""
+    from rich.table import Table
+
     table = Table("video", "size", "frames", "interpolated", "time", "disk")
     for each in plans:
         name = one_line(str(each.film.source))

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from midframe.cli.shared import app, file_bar, out
 from midframe.errors import OptionError
@@ -142,6 +141,8 @@ def dataset_show(
 
 def print_report(report: dict[str, Any]) -> None:
     """Print the number of samples per file and per split."""
+    from rich.table import Table
+
     table = Table("file", "split", "sequences", "samples", "error")
     for file in report["files"]:
         counts = str(file["sequences"]), str(file["samples"])

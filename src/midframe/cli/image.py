@@ -1,15 +1,15 @@
 """Commands for pairs of images: image, kernels, visualize."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import typer
-from PIL import Image
 
 from midframe.cli.parameters import (
     RETIMING,
@@ -23,21 +23,12 @@ from midframe.cli.parameters import (
 )
 from midframe.cli.shared import app, err, out, progress_bar
 from midframe.errors import OptionError, VideoError
-from midframe.interpolator import Interpolator
-from midframe.media.pictures.decoding import HDR_TRANSFERS, read_picture
-from midframe.media.pictures.images import (
-    Array,
-    in_one_form,
-    lost_as,
-    same_profile,
-    write_image,
-    writes,
-)
-from midframe.models.flowsep import FlowSep
+from midframe.models.shipped import find_weights
 from midframe.options import InterpolationOptions
 from midframe.outputs import check_output_file
 
-Image.MAX_IMAGE_PIXELS = None  # the command line reads its user's own files, however large
+if TYPE_CHECKING:
+    from midframe.media.pictures.images import Array
 
 
 @app.command()
@@ -84,14 +75,18 @@ def image(
     for name in names:
         check_output_file(name, inputs=(first, second), overwrite=overwrite)
     check_writes(target)
+    find_weights(model)
     pair = read_pair(first, second)
-    tool = Interpolator.from_options(options)
+    from midframe.interpolator import Interpolator
+    from midframe.media.pictures.images import lost_as, write_image
+
+    tool = Interpolator.from_options(options, single_pair=True)
     with progress_bar(len(times)) as show:
         images = tool.interpolate_many(pair.first, pair.second, times, progress=show)
     for name, picture in zip(names, images, strict=True):
         write_image(name, picture, pair.icc_profile)
         out.print(str(name), soft_wrap=True)
-    high_bit_depth, alpha = pair.first.dtype == np.uint16, pair.first.shape[2] == 4
+    high_bit_depth, alpha = pair.first.dtype == "uint16", pair.first.shape[2] == 4
     for lost in (
         *pair.dropped,
         *lost_as(
@@ -165,15 +160,15 @@ def kernels(
     overwrite: Overwrite = False,
 ) -> None:
     """Draw the kernels of chosen pixels, and the motion that all kernels show."""
-    from midframe.evaluation.figures import check_figure
-    from midframe.evaluation.kernels import draw_kernels
-
+    options = InterpolationOptions(model, device, precision=precision)
     target = target or first.with_name(f"{first.stem}-kernels.png")
-    check_figure(target, inputs=(first, second), overwrite=overwrite)
-    pictures = read_pair(first, second).colours
+    pictures = check_drawing(first, second, target, model, overwrite=overwrite)
     height, width = pictures[0].shape[:2]
     points = [point_of(text, width, height) for text in at or [f"{width // 2},{height // 2}"]]
-    draw_kernels(target, Interpolator(model, device=device, precision=precision), *pictures, points)
+    from midframe.evaluation.kernels import draw_kernels
+    from midframe.interpolator import Interpolator
+
+    draw_kernels(target, Interpolator.from_options(options), *pictures, points)
     out.print(str(target), soft_wrap=True)
 
 
@@ -195,13 +190,14 @@ def visualize(
     overwrite: Overwrite = False,
 ) -> None:
     """Draw the outputs of flowsep for two images: flow, kernels, mask, residual, confidence."""
-    from midframe.evaluation.figures import check_figure
-    from midframe.evaluation.visualize import draw_maps
-
+    options = InterpolationOptions(model, device, precision=precision)
     target = target or first.with_name(f"{first.stem}-visualize.png")
-    check_figure(target, inputs=(first, second), overwrite=overwrite)
-    pictures = read_pair(first, second).colours
-    tool = Interpolator(model, device=device, precision=precision)
+    pictures = check_drawing(first, second, target, model, overwrite=overwrite)
+    from midframe.evaluation.visualize import draw_maps
+    from midframe.interpolator import Interpolator
+    from midframe.models.flowsep import FlowSep
+
+    tool = Interpolator.from_options(options)
     if not isinstance(tool.model, FlowSep):
         raise OptionError(
             f"--model {model}: {type(tool.model).__name__} has no flows: use `midframe kernels`, "
@@ -209,6 +205,24 @@ def visualize(
         )
     draw_maps(target, tool, *pictures, time)
     out.print(str(target), soft_wrap=True)
+
+
+def check_drawing(
+    first: Path, second: Path, target: Path, model: str, *, overwrite: bool
+) -> tuple[Array, Array]:
+    """Check the arguments of a command that draws a figure, and read its two images.
+
+    Raises:
+        VideoError: an image cannot be read, or the figure cannot be written.
+        CheckpointError: there are no such weights.
+    """
+    check_output_file(target, inputs=(first, second), overwrite=overwrite)
+    find_weights(model)
+    pictures = read_pair(first, second).colours
+    from midframe.evaluation.figures import check_figure
+
+    check_figure(target, inputs=(first, second), overwrite=overwrite)
+    return pictures
 
 
 @dataclass(frozen=True)
@@ -226,9 +240,7 @@ class Pair:
     @property
     def colours(self) -> tuple[Array, Array]:
         """The images without alpha."""
-        first, second = (
-            np.ascontiguousarray(image[..., :3]) for image in (self.first, self.second)
-        )
+        first, second = (image[..., :3].copy() for image in (self.first, self.second))
         return first, second
 
 
@@ -238,6 +250,12 @@ def read_pair(first: Path, second: Path) -> Pair:
     Raises:
         VideoError: one cannot be read, or their sizes differ.
     """
+    from PIL import Image
+
+    from midframe.media.pictures.decoding import HDR_TRANSFERS, read_picture
+    from midframe.media.pictures.images import in_one_form, same_profile
+
+    Image.MAX_IMAGE_PIXELS = None  # the command line reads its user's own files, however large
     pictures = [read_picture(path) for path in (first, second)]
     sizes = [
         f"{path} is {picture.image.shape[1]}x{picture.image.shape[0]}"
@@ -266,6 +284,8 @@ def read_pair(first: Path, second: Path) -> Pair:
 
 def check_writes(target: Path) -> None:
     """Check that images can be written with the suffix of a name."""
+    from midframe.media.pictures.images import writes
+
     if not writes(target.suffix):
         ending = target.suffix or "a name without a suffix"
         raise VideoError(f"{target}: images cannot be written as {ending}: use .png")

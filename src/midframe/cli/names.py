@@ -2,11 +2,6 @@
 
 from pathlib import Path
 
-from midframe.media.containers import CODEC_SUFFIXES
-from midframe.media.reading.image_sequence import is_pattern
-from midframe.media.suffixes import ANIMATIONS
-from midframe.media.writing.encoders import find_encoder
-
 KEPT_SUFFIXES = (".mkv", ".mov", ".m4v", ".gif", ".apng")
 """Suffixes that a result without a given name takes from its source; others become .mp4."""
 FOR_ALL_CODECS = ".mkv"
@@ -23,6 +18,11 @@ def result_suffix(source: Path, codec: str | None) -> str:
     Raises:
         VideoError: there is no such codec.
     """
+    from midframe.media.containers import CODEC_SUFFIXES
+    from midframe.media.reading.image_sequence import is_pattern
+    from midframe.media.suffixes import ANIMATIONS
+    from midframe.media.writing.encoders import find_encoder
+
     pictures = is_pattern(source) or source.is_dir()
     if is_pattern(source):
         source = source.parent if source.parent.name else source.parent.absolute()

@@ -109,7 +109,7 @@ def takes_video_options(command: Callable[..., None]) -> Callable[..., None]:
             positional ones first.
     """
     shared = inspect.signature(read_video_options).parameters
-    own = list(inspect.signature(command).parameters.values())[1:]
+    own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
 
     @wraps(command)
     def with_options(**given: Any) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from midframe.media.writing.encoders import ENCODERS
+from midframe.media.writing.codecs import ENCODERS
 from midframe.options import CutMode, EnsembleSize, Precision
 
 RETIMING, SOURCE, INTERPOLATION = "Retiming", "Source", "Interpolation"

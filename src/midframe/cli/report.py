@@ -1,13 +1,17 @@
 """The report of a video: on the terminal, and as a JSON file."""
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from midframe.cli.shared import err, out, print_line
 from midframe.errors import VideoError
-from midframe.media.reading.pipes import STREAM
 from midframe.outputs import check_output_file, whole_file
-from midframe.video.report import VideoReport
+
+if TYPE_CHECKING:
+    from midframe.video.report import VideoReport
 
 
 def check_report(path: Path, source: Path, target: Path) -> None:
@@ -54,6 +58,8 @@ def show_report(target: Path, report: VideoReport) -> None:
     Raises:
         VideoError: the result failed verification, or the source is damaged.
     """
+    from midframe.media.reading.pipes import STREAM
+
     console = err if target == STREAM else out
     if report.already_complete:
         print_line(console, f"{target} is already complete: it was made with the same options")

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 import midframe
 from midframe.cli.parameters import (
@@ -20,7 +19,7 @@ from midframe.cli.parameters import (
 )
 from midframe.cli.shared import app, err, out, progress_bar
 from midframe.errors import CheckpointError
-from midframe.interpolator import Interpolator
+from midframe.models.shipped import find_weights
 from midframe.options import InterpolationOptions
 from midframe.outputs import check_output_file, check_output_folder
 
@@ -89,17 +88,22 @@ def evaluate(
     """Score a network on scenes with ground truth, beside simpler methods: PSNR, SSIM, error,
     sharpness."""
     from midframe.data.layouts import find_scenes
+
+    options = InterpolationOptions(model, device, tile, scale, ensemble, precision)
+    scenes = find_scenes(dataset)
+    if save:
+        check_output_folder(save, inputs=[dataset])
+    find_weights(model)
+    from rich.table import Table
+
     from midframe.evaluation.page import write_page
     from midframe.evaluation.report import FRAMES_FOLDER
     from midframe.evaluation.report import evaluate as score_scenes
+    from midframe.interpolator import Interpolator
 
-    scenes = find_scenes(dataset)
     if save:
-        for folder in (save, save / FRAMES_FOLDER):
-            check_output_folder(folder, inputs=[dataset])
-    tool = Interpolator.from_options(
-        InterpolationOptions(model, device, tile, scale, ensemble, precision)
-    )
+        check_output_folder(save / FRAMES_FOLDER, inputs=[dataset])
+    tool = Interpolator.from_options(options)
     name = Path(model).stem
     with progress_bar(len(scenes)) as show:
         report = score_scenes(
@@ -134,9 +138,10 @@ def export(
     overwrite: Overwrite = False,
 ) -> None:
     """Export a network as an ONNX file."""
+    check_output_file(target, inputs=[Path(model)], overwrite=overwrite, error=CheckpointError)
+    find_weights(model)
     from midframe.export import export_onnx
 
-    check_output_file(target, inputs=[Path(model)], overwrite=overwrite, error=CheckpointError)
     network = midframe.load_model(model)
     export_onnx(network, target, progress=lambda phase: err.print(f"{phase} ...", highlight=False))
     out.print(str(target), soft_wrap=True)

@@ -1,17 +1,20 @@
 """The application, its consoles and its progress bars, which all commands share."""
 
+from __future__ import annotations
+
 import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Protocol
+from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
 from rich.console import Console
-from rich.progress import Progress, TaskID
 
 import midframe
-from midframe.cli.progress import new_bar
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 app = typer.Typer(
     add_completion=False,
@@ -78,6 +81,8 @@ def _options(
 @contextmanager
 def frame_bar(total: int | None = None) -> Iterator[tuple[Progress, TaskID]]:
     """Show a progress bar with speed and time left, from the first update on."""
+    from midframe.cli.progress import new_bar
+
     with new_bar(err) as bar:
         yield bar, bar.add_task("", total=total)
 

@@ -4,11 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
-from midframe.batch.films import name_films
-from midframe.batch.run import Batch
-from midframe.cli.batch import run_films
 from midframe.cli.names import result_suffix
 from midframe.cli.options import VideoRequest, takes_video_options
 from midframe.cli.parameters import (
@@ -31,18 +27,13 @@ from midframe.cli.parameters import (
 from midframe.cli.report import check_report, show_report, write_report
 from midframe.cli.shared import app, frame_bar, out, print_line
 from midframe.errors import OptionError
-from midframe.interpolator import Interpolator
-from midframe.media.reading.image_sequence import is_pattern
-from midframe.media.reading.pipes import STREAM
-from midframe.media.reading.source import Part
+from midframe.models.shipped import find_weights
 from midframe.options import (
     CompareOptions,
     InterpolationOptions,
     SourceOptions,
 )
 from midframe.outputs import check_output_folder
-from midframe.video.compare import compare_video
-from midframe.video.pipeline import convert_video
 
 
 @app.command()
@@ -75,10 +66,11 @@ def video(
         if report_file:
             raise OptionError("--report is for a single video: drop it, or --output-dir")
         paths = [source, *(others or [])]
+        from midframe.batch.films import name_films
+        from midframe.cli.batch import make_batch, run_films
+
         films = name_films(paths, output_dir, lambda path: result_suffix(path, request.codec))
-        run_films(
-            Batch(output_dir, request.interpolation, request.video, overwrite=overwrite), films
-        )
+        run_films(make_batch(output_dir, request, overwrite=overwrite), films)
         return
     if others and len(others) > 1:
         raise OptionError(
@@ -88,6 +80,12 @@ def video(
     target = others[0] if others else default_target(source, request)
     if report_file:
         check_report(report_file, source, target)
+    from midframe.video.job_checks import check_job
+
+    check_job(source, target, request.video.encoding, overwrite=overwrite, resume=resume)
+    find_weights(request.interpolation.model)
+    from midframe.video.pipeline import convert_video
+
     with frame_bar() as (bar, task):
         report = convert_video(
             source,
@@ -105,6 +103,9 @@ def video(
 
 def default_target(source: Path, request: VideoRequest) -> Path:
     """Return the path of a result that is given none: beside its source."""
+    from midframe.media.reading.image_sequence import is_pattern
+    from midframe.media.reading.pipes import STREAM
+
     if source == STREAM:
         return STREAM
     suffix = result_suffix(source, request.codec)
@@ -133,7 +134,19 @@ def compare(
     overwrite: Overwrite = False,
 ) -> None:
     """Show a video beside the interpolated one, slowed down, in one labelled video."""
+    CompareOptions(factor, slower)
+    SourceOptions(start, end)
+    InterpolationOptions(model, device, tile, scale, ensemble, precision)
     target = target or source.with_name(f"{source.stem}-compare.mp4")
+    from midframe.media.reading.source import Part
+    from midframe.media.reading.sources import check_source
+    from midframe.video.target_checks import check_target
+
+    check_target(source, target, overwrite)
+    check_source(source)
+    find_weights(model)
+    from midframe.video.compare import compare_video
+
     with frame_bar() as (bar, task):
         shown = compare_video(
             source,
@@ -171,13 +184,21 @@ def score(
 ) -> None:
     """Drop every second frame of a video, interpolate it, and compare both, beside simpler
     methods."""
-    from midframe.evaluation.score_video import save_scores, score_video
-
+    SourceOptions(start, end)
+    options = InterpolationOptions(model, device, tile, scale, ensemble, precision)
     target = target or source.with_name(f"{source.stem}-score")
     check_output_folder(target, inputs=[source])
-    tool = Interpolator.from_options(
-        InterpolationOptions(model, device, tile, scale, ensemble, precision)
-    )
+    from midframe.media.reading.source import Part
+    from midframe.media.reading.sources import check_source
+
+    check_source(source)
+    find_weights(model)
+    from rich.table import Table
+
+    from midframe.evaluation.score_video import save_scores, score_video
+    from midframe.interpolator import Interpolator
+
+    tool = Interpolator.from_options(options)
     with frame_bar() as (bar, task):
         scores = score_video(
             source,

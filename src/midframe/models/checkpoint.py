@@ -1,11 +1,9 @@
 """Weights on disk: safetensors in half precision, with the network's name and form, and where they
 come from."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
-from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,6 +19,7 @@ from midframe.models.default import DEFAULT_MODEL
 from midframe.models.flowsep import FlowSep, FlowSepConfig
 from midframe.models.network import Network
 from midframe.models.sepconv import SepConv, SepConvConfig
+from midframe.models.shipped import find_weights
 from midframe.outputs import whole_file
 
 AnyNetwork = TypeVar("AnyNetwork", bound=Network)
@@ -31,8 +30,6 @@ NETWORKS: dict[str, tuple[type[Network], type[Any]]] = {
     "sepconv": (SepConv, SepConvConfig),
 }
 """Every network by name, with the dataclass of its form."""
-WEIGHTS = Path(__file__).parent / "weights"
-"""Where the shipped weights lie, described by `index.json`."""
 
 
 def build_model(name: str, form: Mapping[str, Any] | None = None) -> Network:
@@ -106,7 +103,7 @@ def load_model(name_or_file: str | Path = DEFAULT_MODEL) -> Network:
         >>> model.config.taps
         51
     """
-    path = _path_of(name_or_file)
+    path = find_weights(name_or_file)
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
@@ -118,32 +115,3 @@ def load_model(name_or_file: str | Path = DEFAULT_MODEL) -> Network:
         message = f"{path} is not a whole weights file of midframe ({reason})"
         raise CheckpointError(f"{message}: fetch or train it again") from error
     return channels_last(model.eval().requires_grad_(False))
-
-
-def list_models() -> dict[str, dict[str, Any]]:
-    """Describe the shipped weights: for each name its file, sha256, settings, data and scores."""
-    return {name: dict(facts) for name, facts in _index().items()}
-
-
-def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _path_of(name_or_file: str | Path) -> Path:
-    if str(name_or_file) in _index():
-        return WEIGHTS / str(_index()[str(name_or_file)]["file"])
-    path = Path(name_or_file)
-    if not path.is_file():
-        names = ", ".join(_index())
-        raise CheckpointError(
-            f"there are no weights {str(name_or_file)!r}: give a file, or one of: {names}"
-        )
-    return path
-
-
-@cache
-def _index() -> dict[str, dict[str, Any]]:
-    path = WEIGHTS / "index.json"
-    index: dict[str, dict[str, Any]] = json.loads(path.read_text()) if path.exists() else {}
-    return index

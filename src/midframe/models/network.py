@@ -24,6 +24,9 @@ class Network(nn.Module):
     """Dataclass that configures the network."""
     tile: int
     """Default height and width of tiles in pixels; 0: no tiling."""
+    max_plain_pixels = 0
+    """Pixels of all frames between one pair up to which the CPU is faster with the PyTorch
+    implementations than with those that are compiled first."""
     any_time = False
     """Whether the network supports any t; otherwise only t = 1/2."""
     scale: int = 1

@@ -1,8 +1,10 @@
 """Importing the implementations that are installed, and compiling several of them together."""
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from threading import local
 from typing import Any, TypeVar
 
 import torch
@@ -11,6 +13,25 @@ from torch import Tensor
 Result = TypeVar("Result")
 _loaded: dict[Callable[[], object], Any] = {}
 """What functions imported, None where a package is not installed."""
+_thread = local()
+
+
+@contextmanager
+def without_compilation() -> Iterator[None]:
+    """Use the PyTorch implementations on the CPU in this block and this thread.
+
+    Compiling the others takes longer than a few frames do.
+    """
+    before, _thread.plain = avoids_compilation(), True
+    try:
+        yield
+    finally:
+        _thread.plain = before
+
+
+def avoids_compilation() -> bool:
+    """Return whether this thread is in a block of `without_compilation`."""
+    return getattr(_thread, "plain", False)
 
 
 def load_optional(load: Callable[[], Result]) -> Result | None:
@@ -42,6 +63,8 @@ def for_device(loaders: Mapping[str, Callable[[], Result]], device: torch.device
         loaders: by type of device, functions that import an implementation.
         device: of the tensors.
     """
+    if device.type == "cpu" and avoids_compilation():
+        return None
     load = loaders.get(device.type)
     return None if load is None else load_optional(load)
 

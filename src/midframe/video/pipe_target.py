@@ -1,16 +1,20 @@
 """A result in standard output, as y4m."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import av
 
 from midframe.errors import VideoError
 from midframe.media.writing.pipes import PipeWriter, pipe_encoding
-from midframe.video.retimer import Output, Retimer
 from midframe.video.target import Job, Target, form_of
 from midframe.video.timeline import TrueTimes
+
+if TYPE_CHECKING:
+    from midframe.video.retimer import Output, Retimer
 
 
 class PipeTarget(Target):

@@ -1,10 +1,12 @@
 """Results that are written from lossless segments: GIF and APNG animations, and image sequences."""
 
+from __future__ import annotations
+
 import shutil
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import av
 
@@ -27,9 +29,11 @@ from midframe.media.reading.opacity import lost_alpha
 from midframe.media.writing.animation import FASTEST_GIF, plays_of, write_animation
 from midframe.outputs import check_output_file, check_output_folder, same_place
 from midframe.video.report import check_pictures
-from midframe.video.retimer import Retimer
 from midframe.video.segment_target import SegmentTarget
 from midframe.video.target import Job
+
+if TYPE_CHECKING:
+    from midframe.video.retimer import Retimer
 
 
 class RenderedTarget(SegmentTarget):

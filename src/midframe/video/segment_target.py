@@ -1,10 +1,12 @@
 """A result whose frames are kept in segments until all of them are there."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import av
 
@@ -17,11 +19,13 @@ from midframe.media.writing.encoders import Encoding, lossless_encoding
 from midframe.media.writing.writer import VideoWriter
 from midframe.video.disk_space import check_space
 from midframe.video.proof import Expected, Stretch, prove
-from midframe.video.retimer import Output, Retimer
 from midframe.video.segments import Segments
 from midframe.video.target import Job, Target, form_of
 from midframe.video.target_checks import check_target
 from midframe.video.watchdog import Watchdog, stall_seconds
+
+if TYPE_CHECKING:
+    from midframe.video.retimer import Output, Retimer
 
 
 class SegmentTarget(Target):

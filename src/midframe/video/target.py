@@ -1,10 +1,12 @@
 """The job of a result, and the interface of what takes its frames."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import av
 
@@ -15,8 +17,10 @@ from midframe.media.reading.source import FrameSource
 from midframe.media.writing.encoders import Encoding
 from midframe.options import EncodingOptions
 from midframe.video.report import VideoReport
-from midframe.video.retimer import Output, Retimer
 from midframe.video.timeline import Timeline
+
+if TYPE_CHECKING:
+    from midframe.video.retimer import Output, Retimer
 
 
 @dataclass

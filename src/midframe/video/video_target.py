@@ -1,9 +1,11 @@
 """A result in a video file, with the other streams of its source."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import av
 
@@ -20,12 +22,14 @@ from midframe.media.writing.mark import mark_of, read_mark
 from midframe.media.writing.spherical_boxes import Template, template_of
 from midframe.media.writing.writer import VideoWriter
 from midframe.options import EncodingOptions
-from midframe.video.retimer import Retimer
 from midframe.video.segment_target import SegmentTarget
 from midframe.video.segments import JOB_FILE, segments_folder
 from midframe.video.target import Job, form_of
 from midframe.video.target_checks import check_own, check_target
 from midframe.video.timeline import ConstantRate, TrueTimes
+
+if TYPE_CHECKING:
+    from midframe.video.retimer import Retimer
 
 
 class VideoTarget(SegmentTarget):

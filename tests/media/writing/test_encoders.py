@@ -13,9 +13,9 @@ from helpers.video import Averager, frames_of
 from midframe.doctor import examine
 from midframe.errors import VideoError
 from midframe.media.colour.conversion import Colour
+from midframe.media.writing.codecs import ENCODERS
 from midframe.media.writing.encoder_options import merge_options, quality_options
 from midframe.media.writing.encoders import (
-    ENCODERS,
     Encoding,
     choose_encoding,
     choose_pixel_format,

@@ -11,6 +11,7 @@ from midframe.media.reading.pipes import STREAM, PipeReader
 from midframe.media.reading.reader import VideoReader
 from midframe.media.reading.source import FrameSource, Part
 from midframe.media.reading.stacks import SUFFIXES, ImageStack
+from midframe.media.reading.video_file import find_video_stream, open_video
 from midframe.options import SourceOptions
 from midframe.rates import parse_rate
 
@@ -52,6 +53,20 @@ def open_source(
         )
     reader = PipeReader if source == STREAM else VideoReader
     return reader(source, threshold, part, deinterlace=options.deinterlace, **shared)
+
+
+def check_source(source: Path) -> None:
+    """Check that a source exists and has a video stream, without reading its frames.
+
+    Raises:
+        VideoError: it does not, or it cannot be opened.
+    """
+    if source == STREAM or picture_files(source) is not None:
+        return
+    if source.suffix.lower() in SUFFIXES and source.is_file():
+        return
+    with open_video(source) as container:
+        find_video_stream(container, source)
 
 
 def identity_of(source: Path) -> dict[str, Any]:

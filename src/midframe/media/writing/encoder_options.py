@@ -116,11 +116,7 @@ def check_encoder(context: Any, asked: Mapping[str, str], crf: int, preset: str 
                 f"({reason}): change --encoder-option, or choose another --codec"
             ) from error
     if unknown := [key for key in context.options if key in asked]:
-        raise VideoError(
-            f"--encoder-option {unknown[0]}={asked[unknown[0]]}: {name} has no option "
-            f"{unknown[0]!r}; "
-            f"`ffmpeg -h encoder={name}` lists them"
-        )
+        raise _unknown_option(name, unknown[0], asked[unknown[0]])
     if preset and "preset" in context.options:
         raise VideoError(
             f"{name} has no presets: drop --preset; `ffmpeg -h encoder={name}` lists its options"
@@ -134,6 +130,25 @@ def check_encoder(context: Any, asked: Mapping[str, str], crf: int, preset: str 
         name in WITHOUT_QUALITY or QUALITY_NAMES & set(context.options)
     ):
         logger.warning("%s has no constant quality: --crf is ignored", name)
+
+
+def check_option_names(encoder: str, asked: Mapping[str, str]) -> None:
+    """Check that an encoder has options of these names, without opening it.
+
+    Raises:
+        VideoError: it does not have one.
+    """
+    found = av.CodecContext.create(encoder, "w").supported_options
+    names = {option.name for option in (*found.generic, *found.private)}
+    if unknown := [key for key in asked if key not in names]:
+        raise _unknown_option(encoder, unknown[0], asked[unknown[0]])
+
+
+def _unknown_option(encoder: str, name: str, value: str) -> VideoError:
+    return VideoError(
+        f"--encoder-option {name}={value}: {encoder} has no option {name!r}; "
+        f"`ffmpeg -h encoder={encoder}` lists them"
+    )
 
 
 @contextmanager

@@ -12,9 +12,11 @@ from midframe.errors import VideoError
 from midframe.media.colour.conversion import Colour, in_format, is_rgb
 from midframe.media.colour.hdr import mastering_of, mastering_options
 from midframe.media.containers import WITHOUT_HEADER, default_codec
+from midframe.media.writing.codecs import ENCODERS, encoder_name
 from midframe.media.writing.encoder_options import (
     QUIET,
     check_encoder,
+    check_option_names,
     check_quality,
     merge_options,
     opening_encoder,
@@ -22,15 +24,6 @@ from midframe.media.writing.encoder_options import (
 )
 from midframe.options import EncodingOptions
 
-ENCODERS = {
-    "h264": "libx264",
-    "hevc": "libx265",
-    "av1": "libsvtav1",
-    "vp9": "libvpx-vp9",
-    "prores": "prores_ks",
-    "ffv1": "ffv1",
-}
-"""Codecs by the names people use. FFmpeg's own names of encoders are taken too."""
 HARDWARE = tuple(
     f"{codec}_{maker}"
     for maker in ("nvenc", "qsv", "amf", "vaapi", "videotoolbox")
@@ -176,7 +169,7 @@ def encoded_colour(colour: Colour, picture: av.VideoFrame, pixel_format: str) ->
 def find_encoder(codec: str) -> av.Codec:
     """The encoder of a codec's name; a VideoError lists the names if there is none."""
     try:
-        encoder = av.Codec(ENCODERS.get(codec, codec), "w")
+        encoder = av.Codec(encoder_name(codec), "w")
     except (av.FFmpegError, ValueError) as error:
         raise VideoError(
             f"there is no video codec {codec!r}: choose from {', '.join(ENCODERS)}"
@@ -184,6 +177,18 @@ def find_encoder(codec: str) -> av.Codec:
     if encoder.type != "video":
         raise VideoError(f"{codec!r} is not a video codec: choose from {', '.join(ENCODERS)}")
     return encoder
+
+
+def check_options(options: EncodingOptions, suffix: str) -> None:
+    """Check the options of an encoder without a picture to encode.
+
+    Raises:
+        VideoError: as `choose_encoding`, but for what depends on the picture.
+    """
+    encoder = find_encoder(options.codec or default_codec(suffix))
+    check_quality(encoder.name, options.crf, options.preset)
+    if options.encoder_options:
+        check_option_names(encoder.name, options.encoder_options)
 
 
 def choose_pixel_format(encoder: av.Codec, picture: av.VideoFrame, colour: Colour) -> str:

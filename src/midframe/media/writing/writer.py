@@ -25,8 +25,9 @@ from midframe.media.streams.carriers import PLACE_FAULTS, reason_of
 from midframe.media.streams.carrying import CarriedStreams, Span, StreamsFailed
 from midframe.media.streams.rehearsal import make_plan
 from midframe.media.streams.streams import Plan
+from midframe.media.writing.codecs import ENCODERS
 from midframe.media.writing.encoder_options import opening_encoder
-from midframe.media.writing.encoders import APPLE_TAG, ENCODERS, Encoding
+from midframe.media.writing.encoders import APPLE_TAG, Encoding
 from midframe.media.writing.mark import NAME, write_mark
 from midframe.media.writing.spherical_boxes import Template, hide_apple_boxes
 from midframe.outputs import unfinished_path

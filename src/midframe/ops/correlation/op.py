@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from midframe.ops.correlation import reference
-from midframe.ops.dispatch import for_device
+from midframe.ops.dispatch import avoids_compilation, for_device
 
 MAX_RADIUS = 8
 """The largest radius that the fast implementation is tested for, in pixels."""
@@ -52,7 +52,7 @@ def local_correlation(first: Tensor, second: Tensor, radius: int) -> Tensor:
         raise ValueError(f"floating features of one type on one device are needed, got {given}")
     if not 1 <= radius <= MAX_RADIUS:
         raise ValueError(f"radius is {radius}: from 1 to {MAX_RADIUS} is needed")
-    if torch.compiler.is_exporting():
+    if torch.compiler.is_exporting() or avoids_compilation():
         return reference.correlation_forward(first, second, radius)
     result: Tensor = _correlation(first, second, radius)
     return result

@@ -6,7 +6,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from midframe.ops.dispatch import for_device
+from midframe.ops.dispatch import avoids_compilation, for_device
 from midframe.ops.flow_separable import reference
 from midframe.ops.resampling import Resampling, check_resampling
 
@@ -63,6 +63,8 @@ def flow_separable_convolution(
     if torch.compiler.is_exporting():
         return reference.flow_separable_by_sampling(frame, flow, vertical, horizontal, resampling)
     flow = flow.float() if flow.dtype != torch.float64 else flow
+    if avoids_compilation():  # calling a custom operator imports PyTorch's compiler
+        return reference.flow_separable_forward(frame, flow, vertical, horizontal, resampling)
     result: Tensor = _flow_separable(frame, flow, vertical, horizontal, resampling)
     return result
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from midframe.models.flowsep.steps.plain import PlainSteps
 from midframe.models.flowsep.steps.protocol import Steps
-from midframe.ops.dispatch import load_optional
+from midframe.ops.dispatch import avoids_compilation, load_optional
 
 __all__ = ["PlainSteps", "Steps", "select_steps"]
 
@@ -22,7 +22,7 @@ def select_steps(tensor: Tensor) -> Steps:
     FlowSep asks once for a call of its own, not for each step: whether gradients are wanted, and on
     which device, is known no earlier (`Module.to` may follow `for_inference`).
     """
-    if torch.compiler.is_exporting():
+    if torch.compiler.is_exporting() or avoids_compilation():
         return PlainSteps()
     return _steps_for(tensor.device.type, torch.is_grad_enabled())
 

@@ -1,0 +1,30 @@
+"""Checks of the source, the result and the encoder before PyTorch is imported, which takes
+seconds."""
+
+from pathlib import Path
+
+from midframe.media.reading.sources import check_source
+from midframe.media.writing.encoders import check_options
+from midframe.options import EncodingOptions
+from midframe.video.targets import target_for
+from midframe.video.video_target import VideoTarget
+
+
+def check_job(
+    source: Path, target: Path, options: EncodingOptions, *, overwrite: bool, resume: bool
+) -> None:
+    """Check what can be checked of the conversion of a video without decoding it.
+
+    Args:
+        source, target, overwrite, resume: as of `interpolate_video`.
+        options: of the encoder.
+
+    Raises:
+        VideoError: the source cannot be read, the target cannot be written, or the encoder does not
+            accept the options.
+    """
+    goal = target_for(target, options)
+    goal.check(source, overwrite=overwrite, resume=resume)
+    check_source(source)
+    if isinstance(goal, VideoTarget):
+        check_options(goal.options, target.suffix)
