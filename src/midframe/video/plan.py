@@ -174,9 +174,7 @@ class _Planner:
         # frames that the timeline would exchange are shown one after the other at one time
         after.time = max(after.time, before.time)
         kind = self._type_of(before, after)
-        shown = list(
-            shown_between(self.timeline, before.time, after.time, self.rules.depth)
-        )
+        shown = list(shown_between(self.timeline, before.time, after.time, self.rules.depth))
         error = max([moved, *(each.error for each in shown if kind == "motion")])
         targets = [self._target(each, kind) for each in shown]
         if before.moment.captions and not before.shown and all(targets):
@@ -192,7 +190,9 @@ class _Planner:
     def closing(self, last: _Placed) -> Interval:
         """Plan what is shown from the last frame up to its end: the frame itself."""
         assert self.first, "there was a frame"
-        own_end = max(last.moment.end, self.rules.source_end or Fraction(0))
+        own_end = last.moment.end
+        if self.rules.source_end is not None:
+            own_end = max(own_end, self.rules.source_end)
         end = self.timeline.end(last.time, own_end)
         frames = tuple(
             self._source_frame(each.pts, last)
@@ -233,9 +233,7 @@ class _Planner:
         if not source.shown and source.moment.captions:
             self.captions.append(source.number)
         source.shown = True
-        return PlannedFrame(
-            pts - self.shift, action, source.number, captions=self._next_captions()
-        )
+        return PlannedFrame(pts - self.shift, action, source.number, captions=self._next_captions())
 
     def _next_captions(self) -> int | None:
         """The captions to attach to the next frame: each set once, one set a frame."""

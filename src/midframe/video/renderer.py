@@ -160,9 +160,13 @@ class Renderer:
             yield Moment(begin, end, frame.begins_scene, source.has_captions)
 
     def _is_ready(self, waiting: deque[_Pending]) -> bool:
-        """Whether the first frame is to be yielded: it is finished, or more jobs are running than
-        there are workers."""
-        jobs = {each.pictures for each in waiting if not each.pictures.done()}
+        """Whether the first frame is to be yielded: it is finished, or more jobs than there are
+        workers wait with it.
+
+        Jobs that are finished behind it count as well: otherwise memory would grow while workers
+        overtake a slow one.
+        """
+        jobs = {each.pictures for each in waiting if each.t}
         return waiting[0].pictures.done() or len(jobs) > self.workers.number
 
     def _render(self, interval: Interval) -> Iterator[_Pending]:
@@ -178,9 +182,7 @@ class Renderer:
             if interval.segment < self.finished:
                 continue
             pictures = next(jobs) if each.t else done({each.t: self._sources[each.source].shown})
-            yield _Pending(
-                pictures, each.t, each.pts, interval.segment, before.picture, captions
-            )
+            yield _Pending(pictures, each.t, each.pts, interval.segment, before.picture, captions)
 
     def _jobs(self, interval: Interval) -> Iterator[Future[Pictures]]:
         """Yield the job of every frame that is not a source frame; a job is started when its first
