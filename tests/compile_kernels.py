@@ -1,7 +1,7 @@
 """Compile every CUDA kernel that the operators launch for graphics cards of several generations;
 none is needed.
 
-`test_cuda_kernels.py` runs this as a program of its own, as Triton's interpreter is chosen when
+`ops/test_cuda_kernels.py` runs this as a program of its own, as Triton's interpreter is chosen when
 Triton is imported. It prints a line of JSON for each kernel and generation: what was compiled, from
 which types, and the bytes of shared memory that a program of it takes.
 """

@@ -10,6 +10,7 @@ import av
 import numpy as np
 import pytest
 import torch
+from helpers.video import render_frame, sine
 
 from midframe.models.checkpoint import build_model, save_model
 from midframe.models.sepconv import SepConv
@@ -20,29 +21,12 @@ if not torch.cuda.is_available():
         "1"  # before Triton is imported: its kernels then run on the CPU
     )
 
-SHARED = Path(__file__).parents[2] / "shared" / "data"
-"""Real input, tested on when it is there."""
 
 torch.set_num_threads(2)
 
 _rights = no_real_time_threads()
 # for good: films of these tests are rendered by SVT-AV1, too, which may starve a machine as root
 _rights.__enter__()
-
-
-def render_frame(
-    time: float, height: int = 64, width: int = 96, scene: int = 0
-) -> np.ndarray[Any, Any]:
-    """A textured background that glides, and a disc that crosses it; `time` in frames."""
-    rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
-    columns = columns - 2 * time
-    waves = [
-        np.sin(columns / (5 + scene + k) + k) * np.cos(rows / (4 + k + 2 * scene)) for k in range(3)
-    ]
-    image = np.stack([80 + 60 * wave + 90 * scene for wave in waves], axis=-1)
-    disc = (rows - height / 2) ** 2 + (columns + 2 * time - 3 * time - 15) ** 2 < (height / 6) ** 2
-    image[disc] = (240, 200, 40) if scene == 0 else (20, 60, 200)
-    return np.clip(np.rint(image), 0, 255).astype(np.uint8)
 
 
 @pytest.fixture
@@ -95,19 +79,6 @@ def render_video(tmp_path: Path) -> Callable[..., Path]:
     return render
 
 
-def sine(seconds: Fraction) -> list[av.AudioFrame]:
-    samples = int(seconds * 48000) // 1024 * 1024
-    wave = np.sin(np.arange(samples) * 0.05).astype(np.float32) * 0.3
-    chunks = []
-    for start in range(0, samples, 1024):
-        chunk = av.AudioFrame.from_ndarray(
-            np.stack([wave[start : start + 1024]] * 2), format="fltp", layout="stereo"
-        )
-        chunk.sample_rate, chunk.pts = 48000, start
-        chunks.append(chunk)
-    return chunks
-
-
 @pytest.fixture
 def tiny_model() -> SepConv:
     torch.manual_seed(0)
@@ -131,3 +102,23 @@ def packets() -> Callable[[Path, str], list[tuple[Any, ...]]]:
             return [(bytes(packet), packet.pts * base, packet.duration * base) for packet in found]
 
     return read
+
+
+@pytest.fixture
+def run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Run a command line in this process: status, standard output, standard error."""
+    from midframe import cli
+    from midframe.cli import shared
+
+    def call(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["midframe", *map(str, words)])
+        for console in (shared.out, shared.err):
+            monkeypatch.setattr(console, "width", 200)
+        monkeypatch.setattr(cli.signal, "signal", lambda *_: None)
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        return ended.value.code, *capsys.readouterr()
+
+    return call

@@ -74,8 +74,8 @@ def left_out(data: bytearray, chance: random.Random) -> bytes:
 
 def render_sources(folder: Path) -> list[Path]:
     """A film of each kind, with sound where the container holds it."""
-    from test_matrix import FILMS, Film, render
-    from test_video import Averager
+    from helpers.films import FILMS, Film, render
+    from helpers.video import Averager
 
     made = [
         render(film, folder)
@@ -118,8 +118,10 @@ def render_sound(
     path: Path, encoder: str, layout: str, rate: int = 48000, seconds: Fraction = Fraction(1, 2)
 ) -> Path:
     """A film of 25 frames a second with noise."""
-    from conftest import render_frame
-    from test_streams import ASS_HEADER, subtitle
+    from helpers.streams import subtitle
+    from helpers.video import render_frame
+
+    from midframe.media.streams.subtitles import ASS_HEADER
 
     with av.open(str(path), "w") as container:
         picture = container.add_stream("libvpx" if path.suffix == ".webm" else "mpeg4", 25)
@@ -178,7 +180,7 @@ def in_the_sound(data: bytearray, chance: random.Random, places: list[tuple[int,
 
 def attempt(source: Path, target: Path, **wanted: Any) -> str:
     """What becomes of one case."""
-    from test_video import Averager
+    from helpers.video import Averager
 
     try:
         report = interpolate_video(source, target, model=Averager(), cut_threshold=10, **wanted)

@@ -181,7 +181,7 @@ def _tone(path: Path) -> float:
 
 def sweep(codecs: list[str], folder: Path) -> Iterator[Pair]:
     """Render, interpolate and measure; yields one pair for each source and result."""
-    from test_video import Averager
+    from helpers.video import Averager
 
     for codec in codecs:
         for container in PICTURES:

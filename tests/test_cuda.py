@@ -4,8 +4,7 @@ Needs neither PyAV nor Halide nor the other tests' fixtures; where these are not
 
     PYTHONPATH=src python -m pytest -c /dev/null --noconftest -q tests/test_cuda.py
 
-So do test_alignment_cuda.py, test_propagation_cuda.py and test_inference_cuda.py, which try more
-sizes.
+So do the `test_*_cuda.py` in tests/models/flowsep/steps, which try more sizes.
 """
 
 from collections.abc import Callable, Iterator

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small_flowsep import TINY, frames
+from helpers.flowsep import TINY, frames
 
 from midframe.export import export_onnx
 from midframe.models.checkpoint import build_model

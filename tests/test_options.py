@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_video import Averager
+from helpers.video import Averager
 
 from midframe.cli.image import image
 from midframe.cli.video import compare, score, video

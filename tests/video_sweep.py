@@ -269,7 +269,7 @@ def probe(path: Path, entries: str) -> list[str]:
 
 def attempt(source: Path, target: Path, options: dict[str, Any]) -> tuple[str, Any]:
     """Interpolate, in a process of its own: the error, if any, and the report."""
-    from test_video import Averager
+    from helpers.video import Averager
 
     from midframe.errors import MidframeError
     from midframe.video.pipeline import interpolate_video

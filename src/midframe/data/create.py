@@ -21,11 +21,9 @@ from midframe.data.photographs import find_photographs
 from midframe.data.sources import Source, find_source, read_sources, relative_name
 from midframe.errors import DatasetError
 from midframe.folders import visible
+from midframe.media.suffixes import VIDEOS
 from midframe.outputs import check_output_folder
 
-VIDEO_SUFFIXES = {
-    ".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".ts", ".wmv", ".flv", ".y4m"
-}  # fmt: skip
 SETTINGS_FILE = "dataset.json"
 REPORT_FILE = "report.json"
 ATTRIBUTION_FILE = "attribution.csv"
@@ -111,10 +109,10 @@ def find_videos(videos: Path) -> list[Path]:
     """List the videos under a folder, sorted by name."""
     if not videos.exists():
         raise DatasetError(f"{videos} does not exist: name a folder with videos")
-    paths = (path for path in videos.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES)
+    paths = (path for path in videos.rglob("*") if path.suffix.lower() in VIDEOS)
     found = [videos] if videos.is_file() else visible(videos, paths)
     if not found:
-        known = " ".join(sorted(VIDEO_SUFFIXES))
+        known = " ".join(sorted(VIDEOS))
         raise DatasetError(f"{videos} contains no videos: expected files ending in {known}")
     return found
 

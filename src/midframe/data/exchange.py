@@ -9,9 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
-
 from midframe.data.aliases import split_folder
 from midframe.data.create import (
     SPLITS,
@@ -25,8 +22,9 @@ from midframe.data.extract import CreateConfig, write_metadata
 from midframe.data.layouts import find_sequences
 from midframe.data.shards import Shards, ShardWriter, decode_jpeg, encode_jpeg, shard_files
 from midframe.data.tfrecord import IMAGES, read_examples, write_examples
-from midframe.errors import DatasetError
+from midframe.errors import DatasetError, VideoError
 from midframe.folders import visible
+from midframe.media.pictures.images import read_image
 from midframe.outputs import check_output_folder, whole_file
 
 log = logging.getLogger(__name__)
@@ -247,11 +245,10 @@ def _read_images(sequences: Iterable[list[Path]]) -> Iterator[list[bytes]]:
     for paths in sequences:
         frames = []
         for path in paths:
-            image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-            if image is None:
-                raise DatasetError(f"{path} is a damaged image: download it again")
-            rgb = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
-            frames.append(encode_jpeg(rgb))
+            try:
+                frames.append(encode_jpeg(read_image(path)))
+            except VideoError as error:
+                raise DatasetError(f"{path} is a damaged image: download it again") from error
         yield frames
 
 

@@ -11,11 +11,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import av
 import cv2
 import numpy as np
 
 from midframe.data.aliases import split_folder
+from midframe.data.clips import ClipFrame, read_clip
 from midframe.data.drawings import render_drawing
 from midframe.data.photographs import SyntheticMotion, read_photograph, render_moving_patch
 from midframe.data.shards import Frames, ShardWriter
@@ -28,6 +28,7 @@ from midframe.data.triplets import (
     gradient_magnitude,
     optical_flow,
 )
+from midframe.errors import VideoError
 
 THUMBNAIL = 12
 """Height and width in pixels at which patches are compared with each other."""
@@ -198,7 +199,9 @@ def _extract_from_clip(
     random_patches = Reservoir(config.random_patches)
     full_size = Reservoir(config.validation_sequences)
     try:
-        for index, stride, scale, frames in _sequences(_decode(path, config), config):
+        for index, stride, scale, frames in _sequences(
+            read_clip(path, config.max_short_side), config
+        ):
             count += 1
             origin = {"frame": index, "stride": stride, "scale": scale}
             any_candidate = _offer_candidates(patches, rng, origin, frames, config)
@@ -206,8 +209,8 @@ def _extract_from_clip(
                 _offer_random(random_patches, rng, origin, frames, config)
             if any_candidate and held_out and stride == 1 and scale == 1:
                 full_size.offer(Patch(rng.random(), np.stack(frames), {"frame": index}))
-    except av.FFmpegError as failure:  # frames decoded before the error are used
-        error = f"{type(failure).__name__}: {failure.strerror}"
+    except VideoError as failure:  # frames decoded before the error are used
+        error = str(failure)
     return _Found(count, error, patches.patches + random_patches.patches, full_size.patches)
 
 
@@ -291,33 +294,23 @@ def _write(job: Job, path: Path, patches: list[Patch], rng: np.random.Generator)
             shard.write(f"{job.key}-{number:05}", patch.frames, {**source, **patch.metadata})
 
 
-def _decode(clip: Path, config: CreateConfig) -> Iterator[Image]:
-    with av.open(f"file:{clip}") as container:
-        if not container.streams.video:
-            return
-        stream = container.streams.video[0]
-        stream.thread_type = "SLICE"  # the processes already use all cores
-        for frame in container.decode(stream):
-            scale = min(1.0, config.max_short_side / min(frame.width, frame.height))
-            width = round(frame.width * scale) // 2 * 2
-            height = round(frame.height * scale) // 2 * 2
-            yield frame.to_ndarray(format="rgb24", width=width, height=height, interpolation="AREA")
-
-
 def _sequences(
-    frames: Iterable[Image], config: CreateConfig
+    frames: Iterable[ClipFrame], config: CreateConfig
 ) -> Iterator[tuple[int, int, float, list[Image]]]:
-    """Yield (index of the first frame, stride, scale, frames) for every sequence to search."""
+    """Yield (index of the first frame, stride, scale, frames) for every sequence to search; none
+    spans a cut."""
     longest = max(config.strides) * (config.frames - 1) + 1
     windows: dict[float, deque[Image]] = {scale: deque(maxlen=longest) for scale in config.scales}
     backwards = range(config.frames - 1, -1, -1)
     for index, frame in enumerate(frames):
         for scale, window in windows.items():
-            window.append(_downscale(frame, scale))
+            if frame.begins_scene:
+                window.clear()
+            window.append(_downscale(frame.image, scale))
             for stride in config.strides:
                 start = index - stride * (config.frames - 1)
-                aligned = start >= 0 and start % (config.hop * stride) == 0
-                if aligned and window[0].shape == window[-1].shape:
+                complete = len(window) > index - start
+                if complete and start % (config.hop * stride) == 0:
                     yield start, stride, scale, [window[-1 - stride * n] for n in backwards]
 
 

@@ -12,11 +12,12 @@ import cv2
 import numpy as np
 
 from midframe.data.shards import Frames
-from midframe.errors import DatasetError
+from midframe.errors import DatasetError, VideoError
 from midframe.folders import visible
+from midframe.media.pictures.images import read_image
+from midframe.media.suffixes import PHOTOGRAPHS
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
-PHOTOGRAPH_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 MARGIN = 40
 """Pixels around a patch that moved pixels may come from."""
 
@@ -35,18 +36,20 @@ class SyntheticMotion:
 
 def find_photographs(folder: Path) -> list[Path]:
     """List the photographs under a folder, sorted by name."""
-    paths = (path for path in folder.rglob("*") if path.suffix.lower() in PHOTOGRAPH_SUFFIXES)
+    paths = (path for path in folder.rglob("*") if path.suffix.lower() in PHOTOGRAPHS)
     found = visible(folder, paths)
     if not found:
-        known = " ".join(sorted(PHOTOGRAPH_SUFFIXES))
+        known = " ".join(sorted(PHOTOGRAPHS))
         raise DatasetError(f"{folder} contains no photographs: expected files ending in {known}")
     return found
 
 
 def read_photograph(path: Path) -> Frames | None:
     """Read a photograph as (H, W, 3) RGB uint8; None if it cannot be decoded."""
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    return None if image is None else np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+    try:
+        return read_image(path)
+    except VideoError:
+        return None
 
 
 def render_moving_patch(

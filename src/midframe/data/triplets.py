@@ -1,4 +1,4 @@
-"""Select patches worth training on: with motion and texture, without cuts and duplicate frames.
+"""Select patches worth training on: with motion and texture, without duplicate frames.
 
 AdaConv, section 4; SepConv, section 4.1.
 """
@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
+
+from midframe.media.pictures.repeats import TOLERANCE, is_duplicate
 
 Image = np.ndarray[Any, np.dtype[np.uint8]]
 Floats = np.ndarray[Any, np.dtype[np.float32]]
@@ -42,8 +44,9 @@ class Selection:
     max_warp_error: float = 18.0
     """Sequences and patches with a larger mean warp error, in grey levels, are dropped: a cut, or
     failed optical flow."""
-    min_difference: float = 0.15
-    """Successive frames with a smaller mean difference, in grey levels, are duplicates."""
+    min_difference: float = TOLERANCE
+    """Successive frames are duplicates if no block of 16x16 pixels differs by more than this in the
+    mean, in grey levels."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ class Candidate:
 def find_candidates(frames: list[Image], selection: Selection) -> list[Candidate]:
     """List the positions in a sequence of frames, each (H, W, 3) RGB, of patches worth keeping.
 
-    The list is empty if the sequence has a cut or a duplicate frame, or is smaller than a patch.
+    The list is empty if the sequence has a duplicate frame, or is smaller than a patch.
     """
     height, width = frames[0].shape[:2]
     if min(height, width) < selection.size:
@@ -72,7 +75,7 @@ def find_candidates(frames: list[Image], selection: Selection) -> list[Candidate
         return []
     flow = optical_flow(grey[0], grey[-1])
     error = warp_error(grey[0], grey[-1], flow)
-    if error.mean() > selection.max_warp_error or _has_cut(grey, selection):
+    if error.mean() > selection.max_warp_error:
         return []
     middle = grey[len(grey) // 2]
     places = np.array(_list_places(height, width, selection.size))
@@ -139,8 +142,8 @@ def choose_random_place(
     """Choose a random position (top, left) of a patch, with or without motion and texture.
 
     Returns:
-        The position; None if the frames are too small, or have a cut, or if some but not all are
-        duplicates of the frame before.
+        The position; None if the frames are too small, or if some but not all are duplicates of the
+        frame before.
     """
     height, width = frames[0].shape[:2]
     if min(height, width) < size:
@@ -150,7 +153,7 @@ def choose_random_place(
     scale = min(1.0, FLOW_SHORT_SIDE / min(height, width))
     grey = [_downscale_grey(frame, scale) for frame in frames]
     duplicates = [has_duplicate(list(pair), selection) for pair in pairwise(grey)]
-    if _has_cut(grey, selection) or any(duplicates) != all(duplicates):
+    if any(duplicates) != all(duplicates):
         return None
     return top, left
 
@@ -182,16 +185,7 @@ def warp_error(first: Image, second: Image, flow: Floats) -> Floats:
 
 def has_duplicate(grey: list[Image], selection: Selection) -> bool:
     """Return whether any frame of a sequence is a duplicate of the frame before."""
-    return any(cv2.absdiff(a, b).mean() < selection.min_difference for a, b in pairwise(grey))
-
-
-def _has_cut(grey: list[Image], selection: Selection) -> bool:
-    """Return whether there is a cut between two frames; motion changes their thumbnails little."""
-    small = [
-        cv2.resize(image, (32, 18), interpolation=cv2.INTER_AREA).astype(np.float32)
-        for image in grey
-    ]
-    return any(abs(a - b).mean() > 2 * selection.max_warp_error for a, b in pairwise(small))
+    return any(is_duplicate(a, b, selection.min_difference) for a, b in pairwise(grey))
 
 
 def _downscale_grey(frame: Image, scale: float) -> Image:

@@ -19,7 +19,6 @@ from threading import Event, Thread
 from typing import Any
 
 from midframe.interpolator import Interpolator
-from midframe.media.reading.duplicates import without_duplicates
 from midframe.media.reading.source import WHOLE, Frame
 from midframe.media.reading.sources import identity_of, open_source
 from midframe.ops.workers import Workers
@@ -36,6 +35,7 @@ from midframe.options import (
 )
 from midframe.rates import Rate
 from midframe.video.channel import POLL_SECONDS, Channel, guard
+from midframe.video.duplicates import without_duplicates
 from midframe.video.plan import Extent, Interval, PlanRules
 from midframe.video.renderer import RenderedFrame, Renderer
 from midframe.video.report import VideoReport

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small_flowsep import TINY, frames
+from helpers.flowsep import TINY, frames
 from torch import Tensor
 
 from midframe.interpolator import Interpolator

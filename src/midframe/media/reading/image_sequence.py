@@ -12,17 +12,13 @@ from typing import Any
 
 from midframe.errors import SourceError
 from midframe.folders import visible
-from midframe.media.containers import CONTAINERS
 from midframe.media.pictures.decoding import Form, Picture, read_form, read_picture
 from midframe.media.pictures.images import Array, same_profile, write_image
 from midframe.media.reading.image_reader import TimedPicture, add_once
+from midframe.media.suffixes import VIDEOS
 
 NUMBER = re.compile(r"%(0?)(\d*)d")
 """The place of the number in a pattern of names, as in C."""
-VIDEO_SUFFIXES = frozenset(
-    (*CONTAINERS, ".3gp", ".flv", ".mpeg", ".mpg", ".mxf", ".ogg", ".ogv", ".vob", ".wmv", ".y4m")
-)
-"""Suffixes of videos, whose names are no patterns."""
 DEFAULT_NAME = "%06d.png"
 """Of pictures in a folder."""
 DEFAULT_RATE = Fraction(25)
@@ -204,9 +200,7 @@ def is_pattern(path: Path) -> bool:
     """Whether a name is a pattern for many images: not the name of an existing file, nor that of a
     video."""
     return (
-        bool(NUMBER.search(path.name))
-        and path.suffix.lower() not in VIDEO_SUFFIXES
-        and not path.is_file()
+        bool(NUMBER.search(path.name)) and path.suffix.lower() not in VIDEOS and not path.is_file()
     )
 
 

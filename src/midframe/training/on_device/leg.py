@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from midframe.errors import ConfigError
+from midframe.media.suffixes import PHOTOGRAPHS, VIDEOS
 from midframe.models.checkpoint import build_config, channels_last, load_model, save_model
 from midframe.models.flowsep import FlowSep
 from midframe.models.flowsep.net2net import widen
@@ -25,14 +26,13 @@ from midframe.training.on_device.crops import Crops, concatenate
 from midframe.training.on_device.decoding import Clip, read_clip
 from midframe.training.on_device.optimiser import GraphedMuon
 from midframe.training.on_device.overlays import Overlays
-from midframe.training.on_device.photographs import SUFFIXES, Photographs
+from midframe.training.on_device.photographs import Photographs
 from midframe.training.on_device.step import GraphedStep, StepShape
 from midframe.training.on_device.validation import Triplet, read_triplets, validate
 
 log = logging.getLogger(__name__)
 Report = Callable[[dict[str, Any]], None]
 
-VIDEO_SUFFIXES = {".mp4", ".webm", ".mov", ".mkv", ".avi"}
 EMA_FILE = "average.safetensors"
 """Moving average of the weights in full precision."""
 WEIGHTS_FILE = "weights.safetensors"
@@ -108,7 +108,7 @@ class Data:
             path
             for folder in config.photographs
             for path in sorted(Path(folder).rglob("*"))
-            if path.suffix.lower() in SUFFIXES
+            if path.suffix.lower() in PHOTOGRAPHS
         ]
         self.photographs = Photographs(paths, device) if paths else None
         self.overlays = Overlays(384, device, config.seed)
@@ -172,7 +172,7 @@ def choose(weights: Sequence[float]) -> int:
 
 def read_clips(folder: Path, max_frames: int) -> list[Clip]:
     """Read all videos of a folder in parallel."""
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES)
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in VIDEOS)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         found = pool.map(lambda path: read_clip(path, max_frames), paths)
         return [clip for clips in found for clip in clips]

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from midframe.media.suffixes import VIDEOS
 from midframe.models.flowsep import FlowSep
 from midframe.training.on_device.decoding import read_clip
 
 REACHES = {"near_psnr": 1, "far_psnr": 3}
 """Distance of the middle frame from the outer frames, by score."""
-SUFFIXES = (".mp4", ".mov", ".webm")
 PLACES = (5, 12, 19)
 """Indices of the middle frames in a clip."""
 
@@ -32,7 +32,7 @@ class Triplet(NamedTuple):
 def read_triplets(folder: Path) -> list[Triplet]:
     """Read triplets from the first shot of every video in a folder."""
     triplets = []
-    for path in sorted(each for each in folder.iterdir() if each.suffix in SUFFIXES):
+    for path in sorted(each for each in folder.iterdir() if each.suffix.lower() in VIDEOS):
         clips = read_clip(path, 32)
         if not clips:
             continue

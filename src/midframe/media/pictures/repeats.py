@@ -1,0 +1,27 @@
+"""Whether a picture repeats the one before it: the one test of videos and of data sets."""
+
+import numpy as np
+
+from midframe.media.pictures.decoding import Array
+
+TOLERANCE = 1.0
+"""Largest mean difference of a block in a repeated picture, in grey levels of 255: codecs change it
+slightly."""
+BLOCK = 16
+"""Height and width of the blocks in pixels. Motion in a single block is no repeat."""
+
+
+def is_duplicate(before: Array, after: Array, tolerance: float = TOLERANCE) -> bool:
+    """Return whether a grey image (H, W) uint8 repeats the one before it.
+
+    Args:
+        before, after: two successive images.
+        tolerance: largest mean difference of a block of 16x16 pixels, in grey levels.
+    """
+    if before.shape != after.shape:
+        return False
+    change = np.abs(after.astype(np.int16) - before).astype(np.float32)
+    below, right = (-size % BLOCK for size in change.shape)
+    blocks = np.pad(change, ((0, below), (0, right)), mode="edge")
+    blocks = blocks.reshape(blocks.shape[0] // BLOCK, BLOCK, -1, BLOCK)
+    return bool(blocks.mean((1, 3)).max() <= tolerance)

@@ -1,0 +1,137 @@
+"""Scores of scenes beside baselines, and the HTML page."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from helpers.video import Averager
+
+from midframe.data.layouts import Scene, find_scenes
+from midframe.evaluation.measures import average, measure, sharpness
+from midframe.evaluation.motion_compensation import compensate
+from midframe.evaluation.page import write_page
+from midframe.evaluation.report import WORST_SCENES, Report, evaluate
+from midframe.media.pictures.images import read_image, write_image
+
+Render = Callable[..., np.ndarray]
+
+
+@pytest.fixture
+def scenes(tmp_path: Path, frame: Render) -> list[Scene]:
+    for group in ("easy", "hard"):
+        lines = []
+        for name in ("a", "b"):
+            for number, time in enumerate((0, 1, 2) if group == "easy" else (0, 4, 8)):
+                path = tmp_path / "scenes" / "test" / group / name / f"{number}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_image(path, frame(time + (name == "b"), 96, 128))
+            lines.append(" ".join(f"x/test/{group}/{name}/{number}.png" for number in range(3)))
+        (tmp_path / "scenes" / f"test-{group}.txt").write_text("\n".join(lines))
+    return find_scenes(tmp_path / "scenes")
+
+
+@pytest.fixture
+def report(scenes: list[Scene], tmp_path: Path) -> Report:
+    return evaluate(scenes, Averager(), name="mine", save=tmp_path / "out")
+
+
+def test_every_method_is_measured_in_every_scene(report: Report, scenes: list[Scene]) -> None:
+    assert report.methods == ["mine", "repeat", "average", "minterpolate"]
+    assert [(each.group, each.scene) for each in report.scenes] == [
+        (each.group, each.name) for each in scenes
+    ]
+    for scene, scores in zip(scenes, report.scenes, strict=True):
+        truth = read_image(scene.middle)
+        assert scores.measures["repeat"] == measure(truth, read_image(scene.first))
+        assert scores.measures["average"].psnr == pytest.approx(
+            scores.measures["mine"].psnr, abs=0.1
+        )
+
+
+def test_motion_compensation_of_a_pair_finds_the_middle(frame: Render) -> None:
+    first, truth, second = (frame(time, 160, 208) for time in (0, 2, 4))
+    made = compensate(first, second)
+    assert made.shape == truth.shape
+    assert measure(truth, made).psnr > measure(truth, average(first, second)).psnr + 2
+
+
+def test_rows_end_with_means_of_groups_the_mean_and_the_median(report: Report) -> None:
+    rows = {row.scene: row.measures["mine"].psnr for row in report.rows()[4:]}
+    own = report.values("mine", "psnr")
+    assert rows == {
+        "mean, easy": pytest.approx(np.mean(own[:2])),
+        "mean, hard": pytest.approx(np.mean(own[2:])),
+        "mean": pytest.approx(np.mean(own)),
+        "median": pytest.approx(np.median(own)),
+    }
+
+
+def test_the_error_is_the_mean_absolute_difference() -> None:
+    truth = np.full((16, 16, 3), 100, np.uint8)
+    made = truth.copy()
+    made[:8] += 10
+    assert measure(truth, made).error == 5
+    assert measure(truth, truth).psnr == np.inf
+
+
+def test_equal_frames_have_a_sharpness_of_one(frame: Render) -> None:
+    truth, flat = frame(0, 96, 128), np.full((16, 16, 3), 100, np.uint8)
+    assert measure(truth, truth).sharpness == sharpness(flat, flat) == 1.0
+
+
+def test_sharpness_divides_the_absolute_laplacians_of_four_neighbours() -> None:
+    truth = np.full((5, 5, 1), 100, np.uint8)
+    dimmed = truth.copy()
+    truth[2, 2], dimmed[2, 2] = (
+        140,
+        110,
+    )  # 4 * 40 at the point and 40 at each neighbour; a quarter of it
+    assert sharpness(truth, dimmed) == 0.25
+    assert sharpness(dimmed, truth) == 4.0
+
+
+def test_a_blurred_frame_is_less_sharp(frame: Render) -> None:
+    truth = frame(0, 96, 128)
+    blurred = cv2.blur(truth, (3, 3))
+    assert measure(truth, blurred).sharpness < 0.7
+    assert measure(truth, cv2.blur(blurred, (3, 3))).sharpness < measure(truth, blurred).sharpness
+
+
+def test_scenes_whose_truth_is_flat_do_not_count_in_the_mean_sharpness(report: Report) -> None:
+    flat, textured = np.full((16, 16, 3), 100, np.uint8), np.zeros((16, 16, 3), np.uint8)
+    textured[::2] = 200
+    report.scenes[0].measures["mine"] = measure(flat, textured)
+    row = {each["scene"]: each["mine"]["sharpness"] for each in report.as_json()}
+    assert report.as_json()[0]["mine"]["sharpness"] is None
+    assert row["mean"] == pytest.approx(np.mean(report.values("mine", "sharpness")[1:]))
+    assert np.isnan(sharpness(flat, textured))
+
+
+def test_equal_frames_are_null_in_json(report: Report) -> None:
+    scene = report.scenes[0]
+    scene.measures["mine"] = measure(
+        np.zeros((16, 16, 3), np.uint8), np.zeros((16, 16, 3), np.uint8)
+    )
+    assert json.loads(json.dumps(report.as_json(), allow_nan=False))[0]["mine"]["psnr"] is None
+
+
+def test_what_is_saved(report: Report, tmp_path: Path) -> None:
+    saved = json.loads((tmp_path / "out" / "scores.json").read_text())
+    assert [row["scene"] for row in saved][-2:] == ["mean", "median"]
+    assert len(list((tmp_path / "out" / "interpolated").iterdir())) == 4
+
+
+def test_the_page_shows_the_worst_first(report: Report, tmp_path: Path) -> None:
+    text = write_page(report, tmp_path / "out", "mine on <scenes>").read_text()
+    assert "mine on &lt;scenes&gt;" in text
+    assert text.count("<th>sharpness</th>") == len(report.methods)
+    found = json.loads(re.search(r"scenes = (\[.*\]);", text)[1])  # type: ignore[index]
+    assert len(found) == min(4, WORST_SCENES)
+    worst = sorted(report.scenes, key=lambda each: each.measures["mine"].psnr)
+    assert [each["name"] for each in found] == [each.scene for each in worst]
+    assert set(found[0]["pictures"]) == {"truth", "error × 4", *report.methods}
+    assert all(each.startswith("data:image/webp") for each in found[0]["pictures"].values())

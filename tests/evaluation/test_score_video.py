@@ -1,0 +1,72 @@
+import json
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from helpers.video import Averager
+
+from midframe.errors import VideoError
+from midframe.evaluation.score_video import WORST_FRAMES, save_scores, score_video
+from midframe.media.pictures.images import read_image
+from midframe.media.reading.source import Part
+
+Render = Callable[..., Path]
+
+
+def test_every_second_frame_is_scored_beside_simpler_ways(render_video: Render) -> None:
+    told: list[tuple[float, float | None]] = []
+    scores = score_video(
+        render_video(frames=25, sound=False),
+        Averager(),
+        name="mine",
+        progress=lambda *state: told.append(state),
+    )
+    assert scores.methods == ["mine", "repeat", "average", "minterpolate"]
+    assert [round(each.seconds * 24000 / 1001) for each in scores.frames] == list(range(1, 25, 2))
+    assert scores.mean("psnr", "mine") == pytest.approx(scores.mean("psnr", "average"), abs=0.05)
+    assert scores.mean("psnr", "average") > scores.mean("psnr", "repeat") + 1
+    assert scores.mean("psnr", "minterpolate") > scores.mean("psnr", "average") + 1
+    assert scores.mean("ssim", "minterpolate") > scores.mean("ssim", "average")
+    assert told[-1] == (24, 25)
+
+
+def test_motion_compensation_is_compared_with_the_frame_of_its_time(render_video: Render) -> None:
+    scores = score_video(render_video(frames=41, sound=False), Averager())
+    assert min(each.measures["minterpolate"].psnr for each in scores.frames[2:-2]) > 22
+
+
+def test_frames_next_to_a_cut_are_omitted(render_video: Render) -> None:
+    scores = score_video(
+        render_video(frames=21, cut_at=9, sound=False), Averager(), minterpolate=False
+    )
+    assert scores.methods == ["model", "repeat", "average"]
+    assert len(scores.frames) == 9
+    assert min(each.measures["model"].psnr for each in scores.frames) > 15
+
+
+def test_a_part_can_be_looked_at(render_video: Render) -> None:
+    source = render_video(frames=40, rate=Fraction(10), sound=False)
+    scores = score_video(source, Averager(), part=Part(1.0, 2.0), minterpolate=False)
+    assert [round(each.seconds, 3) for each in scores.frames] == [1.1, 1.3, 1.5, 1.7]
+
+
+def test_scores_a_plot_and_the_worst_frames_are_saved(render_video: Render, tmp_path: Path) -> None:
+    scores = score_video(render_video(frames=25, sound=False), Averager(), minterpolate=False)
+    save_scores(scores, tmp_path / "scores")
+    saved = json.loads((tmp_path / "scores" / "scores.json").read_text())
+    assert len(saved["frames"]) == 12
+    assert saved["mean"]["psnr"]["model"] == pytest.approx(scores.mean("psnr", "model"))
+    assert set(saved["frames"][0]["measures"]["model"]) == {"psnr", "ssim", "error", "sharpness"}
+    assert saved["mean"]["sharpness"]["repeat"] == pytest.approx(1.0, abs=0.05)
+    assert saved["mean"]["sharpness"]["average"] < 1
+    shown = [read_image(tmp_path / "scores" / f"worst-{n}.png") for n in range(1, WORST_FRAMES + 1)]
+    assert {each.shape for each in shown} == {(64, 3 * 96, 3)}
+    worst = [each.measures["model"].psnr for each, _ in scores.worst]
+    assert worst == sorted(each.measures["model"].psnr for each in scores.frames)[:WORST_FRAMES]
+    assert (tmp_path / "scores" / "scores.png").stat().st_size > 1000
+
+
+def test_a_video_of_two_frames_is_refused(render_video: Render) -> None:
+    with pytest.raises(VideoError, match="no three successive frames"):
+        score_video(render_video(frames=2, sound=False), Averager())

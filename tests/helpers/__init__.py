@@ -1,0 +1,1 @@
+"""What several tests share: rendered films, stand-ins for networks, readers of results."""

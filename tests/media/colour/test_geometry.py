@@ -1,0 +1,103 @@
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from helpers.video import Averager, frames_of, render_frame
+
+from midframe.media.colour.geometry import FILTERS, UNIT, Geometry, Layout
+from midframe.media.colour.side_data import side_data_of
+from midframe.video.pipeline import interpolate_video
+
+HALF_TURN = 1 << 30
+
+
+def matrix_of(turns: tuple[int, int, int, int]) -> tuple[int, ...]:
+    a, b, c, d = (sign * UNIT for sign in turns)
+    return (a, b, 0, c, d, 0, 0, 0, HALF_TURN)
+
+
+def shown(image: np.ndarray, turns: tuple[int, int, int, int]) -> np.ndarray:
+    """What a display matrix makes of an image, pixel by pixel (ISO/IEC 14496-12, 8.2.2)."""
+    a, b, c, d = turns
+    places = {
+        (a * x + c * y, b * x + d * y): image[y, x]
+        for y in range(image.shape[0])
+        for x in range(image.shape[1])
+    }
+    left, top = min(x for x, _ in places), min(y for _, y in places)
+    width, height = 1 + max(x for x, _ in places) - left, 1 + max(y for _, y in places) - top
+    return np.array([[places[x + left, y + top] for x in range(width)] for y in range(height)])
+
+
+def picture_of(image: np.ndarray) -> av.VideoFrame:
+    picture = av.VideoFrame.from_ndarray(image, format="rgb24")
+    picture.pts, picture.time_base = 7, Fraction(1, 25)
+    return picture
+
+
+@pytest.mark.parametrize("turns", FILTERS)
+def test_samples_are_turned_as_the_matrix_says(turns: tuple[int, int, int, int]) -> None:
+    image = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
+    layout = Layout(Geometry(matrix_of(turns)), holds_matrix=False, holds_aspect=True)
+    result = layout.applied(picture_of(image))
+    assert np.array_equal(result.to_ndarray(), shown(image, turns))
+    assert (layout.matrix, result.pts) == (None, 7)
+
+
+def test_a_target_with_a_tag_gets_the_matrix_and_the_samples_as_they_are() -> None:
+    matrix = matrix_of((0, 1, 1, 0))
+    layout = Layout(Geometry(matrix), holds_matrix=True, holds_aspect=True)
+    picture = picture_of(np.zeros((4, 6, 3), np.uint8))
+    assert layout.applied(picture) is picture
+    assert layout.matrix == matrix
+
+
+def test_wide_pixels_become_square_where_there_is_no_tag_for_them() -> None:
+    geometry = Geometry(matrix_of((0, 1, -1, 0)), sample_aspect_ratio=Fraction(2))
+    tagged = Layout(geometry, holds_matrix=False, holds_aspect=True)
+    assert tagged.sample_aspect_ratio == Fraction(1, 2)
+    plain = Layout(geometry, holds_matrix=False, holds_aspect=False).applied(
+        picture_of(np.zeros((8, 6, 3), np.uint8))
+    )
+    assert (plain.width, plain.height) == (4, 6)
+
+
+def test_what_the_container_crops_is_cut_off() -> None:
+    image = np.arange(6 * 8 * 3, dtype=np.uint8).reshape(6, 8, 3)
+    layout = Layout(Geometry(crop=(1, 2, 3, 0)), holds_matrix=True, holds_aspect=True)
+    assert np.array_equal(layout.applied(picture_of(image)).to_ndarray(), image[1:4, 3:])
+
+
+def film(path: Path, matrix: tuple[int, ...]) -> Path:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", 25, options={"crf": "10"})
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        stream.set_display_matrix(matrix)
+        for number in range(4):
+            frame = av.VideoFrame.from_ndarray(render_frame(number), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.parametrize("turns", [(0, 1, 1, 0), (0, 1, -1, 0), (-1, 0, 0, 1)])
+@pytest.mark.parametrize("name", ["out.mp4", "out.mkv"])
+def test_a_rotated_or_mirrored_film_stays_so(
+    tmp_path: Path, name: str, turns: tuple[int, int, int, int]
+) -> None:
+    source, target = film(tmp_path / "in.mp4", matrix_of(turns)), tmp_path / name
+    interpolate_video(source, target, model=Averager())
+    before, after = (side_data_of(frames_of(path)[0])["DISPLAYMATRIX"] for path in (source, target))
+    assert before == after
+
+
+def test_a_rotated_film_becomes_upright_pictures(tmp_path: Path) -> None:
+    source = film(tmp_path / "in.mp4", matrix_of((0, 1, -1, 0)))
+    report = interpolate_video(source, tmp_path / "%d.png", model=Averager())
+    with av.open(str(tmp_path / "1.png")) as container:
+        first = next(container.decode(video=0)).to_ndarray(format="rgb24")
+    assert first.shape == (96, 64, 3)
+    assert np.abs(first.astype(int) - shown(render_frame(0), (0, 1, -1, 0))).mean() < 8
+    assert report.problems == ()

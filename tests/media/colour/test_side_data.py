@@ -1,0 +1,160 @@
+import struct
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from helpers.video import Averager, frames_of, render_frame
+
+from midframe.media.colour.side_data import (
+    CAPTIONS,
+    lost_metadata,
+    side_data_of,
+    with_side_data,
+    without_side_data,
+)
+from midframe.video.pipeline import interpolate_video
+
+Render = Callable[..., Path]
+RATE = 25
+CAPTIONED = {0: 1, 9: 2, 16: 3}
+"""Frames of the film below with captions, and how many triplets they have."""
+
+
+def caption_message(triplets: int) -> bytes:
+    """A NAL unit with closed captions: user data registered by ITU-T T.35 (ATSC A/53, part 4,
+    6.2.3)."""
+    data = (
+        bytes((0xB5, 0, 0x31))
+        + b"GA94"
+        + bytes((3, 0x40 | triplets, 0xFF))
+        + b"\xfc\x94\x2c" * triplets
+        + b"\xff"
+    )
+    return b"\0\0\0\1\6\4" + bytes((len(data),)) + data + b"\x80"
+
+
+@pytest.fixture
+def captioned(tmp_path: Path) -> Path:
+    """A film of 20 frames, some of them with captions, which are put into its packets."""
+    path = tmp_path / "captioned.ts"
+    encoder: Any = av.CodecContext.create("libx264", "w")
+    encoder.width, encoder.height, encoder.pix_fmt, encoder.time_base = (
+        96,
+        64,
+        "yuv420p",
+        Fraction(1, RATE),
+    )
+    encoder.framerate, encoder.options = (
+        Fraction(RATE),
+        {"bf": "0", "x264-params": "aud=0:repeat-headers=1"},
+    )
+    with av.open(str(path), "w") as container:
+        stream = container.add_mux_stream("h264", RATE, width=96, height=64)
+        pictures: list[Any] = [
+            av.VideoFrame.from_ndarray(render_frame(n), format="rgb24") for n in range(20)
+        ]
+        for number, picture in enumerate([*pictures, None]):
+            if picture is not None:
+                picture = picture.reformat(format="yuv420p")
+                picture.pts, picture.time_base = number, Fraction(1, RATE)
+            for coded in encoder.encode(picture):
+                triplets = CAPTIONED.get(coded.pts, 0)
+                packet = av.Packet((caption_message(triplets) if triplets else b"") + bytes(coded))
+                packet.pts, packet.dts, packet.duration = coded.pts, coded.dts, 1
+                packet.time_base, packet.is_keyframe, packet.stream = (
+                    Fraction(1, RATE),
+                    coded.is_keyframe,
+                    stream,
+                )
+                container.mux(packet)
+    return path
+
+
+def captions_of(path: Path) -> list[tuple[Fraction, int]]:
+    """When captions are shown, in seconds from the first frame, and how many triplets they have."""
+    frames = frames_of(path)
+    first = frames[0].pts
+    found = [(frame, side_data_of(frame).get(CAPTIONS)) for frame in frames]
+    return [
+        ((frame.pts - first) * frame.time_base, len(data) // 3) for frame, data in found if data
+    ]
+
+
+def test_the_film_of_these_tests_has_captions(captioned: Path) -> None:
+    assert captions_of(captioned) == [(Fraction(n, RATE), count) for n, count in CAPTIONED.items()]
+
+
+@pytest.mark.parametrize("options", [{}, {"codec": "hevc"}, {"vfr": True}, {"pixel": True}])
+def test_captions_are_carried_once_at_their_times(
+    captioned: Path, tmp_path: Path, options: dict
+) -> None:
+    if options.pop("pixel", False):  # the encoder takes another pixel format than the source's
+        options = {"codec": "h264", "encoder_options": {"profile": "high"}, "fps": "100"}
+    report = interpolate_video(captioned, tmp_path / "out.mp4", model=Averager(), **options)
+    assert captions_of(tmp_path / "out.mp4") == [
+        (Fraction(n, RATE), count) for n, count in CAPTIONED.items()
+    ]
+    assert (report.captions, report.dropped, report.problems) == (3, (), ())
+
+
+def test_captions_of_frames_that_are_not_shown_come_with_the_next(
+    captioned: Path, tmp_path: Path
+) -> None:
+    interpolate_video(captioned, tmp_path / "out.mp4", model=Averager(), fps="30")
+    found = captions_of(tmp_path / "out.mp4")
+    assert [count for _, count in found] == [1, 2, 3]
+    for (time, _), number in zip(found, CAPTIONED, strict=True):
+        assert 0 <= time - Fraction(number, RATE) < Fraction(1, 30)
+
+
+def test_captions_are_reported_where_the_encoder_writes_none(
+    captioned: Path, tmp_path: Path
+) -> None:
+    report = interpolate_video(captioned, tmp_path / "out.mkv", model=Averager(), codec="ffv1")
+    assert [text for text in report.dropped if "closed captions" in text]
+
+
+def test_side_data_can_be_put_on_other_samples_and_taken_off(captioned: Path) -> None:
+    donor = frames_of(captioned)[0]
+    picture = av.VideoFrame.from_ndarray(render_frame(7), format="rgb24").reformat(
+        format="yuv422p10le"
+    )
+    both = with_side_data(picture, donor)
+    assert CAPTIONS in side_data_of(both)
+    for ours, theirs in zip(both.planes, picture.planes, strict=True):
+        rows = [
+            np.frombuffer(bytes(each), np.uint16).reshape(each.height, -1)
+            for each in (ours, theirs)
+        ]
+        assert np.array_equal(*(each[:, : ours.width] for each in rows))
+    assert side_data_of(without_side_data(both)) == {}
+
+
+def test_dynamic_metadata_is_named() -> None:
+    picture = av.VideoFrame(16, 16, "yuv420p")
+    assert lost_metadata(picture, "") == []
+    assert lost_metadata(picture, "Side data:\n DOVI configuration record: profile: 8") == [
+        "Dolby Vision metadata"
+    ]
+    assert "spatial" in lost_metadata(picture, "hevc (Main) (hvc1) (default) (multilayer)")[0]
+
+
+def exif_picture(path: Path, orientation: int) -> Path:
+    """A JPEG whose EXIF tag is side data that PyAV does not list."""
+    from PIL import Image
+
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(render_frame(0)).save(path, exif=exif.tobytes())
+    return path
+
+
+def test_side_data_that_pyav_does_not_list_is_passed_over(tmp_path: Path) -> None:
+    with av.open(str(exif_picture(tmp_path / "turned.jpg", 6))) as container:
+        found = side_data_of(next(container.decode(video=0)))
+    assert struct.unpack("<9i", found["DISPLAYMATRIX"])[1] != 0
+    assert not any(name.startswith("UNKNOWN") for name in found)

@@ -1,0 +1,81 @@
+import struct
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import pytest
+from helpers.video import Averager, frames_of
+
+from midframe.media.colour.conversion import colour_of
+from midframe.media.colour.spherical import Immersion, immersion_of
+from midframe.media.writing.encoders import choose_encoding
+from midframe.media.writing.spherical_boxes import boxes_of, hide_apple_boxes, template_of
+from midframe.video.pipeline import interpolate_video
+
+Render = Callable[..., Path]
+VR = Immersion(stereo=(1, 0, 0, 0, 0, 0, 1, 0, 1), sphere=(0, 30 << 16, 0, 0, 0, 0, 0, 0, 0))
+"""Side by side on a sphere, turned by 30 degrees."""
+
+
+@pytest.fixture
+def film(render_video: Render, tmp_path: Path) -> Path:
+    """A film with the boxes of a spherical and stereoscopic picture."""
+    flat, path = render_video(frames=8, sound=False), tmp_path / "vr.mp4"
+    picture = frames_of(flat)[0]
+    encoding = choose_encoding(
+        picture,
+        colour_of(picture),
+        time_base=Fraction(1, 24000),
+        rate=Fraction(24000, 1001),
+        sample_aspect_ratio=None,
+    )
+    template = template_of(encoding, VR)
+    with (
+        av.open(str(flat)) as old,
+        av.open(str(path), "w", container_options={"strict": "unofficial"}) as new,
+    ):
+        stream = new.add_stream_from_template(template.stream, opaque=True)
+        stream.codec_context.extradata = old.streams.video[0].codec_context.extradata
+        for packet in old.demux(old.streams.video[0]):
+            if packet.size:
+                packet.stream = stream
+                new.mux(packet)
+    hide_apple_boxes(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [("out.mp4", {}), ("out.mkv", {}), ("hevc.mp4", {"codec": "hevc"})]
+)
+def test_a_spherical_film_stays_one(film: Path, tmp_path: Path, name: str, options: dict) -> None:
+    report = interpolate_video(film, tmp_path / name, model=Averager(), **options)
+    found = immersion_of(frames_of(tmp_path / name)[0])
+    assert found
+    assert found.stereo and found.stereo[:2] == (1, 0)  # noqa: PT018  # one fact
+    assert found.sphere == VR.sphere
+    assert (report.dropped, report.problems, report.frames_unchanged) == ((), (), 8)
+
+
+@pytest.mark.parametrize("name", ["%d.png", "out.mov", "out.ts"])
+def test_what_the_result_cannot_state_is_reported(film: Path, tmp_path: Path, name: str) -> None:
+    report = interpolate_video(film, tmp_path / name, model=Averager())
+    assert [text.partition(" (")[0] for text in report.dropped] == ["stereo 3D", "spherical video"]
+
+
+def test_boxes_are_those_of_the_specification() -> None:
+    boxes = boxes_of(VR)
+    assert boxes[:13] == struct.pack(">I4sIB", 13, b"st3d", 0, 2)
+    pose = boxes.index(b"prhd")
+    assert struct.unpack_from(">3i", boxes, pose + 8) == (30 << 16, 0, 0)
+    assert boxes[13:21] == struct.pack(">I4s", len(boxes) - 13, b"sv3d")
+
+
+def test_layouts_that_the_boxes_cannot_state_are_not_carried() -> None:
+    assert VR.can_be_carried
+    assert not Immersion(stereo=(4, 0, 0, 0, 0, 0, 1, 0, 1)).can_be_carried
+    assert not Immersion(sphere=(5, 0, 0, 0, 0, 0, 0, 0, 0)).can_be_carried
+
+
+def test_an_ordinary_film_has_no_immersion(render_video: Render) -> None:
+    assert immersion_of(frames_of(render_video(frames=2, sound=False))[0]) is None

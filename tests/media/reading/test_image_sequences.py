@@ -1,0 +1,379 @@
+"""Folders and patterns of pictures, and files of several pictures, as sources and as results."""
+
+import logging
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from helpers.video import Averager, check_refused, frames_of, render_frame
+from PIL import Image, ImageCms, features
+
+from midframe.media.pictures.decoding import read_picture
+from midframe.media.pictures.images import Array, write_image
+from midframe.media.reading.image_reader import ImageReader
+from midframe.media.reading.image_sequence import (
+    ImageSequence,
+    is_pattern,
+    missing_numbers,
+    picture_files,
+)
+from midframe.media.reading.opacity import lost_alpha
+from midframe.media.reading.reader import VideoReader
+from midframe.media.reading.sources import open_source
+from midframe.media.writing.animation import plays_of
+from midframe.options import SourceOptions
+from midframe.video.pipeline import interpolate_video
+
+Render = Callable[..., Path]
+PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+WIDE = PROFILE.replace("sRGB".encode("utf-16-be"), "Wide".encode("utf-16-be"))
+
+
+def folder_of(
+    folder: Path, pictures: list[Array | Image.Image], form: str = "%04d.png", **options: object
+) -> Path:
+    folder.mkdir()
+    for number, picture in enumerate(pictures, start=1):
+        picture = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+        picture.save(folder / (form % number), **options)
+    return folder
+
+
+def rendered(count: int) -> list[Array]:
+    return [render_frame(n) for n in range(count)]
+
+
+def test_hidden_files_and_other_files_are_skipped(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "frames", rendered(3))
+    for name in ("._0001.png", ".DS_Store", "Thumbs.db", "notes.pdf", "desktop.ini"):
+        (folder / name).write_bytes(b"\0\5\x16\7no picture")
+    (folder / "old.png").mkdir()
+    assert [path.name for path in picture_files(folder) or []] == [
+        "0001.png",
+        "0002.png",
+        "0003.png",
+    ]
+    report = interpolate_video(folder, tmp_path / "out.mkv", model=Averager(), codec="ffv1")
+    assert (report.frames_in, report.frames_kept, report.problems) == (3, 3, ())
+
+
+def test_missing_numbers_are_reported(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "frames", rendered(9))
+    for number in (3, 6, 7):
+        (folder / f"{number:04}.png").unlink()
+    with open_source(folder, SourceOptions()) as reader:
+        assert isinstance(reader, ImageReader)
+        assert isinstance(reader.images, ImageSequence)
+        assert reader.images.missing_numbers == [3, 6, 7]
+        assert reader.warnings == ["images are missing: number 3, 6-7"]
+
+
+@pytest.mark.parametrize(
+    ("names", "missing"),
+    [
+        (["a1.png", "a2.png", "a3.png"], []),
+        (["2.png", "4.png", "8.png", "10.png"], [6]),
+        (["000.png", "003.png", "006.png", "007.png", "009.png"], [1, 2, 4, 5, 8]),
+        (["first.png", "second.png"], []),
+        (["a1.png", "b5.png"], []),
+        (["7.png"], []),
+    ],
+)
+def test_numbers_may_have_any_equal_distance(names: list[str], missing: list[int]) -> None:
+    assert missing_numbers([Path(name) for name in names]) == missing
+
+
+def test_two_pictures_of_one_number_are_reported(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "frames", rendered(3))
+    write_image(folder / "0002.jpg", render_frame(0))
+    with open_source(folder, SourceOptions()) as reader:
+        assert isinstance(reader, ImageReader)
+        assert isinstance(reader.images, ImageSequence)
+        assert reader.warnings == ["several images have the same number: 2"]
+
+
+def test_a_picture_of_another_size_is_named_before_the_work(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "frames", [*rendered(2), render_frame(2, 32, 48)])
+    check_refused(
+        folder,
+        tmp_path / "out.mp4",
+        r"0003\.png is 48x32, and 0001\.png is 96x64: one size is needed",
+    )
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "I;16", "CMYK"])
+def test_pictures_of_every_mode_come_through_unchanged(tmp_path: Path, mode: str) -> None:
+    pictures = [Image.fromarray(image) for image in rendered(3)]
+    if mode == "I;16":
+        pictures = [
+            Image.fromarray(np.asarray(each.convert("L")).astype(np.uint16) * 257 + 9)
+            for each in pictures
+        ]
+    else:
+        pictures = [each.convert(mode) for each in pictures]
+    suffix = "tif" if mode == "CMYK" else "png"
+    folder = folder_of(tmp_path / "frames", pictures, f"%d.{suffix}")
+    report = interpolate_video(folder, tmp_path / "out", model=Averager())
+    assert (report.frames_kept, report.frames_out, report.problems) == (3, 6, ())
+    for number in range(3):
+        before = read_picture(folder / f"{number + 1}.{suffix}").image
+        after = read_picture(tmp_path / "out" / f"{2 * number + 1:06}.png").image
+        assert after.dtype == before.dtype
+        assert np.array_equal(after, before)
+    interpolate_video(folder, tmp_path / "out.mp4", model=Averager())
+    assert frames_of(tmp_path / "out.mp4")[0].format.name == (
+        "yuv420p10le" if mode == "I;16" else "yuv420p"
+    )
+
+
+def test_a_sequence_has_the_depth_of_its_deepest_picture_and_alpha_if_any_has(
+    tmp_path: Path,
+) -> None:
+    folder = folder_of(tmp_path / "frames", rendered(2))
+    deep = render_frame(2).astype(np.uint16) * 257 + 3
+    write_image(folder / "0003.png", deep)
+    Image.fromarray(np.dstack([render_frame(3), np.full((64, 96), 128, np.uint8)])).save(
+        folder / "0004.png"
+    )
+    interpolate_video(folder, tmp_path / "out", model=Averager(), factor=1)
+    found = [read_picture(tmp_path / "out" / f"{n:06}.png").image for n in (1, 2, 3, 4)]
+    assert {(image.dtype.name, image.shape[2]) for image in found} == {("uint16", 4)}
+    assert np.array_equal(found[0][..., :3], render_frame(0).astype(np.uint16) * 257)
+    assert np.array_equal(found[2][..., :3], deep)
+    assert [image[0, 0, 3] for image in found] == [65535, 65535, 65535, 128 * 257]
+
+
+def test_turned_jpegs_become_upright_frames(tmp_path: Path) -> None:
+    picture = Image.fromarray(render_frame(0))
+    exif = picture.getexif()
+    exif[0x0112] = 6
+    folder = folder_of(tmp_path / "shots", [picture] * 2, "%04d.jpg", exif=exif, quality=95)
+    interpolate_video(folder, tmp_path / "out.mkv", model=Averager(), codec="ffv1")
+    frame = frames_of(tmp_path / "out.mkv")[0]
+    assert (frame.width, frame.height) == (64, 96)
+    assert (
+        abs(frame.to_ndarray(format="rgb24").astype(int) - np.rot90(render_frame(0), -1)).mean() < 8
+    )
+
+
+def test_the_icc_profile_comes_through_or_is_reported(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "frames", rendered(2), icc_profile=WIDE)
+    interpolate_video(folder, tmp_path / "out", model=Averager())
+    assert all(read_picture(path).icc_profile == WIDE for path in (tmp_path / "out").iterdir())
+    lost = interpolate_video(folder, tmp_path / "out.mp4", model=Averager()).dropped
+    assert lost == ("ICC profile (the result has none, so its colours look different)",)
+    usual = folder_of(tmp_path / "usual", rendered(2), icc_profile=PROFILE)
+    assert interpolate_video(usual, tmp_path / "usual.mp4", model=Averager()).dropped == ()
+
+
+def test_what_pictures_of_the_result_cannot_hold_is_reported(tmp_path: Path) -> None:
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    clear = np.dstack([render_frame(0), render_frame(1)[..., 0]]).astype(np.uint16) * 257
+    for number in range(2):
+        write_image(folder / f"{number}.png", clear)
+    report = interpolate_video(folder, tmp_path / "out" / "%d.jpg", model=Averager())
+    assert report.dropped == ("bits beyond 8 of each sample (JPEG; PNG and TIFF hold 16)", "alpha")
+    assert len(list((tmp_path / "out").iterdir())) == 4
+
+
+def test_a_result_replaces_all_pictures_of_an_earlier_one_and_nothing_else(tmp_path: Path) -> None:
+    folder, target = folder_of(tmp_path / "frames", rendered(5)), tmp_path / "out" / "a%03d.png"
+    interpolate_video(folder, target, model=Averager())
+    for name in ("a0001.png", "b001.png", "notes.txt"):
+        (tmp_path / "out" / name).write_text("mine")
+    (folder / "0005.png").unlink()
+    (folder / "0004.png").unlink()
+    check_refused(folder, target, r"a001\.png exists: name another OUT, or give --overwrite")
+    interpolate_video(folder, target, model=Averager(), overwrite=True)
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == ["a0001.png", *(f"a{n:03}.png" for n in range(1, 7)), "b001.png", "notes.txt"]
+
+
+def test_a_folder_with_other_files_is_no_place_for_a_result(tmp_path: Path) -> None:
+    folder, target = folder_of(tmp_path / "frames", rendered(2)), tmp_path / "out"
+    target.mkdir()
+    (target / ".DS_Store").touch()
+    (target / "holiday.jpg").touch()
+    check_refused(
+        folder, target, r"out holds other files \(holiday\.jpg\): name a new folder", overwrite=True
+    )
+    (target / "holiday.jpg").unlink()
+    interpolate_video(folder, target, model=Averager())
+    assert sorted(path.name for path in target.iterdir()) == [
+        ".DS_Store",
+        *(f"{n:06}.png" for n in range(1, 5)),
+    ]
+
+
+def test_a_source_is_never_written_over(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "frames", rendered(3), "%d.png")
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    check_refused(folder, folder, "frames is an input", overwrite=True)
+    check_refused(folder, folder / "%d.png", r"1\.png is an input", overwrite=True)
+    check_refused(
+        folder / "%d.png",
+        tmp_path / "frames" / ".." / "frames" / "%d.png",
+        "is an input",
+        overwrite=True,
+    )
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+    interpolate_video(folder, folder / "twice-%d.png", model=Averager())
+    assert len(list(folder.iterdir())) == 9
+    pages = [Image.fromarray(image) for image in rendered(3)]
+    pages[0].save(tmp_path / "a.gif", save_all=True, append_images=pages[1:], duration=100)
+    check_refused(tmp_path / "a.gif", tmp_path / "a.gif", "is an input", overwrite=True)
+
+
+def test_a_video_with_a_percent_sign_in_its_name_is_no_pattern(
+    render_video: Render, tmp_path: Path
+) -> None:
+    assert not is_pattern(Path("50%discount.mp4"))
+    assert is_pattern(Path("50%d.png"))
+    write_image(tmp_path / "50%discount.png", render_frame(0))
+    assert picture_files(tmp_path / "50%discount.png") is None
+
+
+def animation(path: Path, frames: list[Array], **options: object) -> Path:
+    pictures = [Image.fromarray(image) for image in frames]
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], **options)
+    return path
+
+
+@pytest.mark.parametrize("name", ["in.webp", "in.avif", "in.tif"])
+def test_files_of_several_pictures_are_sources(tmp_path: Path, name: str) -> None:
+    if name == "in.avif" and not features.check("avif"):
+        pytest.skip("Pillow without AVIF")
+    options: dict[str, object] = {"in.webp": {"lossless": True}, "in.avif": {"quality": 95}}.get(
+        name, {}
+    )
+    durations = {} if name == "in.tif" else {"duration": [40, 40, 40, 80]}
+    source = animation(tmp_path / name, rendered(4), **options, **durations)
+    report = interpolate_video(
+        source, tmp_path / "out.mkv", model=Averager(), codec="ffv1", vfr=True
+    )
+    assert (report.frames_in, report.frames_kept, report.problems) == (4, 4, ())
+    assert float(report.length_in) == pytest.approx(0.2 if durations else 0.16)
+    for frame, image in zip(frames_of(tmp_path / "out.mkv")[::2], rendered(4), strict=True):
+        assert abs(frame.to_ndarray(format="rgb24").astype(int) - image).mean() < 6
+    if durations:
+        with pytest.raises(ValueError, match="has its own frame times"):
+            open_source(source, SourceOptions(source_fps="30"))
+
+
+def test_pages_of_different_sizes_are_refused(tmp_path: Path) -> None:
+    source = animation(tmp_path / "in.tif", [render_frame(0), render_frame(1, 32, 48)])
+    check_refused(source, tmp_path / "out.mp4", "holds images of different sizes")
+
+
+def test_deep_pages_keep_their_bits(tmp_path: Path) -> None:
+    deep = [image[..., 0].astype(np.uint16) * 257 + 5 for image in rendered(3)]
+    source = animation(tmp_path / "in.tif", deep)
+    with open_source(source, SourceOptions()) as reader:
+        assert isinstance(reader, ImageReader)
+        found = [frame.picture.to_ndarray() for frame in reader.read()]
+    assert all(
+        np.array_equal(image[..., 0], before) for image, before in zip(found, deep, strict=True)
+    )
+    report = interpolate_video(source, tmp_path / "out.apng", model=Averager())
+    assert (report.frames_out, report.problems) == (6, ())
+    assert interpolate_video(source, tmp_path / "out.gif", model=Averager()).dropped == (
+        "bits beyond 8 of each sample (GIF)",
+    )
+
+
+def test_a_webp_plays_as_often_as_a_gif(tmp_path: Path) -> None:
+    source = animation(tmp_path / "in.webp", rendered(3), duration=100, loop=3)
+    interpolate_video(source, tmp_path / "out.gif", model=Averager())
+    assert plays_of(tmp_path / "out.gif") == plays_of(source) == 3
+
+
+@pytest.mark.parametrize("opaque", [True, False])
+@pytest.mark.parametrize("name", ["in.gif", "in.apng", "in.webp", "frames"])
+def test_alpha_is_lost_only_where_there_is_any(tmp_path: Path, name: str, opaque: bool) -> None:
+    frames = [np.dstack([image, np.full((64, 96), 255, np.uint8)]) for image in rendered(4)]
+    if not opaque:
+        frames[-1][:20, :20, 3] = 0
+    if name == "frames":
+        source = folder_of(tmp_path / name, frames)
+    else:
+        kinds = {
+            "in.apng": {"format": "PNG"},
+            "in.webp": {"lossless": True},
+            "in.gif": {"disposal": 2},
+        }
+        options: dict[str, object] = kinds[name]
+        source = animation(tmp_path / name, frames, duration=100, **options)
+    report = interpolate_video(source, tmp_path / "out.mp4", model=Averager())
+    lost = () if opaque else ("alpha (yuv420p has none: prores, vp9 and ffv1 can keep it)",)
+    assert (report.dropped, report.problems) == (lost, ())
+
+
+def test_alpha_of_frames_that_were_not_examined_is_reported_as_possible(tmp_path: Path) -> None:
+    path = tmp_path / "in.mov"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("prores_ks", 24)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuva444p10le"
+        for _ in range(30):
+            opaque = np.dstack([render_frame(0), np.full((64, 96), 255, np.uint8)])
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(opaque, format="rgba")))
+        container.mux(stream.encode(None))
+    with VideoReader(path) as reader:
+        assert lost_alpha(reader) == "alpha, if frames after the first 25 have it"
+
+
+@pytest.mark.parametrize(
+    ("rate", "durations"), [(15, [70, 60, 70]), (24, [40, 40, 50, 40, 40, 40]), (30, [30, 30, 40])]
+)
+def test_gifs_are_as_long_as_their_source_and_no_delay_is_lost(
+    tmp_path: Path, rate: int, durations: list[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.ERROR)
+    source = animation(tmp_path / "in.gif", rendered(12), duration=(durations * 4)[:12], loop=2)
+    report = interpolate_video(source, tmp_path / "out.gif", model=Averager(), factor=1)
+    with Image.open(source) as before, Image.open(tmp_path / "out.gif") as after:
+        assert before.n_frames == after.n_frames == 12
+        totals = [
+            sum(image.seek(n) or image.info["duration"] for n in range(12))
+            for image in (before, after)
+        ]
+    assert totals[0] == totals[1]
+    assert (report.problems, plays_of(tmp_path / "out.gif")) == ((), plays_of(source))
+
+
+@pytest.mark.parametrize("deep", [False, True])
+@pytest.mark.parametrize("alpha", [False, True])
+def test_cuts_between_pictures_are_found_in_the_frames_themselves(
+    tmp_path: Path, deep: bool, alpha: bool
+) -> None:
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for number in range(8):
+        image = np.zeros((64, 96, 4 if alpha else 3), np.uint8)
+        image[..., 3:] = 255
+        image[:, 60:, :3] = 200 if number < 5 else 20  # the left third alone tells nothing
+        write_image(folder / f"{number}.png", image.astype(np.uint16) * 257 if deep else image)
+    with open_source(folder, SourceOptions(cut_threshold=10.0)) as reader:
+        frames = list(reader.read())
+        assert [frame.begins_scene for frame in frames] == [False] * 5 + [True] + [False] * 2
+        first, _ = reader.first_picture()
+        assert {frame.picture.format.name for frame in frames} == {first.format.name}
+
+
+@pytest.mark.parametrize(
+    ("density", "shape"), [((72, 72), None), ((144, 72), Fraction(2)), ((72, 80), Fraction(9, 10))]
+)
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_pixels_that_are_not_square_stay_so(
+    tmp_path: Path, suffix: str, density: tuple[int, int], shape: Fraction | None
+) -> None:
+    folder = folder_of(tmp_path / "frames", rendered(2), f"%d.{suffix}", dpi=density)
+    interpolate_video(folder, tmp_path / "out.mp4", model=Averager())
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        found = container.streams.video[0].sample_aspect_ratio
+        assert (float(found) if found else None) == (
+            pytest.approx(float(shape), abs=1e-3) if shape else found and 1
+        )

@@ -1,0 +1,78 @@
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from helpers.video import Averager, frames_of, planes, render_frame
+
+from midframe.video.pipeline import interpolate_video
+
+FADE = 16
+"""Frames that a fade takes."""
+
+
+def faded(time: float) -> np.ndarray:
+    """One scene that becomes another from the fifth frame on."""
+    share = min(max((time - 4) / FADE, 0), 1)
+    return np.rint(render_frame(0) * (1 - share) + render_frame(0, scene=1) * share).astype(
+        np.uint8
+    )
+
+
+def dark(time: float) -> np.ndarray:
+    """A scene that comes out of the black."""
+    return np.rint(render_frame(0) * min(1, time / FADE)).astype(np.uint8)
+
+
+def write(path: Path, images: list[np.ndarray]) -> Path:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", 24)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv444p"
+        for n, image in enumerate(images):
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format="yuv444p")
+            frame.pts = n
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def luma(image: np.ndarray) -> np.ndarray:
+    return planes(av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format="yuv444p"))[0]
+
+
+def psnr(one: np.ndarray, other: np.ndarray) -> float:
+    error = float(((one - other) ** 2).mean())
+    return 100.0 if error == 0 else 10 * np.log10(255**2 / error)
+
+
+@pytest.mark.parametrize("scene", [faded, dark])
+def test_a_fade_is_no_cut_and_goes_on_between_frames(tmp_path: Path, scene) -> None:  # type: ignore[no-untyped-def]
+    source = write(tmp_path / "in.mkv", [scene(n) for n in range(FADE + 8)])
+    report = interpolate_video(
+        source, tmp_path / "out.mkv", model=Averager(), codec="ffv1", factor=4
+    )
+    assert (report.cuts, report.frames_held) == (0, 3)
+    shown = [planes(frame)[0] for frame in frames_of(tmp_path / "out.mkv")]
+    made = [(n, frame) for n, frame in enumerate(shown[: 4 * (FADE + 7)]) if n % 4]
+    assert min(psnr(frame, luma(scene(n / 4))) for n, frame in made) > 45
+
+
+def test_a_cut_shows_nothing_that_was_not_there(tmp_path: Path) -> None:
+    images = [render_frame(n, scene=int(n >= 6)) for n in range(12)]
+    source = write(tmp_path / "in.mkv", images)
+    interpolate_video(source, tmp_path / "out.mkv", model=Averager(), codec="ffv1", factor=4)
+    shown = [planes(frame)[0] for frame in frames_of(tmp_path / "out.mkv")]
+    assert all(psnr(frame, shown[20]) == 100 for frame in shown[21:24])
+    assert psnr(shown[24], luma(images[6])) > 50
+
+
+@pytest.mark.parametrize(("threshold", "cuts"), [(0.5, 1), (60, 0), (0, 0)])
+def test_what_counts_as_a_cut_can_be_chosen(tmp_path: Path, threshold: float, cuts: int) -> None:
+    step = [np.full((64, 96, 3), 100 + 20 * (n >= 4), np.uint8) for n in range(8)]
+    source = write(tmp_path / "in.mkv", step)
+    assert (
+        interpolate_video(
+            source, tmp_path / "out.mkv", model=Averager(), cut_threshold=threshold
+        ).cuts
+        == cuts
+    )

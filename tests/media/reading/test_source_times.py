@@ -1,0 +1,172 @@
+"""Times of sources that state none, state some, or state wrong ones."""
+
+from collections.abc import Callable
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+from helpers.video import Averager, render_frame, times_of
+
+from midframe.errors import VideoError
+from midframe.media.reading.reader import VideoReader
+from midframe.video.pipeline import interpolate_video
+from midframe.video.report import VideoReport
+
+Render = Callable[..., Path]
+NTSC = Fraction(30000, 1001)
+RAW = {"codec": "ffv1", "overlays": False}
+
+
+def write(
+    path: Path, rate: Fraction = Fraction(25), frames: int = 30, begin: float = 0, **changes: Any
+) -> Path:
+    """A film in H.264 or HEVC, whose clock begins at a time in seconds."""
+    size = changes.get("size", (64, 96))
+    with av.open(
+        str(path), "w", options={"output_ts_offset": str(begin)} if begin else {}
+    ) as container:
+        options = {
+            "bf": changes.get("bf", "0"),
+            "preset": "ultrafast",
+            "x265-params": "log-level=none",
+        }
+        stream = container.add_stream(
+            "libx265" if path.suffix == ".hevc" else "libx264", rate, options=options
+        )
+        stream.width, stream.height, stream.pix_fmt = size[1], size[0], "yuv420p"
+        for index in range(frames):
+            frame = av.VideoFrame.from_ndarray(render_frame(index, *size), format="rgb24")
+            frame.pts, frame.time_base = index, 1 / rate
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def join(path: Path, *films: Path) -> Path:
+    path.write_bytes(b"".join(film.read_bytes() for film in films))
+    return path
+
+
+def interpolated(source: Path, **wanted: Any) -> tuple[VideoReport, list[Fraction]]:
+    """The report of an interpolation, and the times of the result."""
+    target = source.with_name("out.mkv")
+    report = interpolate_video(source, target, model=Averager(), **{**RAW, **wanted})
+    return report, times_of(target)
+
+
+@pytest.mark.parametrize("name", ["in.mxf", "in.wmv"])
+@pytest.mark.parametrize("bf", ["0", "2"])
+def test_containers_that_state_times_of_decoding_alone_show_frames_at_equal_steps(
+    tmp_path: Path, name: str, bf: str
+) -> None:
+    source = write(tmp_path / name, bf=bf)
+    report, _ = interpolated(source)
+    with VideoReader(source) as reader:
+        times = [frame.pts * reader.time_base for frame in reader.read()]
+    assert report.frames_kept == 30
+    assert times[0] == 0
+    assert all(
+        abs(after - before - Fraction(1, 25)) <= Fraction(1, 500)
+        for before, after in pairwise(times)
+    )
+
+
+@pytest.mark.parametrize("name", ["in.mpg", "in.h264", "in.hevc"])
+@pytest.mark.parametrize("bf", ["0", "2"])
+def test_frames_without_times_follow_on_those_before(tmp_path: Path, name: str, bf: str) -> None:
+    source = write(tmp_path / name, NTSC, bf=bf)
+    report, times = interpolated(source)
+    assert (report.frames_in, report.frames_kept, report.frames_out) == (30, 30, 60)
+    assert abs(report.length_out - 30 / NTSC) <= Fraction(2, 1000)
+    assert all(
+        abs(after - before - 1 / NTSC / 2) <= Fraction(1, 1000) for before, after in pairwise(times)
+    )
+    assert not report.problems
+
+
+def test_a_part_of_a_film_without_times_begins_where_it_should(tmp_path: Path) -> None:
+    source = write(tmp_path / "in.h264", frames=150)
+    with VideoReader(source) as reader:
+        whole = [bytes(frame.picture.planes[0]) for frame in reader.read()]
+    report, _ = interpolated(source, start=4.0, end=5.0)
+    assert report.frames_in == 25
+    first = next(av.open(str(tmp_path / "out.mkv")).decode(video=0))
+    assert bytes(first.planes[0]) == whole[100]
+
+
+def test_the_end_that_a_joined_recording_states_is_no_damage(tmp_path: Path) -> None:
+    first, second = write(tmp_path / "1.ts", begin=200), write(tmp_path / "2.ts", begin=100)
+    report, _ = interpolated(join(tmp_path / "in.ts", first, second))
+    assert abs(report.length_out - Fraction(60, 25)) < Fraction(1, 100)
+    assert not [place for place in report.damage if "states" in place]
+
+
+def test_a_change_of_size_is_reported_once(tmp_path: Path) -> None:
+    first, second = (
+        write(tmp_path / "1.ts", frames=10),
+        write(tmp_path / "2.ts", frames=10, size=(96, 128)),
+    )
+    report, _ = interpolated(join(tmp_path / "in.ts", first, second))
+    assert len([place for place in report.damage if "128x96" in place]) == 1
+
+
+def test_a_file_whose_packets_are_all_flagged_as_damaged_is_shown_as_it_decodes(
+    tmp_path: Path,
+) -> None:
+    source = write(tmp_path / "in.ts")
+    data = bytearray(source.read_bytes())
+    for place in range(0, len(data), 188):
+        if (data[place + 1] & 0x1F, data[place + 2]) == (1, 0):
+            data[place + 1] |= 0x80
+    source.write_bytes(data)
+    report, _ = interpolated(source)
+    assert report.frames_kept == 30
+    assert [place for place in report.damage if "flagged" in place]
+
+
+def test_frames_that_all_state_one_time_come_at_a_usual_rate(tmp_path: Path) -> None:
+    source = tmp_path / "equal.mkv"
+    with av.open(str(write(tmp_path / "in.mkv"))) as film, av.open(str(source), "w") as container:
+        stream = container.add_stream_from_template(film.streams.video[0])
+        for packet in film.demux(film.streams.video[0]):
+            if packet.size:
+                packet.stream, packet.pts, packet.dts, packet.duration = stream, 0, 0, 0
+                container.mux_one(packet)
+    report, _ = interpolated(source)
+    assert (report.frames_in, report.frames_kept) == (30, 30)
+    assert abs(report.length_out - Fraction(30, 25)) < Fraction(1, 100)
+    assert not report.problems
+    assert (
+        "the frames have no usable timestamps and are shown at a constant rate at an unknown time"
+        in report.damage
+    )
+
+
+def test_sound_that_an_edit_list_cuts_off_delays_no_picture(
+    render_video: Render, tmp_path: Path
+) -> None:
+    whole, source = render_video(frames=48), tmp_path / "cut.mp4"
+    with av.open(str(whole)) as film, av.open(str(source), "w") as container:
+        streams = {each.index: container.add_stream_from_template(each) for each in film.streams}
+        for packet in film.demux():
+            if packet.size:
+                early = round(Fraction(6, 5) / packet.time_base)
+                packet.pts, packet.dts = packet.pts - early, packet.dts - early
+                packet.stream = streams[packet.stream.index]
+                container.mux(packet)
+    report, times = interpolated(source)
+    assert not report.problems
+    assert times[0] < Fraction(7, 100)
+
+
+def test_more_frames_a_second_than_matroska_can_tell_apart_are_refused_before_the_work(
+    tmp_path: Path,
+) -> None:
+    source = write(tmp_path / "in.mp4", Fraction(1000))
+    with pytest.raises(VideoError, match=r"up to 1000 frames a second.*\.mp4"):
+        interpolated(source)
+    report = interpolate_video(source, tmp_path / "out.mp4", model=Averager(), codec="h264")
+    assert not report.problems

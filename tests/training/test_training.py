@@ -1,0 +1,673 @@
+import json
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers.training import toy
+from lightning.fabric import Fabric
+from safetensors.torch import load_file
+
+from midframe.data.create import create_dataset
+from midframe.data.extract import CreateConfig
+from midframe.data.shards import ShardWriter
+from midframe.data.triplets import Selection
+from midframe.errors import CheckpointError, ConfigError, DatasetError, TrainingError
+from midframe.models.checkpoint import build_model, load_model, save_model
+from midframe.training import aliases
+from midframe.training.config import TrainConfig, config_from, load_config
+from midframe.training.curves import draw_curves, read_log
+from midframe.training.loop import _learning_rate, train
+from midframe.training.precision import training_precision
+from midframe.training.samples import RequestSampler, TrainingSamples, choose_frames, compute_t
+from midframe.training.validation import MAX_PSNR, evaluate
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+
+@pytest.fixture
+def dataset(tmp_path: Path, frame: Callable[..., np.ndarray]) -> Path:
+    """Eight triplets for training, two for validation, one whole frame."""
+    folder = tmp_path / "set"
+    for part, count in (("train", 8), ("validation", 2), ("validation_frames", 1)):
+        (folder / part).mkdir(parents=True)
+        with ShardWriter(folder / part / "a.tar") as shard:
+            for index in range(count):
+                shard.write(
+                    f"a-{index}", np.stack([frame(index + t, 80, 80) for t in (0, 1, 2)]), {}
+                )
+    return folder
+
+
+def test_a_toy_training_learns(dataset: Path, tmp_path: Path) -> None:
+    entries: list[dict] = []
+    network = {
+        "widths": [8, 16],
+        "taps": 9,
+        "paper": True,
+    }  # which starts far from an average of both frames
+    config = toy(
+        dataset, steps=80, evaluate_every=20, crops=[[0.0, 32]], learning_rate=8e-3, network=network
+    )
+    train(config, tmp_path / "run", progress=entries.append)
+    losses = [entry["loss"] for entry in entries if "loss" in entry]
+    assert losses[-1] < 0.1 * losses[0]
+    scores = [entry["patch_psnr"] for entry in entries if "patch_psnr" in entry]
+    assert scores[-1] > scores[0]
+    made = {path.name for path in (tmp_path / "run").iterdir()}
+    assert made >= {"config.json", "log.jsonl", "curves.png", "last.pt", "best.safetensors"}
+    assert any(name.startswith("events.out.tfevents") for name in made)
+    assert load_model(tmp_path / "run" / "best.safetensors").config.taps == 9
+
+
+def test_dead_relus_are_logged(
+    dataset: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = build_model("sepconv", {"widths": [8, 8, 16], "taps": 9})
+    silent = model.enlarge[0].smooth
+    torch.nn.init.constant_(silent.bias, -100.0)
+    save_model(model, tmp_path / "silent.safetensors", {})
+    entries: list[dict] = []
+    initial = str(tmp_path / "silent.safetensors")
+    train(
+        toy(dataset, steps=2, init_from=initial, network={}),
+        tmp_path / "run",
+        progress=entries.append,
+    )
+    assert entries[-1]["least_active_relu"] == 0
+    assert [record.args[0] for record in caplog.records if "dead ReLU" in record.msg] == [
+        "enlarge.0.activation"
+    ]
+
+
+class PowerError(Exception):
+    """Stands for a machine that stops."""
+
+
+def fails_at(step: int) -> Callable[[dict], None]:
+    def fail(entry: dict) -> None:
+        if entry["step"] == step:
+            raise PowerError
+
+    return fail
+
+
+OLD_NAMES = """
+optimiser = "muon"
+initial = "sepconv"
+made_share = 0.5
+half_share = 0.125
+largest_gain = 1.5
+average = 0.9
+guide = 0.25
+guide_share = 0.75
+tether = 0.001
+"""
+
+
+def test_settings_with_their_old_names_are_read_and_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "old.toml").write_text(OLD_NAMES)
+    config = load_config(tmp_path / "old.toml", ["guide=0.5", "network.taps=9"])
+    assert (config.init_from, config.synthetic_fraction, config.half_res_probability) == (
+        "sepconv",
+        0.5,
+        0.125,
+    )
+    assert (config.max_layer_gain, config.ema_decay, config.kernel_sum_penalty) == (1.5, 0.9, 0.001)
+    assert (config.flow_supervision, config.flow_supervision_fraction) == (0.5, 0.75)
+    assert "setting guide was renamed to flow_supervision" in caplog.messages
+    with pytest.raises(ConfigError, match="made_share and synthetic_fraction are one setting"):
+        config_from({"made_share": 0.5, "synthetic_fraction": 0.5})
+
+
+def test_every_old_name_leads_to_a_setting() -> None:
+    assert set(aliases.SETTINGS.values()) <= set(TrainConfig.__dataclass_fields__)
+
+
+def test_a_run_with_the_old_names_resumes(dataset: Path, tmp_path: Path) -> None:
+    config = toy(dataset, optimiser="muon", max_layer_gain=2.0, ema_decay=0.9)
+    train(config, tmp_path / "new")
+    with pytest.raises(PowerError):
+        train(config, tmp_path / "old", progress=fails_at(12))
+    old_names = {present: old for old, present in aliases.SETTINGS.items()}
+    path = tmp_path / "old" / "config.json"
+    settings = {
+        old_names.get(name, name): value for name, value in json.loads(path.read_text()).items()
+    }
+    assert settings["largest_gain"] == 2.0
+    path.write_text(json.dumps(settings))
+    last = torch.load(tmp_path / "old" / "last.pt", weights_only=True)
+    (group,) = last["optimiser"]["param_groups"]
+    group["largest_gain"] = group.pop("max_layer_gain")
+    last["average"], last["chance"] = last.pop("ema"), last.pop("rng_state")
+    torch.save(last, tmp_path / "old" / "last.pt")
+    train(config, tmp_path / "old", resume=True)
+    states = [torch.load(tmp_path / name / "last.pt", weights_only=True) for name in ("new", "old")]
+    assert all(
+        torch.equal(value, states[1]["model"][name]) for name, value in states[0]["model"].items()
+    )
+
+
+def test_a_run_of_an_older_version_resumes(dataset: Path, tmp_path: Path) -> None:
+    config = toy(dataset, optimiser="muon")
+    with pytest.raises(PowerError):
+        train(config, tmp_path / "run", progress=fails_at(12))
+    settings = json.loads((tmp_path / "run" / "config.json").read_text())
+    del settings["max_layer_gain"]  # which it did not know yet
+    (tmp_path / "run" / "config.json").write_text(json.dumps(settings))
+    last = torch.load(tmp_path / "run" / "last.pt", weights_only=True)
+    del last["optimiser"]["param_groups"][0]["max_layer_gain"]
+    torch.save(last, tmp_path / "run" / "last.pt")
+    with pytest.raises(ConfigError, match="differ"):
+        train(toy(dataset, optimiser="muon", max_layer_gain=2.0), tmp_path / "run", resume=True)
+    train(config, tmp_path / "run", resume=True)
+    assert torch.load(tmp_path / "run" / "last.pt", weights_only=True)["state"]["step"] == 12
+
+
+@pytest.mark.parametrize("optimiser", ["adamax", "adamw", "muon"])
+def test_resuming_equals_not_stopping(dataset: Path, tmp_path: Path, optimiser: str) -> None:
+    config = toy(dataset, optimiser=optimiser, crops=[[0.0, 32], [0.5, 48]])
+    train(config, tmp_path / "whole")
+
+    with pytest.raises(PowerError):
+        train(config, tmp_path / "parts", progress=fails_at(12))
+    assert torch.load(tmp_path / "parts" / "last.pt", weights_only=True)["state"]["step"] == 6
+    train(config, tmp_path / "parts", resume=True)
+    weights = [load_file(tmp_path / name / "best.safetensors") for name in ("whole", "parts")]
+    states = [
+        torch.load(tmp_path / name / "last.pt", weights_only=True) for name in ("whole", "parts")
+    ]
+    assert states[0]["state"]["step"] == states[1]["state"]["step"] == 12
+    for part in ("model", "ema"):
+        for key, value in states[0][part].items():
+            assert torch.equal(value, states[1][part][key]), key
+    assert weights[0].keys() == weights[1].keys()
+
+
+def test_runs_do_not_overwrite_each_other(dataset: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with pytest.raises(CheckpointError, match="no run to resume"):
+        train(toy(dataset), run, resume=True)
+    run.mkdir()
+    (run / "config.json").write_text("{}")
+    with pytest.raises(ConfigError, match="contains a run already"):
+        train(toy(dataset), run)
+    with pytest.raises(ConfigError, match="differ"):
+        train(toy(dataset), run, resume=True)
+
+
+def test_a_missing_dataset_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="is not a dataset"):
+        train(toy(tmp_path / "nowhere"), tmp_path / "run")
+
+
+def test_an_invalid_network_is_an_error(dataset: Path, tmp_path: Path) -> None:
+    for network in ({"tapz": 3}, {"taps": 4}):
+        with pytest.raises(ConfigError, match="tap"):
+            train(toy(dataset, network=network), tmp_path / f"run{network}")
+
+
+def test_training_starts_from_initial_weights(
+    dataset: Path, tmp_path: Path, tiny_weights: Path
+) -> None:
+    still = {
+        "init_from": str(tiny_weights),
+        "network": {},
+        "steps": 2,
+        "learning_rate": 0.0,
+        "evaluate_every": 2,
+    }
+    train(toy(dataset, **still), tmp_path / "run")
+    before, after = load_file(tiny_weights), load_file(tmp_path / "run" / "best.safetensors")
+    assert all(torch.equal(before[key], after[key]) for key in before)
+    with pytest.raises(ConfigError, match="another config"):
+        train(toy(dataset, **{**still, "network": {"taps": 11}}), tmp_path / "other")
+
+
+def test_training_starts_from_the_mean_of_weights(
+    dataset: Path, tmp_path: Path, tiny_weights: Path
+) -> None:
+    threefold = load_model(str(tiny_weights))
+    threefold.load_state_dict({name: 3 * values for name, values in threefold.state_dict().items()})
+    save_model(threefold, tmp_path / "threefold.safetensors", {})
+    both = f"{tiny_weights}, {tmp_path / 'threefold.safetensors'}"
+    still = {"network": {}, "steps": 2, "learning_rate": 0.0, "evaluate_every": 2}
+    train(toy(dataset, init_from=both, **still), tmp_path / "run")
+    before, after = load_file(tiny_weights), load_file(tmp_path / "run" / "best.safetensors")
+    assert all(torch.equal(2 * before[key], after[key]) for key in before)
+    with pytest.raises(ConfigError, match="different configs"):
+        train(toy(dataset, init_from=f"{tiny_weights},sepconv", **still), tmp_path / "other")
+
+
+ADACONV = {
+    "model": "adaconv",
+    "network": {"widths": [8, 8, 8, 8, 8], "taps": 9},
+    "crops": [[0.0, 80]],
+    "max_shift": 0,
+}
+
+
+def test_a_toy_training_of_adaconv_learns(dataset: Path, tmp_path: Path) -> None:
+    entries: list[dict] = []
+    config = toy(
+        dataset,
+        **ADACONV,
+        steps=80,
+        evaluate_every=40,
+        flow_supervision=0.1,
+        flow_supervision_fraction=2.0,
+        learning_rate=1e-2,
+    )
+    scores = train(config, tmp_path / "run", progress=entries.append)
+    logged = [entry for entry in entries if "loss" in entry]
+    assert logged[-1]["loss"] < logged[0]["loss"]
+    assert logged[-1]["flow_supervision"] < logged[0]["flow_supervision"]
+    assert all(math.isfinite(score) for score in scores.values())
+    assert load_model(tmp_path / "run" / "best.safetensors").config.taps == 9
+
+
+FLOWSEP = {"widths": [4, 4, 8, 8], "hidden": [8, 8, 8, 8], "radii": [0, 1, 2, 2], "taps": 3}
+
+
+@pytest.fixture
+def long_samples(tmp_path: Path, frame: Callable[..., np.ndarray]) -> Path:
+    """Eight samples of seven frames for training, two for validation."""
+    folder = tmp_path / "long"
+    for part, count in (("train", 8), ("validation", 2)):
+        (folder / part).mkdir(parents=True)
+        with ShardWriter(folder / part / "a.tar") as shard:
+            for index in range(count):
+                shard.write(
+                    f"a-{index}", np.stack([frame(index + t / 2, 80, 80) for t in range(7)]), {}
+                )
+    return folder
+
+
+def test_a_toy_training_of_flowsep_learns(long_samples: Path, tmp_path: Path) -> None:
+    entries: list[dict] = []
+    config = toy(
+        long_samples,
+        model="flowsep",
+        network=FLOWSEP,
+        steps=60,
+        evaluate_every=30,
+        optimiser="adamw",
+        flow_supervision=0.05,
+    )
+    scores = train(config, tmp_path / "run", progress=entries.append)
+    logged = [entry for entry in entries if "loss" in entry]
+    assert logged[-1]["loss"] < logged[0]["loss"]
+    assert set(scores) == {"patch_psnr", "frame_psnr", "quarter_psnr"}
+    assert scores["quarter_psnr"] > 15
+    assert load_model(tmp_path / "run" / "best.safetensors").any_time
+
+
+def test_flowsep_grows_from_weights_of_a_smaller_form(dataset: Path, tmp_path: Path) -> None:
+    small = {
+        "model": "flowsep",
+        "crops": [[0.0, 32]],
+        "max_shift": 0,
+        "steps": 2,
+        "evaluate_every": 2,
+    }
+    train(toy(dataset, **{**small, "network": FLOWSEP}), tmp_path / "small")
+    initial = str(tmp_path / "small" / "best.safetensors")
+    larger = {**FLOWSEP, "widths": [4, 8, 8, 12]}
+    scores = train(
+        toy(dataset, **{**small, "network": larger, "init_from": initial}), tmp_path / "larger"
+    )
+    assert all(math.isfinite(score) for score in scores.values())
+    assert load_model(tmp_path / "larger" / "best.safetensors").config.widths == (4, 8, 8, 12)
+    narrow = {**FLOWSEP, "widths": [4, 4, 4, 4]}
+    with pytest.raises(ConfigError, match="may differ, and no width may become smaller"):
+        train(
+            toy(dataset, **{**small, "network": narrow, "init_from": initial}), tmp_path / "other"
+        )
+
+
+def test_frames_are_chosen_near_and_far_and_at_any_time() -> None:
+    rng = np.random.default_rng(0)
+    middles = {choose_frames(7, rng, any_time=False) for _ in range(100)}
+    assert middles == {(2, 3, 4), (1, 3, 5), (0, 3, 6)}
+    chosen = {choose_frames(7, rng, any_time=True) for _ in range(1000)}
+    assert all(0 <= first < between < second <= 6 for first, between, second in chosen)
+    assert {compute_t(each) for each in chosen} >= {Fraction(part, 6) for part in range(1, 6)} | {
+        Fraction(1, 4)
+    }
+    assert choose_frames(3, rng, any_time=True) == (0, 1, 2)
+
+
+def test_samples_are_reversed_half_the_time(long_samples: Path) -> None:
+    data = TrainingSamples(toy(long_samples, crops=[[0.0, 32]]), any_time=True)
+    times = [float(data[number, 32, 1]["t"]) for number in range(300)]
+    assert sum(time < 0.5 for time in times) == pytest.approx(
+        sum(time > 0.5 for time in times), abs=40
+    )
+
+
+def test_statistics_of_batch_normalisation_survive_a_stop(dataset: Path, tmp_path: Path) -> None:
+    config = toy(dataset, **ADACONV, steps=4, evaluate_every=2, batch=2)
+    train(config, tmp_path / "whole")
+
+    with pytest.raises(PowerError):
+        train(config, tmp_path / "parts", progress=fails_at(4))
+    train(config, tmp_path / "parts", resume=True)
+    states = [
+        torch.load(tmp_path / name / "last.pt", weights_only=True)["ema"]
+        for name in ("whole", "parts")
+    ]
+    assert any("running_var" in name for name in states[0])
+    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
+
+
+def test_equal_samples_do_not_make_a_score_infinite(tmp_path: Path) -> None:
+    (tmp_path / "validation").mkdir()
+    with ShardWriter(tmp_path / "validation" / "a.tar") as shard:
+        shard.write("a-0", np.full((3, 80, 80, 3), 40, np.uint8), {})
+    config = toy(tmp_path, **ADACONV)
+    fabric = Fabric(accelerator="cpu", devices=1, precision="32-true")
+    assert (
+        evaluate(build_model("adaconv", config.network), config, fabric)["patch_psnr"] == MAX_PSNR
+    )
+
+
+def test_mixed_precision_does_not_convert_inputs() -> None:
+    layer = torch.nn.Linear(3, 2, bias=False)
+    fabric = Fabric(accelerator="cpu", devices=1, plugins=[training_precision("bf16-mixed")])
+    seen = []
+    layer.register_forward_hook(lambda _, given, made: seen.extend([given[0].dtype, made.dtype]))
+    assert fabric.setup_module(layer)(torch.rand(4, 3)).dtype == torch.float32
+    assert seen == [torch.float32, torch.bfloat16]
+
+
+def test_a_precision_has_a_known_name(dataset: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="choose from auto, 32-true"):
+        train(toy(dataset, precision="bf16"), tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_the_whole_way_from_video_to_weights(
+    render_video: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    for index in range(2):
+        made = render_video(f"clip{index}.mp4", frames=20, size=(120, 160), sound=False)
+        made.rename(folder / made.name)
+    create_dataset(
+        folder, tmp_path / "set", CreateConfig(selection=Selection(size=80), per_clip=30), workers=1
+    )
+    scores = train(
+        toy(tmp_path / "set", workers=1, precision="bf16-mixed", flow_supervision=0.1),
+        tmp_path / "run",
+    )
+    assert math.isfinite(scores["patch_psnr"])
+    assert math.isfinite(scores["frame_psnr"])
+
+
+def test_settings_are_read_and_changed(tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text("batch = 8\nlearning_rate = 1\n[network]\ntaps = 25\n")
+    config = load_config(
+        path, ["batch=4", "network.taps=9", "optimiser=adamw", "crops=[[0, 64], [0.5, 96]]"]
+    )
+    assert (config.batch, config.learning_rate, config.optimiser) == (4, 1.0, "adamw")
+    assert config.network == {"taps": 9}
+    assert config.crops == ((0.0, 64), (0.5, 96))
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ("batchh=4", "no setting batchh.*batch"),
+        ("batch=four", "batch is 'four': .* type int"),
+        ("batch=true", "batch is True"),
+        ("batch", "key=value"),
+        ("batch.size=3", "batch holds no settings"),
+        ("optimiser=sgd", "adamax, adamw or muon"),
+        ("crops=[[0.5, 64]]", r"start at 0\.0"),
+        ("crops=64", "list of"),
+        ("steps=0", "1 or more"),
+        ("synthetic_fraction=2", "from 0 to 1"),
+        ("devices=3", "multiple of 3"),
+        ("max_layer_gain=2", "use muon"),
+        ("loss={}", "a weight for each loss"),
+    ],
+)
+def test_invalid_settings_are_errors(tmp_path: Path, change: str, complaint: str) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text("batch = 8\n")
+    with pytest.raises(ConfigError, match=complaint):
+        load_config(path, [change])
+
+
+def test_unreadable_settings_are_errors(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text("batch = = 3")
+    with pytest.raises(ConfigError, match=r"a\.toml is not TOML"):
+        load_config(tmp_path / "a.toml")
+    with pytest.raises(ConfigError, match=r"b\.toml cannot be read"):
+        load_config(tmp_path / "b.toml")
+
+
+def test_the_shipped_settings_are_valid() -> None:
+    for path in CONFIGS.glob("*.toml"):
+        config = load_config(path)
+        build_model(config.model, config.network)
+
+
+def test_the_learning_rate_rises_and_falls() -> None:
+    config = TrainConfig(warm_up=10, learning_rate=1.0, steps=100)
+    rates = [_learning_rate(config, step, step / 100) for step in range(101)]
+    assert rates[0] == pytest.approx(0.1)
+    assert rates[10] > 0.95
+    assert rates[50] == pytest.approx(0.5)
+    assert rates[100] == pytest.approx(0, abs=1e-9)
+
+
+def test_curves_are_drawn_from_the_log(tmp_path: Path) -> None:
+    entries = [
+        {"step": 1, "loss": 0.5},
+        {"step": 2, "loss": 0.4},
+        {"step": 2, "patch_psnr": 20.0, "frame_psnr": 21.0},
+    ]
+    lines = [json.dumps(entry) for entry in [*entries, {"step": 2, "loss": 0.3}]]
+    (tmp_path / "log.jsonl").write_text("\n".join(lines))
+    assert [entry.get("loss") for entry in read_log(tmp_path)] == [0.5, None, 0.3]
+    assert draw_curves(tmp_path).stat().st_size > 1000
+    (tmp_path / "log.jsonl").write_text('{"step": 1, "loss": 0.5, "guide": 2.0, "quietest": 0.1}')
+    assert read_log(tmp_path) == [
+        {"step": 1, "loss": 0.5, "flow_supervision": 2.0, "least_active_relu": 0.1}
+    ]
+    with pytest.raises(CheckpointError, match="name the folder of a training run"):
+        read_log(tmp_path / "nowhere")
+
+
+def test_a_loss_that_is_no_number_stops_the_training(dataset: Path, tmp_path: Path) -> None:
+    config = toy(dataset, learning_rate=1e30, gradient_clip=1e30, warm_up=0)
+    with pytest.raises(TrainingError, match="not finite"):
+        train(config, tmp_path / "run")
+    batch = load_file(tmp_path / "run" / "bad-batch-0.safetensors")
+    assert batch["first"].shape == (4, 3, 48, 48)
+
+
+def test_speed_and_waiting_are_logged(dataset: Path, tmp_path: Path) -> None:
+    entries: list[dict] = []
+    train(toy(dataset, steps=20, crops=[[0.0, 32]]), tmp_path / "run", progress=entries.append)
+    logged = next(entry for entry in entries if "loss" in entry)
+    assert logged["samples_per_second"] > 0
+    assert 0 <= logged["data_wait_fraction"] < 1
+
+
+def test_samples_are_synthetic_with_the_given_probability(dataset: Path) -> None:
+    (dataset / "synthetic").mkdir()
+    with ShardWriter(dataset / "synthetic" / "b.tar") as shard:
+        shard.write("b-0", np.full((3, 80, 80, 3), 7, np.uint8), {})
+    for share in (0.0, 0.3, 1.0):
+        data = TrainingSamples(toy(dataset, synthetic_fraction=share, max_shift=0))
+        found = [bool((data[number, 16, 1]["frames"] == 7).all()) for number in range(200)]
+        assert sum(found) == pytest.approx(200 * share, abs=25)
+
+
+def test_devices_share_a_batch() -> None:
+    config = TrainConfig(batch=8)
+    whole = next(iter(RequestSampler(config, 3, lambda _: 64)))
+    parts = [next(iter(RequestSampler(config, 3, lambda _: 64, rank, 2))) for rank in (0, 1)]
+    assert sorted(parts[0] + parts[1]) == whole
+
+
+def test_some_batches_are_processed_at_half_resolution(long_samples: Path, tmp_path: Path) -> None:
+    tickets = iter(RequestSampler(TrainConfig(batch=2, half_res_probability=0.3), 0, lambda _: 64))
+    drawn = [next(tickets) for _ in range(400)]
+    assert all(one[2] == other[2] for one, other in drawn)
+    assert sum(one[2] == 2 for one, _ in drawn) == pytest.approx(120, abs=35)
+    with pytest.raises(ConfigError, match="remove kernel_sum_penalty"):
+        train(
+            toy(
+                long_samples,
+                kernel_sum_penalty=0.1,
+                network={"widths": [4, 8], "taps": 5, "paper": True},
+            ),
+            tmp_path / "refused",
+        )
+    with pytest.raises(ConfigError, match="remove half_res_probability"):
+        train(toy(long_samples, half_res_probability=0.5), tmp_path / "refused")
+    with pytest.raises(ConfigError, match="must be multiples of 32"):
+        train(
+            toy(
+                long_samples,
+                model="flowsep",
+                network={},
+                crops=[[0.0, 48]],
+                half_res_probability=0.5,
+            ),
+            tmp_path / "refused",
+        )
+    assert not (tmp_path / "refused").exists()
+    form = {"widths": [4, 4, 4, 4], "hidden": [4, 4, 4, 4], "taps": 3}
+    scores = train(
+        toy(
+            long_samples,
+            model="flowsep",
+            network=form,
+            steps=2,
+            crops=[[0.0, 32]],
+            half_res_probability=1.0,
+            flow_supervision=0.1,
+        ),
+        tmp_path / "run",
+    )
+    assert math.isfinite(scores["quarter_psnr"])
+
+
+@pytest.mark.slow
+def test_two_processes_learn_what_one_learns(dataset: Path, tmp_path: Path) -> None:
+    """By torchrun, as over several machines; the gradients of halves of a batch average to that of
+    the whole."""
+    settings = asdict(toy(dataset, steps=4, evaluate_every=4))
+    for name, devices, launcher in (
+        ("one", 1, []),
+        ("two", 2, ["-m", "torch.distributed.run", "--nproc-per-node=2"]),
+    ):
+        path = tmp_path / f"{name}.toml"
+        path.write_text(
+            "\n".join(
+                f"{key} = {toml(value)}" for key, value in {**settings, "devices": devices}.items()
+            )
+        )
+        command = [sys.executable, *launcher, "-m", "midframe", "train", str(path)]
+        environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(
+            command,
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+        assert done.stdout.count("patch_psnr") >= 1
+    states = [
+        torch.load(tmp_path / "runs" / name / "last.pt", weights_only=True)["model"]
+        for name in ("one", "two")
+    ]
+    for key, value in states[0].items():
+        torch.testing.assert_close(value, states[1][key], atol=2e-5, rtol=1e-4)
+
+
+def toml(value: object) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {toml(each)}" for key, each in value.items()) + "}"
+    return json.dumps(value)
+
+
+BARE = """
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        frame = sys._getframe(1)
+        while "importlib" in frame.f_globals["__name__"]:
+            frame = frame.f_back
+        asks = frame.f_globals["__name__"].partition(".")[0] in ("midframe", "torch")
+        if asks and name.partition(".")[0] in {absent}:
+            raise ModuleNotFoundError(name, name=name.partition(".")[0])
+sys.meta_path.insert(0, Absent())
+import warnings
+warnings.simplefilter("ignore")
+from pathlib import Path
+from midframe.training.config import load_config
+from midframe.training.loop import train
+train(load_config(Path(sys.argv[1])), Path(sys.argv[2]))
+"""
+
+
+def test_training_needs_little(dataset: Path, tmp_path: Path) -> None:
+    """torch, numpy, OpenCV, safetensors and lightning: what a bare machine with a graphics card
+    has."""
+    absent = {
+        "av",
+        "halide",
+        "webdataset",
+        "PIL",
+        "typer",
+        "rich",
+        "skimage",
+        "matplotlib",
+        "tensorboard",
+        "scipy",
+    }
+    settings = asdict(toy(dataset, steps=2, evaluate_every=2))
+    (tmp_path / "a.toml").write_text(
+        "\n".join(f"{key} = {toml(value)}" for key, value in settings.items())
+    )
+    script = BARE.replace("{absent}", repr(absent))
+    command = [sys.executable, "-c", script, str(tmp_path / "a.toml"), str(tmp_path / "run")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert (tmp_path / "run" / "best.safetensors").exists()
+    assert not (tmp_path / "run" / "curves.png").exists()
+
+
+def test_crops_larger_than_the_samples_leave_no_run_folder(dataset: Path, tmp_path: Path) -> None:
+    config = toy(dataset, crops=[[0.0, 48], [0.5, 96]])
+    with pytest.raises(
+        ConfigError, match=r"crops are up to 96 pixels, and the samples of .*a\.tar are 80x80: use"
+    ):
+        train(config, tmp_path / "run")
+    with pytest.raises(DatasetError, match="is not a dataset"):
+        train(toy(tmp_path / "nowhere"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_hidden_shards_are_skipped(dataset: Path, tmp_path: Path) -> None:
+    (dataset / "train" / "._a.tar").write_bytes(b"\0\5\x16\7Mac OS X")
+    assert len(TrainingSamples(toy(dataset)).footage) == 8

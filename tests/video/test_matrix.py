@@ -1,0 +1,154 @@
+"""Small films of every kind, through the whole way, and looked at by a reader of its own: ffprobe.
+
+Each film of `FILMS` is rendered with PyAV. `python -m pytest tests/video/test_matrix.py` runs all;
+where there is no ffprobe (Debian: `apt-get install ffmpeg`) it is left out.
+"""
+
+import json
+import shutil
+import subprocess
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers.films import FILMS, Film, render
+from helpers.video import Averager
+
+from midframe.video.pipeline import interpolate_video
+
+pytestmark = pytest.mark.skipif(shutil.which("ffprobe") is None, reason="there is no ffprobe here")
+
+
+def probed(path: Path) -> dict[str, Any]:
+    """What ffprobe says of a file, every frame of its picture decoded."""
+    command = [
+        "ffprobe",
+        "-v",
+        "error",
+        "-show_streams",
+        "-show_format",
+        "-count_frames",
+        "-count_packets",
+    ]
+    command += ["-of", "json", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert not done.stderr, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def picture_times(path: Path) -> list[Fraction]:
+    """When frames are shown, and when the last no longer is, as ffprobe sees it."""
+    entries = "packet=pts,duration,flags:stream=time_base"
+    command = [
+        "ffprobe",
+        "-v",
+        "error",
+        "-select_streams",
+        "v:0",
+        "-show_entries",
+        entries,
+        "-of",
+        "json",
+        str(path),
+    ]
+    found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    base = Fraction(found["streams"][0]["time_base"])
+    shown = [
+        packet for packet in found["packets"] if "D" not in packet["flags"]
+    ]  # edit lists hide some
+    packets = sorted((packet["pts"], packet.get("duration", 0)) for packet in shown)
+    return [pts * base for pts, _ in packets] + [sum(packets[-1]) * base]
+
+
+def of_kind(found: dict[str, Any], kind: str) -> list[dict[str, Any]]:
+    return [stream for stream in found["streams"] if stream["codec_type"] == kind]
+
+
+KEPT = ("width", "height", "sample_aspect_ratio", "color_primaries", "color_transfer")
+
+
+def languages(sounds: list[dict[str, Any]]) -> list[str]:
+    """Of tracks; some containers say of an unknown one that it is, others nothing."""
+    return [each.get("tags", {}).get("language", "und") for each in sounds]
+
+
+def turned(stream: dict[str, Any]) -> list[dict[str, Any]]:
+    """How the picture is turned."""
+    return [
+        each
+        for each in stream.get("side_data_list", [])
+        if each["side_data_type"] == "Display Matrix"
+    ]
+
+
+@pytest.mark.parametrize("name", FILMS)
+def test_a_film_comes_out_as_whole_as_it_went_in(tmp_path: Path, name: str) -> None:
+    film = FILMS[name]
+    source, target = render(film, tmp_path), tmp_path / film.target
+    report = interpolate_video(source, target, model=Averager(), codec=film.result, **film.wanted)
+    assert (report.problems, report.dropped) == ((), ())
+    before, after = probed(source), probed(target)
+    old, new = of_kind(before, "video")[0], of_kind(after, "video")[0]
+    assert int(new["nb_read_frames"]) == report.frames_out
+    assert (
+        report.frames_in
+        == int(old["nb_read_frames"])
+        == len(film.times or range(film.frames)) - film.hidden
+    )
+    assert report.frames_kept == report.frames_in or "fps" in film.wanted
+    for fact in KEPT:
+        assert new.get(fact) == old.get(fact), fact
+    assert turned(new) == turned(old)
+    assert bool(film.rotation) == bool(turned(new))
+    assert new["color_space"] == old.get(
+        "color_space", "bt470bg"
+    )  # as players take it where a film does not say
+    assert new.get("color_range") in (old.get("color_range"), "tv", None)
+    if film.colour[3] == 2:
+        assert new["color_range"] == "pc"
+    if film.result == film.encoder.removeprefix("lib").replace("x264", "h264").replace(
+        "x265", "hevc"
+    ):
+        assert new["pix_fmt"].replace("yuvj", "yuv") == film.pixel_format
+    check_times(film, source, target)
+    check_sound(film, before, after)
+    for key, value in film.metadata.items():
+        assert value in (after["format"]["tags"].get(key), after["format"]["tags"].get(key.upper()))
+
+
+def check_times(film: Film, source: Path, target: Path) -> None:
+    """Length and steps of the picture."""
+    old, new = picture_times(source), picture_times(target)
+    slow = film.wanted.get("slow", 1)
+    step = new[1] - new[0] if len(new) > 1 else Fraction(1)
+    assert abs((new[-1] - new[0]) - (old[-1] - old[0]) * slow) <= step + Fraction(1, 500)
+    if "vfr" in film.wanted:
+        assert [time - new[0] for time in new[:-1:2]] == [time - old[0] for time in old[:-1]]
+        return
+    steps = {after - before for before, after in pairwise(new[:-1])}
+    assert all(abs(each - step) <= Fraction(1, 500) for each in steps)
+
+
+def check_sound(film: Film, before: dict[str, Any], after: dict[str, Any]) -> None:
+    """All tracks, their packets, languages, and where they lie beside the picture."""
+    old, new = of_kind(before, "audio"), of_kind(after, "audio")
+    if "mute" in film.wanted:
+        assert new == []
+        return
+    assert len(new) == len(old) == len(film.sound)
+    assert languages(new) == languages(old)
+    if "slow" in film.wanted:
+        return
+    assert [each["codec_name"] for each in new] == [each["codec_name"] for each in old]
+    assert [each["nb_read_packets"] for each in new] == [each["nb_read_packets"] for each in old]
+    leads = []
+    for found, sounds in ((before, old), (after, new)):
+        begin = float(of_kind(found, "video")[0]["start_time"])
+        leads.append([float(sound["start_time"]) - begin for sound in sounds])
+    # What an AAC encoder puts before the sound, 1024 samples, Matroska counts and MP4 cuts off.
+    assert leads[1] == pytest.approx(
+        leads[0], abs=2e-3 if film.source[-3:] == film.target[-3:] else 0.024
+    )

@@ -1,0 +1,117 @@
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from helpers.video import Averager, render_frame
+
+from midframe.media.reading.sights import Sight, thumbnail
+from midframe.video.pipeline import interpolate_video
+from midframe.video.proof import Expected, Stretch, play, prove
+from midframe.video.report import VideoReport
+
+Render = Callable[..., Path]
+RATE = Fraction(50)
+
+
+def write_film(
+    path: Path, pictures: Sequence[float], times: Sequence[int], tick: Fraction = 1 / RATE
+) -> Path:
+    """A film of rendered frames, by the moments that they show, at times in ticks."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", RATE, options={"bf": "0", "crf": "18"})
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        stream.codec_context.time_base = tick
+        for moment, time in zip(pictures, times, strict=True):
+            frame = av.VideoFrame.from_ndarray(render_frame(moment * 4), format="rgb24")
+            frame.pts, frame.time_base = time, tick
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def expectation(**changes: Any) -> Expected:
+    """What a source of ten frames at 25 frames a second lets expect at twice the rate."""
+    pictures = [av.VideoFrame.from_ndarray(render_frame(n * 4), format="rgb24") for n in range(10)]
+    sights = [Sight(Fraction(n, 25), thumbnail(picture)) for n, picture in enumerate(pictures)]
+    expected = Expected(sights, Fraction(10, 25), (), {}, Fraction(1), 1 / RATE, stretched=False)
+    return replace(expected, **changes)
+
+
+def proved(path: Path, frames_out: int = 20, **changes: Any) -> VideoReport:
+    report = VideoReport(
+        frames_in=10, frames_kept=10, frames_interpolated=frames_out - 11, frames_held=1
+    )
+    prove(path, report, expectation(**changes))
+    return report
+
+
+def test_a_whole_result_has_no_problems_and_shows_every_source_frame(tmp_path: Path) -> None:
+    moments = [min(n / 2, 9) for n in range(20)]
+    report = proved(write_film(tmp_path / "whole.mp4", moments, range(20)))
+    assert (report.problems, report.frames_unchanged, report.length_out) == ((), 10, Fraction(2, 5))
+
+
+@pytest.mark.parametrize(
+    ("moments", "times", "complaint"),
+    [
+        ([n / 2 for n in range(19)], range(19), "19 frames are decoded instead of 20"),
+        ([min(n / 2, 9) for n in range(20)], range(50, 70), "begins at 1.000 s instead of 0.000 s"),
+        (
+            [min(n / 2, 9) for n in range(20)],
+            [2 * n for n in range(20)],
+            "lasts 0.7.. s instead of 0.400 s",
+        ),
+        (
+            [9 - min(n / 2, 9) for n in range(20)],
+            range(20),
+            "source frames are found .* instead of 10",
+        ),
+        ([100.0] * 20, range(20), "[01] source frames are found in the result instead of 10"),
+    ],
+    ids=["a frame is missing", "late", "too long", "in another order", "another film"],
+)
+def test_a_result_unlike_its_source_is_found_out(
+    tmp_path: Path, moments: list[float], times: Sequence[int], complaint: str
+) -> None:
+    film = write_film(tmp_path / "wrong.mkv", moments, times)
+    report = proved(film)
+    assert any(re.search(complaint, problem) for problem in report.problems), report.problems
+
+
+def test_the_start_of_an_edit_list_is_applied_as_players_do(tmp_path: Path) -> None:
+    late = write_film(tmp_path / "late.mp4", [0, 0.5, 1], [50, 51, 52])
+    assert play(late, 1 / RATE).begin == 1
+
+
+def test_sound_at_another_place_and_missing_streams_are_found_out(
+    render_video: Render, tmp_path: Path
+) -> None:
+    target = tmp_path / "out.mp4"
+    report = interpolate_video(render_video(frames=24), target, model=Averager())
+    assert (report.problems, report.frames_unchanged) == ((), 24)
+    found = play(target, Fraction(1001, 48000))
+    source = Expected(
+        [Sight(sight.time, sight.thumbnail) for sight in found.sights], found.end,
+        (Stretch(Fraction(0), Fraction(3)),),
+        {"audio": 2}, Fraction(1), Fraction(1001, 48000), stretched=False,
+    )  # fmt: skip
+    prove(target, report, source)
+    assert any("sound 1 ends" in problem for problem in report.problems)
+    assert any(
+        "1 audio beside the video stream instead of 2 audio" in problem
+        for problem in report.problems
+    )
+
+
+def test_thumbnails_tell_pictures_apart_but_not_their_encodings() -> None:
+    first, second = (
+        thumbnail(av.VideoFrame.from_ndarray(render_frame(4.0 * n), format="rgb24"))
+        for n in range(2)
+    )
+    assert np.abs(first.astype(int) - second).mean() > 10

@@ -1,0 +1,33 @@
+import json
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from helpers.video import Averager
+
+from midframe.video.pipeline import interpolate_video
+from midframe.video.report import VideoReport
+
+Render = Callable[..., Path]
+
+
+@pytest.fixture
+def done(render_video: Render, tmp_path: Path) -> tuple[Path, VideoReport]:
+    target = tmp_path / "out.mp4"
+    return target, interpolate_video(render_video(frames=24), target, model=Averager())
+
+
+def test_a_report_tells_what_came_in_and_what_is_there(done: tuple[Path, VideoReport]) -> None:
+    _, report = done
+    assert (report.frames_in, report.frames_out, report.streams) == (24, 48, {"audio": 1})
+    assert abs(report.length_in - Fraction(1001, 1000)) < Fraction(1, 1000)
+    assert abs(report.length_out - report.length_in) < Fraction(1, 1000)
+    assert abs(report.sound_after_picture_out - report.sound_after_picture_in) < Fraction(1, 1000)  # type: ignore[operator]
+    assert report.problems == ()
+
+
+def test_a_report_is_numbers_and_texts(done: tuple[Path, VideoReport]) -> None:
+    again = json.loads(json.dumps(done[1].as_json()))
+    assert again["frames_out"] == 48
+    assert again["length_in"] == pytest.approx(1.001, abs=1e-3)

@@ -1,0 +1,70 @@
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from helpers.video import render_frame
+
+from midframe.media.pictures.images import Array
+from midframe.video.stills import keep_still
+
+HALF = Fraction(1, 2)
+
+
+def text(seed: int = 0) -> Array:
+    """Dark strokes on white."""
+    strokes = np.random.default_rng(seed).integers(0, 2, (32, 40)).repeat(2, 0).repeat(3, 1)
+    return (255 - 200 * strokes).astype(np.uint8)
+
+
+def noisy(image: Array, seed: int, most: int = 3) -> Array:
+    noise = np.random.default_rng(seed).integers(-most, most + 1, image.shape)
+    return (image + noise).clip(0, 255).astype(np.uint8)
+
+
+def glide(by: float, contrast: float = 60) -> Array:
+    rows, columns = np.mgrid[0:64, 0:96].astype(np.float32)
+    return np.rint(128 + contrast * np.sin((columns - by) / 3) * np.cos(rows / 3)).astype(np.uint8)
+
+
+def test_text_that_stands_still_is_not_bent() -> None:
+    before, after = noisy(text(), 1), noisy(text(), 2)
+    bent = (text() * 0.8 + np.roll(text(), 1, axis=1) * 0.2).astype(np.uint8)
+    kept = keep_still(bent, before, after, HALF, 8)
+    assert abs(bent.astype(int) - text()).max() > 30
+    assert abs(kept.astype(int) - (before / 2 + after / 2)).max() <= 1
+
+
+@pytest.mark.parametrize("contrast", [60, 3])
+def test_what_glides_is_left_to_the_network_however_faint_it_is(contrast: float) -> None:
+    made = np.roll(glide(0, contrast), 4, axis=1)  # where it is not, to tell both apart
+    kept = keep_still(made, glide(0, contrast), glide(1, contrast), HALF, 8)
+    assert (kept == made).mean() > 0.95
+
+
+def test_what_passes_between_two_frames_is_left_to_the_network() -> None:
+    wall = glide(0, 20)
+    rows, columns = np.mgrid[0:64, 0:96]
+    ball = (rows - 30) ** 2 + (columns - 50) ** 2 < 6**2
+    made = wall.copy()
+    made[ball] = 250
+    kept = keep_still(made, wall, wall, HALF, 8)
+    assert abs(kept[ball].astype(int) - 250).mean() < 10
+    assert np.array_equal(kept[:16], wall[:16])
+
+
+def test_equal_frames_leave_nothing_to_bend() -> None:
+    image = render_frame(0)
+    assert np.array_equal(keep_still(noisy(image, 1, 2), image, image, HALF, 8), image)
+
+
+def test_samples_of_more_bits_are_judged_alike() -> None:
+    frames = np.roll(text(), 1, axis=1) // 4 + text() // 4 * 3, noisy(text(), 1), noisy(text(), 2)
+    eight = keep_still(*frames, Fraction(1, 4), 8)
+    ten = keep_still(*(frame.astype(np.uint16) * 4 for frame in frames), Fraction(1, 4), 10)
+    assert abs(ten / 4 - eight).max() <= 0.5
+
+
+def test_frames_of_any_size_are_taken() -> None:
+    for shape in ((1, 1), (3, 5), (17, 31), (17, 31, 3), (18, 30, 4)):
+        frame = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+        assert np.array_equal(keep_still(frame, frame, frame, HALF, 8), frame)

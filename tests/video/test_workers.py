@@ -1,0 +1,185 @@
+"""Pairs of frames made side by side: who computes with how many threads, the order, failures,
+memory."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from threading import Barrier, Event, Lock, Thread
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from helpers.video import Averager, Breaker, frames_of, planes
+
+from midframe.errors import MidframeError
+from midframe.interpolator import Interpolator
+from midframe.media.pictures.images import Array
+from midframe.models.flowsep import FlowSep, FlowSepConfig
+from midframe.models.network import Network
+from midframe.ops.workers import Workers, worker
+from midframe.video.pipeline import interpolate_video
+
+Render = Callable[..., Path]
+
+
+def in_a_thread(call: Callable[[], Any]) -> Any:
+    found: list[Any] = []
+    other = Thread(target=lambda: found.append(call()))
+    other.start()
+    other.join()
+    return found[0]
+
+
+def test_workers_share_the_threads_of_all() -> None:
+    together = Barrier(2)
+
+    def state() -> tuple[int, int]:
+        together.wait(timeout=10)  # so that neither does both
+        return worker(), torch.get_num_threads()
+
+    with Workers(2) as workers:
+        assert sorted(each.result() for each in [workers.submit(state) for _ in range(2)]) == [
+            (0, 1),
+            (1, 1),
+        ]
+    assert (worker(), torch.get_num_threads(), in_a_thread(torch.get_num_threads)) == (0, 2, 2)
+
+
+def test_what_has_not_begun_is_dropped_when_something_fails() -> None:
+    done, begun = [], Event()
+
+    def work(number: int) -> None:
+        begun.set()
+        time.sleep(0.05)
+        done.append(number)
+
+    def fail_among_others() -> None:
+        with Workers(1) as workers:
+            for number in range(20):
+                workers.submit(work, number)
+            begun.wait(timeout=10)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_among_others()
+    assert len(done) < 3
+
+
+class Uneven(Averager):
+    """Makes the frames of some pairs later than those of the pairs after them, and knows how far
+    others had come."""
+
+    def __init__(self, pairs: int, slow: set[int], patience: float = 0.0) -> None:
+        super().__init__(pairs)
+        self.slow, self.begun, self.lock = slow, 0, Lock()
+        self.patience = patience
+        """Seconds for which a slow pair waits at most until another has begun after it."""
+        self.ahead: list[int] = []
+
+    def interpolate_many(
+        self, first: Array, second: Array, times: Any, **words: Any
+    ) -> list[Array]:
+        with self.lock:
+            number, self.begun = self.begun, self.begun + 1
+        if number in self.slow:
+            until = time.monotonic() + self.patience
+            while self.begun - 1 - number < 1 and time.monotonic() < until:
+                time.sleep(0.01)
+            time.sleep(0.2)
+            self.ahead.append(self.begun - 1 - number)
+        return super().interpolate_many(first, second, times, **words)
+
+
+def luma_of(path: Path) -> list[Array]:
+    return [planes(frame)[0] for frame in frames_of(path)]
+
+
+def test_frames_come_in_their_order_whoever_is_first(render_video: Render, tmp_path: Path) -> None:
+    source, shown = render_video(frames=14, cut_at=8), []
+    for pairs in (1, 3):
+        target, tool = tmp_path / f"{pairs}.mkv", Uneven(pairs, {0, 4, 5, 11})
+        report = interpolate_video(source, target, factor=3, model=tool, codec="ffv1")
+        assert (report.frames_in, report.frames_interpolated, report.cuts) == (14, 24, 1)
+        shown.append(luma_of(target))
+    assert len(shown[0]) == len(shown[1]) == 42
+    assert all(np.array_equal(one, other) for one, other in zip(*shown, strict=True))
+
+
+def test_no_more_is_under_way_than_workers_need(render_video: Render, tmp_path: Path) -> None:
+    tool = Uneven(2, {0, 6}, patience=30)
+    interpolate_video(render_video(frames=14), tmp_path / "out.mp4", model=tool)
+    assert [0 < ahead <= 2 for ahead in tool.ahead] == [True, True]
+
+
+def test_a_failure_of_one_ends_the_work(render_video: Render, tmp_path: Path) -> None:
+    source = render_video(frames=30)
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(MidframeError, match="broke"):
+        interpolate_video(source, tmp_path / "out.mp4", model=Breaker(2))
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_flowsep_makes_the_same_side_by_side(render_video: Render, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    tool = Interpolator(
+        FlowSep(FlowSepConfig(widths=(16,) * 4, hidden=(16,) * 4, radii=(0, 1, 2, 2))), device="cpu"
+    )
+    assert tool.pairs_at_once(96, 128) == 2
+    source, shown = render_video(frames=8, sound=False), []
+    for pairs in (1, 2):
+        tool.pairs_at_once = lambda *_, pairs=pairs: pairs  # type: ignore[method-assign,misc]
+        interpolate_video(source, tmp_path / f"{pairs}.mkv", model=tool, codec="ffv1")
+        shown.append(luma_of(tmp_path / f"{pairs}.mkv"))
+    assert max(abs(one - other).max() for one, other in zip(*shown, strict=True)) <= 1
+
+
+@pytest.mark.parametrize(
+    ("size", "scale", "views", "pairs"),
+    [
+        ((360, 640), None, 1, 14),
+        ((720, 1280), None, 1, 9),
+        ((720, 1280), None, 4, 2),
+        ((1080, 1920), None, 1, 4),
+        ((1080, 1920), 1, 1, 1),
+        ((2160, 3840), None, 1, 1),
+        ((4320, 7680), None, 1, 1),
+    ],
+)
+def test_so_many_pairs_are_made_at_once_as_memory_is_for(
+    size: tuple[int, int], scale: int | None, views: int, pairs: int
+) -> None:
+    tool = Interpolator(FlowSep(), device="cpu", scale=scale, ensemble=views)
+    assert tool.model.pairs_at_once(*size) == pairs
+    assert tool.pairs_at_once(*size) == min(pairs, torch.get_num_threads())
+
+
+def test_other_networks_make_one_pair_after_another(tiny_model: Network) -> None:
+    assert Interpolator(tiny_model, device="cpu").pairs_at_once(96, 128) == 1
+
+
+def test_several_make_the_frames_of_one_pair_where_there_are_many(
+    render_video: Render, tmp_path: Path
+) -> None:
+    most: list[int] = []
+
+    class Counting(Averager):
+        def interpolate_many(
+            self, first: Array, second: Array, times: Any, **words: Any
+        ) -> list[Array]:
+            most.append(len(times))
+            return super().interpolate_many(first, second, times, **words)
+
+    shown = []
+    for pairs, jobs in ((1, [19]), (2, [8, 8, 3])):
+        most.clear()
+        interpolate_video(
+            render_video(frames=2, sound=False),
+            tmp_path / f"{pairs}.mkv",
+            factor=20,
+            model=Counting(pairs),
+            codec="ffv1",
+        )
+        assert sorted(most, reverse=True) == jobs
+        shown.append(luma_of(tmp_path / f"{pairs}.mkv"))
+    assert all(np.array_equal(one, other) for one, other in zip(*shown, strict=True))
