@@ -4,20 +4,45 @@ import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+import pytest
+
 import midframe
 
 PACKAGE = Path(midframe.__file__).parent
 TESTS = Path(__file__).parent
-LAYERS = (
+# The files and folders of a folder, lowest first: each imports those of lower layers only.
+FLOWSEP = (
     ("layout", "config", "scales", "cuda_graphs"),
     ("steps",),
     ("blocks", "confidence", "pixel_kernels", "compilation"),
     ("network",),
     ("net2net",),
 )
-"""The files of models/flowsep, lowest first: each imports those of lower layers only."""
-MEDIA = ("containers", "suffixes", "pictures", "colour", "reading", "streams", "writing")
-"""The folders of media, lowest first: each imports those before it only."""
+MEDIA = (
+    ("containers",),
+    ("suffixes",),
+    ("pictures",),
+    ("colour",),
+    ("reading",),
+    ("streams",),
+    ("writing",),
+)
+VIDEO = (
+    ("channel", "disk_space", "duplicates", "lock", "overlays", "stills", "timeline", "watchdog"),
+    ("plan", "rendered_frame", "samples", "segments"),
+    ("report",),
+    ("proof", "renderer"),
+    ("sinks",),
+    ("job_checks", "pipeline"),
+    ("compare",),
+)
+SINKS = (
+    ("checks", "protocol"),
+    ("segment_encoder", "verification"),
+    ("rendered",),
+    ("animation", "comparison", "image_sequence", "pipe", "video_file"),
+    ("names",),
+)
 FORBIDDEN = {
     "errors": {"*"},
     "times": {"*", "-errors"},
@@ -134,12 +159,26 @@ def check_layers(package: str, layers: Sequence[Collection[str]]) -> None:
                 assert not wrong, f"{path} imports {wrong}"
 
 
-def test_the_files_of_flowsep_import_lower_layers_only() -> None:
-    check_layers("models.flowsep", LAYERS)
+@pytest.mark.parametrize(
+    ("package", "layers"),
+    [("models.flowsep", FLOWSEP), ("media", MEDIA), ("video", VIDEO), ("video.sinks", SINKS)],
+)
+def test_files_and_folders_import_lower_layers_only(
+    package: str, layers: Sequence[Collection[str]]
+) -> None:
+    check_layers(package, layers)
 
 
-def test_the_folders_of_media_import_lower_ones_only() -> None:
-    check_layers("media", [(name,) for name in MEDIA])
+def test_a_plan_needs_no_pictures() -> None:
+    """Nor does the timeline: what is shown when is decided without FFmpeg, arrays and threads."""
+    for name in ("plan", "timeline"):
+        statements = ast.parse((PACKAGE / "video" / f"{name}.py").read_text()).body
+        loaded = [
+            node.module or "" if isinstance(node, ast.ImportFrom) else node.names[0].name
+            for node in statements
+            if isinstance(node, ast.Import | ast.ImportFrom)
+        ]
+        assert not {"av", "numpy", "torch", "threading"} & {each.split(".")[0] for each in loaded}
 
 
 def test_each_step_of_flowsep_stands_by_itself() -> None:

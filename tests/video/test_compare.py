@@ -9,8 +9,9 @@ from helpers.video import Averager, frames_of
 
 from midframe.errors import VideoError
 from midframe.media.reading.source import Part
-from midframe.video.compare import GAP, compare_video
+from midframe.video.compare import compare_video
 from midframe.video.segments import lock_target
+from midframe.video.sinks.comparison import GAP
 
 Render = Callable[..., Path]
 

@@ -28,9 +28,8 @@ from midframe.media.pictures.images import Array
 from midframe.media.reading.reader import VideoReader
 from midframe.video.lock import LOCK_FILE, FolderLock
 from midframe.video.pipeline import interpolate_video
+from midframe.video.plan import LONG_SEGMENT, SHORT_SEGMENT
 from midframe.video.segments import (
-    LONG_SEGMENT,
-    SHORT_SEGMENT,
     Segments,
     decoding_times,
     segments_folder,

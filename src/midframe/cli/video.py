@@ -140,7 +140,7 @@ def compare(
     target = target or source.with_name(f"{source.stem}-compare.mp4")
     from midframe.media.reading.source import Part
     from midframe.media.reading.sources import check_source
-    from midframe.video.target_checks import check_target
+    from midframe.video.sinks.checks import check_target
 
     check_target(source, target, overwrite)
     check_source(source)

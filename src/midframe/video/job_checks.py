@@ -6,8 +6,8 @@ from pathlib import Path
 from midframe.media.reading.sources import check_source
 from midframe.media.writing.encoders import check_options
 from midframe.options import EncodingOptions
-from midframe.video.targets import target_for
-from midframe.video.video_target import VideoTarget
+from midframe.video.sinks.names import target_for
+from midframe.video.sinks.video_file import VideoFileTarget
 
 
 def check_job(
@@ -26,5 +26,5 @@ def check_job(
     goal = target_for(target, options)
     goal.check(source, overwrite=overwrite, resume=resume)
     check_source(source)
-    if isinstance(goal, VideoTarget):
+    if isinstance(goal, VideoFileTarget):
         check_options(goal.options, target.suffix)

@@ -1,22 +1,25 @@
 """Interpolating a video: a thread that reads, this one, workers that interpolate, and one that
 writes.
 
-    reader thread: demux, decode, find cuts  ->  queue  ->  retimer, workers  ->  queue  ->  writer
-        thread: encode
+    reader thread    source.read
+                       |  queue
+    this thread      plan -> renderer, which gives pairs of frames to workers
+                       |  queue
+    writer thread    sink.write
 
-Both queues are short, so memory does not grow with the film. What is encoded is kept in segments
-until all of it is there; then it is joined with the source's other streams.
+Both queues are short, so memory does not grow with the film. `interpolate_video` and
+`compare_video` differ in the target only.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from fractions import Fraction
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
-from midframe.errors import MidframeError
 from midframe.interpolator import Interpolator
-from midframe.media.reading.source import Frame, FrameSource
+from midframe.media.reading.source import WHOLE, Frame
 from midframe.media.reading.sources import identity_of, open_source
 from midframe.ops.workers import Workers
 from midframe.options import (
@@ -33,12 +36,17 @@ from midframe.options import (
 from midframe.rates import Rate
 from midframe.video.channel import POLL_SECONDS, Channel, guard
 from midframe.video.duplicates import without_duplicates
+from midframe.video.plan import Extent, Interval, PlanRules
+from midframe.video.rendered_frame import RenderedFrame
+from midframe.video.renderer import Renderer
 from midframe.video.report import VideoReport
-from midframe.video.retimer import Output, Progress, Retimer
-from midframe.video.target import Job, Target
-from midframe.video.targets import target_for
+from midframe.video.sinks.names import target_for
+from midframe.video.sinks.protocol import Job, Sink, Target, cleaning_up, lost_side_data
 from midframe.video.timeline import choose_timeline
 
+Progress = Callable[[float, float | None], None]
+"""Called with the number of source frames that are done, fractional while frames are interpolated,
+and their total, if it is known."""
 LEAVE_SECONDS = 30.0
 """How long a thread may take for what it is doing once the work has failed or was stopped."""
 
@@ -157,67 +165,62 @@ def convert_video(
 ) -> VideoReport:
     """Do the work of `interpolate_video`, with its options in dataclasses; returns and raises the
     same."""
-    goal = target_for(target, options.encoding)
-    goal.check(source, overwrite=overwrite, resume=resume)
+    return convert(
+        source,
+        target_for(target, options.encoding),
+        interpolation,
+        options,
+        overwrite=overwrite,
+        resume=resume,
+        progress=progress,
+    )
+
+
+def convert(
+    path: Path,
+    target: Target,
+    interpolation: InterpolationOptions | Interpolator,
+    options: VideoOptions,
+    *,
+    overwrite: bool = False,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> VideoReport:
+    """Interpolate a source into a target; other arguments, returns and raises as of
+    `interpolate_video`."""
+    target.check(path, overwrite=overwrite, resume=resume)
     tool = (
         interpolation
         if isinstance(interpolation, Interpolator)
         else Interpolator.from_options(interpolation)
     )
-    settings: dict[str, Any] = {"video": identity_of(source), "network": tool.identity}
-    settings |= fingerprint(tool.options, options.retiming, options.source, goal.options)
-    if resume and goal.is_complete(settings, overwrite=overwrite):
+    settings: dict[str, Any] = {"video": identity_of(path), "network": tool.identity}
+    settings |= fingerprint(tool.options, options.retiming, options.source, target.options)
+    if resume and target.is_complete(settings, overwrite=overwrite):
         return VideoReport(already_complete=True)
-    holds = {"holds_matrix": goal.holds_matrix, "holds_aspect": goal.holds_aspect}
-    retiming = options.retiming
-    with open_source(source, options.source, **holds) as reader:
-        picture, colour = reader.first_picture()
+    holds = {"holds_matrix": target.holds_matrix, "holds_aspect": target.holds_aspect}
+    with open_source(path, options.source, **holds) as source:
+        picture, colour = source.first_picture()
         timeline = choose_timeline(
-            reader.source_rate, reader.time_base, retiming, constant=goal.constant
+            source.source_rate, source.time_base, options.retiming, constant=target.constant
         )
         if picture.interlaced_frame and not options.source.deinterlace:
-            log.warning("%s is interlaced: --deinterlace makes progressive frames of it", source)
-        job = Job(reader, picture, colour, timeline, settings)
-        try:
-            finished = goal.begin(job, resume=resume, overwrite=overwrite)
-            _log_plan(job, goal, finished)
-            details: dict[str, Any] = {
-                "overlays": retiming.overlays,
-                "finished": finished,
-                "progress": progress,
-            }
-            with Workers(tool.pairs_at_once(picture.height, picture.width)) as workers:
-                retimer = Retimer(
-                    workers, tool, colour, timeline, retiming.cut, reader, job.report, **details
-                )
-                _run(reader, goal, retimer, dedup=retiming.dedup)
-            job.report.duplicates = reader.frames_read - job.report.frames_in
-            goal.finish(retimer)
-            job.report.dropped = (*job.report.dropped, *goal.lost_side_data(retimer))
-            if job.report.frames_kept < job.report.frames_in:
-                share = f"{job.report.frames_kept} of {job.report.frames_in} source frames"
-                reader.warnings.append(
-                    f"{share} are in the result unchanged: --factor or --vfr keeps all of them"
-                )
-            job.report.damage = (*reader.damage.places, *job.report.damage)
-            job.report.warnings = (*reader.warnings, *job.report.warnings)
-        except BaseException as error:
-            kept = goal.give_up()
-            if kept and isinstance(error, MidframeError):
-                raise type(error)(
-                    f"{error}; finished segments are kept in {kept}, --resume continues from there"
-                ) from error
-            if kept:
-                log.warning("finished segments are kept in %s, --resume continues from there", kept)
-            raise
+            log.warning("%s is interlaced: --deinterlace makes progressive frames of it", path)
+        job = Job(source, picture, colour, timeline, settings, VideoReport())
+        sink = target.begin(job, resume=resume, overwrite=overwrite)
+        with cleaning_up(sink.give_up):
+            _log_plan(job, sink)
+            extent = _run(job, sink, tool, options, target.from_zero, progress)
+            sink.finish(extent)
+            _complete_report(job, sink, extent)
     return job.report
 
 
-def _log_plan(job: Job, goal: Target, finished: int) -> None:
-    reader, encoding = job.reader, goal.encoding
+def _log_plan(job: Job, sink: Sink) -> None:
+    source, encoding = job.source, sink.encoding
     size = f"{job.picture.width}x{job.picture.height} {job.picture.format.name}"
-    regular = "constant" if reader.source_rate.regular else "variable"
-    log.info("source: %s, %s rate of %.3f frames/s", size, regular, reader.rate)
+    regular = "constant" if source.source_rate.regular else "variable"
+    log.info("source: %s, %s rate of %.3f frames/s", size, regular, source.rate)
     options = " ".join(f"{name}={value}" for name, value in encoding.options.items())
     log.info(
         "result: %s %s, %.3f frames/s, options %s",
@@ -226,39 +229,99 @@ def _log_plan(job: Job, goal: Target, finished: int) -> None:
         encoding.rate,
         options,
     )
-    if finished:
-        log.info("resuming: %d segments are finished", finished)
+    if sink.finished:
+        log.info("resuming: %d segments are finished", sink.finished)
 
 
-def _run(reader: FrameSource, goal: Target, retimer: Retimer, *, dedup: bool) -> None:
+def _run(
+    job: Job,
+    sink: Sink,
+    tool: Interpolator,
+    options: VideoOptions,
+    from_zero: bool,
+    progress: Progress | None,
+) -> Extent:
+    """Render all frames and write them to the sink; returns what they cover."""
+    source, retiming = job.source, options.retiming
+    rules = PlanRules(
+        job.timeline,
+        source.rate,
+        cut=retiming.cut,
+        depth=tool.depth,
+        source_end=source.end,
+        from_zero=from_zero or source.part != WHOLE,
+    )
+    frames = source.read()
+    if retiming.dedup:
+        frames = without_duplicates(frames, source.frame_duration)
+    extents: list[Extent] = []
+
+    def times_of(frame: Frame) -> tuple[Fraction, Fraction]:
+        duration = frame.duration or source.frame_duration
+        return frame.pts * source.time_base, (frame.pts + duration) * source.time_base
+
+    def observe(interval: Interval) -> None:
+        job.report.count(interval)
+        if interval.extent:
+            extents.append(interval.extent)
+
+    def report_progress(done: float) -> None:
+        if progress:
+            progress(done, source.expected_frames)
+
+    with Workers(tool.pairs_at_once(job.picture.height, job.picture.width)) as workers:
+        renderer = Renderer(
+            workers,
+            tool,
+            job.colour,
+            overlays=retiming.overlays,
+            finished=sink.finished,
+            progress=report_progress,
+        )
+        _pass_on(frames, lambda each: renderer.frames(each, rules, times_of, observe), sink)
+    return extents[0]
+
+
+def _pass_on(
+    frames: Iterator[Frame],
+    render: Callable[[Iterable[Frame]], Iterator[RenderedFrame]],
+    sink: Sink,
+) -> None:
+    """Read in one thread, render in this one and write in a third."""
     stop = Event()
     incoming: Channel[Frame] = Channel(stop)
-    outgoing: Channel[Output] = Channel(stop, goal.check_progress)
-
-    def read() -> None:
-        frames = reader.read()
-        incoming.send_all(without_duplicates(frames, reader.frame_duration) if dedup else frames)
-
-    threads = [
-        Thread(target=guard, args=(stop, incoming, read), name="reader", daemon=True),
-        Thread(
-            target=guard,
-            args=(stop, outgoing, lambda: goal.write(outgoing)),
-            name="writer",
-            daemon=True,
-        ),
-    ]
-    for thread in threads:
-        thread.start()
+    outgoing: Channel[RenderedFrame] = Channel(stop, sink.check_progress)
+    reader, writer = (
+        Thread(target=guard, args=(stop, channel, work), name=name, daemon=True)
+        for name, channel, work in (
+            ("reader", incoming, lambda: incoming.send_all(frames)),
+            ("writer", outgoing, lambda: sink.write(outgoing)),
+        )
+    )
+    reader.start()
+    writer.start()
     try:
-        outgoing.send_all(retimer.frames(incoming))
-        while threads[1].is_alive():
-            threads[1].join(POLL_SECONDS)
-            goal.check_progress()
+        outgoing.send_all(render(incoming))
+        while writer.is_alive():
+            writer.join(POLL_SECONDS)
+            sink.check_progress()
         outgoing.raise_failure()
     finally:
         stop.set()
-        for thread in threads:
-            thread.join(
-                LEAVE_SECONDS
-            )  # a call into a library that never returns does not hold the program
+        for thread in (reader, writer):
+            # a call into a library that never returns does not hold the program
+            thread.join(LEAVE_SECONDS)
+
+
+def _complete_report(job: Job, sink: Sink, extent: Extent) -> None:
+    """Add to the report what is known when the result is complete."""
+    source, report = job.source, job.report
+    report.length_in = (extent.source_end - extent.source_begin) * job.timeline.slow
+    report.duplicates = source.frames_read - report.frames_in
+    report.dropped = (*report.dropped, *lost_side_data(job, sink, extent))
+    report.damage = (*source.damage.places, *report.damage)
+    changed = []
+    if report.frames_kept < report.frames_in:
+        share = f"{report.frames_kept} of {report.frames_in} source frames"
+        changed = [f"{share} are in the result unchanged: --factor or --vfr keeps all of them"]
+    report.warnings = (*source.warnings, *changed, *report.warnings)

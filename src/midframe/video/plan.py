@@ -190,7 +190,9 @@ class _Planner:
     def closing(self, last: _Placed) -> Interval:
         """Plan what is shown from the last frame up to its end: the frame itself."""
         assert self.first, "there was a frame"
-        own_end = max(last.moment.end, self.rules.source_end or Fraction(0))
+        own_end = last.moment.end
+        if self.rules.source_end is not None:
+            own_end = max(own_end, self.rules.source_end)
         end = self.timeline.end(last.time, own_end)
         frames = tuple(
             self._source_frame(each.pts, last)

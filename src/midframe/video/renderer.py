@@ -17,6 +17,7 @@ from midframe.media.reading.source import Frame
 from midframe.ops.workers import Workers
 from midframe.video.overlays import OverlayFinder
 from midframe.video.plan import Interval, Moment, PlannedFrame, PlanRules, plan
+from midframe.video.rendered_frame import RenderedFrame
 from midframe.video.samples import Samples, blended_frame, interpolated_frame
 
 MAX_TOGETHER = 8
@@ -27,23 +28,6 @@ Progress = Callable[[float], None]
 interpolated."""
 Pictures = dict[Fraction, av.VideoFrame]
 """Frames by their time between two others."""
-
-
-@dataclass(frozen=True)
-class RenderedFrame:
-    """A frame of the result, on its way to the encoder."""
-
-    picture: av.VideoFrame
-    """A source frame as it was decoded, or an interpolated frame in the same pixel format and
-    colour space."""
-    pts: int
-    """When it is shown, in the time base of the timeline."""
-    segment: int
-    """Which segment of the result it belongs to, from 0."""
-    original: av.VideoFrame
-    """The source frame that is shown at that time without interpolation."""
-    captions: av.VideoFrame | None = None
-    """A source frame whose closed captions are shown with the picture."""
 
 
 @dataclass(frozen=True)
@@ -160,9 +144,13 @@ class Renderer:
             yield Moment(begin, end, frame.begins_scene, source.has_captions)
 
     def _is_ready(self, waiting: deque[_Pending]) -> bool:
-        """Whether the first frame is to be yielded: it is finished, or more jobs are running than
-        there are workers."""
-        jobs = {each.pictures for each in waiting if not each.pictures.done()}
+        """Whether the first frame is to be yielded: it is finished, or more jobs than there are
+        workers wait with it.
+
+        Jobs that are finished behind it count as well: otherwise memory would grow while workers
+        overtake a slow one.
+        """
+        jobs = {each.pictures for each in waiting if each.t}
         return waiting[0].pictures.done() or len(jobs) > self.workers.number
 
     def _render(self, interval: Interval) -> Iterator[_Pending]:

@@ -6,6 +6,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from midframe.video.plan import Interval
+
 
 @dataclass
 class VideoReport:
@@ -55,6 +57,18 @@ class VideoReport:
     """What is wrong with the result; nothing should be."""
     already_complete: bool = False
     """The result was complete before this run, made with the same options; nothing is counted."""
+
+    def count(self, interval: Interval) -> None:
+        """Add what the plan has for an interval."""
+        actions = [each.action for each in interval.frames]
+        self.frames_in += interval.after is not None
+        self.frames_kept += actions.count("keep")
+        self.frames_held += actions.count("hold")
+        self.frames_interpolated += actions.count("interpolate") + actions.count("blend")
+        self.captions += sum(each.captions is not None for each in interval.frames)
+        self.cuts += interval.type == "cut"
+        self.gaps += interval.type == "gap"
+        self.worst_error = max(self.worst_error, interval.error)
 
     @property
     def frames_out(self) -> int:

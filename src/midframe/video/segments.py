@@ -23,8 +23,6 @@ from midframe.video.lock import FolderLock
 
 SUFFIX = ".midframe"
 JOB_FILE, DATABASE = "job.json", "segments.db"
-SHORT_SEGMENT, LONG_SEGMENT = 60, 240
-"""Frames of a segment that ends at a cut, at least, and of one that ends where there is none."""
 UNREADABLE = ("video", "network")
 """Values of a job that are hashes."""
 TABLES = """

@@ -11,7 +11,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from conftest import render_frame
+from helpers.video import render_frame
 from PIL import Image
 
 from midframe.errors import SourceError

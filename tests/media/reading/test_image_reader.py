@@ -2,7 +2,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from conftest import render_frame
+from helpers.video import render_frame
 from PIL import Image
 
 from midframe.media.reading.sources import open_source

@@ -13,12 +13,22 @@ FORMATS = {"yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv422p10le", "yuv44
 
 
 class PipeWriter:
-    """Writes y4m to standard output, from the first frame on."""
+    """Writes y4m to standard output, from the first frame on.
 
-    def __init__(self, encoding: Encoding, colour: Colour) -> None:
-        self.encoding, self.colour = encoding, colour
+    Args:
+        encoding: of the frames.
+        colour: how the samples of the frames represent colours.
+        descriptor: of the open file that is written to; 1 for standard output.
+    """
+
+    def __init__(self, encoding: Encoding, colour: Colour, descriptor: int = 1) -> None:
+        self.encoding = encoding
+        self.colour = colour
         self._container = av.open(
-            "pipe:1", "w", format="yuv4mpegpipe", container_options={"strict": "experimental"}
+            f"pipe:{descriptor}",
+            "w",
+            format="yuv4mpegpipe",
+            container_options={"strict": "experimental"},
         )
         self._stream = self._container.add_stream(encoding.encoder, encoding.rate)
         encoding.configure(self._stream.codec_context)

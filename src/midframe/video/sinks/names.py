@@ -10,36 +10,41 @@ from midframe.media.reading.image_sequence import DEFAULT_NAME, is_pattern
 from midframe.media.reading.pipes import STREAM
 from midframe.media.writing.animation import SUFFIXES
 from midframe.options import EncodingOptions
-from midframe.video.pipe_target import PipeTarget
-from midframe.video.rendered_targets import AnimationTarget, ImageSequenceTarget
-from midframe.video.target import Target
-from midframe.video.video_target import VideoTarget
+from midframe.video.sinks.animation import AnimationTarget
+from midframe.video.sinks.image_sequence import ImageSequenceTarget
+from midframe.video.sinks.pipe import PipeTarget
+from midframe.video.sinks.protocol import Target
+from midframe.video.sinks.video_file import VideoFileTarget
 
 
 def target_for(path: Path, options: EncodingOptions) -> Target:
-    """Return the target for the name of a result; arguments as of `Target`.
+    """Return the target for the name of a result.
+
+    Args:
+        path: the name.
+        options: how the result is encoded, and whether it has sound.
 
     Raises:
         VideoError: nothing can be written under that name.
     """
     suffix = path.suffix.lower()
-    target: type[Target]
+    if suffix in CONTAINERS and path != STREAM and not is_pattern(path) and not path.is_dir():
+        codec = options.codec or default_codec(suffix)
+        return VideoFileTarget(path, replace(options, codec=codec))
+    target: type[PipeTarget | AnimationTarget | ImageSequenceTarget]
     if path == STREAM:
         target = PipeTarget
     elif suffix in SUFFIXES:
         target = AnimationTarget
     elif is_pattern(path) or not suffix or path.is_dir():
         target = ImageSequenceTarget
-    elif suffix in CONTAINERS:
-        target = VideoTarget
-        options = replace(options, codec=options.codec or default_codec(suffix))
     else:
         known = " ".join((*CONTAINERS, *SUFFIXES))
         raise VideoError(
             f"{path}: choose a name that ends in one of {known}, or images such as "
             f"frames/{DEFAULT_NAME}"
         )
-    if target is not VideoTarget and (options.codec or options.preset or options.encoder_options):
+    if options.codec or options.preset or options.encoder_options:
         raise VideoError(
             f"{path} does not use --codec, --preset or --encoder-option: drop them, or name an "
             ".mp4 file"

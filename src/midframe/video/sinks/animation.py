@@ -1,0 +1,123 @@
+"""A result in a GIF or an APNG."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import av
+
+from midframe.errors import VideoError
+from midframe.media.reading.icc_profile import lost_profile
+from midframe.media.reading.image_sequence import picture_files
+from midframe.media.reading.opacity import lost_alpha
+from midframe.media.writing.animation import FASTEST_GIF, plays_of, write_animation
+from midframe.media.writing.encoders import lossless_encoding
+from midframe.options import EncodingOptions
+from midframe.outputs import check_output_file
+from midframe.video.plan import Extent
+from midframe.video.rendered_frame import RenderedFrame
+from midframe.video.sinks.protocol import Job, cleaning_up
+from midframe.video.sinks.rendered import decoded_frames, report_dropped
+from midframe.video.sinks.segment_encoder import SegmentEncoder
+from midframe.video.sinks.verification import verify
+
+
+def is_gif(path: Path) -> bool:
+    """Whether an animation is a GIF by its name."""
+    return path.suffix.lower() == ".gif"
+
+
+class AnimationTarget:
+    """A GIF or an APNG: a `Target`."""
+
+    holds_matrix = False
+    holds_aspect = False
+    constant = False
+    from_zero = False
+
+    def __init__(self, path: Path, options: EncodingOptions) -> None:
+        self.path = path
+        self.options = options
+
+    def check(self, source: Path, *, overwrite: bool, resume: bool = False) -> None:
+        """See `Target`."""
+        check_output_file(
+            self.path, inputs=picture_files(source) or [source], overwrite=overwrite or resume
+        )
+
+    def is_complete(self, settings: Mapping[str, Any], *, overwrite: bool) -> bool:
+        """See `Target`: an animation has no place for a mark by which it would be recognised."""
+        return False
+
+    def begin(self, job: Job, *, resume: bool, overwrite: bool) -> "AnimationSink":
+        """See `Target`."""
+        rate = job.timeline.rate
+        if is_gif(self.path) and rate > FASTEST_GIF:
+            raise VideoError(
+                f"viewers play GIFs of {float(rate):g} frames a second too slowly: give --fps 50 "
+                "or less"
+            )
+        encoding = lossless_encoding(job.picture, job.colour, **job.form)
+        encoder = SegmentEncoder(self.path, job, encoding, resume=resume, overwrite=overwrite)
+        with cleaning_up(encoder.give_up):
+            return AnimationSink(self.path, job, encoder)
+
+
+class AnimationSink:
+    """Writes an animation from finished segments: a `Sink`.
+
+    All frames are needed twice, since the palette of a GIF is chosen for all of them.
+    """
+
+    carries_immersion = False
+
+    def __init__(self, path: Path, job: Job, encoder: SegmentEncoder) -> None:
+        self.path = path
+        self.job = job
+        self.encoder = encoder
+        self.encoding = encoder.encoding
+        self.finished = encoder.finished
+        report_dropped(job, path.name, _lost(path, job))
+
+    def write(self, frames: Iterable[RenderedFrame]) -> None:
+        """See `Sink`."""
+        self.encoder.write(frames)
+
+    def check_progress(self) -> None:
+        """See `Sink`."""
+        self.encoder.watchdog.check()
+
+    def finish(self, extent: Extent) -> None:
+        """See `Sink`."""
+        unfinished = self.encoder.folder / self.path.name
+        try:
+            write_animation(
+                unfinished,
+                lambda: decoded_frames(self.encoder, extent.end_pts),
+                self.encoding.time_base,
+                self.encoding.rate,
+                plays_of(self.job.source.path),
+                gif=is_gif(self.path),
+            )
+            unfinished.replace(self.path)
+        except (av.FFmpegError, OSError) as error:
+            raise VideoError(
+                f"{self.path} cannot be written ({error}): choose another place for OUT"
+            ) from error
+        self.encoder.remove()
+        verify(self.path, self.job, extent)
+
+    def give_up(self) -> Path | None:
+        """See `Sink`."""
+        return self.encoder.give_up()
+
+
+def _lost(path: Path, job: Job) -> Iterator[str]:
+    """What of the pictures themselves the result cannot hold."""
+    yield from lost_profile(job.source.contents)
+    if not is_gif(path):
+        return
+    if job.colour.high_bit_depth:
+        yield "bits beyond 8 of each sample (GIF)"
+    if job.colour.alpha and job.source.contents.format != "gif" and lost_alpha(job.source):
+        yield "partial transparency (GIF pixels are opaque or transparent)"

@@ -1,0 +1,165 @@
+"""A result that shows the source on the left and the interpolated video on the right."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from midframe.errors import VideoError
+from midframe.media.colour.conversion import from_rgb, to_rgb
+from midframe.media.pictures.images import Array
+from midframe.media.writing.encoders import choose_encoding
+from midframe.media.writing.writer import VideoWriter
+from midframe.options import CompareOptions, EncodingOptions
+from midframe.video.lock import FolderLock
+from midframe.video.plan import Extent
+from midframe.video.rendered_frame import RenderedFrame
+from midframe.video.segments import lock_target
+from midframe.video.sinks.checks import check_target
+from midframe.video.sinks.protocol import Job
+from midframe.video.sinks.segment_encoder import encoder_watchdog
+
+GAP = 8
+"""Between the two pictures, in pixels."""
+LABEL_SHARE = 18
+"""The strip with the labels is the picture's height divided by this."""
+
+
+class ComparisonTarget:
+    """A video file of both pictures side by side, without other streams: a `Target`.
+
+    Args:
+        path: the name of the result.
+        options: how it is encoded.
+        labels: what the labels state.
+    """
+
+    holds_matrix = False
+    holds_aspect = True
+    constant = False
+    from_zero = True
+
+    def __init__(self, path: Path, options: EncodingOptions, labels: CompareOptions) -> None:
+        self.path = path
+        self.options = options
+        self.labels = labels
+
+    def check(self, source: Path, *, overwrite: bool, resume: bool = False) -> None:
+        """See `Target`."""
+        check_target(source, self.path, overwrite)
+        if self.path.suffix.lower() == ".avi":
+            raise VideoError(f"{self.path}: .avi files need a constant frame rate: use .mp4")
+
+    def is_complete(self, settings: Mapping[str, Any], *, overwrite: bool) -> bool:
+        """See `Target`: a comparison is short, and is not resumed."""
+        return False
+
+    def begin(self, job: Job, *, resume: bool, overwrite: bool) -> "ComparisonSink":
+        """See `Target`."""
+        lock = lock_target(self.path)
+        try:
+            return ComparisonSink(self, job, lock)
+        except BaseException:
+            lock.release()
+            raise
+
+
+class ComparisonSink:
+    """Encodes both pictures of every frame as they come: a `Sink`.
+
+    Args:
+        target: where the result goes.
+        job: the work.
+        lock: on the folder of the unfinished file; released when the work ends.
+    """
+
+    finished = 0
+    carries_immersion = False
+
+    def __init__(self, target: ComparisonTarget, job: Job, lock: FolderLock) -> None:
+        self.lock = lock
+        # both pictures stand on one opaque sheet
+        self.colour = replace(job.colour, alpha=False)
+        self.sheet = Sheet(to_rgb(job.picture, self.colour), target.labels)
+        sample = from_rgb(self.sheet.blank, self.colour, "yuv420p")
+        self.encoding = choose_encoding(
+            sample, self.colour, options=target.options, suffix=target.path.suffix, **job.form
+        )
+        self.watchdog = encoder_watchdog(self.encoding)
+        self.writer: VideoWriter | None = VideoWriter(
+            target.path,
+            job.source,
+            sample,
+            self.colour,
+            self.encoding,
+            others=False,
+            unfinished=lock.folder / target.path.name,
+        )
+        """None when the work has ended."""
+
+    def write(self, frames: Iterable[RenderedFrame]) -> None:
+        """See `Sink`."""
+        assert self.writer, "the work has not ended"
+        encoding = self.encoding
+        for frame in frames:
+            left, right = (to_rgb(each, self.colour) for each in (frame.original, frame.picture))
+            filled = from_rgb(
+                self.sheet.filled(left, right), encoding.colour, encoding.pixel_format
+            )
+            with self.watchdog.step():
+                self.writer.write_frame(filled, frame.pts)
+
+    def check_progress(self) -> None:
+        """See `Sink`."""
+        self.watchdog.check()
+
+    def finish(self, extent: Extent) -> None:
+        """See `Sink`."""
+        assert self.writer, "the work has not ended"
+        self.writer.finish()
+        self.writer = None
+        self.lock.release()
+
+    def give_up(self) -> None:
+        """See `Sink`: nothing of a comparison is kept."""
+        if self.writer:
+            self.writer.abandon()
+            self.writer = None
+            self.lock.release()
+
+
+class Sheet:
+    """The picture that both frames are put on, with the labels above them.
+
+    Args:
+        frame: (H, W, 3) RGB, of the size and type of all.
+        labels: what the labels state.
+    """
+
+    def __init__(self, frame: Array, labels: CompareOptions) -> None:
+        height, width, _ = frame.shape
+        self.top = max(16, height // LABEL_SHARE)
+        high, wide = self.top + height, 2 * width + GAP
+        strip = Image.new("RGB", (wide, self.top))
+        pen, font = ImageDraw.Draw(strip), ImageFont.load_default(size=self.top * 0.6)
+        speed = f", {labels.slower} times slower" if labels.slower > 1 else ""
+        for label, centre in (
+            (f"original{speed}", width // 2),
+            (f"{labels.factor} times the frames{speed}", width + GAP + width // 2),
+        ):
+            pen.text((centre, self.top // 2), label, fill="white", font=font, anchor="mm")
+        self.blank = np.zeros((high + high % 2, wide, 3), frame.dtype)
+        self.blank[: self.top] = np.asarray(strip).astype(frame.dtype) * (
+            np.iinfo(frame.dtype).max // 255
+        )
+
+    def filled(self, left: Array, right: Array) -> Array:
+        """A copy with both frames on it."""
+        height, width, _ = left.shape
+        sheet: Array = self.blank.copy()
+        sheet[self.top : self.top + height, :width] = left
+        sheet[self.top : self.top + height, width + GAP :] = right
+        return sheet

@@ -1,0 +1,157 @@
+"""A result in numbered images in a folder."""
+
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from midframe.errors import VideoError
+from midframe.folders import visible
+from midframe.media.colour.conversion import to_rgb
+from midframe.media.pictures.decoding import HDR_TRANSFERS
+from midframe.media.pictures.images import Array, lost_as, writes
+from midframe.media.reading.image_sequence import (
+    DEFAULT_NAME,
+    is_pattern,
+    number_of,
+    numbered,
+    numbered_files,
+    picture_files,
+    write_pictures,
+)
+from midframe.media.reading.opacity import lost_alpha
+from midframe.media.writing.encoders import lossless_encoding
+from midframe.options import EncodingOptions
+from midframe.outputs import check_output_folder, same_place
+from midframe.video.plan import Extent
+from midframe.video.rendered_frame import RenderedFrame
+from midframe.video.report import check_pictures
+from midframe.video.sinks.protocol import Job, cleaning_up
+from midframe.video.sinks.rendered import decoded_frames, report_dropped
+from midframe.video.sinks.segment_encoder import SegmentEncoder
+
+
+class ImageSequenceTarget:
+    """Images in a folder, with names by a pattern: a `Target`."""
+
+    holds_matrix = False
+    holds_aspect = False
+    constant = True
+    from_zero = False
+
+    def __init__(self, path: Path, options: EncodingOptions) -> None:
+        self.path = path
+        self.options = options
+        self.folder = path.parent if is_pattern(path) else path
+        """Where the images go."""
+        self.pattern = path.name if is_pattern(path) else DEFAULT_NAME
+        """Of their names."""
+
+    def check(self, source: Path, *, overwrite: bool, resume: bool = False) -> None:
+        """See `Target`."""
+        if not writes(Path(self.pattern).suffix):
+            raise VideoError(
+                f"{self.path}: images cannot be written with this suffix: use {DEFAULT_NAME}"
+            )
+        if not self.folder.parent.is_dir():
+            raise VideoError(
+                f"{self.folder.parent} is not a folder: create it first, or name another OUT"
+            )
+        check_output_folder(self.folder, inputs=() if is_pattern(self.path) else [source])
+        for each in picture_files(source) or [source]:
+            if number_of(self.pattern, each.name) is not None and same_place(
+                each.parent, self.folder
+            ):
+                raise VideoError(
+                    f"{each} is an input that {self.path} would overwrite: name another OUT"
+                )
+        before = numbered_files(self.folder, self.pattern)
+        if before and not overwrite:
+            raise VideoError(f"{before[min(before)]} exists: name another OUT, or give --overwrite")
+        others = set(visible(self.folder, self.folder.iterdir())) if self.folder.is_dir() else set()
+        if not is_pattern(self.path) and (others := others - set(before.values())):
+            raise VideoError(
+                f"{self.folder} holds other files ({min(others).name}): name a new folder, or a "
+                "pattern such as "
+                f"{self.folder}/frame-%06d.png"
+            )
+
+    def is_complete(self, settings: Mapping[str, Any], *, overwrite: bool) -> bool:
+        """See `Target`: images have no place for a mark by which they would be recognised."""
+        return False
+
+    def begin(self, job: Job, *, resume: bool, overwrite: bool) -> "ImageSequenceSink":
+        """See `Target`."""
+        encoding = lossless_encoding(job.picture, job.colour, **job.form)
+        encoder = SegmentEncoder(self.folder, job, encoding, resume=resume, overwrite=overwrite)
+        with cleaning_up(encoder.give_up):
+            return ImageSequenceSink(self.folder, self.pattern, job, encoder)
+
+
+class ImageSequenceSink:
+    """Writes images from finished segments: a `Sink`."""
+
+    carries_immersion = False
+
+    def __init__(self, folder: Path, pattern: str, job: Job, encoder: SegmentEncoder) -> None:
+        self.folder = folder
+        self.pattern = pattern
+        self.job = job
+        self.encoder = encoder
+        self.encoding = encoder.encoding
+        self.finished = encoder.finished
+        report_dropped(job, folder.name, _lost(Path(pattern).suffix, job))
+
+    def write(self, frames: Iterable[RenderedFrame]) -> None:
+        """See `Sink`."""
+        self.encoder.write(frames)
+
+    def check_progress(self) -> None:
+        """See `Sink`."""
+        self.encoder.watchdog.check()
+
+    def finish(self, extent: Extent) -> None:
+        """See `Sink`."""
+        unfinished = self.encoder.folder / "pictures"
+        try:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            unfinished.mkdir()
+            images: Iterator[Array] = (
+                to_rgb(frame, self.encoding.colour)
+                for frame in decoded_frames(self.encoder, extent.end_pts)
+            )
+            profile = self.job.source.contents.icc_profile
+            count = write_pictures(unfinished, self.pattern, images, profile)
+            self.folder.mkdir(exist_ok=True)
+            names = [numbered(self.pattern, number) for number in range(1, count + 1)]
+            for name in names:
+                (unfinished / name).replace(self.folder / name)
+            for number, path in numbered_files(self.folder, self.pattern).items():
+                if not 1 <= number <= count:  # of an earlier, longer result
+                    path.unlink()
+        except OSError as error:
+            raise VideoError(
+                f"{self.folder} cannot be written to ({error}): choose another place for OUT"
+            ) from error
+        self.encoder.remove()
+        paths = [self.folder / name for name in names]
+        check_pictures(paths, self.job.report, self.job.timeline.rate)
+
+    def give_up(self) -> Path | None:
+        """See `Sink`."""
+        return self.encoder.give_up()
+
+
+def _lost(suffix: str, job: Job) -> list[str]:
+    """What of the pictures themselves images of a suffix cannot hold."""
+    lost = lost_as(
+        suffix,
+        high_bit_depth=job.colour.high_bit_depth,
+        alpha=False,
+        icc_profile=job.source.contents.icc_profile,
+    )
+    if job.colour.alpha and lost_as(suffix, high_bit_depth=False, alpha=True, icc_profile=None):
+        lost += filter(None, [lost_alpha(job.source)])
+    if job.picture.color_trc in HDR_TRANSFERS:
+        lost.append("HDR transfer function (the images do not store it)")
+    return lost

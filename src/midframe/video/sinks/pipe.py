@@ -1,0 +1,84 @@
+"""A result in standard output, as y4m."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import av
+
+from midframe.errors import VideoError
+from midframe.media.writing.pipes import PipeWriter, pipe_encoding
+from midframe.options import EncodingOptions
+from midframe.video.plan import Extent
+from midframe.video.rendered_frame import RenderedFrame
+from midframe.video.sinks.protocol import Job
+from midframe.video.timeline import TrueTimes
+
+
+class PipeTarget:
+    """Standard output, or another open file: a `Target`.
+
+    Args:
+        path: its name in messages.
+        options: how it is encoded.
+        descriptor: of the open file that is written to; 1 for standard output.
+    """
+
+    holds_matrix = False
+    holds_aspect = True
+    constant = True
+    from_zero = False
+
+    def __init__(self, path: Path, options: EncodingOptions, descriptor: int = 1) -> None:
+        self.path = path
+        self.options = options
+        self.descriptor = descriptor
+
+    def check(self, source: Path, *, overwrite: bool, resume: bool = False) -> None:
+        """Every source can be written to standard output."""
+
+    def is_complete(self, settings: Mapping[str, Any], *, overwrite: bool) -> bool:
+        """See `Target`."""
+        return False
+
+    def begin(self, job: Job, *, resume: bool, overwrite: bool) -> "PipeSink":
+        """See `Target`."""
+        if isinstance(job.timeline, TrueTimes):
+            raise VideoError("y4m needs a constant frame rate: drop --vfr")
+        if resume:
+            raise VideoError("output to a pipe cannot be resumed: drop --resume")
+        return PipeSink(job, self.descriptor)
+
+
+class PipeSink:
+    """Writes frames as they come: a `Sink`."""
+
+    finished = 0
+    carries_immersion = False
+
+    def __init__(self, job: Job, descriptor: int) -> None:
+        self.encoding = pipe_encoding(job.picture, job.colour, **job.form)
+        self.colour = job.colour
+        self.descriptor = descriptor
+        others = job.source.others
+        job.report.dropped = tuple(f"{each.type} stream {each.index} (y4m)" for each in others)
+
+    def write(self, frames: Iterable[RenderedFrame]) -> None:
+        """See `Sink`."""
+        try:
+            with PipeWriter(self.encoding, self.colour, self.descriptor) as writer:
+                for frame in frames:
+                    writer.write(frame.picture)
+        except (av.FFmpegError, OSError) as error:
+            raise VideoError(
+                f"standard output cannot be written ({error}): check the next program of the pipe"
+            ) from error
+
+    def check_progress(self) -> None:
+        """The next program of the pipe can take any time."""
+
+    def finish(self, extent: Extent) -> None:
+        """Everything is written already."""
+
+    def give_up(self) -> None:
+        """What is written cannot be taken back."""

@@ -1,0 +1,41 @@
+"""What animations and image sequences share: they are written from finished lossless segments, and
+hold nothing but images."""
+
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import Any
+
+import av
+
+from midframe.video.sinks.protocol import Job
+from midframe.video.sinks.segment_encoder import SegmentEncoder
+
+
+def decoded_frames(encoder: SegmentEncoder, end_pts: int) -> Iterator[av.VideoFrame]:
+    """Yield the frames of all finished segments, lossless RGB.
+
+    Args:
+        encoder: of the segments.
+        end_pts: when the last frame is no longer shown.
+    """
+    encoding, segments = encoder.encoding, encoder.segments
+    decoder: Any = av.CodecContext.create(encoding.encoder, "r")
+    decoder.extradata = segments.extradata()
+    decoder.width = encoding.width
+    decoder.height = encoding.height
+    for packet in chain(segments.packets(end_pts), [None]):
+        for frame in decoder.decode(packet):
+            frame.time_base = encoding.time_base
+            yield frame
+
+
+def report_dropped(job: Job, name: str, lost: Iterable[str]) -> None:
+    """Add to the report what a result of images does not hold.
+
+    Args:
+        job: the work.
+        name: of the result.
+        lost: what of the pictures themselves.
+    """
+    others = [f"{each.type} stream {each.index}" for each in job.source.others]
+    job.report.dropped = (*(f"{other} ({name} holds images only)" for other in others), *lost)

@@ -1,0 +1,106 @@
+"""Encoding the frames of a result into segments, which wait until all of them are there."""
+
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import av
+
+from midframe.errors import VideoError
+from midframe.media.colour.conversion import Colour
+from midframe.media.colour.side_data import with_side_data
+from midframe.media.writing.encoders import Encoding
+from midframe.video.disk_space import check_space
+from midframe.video.rendered_frame import RenderedFrame
+from midframe.video.segments import Segments
+from midframe.video.sinks.protocol import Job, cleaning_up
+from midframe.video.watchdog import Watchdog, stall_seconds
+
+
+class SegmentEncoder:
+    """Encodes frames into the segments of a result.
+
+    Args:
+        place: what appears when the result is complete, and beside which the segments lie.
+        job: the work.
+        encoding: of the frames.
+        resume, overwrite: as of `Segments`.
+
+    Raises:
+        VideoError: as of `Segments`, or the disk has no space for the result.
+    """
+
+    def __init__(
+        self, place: Path, job: Job, encoding: Encoding, *, resume: bool, overwrite: bool
+    ) -> None:
+        self.encoding = encoding
+        self.colour: Colour = job.colour
+        self.watchdog = encoder_watchdog(encoding)
+        self.segments = Segments(place, job.settings, resume=resume, overwrite=overwrite)
+        self._removed = False
+        frames = job.source.expected_frames
+        ratio = float(job.timeline.rate * job.timeline.slow / job.source.rate)
+        with cleaning_up(self.give_up):
+            check_space(place.parent, encoding, frames and frames * ratio)
+
+    @property
+    def finished(self) -> int:
+        """How many segments there are."""
+        return self.segments.finished
+
+    @property
+    def folder(self) -> Path:
+        """Where the segments lie; what else is put there is removed with them."""
+        return self.segments.folder
+
+    def write(self, frames: Iterable[RenderedFrame]) -> None:
+        """Encode frames, a segment after the other, each with an encoder of its own."""
+        for segment, group in groupby(frames, key=lambda frame: frame.segment):
+            try:
+                with self.watchdog.step():
+                    encoder = self.encoding.open_encoder()
+                self.segments.add(segment, encoder.extradata, self._encoded(encoder, group))
+            except av.FFmpegError as error:
+                raise VideoError(
+                    f"{self.encoding.encoder} cannot encode these frames ({error.strerror}): "
+                    "choose another --codec"
+                ) from error
+
+    def remove(self) -> None:
+        """Delete all segments: the result is complete."""
+        self._removed = True
+        self.segments.remove()
+
+    def give_up(self) -> Path | None:
+        """Close the store; returns where finished segments are, if there are any."""
+        if self._removed:
+            return None
+        if not self.segments.finished:
+            self.segments.remove()
+            return None
+        self.segments.leave()
+        return self.segments.folder
+
+    def _encoded(self, encoder: Any, frames: Iterable[RenderedFrame]) -> Iterator[av.Packet]:
+        for each in frames:
+            frame = self.encoding.frame(each.picture, self.colour, each.pts)
+            if each.captions is not None:
+                frame = with_captions(frame, each.captions)
+            yield from self.watchdog.watch(encoder.encode_lazy(frame))
+        yield from self.watchdog.watch(encoder.encode_lazy(None))
+
+
+def encoder_watchdog(encoding: Encoding) -> Watchdog:
+    """Watch over the encoder of a result."""
+    return Watchdog(
+        stall_seconds(encoding.width, encoding.height),
+        f"{encoding.encoder} makes no progress: choose another --codec or --preset",
+    )
+
+
+def with_captions(frame: av.VideoFrame, source: av.VideoFrame) -> av.VideoFrame:
+    """A frame for the encoder with the closed captions of a source frame."""
+    captioned = with_side_data(frame, source)
+    captioned.pts, captioned.time_base, captioned.pict_type = frame.pts, frame.time_base, 0
+    return captioned

@@ -1,0 +1,60 @@
+"""Verifying a finished video file: it is played, and compared with what its source showed."""
+
+from fractions import Fraction
+from pathlib import Path
+
+from midframe.media.reading.source import WHOLE, FrameSource
+from midframe.media.streams.carriers import Carrier
+from midframe.media.streams.sound import ConvertedSound
+from midframe.media.writing.writer import VideoWriter
+from midframe.video.plan import Extent
+from midframe.video.proof import Expected, Stretch, prove
+from midframe.video.sinks.protocol import Job
+
+
+def verify(path: Path, job: Job, extent: Extent, writer: VideoWriter | None = None) -> None:
+    """Play a result and compare it with its source; the differences go into the report.
+
+    Args:
+        path: of the result.
+        job: the work.
+        extent: what it covers.
+        writer: that wrote it with other streams; None if it has none.
+    """
+    source = job.source
+    is_part = source.part != WHOLE
+    carriers = writer.others.carriers if writer else {}
+    sounds = {
+        index: carrier for index, carrier in carriers.items() if carrier.stream.type == "audio"
+    }
+    expected = Expected(
+        sights=source.sights,
+        end=extent.source_end,
+        sounds=[heard(source, index, carrier, extent) for index, carrier in sounds.items()],
+        streams=writer.others.counts if writer else {},
+        slow=job.timeline.slow,
+        step=1 / job.timeline.rate,
+        stretched=job.timeline.slow != 1 or is_part or bool(writer and writer.converted),
+        shift=extent.begin if is_part else Fraction(0),
+    )
+    prove(path, job.report, expected)
+
+
+def heard(source: FrameSource, index: int, carrier: Carrier, extent: Extent) -> Stretch | None:
+    """When a sound stream of the source is heard, within the part that is shown; None if that is
+    not known."""
+    span, is_part = source.contents.spans.get(index), source.part != WHOLE
+    if span is None:
+        return None
+    begin, end = span.begin, span.end
+    if (
+        isinstance(carrier, ConvertedSound)
+        and carrier.begin is not None
+        and carrier.end is not None
+    ):
+        # packets do not state the times of all codecs
+        offset = extent.begin if is_part else 0
+        begin, end = carrier.begin + offset, carrier.end + offset
+    if is_part:
+        begin, end = max(begin, extent.begin), min(end, extent.end)
+    return Stretch(begin, end) if begin < end else None

@@ -1,0 +1,213 @@
+"""A result in a video file, with the other streams of its source."""
+
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import av
+
+from midframe.errors import VideoError
+from midframe.media.colour.spherical import immersion_of
+from midframe.media.containers import IN_MILLISECONDS, PLAIN_FORMATS, container_format
+from midframe.media.reading.icc_profile import lost_profile
+from midframe.media.reading.source import WHOLE, FrameSource
+from midframe.media.streams.carrying import Span, StreamsFailed
+from midframe.media.streams.rehearsal import make_plan
+from midframe.media.streams.streams import Plan, plan_time_code
+from midframe.media.writing.encoders import Encoding, choose_encoding
+from midframe.media.writing.mark import mark_of, read_mark
+from midframe.media.writing.spherical_boxes import Template, template_of
+from midframe.media.writing.writer import VideoWriter
+from midframe.options import EncodingOptions
+from midframe.video.plan import Extent
+from midframe.video.rendered_frame import RenderedFrame
+from midframe.video.segments import JOB_FILE, segments_folder
+from midframe.video.sinks.checks import check_own, check_target
+from midframe.video.sinks.protocol import Job, cleaning_up
+from midframe.video.sinks.segment_encoder import SegmentEncoder
+from midframe.video.sinks.verification import verify
+from midframe.video.timeline import ConstantRate, TrueTimes
+
+
+class VideoFileTarget:
+    """A file of one of the `CONTAINERS`, with all other streams of the source: a `Target`."""
+
+    holds_aspect = True
+    from_zero = False
+
+    def __init__(self, path: Path, options: EncodingOptions) -> None:
+        self.path = path
+        self.options = options
+        self.holds_matrix = container_format(path.suffix) not in PLAIN_FORMATS
+        self.constant = container_format(path.suffix) == "avi"
+
+    def check(self, source: Path, *, overwrite: bool, resume: bool = False) -> None:
+        """See `Target`."""
+        check_target(source, self.path, overwrite or resume, own=not resume)
+
+    def is_complete(self, settings: Mapping[str, Any], *, overwrite: bool) -> bool:
+        """See `Target`: a file states the fingerprint of the options that it was made with."""
+        unfinished = overwrite and (segments_folder(self.path) / JOB_FILE).exists()
+        if not self.path.exists() or unfinished:
+            return False
+        if read_mark(self.path) == _mark(settings, self.options):
+            return True
+        if not overwrite:
+            raise VideoError(
+                f"{self.path} exists and was made with other options: name another OUT, or give "
+                "--overwrite"
+            )
+        check_own(self.path)
+        return False
+
+    def begin(self, job: Job, *, resume: bool, overwrite: bool) -> "VideoFileSink":
+        """See `Target`."""
+        if self.constant and isinstance(job.timeline, TrueTimes):
+            raise VideoError(
+                f"{self.path}: .avi files need a constant frame rate: drop --vfr, or use .mkv"
+            )
+        if container_format(self.path.suffix) in IN_MILLISECONDS and job.timeline.rate > 1000:
+            raise VideoError(
+                f"{self.path.suffix} files hold up to 1000 frames a second, not "
+                f"{float(job.timeline.rate):.0f}: "
+                "name an OUT of .mp4, or choose a lower --factor or --fps"
+            )
+        encoding = choose_encoding(
+            job.picture, job.colour, suffix=self.path.suffix, options=self.options, **job.form
+        )
+        encoder = SegmentEncoder(self.path, job, encoding, resume=resume, overwrite=overwrite)
+        with cleaning_up(encoder.give_up):
+            return VideoFileSink(self.path, self.options, job, encoder)
+
+
+class VideoFileSink:
+    """Joins finished segments with the other streams of the source: a `Sink`.
+
+    Every stream is tried when the sink is built, in a file that is thrown away: a container that
+    refuses one must not be found out after hours of work.
+    """
+
+    def __init__(
+        self, path: Path, options: EncodingOptions, job: Job, encoder: SegmentEncoder
+    ) -> None:
+        self.path = path
+        self.options = options
+        self.job = job
+        self.encoder = encoder
+        self.encoding = encoder.encoding
+        self.finished = encoder.finished
+        self.plan = _plan_streams(path, options, job, encoder.folder)
+        """What becomes of the streams beside the picture."""
+        self.template = _template_of(path, job, self.encoding)
+        """Template of the video stream of spherical and stereoscopic videos."""
+        self.carries_immersion = self.template is not None
+        while True:
+            try:
+                writer = self._writer(job.source, None)
+                break
+            except StreamsFailed as failure:
+                self._drop(failure)
+        writer.abandon()
+        self._report_streams(writer)
+
+    def write(self, frames: Iterable[RenderedFrame]) -> None:
+        """See `Sink`."""
+        self.encoder.write(frames)
+
+    def check_progress(self) -> None:
+        """See `Sink`."""
+        self.encoder.watchdog.check()
+
+    def finish(self, extent: Extent) -> None:
+        """See `Sink`."""
+        while True:
+            try:
+                writer = self._join(extent)
+                break
+            except StreamsFailed as failure:  # what is done is not lost for it
+                self._drop(failure)
+        self._report_streams(writer)
+        self.encoder.remove()
+        verify(self.path, self.job, extent, writer)
+        self.job.report.damage += tuple(writer.damage)
+
+    def give_up(self) -> Path | None:
+        """See `Sink`."""
+        return self.encoder.give_up()
+
+    def _drop(self, failure: StreamsFailed) -> None:
+        for index in failure.indices:
+            self.plan.drop(index, failure.reason)
+
+    def _report_streams(self, writer: VideoWriter) -> None:
+        dropped = [*writer.dropped, *lost_profile(self.job.source.contents)]
+        self.job.report.converted = tuple(writer.converted)
+        self.job.report.dropped = tuple(dropped)
+
+    def _join(self, extent: Extent) -> VideoWriter:
+        """Write the result of the finished segments and the source's other streams."""
+        segments = self.encoder.segments
+        extradata = segments.extradata()
+        with self.job.source.reopened() as source:
+            span = None if self.job.source.part == WHOLE else Span(extent.begin, extent.end)
+            with self._writer(source, span) as writer:
+                if writer.stream.codec_context.extradata not in (None, extradata):
+                    raise VideoError(
+                        f"{segments.folder} was started with another encoder: start again with "
+                        "--overwrite"
+                    )
+                kept = [
+                    stream for stream in source.others if stream.index in writer.others.carriers
+                ]
+                writer.join(segments.packets(extent.end_pts), source.packets(kept))
+        return writer
+
+    def _writer(self, source: FrameSource, span: Span | None) -> VideoWriter:
+        return VideoWriter(
+            self.path,
+            source,
+            self.job.picture,
+            self.job.colour,
+            self.encoding,
+            slow=self.job.timeline.slow,
+            mute=self.options.mute,
+            plan=self.plan,
+            span=span,
+            matrix=self.job.source.layout.matrix,
+            template=self.template,
+            unfinished=self.encoder.folder / self.path.name,
+            mark=_mark(self.job.settings, self.options),
+        )
+
+
+def _mark(settings: Mapping[str, Any], options: EncodingOptions) -> str:
+    return mark_of({**settings, "mute": options.mute})
+
+
+def _plan_streams(path: Path, options: EncodingOptions, job: Job, scratch: Path) -> Plan:
+    """Find out what becomes of the streams beside the picture, and of the time code."""
+    plan = make_plan(
+        job.source.path,
+        job.source.others,
+        path,
+        job.timeline.slow,
+        mute=options.mute,
+        scratch=scratch,
+    )
+    constant = isinstance(job.timeline, ConstantRate) and job.timeline.slow == 1
+    plan_time_code(plan, job.source, job.timeline.rate if constant else None)
+    return plan
+
+
+def _template_of(path: Path, job: Job, encoding: Encoding) -> Template | None:
+    immersion = immersion_of(job.picture)
+    form = container_format(path.suffix)
+    flat_only = form == "mov"  # FFmpeg writes no `sv3d` there
+    if not immersion or not immersion.can_be_carried or form in PLAIN_FORMATS:
+        return None
+    if flat_only and immersion.sphere:
+        return None
+    with suppress(av.FFmpegError, ValueError):
+        return template_of(encoding, immersion)
+    return None  # MP4 has no place for the codec: reported as dropped
