@@ -24,7 +24,7 @@ FORBIDDEN = {
     "metrics": {"*", "-errors"},
     "ops": {"*", "-errors", "-ops"},
     "models": {"*", "-errors", "-outputs", "-tensors", "-metrics", "-ops", "-models"},
-    "options": {"*", "-errors", "-rates", "-models"},
+    "options": {"*", "-errors", "-rates", "-times", "-models"},
     "interpolator": {"video", "data", "training", "evaluation", "api", "cli"},
     "video": {"data", "training", "evaluation", "api", "cli"},
     "data": {

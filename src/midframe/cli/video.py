@@ -1,11 +1,13 @@
 """Commands for videos: video, compare, score."""
 
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from midframe.cli.parameters import (
+    DEFAULT_START,
     Codec,
     CompareFactor,
     Crf,
@@ -72,15 +74,15 @@ def video(
             help="The result, or images as in frames/%06d.png; IN-x2.mp4 if not given.",
         ),
     ] = None,
-    factor: Factor = RetimingOptions.factor,
+    factor: Factor = None,
     fps: Fps = None,
     slow: Slow = None,
     vfr: VariableRate = RetimingOptions.vfr,
     cut: Cut = RetimingOptions.cut,
     dedup: Dedup = RetimingOptions.dedup,
     overlays: Overlays = RetimingOptions.overlays,
-    start: Start = SourceOptions.start,
-    end: End = SourceOptions.end,
+    start: Start = DEFAULT_START,
+    end: End = None,
     source_fps: SourceFps = None,
     deinterlace: Deinterlace = SourceOptions.deinterlace,
     cut_threshold: CutThreshold = SourceOptions.cut_threshold,
@@ -144,7 +146,7 @@ def options_of(texts: list[str]) -> dict[str, str]:
 
 def default_target(
     source: Path,
-    factor: int | None,
+    factor: Fraction | int | None,
     fps: str | None,
     slow: float | None,
     *,
@@ -163,7 +165,7 @@ def default_target(
     from midframe.media.writing.containers import CODEC_SUFFIXES
     from midframe.media.writing.encoders import find_encoder
 
-    parts = [f"x{factor or 2}"] if factor or not (fps or slow) else []
+    parts = [f"x{float(factor or 2):g}"] if factor or not (fps or slow) else []
     parts += [f"{fps}fps".replace("/", "-")] if fps else []
     parts += [f"slow{slow:g}"] if slow else []
     if source == STREAM:
@@ -192,8 +194,8 @@ def compare(
     ] = None,
     factor: CompareFactor = CompareOptions.factor,
     slower: Slower = CompareOptions.slower,
-    start: Start = SourceOptions.start,
-    end: End = SourceOptions.end,
+    start: Start = DEFAULT_START,
+    end: End = None,
     model: Model = InterpolationOptions.model,
     device: Device = InterpolationOptions.device,
     tile: Tile = InterpolationOptions.tile,
@@ -204,7 +206,7 @@ def compare(
 ) -> None:
     """Show a video beside the interpolated one, slowed down, in one labelled video."""
     CompareOptions(factor, slower)
-    SourceOptions(start, end)
+    part = SourceOptions(start, end).seconds
     InterpolationOptions(model, device, tile, scale, ensemble, precision)
     target = target or source.with_name(f"{source.stem}-compare.mp4")
     from midframe.media.reading.reader import Part
@@ -222,7 +224,7 @@ def compare(
             target,
             factor=factor,
             slower=slower,
-            part=Part(start, end),
+            part=Part(*part),
             model=model,
             device=device,
             tile=tile,
@@ -241,8 +243,8 @@ def score(
     target: Annotated[
         Path | None, typer.Argument(metavar="[OUT]", help="A folder; VIDEO-score if not given.")
     ] = None,
-    start: Start = SourceOptions.start,
-    end: End = SourceOptions.end,
+    start: Start = DEFAULT_START,
+    end: End = None,
     minterpolate: Minterpolate = True,
     model: Model = InterpolationOptions.model,
     device: Device = InterpolationOptions.device,
@@ -253,7 +255,7 @@ def score(
 ) -> None:
     """Drop every second frame of a video, interpolate it, and compare both, beside simpler
     methods."""
-    SourceOptions(start, end)
+    part = SourceOptions(start, end).seconds
     options = InterpolationOptions(model, device, tile, scale, ensemble, precision)
     target = target or source.with_name(f"{source.stem}-score")
     check_output_folder(target, inputs=[source])
@@ -273,7 +275,7 @@ def score(
             source,
             tool,
             name=Path(model).stem,
-            part=Part(start, end),
+            part=Part(*part),
             minterpolate=minterpolate,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
