@@ -53,7 +53,7 @@ FORBIDDEN = {
     "metrics": {"*", "-errors"},
     "ops": {"*", "-errors", "-ops"},
     "models": {"*", "-errors", "-outputs", "-tensors", "-metrics", "-ops", "-models"},
-    "options": {"*", "-errors", "-rates", "-models"},
+    "options": {"*", "-errors", "-rates", "-times", "-models"},
     "interpolator": {"batch", "video", "data", "training", "evaluation", "api", "cli"},
     "batch": {"data", "training", "evaluation", "api", "cli"},
     "video": {"batch", "data", "training", "evaluation", "api", "cli"},

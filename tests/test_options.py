@@ -130,3 +130,28 @@ def test_work_of_an_earlier_version_is_refused_by_name(
         interpolate_video(source, target, model=Averager(), resume=True)
     assert (folder / JOB_FILE).exists()
     assert interpolate_video(source, target, model=Averager(), overwrite=True).problems == ()
+
+
+@pytest.mark.parametrize(
+    ("given", "seconds"),
+    [("90", 90), ("1:30", 90), ("0:01:40.5", 100.5), ("2:00:00", 7200), (".5", 0.5), (3, 3)],
+)
+def test_times_are_seconds_or_clock_times(given: str, seconds: float) -> None:
+    assert SourceOptions(start=given).seconds == (seconds, None)
+    assert SourceOptions(end=given).seconds == (0, seconds)
+
+
+@pytest.mark.parametrize("wrong", ["1:75", "1:60:00", "a", "1:2:3:4", "-1", ""])
+def test_what_is_no_time_is_refused(wrong: str) -> None:
+    with pytest.raises(OptionError, match="seconds, m:s or h:m:s"):
+        SourceOptions(start=wrong)
+
+
+def test_factors_are_exact_however_they_are_given() -> None:
+    for given in ("2.5", 2.5, "5/2", Fraction(5, 2)):
+        assert RetimingOptions(factor=given).factor == Fraction(5, 2)
+    assert isinstance(RetimingOptions(factor="2.0").factor, int)
+    with pytest.raises(OptionError, match="factor is 5/2 and vfr is set"):
+        RetimingOptions(factor="2.5", vfr=True)
+    with pytest.raises(OptionError, match="factor is 'two'"):
+        RetimingOptions(factor="two")

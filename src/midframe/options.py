@@ -12,7 +12,8 @@ from typing import Any, Literal, get_args
 
 from midframe.errors import OptionError
 from midframe.models.default import DEFAULT_MODEL
-from midframe.rates import Rate, parse_rate
+from midframe.rates import Rate, parse_factor, parse_rate
+from midframe.times import Time, parse_seconds
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 """Number format that the network computes in."""
@@ -88,8 +89,9 @@ class InterpolationOptions:
 class RetimingOptions:
     """Which frames a result shows, and when."""
 
-    factor: int | None = None
-    """Multiple of the source's frame rate; 2 if None and neither `fps` nor `slow` is given."""
+    factor: Rate | None = None
+    """Multiple of the source's frame rate, as in 2 or "2.5"; 2 if None and neither `fps` nor `slow`
+    is given."""
     fps: Rate | None = None
     """Frames a second of the result, as in 60, "60000/1001" or "59.94"."""
     slow: Rate | None = None
@@ -110,8 +112,12 @@ class RetimingOptions:
             raise OptionError(
                 f"factor is {self.factor} and fps is {self.fps}: only one of them can be given"
             )
-        if self.factor is not None and self.factor < 1:
-            raise OptionError(f"factor is {self.factor}: a whole number from 1 is needed")
+        if self.factor is not None:
+            _replace(self, factor=parse_factor(self.factor))
+        if self.vfr and isinstance(self.factor, Fraction) and self.factor.denominator > 1:
+            raise OptionError(
+                f"factor is {self.factor} and vfr is set: a whole number is needed with vfr"
+            )
         if self.vfr and self.fps is not None:
             raise OptionError(f"fps is {self.fps} and vfr is set: use factor with vfr")
         if self.fps is not None:
@@ -125,10 +131,10 @@ class RetimingOptions:
 class SourceOptions:
     """What is read of a source, and how."""
 
-    start: float = 0.0
-    """Where to begin, in seconds from the first frame."""
-    end: float | None = None
-    """Where to end, in seconds from the first frame; None for the end of the video."""
+    start: Time = 0.0
+    """Where to begin, from the first frame on: seconds, m:s or h:m:s, as in 90 or "1:30"."""
+    end: Time | None = None
+    """Where to end, from the first frame on; None for the end of the video."""
     source_fps: Rate | None = None
     """Frames a second of an image sequence, which has no rate of its own; 25 if None."""
     deinterlace: bool = False
@@ -140,13 +146,22 @@ class SourceOptions:
     """Refuse a damaged source. Otherwise damage is bridged, and reported with its times."""
 
     def __post_init__(self) -> None:
-        check_time_range(self.start, self.end)
+        start = parse_seconds(self.start, "start")
+        end = None if self.end is None else parse_seconds(self.end, "end")
+        check_time_range(start, end)
+        _replace(self, start=start, end=end)
         if not 0 <= self.cut_threshold <= MAX_CUT_THRESHOLD:
             raise OptionError(
                 f"cut_threshold is {self.cut_threshold}: 0 to {MAX_CUT_THRESHOLD:g} is needed"
             )
         if self.source_fps is not None:
             _replace(self, source_fps=parse_rate(self.source_fps, "source_fps"))
+
+    @property
+    def seconds(self) -> tuple[float, float | None]:
+        """Where to begin and to end, in seconds."""
+        end = None if self.end is None else parse_seconds(self.end)
+        return parse_seconds(self.start), end
 
 
 @dataclass(frozen=True)

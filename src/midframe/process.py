@@ -36,6 +36,17 @@ def configure_process() -> None:
         mallopt(TRIM_THRESHOLD, -1)  # never
 
 
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "HL_NUM_THREADS")
+"""Environment variables that PyTorch, NumPy and Halide read when they are loaded."""
+
+
+def limit_threads(number: int) -> None:
+    """Limit the threads that compute, of PyTorch, NumPy and Halide; before they are imported."""
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(number)))
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(number)
+
+
 CAP_SYS_NICE = 23
 """The capability of Linux with which a thread may make threads real-time."""
 CAPABILITY_VERSION = 0x20080522

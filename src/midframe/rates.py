@@ -37,3 +37,28 @@ def parse_rate(rate: Rate, name: str = "fps") -> Fraction:
     return next(
         (common for common in COMMON_RATES if abs(common - exact) < Fraction(1, 200)), exact
     )
+
+
+def parse_factor(factor: Rate, name: str = "factor") -> int | Fraction:
+    """Return the exact multiple of a frame rate: a whole number, a decimal one or a fraction.
+
+    Args:
+        factor: from 1 on.
+        name: of the option, for messages.
+
+    Raises:
+        OptionError: it is not a number, or below 1.
+
+    Example:
+        >>> parse_factor("2.5"), parse_factor("2")
+        (Fraction(5, 2), 2)
+    """
+    try:
+        exact = Fraction(factor if isinstance(factor, Fraction) else str(factor))
+    except (ValueError, ZeroDivisionError) as error:
+        raise OptionError(
+            f"{name} is {factor!r}: a number is needed, as in 2, 2.5 or 5/2"
+        ) from error
+    if exact < 1:
+        raise OptionError(f"{name} is {factor}: a number from 1 is needed")
+    return exact.numerator if exact.denominator == 1 else exact

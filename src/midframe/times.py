@@ -1,8 +1,13 @@
 """Times between two frames, and times of a video as people write them."""
 
+import re
 from fractions import Fraction
 
 from midframe.errors import OptionError
+
+Time = str | int | float | Fraction
+"""A time of a video: seconds as 90 or "90.5", minutes and seconds as "1:30", or "0:01:30.5"."""
+CLOCK = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?|\.\d+)")
 
 SNAP = Fraction(1, 32)
 """At times nearer to a frame than this, in intervals between two frames, the frame itself is
@@ -22,3 +27,29 @@ def nearest_time(time: float | Fraction, depth: int | None) -> Fraction:
         nearest = Fraction(round(time))
         return nearest if abs(nearest - Fraction(time)) < SNAP else Fraction(time)
     return Fraction(round(Fraction(time) * 2**depth), 2**depth)
+
+
+def parse_seconds(time: Time, name: str = "time") -> float:
+    """Return the seconds of a time; the decimal digits of the float are those that were given.
+
+    Args:
+        time: seconds, m:s or h:m:s.
+        name: of the option, for messages.
+
+    Raises:
+        OptionError: it is not a time, or its minutes or seconds reach 60 after a larger unit.
+
+    Example:
+        >>> parse_seconds("1:30"), parse_seconds("0:01:40.5"), parse_seconds(90)
+        (90.0, 100.5, 90.0)
+    """
+    if isinstance(time, int | float | Fraction):
+        return float(time)
+    match = CLOCK.fullmatch(time.strip())
+    hours, minutes, seconds = match.groups() if match else (None, None, None)
+    wrong = (hours and int(minutes or 0) >= 60) or (minutes and float(seconds or 0) >= 60)
+    if seconds is None or wrong:
+        raise OptionError(
+            f"{name} is {time!r}: seconds, m:s or h:m:s are needed, as in 90, 1:30 or 0:01:30.5"
+        )
+    return float(Fraction(seconds) + 60 * int(minutes or 0) + 3600 * int(hours or 0))

@@ -188,3 +188,14 @@ def test_an_end_that_rounding_moves_a_little_behind_a_frame_shows_no_frame_more(
     last = Fraction(119, 120)
     assert timeline.end(last, Fraction(1001, 1000)) == 1
     assert timeline.end(last, Fraction(1)) == 1
+
+
+@pytest.mark.parametrize("regular", [True, False])
+def test_a_factor_of_two_and_a_half_gives_frames_at_equal_steps(regular: bool) -> None:
+    source = SourceRate(Fraction(24), Fraction(0), regular, Fraction(0))
+    timeline = choose_timeline(source, Fraction(1, 24000), RetimingOptions(factor="2.5"))
+    assert isinstance(timeline, ConstantRate)
+    assert timeline.rate == 60
+    shown = list(shown_between(timeline, Fraction(0), Fraction(1, 24), None))
+    assert [each.t for each in shown] == [0, Fraction(2, 5), Fraction(4, 5)]
+    assert not any(each.error for each in shown)

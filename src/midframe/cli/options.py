@@ -8,6 +8,7 @@ from functools import wraps
 from typing import Any
 
 from midframe.cli.parameters import (
+    DEFAULT_START,
     Codec,
     Crf,
     Cut,
@@ -59,15 +60,15 @@ class VideoRequest:
 
 
 def read_video_options(
-    factor: Factor = RetimingOptions.factor,
+    factor: Factor = None,
     fps: Fps = None,
     slow: Slow = None,
     vfr: VariableRate = RetimingOptions.vfr,
     cut: Cut = RetimingOptions.cut,
     dedup: Dedup = RetimingOptions.dedup,
     overlays: Overlays = RetimingOptions.overlays,
-    start: Start = SourceOptions.start,
-    end: End = SourceOptions.end,
+    start: Start = DEFAULT_START,
+    end: End = None,
     source_fps: SourceFps = None,
     deinterlace: Deinterlace = SourceOptions.deinterlace,
     cut_threshold: CutThreshold = SourceOptions.cut_threshold,
@@ -95,7 +96,7 @@ def read_video_options(
     )
     encoding = EncodingOptions(codec, crf, preset, parse_pairs(encoder_option or []), mute=mute)
     interpolation = InterpolationOptions(model, device, tile, scale, ensemble, precision)
-    labels = [f"x{factor or 2}"] if factor or not (fps or slow) else []
+    labels = [f"x{float(factor or 2):g}"] if factor or not (fps or slow) else []
     labels += [f"{fps}fps".replace("/", "-")] if fps else []
     labels += [f"slow{slow:g}"] if slow else []
     return VideoRequest(interpolation, VideoOptions(retiming, source, encoding), "-".join(labels))

@@ -1,21 +1,46 @@
 """Parameters of the commands: type, help text and panel of each option; defaults are those of
 `midframe.options`."""
 
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from midframe.errors import OptionError
 from midframe.media.writing.codecs import ENCODERS
-from midframe.options import CutMode, EnsembleSize, Precision
+from midframe.options import CutMode, EnsembleSize, Precision, SourceOptions
+from midframe.times import Time, parse_seconds
 
 RETIMING, SOURCE, INTERPOLATION = "Retiming", "Source", "Interpolation"
 ENCODING, OUTPUT = "Encoding", "Output"
 """Titles of the panels of `--help`."""
+DEFAULT_START, _ = SourceOptions().seconds
+
+
+def exact_number(text: str | float) -> Fraction:
+    """Read a number of the command line, as in 2, 2.5 or 5/2."""
+    try:
+        return Fraction(str(text))
+    except (ValueError, ZeroDivisionError) as error:
+        raise typer.BadParameter(f"{text!r} is not a number, as in 2, 2.5 or 5/2") from error
+
+
+def seconds(text: Time) -> float:
+    """Read a time of the command line, as in 90, 1:30 or 0:01:30.5."""
+    try:
+        return parse_seconds(text)
+    except OptionError as error:
+        raise typer.BadParameter(str(error)) from error
+
 
 Factor = Annotated[
-    int | None,
+    Fraction | None,
     typer.Option(
+        "--factor",
+        "-f",
+        parser=exact_number,
+        metavar="N",
         help="Multiple of the source's frame rate; 2 if neither --fps nor --slow is given.",
         rich_help_panel=RETIMING,
     ),
@@ -71,10 +96,17 @@ Slower = Annotated[
     ),
 ]
 Start = Annotated[
-    float, typer.Option(min=0, help="Where to begin, in seconds.", rich_help_panel=SOURCE)
+    float,
+    typer.Option(
+        parser=seconds,
+        metavar="TIME",
+        help="Where to begin: 90, 1:30 or 0:01:30.5.",
+        rich_help_panel=SOURCE,
+    ),
 ]
 End = Annotated[
-    float | None, typer.Option(help="Where to end, in seconds.", rich_help_panel=SOURCE)
+    float | None,
+    typer.Option(parser=seconds, metavar="TIME", help="Where to end.", rich_help_panel=SOURCE),
 ]
 SourceFps = Annotated[
     str | None,

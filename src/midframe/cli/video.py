@@ -8,6 +8,7 @@ import typer
 from midframe.cli.names import result_suffix
 from midframe.cli.options import VideoRequest, takes_video_options
 from midframe.cli.parameters import (
+    DEFAULT_START,
     CompareFactor,
     Device,
     End,
@@ -123,8 +124,8 @@ def compare(
     ] = None,
     factor: CompareFactor = CompareOptions.factor,
     slower: Slower = CompareOptions.slower,
-    start: Start = SourceOptions.start,
-    end: End = SourceOptions.end,
+    start: Start = DEFAULT_START,
+    end: End = None,
     model: Model = InterpolationOptions.model,
     device: Device = InterpolationOptions.device,
     tile: Tile = InterpolationOptions.tile,
@@ -135,7 +136,7 @@ def compare(
 ) -> None:
     """Show a video beside the interpolated one, slowed down, in one labelled video."""
     CompareOptions(factor, slower)
-    SourceOptions(start, end)
+    part = SourceOptions(start, end).seconds
     InterpolationOptions(model, device, tile, scale, ensemble, precision)
     target = target or source.with_name(f"{source.stem}-compare.mp4")
     from midframe.media.reading.source import Part
@@ -153,7 +154,7 @@ def compare(
             target,
             factor=factor,
             slower=slower,
-            part=Part(start, end),
+            part=Part(*part),
             model=model,
             device=device,
             tile=tile,
@@ -172,8 +173,8 @@ def score(
     target: Annotated[
         Path | None, typer.Argument(metavar="[OUT]", help="A folder; VIDEO-score if not given.")
     ] = None,
-    start: Start = SourceOptions.start,
-    end: End = SourceOptions.end,
+    start: Start = DEFAULT_START,
+    end: End = None,
     minterpolate: Minterpolate = True,
     model: Model = InterpolationOptions.model,
     device: Device = InterpolationOptions.device,
@@ -184,7 +185,7 @@ def score(
 ) -> None:
     """Drop every second frame of a video, interpolate it, and compare both, beside simpler
     methods."""
-    SourceOptions(start, end)
+    part = SourceOptions(start, end).seconds
     options = InterpolationOptions(model, device, tile, scale, ensemble, precision)
     target = target or source.with_name(f"{source.stem}-score")
     check_output_folder(target, inputs=[source])
@@ -204,7 +205,7 @@ def score(
             source,
             tool,
             name=Path(model).stem,
-            part=Part(start, end),
+            part=Part(*part),
             minterpolate=minterpolate,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )

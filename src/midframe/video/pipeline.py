@@ -34,6 +34,7 @@ from midframe.options import (
     fingerprint,
 )
 from midframe.rates import Rate
+from midframe.times import Time
 from midframe.video.channel import POLL_SECONDS, Channel, guard
 from midframe.video.duplicates import without_duplicates
 from midframe.video.plan import Extent, Interval, PlanRules
@@ -57,13 +58,13 @@ def interpolate_video(
     source: str | Path,
     target: str | Path,
     *,
-    factor: int | None = RetimingOptions.factor,
+    factor: Rate | None = RetimingOptions.factor,
     fps: Rate | None = RetimingOptions.fps,
     slow: Rate | None = RetimingOptions.slow,
     vfr: bool = RetimingOptions.vfr,
     mute: bool = EncodingOptions.mute,
-    start: float = SourceOptions.start,
-    end: float | None = SourceOptions.end,
+    start: Time = SourceOptions.start,
+    end: Time | None = SourceOptions.end,
     source_fps: Rate | None = SourceOptions.source_fps,
     deinterlace: bool = SourceOptions.deinterlace,
     dedup: bool = RetimingOptions.dedup,

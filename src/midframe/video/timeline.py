@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from midframe.media.reading.frame_rate import SourceRate
 from midframe.options import RetimingOptions
-from midframe.rates import parse_rate
+from midframe.rates import parse_factor, parse_rate
 from midframe.times import nearest_time
 
 END_SLACK = Fraction(1, 4)
@@ -187,9 +187,10 @@ def choose_timeline(
 ) -> Timeline:
     """Choose when frames are shown.
 
-    A constant rate that misses source frames is chosen only with `fps` (or a `slow` that is no
-    whole number): the frames of a source that is regular are moved onto the grid of the result, by
-    an eighth of a step at most but for one in a hundred; a source that is not keeps its own times.
+    A constant rate that misses source frames is chosen only with `fps` (or a `slow` or `factor`
+    that is no whole number): the frames of a source that is regular are moved onto the grid of the
+    result, by an eighth of a step at most but for one in a hundred; a source that is not keeps its
+    own times.
 
     Args:
         source: frame rate of the source, and whether its frames keep to it.
@@ -197,8 +198,11 @@ def choose_timeline(
         options: factor, fps, slow and vfr; `slow` alone leaves the rate as it is.
         constant: the target can only hold equal steps.
     """
-    factor, slow = options.factor, Fraction(options.slow or 1)
-    if options.vfr or not (source.regular or options.fps is not None or constant):
+    factor = None if options.factor is None else parse_factor(options.factor)
+    slow = Fraction(options.slow or 1)
+    even = isinstance(factor, Fraction)  # the times between two source frames differ
+    if options.vfr or not (source.regular or options.fps is not None or constant or even):
+        assert not isinstance(factor, Fraction), "RetimingOptions refuses it"
         pieces = factor or (2 if options.slow is None else ceil(slow))
         return TrueTimes(pieces, source.rate, source_time_base, slow)
     period = 1 / source.rate if source.regular else None

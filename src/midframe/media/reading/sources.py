@@ -34,7 +34,7 @@ def open_source(
         OptionError: `source_fps` is given for a source that has its own frame times.
         VideoError: it cannot be read.
     """
-    part, threshold = Part(options.start, options.end), options.cut_threshold or None
+    part, threshold = Part(*options.seconds), options.cut_threshold or None
     rate = None if options.source_fps is None else parse_rate(options.source_fps)
     shared: dict[str, Any] = {
         "strict": options.strict,
