@@ -17,14 +17,15 @@ LAYERS = (
 """The files of models/flowsep, lowest first: each imports those of lower layers only."""
 FORBIDDEN = {
     "errors": {"*"},
+    "defaults": {"*"},
     "devices": {"*", "-errors"},
     "rates": {"*", "-errors"},
     "media": {"*", "-errors", "-folders", "-media", "-options", "-outputs", "-process", "-rates"},
     "tensors": {"*", "-media"},
     "metrics": {"*", "-errors"},
     "ops": {"*", "-errors", "-ops"},
-    "models": {"*", "-errors", "-outputs", "-tensors", "-metrics", "-ops", "-models"},
-    "options": {"*", "-errors", "-rates", "-models"},
+    "models": {"*", "-defaults", "-errors", "-outputs", "-tensors", "-metrics", "-ops", "-models"},
+    "options": {"*", "-defaults", "-errors", "-rates"},
     "interpolator": {"video", "data", "training", "evaluation", "api", "cli"},
     "video": {"data", "training", "evaluation", "api", "cli"},
     "data": {

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from typing import Any, Literal, get_args
 
+from midframe.defaults import DEFAULT_MODEL
 from midframe.errors import OptionError
-from midframe.models.default import DEFAULT_MODEL
 from midframe.rates import Rate, parse_rate
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
