@@ -22,13 +22,13 @@ import cv2
 import numpy as np
 from methods import Method, load_methods
 
+from midframe.defaults import DEFAULT_MODEL
 from midframe.evaluation.measures import COLUMNS, Measures, defined, measure
 from midframe.media.colour.conversion import to_rgb
 from midframe.media.pictures.images import Array, eight_bit
 from midframe.media.reading.reader import VideoReader
 from midframe.media.reading.scenes import DEFAULT_THRESHOLD
 from midframe.media.reading.source import Frame
-from midframe.models.default import DEFAULT_MODEL
 
 MAX_PSNR = 100.0
 """PSNR of a frame without error in means, in dB."""

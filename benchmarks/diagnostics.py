@@ -29,9 +29,9 @@ from clips import MAX_PSNR, ClipTriplet, read_triplets
 from methods import Method, load_methods
 from rendered import Mask, render_all
 
+from midframe.defaults import DEFAULT_MODEL
 from midframe.evaluation.measures import defined, detail_ratio, laplacian
 from midframe.media.pictures.images import Array
-from midframe.models.default import DEFAULT_MODEL
 
 CLIP_DISTANCES = (1, 3, 8)
 """Frames from the middle frame to both others, so that the motion of clips covers all sizes."""

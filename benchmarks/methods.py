@@ -17,11 +17,11 @@ from pathlib import Path
 import torch
 from torch.nn import functional
 
+from midframe.defaults import DEFAULT_MODEL
 from midframe.evaluation import motion_compensation
 from midframe.evaluation.measures import average
 from midframe.interpolator import Interpolator
 from midframe.media.pictures.images import Array
-from midframe.models.default import DEFAULT_MODEL
 from midframe.options import Precision
 from midframe.tensors import to_image, to_tensor
 

@@ -1,16 +1,26 @@
-"""What the documents say is tried."""
+"""Examples, commands, links and the picture in the documents are true."""
 
 import doctest
 import importlib
+import importlib.util
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+CARDS = sorted((ROOT / "docs" / "models").glob("*.md"))
+LINK = re.compile(r"\]\((?!http)([^)#]*)#?([^)]*)\)")
+PROGRAM = re.compile(r"python ((?:benchmarks|examples|tests|docs)/\S+\.py)")
+SENTENCE_END = re.compile(r"[a-z0-9)`*\]]{2,}[.!?]\*? [A-Z`]")
+ONE_PAGE = 80
+"""Lines of a page that is read at a glance."""
 
 
 MODULES = [
@@ -65,10 +75,97 @@ def test_commands_in_the_readme_exist() -> None:
     assert len(used) > 6
 
 
-def test_links_in_the_documents_lead_somewhere() -> None:
-    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
-        for target in re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text()):
-            assert (page.parent / target).exists(), f"{page.name}: {target}"
+def commands_of(text: str) -> list[list[str]]:
+    """The words of each command line of midframe in the indented blocks of a page."""
+    lines = re.findall(r"^ {4,}(midframe [^#\n|]*)", text, re.MULTILINE)
+    return [shlex.split(re.sub(r"[\[\]]", " ", line)) for line in lines]
+
+
+def find_command(words: list[str]) -> Any:
+    """The command that a command line runs, such as that of `midframe dataset create VIDEOS`."""
+    from typer.main import get_command
+
+    from midframe.cli import app
+
+    command: Any = get_command(app)
+    for word in words[1:]:
+        command = command.commands[word] if hasattr(command, "commands") else command
+    return command
+
+
+def test_options_of_commands_in_the_documents_exist() -> None:
+    seen = 0
+    for page in PAGES:
+        for words in commands_of(page.read_text()):
+            parameters = find_command(words).params
+            known = {name for each in parameters for name in (*each.opts, *each.secondary_opts)}
+            used = {word for word in words if word.startswith("--")}
+            assert used <= known, f"{page.name}: {used - known}"
+            seen += len(used)
+    assert seen > 30
+
+
+def test_programs_in_the_documents_exist() -> None:
+    for page in PAGES:
+        for program in re.findall(
+            r"python ((?:benchmarks|examples|tests|docs)/\S+\.py)", page.read_text()
+        ):
+            assert (ROOT / program).exists(), f"{page.name}: {program}"
+
+
+def anchors_of(page: Path) -> set[str]:
+    """The anchors that GitHub gives the headings of a page."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_in_the_documents_lead_somewhere(page: Path) -> None:
+    for target, anchor in LINK.findall(page.read_text()):
+        file = page.parent / target if target else page
+        assert file.exists(), target
+        assert not anchor or anchor in anchors_of(file), f"{target}#{anchor}"
+
+
+def test_every_document_can_be_reached_from_the_readme() -> None:
+    found, open_pages = set(), [ROOT / "README.md"]
+    while open_pages:
+        page = open_pages.pop()
+        found.add(page)
+        links = {(page.parent / target).resolve() for target, _ in LINK.findall(page.read_text())}
+        open_pages += [each for each in links if each.suffix == ".md" and each not in found]
+    assert found >= set(PAGES)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_each_sentence_of_a_document_has_its_own_line(page: Path) -> None:
+    if page.name == "CHANGELOG.md":
+        pytest.skip("its entries are older")
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    lines = [line for line in text.splitlines() if not line.startswith(("|", "    "))]
+    assert [line for line in lines if SENTENCE_END.search(line)] == []
+
+
+@pytest.mark.parametrize("page", CARDS, ids=lambda page: page.stem)
+def test_a_model_card_is_one_page(page: Path) -> None:
+    assert len(page.read_text().splitlines()) <= ONE_PAGE
+
+
+def test_every_shipped_model_has_a_card() -> None:
+    from midframe.models.shipped import list_models
+
+    assert {page.stem for page in CARDS} == set(list_models())
+
+
+def test_the_picture_of_the_architecture_is_that_of_the_imports() -> None:
+    """Otherwise run `python docs/draw_architecture.py`."""
+    path = ROOT / "docs" / "draw_architecture.py"
+    spec = importlib.util.spec_from_file_location("draw_architecture", path)
+    assert spec is not None
+    assert spec.loader is not None
+    drawing = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(drawing)
+    assert drawing.PICTURE.read_text() == drawing.draw()
 
 
 @pytest.mark.slow

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from typing import Any, Literal, get_args
 
+from midframe.defaults import DEFAULT_MODEL
 from midframe.errors import OptionError
-from midframe.models.default import DEFAULT_MODEL
 from midframe.rates import Rate, parse_factor, parse_rate
 from midframe.times import Time, parse_seconds
 

@@ -12,10 +12,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from midframe.defaults import DEFAULT_MODEL
 from midframe.errors import CheckpointError
 from midframe.models.adaconv import AdaConv, AdaConvConfig
 from midframe.models.aliases import rename_form
-from midframe.models.default import DEFAULT_MODEL
 from midframe.models.flowsep import FlowSep, FlowSepConfig
 from midframe.models.network import Network
 from midframe.models.sepconv import SepConv, SepConvConfig

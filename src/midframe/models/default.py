@@ -1,3 +1,0 @@
-"""The network that interpolates where none is named."""
-
-DEFAULT_MODEL = "flowsep"
