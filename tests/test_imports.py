@@ -47,6 +47,7 @@ FORBIDDEN = {
     "errors": {"*"},
     "devices": {"*", "-errors"},
     "rates": {"*", "-errors"},
+    "times": {"*", "-errors"},
     "media": {"*", "-errors", "-folders", "-media", "-options", "-outputs", "-process", "-rates"},
     "tensors": {"*", "-media"},
     "metrics": {"*", "-errors"},

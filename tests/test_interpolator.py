@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from midframe.devices import choose_precision
-from midframe.interpolator import Interpolator, nearest_time, steps_to, tiles
+from midframe.interpolator import Interpolator, steps_to, tiles
 from midframe.models.checkpoint import list_models
 from midframe.models.sepconv import SepConv
+from midframe.times import nearest_time
 
 Render = Callable[..., np.ndarray[Any, Any]]
 

@@ -19,15 +19,13 @@ from midframe.models.ensemble import Ensemble
 from midframe.models.network import Network, tiles
 from midframe.options import EnsembleSize, InterpolationOptions, Precision
 from midframe.tensors import TYPES, to_image, to_tensor
+from midframe.times import nearest_time
 
 log = logging.getLogger(__name__)
 
 MAX_FLOAT = 4.0
 """Frames of float32 are nominally from 0 to 1; larger maxima are taken for frames from 0 to 255,
 and refused."""
-SNAP = Fraction(1, 32)
-"""At times nearer to a frame than this, in intervals between two frames, the frame itself is
-shown."""
 MIN_ALPHA = 1 / 65535
 """Colours of pixels with less alpha are undefined."""
 
@@ -288,14 +286,3 @@ def check_pair(first: Array, second: Array) -> None:
         )
     if first.dtype == np.float32 and first.max() > MAX_FLOAT:
         raise ValueError(f"frames of float32 must be nominally from 0 to 1, got {first.max()}")
-
-
-def nearest_time(time: float | Fraction, depth: int | None) -> Fraction:
-    """The multiple of 1 / 2**depth nearest to a time from 0 to 1; without a depth, the time itself
-    or a near end."""
-    if not 0 <= time <= 1:
-        raise OptionError(f"time is {time}: from 0 (the first frame) to 1 (the second) is needed")
-    if depth is None:
-        nearest = Fraction(round(time))
-        return nearest if abs(nearest - Fraction(time)) < SNAP else Fraction(time)
-    return Fraction(round(Fraction(time) * 2**depth), 2**depth)

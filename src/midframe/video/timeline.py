@@ -13,10 +13,10 @@ from fractions import Fraction
 from math import ceil
 from typing import Any, Protocol
 
-from midframe.interpolator import nearest_time
 from midframe.media.reading.frame_rate import SourceRate
 from midframe.options import RetimingOptions
 from midframe.rates import parse_rate
+from midframe.times import nearest_time
 
 END_SLACK = Fraction(1, 4)
 """Steps of the result by which the source may end after a place of the grid without another frame
