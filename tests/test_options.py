@@ -56,6 +56,7 @@ GROUPS = (InterpolationOptions, RetimingOptions, SourceOptions, EncodingOptions)
         (EncodingOptions, {"encoder_options": {"": "film"}}, "encoder_options holds ''"),
         (CompareOptions, {"factor": 0}, "factor is 0: 1 or more"),
         (CompareOptions, {"slower": 0}, "slower is 0: 1 or more"),
+        (CompareOptions, {"slower": 1001}, "slower is 1001: 1 to 1000"),
     ],
 )
 def test_a_wrong_value_is_refused_with_what_is_allowed(

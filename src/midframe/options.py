@@ -201,6 +201,8 @@ class CompareOptions:
         for name in ("factor", "slower"):
             if getattr(self, name) < 1:
                 raise OptionError(f"{name} is {getattr(self, name)}: 1 or more is needed")
+        if self.slower > MAX_SLOW:
+            raise OptionError(f"slower is {self.slower}: 1 to {MAX_SLOW} is needed")
 
 
 @dataclass(frozen=True)

@@ -37,8 +37,8 @@ def read_clip(path: Path, max_short_side: int) -> Iterator[ClipFrame]:
     Raises:
         VideoError: the video cannot be read. Damage within it is bridged.
     """
-    with VideoReader(path, DEFAULT_THRESHOLD, holds_matrix=False) as reader:
-        reader.stream.thread_type = "SLICE"  # one process a core reads clips
+    # one process a core reads clips, so the decoder needs no threads of its own
+    with VideoReader(path, DEFAULT_THRESHOLD, holds_matrix=False, threads=False) as reader:
         for frame in reader.read():
             image = eight_bit(to_rgb(frame.picture, colour_of(frame.picture)))[..., :3]
             yield ClipFrame(_downscaled(image, max_short_side), frame.begins_scene)

@@ -51,6 +51,7 @@ class VideoReader:
         strict: refuse a source that is damaged, instead of bridging the damage.
         holds_matrix, holds_aspect: the result carries a display matrix and a sample aspect ratio,
             so frames need not be rotated or scaled.
+        threads: decode several frames at a time.
         survey: of the same file, if it was taken before.
 
     Raises:
@@ -67,6 +68,7 @@ class VideoReader:
         strict: bool = False,
         holds_matrix: bool = True,
         holds_aspect: bool = True,
+        threads: bool = True,
         survey: Survey | None = None,
     ) -> None:
         self.path = path
@@ -79,7 +81,7 @@ class VideoReader:
         self.stream = find_video_stream(self.container, path)
         self.time_base = self.stream.time_base or DEFAULT_TIME_BASE
         self._counted = counts_frames(self.container)
-        choose_threads(self.container, self.stream)
+        choose_threads(self.container, self.stream, threads=threads)
         self.survey = self._survey() if survey is None else survey
         if self._stamped_in_order_of_decoding():
             self._counted, self.stream.thread_type = True, "SLICE"

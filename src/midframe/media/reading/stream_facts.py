@@ -27,9 +27,12 @@ def counts_frames(container: av.container.InputContainer) -> bool:
     return str(container.format.name) == "avi"
 
 
-def choose_threads(container: av.container.InputContainer, stream: av.VideoStream) -> None:
-    """Choose whether the decoder of a stream works on several frames at a time."""
-    stream.thread_type = "SLICE" if container.format.name in ORDERED else "AUTO"
+def choose_threads(
+    container: av.container.InputContainer, stream: av.VideoStream, *, threads: bool = True
+) -> None:
+    """Let the decoder of a stream work on several frames at a time, if `threads` is set and the
+    container allows it."""
+    stream.thread_type = "AUTO" if threads and container.format.name not in ORDERED else "SLICE"
 
 
 def contents_of(
