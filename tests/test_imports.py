@@ -45,7 +45,6 @@ SINKS = (
 )
 FORBIDDEN = {
     "errors": {"*"},
-    "times": {"*", "-errors"},
     "defaults": {"*"},
     "devices": {"*", "-errors"},
     "rates": {"*", "-errors"},
