@@ -1,16 +1,19 @@
-"""A short queue between two threads: it ends with its sender, and failures and interruptions travel
-along it."""
+"""Threads joined by short queues: a queue ends with its sender, and failures and interruptions
+travel along it."""
 
 from collections.abc import Callable, Iterable, Iterator
 from queue import Empty, Full, Queue
-from threading import Event
+from threading import Event, Thread
 from typing import Any, Generic, TypeVar
 
 QUEUE_LENGTH = 8
 POLL_SECONDS = 0.2
 """How often a thread that waits looks whether another has failed."""
+LEAVE_SECONDS = 30.0
+"""How long a thread may take for what it is doing once the work has failed or was stopped."""
 
 Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class Channel(Generic[Item]):
@@ -75,3 +78,42 @@ def guard(stop: Event, channel: Channel[Any], work: Callable[[], None]) -> None:
         pass
     except BaseException as error:
         channel.failure = error
+
+
+def pass_on(
+    items: Iterable[Item],
+    work: Callable[[Iterable[Item]], Iterable[Result]],
+    write: Callable[[Iterable[Result]], None],
+    check: Callable[[], None],
+) -> None:
+    """Take items in one thread, work on them in this one, and write the results in a third.
+
+    Args:
+        items: taken in a thread of their own.
+        work: turns items into results, one after another.
+        write: takes the results.
+        check: called while this thread waits for `write`; what it raises ends the work.
+    """
+    stop = Event()
+    incoming: Channel[Item] = Channel(stop)
+    outgoing: Channel[Result] = Channel(stop, check)
+    reader = _thread("reader", stop, incoming, lambda: incoming.send_all(items))
+    writer = _thread("writer", stop, outgoing, lambda: write(outgoing))
+    try:
+        outgoing.send_all(work(incoming))
+        while writer.is_alive():
+            writer.join(POLL_SECONDS)
+            check()
+        outgoing.raise_failure()
+    finally:
+        stop.set()
+        for thread in (reader, writer):
+            # a call into a library that never returns does not hold the program
+            thread.join(LEAVE_SECONDS)
+
+
+def _thread(name: str, stop: Event, channel: Channel[Any], work: Callable[[], None]) -> Thread:
+    """Start a thread whose failure travels along a channel."""
+    thread = Thread(target=guard, args=(stop, channel, work), name=name, daemon=True)
+    thread.start()
+    return thread

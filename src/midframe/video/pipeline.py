@@ -12,10 +12,9 @@ Both queues are short, so memory does not grow with the film. `interpolate_video
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from pathlib import Path
-from threading import Event, Thread
 from typing import Any
 
 from midframe.interpolator import Interpolator
@@ -35,10 +34,9 @@ from midframe.options import (
 )
 from midframe.rates import Rate
 from midframe.times import Time
-from midframe.video.channel import POLL_SECONDS, Channel, guard
+from midframe.video.channel import pass_on
 from midframe.video.duplicates import without_duplicates
 from midframe.video.plan import Extent, Interval, PlanRules
-from midframe.video.rendered_frame import RenderedFrame
 from midframe.video.renderer import Renderer
 from midframe.video.report import VideoReport
 from midframe.video.sinks.names import target_for
@@ -48,8 +46,6 @@ from midframe.video.timeline import choose_timeline
 Progress = Callable[[float, float | None], None]
 """Called with the number of source frames that are done, fractional while frames are interpolated,
 and their total, if it is known."""
-LEAVE_SECONDS = 30.0
-"""How long a thread may take for what it is doing once the work has failed or was stopped."""
 
 log = logging.getLogger(__name__)
 
@@ -279,39 +275,13 @@ def _run(
             finished=sink.finished,
             progress=report_progress,
         )
-        _pass_on(frames, lambda each: renderer.frames(each, rules, times_of, observe), sink)
-    return extents[0]
-
-
-def _pass_on(
-    frames: Iterator[Frame],
-    render: Callable[[Iterable[Frame]], Iterator[RenderedFrame]],
-    sink: Sink,
-) -> None:
-    """Read in one thread, render in this one and write in a third."""
-    stop = Event()
-    incoming: Channel[Frame] = Channel(stop)
-    outgoing: Channel[RenderedFrame] = Channel(stop, sink.check_progress)
-    reader, writer = (
-        Thread(target=guard, args=(stop, channel, work), name=name, daemon=True)
-        for name, channel, work in (
-            ("reader", incoming, lambda: incoming.send_all(frames)),
-            ("writer", outgoing, lambda: sink.write(outgoing)),
+        pass_on(
+            frames,
+            lambda each: renderer.frames(each, rules, times_of, observe),
+            sink.write,
+            sink.check_progress,
         )
-    )
-    reader.start()
-    writer.start()
-    try:
-        outgoing.send_all(render(incoming))
-        while writer.is_alive():
-            writer.join(POLL_SECONDS)
-            sink.check_progress()
-        outgoing.raise_failure()
-    finally:
-        stop.set()
-        for thread in (reader, writer):
-            # a call into a library that never returns does not hold the program
-            thread.join(LEAVE_SECONDS)
+    return extents[0]
 
 
 def _complete_report(job: Job, sink: Sink, extent: Extent) -> None:
