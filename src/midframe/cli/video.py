@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from midframe.cli.events import show_progress, write_event
 from midframe.cli.parameters import (
     DEFAULT_START,
     Codec,
@@ -28,19 +29,22 @@ from midframe.cli.parameters import (
     Overwrite,
     PrecisionOption,
     Preset,
+    Quality,
     ReportFile,
     Resume,
     Scale,
+    ShownProgress,
     Slow,
     Slower,
     SourceFps,
     Start,
     Strict,
+    Threads,
     Tile,
     VariableRate,
 )  # fmt: skip
-from midframe.cli.report import check_report, show_report, write_report
-from midframe.cli.shared import app, frame_bar, out, print_line
+from midframe.cli.report import check_report, raise_faults, show_report, write_report
+from midframe.cli.shared import command, frame_bar, out, print_line
 from midframe.errors import OptionError
 from midframe.models.shipped import find_weights
 from midframe.options import (
@@ -58,7 +62,14 @@ KEPT_SUFFIXES = (".mkv", ".mov", ".m4v", ".gif", ".apng")
 FOR_ALL_CODECS = ".mkv"
 
 
-@app.command()
+@command(
+    epilog="""
+    midframe video film.mp4
+    midframe video film.mp4 smooth.mkv --fps 60 --codec hevc
+    midframe video film.mp4 --slow 4 --start 1:30 --end 1:40.5
+    midframe video frames/%06d.png film.mp4 --source-fps 24
+    """
+)
 def video(
     source: Annotated[
         Path,
@@ -87,12 +98,14 @@ def video(
     deinterlace: Deinterlace = SourceOptions.deinterlace,
     cut_threshold: CutThreshold = SourceOptions.cut_threshold,
     strict: Strict = SourceOptions.strict,
+    quality: Quality = "standard",
     model: Model = InterpolationOptions.model,
     device: Device = InterpolationOptions.device,
     tile: Tile = InterpolationOptions.tile,
     scale: Scale = InterpolationOptions.scale,
     ensemble: Ensemble = InterpolationOptions.ensemble,
     precision: PrecisionOption = InterpolationOptions.precision,
+    threads: Threads = None,
     codec: Codec = EncodingOptions.codec,
     crf: Crf = EncodingOptions.crf,
     preset: Preset = EncodingOptions.preset,
@@ -101,6 +114,7 @@ def video(
     report_file: ReportFile = None,
     overwrite: Overwrite = False,
     resume: Resume = False,
+    progress: ShownProgress = "bar",
 ) -> None:
     """Increase the frame rate of a video, or slow it down; sound, subtitles and source frames are
     kept."""
@@ -119,7 +133,9 @@ def video(
     find_weights(model)
     from midframe.video.pipeline import convert_video
 
-    with frame_bar() as (bar, task):
+    if progress == "json":
+        write_event("start", source=str(source), target=str(target))
+    with show_progress(progress) as update:
         report = convert_video(
             source,
             target,
@@ -127,11 +143,15 @@ def video(
             VideoOptions(retiming, reading, encoding),
             overwrite=overwrite,
             resume=resume,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            progress=update,
         )
     if report_file and not (report.already_complete and report_file.exists()):
         write_report(report_file, report)
-    show_report(target, report)
+    if progress == "json":
+        write_event("done", target=str(target), report=report.as_json())
+        raise_faults(target, report)
+    else:
+        show_report(target, report)
 
 
 def options_of(texts: list[str]) -> dict[str, str]:
@@ -185,7 +205,11 @@ def default_target(
     return source.with_name(f"{source.stem}-{'-'.join(parts)}{suffix}")
 
 
-@app.command()
+@command(
+    epilog="""
+    midframe compare film.mp4 --start 1:30 --end 1:35
+    """
+)
 def compare(
     source: Annotated[Path, typer.Argument(metavar="IN", help="A video.")],
     target: Annotated[
@@ -196,12 +220,14 @@ def compare(
     slower: Slower = CompareOptions.slower,
     start: Start = DEFAULT_START,
     end: End = None,
+    quality: Quality = "standard",
     model: Model = InterpolationOptions.model,
     device: Device = InterpolationOptions.device,
     tile: Tile = InterpolationOptions.tile,
     scale: Scale = InterpolationOptions.scale,
     ensemble: Ensemble = InterpolationOptions.ensemble,
     precision: PrecisionOption = InterpolationOptions.precision,
+    threads: Threads = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Show a video beside the interpolated one, slowed down, in one labelled video."""
@@ -237,7 +263,11 @@ def compare(
     print_line(out, f"{target}: {shown} frames compared")
 
 
-@app.command()
+@command(
+    epilog="""
+    midframe score film.mp4 scores --start 1:30 --end 1:35
+    """
+)
 def score(
     source: Annotated[Path, typer.Argument(metavar="VIDEO", help="A video.")],
     target: Annotated[
@@ -246,12 +276,14 @@ def score(
     start: Start = DEFAULT_START,
     end: End = None,
     minterpolate: Minterpolate = True,
+    quality: Quality = "standard",
     model: Model = InterpolationOptions.model,
     device: Device = InterpolationOptions.device,
     tile: Tile = InterpolationOptions.tile,
     scale: Scale = InterpolationOptions.scale,
     ensemble: Ensemble = InterpolationOptions.ensemble,
     precision: PrecisionOption = InterpolationOptions.precision,
+    threads: Threads = None,
 ) -> None:
     """Drop every second frame of a video, interpolate it, and compare both, beside simpler
     methods."""
