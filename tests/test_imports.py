@@ -77,6 +77,7 @@ FORBIDDEN = {
     "outputs": {"*", "-errors"},
     "process": {"*"},
     "api": {"data", "training", "evaluation", "cli"},
+    "speeds": {"video", "data", "training", "evaluation", "api", "cli", "doctor"},
     "doctor": {"data", "training", "evaluation", "api", "cli"},
 }
 """What the modules of each room may not import; `*` is everything but what follows a minus."""

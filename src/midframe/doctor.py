@@ -1,8 +1,11 @@
-"""What this machine can do, and what midframe would take of it."""
+"""What this machine can do, and what could be installed for more."""
 
+import os
 import platform
-from collections.abc import Callable
+import shutil
+from collections.abc import Mapping
 from importlib.util import find_spec
+from typing import Any
 
 import av
 import torch
@@ -11,44 +14,165 @@ from midframe.devices import choose_device, choose_precision
 from midframe.errors import VideoError
 from midframe.media.writing.codecs import ENCODERS
 from midframe.media.writing.encoders import find_encoder, working_hardware
+from midframe.models.shipped import WEIGHTS, list_models, sha256_of
 from midframe.ops.adaptive.op import load_triton
 from midframe.ops.dispatch import load_optional
 from midframe.ops.separable.op import load_halide
 
-EXTRAS = {"train": ("lightning", "webdataset", "cv2", "skimage", "tensorboard", "matplotlib")}
+EXTRAS = {
+    "train": ("lightning", "webdataset", "cv2", "skimage", "tensorboard", "matplotlib"),
+    "export": ("onnx", "onnxscript"),
+}
 """What each extra brings, by the names that Python imports."""
+PURPOSES = {"train": "data sets, training, evaluation and figures", "export": "ONNX files"}
+"""What each extra is for."""
+PYTORCH = "https://pytorch.org/get-started/locally"
+
+Facts = dict[str, Any]
+"""Facts by name, as JSON has them."""
 
 
-def examine() -> dict[str, str]:
-    """Facts about this machine, as texts: what was asked, and what was found."""
+def examine() -> Facts:
+    """Return facts about this machine.
+
+    Returns:
+        `python`, `system`, `pytorch`, `ffmpeg` and `pyav` (texts); `processor` (`name`, `cores`,
+        `threads`, `features`), `devices` (names), `chosen` (`device`, `precision`), `operators` (by
+        type of device: Halide, Triton or PyTorch), `codecs` and `hardware_encoders` (names),
+        `models` (by name: `sha256`, and whether the file is `intact`), `extras` (by name: the
+        missing packages) and `advice` (texts).
+    """
     device = choose_device("auto")
-    precision = str(choose_precision("auto", device)).removeprefix("torch.")
-    ffmpeg = ".".join(map(str, av.library_versions["libavcodec"]))
+    facts: Facts = {
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
+        "pytorch": torch.__version__,
+        "devices": _devices(),
+        "chosen": {
+            "device": str(device),
+            "precision": str(choose_precision("auto", device)).removeprefix("torch."),
+        },
+        "operators": _operators(),
+        "ffmpeg": ".".join(map(str, av.library_versions["libavcodec"])),
+        "pyav": av.__version__,
+        "codecs": [name for name in ENCODERS if _is_there(name)],
+        "hardware_encoders": working_hardware(),
+        "models": {
+            name: {
+                "sha256": model["sha256"],
+                "intact": sha256_of(WEIGHTS / model["file"]) == model["sha256"],
+            }
+            for name, model in list_models().items()
+        },
+        "extras": {name: _missing(modules) for name, modules in EXTRAS.items()},
+    }
+    return facts | {"advice": advise(facts)}
+
+
+def describe(facts: Mapping[str, Any]) -> dict[str, str]:
+    """Return the facts of `examine` as lines for people, by their titles."""
+    processor, chosen, operators = facts["processor"], facts["chosen"], facts["operators"]
+    extras = (
+        f"{name} lacks {', '.join(missing)}" if missing else f"{name} is there"
+        for name, missing in facts["extras"].items()
+    )
+    damaged = [name for name, model in facts["models"].items() if not model["intact"]]
     return {
-        "Python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
-        "PyTorch": f"{torch.__version__}, {torch.get_num_threads()} threads",
-        "devices": ", ".join(_devices()),
-        "chosen": f"{device}, {precision}",
-        "CPU kernels": _kernels(load_halide, "Halide"),
-        "CUDA kernels": _kernels(load_triton, "Triton") if torch.cuda.is_available() else "no CUDA",
-        "FFmpeg": f"libavcodec {ffmpeg}, PyAV {av.__version__}",
-        "encoders": ", ".join(name for name in ENCODERS if _there(name)),
-        "hardware encoders": ", ".join(working_hardware()) or "none that works here",
-        "extras": ", ".join(f"{name} {_extra(modules)}" for name, modules in EXTRAS.items()),
+        "Python": f"{facts['python']} on {facts['system']}",
+        "processor": f"{processor['name']}, {processor['cores']} cores",
+        "processor features": ", ".join(processor["features"]) or "unknown",
+        "PyTorch": f"{facts['pytorch']}, {processor['threads']} threads",
+        "devices": ", ".join(facts["devices"]),
+        "chosen": f"{chosen['device']}, {chosen['precision']}",
+        "CPU kernels": _kernels(operators["cpu"]),
+        "CUDA kernels": _kernels(operators["cuda"]) if operators["cuda"] else "no CUDA",
+        "FFmpeg": f"libavcodec {facts['ffmpeg']}, PyAV {facts['pyav']}",
+        "encoders": ", ".join(facts["codecs"]),
+        "hardware encoders": ", ".join(facts["hardware_encoders"]) or "none that works here",
+        "models": ", ".join(f"{name} {model['sha256'][:12]}" for name, model in
+                            facts["models"].items()),
+        "damaged models": ", ".join(damaged) or "none",
+        "extras": ", ".join(extras),
+    }  # fmt: skip
+
+
+def advise(facts: Mapping[str, Any]) -> list[str]:
+    """Return what could be installed for more, given other facts of `examine`."""
+    found = []
+    operators = facts["operators"]
+    if operators["cpu"] == "PyTorch":
+        found.append("pip install halide: faster on the processor")
+    if operators["cuda"] == "PyTorch":
+        found.append("pip install triton: faster on the graphics card")
+    if operators["cuda"] is None and shutil.which("nvidia-smi"):
+        found.append(f"{PYTORCH}: PyTorch for CUDA, to use the graphics card")
+    found += [
+        f"pip install 'midframe[{name}]': {PURPOSES[name]}"
+        for name, missing in facts["extras"].items()
+        if missing
+    ]
+    found += [
+        f"pip install --force-reinstall midframe: the weights of {name} are damaged"
+        for name, model in facts["models"].items()
+        if not model["intact"]
+    ]
+    return found
+
+
+def _processor() -> Facts:
+    return {
+        "name": _processor_name(),
+        "cores": os.cpu_count() or 1,
+        "threads": torch.get_num_threads(),
+        "features": _features(),
     }
 
 
+def _processor_name() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123  # no file of a disk
+            names = [line.partition(":")[2] for line in file if line.startswith("model name")]
+    except OSError:
+        names = []
+    return (names[0] if names else platform.processor() or platform.machine()).strip()
+
+
+def _features() -> list[str]:
+    """Return the features of the processor that implementations are compiled for."""
+    if find_spec("halide") is None:
+        return [torch.backends.cpu.get_cpu_capability().lower()]
+    import halide as hl
+
+    names = str(hl.get_host_target()).split("-")[3:]
+    return [name for name in names if not name.startswith("tune_")]
+
+
+def _operators() -> dict[str, str | None]:
+    cuda = ("Triton" if load_optional(load_triton) else "PyTorch") if _has_cuda() else None
+    return {"cpu": "Halide" if load_optional(load_halide) else "PyTorch", "cuda": cuda}
+
+
+def _has_cuda() -> bool:
+    return torch.cuda.is_available()
+
+
 def _devices() -> list[str]:
-    found = [f"cuda:{n} {torch.cuda.get_device_name(n)}" for n in range(torch.cuda.device_count())]
+    found = []
+    for number in range(torch.cuda.device_count()):
+        card = torch.cuda.get_device_properties(number)
+        memory = card.total_memory / 2**30
+        found.append(
+            f"cuda:{number} {card.name}, {memory:.0f} GiB, compute {card.major}.{card.minor}"
+        )
     return [*found, *(["mps"] if torch.backends.mps.is_available() else []), "cpu"]
 
 
-def _kernels(load: Callable[[], object], engine: str) -> str:
-    missing = load_optional(load) is None
-    return f"plain PyTorch, slow: {engine} is missing" if missing else engine
+def _kernels(engine: str) -> str:
+    return "PyTorch, slow" if engine == "PyTorch" else engine
 
 
-def _there(codec: str) -> bool:
+def _is_there(codec: str) -> bool:
     try:
         find_encoder(codec)
     except VideoError:
@@ -56,6 +180,5 @@ def _there(codec: str) -> bool:
     return True
 
 
-def _extra(modules: tuple[str, ...]) -> str:
-    missing = [name for name in modules if find_spec(name) is None]
-    return f"lacks {', '.join(missing)}" if missing else "is there"
+def _missing(modules: tuple[str, ...]) -> list[str]:
+    return [name for name in modules if find_spec(name) is None]

@@ -27,6 +27,12 @@ MAX_SLOW = 1000
 """Largest factor of slow motion."""
 MAX_CUT_THRESHOLD = 100.0
 """Largest score of FFmpeg's scene change detection."""
+QUALITIES: Mapping[str, Mapping[str, Any]] = {
+    "draft": {"model": "flowsep-small", "crf": 23},
+    "standard": {},
+    "best": {"ensemble": 4, "crf": 12},
+}
+"""Values of options by the name of a quality; others keep their defaults."""
 SAME_FRAMES: Mapping[str, Any] = {"same_frames": True}
 """Metadata of fields that do not change the frames of a result: `fingerprint` omits them."""
 FINGERPRINT_VERSION = 2

@@ -9,6 +9,7 @@ from types import FrameType
 from typing import NoReturn
 
 from midframe.cli import batch, datasets, image, research, video
+from midframe.cli.config import global_options_first
 from midframe.cli.diagnostics import BUG_STATUS, Diagnostics
 from midframe.cli.shared import app, err, one_line, print_line
 from midframe.errors import MidframeError, OptionError
@@ -43,7 +44,8 @@ def main() -> NoReturn:
     _prepare_output()
     diagnostics = Diagnostics()
     try:
-        app(standalone_mode=True, obj=diagnostics)
+        words = global_options_first(sys.argv[1:])
+        app(args=words, prog_name="midframe", standalone_mode=True, obj=diagnostics)
     except KeyboardInterrupt:
         _exit_interrupted(signals)
     except SystemExit as ended:

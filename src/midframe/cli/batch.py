@@ -12,7 +12,7 @@ import typer
 from midframe.cli.names import result_suffix
 from midframe.cli.options import VideoRequest, takes_video_options
 from midframe.cli.parameters import OUTPUT
-from midframe.cli.shared import app, err, one_line, out, print_line
+from midframe.cli.shared import command, err, one_line, out, print_line
 from midframe.errors import VideoError
 from midframe.models.shipped import find_weights
 
@@ -23,7 +23,12 @@ if TYPE_CHECKING:
     from midframe.cli.progress import BatchBar
 
 
-@app.command()
+@command(
+    epilog="""
+    midframe batch holiday/ smooth/ --fps 60
+    midframe batch inbox/ done/ --watch
+    """
+)
 @takes_video_options
 def batch(
     request: VideoRequest,

@@ -1,15 +1,20 @@
 """Define the commands for datasets."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from midframe.cli.help import HelpCommand, HelpGroup
 from midframe.cli.shared import app, file_bar, out
 from midframe.errors import OptionError
 
-dataset_app = typer.Typer(no_args_is_help=True, help="Create, import, export and show datasets.")
+dataset_app = typer.Typer(
+    cls=HelpGroup, no_args_is_help=True, help="Create, import, export and show datasets."
+)
 app.add_typer(dataset_app, name="dataset")
+command = partial(dataset_app.command, cls=HelpCommand)
 HoldOut = Annotated[
     list[str] | None,
     typer.Option(
@@ -25,38 +30,57 @@ Target = Annotated[
 ]
 
 
-@dataset_app.command("create")
+@command(
+    "create",
+    epilog="""
+    midframe dataset create clips dataset --hold-out "*concert*"
+    """,
+)
 def dataset_create(
     videos: Annotated[Path, typer.Argument(help="Folder of videos, or one video.")],
     target: Target,
-    frames: Annotated[int, typer.Option(help="Frames per sample, odd.")] = 3,
-    per_clip: Annotated[int, typer.Option(help="Maximum number of samples per clip.")] = 400,
+    frames: Annotated[int, typer.Option(metavar="N", help="Frames per sample, odd.")] = 3,
+    per_clip: Annotated[
+        int, typer.Option(metavar="N", help="Maximum number of samples per clip.")
+    ] = 400,
     random_patches: Annotated[
-        int, typer.Option(help="Additional samples per clip at random places, static and flat too.")
+        int,
+        typer.Option(
+            metavar="N", help="Additional samples per clip at random places, static and flat too."
+        ),
     ] = 0,
     plain: Annotated[int | None, typer.Option(hidden=True)] = None,
-    size: Annotated[int, typer.Option(help="Height and width of a sample in pixels.")] = 150,
+    size: Annotated[
+        int, typer.Option(metavar="PIXELS", help="Height and width of a sample in pixels.")
+    ] = 150,
     max_motion: Annotated[
         float,
-        typer.Option(help="Maximum motion from the first frame to the last, in pixels."),
+        typer.Option(
+            metavar="PIXELS", help="Maximum motion from the first frame to the last, in pixels."
+        ),
     ] = 44.0,
-    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", help="Random seed.")] = 0,
     stills: Annotated[
         Path | None,
-        typer.Option(help="Folder of photographs to add with synthetic motion."),
+        typer.Option(metavar="FOLDER", help="Folder of photographs to add with synthetic motion."),
     ] = None,
     drawings: Annotated[
         int,
-        typer.Option(min=0, help="Number of shards of drawings to add with synthetic motion."),
+        typer.Option(
+            metavar="N", min=0, help="Number of shards of drawings to add with synthetic motion."
+        ),
     ] = 0,
     sources: Annotated[
         list[Path] | None,
-        typer.Option(help="CSV list with columns file, licence, attribution, source; repeatable."),
+        typer.Option(
+            metavar="FILE",
+            help="CSV list with columns file, licence, attribution, source; repeatable.",
+        ),
     ] = None,
     hold_out: HoldOut = None,
     workers: Annotated[
         int | None,
-        typer.Option(help="Number of processes; default: number of cores."),
+        typer.Option(metavar="N", help="Number of processes; default: number of cores."),
     ] = None,
 ) -> None:
     """Extract moving, textured patches without cuts from videos and write WebDataset shards."""
@@ -92,7 +116,7 @@ def dataset_create(
     print_report(report)
 
 
-@dataset_app.command("import")
+@command("import")
 def dataset_import(
     source: Annotated[
         Path,
@@ -111,7 +135,7 @@ def dataset_import(
     print_report(report)
 
 
-@dataset_app.command("export")
+@command("export")
 def dataset_export(
     dataset: Annotated[Path, typer.Argument(help="Folder of a dataset.")],
     target: Annotated[
@@ -127,7 +151,7 @@ def dataset_export(
     out.print(f"{count} samples written to {target}", soft_wrap=True)
 
 
-@dataset_app.command("show")
+@command("show")
 def dataset_show(
     dataset: Annotated[Path, typer.Argument(help="Folder of a dataset.")],
 ) -> None:

@@ -1,5 +1,6 @@
 """Log messages of a command, and the report of an unexpected exception."""
 
+import json
 import logging
 import re
 import sys
@@ -7,6 +8,7 @@ import traceback
 from pathlib import Path
 
 import midframe
+from midframe.cli.events import write_event
 from midframe.cli.shared import err, one_line, print_line
 from midframe.errors import OptionError
 
@@ -29,11 +31,19 @@ class _OneLine(logging.Formatter):
         return one_line(f"midframe: {prefix}{record.getMessage()}")
 
 
+class _JsonLine(logging.Formatter):
+    """Formats a record as an event, see `midframe.cli.events`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        name = "warning" if record.levelno >= logging.WARNING else "log"
+        return json.dumps({"event": name, "message": record.getMessage()})
+
+
 class Diagnostics:
     """What a command logs and where; one object for a run of the command line."""
 
     def __init__(self) -> None:
-        self.debug = False
+        self.debug = self.json = False
         self._level = logger.level
         self._handlers: list[logging.Handler] = []
         self._terminal = logging.StreamHandler(sys.stderr)
@@ -64,9 +74,17 @@ class Diagnostics:
         if verbose or debug or log_file:
             logger.setLevel(logging.DEBUG)
 
+    def write_json(self) -> None:
+        """Write messages to the terminal as lines of JSON from now on."""
+        self.json = True
+        self._terminal.setFormatter(_JsonLine())
+
     def report_error(self, error: Exception) -> None:
         """Print an error that a person can act upon."""
         self._log_traceback(error)
+        if self.json:
+            write_event("error", message=str(error))
+            return
         print_line(err, f"midframe: {error}", style="red")
 
     def report_bug(self, error: Exception) -> None:

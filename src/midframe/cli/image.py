@@ -18,10 +18,12 @@ from midframe.cli.parameters import (
     Model,
     Overwrite,
     PrecisionOption,
+    Quality,
     Scale,
+    Threads,
     Tile,
 )
-from midframe.cli.shared import app, err, out, progress_bar
+from midframe.cli.shared import command, err, out, progress_bar
 from midframe.errors import OptionError, VideoError
 from midframe.models.shipped import find_weights
 from midframe.options import InterpolationOptions
@@ -31,7 +33,13 @@ if TYPE_CHECKING:
     from midframe.media.pictures.images import Array
 
 
-@app.command()
+@command(
+    epilog="""
+    midframe image first.png second.png
+    midframe image first.png second.png between.png --count 3
+    midframe image first.png second.png --time 1/3
+    """
+)
 def image(
     first: Annotated[Path, typer.Argument(help="An image.")],
     second: Annotated[Path, typer.Argument(help="Another image of the same size.")],
@@ -45,6 +53,9 @@ def image(
     count: Annotated[
         int | None,
         typer.Option(
+            "--count",
+            "-n",
+            metavar="N",
             min=1,
             help="Number of frames, at equal steps; 1 if not given.",
             rich_help_panel=RETIMING,
@@ -59,12 +70,14 @@ def image(
             rich_help_panel=RETIMING,
         ),
     ] = None,
+    quality: Quality = "standard",
     model: Model = InterpolationOptions.model,
     device: Device = InterpolationOptions.device,
     tile: Tile = InterpolationOptions.tile,
     scale: Scale = InterpolationOptions.scale,
     ensemble: Ensemble = InterpolationOptions.ensemble,
     precision: PrecisionOption = InterpolationOptions.precision,
+    threads: Threads = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Interpolate one or several frames between two images."""
@@ -142,7 +155,11 @@ def numbered_names(target: Path, count: int) -> list[Path]:
     return [target.with_stem(f"{target.stem}-{n:0{digits}}") for n in range(1, count + 1)]
 
 
-@app.command()
+@command(
+    epilog="""
+    midframe kernels first.png second.png --at 320,180
+    """
+)
 def kernels(
     first: Annotated[Path, typer.Argument(help="An image.")],
     second: Annotated[Path, typer.Argument(help="Another image of the same size.")],
@@ -157,6 +174,7 @@ def kernels(
     model: Model = InterpolationOptions.model,
     device: Device = InterpolationOptions.device,
     precision: PrecisionOption = InterpolationOptions.precision,
+    threads: Threads = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Draw the kernels of chosen pixels, and the motion that all kernels show."""
@@ -172,8 +190,12 @@ def kernels(
     out.print(str(target), soft_wrap=True)
 
 
-@app.command("look", hidden=True)  # its name in version 0.1
-@app.command()
+@command("look", hidden=True)  # its name in version 0.1
+@command(
+    epilog="""
+    midframe visualize first.png second.png
+    """
+)
 def visualize(
     first: Annotated[Path, typer.Argument(metavar="FIRST", help="An image.")],
     second: Annotated[
@@ -183,10 +205,13 @@ def visualize(
         Path | None,
         typer.Argument(metavar="[OUT]", help="The figure; FIRST-visualize.png if not given."),
     ] = None,
-    time: Annotated[float, typer.Option(min=0, max=1, help="From 0 (FIRST) to 1 (SECOND).")] = 0.5,
+    time: Annotated[
+        float, typer.Option(metavar="T", min=0, max=1, help="From 0 (FIRST) to 1 (SECOND).")
+    ] = 0.5,
     model: Model = "flowsep",
     device: Device = InterpolationOptions.device,
     precision: PrecisionOption = InterpolationOptions.precision,
+    threads: Threads = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Draw the outputs of flowsep for two images: flow, kernels, mask, residual, confidence."""

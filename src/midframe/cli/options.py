@@ -26,11 +26,13 @@ from midframe.cli.parameters import (
     Overlays,
     PrecisionOption,
     Preset,
+    Quality,
     Scale,
     Slow,
     SourceFps,
     Start,
     Strict,
+    Threads,
     Tile,
     VariableRate,
 )
@@ -73,19 +75,21 @@ def read_video_options(
     deinterlace: Deinterlace = SourceOptions.deinterlace,
     cut_threshold: CutThreshold = SourceOptions.cut_threshold,
     strict: Strict = SourceOptions.strict,
+    quality: Quality = "standard",
     model: Model = InterpolationOptions.model,
     device: Device = InterpolationOptions.device,
     tile: Tile = InterpolationOptions.tile,
     scale: Scale = InterpolationOptions.scale,
     ensemble: Ensemble = InterpolationOptions.ensemble,
     precision: PrecisionOption = InterpolationOptions.precision,
+    threads: Threads = None,
     codec: Codec = EncodingOptions.codec,
     crf: Crf = EncodingOptions.crf,
     preset: Preset = EncodingOptions.preset,
     encoder_option: EncoderOption = None,
     mute: Mute = EncodingOptions.mute,
 ) -> VideoRequest:
-    """Return the options as dataclasses.
+    """Return the options as dataclasses. The callbacks of `quality` and `threads` apply these.
 
     Raises:
         OptionError: an option has a value that it cannot have, or excludes another.

@@ -3,13 +3,16 @@
 
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
+from midframe.cli.events import ProgressFormat
+from midframe.cli.shared import Configurable
 from midframe.errors import OptionError
 from midframe.media.writing.codecs import ENCODERS
-from midframe.options import CutMode, EnsembleSize, Precision, SourceOptions
+from midframe.options import QUALITIES, CutMode, EnsembleSize, Precision, SourceOptions
+from midframe.process import limit_threads
 from midframe.times import Time, parse_seconds
 
 RETIMING, SOURCE, INTERPOLATION = "Retiming", "Source", "Interpolation"
@@ -24,6 +27,33 @@ def exact_number(text: str | float) -> Fraction:
         return Fraction(str(text))
     except (ValueError, ZeroDivisionError) as error:
         raise typer.BadParameter(f"{text!r} is not a number, as in 2, 2.5 or 5/2") from error
+
+
+def apply_threads(number: int | None) -> int | None:
+    """Limit the threads that compute, before PyTorch is imported."""
+    if number is not None:
+        limit_threads(number)
+    return number
+
+
+def apply_quality(context: typer.Context, quality: str) -> str:
+    """Make the values of a quality the defaults of the other options.
+
+    A quality that is given on the command line replaces the defaults of the configuration file.
+    """
+    source, values = context.get_parameter_source("quality"), QUALITIES.get(quality, {})
+    configured = context.default_map or {}
+    given = source is not None and source.name == "COMMANDLINE"
+    context.default_map = {**configured, **values} if given else {**values, **configured}
+    return quality
+
+
+def apply_progress(context: typer.Context, form: str) -> str:
+    """Write messages as JSON, too, if progress is written so."""
+    diagnostics: Configurable | None = context.obj
+    if form == "json" and diagnostics:
+        diagnostics.write_json()
+    return form
 
 
 def seconds(text: Time) -> float:
@@ -47,11 +77,18 @@ Factor = Annotated[
 ]
 Fps = Annotated[
     str | None,
-    typer.Option(help="Frame rate of the result: 60, 59.94, 60000/1001.", rich_help_panel=RETIMING),
+    typer.Option(
+        "--fps",
+        "-r",
+        metavar="RATE",
+        help="Frame rate of the result: 60, 59.94, 60000/1001.",
+        rich_help_panel=RETIMING,
+    ),
 ]
 Slow = Annotated[
     float | None,
     typer.Option(
+        metavar="X",
         help="Slow motion: how many times longer the result is, at the same frame rate.",
         rich_help_panel=RETIMING,
     ),
@@ -67,6 +104,7 @@ VariableRate = Annotated[
 Cut = Annotated[
     CutMode,
     typer.Option(
+        metavar="hold|nearest|blend",
         help="What is shown across a cut: the frame before it, the nearest frame, or a blend.",
         rich_help_panel=RETIMING,
     ),
@@ -87,12 +125,18 @@ Overlays = Annotated[
     ),
 ]
 CompareFactor = Annotated[
-    int, typer.Option(help="Multiple of the frame rate.", rich_help_panel=RETIMING)
+    int,
+    typer.Option(
+        "--factor", "-f", metavar="N", help="Multiple of the frame rate.", rich_help_panel=RETIMING
+    ),
 ]
 Slower = Annotated[
     int,
     typer.Option(
-        min=1, help="How many times slower than the source it plays.", rich_help_panel=RETIMING
+        metavar="N",
+        min=1,
+        help="How many times slower than the source it plays.",
+        rich_help_panel=RETIMING,
     ),
 ]
 Start = Annotated[
@@ -110,7 +154,11 @@ End = Annotated[
 ]
 SourceFps = Annotated[
     str | None,
-    typer.Option(help="Frame rate of an image sequence; 25 if not given.", rich_help_panel=SOURCE),
+    typer.Option(
+        metavar="RATE",
+        help="Frame rate of an image sequence; 25 if not given.",
+        rich_help_panel=SOURCE,
+    ),
 ]
 Deinterlace = Annotated[
     bool,
@@ -121,6 +169,7 @@ Deinterlace = Annotated[
 CutThreshold = Annotated[
     float,
     typer.Option(
+        metavar="SCORE",
         help="Scene change score, up to 100, from which a change is a cut; 0 for no cuts.",
         rich_help_panel=SOURCE,
     ),
@@ -136,16 +185,27 @@ Strict = Annotated[
 Model = Annotated[
     str,
     typer.Option(
+        "--model",
+        "-m",
+        metavar="NAME",
         help="Name or file of weights; `midframe models` lists the names.",
         rich_help_panel=INTERPOLATION,
     ),
 ]
 Device = Annotated[
-    str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.", rich_help_panel=INTERPOLATION)
+    str,
+    typer.Option(
+        "--device",
+        "-d",
+        metavar="NAME",
+        help="auto, cpu, cuda, cuda:1 or mps.",
+        rich_help_panel=INTERPOLATION,
+    ),
 ]
 Tile = Annotated[
     int | None,
     typer.Option(
+        metavar="PIXELS",
         help="Side in pixels of the tiles that large frames are divided into; 0 for no tiles.",
         rich_help_panel=INTERPOLATION,
     ),
@@ -153,6 +213,7 @@ Tile = Annotated[
 Scale = Annotated[
     int | None,
     typer.Option(
+        metavar="N",
         help="Divisor of the resolution at which flowsep processes frames: 1 for full resolution, "
         "2, 4; chosen by their size if not given.",
         rich_help_panel=INTERPOLATION,
@@ -161,34 +222,85 @@ Scale = Annotated[
 Ensemble = Annotated[
     EnsembleSize,
     typer.Option(
+        metavar="1|2|4|8",
         help="Self-ensemble: average over so many rotated and mirrored views; better, and slower.",
         rich_help_panel=INTERPOLATION,
     ),
 ]
 PrecisionOption = Annotated[
-    Precision, typer.Option("--precision", help="Number format.", rich_help_panel=INTERPOLATION)
+    Precision,
+    typer.Option(
+        "--precision",
+        metavar="FORMAT",
+        help="Number format: auto, float32, bfloat16 or float16.",
+        rich_help_panel=INTERPOLATION,
+    ),
 ]
 Codec = Annotated[
     str | None,
     typer.Option(
+        "--codec",
+        "-c",
+        metavar="NAME",
         help=f"{', '.join(ENCODERS)}, or an encoder of FFmpeg; h264 if not given, vp9 for .webm.",
         rich_help_panel=ENCODING,
     ),
 ]
 Crf = Annotated[
     int,
-    typer.Option(help="Constant quality; smaller is better and larger.", rich_help_panel=ENCODING),
+    typer.Option(
+        metavar="N",
+        help="Constant quality; smaller is better and larger.",
+        rich_help_panel=ENCODING,
+    ),
 ]
 Preset = Annotated[
     str | None,
     typer.Option(
-        help="Speed of the encoder, by its own names: slow, fast, 6.", rich_help_panel=ENCODING
+        metavar="NAME",
+        help="Speed of the encoder, by its own names: slow, fast, 6.",
+        rich_help_panel=ENCODING,
     ),
 ]
 EncoderOption = Annotated[
     list[str] | None,
     typer.Option(
         metavar="K=V", help="An option of the encoder; can be repeated.", rich_help_panel=ENCODING
+    ),
+]
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        "--threads",
+        "-t",
+        metavar="N",
+        min=1,
+        callback=apply_threads,
+        is_eager=True,
+        help="Number of threads that compute; one for each core if not given.",
+        rich_help_panel=INTERPOLATION,
+    ),
+]
+Quality = Annotated[
+    Literal["draft", "standard", "best"],
+    typer.Option(
+        metavar="draft|standard|best",
+        callback=apply_quality,
+        is_eager=True,
+        help="Defaults of --model, --ensemble and --crf: the small network, or the large one, or "
+        "the mean of four predictions of it.",
+        rich_help_panel=INTERPOLATION,
+    ),
+]
+ShownProgress = Annotated[
+    ProgressFormat,
+    typer.Option(
+        "--progress",
+        metavar="bar|json|none",
+        callback=apply_progress,
+        is_eager=True,
+        help="What is written to standard error: a bar, or events as lines of JSON for programs.",
+        rich_help_panel=OUTPUT,
     ),
 ]
 Mute = Annotated[bool, typer.Option("--mute", help="Drop sound.", rich_help_panel=ENCODING)]
@@ -202,7 +314,8 @@ OutputFolder = Annotated[
     ),
 ]
 Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Replace OUT if it exists.", rich_help_panel=OUTPUT)
+    bool,
+    typer.Option("--overwrite", "-y", help="Replace OUT if it exists.", rich_help_panel=OUTPUT),
 ]
 Resume = Annotated[
     bool,
@@ -211,7 +324,10 @@ Resume = Annotated[
 ReportFile = Annotated[
     Path | None,
     typer.Option(
-        "--report", help="Write a report of the result to this JSON file.", rich_help_panel=OUTPUT
+        "--report",
+        metavar="FILE",
+        help="Write a report of the result to this JSON file.",
+        rich_help_panel=OUTPUT,
     ),
 ]
 Minterpolate = Annotated[bool, typer.Option(help="Measure FFmpeg's minterpolate too.")]

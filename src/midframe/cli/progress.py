@@ -124,9 +124,10 @@ class RateColumn(ProgressColumn):
         return Text(f"{rate:.2f} frames/s{left}")
 
 
-def new_bar(console: Console) -> FrameBar:
-    """A bar with a count, the time so far, the rate and the time left."""
-    return FrameBar(BarColumn(), CountColumn(), TimeElapsedColumn(), RateColumn(), console=console)
+def new_bar(console: Console, *, disable: bool = False) -> FrameBar:
+    """Return a bar with a count, the time so far, the rate and the time left, or a hidden one."""
+    columns = BarColumn(), CountColumn(), TimeElapsedColumn(), RateColumn()
+    return FrameBar(*columns, console=console, disable=disable)
 
 
 class BatchBar(FrameBar):

@@ -81,6 +81,11 @@ def show_report(target: Path, report: VideoReport) -> None:
         print_line(err, f"midframe: warning: {text}")
     for place in report.damage:
         print_line(err, f"midframe: damaged: {place}")
+    raise_faults(target, report)
+
+
+def raise_faults(target: Path, report: VideoReport) -> None:
+    """Raise a VideoError if the result failed verification, or the source is damaged."""
     if report.problems:
         raise VideoError(f"{target} failed verification: {'; '.join(report.problems)}")
     if report.damage:

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,16 +15,22 @@ from midframe.cli.parameters import (
     Overwrite,
     PrecisionOption,
     Scale,
+    Threads,
     Tile,
 )
-from midframe.cli.shared import app, err, out, progress_bar
+from midframe.cli.shared import command, err, out, print_line, progress_bar
 from midframe.errors import CheckpointError
 from midframe.models.shipped import find_weights
 from midframe.options import InterpolationOptions
 from midframe.outputs import check_output_file, check_output_folder
 
 
-@app.command()
+@command(
+    epilog="""
+    midframe train configs/flowsep.toml --set batch=8
+    midframe train configs/flowsep.toml --resume
+    """
+)
 def train(
     config: Annotated[
         Path, typer.Argument(metavar="CONFIG.toml", help="Settings, as in configs/.")
@@ -34,7 +40,8 @@ def train(
         typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; can be repeated."),
     ] = None,
     run: Annotated[
-        Path | None, typer.Option(help="Folder of this training; runs/CONFIG if not given.")
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Folder of this training; runs/CONFIG if not given."),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue a training that was interrupted.")
@@ -58,7 +65,7 @@ def train(
     )
 
 
-@app.command()
+@command()
 def curves(run: Annotated[Path, typer.Argument(help="The folder of a training.")]) -> None:
     """Draw the curves of a training."""
     from midframe.training.curves import draw_curves
@@ -66,7 +73,11 @@ def curves(run: Annotated[Path, typer.Argument(help="The folder of a training.")
     out.print(str(draw_curves(run)), soft_wrap=True)
 
 
-@app.command()
+@command(
+    epilog="""
+    midframe evaluate middlebury --model sepconv --save results
+    """
+)
 def evaluate(
     dataset: Annotated[
         Path,
@@ -78,10 +89,14 @@ def evaluate(
     scale: Scale = InterpolationOptions.scale,
     ensemble: Ensemble = InterpolationOptions.ensemble,
     precision: PrecisionOption = InterpolationOptions.precision,
+    threads: Threads = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     save: Annotated[
         Path | None,
-        typer.Option(help="A folder for the interpolated frames and a page to compare them on."),
+        typer.Option(
+            metavar="FOLDER",
+            help="A folder for the interpolated frames and a page to compare them on.",
+        ),
     ] = None,
     minterpolate: Minterpolate = True,
 ) -> None:
@@ -131,7 +146,11 @@ def evaluate(
         out.print(str(page), soft_wrap=True)
 
 
-@app.command()
+@command(
+    epilog="""
+    midframe export flowsep flowsep.onnx
+    """
+)
 def export(
     model: Annotated[str, typer.Argument(help="Name or file of flowsep's weights.")],
     target: Annotated[Path, typer.Argument(metavar="OUT.onnx", help="The file.")],
@@ -147,17 +166,64 @@ def export(
     out.print(str(target), soft_wrap=True)
 
 
-@app.command()
+@command()
 def models() -> None:
     """List the shipped weights."""
     for name, facts in midframe.list_models().items():
         out.print(f"{name}: {facts['summary']}", soft_wrap=True)
 
 
-@app.command()
-def doctor() -> None:
-    """Report what this machine supports: devices, fast kernels, encoders."""
-    from midframe.doctor import examine
+@command(
+    epilog="""
+    midframe doctor
+    midframe doctor --measure --json
+    """
+)
+def doctor(
+    measure: Annotated[
+        bool,
+        typer.Option(
+            "--measure", help="Measure frames a second of each model at 480p, 720p and 1080p."
+        ),
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Report what this machine can do: devices, operators, encoders, models, and what to install
+    for more."""
+    from midframe.doctor import describe, examine
 
-    for name, found in examine().items():
+    facts: dict[str, Any] = {"midframe": midframe.__version__} | examine()
+    if measure:
+        facts["frames_per_second"] = measured_speeds()
+    if as_json:
+        print(json.dumps(facts, indent=1))
+        return
+    for name, found in describe(facts).items():
         out.print(f"[bold]{name}[/bold]: {found}", soft_wrap=True, highlight=False)
+    for advice in facts["advice"]:
+        print_line(out, f"for more: {advice}")
+    if measure:
+        print_speeds(facts["frames_per_second"])
+
+
+def measured_speeds() -> dict[str, dict[str, float | None]]:
+    """Measure the shipped models; each is named on standard error as it begins."""
+    from midframe.speeds import measure_speeds
+
+    return measure_speeds(
+        midframe.list_models(),
+        lambda model, size: print_line(err, f"measuring {model} at {size} ..."),
+    )
+
+
+def print_speeds(speeds: dict[str, dict[str, float | None]]) -> None:
+    """Print a table of frames a second."""
+    from rich.table import Table
+
+    sizes = list(next(iter(speeds.values())))
+    table = Table("frames a second", *sizes)
+    for model, rates in speeds.items():
+        table.add_row(
+            model, *("too slow" if rate is None else f"{rate:.2f}" for rate in rates.values())
+        )
+    out.print(table)

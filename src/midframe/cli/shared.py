@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Protocol
 
@@ -12,16 +13,20 @@ import typer
 from rich.console import Console
 
 import midframe
+from midframe.cli.config import load_defaults
+from midframe.cli.help import HelpCommand, HelpGroup
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 app = typer.Typer(
-    add_completion=False,
+    cls=HelpGroup,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help=(midframe.__doc__ or "").partition("\n")[0],
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
+command = partial(app.command, cls=HelpCommand)
+"""Registers a function as a command."""
 out, err = Console(), Console(stderr=True)
 ESCAPED = ("Cc", "Cs", "Zl", "Zp")
 """Unicode's categories of what breaks a line, and of bytes in names that are no text."""
@@ -51,6 +56,8 @@ class Configurable(Protocol):
 
     def configure(self, *, verbose: bool, debug: bool, log_file: Path | None) -> None: ...
 
+    def write_json(self) -> None: ...
+
 
 @app.callback()
 def _options(
@@ -64,6 +71,17 @@ def _options(
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Print the steps of the work.")
     ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print warnings and errors only.")
+    ] = False,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Take defaults of options from this TOML file; ~/.config/midframe/config.toml if "
+            "not given.",
+        ),
+    ] = None,
     log_file: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Append all messages, with times, to this file."),
@@ -72,7 +90,12 @@ def _options(
         bool, typer.Option("--debug", help="Print details, and the traceback of an error.")
     ] = False,
 ) -> None:
-    """Interpolate video frames."""
+    """Interpolate frames of videos and between images.
+
+    Options of this list can also follow the command.
+    """
+    out.quiet = quiet
+    context.default_map = load_defaults(config, context.command)
     diagnostics: Configurable | None = context.obj
     if diagnostics:
         diagnostics.configure(verbose=verbose, debug=debug, log_file=log_file)
@@ -83,7 +106,7 @@ def frame_bar(total: int | None = None) -> Iterator[tuple[Progress, TaskID]]:
     """Show a progress bar with speed and time left, from the first update on."""
     from midframe.cli.progress import new_bar
 
-    with new_bar(err) as bar:
+    with new_bar(err, disable=out.quiet) as bar:
         yield bar, bar.add_task("", total=total)
 
 

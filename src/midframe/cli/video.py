@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from midframe.cli.events import show_progress, write_event
 from midframe.cli.names import result_suffix
 from midframe.cli.options import VideoRequest, takes_video_options
 from midframe.cli.parameters import (
@@ -18,15 +19,18 @@ from midframe.cli.parameters import (
     OutputFolder,
     Overwrite,
     PrecisionOption,
+    Quality,
     ReportFile,
     Resume,
     Scale,
+    ShownProgress,
     Slower,
     Start,
+    Threads,
     Tile,
 )  # fmt: skip
-from midframe.cli.report import check_report, show_report, write_report
-from midframe.cli.shared import app, frame_bar, out, print_line
+from midframe.cli.report import check_report, raise_faults, show_report, write_report
+from midframe.cli.shared import command, frame_bar, out, print_line
 from midframe.errors import OptionError
 from midframe.models.shipped import find_weights
 from midframe.options import (
@@ -37,7 +41,14 @@ from midframe.options import (
 from midframe.outputs import check_output_folder
 
 
-@app.command()
+@command(
+    epilog="""
+    midframe video film.mp4
+    midframe video film.mp4 smooth.mkv --fps 60 --codec hevc
+    midframe video film.mp4 --slow 4 --start 1:30 --end 1:40.5
+    midframe video frames/%06d.png film.mp4 --source-fps 24
+    """
+)
 @takes_video_options
 def video(
     request: VideoRequest,
@@ -51,7 +62,7 @@ def video(
     others: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="OUT",
+            metavar="[OUT]",
             help="The result, or images as in frames/%06d.png; IN-x2.mp4 if not given. "
             "With --output-dir: more videos.",
         ),
@@ -60,6 +71,7 @@ def video(
     report_file: ReportFile = None,
     overwrite: Overwrite = False,
     resume: Resume = False,
+    progress: ShownProgress = "bar",
 ) -> None:
     """Increase the frame rate of a video, or slow it down; sound, subtitles and source frames are
     kept."""
@@ -87,7 +99,9 @@ def video(
     find_weights(request.interpolation.model)
     from midframe.video.pipeline import convert_video
 
-    with frame_bar() as (bar, task):
+    if progress == "json":
+        write_event("start", source=str(source), target=str(target))
+    with show_progress(progress) as update:
         report = convert_video(
             source,
             target,
@@ -95,11 +109,15 @@ def video(
             request.video,
             overwrite=overwrite,
             resume=resume,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            progress=update,
         )
     if report_file and not (report.already_complete and report_file.exists()):
         write_report(report_file, report)
-    show_report(target, report)
+    if progress == "json":
+        write_event("done", target=str(target), report=report.as_json())
+        raise_faults(target, report)
+    else:
+        show_report(target, report)
 
 
 def default_target(source: Path, request: VideoRequest) -> Path:
@@ -115,7 +133,11 @@ def default_target(source: Path, request: VideoRequest) -> Path:
     return source.with_name(f"{source.stem}-{request.label}{suffix}")
 
 
-@app.command()
+@command(
+    epilog="""
+    midframe compare film.mp4 --start 1:30 --end 1:35
+    """
+)
 def compare(
     source: Annotated[Path, typer.Argument(metavar="IN", help="A video.")],
     target: Annotated[
@@ -126,12 +148,14 @@ def compare(
     slower: Slower = CompareOptions.slower,
     start: Start = DEFAULT_START,
     end: End = None,
+    quality: Quality = "standard",
     model: Model = InterpolationOptions.model,
     device: Device = InterpolationOptions.device,
     tile: Tile = InterpolationOptions.tile,
     scale: Scale = InterpolationOptions.scale,
     ensemble: Ensemble = InterpolationOptions.ensemble,
     precision: PrecisionOption = InterpolationOptions.precision,
+    threads: Threads = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Show a video beside the interpolated one, slowed down, in one labelled video."""
@@ -167,7 +191,11 @@ def compare(
     print_line(out, f"{target}: {shown} frames compared")
 
 
-@app.command()
+@command(
+    epilog="""
+    midframe score film.mp4 scores --start 1:30 --end 1:35
+    """
+)
 def score(
     source: Annotated[Path, typer.Argument(metavar="VIDEO", help="A video.")],
     target: Annotated[
@@ -176,12 +204,14 @@ def score(
     start: Start = DEFAULT_START,
     end: End = None,
     minterpolate: Minterpolate = True,
+    quality: Quality = "standard",
     model: Model = InterpolationOptions.model,
     device: Device = InterpolationOptions.device,
     tile: Tile = InterpolationOptions.tile,
     scale: Scale = InterpolationOptions.scale,
     ensemble: Ensemble = InterpolationOptions.ensemble,
     precision: PrecisionOption = InterpolationOptions.precision,
+    threads: Threads = None,
 ) -> None:
     """Drop every second frame of a video, interpolate it, and compare both, beside simpler
     methods."""

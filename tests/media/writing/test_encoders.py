@@ -10,7 +10,7 @@ import av
 import pytest
 from helpers.video import Averager, frames_of
 
-from midframe.doctor import examine
+from midframe.doctor import describe, examine
 from midframe.errors import VideoError
 from midframe.media.colour.conversion import Colour
 from midframe.media.writing.codecs import ENCODERS
@@ -71,7 +71,7 @@ def test_a_picture_that_an_encoder_cannot_take_is_refused() -> None:
 
 
 def test_the_doctor_tells_of_devices_kernels_and_encoders() -> None:
-    facts = examine()
+    facts = describe(examine())
     assert "cpu" in facts["devices"]
     assert facts["CPU kernels"] == "Halide"
     assert facts["encoders"].split(", ") == list(ENCODERS)

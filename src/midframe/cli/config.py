@@ -1,0 +1,114 @@
+"""Defaults of options from a configuration file, and global options after the name of a command."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tomllib
+from collections.abc import Iterable
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from midframe.errors import ConfigError
+
+GLOBAL_FLAGS = frozenset(("-v", "--verbose", "-q", "--quiet", "--debug"))
+GLOBAL_VALUES = frozenset(("--log-file", "--config"))
+"""Options before the command that take a value."""
+FILE_NAME = "config.toml"
+
+
+def global_options_first(words: Iterable[str]) -> list[str]:
+    """Move the options that all commands share to the front, where they are defined.
+
+    Example:
+        >>> global_options_first(["video", "in.mp4", "-q"])
+        ['-q', 'video', 'in.mp4']
+    """
+    first, others = list[str](), list[str]()
+    rest = iter(words)
+    for word in rest:
+        if word == "--":
+            others += [word, *rest]
+        elif word in GLOBAL_FLAGS or word.partition("=")[0] in GLOBAL_VALUES:
+            first += [word, *islice(rest, int(word in GLOBAL_VALUES))]
+        else:
+            others.append(word)
+    return first + others
+
+
+def default_file() -> Path:
+    """Return where the configuration of the user lies, which need not exist."""
+    if sys.platform == "win32":
+        base = Path(os.environ.get("APPDATA") or Path.home() / "AppData" / "Roaming")
+    else:
+        base = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    return base / "midframe" / FILE_NAME
+
+
+def load_defaults(path: Path | None, group: Any) -> dict[str, Any]:
+    """Read defaults of options: keys of a table [video] for this command, others for all commands.
+
+    Args:
+        path: a TOML file; None for that of the user, if it exists.
+        group: the commands, of Typer.
+
+    Returns:
+        Defaults by command and parameter, as Typer takes them.
+
+    Raises:
+        ConfigError: the file cannot be read, or has a key that is no option.
+    """
+    if path is None:
+        path = default_file()
+        if not path.is_file():
+            return {}
+    try:
+        found = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"--config: {path} cannot be read as TOML ({reason})") from error
+    return _defaults_of(path, group, found)
+
+
+def _defaults_of(path: Path, group: Any, found: dict[str, Any]) -> dict[str, Any]:
+    commands = group.commands
+    shared = {key: value for key, value in found.items() if not isinstance(value, dict)}
+    known = {key for command in commands.values() for key in _options_of(command)}
+    if wrong := [key for key in shared if _normalised(key) not in known]:
+        raise ConfigError(_unknown(path, wrong[0], "any command", known))
+    if wrong := [key for key in found if key not in shared and key not in commands]:
+        raise ConfigError(
+            f"{path}: there is no command {wrong[0]!r}: choose from {', '.join(sorted(commands))}"
+        )
+    defaults: dict[str, Any] = {}
+    for name, command in commands.items():
+        options, table = _options_of(command), found.get(name, {})
+        if hasattr(command, "commands"):
+            defaults[name] = _defaults_of(path, command, table)
+            continue
+        if wrong := [key for key in table if _normalised(key) not in options]:
+            raise ConfigError(_unknown(path, wrong[0], name, options))
+        given = {key: each for key, each in shared.items() if _normalised(key) in options} | table
+        defaults[name] = {options[_normalised(key)]: value for key, value in given.items()}
+    return defaults
+
+
+def _options_of(command: Any) -> dict[str, str]:
+    """Return the parameters of a command by the long names of their options."""
+    return {
+        _normalised(name): str(parameter.name)
+        for parameter in command.params
+        if parameter.param_type_name == "option"
+        for name in parameter.opts
+        if name.startswith("--")
+    }
+
+
+def _normalised(name: str) -> str:
+    return name.removeprefix("--").replace("_", "-")
+
+
+def _unknown(path: Path, key: str, command: str, known: Iterable[str]) -> str:
+    choices = ", ".join(sorted(known))
+    return f"{path}: there is no option {key!r} of {command}: choose from {choices}"

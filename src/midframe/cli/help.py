@@ -1,0 +1,139 @@
+"""Help texts: two columns for each panel of options, readable at 80 columns."""
+
+from __future__ import annotations
+
+import inspect
+import shutil
+import textwrap
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from typer.core import TyperCommand, TyperGroup
+
+MIN_WIDTH, MAX_WIDTH = 40, 100
+"""Columns of the text."""
+INDENT, NAME_WIDTH = 2, 26
+"""Columns before the names of options, and of the names; longer names have a line of their own."""
+ARGUMENTS, OPTIONS, COMMANDS = "Arguments", "Options", "Commands"
+"""Titles of the panels of what has no other."""
+ORDER = ("video", "image", "compare", "score", "models", "doctor", "kernels", "visualize")
+"""Names of commands in the order of the help text; others follow."""
+
+Row = tuple[str, str]
+"""What is typed, and its description."""
+
+
+class HelpCommand(TyperCommand):
+    """A command with a help text in panels; its epilog lists examples, one a line."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        formatter.write(command_help(self, ctx))
+
+
+class HelpGroup(TyperGroup):
+    """A group of commands with a help text in panels."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names of the commands, the most usual ones first."""
+        names = super().list_commands(ctx)
+        return sorted(names, key=lambda name: (*ORDER, name).index(name))
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        panels: dict[str, list[Row]] = {}
+        for name in self.list_commands(ctx):
+            command: Any = self.get_command(ctx, name)
+            if not command.hidden:
+                panel = command.rich_help_panel or COMMANDS
+                panels.setdefault(panel, []).append((name, first_sentence(command.help or "")))
+        formatter.write(command_help(self, ctx, panels))
+
+
+def command_help(command: Any, ctx: Any, more: dict[str, list[Row]] | None = None) -> str:
+    """Return the help text of a command.
+
+    Args:
+        command, ctx: of Typer.
+        more: further panels before those of the parameters.
+    """
+    panels = dict(more or {})
+    for parameter in command.get_params(ctx):
+        if not getattr(parameter, "hidden", False):
+            panels.setdefault(panel_of(parameter), []).append(row_of(parameter, ctx))
+    if OPTIONS in panels:
+        panels[OPTIONS] = panels.pop(OPTIONS)  # the last one
+    width = min(MAX_WIDTH, max(MIN_WIDTH, shutil.get_terminal_size().columns))
+    lines = [f"Usage: {ctx.command_path} {usage(command)}", ""]
+    lines += textwrap.wrap(inspect.cleandoc(command.help or "").replace("\n", " "), width)
+    if command.epilog:
+        examples = inspect.cleandoc(command.epilog).splitlines()
+        lines += ["", "Examples:", *(" " * INDENT + line for line in examples)]
+    for title, rows in panels.items():
+        lines += ["", f"{title}:", *columns(rows, width)]
+    return "\n".join(lines) + "\n"
+
+
+def usage(command: Any) -> str:
+    """Return what follows the name of a command."""
+    arguments = [
+        each.metavar or each.name.upper()
+        for each in command.params
+        if each.param_type_name == "argument"
+    ]
+    if isinstance(command, TyperGroup):
+        arguments = [command.subcommand_metavar]
+    return " ".join(["[OPTIONS]", *arguments])
+
+
+def columns(rows: Iterable[Row], width: int) -> Iterable[str]:
+    """Yield lines of two columns, of a width in all."""
+    begin = INDENT + NAME_WIDTH
+    for name, text in rows:
+        head, lines = " " * INDENT + name, textwrap.wrap(text, width - begin)
+        if len(head) >= begin:
+            yield head
+        else:
+            lines = lines or [""]
+            yield f"{head:{begin}}{lines.pop(0)}".rstrip()
+        yield from (" " * begin + line for line in lines)
+
+
+def panel_of(parameter: Any) -> str:
+    """Return the title of the panel of a parameter."""
+    if parameter.param_type_name == "argument":
+        return ARGUMENTS
+    return getattr(parameter, "rich_help_panel", None) or OPTIONS
+
+
+def row_of(parameter: Any, ctx: Any) -> Row:
+    """Return what is typed for a parameter, and its description with its default."""
+    text = parameter.help or ""
+    if parameter.param_type_name == "argument":
+        return (parameter.metavar or parameter.name.upper()).strip("[]"), text
+    if parameter.is_flag or parameter.count:
+        if parameter.secondary_opts:
+            text += f" Default: {'on' if parameter.get_default(ctx) else 'off'}."
+        return flag_names(parameter), text
+    metavar = parameter.metavar or "VALUE"
+    default = parameter.get_default(ctx)
+    if default is not None and parameter.show_default and not isinstance(default, Sequence):
+        text += f" Default: {default:g}." if isinstance(default, float) else f" Default: {default}."
+    elif isinstance(default, str) and default:
+        text += f" Default: {default}."
+    return f"{names_of(parameter.opts)} {metavar}", text
+
+
+def flag_names(parameter: Any) -> str:
+    """Return the names of a flag, as in --[no-]overlays."""
+    if not parameter.secondary_opts:
+        return names_of(parameter.opts)
+    return names_of([*parameter.opts[:-1], f"--[no-]{parameter.opts[-1].removeprefix('--')}"])
+
+
+def names_of(names: Sequence[str]) -> str:
+    """Return the names of an option, the short ones first."""
+    return ", ".join(sorted(names, key=len))
+
+
+def first_sentence(text: str) -> str:
+    """Return the first sentence of a help text, without its full stop."""
+    return inspect.cleandoc(text).replace("\n", " ").partition(". ")[0].rstrip(".")

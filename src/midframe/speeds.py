@@ -1,0 +1,77 @@
+"""How fast this machine interpolates."""
+
+from collections.abc import Callable, Iterable, Mapping
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from midframe.interpolator import Interpolator
+from midframe.media.pictures.images import Array
+from midframe.ops.workers import Workers
+
+SIZES: Mapping[str, tuple[int, int]] = {
+    "480p": (480, 854),
+    "720p": (720, 1280),
+    "1080p": (1080, 1920),
+}
+"""Heights and widths of frames."""
+MIN_SECONDS, MAX_SECONDS = 2.0, 20.0
+"""For how long frames of a size are interpolated at least, and the longest time of one frame; sizes
+that take longer are not measured."""
+MOTION = 8
+"""Pixels by which the second frame is shifted."""
+
+Progress = Callable[[str, str], None]
+"""Called with a model and a size before it is measured."""
+
+
+def measure_speeds(
+    models: Iterable[str], progress: Progress | None = None, **options: Any
+) -> dict[str, dict[str, float | None]]:
+    """Measure how many frames a second models interpolate on this machine.
+
+    Args:
+        models: names or files of weights.
+        progress: see `Progress`.
+        options: of `Interpolator`.
+
+    Returns:
+        Frames a second by model and size, as `midframe video` interpolates them, without decoding
+        and encoding; None where a frame would take longer than `MAX_SECONDS`.
+    """
+    found: dict[str, dict[str, float | None]] = {}
+    for model in models:
+        tool, slowest = Interpolator(model, **options), 0.0
+        found[model] = {}
+        for name, (height, width) in SIZES.items():
+            if slowest * height * width > MAX_SECONDS:
+                found[model][name] = None
+                continue
+            if progress:
+                progress(model, name)
+            rate = measure_rate(tool, *make_frames(height, width))
+            slowest = 1 / (rate * height * width)
+            found[model][name] = round(rate, 2)
+    return found
+
+
+def measure_rate(tool: Interpolator, first: Array, second: Array) -> float:
+    """Return the frames a second that are interpolated between two frames, after one run that
+    compiles."""
+    tool.interpolate(first, second)
+    pairs = tool.pairs_at_once(*first.shape[:2])
+    count, begin = 0, perf_counter()
+    with Workers(pairs) as workers:
+        while (passed := perf_counter() - begin) < MIN_SECONDS:
+            list(workers.map(lambda _: tool.interpolate(first, second), range(pairs)))
+            count += pairs
+    return count / passed
+
+
+def make_frames(height: int, width: int) -> tuple[Array, Array]:
+    """Return two frames of smooth waves, the second one shifted."""
+    rows, columns = np.mgrid[0:height, 0 : width + MOTION].astype(np.float32)
+    waves = [np.sin(columns / (7 + n)) * np.cos(rows / (5 + n)) for n in range(3)]
+    image = np.rint(127 + 100 * np.stack(waves, axis=-1)).astype(np.uint8)
+    return image[:, MOTION:].copy(), image[:, :-MOTION].copy()

@@ -1,0 +1,102 @@
+"""What `midframe doctor` finds out about a machine."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_cli import run as run  # the fixture
+
+from midframe import doctor, speeds
+from midframe.interpolator import Interpolator
+from midframe.models.sepconv import SepConv
+from midframe.models.shipped import list_models
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+def test_facts_are_json_and_each_has_a_line_for_people(run: Run) -> None:
+    status, output, _ = run("doctor", "--json")
+    facts = json.loads(output)
+    assert status == 0
+    assert facts["devices"][-1] == "cpu"
+    assert facts["operators"]["cpu"] in ("Halide", "PyTorch")
+    assert facts["processor"]["features"]
+    assert set(facts["chosen"]) == {"device", "precision"}
+    assert facts["models"].keys() == list_models().keys()
+    assert all(model["intact"] for model in facts["models"].values())
+    lines = run("doctor")[1].splitlines()
+    assert [line.partition(":")[0] for line in lines[:3]] == [
+        "Python",
+        "processor",
+        "processor features",
+    ]
+
+
+def test_a_damaged_model_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "sha256_of", lambda path: "0" * 64)
+    facts = doctor.examine()
+    assert not any(model["intact"] for model in facts["models"].values())
+    assert "weights of flowsep are damaged" in " ".join(facts["advice"])
+    assert "flowsep" in doctor.describe(facts)["damaged models"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "advice"),
+    [
+        ({"operators": {"cpu": "PyTorch", "cuda": None}}, "pip install halide"),
+        ({"operators": {"cpu": "Halide", "cuda": "PyTorch"}}, "pip install triton"),
+        ({"extras": {"export": ["onnx"]}}, "pip install 'midframe[export]': ONNX files"),
+    ],
+)
+def test_what_is_missing_is_advised(changed: dict[str, Any], advice: str) -> None:
+    facts = {"operators": {"cpu": "Halide", "cuda": "Triton"}, "extras": {}, "models": {}}
+    assert doctor.advise(facts) == []
+    assert any(text.startswith(advice) for text in doctor.advise(facts | changed))
+
+
+def test_a_card_that_pytorch_does_not_use_is_advised(monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = {"operators": {"cpu": "Halide", "cuda": None}, "extras": {}, "models": {}}
+    monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
+    assert "PyTorch for CUDA" in doctor.advise(facts)[0]
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    assert doctor.advise(facts) == []
+
+
+def test_speeds_are_measured_for_each_model_and_size(
+    monkeypatch: pytest.MonkeyPatch, tiny_weights: Path
+) -> None:
+    monkeypatch.setattr(speeds, "SIZES", {"small": (32, 48), "large": (48, 64)})
+    monkeypatch.setattr(speeds, "MIN_SECONDS", 0.01)
+    shown: list[tuple[str, str]] = []
+    model = str(tiny_weights)
+    found = speeds.measure_speeds([model], lambda *each: shown.append(each), device="cpu")
+    assert shown == [(model, "small"), (model, "large")]
+    rates = [found[model][size] for size in ("small", "large")]
+    assert all(rate and rate > 0 for rate in rates)
+
+
+def test_sizes_that_would_take_too_long_are_not_measured(
+    monkeypatch: pytest.MonkeyPatch, tiny_model: SepConv
+) -> None:
+    monkeypatch.setattr(speeds, "SIZES", {"small": (32, 48), "large": (64, 96)})
+    monkeypatch.setattr(speeds, "Interpolator", lambda model, **_: tiny_model)
+    monkeypatch.setattr(speeds, "measure_rate", lambda *_: 1 / 10)
+    assert speeds.measure_speeds(["any"]) == {"any": {"small": 0.1, "large": None}}
+
+
+def test_measured_frames_are_those_that_were_interpolated(
+    monkeypatch: pytest.MonkeyPatch, tiny_model: SepConv
+) -> None:
+    monkeypatch.setattr(speeds, "MIN_SECONDS", 0.01)
+    tool, counts = Interpolator(tiny_model, device="cpu"), [0]
+    interpolate = tool.interpolate
+
+    def counted(*given: Any) -> Any:
+        counts[0] += 1
+        return interpolate(*given)
+
+    monkeypatch.setattr(tool, "interpolate", counted)
+    assert speeds.measure_rate(tool, *speeds.make_frames(32, 48)) > 0
+    assert counts[0] >= 2

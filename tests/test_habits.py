@@ -1,0 +1,312 @@
+"""What people expect of a command line: short options, quiet, configuration, completion, events."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+from test_cli import run as run  # the fixture
+from typer.main import get_command
+
+from midframe.cli import app
+from midframe.cli.config import global_options_first
+from midframe.errors import SourceError
+from midframe.options import InterpolationOptions, VideoOptions
+from midframe.process import THREAD_VARIABLES
+from midframe.video.report import VideoReport
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of the user's configuration, not that of whoever runs the tests."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home"))
+    (tmp_path / "home" / "midframe").mkdir(parents=True)
+    return tmp_path / "home" / "midframe"
+
+
+@pytest.fixture
+def jobs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[InterpolationOptions, VideoOptions]]:
+    """The options with which videos are converted; nothing is converted."""
+    found: list[Any] = []
+
+    def convert(
+        source: Path,
+        target: Path,
+        interpolation: InterpolationOptions,
+        options: VideoOptions,
+        **_: Any,
+    ) -> VideoReport:
+        found.append((interpolation, options))
+        return VideoReport(already_complete=True)
+
+    monkeypatch.setattr("midframe.video.pipeline.convert_video", convert)
+    return found
+
+
+def leaves(group: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """The words of all commands."""
+    found = [path]
+    for name, command in getattr(group, "commands", {}).items():
+        found += leaves(command, (*path, name))
+    return found
+
+
+@pytest.mark.parametrize("words", leaves(get_command(app)), ids=" ".join)
+def test_help_is_readable_in_80_columns(
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    words: tuple[str, ...],
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    status, text, _ = run(*words, "-h")
+    assert status == 0
+    assert text == run(*words, "--help")[1]
+    assert not re.search(r"--[a-z-]+ VALUE\b", text)
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= 80
+    descriptions = [line[28:] for line in lines if line.startswith(" " * 28)]
+    assert all(line == line.strip() for line in descriptions)
+    hidden_examples = not words or words[0] in ("models", "doctor", "curves", "dataset", "look")
+    assert hidden_examples or f"  midframe {' '.join(words)} " in text
+
+
+@pytest.mark.parametrize("words", leaves(get_command(app)), ids=" ".join)
+def test_no_two_options_have_one_name(words: tuple[str, ...]) -> None:
+    command: Any = get_command(app)
+    for word in words:
+        command = command.commands[word]
+    names = [name for parameter in command.params for name in parameter.opts]
+    assert len(set(names)) == len(names)
+
+
+def test_options_of_all_commands_are_taken_after_the_command() -> None:
+    given = ["video", "in.mp4", "-q", "--log-file", "a.log", "--config=c.toml", "--crf", "20"]
+    expected = ["-q", "--log-file", "a.log", "--config=c.toml", "video", "in.mp4", "--crf", "20"]
+    assert global_options_first(given) == expected
+    assert global_options_first(["video", "--", "-q"]) == ["video", "--", "-q"]
+
+
+def test_a_quiet_command_prints_nothing(
+    run: Run,
+    render_video: Callable[..., Path],
+    tiny_weights: Path,
+) -> None:
+    source = render_video(frames=3, sound=False)
+    assert run("video", source, "-m", tiny_weights, "-q") == (0, "", "")
+    assert source.with_name("in-x2.mp4").exists()
+    status, output, errors = run("video", source, "-m", tiny_weights, "--quiet")
+    assert (status, output) == (1, "")
+    assert "in-x2.mp4 exists" in errors
+
+
+def test_times_factors_and_codecs_as_people_write_them(
+    run: Run,
+    render_video: Callable[..., Path],
+    jobs: list[tuple[InterpolationOptions, VideoOptions]],
+) -> None:
+    source = render_video(frames=3)
+    words = ["-f", "2.5", "--start", "0:01", "--end", "1:30", "-c", "h265", "-m", "sepconv"]
+    assert run("video", source, *words)[0] == 0
+    interpolation, options = jobs[0]
+    assert interpolation.model == "sepconv"
+    assert options.source.seconds == (1, 90)
+    assert options.retiming.factor == 2.5
+    assert options.encoding.codec == "h265"
+    assert run("video", source, "--start", "1:75")[0] == 2
+    assert run("video", source, "--end", "soon")[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"), [("h265", "hevc"), ("x265", "hevc"), ("x264", "h264"), ("H264", "h264")]
+)
+def test_a_codec_has_the_names_of_its_encoder_and_standard(
+    run: Run,
+    render_video: Callable[..., Path],
+    tiny_weights: Path,
+    name: str,
+    codec: str,
+) -> None:
+    source = render_video(frames=3, sound=False)
+    assert run("video", source, "--codec", name, "-m", tiny_weights)[0] == 0
+    with av.open(str(source.with_name("in-x2.mp4"))) as container:
+        assert container.streams.video[0].codec_context.name == codec
+
+
+def test_a_factor_of_two_and_a_half_is_exact(
+    run: Run,
+    render_video: Callable[..., Path],
+    tiny_weights: Path,
+) -> None:
+    source = render_video(frames=8, sound=False)
+    status, _, errors = run("video", source, "--factor", "2.5", "-m", tiny_weights)
+    assert status == 0, errors
+    with av.open(str(source.with_name("in-x2.5.mp4"))) as container:
+        stream = container.streams.video[0]
+        times = [frame.pts * stream.time_base for frame in container.decode(stream)]
+    assert len(times) == 20
+    step = Fraction(1001, 60000)
+    assert [each - times[0] for each in times] == [number * step for number in range(20)]
+
+
+def test_threads_are_limited_before_pytorch_is_imported(tmp_path: Path) -> None:
+    code = (
+        "import sys, os; sys.argv = ['midframe', 'video', 'missing.mp4', '--threads', '3']\n"
+        "import atexit; atexit.register(lambda: print(os.environ.get('OMP_NUM_THREADS'),"
+        " os.environ.get('HL_NUM_THREADS'), 'torch' in sys.modules))\n"
+        "from midframe.cli import main; main()"
+    )
+    environment = {
+        name: value for name, value in os.environ.items() if name not in THREAD_VARIABLES
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=environment,
+    )
+    assert done.stdout.split() == ["3", "3", "False"]
+
+
+def test_a_configuration_file_gives_defaults_and_the_command_line_wins(
+    run: Run,
+    render_video: Callable[..., Path],
+    tmp_path: Path,
+    home: Path,
+    jobs: list[tuple[InterpolationOptions, VideoOptions]],
+) -> None:
+    source = render_video(frames=3)
+    (home / "config.toml").write_text(
+        'model = "sepconv"\n[video]\ncrf = 21\ncut-threshold = 12.5\noverlays = false\n'
+        'encoder-option = ["tune=film"]\nstart = "0:01"\n[dataset.create]\nsize = 128\n'
+    )
+    assert run("video", source)[0] == 0
+    assert run("video", source, "--crf", 30, "--model", "flowsep", "--overlays")[0] == 0
+    (tmp_path / "other.toml").write_text("[video]\ncrf = 25\n")
+    assert run("video", source, "--config", tmp_path / "other.toml")[0] == 0
+    assert [each.model for each, _ in jobs] == ["sepconv", "flowsep", "flowsep"]
+    assert [each.encoding.crf for _, each in jobs] == [21, 30, 25]
+    assert [each.retiming.overlays for _, each in jobs] == [False, True, True]
+    assert jobs[0][1].encoding.encoder_options == {"tune": "film"}
+    assert jobs[0][1].source.seconds == (1, None)
+    assert jobs[0][1].source.cut_threshold == 12.5
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("[video]\ncrv = 20\n", r"no option 'crv' of video: choose from .*\bcrf, "),
+        ("colour = 1\n", r"no option 'colour' of any command: choose from .*\bcrf, "),
+        ("[films]\ncrf = 20\n", r"no command 'films': choose from .*\bvideo\b"),
+        ("[dataset.make]\nsize = 20\n", r"no command 'make': choose from create, "),
+        ("crf = = 2\n", "cannot be read as TOML"),
+    ],
+)
+def test_a_wrong_configuration_is_refused_with_what_is_known(
+    run: Run,
+    tmp_path: Path,
+    text: str,
+    complaint: str,
+) -> None:
+    (tmp_path / "c.toml").write_text(text)
+    status, _, errors = run("--config", tmp_path / "c.toml", "video", "in.mp4")
+    assert status == 1
+    assert re.search(complaint, errors)
+    assert run("--config", tmp_path / "none.toml", "models")[0] == 1
+
+
+def test_a_quality_changes_defaults_only(
+    run: Run,
+    render_video: Callable[..., Path],
+    home: Path,
+    jobs: list[tuple[InterpolationOptions, VideoOptions]],
+) -> None:
+    source = render_video(frames=3)
+    assert run("video", source, "--quality", "draft")[0] == 0
+    assert run("video", source, "--quality", "best", "--crf", 20)[0] == 0
+    (home / "config.toml").write_text('[video]\nquality = "best"\ncrf = 21\n')
+    assert run("video", source)[0] == 0
+    assert run("video", source, "--quality", "draft")[0] == 0
+    found = [(each.model, each.ensemble, options.encoding.crf) for each, options in jobs]
+    assert found == [
+        ("flowsep-small", 1, 23),
+        ("flowsep", 4, 20),
+        ("flowsep", 4, 21),
+        ("flowsep-small", 1, 23),
+    ]
+    assert run("video", source, "--quality", "good")[0] == 2
+
+
+def test_completion_lists_commands_and_options() -> None:
+    environment = {
+        **os.environ,
+        "_MIDFRAME_COMPLETE": "complete_bash",
+        "COMP_WORDS": "midframe vi",
+        "COMP_CWORD": "1",
+    }
+    command = [sys.executable, "-m", "midframe"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert set(done.stdout.split()) == {"video", "visualize"}
+    environment |= {"COMP_WORDS": "midframe video --sta", "COMP_CWORD": "2"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.stdout.split() == ["--start"]
+
+
+def events_of(errors: str) -> list[dict[str, Any]]:
+    """The events in standard error, which has nothing else."""
+    return [json.loads(line) for line in errors.splitlines()]
+
+
+def test_progress_is_events_for_programs(
+    run: Run,
+    render_video: Callable[..., Path],
+    tiny_weights: Path,
+) -> None:
+    source = render_video(frames=5)
+    words = ["video", source, "--model", tiny_weights, "--progress", "json"]
+    status, output, errors = run(*words)
+    assert (status, output) == (0, "")
+    first, *progress, last = events_of(errors)
+    target = str(source.with_name("in-x2.mp4"))
+    assert first == {"event": "start", "source": str(source), "target": target}
+    assert {each["event"] for each in progress} == {"progress"}
+    assert progress[0].keys() == {
+        "event", "done", "total", "frames_per_second", "seconds_left"
+    }  # fmt: skip
+    assert progress[-1]["done"] == progress[-1]["total"] == 5
+    assert (last["event"], last["target"]) == ("done", target)
+    assert (last["report"]["frames_out"], last["report"]["problems"]) == (10, [])
+    status, _, errors = run(*words)
+    assert status == 1
+    assert [each["event"] for each in events_of(errors)] == ["error"]
+    assert "in-x2.mp4 exists" in events_of(errors)[0]["message"]
+
+
+def test_warnings_and_failures_are_events_too(
+    run: Run,
+    render_video: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import logging
+
+    def convert(*_: Any, **__: Any) -> VideoReport:
+        logging.getLogger("midframe.video").warning("strange\nvideo")
+        raise SourceError("it is damaged")
+
+    monkeypatch.setattr("midframe.video.pipeline.convert_video", convert)
+    status, _, errors = run("video", render_video(frames=3), "--progress", "json")
+    assert status == 1
+    assert events_of(errors)[1:] == [
+        {"event": "warning", "message": "strange\nvideo"},
+        {"event": "error", "message": "it is damaged"},
+    ]
+    assert run("video", render_video(frames=3), "--progress", "none")[2].count("\n") == 2
