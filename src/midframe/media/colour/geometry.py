@@ -1,5 +1,5 @@
-"""How a picture lies: rotation, mirroring, cropping, shape of pixels. Carried as tags, or applied
-to the samples."""
+"""Geometry of frames: rotation, mirroring, cropping, sample aspect ratio. Carried as tags, or
+applied to the samples."""
 
 import re
 import struct
@@ -27,15 +27,15 @@ FILTERS = {
     (0, -1, 1, 0): ("transpose=dir=cclock",),
     (0, -1, -1, 0): ("transpose=dir=clock_flip",),
 }
-"""What brings the samples of a display matrix (a, b, c, d) upright: a point (x, y) is shown at (ax
-+ cy, bx + dy)."""
+"""Filters that make a frame upright, by its display matrix (a, b, c, d): a point (x, y) is shown at
+(ax + cy, bx + dy)."""
 CROPPING = re.compile(r"Frame Cropping: (\d+)/(\d+)/(\d+)/(\d+)", re.IGNORECASE)
-"""How FFmpeg prints a crop of the container: left, right, top, bottom."""
+"""The form in which FFmpeg prints a crop of the container: left, right, top, bottom."""
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """How a picture lies."""
+    """Rotation, mirroring, cropping and sample aspect ratio of a frame."""
 
     matrix: tuple[int, ...] | None = None
     """Display matrix, 9 integers as FFmpeg has them; None for an upright picture."""
@@ -46,7 +46,8 @@ class Geometry:
 
     @property
     def turns(self) -> tuple[int, int, int, int]:
-        """The matrix as signs (a, b, c, d); (1, 0, 0, 1) where it is no turn by quarters."""
+        """Return the matrix as signs (a, b, c, d); (1, 0, 0, 1) if it is not a rotation by
+        multiples of 90 degrees."""
         if self.matrix is None:
             return (1, 0, 0, 1)
         a, b, _, c, d, *_ = (round(value / UNIT) for value in self.matrix)
@@ -54,14 +55,14 @@ class Geometry:
 
     @property
     def swaps_sides(self) -> bool:
-        """Whether height and width change places when the picture is brought upright."""
+        """Return whether the upright frame has height and width exchanged."""
         return self.turns[0] == 0
 
 
 def geometry_of(
     picture: av.VideoFrame, description: str, sample_aspect_ratio: Fraction | None
 ) -> Geometry:
-    """Read how a picture lies.
+    """Read the geometry of a frame.
 
     Args:
         picture: a decoded frame.
@@ -81,7 +82,7 @@ def geometry_of(
 
 
 class Layout:
-    """Applies to every frame of a stream what the result has no tag for.
+    """Applies the geometry that the result has no tag for to every frame of a stream.
 
     Args:
         geometry: of the stream.
@@ -92,7 +93,7 @@ class Layout:
     def __init__(self, geometry: Geometry, *, holds_matrix: bool, holds_aspect: bool) -> None:
         self._filters = [*_crop(geometry.crop)]
         self.matrix = geometry.matrix if holds_matrix else None
-        """The display matrix that is left for a tag."""
+        """Return the display matrix that remains for a tag."""
         aspect = geometry.sample_aspect_ratio
         if not holds_matrix:
             self._filters += FILTERS[geometry.turns]
@@ -103,13 +104,13 @@ class Layout:
             )
             aspect = None
         self.sample_aspect_ratio = aspect
-        """The sample aspect ratio that is left for a tag."""
+        """The sample aspect ratio that remains for a tag."""
         self._filter: PictureFilter | None = None
         self._form: tuple[int, int, str] | None = None
-        """Size and pixel format that the filter is for."""
+        """Size and pixel format of the frames that the filter was built for."""
 
     def applied(self, picture: av.VideoFrame) -> av.VideoFrame:
-        """Return the picture as it is to be encoded; itself where nothing is to be done."""
+        """Return the frame to encode; the same object if nothing is applied."""
         if not self._filters:
             return picture
         form = (picture.width, picture.height, picture.format.name)
@@ -123,7 +124,7 @@ class Layout:
 
 
 class FrameArranger:
-    """Crops, rotates and scales the frames of a stream, as far as the result has no tags for that.
+    """Crops, rotates and scales the frames of a stream where the result has no tags for that.
 
     All frames get the size and the pixel format of the first one.
 
@@ -158,7 +159,7 @@ class FrameArranger:
         """Width and height of the frame before, so that a change is reported once."""
 
     def arrange(self, frame: av.VideoFrame) -> av.VideoFrame:
-        """Return a frame as it is to be encoded."""
+        """Return the frame to encode."""
         if self.layout is None:
             geometry = geometry_of(frame, self._description, self._stream.sample_aspect_ratio)
             self.layout = Layout(geometry, **self._holds)

@@ -1,5 +1,4 @@
-"""Spherical and stereoscopic films: how the picture is to be projected, and which view lies where
-in it.
+"""Metadata of spherical and stereoscopic videos: the projection, and the layout of the views.
 
 FFmpeg's muxers write this from side data of a stream, which PyAV cannot set. So there is a
 template: an MP4 file of one encoded frame, in memory, into which the boxes `st3d` and `sv3d` are
@@ -51,7 +50,7 @@ PATH = (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd")
 
 @dataclass(frozen=True)
 class Immersion:
-    """What is to be known of a picture to show it on a sphere or to both eyes."""
+    """Spherical and stereoscopic metadata of a frame."""
 
     stereo: tuple[int, ...] | None = None
     """FFmpeg's AVStereo3D as integers; None for a flat picture."""
@@ -60,7 +59,7 @@ class Immersion:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What it is, in words."""
+        """Describe it for a report."""
         stereo = [f"stereo 3D ({_name(STEREO_NAMES, self.stereo[0])})"] if self.stereo else []
         return (
             *stereo,
@@ -73,13 +72,13 @@ class Immersion:
 
     @property
     def can_be_carried(self) -> bool:
-        """Whether the boxes can state all of it."""
+        """Return whether the boxes can state all of it."""
         stereo = self.stereo is None or self.stereo[:2] in STEREO_MODES
         return stereo and (self.sphere is None or self.sphere[0] <= EQUIRECTANGULAR_TILE)
 
 
 def immersion_of(picture: av.VideoFrame) -> Immersion | None:
-    """Read from a decoded frame how it is to be shown; None for an ordinary picture."""
+    """Read the metadata of a decoded frame; None for an ordinary one."""
     found = side_data_of(picture)
     stereo = (
         struct.unpack("<9i", found["STEREO3D"][:36])
@@ -101,7 +100,7 @@ class Template:
     """The template of the video stream of a result."""
 
     container: Any
-    """Open, with one stream, whose side data is what counts."""
+    """The open template, with one stream; only its side data is used."""
     extradata: bytes | None
     """Of the encoder, which the stream gets instead of its own."""
 
@@ -111,7 +110,7 @@ class Template:
 
 
 def template_of(encoding: Encoding, immersion: Immersion) -> Template:
-    """Make a template whose stream is like that of the result and carries the immersion.
+    """Create a template whose stream resembles that of the result and has the metadata.
 
     Args:
         encoding: of the result.
@@ -149,7 +148,7 @@ def template_of(encoding: Encoding, immersion: Immersion) -> Template:
 
 
 def boxes_of(immersion: Immersion) -> bytes:
-    """The boxes `st3d` and `sv3d`."""
+    """Return the boxes `st3d` and `sv3d`."""
     boxes = b""
     if immersion.stereo:
         boxes += _box(
@@ -174,7 +173,8 @@ def _box(name: bytes, *contents: bytes) -> bytes:
 
 
 def _with_boxes(file: bytes, boxes: bytes) -> bytes:
-    """An MP4 file, whose index comes last, with boxes at the end of its first sample entry."""
+    """Return an MP4 file, whose index comes last, with boxes added at the end of its first sample
+    entry."""
     data, begin, end, sizes = bytearray(file), 0, len(file), []
     for name in PATH:
         begin, end = _find(data, name, begin, end)
@@ -189,7 +189,7 @@ def _with_boxes(file: bytes, boxes: bytes) -> bytes:
 
 
 def _find(data: bytes | bytearray, name: bytes, begin: int, end: int) -> tuple[int, int]:
-    """Where the content of a box lies."""
+    """Return the range of the content of a box."""
     while begin < end:
         size, found = struct.unpack_from(">I4s", data, begin)
         if found == name:
@@ -205,8 +205,8 @@ def _name(names: Sequence[str], number: int) -> str:
 def hide_apple_boxes(path: Path) -> None:
     """Turn the box `vexu` of a finished MP4 or QuickTime file into free space.
 
-    FFmpeg writes it beside `st3d` and `sv3d`. It cannot state in it how packed views lie, nor a
-    pose, and its own demuxer believes it more than them.
+    FFmpeg writes it beside `st3d` and `sv3d`. It cannot state the layout of packed views or a pose
+    there, and its own demuxer prefers this box to the others.
     """
     with path.open("r+b") as file:
         begin, size = _top_box(file, PATH[0])
@@ -228,7 +228,7 @@ def hide_apple_boxes(path: Path) -> None:
 
 
 def _top_box(file: BinaryIO, name: bytes) -> tuple[int, int]:
-    """Where the content of a box of a file lies, and how long it is."""
+    """Return the position and the length of the content of a box of a file."""
     file.seek(0)
     while len(header := file.read(16)) >= 8:
         size, found = struct.unpack(">I4s", header[:8])

@@ -1,8 +1,8 @@
-"""Picture files to arrays: one reader for single pictures and for pictures as the frames of a
+"""Decode image files to arrays: one decoder for single images and for images as the frames of a
 video.
 
-Pillow reads what has 8 bits a sample, palettes, CMYK, AVIF and the metadata. It reduces most
-pictures of more bits to 8, so FFmpeg decodes those, and formats that Pillow has no reader of (DPX).
+Pillow decodes images of 8 bits per sample, palettes, CMYK, AVIF and the metadata. It reduces most
+images of more bits to 8, so FFmpeg decodes those, and formats that Pillow does not support (DPX).
 """
 
 import errno
@@ -27,7 +27,7 @@ from midframe.errors import SourceError, VideoError
 
 Array = np.ndarray[Any, Any]
 ORIENTATION = 0x0112
-"""EXIF's tag of how a stored picture is turned."""
+"""EXIF's tag of the orientation of the stored image."""
 TURNS: dict[int, Any] = {
     2: np.fliplr,
     3: lambda image: np.rot90(image, 2),
@@ -37,14 +37,14 @@ TURNS: dict[int, Any] = {
     7: lambda image: np.swapaxes(np.rot90(image, 2), 0, 1),
     8: lambda image: np.rot90(image, 1),
 }
-"""From the stored picture to the upright one, by the tag's value."""
+"""From the stored image to the upright one, by the value of `ORIENTATION`."""
 TURNED = (5, 6, 7, 8)
-"""Values of the tag that exchange height and width."""
+"""Values of `ORIENTATION` that exchange height and width."""
 WHITE_IS_ZERO = 0
 PHOTOMETRIC = 262
-"""TIFF's tag of what a sample means."""
+"""TIFF's tag of the photometric interpretation."""
 DEPTH_BY_FFMPEG = ("AVIF", "JPEG2000")
-"""Formats of which Pillow does not tell the bits of a sample."""
+"""Formats of which Pillow does not report the bits per sample."""
 UNSPECIFIED = 2
 HDR_TRANSFERS = (16, 18)
 """PQ and HLG, as ISO/IEC 23091-2 numbers them."""
@@ -59,14 +59,14 @@ DAMAGE = (
     struct.error,
     zlib.error,
 )
-"""What Pillow raises for damaged files, in one format or another."""
+"""Exceptions that Pillow raises for damaged files, depending on the format."""
 PASSING = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENODEV, errno.EACCES}
-"""Faults of a disk or a network, after which a file may be as whole as before."""
+"""Errors of a disk or a network, after which the file may be intact."""
 
 
 @dataclass(frozen=True)
 class Form:
-    """Properties of a picture that are known without its pixels."""
+    """Properties of an image that are read without decoding its pixels."""
 
     height: int
     """Upright, in pixels."""
@@ -87,15 +87,16 @@ class Picture:
     icc_profile: bytes | None = None
     """Of RGB."""
     left_out: tuple[str, ...] = ()
-    """What of the file is not in it."""
+    """Contents of the file that the decoded image does not have."""
     primaries: int = UNSPECIFIED
     transfer: int = UNSPECIFIED
-    """Of the colours, as ISO/IEC 23091-2 numbers them; read of pictures of more than 8 bits
-    alone."""
+    """Transfer function of the colours, numbered as in ISO/IEC 23091-2; read only from images of
+    more than 8 bits."""
 
 
 def read_picture(path: str | Path) -> Picture:
-    """Read a picture with all its bits, its alpha and its ICC profile, turned as its EXIF tag says.
+    """Read an image with all its bits, its alpha and its ICC profile, rotated by its EXIF
+    orientation.
 
     Grey and palette pictures become RGB. Of a file with several pictures the first is read.
 
@@ -113,7 +114,7 @@ def read_picture(path: str | Path) -> Picture:
 
 
 def read_form(path: Path) -> Form:
-    """Read the properties of a picture, without its pixels where Pillow reads its format.
+    """Read the properties of an image, without decoding its pixels if Pillow supports its format.
 
     Raises:
         VideoError: as `read_picture`.
@@ -170,7 +171,7 @@ def decode(image: ImageFile, path: Path, *, page: bool = False) -> Picture:
 
 
 def has_high_bit_depth(image: ImageFile, path: Path) -> bool:
-    """Whether a picture has more than 8 bits a sample."""
+    """Return whether an image has more than 8 bits per sample."""
     if image.mode.startswith("I"):
         return True
     if image.format in DEPTH_BY_FFMPEG:
@@ -201,14 +202,15 @@ def _no_white(path: Path, samples: str) -> SourceError:
 
 
 def _orientation(image: ImageFile) -> int:
-    """How the picture that Pillow gives is turned; of TIFF it turns the pixels itself."""
+    """Return the orientation of the image that Pillow returns; TIFF images are rotated by Pillow
+    itself."""
     return 1 if image.format == "TIFF" else int(image.getexif().get(ORIENTATION, 1))
 
 
 def _density(image: ImageFile) -> tuple[float, float] | None:
     without_unit = (
         "jfif_density" if image.info.get("jfif_unit") == 0 else "aspect"
-    )  # which tell the ratio alone
+    )  # which state the ratio only
     x, y = map(float, image.info.get(without_unit) or image.info.get("dpi") or (1, 1))
     return (x, y) if x > 0 and y > 0 and abs(x / y - 1) > 0.01 else None
 
@@ -218,7 +220,8 @@ def _has_alpha(image: ImageFile) -> bool:
 
 
 def _deep_picture(image: ImageFile, path: Path, *, page: bool) -> Picture | None:
-    """A picture with all its bits, as it is stored; None if nothing reads them."""
+    """Decode an image with all its bits, as stored; return None if neither library supports
+    them."""
     profile = image.info.get("icc_profile")
     if image.mode.startswith("I") and "transparency" not in image.info:
         return Picture(_grey(image), profile)
@@ -227,7 +230,7 @@ def _deep_picture(image: ImageFile, path: Path, *, page: bool) -> Picture | None
         found = _by_ffmpeg(path)
     except (av.FFmpegError, ValueError, SourceError):
         return None
-    pixels = _turned(found.image, turn)  # Pillow turns TIFF itself, and its size is the upright one
+    pixels = _turned(found.image, turn)  # Pillow rotates TIFF itself: upright size
     whole = pixels.shape[:2] == image.size[::-1] and (pixels.shape[2] == 4) == _has_alpha(image)
     return (
         replace(found, image=pixels, icc_profile=profile)
@@ -242,7 +245,7 @@ def _turned(image: Array, orientation: int) -> Array:
 
 
 def _grey(image: ImageFile) -> Array:
-    """A grey picture of up to 16 bits as RGB."""
+    """Convert a grey image of up to 16 bits to RGB."""
     samples = np.asarray(image).astype(np.int64)
     if any(";12" in str(tile.args) for tile in image.tile):
         samples = np.rint(samples * (65535 / 4095)).astype(np.int64)
@@ -252,7 +255,7 @@ def _grey(image: ImageFile) -> Array:
 
 
 def _eight_bit_picture(image: ImageFile) -> Picture:
-    """A picture as Pillow converts it, as it is stored."""
+    """Convert an image by Pillow, in its stored orientation."""
     profile = image.info.get("icc_profile")
     if image.mode == "LAB" or (image.mode == "CMYK" and profile):
         before: Any = (
@@ -278,7 +281,7 @@ def _bits_by_ffmpeg(path: Path) -> int:
 
 
 def _by_ffmpeg(path: Path) -> Picture:
-    """Decode a picture by FFmpeg; it gets an open file, since in a name it would look for a
+    """Decode an image by FFmpeg, from an open file, since FFmpeg would parse a name as a
     pattern."""
     with path.open("rb") as file, av.open(file) as container:
         frame = next(container.decode(video=0), None) if container.streams.video else None
@@ -290,7 +293,7 @@ def _by_ffmpeg(path: Path) -> Picture:
 
 
 def _rgb_of(frame: av.VideoFrame) -> Array:
-    """A frame as (H, W, 3) RGB, or (H, W, 4) with alpha, uint8 or uint16."""
+    """Convert a frame to (H, W, 3) RGB, or (H, W, 4) with alpha, uint8 or uint16."""
     if frame.format.name == "ya16be":
         words = np.frombuffer(frame.planes[0], ">u2").reshape(frame.height, -1)[
             :, : 2 * frame.width
@@ -314,8 +317,8 @@ def _rgb_of(frame: av.VideoFrame) -> Array:
 
 @contextmanager
 def reported(path: Path) -> Iterator[None]:
-    """Errors of the libraries as errors about a file; their warnings of what they pass over are not
-    shown."""
+    """Convert errors of the libraries to a VideoError that names the file; hide their warnings
+    about skipped data."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -54,8 +54,8 @@ class FrameDecoder:
         """Decode from where a container is, or from a key frame before a time; skip what cannot be
         decoded.
 
-        A decoder that works on several frames at a time loses intact ones beside a broken one, so
-        decoding then starts again with one that does not.
+        A multi-threaded decoder loses intact frames beside a broken one, so decoding then restarts
+        with a single thread.
 
         Args:
             container: of the file.

@@ -1,4 +1,4 @@
-"""Which frame rate a source has, and whether its frames keep to it.
+"""The frame rate of a source, and whether its frames follow it.
 
 Containers round times (Matroska to milliseconds, GIF to hundredths), phones drift and jitter, the
 first frame may come late. A source is regular if nearly all of its frames lie on one grid of equal
@@ -17,10 +17,9 @@ import numpy as np
 from midframe.rates import COMMON_RATES
 
 MIN_STEPS = 10
-"""So many steps of one length are no effect of rounding."""
+"""Minimum number of equal steps that rounding cannot explain."""
 CLOSE_RATE = Fraction(2, 100)
-"""Frames that come unevenly are taken for one of the common rates if that is no further from
-theirs."""
+"""Largest relative distance of the rate of uneven frames from the common rate that is assumed."""
 OFF_GRID = 0.01
 """Fraction of the frames that may lie beside the grid of a regular source; one frame always may."""
 JITTER = Fraction(1, 8)
@@ -28,13 +27,13 @@ JITTER = Fraction(1, 8)
 MAJORITY = 0.9
 """Fraction of the frames that must agree on a grid on which the first one does not lie."""
 MAX_DENOMINATOR = 10_000
-"""Of a rate that is fitted to the times."""
+"""Largest denominator of a rate that is fitted to the times."""
 COARSE_TICK = Fraction(1, 100)
 """Seconds. Times that are no finer, as those of GIF, state common rates only roughly."""
 LARGEST_TOLERANCE = Fraction(9, 20)
-"""Of a step: a frame further from a place of the grid lies between two."""
+"""Fraction of a step: a frame further from the grid is between two of its places."""
 SPARSE = 10
-"""A source whose grid has so many times more places than frames is no regular one."""
+"""A source whose grid has more places per frame than this is not regular."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +41,13 @@ class SourceRate:
     """The frame rate of a source."""
 
     rate: Fraction
-    """Frames a second that it mostly has."""
+    """Most common frame rate, in frames per second."""
     anchor: Fraction
-    """A place of the grid that most frames keep to, in seconds."""
+    """A place of the grid of most frames, in seconds."""
     regular: bool
-    """Nearly all frames lie on the grid, each at a place of its own."""
+    """Nearly all frames are on the grid, each at a place of its own."""
     tolerance: Fraction
-    """Seconds within which a frame counts as lying on the grid."""
+    """Largest distance of a frame on the grid from its place, in seconds."""
 
 
 def measure_rate(
@@ -75,8 +74,8 @@ def measure_rate(
 
 
 def _can_have(tick: Fraction, rate: Fraction) -> bool:
-    """Whether times of a tick can state a rate; hundredths of a second can state none of NTSC, for
-    instance."""
+    """Return whether times in multiples of a tick can represent a rate; hundredths of a second
+    cannot represent NTSC rates, for example."""
     return tick < COARSE_TICK or rate.denominator == 1 or (1 / (rate * tick)).denominator == 1
 
 
@@ -85,7 +84,7 @@ def _tolerance(rate: Fraction, tick: Fraction) -> Fraction:
 
 
 def _near(seconds: Any, tick: Fraction, stated: Sequence[Fraction]) -> list[Fraction]:
-    """Common and stated rates near the middle step, as near as a tick allows."""
+    """Return common and stated rates within a tick of the median step."""
     middle = float(np.median(np.diff(seconds)))
     if middle <= 0:
         return []
@@ -97,8 +96,8 @@ def _near(seconds: Any, tick: Fraction, stated: Sequence[Fraction]) -> list[Frac
 
 
 def _fitted(seconds: Any) -> Fraction:
-    """The rate of the line through all times by their places, which drops and rounding do not
-    move."""
+    """Return the slope of the line through all times over their places, which drops and rounding do
+    not affect."""
     steps = np.diff(seconds)
     middle = np.median(steps[steps > 0]) if (steps > 0).any() else 1.0
     places = np.concatenate(([0], np.cumsum(np.rint(steps / middle))))
@@ -109,8 +108,8 @@ def _fitted(seconds: Any) -> Fraction:
 
 
 def _anchor(places: Any, tolerance: float) -> int:
-    """Index of a frame on the grid that most keep to: the first if it does, else the one amid the
-    densest phase."""
+    """Return the index of a frame on the grid of most frames: the first if possible, otherwise the
+    one at the most frequent phase."""
     if _lie_on_grid(places, 0, tolerance):
         return 0
     phases = places % 1
@@ -137,11 +136,11 @@ def _lie_on_grid(places: Any, anchor: int, tolerance: float) -> bool:
 
 
 def source_rate(times: Sequence[Fraction], tick: Fraction, stated: Sequence[Fraction]) -> Fraction:
-    """The frame rate that a source mostly has.
+    """Return the most common frame rate of a source.
 
-    Where its frames come evenly, that is the rate which they keep to: of equal steps their own, of
-    steps that a tick rounds a common one, the one that the file states first. Where they come
-    unevenly, a common rate near their middle step.
+    For even frames it is their rate: that of equal steps, or for steps that are rounded to a tick a
+    common rate, preferably the one that the file states. For uneven frames it is a common rate near
+    their median step.
 
     Args:
         times: of its frames, in seconds, in order.
@@ -170,7 +169,8 @@ def source_rate(times: Sequence[Fraction], tick: Fraction, stated: Sequence[Frac
 
 
 def _even_run(times: Sequence[Fraction], step: Fraction, tick: Fraction) -> tuple[int, int]:
-    """The longest row of times, first and last, whose steps differ from one by a tick at most."""
+    """Return the first and last index of the longest run of times whose steps differ by at most a
+    tick."""
     longest, begin = (0, 0), 0
     for place, (before, after) in enumerate(pairwise(times)):
         if abs(after - before - step) > tick:

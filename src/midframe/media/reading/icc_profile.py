@@ -6,13 +6,13 @@ from midframe.media.reading.reader import VideoReader
 
 
 def profile_of(reader: VideoReader) -> bytes | None:
-    """The ICC profile of a source's pictures."""
+    """Return the ICC profile of a source's frames."""
     return reader.icc_profile if isinstance(reader, ArrayReader) else None
 
 
 def lost_profile(reader: VideoReader) -> list[str]:
-    """The ICC profile of a source's pictures, where the result has none and is not what players
-    show without one."""
+    """Report the ICC profile of a source if the result cannot have it and it differs from the
+    default of players."""
     profile = profile_of(reader)
     return (
         []

@@ -1,5 +1,5 @@
-"""Whether a source with alpha has pixels that are not opaque: only then does a result without alpha
-lose any."""
+"""Check whether a source with alpha has pixels that are not opaque: only then does a result without
+alpha lose any."""
 
 from collections.abc import Iterator
 from itertools import islice
@@ -13,13 +13,13 @@ from midframe.media.reading.pipes import PipeReader
 from midframe.media.reading.reader import VideoReader
 
 EXAMINED = 25
-"""Frames that are decoded for it; of GIF and APNG, which are short, all."""
+"""Number of frames that are examined; of GIF and APNG, which are short, all."""
 ANIMATIONS = ("gif", "apng")
 
 
 def lost_alpha(reader: VideoReader) -> str:
-    """What is lost if alpha is dropped: "alpha", "" if every frame is opaque, or words for frames
-    not examined.
+    """Describe the loss if alpha is dropped: "alpha", "" if every frame is opaque, or a text about
+    frames that were not examined.
 
     Args:
         reader: of a source whose frames have alpha; it is not read from.
@@ -41,14 +41,14 @@ def lost_alpha(reader: VideoReader) -> str:
 
 
 def is_opaque(frame: av.VideoFrame) -> bool:
-    """Whether all pixels of a frame with alpha or a palette are opaque."""
+    """Return whether all pixels of a frame with alpha or a palette are opaque."""
     return bool(
         (VideoReformatter().reformat(frame, format="rgba").to_ndarray()[..., 3] == 255).all()
     )
 
 
 def _frames(reader: VideoReader) -> Iterator[av.VideoFrame]:
-    """The frames of a source, from its start, in a container of their own."""
+    """Yield the frames of a source from its start, from a newly opened container."""
     if isinstance(reader, ArrayReader):
         yield from reader.decoded()
         return

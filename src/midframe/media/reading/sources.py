@@ -1,4 +1,4 @@
-"""Where frames come from: a video, pictures in a row, or a stream in standard input."""
+"""Open a source of frames: a video, an image sequence, or a stream in standard input."""
 
 from hashlib import sha256
 from pathlib import Path
@@ -13,7 +13,7 @@ from midframe.options import SourceOptions
 from midframe.rates import parse_rate
 
 SAMPLED_BYTES = 1 << 20
-"""A source is known again by its size and by so much of its beginning, middle and end."""
+"""Bytes of the beginning, the middle and the end of a source that identify it, with its size."""
 
 
 def open_source(
@@ -52,7 +52,7 @@ def open_source(
 
 
 def identity_of(source: Path) -> dict[str, Any]:
-    """What a source is known again by; nothing of standard input."""
+    """Return a hash that identifies a source; empty for standard input."""
     digest, total = sha256(), 0
     files = picture_files(source)
     for path in ([source] if source.is_file() else []) if files is None else files:

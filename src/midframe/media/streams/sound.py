@@ -1,5 +1,5 @@
-"""Sound that is encoded again: each sample at its time, stretched with its pitch kept where the
-result is slower.
+"""Re-encoded sound: each sample at its time, stretched without a change of pitch if the result is
+slower.
 
 Between FFmpeg's filters, it is in arrays of float32 of shape (samples, channels).
 """
@@ -24,16 +24,17 @@ from midframe.media.streams.sound_format import (
 )
 
 BIT_RATE = 96_000
-"""Of each channel."""
+"""Samples per channel of a block."""
 TOLERANCE = Fraction(1, 100)
-"""Seconds by which a frame may lie off the end of the one before it, as containers round times."""
+"""Largest distance in seconds of a frame from the end of the one before it that is attributed to
+rounding."""
 LONGEST_SILENCE = 3600
 """Seconds; a longer gap is a damaged time."""
 UNDECODABLE = "a packet that cannot be decoded becomes silence"
 
 
 class ConvertedSound:
-    """Sound is decoded, put at its times with silence in the gaps, stretched and encoded.
+    """Decodes sound, places it at its times with silence in gaps, stretches and encodes it.
 
     Rate, channel layout and sample format come from each decoded frame, and may change in the
     middle of a stream.
@@ -65,42 +66,42 @@ class ConvertedSound:
             self.stream.bit_rate = BIT_RATE * encoding.channels
         self.source, self.slow, self.losses = source, slow, losses
         self.mixed = _mixed(sound, encoding)
-        """What else than the codec changes, for a report."""
+        """Changes besides the codec, for the report."""
         self.length: Fraction | None = None
         """Seconds from time 0 in which sound is needed; None for all, before 0 too."""
         self._resampler: Resampler | None = None
         self._stretcher = Stretcher(encoding, slow)
         self._until = Fraction(0)
-        """When the sound that was decoded ends."""
+        """End of the decoded sound."""
         self._placed: int | None = None
-        """The number of the next sample, in the result's rate from time 0, before stretching."""
+        """Index of the next sample, in the result's rate from time 0, before stretching."""
         self._first: int | None = None
-        """The number of the first sample that is needed."""
+        """Index of the first sample that is needed."""
         self._lost_from: Fraction | None = None
-        """When the first packet that could not be decoded begins."""
+        """Start of the first packet that could not be decoded."""
         self._promised = Fraction(0)
-        """When the last packet ends."""
+        """End of the last packet."""
 
     @property
     def begin(self) -> Fraction | None:
-        """When the decoded sound begins, in seconds of the source; None if there is none."""
+        """Return the start of the decoded sound in seconds of the source; None if there is none."""
         return None if self._first is None else Fraction(self._first, self.encoding.rate)
 
     @property
     def end(self) -> Fraction | None:
-        """When the decoded sound ends, in seconds of the source; None if there is none."""
+        """Return the end of the decoded sound in seconds of the source; None if there is none."""
         if self._placed is None:
             return None
         end = self._until if self._lost_from is None else max(self._until, self._promised)
         return end if self.length is None else min(end, self.length)
 
     def packets(self, packet: av.Packet) -> Iterator[av.Packet]:
-        """Yield the packets that become full."""
+        """Yield the packets that are complete."""
         for frame in self._decoded(packet):
             yield from self._encoded(self._at_its_time(frame, packet))
 
     def rest(self) -> Iterator[av.Packet]:
-        """Yield what the decoder, the filters and the encoder still hold."""
+        """Flush the decoder, the filters and the encoder."""
         for frame in self._decoded(None):
             yield from self._encoded(self._at_its_time(frame, None))
         yield from self._encoded(self._end())
@@ -124,7 +125,7 @@ class ConvertedSound:
         return []
 
     def _at_its_time(self, frame: Any, packet: av.Packet | None) -> Iterator[Array]:
-        """The samples that come next, silence before them where there is a gap."""
+        """Return the next samples, preceded by silence if there is a gap."""
         base = frame.time_base or (packet.time_base if packet else None)
         begin = self._until if frame.pts is None or base is None else frame.pts * base
         sound = format_of(frame)
@@ -149,7 +150,7 @@ class ConvertedSound:
             yield from self._placed_at_once(samples)
 
     def _new_segment(self, sound: SoundFormat, begin: Fraction) -> Iterator[Array]:
-        """End what was before, fill up to a time with silence, or drop what overlaps."""
+        """Flush the filters, fill up to a time with silence, or drop overlapping samples."""
         yield from self._drained()
         self._until = begin
         try:
@@ -187,7 +188,7 @@ class ConvertedSound:
             yield from self._placed_at_once(np.zeros((piece, self.encoding.channels), np.float32))
 
     def _placed_at_once(self, samples: Array) -> Iterator[Array]:
-        """The samples that lie in the window, which now come next."""
+        """Return those of the next samples that are in the window."""
         assert self._placed is not None
         begin = self._placed
         self._placed += len(samples)

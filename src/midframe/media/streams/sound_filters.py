@@ -1,4 +1,5 @@
-"""The filter graphs of sound: to one rate and layout, and stretched with the pitch kept.
+"""Filter graphs of sound: conversion to one rate and layout, and stretching without a change of
+pitch.
 
 Between them, sound is in arrays of float32 of shape (samples, channels).
 """
@@ -21,11 +22,10 @@ from midframe.media.streams.sound_format import (
 )
 
 PADDING = 0.5
-"""Seconds of silence after sound that is stretched, which `atempo` keeps instead of its end; it is
-cut off again."""
+"""Seconds of silence that are appended to stretched sound, since `atempo` does not output its last
+window; removed afterwards."""
 LOUDEST = 16.0
-"""Samples of float sound are clipped to it; decoders of damaged packets make huge ones, which
-encoders refuse."""
+"""Limit of float samples; damaged packets decode to huge values, which encoders refuse."""
 
 
 class Resampler:
@@ -38,7 +38,7 @@ class Resampler:
     def __init__(self, sound: SoundFormat, encoding: SoundEncoding) -> None:
         self.sound, self.channels = sound, encoding.channels
         self.skip = 0
-        """How many of the next samples overlap with what was before."""
+        """Number of the next samples that overlap earlier ones."""
         mixing = mixing_filter(sound, encoding)
         try:
             self._build(encoding, mixing)
@@ -74,7 +74,8 @@ class Resampler:
 
 
 class Stretcher:
-    """Makes sound longer with its pitch kept, and gives frames with the times of the result."""
+    """Stretches sound without a change of pitch, and outputs frames with the times of the
+    result."""
 
     def __init__(self, encoding: SoundEncoding, slow: Fraction) -> None:
         self.encoding, self.slow = encoding, slow
@@ -83,7 +84,7 @@ class Stretcher:
         self._taken, self._given = 0, 0
 
     def begin_at(self, sample: int) -> None:
-        """State where the first sample lies before stretching; later calls have no effect."""
+        """Set the position of the first sample before stretching; later calls have no effect."""
         if self._first is None:
             self._first = round(sample * self.slow)
 
@@ -107,8 +108,8 @@ class Stretcher:
             yield from self._ready()
 
     def _ready(self) -> Iterator[Any]:
-        """One `atempo` keeps its last window, so what it gives ends where the stretched sound
-        does."""
+        """Limit the output to the duration of the stretched sound, since `atempo` pads its last
+        window."""
         for frame in pulled(self._last):
             samples = frame.to_ndarray().reshape(-1, self.encoding.channels)
             samples = samples[: max(0, round(self._taken * self.slow) - self._given)]
@@ -143,7 +144,7 @@ class Stretcher:
 def _linked(
     graph: av.filter.Graph, sound: SoundFormat, filters: list[Any], layout: str
 ) -> tuple[Any, Any]:
-    """The ends of a graph that takes sound of one format, and gives packed floats of a layout."""
+    """Return the ends of a graph from sound of one format to packed floats of a layout."""
     begin = graph.add_abuffer(
         sample_rate=sound.rate,
         format=sound.sample_format,

@@ -1,4 +1,4 @@
-"""SMPTE time codes: the label of the first frame, which later frames count up from.
+"""SMPTE time codes: the label of the first frame, from which later frames count up.
 
 A time code counts frames at the nominal rate, 30 for 30000/1001. With drop-frame (a semicolon
 before the frames), the first labels of each minute but every tenth are skipped, so that it keeps to
@@ -23,7 +23,7 @@ class TimeCode:
 
     frames: int
     nominal: int
-    """Labels of a second."""
+    """Labels per second."""
     drop: bool
 
     def __str__(self) -> str:
@@ -38,7 +38,7 @@ class TimeCode:
 
     @property
     def _skipped(self) -> int:
-        """Labels skipped in a minute."""
+        """Labels skipped per minute."""
         return self.nominal // 15
 
     @classmethod
@@ -59,7 +59,7 @@ class TimeCode:
 
 
 def stated_time_code(*metadata: Mapping[str, str]) -> str | None:
-    """The time code that a file or a stream states."""
+    """Return the time code of a file or a stream."""
     named = (
         value
         for each in metadata
@@ -70,7 +70,7 @@ def stated_time_code(*metadata: Mapping[str, str]) -> str | None:
 
 
 def scale_time_code(text: str, source_rate: Fraction, rate: Fraction, start: Fraction) -> str:
-    """The time code of the first frame of a result.
+    """Return the time code of the first frame of a result.
 
     Args:
         text: of the first frame of the source.

@@ -1,4 +1,4 @@
-"""GIF and APNG: short animations that play over and over."""
+"""GIF and APNG: short animations that loop."""
 
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
@@ -22,13 +22,13 @@ APNG_FORMATS = {
     (True, False): "rgb48be",
     (True, True): "rgba64be",
 }
-"""Of RGB, by depth and alpha."""
+"""Pixel formats of RGB, by depth and alpha."""
 Frames = Callable[[], Iterable[av.VideoFrame]]
 """Returns all frames of lossless RGB, with their times, on every call."""
 
 
 def plays_of(path: Path) -> int:
-    """How often an animation is played; 0 for ever, also for files that are no animation."""
+    """Return how often an animation is played; 0 for endless, also for other files."""
     if path.suffix.lower() not in (*SUFFIXES, ".png", ".webp") or not path.is_file():
         return FOREVER
     with Image.open(path) as image:
@@ -44,12 +44,8 @@ def write_animation(
     """Write all frames as an animation.
 
     Args:
-        path: where to.
-        frames: what to show.
-        time_base: of the frames' pts.
-        rate: frames a second, in the mean.
-        plays: how often; 0 for ever.
-        gif: write a GIF, not an APNG.
+        path: where to. frames: what to show. time_base: of the frames' pts. rate: frames a second,
+        in the mean. plays: how often; 0 for endless. gif: write a GIF, not an APNG.
 
     Raises:
         av.FFmpegError, OSError: the place cannot be written to.
@@ -78,7 +74,7 @@ def _apng_format(form: av.VideoFormat) -> str:
 
 
 def _in_palette(frames: Frames) -> Iterator[av.VideoFrame]:
-    """The frames in one palette of 255 colours and transparency, chosen for all of them."""
+    """Convert the frames to one palette of 255 colours and transparency, chosen for all of them."""
     palette = _palette(frames())
     graph = av.filter.Graph()
     begin: Any = None
