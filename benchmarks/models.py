@@ -33,7 +33,7 @@ from midframe.media.colour.conversion import from_rgb, to_rgb
 from midframe.media.reading.reader import VideoReader
 from midframe.media.writing.encoders import choose_encoding
 from midframe.models.checkpoint import build_model
-from midframe.models.flowsep import BASE, FlowSep
+from midframe.models.flowsep import MEDIUM_FORM, FlowSep
 from midframe.tensors import to_image, to_tensor
 from midframe.video.pipeline import interpolate_video
 
@@ -146,8 +146,8 @@ def main() -> None:
         tools = {
             "sepconv": Interpolator("sepconv"),
             "flowsep": small,
-            "flowsep, base size": Interpolator(
-                build_model("flowsep", BASE)
+            "flowsep, medium form": Interpolator(
+                build_model("flowsep", MEDIUM_FORM)
             ),  # fresh weights take as long
         }
         first, second = pairs[0]

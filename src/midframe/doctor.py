@@ -1,4 +1,4 @@
-"""What this machine can do, and what midframe would take of it."""
+"""Report what this machine supports, and what midframe would use."""
 
 import platform
 from collections.abc import Callable
@@ -15,11 +15,11 @@ from midframe.ops.dispatch import load_optional
 from midframe.ops.separable.op import load_halide
 
 EXTRAS = {"train": ("lightning", "webdataset", "cv2", "skimage", "tensorboard", "matplotlib")}
-"""What each extra brings, by the names that Python imports."""
+"""Packages of each extra, by the names that Python imports."""
 
 
 def examine() -> dict[str, str]:
-    """Facts about this machine, as texts: what was asked, and what was found."""
+    """Return facts about this machine, as texts: property and value."""
     device = choose_device("auto")
     precision = str(choose_precision("auto", device)).removeprefix("torch.")
     ffmpeg = ".".join(map(str, av.library_versions["libavcodec"]))

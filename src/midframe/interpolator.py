@@ -112,7 +112,7 @@ class Interpolator:
         return digest.hexdigest()
 
     def pairs_at_once(self, height: int, width: int) -> int:
-        """How many pairs of frames of that size are best interpolated at once, each in a thread of
+        """Return how many pairs of frames of this size to interpolate at once, each in a thread of
         its own."""
         if self.device.type != "cpu":
             return 1
@@ -185,7 +185,7 @@ class Interpolator:
     def _interpolate_by_halving(
         self, frames: FramesByTime, moments: Sequence[Fraction], progress: Progress | None
     ) -> None:
-        """Add the frames at some times, and those on the way to them, to those at 0 and 1."""
+        """Add the frames at some times, and at the intermediate times, to those at 0 and 1."""
         steps = steps_to(moments)
         for done, moment in enumerate(steps):
             before, after = (frames[neighbour] for neighbour in neighbours(moment))
@@ -232,8 +232,8 @@ def _check_scale(scale: int, network: Network) -> None:
 
 
 def premultiplied(frame: Tensor) -> Tensor:
-    """Colours times alpha, if a frame (1, C, H, W) has some: what cannot be seen must not be mixed
-    in."""
+    """Multiply colours by alpha, if a frame (1, C, H, W) has it: invisible colours must not be
+    mixed in."""
     return (
         frame
         if frame.shape[1] == 3
@@ -242,19 +242,20 @@ def premultiplied(frame: Tensor) -> Tensor:
 
 
 def straight(frame: Tensor) -> Tensor:
-    """The opposite of `premultiplied`."""
+    """Invert `premultiply`."""
     if frame.shape[1] == 3:
         return frame
     return torch.cat((frame[:, :3] / frame[:, 3:].clamp(min=MIN_ALPHA), frame[:, 3:]), dim=1)
 
 
 def scaled(progress: Progress | None, done: int, count: int) -> Progress | None:
-    """Progress within one of several equal steps, of which some are done."""
+    """Return the callback for one of several equal steps, after some of them."""
     return (lambda fraction: progress((done + fraction) / count)) if progress else None
 
 
 def steps_to(moments: Sequence[Fraction]) -> list[Fraction]:
-    """The times that halving needs to reach some times, each after those that it lies between."""
+    """Return the times to interpolate by halving to reach some times, each after those around
+    it."""
     needed: set[Fraction] = set()
     open_ones = list(moments)
     while open_ones:
@@ -266,7 +267,7 @@ def steps_to(moments: Sequence[Fraction]) -> list[Fraction]:
 
 
 def neighbours(moment: Fraction) -> tuple[Fraction, Fraction]:
-    """The two coarser times that a time is halfway between."""
+    """Return the two coarser times around a time."""
     half_step = Fraction(1, moment.denominator)
     return moment - half_step, moment + half_step
 
@@ -291,8 +292,8 @@ def check_pair(first: Array, second: Array) -> None:
 
 
 def nearest_time(time: float | Fraction, depth: int | None) -> Fraction:
-    """The multiple of 1 / 2**depth nearest to a time from 0 to 1; without a depth, the time itself
-    or a near end."""
+    """Return the multiple of 1 / 2**depth nearest to a time from 0 to 1; without a depth, the time
+    itself, or 0 or 1 if it is near."""
     if not 0 <= time <= 1:
         raise OptionError(f"time is {time}: from 0 (the first frame) to 1 (the second) is needed")
     if depth is None:

@@ -96,7 +96,7 @@ class RetimingOptions:
     dedup: bool = False
     """Replace frames that duplicate the one before them by interpolated ones."""
     overlays: bool = True
-    """Keep logos and subtitles that stand still in front of a moving picture as they are."""
+    """Keep the samples of logos and subtitles that are static in front of a moving image."""
 
     def __post_init__(self) -> None:
         if self.factor is not None and self.fps is not None:
@@ -116,7 +116,7 @@ class RetimingOptions:
 
 @dataclass(frozen=True)
 class SourceOptions:
-    """What is read of a source, and how."""
+    """Which part of a source is read, and how."""
 
     start: float = 0.0
     """Where to begin, in seconds from the first frame."""
@@ -125,7 +125,7 @@ class SourceOptions:
     source_fps: Rate | None = None
     """Frames a second of an image sequence, which has no rate of its own; 25 if None."""
     deinterlace: bool = False
-    """Make progressive frames of interlaced ones."""
+    """Convert interlaced frames to progressive ones."""
     cut_threshold: float = 10.0
     """Scene change score, from 0 to 100, from which a change counts as a cut (FFmpeg's default); 0
     for no cuts."""
@@ -152,7 +152,7 @@ class EncodingOptions:
     crf: int = 18
     """Constant quality of the encoder; smaller is better and larger."""
     preset: str | None = None
-    """The encoder's own name for how much work it does."""
+    """The encoder's preset, a trade-off of speed and size."""
     encoder_options: Mapping[str, str] | None = None
     """Further options of the encoder, by FFmpeg's names."""
     mute: bool = field(default=False, metadata=SAME_FRAMES)

@@ -1,4 +1,4 @@
-"""Frame rates as people write them."""
+"""Parsing of frame rates."""
 
 from fractions import Fraction
 

@@ -1,4 +1,4 @@
-"""Constants on the device that computes with them."""
+"""Constants on the device that uses them."""
 
 from functools import cache
 from typing import Any
@@ -14,7 +14,7 @@ def constant(values: tuple[Any, ...], device: torch.device) -> Tensor:
     """
     if (
         torch.compiler.is_compiling() or torch.compiler.is_exporting()
-    ):  # tensors of a trace are of no use after it
+    ):  # tensors of a trace cannot be used after it
         return torch.tensor(values, device=device)
     return _kept(values, device)
 

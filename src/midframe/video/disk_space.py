@@ -7,22 +7,20 @@ from midframe.errors import VideoError
 from midframe.media.writing.encoders import Encoding
 
 BITS_A_PIXEL = {"ffv1": 6.0, "prores_ks": 1.5}
-"""What encoders make of a pixel at least, of common pictures."""
+"""Minimum bytes per pixel of an encoded frame of common content."""
 LOSSY_BITS = 0.02
 COPIES = 2
-"""The segments, and the file that they are joined to."""
+"""The segments, and the file into which they are joined."""
 
 
 def check_space(folder: Path, encoding: Encoding, frames: float | None) -> None:
     """Check that a disk has space for a result, as far as that can be known before the work.
 
     Args:
-        folder: where the result will lie.
-        encoding: of its frames.
-        frames: how many there will be; None if that is not known.
+        folder: of the result. encoding: of its frames. frames: how many there will be; None if that
+        is not known.
 
-    Raises:
-        VideoError: it has not.
+    Raises: VideoError: it has not.
     """
     needed = needed_bytes(encoding, frames or 1)
     disk = shutil.disk_usage(folder)

@@ -14,7 +14,7 @@ from midframe.video.timeline import TrueTimes
 
 
 class PipeTarget(Target):
-    """Standard output: frames are written as they come."""
+    """Writes frames to standard output."""
 
     def check(self, source: Path, *, overwrite: bool, resume: bool = False) -> None:
         """Every source can be written to standard output."""
@@ -23,7 +23,7 @@ class PipeTarget(Target):
         return False
 
     def check_progress(self) -> None:
-        """The next program of the pipe can take any time."""
+        """Do nothing: the next program of the pipe may take any time."""
 
     def begin(self, job: Job, *, resume: bool, overwrite: bool) -> int:
         self.job, self.encoding = job, pipe_encoding(job.picture, job.colour, **form_of(job))
@@ -47,7 +47,7 @@ class PipeTarget(Target):
             ) from error
 
     def finish(self, retimer: Retimer) -> None:
-        """Everything is written already."""
+        """Do nothing: all frames are written."""
 
     def give_up(self) -> Path | None:
         return None

@@ -43,11 +43,11 @@ class RenderedTarget(SegmentTarget):
         self.job.report.dropped = (*dropped, *self._lost())
 
     def _lost(self) -> Iterable[str]:
-        """What of the pictures themselves the result cannot hold."""
+        """List the properties of the images that the result does not support."""
         return lost_profile(self.job.reader)
 
     def _frames(self, end: int) -> Iterator[av.VideoFrame]:
-        """All finished frames, lossless RGB."""
+        """Yield all finished frames, lossless RGB."""
         assert self.segments, "begun"
         decoder: Any = av.CodecContext.create(self.encoding.encoder, "r")
         decoder.extradata, decoder.width, decoder.height = (
@@ -116,7 +116,7 @@ class AnimationTarget(RenderedTarget):
 
 
 class ImageSequenceTarget(RenderedTarget):
-    """Pictures in a folder, with names by a pattern."""
+    """Images in a folder, with names by a pattern."""
 
     @property
     def appears(self) -> Path:
@@ -171,7 +171,7 @@ class ImageSequenceTarget(RenderedTarget):
             for name in names:
                 (folder / name).replace(self.appears / name)
             for number, path in numbered_files(self.appears, self.pattern).items():
-                if not 1 <= number <= count:  # of an earlier, longer result
+                if not 1 <= number <= count:  # from an earlier, longer result
                     path.unlink()
         except OSError as error:
             raise VideoError(

@@ -1,11 +1,12 @@
-"""From the samples of two source frames to those of a frame between them.
+"""Samples of source frames as RGB for the network, and back to the samples of an interpolated
+frame.
 
-Source frames reach the encoder as they were decoded, so an interpolated frame must hold all that
-they hold, or the picture flickers. Samples of luma and chroma hold more than RGB from 0 to 1 does:
-luma above white and below black, and colours outside of the gamut. Networks therefore get RGB as
-float32 that is not clipped, and their result becomes samples of the source's own format, range and
-matrix. Subsampled chroma is enlarged such that the pixels of a chroma sample have its value as
-their mean, and reduced by taking that mean: a frame that no network changed comes back exactly.
+Source frames go to the encoder as decoded, so an interpolated frame must preserve everything that
+they contain, or the video flickers. Samples of luma and chroma contain more than RGB from 0 to 1:
+luma above white and below black, and colours outside of the gamut. So networks receive float32 RGB
+that is not clipped, and their output is converted to the source's own format, range and matrix.
+Subsampled chroma is upsampled such that the mean over the pixels of a chroma sample is its value,
+and downsampled by that mean: an unchanged frame comes back exactly.
 """
 
 import re
@@ -34,9 +35,9 @@ from midframe.video.overlays import keep_overlays
 from midframe.video.stills import keep_still
 
 PLANAR = re.compile(r"yuv[aj]?4\d\dp(\d+le)?|gray(\d+le)?")
-"""Names of the formats that are taken as they are: planes of luma, both chromas and alpha."""
+"""Names of the formats that need no conversion: planes of luma, both chromas and alpha."""
 ALPHA = 3
-"""The place of alpha among planes and colours."""
+"""Index of alpha among planes and colours."""
 SUBSAMPLINGS = {
     (1, 1): "444",
     (2, 1): "422",
@@ -45,7 +46,7 @@ SUBSAMPLINGS = {
     (4, 1): "411",
     (4, 4): "410",
 }
-"""Names by the number of luma samples to one of chroma, along a row and down a column."""
+"""Names by the number of luma samples per chroma sample, along a row and a column."""
 
 
 class Samples:
@@ -59,7 +60,7 @@ class Samples:
     def __init__(self, picture: av.VideoFrame, colour: Colour) -> None:
         self.picture, self.colour = picture, colour
         self.format = av.VideoFormat(sample_format(picture.format, colour))
-        """The format of `planes`: the frame's own where that is planar."""
+        """The format of `planes`: the frame's own if that is planar."""
         self.bits = max(part.bits for part in self.format.components)
         self.held = in_format(picture, colour, self.format.name)
         """The frame in that format."""
@@ -71,10 +72,10 @@ class Samples:
 
     @property
     def rgb(self) -> Array:
-        """What networks take, (H, W, 3), or (H, W, 4) with alpha: RGB of integers as it is, or
-        float32, not clipped.
+        """The input of networks, (H, W, 3), or (H, W, 4) with alpha: integer RGB, or float32, not
+        clipped.
 
-        It is computed once, by the thread that needs it first.
+        Computed once, by the thread that needs it first.
         """
         with self._lock:
             if self._rgb is None:
@@ -84,8 +85,7 @@ class Samples:
 
     @cached_property
     def limits(self) -> list[tuple[int, int]]:
-        """The smallest and the largest code of each plane; the nominal ones where these lie further
-        out."""
+        """The smallest and the largest code of each plane, at least the nominal range."""
         peak = 2**self.bits - 1
         if is_rgb(self.format):
             return [(0, peak)]
@@ -108,16 +108,16 @@ def interpolated_frame(
     still: bool = True,
     overlays: Array | None = None,
 ) -> av.VideoFrame:
-    """Turn the result of a network into a frame like those around it, clipped no more than they
-    are.
+    """Convert the output of a network to a frame in the format of the source frames, clipped to
+    their range.
 
     Args:
         image: the result for the `rgb` of both frames, of the same shape and type.
         first, second: the frames around it.
         t: its time, from 0 (the first frame) to 1 (the second).
         still: blend the samples of both frames where they agree, see `stills`.
-        overlays: from `OverlayFinder`, (H, W), from 0 to 1: how far both frames are blended
-            whatever the image shows.
+        overlays: from `OverlayFinder`, (H, W), from 0 to 1: weights with which the blend of both
+            frames replaces the image.
     """
     image = _with_hidden_colours(image, first, second, t)
     planes = [image] if is_rgb(first.format) else _coded(image, first, second)
@@ -136,14 +136,14 @@ def interpolated_frame(
 
 
 def blended_frame(first: Samples, second: Samples, t: Fraction) -> av.VideoFrame:
-    """Both frames, the second by a weight from 0 to 1, sample by sample."""
+    """Blend two frames sample by sample, the second with a weight from 0 to 1."""
     return _frame_of(
         [blended(*pair, t) for pair in zip(first.planes, second.planes, strict=True)], first
     )
 
 
 def planes_of(frame: av.VideoFrame) -> list[Array]:
-    """The samples of a frame of a `sample_format`, in the frame's own memory; see
+    """Return the samples of a frame in a `sample_format`, as views of its memory; see
     `Samples.planes`."""
     bits = max(part.bits for part in frame.format.components)
     if not is_rgb(frame.format):
@@ -156,8 +156,7 @@ def planes_of(frame: av.VideoFrame) -> list[Array]:
 
 
 def sample_format(form: av.VideoFormat, colour: Colour) -> str:
-    """The format that holds all that another one does, in one plane for each kind of sample, or
-    else in packed RGB."""
+    """Return the format that preserves all samples of another one, planar or else packed RGB."""
     little_endian = re.sub("be$", "le", form.name)
     if PLANAR.fullmatch(little_endian):
         return little_endian
@@ -171,8 +170,8 @@ def sample_format(form: av.VideoFormat, colour: Colour) -> str:
 
 
 def _rgb_of(planes: list[Array], bits: int, colour: Colour) -> Array:
-    """Planes of luma, both chromas and alpha as (H, W, 3) or (H, W, 4) float32, nominally from 0 to
-    1."""
+    """Convert planes of luma, both chromas and alpha to RGB, (H, W, 3) or (H, W, 4) float32,
+    nominally from 0 to 1."""
     height, width = planes[0].shape
     luma, *others = (
         torch.from_numpy(plane).float().sub_(float(zero)).mul_(float(1 / span))
@@ -222,14 +221,14 @@ def _weighted(image: Tensor, weights: Array) -> Tensor:
 
 
 def _matrix(colour: Colour) -> Array:
-    """From RGB to luma and chroma; any serves that is left the way it was come, where the source's
-    own is not known."""
+    """Return the matrix from RGB to luma and chroma. If the source's own is unknown, any serves,
+    since it is inverted afterwards."""
     return luma_chroma(colour.matrix if colour.matrix in RED_AND_BLUE else BT709)
 
 
 def _with_hidden_colours(image: Array, first: Samples, second: Samples, t: Fraction) -> Array:
-    """Blend what both frames hold where an image is clear: no network sees it, and encoders may
-    drop alpha."""
+    """Blend the colours of both frames in transparent pixels: networks ignore them, and encoders
+    may drop alpha."""
     if image.shape[2] == 3:
         return image
     least = 0.5 / (2**first.bits - 1) if image.dtype == np.float32 else 1
@@ -244,8 +243,8 @@ def _with_hidden_colours(image: Array, first: Samples, second: Samples, t: Fract
 
 
 def _frame_of(planes: list[Array], like: Samples) -> av.VideoFrame:
-    """A frame of some planes that is otherwise like a source frame: the place of its chroma decides
-    conversions too."""
+    """Create a frame from planes with the properties of a source frame, such as its chroma
+    location, which affects conversions."""
     frame = without_side_data(like.held)
     frame.make_writable()  # a copy: the memory is that of the source frame
     for target, samples in zip(planes_of(frame), planes, strict=True):
@@ -254,7 +253,7 @@ def _frame_of(planes: list[Array], like: Samples) -> av.VideoFrame:
 
 
 def _enlarged_to(plane: Tensor, height: int, width: int) -> Tensor:
-    """Enlarge a plane to a size of which its own is a half or a quarter, rounded up, or all, along
+    """Upsample a plane to a size of which its own is all, a half or a quarter, rounded up, along
     each axis."""
     for axis, size in enumerate((height, width)):
         while plane.shape[axis] < size:
@@ -268,8 +267,8 @@ def _enlarged_to(plane: Tensor, height: int, width: int) -> Tensor:
 
 
 def _doubled(plane: Tensor, axis: int, size: int) -> Tensor:
-    """Make two values of each, to both sides of it, on the slope between its neighbours: their mean
-    is that value."""
+    """Upsample by 2: two values for each, on the slope between its neighbours, whose mean is that
+    value."""
     last = plane.shape[axis] - 1
     before = torch.cat((plane.narrow(axis, 0, 1), plane.narrow(axis, 0, last)), axis)
     after = torch.cat((plane.narrow(axis, 1, last), plane.narrow(axis, last, 1)), axis)
@@ -284,7 +283,7 @@ def _doubled(plane: Tensor, axis: int, size: int) -> Tensor:
 
 
 def _reduced_to(image: Tensor, height: int, width: int) -> Tensor:
-    """The opposite of `_enlarged_to`, of (H, W) or (H, W, C): means of pairs of values."""
+    """Invert `_upsample_to`, of (H, W) or (H, W, C), by means of pairs of values."""
     for axis, size in enumerate((height, width)):
         while (length := image.shape[axis]) > size:
             if length % 2:

@@ -1,4 +1,4 @@
-"""A result whose frames are kept in segments until all of them are there."""
+"""A result whose frames are stored in segments until all of them are finished."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
@@ -25,7 +25,7 @@ from midframe.video.watchdog import Watchdog, stall_seconds
 
 
 class SegmentTarget(Target):
-    """A target whose frames wait in segments until all of them are there."""
+    """A target whose frames are stored in segments until all of them are finished."""
 
     segments: Segments | None = None
     watchdog: Watchdog
@@ -33,7 +33,8 @@ class SegmentTarget(Target):
 
     @property
     def appears(self) -> Path:
-        """What appears when the result is complete, and beside which the work lies."""
+        """The file or folder that appears when the result is complete, beside the folder of the
+        work."""
         return self.path
 
     def check(self, source: Path, *, overwrite: bool, resume: bool = False) -> None:
@@ -81,7 +82,7 @@ class SegmentTarget(Target):
         return self.segments.folder
 
     def _prove(self, retimer: Retimer, writer: VideoWriter | None = None) -> None:
-        """Play the result and compare it with the source."""
+        """Decode the result and compare it with the source."""
         job, reader = self.job, self.job.reader
         carriers = (
             [
@@ -110,7 +111,7 @@ class SegmentTarget(Target):
         return lossless_encoding(job.picture, job.colour, **form_of(job))
 
     def _rehearse(self) -> None:
-        """See before the work that its end will be possible."""
+        """Check before the work that the result can be completed."""
 
     def _encoded(self, encoder: Any, frames: Iterable[Output]) -> Iterator[av.Packet]:
         for output in frames:
@@ -122,15 +123,15 @@ class SegmentTarget(Target):
 
 
 def with_captions(frame: av.VideoFrame, source: av.VideoFrame) -> av.VideoFrame:
-    """A frame for the encoder with the closed captions of a source frame."""
+    """Return a frame for the encoder with the closed captions of a source frame."""
     captioned = with_side_data(frame, source)
     captioned.pts, captioned.time_base, captioned.pict_type = frame.pts, frame.time_base, 0
     return captioned
 
 
 def _heard(reader: VideoReader, index: int, carrier: Carrier, retimer: Retimer) -> Stretch | None:
-    """When a sound stream of the source is heard, within the part that is shown; None if that is
-    not known."""
+    """Return the start and the end of an audio stream of the source within the part; None if
+    unknown."""
     span, part = reader.survey.spans.get(index), reader.part != WHOLE
     if span is None:
         return None

@@ -2,9 +2,9 @@
 resumed.
 
 The frames of a result are encoded in segments, each by an encoder of its own that begins with a key
-frame. A segment is either wholly in the database of the folder `OUT.midframe/` or not there,
-whatever ends the program. In the end the packets of all segments are written into one file, without
-encoding them again.
+frame. A segment is either completely in the database of the folder `OUT.midframe/` or absent,
+however the program ends. Finally the packets of all segments are written into one file, without
+re-encoding.
 """
 
 import json
@@ -24,7 +24,7 @@ from midframe.video.lock import FolderLock
 SUFFIX = ".midframe"
 JOB_FILE, DATABASE = "job.json", "segments.db"
 SHORT_SEGMENT, LONG_SEGMENT = 60, 240
-"""Frames of a segment that ends at a cut, at least, and of one that ends where there is none."""
+"""Minimum frames of a segment that ends at a cut, and frames of one that ends without a cut."""
 UNREADABLE = ("video", "network")
 """Values of a job that are hashes."""
 TABLES = """
@@ -46,13 +46,11 @@ CREATE INDEX of_packets ON side_data (packet);
 
 
 class Segments:
-    """The segments of a result that are finished.
+    """The finished segments of a result.
 
     Args:
-        target: the result.
-        job: what decides its frames; numbers and texts.
-        resume: continue unfinished work, if there is any.
-        overwrite: discard unfinished work.
+        target: the result. job: all options that affect its frames; numbers and texts. resume:
+        continue unfinished work, if there is any. overwrite: discard unfinished work.
 
     Raises:
         VideoError: another process works on the result; unfinished work exists and neither `resume`
@@ -64,7 +62,7 @@ class Segments:
     ) -> None:
         self.target, self.folder = target, segments_folder(target)
         self.finished = 0
-        """How many segments there are; they are numbered from 0."""
+        """Number of segments; they are numbered from 0."""
         self._lock = lock_target(target)
         try:
             self._begin(json.loads(json.dumps(job)), resume=resume, overwrite=overwrite)
@@ -91,7 +89,7 @@ class Segments:
         _write_whole(self.folder / JOB_FILE, json.dumps(job, indent=1) + "\n")
 
     def add(self, segment: int, extradata: bytes | None, packets: Iterable[av.Packet]) -> None:
-        """Keep a segment, all of it or nothing.
+        """Store a segment, completely or not at all.
 
         Args:
             segment: its number.
@@ -132,8 +130,7 @@ class Segments:
         return bytes(found[0]) if found else b""
 
     def packets(self, end: int) -> Iterator[av.Packet]:
-        """Yield the packets of all segments in the order of decoding, with times that suit one
-        file.
+        """Yield the packets of all segments in decoding order, with consistent times for one file.
 
         Args:
             end: when the last frame is no longer shown, as pts.
@@ -212,19 +209,16 @@ def _open(path: Path, *, new: bool) -> sqlite3.Connection:
 
 
 def segments_folder(target: Path) -> Path:
-    """Where the unfinished work on a result lies."""
-    target = (
-        target if target.name else target.absolute()
-    )  # pictures may go into the folder that one is in
+    """Return the folder of the unfinished work on a result."""
+    target = target if target.name else target.absolute()  # images may go into the current folder
     return target.with_name(short_name(target.name, SUFFIX))
 
 
 def decoding_times(pts: list[int]) -> list[int]:
-    """Times of decoding for frames in their order of decoding: rising, and none after its frame's
-    pts.
+    """Return decoding times for frames in decoding order: rising, and none after the frame's pts.
 
-    Encoders that see one segment each cannot know them: the frames that wait at the end of a
-    segment would be decoded when the next one has started.
+    The encoder of one segment cannot determine them: reordered frames at the end of a segment would
+    be decoded after the start of the next one.
     """
     shown = sorted(pts)
     place = {time: index for index, time in enumerate(shown)}

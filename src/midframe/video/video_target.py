@@ -31,7 +31,7 @@ class VideoTarget(SegmentTarget):
     """A file of one of the `CONTAINERS`, with all other streams of the source."""
 
     plan: Plan
-    """What becomes of the streams beside the picture."""
+    """How the other streams are carried."""
     template: Template | None = None
     """Template of the video stream of spherical and stereoscopic videos."""
 
@@ -92,7 +92,7 @@ class VideoTarget(SegmentTarget):
             try:
                 writer = self._join(retimer)
                 break
-            except StreamsFailed as failure:  # what is done is not lost for it
+            except StreamsFailed as failure:  # finished segments are not lost by this
                 for index in failure.indices:
                     self.plan.drop(index, failure.reason)
         dropped = [*writer.dropped, *lost_profile(job.reader)]

@@ -1,9 +1,9 @@
 """Adaptive convolution on the CPU, as Halide pipelines compiled for the processor at hand at their
 first call.
 
-A pixel's kernel lies in one piece in memory, so a vector holds LANES neighbouring taps of one row
-of one kernel. A row of 41 taps is three vectors, of which the last overlaps the second; what it
-repeats is masked.
+A pixel's kernel is contiguous in memory, so a vector contains LANES neighbouring taps of one row of
+one kernel. A row of 41 taps is three vectors, of which the last overlaps the second; repeated taps
+are masked.
 """
 
 from typing import Any
@@ -18,7 +18,7 @@ from midframe.ops.halide_tools import LANES, Pipeline, array, buffer, channel_gr
 __all__ = ["adaptive_forward", "adaptive_frame_gradient", "adaptive_kernel_gradient", "serves"]
 
 CHANNELS = 9
-"""Colours filtered at a time, each with a register for its sums; a frame of more goes through in
+"""Colours filtered at a time, each with a register for its sums; frames with more are processed in
 groups."""
 
 NAMES = ("x", "y", "c", "f", "n", "j", "i", "lane", "task")
@@ -41,7 +41,8 @@ def adaptive_forward(frames: Tensor, kernels: Tensor, stride: int) -> Tensor:
 def adaptive_kernel_gradient(
     gradient: Tensor, frames: Tensor, kernels: Tensor, stride: int
 ) -> Tensor:
-    """The gradient of the kernels, (N, F, K, K, H, W), in their type, taps innermost in memory."""
+    """Return the gradient of the kernels, (N, F, K, K, H, W), in their type, taps innermost in
+    memory."""
     taps = kernels.shape[2]
     frames = _widened(frames, taps)
     count, several, _, _, height, width = kernels.shape
@@ -58,7 +59,7 @@ def adaptive_kernel_gradient(
 def adaptive_frame_gradient(
     gradient: Tensor, frames: Tensor, kernels: Tensor, stride: int
 ) -> Tensor:
-    """The gradient of the padded frames, in their shape."""
+    """Return the gradient of the padded frames, in their shape."""
     taps = kernels.shape[2]
     result = _widened(frames.new_empty(frames.shape), taps)
     weights = buffer(_widened(taps_innermost(kernels).float(), taps))
@@ -76,7 +77,7 @@ def adaptive_frame_gradient(
 
 
 def _widened(tensor: Tensor, taps: int) -> Tensor:
-    """Pad the innermost dimension so that a row of taps is one vector at least."""
+    """Pad the innermost dimension so that a row of taps fills at least one vector."""
     return functional.pad(tensor, (0, LANES - taps)) if taps < LANES else tensor
 
 
@@ -136,8 +137,8 @@ def _kernel_pipeline(channels: int) -> Pipeline:
 
 @once
 def _frame_pipeline(row_length: int) -> Pipeline:
-    """Scatter form: a pixel's gradient spreads over what its kernel saw. Frames and samples go in
-    parallel."""
+    """Scatter form: a pixel's gradient is added to all pixels under its kernel. Frames and samples
+    are parallel."""
     gradient, kernels = (
         hl.ImageParam(hl.Float(32), 4, "gradient"),
         hl.ImageParam(hl.Float(32), 6, "kernels"),

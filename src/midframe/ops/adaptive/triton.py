@@ -1,8 +1,8 @@
 """Adaptive convolution on CUDA, as Triton kernels.
 
-A program serves one output pixel: it walks along the taps of the pixel's kernels, which lie in a
-row in memory, a piece at a time, with all colours of the frames beside them. Triton's interpreter
-runs the same kernels on the CPU, which is how they are tested without a GPU.
+A program computes one output pixel: it loops over blocks of the taps of the pixel's kernels, which
+are contiguous in memory, with all colours of the frames. Triton's interpreter runs the same kernels
+on the CPU for tests without a GPU.
 """
 
 from typing import Any
@@ -15,13 +15,14 @@ from torch import Tensor
 from midframe.ops.adaptive.reference import taps_innermost
 
 PIECE = 256
-"""Taps that a program takes at a time, a power of two."""
+"""Taps per block, a power of two."""
 MAX_CHANNELS = 32
-"""Colours that a program holds sums for; a frame of more is left to plain PyTorch."""
+"""Largest number of colours, for which a program keeps sums; frames with more are left to
+PyTorch."""
 
 
 def serves(frames: Tensor) -> bool:
-    """Whether these kernels take such frames."""
+    """Return whether these kernels support such frames."""
     types = (torch.float32, torch.float16, torch.bfloat16)
     return frames.is_cuda and frames.dtype in types and frames.shape[2] <= MAX_CHANNELS
 
@@ -37,7 +38,8 @@ def adaptive_forward(frames: Tensor, kernels: Tensor, stride: int) -> Tensor:
 def adaptive_kernel_gradient(
     gradient: Tensor, frames: Tensor, kernels: Tensor, stride: int
 ) -> Tensor:
-    """The gradient of the kernels, (N, F, K, K, H, W), in their type, taps innermost in memory."""
+    """Return the gradient of the kernels, (N, F, K, K, H, W), in their type, taps innermost in
+    memory."""
     result = torch.empty_like(taps_innermost(kernels).contiguous())
     _kernel_gradient[_pixels(kernels)](
         gradient.contiguous(), frames, result, stride, **_layout(frames, kernels)
@@ -48,8 +50,8 @@ def adaptive_kernel_gradient(
 def adaptive_frame_gradient(
     gradient: Tensor, frames: Tensor, kernels: Tensor, stride: int
 ) -> Tensor:
-    """The gradient of the padded frames, in their shape and type. The order of its sums varies from
-    run to run."""
+    """Return the gradient of the padded frames, in their shape and type. The order of summation
+    varies from run to run."""
     result = torch.zeros(frames.shape, dtype=torch.float32, device=frames.device)
     weights = taps_innermost(kernels).contiguous()
     _frame_gradient[_pixels(kernels)](
@@ -64,7 +66,7 @@ def _pixels(kernels: Tensor) -> tuple[int]:
 
 
 def _layout(frames: Tensor, kernels: Tensor) -> dict[str, Any]:
-    """What all kernels are told of sizes and of the frames' place in memory."""
+    """Return the sizes and strides that all kernels need."""
     names = ("per_sample", "per_frame", "per_channel", "per_row", "per_column")
     sizes = {"height": kernels.shape[4], "width": kernels.shape[5]}
     fixed = {
@@ -79,8 +81,8 @@ def _layout(frames: Tensor, kernels: Tensor) -> dict[str, Any]:
 
 @triton.jit
 def _place(height, width, stride, per_sample, per_row, per_column):  # type: ignore[no-untyped-def]
-    """The program's pixel, and where in memory the first tap of its kernels sees the first
-    frame."""
+    """Return the program's pixel, and the address in the first frame under the first tap of its
+    kernels."""
     pixel = tl.program_id(0).to(tl.int64)
     x, y, n = pixel % width, pixel // width % height, pixel // (width * height)
     return pixel, n, y * width + x, n * per_sample + y * stride * per_row + x * stride * per_column
@@ -88,7 +90,7 @@ def _place(height, width, stride, per_sample, per_row, per_column):  # type: ign
 
 @triton.jit
 def _seen(tap, taps, per_frame, per_row, per_column):  # type: ignore[no-untyped-def]
-    """Where in memory a tap sees a frame, from where the first does."""
+    """Return the address under a tap, relative to that under the first tap of the first frame."""
     column, row, frame = tap % taps, tap // taps % taps, tap // (taps * taps)
     return frame * per_frame + row * per_row + column * per_column
 

@@ -1,8 +1,8 @@
 """Local correlation on the CPU, as Halide pipelines compiled for the processor at hand.
 
 LANES neighbouring pixels are computed at a time. Forward, the sums of one row of displacements stay
-in registers while the features go by; backward, those of some features while the displacements go
-by.
+in registers during the loop over features; backward, those of some features during the loop over
+displacements.
 """
 
 from typing import Any
@@ -40,7 +40,7 @@ def correlation_forward(first: Tensor, second: Tensor, radius: int) -> Tensor:
 def correlation_gradients(
     gradient: Tensor, first: Tensor, second: Tensor, radius: int
 ) -> tuple[Tensor, Tensor]:
-    """The gradients of both, in their shape."""
+    """Return the gradients of both, in their shape."""
     count, channels, height, width = first.shape
     side, wide = 2 * radius + 1, max(width, LANES)
     wanted = gradient.view(count, side, side, height, width)
@@ -53,7 +53,7 @@ def correlation_gradients(
 
 
 def _padded(tensor: Tensor, radius: int, wide: int) -> Tensor:
-    """Zeros around, and on the right as many as make a vector."""
+    """Pad with zeros, on the right up to a full vector."""
     missing = wide - tensor.shape[-1]
     if not radius and not missing:
         return tensor.contiguous()
@@ -103,7 +103,7 @@ def _second_pipeline(side: int, together: int) -> Pipeline:
     right, down = (
         x + side - 1 - r.x,
         y + side - 1 - r.y,
-    )  # the pixel that saw this one, within the padding
+    )  # the pixel that was multiplied with this one, within the padding
     return _gradient_pipeline(
         together, gradient, first, r, gradient[right, down, r.x, r.y, n], first[right, down, c, n]
     )

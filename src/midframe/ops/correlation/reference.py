@@ -1,4 +1,5 @@
-"""Local correlation in PyTorch: slow, simple, and what the fast form is tested against."""
+"""Local correlation in PyTorch: slow, simple, the reference for tests of the fast
+implementation."""
 
 from collections.abc import Iterator
 from itertools import product
@@ -9,7 +10,7 @@ from torch.nn import functional
 
 
 def serves(*tensors: Tensor) -> bool:
-    """Return True: PyTorch takes tensors of any floating type on any device."""
+    """Return True: PyTorch supports any floating type on any device."""
     return True
 
 
@@ -22,7 +23,7 @@ def correlation_forward(first: Tensor, second: Tensor, radius: int) -> Tensor:
 def correlation_gradients(
     gradient: Tensor, first: Tensor, second: Tensor, radius: int
 ) -> tuple[Tensor, Tensor]:
-    """The gradients of both, in their shape."""
+    """Return the gradients of both, in their shape."""
     of_first, of_padded = (
         torch.zeros_like(first),
         functional.pad(torch.zeros_like(second), [radius] * 4),
@@ -37,7 +38,8 @@ def correlation_gradients(
 
 
 def _displaced(features: Tensor, radius: int) -> Iterator[Tensor]:
-    """Features at every displacement up to a radius, with zeros outside, views of (N, C, H, W)."""
+    """Yield the features at every displacement up to a radius, with zeros outside, views of (N, C,
+    H, W)."""
     height, width = features.shape[2:]
     padded = functional.pad(features, [radius] * 4)
     for y, x in product(range(2 * radius + 1), repeat=2):

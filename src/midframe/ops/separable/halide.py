@@ -1,10 +1,10 @@
 """Separable convolution on the CPU, as Halide pipelines compiled for the processor at hand at their
 first call.
 
-All pipelines share one idea. A block of ROWS output rows by LANES output columns is computed at a
-time; one row of the frame serves every output row of the block while it is in a register. `inner`
-is the frame row's index within the block's reach, so output row `y` of the block meets it at tap
-`inner - y`.
+All pipelines have the same structure. A block of ROWS output rows by LANES output columns is
+computed at a time; one row of the frame is used for every output row of the block while it is in a
+register. `inner` is the frame row's index within the block's reach, so output row `y` of the block
+uses it at tap `inner - y`.
 """
 
 from collections.abc import Callable
@@ -29,18 +29,18 @@ from midframe.ops.halide_tools import (
 )
 
 ROWS = 4
-"""Output rows in a block: 4 rows by 3 colours are 12 accumulators, which the 16 or 32 vector
-registers hold."""
+"""Output rows in a block: 4 rows by 3 colours are 12 accumulators, which fit into 16 or 32 vector
+registers."""
 CHANNELS = 3
-"""Colours filtered at a time; a frame of more goes through in groups."""
+"""Colours filtered at a time; frames with more are processed in groups."""
 
 NAMES = ("x", "y", "block", "n", "c", "k", "inner", "xo", "xi", "task")
 x, y, block, n, c, k, inner, xo, xi, task = map(hl.Var, NAMES)
 
 
 def serves(frame: Tensor, kernel: Tensor) -> bool:
-    """Whether these pipelines take such tensors: float32 frames, kernels in float32 or bfloat16, on
-    the CPU."""
+    """Return whether these pipelines support such tensors: float32 frames, kernels in float32 or
+    bfloat16, on the CPU."""
     return halide_tools.serves(frame) and kernel.dtype in (torch.float32, torch.bfloat16)
 
 
@@ -65,8 +65,8 @@ def separable_forward(frame: Tensor, vertical: Tensor, horizontal: Tensor) -> Te
 def separable_kernel_gradients(
     gradient: Tensor, frame: Tensor, vertical: Tensor, horizontal: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The gradients of the vertical and the horizontal kernels, both (N, K, H, W), in the kernels'
-    types."""
+    """Return the gradients of the vertical and the horizontal kernels, both (N, K, H, W), in the
+    kernels' types."""
     height, width = vertical.shape[2:]
     gradient, frame, vertical, horizontal = _widened(width, gradient, frame, vertical, horizontal)
     total: list[Tensor] = []
@@ -83,8 +83,8 @@ def _kernel_gradients_of_group(
     taps, height, width = vertical.shape[1:]
     channels, bf16 = frame.shape[1], vertical.dtype == torch.bfloat16
     inputs = [buffer(gradient), buffer(frame)]
-    # Row y of a block meets frame row `inner` at tap inner - y, which at both ends falls outside
-    # the kernel: ROWS - 1 planes more on either side take what is computed there.
+    # Row y of a block uses frame row `inner` at tap inner - y, which at both ends is outside the
+    # kernel: ROWS - 1 additional planes on either side receive those values.
     planes = frame.new_empty(len(frame), taps + 2 * (ROWS - 1), _whole_blocks(height), width)
     tall = planes[:, ROWS - 1 : ROWS - 1 + taps]
     _vertical_pipeline(channels, bf16)(
@@ -100,7 +100,7 @@ def _kernel_gradients_of_group(
 def separable_frame_gradient(
     gradient: Tensor, frame: Tensor, vertical: Tensor, horizontal: Tensor
 ) -> Tensor:
-    """The gradient of the padded frame, (N, C, H+K-1, W+K-1)."""
+    """Return the gradient of the padded frame, (N, C, H+K-1, W+K-1)."""
     height, width = frame.shape[2:]
     result = frame.new_empty(*frame.shape[:2], _whole_blocks(height), max(width, LANES))
     for group in channel_groups(frame.shape[1], CHANNELS):
@@ -111,7 +111,7 @@ def separable_frame_gradient(
     return result[:, :, :height, :width].contiguous()
 
 
-# What the pipelines see of a tensor.
+# Views of tensors for the pipelines.
 
 
 def _whole_blocks(height: int) -> int:
@@ -119,7 +119,7 @@ def _whole_blocks(height: int) -> int:
 
 
 def _widened(width: int, *tensors: Tensor) -> list[Tensor]:
-    """Pad narrow tensors on the right, so that a row of the output holds one vector at least."""
+    """Pad narrow tensors on the right, so that a row of the output fills at least one vector."""
     missing = max(width, LANES) - width
     return [functional.pad(tensor, (0, missing)) if missing else tensor for tensor in tensors]
 
@@ -129,15 +129,15 @@ def _extents(kernel: Tensor) -> tuple[int, int]:
 
 
 def _blocks(tensor: Tensor) -> hl.Buffer:
-    """(N, C, H, W) for writing, as (x, y within the block, c, block, n)."""
+    """Return (N, C, H, W) for writing, as (x, y within the block, c, block, n)."""
     samples, channels, height, width = tensor.shape
     view = array(tensor).reshape(samples, channels, height // ROWS, ROWS, width, copy=False)
     return hl.Buffer(view.transpose(0, 2, 1, 3, 4))
 
 
 def _slanted_blocks(planes: Tensor, taps: int) -> hl.Buffer:
-    """Planes of taps for writing, as (x, y within the block, inner, block, n), where the tap is
-    inner - y."""
+    """Return planes of taps for writing, as (x, y within the block, inner, block, n), where the tap
+    is inner - y."""
     memory = array(planes)
     per_sample, per_plane, per_row, per_pixel = memory.strides
     shape = (memory.shape[0], memory.shape[2] // ROWS, taps + ROWS - 1, ROWS, memory.shape[3])
@@ -151,7 +151,7 @@ def _slanted_blocks(planes: Tensor, taps: int) -> hl.Buffer:
 def _inputs(
     bf16: bool, *names: str
 ) -> tuple[list[hl.ImageParam], list[Callable[..., Any]], hl.Param, hl.Param]:
-    """Declare the images, a reader for each that yields float32, and the numbers of taps and of
+    """Declare the images, an accessor for each that returns float32, and the numbers of taps and of
     rows."""
     kernels = ("vertical", "horizontal")
     images = [hl.ImageParam(storage(bf16 and name in kernels), 4, name) for name in names]
@@ -171,7 +171,7 @@ def _tap_or_zero(kernel: Callable[..., Any], row: Any, tap: Any, taps: hl.Param)
 
 
 def _accumulate(name: str, index: Any, term: Any) -> hl.Func:
-    """A sum over a reduction for a block of pixels: vectorised over x, its colours and rows in
+    """Sum over a reduction for a block of pixels: vectorised over x, colours and rows in
     registers."""
     total = hl.Func(name)
     total[x, c, y, index, block, n] = 0.0
@@ -185,7 +185,7 @@ def _in_registers(total: hl.Func, over: hl.RVar) -> None:
 
 
 def _weighted(gradient: hl.Func, total: hl.Func, index: Any, channels: int) -> Any:
-    """The sum over colours of gradient times total."""
+    """Return the sum over colours of gradient times total."""
     terms = [
         gradient[x, y, colour, block, n] * total[x, colour, y, index, block, n]
         for colour in range(channels)
@@ -194,8 +194,8 @@ def _weighted(gradient: hl.Func, total: hl.Func, index: Any, channels: int) -> A
 
 
 def _tiled(result: hl.Func, *loops: hl.Var) -> None:
-    """The loops over blocks, of all pipelines. The last vector of a row overlaps its neighbour, so
-    all are whole."""
+    """Schedule the loops over blocks, for all pipelines. The last vector of a row overlaps its
+    neighbour, so all are complete."""
     result.bound(y, 0, ROWS).split(x, xo, xi, LANES, hl.TailStrategy.ShiftInwards)
     result.reorder(xi, *loops, xo, block, n).vectorize(xi).unroll(y).fuse(block, n, task).parallel(
         task
@@ -205,8 +205,8 @@ def _tiled(result: hl.Func, *loops: hl.Var) -> None:
 def _summed(
     term: Any, part: hl.Func, reductions: tuple[hl.RVar, hl.RVar], channels: int
 ) -> hl.Func:
-    """The result that sums a term over the first reduction; `part` in it sums over the second, in
-    registers as well."""
+    """Return the result that sums a term over the first reduction; `part` in it sums over the
+    second, in registers too."""
     total, result = hl.Func("total"), hl.Func("result")
     total[x, c, y, block, n] = 0.0
     total[x, c, y, block, n] += term
@@ -290,15 +290,13 @@ def _horizontal_pipeline(channels: int, bf16: bool) -> Pipeline:
 
 @once
 def _frame_pipeline(channels: int, bf16: bool) -> Pipeline:
-    """Gather form: frame row y of the block collects from output row `inner` above it by tap y -
+    """Gather form: frame row y of the block sums over output rows `inner` above it, with tap y -
     inner."""
     images, readers, taps, rows = _inputs(bf16, "gradient", "vertical", "horizontal")
     columns = hl.Param(hl.Int(32), "columns")
     gradient, vertical, horizontal = (_zero_outside(reader, columns) for reader in readers)
     i, j = hl.RDom([(0, taps + ROWS - 1)]).x, hl.RDom([(0, taps)]).x
-    above = (
-        block * ROWS + inner - (taps - 1)
-    )  # the output row that `inner` stands for, which may lie outside
+    above = block * ROWS + inner - (taps - 1)  # the output row of `inner`, which may be outside
     source = hl.clamp(above, 0, rows - 1)
     tap = y + taps - 1 - inner
 
@@ -317,8 +315,8 @@ def _frame_pipeline(channels: int, bf16: bool) -> Pipeline:
 
 
 def _zero_outside(image: Callable[..., Any], columns: hl.Param) -> Callable[..., Any]:
-    """Read zero left and right of an image. `likely` has Halide make a loop without the test for
-    the inside."""
+    """Return zero left and right of an image. `likely` makes Halide generate a loop without the
+    test for the interior."""
 
     def read(column: Any, *at: Any) -> Any:
         inside = hl.likely((column >= 0) & (column < columns))

@@ -1,11 +1,11 @@
 """Separable adaptive convolution on CUDA, as Triton kernels.
 
-A program serves a block of pixels in one row. Their horizontal kernels, each a step further to the
-right than the one before, are the columns of a band matrix; the rows of the frame that the block
-sees, times that matrix, are what the vertical kernels weigh. So nearly all of the work is products
-of small matrices, which tensor cores do, although half of what they multiply lies outside the band.
-Gradients of the kernels are such products too. Nothing of the size of taps squared is ever written.
-Triton's interpreter runs the same kernels on the CPU, which is how they are tested without a GPU.
+A program computes a block of pixels in one row. Their horizontal kernels, each one pixel further to
+the right than the one before, are the columns of a band matrix; the rows of the frame under the
+block are multiplied by that matrix, and the products are weighted by the vertical kernels. So
+nearly all of the work is products of small matrices on tensor cores, although half of the elements
+are outside the band. Gradients of the kernels are such products too. No intermediate result has a
+size of taps squared. Triton's interpreter runs the same kernels on the CPU for tests without a GPU.
 """
 
 from typing import Any
@@ -16,14 +16,13 @@ import triton.language as tl
 from torch import Tensor
 
 BLOCK = 32
-"""Pixels that a program serves, a power of two; products take as many columns of the frame at
-once."""
+"""Pixels per program, a power of two; products use as many columns of the frame at a time."""
 LEAST = 16
-"""Tensor cores take no smaller matrices."""
+"""Minimum size of matrices for tensor cores."""
 
 
 def serves(frame: Tensor, kernel: Tensor) -> bool:
-    """Whether these kernels take such tensors."""
+    """Return whether these kernels support such tensors."""
     types = (torch.float32, torch.float16, torch.bfloat16)
     return frame.is_cuda and frame.dtype in types and kernel.dtype in types
 
@@ -43,7 +42,7 @@ def separable_forward(frame: Tensor, vertical: Tensor, horizontal: Tensor) -> Te
 def separable_kernel_gradients(
     gradient: Tensor, frame: Tensor, vertical: Tensor, horizontal: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The gradients of the columns and the rows, in their shape and type."""
+    """Return the gradients of the columns and the rows, in their shape and type."""
     vertical = _dense(vertical)
     tall = torch.empty_like(vertical)
     horizontal, wide = (_like(each, vertical) for each in (horizontal, torch.empty_like(tall)))
@@ -58,8 +57,8 @@ def separable_kernel_gradients(
 def separable_frame_gradient(
     gradient: Tensor, frame: Tensor, vertical: Tensor, horizontal: Tensor
 ) -> Tensor:
-    """The gradient of the padded frame, in its shape and type. Gathered, so that it is the same in
-    every run."""
+    """Return the gradient of the padded frame, in its shape and type. Gathered, so that it is
+    reproducible."""
     result, vertical = torch.empty_like(frame), _dense(vertical)
     gradient, horizontal = gradient.contiguous(), _like(horizontal, vertical)
     arguments = (gradient, vertical, horizontal, result)
@@ -68,13 +67,13 @@ def separable_frame_gradient(
 
 
 def _dense(tensor: Tensor) -> Tensor:
-    """A tensor without gaps in memory, in the order that it has: others can be laid out as it
-    is."""
+    """Return a tensor without gaps in memory, in its own order of dimensions."""
     return _like(tensor, torch.empty_like(tensor, device="meta"))
 
 
 def _like(tensor: Tensor, other: Tensor) -> Tensor:
-    """A tensor laid out in memory as another of its shape: kernels are told the strides of one."""
+    """Return a tensor in the memory layout of another of its shape, so that kernels need the
+    strides of one only."""
     if tensor.stride() == other.stride():
         return tensor
     return torch.empty_strided(
@@ -87,14 +86,14 @@ def _grid(images: Tensor) -> tuple[int, int]:
 
 
 def _precision() -> str:
-    """How tensor cores take float32: rounded to TensorFloat-32 where PyTorch may do so, else in
-    three parts."""
+    """Return how tensor cores multiply float32: rounded to TensorFloat-32 if PyTorch may do so,
+    otherwise in three parts."""
     return "tf32" if torch.backends.cuda.matmul.allow_tf32 else "tf32x3"
 
 
 def _layout(frame: Tensor, kernel: Tensor, image: Tensor) -> dict[str, Any]:
-    """What all programs are told of sizes and of places in memory: of frames (f), kernels (k) and
-    images (o)."""
+    """Return the sizes and strides that all kernels need: of frames (f), kernels (k) and images
+    (o)."""
     strides = {
         f"{letter}{axis}": step
         for letter, tensor in (("f", frame), ("k", kernel), ("o", image))
@@ -108,8 +107,8 @@ def _layout(frame: Tensor, kernel: Tensor, image: Tensor) -> dict[str, Any]:
 
 @triton.jit
 def _band(horizontal, at, kc, column, x, width, taps):  # type: ignore[no-untyped-def]
-    """The pixels' horizontal kernels as columns of a band matrix: each element's tap, whether it is
-    one, and itself."""
+    """Return the pixels' horizontal kernels as columns of a band matrix: each element's tap,
+    whether it is one, and its value."""
     j = column[:, None] - x[None, :]
     inside = (j >= 0) & (j < taps) & (x[None, :] < width)
     return (
@@ -121,7 +120,7 @@ def _band(horizontal, at, kc, column, x, width, taps):  # type: ignore[no-untype
 
 @triton.jit
 def _part(frame, at, fy, fx, y, tap, column, width, taps):  # type: ignore[no-untyped-def]
-    """The rows of a frame that a pixel row's vertical kernels weigh, (taps, columns)."""
+    """Return the rows of a frame under the vertical kernels of a pixel row, (taps, columns)."""
     there = (tap[:, None] < taps) & (column[None, :] < width + taps - 1)
     place = at + (y + tap[:, None]) * fy + column[None, :] * fx
     return tl.load(frame + place, there, 0.0).to(tl.float32)
@@ -196,7 +195,7 @@ def _frame_gradient(  # type: ignore[no-untyped-def]
     rows = height + taps - 1
     n, row = (tl.program_id(0) // rows).to(tl.int64), tl.program_id(0) % rows
     column, tap = tl.program_id(1) * block + tl.arange(0, block), tl.arange(0, room)
-    x = column[None, :] - tap[:, None]  # the pixels whose taps see these columns, (taps, columns)
+    x = column[None, :] - tap[:, None]  # the pixels with taps on these columns, (taps, columns)
     for channel in range(channels):
         total = tl.zeros((block,), tl.float32)
         for i in range(taps):

@@ -1,8 +1,8 @@
-"""Synthesis on CUDA, without gradients, as one Triton kernel: only the frame is written.
+"""Synthesis on CUDA, without gradients, as one Triton kernel that writes only the frame.
 
-A program computes a block of pixels in one row. It interpolates the fields where it needs them,
-shifts the kernels by the fraction of a pixel that the flow leads to, so that each tap lies on one
-whole pixel, and filters both frames. The taps of a row are one axis of the block.
+A program computes a block of pixels in one row. It interpolates the fields, shifts the kernels by
+the fraction of the flow, so that each tap is on a whole pixel, and filters both frames. The taps of
+a row are one axis of the block.
 """
 
 import triton
@@ -21,7 +21,7 @@ SIZES = ["height", "width", "rows", "columns", "lines", "values", "top", "left",
 
 
 def serves_frame(frame: Tensor) -> bool:
-    """Return whether the kernel takes such frames."""
+    """Return whether the kernel supports such frames."""
     return serves(frame) and frame.shape[1] in (3, 4)
 
 
@@ -59,8 +59,8 @@ def synthesise(
 
 @triton.jit
 def _between(position, size, factor):  # type: ignore[no-untyped-def]
-    """Return the values that a pixel lies between on an axis of the fields, and the fraction beyond
-    the first."""
+    """Return the two values of the fields around a pixel along an axis, and the fraction beyond the
+    first."""
     place = tl.maximum((position + 0.5) / factor - 0.5, 0.0)
     before = tl.minimum(tl.floor(place).to(tl.int32), size - 1)
     return before, tl.minimum(before + 1, size - 1), place - before
@@ -98,7 +98,7 @@ def _filtered(  # type: ignore[no-untyped-def]
     channels: tl.constexpr, taps: tl.constexpr, extra: tl.constexpr, room: tl.constexpr,
     block: tl.constexpr,
 ):  # fmt: skip
-    """Return the colours of a frame, fetched along a flow and filtered; the fourth is 0 where there
+    """Return the colours of a frame, sampled along a flow and filtered; the fourth is 0 if there
     are three."""
     right = number(x + factor * _field(flow, a, b, c, d, px, py, real))
     down = number(y + factor * _field(flow + area, a, b, c, d, px, py, real))
@@ -106,7 +106,7 @@ def _filtered(  # type: ignore[no-untyped-def]
     qx, qy = right - first_x, down - first_y
     j = tl.arange(0, room)[:, None]
     across = tl.zeros((room, block), tl.float32)
-    for m in range(extra + 1):  # not unrolled, as below: registers do not hold so many loads
+    for m in range(extra + 1):  # not unrolled, as below: too many loads for the registers
         at = kernels + (taps + j - m) * area
         used = real[None, :] & (j >= m) & (j - m < taps)
         tap = _field(at, a[None, :], b[None, :], c[None, :], d[None, :], px[None, :], py, used)
