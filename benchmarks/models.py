@@ -159,9 +159,7 @@ def main() -> None:
             f"{ROUNDS}, in turns"
         )
         for name, taken in times.items():
-            print(
-                f"{name:24}{taken:8.3f} s a made frame  1/{times['sepconv'] / taken:.1f} of sepconv"
-            )
+            print(f"{name:24}{taken:8.3f} s per frame  1/{times['sepconv'] / taken:.1f} of sepconv")
         parts = in_turns(stages(small, pictures, colour))
         files = in_turns({
             "decoding a frame": lambda: decode(clip, options.frames),
@@ -179,7 +177,7 @@ def main() -> None:
             "minterpolate, encoded": lambda: compensate(clip, options.frames, encoded=True),
         })  # fmt: skip
         for name, taken in films.items():
-            print(f"{name:24}{len(pairs) / taken:8.2f} made frames a second")
+            print(f"{name:24}{len(pairs) / taken:8.2f} frames per second")
 
 
 if __name__ == "__main__":

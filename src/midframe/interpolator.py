@@ -160,14 +160,14 @@ class Interpolator:
         check_pair(first, second)
         moments = [nearest_time(time, self.depth) for time in times]
         frames = {
-            Fraction(n): premultiplied(to_tensor(each, self.device))
+            Fraction(n): premultiply(to_tensor(each, self.device))
             for n, each in enumerate((first, second))
         }
         if self.model.any_time:
             self._interpolate_each(frames, moments, progress)
         else:
             self._interpolate_by_halving(frames, moments, progress)
-        return [to_image(straight(frames[moment]), first.dtype) for moment in moments]
+        return [to_image(unpremultiply(frames[moment]), first.dtype) for moment in moments]
 
     @torch.inference_mode()
     def _interpolate_each(
@@ -179,7 +179,7 @@ class Interpolator:
         prepared = self.model.prepare(first, second) if wanted else None
         for done, moment in enumerate(wanted):
             frames[moment] = self._interpolate_tiles(
-                prepared, first, float(moment), scaled(progress, done, len(wanted))
+                prepared, first, float(moment), scale_progress(progress, done, len(wanted))
             )
 
     def _interpolate_by_halving(
@@ -189,7 +189,7 @@ class Interpolator:
         steps = steps_to(moments)
         for done, moment in enumerate(steps):
             before, after = (frames[neighbour] for neighbour in neighbours(moment))
-            frames[moment] = self.middle(before, after, scaled(progress, done, len(steps)))
+            frames[moment] = self.middle(before, after, scale_progress(progress, done, len(steps)))
 
     @torch.inference_mode()
     def middle(self, first: Tensor, second: Tensor, progress: Progress | None = None) -> Tensor:
@@ -231,7 +231,7 @@ def _check_scale(scale: int, network: Network) -> None:
         )
 
 
-def premultiplied(frame: Tensor) -> Tensor:
+def premultiply(frame: Tensor) -> Tensor:
     """Multiply colours by alpha, if a frame (1, C, H, W) has it: invisible colours must not be
     mixed in."""
     return (
@@ -241,14 +241,14 @@ def premultiplied(frame: Tensor) -> Tensor:
     )
 
 
-def straight(frame: Tensor) -> Tensor:
+def unpremultiply(frame: Tensor) -> Tensor:
     """Invert `premultiply`."""
     if frame.shape[1] == 3:
         return frame
     return torch.cat((frame[:, :3] / frame[:, 3:].clamp(min=MIN_ALPHA), frame[:, 3:]), dim=1)
 
 
-def scaled(progress: Progress | None, done: int, count: int) -> Progress | None:
+def scale_progress(progress: Progress | None, done: int, count: int) -> Progress | None:
     """Return the callback for one of several equal steps, after some of them."""
     return (lambda fraction: progress((done + fraction) / count)) if progress else None
 

@@ -198,7 +198,7 @@ def fingerprint(*options: Any) -> dict[str, Any]:
         options: dataclasses of this module, whose fields have different names.
     """
     found = {
-        each.name: _as_json(getattr(group, each.name))
+        each.name: _to_json(getattr(group, each.name))
         for group in options
         for each in fields(group)
         if not each.metadata.get("same_frames")
@@ -206,7 +206,7 @@ def fingerprint(*options: Any) -> dict[str, Any]:
     return {"version": FINGERPRINT_VERSION, **found}
 
 
-def _as_json(value: Any) -> Any:
+def _to_json(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
     return str(value) if isinstance(value, Fraction) else value

@@ -27,9 +27,9 @@ from midframe.interpolator import Interpolator
 from midframe.media.pictures.decoding import HDR_TRANSFERS, read_picture
 from midframe.media.pictures.images import (
     Array,
-    in_one_form,
     lost_as,
     same_profile,
+    unify_formats,
     write_image,
     writes,
 )
@@ -260,7 +260,7 @@ def read_pair(first: Path, second: Path) -> Pair:
             f"exact colours of {first if other else second} (it has no ICC profile, the other "
             "image has one)"
         )
-    images = in_one_form([picture.image for picture in pictures])
+    images = unify_formats([picture.image for picture in pictures])
     return Pair(images[0], images[1], profile or other, tuple(dropped))
 
 

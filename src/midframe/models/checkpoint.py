@@ -86,12 +86,12 @@ def save_model(model: Network, path: Path, facts: Mapping[str, Any]) -> None:
         "form": json.dumps(asdict(model.config)),
         "facts": json.dumps(facts),
     }
-    tensors = {key: _halved(value).contiguous().cpu() for key, value in model.state_dict().items()}
+    tensors = {key: _to_half(value).contiguous().cpu() for key, value in model.state_dict().items()}
     with whole_file(path) as unfinished:
         save_file(tensors, unfinished, metadata=header)
 
 
-def _halved(value: Tensor) -> Tensor:
+def _to_half(value: Tensor) -> Tensor:
     return value.detach().half() if value.is_floating_point() else value
 
 

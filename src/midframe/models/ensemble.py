@@ -37,9 +37,9 @@ class View(NamedTuple):
         """Return the position of a rectangle of a frame of some height and width after `of`."""
         height, width = size
         for _ in range(self.quarters):
-            rows, columns = _from_end(columns, width), rows
+            rows, columns = _count_from_end(columns, width), rows
             height, width = width, height
-        return rows, _from_end(columns, width) if self.mirrored else columns
+        return rows, _count_from_end(columns, width) if self.mirrored else columns
 
 
 class Ensemble(Network):
@@ -100,5 +100,5 @@ class Ensemble(Network):
         return self.network.motion(first, second)
 
 
-def _from_end(span: slice, extent: int) -> slice:
+def _count_from_end(span: slice, extent: int) -> slice:
     return slice(extent - span.stop, extent - span.start)

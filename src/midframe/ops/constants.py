@@ -16,10 +16,10 @@ def constant(values: tuple[Any, ...], device: torch.device) -> Tensor:
         torch.compiler.is_compiling() or torch.compiler.is_exporting()
     ):  # tensors of a trace cannot be used after it
         return torch.tensor(values, device=device)
-    return _kept(values, device)
+    return _cached(values, device)
 
 
 @cache
-def _kept(values: tuple[Any, ...], device: torch.device) -> Tensor:
+def _cached(values: tuple[Any, ...], device: torch.device) -> Tensor:
     with torch.inference_mode(False):
         return torch.tensor(values, device=device)

@@ -28,10 +28,10 @@ class FolderLock:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self._path = folder, folder / LOCK_FILE
-        self._file = self._locked()
+        self._file = self._try_lock()
         while not self._is_current():  # the previous owner has removed the folder meanwhile
             os.close(self._file)
-            self._file = self._locked()
+            self._file = self._try_lock()
 
     def clear(self, but: Collection[str] = ()) -> None:
         """Delete everything in the folder except some names; errors are ignored."""
@@ -55,7 +55,7 @@ class FolderLock:
         with suppress(OSError):
             self.folder.rmdir()
 
-    def _locked(self) -> int:
+    def _try_lock(self) -> int:
         while True:
             self.folder.mkdir(exist_ok=True)
             try:

@@ -44,7 +44,7 @@ class OverlayFinder:
             return
         changed = np.maximum(first, second) - np.minimum(first, second) > EQUAL
         still, around = (
-            ~_gathered(changed, np.logical_or),
+            ~_combine_neighbours(changed, np.logical_or),
             _around(changed),
         )  # still with all its neighbours
         if self._still_for is None or self._changing is None:
@@ -67,7 +67,7 @@ class OverlayFinder:
         ]
         if not found.any():
             return None
-        weights: Array = _gathered(found.astype(np.uint8), np.add) / np.float32(9)
+        weights: Array = _combine_neighbours(found.astype(np.uint8), np.add) / np.float32(9)
         return weights
 
 
@@ -90,7 +90,7 @@ def keep_overlays(
     return kept
 
 
-def _gathered(values: Array, combine: np.ufunc) -> Array:
+def _combine_neighbours(values: Array, combine: np.ufunc) -> Array:
     """Combine the values in the 3x3 square around each pixel."""
     for axis in (0, 1):
         result, (low, high) = (

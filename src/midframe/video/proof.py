@@ -179,8 +179,8 @@ def prove(path: Path, report: VideoReport, expected: Expected) -> None:
     problems = [*_wrong_frames(found, report, expected), *_wrong_sounds(found, report, expected)]
     if found.streams != dict(expected.streams):
         problems.append(
-            f"it has {_counted(found.streams)} beside the video stream instead of "
-            f"{_counted(expected.streams)}"
+            f"it has {_list_counts(found.streams)} beside the video stream instead of "
+            f"{_list_counts(expected.streams)}"
         )
     report.problems = tuple(problems)
 
@@ -201,7 +201,7 @@ def _begin_at_zero(found: Playback, expected: Expected) -> None:
         found.end -= delay
 
 
-def _counted(streams: Mapping[str, int]) -> str:
+def _list_counts(streams: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {kind}" for kind, count in sorted(streams.items())) or "nothing"
 
 
@@ -223,13 +223,13 @@ def _wrong_frames(found: Playback, report: VideoReport, expected: Expected) -> I
     if abs(found.end - found.begin - length) > slack:
         lasts = float(found.end - found.begin)
         yield f"the video lasts {lasts:.3f} s instead of {float(length):.3f} s"
-    report.frames_unchanged = unchanged(found.sights, expected)
+    report.frames_unchanged = count_unchanged(found.sights, expected)
     if report.frames_unchanged < report.frames_kept * (1 - FORGIVEN) - 1:
         kept = f"instead of {report.frames_kept}"
         yield f"{report.frames_unchanged} source frames are found in the result {kept}"
 
 
-def unchanged(shown: Sequence[Sight], expected: Expected) -> int:
+def count_unchanged(shown: Sequence[Sight], expected: Expected) -> int:
     """Count the source frames that a player shows near their times, each in a separate frame."""
     count, place = 0, 0
     for sight in expected.sights:

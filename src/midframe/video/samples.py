@@ -119,14 +119,14 @@ def interpolated_frame(
         overlays: from `OverlayFinder`, (H, W), from 0 to 1: weights with which the blend of both
             frames replaces the image.
     """
-    image = _with_hidden_colours(image, first, second, t)
-    planes = [image] if is_rgb(first.format) else _coded(image, first, second)
+    image = _restore_hidden_colours(image, first, second, t)
+    planes = [image] if is_rgb(first.format) else _to_planes(image, first, second)
     if still:
         around = zip(planes, first.planes, second.planes, strict=True)
         planes = [keep_still(*samples, t, first.bits) for samples in around]
     if overlays is not None:
         weights = [
-            _reduced_to(torch.from_numpy(overlays), *plane.shape[:2]).numpy() for plane in planes
+            _downsample_to(torch.from_numpy(overlays), *plane.shape[:2]).numpy() for plane in planes
         ]
         around = zip(planes, first.planes, second.planes, strict=True)
         planes = [
@@ -183,7 +183,7 @@ def _rgb_of(planes: list[Array], bits: int, colour: Colour) -> Array:
     if not others:
         result[..., :3] = luma[..., None]
         return result.numpy()
-    blue, red = (_enlarged_to(plane, height, width) for plane in others)
+    blue, red = (_upsample_to(plane, height, width) for plane in others)
     inverse = np.linalg.inv(_matrix(colour))
     torch.add(luma, red, alpha=inverse[0, 2], out=result[..., 0])
     torch.add(luma, blue, alpha=inverse[2, 1], out=result[..., 2])
@@ -191,7 +191,7 @@ def _rgb_of(planes: list[Array], bits: int, colour: Colour) -> Array:
     return result.numpy()
 
 
-def _coded(image: Array, first: Samples, second: Samples) -> list[Array]:
+def _to_planes(image: Array, first: Samples, second: Samples) -> list[Array]:
     """The opposite of `_rgb_of`, rounded, and clipped to what either frame has or may have."""
     small, matrix = torch.from_numpy(image), _matrix(first.colour)
     planes: list[Array] = []
@@ -206,15 +206,15 @@ def _coded(image: Array, first: Samples, second: Samples) -> list[Array]:
         if number == ALPHA:
             plane = torch.from_numpy(image)[..., ALPHA]
         else:
-            small = _reduced_to(small, *like.shape)  # once for both chromas
-            plane = _weighted(small, matrix[number])
+            small = _downsample_to(small, *like.shape)  # once for both chromas
+            plane = _sum_colours(small, matrix[number])
         low, high = min(limits[0][0], limits[1][0]), max(limits[0][1], limits[1][1])
         coded = (plane * float(span)).add_(float(zero)).round_().clamp_(low, high)
         planes.append(coded.to(getattr(torch, like.dtype.name)).numpy())
     return planes
 
 
-def _weighted(image: Tensor, weights: Array) -> Tensor:
+def _sum_colours(image: Tensor, weights: Array) -> Tensor:
     red, green, blue = (image[..., place] for place in range(3))
     weighted: Tensor = (red * weights[0]).add_(green, alpha=weights[1]).add_(blue, alpha=weights[2])
     return weighted
@@ -226,7 +226,7 @@ def _matrix(colour: Colour) -> Array:
     return luma_chroma(colour.matrix if colour.matrix in RED_AND_BLUE else BT709)
 
 
-def _with_hidden_colours(image: Array, first: Samples, second: Samples, t: Fraction) -> Array:
+def _restore_hidden_colours(image: Array, first: Samples, second: Samples, t: Fraction) -> Array:
     """Blend the colours of both frames in transparent pixels: networks ignore them, and encoders
     may drop alpha."""
     if image.shape[2] == 3:
@@ -252,7 +252,7 @@ def _frame_of(planes: list[Array], like: Samples) -> av.VideoFrame:
     return frame
 
 
-def _enlarged_to(plane: Tensor, height: int, width: int) -> Tensor:
+def _upsample_to(plane: Tensor, height: int, width: int) -> Tensor:
     """Upsample a plane to a size of which its own is all, a half or a quarter, rounded up, along
     each axis."""
     for axis, size in enumerate((height, width)):
@@ -262,11 +262,11 @@ def _enlarged_to(plane: Tensor, height: int, width: int) -> Tensor:
                 for each in (size, -(-size // 2), -(-size // 4))
                 if -(-each // 2) == plane.shape[axis]
             )
-            plane = _doubled(plane, axis, step)
+            plane = _upsample_by_2(plane, axis, step)
     return plane
 
 
-def _doubled(plane: Tensor, axis: int, size: int) -> Tensor:
+def _upsample_by_2(plane: Tensor, axis: int, size: int) -> Tensor:
     """Upsample by 2: two values for each, on the slope between its neighbours, whose mean is that
     value."""
     last = plane.shape[axis] - 1
@@ -282,7 +282,7 @@ def _doubled(plane: Tensor, axis: int, size: int) -> Tensor:
     return result.narrow(axis, 0, size)
 
 
-def _reduced_to(image: Tensor, height: int, width: int) -> Tensor:
+def _downsample_to(image: Tensor, height: int, width: int) -> Tensor:
     """Invert `_upsample_to`, of (H, W) or (H, W, C), by means of pairs of values."""
     for axis, size in enumerate((height, width)):
         while (length := image.shape[axis]) > size:

@@ -65,7 +65,7 @@ class SegmentTarget(Target):
             try:
                 with self.watchdog.step():
                     encoder = self.encoding.open_encoder()
-                self.segments.add(segment, encoder.extradata, self._encoded(encoder, frames))
+                self.segments.add(segment, encoder.extradata, self._encode(encoder, frames))
             except av.FFmpegError as error:
                 raise VideoError(
                     f"{self.encoding.encoder} cannot encode these frames ({error.strerror}): "
@@ -113,7 +113,7 @@ class SegmentTarget(Target):
     def _rehearse(self) -> None:
         """Check before the work that the result can be completed."""
 
-    def _encoded(self, encoder: Any, frames: Iterable[Output]) -> Iterator[av.Packet]:
+    def _encode(self, encoder: Any, frames: Iterable[Output]) -> Iterator[av.Packet]:
         for output in frames:
             frame = self.encoding.frame(output.picture, self.job.colour, output.pts)
             if output.captions is not None:

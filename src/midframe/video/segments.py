@@ -244,13 +244,15 @@ def _check_same(folder: Path, job: Mapping[str, Any]) -> None:
         )
     changed = [name for name in {**stored, **job} if stored.get(name) != job.get(name)]
     if changed:
-        texts = ", ".join(_changed(name, stored.get(name), job.get(name)) for name in changed)
+        texts = ", ".join(
+            _describe_change(name, stored.get(name), job.get(name)) for name in changed
+        )
         raise VideoError(
             f"{folder} belongs to another job: {texts}; use its options, or --overwrite"
         )
 
 
-def _changed(name: str, before: Any, now: Any) -> str:
+def _describe_change(name: str, before: Any, now: Any) -> str:
     return f"the {name} differs" if name in UNREADABLE else f"{name} was {before} and is {now}"
 
 

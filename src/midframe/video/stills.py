@@ -42,15 +42,15 @@ def keep_still(interpolated: Array, before: Array, after: Array, t: Fraction, bi
         bits: of a sample.
     """
     step = 1 << (bits - 8)
-    contrast = _with_neighbours(_block_means(_contrast(before)))
+    contrast = _average_neighbours(_block_means(_contrast(before)))
     motion = _block_means(_difference(before, after)) / (contrast + FLAT * step)
     still = _ramp(motion, MAX_MOTION)
     if not still.any():
         return interpolated
     blend = _blend(before, after, t)
-    error = _with_neighbours(_block_means(_difference(interpolated, blend)))
+    error = _average_neighbours(_block_means(_difference(interpolated, blend)))
     still *= _ramp(error / (contrast + FLAT_ERROR * step), MAX_ERROR)
-    return _mixed(interpolated, blend, _weights(still, *interpolated.shape[:2]))
+    return _mix(interpolated, blend, _weights(still, *interpolated.shape[:2]))
 
 
 def _blend(before: Array, after: Array, t: Fraction) -> Array:
@@ -65,7 +65,7 @@ def _blend(before: Array, after: Array, t: Fraction) -> Array:
     return blend.astype(before.dtype)
 
 
-def _mixed(interpolated: Array, blend: Array, weights: Array) -> Array:
+def _mix(interpolated: Array, blend: Array, weights: Array) -> Array:
     """Mix two arrays by weights of the second, (h, w) integers up to 2**WEIGHT_STEPS, rounded."""
     wide = np.int16 if interpolated.dtype == np.uint8 else np.int32
     change: Array = blend.astype(wide)
@@ -114,7 +114,7 @@ def _block_means(values: Array) -> Tensor:
     return torch.from_numpy(colours.sum(axis=2, dtype=np.float32)).div_(BLOCK**2 * colours.shape[2])
 
 
-def _with_neighbours(blocks: Tensor) -> Tensor:
+def _average_neighbours(blocks: Tensor) -> Tensor:
     """Return the means over each block and the eight around it."""
     return functional.avg_pool2d(
         blocks[None, None], 3, stride=1, padding=1, count_include_pad=False

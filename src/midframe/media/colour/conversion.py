@@ -72,8 +72,8 @@ def to_rgb(frame: av.VideoFrame, colour: Colour) -> Array:
     """Convert a frame to (H, W, 3) RGB, or (H, W, 4) with alpha: uint8, or uint16 with a high bit
     depth."""
     if _needs_matrix(frame.format, colour):
-        return _by_matrix(frame, colour)
-    image: Array = _converted(
+        return _convert_by_matrix(frame, colour)
+    image: Array = _reformat(
         frame, colour, colour.rgb_format, colour.range, ColorRange.JPEG
     ).to_ndarray()
     return image
@@ -88,7 +88,7 @@ def from_rgb(image: Array, colour: Colour, pixel_format: str) -> av.VideoFrame:
     frame = av.VideoFrame.from_ndarray(
         image, format=replace(colour, alpha=image.shape[2] == 4).rgb_format
     )
-    return _converted(
+    return _reformat(
         frame,
         colour,
         pixel_format,
@@ -118,10 +118,10 @@ def in_format(
         return frame
     if is_rgb(frame.format) != is_rgb(av.VideoFormat(pixel_format)):
         return from_rgb(to_rgb(frame, colour), result, pixel_format)
-    return _converted(frame, colour, pixel_format, colour.range, result.range)
+    return _reformat(frame, colour, pixel_format, colour.range, result.range)
 
 
-def _converted(
+def _reformat(
     frame: av.VideoFrame, colour: Colour, pixel_format: str, before: ColorRange, after: ColorRange
 ) -> av.VideoFrame:
     return VideoReformatter().reformat(  # a frame's own one is not thread-safe
@@ -146,10 +146,10 @@ def _needs_matrix(form: av.VideoFormat, colour: Colour) -> bool:
     )
 
 
-def _by_matrix(frame: av.VideoFrame, colour: Colour) -> Array:
+def _convert_by_matrix(frame: av.VideoFrame, colour: Colour) -> Array:
     """Convert by our own matrix; FFmpeg upsamples chroma to full resolution."""
     bits = max(8, *(part.bits for part in frame.format.components))
-    whole = _converted(
+    whole = _reformat(
         frame, colour, _full_resolution(bits, colour.alpha), colour.range, colour.range
     )
     zeros, spans = code_ranges(bits, colour)
@@ -181,7 +181,7 @@ def _into_matrix(image: Array, colour: Colour, pixel_format: str) -> av.VideoFra
         room = np.zeros((plane.height, plane.line_size // codes.itemsize), codes.dtype)
         room[:, : plane.width] = codes[..., number]
         plane.update(room)
-    return _converted(whole, colour, pixel_format, colour.range, colour.range)
+    return _reformat(whole, colour, pixel_format, colour.range, colour.range)
 
 
 def code_ranges(bits: int, colour: Colour) -> tuple[Array, Array]:

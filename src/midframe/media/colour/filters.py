@@ -7,7 +7,7 @@ from typing import Any
 import av
 
 
-def pulled(end: Any) -> Iterator[Any]:
+def pull_frames(end: Any) -> Iterator[Any]:
     """Yield all frames that a graph has ready."""
     while True:
         try:

@@ -143,7 +143,7 @@ def template_of(encoding: Encoding, immersion: Immersion) -> Template:
         )
         container.mux(packet)
     return Template(
-        av.open(BytesIO(_with_boxes(file.getvalue(), boxes_of(immersion)))), encoder.extradata
+        av.open(BytesIO(_add_boxes(file.getvalue(), boxes_of(immersion)))), encoder.extradata
     )
 
 
@@ -172,7 +172,7 @@ def _box(name: bytes, *contents: bytes) -> bytes:
     return struct.pack(">I", 8 + len(content)) + name + content
 
 
-def _with_boxes(file: bytes, boxes: bytes) -> bytes:
+def _add_boxes(file: bytes, boxes: bytes) -> bytes:
     """Return an MP4 file, whose index comes last, with boxes added at the end of its first sample
     entry."""
     data, begin, end, sizes = bytearray(file), 0, len(file), []

@@ -110,7 +110,7 @@ def read_picture(path: str | Path) -> Picture:
             with path.open("rb") as file, Image.open(file) as image:
                 return decode(image, path)
         except UnidentifiedImageError:
-            return _by_ffmpeg(path)
+            return _decode_by_ffmpeg(path)
 
 
 def read_form(path: Path) -> Form:
@@ -124,7 +124,7 @@ def read_form(path: Path) -> Form:
             with path.open("rb") as file, Image.open(file) as image:
                 return form_of(image, path)
         except UnidentifiedImageError:
-            height, width, channels = (pixels := _by_ffmpeg(path).image).shape
+            height, width, channels = (pixels := _decode_by_ffmpeg(path).image).shape
             return Form(height, width, pixels.dtype == np.uint16, channels == 4)
 
 
@@ -156,7 +156,7 @@ def decode(image: ImageFile, path: Path, *, page: bool = False) -> Picture:
         has_high_bit_depth(image, path),
         getattr(image, "n_frames", 1),
     )  # before Pillow decodes it
-    found = _deep_picture(image, path, page=page) if high_bit_depth else None
+    found = _decode_high_depth(image, path, page=page) if high_bit_depth else None
     lost = found is None and high_bit_depth
     found = found or _eight_bit_picture(image)
     left_out = [f"{count - 1} of {count} pictures in the file"] if count > 1 and not page else []
@@ -166,7 +166,7 @@ def decode(image: ImageFile, path: Path, *, page: bool = False) -> Picture:
         space = profile[16:20].decode("ascii", "replace").strip()
         left_out.append(f"ICC profile (of {space}, the result is RGB)")
         profile = None
-    pixels = np.ascontiguousarray(_turned(found.image, _orientation(image)))
+    pixels = np.ascontiguousarray(_rotate(found.image, _orientation(image)))
     return replace(found, image=pixels, icc_profile=profile, left_out=(*left_out, *found.left_out))
 
 
@@ -219,7 +219,7 @@ def _has_alpha(image: ImageFile) -> bool:
     return image.has_transparency_data or image.mode in ("La", "RGBa")
 
 
-def _deep_picture(image: ImageFile, path: Path, *, page: bool) -> Picture | None:
+def _decode_high_depth(image: ImageFile, path: Path, *, page: bool) -> Picture | None:
     """Decode an image with all its bits, as stored; return None if neither library supports
     them."""
     profile = image.info.get("icc_profile")
@@ -227,10 +227,10 @@ def _deep_picture(image: ImageFile, path: Path, *, page: bool) -> Picture | None
         return Picture(_grey(image), profile)
     turn = int(image.tag_v2.get(ORIENTATION, 1)) if isinstance(image, TiffImageFile) else 1
     try:
-        found = _by_ffmpeg(path)
+        found = _decode_by_ffmpeg(path)
     except (av.FFmpegError, ValueError, SourceError):
         return None
-    pixels = _turned(found.image, turn)  # Pillow rotates TIFF itself: upright size
+    pixels = _rotate(found.image, turn)  # Pillow rotates TIFF itself: upright size
     whole = pixels.shape[:2] == image.size[::-1] and (pixels.shape[2] == 4) == _has_alpha(image)
     return (
         replace(found, image=pixels, icc_profile=profile)
@@ -239,7 +239,7 @@ def _deep_picture(image: ImageFile, path: Path, *, page: bool) -> Picture | None
     )
 
 
-def _turned(image: Array, orientation: int) -> Array:
+def _rotate(image: Array, orientation: int) -> Array:
     turned: Array = TURNS[orientation](image) if orientation in TURNS else image
     return turned
 
@@ -280,7 +280,7 @@ def _bits_by_ffmpeg(path: Path) -> int:
         return 8
 
 
-def _by_ffmpeg(path: Path) -> Picture:
+def _decode_by_ffmpeg(path: Path) -> Picture:
     """Decode an image by FFmpeg, from an open file, since FFmpeg would parse a name as a
     pattern."""
     with path.open("rb") as file, av.open(file) as container:

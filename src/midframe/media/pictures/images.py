@@ -100,7 +100,7 @@ def write_image(path: str | Path, image: Array, icc_profile: bytes | None = None
         with whole_file(path) as unfinished:
             if image.dtype == np.uint16 and kind in DEEP_ENCODERS:
                 unfinished.write_bytes(
-                    _with_profile(_encoded_deep(image, *DEEP_ENCODERS[kind]), icc_profile)
+                    _add_profile(_encode_high_depth(image, *DEEP_ENCODERS[kind]), icc_profile)
                 )
             else:
                 Image.fromarray(eight_bit(image)).save(unfinished, format=kind, **options)
@@ -115,7 +115,7 @@ def eight_bit(image: Array) -> Array:
     return eight
 
 
-def sixteen_bit(image: Array) -> Array:
+def to_sixteen_bit(image: Array) -> Array:
     """Convert an image of uint8 or uint16 to uint16."""
     return image if image.dtype == np.uint16 else image.astype(np.uint16) * 257
 
@@ -127,10 +127,10 @@ def with_alpha(image: Array) -> Array:
     return np.concatenate([image, np.full_like(image[..., :1], np.iinfo(image.dtype).max)], axis=2)
 
 
-def in_one_form(images: list[Array]) -> list[Array]:
+def unify_formats(images: list[Array]) -> list[Array]:
     """Convert images to 16 bit if any of them is, and add alpha if any of them has it."""
     if any(image.dtype == np.uint16 for image in images):
-        images = [sixteen_bit(image) for image in images]
+        images = [to_sixteen_bit(image) for image in images]
     return (
         [with_alpha(image) for image in images]
         if any(image.shape[2] == 4 for image in images)
@@ -149,16 +149,16 @@ def _format_of(suffix: str) -> str | None:
 def _abilities(kind: str) -> tuple[bool, bool] | None:
     """Return whether a format supports alpha, and ICC profiles, found with a small image; None if
     it does not support RGB."""
-    if not _written(kind, "RGB"):
+    if not _examine_format(kind, "RGB"):
         return None
     clear, profiled = (
-        _written(kind, "RGBA"),
-        _written(kind, "RGB", icc_profile=bytes(16) + b"RGB " + bytes(108)),
+        _examine_format(kind, "RGBA"),
+        _examine_format(kind, "RGB", icc_profile=bytes(16) + b"RGB " + bytes(108)),
     )
     return bool(clear and clear[1]), bool(profiled and profiled[0])
 
 
-def _written(kind: str, mode: str, **options: Any) -> tuple[bool, bool] | None:
+def _examine_format(kind: str, mode: str, **options: Any) -> tuple[bool, bool] | None:
     """Return whether an image has an ICC profile, and alpha, after it was written; None if it
     cannot be written."""
     file = BytesIO()
@@ -193,7 +193,7 @@ def is_srgb(icc_profile: bytes) -> bool:
         return False
 
 
-def _encoded_deep(image: Array, encoder: str, plain: str, clear: str) -> bytes:
+def _encode_high_depth(image: Array, encoder: str, plain: str, clear: str) -> bytes:
     frame = av.VideoFrame.from_ndarray(
         image, format="rgba64le" if image.shape[2] == 4 else "rgb48le"
     )
@@ -211,7 +211,7 @@ def _encoded_deep(image: Array, encoder: str, plain: str, clear: str) -> bytes:
     )
 
 
-def _with_profile(content: bytes, icc_profile: bytes | None) -> bytes:
+def _add_profile(content: bytes, icc_profile: bytes | None) -> bytes:
     """Add an ICC profile to a PNG or a TIFF of FFmpeg, since PyAV cannot pass one to the
     encoders."""
     if not icc_profile:

@@ -77,7 +77,7 @@ class FrameDecoder:
                     previous is not None and container.format.name == "ogg"
                 ):  # an empty packet repeats the frame
                     count += 1
-                    yield _repeated(previous, packet)
+                    yield _repeat_frame(previous, packet)
                 continue
             try:
                 frames = decoder.decode(packet)
@@ -122,7 +122,7 @@ class FrameDecoder:
             )
 
 
-def _repeated(frame: av.VideoFrame, packet: Any) -> av.VideoFrame:
+def _repeat_frame(frame: av.VideoFrame, packet: Any) -> av.VideoFrame:
     copy = frame.reformat(format=frame.format.name, width=frame.width, height=frame.height)
     copy.pts, copy.time_base, copy.duration = packet.pts, frame.time_base, packet.duration or 0
     return copy

@@ -65,7 +65,7 @@ def measure_rate(
     if len(times) < 2:
         return SourceRate(usual, times[0] if times else Fraction(0), True, _tolerance(usual, tick))
     seconds: Any = np.array([float(time - times[0]) for time in times])
-    for rate in dict.fromkeys([usual, *_near(seconds, tick, stated), _fitted(seconds)]):
+    for rate in dict.fromkeys([usual, *_near(seconds, tick, stated), _fit_rate(seconds)]):
         tolerance = _tolerance(rate, tick)
         anchor = _anchor(seconds * float(rate), float(tolerance * rate))
         if _lie_on_grid(seconds * float(rate), anchor, float(tolerance * rate)):
@@ -95,7 +95,7 @@ def _near(seconds: Any, tick: Fraction, stated: Sequence[Fraction]) -> list[Frac
     ]
 
 
-def _fitted(seconds: Any) -> Fraction:
+def _fit_rate(seconds: Any) -> Fraction:
     """Return the slope of the line through all times over their places, which drops and rounding do
     not affect."""
     steps = np.diff(seconds)
@@ -153,7 +153,7 @@ def source_rate(times: Sequence[Fraction], tick: Fraction, stated: Sequence[Frac
     middle = Fraction(median(steps))
     common = [rate for rate in COMMON_RATES if _can_have(tick, rate)]
     tick = min(tick, LARGEST_TOLERANCE * middle)
-    begin, end = _even_run(times, middle, tick)
+    begin, end = _longest_even_run(times, middle, tick)
     length, count = times[end] - times[begin], end - begin
     if count * 2 <= len(steps):
         near = min(COMMON_RATES, key=lambda rate: abs(rate * middle - 1))
@@ -168,7 +168,7 @@ def source_rate(times: Sequence[Fraction], tick: Fraction, stated: Sequence[Frac
     return fits[0] if fits else count / length
 
 
-def _even_run(times: Sequence[Fraction], step: Fraction, tick: Fraction) -> tuple[int, int]:
+def _longest_even_run(times: Sequence[Fraction], step: Fraction, tick: Fraction) -> tuple[int, int]:
     """Return the first and last index of the longest run of times whose steps differ by at most a
     tick."""
     longest, begin = (0, 0), 0

@@ -22,7 +22,7 @@ from midframe.media.pictures.images import (
     Array,
     eight_bit,
     same_profile,
-    sixteen_bit,
+    to_sixteen_bit,
     with_alpha,
     write_image,
 )
@@ -115,7 +115,7 @@ class ArrayReader(VideoReader):
         """A picture in the form of all frames."""
         image = picture.image if self.form.alpha else np.ascontiguousarray(picture.image[..., :3])
         image = with_alpha(image) if self.form.alpha else image
-        image = sixteen_bit(image) if self.form.high_bit_depth else eight_bit(image)
+        image = to_sixteen_bit(image) if self.form.high_bit_depth else eight_bit(image)
         frame: Any = av.VideoFrame.from_ndarray(image, format=self._format)
         frame.color_primaries, frame.color_trc = picture.primaries, picture.transfer
         for lost in picture.left_out:

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import av
 
-from midframe.media.colour.filters import pulled
+from midframe.media.colour.filters import pull_frames
 
 
 class Deinterlacer:
@@ -36,5 +36,5 @@ class Deinterlacer:
         yield from self._whole()
 
     def _whole(self) -> Iterator[tuple[av.VideoFrame, int | Fraction, int | Fraction]]:
-        for picture in pulled(self._end):
+        for picture in pull_frames(self._end):
             yield picture, *self._times.popleft()

@@ -109,7 +109,7 @@ class Passed:
             self.losses.note(
                 "data after the end of a bitmap subtitle is dropped", *times_of(packet)
             )
-            packet = _shortened(packet, end)
+            packet = _clip_start(packet, end)
         if not packet.size:
             return
         packet.stream = self.stream
@@ -139,7 +139,7 @@ def end_of_composition(data: bytes) -> int:
     return place
 
 
-def _shortened(packet: av.Packet, size: int) -> av.Packet:
+def _clip_start(packet: av.Packet, size: int) -> av.Packet:
     short = av.Packet(bytes(packet)[:size])
     short.time_base, short.pts, short.dts = packet.time_base, packet.pts, packet.dts
     short.duration, short.is_keyframe = packet.duration or 0, packet.is_keyframe
@@ -194,19 +194,19 @@ class RisingTimes:
     def mend(self, packet: av.Packet, stream: Any) -> av.Packet:
         """Change the times of a packet; the header of the result must have been written."""
         scale = packet.time_base / stream.time_base
-        pts, dts = (_scaled(time, scale) for time in (packet.pts, packet.dts))
+        pts, dts = (_rescale(time, scale) for time in (packet.pts, packet.dts))
         after = None if self._last is None else self._last + self._duration
         dts = next((time for time in (dts, pts, after) if time is not None), 0)
         if self._last is not None:
             dts = max(dts, self._last + self._least_step)
         pts = dts if pts is None else max(pts, dts)
-        self._last, self._duration = dts, max(0, _scaled(packet.duration, scale) or 0)
+        self._last, self._duration = dts, max(0, _rescale(packet.duration, scale) or 0)
         packet.time_base = stream.time_base
         packet.pts, packet.dts, packet.duration = pts, dts, self._duration
         return packet
 
 
-def _scaled(time: int | None, scale: Fraction) -> int | None:
+def _rescale(time: int | None, scale: Fraction) -> int | None:
     if time is None or abs(time * scale) > BIGGEST_TIME:
         return None
     return round(time * scale)
@@ -228,14 +228,14 @@ class OneWildTime:
 
     def feed(self, packet: av.Packet) -> Iterator[av.Packet]:
         """Yield the packet that was held back."""
-        yield from self._settled(times_of(packet)[0])
+        yield from self._release(times_of(packet)[0])
         self._held = packet
 
     def rest(self) -> Iterator[av.Packet]:
         """Yield the last packet."""
-        yield from self._settled(None)
+        yield from self._release(None)
 
-    def _settled(self, following: Fraction | None) -> Iterator[av.Packet]:
+    def _release(self, following: Fraction | None) -> Iterator[av.Packet]:
         packet, self._held = self._held, None
         if packet is None:
             return

@@ -103,12 +103,14 @@ class CarriedStreams:
             if isinstance(carrier, ConvertedSound):
                 carrier.length = self.span.end - self.span.begin
 
-    def in_place(self, packets: Iterable[av.Packet]) -> Iterator[tuple[Fraction | None, av.Packet]]:
+    def select_packets(
+        self, packets: Iterable[av.Packet]
+    ) -> Iterator[tuple[Fraction | None, av.Packet]]:
         """Yield packets of carried streams in the span, with their times in seconds of the source.
 
         Single damaged times of audio packets are corrected.
         """
-        for packet in self._put_right(packets):
+        for packet in self._correct_times(packets):
             moment = times_of(packet)[0]
             kept = packet if is_cover(packet.stream) else self._within_span(packet)
             if kept is not None:
@@ -136,7 +138,7 @@ class CarriedStreams:
                 if getattr(error, "errno", None) in PLACE_FAULTS:
                     raise
 
-    def _put_right(self, packets: Iterable[av.Packet]) -> Iterator[av.Packet]:
+    def _correct_times(self, packets: Iterable[av.Packet]) -> Iterator[av.Packet]:
         sounds: dict[int, OneWildTime] = {}
         for packet in packets:
             index = packet.stream.index

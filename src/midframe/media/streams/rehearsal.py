@@ -235,7 +235,7 @@ def write_all(container: Any, carrier: Carrier, packets: Sequence[av.Packet]) ->
     first = next((begin for begin, _ in map(times_of, packets) if begin is not None), Fraction(0))
     count = 0
     for packet in packets:
-        for written in carrier.packets(_copied(packet, first)):
+        for written in carrier.packets(_copy_packet(packet, first)):
             container.mux(times.mend(written, carrier.stream))
             count += 1
     for written in carrier.rest():
@@ -244,7 +244,7 @@ def write_all(container: Any, carrier: Carrier, packets: Sequence[av.Packet]) ->
     return count
 
 
-def _copied(packet: av.Packet, first: Fraction) -> av.Packet:
+def _copy_packet(packet: av.Packet, first: Fraction) -> av.Packet:
     copy = av.Packet(bytes(packet))
     copy.stream, copy.time_base = packet.stream, packet.time_base
     start = round(first / packet.time_base)

@@ -65,7 +65,7 @@ class ConvertedSound:
         if not encoding.encoder.startswith("pcm"):
             self.stream.bit_rate = BIT_RATE * encoding.channels
         self.source, self.slow, self.losses = source, slow, losses
-        self.mixed = _mixed(sound, encoding)
+        self.mixed = _describe_mix(sound, encoding)
         """Changes besides the codec, for the report."""
         self.length: Fraction | None = None
         """Seconds from time 0 in which sound is needed; None for all, before 0 too."""
@@ -97,19 +97,19 @@ class ConvertedSound:
 
     def packets(self, packet: av.Packet) -> Iterator[av.Packet]:
         """Yield the packets that are complete."""
-        for frame in self._decoded(packet):
-            yield from self._encoded(self._at_its_time(frame, packet))
+        for frame in self._decode(packet):
+            yield from self._encode(self._place(frame, packet))
 
     def rest(self) -> Iterator[av.Packet]:
         """Flush the decoder, the filters and the encoder."""
-        for frame in self._decoded(None):
-            yield from self._encoded(self._at_its_time(frame, None))
-        yield from self._encoded(self._end())
+        for frame in self._decode(None):
+            yield from self._encode(self._place(frame, None))
+        yield from self._encode(self._end())
         if self._placed is not None:
-            yield from self._encoded_frames(self._stretcher.rest())
+            yield from self._encode_frames(self._stretcher.rest())
             yield from self.stream.encode(None)
 
-    def _decoded(self, packet: av.Packet | None) -> list[Any]:
+    def _decode(self, packet: av.Packet | None) -> list[Any]:
         begin, end = times_of(packet) if packet else (None, None)
         self._promised = max(self._promised, end or self._promised)
         self.losses.silent = self.length is not None and end is not None and end <= 0
@@ -124,7 +124,7 @@ class ConvertedSound:
             self._lost_from = begin
         return []
 
-    def _at_its_time(self, frame: Any, packet: av.Packet | None) -> Iterator[Array]:
+    def _place(self, frame: Any, packet: av.Packet | None) -> Iterator[Array]:
         """Return the next samples, preceded by silence if there is a gap."""
         base = frame.time_base or (packet.time_base if packet else None)
         begin = self._until if frame.pts is None or base is None else frame.pts * base
@@ -147,11 +147,11 @@ class ConvertedSound:
             return
         self._until += Fraction(frame.samples, frame.sample_rate)
         for samples in resampled:
-            yield from self._placed_at_once(samples)
+            yield from self._clip_to_window(samples)
 
     def _new_segment(self, sound: SoundFormat, begin: Fraction) -> Iterator[Array]:
         """Flush the filters, fill up to a time with silence, or drop overlapping samples."""
-        yield from self._drained()
+        yield from self._drain()
         self._until = begin
         try:
             self._resampler = Resampler(sound, self.encoding)
@@ -168,16 +168,16 @@ class ConvertedSound:
         yield from self._silence(first - self._placed)
         self._resampler.skip = self._placed - first
 
-    def _drained(self) -> Iterator[Array]:
+    def _drain(self) -> Iterator[Array]:
         if self._resampler is None or self._placed is None:
             return
         end = round(self._until * self.encoding.rate)
         last, self._resampler = self._resampler, None
         for samples in last.rest():
-            yield from self._placed_at_once(samples[: max(0, end - self._placed)])
+            yield from self._clip_to_window(samples[: max(0, end - self._placed)])
 
     def _end(self) -> Iterator[Array]:
-        yield from self._drained()
+        yield from self._drain()
         if self._lost_from is not None:
             if self._placed is None:
                 self._placed = round(self._lost_from * self.encoding.rate)
@@ -185,9 +185,9 @@ class ConvertedSound:
 
     def _silence(self, count: int) -> Iterator[Array]:
         for piece in pieces(count, self.encoding.rate):
-            yield from self._placed_at_once(np.zeros((piece, self.encoding.channels), np.float32))
+            yield from self._clip_to_window(np.zeros((piece, self.encoding.channels), np.float32))
 
-    def _placed_at_once(self, samples: Array) -> Iterator[Array]:
+    def _clip_to_window(self, samples: Array) -> Iterator[Array]:
         """Return those of the next samples that are in the window."""
         assert self._placed is not None
         begin = self._placed
@@ -201,11 +201,11 @@ class ConvertedSound:
             self._stretcher.begin_at(begin)
             yield samples
 
-    def _encoded(self, samples: Iterator[Array]) -> Iterator[av.Packet]:
+    def _encode(self, samples: Iterator[Array]) -> Iterator[av.Packet]:
         for each in samples:
-            yield from self._encoded_frames(self._stretcher.feed(each))
+            yield from self._encode_frames(self._stretcher.feed(each))
 
-    def _encoded_frames(self, frames: Iterator[Any]) -> Iterator[av.Packet]:
+    def _encode_frames(self, frames: Iterator[Any]) -> Iterator[av.Packet]:
         for frame in frames:
             try:
                 yield from self.stream.encode(frame)
@@ -215,7 +215,7 @@ class ConvertedSound:
                 )
 
 
-def _mixed(sound: SoundFormat, encoding: SoundEncoding) -> str:
+def _describe_mix(sound: SoundFormat, encoding: SoundEncoding) -> str:
     return (
         ""
         if encoding.channels == sound.channels

@@ -12,7 +12,7 @@ from typing import Any
 import av
 import numpy as np
 
-from midframe.media.colour.filters import pulled
+from midframe.media.colour.filters import pull_frames
 from midframe.media.pictures.images import Array
 from midframe.media.streams.sound_format import (
     SoundEncoding,
@@ -51,7 +51,7 @@ class Resampler:
         self._graph = av.filter.Graph()
         filters = [self._graph.add("pan", mixing)] if mixing else []
         filters += [self._graph.add("aresample", str(encoding.rate))]
-        self._begin, self._last = _linked(self._graph, self.sound, filters, encoding.layout)
+        self._begin, self._last = _link(self._graph, self.sound, filters, encoding.layout)
 
     def feed(self, frame: Any) -> Iterator[Array]:
         """Yield the samples that are ready."""
@@ -65,7 +65,7 @@ class Resampler:
         yield from self._ready()
 
     def _ready(self) -> Iterator[Array]:
-        for frame in pulled(self._last):
+        for frame in pull_frames(self._last):
             samples = frame.to_ndarray().reshape(-1, self.channels)  # packed, so there is one plane
             late, self.skip = samples[max(0, self.skip) :], max(0, self.skip - len(samples))
             if len(late):
@@ -94,7 +94,7 @@ class Stretcher:
         frame.pts = self._taken
         self._taken += len(samples)
         if self.slow == 1:
-            yield self._timed(samples)
+            yield self._make_frame(samples)
             return
         if self._graph is None:
             self._graph = self._new_graph()
@@ -110,13 +110,13 @@ class Stretcher:
     def _ready(self) -> Iterator[Any]:
         """Limit the output to the duration of the stretched sound, since `atempo` pads its last
         window."""
-        for frame in pulled(self._last):
+        for frame in pull_frames(self._last):
             samples = frame.to_ndarray().reshape(-1, self.encoding.channels)
             samples = samples[: max(0, round(self._taken * self.slow) - self._given)]
             if len(samples):
-                yield self._timed(samples)
+                yield self._make_frame(samples)
 
-    def _timed(self, samples: Array) -> Any:
+    def _make_frame(self, samples: Array) -> Any:
         assert self._first is not None
         frame = self._frame(samples)
         frame.pts = self._first + self._given
@@ -137,11 +137,11 @@ class Stretcher:
             graph.add("atempo", f"{float(self.slow) ** (-1 / count):.12f}") for _ in range(count)
         ]
         sound = SoundFormat(self.encoding.rate, "flt", self.encoding.layout, self.encoding.channels)
-        self._begin, self._last = _linked(graph, sound, filters, self.encoding.layout)
+        self._begin, self._last = _link(graph, sound, filters, self.encoding.layout)
         return graph
 
 
-def _linked(
+def _link(
     graph: av.filter.Graph, sound: SoundFormat, filters: list[Any], layout: str
 ) -> tuple[Any, Any]:
     """Return the ends of a graph from sound of one format to packed floats of a layout."""

@@ -81,21 +81,21 @@ class ConvertedText:
         except (av.FFmpegError, ValueError):
             self.losses.note("a subtitle that cannot be decoded is dropped", begin)
             return
-        yield from self._ended(begin)
+        yield from self._end_open_event(begin)
         if event and event.duration is None:
             self._open_end = event
         elif event:
-            yield from self._encoded(event)
+            yield from self._encode(event)
 
     def rest(self) -> Iterator[av.Packet]:
         """Yield the last subtitles, if they had no end."""
-        yield from self._ended(None)
+        yield from self._end_open_event(None)
         with suppress(av.FFmpegError, ValueError):
             event = self._event(av.Packet(), Fraction(0)) if self._delayed else None
             if event:
                 longest = Fraction(UNKNOWN_SECONDS)
                 shown = min(event.duration or longest, longest)
-                yield from self._encoded(replace(event, duration=shown))
+                yield from self._encode(replace(event, duration=shown))
 
     def _event(self, packet: av.Packet, begin: Fraction) -> Event | None:
         """Join all texts of a packet, since MP4 shows one at a time; return None if there is
@@ -114,16 +114,16 @@ class ConvertedText:
             shown = (decoded.end_display_time - decoded.start_display_time) * MILLISECOND
         return Event(ass, begin, shown if shown and shown > 0 else None)
 
-    def _ended(self, begin: Fraction | None) -> Iterator[av.Packet]:
+    def _end_open_event(self, begin: Fraction | None) -> Iterator[av.Packet]:
         event, self._open_end = self._open_end, None
         if event is None:
             return
         longest = Fraction(UNKNOWN_SECONDS)
         shown = longest if begin is None else min(longest, begin - event.begin)
         if shown > 0:
-            yield from self._encoded(replace(event, duration=shown))
+            yield from self._encode(replace(event, duration=shown))
 
-    def _encoded(self, event: Event) -> Iterator[av.Packet]:
+    def _encode(self, event: Event) -> Iterator[av.Packet]:
         assert event.duration is not None
         ends = (event.begin, event.begin + event.duration)
         begin, end = (max(0, round(time * self.slow / MILLISECOND)) for time in ends)

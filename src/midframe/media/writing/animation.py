@@ -9,7 +9,7 @@ import av
 from PIL import Image
 
 from midframe.media.colour.conversion import has_alpha
-from midframe.media.colour.filters import picture_buffer, pulled
+from midframe.media.colour.filters import picture_buffer, pull_frames
 from midframe.media.reading.video_file import file_url
 
 SUFFIXES = (".gif", ".apng")
@@ -56,7 +56,7 @@ def write_animation(
     )
     with av.open(file_url(path), "w", format=kind, container_options=options) as container:
         stream: Any = None
-        for frame in _in_palette(frames) if gif else frames():
+        for frame in _convert_to_palette(frames) if gif else frames():
             if stream is None:
                 stream = container.add_stream(kind, rate)
                 stream.width, stream.height = frame.width, frame.height
@@ -73,7 +73,7 @@ def _apng_format(form: av.VideoFormat) -> str:
     return APNG_FORMATS[max(part.bits for part in form.components) > 8, has_alpha(form)]
 
 
-def _in_palette(frames: Frames) -> Iterator[av.VideoFrame]:
+def _convert_to_palette(frames: Frames) -> Iterator[av.VideoFrame]:
     """Convert the frames to one palette of 255 colours and transparency, chosen for all of them."""
     palette = _palette(frames())
     graph = av.filter.Graph()
@@ -89,9 +89,9 @@ def _in_palette(frames: Frames) -> Iterator[av.VideoFrame]:
             colours.push(palette)
             colours.push(None)
         begin.push(frame)
-        yield from pulled(end)
+        yield from pull_frames(end)
     begin.push(None)
-    yield from pulled(end)
+    yield from pull_frames(end)
 
 
 def _palette(frames: Iterable[av.VideoFrame]) -> av.VideoFrame:

@@ -104,7 +104,7 @@ def check_encoder(context: Any, asked: Mapping[str, str], crf: int, preset: str 
         VideoError: the encoder cannot be opened, or does not accept an option.
     """
     name, options = context.codec.name, context.options
-    with _captured_log() as log:
+    with _capture_log() as log:
         try:
             with opening_encoder():
                 context.open()
@@ -147,7 +147,7 @@ def opening_encoder() -> Iterator[None]:
 
 
 @contextmanager
-def _captured_log() -> Iterator[list[tuple[int, str, str]]]:
+def _capture_log() -> Iterator[list[tuple[int, str, str]]]:
     """Collect the warnings and errors that FFmpeg logs in this thread: level, name and text."""
     level, skip = av.logging.get_level(), av.logging.get_skip_repeated()
     av.logging.set_level(av.logging.WARNING)

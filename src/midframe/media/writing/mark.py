@@ -56,13 +56,13 @@ def read_mark(path: Path) -> str | None:
                     value for key, value in stream.metadata.items() if key.lower() == STREAM_KEY
                 ]
             if container.format.name == "mpegts":
-                found.append(_in_transport_stream(path))
+                found.append(_read_from_transport_stream(path))
     except (VideoError, av.FFmpegError, OSError):
         return None
     return next((mark for mark in found if mark and mark.split()[0] == NAME), None)
 
 
-def _in_transport_stream(path: Path) -> str | None:
+def _read_from_transport_stream(path: Path) -> str | None:
     """Read the mark from the service description table, which is plain text: PyAV has no metadata
     of programs."""
     with path.open("rb") as file:

@@ -177,7 +177,7 @@ class VideoWriter:
         streams."""
         waiting = iter(encoded)
         ahead = next(waiting, None)
-        for moment, packet in self.others.in_place(others):
+        for moment, packet in self.others.select_packets(others):
             until = None if moment is None else moment * self.slow
             while ahead and until is not None and ahead.dts * self.encoding.time_base <= until:
                 self._write_encoded(ahead)

@@ -67,7 +67,7 @@ class Graphs:
     ) -> Any:
         graph = self._graphs.get(key)
         if graph is None and key in self._graphs and key not in self._failed:
-            graph = self._captured(key, function, arguments)
+            graph = self._capture(key, function, arguments)
         self._graphs[key] = graph
         self._graphs.move_to_end(key)
         while len(self._graphs) > self._kept:
@@ -79,9 +79,7 @@ class Graphs:
         graph.replay()
         return tree_map(_copy, graph.outputs)
 
-    def _captured(
-        self, key: Hashable, function: Callable[..., Any], arguments: Any
-    ) -> Graph | None:
+    def _capture(self, key: Hashable, function: Callable[..., Any], arguments: Any) -> Graph | None:
         """Capture a function; None, with a warning, if the card cannot."""
         try:
             return capture(function, arguments)

@@ -29,8 +29,8 @@ def adaptive_forward(frames: Tensor, kernels: Tensor, stride: int) -> Tensor:
     """Filter padded frames; shapes as in `midframe.ops.adaptive_convolution`."""
     taps = kernels.shape[2]
     result = frames.new_empty(len(frames), frames.shape[2], *kernels.shape[4:])
-    weights = buffer(_widened(taps_innermost(kernels).float(), taps))
-    frames = _widened(frames, taps)
+    weights = buffer(_pad_width(taps_innermost(kernels).float(), taps))
+    frames = _pad_width(frames, taps)
     for group in channel_groups(frames.shape[2], CHANNELS):
         colours = frames[:, :, group]
         run = _forward_pipeline(colours.shape[2], taps)
@@ -44,7 +44,7 @@ def adaptive_kernel_gradient(
     """Return the gradient of the kernels, (N, F, K, K, H, W), in their type, taps innermost in
     memory."""
     taps = kernels.shape[2]
-    frames = _widened(frames, taps)
+    frames = _pad_width(frames, taps)
     count, several, _, _, height, width = kernels.shape
     total = None
     for group in channel_groups(frames.shape[2], CHANNELS):
@@ -61,8 +61,8 @@ def adaptive_frame_gradient(
 ) -> Tensor:
     """Return the gradient of the padded frames, in their shape."""
     taps = kernels.shape[2]
-    result = _widened(frames.new_empty(frames.shape), taps)
-    weights = buffer(_widened(taps_innermost(kernels).float(), taps))
+    result = _pad_width(frames.new_empty(frames.shape), taps)
+    weights = buffer(_pad_width(taps_innermost(kernels).float(), taps))
     run = _frame_pipeline(max(taps, LANES))
     run(
         buffer(gradient),
@@ -76,7 +76,7 @@ def adaptive_frame_gradient(
     return result[..., : frames.shape[4]].contiguous()
 
 
-def _widened(tensor: Tensor, taps: int) -> Tensor:
+def _pad_width(tensor: Tensor, taps: int) -> Tensor:
     """Pad the innermost dimension so that a row of taps fills at least one vector."""
     return functional.pad(tensor, (0, LANES - taps)) if taps < LANES else tensor
 
@@ -102,6 +102,8 @@ def _forward_pipeline(channels: int, taps: int) -> Pipeline:
         )
     result[x, y, c, n] = _tree_sum([part[k, c, x, y, n] for k in range(LANES)])
 
+    # A task is a row of pixels. For each pixel the LANES partial sums of every colour stay in a
+    # register over all taps of all frames; they are added once at the end.
     result.bound(c, 0, channels).reorder(c, x, y, n).unroll(c).fuse(y, n, task).parallel(task)
     part.compute_at(result, x).vectorize(lane, LANES).unroll(c).bound(lane, 0, LANES)
     for index in range(part.num_update_definitions()):
@@ -130,6 +132,8 @@ def _kernel_pipeline(channels: int) -> Pipeline:
     ]
     result[j, i, f, x, y, n] = _tree_sum(terms)
 
+    # A task is a row of pixels; the taps of a kernel's row are vectorised, as they are contiguous
+    # in memory, and the gradient of a pixel's colours is loaded once.
     result.vectorize(j, LANES, hl.TailStrategy.ShiftInwards).fuse(y, n, task).parallel(task)
     weight.compute_at(result, x)
     return Pipeline(result, gradient, frames, stride)
@@ -152,6 +156,7 @@ def _frame_pipeline(row_length: int) -> Pipeline:
         gradient[r.z, r.w, c, n] * kernels[r.x, r.y, f, r.z, r.w, n]
     )
 
+    # A task is a frame of a sample: pixels of one frame are not parallel, as their kernels overlap.
     result.fuse(f, n, task).parallel(task).vectorize(x, LANES, hl.TailStrategy.GuardWithIf)
     spread = result.update(0).reorder(r.x, r.y, c, r.z, r.w, f, n).fuse(f, n, task).parallel(task)
     # The lanes of a vector write to neighbours, never to one place.

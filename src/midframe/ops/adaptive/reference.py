@@ -24,7 +24,9 @@ def adaptive_forward(frames: Tensor, kernels: Tensor, stride: int) -> Tensor:
     count, several, taps, _, height, width = kernels.shape
     result = padded.new_zeros(count, frames.shape[2], height, width)
     for f, i, j in product(range(several), range(taps), range(taps)):
-        result.addcmul_(kernels[:, f, i, j, None], _seen(padded, f, i, j, kernels, stride))
+        result.addcmul_(
+            kernels[:, f, i, j, None], _pixels_under_tap(padded, f, i, j, kernels, stride)
+        )
     return result.to(frames.dtype)
 
 
@@ -38,7 +40,7 @@ def adaptive_kernel_gradient(
     for f, i, j in product(
         range(kernels.shape[1]), range(kernels.shape[2]), range(kernels.shape[3])
     ):
-        result[:, f, i, j] = (weight * _seen(padded, f, i, j, kernels, stride)).sum(1)
+        result[:, f, i, j] = (weight * _pixels_under_tap(padded, f, i, j, kernels, stride)).sum(1)
     return result.to(kernels.dtype)
 
 
@@ -51,11 +53,13 @@ def adaptive_frame_gradient(
     for f, i, j in product(
         range(kernels.shape[1]), range(kernels.shape[2]), range(kernels.shape[3])
     ):
-        _seen(result, f, i, j, kernels, stride).addcmul_(weight, wide[:, f, i, j, None])
+        _pixels_under_tap(result, f, i, j, kernels, stride).addcmul_(weight, wide[:, f, i, j, None])
     return result.to(frames.dtype)
 
 
-def _seen(frames: Tensor, f: int, i: int, j: int, kernels: Tensor, stride: int) -> Tensor:
+def _pixels_under_tap(
+    frames: Tensor, f: int, i: int, j: int, kernels: Tensor, stride: int
+) -> Tensor:
     """Return the pixels of frame f under tap (i, j) of every kernel, (N, C, H, W), a view."""
     height, width = kernels.shape[4:]
     return frames[:, f, :, i::stride, j::stride][..., :height, :width]

@@ -89,7 +89,7 @@ def _place(height, width, stride, per_sample, per_row, per_column):  # type: ign
 
 
 @triton.jit
-def _seen(tap, taps, per_frame, per_row, per_column):  # type: ignore[no-untyped-def]
+def _offset_under_tap(tap, taps, per_frame, per_row, per_column):  # type: ignore[no-untyped-def]
     """Return the address under a tap, relative to that under the first tap of the first frame."""
     column, row, frame = tap % taps, tap // taps % taps, tap // (taps * taps)
     return frame * per_frame + row * per_row + column * per_column
@@ -111,7 +111,7 @@ def _forward(  # type: ignore[no-untyped-def]
         weight = tl.load(kernels + pixel * count + tap, tap < count, 0.0).to(tl.float32)
         at = (
             corner
-            + _seen(tap, taps, per_frame, per_row, per_column)[None, :]
+            + _offset_under_tap(tap, taps, per_frame, per_row, per_column)[None, :]
             + channel[:, None] * per_channel
         )
         value = tl.load(
@@ -140,7 +140,7 @@ def _kernel_gradient(  # type: ignore[no-untyped-def]
         tap = start + tl.arange(0, piece)
         at = (
             corner
-            + _seen(tap, taps, per_frame, per_row, per_column)[None, :]
+            + _offset_under_tap(tap, taps, per_frame, per_row, per_column)[None, :]
             + channel[:, None] * per_channel
         )
         value = tl.load(
@@ -168,7 +168,7 @@ def _frame_gradient(  # type: ignore[no-untyped-def]
         weight = tl.load(kernels + pixel * count + tap, tap < count, 0.0).to(tl.float32)
         at = (
             corner
-            + _seen(tap, taps, per_frame, per_row, per_column)[None, :]
+            + _offset_under_tap(tap, taps, per_frame, per_row, per_column)[None, :]
             + channel[:, None] * per_channel
         )
         inside = (channel[:, None] < channels) & (tap[None, :] < count)

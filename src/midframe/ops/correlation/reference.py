@@ -16,7 +16,7 @@ def serves(*tensors: Tensor) -> bool:
 
 def correlation_forward(first: Tensor, second: Tensor, radius: int) -> Tensor:
     """See `midframe.ops.local_correlation`."""
-    like = [(first * moved).sum(1) for moved in _displaced(second, radius)]
+    like = [(first * moved).sum(1) for moved in _displacements(second, radius)]
     return torch.stack(like, dim=1)
 
 
@@ -29,7 +29,7 @@ def correlation_gradients(
         functional.pad(torch.zeros_like(second), [radius] * 4),
     )
     height, width = first.shape[2:]
-    for place, moved in enumerate(_displaced(second, radius)):
+    for place, moved in enumerate(_displacements(second, radius)):
         wanted = gradient[:, place, None]
         of_first.addcmul_(wanted, moved)
         y, x = divmod(place, 2 * radius + 1)
@@ -37,7 +37,7 @@ def correlation_gradients(
     return of_first, of_padded[..., radius : radius + height, radius : radius + width].contiguous()
 
 
-def _displaced(features: Tensor, radius: int) -> Iterator[Tensor]:
+def _displacements(features: Tensor, radius: int) -> Iterator[Tensor]:
     """Yield the features at every displacement up to a radius, with zeros outside, views of (N, C,
     H, W)."""
     height, width = features.shape[2:]

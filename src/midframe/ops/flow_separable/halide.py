@@ -45,7 +45,7 @@ def flow_separable_forward(
 ) -> Tensor:
     """Filter along a flow; shapes as in `midframe.ops.flow_separable_convolution`."""
     width = flow.shape[3]
-    flow, vertical, horizontal = _widened(flow, vertical, horizontal)
+    flow, vertical, horizontal = _pad_width(flow, vertical, horizontal)
     result = frame.new_empty(*frame.shape[:2], *flow.shape[2:])
     for group in channel_groups(frame.shape[1], CHANNELS):
         colours = frame[:, group]
@@ -67,7 +67,9 @@ def flow_separable_gradients(
     """Return the gradients of the flow, (N, 2, H, W), and of both kernels, (N, K, H, W), in their
     types."""
     taps, width = vertical.shape[1], flow.shape[3]
-    gradient, flow, wide_vertical, wide_horizontal = _widened(gradient, flow, vertical, horizontal)
+    gradient, flow, wide_vertical, wide_horizontal = _pad_width(
+        gradient, flow, vertical, horizontal
+    )
     total = None
     for group in channel_groups(frame.shape[1], CHANNELS):
         part = frame.new_empty(len(frame), 2 * taps + 2, *flow.shape[2:])
@@ -92,7 +94,7 @@ flow_separable_frame_gradient = reference.flow_separable_frame_gradient
 """Not implemented: no training of midframe needs it."""
 
 
-def _widened(*tensors: Tensor) -> list[Tensor]:
+def _pad_width(*tensors: Tensor) -> list[Tensor]:
     """Pad narrow tensors on the right, so that a row fills at least one vector."""
     missing = max(0, LANES - tensors[0].shape[3])
     return [functional.pad(tensor, (0, missing)) if missing else tensor for tensor in tensors]
@@ -170,6 +172,8 @@ def _forward_pipeline(channels: int, taps: int, bf16: bool, resampling: str) -> 
     seen = sum(across[x, tap, y, n] * pixel.seen(row.x, tap, c) for tap in range(pixel.longer))
     total[x, c, y, n] += down[x, row.x, y, n] * seen
     result[x, y, c, n] = total[x, c, y, n]
+    # A task is a row. For LANES pixels of it the shifted kernels are computed first; then the sums
+    # of all colours stay in registers over all taps.
     result.bound(c, 0, channels).reorder(c, x, y, n).unroll(c).fuse(y, n, task).parallel(task)
     result.vectorize(x, LANES, hl.TailStrategy.ShiftInwards)
     total.compute_at(result, x).vectorize(x, LANES).unroll(c).bound(c, 0, channels)
@@ -181,7 +185,7 @@ def _forward_pipeline(channels: int, taps: int, bf16: bool, resampling: str) -> 
 
 @once
 def _gradient_pipeline(channels: int, taps: int, bf16: bool, resampling: str) -> Pipeline:
-    """Of x, the columns, y, the rows, one after another."""
+    """Compute the gradients of x and the columns, then of y and the rows, as one output each."""
     pixel, result = _Pixel(taps, bf16, resampling), hl.Func("result")
     gradient = hl.ImageParam(hl.Float(32), 4, "gradient")
     down = pixel.shifted(pixel.vertical, pixel.part_y, "down")
@@ -216,6 +220,8 @@ def _gradient_pipeline(channels: int, taps: int, bf16: bool, resampling: str) ->
     of_y = of_fraction(of_down, pixel.vertical, pixel.part_y)
     outputs = [of_x, *taken[:taps], of_y, *taken[taps:]]
     result[x, y, k, n] = hl.mux(k, outputs)
+    # A task is a row. For LANES pixels of it all intermediate values are computed and stored before
+    # any output, since every output needs most of them.
     result.bound(k, 0, len(outputs)).reorder(k, x, y, n).unroll(k).fuse(y, n, task).parallel(task)
     result.vectorize(x, LANES, hl.TailStrategy.ShiftInwards)
     for function in (down, across, value, of_down, of_across):

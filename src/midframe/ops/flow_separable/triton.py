@@ -168,7 +168,7 @@ def _slope(fraction, m: tl.constexpr, extra: tl.constexpr):  # type: ignore[no-u
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def _shifted(  # type: ignore[no-untyped-def]
+def _shift_tap(  # type: ignore[no-untyped-def]
     kernel, at, k, area, inside, fraction, taps: tl.constexpr, extra: tl.constexpr
 ):
     """Return tap k of the shifted kernels."""
@@ -200,12 +200,14 @@ def _forward(  # type: ignore[no-untyped-def]
         tl.arange(0, room)[:, None],
     )
     fraction = (right - tl.floor(right))[None, :]
-    across = _shifted(horizontal, kernel[None, :], j, area, inside[None, :], fraction, taps, extra)
+    across = _shift_tap(
+        horizontal, kernel[None, :], j, area, inside[None, :], fraction, taps, extra
+    )
     column = _pixel(right[None, :], j, columns, taps, extra)
     used = inside[None, :] & (j < taps + extra)
     total = tl.zeros((room, block), tl.float32)
     for i in range(taps + extra):
-        weight = _shifted(vertical, kernel, i, area, inside, down - tl.floor(down), taps, extra)
+        weight = _shift_tap(vertical, kernel, i, area, inside, down - tl.floor(down), taps, extra)
         row = frame + n * channels * rows * columns + _pixel(down, i, rows, taps, extra) * columns
         for c in tl.static_range(channels):
             values = tl.load(row[None, :] + c * rows * columns + column, used, 0.0).to(tl.float32)
@@ -226,7 +228,9 @@ def _shifted_gradients(  # type: ignore[no-untyped-def]
     inside, area = x < width, height * width
     kernel, j = n * taps * area + place, tl.arange(0, wide)[:, None]
     fraction = (right - tl.floor(right))[None, :]
-    across = _shifted(horizontal, kernel[None, :], j, area, inside[None, :], fraction, taps, extra)
+    across = _shift_tap(
+        horizontal, kernel[None, :], j, area, inside[None, :], fraction, taps, extra
+    )
     column = _pixel(right[None, :], j, columns, taps, extra)
     used = inside[None, :] & (j < taps + extra)
     result, outer = n * (taps + extra) * area + place, n * channels * area + place
@@ -240,7 +244,7 @@ def _shifted_gradients(  # type: ignore[no-untyped-def]
                 seen * tl.load(gradient + outer + c * area, inside, 0.0).to(tl.float32)[None, :]
             )
         tl.store(of_down + result + i * area, tl.sum(value * across, axis=0), inside)
-        weight = _shifted(vertical, kernel, i, area, inside, down - tl.floor(down), taps, extra)
+        weight = _shift_tap(vertical, kernel, i, area, inside, down - tl.floor(down), taps, extra)
         total += value * weight[None, :]
     tl.store(of_across + result[None, :] + j * area, total, used)
 
@@ -299,11 +303,13 @@ def _frame_gradient(  # type: ignore[no-untyped-def]
     inside, area = x < width, height * width
     kernel, j = n * taps * area + place, tl.arange(0, wide)[:, None]
     fraction = (right - tl.floor(right))[None, :]
-    across = _shifted(horizontal, kernel[None, :], j, area, inside[None, :], fraction, taps, extra)
+    across = _shift_tap(
+        horizontal, kernel[None, :], j, area, inside[None, :], fraction, taps, extra
+    )
     column = _pixel(right[None, :], j, columns, taps, extra)
     used = inside[None, :] & (j < taps + extra)
     for i in range(taps + extra):
-        weight = _shifted(vertical, kernel, i, area, inside, down - tl.floor(down), taps, extra)
+        weight = _shift_tap(vertical, kernel, i, area, inside, down - tl.floor(down), taps, extra)
         row = result + n * channels * rows * columns + _pixel(down, i, rows, taps, extra) * columns
         for c in tl.static_range(channels):
             outer = tl.load(gradient + (n * channels + c) * area + place, inside, 0.0).to(

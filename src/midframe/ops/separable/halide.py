@@ -47,7 +47,7 @@ def serves(frame: Tensor, kernel: Tensor) -> bool:
 def separable_forward(frame: Tensor, vertical: Tensor, horizontal: Tensor) -> Tensor:
     """Filter a padded frame; shapes as in `midframe.ops.separable_convolution`."""
     height, width = vertical.shape[2:]
-    frame, vertical, horizontal = _widened(width, frame, vertical, horizontal)
+    frame, vertical, horizontal = _pad_width(width, frame, vertical, horizontal)
     result = frame.new_empty(*frame.shape[:2], _whole_blocks(height), vertical.shape[3])
     for group in channel_groups(frame.shape[1], CHANNELS):
         colours = frame[:, group]
@@ -68,7 +68,7 @@ def separable_kernel_gradients(
     """Return the gradients of the vertical and the horizontal kernels, both (N, K, H, W), in the
     kernels' types."""
     height, width = vertical.shape[2:]
-    gradient, frame, vertical, horizontal = _widened(width, gradient, frame, vertical, horizontal)
+    gradient, frame, vertical, horizontal = _pad_width(width, gradient, frame, vertical, horizontal)
     total: list[Tensor] = []
     for group in channel_groups(frame.shape[1], CHANNELS):
         part = _kernel_gradients_of_group(gradient[:, group], frame[:, group], vertical, horizontal)
@@ -118,7 +118,7 @@ def _whole_blocks(height: int) -> int:
     return -(-height // ROWS) * ROWS
 
 
-def _widened(width: int, *tensors: Tensor) -> list[Tensor]:
+def _pad_width(width: int, *tensors: Tensor) -> list[Tensor]:
     """Pad narrow tensors on the right, so that a row of the output fills at least one vector."""
     missing = max(width, LANES) - width
     return [functional.pad(tensor, (0, missing)) if missing else tensor for tensor in tensors]
@@ -180,11 +180,12 @@ def _accumulate(name: str, index: Any, term: Any) -> hl.Func:
 
 
 def _in_registers(total: hl.Func, over: hl.RVar) -> None:
+    """Schedule a sum such that all its accumulators stay in registers over the reduction."""
     total.vectorize(x, LANES).unroll(c).unroll(y)
     total.update(0).reorder(x, c, y, over).vectorize(x, LANES).unroll(c).unroll(y)
 
 
-def _weighted(gradient: hl.Func, total: hl.Func, index: Any, channels: int) -> Any:
+def _sum_colours(gradient: hl.Func, total: hl.Func, index: Any, channels: int) -> Any:
     """Return the sum over colours of gradient times total."""
     terms = [
         gradient[x, y, colour, block, n] * total[x, colour, y, index, block, n]
@@ -193,7 +194,7 @@ def _weighted(gradient: hl.Func, total: hl.Func, index: Any, channels: int) -> A
     return sum(terms[1:], terms[0])
 
 
-def _tiled(result: hl.Func, *loops: hl.Var) -> None:
+def _schedule_blocks(result: hl.Func, *loops: hl.Var) -> None:
     """Schedule the loops over blocks, for all pipelines. The last vector of a row overlaps its
     neighbour, so all are complete."""
     result.bound(y, 0, ROWS).split(x, xo, xi, LANES, hl.TailStrategy.ShiftInwards)
@@ -202,7 +203,7 @@ def _tiled(result: hl.Func, *loops: hl.Var) -> None:
     )
 
 
-def _summed(
+def _sum_in_registers(
     term: Any, part: hl.Func, reductions: tuple[hl.RVar, hl.RVar], channels: int
 ) -> hl.Func:
     """Return the result that sums a term over the first reduction; `part` in it sums over the
@@ -211,7 +212,9 @@ def _summed(
     total[x, c, y, block, n] = 0.0
     total[x, c, y, block, n] += term
     result[x, y, c, block, n] = total[x, c, y, block, n]
-    _tiled(result.bound(c, 0, channels), c, y)
+    # Per block and row of the reduction, `part` is summed in registers and then used at once for
+    # all output rows of the block; nothing but `result` is written to memory.
+    _schedule_blocks(result.bound(c, 0, channels), c, y)
     result.unroll(c)
     total.compute_at(result, xo)
     _in_registers(total, reductions[0])
@@ -235,7 +238,7 @@ def _forward_pipeline(channels: int, bf16: bool) -> Pipeline:
         "filtered", inner, term
     )  # the frame's row `inner`, filtered by row y's horizontal kernel
     term = _tap_or_zero(vertical, row_at, i - y, taps) * filtered[x, c, y, i, block, n]
-    result = _summed(term, filtered, (i, j), channels)
+    result = _sum_in_registers(term, filtered, (i, j), channels)
     wide.compute_at(result, xo).vectorize(x, LANES)
     return Pipeline(result, *images, taps, rows)
 
@@ -254,9 +257,10 @@ def _vertical_pipeline(channels: int, bf16: bool) -> Pipeline:
     term = wide[x, y, j, block, n] * frame(x + j, hl.min(block * ROWS + inner, last), c, n)
     filtered = _accumulate("filtered", inner, term)
     result = hl.Func("result")
-    result[x, y, inner, block, n] = _weighted(weight, filtered, inner, channels)
+    result[x, y, inner, block, n] = _sum_colours(weight, filtered, inner, channels)
 
-    _tiled(result, y, inner)
+    # `filtered` is one row of the reach; the kernels and gradients of a block are converted once.
+    _schedule_blocks(result, y, inner)
     filtered.compute_at(result, inner)
     _in_registers(filtered, j)
     for stored in (wide, weight):
@@ -278,9 +282,10 @@ def _horizontal_pipeline(channels: int, bf16: bool) -> Pipeline:
         "filtered", k, term
     )  # column k of the reach, filtered by row y's vertical kernel
     result = hl.Func("result")
-    result[x, y, k, block, n] = _weighted(weight, filtered, k, channels)
+    result[x, y, k, block, n] = _sum_colours(weight, filtered, k, channels)
 
-    _tiled(result, y, k)
+    # `filtered` is one column of the reach; kernels and gradients of a block are converted once.
+    _schedule_blocks(result, y, k)
     filtered.compute_at(result, k)
     _in_registers(filtered, i)
     tall.compute_at(result, xo).reorder(x, y, inner).vectorize(x, LANES).unroll(y)
@@ -306,9 +311,10 @@ def _frame_pipeline(channels: int, bf16: bool) -> Pipeline:
     )
     tall = hl.Func("tall")
     tall[x, y, inner, block, n] = _tap_or_zero(vertical, source, tap, taps)
-    pulled = horizontal(x - j, source, j, n) * weight[x - j, c, inner, block, n]
-    spread = _accumulate("spread", inner, tall[x - j, y, inner, block, n] * pulled)
-    result = _summed(spread[x, c, y, i, block, n], spread, (i, j), channels)
+    term = horizontal(x - j, source, j, n) * weight[x - j, c, inner, block, n]
+    spread = _accumulate("spread", inner, tall[x - j, y, inner, block, n] * term)
+    result = _sum_in_registers(spread[x, c, y, i, block, n], spread, (i, j), channels)
+    # Neighbouring blocks of a row read overlapping columns, so both are computed for whole rows.
     weight.compute_at(result, task).vectorize(x, LANES).unroll(c)
     tall.compute_at(result, task).reorder(x, y, inner).vectorize(x, LANES).unroll(y)
     return Pipeline(result, *images, taps, rows, columns)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 BLOCK = 32
 """Pixels per program, a power of two; products use as many columns of the frame at a time."""
-LEAST = 16
+MIN_SIDE = 16
 """Minimum size of matrices for tensor cores."""
 
 
@@ -31,7 +31,7 @@ def separable_forward(frame: Tensor, vertical: Tensor, horizontal: Tensor) -> Te
     """Filter a padded frame; shapes as in `midframe.ops.separable_convolution`."""
     result = frame.new_empty(*frame.shape[:2], *vertical.shape[2:])
     vertical = _dense(vertical)
-    horizontal = _like(horizontal, vertical)
+    horizontal = _with_layout_of(horizontal, vertical)
     arguments = (frame, vertical, horizontal, result)
     _forward[_grid(vertical)](
         *arguments, **_layout(frame, vertical, result), precision=_precision()
@@ -45,7 +45,9 @@ def separable_kernel_gradients(
     """Return the gradients of the columns and the rows, in their shape and type."""
     vertical = _dense(vertical)
     tall = torch.empty_like(vertical)
-    horizontal, wide = (_like(each, vertical) for each in (horizontal, torch.empty_like(tall)))
+    horizontal, wide = (
+        _with_layout_of(each, vertical) for each in (horizontal, torch.empty_like(tall))
+    )
     gradient = gradient.contiguous()
     arguments = (gradient, frame, vertical, horizontal, tall, wide)
     _kernel_gradients[_grid(vertical)](
@@ -60,7 +62,7 @@ def separable_frame_gradient(
     """Return the gradient of the padded frame, in its shape and type. Gathered, so that it is
     reproducible."""
     result, vertical = torch.empty_like(frame), _dense(vertical)
-    gradient, horizontal = gradient.contiguous(), _like(horizontal, vertical)
+    gradient, horizontal = gradient.contiguous(), _with_layout_of(horizontal, vertical)
     arguments = (gradient, vertical, horizontal, result)
     _frame_gradient[_grid(frame)](*arguments, **_layout(result, vertical, gradient))
     return result
@@ -68,10 +70,10 @@ def separable_frame_gradient(
 
 def _dense(tensor: Tensor) -> Tensor:
     """Return a tensor without gaps in memory, in its own order of dimensions."""
-    return _like(tensor, torch.empty_like(tensor, device="meta"))
+    return _with_layout_of(tensor, torch.empty_like(tensor, device="meta"))
 
 
-def _like(tensor: Tensor, other: Tensor) -> Tensor:
+def _with_layout_of(tensor: Tensor, other: Tensor) -> Tensor:
     """Return a tensor in the memory layout of another of its shape, so that kernels need the
     strides of one only."""
     if tensor.stride() == other.stride():
@@ -100,7 +102,7 @@ def _layout(frame: Tensor, kernel: Tensor, image: Tensor) -> dict[str, Any]:
         for axis, step in zip(("n", "c", "y", "x"), tensor.stride(), strict=True)
     }
     taps = kernel.shape[1]
-    room = max(LEAST, triton.next_power_of_2(taps))
+    room = max(MIN_SIDE, triton.next_power_of_2(taps))
     fixed = {"channels": frame.shape[1], "taps": taps, "room": room, "block": BLOCK}
     return {"height": kernel.shape[2], "width": kernel.shape[3], **strides, **fixed}
 
@@ -119,7 +121,7 @@ def _band(horizontal, at, kc, column, x, width, taps):  # type: ignore[no-untype
 
 
 @triton.jit
-def _part(frame, at, fy, fx, y, tap, column, width, taps):  # type: ignore[no-untyped-def]
+def _rows_under_taps(frame, at, fy, fx, y, tap, column, width, taps):  # type: ignore[no-untyped-def]
     """Return the rows of a frame under the vertical kernels of a pixel row, (taps, columns)."""
     there = (tap[:, None] < taps) & (column[None, :] < width + taps - 1)
     place = at + (y + tap[:, None]) * fy + column[None, :] * fx
@@ -146,7 +148,9 @@ def _forward(  # type: ignore[no-untyped-def]
         for start in range(0, taps + block - 1, block):
             column = left + start + step
             _, _, band = _band(horizontal, at, kc, column, x, width, taps)
-            part = _part(frame, n * fn + channel * fc, fy, fx, y, tap, column, width, taps)
+            part = _rows_under_taps(
+                frame, n * fn + channel * fc, fy, fx, y, tap, column, width, taps
+            )
             seen = tl.dot(part, band, seen, input_precision=precision)
         tl.store(
             result + n * on + channel * oc + y * oy + x * ox, tl.sum(down * seen, axis=0), x < width
@@ -177,7 +181,9 @@ def _kernel_gradients(  # type: ignore[no-untyped-def]
             outer = tl.load(gradient + n * on + channel * oc + y * oy + x * ox, x < width, 0.0).to(
                 tl.float32
             )
-            part = _part(frame, n * fn + channel * fc, fy, fx, y, tap, column, width, taps)
+            part = _rows_under_taps(
+                frame, n * fn + channel * fc, fy, fx, y, tap, column, width, taps
+            )
             of_down = tl.dot(part, band * outer[None, :], of_down, input_precision=precision)
             of_band = tl.dot(
                 tl.trans(part), down * outer[None, :], of_band, input_precision=precision

@@ -140,7 +140,7 @@ def _pipeline(bf16: bool, of: int) -> Pipeline:
     total[o, column, j, i, row, n] = hl.select(channels % together == 0, 0.0, alone)
     r = hl.RDom([(0, together), (0, channels // together)], "r")
     one, other = both[together * r.y + r.x, column, j, i, row, n], values[r.x, o, r.y, place]
-    total[o, column, j, i, row, n] += _multiplied(one, bf16) * _multiplied(other, bf16)
+    total[o, column, j, i, row, n] += _to_float(one, bf16) * _to_float(other, bf16)
     product[o, column, j, i, row, n] = total[o, column, j, i, row, n]
     rows = [product[o, column, j, step, row, n] for step in range(SPAN)]
     across[o, column, j, u, row, n] = hl.mux(u, _outputs(to_outputs, rows))
@@ -203,7 +203,7 @@ def _inside(
     return hl.select(there, feature, 0.0)
 
 
-def _multiplied(value: Any, bf16: bool) -> Any:
+def _to_float(value: Any, bf16: bool) -> Any:
     """Convert a value of type `storage` to float32, so that Halide selects the processor's bfloat16
     products."""
     return hl.cast(hl.Float(32), hl.reinterpret(hl.BFloat(16), value)) if bf16 else value

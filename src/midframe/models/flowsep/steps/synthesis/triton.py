@@ -58,7 +58,7 @@ def synthesise(
 
 
 @triton.jit
-def _between(position, size, factor):  # type: ignore[no-untyped-def]
+def _interpolation_points(position, size, factor):  # type: ignore[no-untyped-def]
     """Return the two values of the fields around a pixel along an axis, and the fraction beyond the
     first."""
     place = tl.maximum((position + 0.5) / factor - 0.5, 0.0)
@@ -93,7 +93,7 @@ def _shift_weight(fraction, m, extra: tl.constexpr):  # type: ignore[no-untyped-
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def _filtered(  # type: ignore[no-untyped-def]
+def _filter_frame(  # type: ignore[no-untyped-def]
     frame, flow, kernels, y, x, a, b, c, d, px, py, real, rows, columns, area, factor,
     channels: tl.constexpr, taps: tl.constexpr, extra: tl.constexpr, room: tl.constexpr,
     block: tl.constexpr,
@@ -152,8 +152,8 @@ def _synthesise(  # type: ignore[no-untyped-def]
     column = tl.program_id(1) * block + tl.arange(0, block)
     real, area = column < width, lines * values
     y, x = top + row, left + column
-    above, below, py = _between(y, lines, factor)
-    before, after, px = _between(x, values, factor)
+    above, below, py = _interpolation_points(y, lines, factor)
+    before, after, px = _interpolation_points(x, values, factor)
     a, b, c, d = (
         above * values + before,
         above * values + after,
@@ -161,11 +161,11 @@ def _synthesise(  # type: ignore[no-untyped-def]
         below * values + after,
     )
     given, frame = field_values + n * fields * area, n * channels * rows * columns
-    r1, g1, b1, a1 = _filtered(
+    r1, g1, b1, a1 = _filter_frame(
         first + frame, given, given + first_kernels * area, y, x, a, b, c, d, px, py, real,
         rows, columns, area, factor, channels, taps, extra, room, block,
     )  # fmt: skip
-    r2, g2, b2, a2 = _filtered(
+    r2, g2, b2, a2 = _filter_frame(
         second + frame, given + second_flow * area, given + second_kernels * area, y, x,
         a, b, c, d, px, py, real, rows, columns, area, factor, channels, taps, extra, room, block,
     )  # fmt: skip
