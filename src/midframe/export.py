@@ -52,9 +52,9 @@ def export_onnx(
     Frames are processed at full resolution.
 
     Args:
-        model: a flowsep; the operators of other networks have no counterpart in ONNX. path: of the
-        file, which appears when it is complete. progress: called with the name of each phase as it
-        begins.
+        model: a flowsep; the operators of other networks have no counterpart in ONNX.
+        path: of the file, which appears when it is complete.
+        progress: called with the name of each phase as it begins.
 
     Raises:
         OptionError: a network that cannot be exported.

@@ -84,7 +84,7 @@ class RetimingOptions:
     factor: int | None = None
     """Multiple of the source's frame rate; 2 if None and neither `fps` nor `slow` is given."""
     fps: Rate | None = None
-    """Frames a second of the result, as in 60, "60000/1001" or "59.94"."""
+    """Frames per second of the result, as in 60, "60000/1001" or "59.94"."""
     slow: Rate | None = None
     """How many times longer the result is, from 1; sound is stretched at its pitch."""
     vfr: bool = False
@@ -123,7 +123,7 @@ class SourceOptions:
     end: float | None = None
     """Where to end, in seconds from the first frame; None for the end of the video."""
     source_fps: Rate | None = None
-    """Frames a second of an image sequence, which has no rate of its own; 25 if None."""
+    """Frames per second of an image sequence, which has no rate of its own; 25 if None."""
     deinterlace: bool = False
     """Convert interlaced frames to progressive ones."""
     cut_threshold: float = 10.0

@@ -17,10 +17,12 @@ def check_space(folder: Path, encoding: Encoding, frames: float | None) -> None:
     """Check that a disk has space for a result, as far as that can be known before the work.
 
     Args:
-        folder: of the result. encoding: of its frames. frames: how many there will be; None if that
-        is not known.
+        folder: of the result.
+        encoding: of its frames.
+        frames: how many there will be; None if that is not known.
 
-    Raises: VideoError: it has not.
+    Raises:
+        VideoError: it has not.
     """
     needed = needed_bytes(encoding, frames or 1)
     disk = shutil.disk_usage(folder)

@@ -73,7 +73,7 @@ class AnimationTarget(RenderedTarget):
         rate = job.timeline.rate
         if self._gif and rate > FASTEST_GIF:
             raise VideoError(
-                f"viewers play GIFs of {float(rate):g} frames a second too slowly: give --fps 50 "
+                f"viewers play GIFs of {float(rate):g} frames per second too slowly: give --fps 50 "
                 "or less"
             )
         return super().begin(job, resume=resume, overwrite=overwrite)

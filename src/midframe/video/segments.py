@@ -49,8 +49,10 @@ class Segments:
     """The finished segments of a result.
 
     Args:
-        target: the result. job: all options that affect its frames; numbers and texts. resume:
-        continue unfinished work, if there is any. overwrite: discard unfinished work.
+        target: the result.
+        job: all options that affect its frames; numbers and texts.
+        resume: continue unfinished work, if there is any.
+        overwrite: discard unfinished work.
 
     Raises:
         VideoError: another process works on the result; unfinished work exists and neither `resume`

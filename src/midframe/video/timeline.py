@@ -61,7 +61,8 @@ class Timeline(Protocol):
         """When the result ends, in the time of the source.
 
         Args:
-            last: time to which its last frame is moved. end: of the source's last frame.
+            last: time to which its last frame is moved.
+            end: of the source's last frame.
         """
 
     def times(self, before: Fraction, after: Fraction) -> Iterator[Fraction]:

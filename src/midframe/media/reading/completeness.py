@@ -27,7 +27,7 @@ def check_frames(
         survey: of the file, with the times of its packets.
         shown: times of the frames that were decoded, in seconds.
         time_base: of the stream.
-        rate: frames a second.
+        rate: frames per second.
     """
     decoded = {round(time / time_base) for time in shown}
     missing = [time for time in survey.times if round(time / time_base) not in decoded]
@@ -47,7 +47,7 @@ def check_end(damage: Damage, survey: Survey, stream: Any, end: Fraction, rate: 
         survey: of the file.
         stream: the video stream.
         end: when the last decoded frame is no longer shown, in seconds.
-        rate: frames a second.
+        rate: frames per second.
     """
     stated = stated_end(stream)
     if stated is None or survey.jumps:  # the file states it by a clock that restarts

@@ -50,8 +50,10 @@ class CarriedStreams:
     """Writes packets of the source, copied or converted as planned.
 
     Args:
-        container: of the result. plan: the carrier of each stream. slow: how many times longer than
-        the source the result is. span: the part of the source that is shown; None for all.
+        container: of the result.
+        plan: the carrier of each stream.
+        slow: how many times longer than the source the result is.
+        span: the part of the source that is shown; None for all.
     """
 
     def __init__(

@@ -3,7 +3,7 @@
 PyAV 18 has two bugs that crash the interpreter; this module and `sound` work around them:
 
 - The list of planes of a planar frame is read past its end from 8 channels on. Only packed frames
-become arrays.
+  become arrays.
 - Channel layouts of an order of their own are freed twice, once with the frame and once with its
   layout object. The layout object of such a frame is never released.
 """
@@ -57,7 +57,7 @@ class SoundFormat:
     """Format of decoded samples."""
 
     rate: int
-    """Samples a second of each channel."""
+    """Samples per second of each channel."""
     sample_format: str
     layout: str
     """FFmpeg's name of the channel layout, the default one of the number of channels where none is

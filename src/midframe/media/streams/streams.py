@@ -80,9 +80,11 @@ def ways_of(
     """Yield possible carriers for a stream, the best first.
 
     Args:
-        source: a stream other than the video. container: FFmpeg's name of the result's container.
-        slow: how many times longer the result is. sound: how the first frames of a sound look; None
-        if none could be decoded. mute: drop sound.
+        source: a stream other than the video.
+        container: FFmpeg's name of the result's container.
+        slow: how many times longer the result is.
+        sound: how the first frames of a sound look; None if none could be decoded.
+        mute: drop sound.
 
     Raises:
         CannotCarry: with the reason why there is none.
@@ -218,7 +220,7 @@ def plan_time_code(plan: Plan, reader: Any, rate: Fraction | None) -> None:
     Args:
         plan: gets it, or the reason why there is none.
         reader: the source.
-        rate: frames a second of the result; None if it has a variable one or is slower.
+        rate: frames per second of the result; None if it has a variable one or is slower.
     """
     code = stated_time_code(reader.stream.metadata, reader.container.metadata)
     if code is None:

@@ -14,7 +14,7 @@ from math import ceil
 LABEL = re.compile(r"(\d\d):([0-5]\d):([0-5]\d)([:;.])(\d{2,3})")
 DROP_MARKS = ";."
 MAX_NOMINAL = 255
-"""Frames a second that a time code track of QuickTime can state."""
+"""Frames per second that a time code track of QuickTime can state."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def scale_time_code(text: str, source_rate: Fraction, rate: Fraction, start: Fra
 
     Args:
         text: of the first frame of the source.
-        source_rate, rate: frames a second of the source and the result.
+        source_rate, rate: frames per second of the source and the result.
         start: seconds of the source before the first frame of the result.
 
     Raises:
@@ -83,10 +83,12 @@ def scale_time_code(text: str, source_rate: Fraction, rate: Fraction, start: Fra
     nominal, wanted = round(source_rate), round(rate)
     code = TimeCode.parse(text, nominal) if nominal else None
     if code is None:
-        raise ValueError(f"it is not a valid time code at {float(source_rate):g} frames a second")
+        raise ValueError(f"it is not a valid time code at {float(source_rate):g} frames per second")
     if rate / wanted != source_rate / nominal:
-        raise ValueError(f"it would not count at the same speed at {float(rate):g} frames a second")
+        raise ValueError(
+            f"it would not count at the same speed at {float(rate):g} frames per second"
+        )
     if wanted > MAX_NOMINAL or (code.drop and wanted % 30):
-        raise ValueError(f"there are no such time codes at {float(rate):g} frames a second")
+        raise ValueError(f"there are no such time codes at {float(rate):g} frames per second")
     frames = code.frames + ceil(start * source_rate)
     return str(TimeCode(frames * wanted // nominal, wanted, code.drop))

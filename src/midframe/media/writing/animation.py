@@ -15,7 +15,7 @@ from midframe.media.reading.video_file import file_url
 SUFFIXES = (".gif", ".apng")
 FOREVER = 0
 FASTEST_GIF = 50
-"""Frames a second: viewers show GIFs with shorter delays slowly."""
+"""Frames per second: viewers show GIFs with shorter delays slowly."""
 APNG_FORMATS = {
     (False, False): "rgb24",
     (False, True): "rgba",
@@ -44,8 +44,12 @@ def write_animation(
     """Write all frames as an animation.
 
     Args:
-        path: where to. frames: what to show. time_base: of the frames' pts. rate: frames a second,
-        in the mean. plays: how often; 0 for endless. gif: write a GIF, not an APNG.
+        path: where to.
+        frames: what to show.
+        time_base: of the frames' pts.
+        rate: frames per second, in the mean.
+        plays: how often; 0 for endless.
+        gif: write a GIF, not an APNG.
 
     Raises:
         av.FFmpegError, OSError: the place cannot be written to.

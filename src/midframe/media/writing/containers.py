@@ -64,8 +64,10 @@ def held_codecs(container: Any) -> frozenset[str]:
 
 
 def container_format(suffix: str) -> str:
-    """FFmpeg's name of a container. Raises:
-    VideoError: there is no such container.
+    """Return FFmpeg's name of a container.
+
+    Raises:
+        VideoError: there is no such container.
     """
     try:
         return CONTAINERS[suffix.lower()]

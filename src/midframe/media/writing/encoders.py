@@ -68,7 +68,7 @@ class Encoding:
     time_base: Fraction
     """Of the frames' pts."""
     rate: Fraction
-    """Frames a second, in the mean."""
+    """Frames per second, in the mean."""
     colour: Colour
     """How the samples represent colours."""
     primaries: int

@@ -61,9 +61,11 @@ class Decoder(nn.Module):
     """The decoder of one level: refines flows, from both frames' features along the present ones.
 
     Args:
-        width: channels of the features of one frame. radius: of their correlation, in pixels; 0 for
-        none. carried: channels that the coarser level passes on; 0 for none. hidden: channels that
-        this level passes on. outputs: of the head.
+        width: channels of the features of one frame.
+        radius: of their correlation, in pixels; 0 for none.
+        carried: channels that the coarser level passes on; 0 for none.
+        hidden: channels that this level passes on.
+        outputs: of the head.
     """
 
     def __init__(self, width: int, radius: int, carried: int, hidden: int, outputs: int) -> None:

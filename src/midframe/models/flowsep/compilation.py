@@ -28,8 +28,9 @@ def compile_pipelines(network: FlowSep, channels: int, scale: int) -> None:
     own, instead of one after another at their first calls.
 
     Args:
-        network: on the CPU. channels: of the frames. scale: factor by which the network downsamples
-        them.
+        network: on the CPU.
+        channels: of the frames.
+        scale: factor by which the network downsamples them.
     """
     key = network.config, network.dtype, channels, scale
     if key in _compiled:

@@ -49,9 +49,9 @@ class Graphs:
         """Call a function, by a graph where that is possible.
 
         Args:
-            function: of tensors, and of other values that a graph is captured for. arguments:
-            tensors and other values, in lists or tuples, too. key: identifies everything else that
-            the result depends on.
+            function: of tensors, and of other values that a graph is captured for.
+            arguments: tensors and other values, in lists or tuples, too.
+            key: identifies everything else that the result depends on.
         """
         leaves, form = tree_flatten(arguments)
         tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]

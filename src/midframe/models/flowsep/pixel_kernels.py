@@ -16,8 +16,10 @@ def kernels_of_pixel(
     """Compute the kernels of one pixel for both frames, (N, 2, K', K').
 
     Args:
-        fields: of the pixel, (N, 4 + 4K + 4). factor: by which the fields are smaller than the
-        frames. layout: of the fields. resampling: how frames are interpolated between pixels.
+        fields: of the pixel, (N, 4 + 4K + 4).
+        factor: by which the fields are smaller than the frames.
+        layout: of the fields.
+        resampling: how frames are interpolated between pixels.
     """
     flow = fields[:, layout.flows].view(-1, FRAMES, AXES) * factor
     kernels = fields[:, layout.kernels].view(-1, FRAMES, AXES, layout.taps)

@@ -34,8 +34,10 @@ def bias_activation(
     """Add a bias, and other features if given, and apply leaky ReLU.
 
     Args:
-        outputs: of a convolution without bias, (N, C, H, W). bias: (C,). slope: factor of negative
-        sums; 1 for no activation. beside: features that are added, (N, C, H, W), or None.
+        outputs: of a convolution without bias, (N, C, H, W).
+        bias: (C,).
+        slope: factor of negative sums; 1 for no activation.
+        beside: features that are added, (N, C, H, W), or None.
 
     Returns:
         (N, C, H, W) in the type of `outputs`. Differentiable; on CUDA by Triton.

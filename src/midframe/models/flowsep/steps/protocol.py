@@ -21,8 +21,9 @@ class Steps(Protocol):
         multiple.
 
         Args:
-            frame: (N, C, H, W). factor: by which the result is smaller. multiple: of which the
-            result's height and width are multiples.
+            frame: (N, C, H, W).
+            factor: by which the result is smaller.
+            multiple: of which the result's height and width are multiples.
 
         Returns:
             (N, C, h, w) in the type of the frame.

@@ -146,9 +146,10 @@ def gradients(
     """Return the gradients of the features and of the flow.
 
     Args:
-        outer: the gradient of the result, (N, h, w, channels), contiguous. inner, flow, result,
-        scales: arguments and results of `forward`. radius: of the correlation. flow_offset: the
-        channel of the result that the flow begins at.
+        outer: the gradient of the result, (N, h, w, channels), contiguous.
+        inner, flow, result, scales: arguments and results of `forward`.
+        radius: of the correlation.
+        flow_offset: the channel of the result that the flow begins at.
 
     Returns:
         (2N, C, h, w) in the type of the features, and (N, 4, h, w) float32.
