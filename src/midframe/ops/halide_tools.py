@@ -17,7 +17,7 @@ LANES = 16
 """Values computed at a time: one AVX-512 register, two of AVX2, four of NEON, in float32."""
 
 TYPES = (torch.float32, torch.bfloat16)
-"""Of features, for the pipelines that read them."""
+"""Types of features, for the pipelines that read them."""
 
 
 @cache

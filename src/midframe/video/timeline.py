@@ -21,8 +21,7 @@ END_SLACK = Fraction(1, 4)
 """Steps by which the source may end after a place of the grid without another frame of the
 result."""
 FINEST_TICK = 10_000
-"""Minimum ticks per second of a time base, so that the start of a film is rounded to less than a
-tick of this."""
+"""Minimum ticks per second of a time base, which bound the rounding of the start of a film."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import TypeVar
 from midframe.errors import VideoError
 
 STALL_SECONDS = 300.0
-"""For an encoder without progress, and as much again for each megapixel of a frame."""
+"""Seconds without progress of an encoder, and as much again for each megapixel of a frame."""
 MAX_STEP = 1.0
 """Largest number of seconds counted between two checks: a process that was suspended has not
 waited."""

@@ -47,7 +47,7 @@ DEPTH_BY_FFMPEG = ("AVIF", "JPEG2000")
 """Formats of which Pillow does not report the bits per sample."""
 UNSPECIFIED = 2
 HDR_TRANSFERS = (16, 18)
-"""PQ and HLG, as ISO/IEC 23091-2 numbers them."""
+"""PQ and HLG, numbered as in ISO/IEC 23091-2."""
 DAMAGE = (
     OSError,
     SyntaxError,

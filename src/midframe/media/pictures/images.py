@@ -25,7 +25,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "WEBP": {"quality": 95, "exact": True},
     "AVIF": {"quality": 95, "subsampling": "4:4:4"},
 }
-"""Of Pillow's encoders."""
+"""Options of Pillow's encoders."""
 ICC_HEADER = 128
 """Bytes of the header of an ICC profile (ICC.1, 7.2)."""
 TIFF_PROFILE = 34675

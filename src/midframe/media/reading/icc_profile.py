@@ -11,8 +11,8 @@ def profile_of(reader: VideoReader) -> bytes | None:
 
 
 def lost_profile(reader: VideoReader) -> list[str]:
-    """Report the ICC profile of a source if the result cannot have it and it differs from the
-    default of players."""
+    """Describe the loss of a source's ICC profile, if that changes how players show a result
+    without one."""
     profile = profile_of(reader)
     return (
         []

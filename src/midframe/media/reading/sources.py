@@ -52,7 +52,8 @@ def open_source(
 
 
 def identity_of(source: Path) -> dict[str, Any]:
-    """Return a hash that identifies a source; empty for standard input."""
+    """Return the size of a source and a hash of parts of it, which identify it; of no data for
+    standard input."""
     digest, total = sha256(), 0
     files = picture_files(source)
     for path in ([source] if source.is_file() else []) if files is None else files:

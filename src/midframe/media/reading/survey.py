@@ -132,7 +132,7 @@ class Survey:
 
 
 EMPTY = Survey((), None, Fraction(0), {}, (Epoch(),), {})
-"""Of a source that can be read only once."""
+"""The survey of a source that can be read only once."""
 
 
 def with_even_times(survey: Survey, rate: Fraction) -> Survey:

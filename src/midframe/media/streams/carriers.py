@@ -16,7 +16,7 @@ MAX_RUNS = 20
 NEAR = Fraction(1, 2)
 """Losses of a stream within this many seconds are reported as one."""
 PGS, END_OF_COMPOSITION = "hdmv_pgs_subtitle", 0x80
-"""FFmpeg's name of Blu-ray subtitles, and the segment type that ends a bitmap."""
+"""FFmpeg's name of Blu-ray subtitles, and the segment type that ends a composition."""
 PRIMING_PACKETS = 3
 """Number of audio packets that may precede the first sample: encoder delay, which Matroska does not
 mark."""

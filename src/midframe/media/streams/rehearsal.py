@@ -35,7 +35,7 @@ FIRST_PACKETS = 12
 MAX_UNDECODABLE = 200
 """Number of packets after which an audio stream counts as impossible to decode."""
 MAX_BYTES = 64 << 20
-"""Seconds of a source that are read for the first packets of streams that begin late."""
+"""Bytes of a source that are read for the first packets of streams that begin late."""
 FAULTS = (av.FFmpegError, OSError, ValueError, OverflowError)
 """Exceptions of PyAV and the system for streams that a container or an encoder does not accept."""
 

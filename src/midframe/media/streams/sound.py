@@ -24,7 +24,7 @@ from midframe.media.streams.sound_format import (
 )
 
 BIT_RATE = 96_000
-"""Samples per channel of a block."""
+"""Bits per second of encoded sound, per channel."""
 TOLERANCE = Fraction(1, 100)
 """Largest distance in seconds of a frame from the end of the one before it that is attributed to
 rounding."""
@@ -43,7 +43,7 @@ class ConvertedSound:
         source: the stream.
         container: of the result.
         slow: how many times longer the result is.
-        sound: how its first frames look.
+        sound: format of its first frames.
         losses: where packets that cannot be decoded are noted.
     """
 

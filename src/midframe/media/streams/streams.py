@@ -83,7 +83,7 @@ def ways_of(
         source: a stream other than the video.
         container: FFmpeg's name of the result's container.
         slow: how many times longer the result is.
-        sound: how the first frames of a sound look; None if none could be decoded.
+        sound: format of the first frames of an audio stream; None if none could be decoded.
         mute: drop sound.
 
     Raises:

@@ -18,7 +18,7 @@ UNKNOWN_SECONDS = 4
 DELAYED = ("eia_608",)
 """Decoders that output a subtitle when the next one begins, with its own times."""
 NO_PTS = -(2**63)
-"""FFmpeg's style of a subtitle."""
+"""FFmpeg's value for a missing timestamp (AV_NOPTS_VALUE)."""
 ASS_FIELDS = 8
 """Number of commas before the text of an ASS event in the output of FFmpeg's decoders."""
 ASS_HEADER = b"""[Script Info]

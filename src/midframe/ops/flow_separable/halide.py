@@ -91,7 +91,7 @@ def flow_separable_gradients(
 
 
 flow_separable_frame_gradient = reference.flow_separable_frame_gradient
-"""Not implemented: no training of midframe needs it."""
+"""PyTorch's implementation: no training of midframe needs this gradient."""
 
 
 def _pad_width(*tensors: Tensor) -> list[Tensor]:
