@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 LOCK_FILE = "lock"
-TAKEN = {errno.EAGAIN, errno.EACCES, errno.EDEADLK}
+LOCKED_ERRORS = {errno.EAGAIN, errno.EACCES, errno.EDEADLK}
 """Errors for a lock that another process holds."""
 
 
@@ -66,7 +66,7 @@ class FolderLock:
         try:
             _lock(file)
         except OSError as error:
-            if error.errno in TAKEN:
+            if error.errno in LOCKED_ERRORS:
                 os.close(file)
                 raise BlockingIOError(f"{self.folder} is locked") from error
         return file  # some network file systems have no locks

@@ -13,12 +13,12 @@ import numpy as np
 from midframe.media.colour.conversion import grey
 from midframe.media.pictures.images import Array
 
-EQUAL = 6
+MAX_STATIC_DIFFERENCE = 6
 """Largest difference of equal pixels, in grey levels of 255. Codecs change static pixels beside
 moving ones this much."""
 BLOCK, BLOCKS_AROUND = 8, 9
 """The surroundings that must change are a square of 9 blocks of 8 pixels on a side."""
-CHANGING = 0.4
+MIN_CHANGING = 0.4
 """Minimum fraction of the surroundings that changes, averaged over the consecutive frames."""
 FRAMES = 4
 """Number of consecutive pairs of frames from which an overlay is detected."""
@@ -42,7 +42,7 @@ class OverlayFinder:
         if cut or first.shape != second.shape:
             self._still_for = self._changing = None
             return
-        changed = np.maximum(first, second) - np.minimum(first, second) > EQUAL
+        changed = np.maximum(first, second) - np.minimum(first, second) > MAX_STATIC_DIFFERENCE
         still, around = (
             ~_combine_neighbours(changed, np.logical_or),
             _around(changed),
@@ -62,7 +62,7 @@ class OverlayFinder:
         if not found.any():
             return None
         height, width = found.shape
-        found &= np.repeat(np.repeat(self._changing >= CHANGING, BLOCK, 0), BLOCK, 1)[
+        found &= np.repeat(np.repeat(self._changing >= MIN_CHANGING, BLOCK, 0), BLOCK, 1)[
             :height, :width
         ]
         if not found.any():

@@ -20,7 +20,7 @@ from midframe.media.reading.sights import Sight, thumbnail
 from midframe.media.streams.carriers import PRIMING_PACKETS
 from midframe.video.report import VideoReport
 
-SAME_PICTURE = 10.0
+MAX_THUMBNAIL_DIFFERENCE = 10.0
 """Largest mean difference of the thumbnails of a frame before and after encoding, in grey levels of
 255."""
 TICK = Fraction(1, 1000)
@@ -32,7 +32,7 @@ PRIMING = Fraction(3, 10)
 """Seconds by which packets of re-encoded sound may precede the audible sound (encoder delay)."""
 SOUND_PACKET = Fraction(1, 20)
 """Largest duration of an audio packet in seconds: 2048 samples of AAC-HE at 44.1 kHz."""
-FORGIVEN = 0.02
+MAX_DIFFERENT_FRACTION = 0.02
 """Fraction of the kept frames that may differ from their source: strong compression, sudden
 flashes."""
 
@@ -224,7 +224,7 @@ def _wrong_frames(found: Playback, report: VideoReport, expected: Expected) -> I
         lasts = float(found.end - found.begin)
         yield f"the video lasts {lasts:.3f} s instead of {float(length):.3f} s"
     report.frames_unchanged = count_unchanged(found.sights, expected)
-    if report.frames_unchanged < report.frames_kept * (1 - FORGIVEN) - 1:
+    if report.frames_unchanged < report.frames_kept * (1 - MAX_DIFFERENT_FRACTION) - 1:
         kept = f"instead of {report.frames_kept}"
         yield f"{report.frames_unchanged} source frames are found in the result {kept}"
 
@@ -246,7 +246,7 @@ def count_unchanged(shown: Sequence[Sight], expected: Expected) -> int:
 
 
 def _alike(first: Array, second: Array) -> bool:
-    return float(np.abs(first.astype(np.int16) - second).mean()) < SAME_PICTURE
+    return float(np.abs(first.astype(np.int16) - second).mean()) < MAX_THUMBNAIL_DIFFERENCE
 
 
 def _wrong_sounds(found: Playback, report: VideoReport, expected: Expected) -> Iterator[str]:

@@ -25,7 +25,7 @@ SUFFIX = ".midframe"
 JOB_FILE, DATABASE = "job.json", "segments.db"
 SHORT_SEGMENT, LONG_SEGMENT = 60, 240
 """Minimum frames of a segment that ends at a cut, and frames of one that ends without a cut."""
-UNREADABLE = ("video", "network")
+HASHED_FIELDS = ("video", "network")
 """Values of a job that are hashes."""
 TABLES = """
 CREATE TABLE segments (number INTEGER PRIMARY KEY, extradata BLOB NOT NULL);
@@ -255,7 +255,7 @@ def _check_same(folder: Path, job: Mapping[str, Any]) -> None:
 
 
 def _describe_change(name: str, before: Any, now: Any) -> str:
-    return f"the {name} differs" if name in UNREADABLE else f"{name} was {before} and is {now}"
+    return f"the {name} differs" if name in HASHED_FIELDS else f"{name} was {before} and is {now}"
 
 
 def _write_whole(path: Path, text: str) -> None:

@@ -20,7 +20,7 @@ from midframe.rates import parse_rate
 END_SLACK = Fraction(1, 4)
 """Steps by which the source may end after a place of the grid without another frame of the
 result."""
-FINEST_TICK = 10_000
+MIN_TICKS = 10_000
 """Minimum ticks per second of a time base, which bound the rounding of the start of a film."""
 
 
@@ -99,7 +99,7 @@ class ConstantRate:
 
     @property
     def time_base(self) -> Fraction:
-        return 1 / (self.rate.numerator * Fraction(ceil(FINEST_TICK / self.rate.numerator)))
+        return 1 / (self.rate.numerator * Fraction(ceil(MIN_TICKS / self.rate.numerator)))
 
     def place(self, time: Fraction) -> Fraction:
         """See `Timeline`."""
@@ -141,7 +141,7 @@ class TrueTimes:
         return (
             self.source_time_base
             * self.slow
-            / (self.factor * max(1, ceil(self.source_time_base * FINEST_TICK)))
+            / (self.factor * max(1, ceil(self.source_time_base * MIN_TICKS)))
         )
 
     def place(self, time: Fraction) -> Fraction:

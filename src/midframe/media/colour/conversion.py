@@ -11,7 +11,7 @@ from midframe.media.pictures.images import Array
 
 BT709, UNSPECIFIED, BT470BG, RGB = 1, 2, 5, 0
 """Matrix coefficients, numbered as in ISO/IEC 23091-2."""
-RED_AND_BLUE = {1: (0.2126, 0.0722), 4: (0.30, 0.11), 5: (0.299, 0.114), 6: (0.299, 0.114),
+LUMA_WEIGHTS = {1: (0.2126, 0.0722), 4: (0.30, 0.11), 5: (0.299, 0.114), 6: (0.299, 0.114),
 7: (0.212, 0.087),
                 9: (0.2627, 0.0593), 10: (0.2627, 0.0593)}  # fmt: skip
 """Weights of red and blue in the luma of a matrix (ISO/IEC 23091-2, table 4)."""
@@ -142,7 +142,7 @@ def _needs_matrix(form: av.VideoFormat, colour: Colour) -> bool:
     mean. With alpha its conversion to RGB is less exact too.
     """
     return (
-        (colour.full_range or colour.alpha) and not is_rgb(form) and colour.matrix in RED_AND_BLUE
+        (colour.full_range or colour.alpha) and not is_rgb(form) and colour.matrix in LUMA_WEIGHTS
     )
 
 
@@ -208,7 +208,7 @@ def plane_of(plane: av.video.plane.VideoPlane, bits: int) -> Array:
 
 def luma_chroma(matrix: int) -> Array:
     """Return the matrix from R, G, B in [0, 1] to Y, in the same range, and Cb and Cr around 0."""
-    red, blue = RED_AND_BLUE[matrix]
+    red, blue = LUMA_WEIGHTS[matrix]
     green = 1 - red - blue
     wide, high = 2 * (1 - blue), 2 * (1 - red)
     return np.array(

@@ -24,14 +24,14 @@ LOST = {
 """Side data that no encoder of FFmpeg writes for interpolated frames."""
 UNKNOWN = "UNKNOWN_{}"
 """Name of a side data type that PyAV does not list."""
-NEWEST_TYPE = 64
+MAX_TYPE = 64
 """Side data types are small numbers; FFmpeg 8 has 32 of them."""
 
 
 def _register_unknown_types() -> None:
     """Give a name to every type that PyAV's enumeration lacks: reading such a frame's side data
     fails otherwise."""
-    for number in range(NEWEST_TYPE):
+    for number in range(MAX_TYPE):
         if number not in Type._value2member_map_:
             member: Any = object.__new__(Type)
             member._name_, member._value_ = UNKNOWN.format(number), number

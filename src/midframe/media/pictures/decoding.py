@@ -28,7 +28,7 @@ from midframe.errors import SourceError, VideoError
 Array = np.ndarray[Any, Any]
 ORIENTATION = 0x0112
 """EXIF's tag of the orientation of the stored image."""
-TURNS: dict[int, Any] = {
+ROTATIONS: dict[int, Any] = {
     2: np.fliplr,
     3: lambda image: np.rot90(image, 2),
     4: np.flipud,
@@ -38,7 +38,7 @@ TURNS: dict[int, Any] = {
     8: lambda image: np.rot90(image, 1),
 }
 """From the stored image to the upright one, by the value of `ORIENTATION`."""
-TURNED = (5, 6, 7, 8)
+TRANSPOSED = (5, 6, 7, 8)
 """Values of `ORIENTATION` that exchange height and width."""
 WHITE_IS_ZERO = 0
 PHOTOMETRIC = 262
@@ -48,7 +48,7 @@ DEPTH_BY_FFMPEG = ("AVIF", "JPEG2000")
 UNSPECIFIED = 2
 HDR_TRANSFERS = (16, 18)
 """PQ and HLG, numbered as in ISO/IEC 23091-2."""
-DAMAGE = (
+PILLOW_ERRORS = (
     OSError,
     SyntaxError,
     ValueError,
@@ -60,7 +60,7 @@ DAMAGE = (
     zlib.error,
 )
 """Exceptions that Pillow raises for damaged files, depending on the format."""
-PASSING = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENODEV, errno.EACCES}
+TEMPORARY_ERRORS = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENODEV, errno.EACCES}
 """Errors of a disk or a network, after which the file may be intact."""
 
 
@@ -138,7 +138,7 @@ def form_of(image: ImageFile, path: Path, *, page: bool = False) -> Form:
     stated_first = (
         image.format != "PNG" or {"exif", "xmp"} & image.info.keys()
     )  # else PNG would be decoded for it
-    if stated_first and _orientation(image) in TURNED:
+    if stated_first and _orientation(image) in TRANSPOSED:
         height, width = width, height
     return Form(height, width, high_bit_depth, _has_alpha(image), _density(image))
 
@@ -240,7 +240,7 @@ def _decode_high_depth(image: ImageFile, path: Path, *, page: bool) -> Picture |
 
 
 def _rotate(image: Array, orientation: int) -> Array:
-    turned: Array = TURNS[orientation](image) if orientation in TURNS else image
+    turned: Array = ROTATIONS[orientation](image) if orientation in ROTATIONS else image
     return turned
 
 
@@ -325,8 +325,13 @@ def reported(path: Path) -> Iterator[None]:
             yield
     except FileNotFoundError as error:
         raise SourceError(f"{path} does not exist: name a picture") from error
-    except (*DAMAGE, av.FFmpegError, ImageCms.PyCMSError, Image.DecompressionBombError) as error:
+    except (
+        *PILLOW_ERRORS,
+        av.FFmpegError,
+        ImageCms.PyCMSError,
+        Image.DecompressionBombError,
+    ) as error:
         reason = getattr(error, "strerror", None) or error
-        kind = VideoError if getattr(error, "errno", None) in PASSING else SourceError
+        kind = VideoError if getattr(error, "errno", None) in TEMPORARY_ERRORS else SourceError
         known = "PNG, JPEG, WebP, AVIF, TIFF and BMP can"
         raise kind(f"{path} cannot be read as a picture ({reason}): {known}") from error

@@ -17,7 +17,7 @@ from midframe.media.colour.conversion import grey
 from midframe.media.pictures.images import Array
 from midframe.media.reading.reader import Frame
 
-EQUAL = 1.0
+MAX_BLOCK_DIFFERENCE = 1.0
 """Largest mean difference of a block of a duplicate frame, in grey levels of 255. Codecs change
 duplicates slightly."""
 BLOCK = 16
@@ -60,7 +60,7 @@ def is_duplicate(before: Array, after: Array) -> bool:
     below, right = (-size % BLOCK for size in change.shape)
     blocks = np.pad(change, ((0, below), (0, right)), mode="edge")
     blocks = blocks.reshape(blocks.shape[0] // BLOCK, BLOCK, -1, BLOCK)
-    return bool(blocks.mean((1, 3)).max() <= EQUAL)
+    return bool(blocks.mean((1, 3)).max() <= MAX_BLOCK_DIFFERENCE)
 
 
 def _distinct(frames: Iterable[Frame]) -> Iterator[tuple[Frame, bool]]:

@@ -9,7 +9,7 @@ from typing import Any
 import av
 from av.codec.context import ThreadType
 
-from midframe.media.pictures.decoding import PASSING
+from midframe.media.pictures.decoding import TEMPORARY_ERRORS
 from midframe.media.reading.damage import Damage
 from midframe.media.reading.survey import Survey
 from midframe.media.reading.video_file import decoder_of, demux, time_of
@@ -82,7 +82,7 @@ class FrameDecoder:
             try:
                 frames = decoder.decode(packet)
             except av.FFmpegError as error:
-                if error.errno in PASSING:
+                if error.errno in TEMPORARY_ERRORS:
                     raise
                 if decoder.thread_type & ThreadType.FRAME and self.reopen:
                     yield from self._frames_again(begin, count, report=report)

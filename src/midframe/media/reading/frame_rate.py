@@ -18,9 +18,9 @@ from midframe.rates import COMMON_RATES
 
 MIN_STEPS = 10
 """Minimum number of equal steps that rounding cannot explain."""
-CLOSE_RATE = Fraction(2, 100)
+MAX_RATE_ERROR = Fraction(2, 100)
 """Largest relative distance of the rate of uneven frames from the common rate that is assumed."""
-OFF_GRID = 0.01
+MAX_OFF_GRID = 0.01
 """Fraction of the frames that may lie beside the grid of a regular source; one frame always may."""
 JITTER = Fraction(1, 8)
 """Steps by which the other frames may lie beside it."""
@@ -30,9 +30,9 @@ MAX_DENOMINATOR = 10_000
 """Largest denominator of a rate that is fitted to the times."""
 COARSE_TICK = Fraction(1, 100)
 """Seconds. Times that are no finer, as those of GIF, state common rates only roughly."""
-LARGEST_TOLERANCE = Fraction(9, 20)
+MAX_TOLERANCE = Fraction(9, 20)
 """Fraction of a step: a frame further from the grid is between two of its places."""
-SPARSE = 10
+MAX_SPARSITY = 10
 """A source whose grid has more places per frame than this is not regular."""
 
 
@@ -80,7 +80,7 @@ def _can_have(tick: Fraction, rate: Fraction) -> bool:
 
 
 def _tolerance(rate: Fraction, tick: Fraction) -> Fraction:
-    return max(min(tick, LARGEST_TOLERANCE / rate), JITTER / rate)
+    return max(min(tick, MAX_TOLERANCE / rate), JITTER / rate)
 
 
 def _near(seconds: Any, tick: Fraction, stated: Sequence[Fraction]) -> list[Fraction]:
@@ -88,7 +88,7 @@ def _near(seconds: Any, tick: Fraction, stated: Sequence[Fraction]) -> list[Frac
     middle = float(np.median(np.diff(seconds)))
     if middle <= 0:
         return []
-    reach = max(float(CLOSE_RATE), float(tick) / middle)
+    reach = max(float(MAX_RATE_ERROR), float(tick) / middle)
     usual = [rate for rate in stated if rate in COMMON_RATES]
     return [
         rate for rate in (*usual, *COMMON_RATES, *stated) if abs(float(rate) * middle - 1) <= reach
@@ -120,7 +120,7 @@ def _anchor(places: Any, tolerance: float) -> int:
     within += np.searchsorted(wrapped, phases + 1 + tolerance, "right") - np.searchsorted(
         wrapped, phases + 1 - tolerance
     )
-    first_keeps_to_it = within[0] >= within.max() - max(1.0, OFF_GRID * len(places))
+    first_keeps_to_it = within[0] >= within.max() - max(1.0, MAX_OFF_GRID * len(places))
     return 0 if first_keeps_to_it or within.max() < len(places) * MAJORITY else int(within.argmax())
 
 
@@ -129,10 +129,12 @@ def _lie_on_grid(places: Any, anchor: int, tolerance: float) -> bool:
     numbers = np.rint(relative)
     beside = np.abs(relative - numbers) > tolerance + 1e-6
     on_grid = numbers[~beside]
-    allowed = max(1.0, OFF_GRID * len(places))
+    allowed = max(1.0, MAX_OFF_GRID * len(places))
     doubled = len(on_grid) - len(np.unique(on_grid))
     span = numbers[-1] - numbers[0] + 1
-    return bool(beside.sum() + doubled <= allowed and span <= SPARSE * len(places) + MIN_STEPS)
+    return bool(
+        beside.sum() + doubled <= allowed and span <= MAX_SPARSITY * len(places) + MIN_STEPS
+    )
 
 
 def source_rate(times: Sequence[Fraction], tick: Fraction, stated: Sequence[Fraction]) -> Fraction:
@@ -152,12 +154,12 @@ def source_rate(times: Sequence[Fraction], tick: Fraction, stated: Sequence[Frac
         return next(iter(stated), Fraction(25))
     middle = Fraction(median(steps))
     common = [rate for rate in COMMON_RATES if _can_have(tick, rate)]
-    tick = min(tick, LARGEST_TOLERANCE * middle)
+    tick = min(tick, MAX_TOLERANCE * middle)
     begin, end = _longest_even_run(times, middle, tick)
     length, count = times[end] - times[begin], end - begin
     if count * 2 <= len(steps):
         near = min(COMMON_RATES, key=lambda rate: abs(rate * middle - 1))
-        return near if abs(near * middle - 1) <= CLOSE_RATE else 1 / middle
+        return near if abs(near * middle - 1) <= MAX_RATE_ERROR else 1 / middle
     if (
         count >= MIN_STEPS
         and len({after - before for before, after in pairwise(times[begin : end + 1])}) == 1

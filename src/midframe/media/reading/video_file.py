@@ -9,7 +9,7 @@ from typing import Any
 import av
 
 from midframe.errors import SourceError, VideoError
-from midframe.media.pictures.decoding import PASSING
+from midframe.media.pictures.decoding import TEMPORARY_ERRORS
 
 MAX_READ_ERRORS = 20
 """Consecutive read errors after which reading ends."""
@@ -54,7 +54,7 @@ def open_video(path: Path, address: str | None = None) -> av.container.InputCont
 def read_error(path: Path, error: av.FFmpegError) -> VideoError:
     """Return the error to raise for one of FFmpeg: a temporary error of the disk, or a damaged
     file."""
-    if error.errno in PASSING:
+    if error.errno in TEMPORARY_ERRORS:
         return VideoError(
             f"{path} cannot be read now ({error.strerror}): check that its disk is connected"
         )
@@ -145,7 +145,7 @@ def demux(container: Any, streams: Sequence[Any]) -> Iterator[Any]:
             return
         except av.FFmpegError as error:
             errors += 1
-            if error.errno in PASSING or errors > MAX_READ_ERRORS:
+            if error.errno in TEMPORARY_ERRORS or errors > MAX_READ_ERRORS:
                 raise
 
 

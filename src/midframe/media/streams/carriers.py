@@ -9,11 +9,11 @@ import av
 
 PLACE_FAULTS = {ENOSPC, EDQUOT, EFBIG, EACCES, EPERM, EROFS, EIO, ENOENT}
 """Errors of the output device; all others concern the written data."""
-BIGGEST_TIME = 2**62
+MAX_TIME = 2**62
 """Ticks; a larger time of a packet is invalid."""
-MAX_RUNS = 20
+MAX_REPORTED_LOSSES = 20
 """Number of losses of a stream that are reported individually."""
-NEAR = Fraction(1, 2)
+MAX_GAP = Fraction(1, 2)
 """Losses of a stream within this many seconds are reported as one."""
 PGS, END_OF_COMPOSITION = "hdmv_pgs_subtitle", 0x80
 """FFmpeg's name of Blu-ray subtitles, and the segment type that ends a composition."""
@@ -47,15 +47,15 @@ class Losses:
         last = self._runs[-1] if self._runs else None
         begin = begin if begin is not None else last[2] if last else Fraction(0)
         end = begin if end is None else end
-        if last and last[0] == what and abs(begin - last[2]) <= NEAR:
+        if last and last[0] == what and abs(begin - last[2]) <= MAX_GAP:
             self._runs[-1] = (what, last[1], max(last[2], end), last[3] + 1)
         else:
             self._runs.append((what, begin, end, 1))
 
     def texts(self) -> list[str]:
         """Return one line for each run of losses."""
-        lines = [self._line(*run) for run in self._runs[:MAX_RUNS]]
-        more = sum(run[3] for run in self._runs[MAX_RUNS:])
+        lines = [self._line(*run) for run in self._runs[:MAX_REPORTED_LOSSES]]
+        more = sum(run[3] for run in self._runs[MAX_REPORTED_LOSSES:])
         return lines + ([f"{self.stream}: {more} more packets were damaged"] if more else [])
 
     def _line(self, what: str, begin: Fraction, end: Fraction, count: int) -> str:
@@ -170,7 +170,7 @@ def _clip_before_zero(packet: av.Packet) -> bool:
 def times_of(packet: av.Packet) -> tuple[Fraction | None, Fraction | None]:
     """Return the start and the end of a packet in seconds; None if it has no time."""
     moment = packet.dts if packet.pts is None else packet.pts
-    if moment is None or abs(moment) > BIGGEST_TIME:
+    if moment is None or abs(moment) > MAX_TIME:
         return None, None
     return moment * packet.time_base, (moment + max(0, packet.duration or 0)) * packet.time_base
 
@@ -207,7 +207,7 @@ class RisingTimes:
 
 
 def _rescale(time: int | None, scale: Fraction) -> int | None:
-    if time is None or abs(time * scale) > BIGGEST_TIME:
+    if time is None or abs(time * scale) > MAX_TIME:
         return None
     return round(time * scale)
 

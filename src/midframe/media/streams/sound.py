@@ -28,7 +28,7 @@ BIT_RATE = 96_000
 TOLERANCE = Fraction(1, 100)
 """Largest distance in seconds of a frame from the end of the one before it that is attributed to
 rounding."""
-LONGEST_SILENCE = 3600
+MAX_SILENCE = 3600
 """Seconds; a longer gap is a damaged time."""
 UNDECODABLE = "a packet that cannot be decoded becomes silence"
 
@@ -130,7 +130,7 @@ class ConvertedSound:
         begin = self._until if frame.pts is None or base is None else frame.pts * base
         sound = format_of(frame)
         off = begin - self._until
-        if self._placed is not None and abs(off) > LONGEST_SILENCE:
+        if self._placed is not None and abs(off) > MAX_SILENCE:
             self.losses.note(
                 f"a packet with a wrong time of {float(begin):.0f} s is placed", self._until
             )

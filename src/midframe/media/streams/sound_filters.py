@@ -24,7 +24,7 @@ from midframe.media.streams.sound_format import (
 PADDING = 0.5
 """Seconds of silence that are appended to stretched sound, since `atempo` does not output its last
 window; removed afterwards."""
-LOUDEST = 16.0
+MAX_SAMPLE = 16.0
 """Limit of float samples; damaged packets decode to huge values, which encoders refuse."""
 
 
@@ -69,8 +69,8 @@ class Resampler:
             samples = frame.to_ndarray().reshape(-1, self.channels)  # packed, so there is one plane
             late, self.skip = samples[max(0, self.skip) :], max(0, self.skip - len(samples))
             if len(late):
-                clean = np.nan_to_num(late, nan=0.0, posinf=LOUDEST, neginf=-LOUDEST)
-                yield np.clip(clean, -LOUDEST, LOUDEST)
+                clean = np.nan_to_num(late, nan=0.0, posinf=MAX_SAMPLE, neginf=-MAX_SAMPLE)
+                yield np.clip(clean, -MAX_SAMPLE, MAX_SAMPLE)
 
 
 class Stretcher:

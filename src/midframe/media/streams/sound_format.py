@@ -38,13 +38,25 @@ DEFAULT_LAYOUTS = {
 OTHER_LAYOUTS = {3: "3.0", 4: "quad"}
 """Other layouts of as many channels, for encoders that lack the default one."""
 SMALLER_LAYOUTS = ("7.1", "5.1", "stereo", "mono")
-SPEAKERS = ("mono", "stereo", "2.1", "3.0", "4.0", "quad", "5.0", "5.1", "5.1(side)", "6.1", "7.1")
+COMMON_LAYOUTS = (
+    "mono",
+    "stereo",
+    "2.1",
+    "3.0",
+    "4.0",
+    "quad",
+    "5.0",
+    "5.1",
+    "5.1(side)",
+    "6.1",
+    "7.1",
+)
 """Layouts to which sound with a custom channel order may be converted."""
-LOWEST_RATE = 16000
+MIN_RATE = 16000
 """Samples per second; at lower rates a packet of AAC is so long that its priming is audible as a
 delay if it is kept."""
 UNKNOWN_LAYOUT = re.compile(r"(\d+) channels")
-OWN_ORDER = re.compile(r"channels \(|@|ambisonic|channels$")
+CUSTOM_ORDER = re.compile(r"channels \(|@|ambisonic|channels$")
 """Names of layouts that may have a custom list of channels."""
 
 _never_release = ctypes.pythonapi.Py_IncRef
@@ -94,7 +106,7 @@ def decode_sound(context: Any, packet: av.Packet | None) -> list[Any]:
     cannot be decoded."""
     frames = context.decode(packet)
     for frame in frames:
-        if OWN_ORDER.search(frame.layout.name):
+        if CUSTOM_ORDER.search(frame.layout.name):
             _never_release(frame.layout)
     return [
         frame
@@ -129,9 +141,9 @@ def choose_sound_encoding(container: str, sound: SoundFormat) -> SoundEncoding:
     """Choose the encoding for a container that preserves the most: all channels, otherwise the
     nearest smaller layout."""
     names = [_encoder(name, sound) for name in ENCODERS[container]]
-    layouts = [sound.layout] if not OWN_ORDER.search(sound.layout) or sound.unordered else []
+    layouts = [sound.layout] if not CUSTOM_ORDER.search(sound.layout) or sound.unordered else []
     layouts += [
-        each for each in SPEAKERS if sound.reordered and _names(each) == _names(sound.layout)
+        each for each in COMMON_LAYOUTS if sound.reordered and _names(each) == _names(sound.layout)
     ]
     layouts += (
         []
@@ -198,7 +210,7 @@ def _nearest_rate(encoder: str, rate: int) -> int:
     offered: list[int] = sorted(av.Codec(encoder, "w").audio_rates or [])
     if encoder == "libopus" or not offered:
         return offered[-1] if offered else rate
-    usable = [each for each in offered if each >= LOWEST_RATE]
+    usable = [each for each in offered if each >= MIN_RATE]
     return next((each for each in usable if each >= rate), usable[-1])
 
 

@@ -43,7 +43,7 @@ NO_PRESETS = {
 """Remedies for encoders that have no presets."""
 QUIET = {"libx265": {"x265-params": "log-level=error"}}
 """Options that silence encoders that print to standard error by themselves."""
-COMPLAINTS = re.compile(r"Error parsing option|Unknown option|Invalid value")
+OPTION_WARNINGS = re.compile(r"Error parsing option|Unknown option|Invalid value")
 """Warnings of FFmpeg about the options in x264-params, x265-params and svtav1-params."""
 
 logger = logging.getLogger(__name__)
@@ -126,7 +126,7 @@ def check_encoder(context: Any, asked: Mapping[str, str], crf: int, preset: str 
         raise VideoError(
             f"{name} has no presets: drop --preset; `ffmpeg -h encoder={name}` lists its options"
         )
-    if complaints := [line for line in _texts(log) if COMPLAINTS.search(line)]:
+    if complaints := [line for line in _texts(log) if OPTION_WARNINGS.search(line)]:
         lists = ", ".join(
             f"{key}={value}" for key, value in asked.items() if key.endswith("-params")
         )

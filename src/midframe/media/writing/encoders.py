@@ -47,7 +47,7 @@ LOSSLESS_RGB = {
     (True, True): "rgba64le",
 }
 """Pixel formats that keep every bit of RGB, by depth and alpha."""
-APPLE_TAG = "hvc1"
+HEVC_TAG = "hvc1"
 """Tag of HEVC in MP4 that Apple's players require."""
 IN_ORDER = {"bf": "0"}
 """Options for AVI, which has no timestamps: no B-frames, so that frames are stored in display

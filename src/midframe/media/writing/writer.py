@@ -27,7 +27,7 @@ from midframe.media.writing.containers import (
     held_codecs,
 )
 from midframe.media.writing.encoder_options import opening_encoder
-from midframe.media.writing.encoders import APPLE_TAG, ENCODERS, Encoding
+from midframe.media.writing.encoders import ENCODERS, HEVC_TAG, Encoding
 from midframe.media.writing.mark import NAME, write_mark
 from midframe.outputs import unfinished_path
 
@@ -38,9 +38,9 @@ OTHER_LANGUAGE_CODES = {
     "slk": "slo", "sqi": "alb", "zho": "chi",
 }  # fmt: skip
 """ISO 639-2 has two codes for some languages; QuickTime files use the bibliographic one."""
-OF_THE_FILE = ("major_brand", "minor_version", "compatible_brands", "encoder", "timecode")
+FILE_METADATA = ("major_brand", "minor_version", "compatible_brands", "encoder", "timecode")
 """Metadata that describes the source's file, not its content; a time code is carried separately."""
-LATEST_CHAPTER = 10**9
+MAX_CHAPTER_SECONDS = 10**9
 """Seconds; a chapter that states a later time is damaged."""
 
 
@@ -128,7 +128,7 @@ class VideoWriter:
                 {
                     key: value
                     for key, value in reader.container.metadata.items()
-                    if key.lower() not in OF_THE_FILE
+                    if key.lower() not in FILE_METADATA
                 }
             )
             if plan.time_code:
@@ -263,7 +263,7 @@ class VideoWriter:
         """Convert a chapter to the time of the result; a chapter outside of the span ends before it
         begins."""
         stated = (chapter[edge] * chapter["time_base"] + self.shift for edge in ("start", "end"))
-        edges = [min(max(Fraction(0), edge), Fraction(LATEST_CHAPTER)) for edge in stated]
+        edges = [min(max(Fraction(0), edge), Fraction(MAX_CHAPTER_SECONDS)) for edge in stated]
         if self.span:
             edges = [
                 min(max(edge, self.span.begin), self.span.end) - self.span.begin for edge in edges
@@ -287,7 +287,7 @@ class VideoWriter:
         if self.container.format.name == "avi":  # it counts frames
             self.stream.codec_context.time_base = self.stream.time_base = 1 / self.encoding.rate
         if self.encoding.encoder == "libx265":
-            self.stream.codec_tag = APPLE_TAG
+            self.stream.codec_tag = HEVC_TAG
 
     def _mux(self, packets: list[av.Packet]) -> None:
         for packet in packets:

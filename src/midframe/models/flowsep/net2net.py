@@ -14,7 +14,7 @@ from midframe.models.flowsep.network import FlowSep
 NEW_FEATURES_GAIN = 0.1
 """Factor of the weights of new features, which are small at first: the correlation includes all
 features, also those that the decoders do not use yet."""
-FREE = (
+MAY_DIFFER = (
     "widths",
     "hidden",
     "bidirectional_levels",
@@ -40,13 +40,15 @@ def widen(smaller: FlowSep, config: FlowSepConfig) -> FlowSep:
     Fewer taps or another resampling change the result: training resumes from there.
 
     Raises:
-        ValueError: the form differs in a setting that is not `FREE`, or a width is smaller.
+        ValueError: the form differs in a setting that is not `MAY_DIFFER`, or a width is smaller.
     """
     old = smaller.config
     sizes = zip((*old.widths, *old.hidden), (*config.widths, *config.hidden), strict=True)
-    expected = dataclasses.replace(old, **{name: getattr(config, name) for name in FREE})
+    expected = dataclasses.replace(old, **{name: getattr(config, name) for name in MAY_DIFFER})
     if config != expected or any(before > after for before, after in sizes):
-        raise ValueError(f"only {', '.join(FREE)} may differ, and no width may become smaller")
+        raise ValueError(
+            f"only {', '.join(MAY_DIFFER)} may differ, and no width may become smaller"
+        )
     larger = FlowSep(config)
     with torch.no_grad():
         for name, module in smaller.named_modules():

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from midframe.ops.adaptive.reference import taps_innermost
 
-PIECE = 256
+TAP_BLOCK = 256
 """Taps per block, a power of two."""
 MAX_CHANNELS = 32
 """Largest number of colours, for which a program keeps sums; frames with more are left to
@@ -73,7 +73,7 @@ def _layout(frames: Tensor, kernels: Tensor) -> dict[str, Any]:
         "several": kernels.shape[1],
         "taps": kernels.shape[2],
         "channels": frames.shape[2],
-        "piece": PIECE,
+        "piece": TAP_BLOCK,
     }
     room = {"room": triton.next_power_of_2(frames.shape[2])}
     return {**sizes, **dict(zip(names, frames.stride(), strict=True)), **fixed, **room}
