@@ -33,7 +33,7 @@ from midframe.media.colour.conversion import from_rgb, to_rgb
 from midframe.media.reading.reader import VideoReader
 from midframe.media.writing.encoders import choose_encoding
 from midframe.models.checkpoint import build_model
-from midframe.models.flowsep import BASE, FlowSep
+from midframe.models.flowsep import MEDIUM_FORM, FlowSep
 from midframe.tensors import to_image, to_tensor
 from midframe.video.pipeline import interpolate_video
 
@@ -146,8 +146,8 @@ def main() -> None:
         tools = {
             "sepconv": Interpolator("sepconv"),
             "flowsep": small,
-            "flowsep, base size": Interpolator(
-                build_model("flowsep", BASE)
+            "flowsep, medium form": Interpolator(
+                build_model("flowsep", MEDIUM_FORM)
             ),  # fresh weights take as long
         }
         first, second = pairs[0]
@@ -159,9 +159,7 @@ def main() -> None:
             f"{ROUNDS}, in turns"
         )
         for name, taken in times.items():
-            print(
-                f"{name:24}{taken:8.3f} s a made frame  1/{times['sepconv'] / taken:.1f} of sepconv"
-            )
+            print(f"{name:24}{taken:8.3f} s per frame  1/{times['sepconv'] / taken:.1f} of sepconv")
         parts = in_turns(stages(small, pictures, colour))
         files = in_turns({
             "decoding a frame": lambda: decode(clip, options.frames),
@@ -179,7 +177,7 @@ def main() -> None:
             "minterpolate, encoded": lambda: compensate(clip, options.frames, encoded=True),
         })  # fmt: skip
         for name, taken in films.items():
-            print(f"{name:24}{len(pairs) / taken:8.2f} made frames a second")
+            print(f"{name:24}{len(pairs) / taken:8.2f} frames per second")
 
 
 if __name__ == "__main__":

@@ -73,9 +73,9 @@ def main() -> None:
             alone.append(middle - begin)
             whole.append(time.perf_counter() - middle)
     height, width = frames[0].shape[:2]
-    print(f"{width}x{height}, {len(pairs)} frames made; medians of {ROUNDS}, in turns")
-    print(f"network alone       {median(alone) / len(pairs):.3f} s a frame")
-    print(f"from file to file   {median(whole) / len(pairs):.3f} s a frame")
+    print(f"{width}x{height}, {len(pairs)} interpolated frames; medians of {ROUNDS}, in turns")
+    print(f"network alone       {median(alone) / len(pairs):.3f} s per frame")
+    print(f"from file to file   {median(whole) / len(pairs):.3f} s per frame")
     print(f"the rest adds       {100 * (median(whole) / median(alone) - 1):.0f} %")
 
 

@@ -1,4 +1,4 @@
-"""The one-line functions for programs that do not hold an Interpolator."""
+"""One-line functions for programs that do not keep an Interpolator."""
 
 from collections.abc import Sequence
 from fractions import Fraction
@@ -29,7 +29,7 @@ def interpolate(
     model: str = InterpolationOptions.model,
     device: str = InterpolationOptions.device,
 ) -> Array | list[Array]:
-    """Make the middle of two frames, or the frames at several times between them.
+    """Interpolate the middle of two frames, or the frames at several times between them.
 
     Weights are loaded at the first call and kept.
 

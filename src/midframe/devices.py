@@ -1,4 +1,4 @@
-"""Which device and which precision to compute with."""
+"""Choice of device and precision."""
 
 import torch
 
@@ -26,8 +26,8 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_precision(name: str, device: torch.device) -> torch.dtype:
-    """Turn a precision's name into a type; "auto" takes what the device is fast in without loss
-    that can be seen."""
+    """Return the type of a precision; "auto" is the fastest type of the device without visible
+    loss."""
     types = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
     if name == "auto":
         fast_on_cpu = torch.bfloat16 if cpu_multiplies_bfloat16() else torch.float32
@@ -38,7 +38,8 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
 
 
 def cpu_multiplies_bfloat16() -> bool:
-    """Whether this processor has instructions for products in bfloat16 (AVX-512 BF16 or AMX)."""
+    """Return whether this processor has instructions for products in bfloat16 (AVX-512 BF16 or
+    AMX)."""
     checks = (
         getattr(torch.cpu, name, None)
         for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")

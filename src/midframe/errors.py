@@ -7,7 +7,7 @@
     ├── CheckpointError   weights that are missing, damaged or of another network
     ├── DatasetError      a data set or a folder of videos that cannot be used
     ├── ConfigError       settings with an unknown name or a wrong type
-    └── TrainingError     a training that cannot go on: its loss is no number
+    └── TrainingError     a training whose loss is not finite
 
 A wrong argument in a call from Python is a ValueError; these are for what lies outside the program.
 `OptionError` is the ValueError of an option that a person gave. The command line prints the text of
@@ -21,7 +21,7 @@ class MidframeError(Exception):
 
 
 class OptionError(ValueError):
-    """An option has a value that it cannot have; the text says what was given and what is
+    """An option has a value that it cannot have; the text states what was given and what is
     allowed."""
 
 
@@ -50,4 +50,4 @@ class ConfigError(MidframeError):
 
 
 class TrainingError(MidframeError):
-    """A training cannot go on: its loss is no finite number."""
+    """A training cannot continue: its loss is not finite."""

@@ -1,4 +1,4 @@
-"""Networks for other programs: ONNX files, with nothing in them that is not in its standard."""
+"""Export of networks as ONNX files with standard operators only."""
 
 import logging
 import warnings
@@ -16,14 +16,14 @@ from midframe.models.network import Network
 from midframe.outputs import whole_file
 
 OPSET = 18
-"""Version of the operators: the first with GridSample for any mode is 16."""
+"""Version of the operators; 16 is the first with GridSample."""
 EXAMPLE_SIZE = (64, 96)
 """Height and width of the frames that the network is traced with; the file takes any multiple of
 its stride."""
 
 
 class _Exported(nn.Module):
-    """From frames and times to frames, clipped."""
+    """Maps two frames and a time to a frame, clipped."""
 
     def __init__(self, model: FlowSep) -> None:
         super().__init__()
@@ -49,11 +49,11 @@ def export_onnx(
 
     Its inputs are `first` and `second`, frames (1, 3, H, W) float32 RGB in [0, 1], H and W
     multiples of 16, and `time`, (1,) float32 from 0 to 1; its output is `between`, like the frames.
-    Frames are read at full size.
+    Frames are processed at full resolution.
 
     Args:
         model: a flowsep; the operators of other networks have no counterpart in ONNX.
-        path: of the file, which appears when it is whole.
+        path: of the file, which appears when it is complete.
         progress: called with the name of each phase as it begins.
 
     Raises:

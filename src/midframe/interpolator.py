@@ -119,7 +119,7 @@ class Interpolator:
         return digest.hexdigest()
 
     def pairs_at_once(self, height: int, width: int) -> int:
-        """How many pairs of frames of that size are best interpolated at once, each in a thread of
+        """Return how many pairs of frames of this size to interpolate at once, each in a thread of
         its own."""
         if self.device.type != "cpu":
             return 1
@@ -167,7 +167,7 @@ class Interpolator:
         check_pair(first, second)
         moments = [nearest_time(time, self.depth) for time in times]
         frames = {
-            Fraction(n): premultiplied(to_tensor(each, self.device))
+            Fraction(n): premultiply(to_tensor(each, self.device))
             for n, each in enumerate((first, second))
         }
         pixels = first.shape[0] * first.shape[1] * len(moments)
@@ -176,7 +176,7 @@ class Interpolator:
                 self._interpolate_each(frames, moments, progress)
             else:
                 self._interpolate_by_halving(frames, moments, progress)
-        return [to_image(straight(frames[moment]), first.dtype) for moment in moments]
+        return [to_image(unpremultiply(frames[moment]), first.dtype) for moment in moments]
 
     def _avoids_compilation(self, pixels: int) -> bool:
         """Whether compiling would take longer than it saves, for so many pixels of all frames."""
@@ -193,17 +193,17 @@ class Interpolator:
         prepared = self.model.prepare(first, second) if wanted else None
         for done, moment in enumerate(wanted):
             frames[moment] = self._interpolate_tiles(
-                prepared, first, float(moment), scaled(progress, done, len(wanted))
+                prepared, first, float(moment), scale_progress(progress, done, len(wanted))
             )
 
     def _interpolate_by_halving(
         self, frames: FramesByTime, moments: Sequence[Fraction], progress: Progress | None
     ) -> None:
-        """Add the frames at some times, and those on the way to them, to those at 0 and 1."""
+        """Add the frames at some times, and at the intermediate times, to those at 0 and 1."""
         steps = steps_to(moments)
         for done, moment in enumerate(steps):
             before, after = (frames[neighbour] for neighbour in neighbours(moment))
-            frames[moment] = self.middle(before, after, scaled(progress, done, len(steps)))
+            frames[moment] = self.middle(before, after, scale_progress(progress, done, len(steps)))
 
     @torch.inference_mode()
     def middle(self, first: Tensor, second: Tensor, progress: Progress | None = None) -> Tensor:
@@ -245,9 +245,9 @@ def _check_scale(scale: int, network: Network) -> None:
         )
 
 
-def premultiplied(frame: Tensor) -> Tensor:
-    """Colours times alpha, if a frame (1, C, H, W) has some: what cannot be seen must not be mixed
-    in."""
+def premultiply(frame: Tensor) -> Tensor:
+    """Multiply colours by alpha, if a frame (1, C, H, W) has it: invisible colours must not be
+    mixed in."""
     return (
         frame
         if frame.shape[1] == 3
@@ -255,20 +255,21 @@ def premultiplied(frame: Tensor) -> Tensor:
     )
 
 
-def straight(frame: Tensor) -> Tensor:
-    """The opposite of `premultiplied`."""
+def unpremultiply(frame: Tensor) -> Tensor:
+    """Invert `premultiply`."""
     if frame.shape[1] == 3:
         return frame
     return torch.cat((frame[:, :3] / frame[:, 3:].clamp(min=MIN_ALPHA), frame[:, 3:]), dim=1)
 
 
-def scaled(progress: Progress | None, done: int, count: int) -> Progress | None:
-    """Progress within one of several equal steps, of which some are done."""
+def scale_progress(progress: Progress | None, done: int, count: int) -> Progress | None:
+    """Return the callback for one of several equal steps, after some of them."""
     return (lambda fraction: progress((done + fraction) / count)) if progress else None
 
 
 def steps_to(moments: Sequence[Fraction]) -> list[Fraction]:
-    """The times that halving needs to reach some times, each after those that it lies between."""
+    """Return the times to interpolate by halving to reach some times, each after those around
+    it."""
     needed: set[Fraction] = set()
     open_ones = list(moments)
     while open_ones:
@@ -280,7 +281,7 @@ def steps_to(moments: Sequence[Fraction]) -> list[Fraction]:
 
 
 def neighbours(moment: Fraction) -> tuple[Fraction, Fraction]:
-    """The two coarser times that a time is halfway between."""
+    """Return the two coarser times around a time."""
     half_step = Fraction(1, moment.denominator)
     return moment - half_step, moment + half_step
 

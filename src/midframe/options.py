@@ -99,7 +99,7 @@ class RetimingOptions:
     """Multiple of the source's frame rate, as in 2 or "2.5"; 2 if None and neither `fps` nor `slow`
     is given."""
     fps: Rate | None = None
-    """Frames a second of the result, as in 60, "60000/1001" or "59.94"."""
+    """Frames per second of the result, as in 60, "60000/1001" or "59.94"."""
     slow: Rate | None = None
     """How many times longer the result is, from 1; sound is stretched at its pitch."""
     vfr: bool = False
@@ -111,7 +111,7 @@ class RetimingOptions:
     dedup: bool = False
     """Replace frames that duplicate the one before them by interpolated ones."""
     overlays: bool = True
-    """Keep logos and subtitles that stand still in front of a moving picture as they are."""
+    """Keep the samples of logos and subtitles that are static in front of a moving image."""
 
     def __post_init__(self) -> None:
         if self.factor is not None and self.fps is not None:
@@ -135,16 +135,16 @@ class RetimingOptions:
 
 @dataclass(frozen=True)
 class SourceOptions:
-    """What is read of a source, and how."""
+    """Which part of a source is read, and how."""
 
     start: Time = 0.0
     """Where to begin, from the first frame on: seconds, m:s or h:m:s, as in 90 or "1:30"."""
     end: Time | None = None
     """Where to end, from the first frame on; None for the end of the video."""
     source_fps: Rate | None = None
-    """Frames a second of an image sequence, which has no rate of its own; 25 if None."""
+    """Frames per second of an image sequence, which has no rate of its own; 25 if None."""
     deinterlace: bool = False
-    """Make progressive frames of interlaced ones."""
+    """Convert interlaced frames to progressive ones."""
     cut_threshold: float = 10.0
     """Scene change score, from 0 to 100, from which a change counts as a cut (FFmpeg's default); 0
     for no cuts."""
@@ -180,7 +180,7 @@ class EncodingOptions:
     crf: int = 18
     """Constant quality of the encoder; smaller is better and larger."""
     preset: str | None = None
-    """The encoder's own name for how much work it does."""
+    """The encoder's preset, a trade-off of speed and size."""
     encoder_options: Mapping[str, str] | None = None
     """Further options of the encoder, by FFmpeg's names."""
     mute: bool = field(default=False, metadata=SAME_FRAMES)
@@ -228,7 +228,7 @@ def fingerprint(*options: Any) -> dict[str, Any]:
         options: dataclasses of this module, whose fields have different names.
     """
     found = {
-        each.name: _as_json(getattr(group, each.name))
+        each.name: _to_json(getattr(group, each.name))
         for group in options
         for each in fields(group)
         if not each.metadata.get("same_frames")
@@ -236,7 +236,7 @@ def fingerprint(*options: Any) -> dict[str, Any]:
     return {"version": FINGERPRINT_VERSION, **found}
 
 
-def _as_json(value: Any) -> Any:
+def _to_json(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
     return str(value) if isinstance(value, Fraction) else value

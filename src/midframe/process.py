@@ -9,22 +9,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 SPINS = "10000"
-"""PyTorch's threads (GNU OpenMP) wait for each other without rest, some milliseconds long: time
-that decoding, encoding and Halide's threads want. Videos became a fifth faster with shorter
-waits."""
+"""PyTorch's threads (GNU OpenMP) spin for some milliseconds while they wait for each other: time
+that decoding, encoding and Halide's threads need. Videos became a fifth faster with shorter
+spinning."""
 TRIM_THRESHOLD, MMAP_THRESHOLD, ARENA_MAX = -1, -3, -8
 """Parameters of glibc's `mallopt`."""
 LARGEST_KEPT = 1 << 30
-"""Bytes of the largest piece of memory that is kept when it is free."""
+"""Bytes of the largest freed block of memory that is kept."""
 
 
 def configure_process() -> None:
     """Limit the busy waiting of threads, and keep freed memory for later allocations.
 
-    glibc otherwise gives large pieces back to the system, which clears them page by page when the
-    next tensor wants them: a tenth of the time of a video, and more of a training's. Threads share
-    one arena, since others keep no large pieces. Must be called before PyTorch is imported, for
-    OpenMP reads the environment when it is loaded.
+    glibc otherwise returns large blocks to the system, which clears them page by page for the next
+    tensor: a tenth of the time of a video, and more of a training's. Threads share one arena, since
+    others keep no large blocks. Must be called before PyTorch is imported, for OpenMP reads the
+    environment when it is loaded.
     """
     os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
     if platform.libc_ver()[0] == "glibc" and not any(
@@ -69,8 +69,8 @@ def no_real_time_threads() -> Iterator[None]:
     """Refuse real-time scheduling to the threads that this thread starts in the block, on Linux.
 
     Where a process may (as root, as in most containers, or with a limit on RTPRIO), SVT-AV1 gives
-    all its threads the highest real-time priority. They wait actively for each other and can starve
-    the thread that they wait for, and all of the machine.
+    all its threads the highest real-time priority. They spin while they wait for each other, and
+    can starve the thread that they wait for, and the whole machine.
     """
     if sys.platform != "linux":
         yield
@@ -91,7 +91,7 @@ def no_real_time_threads() -> Iterator[None]:
 
 
 def _set_capable(capability: int, wanted: bool) -> bool:
-    """Switch a capability below 32 of this thread on or off; returns whether it was on."""
+    """Switch a capability below 32 of this thread on or off; return whether it was on."""
     try:
         libc = ctypes.CDLL(None)
         get, set_ = libc.capget, libc.capset

@@ -1,24 +1,24 @@
-"""Frame rates as people write them."""
+"""Parsing of frame rates."""
 
 from fractions import Fraction
 
 from midframe.errors import OptionError
 
 Rate = str | int | float | Fraction
-"""Frames a second: 60, "60", "60000/1001", or "59.94" for 60000/1001."""
+"""Frames per second: 60, "60", "60000/1001", or "59.94" for 60000/1001."""
 COMMON_RATES = tuple(Fraction(n * 1000, 1001) for n in (24, 30, 48, 60, 120)) + tuple(
     Fraction(n) for n in (10, 12, 15, 24, 25, 30, 48, 50, 60, 90, 100, 120, 144, 240)
 )
-"""Frames a second that cameras, films and screens have."""
+"""Frames per second that cameras, films and screens have."""
 MAX_RATE = 1000
-"""Frames a second."""
+"""Frames per second."""
 
 
 def parse_rate(rate: Rate, name: str = "fps") -> Fraction:
     """Return the exact frame rate; "59.94" stands for 60000/1001, as "23.976" for 24000/1001.
 
     Args:
-        rate: frames a second.
+        rate: frames per second.
         name: of the option, for messages.
 
     Raises:

@@ -12,16 +12,16 @@ from torch import Tensor
 from midframe.media.pictures.decoding import Array
 
 TYPES = (np.uint8, np.uint16, np.float32)
-"""Types of the arrays that tensors are made of. Integers stand for 0 to 1, float32 is taken as it
-is."""
+"""Types of arrays that are converted to tensors. Integers represent 0 to 1, float32 is not
+scaled."""
 
 
 def to_tensor(image: Array, device: torch.device | str = "cpu") -> Tensor:
-    """From (H, W, 3) uint8 or uint16 to (1, 3, H, W) float32 in [0, 1]; the same with a fourth
+    """Convert (H, W, 3) uint8 or uint16 to (1, 3, H, W) float32 in [0, 1]; the same with a fourth
     channel.
 
-    The colours of a pixel stay side by side in memory (PyTorch's channels last). An array of
-    float32 is taken as it is, and shares its memory with the tensor.
+    The colours of a pixel remain adjacent in memory (PyTorch's channels last). An array of float32
+    is not scaled, and shares its memory with the tensor.
 
     Raises:
         ValueError: another rank, number of channels or type.
@@ -43,8 +43,8 @@ def to_tensor(image: Array, device: torch.device | str = "cpu") -> Tensor:
 
 
 def to_image(tensor: Tensor, dtype: np.dtype[Any] | type = np.uint8) -> Array:
-    """From (1, C, H, W) float to (H, W, C) integers of a type: clipped to [0, 1] and rounded to the
-    nearest.
+    """Convert (1, C, H, W) float to (H, W, C) integers of a type: clipped to [0, 1] and rounded to
+    the nearest.
 
     The type may be float32 too: values are then left as they are.
     """

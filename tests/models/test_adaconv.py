@@ -12,7 +12,7 @@ from midframe.models.adaconv import (
     AdaConv,
     AdaConvConfig,
     MatrixConvolution,
-    reflected,
+    reflect_indices,
 )
 from midframe.models.checkpoint import load_model, save_model
 
@@ -40,7 +40,8 @@ def patch_by_patch(model: AdaConv, first: Tensor, second: Tensor) -> Tensor:
     patches' middles."""
     height, width = first.shape[2:]
     shown = [
-        index.tolist() for index in (reflected(size, first.device) for size in (height, width))
+        index.tolist()
+        for index in (reflect_indices(size, first.device) for size in (height, width))
     ]
     padded = [frame[:, :, shown[0]][..., shown[1]] for frame in (first, second)]
     unused = MARGIN - model.config.taps // 2
@@ -126,9 +127,9 @@ def test_a_product_of_matrices_is_a_convolution() -> None:
 
 def test_borders_mirror_as_often_as_it_takes() -> None:
     device = torch.device("cpu")
-    assert reflected(100, device)[:41].tolist() == [*range(39, 0, -1), 0, 1]
-    assert reflected(3, device)[39 - 4 : 39 + 7].tolist() == [0, 1, 2, 1, 0, 1, 2, 1, 0, 1, 2]
-    assert set(reflected(1, device).tolist()) == {0}
+    assert reflect_indices(100, device)[:41].tolist() == [*range(39, 0, -1), 0, 1]
+    assert reflect_indices(3, device)[39 - 4 : 39 + 7].tolist() == [0, 1, 2, 1, 0, 1, 2, 1, 0, 1, 2]
+    assert set(reflect_indices(1, device).tolist()) == {0}
 
 
 def test_weights_and_statistics_come_back(model: AdaConv, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from midframe.media.reading.frame_rate import SourceRate
 from midframe.options import RetimingOptions
 from midframe.rates import parse_rate
 from midframe.video.timeline import (
-    FINEST_TICK,
+    MIN_TICKS,
     ConstantRate,
     Shown,
     Timeline,
@@ -44,7 +44,7 @@ def test_frames_come_at_equal_steps_from_the_first_to_the_end(
     assert {after.pts - before.pts for before, after in pairwise(shown)} <= {
         1 / (rate * timeline.time_base)
     }
-    assert abs(shown[0].pts * timeline.time_base - start * slow) <= Fraction(1, 2 * FINEST_TICK)
+    assert abs(shown[0].pts * timeline.time_base - start * slow) <= Fraction(1, 2 * MIN_TICKS)
     length = (times[-1] - start) * slow
     assert len(shown) - 1 < length * rate <= len(shown)
 

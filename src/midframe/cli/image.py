@@ -278,7 +278,7 @@ def read_pair(first: Path, second: Path) -> Pair:
     from PIL import Image
 
     from midframe.media.pictures.decoding import HDR_TRANSFERS, read_picture
-    from midframe.media.pictures.images import in_one_form, same_profile
+    from midframe.media.pictures.images import same_profile, unify_formats
 
     Image.MAX_IMAGE_PIXELS = None  # the command line reads its user's own files, however large
     pictures = [read_picture(path) for path in (first, second)]
@@ -303,7 +303,7 @@ def read_pair(first: Path, second: Path) -> Pair:
             f"exact colours of {first if other else second} (it has no ICC profile, the other "
             "image has one)"
         )
-    images = in_one_form([picture.image for picture in pictures])
+    images = unify_formats([picture.image for picture in pictures])
     return Pair(images[0], images[1], profile or other, tuple(dropped))
 
 

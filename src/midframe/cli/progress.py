@@ -109,7 +109,7 @@ class CountColumn(ProgressColumn):
 
 
 class RateColumn(ProgressColumn):
-    """Frames a second, and the time left."""
+    """Frames per second, and the time left."""
 
     def render(self, task: Task) -> Text:
         pace, now = task.fields["pace"], monotonic()

@@ -7,7 +7,7 @@ from fractions import Fraction
 import av
 
 from midframe.media.colour.conversion import BT709, Colour, from_rgb, in_format, to_rgb
-from midframe.media.colour.filters import pulled
+from midframe.media.colour.filters import pull_frames
 from midframe.media.pictures.images import Array, eight_bit
 
 NAME = "minterpolate"
@@ -52,7 +52,7 @@ class MotionCompensation:
         given.pts, given.time_base, self.last = self.fed, Fraction(1), picture
         self.fed += 1
         self.graph.vpush(given)
-        yield from pulled(self.end)
+        yield from pull_frames(self.end)
 
     def feed(self, picture: av.VideoFrame) -> Iterator[tuple[int, Array]]:
         """Feed a picture; yield pairs (number of the frame before, interpolated frame)."""

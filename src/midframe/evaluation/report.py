@@ -13,7 +13,7 @@ from midframe.data.layouts import CENTRE, HALF, Scene
 from midframe.evaluation import motion_compensation
 from midframe.evaluation.figures import catch_write_errors
 from midframe.evaluation.measures import COLUMNS, Measures, average, defined, finite, measure
-from midframe.interpolator import Interpolator, Progress, scaled
+from midframe.interpolator import Interpolator, Progress, scale_progress
 from midframe.media.pictures.images import Array, read_image, write_image
 from midframe.outputs import whole_file
 
@@ -108,7 +108,7 @@ def evaluate(
         first = _read(scene.first, scene.view)
         truth = _read(scene.middle, scene.view)
         second = _read(scene.second, scene.view)
-        scene_progress = scaled(progress, done, len(scenes))
+        scene_progress = scale_progress(progress, done, len(scenes))
         outputs = {name: tool.interpolate(first, second, progress=scene_progress)}
         outputs |= {"repeat": first, "average": average(first, second)}
         if minterpolate:

@@ -1,5 +1,5 @@
-"""The containers of results: their endings, the codecs that they hold, and the codec that is chosen
-for each."""
+"""The containers of results: their suffixes, the codecs that they support, and the default codec of
+each."""
 
 from typing import Any
 
@@ -16,9 +16,9 @@ CONTAINERS = {
     ".m2ts": "mpegts",
     ".mts": "mpegts",
 }
-"""FFmpeg's names of the containers, by the endings of files."""
+"""FFmpeg's names of the containers, by suffix."""
 DEFAULT_CODECS = {".webm": "vp9"}
-"""Of containers that cannot hold the default of the others."""
+"""Default codecs of containers that do not support the general default."""
 DEFAULT_CODEC = "h264"
 CONTAINER_OPTIONS = {
     ".mp4": {"movflags": "+faststart"},
@@ -33,7 +33,7 @@ PLAIN_FORMATS = ("avi", "mpegts")
 IN_MILLISECONDS = ("matroska", "webm")
 """Containers whose times are whole milliseconds."""
 WITHOUT_HEADER = frozenset((".avi", ".ts", ".m2ts", ".mts"))
-"""Containers whose packets hold the parameter sets of the codec."""
+"""Containers with the parameter sets of the codec in the packets."""
 IN_MPEG_TS = frozenset(
     (
         *("h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4"),
@@ -44,18 +44,18 @@ IN_MPEG_TS = frozenset(
 """Codecs with a stream type in MPEG-TS; FFmpeg has no list of them, and writes others as data
 without a type."""
 NOT_IN_AVI = frozenset(("av1", "vp8", "vp9", "vorbis", "opus"))
-"""Codecs that FFmpeg writes into AVI and few programs read there."""
+"""Codecs that FFmpeg writes into AVI but few programs read there."""
 CODEC_SUFFIXES = {"prores": ".mov", "ffv1": ".mkv"}
-"""Endings of results by the codec, where .mp4 does not hold it or is unusual for it."""
+"""Default suffixes of results by codec, where .mp4 does not support it or is unusual for it."""
 
 
 def default_codec(suffix: str) -> str:
-    """The codec for a container, where none is given."""
+    """Return the default codec of a container."""
     return DEFAULT_CODECS.get(suffix.lower(), DEFAULT_CODEC)
 
 
 def held_codecs(container: Any) -> frozenset[str]:
-    """The codecs that an open output container holds, by FFmpeg's names."""
+    """Return the codecs that an open output container supports, by FFmpeg's names."""
     if container.format.name == "mpegts":
         return IN_MPEG_TS
     return frozenset(container.supported_codecs) - (
@@ -64,7 +64,7 @@ def held_codecs(container: Any) -> frozenset[str]:
 
 
 def container_format(suffix: str) -> str:
-    """FFmpeg's name of a container.
+    """Return FFmpeg's name of a container.
 
     Raises:
         VideoError: there is no such container.

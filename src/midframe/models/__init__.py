@@ -1,1 +1,1 @@
-"""The networks, a file each, and their weights."""
+"""The networks, one file each, and their weights."""

@@ -66,7 +66,7 @@ class PaddedPair(NamedTuple):
     """Frames that the kernels filter, (N, 2, 3, ...) of the same height and width, float32."""
 
 
-def normalised(inputs: int, outputs: int, size: int) -> list[nn.Module]:
+def conv_block(inputs: int, outputs: int, size: int) -> list[nn.Module]:
     """Create a convolution with batch normalisation and ReLU."""
     return [nn.Conv2d(inputs, outputs, size), nn.BatchNorm2d(outputs), nn.ReLU()]
 
@@ -99,8 +99,8 @@ class AdaConv(Network):
         self.config = config = config or AdaConvConfig()
         one, two, three, four, deep = config.widths
         self.layers = nn.Sequential(
-            *normalised(6, one, 7), *halving(one), *normalised(one, two, 5), *halving(two),
-            *normalised(two, three, 5), *halving(three), *normalised(three, four, 3),
+            *conv_block(6, one, 7), *halving(one), *conv_block(one, two, 5), *halving(two),
+            *conv_block(two, three, 5), *halving(three), *conv_block(three, four, 3),
             MatrixConvolution(four, deep, 4), nn.ReLU(),
             MatrixConvolution(deep, 2 * config.taps**2, 1),
         )  # fmt: skip
@@ -121,7 +121,7 @@ class AdaConv(Network):
         """Reflect both frames at their borders, repeatedly if they are smaller than the border."""
         frames = torch.stack((first, second), dim=1).float()  # (N, 2, 3, H, W)
         for axis in (3, 4):
-            frames = frames.index_select(axis, reflected(frames.shape[axis], frames.device))
+            frames = frames.index_select(axis, reflect_indices(frames.shape[axis], frames.device))
         return PaddedPair(self._readable(frames[:, :, :3]), frames)
 
     def render_tile(
@@ -230,7 +230,7 @@ class AdaConv(Network):
         return scores.permute(0, 2, 3, 1)
 
 
-def reflected(size: int, device: torch.device) -> Tensor:
+def reflect_indices(size: int, device: torch.device) -> Tensor:
     """Return the source index of each position of a row with reflected borders.
 
     The outermost pixel is not repeated. The second border is extended by a stride, for blocks that

@@ -1,5 +1,5 @@
-"""Weights on disk: safetensors in half precision, with the network's name and form, and where they
-come from."""
+"""Weight files: safetensors in half precision, with the network's name, its configuration and the
+training as metadata."""
 
 import json
 from collections.abc import Mapping
@@ -29,11 +29,11 @@ NETWORKS: dict[str, tuple[type[Network], type[Any]]] = {
     "flowsep": (FlowSep, FlowSepConfig),
     "sepconv": (SepConv, SepConvConfig),
 }
-"""Every network by name, with the dataclass of its form."""
+"""Every network by name, with the dataclass of its configuration."""
 
 
 def build_model(name: str, form: Mapping[str, Any] | None = None) -> Network:
-    """Make a network with fresh weights.
+    """Create a network with random weights.
 
     Args:
         name: one of `NETWORKS`.
@@ -48,7 +48,7 @@ def build_model(name: str, form: Mapping[str, Any] | None = None) -> Network:
 
 
 def build_config(name: str, form: Mapping[str, Any]) -> Any:
-    """Make the config of a network; arguments and errors as for `build_model`."""
+    """Create the config of a network; arguments and errors as for `build_model`."""
     if name not in NETWORKS:
         raise ValueError(f"there is no network {name!r}: choose from {', '.join(NETWORKS)}")
     _, config = NETWORKS[name]
@@ -68,27 +68,27 @@ def network_name(model: Network) -> str:
 
 
 def channels_last(model: AnyNetwork) -> AnyNetwork:
-    """Lay a network's weights out with channels innermost, which convolutions on a CPU are fastest
-    with."""
+    """Convert a network's weights to channels last, the fastest layout for convolutions on a
+    CPU."""
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
     return model
 
 
 def save_model(model: Network, path: Path, facts: Mapping[str, Any]) -> None:
-    """Write a network in half precision; `facts` say how it came about. The file appears when it is
-    whole."""
+    """Write a network in half precision, with `facts` about its training. The file appears when it
+    is complete."""
     header = {
         "format": "midframe 1",
         "network": network_name(model),
         "form": json.dumps(asdict(model.config)),
         "facts": json.dumps(facts),
     }
-    tensors = {key: _halved(value).contiguous().cpu() for key, value in model.state_dict().items()}
+    tensors = {key: _to_half(value).contiguous().cpu() for key, value in model.state_dict().items()}
     with whole_file(path) as unfinished:
         save_file(tensors, unfinished, metadata=header)
 
 
-def _halved(value: Tensor) -> Tensor:
+def _to_half(value: Tensor) -> Tensor:
     return value.detach().half() if value.is_floating_point() else value
 
 

@@ -1,6 +1,5 @@
-"""A network asked several times about one pair of frames, turned and mirrored: the mean of what it
-makes is nearer to the truth (self-ensemble, arXiv 1511.02228; for interpolation arXiv
-2011.01280)."""
+"""Self-ensemble (test-time augmentation): the mean of a network's predictions for rotated and
+mirrored frames (arXiv 1511.02228; for interpolation arXiv 2011.01280)."""
 
 from typing import Any, NamedTuple
 
@@ -10,45 +9,45 @@ from torch import Tensor
 from midframe.models.network import Network
 
 VIEWS = (1, 2, 4, 8)
-"""How many ways a pair can be looked at: as it is, turned by a quarter, by all quarters, and those
-mirrored too."""
+"""Possible numbers of views: unchanged; also rotated by 90 degrees; by all multiples of it; all of
+these also mirrored."""
 
 
 class View(NamedTuple):
-    """One way to look at a pair of frames (N, C, H, W)."""
+    """A rotation and reflection of a pair of frames (N, C, H, W)."""
 
     quarters: int
-    """By how many quarter turns, anticlockwise, they are turned."""
+    """Rotation in multiples of 90 degrees, anticlockwise."""
     mirrored: bool
-    """Whether they are mirrored then, left to right."""
+    """Whether the rotated frames are mirrored, left to right."""
     reversed: bool
     """Whether the second frame comes first."""
 
     def of(self, frame: Tensor) -> Tensor:
-        """Turn and mirror a frame."""
+        """Rotate and mirror a frame."""
         turned = torch.rot90(frame, self.quarters, (2, 3))
         turned = turned.flip(3) if self.mirrored else turned
         return turned.contiguous(memory_format=torch.channels_last)
 
     def back(self, frame: Tensor) -> Tensor:
-        """The opposite of `of`."""
+        """Invert `of`."""
         return torch.rot90(frame.flip(3) if self.mirrored else frame, -self.quarters, (2, 3))
 
     def place(self, rows: slice, columns: slice, size: tuple[int, int]) -> tuple[slice, slice]:
-        """Where a rectangle of a frame of some height and width lies in it after `of`."""
+        """Return the position of a rectangle of a frame of some height and width after `of`."""
         height, width = size
         for _ in range(self.quarters):
-            rows, columns = _from_end(columns, width), rows
+            rows, columns = _count_from_end(columns, width), rows
             height, width = width, height
-        return rows, _from_end(columns, width) if self.mirrored else columns
+        return rows, _count_from_end(columns, width) if self.mirrored else columns
 
 
 class Ensemble(Network):
-    """The mean of what a network makes of several views of a pair of frames, a power of two of them
-    up to 8.
+    """Averages a network's predictions for several views of a pair of frames, a power of two up to
+    8.
 
-    Every other view is reversed in time, too: two that differ in both ways err less alike than two
-    that differ in one.
+    Every other view is reversed in time, too: the errors of two views that differ in both ways are
+    less correlated than those of views that differ in one.
     """
 
     def __init__(self, network: Network, views: int) -> None:
@@ -66,7 +65,7 @@ class Ensemble(Network):
         return self.network.margin
 
     def prepare(self, first: Tensor, second: Tensor) -> tuple[tuple[int, int], list[Any]]:
-        """The size of the frames, and what the network prepares of each view."""
+        """Return the size of the frames, and the prepared pair of each view."""
         pairs = [(second, first) if view.reversed else (first, second) for view in self.views]
         seen = [map(view.of, pair) for view, pair in zip(self.views, pairs, strict=True)]
         return (first.shape[2], first.shape[3]), [self.network.prepare(*pair) for pair in seen]
@@ -102,5 +101,5 @@ class Ensemble(Network):
         return self.network.motion(first, second)
 
 
-def _from_end(span: slice, extent: int) -> slice:
+def _count_from_end(span: slice, extent: int) -> slice:
     return slice(extent - span.stop, extent - span.start)

@@ -10,17 +10,18 @@ from midframe.ops.dispatch import for_device
 from midframe.ops.winograd import TILE, kernel_values, transforms
 
 MIN_CHANNELS = 16
-"""Fewer inputs the pipeline does not take, and fewer outputs leave its registers half empty."""
+"""Minimum number of channels: the pipeline does not support fewer inputs, and fewer outputs do not
+fill its registers."""
 
 
 class WinogradConvolution(nn.Module):
-    """A convolution of stride 1 without padding, of a square kernel of up to 4x4, in PyTorch.
+    """A convolution with stride 1, without padding, with a square kernel of up to 4x4, in PyTorch.
 
-    It holds the kernel's values beside the kernel, three times its size, and differs from the plain
-    convolution by some 1e-5 of the largest output: too much for types of fewer digits.
+    It stores the transformed kernel besides the kernel, three times its size, and differs from the
+    plain convolution by about 1e-5 of the largest output: too much for types of lower precision.
 
     Args:
-        layer: the plain convolution, which goes on to make what is smaller than a tile.
+        layer: the plain convolution, also used for inputs smaller than a tile.
     """
 
     values: Tensor
@@ -69,7 +70,7 @@ class Implementation(Protocol):
     """A module that computes 3x3 Winograd convolutions."""
 
     def serves(self, features: Tensor, /) -> bool:
-        """Return whether it takes such features."""
+        """Return whether it supports such features."""
 
     def prepare_kernels(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return the kernels and the bias as `convolve` takes them."""
@@ -77,16 +78,16 @@ class Implementation(Protocol):
     def convolve(
         self, features: Tensor, values: Tensor, bias: Tensor, outputs: int, slope: float
     ) -> Tensor:
-        """Convolve with zeros around, add the bias, multiply negative sums by a slope."""
+        """Convolve with zero padding, add the bias, multiply negative sums by a slope."""
 
 
 class ConvActivation(nn.Module):
-    """A 3x3 convolution with zeros around, and the activation after it.
+    """A 3x3 convolution with zero padding, and the activation after it.
 
-    Inference on the CPU takes a Winograd convolution in Halide where that is faster. In float32 it
-    differs from the plain convolution by some 1e-5 of the largest output, in bfloat16 by a fortieth
-    of a usual one: eight times as much as that type's rounding, and no frame is the worse for it
-    (docs/architecture.md).
+    Inference on the CPU uses a Winograd convolution in Halide where that is faster. In float32 it
+    differs from the plain convolution by about 1e-5 of the largest output, in bfloat16 by a
+    fortieth of a typical output: eight times that type's rounding, without an effect on scores
+    (docs/notebook/speed.md).
 
     Args:
         layer: the plain convolution.
@@ -98,7 +99,8 @@ class ConvActivation(nn.Module):
         self.layer = layer
         self.slope = slope
         self.prepared: tuple[Tensor, Tensor] | None = None
-        """Kernels and bias for Halide, four times the kernel; made when first needed."""
+        """Kernels and bias for Halide, four times the size of the kernel; computed when first
+        needed."""
 
     def forward(self, features: Tensor) -> Tensor:
         fast = _implementation(features)
@@ -112,14 +114,14 @@ class ConvActivation(nn.Module):
 
 
 def load_halide() -> Implementation:
-    """Import the CPU form."""
+    """Import the CPU implementation."""
     import midframe.ops.winograd.halide as halide
 
     return halide
 
 
 def _implementation(features: Tensor) -> Implementation | None:
-    """Return the form that serves features; None if gradients are wanted or PyTorch is faster."""
+    """Return the implementation for features; None if gradients are needed or PyTorch is faster."""
     if torch.is_grad_enabled() or torch.compiler.is_exporting():
         return None
     fast = for_device({"cpu": load_halide}, features.device)
@@ -127,7 +129,8 @@ def _implementation(features: Tensor) -> Implementation | None:
 
 
 def use_winograd(network: nn.Module) -> None:
-    """Replace a network's 3x3 convolutions of enough channels, and the activations after them."""
+    """Replace a network's 3x3 convolutions that have enough channels, and the activations after
+    them."""
     for name, child in network.named_children():
         if isinstance(child, nn.Conv2d) and _fits(child):
             setattr(network, name, ConvActivation(child))

@@ -1,4 +1,4 @@
-"""Constants on the device that computes with them."""
+"""Constants on the device that uses them."""
 
 from functools import cache
 from typing import Any
@@ -14,12 +14,12 @@ def constant(values: tuple[Any, ...], device: torch.device) -> Tensor:
     """
     if (
         torch.compiler.is_compiling() or torch.compiler.is_exporting()
-    ):  # tensors of a trace are of no use after it
+    ):  # tensors of a trace cannot be used after it
         return torch.tensor(values, device=device)
-    return _kept(values, device)
+    return _cached(values, device)
 
 
 @cache
-def _kept(values: tuple[Any, ...], device: torch.device) -> Tensor:
+def _cached(values: tuple[Any, ...], device: torch.device) -> Tensor:
     with torch.inference_mode(False):
         return torch.tensor(values, device=device)

@@ -1,4 +1,4 @@
-"""Importing the implementations that are installed, and compiling several of them together."""
+"""Import of the implementations that are installed, and compilation of several of them together."""
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -12,7 +12,7 @@ from torch import Tensor
 
 Result = TypeVar("Result")
 _loaded: dict[Callable[[], object], Any] = {}
-"""What functions imported, None where a package is not installed."""
+"""Imported implementations by function; None if a package is not installed."""
 _thread = local()
 
 
@@ -35,7 +35,8 @@ def avoids_compilation() -> bool:
 
 
 def load_optional(load: Callable[[], Result]) -> Result | None:
-    """Return what a function imports, or None, with one warning, where a package is not installed.
+    """Return the module that a function imports, or None, with one warning, if a package is not
+    installed.
 
     The function is called once: its result is kept.
     """
@@ -50,14 +51,14 @@ def _try(load: Callable[[], Result]) -> Result | None:
         return load()
     except ImportError as error:
         if (error.name or "").startswith("midframe"):
-            raise  # a fault of ours, not a package that is missing
+            raise  # a bug of ours, not a missing package
         message = f"{error.name} is not installed; using the slower PyTorch implementation"
         warnings.warn(message, stacklevel=3)
         return None
 
 
 def for_device(loaders: Mapping[str, Callable[[], Result]], device: torch.device) -> Result | None:
-    """Return the implementation for a device, or None where there is none or it is not installed.
+    """Return the implementation for a device, or None if there is none or it is not installed.
 
     Args:
         loaders: by type of device, functions that import an implementation.
@@ -75,7 +76,7 @@ def device_guard(tensor: Tensor) -> torch.cuda.device:
 
 
 def side_by_side(*calls: Callable[[], Any]) -> None:
-    """Call all, each in a thread of its own, without gradients.
+    """Call all functions, each in a thread of its own, without gradients.
 
     Pipelines that compile at their first call do so together.
     """

@@ -1,5 +1,4 @@
-"""What the Halide pipelines share: which tensors they take, how they see them, how they are
-compiled."""
+"""Shared by the Halide pipelines: supported tensors, views of their memory, compilation."""
 
 from collections.abc import Callable
 from functools import cache, wraps
@@ -18,7 +17,7 @@ LANES = 16
 """Values computed at a time: one AVX-512 register, two of AVX2, four of NEON, in float32."""
 
 TYPES = (torch.float32, torch.bfloat16)
-"""Of features, for the pipelines that read them."""
+"""Types of features, for the pipelines that read them."""
 
 
 @cache
@@ -29,33 +28,34 @@ def natural_lanes() -> int:
 
 
 def serves(frame: Tensor) -> bool:
-    """Whether the pipelines take such a frame: float32, on the CPU."""
+    """Return whether the pipelines support such a frame: float32, on the CPU."""
     return frame.device.type == "cpu" and frame.dtype == torch.float32
 
 
 def serves_features(features: Tensor) -> bool:
-    """Whether the pipelines that read features take such ones: float32 or bfloat16, on the CPU."""
+    """Return whether the pipelines that read features support such ones: float32 or bfloat16, on
+    the CPU."""
     return features.device.type == "cpu" and features.dtype in TYPES
 
 
 def array(tensor: Tensor) -> np.ndarray[Any, Any]:
-    """A tensor's memory as an array; bfloat16 as the integers that hold its bits."""
+    """Return a tensor's memory as an array; bfloat16 as integers with the same bits."""
     tensor = tensor.detach()
     return (tensor.view(torch.uint16) if tensor.dtype == torch.bfloat16 else tensor).numpy()
 
 
 def storage(bf16: bool) -> Any:
-    """The type that `array` shows float32 or, if bf16, bfloat16 as."""
+    """Return the type of the array that `array` returns for float32 or, if bf16, for bfloat16."""
     return hl.UInt(16) if bf16 else hl.Float(32)
 
 
 def as_float(value: Any, bf16: bool) -> Any:
-    """A value of type `storage` as float32: bfloat16 is the upper half of one."""
+    """Convert a value of type `storage` to float32: bfloat16 is its upper half."""
     return hl.reinterpret(hl.Float(32), hl.cast(hl.UInt(32), value) << 16) if bf16 else value
 
 
 def as_stored(value: Any, bf16: bool) -> Any:
-    """The opposite of `as_float`, rounded to the nearest and to even."""
+    """Invert `as_float`, rounded to nearest even."""
     if not bf16:
         return value
     bits = hl.reinterpret(hl.UInt(32), value)
@@ -63,41 +63,42 @@ def as_stored(value: Any, bf16: bool) -> Any:
 
 
 def buffer(tensor: Tensor) -> hl.Buffer:
-    """(N, C, H, W) for reading, as Halide's (x, y, c, n); more dimensions alike. Rows must lie in
-    one piece."""
+    """Return (N, C, H, W) for reading, as Halide's (x, y, c, n); more dimensions likewise. Rows
+    must be contiguous."""
     return hl.Buffer(array(tensor if tensor.stride(-1) == 1 else tensor.contiguous()))
 
 
 def writable(tensor: Tensor) -> hl.Buffer:
-    """A tensor, or a part of one, as it lies in memory."""
+    """Return a tensor, or a part of one, in its memory layout."""
     return hl.Buffer(array(tensor))
 
 
 def inner(tensor: Tensor) -> hl.Buffer:
-    """(N, C, H, W) for reading, as (c, x, y, n); nothing is moved where channels lie innermost."""
+    """Return (N, C, H, W) for reading, as (c, x, y, n); without a copy if channels are
+    innermost."""
     return writable(tensor.permute(0, 2, 3, 1).contiguous())
 
 
 def in_rows(frame: Tensor) -> hl.Buffer:
-    """(N, C, H, W) for reading, as (colours of pixels side by side, y, n); nothing is moved where
-    they lie so."""
+    """Return (N, C, H, W) for reading, as (colours of the pixels of a row, y, n); without a copy if
+    they are adjacent."""
     return writable(frame.permute(0, 2, 3, 1).contiguous().flatten(2))
 
 
 def in_one_row(frame: Tensor) -> hl.Buffer:
-    """(N, C, H, W) for reading, as (colours of all pixels side by side, n); nothing is moved where
-    they lie so."""
+    """Return (N, C, H, W) for reading, as (colours of all pixels, n); without a copy if they are
+    adjacent."""
     return writable(frame.permute(0, 2, 3, 1).contiguous().flatten(1))
 
 
 def lerp(one: Any, other: Any, part: Any) -> Any:
-    """What lies between two values, by how far it is from the first."""
+    """Interpolate between two values by the fraction from the first."""
     return one + (other - one) * part
 
 
 def between(place: Any, factor: int) -> tuple[Any, Any]:
-    """The two values that one of an image `factor` times larger lies between, bilinear, corners not
-    aligned.
+    """Return the two values between which a value of an image `factor` times larger is
+    interpolated, bilinear, corners not aligned.
 
     Returns the place of the first of them, and how far it is from there, in [0, 1).
     """
@@ -109,7 +110,7 @@ def between(place: Any, factor: int) -> tuple[Any, Any]:
 def fetch_bilinear(
     image: hl.ImageParam, channel: Any, sample: Any, across: Place, down: Place, *, bf16: bool
 ) -> Any:
-    """The value of an image, (c, x, y, n) of type `storage`, between four of its pixels, as
+    """Interpolate an image, (c, x, y, n) of type `storage`, between four of its pixels, as
     float32."""
     (left, right, part), (above, below, lower_part) = across, down
     upper, lower = (
@@ -124,13 +125,13 @@ def fetch_bilinear(
 
 
 def channel_groups(channels: int, most: int) -> list[slice]:
-    """Cut channels into groups of `most` at most, which go through a pipeline one after another."""
+    """Divide channels into groups of at most `most`, which are processed one after another."""
     return [slice(start, min(start + most, channels)) for start in range(0, channels, most)]
 
 
 def in_one_loop(*functions: hl.Func) -> None:
-    """Compute what is inside and what is at edges by the same loops: half the code, which compiles
-    in half the time."""
+    """Compute the interior and the edges by the same loops: half the code, which compiles in half
+    the time."""
     for function in functions:
         function.never_partition_all()
 
@@ -138,9 +139,9 @@ def in_one_loop(*functions: hl.Func) -> None:
 class Pipeline:
     """A Halide pipeline for the processor at hand, compiled when it is first called.
 
-    Called with the values of its arguments and with what it writes into. It lets other threads run
-    Python while it compiles and while it computes, which Halide's own callables do not; one call at
-    a time goes through it.
+    Called with the values of its arguments and with the output buffers. It releases Python's global
+    lock while it compiles and while it computes, which Halide's own callables do not; it runs one
+    call at a time.
 
     Args:
         result: what is computed.
@@ -159,15 +160,15 @@ class Pipeline:
             self._result.realize(target, self._target)
             for argument in self._arguments:
                 if isinstance(argument, hl.ImageParam):
-                    argument.reset()  # or the memory of what was read would stay
+                    argument.reset()  # otherwise the memory of the inputs would be kept
 
 
 _building = RLock()
 
 
 def once(build: Callable[..., Pipeline]) -> Callable[..., Pipeline]:
-    """Keep the pipeline that a function builds for each set of arguments: threads that ask together
-    get the same."""
+    """Cache the pipeline that a function builds for each set of arguments; concurrent callers get
+    the same one."""
     kept = cache(build)
 
     @wraps(build)

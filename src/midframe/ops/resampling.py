@@ -1,4 +1,4 @@
-"""Shifting a kernel by a fraction of a pixel, so that each of its taps lies on a whole pixel.
+"""Shift kernels by a fraction of a pixel, so that each tap is on a whole pixel.
 
 Linear interpolation is a low-pass filter at every fraction but 0; cubic convolution (R. Keys, IEEE
 TASSP 29(6), 1981, a = -1/2) keeps more of the high frequencies and needs two taps more.
@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 Resampling = Literal["linear", "cubic"]
-"""How values between pixels are interpolated."""
+"""Interpolation between pixels."""
 RESAMPLINGS: tuple[Resampling, ...] = get_args(Resampling)
 EXTRA_TAPS = {"linear": 1, "cubic": 3}
-"""Taps that a shifted kernel has more than the kernel, by resampling."""
+"""Additional taps of a shifted kernel, by resampling."""
 
 
 def check_resampling(resampling: str) -> None:
@@ -23,12 +23,12 @@ def check_resampling(resampling: str) -> None:
 
 
 def taps_before(resampling: str) -> int:
-    """Taps that a shifted kernel has before the first tap of the kernel."""
+    """Taps of a shifted kernel before the first tap of the kernel."""
     return EXTRA_TAPS[resampling] // 2
 
 
 def shift_weights(fraction: Any, resampling: str) -> tuple[Any, ...]:
-    """The weights by which a tap spreads over the pixels around it, from left to right.
+    """Return the weights that distribute a tap over the pixels around it, from left to right.
 
     Args:
         fraction: how far the tap lies to the right of a whole pixel, in [0, 1); anything that can
@@ -47,7 +47,7 @@ def shift_weights(fraction: Any, resampling: str) -> tuple[Any, ...]:
 
 
 def shift_weight_slopes(fraction: Any, resampling: str) -> tuple[Any, ...]:
-    """The derivatives of `shift_weights` by the fraction."""
+    """Return the derivatives of `shift_weights` with respect to the fraction."""
     p = fraction
     if resampling == "linear":
         return 0.0 * p - 1.0, 0.0 * p + 1.0
@@ -60,8 +60,8 @@ def shift_weight_slopes(fraction: Any, resampling: str) -> tuple[Any, ...]:
 
 
 def interpolation_weight(distance: Tensor, resampling: str) -> Tensor:
-    """The weight of a pixel by its distance from a place between pixels along one axis, 0 from 1 or
-    2 pixels on."""
+    """Return the weight of a pixel by its distance from a position along one axis, 0 from 1 or 2
+    pixels on."""
     d = distance.abs()
     if resampling == "linear":
         return (1 - d).clamp(min=0)
@@ -83,8 +83,8 @@ def shift_kernel(kernel: Tensor, fraction: Tensor, resampling: str) -> Tensor:
 def shift_kernel_gradients(
     gradient: Tensor, kernel: Tensor, fraction: Tensor, resampling: str
 ) -> tuple[Tensor, Tensor]:
-    """The gradients of the arguments of `shift_kernel`: of the fraction, (N, H, W), and of the
-    kernel."""
+    """Return the gradients of the arguments of `shift_kernel`: of the fraction, (N, H, W), and of
+    the kernel."""
     taps = kernel.shape[1]
     of_fraction, of_kernel = torch.zeros_like(fraction), torch.zeros_like(kernel)
     weights, slopes = (get(fraction, resampling) for get in (shift_weights, shift_weight_slopes))

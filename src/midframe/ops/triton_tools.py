@@ -7,13 +7,13 @@ import triton.language as tl
 from torch import Tensor
 
 TYPES = (torch.float32, torch.float16, torch.bfloat16)
-"""Types of the tensors that the Triton kernels take; they compute in float32."""
+"""Types of tensors that the Triton kernels support; they compute in float32."""
 MIN_DOT = 16
 """The smallest side of a matrix that tensor cores multiply."""
 
 
 def serves(tensor: Tensor) -> bool:
-    """Return whether kernels take a tensor: on CUDA, of one of `TYPES`."""
+    """Return whether kernels support a tensor: on CUDA, of one of `TYPES`."""
     return tensor.is_cuda and tensor.dtype in TYPES
 
 
@@ -43,7 +43,7 @@ def pixels(samples, height, width, block: tl.constexpr):  # type: ignore[no-unty
 
 @triton.jit
 def number(values):  # type: ignore[no-untyped-def]
-    """Return values with 0 for what is not a number, which would lead anywhere in memory."""
+    """Replace NaN by 0, since it would address arbitrary memory."""
     return tl.where(values == values, values, 0.0)
 
 

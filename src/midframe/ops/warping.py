@@ -1,4 +1,4 @@
-"""Fetching along a flow, at the low resolutions that networks work at."""
+"""Backward warping, at the low resolutions of networks."""
 
 import torch
 from torch import Tensor
@@ -6,7 +6,8 @@ from torch.nn import functional
 
 
 def warp(features: Tensor, flow: Tensor) -> Tensor:
-    """Fetch features (N, C, h, w) from where a flow (N, 2, h, w) leads, bilinear, in float32."""
+    """Sample features (N, C, h, w) at the positions of a flow (N, 2, h, w), bilinear, in
+    float32."""
     height, width = features.shape[2:]
     x = torch.arange(width, device=flow.device) + flow[:, 0].float()
     y = torch.arange(height, device=flow.device)[:, None] + flow[:, 1].float()

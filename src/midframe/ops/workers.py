@@ -1,4 +1,4 @@
-"""Threads that compute side by side, each with its share of the processor."""
+"""Worker threads that compute in parallel, each with its share of the processor."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -11,16 +11,17 @@ _here = threading.local()
 
 
 def worker() -> int:
-    """Which of several workers this thread is, from 0. What would have to wait for another one is
-    kept by this."""
+    """Index of this thread among several workers, from 0. Resources that workers cannot share are
+    kept by index."""
     return getattr(_here, "number", 0)
 
 
 class Workers(ThreadPoolExecutor):
-    """So many threads that share PyTorch's threads among them; a context, left at once when
-    something fails.
+    """A pool of threads that divide PyTorch's threads among them; a context, left at once after an
+    error.
 
-    What one thread computes alone wastes no time by waiting for others where it is hard to divide.
+    Small operations are hard to divide: a thread that computes alone wastes no time by waiting for
+    others.
     """
 
     def __init__(self, number: int) -> None:

@@ -1,1 +1,1 @@
-"""Videos as streams: read frames and packets, make frames between, write both with exact times."""
+"""Interpolation of whole videos, with exact times and all their streams."""

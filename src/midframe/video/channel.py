@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 QUEUE_LENGTH = 8
 POLL_SECONDS = 0.2
-"""How often a thread that waits looks whether another has failed."""
+"""Seconds between two checks of a waiting thread whether another has failed."""
 LEAVE_SECONDS = 30.0
 """How long a thread may take for what it is doing once the work has failed or was stopped."""
 
@@ -61,7 +61,7 @@ class Channel(Generic[Item]):
             yield item
 
     def raise_failure(self) -> None:
-        """Raise here what the thread on the other side failed with."""
+        """Raise the exception of the thread on the other side."""
         if self.failure:
             raise self.failure
 
@@ -71,7 +71,7 @@ class Stopped(Exception):  # noqa: N818  # not an error: another thread ended th
 
 
 def guard(stop: Event, channel: Channel[Any], work: Callable[[], None]) -> None:
-    """Run a thread's work; a failure travels to the main thread through its channel."""
+    """Run a thread's work; its channel passes an exception to the main thread."""
     try:
         work()
     except Stopped:

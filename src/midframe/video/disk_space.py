@@ -6,18 +6,18 @@ from pathlib import Path
 from midframe.errors import VideoError
 from midframe.media.writing.encoders import Encoding
 
-BITS_A_PIXEL = {"ffv1": 6.0, "prores_ks": 1.5}
-"""What encoders make of a pixel at least, of common pictures."""
+BITS_PER_PIXEL = {"ffv1": 6.0, "prores_ks": 1.5}
+"""Minimum bits per pixel of encoded frames with common content."""
 LOSSY_BITS = 0.02
 COPIES = 2
-"""The segments, and the file that they are joined to."""
+"""The segments, and the file into which they are joined."""
 
 
 def check_space(folder: Path, encoding: Encoding, frames: float | None) -> None:
     """Check that a disk has space for a result, as far as that can be known before the work.
 
     Args:
-        folder: where the result will lie.
+        folder: of the result.
         encoding: of its frames.
         frames: how many there will be; None if that is not known.
 
@@ -37,7 +37,7 @@ def check_space(folder: Path, encoding: Encoding, frames: float | None) -> None:
 
 def needed_bytes(encoding: Encoding, frames: float) -> int:
     """Return the minimum disk space in bytes that the work on so many frames needs."""
-    bits = BITS_A_PIXEL.get(encoding.encoder, LOSSY_BITS) * (
+    bits = BITS_PER_PIXEL.get(encoding.encoder, LOSSY_BITS) * (
         2 if encoding.colour.high_bit_depth and encoding.encoder == "ffv1" else 1
     )
     return round(frames * encoding.width * encoding.height * bits / 8 * COPIES)

@@ -1,9 +1,8 @@
-"""Frames that duplicate the one before them: animation drawn on twos, films shown faster than they
-were taken.
+"""Duplicate frames: animation on twos, films converted to a higher frame rate.
 
-They are taken out, so that what was one picture for several frames becomes motion. The length of
-the film stays. The frames that are left keep their times; where these follow from even steps by
-repeating, as in films brought from 24 to 30 frames a second, they get back their even steps.
+They are removed, so that interpolated motion replaces them. The duration does not change. The
+remaining frames keep their times; if these result from repeating frames of equal steps, as in films
+converted from 24 to 30 frames per second, the equal steps are restored.
 """
 
 from collections import Counter
@@ -18,12 +17,12 @@ from midframe.media.pictures.repeats import is_duplicate
 from midframe.media.reading.source import Frame
 
 MAX_DUPLICATES = 4
-"""A picture that is repeated more often stands still on purpose: all its frames stay."""
+"""A frame with more duplicates is a still: all its frames are kept."""
 ROW = 12
-"""So many pictures in a row tell whether they came at even steps before some were repeated."""
+"""Number of consecutive frames from which equal steps before the repetition are detected."""
 MIN_OCCURRENCES = 2
-"""Shorter and longer steps of even ones both come so often in a row at least. One alone is an
-accident, or a change."""
+"""Minimum number of shorter and of longer steps in a row of frames that had equal steps. A single
+one is an accident, or a change."""
 
 
 def without_duplicates(frames: Iterable[Frame], step: int) -> Iterator[Frame]:
@@ -48,8 +47,8 @@ def without_duplicates(frames: Iterable[Frame], step: int) -> Iterator[Frame]:
 
 
 def _distinct(frames: Iterable[Frame]) -> Iterator[tuple[Frame, bool]]:
-    """The frames that stay, and whether each follows the one before it in a row: not after a cut or
-    a still."""
+    """Yield the frames that are kept, and whether each continues a row: not after a cut or a
+    still."""
     first: Frame | None = None
     held: list[Frame] = []
     seen: Array | None = None
@@ -68,12 +67,12 @@ def _distinct(frames: Iterable[Frame]) -> Iterator[tuple[Frame, bool]]:
         first, seen, held, still = frame, shown, [], False
     if first and not still:
         yield first, in_row
-    yield from ((each, False) for each in held)  # the last picture is shown to the end of the film
+    yield from ((each, False) for each in held)  # the last frame is shown to the end of the video
 
 
 def _evenly(row: list[Frame], step: int) -> list[Frame]:
-    """A row at even steps from its first to its last, if repeating brought it from there; else the
-    row itself."""
+    """Return a row at equal steps from its first to its last frame if it results from repeating;
+    otherwise the row itself."""
     gaps = Counter(round((after.pts - before.pts) / step) for before, after in pairwise(row))
     if len(gaps) != 2 or min(gaps.values()) < MIN_OCCURRENCES:
         return row

@@ -9,17 +9,17 @@ from contextlib import suppress
 from pathlib import Path
 
 LOCK_FILE = "lock"
-TAKEN = {errno.EAGAIN, errno.EACCES, errno.EDEADLK}
-"""Errors of a lock that another has."""
+LOCKED_ERRORS = {errno.EAGAIN, errno.EACCES, errno.EDEADLK}
+"""Errors for a lock that another process holds."""
 
 
 class FolderLock:
     """A lock on a folder, which is created if it does not exist.
 
-    The operating system drops it when the process ends, whatever ends it.
+    The operating system releases it when the process ends in any way.
 
     Args:
-        folder: to be locked; its parent exists.
+        folder: to lock; its parent exists.
 
     Raises:
         BlockingIOError: another process, or another part of this one, has locked it.
@@ -28,13 +28,13 @@ class FolderLock:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self._path = folder, folder / LOCK_FILE
-        self._file = self._locked()
-        while not self._is_current():  # who had it before has removed the folder meanwhile
+        self._file = self._try_lock()
+        while not self._is_current():  # the previous owner has removed the folder meanwhile
             os.close(self._file)
-            self._file = self._locked()
+            self._file = self._try_lock()
 
     def clear(self, but: Collection[str] = ()) -> None:
-        """Delete everything in the folder but some names; what cannot be deleted stays."""
+        """Delete everything in the folder except some names; errors are ignored."""
         for path in self.folder.iterdir():
             if path.name in (LOCK_FILE, *but):
                 continue
@@ -45,7 +45,7 @@ class FolderLock:
                     path.unlink()
 
     def release(self) -> None:
-        """Give the lock up, and delete the folder if nothing else is in it."""
+        """Release the lock, and delete the folder if nothing else is in it."""
         with suppress(OSError):  # Windows deletes no file that is open
             self._path.unlink()
         os.close(self._file)
@@ -55,7 +55,7 @@ class FolderLock:
         with suppress(OSError):
             self.folder.rmdir()
 
-    def _locked(self) -> int:
+    def _try_lock(self) -> int:
         while True:
             self.folder.mkdir(exist_ok=True)
             try:
@@ -66,7 +66,7 @@ class FolderLock:
         try:
             _lock(file)
         except OSError as error:
-            if error.errno in TAKEN:
+            if error.errno in LOCKED_ERRORS:
                 os.close(file)
                 raise BlockingIOError(f"{self.folder} is locked") from error
         return file  # some network file systems have no locks

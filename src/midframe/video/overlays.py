@@ -1,10 +1,8 @@
-"""Overlays that stand still in front of a moving picture: logos, subtitles, displays. Networks
-distort them.
+"""Static overlays in front of a moving image: logos, subtitles, displays. Networks distort them.
 
-A pixel that does not change, in the middle of others that do, may belong to such an overlay, or to
-a background that something passes before. What passes is gone after some frames; so a pixel counts
-as overlay when it has been still for several frames in a row, while most pixels around it changed
-all the time.
+A static pixel among moving ones may belong to an overlay, or to a background that a moving object
+passes. The object is gone after some frames; so a pixel counts as overlay if it is static for
+several frames in a row while most pixels around it change all the time.
 """
 
 from fractions import Fraction
@@ -15,15 +13,15 @@ import numpy as np
 from midframe.media.colour.conversion import grey
 from midframe.media.pictures.images import Array
 
-EQUAL = 6
-"""Of 255: what differs by so much at most is equal. Codecs change still pixels that much beside
-moving ones."""
+MAX_STATIC_DIFFERENCE = 6
+"""Largest difference of equal pixels, in grey levels of 255. Codecs change static pixels beside
+moving ones this much."""
 BLOCK, BLOCKS_AROUND = 8, 9
 """The surroundings that must change are a square of 9 blocks of 8 pixels on a side."""
-CHANGING = 0.4
-"""Share of the surroundings that changes at least, in the mean of the frames in a row."""
+MIN_CHANGING = 0.4
+"""Minimum fraction of the surroundings that changes, averaged over the consecutive frames."""
 FRAMES = 4
-"""So many pairs of frames in a row tell an overlay."""
+"""Number of consecutive pairs of frames from which an overlay is detected."""
 
 
 class OverlayFinder:
@@ -31,7 +29,7 @@ class OverlayFinder:
 
     def __init__(self) -> None:
         self._still_for: Array | None = None
-        """For how many pairs each pixel has been still, up to 255, (H, W)."""
+        """Number of pairs for which each pixel has been static, up to 255, (H, W)."""
         self._changing: Array | None = None
         """The fraction of the surroundings of each block that changed, averaged over the last
         pairs."""
@@ -44,9 +42,9 @@ class OverlayFinder:
         if cut or first.shape != second.shape:
             self._still_for = self._changing = None
             return
-        changed = np.maximum(first, second) - np.minimum(first, second) > EQUAL
+        changed = np.maximum(first, second) - np.minimum(first, second) > MAX_STATIC_DIFFERENCE
         still, around = (
-            ~_gathered(changed, np.logical_or),
+            ~_combine_neighbours(changed, np.logical_or),
             _around(changed),
         )  # still with all its neighbours
         if self._still_for is None or self._changing is None:
@@ -56,7 +54,7 @@ class OverlayFinder:
         self._changing += (around - self._changing) / FRAMES
 
     def overlays(self) -> Array | None:
-        """Which pixels of the last pair belong to an overlay, (H, W) from 0 to 1; None if there are
+        """Return the weights of overlays in the last pair, (H, W) from 0 to 1; None if there are
         none."""
         if self._still_for is None or self._changing is None:
             return None
@@ -64,19 +62,19 @@ class OverlayFinder:
         if not found.any():
             return None
         height, width = found.shape
-        found &= np.repeat(np.repeat(self._changing >= CHANGING, BLOCK, 0), BLOCK, 1)[
+        found &= np.repeat(np.repeat(self._changing >= MIN_CHANGING, BLOCK, 0), BLOCK, 1)[
             :height, :width
         ]
         if not found.any():
             return None
-        weights: Array = _gathered(found.astype(np.uint8), np.add) / np.float32(9)
+        weights: Array = _combine_neighbours(found.astype(np.uint8), np.add) / np.float32(9)
         return weights
 
 
 def keep_overlays(
     interpolated: Array, before: Array, after: Array, t: Fraction, overlays: Array
 ) -> Array:
-    """Put the overlays of the frames around it into an interpolated frame.
+    """Copy the overlays of the two source frames into an interpolated frame.
 
     Args:
         interpolated, before, after: samples of the frames, (h, w) or (h, w, C) integers.
@@ -92,8 +90,8 @@ def keep_overlays(
     return kept
 
 
-def _gathered(values: Array, combine: np.ufunc) -> Array:
-    """The values in the square of 3 pixels around each, combined."""
+def _combine_neighbours(values: Array, combine: np.ufunc) -> Array:
+    """Combine the values in the 3x3 square around each pixel."""
     for axis in (0, 1):
         result, (low, high) = (
             values.copy(),
@@ -106,8 +104,7 @@ def _gathered(values: Array, combine: np.ufunc) -> Array:
 
 
 def _around(changed: Array) -> Array:
-    """The fraction of the surroundings of each block that changed, of those of them that lie in the
-    picture."""
+    """Return the fraction of the blocks around each block, within the image, that changed."""
     height, width = changed.shape
     padded = np.pad(changed, ((0, -height % BLOCK), (0, -width % BLOCK)))
     rows, columns = (size // BLOCK for size in padded.shape)
@@ -123,7 +120,7 @@ def _around(changed: Array) -> Array:
 
 
 def _sums(blocks: Array) -> Array:
-    """The sums of the `BLOCKS_AROUND` blocks around each, along both axes."""
+    """Sum the `BLOCKS_AROUND` blocks around each block, along both axes."""
     reach = BLOCKS_AROUND // 2
     for _ in range(2):
         total = np.pad(blocks, ((reach + 1, reach), (0, 0))).cumsum(axis=0, dtype=np.float64)

@@ -1,9 +1,8 @@
-"""The proof that a result is whole: it is played as a player does, and compared with what its
-source showed.
+"""The final check of a result: it is decoded as a player does, and compared with its source.
 
-While a source is read, what it shows is observed: when, and as a thumbnail, before anything is
-decided about it. The result is then decoded from its file, with edit lists and the start of its
-container applied, by FFmpeg alone.
+While the source is read, the time and a thumbnail of each frame are recorded, before any other
+processing. The result is then decoded from its file, with edit lists and the start of its container
+applied, by FFmpeg alone.
 """
 
 from collections import Counter
@@ -21,26 +20,26 @@ from midframe.media.reading.sights import Sight, thumbnail
 from midframe.media.streams.carriers import PRIMING_PACKETS
 from midframe.video.report import VideoReport
 
-SAME_PICTURE = 10.0
-"""Of 255: thumbnails of one picture, before and after encoding, differ by less in the mean."""
+MAX_THUMBNAIL_DIFFERENCE = 10.0
+"""Largest mean difference of the thumbnails of a frame before and after encoding, in grey levels of
+255."""
 TICK = Fraction(1, 1000)
 """Seconds: Matroska counts in milliseconds."""
 STRETCHED_TOLERANCE = Fraction(1, 10)
 """Seconds by which sound that is re-encoded may end earlier or later: a window of `atempo` and a
 packet."""
 PRIMING = Fraction(3, 10)
-"""Seconds by which packets of sound that is re-encoded may lie before what is heard (encoder
-delay)."""
+"""Seconds by which packets of re-encoded sound may precede the audible sound (encoder delay)."""
 SOUND_PACKET = Fraction(1, 20)
-"""Seconds of a packet of sound at most: 2048 samples of AAC-HE at 44.1 kHz."""
-FORGIVEN = 0.02
-"""Fraction of the kept frames that may look unlike their source: strong compression, sudden
+"""Largest duration of an audio packet in seconds: 2048 samples of AAC-HE at 44.1 kHz."""
+MAX_DIFFERENT_FRACTION = 0.02
+"""Fraction of the kept frames that may differ from their source: strong compression, sudden
 flashes."""
 
 
 @dataclass(frozen=True)
 class Stretch:
-    """When a stream begins and ends, in seconds."""
+    """Start and end of a stream, in seconds."""
 
     begin: Fraction
     end: Fraction
@@ -51,22 +50,22 @@ class Stretch:
 
 @dataclass
 class Playback:
-    """What a player shows of a file."""
+    """The frames and streams that a player decodes from a file."""
 
     sights: list[Sight] = field(default_factory=list)
     end: Fraction = Fraction(0)
-    """When the last picture is no longer shown."""
+    """End of the last frame."""
     sounds: list[Stretch] = field(default_factory=list)
-    """Of each sound stream, in order."""
+    """Start and end of each audio stream, in order."""
     streams: dict[str, int] = field(default_factory=dict)
-    """How many of each kind the file has beside the picture."""
+    """Number of streams of each type, without the video."""
     errors: int = 0
-    """Packets that could not be decoded."""
+    """Number of packets that could not be decoded."""
     begins_anywhere: bool = False
     """The clock of the file begins anywhere, as in MPEG-TS, which has no times before 0."""
     whole_packets: bool = False
-    """Sound begins and ends with a packet, where other containers cut off what an encoder put
-    before and after it."""
+    """Sound begins and ends with a packet; other containers remove the delay and the padding of an
+    encoder."""
 
     @property
     def begin(self) -> Fraction:
@@ -140,36 +139,36 @@ def _show(found: Playback, packet: Any, *, counted: bool) -> None:
 
 @dataclass(frozen=True)
 class Expected:
-    """What a result should be like."""
+    """The expected properties of a result."""
 
     sights: Sequence[Sight]
-    """What the source showed of the part, in seconds of the source."""
+    """Thumbnails of the part of the source, at times in seconds of the source."""
     end: Fraction
-    """When its last picture is no longer shown."""
+    """End of its last frame."""
     sounds: Sequence[Stretch | None]
-    """Of each sound stream that was carried over, in seconds of the source; None where it is not
-    known."""
+    """Start and end of each audio stream that was carried, in seconds of the source; None if
+    unknown."""
     streams: Mapping[str, int]
-    """How many of each kind were to be carried over beside the picture."""
+    """Number of streams of each type that were to be carried, without the video."""
     slow: Fraction
     """How many times longer the result is."""
     step: Fraction
-    """Seconds between two frames of the result, in the mean."""
+    """Mean seconds between two frames of the result."""
     stretched: bool
     """Sound was re-encoded."""
     shift: Fraction = Fraction(0)
-    """Seconds of the source that lie before the result's time 0."""
+    """Seconds of the source before the result's time 0."""
 
 
 def prove(path: Path, report: VideoReport, expected: Expected) -> None:
-    """Play a result and compare it with its source; what it has goes into the report, and what it
-    lacks.
+    """Decode a result and compare it with its source; add its properties and its faults to the
+    report.
 
     Args:
         path: of the result.
         report: of the work; gets `length_out`, `streams`, `frames_unchanged`, `warnings` and
             `problems`.
-        expected: what the source showed.
+        expected: by the source.
     """
     found = play(path, expected.step)
     if found.begins_anywhere and expected.sights:
@@ -180,15 +179,15 @@ def prove(path: Path, report: VideoReport, expected: Expected) -> None:
     problems = [*_wrong_frames(found, report, expected), *_wrong_sounds(found, report, expected)]
     if found.streams != dict(expected.streams):
         problems.append(
-            f"it has {_counted(found.streams)} beside the video stream instead of "
-            f"{_counted(expected.streams)}"
+            f"it has {_list_counts(found.streams)} beside the video stream instead of "
+            f"{_list_counts(expected.streams)}"
         )
     report.problems = tuple(problems)
 
 
 def _begin_at_zero(found: Playback, expected: Expected) -> None:
-    """Take the delay off that Matroska gives to all streams where the priming of a sound lies
-    before 0."""
+    """Subtract the delay that Matroska adds to all streams if the priming of a sound begins before
+    0."""
     if not found.sights or not expected.sights or not found.sounds:
         return
     delay = found.begin - (expected.sights[0].time - expected.shift) * expected.slow
@@ -202,7 +201,7 @@ def _begin_at_zero(found: Playback, expected: Expected) -> None:
         found.end -= delay
 
 
-def _counted(streams: Mapping[str, int]) -> str:
+def _list_counts(streams: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {kind}" for kind, count in sorted(streams.items())) or "nothing"
 
 
@@ -224,15 +223,14 @@ def _wrong_frames(found: Playback, report: VideoReport, expected: Expected) -> I
     if abs(found.end - found.begin - length) > slack:
         lasts = float(found.end - found.begin)
         yield f"the video lasts {lasts:.3f} s instead of {float(length):.3f} s"
-    report.frames_unchanged = unchanged(found.sights, expected)
-    if report.frames_unchanged < report.frames_kept * (1 - FORGIVEN) - 1:
+    report.frames_unchanged = count_unchanged(found.sights, expected)
+    if report.frames_unchanged < report.frames_kept * (1 - MAX_DIFFERENT_FRACTION) - 1:
         kept = f"instead of {report.frames_kept}"
         yield f"{report.frames_unchanged} source frames are found in the result {kept}"
 
 
-def unchanged(shown: Sequence[Sight], expected: Expected) -> int:
-    """Count the frames of the source that a player shows near their times, each in a frame of its
-    own."""
+def count_unchanged(shown: Sequence[Sight], expected: Expected) -> int:
+    """Count the source frames that a player shows near their times, each in a separate frame."""
     count, place = 0, 0
     for sight in expected.sights:
         time = (sight.time - expected.shift) * expected.slow
@@ -248,7 +246,7 @@ def unchanged(shown: Sequence[Sight], expected: Expected) -> int:
 
 
 def _alike(first: Array, second: Array) -> bool:
-    return float(np.abs(first.astype(np.int16) - second).mean()) < SAME_PICTURE
+    return float(np.abs(first.astype(np.int16) - second).mean()) < MAX_THUMBNAIL_DIFFERENCE
 
 
 def _wrong_sounds(found: Playback, report: VideoReport, expected: Expected) -> Iterator[str]:

@@ -14,13 +14,13 @@ class VideoReport:
     """The report of a video. Times are in seconds."""
 
     frames_in: int = 0
-    """Of the source."""
+    """Frames of the source."""
     frames_kept: int = 0
-    """Source frames that are shown."""
+    """Source frames that are in the result."""
     frames_interpolated: int = 0
     """Frames that the network interpolated, and blends at cuts."""
     frames_held: int = 0
-    """Source frames shown once more: at cuts and at the end."""
+    """Repetitions of source frames: at cuts and at the end."""
     frames_unchanged: int | None = None
     """Source frames that a player shows near their times, found by decoding the result; None if it
     cannot be read."""
@@ -30,31 +30,31 @@ class VideoReport:
     """Sets of closed captions that were attached to a frame."""
     cuts: int = 0
     gaps: int = 0
-    """Frames that stood still for much longer than others, and are held instead of moved."""
+    """Frames that are shown for much longer than others, and are held."""
     worst_error: Fraction = Fraction(0)
-    """By which the time of what a frame shows differs at most from when it is shown, beside
-    cuts."""
+    """Largest difference between the time at which a frame is shown and the time of its content,
+    except at cuts."""
     length_in: Fraction = Fraction(0)
-    """Of the source's picture, times how much longer the result is to be."""
+    """Duration of the source's video, multiplied by the factor of slow motion."""
     length_out: Fraction = Fraction(0)
-    """Of the result's picture, as its file has it."""
+    """Duration of the result's video in its file."""
     sound_after_picture_in: Fraction | None = None
-    """By which the last sound of the source ends after its picture, times how much longer the
-    result is to be."""
+    """Seconds by which the last sound of the source ends after its video, multiplied by the factor
+    of slow motion."""
     sound_after_picture_out: Fraction | None = None
-    """The same of the result, as its file has it."""
+    """The same for the result in its file."""
     streams: dict[str, int] = field(default_factory=dict)
-    """How many of each kind the result has beside the picture."""
+    """Number of streams of each type in the result, without the video."""
     converted: tuple[str, ...] = ()
-    """Streams that are not passed on as they are, and what becomes of them."""
+    """Converted streams, and their conversion."""
     dropped: tuple[str, ...] = ()
-    """Streams and metadata that the result does not have, and why."""
+    """Streams and metadata that the result does not have, and the reason."""
     damage: tuple[str, ...] = ()
     """Damaged places of the source, which were bridged."""
     warnings: tuple[str, ...] = ()
-    """Facts about the result that are unusual without being faults."""
+    """Unusual facts about the result that are no faults."""
     problems: tuple[str, ...] = ()
-    """What is wrong with the result; nothing should be."""
+    """Faults of the result; empty if it is correct."""
     already_complete: bool = False
     """The result was complete before this run, made with the same options; nothing is counted."""
 

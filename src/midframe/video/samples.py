@@ -1,11 +1,12 @@
-"""From the samples of two source frames to those of a frame between them.
+"""Samples of source frames as RGB for the network, and back to the samples of an interpolated
+frame.
 
-Source frames reach the encoder as they were decoded, so an interpolated frame must hold all that
-they hold, or the picture flickers. Samples of luma and chroma hold more than RGB from 0 to 1 does:
-luma above white and below black, and colours outside of the gamut. Networks therefore get RGB as
-float32 that is not clipped, and their result becomes samples of the source's own format, range and
-matrix. Subsampled chroma is enlarged such that the pixels of a chroma sample have its value as
-their mean, and reduced by taking that mean: a frame that no network changed comes back exactly.
+Source frames go to the encoder as decoded, so an interpolated frame must preserve everything that
+they contain, or the video flickers. Samples of luma and chroma contain more than RGB from 0 to 1:
+luma above white and below black, and colours outside of the gamut. So networks receive float32 RGB
+that is not clipped, and their output is converted to the source's own format, range and matrix.
+Subsampled chroma is upsampled such that the mean over the pixels of a chroma sample is its value,
+and downsampled by that mean: an unchanged frame comes back exactly.
 """
 
 import re
@@ -20,7 +21,7 @@ from torch import Tensor
 
 from midframe.media.colour.conversion import (
     BT709,
-    RED_AND_BLUE,
+    LUMA_WEIGHTS,
     Colour,
     code_ranges,
     in_format,
@@ -34,9 +35,9 @@ from midframe.video.overlays import keep_overlays
 from midframe.video.stills import keep_still
 
 PLANAR = re.compile(r"yuv[aj]?4\d\dp(\d+le)?|gray(\d+le)?")
-"""Names of the formats that are taken as they are: planes of luma, both chromas and alpha."""
+"""Names of the formats that need no conversion: planes of luma, both chromas and alpha."""
 ALPHA = 3
-"""The place of alpha among planes and colours."""
+"""Index of alpha among planes and colours."""
 SUBSAMPLINGS = {
     (1, 1): "444",
     (2, 1): "422",
@@ -45,7 +46,7 @@ SUBSAMPLINGS = {
     (4, 1): "411",
     (4, 4): "410",
 }
-"""Names by the number of luma samples to one of chroma, along a row and down a column."""
+"""Names by the number of luma samples per chroma sample, along a row and a column."""
 
 
 class Samples:
@@ -59,7 +60,7 @@ class Samples:
     def __init__(self, picture: av.VideoFrame, colour: Colour) -> None:
         self.picture, self.colour = picture, colour
         self.format = av.VideoFormat(sample_format(picture.format, colour))
-        """The format of `planes`: the frame's own where that is planar."""
+        """The format of `planes`: the frame's own if that is planar."""
         self.bits = max(part.bits for part in self.format.components)
         self.held = in_format(picture, colour, self.format.name)
         """The frame in that format."""
@@ -71,10 +72,10 @@ class Samples:
 
     @property
     def rgb(self) -> Array:
-        """What networks take, (H, W, 3), or (H, W, 4) with alpha: RGB of integers as it is, or
-        float32, not clipped.
+        """The input of networks, (H, W, 3), or (H, W, 4) with alpha: integer RGB, or float32, not
+        clipped.
 
-        It is computed once, by the thread that needs it first.
+        Computed once, by the thread that needs it first.
         """
         with self._lock:
             if self._rgb is None:
@@ -84,8 +85,7 @@ class Samples:
 
     @cached_property
     def limits(self) -> list[tuple[int, int]]:
-        """The smallest and the largest code of each plane; the nominal ones where these lie further
-        out."""
+        """The smallest and the largest code of each plane, at least the nominal range."""
         peak = 2**self.bits - 1
         if is_rgb(self.format):
             return [(0, peak)]
@@ -108,25 +108,25 @@ def interpolated_frame(
     still: bool = True,
     overlays: Array | None = None,
 ) -> av.VideoFrame:
-    """Turn the result of a network into a frame like those around it, clipped no more than they
-    are.
+    """Convert the output of a network to a frame in the format of the source frames, clipped to
+    their range.
 
     Args:
         image: the result for the `rgb` of both frames, of the same shape and type.
         first, second: the frames around it.
         t: its time, from 0 (the first frame) to 1 (the second).
         still: blend the samples of both frames where they agree, see `stills`.
-        overlays: from `OverlayFinder`, (H, W), from 0 to 1: how far both frames are blended
-            whatever the image shows.
+        overlays: from `OverlayFinder`, (H, W), from 0 to 1: weights with which the blend of both
+            frames replaces the image.
     """
-    image = _with_hidden_colours(image, first, second, t)
-    planes = [image] if is_rgb(first.format) else _coded(image, first, second)
+    image = _restore_hidden_colours(image, first, second, t)
+    planes = [image] if is_rgb(first.format) else _to_planes(image, first, second)
     if still:
         around = zip(planes, first.planes, second.planes, strict=True)
         planes = [keep_still(*samples, t, first.bits) for samples in around]
     if overlays is not None:
         weights = [
-            _reduced_to(torch.from_numpy(overlays), *plane.shape[:2]).numpy() for plane in planes
+            _downsample_to(torch.from_numpy(overlays), *plane.shape[:2]).numpy() for plane in planes
         ]
         around = zip(planes, first.planes, second.planes, strict=True)
         planes = [
@@ -136,14 +136,14 @@ def interpolated_frame(
 
 
 def blended_frame(first: Samples, second: Samples, t: Fraction) -> av.VideoFrame:
-    """Both frames, the second by a weight from 0 to 1, sample by sample."""
+    """Blend two frames sample by sample, the second with a weight from 0 to 1."""
     return _frame_of(
         [blended(*pair, t) for pair in zip(first.planes, second.planes, strict=True)], first
     )
 
 
 def planes_of(frame: av.VideoFrame) -> list[Array]:
-    """The samples of a frame of a `sample_format`, in the frame's own memory; see
+    """Return the samples of a frame in a `sample_format`, as views of its memory; see
     `Samples.planes`."""
     bits = max(part.bits for part in frame.format.components)
     if not is_rgb(frame.format):
@@ -156,8 +156,7 @@ def planes_of(frame: av.VideoFrame) -> list[Array]:
 
 
 def sample_format(form: av.VideoFormat, colour: Colour) -> str:
-    """The format that holds all that another one does, in one plane for each kind of sample, or
-    else in packed RGB."""
+    """Return the format that preserves all samples of another one, planar or else packed RGB."""
     little_endian = re.sub("be$", "le", form.name)
     if PLANAR.fullmatch(little_endian):
         return little_endian
@@ -171,8 +170,8 @@ def sample_format(form: av.VideoFormat, colour: Colour) -> str:
 
 
 def _rgb_of(planes: list[Array], bits: int, colour: Colour) -> Array:
-    """Planes of luma, both chromas and alpha as (H, W, 3) or (H, W, 4) float32, nominally from 0 to
-    1."""
+    """Convert planes of luma, both chromas and alpha to RGB, (H, W, 3) or (H, W, 4) float32,
+    nominally from 0 to 1."""
     height, width = planes[0].shape
     luma, *others = (
         torch.from_numpy(plane).float().sub_(float(zero)).mul_(float(1 / span))
@@ -184,7 +183,7 @@ def _rgb_of(planes: list[Array], bits: int, colour: Colour) -> Array:
     if not others:
         result[..., :3] = luma[..., None]
         return result.numpy()
-    blue, red = (_enlarged_to(plane, height, width) for plane in others)
+    blue, red = (_upsample_to(plane, height, width) for plane in others)
     inverse = np.linalg.inv(_matrix(colour))
     torch.add(luma, red, alpha=inverse[0, 2], out=result[..., 0])
     torch.add(luma, blue, alpha=inverse[2, 1], out=result[..., 2])
@@ -192,7 +191,7 @@ def _rgb_of(planes: list[Array], bits: int, colour: Colour) -> Array:
     return result.numpy()
 
 
-def _coded(image: Array, first: Samples, second: Samples) -> list[Array]:
+def _to_planes(image: Array, first: Samples, second: Samples) -> list[Array]:
     """The opposite of `_rgb_of`, rounded, and clipped to what either frame has or may have."""
     small, matrix = torch.from_numpy(image), _matrix(first.colour)
     planes: list[Array] = []
@@ -207,29 +206,29 @@ def _coded(image: Array, first: Samples, second: Samples) -> list[Array]:
         if number == ALPHA:
             plane = torch.from_numpy(image)[..., ALPHA]
         else:
-            small = _reduced_to(small, *like.shape)  # once for both chromas
-            plane = _weighted(small, matrix[number])
+            small = _downsample_to(small, *like.shape)  # once for both chromas
+            plane = _sum_colours(small, matrix[number])
         low, high = min(limits[0][0], limits[1][0]), max(limits[0][1], limits[1][1])
         coded = (plane * float(span)).add_(float(zero)).round_().clamp_(low, high)
         planes.append(coded.to(getattr(torch, like.dtype.name)).numpy())
     return planes
 
 
-def _weighted(image: Tensor, weights: Array) -> Tensor:
+def _sum_colours(image: Tensor, weights: Array) -> Tensor:
     red, green, blue = (image[..., place] for place in range(3))
     weighted: Tensor = (red * weights[0]).add_(green, alpha=weights[1]).add_(blue, alpha=weights[2])
     return weighted
 
 
 def _matrix(colour: Colour) -> Array:
-    """From RGB to luma and chroma; any serves that is left the way it was come, where the source's
-    own is not known."""
-    return luma_chroma(colour.matrix if colour.matrix in RED_AND_BLUE else BT709)
+    """Return the matrix from RGB to luma and chroma. If the source's own is unknown, any serves,
+    since it is inverted afterwards."""
+    return luma_chroma(colour.matrix if colour.matrix in LUMA_WEIGHTS else BT709)
 
 
-def _with_hidden_colours(image: Array, first: Samples, second: Samples, t: Fraction) -> Array:
-    """Blend what both frames hold where an image is clear: no network sees it, and encoders may
-    drop alpha."""
+def _restore_hidden_colours(image: Array, first: Samples, second: Samples, t: Fraction) -> Array:
+    """Blend the colours of both frames in transparent pixels: networks ignore them, and encoders
+    may drop alpha."""
     if image.shape[2] == 3:
         return image
     least = 0.5 / (2**first.bits - 1) if image.dtype == np.float32 else 1
@@ -244,8 +243,8 @@ def _with_hidden_colours(image: Array, first: Samples, second: Samples, t: Fract
 
 
 def _frame_of(planes: list[Array], like: Samples) -> av.VideoFrame:
-    """A frame of some planes that is otherwise like a source frame: the place of its chroma decides
-    conversions too."""
+    """Create a frame from planes with the properties of a source frame, such as its chroma
+    location, which affects conversions."""
     frame = without_side_data(like.held)
     frame.make_writable()  # a copy: the memory is that of the source frame
     for target, samples in zip(planes_of(frame), planes, strict=True):
@@ -253,8 +252,8 @@ def _frame_of(planes: list[Array], like: Samples) -> av.VideoFrame:
     return frame
 
 
-def _enlarged_to(plane: Tensor, height: int, width: int) -> Tensor:
-    """Enlarge a plane to a size of which its own is a half or a quarter, rounded up, or all, along
+def _upsample_to(plane: Tensor, height: int, width: int) -> Tensor:
+    """Upsample a plane to a size of which its own is all, a half or a quarter, rounded up, along
     each axis."""
     for axis, size in enumerate((height, width)):
         while plane.shape[axis] < size:
@@ -263,13 +262,13 @@ def _enlarged_to(plane: Tensor, height: int, width: int) -> Tensor:
                 for each in (size, -(-size // 2), -(-size // 4))
                 if -(-each // 2) == plane.shape[axis]
             )
-            plane = _doubled(plane, axis, step)
+            plane = _upsample_by_2(plane, axis, step)
     return plane
 
 
-def _doubled(plane: Tensor, axis: int, size: int) -> Tensor:
-    """Make two values of each, to both sides of it, on the slope between its neighbours: their mean
-    is that value."""
+def _upsample_by_2(plane: Tensor, axis: int, size: int) -> Tensor:
+    """Upsample by 2: two values for each, on the slope between its neighbours, whose mean is that
+    value."""
     last = plane.shape[axis] - 1
     before = torch.cat((plane.narrow(axis, 0, 1), plane.narrow(axis, 0, last)), axis)
     after = torch.cat((plane.narrow(axis, 1, last), plane.narrow(axis, last, 1)), axis)
@@ -283,8 +282,8 @@ def _doubled(plane: Tensor, axis: int, size: int) -> Tensor:
     return result.narrow(axis, 0, size)
 
 
-def _reduced_to(image: Tensor, height: int, width: int) -> Tensor:
-    """The opposite of `_enlarged_to`, of (H, W) or (H, W, C): means of pairs of values."""
+def _downsample_to(image: Tensor, height: int, width: int) -> Tensor:
+    """Invert `_upsample_to`, of (H, W) or (H, W, C), by means of pairs of values."""
     for axis, size in enumerate((height, width)):
         while (length := image.shape[axis]) > size:
             if length % 2:

@@ -2,9 +2,9 @@
 resumed.
 
 The frames of a result are encoded in segments, each by an encoder of its own that begins with a key
-frame. A segment is either wholly in the database of the folder `OUT.midframe/` or not there,
-whatever ends the program. In the end the packets of all segments are written into one file, without
-encoding them again.
+frame. A segment is either completely in the database of the folder `OUT.midframe/` or absent,
+however the program ends. Finally the packets of all segments are written into one file, without
+re-encoding.
 """
 
 import json
@@ -23,7 +23,7 @@ from midframe.video.lock import FolderLock
 
 SUFFIX = ".midframe"
 JOB_FILE, DATABASE = "job.json", "segments.db"
-UNREADABLE = ("video", "network")
+HASHED_FIELDS = ("video", "network")
 """Values of a job that are hashes."""
 TABLES = """
 CREATE TABLE segments (number INTEGER PRIMARY KEY, extradata BLOB NOT NULL);
@@ -44,11 +44,11 @@ CREATE INDEX of_packets ON side_data (packet);
 
 
 class Segments:
-    """The segments of a result that are finished.
+    """The finished segments of a result.
 
     Args:
         target: the result.
-        job: what decides its frames; numbers and texts.
+        job: all options that affect its frames; numbers and texts.
         resume: continue unfinished work, if there is any.
         overwrite: discard unfinished work.
 
@@ -62,7 +62,7 @@ class Segments:
     ) -> None:
         self.target, self.folder = target, segments_folder(target)
         self.finished = 0
-        """How many segments there are; they are numbered from 0."""
+        """Number of segments; they are numbered from 0."""
         self._lock = lock_target(target)
         try:
             self._begin(json.loads(json.dumps(job)), resume=resume, overwrite=overwrite)
@@ -89,7 +89,7 @@ class Segments:
         _write_whole(self.folder / JOB_FILE, json.dumps(job, indent=1) + "\n")
 
     def add(self, segment: int, extradata: bytes | None, packets: Iterable[av.Packet]) -> None:
-        """Keep a segment, all of it or nothing.
+        """Store a segment, completely or not at all.
 
         Args:
             segment: its number.
@@ -130,8 +130,7 @@ class Segments:
         return bytes(found[0]) if found else b""
 
     def packets(self, end: int) -> Iterator[av.Packet]:
-        """Yield the packets of all segments in the order of decoding, with times that suit one
-        file.
+        """Yield the packets of all segments in decoding order, with consistent times for one file.
 
         Args:
             end: when the last frame is no longer shown, as pts.
@@ -211,19 +210,16 @@ def _open(path: Path, *, new: bool) -> sqlite3.Connection:
 
 
 def segments_folder(target: Path) -> Path:
-    """Where the unfinished work on a result lies."""
-    target = (
-        target if target.name else target.absolute()
-    )  # pictures may go into the folder that one is in
+    """Return the folder of the unfinished work on a result."""
+    target = target if target.name else target.absolute()  # images may go into the current folder
     return target.with_name(short_name(target.name, SUFFIX))
 
 
 def decoding_times(pts: list[int]) -> list[int]:
-    """Times of decoding for frames in their order of decoding: rising, and none after its frame's
-    pts.
+    """Return decoding times for frames in decoding order: rising, and none after the frame's pts.
 
-    Encoders that see one segment each cannot know them: the frames that wait at the end of a
-    segment would be decoded when the next one has started.
+    The encoder of one segment cannot determine them: reordered frames at the end of a segment would
+    be decoded after the start of the next one.
     """
     shown = sorted(pts)
     place = {time: index for index, time in enumerate(shown)}
@@ -249,14 +245,16 @@ def _check_same(folder: Path, job: Mapping[str, Any]) -> None:
         )
     changed = [name for name in {**stored, **job} if stored.get(name) != job.get(name)]
     if changed:
-        texts = ", ".join(_changed(name, stored.get(name), job.get(name)) for name in changed)
+        texts = ", ".join(
+            _describe_change(name, stored.get(name), job.get(name)) for name in changed
+        )
         raise VideoError(
             f"{folder} belongs to another job: {texts}; use its options, or --overwrite"
         )
 
 
-def _changed(name: str, before: Any, now: Any) -> str:
-    return f"the {name} differs" if name in UNREADABLE else f"{name} was {before} and is {now}"
+def _describe_change(name: str, before: Any, now: Any) -> str:
+    return f"the {name} differs" if name in HASHED_FIELDS else f"{name} was {before} and is {now}"
 
 
 def _write_whole(path: Path, text: str) -> None:

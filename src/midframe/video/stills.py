@@ -1,10 +1,10 @@
-"""Areas that stand still between two frames. Networks change them slightly, so they would flicker.
+"""Static areas of two frames. Networks change them slightly, so they would flicker.
 
-Blocks of pixels are compared by how far they may have moved: the change from frame to frame divided
-by the contrast, which is what a motion of one pixel changes. So the sharp edges of text may change
-by the noise of a codec, while a faint texture that moves slowly is left to the network. So is what
-the network shows between both frames alone, as a ball that passes before a wall: it differs by more
-than the contrast of the wall.
+Blocks of pixels are compared by their possible motion: the change from frame to frame divided by
+the contrast, which is the change by a motion of one pixel. So the sharp edges of text may change by
+the noise of a codec, while a faint texture that moves slowly is left to the network. So are objects
+that only the interpolated frame shows, such as a ball that passes a wall: they differ by more than
+the contrast of the wall.
 """
 
 from fractions import Fraction
@@ -19,19 +19,22 @@ from midframe.media.pictures.images import Array
 BLOCK = 4
 """Side in pixels of the blocks."""
 MAX_MOTION = (0.1, 0.2)
-"""In pixels, from frame to frame: up to the first the samples of both frames are blended, from the
-second on none."""
+"""Motion in pixels: up to the first value the samples of both frames are blended, from the second
+on none."""
 MAX_ERROR = (0.5, 1.0)
-"""The same for how far the interpolated frame is from the blend, as a multiple of the contrast."""
+"""The same for the difference of the interpolated frame from the blend, as a multiple of the
+contrast."""
 STEPS, WEIGHT_STEPS = 8, 6
-"""Powers of two: frames are blended, and then mixed with the interpolated one, in so many steps."""
+"""Logarithms to base 2 of the steps of the weights with which frames are blended, and mixed with
+the interpolated one."""
 FLAT, FLAT_ERROR = 0.02, 4.0
 """Codes of 8 bits that are added to the contrast before the change and the error are divided by it:
 for flat areas."""
 
 
 def keep_still(interpolated: Array, before: Array, after: Array, t: Fraction, bits: int) -> Array:
-    """Put the blend of both frames into an interpolated frame where they agree and it nearly does.
+    """Replace an interpolated frame by the blend of both frames where these agree and it nearly
+    does.
 
     Args:
         interpolated, before, after: samples of the frames, (h, w) or (h, w, C) integers.
@@ -39,19 +42,20 @@ def keep_still(interpolated: Array, before: Array, after: Array, t: Fraction, bi
         bits: of a sample.
     """
     step = 1 << (bits - 8)
-    contrast = _with_neighbours(_block_means(_contrast(before)))
+    contrast = _average_neighbours(_block_means(_contrast(before)))
     motion = _block_means(_difference(before, after)) / (contrast + FLAT * step)
     still = _ramp(motion, MAX_MOTION)
     if not still.any():
         return interpolated
     blend = _blend(before, after, t)
-    error = _with_neighbours(_block_means(_difference(interpolated, blend)))
+    error = _average_neighbours(_block_means(_difference(interpolated, blend)))
     still *= _ramp(error / (contrast + FLAT_ERROR * step), MAX_ERROR)
-    return _mixed(interpolated, blend, _weights(still, *interpolated.shape[:2]))
+    return _mix(interpolated, blend, _weights(still, *interpolated.shape[:2]))
 
 
 def _blend(before: Array, after: Array, t: Fraction) -> Array:
-    """Both frames, the second by a weight from 0 to 1, rounded: in integers, which is faster."""
+    """Blend two frames, the second with a weight from 0 to 1, rounded: in integers, which is
+    faster."""
     second, wide = round(t * 2**STEPS), np.uint16 if before.dtype == np.uint8 else np.uint32
     blend: Array = before.astype(wide)
     blend *= 2**STEPS - second
@@ -61,9 +65,8 @@ def _blend(before: Array, after: Array, t: Fraction) -> Array:
     return blend.astype(before.dtype)
 
 
-def _mixed(interpolated: Array, blend: Array, weights: Array) -> Array:
-    """A mixture of both by the weights of the second, (h, w) integers up to 2**WEIGHT_STEPS,
-    rounded."""
+def _mix(interpolated: Array, blend: Array, weights: Array) -> Array:
+    """Mix two arrays by weights of the second, (h, w) integers up to 2**WEIGHT_STEPS, rounded."""
     wide = np.int16 if interpolated.dtype == np.uint8 else np.int32
     change: Array = blend.astype(wide)
     change -= interpolated
@@ -75,23 +78,23 @@ def _mixed(interpolated: Array, blend: Array, weights: Array) -> Array:
 
 
 def _weights(still: Tensor, height: int, width: int) -> Array:
-    """How far each pixel is still, from 0 to 2**WEIGHT_STEPS, by what its block and the blocks
-    beside it are."""
+    """Return how static each pixel is, from 0 to 2**WEIGHT_STEPS, interpolated between blocks."""
     halves = functional.interpolate(still[None, None], scale_factor=2, mode="bilinear")[0, 0]
     weights = halves.mul_(2**WEIGHT_STEPS).round_().to(torch.uint8).numpy()
-    for axis in (1, 0):  # rows at last, which are copied whole
+    for axis in (1, 0):  # rows last, which are copied as a whole
         weights = weights.repeat(BLOCK // 2, axis)
     return weights[:height, :width]
 
 
 def _difference(one: Array, other: Array) -> Array:
-    """How far apart two arrays of integers are."""
+    """Return the absolute differences of two arrays of integers."""
     difference: Array = np.maximum(one, other) - np.minimum(one, other)
     return difference
 
 
 def _contrast(samples: Array) -> Array:
-    """How far apart neighbouring samples are, along a row or down a column, whichever is more."""
+    """Return the larger of the absolute differences of neighbouring samples along a row and along a
+    column."""
     result = np.zeros_like(samples)
     result[:, 1:] = _difference(samples[:, 1:], samples[:, :-1])
     np.maximum(result[1:], _difference(samples[1:], samples[:-1]), out=result[1:])
@@ -99,8 +102,8 @@ def _contrast(samples: Array) -> Array:
 
 
 def _block_means(values: Array) -> Tensor:
-    """The means over blocks of `BLOCK` pixels, those at the edges filled up with the outermost
-    pixels."""
+    """Return the means over blocks of `BLOCK` pixels; blocks at the edges are padded with the
+    outermost pixels."""
     edges = [(0, -size % BLOCK) for size in values.shape[:2]] + [(0, 0)] * (values.ndim - 2)
     padded = np.pad(values, edges, mode="edge") if any(more for _, more in edges) else values
     rows = padded.reshape(-1, BLOCK, *padded.shape[1:]).sum(axis=1, dtype=np.uint32)
@@ -111,13 +114,13 @@ def _block_means(values: Array) -> Tensor:
     return torch.from_numpy(colours.sum(axis=2, dtype=np.float32)).div_(BLOCK**2 * colours.shape[2])
 
 
-def _with_neighbours(blocks: Tensor) -> Tensor:
-    """The means over each block and the eight around it."""
+def _average_neighbours(blocks: Tensor) -> Tensor:
+    """Return the means over each block and the eight around it."""
     return functional.avg_pool2d(
         blocks[None, None], 3, stride=1, padding=1, count_include_pad=False
     )[0, 0]
 
 
 def _ramp(values: Tensor, bounds: tuple[float, float]) -> Tensor:
-    """From 1 where values are at the lower bound or below, to 0 from the upper one on."""
+    """Return weights that fall from 1, up to the lower bound, to 0, from the upper one on."""
     return ((bounds[1] - values) / (bounds[1] - bounds[0])).clamp(0, 1)

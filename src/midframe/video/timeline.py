@@ -1,10 +1,9 @@
-"""When frames are shown: exact rationals, in seconds.
+"""Times of frames: exact rationals, in seconds.
 
 A frame of the result shows a moment of the source. A timeline chooses the moments: at equal steps
 (`ConstantRate`), or where the source's own frames lie and between them (`TrueTimes`).
 `shown_between` gives, for two neighbouring source frames, what is to be shown from the first up to
-the second. It depends on these two and on one anchor alone, so nothing adds up over the length of a
-film.
+the second. It depends only on these two and on one anchor, so errors do not accumulate over a film.
 """
 
 from collections.abc import Iterator
@@ -19,11 +18,10 @@ from midframe.rates import parse_factor, parse_rate
 from midframe.times import nearest_time
 
 END_SLACK = Fraction(1, 4)
-"""Steps of the result by which the source may end after a place of the grid without another frame
-being shown."""
-FINEST_TICK = 10_000
-"""A time base has at least so many ticks a second, so that the start of a film is rounded to less
-than that."""
+"""Steps by which the source may end after a place of the grid without another frame of the
+result."""
+MIN_TICKS = 10_000
+"""Minimum ticks per second of a time base, which bound the rounding of the start of a film."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +29,12 @@ class Shown:
     """A frame of the result."""
 
     pts: int
-    """When it is shown, in the timeline's time base."""
+    """Time at which it is shown, in the timeline's time base."""
     t: Fraction
-    """What it shows, from 0 (the source frame before it) to 1 (the one after it), as the network
-    can make it."""
+    """Time of its content, from 0 (the source frame before it) to 1 (the one after it), as the
+    network supports it."""
     error: Fraction
-    """Seconds between what it shows and what it should, in the time of the result."""
+    """Difference between the time of its content and the ideal one, in seconds of the result."""
 
 
 class Timeline(Protocol):
@@ -48,22 +46,22 @@ class Timeline(Protocol):
 
     @property
     def rate(self) -> Fraction:
-        """Frames a second of the result, in the mean."""
+        """Mean frames per second of the result."""
 
     @property
     def time_base(self) -> Fraction:
         """Seconds of a tick of the result's pts."""
 
     def place(self, time: Fraction) -> Fraction:
-        """When a source frame of a time is taken to lie: on the grid, if it lies near a place of
+        """Return the time that a source frame is moved to: the grid, if it is near a place of
         it."""
 
     def end(self, last: Fraction, end: Fraction) -> Fraction:
         """When the result ends, in the time of the source.
 
         Args:
-            last: when its last frame is placed.
-            end: when the source's last frame is no longer shown.
+            last: time to which its last frame is moved.
+            end: of the source's last frame.
         """
 
     def times(self, before: Fraction, after: Fraction) -> Iterator[Fraction]:
@@ -92,7 +90,7 @@ class ConstantRate:
     """Seconds for which the last frame of a regular source is shown, if its end is near that; None
     if it is not."""
     tolerance: Fraction = Fraction(0)
-    """Seconds to which the source's times are exact."""
+    """Precision of the source's times in seconds."""
 
     @property
     def step(self) -> Fraction:
@@ -101,7 +99,7 @@ class ConstantRate:
 
     @property
     def time_base(self) -> Fraction:
-        return 1 / (self.rate.numerator * Fraction(ceil(FINEST_TICK / self.rate.numerator)))
+        return 1 / (self.rate.numerator * Fraction(ceil(MIN_TICKS / self.rate.numerator)))
 
     def place(self, time: Fraction) -> Fraction:
         """See `Timeline`."""
@@ -143,7 +141,7 @@ class TrueTimes:
         return (
             self.source_time_base
             * self.slow
-            / (self.factor * max(1, ceil(self.source_time_base * FINEST_TICK)))
+            / (self.factor * max(1, ceil(self.source_time_base * MIN_TICKS)))
         )
 
     def place(self, time: Fraction) -> Fraction:
@@ -162,7 +160,7 @@ class TrueTimes:
 def shown_between(
     timeline: Timeline, before: Fraction, after: Fraction, depth: int | None
 ) -> Iterator[Shown]:
-    """What is shown from one source frame up to the next.
+    """Return the frames of the result from one source frame up to the next.
 
     Args:
         timeline: of the result.

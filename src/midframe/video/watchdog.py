@@ -8,16 +8,16 @@ from typing import TypeVar
 from midframe.errors import VideoError
 
 STALL_SECONDS = 300.0
-"""For an encoder without progress, and as much again for each megapixel of a frame."""
+"""Seconds without progress of an encoder, and as much again for each megapixel of a frame."""
 MAX_STEP = 1.0
-"""Seconds that count at most between two checks: a process that was stopped for a while has not
+"""Largest number of seconds counted between two checks: a process that was suspended has not
 waited."""
 
 Item = TypeVar("Item")
 
 
 class Watchdog:
-    """Tells a working thread that makes no progress; one thread works, another checks.
+    """Detects that a working thread makes no progress; one thread works, another checks.
 
     Args:
         seconds: how long the working thread may take for one step.
@@ -39,7 +39,7 @@ class Watchdog:
             self._working = False
 
     def watch(self, items: Iterable[Item]) -> Iterator[Item]:
-        """Yield items, each of which is a step; what is done between them is not watched."""
+        """Yield items, each of which is a step; the time between them is not watched."""
         iterator = iter(items)
         while True:
             with self.step():
@@ -65,5 +65,5 @@ class Watchdog:
 
 
 def stall_seconds(width: int, height: int) -> float:
-    """How long an encoder may take for one step."""
+    """Return how many seconds an encoder may take for one step."""
     return STALL_SECONDS * (1 + width * height / 1e6)

@@ -12,7 +12,7 @@ from helpers.video import render_frame
 from PIL import Image, ImageCms, features
 
 from midframe.errors import VideoError
-from midframe.media.pictures.decoding import TURNS, read_form, read_picture
+from midframe.media.pictures.decoding import ROTATIONS, read_form, read_picture
 from midframe.media.pictures.images import Array, write_image
 
 DEEP = np.random.default_rng(0).integers(0, 65536, (40, 60, 4), np.uint16)
@@ -147,7 +147,7 @@ def test_pictures_are_upright(tmp_path: Path, name: str, orientation: int) -> No
     exif[0x0112] = orientation
     picture.save(tmp_path / name, exif=exif, quality=95)
     found = read_picture(tmp_path / name).image
-    expected = TURNS[orientation](render_frame(0)) if orientation > 1 else render_frame(0)
+    expected = ROTATIONS[orientation](render_frame(0)) if orientation > 1 else render_frame(0)
     assert found.shape == expected.shape
     assert abs(found.astype(int) - expected).mean() < 12
     check_form(tmp_path / name)
@@ -160,7 +160,7 @@ def test_deep_tiffs_are_upright(tmp_path: Path, orientation: int, channels: int)
     write_tiff(tmp_path / "a.tif", image, orientation)
     expected = image if channels > 1 else image[..., None].repeat(3, axis=2)
     found = read_picture(tmp_path / "a.tif").image
-    assert np.array_equal(found, TURNS[orientation](expected) if orientation > 1 else expected)
+    assert np.array_equal(found, ROTATIONS[orientation](expected) if orientation > 1 else expected)
     check_form(tmp_path / "a.tif")
 
 

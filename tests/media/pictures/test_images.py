@@ -8,11 +8,11 @@ from PIL import Image, ImageCms
 from midframe.errors import VideoError
 from midframe.media.pictures.decoding import read_picture
 from midframe.media.pictures.images import (
-    in_one_form,
     is_srgb,
     lost_as,
     read_image,
     same_profile,
+    unify_formats,
     write_image,
 )
 from midframe.tensors import to_image, to_tensor
@@ -119,11 +119,11 @@ def test_what_a_format_cannot_hold_is_known_before_and_dropped(
 
 def test_pictures_are_widened_to_one_form() -> None:
     flat, clear = np.full((2, 2, 3), 200, np.uint8), np.full((2, 2, 4), 7, np.uint16)
-    first, second = in_one_form([flat, clear])
+    first, second = unify_formats([flat, clear])
     assert np.array_equal(second, clear)
     assert first.dtype == np.uint16
     assert first[0, 0].tolist() == [200 * 257] * 3 + [65535]
-    assert in_one_form([flat, flat])[0] is flat
+    assert unify_formats([flat, flat])[0] is flat
 
 
 def test_profiles_that_differ_in_their_dates_are_the_same() -> None:

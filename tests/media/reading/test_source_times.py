@@ -166,7 +166,7 @@ def test_more_frames_a_second_than_matroska_can_tell_apart_are_refused_before_th
     tmp_path: Path,
 ) -> None:
     source = write(tmp_path / "in.mp4", Fraction(1000))
-    with pytest.raises(VideoError, match=r"up to 1000 frames a second.*\.mp4"):
+    with pytest.raises(VideoError, match=r"up to 1000 frames per second.*\.mp4"):
         interpolated(source)
     report = interpolate_video(source, tmp_path / "out.mp4", model=Averager(), codec="h264")
     assert not report.problems

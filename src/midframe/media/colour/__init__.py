@@ -1,1 +1,1 @@
-"""Samples of decoded frames: RGB and back, geometry, and the side data that describes them."""
+"""Samples of decoded frames: conversion to and from RGB, geometry, and side data."""

@@ -1,5 +1,5 @@
-"""Between a decoded picture and RGB, with the picture's own matrix and range both ways, and its
-alpha if it has one."""
+"""Convert between decoded frames and RGB, with the frame's own matrix and range in both directions,
+and alpha if there is any."""
 
 from dataclasses import dataclass, replace
 
@@ -10,11 +10,11 @@ from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 from midframe.media.pictures.images import Array
 
 BT709, UNSPECIFIED, BT470BG, RGB = 1, 2, 5, 0
-"""Matrix coefficients as ISO/IEC 23091-2 numbers them."""
-RED_AND_BLUE = {1: (0.2126, 0.0722), 4: (0.30, 0.11), 5: (0.299, 0.114), 6: (0.299, 0.114),
+"""Matrix coefficients, numbered as in ISO/IEC 23091-2."""
+LUMA_WEIGHTS = {1: (0.2126, 0.0722), 4: (0.30, 0.11), 5: (0.299, 0.114), 6: (0.299, 0.114),
 7: (0.212, 0.087),
                 9: (0.2627, 0.0593), 10: (0.2627, 0.0593)}  # fmt: skip
-"""How much red and blue count in the luma of a matrix (ISO/IEC 23091-2, table 4)."""
+"""Weights of red and blue in the luma of a matrix (ISO/IEC 23091-2, table 4)."""
 EXACT = (
     Interpolation.BICUBIC
     | Interpolation.ACCURATE_RND
@@ -46,8 +46,8 @@ class Colour:
 
 
 def colour_of(frame: av.VideoFrame) -> Colour:
-    """Read a picture's colour; where it is not stated, take BT.709 from 720 rows up and BT.601
-    below, as players do."""
+    """Read the colour properties of a frame; without a stated matrix, BT.709 is assumed from 720
+    rows up and BT.601 below, as players do."""
     name = frame.format.name
     matrix = int(frame.colorspace)
     if matrix in (UNSPECIFIED, RGB):
@@ -59,36 +59,36 @@ def colour_of(frame: av.VideoFrame) -> Colour:
 
 
 def is_rgb(form: av.VideoFormat) -> bool:
-    """Whether samples represent colours themselves, or indices of a palette."""
+    """Return whether a pixel format stores RGB or palette indices."""
     return bool(form.is_rgb or form.has_palette)
 
 
 def has_alpha(form: av.VideoFormat) -> bool:
-    """Whether a fourth sample is the opacity of a pixel (alpha)."""
+    """Return whether a pixel format has alpha."""
     return bool(form.has_palette or any(part.is_alpha for part in form.components))
 
 
 def to_rgb(frame: av.VideoFrame, colour: Colour) -> Array:
-    """A picture as (H, W, 3) RGB, or (H, W, 4) with alpha: uint8, or uint16 with a high bit
+    """Convert a frame to (H, W, 3) RGB, or (H, W, 4) with alpha: uint8, or uint16 with a high bit
     depth."""
     if _needs_matrix(frame.format, colour):
-        return _by_matrix(frame, colour)
-    image: Array = _converted(
+        return _convert_by_matrix(frame, colour)
+    image: Array = _reformat(
         frame, colour, colour.rgb_format, colour.range, ColorRange.JPEG
     ).to_ndarray()
     return image
 
 
 def from_rgb(image: Array, colour: Colour, pixel_format: str) -> av.VideoFrame:
-    """An array like those of `to_rgb` as a picture of a pixel format, in the matrix and range of
-    `colour`."""
+    """Convert an array like those of `to_rgb` to a frame of a pixel format, in the matrix and range
+    of `colour`."""
     form = av.VideoFormat(pixel_format)
     if _needs_matrix(form, colour):
         return _into_matrix(image, colour, pixel_format)
     frame = av.VideoFrame.from_ndarray(
         image, format=replace(colour, alpha=image.shape[2] == 4).rgb_format
     )
-    return _converted(
+    return _reformat(
         frame,
         colour,
         pixel_format,
@@ -98,7 +98,7 @@ def from_rgb(image: Array, colour: Colour, pixel_format: str) -> av.VideoFrame:
 
 
 def grey(frame: av.VideoFrame) -> Array:
-    """What a picture is like without its colours, (H, W) uint8."""
+    """Convert a frame to grey, (H, W) uint8."""
     image: Array = VideoReformatter().reformat(frame, format="gray8").to_ndarray()
     return image
 
@@ -106,7 +106,7 @@ def grey(frame: av.VideoFrame) -> Array:
 def in_format(
     frame: av.VideoFrame, colour: Colour, pixel_format: str, result: Colour | None = None
 ) -> av.VideoFrame:
-    """A source picture in the encoder's pixel format; its own samples where that is the same.
+    """Convert a source frame to the encoder's pixel format; without conversion if it is the same.
 
     Args:
         frame, colour: the picture, and how its samples represent colours.
@@ -118,13 +118,13 @@ def in_format(
         return frame
     if is_rgb(frame.format) != is_rgb(av.VideoFormat(pixel_format)):
         return from_rgb(to_rgb(frame, colour), result, pixel_format)
-    return _converted(frame, colour, pixel_format, colour.range, result.range)
+    return _reformat(frame, colour, pixel_format, colour.range, result.range)
 
 
-def _converted(
+def _reformat(
     frame: av.VideoFrame, colour: Colour, pixel_format: str, before: ColorRange, after: ColorRange
 ) -> av.VideoFrame:
-    return VideoReformatter().reformat(  # a frame's own must not be used by two threads at once
+    return VideoReformatter().reformat(  # a frame's own one is not thread-safe
         frame,
         format=pixel_format,
         src_colorspace=colour.matrix,
@@ -136,20 +136,20 @@ def _converted(
 
 
 def _needs_matrix(form: av.VideoFormat, colour: Colour) -> bool:
-    """FFmpeg's conversion of full-range samples cuts off what it should round: half a code value in
-    the mean.
+    """Return whether the matrix is computed here instead of by FFmpeg.
 
-    Beside alpha its conversion to RGB is coarser too.
+    FFmpeg truncates full-range samples instead of rounding: an error of half a code value in the
+    mean. With alpha its conversion to RGB is less exact too.
     """
     return (
-        (colour.full_range or colour.alpha) and not is_rgb(form) and colour.matrix in RED_AND_BLUE
+        (colour.full_range or colour.alpha) and not is_rgb(form) and colour.matrix in LUMA_WEIGHTS
     )
 
 
-def _by_matrix(frame: av.VideoFrame, colour: Colour) -> Array:
-    """Chroma is brought to full resolution by FFmpeg, the matrix is ours."""
+def _convert_by_matrix(frame: av.VideoFrame, colour: Colour) -> Array:
+    """Convert by our own matrix; FFmpeg upsamples chroma to full resolution."""
     bits = max(8, *(part.bits for part in frame.format.components))
-    whole = _converted(
+    whole = _reformat(
         frame, colour, _full_resolution(bits, colour.alpha), colour.range, colour.range
     )
     zeros, spans = code_ranges(bits, colour)
@@ -181,12 +181,12 @@ def _into_matrix(image: Array, colour: Colour, pixel_format: str) -> av.VideoFra
         room = np.zeros((plane.height, plane.line_size // codes.itemsize), codes.dtype)
         room[:, : plane.width] = codes[..., number]
         plane.update(room)
-    return _converted(whole, colour, pixel_format, colour.range, colour.range)
+    return _reformat(whole, colour, pixel_format, colour.range, colour.range)
 
 
 def code_ranges(bits: int, colour: Colour) -> tuple[Array, Array]:
-    """The code value of 0, and the number of codes from 0 to 1, of luma, both chromas, and alpha if
-    there is some."""
+    """Return the code value of 0, and the number of codes from 0 to 1, of luma, both chromas, and
+    alpha if there is any."""
     peak, middle, step = 2**bits - 1, 2 ** (bits - 1), 2 ** (bits - 8)
     black, luma, chroma = (
         (0, peak, peak) if colour.full_range else (16 * step, 219 * step, 224 * step)
@@ -200,15 +200,15 @@ def _full_resolution(bits: int, alpha: bool) -> str:
 
 
 def plane_of(plane: av.video.plane.VideoPlane, bits: int) -> Array:
-    """The samples of a plane, (h, w), in the plane's own memory."""
+    """Return the samples of a plane, (h, w), as a view of its memory."""
     kind = np.dtype(np.uint16 if bits > 8 else np.uint8)
     samples: Array = np.frombuffer(plane, kind).reshape(plane.height, -1)[:, : plane.width]
     return samples
 
 
 def luma_chroma(matrix: int) -> Array:
-    """From R, G, B in [0, 1] to Y, in the same range, and Cb and Cr around 0."""
-    red, blue = RED_AND_BLUE[matrix]
+    """Return the matrix from R, G, B in [0, 1] to Y, in the same range, and Cb and Cr around 0."""
+    red, blue = LUMA_WEIGHTS[matrix]
     green = 1 - red - blue
     wide, high = 2 * (1 - blue), 2 * (1 - red)
     return np.array(

@@ -7,8 +7,8 @@ from typing import Any
 import av
 
 
-def pulled(end: Any) -> Iterator[Any]:
-    """All frames that a graph has ready at its end."""
+def pull_frames(end: Any) -> Iterator[Any]:
+    """Yield all frames that a graph has ready."""
     while True:
         try:
             frame = end.pull()
@@ -18,7 +18,7 @@ def pulled(end: Any) -> Iterator[Any]:
 
 
 class PictureFilter:
-    """A row of filters that gives one picture for each.
+    """A chain of filters that outputs one frame for each input.
 
     Args:
         like: a picture of the size and format of all that are to be filtered.

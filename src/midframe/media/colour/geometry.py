@@ -1,5 +1,5 @@
-"""How a picture lies: rotation, mirroring, cropping, shape of pixels. Carried as tags, or applied
-to the samples."""
+"""Geometry of frames: rotation, mirroring, cropping, sample aspect ratio. Carried as tags, or
+applied to the samples."""
 
 import re
 import struct
@@ -24,15 +24,15 @@ FILTERS = {
     (0, -1, 1, 0): ("transpose=dir=cclock",),
     (0, -1, -1, 0): ("transpose=dir=clock_flip",),
 }
-"""What brings the samples of a display matrix (a, b, c, d) upright: a point (x, y) is shown at (ax
-+ cy, bx + dy)."""
+"""Filters that make a frame upright, by its display matrix (a, b, c, d): a point (x, y) is shown at
+(ax + cy, bx + dy)."""
 CROPPING = re.compile(r"Frame Cropping: (\d+)/(\d+)/(\d+)/(\d+)", re.IGNORECASE)
-"""How FFmpeg prints a crop of the container: left, right, top, bottom."""
+"""The form in which FFmpeg prints a crop of the container: left, right, top, bottom."""
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """How a picture lies."""
+    """Rotation, mirroring, cropping and sample aspect ratio of a frame."""
 
     matrix: tuple[int, ...] | None = None
     """Display matrix, 9 integers as FFmpeg has them; None for an upright picture."""
@@ -43,7 +43,8 @@ class Geometry:
 
     @property
     def turns(self) -> tuple[int, int, int, int]:
-        """The matrix as signs (a, b, c, d); (1, 0, 0, 1) where it is no turn by quarters."""
+        """Return the matrix as signs (a, b, c, d); (1, 0, 0, 1) if it is not a rotation by
+        multiples of 90 degrees."""
         if self.matrix is None:
             return (1, 0, 0, 1)
         a, b, _, c, d, *_ = (round(value / UNIT) for value in self.matrix)
@@ -51,14 +52,14 @@ class Geometry:
 
     @property
     def swaps_sides(self) -> bool:
-        """Whether height and width change places when the picture is brought upright."""
+        """Return whether the upright frame has height and width exchanged."""
         return self.turns[0] == 0
 
 
 def geometry_of(
     picture: av.VideoFrame, description: str, sample_aspect_ratio: Fraction | None
 ) -> Geometry:
-    """Read how a picture lies.
+    """Read the geometry of a frame.
 
     Args:
         picture: a decoded frame.
@@ -78,7 +79,7 @@ def geometry_of(
 
 
 class Layout:
-    """Applies to every frame of a stream what the result has no tag for.
+    """Applies the geometry that the result has no tag for to every frame of a stream.
 
     Args:
         geometry: of the stream.
@@ -89,7 +90,7 @@ class Layout:
     def __init__(self, geometry: Geometry, *, holds_matrix: bool, holds_aspect: bool) -> None:
         self._filters = [*_crop(geometry.crop)]
         self.matrix = geometry.matrix if holds_matrix else None
-        """The display matrix that is left for a tag."""
+        """Return the display matrix that remains for a tag."""
         aspect = geometry.sample_aspect_ratio
         if not holds_matrix:
             self._filters += FILTERS[geometry.turns]
@@ -100,13 +101,13 @@ class Layout:
             )
             aspect = None
         self.sample_aspect_ratio = aspect
-        """The sample aspect ratio that is left for a tag."""
+        """The sample aspect ratio that remains for a tag."""
         self._filter: PictureFilter | None = None
         self._form: tuple[int, int, str] | None = None
-        """Size and pixel format that the filter is for."""
+        """Size and pixel format of the frames that the filter was built for."""
 
     def applied(self, picture: av.VideoFrame) -> av.VideoFrame:
-        """Return the picture as it is to be encoded; itself where nothing is to be done."""
+        """Return the frame to encode; the same object if nothing is applied."""
         if not self._filters:
             return picture
         form = (picture.width, picture.height, picture.format.name)

@@ -10,7 +10,7 @@ from midframe.media.colour.side_data import side_data_of
 CHROMATICITY = 50_000
 """Steps of a coordinate in SMPTE ST 2086: 0.00002."""
 LUMINANCE = 10_000
-"""Steps of a luminance in it, of a candela a square metre."""
+"""Steps of a luminance in SMPTE ST 2086, per candela per square metre."""
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,12 @@ class Mastering:
     """Red, green and blue primaries and the white point, x before y, then least and most luminance;
     or None."""
     light: tuple[int, int] | None
-    """The brightest pixel and the brightest frame in the mean, candelas a square metre; or None."""
+    """Luminance of the brightest pixel, and mean luminance of the brightest frame, in candelas per
+    square metre; or None."""
 
 
 def mastering_of(frame: av.VideoFrame) -> Mastering:
-    """Read what a decoded frame carries of it."""
+    """Read the metadata from a decoded frame."""
     found = side_data_of(frame)
     display = light = None
     if "MASTERING_DISPLAY_METADATA" in found:
@@ -41,7 +42,7 @@ def mastering_of(frame: av.VideoFrame) -> Mastering:
 
 
 def mastering_options(encoder: str, mastering: Mastering) -> dict[str, str]:
-    """The options with which an encoder of FFmpeg writes it; none for those that have no such
+    """Return the options with which an encoder of FFmpeg writes it; empty for encoders without such
     options."""
     names = {
         "libx265": ("x265-params", "master-display", "max-cll"),

@@ -1,4 +1,4 @@
-"""Side data of decoded frames: what a picture carries beside its samples, as bytes by name."""
+"""Side data of decoded frames, as bytes by name."""
 
 from typing import Any
 
@@ -21,17 +21,17 @@ LOST = {
     "S12M_TIMECODE": "time codes of single frames",
     "AFD": "active format description",
 }
-"""What no encoder of FFmpeg writes for frames that lie between those of the source."""
+"""Side data that no encoder of FFmpeg writes for interpolated frames."""
 UNKNOWN = "UNKNOWN_{}"
-"""Name of a kind of side data that PyAV does not list."""
-NEWEST_TYPE = 64
+"""Name of a side data type that PyAV does not list."""
+MAX_TYPE = 64
 """Side data types are small numbers; FFmpeg 8 has 32 of them."""
 
 
 def _register_unknown_types() -> None:
     """Give a name to every type that PyAV's enumeration lacks: reading such a frame's side data
     fails otherwise."""
-    for number in range(NEWEST_TYPE):
+    for number in range(MAX_TYPE):
         if number not in Type._value2member_map_:
             member: Any = object.__new__(Type)
             member._name_, member._value_ = UNKNOWN.format(number), number
@@ -51,7 +51,7 @@ def side_data_of(frame: av.VideoFrame) -> dict[str, bytes]:
 
 
 def lost_metadata(picture: av.VideoFrame, description: str) -> list[str]:
-    """What a result does not state of its source.
+    """List the metadata of a source that a result does not have.
 
     Args:
         picture: a frame of the source.
@@ -67,7 +67,7 @@ def lost_metadata(picture: av.VideoFrame, description: str) -> list[str]:
 
 
 def without_side_data(frame: av.VideoFrame) -> av.VideoFrame:
-    """Return the same picture, its samples shared, without any side data."""
+    """Return the same frame, sharing its samples, without side data."""
     return PictureFilter(frame, ("sidedata", "mode=delete")).applied(frame)
 
 

@@ -35,7 +35,7 @@ PROJECTION_NAMES = (
 
 @dataclass(frozen=True)
 class Immersion:
-    """What is to be known of a picture to show it on a sphere or to both eyes."""
+    """Spherical and stereoscopic metadata of a frame."""
 
     stereo: tuple[int, ...] | None = None
     """FFmpeg's AVStereo3D as integers; None for a flat picture."""
@@ -44,7 +44,7 @@ class Immersion:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What it is, in words."""
+        """Describe it for a report."""
         stereo = [f"stereo 3D ({_name(STEREO_NAMES, self.stereo[0])})"] if self.stereo else []
         return (
             *stereo,
@@ -57,13 +57,13 @@ class Immersion:
 
     @property
     def can_be_carried(self) -> bool:
-        """Whether the boxes can state all of it."""
+        """Return whether the boxes can state all of it."""
         stereo = self.stereo is None or self.stereo[:2] in STEREO_MODES
         return stereo and (self.sphere is None or self.sphere[0] <= EQUIRECTANGULAR_TILE)
 
 
 def immersion_of(picture: av.VideoFrame) -> Immersion | None:
-    """Read from a decoded frame how it is to be shown; None for an ordinary picture."""
+    """Read the metadata of a decoded frame; None for an ordinary one."""
     found = side_data_of(picture)
     stereo = (
         struct.unpack("<9i", found["STEREO3D"][:36])

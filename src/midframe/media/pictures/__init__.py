@@ -1,1 +1,1 @@
-"""Picture files to integer arrays, and back."""
+"""Image files <-> integer arrays."""

@@ -1,8 +1,8 @@
-"""Picture files to arrays: one reader for single pictures and for pictures as the frames of a
+"""Decode image files to arrays: one decoder for single images and for images as the frames of a
 video.
 
-Pillow reads what has 8 bits a sample, palettes, CMYK, AVIF and the metadata. It reduces most
-pictures of more bits to 8, so FFmpeg decodes those, and formats that Pillow has no reader of (DPX).
+Pillow decodes images of 8 bits per sample, palettes, CMYK, AVIF and the metadata. It reduces most
+images of more bits to 8, so FFmpeg decodes those, and formats that Pillow does not support (DPX).
 """
 
 import errno
@@ -27,8 +27,8 @@ from midframe.errors import SourceError, VideoError
 
 Array = np.ndarray[Any, Any]
 ORIENTATION = 0x0112
-"""EXIF's tag of how a stored picture is turned."""
-TURNS: dict[int, Any] = {
+"""EXIF's tag of the orientation of the stored image."""
+ROTATIONS: dict[int, Any] = {
     2: np.fliplr,
     3: lambda image: np.rot90(image, 2),
     4: np.flipud,
@@ -37,18 +37,18 @@ TURNS: dict[int, Any] = {
     7: lambda image: np.swapaxes(np.rot90(image, 2), 0, 1),
     8: lambda image: np.rot90(image, 1),
 }
-"""From the stored picture to the upright one, by the tag's value."""
-TURNED = (5, 6, 7, 8)
-"""Values of the tag that exchange height and width."""
+"""From the stored image to the upright one, by the value of `ORIENTATION`."""
+TRANSPOSED = (5, 6, 7, 8)
+"""Values of `ORIENTATION` that exchange height and width."""
 WHITE_IS_ZERO = 0
 PHOTOMETRIC = 262
-"""TIFF's tag of what a sample means."""
+"""TIFF's tag of the photometric interpretation."""
 DEPTH_BY_FFMPEG = ("AVIF", "JPEG2000")
-"""Formats of which Pillow does not tell the bits of a sample."""
+"""Formats of which Pillow does not report the bits per sample."""
 UNSPECIFIED = 2
 HDR_TRANSFERS = (16, 18)
-"""PQ and HLG, as ISO/IEC 23091-2 numbers them."""
-DAMAGE = (
+"""PQ and HLG, numbered as in ISO/IEC 23091-2."""
+PILLOW_ERRORS = (
     OSError,
     SyntaxError,
     ValueError,
@@ -59,14 +59,14 @@ DAMAGE = (
     struct.error,
     zlib.error,
 )
-"""What Pillow raises for damaged files, in one format or another."""
-PASSING = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENODEV, errno.EACCES}
-"""Faults of a disk or a network, after which a file may be as whole as before."""
+"""Exceptions that Pillow raises for damaged files, depending on the format."""
+TEMPORARY_ERRORS = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENODEV, errno.EACCES}
+"""Errors of a disk or a network, after which the file may be intact."""
 
 
 @dataclass(frozen=True)
 class Form:
-    """Properties of a picture that are known without its pixels."""
+    """Properties of an image that are read without decoding its pixels."""
 
     height: int
     """Upright, in pixels."""
@@ -87,15 +87,16 @@ class Picture:
     icc_profile: bytes | None = None
     """Of RGB."""
     left_out: tuple[str, ...] = ()
-    """What of the file is not in it."""
+    """Contents of the file that the decoded image does not have."""
     primaries: int = UNSPECIFIED
     transfer: int = UNSPECIFIED
-    """Of the colours, as ISO/IEC 23091-2 numbers them; read of pictures of more than 8 bits
-    alone."""
+    """Transfer function of the colours, numbered as in ISO/IEC 23091-2; read only from images of
+    more than 8 bits."""
 
 
 def read_picture(path: str | Path) -> Picture:
-    """Read a picture with all its bits, its alpha and its ICC profile, turned as its EXIF tag says.
+    """Read an image with all its bits, its alpha and its ICC profile, rotated by its EXIF
+    orientation.
 
     Grey and palette pictures become RGB. Of a file with several pictures the first is read.
 
@@ -109,11 +110,11 @@ def read_picture(path: str | Path) -> Picture:
             with path.open("rb") as file, Image.open(file) as image:
                 return decode(image, path)
         except UnidentifiedImageError:
-            return _by_ffmpeg(path)
+            return _decode_by_ffmpeg(path)
 
 
 def read_form(path: Path) -> Form:
-    """Read the properties of a picture, without its pixels where Pillow reads its format.
+    """Read the properties of an image, without decoding its pixels if Pillow supports its format.
 
     Raises:
         VideoError: as `read_picture`.
@@ -123,7 +124,7 @@ def read_form(path: Path) -> Form:
             with path.open("rb") as file, Image.open(file) as image:
                 return form_of(image, path)
         except UnidentifiedImageError:
-            height, width, channels = (pixels := _by_ffmpeg(path).image).shape
+            height, width, channels = (pixels := _decode_by_ffmpeg(path).image).shape
             return Form(height, width, pixels.dtype == np.uint16, channels == 4)
 
 
@@ -137,7 +138,7 @@ def form_of(image: ImageFile, path: Path, *, page: bool = False) -> Form:
     stated_first = (
         image.format != "PNG" or {"exif", "xmp"} & image.info.keys()
     )  # else PNG would be decoded for it
-    if stated_first and _orientation(image) in TURNED:
+    if stated_first and _orientation(image) in TRANSPOSED:
         height, width = width, height
     return Form(height, width, high_bit_depth, _has_alpha(image), _density(image))
 
@@ -155,7 +156,7 @@ def decode(image: ImageFile, path: Path, *, page: bool = False) -> Picture:
         has_high_bit_depth(image, path),
         getattr(image, "n_frames", 1),
     )  # before Pillow decodes it
-    found = _deep_picture(image, path, page=page) if high_bit_depth else None
+    found = _decode_high_depth(image, path, page=page) if high_bit_depth else None
     lost = found is None and high_bit_depth
     found = found or _eight_bit_picture(image)
     left_out = [f"{count - 1} of {count} pictures in the file"] if count > 1 and not page else []
@@ -165,12 +166,12 @@ def decode(image: ImageFile, path: Path, *, page: bool = False) -> Picture:
         space = profile[16:20].decode("ascii", "replace").strip()
         left_out.append(f"ICC profile (of {space}, the result is RGB)")
         profile = None
-    pixels = np.ascontiguousarray(_turned(found.image, _orientation(image)))
+    pixels = np.ascontiguousarray(_rotate(found.image, _orientation(image)))
     return replace(found, image=pixels, icc_profile=profile, left_out=(*left_out, *found.left_out))
 
 
 def has_high_bit_depth(image: ImageFile, path: Path) -> bool:
-    """Whether a picture has more than 8 bits a sample."""
+    """Return whether an image has more than 8 bits per sample."""
     if image.mode.startswith("I"):
         return True
     if image.format in DEPTH_BY_FFMPEG:
@@ -201,14 +202,15 @@ def _no_white(path: Path, samples: str) -> SourceError:
 
 
 def _orientation(image: ImageFile) -> int:
-    """How the picture that Pillow gives is turned; of TIFF it turns the pixels itself."""
+    """Return the orientation of the image that Pillow returns; TIFF images are rotated by Pillow
+    itself."""
     return 1 if image.format == "TIFF" else int(image.getexif().get(ORIENTATION, 1))
 
 
 def _density(image: ImageFile) -> tuple[float, float] | None:
     without_unit = (
         "jfif_density" if image.info.get("jfif_unit") == 0 else "aspect"
-    )  # which tell the ratio alone
+    )  # which state the ratio only
     x, y = map(float, image.info.get(without_unit) or image.info.get("dpi") or (1, 1))
     return (x, y) if x > 0 and y > 0 and abs(x / y - 1) > 0.01 else None
 
@@ -217,17 +219,18 @@ def _has_alpha(image: ImageFile) -> bool:
     return image.has_transparency_data or image.mode in ("La", "RGBa")
 
 
-def _deep_picture(image: ImageFile, path: Path, *, page: bool) -> Picture | None:
-    """A picture with all its bits, as it is stored; None if nothing reads them."""
+def _decode_high_depth(image: ImageFile, path: Path, *, page: bool) -> Picture | None:
+    """Decode an image with all its bits, as stored; return None if neither library supports
+    them."""
     profile = image.info.get("icc_profile")
     if image.mode.startswith("I") and "transparency" not in image.info:
         return Picture(_grey(image), profile)
     turn = int(image.tag_v2.get(ORIENTATION, 1)) if isinstance(image, TiffImageFile) else 1
     try:
-        found = _by_ffmpeg(path)
+        found = _decode_by_ffmpeg(path)
     except (av.FFmpegError, ValueError, SourceError):
         return None
-    pixels = _turned(found.image, turn)  # Pillow turns TIFF itself, and its size is the upright one
+    pixels = _rotate(found.image, turn)  # Pillow rotates TIFF itself: upright size
     whole = pixels.shape[:2] == image.size[::-1] and (pixels.shape[2] == 4) == _has_alpha(image)
     return (
         replace(found, image=pixels, icc_profile=profile)
@@ -236,13 +239,13 @@ def _deep_picture(image: ImageFile, path: Path, *, page: bool) -> Picture | None
     )
 
 
-def _turned(image: Array, orientation: int) -> Array:
-    turned: Array = TURNS[orientation](image) if orientation in TURNS else image
+def _rotate(image: Array, orientation: int) -> Array:
+    turned: Array = ROTATIONS[orientation](image) if orientation in ROTATIONS else image
     return turned
 
 
 def _grey(image: ImageFile) -> Array:
-    """A grey picture of up to 16 bits as RGB."""
+    """Convert a grey image of up to 16 bits to RGB."""
     samples = np.asarray(image).astype(np.int64)
     if any(";12" in str(tile.args) for tile in image.tile):
         samples = np.rint(samples * (65535 / 4095)).astype(np.int64)
@@ -252,7 +255,7 @@ def _grey(image: ImageFile) -> Array:
 
 
 def _eight_bit_picture(image: ImageFile) -> Picture:
-    """A picture as Pillow converts it, as it is stored."""
+    """Convert an image by Pillow, in its stored orientation."""
     profile = image.info.get("icc_profile")
     if image.mode == "LAB" or (image.mode == "CMYK" and profile):
         before: Any = (
@@ -277,8 +280,8 @@ def _bits_by_ffmpeg(path: Path) -> int:
         return 8
 
 
-def _by_ffmpeg(path: Path) -> Picture:
-    """Decode a picture by FFmpeg; it gets an open file, since in a name it would look for a
+def _decode_by_ffmpeg(path: Path) -> Picture:
+    """Decode an image by FFmpeg, from an open file, since FFmpeg would parse a name as a
     pattern."""
     with path.open("rb") as file, av.open(file) as container:
         frame = next(container.decode(video=0), None) if container.streams.video else None
@@ -290,7 +293,7 @@ def _by_ffmpeg(path: Path) -> Picture:
 
 
 def _rgb_of(frame: av.VideoFrame) -> Array:
-    """A frame as (H, W, 3) RGB, or (H, W, 4) with alpha, uint8 or uint16."""
+    """Convert a frame to (H, W, 3) RGB, or (H, W, 4) with alpha, uint8 or uint16."""
     if frame.format.name == "ya16be":
         words = np.frombuffer(frame.planes[0], ">u2").reshape(frame.height, -1)[
             :, : 2 * frame.width
@@ -314,16 +317,21 @@ def _rgb_of(frame: av.VideoFrame) -> Array:
 
 @contextmanager
 def reported(path: Path) -> Iterator[None]:
-    """Errors of the libraries as errors about a file; their warnings of what they pass over are not
-    shown."""
+    """Convert errors of the libraries to a VideoError that names the file; hide their warnings
+    about skipped data."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     except FileNotFoundError as error:
         raise SourceError(f"{path} does not exist: name a picture") from error
-    except (*DAMAGE, av.FFmpegError, ImageCms.PyCMSError, Image.DecompressionBombError) as error:
+    except (
+        *PILLOW_ERRORS,
+        av.FFmpegError,
+        ImageCms.PyCMSError,
+        Image.DecompressionBombError,
+    ) as error:
         reason = getattr(error, "strerror", None) or error
-        kind = VideoError if getattr(error, "errno", None) in PASSING else SourceError
+        kind = VideoError if getattr(error, "errno", None) in TEMPORARY_ERRORS else SourceError
         known = "PNG, JPEG, WebP, AVIF, TIFF and BMP can"
         raise kind(f"{path} cannot be read as a picture ({reason}): {known}") from error

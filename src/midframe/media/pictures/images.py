@@ -1,4 +1,4 @@
-"""Pictures as integer arrays: read, written, and brought to one form."""
+"""Images as integer arrays: reading, writing, and conversion to a common format."""
 
 import struct
 import zlib
@@ -18,14 +18,14 @@ from midframe.media.pictures.decoding import read_picture
 from midframe.outputs import whole_file
 
 DEEP_ENCODERS = {"PNG": ("png", "rgb48be", "rgba64be"), "TIFF": ("tiff", "rgb48le", "rgba64le")}
-"""FFmpeg's encoders of 16-bit pictures, which Pillow has none of, and what they call RGB, without
-alpha and with it."""
+"""FFmpeg's encoders of 16-bit images, which Pillow lacks, and their pixel formats without and with
+alpha."""
 OPTIONS: dict[str, dict[str, Any]] = {
     "JPEG": {"quality": 95, "subsampling": 0},
     "WEBP": {"quality": 95, "exact": True},
     "AVIF": {"quality": 95, "subsampling": "4:4:4"},
 }
-"""Of Pillow's encoders."""
+"""Options of Pillow's encoders."""
 ICC_HEADER = 128
 """Bytes of the header of an ICC profile (ICC.1, 7.2)."""
 TIFF_PROFILE = 34675
@@ -33,8 +33,8 @@ TIFF_PROFILE = 34675
 
 
 def read_image(path: str | Path) -> Array:
-    """Read a picture as (H, W, 3) RGB uint8, turned as its EXIF tag says; see `read_picture` for
-    all of it.
+    """Read an image as (H, W, 3) RGB uint8, rotated by its EXIF orientation; see `read_picture` for
+    all its data.
 
     Raises:
         VideoError: the file is missing or no picture.
@@ -43,14 +43,14 @@ def read_image(path: str | Path) -> Array:
 
 
 def writes(suffix: str) -> bool:
-    """Whether pictures can be written with names of this ending."""
+    """Return whether images can be written with this suffix."""
     return _format_of(suffix) is not None
 
 
 def lost_as(
     suffix: str, *, high_bit_depth: bool, alpha: bool, icc_profile: bytes | None
 ) -> list[str]:
-    """What of a picture a format cannot hold.
+    """List the properties of an image that a format does not support.
 
     Args:
         suffix: the ending of its name, one that `writes` accepts.
@@ -71,7 +71,7 @@ def lost_as(
 
 
 def write_image(path: str | Path, image: Array, icc_profile: bytes | None = None) -> None:
-    """Write a picture in the format of its ending; the file appears when it is whole.
+    """Write an image in the format of its suffix; the file appears when it is complete.
 
     Args:
         path: where to.
@@ -100,7 +100,7 @@ def write_image(path: str | Path, image: Array, icc_profile: bytes | None = None
         with whole_file(path) as unfinished:
             if image.dtype == np.uint16 and kind in DEEP_ENCODERS:
                 unfinished.write_bytes(
-                    _with_profile(_encoded_deep(image, *DEEP_ENCODERS[kind]), icc_profile)
+                    _add_profile(_encode_high_depth(image, *DEEP_ENCODERS[kind]), icc_profile)
                 )
             else:
                 Image.fromarray(eight_bit(image)).save(unfinished, format=kind, **options)
@@ -110,27 +110,27 @@ def write_image(path: str | Path, image: Array, icc_profile: bytes | None = None
 
 
 def eight_bit(image: Array) -> Array:
-    """A picture of uint8 or uint16 as uint8, rounded."""
+    """Convert an image of uint8 or uint16 to uint8, rounded."""
     eight: Array = image if image.dtype == np.uint8 else np.rint(image / 257).astype(np.uint8)
     return eight
 
 
-def sixteen_bit(image: Array) -> Array:
-    """A picture of uint8 or uint16 as uint16."""
+def to_sixteen_bit(image: Array) -> Array:
+    """Convert an image of uint8 or uint16 to uint16."""
     return image if image.dtype == np.uint16 else image.astype(np.uint16) * 257
 
 
 def with_alpha(image: Array) -> Array:
-    """A picture with a fourth channel: its own, or an opaque one."""
+    """Return an image with alpha: its own, or opaque."""
     if image.shape[2] == 4:
         return image
     return np.concatenate([image, np.full_like(image[..., :1], np.iinfo(image.dtype).max)], axis=2)
 
 
-def in_one_form(images: list[Array]) -> list[Array]:
-    """Pictures as 16-bit ones if any of them is, and with alpha if any of them has it."""
+def unify_formats(images: list[Array]) -> list[Array]:
+    """Convert images to 16 bit if any of them is, and add alpha if any of them has it."""
     if any(image.dtype == np.uint16 for image in images):
-        images = [sixteen_bit(image) for image in images]
+        images = [to_sixteen_bit(image) for image in images]
     return (
         [with_alpha(image) for image in images]
         if any(image.shape[2] == 4 for image in images)
@@ -140,27 +140,27 @@ def in_one_form(images: list[Array]) -> list[Array]:
 
 @cache
 def _format_of(suffix: str) -> str | None:
-    """Pillow's name of the format of an ending; None if pictures cannot be written with it."""
+    """Return Pillow's name of the format of a suffix; None if images cannot be written in it."""
     kind = Image.registered_extensions().get(suffix.lower())
     return kind if kind in Image.SAVE and _abilities(kind) is not None else None
 
 
 @cache
 def _abilities(kind: str) -> tuple[bool, bool] | None:
-    """Whether a format holds alpha, and ICC profiles, found by a small picture; None if it holds no
-    RGB."""
-    if not _written(kind, "RGB"):
+    """Return whether a format supports alpha, and ICC profiles, found with a small image; None if
+    it does not support RGB."""
+    if not _examine_format(kind, "RGB"):
         return None
     clear, profiled = (
-        _written(kind, "RGBA"),
-        _written(kind, "RGB", icc_profile=bytes(16) + b"RGB " + bytes(108)),
+        _examine_format(kind, "RGBA"),
+        _examine_format(kind, "RGB", icc_profile=bytes(16) + b"RGB " + bytes(108)),
     )
     return bool(clear and clear[1]), bool(profiled and profiled[0])
 
 
-def _written(kind: str, mode: str, **options: Any) -> tuple[bool, bool] | None:
-    """Whether a picture has a profile, and alpha, after it was written; None if it cannot be
-    written."""
+def _examine_format(kind: str, mode: str, **options: Any) -> tuple[bool, bool] | None:
+    """Return whether an image has an ICC profile, and alpha, after it was written; None if it
+    cannot be written."""
     file = BytesIO()
     try:
         Image.new(mode, (16, 16)).save(file, format=kind, **options)
@@ -174,13 +174,14 @@ def _written(kind: str, mode: str, **options: Any) -> tuple[bool, bool] | None:
 
 
 def same_profile(first: bytes | None, second: bytes | None) -> bool:
-    """Whether two ICC profiles, or none, describe the same colours; their headers hold dates."""
+    """Return whether two ICC profiles, or None, describe the same colours; headers are ignored,
+    since they contain dates."""
     return (first or b"")[ICC_HEADER:] == (second or b"")[ICC_HEADER:]
 
 
 def is_srgb(icc_profile: bytes) -> bool:
-    """Whether an ICC profile describes sRGB, which pictures and videos without one are taken
-    for."""
+    """Return whether an ICC profile describes sRGB, the default for images and videos without
+    one."""
     try:
         return (
             "srgb"
@@ -192,7 +193,7 @@ def is_srgb(icc_profile: bytes) -> bool:
         return False
 
 
-def _encoded_deep(image: Array, encoder: str, plain: str, clear: str) -> bytes:
+def _encode_high_depth(image: Array, encoder: str, plain: str, clear: str) -> bytes:
     frame = av.VideoFrame.from_ndarray(
         image, format="rgba64le" if image.shape[2] == 4 else "rgb48le"
     )
@@ -210,16 +211,16 @@ def _encoded_deep(image: Array, encoder: str, plain: str, clear: str) -> bytes:
     )
 
 
-def _with_profile(content: bytes, icc_profile: bytes | None) -> bytes:
-    """A PNG or a TIFF of FFmpeg with an ICC profile, which its encoders take from nowhere that PyAV
-    reaches."""
+def _add_profile(content: bytes, icc_profile: bytes | None) -> bytes:
+    """Add an ICC profile to a PNG or a TIFF of FFmpeg, since PyAV cannot pass one to the
+    encoders."""
     if not icc_profile:
         return content
     return (_tiff_with_profile if content[:2] == b"II" else _png_with_profile)(content, icc_profile)
 
 
 def _png_with_profile(content: bytes, icc_profile: bytes) -> bytes:
-    """PNG (ISO/IEC 15948), 11.3.3.3: the chunk iCCP stands before the palette and the pixels."""
+    """Insert the chunk iCCP before the palette and the pixels: PNG (ISO/IEC 15948), 11.3.3.3."""
     body = b"iCCP" + b"ICC profile\0\0" + zlib.compress(icc_profile)
     chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
     place = len(b"\x89PNG\r\n\x1a\n") + 12 + 13  # after the signature and IHDR
@@ -227,7 +228,8 @@ def _png_with_profile(content: bytes, icc_profile: bytes) -> bytes:
 
 
 def _tiff_with_profile(content: bytes, icc_profile: bytes) -> bytes:
-    """TIFF 6.0, section 2: another directory of the same entries and the profile's, at the end."""
+    """Append another directory with the same entries and that of the profile: TIFF 6.0, section
+    2."""
     (place,) = struct.unpack_from("<I", content, 4)
     (count,) = struct.unpack_from("<H", content, place)
     entries = [content[place + 2 + 12 * n : place + 14 + 12 * n] for n in range(count)]
@@ -240,6 +242,6 @@ def _tiff_with_profile(content: bytes, icc_profile: bytes) -> bytes:
 
 
 def blended(first: Array, second: Array, share: Fraction) -> Array:
-    """Both images, the second by a share from 0 to 1, rounded."""
+    """Blend two images, the second with a weight from 0 to 1, rounded."""
     mixed: Array = np.rint(first * float(1 - share) + second * float(share)).astype(first.dtype)
     return mixed

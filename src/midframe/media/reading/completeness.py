@@ -1,5 +1,5 @@
-"""Whether all of a source was decoded: frames that decoders drop silently, and a stream that ends
-early."""
+"""Check that all of a source was decoded: frames that decoders drop silently, and a stream that
+ends early."""
 
 from collections.abc import Sequence
 from fractions import Fraction
@@ -10,11 +10,11 @@ from midframe.media.reading.survey import Survey
 from midframe.media.reading.video_file import stated_end
 
 ONE_A_PACKET = frozenset(("h264", "hevc", "av1", "prores", "dnxhd", "mjpeg", "ffv1"))
-"""Codecs whose packets each hold a frame that is shown."""
+"""Codecs with exactly one displayed frame per packet."""
 MAX_MISSING = 0.1
-"""Fraction of the packets that may be without a frame by damage."""
+"""Largest fraction of packets without a frame that is attributed to damage."""
 MISSING_SECONDS = 0.5
-"""A stream that ends more than this before its stated end is taken to be cut short."""
+"""Seconds; a stream that ends more than this before its stated end is truncated."""
 
 
 def check_frames(
@@ -27,7 +27,7 @@ def check_frames(
         survey: of the file, with the times of its packets.
         shown: times of the frames that were decoded, in seconds.
         time_base: of the stream.
-        rate: frames a second.
+        rate: frames per second.
     """
     decoded = {round(time / time_base) for time in shown}
     missing = [time for time in survey.times if round(time / time_base) not in decoded]
@@ -47,7 +47,7 @@ def check_end(damage: Damage, survey: Survey, stream: Any, end: Fraction, rate: 
         survey: of the file.
         stream: the video stream.
         end: when the last decoded frame is no longer shown, in seconds.
-        rate: frames a second.
+        rate: frames per second.
     """
     stated = stated_end(stream)
     if stated is None or survey.jumps:  # the file states it by a clock that restarts

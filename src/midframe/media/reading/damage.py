@@ -9,7 +9,7 @@ from midframe.errors import SourceError
 log = logging.getLogger(__name__)
 
 MAX_PLACES = 100
-"""Places that are kept one by one; more of them are counted."""
+"""Number of places that are listed; further ones are only counted."""
 
 
 class Damage:
@@ -25,7 +25,7 @@ class Damage:
         self._places: dict[str, None] = {}
         self._more = 0
         self.times: list[Fraction] = []
-        """When the places are shown, as far as that is known."""
+        """Times of the places, as far as they are known."""
 
     def add(self, time: Fraction | None, what: str) -> None:
         """Add a damaged place.
@@ -51,5 +51,5 @@ class Damage:
 
     @property
     def places(self) -> tuple[str, ...]:
-        """All of them, each once."""
+        """List all of them, each once."""
         return (*self._places, *([f"and {self._more} more places"] if self._more else []))

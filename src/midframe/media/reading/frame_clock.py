@@ -1,5 +1,4 @@
-"""When decoded frames are shown: timestamps that rise, also where a file has none, or equal
-ones."""
+"""Times of decoded frames: rising, also if a file has no timestamps, or equal ones."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,14 +15,14 @@ TimedFrame = tuple[av.VideoFrame, int | Fraction, int | Fraction]
 
 @dataclass
 class FrameClock:
-    """Gives frames their times, in the time base of their stream."""
+    """Assigns times to frames, in the time base of their stream."""
 
     start: int
-    """When the first frame is shown."""
+    """Time of the first frame."""
     frame_duration: int
     """Duration of a frame that states none."""
     counted: bool
-    """The container counts frames: only the order of decoding states when they are shown."""
+    """The container has no times: they follow from the order of decoding."""
     untimed: bool
     """The timestamps of the file are useless."""
     first_dts: int | None = None
@@ -48,11 +47,11 @@ class FrameClock:
             yield from _evenly(group, time, time + (group[0].duration or self.frame_duration))
 
     def _next(self, frame: av.VideoFrame, time: int) -> int:
-        """When a frame without a timestamp is shown that follows a frame shown at `time`."""
+        """Return the time of a frame without a timestamp that follows a frame at `time`."""
         return time + ((not self.untimed and frame.duration) or self.frame_duration)
 
     def _pts(self, frame: av.VideoFrame) -> int | None:
-        """The frame's timestamp, if it has one."""
+        """Return the frame's timestamp, if it has one."""
         if self.untimed:
             return None
         if not self.counted:

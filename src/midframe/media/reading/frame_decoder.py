@@ -9,7 +9,7 @@ from typing import Any
 import av
 from av.codec.context import ThreadType
 
-from midframe.media.pictures.decoding import PASSING
+from midframe.media.pictures.decoding import TEMPORARY_ERRORS
 from midframe.media.reading.damage import Damage
 from midframe.media.reading.survey import Survey
 from midframe.media.reading.video_file import decoder_of, demux, time_of
@@ -54,8 +54,8 @@ class FrameDecoder:
         """Decode from where a container is, or from a key frame before a time; skip what cannot be
         decoded.
 
-        A decoder that works on several frames at a time loses intact ones beside a broken one, so
-        decoding then starts again with one that does not.
+        A multi-threaded decoder loses intact frames beside a broken one, so decoding then restarts
+        with a single thread.
 
         Args:
             container: of the file.
@@ -77,12 +77,12 @@ class FrameDecoder:
                     previous is not None and container.format.name == "ogg"
                 ):  # an empty packet repeats the frame
                     count += 1
-                    yield _repeated(previous, packet)
+                    yield _repeat_frame(previous, packet)
                 continue
             try:
                 frames = decoder.decode(packet)
             except av.FFmpegError as error:
-                if error.errno in PASSING:
+                if error.errno in TEMPORARY_ERRORS:
                     raise
                 if decoder.thread_type & ThreadType.FRAME and self.reopen:
                     yield from self._frames_again(begin, count, report=report)
@@ -122,7 +122,7 @@ class FrameDecoder:
             )
 
 
-def _repeated(frame: av.VideoFrame, packet: Any) -> av.VideoFrame:
+def _repeat_frame(frame: av.VideoFrame, packet: Any) -> av.VideoFrame:
     copy = frame.reformat(format=frame.format.name, width=frame.width, height=frame.height)
     copy.pts, copy.time_base, copy.duration = packet.pts, frame.time_base, packet.duration or 0
     return copy

@@ -1,4 +1,4 @@
-"""Which frame rate a source has, and whether its frames keep to it.
+"""The frame rate of a source, and whether its frames follow it.
 
 Containers round times (Matroska to milliseconds, GIF to hundredths), phones drift and jitter, the
 first frame may come late. A source is regular if nearly all of its frames lie on one grid of equal
@@ -17,24 +17,23 @@ import numpy as np
 from midframe.rates import COMMON_RATES
 
 MIN_STEPS = 10
-"""So many steps of one length are no effect of rounding."""
-CLOSE_RATE = Fraction(2, 100)
-"""Frames that come unevenly are taken for one of the common rates if that is no further from
-theirs."""
-OFF_GRID = 0.01
+"""Minimum number of equal steps that rounding cannot explain."""
+MAX_RATE_ERROR = Fraction(2, 100)
+"""Largest relative distance of the rate of uneven frames from the common rate that is assumed."""
+MAX_OFF_GRID = 0.01
 """Fraction of the frames that may lie beside the grid of a regular source; one frame always may."""
 JITTER = Fraction(1, 8)
 """Steps by which the other frames may lie beside it."""
 MAJORITY = 0.9
 """Fraction of the frames that must agree on a grid on which the first one does not lie."""
 MAX_DENOMINATOR = 10_000
-"""Of a rate that is fitted to the times."""
+"""Largest denominator of a rate that is fitted to the times."""
 COARSE_TICK = Fraction(1, 100)
 """Seconds. Times that are no finer, as those of GIF, state common rates only roughly."""
-LARGEST_TOLERANCE = Fraction(9, 20)
-"""Of a step: a frame further from a place of the grid lies between two."""
-SPARSE = 10
-"""A source whose grid has so many times more places than frames is no regular one."""
+MAX_TOLERANCE = Fraction(9, 20)
+"""Fraction of a step: a frame further from the grid is between two of its places."""
+MAX_SPARSITY = 10
+"""A source whose grid has more places per frame than this is not regular."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +41,13 @@ class SourceRate:
     """The frame rate of a source."""
 
     rate: Fraction
-    """Frames a second that it mostly has."""
+    """Most common frame rate, in frames per second."""
     anchor: Fraction
-    """A place of the grid that most frames keep to, in seconds."""
+    """A place of the grid of most frames, in seconds."""
     regular: bool
-    """Nearly all frames lie on the grid, each at a place of its own."""
+    """Nearly all frames are on the grid, each at a place of its own."""
     tolerance: Fraction
-    """Seconds within which a frame counts as lying on the grid."""
+    """Largest distance of a frame on the grid from its place, in seconds."""
 
 
 def measure_rate(
@@ -66,7 +65,7 @@ def measure_rate(
     if len(times) < 2:
         return SourceRate(usual, times[0] if times else Fraction(0), True, _tolerance(usual, tick))
     seconds: Any = np.array([float(time - times[0]) for time in times])
-    for rate in dict.fromkeys([usual, *_near(seconds, tick, stated), _fitted(seconds)]):
+    for rate in dict.fromkeys([usual, *_near(seconds, tick, stated), _fit_rate(seconds)]):
         tolerance = _tolerance(rate, tick)
         anchor = _anchor(seconds * float(rate), float(tolerance * rate))
         if _lie_on_grid(seconds * float(rate), anchor, float(tolerance * rate)):
@@ -85,30 +84,30 @@ def exact_rate(rate: Fraction, anchor: Fraction) -> SourceRate:
 
 
 def _can_have(tick: Fraction, rate: Fraction) -> bool:
-    """Whether times of a tick can state a rate; hundredths of a second can state none of NTSC, for
-    instance."""
+    """Return whether times in multiples of a tick can represent a rate; hundredths of a second
+    cannot represent NTSC rates, for example."""
     return tick < COARSE_TICK or rate.denominator == 1 or (1 / (rate * tick)).denominator == 1
 
 
 def _tolerance(rate: Fraction, tick: Fraction) -> Fraction:
-    return max(min(tick, LARGEST_TOLERANCE / rate), JITTER / rate)
+    return max(min(tick, MAX_TOLERANCE / rate), JITTER / rate)
 
 
 def _near(seconds: Any, tick: Fraction, stated: Sequence[Fraction]) -> list[Fraction]:
-    """Common and stated rates near the middle step, as near as a tick allows."""
+    """Return common and stated rates within a tick of the median step."""
     middle = float(np.median(np.diff(seconds)))
     if middle <= 0:
         return []
-    reach = max(float(CLOSE_RATE), float(tick) / middle)
+    reach = max(float(MAX_RATE_ERROR), float(tick) / middle)
     usual = [rate for rate in stated if rate in COMMON_RATES]
     return [
         rate for rate in (*usual, *COMMON_RATES, *stated) if abs(float(rate) * middle - 1) <= reach
     ]
 
 
-def _fitted(seconds: Any) -> Fraction:
-    """The rate of the line through all times by their places, which drops and rounding do not
-    move."""
+def _fit_rate(seconds: Any) -> Fraction:
+    """Return the slope of the line through all times over their places, which drops and rounding do
+    not affect."""
     steps = np.diff(seconds)
     middle = np.median(steps[steps > 0]) if (steps > 0).any() else 1.0
     places = np.concatenate(([0], np.cumsum(np.rint(steps / middle))))
@@ -119,8 +118,8 @@ def _fitted(seconds: Any) -> Fraction:
 
 
 def _anchor(places: Any, tolerance: float) -> int:
-    """Index of a frame on the grid that most keep to: the first if it does, else the one amid the
-    densest phase."""
+    """Return the index of a frame on the grid of most frames: the first if possible, otherwise the
+    one at the most frequent phase."""
     if _lie_on_grid(places, 0, tolerance):
         return 0
     phases = places % 1
@@ -131,7 +130,7 @@ def _anchor(places: Any, tolerance: float) -> int:
     within += np.searchsorted(wrapped, phases + 1 + tolerance, "right") - np.searchsorted(
         wrapped, phases + 1 - tolerance
     )
-    first_keeps_to_it = within[0] >= within.max() - max(1.0, OFF_GRID * len(places))
+    first_keeps_to_it = within[0] >= within.max() - max(1.0, MAX_OFF_GRID * len(places))
     return 0 if first_keeps_to_it or within.max() < len(places) * MAJORITY else int(within.argmax())
 
 
@@ -140,18 +139,20 @@ def _lie_on_grid(places: Any, anchor: int, tolerance: float) -> bool:
     numbers = np.rint(relative)
     beside = np.abs(relative - numbers) > tolerance + 1e-6
     on_grid = numbers[~beside]
-    allowed = max(1.0, OFF_GRID * len(places))
+    allowed = max(1.0, MAX_OFF_GRID * len(places))
     doubled = len(on_grid) - len(np.unique(on_grid))
     span = numbers[-1] - numbers[0] + 1
-    return bool(beside.sum() + doubled <= allowed and span <= SPARSE * len(places) + MIN_STEPS)
+    return bool(
+        beside.sum() + doubled <= allowed and span <= MAX_SPARSITY * len(places) + MIN_STEPS
+    )
 
 
 def source_rate(times: Sequence[Fraction], tick: Fraction, stated: Sequence[Fraction]) -> Fraction:
-    """The frame rate that a source mostly has.
+    """Return the most common frame rate of a source.
 
-    Where its frames come evenly, that is the rate which they keep to: of equal steps their own, of
-    steps that a tick rounds a common one, the one that the file states first. Where they come
-    unevenly, a common rate near their middle step.
+    For even frames it is their rate: that of equal steps, or for steps that are rounded to a tick a
+    common rate, preferably the one that the file states. For uneven frames it is a common rate near
+    their median step.
 
     Args:
         times: of its frames, in seconds, in order.
@@ -163,12 +164,12 @@ def source_rate(times: Sequence[Fraction], tick: Fraction, stated: Sequence[Frac
         return next(iter(stated), Fraction(25))
     middle = Fraction(median(steps))
     common = [rate for rate in COMMON_RATES if _can_have(tick, rate)]
-    tick = min(tick, LARGEST_TOLERANCE * middle)
-    begin, end = _even_run(times, middle, tick)
+    tick = min(tick, MAX_TOLERANCE * middle)
+    begin, end = _longest_even_run(times, middle, tick)
     length, count = times[end] - times[begin], end - begin
     if count * 2 <= len(steps):
         near = min(COMMON_RATES, key=lambda rate: abs(rate * middle - 1))
-        return near if abs(near * middle - 1) <= CLOSE_RATE else 1 / middle
+        return near if abs(near * middle - 1) <= MAX_RATE_ERROR else 1 / middle
     if (
         count >= MIN_STEPS
         and len({after - before for before, after in pairwise(times[begin : end + 1])}) == 1
@@ -179,8 +180,9 @@ def source_rate(times: Sequence[Fraction], tick: Fraction, stated: Sequence[Frac
     return fits[0] if fits else count / length
 
 
-def _even_run(times: Sequence[Fraction], step: Fraction, tick: Fraction) -> tuple[int, int]:
-    """The longest row of times, first and last, whose steps differ from one by a tick at most."""
+def _longest_even_run(times: Sequence[Fraction], step: Fraction, tick: Fraction) -> tuple[int, int]:
+    """Return the first and last index of the longest run of times whose steps differ by at most a
+    tick."""
     longest, begin = (0, 0), 0
     for place, (before, after) in enumerate(pairwise(times)):
         if abs(after - before - step) > tick:

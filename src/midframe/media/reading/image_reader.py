@@ -13,7 +13,7 @@ import numpy as np
 from midframe.media.colour.conversion import Colour
 from midframe.media.colour.geometry import Layout
 from midframe.media.pictures.decoding import Form, Picture
-from midframe.media.pictures.images import eight_bit, sixteen_bit, with_alpha
+from midframe.media.pictures.images import eight_bit, to_sixteen_bit, with_alpha
 from midframe.media.reading.damage import Damage
 from midframe.media.reading.frame_arranger import FrameArranger
 from midframe.media.reading.frame_clock import TimedFrame
@@ -176,7 +176,7 @@ class ImageReader:
         form = self.images.form
         image = picture.image if form.alpha else np.ascontiguousarray(picture.image[..., :3])
         image = with_alpha(image) if form.alpha else image
-        image = sixteen_bit(image) if form.high_bit_depth else eight_bit(image)
+        image = to_sixteen_bit(image) if form.high_bit_depth else eight_bit(image)
         name = FRAME_FORMATS[form.high_bit_depth, form.alpha]
         frame: Any = av.VideoFrame.from_ndarray(image, format=name)
         frame.color_primaries, frame.color_trc = picture.primaries, picture.transfer

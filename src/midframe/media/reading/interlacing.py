@@ -1,5 +1,4 @@
-"""Whole frames of interlaced ones, whose odd and even rows were taken at two moments, by FFmpeg's
-bwdif filter."""
+"""Deinterlacing, by FFmpeg's bwdif filter."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -7,12 +6,12 @@ from fractions import Fraction
 
 import av
 
-from midframe.media.colour.filters import pulled
+from midframe.media.colour.filters import pull_frames
 from midframe.media.reading.frame_clock import TimedFrame
 
 
 class Deinterlacer:
-    """Makes one whole frame of each that holds two fields; others stay as they are."""
+    """Converts each interlaced frame to one progressive frame; others are not changed."""
 
     def __init__(self, stream: av.VideoStream) -> None:
         self._graph = graph = av.filter.Graph()  # its filters do not keep it
@@ -22,23 +21,23 @@ class Deinterlacer:
             self._begin, graph.add("bwdif", "mode=send_frame:deint=interlaced"), self._end
         ).configure()
         self._times: deque[tuple[int | Fraction, int | Fraction]] = deque()
-        """The pts and durations of frames on their way through."""
+        """pts and durations of the frames in the filter."""
 
     def feed(
         self, picture: av.VideoFrame, pts: int | Fraction, duration: int | Fraction
     ) -> Iterator[tuple[av.VideoFrame, int | Fraction, int | Fraction]]:
-        """Yield what is whole once a picture is seen: the one before it."""
+        """Add a frame; yield the frames that are complete, usually the one before it."""
         self._times.append((pts, duration))
         self._begin.push(picture)
         yield from self._whole()
 
     def rest(self) -> Iterator[tuple[av.VideoFrame, int | Fraction, int | Fraction]]:
-        """Yield the last one."""
+        """Yield the last frame."""
         self._begin.push(None)
         yield from self._whole()
 
     def _whole(self) -> Iterator[tuple[av.VideoFrame, int | Fraction, int | Fraction]]:
-        for picture in pulled(self._end):
+        for picture in pull_frames(self._end):
             yield picture, *self._times.popleft()
 
 

@@ -1,5 +1,5 @@
-"""Whether a source with alpha has pixels that are not opaque: only then does a result without alpha
-lose any."""
+"""Check whether a source with alpha has pixels that are not opaque: only then does a result without
+alpha lose any."""
 
 from itertools import islice
 
@@ -10,7 +10,7 @@ from midframe.errors import VideoError
 from midframe.media.reading.source import FrameSource
 
 EXAMINED = 25
-"""Frames that are decoded for it; of GIF and APNG, which are short, all."""
+"""Number of frames that are examined; of GIF and APNG, which are short, all."""
 ANIMATIONS = ("gif", "apng")
 
 
@@ -39,7 +39,7 @@ def lost_alpha(source: FrameSource) -> str:
 
 
 def is_opaque(frame: av.VideoFrame) -> bool:
-    """Whether all pixels of a frame with alpha or a palette are opaque."""
+    """Return whether all pixels of a frame with alpha or a palette are opaque."""
     return bool(
         (VideoReformatter().reformat(frame, format="rgba").to_ndarray()[..., 3] == 255).all()
     )

@@ -1,4 +1,4 @@
-"""Finding cuts, across which nothing may be interpolated, by FFmpeg's scdet filter."""
+"""Detect cuts, across which nothing is interpolated, by FFmpeg's scdet filter."""
 
 import av
 
@@ -32,8 +32,8 @@ class CutDetector:
         self._first = True
 
     def begins_scene(self, frame: av.VideoFrame) -> bool:
-        """Whether the next frame of the stream is unlike the one before it. The first frame of all
-        is not."""
+        """Return whether the next frame of the stream begins a new scene. The first frame of all
+        does not."""
         self._graph.vpush(frame)
         marked = "lavfi.scd.time" in self._graph.vpull().metadata
         first, self._first = self._first, False

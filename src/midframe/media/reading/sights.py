@@ -1,4 +1,4 @@
-"""What a viewer sees of a film: thumbnails at their times, by which a result is compared with its
+"""Thumbnails of displayed frames with their times, by which a result is compared with its
 source."""
 
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from midframe.media.colour.conversion import BT470BG, is_rgb
 from midframe.media.pictures.images import Array
 
 THUMBNAIL = (32, 18)
-"""Width and height of what is compared of a picture."""
+"""Width and height of a thumbnail."""
 
 
 @dataclass(frozen=True)
 class Sight:
-    """A picture at a time."""
+    """A displayed frame."""
 
     time: Fraction
     """Seconds."""

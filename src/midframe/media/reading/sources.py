@@ -16,7 +16,7 @@ from midframe.options import SourceOptions
 from midframe.rates import parse_rate
 
 SAMPLED_BYTES = 1 << 20
-"""A source is known again by its size and by so much of its beginning, middle and end."""
+"""Bytes of the beginning, the middle and the end of a source that identify it, with its size."""
 
 
 def open_source(
@@ -70,7 +70,8 @@ def check_source(source: Path) -> None:
 
 
 def identity_of(source: Path) -> dict[str, Any]:
-    """What a source is known again by; nothing of standard input."""
+    """Return the size of a source and a hash of parts of it, which identify it; of no data for
+    standard input."""
     digest, total = sha256(), 0
     files = picture_files(source)
     for path in ([source] if source.is_file() else []) if files is None else files:

@@ -1,5 +1,5 @@
-"""A pass over the packets of a source before anything is decoded: when frames are shown, and where
-its clock jumps.
+"""A pass over the packets of a source before decoding: the times of its frames, and jumps of its
+clock.
 
 Transport streams that were joined, broadcast clocks that wrap and recordings whose clock was set
 restart somewhere. A jump in one stream begins an epoch; all streams that jump with it share its
@@ -24,7 +24,7 @@ SURVEY_SECONDS = 5
 """A survey of a part begins and ends this far outside it, since packets are not in the order of
 showing."""
 FASTEST = 10_000
-"""Frames a second that no video has; times and rates that state more are wrong."""
+"""Frames per second; higher rates are errors of the file."""
 JUMP_BACK = Fraction(3, 10)
 """Seconds by which a decoding time goes back where the clock restarts; smaller steps are disorder
 of stamps."""
@@ -42,7 +42,7 @@ elsewhere."""
 
 @dataclass(frozen=True)
 class Span:
-    """Where a stream begins and ends, in seconds of the corrected clock."""
+    """Begin and end of a stream, in seconds of the corrected clock."""
 
     begin: Fraction
     end: Fraction
@@ -60,7 +60,7 @@ class Epoch:
 
 @dataclass
 class _Stream:
-    """What the survey remembers of one stream."""
+    """State of the survey for one stream."""
 
     epoch: int = 0
     last: Fraction | None = None
@@ -76,20 +76,20 @@ class _Stream:
 
 @dataclass(frozen=True)
 class Survey:
-    """The times that the packets of a source state. All times are corrected seconds: the source
-    begins at 0."""
+    """The times in the packets of a source. All times are corrected seconds: the source begins at
+    0."""
 
     times: tuple[Fraction, ...]
-    """When the frames of the picture are shown, in order."""
+    """Times of the video frames, in order."""
     end: Fraction | None
-    """When the last of them is no longer shown; None if nothing was surveyed."""
+    """End of the last frame; None if nothing was surveyed."""
     shift: Fraction
     """Seconds that are added to all times so that the source begins at 0."""
     entered: Mapping[int, Sequence[tuple[int, int]]]
     """By stream index: (byte position, epoch) where it enters an epoch."""
     epochs: Sequence[Epoch]
     spans: Mapping[int, Span]
-    """Where each stream begins and ends, by its index."""
+    """Begin and end of each stream, by its index."""
     mostly_corrupt: bool = False
     """Most packets of the picture are flagged as damaged, so the flag states nothing."""
     delayed: bool = False
@@ -102,14 +102,14 @@ class Survey:
 
     @property
     def has_no_times(self) -> bool:
-        """Whether all frames state nearly the same time."""
+        """Return whether all frames have nearly the same time."""
         return (
             len(self.times) > 1 and (self.times[-1] - self.times[0]) * FASTEST < len(self.times) - 1
         )
 
     @property
     def jumps(self) -> tuple[Fraction, ...]:
-        """When the clock restarted."""
+        """List the times at which the clock restarted."""
         return tuple(epoch.at for epoch in self.epochs[1:])
 
     def corrected(self, packets: Iterable[Any]) -> Iterator[Any]:
@@ -132,11 +132,11 @@ class Survey:
 
 
 EMPTY = Survey((), None, Fraction(0), {}, (Epoch(),), {})
-"""Of a source that can be read only once."""
+"""The survey of a source that can be read only once."""
 
 
 def with_even_times(survey: Survey, rate: Fraction) -> Survey:
-    """The survey with frames at equal steps, for a source whose times are useless."""
+    """Return the survey with frames at equal steps, for a source without usable times."""
     first = survey.times[0]
     times = tuple(first + number / rate for number in range(len(survey.times)))
     return replace(survey, times=times, end=times[-1] + 1 / rate, timed=False)
@@ -145,7 +145,7 @@ def with_even_times(survey: Survey, rate: Fraction) -> Survey:
 def take_survey(
     packets: Iterable[Any], picture: Any, *, counted: bool, clock_jumps: bool
 ) -> Survey:
-    """Look at packets in the order of the file.
+    """Survey packets in the order of the file.
 
     Args:
         packets: of the picture and the sound.
@@ -246,11 +246,11 @@ def packets_near(
 def _places(
     shown: Sequence[tuple[int, Fraction]], untimed: Sequence[tuple[int, Fraction]]
 ) -> Iterator[tuple[int, Fraction]]:
-    """Where frames without times lie: in the holes between those with times, then after the last of
-    them.
+    """Return times for frames without timestamps: in the gaps between those with timestamps, then
+    after the last of them.
 
-    Elementary streams state no times at all; program streams state one for each packet of their
-    own, which may hold several frames.
+    Elementary streams have no timestamps at all; program streams have one for each of their
+    packets, which may contain several frames.
     """
     for epoch in sorted({epoch for epoch, _ in untimed}):
         durations = [duration for own, duration in untimed if own == epoch]

@@ -1,4 +1,4 @@
-"""Files as FFmpeg opens them: containers, their streams and their packets."""
+"""Containers, streams and packets of files that FFmpeg opens."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -9,10 +9,10 @@ from typing import Any
 import av
 
 from midframe.errors import SourceError, VideoError
-from midframe.media.pictures.decoding import PASSING
+from midframe.media.pictures.decoding import TEMPORARY_ERRORS
 
 MAX_READ_ERRORS = 20
-"""Consecutive read errors after which a file is taken to end."""
+"""Consecutive read errors after which reading ends."""
 OLD_ENCODING = "cp1252"
 """Encoding of titles that are not UTF-8."""
 ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
@@ -52,8 +52,9 @@ def open_video(path: Path, address: str | None = None) -> av.container.InputCont
 
 
 def read_error(path: Path, error: av.FFmpegError) -> VideoError:
-    """Return the error to raise for one of FFmpeg: a passing one of the disk, or a damaged file."""
-    if error.errno in PASSING:
+    """Return the error to raise for one of FFmpeg: a temporary error of the disk, or a damaged
+    file."""
+    if error.errno in TEMPORARY_ERRORS:
         return VideoError(
             f"{path} cannot be read now ({error.strerror}): check that its disk is connected"
         )
@@ -88,12 +89,12 @@ def find_video_stream(container: av.container.InputContainer, path: Path) -> av.
 
 
 def is_cover(stream: Any) -> bool:
-    """Whether a stream is the cover image of a file, such as a poster."""
+    """Return whether a stream is the cover image of a file, such as a poster."""
     return stream.type == "video" and bool(stream.disposition & av.stream.Disposition.attached_pic)
 
 
 def describe_stream(container: Any, index: int) -> str:
-    """Return what FFmpeg prints of a stream, with the side data of the container."""
+    """Return FFmpeg's description of a stream, with the side data of the container."""
     level = av.logging.get_level()
     av.logging.set_level(av.logging.INFO)  # FFmpeg prints nothing below
     try:
@@ -105,8 +106,8 @@ def describe_stream(container: Any, index: int) -> str:
 
 
 def stated_end(stream: av.VideoStream) -> Fraction | None:
-    """When a stream ends according to its file, in seconds of the file's clock; None if that is not
-    stated."""
+    """Return the end of a stream that its file states, in seconds of the file's clock; None if
+    there is none."""
     start = (stream.start_time or 0) * (stream.time_base or 0)
     if stream.duration:
         return Fraction(start + stream.duration * stream.time_base)
@@ -144,12 +145,12 @@ def demux(container: Any, streams: Sequence[Any]) -> Iterator[Any]:
             return
         except av.FFmpegError as error:
             errors += 1
-            if error.errno in PASSING or errors > MAX_READ_ERRORS:
+            if error.errno in TEMPORARY_ERRORS or errors > MAX_READ_ERRORS:
                 raise
 
 
 def time_of(item: Any, time_base: Fraction | None = None) -> Fraction | None:
-    """When a packet or a frame is shown, in seconds; None if it has no timestamp."""
+    """Return the time of a packet or a frame in seconds; None if it has no timestamp."""
     moment = item.pts if item.pts is not None else item.dts
     base = time_base or item.time_base
     return None if moment is None or base is None else Fraction(moment * base)

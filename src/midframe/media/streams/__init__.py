@@ -1,1 +1,1 @@
-"""The streams beside the picture: copied, converted, or reported as left out."""
+"""The streams other than the video: copied, converted, or reported as dropped."""

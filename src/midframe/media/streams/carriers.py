@@ -1,4 +1,4 @@
-"""How packets of other streams get into the result, and what is lost."""
+"""Carriers: how packets of other streams get into the result, and their losses."""
 
 from collections.abc import Iterator
 from errno import EACCES, EDQUOT, EFBIG, EIO, ENOENT, ENOSPC, EPERM, EROFS
@@ -8,25 +8,25 @@ from typing import Any, Protocol
 import av
 
 PLACE_FAULTS = {ENOSPC, EDQUOT, EFBIG, EACCES, EPERM, EROFS, EIO, ENOENT}
-"""Errors of the place that is written to; all others are of what is written."""
-BIGGEST_TIME = 2**62
-"""Ticks; a packet that states a time beyond this has none."""
-MAX_RUNS = 20
-"""So many losses of a stream are reported one by one."""
-NEAR = Fraction(1, 2)
-"""Losses of a stream that lie nearer than this, in seconds, are reported as one."""
+"""Errors of the output device; all others concern the written data."""
+MAX_TIME = 2**62
+"""Ticks; a larger time of a packet is invalid."""
+MAX_REPORTED_LOSSES = 20
+"""Number of losses of a stream that are reported individually."""
+MAX_GAP = Fraction(1, 2)
+"""Losses of a stream within this many seconds are reported as one."""
 PGS, END_OF_COMPOSITION = "hdmv_pgs_subtitle", 0x80
-"""FFmpeg's name of the subtitles of Blu-rays, and the kind of segment that ends a picture of
-them."""
+"""FFmpeg's name of Blu-ray subtitles, and the segment type that ends a composition."""
 PRIMING_PACKETS = 3
-"""So many packets of a sound may lie before its first sample: encoder delay, which Matroska does
-not mark."""
+"""Number of audio packets that may precede the first sample: encoder delay, which Matroska does not
+mark."""
 JUMP = Fraction(1)
-"""Seconds by which one sound packet differs from its neighbours only if its time is damaged."""
+"""Seconds; a single audio packet that is further than this from its neighbours has a damaged
+time."""
 
 
 class CannotCarry(Exception):  # noqa: N818  # no failure: the stream is dropped and reported
-    """Why a stream does not go into the result."""
+    """The reason why a stream cannot be carried."""
 
 
 class Losses:
@@ -37,25 +37,25 @@ class Losses:
         self.offset = Fraction(0)
         """Of the times that are noted, in the source."""
         self.silent = False
-        """Nothing counts as lost now: what comes lies outside of the result."""
+        """Losses are not noted, since the packets are outside of the result."""
         self._runs: list[tuple[str, Fraction, Fraction, int]] = []
 
     def note(self, what: str, begin: Fraction | None, end: Fraction | None = None) -> None:
-        """Note that something was lost, from a time to another."""
+        """Note a loss from one time to another."""
         if self.silent:
             return
         last = self._runs[-1] if self._runs else None
         begin = begin if begin is not None else last[2] if last else Fraction(0)
         end = begin if end is None else end
-        if last and last[0] == what and abs(begin - last[2]) <= NEAR:
+        if last and last[0] == what and abs(begin - last[2]) <= MAX_GAP:
             self._runs[-1] = (what, last[1], max(last[2], end), last[3] + 1)
         else:
             self._runs.append((what, begin, end, 1))
 
     def texts(self) -> list[str]:
-        """One line for each run of losses."""
-        lines = [self._line(*run) for run in self._runs[:MAX_RUNS]]
-        more = sum(run[3] for run in self._runs[MAX_RUNS:])
+        """Return one line for each run of losses."""
+        lines = [self._line(*run) for run in self._runs[:MAX_REPORTED_LOSSES]]
+        more = sum(run[3] for run in self._runs[MAX_REPORTED_LOSSES:])
         return lines + ([f"{self.stream}: {more} more packets were damaged"] if more else [])
 
     def _line(self, what: str, begin: Fraction, end: Fraction, count: int) -> str:
@@ -70,21 +70,21 @@ class Carrier(Protocol):
     """Carries one stream from the source to the result."""
 
     stream: Any
-    """Of the result."""
+    """The stream of the result."""
     losses: Losses
     preroll: Fraction
-    """Seconds before the begin of a span from which packets are needed, because the carrier cuts
+    """Seconds before the start of a span from which packets are needed, since the carrier cuts
     exactly."""
 
     def packets(self, packet: av.Packet) -> Iterator[av.Packet]:
-        """Yield the packets that the result gets for one of the source."""
+        """Yield the packets of the result for one of the source."""
 
     def rest(self) -> Iterator[av.Packet]:
-        """Yield the packets that it gets after the last one."""
+        """Yield the remaining packets after the last one."""
 
 
 class Passed:
-    """Packets are copied; one that the source marks as damaged is dropped and reported."""
+    """Copies packets; those that the source marks as damaged are dropped and reported."""
 
     preroll = Fraction(0)
 
@@ -109,7 +109,7 @@ class Passed:
             self.losses.note(
                 "data after the end of a bitmap subtitle is dropped", *times_of(packet)
             )
-            packet = _shortened(packet, end)
+            packet = _clip_start(packet, end)
         if not packet.size:
             return
         packet.stream = self.stream
@@ -126,8 +126,8 @@ class Passed:
 
 
 def end_of_composition(data: bytes) -> int:
-    """Where the first composition of Blu-ray subtitles ends in a packet, or its last whole
-    segment."""
+    """Return the end of the first composition of Blu-ray subtitles in a packet, or of its last
+    complete segment."""
     place = 0
     while place + 3 <= len(data):
         after = place + 3 + int.from_bytes(data[place + 1 : place + 3], "big")
@@ -139,7 +139,7 @@ def end_of_composition(data: bytes) -> int:
     return place
 
 
-def _shortened(packet: av.Packet, size: int) -> av.Packet:
+def _clip_start(packet: av.Packet, size: int) -> av.Packet:
     short = av.Packet(bytes(packet)[:size])
     short.time_base, short.pts, short.dts = packet.time_base, packet.pts, packet.dts
     short.duration, short.is_keyframe = packet.duration or 0, packet.is_keyframe
@@ -147,7 +147,7 @@ def _shortened(packet: av.Packet, size: int) -> av.Packet:
 
 
 def _is_cut_off(packet: av.Packet) -> bool:
-    """Whether an edit list cuts a packet of sound off; the last ones before 0, which prime a
+    """Return whether an edit list removes an audio packet; the last ones before 0, which prime a
     decoder, are needed."""
     if packet.stream.type != "audio" or not packet.is_discard or packet.pts is None:
         return False
@@ -155,8 +155,8 @@ def _is_cut_off(packet: av.Packet) -> bool:
 
 
 def _clip_before_zero(packet: av.Packet) -> bool:
-    """Let a text begin at 0 at the earliest, since Matroska would delay all streams for it; false
-    if it ends before."""
+    """Move the start of a subtitle to 0 if it is earlier, since Matroska would delay all streams;
+    return false if it ends before 0."""
     early = -min(0, packet.pts or 0)
     if early and packet.duration:
         if packet.duration <= early:
@@ -168,19 +168,19 @@ def _clip_before_zero(packet: av.Packet) -> bool:
 
 
 def times_of(packet: av.Packet) -> tuple[Fraction | None, Fraction | None]:
-    """When a packet begins and ends, in seconds; None where it has no time."""
+    """Return the start and the end of a packet in seconds; None if it has no time."""
     moment = packet.dts if packet.pts is None else packet.pts
-    if moment is None or abs(moment) > BIGGEST_TIME:
+    if moment is None or abs(moment) > MAX_TIME:
         return None, None
     return moment * packet.time_base, (moment + max(0, packet.duration or 0)) * packet.time_base
 
 
 class RisingTimes:
-    """Puts the packets of one stream of the result into its time base, with rising dts as muxers
-    demand.
+    """Converts the packets of one stream of the result to its time base, with rising dts as muxers
+    require.
 
-    A packet without times follows the one before it. A dts that does not rise is raised by the
-    least that the container takes, and with it a pts that would lie before the dts.
+    A packet without times follows the one before it. A dts that does not rise is increased by the
+    minimum that the container accepts, and with it a pts that would precede the dts.
 
     Args:
         equal: two packets may have one dts, as in Matroska.
@@ -194,27 +194,27 @@ class RisingTimes:
     def mend(self, packet: av.Packet, stream: Any) -> av.Packet:
         """Change the times of a packet; the header of the result must have been written."""
         scale = packet.time_base / stream.time_base
-        pts, dts = (_scaled(time, scale) for time in (packet.pts, packet.dts))
+        pts, dts = (_rescale(time, scale) for time in (packet.pts, packet.dts))
         after = None if self._last is None else self._last + self._duration
         dts = next((time for time in (dts, pts, after) if time is not None), 0)
         if self._last is not None:
             dts = max(dts, self._last + self._least_step)
         pts = dts if pts is None else max(pts, dts)
-        self._last, self._duration = dts, max(0, _scaled(packet.duration, scale) or 0)
+        self._last, self._duration = dts, max(0, _rescale(packet.duration, scale) or 0)
         packet.time_base = stream.time_base
         packet.pts, packet.dts, packet.duration = pts, dts, self._duration
         return packet
 
 
-def _scaled(time: int | None, scale: Fraction) -> int | None:
-    if time is None or abs(time * scale) > BIGGEST_TIME:
+def _rescale(time: int | None, scale: Fraction) -> int | None:
+    if time is None or abs(time * scale) > MAX_TIME:
         return None
     return round(time * scale)
 
 
 class OneWildTime:
-    """Finds single sound packets whose times are damaged, by the packet after them, and puts them
-    in their place.
+    """Finds single audio packets with damaged times, by the packet after them, and corrects their
+    times.
 
     One packet is held back. It is out of place if it lies more than `JUMP` away from where the one
     before it ends, and the next one does not.
@@ -224,18 +224,18 @@ class OneWildTime:
         self._losses = losses
         self._held: av.Packet | None = None
         self._end: Fraction | None = None
-        """Of the packet before the one that is held."""
+        """End of the packet before the one that is held back."""
 
     def feed(self, packet: av.Packet) -> Iterator[av.Packet]:
         """Yield the packet that was held back."""
-        yield from self._settled(times_of(packet)[0])
+        yield from self._release(times_of(packet)[0])
         self._held = packet
 
     def rest(self) -> Iterator[av.Packet]:
         """Yield the last packet."""
-        yield from self._settled(None)
+        yield from self._release(None)
 
-    def _settled(self, following: Fraction | None) -> Iterator[av.Packet]:
+    def _release(self, following: Fraction | None) -> Iterator[av.Packet]:
         packet, self._held = self._held, None
         if packet is None:
             return

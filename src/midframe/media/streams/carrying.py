@@ -1,4 +1,4 @@
-"""The streams of a result beside its picture, while it is written."""
+"""The other streams of a result while it is written."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ EQUAL_DTS = ("matroska", "webm")
 
 
 class StreamsFailed(Exception):  # noqa: N818  # the result is written again without them
-    """Streams beside the picture that keep the result from being written.
+    """Streams other than the video that prevent the result from being written.
 
     Args:
         indices: of the streams in the source.
@@ -47,13 +47,13 @@ class Span:
 
 
 class CarriedStreams:
-    """Takes packets of the source and writes what the plan makes of them.
+    """Writes packets of the source, copied or converted as planned.
 
     Args:
         container: of the result.
-        plan: what becomes of each stream.
+        plan: the carrier of each stream.
         slow: how many times longer than the source the result is.
-        span: what part of the source is shown; None for all.
+        span: the part of the source that is shown; None for all.
     """
 
     def __init__(
@@ -61,25 +61,26 @@ class CarriedStreams:
     ) -> None:
         self.container, self.plan, self.slow, self.span = container, plan, slow, span
         self.carriers: dict[int, Carrier] = {}
-        """How packets get into the result, by the stream's index in the source."""
+        """Carriers, by the stream's index in the source."""
         self.counts: dict[str, int] = {}
-        """How many streams of each type the result has beside the picture."""
+        """Number of streams of each type in the result, without the video."""
         self._times: dict[int, RisingTimes] = {}
         self._written: dict[int, int] = {}
-        """How many packets of each carried stream the result has got."""
+        """Number of packets of each carried stream that were written."""
 
     @property
     def damage(self) -> list[str]:
-        """What was lost, with its times."""
+        """Losses, with their times."""
         return [text for each in self.carriers.values() for text in each.losses.texts()]
 
     @property
     def suspects(self) -> list[int]:
-        """The streams that keep a container from being finished: those without a packet, or any."""
+        """Return the streams that prevent a container from being finished: those without a packet,
+        otherwise all."""
         return [index for index, count in self._written.items() if not count] or list(self.carriers)
 
     def add(self, source: Any, metadata: dict[str, str]) -> None:
-        """Add a stream of the source to the result, if the plan has a way for it.
+        """Add a stream of the source to the result, if the plan has a carrier for it.
 
         Raises:
             StreamsFailed: it cannot be added after all.
@@ -104,20 +105,21 @@ class CarriedStreams:
             if isinstance(carrier, ConvertedSound):
                 carrier.length = self.span.end - self.span.begin
 
-    def in_place(self, packets: Iterable[av.Packet]) -> Iterator[tuple[Fraction | None, av.Packet]]:
-        """Packets of carried streams that lie in the span, with their times in seconds of the
-        source.
+    def select_packets(
+        self, packets: Iterable[av.Packet]
+    ) -> Iterator[tuple[Fraction | None, av.Packet]]:
+        """Yield packets of carried streams in the span, with their times in seconds of the source.
 
-        Sound packets of a single damaged time are put where they belong.
+        Single damaged times of audio packets are corrected.
         """
-        for packet in self._put_right(packets):
+        for packet in self._correct_times(packets):
             moment = times_of(packet)[0]
             kept = packet if is_cover(packet.stream) else self._within_span(packet)
             if kept is not None:
                 yield moment, kept
 
     def write(self, packet: av.Packet) -> None:
-        """Write what becomes of a packet."""
+        """Write a packet, copied or converted."""
         begin, end = times_of(packet)
         index = packet.stream.index
         try:
@@ -130,15 +132,15 @@ class CarriedStreams:
         self._mux(index, packets, begin)
 
     def write_rest(self) -> None:
-        """Write what the carriers still hold."""
+        """Flush the carriers."""
         for index, carrier in self.carriers.items():
             try:
                 self._mux(index, carrier.rest(), None)
-            except FAULTS as error:  # what came before is there
+            except FAULTS as error:  # earlier packets were written
                 if getattr(error, "errno", None) in PLACE_FAULTS:
                     raise
 
-    def _put_right(self, packets: Iterable[av.Packet]) -> Iterator[av.Packet]:
+    def _correct_times(self, packets: Iterable[av.Packet]) -> Iterator[av.Packet]:
         sounds: dict[int, OneWildTime] = {}
         for packet in packets:
             index = packet.stream.index
@@ -154,7 +156,7 @@ class CarriedStreams:
             yield from sound.rest()
 
     def _within_span(self, packet: av.Packet) -> av.Packet | None:
-        """The packet in the time of the span, or None if it lies outside of it."""
+        """Return the packet in the time of the span, or None if it is outside of it."""
         if packet.pts is None:
             packet.pts = packet.dts
         if self.span is None or packet.pts is None:
@@ -171,7 +173,7 @@ class CarriedStreams:
             return packet
         if packet.pts < begin and packet.stream.type != "subtitle":
             return None
-        late = max(0, begin - packet.pts)  # a text that was there before
+        late = max(0, begin - packet.pts)  # a subtitle that began before
         packet.pts, packet.duration = packet.pts + late - begin, duration - late
         packet.dts = packet.pts if late or packet.dts is None else packet.dts - begin
         if packet.stream.type == "subtitle":
@@ -193,6 +195,6 @@ class CarriedStreams:
                 carrier.losses.note(f"a packet cannot be written ({reason_of(error)})", begin)
 
     def _has_place(self, packet: av.Packet) -> bool:
-        """Whether a packet has a place in the file: AVI begins at 0, where other files have what
-        precedes sound."""
+        """Return whether a packet can be stored: AVI begins at 0, whereas other containers store
+        the priming of audio before it."""
         return self.container.format.name != "avi" or packet.pts is None or packet.pts >= 0

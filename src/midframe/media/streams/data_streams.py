@@ -23,14 +23,14 @@ MEANINGS = {
     "dvd_nav_packet": "DVD menus",
     "mpegts": "a transport stream in a transport stream",
 }
-"""Of codecs, as FFmpeg names them, and of tags."""
+"""Contents by FFmpeg's names of codecs, and by tags."""
 CONTAINERS = (b"moov", b"trak", b"mdia", b"minf", b"stbl")
-"""Boxes of QuickTime and MP4 that hold the boxes that are looked for."""
+"""Boxes of QuickTime and MP4 that contain the boxes to find."""
 MOV_FORMATS = "mov,mp4"
 
 
 def describe_data(source: Any) -> str:
-    """The tag or codec of a stream of data, and what it holds, as in "tmcd, time code"."""
+    """Return the tag or codec of a data stream, and its contents, as in "tmcd, time code"."""
     name = source.name or ""
     container = source.container
     if not name.strip() or name in ("bin_data", "none"):
@@ -46,8 +46,8 @@ def describe_data(source: Any) -> str:
 
 
 def quicktime_tags(path: Path) -> dict[int, str]:
-    """The tag of the first sample description of each track of a QuickTime or MP4 file, by the
-    track's id."""
+    """Return the tag of the first sample description of each track of a QuickTime or MP4 file, by
+    the track's id."""
     with suppress(OSError, struct.error, ValueError, IndexError), path.open("rb") as file:
         file.seek(0, 2)
         return dict(_tags(file, 0, file.tell()))
@@ -71,7 +71,7 @@ def _tags(file: BinaryIO, begin: int, end: int, depth: int = 0) -> Iterator[tupl
 
 
 def _boxes(file: BinaryIO, begin: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Kind, begin and end of the contents of each box."""
+    """Yield type, start and end of the contents of each box."""
     while begin + 8 <= end:
         file.seek(begin)
         size, kind = struct.unpack(">I4s", file.read(8))

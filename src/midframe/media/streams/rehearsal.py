@@ -1,4 +1,4 @@
-"""Trying, before the work, how each stream beside the picture gets into the result.
+"""Rehearsal: find by trial, before the work, how each stream other than the video is carried.
 
 The first packets of every stream are read. Each way of carrying it is tried in a file of the
 result's container, with header, packets and trailer, and read again; the first that works is
@@ -31,13 +31,13 @@ from midframe.media.streams.sound_format import SoundFormat, decode_sound, forma
 from midframe.media.streams.streams import Choice, Plan, codec_name, name_of, ways_of
 
 FIRST_PACKETS = 12
-"""So many of each stream are tried."""
+"""Number of packets of each stream that are tried."""
 MAX_UNDECODABLE = 200
-"""After so many packets, a sound is taken for one that cannot be decoded."""
+"""Number of packets after which an audio stream counts as impossible to decode."""
 MAX_BYTES = 64 << 20
-"""So much of a source is read for the first packets of streams that begin late."""
+"""Bytes of a source that are read for the first packets of streams that begin late."""
 FAULTS = (av.FFmpegError, OSError, ValueError, OverflowError)
-"""What PyAV and the system raise for streams that a container or an encoder does not take."""
+"""Exceptions of PyAV and the system for streams that a container or an encoder does not accept."""
 
 
 @dataclass
@@ -46,7 +46,7 @@ class FirstPackets:
 
     packets: dict[int, list[av.Packet]] = field(default_factory=dict)
     sounds: dict[int, SoundFormat] = field(default_factory=dict)
-    """How the first decoded frames look, by the index of the stream."""
+    """Formats of the first decoded audio frames, by the index of the stream."""
     complete: bool = False
     """The whole source was read."""
 
@@ -60,7 +60,7 @@ def make_plan(
     mute: bool,
     scratch: Path | None = None,
 ) -> Plan:
-    """Find by trial what becomes of each stream beside the picture.
+    """Find by trial how each stream other than the video is carried.
 
     Args:
         path: of the source.
@@ -92,7 +92,7 @@ def make_plan(
 
 
 def read_first_packets(source: Any, streams: Sequence[Any]) -> FirstPackets:
-    """The first packets of some streams, and how the sound among them looks."""
+    """Read the first packets of some streams, and the formats of the audio among them."""
     found = FirstPackets({stream.index: [] for stream in streams})
     waiting = {stream.index: stream for stream in streams if not is_cover(stream)}
     tried: dict[int, int] = {}
@@ -136,7 +136,7 @@ def _learn_sound(packet: av.Packet, found: FirstPackets) -> None:
 
 
 class Trials:
-    """Tries ways of carrying streams in a file that is deleted again.
+    """Tries carriers in a temporary file.
 
     Args:
         path: of that file, with the ending of the result.
@@ -149,7 +149,7 @@ class Trials:
     def choose(
         self, source: Any, packets: Sequence[av.Packet], sound: SoundFormat | None, *, mute: bool
     ) -> Choice:
-        """The first way that works, or a choice without one."""
+        """Return the first carrier that works, or a choice without one."""
         try:
             with av.open(
                 file_url(self.path), "w", format=container_format(self.path.suffix)
@@ -175,7 +175,7 @@ class Trials:
     def _attempt(
         self, way: Choice, source: Any, packets: Sequence[av.Packet], sound: SoundFormat | None
     ) -> str:
-        """Try one way; returns the note for the report."""
+        """Try one carrier; return the note for the report."""
         assert way.add
         if source.codec_context and source.type == "audio":
             source.codec_context.flush_buffers()
@@ -200,7 +200,7 @@ class Trials:
             self.path.unlink(missing_ok=True)
 
     def _read_again(self, carrier: Carrier | None, written: int, sound: SoundFormat | None) -> None:
-        """See that the file holds what was written."""
+        """Check that the file contains the written packets."""
         if carrier is None or not written:
             return
         kind, codec = carrier.stream.type, carrier.stream.codec_context.codec.canonical_name
@@ -220,7 +220,7 @@ class Trials:
 
 
 def _is_heard(container: Any, stream: Any) -> bool:
-    """Whether any frame of a sound can be decoded."""
+    """Return whether any frame of an audio stream can be decoded."""
     for packet in container.demux(stream):
         with suppress(*FAULTS):
             if decode_sound(stream.codec_context, packet if packet.size else None):
@@ -229,13 +229,13 @@ def _is_heard(container: Any, stream: Any) -> bool:
 
 
 def write_all(container: Any, carrier: Carrier, packets: Sequence[av.Packet]) -> int:
-    """Write the packets of one stream, which begin at 0, to a trial; returns how many the result
-    got."""
+    """Write the packets of one stream, which begin at 0, to a test file; return how many were
+    written."""
     times = RisingTimes(equal=False)
     first = next((begin for begin, _ in map(times_of, packets) if begin is not None), Fraction(0))
     count = 0
     for packet in packets:
-        for written in carrier.packets(_copied(packet, first)):
+        for written in carrier.packets(_copy_packet(packet, first)):
             container.mux(times.mend(written, carrier.stream))
             count += 1
     for written in carrier.rest():
@@ -244,7 +244,7 @@ def write_all(container: Any, carrier: Carrier, packets: Sequence[av.Packet]) ->
     return count
 
 
-def _copied(packet: av.Packet, first: Fraction) -> av.Packet:
+def _copy_packet(packet: av.Packet, first: Fraction) -> av.Packet:
     copy = av.Packet(bytes(packet))
     copy.stream, copy.time_base = packet.stream, packet.time_base
     start = round(first / packet.time_base)
@@ -258,7 +258,7 @@ def _copied(packet: av.Packet, first: Fraction) -> av.Packet:
 
 
 def _note(note: str, source: Any, carrier: Carrier | None) -> str:
-    """What a converted stream becomes."""
+    """Describe the conversion of a stream."""
     if not note or carrier is None:
         return ""
     codec = carrier.stream.codec_context.codec.canonical_name

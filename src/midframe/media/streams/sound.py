@@ -1,5 +1,5 @@
-"""Sound that is encoded again: each sample at its time, stretched with its pitch kept where the
-result is slower.
+"""Re-encoded sound: each sample at its time, stretched without a change of pitch if the result is
+slower.
 
 Between FFmpeg's filters, it is in arrays of float32 of shape (samples, channels).
 """
@@ -24,16 +24,17 @@ from midframe.media.streams.sound_format import (
 )
 
 BIT_RATE = 96_000
-"""Of each channel."""
+"""Bits per second of encoded sound, per channel."""
 TOLERANCE = Fraction(1, 100)
-"""Seconds by which a frame may lie off the end of the one before it, as containers round times."""
-LONGEST_SILENCE = 3600
+"""Largest distance in seconds of a frame from the end of the one before it that is attributed to
+rounding."""
+MAX_SILENCE = 3600
 """Seconds; a longer gap is a damaged time."""
 UNDECODABLE = "a packet that cannot be decoded becomes silence"
 
 
 class ConvertedSound:
-    """Sound is decoded, put at its times with silence in the gaps, stretched and encoded.
+    """Decodes sound, places it at its times with silence in gaps, stretches and encodes it.
 
     Rate, channel layout and sample format come from each decoded frame, and may change in the
     middle of a stream.
@@ -42,7 +43,7 @@ class ConvertedSound:
         source: the stream.
         container: of the result.
         slow: how many times longer the result is.
-        sound: how its first frames look.
+        sound: format of its first frames.
         losses: where packets that cannot be decoded are noted.
     """
 
@@ -64,51 +65,51 @@ class ConvertedSound:
         if not encoding.encoder.startswith("pcm"):
             self.stream.bit_rate = BIT_RATE * encoding.channels
         self.source, self.slow, self.losses = source, slow, losses
-        self.mixed = _mixed(sound, encoding)
-        """What else than the codec changes, for a report."""
+        self.mixed = _describe_mix(sound, encoding)
+        """Changes besides the codec, for the report."""
         self.length: Fraction | None = None
         """Seconds from time 0 in which sound is needed; None for all, before 0 too."""
         self._resampler: Resampler | None = None
         self._stretcher = Stretcher(encoding, slow)
         self._until = Fraction(0)
-        """When the sound that was decoded ends."""
+        """End of the decoded sound."""
         self._placed: int | None = None
-        """The number of the next sample, in the result's rate from time 0, before stretching."""
+        """Index of the next sample, in the result's rate from time 0, before stretching."""
         self._first: int | None = None
-        """The number of the first sample that is needed."""
+        """Index of the first sample that is needed."""
         self._lost_from: Fraction | None = None
-        """When the first packet that could not be decoded begins."""
+        """Start of the first packet that could not be decoded."""
         self._promised = Fraction(0)
-        """When the last packet ends."""
+        """End of the last packet."""
 
     @property
     def begin(self) -> Fraction | None:
-        """When the decoded sound begins, in seconds of the source; None if there is none."""
+        """Return the start of the decoded sound in seconds of the source; None if there is none."""
         return None if self._first is None else Fraction(self._first, self.encoding.rate)
 
     @property
     def end(self) -> Fraction | None:
-        """When the decoded sound ends, in seconds of the source; None if there is none."""
+        """Return the end of the decoded sound in seconds of the source; None if there is none."""
         if self._placed is None:
             return None
         end = self._until if self._lost_from is None else max(self._until, self._promised)
         return end if self.length is None else min(end, self.length)
 
     def packets(self, packet: av.Packet) -> Iterator[av.Packet]:
-        """Yield the packets that become full."""
-        for frame in self._decoded(packet):
-            yield from self._encoded(self._at_its_time(frame, packet))
+        """Yield the packets that are complete."""
+        for frame in self._decode(packet):
+            yield from self._encode(self._place(frame, packet))
 
     def rest(self) -> Iterator[av.Packet]:
-        """Yield what the decoder, the filters and the encoder still hold."""
-        for frame in self._decoded(None):
-            yield from self._encoded(self._at_its_time(frame, None))
-        yield from self._encoded(self._end())
+        """Flush the decoder, the filters and the encoder."""
+        for frame in self._decode(None):
+            yield from self._encode(self._place(frame, None))
+        yield from self._encode(self._end())
         if self._placed is not None:
-            yield from self._encoded_frames(self._stretcher.rest())
+            yield from self._encode_frames(self._stretcher.rest())
             yield from self.stream.encode(None)
 
-    def _decoded(self, packet: av.Packet | None) -> list[Any]:
+    def _decode(self, packet: av.Packet | None) -> list[Any]:
         begin, end = times_of(packet) if packet else (None, None)
         self._promised = max(self._promised, end or self._promised)
         self.losses.silent = self.length is not None and end is not None and end <= 0
@@ -123,13 +124,13 @@ class ConvertedSound:
             self._lost_from = begin
         return []
 
-    def _at_its_time(self, frame: Any, packet: av.Packet | None) -> Iterator[Array]:
-        """The samples that come next, silence before them where there is a gap."""
+    def _place(self, frame: Any, packet: av.Packet | None) -> Iterator[Array]:
+        """Return the next samples, preceded by silence if there is a gap."""
         base = frame.time_base or (packet.time_base if packet else None)
         begin = self._until if frame.pts is None or base is None else frame.pts * base
         sound = format_of(frame)
         off = begin - self._until
-        if self._placed is not None and abs(off) > LONGEST_SILENCE:
+        if self._placed is not None and abs(off) > MAX_SILENCE:
             self.losses.note(
                 f"a packet with a wrong time of {float(begin):.0f} s is placed", self._until
             )
@@ -146,11 +147,11 @@ class ConvertedSound:
             return
         self._until += Fraction(frame.samples, frame.sample_rate)
         for samples in resampled:
-            yield from self._placed_at_once(samples)
+            yield from self._clip_to_window(samples)
 
     def _new_segment(self, sound: SoundFormat, begin: Fraction) -> Iterator[Array]:
-        """End what was before, fill up to a time with silence, or drop what overlaps."""
-        yield from self._drained()
+        """Flush the filters, fill up to a time with silence, or drop overlapping samples."""
+        yield from self._drain()
         self._until = begin
         try:
             self._resampler = Resampler(sound, self.encoding)
@@ -167,16 +168,16 @@ class ConvertedSound:
         yield from self._silence(first - self._placed)
         self._resampler.skip = self._placed - first
 
-    def _drained(self) -> Iterator[Array]:
+    def _drain(self) -> Iterator[Array]:
         if self._resampler is None or self._placed is None:
             return
         end = round(self._until * self.encoding.rate)
         last, self._resampler = self._resampler, None
         for samples in last.rest():
-            yield from self._placed_at_once(samples[: max(0, end - self._placed)])
+            yield from self._clip_to_window(samples[: max(0, end - self._placed)])
 
     def _end(self) -> Iterator[Array]:
-        yield from self._drained()
+        yield from self._drain()
         if self._lost_from is not None:
             if self._placed is None:
                 self._placed = round(self._lost_from * self.encoding.rate)
@@ -184,10 +185,10 @@ class ConvertedSound:
 
     def _silence(self, count: int) -> Iterator[Array]:
         for piece in pieces(count, self.encoding.rate):
-            yield from self._placed_at_once(np.zeros((piece, self.encoding.channels), np.float32))
+            yield from self._clip_to_window(np.zeros((piece, self.encoding.channels), np.float32))
 
-    def _placed_at_once(self, samples: Array) -> Iterator[Array]:
-        """The samples that lie in the window, which now come next."""
+    def _clip_to_window(self, samples: Array) -> Iterator[Array]:
+        """Return those of the next samples that are in the window."""
         assert self._placed is not None
         begin = self._placed
         self._placed += len(samples)
@@ -200,11 +201,11 @@ class ConvertedSound:
             self._stretcher.begin_at(begin)
             yield samples
 
-    def _encoded(self, samples: Iterator[Array]) -> Iterator[av.Packet]:
+    def _encode(self, samples: Iterator[Array]) -> Iterator[av.Packet]:
         for each in samples:
-            yield from self._encoded_frames(self._stretcher.feed(each))
+            yield from self._encode_frames(self._stretcher.feed(each))
 
-    def _encoded_frames(self, frames: Iterator[Any]) -> Iterator[av.Packet]:
+    def _encode_frames(self, frames: Iterator[Any]) -> Iterator[av.Packet]:
         for frame in frames:
             try:
                 yield from self.stream.encode(frame)
@@ -214,7 +215,7 @@ class ConvertedSound:
                 )
 
 
-def _mixed(sound: SoundFormat, encoding: SoundEncoding) -> str:
+def _describe_mix(sound: SoundFormat, encoding: SoundEncoding) -> str:
     return (
         ""
         if encoding.channels == sound.channels

@@ -1,4 +1,5 @@
-"""The filter graphs of sound: to one rate and layout, and stretched with the pitch kept.
+"""Filter graphs of sound: conversion to one rate and layout, and stretching without a change of
+pitch.
 
 Between them, sound is in arrays of float32 of shape (samples, channels).
 """
@@ -11,7 +12,7 @@ from typing import Any
 import av
 import numpy as np
 
-from midframe.media.colour.filters import pulled
+from midframe.media.colour.filters import pull_frames
 from midframe.media.pictures.images import Array
 from midframe.media.streams.sound_format import (
     SoundEncoding,
@@ -21,11 +22,10 @@ from midframe.media.streams.sound_format import (
 )
 
 PADDING = 0.5
-"""Seconds of silence after sound that is stretched, which `atempo` keeps instead of its end; it is
-cut off again."""
-LOUDEST = 16.0
-"""Samples of float sound are clipped to it; decoders of damaged packets make huge ones, which
-encoders refuse."""
+"""Seconds of silence that are appended to stretched sound, since `atempo` does not output its last
+window; removed afterwards."""
+MAX_SAMPLE = 16.0
+"""Limit of float samples; damaged packets decode to huge values, which encoders refuse."""
 
 
 class Resampler:
@@ -38,7 +38,7 @@ class Resampler:
     def __init__(self, sound: SoundFormat, encoding: SoundEncoding) -> None:
         self.sound, self.channels = sound, encoding.channels
         self.skip = 0
-        """How many of the next samples overlap with what was before."""
+        """Number of the next samples that overlap earlier ones."""
         mixing = mixing_filter(sound, encoding)
         try:
             self._build(encoding, mixing)
@@ -51,7 +51,7 @@ class Resampler:
         self._graph = av.filter.Graph()
         filters = [self._graph.add("pan", mixing)] if mixing else []
         filters += [self._graph.add("aresample", str(encoding.rate))]
-        self._begin, self._last = _linked(self._graph, self.sound, filters, encoding.layout)
+        self._begin, self._last = _link(self._graph, self.sound, filters, encoding.layout)
 
     def feed(self, frame: Any) -> Iterator[Array]:
         """Yield the samples that are ready."""
@@ -65,16 +65,17 @@ class Resampler:
         yield from self._ready()
 
     def _ready(self) -> Iterator[Array]:
-        for frame in pulled(self._last):
+        for frame in pull_frames(self._last):
             samples = frame.to_ndarray().reshape(-1, self.channels)  # packed, so there is one plane
             late, self.skip = samples[max(0, self.skip) :], max(0, self.skip - len(samples))
             if len(late):
-                clean = np.nan_to_num(late, nan=0.0, posinf=LOUDEST, neginf=-LOUDEST)
-                yield np.clip(clean, -LOUDEST, LOUDEST)
+                clean = np.nan_to_num(late, nan=0.0, posinf=MAX_SAMPLE, neginf=-MAX_SAMPLE)
+                yield np.clip(clean, -MAX_SAMPLE, MAX_SAMPLE)
 
 
 class Stretcher:
-    """Makes sound longer with its pitch kept, and gives frames with the times of the result."""
+    """Stretches sound without a change of pitch, and outputs frames with the times of the
+    result."""
 
     def __init__(self, encoding: SoundEncoding, slow: Fraction) -> None:
         self.encoding, self.slow = encoding, slow
@@ -83,7 +84,7 @@ class Stretcher:
         self._taken, self._given = 0, 0
 
     def begin_at(self, sample: int) -> None:
-        """State where the first sample lies before stretching; later calls have no effect."""
+        """Set the position of the first sample before stretching; later calls have no effect."""
         if self._first is None:
             self._first = round(sample * self.slow)
 
@@ -93,7 +94,7 @@ class Stretcher:
         frame.pts = self._taken
         self._taken += len(samples)
         if self.slow == 1:
-            yield self._timed(samples)
+            yield self._make_frame(samples)
             return
         if self._graph is None:
             self._graph = self._new_graph()
@@ -107,15 +108,15 @@ class Stretcher:
             yield from self._ready()
 
     def _ready(self) -> Iterator[Any]:
-        """One `atempo` keeps its last window, so what it gives ends where the stretched sound
-        does."""
-        for frame in pulled(self._last):
+        """Limit the output to the duration of the stretched sound, since `atempo` pads its last
+        window."""
+        for frame in pull_frames(self._last):
             samples = frame.to_ndarray().reshape(-1, self.encoding.channels)
             samples = samples[: max(0, round(self._taken * self.slow) - self._given)]
             if len(samples):
-                yield self._timed(samples)
+                yield self._make_frame(samples)
 
-    def _timed(self, samples: Array) -> Any:
+    def _make_frame(self, samples: Array) -> Any:
         assert self._first is not None
         frame = self._frame(samples)
         frame.pts = self._first + self._given
@@ -136,14 +137,14 @@ class Stretcher:
             graph.add("atempo", f"{float(self.slow) ** (-1 / count):.12f}") for _ in range(count)
         ]
         sound = SoundFormat(self.encoding.rate, "flt", self.encoding.layout, self.encoding.channels)
-        self._begin, self._last = _linked(graph, sound, filters, self.encoding.layout)
+        self._begin, self._last = _link(graph, sound, filters, self.encoding.layout)
         return graph
 
 
-def _linked(
+def _link(
     graph: av.filter.Graph, sound: SoundFormat, filters: list[Any], layout: str
 ) -> tuple[Any, Any]:
-    """The ends of a graph that takes sound of one format, and gives packed floats of a layout."""
+    """Return the ends of a graph from sound of one format to packed floats of a layout."""
     begin = graph.add_abuffer(
         sample_rate=sound.rate,
         format=sound.sample_format,

@@ -1,9 +1,9 @@
-"""How decoded sound looks, and which encoder, rate and channel layout it gets in the result.
+"""Formats of decoded sound, and the choice of encoder, rate and channel layout for the result.
 
-PyAV 18 has two faults that end the interpreter, and this module and `sound` work around them:
+PyAV 18 has two bugs that crash the interpreter; this module and `sound` work around them:
 
 - The list of planes of a planar frame is read past its end from 8 channels on. Only packed frames
-become arrays.
+  become arrays.
 - Channel layouts of an order of their own are freed twice, once with the frame and once with its
   layout object. The layout object of such a frame is never released.
 """
@@ -26,26 +26,38 @@ ENCODERS = {
     "avi": ("aac",),
     "mpegts": ("aac",),
 }
-"""Of each container, the first the preferred one; PCM takes the numbers of channels that AAC does
-not."""
+"""Encoders of each container, the preferred one first; PCM is for numbers of channels that AAC does
+not support."""
 WIDE_FORMATS = ("s32", "flt", "dbl", "s64")
 """Samples of more than 16 bits."""
 DEFAULT_LAYOUTS = {
     1: "mono", 2: "stereo", 3: "2.1", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1",
     16: "hexadecagonal", 24: "22.2",
 }  # fmt: skip
-"""Of sound that states a number of channels alone; FFmpeg's."""
+"""FFmpeg's default layouts for sound that states only a number of channels."""
 OTHER_LAYOUTS = {3: "3.0", 4: "quad"}
-"""Of as many channels, where an encoder lacks the default one."""
+"""Other layouts of as many channels, for encoders that lack the default one."""
 SMALLER_LAYOUTS = ("7.1", "5.1", "stereo", "mono")
-SPEAKERS = ("mono", "stereo", "2.1", "3.0", "4.0", "quad", "5.0", "5.1", "5.1(side)", "6.1", "7.1")
-"""Layouts that sound with an order of channels of its own may be brought into."""
-LOWEST_RATE = 16000
-"""Samples a second; at lower ones a packet of AAC is so long that its priming is heard as a delay
-where it is kept."""
+COMMON_LAYOUTS = (
+    "mono",
+    "stereo",
+    "2.1",
+    "3.0",
+    "4.0",
+    "quad",
+    "5.0",
+    "5.1",
+    "5.1(side)",
+    "6.1",
+    "7.1",
+)
+"""Layouts to which sound with a custom channel order may be converted."""
+MIN_RATE = 16000
+"""Samples per second; at lower rates a packet of AAC is so long that its priming is audible as a
+delay if it is kept."""
 UNKNOWN_LAYOUT = re.compile(r"(\d+) channels")
-OWN_ORDER = re.compile(r"channels \(|@|ambisonic|channels$")
-"""Names of layouts that may have a list of channels of their own."""
+CUSTOM_ORDER = re.compile(r"channels \(|@|ambisonic|channels$")
+"""Names of layouts that may have a custom list of channels."""
 
 _never_release = ctypes.pythonapi.Py_IncRef
 _never_release.argtypes = [ctypes.py_object]
@@ -54,10 +66,10 @@ _never_release.restype = None
 
 @dataclass(frozen=True)
 class SoundFormat:
-    """How decoded samples look."""
+    """Format of decoded samples."""
 
     rate: int
-    """Samples a second of each channel."""
+    """Samples per second of each channel."""
     sample_format: str
     layout: str
     """FFmpeg's name of the channel layout, the default one of the number of channels where none is
@@ -70,18 +82,18 @@ class SoundFormat:
 
     @property
     def reordered(self) -> bool:
-        """Whether its channels have an order of their own."""
+        """Whether its channels have a custom order."""
         return "channels (" in self.layout
 
     @property
     def unordered(self) -> bool:
-        """Whether nobody can tell where the channels are to be heard."""
+        """Whether the positions of the channels are unknown."""
         return bool(UNKNOWN_LAYOUT.fullmatch(self.layout))
 
 
 @dataclass(frozen=True)
 class SoundEncoding:
-    """What sound becomes."""
+    """Encoder, rate and layout of the re-encoded sound."""
 
     encoder: str
     rate: int
@@ -90,11 +102,11 @@ class SoundEncoding:
 
 
 def decode_sound(context: Any, packet: av.Packet | None) -> list[Any]:
-    """The frames of a packet, or with None the last ones; an av.FFmpegError if it cannot be
-    decoded."""
+    """Decode the frames of a packet, or with None the last ones; raise an av.FFmpegError if it
+    cannot be decoded."""
     frames = context.decode(packet)
     for frame in frames:
-        if OWN_ORDER.search(frame.layout.name):
+        if CUSTOM_ORDER.search(frame.layout.name):
             _never_release(frame.layout)
     return [
         frame
@@ -104,7 +116,7 @@ def decode_sound(context: Any, packet: av.Packet | None) -> list[Any]:
 
 
 def format_of(frame: Any) -> SoundFormat:
-    """How the samples of a decoded frame look."""
+    """Return the format of a decoded frame."""
     return _format(frame.sample_rate, frame.format.name, frame.layout)
 
 
@@ -126,12 +138,12 @@ def _format(rate: int, sample_format: str, layout: Any) -> SoundFormat:
 
 @lru_cache(maxsize=64)
 def choose_sound_encoding(container: str, sound: SoundFormat) -> SoundEncoding:
-    """The encoding for a container that keeps the most of a sound: all channels, then the nearest
-    smaller layout."""
+    """Choose the encoding for a container that preserves the most: all channels, otherwise the
+    nearest smaller layout."""
     names = [_encoder(name, sound) for name in ENCODERS[container]]
-    layouts = [sound.layout] if not OWN_ORDER.search(sound.layout) or sound.unordered else []
+    layouts = [sound.layout] if not CUSTOM_ORDER.search(sound.layout) or sound.unordered else []
     layouts += [
-        each for each in SPEAKERS if sound.reordered and _names(each) == _names(sound.layout)
+        each for each in COMMON_LAYOUTS if sound.reordered and _names(each) == _names(sound.layout)
     ]
     layouts += (
         []
@@ -157,10 +169,10 @@ def choose_sound_encoding(container: str, sound: SoundFormat) -> SoundEncoding:
 
 
 def mixing_filter(sound: SoundFormat, encoding: SoundEncoding) -> str | None:
-    """The arguments of FFmpeg's `pan` for a sound whose layout its resampler cannot mix; None where
-    it can.
+    """Return the arguments of FFmpeg's `pan` for layouts that its resampler cannot mix; None for
+    others.
 
-    Of ambisonic sound, two cardioids that face left and right become stereo.
+    Ambisonic sound becomes stereo by two cardioids that face left and right.
     """
     if sound.ambisonic and encoding.layout == "stereo":
         return "stereo|FL=0.5*c0+0.5*c1|FR=0.5*c0-0.5*c1"
@@ -170,8 +182,8 @@ def mixing_filter(sound: SoundFormat, encoding: SoundEncoding) -> str | None:
 
 
 def mixing_by_number(sound: SoundFormat, encoding: SoundEncoding) -> str:
-    """The arguments of `pan` that mix the channels of the source by turns into those of the
-    result."""
+    """Return the arguments of `pan` that distribute the channels of the source cyclically over
+    those of the result."""
     turns = [range(first, sound.channels, encoding.channels) for first in range(encoding.channels)]
     mixed = ("+".join(f"c{each}" for each in turn or [0]) for turn in turns)
     return "|".join(
@@ -186,19 +198,19 @@ def _encoder(name: str, sound: SoundFormat) -> str:
 
 
 def _names(layout: str) -> list[str]:
-    """The channels of a layout; one of an order of its own is read as text, since PyAV cannot hold
-    it."""
+    """Return the channels of a layout; a custom order is parsed from its name, since PyAV cannot
+    represent it."""
     if "(" in layout and "channels" in layout:
         return sorted(layout.partition("(")[2].rstrip(")").split("+"))
     return sorted(channel.name for channel in av.AudioLayout(layout).channels)
 
 
 def _nearest_rate(encoder: str, rate: int) -> int:
-    """The encoder's lowest rate that keeps all, or its highest."""
+    """Return the encoder's lowest rate that preserves all frequencies, or its highest."""
     offered: list[int] = sorted(av.Codec(encoder, "w").audio_rates or [])
     if encoder == "libopus" or not offered:
         return offered[-1] if offered else rate
-    usable = [each for each in offered if each >= LOWEST_RATE]
+    usable = [each for each in offered if each >= MIN_RATE]
     return next((each for each in usable if each >= rate), usable[-1])
 
 
@@ -214,7 +226,7 @@ def _opens(encoder: str, rate: int, layout: str) -> bool:
 
 
 def pieces(total: int, longest: int) -> Iterator[int]:
-    """A number as a sum of numbers that are not longer than another."""
+    """Split a number into a sum of numbers up to a maximum."""
     while total > 0:
         yield min(total, longest)
         total -= longest

@@ -19,41 +19,41 @@ from midframe.media.streams.subtitles import ConvertedText
 from midframe.media.streams.time_code import scale_time_code, stated_time_code
 
 PICTURE_TYPES = {"mjpeg": ("jpg", "image/jpeg"), "png": ("png", "image/png")}
-"""Ending and media type of cover pictures."""
+"""Suffix and media type of cover images."""
 UNKNOWN_MEDIA_TYPE = "application/octet-stream"
 CONVERTED_FOR_PLAYERS = {"mp4": "pcm"}
-"""Sound that FFmpeg writes into a container, but that most players do not find there."""
+"""Sound that FFmpeg writes into a container, but that most players do not support there."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What becomes of one stream."""
+    """How one stream is carried."""
 
     add: Callable[[av.container.OutputContainer, Any, Fraction], Carrier | None] | None = None
-    """Adds it to a container; None where it is dropped."""
+    """Adds it to a container; None if it is dropped."""
     note: str = ""
-    """What it becomes, if it is converted."""
+    """Its conversion, if it is converted."""
     reason: str = ""
-    """Why it is dropped; empty where that needs no report."""
+    """Why it is dropped; empty if that is not reported."""
     shown: bool = True
-    """The result has a stream of its type for it."""
+    """Whether the result has a stream of its type for it."""
 
 
 @dataclass
 class Plan:
-    """What becomes of every stream beside the picture, by its index in the source."""
+    """How every stream other than the video is carried, by its index in the source."""
 
     choices: dict[int, Choice] = field(default_factory=dict)
     names: dict[int, str] = field(default_factory=dict)
-    """As reports have them."""
+    """Descriptions for the report."""
     time_code: str | None = None
-    """Of the first frame of the result."""
+    """Time code of the first frame of the result."""
     lost_time_code: str = ""
     """The source's time code and why the result has none; empty where the source has none."""
 
     @property
     def converted(self) -> list[str]:
-        """Streams that are converted, and what they become."""
+        """Converted streams, and their conversion."""
         return [
             f"{self.names[index]} ({each.note})"
             for index, each in self.choices.items()
@@ -62,7 +62,7 @@ class Plan:
 
     @property
     def dropped(self) -> list[str]:
-        """Streams that the result does not have, and why."""
+        """Streams that the result does not have, and the reason."""
         dropped = [
             f"{self.names[index]} ({each.reason})"
             for index, each in self.choices.items()
@@ -71,20 +71,20 @@ class Plan:
         return dropped + ([self.lost_time_code] if self.lost_time_code else [])
 
     def drop(self, index: int, reason: str) -> None:
-        """Leave a stream out after all."""
+        """Drop a stream after all."""
         self.choices[index] = Choice(reason=reason)
 
 
 def ways_of(
     source: Any, container: str, slow: Fraction, sound: SoundFormat | None, *, mute: bool
 ) -> list[Choice]:
-    """The ways in which a stream could get into a result, the best first.
+    """Yield possible carriers for a stream, the best first.
 
     Args:
-        source: a stream that is not the picture.
+        source: a stream other than the video.
         container: FFmpeg's name of the result's container.
         slow: how many times longer the result is.
-        sound: how the first frames of a sound look; None if none could be decoded.
+        sound: format of the first frames of an audio stream; None if none could be decoded.
         mute: drop sound.
 
     Raises:
@@ -96,7 +96,7 @@ def ways_of(
         if source.discard == Discard.all:
             return [Choice()]  # chapter titles, which MP4 keeps in a stream of texts
         if stated_time_code(source.metadata):
-            return [Choice()]  # a time code is carried with the picture, or reported there
+            return [Choice()]  # a time code is carried with the video, or reported there
         raise CannotCarry(describe_data(source))
     if source.type == "audio" and mute:
         return [Choice()]
@@ -114,13 +114,12 @@ def ways_of(
 
 
 def codec_name(source: Any) -> str:
-    """FFmpeg's name of the codec of a stream."""
+    """Return FFmpeg's name of the codec of a stream."""
     return str(source.codec_context.codec.canonical_name)
 
 
 def _can_hold(container: str, name: str) -> bool:
-    """Whether a container may hold a codec, where FFmpeg would write it though players do not find
-    it there."""
+    """Return whether a container supports a codec, also in players if FFmpeg would write it."""
     return (
         name in IN_MPEG_TS
         if container == "mpegts"
@@ -211,18 +210,18 @@ def _attach_cover(target: av.container.OutputContainer, source: Any, slow: Fract
 
 
 def name_of(source: Any) -> str:
-    """A stream as reports name it."""
+    """Return the description of a stream for reports."""
     return f"{source.type} stream {source.index}"
 
 
 def plan_time_code(plan: Plan, reader: FrameSource, rate: Fraction | None) -> None:
-    """Choose the time code of the first frame, which QuickTime, MP4 and Matroska files state with
-    the picture.
+    """Choose the time code of the first frame, which QuickTime, MP4 and Matroska files store with
+    the video.
 
     Args:
         plan: gets it, or the reason why there is none.
         reader: the source.
-        rate: frames a second of the result; None if it has a variable one or is slower.
+        rate: frames per second of the result; None if it has a variable one or is slower.
     """
     code = stated_time_code(reader.contents.stream_metadata, reader.contents.metadata)
     if code is None:

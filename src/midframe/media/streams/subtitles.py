@@ -1,4 +1,4 @@
-"""Subtitles that are encoded again as another format of text."""
+"""Subtitles that are converted to another text format."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -14,13 +14,13 @@ from midframe.media.streams.carriers import CannotCarry, Losses, times_of
 TEXT_ENCODERS = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip", "webm": "webvtt"}
 MILLISECOND = Fraction(1, 1000)
 UNKNOWN_SECONDS = 4
-"""A text whose end is not stated is shown until the next one, and for so many seconds at most."""
+"""Seconds that a subtitle without a stated end is shown at most; the next one ends it."""
 DELAYED = ("eia_608",)
-"""Decoders that give a text when the next one begins, with times of its own."""
+"""Decoders that output a subtitle when the next one begins, with its own times."""
 NO_PTS = -(2**63)
-"""As FFmpeg has it."""
+"""FFmpeg's value for a missing timestamp (AV_NOPTS_VALUE)."""
 ASS_FIELDS = 8
-"""Commas before the text of an ASS event, as FFmpeg's decoders make them."""
+"""Number of commas before the text of an ASS event in the output of FFmpeg's decoders."""
 ASS_HEADER = b"""[Script Info]
 ScriptType: v4.00+
 PlayResX: 384
@@ -35,12 +35,12 @@ Style: Default,Arial,16,&Hffffff,&Hffffff,&H0,&H0,0,0,0,0,100,100,0,0,1,1,0,2,10
 [Events]
 Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
 """
-"""Styles for FFmpeg's text encoders, in the form in which its decoders give them."""
+"""Styles for FFmpeg's text encoders, in the form of its decoders' output."""
 
 
 @dataclass(frozen=True)
 class Event:
-    """A text and when it is shown, in seconds of the source."""
+    """A subtitle and its times, in seconds of the source."""
 
     ass: bytes
     begin: Fraction
@@ -49,7 +49,7 @@ class Event:
 
 
 class ConvertedText:
-    """Subtitles are decoded and encoded as the format of text that the container holds."""
+    """Decodes subtitles and encodes them in the text format of the container."""
 
     preroll = Fraction(0)
 
@@ -69,10 +69,10 @@ class ConvertedText:
         self.stream.time_base = self.stream.codec_context.time_base = MILLISECOND
         self._delayed = source.codec_context.codec.canonical_name in DELAYED
         self._open_end: Event | None = None
-        """An event whose end is that of the next one's begin."""
+        """The last event, if its end is the start of the next one."""
 
     def packets(self, packet: av.Packet) -> Iterator[av.Packet]:
-        """Yield the same text, and the one before it where that had no end."""
+        """Yield the converted subtitle, preceded by an earlier one that had no end."""
         begin = times_of(packet)[0]
         if begin is None:
             return
@@ -81,25 +81,25 @@ class ConvertedText:
         except (av.FFmpegError, ValueError):
             self.losses.note("a subtitle that cannot be decoded is dropped", begin)
             return
-        yield from self._ended(begin)
+        yield from self._end_open_event(begin)
         if event and event.duration is None:
             self._open_end = event
         elif event:
-            yield from self._encoded(event)
+            yield from self._encode(event)
 
     def rest(self) -> Iterator[av.Packet]:
-        """Yield the last texts, where they had no end."""
-        yield from self._ended(None)
+        """Yield the last subtitles, if they had no end."""
+        yield from self._end_open_event(None)
         with suppress(av.FFmpegError, ValueError):
             event = self._event(av.Packet(), Fraction(0)) if self._delayed else None
             if event:
                 longest = Fraction(UNKNOWN_SECONDS)
                 shown = min(event.duration or longest, longest)
-                yield from self._encoded(replace(event, duration=shown))
+                yield from self._encode(replace(event, duration=shown))
 
     def _event(self, packet: av.Packet, begin: Fraction) -> Event | None:
-        """All texts of a packet as one, since MP4 shows one at a time; None if there is nothing to
-        show."""
+        """Join all texts of a packet, since MP4 shows one at a time; return None if there is
+        none."""
         decoded = self.source.codec_context.decode2(packet)
         lines = [line.ass for line in decoded or () if getattr(line, "ass", b"")]
         if not lines or not any(line.split(b",", ASS_FIELDS)[-1].strip() for line in lines):
@@ -114,16 +114,16 @@ class ConvertedText:
             shown = (decoded.end_display_time - decoded.start_display_time) * MILLISECOND
         return Event(ass, begin, shown if shown and shown > 0 else None)
 
-    def _ended(self, begin: Fraction | None) -> Iterator[av.Packet]:
+    def _end_open_event(self, begin: Fraction | None) -> Iterator[av.Packet]:
         event, self._open_end = self._open_end, None
         if event is None:
             return
         longest = Fraction(UNKNOWN_SECONDS)
         shown = longest if begin is None else min(longest, begin - event.begin)
         if shown > 0:
-            yield from self._encoded(replace(event, duration=shown))
+            yield from self._encode(replace(event, duration=shown))
 
-    def _encoded(self, event: Event) -> Iterator[av.Packet]:
+    def _encode(self, event: Event) -> Iterator[av.Packet]:
         assert event.duration is not None
         ends = (event.begin, event.begin + event.duration)
         begin, end = (max(0, round(time * self.slow / MILLISECOND)) for time in ends)

@@ -1,4 +1,4 @@
-"""SMPTE time codes: the label of the first frame, which later frames count up from.
+"""SMPTE time codes: the label of the first frame, from which later frames count up.
 
 A time code counts frames at the nominal rate, 30 for 30000/1001. With drop-frame (a semicolon
 before the frames), the first labels of each minute but every tenth are skipped, so that it keeps to
@@ -14,7 +14,7 @@ from math import ceil
 LABEL = re.compile(r"(\d\d):([0-5]\d):([0-5]\d)([:;.])(\d{2,3})")
 DROP_MARKS = ";."
 MAX_NOMINAL = 255
-"""Frames a second that a time code track of QuickTime can state."""
+"""Frames per second that a time code track of QuickTime can state."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class TimeCode:
 
     frames: int
     nominal: int
-    """Labels of a second."""
+    """Labels per second."""
     drop: bool
 
     def __str__(self) -> str:
@@ -38,7 +38,7 @@ class TimeCode:
 
     @property
     def _skipped(self) -> int:
-        """Labels skipped in a minute."""
+        """Labels skipped per minute."""
         return self.nominal // 15
 
     @classmethod
@@ -59,7 +59,7 @@ class TimeCode:
 
 
 def stated_time_code(*metadata: Mapping[str, str]) -> str | None:
-    """The time code that a file or a stream states."""
+    """Return the time code of a file or a stream."""
     named = (
         value
         for each in metadata
@@ -70,11 +70,11 @@ def stated_time_code(*metadata: Mapping[str, str]) -> str | None:
 
 
 def scale_time_code(text: str, source_rate: Fraction, rate: Fraction, start: Fraction) -> str:
-    """The time code of the first frame of a result.
+    """Return the time code of the first frame of a result.
 
     Args:
         text: of the first frame of the source.
-        source_rate, rate: frames a second of the source and the result.
+        source_rate, rate: frames per second of the source and the result.
         start: seconds of the source before the first frame of the result.
 
     Raises:
@@ -83,10 +83,12 @@ def scale_time_code(text: str, source_rate: Fraction, rate: Fraction, start: Fra
     nominal, wanted = round(source_rate), round(rate)
     code = TimeCode.parse(text, nominal) if nominal else None
     if code is None:
-        raise ValueError(f"it is not a valid time code at {float(source_rate):g} frames a second")
+        raise ValueError(f"it is not a valid time code at {float(source_rate):g} frames per second")
     if rate / wanted != source_rate / nominal:
-        raise ValueError(f"it would not count at the same speed at {float(rate):g} frames a second")
+        raise ValueError(
+            f"it would not count at the same speed at {float(rate):g} frames per second"
+        )
     if wanted > MAX_NOMINAL or (code.drop and wanted % 30):
-        raise ValueError(f"there are no such time codes at {float(rate):g} frames a second")
+        raise ValueError(f"there are no such time codes at {float(rate):g} frames per second")
     frames = code.frames + ceil(start * source_rate)
     return str(TimeCode(frames * wanted // nominal, wanted, code.drop))

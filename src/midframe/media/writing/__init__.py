@@ -1,1 +1,1 @@
-"""Results: containers, encoders, and files that get their name when they are complete."""
+"""Writing results: containers, encoders, and files that get their name when they are complete."""

@@ -1,4 +1,4 @@
-"""GIF and APNG: short animations that play over and over."""
+"""GIF and APNG: short animations that loop."""
 
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
@@ -9,26 +9,26 @@ import av
 from PIL import Image
 
 from midframe.media.colour.conversion import has_alpha
-from midframe.media.colour.filters import picture_buffer, pulled
+from midframe.media.colour.filters import picture_buffer, pull_frames
 from midframe.media.reading.video_file import file_url
 
 SUFFIXES = (".gif", ".apng")
 FOREVER = 0
 FASTEST_GIF = 50
-"""Frames a second: viewers show GIFs with shorter delays slowly."""
+"""Frames per second: viewers show GIFs with shorter delays slowly."""
 APNG_FORMATS = {
     (False, False): "rgb24",
     (False, True): "rgba",
     (True, False): "rgb48be",
     (True, True): "rgba64be",
 }
-"""Of RGB, by depth and alpha."""
+"""Pixel formats of RGB, by depth and alpha."""
 Frames = Callable[[], Iterable[av.VideoFrame]]
 """Returns all frames of lossless RGB, with their times, on every call."""
 
 
 def plays_of(path: Path) -> int:
-    """How often an animation is played; 0 for ever, also for files that are no animation."""
+    """Return how often an animation is played; 0 for endless, also for other files."""
     if path.suffix.lower() not in (*SUFFIXES, ".png", ".webp") or not path.is_file():
         return FOREVER
     with Image.open(path) as image:
@@ -47,8 +47,8 @@ def write_animation(
         path: where to.
         frames: what to show.
         time_base: of the frames' pts.
-        rate: frames a second, in the mean.
-        plays: how often; 0 for ever.
+        rate: frames per second, in the mean.
+        plays: how often; 0 for endless.
         gif: write a GIF, not an APNG.
 
     Raises:
@@ -60,7 +60,7 @@ def write_animation(
     )
     with av.open(file_url(path), "w", format=kind, container_options=options) as container:
         stream: Any = None
-        for frame in _in_palette(frames) if gif else frames():
+        for frame in _convert_to_palette(frames) if gif else frames():
             if stream is None:
                 stream = container.add_stream(kind, rate)
                 stream.width, stream.height = frame.width, frame.height
@@ -77,8 +77,8 @@ def _apng_format(form: av.VideoFormat) -> str:
     return APNG_FORMATS[max(part.bits for part in form.components) > 8, has_alpha(form)]
 
 
-def _in_palette(frames: Frames) -> Iterator[av.VideoFrame]:
-    """The frames in one palette of 255 colours and transparency, chosen for all of them."""
+def _convert_to_palette(frames: Frames) -> Iterator[av.VideoFrame]:
+    """Convert the frames to one palette of 255 colours and transparency, chosen for all of them."""
     palette = _palette(frames())
     graph = av.filter.Graph()
     begin: Any = None
@@ -93,9 +93,9 @@ def _in_palette(frames: Frames) -> Iterator[av.VideoFrame]:
             colours.push(palette)
             colours.push(None)
         begin.push(frame)
-        yield from pulled(end)
+        yield from pull_frames(end)
     begin.push(None)
-    yield from pulled(end)
+    yield from pull_frames(end)
 
 
 def _palette(frames: Iterable[av.VideoFrame]) -> av.VideoFrame:

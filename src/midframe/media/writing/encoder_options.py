@@ -20,11 +20,12 @@ QUALITY_OPTIONS = {
     "amf": "qvbr_quality_level",
     "vaapi": "qp",
 }
-"""Constant quality of hardware encoders, by their makers."""
+"""Options for constant quality of hardware encoders, by vendor."""
 QUALITY_NAMES = frozenset(("crf", *QUALITY_OPTIONS.values()))
 WITHOUT_QUALITY = ("ffv1", "prores_ks")
 CRF_RANGES = {"libx264": (0, 51), "libx265": (0, 51), "libsvtav1": (1, 63), "libvpx-vp9": (0, 63)}
-"""From best to worst. FFmpeg clips what x264 gets, and SVT-AV1 takes 0 as its default."""
+"""Range of constant quality, from best to worst. FFmpeg clips the value for x264, and SVT-AV1
+interprets 0 as its default."""
 X264_PRESETS = (
     "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow",
     "placebo",
@@ -34,22 +35,22 @@ PRESETS = {
     "libx265": X264_PRESETS,
     "libsvtav1": tuple(map(str, range(14))),
 }
-"""From fast to slow, or in the case of SVT-AV1 from slow to fast."""
+"""Presets, from fast to slow; of SVT-AV1 from slow to fast."""
 NO_PRESETS = {
     "libvpx-vp9": "give its speed from 0 (slow) to 8 with --encoder-option cpu-used=4",
     "prores_ks": "give its profile from 0 (proxy) to 5 with --encoder-option profile=3",
 }
-"""What encoders have in the place of presets."""
+"""Remedies for encoders that have no presets."""
 QUIET = {"libx265": {"x265-params": "log-level=error"}}
-"""Options for encoders that print to standard error by themselves."""
-COMPLAINTS = re.compile(r"Error parsing option|Unknown option|Invalid value")
+"""Options that silence encoders that print to standard error by themselves."""
+OPTION_WARNINGS = re.compile(r"Error parsing option|Unknown option|Invalid value")
 """Warnings of FFmpeg about the options in x264-params, x265-params and svtav1-params."""
 
 logger = logging.getLogger(__name__)
 
 
 def quality_options(encoder: str, crf: int, preset: str | None = None) -> dict[str, str]:
-    """The options for constant quality, and for a preset where one is given."""
+    """Return the options for constant quality, and for a preset if one is given."""
     if encoder in WITHOUT_QUALITY:
         quality = {}
     elif encoder == "libvpx-vp9":
@@ -92,7 +93,7 @@ def check_quality(encoder: str, crf: int, preset: str | None) -> None:
 
 
 def check_encoder(context: Any, asked: Mapping[str, str], crf: int, preset: str | None) -> None:
-    """Open an encoder with its real options, to see before the work that it accepts them.
+    """Open an encoder with its real options, to check before the work that it accepts them.
 
     Args:
         context: an encoder that is not open yet.
@@ -103,7 +104,7 @@ def check_encoder(context: Any, asked: Mapping[str, str], crf: int, preset: str 
         VideoError: the encoder cannot be opened, or does not accept an option.
     """
     name, options = context.codec.name, context.options
-    with _captured_log() as log:
+    with _capture_log() as log:
         try:
             with opening_encoder():
                 context.open()
@@ -121,7 +122,7 @@ def check_encoder(context: Any, asked: Mapping[str, str], crf: int, preset: str 
         raise VideoError(
             f"{name} has no presets: drop --preset; `ffmpeg -h encoder={name}` lists its options"
         )
-    if complaints := [line for line in _texts(log) if COMPLAINTS.search(line)]:
+    if complaints := [line for line in _texts(log) if OPTION_WARNINGS.search(line)]:
         lists = ", ".join(
             f"{key}={value}" for key, value in asked.items() if key.endswith("-params")
         )
@@ -161,7 +162,7 @@ def opening_encoder() -> Iterator[None]:
 
 
 @contextmanager
-def _captured_log() -> Iterator[list[tuple[int, str, str]]]:
+def _capture_log() -> Iterator[list[tuple[int, str, str]]]:
     """Collect the warnings and errors that FFmpeg logs in this thread: level, name and text."""
     level, skip = av.logging.get_level(), av.logging.get_skip_repeated()
     av.logging.set_level(av.logging.WARNING)

@@ -1,4 +1,4 @@
-"""The encoders of FFmpeg: by the names that people use, with quality by one number."""
+"""The encoders of FFmpeg, by common names of codecs, with one number for quality."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -29,9 +29,9 @@ HARDWARE = tuple(
     for maker in ("nvenc", "qsv", "amf", "vaapi", "videotoolbox")
     for codec in ("h264", "hevc", "av1")
 )
-"""Encoders of graphics cards and processors, where FFmpeg has them and the machine too."""
+"""Hardware encoders, available if both FFmpeg and the machine support them."""
 CAPTION_OPTIONS = {"libx265": {"a53cc": "1"}}
-"""What makes encoders write closed captions that do not on their own."""
+"""Options for encoders that do not write closed captions by default."""
 LOSSLESS = "ffv1"
 LOSSLESS_RGB = {
     (False, False): "bgr0",
@@ -40,17 +40,17 @@ LOSSLESS_RGB = {
     (True, True): "rgba64le",
 }
 """Pixel formats that keep every bit of RGB, by depth and alpha."""
-APPLE_TAG = "hvc1"
-"""What players of Apple want HEVC to be called in MP4."""
+HEVC_TAG = "hvc1"
+"""Tag of HEVC in MP4 that Apple's players require."""
 IN_ORDER = {"bf": "0"}
-"""For AVI, which has no times: frames are stored in the order of showing, without B-frames."""
+"""Options for AVI, which has no timestamps: no B-frames, so that frames are stored in display
+order."""
 DEFAULT_OPTIONS = EncodingOptions()
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """How frames are encoded; every encoder that is opened with it makes packets that fit those of
-    the others."""
+    """How frames are encoded; the packets of all encoders that are opened with it can be joined."""
 
     encoder: str
     """FFmpeg's name."""
@@ -61,7 +61,7 @@ class Encoding:
     time_base: Fraction
     """Of the frames' pts."""
     rate: Fraction
-    """Frames a second, in the mean."""
+    """Frames per second, in the mean."""
     colour: Colour
     """How the samples represent colours."""
     primaries: int
@@ -69,11 +69,10 @@ class Encoding:
     sample_aspect_ratio: Fraction | None
     """Width of a pixel in its heights."""
     global_header: bool = True
-    """Parameter sets lie in the header of the file, not before key frames, where AVI and MPEG-TS
-    have them."""
+    """Parameter sets are in the header of the file, not before key frames as in AVI and MPEG-TS."""
 
     def new_encoder(self) -> Any:
-        """An encoder that is still to be opened."""
+        """Create an encoder, not opened yet."""
         context: Any = av.CodecContext.create(self.encoder, "w")
         context.options, context.framerate = dict(self.options), self.rate
         if self.global_header:
@@ -82,14 +81,14 @@ class Encoding:
         return context
 
     def open_encoder(self) -> Any:
-        """An encoder that is ready."""
+        """Create and open an encoder."""
         context = self.new_encoder()
         with opening_encoder():
             context.open()
         return context
 
     def frame(self, picture: av.VideoFrame, colour: Colour, pts: int) -> av.VideoFrame:
-        """A picture of the source's colour as the encoder takes it, to be shown at a time."""
+        """Convert a frame to the encoder's pixel format, and set its time."""
         converted = in_format(picture, colour, self.pixel_format, self.colour)
         converted.pts, converted.time_base = pts, self.time_base
         converted.pict_type = 0  # the encoder chooses its own key frames
@@ -116,8 +115,8 @@ def choose_encoding(
     options: EncodingOptions = DEFAULT_OPTIONS,
     suffix: str = "",
 ) -> Encoding:
-    """Choose the encoding for some options, with the source's own pixel format where the encoder
-    takes it.
+    """Choose the encoding by options, with the source's own pixel format if the encoder supports
+    it.
 
     Args:
         picture, colour: a frame of the source, and how its samples represent colours.
@@ -151,7 +150,7 @@ def choose_encoding(
 def lossless_encoding(
     picture: av.VideoFrame, colour: Colour, *, time_base: Fraction, rate: Fraction, **_: object
 ) -> Encoding:
-    """An encoding that keeps every bit of RGB, for results that are rendered from it."""
+    """Return a lossless RGB encoding, for results that are rendered from it."""
     form = LOSSLESS_RGB[colour.high_bit_depth, colour.alpha]
     return Encoding(
         LOSSLESS, {}, form, picture.width, picture.height, time_base, rate,
@@ -160,14 +159,14 @@ def lossless_encoding(
 
 
 def encoded_colour(colour: Colour, picture: av.VideoFrame, pixel_format: str) -> Colour:
-    """What pictures of RGB become as luma and chroma is of limited range, which all players
-    expect."""
+    """Return the colour of RGB images after conversion to luma and chroma: limited range, which all
+    players expect."""
     turned = is_rgb(picture.format) and not is_rgb(av.VideoFormat(pixel_format))
     return replace(colour, full_range=colour.full_range and not turned)
 
 
 def find_encoder(codec: str) -> av.Codec:
-    """The encoder of a codec's name; a VideoError lists the names if there is none."""
+    """Return the encoder of a codec; a VideoError lists the names if there is none."""
     try:
         encoder = av.Codec(encoder_name(codec), "w")
     except (av.FFmpegError, ValueError) as error:
@@ -192,8 +191,8 @@ def check_options(options: EncodingOptions, suffix: str) -> None:
 
 
 def choose_pixel_format(encoder: av.Codec, picture: av.VideoFrame, colour: Colour) -> str:
-    """The source's own pixel format where the encoder takes it, or the nearest that plays
-    everywhere."""
+    """Return the source's pixel format if the encoder supports it, or the nearest that all players
+    support."""
     offered = [each.name for each in encoder.video_formats or []]
     own, high_bit_depth = picture.format.name.replace("yuvj", "yuv"), colour.high_bit_depth
     if encoder.name == LOSSLESS and is_rgb(picture.format):
@@ -217,7 +216,7 @@ def choose_pixel_format(encoder: av.Codec, picture: av.VideoFrame, colour: Colou
 
 
 def working_hardware() -> list[str]:
-    """The hardware encoders that can be opened on this machine."""
+    """Return the hardware encoders that can be opened on this machine."""
     return [name for name in HARDWARE if _opens(name)]
 
 

@@ -15,25 +15,25 @@ from midframe.media.reading.video_file import open_video
 
 NAME = "midframe"
 DIGITS = 16
-"""Of the fingerprint, hexadecimal; with the name it fits the 31 characters that MP4 has for the
-name of an encoder."""
+"""Hexadecimal digits of the fingerprint; with the name they fit the 31 characters that MP4 has for
+the name of an encoder."""
 FILE_KEYS = {"avi": "encoded_by", "mpegts": "service_provider"}
-"""Metadata of the file that holds the mark where streams have no metadata."""
+"""Metadata of the file that contains the mark, for containers without metadata of streams."""
 STREAM_KEY = "encoder"
 SEARCHED_BYTES = 1 << 14
 """The beginning of an MPEG-TS file, which holds its service description table."""
 
 
 def mark_of(settings: Mapping[str, Any] | None) -> str:
-    """The mark for a result of some settings, numbers and texts; without a fingerprint if there are
-    none."""
+    """Return the mark for a result with some settings (numbers and texts); without a fingerprint if
+    there are none."""
     if settings is None:
         return NAME
     return f"{NAME} {sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:DIGITS]}"
 
 
 def write_mark(container: Any, stream: Any, mark: str) -> None:
-    """Put a mark into an output container before its header is written.
+    """Add a mark to an output container before its header is written.
 
     Args:
         container, stream: the file, and its picture.
@@ -47,7 +47,7 @@ def write_mark(container: Any, stream: Any, mark: str) -> None:
 
 
 def read_mark(path: Path) -> str | None:
-    """The mark of a file; None if it has none or is no video."""
+    """Return the mark of a file; None if it has none or is no video."""
     try:
         with open_video(path) as container:
             found = [container.metadata.get(key) for key in FILE_KEYS.values()]
@@ -56,14 +56,15 @@ def read_mark(path: Path) -> str | None:
                     value for key, value in stream.metadata.items() if key.lower() == STREAM_KEY
                 ]
             if container.format.name == "mpegts":
-                found.append(_in_transport_stream(path))
+                found.append(_read_from_transport_stream(path))
     except (VideoError, av.FFmpegError, OSError):
         return None
     return next((mark for mark in found if mark and mark.split()[0] == NAME), None)
 
 
-def _in_transport_stream(path: Path) -> str | None:
-    """PyAV has no metadata of programs; the service description table stands in plain text."""
+def _read_from_transport_stream(path: Path) -> str | None:
+    """Read the mark from the service description table, which is plain text: PyAV has no metadata
+    of programs."""
     with path.open("rb") as file:
         begin = file.read(SEARCHED_BYTES)
     found = re.search(rf"{NAME}( [0-9a-f]{{{DIGITS}}})?", begin.decode("latin-1"))

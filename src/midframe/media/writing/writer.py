@@ -1,4 +1,4 @@
-"""Writing a video: frames encoded with exact times, packets of other streams as they came."""
+"""Write a video: frames are encoded with exact times, packets of other streams are copied."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -27,7 +27,7 @@ from midframe.media.streams.rehearsal import make_plan
 from midframe.media.streams.streams import Plan
 from midframe.media.writing.codecs import ENCODERS
 from midframe.media.writing.encoder_options import opening_encoder
-from midframe.media.writing.encoders import APPLE_TAG, Encoding
+from midframe.media.writing.encoders import HEVC_TAG, Encoding
 from midframe.media.writing.mark import NAME, write_mark
 from midframe.media.writing.spherical_boxes import Template, hide_apple_boxes
 from midframe.outputs import unfinished_path
@@ -38,16 +38,16 @@ OTHER_LANGUAGE_CODES = {
     "kat": "geo", "mkd": "mac", "msa": "may", "mya": "bur", "nld": "dut", "ron": "rum",
     "slk": "slo", "sqi": "alb", "zho": "chi",
 }  # fmt: skip
-"""ISO 639-2 has two codes of some languages; QuickTime files take the one that libraries use."""
-OF_THE_FILE = ("major_brand", "minor_version", "compatible_brands", "encoder", "timecode")
-"""Metadata that describes the source's file, not the film; a time code is carried on its own."""
-LATEST_CHAPTER = 10**9
+"""ISO 639-2 has two codes for some languages; QuickTime files use the bibliographic one."""
+FILE_METADATA = ("major_brand", "minor_version", "compatible_brands", "encoder", "timecode")
+"""Metadata that describes the source's file, not its content; a time code is carried separately."""
+MAX_CHAPTER_SECONDS = 10**9
 """Seconds; a chapter that states a later time is damaged."""
 
 
 class VideoWriter:
-    """A video being written beside its final name, which it takes at the end of a `with` block that
-    does not fail.
+    """A video that is written under a temporary name and renamed at the end of a `with` block
+    without an error.
 
     Frames are encoded one after another (`write_frame`), or packets of another encoder come with
     those of the source's other streams (`join`).
@@ -99,15 +99,15 @@ class VideoWriter:
         self._encodes = template is None
         self.shift = reader.contents.shift
         self.converted: list[str] = []
-        """Streams that are not passed on as they are, and what becomes of them."""
+        """Converted streams, and their conversion."""
         self.dropped: list[str] = []
-        """Streams that the result does not have, and why."""
+        """Streams that the result does not have, and the reason."""
         self._damage: list[str] = []
         if plan is None:
             plan = make_plan(reader.path, reader.others if others else (), path, slow, mute=mute)
         self.container = self._open()
         self.others = CarriedStreams(self.container, plan, slow, span)
-        """All streams but the picture."""
+        """All streams except the video."""
         try:
             self._check_fits()
             self._add_picture(template)
@@ -129,7 +129,7 @@ class VideoWriter:
                 {
                     key: value
                     for key, value in reader.contents.metadata.items()
-                    if key.lower() not in OF_THE_FILE
+                    if key.lower() not in FILE_METADATA
                 }
             )
             if plan.time_code:
@@ -170,15 +170,15 @@ class VideoWriter:
 
     @property
     def damage(self) -> list[str]:
-        """What was lost of the streams beside the picture, with its times."""
+        """Packets of other streams that were lost, with their times."""
         return self.others.damage + self._damage
 
     def join(self, encoded: Iterable[av.Packet], others: Iterable[av.Packet]) -> None:
-        """Write packets of the picture, in order, and among them those of the source's other
+        """Write packets of the video, in order, interleaved with those of the source's other
         streams."""
         waiting = iter(encoded)
         ahead = next(waiting, None)
-        for moment, packet in self.others.in_place(others):
+        for moment, packet in self.others.select_packets(others):
             until = None if moment is None else moment * self.slow
             while ahead and until is not None and ahead.dts * self.encoding.time_base <= until:
                 self._write_encoded(ahead)
@@ -198,7 +198,7 @@ class VideoWriter:
         self._mux([packet])
 
     def finish(self) -> None:
-        """Encode what is left and give the file its name.
+        """Flush the encoder and rename the file.
 
         Raises:
             StreamsFailed: streams beside the picture keep the container from being finished.
@@ -219,7 +219,7 @@ class VideoWriter:
             raise self._unwritable(error) from error
 
     def abandon(self) -> None:
-        """Leave nothing behind."""
+        """Close and delete the file."""
         with suppress(av.FFmpegError, OSError):  # the file is deleted whatever state it is in
             self.container.close()
         self.unfinished.unlink(missing_ok=True)
@@ -261,10 +261,10 @@ class VideoWriter:
         self.container.set_chapters([each for each in chapters if each["start"] < each["end"]])
 
     def _chapter(self, chapter: Any) -> Any:
-        """A chapter in the time of the result; what lies outside of the span ends before it
+        """Convert a chapter to the time of the result; a chapter outside of the span ends before it
         begins."""
         stated = (chapter[edge] * chapter["time_base"] + self.shift for edge in ("start", "end"))
-        edges = [min(max(Fraction(0), edge), Fraction(LATEST_CHAPTER)) for edge in stated]
+        edges = [min(max(Fraction(0), edge), Fraction(MAX_CHAPTER_SECONDS)) for edge in stated]
         if self.span:
             edges = [
                 min(max(edge, self.span.begin), self.span.end) - self.span.begin for edge in edges
@@ -273,8 +273,7 @@ class VideoWriter:
         return chapter | {"start": start, "end": end}
 
     def _add_picture(self, template: Template | None) -> None:
-        """Add the stream of the picture: one with an encoder, or one like a template, whose packets
-        are given."""
+        """Add the video stream: with an encoder, or, for given packets, like a template."""
         encoding = self.encoding
         if template is None:
             self.stream = self.container.add_stream(
@@ -289,7 +288,7 @@ class VideoWriter:
         if self.container.format.name == "avi":  # it counts frames
             self.stream.codec_context.time_base = self.stream.time_base = 1 / self.encoding.rate
         if self.encoding.encoder == "libx265":
-            self.stream.codec_tag = APPLE_TAG
+            self.stream.codec_tag = HEVC_TAG
 
     def _mux(self, packets: list[av.Packet]) -> None:
         for packet in packets:
@@ -298,7 +297,7 @@ class VideoWriter:
             except (av.FFmpegError, OSError) as error:
                 if error.errno in PLACE_FAULTS or not self.others.carriers:
                     raise self._unwritable(error) from error
-                # Muxers interleave: what they refuse now may be a packet of another stream.
+                # Muxers interleave: the refused packet may be one of another stream.
                 self._damage.append(f"a packet cannot be written ({reason_of(error)})")
 
     def _unwritable(self, error: Exception) -> VideoError:

@@ -1,4 +1,4 @@
-"""The modules that FlowSep consists of."""
+"""The modules of FlowSep."""
 
 import torch
 from torch import Tensor, nn
@@ -8,12 +8,12 @@ from midframe.models.flowsep.steps import Steps
 from midframe.ops.activation import convolve, fuses
 
 SLOPE = 0.1
-"""Of leaky ReLU below zero. PReLU's own passes took over four times as long in training, 78 against
-17 ms a step."""
+"""Negative slope of leaky ReLU. PReLU took over four times as long in training, 78 against 17 ms
+per step."""
 TENSOR_CORE_CHANNELS = 8
 """Tensor cores need the channels of a convolution's input to be a multiple of this."""
 FLOW_CHANNELS, TIME_CHANNELS = 4, 1
-"""Of a decoder's input, beside features, correlation and carried features."""
+"""Channels of a decoder's input besides features, correlation and carried features: flow and t."""
 
 
 class ConvActivation(nn.Sequential):
@@ -58,13 +58,13 @@ class Residual(nn.Module):
 
 
 class Decoder(nn.Module):
-    """One level: from both frames' features along the flows so far to better flows.
+    """The decoder of one level: refines flows, from both frames' features along the present ones.
 
     Args:
         width: channels of the features of one frame.
         radius: of their correlation, in pixels; 0 for none.
-        carried: channels that the coarser level carries on; 0 for none.
-        hidden: channels that this level carries on.
+        carried: channels that the coarser level passes on; 0 for none.
+        hidden: channels that this level passes on.
         outputs: of the head.
     """
 
@@ -79,7 +79,7 @@ class Decoder(nn.Module):
     def forward(
         self, features: Tensor, carried: Tensor | None, flow: Tensor, t: Tensor, steps: Steps
     ) -> tuple[Tensor, Tensor]:
-        """Return the features carried on, (N, hidden, h, w), and the head's outputs.
+        """Return the features passed on, (N, hidden, h, w), and the head's outputs.
 
         Args:
             features, carried, flow, t: as in `Steps.decoder_input`.

@@ -19,17 +19,18 @@ STRIDES = 16
 register of the processor."""
 
 _compiled: set[tuple[object, ...]] = set()
-"""What pipelines were compiled for: forms of the network, types, channels of frames and scales."""
+"""Configurations that pipelines were compiled for: networks, types, channels of frames and
+scales."""
 
 
 def compile_pipelines(network: FlowSep, channels: int, scale: int) -> None:
-    """Compile what interpolates such frames on the CPU, once: each pipeline in a thread of its own,
-    instead of one after another as they are first called.
+    """Compile the pipelines that interpolate such frames on the CPU, once: each in a thread of its
+    own, instead of one after another at their first calls.
 
     Args:
         network: on the CPU.
         channels: of the frames.
-        scale: by which they are downsampled before the network reads them.
+        scale: factor by which the network downsamples them.
     """
     key = network.config, network.dtype, channels, scale
     if key in _compiled:
@@ -40,7 +41,7 @@ def compile_pipelines(network: FlowSep, channels: int, scale: int) -> None:
         steps = select_steps(torch.empty(0))
 
     def zeros(count: int, channels: int, factor: int, dtype: torch.dtype = torch.float32) -> Tensor:
-        """Return a tiny image, `factor` times smaller than the frame that the network reads."""
+        """Return a tiny image, `factor` times smaller than the processed frame."""
         height, width = max(1, stride // factor), max(1, STRIDES * stride // factor)
         image = torch.zeros(count, channels, height, width, dtype=dtype)
         return image.contiguous(memory_format=torch.channels_last)

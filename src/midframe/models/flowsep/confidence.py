@@ -1,14 +1,14 @@
-"""Where the network's prediction is replaced: in still areas, and where it is not reliable.
+"""Replacement of predictions: in static areas, and where they are not reliable.
 
-Still areas are exact by construction: where neither a pixel's surroundings nor the places that its
-flows lead to change from frame to frame, the mean of both frames by time is shown. The surroundings
-alone do not decide this: an object may pass over an area that is equal in both frames, and then the
-flows lead to pixels that change.
+Static areas are exact by construction: where neither a pixel's surroundings nor the positions that
+its flows point to change from frame to frame, the average of both frames by time is shown. The
+surroundings alone are not sufficient: an object may pass over an area that is equal in both frames,
+and then the flows point to pixels that change.
 
-A frame cannot be interpolated where both frames disagree along their flows and the mask prefers
-neither. An occlusion makes frames disagree too, but there the mask prefers the frame that shows the
-object. Where it does not, a cut was missed or something moved beyond reach; blending would show two
-ghosts there, so the nearest frame is shown instead.
+A prediction is not reliable where both frames disagree along their flows and the mask prefers
+neither. Frames disagree at an occlusion too, but there the mask prefers the frame that shows the
+object. Otherwise a cut was missed or a motion is beyond reach; blending would show two ghosts, so
+the nearest frame is shown instead.
 """
 
 from torch import Tensor
@@ -19,11 +19,12 @@ from midframe.ops.constants import constant
 from midframe.ops.warping import warp
 
 MIN_INCONSISTENCY, MAX_INCONSISTENCY = 0.15, 0.30
-"""Up to the first, in brightness from 0 to 1, confidence is 1, from the second on it is 0."""
+"""Inconsistency, in brightness from 0 to 1, up to which confidence is 1, and from which on it is
+0."""
 STILL_DIFFERENCE, MOVING_DIFFERENCE = 0.5 / 255, 2.5 / 255
-"""Up to the first difference, in brightness from 0 to 1, an area is still, from the second on it
-moves. Chosen by 72 triplets of held-out clips, of which none lost 0.001 dB; with 4 / 255 some lost
-0.02 dB."""
+"""Difference, in brightness from 0 to 1, up to which an area is static, and from which on it moves.
+Chosen on 72 triplets of held-out clips, of which none lost 0.001 dB; with 4 / 255 some lost 0.02
+dB."""
 
 
 def confidence_of(inconsistency: Tensor) -> Tensor:
@@ -32,7 +33,7 @@ def confidence_of(inconsistency: Tensor) -> Tensor:
 
 
 def stillness(difference: Tensor, fields: Tensor) -> Tensor:
-    """Measure how still frames are, (N, 1, h, w), 1 where nothing changes and 0 where something
+    """Measure how static frames are, (N, 1, h, w), 1 where nothing changes and 0 where something
     moves.
 
     Args:
@@ -50,13 +51,13 @@ def stillness(difference: Tensor, fields: Tensor) -> Tensor:
 
 
 def fall_back(fields: Tensor, confidence: Tensor, still: Tensor, t: Tensor) -> Tensor:
-    """Replace fields by both frames at the same place where these are still, and by the nearest
-    frame where fields are not reliable.
+    """Replace fields in static areas by the average at the same place, and unreliable fields by the
+    nearest frame.
 
     Args:
         fields: (N, 4 + 4K + 4, h, w).
         confidence: by `confidence_of`.
-        still: by `stillness`; a still area shows the mean of both frames by time, whatever the
+        still: by `stillness`; a static area shows the average of both frames by time, at any
             confidence.
         t: (N, 1, 1, 1), from 0 to 1; halfway the first frame is nearest.
 
@@ -75,6 +76,6 @@ def fall_back(fields: Tensor, confidence: Tensor, still: Tensor, t: Tensor) -> T
 
 
 def _smooth_step_down(values: Tensor, start: float, end: float) -> Tensor:
-    """Fall from 1, up to the value `start`, to 0, from the value `end` on, without a corner."""
+    """Fall smoothly from 1, up to the value `start`, to 0, from the value `end` on."""
     rising = ((values - start) / (end - start)).clamp(0, 1)
     return 1 - rising * rising * (3 - 2 * rising)

@@ -1,16 +1,20 @@
-"""The form of a FlowSep."""
+"""The configuration of a FlowSep."""
 
 from dataclasses import dataclass
 
 from midframe.ops.resampling import Resampling, check_resampling
 
 LEVELS = 4
-"""Features are at 1/2, 1/4, 1/8 and 1/16 of the size that the network reads."""
+"""Number of levels: features are at 1/2, 1/4, 1/8 and 1/16 of the processed resolution."""
 
 
 @dataclass(frozen=True)
 class FlowSepConfig:
-    """The form of the network. The defaults are the small size; `BASE` is the larger one."""
+    """The configuration of the network.
+
+    The defaults are the form of `flowsep-small`. Weight files and runs of earlier versions omit
+    settings that were added later, so the defaults must not change.
+    """
 
     widths: tuple[int, ...] = (16, 32, 64, 96)
     """Channels of the features, finest level first."""
@@ -21,16 +25,16 @@ class FlowSepConfig:
     taps: int = 5
     """Length of the kernels in pixels, odd; with 1 the flow does all of the resampling."""
     bidirectional_levels: int = 1
-    """How many of the coarsest levels estimate the flows in both orders of the frames and average
+    """Number of coarsest levels that estimate the flows in both orders of the frames and average
     them, which has a smaller error than either."""
     propagation_distance: int = 4
-    """At the finest level each pixel begins with its own flow or that of a pixel so far away,
-    whichever aligns both frames better, in pixels; 0 for its own."""
+    """Distance in pixels of flow propagation: at the finest level each pixel begins with its own
+    flow or that of a pixel at this distance, whichever aligns both frames better; 0 for its own."""
     kernel_normalisation: bool = True
     """Divide kernels by their sums, so that they do not change the brightness."""
     coarse_passes: int = 0
-    """How many times the coarsest decoder runs before the others, on frames halved once more each
-    time: every pass doubles the largest motion that is found."""
+    """Number of coarse passes: the coarsest decoder runs before the others, on frames halved once
+    more each time, which doubles the largest motion that is found."""
     resampling: Resampling = "linear"
     """How frames are interpolated between pixels: "linear", or "cubic", which blurs less at the
     cost of two more rows and columns of pixels."""
@@ -60,5 +64,6 @@ class FlowSepConfig:
         check_resampling(self.resampling)
 
 
-BASE = {"widths": (32, 48, 80, 112), "hidden": (32, 64, 96, 128)}
-"""The larger size, as settings of `FlowSepConfig`: twice the work."""
+MEDIUM_FORM = {"widths": (32, 48, 80, 112), "hidden": (32, 64, 96, 128)}
+"""Settings of `FlowSepConfig` for twice the computation of the defaults, between the two shipped
+forms; for benchmarks and tests."""

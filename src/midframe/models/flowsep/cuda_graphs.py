@@ -1,4 +1,4 @@
-"""CUDA graphs: many small kernels of a network launched as one."""
+"""CUDA graphs: many small kernels of a network, launched together."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from midframe.ops.dispatch import device_guard
 
 Result = TypeVar("Result")
 KEPT = 6
-"""Graphs that are kept, the last ones used; each holds the memory of what it computes."""
+"""Number of most recently used graphs that are kept; each keeps the memory of its results."""
 
 
 class Graph(NamedTuple):
@@ -24,9 +24,9 @@ class Graph(NamedTuple):
 
     replay: Callable[[], None]
     inputs: list[Tensor]
-    """The memory that it reads its arguments from."""
+    """Memory of its arguments."""
     outputs: Any
-    """The memory that it writes its result to."""
+    """Memory of its result."""
 
 
 class Graphs:
@@ -46,12 +46,12 @@ class Graphs:
         return Graphs(self._kept)
 
     def run(self, function: Callable[..., Result], *arguments: Any, key: Hashable = None) -> Result:
-        """Return what a function returns for some arguments, by a graph where that is possible.
+        """Call a function, by a graph where that is possible.
 
         Args:
             function: of tensors, and of other values that a graph is captured for.
             arguments: tensors and other values, in lists or tuples, too.
-            key: what the result depends on beside the arguments.
+            key: identifies everything else that the result depends on.
         """
         leaves, form = tree_flatten(arguments)
         tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
@@ -67,7 +67,7 @@ class Graphs:
     ) -> Any:
         graph = self._graphs.get(key)
         if graph is None and key in self._graphs and key not in self._failed:
-            graph = self._captured(key, function, arguments)
+            graph = self._capture(key, function, arguments)
         self._graphs[key] = graph
         self._graphs.move_to_end(key)
         while len(self._graphs) > self._kept:
@@ -79,13 +79,11 @@ class Graphs:
         graph.replay()
         return tree_map(_copy, graph.outputs)
 
-    def _captured(
-        self, key: Hashable, function: Callable[..., Any], arguments: Any
-    ) -> Graph | None:
+    def _capture(self, key: Hashable, function: Callable[..., Any], arguments: Any) -> Graph | None:
         """Capture a function; None, with a warning, if the card cannot."""
         try:
             return capture(function, arguments)
-        except RuntimeError as error:  # also if memory is short
+        except RuntimeError as error:  # for example, out of memory
             self._failed.add(key)
             reason = str(error).splitlines()[0]
             warnings.warn(
@@ -112,7 +110,7 @@ def capture(function: Callable[..., Any], arguments: Any) -> Graph:
     torch.cuda.synchronize()
     with torch.cuda.graph(
         graph, capture_error_mode="thread_local"
-    ):  # others may copy frames meanwhile
+    ):  # other threads may copy frames meanwhile
         outputs = function(*arguments)
     inputs = [leaf for leaf in tree_flatten(arguments)[0] if isinstance(leaf, Tensor)]
     return Graph(graph.replay, inputs, outputs)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 AXES = 2
-"""Of a flow: x, then y. And of a separable kernel: vertical, then horizontal."""
+"""Components of a flow: x, then y; and of a separable kernel: vertical, then horizontal."""
 FRAMES = 2
 COLOURS = 3
 
@@ -29,7 +29,7 @@ class FieldParts(NamedTuple):
 
 @dataclass(frozen=True)
 class FieldLayout:
-    """Which channels of the fields hold what; those of the last convolution's outputs are the same.
+    """Channels of the fields by name; those of the last convolution's outputs are the same.
 
     Example:
         >>> layout = FieldLayout(taps=5)
@@ -98,7 +98,7 @@ class FieldLayout:
 
     @property
     def mask(self) -> slice:
-        """The weight of the first frame; that of the second is 1 less it."""
+        """The weight of the first frame; that of the second is 1 minus it."""
         return slice(self.kernels.stop, self.kernels.stop + 1)
 
     @property
@@ -108,7 +108,7 @@ class FieldLayout:
 
     @property
     def channels(self) -> int:
-        """All of them: 4 + 4K + 4."""
+        """Number of all channels: 4 + 4K + 4."""
         channels: int = self.residual.stop
         return channels
 

@@ -1,4 +1,4 @@
-"""Widening a trained FlowSep: training resumes where the smaller one ended (Net2Net, arXiv
+"""Widen a trained FlowSep, so that training continues from the smaller one (Net2Net, arXiv
 1511.05641)."""
 
 import dataclasses
@@ -12,9 +12,9 @@ from midframe.models.flowsep.layout import FieldLayout
 from midframe.models.flowsep.network import FlowSep
 
 NEW_FEATURES_GAIN = 0.1
-"""Factor of the weights of new features: all features are correlated, whatever the decoders do with
-them, so new ones are small at first."""
-FREE = (
+"""Factor of the weights of new features, which are small at first: the correlation includes all
+features, also those that the decoders do not use yet."""
+MAY_DIFFER = (
     "widths",
     "hidden",
     "bidirectional_levels",
@@ -26,27 +26,29 @@ FREE = (
 """Settings that may differ: sizes that grow, the length of the kernels, settings without
 weights."""
 HEAD = "decoders.0.head"
-"""The convolution whose outputs the fields are computed from."""
+"""The convolution that outputs the fields."""
 Channels = tuple[Tensor, Tensor]
 """Indices of outputs in the larger and in the smaller network, in the same order."""
 
 
 def widen(smaller: FlowSep, config: FlowSepConfig) -> FlowSep:
-    """Make a larger network that computes the same as a smaller one; only the correlation changes,
-    a little.
+    """Create a larger network that computes the same as a smaller one, except for a small change of
+    the correlation.
 
-    New channels have fresh weights, and the channels of the smaller network do not read them yet.
-    New taps, at both ends of the kernels, are 0; dropped taps are added to the outermost ones.
+    New channels have random weights, and the channels of the smaller network do not depend on them
+    yet. New taps, at both ends of the kernels, are 0; dropped taps are added to the outermost ones.
     Fewer taps or another resampling change the result: training resumes from there.
 
     Raises:
-        ValueError: the form differs in a setting that is not `FREE`, or a width is smaller.
+        ValueError: the form differs in a setting that is not `MAY_DIFFER`, or a width is smaller.
     """
     old = smaller.config
     sizes = zip((*old.widths, *old.hidden), (*config.widths, *config.hidden), strict=True)
-    expected = dataclasses.replace(old, **{name: getattr(config, name) for name in FREE})
+    expected = dataclasses.replace(old, **{name: getattr(config, name) for name in MAY_DIFFER})
     if config != expected or any(before > after for before, after in sizes):
-        raise ValueError(f"only {', '.join(FREE)} may differ, and no width may become smaller")
+        raise ValueError(
+            f"only {', '.join(MAY_DIFFER)} may differ, and no width may become smaller"
+        )
     larger = FlowSep(config)
     with torch.no_grad():
         for name, module in smaller.named_modules():
@@ -68,7 +70,7 @@ def widen(smaller: FlowSep, config: FlowSepConfig) -> FlowSep:
 
 
 def _input_groups(name: str, config: FlowSepConfig, module: nn.Conv2d) -> list[int]:
-    """Return how many channels of each group a convolution reads, in their order."""
+    """Return the number of input channels of each group of a convolution, in their order."""
     part, number, *rest = name.split(".")
     if part != "decoders" or rest != ["body", "0", "0"]:
         return [module.in_channels]
@@ -81,7 +83,8 @@ def _input_groups(name: str, config: FlowSepConfig, module: nn.Conv2d) -> list[i
 
 
 def _outputs(name: str, old: FlowSepConfig, new: FlowSepConfig, module: nn.Conv2d) -> Channels:
-    """Return which outputs of a convolution of the larger network take which of the smaller one."""
+    """Return the corresponding outputs of a convolution in the larger and in the smaller
+    network."""
     every = torch.arange(module.out_channels)
     if name != HEAD:
         return every, every
@@ -101,7 +104,7 @@ def _outputs(name: str, old: FlowSepConfig, new: FlowSepConfig, module: nn.Conv2
 def _fill(
     larger: nn.Conv2d, smaller: nn.Conv2d, old: list[int], new: list[int], outputs: Channels
 ) -> None:
-    """Give a convolution the weights of a smaller one.
+    """Copy the weights of a smaller convolution into a larger one.
 
     Args:
         larger, smaller: the convolutions.

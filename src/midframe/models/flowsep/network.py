@@ -1,7 +1,7 @@
-"""FlowSep: flows find the place, small separable kernels resample there; any time between frames.
+"""FlowSep: small separable kernels that resample both frames along estimated flows, at any time.
 
-Ours, on the idea of both papers that a pixel is computed by a kernel of its own, and on their
-successors: kernels sampled along a flow (DSepConv, AdaCoF), flows from the wanted time to both
+Our own network, on the idea of both papers that each pixel has its own kernel, and on their
+successors: kernels sampled along a flow (DSepConv, AdaCoF), flows from the requested time to both
 frames refined from coarse to fine together with the features there (IFRNet), local correlation of
 features (PWC-Net). Only the last step works at the full size of a frame, so the network is light
 enough for a CPU.
@@ -31,30 +31,30 @@ from midframe.ops.upsampling import upsample
 
 Result = TypeVar("Result")
 FIELDS_SCALE = 2
-"""Fields are so many times smaller than the frames that the network reads."""
+"""Factor by which the fields are smaller than the processed frames."""
 HEAD_GAIN, DETAIL_GAIN = 0.05, 0.01
-"""Factor of the last convolutions' initial weights, for flows and for kernels, mask and residual:
+"""Factors of the last convolutions' initial weights, for flows and for kernels, mask and residual:
 the network starts near the average of both frames."""
 MAX_PIXELS_TOGETHER, WEIGHT_OF_READ_PIXEL = 20_000_000, 5
-"""Pairs are interpolated together while their frames have so many pixels, and a pixel that the
-network reads counts for five more: 65 and 300 bytes each, so 1.3 GB in all."""
+"""Pairs are interpolated in parallel while their frames have fewer pixels than this, and a
+processed pixel counts as five more: 65 and 300 bytes each, so 1.3 GB in all."""
 
 
 class Estimate(NamedTuple):
-    """What the network estimates for a pair of frames at one time, for training."""
+    """The estimate for a pair of frames at one time, for training."""
 
     flows: list[Tensor]
-    """Of every level, coarsest first: from the time to the first and to the second frame,
-    (N, 4, h, w), x before y, in pixels of that level."""
+    """Flows of every level, coarsest first: from the time to the first and to the second frame, (N,
+    4, h, w), x before y, in pixels of that level."""
     fields: Tensor
-    """At half the size of the frames that the network reads, laid out by `FieldLayout`."""
+    """At half the processed resolution, laid out by `FieldLayout`."""
     statistics: Statistics
     scale: int
     """By how much frames are downsampled before the network reads them."""
 
 
 class Prediction(NamedTuple):
-    """What the network predicts for one time, at the size of the fields."""
+    """The prediction for one time, at the size of the fields."""
 
     fields: Tensor
     """Laid out by `FieldLayout`, (N, 4 + 4K + 4, h, w)."""
@@ -78,21 +78,21 @@ class EncodedPair:
     difference: Tensor
     """The largest difference around each value of the fields, (N, 1, h, w)."""
     features: list[Tensor]
-    """Of both frames, (2N, C, h, w), finest first."""
+    """Features of both frames, (2N, C, h, w), finest first."""
     predictions: dict[tuple[float, ...], Prediction] = field(default_factory=dict)
     """Predictions by time; see `FlowSep.predict`."""
 
 
 class FlowSep(Network):
-    """The whole network; see the module's docstring. Frames are (N, 3, H, W) in [0, 1]."""
+    """Interpolates frames (N, 3, H, W) in [0, 1] at any time; see the module's docstring."""
 
-    tile = 2048  # Halide's last step needs no memory of its own, PyTorch's 0.5 GB for such fields
+    tile = 2048  # Halide's synthesis needs no extra memory, PyTorch's 0.5 GB for such fields
     any_time = True
     max_plain_pixels = 1 << 21
     """See `Network`. Compiling takes 5 s of processor time, and saves 1.8 s a megapixel."""
     falls_back = True
-    """Whether the nearest frame replaces unreliable fields, and both frames those of still
-    areas."""
+    """Whether unreliable fields are replaced by the nearest frame, and those of static areas by the
+    average."""
     scale = 0
     """By how much frames are downsampled before the network reads them; 0 to choose by size."""
     graphs: Graphs | None = None
@@ -114,7 +114,7 @@ class FlowSep(Network):
         self._initialise()
 
     def _decoder(self, level: int) -> Decoder:
-        """Make the decoder of a level; 0 is the finest, the only one that outputs all fields."""
+        """Create the decoder of a level; 0 is the finest, the only one that outputs all fields."""
         config, finest, coarsest = self.config, level == 0, level == LEVELS - 1
         return Decoder(
             config.widths[level],
@@ -126,7 +126,7 @@ class FlowSep(Network):
 
     @property
     def stride(self) -> int:
-        """Of which the height and width of the frames that the network reads are multiples."""
+        """The height and width of processed frames are multiples of this."""
         return 1 << LEVELS
 
     def forward(self, first: Tensor, second: Tensor, t: Tensor | float = 0.5) -> Tensor:
@@ -178,7 +178,7 @@ class FlowSep(Network):
     def _read(
         self, first: Tensor, second: Tensor, scale: int, passes: int
     ) -> tuple[Statistics, int, tuple[Tensor, Tensor], Tensor, list[Tensor]]:
-        """Return what follows both frames in `EncodedPair`."""
+        """Return the fields of `EncodedPair` after both frames."""
         steps = select_steps(first)
         read = (
             steps.downsample(first[:, :COLOURS].float(), scale, self.stride),
@@ -199,7 +199,8 @@ class FlowSep(Network):
     def render_tile(
         self, pair: EncodedPair, rows: slice, columns: slice, t: Tensor | float = 0.5
     ) -> Tensor:
-        """Render a rectangle of the frame at a time. The prediction is made once for all tiles."""
+        """Render a rectangle of the frame at a time; the prediction is computed once for all
+        tiles."""
         prediction = self.predict(pair, t)
         return select_steps(pair.first).synthesise(
             pair.first.float(),
@@ -233,7 +234,7 @@ class FlowSep(Network):
         return Prediction(fields, confidence, fall_back(fields, confidence, still, t))
 
     def _run(self, function: Callable[..., Result], *arguments: Any) -> Result:
-        """Run a function of this network, as a CUDA graph where that is possible."""
+        """Call a function of this network, as a CUDA graph where that is possible."""
         weights = next(self.parameters())
         if self.graphs is None or not weights.is_cuda:
             return function(*arguments)
@@ -247,7 +248,7 @@ class FlowSep(Network):
         return ready
 
     def pairs_at_once(self, height: int, width: int) -> int:
-        """See `Network`; work that one thread does alone is never waited for by others."""
+        """See `Network`; a thread that computes a pair alone never waits for others."""
         pixels, scale = height * width, self.scale or scale_for(height, width)
         pixels += WEIGHT_OF_READ_PIXEL * pixels // scale**2
         return max(1, MAX_PIXELS_TOGETHER // pixels)
@@ -319,7 +320,7 @@ class FlowSep(Network):
             if flows:  # of twice the size, so twice as long; an odd size is one less than double
                 height, width = level.shape[2:]
                 flow = 2 * upsample(flows[-1], 2)[..., :height, :width]
-            if decoder is finest:  # sharp edges, where flows of the coarser levels are smeared
+            if decoder is finest:  # for sharp edges: flows of the coarser levels are smeared
                 flow = steps.propagate_flow(*halves, flow, config.propagation_distance)
             # A coarse pass begins afresh: the decoder of the coarsest level has no carried input.
             before = None if decoder is coarsest else carried

@@ -1,4 +1,4 @@
-"""The kernel that one pixel is computed by, drawn out on the pixels of both frames."""
+"""The kernel of one pixel, resampled to the pixels of both frames."""
 
 import torch
 from torch import Tensor
@@ -7,7 +7,7 @@ from midframe.models.flowsep.layout import AXES, FRAMES, FieldLayout
 from midframe.ops.resampling import Resampling, interpolation_weight
 
 MAX_REACH = 31
-"""Kernels are drawn with taps up to so far from their pixel."""
+"""Largest distance of a tap from its pixel."""
 
 
 def kernels_of_pixel(
@@ -17,7 +17,7 @@ def kernels_of_pixel(
 
     Args:
         fields: of the pixel, (N, 4 + 4K + 4).
-        factor: how many times smaller than the frames the fields are.
+        factor: by which the fields are smaller than the frames.
         layout: of the fields.
         resampling: how frames are interpolated between pixels.
     """
@@ -27,7 +27,8 @@ def kernels_of_pixel(
     reach = min(MAX_REACH, int(flow.abs().max().ceil()) + layout.taps // 2 + 1)
     places = torch.arange(-reach, reach + 1, device=fields.device)
     offsets = torch.arange(layout.taps, device=fields.device) - layout.taps // 2
-    # A tap between pixels spreads over those around it. Flows are x before y, kernels the opposite.
+    # A tap between pixels is distributed over those around it. Flows are x before y, kernels y
+    # before x.
     distance = places - (flow.flip(2)[..., None, None] + offsets[:, None])  # (N, 2, 2, K, places)
     weights = interpolation_weight(distance, resampling)
     along = torch.einsum("nfakp,nfak->nfap", weights, kernels)

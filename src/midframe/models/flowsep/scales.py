@@ -6,8 +6,8 @@ and so on."""
 
 
 def scale_for(height: int, width: int) -> int:
-    """Return by how much frames are downsampled: the smallest power of two after which the shorter
-    side has at most `MAX_ROWS` pixels."""
+    """Return the factor of downsampling: the smallest power of two after which the shorter side has
+    at most `MAX_ROWS` pixels."""
     scale = 1
     while min(height, width) > MAX_ROWS * scale:
         scale *= 2

@@ -13,7 +13,7 @@ class Implementation(Protocol):
     """A module that computes `bias_activation` and its gradients."""
 
     def serves(self, outputs: Tensor, /) -> bool:
-        """Return whether it takes such outputs."""
+        """Return whether it supports such outputs."""
 
     def bias_activation(
         self, outputs: Tensor, bias: Tensor, slope: float, beside: Tensor | None = None
@@ -22,7 +22,7 @@ class Implementation(Protocol):
 
 
 def load_triton() -> Implementation:
-    """Import the CUDA form."""
+    """Import the CUDA implementation."""
     import midframe.ops.activation.triton as triton
 
     return triton
@@ -36,7 +36,7 @@ def bias_activation(
     Args:
         outputs: of a convolution without bias, (N, C, H, W).
         bias: (C,).
-        slope: what negative sums are multiplied by; 1 for no activation.
+        slope: factor of negative sums; 1 for no activation.
         beside: features that are added, (N, C, H, W), or None.
 
     Returns:
@@ -53,11 +53,11 @@ def bias_activation(
 
 def convolve(features: Tensor, weight: Tensor, bias: Tensor, slope: float, stride: int = 1,
              beside: Tensor | None = None) -> Tensor:  # fmt: skip
-    """Convolve with zeros around (a 3x3 kernel), then `bias_activation`."""
+    """Convolve with a 3x3 kernel and zero padding, then apply `bias_activation`."""
     outputs = functional.conv2d(features, weight, None, stride, padding=1)
     return bias_activation(outputs, bias, slope, beside)
 
 
 def fuses(features: Tensor) -> bool:
-    """Whether `convolve` is faster than separate layers for such features."""
+    """Return whether `convolve` is faster than separate layers for such features."""
     return features.is_cuda and not torch.compiler.is_exporting()

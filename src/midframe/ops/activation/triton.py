@@ -13,19 +13,19 @@ from midframe.ops.triton_tools import TYPES, channels_innermost
 VALUES = 4096
 """Values that a program handles at a time, pixels times channels."""
 PROGRAMS = 1056
-"""Programs of the backward kernel, each with many pixels: few sums are added atomically. 8 for each
-of 132 multiprocessors."""
+"""Programs of the backward kernel, each with many pixels, so that few sums are added atomically: 8
+for each of 132 multiprocessors."""
 
 
 def serves(outputs: Tensor) -> bool:
-    """Return whether these kernels take such outputs."""
+    """Return whether these kernels support such outputs."""
     return outputs.is_cuda and outputs.dtype in TYPES
 
 
 def bias_activation(
     outputs: Tensor, bias: Tensor, slope: float, beside: Tensor | None = None
 ) -> Tensor:
-    """See `midframe.ops.activation.bias_activation`. The order of the sums of the bias's gradient
+    """See `midframe.ops.activation.bias_activation`. The order of summation of the bias's gradient
     varies."""
     with device_guard(outputs):
         result: Tensor = _BiasActivation.apply(outputs, bias, slope, beside)  # type: ignore[no-untyped-call]

@@ -1,9 +1,9 @@
 """Adaptive convolution on the CPU, as Halide pipelines compiled for the processor at hand at their
 first call.
 
-A pixel's kernel lies in one piece in memory, so a vector holds LANES neighbouring taps of one row
-of one kernel. A row of 41 taps is three vectors, of which the last overlaps the second; what it
-repeats is masked.
+A pixel's kernel is contiguous in memory, so a vector contains LANES neighbouring taps of one row of
+one kernel. A row of 41 taps is three vectors, of which the last overlaps the second; repeated taps
+are masked.
 """
 
 from typing import Any
@@ -18,7 +18,7 @@ from midframe.ops.halide_tools import LANES, Pipeline, array, buffer, channel_gr
 __all__ = ["adaptive_forward", "adaptive_frame_gradient", "adaptive_kernel_gradient", "serves"]
 
 CHANNELS = 9
-"""Colours filtered at a time, each with a register for its sums; a frame of more goes through in
+"""Colours filtered at a time, each with a register for its sums; frames with more are processed in
 groups."""
 
 NAMES = ("x", "y", "c", "f", "n", "j", "i", "lane", "task")
@@ -29,8 +29,8 @@ def adaptive_forward(frames: Tensor, kernels: Tensor, stride: int) -> Tensor:
     """Filter padded frames; shapes as in `midframe.ops.adaptive_convolution`."""
     taps = kernels.shape[2]
     result = frames.new_empty(len(frames), frames.shape[2], *kernels.shape[4:])
-    weights = buffer(_widened(taps_innermost(kernels).float(), taps))
-    frames = _widened(frames, taps)
+    weights = buffer(_pad_width(taps_innermost(kernels).float(), taps))
+    frames = _pad_width(frames, taps)
     for group in channel_groups(frames.shape[2], CHANNELS):
         colours = frames[:, :, group]
         run = _forward_pipeline(colours.shape[2], taps)
@@ -41,9 +41,10 @@ def adaptive_forward(frames: Tensor, kernels: Tensor, stride: int) -> Tensor:
 def adaptive_kernel_gradient(
     gradient: Tensor, frames: Tensor, kernels: Tensor, stride: int
 ) -> Tensor:
-    """The gradient of the kernels, (N, F, K, K, H, W), in their type, taps innermost in memory."""
+    """Return the gradient of the kernels, (N, F, K, K, H, W), in their type, taps innermost in
+    memory."""
     taps = kernels.shape[2]
-    frames = _widened(frames, taps)
+    frames = _pad_width(frames, taps)
     count, several, _, _, height, width = kernels.shape
     total = None
     for group in channel_groups(frames.shape[2], CHANNELS):
@@ -58,10 +59,10 @@ def adaptive_kernel_gradient(
 def adaptive_frame_gradient(
     gradient: Tensor, frames: Tensor, kernels: Tensor, stride: int
 ) -> Tensor:
-    """The gradient of the padded frames, in their shape."""
+    """Return the gradient of the padded frames, in their shape."""
     taps = kernels.shape[2]
-    result = _widened(frames.new_empty(frames.shape), taps)
-    weights = buffer(_widened(taps_innermost(kernels).float(), taps))
+    result = _pad_width(frames.new_empty(frames.shape), taps)
+    weights = buffer(_pad_width(taps_innermost(kernels).float(), taps))
     run = _frame_pipeline(max(taps, LANES))
     run(
         buffer(gradient),
@@ -75,8 +76,8 @@ def adaptive_frame_gradient(
     return result[..., : frames.shape[4]].contiguous()
 
 
-def _widened(tensor: Tensor, taps: int) -> Tensor:
-    """Pad the innermost dimension so that a row of taps is one vector at least."""
+def _pad_width(tensor: Tensor, taps: int) -> Tensor:
+    """Pad the innermost dimension so that a row of taps fills at least one vector."""
     return functional.pad(tensor, (0, LANES - taps)) if taps < LANES else tensor
 
 
@@ -101,6 +102,8 @@ def _forward_pipeline(channels: int, taps: int) -> Pipeline:
         )
     result[x, y, c, n] = _tree_sum([part[k, c, x, y, n] for k in range(LANES)])
 
+    # A task is a row of pixels. For each pixel the LANES partial sums of every colour stay in a
+    # register over all taps of all frames; they are added once at the end.
     result.bound(c, 0, channels).reorder(c, x, y, n).unroll(c).fuse(y, n, task).parallel(task)
     part.compute_at(result, x).vectorize(lane, LANES).unroll(c).bound(lane, 0, LANES)
     for index in range(part.num_update_definitions()):
@@ -129,6 +132,8 @@ def _kernel_pipeline(channels: int) -> Pipeline:
     ]
     result[j, i, f, x, y, n] = _tree_sum(terms)
 
+    # A task is a row of pixels; the taps of a kernel's row are vectorised, as they are contiguous
+    # in memory, and the gradient of a pixel's colours is loaded once.
     result.vectorize(j, LANES, hl.TailStrategy.ShiftInwards).fuse(y, n, task).parallel(task)
     weight.compute_at(result, x)
     return Pipeline(result, gradient, frames, stride)
@@ -136,8 +141,8 @@ def _kernel_pipeline(channels: int) -> Pipeline:
 
 @once
 def _frame_pipeline(row_length: int) -> Pipeline:
-    """Scatter form: a pixel's gradient spreads over what its kernel saw. Frames and samples go in
-    parallel."""
+    """Scatter form: a pixel's gradient is added to all pixels under its kernel. Frames and samples
+    are parallel."""
     gradient, kernels = (
         hl.ImageParam(hl.Float(32), 4, "gradient"),
         hl.ImageParam(hl.Float(32), 6, "kernels"),
@@ -151,6 +156,7 @@ def _frame_pipeline(row_length: int) -> Pipeline:
         gradient[r.z, r.w, c, n] * kernels[r.x, r.y, f, r.z, r.w, n]
     )
 
+    # A task is a frame of a sample: pixels of one frame are not parallel, as their kernels overlap.
     result.fuse(f, n, task).parallel(task).vectorize(x, LANES, hl.TailStrategy.GuardWithIf)
     spread = result.update(0).reorder(r.x, r.y, c, r.z, r.w, f, n).fuse(f, n, task).parallel(task)
     # The lanes of a vector write to neighbours, never to one place.

@@ -21,10 +21,10 @@ def adaptive_convolution(frames: Tensor, kernels: Tensor, stride: int = 1) -> Te
     `out[n,c,y,x] = sum_fij kernels[n,f,i,j,y,x] * frames[n,f,c,stride*y+i,stride*x+j]`
 
     Differentiable once in both arguments; works under autocast (the kernels may be of lower
-    precision than the frames, sums are kept in float32) and torch.compile. Fastest where the taps
-    i, j lie innermost in memory, as a network with channels innermost writes them. On the CPU
-    float32 frames take a Halide pipeline, on CUDA frames of any type but float64 Triton kernels;
-    everything else takes plain PyTorch.
+    precision than the frames, sums are kept in float32) and torch.compile. Fastest if the taps i, j
+    are innermost in memory, as in the output of a network with channels last. On the CPU float32
+    frames use a Halide pipeline, on CUDA frames of any type but float64 use Triton kernels;
+    everything else uses PyTorch.
 
     Args:
         frames: F frames a sample, padded by K // 2 on every side, (N, F, C, stride*(H-1)+K,
@@ -81,7 +81,7 @@ class Implementation(Protocol):
     """
 
     def serves(self, frames: Tensor, /) -> bool:
-        """Return whether it takes such frames."""
+        """Return whether it supports such frames."""
 
     def adaptive_forward(self, frames: Tensor, kernels: Tensor, stride: int) -> Tensor:
         """Filter padded frames."""
@@ -98,21 +98,21 @@ class Implementation(Protocol):
 
 
 def load_halide() -> Implementation:
-    """Import the CPU form."""
+    """Import the CPU implementation."""
     import midframe.ops.adaptive.halide as halide
 
     return halide
 
 
 def load_triton() -> Implementation:
-    """Import the CUDA form."""
+    """Import the CUDA implementation."""
     import midframe.ops.adaptive.triton as triton
 
     return triton
 
 
 def _implementation(frames: Tensor) -> Implementation:
-    """Return the form that serves these tensors."""
+    """Return the implementation for these tensors."""
     fast = for_device({"cpu": load_halide, "cuda": load_triton}, frames.device)
     return fast if fast is not None and fast.serves(frames) else reference
 

@@ -1,4 +1,5 @@
-"""Adaptive convolution in PyTorch: slow, simple, and what the fast forms are tested against.
+"""Adaptive convolution in PyTorch: slow, simple, the reference for tests of the fast
+implementations.
 
 Taps are summed one at a time into one accumulator, so memory stays at a few frames (no im2col).
 """
@@ -12,7 +13,7 @@ from midframe.ops.accumulation import to_accumulation_type
 
 
 def serves(*tensors: Tensor) -> bool:
-    """Return True: PyTorch takes tensors of any floating type on any device."""
+    """Return True: PyTorch supports any floating type on any device."""
     return True
 
 
@@ -23,48 +24,53 @@ def adaptive_forward(frames: Tensor, kernels: Tensor, stride: int) -> Tensor:
     count, several, taps, _, height, width = kernels.shape
     result = padded.new_zeros(count, frames.shape[2], height, width)
     for f, i, j in product(range(several), range(taps), range(taps)):
-        result.addcmul_(kernels[:, f, i, j, None], _seen(padded, f, i, j, kernels, stride))
+        result.addcmul_(
+            kernels[:, f, i, j, None], _pixels_under_tap(padded, f, i, j, kernels, stride)
+        )
     return result.to(frames.dtype)
 
 
 def adaptive_kernel_gradient(
     gradient: Tensor, frames: Tensor, kernels: Tensor, stride: int
 ) -> Tensor:
-    """The gradient of the kernels, (N, F, K, K, H, W), in their type, taps innermost in memory."""
+    """Return the gradient of the kernels, (N, F, K, K, H, W), in their type, taps innermost in
+    memory."""
     weight, padded = to_accumulation_type(gradient, frames)
     result = empty_taps_innermost(kernels).to(weight.dtype)
     for f, i, j in product(
         range(kernels.shape[1]), range(kernels.shape[2]), range(kernels.shape[3])
     ):
-        result[:, f, i, j] = (weight * _seen(padded, f, i, j, kernels, stride)).sum(1)
+        result[:, f, i, j] = (weight * _pixels_under_tap(padded, f, i, j, kernels, stride)).sum(1)
     return result.to(kernels.dtype)
 
 
 def adaptive_frame_gradient(
     gradient: Tensor, frames: Tensor, kernels: Tensor, stride: int
 ) -> Tensor:
-    """The gradient of the padded frames, in their shape and type."""
+    """Return the gradient of the padded frames, in their shape and type."""
     weight, wide = to_accumulation_type(gradient, kernels)
     result = torch.zeros(frames.shape, dtype=weight.dtype, device=weight.device)
     for f, i, j in product(
         range(kernels.shape[1]), range(kernels.shape[2]), range(kernels.shape[3])
     ):
-        _seen(result, f, i, j, kernels, stride).addcmul_(weight, wide[:, f, i, j, None])
+        _pixels_under_tap(result, f, i, j, kernels, stride).addcmul_(weight, wide[:, f, i, j, None])
     return result.to(frames.dtype)
 
 
-def _seen(frames: Tensor, f: int, i: int, j: int, kernels: Tensor, stride: int) -> Tensor:
-    """What tap (i, j) of every kernel sees of frame f, (N, C, H, W), a view."""
+def _pixels_under_tap(
+    frames: Tensor, f: int, i: int, j: int, kernels: Tensor, stride: int
+) -> Tensor:
+    """Return the pixels of frame f under tap (i, j) of every kernel, (N, C, H, W), a view."""
     height, width = kernels.shape[4:]
     return frames[:, f, :, i::stride, j::stride][..., :height, :width]
 
 
 def taps_innermost(kernels: Tensor) -> Tensor:
-    """Kernels (N, F, K, K, H, W) seen as (N, H, W, F, K, K)."""
+    """Return kernels (N, F, K, K, H, W) as a view (N, H, W, F, K, K)."""
     return kernels.permute(0, 4, 5, 1, 2, 3)
 
 
 def empty_taps_innermost(kernels: Tensor) -> Tensor:
-    """Room like kernels (N, F, K, K, H, W), in memory (N, H, W, F, K, K)."""
+    """Allocate a tensor like kernels (N, F, K, K, H, W), in memory (N, H, W, F, K, K)."""
     count, several, taps, _, height, width = kernels.shape
     return kernels.new_empty(count, height, width, several, taps, taps).permute(0, 3, 4, 5, 1, 2)

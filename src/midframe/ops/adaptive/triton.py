@@ -1,8 +1,8 @@
 """Adaptive convolution on CUDA, as Triton kernels.
 
-A program serves one output pixel: it walks along the taps of the pixel's kernels, which lie in a
-row in memory, a piece at a time, with all colours of the frames beside them. Triton's interpreter
-runs the same kernels on the CPU, which is how they are tested without a GPU.
+A program computes one output pixel: it loops over blocks of the taps of the pixel's kernels, which
+are contiguous in memory, with all colours of the frames. Triton's interpreter runs the same kernels
+on the CPU for tests without a GPU.
 """
 
 from typing import Any
@@ -14,14 +14,15 @@ from torch import Tensor
 
 from midframe.ops.adaptive.reference import taps_innermost
 
-PIECE = 256
-"""Taps that a program takes at a time, a power of two."""
+TAP_BLOCK = 256
+"""Taps per block, a power of two."""
 MAX_CHANNELS = 32
-"""Colours that a program holds sums for; a frame of more is left to plain PyTorch."""
+"""Largest number of colours, for which a program keeps sums; frames with more are left to
+PyTorch."""
 
 
 def serves(frames: Tensor) -> bool:
-    """Whether these kernels take such frames."""
+    """Return whether these kernels support such frames."""
     types = (torch.float32, torch.float16, torch.bfloat16)
     return frames.is_cuda and frames.dtype in types and frames.shape[2] <= MAX_CHANNELS
 
@@ -37,7 +38,8 @@ def adaptive_forward(frames: Tensor, kernels: Tensor, stride: int) -> Tensor:
 def adaptive_kernel_gradient(
     gradient: Tensor, frames: Tensor, kernels: Tensor, stride: int
 ) -> Tensor:
-    """The gradient of the kernels, (N, F, K, K, H, W), in their type, taps innermost in memory."""
+    """Return the gradient of the kernels, (N, F, K, K, H, W), in their type, taps innermost in
+    memory."""
     result = torch.empty_like(taps_innermost(kernels).contiguous())
     _kernel_gradient[_pixels(kernels)](
         gradient.contiguous(), frames, result, stride, **_layout(frames, kernels)
@@ -48,8 +50,8 @@ def adaptive_kernel_gradient(
 def adaptive_frame_gradient(
     gradient: Tensor, frames: Tensor, kernels: Tensor, stride: int
 ) -> Tensor:
-    """The gradient of the padded frames, in their shape and type. The order of its sums varies from
-    run to run."""
+    """Return the gradient of the padded frames, in their shape and type. The order of summation
+    varies from run to run."""
     result = torch.zeros(frames.shape, dtype=torch.float32, device=frames.device)
     weights = taps_innermost(kernels).contiguous()
     _frame_gradient[_pixels(kernels)](
@@ -64,14 +66,14 @@ def _pixels(kernels: Tensor) -> tuple[int]:
 
 
 def _layout(frames: Tensor, kernels: Tensor) -> dict[str, Any]:
-    """What all kernels are told of sizes and of the frames' place in memory."""
+    """Return the sizes and strides that all kernels need."""
     names = ("per_sample", "per_frame", "per_channel", "per_row", "per_column")
     sizes = {"height": kernels.shape[4], "width": kernels.shape[5]}
     fixed = {
         "several": kernels.shape[1],
         "taps": kernels.shape[2],
         "channels": frames.shape[2],
-        "piece": PIECE,
+        "piece": TAP_BLOCK,
     }
     room = {"room": triton.next_power_of_2(frames.shape[2])}
     return {**sizes, **dict(zip(names, frames.stride(), strict=True)), **fixed, **room}
@@ -79,16 +81,16 @@ def _layout(frames: Tensor, kernels: Tensor) -> dict[str, Any]:
 
 @triton.jit
 def _place(height, width, stride, per_sample, per_row, per_column):  # type: ignore[no-untyped-def]
-    """The program's pixel, and where in memory the first tap of its kernels sees the first
-    frame."""
+    """Return the program's pixel, and the address in the first frame under the first tap of its
+    kernels."""
     pixel = tl.program_id(0).to(tl.int64)
     x, y, n = pixel % width, pixel // width % height, pixel // (width * height)
     return pixel, n, y * width + x, n * per_sample + y * stride * per_row + x * stride * per_column
 
 
 @triton.jit
-def _seen(tap, taps, per_frame, per_row, per_column):  # type: ignore[no-untyped-def]
-    """Where in memory a tap sees a frame, from where the first does."""
+def _offset_under_tap(tap, taps, per_frame, per_row, per_column):  # type: ignore[no-untyped-def]
+    """Return the address under a tap, relative to that under the first tap of the first frame."""
     column, row, frame = tap % taps, tap // taps % taps, tap // (taps * taps)
     return frame * per_frame + row * per_row + column * per_column
 
@@ -109,7 +111,7 @@ def _forward(  # type: ignore[no-untyped-def]
         weight = tl.load(kernels + pixel * count + tap, tap < count, 0.0).to(tl.float32)
         at = (
             corner
-            + _seen(tap, taps, per_frame, per_row, per_column)[None, :]
+            + _offset_under_tap(tap, taps, per_frame, per_row, per_column)[None, :]
             + channel[:, None] * per_channel
         )
         value = tl.load(
@@ -138,7 +140,7 @@ def _kernel_gradient(  # type: ignore[no-untyped-def]
         tap = start + tl.arange(0, piece)
         at = (
             corner
-            + _seen(tap, taps, per_frame, per_row, per_column)[None, :]
+            + _offset_under_tap(tap, taps, per_frame, per_row, per_column)[None, :]
             + channel[:, None] * per_channel
         )
         value = tl.load(
@@ -166,7 +168,7 @@ def _frame_gradient(  # type: ignore[no-untyped-def]
         weight = tl.load(kernels + pixel * count + tap, tap < count, 0.0).to(tl.float32)
         at = (
             corner
-            + _seen(tap, taps, per_frame, per_row, per_column)[None, :]
+            + _offset_under_tap(tap, taps, per_frame, per_row, per_column)[None, :]
             + channel[:, None] * per_channel
         )
         inside = (channel[:, None] < channels) & (tap[None, :] < count)

@@ -1,8 +1,8 @@
 """Local correlation on the CPU, as Halide pipelines compiled for the processor at hand.
 
 LANES neighbouring pixels are computed at a time. Forward, the sums of one row of displacements stay
-in registers while the features go by; backward, those of some features while the displacements go
-by.
+in registers during the loop over features; backward, those of some features during the loop over
+displacements.
 """
 
 from typing import Any
@@ -29,8 +29,8 @@ def correlation_forward(first: Tensor, second: Tensor, radius: int) -> Tensor:
     result = first.new_empty(len(first), side, side, height, wide)
     run = _forward_pipeline(side)
     run(
-        buffer(_padded(first, 0, wide)),
-        buffer(_padded(second, radius, wide)),
+        buffer(_pad(first, 0, wide)),
+        buffer(_pad(second, radius, wide)),
         first.shape[1],
         writable(result),
     )
@@ -40,20 +40,20 @@ def correlation_forward(first: Tensor, second: Tensor, radius: int) -> Tensor:
 def correlation_gradients(
     gradient: Tensor, first: Tensor, second: Tensor, radius: int
 ) -> tuple[Tensor, Tensor]:
-    """The gradients of both, in their shape."""
+    """Return the gradients of both, in their shape."""
     count, channels, height, width = first.shape
     side, wide = 2 * radius + 1, max(width, LANES)
     wanted = gradient.view(count, side, side, height, width)
     of_first, of_second = (first.new_empty(count, channels, height, wide) for _ in range(2))
-    inputs = buffer(_padded(wanted, 0, wide)), buffer(_padded(second, radius, wide))
+    inputs = buffer(_pad(wanted, 0, wide)), buffer(_pad(second, radius, wide))
     _first_pipeline(side, min(channels, TOGETHER))(*inputs, writable(of_first))
-    inputs = buffer(_padded(wanted, radius, wide)), buffer(_padded(first, radius, wide))
+    inputs = buffer(_pad(wanted, radius, wide)), buffer(_pad(first, radius, wide))
     _second_pipeline(side, min(channels, TOGETHER))(*inputs, writable(of_second))
     return tuple(each[..., :width].contiguous() for each in (of_first, of_second))  # type: ignore[return-value]
 
 
-def _padded(tensor: Tensor, radius: int, wide: int) -> Tensor:
-    """Zeros around, and on the right as many as make a vector."""
+def _pad(tensor: Tensor, radius: int, wide: int) -> Tensor:
+    """Pad with zeros, on the right up to a full vector."""
     missing = wide - tensor.shape[-1]
     if not radius and not missing:
         return tensor.contiguous()
@@ -72,6 +72,8 @@ def _forward_pipeline(side: int) -> Pipeline:
     total[x, j, y, i, n] = 0.0
     total[x, j, y, i, n] += first[x, y, r.x, n] * second[x + j, y + i, r.x, n]
     result[x, y, j, i, n] = total[x, j, y, i, n]
+    # A task is a row. For LANES pixels and one row of displacements the sums stay in registers over
+    # all features, so each value of the first frame is loaded once per row of displacements.
     result.bound(j, 0, side).bound(i, 0, side).reorder(j, x, i, y, n).unroll(j).fuse(
         y, n, task
     ).parallel(task)
@@ -103,7 +105,7 @@ def _second_pipeline(side: int, together: int) -> Pipeline:
     right, down = (
         x + side - 1 - r.x,
         y + side - 1 - r.y,
-    )  # the pixel that saw this one, within the padding
+    )  # the pixel that was multiplied with this one, within the padding
     return _gradient_pipeline(
         together, gradient, first, r, gradient[right, down, r.x, r.y, n], first[right, down, c, n]
     )
@@ -122,6 +124,8 @@ def _gradient_pipeline(
     total[x, y, c, n] += wanted * seen
     result[x, y, c, n] = total[x, y, c, n]
     outer, inner = hl.Var("outer"), hl.Var("inner")
+    # A task is a row. For LANES pixels the gradients of `together` features stay in registers over
+    # all displacements, so the gradient of the correlation is loaded once for all of them.
     result.split(c, outer, inner, together, hl.TailStrategy.ShiftInwards)
     result.reorder(inner, x, outer, y, n).unroll(inner).fuse(y, n, task).parallel(task)
     result.vectorize(x, LANES, hl.TailStrategy.ShiftInwards)

@@ -14,14 +14,14 @@ MAX_RADIUS = 8
 
 
 def local_correlation(first: Tensor, second: Tensor, radius: int) -> Tensor:
-    """How like the features at a pixel of the first are to those around it in the second (PWC-Net,
-    section 3).
+    """Correlate the features at each pixel of the first with those around it in the second
+    (PWC-Net, section 3).
 
     `out[n, i * (2R+1) + j, y, x] = sum_c first[n,c,y,x] * second[n,c, y + i - R, x + j - R]`, with
     zeros outside.
 
-    Differentiable once in both arguments. On the CPU float32 features take a Halide pipeline;
-    everything else takes plain PyTorch.
+    Differentiable once in both arguments. On the CPU float32 features use a Halide pipeline;
+    everything else uses PyTorch.
 
     Args:
         first, second: features (N, C, H, W), floating.
@@ -65,7 +65,7 @@ class Implementation(Protocol):
     """
 
     def serves(self, features: Tensor, /) -> bool:
-        """Return whether it takes such features."""
+        """Return whether it supports such features."""
 
     def correlation_forward(self, first: Tensor, second: Tensor, radius: int) -> Tensor:
         """Correlate features."""
@@ -77,14 +77,14 @@ class Implementation(Protocol):
 
 
 def load_halide() -> Implementation:
-    """Import the CPU form."""
+    """Import the CPU implementation."""
     import midframe.ops.correlation.halide as halide
 
     return halide
 
 
 def _implementation(features: Tensor) -> Implementation:
-    """Return the form that serves these tensors."""
+    """Return the implementation for these tensors."""
     fast = for_device({"cpu": load_halide}, features.device)
     return fast if fast is not None and fast.serves(features) else reference
 

@@ -1,4 +1,5 @@
-"""Local correlation in PyTorch: slow, simple, and what the fast form is tested against."""
+"""Local correlation in PyTorch: slow, simple, the reference for tests of the fast
+implementation."""
 
 from collections.abc import Iterator
 from itertools import product
@@ -9,26 +10,26 @@ from torch.nn import functional
 
 
 def serves(*tensors: Tensor) -> bool:
-    """Return True: PyTorch takes tensors of any floating type on any device."""
+    """Return True: PyTorch supports any floating type on any device."""
     return True
 
 
 def correlation_forward(first: Tensor, second: Tensor, radius: int) -> Tensor:
     """See `midframe.ops.local_correlation`."""
-    like = [(first * moved).sum(1) for moved in _displaced(second, radius)]
+    like = [(first * moved).sum(1) for moved in _displacements(second, radius)]
     return torch.stack(like, dim=1)
 
 
 def correlation_gradients(
     gradient: Tensor, first: Tensor, second: Tensor, radius: int
 ) -> tuple[Tensor, Tensor]:
-    """The gradients of both, in their shape."""
+    """Return the gradients of both, in their shape."""
     of_first, of_padded = (
         torch.zeros_like(first),
         functional.pad(torch.zeros_like(second), [radius] * 4),
     )
     height, width = first.shape[2:]
-    for place, moved in enumerate(_displaced(second, radius)):
+    for place, moved in enumerate(_displacements(second, radius)):
         wanted = gradient[:, place, None]
         of_first.addcmul_(wanted, moved)
         y, x = divmod(place, 2 * radius + 1)
@@ -36,8 +37,9 @@ def correlation_gradients(
     return of_first, of_padded[..., radius : radius + height, radius : radius + width].contiguous()
 
 
-def _displaced(features: Tensor, radius: int) -> Iterator[Tensor]:
-    """Features at every displacement up to a radius, with zeros outside, views of (N, C, H, W)."""
+def _displacements(features: Tensor, radius: int) -> Iterator[Tensor]:
+    """Yield the features at every displacement up to a radius, with zeros outside, views of (N, C,
+    H, W)."""
     height, width = features.shape[2:]
     padded = functional.pad(features, [radius] * 4)
     for y, x in product(range(2 * radius + 1), repeat=2):

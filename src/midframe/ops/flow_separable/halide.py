@@ -28,24 +28,24 @@ from midframe.ops.halide_tools import (
 from midframe.ops.resampling import EXTRA_TAPS, shift_weight_slopes, shift_weights, taps_before
 
 CHANNELS = 4
-"""Colours fetched at a time; a frame of more goes through in groups."""
+"""Colours filtered at a time; frames with more are processed in groups."""
 
 NAMES = ("x", "y", "c", "n", "k", "j", "task")
 x, y, c, n, k, j, task = map(hl.Var, NAMES)
 
 
 def serves(frame: Tensor, kernel: Tensor) -> bool:
-    """Whether these pipelines take such tensors: float32 frames, kernels in float32 or bfloat16, on
-    the CPU."""
+    """Return whether these pipelines support such tensors: float32 frames, kernels in float32 or
+    bfloat16, on the CPU."""
     return halide_tools.serves(frame) and kernel.dtype in (torch.float32, torch.bfloat16)
 
 
 def flow_separable_forward(
     frame: Tensor, flow: Tensor, vertical: Tensor, horizontal: Tensor, resampling: str
 ) -> Tensor:
-    """Fetch along a flow and filter; shapes as in `midframe.ops.flow_separable_convolution`."""
+    """Filter along a flow; shapes as in `midframe.ops.flow_separable_convolution`."""
     width = flow.shape[3]
-    flow, vertical, horizontal = _widened(flow, vertical, horizontal)
+    flow, vertical, horizontal = _pad_width(flow, vertical, horizontal)
     result = frame.new_empty(*frame.shape[:2], *flow.shape[2:])
     for group in channel_groups(frame.shape[1], CHANNELS):
         colours = frame[:, group]
@@ -64,10 +64,12 @@ def flow_separable_gradients(
     horizontal: Tensor,
     resampling: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradients of the flow, (N, 2, H, W), and of both kernels, (N, K, H, W), in their
+    """Return the gradients of the flow, (N, 2, H, W), and of both kernels, (N, K, H, W), in their
     types."""
     taps, width = vertical.shape[1], flow.shape[3]
-    gradient, flow, wide_vertical, wide_horizontal = _widened(gradient, flow, vertical, horizontal)
+    gradient, flow, wide_vertical, wide_horizontal = _pad_width(
+        gradient, flow, vertical, horizontal
+    )
     total = None
     for group in channel_groups(frame.shape[1], CHANNELS):
         part = frame.new_empty(len(frame), 2 * taps + 2, *flow.shape[2:])
@@ -89,11 +91,11 @@ def flow_separable_gradients(
 
 
 flow_separable_frame_gradient = reference.flow_separable_frame_gradient
-"""Nothing that midframe trains asks for it."""
+"""PyTorch's implementation: no training of midframe needs this gradient."""
 
 
-def _widened(*tensors: Tensor) -> list[Tensor]:
-    """Pad narrow tensors on the right, so that a row holds one vector at least."""
+def _pad_width(*tensors: Tensor) -> list[Tensor]:
+    """Pad narrow tensors on the right, so that a row fills at least one vector."""
     missing = max(0, LANES - tensors[0].shape[3])
     return [functional.pad(tensor, (0, missing)) if missing else tensor for tensor in tensors]
 
@@ -110,7 +112,7 @@ def _inputs(frame: Tensor, flow: Tensor, vertical: Tensor, horizontal: Tensor) -
 
 
 class _Pixel:
-    """What both pipelines compute of a pixel, as expressions in x, y and n."""
+    """Expressions in x, y and n that both pipelines share."""
 
     def __init__(self, taps: int, bf16: bool, resampling: str) -> None:
         self.frame, self.flow = (
@@ -137,7 +139,7 @@ class _Pixel:
         return as_float(params[x, y, tap, n], self.bf16)
 
     def shifted(self, params: hl.ImageParam, fraction: Any, name: str) -> hl.Func:
-        """A kernel shifted by a fraction of a pixel, as a function of (x, k, y, n)."""
+        """Return a kernel shifted by a fraction of a pixel, as a function of (x, k, y, n)."""
         result, total = hl.Func(name), 0.0
         for offset, weight in enumerate(shift_weights(fraction, self.resampling)):
             tap = self.tap(params, hl.clamp(k - offset, 0, self.taps - 1))
@@ -146,7 +148,7 @@ class _Pixel:
         return result
 
     def seen(self, i: Any, j: Any, channel: Any) -> Any:
-        """The pixel under row i and column j of the shifted kernels."""
+        """Return the pixel under row i and column j of the shifted kernels."""
         before = self.taps // 2 + taps_before(self.resampling)
         column, row = (
             hl.cast(
@@ -170,6 +172,8 @@ def _forward_pipeline(channels: int, taps: int, bf16: bool, resampling: str) -> 
     seen = sum(across[x, tap, y, n] * pixel.seen(row.x, tap, c) for tap in range(pixel.longer))
     total[x, c, y, n] += down[x, row.x, y, n] * seen
     result[x, y, c, n] = total[x, c, y, n]
+    # A task is a row. For LANES pixels of it the shifted kernels are computed first; then the sums
+    # of all colours stay in registers over all taps.
     result.bound(c, 0, channels).reorder(c, x, y, n).unroll(c).fuse(y, n, task).parallel(task)
     result.vectorize(x, LANES, hl.TailStrategy.ShiftInwards)
     total.compute_at(result, x).vectorize(x, LANES).unroll(c).bound(c, 0, channels)
@@ -181,13 +185,13 @@ def _forward_pipeline(channels: int, taps: int, bf16: bool, resampling: str) -> 
 
 @once
 def _gradient_pipeline(channels: int, taps: int, bf16: bool, resampling: str) -> Pipeline:
-    """Of x, the columns, y, the rows, one after another."""
+    """Compute the gradients of x and the columns, then of y and the rows, as one output each."""
     pixel, result = _Pixel(taps, bf16, resampling), hl.Func("result")
     gradient = hl.ImageParam(hl.Float(32), 4, "gradient")
     down = pixel.shifted(pixel.vertical, pixel.part_y, "down")
     across = pixel.shifted(pixel.horizontal, pixel.part_x, "across")
     row, line = hl.RDom([(0, pixel.longer)], "row"), hl.RDom([(0, pixel.longer)], "line")
-    value = hl.Func("value")  # what a tap sees, weighted by how each colour is wanted
+    value = hl.Func("value")  # the pixel under a tap, weighted by the gradient of each colour
     value[x, j, k, y, n] = sum(gradient[x, y, z, n] * pixel.seen(k, j, z) for z in range(channels))
     of_down, of_across = hl.Func("of_down"), hl.Func("of_across")
     of_down[x, k, y, n], of_across[x, k, y, n] = 0.0, 0.0
@@ -216,6 +220,8 @@ def _gradient_pipeline(channels: int, taps: int, bf16: bool, resampling: str) ->
     of_y = of_fraction(of_down, pixel.vertical, pixel.part_y)
     outputs = [of_x, *taken[:taps], of_y, *taken[taps:]]
     result[x, y, k, n] = hl.mux(k, outputs)
+    # A task is a row. For LANES pixels of it all intermediate values are computed and stored before
+    # any output, since every output needs most of them.
     result.bound(k, 0, len(outputs)).reorder(k, x, y, n).unroll(k).fuse(y, n, task).parallel(task)
     result.vectorize(x, LANES, hl.TailStrategy.ShiftInwards)
     for function in (down, across, value, of_down, of_across):

@@ -22,8 +22,7 @@ def flow_separable_convolution(
     *,
     resampling: Resampling = "linear",
 ) -> Tensor:
-    """Fetch every pixel from where a flow leads, filtered there with a kernel of its own, a column
-    and a row.
+    """Filter a frame at the positions of a flow, with a separable kernel for every pixel.
 
     `out[n,c,y,x] = sum_ij vertical[n,i,y,x] * horizontal[n,j,y,x] * frame[n,c, y + flow[n,1,y,x] +
     i - K//2, x + flow[n,0,y,x] + j - K//2]`, between pixels by linear or cubic interpolation along
@@ -32,13 +31,13 @@ def flow_separable_convolution(
     one flow).
 
     Differentiable once in all arguments; works under autocast and torch.compile. On the CPU float32
-    frames take a Halide pipeline, on CUDA tensors of any type but float64 Triton kernels;
-    everything else takes plain PyTorch.
+    frames use a Halide pipeline, on CUDA tensors of any type but float64 use Triton kernels;
+    everything else uses PyTorch.
 
     Args:
         frame: (N, C, A, B), floating, of any size.
-        flow: where each pixel of the result comes from, less its own place, (N, 2, H, W), x before
-            y, in pixels.
+        flow: displacement from each pixel of the result to its source, (N, 2, H, W), x before y,
+            in pixels.
         vertical: the columns, (N, K, H, W), floating, K odd and at most 11.
         horizontal: the rows, (N, K, H, W), of the same type.
         resampling: "linear", or "cubic" for Keys' cubic convolution with a = -1/2 (IEEE TASSP
@@ -105,12 +104,12 @@ class Implementation(Protocol):
     """
 
     def serves(self, frame: Tensor, kernel: Tensor, /) -> bool:
-        """Return whether it takes such tensors."""
+        """Return whether it supports such tensors."""
 
     def flow_separable_forward(
         self, frame: Tensor, flow: Tensor, vertical: Tensor, horizontal: Tensor, resampling: str
     ) -> Tensor:
-        """Fetch along the flow and filter."""
+        """Filter along the flow."""
 
     def flow_separable_gradients(
         self,
@@ -136,21 +135,21 @@ class Implementation(Protocol):
 
 
 def load_halide() -> Implementation:
-    """Import the CPU form."""
+    """Import the CPU implementation."""
     import midframe.ops.flow_separable.halide as halide
 
     return halide
 
 
 def load_triton() -> Implementation:
-    """Import the CUDA form."""
+    """Import the CUDA implementation."""
     import midframe.ops.flow_separable.triton as triton
 
     return triton
 
 
 def _implementation(frame: Tensor, kernel: Tensor) -> Implementation:
-    """Return the form that serves these tensors."""
+    """Return the implementation for these tensors."""
     fast = for_device({"cpu": load_halide, "cuda": load_triton}, frame.device)
     return fast if fast is not None and fast.serves(frame, kernel) else reference
 

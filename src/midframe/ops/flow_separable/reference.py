@@ -1,5 +1,5 @@
-"""Separable convolution along a flow in PyTorch: slow, simple, and what the fast forms are tested
-against.
+"""Separable convolution along a flow in PyTorch: slow, simple, the reference for tests of the fast
+implementations.
 
 Taps are summed one at a time into one accumulator, so memory stays at a few frames (no im2col).
 """
@@ -15,14 +15,14 @@ from midframe.ops.resampling import shift_kernel, shift_kernel_gradients, taps_b
 
 
 def serves(*tensors: Tensor) -> bool:
-    """Return True: PyTorch takes tensors of any floating type on any device."""
+    """Return True: PyTorch supports any floating type on any device."""
     return True
 
 
 def flow_separable_forward(
     frame: Tensor, flow: Tensor, vertical: Tensor, horizontal: Tensor, resampling: str
 ) -> Tensor:
-    """Fetch along a flow and filter; shapes as in `midframe.ops.flow_separable_convolution`."""
+    """Filter along a flow; shapes as in `midframe.ops.flow_separable_convolution`."""
     padded, tall, wide = to_accumulation_type(frame, vertical, horizontal)
     places = _Places(frame, flow.to(tall.dtype), vertical.shape[1], resampling)
     down, across = places.shift(tall, wide)  # (N, K + 1 or K + 3, H, W)
@@ -40,7 +40,7 @@ def flow_separable_gradients(
     horizontal: Tensor,
     resampling: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradients of the flow, (N, 2, H, W), and of both kernels, (N, K, H, W), in their
+    """Return the gradients of the flow, (N, 2, H, W), and of both kernels, (N, K, H, W), in their
     types."""
     weight, padded, tall, wide = to_accumulation_type(gradient, frame, vertical, horizontal)
     places = _Places(frame, flow.to(tall.dtype), vertical.shape[1], resampling)
@@ -64,7 +64,7 @@ def flow_separable_frame_gradient(
     horizontal: Tensor,
     resampling: str,
 ) -> Tensor:
-    """The gradient of the frame, in its shape and type."""
+    """Return the gradient of the frame, in its shape and type."""
     weight, padded, tall, wide = to_accumulation_type(gradient, frame, vertical, horizontal)
     places = _Places(frame, flow.to(tall.dtype), vertical.shape[1], resampling)
     down, across = places.shift(tall, wide)
@@ -77,8 +77,8 @@ def flow_separable_frame_gradient(
 def flow_separable_by_sampling(
     frame: Tensor, flow: Tensor, vertical: Tensor, horizontal: Tensor, resampling: str
 ) -> Tensor:
-    """The same as `flow_separable_forward` by what other programs have: one sampling of the frame
-    for all taps.
+    """Compute the same as `flow_separable_forward` with standard operators, for export: one
+    sampling of the frame for all taps.
 
     The cubic sampling of PyTorch and ONNX has another coefficient (a = -3/4), so cubic kernels are
     shifted instead and the frame is sampled at whole pixels.
@@ -113,7 +113,7 @@ def flow_separable_by_sampling(
 
 
 class _Places:
-    """Where taps see a frame: at whole pixels, the nearest ones where they lead outside."""
+    """Positions of taps in a frame: whole pixels, outside the nearest ones inside."""
 
     def __init__(self, frame: Tensor, flow: Tensor, taps: int, resampling: str) -> None:
         height, width = flow.shape[2:]
@@ -128,7 +128,7 @@ class _Places:
         self.rows, self.columns = frame.shape[2:]
 
     def shift(self, vertical: Tensor, horizontal: Tensor) -> tuple[Tensor, Tensor]:
-        """Kernels whose taps lie on whole pixels, (N, K + 1 or K + 3, H, W)."""
+        """Return kernels whose taps are on whole pixels, (N, K + 1 or K + 3, H, W)."""
         down = shift_kernel(vertical, self.down, self.resampling)
         return down, shift_kernel(horizontal, self.right, self.resampling)
 
@@ -138,13 +138,13 @@ class _Places:
         return (y * self.columns + x).flatten(1)[:, None]  # (N, 1, HW)
 
     def seen(self, frame: Tensor, i: int, j: int) -> Tensor:
-        """What row i and column j of the taps see, (N, C, H, W)."""
+        """Return the pixels under row i and column j of the taps, (N, C, H, W)."""
         index = self._index(i, j).expand(-1, frame.shape[1], -1)
         return (
             frame.flatten(2).gather(2, index).view(len(frame), frame.shape[1], *self.top.shape[1:])
         )
 
     def add(self, frame: Tensor, i: int, j: int, values: Tensor) -> None:
-        """The opposite: add values (N, C, H, W) where they are seen."""
+        """Invert `gather`: add values (N, C, H, W) to the pixels under the taps."""
         index = self._index(i, j).expand(-1, frame.shape[1], -1)
         frame.view(*frame.shape[:2], -1).scatter_add_(2, index, values.flatten(2))

@@ -1,10 +1,9 @@
 """Separable convolution along a flow on CUDA, as Triton kernels.
 
-A program computes a block of pixels in one row. A flow that leads between pixels shifts the
-kernels by a fraction of a pixel, which makes them one tap longer (linear) or three (cubic), so that
-each tap lies on one whole pixel. All taps of a row are one axis of the block, and each value of the
-frame is loaded once. Triton's interpreter runs the same kernels on the CPU, which is how they are
-tested without a GPU.
+A program computes a block of pixels in one row. A flow that leads between pixels shifts the kernels
+by a fraction of a pixel, which makes them one tap longer (linear) or three (cubic), so that each
+tap lies on one whole pixel. All taps of a row are one axis of the block, and each value of the
+frame is loaded once. Triton's interpreter runs the same kernels on the CPU for tests without a GPU.
 """
 
 from typing import Any
@@ -19,13 +18,14 @@ from midframe.ops.resampling import EXTRA_TAPS
 BLOCK = 64
 """Pixels that a program computes, a power of two."""
 WARPS = 1
-"""Warps of a program: with the taps as an axis there is enough work for one."""
+"""Warps per program: with the taps as an axis there is enough work for one."""
 MAX_CHANNELS = 32
-"""Colours that a program holds sums for; a frame of more is left to plain PyTorch."""
+"""Largest number of colours, for which a program keeps sums; frames with more are left to
+PyTorch."""
 
 
 def serves(frame: Tensor, kernel: Tensor) -> bool:
-    """Whether these kernels take such tensors."""
+    """Return whether these kernels support such tensors."""
     types = (torch.float32, torch.float16, torch.bfloat16)
     return (
         frame.is_cuda
@@ -38,7 +38,7 @@ def serves(frame: Tensor, kernel: Tensor) -> bool:
 def flow_separable_forward(
     frame: Tensor, flow: Tensor, vertical: Tensor, horizontal: Tensor, resampling: str
 ) -> Tensor:
-    """Fetch along a flow and filter; shapes as in `midframe.ops.flow_separable_convolution`."""
+    """Filter along a flow; shapes as in `midframe.ops.flow_separable_convolution`."""
     result = frame.new_empty(*frame.shape[:2], *flow.shape[2:])
     inputs = [each.contiguous() for each in (frame, flow, vertical, horizontal)]
     sizes = _sizes(frame, vertical, resampling)
@@ -55,7 +55,7 @@ def flow_separable_gradients(
     horizontal: Tensor,
     resampling: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradients of the flow, (N, 2, H, W), and of both kernels, (N, K, H, W), in their
+    """Return the gradients of the flow, (N, 2, H, W), and of both kernels, (N, K, H, W), in their
     types."""
     count, taps, height, width = vertical.shape
     longer = taps + EXTRA_TAPS[resampling]
@@ -86,8 +86,8 @@ def flow_separable_frame_gradient(
     horizontal: Tensor,
     resampling: str,
 ) -> Tensor:
-    """The gradient of the frame, in its shape and type. The order of its sums varies from run to
-    run."""
+    """Return the gradient of the frame, in its shape and type. The order of summation varies from
+    run to run."""
     result = torch.zeros(frame.shape, dtype=torch.float32, device=frame.device)
     inputs = [each.contiguous() for each in (gradient, flow, vertical, horizontal)]
     _frame_gradient[_grid(flow)](
@@ -115,7 +115,8 @@ def _sizes(frame: Tensor, kernel: Tensor, resampling: str) -> dict[str, Any]:
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _pixels(flow, height, width, block: tl.constexpr):  # type: ignore[no-untyped-def]
-    """The program's sample and pixels, their place in an image, and where the flow leads them."""
+    """Return the program's sample and pixels, their offset in an image, and their positions along
+    the flow."""
     n, y = (tl.program_id(0) // height).to(tl.int64), tl.program_id(0) % height
     x = tl.program_id(1) * block + tl.arange(0, block)
     place = y * width + x
@@ -127,13 +128,14 @@ def _pixels(flow, height, width, block: tl.constexpr):  # type: ignore[no-untype
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _tap(kernel, at, k, area, inside, taps: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Tap k of kernels, 0 outside of 0 to taps - 1. `at` and `k` have shapes that broadcast."""
+    """Return tap k of kernels, 0 outside of 0 to taps - 1. `at` and `k` have shapes that
+    broadcast."""
     return tl.load(kernel + at + k * area, inside & (k >= 0) & (k < taps), 0.0).to(tl.float32)
 
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _weight(fraction, m: tl.constexpr, extra: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Weight m of `shift_weights`."""
+    """Return weight m of `shift_weights`."""
     p = fraction
     if extra == 1:
         weight = 1.0 - p if m == 0 else p
@@ -150,7 +152,7 @@ def _weight(fraction, m: tl.constexpr, extra: tl.constexpr):  # type: ignore[no-
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _slope(fraction, m: tl.constexpr, extra: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Slope m of `shift_weight_slopes`."""
+    """Return slope m of `shift_weight_slopes`."""
     p = fraction
     if extra == 1:
         slope = 0.0 * p - 1.0 if m == 0 else 0.0 * p + 1.0
@@ -166,10 +168,10 @@ def _slope(fraction, m: tl.constexpr, extra: tl.constexpr):  # type: ignore[no-u
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def _shifted(  # type: ignore[no-untyped-def]
+def _shift_tap(  # type: ignore[no-untyped-def]
     kernel, at, k, area, inside, fraction, taps: tl.constexpr, extra: tl.constexpr
 ):
-    """Tap k of the shifted kernels."""
+    """Return tap k of the shifted kernels."""
     total = _tap(kernel, at, k, area, inside, taps) * _weight(fraction, 0, extra)
     for m in tl.static_range(1, extra + 1):
         total += _tap(kernel, at, k - m, area, inside, taps) * _weight(fraction, m, extra)
@@ -178,7 +180,8 @@ def _shifted(  # type: ignore[no-untyped-def]
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _pixel(to, k, size, taps: tl.constexpr, extra: tl.constexpr):  # type: ignore[no-untyped-def]
-    """The row or column of a frame under tap k of the shifted kernels, the nearest one outside."""
+    """Return the row or column of a frame under tap k of the shifted kernels, clamped to the
+    frame."""
     at = tl.floor(to) + (k - taps // 2 - extra // 2)
     return tl.minimum(tl.maximum(at, 0.0), size - 1.0).to(tl.int32)
 
@@ -197,12 +200,14 @@ def _forward(  # type: ignore[no-untyped-def]
         tl.arange(0, room)[:, None],
     )
     fraction = (right - tl.floor(right))[None, :]
-    across = _shifted(horizontal, kernel[None, :], j, area, inside[None, :], fraction, taps, extra)
+    across = _shift_tap(
+        horizontal, kernel[None, :], j, area, inside[None, :], fraction, taps, extra
+    )
     column = _pixel(right[None, :], j, columns, taps, extra)
     used = inside[None, :] & (j < taps + extra)
     total = tl.zeros((room, block), tl.float32)
     for i in range(taps + extra):
-        weight = _shifted(vertical, kernel, i, area, inside, down - tl.floor(down), taps, extra)
+        weight = _shift_tap(vertical, kernel, i, area, inside, down - tl.floor(down), taps, extra)
         row = frame + n * channels * rows * columns + _pixel(down, i, rows, taps, extra) * columns
         for c in tl.static_range(channels):
             values = tl.load(row[None, :] + c * rows * columns + column, used, 0.0).to(tl.float32)
@@ -218,12 +223,14 @@ def _shifted_gradients(  # type: ignore[no-untyped-def]
     channels: tl.constexpr, taps: tl.constexpr, extra: tl.constexpr, wide: tl.constexpr,
     block: tl.constexpr,
 ):  # fmt: skip
-    """The gradients of both shifted kernels."""
+    """Compute the gradients of both shifted kernels."""
     n, x, place, right, down = _pixels(flow, height, width, block)
     inside, area = x < width, height * width
     kernel, j = n * taps * area + place, tl.arange(0, wide)[:, None]
     fraction = (right - tl.floor(right))[None, :]
-    across = _shifted(horizontal, kernel[None, :], j, area, inside[None, :], fraction, taps, extra)
+    across = _shift_tap(
+        horizontal, kernel[None, :], j, area, inside[None, :], fraction, taps, extra
+    )
     column = _pixel(right[None, :], j, columns, taps, extra)
     used = inside[None, :] & (j < taps + extra)
     result, outer = n * (taps + extra) * area + place, n * channels * area + place
@@ -237,7 +244,7 @@ def _shifted_gradients(  # type: ignore[no-untyped-def]
                 seen * tl.load(gradient + outer + c * area, inside, 0.0).to(tl.float32)[None, :]
             )
         tl.store(of_down + result + i * area, tl.sum(value * across, axis=0), inside)
-        weight = _shifted(vertical, kernel, i, area, inside, down - tl.floor(down), taps, extra)
+        weight = _shift_tap(vertical, kernel, i, area, inside, down - tl.floor(down), taps, extra)
         total += value * weight[None, :]
     tl.store(of_across + result[None, :] + j * area, total, used)
 
@@ -248,7 +255,7 @@ def _split_gradients(  # type: ignore[no-untyped-def]
     width,
     taps: tl.constexpr, extra: tl.constexpr, block: tl.constexpr,
 ):  # fmt: skip
-    """From the gradients of the shifted kernels to those of the flow and of the kernels."""
+    """Convert the gradients of the shifted kernels to those of the flow and of the kernels."""
     n, x, place, right, down = _pixels(flow, height, width, block)
     inside, area = x < width, height * width
     at = n * 2 * area + place
@@ -296,11 +303,13 @@ def _frame_gradient(  # type: ignore[no-untyped-def]
     inside, area = x < width, height * width
     kernel, j = n * taps * area + place, tl.arange(0, wide)[:, None]
     fraction = (right - tl.floor(right))[None, :]
-    across = _shifted(horizontal, kernel[None, :], j, area, inside[None, :], fraction, taps, extra)
+    across = _shift_tap(
+        horizontal, kernel[None, :], j, area, inside[None, :], fraction, taps, extra
+    )
     column = _pixel(right[None, :], j, columns, taps, extra)
     used = inside[None, :] & (j < taps + extra)
     for i in range(taps + extra):
-        weight = _shifted(vertical, kernel, i, area, inside, down - tl.floor(down), taps, extra)
+        weight = _shift_tap(vertical, kernel, i, area, inside, down - tl.floor(down), taps, extra)
         row = result + n * channels * rows * columns + _pixel(down, i, rows, taps, extra) * columns
         for c in tl.static_range(channels):
             outer = tl.load(gradient + (n * channels + c) * area + place, inside, 0.0).to(

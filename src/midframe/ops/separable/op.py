@@ -15,15 +15,15 @@ MAX_TAPS = 63
 
 
 def separable_convolution(frame: Tensor, vertical: Tensor, horizontal: Tensor) -> Tensor:
-    """Filter every pixel of a frame with a kernel of its own, given as a column and a row (SepConv,
-    section 3).
+    """Filter a frame with a separable kernel for every pixel, a column and a row (SepConv, section
+    3).
 
     `out[n,c,y,x] = sum_ij vertical[n,i,y,x] * horizontal[n,j,y,x] * frame[n,c,y+i,x+j]`
 
     Differentiable once in all three arguments; works under autocast (the kernels may be bfloat16 or
     float16 beside a float32 frame, sums are kept in float32) and torch.compile. On the CPU float32
-    frames take a Halide pipeline, on CUDA tensors of any type but float64 Triton kernels;
-    everything else takes plain PyTorch.
+    frames use a Halide pipeline, on CUDA tensors of any type but float64 use Triton kernels;
+    everything else uses PyTorch.
 
     Args:
         frame: a frame padded by K // 2 on every side, (N, C, H+K-1, W+K-1), floating.
@@ -84,7 +84,7 @@ class Implementation(Protocol):
     """
 
     def serves(self, frame: Tensor, kernel: Tensor, /) -> bool:
-        """Return whether it takes such tensors."""
+        """Return whether it supports such tensors."""
 
     def separable_forward(self, frame: Tensor, vertical: Tensor, horizontal: Tensor) -> Tensor:
         """Filter a padded frame."""
@@ -101,21 +101,21 @@ class Implementation(Protocol):
 
 
 def load_halide() -> Implementation:
-    """Import the CPU form."""
+    """Import the CPU implementation."""
     import midframe.ops.separable.halide as halide
 
     return halide
 
 
 def load_triton() -> Implementation:
-    """Import the CUDA form."""
+    """Import the CUDA implementation."""
     import midframe.ops.separable.triton as triton
 
     return triton
 
 
 def _implementation(frame: Tensor, kernel: Tensor) -> Implementation:
-    """Return the form that serves these tensors."""
+    """Return the implementation for these tensors."""
     fast = for_device({"cpu": load_halide, "cuda": load_triton}, frame.device)
     return fast if fast is not None and fast.serves(frame, kernel) else reference
 

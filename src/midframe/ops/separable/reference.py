@@ -1,4 +1,5 @@
-"""Separable convolution in PyTorch: slow, simple, and what the fast forms are tested against.
+"""Separable convolution in PyTorch: slow, simple, the reference for tests of the fast
+implementations.
 
 Taps are summed one at a time into one accumulator, so memory stays at a few frames (no im2col).
 """
@@ -10,7 +11,7 @@ from midframe.ops.accumulation import to_accumulation_type
 
 
 def serves(*tensors: Tensor) -> bool:
-    """Return True: PyTorch takes tensors of any floating type on any device."""
+    """Return True: PyTorch supports any floating type on any device."""
     return True
 
 
@@ -31,8 +32,8 @@ def separable_forward(frame: Tensor, vertical: Tensor, horizontal: Tensor) -> Te
 def separable_kernel_gradients(
     gradient: Tensor, frame: Tensor, vertical: Tensor, horizontal: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The gradients of the vertical and the horizontal kernels, both (N, K, H, W), in the kernels'
-    types."""
+    """Return the gradients of the vertical and the horizontal kernels, both (N, K, H, W), in the
+    kernels' types."""
     taps, height, width = vertical.shape[1:]
     weight, padded, tall, wide = to_accumulation_type(gradient, frame, vertical, horizontal)
     tall_gradient, wide_gradient = torch.zeros_like(tall), torch.zeros_like(wide)
@@ -47,7 +48,7 @@ def separable_kernel_gradients(
 def separable_frame_gradient(
     gradient: Tensor, frame: Tensor, vertical: Tensor, horizontal: Tensor
 ) -> Tensor:
-    """The gradient of the padded frame, (N, C, H+K-1, W+K-1), in the frame's type."""
+    """Return the gradient of the padded frame, (N, C, H+K-1, W+K-1), in the frame's type."""
     taps, height, width = vertical.shape[1:]
     weight, padded, vertical, horizontal = to_accumulation_type(
         gradient, frame, vertical, horizontal

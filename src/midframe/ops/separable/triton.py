@@ -1,11 +1,11 @@
 """Separable adaptive convolution on CUDA, as Triton kernels.
 
-A program serves a block of pixels in one row. Their horizontal kernels, each a step further to the
-right than the one before, are the columns of a band matrix; the rows of the frame that the block
-sees, times that matrix, are what the vertical kernels weigh. So nearly all of the work is products
-of small matrices, which tensor cores do, although half of what they multiply lies outside the band.
-Gradients of the kernels are such products too. Nothing of the size of taps squared is ever written.
-Triton's interpreter runs the same kernels on the CPU, which is how they are tested without a GPU.
+A program computes a block of pixels in one row. Their horizontal kernels, each one pixel further to
+the right than the one before, are the columns of a band matrix; the rows of the frame under the
+block are multiplied by that matrix, and the products are weighted by the vertical kernels. So
+nearly all of the work is products of small matrices on tensor cores, although half of the elements
+are outside the band. Gradients of the kernels are such products too. No intermediate result has a
+size of taps squared. Triton's interpreter runs the same kernels on the CPU for tests without a GPU.
 """
 
 from typing import Any
@@ -16,14 +16,13 @@ import triton.language as tl
 from torch import Tensor
 
 BLOCK = 32
-"""Pixels that a program serves, a power of two; products take as many columns of the frame at
-once."""
-LEAST = 16
-"""Tensor cores take no smaller matrices."""
+"""Pixels per program, a power of two; products use as many columns of the frame at a time."""
+MIN_SIDE = 16
+"""Minimum size of matrices for tensor cores."""
 
 
 def serves(frame: Tensor, kernel: Tensor) -> bool:
-    """Whether these kernels take such tensors."""
+    """Return whether these kernels support such tensors."""
     types = (torch.float32, torch.float16, torch.bfloat16)
     return frame.is_cuda and frame.dtype in types and kernel.dtype in types
 
@@ -32,7 +31,7 @@ def separable_forward(frame: Tensor, vertical: Tensor, horizontal: Tensor) -> Te
     """Filter a padded frame; shapes as in `midframe.ops.separable_convolution`."""
     result = frame.new_empty(*frame.shape[:2], *vertical.shape[2:])
     vertical = _dense(vertical)
-    horizontal = _like(horizontal, vertical)
+    horizontal = _with_layout_of(horizontal, vertical)
     arguments = (frame, vertical, horizontal, result)
     _forward[_grid(vertical)](
         *arguments, **_layout(frame, vertical, result), precision=_precision()
@@ -43,10 +42,12 @@ def separable_forward(frame: Tensor, vertical: Tensor, horizontal: Tensor) -> Te
 def separable_kernel_gradients(
     gradient: Tensor, frame: Tensor, vertical: Tensor, horizontal: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The gradients of the columns and the rows, in their shape and type."""
+    """Return the gradients of the columns and the rows, in their shape and type."""
     vertical = _dense(vertical)
     tall = torch.empty_like(vertical)
-    horizontal, wide = (_like(each, vertical) for each in (horizontal, torch.empty_like(tall)))
+    horizontal, wide = (
+        _with_layout_of(each, vertical) for each in (horizontal, torch.empty_like(tall))
+    )
     gradient = gradient.contiguous()
     arguments = (gradient, frame, vertical, horizontal, tall, wide)
     _kernel_gradients[_grid(vertical)](
@@ -58,23 +59,23 @@ def separable_kernel_gradients(
 def separable_frame_gradient(
     gradient: Tensor, frame: Tensor, vertical: Tensor, horizontal: Tensor
 ) -> Tensor:
-    """The gradient of the padded frame, in its shape and type. Gathered, so that it is the same in
-    every run."""
+    """Return the gradient of the padded frame, in its shape and type. Gathered, so that it is
+    reproducible."""
     result, vertical = torch.empty_like(frame), _dense(vertical)
-    gradient, horizontal = gradient.contiguous(), _like(horizontal, vertical)
+    gradient, horizontal = gradient.contiguous(), _with_layout_of(horizontal, vertical)
     arguments = (gradient, vertical, horizontal, result)
     _frame_gradient[_grid(frame)](*arguments, **_layout(result, vertical, gradient))
     return result
 
 
 def _dense(tensor: Tensor) -> Tensor:
-    """A tensor without gaps in memory, in the order that it has: others can be laid out as it
-    is."""
-    return _like(tensor, torch.empty_like(tensor, device="meta"))
+    """Return a tensor without gaps in memory, in its own order of dimensions."""
+    return _with_layout_of(tensor, torch.empty_like(tensor, device="meta"))
 
 
-def _like(tensor: Tensor, other: Tensor) -> Tensor:
-    """A tensor laid out in memory as another of its shape: kernels are told the strides of one."""
+def _with_layout_of(tensor: Tensor, other: Tensor) -> Tensor:
+    """Return a tensor in the memory layout of another of its shape, so that kernels need the
+    strides of one only."""
     if tensor.stride() == other.stride():
         return tensor
     return torch.empty_strided(
@@ -87,29 +88,29 @@ def _grid(images: Tensor) -> tuple[int, int]:
 
 
 def _precision() -> str:
-    """How tensor cores take float32: rounded to TensorFloat-32 where PyTorch may do so, else in
-    three parts."""
+    """Return how tensor cores multiply float32: rounded to TensorFloat-32 if PyTorch may do so,
+    otherwise in three parts."""
     return "tf32" if torch.backends.cuda.matmul.allow_tf32 else "tf32x3"
 
 
 def _layout(frame: Tensor, kernel: Tensor, image: Tensor) -> dict[str, Any]:
-    """What all programs are told of sizes and of places in memory: of frames (f), kernels (k) and
-    images (o)."""
+    """Return the sizes and strides that all kernels need: of frames (f), kernels (k) and images
+    (o)."""
     strides = {
         f"{letter}{axis}": step
         for letter, tensor in (("f", frame), ("k", kernel), ("o", image))
         for axis, step in zip(("n", "c", "y", "x"), tensor.stride(), strict=True)
     }
     taps = kernel.shape[1]
-    room = max(LEAST, triton.next_power_of_2(taps))
+    room = max(MIN_SIDE, triton.next_power_of_2(taps))
     fixed = {"channels": frame.shape[1], "taps": taps, "room": room, "block": BLOCK}
     return {"height": kernel.shape[2], "width": kernel.shape[3], **strides, **fixed}
 
 
 @triton.jit
 def _band(horizontal, at, kc, column, x, width, taps):  # type: ignore[no-untyped-def]
-    """The pixels' horizontal kernels as columns of a band matrix: each element's tap, whether it is
-    one, and itself."""
+    """Return the pixels' horizontal kernels as columns of a band matrix: each element's tap,
+    whether it is one, and its value."""
     j = column[:, None] - x[None, :]
     inside = (j >= 0) & (j < taps) & (x[None, :] < width)
     return (
@@ -120,8 +121,8 @@ def _band(horizontal, at, kc, column, x, width, taps):  # type: ignore[no-untype
 
 
 @triton.jit
-def _part(frame, at, fy, fx, y, tap, column, width, taps):  # type: ignore[no-untyped-def]
-    """The rows of a frame that a pixel row's vertical kernels weigh, (taps, columns)."""
+def _rows_under_taps(frame, at, fy, fx, y, tap, column, width, taps):  # type: ignore[no-untyped-def]
+    """Return the rows of a frame under the vertical kernels of a pixel row, (taps, columns)."""
     there = (tap[:, None] < taps) & (column[None, :] < width + taps - 1)
     place = at + (y + tap[:, None]) * fy + column[None, :] * fx
     return tl.load(frame + place, there, 0.0).to(tl.float32)
@@ -147,7 +148,9 @@ def _forward(  # type: ignore[no-untyped-def]
         for start in range(0, taps + block - 1, block):
             column = left + start + step
             _, _, band = _band(horizontal, at, kc, column, x, width, taps)
-            part = _part(frame, n * fn + channel * fc, fy, fx, y, tap, column, width, taps)
+            part = _rows_under_taps(
+                frame, n * fn + channel * fc, fy, fx, y, tap, column, width, taps
+            )
             seen = tl.dot(part, band, seen, input_precision=precision)
         tl.store(
             result + n * on + channel * oc + y * oy + x * ox, tl.sum(down * seen, axis=0), x < width
@@ -178,7 +181,9 @@ def _kernel_gradients(  # type: ignore[no-untyped-def]
             outer = tl.load(gradient + n * on + channel * oc + y * oy + x * ox, x < width, 0.0).to(
                 tl.float32
             )
-            part = _part(frame, n * fn + channel * fc, fy, fx, y, tap, column, width, taps)
+            part = _rows_under_taps(
+                frame, n * fn + channel * fc, fy, fx, y, tap, column, width, taps
+            )
             of_down = tl.dot(part, band * outer[None, :], of_down, input_precision=precision)
             of_band = tl.dot(
                 tl.trans(part), down * outer[None, :], of_band, input_precision=precision
@@ -196,7 +201,7 @@ def _frame_gradient(  # type: ignore[no-untyped-def]
     rows = height + taps - 1
     n, row = (tl.program_id(0) // rows).to(tl.int64), tl.program_id(0) % rows
     column, tap = tl.program_id(1) * block + tl.arange(0, block), tl.arange(0, room)
-    x = column[None, :] - tap[:, None]  # the pixels whose taps see these columns, (taps, columns)
+    x = column[None, :] - tap[:, None]  # the pixels with taps on these columns, (taps, columns)
     for channel in range(channels):
         total = tl.zeros((block,), tl.float32)
         for i in range(taps):

@@ -1,4 +1,4 @@
-"""Winograd convolution: few products for each output."""
+"""Winograd convolution: fewer multiplications per output."""
 
 from midframe.ops.winograd.transforms import TILE, kernel_values, transforms
 

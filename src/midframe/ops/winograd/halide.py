@@ -1,10 +1,9 @@
-"""Convolution of 3x3 by few products on the CPU, as one Halide pipeline, from features to outputs
-strip by strip.
+"""3x3 Winograd convolution on the CPU, as one Halide pipeline that processes strips from features
+to outputs.
 
-PyTorch's own convolutions reach nine tenths of what a processor can multiply, so fewer products are
-what is left to gain. What is between the features of a strip of tiles and its outputs stays in the
-cache. Of bfloat16 only values are rounded: what they come from, sums and what is made of these are
-float32.
+PyTorch's convolutions reach nine tenths of a processor's peak, so only fewer multiplications are
+faster. The intermediate values of a strip of tiles stay in the cache. In bfloat16 only the
+transformed features are rounded; features, sums and the output transform are float32.
 """
 
 from collections.abc import Sequence
@@ -33,23 +32,22 @@ from midframe.ops.workers import worker
 
 SIZE = 3
 SPAN = TILE + SIZE - 1
-"""Height and width of the features that a tile of outputs comes from."""
+"""Height and width of the features of a tile of outputs."""
 AT_ONCE, BF16_AT_ONCE = 6, 10
 """Tiles whose products, with LANES outputs, are summed in registers, of float32 and of bfloat16: 12
 of the 16 of AVX2, 10 of the 32 of AVX-512."""
 STRIP = 24
-"""Tiles side by side that go through together, about."""
+"""Approximate number of adjacent tiles that are processed together."""
 PAIRS = ((1, 2), (3, 4))
-"""Places, in `POINTS`, of those that are each other's opposites, so that what is found for one is
-half of the other."""
+"""Indices in `POINTS` of pairs of opposite points, which share half of their computation."""
 
 NAMES = ("c", "o", "x", "y", "n", "i", "j", "u", "row", "column", "task")
 c, o, x, y, n, i, j, u, row, column, task = map(hl.Var, NAMES)
 
 
 def serves(features: Tensor) -> bool:
-    """Whether the pipeline takes such features: on the CPU, LANES channels or more, of a type that
-    it multiplies in."""
+    """Return whether the pipeline supports such features: on the CPU, at least LANES channels, of a
+    type that it multiplies in."""
     fit = halide_tools.serves(features) or (
         halide_tools.serves_features(features) and multiplies_bf16()
     )
@@ -58,7 +56,7 @@ def serves(features: Tensor) -> bool:
 
 @cache
 def multiplies_bf16() -> bool:
-    """Whether Halide knows the processor's products of bfloat16, which come in pairs."""
+    """Return whether Halide supports the processor's products of bfloat16, which come in pairs."""
     target, kinds = hl.get_jit_target_from_environment(), hl.TargetFeature
     return any(
         target.has_feature(kind) for kind in (kinds.AVX512_Zen4, kinds.AVX512_SapphireRapids)
@@ -89,8 +87,8 @@ def prepare_kernels(weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor
 
 
 def convolve(features: Tensor, values: Tensor, bias: Tensor, outputs: int, slope: float) -> Tensor:
-    """Convolve features (N, C, H, W) with zeros around them, add, and multiply what is negative by
-    a slope.
+    """Convolve features (N, C, H, W) with zero padding, add a bias, and multiply negative sums by a
+    slope.
 
     Returns:
         (N, outputs, H, W), channels innermost.
@@ -109,7 +107,8 @@ def convolve(features: Tensor, values: Tensor, bias: Tensor, outputs: int, slope
 
 @once
 def _pipeline(bf16: bool, of: int) -> Pipeline:
-    """One for each worker: half of its time goes through here, and others would wait."""
+    """Return the pipeline of a worker. Each has its own: it takes half of the time, and others
+    would wait."""
     features, values = (hl.ImageParam(storage(bf16), 4, name) for name in ("features", "values"))
     bias, slope, strip = (
         hl.ImageParam(hl.Float(32), 1, "bias"),
@@ -127,7 +126,7 @@ def _pipeline(bf16: bool, of: int) -> Pipeline:
         hl.Func, ("down", "both", "total", "product", "across", "result")
     )
 
-    # Features to values, down and then across; sums of products; products to outputs, down and then
+    # Input transform, down and then across; sums of products; output transform, down and then
     # across.
     left, above = x - SIZE // 2, row * TILE - SIZE // 2
     seen = [_inside(features, left, above + step, wide, high, bf16) for step in range(SPAN)]
@@ -141,7 +140,7 @@ def _pipeline(bf16: bool, of: int) -> Pipeline:
     total[o, column, j, i, row, n] = hl.select(channels % together == 0, 0.0, alone)
     r = hl.RDom([(0, together), (0, channels // together)], "r")
     one, other = both[together * r.y + r.x, column, j, i, row, n], values[r.x, o, r.y, place]
-    total[o, column, j, i, row, n] += _multiplied(one, bf16) * _multiplied(other, bf16)
+    total[o, column, j, i, row, n] += _to_float(one, bf16) * _to_float(other, bf16)
     product[o, column, j, i, row, n] = total[o, column, j, i, row, n]
     rows = [product[o, column, j, step, row, n] for step in range(SPAN)]
     across[o, column, j, u, row, n] = hl.mux(u, _outputs(to_outputs, rows))
@@ -149,8 +148,8 @@ def _pipeline(bf16: bool, of: int) -> Pipeline:
     value = hl.mux(x % TILE, _outputs(to_outputs, columns)) + bias[o]
     result[o, x, y, n] = as_stored(hl.select(value < 0, value * slope, value), bf16)
 
-    # A task is a strip of tiles; `both` and `product` hold all of it, `total` what registers hold,
-    # the others one tile.
+    # A task is a strip of tiles; `both` and `product` are computed for all of it, `total` for as
+    # many tiles as fit into registers, the others for one tile.
     guarded, rounded, shifted = (
         hl.TailStrategy.GuardWithIf,
         hl.TailStrategy.RoundUp,
@@ -180,7 +179,7 @@ def _pipeline(bf16: bool, of: int) -> Pipeline:
     if bf16:  # pairs are multiplied and added by one instruction
         total.specialize(channels % together == 0)
         total.update(0).atomic().vectorize(r.x)
-    # What opposite points share is computed once: all points of LANES channels stand side by side.
+    # Shared terms of opposite points are computed once: all points of LANES channels are adjacent.
     both.compute_at(result, task).reorder_storage(c, j, i, column, row, n)
     both.split(c, few, lane, LANES, shifted).reorder(lane, j, few, i, column, row, n).vectorize(
         lane
@@ -196,7 +195,7 @@ def _pipeline(bf16: bool, of: int) -> Pipeline:
 def _inside(
     features: hl.ImageParam, across: Any, along: Any, wide: Any, high: Any, bf16: bool
 ) -> Any:
-    """A feature as float32, or zero beside them."""
+    """Return a feature as float32, or zero outside of the features."""
     there = (across >= 0) & (across < wide) & (along >= 0) & (along < high)
     feature = as_float(
         features[c, hl.clamp(across, 0, wide - 1), hl.clamp(along, 0, high - 1), n], bf16
@@ -204,15 +203,14 @@ def _inside(
     return hl.select(there, feature, 0.0)
 
 
-def _multiplied(value: Any, bf16: bool) -> Any:
-    """A value of type `storage` as float32, so that Halide finds the processor's products of
-    bfloat16."""
+def _to_float(value: Any, bf16: bool) -> Any:
+    """Convert a value of type `storage` to float32, so that Halide selects the processor's bfloat16
+    products."""
     return hl.cast(hl.Float(32), hl.reinterpret(hl.BFloat(16), value)) if bf16 else value
 
 
 def _values(matrix: list[list[float]], given: Sequence[Any]) -> list[Any]:
-    """A matrix from features to values times a column of these; opposite points share their
-    sums."""
+    """Multiply the input transform with a column; opposite points share their sums."""
     results = {place: _sum(matrix[place], given) for place in (0, SPAN - 1)}
     for one, other in PAIRS:
         alike = [
@@ -228,8 +226,8 @@ def _values(matrix: list[list[float]], given: Sequence[Any]) -> list[Any]:
 
 
 def _outputs(matrix: list[list[float]], given: Sequence[Any]) -> list[Any]:
-    """A matrix from products to outputs times a column of these; opposite points differ in the sign
-    of odd powers."""
+    """Multiply the output transform with a column; opposite points differ in the sign of odd
+    powers."""
     sums = [given[one] + given[other] for one, other in PAIRS]
     differences = [given[one] - given[other] for one, other in PAIRS]
     firsts = [one for one, _ in PAIRS]

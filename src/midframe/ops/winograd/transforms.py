@@ -1,5 +1,5 @@
-"""Convolution by few products (Lavin, Gray: Fast Algorithms for Convolutional Neural Networks, CVPR
-2016).
+"""Transforms of Winograd convolution (Lavin, Gray: Fast Algorithms for Convolutional Neural
+Networks, CVPR 2016).
 
 A row of outputs is a product of polynomials, and a polynomial is known by its values at some
 points: of a 4x4 kernel, a tile of 4x4 outputs is found from 7x7 products of values instead of 256
@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 TILE = 4
-"""Height and width of the outputs that are made together."""
+"""Height and width of a tile of outputs."""
 POINTS = (0.0, 1.0, -1.0, 0.5, -0.5, -2.0)
-"""Where polynomials are evaluated, beside infinity. These lose the fewest digits of those that were
-tried; opposite ones stand side by side, and what is found for one is half of the other."""
+"""Points at which polynomials are evaluated, besides infinity. These lose the least precision of
+those tried; opposite points are adjacent and share half of their computation."""
 
 
 def transforms(size: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The matrices of one dimension, float64, for kernels of `size` taps.
+    """Return the one-dimensional matrices, float64, for kernels of `size` taps.
 
     Returns:
         From taps to values (P, size), from features to values (P, P) and from products of values to
@@ -29,12 +29,12 @@ def transforms(size: int) -> tuple[Tensor, Tensor, Tensor]:
     features = torch.linalg.inv(_values_of(count, count)).T
     scale = features.abs().sum(
         1, keepdim=True
-    )  # of any scale the products are the same; of this they are of one size
+    )  # the products do not depend on the scale; this one makes them equally large
     return _values_of(size, count) * scale, features / scale, _values_of(TILE, count).T
 
 
 def kernel_values(weight: Tensor) -> Tensor:
-    """The values of square kernels (outputs, inputs, size, size), float32: (P*P, inputs,
+    """Transform square kernels (outputs, inputs, size, size), float32, to (P*P, inputs,
     outputs)."""
     from_kernel = transforms(weight.shape[-1])[0]
     values = torch.einsum("xi,ocij,yj->xyco", from_kernel, weight.double(), from_kernel)
@@ -42,8 +42,8 @@ def kernel_values(weight: Tensor) -> Tensor:
 
 
 def _values_of(coefficients: int, count: int) -> Tensor:
-    """The matrix (count, coefficients) that evaluates a polynomial at all but one of `count` points
-    and at infinity."""
+    """Return the matrix (count, coefficients) that evaluates a polynomial at all but one of `count`
+    points and at infinity."""
     points = torch.tensor(POINTS[: count - 1], dtype=torch.float64)
     at_infinity = torch.zeros(1, coefficients, dtype=torch.float64)
     at_infinity[0, -1] = 1

@@ -13,7 +13,7 @@ def check_target(source: Path, target: Path, overwrite: bool, *, own: bool = Tru
     """Check that a result may be written.
 
     Args:
-        source: what must stay as it is.
+        source: a file or folder that must not change.
         target: the result.
         overwrite: whether it may be replaced if it exists.
         own: a video may only be replaced if midframe wrote it.

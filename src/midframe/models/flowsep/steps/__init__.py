@@ -1,7 +1,7 @@
-"""FlowSep's steps beside its convolutions, each with its forms side by side.
+"""FlowSep's steps besides its convolutions, each with its implementations side by side.
 
 `<step>/plain.py` is PyTorch, `halide.py` the CPU form, `triton.py` the CUDA form. `protocol.py`
-says what a step computes, and `select_steps` is the only place that chooses between the forms.
+defines the steps, and `select_steps` is the only place that chooses between the implementations.
 """
 
 from functools import cache
@@ -19,8 +19,8 @@ __all__ = ["PlainSteps", "Steps", "select_steps"]
 def select_steps(tensor: Tensor) -> Steps:
     """Return the implementation for tensors on the device of one, with or without gradients.
 
-    FlowSep asks once for a call of its own, not for each step: whether gradients are wanted, and on
-    which device, is known no earlier (`Module.to` may follow `for_inference`).
+    FlowSep calls it once per call of its own, not for each step: whether gradients are needed, and
+    the device, are not known earlier (`Module.to` may follow `for_inference`).
     """
     if torch.compiler.is_exporting() or avoids_compilation():
         return PlainSteps()
@@ -29,7 +29,7 @@ def select_steps(tensor: Tensor) -> Steps:
 
 @cache
 def _steps_for(device: str, gradients: bool) -> Steps:
-    """Return plain PyTorch on other devices, and where Halide or Triton is not installed."""
+    """Return PyTorch on other devices, and if Halide or Triton is not installed."""
     loaders = {
         ("cpu", False): _load_halide,
         ("cpu", True): _load_halide_for_training,

@@ -16,7 +16,7 @@ from midframe.ops.resampling import Resampling
 
 
 class HalideTrainingSteps(PlainSteps):
-    """See `Steps`; with gradients. Halide chooses the propagated flows, which needs none."""
+    """See `Steps`; with gradients. Halide chooses the propagated flows, which needs no gradient."""
 
     def propagate_flow(self, first: Tensor, second: Tensor, flow: Tensor, distance: int) -> Tensor:
         if not serves(first):
@@ -25,7 +25,7 @@ class HalideTrainingSteps(PlainSteps):
 
 
 class HalideSteps(HalideTrainingSteps):
-    """See `Steps`; without gradients. Types that no pipeline takes are left to PyTorch."""
+    """See `Steps`; without gradients. Types that no pipeline supports are left to PyTorch."""
 
     def downsample(self, frame: Tensor, factor: int, multiple: int = 1) -> Tensor:
         if not serves(frame):

@@ -13,7 +13,7 @@ from midframe.ops.resampling import Resampling
 
 
 class PlainSteps:
-    """See `Steps`. The other implementations inherit the steps that they have no own form of."""
+    """See `Steps`. The other implementations inherit the steps that they do not implement."""
 
     def downsample(self, frame: Tensor, factor: int, multiple: int = 1) -> Tensor:
         return downsample(frame, factor, multiple)

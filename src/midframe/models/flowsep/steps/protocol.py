@@ -1,4 +1,4 @@
-"""What every implementation of FlowSep's steps offers."""
+"""The interface of all implementations of FlowSep's steps."""
 
 from typing import Protocol
 
@@ -8,21 +8,21 @@ from midframe.ops.resampling import Resampling
 
 
 class Steps(Protocol):
-    """What FlowSep computes beside convolutions, in the order in which a frame passes through.
+    """The computations of FlowSep besides convolutions, in the order of one frame.
 
-    Where a step is differentiable depends on the implementation; `select_steps` takes the one that
-    serves a device and the gradients that are wanted. Fields are laid out by `FieldLayout`.
+    Where a step is differentiable depends on the implementation; `select_steps` returns the one for
+    a device, with gradients if needed. Fields are laid out by `FieldLayout`.
     """
 
     def downsample(self, frame: Tensor, factor: int, multiple: int = 1) -> Tensor:
         """Average a frame over squares of `factor` pixels.
 
-        Its edges are repeated below and on the right where its size, and then the result's, is no
+        Its edges are repeated below and on the right if its size, or then the result's, is not a
         multiple.
 
         Args:
             frame: (N, C, H, W).
-            factor: how many times smaller the result is.
+            factor: by which the result is smaller.
             multiple: of which the result's height and width are multiples.
 
         Returns:
@@ -51,15 +51,15 @@ class Steps(Protocol):
 
         Candidates are a pixel's own flow and those of the eight pixels at a distance (propagation
         of PatchMatch, doi 10.1145/1531326.1531330). Flows estimated at a lower resolution are
-        smeared where objects move past each other; near such an edge a pixel finds its flow on one
-        side or the other. The mean over 3x3 pixels follows: seams between quite different flows
-        would show as cracks.
+        smeared where objects move past each other; near such an edge, the right flow of a pixel is
+        found on one of its sides. The flows are then averaged over 3x3 pixels: seams between very
+        different flows would show as cracks.
 
         Args:
             first, second: frames at the size of the flow, (N, C, h, w), float32.
             flow: to the first and to the second frame, (N, 4, h, w) float32, x before y, in pixels.
-            distance: to the candidates, down, across and both, in pixels; beyond an edge stands
-                the pixel at it. With 0 flows stay as they are.
+            distance: to the candidates, vertical, horizontal and diagonal, in pixels; clamped at
+                the edges. With 0 flows stay as they are.
 
         Returns:
             Flows (N, 4, h, w). Differentiable in the flow; the choice does not depend on gradients.
@@ -74,7 +74,7 @@ class Steps(Protocol):
         radius: int,
         multiple: int = 1,
     ) -> Tensor:
-        """Concatenate features along the flows, their correlation and what came before.
+        """Concatenate warped features, their correlation, carried features, flow and t.
 
         Args:
             features: of both frames, (2N, C, h, w), first frames first, float32, float16 or
@@ -133,7 +133,7 @@ class Steps(Protocol):
     ) -> Tensor:
         """Render a rectangle of the interpolated frame.
 
-        Fields are upsampled bilinearly (corners not aligned), both frames are fetched along their
+        Fields are upsampled bilinearly (corners not aligned), both frames are sampled along their
         flows and filtered with their kernels (`flow_separable_convolution`), blended by the mask,
         and the residual is added to their colours.
 

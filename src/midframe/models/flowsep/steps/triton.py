@@ -36,7 +36,7 @@ class TritonTrainingSteps(PlainSteps):
 
 
 class TritonSteps(TritonTrainingSteps):
-    """See `Steps`; without gradients. Types that no kernel takes are left to PyTorch."""
+    """See `Steps`; without gradients. Types that no kernel supports are left to PyTorch."""
 
     def downsample(self, frame: Tensor, factor: int, multiple: int = 1) -> Tensor:
         if not serves(frame):

@@ -1,1 +1,1 @@
-"""The input of a decoder: features along the flows, their correlation, what came before."""
+"""The input of a decoder: warped features, their correlation, carried features, flow and t."""

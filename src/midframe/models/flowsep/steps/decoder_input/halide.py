@@ -1,7 +1,7 @@
 """The decoder's input on the CPU: Halide pipelines that write into one tensor, channels innermost.
 
-PyTorch takes as long for the dozen small steps of the plain form as for the convolutions that read
-their result.
+PyTorch takes as long for the dozen small steps of the plain implementation as for the convolutions
+after them.
 """
 
 from typing import Any
@@ -86,8 +86,8 @@ def _warp(bf16: bool) -> Pipeline:
     down = (above, hl.min(above + 1, height - 1), part[1, x, y, n])
     result = hl.Func("result")
     result[c, x, y, n] = as_stored(fetch_bilinear(frame, c, n, across, down, bf16=bf16), bf16)
-    # Where the pixels of a row are fetched from is computed for many pixels at once, before their
-    # channels are fetched for one pixel after another.
+    # The positions of the pixels of a row are computed for many pixels at once; then their channels
+    # are sampled for one pixel after another.
     _schedule_by_rows(result)
     for function in (whole, part):
         function.compute_at(result, task).bound(i, 0, 2).unroll(i)
@@ -146,8 +146,8 @@ def _correlate(bf16: bool, side: int, narrow: bool) -> Pipeline:
 
 
 def _planes(image: hl.ImageParam, name: str, r: hl.RDom, bf16: bool) -> tuple[hl.Func, hl.Func]:
-    """Return features with pixels innermost, 0 outside, and the factors that make their length
-    1."""
+    """Return features with pixels innermost, 0 outside, and the factors that normalise them to
+    length 1."""
     width, height = image.dim(1).extent(), image.dim(2).extent()
     inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
     value = as_float(image[c, hl.clamp(x, 0, width - 1), hl.clamp(y, 0, height - 1), n], bf16)
@@ -158,7 +158,7 @@ def _planes(image: hl.ImageParam, name: str, r: hl.RDom, bf16: bool) -> tuple[hl
     squares[x, y, n] += plane[x, y, r.x, n] ** 2
     scale[x, y, n] = 1.0 / hl.max(hl.sqrt(squares[x, y, n]), hl.f32(MIN_LENGTH))
     lanes, guarded = natural_lanes(), hl.TailStrategy.GuardWithIf
-    # A row of all channels lies together: so many planes would lie on as many pages of memory.
+    # A row of all channels is contiguous: separate planes would be on as many pages of memory.
     plane.compute_root().reorder_storage(x, c, y, n).reorder(x, c, y, n)
     plane.vectorize(x, lanes, guarded).parallel(y)
     scale.compute_root().vectorize(x, lanes, guarded).parallel(y)

@@ -9,9 +9,9 @@ from midframe.ops.upsampling import upsample
 from midframe.ops.warping import warp
 
 CORRELATION_GAIN = 2.0
-"""Factor of the correlation, which brings it to the range of the features beside it."""
+"""Factor of the correlation, which scales it to the range of the other features."""
 MIN_LENGTH = 1e-3
-"""Shorter features are not scaled to the length of the others to be correlated."""
+"""Minimum length: shorter features are not normalised to length 1 for the correlation."""
 
 
 def decoder_input(

@@ -5,7 +5,7 @@ channels. The correlation multiplies the features of 16 pixels in a row with tho
 around them on tensor cores, and keeps the products that are within the radius. Backward, one kernel
 computes the gradient of the warped features and adds it to the gradients of the features and of the
 flow without storing it, and one handles the carried features. Triton's interpreter runs the same
-kernels on the CPU, which is how they are tested without a GPU.
+kernels on the CPU for tests without a GPU.
 """
 
 import torch
@@ -24,9 +24,9 @@ VALUES = 2048
 BLOCK = 16
 """Pixels in a row whose correlation a program computes."""
 WINDOW = 32
-"""Pixels of the other frame that are multiplied with them at a t."""
+"""Pixels of the other frame that are multiplied with them at a time."""
 CHUNK = 64
-"""The most channels that are multiplied at a t."""
+"""Largest number of channels that are multiplied at a time."""
 ROW_BLOCK = 32
 """Pixels in a row of a backward program where nothing is correlated."""
 WARP_VALUES = 256
@@ -42,7 +42,8 @@ def decoder_input(
     radius: int,
     multiple: int = 1,
 ) -> Tensor:
-    """See `Steps.decoder_input`. Differentiable once; the order of the gradients' sums varies."""
+    """See `Steps.decoder_input`. Differentiable once; the order of summation of the gradients
+    varies."""
     with device_guard(features):
         result: Tensor = _DecoderInput.apply(  # type: ignore[no-untyped-call]
             features, carried, flow, t, radius, multiple
@@ -89,7 +90,7 @@ class _DecoderInput(torch.autograd.Function):
 def forward(
     inner: Tensor, carried: Tensor | None, flow: Tensor, t: Tensor, radius: int, multiple: int
 ) -> tuple[Tensor, Tensor]:
-    """Return the decoder's input and what the features are multiplied by to have the length 1.
+    """Return the decoder's input and the factors that normalise the features to length 1.
 
     Args:
         inner: features of both frames, (2N, h, w, C), contiguous.
@@ -146,7 +147,7 @@ def gradients(
 
     Args:
         outer: the gradient of the result, (N, h, w, channels), contiguous.
-        inner, flow, result, scales: what `forward` was given and returned.
+        inner, flow, result, scales: arguments and results of `forward`.
         radius: of the correlation.
         flow_offset: the channel of the result that the flow begins at.
 
@@ -191,6 +192,6 @@ def _dot_size(channels: int) -> int:
 
 
 def _upcast(features: Tensor) -> bool:
-    """Return whether products are of values in float32: Triton's interpreter multiplies no
+    """Return whether products use float32 values: Triton's interpreter does not multiply
     bfloat16."""
     return features.dtype == torch.bfloat16 and not isinstance(triton_kernels.warp, JITFunction)

@@ -11,10 +11,10 @@ SIZES = ["samples", "height", "width"]
 
 @triton.jit
 def _source(flow, side, n, place, height, width, real):  # type: ignore[no-untyped-def]
-    """Return where a flow leads: the upper left pixel, the fractions beyond it, and whether each
-    depends on the flow.
+    """Return the position of a flow: the upper left pixel, the fractions beyond it, and whether
+    each depends on the flow.
 
-    Coordinates are held within the image, where their gradient ends, as `grid_sample` does with
+    Coordinates are clamped to the image, with zero gradient outside, as `grid_sample` does with
     padding_mode="border".
     """
     at = flow + (n * 4 + 2 * side) * height * width + place
@@ -67,8 +67,8 @@ def warp(  # type: ignore[no-untyped-def]
 def _window(  # type: ignore[no-untyped-def]
     start, y, height, width, radius: tl.constexpr, window: tl.constexpr, block: tl.constexpr
 ):
-    """Return pixels around those of a program: their displacement down, their column, whether the
-    image has them.
+    """Return pixels around those of a program: their vertical displacement, their column, and
+    whether they are in the image.
 
     They are counted row by row, from the one a radius above and to the left of the program's first.
     """
@@ -228,8 +228,8 @@ def _correlation_gradient(  # type: ignore[no-untyped-def]
     room: tl.constexpr, window: tl.constexpr, block: tl.constexpr, precision: tl.constexpr,
     upcast: tl.constexpr,
 ):  # fmt: skip
-    """Return the gradient that the correlation gives to warped features of the first (side 0) or
-    second frame (1)."""
+    """Return the gradient of the warped features of the first (side 0) or second frame (1) from the
+    correlation."""
     y, real, frame = line % height, x < width, samples.to(tl.int64) * height * width
     sign = 1 - 2 * side  # displacements are from the first to the second frame
     total_gradient = tl.zeros((block, room), tl.float32)
@@ -284,15 +284,15 @@ def carried_gradient(  # type: ignore[no-untyped-def]
 ):  # fmt: skip
     if offset % 8 == 0:
         step = depth
-    # Otherwise the step is not compiled in: were stores of several channels a thread possible, the
-    # loads, which are not aligned, would be spread over the threads in the same way, several times
+    # The step is not a compile-time constant otherwise: vectorised stores of several channels per
+    # thread would distribute the unaligned loads over the threads in the same way, several times
     # slower.
     pixel, area = tl.program_id(0) * block + tl.arange(0, block), height * width
     real, channel = pixel < samples * area, tl.arange(0, room)[None, :]
     used = real[:, None] & (channel < depth)
     n, y, x = (pixel // area).to(tl.int64), pixel % area // width, pixel % width
     value = tl.zeros((block, room), tl.float32)
-    for i in range(4):  # not unrolled: registers do not hold so many loads
+    for i in range(4):  # not unrolled: too many loads for the registers
         for j in tl.static_range(4):
             weight = (_weight(y, height, i) * _weight(x, width, j))[:, None]
             at = ((n * 2 * height + 2 * y - 1 + i) * (2 * width) + 2 * x - 1 + j) * total + offset

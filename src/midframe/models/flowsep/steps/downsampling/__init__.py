@@ -1,1 +1,1 @@
-"""Downsampling of frames by averaging, which is how FlowSep processes large ones."""
+"""Downsampling of large frames by averaging."""

@@ -1,5 +1,5 @@
-"""Downsampling on the CPU, as a Halide pipeline: down along rows as they lie in memory, then
-across."""
+"""Downsampling on the CPU, as a Halide pipeline: vertical sums of whole rows, then horizontal
+ones."""
 
 import halide as hl
 from torch import Tensor
@@ -12,7 +12,7 @@ x, y, c, n, u, task = map(hl.Var, NAMES)
 
 
 def downsample(frame: Tensor, factor: int, multiple: int = 1) -> Tensor:
-    """See `Steps.downsample`. The colours of a pixel of the result lie side by side in memory."""
+    """See `Steps.downsample`. The colours of a pixel of the result are adjacent in memory."""
     if factor == 1:
         return pad_to_multiple(frame, multiple)
     frame = pad_to_multiple(frame, factor)

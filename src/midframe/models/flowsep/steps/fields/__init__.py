@@ -1,1 +1,1 @@
-"""From the outputs of the finest decoder to the fields that frames are rendered from."""
+"""The fields from the outputs of the finest decoder."""

@@ -54,9 +54,10 @@ def _pipeline(bf16: bool, layout: FieldLayout, normalise: bool) -> Pipeline:
     fields += [value[x, layout.residual.start + colour, y, n] for colour in range(COLOURS)]
     result[x, y, c, n] = hl.mux(c, fields)
 
-    # A task is a row. Outputs lie channels innermost and fields pixels innermost, so a row is first
-    # transposed (`value`), channels side by side, and then computed pixels side by side; all fields
-    # of as many pixels as a register holds together, for they share the divisors.
+    # A task is a row. Outputs have channels innermost and fields pixels innermost, so a row is
+    # first transposed (`value`), vectorised over channels, and then computed vectorised over
+    # pixels; all fields of a register of pixels are computed together, since they share the
+    # divisors.
     result.bound(c, 0, layout.channels).reorder(c, x, y, n).unroll(c)
     result.fuse(y, n, task).parallel(task).vectorize(x, LANES, hl.TailStrategy.GuardWithIf)
     value.compute_at(result, task).reorder(c, x, y, n)

@@ -6,9 +6,9 @@ from torch import Tensor
 from midframe.models.flowsep.layout import AXES, FRAMES, FieldLayout
 
 MIN_KERNEL_SUM = 0.2
-"""Kernel sums are clamped to this before they divide."""
+"""Minimum of the kernel sums that kernels are divided by."""
 MIN_T = 1e-3
-"""The log odds of a frame are clamped to those at this distance from 0 and 1."""
+"""Distance from 0 and 1 to which t is clamped for the log odds of a frame."""
 
 
 def decode_outputs(outputs: Tensor, flow: Tensor, t: Tensor, normalise: bool) -> Tensor:
@@ -39,8 +39,7 @@ def log_odds(t: Tensor) -> Tensor:
 
 
 def _delta(taps: int, device: torch.device) -> Tensor:
-    """Return a kernel that changes nothing, (K,).
-
-    It is made on the device: CUDA graphs capture no copies from the host.
+    """Return a delta kernel, (K,), created on the device: CUDA graphs capture no copies from the
+    host.
     """
     return (torch.arange(taps, device=device) == taps // 2).float()

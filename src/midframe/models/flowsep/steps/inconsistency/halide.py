@@ -55,9 +55,10 @@ def _pipeline(layout: FieldLayout) -> Pipeline:
     count = _count_inside(x, width) * _count_inside(y, height)
     result[x, y, n] = total / hl.cast(hl.Float(32), count)
 
-    # What each pixel contributes is stored for the whole frame, as 81 averages read it; pixels side
-    # by side gather from the frames, which one register at a time does fastest. The zeros around it
-    # are stored too (`padded`), or every sum would test where it is. Sums are down, then across.
+    # The contribution of each pixel is stored for the whole frame, since 81 averages use it; it is
+    # vectorised over adjacent pixels, which gather from the frames, fastest with one register at a
+    # time. The zero padding is stored too (`padded`), otherwise every sum would need bounds checks.
+    # Sums are vertical, then horizontal.
     guarded = hl.TailStrategy.GuardWithIf
     here.compute_root().vectorize(x, natural_lanes(), guarded).parallel(y)
     padded.compute_root().vectorize(x, LANES, guarded).parallel(y)
@@ -70,7 +71,8 @@ def _pipeline(layout: FieldLayout) -> Pipeline:
 def _along_flow(
     frame: hl.ImageParam, fields: hl.ImageParam, flow: slice, width: Any, height: Any
 ) -> list[Any]:
-    """Return the colours of a frame where a flow leads, bilinear; outside, those of the edge."""
+    """Return the colours of a frame at the position of a flow, bilinear; outside, those of the
+    edge."""
     places = []
     for axis, (own, size) in enumerate(((x, width), (y, height))):
         place = hl.cast(hl.Float(32), own) + fields[x, y, flow.start + axis, n]
@@ -81,5 +83,5 @@ def _along_flow(
 
 
 def _count_inside(place: Any, size: Any) -> Any:
-    """Return how many of the values that are averaged along an axis lie inside."""
+    """Return how many of the values that are averaged along an axis are inside."""
     return hl.min(place + AREA // 2, size - 1) - hl.max(place - AREA // 2, 0) + 1

@@ -7,7 +7,7 @@ from midframe.models.flowsep.layout import FieldLayout
 from midframe.ops.warping import warp
 
 AREA = 9
-"""Inconsistency is averaged over so many values of the fields along each axis, odd."""
+"""Side of the squares over which inconsistency is averaged, in values of the fields, odd."""
 
 
 def inconsistency(first: Tensor, second: Tensor, fields: Tensor) -> Tensor:

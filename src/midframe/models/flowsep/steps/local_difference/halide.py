@@ -1,4 +1,5 @@
-"""The largest local difference on the CPU, as a Halide pipeline: maxima down, then across."""
+"""The largest local difference on the CPU, as a Halide pipeline: vertical maxima, then horizontal
+ones."""
 
 from collections.abc import Iterable
 from functools import reduce

@@ -1,1 +1,1 @@
-"""Flow propagation: a pixel takes the flow of one nearby where it aligns both frames better."""
+"""Flow propagation: a pixel takes the flow of a nearby pixel if that aligns both frames better."""

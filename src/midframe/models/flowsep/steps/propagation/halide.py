@@ -21,7 +21,7 @@ from midframe.ops.halide_tools import (
 )
 
 QUAD = 4
-"""Channels are read by so many at a time, with zeros for missing ones."""
+"""Channels that are read at a time, with zeros for missing ones."""
 
 NAMES = ("x", "y", "c", "k", "n", "i", "task")
 x, y, c, k, n, i, task = map(hl.Var, NAMES)
@@ -54,8 +54,8 @@ def _pipeline(channels: int) -> Pipeline:
     right = [hl.i32(step) for _, step in CANDIDATES]
     candidate_x = hl.clamp(x + distance * hl.mux(k, right), 0, width - 1)
     candidate_y = hl.clamp(y + distance * hl.mux(k, down), 0, height - 1)
-    # Where each frame is fetched from, for all candidates: the whole pixel before the place, and
-    # the fraction beyond it.
+    # Positions in each frame for all candidates: the whole pixel before the position, and the
+    # fraction beyond it.
     near = hl.Func("near")
     flow_x = flow[candidate_x, candidate_y, 2 * i, n]
     flow_y = flow[candidate_x, candidate_y, 2 * i + 1, n]
@@ -74,7 +74,7 @@ def _pipeline(channels: int) -> Pipeline:
     difference[c, x, k, y, n] = hl.abs(along_flow(0) - along_flow(1))
     summed[x, k, y, n] = 0.0
     summed[x, k, y, n] += difference[r.x, x, k, y, n]
-    # Not `summed` itself: what rows side by side add to, Halide adds to by atomics.
+    # Not `summed` itself: Halide would use atomics for additions from parallel rows.
     total[x, k, y, n] = summed[x, k, y, n]
     inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
     padded, column, box, result = (hl.Func(name) for name in ("padded", "column", "box", "result"))
@@ -89,10 +89,10 @@ def _pipeline(channels: int) -> Pipeline:
         least = hl.min(least, box[x, number, y, n])
     result[x, y, n] = chosen
 
-    # A task is a row. Differences are computed once for the whole frame (`total`), as each is part
-    # of 25 windows: first the places of a row, pixels side by side (`near`), then the pixels one
-    # after another with all their channels in one register (`summed`). The window is summed down
-    # and then across, of which only a row of `column` is kept.
+    # A task is a row. Differences are computed once for the whole frame (`total`), since each is in
+    # 25 windows: first the positions of a row, vectorised over pixels (`near`), then the pixels one
+    # after another with all their channels in one register (`summed`). The window is summed
+    # vertically and then horizontally, with only a row of `column` stored.
     guarded = hl.TailStrategy.GuardWithIf
     result.fuse(y, n, task).parallel(task).vectorize(x, LANES, guarded)
     column.compute_at(result, task).vectorize(x, LANES, guarded)
@@ -104,7 +104,7 @@ def _pipeline(channels: int) -> Pipeline:
 
 
 def _place(own: Any, flow: Any, size: Any) -> tuple[Any, Any]:
-    """Return the whole pixel before the place that a flow leads to, and the fraction beyond it."""
+    """Return the whole pixel before the position of a flow, and the fraction beyond it."""
     place = hl.clamp(own + flow, 0.0, hl.cast(hl.Float(32), size - 1))
-    before = hl.clamp(hl.cast(hl.Int(32), place), 0, size - 1)  # what is no number leads nowhere
+    before = hl.clamp(hl.cast(hl.Int(32), place), 0, size - 1)  # NaN must not address memory
     return before, place - hl.cast(hl.Float(32), before)

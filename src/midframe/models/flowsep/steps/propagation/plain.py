@@ -10,20 +10,22 @@ from midframe.ops.constants import constant
 from midframe.ops.warping import warp
 
 MIN_DEVIATION = 1 / 255
-"""Standardised frames are divided by no less than this."""
+"""Minimum of the deviation by which frames are divided."""
 WINDOW_RADIUS = 2
-"""Frames are compared over squares that reach so many pixels to all sides."""
+"""Radius in pixels of the squares over which frames are compared."""
 CANDIDATES = ((0, 0), (-1, 0), (0, -1), (0, 1), (1, 0), (-1, -1), (-1, 1), (1, -1), (1, 1))
-"""Pixels whose flow a pixel may take, in steps down and to the right; of equal ones the first."""
+"""Offsets of the candidates, in steps down and to the right; of equal ones the first is taken."""
 
 Choose = Callable[[Tensor, Tensor, Tensor, int], Tensor]
-"""From both frames, standardised, the flow and the distance to an index for each pixel."""
+"""Function of both standardised frames, the flow and the distance; returns an index for each
+pixel."""
 
 
 def propagate_flow(
     first: Tensor, second: Tensor, flow: Tensor, distance: int, choose: Choose | None = None
 ) -> Tensor:
-    """See `Steps.propagate_flow`; `choose` is `choose_candidates` or another form of it."""
+    """See `Steps.propagate_flow`; `choose` is `choose_candidates` or another implementation of
+    it."""
     if distance == 0:
         return flow
     chosen = select_flow(first, second, flow, distance, choose)

@@ -1,9 +1,8 @@
 """Flow propagation on CUDA, as Triton kernels.
 
 One kernel computes the differences of both frames along each candidate flow, one sums them over
-squares and chooses the flow, and one fetches and averages the chosen flows; a fourth is its
-gradient. Triton's interpreter runs the same kernels on the CPU, which is how they are tested
-without a GPU.
+squares and chooses the flow, and one reads and averages the chosen flows; a fourth computes its
+gradient. Triton's interpreter runs the same kernels on the CPU for tests without a GPU.
 """
 
 import torch
@@ -32,14 +31,15 @@ SIZES = ["samples", "height", "width", "distance"]
 
 
 def serves_flow(first: Tensor, second: Tensor, flow: Tensor) -> bool:
-    """Return whether these kernels take such frames and flows."""
+    """Return whether these kernels support such frames and flows."""
     return (
         flow.is_cuda and flow.dtype == torch.float32 and {first.dtype, second.dtype} <= set(TYPES)
     )
 
 
 def propagate_flow(first: Tensor, second: Tensor, flow: Tensor, distance: int) -> Tensor:
-    """See `Steps.propagate_flow`. Differentiable once; the order of the gradient's sums varies."""
+    """See `Steps.propagate_flow`. Differentiable once; the order of summation of the gradient
+    varies."""
     if distance == 0:
         return flow
     with device_guard(flow):
@@ -71,7 +71,7 @@ def choose_candidates(first: Tensor, second: Tensor, flow: Tensor, distance: int
 
 
 class _Average(torch.autograd.Function):
-    """The mean of the flows that a pixel and its neighbours take."""
+    """Averages the chosen flows of a pixel and its neighbours."""
 
     @staticmethod
     def forward(ctx, flow: Tensor, chosen: Tensor, distance: int) -> Tensor:  # type: ignore[no-untyped-def]
@@ -169,7 +169,7 @@ def _choose(  # type: ignore[no-untyped-def]
                 total += tl.load(
                     differences + (n * count + k) * area + row * width + column, inside, 0.0
                 )
-        best = tl.where(total < least, k, best)  # the first of equal ones stays
+        best = tl.where(total < least, k, best)  # of equal ones the first is kept
         least = tl.minimum(total, least)
     tl.store(chosen + n * area + y * width + x, best.to(tl.int8), real)
 

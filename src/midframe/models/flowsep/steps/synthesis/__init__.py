@@ -1,1 +1,2 @@
-"""From fields to the interpolated frame at full resolution, in one pass: FlowSep's last step."""
+"""Synthesis, FlowSep's last step: from fields to the interpolated frame at full resolution, in one
+pass."""

@@ -1,11 +1,10 @@
-"""Synthesis on the CPU, as one Halide pipeline: nothing of the frame's size is written but the
-frame.
+"""Synthesis on the CPU, as one Halide pipeline without intermediate results of the frame's size.
 
-A row of fields is upsampled down, then across, once for a row of pixels. LANES neighbouring pixels
-then find their places and kernels together; each of them fetches by itself, for the colours of
-neighbouring pixels lie side by side: a row under a kernel is one stretch of memory, where pixels
-that fetch together would gather value by value (three times as slow). Several rows of a strip of
-the frame are computed together, for they read nearly the same memory.
+A row of fields is upsampled vertically, then horizontally, once per row of pixels. Positions and
+kernels are vectorised over LANES neighbouring pixels. Sampling is not: the colours of neighbouring
+pixels are adjacent, so a row under a kernel is contiguous, whereas vectorised sampling would gather
+value by value (three times as slow). Several rows of a strip of the frame are computed together,
+since they read nearly the same memory.
 """
 
 from collections.abc import Callable
@@ -31,9 +30,9 @@ from midframe.ops.resampling import EXTRA_TAPS, Resampling, shift_weights, taps_
 NAMES = ("x", "y", "c", "n", "k", "u", "v", "block", "lane", "task")
 x, y, c, n, k, u, v, block, lane, task = map(hl.Var, NAMES)
 ROWS, BLOCKS = 4, 20
-"""Rows that are computed together, and how many times LANES pixels of them."""
+"""Rows of a strip, and its width in units of LANES pixels."""
 SUMMED_COLOURS = 4
-"""Colours of a pixel that are summed side by side: of frames with three, the fourth is that of the
+"""Colours of a pixel that are summed in one vector: of frames with three, the fourth is that of the
 next pixel."""
 
 
@@ -48,7 +47,7 @@ def synthesise(
     *,
     resampling: Resampling = "linear",
 ) -> Tensor:
-    """See `Steps.synthesise`. The colours of a pixel of the result lie side by side in memory."""
+    """See `Steps.synthesise`. The colours of a pixel of the result are adjacent in memory."""
     channels, layout = first.shape[1], FieldLayout.of(fields)
     missing = layout.taps + EXTRA_TAPS[resampling] - first.shape[3]
     if missing > 0:  # a row has to be as long as a kernel
@@ -122,14 +121,14 @@ def _pipeline(channels: int, layout: FieldLayout, factor: int, resampling: str) 
         )
         at_x[x, k, y, n] = _pixel_of_tap(to_x, k - before_centre, width)
         at_y[x, k, y, n] = _pixel_of_tap(to_y, k - before_centre, height)
-        # Taps that lead outside read the outermost pixel, so it has all their weight.
+        # Taps outside read the outermost pixel, so it has all their weight.
         start[x, y, n] = hl.min(at_x[x, 0, y, n], width - covered)
         across[x, k, y, n] = weight * sum(
             hl.select(at_x[x, tap, y, n] == start[x, y, n] + k, flat[x, tap, y, n], 0.0)
             for tap in range(covered)
         )
-        # Where stretches of rows begin is computed for LANES pixels at once, so that each only has
-        # to fetch.
+        # The starts of row segments are computed for LANES pixels at once, so that each pixel only
+        # has to load.
         piece[x, k, y, n] = (at_y[x, k, y, n] * width + start[x, y, n]) * channels
         last = (height * width - covered) * channels
         column[v, x, y, n] = sum(
@@ -138,7 +137,7 @@ def _pipeline(channels: int, layout: FieldLayout, factor: int, resampling: str) 
         )
         by_pixel += [*tall_weights, *flat_weights, tall, flat, at_x, at_y, start, piece, across]
         by_memory.append(column)
-        # The fourth colour of three, which nothing reads, may lie behind the last one.
+        # The unused fourth colour of three may be behind the last one.
         values_of_taps = (
             hl.unsafe_promise_clamped(channels * tap + c, 0, channels * covered - 1)
             for tap in range(covered)
@@ -158,8 +157,8 @@ def _pipeline(channels: int, layout: FieldLayout, factor: int, resampling: str) 
 
     # A task is a strip: ROWS rows of BLOCKS times LANES pixels. Within it fields are upsampled once
     # (`line`, `upsampled`); then for LANES pixels of one row everything that needs no frame is
-    # computed side by side (`by_pixel`), the pixels' columns are fetched one after another
-    # (`by_memory`), and the colours summed.
+    # vectorised (`by_pixel`), the pixels' columns are loaded one after another (`by_memory`), and
+    # the colours summed.
     result.output_buffer().dim(1).set_stride(channels)  # so that colours are stored side by side
     result.bound(c, 0, channels).split(x, block, lane, LANES, hl.TailStrategy.ShiftInwards)
     strip, in_row, guarded = hl.Var("strip"), hl.Var("in_row"), hl.TailStrategy.GuardWithIf
@@ -167,7 +166,7 @@ def _pipeline(channels: int, layout: FieldLayout, factor: int, resampling: str) 
     result.reorder(c, lane, in_row, block, strip, y, n).unroll(c).vectorize(lane)
     result.fuse(y, n, task).fuse(strip, task, task).parallel(task)
     line.compute_at(result, task).vectorize(u, LANES, guarded)
-    # Pixels between the same two values lie side by side, so nothing is gathered.
+    # Pixels between the same two values are adjacent, so nothing is gathered.
     upsampled.compute_at(result, task).align_bounds(u, factor).split(u, block, lane, factor)
     upsampled.reorder(lane, block, k, y, n).unroll(lane).vectorize(block, max(1, LANES // factor))
     for function in by_pixel:
@@ -185,7 +184,7 @@ def _pipeline(channels: int, layout: FieldLayout, factor: int, resampling: str) 
 
 
 def _pixel_of_tap(place: Any, offset: Any, size: hl.Param) -> Any:
-    """Return the whole pixel that a tap reads, the nearest one where it leads outside."""
+    """Return the whole pixel that a tap reads, clamped to the frame."""
     inside = hl.floor(place) + hl.cast(hl.Float(32), offset)
     return hl.cast(hl.Int(32), hl.clamp(inside, 0.0, hl.cast(hl.Float(32), size - 1)))
 

@@ -50,7 +50,7 @@ def synthesise(
 
 
 def _span(part: slice, factor: int, size: int) -> tuple[slice, slice]:
-    """Return the values of an axis of the fields that a part of the frame needs, and the part
-    within them, upsampled."""
+    """Return the range of the fields along an axis that a part of the frame needs, and the part
+    within it after upsampling."""
     start, stop = max(0, part.start // factor - 1), min(size, -(-part.stop // factor) + 1)
     return slice(start, stop), slice(part.start - start * factor, part.stop - start * factor)

@@ -1,8 +1,8 @@
-"""Synthesis on CUDA, without gradients, as one Triton kernel: only the frame is written.
+"""Synthesis on CUDA, without gradients, as one Triton kernel that writes only the frame.
 
-A program computes a block of pixels in one row. It interpolates the fields where it needs them,
-shifts the kernels by the fraction of a pixel that the flow leads to, so that each tap lies on one
-whole pixel, and filters both frames. The taps of a row are one axis of the block.
+A program computes a block of pixels in one row. It interpolates the fields, shifts the kernels by
+the fraction of the flow, so that each tap is on a whole pixel, and filters both frames. The taps of
+a row are one axis of the block.
 """
 
 import triton
@@ -21,7 +21,7 @@ SIZES = ["height", "width", "rows", "columns", "lines", "values", "top", "left",
 
 
 def serves_frame(frame: Tensor) -> bool:
-    """Return whether the kernel takes such frames."""
+    """Return whether the kernel supports such frames."""
     return serves(frame) and frame.shape[1] in (3, 4)
 
 
@@ -58,9 +58,9 @@ def synthesise(
 
 
 @triton.jit
-def _between(position, size, factor):  # type: ignore[no-untyped-def]
-    """Return the values that a pixel lies between on an axis of the fields, and the fraction beyond
-    the first."""
+def _interpolation_points(position, size, factor):  # type: ignore[no-untyped-def]
+    """Return the two values of the fields around a pixel along an axis, and the fraction beyond the
+    first."""
     place = tl.maximum((position + 0.5) / factor - 0.5, 0.0)
     before = tl.minimum(tl.floor(place).to(tl.int32), size - 1)
     return before, tl.minimum(before + 1, size - 1), place - before
@@ -93,12 +93,12 @@ def _shift_weight(fraction, m, extra: tl.constexpr):  # type: ignore[no-untyped-
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def _filtered(  # type: ignore[no-untyped-def]
+def _filter_frame(  # type: ignore[no-untyped-def]
     frame, flow, kernels, y, x, a, b, c, d, px, py, real, rows, columns, area, factor,
     channels: tl.constexpr, taps: tl.constexpr, extra: tl.constexpr, room: tl.constexpr,
     block: tl.constexpr,
 ):  # fmt: skip
-    """Return the colours of a frame, fetched along a flow and filtered; the fourth is 0 where there
+    """Return the colours of a frame, sampled along a flow and filtered; the fourth is 0 if there
     are three."""
     right = number(x + factor * _field(flow, a, b, c, d, px, py, real))
     down = number(y + factor * _field(flow + area, a, b, c, d, px, py, real))
@@ -106,7 +106,7 @@ def _filtered(  # type: ignore[no-untyped-def]
     qx, qy = right - first_x, down - first_y
     j = tl.arange(0, room)[:, None]
     across = tl.zeros((room, block), tl.float32)
-    for m in range(extra + 1):  # not unrolled, as below: registers do not hold so many loads
+    for m in range(extra + 1):  # not unrolled, as below: too many loads for the registers
         at = kernels + (taps + j - m) * area
         used = real[None, :] & (j >= m) & (j - m < taps)
         tap = _field(at, a[None, :], b[None, :], c[None, :], d[None, :], px[None, :], py, used)
@@ -152,8 +152,8 @@ def _synthesise(  # type: ignore[no-untyped-def]
     column = tl.program_id(1) * block + tl.arange(0, block)
     real, area = column < width, lines * values
     y, x = top + row, left + column
-    above, below, py = _between(y, lines, factor)
-    before, after, px = _between(x, values, factor)
+    above, below, py = _interpolation_points(y, lines, factor)
+    before, after, px = _interpolation_points(x, values, factor)
     a, b, c, d = (
         above * values + before,
         above * values + after,
@@ -161,11 +161,11 @@ def _synthesise(  # type: ignore[no-untyped-def]
         below * values + after,
     )
     given, frame = field_values + n * fields * area, n * channels * rows * columns
-    r1, g1, b1, a1 = _filtered(
+    r1, g1, b1, a1 = _filter_frame(
         first + frame, given, given + first_kernels * area, y, x, a, b, c, d, px, py, real,
         rows, columns, area, factor, channels, taps, extra, room, block,
     )  # fmt: skip
-    r2, g2, b2, a2 = _filtered(
+    r2, g2, b2, a2 = _filter_frame(
         second + frame, given + second_flow * area, given + second_kernels * area, y, x,
         a, b, c, d, px, py, real, rows, columns, area, factor, channels, taps, extra, room, block,
     )  # fmt: skip
