@@ -173,7 +173,11 @@ def convert_video(
     with open_source(source, options.source, **holds) as reader:
         picture, colour = reader.first_picture()
         timeline = choose_timeline(
-            reader.source_rate, reader.time_base, retiming, constant=goal.constant
+            reader.source_rate,
+            reader.time_base,
+            retiming,
+            constant=goal.constant,
+            min_step=goal.min_step,
         )
         if picture.interlaced_frame and not options.source.deinterlace:
             log.warning("%s is interlaced: --deinterlace makes progressive frames of it", source)

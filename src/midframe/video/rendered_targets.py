@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterable, Iterator
+from fractions import Fraction
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -25,11 +26,13 @@ from midframe.media.reading.image_sequence import (
 )
 from midframe.media.reading.opacity import lost_alpha
 from midframe.media.writing.animation import FASTEST_GIF, plays_of, write_animation
+from midframe.options import EncodingOptions
 from midframe.outputs import check_output_file, check_output_folder, same_place
 from midframe.video.report import check_pictures
 from midframe.video.retimer import Retimer
 from midframe.video.segment_target import SegmentTarget
 from midframe.video.target import Job
+from midframe.video.timeline import ConstantRate
 
 
 class RenderedTarget(SegmentTarget):
@@ -64,6 +67,10 @@ class AnimationTarget(RenderedTarget):
 
     constant = False
 
+    def __init__(self, path: Path, options: EncodingOptions) -> None:
+        super().__init__(path, options)
+        self.min_step = Fraction(1, FASTEST_GIF) if self._gif else Fraction(0)
+
     def check(self, source: Path, *, overwrite: bool, resume: bool = False) -> None:
         check_output_file(
             self.path, inputs=picture_files(source) or [source], overwrite=overwrite or resume
@@ -71,7 +78,7 @@ class AnimationTarget(RenderedTarget):
 
     def begin(self, job: Job, *, resume: bool, overwrite: bool) -> int:
         rate = job.timeline.rate
-        if self._gif and rate > FASTEST_GIF:
+        if self._gif and rate > FASTEST_GIF and isinstance(job.timeline, ConstantRate):
             raise VideoError(
                 f"viewers play GIFs of {float(rate):g} frames a second too slowly: give --fps 50 "
                 "or less"
@@ -81,10 +88,12 @@ class AnimationTarget(RenderedTarget):
     def finish(self, retimer: Retimer) -> None:
         assert self.segments, "begun"
         unfinished = self.segments.folder / self.path.name
+        time_base, end = self.encoding.time_base, retimer.end_pts
+        last = max(packet.pts for packet in self.segments.packets(end))
         try:
             write_animation(
-                unfinished, lambda: self._frames(retimer.end_pts), self.encoding.time_base,
-                self.encoding.rate, plays_of(self.job.reader.path), gif=self._gif,
+                unfinished, lambda: self._frames(end), time_base, self.encoding.rate,
+                plays_of(self.job.reader.path), gif=self._gif, last=(end - last) * time_base,
             )  # fmt: skip
             unfinished.replace(self.path)
         except (av.FFmpegError, OSError) as error:

@@ -103,6 +103,8 @@ class SegmentTarget(Target):
             or reader.part != WHOLE
             or bool(writer and writer.converted),
             shift=retimer.origin if reader.part != WHOLE else Fraction(0),
+            aspect=self.encoding.sample_aspect_ratio,
+            metadata=writer.carried_metadata if writer else {},
         )
         prove(self.path, job.report, expected)
 

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,8 @@ class Target(ABC):
     """The result carries a sample aspect ratio, so pictures need not be scaled."""
     constant = True
     """The result can only have frames at equal steps."""
+    min_step = Fraction(0)
+    """Seconds between two frames that players of the result need at least."""
 
     @abstractmethod
     def check(self, source: Path, *, overwrite: bool, resume: bool = False) -> None:

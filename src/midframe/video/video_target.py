@@ -141,6 +141,7 @@ class VideoTarget(SegmentTarget):
             job.timeline.slow,
             mute=self.options.mute,
             scratch=self.segments.folder,
+            changed_sounds=job.reader.survey.changed_sounds,
         )
         self._make_template()
         constant = isinstance(job.timeline, ConstantRate) and job.timeline.slow == 1

@@ -10,6 +10,7 @@ from typing import Any
 
 import av
 
+from midframe.media.colour.conversion import converted_matrix
 from midframe.media.colour.filters import PictureFilter
 from midframe.media.colour.side_data import side_data_of
 from midframe.media.reading.damage import Damage
@@ -174,7 +175,8 @@ class FrameArranger:
                 time_of(frame, self._time_base),
                 f"the frame size changes to {size}, scaled to {first}",
             )
-        scaled = arranged.reformat(**self._form)
+        matrix = converted_matrix(int(arranged.colorspace))
+        scaled = arranged.reformat(**self._form, src_colorspace=matrix, dst_colorspace=matrix)
         scaled.pts, scaled.time_base, scaled.duration = (
             arranged.pts,
             arranged.time_base,

@@ -8,6 +8,7 @@ import av
 from av.video.reformatter import VideoReformatter
 
 from midframe.errors import VideoError
+from midframe.media.colour.conversion import BT709
 from midframe.media.reading.image_sequence import ArrayReader
 from midframe.media.reading.pipes import PipeReader
 from midframe.media.reading.reader import VideoReader
@@ -42,9 +43,10 @@ def lost_alpha(reader: VideoReader) -> str:
 
 def is_opaque(frame: av.VideoFrame) -> bool:
     """Whether all pixels of a frame with alpha or a palette are opaque."""
-    return bool(
-        (VideoReformatter().reformat(frame, format="rgba").to_ndarray()[..., 3] == 255).all()
+    rgba = VideoReformatter().reformat(
+        frame, format="rgba", src_colorspace=BT709, dst_colorspace=BT709
     )
+    return bool((rgba.to_ndarray()[..., 3] == 255).all())
 
 
 def _frames(reader: VideoReader) -> Iterator[av.VideoFrame]:
