@@ -188,3 +188,15 @@ def test_an_end_that_rounding_moves_a_little_behind_a_frame_shows_no_frame_more(
     last = Fraction(119, 120)
     assert timeline.end(last, Fraction(1001, 1000)) == 1
     assert timeline.end(last, Fraction(1)) == 1
+
+
+def test_nothing_is_shown_for_less_than_players_can() -> None:
+    hundredth = Fraction(1, 100)
+    times = [place * hundredth for place in (0, 10, 14, 17, 19, 20)]
+    timeline = TrueTimes(3, Fraction(25), hundredth, min_step=2 * hundredth)
+    found = [each.pts * timeline.time_base for each in all_shown(timeline, times)]
+    steps = [
+        round((after - before) / hundredth, 1) for before, after in pairwise([*found, times[-1]])
+    ]
+    assert set(times[:-1]) <= set(found)
+    assert min(steps[:-1]) >= 2  # of the source's own steps the last one is shorter

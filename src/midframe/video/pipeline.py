@@ -198,7 +198,11 @@ def convert(
     with open_source(path, options.source, **holds) as source:
         picture, colour = source.first_picture()
         timeline = choose_timeline(
-            source.source_rate, source.time_base, options.retiming, constant=target.constant
+            source.source_rate,
+            source.time_base,
+            options.retiming,
+            constant=target.constant,
+            min_step=target.min_step,
         )
         if picture.interlaced_frame and not options.source.deinterlace:
             log.warning("%s is interlaced: --deinterlace makes progressive frames of it", path)

@@ -33,6 +33,8 @@ PRIMING = Fraction(3, 10)
 delay)."""
 SOUND_PACKET = Fraction(1, 20)
 """Seconds of a packet of sound at most: 2048 samples of AAC-HE at 44.1 kHz."""
+SAME_ASPECT = 0.02
+"""Fraction by which an aspect ratio may differ: Matroska states the size to be shown in pixels."""
 FORGIVEN = 0.02
 """Fraction of the kept frames that may look unlike their source: strong compression, sudden
 flashes."""
@@ -62,6 +64,10 @@ class Playback:
     """How many of each kind the file has beside the picture."""
     errors: int = 0
     """Packets that could not be decoded."""
+    aspect: Fraction | None = None
+    """Width of a pixel in its heights; None if the file does not state it."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """Of the file and the picture's stream."""
     begins_anywhere: bool = False
     """The clock of the file begins anywhere, as in MPEG-TS, which has no times before 0."""
     whole_packets: bool = False
@@ -118,6 +124,8 @@ def play(path: Path, frame_duration: Fraction) -> Playback:
                 heard[packet.stream.index] = Stretch(
                     min(before.begin, begin), max(before.end, end), longest
                 )
+        found.aspect = picture.sample_aspect_ratio or picture.codec_context.sample_aspect_ratio
+        found.metadata = picture.metadata | container.metadata
         if found.sights:
             found.end = max(sight.time for sight in found.sights) + (last or frame_duration)
         found.sounds = [heard[stream.index] for stream in sounds if stream.index in heard]
@@ -159,6 +167,10 @@ class Expected:
     """Sound was re-encoded."""
     shift: Fraction = Fraction(0)
     """Seconds of the source that lie before the result's time 0."""
+    aspect: Fraction | None = None
+    """Width of a pixel in its heights."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """Of the source, as far as it was to be carried over."""
 
 
 def prove(path: Path, report: VideoReport, expected: Expected) -> None:
@@ -177,6 +189,7 @@ def prove(path: Path, report: VideoReport, expected: Expected) -> None:
     else:
         _begin_at_zero(found, expected)
     report.length_out, report.streams = found.end - found.begin, found.streams
+    report.dropped += tuple(_lost_tags(found, expected, path.suffix))
     problems = [*_wrong_frames(found, report, expected), *_wrong_sounds(found, report, expected)]
     if found.streams != dict(expected.streams):
         problems.append(
@@ -200,6 +213,21 @@ def _begin_at_zero(found: Playback, expected: Expected) -> None:
             replace(each, begin=each.begin - delay, end=each.end - delay) for each in found.sounds
         ]
         found.end -= delay
+
+
+def _lost_tags(found: Playback, expected: Expected, suffix: str) -> Iterator[str]:
+    """What a file of this kind has no place for."""
+    aspect = Fraction(expected.aspect or 1)
+    if aspect != 1 and abs(float((found.aspect or 1) / aspect) - 1) > SAME_ASPECT:
+        yield f"sample aspect ratio {aspect} ({suffix} files cannot hold it)"
+    names, values = {name.lower() for name in found.metadata}, set(found.metadata.values())
+    lost = [
+        name
+        for name, value in expected.metadata.items()
+        if value and name.lower() not in names and value not in values
+    ]
+    if lost:
+        yield f"metadata {', '.join(sorted(lost))} ({suffix} files cannot hold it)"
 
 
 def _counted(streams: Mapping[str, int]) -> str:

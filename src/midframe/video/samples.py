@@ -21,6 +21,7 @@ from torch import Tensor
 from midframe.media.colour.conversion import (
     BT709,
     RED_AND_BLUE,
+    YCGCO,
     Colour,
     code_ranges,
     in_format,
@@ -224,7 +225,8 @@ def _weighted(image: Tensor, weights: Array) -> Tensor:
 def _matrix(colour: Colour) -> Array:
     """From RGB to luma and chroma; any serves that is left the way it was come, where the source's
     own is not known."""
-    return luma_chroma(colour.matrix if colour.matrix in RED_AND_BLUE else BT709)
+    known = colour.matrix in RED_AND_BLUE or colour.matrix == YCGCO
+    return luma_chroma(colour.matrix if known else BT709)
 
 
 def _with_hidden_colours(image: Array, first: Samples, second: Samples, t: Fraction) -> Array:

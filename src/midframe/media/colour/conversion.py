@@ -9,8 +9,13 @@ from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 
 from midframe.media.pictures.images import Array
 
-BT709, UNSPECIFIED, BT470BG, RGB = 1, 2, 5, 0
+BT709, UNSPECIFIED, BT470BG, RGB, YCGCO = 1, 2, 5, 0, 8
 """Matrix coefficients as ISO/IEC 23091-2 numbers them."""
+REPLACED_MATRICES = {10: 9}
+"""The nearest matrix that FFmpeg converts, for those that it refuses: constant luminance."""
+CONVERTED_MATRICES = (0, 1, 2, 4, 5, 6, 7, 9)
+"""Matrices that FFmpeg converts; BT.709 stands for all others, in both directions, so that source
+frames stay as they are and what is interpolated is of the source's own matrix."""
 RED_AND_BLUE = {1: (0.2126, 0.0722), 4: (0.30, 0.11), 5: (0.299, 0.114), 6: (0.299, 0.114),
 7: (0.212, 0.087),
                 9: (0.2627, 0.0593), 10: (0.2627, 0.0593)}  # fmt: skip
@@ -68,6 +73,12 @@ def has_alpha(form: av.VideoFormat) -> bool:
     return bool(form.has_palette or any(part.is_alpha for part in form.components))
 
 
+def converted_matrix(matrix: int) -> int:
+    """Return the matrix that FFmpeg converts by for samples of a matrix."""
+    matrix = REPLACED_MATRICES.get(matrix, matrix)
+    return matrix if matrix in CONVERTED_MATRICES else BT709
+
+
 def to_rgb(frame: av.VideoFrame, colour: Colour) -> Array:
     """A picture as (H, W, 3) RGB, or (H, W, 4) with alpha: uint8, or uint16 with a high bit
     depth."""
@@ -99,7 +110,11 @@ def from_rgb(image: Array, colour: Colour, pixel_format: str) -> av.VideoFrame:
 
 def grey(frame: av.VideoFrame) -> Array:
     """What a picture is like without its colours, (H, W) uint8."""
-    image: Array = VideoReformatter().reformat(frame, format="gray8").to_ndarray()
+    image: Array = (
+        VideoReformatter()
+        .reformat(frame, format="gray8", src_colorspace=BT709, dst_colorspace=BT709)
+        .to_ndarray()
+    )
     return image
 
 
@@ -124,11 +139,12 @@ def in_format(
 def _converted(
     frame: av.VideoFrame, colour: Colour, pixel_format: str, before: ColorRange, after: ColorRange
 ) -> av.VideoFrame:
+    matrix = converted_matrix(colour.matrix)
     return VideoReformatter().reformat(  # a frame's own must not be used by two threads at once
         frame,
         format=pixel_format,
-        src_colorspace=colour.matrix,
-        dst_colorspace=colour.matrix,
+        src_colorspace=matrix,
+        dst_colorspace=matrix,
         src_color_range=before,
         dst_color_range=after,
         interpolation=EXACT,
@@ -141,9 +157,10 @@ def _needs_matrix(form: av.VideoFormat, colour: Colour) -> bool:
 
     Beside alpha its conversion to RGB is coarser too.
     """
-    return (
-        (colour.full_range or colour.alpha) and not is_rgb(form) and colour.matrix in RED_AND_BLUE
-    )
+    if is_rgb(form):
+        return False
+    coarse = (colour.full_range or colour.alpha) and colour.matrix in RED_AND_BLUE
+    return coarse or colour.matrix == YCGCO
 
 
 def _by_matrix(frame: av.VideoFrame, colour: Colour) -> Array:
@@ -208,6 +225,8 @@ def plane_of(plane: av.video.plane.VideoPlane, bits: int) -> Array:
 
 def luma_chroma(matrix: int) -> Array:
     """From R, G, B in [0, 1] to Y, in the same range, and Cb and Cr around 0."""
+    if matrix == YCGCO:  # Cg lies where other matrices have Cb, and Co where they have Cr
+        return np.array([[0.25, 0.5, 0.25], [-0.25, 0.5, -0.25], [0.5, 0, -0.5]], np.float64)
     red, blue = RED_AND_BLUE[matrix]
     green = 1 - red - blue
     wide, high = 2 * (1 - blue), 2 * (1 - red)

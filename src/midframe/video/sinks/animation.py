@@ -1,6 +1,7 @@
 """A result in a GIF or an APNG."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from midframe.video.sinks.protocol import Job, cleaning_up
 from midframe.video.sinks.rendered import decoded_frames, report_dropped
 from midframe.video.sinks.segment_encoder import SegmentEncoder
 from midframe.video.sinks.verification import verify
+from midframe.video.timeline import ConstantRate
 
 
 def is_gif(path: Path) -> bool:
@@ -38,6 +40,7 @@ class AnimationTarget:
     def __init__(self, path: Path, options: EncodingOptions) -> None:
         self.path = path
         self.options = options
+        self.min_step = Fraction(1, FASTEST_GIF) if is_gif(path) else Fraction(0)
 
     def check(self, source: Path, *, overwrite: bool, resume: bool = False) -> None:
         """See `Target`."""
@@ -52,7 +55,8 @@ class AnimationTarget:
     def begin(self, job: Job, *, resume: bool, overwrite: bool) -> "AnimationSink":
         """See `Target`."""
         rate = job.timeline.rate
-        if is_gif(self.path) and rate > FASTEST_GIF:
+        constant = isinstance(job.timeline, ConstantRate)
+        if is_gif(self.path) and rate > FASTEST_GIF and constant:
             raise VideoError(
                 f"viewers play GIFs of {float(rate):g} frames a second too slowly: give --fps 50 "
                 "or less"
@@ -90,14 +94,17 @@ class AnimationSink:
     def finish(self, extent: Extent) -> None:
         """See `Sink`."""
         unfinished = self.encoder.folder / self.path.name
+        time_base, end = self.encoding.time_base, extent.end_pts
+        last = max(packet.pts for packet in self.encoder.segments.packets(end))
         try:
             write_animation(
                 unfinished,
-                lambda: decoded_frames(self.encoder, extent.end_pts),
-                self.encoding.time_base,
+                lambda: decoded_frames(self.encoder, end),
+                time_base,
                 self.encoding.rate,
                 plays_of(self.job.source.path),
                 gif=is_gif(self.path),
+                last=(end - last) * time_base,
             )
             unfinished.replace(self.path)
         except (av.FFmpegError, OSError) as error:
@@ -105,7 +112,7 @@ class AnimationSink:
                 f"{self.path} cannot be written ({error}): choose another place for OUT"
             ) from error
         self.encoder.remove()
-        verify(self.path, self.job, extent)
+        verify(self.path, self.job, self.encoding, extent)
 
     def give_up(self) -> Path | None:
         """See `Sink`."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ class VideoFileTarget:
     """A file of one of the `CONTAINERS`, with all other streams of the source: a `Target`."""
 
     holds_aspect = True
+    min_step = Fraction(0)
     from_zero = False
 
     def __init__(self, path: Path, options: EncodingOptions) -> None:
@@ -129,7 +131,7 @@ class VideoFileSink:
                 self._drop(failure)
         self._report_streams(writer)
         self.encoder.remove()
-        verify(self.path, self.job, extent, writer)
+        verify(self.path, self.job, self.encoding, extent, writer)
         self.job.report.damage += tuple(writer.damage)
 
     def give_up(self) -> Path | None:
@@ -194,6 +196,7 @@ def _plan_streams(path: Path, options: EncodingOptions, job: Job, scratch: Path)
         job.timeline.slow,
         mute=options.mute,
         scratch=scratch,
+        changed_sounds=job.source.contents.changed_sounds,
     )
     constant = isinstance(job.timeline, ConstantRate) and job.timeline.slow == 1
     plan_time_code(plan, job.source, job.timeline.rate if constant else None)
