@@ -38,8 +38,8 @@ from midframe.video.duplicates import without_duplicates
 from midframe.video.plan import Extent, Interval, PlanRules
 from midframe.video.renderer import Renderer
 from midframe.video.report import VideoReport
-from midframe.video.sinks.names import target_for
 from midframe.video.sinks.protocol import Job, Sink, Target, cleaning_up, lost_side_data
+from midframe.video.sinks.targets import target_for
 from midframe.video.timeline import choose_timeline
 
 Progress = Callable[[float, float | None], None]
@@ -296,6 +296,6 @@ def _complete_report(job: Job, sink: Sink, extent: Extent) -> None:
     report.damage = (*source.damage.places, *report.damage)
     changed = []
     if report.frames_kept < report.frames_in:
-        share = f"{report.frames_kept} of {report.frames_in} source frames"
-        changed = [f"{share} are in the result unchanged: --factor or --vfr keeps all of them"]
+        kept = f"{report.frames_kept} of {report.frames_in} source frames"
+        changed = [f"{kept} are in the result unchanged: --factor or --vfr keeps all of them"]
     report.warnings = (*source.warnings, *changed, *report.warnings)
