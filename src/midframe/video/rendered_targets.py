@@ -1,7 +1,7 @@
 """Results that are written from lossless segments: GIF and APNG animations, and image sequences."""
 
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -26,12 +26,14 @@ from midframe.media.reading.image_sequence import (
 )
 from midframe.media.reading.opacity import lost_alpha
 from midframe.media.writing.animation import FASTEST_GIF, plays_of, write_animation
+from midframe.media.writing.mark import append_mark
 from midframe.options import EncodingOptions
 from midframe.outputs import check_output_file, check_output_folder, same_place
 from midframe.video.report import check_pictures
 from midframe.video.retimer import Retimer
 from midframe.video.segment_target import SegmentTarget
 from midframe.video.target import Job
+from midframe.video.target_checks import check_own
 from midframe.video.timeline import ConstantRate
 
 
@@ -75,6 +77,11 @@ class AnimationTarget(RenderedTarget):
         check_output_file(
             self.path, inputs=picture_files(source) or [source], overwrite=overwrite or resume
         )
+        if not resume:
+            check_own(self.path)
+
+    def is_complete(self, settings: Mapping[str, Any], *, overwrite: bool) -> bool:
+        return self._is_marked(settings, overwrite=overwrite)
 
     def begin(self, job: Job, *, resume: bool, overwrite: bool) -> int:
         rate = job.timeline.rate
@@ -95,6 +102,7 @@ class AnimationTarget(RenderedTarget):
                 unfinished, lambda: self._frames(end), time_base, self.encoding.rate,
                 plays_of(self.job.reader.path), gif=self._gif, last=(end - last) * time_base,
             )  # fmt: skip
+            append_mark(unfinished, self._mark(self.job.settings))
             unfinished.replace(self.path)
         except (av.FFmpegError, OSError) as error:
             raise VideoError(

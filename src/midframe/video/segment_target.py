@@ -14,13 +14,14 @@ from midframe.media.reading.reader import WHOLE, VideoReader
 from midframe.media.streams.carriers import Carrier
 from midframe.media.streams.sound import ConvertedSound
 from midframe.media.writing.encoders import Encoding, lossless_encoding
+from midframe.media.writing.mark import mark_of, read_mark
 from midframe.media.writing.writer import VideoWriter
 from midframe.video.disk_space import check_space
 from midframe.video.proof import Expected, Stretch, prove
 from midframe.video.retimer import Output, Retimer
-from midframe.video.segments import Segments
+from midframe.video.segments import JOB_FILE, Segments, segments_folder
 from midframe.video.target import Job, Target, form_of
-from midframe.video.target_checks import check_target
+from midframe.video.target_checks import check_own, check_target
 from midframe.video.watchdog import Watchdog, stall_seconds
 
 
@@ -40,6 +41,24 @@ class SegmentTarget(Target):
         check_target(source, self.appears, overwrite)
 
     def is_complete(self, settings: Mapping[str, Any], *, overwrite: bool) -> bool:
+        return False
+
+    def _mark(self, settings: Mapping[str, Any]) -> str:
+        return mark_of({**settings, "mute": self.options.mute})
+
+    def _is_marked(self, settings: Mapping[str, Any], *, overwrite: bool) -> bool:
+        """As `is_complete`, for a file that holds a mark."""
+        unfinished = overwrite and (segments_folder(self.path) / JOB_FILE).exists()
+        if not self.path.exists() or unfinished:
+            return False
+        if read_mark(self.path) == self._mark(settings):
+            return True
+        if not overwrite:
+            raise VideoError(
+                f"{self.path} exists and was made with other options: name another OUT, or give "
+                "--overwrite"
+            )
+        check_own(self.path)
         return False
 
     def check_progress(self) -> None:

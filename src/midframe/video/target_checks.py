@@ -5,7 +5,7 @@ from pathlib import Path
 from midframe.errors import VideoError
 from midframe.media.reading.video_file import ADDRESS
 from midframe.media.writing.containers import CONTAINERS
-from midframe.media.writing.mark import read_mark
+from midframe.media.writing.mark import ANIMATIONS, read_mark
 from midframe.outputs import check_output_file, same_place
 
 
@@ -41,7 +41,11 @@ def check_own(target: Path) -> None:
     Raises:
         VideoError: it is another.
     """
-    video = target.suffix.lower() in CONTAINERS and target.is_file() and target.stat().st_size
+    video = (
+        target.suffix.lower() in (*CONTAINERS, *ANIMATIONS)
+        and target.is_file()
+        and target.stat().st_size
+    )
     if video and read_mark(target) is None:
         raise VideoError(
             f"{target} exists and was not written by midframe: delete it yourself, or name "

@@ -16,14 +16,12 @@ from midframe.media.streams.rehearsal import make_plan
 from midframe.media.streams.streams import Plan, plan_time_code
 from midframe.media.writing.containers import IN_MILLISECONDS, PLAIN_FORMATS, container_format
 from midframe.media.writing.encoders import Encoding, choose_encoding
-from midframe.media.writing.mark import mark_of, read_mark
 from midframe.media.writing.writer import VideoWriter
 from midframe.options import EncodingOptions
 from midframe.video.retimer import Retimer
 from midframe.video.segment_target import SegmentTarget
-from midframe.video.segments import JOB_FILE, segments_folder
 from midframe.video.target import Job, form_of
-from midframe.video.target_checks import check_own, check_target
+from midframe.video.target_checks import check_target
 from midframe.video.timeline import ConstantRate, TrueTimes
 
 
@@ -44,18 +42,7 @@ class VideoTarget(SegmentTarget):
         check_target(source, self.path, overwrite or resume, own=not resume)
 
     def is_complete(self, settings: Mapping[str, Any], *, overwrite: bool) -> bool:
-        unfinished = overwrite and (segments_folder(self.path) / JOB_FILE).exists()
-        if not self.path.exists() or unfinished:
-            return False
-        if read_mark(self.path) == self._mark(settings):
-            return True
-        if not overwrite:
-            raise VideoError(
-                f"{self.path} exists and was made with other options: name another OUT, or give "
-                "--overwrite"
-            )
-        check_own(self.path)
-        return False
+        return self._is_marked(settings, overwrite=overwrite)
 
     def begin(self, job: Job, *, resume: bool, overwrite: bool) -> int:
         if self.constant and isinstance(job.timeline, TrueTimes):
@@ -107,7 +94,9 @@ class VideoTarget(SegmentTarget):
         assert segments, "begun"
         extradata = segments.extradata()
         again = (
-            VideoReader(job.reader.path, survey=job.reader.survey) if job.reader.others else None
+            VideoReader(job.reader.path, survey=job.reader.survey, strict=job.reader.damage.strict)
+            if job.reader.others
+            else None
         )
         with again or nullcontext(job.reader) as source:
             span = None if job.reader.part == WHOLE else Span(retimer.origin, retimer.end)
@@ -127,9 +116,6 @@ class VideoTarget(SegmentTarget):
         return choose_encoding(
             job.picture, job.colour, suffix=self.path.suffix, options=self.options, **form_of(job)
         )
-
-    def _mark(self, settings: Mapping[str, Any]) -> str:
-        return mark_of({**settings, "mute": self.options.mute})
 
     def _rehearse(self) -> None:
         assert self.segments, "begun"

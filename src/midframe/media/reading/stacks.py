@@ -51,7 +51,7 @@ class StackReader(ArrayReader):
         self.form, self._durations, self._count = _form_and_durations(path)
         if self._durations and rate is not None:
             raise OptionError(
-                f"source_fps is {rate}, but {path} has its own frame times: drop --source-fps"
+                f"`source_fps` is {rate}, but {path} has its own frame times: drop `source_fps`"
             )
         self._rate = rate or DEFAULT_RATE
         super().__init__(path, cut_threshold, part, **options)

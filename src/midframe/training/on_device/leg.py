@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from midframe.data.photographs import PHOTOGRAPH_SUFFIXES
 from midframe.errors import ConfigError
 from midframe.models.checkpoint import build_config, channels_last, load_model, save_model
 from midframe.models.flowsep import FlowSep
@@ -25,7 +26,7 @@ from midframe.training.on_device.crops import Crops, concatenate
 from midframe.training.on_device.decoding import Clip, read_clip
 from midframe.training.on_device.optimiser import GraphedMuon
 from midframe.training.on_device.overlays import Overlays
-from midframe.training.on_device.photographs import SUFFIXES, Photographs
+from midframe.training.on_device.photographs import Photographs
 from midframe.training.on_device.step import GraphedStep, StepShape
 from midframe.training.on_device.validation import Triplet, read_triplets, validate
 
@@ -108,7 +109,7 @@ class Data:
             path
             for folder in config.photographs
             for path in sorted(Path(folder).rglob("*"))
-            if path.suffix.lower() in SUFFIXES
+            if path.suffix.lower() in PHOTOGRAPH_SUFFIXES
         ]
         self.photographs = Photographs(paths, device) if paths else None
         self.overlays = Overlays(384, device, config.seed)

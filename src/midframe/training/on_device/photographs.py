@@ -30,7 +30,6 @@ MAX_ZOOM = 2.0
 MAX_SHEAR = 0.08
 FOREGROUND_PROBABILITY, PATTERN_PROBABILITY = 0.7, 0.15
 """Probabilities of a foreground layer, and of a periodic texture."""
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 
 
 class Photographs:
