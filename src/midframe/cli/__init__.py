@@ -8,10 +8,13 @@ import sys
 from types import FrameType
 from typing import NoReturn
 
+import av
+
 from midframe.cli import datasets, image, research, video
 from midframe.cli.diagnostics import BUG_STATUS, Diagnostics
 from midframe.cli.shared import app, err, one_line, print_line
 from midframe.errors import MidframeError, OptionError
+from midframe.media.streams.carriers import PLACE_FAULTS
 
 __all__ = ["app", "datasets", "image", "main", "research", "video"]
 
@@ -68,7 +71,7 @@ def _report(error: Exception, diagnostics: Diagnostics) -> int:
         diagnostics.report_error(
             MidframeError(f"this command needs {error.name}: pip install 'midframe[{extra}]'")
         )
-    elif isinstance(error, OSError) and error.errno is not None:
+    elif isinstance(error, OSError) and error.errno is not None and _is_of_a_place(error):
         remedy = (
             "choose a shorter name" if error.errno == errno.ENAMETOOLONG else "choose another place"
         )
@@ -81,6 +84,13 @@ def _report(error: Exception, diagnostics: Diagnostics) -> int:
         diagnostics.report_bug(error)
         return BUG_STATUS
     return 1
+
+
+def _is_of_a_place(error: OSError) -> bool:
+    """Whether an error is one of a file or a disk; FFmpeg's others are of what is decoded."""
+    return (
+        not isinstance(error, av.FFmpegError) or bool(error.filename) or error.errno in PLACE_FAULTS
+    )
 
 
 def _exit_interrupted(signals: list[int]) -> NoReturn:

@@ -67,7 +67,8 @@ class Diagnostics:
     def report_error(self, error: Exception) -> None:
         """Print an error that a person can act upon."""
         self._log_traceback(error)
-        print_line(err, f"midframe: {error}", style="red")
+        text = error.command_line_text if isinstance(error, OptionError) else str(error)
+        print_line(err, f"midframe: {text}", style="red")
 
     def report_bug(self, error: Exception) -> None:
         """Print an exception that midframe should not have raised, and how to report it."""

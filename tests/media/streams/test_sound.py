@@ -13,7 +13,7 @@ import pytest
 from fuzz import render_sound
 from helpers.video import Averager, render_frame
 
-from midframe.errors import VideoError
+from midframe.errors import SourceError, VideoError
 from midframe.media.reading.sound_headers import SoundHeaders
 from midframe.media.streams import rehearsal
 from midframe.media.streams.carriers import Losses, OneWildTime, Passed, RisingTimes
@@ -584,3 +584,21 @@ def test_one_damaged_header_does_not_convert_a_sound(tmp_path: Path) -> None:
         headers.add(damaged)
     assert len(found) > 20
     assert not headers.changed
+
+
+@pytest.mark.parametrize("name", ["out.mkv", "out.webm"])
+def test_damaged_sound_is_refused_where_the_source_is_read_strictly(
+    tmp_path: Path, name: str
+) -> None:
+    source, target = render_tone(tmp_path / "in.mkv", "flac"), tmp_path / name
+    data = bytearray(source.read_bytes())
+    with av.open(str(source)) as container:
+        packet = [bytes(each) for each in container.demux(audio=0) if each.size][8]
+    place = data.index(packet)
+    data[place : place + len(packet)] = bytes(len(packet))
+    source.write_bytes(data)
+    options: dict[str, Any] = {"model": Averager(), "codec": codec_for(target.suffix[1:])}
+    with pytest.raises(SourceError, match="is damaged: audio stream 1"):
+        interpolate_video(source, target, strict=True, **options)
+    assert not target.exists()
+    assert interpolate_video(source, target, resume=True, **options).problems == ()

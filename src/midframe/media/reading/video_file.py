@@ -30,8 +30,12 @@ def open_video(path: Path, address: str | None = None) -> av.container.InputCont
         address: FFmpeg's own name of what is opened, such as "pipe:0"; the file if None.
 
     Raises:
-        SourceError: the file does not exist or cannot be opened.
+        SourceError: the file does not exist, cannot be opened, or is a pipe or a device, which
+            cannot be read twice.
     """
+    if address is None and path.exists() and not path.is_file():
+        kind = "a folder" if path.is_dir() else "a pipe or a device"
+        raise SourceError(f"{path} is {kind}: name a video file, or - for y4m in standard input")
     options = {"pattern_type": "none"}
     try:
         try:

@@ -9,7 +9,7 @@ from typing import Any
 
 import av
 
-from midframe.errors import VideoError
+from midframe.errors import SourceError, VideoError
 from midframe.media.colour.conversion import Colour, has_alpha
 from midframe.media.containers import (
     CODEC_SUFFIXES,
@@ -123,7 +123,8 @@ class VideoWriter:
                 changed_sounds=reader.contents.changed_sounds,
             )
         self.container = self._open()
-        self.others = CarriedStreams(self.container, plan, slow, span)
+        self._strict_source = reader.path if reader.damage.strict else None
+        self.others = CarriedStreams(self.container, plan, slow, span, strict=reader.damage.strict)
         """All streams but the picture."""
         try:
             self._check_fits()
@@ -214,11 +215,17 @@ class VideoWriter:
         Raises:
             StreamsFailed: streams beside the picture keep the container from being finished.
             VideoError: the place cannot be written to.
+            SourceError: streams beside the picture are damaged, and the source is read strictly.
         """
         if self._encodes:
             self._mux(self.stream.encode(None))
         try:
             self.others.write_rest()
+            if self._strict_source and self.damage:
+                raise SourceError(
+                    f"{self._strict_source} is damaged: {self.damage[0]}; without --strict the "
+                    "damage is bridged"
+                )
             self.container.close()
             if not self._encodes and self.container.format.name in ("mp4", "mov"):
                 hide_apple_boxes(self.unfinished)

@@ -13,10 +13,12 @@ from midframe.media.reading.image_sequence import picture_files
 from midframe.media.reading.opacity import lost_alpha
 from midframe.media.writing.animation import FASTEST_GIF, plays_of, write_animation
 from midframe.media.writing.encoders import lossless_encoding
+from midframe.media.writing.mark import append_mark
 from midframe.options import EncodingOptions
 from midframe.outputs import check_output_file
 from midframe.video.plan import Extent
 from midframe.video.renderer import RenderedFrame
+from midframe.video.sinks.checks import check_own, is_marked, result_mark
 from midframe.video.sinks.protocol import Job, cleaning_up
 from midframe.video.sinks.rendered import decoded_frames, report_dropped
 from midframe.video.sinks.segment_encoder import SegmentEncoder
@@ -47,10 +49,12 @@ class AnimationTarget:
         check_output_file(
             self.path, inputs=picture_files(source) or [source], overwrite=overwrite or resume
         )
+        if not resume:
+            check_own(self.path)
 
     def is_complete(self, settings: Mapping[str, Any], *, overwrite: bool) -> bool:
-        """See `Target`: an animation has no place for a mark by which it would be recognised."""
-        return False
+        """See `Target`: an animation states the fingerprint of its options in a comment."""
+        return is_marked(self.path, result_mark(settings, self.options), overwrite=overwrite)
 
     def begin(self, job: Job, *, resume: bool, overwrite: bool) -> "AnimationSink":
         """See `Target`."""
@@ -64,7 +68,7 @@ class AnimationTarget:
         encoding = lossless_encoding(job.picture, job.colour, **job.form)
         encoder = SegmentEncoder(self.path, job, encoding, resume=resume, overwrite=overwrite)
         with cleaning_up(encoder.give_up):
-            return AnimationSink(self.path, job, encoder)
+            return AnimationSink(self, job, encoder)
 
 
 class AnimationSink:
@@ -75,13 +79,14 @@ class AnimationSink:
 
     carries_immersion = False
 
-    def __init__(self, path: Path, job: Job, encoder: SegmentEncoder) -> None:
-        self.path = path
+    def __init__(self, target: AnimationTarget, job: Job, encoder: SegmentEncoder) -> None:
+        self.path = target.path
+        self.mark = result_mark(job.settings, target.options)
         self.job = job
         self.encoder = encoder
         self.encoding = encoder.encoding
         self.finished = encoder.finished
-        report_dropped(job, path.name, _lost(path, job))
+        report_dropped(job, self.path.name, _lost(self.path, job))
 
     def write(self, frames: Iterable[RenderedFrame]) -> None:
         """See `Sink`."""
@@ -106,6 +111,7 @@ class AnimationSink:
                 gif=is_gif(self.path),
                 last=(end - last) * time_base,
             )
+            append_mark(unfinished, self.mark)
             unfinished.replace(self.path)
         except (av.FFmpegError, OSError) as error:
             raise VideoError(
