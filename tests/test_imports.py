@@ -41,7 +41,7 @@ SINKS = (
     ("segment_encoder", "verification"),
     ("rendered",),
     ("animation", "comparison", "image_sequence", "pipe", "video_file"),
-    ("names",),
+    ("targets",),
 )
 FORBIDDEN = {
     "errors": {"*"},

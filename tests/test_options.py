@@ -156,3 +156,14 @@ def test_factors_are_exact_however_they_are_given() -> None:
         RetimingOptions(factor="2.5", vfr=True)
     with pytest.raises(OptionError, match="factor is 'two'"):
         RetimingOptions(factor="two")
+
+
+def test_the_command_line_names_options_as_they_are_typed() -> None:
+    with pytest.raises(OptionError) as raised:
+        SourceOptions(cut_threshold=200)
+    assert str(raised.value) == "cut_threshold is 200: 0 to 100 is needed"
+    assert raised.value.command_line_text == "--cut-threshold is 200: 0 to 100 is needed"
+    with pytest.raises(OptionError) as raised:
+        RetimingOptions(fps="60", vfr=True)
+    wanted = "--fps is 60 and --vfr is set: use --factor with --vfr"
+    assert raised.value.command_line_text == wanted

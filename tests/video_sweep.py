@@ -26,6 +26,8 @@ from sweep import TONE_AT, measure
 
 SECONDS = 120
 """A case that takes longer hangs."""
+RENDER_SECONDS = 30
+"""A source that takes longer cannot be rendered."""
 H264 = ("libx264", "-preset", "veryfast", "-g", "12")
 YUV = ("yuv420p", "yuv422p", "yuv444p")
 HIGH = ("yuv420p10le", "yuv422p10le", "yuv444p10le")
@@ -437,7 +439,12 @@ def render(
         "1",
     ]
     command += ["-f", FORMATS[container]] if container in FORMATS else []
-    done = subprocess.run([*command, str(path)], capture_output=True, check=False)
+    try:
+        done = subprocess.run(
+            [*command, str(path)], capture_output=True, check=False, timeout=RENDER_SECONDS
+        )
+    except subprocess.TimeoutExpired:  # ffmpeg with SVT-AV1, after a header that was refused
+        return None
     if done.returncode or not path.exists() or not path.stat().st_size:
         return None
     made = probe(path, "stream=codec_name,pix_fmt")
@@ -501,6 +508,8 @@ def table(verdicts: list[Verdict]) -> Iterator[str]:
 
 def main() -> None:
     codecs = [each for each in sys.argv[1:] if not each.startswith("--")] or list(CODECS)
+    if "--help" in sys.argv or not set(codecs) <= set(CODECS):
+        sys.exit(f"{__doc__}\nCodecs: {', '.join(CODECS)}")
     verdicts = []
     with tempfile.TemporaryDirectory() as name:
         for verdict in sweep(codecs, Path(name)):

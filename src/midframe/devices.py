@@ -21,7 +21,7 @@ def choose_device(name: str) -> torch.device:
     kind = name.partition(":")[0]
     if not there.get(kind, False):
         usable_names = ", ".join(kind for kind, usable in there.items() if usable)
-        raise OptionError(f"device {name!r} is not available: choose from auto, {usable_names}")
+        raise OptionError(f"`device` {name!r} is not available: choose from auto, {usable_names}")
     return torch.device(name)
 
 
@@ -33,7 +33,7 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
         fast_on_cpu = torch.bfloat16 if cpu_multiplies_bfloat16() else torch.float32
         return {"cuda": torch.float16, "cpu": fast_on_cpu}.get(device.type, torch.float32)
     if name not in types:
-        raise OptionError(f"precision is {name!r}: choose from auto, {', '.join(types)}")
+        raise OptionError(f"`precision` is {name!r}: choose from auto, {', '.join(types)}")
     return types[name]
 
 

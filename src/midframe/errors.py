@@ -15,14 +15,30 @@ these errors as one line and ends with status 1; every other exception is report
 midframe.
 """
 
+import re
+
 
 class MidframeError(Exception):
     """The parent of every error that midframe raises about files, data and settings."""
 
 
+OPTION_NAME = re.compile(r"`(\w+)`")
+
+
 class OptionError(ValueError):
     """An option has a value that it cannot have; the text states what was given and what is
-    allowed."""
+    allowed.
+
+    Names of options stand between backticks in the argument, and plain in the text.
+    """
+
+    def __str__(self) -> str:
+        return OPTION_NAME.sub(r"\1", super().__str__())
+
+    @property
+    def command_line_text(self) -> str:
+        """The text with options as they are typed: --cut-threshold for cut_threshold."""
+        return OPTION_NAME.sub(lambda match: f"--{match[1].replace('_', '-')}", super().__str__())
 
 
 class VideoError(MidframeError):

@@ -241,7 +241,7 @@ def _check_scale(scale: int, network: Network) -> None:
     if scale > 1 and network.scale == 1:
         name = type(network).__name__
         raise OptionError(
-            f"scale is {scale}: {name} processes frames at full resolution only, drop --scale"
+            f"`scale` is {scale}: {name} processes frames at full resolution only, drop `scale`"
         )
 
 

@@ -43,10 +43,10 @@ def check_time_range(start: float, end: float | None) -> None:
     """Raise an OptionError unless `start` is 0 or more and `end` later than it (None is the end of
     the video)."""
     if not start >= 0:
-        raise OptionError(f"start is {start}: 0 or more seconds are needed")
+        raise OptionError(f"`start` is {start}: 0 or more seconds are needed")
     if end is not None and not end > start:
         raise OptionError(
-            f"end is {end} and start is {start}: the end must be later than the start"
+            f"`end` is {end} and `start` is {start}: the end must be later than the start"
         )
 
 
@@ -82,11 +82,11 @@ class InterpolationOptions:
                 f"device {self.device!r} is not available: choose from auto, cpu, cuda, cuda:1, mps"
             )
         if self.tile is not None and self.tile < 0:
-            raise OptionError(f"tile is {self.tile}: 0 or more pixels are needed")
+            raise OptionError(f"`tile` is {self.tile}: 0 or more pixels are needed")
         if self.scale is not None and (self.scale < 1 or self.scale & (self.scale - 1)):
-            raise OptionError(f"scale is {self.scale}: 1, 2, 4 or another power of two is needed")
+            raise OptionError(f"`scale` is {self.scale}: 1, 2, 4 or another power of two is needed")
         if self.depth < 1:
-            raise OptionError(f"depth is {self.depth}: 1 or more is needed")
+            raise OptionError(f"`depth` is {self.depth}: 1 or more is needed")
         _check_choice("ensemble", self.ensemble, EnsembleSize)
         _check_choice("precision", self.precision, Precision)
 
@@ -116,16 +116,16 @@ class RetimingOptions:
     def __post_init__(self) -> None:
         if self.factor is not None and self.fps is not None:
             raise OptionError(
-                f"factor is {self.factor} and fps is {self.fps}: only one of them can be given"
+                f"`factor` is {self.factor} and `fps` is {self.fps}: only one of them can be given"
             )
         if self.factor is not None:
             _replace(self, factor=parse_factor(self.factor))
         if self.vfr and isinstance(self.factor, Fraction) and self.factor.denominator > 1:
             raise OptionError(
-                f"factor is {self.factor} and vfr is set: a whole number is needed with vfr"
+                f"`factor` is {self.factor} and `vfr` is set: a whole number is needed with vfr"
             )
         if self.vfr and self.fps is not None:
-            raise OptionError(f"fps is {self.fps} and vfr is set: use factor with vfr")
+            raise OptionError(f"`fps` is {self.fps} and `vfr` is set: use `factor` with `vfr`")
         if self.fps is not None:
             _replace(self, fps=parse_rate(self.fps))
         if self.slow is not None:
@@ -158,7 +158,7 @@ class SourceOptions:
         _replace(self, start=start, end=end)
         if not 0 <= self.cut_threshold <= MAX_CUT_THRESHOLD:
             raise OptionError(
-                f"cut_threshold is {self.cut_threshold}: 0 to {MAX_CUT_THRESHOLD:g} is needed"
+                f"`cut_threshold` is {self.cut_threshold}: 0 to {MAX_CUT_THRESHOLD:g} is needed"
             )
         if self.source_fps is not None:
             _replace(self, source_fps=parse_rate(self.source_fps, "source_fps"))
@@ -190,7 +190,7 @@ class EncodingOptions:
         for name, value in (self.encoder_options or {}).items():
             if not name or not isinstance(value, str):
                 raise OptionError(
-                    f"encoder_options holds {name!r}: {value!r}: a name and a text are needed"
+                    f"`encoder_options` holds {name!r}: {value!r}: a name and a text are needed"
                 )
 
 
@@ -206,9 +206,9 @@ class CompareOptions:
     def __post_init__(self) -> None:
         for name in ("factor", "slower"):
             if getattr(self, name) < 1:
-                raise OptionError(f"{name} is {getattr(self, name)}: 1 or more is needed")
+                raise OptionError(f"`{name}` is {getattr(self, name)}: 1 or more is needed")
         if self.slower > MAX_SLOW:
-            raise OptionError(f"slower is {self.slower}: 1 to {MAX_SLOW} is needed")
+            raise OptionError(f"`slower` is {self.slower}: 1 to {MAX_SLOW} is needed")
 
 
 @dataclass(frozen=True)
@@ -245,16 +245,16 @@ def _to_json(value: Any) -> Any:
 def _check_choice(name: str, value: object, choices: Any) -> None:
     allowed = get_args(choices)
     if value not in allowed:
-        raise OptionError(f"{name} is {value!r}: choose from {', '.join(map(str, allowed))}")
+        raise OptionError(f"`{name}` is {value!r}: choose from {', '.join(map(str, allowed))}")
 
 
 def _parse_slow(slow: Rate) -> Fraction:
     try:
         exact = Fraction(slow if isinstance(slow, Fraction) else str(slow))
     except (ValueError, ZeroDivisionError) as error:
-        raise OptionError(f"slow is {slow!r}: a number is needed, as in 4 or 2.5") from error
+        raise OptionError(f"`slow` is {slow!r}: a number is needed, as in 4 or 2.5") from error
     if not 1 <= exact <= MAX_SLOW:
-        raise OptionError(f"slow is {slow}: 1 to {MAX_SLOW} is needed")
+        raise OptionError(f"`slow` is {slow}: 1 to {MAX_SLOW} is needed")
     return exact
 
 

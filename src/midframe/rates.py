@@ -28,10 +28,10 @@ def parse_rate(rate: Rate, name: str = "fps") -> Fraction:
         exact = Fraction(rate if isinstance(rate, Fraction) else str(rate))
     except (ValueError, ZeroDivisionError) as error:
         raise OptionError(
-            f"{name} is {rate!r}: a number is needed, as in 60, 59.94 or 60000/1001"
+            f"`{name}` is {rate!r}: a number is needed, as in 60, 59.94 or 60000/1001"
         ) from error
     if not 0 < exact <= MAX_RATE:
-        raise OptionError(f"{name} is {rate}: a number above 0 and up to {MAX_RATE} is needed")
+        raise OptionError(f"`{name}` is {rate}: a number above 0 and up to {MAX_RATE} is needed")
     if "." not in str(rate):
         return exact
     return next(

@@ -1,8 +1,10 @@
+import errno
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from helpers.training import toy
@@ -11,6 +13,7 @@ import midframe
 from midframe import cli
 from midframe.cli import shared
 from midframe.cli import video as video_commands
+from midframe.cli.diagnostics import BUG_STATUS
 from midframe.cli.options import read_video_options
 from midframe.errors import DatasetError
 from midframe.interpolator import Interpolator
@@ -95,6 +98,9 @@ def test_several_pictures_are_numbered(
             ["video", "{dir}/in.mp4", "{dir}/two.mp4", "--overwrite"],
             "two.mp4 exists and was not written by midframe",
         ),
+        (["video", "{dir}/in.mp4", "--cut-threshold", "200"], "--cut-threshold is 200.0: 0 to 100"),
+        (["video", "{dir}/in.mp4", "--source-fps", "25"], "drop --source-fps"),
+        (["video", "{dir}/in.mp4", "--fps", "50", "--vfr"], "--vfr is set: use --factor"),
         (["video", "{dir}/new\nline.mp4"], "new\\nline.mp4 does not exist"),
         (["video", "{dir}/" + "x" * 300 + ".mp4"], "File name too long: choose a shorter name"),
         (["video", "{dir}/in.mp4", "--device", "abacus"], "'abacus' is not available"),
@@ -361,3 +367,15 @@ def test_an_interrupted_command_has_the_status_that_shells_know(
 
     monkeypatch.setattr(cli, "app", ended)
     assert run("video")[0] == status
+
+
+def test_an_error_of_ffmpeg_is_not_blamed_on_a_place(
+    run: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(**_: object) -> None:
+        av.error.err_check(-errno.EOPNOTSUPP)
+
+    monkeypatch.setattr(cli, "app", failing)
+    status, _, errors = run("video")
+    assert status == BUG_STATUS
+    assert "another place" not in errors

@@ -115,3 +115,48 @@ def test_thumbnails_tell_pictures_apart_but_not_their_encodings() -> None:
         for n in range(2)
     )
     assert np.abs(first.astype(int) - second).mean() > 10
+
+
+def test_what_alpha_hides_does_not_count() -> None:
+    image = np.dstack([render_frame(0), np.zeros((64, 96), np.uint8)])
+    other = image.copy()
+    other[..., :3] = 255
+    images = (av.VideoFrame.from_ndarray(each, format="rgba") for each in (image, other))
+    first, second = map(thumbnail, images)
+    assert np.array_equal(first, second)
+
+
+def test_metadata_that_a_file_cannot_hold_is_reported(tmp_path: Path) -> None:
+    source = tmp_path / "in.mkv"
+    with av.open(str(source), "w") as container:
+        container.metadata.update({"TITLE": "A film", "LENS": "50 mm"})
+        stream = container.add_stream("libx264", 25)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        for number in range(3):
+            frame = av.VideoFrame.from_ndarray(render_frame(number), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    lost = "metadata LENS (.mp4 files cannot hold it)"
+    for name, dropped in (("out.mkv", ()), ("out.mp4", (lost,))):
+        report = interpolate_video(source, tmp_path / name, model=Averager())
+        assert report.dropped == dropped
+
+
+@pytest.mark.parametrize("name", ["out.mov", "out.mp4", "out.mkv"])
+def test_place_and_maker_of_a_phone_are_kept(tmp_path: Path, name: str) -> None:
+    wanted = {"com.apple.quicktime.location.ISO6709": "+48.1+011.6/", "title": "A film"}
+    source, target = tmp_path / "in.mov", tmp_path / name
+    options = {"movflags": "use_metadata_tags"}
+    with av.open(str(source), "w", container_options=options) as container:
+        container.metadata.update(wanted)
+        stream = container.add_stream("libx264", 25)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        for number in range(3):
+            frame = av.VideoFrame.from_ndarray(render_frame(number), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    assert interpolate_video(source, target, model=Averager()).dropped == ()
+    with av.open(str(target)) as container:
+        found = {name.lower(): value for name, value in container.metadata.items()}
+    assert found.items() >= {name.lower(): value for name, value in wanted.items()}.items()
+    interpolate_video(source, target, model=Averager(), overwrite=True)

@@ -14,7 +14,8 @@ from midframe.media.pictures.images import Array
 from midframe.media.reading.source import Frame
 from midframe.ops.workers import Workers
 from midframe.video.plan import LONG_SEGMENT, Interval, Moment, PlanRules, plan
-from midframe.video.renderer import RenderedFrame, Renderer
+from midframe.video.rendered_frame import RenderedFrame
+from midframe.video.renderer import Renderer
 from midframe.video.timeline import ConstantRate
 
 RATE = Fraction(25)

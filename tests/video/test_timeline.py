@@ -199,3 +199,15 @@ def test_a_factor_of_two_and_a_half_gives_frames_at_equal_steps(regular: bool) -
     shown = list(shown_between(timeline, Fraction(0), Fraction(1, 24), None))
     assert [each.t for each in shown] == [0, Fraction(2, 5), Fraction(4, 5)]
     assert not any(each.error for each in shown)
+
+
+def test_nothing_is_shown_for_less_than_players_can() -> None:
+    hundredth = Fraction(1, 100)
+    times = [place * hundredth for place in (0, 10, 14, 17, 19, 20)]
+    timeline = TrueTimes(3, Fraction(25), hundredth, min_step=2 * hundredth)
+    found = [each.pts * timeline.time_base for each in all_shown(timeline, times)]
+    steps = [
+        round((after - before) / hundredth, 1) for before, after in pairwise([*found, times[-1]])
+    ]
+    assert set(times[:-1]) <= set(found)
+    assert min(steps[:-1]) >= 2  # of the source's own steps the last one is shorter

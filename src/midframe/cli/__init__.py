@@ -70,7 +70,7 @@ def _report(error: Exception, diagnostics: Diagnostics) -> int:
         diagnostics.report_error(
             MidframeError(f"this command needs {error.name}: pip install 'midframe[{extra}]'")
         )
-    elif isinstance(error, OSError) and error.errno is not None:
+    elif isinstance(error, OSError) and error.errno is not None and _is_of_a_place(error):
         remedy = (
             "choose a shorter name" if error.errno == errno.ENAMETOOLONG else "choose another place"
         )
@@ -83,6 +83,16 @@ def _report(error: Exception, diagnostics: Diagnostics) -> int:
         diagnostics.report_bug(error)
         return BUG_STATUS
     return 1
+
+
+def _is_of_a_place(error: OSError) -> bool:
+    """Return whether an error concerns a file or a disk; other errors of FFmpeg concern the content
+    of a stream."""
+    if not type(error).__module__.startswith("av."):
+        return True
+    from midframe.media.streams.carriers import PLACE_FAULTS
+
+    return bool(error.filename) or error.errno in PLACE_FAULTS
 
 
 def _exit_interrupted(signals: list[int]) -> NoReturn:

@@ -82,10 +82,11 @@ class Diagnostics:
     def report_error(self, error: Exception) -> None:
         """Print an error that a person can act upon."""
         self._log_traceback(error)
+        text = error.command_line_text if isinstance(error, OptionError) else str(error)
         if self.json:
-            write_event("error", message=str(error))
+            write_event("error", message=text)
             return
-        print_line(err, f"midframe: {error}", style="red")
+        print_line(err, f"midframe: {text}", style="red")
 
     def report_bug(self, error: Exception) -> None:
         """Print an exception that midframe should not have raised, and how to report it."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from midframe.media.reading.sources import check_source
 from midframe.media.writing.encoders import check_options
 from midframe.options import EncodingOptions
-from midframe.video.sinks.names import target_for
+from midframe.video.sinks.targets import target_for
 from midframe.video.sinks.video_file import VideoFileTarget
 
 

@@ -39,8 +39,8 @@ from midframe.video.duplicates import without_duplicates
 from midframe.video.plan import Extent, Interval, PlanRules
 from midframe.video.renderer import Renderer
 from midframe.video.report import VideoReport
-from midframe.video.sinks.names import target_for
 from midframe.video.sinks.protocol import Job, Sink, Target, cleaning_up, lost_side_data
+from midframe.video.sinks.targets import target_for
 from midframe.video.timeline import choose_timeline
 
 Progress = Callable[[float, float | None], None]
@@ -199,7 +199,11 @@ def convert(
     with open_source(path, options.source, **holds) as source:
         picture, colour = source.first_picture()
         timeline = choose_timeline(
-            source.source_rate, source.time_base, options.retiming, constant=target.constant
+            source.source_rate,
+            source.time_base,
+            options.retiming,
+            constant=target.constant,
+            min_step=target.min_step,
         )
         if picture.interlaced_frame and not options.source.deinterlace:
             log.warning("%s is interlaced: --deinterlace makes progressive frames of it", path)
@@ -293,6 +297,6 @@ def _complete_report(job: Job, sink: Sink, extent: Extent) -> None:
     report.damage = (*source.damage.places, *report.damage)
     changed = []
     if report.frames_kept < report.frames_in:
-        share = f"{report.frames_kept} of {report.frames_in} source frames"
-        changed = [f"{share} are in the result unchanged: --factor or --vfr keeps all of them"]
+        kept = f"{report.frames_kept} of {report.frames_in} source frames"
+        changed = [f"{kept} are in the result unchanged: --factor or --vfr keeps all of them"]
     report.warnings = (*source.warnings, *changed, *report.warnings)

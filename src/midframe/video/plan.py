@@ -173,18 +173,18 @@ class _Planner:
             return Interval("start", None, 0, (), 0, moved)
         # frames that the timeline would exchange are shown one after the other at one time
         after.time = max(after.time, before.time)
-        kind = self._type_of(before, after)
+        interval_type = self._type_of(before, after)
         shown = list(shown_between(self.timeline, before.time, after.time, self.rules.depth))
-        error = max([moved, *(each.error for each in shown if kind == "motion")])
-        targets = [self._target(each, kind) for each in shown]
+        error = max([moved, *(each.error for each in shown if interval_type == "motion")])
+        targets = [self._target(each, interval_type) for each in shown]
         if before.moment.captions and not before.shown and all(targets):
             self.captions.append(before.number)  # the frame itself is not shown
         frames = tuple(
-            self._frame(each.pts, t, kind, before, after)
+            self._frame(each.pts, t, interval_type, before, after)
             for each, t in zip(shown, targets, strict=True)
         )
-        interval = Interval(kind, before.number, after.number, frames, self.segment, error)
-        self._end_segment(len(frames), at_cut=kind == "cut")
+        interval = Interval(interval_type, before.number, after.number, frames, self.segment, error)
+        self._end_segment(len(frames), at_cut=interval_type == "cut")
         return interval
 
     def closing(self, last: _Placed) -> Interval:
@@ -211,21 +211,21 @@ class _Planner:
         still = length > STILL_SECONDS and length > STILL_STEPS / self.rules.source_rate
         return "gap" if still else "motion"
 
-    def _target(self, shown: Shown, kind: IntervalType) -> Fraction:
+    def _target(self, shown: Shown, interval_type: IntervalType) -> Fraction:
         """What is shown instead of a time between two frames: across a cut by the option, in a gap
         the frame before it."""
-        if kind == "motion" or (kind == "cut" and self.rules.cut == "blend"):
+        if interval_type == "motion" or (interval_type == "cut" and self.rules.cut == "blend"):
             return shown.t
-        if kind == "cut":
+        if interval_type == "cut":
             return Fraction(round(shown.t) if self.rules.cut == "nearest" else int(shown.t))
         return Fraction(0)
 
     def _frame(
-        self, pts: int, t: Fraction, kind: IntervalType, before: _Placed, after: _Placed
+        self, pts: int, t: Fraction, interval_type: IntervalType, before: _Placed, after: _Placed
     ) -> PlannedFrame:
         if t in (0, 1):
             return self._source_frame(pts, after if t else before)
-        action: Action = "blend" if kind == "cut" else "interpolate"
+        action: Action = "blend" if interval_type == "cut" else "interpolate"
         return PlannedFrame(pts - self.shift, action, before.number, t, self._next_captions())
 
     def _source_frame(self, pts: int, source: _Placed) -> PlannedFrame:

@@ -32,6 +32,8 @@ PRIMING = Fraction(3, 10)
 """Seconds by which packets of re-encoded sound may precede the audible sound (encoder delay)."""
 SOUND_PACKET = Fraction(1, 20)
 """Largest duration of an audio packet in seconds: 2048 samples of AAC-HE at 44.1 kHz."""
+SAME_ASPECT = 0.02
+"""Fraction by which an aspect ratio may differ: Matroska stores the display size in pixels."""
 MAX_DIFFERENT_FRACTION = 0.02
 """Fraction of the kept frames that may differ from their source: strong compression, sudden
 flashes."""
@@ -61,6 +63,10 @@ class Playback:
     """Number of streams of each type, without the video."""
     errors: int = 0
     """Number of packets that could not be decoded."""
+    aspect: Fraction | None = None
+    """Sample aspect ratio; None if the file does not state it."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """Of the file and the picture's stream."""
     begins_anywhere: bool = False
     """The clock of the file begins anywhere, as in MPEG-TS, which has no times before 0."""
     whole_packets: bool = False
@@ -117,6 +123,8 @@ def play(path: Path, frame_duration: Fraction) -> Playback:
                 heard[packet.stream.index] = Stretch(
                     min(before.begin, begin), max(before.end, end), longest
                 )
+        found.aspect = picture.sample_aspect_ratio or picture.codec_context.sample_aspect_ratio
+        found.metadata = picture.metadata | container.metadata
         if found.sights:
             found.end = max(sight.time for sight in found.sights) + (last or frame_duration)
         found.sounds = [heard[stream.index] for stream in sounds if stream.index in heard]
@@ -158,6 +166,10 @@ class Expected:
     """Sound was re-encoded."""
     shift: Fraction = Fraction(0)
     """Seconds of the source before the result's time 0."""
+    aspect: Fraction | None = None
+    """Sample aspect ratio."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """Metadata of the source that is to be carried over."""
 
 
 def prove(path: Path, report: VideoReport, expected: Expected) -> None:
@@ -176,6 +188,7 @@ def prove(path: Path, report: VideoReport, expected: Expected) -> None:
     else:
         _begin_at_zero(found, expected)
     report.length_out, report.streams = found.end - found.begin, found.streams
+    report.dropped += tuple(_lost_tags(found, expected, path.suffix))
     problems = [*_wrong_frames(found, report, expected), *_wrong_sounds(found, report, expected)]
     if found.streams != dict(expected.streams):
         problems.append(
@@ -199,6 +212,21 @@ def _begin_at_zero(found: Playback, expected: Expected) -> None:
             replace(each, begin=each.begin - delay, end=each.end - delay) for each in found.sounds
         ]
         found.end -= delay
+
+
+def _lost_tags(found: Playback, expected: Expected, suffix: str) -> Iterator[str]:
+    """Describe what a file of this type cannot hold."""
+    aspect = Fraction(expected.aspect or 1)
+    if aspect != 1 and abs(float((found.aspect or 1) / aspect) - 1) > SAME_ASPECT:
+        yield f"sample aspect ratio {aspect} ({suffix} files cannot hold it)"
+    names, values = {name.lower() for name in found.metadata}, set(found.metadata.values())
+    lost = [
+        name
+        for name, value in expected.metadata.items()
+        if value and name.lower() not in names and value not in values
+    ]
+    if lost:
+        yield f"metadata {', '.join(sorted(lost))} ({suffix} files cannot hold it)"
 
 
 def _list_counts(streams: Mapping[str, int]) -> str:

@@ -74,7 +74,7 @@ class Renderer:
         tool: interpolates frames.
         colour: how the source's samples represent colours.
         overlays: keep areas that stand still, in front of a moving picture or not.
-        finished: number of segments that exist already: their frames are not made.
+        finished: number of segments that exist already: their frames are not rendered.
         progress: see `Progress`.
     """
 
@@ -112,7 +112,7 @@ class Renderer:
             frames: of the source.
             rules: of the plan.
             frame_times: returns when a source frame begins and ends to be shown, in seconds.
-            observe: called with every interval of the plan before its frames are made.
+            observe: called with every interval of the plan before its frames are rendered.
         """
         waiting = deque[_Pending]()
         for interval in plan(self._moments(frames, frame_times), rules):

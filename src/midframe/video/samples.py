@@ -22,6 +22,7 @@ from torch import Tensor
 from midframe.media.colour.conversion import (
     BT709,
     LUMA_WEIGHTS,
+    YCGCO,
     Colour,
     code_ranges,
     in_format,
@@ -223,7 +224,8 @@ def _sum_colours(image: Tensor, weights: Array) -> Tensor:
 def _matrix(colour: Colour) -> Array:
     """Return the matrix from RGB to luma and chroma. If the source's own is unknown, any serves,
     since it is inverted afterwards."""
-    return luma_chroma(colour.matrix if colour.matrix in LUMA_WEIGHTS else BT709)
+    known = colour.matrix in LUMA_WEIGHTS or colour.matrix == YCGCO
+    return luma_chroma(colour.matrix if known else BT709)
 
 
 def _restore_hidden_colours(image: Array, first: Samples, second: Samples, t: Fraction) -> Array:

@@ -9,7 +9,7 @@ the second. It depends only on these two and on one anchor, so errors do not acc
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from math import ceil
+from math import ceil, floor
 from typing import Any, Protocol
 
 from midframe.media.reading.frame_rate import SourceRate
@@ -131,6 +131,8 @@ class TrueTimes:
     source_rate: Fraction
     source_time_base: Fraction
     slow: Fraction = Fraction(1)
+    min_step: Fraction = Fraction(0)
+    """Seconds of the result below which nothing is shown between two source frames."""
 
     @property
     def rate(self) -> Fraction:
@@ -154,7 +156,10 @@ class TrueTimes:
 
     def times(self, before: Fraction, after: Fraction) -> Iterator[Fraction]:
         """See `Timeline`."""
-        return (before + (after - before) * part / self.factor for part in range(self.factor))
+        length, count = after - before, self.factor
+        if self.min_step:
+            count = min(count, max(1, floor(length * self.slow / self.min_step)))
+        return (before + length * part / count for part in range(count))
 
 
 def shown_between(
@@ -182,6 +187,7 @@ def choose_timeline(
     options: RetimingOptions,
     *,
     constant: bool = False,
+    min_step: Fraction = Fraction(0),
 ) -> Timeline:
     """Choose when frames are shown.
 
@@ -195,6 +201,7 @@ def choose_timeline(
         source_time_base: of its pts.
         options: factor, fps, slow and vfr; `slow` alone leaves the rate as it is.
         constant: the target can only hold equal steps.
+        min_step: as in `TrueTimes`.
     """
     factor = None if options.factor is None else parse_factor(options.factor)
     slow = Fraction(options.slow or 1)
@@ -202,7 +209,7 @@ def choose_timeline(
     if options.vfr or not (source.regular or options.fps is not None or constant or even):
         assert not isinstance(factor, Fraction), "RetimingOptions refuses it"
         pieces = factor or (2 if options.slow is None else ceil(slow))
-        return TrueTimes(pieces, source.rate, source_time_base, slow)
+        return TrueTimes(pieces, source.rate, source_time_base, slow, min_step)
     period = 1 / source.rate if source.regular else None
     ending: dict[str, Any] = {"last_length": period, "tolerance": source.tolerance}
     if options.fps is not None:

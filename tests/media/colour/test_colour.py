@@ -115,3 +115,42 @@ def test_pictures_of_one_bit_are_black_and_white() -> None:
     image = to_rgb(ink, replace(colour_of(ink), full_range=True))
     assert image.dtype == np.uint8
     assert (image[2, 2].tolist(), image[2, 12].tolist()) == ([0, 0, 0], [255, 255, 255])
+
+
+def test_luma_with_green_and_orange_differences_is_converted_by_its_definition() -> None:
+    image = render_frame(1)
+    red, green, blue = (image[..., place].astype(float) for place in range(3))
+    planes_ = [
+        (red + 2 * green + blue) / 4,
+        (2 * green - red - blue) / 4 + 128,
+        (red - blue) / 2 + 128,
+    ]
+    frame = from_rgb(image, Colour(8, True, False), "yuv444p")
+    for plane, wanted in zip(planes(frame), planes_, strict=True):
+        assert np.abs(plane - wanted.clip(0, 255)).max() <= 1
+    frame.colorspace = 8
+    assert np.abs(to_rgb(frame, Colour(8, True, False)).astype(int) - image).max() <= 2
+
+
+@pytest.mark.parametrize("matrix", [8, 10, 11, 12, 14, 16])
+@pytest.mark.parametrize("pixel_format", ["yuv444p", "yuv420p10le"])
+def test_matrices_that_ffmpeg_does_not_convert_are_carried(
+    tmp_path: Path, matrix: int, pixel_format: str
+) -> None:
+    source, target = tmp_path / "in.mkv", tmp_path / "out.mkv"
+    with av.open(str(source), "w") as container:
+        stream = container.add_stream("ffv1", 25)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, pixel_format
+        stream.codec_context.colorspace = matrix
+        for number in range(3):
+            frame = av.VideoFrame.from_ndarray(render_frame(number), format="rgb24")
+            given = frame.reformat(format=pixel_format)
+            given.pts, given.colorspace = number, matrix
+            container.mux(stream.encode(given))
+        container.mux(stream.encode(None))
+    report = interpolate_video(source, target, model=First(), codec="ffv1", cut_threshold=10)
+    assert (report.frames_unchanged, report.problems) == (3, ())
+    before, after = frames_of(source), frames_of(target)[::2]
+    assert int(after[0].colorspace) == matrix
+    for was, now in zip(before, after, strict=True):
+        assert all(map(np.array_equal, planes(was), planes(now)))

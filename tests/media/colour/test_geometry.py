@@ -8,6 +8,7 @@ from helpers.video import Averager, frames_of, render_frame
 
 from midframe.media.colour.geometry import FILTERS, UNIT, Geometry, Layout
 from midframe.media.colour.side_data import side_data_of
+from midframe.media.reading.reader import VideoReader
 from midframe.video.pipeline import interpolate_video
 
 HALF_TURN = 1 << 30
@@ -101,3 +102,57 @@ def test_a_rotated_film_becomes_upright_pictures(tmp_path: Path) -> None:
     assert first.shape == (96, 64, 3)
     assert np.abs(first.astype(int) - shown(render_frame(0), (0, 1, -1, 0))).mean() < 8
     assert report.problems == ()
+
+
+def test_a_crop_of_the_codec_is_exact_at_its_left_edge(tmp_path: Path) -> None:
+    """FFmpeg's decoders crop it in steps of several pixels unless they are told not to."""
+    image, sizes = render_frame(0), []
+    for name, options in (
+        ("whole.mkv", {"qp": "0"}),
+        ("cropped.mkv", {"qp": "0", "x264-params": "crop-rect=6,4,8,2"}),
+    ):
+        with av.open(str(tmp_path / name), "w") as container:
+            stream = container.add_stream("libx264", 25, options=options)
+            stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            container.mux([*stream.encode(frame), *stream.encode(None)])
+        with VideoReader(tmp_path / name) as reader:
+            sizes.append(next(reader.read()).picture.to_ndarray(format="gray"))
+    whole, cropped = sizes
+    assert np.array_equal(cropped, whole[4:-2, 6:-8])
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [
+        ("out.mkv", "ffv1"), ("out.mkv", "h264"), ("out.webm", "vp9"), ("out.mp4", "vp9"),
+        ("out.mov", "prores"), ("out.ts", "h264"), ("out.avi", "h264"),
+    ],
+)  # fmt: skip
+def test_the_shape_of_pixels_is_kept_in_every_container(
+    tmp_path: Path, name: str, codec: str
+) -> None:
+    source = anamorphic_film(tmp_path / "in.mov")
+    report = interpolate_video(source, tmp_path / name, model=Averager(), codec=codec)
+    assert (report.dropped, report.problems) == ((), ())
+    with av.open(str(tmp_path / name)) as container:
+        next(container.decode(video=0))
+        assert container.streams.video[0].sample_aspect_ratio == Fraction(64, 45)
+
+
+def test_a_shape_of_pixels_that_a_file_cannot_hold_is_reported(tmp_path: Path) -> None:
+    source = anamorphic_film(tmp_path / "in.mov")
+    report = interpolate_video(source, tmp_path / "out.avi", model=Averager(), codec="ffv1")
+    assert report.dropped == ("sample aspect ratio 64/45 (.avi files cannot hold it)",)
+
+
+def anamorphic_film(path: Path) -> Path:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("prores_ks", 25)
+        stream.width, stream.height, stream.pix_fmt = 90, 64, "yuv422p10le"
+        stream.codec_context.sample_aspect_ratio = Fraction(64, 45)
+        for number in range(3):
+            image = render_frame(number)[:, :90].copy()
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode(None))
+    return path

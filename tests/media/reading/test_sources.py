@@ -1,5 +1,6 @@
 """Pictures, animations and pipes, in and out; alpha; parts of a film; interlaced frames."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -359,3 +360,11 @@ def test_pictures_may_go_into_the_folder_that_one_is_in(
     interpolate_video(source, "%d.png", model=Averager())
     assert sorted(path.name for path in here.iterdir()) == ["1.png", "2.png", "3.png", "4.png"]
     assert sorted(tmp_path.iterdir()) == [here, source]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a system with named pipes")
+def test_a_pipe_is_refused_instead_of_waited_for(tmp_path: Path) -> None:
+    pipe = tmp_path / "in.mp4"
+    os.mkfifo(pipe)
+    with pytest.raises(VideoError, match=r"in.mp4 is a pipe or a device: name a video file, or -"):
+        interpolate_video(pipe, tmp_path / "out.mp4", model=Averager())

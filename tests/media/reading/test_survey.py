@@ -14,6 +14,7 @@ TICK = Fraction(1, 90000)
 class Stream:
     index: int
     type: str = "video"
+    codec_context: Any = None
 
 
 @dataclass
@@ -123,3 +124,31 @@ def test_containers_that_count_frames_are_taken_by_the_order_of_decoding() -> No
 def test_packets_that_an_edit_list_hides_are_not_counted() -> None:
     hidden = Packet(PICTURE, -3600, -3600, is_discard=True)
     assert survey([hidden, *packets([0, 0.04])]).times == (0, Fraction(1, 25))
+
+
+def test_a_picture_before_zero_begins_at_zero_with_its_sound() -> None:
+    found = survey(
+        [
+            *packets([n / 25 - 0.6 for n in range(25)]),
+            *packets([n / 50 - 0.7 for n in range(50)], SOUND, 9000, 0.02),
+        ]
+    )
+    assert (found.spans[1].begin, found.times[0]) == (0, Fraction(1, 10))
+
+
+def test_the_priming_of_a_sound_alone_moves_nothing() -> None:
+    found = survey(
+        [
+            *packets([n / 25 for n in range(25)]),
+            *packets([n / 50 - 0.02 for n in range(50)], SOUND, 9000, 0.02),
+        ]
+    )
+    assert (found.shift, found.times[0]) == (0, 0)
+
+
+def test_frames_without_times_lie_before_the_first_one_with_a_time() -> None:
+    """FFmpeg reads no times of Matroska blocks before 0."""
+    early = [Packet(PICTURE, None, None) for _ in range(5)]
+    found = survey([*early, *packets([n / 25 for n in range(20)])], clock_jumps=False)
+    assert found.times == tuple(Fraction(n, 25) for n in range(25))
+    assert (found.shift, found.end, found.timed) == (Fraction(1, 5), 1, False)

@@ -13,7 +13,8 @@ import pytest
 from fuzz import render_sound
 from helpers.video import Averager, render_frame
 
-from midframe.errors import VideoError
+from midframe.errors import SourceError, VideoError
+from midframe.media.reading.sound_headers import SoundHeaders
 from midframe.media.streams import rehearsal
 from midframe.media.streams.carriers import Losses, OneWildTime, Passed, RisingTimes
 from midframe.media.streams.rehearsal import make_plan
@@ -545,3 +546,59 @@ def test_priming_that_delays_a_whole_matroska_file_is_no_problem_at_high_rates(
     report = interpolate_video(source, tmp_path / "out.mkv", model=Averager(), fps=240)
     assert not report.problems
     assert abs(tone_begins(tmp_path / "out.mkv") - 0.5) < 0.003
+
+
+def test_a_sound_whose_codec_parameters_change_is_heard_to_its_end(tmp_path: Path) -> None:
+    """One header of MP4 or Matroska cannot describe 48 kHz and 32 kHz."""
+    source = tmp_path / "in.ts"
+    pieces = [
+        render_sound(tmp_path / f"{rate}.ts", "aac", layout, rate, Fraction(1))
+        for rate, layout in ((48000, "stereo"), (32000, "mono"))
+    ]
+    source.write_bytes(b"".join(piece.read_bytes() for piece in pieces))
+    for suffix, converted in (("mp4", 1), ("mkv", 1), ("ts", 0)):
+        target = tmp_path / f"out.{suffix}"
+        report = interpolate_video(source, target, model=Averager())
+        assert (len(report.converted), report.problems) == (converted, ())
+        with av.open(str(target)) as container:
+            stream = container.streams.audio[0]
+            heard = [
+                (frame.samples / frame.sample_rate, float(np.abs(frame.to_ndarray()).mean()))
+                for packet in container.demux(stream)
+                for frame in decode_sound(stream.codec_context, packet)
+            ]
+        assert sum(seconds for seconds, _ in heard) > 1.9
+        assert heard[-5][1] > 0.05
+
+
+def test_one_damaged_header_does_not_convert_a_sound(tmp_path: Path) -> None:
+    path = render_sound(tmp_path / "in.ts", "aac", "stereo", seconds=Fraction(1))
+    headers = SoundHeaders()
+    with av.open(str(path)) as container:
+        found = [packet for packet in container.demux(audio=0) if packet.size]
+    for number, packet in enumerate(found):
+        data = bytearray(bytes(packet))
+        data[2] ^= 4 * (number in (3, 9))  # another sample rate
+        damaged = av.Packet(bytes(data))
+        damaged.stream = packet.stream
+        headers.add(damaged)
+    assert len(found) > 20
+    assert not headers.changed
+
+
+@pytest.mark.parametrize("name", ["out.mkv", "out.webm"])
+def test_damaged_sound_is_refused_where_the_source_is_read_strictly(
+    tmp_path: Path, name: str
+) -> None:
+    source, target = render_tone(tmp_path / "in.mkv", "flac"), tmp_path / name
+    data = bytearray(source.read_bytes())
+    with av.open(str(source)) as container:
+        packet = [bytes(each) for each in container.demux(audio=0) if each.size][8]
+    place = data.index(packet)
+    data[place : place + len(packet)] = bytes(len(packet))
+    source.write_bytes(data)
+    options: dict[str, Any] = {"model": Averager(), "codec": codec_for(target.suffix[1:])}
+    with pytest.raises(SourceError, match="is damaged: audio stream 1"):
+        interpolate_video(source, target, strict=True, **options)
+    assert not target.exists()
+    assert interpolate_video(source, target, resume=True, **options).problems == ()

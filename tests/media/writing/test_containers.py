@@ -11,6 +11,7 @@ from typing import Any
 import av
 import pytest
 from helpers.video import Averager, frames_of
+from PIL import Image
 
 from midframe.errors import VideoError
 from midframe.media.containers import CONTAINERS, default_codec
@@ -169,7 +170,7 @@ def test_texts_that_a_container_cannot_hold_are_reported(
     )
 
 
-@pytest.mark.parametrize("suffix", CONTAINERS)
+@pytest.mark.parametrize("suffix", [*CONTAINERS, ".gif", ".apng"])
 def test_every_container_keeps_the_mark(render_video: Render, tmp_path: Path, suffix: str) -> None:
     source, target = render_video(frames=3, sound=False), tmp_path / f"out{suffix}"
     assert read_mark(source) is None
@@ -178,10 +179,23 @@ def test_every_container_keeps_the_mark(render_video: Render, tmp_path: Path, su
     assert interpolate_video(source, target, model=Averager(), overwrite=True).problems == ()
     assert interpolate_video(source, target, model=Averager(), resume=True).already_complete
     with pytest.raises(VideoError, match="exists and was made with other options"):
-        interpolate_video(source, target, model=Averager(), resume=True, crf=30)
+        interpolate_video(source, target, model=Averager(), resume=True, cut="nearest")
     assert not interpolate_video(
-        source, target, model=Averager(), resume=True, overwrite=True, crf=30
+        source, target, model=Averager(), resume=True, overwrite=True, cut="nearest"
     ).already_complete
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".apng"])
+def test_an_animation_of_another_program_is_never_replaced(
+    render_video: Render, tmp_path: Path, suffix: str
+) -> None:
+    source, other = render_video(frames=3), tmp_path / f"other{suffix}"
+    kind = "GIF" if suffix == ".gif" else "PNG"
+    Image.new("RGB", (4, 4)).save(other, format=kind)
+    before = other.read_bytes()
+    with pytest.raises(VideoError, match="was not written by midframe"):
+        interpolate_video(source, other, model=Averager(), overwrite=True)
+    assert other.read_bytes() == before
 
 
 def test_a_video_of_another_program_is_never_replaced(render_video: Render, tmp_path: Path) -> None:

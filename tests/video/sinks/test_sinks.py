@@ -19,13 +19,13 @@ from midframe.options import CompareOptions, EncodingOptions, SourceOptions
 from midframe.video.compare import compare_video
 from midframe.video.pipeline import interpolate_video
 from midframe.video.plan import Extent
-from midframe.video.renderer import RenderedFrame
+from midframe.video.rendered_frame import RenderedFrame
 from midframe.video.report import VideoReport
 from midframe.video.segments import segments_folder
 from midframe.video.sinks.comparison import GAP, ComparisonTarget
-from midframe.video.sinks.names import target_for
 from midframe.video.sinks.pipe import PipeTarget
 from midframe.video.sinks.protocol import Job, Sink, Target
+from midframe.video.sinks.targets import target_for
 from midframe.video.timeline import ConstantRate
 
 COUNT, RATE = 6, Fraction(25)

@@ -9,8 +9,13 @@ from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 
 from midframe.media.pictures.images import Array
 
-BT709, UNSPECIFIED, BT470BG, RGB = 1, 2, 5, 0
-"""Matrix coefficients, numbered as in ISO/IEC 23091-2."""
+BT709, UNSPECIFIED, BT470BG, RGB, YCGCO = 1, 2, 5, 0, 8
+"""Matrix coefficients numbered as in ISO/IEC 23091-2."""
+REPLACED_MATRICES = {10: 9}
+"""The nearest matrix that FFmpeg converts, for those that it refuses: constant luminance."""
+CONVERTED_MATRICES = (0, 1, 2, 4, 5, 6, 7, 9)
+"""Matrices that FFmpeg converts; BT.709 stands for all others, in both directions, so that source
+frames stay as they are and interpolated frames keep the source's matrix."""
 LUMA_WEIGHTS = {1: (0.2126, 0.0722), 4: (0.30, 0.11), 5: (0.299, 0.114), 6: (0.299, 0.114),
 7: (0.212, 0.087),
                 9: (0.2627, 0.0593), 10: (0.2627, 0.0593)}  # fmt: skip
@@ -68,6 +73,12 @@ def has_alpha(form: av.VideoFormat) -> bool:
     return bool(form.has_palette or any(part.is_alpha for part in form.components))
 
 
+def converted_matrix(matrix: int) -> int:
+    """Return the matrix that FFmpeg converts by for samples of a matrix."""
+    matrix = REPLACED_MATRICES.get(matrix, matrix)
+    return matrix if matrix in CONVERTED_MATRICES else BT709
+
+
 def to_rgb(frame: av.VideoFrame, colour: Colour) -> Array:
     """Convert a frame to (H, W, 3) RGB, or (H, W, 4) with alpha: uint8, or uint16 with a high bit
     depth."""
@@ -99,7 +110,11 @@ def from_rgb(image: Array, colour: Colour, pixel_format: str) -> av.VideoFrame:
 
 def grey(frame: av.VideoFrame) -> Array:
     """Convert a frame to grey, (H, W) uint8."""
-    image: Array = VideoReformatter().reformat(frame, format="gray8").to_ndarray()
+    image: Array = (
+        VideoReformatter()
+        .reformat(frame, format="gray8", src_colorspace=BT709, dst_colorspace=BT709)
+        .to_ndarray()
+    )
     return image
 
 
@@ -124,11 +139,12 @@ def in_format(
 def _reformat(
     frame: av.VideoFrame, colour: Colour, pixel_format: str, before: ColorRange, after: ColorRange
 ) -> av.VideoFrame:
+    matrix = converted_matrix(colour.matrix)
     return VideoReformatter().reformat(  # a frame's own one is not thread-safe
         frame,
         format=pixel_format,
-        src_colorspace=colour.matrix,
-        dst_colorspace=colour.matrix,
+        src_colorspace=matrix,
+        dst_colorspace=matrix,
         src_color_range=before,
         dst_color_range=after,
         interpolation=EXACT,
@@ -141,9 +157,10 @@ def _needs_matrix(form: av.VideoFormat, colour: Colour) -> bool:
     FFmpeg truncates full-range samples instead of rounding: an error of half a code value in the
     mean. With alpha its conversion to RGB is less exact too.
     """
-    return (
-        (colour.full_range or colour.alpha) and not is_rgb(form) and colour.matrix in LUMA_WEIGHTS
-    )
+    if is_rgb(form):
+        return False
+    coarse = (colour.full_range or colour.alpha) and colour.matrix in LUMA_WEIGHTS
+    return coarse or colour.matrix == YCGCO
 
 
 def _convert_by_matrix(frame: av.VideoFrame, colour: Colour) -> Array:
@@ -208,6 +225,8 @@ def plane_of(plane: av.video.plane.VideoPlane, bits: int) -> Array:
 
 def luma_chroma(matrix: int) -> Array:
     """Return the matrix from R, G, B in [0, 1] to Y, in the same range, and Cb and Cr around 0."""
+    if matrix == YCGCO:  # Cg lies where other matrices have Cb, and Co where they have Cr
+        return np.array([[0.25, 0.5, 0.25], [-0.25, 0.5, -0.25], [0.5, 0, -0.5]], np.float64)
     red, blue = LUMA_WEIGHTS[matrix]
     green = 1 - red - blue
     wide, high = 2 * (1 - blue), 2 * (1 - red)

@@ -5,7 +5,7 @@ from typing import Any
 
 import av
 
-from midframe.media.colour.conversion import colour_of
+from midframe.media.colour.conversion import colour_of, converted_matrix
 from midframe.media.colour.geometry import Layout, geometry_of
 from midframe.media.reading.damage import Damage
 from midframe.media.reading.video_file import time_of
@@ -61,7 +61,8 @@ class FrameArranger:
                 time_of(frame, self._time_base),
                 f"the frame size changes to {size}, scaled to {first}",
             )
-        scaled = arranged.reformat(**self._form)
+        matrix = converted_matrix(int(arranged.colorspace))
+        scaled = arranged.reformat(**self._form, src_colorspace=matrix, dst_colorspace=matrix)
         scaled.pts, scaled.time_base, scaled.duration = (
             arranged.pts,
             arranged.time_base,

@@ -7,6 +7,7 @@ import av
 from av.video.reformatter import VideoReformatter
 
 from midframe.errors import VideoError
+from midframe.media.colour.conversion import BT709
 from midframe.media.reading.source import FrameSource
 
 EXAMINED = 25
@@ -40,6 +41,7 @@ def lost_alpha(source: FrameSource) -> str:
 
 def is_opaque(frame: av.VideoFrame) -> bool:
     """Return whether all pixels of a frame with alpha or a palette are opaque."""
-    return bool(
-        (VideoReformatter().reformat(frame, format="rgba").to_ndarray()[..., 3] == 255).all()
+    rgba = VideoReformatter().reformat(
+        frame, format="rgba", src_colorspace=BT709, dst_colorspace=BT709
     )
+    return bool((rgba.to_ndarray()[..., 3] == 255).all())

@@ -184,7 +184,9 @@ class VideoReader:
 
     def reopened(self) -> "AbstractContextManager[FrameSource]":
         """See `FrameSource`."""
-        return VideoReader(self.path, survey=self.survey) if self.others else nullcontext(self)
+        if not self.others:
+            return nullcontext(self)
+        return VideoReader(self.path, survey=self.survey, strict=self.damage.strict)
 
     def packets(self, streams: Sequence[Any]) -> Iterator[av.Packet]:
         """See `FrameSource`."""

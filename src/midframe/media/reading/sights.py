@@ -8,7 +8,7 @@ import av
 import numpy as np
 from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 
-from midframe.media.colour.conversion import BT470BG, is_rgb
+from midframe.media.colour.conversion import BT470BG, has_alpha, is_rgb
 from midframe.media.pictures.images import Array
 
 THUMBNAIL = (32, 18)
@@ -26,9 +26,11 @@ class Sight:
 
 
 def thumbnail(picture: av.VideoFrame) -> Array:
-    """Shrink the luma of a picture to (18, 32), uint8, of limited range, whatever its colour
-    tags."""
+    """Shrink the luma of a picture to (18, 32), uint8, of limited range, whatever its colour tags;
+    what is transparent is black."""
     width, height = THUMBNAIL
+    if has_alpha(picture.format):
+        picture = _on_black(picture)
     full = (
         int(picture.color_range) == ColorRange.JPEG
         or picture.format.name.startswith("yuvj")
@@ -49,3 +51,14 @@ def thumbnail(picture: av.VideoFrame) -> Array:
         np.frombuffer(bytes(small.planes[0]), np.uint8).reshape(height, -1)[:, :width].copy()
     )
     return luma
+
+
+def _on_black(picture: av.VideoFrame) -> av.VideoFrame:
+    """A picture with alpha without what its alpha hides, as rgb24."""
+    rgba = (
+        VideoReformatter()
+        .reformat(picture, format="rgba", src_colorspace=BT470BG, dst_colorspace=BT470BG)
+        .to_ndarray()
+    )
+    rgb = rgba[..., :3].astype(np.uint16) * rgba[..., 3:] // 255
+    return av.VideoFrame.from_ndarray(rgb.astype(np.uint8), format="rgb24")

@@ -69,6 +69,8 @@ class Contents:
     """When each stream begins and ends, by its index."""
     shift: Fraction = Fraction(0)
     """Seconds that are added to all times of the file so that the source begins at 0."""
+    changed_sounds: frozenset[int] = frozenset()
+    """Indices of the sound streams whose codec parameters change."""
     icc_profile: bytes | None = None
     """Of the first image."""
 

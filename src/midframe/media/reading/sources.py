@@ -49,7 +49,7 @@ def open_source(
         return ImageReader(source, ImageStack(source, rate), threshold, part, **shared)
     if rate is not None:
         raise OptionError(
-            f"source_fps is {rate}, but {source} has its own frame times: drop --source-fps"
+            f"`source_fps` is {rate}, but {source} has its own frame times: drop `source_fps`"
         )
     reader = PipeReader if source == STREAM else VideoReader
     return reader(source, threshold, part, deinterlace=options.deinterlace, **shared)

@@ -39,7 +39,7 @@ class ImageStack:
         self.form, durations, count = _form_and_durations(path)
         if durations and rate is not None:
             raise OptionError(
-                f"source_fps is {rate}, but {path} has its own frame times: drop --source-fps"
+                f"`source_fps` is {rate}, but {path} has its own frame times: drop `source_fps`"
             )
         self.rate = None if durations else rate or DEFAULT_RATE
         self.time_base = 1 / self.rate if self.rate else MILLISECOND

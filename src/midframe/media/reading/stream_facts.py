@@ -49,4 +49,5 @@ def contents_of(
         chapters=chapters,
         spans=survey.spans,
         shift=survey.shift,
+        changed_sounds=survey.changed_sounds,
     )

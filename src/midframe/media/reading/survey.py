@@ -16,6 +16,7 @@ from typing import Any
 
 import av
 
+from midframe.media.reading.sound_headers import SoundHeaders
 from midframe.media.reading.video_file import demux
 
 FIRST_PACKETS = 300
@@ -36,8 +37,8 @@ SAME_JUMP = Fraction(2)
 OVERLAP = Fraction(1, 10)
 """Seconds by which sound may overlap at a jump so that the picture runs on without a gap."""
 PRIMING = Fraction(1)
-"""Seconds that sound may begin before 0 (encoder delay), which is no clock that begins
-elsewhere."""
+"""Seconds that sound may begin before 0 (encoder delay), which is no clock that begins elsewhere
+where the picture does not."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,8 @@ class Survey:
     timed: bool = True
     """Every packet of the picture states a time; else `times` holds places between, and after,
     those that do."""
+    changed_sounds: frozenset[int] = frozenset()
+    """Indices of the sound streams whose codec parameters change."""
 
     @property
     def has_no_times(self) -> bool:
@@ -161,8 +164,13 @@ def take_survey(
     """(epoch, raw time) of the frames of the picture."""
     untimed: list[tuple[int, Fraction]] = []
     """(epoch, duration in seconds) of those that state no time."""
+    leading: list[Fraction] = []
+    """Durations in seconds of those that state no time, before the first one that does."""
     total, flagged, delayed = 0, 0, False
+    headers = SoundHeaders()
     for packet in packets:
+        if packet.stream is not picture:
+            headers.add(packet)
         if packet.stream is picture and packet.size:
             total, flagged = total + 1, flagged + packet.is_corrupt
             delayed = delayed or (packet.dts is not None and packet.pts not in (None, packet.dts))
@@ -174,8 +182,10 @@ def take_survey(
                 and packet.duration
                 and not packet.is_discard
             ):
-                epoch = streams[picture.index].epoch if picture.index in streams else 0
-                untimed.append((epoch, packet.duration * packet.time_base))
+                if picture.index not in streams:
+                    leading.append(packet.duration * packet.time_base)
+                    continue
+                untimed.append((streams[picture.index].epoch, packet.duration * packet.time_base))
             continue
         stream = streams.setdefault(packet.stream.index, _Stream())
         if packet.dts is not None:  # times of showing go back and forth
@@ -193,13 +203,20 @@ def take_survey(
         )
         if packet.stream is picture and packet.size:
             shown.append((stream.epoch, begin))
+    edges = streams[picture.index].edges if picture.index in streams else {}
+    if leading and 0 in edges:
+        shown = [*_counted_back(leading, edges[0].begin), *shown]
+        edges[0] = replace(edges[0], begin=shown[0][1])
+    else:
+        untimed = [*((0, duration) for duration in leading), *untimed]
     summary = _summary(streams, needed, [*shown, *_places(shown, untimed)], picture.index)
     rising = all(before < after for before, after in pairwise(shown))
     facts: dict[str, Any] = {
-        "timed": not untimed,
+        "timed": not (untimed or leading),
         "mostly_corrupt": flagged * 2 > total,
         "rising": rising,
         "delayed": delayed,
+        "changed_sounds": headers.changed,
     }
     return replace(summary, **facts)
 
@@ -241,6 +258,17 @@ def packets_near(
                 round((first + start - SURVEY_SECONDS) / picture.time_base), stream=picture
             )
             packets = demux(container, streams)
+
+
+def _counted_back(durations: Sequence[Fraction], end: Fraction) -> Iterator[tuple[int, Fraction]]:
+    """Where frames without times lie that come before the first one with a time.
+
+    Matroska has no negative times: FFmpeg reads no times of blocks before 0.
+    """
+    begin = end - sum(durations)
+    for duration in durations:
+        yield 0, begin
+        begin += duration
 
 
 def _places(
@@ -304,15 +332,17 @@ def _summary(
     epochs = [Epoch()]
     for offsets in needed[1:]:
         most = max(offsets.values())
-        own = offsets.get(picture, most)
-        epochs.append(Epoch(epochs[-1].offset + (own if most - own <= OVERLAP else most)))
+        wanted = offsets.get(picture, most)
+        epochs.append(Epoch(epochs[-1].offset + (wanted if most - wanted <= OVERLAP else most)))
     all_begins = [
         edge.begin + epochs[epoch].offset
         for stream in streams.values()
         for epoch, edge in stream.edges.items()
     ]
     start = min(all_begins, default=Fraction(0))
-    shift = -start if start > 0 or start < -PRIMING else Fraction(0)
+    own = streams[picture].edges if picture in streams else {}
+    first = min((span.begin + epochs[epoch].offset for epoch, span in own.items()), default=start)
+    shift = -start if start > 0 or start < -PRIMING or first < 0 else Fraction(0)
     spans = {}
     for index, stream in streams.items():
         edges = [(edge, epochs[epoch].offset + shift) for epoch, edge in stream.edges.items()]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+from av.codec.context import Flags
 
 from midframe.errors import SourceError, VideoError
 from midframe.media.pictures.decoding import TEMPORARY_ERRORS
@@ -29,8 +30,12 @@ def open_video(path: Path, address: str | None = None) -> av.container.InputCont
         address: FFmpeg's own name of what is opened, such as "pipe:0"; the file if None.
 
     Raises:
-        SourceError: the file does not exist or cannot be opened.
+        SourceError: the file does not exist, cannot be opened, or is a pipe or a device, which
+            cannot be read twice.
     """
+    if address is None and path.exists() and not path.is_file():
+        kind = "a folder" if path.is_dir() else "a pipe or a device"
+        raise SourceError(f"{path} is {kind}: name a video file, or - for y4m in standard input")
     options = {"pattern_type": "none"}
     try:
         try:
@@ -74,7 +79,9 @@ def find_video_stream(container: av.container.InputContainer, path: Path) -> av.
     """
     streams = [stream for stream in container.streams.video if not is_cover(stream)]
     if not streams:
-        types = ", ".join(sorted({stream.type for stream in container.streams}))
+        covers = ["a cover image"] if container.streams.video else []
+        found = {stream.type for stream in container.streams} - {"video"}
+        types = ", ".join([*sorted(found), *covers])
         container.close()
         raise SourceError(
             f"{path} has no video stream ({f'only {types}' if types else 'no streams'}): name a "
@@ -120,8 +127,12 @@ def stated_end(stream: av.VideoStream) -> Fraction | None:
 
 
 def decoder_of(stream: Any) -> Any:
-    """Return a decoder that keeps the alpha of a stream: the stream's own, or another one."""
+    """Return a decoder that keeps the alpha of a stream: the stream's own, or another one.
+
+    By default FFmpeg's decoders crop the left edge in steps of several pixels.
+    """
     context = stream.codec_context
+    context.flags |= Flags.unaligned
     name = ALPHA_DECODERS.get(context.codec.canonical_name)
     if not name or stream.metadata.get("alpha_mode", stream.metadata.get("ALPHA_MODE")) != "1":
         return context

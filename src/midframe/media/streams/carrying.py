@@ -13,12 +13,14 @@ from midframe.media.streams.carriers import (
     CannotCarry,
     Carrier,
     OneWildTime,
+    Passed,
     RisingTimes,
     reason_of,
     times_of,
 )
 from midframe.media.streams.rehearsal import FAULTS
 from midframe.media.streams.sound import ConvertedSound
+from midframe.media.streams.sound_format import decode_sound
 from midframe.media.streams.streams import Plan
 
 EQUAL_DTS = ("matroska", "webm")
@@ -54,11 +56,19 @@ class CarriedStreams:
         plan: the carrier of each stream.
         slow: how many times longer than the source the result is.
         span: the part of the source that is shown; None for all.
+        strict: decode copied sound too, so that all damage is found.
     """
 
     def __init__(
-        self, container: av.container.OutputContainer, plan: Plan, slow: Fraction, span: Span | None
+        self,
+        container: av.container.OutputContainer,
+        plan: Plan,
+        slow: Fraction,
+        span: Span | None,
+        *,
+        strict: bool = False,
     ) -> None:
+        self.strict = strict
         self.container, self.plan, self.slow, self.span = container, plan, slow, span
         self.carriers: dict[int, Carrier] = {}
         """Carriers, by the stream's index in the source."""
@@ -122,6 +132,8 @@ class CarriedStreams:
         """Write a packet, copied or converted."""
         begin, end = times_of(packet)
         index = packet.stream.index
+        if self.strict and isinstance(self.carriers[index], Passed):
+            self._check_sound(packet)
         try:
             packets = list(self.carriers[index].packets(packet))
         except FAULTS as error:
@@ -130,6 +142,16 @@ class CarriedStreams:
             )
             return
         self._mux(index, packets, begin)
+
+    def _check_sound(self, packet: av.Packet) -> None:
+        """Note a packet of a copied sound that cannot be decoded."""
+        if packet.stream.type != "audio" or packet.is_corrupt or not packet.size:
+            return
+        try:
+            decode_sound(packet.stream.codec_context, packet)
+        except FAULTS:
+            losses = self.carriers[packet.stream.index].losses
+            losses.note("a packet cannot be decoded", *times_of(packet))
 
     def write_rest(self) -> None:
         """Flush the carriers."""

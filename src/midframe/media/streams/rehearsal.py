@@ -5,7 +5,7 @@ result's container, with header, packets and trailer, and read again; the first 
 chosen.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -59,6 +59,7 @@ def make_plan(
     *,
     mute: bool,
     scratch: Path | None = None,
+    changed_sounds: Collection[int] = (),
 ) -> Plan:
     """Find by trial how each stream other than the video is carried.
 
@@ -69,6 +70,7 @@ def make_plan(
         slow: how many times longer it is.
         mute: drop sound.
         scratch: an existing folder for the files of trials; the target's if None.
+        changed_sounds: indices of the sound streams whose codec parameters change.
     """
     plan = Plan(names={stream.index: name_of(stream) for stream in others})
     if not others:
@@ -77,7 +79,7 @@ def make_plan(
     with open_video(path) as source:
         streams = [stream for stream in source.streams if stream.index in indices]
         found = read_first_packets(source, [each for each in streams if each.type != "attachment"])
-        trials = Trials((scratch or target.parent) / f".trial{target.suffix}", slow)
+        trials = Trials((scratch or target.parent) / f".trial{target.suffix}", slow, changed_sounds)
         for stream in streams:
             packets = found.packets.get(stream.index, [])
             nothing = (
@@ -141,10 +143,11 @@ class Trials:
     Args:
         path: of that file, with the ending of the result.
         slow: how many times longer the result is.
+        changed_sounds: as in `make_plan`.
     """
 
-    def __init__(self, path: Path, slow: Fraction) -> None:
-        self.path, self.slow = path, slow
+    def __init__(self, path: Path, slow: Fraction, changed_sounds: Collection[int] = ()) -> None:
+        self.path, self.slow, self.changed_sounds = path, slow, changed_sounds
 
     def choose(
         self, source: Any, packets: Sequence[av.Packet], sound: SoundFormat | None, *, mute: bool
@@ -155,7 +158,8 @@ class Trials:
                 file_url(self.path), "w", format=container_format(self.path.suffix)
             ) as container:
                 name = container.format.name
-            ways = ways_of(source, name, self.slow, sound, mute=mute)
+            changes = source.index in self.changed_sounds
+            ways = ways_of(source, name, self.slow, sound, mute=mute, changes=changes)
         except CannotCarry as reason:
             return Choice(reason=str(reason))
         finally:

@@ -76,7 +76,13 @@ class Plan:
 
 
 def ways_of(
-    source: Any, container: str, slow: Fraction, sound: SoundFormat | None, *, mute: bool
+    source: Any,
+    container: str,
+    slow: Fraction,
+    sound: SoundFormat | None,
+    *,
+    mute: bool,
+    changes: bool = False,
 ) -> list[Choice]:
     """Yield possible carriers for a stream, the best first.
 
@@ -86,6 +92,7 @@ def ways_of(
         slow: how many times longer the result is.
         sound: format of the first frames of an audio stream; None if none could be decoded.
         mute: drop sound.
+        changes: codec parameters of a sound change, which only MPEG-TS can state.
 
     Raises:
         CannotCarry: with the reason why there is none.
@@ -107,7 +114,7 @@ def ways_of(
     if source.type == "video":
         raise CannotCarry(f"{codec_name(source)}: a second video stream")
     return (
-        _sound(source, container, slow, sound)
+        _sound(source, container, slow, sound, changes=changes)
         if source.type == "audio"
         else _subtitles(source, container)
     )
@@ -127,10 +134,13 @@ def _can_hold(container: str, name: str) -> bool:
     )
 
 
-def _sound(source: Any, container: str, slow: Fraction, sound: SoundFormat | None) -> list[Choice]:
+def _sound(
+    source: Any, container: str, slow: Fraction, sound: SoundFormat | None, *, changes: bool
+) -> list[Choice]:
     name = codec_name(source)
     copied = (
         slow == 1
+        and (container == "mpegts" or not changes)
         and _can_hold(container, name)
         and not name.startswith(CONVERTED_FOR_PLAYERS.get(container, "-"))
     )

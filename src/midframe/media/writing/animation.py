@@ -16,6 +16,10 @@ SUFFIXES = (".gif", ".apng")
 FOREVER = 0
 FASTEST_GIF = 50
 """Frames per second: viewers show GIFs with shorter delays slowly."""
+GIF_TICKS = 100
+"""Ticks of GIF per second."""
+MAX_APNG_TERM = 65535
+"""Largest numerator or denominator of the delay of an APNG frame."""
 APNG_FORMATS = {
     (False, False): "rgb24",
     (False, True): "rgba",
@@ -39,7 +43,14 @@ def plays_of(path: Path) -> int:
 
 
 def write_animation(
-    path: Path, frames: Frames, time_base: Fraction, rate: Fraction, plays: int, *, gif: bool
+    path: Path,
+    frames: Frames,
+    time_base: Fraction,
+    rate: Fraction,
+    plays: int,
+    *,
+    gif: bool,
+    last: Fraction,
 ) -> None:
     """Write all frames as an animation.
 
@@ -50,6 +61,7 @@ def write_animation(
         rate: frames per second, in the mean.
         plays: how often; 0 for endless.
         gif: write a GIF, not an APNG.
+        last: seconds for which the last frame is shown.
 
     Raises:
         av.FFmpegError, OSError: the place cannot be written to.
@@ -57,6 +69,10 @@ def write_animation(
     kind = "gif" if gif else "apng"
     options = (
         {"loop": str({FOREVER: 0, 1: -1}.get(plays, plays - 1))} if gif else {"plays": str(plays)}
+    )
+    last = max(last, Fraction(1, FASTEST_GIF)) if gif else last
+    options["final_delay"] = str(
+        round(last * GIF_TICKS) if gif else last.limit_denominator(MAX_APNG_TERM)
     )
     with av.open(file_url(path), "w", format=kind, container_options=options) as container:
         stream: Any = None

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import av
 
@@ -20,6 +21,13 @@ the name of an encoder."""
 FILE_KEYS = {"avi": "encoded_by", "mpegts": "service_provider"}
 """Metadata of the file that contains the mark, for containers without metadata of streams."""
 STREAM_KEY = "encoder"
+ANIMATIONS = (".gif", ".apng")
+"""Endings of files with a mark before their end."""
+GIF_START, GIF_END = b"GIF8", b"\x3b"
+PNG_END = 12
+"""Bytes of the last chunk of a PNG file."""
+SEARCHED_END = 64
+"""Bytes at the end of an animation that hold its mark."""
 SEARCHED_BYTES = 1 << 14
 """The beginning of an MPEG-TS file, which holds its service description table."""
 
@@ -46,8 +54,23 @@ def write_mark(container: Any, stream: Any, mark: str) -> None:
         stream.metadata[STREAM_KEY] = mark
 
 
+def append_mark(path: Path, mark: str) -> None:
+    """Put a mark before the end of a finished GIF or PNG file: a comment, or a text chunk."""
+    data = path.read_bytes()
+    text = mark.encode("latin-1")
+    if data.startswith(GIF_START):
+        comment = b"\x21\xfe" + bytes([len(text)]) + text + b"\0"
+        path.write_bytes(data[: -len(GIF_END)] + comment + GIF_END)
+        return
+    chunk = b"tEXtSoftware\0" + text
+    size, checksum = (len(chunk) - 4).to_bytes(4, "big"), crc32(chunk).to_bytes(4, "big")
+    path.write_bytes(data[:-PNG_END] + size + chunk + checksum + data[-PNG_END:])
+
+
 def read_mark(path: Path) -> str | None:
     """Return the mark of a file; None if it has none or is no video."""
+    if path.suffix.lower() in ANIMATIONS:
+        return _before_end(path)
     try:
         with open_video(path) as container:
             found = [container.metadata.get(key) for key in FILE_KEYS.values()]
@@ -60,6 +83,15 @@ def read_mark(path: Path) -> str | None:
     except (VideoError, av.FFmpegError, OSError):
         return None
     return next((mark for mark in found if mark and mark.split()[0] == NAME), None)
+
+
+def _before_end(path: Path) -> str | None:
+    try:
+        data = path.read_bytes()[-SEARCHED_END:]
+    except OSError:
+        return None
+    found = re.search(rf"{NAME}( [0-9a-f]{{{DIGITS}}})?", data.decode("latin-1"))
+    return found and found[0]
 
 
 def _read_from_transport_stream(path: Path) -> str | None:

@@ -9,11 +9,12 @@ from typing import Any
 
 import av
 
-from midframe.errors import VideoError
+from midframe.errors import SourceError, VideoError
 from midframe.media.colour.conversion import Colour, has_alpha
 from midframe.media.containers import (
     CODEC_SUFFIXES,
     CONTAINER_OPTIONS,
+    IN_MILLISECONDS,
     PLAIN_FORMATS,
     container_format,
     held_codecs,
@@ -26,6 +27,7 @@ from midframe.media.streams.carrying import CarriedStreams, Span, StreamsFailed
 from midframe.media.streams.rehearsal import make_plan
 from midframe.media.streams.streams import Plan
 from midframe.media.writing.codecs import ENCODERS
+from midframe.media.writing.display_size import set_display_size
 from midframe.media.writing.encoder_options import opening_encoder
 from midframe.media.writing.encoders import HEVC_TAG, Encoding
 from midframe.media.writing.mark import NAME, write_mark
@@ -41,6 +43,9 @@ OTHER_LANGUAGE_CODES = {
 """ISO 639-2 has two codes for some languages; QuickTime files use the bibliographic one."""
 FILE_METADATA = ("major_brand", "minor_version", "compatible_brands", "encoder", "timecode")
 """Metadata that describes the source's file, not its content; a time code is carried separately."""
+APPLE_METADATA = "com.apple.quicktime."
+"""Prefix of the names of metadata that FFmpeg writes in QuickTime's own form only: place, maker,
+model and date of phones."""
 MAX_CHAPTER_SECONDS = 10**9
 """Seconds; a chapter that states a later time is damaged."""
 
@@ -103,10 +108,24 @@ class VideoWriter:
         self.dropped: list[str] = []
         """Streams that the result does not have, and the reason."""
         self._damage: list[str] = []
+        self.carried_metadata = {
+            key: value
+            for key, value in reader.contents.metadata.items()
+            if key.lower() not in FILE_METADATA
+        }
+        """Of the source's file, for the result's."""
         if plan is None:
-            plan = make_plan(reader.path, reader.others if others else (), path, slow, mute=mute)
+            plan = make_plan(
+                reader.path,
+                reader.others if others else (),
+                path,
+                slow,
+                mute=mute,
+                changed_sounds=reader.contents.changed_sounds,
+            )
         self.container = self._open()
-        self.others = CarriedStreams(self.container, plan, slow, span)
+        self._strict_source = reader.path if reader.damage.strict else None
+        self.others = CarriedStreams(self.container, plan, slow, span, strict=reader.damage.strict)
         """All streams except the video."""
         try:
             self._check_fits()
@@ -125,13 +144,7 @@ class VideoWriter:
                 self.stream.set_display_matrix(matrix)
             if self.container.format.name in PLAIN_FORMATS and reader.contents.chapters:
                 self.dropped.append(f"chapters ({path.suffix} files cannot hold them)")
-            self.container.metadata.update(
-                {
-                    key: value
-                    for key, value in reader.contents.metadata.items()
-                    if key.lower() not in FILE_METADATA
-                }
-            )
+            self.container.metadata.update(self.carried_metadata)
             if plan.time_code:
                 self.stream.metadata["timecode"] = plan.time_code
             if others:
@@ -203,20 +216,39 @@ class VideoWriter:
         Raises:
             StreamsFailed: streams beside the picture keep the container from being finished.
             VideoError: the place cannot be written to.
+            SourceError: streams beside the picture are damaged, and the source is read strictly.
         """
         if self._encodes:
             self._mux(self.stream.encode(None))
         try:
             self.others.write_rest()
+            if self._strict_source and self.damage:
+                raise SourceError(
+                    f"{self._strict_source} is damaged: {self.damage[0]}; without --strict the "
+                    "damage is bridged"
+                )
             self.container.close()
             if not self._encodes and self.container.format.name in ("mp4", "mov"):
                 hide_apple_boxes(self.unfinished)
+            self._state_aspect()
             self.unfinished.replace(self.path)
         except (av.FFmpegError, OSError) as error:
             if error.errno not in PLACE_FAULTS and self.others.carriers:
                 reason = f"the file cannot be finished with it: {reason_of(error)}"
                 raise StreamsFailed(self.others.suspects, reason) from error
             raise self._unwritable(error) from error
+
+    def _state_aspect(self) -> None:
+        """State the sample aspect ratio in containers that do so by the size to be shown."""
+        encoding = self.encoding
+        aspect = encoding.sample_aspect_ratio
+        if self.container.format.name not in IN_MILLISECONDS or aspect in (None, 0, 1):
+            return
+        assert aspect, "not None"
+        try:
+            set_display_size(self.unfinished, encoding.width, encoding.height, aspect)
+        except ValueError as reason:
+            self.dropped.append(f"sample aspect ratio {aspect} ({reason})")
 
     def abandon(self) -> None:
         """Close and delete the file."""
@@ -227,6 +259,10 @@ class VideoWriter:
     def _open(self) -> av.container.OutputContainer:
         suffix = self.path.suffix.lower()
         form, options = container_format(suffix), dict(CONTAINER_OPTIONS.get(suffix, {}))
+        if form in ("mp4", "mov") and any(
+            key.startswith(APPLE_METADATA) for key in self.carried_metadata
+        ):
+            options["movflags"] += "+use_metadata_tags"
         if not self._encodes:
             options["strict"] = (
                 "unofficial"  # the boxes of spherical films are no part of MP4's own standard

@@ -1,6 +1,7 @@
 """A result in a GIF or an APNG."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,17 @@ from midframe.media.reading.image_sequence import picture_files
 from midframe.media.reading.opacity import lost_alpha
 from midframe.media.writing.animation import FASTEST_GIF, plays_of, write_animation
 from midframe.media.writing.encoders import lossless_encoding
+from midframe.media.writing.mark import append_mark
 from midframe.options import EncodingOptions
 from midframe.outputs import check_output_file
 from midframe.video.plan import Extent
 from midframe.video.rendered_frame import RenderedFrame
+from midframe.video.sinks.checks import check_own, is_marked, result_mark
 from midframe.video.sinks.protocol import Job, cleaning_up
 from midframe.video.sinks.rendered import decoded_frames, report_dropped
 from midframe.video.sinks.segment_encoder import SegmentEncoder
 from midframe.video.sinks.verification import verify
+from midframe.video.timeline import ConstantRate
 
 
 def is_gif(path: Path) -> bool:
@@ -38,21 +42,25 @@ class AnimationTarget:
     def __init__(self, path: Path, options: EncodingOptions) -> None:
         self.path = path
         self.options = options
+        self.min_step = Fraction(1, FASTEST_GIF) if is_gif(path) else Fraction(0)
 
     def check(self, source: Path, *, overwrite: bool, resume: bool = False) -> None:
         """See `Target`."""
         check_output_file(
             self.path, inputs=picture_files(source) or [source], overwrite=overwrite or resume
         )
+        if not resume:
+            check_own(self.path)
 
     def is_complete(self, settings: Mapping[str, Any], *, overwrite: bool) -> bool:
-        """See `Target`: an animation has no place for a mark by which it would be recognised."""
-        return False
+        """See `Target`: an animation states the fingerprint of its options in a comment."""
+        return is_marked(self.path, result_mark(settings, self.options), overwrite=overwrite)
 
     def begin(self, job: Job, *, resume: bool, overwrite: bool) -> "AnimationSink":
         """See `Target`."""
         rate = job.timeline.rate
-        if is_gif(self.path) and rate > FASTEST_GIF:
+        constant = isinstance(job.timeline, ConstantRate)
+        if is_gif(self.path) and rate > FASTEST_GIF and constant:
             raise VideoError(
                 f"viewers play GIFs of {float(rate):g} frames a second too slowly: give --fps 50 "
                 "or less"
@@ -60,7 +68,7 @@ class AnimationTarget:
         encoding = lossless_encoding(job.picture, job.colour, **job.form)
         encoder = SegmentEncoder(self.path, job, encoding, resume=resume, overwrite=overwrite)
         with cleaning_up(encoder.give_up):
-            return AnimationSink(self.path, job, encoder)
+            return AnimationSink(self, job, encoder)
 
 
 class AnimationSink:
@@ -71,13 +79,14 @@ class AnimationSink:
 
     carries_immersion = False
 
-    def __init__(self, path: Path, job: Job, encoder: SegmentEncoder) -> None:
-        self.path = path
+    def __init__(self, target: AnimationTarget, job: Job, encoder: SegmentEncoder) -> None:
+        self.path = target.path
+        self.mark = result_mark(job.settings, target.options)
         self.job = job
         self.encoder = encoder
         self.encoding = encoder.encoding
         self.finished = encoder.finished
-        report_dropped(job, path.name, _lost(path, job))
+        report_dropped(job, self.path.name, _lost(self.path, job))
 
     def write(self, frames: Iterable[RenderedFrame]) -> None:
         """See `Sink`."""
@@ -90,22 +99,26 @@ class AnimationSink:
     def finish(self, extent: Extent) -> None:
         """See `Sink`."""
         unfinished = self.encoder.folder / self.path.name
+        time_base, end = self.encoding.time_base, extent.end_pts
+        last = max(packet.pts for packet in self.encoder.segments.packets(end))
         try:
             write_animation(
                 unfinished,
-                lambda: decoded_frames(self.encoder, extent.end_pts),
-                self.encoding.time_base,
+                lambda: decoded_frames(self.encoder, end),
+                time_base,
                 self.encoding.rate,
                 plays_of(self.job.source.path),
                 gif=is_gif(self.path),
+                last=(end - last) * time_base,
             )
+            append_mark(unfinished, self.mark)
             unfinished.replace(self.path)
         except (av.FFmpegError, OSError) as error:
             raise VideoError(
                 f"{self.path} cannot be written ({error}): choose another place for OUT"
             ) from error
         self.encoder.remove()
-        verify(self.path, self.job, extent)
+        verify(self.path, self.job, self.encoding, extent)
 
     def give_up(self) -> Path | None:
         """See `Sink`."""

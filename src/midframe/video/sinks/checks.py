@@ -1,12 +1,16 @@
 """Checks of the name of a result before the work."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from midframe.errors import VideoError
 from midframe.media.containers import CONTAINERS
 from midframe.media.reading.video_file import ADDRESS
-from midframe.media.writing.mark import read_mark
+from midframe.media.writing.mark import ANIMATIONS, mark_of, read_mark
+from midframe.options import EncodingOptions
 from midframe.outputs import check_output_file, same_place
+from midframe.video.segments import JOB_FILE, segments_folder
 
 
 def check_target(source: Path, target: Path, overwrite: bool, *, own: bool = True) -> None:
@@ -41,9 +45,47 @@ def check_own(target: Path) -> None:
     Raises:
         VideoError: it is another.
     """
-    video = target.suffix.lower() in CONTAINERS and target.is_file() and target.stat().st_size
+    video = (
+        target.suffix.lower() in (*CONTAINERS, *ANIMATIONS)
+        and target.is_file()
+        and target.stat().st_size
+    )
     if video and read_mark(target) is None:
         raise VideoError(
             f"{target} exists and was not written by midframe: delete it yourself, or name "
             "another OUT"
         )
+
+
+def result_mark(settings: Mapping[str, Any], options: EncodingOptions) -> str:
+    """Return the mark of a file, by which a result is recognised as complete.
+
+    Args:
+        settings: the fingerprint of everything that decides its frames.
+        options: how it is encoded, and whether it has sound.
+    """
+    return mark_of({**settings, "mute": options.mute})
+
+
+def is_marked(path: Path, mark: str, *, overwrite: bool) -> bool:
+    """Whether a file is a complete result with a mark, so that there is nothing to resume.
+
+    Args:
+        path: of the result.
+        mark: of its options.
+        overwrite: whether another result of midframe may be replaced.
+
+    Raises:
+        VideoError: there is something else in its place, which may not be replaced.
+    """
+    unfinished = overwrite and (segments_folder(path) / JOB_FILE).exists()
+    if not path.exists() or unfinished:
+        return False
+    if read_mark(path) == mark:
+        return True
+    if not overwrite:
+        raise VideoError(
+            f"{path} exists and was made with other options: name another OUT, or give --overwrite"
+        )
+    check_own(path)
+    return False

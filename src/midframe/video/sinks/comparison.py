@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ class ComparisonTarget:
     holds_matrix = False
     holds_aspect = True
     constant = False
+    min_step = Fraction(0)
     from_zero = True
 
     def __init__(self, path: Path, options: EncodingOptions, labels: CompareOptions) -> None:

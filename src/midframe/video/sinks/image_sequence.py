@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ class ImageSequenceTarget:
     holds_matrix = False
     holds_aspect = False
     constant = True
+    min_step = Fraction(0)
     from_zero = False
 
     def __init__(self, path: Path, options: EncodingOptions) -> None:

@@ -1,6 +1,7 @@
 """A result in standard output, as y4m."""
 
 from collections.abc import Iterable, Mapping
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ class PipeTarget:
     holds_matrix = False
     holds_aspect = True
     constant = True
+    min_step = Fraction(0)
     from_zero = False
 
     def __init__(self, path: Path, options: EncodingOptions, descriptor: int = 1) -> None:

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -100,6 +101,10 @@ class Target(Protocol):
     @property
     def constant(self) -> bool:
         """The result can only have frames at equal steps."""
+
+    @property
+    def min_step(self) -> Fraction:
+        """Seconds between two frames that players of the result need at least."""
 
     @property
     def from_zero(self) -> bool:

@@ -6,18 +6,22 @@ from pathlib import Path
 from midframe.media.reading.source import WHOLE, FrameSource
 from midframe.media.streams.carriers import Carrier
 from midframe.media.streams.sound import ConvertedSound
+from midframe.media.writing.encoders import Encoding
 from midframe.media.writing.writer import VideoWriter
 from midframe.video.plan import Extent
 from midframe.video.proof import Expected, Stretch, prove
 from midframe.video.sinks.protocol import Job
 
 
-def verify(path: Path, job: Job, extent: Extent, writer: VideoWriter | None = None) -> None:
+def verify(
+    path: Path, job: Job, encoding: Encoding, extent: Extent, writer: VideoWriter | None = None
+) -> None:
     """Play a result and compare it with its source; the differences go into the report.
 
     Args:
         path: of the result.
         job: the work.
+        encoding: of its frames.
         extent: what it covers.
         writer: that wrote it with other streams; None if it has none.
     """
@@ -36,6 +40,8 @@ def verify(path: Path, job: Job, extent: Extent, writer: VideoWriter | None = No
         step=1 / job.timeline.rate,
         stretched=job.timeline.slow != 1 or is_part or bool(writer and writer.converted),
         shift=extent.begin if is_part else Fraction(0),
+        aspect=encoding.sample_aspect_ratio,
+        metadata=writer.carried_metadata if writer else {},
     )
     prove(path, job.report, expected)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,12 @@ from midframe.media.streams.carrying import Span, StreamsFailed
 from midframe.media.streams.rehearsal import make_plan
 from midframe.media.streams.streams import Plan, plan_time_code
 from midframe.media.writing.encoders import Encoding, choose_encoding
-from midframe.media.writing.mark import mark_of, read_mark
 from midframe.media.writing.spherical_boxes import Template, template_of
 from midframe.media.writing.writer import VideoWriter
 from midframe.options import EncodingOptions
 from midframe.video.plan import Extent
 from midframe.video.rendered_frame import RenderedFrame
-from midframe.video.segments import JOB_FILE, segments_folder
-from midframe.video.sinks.checks import check_own, check_target
+from midframe.video.sinks.checks import check_target, is_marked, result_mark
 from midframe.video.sinks.protocol import Job, cleaning_up
 from midframe.video.sinks.segment_encoder import SegmentEncoder
 from midframe.video.sinks.verification import verify
@@ -34,6 +33,7 @@ class VideoFileTarget:
     """A file of one of the `CONTAINERS`, with all other streams of the source: a `Target`."""
 
     holds_aspect = True
+    min_step = Fraction(0)
     from_zero = False
 
     def __init__(self, path: Path, options: EncodingOptions) -> None:
@@ -48,18 +48,7 @@ class VideoFileTarget:
 
     def is_complete(self, settings: Mapping[str, Any], *, overwrite: bool) -> bool:
         """See `Target`: a file states the fingerprint of the options that it was made with."""
-        unfinished = overwrite and (segments_folder(self.path) / JOB_FILE).exists()
-        if not self.path.exists() or unfinished:
-            return False
-        if read_mark(self.path) == _mark(settings, self.options):
-            return True
-        if not overwrite:
-            raise VideoError(
-                f"{self.path} exists and was made with other options: name another OUT, or give "
-                "--overwrite"
-            )
-        check_own(self.path)
-        return False
+        return is_marked(self.path, result_mark(settings, self.options), overwrite=overwrite)
 
     def begin(self, job: Job, *, resume: bool, overwrite: bool) -> "VideoFileSink":
         """See `Target`."""
@@ -129,7 +118,7 @@ class VideoFileSink:
                 self._drop(failure)
         self._report_streams(writer)
         self.encoder.remove()
-        verify(self.path, self.job, extent, writer)
+        verify(self.path, self.job, self.encoding, extent, writer)
         self.job.report.damage += tuple(writer.damage)
 
     def give_up(self) -> Path | None:
@@ -177,12 +166,8 @@ class VideoFileSink:
             matrix=self.job.source.layout.matrix,
             template=self.template,
             unfinished=self.encoder.folder / self.path.name,
-            mark=_mark(self.job.settings, self.options),
+            mark=result_mark(self.job.settings, self.options),
         )
-
-
-def _mark(settings: Mapping[str, Any], options: EncodingOptions) -> str:
-    return mark_of({**settings, "mute": options.mute})
 
 
 def _plan_streams(path: Path, options: EncodingOptions, job: Job, scratch: Path) -> Plan:
@@ -194,6 +179,7 @@ def _plan_streams(path: Path, options: EncodingOptions, job: Job, scratch: Path)
         job.timeline.slow,
         mute=options.mute,
         scratch=scratch,
+        changed_sounds=job.source.contents.changed_sounds,
     )
     constant = isinstance(job.timeline, ConstantRate) and job.timeline.slow == 1
     plan_time_code(plan, job.source, job.timeline.rate if constant else None)
