@@ -14,6 +14,7 @@ from PIL import Image, ImageCms, features
 from midframe.errors import VideoError
 from midframe.media.pictures.decoding import ROTATIONS, read_form, read_picture
 from midframe.media.pictures.images import Array, write_image
+from midframe.media.writing.encoder_options import opening_encoder
 
 DEEP = np.random.default_rng(0).integers(0, 65536, (40, 60, 4), np.uint16)
 
@@ -233,7 +234,7 @@ def test_avif_of_eight_and_ten_bits_is_read(tmp_path: Path) -> None:
         format="yuv420p10le"
     )
     frame.pts = 0
-    with av.open(str(tmp_path / "b.avif"), "w", format="avif") as container:
+    with opening_encoder(), av.open(str(tmp_path / "b.avif"), "w", format="avif") as container:
         stream = container.add_stream(
             "libsvtav1", 25, options={"crf": "5", "svtav1-params": "lp=1"}
         )
