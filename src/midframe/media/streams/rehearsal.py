@@ -34,6 +34,8 @@ FIRST_PACKETS = 12
 """Number of packets of each stream that are tried."""
 MAX_UNDECODABLE = 200
 """Number of packets after which an audio stream counts as impossible to decode."""
+MAX_GAP = Fraction(1)
+"""Seconds between two packets; a longer gap means that the clock jumps, and is closed in a trial."""
 MAX_BYTES = 64 << 20
 """Bytes of a source that are read for the first packets of streams that begin late."""
 FAULTS = (av.FFmpegError, OSError, ValueError, OverflowError)
@@ -236,10 +238,13 @@ def write_all(container: Any, carrier: Carrier, packets: Sequence[av.Packet]) ->
     """Write the packets of one stream, which begin at 0, to a test file; return how many were
     written."""
     times = RisingTimes(equal=False)
-    first = next((begin for begin, _ in map(times_of, packets) if begin is not None), Fraction(0))
-    count = 0
+    first, last, count = None, Fraction(0), 0
     for packet in packets:
-        for written in carrier.packets(_copy_packet(packet, first)):
+        begin, end = times_of(packet)
+        if begin is not None and (first is None or abs(begin - first - last) > MAX_GAP):
+            first = begin - last
+        last = last if end is None or first is None else end - first
+        for written in carrier.packets(_copy_packet(packet, first or Fraction(0))):
             container.mux(times.mend(written, carrier.stream))
             count += 1
     for written in carrier.rest():
