@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from midframe.cli.config import without_configured
 from midframe.cli.events import show_progress, write_event
 from midframe.cli.parameters import (
     DEFAULT_START,
@@ -71,6 +72,7 @@ FOR_ALL_CODECS = ".mkv"
     """
 )
 def video(
+    context: typer.Context,
     source: Annotated[
         Path,
         typer.Argument(
@@ -118,6 +120,8 @@ def video(
 ) -> None:
     """Increase the frame rate of a video, or slow it down; sound, subtitles and source frames are
     kept."""
+    if factor is not None and fps is not None:
+        factor, fps = without_configured(context, factor=factor, fps=fps)
     retiming = RetimingOptions(factor, fps, slow, vfr=vfr, cut=cut, dedup=dedup, overlays=overlays)
     encoding = EncodingOptions(codec, crf, preset, options_of(encoder_option or []), mute=mute)
     reading = SourceOptions(
