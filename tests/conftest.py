@@ -22,6 +22,8 @@ if not torch.cuda.is_available():
     )
 
 
+os.environ["MIDFRAME_CACHE"] = ""  # nothing of other runs decides what is tested
+
 torch.set_num_threads(2)
 
 _rights = no_real_time_threads()

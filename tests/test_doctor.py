@@ -52,12 +52,14 @@ def test_a_damaged_model_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_what_is_missing_is_advised(changed: dict[str, Any], advice: str) -> None:
     facts = {"operators": {"cpu": "Halide", "cuda": "Triton"}, "extras": {}, "models": {}}
+    facts |= {"pipelines": "/folder"}
     assert doctor.advise(facts) == []
     assert any(text.startswith(advice) for text in doctor.advise(facts | changed))
 
 
 def test_a_card_that_pytorch_does_not_use_is_advised(monkeypatch: pytest.MonkeyPatch) -> None:
     facts = {"operators": {"cpu": "Halide", "cuda": None}, "extras": {}, "models": {}}
+    facts |= {"pipelines": "/folder"}
     monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
     assert "PyTorch for CUDA" in doctor.advise(facts)[0]
     monkeypatch.setattr("shutil.which", lambda name: None)

@@ -3,6 +3,7 @@
 import os
 import platform
 import shutil
+import sys
 from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any
@@ -38,7 +39,8 @@ def examine() -> Facts:
     Returns:
         `python`, `system`, `pytorch`, `ffmpeg` and `pyav` (texts); `processor` (`name`, `cores`,
         `threads`, `features`), `devices` (names), `chosen` (`device`, `precision`), `operators` (by
-        type of device: Halide, Triton or PyTorch), `codecs` and `hardware_encoders` (names),
+        type of device: Halide, Triton or PyTorch), `pipelines` (the folder of those that are
+        compiled, if any), `codecs` and `hardware_encoders` (names),
         `models` (by name: `sha256`, and whether the file is `intact`), `extras` (by name: the
         missing packages) and `advice` (texts).
     """
@@ -54,6 +56,7 @@ def examine() -> Facts:
             "precision": str(choose_precision("auto", device)).removeprefix("torch."),
         },
         "operators": _operators(),
+        "pipelines": _pipelines(),
         "ffmpeg": ".".join(map(str, av.library_versions["libavcodec"])),
         "pyav": av.__version__,
         "codecs": [name for name in ENCODERS if _is_there(name)],
@@ -87,6 +90,7 @@ def describe(facts: Mapping[str, Any]) -> dict[str, str]:
         "chosen": f"{chosen['device']}, {chosen['precision']}",
         "CPU kernels": _kernels(operators["cpu"]),
         "CUDA kernels": _kernels(operators["cuda"]) if operators["cuda"] else "no CUDA",
+        "compiled pipelines": facts["pipelines"] or "in memory only",
         "FFmpeg": f"libavcodec {facts['ffmpeg']}, PyAV {facts['pyav']}",
         "encoders": ", ".join(facts["codecs"]),
         "hardware encoders": ", ".join(facts["hardware_encoders"]) or "none that works here",
@@ -103,6 +107,8 @@ def advise(facts: Mapping[str, Any]) -> list[str]:
     operators = facts["operators"]
     if operators["cpu"] == "PyTorch":
         found.append("pip install halide: faster on the processor")
+    if operators["cpu"] == "Halide" and facts["pipelines"] is None and sys.platform == "linux":
+        found.append("gcc or clang: pipelines for the processor are then compiled once and kept")
     if operators["cuda"] == "PyTorch":
         found.append("pip install triton: faster on the graphics card")
     if operators["cuda"] is None and shutil.which("nvidia-smi"):
@@ -151,6 +157,16 @@ def _features() -> list[str]:
 def _operators() -> dict[str, str | None]:
     cuda = ("Triton" if load_optional(load_triton) else "PyTorch") if _has_cuda() else None
     return {"cpu": "Halide" if load_optional(load_halide) else "PyTorch", "cuda": cuda}
+
+
+def _pipelines() -> str | None:
+    """Return the folder with compiled pipelines; None if they are compiled in memory."""
+    if find_spec("halide") is None:
+        return None
+    from midframe.ops.native_cache import open_cache
+
+    libraries = open_cache()
+    return str(libraries.folder) if libraries else None
 
 
 def _has_cuda() -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+import typer
 from helpers.training import toy
 
 import midframe
@@ -296,7 +297,8 @@ def test_the_doctor_answers(run: Callable) -> None:
 def test_a_result_without_a_name_is_called_after_its_source(
     source: str, codec: str | None, target: str
 ) -> None:
-    request = read_video_options(codec=codec)
+    context = typer.Context(typer.main.get_command(cli.app).commands["video"])
+    request = read_video_options(context, codec=codec)
     assert video_commands.default_target(Path(source), request) == Path(target)
 
 

@@ -71,6 +71,14 @@ def load_defaults(path: Path | None, group: Any) -> dict[str, Any]:
     return _defaults_of(path, group, found)
 
 
+def without_configured(context: Any, **values: Any) -> Iterable[Any]:
+    """Return the values of options that exclude each other; None for one of the configuration file
+    if another is given on the command line."""
+    sources = {name: context.get_parameter_source(name) for name in values}
+    given = {name for name, source in sources.items() if source and source.name == "COMMANDLINE"}
+    return [value if not given or name in given else None for name, value in values.items()]
+
+
 def _defaults_of(path: Path, group: Any, found: dict[str, Any]) -> dict[str, Any]:
     commands = group.commands
     shared = {key: value for key, value in found.items() if not isinstance(value, dict)}

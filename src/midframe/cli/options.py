@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import Any
 
+import typer
+
+from midframe.cli.config import without_configured
 from midframe.cli.parameters import (
     DEFAULT_START,
     Codec,
@@ -62,6 +65,7 @@ class VideoRequest:
 
 
 def read_video_options(
+    context: typer.Context,
     factor: Factor = None,
     fps: Fps = None,
     slow: Slow = None,
@@ -94,6 +98,8 @@ def read_video_options(
     Raises:
         OptionError: an option has a value that it cannot have, or excludes another.
     """
+    if factor is not None and fps is not None:
+        factor, fps = without_configured(context, factor=factor, fps=fps)
     retiming = RetimingOptions(factor, fps, slow, vfr=vfr, cut=cut, dedup=dedup, overlays=overlays)
     source = SourceOptions(
         start, end, source_fps, deinterlace=deinterlace, cut_threshold=cut_threshold, strict=strict

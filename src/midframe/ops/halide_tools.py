@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from midframe.ops.native_cache import NativeFunction, load_pipeline
+
 Place = tuple[Any, Any, Any]
 """Two neighbouring pixels along an axis, and how far from the first of them something lies."""
 
@@ -137,11 +139,12 @@ def in_one_loop(*functions: hl.Func) -> None:
 
 
 class Pipeline:
-    """A Halide pipeline for the processor at hand, compiled when it is first called.
+    """A Halide pipeline for the processor at hand, compiled or loaded when it is first called.
 
     Called with the values of its arguments and with the output buffers. It releases Python's global
-    lock while it compiles and while it computes, which Halide's own callables do not; it runs one
-    call at a time.
+    lock while it computes, which Halide's own callables do not. It is loaded from disk where
+    `midframe.ops.native_cache` can be used; otherwise it is compiled in memory, with the lock
+    released, and runs one call at a time.
 
     Args:
         result: what is computed.
@@ -151,8 +154,27 @@ class Pipeline:
     def __init__(self, result: hl.Func, *arguments: hl.ImageParam | hl.Param) -> None:
         self._result, self._arguments, self._lock = result, arguments, Lock()
         self._target = hl.get_jit_target_from_environment()
+        self.identity: tuple[str, ...] | None = None
+        """What determines the pipeline, by which it is kept on disk; None to keep it nowhere."""
+        self._native: NativeFunction | None = None
+        self._is_loaded = False
 
     def __call__(self, *values: Any) -> None:
+        if (native := self._load()) is not None:
+            native(*values)
+        else:
+            self._run_compiled(*values)
+
+    def _load(self) -> NativeFunction | None:
+        """Load the pipeline from disk, once; None if it is compiled in memory."""
+        if not self._is_loaded:
+            with self._lock:
+                if not self._is_loaded and self.identity is not None:
+                    self._native = load_pipeline(self.identity, self._result, self._arguments)
+                self._is_loaded = True
+        return self._native
+
+    def _run_compiled(self, *values: Any) -> None:
         *given, target = values
         with self._lock:
             for argument, value in zip(self._arguments, given, strict=True):
@@ -169,7 +191,13 @@ _building = RLock()
 def once(build: Callable[..., Pipeline]) -> Callable[..., Pipeline]:
     """Cache the pipeline that a function builds for each set of arguments; concurrent callers get
     the same one."""
-    kept = cache(build)
+
+    @cache
+    def kept(*arguments: Any) -> Pipeline:
+        pipeline = build(*arguments)
+        if pipeline.identity is None:
+            pipeline.identity = (build.__module__, build.__qualname__, repr(arguments))
+        return pipeline
 
     @wraps(build)
     def get(*arguments: Any) -> Pipeline:

@@ -35,7 +35,7 @@ FIRST_PACKETS = 12
 MAX_UNDECODABLE = 200
 """Number of packets after which an audio stream counts as impossible to decode."""
 MAX_GAP = Fraction(1)
-"""Seconds between two packets; a longer gap means that the clock jumps, and is closed in a trial."""
+"""Seconds between two packets; a longer gap is a jump of the clock, and is closed in a trial."""
 MAX_BYTES = 64 << 20
 """Bytes of a source that are read for the first packets of streams that begin late."""
 FAULTS = (av.FFmpegError, OSError, ValueError, OverflowError)

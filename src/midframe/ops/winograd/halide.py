@@ -189,7 +189,9 @@ def _pipeline(bf16: bool, of: int) -> Pipeline:
         lane
     ).unroll(i)
     in_one_loop(down, both, total, product, across, result)
-    return Pipeline(result, features, values, bias, slope, strip)
+    pipeline = Pipeline(result, features, values, bias, slope, strip)
+    pipeline.identity = (__name__, str(bf16))  # the same library for all workers
+    return pipeline
 
 
 def _inside(

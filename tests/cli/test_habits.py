@@ -201,6 +201,21 @@ def test_a_configuration_file_gives_defaults_and_the_command_line_wins(
     assert jobs[0][1].source.cut_threshold == 12.5
 
 
+def test_a_frame_rate_of_the_command_line_replaces_a_factor_of_the_configuration(
+    run: Run,
+    render_video: Callable[..., Path],
+    home: Path,
+    jobs: list[tuple[InterpolationOptions, VideoOptions]],
+) -> None:
+    source = render_video(frames=3)
+    (home / "config.toml").write_text("[video]\nfactor = 2.5\n")
+    assert run("video", source, "--fps", 60)[0] == 0
+    assert run("video", source)[0] == 0
+    found = [(options.retiming.factor, options.retiming.fps) for _, options in jobs]
+    assert found == [(None, 60), (2.5, None)]
+    assert run("video", source, "--fps", 60, "--factor", 2)[0] == 1
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [

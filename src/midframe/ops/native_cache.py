@@ -1,0 +1,256 @@
+"""Halide pipelines as shared libraries on disk, which later processes load instead of compiling.
+
+On Linux, Halide compiles a pipeline to an object file and the system's linker makes a library of
+it. On other systems, without a linker, or where the folder cannot be used, pipelines are compiled
+in memory each time.
+
+The libraries run in this process, so only files of this user are loaded, from a folder that nobody
+else can write to. The name of a file holds a hash of its content: a damaged one is not loaded.
+"""
+
+import ctypes
+import logging
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from functools import cache
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Event, RLock
+from typing import Any
+
+import halide as hl
+
+VARIABLE = "MIDFRAME_CACHE"
+"""Environment variable with the folder; empty for none."""
+FOLDER = "pipelines"
+LINKERS = ("cc", "gcc", "clang")
+LINK_OPTIONS = ("-lpthread", "-ldl", "-lm")
+LINK_SECONDS = 60
+MAX_BYTES = 64 << 20
+"""Of all libraries; the ones that were not used for the longest time are deleted first."""
+SYMBOL = "midframe_pipeline"
+"""Name of the function of each library."""
+OTHERS_MAY = 0o077
+"""Permissions of others, which the folder must not give."""
+
+log = logging.getLogger(__name__)
+
+
+def default_folder() -> Path:
+    """Return the folder for files that can be made again, by the convention of Linux."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "midframe"
+
+
+class LibraryCache:
+    """Shared libraries by key; several processes may add to it at the same time.
+
+    Args:
+        folder: of the libraries.
+        linker: the program that links them.
+    """
+
+    def __init__(self, folder: Path, linker: str) -> None:
+        self.folder, self.linker = folder, linker
+
+    def find(self, key: str) -> Path | None:
+        """Return the library of a key; None if there is none. Damaged files are deleted."""
+        for path in sorted(self.folder.glob(f"{key}-*.so")):
+            if _is_own(path) and path.stem.rpartition("-")[2] == _digest(path.read_bytes()):
+                os.utime(path)
+                return path
+            path.unlink(missing_ok=True)
+        return None
+
+    def add(
+        self, key: str, write_object: Callable[[Path], None], libraries: Sequence[Path] = ()
+    ) -> Path:
+        """Link an object file to a library, which appears when it is complete.
+
+        Args:
+            key: of the library.
+            write_object: writes the object file.
+            libraries: others that it needs.
+
+        Raises:
+            OSError: the folder cannot be written to.
+            subprocess.SubprocessError: the linker fails.
+        """
+        with TemporaryDirectory(dir=self.folder, prefix=".") as name:
+            source, target = Path(name) / "pipeline.o", Path(name) / "pipeline.so"
+            write_object(source)
+            files = map(str, (target, source, *libraries))
+            command = [self.linker, "-shared", "-o", *files, *LINK_OPTIONS]
+            subprocess.run(command, check=True, capture_output=True, timeout=LINK_SECONDS)
+            target.chmod(0o600)
+            path = self.folder / f"{key}-{_digest(target.read_bytes())}.so"
+            target.replace(path)
+        self._limit_size(keep={path, *libraries})
+        return path
+
+    def _limit_size(self, keep: set[Path]) -> None:
+        files = [(path.stat(), path) for path in self.folder.glob("*.so")]
+        total = sum(facts.st_size for facts, _ in files)
+        for facts, path in sorted(files, key=lambda each: each[0].st_mtime):
+            if total > MAX_BYTES and path not in keep:
+                path.unlink(missing_ok=True)
+                total -= facts.st_size
+
+
+class NativeFunction:
+    """A pipeline in a shared library; several threads may call it at the same time.
+
+    Args:
+        path: of the library.
+        types: of its arguments but the last, which is a buffer; None for a buffer.
+    """
+
+    def __init__(self, path: Path, types: Sequence[Any]) -> None:
+        self._function = getattr(ctypes.CDLL(str(path)), SYMBOL)
+        self._function.argtypes = [*(each or ctypes.c_void_p for each in types), ctypes.c_void_p]
+        self._function.restype = ctypes.c_int
+
+    def __call__(self, *values: Any) -> None:
+        """Run the pipeline; raises a HalideError if it does not accept a buffer."""
+        given = [
+            value._get_raw_halide_buffer_t() if isinstance(value, hl.Buffer) else value
+            for value in values
+        ]
+        if status := self._function(*given):
+            raise hl.HalideError(f"error {status}: {'; '.join(_errors)}")
+
+
+_loading = RLock()
+"""Halide keeps other threads from running Python while it compiles to a file."""
+_failed = Event()
+"""Set when a library could not be made or loaded, so that it is not tried for each pipeline."""
+_errors: list[str] = []
+"""What Halide's runtime reported."""
+
+
+def load_pipeline(
+    identity: tuple[str, ...], result: Any, arguments: Sequence[Any]
+) -> NativeFunction | None:
+    """Load a pipeline from disk, compiling it before if it is not there.
+
+    Args:
+        identity: what determines the pipeline besides the source of the package and the processor.
+        result: the function of Halide that it computes, one buffer.
+        arguments: images and parameters, in the order of the call.
+
+    Returns:
+        None where libraries cannot be made, with a message for developers.
+    """
+    libraries = open_cache()
+    if libraries is None or result.outputs() != 1:
+        return None
+    with _loading:
+        return None if _failed.is_set() else _load(libraries, identity, result, arguments)
+
+
+def _load(
+    libraries: LibraryCache, identity: tuple[str, ...], result: Any, arguments: Sequence[Any]
+) -> NativeFunction | None:
+    try:
+        runtime = _load_runtime(libraries)
+        key = _key(*identity)
+        path = libraries.find(key) or libraries.add(
+            key,
+            lambda target: result.compile_to_object(
+                str(target), list(arguments), SYMBOL, hl.Target(f"{_target()}-no_runtime")
+            ),
+            [runtime],
+        )
+        return NativeFunction(path, [_type_of(each) for each in arguments])
+    except (OSError, subprocess.SubprocessError) as error:
+        log.debug("pipelines are compiled in memory: %s", error)
+        _failed.set()
+        return None
+
+
+@cache
+def open_cache() -> LibraryCache | None:
+    """Return the libraries on this machine; None where they cannot be used."""
+    setting = os.environ.get(VARIABLE)
+    linker = next(filter(None, map(shutil.which, LINKERS)), None)
+    if setting == "" or linker is None or sys.platform != "linux":
+        log.debug("pipelines are compiled in memory: no cache is wanted, or there is no linker")
+        return None
+    folder = Path(setting) if setting else default_folder()
+    try:
+        folder = folder / FOLDER
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not _is_own(folder):
+            raise PermissionError(f"others can write to {folder}, or it belongs to another user")
+        with TemporaryDirectory(dir=folder, prefix="."):
+            pass
+    except OSError as error:
+        log.debug("pipelines are compiled in memory: %s", error)
+        return None
+    return LibraryCache(folder, linker)
+
+
+@cache
+def _load_runtime(libraries: LibraryCache) -> Path:
+    """Load what all pipelines share: threads, memory and errors."""
+    key = _key("runtime")
+    path = libraries.find(key) or libraries.add(
+        key, lambda target: hl.compile_standalone_runtime(str(target), hl.Target(_target()))
+    )
+    runtime = ctypes.CDLL(str(path))
+    runtime.halide_set_error_handler(_note_error)
+    return path
+
+
+def _keep_error(_: int, text: bytes) -> None:
+    _errors[:] = [*_errors[-3:], text.decode(errors="replace").strip()]
+
+
+_note_error = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_char_p)(_keep_error)
+"""Called by Halide's runtime instead of ending the process."""
+
+
+def _type_of(argument: Any) -> Any:
+    """Return the type of a parameter, or None for an image."""
+    if isinstance(argument, hl.ImageParam):
+        return None
+    kind = argument.type()
+    types = {"float32": ctypes.c_float, "int32": ctypes.c_int32}
+    return types[str(kind)]
+
+
+def _key(*identity: str) -> str:
+    facts = (version("halide"), _target(), _source_digest(), *identity)
+    return sha256(repr(facts).encode()).hexdigest()[:32]
+
+
+def _digest(content: bytes) -> str:
+    return sha256(content).hexdigest()[:32]
+
+
+@cache
+def _target() -> str:
+    return str(hl.get_host_target())
+
+
+@cache
+def _source_digest() -> str:
+    """Return a hash of all modules that pipelines can depend on."""
+    package = Path(__file__).parents[1]
+    digest = sha256()
+    for room in ("ops", "models"):
+        for path in sorted((package / room).rglob("*.py")):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _is_own(path: Path) -> bool:
+    """Whether a file or folder belongs to this user, and no other user has access to it."""
+    facts = path.lstat()
+    if facts.st_uid != os.getuid():
+        return False
+    return not facts.st_mode & OTHERS_MAY and not path.is_symlink()

@@ -1,0 +1,254 @@
+"""Pipelines on disk: what is compiled once is loaded by later processes, if it is sound."""
+
+import gc
+import logging
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import halide as hl
+import numpy as np
+import pytest
+import torch
+from small_flowsep import TINY, frames
+
+from midframe.models.flowsep import FlowSep, compilation
+from midframe.ops import native_cache
+from midframe.ops.halide_tools import Pipeline
+from midframe.ops.native_cache import LibraryCache, open_cache
+
+needs_linker = pytest.mark.skipif(
+    sys.platform != "linux" or not any(map(native_cache.shutil.which, native_cache.LINKERS)),
+    reason="there is no linker",
+)
+x, y = hl.Var("x"), hl.Var("y")
+
+
+_runtime: dict[str, bytes] = {}
+"""The library of Halide's runtime, by its name: it is compiled once for all tests."""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder of a cache that only this test uses; it holds Halide's runtime."""
+    found = tmp_path / "cache" / native_cache.FOLDER
+    monkeypatch.setenv(native_cache.VARIABLE, str(found.parent))
+    monkeypatch.setattr(native_cache, "_failed", Event())
+    for function in (open_cache, native_cache._load_runtime):
+        function.cache_clear()
+    libraries = open_cache()
+    if libraries and not _runtime:
+        path = native_cache._load_runtime(libraries)
+        _runtime[path.name] = path.read_bytes()
+    for name, content in _runtime.items():
+        if not (found / name).exists():  # what this process has loaded must stay as it is
+            (found / name).write_bytes(content)
+            (found / name).chmod(0o600)
+    yield found
+    for function in (open_cache, native_cache._load_runtime):
+        function.cache_clear()
+
+
+def new_pipeline(identity: str = "scale") -> Pipeline:
+    """Multiplies an image by a number and adds a whole one."""
+    image, factor = hl.ImageParam(hl.Float(32), 2, "image"), hl.Param(hl.Float(32), "factor")
+    added, result = hl.Param(hl.Int(32), "added"), hl.Func("result")
+    result[x, y] = image[x, y] * factor + added
+    result.parallel(y).vectorize(x, 8, hl.TailStrategy.GuardWithIf)
+    pipeline = Pipeline(result, factor, image, added)
+    pipeline.identity = (identity,)
+    return pipeline
+
+
+def run(pipeline: Pipeline) -> np.ndarray[Any, Any]:
+    image = np.arange(60, dtype=np.float32).reshape(4, 15)
+    result = np.zeros_like(image)
+    pipeline(0.5, hl.Buffer(image), 3, hl.Buffer(result))
+    assert np.array_equal(result, image / 2 + 3)
+    return result
+
+
+@pytest.fixture
+def compiled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The keys of the pipelines that are compiled."""
+    found: list[str] = []
+    add = LibraryCache.add
+
+    def noted(self: LibraryCache, key: str, *arguments: Any) -> Path:
+        if key != native_cache._key("runtime"):
+            found.append(key)
+        return add(self, key, *arguments)
+
+    monkeypatch.setattr(LibraryCache, "add", noted)
+    return found
+
+
+@needs_linker
+def test_a_pipeline_is_compiled_once_and_loaded_afterwards(
+    folder: Path, compiled: list[str]
+) -> None:
+    run(new_pipeline())
+    assert len(compiled) == 1
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
+    native_cache._load_runtime.cache_clear()
+    run(new_pipeline())
+    assert len(compiled) == 1
+    run(new_pipeline("another"))
+    assert len(compiled) == 2
+
+
+@needs_linker
+def test_several_threads_run_a_pipeline_at_the_same_time(folder: Path) -> None:
+    pipeline = new_pipeline()
+    with ThreadPoolExecutor(4) as pool:
+        assert len(list(pool.map(lambda _: run(pipeline), range(40)))) == 40
+
+
+@needs_linker
+def test_a_buffer_that_does_not_fit_is_an_error_as_in_memory(folder: Path) -> None:
+    for identity in (("scale",), None):
+        pipeline = new_pipeline()
+        pipeline.identity = identity
+        with pytest.raises(hl.HalideError, match="Input buffer image is accessed at 3"):
+            pipeline(
+                0.5,
+                hl.Buffer(np.zeros((2, 15), np.float32)),
+                3,
+                hl.Buffer(np.zeros((4, 15), np.float32)),
+            )
+
+
+@needs_linker
+def test_damaged_libraries_are_compiled_again(folder: Path, compiled: list[str]) -> None:
+    run(new_pipeline())
+    for path in folder.iterdir():  # replaced, since this process has loaded the files themselves
+        damaged = path.with_suffix(".new")
+        damaged.write_bytes(path.read_bytes()[:-100])
+        damaged.chmod(0o600)
+        damaged.replace(path)
+    native_cache._load_runtime.cache_clear()
+    run(new_pipeline())
+    assert len(compiled) == 2
+    assert len(list(folder.glob("*.so"))) == 2
+
+
+@needs_linker
+def test_libraries_that_others_can_write_to_are_not_loaded(
+    folder: Path, compiled: list[str]
+) -> None:
+    run(new_pipeline())
+    for path in folder.iterdir():
+        path.chmod(0o666)
+    native_cache._load_runtime.cache_clear()
+    run(new_pipeline())
+    assert len(compiled) == 2
+
+
+@needs_linker
+@pytest.mark.parametrize("obstacle", ["open folder", "file in its place", "no linker", "disabled"])
+def test_without_a_cache_pipelines_are_compiled_in_memory(
+    folder: Path,
+    compiled: list[str],
+    obstacle: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    open_cache.cache_clear()
+    if obstacle == "open folder":
+        folder.chmod(0o777)
+    elif obstacle == "file in its place":
+        shutil.rmtree(folder)
+        folder.write_text("")
+    elif obstacle == "no linker":
+        monkeypatch.setattr(native_cache, "LINKERS", ())
+    else:
+        monkeypatch.setenv(native_cache.VARIABLE, "")
+    with caplog.at_level(logging.DEBUG, "midframe"):
+        run(new_pipeline())
+        run(new_pipeline("another"))
+    assert not compiled
+    messages = [each.message for each in caplog.records if "compiled in memory" in each.message]
+    assert len(messages) == 1
+
+
+@needs_linker
+def test_a_linker_that_fails_is_tried_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, compiled: list[str]
+) -> None:
+    monkeypatch.setattr(native_cache, "LINKERS", ("false",))
+    open_cache.cache_clear()
+    run(new_pipeline())
+    run(new_pipeline("another"))
+    assert len(compiled) == 1
+    assert {path.name for path in folder.iterdir()} == _runtime.keys()
+
+
+@needs_linker
+def test_the_libraries_that_were_not_used_for_the_longest_time_are_deleted(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, name in enumerate(("one", "two")):
+        run(new_pipeline(name))
+        for path in folder.glob("*.so"):
+            os.utime(path, (number, number))
+    sizes = [path.stat().st_size for path in folder.glob("*.so")]
+    before = set(folder.glob("*.so"))
+    monkeypatch.setattr(native_cache, "MAX_BYTES", sum(sizes))
+    run(new_pipeline("three"))
+    left = set(folder.glob("*.so"))
+    assert len(left) == 3
+    assert len(left & before) == 2
+    native_cache._load_runtime.cache_clear()
+    run(new_pipeline("three"))
+
+
+CODE = """
+import sys
+sys.path[:0] = {paths!r}
+from test_native_cache import new_pipeline, run
+run(new_pipeline())
+"""
+
+
+@pytest.mark.slow
+@needs_linker
+def test_several_processes_compile_the_same_pipeline_at_the_same_time(folder: Path) -> None:
+    here = Path(__file__).parent
+    code = CODE.format(paths=[str(here), str(here.parent)])
+    processes = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(3)]
+    assert [process.wait(timeout=300) for process in processes] == [0, 0, 0]
+    assert not [path for path in folder.iterdir() if path.suffix != ".so"]
+    run(new_pipeline())
+
+
+@pytest.mark.slow
+@needs_linker
+@torch.inference_mode()
+def test_frames_are_the_same_from_disk_and_from_memory(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, compiled: list[str]
+) -> None:
+    torch.manual_seed(0)
+    network = FlowSep(TINY).for_inference()
+    found = []
+    for setting in ("", str(folder.parent)):
+        monkeypatch.setenv(native_cache.VARIABLE, setting)
+        open_cache.cache_clear()
+        forget_pipelines(monkeypatch)
+        found.append(network(*frames()))
+    assert len(compiled) > 8
+    assert torch.equal(*found)
+
+
+def forget_pipelines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let all pipelines be loaded or compiled again."""
+    monkeypatch.setattr(compilation, "_compiled", set())
+    for each in gc.get_objects():
+        if type(each) is Pipeline:
+            each._is_loaded, each._native = False, None
