@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_cli import run as run  # the fixture
 
 from midframe import doctor, speeds
 from midframe.interpolator import Interpolator

@@ -12,7 +12,6 @@ from typing import Any
 
 import av
 import pytest
-from test_cli import run as run  # the fixture
 from typer.main import get_command
 
 from midframe.cli import app

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from small_flowsep import TINY
+from helpers.flowsep import TINY
 
 from midframe.interpolator import Interpolator
 from midframe.media.pictures.images import write_image

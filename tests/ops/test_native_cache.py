@@ -16,7 +16,7 @@ import halide as hl
 import numpy as np
 import pytest
 import torch
-from small_flowsep import TINY, frames
+from helpers.flowsep import TINY, frames
 
 from midframe.models.flowsep import FlowSep, compilation
 from midframe.ops import native_cache
