@@ -96,7 +96,7 @@ class Survey:
     delayed: bool = False
     """Some packets of the picture state another time for showing than for decoding."""
     rising: bool = False
-    """The times of the picture rise in the order of decoding."""
+    """The times of the picture never go back in the order of decoding."""
     timed: bool = True
     """Every packet of the picture states a time; else `times` holds places between, and after,
     those that do."""
@@ -210,7 +210,7 @@ def take_survey(
     else:
         untimed = [*((0, duration) for duration in leading), *untimed]
     summary = _summary(streams, needed, [*shown, *_places(shown, untimed)], picture.index)
-    rising = all(before < after for before, after in pairwise(shown))
+    rising = all(before <= after for before, after in pairwise(shown))
     facts: dict[str, Any] = {
         "timed": not (untimed or leading),
         "mostly_corrupt": flagged * 2 > total,
