@@ -26,6 +26,8 @@ SURVEY_SECONDS = 5
 showing."""
 FASTEST = 10_000
 """Frames a second that no video has; times and rates that state more are wrong."""
+MIN_STAMPS = 3
+"""With so few frames the last time counts."""
 JUMP_BACK = Fraction(3, 10)
 """Seconds by which a decoding time goes back where the clock restarts; smaller steps are disorder
 of stamps."""
@@ -105,10 +107,9 @@ class Survey:
 
     @property
     def has_no_times(self) -> bool:
-        """Whether all frames state nearly the same time."""
-        return (
-            len(self.times) > 1 and (self.times[-1] - self.times[0]) * FASTEST < len(self.times) - 1
-        )
+        """Whether all frames state nearly the same time; the last packet may end the sequence."""
+        times = self.times[:-1] if len(self.times) > MIN_STAMPS else self.times
+        return len(times) > 1 and (times[-1] - times[0]) * FASTEST < len(times) - 1
 
     @property
     def jumps(self) -> tuple[Fraction, ...]:
