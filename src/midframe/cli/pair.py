@@ -1,0 +1,69 @@
+"""The two images that a command reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from midframe.errors import VideoError
+
+if TYPE_CHECKING:
+    from midframe.media.pictures.images import Array
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two images of one size, type and number of channels."""
+
+    first: Array
+    """(H, W, 3) RGB, or (H, W, 4) with alpha, uint8 or uint16."""
+    second: Array
+    icc_profile: bytes | None
+    """Of the first image, or else of the second."""
+    dropped: tuple[str, ...]
+    """Properties of the files that the images do not have."""
+
+    @property
+    def colours(self) -> tuple[Array, Array]:
+        """The images without alpha."""
+        first, second = (image[..., :3].copy() for image in (self.first, self.second))
+        return first, second
+
+
+def read_pair(first: Path, second: Path) -> Pair:
+    """Read two images; if one has more bits or alpha, the other one is converted.
+
+    Raises:
+        VideoError: one cannot be read, or their sizes differ.
+    """
+    from PIL import Image
+
+    from midframe.media.pictures.decoding import HDR_TRANSFERS, read_picture
+    from midframe.media.pictures.images import same_profile, unify_formats
+
+    Image.MAX_IMAGE_PIXELS = None  # the command line reads its user's own files, however large
+    pictures = [read_picture(path) for path in (first, second)]
+    sizes = [
+        f"{path} is {picture.image.shape[1]}x{picture.image.shape[0]}"
+        for path, picture in zip((first, second), pictures, strict=True)
+    ]
+    if pictures[0].image.shape[:2] != pictures[1].image.shape[:2]:
+        raise VideoError(f"the images differ in size: {', '.join(sizes)}: scale one of them")
+    dropped = [
+        f"{lost} of {path}"
+        for path, each in zip((first, second), pictures, strict=True)
+        for lost in each.left_out
+    ]
+    if any(picture.transfer in HDR_TRANSFERS for picture in pictures):
+        dropped.append("HDR transfer function (the result does not store it)")
+    profile, other = (picture.icc_profile for picture in pictures)
+    if profile and other and not same_profile(profile, other):
+        dropped.append(f"ICC profile of {second} (the result has that of {first})")
+    elif not same_profile(profile, other):
+        dropped.append(
+            f"exact colours of {first if other else second} (it has no ICC profile, the other "
+            "image has one)"
+        )
+    images = unify_formats([picture.image for picture in pictures])
+    return Pair(images[0], images[1], profile or other, tuple(dropped))
