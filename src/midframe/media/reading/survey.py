@@ -107,7 +107,7 @@ class Survey:
 
     @property
     def has_no_times(self) -> bool:
-        """Return whether all frames have nearly the same time; the last packet may be an end mark."""
+        """Return whether all frames have nearly the same time; the last one may be an end mark."""
         times = self.times[:-1] if len(self.times) > MIN_STAMPS else self.times
         return len(times) > 1 and (times[-1] - times[0]) * FASTEST < len(times) - 1
 
