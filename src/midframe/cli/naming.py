@@ -3,11 +3,22 @@
 from fractions import Fraction
 from pathlib import Path
 
-from midframe.errors import OptionError
+from midframe.errors import OptionError, SourceError
 
 KEPT_SUFFIXES = (".mkv", ".mov", ".m4v", ".gif", ".apng")
 """Suffixes that a result without a given name takes from its source; others become .mp4."""
 FOR_ALL_CODECS = ".mkv"
+
+
+def check_exists(source: Path) -> None:
+    """Check that a video exists before the libraries that read it are imported.
+
+    Raises:
+        SourceError: it does not. Patterns, addresses and standard input are checked elsewhere.
+    """
+    name = str(source)
+    if name != "-" and "%" not in name and ":" not in name and not source.exists():
+        raise SourceError(f"{source} does not exist: name a video")
 
 
 def options_of(texts: list[str]) -> dict[str, str]:

@@ -7,7 +7,7 @@ import typer
 
 from midframe.cli.config import without_configured
 from midframe.cli.events import show_progress, write_event
-from midframe.cli.naming import default_target, options_of
+from midframe.cli.naming import check_exists, default_target, options_of
 from midframe.cli.parameters import (
     DEFAULT_START,
     Codec,
@@ -123,6 +123,7 @@ def video(
         start, end, source_fps, deinterlace=deinterlace, cut_threshold=cut_threshold, strict=strict
     )
     interpolation = InterpolationOptions(model, device, tile, scale, ensemble, precision)
+    check_exists(source)
     target = target or default_target(source, factor, fps, slow, codec=codec)
     if report_file:
         check_report(report_file, source, target)
@@ -182,6 +183,7 @@ def compare(
     CompareOptions(factor, slower)
     part = SourceOptions(start, end).seconds
     InterpolationOptions(model, device, tile, scale, ensemble, precision)
+    check_exists(source)
     target = target or source.with_name(f"{source.stem}-compare.mp4")
     from midframe.media.reading.reader import Part
     from midframe.media.reading.sources import check_source
@@ -237,6 +239,7 @@ def score(
     methods."""
     part = SourceOptions(start, end).seconds
     options = InterpolationOptions(model, device, tile, scale, ensemble, precision)
+    check_exists(source)
     target = target or source.with_name(f"{source.stem}-score")
     check_output_folder(target, inputs=[source])
     from midframe.media.reading.reader import Part
