@@ -1,6 +1,8 @@
-"""Names of results that are given none."""
+"""Names of sources, and of results that are given none."""
 
 from pathlib import Path
+
+from midframe.errors import SourceError
 
 KEPT_SUFFIXES = (".mkv", ".mov", ".m4v", ".gif", ".apng")
 """Suffixes that a result without a given name takes from its source; others become .mp4."""
@@ -34,3 +36,14 @@ def result_suffix(source: Path, codec: str | None) -> str:
     if of_film and (not usual or suffix.lower() in (usual, FOR_ALL_CODECS)):
         return suffix
     return usual or ".mp4"
+
+
+def check_exists(source: Path) -> None:
+    """Check that a video exists before the libraries that read it are imported.
+
+    Raises:
+        SourceError: it does not. Patterns, addresses and standard input are checked elsewhere.
+    """
+    name = str(source)
+    if name != "-" and "%" not in name and ":" not in name and not source.exists():
+        raise SourceError(f"{source} does not exist: name a video")

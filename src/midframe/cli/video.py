@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from midframe.cli.events import show_progress, write_event
-from midframe.cli.names import result_suffix
+from midframe.cli.names import check_exists, result_suffix
 from midframe.cli.options import VideoRequest, takes_video_options
 from midframe.cli.parameters import (
     DEFAULT_START,
@@ -90,6 +90,7 @@ def video(
             f"{1 + len(others)} names are given: one IN and one OUT, or several videos with "
             "--output-dir"
         )
+    check_exists(source)
     target = others[0] if others else default_target(source, request)
     if report_file:
         check_report(report_file, source, target)
@@ -162,6 +163,7 @@ def compare(
     CompareOptions(factor, slower)
     part = SourceOptions(start, end).seconds
     InterpolationOptions(model, device, tile, scale, ensemble, precision)
+    check_exists(source)
     target = target or source.with_name(f"{source.stem}-compare.mp4")
     from midframe.media.reading.source import Part
     from midframe.media.reading.sources import check_source
@@ -217,6 +219,7 @@ def score(
     methods."""
     part = SourceOptions(start, end).seconds
     options = InterpolationOptions(model, device, tile, scale, ensemble, precision)
+    check_exists(source)
     target = target or source.with_name(f"{source.stem}-score")
     check_output_folder(target, inputs=[source])
     from midframe.media.reading.source import Part
