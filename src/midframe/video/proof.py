@@ -18,6 +18,7 @@ import numpy as np
 
 from midframe.media.pictures.images import Array
 from midframe.media.reading.sights import Sight, thumbnail
+from midframe.media.reading.video_file import decoder_of
 from midframe.media.streams.carriers import PRIMING_PACKETS
 from midframe.video.report import VideoReport
 
@@ -109,10 +110,10 @@ def play(path: Path, frame_duration: Fraction) -> Playback:
         found.streams = dict(Counter(stream.type for stream in others))
         sounds = [stream for stream in others if stream.type == "audio"]
         heard: dict[int, Stretch] = {}
-        last = Fraction(0)
+        last, decoder = Fraction(0), decoder_of(picture)
         for packet in container.demux([picture, *sounds]):
             if packet.stream is picture:
-                _show(found, packet, counted=counted)
+                _show(found, decoder, packet, counted=counted)
                 # durations are those of the order of decoding, so only that of the last packet
                 # states the end
                 last = (packet.duration or 0) * packet.time_base if packet.size else last
@@ -132,9 +133,9 @@ def play(path: Path, frame_duration: Fraction) -> Playback:
     return found
 
 
-def _show(found: Playback, packet: Any, *, counted: bool) -> None:
+def _show(found: Playback, decoder: Any, packet: Any, *, counted: bool) -> None:
     try:
-        pictures = packet.decode()
+        pictures = decoder.decode(packet if packet.size else None)
     except av.FFmpegError:
         found.errors += 1
         return
@@ -143,7 +144,7 @@ def _show(found: Playback, packet: Any, *, counted: bool) -> None:
         if moment is None:
             found.errors += 1
             continue
-        found.sights.append(Sight(Fraction(moment * picture.time_base), thumbnail(picture)))
+        found.sights.append(Sight(Fraction(moment * packet.time_base), thumbnail(picture)))
 
 
 @dataclass(frozen=True)

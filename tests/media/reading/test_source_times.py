@@ -170,3 +170,42 @@ def test_more_frames_a_second_than_matroska_can_tell_apart_are_refused_before_th
         interpolated(source)
     report = interpolate_video(source, tmp_path / "out.mp4", model=Averager(), codec="h264")
     assert not report.problems
+
+
+@pytest.mark.parametrize("b_frames", ["0", "2"])
+def test_pictures_of_mxf_begin_with_their_sound(tmp_path: Path, b_frames: str) -> None:
+    """Its MPEG-2 states times of showing; its H.264, and ASF, state those of decoding as such."""
+    source = tmp_path / "in.mxf"
+    with av.open(str(source), "w") as container:
+        stream = container.add_stream("mpeg2video", 25, options={"bf": b_frames})
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        track: Any = container.add_stream("pcm_s16le", 48000, layout="mono")
+        packets: list[av.Packet] = []
+        for index in range(12):
+            frame = av.VideoFrame.from_ndarray(render_frame(index), format="rgb24")
+            frame.pts, frame.time_base = index, Fraction(1, 25)
+            packets += stream.encode(frame)
+            sound = av.AudioFrame(format="s16", layout="mono", samples=1920)
+            sound.sample_rate, sound.pts = 48000, 1920 * index
+            packets += track.encode(sound)
+        container.mux([*packets, *stream.encode(None)])
+    with VideoReader(source) as reader:
+        times = [frame.pts * reader.time_base for frame in reader.read()]
+        begins = [span.begin for span in reader.survey.spans.values()]
+    assert times == [Fraction(n, 25) for n in range(12)]
+    assert begins == [0, 0]
+
+
+def test_times_of_decoding_that_repeat_at_the_end_lose_no_frame(tmp_path: Path) -> None:
+    source = tmp_path / "in.wmv"
+    with av.open(str(source), "w") as container:
+        stream = container.add_stream("mpeg2video", 25, options={"bf": "2"})
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        for index in range(25):
+            frame = av.VideoFrame.from_ndarray(render_frame(index), format="rgb24")
+            frame.pts, frame.time_base = index, Fraction(1, 25)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    report, times = interpolated(source)
+    assert (report.frames_kept, report.problems) == (25, ())
+    assert times == [Fraction(n, 50) for n in range(50)]

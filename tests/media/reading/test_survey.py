@@ -152,3 +152,11 @@ def test_frames_without_times_lie_before_the_first_one_with_a_time() -> None:
     found = survey([*early, *packets([n / 25 for n in range(20)])], clock_jumps=False)
     assert found.times == tuple(Fraction(n, 25) for n in range(25))
     assert (found.shift, found.end, found.timed) == (Fraction(1, 5), 1, False)
+
+
+def test_a_packet_that_ends_the_sequence_makes_no_times_of_useless_ones() -> None:
+    """As in elementary Dirac streams, which FFmpeg counts in ticks."""
+    ticks = [Packet(PICTURE, number, number) for number in range(25)]
+    end = Packet(PICTURE, 3_000_000, 3_000_000)
+    assert survey([*ticks, end], clock_jumps=False).has_no_times
+    assert not survey(packets([0, 0.04, 5]), clock_jumps=False).has_no_times

@@ -602,3 +602,18 @@ def test_damaged_sound_is_refused_where_the_source_is_read_strictly(
         interpolate_video(source, target, strict=True, **options)
     assert not target.exists()
     assert interpolate_video(source, target, resume=True, **options).problems == ()
+
+
+def test_a_clock_that_jumps_within_the_first_packets_is_no_hour_of_silence_in_the_trial(
+    tmp_path: Path,
+) -> None:
+    source = render_sound(tmp_path / "in.mkv", "pcm_s16le", "stereo")
+    with av.open(str(source)) as container, av.open(str(tmp_path / "out.mp4"), "w") as result:
+        stream = container.streams.audio[0]
+        packets = [packet for packet in container.demux(stream) if packet.size][:12]
+        for packet in packets[6:]:
+            packet.pts = packet.dts = packet.pts + 3_000_000
+        sound = SoundFormat(48000, "s16", "stereo", 2)
+        carrier = ConvertedSound(stream, result, Fraction(1), sound, Losses("audio stream 1"))
+        result.start_encoding()
+        assert 0 < rehearsal.write_all(result, carrier, packets) < 40

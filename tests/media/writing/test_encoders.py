@@ -12,7 +12,7 @@ from helpers.video import Averager, frames_of
 
 from midframe.doctor import examine
 from midframe.errors import VideoError
-from midframe.media.colour.conversion import Colour
+from midframe.media.colour.conversion import Colour, colour_of
 from midframe.media.writing.encoder_options import merge_options, quality_options
 from midframe.media.writing.encoders import (
     ENCODERS,
@@ -236,3 +236,17 @@ def test_a_process_that_stood_still_has_not_waited(monkeypatch: pytest.MonkeyPat
             watchdog.check()
     now[0] += 1000
     watchdog.check()
+
+
+@pytest.mark.parametrize(
+    ("given", "chosen"),
+    [
+        ("gray16be", "gray16le"), ("yuv420p10be", "yuv420p10le"), ("gbrp10le", "gbrp10le"),
+        ("gbrp12be", "gbrp12le"), ("gbrap16le", "gbrap16le"), ("rgb48be", "rgb48le"),
+        ("gbrp", "bgr0"), ("rgba", "bgra"),
+    ],
+)  # fmt: skip
+def test_ffv1_keeps_every_bit_of_a_sample(given: str, chosen: str) -> None:
+    picture = av.VideoFrame(96, 64, given)
+    encoder = av.Codec("ffv1", "w")
+    assert choose_pixel_format(encoder, picture, colour_of(picture)) == chosen

@@ -2,9 +2,10 @@
 they are."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from fractions import Fraction
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any, Self
 
@@ -38,6 +39,8 @@ DEFAULT_RATE = Fraction(25)
 """Of files that state neither times nor a rate."""
 DECODING_TIMES = ("asf", "mxf")
 """Containers that have no place for times of showing, or not for all codecs."""
+ORDER_FRAMES = 100
+"""So many frames of them are decoded to see whether their order differs from that of the times."""
 
 
 class VideoReader:
@@ -226,7 +229,15 @@ class VideoReader:
         differs."""
         if self.container.format.name not in DECODING_TIMES or not self.survey.rising:
             return False
-        return bool(self.stream.codec_context.has_b_frames) or self.survey.delayed
+        if not (self.stream.codec_context.has_b_frames or self.survey.delayed):
+            return False
+        with self._open() as container, suppress(av.FFmpegError):
+            decoded = (
+                frame.pts for frame in container.decode(container.streams[self.stream.index])
+            )
+            times = [pts for pts in islice(decoded, ORDER_FRAMES) if pts is not None]
+            return times != sorted(times)
+        return False
 
     def _pictures(self) -> Iterator[TimedFrame]:
         """Every picture from a key frame before the part on, with its pts and duration,

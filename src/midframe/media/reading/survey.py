@@ -26,6 +26,8 @@ SURVEY_SECONDS = 5
 showing."""
 FASTEST = 10_000
 """Frames a second that no video has; times and rates that state more are wrong."""
+MIN_STAMPS = 3
+"""With so few frames the last time counts."""
 JUMP_BACK = Fraction(3, 10)
 """Seconds by which a decoding time goes back where the clock restarts; smaller steps are disorder
 of stamps."""
@@ -96,7 +98,7 @@ class Survey:
     delayed: bool = False
     """Some packets of the picture state another time for showing than for decoding."""
     rising: bool = False
-    """The times of the picture rise in the order of decoding."""
+    """The times of the picture never go back in the order of decoding."""
     timed: bool = True
     """Every packet of the picture states a time; else `times` holds places between, and after,
     those that do."""
@@ -105,10 +107,9 @@ class Survey:
 
     @property
     def has_no_times(self) -> bool:
-        """Whether all frames state nearly the same time."""
-        return (
-            len(self.times) > 1 and (self.times[-1] - self.times[0]) * FASTEST < len(self.times) - 1
-        )
+        """Whether all frames state nearly the same time; the last packet may end the sequence."""
+        times = self.times[:-1] if len(self.times) > MIN_STAMPS else self.times
+        return len(times) > 1 and (times[-1] - times[0]) * FASTEST < len(times) - 1
 
     @property
     def jumps(self) -> tuple[Fraction, ...]:
@@ -210,7 +211,7 @@ def take_survey(
     else:
         untimed = [*((0, duration) for duration in leading), *untimed]
     summary = _summary(streams, needed, [*shown, *_places(shown, untimed)], picture.index)
-    rising = all(before < after for before, after in pairwise(shown))
+    rising = all(before <= after for before, after in pairwise(shown))
     facts: dict[str, Any] = {
         "timed": not (untimed or leading),
         "mostly_corrupt": flagged * 2 > total,

@@ -34,6 +34,9 @@ FIRST_PACKETS = 12
 """So many of each stream are tried."""
 MAX_UNDECODABLE = 200
 """After so many packets, a sound is taken for one that cannot be decoded."""
+MAX_GAP = Fraction(1)
+"""Seconds between two packets that are longer only where a clock jumps: in a trial they follow each
+other."""
 MAX_BYTES = 64 << 20
 """So much of a source is read for the first packets of streams that begin late."""
 FAULTS = (av.FFmpegError, OSError, ValueError, OverflowError)
@@ -236,10 +239,13 @@ def write_all(container: Any, carrier: Carrier, packets: Sequence[av.Packet]) ->
     """Write the packets of one stream, which begin at 0, to a trial; returns how many the result
     got."""
     times = RisingTimes(equal=False)
-    first = next((begin for begin, _ in map(times_of, packets) if begin is not None), Fraction(0))
-    count = 0
+    first, last, count = None, Fraction(0), 0
     for packet in packets:
-        for written in carrier.packets(_copied(packet, first)):
+        begin, end = times_of(packet)
+        if begin is not None and (first is None or abs(begin - first - last) > MAX_GAP):
+            first = begin - last
+        last = last if end is None or first is None else end - first
+        for written in carrier.packets(_copied(packet, first or Fraction(0))):
             container.mux(times.mend(written, carrier.stream))
             count += 1
     for written in carrier.rest():

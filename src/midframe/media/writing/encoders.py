@@ -191,8 +191,10 @@ def choose_pixel_format(encoder: av.Codec, picture: av.VideoFrame, colour: Colou
     everywhere."""
     offered = [each.name for each in encoder.video_formats or []]
     own, high_bit_depth = picture.format.name.replace("yuvj", "yuv"), colour.high_bit_depth
+    own = f"{own[:-2]}le" if own.endswith("be") else own
     if encoder.name == LOSSLESS and is_rgb(picture.format):
-        return LOSSLESS_RGB[high_bit_depth, colour.alpha]
+        planar = own.startswith("gbr") and own in offered
+        return own if planar else LOSSLESS_RGB[high_bit_depth, colour.alpha]
     odd = picture.width % 2 or picture.height % 2
     usual = (
         ["yuv420p10le", "yuv422p10le", "yuv420p"]
