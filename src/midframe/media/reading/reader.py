@@ -211,7 +211,7 @@ class VideoReader:
             VideoError: the file cannot be read, or is damaged and `strict` is set.
         """
         begin, until = self._edges()
-        cuts = CutDetector(self.stream, self.cut_threshold) if self.cut_threshold else None
+        cuts = CutDetector(self.cut_threshold) if self.cut_threshold else None
         end = None
         try:
             for picture, pts, duration in self._pictures(begin):
@@ -321,7 +321,7 @@ class VideoReader:
         if not self.deinterlace:
             yield from spread
             return
-        fields = Deinterlacer(self.stream)
+        fields = Deinterlacer()
         for picture, pts, duration in spread:
             yield from fields.feed(picture, pts, duration)
         yield from fields.rest()
