@@ -1,3 +1,4 @@
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -5,6 +6,7 @@ import numpy as np
 import pytest
 from helpers.video import Averager, frames_of, planes, render_frame
 
+from midframe.media.reading.scenes import CutDetector
 from midframe.video.pipeline import interpolate_video
 
 FADE = 16
@@ -76,3 +78,14 @@ def test_what_counts_as_a_cut_can_be_chosen(tmp_path: Path, threshold: float, cu
         ).cuts
         == cuts
     )
+
+
+def test_frames_alone_tell_their_form() -> None:
+    """The header of a damaged file may state none."""
+    detector, found = CutDetector(), []
+    for number in range(6):
+        image = render_frame(number, scene=number // 3)
+        frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+        frame.pts, frame.time_base = number, Fraction(1, 25)
+        found.append(detector.begins_scene(frame))
+    assert found == [False, False, False, True, False, False]

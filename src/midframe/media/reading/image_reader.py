@@ -148,9 +148,7 @@ class ImageReader:
 
     def read(self) -> Iterator[Frame]:
         """See `FrameSource`."""
-        cuts = None
-        if self.cut_threshold:
-            cuts = CutDetector(self._frame(self.images.first), self.cut_threshold)
+        cuts = CutDetector(self.cut_threshold) if self.cut_threshold else None
         return self._shown.frames(
             self._timed_frames(), self._arranger, cuts, self.frame_duration, lambda _: None
         )

@@ -3,23 +3,21 @@
 from collections import deque
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from typing import Any
 
 import av
 
-from midframe.media.colour.filters import pull_frames
+from midframe.media.colour.filters import picture_buffer, pull_frames
 from midframe.media.reading.frame_clock import TimedFrame
 
 
 class Deinterlacer:
     """Converts each interlaced frame to one progressive frame; others are not changed."""
 
-    def __init__(self, stream: av.VideoStream) -> None:
-        self._graph = graph = av.filter.Graph()  # its filters do not keep it
-        self._begin = graph.add_buffer(template=stream, time_base=stream.time_base)
-        self._end = graph.add("buffersink")
-        graph.link_nodes(
-            self._begin, graph.add("bwdif", "mode=send_frame:deint=interlaced"), self._end
-        ).configure()
+    def __init__(self) -> None:
+        self._graph: av.filter.Graph | None = None
+        self._begin: Any = None
+        self._end: Any = None
         self._times: deque[tuple[int | Fraction, int | Fraction]] = deque()
         """pts and durations of the frames in the filter."""
 
@@ -27,23 +25,34 @@ class Deinterlacer:
         self, picture: av.VideoFrame, pts: int | Fraction, duration: int | Fraction
     ) -> Iterator[tuple[av.VideoFrame, int | Fraction, int | Fraction]]:
         """Add a frame; yield the frames that are complete, usually the one before it."""
+        if self._graph is None:
+            self._configure(picture)
         self._times.append((pts, duration))
         self._begin.push(picture)
         yield from self._whole()
 
     def rest(self) -> Iterator[tuple[av.VideoFrame, int | Fraction, int | Fraction]]:
         """Yield the last frame."""
-        self._begin.push(None)
-        yield from self._whole()
+        if self._graph is not None:
+            self._begin.push(None)
+            yield from self._whole()
+
+    def _configure(self, picture: av.VideoFrame) -> None:
+        """Build the filter graph for frames like one."""
+        self._graph = graph = av.filter.Graph()  # its filters do not keep it
+        self._begin, self._end = picture_buffer(graph, picture), graph.add("buffersink")
+        graph.link_nodes(
+            self._begin, graph.add("bwdif", "mode=send_frame:deint=interlaced"), self._end
+        ).configure()
 
     def _whole(self) -> Iterator[tuple[av.VideoFrame, int | Fraction, int | Fraction]]:
         for picture in pull_frames(self._end):
             yield picture, *self._times.popleft()
 
 
-def deinterlaced(frames: Iterable[TimedFrame], stream: av.VideoStream) -> Iterator[TimedFrame]:
+def deinterlaced(frames: Iterable[TimedFrame]) -> Iterator[TimedFrame]:
     """Yield the frames of a stream, interlaced ones made progressive."""
-    fields = Deinterlacer(stream)
+    fields = Deinterlacer()
     for picture, pts, duration in frames:
         yield from fields.feed(picture, pts, duration)
     yield from fields.rest()

@@ -122,7 +122,7 @@ class PipeReader:
 
     def read(self) -> Iterator[Frame]:
         """See `FrameSource`."""
-        cuts = CutDetector(self.stream, self.cut_threshold) if self.cut_threshold else None
+        cuts = CutDetector(self.cut_threshold) if self.cut_threshold else None
         clock = FrameClock(
             self._first.pts or 0,
             self.frame_duration,
@@ -130,7 +130,7 @@ class PipeReader:
             untimed=False,
         )
         spread = clock.spread(chain([self._first], self._decoded))
-        pictures = deinterlaced(spread, self.stream) if self.deinterlace else spread
+        pictures = deinterlaced(spread) if self.deinterlace else spread
         try:
             yield from self._shown.frames(
                 pictures, self._arranger, cuts, self.frame_duration, self._check_end

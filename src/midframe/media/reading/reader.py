@@ -172,7 +172,7 @@ class VideoReader:
 
     def read(self) -> Iterator[Frame]:
         """See `FrameSource`."""
-        cuts = CutDetector(self.stream, self.cut_threshold) if self.cut_threshold else None
+        cuts = CutDetector(self.cut_threshold) if self.cut_threshold else None
         try:
             yield from self._shown.frames(
                 self._pictures(), self._arranger, cuts, self.frame_duration, self._check_complete
@@ -249,7 +249,7 @@ class VideoReader:
             untimed=self._untimed,
         )
         spread = clock.spread(self._decoded(self.container, self._shown.begin))
-        return deinterlaced(spread, self.stream) if self.deinterlace else spread
+        return deinterlaced(spread) if self.deinterlace else spread
 
     def _decoded(
         self, container: Any, begin: Fraction | None = None, *, report: bool = True

@@ -10,31 +10,30 @@ DEFAULT_THRESHOLD = SourceOptions.cut_threshold
 
 
 class CutDetector:
-    """Detects which frames begin a new scene.
+    """Detects for each frame of a stream, in order, whether it begins a new scene.
 
     Args:
-        like: the stream, or a frame of the size and pixel format of all.
         threshold: score from 0 to 100 from which a change counts as a cut.
     """
 
-    def __init__(
-        self, like: av.VideoStream | av.VideoFrame, threshold: float = DEFAULT_THRESHOLD
-    ) -> None:
-        self._graph = av.filter.Graph()
-        source = (
-            picture_buffer(self._graph, like)
-            if isinstance(like, av.VideoFrame)
-            else self._graph.add_buffer(template=like, time_base=like.time_base)
-        )
-        detector = self._graph.add("scdet", threshold=str(threshold))
-        self._graph.link_nodes(source, detector, self._graph.add("buffersink"))
-        self._graph.configure()
-        self._first = True
+    def __init__(self, threshold: float = DEFAULT_THRESHOLD) -> None:
+        self._threshold = threshold
+        self._graph: av.filter.Graph | None = None
 
     def begins_scene(self, frame: av.VideoFrame) -> bool:
         """Return whether the next frame of the stream begins a new scene. The first frame of all
         does not."""
+        first = self._graph is None
+        self._graph = self._graph or self._graph_for(frame)
         self._graph.vpush(frame)
         marked = "lavfi.scd.time" in self._graph.vpull().metadata
-        first, self._first = self._first, False
         return marked and not first
+
+    def _graph_for(self, frame: av.VideoFrame) -> av.filter.Graph:
+        """Build the filter graph for frames like one: the header of a damaged file may not state
+        their format."""
+        graph = av.filter.Graph()
+        detector = graph.add("scdet", threshold=str(self._threshold))
+        graph.link_nodes(picture_buffer(graph, frame), detector, graph.add("buffersink"))
+        graph.configure()
+        return graph
