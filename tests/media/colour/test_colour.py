@@ -12,6 +12,7 @@ from midframe.media.colour.conversion import (
     Colour,
     colour_of,
     from_rgb,
+    grey,
     in_format,
     is_rgb,
     to_rgb,
@@ -154,3 +155,15 @@ def test_matrices_that_ffmpeg_does_not_convert_are_carried(
     assert int(after[0].colorspace) == matrix
     for was, now in zip(before, after, strict=True):
         assert all(map(np.array_equal, planes(was), planes(now)))
+
+
+@pytest.mark.parametrize("matrix", [1, 2, 5, 8, 9, 10])
+def test_grey_is_the_luma_whatever_the_chroma_and_the_matrix(matrix: int) -> None:
+    frame = av.VideoFrame(64, 48, "yuv420p")
+    rng = np.random.default_rng(0)
+    for plane in frame.planes:
+        plane.update(rng.integers(16, 236, plane.buffer_size, np.uint8).tobytes())
+    frame.colorspace = matrix
+    luma = np.frombuffer(frame.planes[0], np.uint8).reshape(48, -1)[:, :64]
+    expanded = (luma.astype(float) - 16) * 255 / 219
+    assert np.abs(grey(frame) - expanded).max() <= 1

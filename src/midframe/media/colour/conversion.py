@@ -109,10 +109,11 @@ def from_rgb(image: Array, colour: Colour, pixel_format: str) -> av.VideoFrame:
 
 
 def grey(frame: av.VideoFrame) -> Array:
-    """Convert a frame to grey, (H, W) uint8."""
+    """Convert a frame to its luma at full range, (H, W) uint8."""
+    # Stated, since FFmpeg refuses some matrices of frames; with another one it would mix in chroma.
     image: Array = (
         VideoReformatter()
-        .reformat(frame, format="gray8", src_colorspace=BT709, dst_colorspace=BT709)
+        .reformat(frame, format="gray8", src_colorspace=BT470BG, dst_colorspace=BT470BG)
         .to_ndarray()
     )
     return image

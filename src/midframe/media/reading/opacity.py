@@ -7,7 +7,7 @@ import av
 from av.video.reformatter import VideoReformatter
 
 from midframe.errors import VideoError
-from midframe.media.colour.conversion import BT709
+from midframe.media.colour.conversion import BT470BG
 from midframe.media.reading.source import FrameSource
 
 EXAMINED = 25
@@ -42,6 +42,6 @@ def lost_alpha(source: FrameSource) -> str:
 def is_opaque(frame: av.VideoFrame) -> bool:
     """Return whether all pixels of a frame with alpha or a palette are opaque."""
     rgba = VideoReformatter().reformat(
-        frame, format="rgba", src_colorspace=BT709, dst_colorspace=BT709
+        frame, format="rgba", src_colorspace=BT470BG, dst_colorspace=BT470BG
     )
     return bool((rgba.to_ndarray()[..., 3] == 255).all())
