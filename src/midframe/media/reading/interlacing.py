@@ -31,7 +31,7 @@ class Deinterlacer:
         self._begin.push(picture)
         yield from self._whole()
 
-    def rest(self) -> Iterator[tuple[av.VideoFrame, int | Fraction, int | Fraction]]:
+    def flush(self) -> Iterator[tuple[av.VideoFrame, int | Fraction, int | Fraction]]:
         """Yield the last frame."""
         self._begin.push(None)
         yield from self._whole()
@@ -41,9 +41,11 @@ class Deinterlacer:
             yield picture, *self._times.popleft()
 
 
-def deinterlaced(frames: Iterable[TimedFrame], stream: av.VideoStream) -> Iterator[TimedFrame]:
+def deinterlace_frames(
+    frames: Iterable[TimedFrame], stream: av.VideoStream
+) -> Iterator[TimedFrame]:
     """Yield the frames of a stream, interlaced ones made progressive."""
     fields = Deinterlacer(stream)
     for picture, pts, duration in frames:
         yield from fields.feed(picture, pts, duration)
-    yield from fields.rest()
+    yield from fields.flush()
