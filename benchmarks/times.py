@@ -15,7 +15,7 @@ from statistics import mean
 
 from midframe.evaluation.measures import measure
 from midframe.interpolator import Interpolator
-from midframe.media.pictures.images import blended
+from midframe.media.pictures.images import blend_images
 from midframe.training.samples import open_shards
 
 STEPS = 4
@@ -35,7 +35,7 @@ def main() -> None:
         start = (shards.frame_count(index) - STEPS) // 2
         first, *truths, second = shards.read_frames(index, range(start, start + STEPS + 1))
         made = {name: tool.interpolate_many(first, second, TIMES) for name, tool in tools.items()}
-        made["average"] = [blended(first, second, time) for time in TIMES]
+        made["average"] = [blend_images(first, second, time) for time in TIMES]
         for name, frames in made.items():
             for time, truth, frame in zip(TIMES, truths, frames, strict=True):
                 scores[name, time].append(measure(truth, frame).psnr)

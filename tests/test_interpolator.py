@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from midframe.devices import choose_precision
-from midframe.interpolator import Interpolator, steps_to, tiles
+from midframe.interpolator import Interpolator, halving_steps, tiles
 from midframe.models.sepconv import SepConv
 from midframe.models.shipped import list_models
 from midframe.times import nearest_time
@@ -70,7 +70,7 @@ def test_tiles_cover_a_frame_once() -> None:
     [("1/2", "1/2"), ("1/4", "1/2 1/4"), ("5/8 1/4", "1/2 1/4 3/4 5/8"), ("1", "")],
 )
 def test_a_time_comes_after_those_it_lies_between(wanted: str, steps: str) -> None:
-    assert steps_to([Fraction(each) for each in wanted.split()]) == [
+    assert halving_steps([Fraction(each) for each in wanted.split()]) == [
         Fraction(each) for each in steps.split()
     ]
 

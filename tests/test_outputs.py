@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from midframe.errors import CheckpointError, VideoError
-from midframe.outputs import check_output_file, check_output_folder, unfinished_path, whole_file
+from midframe.outputs import atomic_write, check_output_file, check_output_folder, unfinished_path
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_a_folder_may_be_made_but_not_in_a_file_or_a_locked_place(
 def test_a_file_appears_whole_with_the_permissions_of_new_files(tmp_path: Path) -> None:
     path, usual = tmp_path / "out.bin", tmp_path / "usual"
     usual.touch()
-    with whole_file(path) as unfinished:
+    with atomic_write(path) as unfinished:
         unfinished.unlink()
         os.close(
             os.open(unfinished, os.O_CREAT | os.O_WRONLY, 0o600)
@@ -85,7 +85,7 @@ def test_a_file_appears_whole_with_the_permissions_of_new_files(tmp_path: Path) 
         assert not path.exists()
     assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(usual.stat().st_mode)
     path.write_text("old")
-    with pytest.raises(ZeroDivisionError), whole_file(path) as unfinished:
+    with pytest.raises(ZeroDivisionError), atomic_write(path) as unfinished:
         unfinished.write_text(f"new {1 / 0}")
     assert path.read_text() == "old"
     assert sorted(each.name for each in tmp_path.iterdir()) == ["out.bin", "usual"]
@@ -94,6 +94,6 @@ def test_a_file_appears_whole_with_the_permissions_of_new_files(tmp_path: Path) 
 def test_a_long_name_leaves_room_for_the_unfinished_file(tmp_path: Path) -> None:
     path = tmp_path / ("ä" * 125 + ".png")
     assert len(os.fsencode(unfinished_path(path).name)) <= 255
-    with whole_file(path) as unfinished:
+    with atomic_write(path) as unfinished:
         unfinished.write_text("x")
     assert path.read_text() == "x"

@@ -13,7 +13,7 @@ from midframe.models.flowsep import FlowSep
 from midframe.models.flowsep.confidence import confidence_of, fall_back, stillness
 from midframe.models.flowsep.steps import PlainSteps
 from midframe.models.network import Network
-from midframe.outputs import whole_file
+from midframe.outputs import atomic_write
 
 OPSET = 18
 """Version of the operators; 16 is the first with GridSample."""
@@ -84,7 +84,7 @@ def export_onnx(
     assert program is not None, "an export by torch.export gives a program"
     tell("writing")
     try:
-        with whole_file(path) as unfinished:
+        with atomic_write(path) as unfinished:
             onnx.save(program.model_proto, unfinished)
     except OSError as error:
         raise CheckpointError(

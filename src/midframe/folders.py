@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 
-def visible(folder: Path, paths: Iterable[Path]) -> list[Path]:
+def visible_files(folder: Path, paths: Iterable[Path]) -> list[Path]:
     """Those of the paths below a folder that are not hidden, nor in a hidden folder, by name.
 
     Systems and archives leave hidden files beside real ones, which have the same endings

@@ -200,7 +200,7 @@ class Interpolator:
         self, frames: FramesByTime, moments: Sequence[Fraction], progress: Progress | None
     ) -> None:
         """Add the frames at some times, and at the intermediate times, to those at 0 and 1."""
-        steps = steps_to(moments)
+        steps = halving_steps(moments)
         for done, moment in enumerate(steps):
             before, after = (frames[neighbour] for neighbour in neighbours(moment))
             frames[moment] = self.middle(before, after, scale_progress(progress, done, len(steps)))
@@ -267,16 +267,16 @@ def scale_progress(progress: Progress | None, done: int, count: int) -> Progress
     return (lambda fraction: progress((done + fraction) / count)) if progress else None
 
 
-def steps_to(moments: Sequence[Fraction]) -> list[Fraction]:
+def halving_steps(moments: Sequence[Fraction]) -> list[Fraction]:
     """Return the times to interpolate by halving to reach some times, each after those around
     it."""
     needed: set[Fraction] = set()
-    open_ones = list(moments)
-    while open_ones:
-        moment = open_ones.pop()
+    pending = list(moments)
+    while pending:
+        moment = pending.pop()
         if moment.denominator > 1 and moment not in needed:
             needed.add(moment)
-            open_ones += neighbours(moment)
+            pending += neighbours(moment)
     return sorted(needed, key=lambda moment: (moment.denominator, moment))
 
 

@@ -69,7 +69,7 @@ def check_output_folder(
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Give a path to write to, beside the final one, which is taken when the block ends without an
     error.
 

@@ -14,8 +14,8 @@ from midframe.video.plan import (
     LONG_SEGMENT,
     SHORT_SEGMENT,
     STILL_SECONDS,
+    FrameTiming,
     Interval,
-    Moment,
     PlannedFrame,
     PlanRules,
     plan,
@@ -28,14 +28,14 @@ CUTS: Any = st.sampled_from(get_args(CutMode))
 
 
 @st.composite
-def sources(draw: st.DrawFn) -> list[Moment]:
+def sources(draw: st.DrawFn) -> list[FrameTiming]:
     """Source frames at any times, some of them at cuts, some with captions."""
     start = draw(st.fractions(-1, 2, max_denominator=100))
     steps = draw(st.lists(STEPS | st.just(Fraction(3, 5)), min_size=1, max_size=8))
     times = [start + sum(steps[:number], Fraction(0)) for number in range(len(steps) + 1)]
     flags = st.booleans()
     return [
-        Moment(begin, end, begins_scene=number > 0 and draw(flags), captions=draw(flags))
+        FrameTiming(begin, end, begins_scene=number > 0 and draw(flags), captions=draw(flags))
         for number, (begin, end) in enumerate(pairwise(times))
     ]
 
@@ -66,25 +66,25 @@ def frames_of(intervals: list[Interval]) -> list[PlannedFrame]:
 
 
 @settings(deadline=None, max_examples=60)
-@given(moments=sources(), rules=rules_for())
+@given(timings=sources(), rules=rules_for())
 def test_there_is_an_interval_up_to_every_source_frame_and_one_to_the_end(
-    moments: list[Moment], rules: PlanRules
+    timings: list[FrameTiming], rules: PlanRules
 ) -> None:
-    intervals = list(plan(moments, rules))
-    count = len(moments)
+    intervals = list(plan(timings, rules))
+    count = len(timings)
     assert [each.before for each in intervals] == [None, *range(count)]
     assert [each.after for each in intervals] == [*range(count), None]
     assert (intervals[0].type, intervals[-1].type) == ("start", "end")
     assert [each.extent is None for each in intervals] == [True] * count + [False]
-    for interval, moment in zip(intervals[1:-1], moments[1:], strict=True):
-        assert (interval.type == "cut") == moment.begins_scene
+    for interval, timing in zip(intervals[1:-1], timings[1:], strict=True):
+        assert (interval.type == "cut") == timing.begins_scene
         assert interval.type in ("motion", "cut", "gap")
 
 
 @settings(deadline=None, max_examples=60)
-@given(moments=sources(), rules=rules_for())
-def test_frames_rise_in_time_up_to_the_end(moments: list[Moment], rules: PlanRules) -> None:
-    intervals = list(plan(moments, rules))
+@given(timings=sources(), rules=rules_for())
+def test_frames_rise_in_time_up_to_the_end(timings: list[FrameTiming], rules: PlanRules) -> None:
+    intervals = list(plan(timings, rules))
     extent = intervals[-1].extent
     assert extent
     times = [frame.pts for frame in frames_of(intervals)]
@@ -92,16 +92,16 @@ def test_frames_rise_in_time_up_to_the_end(moments: list[Moment], rules: PlanRul
     assert not times or times[-1] < extent.end_pts
     if rules.from_zero and isinstance(rules.timeline, TrueTimes):
         assert times[0] == 0
-    assert extent.source_begin == moments[0].time
-    assert extent.source_end == moments[-1].end
+    assert extent.source_begin == timings[0].time
+    assert extent.source_end == timings[-1].end
 
 
 @settings(deadline=None, max_examples=60)
-@given(moments=sources(), rules=rules_for())
+@given(timings=sources(), rules=rules_for())
 def test_only_frames_within_one_scene_are_interpolated(
-    moments: list[Moment], rules: PlanRules
+    timings: list[FrameTiming], rules: PlanRules
 ) -> None:
-    for interval in plan(moments, rules):
+    for interval in plan(timings, rules):
         for frame in interval.frames:
             if frame.action in ("keep", "hold"):
                 assert frame.t == 0
@@ -115,10 +115,12 @@ def test_only_frames_within_one_scene_are_interpolated(
 
 
 @settings(deadline=None, max_examples=60)
-@given(moments=sources(), rules=rules_for())
-def test_a_source_frame_is_kept_once_and_then_held(moments: list[Moment], rules: PlanRules) -> None:
+@given(timings=sources(), rules=rules_for())
+def test_a_source_frame_is_kept_once_and_then_held(
+    timings: list[FrameTiming], rules: PlanRules
+) -> None:
     shown = [
-        frame for frame in frames_of(list(plan(moments, rules))) if frame.action in ("keep", "hold")
+        frame for frame in frames_of(list(plan(timings, rules))) if frame.action in ("keep", "hold")
     ]
     kept = [frame.source for frame in shown if frame.action == "keep"]
     assert sorted(set(kept)) == kept
@@ -129,53 +131,57 @@ def test_a_source_frame_is_kept_once_and_then_held(moments: list[Moment], rules:
 
 
 @settings(deadline=None, max_examples=60)
-@given(moments=sources(), factor=st.integers(1, 5))
-def test_true_times_keep_every_source_frame_at_its_time(moments: list[Moment], factor: int) -> None:
+@given(timings=sources(), factor=st.integers(1, 5))
+def test_true_times_keep_every_source_frame_at_its_time(
+    timings: list[FrameTiming], factor: int
+) -> None:
     timeline = TrueTimes(factor, RATE, Fraction(1, 1000))
-    intervals = list(plan(moments, PlanRules(timeline, RATE)))
+    intervals = list(plan(timings, PlanRules(timeline, RATE)))
     kept = [frame for frame in frames_of(intervals) if frame.action == "keep"]
-    assert [frame.source for frame in kept] == list(range(len(moments)))
+    assert [frame.source for frame in kept] == list(range(len(timings)))
     assert [frame.pts for frame in kept] == [
-        round(moment.time / timeline.time_base) for moment in moments
+        round(timing.time / timeline.time_base) for timing in timings
     ]
-    assert len(frames_of(intervals)) == factor * len(moments)
+    assert len(frames_of(intervals)) == factor * len(timings)
 
 
 @settings(deadline=None, max_examples=60)
-@given(moments=sources(), rules=rules_for())
+@given(timings=sources(), rules=rules_for())
 def test_every_set_of_captions_is_shown_once_or_is_left(
-    moments: list[Moment], rules: PlanRules
+    timings: list[FrameTiming], rules: PlanRules
 ) -> None:
-    intervals = list(plan(moments, rules))
+    intervals = list(plan(timings, rules))
     shown = [each.captions for each in frames_of(intervals) if each.captions is not None]
     assert sorted(set(shown)) == shown
-    assert {number for number, moment in enumerate(moments) if moment.captions} >= set(shown)
+    assert {number for number, timing in enumerate(timings) if timing.captions} >= set(shown)
     extent = intervals[-1].extent
     assert extent
-    lost = sum(moment.captions for moment in moments) - len(shown) - extent.captions_left
+    lost = sum(timing.captions for timing in timings) - len(shown) - extent.captions_left
     assert lost >= 0
     if frames_of(intervals)[-1:] and isinstance(rules.timeline, TrueTimes):
         assert lost == 0
 
 
 @settings(deadline=None, max_examples=60)
-@given(moments=sources(), rules=rules_for())
-def test_a_plan_depends_on_what_was_before_alone(moments: list[Moment], rules: PlanRules) -> None:
+@given(timings=sources(), rules=rules_for())
+def test_a_plan_depends_on_what_was_before_alone(
+    timings: list[FrameTiming], rules: PlanRules
+) -> None:
     """So a plan can follow frames that are just being decoded, and resumed work has the same."""
-    whole = list(plan(moments, rules))
+    whole = list(plan(timings, rules))
     taken = 0
 
     def one_by_one() -> Any:
         nonlocal taken
-        for moment in moments:
+        for timing in timings:
             taken += 1
-            yield moment
+            yield timing
 
     for number, interval in enumerate(plan(one_by_one(), rules)):
         assert interval == whole[number]
-        assert taken == min(number + 1, len(moments))
-    for count in range(1, len(moments)):
-        assert list(plan(moments[:count], rules))[:count] == whole[:count]
+        assert taken == min(number + 1, len(timings))
+    for count in range(1, len(timings)):
+        assert list(plan(timings[:count], rules))[:count] == whole[:count]
 
 
 @pytest.mark.parametrize(
@@ -185,16 +191,16 @@ def test_a_plan_depends_on_what_was_before_alone(moments: list[Moment], rules: P
 )  # fmt: skip
 def test_a_cut_is_crossed_as_the_option_has_it(cut: CutMode, targets: list[str]) -> None:
     step = 1 / RATE
-    moments = [Moment(n * step, (n + 1) * step, begins_scene=n == 1) for n in range(2)]
-    intervals = list(plan(moments, PlanRules(TrueTimes(4, RATE, step / 100), RATE, cut=cut)))
+    timings = [FrameTiming(n * step, (n + 1) * step, begins_scene=n == 1) for n in range(2)]
+    intervals = list(plan(timings, PlanRules(TrueTimes(4, RATE, step / 100), RATE, cut=cut)))
     assert intervals[1].type == "cut"
     assert [frame.action for frame in intervals[1].frames] == ["keep", *targets]
 
 
 def test_a_frame_that_stood_still_is_held() -> None:
     end = STILL_SECONDS + Fraction(1, 10)
-    moments = [Moment(Fraction(0), end), Moment(end, end + 1 / RATE)]
-    intervals = list(plan(moments, PlanRules(ConstantRate(2 * RATE), RATE)))
+    timings = [FrameTiming(Fraction(0), end), FrameTiming(end, end + 1 / RATE)]
+    intervals = list(plan(timings, PlanRules(ConstantRate(2 * RATE), RATE)))
     assert intervals[1].type == "gap"
     assert Counter(frame.action for frame in intervals[1].frames) == {"keep": 1, "hold": 29}
     assert intervals[1].error == 0
@@ -206,8 +212,8 @@ def test_a_frame_that_stood_still_is_held() -> None:
 )
 def test_segments_end_at_cuts_or_when_they_are_long(cut_at: int | None, ends: list[int]) -> None:
     step = 1 / RATE
-    moments = [Moment(n * step, (n + 1) * step, begins_scene=n == cut_at) for n in range(260)]
-    intervals = list(plan(moments, PlanRules(ConstantRate(2 * RATE), RATE)))
+    timings = [FrameTiming(n * step, (n + 1) * step, begins_scene=n == cut_at) for n in range(260)]
+    intervals = list(plan(timings, PlanRules(ConstantRate(2 * RATE), RATE)))
     counts = Counter(segment for each in intervals for segment in [each.segment] * len(each.frames))
     found = [sum(counts[number] for number in range(count + 1)) for count in range(2)]
     assert found == ends
@@ -217,10 +223,10 @@ def test_segments_end_at_cuts_or_when_they_are_long(cut_at: int | None, ends: li
 def test_the_error_is_that_of_the_network_and_of_moved_frames() -> None:
     late = Fraction(1, 100)
     timeline = ConstantRate(2 * RATE, source_step=1 / RATE, reach=late)
-    moments = [Moment(Fraction(0), 1 / RATE), Moment(1 / RATE + late, 2 / RATE)]
-    intervals = list(plan(moments, PlanRules(timeline, RATE)))
+    timings = [FrameTiming(Fraction(0), 1 / RATE), FrameTiming(1 / RATE + late, 2 / RATE)]
+    intervals = list(plan(timings, PlanRules(timeline, RATE)))
     assert [each.error for each in intervals] == [0, late, 0]
-    thirds = list(plan([Moment(n / RATE, (n + 1) / RATE) for n in range(2)],
+    thirds = list(plan([FrameTiming(n / RATE, (n + 1) / RATE) for n in range(2)],
                        PlanRules(ConstantRate(3 * RATE), RATE, depth=1)))  # fmt: skip
     assert thirds[1].error == Fraction(1, 6) / RATE
 

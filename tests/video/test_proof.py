@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from helpers.video import Averager, render_frame
 
-from midframe.media.reading.sights import Sight, thumbnail
+from midframe.media.reading.sights import TimedThumbnail, make_thumbnail
 from midframe.video.pipeline import interpolate_video
 from midframe.video.proof import Expected, Stretch, play, prove
 from midframe.video.report import VideoReport
@@ -38,8 +38,13 @@ def write_film(
 def expectation(**changes: Any) -> Expected:
     """What a source of ten frames at 25 frames a second lets expect at twice the rate."""
     pictures = [av.VideoFrame.from_ndarray(render_frame(n * 4), format="rgb24") for n in range(10)]
-    sights = [Sight(Fraction(n, 25), thumbnail(picture)) for n, picture in enumerate(pictures)]
-    expected = Expected(sights, Fraction(10, 25), (), {}, Fraction(1), 1 / RATE, stretched=False)
+    thumbnails = [
+        TimedThumbnail(Fraction(n, 25), make_thumbnail(picture))
+        for n, picture in enumerate(pictures)
+    ]
+    expected = Expected(
+        thumbnails, Fraction(10, 25), (), {}, Fraction(1), 1 / RATE, stretched=False
+    )
     return replace(expected, **changes)
 
 
@@ -97,7 +102,7 @@ def test_sound_at_another_place_and_missing_streams_are_found_out(
     assert (report.problems, report.frames_unchanged) == ((), 24)
     found = play(target, Fraction(1001, 48000))
     source = Expected(
-        [Sight(sight.time, sight.thumbnail) for sight in found.sights], found.end,
+        [TimedThumbnail(each.time, each.thumbnail) for each in found.thumbnails], found.end,
         (Stretch(Fraction(0), Fraction(3)),),
         {"audio": 2}, Fraction(1), Fraction(1001, 48000), stretched=False,
     )  # fmt: skip
@@ -111,7 +116,7 @@ def test_sound_at_another_place_and_missing_streams_are_found_out(
 
 def test_thumbnails_tell_pictures_apart_but_not_their_encodings() -> None:
     first, second = (
-        thumbnail(av.VideoFrame.from_ndarray(render_frame(4.0 * n), format="rgb24"))
+        make_thumbnail(av.VideoFrame.from_ndarray(render_frame(4.0 * n), format="rgb24"))
         for n in range(2)
     )
     assert np.abs(first.astype(int) - second).mean() > 10
@@ -122,7 +127,7 @@ def test_what_alpha_hides_does_not_count() -> None:
     other = image.copy()
     other[..., :3] = 255
     images = (av.VideoFrame.from_ndarray(each, format="rgba") for each in (image, other))
-    first, second = map(thumbnail, images)
+    first, second = map(make_thumbnail, images)
     assert np.array_equal(first, second)
 
 

@@ -10,7 +10,7 @@ from helpers.video import Averager, First, Render, frames_of, planes, render_fra
 from PIL import Image
 
 from midframe.interpolator import Interpolator
-from midframe.media.colour.conversion import Colour, colour_of, in_format
+from midframe.media.colour.conversion import Colour, colour_of, convert_format
 from midframe.media.pictures.images import Array
 from midframe.video.pipeline import interpolate_video
 from midframe.video.samples import Samples, blended_frame, interpolated_frame
@@ -249,5 +249,6 @@ def test_the_encoders_format_may_be_another_one() -> None:
     made = interpolated_frame(samples.rgb, samples, samples, HALF)
     for name in ("nv12", "yuv444p", "yuv420p10le", "rgb24"):
         assert np.array_equal(
-            in_format(made, colour, name).to_ndarray(), in_format(frame, colour, name).to_ndarray()
+            convert_format(made, colour, name).to_ndarray(),
+            convert_format(frame, colour, name).to_ndarray(),
         )

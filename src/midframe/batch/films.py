@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from midframe.errors import VideoError
-from midframe.folders import visible
+from midframe.folders import visible_files
 from midframe.media.suffixes import ANIMATIONS, VIDEOS
 
 ChooseSuffix = Callable[[Path], str]
@@ -48,7 +48,7 @@ def find_films(folder: Path, out: Path, choose_suffix: ChooseSuffix) -> list[Fil
         and path.is_file()
         and not path.resolve().is_relative_to(inside)
     ]
-    return _films(folder, visible(folder, paths), out, choose_suffix)
+    return _films(folder, visible_files(folder, paths), out, choose_suffix)
 
 
 def name_films(sources: Iterable[Path], out: Path, choose_suffix: ChooseSuffix) -> list[Film]:

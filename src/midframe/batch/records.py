@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from midframe.outputs import short_name, whole_file
+from midframe.outputs import atomic_write, short_name
 from midframe.video.report import VideoReport
 
 FOLDER = ".midframe"
@@ -46,7 +46,7 @@ def write_record(
         "bytes": target.stat().st_size,
         "report": report.as_json(),
     }
-    with whole_file(path) as unfinished:
+    with atomic_write(path) as unfinished:
         unfinished.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 

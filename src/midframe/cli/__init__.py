@@ -90,9 +90,9 @@ def _is_of_a_place(error: OSError) -> bool:
     of a stream."""
     if not type(error).__module__.startswith("av."):
         return True
-    from midframe.media.streams.carriers import PLACE_FAULTS
+    from midframe.media.streams.carriers import OUTPUT_ERRORS
 
-    return bool(error.filename) or error.errno in PLACE_FAULTS
+    return bool(error.filename) or error.errno in OUTPUT_ERRORS
 
 
 def _exit_interrupted(signals: list[int]) -> NoReturn:

@@ -91,7 +91,7 @@ def image(
     find_weights(model)
     pair = read_pair(first, second)
     from midframe.interpolator import Interpolator
-    from midframe.media.pictures.images import lost_as, write_image
+    from midframe.media.pictures.images import lost_properties, write_image
 
     tool = Interpolator.from_options(options, single_pair=True)
     with progress_bar(len(times)) as show:
@@ -102,7 +102,7 @@ def image(
     high_bit_depth, alpha = pair.first.dtype == "uint16", pair.first.shape[2] == 4
     for lost in (
         *pair.dropped,
-        *lost_as(
+        *lost_properties(
             target.suffix, high_bit_depth=high_bit_depth, alpha=alpha, icc_profile=pair.icc_profile
         ),
     ):
@@ -252,9 +252,9 @@ def check_drawing(
 
 def check_writes(target: Path) -> None:
     """Check that images can be written with the suffix of a name."""
-    from midframe.media.pictures.images import writes
+    from midframe.media.pictures.images import can_write
 
-    if not writes(target.suffix):
+    if not can_write(target.suffix):
         ending = target.suffix or "a name without a suffix"
         raise VideoError(f"{target}: images cannot be written as {ending}: use .png")
 

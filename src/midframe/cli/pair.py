@@ -53,7 +53,7 @@ def read_pair(first: Path, second: Path) -> Pair:
     dropped = [
         f"{lost} of {path}"
         for path, each in zip((first, second), pictures, strict=True)
-        for lost in each.left_out
+        for lost in each.dropped
     ]
     if any(picture.transfer in HDR_TRANSFERS for picture in pictures):
         dropped.append("HDR transfer function (the result does not store it)")

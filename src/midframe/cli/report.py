@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from midframe.cli.shared import err, out, print_line
 from midframe.errors import VideoError
-from midframe.outputs import check_output_file, whole_file
+from midframe.outputs import atomic_write, check_output_file
 
 if TYPE_CHECKING:
     from midframe.video.report import VideoReport
@@ -44,7 +44,7 @@ def is_report(path: Path) -> bool:
 def write_report(path: Path, report: VideoReport) -> None:
     """Write the report of a video as JSON."""
     try:
-        with whole_file(path) as unfinished:
+        with atomic_write(path) as unfinished:
             unfinished.write_text(json.dumps(report.as_json(), indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise VideoError(

@@ -20,7 +20,7 @@ from midframe.data.extract import CreateConfig, Job, extract_samples, metadata_p
 from midframe.data.photographs import find_photographs
 from midframe.data.sources import Source, find_source, read_sources, relative_name
 from midframe.errors import DatasetError
-from midframe.folders import visible
+from midframe.folders import visible_files
 from midframe.media.suffixes import VIDEOS
 from midframe.outputs import check_output_folder
 
@@ -110,7 +110,7 @@ def find_videos(videos: Path) -> list[Path]:
     if not videos.exists():
         raise DatasetError(f"{videos} does not exist: name a folder with videos")
     paths = (path for path in videos.rglob("*") if path.suffix.lower() in VIDEOS)
-    found = [videos] if videos.is_file() else visible(videos, paths)
+    found = [videos] if videos.is_file() else visible_files(videos, paths)
     if not found:
         known = " ".join(sorted(VIDEOS))
         raise DatasetError(f"{videos} contains no videos: expected files ending in {known}")
@@ -119,7 +119,7 @@ def find_videos(videos: Path) -> list[Path]:
 
 def write_report(out: Path) -> dict[str, Any]:
     """Summarise a dataset in `report.json`, and its licences in `attribution.csv`."""
-    paths = visible(out, out.glob("files/*.json"))
+    paths = visible_files(out, out.glob("files/*.json"))
     files = [rename_metadata(json.loads(path.read_text())) for path in paths]
     totals = Counter(dict.fromkeys(SPLITS, 0))
     for file in files:

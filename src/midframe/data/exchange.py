@@ -23,9 +23,9 @@ from midframe.data.layouts import find_sequences
 from midframe.data.shards import Shards, ShardWriter, decode_jpeg, encode_jpeg, shard_files
 from midframe.data.tfrecord import IMAGES, read_examples, write_examples
 from midframe.errors import DatasetError, VideoError
-from midframe.folders import visible
+from midframe.folders import visible_files
 from midframe.media.pictures.images import read_image
-from midframe.outputs import check_output_folder, whole_file
+from midframe.outputs import atomic_write, check_output_folder
 
 log = logging.getLogger(__name__)
 
@@ -120,7 +120,7 @@ def export_dataset(dataset: Path, out: Path, *, progress: Progress | None = None
             if progress:
                 progress(done, len(shards), path.name)
         split = {target.relative_to(out).as_posix(): target.parent.name for target in targets}
-        with whole_file(out / SPLIT_FILE) as unfinished:
+        with atomic_write(out / SPLIT_FILE) as unfinished:
             unfinished.write_text(json.dumps(split, indent=1) + "\n", encoding="utf-8")
     except OSError as error:
         raise write_error(out, error) from error
@@ -128,7 +128,9 @@ def export_dataset(dataset: Path, out: Path, *, progress: Progress | None = None
 
 
 def _record_files(folder: Path) -> list[Path]:
-    return visible(folder, (path for path in folder.rglob("*") if path.suffix in TFRECORD_SUFFIXES))
+    return visible_files(
+        folder, (path for path in folder.rglob("*") if path.suffix in TFRECORD_SUFFIXES)
+    )
 
 
 def _find_groups(source: Path) -> list[Group]:

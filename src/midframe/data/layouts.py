@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from midframe.errors import DatasetError
-from midframe.folders import visible
+from midframe.folders import visible_files
 
 WHOLE, HALF, CENTRE = "whole", "half", "centre"
 """View of a frame that is scored: all of it; downscaled to half; the central half of each axis."""
@@ -62,7 +62,7 @@ def find_sequences(folder: Path) -> dict[str, list[Path]]:
         names = [f"im{number}.png" for number in range(1, count + 1)]
         found = {
             last.parent.relative_to(folder).as_posix(): [last.with_name(name) for name in names]
-            for last in visible(folder, folder.rglob(names[-1]))
+            for last in visible_files(folder, folder.rglob(names[-1]))
             if all(last.with_name(name).exists() for name in names)
         }
         if found:
@@ -95,7 +95,7 @@ def _match_names(first: str, middle: str, second: str) -> Callable[[Path], Itera
     """Return a reader of a layout with one folder per scene and fixed file names."""
 
     def find(folder: Path) -> Iterator[Scene]:
-        for path in visible(folder, folder.rglob(middle)):
+        for path in visible_files(folder, folder.rglob(middle)):
             name = path.parent.relative_to(folder).as_posix()
             yield Scene(name, path.with_name(first), path, path.with_name(second))
 
@@ -105,7 +105,7 @@ def _match_names(first: str, middle: str, second: str) -> Callable[[Path], Itera
 def _vimeo(folder: Path) -> Iterator[Scene]:
     """Yield triplets, or the middle three of septuplets; only test sequences if they are listed."""
     tests = read_test_list(folder)
-    for path in visible(folder, folder.rglob("im2.png")):
+    for path in visible_files(folder, folder.rglob("im2.png")):
         name = path.parent.relative_to(folder).as_posix()
         if tests and "/".join(name.split("/")[-2:]) not in tests:
             continue
@@ -115,7 +115,7 @@ def _vimeo(folder: Path) -> Iterator[Scene]:
 
 
 def _snu_film(folder: Path) -> Iterator[Scene]:
-    for path in visible(folder, folder.glob("test-*.txt")):
+    for path in visible_files(folder, folder.glob("test-*.txt")):
         yield from _snu_film_list(path)
 
 
@@ -131,7 +131,7 @@ def _snu_film_list(path: Path) -> Iterator[Scene]:
 
 def _xiph(folder: Path) -> Iterator[Scene]:
     """Yield every second frame from 2 to 98 of each clip, downscaled ("2K") and cropped ("4K")."""
-    for path in visible(folder, folder.glob("*-*.png")):
+    for path in visible_files(folder, folder.glob("*-*.png")):
         match = re.fullmatch(r"(.+)-(\d{3})", path.stem)
         if match and int(match[2]) % 2 == 0 and 2 <= int(match[2]) <= 98:
             number = int(match[2])

@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 
 from midframe.errors import DatasetError
-from midframe.folders import visible
+from midframe.folders import visible_files
 
 Frames = np.ndarray[Any, np.dtype[np.uint8]]
 
@@ -121,7 +121,7 @@ class Shards:
 
 def shard_files(folder: Path) -> list[Path]:
     """List the shards in a folder, sorted by name."""
-    return visible(folder, folder.glob("*.tar"))
+    return visible_files(folder, folder.glob("*.tar"))
 
 
 def encode_jpeg(frame: Frames) -> bytes:

@@ -13,7 +13,7 @@ from midframe.data.aliases import rename_metadata, rename_split
 from midframe.data.create import REPORT_FILE
 from midframe.data.shards import Frames, Shards, encode_jpeg, shard_files
 from midframe.errors import DatasetError
-from midframe.outputs import whole_file
+from midframe.outputs import atomic_write
 
 SHEET_FILE, MOTION_FILE = "contact.jpg", "motion.png"
 SHEET_ROWS, SHEET_COLUMNS = 8, 6
@@ -73,7 +73,7 @@ def draw_motion(dataset: Path, report: dict[str, Any]) -> Path:
 
 def _write_file(path: Path, write: Callable[[Path], object]) -> None:
     try:
-        with whole_file(path) as unfinished:
+        with atomic_write(path) as unfinished:
             write(unfinished)
     except OSError as error:
         raise DatasetError(

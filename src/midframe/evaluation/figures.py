@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from midframe.errors import VideoError
-from midframe.outputs import check_output_file, whole_file
+from midframe.outputs import atomic_write, check_output_file
 
 
 @contextmanager
@@ -42,7 +42,7 @@ def save_figure(figure: Any, path: Path, dpi: int) -> None:
         VideoError: the file cannot be written.
     """
     try:
-        with whole_file(path) as unfinished:
+        with atomic_write(path) as unfinished:
             figure.savefig(unfinished, dpi=dpi, format=path.suffix[1:].lower())
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error

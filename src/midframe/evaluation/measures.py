@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from midframe.media.pictures.images import Array, blended
+from midframe.media.pictures.images import Array, blend_images
 
 SSIM_WINDOW = 7
 """Minimum height and width for SSIM in scikit-image, in pixels."""
@@ -98,7 +98,7 @@ def finite(measures: Measures) -> dict[str, float | None]:
 
 def average(first: Array, second: Array) -> Array:
     """Return the mean of two 8-bit frames, rounded."""
-    return blended(first, second, Fraction(1, 2))
+    return blend_images(first, second, Fraction(1, 2))
 
 
 def error_map(truth: Array, interpolated: Array) -> Array:

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import av
 
-from midframe.media.colour.conversion import BT709, Colour, from_rgb, in_format, to_rgb
+from midframe.media.colour.conversion import BT709, Colour, convert_format, from_rgb, to_rgb
 from midframe.media.colour.filters import pull_frames
 from midframe.media.pictures.images import Array, eight_bit
 
@@ -48,7 +48,7 @@ class MotionCompensation:
 
     def pass_through(self, picture: av.VideoFrame) -> Iterator[av.VideoFrame]:
         """Feed a picture; yield originals at even pts and interpolated pictures at odd pts."""
-        given = in_format(picture, self.colour, self.pixels)
+        given = convert_format(picture, self.colour, self.pixels)
         given.pts, given.time_base, self.last = self.fed, Fraction(1), picture
         self.fed += 1
         self.graph.vpush(given)

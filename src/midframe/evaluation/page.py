@@ -14,7 +14,7 @@ from midframe.evaluation.figures import catch_write_errors
 from midframe.evaluation.measures import error_map
 from midframe.evaluation.report import Report, SceneScores
 from midframe.media.pictures.images import Array
-from midframe.outputs import whole_file
+from midframe.outputs import atomic_write
 
 PAGE_FILE = "index.html"
 TEMPLATE = Path(__file__).with_name("page.html")
@@ -33,7 +33,7 @@ def write_page(report: Report, folder: Path, title: str) -> Path:
     )
     with catch_write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        with whole_file(folder / PAGE_FILE) as unfinished:
+        with atomic_write(folder / PAGE_FILE) as unfinished:
             unfinished.write_text(text, encoding="utf-8")
     return folder / PAGE_FILE
 

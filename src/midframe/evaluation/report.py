@@ -15,7 +15,7 @@ from midframe.evaluation.figures import catch_write_errors
 from midframe.evaluation.measures import COLUMNS, Measures, average, defined, finite, measure
 from midframe.interpolator import Interpolator, Progress, scale_progress
 from midframe.media.pictures.images import Array, read_image, write_image
-from midframe.outputs import whole_file
+from midframe.outputs import atomic_write
 
 FRAMES_FOLDER = "interpolated"
 """Folder of the interpolated frames."""
@@ -122,7 +122,7 @@ def evaluate(
         if save:
             _save_frame(save, scores, outputs[name])
     if save:
-        with catch_write_errors(save), whole_file(save / "scores.json") as unfinished:
+        with catch_write_errors(save), atomic_write(save / "scores.json") as unfinished:
             unfinished.write_text(json.dumps(report.as_json(), indent=1) + "\n")
     return report
 

@@ -31,7 +31,7 @@ from midframe.media.pictures.images import Array, eight_bit, write_image
 from midframe.media.reading.reader import VideoReader
 from midframe.media.reading.scenes import DEFAULT_THRESHOLD
 from midframe.media.reading.source import WHOLE, Frame, FrameSource, Part, log_damage
-from midframe.outputs import whole_file
+from midframe.outputs import atomic_write
 
 WORST_FRAMES = 5
 """Number of the network's worst frames that are saved."""
@@ -146,7 +146,7 @@ def save_scores(scores: VideoScores, folder: Path) -> None:
         }
         for each in scores.frames
     ]
-    with catch_write_errors(folder), whole_file(folder / "scores.json") as unfinished:
+    with catch_write_errors(folder), atomic_write(folder / "scores.json") as unfinished:
         unfinished.write_text(json.dumps({"mean": means, "frames": frames}, indent=1) + "\n")
     figure = Figure(figsize=(10, 4), layout="constrained")
     FigureCanvasAgg(figure)

@@ -54,7 +54,7 @@ def default_codec(suffix: str) -> str:
     return DEFAULT_CODECS.get(suffix.lower(), DEFAULT_CODEC)
 
 
-def held_codecs(container: Any) -> frozenset[str]:
+def supported_codecs(container: Any) -> frozenset[str]:
     """Return the codecs that an open output container supports, by FFmpeg's names."""
     if container.format.name == "mpegts":
         return IN_MPEG_TS

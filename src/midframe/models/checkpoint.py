@@ -20,7 +20,7 @@ from midframe.models.flowsep import FlowSep, FlowSepConfig
 from midframe.models.network import Network
 from midframe.models.sepconv import SepConv, SepConvConfig
 from midframe.models.shipped import find_weights
-from midframe.outputs import whole_file
+from midframe.outputs import atomic_write
 
 AnyNetwork = TypeVar("AnyNetwork", bound=Network)
 
@@ -84,7 +84,7 @@ def save_model(model: Network, path: Path, facts: Mapping[str, Any]) -> None:
         "facts": json.dumps(facts),
     }
     tensors = {key: _to_half(value).contiguous().cpu() for key, value in model.state_dict().items()}
-    with whole_file(path) as unfinished:
+    with atomic_write(path) as unfinished:
         save_file(tensors, unfinished, metadata=header)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from midframe.errors import CheckpointError
-from midframe.outputs import whole_file
+from midframe.outputs import atomic_write
 from midframe.training.aliases import rename_log_entry
 
 PANELS = (["loss"], ["flow_supervision"], ["patch_psnr", "frame_psnr"])
@@ -53,7 +53,7 @@ def draw_curves(run: Path) -> Path:
         axes.legend()
     path = run / "curves.png"
     try:
-        with whole_file(path) as unfinished:
+        with atomic_write(path) as unfinished:
             figure.savefig(unfinished, dpi=100, format="png")
     except OSError as error:
         raise CheckpointError(

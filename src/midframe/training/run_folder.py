@@ -14,7 +14,7 @@ from torch import nn
 from midframe.errors import CheckpointError, ConfigError
 from midframe.models.checkpoint import save_model
 from midframe.models.network import Network
-from midframe.outputs import check_output_folder, whole_file
+from midframe.outputs import atomic_write, check_output_folder
 from midframe.training.aliases import rename_checkpoint
 from midframe.training.config import TrainConfig, config_from
 from midframe.training.curves import draw_curves
@@ -84,7 +84,7 @@ class RunFolder:
         """Write a batch as safetensors, for debugging; return the path."""
         present = {key: value for key, value in batch._asdict().items() if value is not None}
         tensors = {key: torch.as_tensor(value).cpu().contiguous() for key, value in present.items()}
-        with whole_file(self.path / name) as unfinished:
+        with atomic_write(self.path / name) as unfinished:
             save_file(tensors, unfinished)
         return self.path / name
 
@@ -103,7 +103,7 @@ class RunFolder:
             "optimiser": optimiser.state_dict(),
             "rng_state": torch.get_rng_state(),
         }
-        with whole_file(self.path / LAST_FILE) as unfinished:
+        with atomic_write(self.path / LAST_FILE) as unfinished:
             torch.save(content, unfinished)
 
     def load_checkpoint(

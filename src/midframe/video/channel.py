@@ -80,7 +80,7 @@ def guard(stop: Event, channel: Channel[Any], work: Callable[[], None]) -> None:
         channel.failure = error
 
 
-def pass_on(
+def run_threads(
     items: Iterable[Item],
     work: Callable[[Iterable[Item]], Iterable[Result]],
     write: Callable[[Iterable[Result]], None],

@@ -34,7 +34,7 @@ from midframe.options import (
 )
 from midframe.rates import Rate
 from midframe.times import Time
-from midframe.video.channel import pass_on
+from midframe.video.channel import run_threads
 from midframe.video.duplicates import without_duplicates
 from midframe.video.plan import Extent, Interval, PlanRules
 from midframe.video.renderer import Renderer
@@ -279,7 +279,7 @@ def _run(
             finished=sink.finished,
             progress=report_progress,
         )
-        pass_on(
+        run_threads(
             frames,
             lambda each: renderer.frames(each, rules, times_of, observe),
             sink.write,

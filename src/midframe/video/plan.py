@@ -28,7 +28,7 @@ still, from the last source frame on."""
 
 
 @dataclass(frozen=True)
-class Moment:
+class FrameTiming:
     """What the plan needs of a source frame. Times are in seconds of the source."""
 
     time: Fraction
@@ -109,32 +109,32 @@ class PlanRules:
     """The times of the result count from its first frame, not from the start of the source."""
 
 
-def plan(moments: Iterable[Moment], rules: PlanRules) -> Iterator[Interval]:
+def plan(timings: Iterable[FrameTiming], rules: PlanRules) -> Iterator[Interval]:
     """Plan a result from source frames in their order.
 
     An interval is yielded as soon as the source frame that ends it is taken, so the memory for a
     plan does not grow with the video, and a plan can follow frames that are just being decoded.
 
     Args:
-        moments: the source frames.
+        timings: the source frames.
         rules: what else decides the plan.
 
     Yields:
         One interval for each source frame, up to it; then one from the last to the end.
     """
     planner = _Planner(rules)
-    for moment in moments:
-        yield planner.up_to(moment)
+    for timing in timings:
+        yield planner.up_to(timing)
     if planner.before:
         yield planner.closing(planner.before)
 
 
 @dataclass
-class _Placed:
+class _PlacedFrame:
     """A source frame on the timeline."""
 
     number: int
-    moment: Moment
+    timing: FrameTiming
     time: Fraction
     """When the timeline places it, in seconds of the source."""
     shown: bool = False
@@ -146,8 +146,8 @@ class _Planner:
     def __init__(self, rules: PlanRules) -> None:
         self.rules = rules
         self.timeline = rules.timeline
-        self.first: _Placed | None = None
-        self.before: _Placed | None = None
+        self.first: _PlacedFrame | None = None
+        self.before: _PlacedFrame | None = None
         self.captions = deque[int]()
         """Numbers of the source frames whose closed captions are still to be attached."""
         self.segment = 0
@@ -160,13 +160,13 @@ class _Planner:
             return 0
         return round(self.first.time * self.timeline.slow / self.timeline.time_base)
 
-    def up_to(self, moment: Moment) -> Interval:
+    def up_to(self, timing: FrameTiming) -> Interval:
         """Plan what is shown from the frame before up to this one."""
         before = self.before
-        after = _Placed(
-            before.number + 1 if before else 0, moment, self.timeline.place(moment.time)
+        after = _PlacedFrame(
+            before.number + 1 if before else 0, timing, self.timeline.place(timing.time)
         )
-        moved = abs(after.time - moment.time) * self.timeline.slow
+        moved = abs(after.time - timing.time) * self.timeline.slow
         self.before = after
         if before is None:
             self.first = after
@@ -177,7 +177,7 @@ class _Planner:
         shown = list(shown_between(self.timeline, before.time, after.time, self.rules.depth))
         error = max([moved, *(each.error for each in shown if interval_type == "motion")])
         targets = [self._target(each, interval_type) for each in shown]
-        if before.moment.captions and not before.shown and all(targets):
+        if before.timing.captions and not before.shown and all(targets):
             self.captions.append(before.number)  # the frame itself is not shown
         frames = tuple(
             self._frame(each.pts, t, interval_type, before, after)
@@ -187,10 +187,10 @@ class _Planner:
         self._end_segment(len(frames), at_cut=interval_type == "cut")
         return interval
 
-    def closing(self, last: _Placed) -> Interval:
+    def closing(self, last: _PlacedFrame) -> Interval:
         """Plan what is shown from the last frame up to its end: the frame itself."""
         assert self.first, "there was a frame"
-        own_end = last.moment.end
+        own_end = last.timing.end
         if self.rules.source_end is not None:
             own_end = max(own_end, self.rules.source_end)
         end = self.timeline.end(last.time, own_end)
@@ -200,12 +200,12 @@ class _Planner:
         )
         end_pts = round(end * self.timeline.slow / self.timeline.time_base) - self.shift
         extent = Extent(
-            self.first.time, end, self.first.moment.time, own_end, end_pts, len(self.captions)
+            self.first.time, end, self.first.timing.time, own_end, end_pts, len(self.captions)
         )
         return Interval("end", last.number, None, frames, self.segment, Fraction(0), extent)
 
-    def _type_of(self, before: _Placed, after: _Placed) -> IntervalType:
-        if after.moment.begins_scene:
+    def _type_of(self, before: _PlacedFrame, after: _PlacedFrame) -> IntervalType:
+        if after.timing.begins_scene:
             return "cut"
         length = after.time - before.time
         still = length > STILL_SECONDS and length > STILL_STEPS / self.rules.source_rate
@@ -221,16 +221,21 @@ class _Planner:
         return Fraction(0)
 
     def _frame(
-        self, pts: int, t: Fraction, interval_type: IntervalType, before: _Placed, after: _Placed
+        self,
+        pts: int,
+        t: Fraction,
+        interval_type: IntervalType,
+        before: _PlacedFrame,
+        after: _PlacedFrame,
     ) -> PlannedFrame:
         if t in (0, 1):
             return self._source_frame(pts, after if t else before)
         action: Action = "blend" if interval_type == "cut" else "interpolate"
         return PlannedFrame(pts - self.shift, action, before.number, t, self._next_captions())
 
-    def _source_frame(self, pts: int, source: _Placed) -> PlannedFrame:
+    def _source_frame(self, pts: int, source: _PlacedFrame) -> PlannedFrame:
         action: Action = "hold" if source.shown else "keep"
-        if not source.shown and source.moment.captions:
+        if not source.shown and source.timing.captions:
             self.captions.append(source.number)
         source.shown = True
         return PlannedFrame(pts - self.shift, action, source.number, captions=self._next_captions())

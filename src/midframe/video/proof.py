@@ -16,7 +16,7 @@ import av
 import numpy as np
 
 from midframe.media.pictures.images import Array
-from midframe.media.reading.sights import Sight, thumbnail
+from midframe.media.reading.sights import TimedThumbnail, make_thumbnail
 from midframe.media.reading.video_file import decoder_of
 from midframe.media.streams.carriers import PRIMING_PACKETS
 from midframe.video.report import VideoReport
@@ -55,7 +55,7 @@ class Stretch:
 class Playback:
     """The frames and streams that a player decodes from a file."""
 
-    sights: list[Sight] = field(default_factory=list)
+    thumbnails: list[TimedThumbnail] = field(default_factory=list)
     end: Fraction = Fraction(0)
     """End of the last frame."""
     sounds: list[Stretch] = field(default_factory=list)
@@ -76,11 +76,11 @@ class Playback:
 
     @property
     def begin(self) -> Fraction:
-        return self.sights[0].time if self.sights else self.end
+        return self.thumbnails[0].time if self.thumbnails else self.end
 
     def move(self, seconds: Fraction) -> None:
         """Move all times."""
-        self.sights = [replace(sight, time=sight.time + seconds) for sight in self.sights]
+        self.thumbnails = [replace(each, time=each.time + seconds) for each in self.thumbnails]
         self.sounds = [Stretch(sound.begin + seconds, sound.end + seconds) for sound in self.sounds]
         self.end += seconds
 
@@ -126,8 +126,8 @@ def play(path: Path, frame_duration: Fraction) -> Playback:
                 )
         found.aspect = picture.sample_aspect_ratio or picture.codec_context.sample_aspect_ratio
         found.metadata = picture.metadata | container.metadata
-        if found.sights:
-            found.end = max(sight.time for sight in found.sights) + (last or frame_duration)
+        if found.thumbnails:
+            found.end = max(each.time for each in found.thumbnails) + (last or frame_duration)
         found.sounds = [heard[stream.index] for stream in sounds if stream.index in heard]
     return found
 
@@ -139,18 +139,20 @@ def _show(found: Playback, decoder: Any, packet: Any, *, counted: bool) -> None:
         found.errors += 1
         return
     for picture in pictures:
-        moment = picture.dts if counted or picture.pts is None else picture.pts
-        if moment is None:
+        timestamp = picture.dts if counted or picture.pts is None else picture.pts
+        if timestamp is None:
             found.errors += 1
             continue
-        found.sights.append(Sight(Fraction(moment * packet.time_base), thumbnail(picture)))
+        found.thumbnails.append(
+            TimedThumbnail(Fraction(timestamp * packet.time_base), make_thumbnail(picture))
+        )
 
 
 @dataclass(frozen=True)
 class Expected:
     """The expected properties of a result."""
 
-    sights: Sequence[Sight]
+    thumbnails: Sequence[TimedThumbnail]
     """Thumbnails of the part of the source, at times in seconds of the source."""
     end: Fraction
     """End of its last frame."""
@@ -184,8 +186,8 @@ def prove(path: Path, report: VideoReport, expected: Expected) -> None:
         expected: by the source.
     """
     found = play(path, expected.step)
-    if found.begins_anywhere and expected.sights:
-        found.move((expected.sights[0].time - expected.shift) * expected.slow - found.begin)
+    if found.begins_anywhere and expected.thumbnails:
+        found.move((expected.thumbnails[0].time - expected.shift) * expected.slow - found.begin)
     else:
         _begin_at_zero(found, expected)
     report.length_out, report.streams = found.end - found.begin, found.streams
@@ -202,13 +204,13 @@ def prove(path: Path, report: VideoReport, expected: Expected) -> None:
 def _begin_at_zero(found: Playback, expected: Expected) -> None:
     """Subtract the delay that Matroska adds to all streams if the priming of a sound begins before
     0."""
-    if not found.sights or not expected.sights or not found.sounds:
+    if not found.thumbnails or not expected.thumbnails or not found.sounds:
         return
-    delay = found.begin - (expected.sights[0].time - expected.shift) * expected.slow
+    delay = found.begin - (expected.thumbnails[0].time - expected.shift) * expected.slow
     first = min(sound.begin for sound in found.sounds)
     longest = max(sound.packet for sound in found.sounds)
     if abs(first) <= 3 * TICK and 0 < delay <= PRIMING_PACKETS * longest + 3 * TICK:
-        found.sights = [replace(sight, time=sight.time - delay) for sight in found.sights]
+        found.thumbnails = [replace(each, time=each.time - delay) for each in found.thumbnails]
         found.sounds = [
             replace(each, begin=each.begin - delay, end=each.end - delay) for each in found.sounds
         ]
@@ -235,39 +237,39 @@ def _list_counts(streams: Mapping[str, int]) -> str:
 
 
 def _wrong_frames(found: Playback, report: VideoReport, expected: Expected) -> Iterator[str]:
-    times = [sight.time for sight in found.sights]
+    times = [each.time for each in found.thumbnails]
     if found.errors:
         yield f"{found.errors} video packets cannot be decoded"
     if len(times) != report.frames_out:
         yield f"{len(times)} frames are decoded instead of {report.frames_out}"
     if len(set(times)) != len(times) or sorted(times) != times:
         yield "frames share times, or go back"
-    if not times or not expected.sights:
+    if not times or not expected.thumbnails:
         return
     slack = expected.step + 2 * TICK
-    first = (expected.sights[0].time - expected.shift) * expected.slow
-    length = (expected.end - expected.sights[0].time) * expected.slow
+    first = (expected.thumbnails[0].time - expected.shift) * expected.slow
+    length = (expected.end - expected.thumbnails[0].time) * expected.slow
     if abs(found.begin - first) > slack:
         yield f"the video begins at {float(found.begin):.3f} s instead of {float(first):.3f} s"
     if abs(found.end - found.begin - length) > slack:
         lasts = float(found.end - found.begin)
         yield f"the video lasts {lasts:.3f} s instead of {float(length):.3f} s"
-    report.frames_unchanged = count_unchanged(found.sights, expected)
+    report.frames_unchanged = count_unchanged(found.thumbnails, expected)
     if report.frames_unchanged < report.frames_kept * (1 - MAX_DIFFERENT_FRACTION) - 1:
         kept = f"instead of {report.frames_kept}"
         yield f"{report.frames_unchanged} source frames are found in the result {kept}"
 
 
-def count_unchanged(shown: Sequence[Sight], expected: Expected) -> int:
+def count_unchanged(shown: Sequence[TimedThumbnail], expected: Expected) -> int:
     """Count the source frames that a player shows near their times, each in a separate frame."""
     count, place = 0, 0
-    for sight in expected.sights:
-        time = (sight.time - expected.shift) * expected.slow
+    for each in expected.thumbnails:
+        time = (each.time - expected.shift) * expected.slow
         while place < len(shown) and shown[place].time < time - expected.step:
             place += 1
         near = place
         while near < len(shown) and shown[near].time <= time + expected.step:
-            if _alike(sight.thumbnail, shown[near].thumbnail):
+            if _alike(each.thumbnail, shown[near].thumbnail):
                 count, place = count + 1, near + 1
                 break
             near += 1
@@ -282,7 +284,7 @@ def _wrong_sounds(found: Playback, report: VideoReport, expected: Expected) -> I
     slack = expected.step + (STRETCHED_TOLERANCE if expected.stretched else 2 * TICK)
     slack += SOUND_PACKET if found.whole_packets else 0
     for number, (was, now) in enumerate(zip(expected.sounds, found.sounds, strict=False), start=1):
-        if was is None or not expected.sights:
+        if was is None or not expected.thumbnails:
             continue
         own = [(edge - expected.shift) * expected.slow for edge in (was.begin, was.end)]
         after_picture = (

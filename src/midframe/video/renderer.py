@@ -16,7 +16,7 @@ from midframe.media.colour.side_data import CAPTIONS, side_data_of, without_side
 from midframe.media.reading.source import Frame
 from midframe.ops.workers import Workers
 from midframe.video.overlays import OverlayFinder
-from midframe.video.plan import Interval, Moment, PlannedFrame, PlanRules, plan
+from midframe.video.plan import FrameTiming, Interval, PlannedFrame, PlanRules, plan
 from midframe.video.rendered_frame import RenderedFrame
 from midframe.video.samples import Samples, blended_frame, interpolated_frame
 
@@ -115,7 +115,7 @@ class Renderer:
             observe: called with every interval of the plan before its frames are rendered.
         """
         waiting = deque[_Pending]()
-        for interval in plan(self._moments(frames, frame_times), rules):
+        for interval in plan(self._read_sources(frames, frame_times), rules):
             observe(interval)
             for each in self._render(interval):
                 waiting.append(each)
@@ -125,11 +125,11 @@ class Renderer:
                 self._report_progress(interval.after + 1)
         yield from (each.wait() for each in waiting)
 
-    def _moments(
+    def _read_sources(
         self,
         frames: Iterable[Frame],
         frame_times: Callable[[Frame], tuple[Fraction, Fraction]],
-    ) -> Iterator[Moment]:
+    ) -> Iterator[FrameTiming]:
         """Keep each source frame while the plan needs it, and yield its times.
 
         The plan takes a frame only when the interval before is rendered, so two are kept.
@@ -141,7 +141,7 @@ class Renderer:
             if source.has_captions:
                 self._captions[number] = source.picture
             begin, end = frame_times(frame)
-            yield Moment(begin, end, frame.begins_scene, source.has_captions)
+            yield FrameTiming(begin, end, frame.begins_scene, source.has_captions)
 
     def _is_ready(self, waiting: deque[_Pending]) -> bool:
         """Whether the first frame is to be yielded: it is finished, or more jobs than there are

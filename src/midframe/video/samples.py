@@ -25,13 +25,13 @@ from midframe.media.colour.conversion import (
     YCGCO,
     Colour,
     code_ranges,
-    in_format,
+    convert_format,
     is_rgb,
     luma_chroma,
     plane_of,
 )
 from midframe.media.colour.side_data import without_side_data
-from midframe.media.pictures.images import Array, blended
+from midframe.media.pictures.images import Array, blend_images
 from midframe.video.overlays import keep_overlays
 from midframe.video.stills import keep_still
 
@@ -63,7 +63,7 @@ class Samples:
         self.format = av.VideoFormat(sample_format(picture.format, colour))
         """The format of `planes`: the frame's own if that is planar."""
         self.bits = max(part.bits for part in self.format.components)
-        self.held = in_format(picture, colour, self.format.name)
+        self.held = convert_format(picture, colour, self.format.name)
         """The frame in that format."""
         self._rgb: Array | None = None
         self._lock = Lock()
@@ -139,7 +139,7 @@ def interpolated_frame(
 def blended_frame(first: Samples, second: Samples, t: Fraction) -> av.VideoFrame:
     """Blend two frames sample by sample, the second with a weight from 0 to 1."""
     return _frame_of(
-        [blended(*pair, t) for pair in zip(first.planes, second.planes, strict=True)], first
+        [blend_images(*pair, t) for pair in zip(first.planes, second.planes, strict=True)], first
     )
 
 

@@ -11,9 +11,9 @@ from midframe.media.colour.conversion import (
     BT709,
     Colour,
     colour_of,
+    convert_format,
     from_rgb,
     grey,
-    in_format,
     is_rgb,
     to_rgb,
 )
@@ -91,7 +91,7 @@ def test_rgb_becomes_limited_range_where_luma_and_chroma_are_encoded(tmp_path: P
     frame = av.VideoFrame.from_ndarray(render_frame(0), format="rgb24")
     colour = colour_of(frame)
     assert (colour.full_range, is_rgb(frame.format)) == (True, True)
-    limited = in_format(frame, colour, "yuv444p", replace(colour, full_range=False))
+    limited = convert_format(frame, colour, "yuv444p", replace(colour, full_range=False))
     back = to_rgb(limited, replace(colour, full_range=False))
     assert abs(back.astype(int) - render_frame(0)).max() <= 2
 
@@ -99,11 +99,11 @@ def test_rgb_becomes_limited_range_where_luma_and_chroma_are_encoded(tmp_path: P
 @pytest.mark.timeout(60)  # or it would wait for ever
 def test_two_threads_may_convert_one_picture() -> None:
     frame, colour = picture("yuv420p", BT709, False)
-    expected = [to_rgb(frame, colour), planes(in_format(frame, colour, "yuv444p"))[1]]
+    expected = [to_rgb(frame, colour), planes(convert_format(frame, colour, "yuv444p"))[1]]
     with ThreadPoolExecutor(2) as pool:
         for _ in range(200):
             rgb = pool.submit(to_rgb, frame, colour)
-            full = pool.submit(in_format, frame, colour, "yuv444p")
+            full = pool.submit(convert_format, frame, colour, "yuv444p")
             assert np.array_equal(rgb.result(), expected[0])
             assert np.array_equal(planes(full.result())[1], expected[1])
 

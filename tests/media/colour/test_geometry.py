@@ -42,7 +42,7 @@ def picture_of(image: np.ndarray) -> av.VideoFrame:
 def test_samples_are_turned_as_the_matrix_says(turns: tuple[int, int, int, int]) -> None:
     image = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
     layout = Layout(Geometry(matrix_of(turns)), holds_matrix=False, holds_aspect=True)
-    result = layout.applied(picture_of(image))
+    result = layout.apply(picture_of(image))
     assert np.array_equal(result.to_ndarray(), shown(image, turns))
     assert (layout.matrix, result.pts) == (None, 7)
 
@@ -51,7 +51,7 @@ def test_a_target_with_a_tag_gets_the_matrix_and_the_samples_as_they_are() -> No
     matrix = matrix_of((0, 1, 1, 0))
     layout = Layout(Geometry(matrix), holds_matrix=True, holds_aspect=True)
     picture = picture_of(np.zeros((4, 6, 3), np.uint8))
-    assert layout.applied(picture) is picture
+    assert layout.apply(picture) is picture
     assert layout.matrix == matrix
 
 
@@ -59,7 +59,7 @@ def test_wide_pixels_become_square_where_there_is_no_tag_for_them() -> None:
     geometry = Geometry(matrix_of((0, 1, -1, 0)), sample_aspect_ratio=Fraction(2))
     tagged = Layout(geometry, holds_matrix=False, holds_aspect=True)
     assert tagged.sample_aspect_ratio == Fraction(1, 2)
-    plain = Layout(geometry, holds_matrix=False, holds_aspect=False).applied(
+    plain = Layout(geometry, holds_matrix=False, holds_aspect=False).apply(
         picture_of(np.zeros((8, 6, 3), np.uint8))
     )
     assert (plain.width, plain.height) == (4, 6)
@@ -68,7 +68,7 @@ def test_wide_pixels_become_square_where_there_is_no_tag_for_them() -> None:
 def test_what_the_container_crops_is_cut_off() -> None:
     image = np.arange(6 * 8 * 3, dtype=np.uint8).reshape(6, 8, 3)
     layout = Layout(Geometry(crop=(1, 2, 3, 0)), holds_matrix=True, holds_aspect=True)
-    assert np.array_equal(layout.applied(picture_of(image)).to_ndarray(), image[1:4, 3:])
+    assert np.array_equal(layout.apply(picture_of(image)).to_ndarray(), image[1:4, 3:])
 
 
 def film(path: Path, matrix: tuple[int, ...]) -> Path:

@@ -12,7 +12,7 @@ from helpers.video import render_frame
 from PIL import Image, ImageCms, features
 
 from midframe.errors import VideoError
-from midframe.media.pictures.decoding import ROTATIONS, read_form, read_picture
+from midframe.media.pictures.decoding import ROTATIONS, read_image_format, read_picture
 from midframe.media.pictures.images import Array, write_image
 from midframe.media.writing.encoder_options import opening_encoder
 
@@ -42,7 +42,7 @@ def srgb() -> bytes:
 
 
 def check_form(path: Path) -> None:
-    image, form = read_picture(path).image, read_form(path)
+    image, form = read_picture(path).image, read_image_format(path)
     found = (*image.shape[:2], image.dtype == np.uint16, image.shape[2] == 4)
     assert (form.height, form.width, form.high_bit_depth, form.alpha) == found
 
@@ -69,7 +69,7 @@ def test_sixteen_bits_stay_sixteen(
     expected = image if channels > 1 else image[..., None].repeat(3, axis=2)
     assert read_picture(path).image.dtype == np.uint16
     assert np.array_equal(read_picture(path).image, expected)
-    assert read_picture(path).left_out == ()
+    assert read_picture(path).dropped == ()
     check_form(path)
 
 
@@ -121,7 +121,7 @@ def test_pictures_of_every_mode_become_rgb(tmp_path: Path, mode: str, suffix: st
     expected = picture if mode in ("YCbCr", "LAB") else before.convert("RGB")
     assert (found.image.dtype, found.image.shape) == (np.uint8, (64, 96, 3))
     assert abs(found.image.astype(int) - np.asarray(expected)).mean() < 2
-    assert found.left_out == (
+    assert found.dropped == (
         ("exact colours (CMYK without an ICC profile)",) if mode == "CMYK" else ()
     )
     check_form(tmp_path / f"a.{suffix}")
@@ -187,7 +187,7 @@ def test_samples_that_state_no_white_are_refused(tmp_path: Path) -> None:
         ):
             read_picture(tmp_path / name)
         with pytest.raises(VideoError, match="convert it to 16-bit"):
-            read_form(tmp_path / name)
+            read_image_format(tmp_path / name)
     frame = av.VideoFrame(60, 40, "gbrpf32le")
     for plane in frame.planes:
         plane.update(np.zeros((plane.height, plane.line_size // 4), np.float32))
@@ -210,7 +210,7 @@ def test_an_rgb_profile_is_kept_and_another_is_reported(tmp_path: Path) -> None:
     grey = srgb()[:16] + b"GRAY" + srgb()[20:]
     picture.convert("L").save(tmp_path / "b.png", icc_profile=grey)
     found = read_picture(tmp_path / "b.png")
-    assert (found.icc_profile, found.left_out) == (
+    assert (found.icc_profile, found.dropped) == (
         None,
         ("ICC profile (of GRAY, the result is RGB)",),
     )
@@ -219,7 +219,7 @@ def test_an_rgb_profile_is_kept_and_another_is_reported(tmp_path: Path) -> None:
 def test_further_pictures_of_a_file_are_reported(tmp_path: Path) -> None:
     pages = [Image.fromarray(render_frame(n)) for n in range(3)]
     pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
-    assert read_picture(tmp_path / "a.tif").left_out == ("2 of 3 pictures in the file",)
+    assert read_picture(tmp_path / "a.tif").dropped == ("2 of 3 pictures in the file",)
 
 
 @pytest.mark.skipif(not features.check("avif"), reason="Pillow without AVIF")

@@ -9,7 +9,7 @@ from midframe.errors import VideoError
 from midframe.media.pictures.decoding import read_picture
 from midframe.media.pictures.images import (
     is_srgb,
-    lost_as,
+    lost_properties,
     read_image,
     same_profile,
     unify_formats,
@@ -107,8 +107,8 @@ def test_bits_alpha_and_icc_profile_come_back(
 def test_what_a_format_cannot_hold_is_known_before_and_dropped(
     tmp_path: Path, suffix: str, lost: list[str]
 ) -> None:
-    assert lost_as(suffix, high_bit_depth=True, alpha=True, icc_profile=PROFILE) == lost
-    assert lost_as(suffix, high_bit_depth=False, alpha=False, icc_profile=None) == []
+    assert lost_properties(suffix, high_bit_depth=True, alpha=True, icc_profile=PROFILE) == lost
+    assert lost_properties(suffix, high_bit_depth=False, alpha=False, icc_profile=None) == []
     image = np.random.default_rng(0).integers(0, 65536, (16, 16, 4), np.uint16)
     write_image(tmp_path / f"a{suffix}", image, PROFILE)
     found = read_picture(tmp_path / f"a{suffix}")

@@ -85,11 +85,11 @@ def luma(picture: av.VideoFrame) -> np.ndarray[Any, Any]:
 def test_frames_come_in_order_and_are_as_many_as_expected(opened: Callable[..., Any]) -> None:
     with opened() as source:
         frames = list(source.read())
-        assert len(frames) == source.frames_read == len(source.sights) == COUNT
+        assert len(frames) == source.frames_read == len(source.thumbnails) == COUNT
         assert source.expected_frames in (None, COUNT)
         times = [frame.pts * source.time_base for frame in frames]
         assert {after - before for before, after in pairwise(times)} == {1 / source.rate}
-        assert times == [sight.time for sight in source.sights]
+        assert times == [each.time for each in source.thumbnails]
         assert times[0] == source.start
         assert source.end in (None, times[-1] + 1 / source.rate)
         assert not any(frame.begins_scene for frame in frames)
@@ -102,7 +102,7 @@ def test_frames_come_in_order_and_are_as_many_as_expected(opened: Callable[..., 
 
 def test_a_source_is_complete_before_a_frame_is_read(opened: Callable[..., Any]) -> None:
     with opened() as source:
-        assert (source.frames_read, list(source.sights), source.warnings) == (0, [], [])
+        assert (source.frames_read, list(source.thumbnails), source.warnings) == (0, [], [])
         assert source.damage.places == ()
         assert (source.part, source.rate) == (WHOLE, source.source_rate.rate)
         assert source.source_rate.regular
@@ -145,7 +145,7 @@ def test_a_part_after_the_end_has_no_frame(opened: Callable[..., Any]) -> None:
 
 def test_frames_can_be_decoded_again_beside_reading(opened: Callable[..., Any]) -> None:
     with opened() as source:
-        again = source.decoded_again()
+        again = source.decode_again()
         if again is None:
             assert source.expected_frames is None
             assert lost_alpha(source) == "alpha"
@@ -162,7 +162,7 @@ def test_the_packets_of_other_streams_are_read_from_the_source_opened_anew(
     opened: Callable[..., Any],
 ) -> None:
     with opened() as source:
-        with source.reopened() as again:
+        with source.reopen() as again:
             assert [each.type for each in again.others] == [each.type for each in source.others]
             found = [packet.stream.index for packet in again.packets(again.others)]
         assert set(found) == {each.index for each in source.others}

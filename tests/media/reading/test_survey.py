@@ -80,7 +80,9 @@ def test_where_the_clock_begins_anew_all_streams_go_on_together(jump: float) -> 
     found = survey(both)
     assert found.times == tuple(Fraction(n, 25) for n in range(100))
     assert (found.jumps, found.spans[1].end) == ((2,), 4)
-    corrected = [packet.pts * TICK for packet in found.corrected(both) if packet.stream is SOUND]
+    corrected = [
+        packet.pts * TICK for packet in found.correct_times(both) if packet.stream is SOUND
+    ]
     assert corrected == [Fraction(n, 50) for n in range(200)]
 
 

@@ -16,7 +16,7 @@ from helpers.video import Averager, render_frame
 from midframe.errors import SourceError, VideoError
 from midframe.media.reading.sound_headers import SoundHeaders
 from midframe.media.streams import rehearsal
-from midframe.media.streams.carriers import Losses, OneWildTime, Passed, RisingTimes
+from midframe.media.streams.carriers import CopiedStream, Losses, RisingTimes, TimeOutlierFilter
 from midframe.media.streams.rehearsal import make_plan
 from midframe.media.streams.sound import ConvertedSound
 from midframe.media.streams.sound_format import (
@@ -50,13 +50,13 @@ def sound_of(path: Path, number: int = 0) -> tuple[np.ndarray[Any, Any], Fractio
             for frame in decode_sound(stream.codec_context, packet)
         ]
         channels = [1 if frame.format.is_planar else format_of(frame).channels for frame in frames]
-        pieces = [
+        chunk_lengths = [
             frame.to_ndarray()[0, ::step].astype(np.float32)
             / (32768 if frame.format.name.startswith("s16") else 1)
             for frame, step in zip(frames, channels, strict=True)
         ]
         begin = frames[0].pts * frames[0].time_base - start
-    return np.concatenate(pieces), begin
+    return np.concatenate(chunk_lengths), begin
 
 
 def tone_begins(path: Path, number: int = 0) -> float:
@@ -439,11 +439,11 @@ class Stream:
 def test_times_of_decoding_rise_whatever_they_were() -> None:
     times = RisingTimes(equal=False)
     given = [(0, 0), (10, 10), (10, 10), (None, None), (5, 5), (None, 60), (2**63 - 1, 2**63 - 1)]
-    mended = [times.mend(packet(*each), Stream()) for each in given]
+    mended = [times.fix(packet(*each), Stream()) for each in given]
     assert [each.dts for each in mended] == [0, 10, 11, 21, 22, 60, 70]
     assert all(each.pts >= each.dts for each in mended)
     equal = RisingTimes(equal=True)
-    assert [equal.mend(packet(each, each), Stream()).dts for each in (0, 10, 10, 5)] == [
+    assert [equal.fix(packet(each, each), Stream()).dts for each in (0, 10, 10, 5)] == [
         0,
         10,
         10,
@@ -453,15 +453,17 @@ def test_times_of_decoding_rise_whatever_they_were() -> None:
 
 def test_times_rise_in_the_coarser_time_base_of_the_result() -> None:
     times, fine = RisingTimes(equal=False), Fraction(1, 90000)
-    mended = [times.mend(packet(each, each, 1, fine), Stream()) for each in (0, 1, 2)]
+    mended = [times.fix(packet(each, each, 1, fine), Stream()) for each in (0, 1, 2)]
     assert [each.dts for each in mended] == [0, 1, 2]
 
 
 def test_a_single_wild_time_is_found_by_the_packet_after_it() -> None:
     losses = Losses("audio stream 1")
-    place = OneWildTime(losses)
+    place = TimeOutlierFilter(losses)
     given = [0, 10, 36_000_000, 30, 40, 5000, 5010]
-    found = [each for time in given for each in place.feed(packet(time, time))] + list(place.rest())
+    found = [each for time in given for each in place.feed(packet(time, time))] + list(
+        place.flush()
+    )
     assert [each.pts for each in found] == [0, 10, 20, 30, 40, 5000, 5010]
     assert losses.texts() == [
         "audio stream 1: a packet with a wrong time of 36000.00 s is placed at 0.02 s"
@@ -484,7 +486,7 @@ def test_a_damaged_packet_is_dropped_where_sound_is_copied_and_its_time_reported
     source, losses = render_tone(tmp_path / "in.mkv", "mp2", chunk=1152), Losses("audio stream 1")
     with av.open(str(source)) as container, av.open(str(tmp_path / "out.mkv"), "w") as result:
         stream = container.streams.audio[0]
-        carrier = Passed(stream, result, Fraction(1), losses)
+        carrier = CopiedStream(stream, result, Fraction(1), losses)
         given = [each for each in container.demux(stream) if each.size]
         given[10].is_corrupt = True
         found = [each for one in given for each in carrier.packets(one)]
@@ -526,7 +528,7 @@ def test_a_sound_whose_header_says_nothing_is_understood_by_its_packets(tmp_path
         made = [
             each for part in container.demux(stream) if part.size for each in carrier.packets(part)
         ]
-        made += list(carrier.rest())
+        made += list(carrier.flush())
         for each in made:
             result.mux(each)
     assert not losses.texts()
@@ -551,11 +553,11 @@ def test_priming_that_delays_a_whole_matroska_file_is_no_problem_at_high_rates(
 def test_a_sound_whose_codec_parameters_change_is_heard_to_its_end(tmp_path: Path) -> None:
     """One header of MP4 or Matroska cannot describe 48 kHz and 32 kHz."""
     source = tmp_path / "in.ts"
-    pieces = [
+    chunk_lengths = [
         render_sound(tmp_path / f"{rate}.ts", "aac", layout, rate, Fraction(1))
         for rate, layout in ((48000, "stereo"), (32000, "mono"))
     ]
-    source.write_bytes(b"".join(piece.read_bytes() for piece in pieces))
+    source.write_bytes(b"".join(piece.read_bytes() for piece in chunk_lengths))
     for suffix, converted in (("mp4", 1), ("mkv", 1), ("ts", 0)):
         target = tmp_path / f"out.{suffix}"
         report = interpolate_video(source, target, model=Averager())

@@ -83,7 +83,7 @@ def to_rgb(frame: av.VideoFrame, colour: Colour) -> Array:
     """Convert a frame to (H, W, 3) RGB, or (H, W, 4) with alpha: uint8, or uint16 with a high bit
     depth."""
     if _needs_matrix(frame.format, colour):
-        return _convert_by_matrix(frame, colour)
+        return _to_rgb_by_matrix(frame, colour)
     image: Array = _reformat(
         frame, colour, colour.rgb_format, colour.range, ColorRange.JPEG
     ).to_ndarray()
@@ -95,7 +95,7 @@ def from_rgb(image: Array, colour: Colour, pixel_format: str) -> av.VideoFrame:
     of `colour`."""
     form = av.VideoFormat(pixel_format)
     if _needs_matrix(form, colour):
-        return _into_matrix(image, colour, pixel_format)
+        return _from_rgb_by_matrix(image, colour, pixel_format)
     frame = av.VideoFrame.from_ndarray(
         image, format=replace(colour, alpha=image.shape[2] == 4).rgb_format
     )
@@ -119,7 +119,7 @@ def grey(frame: av.VideoFrame) -> Array:
     return image
 
 
-def in_format(
+def convert_format(
     frame: av.VideoFrame, colour: Colour, pixel_format: str, result: Colour | None = None
 ) -> av.VideoFrame:
     """Convert a source frame to the encoder's pixel format; without conversion if it is the same.
@@ -164,7 +164,7 @@ def _needs_matrix(form: av.VideoFormat, colour: Colour) -> bool:
     return coarse or colour.matrix == YCGCO
 
 
-def _convert_by_matrix(frame: av.VideoFrame, colour: Colour) -> Array:
+def _to_rgb_by_matrix(frame: av.VideoFrame, colour: Colour) -> Array:
     """Convert by our own matrix; FFmpeg upsamples chroma to full resolution."""
     bits = max(8, *(part.bits for part in frame.format.components))
     whole = _reformat(
@@ -182,7 +182,7 @@ def _convert_by_matrix(frame: av.VideoFrame, colour: Colour) -> Array:
     return image
 
 
-def _into_matrix(image: Array, colour: Colour, pixel_format: str) -> av.VideoFrame:
+def _from_rgb_by_matrix(image: Array, colour: Colour, pixel_format: str) -> av.VideoFrame:
     form = av.VideoFormat(pixel_format)
     bits = max(part.bits for part in form.components)
     stored = replace(colour, alpha=has_alpha(form) and image.shape[2] == 4)

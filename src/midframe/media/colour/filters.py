@@ -33,7 +33,7 @@ class PictureFilter:
             self._begin, *(graph.add(name, arguments) for name, arguments in filters), self._end
         ).configure()
 
-    def applied(self, picture: av.VideoFrame) -> av.VideoFrame:
+    def apply(self, picture: av.VideoFrame) -> av.VideoFrame:
         """Return the picture filtered, with its own time and duration."""
         self._begin.push(picture)
         result: av.VideoFrame = self._end.pull()

@@ -106,7 +106,7 @@ class Layout:
         self._form: tuple[int, int, str] | None = None
         """Size and pixel format of the frames that the filter was built for."""
 
-    def applied(self, picture: av.VideoFrame) -> av.VideoFrame:
+    def apply(self, picture: av.VideoFrame) -> av.VideoFrame:
         """Return the frame to encode; the same object if nothing is applied."""
         if not self._filters:
             return picture
@@ -117,7 +117,7 @@ class Layout:
                 picture, *((name, arguments) for name, _, arguments in pairs)
             )
             self._form = form
-        return self._filter.applied(picture)
+        return self._filter.apply(picture)
 
 
 def _crop(crop: Sequence[int]) -> list[str]:

@@ -68,7 +68,7 @@ def lost_metadata(picture: av.VideoFrame, description: str) -> list[str]:
 
 def without_side_data(frame: av.VideoFrame) -> av.VideoFrame:
     """Return the same frame, sharing its samples, without side data."""
-    return PictureFilter(frame, ("sidedata", "mode=delete")).applied(frame)
+    return PictureFilter(frame, ("sidedata", "mode=delete")).apply(frame)
 
 
 def with_side_data(picture: av.VideoFrame, donor: av.VideoFrame) -> av.VideoFrame:
@@ -78,7 +78,7 @@ def with_side_data(picture: av.VideoFrame, donor: av.VideoFrame) -> av.VideoFram
     are replaced.
     """
     filters = ("scale", ""), ("format", f"pix_fmts={picture.format.name}"), ("copy", "")
-    carrier = PictureFilter(donor, *filters).applied(donor)
+    carrier = PictureFilter(donor, *filters).apply(donor)
     carrier.make_writable()
     for target, source in zip(carrier.planes, picture.planes, strict=True):
         if target.line_size == source.line_size:

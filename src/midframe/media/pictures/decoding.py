@@ -65,7 +65,7 @@ TEMPORARY_ERRORS = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENODEV, errn
 
 
 @dataclass(frozen=True)
-class Form:
+class ImageFormat:
     """Properties of an image that are read without decoding its pixels."""
 
     height: int
@@ -86,7 +86,7 @@ class Picture:
     """(H, W, 3) RGB, or (H, W, 4) with alpha, uint8 or uint16, upright."""
     icc_profile: bytes | None = None
     """Of RGB."""
-    left_out: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
     """Contents of the file that the decoded image does not have."""
     primaries: int = UNSPECIFIED
     transfer: int = UNSPECIFIED
@@ -105,7 +105,7 @@ def read_picture(path: str | Path) -> Picture:
             16 bits.
     """
     path = Path(path)
-    with reported(path):
+    with convert_errors(path):
         try:
             with path.open("rb") as file, Image.open(file) as image:
                 return decode(image, path)
@@ -113,22 +113,22 @@ def read_picture(path: str | Path) -> Picture:
             return _decode_by_ffmpeg(path)
 
 
-def read_form(path: Path) -> Form:
+def read_image_format(path: Path) -> ImageFormat:
     """Read the properties of an image, without decoding its pixels if Pillow supports its format.
 
     Raises:
         VideoError: as `read_picture`.
     """
-    with reported(path):
+    with convert_errors(path):
         try:
             with path.open("rb") as file, Image.open(file) as image:
-                return form_of(image, path)
+                return image_format_of(image, path)
         except UnidentifiedImageError:
             height, width, channels = (pixels := _decode_by_ffmpeg(path).image).shape
-            return Form(height, width, pixels.dtype == np.uint16, channels == 4)
+            return ImageFormat(height, width, pixels.dtype == np.uint16, channels == 4)
 
 
-def form_of(image: ImageFile, path: Path, *, page: bool = False) -> Form:
+def image_format_of(image: ImageFile, path: Path, *, page: bool = False) -> ImageFormat:
     """The properties of an open picture; `page` as in `decode`."""
     _check_samples(image, path)
     high_bit_depth, (width, height) = (
@@ -140,7 +140,7 @@ def form_of(image: ImageFile, path: Path, *, page: bool = False) -> Form:
     )  # else PNG would be decoded for it
     if stated_first and _orientation(image) in TRANSPOSED:
         height, width = width, height
-    return Form(height, width, high_bit_depth, _has_alpha(image), _density(image))
+    return ImageFormat(height, width, high_bit_depth, _has_alpha(image), _density(image))
 
 
 def decode(image: ImageFile, path: Path, *, page: bool = False) -> Picture:
@@ -159,15 +159,15 @@ def decode(image: ImageFile, path: Path, *, page: bool = False) -> Picture:
     found = _decode_high_depth(image, path, page=page) if high_bit_depth else None
     lost = found is None and high_bit_depth
     found = found or _eight_bit_picture(image)
-    left_out = [f"{count - 1} of {count} pictures in the file"] if count > 1 and not page else []
-    left_out += [f"bits beyond 8 of each sample (of {image.format})"] if lost else []
+    dropped = [f"{count - 1} of {count} pictures in the file"] if count > 1 and not page else []
+    dropped += [f"bits beyond 8 of each sample (of {image.format})"] if lost else []
     profile = found.icc_profile
     if profile and profile[16:20] != b"RGB ":
         space = profile[16:20].decode("ascii", "replace").strip()
-        left_out.append(f"ICC profile (of {space}, the result is RGB)")
+        dropped.append(f"ICC profile (of {space}, the result is RGB)")
         profile = None
     pixels = np.ascontiguousarray(_rotate(found.image, _orientation(image)))
-    return replace(found, image=pixels, icc_profile=profile, left_out=(*left_out, *found.left_out))
+    return replace(found, image=pixels, icc_profile=profile, dropped=(*dropped, *found.dropped))
 
 
 def has_high_bit_depth(image: ImageFile, path: Path) -> bool:
@@ -188,14 +188,14 @@ def _arguments(args: Any) -> tuple[Any, ...]:
 
 def _check_samples(image: ImageFile, path: Path) -> None:
     if image.mode == "F":
-        raise _no_white(path, "floating-point")
+        raise _unsupported_samples(path, "floating-point")
     if any(";16S" in str(tile.args) for tile in image.tile) or (
         image.mode == "I" and image.format != "PPM"
     ):
-        raise _no_white(path, "signed or 32-bit")
+        raise _unsupported_samples(path, "signed or 32-bit")
 
 
-def _no_white(path: Path, samples: str) -> SourceError:
+def _unsupported_samples(path: Path, samples: str) -> SourceError:
     return SourceError(
         f"{path} has {samples} samples, which state no white: convert it to 16-bit PNG or TIFF"
     )
@@ -265,9 +265,9 @@ def _eight_bit_picture(image: ImageFile) -> Picture:
             image, before, ImageCms.createProfile("sRGB"), outputMode="RGB"
         )
         return Picture(np.array(converted))
-    left_out = ("exact colours (CMYK without an ICC profile)",) if image.mode == "CMYK" else ()
+    dropped = ("exact colours (CMYK without an ICC profile)",) if image.mode == "CMYK" else ()
     return Picture(
-        np.array(image.convert("RGBA" if _has_alpha(image) else "RGB")), profile, left_out
+        np.array(image.convert("RGBA" if _has_alpha(image) else "RGB")), profile, dropped
     )
 
 
@@ -288,7 +288,7 @@ def _decode_by_ffmpeg(path: Path) -> Picture:
     if frame is None:
         raise ValueError("no picture in it")
     if any(part.bits > 16 for part in frame.format.components) or "f16" in frame.format.name:
-        raise _no_white(path, "floating-point")
+        raise _unsupported_samples(path, "floating-point")
     return Picture(_rgb_of(frame), None, (), int(frame.color_primaries), int(frame.color_trc))
 
 
@@ -316,7 +316,7 @@ def _rgb_of(frame: av.VideoFrame) -> Array:
 
 
 @contextmanager
-def reported(path: Path) -> Iterator[None]:
+def convert_errors(path: Path) -> Iterator[None]:
     """Convert errors of the libraries to a VideoError that names the file; hide their warnings
     about skipped data."""
     try:

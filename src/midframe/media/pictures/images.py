@@ -15,9 +15,12 @@ from PIL import Image, ImageCms
 from midframe.errors import VideoError
 from midframe.media.pictures.decoding import Array as Array
 from midframe.media.pictures.decoding import read_picture
-from midframe.outputs import whole_file
+from midframe.outputs import atomic_write
 
-DEEP_ENCODERS = {"PNG": ("png", "rgb48be", "rgba64be"), "TIFF": ("tiff", "rgb48le", "rgba64le")}
+HIGH_DEPTH_ENCODERS = {
+    "PNG": ("png", "rgb48be", "rgba64be"),
+    "TIFF": ("tiff", "rgb48le", "rgba64le"),
+}
 """FFmpeg's encoders of 16-bit images, which Pillow lacks, and their pixel formats without and with
 alpha."""
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -42,32 +45,32 @@ def read_image(path: str | Path) -> Array:
     return np.ascontiguousarray(eight_bit(read_picture(path).image)[..., :3])
 
 
-def writes(suffix: str) -> bool:
+def can_write(suffix: str) -> bool:
     """Return whether images can be written with this suffix."""
     return _format_of(suffix) is not None
 
 
-def lost_as(
+def lost_properties(
     suffix: str, *, high_bit_depth: bool, alpha: bool, icc_profile: bytes | None
 ) -> list[str]:
     """List the properties of an image that a format does not support.
 
     Args:
-        suffix: the ending of its name, one that `writes` accepts.
+        suffix: the ending of its name, one that `can_write` accepts.
         high_bit_depth: it has more than 8 bits a sample.
         alpha: it has alpha.
         icc_profile: it has an ICC profile.
     """
-    kind = _format_of(suffix) or ""
-    keeps_alpha, keeps_profile = _abilities(kind) or (False, False)
-    lost = [f"alpha ({kind} has none)"] if alpha and not keeps_alpha else []
+    format_name = _format_of(suffix) or ""
+    keeps_alpha, keeps_profile = _features(format_name) or (False, False)
+    lost = [f"alpha ({format_name} has none)"] if alpha and not keeps_alpha else []
     lost += (
-        [f"bits beyond 8 of each sample ({kind}; PNG and TIFF hold 16)"]
-        if high_bit_depth and kind not in DEEP_ENCODERS
+        [f"bits beyond 8 of each sample ({format_name}; PNG and TIFF hold 16)"]
+        if high_bit_depth and format_name not in HIGH_DEPTH_ENCODERS
         else []
     )
-    lost += [f"ICC profile ({kind} has none)"] if icc_profile and not keeps_profile else []
-    return lost + ([f"colours beyond 256 ({kind})"] if kind == "GIF" else [])
+    lost += [f"ICC profile ({format_name} has none)"] if icc_profile and not keeps_profile else []
+    return lost + ([f"colours beyond 256 ({format_name})"] if format_name == "GIF" else [])
 
 
 def write_image(path: str | Path, image: Array, icc_profile: bytes | None = None) -> None:
@@ -77,33 +80,35 @@ def write_image(path: str | Path, image: Array, icc_profile: bytes | None = None
         path: where to.
         image: (H, W, 3) RGB, or (H, W, 4) with alpha, uint8 or uint16. 16 bits go into PNG and
             TIFF, and are rounded to 8 elsewhere; alpha is dropped where the format has none
-            (`lost_as`).
+            (`lost_properties`).
         icc_profile: of the picture, written where the format holds one.
 
     Raises:
         VideoError: no such format, or the place cannot be written to.
     """
     path = Path(path)
-    kind = _format_of(path.suffix)
-    if kind is None:
+    format_name = _format_of(path.suffix)
+    if format_name is None:
         raise VideoError(
             f"{path}: pictures cannot be written as {path.suffix or 'a name without an ending'}: "
             "use .png"
         )
-    keeps_alpha, keeps_profile = _abilities(kind) or (False, False)
+    keeps_alpha, keeps_profile = _features(format_name) or (False, False)
     image, icc_profile = (
         image if keeps_alpha else image[..., :3],
         icc_profile if keeps_profile else None,
     )
-    options = OPTIONS.get(kind, {}) | ({"icc_profile": icc_profile} if icc_profile else {})
+    options = OPTIONS.get(format_name, {}) | ({"icc_profile": icc_profile} if icc_profile else {})
     try:
-        with whole_file(path) as unfinished:
-            if image.dtype == np.uint16 and kind in DEEP_ENCODERS:
+        with atomic_write(path) as unfinished:
+            if image.dtype == np.uint16 and format_name in HIGH_DEPTH_ENCODERS:
                 unfinished.write_bytes(
-                    _add_profile(_encode_high_depth(image, *DEEP_ENCODERS[kind]), icc_profile)
+                    _add_profile(
+                        _encode_high_depth(image, *HIGH_DEPTH_ENCODERS[format_name]), icc_profile
+                    )
                 )
             else:
-                Image.fromarray(eight_bit(image)).save(unfinished, format=kind, **options)
+                Image.fromarray(eight_bit(image)).save(unfinished, format=format_name, **options)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise VideoError(f"{path} cannot be written ({reason}): choose another place") from error
@@ -141,29 +146,29 @@ def unify_formats(images: list[Array]) -> list[Array]:
 @cache
 def _format_of(suffix: str) -> str | None:
     """Return Pillow's name of the format of a suffix; None if images cannot be written in it."""
-    kind = Image.registered_extensions().get(suffix.lower())
-    return kind if kind in Image.SAVE and _abilities(kind) is not None else None
+    format_name = Image.registered_extensions().get(suffix.lower())
+    return format_name if format_name in Image.SAVE and _features(format_name) is not None else None
 
 
 @cache
-def _abilities(kind: str) -> tuple[bool, bool] | None:
+def _features(format_name: str) -> tuple[bool, bool] | None:
     """Return whether a format supports alpha, and ICC profiles, found with a small image; None if
     it does not support RGB."""
-    if not _examine_format(kind, "RGB"):
+    if not _examine_format(format_name, "RGB"):
         return None
     clear, profiled = (
-        _examine_format(kind, "RGBA"),
-        _examine_format(kind, "RGB", icc_profile=bytes(16) + b"RGB " + bytes(108)),
+        _examine_format(format_name, "RGBA"),
+        _examine_format(format_name, "RGB", icc_profile=bytes(16) + b"RGB " + bytes(108)),
     )
     return bool(clear and clear[1]), bool(profiled and profiled[0])
 
 
-def _examine_format(kind: str, mode: str, **options: Any) -> tuple[bool, bool] | None:
+def _examine_format(format_name: str, mode: str, **options: Any) -> tuple[bool, bool] | None:
     """Return whether an image has an ICC profile, and alpha, after it was written; None if it
     cannot be written."""
     file = BytesIO()
     try:
-        Image.new(mode, (16, 16)).save(file, format=kind, **options)
+        Image.new(mode, (16, 16)).save(file, format=format_name, **options)
     except (OSError, ValueError, KeyError):
         return None
     try:
@@ -241,7 +246,7 @@ def _tiff_with_profile(content: bytes, icc_profile: bytes) -> bytes:
     return content[:4] + struct.pack("<I", len(content)) + content[8:] + directory
 
 
-def blended(first: Array, second: Array, share: Fraction) -> Array:
+def blend_images(first: Array, second: Array, share: Fraction) -> Array:
     """Blend two images, the second with a weight from 0 to 1, rounded."""
     mixed: Array = np.rint(first * float(1 - share) + second * float(share)).astype(first.dtype)
     return mixed

@@ -38,7 +38,7 @@ class FrameArranger:
     ) -> None:
         geometry = geometry_of(first, description, sample_aspect_ratio)
         self.layout = Layout(geometry, holds_matrix=holds_matrix, holds_aspect=holds_aspect)
-        self.first = self.layout.applied(first)
+        self.first = self.layout.apply(first)
         """The first frame, arranged."""
         self.colour = colour_of(first)
         """How its samples represent colours."""
@@ -50,7 +50,7 @@ class FrameArranger:
 
     def arrange(self, frame: av.VideoFrame) -> av.VideoFrame:
         """Return a frame as it is to be encoded."""
-        arranged = self.layout.applied(frame)
+        arranged = self.layout.apply(frame)
         form = _form_of(arranged)
         size, first = _size_of(form), _size_of(self._form)
         before, self._size = self._size, size

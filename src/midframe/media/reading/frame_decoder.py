@@ -46,7 +46,7 @@ class FrameDecoder:
 
     def packets(self, container: Any, streams: Sequence[Any]) -> Iterator[Any]:
         """Yield packets with times of the corrected clock."""
-        return self.survey.corrected(demux(container, streams))
+        return self.survey.correct_times(demux(container, streams))
 
     def frames(
         self, container: Any, begin: Fraction | None = None, *, report: bool = True

@@ -12,7 +12,7 @@ import numpy as np
 
 from midframe.media.colour.conversion import Colour
 from midframe.media.colour.geometry import Layout
-from midframe.media.pictures.decoding import Form, Picture
+from midframe.media.pictures.decoding import ImageFormat, Picture
 from midframe.media.pictures.images import eight_bit, to_sixteen_bit, with_alpha
 from midframe.media.reading.damage import Damage
 from midframe.media.reading.frame_arranger import FrameArranger
@@ -20,7 +20,7 @@ from midframe.media.reading.frame_clock import TimedFrame
 from midframe.media.reading.frame_rate import exact_rate, measure_rate
 from midframe.media.reading.part_reader import PartReader
 from midframe.media.reading.scenes import CutDetector
-from midframe.media.reading.sights import Sight
+from midframe.media.reading.sights import TimedThumbnail
 from midframe.media.reading.source import WHOLE, Contents, Frame, FrameSource, Part
 
 FRAME_FORMATS = {
@@ -39,7 +39,7 @@ class Images(Protocol):
     """Images one after another, of one size."""
 
     @property
-    def form(self) -> Form:
+    def form(self) -> ImageFormat:
         """Of all frames."""
 
     @property
@@ -66,7 +66,7 @@ class Images(Protocol):
     def warnings(self) -> list[str]:
         """Unusual facts found so far."""
 
-    def decoded(self) -> Iterator[TimedPicture]:
+    def decode_all(self) -> Iterator[TimedPicture]:
         """Decode all of them, with pts and duration in the time base."""
 
 
@@ -135,8 +135,8 @@ class ImageReader:
         return self._arranger.layout
 
     @property
-    def sights(self) -> list[Sight]:
-        return self._shown.sights
+    def thumbnails(self) -> list[TimedThumbnail]:
+        return self._shown.thumbnails
 
     @property
     def frames_read(self) -> int:
@@ -153,11 +153,11 @@ class ImageReader:
             self._timed_frames(), self._arranger, cuts, self.frame_duration, lambda _: None
         )
 
-    def decoded_again(self) -> Iterator[av.VideoFrame]:
+    def decode_again(self) -> Iterator[av.VideoFrame]:
         """See `FrameSource`."""
         return (frame for frame, _, _ in self._timed_frames())
 
-    def reopened(self) -> AbstractContextManager[FrameSource]:
+    def reopen(self) -> AbstractContextManager[FrameSource]:
         """See `FrameSource`."""
         return nullcontext(self)
 
@@ -166,7 +166,7 @@ class ImageReader:
         return iter(())
 
     def _timed_frames(self) -> Iterator[TimedFrame]:
-        for picture, pts, duration in self.images.decoded():
+        for picture, pts, duration in self.images.decode_all():
             yield self._frame(picture), pts, duration
 
     def _frame(self, picture: Picture) -> av.VideoFrame:
@@ -178,7 +178,7 @@ class ImageReader:
         name = FRAME_FORMATS[form.high_bit_depth, form.alpha]
         frame: Any = av.VideoFrame.from_ndarray(image, format=name)
         frame.color_primaries, frame.color_trc = picture.primaries, picture.transfer
-        for lost in picture.left_out:
+        for lost in picture.dropped:
             add_once(self.warnings, f"dropped from the images: {lost}")
         return frame
 

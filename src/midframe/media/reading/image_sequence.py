@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from midframe.errors import SourceError
-from midframe.folders import visible
-from midframe.media.pictures.decoding import Form, Picture, read_form, read_picture
+from midframe.folders import visible_files
+from midframe.media.pictures.decoding import ImageFormat, Picture, read_image_format, read_picture
 from midframe.media.pictures.images import Array, same_profile, write_image
 from midframe.media.reading.image_reader import TimedPicture, add_once
 from midframe.media.suffixes import VIDEOS
@@ -74,7 +74,7 @@ class ImageSequence:
     def first(self) -> Picture:
         return read_picture(self.files[0])
 
-    def decoded(self) -> Iterator[TimedPicture]:
+    def decode_all(self) -> Iterator[TimedPicture]:
         """See `Images`."""
         for number, file in enumerate(self.files):
             picture = read_picture(file)
@@ -95,7 +95,7 @@ def picture_files(source: Path) -> list[Path] | None:
         pictures = (
             each for each in source.iterdir() if each.suffix.lower() in SUFFIXES and each.is_file()
         )
-        return sorted(visible(source, pictures), key=_natural)
+        return sorted(visible_files(source, pictures), key=_natural)
     if source.exists() or not is_pattern(source):
         return None
     numbered_ones = [
@@ -123,7 +123,7 @@ def number_of(pattern: str, name: str, *, exact: bool = True) -> int | None:
     match = re.fullmatch(
         f"{re.escape(pattern[: place.start()])}({digits}){re.escape(pattern[place.end() :])}", name
     )
-    if not match or (exact and numbered(pattern, int(match[1])) != name):
+    if not match or (exact and numbered_name(pattern, int(match[1])) != name):
         return None
     return int(match[1])
 
@@ -174,22 +174,24 @@ def _rows_of(numbers: list[int]) -> str:
     )
 
 
-def _common_form(files: list[Path]) -> Form:
+def _common_form(files: list[Path]) -> ImageFormat:
     """The form of all frames."""
-    first = read_form(files[0])
+    first = read_image_format(files[0])
     others = (
         [] if files[0].suffix.lower() in BY_FFMPEG else files[1:]
     )  # whose form needs all of the pixels
     high_bit_depth, alpha = first.high_bit_depth, first.alpha
     for file in others:
-        form = read_form(file)
+        form = read_image_format(file)
         if (form.height, form.width) != (first.height, first.width):
             raise _another_size(file, form.height, form.width, files[0], first)
         high_bit_depth, alpha = high_bit_depth or form.high_bit_depth, alpha or form.alpha
-    return Form(first.height, first.width, high_bit_depth, alpha, first.density)
+    return ImageFormat(first.height, first.width, high_bit_depth, alpha, first.density)
 
 
-def _another_size(file: Path, height: int, width: int, first: Path, form: Form) -> SourceError:
+def _another_size(
+    file: Path, height: int, width: int, first: Path, form: ImageFormat
+) -> SourceError:
     return SourceError(
         f"{file} is {width}x{height}, and {first.name} is {form.width}x{form.height}: one size is "
         "needed"
@@ -217,11 +219,11 @@ def write_pictures(
     """
     number = 0
     for number, image in enumerate(images, start=1):
-        write_image(folder / numbered(pattern, number), image, icc_profile)
+        write_image(folder / numbered_name(pattern, number), image, icc_profile)
     return number
 
 
-def numbered(pattern: str, number: int) -> str:
+def numbered_name(pattern: str, number: int) -> str:
     """The name of a picture by a pattern."""
     return NUMBER.sub(lambda place: f"{number:{place[1]}{place[2]}d}", pattern, count=1)
 

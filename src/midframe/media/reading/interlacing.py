@@ -31,7 +31,7 @@ class Deinterlacer:
         self._begin.push(picture)
         yield from self._whole()
 
-    def rest(self) -> Iterator[tuple[av.VideoFrame, int | Fraction, int | Fraction]]:
+    def flush(self) -> Iterator[tuple[av.VideoFrame, int | Fraction, int | Fraction]]:
         """Yield the last frame."""
         if self._graph is not None:
             self._begin.push(None)
@@ -50,9 +50,9 @@ class Deinterlacer:
             yield picture, *self._times.popleft()
 
 
-def deinterlaced(frames: Iterable[TimedFrame]) -> Iterator[TimedFrame]:
+def deinterlace_frames(frames: Iterable[TimedFrame]) -> Iterator[TimedFrame]:
     """Yield the frames of a stream, interlaced ones made progressive."""
     fields = Deinterlacer()
     for picture, pts, duration in frames:
         yield from fields.feed(picture, pts, duration)
-    yield from fields.rest()
+    yield from fields.flush()

@@ -24,7 +24,7 @@ def lost_alpha(source: FrameSource) -> str:
     """
     limit = None if source.contents.format in ANIMATIONS else EXAMINED
     try:
-        frames = source.decoded_again()
+        frames = source.decode_again()
         if frames is None:
             return "alpha"
         opaque = [is_opaque(frame) for frame in islice(frames, limit)]

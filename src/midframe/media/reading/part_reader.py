@@ -8,7 +8,7 @@ from midframe.errors import SourceError
 from midframe.media.reading.frame_arranger import FrameArranger
 from midframe.media.reading.frame_clock import TimedFrame
 from midframe.media.reading.scenes import CutDetector
-from midframe.media.reading.sights import Sight, thumbnail
+from midframe.media.reading.sights import TimedThumbnail, make_thumbnail
 from midframe.media.reading.source import Frame, Part
 
 
@@ -31,7 +31,7 @@ class PartReader:
         self.until = None if part.end is None else start + Fraction(str(part.end))
         """When it ends; None for the end of the source."""
         self.frames_read = 0
-        self.sights: list[Sight] = []
+        self.thumbnails: list[TimedThumbnail] = []
 
     def within(self, times: Iterable[Fraction]) -> list[Fraction]:
         """Return the times that lie in the part."""
@@ -73,7 +73,7 @@ class PartReader:
             if time >= self.begin:
                 self.frames_read += 1
                 arranged = arranger.arrange(picture)
-                self.sights.append(Sight(time, thumbnail(arranged)))
+                self.thumbnails.append(TimedThumbnail(time, make_thumbnail(arranged)))
                 yield Frame(arranged, pts, begins_scene, duration)
         else:
             check_end(end)

@@ -19,10 +19,10 @@ from midframe.media.reading.frame_arranger import FrameArranger
 from midframe.media.reading.frame_clock import FrameClock
 from midframe.media.reading.frame_decoder import FrameDecoder
 from midframe.media.reading.frame_rate import measure_rate
-from midframe.media.reading.interlacing import deinterlaced
+from midframe.media.reading.interlacing import deinterlace_frames
 from midframe.media.reading.part_reader import PartReader
 from midframe.media.reading.scenes import CutDetector
-from midframe.media.reading.sights import Sight
+from midframe.media.reading.sights import TimedThumbnail
 from midframe.media.reading.source import WHOLE, Frame, FrameSource, Part
 from midframe.media.reading.stream_facts import (
     DEFAULT_TIME_BASE,
@@ -81,7 +81,7 @@ class PipeReader:
         self.contents = contents_of(self.container, self.stream, EMPTY)
         decoder = FrameDecoder(self.stream.index, self.time_base, EMPTY, self.damage, None)
         self._decoded = decoder.frames(self.container)
-        self._first = self._next_decoded()
+        self._first = self._decode_first()
         self.start = (self._first.pts or 0) * self.time_base
         measured = measure_rate((), self.time_base, stated_rates(self.stream))
         self.source_rate = replace(measured, anchor=self.start)
@@ -109,8 +109,8 @@ class PipeReader:
         return self._arranger.layout
 
     @property
-    def sights(self) -> list[Sight]:
-        return self._shown.sights
+    def thumbnails(self) -> list[TimedThumbnail]:
+        return self._shown.thumbnails
 
     @property
     def frames_read(self) -> int:
@@ -130,7 +130,7 @@ class PipeReader:
             untimed=False,
         )
         spread = clock.spread(chain([self._first], self._decoded))
-        pictures = deinterlaced(spread) if self.deinterlace else spread
+        pictures = deinterlace_frames(spread) if self.deinterlace else spread
         try:
             yield from self._shown.frames(
                 pictures, self._arranger, cuts, self.frame_duration, self._check_end
@@ -138,10 +138,10 @@ class PipeReader:
         except av.FFmpegError as error:
             raise read_error(self.path, error) from error
 
-    def decoded_again(self) -> None:
+    def decode_again(self) -> None:
         """See `FrameSource`: a pipe can be read only once."""
 
-    def reopened(self) -> AbstractContextManager[FrameSource]:
+    def reopen(self) -> AbstractContextManager[FrameSource]:
         """See `FrameSource`."""
         return nullcontext(self)
 
@@ -149,7 +149,7 @@ class PipeReader:
         """See `FrameSource`: there are no other streams."""
         return iter(())
 
-    def _next_decoded(self) -> av.VideoFrame:
+    def _decode_first(self) -> av.VideoFrame:
         try:
             first = next(self._decoded, None)
         except av.FFmpegError as error:

@@ -20,10 +20,10 @@ from midframe.media.reading.frame_arranger import FrameArranger
 from midframe.media.reading.frame_clock import FrameClock, TimedFrame
 from midframe.media.reading.frame_decoder import SEEK_SECONDS, FrameDecoder
 from midframe.media.reading.frame_rate import measure_rate
-from midframe.media.reading.interlacing import deinterlaced
+from midframe.media.reading.interlacing import deinterlace_frames
 from midframe.media.reading.part_reader import PartReader
 from midframe.media.reading.scenes import CutDetector
-from midframe.media.reading.sights import Sight
+from midframe.media.reading.sights import TimedThumbnail
 from midframe.media.reading.source import WHOLE, Frame, FrameSource, Part
 from midframe.media.reading.stream_facts import (
     DEFAULT_TIME_BASE,
@@ -134,7 +134,7 @@ class VideoReader:
         can be rewound."""
         try:
             with self._open() as container:
-                first = next(self._decoded(container, report=False), None)
+                first = next(self._decode(container, report=False), None)
         except av.FFmpegError as error:
             raise read_error(self.path, error) from error
         if first is None:
@@ -153,8 +153,8 @@ class VideoReader:
         return self._arranger.layout
 
     @property
-    def sights(self) -> list[Sight]:
-        return self._shown.sights
+    def thumbnails(self) -> list[TimedThumbnail]:
+        return self._shown.thumbnails
 
     @property
     def frames_read(self) -> int:
@@ -180,12 +180,12 @@ class VideoReader:
         except av.FFmpegError as error:
             raise read_error(self.path, error) from error
 
-    def decoded_again(self) -> Iterator[av.VideoFrame]:
+    def decode_again(self) -> Iterator[av.VideoFrame]:
         """See `FrameSource`."""
         with self._open() as container:
             yield from self._decoder.frames(container, report=False)
 
-    def reopened(self) -> "AbstractContextManager[FrameSource]":
+    def reopen(self) -> "AbstractContextManager[FrameSource]":
         """See `FrameSource`."""
         if not self.others:
             return nullcontext(self)
@@ -248,10 +248,10 @@ class VideoReader:
             counted=self._counted,
             untimed=self._untimed,
         )
-        spread = clock.spread(self._decoded(self.container, self._shown.begin))
-        return deinterlaced(spread) if self.deinterlace else spread
+        spread = clock.spread(self._decode(self.container, self._shown.begin))
+        return deinterlace_frames(spread) if self.deinterlace else spread
 
-    def _decoded(
+    def _decode(
         self, container: Any, begin: Fraction | None = None, *, report: bool = True
     ) -> Iterator[av.VideoFrame]:
         """Decode from where a container is, or from a key frame before a time; see
@@ -267,9 +267,9 @@ class VideoReader:
                 return
             raise self._empty()
         check_end(self.damage, self.survey, self.stream, end * self.time_base, self.rate)
-        self._check_all_decoded()
+        self._check_dropped_frames()
 
-    def _check_all_decoded(self) -> None:
+    def _check_dropped_frames(self) -> None:
         codec = self.stream.codec_context.codec.canonical_name
         if (
             self.part == WHOLE
@@ -277,7 +277,7 @@ class VideoReader:
             and not self.deinterlace
             and self.survey.timed
         ):
-            shown = [sight.time for sight in self.sights]
+            shown = [each.time for each in self.thumbnails]
             check_frames(self.damage, self.survey, shown, self.time_base, self.rate)
 
     def _empty(self) -> SourceError:

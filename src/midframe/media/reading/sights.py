@@ -16,7 +16,7 @@ THUMBNAIL = (32, 18)
 
 
 @dataclass(frozen=True)
-class Sight:
+class TimedThumbnail:
     """A displayed frame."""
 
     time: Fraction
@@ -25,7 +25,7 @@ class Sight:
     """(18, 32) luma, uint8."""
 
 
-def thumbnail(picture: av.VideoFrame) -> Array:
+def make_thumbnail(picture: av.VideoFrame) -> Array:
     """Shrink the luma of a picture to (18, 32), uint8, of limited range, whatever its colour tags;
     what is transparent is black."""
     width, height = THUMBNAIL

@@ -14,7 +14,7 @@ from midframe.media.colour.conversion import Colour
 from midframe.media.colour.geometry import Layout
 from midframe.media.reading.damage import Damage
 from midframe.media.reading.frame_rate import SourceRate
-from midframe.media.reading.sights import Sight
+from midframe.media.reading.sights import TimedThumbnail
 from midframe.media.reading.survey import Span
 from midframe.options import check_time_range
 
@@ -79,7 +79,7 @@ class FrameSource(Protocol):
     """Frames with exact times, in the order of showing.
 
     A source is complete when it is built. Close it, or use it in a `with` block. `read` is called
-    once; `damage`, `warnings`, `sights` and `frames_read` grow while it yields.
+    once; `damage`, `warnings`, `thumbnails` and `frames_read` grow while it yields.
     """
 
     @property
@@ -141,7 +141,7 @@ class FrameSource(Protocol):
         """Unusual facts that are no damage, found so far."""
 
     @property
-    def sights(self) -> Sequence[Sight]:
+    def thumbnails(self) -> Sequence[TimedThumbnail]:
         """Thumbnails of the frames read so far, for the proof of a result."""
 
     @property
@@ -160,11 +160,11 @@ class FrameSource(Protocol):
                 `strict` is set.
         """
 
-    def decoded_again(self) -> Iterator[av.VideoFrame] | None:
+    def decode_again(self) -> Iterator[av.VideoFrame] | None:
         """Decode all frames of the whole source anew, as they are stored; None if it can be read
         only once."""
 
-    def reopened(self) -> AbstractContextManager["FrameSource"]:
+    def reopen(self) -> AbstractContextManager["FrameSource"]:
         """The source opened anew if it has other streams, to read their packets; else itself."""
 
     def packets(self, streams: Sequence[Any]) -> Iterator[av.Packet]:

@@ -11,7 +11,13 @@ from PIL import Image
 from PIL.ImageFile import ImageFile
 
 from midframe.errors import OptionError, SourceError
-from midframe.media.pictures.decoding import Form, Picture, decode, form_of, reported
+from midframe.media.pictures.decoding import (
+    ImageFormat,
+    Picture,
+    convert_errors,
+    decode,
+    image_format_of,
+)
 from midframe.media.reading.image_reader import TimedPicture
 from midframe.media.reading.image_sequence import DEFAULT_RATE
 
@@ -52,12 +58,12 @@ class ImageStack:
 
     @cached_property
     def first(self) -> Picture:
-        return next(self.decoded())[0]
+        return next(self.decode_all())[0]
 
-    def decoded(self) -> Iterator[TimedPicture]:
+    def decode_all(self) -> Iterator[TimedPicture]:
         """See `Images`."""
         begins = accumulate(self._durations, initial=0)
-        with reported(self.path), Image.open(self.path) as image:
+        with convert_errors(self.path), Image.open(self.path) as image:
             for _, pts, duration in zip(_pages(image), begins, self._durations, strict=False):
                 yield decode(image, self.path, page=True), pts, duration
 
@@ -68,13 +74,13 @@ def _pages(image: ImageFile) -> Iterator[int]:
         yield number
 
 
-def _form_and_durations(path: Path) -> tuple[Form, list[int], int]:
+def _form_and_durations(path: Path) -> tuple[ImageFormat, list[int], int]:
     """The form of all pictures, for how many milliseconds each is shown (none if that is not
     stated), their number."""
     forms, durations = [], []
-    with reported(path), Image.open(path) as image:
+    with convert_errors(path), Image.open(path) as image:
         for _ in _pages(image):
-            form = form_of(image, path, page=True)
+            form = image_format_of(image, path, page=True)
             image.load()  # which reads how long it is shown
             forms.append(form)
             durations.append(round(image.info.get("duration", 0)) or NO_DURATION)
@@ -87,7 +93,7 @@ def _form_and_durations(path: Path) -> tuple[Form, list[int], int]:
         any(form.alpha for form in forms),
     )
     return (
-        Form(first.height, first.width, high_bit_depth, alpha, first.density),
+        ImageFormat(first.height, first.width, high_bit_depth, alpha, first.density),
         durations if timed else [],
         len(forms),
     )

@@ -116,7 +116,7 @@ class Survey:
         """List the times at which the clock restarted."""
         return tuple(epoch.at for epoch in self.epochs[1:])
 
-    def corrected(self, packets: Iterable[Any]) -> Iterator[Any]:
+    def correct_times(self, packets: Iterable[Any]) -> Iterator[Any]:
         """Yield packets, read from the beginning of the file or by seeking, with corrected
         times."""
         places: dict[int, int] = {}
@@ -175,8 +175,8 @@ def take_survey(
         if packet.stream is picture and packet.size:
             total, flagged = total + 1, flagged + packet.is_corrupt
             delayed = delayed or (packet.dts is not None and packet.pts not in (None, packet.dts))
-        moment = packet.dts if packet.dts is not None else packet.pts
-        if moment is None:
+        timestamp = packet.dts if packet.dts is not None else packet.pts
+        if timestamp is None:
             if (
                 packet.stream is picture
                 and packet.size
@@ -190,8 +190,10 @@ def take_survey(
             continue
         stream = streams.setdefault(packet.stream.index, _Stream())
         if packet.dts is not None:  # times of showing go back and forth
-            _follow(stream, packet, packet.time_base * packet.dts, needed, clock_jumps=clock_jumps)
-        begin = packet.time_base * (moment if counted or packet.pts is None else packet.pts)
+            _detect_jump(
+                stream, packet, packet.time_base * packet.dts, needed, clock_jumps=clock_jumps
+            )
+        begin = packet.time_base * (timestamp if counted or packet.pts is None else packet.pts)
         stream.duration = (packet.duration or 0) * packet.time_base
         # durations are those of the order of decoding, so only that of the last packet states the
         # end
@@ -206,11 +208,11 @@ def take_survey(
             shown.append((stream.epoch, begin))
     edges = streams[picture.index].edges if picture.index in streams else {}
     if leading and 0 in edges:
-        shown = [*_counted_back(leading, edges[0].begin), *shown]
+        shown = [*_leading_times(leading, edges[0].begin), *shown]
         edges[0] = replace(edges[0], begin=shown[0][1])
     else:
         untimed = [*((0, duration) for duration in leading), *untimed]
-    summary = _summary(streams, needed, [*shown, *_places(shown, untimed)], picture.index)
+    summary = _summarise(streams, needed, [*shown, *_estimate_times(shown, untimed)], picture.index)
     rising = all(before <= after for before, after in pairwise(shown))
     facts: dict[str, Any] = {
         "timed": not (untimed or leading),
@@ -261,7 +263,7 @@ def packets_near(
             packets = demux(container, streams)
 
 
-def _counted_back(durations: Sequence[Fraction], end: Fraction) -> Iterator[tuple[int, Fraction]]:
+def _leading_times(durations: Sequence[Fraction], end: Fraction) -> Iterator[tuple[int, Fraction]]:
     """Where frames without times lie that come before the first one with a time.
 
     Matroska has no negative times: FFmpeg reads no times of blocks before 0.
@@ -272,7 +274,7 @@ def _counted_back(durations: Sequence[Fraction], end: Fraction) -> Iterator[tupl
         begin += duration
 
 
-def _places(
+def _estimate_times(
     shown: Sequence[tuple[int, Fraction]], untimed: Sequence[tuple[int, Fraction]]
 ) -> Iterator[tuple[int, Fraction]]:
     """Return times for frames without timestamps: in the gaps between those with timestamps, then
@@ -296,7 +298,7 @@ def _places(
         yield from ((epoch, begin + number * step) for number in range(left))
 
 
-def _follow(
+def _detect_jump(
     stream: _Stream,
     packet: Any,
     time: Fraction,
@@ -324,7 +326,7 @@ def _follow(
     stream.last = time
 
 
-def _summary(
+def _summarise(
     streams: Mapping[int, _Stream],
     needed: Sequence[Mapping[int, Fraction]],
     shown: Sequence[tuple[int, Fraction]],

@@ -162,6 +162,6 @@ def demux(container: Any, streams: Sequence[Any]) -> Iterator[Any]:
 
 def time_of(item: Any, time_base: Fraction | None = None) -> Fraction | None:
     """Return the time of a packet or a frame in seconds; None if it has no timestamp."""
-    moment = item.pts if item.pts is not None else item.dts
+    timestamp = item.pts if item.pts is not None else item.dts
     base = time_base or item.time_base
-    return None if moment is None or base is None else Fraction(moment * base)
+    return None if timestamp is None or base is None else Fraction(timestamp * base)

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import av
 
-PLACE_FAULTS = {ENOSPC, EDQUOT, EFBIG, EACCES, EPERM, EROFS, EIO, ENOENT}
+OUTPUT_ERRORS = {ENOSPC, EDQUOT, EFBIG, EACCES, EPERM, EROFS, EIO, ENOENT}
 """Errors of the output device; all others concern the written data."""
 MAX_TIME = 2**62
 """Ticks; a larger time of a packet is invalid."""
@@ -25,7 +25,7 @@ JUMP = Fraction(1)
 time."""
 
 
-class CannotCarry(Exception):  # noqa: N818  # no failure: the stream is dropped and reported
+class UnsupportedStream(Exception):  # noqa: N818  # no failure: the stream is dropped and reported
     """The reason why a stream cannot be carried."""
 
 
@@ -79,11 +79,11 @@ class Carrier(Protocol):
     def packets(self, packet: av.Packet) -> Iterator[av.Packet]:
         """Yield the packets of the result for one of the source."""
 
-    def rest(self) -> Iterator[av.Packet]:
+    def flush(self) -> Iterator[av.Packet]:
         """Yield the remaining packets after the last one."""
 
 
-class Passed:
+class CopiedStream:
     """Copies packets; those that the source marks as damaged are dropped and reported."""
 
     preroll = Fraction(0)
@@ -102,14 +102,14 @@ class Passed:
             return
         if packet.stream.type == "subtitle" and not _clip_before_zero(packet):
             return
-        if _is_cut_off(packet):
+        if _is_edited_out(packet):
             return
         if self._pictures and (end := end_of_composition(bytes(packet))) < packet.size:
             # FFmpeg's muxer for Matroska would write the rest into the first stream of the file.
             self.losses.note(
                 "data after the end of a bitmap subtitle is dropped", *times_of(packet)
             )
-            packet = _clip_start(packet, end)
+            packet = _truncate(packet, end)
         if not packet.size:
             return
         packet.stream = self.stream
@@ -120,7 +120,7 @@ class Passed:
             )  # fmt: skip
         yield packet
 
-    def rest(self) -> Iterator[av.Packet]:
+    def flush(self) -> Iterator[av.Packet]:
         """Yield nothing."""
         yield from ()
 
@@ -139,14 +139,14 @@ def end_of_composition(data: bytes) -> int:
     return place
 
 
-def _clip_start(packet: av.Packet, size: int) -> av.Packet:
+def _truncate(packet: av.Packet, size: int) -> av.Packet:
     short = av.Packet(bytes(packet)[:size])
     short.time_base, short.pts, short.dts = packet.time_base, packet.pts, packet.dts
     short.duration, short.is_keyframe = packet.duration or 0, packet.is_keyframe
     return short
 
 
-def _is_cut_off(packet: av.Packet) -> bool:
+def _is_edited_out(packet: av.Packet) -> bool:
     """Return whether an edit list removes an audio packet; the last ones before 0, which prime a
     decoder, are needed."""
     if packet.stream.type != "audio" or not packet.is_discard or packet.pts is None:
@@ -169,10 +169,12 @@ def _clip_before_zero(packet: av.Packet) -> bool:
 
 def times_of(packet: av.Packet) -> tuple[Fraction | None, Fraction | None]:
     """Return the start and the end of a packet in seconds; None if it has no time."""
-    moment = packet.dts if packet.pts is None else packet.pts
-    if moment is None or abs(moment) > MAX_TIME:
+    timestamp = packet.dts if packet.pts is None else packet.pts
+    if timestamp is None or abs(timestamp) > MAX_TIME:
         return None, None
-    return moment * packet.time_base, (moment + max(0, packet.duration or 0)) * packet.time_base
+    return timestamp * packet.time_base, (
+        timestamp + max(0, packet.duration or 0)
+    ) * packet.time_base
 
 
 class RisingTimes:
@@ -191,7 +193,7 @@ class RisingTimes:
         self._last: int | None = None
         self._duration = 0
 
-    def mend(self, packet: av.Packet, stream: Any) -> av.Packet:
+    def fix(self, packet: av.Packet, stream: Any) -> av.Packet:
         """Change the times of a packet; the header of the result must have been written."""
         scale = packet.time_base / stream.time_base
         pts, dts = (_rescale(time, scale) for time in (packet.pts, packet.dts))
@@ -212,7 +214,7 @@ def _rescale(time: int | None, scale: Fraction) -> int | None:
     return round(time * scale)
 
 
-class OneWildTime:
+class TimeOutlierFilter:
     """Finds single audio packets with damaged times, by the packet after them, and corrects their
     times.
 
@@ -231,7 +233,7 @@ class OneWildTime:
         yield from self._release(times_of(packet)[0])
         self._held = packet
 
-    def rest(self) -> Iterator[av.Packet]:
+    def flush(self) -> Iterator[av.Packet]:
         """Yield the last packet."""
         yield from self._release(None)
 

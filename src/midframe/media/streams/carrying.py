@@ -9,16 +9,16 @@ import av
 
 from midframe.media.reading.video_file import is_cover
 from midframe.media.streams.carriers import (
-    PLACE_FAULTS,
-    CannotCarry,
+    OUTPUT_ERRORS,
     Carrier,
-    OneWildTime,
-    Passed,
+    CopiedStream,
     RisingTimes,
+    TimeOutlierFilter,
+    UnsupportedStream,
     reason_of,
     times_of,
 )
-from midframe.media.streams.rehearsal import FAULTS
+from midframe.media.streams.rehearsal import STREAM_ERRORS
 from midframe.media.streams.sound import ConvertedSound
 from midframe.media.streams.sound_format import decode_sound
 from midframe.media.streams.streams import Plan
@@ -100,7 +100,7 @@ class CarriedStreams:
             return
         try:
             carrier = choice.add(self.container, source, self.slow)
-        except (CannotCarry, *FAULTS) as error:
+        except (UnsupportedStream, *STREAM_ERRORS) as error:
             raise StreamsFailed([source.index], reason_of(error)) from error
         if choice.shown:
             self.counts[source.type] = self.counts.get(source.type, 0) + 1
@@ -123,20 +123,20 @@ class CarriedStreams:
         Single damaged times of audio packets are corrected.
         """
         for packet in self._correct_times(packets):
-            moment = times_of(packet)[0]
+            begin = times_of(packet)[0]
             kept = packet if is_cover(packet.stream) else self._within_span(packet)
             if kept is not None:
-                yield moment, kept
+                yield begin, kept
 
     def write(self, packet: av.Packet) -> None:
         """Write a packet, copied or converted."""
         begin, end = times_of(packet)
         index = packet.stream.index
-        if self.strict and isinstance(self.carriers[index], Passed):
+        if self.strict and isinstance(self.carriers[index], CopiedStream):
             self._check_sound(packet)
         try:
             packets = list(self.carriers[index].packets(packet))
-        except FAULTS as error:
+        except STREAM_ERRORS as error:
             self.carriers[index].losses.note(
                 f"a packet cannot be carried over ({reason_of(error)})", begin, end
             )
@@ -149,21 +149,21 @@ class CarriedStreams:
             return
         try:
             decode_sound(packet.stream.codec_context, packet)
-        except FAULTS:
+        except STREAM_ERRORS:
             losses = self.carriers[packet.stream.index].losses
             losses.note("a packet cannot be decoded", *times_of(packet))
 
-    def write_rest(self) -> None:
+    def flush(self) -> None:
         """Flush the carriers."""
         for index, carrier in self.carriers.items():
             try:
-                self._mux(index, carrier.rest(), None)
-            except FAULTS as error:  # earlier packets were written
-                if getattr(error, "errno", None) in PLACE_FAULTS:
+                self._mux(index, carrier.flush(), None)
+            except STREAM_ERRORS as error:  # earlier packets were written
+                if getattr(error, "errno", None) in OUTPUT_ERRORS:
                     raise
 
     def _correct_times(self, packets: Iterable[av.Packet]) -> Iterator[av.Packet]:
-        sounds: dict[int, OneWildTime] = {}
+        sounds: dict[int, TimeOutlierFilter] = {}
         for packet in packets:
             index = packet.stream.index
             if index not in self.carriers:
@@ -172,10 +172,10 @@ class CarriedStreams:
                 yield packet
                 continue
             if index not in sounds:
-                sounds[index] = OneWildTime(self.carriers[index].losses)
+                sounds[index] = TimeOutlierFilter(self.carriers[index].losses)
             yield from sounds[index].feed(packet)
         for sound in sounds.values():
-            yield from sound.rest()
+            yield from sound.flush()
 
     def _within_span(self, packet: av.Packet) -> av.Packet | None:
         """Return the packet in the time of the span, or None if it is outside of it."""
@@ -209,10 +209,10 @@ class CarriedStreams:
             if not self._has_place(packet):
                 continue
             try:
-                self.container.mux_one(self._times[index].mend(packet, carrier.stream))
+                self.container.mux_one(self._times[index].fix(packet, carrier.stream))
                 self._written[index] += 1
-            except FAULTS as error:
-                if getattr(error, "errno", None) in PLACE_FAULTS:
+            except STREAM_ERRORS as error:
+                if getattr(error, "errno", None) in OUTPUT_ERRORS:
                     raise
                 carrier.losses.note(f"a packet cannot be written ({reason_of(error)})", begin)
 

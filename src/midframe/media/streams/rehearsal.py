@@ -18,17 +18,17 @@ from midframe.errors import VideoError
 from midframe.media.containers import container_format
 from midframe.media.reading.video_file import file_url, is_cover, open_video
 from midframe.media.streams.carriers import (
-    PLACE_FAULTS,
-    CannotCarry,
+    OUTPUT_ERRORS,
     Carrier,
-    Passed,
+    CopiedStream,
     RisingTimes,
+    UnsupportedStream,
     reason_of,
     times_of,
 )
 from midframe.media.streams.sound import ConvertedSound
 from midframe.media.streams.sound_format import SoundFormat, decode_sound, format_of, stated_format
-from midframe.media.streams.streams import Choice, Plan, codec_name, name_of, ways_of
+from midframe.media.streams.streams import Choice, Plan, codec_name, name_of, possible_choices
 
 FIRST_PACKETS = 12
 """Number of packets of each stream that are tried."""
@@ -38,7 +38,7 @@ MAX_GAP = Fraction(1)
 """Seconds between two packets; a longer gap is a jump of the clock, and is closed in a trial."""
 MAX_BYTES = 64 << 20
 """Bytes of a source that are read for the first packets of streams that begin late."""
-FAULTS = (av.FFmpegError, OSError, ValueError, OverflowError)
+STREAM_ERRORS = (av.FFmpegError, OSError, ValueError, OverflowError)
 """Exceptions of PyAV and the system for streams that a container or an encoder does not accept."""
 
 
@@ -110,7 +110,7 @@ def read_first_packets(source: Any, streams: Sequence[Any]) -> FirstPackets:
             if packet.size and kept is not None:
                 if packet.stream.type == "audio" and packet.stream.index not in found.sounds:
                     tried[packet.stream.index] = tried.get(packet.stream.index, 0) + 1
-                    _learn_sound(packet, found)
+                    _read_sound_format(packet, found)
                 if len(kept) < FIRST_PACKETS:
                     kept.append(packet)
                 unknown = packet.stream.type == "audio" and packet.stream.index not in found.sounds
@@ -130,11 +130,11 @@ def read_first_packets(source: Any, streams: Sequence[Any]) -> FirstPackets:
     return found
 
 
-def _learn_sound(packet: av.Packet, found: FirstPackets) -> None:
+def _read_sound_format(packet: av.Packet, found: FirstPackets) -> None:
     context = packet.stream.codec_context
     if context is None or packet.is_corrupt:
         return
-    with suppress(*FAULTS):
+    with suppress(*STREAM_ERRORS):
         for frame in decode_sound(context, packet):
             found.sounds.setdefault(packet.stream.index, format_of(frame))
 
@@ -161,24 +161,24 @@ class Trials:
             ) as container:
                 name = container.format.name
             changes = source.index in self.changed_sounds
-            ways = ways_of(source, name, self.slow, sound, mute=mute, changes=changes)
-        except CannotCarry as reason:
+            choices = possible_choices(source, name, self.slow, sound, mute=mute, changes=changes)
+        except UnsupportedStream as reason:
             return Choice(reason=str(reason))
         finally:
             self.path.unlink(missing_ok=True)
         reasons = []
-        for way in ways:
+        for way in choices:
             if way.add is None:
                 return way
             try:
-                note = self._attempt(way, source, packets, sound)
-            except CannotCarry as reason:
+                note = self._try(way, source, packets, sound)
+            except UnsupportedStream as reason:
                 reasons.append(str(reason))
                 continue
             return Choice(way.add, note, shown=way.shown)
         return Choice(reason=reasons[-1])
 
-    def _attempt(
+    def _try(
         self, way: Choice, source: Any, packets: Sequence[av.Packet], sound: SoundFormat | None
     ) -> str:
         """Try one carrier; return the note for the report."""
@@ -193,15 +193,15 @@ class Trials:
             container.close()
             self._read_again(carrier, written, sound)
             return _note(way.note, source, carrier)
-        except FAULTS as error:
-            if getattr(error, "errno", None) in PLACE_FAULTS:
+        except STREAM_ERRORS as error:
+            if getattr(error, "errno", None) in OUTPUT_ERRORS:
                 place = f"{self.path.parent} cannot be written to ({reason_of(error)})"
                 raise VideoError(
                     f"{place}: choose another place for OUT, or make room there"
                 ) from error
-            raise CannotCarry(_reason(error, source, container.format.name)) from error
+            raise UnsupportedStream(_reason(error, source, container.format.name)) from error
         finally:
-            with suppress(*FAULTS):
+            with suppress(*STREAM_ERRORS):
                 container.close()
             self.path.unlink(missing_ok=True)
 
@@ -217,18 +217,18 @@ class Trials:
             same = [stream for stream in found if codec_name(stream) == codec]
             if not same:
                 raise ValueError(f"{codec} is not found in the test file")
-            if sound and sound.reordered and isinstance(carrier, Passed):
+            if sound and sound.reordered and isinstance(carrier, CopiedStream):
                 stated = stated_format(same[0].codec_context)
                 if stated is None or stated.layout != sound.layout:
                     raise ValueError("its channel order would be lost")
-            if sound and not _is_heard(result, same[0]):
+            if sound and not _can_be_decoded(result, same[0]):
                 raise ValueError("it cannot be decoded from the test file")
 
 
-def _is_heard(container: Any, stream: Any) -> bool:
+def _can_be_decoded(container: Any, stream: Any) -> bool:
     """Return whether any frame of an audio stream can be decoded."""
     for packet in container.demux(stream):
-        with suppress(*FAULTS):
+        with suppress(*STREAM_ERRORS):
             if decode_sound(stream.codec_context, packet if packet.size else None):
                 return True
     return False
@@ -245,10 +245,10 @@ def write_all(container: Any, carrier: Carrier, packets: Sequence[av.Packet]) ->
             first = begin - last
         last = last if end is None or first is None else end - first
         for written in carrier.packets(_copy_packet(packet, first or Fraction(0))):
-            container.mux(times.mend(written, carrier.stream))
+            container.mux(times.fix(written, carrier.stream))
             count += 1
-    for written in carrier.rest():
-        container.mux(times.mend(written, carrier.stream))
+    for written in carrier.flush():
+        container.mux(times.fix(written, carrier.stream))
         count += 1
     return count
 

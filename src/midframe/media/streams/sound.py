@@ -18,9 +18,9 @@ from midframe.media.streams.sound_format import (
     SoundEncoding,
     SoundFormat,
     choose_sound_encoding,
+    chunk_lengths,
     decode_sound,
     format_of,
-    pieces,
 )
 
 BIT_RATE = 96_000
@@ -100,13 +100,13 @@ class ConvertedSound:
         for frame in self._decode(packet):
             yield from self._encode(self._place(frame, packet))
 
-    def rest(self) -> Iterator[av.Packet]:
+    def flush(self) -> Iterator[av.Packet]:
         """Flush the decoder, the filters and the encoder."""
         for frame in self._decode(None):
             yield from self._encode(self._place(frame, None))
         yield from self._encode(self._end())
         if self._placed is not None:
-            yield from self._encode_frames(self._stretcher.rest())
+            yield from self._encode_frames(self._stretcher.flush())
             yield from self.stream.encode(None)
 
     def _decode(self, packet: av.Packet | None) -> list[Any]:
@@ -173,7 +173,7 @@ class ConvertedSound:
             return
         end = round(self._until * self.encoding.rate)
         last, self._resampler = self._resampler, None
-        for samples in last.rest():
+        for samples in last.flush():
             yield from self._clip_to_window(samples[: max(0, end - self._placed)])
 
     def _end(self) -> Iterator[Array]:
@@ -184,8 +184,8 @@ class ConvertedSound:
             yield from self._silence(round(self._promised * self.encoding.rate) - self._placed)
 
     def _silence(self, count: int) -> Iterator[Array]:
-        for piece in pieces(count, self.encoding.rate):
-            yield from self._clip_to_window(np.zeros((piece, self.encoding.channels), np.float32))
+        for length in chunk_lengths(count, self.encoding.rate):
+            yield from self._clip_to_window(np.zeros((length, self.encoding.channels), np.float32))
 
     def _clip_to_window(self, samples: Array) -> Iterator[Array]:
         """Return those of the next samples that are in the window."""

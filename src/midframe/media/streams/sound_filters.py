@@ -59,7 +59,7 @@ class Resampler:
         self._begin.push(frame)
         yield from self._ready()
 
-    def rest(self) -> Iterator[Array]:
+    def flush(self) -> Iterator[Array]:
         """Yield the last samples."""
         self._begin.push(None)
         yield from self._ready()
@@ -101,7 +101,7 @@ class Stretcher:
         self._begin.push(frame)
         yield from self._ready()
 
-    def rest(self) -> Iterator[Any]:
+    def flush(self) -> Iterator[Any]:
         """Yield the last frames."""
         if self._graph is not None:
             self._begin.push(None)

@@ -225,7 +225,7 @@ def _opens(encoder: str, rate: int, layout: str) -> bool:
     return True
 
 
-def pieces(total: int, longest: int) -> Iterator[int]:
+def chunk_lengths(total: int, longest: int) -> Iterator[int]:
     """Split a number into a sum of numbers up to a maximum."""
     while total > 0:
         yield min(total, longest)

@@ -11,7 +11,7 @@ from av.stream import Discard
 from midframe.media.containers import IN_MPEG_TS, NOT_IN_AVI, PLAIN_FORMATS
 from midframe.media.reading.source import FrameSource
 from midframe.media.reading.video_file import is_cover
-from midframe.media.streams.carriers import CannotCarry, Carrier, Losses, Passed
+from midframe.media.streams.carriers import Carrier, CopiedStream, Losses, UnsupportedStream
 from midframe.media.streams.data_streams import describe_data
 from midframe.media.streams.sound import ConvertedSound
 from midframe.media.streams.sound_format import SoundFormat
@@ -75,7 +75,7 @@ class Plan:
         self.choices[index] = Choice(reason=reason)
 
 
-def ways_of(
+def possible_choices(
     source: Any,
     container: str,
     slow: Fraction,
@@ -95,7 +95,7 @@ def ways_of(
         changes: codec parameters of a sound change, which only MPEG-TS can state.
 
     Raises:
-        CannotCarry: with the reason why there is none.
+        UnsupportedStream: with the reason why there is none.
     """
     if source.type == "attachment":
         return [_attachment(source, container)]
@@ -104,15 +104,15 @@ def ways_of(
             return [Choice()]  # chapter titles, which MP4 keeps in a stream of texts
         if stated_time_code(source.metadata):
             return [Choice()]  # a time code is carried with the video, or reported there
-        raise CannotCarry(describe_data(source))
+        raise UnsupportedStream(describe_data(source))
     if source.type == "audio" and mute:
         return [Choice()]
     if source.codec_context is None:
-        raise CannotCarry("there is no decoder for it")
+        raise UnsupportedStream("there is no decoder for it")
     if is_cover(source):
         return [_cover(source, container)]
     if source.type == "video":
-        raise CannotCarry(f"{codec_name(source)}: a second video stream")
+        raise UnsupportedStream(f"{codec_name(source)}: a second video stream")
     return (
         _sound(source, container, slow, sound, changes=changes)
         if source.type == "audio"
@@ -144,23 +144,23 @@ def _sound(
         and _can_hold(container, name)
         and not name.startswith(CONVERTED_FOR_PLAYERS.get(container, "-"))
     )
-    ways = [Choice(_passing(sound))] if copied else []
+    choices = [Choice(_copy_with_format(sound))] if copied else []
     if sound is None:
-        if not ways:
-            raise CannotCarry(f"{name}: none of its first packets can be decoded")
-        return ways
+        if not choices:
+            raise UnsupportedStream(f"{name}: none of its first packets can be decoded")
+        return choices
 
     def convert(target: av.container.OutputContainer, stream: Any, slow: Fraction) -> Carrier:
         return ConvertedSound(stream, target, slow, sound, Losses(name_of(stream)))
 
-    return [*ways, Choice(convert, note=f"{name} sound becomes")]
+    return [*choices, Choice(convert, note=f"{name} sound becomes")]
 
 
-def _passing(
+def _copy_with_format(
     sound: SoundFormat | None,
 ) -> Callable[[av.container.OutputContainer, Any, Fraction], Carrier]:
     def add(target: av.container.OutputContainer, stream: Any, slow: Fraction) -> Carrier:
-        carrier = Passed(stream, target, slow, Losses(name_of(stream)))
+        carrier = CopiedStream(stream, target, slow, Losses(name_of(stream)))
         context = carrier.stream.codec_context
         if sound and context.sample_rate <= 0:  # the header does not state what decoders find
             context.sample_rate, context.layout = sound.rate, sound.layout
@@ -174,19 +174,19 @@ def _subtitles(source: Any, container: str) -> list[Choice]:
         return ConvertedText(stream, target, slow, Losses(name_of(stream)))
 
     copied = Choice(
-        lambda target, stream, slow: Passed(stream, target, slow, Losses(name_of(stream)))
+        lambda target, stream, slow: CopiedStream(stream, target, slow, Losses(name_of(stream)))
     )
-    ways = [copied] if _can_hold(container, codec_name(source)) else []
+    choices = [copied] if _can_hold(container, codec_name(source)) else []
     if source.codec_context.codec.text_sub and container not in PLAIN_FORMATS:
-        ways.append(Choice(convert, note=f"{codec_name(source)} subtitles become"))
-    if not ways:
-        raise CannotCarry(f"{codec_name(source)}: {container} files cannot hold it")
-    return ways
+        choices.append(Choice(convert, note=f"{codec_name(source)} subtitles become"))
+    if not choices:
+        raise UnsupportedStream(f"{codec_name(source)}: {container} files cannot hold it")
+    return choices
 
 
 def _attachment(source: Any, container: str) -> Choice:
     if container != "matroska":
-        raise CannotCarry(
+        raise UnsupportedStream(
             f"{source.metadata.get('filename', 'a file')}: only .mkv files hold attachments"
         )
 
@@ -203,9 +203,9 @@ def _cover(source: Any, container: str) -> Choice:
         return Choice(_attach_cover)
     if container == "mp4":
         return Choice(
-            lambda target, stream, slow: Passed(stream, target, slow, Losses(name_of(stream)))
+            lambda target, stream, slow: CopiedStream(stream, target, slow, Losses(name_of(stream)))
         )
-    raise CannotCarry(f"{name}: {container} files cannot hold a cover image of this format")
+    raise UnsupportedStream(f"{name}: {container} files cannot hold a cover image of this format")
 
 
 def _attach_cover(target: av.container.OutputContainer, source: Any, slow: Fraction) -> None:
@@ -215,7 +215,7 @@ def _attach_cover(target: av.container.OutputContainer, source: Any, slow: Fract
             (each for each in again.demux(again.streams[source.index]) if each.size), None
         )
     if packet is None:
-        raise CannotCarry("the cover image is empty")
+        raise UnsupportedStream("the cover image is empty")
     target.add_attachment(f"cover.{ending}", media_type, bytes(packet))
 
 

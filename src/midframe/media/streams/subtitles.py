@@ -9,7 +9,7 @@ from typing import Any
 import av
 from av.subtitles.subtitle import SubtitleSet
 
-from midframe.media.streams.carriers import CannotCarry, Losses, times_of
+from midframe.media.streams.carriers import Losses, UnsupportedStream, times_of
 
 TEXT_ENCODERS = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip", "webm": "webvtt"}
 MILLISECOND = Fraction(1, 1000)
@@ -57,7 +57,7 @@ class ConvertedText:
         self, source: Any, container: av.container.OutputContainer, slow: Fraction, losses: Losses
     ) -> None:
         if not source.codec_context.codec.text_sub:
-            raise CannotCarry(
+            raise UnsupportedStream(
                 f"{container.format.name} files cannot hold it, and bitmap subtitles cannot "
                 "become text"
             )
@@ -87,7 +87,7 @@ class ConvertedText:
         elif event:
             yield from self._encode(event)
 
-    def rest(self) -> Iterator[av.Packet]:
+    def flush(self) -> Iterator[av.Packet]:
         """Yield the last subtitles, if they had no end."""
         yield from self._end_open_event(None)
         with suppress(av.FFmpegError, ValueError):

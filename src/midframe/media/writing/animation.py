@@ -58,7 +58,7 @@ def write_animation(
         path: where to.
         frames: what to show.
         time_base: of the frames' pts.
-        rate: frames per second, in the mean.
+        rate: frames per second, on average.
         plays: how often; 0 for endless.
         gif: write a GIF, not an APNG.
         last: seconds for which the last frame is shown.

@@ -9,7 +9,7 @@ import av
 from av.codec.context import Flags
 
 from midframe.errors import VideoError
-from midframe.media.colour.conversion import Colour, in_format, is_rgb
+from midframe.media.colour.conversion import Colour, convert_format, is_rgb
 from midframe.media.colour.hdr import mastering_of, mastering_options
 from midframe.media.containers import WITHOUT_HEADER, default_codec
 from midframe.media.writing.codecs import ENCODERS, encoder_name
@@ -61,7 +61,7 @@ class Encoding:
     time_base: Fraction
     """Of the frames' pts."""
     rate: Fraction
-    """Frames per second, in the mean."""
+    """Frames per second, on average."""
     colour: Colour
     """How the samples represent colours."""
     primaries: int
@@ -89,7 +89,7 @@ class Encoding:
 
     def frame(self, picture: av.VideoFrame, colour: Colour, pts: int) -> av.VideoFrame:
         """Convert a frame to the encoder's pixel format, and set its time."""
-        converted = in_format(picture, colour, self.pixel_format, self.colour)
+        converted = convert_format(picture, colour, self.pixel_format, self.colour)
         converted.pts, converted.time_base = pts, self.time_base
         converted.pict_type = 0  # the encoder chooses its own key frames
         return converted

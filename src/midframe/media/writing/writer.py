@@ -17,12 +17,12 @@ from midframe.media.containers import (
     IN_MILLISECONDS,
     PLAIN_FORMATS,
     container_format,
-    held_codecs,
+    supported_codecs,
 )
 from midframe.media.reading.opacity import lost_alpha
 from midframe.media.reading.source import FrameSource
 from midframe.media.reading.video_file import file_url
-from midframe.media.streams.carriers import PLACE_FAULTS, reason_of
+from midframe.media.streams.carriers import OUTPUT_ERRORS, reason_of
 from midframe.media.streams.carrying import CarriedStreams, Span, StreamsFailed
 from midframe.media.streams.rehearsal import make_plan
 from midframe.media.streams.streams import Plan
@@ -138,7 +138,7 @@ class VideoWriter:
                 self.dropped.append(
                     f"{lost} ({encoding.pixel_format} has none: prores, vp9 and ffv1 can keep it)"
                 )
-            self.stream.metadata.update(_worth_keeping(reader.contents.stream_metadata, path))
+            self.stream.metadata.update(_select_metadata(reader.contents.stream_metadata, path))
             self.stream.disposition = reader.contents.disposition
             if matrix:
                 self.stream.set_display_matrix(matrix)
@@ -191,8 +191,8 @@ class VideoWriter:
         streams."""
         waiting = iter(encoded)
         ahead = next(waiting, None)
-        for moment, packet in self.others.select_packets(others):
-            until = None if moment is None else moment * self.slow
+        for time, packet in self.others.select_packets(others):
+            until = None if time is None else time * self.slow
             while ahead and until is not None and ahead.dts * self.encoding.time_base <= until:
                 self._write_encoded(ahead)
                 ahead = next(waiting, None)
@@ -221,7 +221,7 @@ class VideoWriter:
         if self._encodes:
             self._mux(self.stream.encode(None))
         try:
-            self.others.write_rest()
+            self.others.flush()
             if self._strict_source and self.damage:
                 raise SourceError(
                     f"{self._strict_source} is damaged: {self.damage[0]}; without --strict the "
@@ -230,15 +230,15 @@ class VideoWriter:
             self.container.close()
             if not self._encodes and self.container.format.name in ("mp4", "mov"):
                 hide_apple_boxes(self.unfinished)
-            self._state_aspect()
+            self._write_sample_aspect_ratio()
             self.unfinished.replace(self.path)
         except (av.FFmpegError, OSError) as error:
-            if error.errno not in PLACE_FAULTS and self.others.carriers:
+            if error.errno not in OUTPUT_ERRORS and self.others.carriers:
                 reason = f"the file cannot be finished with it: {reason_of(error)}"
                 raise StreamsFailed(self.others.suspects, reason) from error
             raise self._unwritable(error) from error
 
-    def _state_aspect(self) -> None:
+    def _write_sample_aspect_ratio(self) -> None:
         """State the sample aspect ratio in containers that do so by the size to be shown."""
         encoding = self.encoding
         aspect = encoding.sample_aspect_ratio
@@ -276,7 +276,7 @@ class VideoWriter:
     def _check_fits(self) -> None:
         name, held = (
             av.Codec(self.encoding.encoder, "w").canonical_name,
-            held_codecs(self.container),
+            supported_codecs(self.container),
         )
         if name not in held:
             known = ", ".join(codec for codec in ENCODERS if codec in held)
@@ -288,7 +288,7 @@ class VideoWriter:
 
     def _carry_others(self, reader: FrameSource) -> None:
         for source in reader.others:
-            self.others.add(source, _worth_keeping(source.metadata, self.path))
+            self.others.add(source, _select_metadata(source.metadata, self.path))
         self.converted, self.dropped = (
             self.others.plan.converted,
             self.dropped + self.others.plan.dropped,
@@ -331,20 +331,20 @@ class VideoWriter:
             try:
                 self.container.mux_one(packet)
             except (av.FFmpegError, OSError) as error:
-                if error.errno in PLACE_FAULTS or not self.others.carriers:
+                if error.errno in OUTPUT_ERRORS or not self.others.carriers:
                     raise self._unwritable(error) from error
                 # Muxers interleave: the refused packet may be one of another stream.
                 self._damage.append(f"a packet cannot be written ({reason_of(error)})")
 
     def _unwritable(self, error: Exception) -> VideoError:
-        place = getattr(error, "errno", None) in PLACE_FAULTS
+        place = getattr(error, "errno", None) in OUTPUT_ERRORS
         remedy = (
             "choose another place for OUT" if place else "choose another --codec, or an OUT of .mkv"
         )
         return VideoError(f"{self.path} cannot be written ({reason_of(error)}): {remedy}")
 
 
-def _worth_keeping(metadata: Mapping[str, str], path: Path) -> dict[str, str]:
+def _select_metadata(metadata: Mapping[str, str], path: Path) -> dict[str, str]:
     kept = {key: value for key, value in metadata.items() if key in ("language", "title")}
     if path.suffix.lower() == ".mov" and "language" in kept:
         kept["language"] = OTHER_LANGUAGE_CODES.get(kept["language"], kept["language"])

@@ -20,7 +20,7 @@ from midframe.media.suffixes import PHOTOGRAPHS, VIDEOS
 from midframe.models.checkpoint import build_config, channels_last, load_model, save_model
 from midframe.models.flowsep import FlowSep
 from midframe.models.flowsep.net2net import widen
-from midframe.outputs import whole_file
+from midframe.outputs import atomic_write
 from midframe.training.on_device.clips import ClipBank
 from midframe.training.on_device.crops import Crops, concatenate
 from midframe.training.on_device.decoding import Clip, read_clip
@@ -313,7 +313,7 @@ def resume(model: FlowSep, optimiser: GraphedMuon, folder: Path) -> None:
 
 
 def _save(tensors: dict[str, Tensor], path: Path) -> None:
-    with whole_file(path) as unfinished:
+    with atomic_write(path) as unfinished:
         save_file(
             {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()},
             unfinished,

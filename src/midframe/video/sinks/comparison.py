@@ -108,9 +108,7 @@ class ComparisonSink:
         encoding = self.encoding
         for frame in frames:
             left, right = (to_rgb(each, self.colour) for each in (frame.original, frame.picture))
-            filled = from_rgb(
-                self.sheet.filled(left, right), encoding.colour, encoding.pixel_format
-            )
+            filled = from_rgb(self.sheet.fill(left, right), encoding.colour, encoding.pixel_format)
             with self.watchdog.step():
                 self.writer.write_frame(filled, frame.pts)
 
@@ -158,7 +156,7 @@ class Sheet:
             np.iinfo(frame.dtype).max // 255
         )
 
-    def filled(self, left: Array, right: Array) -> Array:
+    def fill(self, left: Array, right: Array) -> Array:
         """A copy with both frames on it."""
         height, width, _ = left.shape
         sheet: Array = self.blank.copy()

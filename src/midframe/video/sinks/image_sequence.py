@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from midframe.errors import VideoError
-from midframe.folders import visible
+from midframe.folders import visible_files
 from midframe.media.colour.conversion import to_rgb
 from midframe.media.pictures.decoding import HDR_TRANSFERS
-from midframe.media.pictures.images import Array, lost_as, writes
+from midframe.media.pictures.images import Array, can_write, lost_properties
 from midframe.media.reading.image_sequence import (
     DEFAULT_NAME,
     is_pattern,
     number_of,
-    numbered,
     numbered_files,
+    numbered_name,
     picture_files,
     write_pictures,
 )
@@ -51,7 +51,7 @@ class ImageSequenceTarget:
 
     def check(self, source: Path, *, overwrite: bool, resume: bool = False) -> None:
         """See `Target`."""
-        if not writes(Path(self.pattern).suffix):
+        if not can_write(Path(self.pattern).suffix):
             raise VideoError(
                 f"{self.path}: images cannot be written with this suffix: use {DEFAULT_NAME}"
             )
@@ -70,7 +70,11 @@ class ImageSequenceTarget:
         before = numbered_files(self.folder, self.pattern)
         if before and not overwrite:
             raise VideoError(f"{before[min(before)]} exists: name another OUT, or give --overwrite")
-        others = set(visible(self.folder, self.folder.iterdir())) if self.folder.is_dir() else set()
+        others = (
+            set(visible_files(self.folder, self.folder.iterdir()))
+            if self.folder.is_dir()
+            else set()
+        )
         if not is_pattern(self.path) and (others := others - set(before.values())):
             raise VideoError(
                 f"{self.folder} holds other files ({min(others).name}): name a new folder, or a "
@@ -125,7 +129,7 @@ class ImageSequenceSink:
             profile = self.job.source.contents.icc_profile
             count = write_pictures(unfinished, self.pattern, images, profile)
             self.folder.mkdir(exist_ok=True)
-            names = [numbered(self.pattern, number) for number in range(1, count + 1)]
+            names = [numbered_name(self.pattern, number) for number in range(1, count + 1)]
             for name in names:
                 (unfinished / name).replace(self.folder / name)
             for number, path in numbered_files(self.folder, self.pattern).items():
@@ -146,13 +150,15 @@ class ImageSequenceSink:
 
 def _lost(suffix: str, job: Job) -> list[str]:
     """What of the pictures themselves images of a suffix cannot hold."""
-    lost = lost_as(
+    lost = lost_properties(
         suffix,
         high_bit_depth=job.colour.high_bit_depth,
         alpha=False,
         icc_profile=job.source.contents.icc_profile,
     )
-    if job.colour.alpha and lost_as(suffix, high_bit_depth=False, alpha=True, icc_profile=None):
+    if job.colour.alpha and lost_properties(
+        suffix, high_bit_depth=False, alpha=True, icc_profile=None
+    ):
         lost += filter(None, [lost_alpha(job.source)])
     if job.picture.color_trc in HDR_TRANSFERS:
         lost.append("HDR transfer function (the images do not store it)")

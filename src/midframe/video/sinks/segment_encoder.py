@@ -60,7 +60,7 @@ class SegmentEncoder:
             try:
                 with self.watchdog.step():
                     encoder = self.encoding.open_encoder()
-                self.segments.add(segment, encoder.extradata, self._encoded(encoder, group))
+                self.segments.add(segment, encoder.extradata, self._encode(encoder, group))
             except av.FFmpegError as error:
                 raise VideoError(
                     f"{self.encoding.encoder} cannot encode these frames ({error.strerror}): "
@@ -82,7 +82,7 @@ class SegmentEncoder:
         self.segments.leave()
         return self.segments.folder
 
-    def _encoded(self, encoder: Any, frames: Iterable[RenderedFrame]) -> Iterator[av.Packet]:
+    def _encode(self, encoder: Any, frames: Iterable[RenderedFrame]) -> Iterator[av.Packet]:
         for each in frames:
             frame = self.encoding.frame(each.picture, self.colour, each.pts)
             if each.captions is not None:

@@ -32,7 +32,7 @@ def verify(
         index: carrier for index, carrier in carriers.items() if carrier.stream.type == "audio"
     }
     expected = Expected(
-        sights=source.sights,
+        thumbnails=source.thumbnails,
         end=extent.source_end,
         sounds=[heard(source, index, carrier, extent) for index, carrier in sounds.items()],
         streams=writer.others.counts if writer else {},

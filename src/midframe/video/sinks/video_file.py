@@ -138,7 +138,7 @@ class VideoFileSink:
         """Write the result of the finished segments and the source's other streams."""
         segments = self.encoder.segments
         extradata = segments.extradata()
-        with self.job.source.reopened() as source:
+        with self.job.source.reopen() as source:
             span = None if self.job.source.part == WHOLE else Span(extent.begin, extent.end)
             with self._writer(source, span) as writer:
                 if writer.stream.codec_context.extradata not in (None, extradata):
