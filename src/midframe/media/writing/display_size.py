@@ -50,7 +50,7 @@ def set_display_size(path: Path, width: int, height: int, aspect: Fraction) -> N
             raise ValueError(f"{path} has no segment")
         children = _until_tracks(header, segment)
         before, tracks = children[:-1], children[-1]
-        video = _with_display_size(header, tracks, max(1, round(width * aspect)), height)
+        video = _with_display_size(header, tracks, *_shown_size(width, height, aspect))
         extra = len(video) - (tracks.end - tracks.start)
         void = next(
             (
@@ -72,6 +72,14 @@ def set_display_size(path: Path, width: int, height: int, aspect: Fraction) -> N
             _move_positions(new, seek_head, edges, -extra)
         file.seek(0)
         file.write(new)
+
+
+def _shown_size(width: int, height: int, aspect: Fraction) -> tuple[int, int]:
+    """Width and height to be shown, in whole pixels that state the aspect exactly, if any do."""
+    wide, high = width * aspect, height / aspect
+    if wide.denominator != 1 and high.denominator == 1:
+        return width, int(high)
+    return max(1, round(wide)), height
 
 
 def _until_tracks(header: bytes, segment: _Element) -> list[_Element]:
