@@ -14,7 +14,7 @@ class Deinterlacer:
     """Converts each interlaced frame to one progressive frame; others are not changed."""
 
     def __init__(self, stream: av.VideoStream) -> None:
-        self._graph = graph = av.filter.Graph()  # its filters do not keep it
+        self._graph = graph = av.filter.Graph()  # filters hold no reference to their graph
         self._begin = graph.add_buffer(template=stream, time_base=stream.time_base)
         self._end = graph.add("buffersink")
         graph.link_nodes(
@@ -26,7 +26,7 @@ class Deinterlacer:
     def feed(
         self, picture: av.VideoFrame, pts: int | Fraction, duration: int | Fraction
     ) -> Iterator[tuple[av.VideoFrame, int | Fraction, int | Fraction]]:
-        """Add a frame; yield the frames that are complete, usually the one before it."""
+        """Add a frame; yield the frames that are ready, usually the previous one."""
         self._times.append((pts, duration))
         self._begin.push(picture)
         yield from self._whole()
@@ -44,7 +44,7 @@ class Deinterlacer:
 def deinterlace_frames(
     frames: Iterable[TimedFrame], stream: av.VideoStream
 ) -> Iterator[TimedFrame]:
-    """Yield the frames of a stream, interlaced ones made progressive."""
+    """Yield the frames of a stream; interlaced frames are deinterlaced."""
     fields = Deinterlacer(stream)
     for picture, pts, duration in frames:
         yield from fields.feed(picture, pts, duration)

@@ -6,15 +6,15 @@ from midframe.media.colour.filters import picture_buffer
 from midframe.options import SourceOptions
 
 DEFAULT_THRESHOLD = SourceOptions.cut_threshold
-"""Scene change score, in percent, from which a frame counts as the first of a new scene."""
+"""Minimum scene change score, from 0 to 100, of the first frame of a new scene."""
 
 
 class CutDetector:
     """Detects which frames begin a new scene.
 
     Args:
-        like: the stream, or a frame of the size and pixel format of all.
-        threshold: score from 0 to 100 from which a change counts as a cut.
+        like: the stream, or a frame with the size and pixel format of all frames.
+        threshold: minimum score of a cut, from 0 to 100.
     """
 
     def __init__(
@@ -32,9 +32,9 @@ class CutDetector:
         self._first = True
 
     def begins_scene(self, frame: av.VideoFrame) -> bool:
-        """Return whether the next frame of the stream begins a new scene. The first frame of all
-        does not."""
+        """Return whether the next frame of the stream begins a new scene; false for the first."""
         self._graph.vpush(frame)
         marked = "lavfi.scd.time" in self._graph.vpull().metadata
-        first, self._first = self._first, False
+        first = self._first
+        self._first = False
         return marked and not first
