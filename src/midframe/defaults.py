@@ -1,4 +1,4 @@
-"""Defaults that both the options and the networks read."""
+"""Defaults that the options and the networks share."""
 
 DEFAULT_MODEL = "flowsep"
-"""The network that interpolates if none is named."""
+"""Name of the default network."""

@@ -2,17 +2,16 @@
 
     MidframeError
     ├── VideoError        a video or picture that cannot be read or written
-    │   ├── SourceError   the video itself is at fault, so that trying again would fail again
+    │   ├── SourceError   the video itself is damaged or unusable: a retry would fail again
     │   └── BusyError     another process works on the same result
     ├── CheckpointError   weights that are missing, damaged or of another network
     ├── DatasetError      a data set or a folder of videos that cannot be used
     ├── ConfigError       settings with an unknown name or a wrong type
     └── TrainingError     a training whose loss is not finite
 
-A wrong argument in a call from Python is a ValueError; these are for what lies outside the program.
-`OptionError` is the ValueError of an option that a person gave. The command line prints the text of
-these errors as one line and ends with status 1; every other exception is reported as a bug of
-midframe.
+Wrong arguments in Python calls raise a ValueError; MidframeErrors are for files, settings and data.
+`OptionError` is the ValueError for options that users set. The command line prints these errors as
+one line and exits with status 1; every other exception is reported as a bug of midframe.
 """
 
 import re
@@ -26,10 +25,9 @@ OPTION_NAME = re.compile(r"`(\w+)`")
 
 
 class OptionError(ValueError):
-    """An option has a value that it cannot have; the text states what was given and what is
-    allowed.
+    """An option has an invalid value; the text states the given value and the allowed ones.
 
-    Names of options stand between backticks in the argument, and plain in the text.
+    Option names are in backticks in the argument, and without them in the text.
     """
 
     def __str__(self) -> str:
@@ -37,7 +35,7 @@ class OptionError(ValueError):
 
     @property
     def command_line_text(self) -> str:
-        """The text with options as they are typed: --cut-threshold for cut_threshold."""
+        """Return the text with command-line option names: --cut-threshold for cut_threshold."""
         return OPTION_NAME.sub(lambda match: f"--{match[1].replace('_', '-')}", super().__str__())
 
 

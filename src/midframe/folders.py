@@ -1,13 +1,13 @@
-"""Folders: which of their files count."""
+"""Folders: files that are not hidden."""
 
 from collections.abc import Iterable
 from pathlib import Path
 
 
 def visible_files(folder: Path, paths: Iterable[Path]) -> list[Path]:
-    """Those of the paths below a folder that are not hidden, nor in a hidden folder, by name.
+    """Return the paths below a folder that are not hidden, nor in a hidden folder, sorted.
 
-    Systems and archives leave hidden files beside real ones, which have the same endings
+    Systems and archives leave hidden files with the same suffixes beside the real ones
     (`._0001.png`).
     """
     return sorted(

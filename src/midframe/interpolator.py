@@ -26,13 +26,13 @@ from midframe.times import nearest_time
 log = logging.getLogger(__name__)
 
 MAX_FLOAT = 4.0
-"""Frames of float32 are nominally from 0 to 1; larger maxima are taken for frames from 0 to 255,
-and refused."""
+"""Frames of float32 are nominally from 0 to 1; a larger maximum indicates a frame from 0 to 255,
+which is refused."""
 MIN_ALPHA = 1 / 65535
 """Colours of pixels with less alpha are undefined."""
 
 Progress = Callable[[float], None]
-"""Called with the fraction of the work that is done, up to 1."""
+"""Callback that receives the completed fraction of the work, up to 1."""
 FramesByTime = dict[Fraction, Tensor]
 """Frames (1, C, H, W) by their time, from 0 to 1."""
 
@@ -108,7 +108,7 @@ class Interpolator:
 
     @property
     def identity(self) -> str:
-        """A hash of the network, its settings and its weights."""
+        """Return a hash of the network, its settings and its weights."""
         digest = sha256(
             repr((type(self.model).__name__, self.model.config, self.model.scale)).encode()
         )
@@ -119,8 +119,8 @@ class Interpolator:
         return digest.hexdigest()
 
     def pairs_at_once(self, height: int, width: int) -> int:
-        """Return how many pairs of frames of this size to interpolate at once, each in a thread of
-        its own."""
+        """Return how many pairs of frames of this size to interpolate in parallel, each in its own
+        thread."""
         if self.device.type != "cpu":
             return 1
         return min(torch.get_num_threads(), self.model.pairs_at_once(height, width))
@@ -146,71 +146,74 @@ class Interpolator:
     ) -> list[Array]:
         """Interpolate the frames at several times between two frames.
 
-        A network for any time interpolates these. With one for the middle of two frames, other
-        times come from halving again, to the nearest multiple of 1 / 2**depth; frames that several
-        times need are interpolated once.
+        Networks for any time interpolate each time directly. Networks for the middle frame halve
+        the interval repeatedly, so times are rounded to multiples of 1 / 2**depth; intermediate
+        frames that several times need are interpolated once.
 
         Args:
             first, second: (H, W, 3) RGB, or (H, W, 4) with alpha, uint8, uint16 or float32, of one
                 size and type. Any size. float32 is nominally from 0 to 1; values outside of that
                 are kept, and the result is not clipped.
             times: from 0 (the first frame) to 1 (the second).
-            progress: called with the fraction that is done, several times a frame where frames are
-                divided into tiles.
+            progress: called with the completed fraction: once per frame, or per tile of frames that
+                are divided into tiles.
 
         Returns:
-            One array like the frames for each time.
+            One array of the frames' shape and type for each time.
 
         Raises:
             ValueError: sizes or types differ, or a time lies outside [0, 1].
         """
         check_pair(first, second)
-        moments = [nearest_time(time, self.depth) for time in times]
+        supported = [nearest_time(time, self.depth) for time in times]
         frames = {
-            Fraction(n): premultiply(to_tensor(each, self.device))
-            for n, each in enumerate((first, second))
+            Fraction(0): premultiply(to_tensor(first, self.device)),
+            Fraction(1): premultiply(to_tensor(second, self.device)),
         }
-        pixels = first.shape[0] * first.shape[1] * len(moments)
-        with without_compilation() if self._avoids_compilation(pixels) else nullcontext():
+        pixels = first.shape[0] * first.shape[1] * len(supported)
+        with without_compilation() if self._skip_compilation(pixels) else nullcontext():
             if self.model.any_time:
-                self._interpolate_each(frames, moments, progress)
+                self._interpolate_each(frames, supported, progress)
             else:
-                self._interpolate_by_halving(frames, moments, progress)
-        return [to_image(unpremultiply(frames[moment]), first.dtype) for moment in moments]
+                self._interpolate_by_halving(frames, supported, progress)
+        return [to_image(unpremultiply(frames[time]), first.dtype) for time in supported]
 
-    def _avoids_compilation(self, pixels: int) -> bool:
-        """Whether compiling would take longer than it saves, for so many pixels of all frames."""
+    def _skip_compilation(self, pixels: int) -> bool:
+        """Return whether compiling takes longer than it saves, for the pixels of all output
+        frames."""
         on_cpu = self.device.type == "cpu"
         return self.single_pair and on_cpu and pixels <= self.model.max_plain_pixels
 
     @torch.inference_mode()
     def _interpolate_each(
-        self, frames: FramesByTime, moments: Sequence[Fraction], progress: Progress | None
+        self, frames: FramesByTime, times: Sequence[Fraction], progress: Progress | None
     ) -> None:
-        """Add the frames at some times to those at 0 and 1, each independent of the others."""
+        """Add the frames at `times` to `frames`, each interpolated from those at 0 and 1."""
         first, second = frames[Fraction(0)], frames[Fraction(1)]
-        wanted = sorted(set(moments) - frames.keys())
+        wanted = sorted(set(times) - frames.keys())
         prepared = self.model.prepare(first, second) if wanted else None
-        for done, moment in enumerate(wanted):
-            frames[moment] = self._interpolate_tiles(
-                prepared, first, float(moment), scale_progress(progress, done, len(wanted))
+        for done, time in enumerate(wanted):
+            frames[time] = self._interpolate_tiles(
+                prepared, first, float(time), scale_progress(progress, done, len(wanted))
             )
 
     def _interpolate_by_halving(
-        self, frames: FramesByTime, moments: Sequence[Fraction], progress: Progress | None
+        self, frames: FramesByTime, times: Sequence[Fraction], progress: Progress | None
     ) -> None:
-        """Add the frames at some times, and at the intermediate times, to those at 0 and 1."""
-        steps = halving_steps(moments)
-        for done, moment in enumerate(steps):
-            before, after = (frames[neighbour] for neighbour in neighbours(moment))
-            frames[moment] = self.middle(before, after, scale_progress(progress, done, len(steps)))
+        """Add the frames at `times`, and the intermediate ones that they need, to `frames`."""
+        steps = halving_steps(times)
+        for done, time in enumerate(steps):
+            before, after = neighbours(time)
+            frames[time] = self.middle(
+                frames[before], frames[after], scale_progress(progress, done, len(steps))
+            )
 
     @torch.inference_mode()
     def middle(self, first: Tensor, second: Tensor, progress: Progress | None = None) -> Tensor:
-        """Interpolate the middle of two frames (1, C, H, W) float32, clipped to [0, 1] or their own
-        wider range.
+        """Interpolate the middle frame of two frames (1, C, H, W) float32, clipped to [0, 1], or to
+        the range of the frames if that is wider.
 
-        Of four channels the last is alpha, and the others are multiplied by it.
+        With four channels the last is alpha, and the colours are premultiplied.
         """
         low = min(0.0, float(first.min()), float(second.min()))
         high = max(1.0, float(first.max()), float(second.max()))
@@ -246,13 +249,11 @@ def _check_scale(scale: int, network: Network) -> None:
 
 
 def premultiply(frame: Tensor) -> Tensor:
-    """Multiply colours by alpha, if a frame (1, C, H, W) has it: invisible colours must not be
-    mixed in."""
-    return (
-        frame
-        if frame.shape[1] == 3
-        else torch.cat((frame[:, :3] * frame[:, 3:], frame[:, 3:]), dim=1)
-    )
+    """Multiply the colours of a frame (1, C, H, W) by its alpha, if it has one, so that the colours
+    of transparent pixels are not mixed in."""
+    if frame.shape[1] == 3:
+        return frame
+    return torch.cat((frame[:, :3] * frame[:, 3:], frame[:, 3:]), dim=1)
 
 
 def unpremultiply(frame: Tensor) -> Tensor:
@@ -263,31 +264,31 @@ def unpremultiply(frame: Tensor) -> Tensor:
 
 
 def scale_progress(progress: Progress | None, done: int, count: int) -> Progress | None:
-    """Return the callback for one of several equal steps, after some of them."""
+    """Return the progress callback for one of `count` equal steps, after `done` of them."""
     return (lambda fraction: progress((done + fraction) / count)) if progress else None
 
 
-def halving_steps(moments: Sequence[Fraction]) -> list[Fraction]:
-    """Return the times to interpolate by halving to reach some times, each after those around
-    it."""
+def halving_steps(times: Sequence[Fraction]) -> list[Fraction]:
+    """Return `times` and all times needed to reach them by halving intervals, in an order in which
+    each follows the two around it."""
     needed: set[Fraction] = set()
-    pending = list(moments)
+    pending = list(times)
     while pending:
-        moment = pending.pop()
-        if moment.denominator > 1 and moment not in needed:
-            needed.add(moment)
-            pending += neighbours(moment)
-    return sorted(needed, key=lambda moment: (moment.denominator, moment))
+        time = pending.pop()
+        if time.denominator > 1 and time not in needed:
+            needed.add(time)
+            pending += neighbours(time)
+    return sorted(needed, key=lambda time: (time.denominator, time))
 
 
-def neighbours(moment: Fraction) -> tuple[Fraction, Fraction]:
-    """Return the two coarser times around a time."""
-    half_step = Fraction(1, moment.denominator)
-    return moment - half_step, moment + half_step
+def neighbours(time: Fraction) -> tuple[Fraction, Fraction]:
+    """Return the two times of which a time k / 2**n is the middle."""
+    half_step = Fraction(1, time.denominator)
+    return time - half_step, time + half_step
 
 
 def check_pair(first: Array, second: Array) -> None:
-    """Raise a ValueError that names both shapes and types if two frames do not fit together."""
+    """Raise a ValueError with both shapes and types unless two frames can be interpolated."""
     given = f"{first.shape} of {first.dtype} and {second.shape} of {second.dtype}"
     if first.shape != second.shape or first.dtype != second.dtype:
         raise ValueError(f"both frames must have one size and type, got {given}")

@@ -40,8 +40,8 @@ FINGERPRINT_VERSION = 2
 
 
 def check_time_range(start: float, end: float | None) -> None:
-    """Raise an OptionError unless `start` is 0 or more and `end` later than it (None is the end of
-    the video)."""
+    """Raise an OptionError unless 0 <= `start` < `end`, in seconds; an `end` of None is the end of
+    the video."""
     if not start >= 0:
         raise OptionError(f"`start` is {start}: 0 or more seconds are needed")
     if end is not None and not end > start:
@@ -54,9 +54,8 @@ def check_time_range(start: float, end: float | None) -> None:
 class InterpolationOptions:
     """How frames are interpolated."""
 
-    model: str = field(
-        default=DEFAULT_MODEL, metadata=SAME_FRAMES
-    )  # `Interpolator.identity` stands for it
+    # jobs store `Interpolator.identity`, a hash of the weights, instead of the name
+    model: str = field(default=DEFAULT_MODEL, metadata=SAME_FRAMES)
     """Name or file of weights."""
     device: str = field(default="auto", metadata=SAME_FRAMES)
     """"cpu", "cuda", "cuda:1", "mps", or "auto" for the fastest one available."""
@@ -67,8 +66,8 @@ class InterpolationOptions:
     """Divisor of the resolution at which a multi-scale network processes frames, a power of two;
     None to choose it by the size of the frames."""
     ensemble: EnsembleSize = 1
-    """Number of rotated and mirrored views whose results are averaged (self-ensemble): better, and
-    as many times slower."""
+    """Number of rotated and mirrored views whose results are averaged (self-ensemble): 8 views give
+    better results and take 8 times as long."""
     precision: Precision = "auto"
     """Number format; "auto" is float16 on CUDA, bfloat16 on processors with bfloat16 instructions,
     else float32."""
@@ -138,9 +137,9 @@ class SourceOptions:
     """Which part of a source is read, and how."""
 
     start: Time = 0.0
-    """Where to begin, from the first frame on: seconds, m:s or h:m:s, as in 90 or "1:30"."""
+    """Start time, counted from the first frame: seconds, m:s or h:m:s, as in 90 or "1:30"."""
     end: Time | None = None
-    """Where to end, from the first frame on; None for the end of the video."""
+    """End time, counted from the first frame; None for the end of the video."""
     source_fps: Rate | None = None
     """Frames per second of an image sequence, which has no rate of its own; 25 if None."""
     deinterlace: bool = False
@@ -165,7 +164,7 @@ class SourceOptions:
 
     @property
     def seconds(self) -> tuple[float, float | None]:
-        """Where to begin and to end, in seconds."""
+        """Return the start and the end in seconds; the end is None for the end of the video."""
         end = None if self.end is None else parse_seconds(self.end)
         return parse_seconds(self.start), end
 
@@ -178,7 +177,7 @@ class EncodingOptions:
     """h264, hevc, av1, vp9, prores, ffv1 or an encoder of FFmpeg; None for vp9 in .webm files and
     h264 in others."""
     crf: int = 18
-    """Constant quality of the encoder; smaller is better and larger."""
+    """Constant quality of the encoder; smaller values give better quality and larger files."""
     preset: str | None = None
     """The encoder's preset, a trade-off of speed and size."""
     encoder_options: Mapping[str, str] | None = None
@@ -213,7 +212,7 @@ class CompareOptions:
 
 @dataclass(frozen=True)
 class VideoOptions:
-    """All options of a video but those of interpolation."""
+    """All options of a video except those of interpolation."""
 
     retiming: RetimingOptions = field(default_factory=RetimingOptions)
     source: SourceOptions = field(default_factory=SourceOptions)
@@ -221,8 +220,7 @@ class VideoOptions:
 
 
 def fingerprint(*options: Any) -> dict[str, Any]:
-    """Return all option values that decide the frames of a result, as JSON has them, by the names
-    of the fields.
+    """Return all options that affect the frames of a result, by field name, as JSON values.
 
     Args:
         options: dataclasses of this module, whose fields have different names.

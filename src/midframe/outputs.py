@@ -1,4 +1,4 @@
-"""Outputs: checked before the work, written beside their name, and never over an input."""
+"""Output files: checked before the work, written atomically, and never over an input."""
 
 import os
 import tempfile
@@ -24,9 +24,9 @@ def check_output_file(
 
     Args:
         path: of the output.
-        inputs: files and folders that must stay as they are; those that do not exist are ignored.
+        inputs: files and folders that must not be overwritten; missing ones are ignored.
         overwrite: whether an existing file may be replaced.
-        error: what is raised.
+        error: type of the exception.
 
     Raises:
         MidframeError: the path is an input, a folder or a device, exists without `overwrite`, or
@@ -47,17 +47,16 @@ def check_output_file(
 def check_output_folder(
     path: Path, *, inputs: Iterable[Path] = (), error: type[MidframeError] = VideoError
 ) -> None:
-    """Check that files can be written into a folder, which need not exist, before the work on them
-    begins.
+    """Check that files can be written into a folder, which need not exist yet.
 
     Args:
         path: of the folder.
-        inputs: files and folders that must stay as they are; those that do not exist are ignored.
-        error: what is raised.
+        inputs: files and folders that must not be overwritten; missing ones are ignored.
+        error: type of the exception.
 
     Raises:
-        MidframeError: the path is an input or a file, or it, or the folder that it is made in,
-            cannot be written to.
+        MidframeError: the path is an input or a file; or the folder, or its nearest existing
+            parent, cannot be written to.
     """
     _check_no_input(path, inputs, error)
     place = path
@@ -70,13 +69,13 @@ def check_output_folder(
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Give a path to write to, beside the final one, which is taken when the block ends without an
+    """Yield a temporary path beside the final one, and rename it when the block ends without an
     error.
 
-    The file gets the permissions of every new file, whatever its writer gave it.
+    The file has the default permissions of new files, even if its writer sets others.
 
     Raises:
-        OSError: the place cannot be written to.
+        OSError: the file cannot be written.
     """
     unfinished = unfinished_path(path)
     try:
@@ -91,20 +90,20 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 def unfinished_path(path: Path) -> Path:
-    """The path that a file has while it is written: hidden, and short where the final name is
-    long."""
+    """Return the temporary path of a file while it is written: a hidden file in the same folder."""
     return path.with_name(short_name(f".{path.name}", ".part"))
 
 
 def short_name(name: str, ending: str) -> str:
-    """A name with an ending; a hash stands for what would make it too long for a file system."""
+    """Append an ending to a name; a name that would be too long for file systems is replaced by its
+    hash."""
     if len(os.fsencode(name + ending)) <= MAX_NAME:
         return name + ending
     return f"{'.' * name.startswith('.')}{sha256(os.fsencode(name)).hexdigest()[:16]}{ending}"
 
 
 def same_place(first: Path, second: Path) -> bool:
-    """Whether two paths lead to one file or folder; false where one does not exist."""
+    """Return whether two paths are the same file or folder; false if either does not exist."""
     try:
         return first.samefile(second)
     except OSError:

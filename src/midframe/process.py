@@ -1,5 +1,4 @@
-"""Process settings of the command line: how threads wait, how memory is kept, and scheduling of
-libraries' threads."""
+"""Process settings of the command line: busy waiting, memory allocation and thread priorities."""
 
 import ctypes
 import os
@@ -9,22 +8,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 SPINS = "10000"
-"""PyTorch's threads (GNU OpenMP) spin for some milliseconds while they wait for each other: time
-that decoding, encoding and Halide's threads need. Videos became a fifth faster with shorter
-spinning."""
+"""Value of GOMP_SPINCOUNT. By default PyTorch's threads (GNU OpenMP) busy-wait for some
+milliseconds, which takes time from decoding, encoding and Halide's threads. With this value videos
+are a fifth faster."""
 TRIM_THRESHOLD, MMAP_THRESHOLD, ARENA_MAX = -1, -3, -8
 """Parameters of glibc's `mallopt`."""
 LARGEST_KEPT = 1 << 30
-"""Bytes of the largest freed block of memory that is kept."""
+"""Largest block in bytes that glibc keeps after it is freed."""
 
 
 def configure_process() -> None:
     """Limit the busy waiting of threads, and keep freed memory for later allocations.
 
-    glibc otherwise returns large blocks to the system, which clears them page by page for the next
-    tensor: a tenth of the time of a video, and more of a training's. Threads share one arena, since
-    others keep no large blocks. Must be called before PyTorch is imported, for OpenMP reads the
-    environment when it is loaded.
+    By default glibc returns large blocks to the system, which then clears new pages for the next
+    tensor: 10 % of the time of a video, and more in training. Threads share one arena, because only
+    the main arena keeps large blocks. Must be called before PyTorch is imported, because OpenMP
+    reads the environment when it is loaded.
     """
     os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
     if platform.libc_ver()[0] == "glibc" and not any(
@@ -48,7 +47,7 @@ def limit_threads(number: int) -> None:
 
 
 CAP_SYS_NICE = 23
-"""The capability of Linux with which a thread may make threads real-time."""
+"""The Linux capability that allows real-time priorities."""
 CAPABILITY_VERSION = 0x20080522
 
 
@@ -66,11 +65,11 @@ class _Capabilities(ctypes.Structure):
 
 @contextmanager
 def no_real_time_threads() -> Iterator[None]:
-    """Refuse real-time scheduling to the threads that this thread starts in the block, on Linux.
+    """Deny real-time scheduling to threads that are started in the block (Linux).
 
-    Where a process may (as root, as in most containers, or with a limit on RTPRIO), SVT-AV1 gives
-    all its threads the highest real-time priority. They spin while they wait for each other, and
-    can starve the thread that they wait for, and the whole machine.
+    If it is permitted (to root, as in most containers, or by RLIMIT_RTPRIO), SVT-AV1 gives all its
+    threads the highest real-time priority. They busy-wait for each other, and can starve the thread
+    that they wait for, and the whole machine.
     """
     if sys.platform != "linux":
         yield
@@ -97,7 +96,8 @@ def _set_capable(capability: int, wanted: bool) -> bool:
         get, set_ = libc.capget, libc.capset
     except (OSError, AttributeError):
         return False
-    header, found = _CapabilityHeader(CAPABILITY_VERSION, 0), (_Capabilities * 2)()
+    header = _CapabilityHeader(CAPABILITY_VERSION, 0)
+    found = (_Capabilities * 2)()
     if get(ctypes.byref(header), found):
         return False
     was = bool(found[0].effective >> capability & 1)

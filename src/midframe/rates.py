@@ -9,13 +9,13 @@ Rate = str | int | float | Fraction
 COMMON_RATES = tuple(Fraction(n * 1000, 1001) for n in (24, 30, 48, 60, 120)) + tuple(
     Fraction(n) for n in (10, 12, 15, 24, 25, 30, 48, 50, 60, 90, 100, 120, 144, 240)
 )
-"""Frames per second that cameras, films and screens have."""
+"""Common frame rates of cameras, films and screens, in frames per second."""
 MAX_RATE = 1000
 """Frames per second."""
 
 
 def parse_rate(rate: Rate, name: str = "fps") -> Fraction:
-    """Return the exact frame rate; "59.94" stands for 60000/1001, as "23.976" for 24000/1001.
+    """Return the exact frame rate; "59.94" is read as 60000/1001, "23.976" as 24000/1001.
 
     Args:
         rate: frames per second.
@@ -43,7 +43,7 @@ def parse_factor(factor: Rate, name: str = "factor") -> int | Fraction:
     """Return the exact multiple of a frame rate: a whole number, a decimal one or a fraction.
 
     Args:
-        factor: from 1 on.
+        factor: 1 or more.
         name: of the option, for messages.
 
     Raises:

@@ -12,19 +12,17 @@ from torch import Tensor
 from midframe.media.pictures.decoding import Array
 
 TYPES = (np.uint8, np.uint16, np.float32)
-"""Types of arrays that are converted to tensors. Integers represent 0 to 1, float32 is not
-scaled."""
+"""Supported array types. The range of an integer type maps to [0, 1]; float32 is not scaled."""
 
 
 def to_tensor(image: Array, device: torch.device | str = "cpu") -> Tensor:
-    """Convert (H, W, 3) uint8 or uint16 to (1, 3, H, W) float32 in [0, 1]; the same with a fourth
-    channel.
+    """Convert (H, W, C) uint8 or uint16, with C of 3 or 4, to (1, C, H, W) float32 in [0, 1].
 
-    The colours of a pixel remain adjacent in memory (PyTorch's channels last). An array of float32
-    is not scaled, and shares its memory with the tensor.
+    The tensor is channels last, as the array is. An array of float32 is not scaled, and shares its
+    memory with a tensor on the CPU.
 
     Raises:
-        ValueError: another rank, number of channels or type.
+        ValueError: the rank, the number of channels or the type is not supported.
     """
     if (
         image.ndim != 3
@@ -43,11 +41,8 @@ def to_tensor(image: Array, device: torch.device | str = "cpu") -> Tensor:
 
 
 def to_image(tensor: Tensor, dtype: np.dtype[Any] | type = np.uint8) -> Array:
-    """Convert (1, C, H, W) float to (H, W, C) integers of a type: clipped to [0, 1] and rounded to
-    the nearest.
-
-    The type may be float32 too: values are then left as they are.
-    """
+    """Convert (1, C, H, W) float to an array (H, W, C) of an integer type, clipped to [0, 1] and
+    rounded to the nearest; or to float32, unchanged."""
     whole = tensor[0].permute(1, 2, 0).float()
     if dtype == np.float32:
         return whole.cpu().contiguous().numpy()

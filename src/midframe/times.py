@@ -10,13 +10,17 @@ Time = str | int | float | Fraction
 CLOCK = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?|\.\d+)")
 
 SNAP = Fraction(1, 32)
-"""At times nearer to a frame than this, in intervals between two frames, the frame itself is
-shown."""
+"""Fraction of the interval between two frames: at a time that is nearer to a frame than this, the
+frame itself is shown."""
 
 
 def nearest_time(time: float | Fraction, depth: int | None) -> Fraction:
-    """Return the multiple of 1 / 2**depth nearest to a time from 0 to 1; without a depth, the time
-    itself or a near end.
+    """Return the nearest time that a network supports.
+
+    Args:
+        time: from 0 (the first frame) to 1 (the second).
+        depth: the result is a multiple of 1 / 2**depth; with None it is the time itself, or 0 or 1
+            if these are nearer than `SNAP`.
 
     Raises:
         OptionError: the time lies outside [0, 1].
@@ -30,7 +34,7 @@ def nearest_time(time: float | Fraction, depth: int | None) -> Fraction:
 
 
 def parse_seconds(time: Time, name: str = "time") -> float:
-    """Return the seconds of a time; the decimal digits of the float are those that were given.
+    """Convert a time to seconds, as the float nearest to the given digits.
 
     Args:
         time: seconds, m:s or h:m:s.

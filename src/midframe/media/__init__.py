@@ -1,4 +1,5 @@
-"""Films and pictures as files: read with exact times, written with all that belongs to them.
+"""Reading and writing of videos and images with exact times and all their streams, by FFmpeg and
+Pillow.
 
-No networks and no tensors: `midframe.video` and `midframe.data` are built on it.
+It does not import PyTorch; `midframe.video` and `midframe.data` are built on it.
 """

@@ -29,7 +29,7 @@ CONTAINER_OPTIONS = {
 }
 """Options of FFmpeg's muxers."""
 PLAIN_FORMATS = ("avi", "mpegts")
-"""Containers that hold neither a display matrix, chapters, nor converted texts."""
+"""Containers without display matrix, chapters and text subtitles."""
 IN_MILLISECONDS = ("matroska", "webm")
 """Containers whose times are whole milliseconds."""
 WITHOUT_HEADER = frozenset((".avi", ".ts", ".m2ts", ".mts"))
@@ -41,10 +41,10 @@ IN_MPEG_TS = frozenset(
         *("dvb_subtitle", "dvb_teletext"),
     )
 )
-"""Codecs with a stream type in MPEG-TS; FFmpeg has no list of them, and writes others as data
-without a type."""
+"""Codecs with a stream type in MPEG-TS; FFmpeg has no such list, and muxes other codecs as private
+data."""
 NOT_IN_AVI = frozenset(("av1", "vp8", "vp9", "vorbis", "opus"))
-"""Codecs that FFmpeg writes into AVI but few programs read there."""
+"""Codecs that FFmpeg muxes into AVI although few players support them there."""
 CODEC_SUFFIXES = {"prores": ".mov", "ffv1": ".mkv"}
 """Default suffixes of results by codec, where .mp4 does not support it or is unusual for it."""
 

@@ -5,7 +5,7 @@ from midframe.media.containers import CONTAINERS
 VIDEOS = frozenset(
     (*CONTAINERS, ".3gp", ".flv", ".mpeg", ".mpg", ".mxf", ".ogg", ".ogv", ".vob", ".wmv", ".y4m")
 )
-"""Videos. FFmpeg reads more: a file that is named is opened whatever its suffix."""
+"""Videos. FFmpeg supports more: a file that the user names is opened whatever its suffix."""
 ANIMATIONS = frozenset((".gif", ".apng"))
 """Animations that are read and written."""
 PHOTOGRAPHS = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"))

@@ -14,8 +14,8 @@ BT709, UNSPECIFIED, BT470BG, RGB, YCGCO = 1, 2, 5, 0, 8
 REPLACED_MATRICES = {10: 9}
 """The nearest matrix that FFmpeg converts, for those that it refuses: constant luminance."""
 CONVERTED_MATRICES = (0, 1, 2, 4, 5, 6, 7, 9)
-"""Matrices that FFmpeg converts; BT.709 stands for all others, in both directions, so that source
-frames stay as they are and interpolated frames keep the source's matrix."""
+"""Matrices that FFmpeg converts. BT.709 is used for all others, in both directions: the errors
+cancel, and interpolated frames have the same matrix as source frames."""
 LUMA_WEIGHTS = {1: (0.2126, 0.0722), 4: (0.30, 0.11), 5: (0.299, 0.114), 6: (0.299, 0.114),
 7: (0.212, 0.087),
                 9: (0.2627, 0.0593), 10: (0.2627, 0.0593)}  # fmt: skip
@@ -37,7 +37,7 @@ class Colour:
     high_bit_depth: bool
     """More than 8 bits a sample."""
     alpha: bool = False
-    """A fourth sample is the opacity of a pixel (alpha)."""
+    """Pixels have a fourth sample, their opacity."""
 
     @property
     def rgb_format(self) -> str:
@@ -74,7 +74,7 @@ def has_alpha(form: av.VideoFormat) -> bool:
 
 
 def converted_matrix(matrix: int) -> int:
-    """Return the matrix that FFmpeg converts by for samples of a matrix."""
+    """Return the matrix with which FFmpeg converts samples: the given one, or a substitute."""
     matrix = REPLACED_MATRICES.get(matrix, matrix)
     return matrix if matrix in CONVERTED_MATRICES else BT709
 
@@ -127,7 +127,7 @@ def convert_format(
     Args:
         frame, colour: the picture, and how its samples represent colours.
         pixel_format: of the result.
-        result: how the samples of that are to represent colours, if not as the picture's.
+        result: how the samples of the result represent colours; as those of the frame if None.
     """
     result = result or colour
     if frame.format.name == pixel_format:
@@ -141,7 +141,7 @@ def _reformat(
     frame: av.VideoFrame, colour: Colour, pixel_format: str, before: ColorRange, after: ColorRange
 ) -> av.VideoFrame:
     matrix = converted_matrix(colour.matrix)
-    return VideoReformatter().reformat(  # a frame's own one is not thread-safe
+    return VideoReformatter().reformat(  # `frame.reformat` is not thread-safe
         frame,
         format=pixel_format,
         src_colorspace=matrix,
@@ -165,7 +165,7 @@ def _needs_matrix(form: av.VideoFormat, colour: Colour) -> bool:
 
 
 def _to_rgb_by_matrix(frame: av.VideoFrame, colour: Colour) -> Array:
-    """Convert by our own matrix; FFmpeg upsamples chroma to full resolution."""
+    """Convert to RGB with a matrix of `luma_chroma`; FFmpeg only upsamples the chroma."""
     bits = max(8, *(part.bits for part in frame.format.components))
     whole = _reformat(
         frame, colour, _full_resolution(bits, colour.alpha), colour.range, colour.range
@@ -209,8 +209,10 @@ def code_ranges(bits: int, colour: Colour) -> tuple[Array, Array]:
     black, luma, chroma = (
         (0, peak, peak) if colour.full_range else (16 * step, 219 * step, 224 * step)
     )
-    zeros, spans = [black, middle, middle, 0], [luma, chroma, chroma, peak]
-    return tuple(np.array(each[: 3 + colour.alpha], np.float32) for each in (zeros, spans))  # type: ignore[return-value]
+    count = 3 + colour.alpha
+    zeros = np.array([black, middle, middle, 0][:count], np.float32)
+    spans = np.array([luma, chroma, chroma, peak][:count], np.float32)
+    return zeros, spans
 
 
 def _full_resolution(bits: int, alpha: bool) -> str:

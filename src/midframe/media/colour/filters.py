@@ -21,12 +21,12 @@ class PictureFilter:
     """A chain of filters that outputs one frame for each input.
 
     Args:
-        like: a picture of the size and format of all that are to be filtered.
+        like: a frame with the size and pixel format of all frames that are filtered.
         filters: FFmpeg's names and arguments, in order.
     """
 
     def __init__(self, like: av.VideoFrame, *filters: tuple[str, str]) -> None:
-        self._graph = graph = av.filter.Graph()  # its filters do not keep it
+        self._graph = graph = av.filter.Graph()  # filters hold no reference to their graph
         self._begin: Any = picture_buffer(graph, like)
         self._end: Any = graph.add("buffersink")
         graph.link_nodes(
@@ -34,7 +34,7 @@ class PictureFilter:
         ).configure()
 
     def apply(self, picture: av.VideoFrame) -> av.VideoFrame:
-        """Return the picture filtered, with its own time and duration."""
+        """Return the filtered frame, with the time and duration of the input."""
         self._begin.push(picture)
         result: av.VideoFrame = self._end.pull()
         result.pts, result.duration = picture.pts, picture.duration
@@ -44,7 +44,7 @@ class PictureFilter:
 
 
 def picture_buffer(graph: av.filter.Graph, like: av.VideoFrame) -> Any:
-    """The entrance of a graph for pictures like one."""
+    """Add a buffer source to a graph, for frames of the size and pixel format of `like`."""
     return graph.add_buffer(
         width=like.width,
         height=like.height,

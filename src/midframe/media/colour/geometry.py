@@ -1,4 +1,4 @@
-"""Geometry of frames: rotation, mirroring, cropping, sample aspect ratio. Carried as tags, or
+"""Geometry of frames: rotation, mirroring, cropping, sample aspect ratio. Stored as tags, or
 applied to the samples."""
 
 import re
@@ -35,11 +35,11 @@ class Geometry:
     """Rotation, mirroring, cropping and sample aspect ratio of a frame."""
 
     matrix: tuple[int, ...] | None = None
-    """Display matrix, 9 integers as FFmpeg has them; None for an upright picture."""
+    """Display matrix, 9 integers in FFmpeg's order; None for an upright frame."""
     crop: tuple[int, int, int, int] = (0, 0, 0, 0)
     """Pixels that the container hides: top, bottom, left, right."""
     sample_aspect_ratio: Fraction | None = None
-    """Width of a pixel in its heights; None if not stated."""
+    """Width of a pixel divided by its height; None if not stated."""
 
     @property
     def turns(self) -> tuple[int, int, int, int]:
@@ -79,18 +79,18 @@ def geometry_of(
 
 
 class Layout:
-    """Applies the geometry that the result has no tag for to every frame of a stream.
+    """Applies to frames the part of the geometry that the result cannot store as tags.
 
     Args:
         geometry: of the stream.
-        holds_matrix: the result carries a display matrix.
-        holds_aspect: the result carries a sample aspect ratio.
+        holds_matrix: the result can store a display matrix.
+        holds_aspect: the result can store a sample aspect ratio.
     """
 
     def __init__(self, geometry: Geometry, *, holds_matrix: bool, holds_aspect: bool) -> None:
         self._filters = [*_crop(geometry.crop)]
         self.matrix = geometry.matrix if holds_matrix else None
-        """Return the display matrix that remains for a tag."""
+        """Display matrix to store in the result; None if there is none."""
         aspect = geometry.sample_aspect_ratio
         if not holds_matrix:
             self._filters += FILTERS[geometry.turns]
@@ -101,7 +101,7 @@ class Layout:
             )
             aspect = None
         self.sample_aspect_ratio = aspect
-        """The sample aspect ratio that remains for a tag."""
+        """Sample aspect ratio to store in the result; None if there is none."""
         self._filter: PictureFilter | None = None
         self._form: tuple[int, int, str] | None = None
         """Size and pixel format of the frames that the filter was built for."""

@@ -1,4 +1,4 @@
-"""HDR10 metadata of the mastering display, carried from decoded frames to the encoder's options."""
+"""HDR10 mastering display metadata: from decoded frames to options of the encoder."""
 
 import struct
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ import av
 from midframe.media.colour.side_data import side_data_of
 
 CHROMATICITY = 50_000
-"""Steps of a coordinate in SMPTE ST 2086: 0.00002."""
+"""Steps per unit of a chromaticity coordinate in SMPTE ST 2086 (0.00002 each)."""
 LUMINANCE = 10_000
-"""Steps of a luminance in SMPTE ST 2086, per candela per square metre."""
+"""Steps per cd/m2 of a luminance in SMPTE ST 2086."""
 
 
 @dataclass(frozen=True)
@@ -18,11 +18,10 @@ class Mastering:
     """Mastering display metadata (SMPTE ST 2086) and content light levels (CTA-861.3)."""
 
     display: tuple[float, ...] | None
-    """Red, green and blue primaries and the white point, x before y, then least and most luminance;
-    or None."""
+    """Red, green and blue primaries and the white point, x before y, then minimum and maximum
+    luminance; None if not stated."""
     light: tuple[int, int] | None
-    """Luminance of the brightest pixel, and mean luminance of the brightest frame, in candelas per
-    square metre; or None."""
+    """MaxCLL and MaxFALL in cd/m2; None if not stated."""
 
 
 def mastering_of(frame: av.VideoFrame) -> Mastering:
@@ -42,8 +41,8 @@ def mastering_of(frame: av.VideoFrame) -> Mastering:
 
 
 def mastering_options(encoder: str, mastering: Mastering) -> dict[str, str]:
-    """Return the options with which an encoder of FFmpeg writes it; empty for encoders without such
-    options."""
+    """Return the options with which an encoder of FFmpeg writes the metadata; empty if it has
+    none."""
     names = {
         "libx265": ("x265-params", "master-display", "max-cll"),
         "libx264": ("x264-params", "mastering-display", "cll"),
@@ -59,11 +58,10 @@ def mastering_options(encoder: str, mastering: Mastering) -> dict[str, str]:
 
 
 def _display(values: tuple[float, ...], chromaticity: int, luminance: int) -> str:
-    scaled = [value * chromaticity for value in values[:8]] + [
-        value * luminance for value in values[8:]
-    ]
-    red, green, blue, white = (_pair(scaled[place], scaled[place + 1]) for place in (0, 2, 4, 6))
-    return f"G{green}B{blue}R{red}WP{white}L{_pair(scaled[9], scaled[8])}"
+    points = [value * chromaticity for value in values[:8]]
+    darkest, brightest = (value * luminance for value in values[8:])
+    red, green, blue, white = (_pair(*points[index : index + 2]) for index in (0, 2, 4, 6))
+    return f"G{green}B{blue}R{red}WP{white}L{_pair(brightest, darkest)}"
 
 
 def _pair(first: float, second: float) -> str:

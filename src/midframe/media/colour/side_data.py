@@ -29,8 +29,8 @@ MAX_TYPE = 64
 
 
 def _register_unknown_types() -> None:
-    """Give a name to every type that PyAV's enumeration lacks: reading such a frame's side data
-    fails otherwise."""
+    """Add the types that PyAV's enumeration lacks: without them, reading side data of these types
+    raises an error."""
     for number in range(MAX_TYPE):
         if number not in Type._value2member_map_:
             member: Any = object.__new__(Type)
@@ -51,7 +51,7 @@ def side_data_of(frame: av.VideoFrame) -> dict[str, bytes]:
 
 
 def lost_metadata(picture: av.VideoFrame, description: str) -> list[str]:
-    """List the metadata of a source that a result does not have.
+    """List the metadata of a source that cannot be written to a result.
 
     Args:
         picture: a frame of the source.
@@ -72,10 +72,10 @@ def without_side_data(frame: av.VideoFrame) -> av.VideoFrame:
 
 
 def with_side_data(picture: av.VideoFrame, donor: av.VideoFrame) -> av.VideoFrame:
-    """Return a picture's samples with the side data of another frame of the same size.
+    """Return a frame with the samples of `picture` and the side data of `donor`, of the same size.
 
-    PyAV cannot attach side data, so the donor is brought to the picture's format and its samples
-    are replaced.
+    PyAV cannot attach side data, so the donor is converted to the picture's pixel format, and its
+    samples are overwritten.
     """
     filters = ("scale", ""), ("format", f"pix_fmts={picture.format.name}"), ("copy", "")
     carrier = PictureFilter(donor, *filters).apply(donor)

@@ -1,5 +1,4 @@
-"""Spherical and stereoscopic videos: how the picture is to be projected, and which view lies where
-in it."""
+"""Metadata of spherical and stereoscopic videos: projection, and arrangement of the two views."""
 
 import struct
 from collections.abc import Sequence
@@ -38,44 +37,36 @@ class Immersion:
     """Spherical and stereoscopic metadata of a frame."""
 
     stereo: tuple[int, ...] | None = None
-    """FFmpeg's AVStereo3D as integers; None for a flat picture."""
+    """FFmpeg's AVStereo3D as integers; None for 2D video."""
     sphere: tuple[int, ...] | None = None
-    """FFmpeg's AVSphericalMapping as integers; None for a flat picture."""
+    """FFmpeg's AVSphericalMapping as integers; None for flat video."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Describe it for a report."""
-        stereo = [f"stereo 3D ({_name(STEREO_NAMES, self.stereo[0])})"] if self.stereo else []
-        return (
-            *stereo,
-            *(
-                [f"spherical video ({_name(PROJECTION_NAMES, self.sphere[0])})"]
-                if self.sphere
-                else []
-            ),
-        )
+        """Return descriptions for the report."""
+        names = []
+        if self.stereo:
+            names.append(f"stereo 3D ({_name(STEREO_NAMES, self.stereo[0])})")
+        if self.sphere:
+            names.append(f"spherical video ({_name(PROJECTION_NAMES, self.sphere[0])})")
+        return tuple(names)
 
     @property
     def can_be_carried(self) -> bool:
-        """Return whether the boxes can state all of it."""
+        """Return whether the MP4 boxes `st3d` and `sv3d` can represent all of it."""
         stereo = self.stereo is None or self.stereo[:2] in STEREO_MODES
         return stereo and (self.sphere is None or self.sphere[0] <= EQUIRECTANGULAR_TILE)
 
 
 def immersion_of(picture: av.VideoFrame) -> Immersion | None:
-    """Read the metadata of a decoded frame; None for an ordinary one."""
+    """Read the metadata of a decoded frame; None if it has none."""
     found = side_data_of(picture)
-    stereo = (
-        struct.unpack("<9i", found["STEREO3D"][:36])
-        if len(found.get("STEREO3D", b"")) >= 36
-        else None
-    )
-    sphere = (
-        struct.unpack("<4i5I", found["SPHERICAL"][:36])
-        if len(found.get("SPHERICAL", b"")) >= 36
-        else None
-    )
-    if stereo and stereo[0] == 0:
+    stereo = sphere = None
+    if len(found.get("STEREO3D", b"")) >= 36:
+        stereo = struct.unpack("<9i", found["STEREO3D"][:36])
+    if len(found.get("SPHERICAL", b"")) >= 36:
+        sphere = struct.unpack("<4i5I", found["SPHERICAL"][:36])
+    if stereo and stereo[0] == 0:  # 2D
         stereo = None
     return Immersion(stereo, sphere) if stereo or sphere else None
 

@@ -37,7 +37,7 @@ ROTATIONS: dict[int, Any] = {
     7: lambda image: np.swapaxes(np.rot90(image, 2), 0, 1),
     8: lambda image: np.rot90(image, 1),
 }
-"""From the stored image to the upright one, by the value of `ORIENTATION`."""
+"""Functions that make the stored image upright, by the value of `ORIENTATION`."""
 TRANSPOSED = (5, 6, 7, 8)
 """Values of `ORIENTATION` that exchange height and width."""
 WHITE_IS_ZERO = 0
@@ -75,7 +75,7 @@ class ImageFormat:
     """More than 8 bits a sample."""
     alpha: bool
     density: tuple[float, float] | None = None
-    """Pixels in a unit of length, along x and y, where they differ."""
+    """Pixels per unit of length along x and y; None if they are equal (square pixels)."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Picture:
     image: Array
     """(H, W, 3) RGB, or (H, W, 4) with alpha, uint8 or uint16, upright."""
     icc_profile: bytes | None = None
-    """Of RGB."""
+    """For RGB; profiles of other colour spaces are dropped."""
     dropped: tuple[str, ...] = ()
     """Contents of the file that the decoded image does not have."""
     primaries: int = UNSPECIFIED
@@ -124,20 +124,18 @@ def read_image_format(path: Path) -> ImageFormat:
             with path.open("rb") as file, Image.open(file) as image:
                 return image_format_of(image, path)
         except UnidentifiedImageError:
-            height, width, channels = (pixels := _decode_by_ffmpeg(path).image).shape
+            pixels = _decode_by_ffmpeg(path).image
+            height, width, channels = pixels.shape
             return ImageFormat(height, width, pixels.dtype == np.uint16, channels == 4)
 
 
 def image_format_of(image: ImageFile, path: Path, *, page: bool = False) -> ImageFormat:
-    """The properties of an open picture; `page` as in `decode`."""
+    """Return the properties of an open image; `page` as in `decode`."""
     _check_samples(image, path)
-    high_bit_depth, (width, height) = (
-        image.mode.startswith("I") if page else has_high_bit_depth(image, path),
-        image.size,
-    )
-    stated_first = (
-        image.format != "PNG" or {"exif", "xmp"} & image.info.keys()
-    )  # else PNG would be decoded for it
+    high_bit_depth = image.mode.startswith("I") if page else has_high_bit_depth(image, path)
+    width, height = image.size
+    # Pillow decodes a PNG to find an orientation that is not stated before the pixels
+    stated_first = image.format != "PNG" or {"exif", "xmp"} & image.info.keys()
     if stated_first and _orientation(image) in TRANSPOSED:
         height, width = width, height
     return ImageFormat(height, width, high_bit_depth, _has_alpha(image), _density(image))
@@ -152,10 +150,9 @@ def decode(image: ImageFile, path: Path, *, page: bool = False) -> Picture:
             reported as dropped.
     """
     _check_samples(image, path)
-    high_bit_depth, count = (
-        has_high_bit_depth(image, path),
-        getattr(image, "n_frames", 1),
-    )  # before Pillow decodes it
+    # both must be read before Pillow decodes the image
+    high_bit_depth = has_high_bit_depth(image, path)
+    count = getattr(image, "n_frames", 1)
     found = _decode_high_depth(image, path, page=page) if high_bit_depth else None
     lost = found is None and high_bit_depth
     found = found or _eight_bit_picture(image)
@@ -197,7 +194,8 @@ def _check_samples(image: ImageFile, path: Path) -> None:
 
 def _unsupported_samples(path: Path, samples: str) -> SourceError:
     return SourceError(
-        f"{path} has {samples} samples, which state no white: convert it to 16-bit PNG or TIFF"
+        f"{path} has {samples} samples, whose white level is unknown: convert it to 16-bit PNG or "
+        "TIFF"
     )
 
 
@@ -208,9 +206,8 @@ def _orientation(image: ImageFile) -> int:
 
 
 def _density(image: ImageFile) -> tuple[float, float] | None:
-    without_unit = (
-        "jfif_density" if image.info.get("jfif_unit") == 0 else "aspect"
-    )  # which state the ratio only
+    # fields without a unit, which state the ratio only
+    without_unit = "jfif_density" if image.info.get("jfif_unit") == 0 else "aspect"
     x, y = map(float, image.info.get(without_unit) or image.info.get("dpi") or (1, 1))
     return (x, y) if x > 0 and y > 0 and abs(x / y - 1) > 0.01 else None
 

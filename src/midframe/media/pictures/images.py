@@ -56,7 +56,7 @@ def lost_properties(
     """List the properties of an image that a format does not support.
 
     Args:
-        suffix: the ending of its name, one that `can_write` accepts.
+        suffix: of the file; one that `can_write` accepts.
         high_bit_depth: it has more than 8 bits a sample.
         alpha: it has alpha.
         icc_profile: it has an ICC profile.
@@ -94,10 +94,8 @@ def write_image(path: str | Path, image: Array, icc_profile: bytes | None = None
             "use .png"
         )
     keeps_alpha, keeps_profile = _features(format_name) or (False, False)
-    image, icc_profile = (
-        image if keeps_alpha else image[..., :3],
-        icc_profile if keeps_profile else None,
-    )
+    image = image if keeps_alpha else image[..., :3]
+    icc_profile = icc_profile if keeps_profile else None
     options = OPTIONS.get(format_name, {}) | ({"icc_profile": icc_profile} if icc_profile else {})
     try:
         with atomic_write(path) as unfinished:
@@ -156,11 +154,10 @@ def _features(format_name: str) -> tuple[bool, bool] | None:
     it does not support RGB."""
     if not _examine_format(format_name, "RGB"):
         return None
-    clear, profiled = (
-        _examine_format(format_name, "RGBA"),
-        _examine_format(format_name, "RGB", icc_profile=bytes(16) + b"RGB " + bytes(108)),
-    )
-    return bool(clear and clear[1]), bool(profiled and profiled[0])
+    profile = bytes(16) + b"RGB " + bytes(108)
+    with_alpha = _examine_format(format_name, "RGBA")
+    with_profile = _examine_format(format_name, "RGB", icc_profile=profile)
+    return bool(with_alpha and with_alpha[1]), bool(with_profile and with_profile[0])
 
 
 def _examine_format(format_name: str, mode: str, **options: Any) -> tuple[bool, bool] | None:
@@ -198,16 +195,13 @@ def is_srgb(icc_profile: bytes) -> bool:
         return False
 
 
-def _encode_high_depth(image: Array, encoder: str, plain: str, clear: str) -> bytes:
-    frame = av.VideoFrame.from_ndarray(
-        image, format="rgba64le" if image.shape[2] == 4 else "rgb48le"
-    )
+def _encode_high_depth(image: Array, encoder: str, rgb_format: str, rgba_format: str) -> bytes:
+    alpha = image.shape[2] == 4
+    frame = av.VideoFrame.from_ndarray(image, format="rgba64le" if alpha else "rgb48le")
     context: Any = av.CodecContext.create(encoder, "w")
-    context.width, context.height, context.pix_fmt = (
-        frame.width,
-        frame.height,
-        clear if image.shape[2] == 4 else plain,
-    )
+    context.width = frame.width
+    context.height = frame.height
+    context.pix_fmt = rgba_format if alpha else rgb_format
     context.time_base = Fraction(1)
     return b"".join(
         bytes(packet)
@@ -246,7 +240,7 @@ def _tiff_with_profile(content: bytes, icc_profile: bytes) -> bytes:
     return content[:4] + struct.pack("<I", len(content)) + content[8:] + directory
 
 
-def blend_images(first: Array, second: Array, share: Fraction) -> Array:
-    """Blend two images, the second with a weight from 0 to 1, rounded."""
-    mixed: Array = np.rint(first * float(1 - share) + second * float(share)).astype(first.dtype)
-    return mixed
+def blend_images(first: Array, second: Array, t: Fraction) -> Array:
+    """Blend two images, the second with the weight `t` from 0 to 1, rounded."""
+    blend: Array = np.rint(first * float(1 - t) + second * float(t)).astype(first.dtype)
+    return blend

@@ -1,14 +1,14 @@
-"""Whether a picture repeats the one before it: the one test of videos and of data sets."""
+"""Detection of duplicate frames, for videos and for datasets."""
 
 import numpy as np
 
 from midframe.media.pictures.decoding import Array
 
 TOLERANCE = 1.0
-"""Largest mean difference of a block in a repeated picture, in grey levels of 255: codecs change it
-slightly."""
+"""Largest mean difference of a block of a duplicate, in grey levels of 255: codecs change
+duplicates slightly."""
 BLOCK = 16
-"""Height and width of the blocks in pixels. Motion in a single block is no repeat."""
+"""Height and width of the blocks in pixels. Motion in a single block is enough for a new frame."""
 
 
 def is_duplicate(before: Array, after: Array, tolerance: float = TOLERANCE) -> bool:
@@ -21,7 +21,8 @@ def is_duplicate(before: Array, after: Array, tolerance: float = TOLERANCE) -> b
     if before.shape != after.shape:
         return False
     change = np.abs(after.astype(np.int16) - before).astype(np.float32)
-    below, right = (-size % BLOCK for size in change.shape)
+    below = -change.shape[0] % BLOCK
+    right = -change.shape[1] % BLOCK
     blocks = np.pad(change, ((0, below), (0, right)), mode="edge")
     blocks = blocks.reshape(blocks.shape[0] // BLOCK, BLOCK, -1, BLOCK)
     return bool(blocks.mean((1, 3)).max() <= tolerance)

@@ -1,5 +1,5 @@
-"""Check that all of a source was decoded: frames that decoders drop silently, and a stream that
-ends early."""
+"""Check that a source was decoded completely: frames that decoders drop silently, and streams that
+end early."""
 
 from collections.abc import Sequence
 from fractions import Fraction
@@ -14,7 +14,7 @@ ONE_A_PACKET = frozenset(("h264", "hevc", "av1", "prores", "dnxhd", "mjpeg", "ff
 MAX_MISSING = 0.1
 """Largest fraction of packets without a frame that is attributed to damage."""
 MISSING_SECONDS = 0.5
-"""Seconds; a stream that ends more than this before its stated end is truncated."""
+"""A stream that ends more than this many seconds before its stated end is truncated."""
 
 
 def check_frames(
@@ -23,7 +23,7 @@ def check_frames(
     """Report frames that a decoder dropped without an error, of a codec in `ONE_A_PACKET`.
 
     Args:
-        damage: gets them.
+        damage: to which they are added.
         survey: of the file, with the times of its packets.
         shown: times of the frames that were decoded, in seconds.
         time_base: of the stream.
@@ -31,9 +31,11 @@ def check_frames(
     """
     decoded = {round(time / time_base) for time in shown}
     missing = [time for time in survey.times if round(time / time_base) not in decoded]
-    if len(missing) > MAX_MISSING * len(survey.times):  # fields, or times that a decoder corrects
+    # many: packets of single fields, or timestamps that a decoder corrects
+    if len(missing) > MAX_MISSING * len(survey.times):
         return
-    known, step = list(damage.times), 1 / rate
+    known = list(damage.times)
+    step = 1 / rate
     for time in missing:
         if all(abs(time - each) > step for each in known):
             damage.add(time, "a frame cannot be decoded")
@@ -43,10 +45,10 @@ def check_end(damage: Damage, survey: Survey, stream: Any, end: Fraction, rate: 
     """Report a stream that ends before the end that its file states.
 
     Args:
-        damage: gets it.
+        damage: to which it is added.
         survey: of the file.
         stream: the video stream.
-        end: when the last decoded frame is no longer shown, in seconds.
+        end: end of the last decoded frame, in seconds.
         rate: frames per second.
     """
     stated = stated_end(stream)

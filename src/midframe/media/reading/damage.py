@@ -17,22 +17,23 @@ class Damage:
 
     Args:
         path: of the source.
-        strict: raise a SourceError at the first of them.
+        strict: raise a SourceError at the first damaged place.
     """
 
     def __init__(self, path: Path, *, strict: bool = False) -> None:
-        self.path, self.strict = path, strict
+        self.path = path
+        self.strict = strict
         self._places: dict[str, None] = {}
         self._more = 0
         self.times: list[Fraction] = []
-        """Times of the places, as far as they are known."""
+        """Known times of the places, in seconds."""
 
     def add(self, time: Fraction | None, what: str) -> None:
         """Add a damaged place.
 
         Args:
-            time: when it is shown, in seconds of the source; None if that is not known.
-            what: what is wrong there.
+            time: in seconds of the source; None if it is unknown.
+            what: description of the damage.
         """
         place = f"{what} at {'an unknown time' if time is None else f'{float(time):.2f} s'}"
         if self.strict:
@@ -51,5 +52,5 @@ class Damage:
 
     @property
     def places(self) -> tuple[str, ...]:
-        """List all of them, each once."""
+        """Return the descriptions of all places, each once."""
         return (*self._places, *([f"and {self._more} more places"] if self._more else []))

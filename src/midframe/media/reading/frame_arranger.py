@@ -1,4 +1,4 @@
-"""The frames of a stream as they are to be encoded, all of one size and pixel format."""
+"""Conversion of decoded frames to the geometry, size and pixel format in which they are encoded."""
 
 from fractions import Fraction
 from typing import Any
@@ -12,16 +12,16 @@ from midframe.media.reading.video_file import time_of
 
 
 class FrameArranger:
-    """Crops, rotates and scales the frames of a stream, as far as the result has no tags for that.
+    """Crops, rotates and scales the frames of a stream where the result has no tags for that.
 
-    All frames get the size and the pixel format of the first one.
+    All frames are converted to the size and the pixel format of the first one.
 
     Args:
         first: the first frame of the stream, as it was decoded.
         description: of the stream, as FFmpeg prints it.
         sample_aspect_ratio: of the stream.
         time_base: of its timestamps.
-        damage: gets changes of the size.
+        damage: to which changes of the frame size are added.
         holds_matrix, holds_aspect: as in `Layout`.
     """
 
@@ -46,14 +46,16 @@ class FrameArranger:
         self._damage = damage
         self._form = _form_of(self.first)
         self._size = _size_of(self._form)
-        """Width and height of the frame before, so that a change is reported once."""
+        """Size of the previous frame, so that a change is reported once."""
 
     def arrange(self, frame: av.VideoFrame) -> av.VideoFrame:
-        """Return a frame as it is to be encoded."""
+        """Return the frame in the size and pixel format of the first one."""
         arranged = self.layout.apply(frame)
         form = _form_of(arranged)
-        size, first = _size_of(form), _size_of(self._form)
-        before, self._size = self._size, size
+        size = _size_of(form)
+        first = _size_of(self._form)
+        before = self._size
+        self._size = size
         if form == self._form:
             return arranged
         if size not in (first, before):
@@ -63,16 +65,14 @@ class FrameArranger:
             )
         matrix = converted_matrix(int(arranged.colorspace))
         scaled = arranged.reformat(**self._form, src_colorspace=matrix, dst_colorspace=matrix)
-        scaled.pts, scaled.time_base, scaled.duration = (
-            arranged.pts,
-            arranged.time_base,
-            arranged.duration,
-        )
+        scaled.pts = arranged.pts
+        scaled.time_base = arranged.time_base
+        scaled.duration = arranged.duration
         return scaled
 
 
 def _form_of(frame: av.VideoFrame) -> dict[str, Any]:
-    """The size and the pixel format of a frame, as arguments of `VideoFrame.reformat`."""
+    """Return the size and the pixel format of a frame, as arguments of `VideoFrame.reformat`."""
     return {"width": frame.width, "height": frame.height, "format": frame.format.name}
 
 

@@ -1,4 +1,4 @@
-"""Times of decoded frames: rising, also if a file has no timestamps, or equal ones."""
+"""Strictly rising times for decoded frames, even if timestamps are missing or equal."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from fractions import Fraction
 import av
 
 MAX_EQUAL_STAMPS = 64
-"""More frames than this with one timestamp have no timestamps at all."""
+"""If more frames than this have the same timestamp, the timestamp is invalid."""
 
 TimedFrame = tuple[av.VideoFrame, int | Fraction, int | Fraction]
 """A frame, its pts and its duration."""
@@ -20,16 +20,16 @@ class FrameClock:
     start: int
     """Time of the first frame."""
     frame_duration: int
-    """Duration of a frame that states none."""
+    """Duration of frames without one."""
     counted: bool
-    """The container has no times: they follow from the order of decoding."""
+    """The container has no timestamps: times follow from the decoding order."""
     untimed: bool
-    """The timestamps of the file are useless."""
+    """The timestamps of the file are unusable."""
     first_dts: int | None = None
 
     def spread(self, frames: Iterable[av.VideoFrame]) -> Iterator[TimedFrame]:
-        """Yield frames at rising times: those that share a time, or go back, are spread up to the
-        next later one."""
+        """Yield frames at rising times: frames with equal or decreasing timestamps are spread
+        evenly up to the next larger timestamp."""
         group: list[av.VideoFrame] = []
         time = 0
         for frame in frames:
@@ -51,7 +51,7 @@ class FrameClock:
         return time + ((not self.untimed and frame.duration) or self.frame_duration)
 
     def _pts(self, frame: av.VideoFrame) -> int | None:
-        """Return the frame's timestamp, if it has one."""
+        """Return the timestamp of a frame; None if it has none that can be used."""
         if self.untimed:
             return None
         if not self.counted:
@@ -63,7 +63,7 @@ class FrameClock:
 
 
 def _evenly(group: Sequence[av.VideoFrame], begin: int, end: int) -> Iterator[TimedFrame]:
-    """Yield frames that share a time at equal steps, from it up to the next."""
+    """Yield frames that share a timestamp at equal steps from `begin` to `end`."""
     if len(group) == 1:
         yield group[0], begin, group[0].duration
         return

@@ -15,8 +15,8 @@ from midframe.media.reading.survey import Survey
 from midframe.media.reading.video_file import decoder_of, demux, time_of
 
 SEEK_SECONDS = 2
-"""How far before the start of the part a seek goes, for containers that find positions only
-roughly."""
+"""Seconds before the wanted time to which is sought, since seeking is imprecise in some
+containers."""
 
 
 class FrameDecoder:
@@ -45,37 +45,38 @@ class FrameDecoder:
         self.reopen = reopen
 
     def packets(self, container: Any, streams: Sequence[Any]) -> Iterator[Any]:
-        """Yield packets with times of the corrected clock."""
+        """Yield packets with corrected timestamps."""
         return self.survey.correct_times(demux(container, streams))
 
     def frames(
         self, container: Any, begin: Fraction | None = None, *, report: bool = True
     ) -> Iterator[av.VideoFrame]:
-        """Decode from where a container is, or from a key frame before a time; skip what cannot be
-        decoded.
+        """Decode from the present position of a container, or from a key frame before a time;
+        frames that cannot be decoded are skipped.
 
         A multi-threaded decoder loses intact frames beside a broken one, so decoding then restarts
         with a single thread.
 
         Args:
             container: of the file.
-            begin: seconds to seek to; None to stay.
+            begin: seconds to seek to; None for the present position.
             report: add damage to the report.
         """
         stream = container.streams[self.index]
         if begin is not None:
             self._seek(container, stream, begin)
-        decoder, corrupt, count = decoder_of(stream), set[int](), 0
+        decoder = decoder_of(stream)
+        corrupt = set[int]()
+        count = 0
         previous: av.VideoFrame | None = None
         for packet in self.packets(container, [stream]):
             if packet.is_corrupt and self.survey.mostly_corrupt:
-                packet.is_corrupt = False  # the decoder marks those that it finds damaged
+                packet.is_corrupt = False  # the flag is useless; the decoder detects damage itself
             if packet.is_corrupt and packet.pts is not None:
                 corrupt.add(packet.pts)
             if not packet.size and packet.pts is not None:
-                if (
-                    previous is not None and container.format.name == "ogg"
-                ):  # an empty packet repeats the frame
+                # in Ogg, an empty packet repeats the previous frame
+                if previous is not None and container.format.name == "ogg":
                     count += 1
                     yield _repeat_frame(previous, packet)
                 continue
@@ -95,21 +96,23 @@ class FrameDecoder:
                     if report:
                         self.damage.add(time_of(frame, self.time_base), "a frame is damaged")
                     continue
-                count, previous = count + 1, frame
+                count += 1
+                previous = frame
                 yield frame
 
     def _frames_again(
         self, begin: Fraction | None, count: int, *, report: bool
     ) -> Iterator[av.VideoFrame]:
-        """Decode one frame at a time, without the first ones, which were yielded already."""
+        """Decode again with a single thread; skip the first `count` frames, which were yielded
+        already."""
         assert self.reopen, "checked before"
         with self.reopen() as container:
             container.streams[self.index].thread_type = "SLICE"
             yield from islice(self.frames(container, begin, report=report), count, None)
 
     def _seek(self, container: Any, stream: Any, begin: Fraction) -> None:
-        """Seek to a key frame before a time; where the container misses it, go back to the start of
-        the file."""
+        """Seek to a key frame before a time; if the container seeks too far, go back to the start
+        of the file."""
         target = round((begin - SEEK_SECONDS - self.survey.shift) / self.time_base)
         with suppress(av.FFmpegError):
             container.seek(target, stream=stream)
@@ -117,9 +120,10 @@ class FrameDecoder:
                 (packet.pts for packet in container.demux(stream) if packet.pts is not None), None
             )
             late = first is None or first * self.time_base + self.survey.shift > begin
-            container.seek(container.start_time or 0) if late else container.seek(
-                target, stream=stream
-            )
+            if late:
+                container.seek(container.start_time or 0)
+            else:
+                container.seek(target, stream=stream)
 
 
 def _repeat_frame(frame: av.VideoFrame, packet: Any) -> av.VideoFrame:

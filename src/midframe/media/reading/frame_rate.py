@@ -1,8 +1,8 @@
 """The frame rate of a source, and whether its frames follow it.
 
-Containers round times (Matroska to milliseconds, GIF to hundredths), phones drift and jitter, the
-first frame may come late. A source is regular if nearly all of its frames lie on one grid of equal
-steps, as near as its times are exact.
+Containers round times (Matroska to milliseconds, GIF to hundredths), recordings of phones drift and
+jitter, and the first frame may be late. A source is regular if nearly all of its frames lie on a
+grid of equal steps, within the precision of its times.
 """
 
 from collections.abc import Sequence
@@ -21,19 +21,20 @@ MIN_STEPS = 10
 MAX_RATE_ERROR = Fraction(2, 100)
 """Largest relative distance of the rate of uneven frames from the common rate that is assumed."""
 MAX_OFF_GRID = 0.01
-"""Fraction of the frames that may lie beside the grid of a regular source; one frame always may."""
+"""Fraction of the frames of a regular source that may be off the grid; one frame always may."""
 JITTER = Fraction(1, 8)
-"""Steps by which the other frames may lie beside it."""
+"""Largest distance of a frame on the grid from its grid point, in steps."""
 MAJORITY = 0.9
-"""Fraction of the frames that must agree on a grid on which the first one does not lie."""
+"""Fraction of the frames that must lie on a grid that does not contain the first frame."""
 MAX_DENOMINATOR = 10_000
 """Largest denominator of a rate that is fitted to the times."""
 COARSE_TICK = Fraction(1, 100)
-"""Seconds. Times that are no finer, as those of GIF, state common rates only roughly."""
+"""Seconds: times with this or a coarser precision, as in GIF, represent common rates only
+roughly."""
 MAX_TOLERANCE = Fraction(9, 20)
-"""Fraction of a step: a frame further from the grid is between two of its places."""
+"""Fraction of a step: a frame that is further from all grid points lies between two of them."""
 MAX_SPARSITY = 10
-"""A source whose grid has more places per frame than this is not regular."""
+"""A source with more grid points per frame than this is not regular."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +44,11 @@ class SourceRate:
     rate: Fraction
     """Most common frame rate, in frames per second."""
     anchor: Fraction
-    """A place of the grid of most frames, in seconds."""
+    """A point of the grid on which most frames lie, in seconds."""
     regular: bool
-    """Nearly all frames are on the grid, each at a place of its own."""
+    """Nearly all frames lie on the grid, each at a different point."""
     tolerance: Fraction
-    """Largest distance of a frame on the grid from its place, in seconds."""
+    """Largest distance of a frame on the grid from its grid point, in seconds."""
 
 
 def measure_rate(
@@ -56,9 +57,9 @@ def measure_rate(
     """Measure the frame rate of a source.
 
     Args:
-        times: when its frames are shown, in seconds, in order.
-        tick: how finely times are given, in seconds.
-        stated: rates that the file itself states.
+        times: of its frames, in seconds, sorted.
+        tick: precision of the times, in seconds.
+        stated: rates that the file states.
     """
     stated = [rate for rate in stated if _can_have(tick, rate)]
     usual = source_rate(times, tick, stated)
@@ -74,11 +75,11 @@ def measure_rate(
 
 
 def exact_rate(rate: Fraction, anchor: Fraction) -> SourceRate:
-    """The frame rate of a source whose frames lie on the grid of a rate that is given.
+    """Return the frame rate of a source whose frames lie exactly on a grid.
 
     Args:
-        rate: frames a second, whose step is also the tick of the source's times.
-        anchor: when one of the frames is shown, in seconds.
+        rate: frames per second; its step is also the precision of the source's times.
+        anchor: time of one of the frames, in seconds.
     """
     return SourceRate(rate, anchor, True, _tolerance(rate, 1 / rate))
 
@@ -106,8 +107,8 @@ def _near(seconds: Any, tick: Fraction, stated: Sequence[Fraction]) -> list[Frac
 
 
 def _fit_rate(seconds: Any) -> Fraction:
-    """Return the slope of the line through all times over their places, which drops and rounding do
-    not affect."""
+    """Fit a line to the times over their grid points, and return its rate; dropped frames and
+    rounding do not affect it."""
     steps = np.diff(seconds)
     middle = np.median(steps[steps > 0]) if (steps > 0).any() else 1.0
     places = np.concatenate(([0], np.cumsum(np.rint(steps / middle))))
@@ -130,8 +131,9 @@ def _anchor(places: Any, tolerance: float) -> int:
     within += np.searchsorted(wrapped, phases + 1 + tolerance, "right") - np.searchsorted(
         wrapped, phases + 1 - tolerance
     )
-    first_keeps_to_it = within[0] >= within.max() - max(1.0, MAX_OFF_GRID * len(places))
-    return 0 if first_keeps_to_it or within.max() < len(places) * MAJORITY else int(within.argmax())
+    first_is_on_grid = within[0] >= within.max() - max(1.0, MAX_OFF_GRID * len(places))
+    no_majority = within.max() < len(places) * MAJORITY
+    return 0 if first_is_on_grid or no_majority else int(within.argmax())
 
 
 def _lie_on_grid(places: Any, anchor: int, tolerance: float) -> bool:
@@ -156,8 +158,8 @@ def source_rate(times: Sequence[Fraction], tick: Fraction, stated: Sequence[Frac
 
     Args:
         times: of its frames, in seconds, in order.
-        tick: how finely they are given.
-        stated: rates that the file itself states.
+        tick: precision of the times, in seconds.
+        stated: rates that the file states.
     """
     steps = [after - before for before, after in pairwise(times) if after > before]
     if not steps:
@@ -183,10 +185,11 @@ def source_rate(times: Sequence[Fraction], tick: Fraction, stated: Sequence[Frac
 def _longest_even_run(times: Sequence[Fraction], step: Fraction, tick: Fraction) -> tuple[int, int]:
     """Return the first and last index of the longest run of times whose steps differ by at most a
     tick."""
-    longest, begin = (0, 0), 0
-    for place, (before, after) in enumerate(pairwise(times)):
+    longest = (0, 0)
+    begin = 0
+    for end, (before, after) in enumerate(pairwise(times), start=1):
         if abs(after - before - step) > tick:
-            begin = place + 1
-        elif place + 1 - begin > longest[1] - longest[0]:
-            longest = (begin, place + 1)
+            begin = end
+        elif end - begin > longest[1] - longest[0]:
+            longest = (begin, end)
     return longest

@@ -5,11 +5,9 @@ from midframe.media.reading.source import Contents
 
 
 def lost_profile(contents: Contents) -> list[str]:
-    """The ICC profile of a source's images, where the result has none and is not what players
-    show without one."""
+    """List the ICC profile of a source as lost, for results without one; sRGB is the default of
+    players, and not lost."""
     profile = contents.icc_profile
-    return (
-        []
-        if profile is None or is_srgb(profile)
-        else ["ICC profile (the result has none, so its colours look different)"]
-    )
+    if profile is None or is_srgb(profile):
+        return []
+    return ["ICC profile (the result has none, so its colours look different)"]

@@ -1,4 +1,4 @@
-"""Images as the frames of a source, whatever file or folder they are in."""
+"""Images of a file or a folder as the frames of a source."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -29,49 +29,49 @@ FRAME_FORMATS = {
     (True, False): "rgb48be",
     (True, True): "rgba64be",
 }
-"""FFmpeg's names of RGB as PNG has it, by depth and alpha."""
+"""FFmpeg's RGB formats of PNG, by (high bit depth, alpha)."""
 
 TimedPicture = tuple[Picture, int, int]
 """An image, its pts and its duration."""
 
 
 class Images(Protocol):
-    """Images one after another, of one size."""
+    """A sequence of images of the same size."""
 
     @property
     def form(self) -> ImageFormat:
-        """Of all frames."""
+        """The common format of all images."""
 
     @property
     def rate(self) -> Fraction | None:
-        """Frames a second; None if the images have their own times."""
+        """Frames per second; None if the images have their own times."""
 
     @property
     def time_base(self) -> Fraction:
-        """Seconds of a tick of their pts."""
+        """Of their pts."""
 
     @property
     def times(self) -> Sequence[Fraction]:
-        """When each is shown, in seconds."""
+        """Start times of the images, in seconds."""
 
     @property
     def end(self) -> Fraction:
-        """When the last is no longer shown, in seconds."""
+        """End of the last image, in seconds."""
 
     @property
     def first(self) -> Picture:
-        """The first of them."""
+        """The first image."""
 
     @property
     def warnings(self) -> list[str]:
-        """Unusual facts found so far."""
+        """Warnings so far."""
 
     def decode_all(self) -> Iterator[TimedPicture]:
-        """Decode all of them, with pts and duration in the time base."""
+        """Decode all images, with pts and duration in the time base."""
 
 
 class ImageReader:
-    """Images as a `FrameSource`. They hold no other streams.
+    """A `FrameSource` of images, without other streams.
 
     Args:
         path: of the images.
@@ -170,7 +170,7 @@ class ImageReader:
             yield self._frame(picture), pts, duration
 
     def _frame(self, picture: Picture) -> av.VideoFrame:
-        """An image in the form of all frames."""
+        """Convert an image to the common format."""
         form = self.images.form
         image = picture.image if form.alpha else np.ascontiguousarray(picture.image[..., :3])
         image = with_alpha(image) if form.alpha else image
@@ -184,6 +184,6 @@ class ImageReader:
 
 
 def add_once(texts: list[str], text: str) -> None:
-    """Add a text to a list that does not hold it yet."""
+    """Append a text to a list unless it is in it."""
     if text not in texts:
         texts.append(text)

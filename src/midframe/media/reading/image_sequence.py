@@ -1,5 +1,5 @@
-"""Image sequences, as renderers write and editors read them: `frames/000001.png`,
-`frames/000002.png` and so on."""
+"""Image sequences, as renderers and editors use them: `frames/000001.png`, `frames/000002.png` and
+so on."""
 
 import re
 from collections import Counter
@@ -18,11 +18,11 @@ from midframe.media.reading.image_reader import TimedPicture, add_once
 from midframe.media.suffixes import VIDEOS
 
 NUMBER = re.compile(r"%(0?)(\d*)d")
-"""The place of the number in a pattern of names, as in C."""
+"""The number in a file name pattern, as in printf."""
 DEFAULT_NAME = "%06d.png"
-"""Of pictures in a folder."""
+"""Default pattern of the images in a folder."""
 DEFAULT_RATE = Fraction(25)
-"""Frames a second of an image sequence, if none is given."""
+"""Default frames per second of an image sequence."""
 BY_FFMPEG = (".dpx", ".exr", ".hdr", ".pam", ".cin")
 SUFFIXES = (
     ".apng", ".avif", ".bmp", ".dib", ".gif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpf",
@@ -32,18 +32,18 @@ SUFFIXES = (
 )  # fmt: skip
 """Suffixes of images in a folder; other files in it are ignored."""
 MAX_LISTED = 10
-"""Missing numbers are listed up to so many rows of them."""
+"""Number of ranges of missing numbers that are listed."""
 
 
 class ImageSequence:
-    """The images of a folder or a pattern, in order, at a constant rate: `Images`.
+    """The images of a folder or a pattern at a constant rate: an `Images`.
 
-    All have the bits of the deepest image, and alpha if any has it.
+    The common format has the highest bit depth of all images, and alpha if any image has it.
 
     Args:
         path: the folder or the pattern.
-        files: the images in order.
-        rate: frames a second; 25 if None.
+        files: the images, in order.
+        rate: frames per second; 25 if None.
 
     Raises:
         SourceError: there are none, one cannot be read, or they differ in size.
@@ -90,7 +90,7 @@ class ImageSequence:
 
 
 def picture_files(source: Path) -> list[Path] | None:
-    """The pictures of a folder or a pattern, by their numbers; None if it is neither."""
+    """Return the images of a folder or a pattern, sorted by number; None if it is neither."""
     if source.is_dir():
         pictures = (
             each for each in source.iterdir() if each.suffix.lower() in SUFFIXES and each.is_file()
@@ -98,24 +98,21 @@ def picture_files(source: Path) -> list[Path] | None:
         return sorted(visible_files(source, pictures), key=_natural)
     if source.exists() or not is_pattern(source):
         return None
-    numbered_ones = [
-        (number_of(source.name, path.name, exact=False), path) for path in _entries(source.parent)
-    ]
-    return [
-        path
-        for _, path in sorted(
-            (number, path) for number, path in numbered_ones if number is not None
-        )
-    ]
+    found = []
+    for path in _entries(source.parent):
+        number = number_of(source.name, path.name, exact=False)
+        if number is not None:
+            found.append((number, path))
+    return [path for _, path in sorted(found)]
 
 
 def number_of(pattern: str, name: str, *, exact: bool = True) -> int | None:
-    """The number of a picture by its name; None if the pattern does not match.
+    """Return the number in a file name; None if the pattern does not match.
 
     Args:
         pattern: of the names.
-        name: of the picture.
-        exact: only names that are written by the pattern; otherwise %d matches 007 too.
+        name: of the image.
+        exact: match only names that the pattern produces; otherwise %d matches 007 too.
     """
     place = NUMBER.search(pattern)
     assert place, "it is a pattern"
@@ -129,7 +126,7 @@ def number_of(pattern: str, name: str, *, exact: bool = True) -> int | None:
 
 
 def numbered_files(folder: Path, pattern: str) -> dict[int, Path]:
-    """The pictures in a folder that a pattern would write, by their numbers."""
+    """Return the files in a folder whose names the pattern produces, by number."""
     found = {number_of(pattern, path.name): path for path in _entries(folder)}
     return {number: path for number, path in found.items() if number is not None}
 
@@ -139,8 +136,7 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def missing_numbers(files: list[Path]) -> list[int]:
-    """The numbers that are missing between those at the end of the names, which may have any equal
-    distance."""
+    """Return the missing numbers of a sequence, whose numbers may increase by any constant step."""
     numbers = sorted(set(_numbers(files)))
     steps = Counter(after - before for before, after in pairwise(numbers))
     if not steps:
@@ -153,7 +149,7 @@ def missing_numbers(files: list[Path]) -> list[int]:
 
 
 def _numbers(files: list[Path]) -> list[int]:
-    """The numbers at the end of the names; none if the names differ in more than them."""
+    """Return the numbers at the end of the names; none if the names differ in anything else."""
     matches = [re.fullmatch(r"(.*?)(\d+)", each.stem) for each in files]
     if not all(matches) or len({match[1] for match in matches if match}) > 1:
         return []
@@ -161,7 +157,7 @@ def _numbers(files: list[Path]) -> list[int]:
 
 
 def _rows_of(numbers: list[int]) -> str:
-    """Numbers as a text: 3, 7-9."""
+    """Format numbers as ranges: 3, 7-9."""
     rows: list[list[int]] = []
     for number in numbers:
         if rows and number == rows[-1][-1] + 1:
@@ -175,17 +171,17 @@ def _rows_of(numbers: list[int]) -> str:
 
 
 def _common_form(files: list[Path]) -> ImageFormat:
-    """The form of all frames."""
+    """Return the common format of images; the highest bit depth, and alpha if any has it."""
     first = read_image_format(files[0])
-    others = (
-        [] if files[0].suffix.lower() in BY_FFMPEG else files[1:]
-    )  # whose form needs all of the pixels
+    # FFmpeg must decode an image to find its format, so only the first is read of those
+    others = [] if files[0].suffix.lower() in BY_FFMPEG else files[1:]
     high_bit_depth, alpha = first.high_bit_depth, first.alpha
     for file in others:
         form = read_image_format(file)
         if (form.height, form.width) != (first.height, first.width):
             raise _another_size(file, form.height, form.width, files[0], first)
-        high_bit_depth, alpha = high_bit_depth or form.high_bit_depth, alpha or form.alpha
+        high_bit_depth = high_bit_depth or form.high_bit_depth
+        alpha = alpha or form.alpha
     return ImageFormat(first.height, first.width, high_bit_depth, alpha, first.density)
 
 
@@ -199,7 +195,7 @@ def _another_size(
 
 
 def is_pattern(path: Path) -> bool:
-    """Whether a name is a pattern for many images: not the name of an existing file, nor that of a
+    """Return whether a path is a pattern for images: not an existing file, nor the name of a
     video."""
     return (
         bool(NUMBER.search(path.name)) and path.suffix.lower() not in VIDEOS and not path.is_file()
@@ -209,13 +205,13 @@ def is_pattern(path: Path) -> bool:
 def write_pictures(
     folder: Path, pattern: str, images: Iterable[Array], icc_profile: bytes | None = None
 ) -> int:
-    """Write pictures with names by a pattern, numbered from 1; returns how many.
+    """Write images with names from a pattern, numbered from 1; return their number.
 
     Args:
-        folder: exists already.
-        pattern: of the names, whose ending chooses the format.
+        folder: an existing folder.
+        pattern: of the names; its suffix determines the format.
         images: (H, W, 3) RGB or (H, W, 4) with alpha, uint8 or uint16.
-        icc_profile: of the pictures.
+        icc_profile: of the images.
     """
     number = 0
     for number, image in enumerate(images, start=1):
@@ -224,10 +220,10 @@ def write_pictures(
 
 
 def numbered_name(pattern: str, number: int) -> str:
-    """The name of a picture by a pattern."""
+    """Return the file name of a number by a pattern."""
     return NUMBER.sub(lambda place: f"{number:{place[1]}{place[2]}d}", pattern, count=1)
 
 
 def _natural(path: Path) -> list[Any]:
-    """Numbers in names count as numbers: 9.png comes before 10.png."""
+    """Return a key for sorting by the numbers in names: 9.png before 10.png."""
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.name)]

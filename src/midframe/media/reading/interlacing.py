@@ -24,7 +24,7 @@ class Deinterlacer:
     def feed(
         self, picture: av.VideoFrame, pts: int | Fraction, duration: int | Fraction
     ) -> Iterator[tuple[av.VideoFrame, int | Fraction, int | Fraction]]:
-        """Add a frame; yield the frames that are complete, usually the one before it."""
+        """Add a frame; yield the frames that are ready, usually the previous one."""
         if self._graph is None:
             self._configure(picture)
         self._times.append((pts, duration))
@@ -51,7 +51,7 @@ class Deinterlacer:
 
 
 def deinterlace_frames(frames: Iterable[TimedFrame]) -> Iterator[TimedFrame]:
-    """Yield the frames of a stream, interlaced ones made progressive."""
+    """Yield the frames of a stream; interlaced frames are deinterlaced."""
     fields = Deinterlacer()
     for picture, pts, duration in frames:
         yield from fields.feed(picture, pts, duration)

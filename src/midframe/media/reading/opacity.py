@@ -1,5 +1,5 @@
-"""Check whether a source with alpha has pixels that are not opaque: only then does a result without
-alpha lose any."""
+"""Check whether a source with alpha has transparent pixels: only then is something lost in a result
+without alpha."""
 
 from itertools import islice
 
@@ -11,16 +11,16 @@ from midframe.media.colour.conversion import BT470BG
 from midframe.media.reading.source import FrameSource
 
 EXAMINED = 25
-"""Number of frames that are examined; of GIF and APNG, which are short, all."""
+"""Number of frames that are examined; all of GIF and APNG, which are short."""
 ANIMATIONS = ("gif", "apng")
 
 
 def lost_alpha(source: FrameSource) -> str:
-    """What is lost if alpha is dropped: "alpha", "" if every frame is opaque, or words for frames
-    not examined.
+    """Describe the loss if alpha is dropped: "alpha", "" if every frame is opaque, or a text that
+    mentions the frames that were not examined.
 
     Args:
-        source: one whose frames have alpha; its own reading is not disturbed.
+        source: whose frames have alpha; it is opened again, so its position does not change.
     """
     limit = None if source.contents.format in ANIMATIONS else EXAMINED
     try:
@@ -32,11 +32,9 @@ def lost_alpha(source: FrameSource) -> str:
         return "alpha"
     if not all(opaque):
         return "alpha"
-    return (
-        ""
-        if limit is None or len(opaque) < limit
-        else f"alpha, if frames after the first {limit} have it"
-    )
+    if limit is None or len(opaque) < limit:
+        return ""
+    return f"alpha, if frames after the first {limit} have it"
 
 
 def is_opaque(frame: av.VideoFrame) -> bool:

@@ -1,4 +1,4 @@
-"""Reading the part of a source that is shown, frame by frame."""
+"""Selection of the frames in the requested part of a source."""
 
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
@@ -13,12 +13,12 @@ from midframe.media.reading.source import Frame, Part
 
 
 class PartReader:
-    """Selects the frames of a part from those of a source, and counts and observes them.
+    """Selects the frames of a part of a source, counts them and records their thumbnails.
 
     Args:
         path: of the source, for messages.
-        part: what is shown.
-        start: when the first frame of the source is shown, in seconds.
+        part: to select.
+        start: time of the first frame of the source, in seconds.
         time_base: of the frames' pts.
     """
 
@@ -27,9 +27,9 @@ class PartReader:
         self.part = part
         self.time_base = time_base
         self.begin = start + Fraction(str(part.start))
-        """When the part begins, in seconds."""
+        """Start of the part, in seconds."""
         self.until = None if part.end is None else start + Fraction(str(part.end))
-        """When it ends; None for the end of the source."""
+        """End of the part, in seconds; None for the end of the source."""
         self.frames_read = 0
         self.thumbnails: list[TimedThumbnail] = []
 
@@ -49,16 +49,16 @@ class PartReader:
         frame_duration: int,
         check_end: Callable[[int | Fraction | None], None],
     ) -> Iterator[Frame]:
-        """Yield the frames of the part, arranged.
+        """Yield the frames of the part, in the common size and pixel format.
 
         Args:
-            pictures: of the source, from a frame before the part on, with pts and duration. Cuts
-                are looked for in all of them, since a cut may lie just before the part.
+            pictures: of the source, starting before the part. All of them pass the cut detector,
+                which compares successive frames.
             arranger: crops, rotates and scales them.
-            cuts: finds cuts; None to find none.
-            frame_duration: of a frame that states none, in the time base.
-            check_end: called with the pts at which the last picture is no longer shown (None if
-                there was no picture), if the part reaches to the end of the source.
+            cuts: detects cuts; None for no detection.
+            frame_duration: of frames without a duration, in the time base.
+            check_end: called with the end of the last frame as pts (None if there was no frame), if
+                the part extends to the end of the source.
 
         Raises:
             SourceError: the part has no frame.

@@ -1,4 +1,4 @@
-"""Frames from a pipe: y4m, or what else FFmpeg reads from a stream, in standard input."""
+"""Frames from standard input: y4m, or another format that FFmpeg reads without seeking."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -35,22 +35,22 @@ from midframe.media.reading.survey import EMPTY
 from midframe.media.reading.video_file import find_video_stream, open_video, read_error
 
 STREAM = Path("-")
-"""Stands for standard input and output."""
+"""Name of standard input and output."""
 
 
 class PipeReader:
-    """A stream that can be read once, from its first frame on: a `FrameSource`.
+    """A stream that can be read only once: a `FrameSource`.
 
-    Only its video stream is read. The first frame is decoded when the reader is built, since the
-    start of the stream and the layout of its frames follow from it.
+    Only the video stream is read. The constructor decodes the first frame, which determines the
+    start time and the layout of all frames.
 
     Args:
-        path: its name in messages.
+        path: name of the stream in messages.
         cut_threshold, part, deinterlace, strict, holds_matrix, holds_aspect: as in `VideoReader`.
-        descriptor: of the open file that is read; 0 for standard input.
+        descriptor: of an open file; 0 for standard input.
 
     Raises:
-        VideoError: the stream holds no video, or no frame that can be decoded.
+        VideoError: the stream has no video, or no frame that can be decoded.
     """
 
     def __init__(

@@ -1,5 +1,4 @@
-"""A video file as a source: its frames with exact times, and the packets of its other streams as
-they are."""
+"""A video file as a source: frames with exact times, and the unchanged packets of other streams."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -36,11 +35,12 @@ from midframe.media.reading.survey import Survey, packets_near, take_survey, wit
 from midframe.media.reading.video_file import demux, find_video_stream, open_video, read_error
 
 DEFAULT_RATE = Fraction(25)
-"""Of files that state neither times nor a rate."""
+"""Frames per second of files that state neither times nor a rate."""
 DECODING_TIMES = ("asf", "mxf")
-"""Containers that have no place for times of showing, or not for all codecs."""
+"""Containers that store decoding times instead of presentation times, at least for some codecs."""
 ORDER_FRAMES = 100
-"""So many frames of them are decoded to see whether their order differs from that of the times."""
+"""Number of frames that are decoded to detect whether presentation order differs from the
+timestamps."""
 
 
 class VideoReader:
@@ -48,17 +48,17 @@ class VideoReader:
 
     Args:
         path: of the video.
-        cut_threshold: score from 0 to 100 from which a change counts as a cut; None looks for none.
-        part: what is read of its picture.
-        deinterlace: make whole frames of the two fields that interlaced ones hold.
-        strict: refuse a source that is damaged, instead of bridging the damage.
-        holds_matrix, holds_aspect: the result carries a display matrix and a sample aspect ratio,
-            so frames need not be rotated or scaled.
-        threads: decode several frames at a time.
-        survey: of the same file, if it was taken before.
+        cut_threshold: minimum scene change score of a cut, from 0 to 100; None for no cuts.
+        part: of the video stream to read.
+        deinterlace: convert interlaced frames to progressive ones.
+        strict: raise a SourceError for a damaged source, instead of bridging the damage.
+        holds_matrix, holds_aspect: the result can store a display matrix, a sample aspect ratio, so
+            frames are not rotated, not scaled.
+        threads: decode several frames in parallel.
+        survey: an earlier survey of the same file.
 
     Raises:
-        VideoError: the file is missing, is no video, or has no picture.
+        VideoError: the file is missing, is not a video, or has no video stream.
     """
 
     def __init__(
@@ -87,7 +87,8 @@ class VideoReader:
         choose_threads(self.container, self.stream, threads=threads)
         self.survey = self._survey() if survey is None else survey
         if self._stamped_in_order_of_decoding():
-            self._counted, self.stream.thread_type = True, "SLICE"
+            self._counted = True
+            self.stream.thread_type = "SLICE"
             self.survey = self._survey() if survey is None else survey
         for jump in self.survey.jumps:
             self.damage.add(jump, "the timestamps restart (joined or interrupted recording)")
@@ -104,7 +105,7 @@ class VideoReader:
             )
         times = self.survey.times
         self.start = times[0] if times else Fraction(0)
-        """When the first frame is shown, in seconds."""
+        """Time of the first frame, in seconds."""
         self._shown = PartReader(path, part, self.start, self.time_base)
         within = self._shown.within(times)
         self.expected_frames = float(len(within)) if times else None
@@ -130,8 +131,8 @@ class VideoReader:
 
     @cached_property
     def _arranger(self) -> FrameArranger:
-        """Begins with the first frame, which is decoded in a container of its own: not every file
-        can be rewound."""
+        """Built from the first frame, which is decoded in a separate container: not every file can
+        be rewound."""
         try:
             with self._open() as container:
                 first = next(self._decode(container, report=False), None)
@@ -162,8 +163,7 @@ class VideoReader:
 
     @property
     def end(self) -> Fraction | None:
-        """When the last frame of the whole video is no longer shown, in seconds; None if that is
-        not known."""
+        """End of the last frame of the whole video, in seconds; None if it is unknown."""
         return self.survey.end if self.part.end is None else None
 
     def first_picture(self) -> tuple[av.VideoFrame, Colour]:
@@ -193,7 +193,7 @@ class VideoReader:
 
     def packets(self, streams: Sequence[Any]) -> Iterator[av.Packet]:
         """See `FrameSource`."""
-        if not streams:  # FFmpeg would take that for all
+        if not streams:  # demux() would yield the packets of all streams
             return
         container = streams[0].container
         try:
@@ -207,8 +207,7 @@ class VideoReader:
         return open_video(self.path)
 
     def _survey(self) -> Survey:
-        """Look at the packets of the picture and the sound; of a part, only at those near it, if
-        that can be."""
+        """Survey the packets of video and sound; for a part only those near it, if possible."""
         try:
             with self._open() as container:
                 picture = container.streams[self.stream.index]
@@ -225,8 +224,7 @@ class VideoReader:
             raise read_error(self.path, error) from error
 
     def _stamped_in_order_of_decoding(self) -> bool:
-        """Whether packets state when they are decoded, and not when they are shown, though that
-        differs."""
+        """Return whether packets state only decoding times although presentation order differs."""
         if self.container.format.name not in DECODING_TIMES or not self.survey.rising:
             return False
         if not (self.stream.codec_context.has_b_frames or self.survey.delayed):
@@ -240,8 +238,7 @@ class VideoReader:
         return False
 
     def _pictures(self) -> Iterator[TimedFrame]:
-        """Every picture from a key frame before the part on, with its pts and duration,
-        deinterlaced on request."""
+        """Yield every frame from a key frame before the part, with pts and duration."""
         clock = FrameClock(
             round(self.start / self.time_base),
             self.frame_duration,
@@ -254,7 +251,7 @@ class VideoReader:
     def _decode(
         self, container: Any, begin: Fraction | None = None, *, report: bool = True
     ) -> Iterator[av.VideoFrame]:
-        """Decode from where a container is, or from a key frame before a time; see
+        """Decode from the present position, or from a key frame before a time; see
         `FrameDecoder.frames`."""
         seekable = not (self._counted or self.survey.jumps) and self.survey.timed
         sought = begin if seekable and self.part.start > SEEK_SECONDS else None
@@ -263,7 +260,7 @@ class VideoReader:
     def _check_complete(self, end: int | Fraction | None) -> None:
         """Report a stream that ends early, and frames that a decoder dropped silently."""
         if end is None:
-            if self.part.start:  # nothing follows the place that was sought
+            if self.part.start:  # the part begins after the last frame
                 return
             raise self._empty()
         check_end(self.damage, self.survey, self.stream, end * self.time_base, self.rate)

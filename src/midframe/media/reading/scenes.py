@@ -6,14 +6,14 @@ from midframe.media.colour.filters import picture_buffer
 from midframe.options import SourceOptions
 
 DEFAULT_THRESHOLD = SourceOptions.cut_threshold
-"""Scene change score, in percent, from which a frame counts as the first of a new scene."""
+"""Minimum scene change score, from 0 to 100, of the first frame of a new scene."""
 
 
 class CutDetector:
     """Detects for each frame of a stream, in order, whether it begins a new scene.
 
     Args:
-        threshold: score from 0 to 100 from which a change counts as a cut.
+        threshold: minimum score of a cut, from 0 to 100.
     """
 
     def __init__(self, threshold: float = DEFAULT_THRESHOLD) -> None:
@@ -21,8 +21,7 @@ class CutDetector:
         self._graph: av.filter.Graph | None = None
 
     def begins_scene(self, frame: av.VideoFrame) -> bool:
-        """Return whether the next frame of the stream begins a new scene. The first frame of all
-        does not."""
+        """Return whether the next frame of the stream begins a new scene; false for the first."""
         first = self._graph is None
         self._graph = self._graph or self._graph_for(frame)
         self._graph.vpush(frame)

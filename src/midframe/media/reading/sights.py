@@ -1,5 +1,4 @@
-"""Thumbnails of displayed frames with their times, by which a result is compared with its
-source."""
+"""Thumbnails of frames with their times, with which a result is compared with its source."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -17,17 +16,17 @@ THUMBNAIL = (32, 18)
 
 @dataclass(frozen=True)
 class TimedThumbnail:
-    """A displayed frame."""
+    """The thumbnail of a frame, and the time at which the frame is shown."""
 
     time: Fraction
-    """Seconds."""
+    """In seconds."""
     thumbnail: Array
     """(18, 32) luma, uint8."""
 
 
 def make_thumbnail(picture: av.VideoFrame) -> Array:
-    """Shrink the luma of a picture to (18, 32), uint8, of limited range, whatever its colour tags;
-    what is transparent is black."""
+    """Downscale the luma of a frame to (18, 32) uint8 of limited range, independent of its colour
+    tags; transparent pixels become black."""
     width, height = THUMBNAIL
     if has_alpha(picture.format):
         picture = _on_black(picture)
@@ -54,7 +53,7 @@ def make_thumbnail(picture: av.VideoFrame) -> Array:
 
 
 def _on_black(picture: av.VideoFrame) -> av.VideoFrame:
-    """A picture with alpha without what its alpha hides, as rgb24."""
+    """Composite a frame with alpha onto black, as rgb24."""
     rgba = (
         VideoReformatter()
         .reformat(picture, format="rgba", src_colorspace=BT470BG, dst_colorspace=BT470BG)

@@ -1,24 +1,24 @@
-"""Sound whose codec parameters change in the middle of a stream, so that one header of a result
-cannot describe all of its packets."""
+"""Detection of audio streams whose codec parameters change, so that the single header of a result
+cannot describe all packets."""
 
 from collections import Counter
 from typing import Any
 
 MIN_PACKETS = 3
-"""So many packets must state the same parameters."""
+"""Minimum number of packets with the same parameters; fewer may be damaged."""
 ADTS_BYTES = 4
 """Bytes of an ADTS header that state profile, sample rate and channels (ISO/IEC 13818-7, 6.2)."""
 
 
 class SoundHeaders:
-    """Compares what the packets of sound streams state of their codec's parameters."""
+    """Compares the codec parameters in the packets of audio streams."""
 
     def __init__(self) -> None:
         self._counts: dict[int, Counter[bytes]] = {}
 
     @property
     def changed(self) -> frozenset[int]:
-        """Indices of the streams whose parameters change; a single packet may be damaged."""
+        """Return the indices of the streams whose parameters change."""
         return frozenset(
             index
             for index, counts in self._counts.items()
@@ -26,17 +26,17 @@ class SoundHeaders:
         )
 
     def add(self, packet: Any) -> None:
-        """Take a packet of a sound stream."""
+        """Add a packet of an audio stream."""
         if packet.size and not packet.is_corrupt and (header := _header(packet)):
             self._counts.setdefault(packet.stream.index, Counter())[header] += 1
 
 
 def _header(packet: Any) -> bytes:
-    """The parameters that a packet states; empty if it states none."""
+    """Return the codec parameters in a packet; empty if it has none."""
     context = packet.stream.codec_context
     if context is None or context.name != "aac" or packet.size <= ADTS_BYTES:
         return b""
-    first, second, third, fourth = bytes(memoryview(packet)[:ADTS_BYTES])
-    if first != 0xFF or second & 0xF6 != 0xF0:
+    header = bytes(memoryview(packet)[:ADTS_BYTES])
+    if header[0] != 0xFF or header[1] & 0xF6 != 0xF0:  # no sync word
         return b""
-    return bytes([third & 0xFD, fourth & 0xC0])  # without the private bit and what follows
+    return bytes([header[2] & 0xFD, header[3] & 0xC0])  # without the private bit and later fields

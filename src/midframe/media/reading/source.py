@@ -1,4 +1,4 @@
-"""The protocol of sources: videos, image sequences, stacks of images and pipes."""
+"""The protocol of sources: videos, image sequences, multi-page image files and pipes."""
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
@@ -43,15 +43,15 @@ class Frame:
 
     picture: av.VideoFrame
     pts: int | Fraction
-    """When it is shown, in the time base of its stream."""
+    """In the time base of its stream."""
     begins_scene: bool
     duration: int | Fraction = 0
-    """For how long, in the same time base; 0 if the file does not state it."""
+    """In the same time base; 0 if the file does not state it."""
 
 
 @dataclass(frozen=True)
 class Contents:
-    """What a source holds beside its frames; images hold the defaults."""
+    """Metadata and streams of a source besides its frames; images have the defaults."""
 
     format: str = ""
     """FFmpeg's name of the container."""
@@ -66,7 +66,7 @@ class Contents:
     chapters: Sequence[Any] = ()
     """As PyAV returns them."""
     spans: Mapping[int, Span] = field(default_factory=dict)
-    """When each stream begins and ends, by its index."""
+    """Start and end of each stream, by its index."""
     shift: Fraction = Fraction(0)
     """Seconds that are added to all times of the file so that the source begins at 0."""
     changed_sounds: frozenset[int] = frozenset()
@@ -76,10 +76,11 @@ class Contents:
 
 
 class FrameSource(Protocol):
-    """Frames with exact times, in the order of showing.
+    """Frames with exact times, in presentation order.
 
-    A source is complete when it is built. Close it, or use it in a `with` block. `read` is called
-    once; `damage`, `warnings`, `thumbnails` and `frames_read` grow while it yields.
+    All properties are available after construction. Close a source, or use it in a `with` block.
+    `read` is called once; `damage`, `warnings`, `thumbnails` and `frames_read` grow while it
+    yields.
     """
 
     @property
@@ -88,72 +89,71 @@ class FrameSource(Protocol):
 
     @property
     def part(self) -> Part:
-        """What is read of it."""
+        """The part that `read` yields."""
 
     @property
     def time_base(self) -> Fraction:
-        """Seconds of a tick of the frames' pts."""
+        """Of the frames' pts."""
 
     @property
     def start(self) -> Fraction:
-        """When the first frame of the whole source is shown, in seconds."""
+        """Time of the first frame of the whole source, in seconds."""
 
     @property
     def end(self) -> Fraction | None:
-        """When the last frame of the whole source is no longer shown, in seconds; None if that is
-        not known, or if the part ends earlier."""
+        """End of the last frame of the whole source, in seconds; None if it is unknown, or if the
+        part ends earlier."""
 
     @property
     def source_rate(self) -> SourceRate:
-        """The frame rate, and whether the frames keep to it."""
+        """The frame rate, and whether the frames follow it."""
 
     @property
     def rate(self) -> Fraction:
-        """Frames a second."""
+        """Frames per second."""
 
     @property
     def frame_duration(self) -> int:
-        """Duration of a frame that states none, in the time base."""
+        """Duration of frames without one, in the time base."""
 
     @property
     def expected_frames(self) -> float | None:
-        """How many frames the part has; None if that is not known before they are read."""
+        """Number of frames in the part; None if it is unknown before they are read."""
 
     @property
     def layout(self) -> Layout:
-        """How the frames are cropped, rotated and scaled, and the tags that are left for the
-        result."""
+        """How the frames are cropped, rotated and scaled, and the tags to store in the result."""
 
     @property
     def contents(self) -> Contents:
-        """What the source holds beside its frames."""
+        """Metadata and streams besides the frames."""
 
     @property
     def others(self) -> Sequence[Any]:
-        """The streams beside the video stream, as PyAV has them."""
+        """The streams other than the video stream, as PyAV objects."""
 
     @property
     def damage(self) -> Damage:
-        """Damaged places found so far."""
+        """Damaged places so far."""
 
     @property
     def warnings(self) -> list[str]:
-        """Unusual facts that are no damage, found so far."""
+        """Warnings so far, other than damage."""
 
     @property
     def thumbnails(self) -> Sequence[TimedThumbnail]:
-        """Thumbnails of the frames read so far, for the proof of a result."""
+        """Thumbnails of the frames so far, for the proof of a result."""
 
     @property
     def frames_read(self) -> int:
         """How many frames `read` has yielded."""
 
     def first_picture(self) -> tuple[av.VideoFrame, Colour]:
-        """Return the first frame of the whole source, arranged as all are, and how its samples
-        represent colours; `read` yields it nevertheless."""
+        """Return the first frame of the whole source, in the common size and pixel format, and how
+        its samples represent colours; `read` yields it again."""
 
     def read(self) -> Iterator[Frame]:
-        """Yield every frame of the part, in the order of showing.
+        """Yield every frame of the part, in presentation order.
 
         Raises:
             VideoError: the source cannot be read, has no frame in the part, or is damaged and
@@ -161,15 +161,14 @@ class FrameSource(Protocol):
         """
 
     def decode_again(self) -> Iterator[av.VideoFrame] | None:
-        """Decode all frames of the whole source anew, as they are stored; None if it can be read
-        only once."""
+        """Decode all frames of the whole source again, without cropping, rotation and scaling; None
+        if it can be read only once."""
 
     def reopen(self) -> AbstractContextManager["FrameSource"]:
-        """The source opened anew if it has other streams, to read their packets; else itself."""
+        """Return the source, opened again if it has other streams, to read their packets."""
 
     def packets(self, streams: Sequence[Any]) -> Iterator[av.Packet]:
-        """Yield the packets of some of `others`, with corrected times, otherwise as they are in the
-        file."""
+        """Yield the packets of some of `others`, unchanged except for corrected times."""
 
     def __enter__(self) -> Self:
         """Return the source."""
@@ -179,6 +178,6 @@ class FrameSource(Protocol):
 
 
 def log_damage(source: FrameSource) -> None:
-    """Log what is damaged or unusual in what was read, for callers that write no report."""
+    """Log the warnings and the damage of a source, for callers that write no report."""
     for text in (*source.warnings, *(f"damaged: {place}" for place in source.damage.places)):
         log.warning("%s: %s", source.path, text)

@@ -1,4 +1,4 @@
-"""Opening a source: a video, an image sequence, a stack of images, or standard input."""
+"""Opening a source: a video, an image sequence, a multi-page image file, or standard input."""
 
 from hashlib import sha256
 from pathlib import Path
@@ -16,25 +16,26 @@ from midframe.options import SourceOptions
 from midframe.rates import parse_rate
 
 SAMPLED_BYTES = 1 << 20
-"""Bytes of the beginning, the middle and the end of a source that identify it, with its size."""
+"""Bytes at the start, the middle and the end of a source that identify it, with its size."""
 
 
 def open_source(
     source: Path, options: SourceOptions, *, holds_matrix: bool = True, holds_aspect: bool = True
 ) -> FrameSource:
-    """Open whatever frames can be read from.
+    """Open a source of frames.
 
     Args:
-        source: a video, an animation or a TIFF of several pages, a folder of pictures, a pattern
+        source: a video, an animation or a TIFF with several pages, a folder of images, a pattern
             such as `frames/%06d.png`, or "-" for standard input.
-        options: what is read of it.
+        options: which part of it is read, and how.
         holds_matrix, holds_aspect: as in `VideoReader`.
 
     Raises:
         OptionError: `source_fps` is given for a source that has its own frame times.
         VideoError: it cannot be read.
     """
-    part, threshold = Part(*options.seconds), options.cut_threshold or None
+    part = Part(*options.seconds)
+    threshold = options.cut_threshold or None
     rate = None if options.source_fps is None else parse_rate(options.source_fps)
     shared: dict[str, Any] = {
         "strict": options.strict,
@@ -70,7 +71,7 @@ def check_source(source: Path) -> None:
 
 
 def identity_of(source: Path) -> dict[str, Any]:
-    """Return the size of a source and a hash of parts of it, which identify it; of no data for
+    """Return the size of a source and a hash of samples of its bytes; 0 and the hash of no data for
     standard input."""
     digest, total = sha256(), 0
     files = picture_files(source)

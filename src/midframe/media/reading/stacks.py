@@ -1,5 +1,5 @@
-"""Files of several pictures that Pillow reads and FFmpeg does not: animated WebP and AVIF, and TIFF
-with many pages."""
+"""Files with several images that Pillow reads and FFmpeg does not: animated WebP and AVIF, and TIFF
+with several pages."""
 
 from collections.abc import Iterator
 from fractions import Fraction
@@ -24,19 +24,19 @@ from midframe.media.reading.image_sequence import DEFAULT_RATE
 SUFFIXES = (".webp", ".avif", ".avifs", ".tif", ".tiff")
 MILLISECOND = Fraction(1, 1000)
 NO_DURATION = 100
-"""Milliseconds for which browsers show a frame that states none."""
+"""Milliseconds for which browsers show a frame without a duration."""
 
 
 class ImageStack:
-    """The images of one file, at their own times, or at a constant rate where they state none:
+    """The images of one file, at their own times, or at a constant rate if they have none: an
     `Images`.
 
     Args:
         path: of the file.
-        rate: frames a second of images without times; 25 if None.
+        rate: frames per second of images without times; 25 if None.
 
     Raises:
-        OptionError: a rate for images that have times.
+        OptionError: a rate is given for images that have times.
         SourceError: the file cannot be read, or its images differ in size.
     """
 
@@ -50,7 +50,7 @@ class ImageStack:
         self.rate = None if durations else rate or DEFAULT_RATE
         self.time_base = 1 / self.rate if self.rate else MILLISECOND
         self._durations = durations or [1] * count
-        """For how many ticks each image is shown."""
+        """Duration of each image, in the time base."""
         begins = [begin * self.time_base for begin in accumulate(self._durations, initial=0)]
         self.times = begins[:-1]
         self.end = begins[-1]
@@ -75,25 +75,21 @@ def _pages(image: ImageFile) -> Iterator[int]:
 
 
 def _form_and_durations(path: Path) -> tuple[ImageFormat, list[int], int]:
-    """The form of all pictures, for how many milliseconds each is shown (none if that is not
-    stated), their number."""
-    forms, durations = [], []
+    """Return the common format of all images, their durations in milliseconds (empty for TIFF,
+    which has none) and their number."""
+    forms = []
+    durations = []
     with convert_errors(path), Image.open(path) as image:
         for _ in _pages(image):
             form = image_format_of(image, path, page=True)
-            image.load()  # which reads how long it is shown
+            image.load()  # reads the duration
             forms.append(form)
             durations.append(round(image.info.get("duration", 0)) or NO_DURATION)
         timed = image.format != "TIFF"
     if len({(form.height, form.width) for form in forms}) > 1:
         raise SourceError(f"{path} holds images of different sizes: all must have the same size")
     first = forms[0]
-    high_bit_depth, alpha = (
-        any(form.high_bit_depth for form in forms),
-        any(form.alpha for form in forms),
-    )
-    return (
-        ImageFormat(first.height, first.width, high_bit_depth, alpha, first.density),
-        durations if timed else [],
-        len(forms),
-    )
+    high_bit_depth = any(form.high_bit_depth for form in forms)
+    alpha = any(form.alpha for form in forms)
+    common = ImageFormat(first.height, first.width, high_bit_depth, alpha, first.density)
+    return common, durations if timed else [], len(forms)

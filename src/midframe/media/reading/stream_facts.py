@@ -1,4 +1,4 @@
-"""What the video stream of an open container states about itself, and how it is to be decoded."""
+"""Properties of the video stream of an open container, and its decoder threads."""
 
 from fractions import Fraction
 from typing import Any
@@ -12,33 +12,32 @@ from midframe.media.reading.video_file import describe_stream
 DEFAULT_TIME_BASE = Fraction(1, 90000)
 """Of streams that state none."""
 ORDERED = ("avi", "ogg")
-"""Containers whose empty packets, and packets without times, must meet a decoder that is not behind
-by some frames."""
+"""Containers with empty packets or packets without times, whose decoder must not be delayed by
+frame threads."""
 
 
 def stated_rates(stream: av.VideoStream) -> list[Fraction]:
-    """Return the frame rates that a stream states, as far as they are possible."""
+    """Return the plausible frame rates that a stream states."""
     rates = (stream.average_rate, stream.guessed_rate)
     return [rate for rate in rates if rate and rate <= FASTEST]
 
 
 def counts_frames(container: av.container.InputContainer) -> bool:
-    """Whether a container counts frames: only the order of decoding states when they are shown."""
+    """Return whether a container has no timestamps: times follow from the decoding order."""
     return str(container.format.name) == "avi"
 
 
 def choose_threads(
     container: av.container.InputContainer, stream: av.VideoStream, *, threads: bool = True
 ) -> None:
-    """Let the decoder of a stream work on several frames at a time, if `threads` is set and the
-    container allows it."""
+    """Enable frame threads of the decoder, if `threads` is set and the container allows it."""
     stream.thread_type = "AUTO" if threads and container.format.name not in ORDERED else "SLICE"
 
 
 def contents_of(
     container: av.container.InputContainer, stream: av.VideoStream, survey: Survey
 ) -> Contents:
-    """Return what a container holds beside the frames of its video stream."""
+    """Return the metadata and streams of a container besides its frames."""
     chapters: Any = container.chapters()
     return Contents(
         format=container.format.name,

@@ -1,9 +1,9 @@
 """A pass over the packets of a source before decoding: the times of its frames, and jumps of its
 clock.
 
-Transport streams that were joined, broadcast clocks that wrap and recordings whose clock was set
-restart somewhere. A jump in one stream begins an epoch; all streams that jump with it share its
-offset, so sound stays with the picture.
+The clock jumps where transport streams were joined, where broadcast timestamps wrap, and where the
+clock of a recorder was set. A jump in one stream begins an epoch; all streams that jump with it
+share its offset, so audio and video stay in sync.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,32 +20,33 @@ from midframe.media.reading.sound_headers import SoundHeaders
 from midframe.media.reading.video_file import demux
 
 FIRST_PACKETS = 300
-"""Packets that are read before seeking to a part: they state when the video begins."""
+"""Number of packets that are read before seeking to a part, to find the start of the video."""
 SURVEY_SECONDS = 5
-"""A survey of a part begins and ends this far outside it, since packets are not in the order of
-showing."""
+"""Seconds by which a survey of a part extends beyond it, since packets are not in presentation
+order."""
 FASTEST = 10_000
 """Frames per second; higher rates are errors of the file."""
 MIN_STAMPS = 3
-"""Number of frames up to which the last time counts."""
+"""In sources with more frames than this, the time of the last frame is ignored: it may be an end
+mark."""
 JUMP_BACK = Fraction(3, 10)
-"""Seconds by which a decoding time goes back where the clock restarts; smaller steps are disorder
-of stamps."""
+"""Minimum decrease of decoding times, in seconds, at a restart of the clock; smaller ones are
+disordered timestamps."""
 JUMP_AHEAD = Fraction(10)
-"""Seconds by which it goes ahead there, in containers whose clock may jump; in others, and below,
-it is a gap."""
+"""Minimum increase in seconds at a restart, in containers whose clock may jump; smaller ones, and
+those in other containers, are gaps."""
 SAME_JUMP = Fraction(2)
-"""Seconds within which the jumps of two streams belong to one."""
+"""Largest difference in seconds between the offsets of two streams at the same jump."""
 OVERLAP = Fraction(1, 10)
-"""Seconds by which sound may overlap at a jump so that the picture runs on without a gap."""
+"""Seconds by which sound may overlap at a jump so that the video has no gap."""
 PRIMING = Fraction(1)
-"""Seconds that sound may begin before 0 (encoder delay), which is no clock that begins elsewhere
-where the picture does not."""
+"""Seconds before 0 at which sound may begin (encoder delay), if the video does not, without a
+correction of the clock."""
 
 
 @dataclass(frozen=True)
 class Span:
-    """Begin and end of a stream, in seconds of the corrected clock."""
+    """Start and end of a stream, in seconds of the corrected clock."""
 
     begin: Fraction
     end: Fraction
@@ -53,12 +54,12 @@ class Span:
 
 @dataclass
 class Epoch:
-    """A stretch of the file whose clock runs without a jump."""
+    """A section of the file without a jump of the clock."""
 
     offset: Fraction = Fraction(0)
     """Seconds to add to its times."""
     at: Fraction = Fraction(0)
-    """When it begins, in corrected seconds."""
+    """Its start, in seconds of the corrected clock."""
 
 
 @dataclass
@@ -67,19 +68,19 @@ class _Stream:
 
     epoch: int = 0
     last: Fraction | None = None
-    """Decoding time of its last packet, by the raw clock."""
+    """Decoding time of its last packet, in seconds of the file's clock."""
     step: Fraction = Fraction(0)
     duration: Fraction = Fraction(0)
     """Of its last packet, in seconds."""
     entered: list[tuple[int, int]] = field(default_factory=list)
-    """(byte position, epoch) where the stream enters an epoch."""
+    """(byte position, epoch) of the first packet of each epoch."""
     edges: dict[int, Span] = field(default_factory=dict)
-    """By epoch, raw clock."""
+    """Start and end in each epoch, by the file's clock."""
 
 
 @dataclass(frozen=True)
 class Survey:
-    """The times in the packets of a source. All times are corrected seconds: the source begins at
+    """The times in the packets of a source, in seconds of a corrected clock: the source begins at
     0."""
 
     times: tuple[Fraction, ...]
@@ -89,31 +90,31 @@ class Survey:
     shift: Fraction
     """Seconds that are added to all times so that the source begins at 0."""
     entered: Mapping[int, Sequence[tuple[int, int]]]
-    """By stream index: (byte position, epoch) where it enters an epoch."""
+    """By stream index: (byte position, epoch) of the first packet of each epoch."""
     epochs: Sequence[Epoch]
     spans: Mapping[int, Span]
-    """Begin and end of each stream, by its index."""
+    """Start and end of each stream, by its index."""
     mostly_corrupt: bool = False
-    """Most packets of the picture are flagged as damaged, so the flag states nothing."""
+    """Most video packets are flagged as damaged, so the flag is useless."""
     delayed: bool = False
-    """Some packets of the picture state another time for showing than for decoding."""
+    """Some video packets have a pts that differs from the dts."""
     rising: bool = False
-    """The times of the picture never go back in the order of decoding."""
+    """Video timestamps never decrease in decoding order."""
     timed: bool = True
-    """Every packet of the picture states a time; else `times` holds places between, and after,
-    those that do."""
+    """Every video packet has a timestamp; otherwise `times` contains estimates for those
+    without."""
     changed_sounds: frozenset[int] = frozenset()
-    """Indices of the sound streams whose codec parameters change."""
+    """Indices of the audio streams whose codec parameters change."""
 
     @property
     def has_no_times(self) -> bool:
-        """Return whether all frames have nearly the same time; the last one may be an end mark."""
+        """Return whether all frames have nearly the same time, ignoring an end mark."""
         times = self.times[:-1] if len(self.times) > MIN_STAMPS else self.times
         return len(times) > 1 and (times[-1] - times[0]) * FASTEST < len(times) - 1
 
     @property
     def jumps(self) -> tuple[Fraction, ...]:
-        """List the times at which the clock restarted."""
+        """Return the times at which the clock restarts."""
         return tuple(epoch.at for epoch in self.epochs[1:])
 
     def correct_times(self, packets: Iterable[Any]) -> Iterator[Any]:
@@ -136,7 +137,7 @@ class Survey:
 
 
 EMPTY = Survey((), None, Fraction(0), {}, (Epoch(),), {})
-"""The survey of a source that can be read only once."""
+"""The survey of a source that can be read only once, without times."""
 
 
 def with_even_times(survey: Survey, rate: Fraction) -> Survey:
@@ -152,28 +153,31 @@ def take_survey(
     """Survey packets in the order of the file.
 
     Args:
-        packets: of the picture and the sound.
-        picture: the stream of the picture.
-        counted: the container counts frames and has no times: only the order of decoding states
-            when they are shown.
-        clock_jumps: the container is of a kind whose clock may jump ahead.
+        packets: of the video and audio streams.
+        picture: the video stream.
+        counted: the container has no timestamps: times follow from the decoding order.
+        clock_jumps: the clock of this container format may jump ahead.
     """
     streams: dict[int, _Stream] = {}
     needed: list[dict[int, Fraction]] = [{}]
-    """By epoch and stream: the offset with which a stream runs on from its end before."""
+    """By epoch and stream: the offset in seconds that makes a stream continue where its last epoch
+    ended."""
     shown: list[tuple[int, Fraction]] = []
-    """(epoch, raw time) of the frames of the picture."""
+    """(epoch, time by the file's clock) of the video frames."""
     untimed: list[tuple[int, Fraction]] = []
-    """(epoch, duration in seconds) of those that state no time."""
+    """(epoch, duration in seconds) of the frames without a timestamp."""
     leading: list[Fraction] = []
-    """Durations in seconds of those that state no time, before the first one that does."""
-    total, flagged, delayed = 0, 0, False
+    """Durations in seconds of the frames without a timestamp before the first one with one."""
+    total = 0
+    flagged = 0
+    delayed = False
     headers = SoundHeaders()
     for packet in packets:
         if packet.stream is not picture:
             headers.add(packet)
         if packet.stream is picture and packet.size:
-            total, flagged = total + 1, flagged + packet.is_corrupt
+            total += 1
+            flagged += packet.is_corrupt
             delayed = delayed or (packet.dts is not None and packet.pts not in (None, packet.dts))
         timestamp = packet.dts if packet.dts is not None else packet.pts
         if timestamp is None:
@@ -189,14 +193,13 @@ def take_survey(
                 untimed.append((streams[picture.index].epoch, packet.duration * packet.time_base))
             continue
         stream = streams.setdefault(packet.stream.index, _Stream())
-        if packet.dts is not None:  # times of showing go back and forth
+        if packet.dts is not None:  # only decoding times rise in the order of the file
             _detect_jump(
                 stream, packet, packet.time_base * packet.dts, needed, clock_jumps=clock_jumps
             )
         begin = packet.time_base * (timestamp if counted or packet.pts is None else packet.pts)
         stream.duration = (packet.duration or 0) * packet.time_base
-        # durations are those of the order of decoding, so only that of the last packet states the
-        # end
+        # durations belong to decoding order, so only that of the last video packet is added, later
         end = begin if packet.stream is picture else begin + stream.duration
         edge = stream.edges.get(stream.epoch)
         if packet.is_discard:
@@ -227,19 +230,20 @@ def take_survey(
 def packets_near(
     container: Any, picture: Any, start: float, end: float | None, *, seekable: bool
 ) -> Iterator[Any]:
-    """Yield packets of the video and sound streams, only those near a part where the container can
-    be sought in.
+    """Yield packets of the video and audio streams: those near a part if the container is seekable,
+    otherwise all up to its end.
 
     Args:
         container: at its beginning.
         picture: the video stream.
         start, end: of the part, in seconds; None for the end of the file.
-        seekable: positions in the container can be found by time.
+        seekable: the container can seek to a time.
     """
     streams = [picture, *container.streams.audio]
     packets = demux(container, streams)
     first: float | None = None
-    count, sought = 0, start <= SURVEY_SECONDS or not seekable
+    count = 0
+    sought = start <= SURVEY_SECONDS or not seekable
     while True:
         for packet in packets:
             yield packet
@@ -264,9 +268,9 @@ def packets_near(
 
 
 def _leading_times(durations: Sequence[Fraction], end: Fraction) -> Iterator[tuple[int, Fraction]]:
-    """Where frames without times lie that come before the first one with a time.
+    """Yield (epoch, time) for frames without a timestamp before the first one with one, at `end`.
 
-    Matroska has no negative times: FFmpeg reads no times of blocks before 0.
+    Matroska has no negative times: FFmpeg returns no timestamps for blocks before 0.
     """
     begin = end - sum(durations)
     for duration in durations:
@@ -277,8 +281,8 @@ def _leading_times(durations: Sequence[Fraction], end: Fraction) -> Iterator[tup
 def _estimate_times(
     shown: Sequence[tuple[int, Fraction]], untimed: Sequence[tuple[int, Fraction]]
 ) -> Iterator[tuple[int, Fraction]]:
-    """Return times for frames without timestamps: in the gaps between those with timestamps, then
-    after the last of them.
+    """Yield (epoch, time) for frames without timestamps: in the gaps between frames with
+    timestamps, then after the last of these.
 
     Elementary streams have no timestamps at all; program streams have one for each of their
     packets, which may contain several frames.
@@ -306,7 +310,7 @@ def _detect_jump(
     *,
     clock_jumps: bool,
 ) -> None:
-    """Detect whether a stream's clock restarts at a packet."""
+    """Detect whether the clock of a stream restarts at a packet, and update its epoch."""
     if stream.last is not None:
         expected = stream.last + stream.step
         if time - stream.last < -JUMP_BACK or (clock_jumps and time - expected > JUMP_AHEAD):

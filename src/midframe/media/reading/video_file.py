@@ -27,7 +27,7 @@ def open_video(path: Path, address: str | None = None) -> av.container.InputCont
 
     Args:
         path: of the file.
-        address: FFmpeg's own name of what is opened, such as "pipe:0"; the file if None.
+        address: FFmpeg URL to open instead of the file, such as "pipe:0".
 
     Raises:
         SourceError: the file does not exist, cannot be opened, or is a pipe or a device, which
@@ -67,7 +67,7 @@ def read_error(path: Path, error: av.FFmpegError) -> VideoError:
 
 
 def file_url(path: Path) -> str:
-    """Return a path as FFmpeg takes it, which otherwise reads a name with a colon as a URL."""
+    """Return a path as a URL for FFmpeg, which would parse a name with a colon as a URL itself."""
     return f"file:{path}"
 
 
@@ -113,23 +113,23 @@ def describe_stream(container: Any, index: int) -> str:
 
 
 def stated_end(stream: av.VideoStream) -> Fraction | None:
-    """Return the end of a stream that its file states, in seconds of the file's clock; None if
-    there is none."""
+    """Return the end of a stream as its file states it, in seconds of the file's clock; None if it
+    states none."""
     start = (stream.start_time or 0) * (stream.time_base or 0)
     if stream.duration:
         return Fraction(start + stream.duration * stream.time_base)
-    match = re.fullmatch(
-        r"(\d+):(\d+):(\d+\.\d+)", stream.metadata.get("DURATION", "")
-    )  # as Matroska has it
-    return (
-        Fraction(match[1]) * 3600 + Fraction(match[2]) * 60 + Fraction(match[3]) if match else None
-    )
+    # Matroska stores the duration as a tag
+    match = re.fullmatch(r"(\d+):(\d+):(\d+\.\d+)", stream.metadata.get("DURATION", ""))
+    if not match:
+        return None
+    return Fraction(match[1]) * 3600 + Fraction(match[2]) * 60 + Fraction(match[3])
 
 
 def decoder_of(stream: Any) -> Any:
-    """Return a decoder that keeps the alpha of a stream: the stream's own, or another one.
+    """Return a decoder that preserves the alpha of a stream: the stream's own, or another one.
 
-    By default FFmpeg's decoders crop the left edge in steps of several pixels.
+    The flag `unaligned` enables exact cropping at the left edge; by default FFmpeg's decoders round
+    it for alignment.
     """
     context = stream.codec_context
     context.flags |= Flags.unaligned
@@ -142,7 +142,7 @@ def decoder_of(stream: Any) -> Any:
 
 
 def demux(container: Any, streams: Sequence[Any]) -> Iterator[Any]:
-    """Yield packets; where the file cannot be read, reading continues behind that place."""
+    """Yield packets; after a read error, continue with the next packet that can be read."""
     errors = 0
     while True:
         try:
@@ -150,9 +150,7 @@ def demux(container: Any, streams: Sequence[Any]) -> Iterator[Any]:
                 errors = 0
                 yield packet
             return
-        except (
-            IndexError
-        ):  # PyAV's at the end, where streams have appeared in the middle of the file
+        except IndexError:  # raised by PyAV at the end if streams appeared in the middle of a file
             return
         except av.FFmpegError as error:
             errors += 1
