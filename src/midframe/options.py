@@ -43,10 +43,10 @@ def check_time_range(start: float, end: float | None) -> None:
     """Raise an OptionError unless 0 <= `start` < `end`, in seconds; an `end` of None is the end of
     the video."""
     if not start >= 0:
-        raise OptionError(f"`start` is {start}: 0 or more seconds are needed")
+        raise OptionError(f"`start` is {start:.12g}: 0 or more seconds are needed")
     if end is not None and not end > start:
         raise OptionError(
-            f"`end` is {end} and `start` is {start}: the end must be later than the start"
+            f"`end` is {end:.12g} and `start` is {start:.12g}: the end must be later than the start"
         )
 
 

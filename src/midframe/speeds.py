@@ -29,7 +29,7 @@ Progress = Callable[[str, str], None]
 def measure_speeds(
     models: Iterable[str], progress: Progress | None = None, **options: Any
 ) -> dict[str, dict[str, float | None]]:
-    """Measure how many frames a second models interpolate on this machine.
+    """Measure how many frames per second models interpolate on this machine.
 
     Args:
         models: names or files of weights.
@@ -57,7 +57,7 @@ def measure_speeds(
 
 
 def measure_rate(tool: Interpolator, first: Array, second: Array) -> float:
-    """Return the frames a second that are interpolated between two frames, after one run that
+    """Return the frames per second that are interpolated between two frames, after one run that
     compiles."""
     tool.interpolate(first, second)
     pairs = tool.pairs_at_once(*first.shape[:2])

@@ -62,7 +62,7 @@ class AnimationTarget:
         constant = isinstance(job.timeline, ConstantRate)
         if is_gif(self.path) and rate > FASTEST_GIF and constant:
             raise VideoError(
-                f"viewers play GIFs of {float(rate):g} frames a second too slowly: give --fps 50 "
+                f"viewers play GIFs of {float(rate):g} frames per second too slowly: give --fps 50 "
                 "or less"
             )
         encoding = lossless_encoding(job.picture, job.colour, **job.form)

@@ -58,7 +58,7 @@ class VideoFileTarget:
             )
         if container_format(self.path.suffix) in IN_MILLISECONDS and job.timeline.rate > 1000:
             raise VideoError(
-                f"{self.path.suffix} files hold up to 1000 frames a second, not "
+                f"{self.path.suffix} files hold up to 1000 frames per second, not "
                 f"{float(job.timeline.rate):.0f}: "
                 "name an OUT of .mp4, or choose a lower --factor or --fps"
             )
