@@ -52,7 +52,12 @@ def web(
     from midframe.web.server import listen, make_server
 
     with listen(host, port) as socket:
-        server = make_server(limits, access, keep_hours=keep_hours, device=device)
+        from midframe.interpolator import Interpolator
+        from midframe.web.handlers import Server
+        from midframe.web.networks import Networks
+
+        networks = Networks(lambda name: Interpolator(name, device=device))
+        server = make_server(Server(limits, networks, keep_hours), access)
         print_line(out, f"http://{show_address(host)}:{socket.getsockname()[1]}/ (Ctrl-C ends it)")
         server.run(sockets=[socket])
 

@@ -211,7 +211,7 @@ def model_card(name: str, facts: Mapping[str, Any]) -> str:
         "Training data": str(facts.get("data", "?")),
     }
     about = escape(str(facts.get("summary", "")))
-    return f'<h3 class="mf-model">{escape(name)}</h3><p>{about}.</p>{definitions(rows)}'
+    return f'<h2 class="mf-model">{escape(name)}</h2><p>{about}.</p>{definitions(rows)}'
 
 
 def data_url(content: bytes, media_type: str) -> str:

@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # Gradio reads it when it is imported
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # Gradio reads these when it is imported
+os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", str(10**9))  # no statistics of events
 
 import gradio as gr
 
@@ -22,6 +23,11 @@ HEAD = '<script src="/midframe/page.js"></script>'
 TITLE = "midframe"
 FONTS = ["system-ui", "sans-serif"]
 MONO_FONTS = ["ui-monospace", "monospace"]
+CONTRAST = {
+    f"button_primary_background_fill{state}": "*primary_700"
+    for state in ("", "_dark", "_hover", "_hover_dark")
+}
+"""Colours that differ enough from those of the text on them."""
 DROP = """
 <div class="mf-drop">
   <label for="ID">LABEL</label>
@@ -41,9 +47,10 @@ Handler = Callable[..., AsyncIterator[str]]
 
 def theme() -> Any:
     """Return a theme whose fonts are those of the system: nothing is loaded from other sites."""
-    return gr.themes.Default(
+    found = gr.themes.Default(
         primary_hue="blue", neutral_hue="slate", font=FONTS, font_mono=MONO_FONTS
     )
+    return found.set(**CONTRAST)
 
 
 def build_page(server: Server) -> Any:

@@ -11,12 +11,8 @@ import uvicorn
 from fastapi import FastAPI
 
 from midframe.errors import OptionError
-from midframe.interpolator import Interpolator
-from midframe.options import InterpolationOptions
 from midframe.web.access import Access, Guard
 from midframe.web.handlers import Server
-from midframe.web.networks import LoadNetwork, Networks
-from midframe.web.options import KEEP_HOURS, Limits
 from midframe.web.page import CSS, HEAD, build_page, theme
 from midframe.web.routes import make_routes
 
@@ -61,26 +57,10 @@ def make_app(server: Server, access: Access) -> Guard:
     return Guard(mounted, access)
 
 
-def make_server(
-    limits: Limits,
-    access: Access,
-    *,
-    keep_hours: float = KEEP_HOURS,
-    device: str = InterpolationOptions.device,
-    load: LoadNetwork | None = None,
-) -> uvicorn.Server:
-    """Return the web server, ready to run with a socket of `listen`.
-
-    Args:
-        limits: of uploads.
-        access: who may use the page.
-        keep_hours: files that were not used for so long are deleted.
-        device: as in `InterpolationOptions`.
-        load: loads a network by its name; as `Interpolator` does if None.
-    """
-    networks = Networks(load or (lambda name: Interpolator(name, device=device)))
+def make_server(server: Server, access: Access) -> uvicorn.Server:
+    """Return the web server, ready to run with a socket of `listen`; arguments as of `make_app`."""
     config = uvicorn.Config(
-        make_app(Server(limits, networks, keep_hours), access),
+        make_app(server, access),
         log_level="warning",
         access_log=False,
         server_header=False,
