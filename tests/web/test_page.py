@@ -180,7 +180,7 @@ def test_a_click_shows_the_kernels_and_the_flow_of_a_pixel(
     upload_pictures(page, tmp_path, frame, "look-")
     page.wait_for_selector(".mf-click")
     box = page.locator(".mf-click").bounding_box()
-    page.mouse.click(box["x"] + box["width"] * 0.25, box["y"] + box["height"] * 0.5)
+    page.mouse.click(box["x"] + box["width"] * 0.255, box["y"] + box["height"] * 0.51)
     page.wait_for_selector("#mf-view >> text=Pixel 24, 32 of 96 × 64")
     assert page.locator("#mf-view .mf-pixels").count() == 4
 

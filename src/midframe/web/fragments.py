@@ -25,13 +25,13 @@ def escape(text: str) -> str:
 
 
 def clock(seconds: float) -> str:
-    """Return a duration in words, as in 2 min 05 s."""
+    """Return a duration in words, as in 2 min 05 s or 4 h."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
-        return f"{hours} h {minutes:02} min"
+        return f"{hours} h {minutes:02} min" if minutes else f"{hours} h"
     if minutes and rest:
         return f"{minutes} min {rest:02} s"
     return f"{minutes} min" if minutes else f"{rest} s"

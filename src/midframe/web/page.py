@@ -19,7 +19,8 @@ from midframe.web.options import Limits
 from midframe.web.tasks import FIRST, MAX_COUNT, SECOND, VIDEO
 
 CSS = (Path(__file__).parent / "page.css").read_text()
-HEAD = '<script src="/midframe/page.js"></script>'
+HEAD = f'<script src="/midframe/page.js"></script><style>{CSS}</style>'
+"""Gradio's own option for CSS changes the selectors."""
 TITLE = "midframe"
 FONTS = ["system-ui", "sans-serif"]
 MONO_FONTS = ["ui-monospace", "monospace"]
@@ -95,10 +96,10 @@ class _Tokens:
 
 
 def _introduction(server: Server) -> str:
-    limits = server.limits
+    limits, kept = server.limits, fragments.clock(server.keep_hours * 3600)
     return (
         f"# {TITLE}\nMore frames for a video, or slow motion. Your files stay on the machine that "
-        f"runs this page, and are deleted when you close it, or after {server.keep_hours:g} hours. "
+        f"runs this page; they are deleted when you close it, or {kept} after you last used it. "
         f"Limits: {limits.max_mb:g} MB, {fragments.clock(limits.max_seconds)}, "
         f"{limits.max_pixels / 1e6:.1f} million pixels."
     )
@@ -195,10 +196,9 @@ def _picture_zones(server: Server, prefix: str) -> list[Any]:
 
 def _models_tab(server: Server, session: Any) -> None:
     for name, facts in list_models().items():
-        with gr.Group():
-            gr.HTML(fragments.model_card(name, facts))
-            speed = gr.HTML(elem_id=f"mf-speed-{name}")
-            button = gr.Button(f"Measure the speed of {name}", elem_id=f"mf-measure-{name}")
+        gr.HTML(fragments.model_card(name, facts))
+        speed = gr.HTML(elem_id=f"mf-speed-{name}")
+        button = gr.Button(f"Measure the speed of {name}", elem_id=f"mf-measure-{name}", size="sm")
 
         def measure(token: str, name: str = name) -> AsyncIterator[str]:
             return server.measure_speed(token, name)

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from midframe.errors import OptionError
 from midframe.web.access import Access, Guard
 from midframe.web.handlers import Server
-from midframe.web.page import CSS, HEAD, build_page, theme
+from midframe.web.page import HEAD, build_page, theme
 from midframe.web.routes import make_routes
 
 STOP_SECONDS = 3
@@ -51,7 +51,6 @@ def make_app(server: Server, access: Access) -> Guard:
         pwa=False,
         mcp_server=False,
         theme=theme(),
-        css=CSS,
         head=HEAD,
     )
     return Guard(mounted, access)
