@@ -1,7 +1,10 @@
-"""A server of the page, for tests."""
+"""A server of the page, in a process of its own: what Gradio warns of is no fault of midframe."""
 
+import os
 import re
-import threading
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,30 +16,51 @@ import torch
 
 from helpers.video import Averager
 from midframe.models.checkpoint import build_model
-from midframe.web.access import choose_access
-from midframe.web.networks import Networks
-from midframe.web.options import Limits
 
-START_SECONDS = 60.0
+RUN = "import sys; from helpers.web import serve; serve(sys.argv[1])"
+STOP_SECONDS = 60.0
+FREE_FRAMES = 3
+"""Pairs of frames that are interpolated although the brake is on."""
 
 
 class Brake(Averager):
-    """Interpolates so slowly that a test can look, until it is released."""
+    """Interpolates, but stands still after some frames while a file exists.
+
+    Args:
+        path: of the file.
+    """
 
     device = torch.device("cpu")
 
-    def __init__(self) -> None:
+    def __init__(self, path: Path) -> None:
         super().__init__()
-        self.model = build_model("sepconv", {"widths": [4, 8, 8], "taps": 9}).for_inference()
-        self.on = threading.Event()
+        self.path = path
         self.frames = 0
+        self.model = build_model("sepconv", {"widths": [4, 8, 8], "taps": 9}).for_inference()
 
     def interpolate_many(self, *values: Any, progress: Any = None) -> Any:
-        self.frames += 1
-        while self.on.is_set() and self.frames > 3:
-            progress(0.5)  # raises once the job is cancelled
+        self.frames = self.frames + 1 if self.path.exists() else 0
+        while self.frames > FREE_FRAMES and self.path.exists():
+            if progress:
+                progress(0.5)  # raises once the job is cancelled
             time.sleep(0.02)
         return super().interpolate_many(*values, progress=progress)
+
+
+def serve(brake: str) -> None:
+    """Serve the page to this machine until SIGINT; prints its address and its folder."""
+    from midframe.web.access import choose_access
+    from midframe.web.handlers import Server
+    from midframe.web.networks import Networks
+    from midframe.web.options import Limits
+    from midframe.web.server import listen, make_server
+
+    network = Brake(Path(brake))
+    state = Server(Limits(max_mb=1), Networks(lambda _: network), 1)
+    with listen("127.0.0.1", 0) as socket:
+        server = make_server(state, choose_access("127.0.0.1", None))
+        print(f"http://127.0.0.1:{socket.getsockname()[1]} {state.storage.root}", flush=True)
+        server.run(sockets=[socket])
 
 
 @dataclass
@@ -44,37 +68,35 @@ class Site:
     """A running server."""
 
     url: str
-    network: Brake
     root: Path
     """Folder of all sessions."""
+    brake: Path
+    """While this file exists, the work stands still."""
 
     def files(self) -> list[Path]:
         """All files of all sessions."""
-        return [path for path in self.root.rglob("*") if path.is_file()]
-
-    def sessions(self) -> list[Path]:
-        """The folders of the sessions."""
-        return [path for path in self.root.iterdir() if re.fullmatch("[0-9a-f]{32}", path.name)]
+        folders = [path for path in self.root.iterdir() if re.fullmatch("[0-9a-f]{32}", path.name)]
+        return [path for folder in folders for path in folder.rglob("*") if path.is_file()]
 
 
 @contextmanager
-def serving() -> Iterator[Site]:
-    """Serve the page to this machine, with a network that is no work; its files are gone
-    afterwards."""
-    from midframe.web.handlers import Server
-    from midframe.web.server import listen, make_server
+def serving(folder: Path) -> Iterator[Site]:
+    """Serve the page in another process; its files are gone afterwards.
 
-    network = Brake()
-    state = Server(Limits(max_mb=1), Networks(lambda _: network), 1)
-    root = state.storage.root
-    with listen("127.0.0.1", 0) as socket:
-        server = make_server(state, choose_access("127.0.0.1", None))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [socket]}, daemon=True)
-        thread.start()
-        begin = time.monotonic()
-        while not server.started and time.monotonic() - begin < START_SECONDS:
-            time.sleep(0.05)
-        yield Site(f"http://127.0.0.1:{socket.getsockname()[1]}", network, root)
-        server.should_exit = True
-        thread.join(START_SECONDS)
-    assert not root.exists()
+    Args:
+        folder: for the file that is the brake.
+    """
+    brake = folder / "brake"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(
+        [sys.executable, "-c", RUN, brake], stdout=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        assert process.stdout is not None
+        url, root = process.stdout.readline().split()
+        try:
+            yield Site(url, Path(root), brake)
+        finally:
+            brake.unlink(missing_ok=True)
+            process.send_signal(signal.SIGINT)
+            process.wait(STOP_SECONDS)
+    assert not Path(root).exists()

@@ -1,6 +1,7 @@
 """The server of the page and the browser, which all tests here share."""
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 from shutil import which
 from typing import Any
 
@@ -20,9 +21,10 @@ FLAGS = [
 
 
 @pytest.fixture(scope="session")
-def site() -> Iterator[Site]:
-    pytest.importorskip("gradio", reason="Gradio is not installed: pip install 'midframe[web]'")
-    with serving() as site:
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    if find_spec("gradio") is None:
+        pytest.skip("Gradio is not installed: pip install 'midframe[web]'")
+    with serving(tmp_path_factory.mktemp("site")) as site:
         yield site
 
 

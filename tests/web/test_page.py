@@ -13,7 +13,6 @@ from helpers.web import Site
 
 from midframe.media.pictures.images import write_image
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*no_silent_downcasting")  # Gradio's
 SIZES = {"desktop": (1280, 900), "phone": (390, 844)}
 LONG = 60_000
 """Milliseconds after which a test is taken to hang."""
@@ -43,7 +42,7 @@ def open_page(browser: Any, site: Site, size: tuple[int, int]) -> Any:
 def page(browser: Any, site: Site, request: pytest.FixtureRequest) -> Iterator[Any]:
     page = open_page(browser, site, SIZES[request.param])
     yield page
-    site.network.on.clear()
+    site.brake.unlink(missing_ok=True)
     assert page.problems == []
     page.close()
 
@@ -61,8 +60,7 @@ def start_slowly(page: Any, site: Site, clip: Path) -> None:
     """Start a video whose work goes on until the test ends or cancels it."""
     upload(page, clip)
     page.wait_for_selector("#mf-facts >> text=on this machine.")
-    site.network.frames = 0
-    site.network.on.set()
+    site.brake.touch()
     page.click("#mf-start")
     page.wait_for_selector("#mf-result progress")
 
@@ -87,7 +85,7 @@ def test_a_video_is_uploaded_interpolated_played_and_downloaded(
     page.wait_for_function(f"{value} > 1")
     page.wait_for_selector(".mf-newest")
     before = page.evaluate(value)
-    site.network.on.clear()
+    site.brake.unlink(missing_ok=True)
     page.wait_for_function(f"!document.querySelector('#mf-result progress') || {value} > {before}")
     page.wait_for_selector(".mf-done >> text=48 frames")
     check_playing(page)
@@ -125,7 +123,7 @@ def test_a_closed_page_stops_its_work_and_deletes_its_files(
     start_slowly(page, site, clip)
     page.close()
     eventually(lambda: not site.files())
-    site.network.on.clear()
+    site.brake.unlink(missing_ok=True)
 
 
 def test_a_text_file_is_refused(page: Any, site: Site, tmp_path: Path) -> None:

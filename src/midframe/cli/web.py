@@ -1,5 +1,6 @@
 """The command for the page in the browser: web."""
 
+from contextlib import closing
 from typing import Annotated
 
 import typer
@@ -57,9 +58,11 @@ def web(
         from midframe.web.networks import Networks
 
         networks = Networks(lambda name: Interpolator(name, device=device))
-        server = make_server(Server(limits, networks, keep_hours), access)
-        print_line(out, f"http://{show_address(host)}:{socket.getsockname()[1]}/ (Ctrl-C ends it)")
-        server.run(sockets=[socket])
+        with closing(Server(limits, networks, keep_hours)) as state:
+            server = make_server(state, access)
+            address = f"http://{show_address(host)}:{socket.getsockname()[1]}/"
+            print_line(out, f"{address} (Ctrl-C ends it)")
+            server.run(sockets=[socket])
 
 
 def show_address(host: str) -> str:

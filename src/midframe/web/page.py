@@ -135,7 +135,9 @@ def _video_form() -> list[Any]:
         rate_by = gr.Radio([MULTIPLY, TARGET], value=defaults.rate_by, label="Frame rate")
         factor = gr.Number(defaults.factor, label="Factor", minimum=1, maximum=16, step=0.5)
         fps = gr.Textbox(defaults.fps, label="Frames a second", visible=False)
-    slow = gr.Slider(1, 16, value=defaults.slow, step=0.5, label="Slow motion: times slower")
+    slow = gr.Slider(
+        1, 16, value=defaults.slow, step=0.5, label="Slow motion: times slower", elem_id="mf-slow"
+    )
     with gr.Row():
         start = gr.Textbox(label="From", placeholder="0:00")
         end = gr.Textbox(label="To", placeholder="end")
