@@ -45,6 +45,7 @@ def page(browser: Any, site: Site, request: pytest.FixtureRequest) -> Iterator[A
     site.brake.unlink(missing_ok=True)
     assert page.problems == []
     page.close()
+    eventually(lambda: not site.files())
 
 
 @pytest.fixture
@@ -124,6 +125,23 @@ def test_a_closed_page_stops_its_work_and_deletes_its_files(
     page.close()
     eventually(lambda: not site.files())
     site.brake.unlink(missing_ok=True)
+
+
+def test_a_second_page_waits_for_the_first(browser: Any, site: Site, clip: Path) -> None:
+    first, second = (open_page(browser, site, SIZES["desktop"]) for _ in range(2))
+    upload(second, clip)
+    second.wait_for_selector("#mf-facts >> text=on this machine.")
+    start_slowly(first, site, clip)
+    second.click("#mf-start")
+    second.wait_for_selector("text=Waiting: 1 job is before yours.")
+    second.click("#mf-cancel")
+    second.wait_for_selector("text=Cancelled. Nothing was kept.")
+    assert first.locator("#mf-result progress").count() == 1
+    site.brake.unlink()
+    first.wait_for_selector(".mf-done")
+    for page in (first, second):
+        page.close()
+    eventually(lambda: not site.files())
 
 
 def test_a_text_file_is_refused(page: Any, site: Site, tmp_path: Path) -> None:

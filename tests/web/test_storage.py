@@ -105,3 +105,12 @@ def test_folders_of_a_server_that_was_killed_are_deleted(
     assert not old.exists()
     assert recent.exists()
     assert other.exists()
+
+
+def test_an_upload_is_refused_when_the_disk_is_full(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage.check_space(1000)
+    monkeypatch.setattr(module, "RESERVED_BYTES", 1 << 60)
+    with pytest.raises(SessionError, match="disk is nearly full"):
+        storage.check_space(1000)

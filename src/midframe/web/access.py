@@ -28,11 +28,9 @@ PUBLIC_PATHS = (
     "/theme.css",
     "/favicon.ico",
     "/manifest.json",
-    "/gradio_api/startup-events",
     "/gradio_api/queue/",
     "/gradio_api/heartbeat/",
     "/gradio_api/cancel",
-    "/gradio_api/info",
     "/midframe/",
 )
 """Beginnings of the paths that the page needs. Gradio's others are refused: its upload stores files

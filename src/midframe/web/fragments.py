@@ -99,6 +99,8 @@ def job_progress(job: Job, before: int) -> str:
     if progress.total is None:
         return message("Preparing …")
     done = min(progress.done, progress.total)
+    if done == progress.total:
+        return message("Finishing …")
     words = [f"{int(done)} of {round(progress.total)} frames"]
     words += [f"{progress.rate:.2f} frames/s"] if progress.rate else []
     if progress.seconds_left is not None:

@@ -2,7 +2,7 @@
 out."""
 
 import asyncio
-import logging
+import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +13,7 @@ from midframe.web import fragments
 from midframe.web.jobs import Job, JobQueue, Work, public_text
 from midframe.web.limits import count_frames
 from midframe.web.networks import Networks
-from midframe.web.options import Limits
+from midframe.web.options import THE_FILE, Limits
 from midframe.web.storage import Session, Storage
 from midframe.web.tasks import (
     FIRST,
@@ -30,8 +30,6 @@ POLL_SECONDS = 0.3
 MULTIPLY, TARGET = "Multiply", "Target"
 """Ways to state the frame rate of a result."""
 CANCELLED = "Cancelled. Nothing was kept."
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -81,6 +79,7 @@ class Server:
 
     def __post_init__(self) -> None:
         self.storage = Storage(self.keep_hours, self._end_jobs)
+        self._private = re.compile(rf"{re.escape(str(self.storage.root))}[^\s:;,]*")
 
     def close(self) -> None:
         """Stop all work, and delete all files."""
@@ -205,7 +204,7 @@ class Server:
         elif job.status == "cancelled":
             yield fragments.message(CANCELLED)
         else:
-            yield fragments.message(job.message, error=True)
+            yield self._error(job.message)
 
     async def _follow(self, job: Job) -> AsyncIterator[str]:
         """Yield the progress of a job until it has finished; the session counts as used."""
@@ -221,4 +220,8 @@ class Server:
             async for text in texts:
                 yield text
         except Exception as error:
-            yield fragments.message(public_text(error), error=True)
+            yield self._error(public_text(error))
+
+    def _error(self, text: str) -> str:
+        """Return an error as HTML, without the paths of private files."""
+        return fragments.message(self._private.sub(THE_FILE, text), error=True)

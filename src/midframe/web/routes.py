@@ -39,7 +39,9 @@ def make_routes(storage: Storage, limits: Limits) -> list[Route]:
             return NOT_FOUND
         try:
             session = storage.find(request.headers.get(SESSION_HEADER, ""))
-            limits.check_bytes(int(request.headers.get("content-length", "0")))
+            count = int(request.headers.get("content-length", "0"))
+            limits.check_bytes(count)
+            storage.check_space(count)
             title = unquote(request.headers.get(NAME_HEADER, ""))
             await _receive(request, session, slot, title, limits)
         except SessionError as error:

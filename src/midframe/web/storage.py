@@ -17,6 +17,8 @@ from midframe.errors import MidframeError
 PREFIX = "midframe-web-"
 """Beginning of the names of the folders that hold all sessions."""
 MAX_SESSIONS = 50
+RESERVED_BYTES = 1 << 30
+"""Of the disk, which uploads do not fill."""
 SWEEP_SECONDS = 60.0
 """How often old sessions are looked for."""
 GONE = "this page has expired: reload it"
@@ -138,6 +140,18 @@ class Storage:
                 raise SessionError(GONE)
             session.used = time.monotonic()
             return session
+
+    def check_space(self, count: int) -> None:
+        """Check that there is room for an upload and its result.
+
+        Args:
+            count: bytes of the upload.
+
+        Raises:
+            SessionError: there is not.
+        """
+        if shutil.disk_usage(self.root).free < RESERVED_BYTES + 3 * count:
+            raise SessionError("the server's disk is nearly full: try again later")
 
     def close_session(self, token: str) -> None:
         """End a session and delete its files."""

@@ -221,22 +221,24 @@ def _pictures(session: Session) -> tuple[StoredFile, StoredFile]:
 
 
 def _reduced_pictures(session: Session) -> list[Array]:
-    if "pictures" not in session.cache:
-        images = [Image.fromarray(read_image(each.path)) for each in _pictures(session)]
+    files = _pictures(session)
+    key = ("pictures", *(each.path for each in files))
+    if key not in session.cache:
+        images = [Image.fromarray(read_image(each.path)) for each in files]
         width, height = images[0].size
         factor = math.sqrt(MAX_LOOK_PIXELS / (width * height))
         if factor < 1:
             size = (max(1, int(width * factor)), max(1, int(height * factor)))
             images = [each.resize(size, Image.Resampling.LANCZOS) for each in images]
-        session.cache["pictures"] = [np.array(each) for each in images]
-    found: list[Array] = session.cache["pictures"]
+        session.cache[key] = [np.array(each) for each in images]
+    found: list[Array] = session.cache[key]
     return found
 
 
 def _motion(
     session: Session, tool: Interpolator, model: str, first: Array, second: Array
 ) -> Floats:
-    key = ("motion", model)
+    key = ("motion", model, *(each.path for each in _pictures(session)))
     if key not in session.cache:
         session.cache[key] = kernel_motion(tool, first, second)
     found: Floats = session.cache[key]
