@@ -55,9 +55,9 @@ FORBIDDEN = {
     "ops": {"*", "-errors", "-ops"},
     "models": {"*", "-defaults", "-errors", "-outputs", "-tensors", "-metrics", "-ops", "-models"},
     "options": {"*", "-defaults", "-errors", "-rates", "-times"},
-    "interpolator": {"batch", "video", "data", "training", "evaluation", "api", "cli"},
-    "batch": {"data", "training", "evaluation", "api", "cli"},
-    "video": {"batch", "data", "training", "evaluation", "api", "cli"},
+    "interpolator": {"batch", "video", "data", "training", "evaluation", "api", "cli", "web"},
+    "batch": {"data", "training", "evaluation", "api", "cli", "web"},
+    "video": {"batch", "data", "training", "evaluation", "api", "cli", "web"},
     "data": {
         "batch",
         "ops",
@@ -70,15 +70,18 @@ FORBIDDEN = {
         "cli",
         "metrics",
         "tensors",
+        "web",
     },
-    "training": {"batch", "interpolator", "video", "evaluation", "api", "cli"},
-    "evaluation": {"batch", "training", "api", "cli"},
+    "training": {"batch", "interpolator", "video", "evaluation", "api", "cli", "web"},
+    "evaluation": {"batch", "training", "api", "cli", "web"},
     "export": {"*", "-errors", "-outputs", "-models"},
     "outputs": {"*", "-errors"},
     "process": {"*"},
-    "api": {"data", "training", "evaluation", "cli"},
-    "speeds": {"video", "data", "training", "evaluation", "api", "cli", "doctor"},
-    "doctor": {"data", "training", "evaluation", "api", "cli"},
+    "api": {"data", "training", "evaluation", "cli", "web"},
+    "web": {"data", "training", "export", "doctor", "api", "cli"},
+    "pace": {"*"},
+    "doctor": {"data", "training", "evaluation", "api", "cli", "web"},
+    "speeds": {"video", "data", "training", "evaluation", "api", "cli", "doctor", "web"},
 }
 """What the modules of each room may not import; `*` is everything but what follows a minus."""
 
@@ -211,6 +214,11 @@ def test_no_implementation_is_imported_by_a_composed_name() -> None:
     for room in ("ops", "models"):
         for path in (PACKAGE / room).rglob("*.py"):
             assert "import_module" not in path.read_text(), path
+
+
+def test_gradio_is_imported_by_the_page_and_its_server_alone() -> None:
+    found = [path.stem for path in PACKAGE.rglob("*.py") if "import gradio" in path.read_text()]
+    assert sorted(found) == ["page", "server"]
 
 
 def test_nothing_but_the_command_line_imports_the_package_itself() -> None:

@@ -8,7 +8,8 @@ import pytest
 from rich.console import Console
 
 from midframe.cli import progress
-from midframe.cli.progress import Pace, new_bar
+from midframe.cli.progress import new_bar
+from midframe.pace import Pace
 
 
 @pytest.fixture

@@ -8,18 +8,28 @@ import sys
 from types import FrameType
 from typing import NoReturn
 
-from midframe.cli import batch, datasets, image, research, video
+from midframe.cli import batch, datasets, image, research, video, web
 from midframe.cli.config import global_options_first
 from midframe.cli.diagnostics import BUG_STATUS, Diagnostics
 from midframe.cli.shared import app, err, one_line, print_line
 from midframe.errors import MidframeError, OptionError
 
-__all__ = ["app", "batch", "datasets", "image", "main", "research", "video"]
+__all__ = ["app", "batch", "datasets", "image", "main", "research", "video", "web"]
 
 INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 """Statuses that shells show for the signals."""
 NO_MEMORY = ("not enough memory", "out of memory")
 """In the text of PyTorch's errors."""
+EXTRAS = {
+    "onnx": "export",
+    "onnxscript": "export",
+    "onnxruntime": "export",
+    "gradio": "web",
+    "fastapi": "web",
+    "starlette": "web",
+    "uvicorn": "web",
+}
+"""Extra of the package that installs a library; "train" for others."""
 
 
 class Terminated(KeyboardInterrupt):
@@ -66,7 +76,7 @@ def _report(error: Exception, diagnostics: Diagnostics) -> int:
     elif isinstance(error, ModuleNotFoundError) and not (error.name or "midframe").startswith(
         "midframe"
     ):
-        extra = "export" if str(error.name).startswith("onnx") else "train"
+        extra = EXTRAS.get(str(error.name).partition(".")[0], "train")
         diagnostics.report_error(
             MidframeError(f"this command needs {error.name}: pip install 'midframe[{extra}]'")
         )

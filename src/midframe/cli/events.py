@@ -44,7 +44,7 @@ def show_progress(form: ProgressFormat) -> Iterator[Update]:
 
 def _events() -> Update:
     """Return a function that writes events of progress, not too many of them."""
-    from midframe.cli.progress import Pace
+    from midframe.pace import Pace
 
     pace, last = Pace(), -MIN_PAUSE
 

@@ -1,6 +1,5 @@
 """Progress bars with reliable numbers: no rate before it is measured, no count above the total."""
 
-from collections import deque
 from time import monotonic
 from typing import Any, Self
 
@@ -16,56 +15,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-FIRST_PAUSE = 1.0
-"""Seconds: work that pauses for so long has compiled kernels, or interpolated its first frame."""
-WARM_UP = 3.0
-"""Seconds after which there is a pace without such a pause."""
-MIN_MEASURED = 1.0
-"""Seconds that a rate is measured over at least."""
-WINDOW = 30.0
-"""Seconds that a rate is measured over at most."""
-
-
-class Pace:
-    """How fast work goes, measured from the end of its preparation.
-
-    Frames are read ahead in no time, then kernels are compiled: a rate from the first update on
-    means nothing.
-    """
-
-    def __init__(self) -> None:
-        self._begin: float | None = None
-        self._last = 0.0
-        self._steady = False
-        self._points = deque[tuple[float, float]]()
-        """(time, count), the first of them not much older than the window."""
-
-    def update(self, count: float, now: float) -> None:
-        """Take note of a count."""
-        if self._begin is None:
-            self._begin = self._last = now
-        if not self._steady and (now - self._last > FIRST_PAUSE or now - self._begin > WARM_UP):
-            self._steady = True
-            self._points.clear()
-        self._last = now
-        self._points.append((now, count))
-        while len(self._points) > 2 and now - self._points[1][0] > WINDOW:
-            self._points.popleft()
-
-    def rate(self, now: float) -> float | None:
-        """Counts a second up to now; None before that is known."""
-        if not self._steady or len(self._points) < 2:
-            return None
-        (begin, before), (_, count) = self._points[0], self._points[-1]
-        return (
-            (count - before) / (now - begin)
-            if now - begin >= MIN_MEASURED and count > before
-            else None
-        )
-
-    def is_preparing(self, now: float) -> bool:
-        """Whether the work pauses before its rate can be measured."""
-        return not self._steady and now - self._last > MIN_MEASURED / 2
+from midframe.pace import Pace
 
 
 class FrameBar(Progress):

@@ -79,5 +79,6 @@ class PartReader:
             check_end(end)
         if not self.frames_read:
             raise SourceError(
-                f"{self.path} has no frame after {self.part.start:.12g} s: choose an earlier --start"
+                f"{self.path} has no frame after {self.part.start:.12g} s: "
+                "choose an earlier --start"
             )

@@ -1,0 +1,1 @@
+"""A page in the browser for people who do not type commands; only `page` imports Gradio."""

@@ -1,0 +1,227 @@
+"""What happens when something is pressed on the page, without Gradio: text goes in, HTML comes
+out."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from midframe.errors import MidframeError, OptionError
+from midframe.options import EncodingOptions, RetimingOptions, SourceOptions, VideoOptions
+from midframe.web import fragments
+from midframe.web.jobs import Job, JobQueue, Work, public_text
+from midframe.web.limits import count_frames
+from midframe.web.networks import Networks
+from midframe.web.options import THE_FILE, Limits
+from midframe.web.storage import Session, Storage
+from midframe.web.tasks import (
+    FIRST,
+    SPEED_SIZE,
+    VIDEO,
+    convert,
+    interpolate_pictures,
+    look_inside,
+    measure,
+)
+
+POLL_SECONDS = 0.3
+"""How often the progress of a job is shown."""
+MULTIPLY, TARGET = "Multiply", "Target"
+"""Ways to state the frame rate of a result."""
+CANCELLED = "Cancelled. Nothing was kept."
+
+
+@dataclass(frozen=True)
+class VideoForm:
+    """The fields of the page for a video, in their order there."""
+
+    model: str
+    rate_by: str = MULTIPLY
+    factor: float | None = 2
+    fps: str = "60"
+    slow: float = 1
+    start: str = ""
+    end: str = ""
+    codec: str = "h264"
+    deinterlace: bool = False
+    mute: bool = False
+
+    def options(self) -> VideoOptions:
+        """Return the options that were chosen.
+
+        Raises:
+            OptionError: a field has a value that it cannot have.
+        """
+        by_target = self.rate_by == TARGET
+        retiming = RetimingOptions(
+            factor=None if by_target else self.factor or 2,
+            fps=self.fps.strip() if by_target else None,
+            slow=self.slow if self.slow and self.slow != 1 else None,
+        )
+        start, end = self.start.strip() or 0, self.end.strip() or None
+        source = SourceOptions(start, end, deinterlace=self.deinterlace)
+        return VideoOptions(retiming, source, EncodingOptions(self.codec, mute=self.mute))
+
+
+@dataclass
+class Server:
+    """What all pages share.
+
+    `storage` ends the jobs of a session before its files are deleted.
+    """
+
+    limits: Limits
+    networks: Networks
+    keep_hours: float
+    jobs: JobQueue = field(default_factory=JobQueue)
+    storage: Storage = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.storage = Storage(self.keep_hours, self._end_jobs)
+        self._private = re.compile(rf"{re.escape(str(self.storage.root))}[^\s:;,]*")
+
+    def close(self) -> None:
+        """Stop all work, and delete all files."""
+        self.jobs.close()
+        self.storage.close()
+
+    def describe_video(self, token: str, *fields: Any) -> AsyncIterator[str]:
+        """Yield what is in the video of a session, and what the work will be.
+
+        Args:
+            token: of the session.
+            fields: as of `VideoForm`.
+        """
+        return self._shown(self._describe(token, VideoForm(*fields)))
+
+    def convert_video(self, token: str, *fields: Any) -> AsyncIterator[str]:
+        """Yield the progress of interpolating the video of a session, then the result; arguments as
+        of `describe_video`."""
+        form = VideoForm(*fields)
+
+        def start(session: Session) -> Work:
+            return convert(session, self.networks, form.model, form.options())
+
+        def show(session: Session, result: Any) -> str:
+            source = session.uploads[VIDEO]
+            name = session.name_of(source)
+            return fragments.video_result(session, result, name, source.title)
+
+        return self._shown(self._work(token, start, show))
+
+    def interpolate_pictures(self, token: str, model: str, count: float) -> AsyncIterator[str]:
+        """Yield the progress of interpolating between the pictures of a session, then a viewer."""
+
+        def start(session: Session) -> Work:
+            return interpolate_pictures(session, self.networks, model, int(count or 0))
+
+        def show(session: Session, names: Any) -> str:
+            return fragments.picture_viewer([session.url(name) for name in names])
+
+        return self._shown(self._work(token, start, show))
+
+    def look_inside(self, token: str, model: str, x: float, y: float) -> AsyncIterator[str]:
+        """Yield the progress of looking at a pixel, then its kernels and its flow.
+
+        Args:
+            token: of the session.
+            model: name of the network.
+            x, y: position in percent.
+        """
+
+        def start(session: Session) -> Work:
+            return look_inside(session, self.networks, model, (x or 0) / 100, (y or 0) / 100)
+
+        return self._shown(self._work(token, start, lambda _, view: fragments.pixel_view(view)))
+
+    def measure_speed(self, token: str, model: str) -> AsyncIterator[str]:
+        """Yield the progress of measuring a network, then its speed."""
+
+        def start(_: Session) -> Work:
+            return measure(self.networks, model, *SPEED_SIZE)
+
+        def show(_: Session, seconds: Any) -> str:
+            width, height = SPEED_SIZE
+            speed = f"{1 / seconds:.1f} frames/s" if seconds < 1 else f"{seconds:.1f} s a frame"
+            return fragments.message(f"{speed} at {width} × {height} on this machine.")
+
+        return self._shown(self._work(token, start, show))
+
+    def show_clickable(self, token: str) -> str:
+        """Return the first picture of a session, whose pixels can be chosen."""
+        try:
+            session = self.storage.find(token)
+        except MidframeError as error:
+            return fragments.message(str(error), error=True)
+        first = session.uploads.get(FIRST)
+        return fragments.clickable(session.url(session.name_of(first))) if first else ""
+
+    def cancel(self, token: str) -> None:
+        """Cancel the jobs of a session."""
+        self.jobs.cancel_all(token)
+
+    def _end_jobs(self, token: str) -> None:
+        for job in self.jobs.cancel_all(token):
+            job.wait()
+
+    async def _describe(self, token: str, form: VideoForm) -> AsyncIterator[str]:
+        session = self.storage.find(token)
+        upload = session.uploads.get(VIDEO)
+        if upload is None:
+            yield ""
+            return
+        facts = upload.facts
+        shown = fragments.video_facts(facts, upload.title)
+        try:
+            frames, interpolated = count_frames(facts, form.options())
+        except (MidframeError, OptionError) as error:
+            yield shown + fragments.message(str(error), error=True)
+            return
+        size = (facts.width, facts.height)
+        seconds = self.networks.seconds(form.model, *size)
+        yield shown + fragments.estimate(frames, interpolated, seconds)
+        if seconds is None:
+            job = self.jobs.submit(measure(self.networks, form.model, *size), token)
+            async for _ in self._follow(job):
+                pass
+            if job.status == "done":
+                yield shown + fragments.estimate(frames, interpolated, job.result)
+
+    async def _work(
+        self,
+        token: str,
+        start: Callable[[Session], Work],
+        show: Callable[[Session, Any], str],
+    ) -> AsyncIterator[str]:
+        """Yield the progress of a job, then what is shown of its result."""
+        session = self.storage.find(token)
+        job = self.jobs.submit(start(session), token)
+        async for text in self._follow(job):
+            yield text
+        if job.status == "done":
+            yield show(session, job.result)
+        elif job.status == "cancelled":
+            yield fragments.message(CANCELLED)
+        else:
+            yield self._error(job.message)
+
+    async def _follow(self, job: Job) -> AsyncIterator[str]:
+        """Yield the progress of a job until it has finished; the session counts as used."""
+        while not job.finished:
+            yield fragments.job_progress(job, self.jobs.jobs_before(job))
+            await asyncio.sleep(POLL_SECONDS)
+            if not job.finished:
+                self.storage.find(job.owner)
+
+    async def _shown(self, texts: AsyncIterator[str]) -> AsyncIterator[str]:
+        """Yield texts; an error becomes the last of them, and never a traceback."""
+        try:
+            async for text in texts:
+                yield text
+        except Exception as error:
+            yield self._error(public_text(error))
+
+    def _error(self, text: str) -> str:
+        """Return an error as HTML, without the paths of private files."""
+        return fragments.message(self._private.sub(THE_FILE, text), error=True)

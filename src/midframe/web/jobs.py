@@ -1,0 +1,236 @@
+"""Jobs: one at a time, in the order in which they came, with progress and cancellation."""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from midframe.errors import MidframeError, OptionError
+from midframe.pace import Pace
+
+MAX_WAITING = 4
+"""Jobs that wait at most; others are refused."""
+MAX_PER_OWNER = 2
+"""Jobs of one owner that wait or run at most."""
+CLOSE_SECONDS = 30.0
+"""How long a closed queue waits for the running job to stop."""
+INTERNAL_ERROR = "internal error, see the server's log"
+NO_MEMORY = ("not enough memory", "out of memory")
+"""In the text of PyTorch's errors."""
+Status = Literal["waiting", "running", "done", "failed", "cancelled"]
+
+log = logging.getLogger(__name__)
+
+
+class CancelledError(Exception):
+    """The job was cancelled: raised where it reports progress."""
+
+
+class QueueFullError(MidframeError):
+    """Too many jobs are waiting."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a job is."""
+
+    done: float = 0.0
+    """Source frames, or other steps."""
+    total: float | None = None
+    """None if it is not known."""
+    rate: float | None = None
+    """Steps a second; None before it is measured."""
+    picture: bytes = b""
+    """The newest frame as a small JPEG; empty if there is none."""
+
+    @property
+    def seconds_left(self) -> float | None:
+        """None if it is not known."""
+        if self.total is None or not self.rate:
+            return None
+        return max(0.0, self.total - self.done) / self.rate
+
+
+Work = Callable[["Job"], Any]
+"""Does a job, whose `report` it calls several times a second; returns the job's result."""
+
+
+@dataclass(eq=False)
+class Job:
+    """Work that was submitted; its attributes change while it waits and runs."""
+
+    work: Work
+    owner: str
+    status: Status = "waiting"
+    message: str = ""
+    """Why it failed."""
+    result: Any = None
+    """What the work returned."""
+    _picture: bytes = b""
+    _done: float = 0.0
+    _total: float | None = None
+    _pace: Pace = field(default_factory=Pace)
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _finished: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def finished(self) -> bool:
+        """Whether it is done, failed or cancelled."""
+        return self._finished.is_set()
+
+    @property
+    def progress(self) -> Progress:
+        """How far it is."""
+        rate = self._pace.rate(time.monotonic())
+        return Progress(self._done, self._total, rate, self._picture)
+
+    def report(self, done: float, total: float | None) -> None:
+        """Take note of progress.
+
+        Raises:
+            CancelledError: the job was cancelled.
+        """
+        self.check()
+        self._done, self._total = done, total
+        self._pace.update(done, time.monotonic())
+
+    def show(self, picture: bytes) -> None:
+        """Take note of the newest frame, a small JPEG; raises as `report`."""
+        self.check()
+        self._picture = picture
+
+    def check(self) -> None:
+        """Raise `CancelledError` if the job was cancelled."""
+        if self._stop.is_set():
+            raise CancelledError
+
+    def cancel(self) -> None:
+        """Ask the job to stop; it does where it next reports progress."""
+        self._stop.set()
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait until the job has finished; returns whether it has."""
+        return self._finished.wait(seconds)
+
+    def run(self) -> None:
+        """Do the work in this thread; every error ends in `message`."""
+        self.status = "running"
+        status: Status = "failed"
+        try:
+            self.check()
+            self.result = self.work(self)
+            status = "done"
+        except CancelledError:
+            status = "cancelled"
+        except Exception as error:
+            self.message = public_text(error)
+        self.finish(status)
+
+    def finish(self, status: Status) -> None:
+        """Set the last status."""
+        self.status = status
+        self._finished.set()
+
+
+def public_text(error: Exception) -> str:
+    """Return what may be shown of an error; others than those about files and options are
+    logged."""
+    if isinstance(error, MidframeError | OptionError):
+        return str(error)
+    if isinstance(error, MemoryError) or any(text in str(error) for text in NO_MEMORY):
+        log.error("out of memory", exc_info=error)
+        return "out of memory: choose a smaller file, or close other programs"
+    log.error("a job failed", exc_info=error)
+    return INTERNAL_ERROR
+
+
+class JobQueue:
+    """Runs jobs in one thread.
+
+    Args:
+        max_waiting: jobs that wait at most.
+    """
+
+    def __init__(self, max_waiting: int = MAX_WAITING) -> None:
+        self.max_waiting = max_waiting
+        self._waiting = deque[Job]()
+        self._running: Job | None = None
+        self._changed = threading.Condition()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="jobs", daemon=True)
+        self._thread.start()
+
+    def submit(self, work: Work, owner: str) -> Job:
+        """Add a job.
+
+        Args:
+            work: what to do.
+            owner: whose it is.
+
+        Raises:
+            QueueFullError: too many jobs are waiting, of all owners or of this one.
+        """
+        with self._changed:
+            if self._closed:
+                raise QueueFullError("the server is stopping: try again later")
+            if len(self._of(owner)) >= MAX_PER_OWNER:
+                raise QueueFullError("your last job is not finished: cancel it, or wait for it")
+            if len(self._waiting) >= self.max_waiting:
+                raise QueueFullError(
+                    f"the queue is full: {len(self._waiting)} jobs are waiting, try again later"
+                )
+            job = Job(work, owner)
+            self._waiting.append(job)
+            self._changed.notify_all()
+            return job
+
+    def jobs_before(self, job: Job) -> int:
+        """How many jobs must finish before one begins."""
+        with self._changed:
+            if job not in self._waiting:
+                return 0
+            return self._waiting.index(job) + (self._running is not None)
+
+    def cancel(self, job: Job) -> None:
+        """Cancel a job: at once if it waits, else where it next reports progress."""
+        with self._changed:
+            job.cancel()
+            if job in self._waiting:
+                self._waiting.remove(job)
+                job.finish("cancelled")
+
+    def cancel_all(self, owner: str) -> list[Job]:
+        """Cancel all jobs of an owner; returns them."""
+        with self._changed:
+            jobs = self._of(owner)
+        for job in jobs:
+            self.cancel(job)
+        return jobs
+
+    def close(self) -> None:
+        """Cancel all jobs, and wait for the running one to stop."""
+        with self._changed:
+            self._closed = True
+            jobs = [*self._waiting, *([self._running] if self._running else [])]
+            self._changed.notify_all()
+        for job in jobs:
+            self.cancel(job)
+        self._thread.join(CLOSE_SECONDS)
+
+    def _of(self, owner: str) -> list[Job]:
+        jobs = [*self._waiting, *([self._running] if self._running else [])]
+        return [job for job in jobs if job.owner == owner]
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._closed)
+                if not self._waiting:
+                    return
+                self._running = self._waiting.popleft()
+            self._running.run()
+            with self._changed:
+                self._running = None

@@ -1,0 +1,156 @@
+"""What is found in uploads before any work."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from PIL import Image, UnidentifiedImageError
+
+from midframe.errors import SourceError
+from midframe.media.pictures.decoding import HDR_TRANSFERS, read_image_format
+from midframe.media.reading.frame_rate import SourceRate
+from midframe.media.reading.source import FrameSource
+from midframe.media.reading.sources import open_source
+from midframe.media.reading.video_file import file_url, find_video_stream
+from midframe.options import SourceOptions, VideoOptions
+from midframe.video.timeline import choose_timeline
+from midframe.web.options import THE_FILE, Limits
+
+CONTAINERS = "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,ogg,flv,asf,gif,apng,mxf,yuv4mpegpipe"
+"""FFmpeg's readers of uploads: those that never open another file or an address."""
+PICTURES = ("PNG", "JPEG", "WEBP", "AVIF", "TIFF", "BMP")
+"""Pillow's names of the formats of pictures."""
+MEDIA_TYPES = {
+    "mov": "video/mp4",
+    "matroska": "video/webm",
+    "webm": "video/webm",
+    "gif": "image/gif",
+    "apng": "image/apng",
+}
+"""For browsers, by FFmpeg's name of the container; they do not play the others."""
+UNPLAYABLE = "application/octet-stream"
+
+
+@dataclass(frozen=True)
+class VideoFacts:
+    """What was found in a video."""
+
+    width: int
+    height: int
+    frames: int
+    source_rate: SourceRate
+    rate: Fraction
+    """Frames a second."""
+    time_base: Fraction
+    sound: str
+    """Codec of the first sound stream; empty if there is none."""
+    hdr: bool
+    interlaced: bool
+    size: int
+    """Bytes of the file."""
+    media_type: str
+    """For browsers."""
+
+    @property
+    def seconds(self) -> float:
+        """Length."""
+        return float(self.frames / self.rate)
+
+
+@dataclass(frozen=True)
+class PictureFacts:
+    """What was found in a picture."""
+
+    width: int
+    height: int
+    media_type: str
+
+
+def probe_video(path: Path, limits: Limits) -> VideoFacts:
+    """Find out what is in a video; its frames are not decoded, but for the first.
+
+    Args:
+        path: of the upload.
+        limits: of uploads.
+
+    Raises:
+        SourceError: it is no video, or beyond the limits.
+    """
+    limits.check_bytes(path.stat().st_size)
+    sound, media_type = _check_container(path, limits)
+    with open_source(path, SourceOptions()) as source:
+        return _facts(source, path, limits, sound, media_type)
+
+
+def _check_container(path: Path, limits: Limits) -> tuple[str, str]:
+    """Check what a container states; returns the codec of its sound and its media type."""
+    options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
+    try:
+        container = av.open(file_url(path), options=options)
+    except (av.FFmpegError, ValueError, OSError) as error:
+        raise SourceError(
+            f"{THE_FILE} cannot be opened as a video: MP4, MKV, WebM, MOV, AVI, TS and GIF can"
+        ) from error
+    with container:
+        stream = find_video_stream(container, Path(THE_FILE))
+        limits.check_size(stream.codec_context.width, stream.codec_context.height)
+        if container.duration:
+            limits.check_length(container.duration / av.time_base)
+        names = str(container.format.name).split(",")
+        media_type = next((MEDIA_TYPES[name] for name in names if name in MEDIA_TYPES), UNPLAYABLE)
+        sounds = [each.codec_context.codec.canonical_name for each in container.streams.audio]
+    return sounds[0] if sounds else "", media_type
+
+
+def _facts(
+    source: FrameSource, path: Path, limits: Limits, sound: str, media_type: str
+) -> VideoFacts:
+    picture, _ = source.first_picture()
+    facts = VideoFacts(
+        width=picture.width,
+        height=picture.height,
+        frames=round(source.expected_frames or 0),
+        source_rate=source.source_rate,
+        rate=source.rate,
+        time_base=source.time_base,
+        sound=sound,
+        hdr=int(picture.color_trc) in HDR_TRANSFERS,
+        interlaced=bool(picture.interlaced_frame),
+        size=path.stat().st_size,
+        media_type=media_type,
+    )
+    limits.check_size(facts.width, facts.height)
+    limits.check_length(facts.seconds)
+    return facts
+
+
+def probe_picture(path: Path, limits: Limits) -> PictureFacts:
+    """Find out the size of a picture without decoding it; arguments and errors as of
+    `probe_video`."""
+    limits.check_bytes(path.stat().st_size)
+    try:
+        with path.open("rb") as file, Image.open(file, formats=PICTURES) as image:
+            limits.check_size(*image.size)
+            media_type = Image.MIME.get(str(image.format), UNPLAYABLE)
+    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
+        raise SourceError(
+            f"{THE_FILE} cannot be read as a picture: {', '.join(PICTURES)} can"
+        ) from error
+    form = read_image_format(path)
+    return PictureFacts(form.width, form.height, media_type)
+
+
+def count_frames(facts: VideoFacts, options: VideoOptions) -> tuple[int, int]:
+    """Return how many frames a result has, and how many of them are interpolated, at least.
+
+    Args:
+        facts: of the source.
+        options: of the result.
+    """
+    start, end = options.source.seconds
+    seconds = min(facts.seconds, facts.seconds if end is None else end) - start
+    count = max(0, round(seconds * float(facts.rate)))
+    timeline = choose_timeline(facts.source_rate, facts.time_base, options.retiming)
+    frames = round(Fraction(count) / facts.rate * timeline.slow * timeline.rate)
+    return frames, max(0, frames - count)

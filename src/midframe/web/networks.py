@@ -1,0 +1,130 @@
+"""The network that is loaded, how fast it is here, and the newest frame that it made."""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from midframe.batch.plan import seconds_per_frame
+from midframe.interpolator import Interpolator, Progress
+from midframe.media.pictures.images import Array
+
+MAX_MEASURED_PIXELS = 640 * 360
+"""Speeds are measured with frames of up to so many pixels, and scaled by their number."""
+THUMBNAIL = 480
+"""Pixels of the longer side of a small picture."""
+SHOW_SECONDS = 0.5
+"""Between two small pictures."""
+LoadNetwork = Callable[[str], Interpolator]
+
+
+class Networks:
+    """Keeps the network that was used last, and the speeds of all that were measured.
+
+    Args:
+        load: loads a network by its name.
+    """
+
+    def __init__(self, load: LoadNetwork) -> None:
+        self._load = load
+        self._name = ""
+        self._tool: Interpolator | None = None
+        self._speeds: dict[str, float] = {}
+        """Seconds a pixel, by the name of the network."""
+
+    def get(self, name: str) -> Interpolator:
+        """Return a network; only jobs call this, one at a time."""
+        if self._tool is None or name != self._name:
+            self._tool = None  # frees its memory before the next is loaded
+            self._tool, self._name = self._load(name), name
+        return self._tool
+
+    def measure(self, name: str, width: int, height: int) -> float:
+        """Measure how long a network takes for a frame, in seconds; only jobs call this."""
+        factor = min(1.0, math.sqrt(MAX_MEASURED_PIXELS / (width * height)))
+        size = max(16, round(height * factor)), max(16, round(width * factor))
+        seconds = seconds_per_frame(self.get(name), *size)
+        self._speeds[name] = seconds / (size[0] * size[1])
+        return self._speeds[name] * width * height
+
+    def seconds(self, name: str, width: int, height: int) -> float | None:
+        """Return how long a network takes for a frame, estimated by its last measurement; None if
+        there was none."""
+        speed = self._speeds.get(name)
+        return None if speed is None else speed * width * height
+
+
+class WatchedInterpolator(Interpolator):
+    """Interpolates with another interpolator, and shows the newest frame.
+
+    Args:
+        tool: interpolates.
+        show: called with a small JPEG, at most every half second; may raise to stop the work.
+        check: called for every frame; may raise to stop the work.
+    """
+
+    def __init__(
+        self, tool: Interpolator, show: Callable[[bytes], None], check: Callable[[], None]
+    ) -> None:
+        self.tool = tool
+        self.options = tool.options
+        self.depth = tool.depth
+        self.show = show
+        self.check = check
+        self._shown = -math.inf
+
+    @property
+    def identity(self) -> str:
+        """See `Interpolator`."""
+        return self.tool.identity
+
+    def pairs_at_once(self, height: int, width: int) -> int:
+        """See `Interpolator`."""
+        return self.tool.pairs_at_once(height, width)
+
+    def interpolate_many(
+        self,
+        first: Array,
+        second: Array,
+        times: Sequence[float | Fraction],
+        *,
+        progress: Progress | None = None,
+    ) -> list[Array]:
+        """See `Interpolator`."""
+
+        def report(fraction: float) -> None:
+            self.check()
+            if progress:
+                progress(fraction)
+
+        self.check()
+        frames = self.tool.interpolate_many(first, second, times, progress=report)
+        now = time.monotonic()
+        if frames and now - self._shown >= SHOW_SECONDS:
+            self._shown = now
+            self.show(thumbnail(frames[len(frames) // 2]))
+        return frames
+
+
+def thumbnail(frame: Array, longest: int = THUMBNAIL) -> bytes:
+    """Return a frame (H, W, 3) or (H, W, 4) of any type as a small JPEG."""
+    step = max(1, max(frame.shape[:2]) // (2 * longest))
+    image = Image.fromarray(to_bytes(frame[::step, ::step, :3]))
+    image.thumbnail((longest, longest))
+    file = BytesIO()
+    image.save(file, "JPEG", quality=80)
+    return file.getvalue()
+
+
+def to_bytes(frame: Any) -> Array:
+    """Return a frame of uint8, uint16 or float32 as uint8."""
+    if frame.dtype == np.uint8:
+        return np.ascontiguousarray(frame)
+    peak = np.iinfo(frame.dtype).max if frame.dtype == np.uint16 else 1.0
+    scaled: Array = np.rint(np.clip(frame / peak, 0, 1) * 255).astype(np.uint8)
+    return scaled

@@ -1,0 +1,112 @@
+// What the page does in the browser; Gradio calls these functions when its elements are loaded.
+"use strict";
+
+window.midframe = {
+  // A field for a file, which is sent to the server as soon as it is chosen.
+  dropZone(element, props, trigger) {
+    let request = null;
+    element.addEventListener("change", (event) => {
+      const input = event.target;
+      const file = input.files && input.files[0];
+      const status = element.querySelector(".mf-upload-status");
+      const show = (text, failed) => {
+        status.textContent = text;
+        status.classList.toggle("mf-error", Boolean(failed));
+      };
+      if (!file) return;
+      if (file.size > Number(input.dataset.maxBytes)) {
+        input.value = "";
+        show(input.dataset.tooLarge, true);
+        return;
+      }
+      show("Uploading …");
+      waitForSession(0);
+
+      // The page gets its session a moment after it is shown.
+      function waitForSession(tries) {
+        if (props.value) send();
+        else if (tries < 300) setTimeout(() => waitForSession(tries + 1), 100);
+        else show("The server does not answer: reload this page", true);
+      }
+
+      function send() {
+        if (request) request.abort();
+        request = new XMLHttpRequest();
+        request.open("POST", "/midframe/upload/" + input.dataset.slot);
+        request.setRequestHeader("X-Midframe-Session", props.value);
+        request.setRequestHeader("X-Midframe-Name", encodeURIComponent(file.name));
+        request.setRequestHeader("Content-Type", "application/octet-stream");
+        request.upload.onprogress = (sent) => {
+          const percent = sent.total ? Math.floor((100 * sent.loaded) / sent.total) : 0;
+          show(percent < 100 ? `Uploading: ${percent} %` : "Reading …");
+        };
+        request.onerror = () => show("The upload failed: check the connection", true);
+        request.onload = () => {
+          input.value = "";
+          if (request.status !== 200) {
+            show(request.responseText || "The upload failed", true);
+            return;
+          }
+          show(file.name);
+          trigger("upload");
+        };
+        request.send(file);
+      }
+    });
+  },
+
+  // Two videos: the original follows the result, slower if the result is in slow motion.
+  player(element) {
+    const follow = (event) => {
+      const result = event.target;
+      if (!result.classList || !result.classList.contains("mf-result")) return;
+      const pair = result.closest(".mf-pair");
+      const original = pair.querySelector(".mf-original");
+      const slow = Number(pair.dataset.slow);
+      const wanted = Number(pair.dataset.start) + result.currentTime / slow;
+      original.playbackRate = Math.max(0.0625, result.playbackRate / slow);
+      const apart = Math.abs(original.currentTime - wanted);
+      if (apart > (result.paused ? 0.001 : 0.15)) original.currentTime = wanted;
+      if (result.paused && !original.paused) original.pause();
+      if (!result.paused && original.paused && !original.ended) original.play().catch(() => {});
+    };
+    for (const name of ["loadedmetadata", "play", "pause", "seeking", "seeked", "ratechange", "timeupdate"])
+      element.addEventListener(name, follow, true);
+    element.addEventListener("error", () => {
+      const note = element.querySelector(".mf-unplayable");
+      if (note) note.hidden = false;
+    }, true);
+  },
+
+  // Frames between two pictures, and the first of them before the one that is shown.
+  viewer(element) {
+    element.addEventListener("input", (event) => {
+      const value = Number(event.target.value);
+      if (event.target.classList.contains("mf-time")) {
+        const frames = element.querySelectorAll(".mf-frame");
+        frames.forEach((frame, number) => { frame.hidden = number !== value; });
+        const link = element.querySelector(".mf-download");
+        link.href = frames[value].src;
+        link.download = `frame-${value}.png`;
+      } else if (event.target.classList.contains("mf-split")) {
+        element.querySelector(".mf-before").style.clipPath = `inset(0 ${100 - value}% 0 0)`;
+      }
+    });
+  },
+
+  // A picture whose pixels can be chosen; the position goes into two number fields.
+  chooser(element) {
+    element.addEventListener("click", (event) => {
+      if (!event.target.classList.contains("mf-click")) return;
+      const box = event.target.getBoundingClientRect();
+      const set = (id, share) => {
+        const input = document.querySelector(`#${id} input`);
+        input.value = (100 * Math.min(1, Math.max(0, share))).toFixed(2);
+        input.dispatchEvent(new Event("input", { bubbles: true }));
+      };
+      set("mf-x", (event.clientX - box.left) / box.width);
+      set("mf-y", (event.clientY - box.top) / box.height);
+      setTimeout(() => document.querySelector("#mf-look").click(), 100);
+    });
+  },
+};

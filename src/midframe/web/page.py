@@ -1,0 +1,244 @@
+"""The page, as Gradio builds it: four tabs whose buttons call `Server`."""
+
+import os
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # Gradio reads these when it is imported
+os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", str(10**9))  # no statistics of events
+
+import gradio as gr
+
+from midframe.defaults import DEFAULT_MODEL
+from midframe.media.writing.codecs import ENCODERS
+from midframe.models.shipped import list_models
+from midframe.web import fragments
+from midframe.web.handlers import MULTIPLY, TARGET, Server, VideoForm
+from midframe.web.options import Limits
+from midframe.web.tasks import FIRST, MAX_COUNT, SECOND, VIDEO
+
+CSS = (Path(__file__).parent / "page.css").read_text()
+HEAD = f'<script src="/midframe/page.js"></script><style>{CSS}</style>'
+"""Gradio's own option for CSS changes the selectors."""
+TITLE = "midframe"
+FONTS = ["system-ui", "sans-serif"]
+MONO_FONTS = ["ui-monospace", "monospace"]
+CONTRAST = {
+    f"button_primary_background_fill{state}": "*primary_700"
+    for state in ("", "_dark", "_hover", "_hover_dark")
+}
+"""Colours that differ enough from those of the text on them."""
+DROP = """
+<div class="mf-drop">
+  <label for="ID">LABEL</label>
+  <input type="file" id="ID" data-slot="SLOT" data-max-bytes="BYTES"
+    data-too-large="TOO_LARGE" accept="ACCEPT">
+  <p class="mf-upload-status" role="status"></p>
+</div>
+"""
+VIDEO_ACCEPT = "video/*,.mkv,.ts,.m2ts,.mxf,.gif,.apng"
+RUN: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+"""Of all events: the page shows progress itself, and the functions are no public interface."""
+LATEST: dict[str, Any] = {**RUN, "trigger_mode": "always_last"}
+FIELDS = 5
+"""For files: a video, two pictures in each of two tabs."""
+Handler = Callable[..., AsyncIterator[str]]
+
+
+def theme() -> Any:
+    """Return a theme whose fonts are those of the system: nothing is loaded from other sites."""
+    found = gr.themes.Default(
+        primary_hue="blue", neutral_hue="slate", font=FONTS, font_mono=MONO_FONTS
+    )
+    return found.set(**CONTRAST)
+
+
+def build_page(server: Server) -> Any:
+    """Return the page as Gradio's Blocks."""
+    with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
+        gr.Markdown(_introduction(server))
+        session = gr.State("")
+        with gr.Tab("Video"):
+            zones = [_video_tab(server, session)]
+        with gr.Tab("Pictures"):
+            zones += _pictures_tab(server, session)
+        with gr.Tab("Look inside") as tab:
+            zones += _look_tab(server, session, tab)
+        with gr.Tab("Models"):
+            _models_tab(server, session)
+        tokens = _Tokens(server)
+        page.load(tokens.begin, outputs=[session, *zones], **RUN)
+        page.unload(tokens.end)
+    page.queue(default_concurrency_limit=None)
+    return page
+
+
+class _Tokens:
+    """Opens a session for each page that is opened, and ends it when the page is closed."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self._of_page: dict[str, str] = {}
+        """Tokens by Gradio's name of the page."""
+
+    def begin(self, request: gr.Request) -> list[str]:
+        """Return the token of a new session, for the state and all fields for files."""
+        token = self.server.storage.open_session().token
+        self._of_page[str(request.session_hash)] = token
+        return [token] * (1 + FIELDS)
+
+    def end(self, request: gr.Request) -> None:
+        """End the session of a page."""
+        token = self._of_page.pop(str(request.session_hash), None)
+        if token:
+            self.server.storage.close_session(token)
+
+
+def _introduction(server: Server) -> str:
+    limits, kept = server.limits, fragments.clock(server.keep_hours * 3600)
+    return (
+        f"# {TITLE}\nMore frames for a video, or slow motion. Your files stay on the machine that "
+        f"runs this page; they are deleted when you close it, or {kept} after you last used it. "
+        f"Limits: {limits.max_mb:g} MB, {fragments.clock(limits.max_seconds)}, "
+        f"{limits.max_pixels / 1e6:.1f} million pixels."
+    )
+
+
+def _video_tab(server: Server, session: Any) -> Any:
+    with gr.Row():
+        with gr.Column():
+            zone = _drop_zone(VIDEO, "Choose a video, or drop it here", VIDEO_ACCEPT, server.limits)
+            facts = gr.HTML(elem_id="mf-facts")
+            form = _video_form()
+            with gr.Row():
+                start = gr.Button("Start", variant="primary", elem_id="mf-start")
+                cancel = gr.Button("Cancel", elem_id="mf-cancel")
+        with gr.Column():
+            gr.Markdown("## Result")
+            result = _html("player", elem_id="mf-result")
+    inputs = [session, *form]
+    describe = _streaming(server.describe_video)
+    zone.upload(describe, inputs, facts, **LATEST)
+    for each in form:
+        each.change(describe, inputs, facts, **LATEST)
+    start.click(_streaming(server.convert_video), inputs, result, **RUN)
+    cancel.click(server.cancel, session, **RUN)
+    return zone
+
+
+def _video_form() -> list[Any]:
+    """Return the fields of `VideoForm`."""
+    defaults = VideoForm(DEFAULT_MODEL)
+    model = _model_choice()
+    with gr.Row():
+        rate_by = gr.Radio([MULTIPLY, TARGET], value=defaults.rate_by, label="Frame rate")
+        factor = gr.Number(defaults.factor, label="Factor", minimum=1, maximum=16, step=0.5)
+        fps = gr.Textbox(defaults.fps, label="Frames a second", visible=False)
+    slow = gr.Slider(
+        1, 16, value=defaults.slow, step=0.5, label="Slow motion: times slower", elem_id="mf-slow"
+    )
+    with gr.Row():
+        start = gr.Textbox(label="From", placeholder="0:00")
+        end = gr.Textbox(label="To", placeholder="end")
+        codec = gr.Dropdown(list(ENCODERS), value=defaults.codec, label="Codec")
+    with gr.Row():
+        deinterlace = gr.Checkbox(label="Deinterlace")
+        mute = gr.Checkbox(label="No sound")
+
+    def show_fields(value: str) -> list[Any]:
+        return [gr.update(visible=value == MULTIPLY), gr.update(visible=value == TARGET)]
+
+    rate_by.change(show_fields, rate_by, [factor, fps], **RUN)
+    return [model, rate_by, factor, fps, slow, start, end, codec, deinterlace, mute]
+
+
+def _pictures_tab(server: Server, session: Any) -> list[Any]:
+    zones = _picture_zones(server, "")
+    model = _model_choice()
+    count = gr.Slider(1, MAX_COUNT, value=7, step=1, label="Frames between")
+    with gr.Row():
+        start = gr.Button("Interpolate", variant="primary", elem_id="mf-interpolate")
+        cancel = gr.Button("Cancel")
+    viewer = _html("viewer", elem_id="mf-viewer")
+    start.click(_streaming(server.interpolate_pictures), [session, model, count], viewer, **RUN)
+    cancel.click(server.cancel, session, **RUN)
+    return zones
+
+
+def _look_tab(server: Server, session: Any, tab: Any) -> list[Any]:
+    gr.Markdown(
+        "What the network does with a pixel between two pictures: those of the tab Pictures, or "
+        "others. Choose a pixel in the picture, or state its position."
+    )
+    zones = _picture_zones(server, "look-")
+    model = _model_choice()
+    with gr.Row():
+        x = gr.Number(50, label="From the left, %", elem_id="mf-x")
+        y = gr.Number(50, label="From the top, %", elem_id="mf-y")
+        look = gr.Button("Look", variant="primary", elem_id="mf-look")
+    with gr.Row():
+        picture = _html("chooser", elem_id="mf-chooser")
+        view = gr.HTML(elem_id="mf-view")
+    for zone in zones:
+        zone.upload(server.show_clickable, session, picture, **RUN)
+    tab.select(server.show_clickable, session, picture, **RUN)
+    look.click(_streaming(server.look_inside), [session, model, x, y], view, **LATEST)
+    return zones
+
+
+def _picture_zones(server: Server, prefix: str) -> list[Any]:
+    """Return the fields for two pictures; several tabs have them, for the same pictures."""
+    with gr.Row():
+        return [
+            _drop_zone(slot, f"Choose the {slot} picture", "image/*", server.limits, prefix)
+            for slot in (FIRST, SECOND)
+        ]
+
+
+def _models_tab(server: Server, session: Any) -> None:
+    for name, facts in list_models().items():
+        gr.HTML(fragments.model_card(name, facts))
+        speed = gr.HTML(elem_id=f"mf-speed-{name}")
+        button = gr.Button(f"Measure the speed of {name}", elem_id=f"mf-measure-{name}", size="sm")
+
+        def measure(token: str, name: str = name) -> AsyncIterator[str]:
+            return server.measure_speed(token, name)
+
+        button.click(_streaming(measure), session, speed, **RUN)
+
+
+def _model_choice() -> Any:
+    return gr.Dropdown(list(list_models()), value=DEFAULT_MODEL, label="Model")
+
+
+def _drop_zone(slot: str, label: str, accept: str, limits: Limits, prefix: str = "") -> Any:
+    """Return a field for a file; its value is the token of the session, for the request."""
+    words = {
+        "ID": f"mf-file-{prefix}{slot}",
+        "SLOT": slot,
+        "LABEL": label,
+        "BYTES": str(limits.max_bytes),
+        "TOO_LARGE": f"the file is larger than {limits.max_mb:g} MB",
+        "ACCEPT": accept,
+    }
+    template = DROP
+    for word, value in words.items():
+        template = template.replace(word, value)
+    script = "midframe.dropZone(element, props, trigger);"
+    return gr.HTML("", html_template=template, js_on_load=script, elem_id=f"mf-drop-{prefix}{slot}")
+
+
+def _html(function: str, **options: Any) -> Any:
+    """Return an element that a function of page.js takes care of."""
+    return gr.HTML("", js_on_load=f"midframe.{function}(element);", **options)
+
+
+def _streaming(handler: Handler) -> Handler:
+    """Return a handler as an asynchronous generator, as Gradio recognises it."""
+
+    async def stream(*values: Any) -> AsyncIterator[str]:
+        async for text in handler(*values):
+            yield text
+
+    return stream

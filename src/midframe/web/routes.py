@@ -1,0 +1,98 @@
+"""Routes beside Gradio's: uploads, files, and the script of the page."""
+
+from pathlib import Path
+from urllib.parse import unquote
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import FileResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from midframe.errors import MidframeError, SourceError
+from midframe.web.jobs import public_text
+from midframe.web.limits import (
+    PictureFacts,
+    VideoFacts,
+    probe_picture,
+    probe_video,
+)
+from midframe.web.options import THE_FILE, Limits
+from midframe.web.storage import Session, SessionError, Storage, StoredFile
+from midframe.web.tasks import FIRST, SECOND, VIDEO
+
+HERE = Path(__file__).parent
+SESSION_HEADER, NAME_HEADER = "x-midframe-session", "x-midframe-name"
+NOT_FOUND = PlainTextResponse("there is no such file", 404)
+
+
+def make_routes(storage: Storage, limits: Limits) -> list[Route]:
+    """Return the routes.
+
+    Args:
+        storage: has the sessions.
+        limits: of uploads.
+    """
+
+    async def upload(request: Request) -> Response:
+        slot = request.path_params["slot"]
+        if slot not in (VIDEO, FIRST, SECOND):
+            return NOT_FOUND
+        try:
+            session = storage.find(request.headers.get(SESSION_HEADER, ""))
+            count = int(request.headers.get("content-length", "0"))
+            limits.check_bytes(count)
+            storage.check_space(count)
+            title = unquote(request.headers.get(NAME_HEADER, ""))
+            await _receive(request, session, slot, title, limits)
+        except SessionError as error:
+            return PlainTextResponse(str(error), 403)
+        except Exception as error:
+            return PlainTextResponse(public_text(error), 422)
+        return PlainTextResponse("ok")
+
+    async def send_file(request: Request) -> Response:
+        try:
+            session = storage.find(request.path_params["token"])
+        except SessionError:
+            return NOT_FOUND
+        file = session.files.get(request.path_params["name"])
+        if file is None or not file.path.exists():
+            return NOT_FOUND
+        headers = {"cache-control": "private, no-store"}
+        return FileResponse(file.path, media_type=file.media_type, headers=headers)
+
+    async def send_script(_: Request) -> Response:
+        return FileResponse(HERE / "page.js", media_type="text/javascript")
+
+    return [
+        Route("/midframe/upload/{slot}", upload, methods=["POST"]),
+        Route("/midframe/files/{token}/{name}", send_file, methods=["GET"]),
+        Route("/midframe/page.js", send_script, methods=["GET"]),
+    ]
+
+
+async def _receive(
+    request: Request, session: Session, slot: str, title: str, limits: Limits
+) -> None:
+    """Store the body of a request, and examine it; nothing is left of what is refused."""
+    path = session.new_path()
+    try:
+        count = 0
+        with path.open("xb") as file:
+            async for chunk in request.stream():
+                count += len(chunk)
+                limits.check_bytes(count)
+                await run_in_threadpool(file.write, chunk)
+        facts = await run_in_threadpool(_probe, path, slot, limits)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    session.set_upload(slot, StoredFile(path, facts.media_type, facts, title))
+
+
+def _probe(path: Path, slot: str, limits: Limits) -> VideoFacts | PictureFacts:
+    try:
+        return probe_video(path, limits) if slot == VIDEO else probe_picture(path, limits)
+    except MidframeError as error:
+        text = str(error).replace(str(path), THE_FILE)
+        raise SourceError(text) from error

@@ -1,0 +1,88 @@
+"""The web server: Gradio's page and the other routes, behind a guard."""
+
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import gradio as gr
+import uvicorn
+from fastapi import FastAPI
+
+from midframe.errors import OptionError
+from midframe.web.access import Access, Guard
+from midframe.web.handlers import Server
+from midframe.web.page import HEAD, build_page, theme
+from midframe.web.routes import make_routes
+
+STOP_SECONDS = 3
+"""How long open requests may take once the server stops."""
+
+
+def make_app(server: Server, access: Access) -> Guard:
+    """Return the application.
+
+    Args:
+        server: what all pages share; it is closed when the application ends.
+        access: who may use it.
+    """
+
+    @asynccontextmanager
+    async def life(_: Any) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            server.close()
+
+    os.environ["GRADIO_TEMP_DIR"] = str(server.storage.root)
+    app = FastAPI(lifespan=life, docs_url=None, redoc_url=None, openapi_url=None)
+    app.router.routes.extend(make_routes(server.storage, server.limits))
+    mounted = gr.mount_gradio_app(
+        app,
+        build_page(server),
+        path="/",
+        footer_links=[],
+        run_history=False,
+        show_error=False,
+        max_file_size=1,
+        ssr_mode=False,
+        enable_monitoring=False,
+        pwa=False,
+        mcp_server=False,
+        theme=theme(),
+        head=HEAD,
+    )
+    return Guard(mounted, access)
+
+
+def make_server(server: Server, access: Access) -> uvicorn.Server:
+    """Return the web server, ready to run with a socket of `listen`; arguments as of `make_app`."""
+    config = uvicorn.Config(
+        make_app(server, access),
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=STOP_SECONDS,
+    )
+    return uvicorn.Server(config)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens.
+
+    Args:
+        host: name or address.
+        port: 0 for any that is free.
+
+    Raises:
+        OptionError: the address is not one of this machine, or the port is in use.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host.strip("[]"), port), family=family)
+    except OSError as error:
+        raise OptionError(
+            f"{host} port {port} cannot be listened on ({error.strerror}): choose another --port "
+            "or --host"
+        ) from error

@@ -1,0 +1,203 @@
+"""Files of visitors: a private folder for each session, random names, deleted after some hours."""
+
+import logging
+import os
+import secrets
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from midframe.errors import MidframeError
+
+PREFIX = "midframe-web-"
+"""Beginning of the names of the folders that hold all sessions."""
+MAX_SESSIONS = 50
+RESERVED_BYTES = 1 << 30
+"""Of the disk, which uploads do not fill."""
+SWEEP_SECONDS = 60.0
+"""How often old sessions are looked for."""
+GONE = "this page has expired: reload it"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file that the browser may read."""
+
+    path: Path
+    media_type: str
+    facts: Any = None
+    """What was found in an upload."""
+    title: str = ""
+    """Name of an upload, as its owner calls it; it never becomes a path."""
+
+
+@dataclass(eq=False)
+class Session:
+    """An open page and its files."""
+
+    token: str
+    """A secret of the page, which its requests state."""
+    folder: Path
+    uploads: dict[str, StoredFile] = field(default_factory=dict)
+    """By the input of the page that they belong to."""
+    files: dict[str, StoredFile] = field(default_factory=dict)
+    """All that the browser may read, by their random names."""
+    results: dict[str, list[str]] = field(default_factory=dict)
+    """Names of result files, by the tab that shows them."""
+    cache: dict[Any, Any] = field(default_factory=dict)
+    """What was computed of the uploads."""
+    used: float = field(default_factory=time.monotonic)
+
+    def new_path(self, suffix: str = "") -> Path:
+        """Return a new path with a random name; `suffix` must not come from a visitor."""
+        return self.folder / f"{secrets.token_hex(16)}{suffix}"
+
+    def add(self, file: StoredFile) -> str:
+        """Let the browser read a file; returns its random name."""
+        name = secrets.token_urlsafe(16)
+        self.files[name] = file
+        return name
+
+    def set_upload(self, slot: str, file: StoredFile) -> str:
+        """Keep an upload, and delete the one that it replaces; returns its random name."""
+        before = self.uploads.pop(slot, None)
+        if before:
+            self.files = {name: each for name, each in self.files.items() if each is not before}
+            before.path.unlink(missing_ok=True)
+        self.cache.clear()
+        self.uploads[slot] = file
+        return self.add(file)
+
+    def name_of(self, file: StoredFile) -> str:
+        """Return the random name of a file."""
+        return next(name for name, each in self.files.items() if each is file)
+
+    def set_results(self, tab: str, files: list[StoredFile]) -> list[str]:
+        """Keep the results of a tab, and delete those that they replace; returns random names."""
+        for name in self.results.pop(tab, []):
+            self.files.pop(name).path.unlink(missing_ok=True)
+        self.results[tab] = [self.add(each) for each in files]
+        return self.results[tab]
+
+    def url(self, name: str) -> str:
+        """Return where the browser finds a file."""
+        return f"/midframe/files/{self.token}/{name}"
+
+
+class SessionError(MidframeError):
+    """There is no such session, or there are too many."""
+
+
+class Storage:
+    """All sessions, in a folder that only this user can read.
+
+    Args:
+        keep_hours: sessions that were not used for so long are deleted with their files.
+        before_end: called with the token of a session before its files are deleted.
+    """
+
+    def __init__(self, keep_hours: float, before_end: Callable[[str], None]) -> None:
+        self.keep_seconds = keep_hours * 3600
+        self.before_end = before_end
+        _remove_abandoned(self.keep_seconds)
+        self.root = Path(tempfile.mkdtemp(prefix=PREFIX))  # mode 700
+        self._sessions: dict[str, Session] = {}
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+        threading.Thread(target=self._sweep_always, name="sweep", daemon=True).start()
+
+    def open_session(self) -> Session:
+        """Begin a session.
+
+        Raises:
+            SessionError: too many are open.
+        """
+        with self._lock:
+            if len(self._sessions) >= MAX_SESSIONS:
+                raise SessionError("too many pages are open: try again later")
+            token = secrets.token_urlsafe(24)
+            folder = self.root / secrets.token_hex(16)
+            folder.mkdir(mode=0o700)
+            self._sessions[token] = Session(token, folder)
+            return self._sessions[token]
+
+    def find(self, token: str) -> Session:
+        """Return a session, which counts as used.
+
+        Raises:
+            SessionError: it has ended.
+        """
+        with self._lock:
+            session = self._sessions.get(token)
+            if session is None:
+                raise SessionError(GONE)
+            session.used = time.monotonic()
+            return session
+
+    def check_space(self, count: int) -> None:
+        """Check that there is room for an upload and its result.
+
+        Args:
+            count: bytes of the upload.
+
+        Raises:
+            SessionError: there is not.
+        """
+        if shutil.disk_usage(self.root).free < RESERVED_BYTES + 3 * count:
+            raise SessionError("the server's disk is nearly full: try again later")
+
+    def close_session(self, token: str) -> None:
+        """End a session and delete its files."""
+        with self._lock:
+            session = self._sessions.pop(token, None)
+        if session:
+            self.before_end(token)
+            shutil.rmtree(session.folder, ignore_errors=True)
+
+    def sweep(self, now: float) -> list[str]:
+        """End sessions that were not used for long; returns their tokens.
+
+        Args:
+            now: as of `time.monotonic`.
+        """
+        with self._lock:
+            old = [
+                each.token
+                for each in self._sessions.values()
+                if now - each.used > self.keep_seconds
+            ]
+        for token in old:
+            self.close_session(token)
+        return old
+
+    def close(self) -> None:
+        """Delete everything."""
+        self._closed.set()
+        shutil.rmtree(self.root, ignore_errors=True)
+
+    def _sweep_always(self) -> None:
+        while not self._closed.wait(SWEEP_SECONDS):
+            self.sweep(time.monotonic())
+            try:
+                os.utime(self.root)
+            except OSError as error:
+                log.warning("%s: %s", self.root, error.strerror)
+
+
+def _remove_abandoned(seconds: float) -> None:
+    """Delete folders of servers that were killed: nothing has touched them for long."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        try:
+            found = folder.lstat()
+        except OSError:
+            continue
+        own = not hasattr(os, "getuid") or found.st_uid == os.getuid()
+        if own and time.time() - found.st_mtime > max(seconds, 2 * SWEEP_SECONDS):
+            shutil.rmtree(folder, ignore_errors=True)

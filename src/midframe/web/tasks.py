@@ -1,0 +1,262 @@
+"""The work behind the page: a video, the frames between two pictures, the kernels of a pixel."""
+
+import math
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from midframe.errors import MidframeError, OptionError, SourceError
+from midframe.evaluation.kernels import (
+    Floats,
+    PixelKernels,
+    draw_flow_colours,
+    kernel_motion,
+    pixel_kernels,
+)
+from midframe.interpolator import Interpolator
+from midframe.media.containers import CODEC_SUFFIXES
+from midframe.media.pictures.images import Array, read_image, write_image
+from midframe.options import VideoOptions
+from midframe.video.pipeline import convert_video
+from midframe.video.report import VideoReport
+from midframe.web.jobs import Job
+from midframe.web.limits import UNPLAYABLE, VideoFacts
+from midframe.web.networks import Networks, WatchedInterpolator
+from midframe.web.options import THE_FILE
+from midframe.web.storage import Session, StoredFile
+
+MAX_COUNT = 31
+"""Frames between two pictures."""
+MAX_LOOK_PIXELS = 1280 * 720
+"""Larger pictures are reduced before their kernels are predicted, which takes much memory."""
+VIDEO, FIRST, SECOND = "video", "first", "second"
+"""Inputs of the page."""
+NEEDS_VIDEO = "there is no video yet: choose one first"
+REPLACED = "the video was replaced before the work began: start again"
+NEEDS_PICTURES = "two pictures are needed: choose both first"
+SPEED_SIZE = (640, 360)
+"""Width and height of the frames that speeds are stated for."""
+
+
+@dataclass(frozen=True)
+class VideoResult:
+    """A finished video."""
+
+    name: str
+    """Random name of its file."""
+    suffix: str
+    report: VideoReport
+    options: VideoOptions
+    source: VideoFacts
+
+
+@dataclass(frozen=True)
+class PixelView:
+    """What is behind a pixel of the middle frame."""
+
+    width: int
+    """Of the frames, which may have been reduced."""
+    height: int
+    kernels: PixelKernels
+    flow: tuple[float, float]
+    """From the first to the second frame, x before y, in pixels."""
+    flow_picture: bytes
+    """Flow of all pixels as colours, a PNG."""
+    longest: float
+    """Flow with full saturation, in pixels."""
+
+
+def convert(
+    session: Session, networks: Networks, model: str, options: VideoOptions
+) -> Callable[[Job], VideoResult]:
+    """Return the work that interpolates the video of a session.
+
+    Args:
+        session: whose upload is interpolated, and which gets the result.
+        networks: load the network.
+        model: name of the network.
+        options: of the result.
+
+    Raises:
+        SourceError: there is no upload.
+    """
+    source = session.uploads.get(VIDEO)
+    if source is None:
+        raise SourceError(NEEDS_VIDEO)
+    suffix = CODEC_SUFFIXES.get(options.encoding.codec or "", ".mp4")
+
+    def work(job: Job) -> VideoResult:
+        folder = session.new_path()
+        folder.mkdir(mode=0o700)
+        own, target = folder / "source", folder / f"result{suffix}"
+        try:
+            link_upload(source.path, own)
+            with without_paths(folder, own):
+                job.report(0, None)
+                tool = WatchedInterpolator(networks.get(model), job.show, job.check)
+                report = convert_video(own, target, tool, options, progress=job.report)
+            kept = target.rename(session.new_path(suffix))
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        media_type = "video/mp4" if suffix == ".mp4" else UNPLAYABLE
+        (name,) = session.set_results("video", [StoredFile(kept, media_type)])
+        return VideoResult(name, suffix, report, options, source.facts)
+
+    return work
+
+
+def link_upload(path: Path, own: Path) -> None:
+    """Give an upload a second name, under which it stays while another upload replaces it.
+
+    Raises:
+        SourceError: it was replaced already.
+    """
+    try:
+        os.link(path, own)
+    except FileNotFoundError as error:
+        raise SourceError(REPLACED) from error
+
+
+@contextmanager
+def without_paths(folder: Path, source: Path) -> Iterator[None]:
+    """Replace the private paths of a session in the texts of errors.
+
+    Args:
+        folder: of the result.
+        source: the upload.
+    """
+    try:
+        yield
+    except (MidframeError, OptionError) as error:
+        text = str(error).replace(str(source), THE_FILE).replace(str(folder), "the result")
+        raise type(error)(text) from error
+
+
+def interpolate_pictures(
+    session: Session, networks: Networks, model: str, count: int
+) -> Callable[[Job], list[str]]:
+    """Return the work that interpolates frames between the two pictures of a session; it returns
+    the random names of their files, from the first picture to the second.
+
+    Raises:
+        OptionError: the number of frames is out of range.
+        SourceError: the pictures are missing, or their sizes differ.
+    """
+    if not 1 <= count <= MAX_COUNT:
+        raise OptionError(f"frames between are {count}: 1 to {MAX_COUNT} are needed")
+    first, second = _pictures(session)
+
+    def work(job: Job) -> list[str]:
+        job.report(0, count)
+        before, after = read_image(first.path), read_image(second.path)
+        tool = WatchedInterpolator(networks.get(model), job.show, job.check)
+        times = [(n + 1) / (count + 1) for n in range(count)]
+        middle = tool.interpolate_many(
+            before, after, times, progress=lambda fraction: job.report(fraction * count, count)
+        )
+        files = []
+        for image in (before, *middle, after):
+            path = session.new_path(".png")
+            write_image(path, image)
+            files.append(StoredFile(path, "image/png"))
+        return session.set_results("pictures", files)
+
+    return work
+
+
+def look_inside(
+    session: Session, networks: Networks, model: str, x: float, y: float
+) -> Callable[[Job], PixelView]:
+    """Return the work that predicts the kernels and the flow of a pixel between the two pictures.
+
+    Args:
+        session: whose pictures are used.
+        networks: load the network.
+        model: name of the network.
+        x, y: position in the picture, from 0 to 1.
+
+    Raises:
+        SourceError: the pictures are missing, or their sizes differ.
+    """
+    _pictures(session)
+
+    def work(job: Job) -> PixelView:
+        job.report(0, 2)
+        tool = networks.get(model)
+        first, second = _reduced_pictures(session)
+        height, width = first.shape[:2]
+        column, row = (min(n - 1, max(0, int(at * n))) for at, n in ((x, width), (y, height)))
+        found = pixel_kernels(tool, first, second, column, row)
+        job.report(1, 2)
+        motion = _motion(session, tool, model, first, second)
+        longest = max(1.0, float(np.percentile(np.hypot(*motion), 99)))
+        rows, columns = motion.shape[1:]
+        at = motion[:, row * rows // height, column * columns // width]
+        colours = draw_flow_colours(motion, longest)
+        return PixelView(
+            width, height, found, (float(at[0]), float(at[1])), to_png(colours), longest
+        )
+
+    return work
+
+
+def _pictures(session: Session) -> tuple[StoredFile, StoredFile]:
+    first, second = session.uploads.get(FIRST), session.uploads.get(SECOND)
+    if first is None or second is None:
+        raise SourceError(NEEDS_PICTURES)
+    sizes = [(each.facts.width, each.facts.height) for each in (first, second)]
+    if sizes[0] != sizes[1]:
+        before, after = (f"{width}x{height}" for width, height in sizes)
+        raise SourceError(
+            f"the pictures have {before} and {after} pixels: two of one size are needed"
+        )
+    return first, second
+
+
+def _reduced_pictures(session: Session) -> list[Array]:
+    files = _pictures(session)
+    key = ("pictures", *(each.path for each in files))
+    if key not in session.cache:
+        images = [Image.fromarray(read_image(each.path)) for each in files]
+        width, height = images[0].size
+        factor = math.sqrt(MAX_LOOK_PIXELS / (width * height))
+        if factor < 1:
+            size = (max(1, int(width * factor)), max(1, int(height * factor)))
+            images = [each.resize(size, Image.Resampling.LANCZOS) for each in images]
+        session.cache[key] = [np.array(each) for each in images]
+    found: list[Array] = session.cache[key]
+    return found
+
+
+def _motion(
+    session: Session, tool: Interpolator, model: str, first: Array, second: Array
+) -> Floats:
+    key = ("motion", model, *(each.path for each in _pictures(session)))
+    if key not in session.cache:
+        session.cache[key] = kernel_motion(tool, first, second)
+    found: Floats = session.cache[key]
+    return found
+
+
+def measure(networks: Networks, model: str, width: int, height: int) -> Callable[[Job], float]:
+    """Return the work that measures how long a network takes for a frame, in seconds."""
+
+    def work(job: Job) -> float:
+        job.check()
+        return networks.measure(model, width, height)
+
+    return work
+
+
+def to_png(image: Array) -> bytes:
+    """Return an image (H, W, 3) or (H, W) uint8 as a PNG."""
+    file = BytesIO()
+    Image.fromarray(image).save(file, "PNG")
+    return file.getvalue()

@@ -1,0 +1,102 @@
+"""A server of the page, in a process of its own: what Gradio warns of is no fault of midframe."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from helpers.video import Averager
+from midframe.models.checkpoint import build_model
+
+RUN = "import sys; from helpers.web import serve; serve(sys.argv[1])"
+STOP_SECONDS = 60.0
+FREE_FRAMES = 3
+"""Pairs of frames that are interpolated although the brake is on."""
+
+
+class Brake(Averager):
+    """Interpolates, but stands still after some frames while a file exists.
+
+    Args:
+        path: of the file.
+    """
+
+    device = torch.device("cpu")
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+        self.frames = 0
+        self.model = build_model("sepconv", {"widths": [4, 8, 8], "taps": 9}).for_inference()
+
+    def interpolate_many(self, *values: Any, progress: Any = None) -> Any:
+        self.frames = self.frames + 1 if self.path.exists() else 0
+        while self.frames > FREE_FRAMES and self.path.exists():
+            if progress:
+                progress(0.5)  # raises once the job is cancelled
+            time.sleep(0.02)
+        return super().interpolate_many(*values, progress=progress)
+
+
+def serve(brake: str) -> None:
+    """Serve the page to this machine until SIGINT; prints its address and its folder."""
+    from midframe.web.access import choose_access
+    from midframe.web.handlers import Server
+    from midframe.web.networks import Networks
+    from midframe.web.options import Limits
+    from midframe.web.server import listen, make_server
+
+    network = Brake(Path(brake))
+    state = Server(Limits(max_mb=1), Networks(lambda _: network), 1)
+    with listen("127.0.0.1", 0) as socket:
+        server = make_server(state, choose_access("127.0.0.1", None))
+        print(f"http://127.0.0.1:{socket.getsockname()[1]} {state.storage.root}", flush=True)
+        server.run(sockets=[socket])
+
+
+@dataclass
+class Site:
+    """A running server."""
+
+    url: str
+    root: Path
+    """Folder of all sessions."""
+    brake: Path
+    """While this file exists, the work stands still."""
+
+    def files(self) -> list[Path]:
+        """All files of all sessions."""
+        folders = [path for path in self.root.iterdir() if re.fullmatch("[0-9a-f]{32}", path.name)]
+        return [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[Site]:
+    """Serve the page in another process; its files are gone afterwards.
+
+    Args:
+        folder: for the file that is the brake.
+    """
+    brake = folder / "brake"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(
+        [sys.executable, "-c", RUN, brake], stdout=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        assert process.stdout is not None
+        url, root = process.stdout.readline().split()
+        try:
+            yield Site(url, Path(root), brake)
+        finally:
+            brake.unlink(missing_ok=True)
+            process.send_signal(signal.SIGINT)
+            process.wait(STOP_SECONDS)
+    assert not Path(root).exists()

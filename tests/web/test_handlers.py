@@ -1,0 +1,112 @@
+"""What the buttons of the page do, without Gradio."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+from helpers.video import Averager, Breaker
+
+from midframe.errors import OptionError
+from midframe.options import EncodingOptions, RetimingOptions, SourceOptions, VideoOptions
+from midframe.web.handlers import TARGET, Server, VideoForm
+from midframe.web.limits import probe_video
+from midframe.web.networks import Networks
+from midframe.web.options import Limits
+from midframe.web.storage import StoredFile
+
+Render = Callable[..., Path]
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    server = Server(Limits(), Networks(lambda name: {"broken": Breaker}.get(name, Averager)()), 1)
+    yield server
+    server.close()
+
+
+def upload(server: Server, path: Path) -> str:
+    """Upload a video; returns the token of its session."""
+    session = server.storage.open_session()
+    own = path.rename(session.new_path())
+    facts = probe_video(own, server.limits)
+    session.set_upload("video", StoredFile(own, facts.media_type, facts, path.name))
+    return session.token
+
+
+def last(texts: AsyncIterator[str]) -> str:
+    async def read() -> list[str]:
+        return [text async for text in texts]
+
+    return asyncio.run(read())[-1]
+
+
+def test_the_fields_become_options() -> None:
+    assert VideoForm("flowsep").options() == VideoOptions(
+        RetimingOptions(factor=2), SourceOptions(), EncodingOptions("h264")
+    )
+    form = VideoForm("flowsep", TARGET, None, " 59.94 ", 4, "0:01", "2", "av1", True, True)
+    assert form.options() == VideoOptions(
+        RetimingOptions(fps="59.94", slow=4),
+        SourceOptions("0:01", "2", deinterlace=True),
+        EncodingOptions("av1", mute=True),
+    )
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        VideoForm("flowsep", factor=0.5),
+        VideoForm("flowsep", TARGET, fps="fast"),
+        VideoForm("flowsep", start="1:00", end="0:30"),
+    ],
+)
+def test_a_wrong_field_is_an_option_error(form: VideoForm) -> None:
+    with pytest.raises(OptionError):
+        form.options()
+
+
+def test_a_wrong_field_is_explained_beside_the_facts(server: Server, render_video: Render) -> None:
+    token = upload(server, render_video())
+    text = last(server.describe_video(token, "flowsep", TARGET, None, "fast"))
+    assert "96 × 64" in text
+    assert 'role="alert"' in text
+
+
+def test_time_is_estimated_before_the_work(server: Server, render_video: Render) -> None:
+    token = upload(server, render_video(frames=24))
+    text = last(server.describe_video(token, "flowsep"))
+    assert "48 frames, 24 of them interpolated. About" in text
+
+
+def test_nothing_is_described_before_an_upload(server: Server) -> None:
+    token = server.storage.open_session().token
+    assert last(server.describe_video(token, "flowsep")) == ""
+    assert "there is no video yet" in last(server.convert_video(token, "flowsep"))
+
+
+def test_an_expired_page_is_explained(server: Server) -> None:
+    assert "this page has expired: reload it" in last(server.convert_video("guess", "flowsep"))
+
+
+def test_an_error_of_the_work_is_shown_in_plain_words(server: Server, render_video: Render) -> None:
+    token = upload(server, render_video())
+    text = last(server.convert_video(token, "broken"))
+    assert "the network broke" in text
+    assert "Traceback" not in text
+    assert len(list(server.storage.find(token).folder.iterdir())) == 1
+
+
+def test_no_error_names_a_private_path(server: Server) -> None:
+    text = server._error(f"{server.storage.root}/0123/abc cannot be read: try again")
+    assert ">the file cannot be read: try again<" in text
+    assert server.storage.root.name not in text
+
+
+def test_a_session_ends_its_jobs_before_its_files(server: Server, render_video: Render) -> None:
+    token = upload(server, render_video())
+    session = server.storage.find(token)
+    job = server.jobs.submit(lambda job: [job.report(0, 1) for _ in iter(int, 1)], token)
+    server.storage.close_session(token)
+    assert job.status == "cancelled"
+    assert not session.folder.exists()

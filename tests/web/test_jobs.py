@@ -1,0 +1,140 @@
+"""Jobs run one at a time, report progress, and can be cancelled."""
+
+import logging
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from midframe.errors import SourceError
+from midframe.web.jobs import INTERNAL_ERROR, Job, JobQueue, QueueFullError
+
+LONG = 30.0
+"""Seconds after which a test is taken to hang."""
+
+
+@pytest.fixture
+def queue() -> Iterator[JobQueue]:
+    queue = JobQueue(max_waiting=2)
+    yield queue
+    queue.close()
+
+
+class Blocker:
+    """Work that goes on until it is released or cancelled."""
+
+    def __init__(self) -> None:
+        self.begun, self.released = threading.Event(), threading.Event()
+
+    def __call__(self, job: Job) -> str:
+        self.begun.set()
+        while not self.released.wait(0.01):
+            job.report(1, 10)
+        return "result"
+
+
+def test_a_job_returns_its_result(queue: JobQueue) -> None:
+    job = queue.submit(lambda job: job.report(3, 4) or "result", "anna")
+    assert job.wait(LONG)
+    assert (job.status, job.result, job.message) == ("done", "result", "")
+    assert (job.progress.done, job.progress.total) == (3, 4)
+
+
+def test_jobs_run_one_at_a_time_in_their_order(queue: JobQueue) -> None:
+    order, running = [], []
+
+    def work(name: str) -> None:
+        running.append(name)
+        assert len(running) == 1
+        order.append(name)
+        running.pop()
+
+    blocker = Blocker()
+    first = queue.submit(blocker, "anna")
+    assert blocker.begun.wait(LONG)
+    others = [queue.submit(lambda _, n=name: work(n), name) for name in ("ben", "carl")]
+    assert [queue.jobs_before(job) for job in (first, *others)] == [0, 1, 2]
+    blocker.released.set()
+    assert all(job.wait(LONG) for job in others)
+    assert order == ["ben", "carl"]
+
+
+def test_a_full_queue_refuses_a_job_with_a_clear_message(queue: JobQueue) -> None:
+    blocker = Blocker()
+    queue.submit(blocker, "anna")
+    assert blocker.begun.wait(LONG)
+    for owner in ("ben", "carl"):
+        queue.submit(lambda _: None, owner)
+    with pytest.raises(QueueFullError, match="the queue is full: 2 jobs are waiting"):
+        queue.submit(lambda _: None, "dora")
+
+
+def test_one_owner_cannot_fill_the_queue(queue: JobQueue) -> None:
+    blocker = Blocker()
+    queue.submit(blocker, "anna")
+    assert blocker.begun.wait(LONG)
+    queue.submit(blocker, "anna")
+    with pytest.raises(QueueFullError, match="your last job is not finished"):
+        queue.submit(blocker, "anna")
+    queue.submit(lambda _: None, "ben")
+
+
+def test_a_running_job_stops_where_it_reports_progress(queue: JobQueue) -> None:
+    blocker = Blocker()
+    job = queue.submit(blocker, "anna")
+    assert blocker.begun.wait(LONG)
+    queue.cancel(job)
+    assert job.wait(LONG)
+    assert (job.status, job.message) == ("cancelled", "")
+
+
+def test_a_waiting_job_is_cancelled_at_once(queue: JobQueue) -> None:
+    blocker, ran = Blocker(), []
+    queue.submit(blocker, "anna")
+    assert blocker.begun.wait(LONG)
+    job = queue.submit(lambda _: ran.append(1), "ben")
+    queue.cancel_all("ben")
+    assert job.status == "cancelled"
+    blocker.released.set()
+    assert queue.submit(lambda _: None, "carl").wait(LONG)
+    assert ran == []
+
+
+def test_an_error_about_a_file_is_shown_as_it_is(queue: JobQueue) -> None:
+    def work(_: Job) -> None:
+        raise SourceError("the file is no video")
+
+    job = queue.submit(work, "anna")
+    assert job.wait(LONG)
+    assert (job.status, job.message) == ("failed", "the file is no video")
+
+
+def test_a_bug_is_logged_and_not_shown(queue: JobQueue, caplog: pytest.LogCaptureFixture) -> None:
+    def work(_: Job) -> None:
+        raise KeyError("/secret/path")
+
+    with caplog.at_level(logging.ERROR):
+        job = queue.submit(work, "anna")
+        assert job.wait(LONG)
+    assert job.message == INTERNAL_ERROR
+    assert "/secret/path" in caplog.text
+
+
+def test_the_queue_goes_on_after_a_job_that_failed(queue: JobQueue) -> None:
+    def work(_: Job) -> None:
+        raise MemoryError
+
+    failed = queue.submit(work, "anna")
+    assert failed.wait(LONG)
+    assert "out of memory" in failed.message
+    assert queue.submit(lambda _: 1, "anna").wait(LONG)
+
+
+def test_a_closed_queue_cancels_all_jobs_and_takes_none() -> None:
+    queue, blocker = JobQueue(), Blocker()
+    jobs = [queue.submit(blocker, owner) for owner in ("anna", "ben")]
+    assert blocker.begun.wait(LONG)
+    queue.close()
+    assert [job.status for job in jobs] == ["cancelled", "cancelled"]
+    with pytest.raises(QueueFullError, match="stopping"):
+        queue.submit(blocker, "anna")

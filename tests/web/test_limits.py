@@ -1,0 +1,125 @@
+"""Uploads are examined before any work, and refused beyond the limits."""
+
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.video import Averager
+
+from midframe.errors import OptionError, SourceError
+from midframe.media.pictures.images import write_image
+from midframe.options import RetimingOptions, SourceOptions, VideoOptions
+from midframe.video.pipeline import interpolate_video
+from midframe.web.limits import count_frames, probe_picture, probe_video
+from midframe.web.options import Limits
+
+Render = Callable[..., Path]
+LIMITS = Limits()
+
+
+def test_facts_of_a_video_are_found(render_video: Render) -> None:
+    path = render_video(frames=12, rate=Fraction(24))
+    facts = probe_video(path, LIMITS)
+    assert (facts.width, facts.height, facts.frames, facts.rate) == (96, 64, 12, 24)
+    assert facts.seconds == pytest.approx(0.5)
+    assert (facts.sound, facts.hdr, facts.interlaced) == ("aac", False, False)
+    assert (facts.size, facts.media_type) == (path.stat().st_size, "video/mp4")
+
+
+def test_a_name_without_a_suffix_is_enough(render_video: Render) -> None:
+    path = render_video("in.mkv", frames=3, sound=False)
+    bare = path.rename(path.with_name("0123"))
+    facts = probe_video(bare, LIMITS)
+    assert (facts.sound, facts.media_type) == ("", "video/webm")
+
+
+@pytest.mark.parametrize(
+    ("limits", "complaint"),
+    [
+        (Limits(max_mb=0.001), "larger than 0.001 MB"),
+        (Limits(max_seconds=0.2), "up to 0.2 are allowed"),
+        (Limits(max_pixels=1000), "96x64 pixels"),
+    ],
+)
+def test_a_video_beyond_the_limits_is_refused(
+    render_video: Render, limits: Limits, complaint: str
+) -> None:
+    with pytest.raises(SourceError, match=complaint):
+        probe_video(render_video(), limits)
+
+
+def test_a_text_file_is_no_video(tmp_path: Path) -> None:
+    path = tmp_path / "secret-name.mp4"
+    path.write_text("no video")
+    with pytest.raises(SourceError, match=r"^the file cannot be opened as a video"):
+        probe_video(path, LIMITS)
+
+
+def test_sound_alone_is_no_video(render_video: Render) -> None:
+    with pytest.raises(SourceError, match=r"^the file has no video stream"):
+        probe_video(render_video(picture=False), LIMITS)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ffconcat version 1.0\nfile in.mp4\n",
+        "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nin.mp4\n#EXT-X-ENDLIST\n",
+    ],
+)
+def test_a_playlist_cannot_open_other_files(render_video: Render, text: str) -> None:
+    path = render_video().with_name("list.m3u8")
+    path.write_text(text)
+    with pytest.raises(SourceError, match="cannot be opened as a video"):
+        probe_video(path, LIMITS)
+
+
+def test_facts_of_a_picture_are_found(tmp_path: Path, frame: Callable[..., np.ndarray]) -> None:
+    write_image(tmp_path / "a.png", frame(0))
+    facts = probe_picture(tmp_path / "a.png", LIMITS)
+    assert (facts.width, facts.height, facts.media_type) == (96, 64, "image/png")
+    with pytest.raises(SourceError, match="96x64 pixels"):
+        probe_picture(tmp_path / "a.png", Limits(max_pixels=1000))
+
+
+def test_a_text_file_is_no_picture(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_text("no picture")
+    with pytest.raises(SourceError, match=r"^the file cannot be read as a picture"):
+        probe_picture(tmp_path / "a.png", LIMITS)
+
+
+@pytest.mark.parametrize("name", ["max_mb", "max_seconds", "max_pixels"])
+def test_a_limit_of_zero_is_refused(name: str) -> None:
+    with pytest.raises(OptionError, match=f"{name} is 0: more than 0 is needed"):
+        Limits(**{name: 0})
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        VideoOptions(),
+        VideoOptions(RetimingOptions(fps=60)),
+        VideoOptions(RetimingOptions(slow=3)),
+        VideoOptions(RetimingOptions(factor=4), SourceOptions(0.25, 0.5)),
+    ],
+)
+def test_frames_are_counted_before_the_work(
+    render_video: Render, tmp_path: Path, options: VideoOptions
+) -> None:
+    path = render_video(frames=24, rate=Fraction(24), sound=False)
+    frames, interpolated = count_frames(probe_video(path, LIMITS), options)
+    retiming, source = options.retiming, options.source
+    report = interpolate_video(
+        path,
+        tmp_path / "out.mp4",
+        factor=retiming.factor,
+        fps=retiming.fps,
+        slow=retiming.slow,
+        start=source.start,
+        end=source.end,
+        model=Averager(),
+    )
+    assert frames == pytest.approx(report.frames_out, abs=1)
+    assert interpolated <= report.frames_interpolated + report.frames_held

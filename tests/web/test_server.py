@@ -1,0 +1,90 @@
+"""The server without a browser: what it answers to requests of any kind."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import pytest
+from helpers.web import Site
+
+from midframe.errors import OptionError
+
+ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+/")
+
+
+def ask(site: Site, path: str, data: bytes | None = None, **headers: str) -> tuple[int, str]:
+    """The status and the text of an answer."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    try:
+        with urlopen(Request(site.url + path, data, named), timeout=60) as answer:
+            return answer.status, answer.read().decode()
+    except HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+def test_the_page_is_served_without_addresses_of_other_sites(site: Site) -> None:
+    status, text = ask(site, "/")
+    assert status == 200
+    loaded = re.findall(r"""(?:src|href)=["'](https?://[^"']+)""", text)
+    assert [address for address in loaded if not address.startswith(site.url)] == []
+
+
+def test_an_upload_needs_a_session(site: Site) -> None:
+    status, text = ask(site, "/midframe/upload/video", b"x", X_Midframe_Session="guess")
+    assert (status, text) == (403, "this page has expired: reload it")
+    assert site.files() == []
+
+
+def test_an_upload_has_a_known_place(site: Site) -> None:
+    assert ask(site, "/midframe/upload/..%2Fx", b"x")[0] == 404
+    assert ask(site, "/midframe/upload/other", b"x")[0] == 404
+
+
+def test_files_need_the_names_of_a_session_and_a_file(site: Site) -> None:
+    for path in ("guess/guess", "../../etc/passwd", "%2e%2e/x"):
+        assert ask(site, f"/midframe/files/{path}")[0] == 404
+
+
+@pytest.mark.parametrize(
+    "path", ["/gradio_api/upload", "/gradio_api/file=/etc/passwd", "/monitoring", "/docs"]
+)
+def test_routes_of_gradio_that_are_not_needed_are_closed(site: Site, path: str) -> None:
+    assert ask(site, path)[0] == 404
+
+
+def test_another_site_cannot_start_a_job(site: Site) -> None:
+    body = b'{"data": [""], "fn_index": 0, "session_hash": "x"}'
+    path = "/gradio_api/queue/join"
+    assert ask(site, path, body, Origin="http://evil.example")[0] == 403
+    assert ask(site, path, body, Host="evil.example")[0] == 403
+
+
+def test_the_command_serves_until_it_is_interrupted(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "midframe", "web", "--port", "0"]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert ADDRESS.match(line), line
+        assert list(tmp_path.glob("midframe-web-*"))
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors == "midframe: interrupted\n"
+    assert not list(tmp_path.glob("midframe-web-*"))
+
+
+def test_a_port_in_use_is_refused(site: Site) -> None:
+    from midframe.web.server import listen
+
+    port = int(site.url.rpartition(":")[2])
+    with pytest.raises(OptionError, match=f"127.0.0.1 port {port} cannot be listened on"):
+        listen("127.0.0.1", port)

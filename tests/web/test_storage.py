@@ -1,0 +1,116 @@
+"""Files of visitors lie in private folders under random names, and are deleted."""
+
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from midframe.web import storage as module
+from midframe.web.storage import SessionError, Storage, StoredFile
+
+
+@pytest.fixture
+def ended() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ended: list[str]) -> Iterator[Storage]:
+    monkeypatch.setattr(module.tempfile, "tempdir", str(tmp_path))
+    storage = Storage(2, ended.append)
+    yield storage
+    storage.close()
+    assert not storage.root.exists()
+
+
+def write(path: Path) -> StoredFile:
+    path.write_text("content")
+    return StoredFile(path, "video/mp4")
+
+
+def test_folders_are_private(storage: Storage) -> None:
+    session = storage.open_session()
+    for folder in (storage.root, session.folder):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_sessions_and_files_have_names_that_cannot_be_guessed(storage: Storage) -> None:
+    first, second = storage.open_session(), storage.open_session()
+    assert len({first.token, second.token}) == 2
+    assert len(first.token) >= 32
+    assert first.new_path(".mp4").name != first.new_path(".mp4").name
+    name = first.add(write(first.new_path()))
+    assert len(name) >= 22
+    assert name not in second.files
+
+
+def test_a_new_upload_replaces_the_one_before(storage: Storage) -> None:
+    session = storage.open_session()
+    old, new = (write(session.new_path()) for _ in range(2))
+    name = session.set_upload("video", old)
+    session.set_upload("first", write(session.new_path()))
+    session.set_upload("video", new)
+    assert not old.path.exists()
+    assert name not in session.files
+    assert session.uploads["video"] is new
+    assert session.files[session.name_of(new)] is new
+
+
+def test_new_results_replace_those_before(storage: Storage) -> None:
+    session = storage.open_session()
+    old, new = (write(session.new_path()) for _ in range(2))
+    session.set_results("video", [old])
+    (name,) = session.set_results("video", [new])
+    assert not old.path.exists()
+    assert list(session.files) == [name]
+
+
+def test_a_session_that_is_not_used_is_deleted(storage: Storage, ended: list[str]) -> None:
+    old, used = storage.open_session(), storage.open_session()
+    write(old.new_path())
+    later = time.monotonic() + 2 * 3600 + 1
+    used.used = later
+    assert storage.sweep(later) == [old.token]
+    assert ended == [old.token]
+    assert not old.folder.exists()
+    assert storage.find(used.token) is used
+    with pytest.raises(SessionError, match="this page has expired: reload it"):
+        storage.find(old.token)
+
+
+def test_too_many_sessions_are_refused(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_SESSIONS", 1)
+    session = storage.open_session()
+    with pytest.raises(SessionError, match="too many pages are open"):
+        storage.open_session()
+    storage.close_session(session.token)
+    storage.open_session()
+
+
+def test_folders_of_a_server_that_was_killed_are_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module.tempfile, "tempdir", str(tmp_path))
+    old, recent, other = (
+        tmp_path / name for name in ("midframe-web-old", "midframe-web-new", "others")
+    )
+    for folder in (old, recent, other):
+        folder.mkdir()
+    long_ago = time.time() - 3 * 3600
+    for folder in (old, other):
+        module.os.utime(folder, (long_ago, long_ago))
+    Storage(2, lambda _: None).close()
+    assert not old.exists()
+    assert recent.exists()
+    assert other.exists()
+
+
+def test_an_upload_is_refused_when_the_disk_is_full(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage.check_space(1000)
+    monkeypatch.setattr(module, "RESERVED_BYTES", 1 << 60)
+    with pytest.raises(SessionError, match="disk is nearly full"):
+        storage.check_space(1000)

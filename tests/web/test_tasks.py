@@ -1,0 +1,174 @@
+"""The work behind the page, with a stand-in for the network."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.video import Averager, frames_of
+
+from midframe.errors import OptionError, SourceError, VideoError
+from midframe.media.pictures.images import read_image, write_image
+from midframe.options import EncodingOptions, RetimingOptions, VideoOptions
+from midframe.web import fragments
+from midframe.web.jobs import Job
+from midframe.web.limits import probe_picture, probe_video
+from midframe.web.networks import Networks, WatchedInterpolator, thumbnail, to_bytes
+from midframe.web.options import Limits
+from midframe.web.storage import Session, Storage, StoredFile
+from midframe.web.tasks import convert, interpolate_pictures, look_inside, without_paths
+
+Render = Callable[..., Path]
+NETWORKS = Networks(lambda _: Averager())
+
+
+@pytest.fixture
+def session() -> Iterator[Session]:
+    storage = Storage(1, lambda _: None)
+    yield storage.open_session()
+    storage.close()
+
+
+def upload(session: Session, slot: str, path: Path) -> StoredFile:
+    own = path.rename(session.new_path())
+    probe = probe_video if slot == "video" else probe_picture
+    facts = probe(own, Limits())
+    session.set_upload(slot, StoredFile(own, facts.media_type, facts, path.name))
+    return session.uploads[slot]
+
+
+def run(work: Callable[[Job], object]) -> Job:
+    job = Job(work, "anna")
+    job.run()
+    return job
+
+
+def test_a_video_is_interpolated(session: Session, render_video: Render) -> None:
+    upload(session, "video", render_video())
+    job = run(convert(session, NETWORKS, "flowsep", VideoOptions(RetimingOptions(factor=3))))
+    assert job.status == "done", job.message
+    result = session.files[job.result.name]
+    assert len(frames_of(result.path)) == job.result.report.frames_out == 36
+    assert (job.progress.done, job.progress.total) == (12, 12)
+    assert job.progress.picture.startswith(b"\xff\xd8")  # a JPEG
+    assert len(list(session.folder.iterdir())) == 2
+
+
+def test_a_cancelled_video_leaves_nothing_behind(session: Session, render_video: Render) -> None:
+    source = upload(session, "video", render_video())
+    work = convert(session, NETWORKS, "flowsep", VideoOptions())
+
+    def cancelled(job: Job) -> object:
+        job.show = lambda _: job.cancel()  # type: ignore[method-assign]
+        return work(job)
+
+    assert run(cancelled).status == "cancelled"
+    assert list(session.folder.iterdir()) == [source.path]
+
+
+def test_an_upload_that_was_replaced_is_refused(session: Session, render_video: Render) -> None:
+    upload(session, "video", render_video())
+    work = convert(session, NETWORKS, "flowsep", VideoOptions())
+    upload(session, "video", render_video("other.mp4"))
+    job = run(work)
+    assert job.message == "the video was replaced before the work began: start again"
+    assert len(list(session.folder.iterdir())) == 1
+
+
+def test_work_without_files_is_refused(session: Session) -> None:
+    with pytest.raises(SourceError, match="there is no video yet"):
+        convert(session, NETWORKS, "flowsep", VideoOptions())
+    with pytest.raises(SourceError, match="two pictures are needed"):
+        look_inside(session, NETWORKS, "flowsep", 0.5, 0.5)
+    with pytest.raises(OptionError, match="frames between are 0: 1 to 31"):
+        interpolate_pictures(session, NETWORKS, "flowsep", 0)
+
+
+def test_an_error_names_no_private_path(session: Session, render_video: Render) -> None:
+    upload(session, "video", render_video())
+    options = VideoOptions(encoding=EncodingOptions("vp9", crf=999))
+    job = run(convert(session, NETWORKS, "flowsep", options))
+    assert job.status == "failed"
+    assert str(session.folder) not in job.message
+    with (
+        pytest.raises(VideoError, match=r"^the file is damaged; see the result/a$"),
+        without_paths(Path("/private"), Path("/private/in")),
+    ):
+        raise VideoError("/private/in is damaged; see /private/a")
+
+
+def test_frames_between_pictures_are_in_their_order(
+    session: Session, tmp_path: Path, frame: Callable[..., np.ndarray]
+) -> None:
+    for n, slot in enumerate(("first", "second")):
+        write_image(tmp_path / f"{n}.png", frame(3 * n))
+        upload(session, slot, tmp_path / f"{n}.png")
+    job = run(interpolate_pictures(session, NETWORKS, "flowsep", 3))
+    assert job.status == "done", job.message
+    images = [read_image(session.files[name].path) for name in job.result]
+    assert len(images) == 5
+    assert np.array_equal(images[0], frame(0))
+    assert np.array_equal(images[-1], frame(3))
+    expected = np.rint(frame(0) * 0.75 + frame(3) * 0.25).astype(np.uint8)
+    assert np.array_equal(images[1], expected)
+
+
+def test_pictures_of_two_sizes_are_refused(
+    session: Session, tmp_path: Path, frame: Callable[..., np.ndarray]
+) -> None:
+    for slot, size in (("first", (64, 96)), ("second", (32, 48))):
+        write_image(tmp_path / "a.png", frame(0, *size))
+        upload(session, slot, tmp_path / "a.png")
+    with pytest.raises(SourceError, match="the pictures have 96x64 and 48x32 pixels"):
+        interpolate_pictures(session, NETWORKS, "flowsep", 1)
+
+
+def test_a_watched_network_gives_the_same_frames(frame: Callable[..., np.ndarray]) -> None:
+    shown: list[bytes] = []
+    tool = WatchedInterpolator(Averager(), shown.append, lambda: None)
+    images = tool.interpolate_many(frame(0), frame(2), [0.25, 0.5])
+    expected = Averager().interpolate_many(frame(0), frame(2), [0.25, 0.5])
+    assert all(map(np.array_equal, images, expected))
+    assert len(shown) == 1
+
+
+@pytest.mark.parametrize(("dtype", "peak"), [("uint8", 255), ("uint16", 65535), ("float32", 1)])
+def test_small_pictures_are_made_of_all_types(dtype: str, peak: float) -> None:
+    frame = np.full((1200, 40, 4), peak, dtype)
+    assert to_bytes(frame).min() == 255
+    assert thumbnail(frame).startswith(b"\xff\xd8")
+
+
+def test_only_one_network_is_kept() -> None:
+    loaded: list[str] = []
+
+    def load(name: str) -> Averager:
+        loaded.append(name)
+        return Averager()
+
+    networks = Networks(load)
+    for name in ("a", "a", "b", "a"):
+        networks.get(name)
+    assert loaded == ["a", "b", "a"]
+
+
+def test_a_speed_is_scaled_by_the_pixels() -> None:
+    networks = Networks(lambda _: Averager())
+    assert networks.seconds("flowsep", 1920, 1080) is None
+    measured = networks.measure("flowsep", 1920, 1080)
+    assert networks.seconds("flowsep", 960, 540) == pytest.approx(measured / 4)
+
+
+def test_a_name_of_a_file_is_no_html_and_no_template() -> None:
+    name = fragments.shown_name('C:\\films\\<img src="x">${1}{{2}}\n.mp4')
+    assert name == '<img src="x">${1}{{2}}.mp4'
+    escaped = fragments.escape(name)
+    assert not set(escaped) & set('<>"${}`')
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.04, "0.0 s"), (9.94, "9.9 s"), (59.6, "1 min"), (125, "2 min 05 s"), (14400, "4 h")],
+)
+def test_durations_are_shown_in_words(seconds: float, text: str) -> None:
+    assert fragments.clock(seconds) == text
