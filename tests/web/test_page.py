@@ -34,13 +34,21 @@ def open_page(browser: Any, site: Site, size: tuple[int, int]) -> Any:
 
     page.on("request", note)
     page.goto(site.url)
-    page.wait_for_selector("#mf-file-video", state="attached")
+    page.wait_for_selector("#mf-drop-video [data-session=open], #mf-drop-video[data-session=open]")
     return page
 
 
-@pytest.fixture(params=SIZES)
-def page(browser: Any, site: Site, request: pytest.FixtureRequest) -> Iterator[Any]:
-    page = open_page(browser, site, SIZES[request.param])
+@pytest.fixture
+def size() -> str:
+    return "desktop"
+
+
+on_both = pytest.mark.parametrize("size", SIZES)
+
+
+@pytest.fixture
+def page(browser: Any, site: Site, size: str) -> Iterator[Any]:
+    page = open_page(browser, site, SIZES[size])
     yield page
     site.brake.unlink(missing_ok=True)
     assert page.problems == []
@@ -73,6 +81,7 @@ def eventually(condition: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
+@on_both
 def test_a_video_is_uploaded_interpolated_played_and_downloaded(
     page: Any, site: Site, clip: Path, tmp_path: Path
 ) -> None:
@@ -163,6 +172,7 @@ def test_a_file_that_is_too_large_is_refused(page: Any, site: Site, tmp_path: Pa
     assert site.files() == []
 
 
+@on_both
 def test_frames_between_two_pictures_are_shown_and_compared(
     page: Any, tmp_path: Path, frame: Callable[..., np.ndarray]
 ) -> None:
@@ -189,6 +199,7 @@ def upload_pictures(page: Any, folder: Path, frame: Callable[..., np.ndarray], p
         page.wait_for_selector(f"#mf-drop-{prefix}{slot} >> text={slot}.png")
 
 
+@on_both
 def test_a_click_shows_the_kernels_and_the_flow_of_a_pixel(
     page: Any, tmp_path: Path, frame: Callable[..., np.ndarray]
 ) -> None:
@@ -208,6 +219,7 @@ def test_the_speed_of_a_model_is_measured(page: Any) -> None:
     page.wait_for_selector("#mf-speed-flowsep >> text=at 640 × 360 on this machine.")
 
 
+@on_both
 def test_the_page_has_no_serious_fault_of_accessibility(page: Any, site: Site, clip: Path) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is missing")
     upload(page, clip)

@@ -78,6 +78,8 @@ def test_a_session_that_is_not_used_is_deleted(storage: Storage, ended: list[str
     assert storage.find(used.token) is used
     with pytest.raises(SessionError, match="this page has expired: reload it"):
         storage.find(old.token)
+    with pytest.raises(SessionError, match="this page is still loading: try again"):
+        storage.find("")
 
 
 def test_too_many_sessions_are_refused(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,13 +3,14 @@
 
 window.midframe = {
   // A field for a file, which is sent to the server as soon as it is chosen.
-  dropZone(element, props, trigger) {
+  dropZone(element, props, trigger, watch) {
     let request = null;
+    watch("value", () => { element.dataset.session = "open"; });
     element.addEventListener("change", (event) => {
       const input = event.target;
       const file = input.files && input.files[0];
-      const status = element.querySelector(".mf-upload-status");
       const show = (text, failed) => {
+        const status = element.querySelector(".mf-upload-status");
         status.textContent = text;
         status.classList.toggle("mf-error", Boolean(failed));
       };

@@ -225,7 +225,7 @@ def _drop_zone(slot: str, label: str, accept: str, limits: Limits, prefix: str =
     template = DROP
     for word, value in words.items():
         template = template.replace(word, value)
-    script = "midframe.dropZone(element, props, trigger);"
+    script = "midframe.dropZone(element, props, trigger, watch);"
     return gr.HTML("", html_template=template, js_on_load=script, elem_id=f"mf-drop-{prefix}{slot}")
 
 

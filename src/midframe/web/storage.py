@@ -22,6 +22,7 @@ RESERVED_BYTES = 1 << 30
 SWEEP_SECONDS = 60.0
 """How often old sessions are looked for."""
 GONE = "this page has expired: reload it"
+LOADING = "this page is still loading: try again"
 
 log = logging.getLogger(__name__)
 
@@ -137,7 +138,7 @@ class Storage:
         with self._lock:
             session = self._sessions.get(token)
             if session is None:
-                raise SessionError(GONE)
+                raise SessionError(GONE if token else LOADING)
             session.used = time.monotonic()
             return session
 
