@@ -1,4 +1,4 @@
-"""Carriers: how packets of other streams get into the result, and their losses."""
+"""Carriers: copying or converting the packets of one stream, and their losses."""
 
 from collections.abc import Iterator
 from errno import EACCES, EDQUOT, EFBIG, EIO, ENOENT, ENOSPC, EPERM, EROFS
@@ -8,9 +8,9 @@ from typing import Any, Protocol
 import av
 
 OUTPUT_ERRORS = {ENOSPC, EDQUOT, EFBIG, EACCES, EPERM, EROFS, EIO, ENOENT}
-"""Errors of the output device; all others concern the written data."""
+"""Error numbers of the output file or its disk; all others are errors of the written data."""
 MAX_TIME = 2**62
-"""Ticks; a larger time of a packet is invalid."""
+"""In units of the time base; a packet with a larger time is damaged."""
 MAX_REPORTED_LOSSES = 20
 """Number of losses of a stream that are reported individually."""
 MAX_GAP = Fraction(1, 2)
@@ -26,7 +26,7 @@ time."""
 
 
 class UnsupportedStream(Exception):  # noqa: N818  # no failure: the stream is dropped and reported
-    """The reason why a stream cannot be carried."""
+    """A stream can neither be copied nor converted; the text is the reason."""
 
 
 class Losses:
@@ -35,13 +35,13 @@ class Losses:
     def __init__(self, stream: str) -> None:
         self.stream = stream
         self.offset = Fraction(0)
-        """Of the times that are noted, in the source."""
+        """Seconds to add to the noted times, for times in the source."""
         self.silent = False
-        """Losses are not noted, since the packets are outside of the result."""
+        """Do not note losses, because the packets are outside of the result."""
         self._runs: list[tuple[str, Fraction, Fraction, int]] = []
 
     def note(self, what: str, begin: Fraction | None, end: Fraction | None = None) -> None:
-        """Note a loss from one time to another."""
+        """Note a loss with its start and end, in seconds."""
         if self.silent:
             return
         last = self._runs[-1] if self._runs else None
@@ -67,20 +67,20 @@ class Losses:
 
 
 class Carrier(Protocol):
-    """Carries one stream from the source to the result."""
+    """Copies or converts one stream of the source into the result."""
 
     stream: Any
     """The stream of the result."""
     losses: Losses
     preroll: Fraction
-    """Seconds before the start of a span from which packets are needed, since the carrier cuts
-    exactly."""
+    """Seconds before the start of a span for which packets are needed too: carriers that decode cut
+    at a sample."""
 
     def packets(self, packet: av.Packet) -> Iterator[av.Packet]:
-        """Yield the packets of the result for one of the source."""
+        """Yield the packets of the result for a packet of the source."""
 
     def flush(self) -> Iterator[av.Packet]:
-        """Yield the remaining packets after the last one."""
+        """Yield the remaining packets at the end of the stream."""
 
 
 class CopiedStream:
@@ -114,15 +114,18 @@ class CopiedStream:
             return
         packet.stream = self.stream
         if self.slow != 1:
-            packet.pts, packet.dts, packet.duration = (
-                None if time is None else round(time * self.slow)
-                for time in (packet.pts, packet.dts, packet.duration)
-            )  # fmt: skip
+            packet.pts = _stretch(packet.pts, self.slow)
+            packet.dts = _stretch(packet.dts, self.slow)
+            packet.duration = _stretch(packet.duration, self.slow)
         yield packet
 
     def flush(self) -> Iterator[av.Packet]:
         """Yield nothing."""
         yield from ()
+
+
+def _stretch(time: int | None, slow: Fraction) -> int | None:
+    return None if time is None else round(time * slow)
 
 
 def end_of_composition(data: bytes) -> int:
@@ -133,8 +136,9 @@ def end_of_composition(data: bytes) -> int:
         after = place + 3 + int.from_bytes(data[place + 1 : place + 3], "big")
         if after > len(data):
             break
-        kind, place = data[place], after
-        if kind == END_OF_COMPOSITION:
+        segment_type = data[place]
+        place = after
+        if segment_type == END_OF_COMPOSITION:
             break
     return place
 
@@ -147,16 +151,16 @@ def _truncate(packet: av.Packet, size: int) -> av.Packet:
 
 
 def _is_edited_out(packet: av.Packet) -> bool:
-    """Return whether an edit list removes an audio packet; the last ones before 0, which prime a
-    decoder, are needed."""
+    """Return whether an edit list removes an audio packet; the last ones before 0 are kept, because
+    they prime the decoder."""
     if packet.stream.type != "audio" or not packet.is_discard or packet.pts is None:
         return False
     return not -PRIMING_PACKETS * (packet.duration or 0) <= packet.pts < 0
 
 
 def _clip_before_zero(packet: av.Packet) -> bool:
-    """Move the start of a subtitle to 0 if it is earlier, since Matroska would delay all streams;
-    return false if it ends before 0."""
+    """Move a subtitle that starts before 0 to 0, because Matroska would delay all streams; return
+    false if it ends before 0."""
     early = -min(0, packet.pts or 0)
     if early and packet.duration:
         if packet.duration <= early:
@@ -178,14 +182,13 @@ def times_of(packet: av.Packet) -> tuple[Fraction | None, Fraction | None]:
 
 
 class RisingTimes:
-    """Converts the packets of one stream of the result to its time base, with rising dts as muxers
-    require.
+    """Converts packets to the time base of their stream, with rising dts as muxers require.
 
-    A packet without times follows the one before it. A dts that does not rise is increased by the
-    minimum that the container accepts, and with it a pts that would precede the dts.
+    A packet without times follows the previous one. A dts that does not rise is increased by the
+    minimum that the container accepts, and a pts before the dts is set to it.
 
     Args:
-        equal: two packets may have one dts, as in Matroska.
+        equal: successive packets may have equal dts, as in Matroska.
     """
 
     def __init__(self, *, equal: bool) -> None:
@@ -194,15 +197,18 @@ class RisingTimes:
         self._duration = 0
 
     def fix(self, packet: av.Packet, stream: Any) -> av.Packet:
-        """Change the times of a packet; the header of the result must have been written."""
+        """Return the packet with corrected times; the header of the result must be written
+        already."""
         scale = packet.time_base / stream.time_base
-        pts, dts = (_rescale(time, scale) for time in (packet.pts, packet.dts))
+        pts = _rescale(packet.pts, scale)
+        dts = _rescale(packet.dts, scale)
         after = None if self._last is None else self._last + self._duration
         dts = next((time for time in (dts, pts, after) if time is not None), 0)
         if self._last is not None:
             dts = max(dts, self._last + self._least_step)
         pts = dts if pts is None else max(pts, dts)
-        self._last, self._duration = dts, max(0, _rescale(packet.duration, scale) or 0)
+        self._last = dts
+        self._duration = max(0, _rescale(packet.duration, scale) or 0)
         packet.time_base = stream.time_base
         packet.pts, packet.dts, packet.duration = pts, dts, self._duration
         return packet
@@ -215,21 +221,20 @@ def _rescale(time: int | None, scale: Fraction) -> int | None:
 
 
 class TimeOutlierFilter:
-    """Finds single audio packets with damaged times, by the packet after them, and corrects their
-    times.
+    """Corrects single audio packets with damaged times.
 
-    One packet is held back. It is out of place if it lies more than `JUMP` away from where the one
-    before it ends, and the next one does not.
+    It delays the packets by one. A packet has a damaged time if it is more than `JUMP` away from
+    the end of the previous packet, and the next one is not.
     """
 
     def __init__(self, losses: Losses) -> None:
         self._losses = losses
         self._held: av.Packet | None = None
         self._end: Fraction | None = None
-        """End of the packet before the one that is held back."""
+        """End of the packet before the delayed one, in seconds."""
 
     def feed(self, packet: av.Packet) -> Iterator[av.Packet]:
-        """Yield the packet that was held back."""
+        """Add a packet; yield the previous one."""
         yield from self._release(times_of(packet)[0])
         self._held = packet
 
@@ -238,17 +243,19 @@ class TimeOutlierFilter:
         yield from self._release(None)
 
     def _release(self, following: Fraction | None) -> Iterator[av.Packet]:
-        packet, self._held = self._held, None
+        packet = self._held
+        self._held = None
         if packet is None:
             return
-        begin, place = times_of(packet)[0], self._end
-        if begin is not None and place is not None and abs(begin - place) > JUMP:
-            wild = following is not None and abs(following - place) <= JUMP
-            if wild:
+        begin = times_of(packet)[0]
+        expected = self._end
+        if begin is not None and expected is not None and abs(begin - expected) > JUMP:
+            outlier = following is not None and abs(following - expected) <= JUMP
+            if outlier:
                 self._losses.note(
-                    f"a packet with a wrong time of {float(begin):.2f} s is placed", place
+                    f"a packet with a wrong time of {float(begin):.2f} s is placed", expected
                 )
-                packet.pts = packet.dts = round(place / packet.time_base)
+                packet.pts = packet.dts = round(expected / packet.time_base)
         end = times_of(packet)[1]
         self._end = self._end if end is None else end
         yield packet

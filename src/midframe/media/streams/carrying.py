@@ -1,4 +1,4 @@
-"""The other streams of a result while it is written."""
+"""Writing the streams other than the video."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from midframe.media.streams.sound_format import decode_sound
 from midframe.media.streams.streams import Plan
 
 EQUAL_DTS = ("matroska", "webm")
-"""Containers in which two packets of a stream may have one dts."""
+"""Containers in which successive packets of a stream may have equal dts."""
 
 
 class StreamsFailed(Exception):  # noqa: N818  # the result is written again without them
@@ -37,12 +37,13 @@ class StreamsFailed(Exception):  # noqa: N818  # the result is written again wit
 
     def __init__(self, indices: Iterable[int], reason: str) -> None:
         super().__init__(reason)
-        self.indices, self.reason = tuple(indices), reason
+        self.indices = tuple(indices)
+        self.reason = reason
 
 
 @dataclass(frozen=True)
 class Span:
-    """A part of a source, in seconds of its own time."""
+    """A part of a source, in seconds of the source."""
 
     begin: Fraction
     end: Fraction
@@ -54,9 +55,9 @@ class CarriedStreams:
     Args:
         container: of the result.
         plan: the carrier of each stream.
-        slow: how many times longer than the source the result is.
-        span: the part of the source that is shown; None for all.
-        strict: decode copied sound too, so that all damage is found.
+        slow: factor of slow motion.
+        span: the part of the source to write; None for all.
+        strict: decode copied sound too, to find all damage.
     """
 
     def __init__(
@@ -69,31 +70,34 @@ class CarriedStreams:
         strict: bool = False,
     ) -> None:
         self.strict = strict
-        self.container, self.plan, self.slow, self.span = container, plan, slow, span
+        self.container = container
+        self.plan = plan
+        self.slow = slow
+        self.span = span
         self.carriers: dict[int, Carrier] = {}
         """Carriers, by the stream's index in the source."""
         self.counts: dict[str, int] = {}
         """Number of streams of each type in the result, without the video."""
         self._times: dict[int, RisingTimes] = {}
         self._written: dict[int, int] = {}
-        """Number of packets of each carried stream that were written."""
+        """Number of written packets, by the stream's index in the source."""
 
     @property
     def damage(self) -> list[str]:
-        """Losses, with their times."""
+        """Return descriptions of lost packets, with their times."""
         return [text for each in self.carriers.values() for text in each.losses.texts()]
 
     @property
     def suspects(self) -> list[int]:
-        """Return the streams that prevent a container from being finished: those without a packet,
-        otherwise all."""
+        """Return the streams that may have made the trailer fail: those without a packet, otherwise
+        all."""
         return [index for index, count in self._written.items() if not count] or list(self.carriers)
 
     def add(self, source: Any, metadata: dict[str, str]) -> None:
         """Add a stream of the source to the result, if the plan has a carrier for it.
 
         Raises:
-            StreamsFailed: it cannot be added after all.
+            StreamsFailed: it cannot be added although its trial was successful.
         """
         choice = self.plan.choices.get(source.index)
         if choice is None or choice.add is None:
@@ -106,7 +110,8 @@ class CarriedStreams:
             self.counts[source.type] = self.counts.get(source.type, 0) + 1
         if carrier is None:
             return
-        self.carriers[source.index], self._written[source.index] = carrier, 0
+        self.carriers[source.index] = carrier
+        self._written[source.index] = 0
         self._times[source.index] = RisingTimes(equal=self.container.format.name in EQUAL_DTS)
         carrier.stream.metadata.update(metadata)
         carrier.stream.disposition = source.disposition
@@ -144,7 +149,7 @@ class CarriedStreams:
         self._mux(index, packets, begin)
 
     def _check_sound(self, packet: av.Packet) -> None:
-        """Note a packet of a copied sound that cannot be decoded."""
+        """Note a copied audio packet that cannot be decoded."""
         if packet.stream.type != "audio" or packet.is_corrupt or not packet.size:
             return
         try:
@@ -178,25 +183,27 @@ class CarriedStreams:
             yield from sound.flush()
 
     def _within_span(self, packet: av.Packet) -> av.Packet | None:
-        """Return the packet in the time of the span, or None if it is outside of it."""
+        """Return the packet with times relative to the span, or None if it is outside."""
         if packet.pts is None:
             packet.pts = packet.dts
         if self.span is None or packet.pts is None:
             return packet
-        begin, end = (round(edge / packet.time_base) for edge in (self.span.begin, self.span.end))
-        carrier, duration = self.carriers[packet.stream.index], packet.duration or 0
-        if (
-            packet.pts >= end
-            or packet.pts + duration + round(carrier.preroll / packet.time_base) <= begin
-        ):
+        begin = round(self.span.begin / packet.time_base)
+        end = round(self.span.end / packet.time_base)
+        carrier = self.carriers[packet.stream.index]
+        duration = packet.duration or 0
+        preroll = round(carrier.preroll / packet.time_base)
+        if packet.pts >= end or packet.pts + duration + preroll <= begin:
             return None
-        if isinstance(carrier, ConvertedSound):  # which cuts between two samples
-            packet.pts, packet.dts = packet.pts - begin, None
+        if isinstance(carrier, ConvertedSound):  # it cuts at a sample itself
+            packet.pts -= begin
+            packet.dts = None
             return packet
         if packet.pts < begin and packet.stream.type != "subtitle":
             return None
-        late = max(0, begin - packet.pts)  # a subtitle that began before
-        packet.pts, packet.duration = packet.pts + late - begin, duration - late
+        late = max(0, begin - packet.pts)  # of a subtitle that begins before the span
+        packet.pts += late - begin
+        packet.duration = duration - late
         packet.dts = packet.pts if late or packet.dts is None else packet.dts - begin
         if packet.stream.type == "subtitle":
             packet.duration = min(packet.duration, end - begin - packet.pts)
@@ -217,6 +224,6 @@ class CarriedStreams:
                 carrier.losses.note(f"a packet cannot be written ({reason_of(error)})", begin)
 
     def _has_place(self, packet: av.Packet) -> bool:
-        """Return whether a packet can be stored: AVI begins at 0, whereas other containers store
-        the priming of audio before it."""
+        """Return whether the container supports the time of a packet: AVI begins at 0, and other
+        containers store the priming packets of audio before 0."""
         return self.container.format.name != "avi" or packet.pts is None or packet.pts >= 0

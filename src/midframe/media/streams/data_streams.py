@@ -23,9 +23,9 @@ MEANINGS = {
     "dvd_nav_packet": "DVD menus",
     "mpegts": "a transport stream in a transport stream",
 }
-"""Contents by FFmpeg's names of codecs, and by tags."""
+"""Contents of data streams, by FFmpeg's codec name or by tag."""
 CONTAINERS = (b"moov", b"trak", b"mdia", b"minf", b"stbl")
-"""Boxes of QuickTime and MP4 that contain the boxes to find."""
+"""Boxes of QuickTime and MP4 that are searched for `tkhd` and `stsd`."""
 MOV_FORMATS = "mov,mp4"
 
 

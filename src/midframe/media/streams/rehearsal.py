@@ -1,8 +1,8 @@
-"""Rehearsal: find by trial, before the work, how each stream other than the video is carried.
+"""Rehearsal: find by trial, before the work, how to carry over each stream other than the video.
 
-The first packets of every stream are read. Each way of carrying it is tried in a file of the
-result's container, with header, packets and trailer, and read again; the first that works is
-chosen.
+The first packets of every stream are read. Each possible carrier writes them to a temporary file in
+the container of the result, with header and trailer, and the file is read again; the first carrier
+that works is chosen.
 """
 
 from collections.abc import Collection, Sequence
@@ -31,15 +31,15 @@ from midframe.media.streams.sound_format import SoundFormat, decode_sound, forma
 from midframe.media.streams.streams import Choice, Plan, codec_name, name_of, possible_choices
 
 FIRST_PACKETS = 12
-"""Number of packets of each stream that are tried."""
+"""Number of packets of each stream in a trial."""
 MAX_UNDECODABLE = 200
-"""Number of packets after which an audio stream counts as impossible to decode."""
+"""Number of packets after which an audio stream is considered undecodable."""
 MAX_GAP = Fraction(1)
-"""Seconds between two packets; a longer gap is a jump of the clock, and is closed in a trial."""
+"""Seconds between two packets; a longer gap is a jump of the clock, and is removed in a trial."""
 MAX_BYTES = 64 << 20
-"""Bytes of a source that are read for the first packets of streams that begin late."""
+"""Maximum number of bytes that are read to find the first packets of all streams."""
 STREAM_ERRORS = (av.FFmpegError, OSError, ValueError, OverflowError)
-"""Exceptions of PyAV and the system for streams that a container or an encoder does not accept."""
+"""Exceptions of PyAV and the system for streams that a container or an encoder refuses."""
 
 
 @dataclass
@@ -48,9 +48,9 @@ class FirstPackets:
 
     packets: dict[int, list[av.Packet]] = field(default_factory=dict)
     sounds: dict[int, SoundFormat] = field(default_factory=dict)
-    """Formats of the first decoded audio frames, by the index of the stream."""
+    """Formats of the first decoded audio frames, by stream index."""
     complete: bool = False
-    """The whole source was read."""
+    """The source was read to its end."""
 
 
 def make_plan(
@@ -63,16 +63,16 @@ def make_plan(
     scratch: Path | None = None,
     changed_sounds: Collection[int] = (),
 ) -> Plan:
-    """Find by trial how each stream other than the video is carried.
+    """Find by trial how to carry over each stream other than the video.
 
     Args:
         path: of the source.
-        others: its streams beside the picture.
-        target: the result; its ending chooses the container.
-        slow: how many times longer it is.
+        others: its streams other than the video.
+        target: the result; its suffix determines the container.
+        slow: factor of slow motion.
         mute: drop sound.
-        scratch: an existing folder for the files of trials; the target's if None.
-        changed_sounds: indices of the sound streams whose codec parameters change.
+        scratch: an existing folder for temporary files; the target's if None.
+        changed_sounds: indices of the audio streams whose codec parameters change.
     """
     plan = Plan(names={stream.index: name_of(stream) for stream in others})
     if not others:
@@ -84,14 +84,12 @@ def make_plan(
         trials = Trials((scratch or target.parent) / f".trial{target.suffix}", slow, changed_sounds)
         for stream in streams:
             packets = found.packets.get(stream.index, [])
-            nothing = (
-                found.complete and not packets and stream.type in ("audio", "subtitle") and not mute
-            )
-            plan.choices[stream.index] = (
-                Choice(reason="it holds no packets")
-                if nothing and stream.type == "audio"
-                else trials.choose(stream, packets, found.sounds.get(stream.index), mute=mute)
-            )
+            empty = found.complete and not packets
+            if empty and stream.type == "audio" and not mute:
+                plan.choices[stream.index] = Choice(reason="it holds no packets")
+                continue
+            sound = found.sounds.get(stream.index)
+            plan.choices[stream.index] = trials.choose(stream, packets, sound, mute=mute)
     return plan
 
 
@@ -101,9 +99,8 @@ def read_first_packets(source: Any, streams: Sequence[Any]) -> FirstPackets:
     waiting = {stream.index: stream for stream in streams if not is_cover(stream)}
     tried: dict[int, int] = {}
     size = 0
-    with suppress(
-        av.FFmpegError, IndexError
-    ):  # the latter is PyAV's, where streams appear in the middle of a file
+    # PyAV raises the IndexError at the end if streams appeared in the middle of a file
+    with suppress(av.FFmpegError, IndexError):
         for packet in source.demux():
             size += packet.size
             kept = found.packets.get(packet.stream.index)
@@ -143,13 +140,15 @@ class Trials:
     """Tries carriers in a temporary file.
 
     Args:
-        path: of that file, with the ending of the result.
-        slow: how many times longer the result is.
+        path: of that file, with the suffix of the result.
+        slow: factor of slow motion.
         changed_sounds: as in `make_plan`.
     """
 
     def __init__(self, path: Path, slow: Fraction, changed_sounds: Collection[int] = ()) -> None:
-        self.path, self.slow, self.changed_sounds = path, slow, changed_sounds
+        self.path = path
+        self.slow = slow
+        self.changed_sounds = changed_sounds
 
     def choose(
         self, source: Any, packets: Sequence[av.Packet], sound: SoundFormat | None, *, mute: bool
@@ -209,12 +208,15 @@ class Trials:
         """Check that the file contains the written packets."""
         if carrier is None or not written:
             return
-        kind, codec = carrier.stream.type, carrier.stream.codec_context.codec.canonical_name
+        codec = codec_name(carrier.stream)
         with av.open(file_url(self.path)) as result:
-            found = [
-                stream for stream in result.streams if stream.type == kind and stream.codec_context
+            same = [
+                stream
+                for stream in result.streams
+                if stream.type == carrier.stream.type
+                and stream.codec_context
+                and codec_name(stream) == codec
             ]
-            same = [stream for stream in found if codec_name(stream) == codec]
             if not same:
                 raise ValueError(f"{codec} is not found in the test file")
             if sound and sound.reordered and isinstance(carrier, CopiedStream):
@@ -235,10 +237,12 @@ def _can_be_decoded(container: Any, stream: Any) -> bool:
 
 
 def write_all(container: Any, carrier: Carrier, packets: Sequence[av.Packet]) -> int:
-    """Write the packets of one stream, which begin at 0, to a test file; return how many were
-    written."""
+    """Write the packets of one stream to a test file, shifted to begin at 0; return the number of
+    written packets."""
     times = RisingTimes(equal=False)
-    first, last, count = None, Fraction(0), 0
+    first: Fraction | None = None
+    last = Fraction(0)
+    count = 0
     for packet in packets:
         begin, end = times_of(packet)
         if begin is not None and (first is None or abs(begin - first - last) > MAX_GAP):
@@ -257,9 +261,8 @@ def _copy_packet(packet: av.Packet, first: Fraction) -> av.Packet:
     copy = av.Packet(bytes(packet))
     copy.stream, copy.time_base = packet.stream, packet.time_base
     start = round(first / packet.time_base)
-    copy.pts, copy.dts = (
-        None if time is None else time - start for time in (packet.pts, packet.dts)
-    )
+    copy.pts = None if packet.pts is None else packet.pts - start
+    copy.dts = None if packet.dts is None else packet.dts - start
     copy.duration, copy.is_keyframe = packet.duration or 0, packet.is_keyframe
     for side in packet.iter_sidedata():
         copy.set_sidedata(side)

@@ -1,7 +1,6 @@
-"""Re-encoded sound: each sample at its time, stretched without a change of pitch if the result is
-slower.
+"""Re-encoded sound: each sample at its time, stretched at constant pitch for slow motion.
 
-Between FFmpeg's filters, it is in arrays of float32 of shape (samples, channels).
+Between FFmpeg's filters, samples are float32 arrays (samples, channels).
 """
 
 from collections.abc import Iterator
@@ -26,25 +25,24 @@ from midframe.media.streams.sound_format import (
 BIT_RATE = 96_000
 """Bits per second of encoded sound, per channel."""
 TOLERANCE = Fraction(1, 100)
-"""Largest distance in seconds of a frame from the end of the one before it that is attributed to
-rounding."""
+"""Largest gap or overlap of two frames, in seconds, that is attributed to rounding."""
 MAX_SILENCE = 3600
 """Seconds; a longer gap is a damaged time."""
 UNDECODABLE = "a packet that cannot be decoded becomes silence"
 
 
 class ConvertedSound:
-    """Decodes sound, places it at its times with silence in gaps, stretches and encodes it.
+    """A `Carrier` that decodes sound, fills gaps with silence, stretches and encodes it.
 
-    Rate, channel layout and sample format come from each decoded frame, and may change in the
+    Rate, channel layout and sample format are those of each decoded frame, and may change in the
     middle of a stream.
 
     Args:
         source: the stream.
         container: of the result.
-        slow: how many times longer the result is.
+        slow: factor of slow motion.
         sound: format of its first frames.
-        losses: where packets that cannot be decoded are noted.
+        losses: to which packets that cannot be decoded are added.
     """
 
     preroll = Fraction(1, 2)
@@ -64,23 +62,25 @@ class ConvertedSound:
         )
         if not encoding.encoder.startswith("pcm"):
             self.stream.bit_rate = BIT_RATE * encoding.channels
-        self.source, self.slow, self.losses = source, slow, losses
+        self.source = source
+        self.slow = slow
+        self.losses = losses
         self.mixed = _describe_mix(sound, encoding)
         """Changes besides the codec, for the report."""
         self.length: Fraction | None = None
-        """Seconds from time 0 in which sound is needed; None for all, before 0 too."""
+        """Sound is cut to this many seconds from time 0; None for all, also before 0."""
         self._resampler: Resampler | None = None
         self._stretcher = Stretcher(encoding, slow)
         self._until = Fraction(0)
-        """End of the decoded sound."""
+        """End of the decoded sound, in seconds."""
         self._placed: int | None = None
-        """Index of the next sample, in the result's rate from time 0, before stretching."""
+        """Index of the next sample, at the result's sample rate from time 0, before stretching."""
         self._first: int | None = None
-        """Index of the first sample that is needed."""
+        """Index of the first sample in the result."""
         self._lost_from: Fraction | None = None
-        """Start of the first packet that could not be decoded."""
+        """Start of the first packet that could not be decoded, in seconds."""
         self._promised = Fraction(0)
-        """End of the last packet."""
+        """End of the last packet, in seconds."""
 
     @property
     def begin(self) -> Fraction | None:
@@ -96,7 +96,7 @@ class ConvertedSound:
         return end if self.length is None else min(end, self.length)
 
     def packets(self, packet: av.Packet) -> Iterator[av.Packet]:
-        """Yield the packets that are complete."""
+        """Decode a packet, and yield the encoded packets that are ready."""
         for frame in self._decode(packet):
             yield from self._encode(self._place(frame, packet))
 
@@ -125,7 +125,7 @@ class ConvertedSound:
         return []
 
     def _place(self, frame: Any, packet: av.Packet | None) -> Iterator[Array]:
-        """Return the next samples, preceded by silence if there is a gap."""
+        """Yield the samples of a frame, preceded by silence if there is a gap."""
         base = frame.time_base or (packet.time_base if packet else None)
         begin = self._until if frame.pts is None or base is None else frame.pts * base
         sound = format_of(frame)
@@ -134,7 +134,8 @@ class ConvertedSound:
             self.losses.note(
                 f"a packet with a wrong time of {float(begin):.0f} s is placed", self._until
             )
-            begin, off = self._until, Fraction(0)
+            begin = self._until
+            off = Fraction(0)
         if self._resampler is None or sound != self._resampler.sound or abs(off) > TOLERANCE:
             yield from self._new_segment(sound, begin)
         if self._resampler is None:
@@ -150,7 +151,8 @@ class ConvertedSound:
             yield from self._clip_to_window(samples)
 
     def _new_segment(self, sound: SoundFormat, begin: Fraction) -> Iterator[Array]:
-        """Flush the filters, fill up to a time with silence, or drop overlapping samples."""
+        """Flush the filters; fill a gap before `begin` with silence, or skip overlapping
+        samples."""
         yield from self._drain()
         self._until = begin
         try:
@@ -172,8 +174,9 @@ class ConvertedSound:
         if self._resampler is None or self._placed is None:
             return
         end = round(self._until * self.encoding.rate)
-        last, self._resampler = self._resampler, None
-        for samples in last.flush():
+        resampler = self._resampler
+        self._resampler = None
+        for samples in resampler.flush():
             yield from self._clip_to_window(samples[: max(0, end - self._placed)])
 
     def _end(self) -> Iterator[Array]:
@@ -188,7 +191,7 @@ class ConvertedSound:
             yield from self._clip_to_window(np.zeros((length, self.encoding.channels), np.float32))
 
     def _clip_to_window(self, samples: Array) -> Iterator[Array]:
-        """Return those of the next samples that are in the window."""
+        """Yield the part of the next samples that is in the result."""
         assert self._placed is not None
         begin = self._placed
         self._placed += len(samples)
@@ -216,8 +219,6 @@ class ConvertedSound:
 
 
 def _describe_mix(sound: SoundFormat, encoding: SoundEncoding) -> str:
-    return (
-        ""
-        if encoding.channels == sound.channels
-        else f"{sound.channels} channels mixed to {encoding.channels}"
-    )
+    if encoding.channels == sound.channels:
+        return ""
+    return f"{sound.channels} channels mixed to {encoding.channels}"

@@ -1,7 +1,6 @@
-"""Filter graphs of sound: conversion to one rate and layout, and stretching without a change of
-pitch.
+"""Filter graphs of sound: conversion to one rate and layout, and stretching at constant pitch.
 
-Between them, sound is in arrays of float32 of shape (samples, channels).
+Between them, samples are float32 arrays (samples, channels).
 """
 
 from collections.abc import Iterator
@@ -22,23 +21,25 @@ from midframe.media.streams.sound_format import (
 )
 
 PADDING = 0.5
-"""Seconds of silence that are appended to stretched sound, since `atempo` does not output its last
-window; removed afterwards."""
+"""Seconds of silence that are appended to stretched sound and removed afterwards, because `atempo`
+does not output its last window."""
 MAX_SAMPLE = 16.0
-"""Limit of float samples; damaged packets decode to huge values, which encoders refuse."""
+"""Float samples are clipped to this; damaged packets decode to huge values, which encoders
+refuse."""
 
 
 class Resampler:
-    """One filter graph from sound of one format to arrays of the rate and layout of the result.
+    """Converts sound of one format to arrays with the rate and layout of the result.
 
     Raises:
-        av.FFmpegError, ValueError: FFmpeg cannot convert such sound.
+        av.FFmpegError, ValueError: FFmpeg cannot convert sound of this format.
     """
 
     def __init__(self, sound: SoundFormat, encoding: SoundEncoding) -> None:
-        self.sound, self.channels = sound, encoding.channels
+        self.sound = sound
+        self.channels = encoding.channels
         self.skip = 0
-        """Number of the next samples that overlap earlier ones."""
+        """Number of samples to drop, because they overlap earlier ones."""
         mixing = mixing_filter(sound, encoding)
         try:
             self._build(encoding, mixing)
@@ -54,7 +55,7 @@ class Resampler:
         self._begin, self._last = _link(self._graph, self.sound, filters, encoding.layout)
 
     def feed(self, frame: Any) -> Iterator[Array]:
-        """Yield the samples that are ready."""
+        """Add a frame; yield the samples that are ready."""
         frame.pts = None
         self._begin.push(frame)
         yield from self._ready()
@@ -67,21 +68,24 @@ class Resampler:
     def _ready(self) -> Iterator[Array]:
         for frame in pull_frames(self._last):
             samples = frame.to_ndarray().reshape(-1, self.channels)  # packed, so there is one plane
-            late, self.skip = samples[max(0, self.skip) :], max(0, self.skip - len(samples))
-            if len(late):
-                clean = np.nan_to_num(late, nan=0.0, posinf=MAX_SAMPLE, neginf=-MAX_SAMPLE)
+            new = samples[max(0, self.skip) :]
+            self.skip = max(0, self.skip - len(samples))
+            if len(new):
+                clean = np.nan_to_num(new, nan=0.0, posinf=MAX_SAMPLE, neginf=-MAX_SAMPLE)
                 yield np.clip(clean, -MAX_SAMPLE, MAX_SAMPLE)
 
 
 class Stretcher:
-    """Stretches sound without a change of pitch, and outputs frames with the times of the
-    result."""
+    """Stretches sound at constant pitch, and outputs frames with the times of the result."""
 
     def __init__(self, encoding: SoundEncoding, slow: Fraction) -> None:
-        self.encoding, self.slow = encoding, slow
+        self.encoding = encoding
+        self.slow = slow
         self._graph: av.filter.Graph | None = None
         self._first: int | None = None
-        self._taken, self._given = 0, 0
+        """Index of the first sample of the output."""
+        self._samples_in = 0
+        self._samples_out = 0
 
     def begin_at(self, sample: int) -> None:
         """Set the position of the first sample before stretching; later calls have no effect."""
@@ -89,10 +93,10 @@ class Stretcher:
             self._first = round(sample * self.slow)
 
     def feed(self, samples: Array) -> Iterator[Any]:
-        """Yield frames that are ready."""
+        """Add samples; yield the frames that are ready."""
         frame = self._frame(samples)
-        frame.pts = self._taken
-        self._taken += len(samples)
+        frame.pts = self._samples_in
+        self._samples_in += len(samples)
         if self.slow == 1:
             yield self._make_frame(samples)
             return
@@ -108,19 +112,19 @@ class Stretcher:
             yield from self._ready()
 
     def _ready(self) -> Iterator[Any]:
-        """Limit the output to the duration of the stretched sound, since `atempo` pads its last
-        window."""
+        """Yield the frames that are ready, cut to the duration of the stretched sound, because
+        `atempo` pads its last window."""
         for frame in pull_frames(self._last):
             samples = frame.to_ndarray().reshape(-1, self.encoding.channels)
-            samples = samples[: max(0, round(self._taken * self.slow) - self._given)]
+            samples = samples[: max(0, round(self._samples_in * self.slow) - self._samples_out)]
             if len(samples):
                 yield self._make_frame(samples)
 
     def _make_frame(self, samples: Array) -> Any:
         assert self._first is not None
         frame = self._frame(samples)
-        frame.pts = self._first + self._given
-        self._given += len(samples)
+        frame.pts = self._first + self._samples_out
+        self._samples_out += len(samples)
         return frame
 
     def _frame(self, samples: Array) -> Any:
@@ -144,7 +148,8 @@ class Stretcher:
 def _link(
     graph: av.filter.Graph, sound: SoundFormat, filters: list[Any], layout: str
 ) -> tuple[Any, Any]:
-    """Return the ends of a graph from sound of one format to packed floats of a layout."""
+    """Link a graph that converts to packed float samples of a layout; return its source and
+    sink."""
     begin = graph.add_abuffer(
         sample_rate=sound.rate,
         format=sound.sample_format,

@@ -2,10 +2,10 @@
 
 PyAV 18 has two bugs that crash the interpreter; this module and `sound` work around them:
 
-- The list of planes of a planar frame is read past its end from 8 channels on. Only packed frames
-  become arrays.
-- Channel layouts of an order of their own are freed twice, once with the frame and once with its
-  layout object. The layout object of such a frame is never released.
+- The list of planes of a planar frame with 8 or more channels is read past its end. Only packed
+  frames are converted to arrays.
+- Channel layouts with a custom order are freed twice, once with the frame and once with its layout
+  object. The layout object of such a frame is never released.
 """
 
 import ctypes
@@ -26,17 +26,17 @@ ENCODERS = {
     "avi": ("aac",),
     "mpegts": ("aac",),
 }
-"""Encoders of each container, the preferred one first; PCM is for numbers of channels that AAC does
-not support."""
+"""Encoders for each container, the preferred one first; PCM is for channel counts that AAC does not
+support."""
 WIDE_FORMATS = ("s32", "flt", "dbl", "s64")
 """Samples of more than 16 bits."""
 DEFAULT_LAYOUTS = {
     1: "mono", 2: "stereo", 3: "2.1", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1",
     16: "hexadecagonal", 24: "22.2",
 }  # fmt: skip
-"""FFmpeg's default layouts for sound that states only a number of channels."""
+"""FFmpeg's default layouts by the number of channels, for sound without a layout."""
 OTHER_LAYOUTS = {3: "3.0", 4: "quad"}
-"""Other layouts of as many channels, for encoders that lack the default one."""
+"""Alternative layouts by the number of channels, for encoders that do not support the default."""
 SMALLER_LAYOUTS = ("7.1", "5.1", "stereo", "mono")
 COMMON_LAYOUTS = (
     "mono",
@@ -53,8 +53,7 @@ COMMON_LAYOUTS = (
 )
 """Layouts to which sound with a custom channel order may be converted."""
 MIN_RATE = 16000
-"""Samples per second; at lower rates a packet of AAC is so long that its priming is audible as a
-delay if it is kept."""
+"""Samples per second; at lower rates an AAC packet is so long that the encoder delay is audible."""
 UNKNOWN_LAYOUT = re.compile(r"(\d+) channels")
 CUSTOM_ORDER = re.compile(r"channels \(|@|ambisonic|channels$")
 """Names of layouts that may have a custom list of channels."""
@@ -82,12 +81,12 @@ class SoundFormat:
 
     @property
     def reordered(self) -> bool:
-        """Whether its channels have a custom order."""
+        """Return whether the channels have a custom order."""
         return "channels (" in self.layout
 
     @property
     def unordered(self) -> bool:
-        """Whether the positions of the channels are unknown."""
+        """Return whether the positions of the channels are unknown."""
         return bool(UNKNOWN_LAYOUT.fullmatch(self.layout))
 
 
@@ -102,8 +101,11 @@ class SoundEncoding:
 
 
 def decode_sound(context: Any, packet: av.Packet | None) -> list[Any]:
-    """Decode the frames of a packet, or with None the last ones; raise an av.FFmpegError if it
-    cannot be decoded."""
+    """Return the frames of a packet; with None flush the decoder.
+
+    Raises:
+        av.FFmpegError: the packet cannot be decoded.
+    """
     frames = context.decode(packet)
     for frame in frames:
         if CUSTOM_ORDER.search(frame.layout.name):
@@ -138,21 +140,21 @@ def _format(rate: int, sample_format: str, layout: Any) -> SoundFormat:
 
 @lru_cache(maxsize=64)
 def choose_sound_encoding(container: str, sound: SoundFormat) -> SoundEncoding:
-    """Choose the encoding for a container that preserves the most: all channels, otherwise the
-    nearest smaller layout."""
+    """Choose the encoding for a container that preserves the most channels: all of them, otherwise
+    the next smaller layout.
+
+    Raises:
+        ValueError: no encoder of the container supports any of the layouts.
+    """
     names = [_encoder(name, sound) for name in ENCODERS[container]]
     layouts = [sound.layout] if not CUSTOM_ORDER.search(sound.layout) or sound.unordered else []
     layouts += [
         each for each in COMMON_LAYOUTS if sound.reordered and _names(each) == _names(sound.layout)
     ]
-    layouts += (
-        []
-        if sound.ambisonic
-        else [DEFAULT_LAYOUTS.get(sound.channels, f"{sound.channels} channels")]
-    )
-    layouts += (
-        [OTHER_LAYOUTS[sound.channels]] if layouts and sound.channels in OTHER_LAYOUTS else []
-    )
+    if not sound.ambisonic:
+        layouts.append(DEFAULT_LAYOUTS.get(sound.channels, f"{sound.channels} channels"))
+    if layouts and sound.channels in OTHER_LAYOUTS:
+        layouts.append(OTHER_LAYOUTS[sound.channels])
     smaller = [
         each for each in SMALLER_LAYOUTS if av.AudioLayout(each).nb_channels < sound.channels
     ]
@@ -169,10 +171,9 @@ def choose_sound_encoding(container: str, sound: SoundFormat) -> SoundEncoding:
 
 
 def mixing_filter(sound: SoundFormat, encoding: SoundEncoding) -> str | None:
-    """Return the arguments of FFmpeg's `pan` for layouts that its resampler cannot mix; None for
-    others.
+    """Return arguments of FFmpeg's `pan` filter for layouts that its resampler cannot mix, or None.
 
-    Ambisonic sound becomes stereo by two cardioids that face left and right.
+    Ambisonic sound is converted to stereo by two cardioids that face left and right.
     """
     if sound.ambisonic and encoding.layout == "stereo":
         return "stereo|FL=0.5*c0+0.5*c1|FR=0.5*c0-0.5*c1"
@@ -182,13 +183,13 @@ def mixing_filter(sound: SoundFormat, encoding: SoundEncoding) -> str | None:
 
 
 def mixing_by_number(sound: SoundFormat, encoding: SoundEncoding) -> str:
-    """Return the arguments of `pan` that distribute the channels of the source cyclically over
-    those of the result."""
-    turns = [range(first, sound.channels, encoding.channels) for first in range(encoding.channels)]
-    mixed = ("+".join(f"c{each}" for each in turn or [0]) for turn in turns)
-    return "|".join(
-        [encoding.layout, *(f"c{number}<{terms}" for number, terms in enumerate(mixed))]
-    )
+    """Return arguments of `pan` that distribute the channels of the source cyclically over those of
+    the result."""
+    terms = [encoding.layout]
+    for number in range(encoding.channels):
+        mixed = range(number, sound.channels, encoding.channels) or [0]
+        terms.append(f"c{number}<" + "+".join(f"c{each}" for each in mixed))
+    return "|".join(terms)
 
 
 def _encoder(name: str, sound: SoundFormat) -> str:
@@ -198,15 +199,16 @@ def _encoder(name: str, sound: SoundFormat) -> str:
 
 
 def _names(layout: str) -> list[str]:
-    """Return the channels of a layout; a custom order is parsed from its name, since PyAV cannot
-    represent it."""
+    """Return the sorted channel names of a layout; a custom order is parsed from its name, because
+    PyAV cannot represent it."""
     if "(" in layout and "channels" in layout:
         return sorted(layout.partition("(")[2].rstrip(")").split("+"))
     return sorted(channel.name for channel in av.AudioLayout(layout).channels)
 
 
 def _nearest_rate(encoder: str, rate: int) -> int:
-    """Return the encoder's lowest rate that preserves all frequencies, or its highest."""
+    """Return the lowest sample rate of the encoder that preserves all frequencies, or its highest
+    rate."""
     offered: list[int] = sorted(av.Codec(encoder, "w").audio_rates or [])
     if encoder == "libopus" or not offered:
         return offered[-1] if offered else rate
@@ -226,7 +228,7 @@ def _opens(encoder: str, rate: int, layout: str) -> bool:
 
 
 def chunk_lengths(total: int, longest: int) -> Iterator[int]:
-    """Split a number into a sum of numbers up to a maximum."""
+    """Yield lengths up to `longest` whose sum is `total`."""
     while total > 0:
         yield min(total, longest)
         total -= longest

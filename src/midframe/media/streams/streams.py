@@ -1,4 +1,4 @@
-"""The plan for the streams beside the video: copied, converted, or dropped with a reason."""
+"""The plan for the streams other than the video: copied, converted, or dropped with a reason."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,38 +22,39 @@ PICTURE_TYPES = {"mjpeg": ("jpg", "image/jpeg"), "png": ("png", "image/png")}
 """Suffix and media type of cover images."""
 UNKNOWN_MEDIA_TYPE = "application/octet-stream"
 CONVERTED_FOR_PLAYERS = {"mp4": "pcm"}
-"""Sound that FFmpeg writes into a container, but that most players do not support there."""
+"""Prefix of the audio codecs that FFmpeg muxes into a container although most players do not
+support them there."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """How one stream is carried."""
+    """How one stream is carried over."""
 
     add: Callable[[av.container.OutputContainer, Any, Fraction], Carrier | None] | None = None
     """Adds it to a container; None if it is dropped."""
     note: str = ""
-    """Its conversion, if it is converted."""
+    """Description of the conversion; empty if it is copied."""
     reason: str = ""
     """Why it is dropped; empty if that is not reported."""
     shown: bool = True
-    """Whether the result has a stream of its type for it."""
+    """The result contains it as a stream of the same type, not as an attachment."""
 
 
 @dataclass
 class Plan:
-    """How every stream other than the video is carried, by its index in the source."""
+    """How every stream other than the video is carried over, by its index in the source."""
 
     choices: dict[int, Choice] = field(default_factory=dict)
     names: dict[int, str] = field(default_factory=dict)
-    """Descriptions for the report."""
+    """Descriptions of the streams for the report."""
     time_code: str | None = None
     """Time code of the first frame of the result."""
     lost_time_code: str = ""
-    """The source's time code and why the result has none; empty where the source has none."""
+    """The time code of the source and why it is dropped; empty if none is dropped."""
 
     @property
     def converted(self) -> list[str]:
-        """Converted streams, and their conversion."""
+        """Return descriptions of the converted streams and their conversion."""
         return [
             f"{self.names[index]} ({each.note})"
             for index, each in self.choices.items()
@@ -62,7 +63,7 @@ class Plan:
 
     @property
     def dropped(self) -> list[str]:
-        """Streams that the result does not have, and the reason."""
+        """Return descriptions of the dropped streams, with reasons."""
         dropped = [
             f"{self.names[index]} ({each.reason})"
             for index, each in self.choices.items()
@@ -71,7 +72,7 @@ class Plan:
         return dropped + ([self.lost_time_code] if self.lost_time_code else [])
 
     def drop(self, index: int, reason: str) -> None:
-        """Drop a stream after all."""
+        """Drop a stream whose trial was successful."""
         self.choices[index] = Choice(reason=reason)
 
 
@@ -84,24 +85,24 @@ def possible_choices(
     mute: bool,
     changes: bool = False,
 ) -> list[Choice]:
-    """Yield possible carriers for a stream, the best first.
+    """Return the possible choices for a stream, the best first.
 
     Args:
         source: a stream other than the video.
         container: FFmpeg's name of the result's container.
-        slow: how many times longer the result is.
+        slow: factor of slow motion.
         sound: format of the first frames of an audio stream; None if none could be decoded.
         mute: drop sound.
-        changes: codec parameters of a sound change, which only MPEG-TS can state.
+        changes: the codec parameters of the audio change; only MPEG-TS supports that.
 
     Raises:
-        UnsupportedStream: with the reason why there is none.
+        UnsupportedStream: there is none; the text is the reason.
     """
     if source.type == "attachment":
         return [_attachment(source, container)]
     if source.type == "data":
         if source.discard == Discard.all:
-            return [Choice()]  # chapter titles, which MP4 keeps in a stream of texts
+            return [Choice()]  # chapter titles, which MP4 stores in a text stream
         if stated_time_code(source.metadata):
             return [Choice()]  # a time code is carried with the video, or reported there
         raise UnsupportedStream(describe_data(source))
@@ -126,12 +127,11 @@ def codec_name(source: Any) -> str:
 
 
 def _can_hold(container: str, name: str) -> bool:
-    """Return whether a container supports a codec, also in players if FFmpeg would write it."""
-    return (
-        name in IN_MPEG_TS
-        if container == "mpegts"
-        else container != "avi" or name not in NOT_IN_AVI
-    )
+    """Return whether players support a codec in a container; what FFmpeg refuses fails in the
+    trial."""
+    if container == "mpegts":
+        return name in IN_MPEG_TS
+    return container != "avi" or name not in NOT_IN_AVI
 
 
 def _sound(
@@ -162,8 +162,9 @@ def _copy_with_format(
     def add(target: av.container.OutputContainer, stream: Any, slow: Fraction) -> Carrier:
         carrier = CopiedStream(stream, target, slow, Losses(name_of(stream)))
         context = carrier.stream.codec_context
-        if sound and context.sample_rate <= 0:  # the header does not state what decoders find
-            context.sample_rate, context.layout = sound.rate, sound.layout
+        if sound and context.sample_rate <= 0:  # not in the header of the source
+            context.sample_rate = sound.rate
+            context.layout = sound.layout
         return carrier
 
     return add
@@ -225,13 +226,12 @@ def name_of(source: Any) -> str:
 
 
 def plan_time_code(plan: Plan, reader: FrameSource, rate: Fraction | None) -> None:
-    """Choose the time code of the first frame, which QuickTime, MP4 and Matroska files store with
-    the video.
+    """Set the time code of the first frame in the plan, or the reason why it is dropped.
 
     Args:
-        plan: gets it, or the reason why there is none.
+        plan: to change.
         reader: the source.
-        rate: frames per second of the result; None if it has a variable one or is slower.
+        rate: frames per second of the result; None if it is variable or the result is slowed down.
     """
     code = stated_time_code(reader.contents.stream_metadata, reader.contents.metadata)
     if code is None:

@@ -1,4 +1,4 @@
-"""Subtitles that are converted to another text format."""
+"""Conversion of subtitles to another text format."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -14,7 +14,7 @@ from midframe.media.streams.carriers import Losses, UnsupportedStream, times_of
 TEXT_ENCODERS = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip", "webm": "webvtt"}
 MILLISECOND = Fraction(1, 1000)
 UNKNOWN_SECONDS = 4
-"""Seconds that a subtitle without a stated end is shown at most; the next one ends it."""
+"""Maximum duration in seconds of a subtitle without an end; the next one ends it."""
 DELAYED = ("eia_608",)
 """Decoders that output a subtitle when the next one begins, with its own times."""
 NO_PTS = -(2**63)
@@ -35,7 +35,7 @@ Style: Default,Arial,16,&Hffffff,&Hffffff,&H0,&H0,0,0,0,0,100,100,0,0,1,1,0,2,10
 [Events]
 Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
 """
-"""Styles for FFmpeg's text encoders, in the form of its decoders' output."""
+"""Header with styles for FFmpeg's subtitle encoders, as its decoders output it."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Event:
 
 
 class ConvertedText:
-    """Decodes subtitles and encodes them in the text format of the container."""
+    """A `Carrier` that decodes subtitles and encodes them in the text format of the container."""
 
     preroll = Fraction(0)
 
@@ -62,17 +62,19 @@ class ConvertedText:
                 "become text"
             )
         self.stream: Any = container.add_stream(TEXT_ENCODERS[container.format.name])
-        self.source, self.slow, self.losses = source, slow, losses
+        self.source = source
+        self.slow = slow
+        self.losses = losses
         self.stream.codec_context.subtitle_header = (
             source.codec_context.subtitle_header or ASS_HEADER
         )
         self.stream.time_base = self.stream.codec_context.time_base = MILLISECOND
         self._delayed = source.codec_context.codec.canonical_name in DELAYED
         self._open_end: Event | None = None
-        """The last event, if its end is the start of the next one."""
+        """The last event, if it has no end."""
 
     def packets(self, packet: av.Packet) -> Iterator[av.Packet]:
-        """Yield the converted subtitle, preceded by an earlier one that had no end."""
+        """Yield the converted subtitle, preceded by an earlier one without an end."""
         begin = times_of(packet)[0]
         if begin is None:
             return
@@ -88,7 +90,7 @@ class ConvertedText:
             yield from self._encode(event)
 
     def flush(self) -> Iterator[av.Packet]:
-        """Yield the last subtitles, if they had no end."""
+        """Yield the last subtitles that are not written yet."""
         yield from self._end_open_event(None)
         with suppress(av.FFmpegError, ValueError):
             event = self._event(av.Packet(), Fraction(0)) if self._delayed else None
@@ -98,8 +100,8 @@ class ConvertedText:
                 yield from self._encode(replace(event, duration=shown))
 
     def _event(self, packet: av.Packet, begin: Fraction) -> Event | None:
-        """Join all texts of a packet, since MP4 shows one at a time; return None if there is
-        none."""
+        """Decode a packet and join its texts, because MP4 shows one at a time; return None if there
+        is none."""
         decoded = self.source.codec_context.decode2(packet)
         lines = [line.ass for line in decoded or () if getattr(line, "ass", b"")]
         if not lines or not any(line.split(b",", ASS_FIELDS)[-1].strip() for line in lines):
@@ -115,7 +117,8 @@ class ConvertedText:
         return Event(ass, begin, shown if shown and shown > 0 else None)
 
     def _end_open_event(self, begin: Fraction | None) -> Iterator[av.Packet]:
-        event, self._open_end = self._open_end, None
+        event = self._open_end
+        self._open_end = None
         if event is None:
             return
         longest = Fraction(UNKNOWN_SECONDS)
@@ -125,8 +128,8 @@ class ConvertedText:
 
     def _encode(self, event: Event) -> Iterator[av.Packet]:
         assert event.duration is not None
-        ends = (event.begin, event.begin + event.duration)
-        begin, end = (max(0, round(time * self.slow / MILLISECOND)) for time in ends)
+        begin = self._to_milliseconds(event.begin)
+        end = self._to_milliseconds(event.begin + event.duration)
         if end <= begin or end >= 2**31:
             return
         try:
@@ -136,6 +139,12 @@ class ConvertedText:
         except av.FFmpegError:
             self.losses.note("a subtitle that cannot be encoded is dropped", event.begin)
             return
-        packet.stream, packet.time_base = self.stream, MILLISECOND
-        packet.pts, packet.dts, packet.duration = begin, begin, end - begin
+        packet.stream = self.stream
+        packet.time_base = MILLISECOND
+        packet.pts = packet.dts = begin
+        packet.duration = end - begin
         yield packet
+
+    def _to_milliseconds(self, time: Fraction) -> int:
+        """Convert seconds of the source to milliseconds of the result."""
+        return max(0, round(time * self.slow / MILLISECOND))

@@ -1,8 +1,8 @@
-"""SMPTE time codes: the label of the first frame, from which later frames count up.
+"""SMPTE time codes: the label of the first frame; later frames count up from it.
 
-A time code counts frames at the nominal rate, 30 for 30000/1001. With drop-frame (a semicolon
-before the frames), the first labels of each minute but every tenth are skipped, so that it keeps to
-the clock.
+A time code counts frames at the nominal rate, 30 for 30000/1001. Drop-frame time codes (with a
+semicolon before the frames) skip the first labels of every minute except each tenth, so that they
+stay in step with the clock.
 """
 
 import re
@@ -38,28 +38,26 @@ class TimeCode:
 
     @property
     def _skipped(self) -> int:
-        """Labels skipped per minute."""
+        """Return the number of labels that are skipped per minute."""
         return self.nominal // 15
 
     @classmethod
     def parse(cls, text: str, nominal: int) -> "TimeCode | None":
-        """Read a label; None if it is none at this rate."""
+        """Parse a label; return None if it is not valid at this rate."""
         match = LABEL.fullmatch(text.strip())
         if not match or int(match[5]) >= nominal:
             return None
         hours, minutes, seconds, frame = (int(match[number]) for number in (1, 2, 3, 5))
         drop = match[4] in DROP_MARKS and nominal % 30 == 0
         code = cls(((hours * 60 + minutes) * 60 + seconds) * nominal + frame, nominal, drop)
+        if not drop:
+            return code
         total = hours * 60 + minutes
-        return (
-            cls(code.frames - code._skipped * (total - total // 10), nominal, True)
-            if drop
-            else code
-        )
+        return cls(code.frames - code._skipped * (total - total // 10), nominal, True)
 
 
 def stated_time_code(*metadata: Mapping[str, str]) -> str | None:
-    """Return the time code of a file or a stream."""
+    """Return the time code in the metadata of a file or a stream; None if there is none."""
     named = (
         value
         for each in metadata
@@ -78,7 +76,7 @@ def scale_time_code(text: str, source_rate: Fraction, rate: Fraction, start: Fra
         start: seconds of the source before the first frame of the result.
 
     Raises:
-        ValueError: there is none, with the reason.
+        ValueError: it cannot be represented; the text is the reason.
     """
     nominal, wanted = round(source_rate), round(rate)
     code = TimeCode.parse(text, nominal) if nominal else None

@@ -1,1 +1,1 @@
-"""Writing results: containers, encoders, and files that get their name when they are complete."""
+"""Writing results: encoders, containers, animations and pipes."""

@@ -15,7 +15,7 @@ from midframe.media.reading.video_file import file_url
 SUFFIXES = (".gif", ".apng")
 FOREVER = 0
 FASTEST_GIF = 50
-"""Frames per second: viewers show GIFs with shorter delays slowly."""
+"""Frames per second; viewers play GIFs with shorter delays too slowly."""
 GIF_TICKS = 100
 """Ticks of GIF per second."""
 MAX_APNG_TERM = 65535
@@ -28,11 +28,11 @@ APNG_FORMATS = {
 }
 """Pixel formats of RGB, by depth and alpha."""
 Frames = Callable[[], Iterable[av.VideoFrame]]
-"""Returns all frames of lossless RGB, with their times, on every call."""
+"""Returns an iterable of all frames, lossless RGB with times; called twice for GIF."""
 
 
 def plays_of(path: Path) -> int:
-    """Return how often an animation is played; 0 for endless, also for other files."""
+    """Return how often an animation is played; 0 for endless, and for other files."""
     if path.suffix.lower() not in (*SUFFIXES, ".png", ".webp") or not path.is_file():
         return FOREVER
     with Image.open(path) as image:
@@ -55,31 +55,32 @@ def write_animation(
     """Write all frames as an animation.
 
     Args:
-        path: where to.
-        frames: what to show.
-        time_base: of the frames' pts.
-        rate: frames per second, on average.
-        plays: how often; 0 for endless.
-        gif: write a GIF, not an APNG.
-        last: seconds for which the last frame is shown.
+        path: of the animation.
+        frames: see `Frames`.
+        time_base: of the animation.
+        rate: average frames per second.
+        plays: how often it is played; 0 for endless.
+        gif: write a GIF instead of an APNG.
+        last: duration of the last frame, in seconds.
 
     Raises:
-        av.FFmpegError, OSError: the place cannot be written to.
+        av.FFmpegError, OSError: the file cannot be written.
     """
-    kind = "gif" if gif else "apng"
-    options = (
-        {"loop": str({FOREVER: 0, 1: -1}.get(plays, plays - 1))} if gif else {"plays": str(plays)}
-    )
-    last = max(last, Fraction(1, FASTEST_GIF)) if gif else last
-    options["final_delay"] = str(
-        round(last * GIF_TICKS) if gif else last.limit_denominator(MAX_APNG_TERM)
-    )
-    with av.open(file_url(path), "w", format=kind, container_options=options) as container:
+    codec = "gif" if gif else "apng"
+    if gif:
+        delay = round(max(last, Fraction(1, FASTEST_GIF)) * GIF_TICKS)
+        loop = {FOREVER: 0, 1: -1}.get(plays, plays - 1)
+        options = {"loop": str(loop), "final_delay": str(delay)}
+    else:
+        delay_fraction = last.limit_denominator(MAX_APNG_TERM)
+        options = {"plays": str(plays), "final_delay": str(delay_fraction)}
+    with av.open(file_url(path), "w", format=codec, container_options=options) as container:
         stream: Any = None
         for frame in _convert_to_palette(frames) if gif else frames():
             if stream is None:
-                stream = container.add_stream(kind, rate)
-                stream.width, stream.height = frame.width, frame.height
+                stream = container.add_stream(codec, rate)
+                stream.width = frame.width
+                stream.height = frame.height
                 stream.pix_fmt = "pal8" if gif else _apng_format(frame.format)
                 stream.codec_context.time_base = time_base
             given = frame if gif else frame.reformat(format=stream.pix_fmt)

@@ -1,4 +1,4 @@
-"""Codecs of results by the names that people use."""
+"""Common names of codecs, and FFmpeg's encoders for them."""
 
 ENCODERS = {
     "h264": "libx264",
@@ -8,7 +8,7 @@ ENCODERS = {
     "prores": "prores_ks",
     "ffv1": "ffv1",
 }
-"""FFmpeg's encoders. Its own names of encoders are taken too."""
+"""FFmpeg's encoders, by codec. Names of FFmpeg's encoders are accepted too."""
 ALIASES = {
     "x264": "h264",
     "avc": "h264",
@@ -21,6 +21,6 @@ ALIASES = {
 
 
 def encoder_name(codec: str) -> str:
-    """Return FFmpeg's name of the encoder of a codec; other names are returned as they are."""
+    """Return FFmpeg's name of the encoder of a codec; other names are returned unchanged."""
     name = codec.lower()
     return ENCODERS.get(ALIASES.get(name, name), codec)

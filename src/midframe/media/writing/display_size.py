@@ -1,7 +1,7 @@
-"""The display size in Matroska and WebM files, which states the shape of pixels.
+"""The display size in Matroska and WebM files, which defines the sample aspect ratio.
 
-FFmpeg's muxer writes it from a field of the stream that PyAV cannot set. So it is put into the
-finished file: the header of the tracks grows into the free space that FFmpeg leaves before it.
+FFmpeg's muxer writes it from a field of the stream that PyAV cannot set. So it is inserted into the
+finished file: the `Tracks` element is extended into the `Void` element before it.
 """
 
 from collections.abc import Iterator
@@ -17,14 +17,14 @@ TRACK_ENTRY, TRACK_TYPE, VIDEO = 0xAE, 0x83, 0xE0
 DISPLAY_WIDTH, DISPLAY_HEIGHT, DISPLAY_UNIT = 0x54B0, 0x54BA, 0x54B2
 """IDs of elements (RFC 9559)."""
 HEADER_BYTES = 1 << 20
-"""The tracks begin and end within so many bytes of a file."""
+"""Number of bytes at the start of a file in which the tracks are searched."""
 MIN_VOID = 9
-"""Bytes of an empty void whose size takes eight of them."""
+"""Bytes of an empty `Void` element: its ID, and a size of eight bytes."""
 
 
 @dataclass(frozen=True)
 class _Element:
-    """An element of a file: its ID, and where it, its content and its end lie."""
+    """An element of a file: its ID, and the positions of its start, content and end."""
 
     id: int
     start: int
@@ -33,12 +33,12 @@ class _Element:
 
 
 def set_display_size(path: Path, width: int, height: int, aspect: Fraction) -> None:
-    """State the sample aspect ratio of the picture in a finished Matroska or WebM file.
+    """Set the display size of the video in a finished Matroska or WebM file.
 
     Args:
         path: of the file.
-        width, height: of its picture.
-        aspect: width of a pixel in its heights.
+        width, height: of the video, in pixels.
+        aspect: sample aspect ratio.
 
     Raises:
         ValueError: the file has no free space before its tracks.
@@ -49,7 +49,7 @@ def set_display_size(path: Path, width: int, height: int, aspect: Fraction) -> N
         if segment is None:
             raise ValueError(f"{path} has no segment")
         children = _until_tracks(header, segment)
-        before, tracks = children[:-1], children[-1]
+        *before, tracks = children
         video = _with_display_size(header, tracks, *_shown_size(width, height, aspect))
         extra = len(video) - (tracks.end - tracks.start)
         void = next(
@@ -75,7 +75,7 @@ def set_display_size(path: Path, width: int, height: int, aspect: Fraction) -> N
 
 
 def _shown_size(width: int, height: int, aspect: Fraction) -> tuple[int, int]:
-    """Width and height to be shown, in whole pixels that state the aspect exactly, if any do."""
+    """Return the display size in whole pixels, one that states the aspect exactly if there is one."""
     wide, high = width * aspect, height / aspect
     if wide.denominator != 1 and high.denominator == 1:
         return width, int(high)
@@ -83,7 +83,7 @@ def _shown_size(width: int, height: int, aspect: Fraction) -> tuple[int, int]:
 
 
 def _until_tracks(header: bytes, segment: _Element) -> list[_Element]:
-    """The children of a segment, up to its tracks."""
+    """Return the children of a segment, up to and including its tracks."""
     found = []
     for child in _elements(header, segment.content):
         found.append(child)
@@ -93,7 +93,7 @@ def _until_tracks(header: bytes, segment: _Element) -> list[_Element]:
 
 
 def _with_display_size(header: bytes, tracks: _Element, width: int, height: int) -> bytes:
-    """The tracks with a display size of the first video track."""
+    """Return the bytes of the tracks with a display size in the first video track."""
     sizes = _element(DISPLAY_WIDTH, _number(width)) + _element(DISPLAY_HEIGHT, _number(height))
     content, changed = b"", False
     for entry in _elements(header, tracks.content, tracks.end):
@@ -112,7 +112,7 @@ def _with_display_size(header: bytes, tracks: _Element, width: int, height: int)
 
 
 def _entry_content(header: bytes, parts: list[_Element], sizes: bytes) -> bytes:
-    """The content of a track entry, with other elements for the display size."""
+    """Return the content of a track entry, with the elements `sizes` for the display size."""
     content = b""
     for part in parts:
         if part.id != VIDEO:
@@ -130,7 +130,7 @@ def _entry_content(header: bytes, parts: list[_Element], sizes: bytes) -> bytes:
 def _move_positions(
     header: bytearray, seek_head: _Element, edges: tuple[int, int], distance: int
 ) -> None:
-    """Change the positions in a seek head that lie between two edges, both included."""
+    """Add a distance to the positions in a seek head that lie between two edges (inclusive)."""
     for entry in _elements(header, seek_head.content, seek_head.end):
         if entry.id != SEEK:
             continue
@@ -150,7 +150,7 @@ def _with_crc(content: bytes) -> bytes:
 
 
 def _elements(data: bytes | bytearray, start: int, end: int | None = None) -> Iterator[_Element]:
-    """The elements of a range, one after another."""
+    """Yield the elements in a range of bytes."""
     end = len(data) if end is None else end
     while start < end:
         id_length = 9 - data[start].bit_length()
@@ -167,7 +167,7 @@ def _elements(data: bytes | bytearray, start: int, end: int | None = None) -> It
 
 
 def _element(id_: int, content: bytes, length: int = 1) -> bytes:
-    """An element whose size takes some number of bytes, or as many more as it needs."""
+    """Return the bytes of an element, whose size field has at least `length` bytes."""
     while len(content) >= (1 << (7 * length)) - 1:
         length += 1
     size = ((1 << (7 * length)) + len(content)).to_bytes(length, "big")

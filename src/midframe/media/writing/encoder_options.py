@@ -50,7 +50,7 @@ logger = logging.getLogger(__name__)
 
 
 def quality_options(encoder: str, crf: int, preset: str | None = None) -> dict[str, str]:
-    """Return the options for constant quality, and for a preset if one is given."""
+    """Return the encoder options for constant quality, and for the preset if one is given."""
     if encoder in WITHOUT_QUALITY:
         quality = {}
     elif encoder == "libvpx-vp9":
@@ -61,8 +61,7 @@ def quality_options(encoder: str, crf: int, preset: str | None = None) -> dict[s
 
 
 def merge_options(*given: Mapping[str, str]) -> dict[str, str]:
-    """Join options; later ones replace earlier ones, but lists such as x265-params become one
-    list."""
+    """Merge options; later ones replace earlier ones, but lists such as x265-params are joined."""
     merged: dict[str, str] = {}
     for options in given:
         for name, value in options.items():
@@ -72,14 +71,14 @@ def merge_options(*given: Mapping[str, str]) -> dict[str, str]:
 
 
 def check_quality(encoder: str, crf: int, preset: str | None) -> None:
-    """Refuse a quality or a preset that an encoder does not have.
+    """Check that an encoder supports a quality and a preset.
 
     Raises:
-        VideoError: with those that it has.
+        VideoError: it does not; the text lists the supported ones.
     """
-    least, most = CRF_RANGES.get(encoder, (crf, crf))
-    if not least <= crf <= most:
-        raise VideoError(f"--crf is {crf}: {encoder} takes {least} (best) to {most} (smallest)")
+    best, smallest = CRF_RANGES.get(encoder, (crf, crf))
+    if not best <= crf <= smallest:
+        raise VideoError(f"--crf is {crf}: {encoder} takes {best} (best) to {smallest} (smallest)")
     if preset is None:
         return
     if encoder in NO_PRESETS:
@@ -154,9 +153,9 @@ def _unknown_option(encoder: str, name: str, value: str) -> VideoError:
 
 @contextmanager
 def opening_encoder() -> Iterator[None]:
-    """Open encoders in the block quietly and without threads of real-time priority; errors are
-    still printed."""
-    os.environ.setdefault("SVT_LOG", "1")  # errors alone
+    """Suppress log output except errors, and real-time threads, of encoders that are opened in the
+    block."""
+    os.environ.setdefault("SVT_LOG", "1")  # errors only
     with no_real_time_threads():
         yield
 
@@ -176,6 +175,5 @@ def _capture_log() -> Iterator[list[tuple[int, str, str]]]:
 
 
 def _texts(log: list[tuple[int, str, str]]) -> Iterator[str]:
-    return (
-        text.strip().rstrip(".") for _, name, text in log if name != "Eval"
-    )  # which reads numbers for others
+    # "Eval" parses numbers for other components, which log their own error
+    return (text.strip().rstrip(".") for _, name, text in log if name != "Eval")

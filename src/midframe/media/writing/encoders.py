@@ -1,4 +1,4 @@
-"""The encoders of FFmpeg, by common names of codecs, with one number for quality."""
+"""Video encoders of FFmpeg, by common codec names, with one option for quality."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -50,7 +50,8 @@ DEFAULT_OPTIONS = EncodingOptions()
 
 @dataclass(frozen=True)
 class Encoding:
-    """How frames are encoded; the packets of all encoders that are opened with it can be joined."""
+    """How frames are encoded. The packets of encoders that are opened with the same encoding can be
+    joined in one stream."""
 
     encoder: str
     """FFmpeg's name."""
@@ -61,20 +62,21 @@ class Encoding:
     time_base: Fraction
     """Of the frames' pts."""
     rate: Fraction
-    """Frames per second, on average."""
+    """Average frames per second."""
     colour: Colour
     """How the samples represent colours."""
     primaries: int
     transfer: int
     sample_aspect_ratio: Fraction | None
-    """Width of a pixel in its heights."""
+    """Width of a pixel divided by its height."""
     global_header: bool = True
     """Parameter sets are in the header of the file, not before key frames as in AVI and MPEG-TS."""
 
     def new_encoder(self) -> Any:
         """Create an encoder, not opened yet."""
         context: Any = av.CodecContext.create(self.encoder, "w")
-        context.options, context.framerate = dict(self.options), self.rate
+        context.options = dict(self.options)
+        context.framerate = self.rate
         if self.global_header:
             context.flags |= Flags.global_header
         self.configure(context)
@@ -90,17 +92,21 @@ class Encoding:
     def frame(self, picture: av.VideoFrame, colour: Colour, pts: int) -> av.VideoFrame:
         """Convert a frame to the encoder's pixel format, and set its time."""
         converted = convert_format(picture, colour, self.pixel_format, self.colour)
-        converted.pts, converted.time_base = pts, self.time_base
+        converted.pts = pts
+        converted.time_base = self.time_base
         converted.pict_type = 0  # the encoder chooses its own key frames
         return converted
 
     def configure(self, context: Any) -> None:
-        """Configure a new encoder."""
-        context.width, context.height, context.pix_fmt = self.width, self.height, self.pixel_format
+        """Set the properties of a new encoder."""
+        context.width = self.width
+        context.height = self.height
+        context.pix_fmt = self.pixel_format
         context.time_base = self.time_base
         context.colorspace = 0 if is_rgb(av.VideoFormat(self.pixel_format)) else self.colour.matrix
         context.color_range = self.colour.range
-        context.color_primaries, context.color_trc = self.primaries, self.transfer
+        context.color_primaries = self.primaries
+        context.color_trc = self.transfer
         if self.sample_aspect_ratio:
             context.sample_aspect_ratio = self.sample_aspect_ratio
 
@@ -115,18 +121,18 @@ def choose_encoding(
     options: EncodingOptions = DEFAULT_OPTIONS,
     suffix: str = "",
 ) -> Encoding:
-    """Choose the encoding by options, with the source's own pixel format if the encoder supports
+    """Choose the encoding by options, with the pixel format of the source if the encoder supports
     it.
 
     Args:
         picture, colour: a frame of the source, and how its samples represent colours.
         time_base, rate, sample_aspect_ratio: as in `Encoding`.
         options: codec, crf, preset and encoder_options.
-        suffix: ending of the file that the packets are for.
+        suffix: of the file that the packets are for.
 
     Raises:
-        VideoError: there is no such codec, it cannot encode such a picture, or it does not accept
-            the options.
+        VideoError: the codec does not exist, cannot encode such frames, or does not accept the
+            options.
     """
     encoder = find_encoder(options.codec or default_codec(suffix))
     asked = dict(options.encoder_options or {})
@@ -150,7 +156,7 @@ def choose_encoding(
 def lossless_encoding(
     picture: av.VideoFrame, colour: Colour, *, time_base: Fraction, rate: Fraction, **_: object
 ) -> Encoding:
-    """Return a lossless RGB encoding, for results that are rendered from it."""
+    """Return a lossless RGB encoding, for the segments of images and animations."""
     form = LOSSLESS_RGB[colour.high_bit_depth, colour.alpha]
     return Encoding(
         LOSSLESS, {}, form, picture.width, picture.height, time_base, rate,
@@ -159,14 +165,18 @@ def lossless_encoding(
 
 
 def encoded_colour(colour: Colour, picture: av.VideoFrame, pixel_format: str) -> Colour:
-    """Return the colour of RGB images after conversion to luma and chroma: limited range, which all
-    players expect."""
-    turned = is_rgb(picture.format) and not is_rgb(av.VideoFormat(pixel_format))
-    return replace(colour, full_range=colour.full_range and not turned)
+    """Return how encoded samples represent colours: as in the source, but with limited range if RGB
+    is converted to luma and chroma, because all players support that."""
+    converted = is_rgb(picture.format) and not is_rgb(av.VideoFormat(pixel_format))
+    return replace(colour, full_range=colour.full_range and not converted)
 
 
 def find_encoder(codec: str) -> av.Codec:
-    """Return the encoder of a codec; a VideoError lists the names if there is none."""
+    """Return the encoder of a codec.
+
+    Raises:
+        VideoError: there is none; the text lists the names of codecs.
+    """
     try:
         encoder = av.Codec(encoder_name(codec), "w")
     except (av.FFmpegError, ValueError) as error:
@@ -179,10 +189,10 @@ def find_encoder(codec: str) -> av.Codec:
 
 
 def check_options(options: EncodingOptions, suffix: str) -> None:
-    """Check the options of an encoder without a picture to encode.
+    """Check the options of an encoder without a frame to encode.
 
     Raises:
-        VideoError: as `choose_encoding`, but for what depends on the picture.
+        VideoError: as `choose_encoding`, except for errors that depend on the frame.
     """
     encoder = find_encoder(options.codec or default_codec(suffix))
     check_quality(encoder.name, options.crf, options.preset)
@@ -191,10 +201,11 @@ def check_options(options: EncodingOptions, suffix: str) -> None:
 
 
 def choose_pixel_format(encoder: av.Codec, picture: av.VideoFrame, colour: Colour) -> str:
-    """Return the source's pixel format if the encoder supports it, or the nearest that all players
-    support."""
+    """Return the pixel format of the source if the encoder supports it, otherwise the nearest one
+    that all players support."""
     offered = [each.name for each in encoder.video_formats or []]
-    own, high_bit_depth = picture.format.name.replace("yuvj", "yuv"), colour.high_bit_depth
+    high_bit_depth = colour.high_bit_depth
+    own = picture.format.name.replace("yuvj", "yuv")
     own = f"{own[:-2]}le" if own.endswith("be") else own
     if encoder.name == LOSSLESS and is_rgb(picture.format):
         planar = own.startswith("gbr") and own in offered

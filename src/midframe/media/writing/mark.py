@@ -1,5 +1,4 @@
-"""The mark in files that midframe wrote: its name, and a fingerprint of the settings of the
-result."""
+"""The mark in files that midframe wrote: its name, and a hash of the settings of the result."""
 
 import json
 import re
@@ -16,13 +15,13 @@ from midframe.media.reading.video_file import open_video
 
 NAME = "midframe"
 DIGITS = 16
-"""Hexadecimal digits of the fingerprint; with the name they fit the 31 characters that MP4 has for
-the name of an encoder."""
+"""Hexadecimal digits of the hash; with the name they fit into the 31 characters of the encoder name
+in MP4."""
 FILE_KEYS = {"avi": "encoded_by", "mpegts": "service_provider"}
 """Metadata of the file that contains the mark, for containers without metadata of streams."""
 STREAM_KEY = "encoder"
 ANIMATIONS = (".gif", ".apng")
-"""Endings of files with a mark before their end."""
+"""Suffixes of files with the mark before their end."""
 GIF_START, GIF_END = b"GIF8", b"\x3b"
 PNG_END = 12
 """Bytes of the last chunk of a PNG file."""
@@ -33,8 +32,11 @@ SEARCHED_BYTES = 1 << 14
 
 
 def mark_of(settings: Mapping[str, Any] | None) -> str:
-    """Return the mark for a result with some settings (numbers and texts); without a fingerprint if
-    there are none."""
+    """Return the mark of a result.
+
+    Args:
+        settings: numbers and texts; None for a mark without a hash.
+    """
     if settings is None:
         return NAME
     return f"{NAME} {sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:DIGITS]}"
@@ -44,8 +46,8 @@ def write_mark(container: Any, stream: Any, mark: str) -> None:
     """Add a mark to an output container before its header is written.
 
     Args:
-        container, stream: the file, and its picture.
-        mark: as of `mark_of`.
+        container, stream: the file, and its video stream.
+        mark: from `mark_of`.
     """
     key = FILE_KEYS.get(container.format.name)
     if key:
@@ -55,7 +57,7 @@ def write_mark(container: Any, stream: Any, mark: str) -> None:
 
 
 def append_mark(path: Path, mark: str) -> None:
-    """Put a mark before the end of a finished GIF or PNG file: a comment, or a text chunk."""
+    """Insert a mark before the end of a finished GIF or PNG file, as a comment or a text chunk."""
     data = path.read_bytes()
     text = mark.encode("latin-1")
     if data.startswith(GIF_START):
@@ -63,12 +65,13 @@ def append_mark(path: Path, mark: str) -> None:
         path.write_bytes(data[: -len(GIF_END)] + comment + GIF_END)
         return
     chunk = b"tEXtSoftware\0" + text
-    size, checksum = (len(chunk) - 4).to_bytes(4, "big"), crc32(chunk).to_bytes(4, "big")
+    size = (len(chunk) - 4).to_bytes(4, "big")
+    checksum = crc32(chunk).to_bytes(4, "big")
     path.write_bytes(data[:-PNG_END] + size + chunk + checksum + data[-PNG_END:])
 
 
 def read_mark(path: Path) -> str | None:
-    """Return the mark of a file; None if it has none or is no video."""
+    """Return the mark of a file; None if it has none or is not a video."""
     if path.suffix.lower() in ANIMATIONS:
         return _before_end(path)
     try:

@@ -1,4 +1,4 @@
-"""Frames through a pipe: y4m in standard output."""
+"""Writing y4m to standard output."""
 
 from fractions import Fraction
 from types import TracebackType
@@ -9,16 +9,16 @@ from midframe.media.colour.conversion import Colour
 from midframe.media.writing.encoders import Encoding, encoded_colour
 
 FORMATS = {"yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv422p10le", "yuv444p10le"}
-"""What y4m can hold and most programs read."""
+"""Pixel formats of y4m that most programs support."""
 
 
 class PipeWriter:
-    """Writes y4m to standard output, from the first frame on.
+    """Writes y4m to standard output.
 
     Args:
         encoding: of the frames.
         colour: how the samples of the frames represent colours.
-        descriptor: of the open file that is written to; 1 for standard output.
+        descriptor: of an open file; 1 for standard output.
     """
 
     def __init__(self, encoding: Encoding, colour: Colour, descriptor: int = 1) -> None:
@@ -45,7 +45,7 @@ class PipeWriter:
         self._container.close()
 
     def write(self, picture: av.VideoFrame) -> None:
-        """Write the next frame; frames come at equal steps."""
+        """Write the next frame; frames have equal steps."""
         self._container.mux(
             self._stream.encode(self.encoding.frame(picture, self.colour, self._count))
         )
@@ -60,7 +60,7 @@ def pipe_encoding(
     sample_aspect_ratio: Fraction | None,
     **_: object,
 ) -> Encoding:
-    """Frames as they are, in a format that y4m has; without alpha, which it has not."""
+    """Return an encoding without compression, in the nearest pixel format of y4m, without alpha."""
     own = picture.format.name.replace("yuvj", "yuv")
     usual = "yuv420p10le" if colour.high_bit_depth else "yuv420p"
     form = own if own in FORMATS else usual

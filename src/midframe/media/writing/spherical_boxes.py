@@ -1,9 +1,9 @@
-"""The boxes of MP4 and QuickTime files that state how a spherical or stereoscopic picture is shown.
+"""The boxes `st3d` and `sv3d` of MP4 and QuickTime files, for spherical and stereoscopic videos
+(Google, Spherical Video V2 RFC).
 
-FFmpeg's muxers write this from side data of a stream, which PyAV cannot set. So there is a
-template: an MP4 file of one encoded frame, in memory, into which the boxes `st3d` and `sv3d` are
-put (Google, Spherical Video V2 RFC); the stream that FFmpeg reads from it has the side data, and
-the result's stream is created like it.
+FFmpeg's muxers write them from side data of a stream, which PyAV cannot set. So the boxes are
+inserted into a template: an MP4 file of one encoded frame, in memory. The stream that FFmpeg reads
+from it has the side data, and the result's stream is created from this template.
 """
 
 import struct
@@ -22,7 +22,7 @@ SAMPLE_ENTRY = 78
 PARAMETER_SETS = ("h264", "hevc")
 """Codecs whose parameter sets a muxer reads from the first packet."""
 PATH = (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd")
-"""The boxes in which the sample entry lies."""
+"""The nested boxes that contain the sample entry."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class Template:
     """The template of the video stream of a result."""
 
     container: Any
-    """Open, with one stream, whose side data is what counts."""
+    """An open container with one stream, which has the side data."""
     extradata: bytes | None
-    """Of the encoder, which the stream gets instead of its own."""
+    """Of the encoder, for the result's stream."""
 
     @property
     def stream(self) -> Any:
@@ -40,14 +40,14 @@ class Template:
 
 
 def template_of(encoding: Encoding, immersion: Immersion) -> Template:
-    """Make a template whose stream is like that of the result and carries the immersion.
+    """Create a template for the video stream of a result.
 
     Args:
         encoding: of the result.
-        immersion: what is carried.
+        immersion: metadata to store.
 
     Raises:
-        av.FFmpegError, ValueError: MP4 cannot hold the codec.
+        av.FFmpegError, ValueError: MP4 does not support the codec.
     """
     blank = av.VideoFrame(encoding.width, encoding.height, encoding.pixel_format)
     for plane in blank.planes:
@@ -65,12 +65,10 @@ def template_of(encoding: Encoding, immersion: Immersion) -> Template:
             bytes(encoder.extradata or b"") * (codec in PARAMETER_SETS) + bytes(packets[0])
         )
         packet.pts = packet.dts = 0
-        packet.duration, packet.is_keyframe, packet.time_base, packet.stream = (
-            1,
-            True,
-            encoding.time_base,
-            stream,
-        )
+        packet.duration = 1
+        packet.is_keyframe = True
+        packet.time_base = encoding.time_base
+        packet.stream = stream
         container.mux(packet)
     return Template(
         av.open(BytesIO(_with_boxes(file.getvalue(), boxes_of(immersion)))), encoder.extradata
@@ -78,19 +76,19 @@ def template_of(encoding: Encoding, immersion: Immersion) -> Template:
 
 
 def boxes_of(immersion: Immersion) -> bytes:
-    """The boxes `st3d` and `sv3d`."""
+    """Return the boxes `st3d` and `sv3d`."""
     boxes = b""
     if immersion.stereo:
         boxes += _box(
             b"st3d", bytes(4), bytes([STEREO_MODES[immersion.stereo[0], immersion.stereo[1]]])
         )
     if immersion.sphere:
-        kind, yaw, pitch, roll, left, top, right, bottom, padding = immersion.sphere
+        projection, yaw, pitch, roll, left, top, right, bottom, padding = immersion.sphere
         pose = _box(b"prhd", bytes(4), struct.pack(">3i", yaw, pitch, roll))
         equirectangular = _box(b"equi", bytes(4), struct.pack(">4I", top, bottom, left, right))
         shape = (
             _box(b"cbmp", bytes(4), struct.pack(">2I", 0, padding))
-            if kind == CUBEMAP
+            if projection == CUBEMAP
             else equirectangular
         )
         boxes += _box(b"sv3d", _box(b"svhd", bytes(4), b"midframe\0"), _box(b"proj", pose, shape))
@@ -103,8 +101,12 @@ def _box(name: bytes, *contents: bytes) -> bytes:
 
 
 def _with_boxes(file: bytes, boxes: bytes) -> bytes:
-    """An MP4 file, whose index comes last, with boxes at the end of its first sample entry."""
-    data, begin, end, sizes = bytearray(file), 0, len(file), []
+    """Return an MP4 file, whose `moov` box comes last, with boxes appended to its first sample
+    entry."""
+    data = bytearray(file)
+    begin = 0
+    end = len(file)
+    sizes = []
     for name in PATH:
         begin, end = _find(data, name, begin, end)
         sizes.append(begin - 8)
@@ -118,7 +120,7 @@ def _with_boxes(file: bytes, boxes: bytes) -> bytes:
 
 
 def _find(data: bytes | bytearray, name: bytes, begin: int, end: int) -> tuple[int, int]:
-    """Where the content of a box lies."""
+    """Return the start and the end of the content of a box."""
     while begin < end:
         size, found = struct.unpack_from(">I4s", data, begin)
         if found == name:
@@ -128,10 +130,10 @@ def _find(data: bytes | bytearray, name: bytes, begin: int, end: int) -> tuple[i
 
 
 def hide_apple_boxes(path: Path) -> None:
-    """Turn the box `vexu` of a finished MP4 or QuickTime file into free space.
+    """Replace the box `vexu` of a finished MP4 or QuickTime file by a `free` box.
 
-    FFmpeg writes it beside `st3d` and `sv3d`. It cannot state in it how packed views lie, nor a
-    pose, and its own demuxer believes it more than them.
+    FFmpeg writes it besides `st3d` and `sv3d`, without the arrangement of packed views and the
+    pose; its demuxer prefers it to them.
     """
     with path.open("r+b") as file:
         begin, size = _top_box(file, PATH[0])
@@ -153,7 +155,7 @@ def hide_apple_boxes(path: Path) -> None:
 
 
 def _top_box(file: BinaryIO, name: bytes) -> tuple[int, int]:
-    """Where the content of a box of a file lies, and how long it is."""
+    """Return the start and the size of the content of a top-level box."""
     file.seek(0)
     while len(header := file.read(16)) >= 8:
         size, found = struct.unpack(">I4s", header[:8])

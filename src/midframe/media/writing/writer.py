@@ -1,4 +1,4 @@
-"""Write a video: frames are encoded with exact times, packets of other streams are copied."""
+"""Writing a video file: encoded frames with exact times, and the other streams of the source."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -40,44 +40,43 @@ OTHER_LANGUAGE_CODES = {
     "kat": "geo", "mkd": "mac", "msa": "may", "mya": "bur", "nld": "dut", "ron": "rum",
     "slk": "slo", "sqi": "alb", "zho": "chi",
 }  # fmt: skip
-"""ISO 639-2 has two codes for some languages; QuickTime files use the bibliographic one."""
+"""From terminological to bibliographic codes of ISO 639-2; QuickTime files use the latter."""
 FILE_METADATA = ("major_brand", "minor_version", "compatible_brands", "encoder", "timecode")
-"""Metadata that describes the source's file, not its content; a time code is carried separately."""
+"""Metadata of the source's file, not of its content; the time code is written separately."""
 APPLE_METADATA = "com.apple.quicktime."
-"""Prefix of the names of metadata that FFmpeg writes in QuickTime's own form only: place, maker,
-model and date of phones."""
+"""Prefix of metadata keys that FFmpeg writes only in QuickTime's format: location, maker, model and
+date of phones."""
 MAX_CHAPTER_SECONDS = 10**9
 """Seconds; a chapter that states a later time is damaged."""
 
 
 class VideoWriter:
-    """A video that is written under a temporary name and renamed at the end of a `with` block
+    """A video file that is written under a temporary name and renamed at the end of a `with` block
     without an error.
 
-    Frames are encoded one after another (`write_frame`), or packets of another encoder come with
-    those of the source's other streams (`join`).
+    Either frames are encoded (`write_frame`), or encoded packets are interleaved with those of the
+    source's other streams (`join`).
 
     Args:
-        path: the final name; its ending chooses the container.
-        reader: the source, whose metadata, rotation and other streams are carried over.
+        path: the final name; its suffix determines the container.
+        reader: the source, whose metadata and other streams are carried over.
         picture: a frame of the source.
         colour: how its samples represent colours.
         encoding: of the frames.
-        slow: how many times longer than the source the result is.
-        mute: leave sound out.
-        others: carry the source's other streams and chapters over, as far as the container holds
-            them.
-        plan: what becomes of each of them; found by trial if None.
-        span: what part of the source is shown, in seconds of its own time; None for all.
-        matrix: display matrix of the picture, 9 integers; None if it is upright.
-        template: of the video stream, for `join` alone; None for one with an encoder.
-        unfinished: where the file is until it is whole; beside its final name if None.
-        mark: as of `mark_of`, by which the result is recognised as one of midframe.
+        slow: factor of slow motion.
+        mute: drop sound.
+        others: carry over the source's other streams and chapters, if the container supports them.
+        plan: how each of them is carried over; found by trial if None.
+        span: part of the source that is shown; None for all.
+        matrix: display matrix, 9 integers; None if frames are upright.
+        template: of the video stream, only for `join`; None for a stream with an encoder.
+        unfinished: temporary path; in the folder of the final one if None.
+        mark: from `mark_of`; identifies the file as a result of midframe.
 
     Raises:
-        StreamsFailed: other streams keep the header of the file from being written.
-        VideoError: no such container, the container cannot hold the codec, or the place cannot be
-            written to.
+        StreamsFailed: the header of the file cannot be written because of other streams.
+        VideoError: the container does not exist or does not support the codec, or the file cannot
+            be written.
     """
 
     def __init__(
@@ -100,20 +99,23 @@ class VideoWriter:
     ) -> None:
         self.path = path
         self.unfinished = unfinished or unfinished_path(path)
-        self.colour, self.encoding, self.span, self.slow = colour, encoding, span, slow
+        self.colour = colour
+        self.encoding = encoding
+        self.span = span
+        self.slow = slow
         self._encodes = template is None
         self.shift = reader.contents.shift
         self.converted: list[str] = []
-        """Converted streams, and their conversion."""
+        """Descriptions of the converted streams and their conversion."""
         self.dropped: list[str] = []
-        """Streams that the result does not have, and the reason."""
+        """Descriptions of the dropped streams and metadata, with reasons."""
         self._damage: list[str] = []
         self.carried_metadata = {
             key: value
             for key, value in reader.contents.metadata.items()
             if key.lower() not in FILE_METADATA
         }
-        """Of the source's file, for the result's."""
+        """Metadata of the source's file that is written to the result."""
         if plan is None:
             plan = make_plan(
                 reader.path,
@@ -178,17 +180,17 @@ class VideoWriter:
             raise
 
     def write_frame(self, picture: av.VideoFrame, pts: int) -> None:
-        """Encode a picture to be shown at a time in the encoding's time base."""
+        """Encode a frame, with its pts in the encoding's time base."""
         self._mux(self.stream.encode(self.encoding.frame(picture, self.colour, pts)))
 
     @property
     def damage(self) -> list[str]:
-        """Packets of other streams that were lost, with their times."""
+        """Return descriptions of lost packets of other streams, with their times."""
         return self.others.damage + self._damage
 
     def join(self, encoded: Iterable[av.Packet], others: Iterable[av.Packet]) -> None:
-        """Write packets of the video, in order, interleaved with those of the source's other
-        streams."""
+        """Write the packets of the video, in decoding order, interleaved with those of the source's
+        other streams."""
         waiting = iter(encoded)
         ahead = next(waiting, None)
         for time, packet in self.others.select_packets(others):
@@ -214,9 +216,9 @@ class VideoWriter:
         """Flush the encoder and rename the file.
 
         Raises:
-            StreamsFailed: streams beside the picture keep the container from being finished.
-            VideoError: the place cannot be written to.
-            SourceError: streams beside the picture are damaged, and the source is read strictly.
+            StreamsFailed: the file cannot be finished because of other streams.
+            VideoError: the file cannot be written.
+            SourceError: other streams are damaged, and the source is read with `strict`.
         """
         if self._encodes:
             self._mux(self.stream.encode(None))
@@ -239,7 +241,7 @@ class VideoWriter:
             raise self._unwritable(error) from error
 
     def _write_sample_aspect_ratio(self) -> None:
-        """State the sample aspect ratio in containers that do so by the size to be shown."""
+        """Write the sample aspect ratio in containers that store it as a display size."""
         encoding = self.encoding
         aspect = encoding.sample_aspect_ratio
         if self.container.format.name not in IN_MILLISECONDS or aspect in (None, 0, 1):
@@ -258,15 +260,15 @@ class VideoWriter:
 
     def _open(self) -> av.container.OutputContainer:
         suffix = self.path.suffix.lower()
-        form, options = container_format(suffix), dict(CONTAINER_OPTIONS.get(suffix, {}))
+        form = container_format(suffix)
+        options = dict(CONTAINER_OPTIONS.get(suffix, {}))
         if form in ("mp4", "mov") and any(
             key.startswith(APPLE_METADATA) for key in self.carried_metadata
         ):
             options["movflags"] += "+use_metadata_tags"
         if not self._encodes:
-            options["strict"] = (
-                "unofficial"  # the boxes of spherical films are no part of MP4's own standard
-            )
+            # the boxes of spherical videos are not part of the MP4 standard
+            options["strict"] = "unofficial"
         try:
             self.unfinished.touch()
             return av.open(file_url(self.unfinished), "w", format=form, container_options=options)
@@ -274,12 +276,10 @@ class VideoWriter:
             raise self._unwritable(error) from error
 
     def _check_fits(self) -> None:
-        name, held = (
-            av.Codec(self.encoding.encoder, "w").canonical_name,
-            supported_codecs(self.container),
-        )
-        if name not in held:
-            known = ", ".join(codec for codec in ENCODERS if codec in held)
+        name = av.Codec(self.encoding.encoder, "w").canonical_name
+        supported = supported_codecs(self.container)
+        if name not in supported:
+            known = ", ".join(codec for codec in ENCODERS if codec in supported)
             raise VideoError(
                 f"{self.path.suffix} files cannot hold {name}, only {known}: choose one with "
                 "--codec, or name an "
@@ -289,27 +289,24 @@ class VideoWriter:
     def _carry_others(self, reader: FrameSource) -> None:
         for source in reader.others:
             self.others.add(source, _select_metadata(source.metadata, self.path))
-        self.converted, self.dropped = (
-            self.others.plan.converted,
-            self.dropped + self.others.plan.dropped,
-        )
+        self.converted = self.others.plan.converted
+        self.dropped += self.others.plan.dropped
         chapters = [self._chapter(each) for each in reader.contents.chapters]
         self.container.set_chapters([each for each in chapters if each["start"] < each["end"]])
 
     def _chapter(self, chapter: Any) -> Any:
-        """Convert a chapter to the time of the result; a chapter outside of the span ends before it
-        begins."""
-        stated = (chapter[edge] * chapter["time_base"] + self.shift for edge in ("start", "end"))
-        edges = [min(max(Fraction(0), edge), Fraction(MAX_CHAPTER_SECONDS)) for edge in stated]
-        if self.span:
-            edges = [
-                min(max(edge, self.span.begin), self.span.end) - self.span.begin for edge in edges
-            ]
-        start, end = (round(edge * self.slow / chapter["time_base"]) for edge in edges)
-        return chapter | {"start": start, "end": end}
+        """Convert a chapter to the time of the result; outside of the span its length becomes 0."""
+        converted = dict(chapter)
+        for edge in ("start", "end"):
+            time = chapter[edge] * chapter["time_base"] + self.shift
+            time = min(max(Fraction(0), time), Fraction(MAX_CHAPTER_SECONDS))
+            if self.span:
+                time = min(max(time, self.span.begin), self.span.end) - self.span.begin
+            converted[edge] = round(time * self.slow / chapter["time_base"])
+        return converted
 
     def _add_picture(self, template: Template | None) -> None:
-        """Add the video stream: with an encoder, or, for given packets, like a template."""
+        """Add the video stream: with an encoder, or from a template for encoded packets."""
         encoding = self.encoding
         if template is None:
             self.stream = self.container.add_stream(
@@ -333,7 +330,7 @@ class VideoWriter:
             except (av.FFmpegError, OSError) as error:
                 if error.errno in OUTPUT_ERRORS or not self.others.carriers:
                     raise self._unwritable(error) from error
-                # Muxers interleave: the refused packet may be one of another stream.
+                # muxers buffer packets for interleaving: it may be a packet of another stream
                 self._damage.append(f"a packet cannot be written ({reason_of(error)})")
 
     def _unwritable(self, error: Exception) -> VideoError:
