@@ -75,7 +75,7 @@ def set_display_size(path: Path, width: int, height: int, aspect: Fraction) -> N
 
 
 def _shown_size(width: int, height: int, aspect: Fraction) -> tuple[int, int]:
-    """Return the display size in whole pixels, one that states the aspect exactly if there is one."""
+    """Return the display size in whole pixels, exact if one side can be."""
     wide, high = width * aspect, height / aspect
     if wide.denominator != 1 and high.denominator == 1:
         return width, int(high)
