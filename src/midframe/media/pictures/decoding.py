@@ -40,7 +40,7 @@ ROTATIONS: dict[int, Any] = {
 """Functions that make the stored image upright, by the value of `ORIENTATION`."""
 TRANSPOSED = (5, 6, 7, 8)
 """Values of `ORIENTATION` that exchange height and width."""
-WHITE_IS_ZERO = 0
+WHITE_IS_ZERO, YCBCR = 0, 6
 PHOTOMETRIC = 262
 """TIFF's tag of the photometric interpretation."""
 DEPTH_BY_FFMPEG = ("AVIF", "JPEG2000")
@@ -254,6 +254,8 @@ def _grey(image: ImageFile) -> Array:
 def _eight_bit_picture(image: ImageFile) -> Picture:
     """Convert an image by Pillow, in its stored orientation."""
     profile = image.info.get("icc_profile")
+    if isinstance(image, TiffImageFile) and image.tag_v2.get(PHOTOMETRIC) == YCBCR:
+        return Picture(_ycbcr(image), profile)
     if image.mode == "LAB" or (image.mode == "CMYK" and profile):
         before: Any = (
             ImageCms.ImageCmsProfile(BytesIO(profile)) if profile else ImageCms.createProfile("LAB")
@@ -266,6 +268,15 @@ def _eight_bit_picture(image: ImageFile) -> Picture:
     return Picture(
         np.array(image.convert("RGBA" if _has_alpha(image) else "RGB")), profile, dropped
     )
+
+
+def _ycbcr(image: TiffImageFile) -> Array:
+    """A TIFF of YCbCr; Pillow before 13 takes uncompressed samples for four of RGB."""
+    tiles = [tile for tile in image.tile if tile.codec_name == "raw"]
+    if image.mode == "RGB" and tiles:
+        image.tile = [tile._replace(args=("RGB", *_arguments(tile.args)[1:])) for tile in tiles]
+        return np.array(Image.merge("YCbCr", image.split()).convert("RGB"))
+    return np.array(image.convert("RGB"))
 
 
 def _bits_by_ffmpeg(path: Path) -> int:
