@@ -110,7 +110,7 @@ class Batch:
     def run_film(self, film: Film, progress: FilmProgress | None = None) -> FilmResult:
         """Interpolate one film, or resume it; errors become the result's message."""
         try:
-            with self._locked(film):
+            with self._lock(film):
                 if self.is_done(film):
                     return FilmResult(film, "already done")
                 report = self._convert(film, progress)
@@ -127,7 +127,7 @@ class Batch:
         return FilmResult(film, "done", report=report)
 
     @contextmanager
-    def _locked(self, film: Film) -> Iterator[None]:
+    def _lock(self, film: Film) -> Iterator[None]:
         """Lock a film from the look at its record until the next record is written: else a run
         could begin it while another ends it."""
         record = record_path(self.out, film.name)

@@ -35,10 +35,10 @@ def check_target(source: Path, target: Path, overwrite: bool, *, own: bool = Tru
         raise VideoError(f"{target} is the source itself: name another OUT")
     check_output_file(target, overwrite=overwrite)
     if own:
-        check_own(target)
+        check_written_by_midframe(target)
 
 
-def check_own(target: Path) -> None:
+def check_written_by_midframe(target: Path) -> None:
     """Check that a video which is to be replaced is one that midframe wrote, so that no source is
     lost by accident.
 
@@ -87,5 +87,5 @@ def is_marked(path: Path, mark: str, *, overwrite: bool) -> bool:
         raise VideoError(
             f"{path} exists and was made with other options: name another OUT, or give --overwrite"
         )
-    check_own(path)
+    check_written_by_midframe(path)
     return False

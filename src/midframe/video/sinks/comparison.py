@@ -25,7 +25,7 @@ from midframe.video.sinks.segment_encoder import encoder_watchdog
 
 GAP = 8
 """Between the two pictures, in pixels."""
-LABEL_SHARE = 18
+LABEL_DIVISOR = 18
 """The strip with the labels is the picture's height divided by this."""
 
 
@@ -83,12 +83,16 @@ class ComparisonSink:
 
     def __init__(self, target: ComparisonTarget, job: Job, lock: FolderLock) -> None:
         self.lock = lock
-        # both pictures stand on one opaque sheet
+        # both pictures stand on one opaque canvas
         self.colour = replace(job.colour, alpha=False)
-        self.sheet = Sheet(to_rgb(job.picture, self.colour), target.labels)
-        sample = from_rgb(self.sheet.blank, self.colour, "yuv420p")
+        self.canvas = Canvas(to_rgb(job.picture, self.colour), target.labels)
+        sample = from_rgb(self.canvas.blank, self.colour, "yuv420p")
         self.encoding = choose_encoding(
-            sample, self.colour, options=target.options, suffix=target.path.suffix, **job.form
+            sample,
+            self.colour,
+            options=target.options,
+            suffix=target.path.suffix,
+            **job.encoding_arguments,
         )
         self.watchdog = encoder_watchdog(self.encoding)
         self.writer: VideoWriter | None = VideoWriter(
@@ -108,7 +112,9 @@ class ComparisonSink:
         encoding = self.encoding
         for frame in frames:
             left, right = (to_rgb(each, self.colour) for each in (frame.original, frame.picture))
-            filled = from_rgb(self.sheet.fill(left, right), encoding.colour, encoding.pixel_format)
+            filled = from_rgb(
+                self.canvas.compose(left, right), encoding.colour, encoding.pixel_format
+            )
             with self.watchdog.step():
                 self.writer.write_frame(filled, frame.pts)
 
@@ -123,7 +129,7 @@ class ComparisonSink:
         self.writer = None
         self.lock.release()
 
-    def give_up(self) -> None:
+    def abort(self) -> None:
         """See `Sink`: nothing of a comparison is kept."""
         if self.writer:
             self.writer.abandon()
@@ -131,7 +137,7 @@ class ComparisonSink:
             self.lock.release()
 
 
-class Sheet:
+class Canvas:
     """The picture that both frames are put on, with the labels above them.
 
     Args:
@@ -141,7 +147,7 @@ class Sheet:
 
     def __init__(self, frame: Array, labels: CompareOptions) -> None:
         height, width, _ = frame.shape
-        self.top = max(16, height // LABEL_SHARE)
+        self.top = max(16, height // LABEL_DIVISOR)
         high, wide = self.top + height, 2 * width + GAP
         strip = Image.new("RGB", (wide, self.top))
         pen, font = ImageDraw.Draw(strip), ImageFont.load_default(size=self.top * 0.6)
@@ -156,10 +162,10 @@ class Sheet:
             np.iinfo(frame.dtype).max // 255
         )
 
-    def fill(self, left: Array, right: Array) -> Array:
+    def compose(self, left: Array, right: Array) -> Array:
         """A copy with both frames on it."""
         height, width, _ = left.shape
-        sheet: Array = self.blank.copy()
-        sheet[self.top : self.top + height, :width] = left
-        sheet[self.top : self.top + height, width + GAP :] = right
-        return sheet
+        canvas: Array = self.blank.copy()
+        canvas[self.top : self.top + height, :width] = left
+        canvas[self.top : self.top + height, width + GAP :] = right
+        return canvas

@@ -27,8 +27,8 @@ from midframe.outputs import check_output_folder, same_place
 from midframe.video.plan import Extent
 from midframe.video.rendered_frame import RenderedFrame
 from midframe.video.report import check_pictures
-from midframe.video.sinks.protocol import Job, cleaning_up
-from midframe.video.sinks.rendered import decoded_frames, report_dropped
+from midframe.video.sinks.protocol import Job, abort_on_error
+from midframe.video.sinks.rendered import decode_segments, report_dropped
 from midframe.video.sinks.segment_encoder import SegmentEncoder
 
 
@@ -88,9 +88,9 @@ class ImageSequenceTarget:
 
     def begin(self, job: Job, *, resume: bool, overwrite: bool) -> "ImageSequenceSink":
         """See `Target`."""
-        encoding = lossless_encoding(job.picture, job.colour, **job.form)
+        encoding = lossless_encoding(job.picture, job.colour, **job.encoding_arguments)
         encoder = SegmentEncoder(self.folder, job, encoding, resume=resume, overwrite=overwrite)
-        with cleaning_up(encoder.give_up):
+        with abort_on_error(encoder.abort):
             return ImageSequenceSink(self.folder, self.pattern, job, encoder)
 
 
@@ -124,7 +124,7 @@ class ImageSequenceSink:
             unfinished.mkdir()
             images: Iterator[Array] = (
                 to_rgb(frame, self.encoding.colour)
-                for frame in decoded_frames(self.encoder, extent.end_pts)
+                for frame in decode_segments(self.encoder, extent.end_pts)
             )
             profile = self.job.source.contents.icc_profile
             count = write_pictures(unfinished, self.pattern, images, profile)
@@ -143,9 +143,9 @@ class ImageSequenceSink:
         paths = [self.folder / name for name in names]
         check_pictures(paths, self.job.report, self.job.timeline.rate)
 
-    def give_up(self) -> Path | None:
+    def abort(self) -> Path | None:
         """See `Sink`."""
-        return self.encoder.give_up()
+        return self.encoder.abort()
 
 
 def _lost(suffix: str, job: Job) -> list[str]:

@@ -59,7 +59,7 @@ class PipeSink:
     carries_immersion = False
 
     def __init__(self, job: Job, descriptor: int) -> None:
-        self.encoding = pipe_encoding(job.picture, job.colour, **job.form)
+        self.encoding = pipe_encoding(job.picture, job.colour, **job.encoding_arguments)
         self.colour = job.colour
         self.descriptor = descriptor
         others = job.source.others
@@ -82,5 +82,5 @@ class PipeSink:
     def finish(self, extent: Extent) -> None:
         """Everything is written already."""
 
-    def give_up(self) -> None:
+    def abort(self) -> None:
         """What is written cannot be taken back."""

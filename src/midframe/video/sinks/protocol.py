@@ -41,7 +41,7 @@ class Job:
     """Of the work; sinks add what becomes of streams, and what is wrong with the result."""
 
     @property
-    def form(self) -> dict[str, Any]:
+    def encoding_arguments(self) -> dict[str, Any]:
         """The time base, rate and sample aspect ratio of the result, as arguments of
         `choose_encoding`."""
         return {
@@ -75,7 +75,7 @@ class Sink(Protocol):
     def finish(self, extent: Extent) -> None:
         """Complete the result once all frames are written, give it its name and verify it."""
 
-    def give_up(self) -> Path | None:
+    def abort(self) -> Path | None:
         """Clean up after a failure; returns where finished segments are, if there are any."""
 
 
@@ -131,12 +131,12 @@ class Target(Protocol):
 
 
 @contextmanager
-def cleaning_up(give_up: Callable[[], Path | None]) -> Iterator[None]:
+def abort_on_error(abort: Callable[[], Path | None]) -> Iterator[None]:
     """Give up after a failure in the block, and report where finished segments are kept."""
     try:
         yield
     except BaseException as error:
-        kept = give_up()
+        kept = abort()
         if kept and isinstance(error, MidframeError):
             raise type(error)(
                 f"{error}; finished segments are kept in {kept}, --resume continues from there"

@@ -11,7 +11,7 @@ from midframe.video.sinks.protocol import Job
 from midframe.video.sinks.segment_encoder import SegmentEncoder
 
 
-def decoded_frames(encoder: SegmentEncoder, end_pts: int) -> Iterator[av.VideoFrame]:
+def decode_segments(encoder: SegmentEncoder, end_pts: int) -> Iterator[av.VideoFrame]:
     """Yield the frames of all finished segments, lossless RGB.
 
     Args:

@@ -14,7 +14,7 @@ from midframe.media.writing.encoders import Encoding
 from midframe.video.disk_space import check_space
 from midframe.video.rendered_frame import RenderedFrame
 from midframe.video.segments import Segments
-from midframe.video.sinks.protocol import Job, cleaning_up
+from midframe.video.sinks.protocol import Job, abort_on_error
 from midframe.video.watchdog import Watchdog, stall_seconds
 
 
@@ -41,7 +41,7 @@ class SegmentEncoder:
         self._removed = False
         frames = job.source.expected_frames
         ratio = float(job.timeline.rate * job.timeline.slow / job.source.rate)
-        with cleaning_up(self.give_up):
+        with abort_on_error(self.abort):
             check_space(place.parent, encoding, frames and frames * ratio)
 
     @property
@@ -72,7 +72,7 @@ class SegmentEncoder:
         self._removed = True
         self.segments.remove()
 
-    def give_up(self) -> Path | None:
+    def abort(self) -> Path | None:
         """Close the store; returns where finished segments are, if there are any."""
         if self._removed:
             return None

@@ -9,7 +9,7 @@ from midframe.media.streams.sound import ConvertedSound
 from midframe.media.writing.encoders import Encoding
 from midframe.media.writing.writer import VideoWriter
 from midframe.video.plan import Extent
-from midframe.video.proof import Expected, Stretch, prove
+from midframe.video.proof import Expected, StreamSpan, prove
 from midframe.video.sinks.protocol import Job
 
 
@@ -34,7 +34,7 @@ def verify(
     expected = Expected(
         thumbnails=source.thumbnails,
         end=extent.source_end,
-        sounds=[heard(source, index, carrier, extent) for index, carrier in sounds.items()],
+        sounds=[sound_span(source, index, carrier, extent) for index, carrier in sounds.items()],
         streams=writer.others.counts if writer else {},
         slow=job.timeline.slow,
         step=1 / job.timeline.rate,
@@ -46,7 +46,9 @@ def verify(
     prove(path, job.report, expected)
 
 
-def heard(source: FrameSource, index: int, carrier: Carrier, extent: Extent) -> Stretch | None:
+def sound_span(
+    source: FrameSource, index: int, carrier: Carrier, extent: Extent
+) -> StreamSpan | None:
     """When a sound stream of the source is heard, within the part that is shown; None if that is
     not known."""
     span, is_part = source.contents.spans.get(index), source.part != WHOLE
@@ -63,4 +65,4 @@ def heard(source: FrameSource, index: int, carrier: Carrier, extent: Extent) -> 
         begin, end = carrier.begin + offset, carrier.end + offset
     if is_part:
         begin, end = max(begin, extent.begin), min(end, extent.end)
-    return Stretch(begin, end) if begin < end else None
+    return StreamSpan(begin, end) if begin < end else None

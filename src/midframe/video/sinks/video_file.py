@@ -23,7 +23,7 @@ from midframe.options import EncodingOptions
 from midframe.video.plan import Extent
 from midframe.video.rendered_frame import RenderedFrame
 from midframe.video.sinks.checks import check_target, is_marked, result_mark
-from midframe.video.sinks.protocol import Job, cleaning_up
+from midframe.video.sinks.protocol import Job, abort_on_error
 from midframe.video.sinks.segment_encoder import SegmentEncoder
 from midframe.video.sinks.verification import verify
 from midframe.video.timeline import ConstantRate, TrueTimes
@@ -63,10 +63,14 @@ class VideoFileTarget:
                 "name an OUT of .mp4, or choose a lower --factor or --fps"
             )
         encoding = choose_encoding(
-            job.picture, job.colour, suffix=self.path.suffix, options=self.options, **job.form
+            job.picture,
+            job.colour,
+            suffix=self.path.suffix,
+            options=self.options,
+            **job.encoding_arguments,
         )
         encoder = SegmentEncoder(self.path, job, encoding, resume=resume, overwrite=overwrite)
-        with cleaning_up(encoder.give_up):
+        with abort_on_error(encoder.abort):
             return VideoFileSink(self.path, self.options, job, encoder)
 
 
@@ -121,9 +125,9 @@ class VideoFileSink:
         verify(self.path, self.job, self.encoding, extent, writer)
         self.job.report.damage += tuple(writer.damage)
 
-    def give_up(self) -> Path | None:
+    def abort(self) -> Path | None:
         """See `Sink`."""
-        return self.encoder.give_up()
+        return self.encoder.abort()
 
     def _drop(self, failure: StreamsFailed) -> None:
         for index in failure.indices:
