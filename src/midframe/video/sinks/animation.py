@@ -1,4 +1,4 @@
-"""A result in a GIF or an APNG."""
+"""GIF and APNG results."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
@@ -27,7 +27,7 @@ from midframe.video.timeline import ConstantRate
 
 
 def is_gif(path: Path) -> bool:
-    """Whether an animation is a GIF by its name."""
+    """Return whether a path has the suffix of a GIF."""
     return path.suffix.lower() == ".gif"
 
 
@@ -62,7 +62,7 @@ class AnimationTarget:
         constant = isinstance(job.timeline, ConstantRate)
         if is_gif(self.path) and rate > FASTEST_GIF and constant:
             raise VideoError(
-                f"viewers play GIFs of {float(rate):g} frames a second too slowly: give --fps 50 "
+                f"viewers play GIFs of {float(rate):g} frames per second too slowly: give --fps 50 "
                 "or less"
             )
         encoding = lossless_encoding(job.picture, job.colour, **job.encoding_arguments)
@@ -74,7 +74,7 @@ class AnimationTarget:
 class AnimationSink:
     """Writes an animation from finished segments: a `Sink`.
 
-    All frames are needed twice, since the palette of a GIF is chosen for all of them.
+    All frames are decoded twice for a GIF, because its palette is computed from all of them.
     """
 
     carries_immersion = False
@@ -126,7 +126,7 @@ class AnimationSink:
 
 
 def _lost(path: Path, job: Job) -> Iterator[str]:
-    """What of the pictures themselves the result cannot hold."""
+    """Yield the properties of the images that the result does not support."""
     yield from lost_profile(job.source.contents)
     if not is_gif(path):
         return

@@ -24,18 +24,18 @@ from midframe.video.sinks.protocol import Job
 from midframe.video.sinks.segment_encoder import encoder_watchdog
 
 GAP = 8
-"""Between the two pictures, in pixels."""
+"""Distance between the two images, in pixels."""
 LABEL_DIVISOR = 18
-"""The strip with the labels is the picture's height divided by this."""
+"""The height of the strip with the labels is that of the image divided by this."""
 
 
 class ComparisonTarget:
-    """A video file of both pictures side by side, without other streams: a `Target`.
+    """A video file of both images side by side, without other streams: a `Target`.
 
     Args:
-        path: the name of the result.
-        options: how it is encoded.
-        labels: what the labels state.
+        path: of the result.
+        options: of the encoding.
+        labels: the factors in the labels.
     """
 
     holds_matrix = False
@@ -70,10 +70,10 @@ class ComparisonTarget:
 
 
 class ComparisonSink:
-    """Encodes both pictures of every frame as they come: a `Sink`.
+    """Encodes both images of each frame immediately, without segments: a `Sink`.
 
     Args:
-        target: where the result goes.
+        target: of the result.
         job: the work.
         lock: on the folder of the unfinished file; released when the work ends.
     """
@@ -83,7 +83,7 @@ class ComparisonSink:
 
     def __init__(self, target: ComparisonTarget, job: Job, lock: FolderLock) -> None:
         self.lock = lock
-        # both pictures stand on one opaque canvas
+        # both images are on an opaque canvas
         self.colour = replace(job.colour, alpha=False)
         self.canvas = Canvas(to_rgb(job.picture, self.colour), target.labels)
         sample = from_rgb(self.canvas.blank, self.colour, "yuv420p")
@@ -138,11 +138,11 @@ class ComparisonSink:
 
 
 class Canvas:
-    """The picture that both frames are put on, with the labels above them.
+    """The image that contains both frames, with labels above them.
 
     Args:
-        frame: (H, W, 3) RGB, of the size and type of all.
-        labels: what the labels state.
+        frame: (H, W, 3) RGB, of the size and type of all frames.
+        labels: the factors in the labels.
     """
 
     def __init__(self, frame: Array, labels: CompareOptions) -> None:
@@ -163,7 +163,7 @@ class Canvas:
         )
 
     def compose(self, left: Array, right: Array) -> Array:
-        """A copy with both frames on it."""
+        """Return a copy with both frames on it."""
         height, width, _ = left.shape
         canvas: Array = self.blank.copy()
         canvas[self.top : self.top + height, :width] = left

@@ -1,4 +1,4 @@
-"""A result in numbered images in a folder."""
+"""Results as numbered images in a folder."""
 
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
@@ -33,7 +33,7 @@ from midframe.video.sinks.segment_encoder import SegmentEncoder
 
 
 class ImageSequenceTarget:
-    """Images in a folder, with names by a pattern: a `Target`."""
+    """Images in a folder, with names from a pattern: a `Target`."""
 
     holds_matrix = False
     holds_aspect = False
@@ -45,9 +45,9 @@ class ImageSequenceTarget:
         self.path = path
         self.options = options
         self.folder = path.parent if is_pattern(path) else path
-        """Where the images go."""
+        """Folder of the images."""
         self.pattern = path.name if is_pattern(path) else DEFAULT_NAME
-        """Of their names."""
+        """Pattern of their names."""
 
     def check(self, source: Path, *, overwrite: bool, resume: bool = False) -> None:
         """See `Target`."""
@@ -83,7 +83,7 @@ class ImageSequenceTarget:
             )
 
     def is_complete(self, settings: Mapping[str, Any], *, overwrite: bool) -> bool:
-        """See `Target`: images have no place for a mark by which they would be recognised."""
+        """See `Target`: images have no mark that identifies a complete result."""
         return False
 
     def begin(self, job: Job, *, resume: bool, overwrite: bool) -> "ImageSequenceSink":
@@ -149,7 +149,7 @@ class ImageSequenceSink:
 
 
 def _lost(suffix: str, job: Job) -> list[str]:
-    """What of the pictures themselves images of a suffix cannot hold."""
+    """List the properties of the images that the format of a suffix does not support."""
     lost = lost_properties(
         suffix,
         high_bit_depth=job.colour.high_bit_depth,

@@ -1,4 +1,4 @@
-"""Verifying a finished video file: it is played, and compared with what its source showed."""
+"""Verification of a finished video file: it is decoded and compared with its source."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -16,14 +16,14 @@ from midframe.video.sinks.protocol import Job
 def verify(
     path: Path, job: Job, encoding: Encoding, extent: Extent, writer: VideoWriter | None = None
 ) -> None:
-    """Play a result and compare it with its source; the differences go into the report.
+    """Decode a result and compare it with its source; add the differences to the report.
 
     Args:
         path: of the result.
         job: the work.
         encoding: of its frames.
-        extent: what it covers.
-        writer: that wrote it with other streams; None if it has none.
+        extent: of the result.
+        writer: of the file, if it has other streams.
     """
     source = job.source
     is_part = source.part != WHOLE
@@ -49,9 +49,10 @@ def verify(
 def sound_span(
     source: FrameSource, index: int, carrier: Carrier, extent: Extent
 ) -> StreamSpan | None:
-    """When a sound stream of the source is heard, within the part that is shown; None if that is
-    not known."""
-    span, is_part = source.contents.spans.get(index), source.part != WHOLE
+    """Return start and end of an audio stream within the part that is shown, in seconds of the
+    source; None if they are unknown or outside."""
+    span = source.contents.spans.get(index)
+    is_part = source.part != WHOLE
     if span is None:
         return None
     begin, end = span.begin, span.end
