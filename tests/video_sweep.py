@@ -182,7 +182,7 @@ GUESSED = (".avi", ".asf", ".wmv", ".m1v", ".m2v")
 
 
 @dataclass(frozen=True)
-class Shown:
+class OutputTime:
     """What ffmpeg decodes of the picture of a file."""
 
     times: list[float]
@@ -204,7 +204,7 @@ class Verdict:
     notes: list[str] = field(default_factory=list)
 
 
-def decoded(path: Path, pixel_format: str, *options: str) -> Shown:
+def decoded(path: Path, pixel_format: str, *options: str) -> OutputTime:
     """Decode the picture with ffmpeg.
 
     Raises:
@@ -249,7 +249,7 @@ def decoded(path: Path, pixel_format: str, *options: str) -> Shown:
     tick = int(base[1]) / int(base[2])
     times = [int(each[2]) * tick for each in rows]
     last = int(rows[-1][3]) * tick
-    return Shown(times, [each[5] for each in rows], times[-1] + (last if last < 3600 else 0))
+    return OutputTime(times, [each[5] for each in rows], times[-1] + (last if last < 3600 else 0))
 
 
 def probe(path: Path, entries: str) -> list[str]:
@@ -302,7 +302,7 @@ class Runner:
             return f"{type(error).__name__} (crash or hang)", None
 
 
-def missing_frames(source: Shown, result: Shown, slow: float = 1) -> list[str]:
+def missing_frames(source: OutputTime, result: OutputTime, slow: float = 1) -> list[str]:
     """Faults: source frames that are not in the result in order, each near its own time."""
     steps = sorted(
         after - before for before, after in zip(source.times, source.times[1:], strict=False)
@@ -362,7 +362,7 @@ def check(
     # AVI and ASF begin
     if 0.003 < delay < 0.07 or (0.003 < -delay < 0.09 and source.suffix in GUESSED):
         verdict.notes.append(f"all streams {delay * 1000:+.0f} ms")
-        after = Shown([time - delay for time in after.times], after.hashes, after.end - delay)
+        after = OutputTime([time - delay for time in after.times], after.hashes, after.end - delay)
     verdict.notes.append(
         f"in {len(before.times)} frames {before.times[0]:.3f}..{before.end:.3f}, out "
         f"{len(after.times)} frames"

@@ -9,7 +9,7 @@ import pytest
 from helpers.video import Averager, frames_of, planes, render_frame, times_of
 
 from midframe.media.reading.source import Frame
-from midframe.video.duplicates import MAX_DUPLICATES, is_duplicate, without_duplicates
+from midframe.video.duplicates import MAX_DUPLICATES, drop_duplicates, is_duplicate
 from midframe.video.pipeline import interpolate_video
 
 Render = Callable[..., Path]
@@ -22,7 +22,7 @@ def film(shown: list[int], cuts: tuple[int, ...] = ()) -> list[Frame]:
 
 
 def times(frames: list[Frame]) -> list[Fraction | int]:
-    return [frame.pts for frame in without_duplicates(frames, 1)]
+    return [frame.pts for frame in drop_duplicates(frames, 1)]
 
 
 def test_animation_on_twos_keeps_the_first_of_each_two() -> None:

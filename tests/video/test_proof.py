@@ -12,7 +12,7 @@ from helpers.video import Averager, render_frame
 
 from midframe.media.reading.sights import TimedThumbnail, make_thumbnail
 from midframe.video.pipeline import interpolate_video
-from midframe.video.proof import Expected, Stretch, play, prove
+from midframe.video.proof import Expected, StreamSpan, play, prove
 from midframe.video.report import VideoReport
 
 Render = Callable[..., Path]
@@ -103,7 +103,7 @@ def test_sound_at_another_place_and_missing_streams_are_found_out(
     found = play(target, Fraction(1001, 48000))
     source = Expected(
         [TimedThumbnail(each.time, each.thumbnail) for each in found.thumbnails], found.end,
-        (Stretch(Fraction(0), Fraction(3)),),
+        (StreamSpan(Fraction(0), Fraction(3)),),
         {"audio": 2}, Fraction(1), Fraction(1001, 48000), stretched=False,
     )  # fmt: skip
     prove(target, report, source)

@@ -11,11 +11,11 @@ from midframe.rates import parse_rate
 from midframe.video.timeline import (
     MIN_TICKS,
     ConstantRate,
-    Shown,
+    OutputTime,
     Timeline,
     TrueTimes,
     choose_timeline,
-    shown_between,
+    output_times,
 )
 
 NTSC = Fraction(24000, 1001)
@@ -26,9 +26,9 @@ REGULAR = SourceRate(NTSC, Fraction(0), True, 1 / NTSC / 8)
 SLOW = st.sampled_from([Fraction(1), Fraction(4), Fraction(5, 2)])
 
 
-def all_shown(timeline: Timeline, times: list[Fraction], depth: int = 4) -> list[Shown]:
+def all_shown(timeline: Timeline, times: list[Fraction], depth: int = 4) -> list[OutputTime]:
     """Of a film whose frames lie at some times, the last of which is its end."""
-    return [each for pair in pairwise(times) for each in shown_between(timeline, *pair, depth)]
+    return [each for pair in pairwise(times) for each in output_times(timeline, *pair, depth)]
 
 
 @given(
@@ -59,7 +59,7 @@ def test_what_is_shown_differs_from_its_time_by_the_error_that_is_told(
     times = [sum(gaps[:n], Fraction(0)) for n in range(len(gaps) + 1)]
     timeline = ConstantRate(rate, slow)
     for before, after in pairwise(times):
-        for each in shown_between(timeline, before, after, depth):
+        for each in output_times(timeline, before, after, depth):
             seen = (before + each.t * (after - before)) * slow
             assert abs(seen - each.pts * timeline.time_base) == each.error
             assert each.error <= (after - before) * slow / 2 ** (depth + 1)
@@ -90,7 +90,7 @@ def test_two_hours_of_24000_1001_at_60_end_within_a_frame_of_the_source() -> Non
     count = 2 * 3600 * 24
     timeline, end, worst, last, number = ConstantRate(Fraction(60)), count / NTSC, Fraction(0), 0, 0
     for n in range(count):
-        for each in shown_between(timeline, n / NTSC, (n + 1) / NTSC, 4):
+        for each in output_times(timeline, n / NTSC, (n + 1) / NTSC, 4):
             worst, last, number = max(worst, each.error), each.pts, number + 1
     assert 0 <= last * timeline.time_base + Fraction(1, 60) - end < Fraction(1, 60)
     assert number == last * timeline.time_base * 60 + 1
@@ -196,7 +196,7 @@ def test_a_factor_of_two_and_a_half_gives_frames_at_equal_steps(regular: bool) -
     timeline = choose_timeline(source, Fraction(1, 24000), RetimingOptions(factor="2.5"))
     assert isinstance(timeline, ConstantRate)
     assert timeline.rate == 60
-    shown = list(shown_between(timeline, Fraction(0), Fraction(1, 24), None))
+    shown = list(output_times(timeline, Fraction(0), Fraction(1, 24), None))
     assert [each.t for each in shown] == [0, Fraction(2, 5), Fraction(4, 5)]
     assert not any(each.error for each in shown)
 

@@ -1,1 +1,1 @@
-"""Many films with one set of options: what is to be done, and doing it film by film."""
+"""Interpolating many videos with the same options."""

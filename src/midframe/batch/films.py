@@ -1,4 +1,4 @@
-"""Which films a batch has, and where their results go."""
+"""The films of a batch, and the paths of their results."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -10,7 +10,7 @@ from midframe.folders import visible_files
 from midframe.media.suffixes import ANIMATIONS, VIDEOS
 
 ChooseSuffix = Callable[[Path], str]
-"""From the path of a source to the suffix of its result."""
+"""Returns the suffix of the result for the path of a source."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,12 @@ def find_films(folder: Path, out: Path, choose_suffix: ChooseSuffix) -> list[Fil
     Hidden files are skipped, and the output folder if it lies within the folder.
 
     Args:
-        folder: searched for videos and animations, by their suffix.
+        folder: that is searched for videos and animations, by their suffix.
         out: output folder.
-        choose_suffix: gives the suffix of a result.
+        choose_suffix: see `ChooseSuffix`.
 
     Raises:
-        VideoError: the folder is none, or is the output folder.
+        VideoError: the folder does not exist, or is the output folder.
     """
     if not folder.is_dir():
         raise VideoError(f"{folder} is not a folder: name a folder with videos")
@@ -52,14 +52,14 @@ def find_films(folder: Path, out: Path, choose_suffix: ChooseSuffix) -> list[Fil
 
 
 def name_films(sources: Iterable[Path], out: Path, choose_suffix: ChooseSuffix) -> list[Film]:
-    """List named films; all results lie in the output folder itself.
+    """List the given films; all results are in the output folder itself.
 
     Args:
-        sources: the films.
+        sources: paths of the films.
         out, choose_suffix: as in `find_films`.
 
     Raises:
-        VideoError: two sources have the same name, so that their results would.
+        VideoError: two sources, and so their results, have the same name.
     """
     paths = list(sources)
     names = Counter(path.name for path in paths)
@@ -69,8 +69,8 @@ def name_films(sources: Iterable[Path], out: Path, choose_suffix: ChooseSuffix) 
 
 
 def _films(folder: Path, paths: list[Path], out: Path, choose_suffix: ChooseSuffix) -> list[Film]:
-    """Name the results of films in a folder. Where two would get one name, as those of a.avi and
-    a.mp4, both keep the suffix of their source too: a.avi.mp4."""
+    """Name the results of films in a folder. If two results have the same name, as for a.avi and
+    a.mp4, both names contain the suffix of the source too: a.avi.mp4."""
     names = {path: path.relative_to(folder).with_suffix(choose_suffix(path)) for path in paths}
     taken = Counter(names.values())
     films = []

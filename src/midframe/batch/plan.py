@@ -1,4 +1,4 @@
-"""What a batch will do, with estimates of time and disk space; nothing is written."""
+"""The plan of a batch (dry run), with estimates of time and disk space."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -17,36 +17,36 @@ from midframe.ops.workers import Workers
 from midframe.video.timeline import choose_timeline
 
 MIN_SECONDS = 1.0
-"""A speed is measured for so long at least, after a first frame that is not counted."""
+"""Minimum duration of a speed measurement, after one round that is not counted."""
 
 
 @dataclass(frozen=True)
 class FilmPlan:
-    """What a film needs. Estimates, from the packets of the source and the speed measured here."""
+    """The plan of a film: estimates from the packets of the source and a speed measurement."""
 
     film: Film
     done: bool = False
-    """It has a finished result of the same options."""
+    """It has a finished result with the same options."""
     error: str = ""
     """Why it cannot be read."""
     width: int = 0
     height: int = 0
     frames: int = 0
-    """Of the result."""
+    """Number of frames of the result."""
     interpolated: int = 0
-    """Frames among them that the network makes, at least."""
+    """Minimum number of interpolated frames."""
     seconds: float = 0.0
-    """Of interpolation; decoding and encoding go on beside it, and can take longer."""
+    """Duration of interpolation; decoding and encoding run in parallel, and may take longer."""
     disk_bytes: int = 0
-    """Of the result, if its frames take as many bytes as those of the source."""
+    """Size of the result, assuming that a frame has the same size as in the source."""
 
 
 def plan(batch: Batch, films: Iterable[Film]) -> Iterator[FilmPlan]:
-    """Yield what each film needs.
+    """Yield the plan of each film.
 
     Args:
         batch: options and network.
-        films: to be looked at; their packets are read, and their first frames.
+        films: to plan; their packets and first frames are read.
     """
     speeds: dict[tuple[int, int], float] = {}
     for film in films:
@@ -81,11 +81,10 @@ def _plan_film(batch: Batch, film: Film, speeds: dict[tuple[int, int], float]) -
 
 
 def seconds_per_frame(tool: Interpolator, height: int, width: int) -> float:
-    """Measure how long the network takes for a frame of some size, with as many pairs at once as a
-    video has.
+    """Measure the seconds per interpolated frame of some size, with parallel pairs as for a video.
 
     Args:
-        tool: the network.
+        tool: interpolates the frames.
         height, width: of the frames.
     """
     rng = np.random.default_rng(0)
@@ -103,6 +102,6 @@ def seconds_per_frame(tool: Interpolator, height: int, width: int) -> float:
 def _interpolate(
     tool: Interpolator, workers: Workers, first: Array, second: Array, count: int
 ) -> None:
-    done = [workers.submit(tool.interpolate, first, second) for _ in range(count)]
-    for each in done:
-        each.result()
+    futures = [workers.submit(tool.interpolate, first, second) for _ in range(count)]
+    for future in futures:
+        future.result()

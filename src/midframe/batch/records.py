@@ -1,7 +1,8 @@
-"""Records of finished results: by these, a film that is done is skipped in the next run.
+"""Records of finished results, by which the next run skips films that are done.
 
-A record lies in OUT_DIR/.midframe/NAME.json. It holds what decided the frames of the result, the
-size of the result, and its report. A result counts as finished only if all of it agrees.
+A record is in OUT_DIR/.midframe/NAME.json. It contains the settings that affect the frames of the
+result, the size of the result, and its report. A result is finished only if settings and size match
+its record.
 """
 
 import json
@@ -16,11 +17,11 @@ FOLDER = ".midframe"
 
 
 def record_path(out: Path, name: str) -> Path:
-    """Return where the record of a result lies.
+    """Return the path of the record of a result.
 
     Args:
         out: output folder of the batch.
-        name: of the result below it.
+        name: path of the result below it.
     """
     path = out / FOLDER / name
     return path.with_name(short_name(path.name, ".json"))
@@ -34,11 +35,11 @@ def write_record(
     Args:
         path: of the record.
         target: the result.
-        settings: what decides its frames, as JSON has it.
+        settings: that affect its frames, as JSON values.
         report: of the result.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the record cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     record = {
@@ -51,7 +52,7 @@ def write_record(
 
 
 def read_record(path: Path, target: Path, settings: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the report of a result if it is finished and was made with these settings.
+    """Return the report of a result if it is finished and has the same settings, otherwise None.
 
     Args:
         path, target, settings: as in `write_record`.

@@ -1,7 +1,7 @@
-"""Running a batch: one film after another, with one network; a film that fails ends nothing else.
+"""Running a batch: one film after another with one network; the batch continues if a film fails.
 
-Several runs may share an output folder. A film that another run works on is left to it, and looked
-at again when all others are done.
+Several runs may share an output folder. A film that another run works on is skipped, and checked
+again after all other films.
 """
 
 import time
@@ -23,26 +23,26 @@ from midframe.video.pipeline import convert_video
 from midframe.video.report import VideoReport
 
 Status = Literal["done", "already done", "damaged", "failed", "busy"]
-"""Of a film. "damaged": its result is complete, with damage of the source bridged, or failed
-verification. "busy": another run works on it."""
+"""Status of a film. "damaged": its result is complete, but the source is damaged or the
+verification failed. "busy": another run works on it."""
 FAILURES: tuple[Status, ...] = ("damaged", "failed")
-"""Statuses with which a batch ends in an error."""
+"""Statuses that make a batch end with an error."""
 
 
 @dataclass(frozen=True)
 class FilmResult:
-    """What became of a film."""
+    """The result of a film in a batch."""
 
     film: Film
     status: Status
     message: str = ""
     """Why it is damaged or failed."""
     report: VideoReport | None = None
-    """Of a film that was done in this run."""
+    """Set if the film was converted in this run."""
 
 
 FilmProgress = Callable[[Film, float, float | None], None]
-"""Called with a film, the number of its source frames that are done, and their total, if known."""
+"""Callback with a film, the number of its finished source frames, and their total if known."""
 
 
 class Batch:
@@ -74,13 +74,13 @@ class Batch:
 
     @property
     def tool(self) -> Interpolator:
-        """The network, which is loaded when it is first needed."""
+        """Return the interpolator, which is loaded on first use."""
         if isinstance(self._interpolation, InterpolationOptions):
             self._interpolation = Interpolator.from_options(self._interpolation)
         return self._interpolation
 
     def is_done(self, film: Film) -> bool:
-        """Return whether a film has a finished result of the same options, by its record."""
+        """Return whether a film has a finished result with the same options, by its record."""
         path = record_path(self.out, film.name)
         return (
             path.exists()
@@ -91,11 +91,11 @@ class Batch:
     def run(
         self, films: Sequence[Film], progress: FilmProgress | None = None
     ) -> Iterator[FilmResult]:
-        """Interpolate films; yields what became of each as soon as it is known.
+        """Interpolate films in order; yield the result of each when it is finished.
 
         Args:
-            films: in the order in which they are done.
-            progress: called several times a second.
+            films: to interpolate.
+            progress: called several times per second.
         """
         busy = []
         for film in films:
@@ -108,9 +108,9 @@ class Batch:
             yield self.run_film(film, progress)
 
     def run_film(self, film: Film, progress: FilmProgress | None = None) -> FilmResult:
-        """Interpolate one film, or resume it; errors become the result's message."""
+        """Interpolate one film, or resume it; the message of an error is in the result."""
         try:
-            with self._locked(film):
+            with self._lock(film):
                 if self.is_done(film):
                     return FilmResult(film, "already done")
                 report = self._convert(film, progress)
@@ -127,9 +127,9 @@ class Batch:
         return FilmResult(film, "done", report=report)
 
     @contextmanager
-    def _locked(self, film: Film) -> Iterator[None]:
-        """Lock a film from the look at its record until the next record is written: else a run
-        could begin it while another ends it."""
+    def _lock(self, film: Film) -> Iterator[None]:
+        """Lock a film from reading its record until the next record is written, so that two runs do
+        not both convert it."""
         record = record_path(self.out, film.name)
         record.parent.mkdir(parents=True, exist_ok=True)
         lock = FolderLock(record.with_name(short_name(record.stem, ".lock")))
@@ -155,7 +155,7 @@ class Batch:
         return report
 
     def _settings(self, film: Film) -> dict[str, Any]:
-        """What decides the frames of a result, as JSON has it."""
+        """Return the settings that affect the frames of a result, as JSON values."""
         groups = (self.options.retiming, self.options.source, self.options.encoding)
         return {
             "video": identity_of(film.source),
@@ -168,14 +168,14 @@ class Batch:
 def watch(
     find: Callable[[], Sequence[Film]], *, settle: float = 5.0, poll: float = 1.0
 ) -> Iterator[Film]:
-    """Yield the films of a folder as they come, for ever, each once it is no longer being written.
+    """Yield new films of a folder, endlessly, each when its file is no longer being written.
 
     A film that is replaced is yielded again.
 
     Args:
-        find: lists the films that are there.
-        settle: seconds for which the size and the time of a file must not change.
-        poll: seconds between two looks.
+        find: lists the films in the folder.
+        settle: seconds for which size and modification time of a file must not change.
+        poll: seconds between two calls of `find`.
     """
     yielded: dict[Path, tuple[int, int]] = {}
     seen: dict[Path, tuple[tuple[int, int], float]] = {}

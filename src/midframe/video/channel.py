@@ -1,5 +1,4 @@
-"""Threads joined by short queues: a queue ends with its sender, and failures and interruptions
-travel along it."""
+"""Threads joined by short queues, which also pass on failures and the end of the data."""
 
 from collections.abc import Callable, Iterable, Iterator
 from queue import Empty, Full, Queue
@@ -9,19 +8,19 @@ from typing import Any, Generic, TypeVar
 QUEUE_LENGTH = 8
 POLL_SECONDS = 0.2
 """Seconds between two checks of a waiting thread whether another has failed."""
-LEAVE_SECONDS = 30.0
-"""How long a thread may take for what it is doing once the work has failed or was stopped."""
+JOIN_SECONDS = 30.0
+"""Timeout in seconds for the end of a thread after the work has failed or was stopped."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 class Channel(Generic[Item]):
-    """A short queue between two threads that ends with its sender and passes on a failure.
+    """A short queue between two threads, which also passes on a failure.
 
     Args:
-        stop: ends both sides.
-        check: called while the sender waits for room; what it raises ends the sender.
+        stop: event that ends both threads.
+        check: called while the sender waits for space; its exceptions end the sender.
     """
 
     def __init__(self, stop: Event, check: Callable[[], None] = lambda: None) -> None:
@@ -31,7 +30,7 @@ class Channel(Generic[Item]):
         self.failure: BaseException | None = None
 
     def send(self, item: Item | None) -> None:
-        """Put an item, waiting for room; None ends the channel."""
+        """Send an item, waiting for space; None ends the channel."""
         while True:
             self.raise_failure()
             if self._stop.is_set():
@@ -42,7 +41,7 @@ class Channel(Generic[Item]):
                 self._check()
 
     def send_all(self, items: Iterable[Item]) -> None:
-        """Put many items, then the end."""
+        """Send all items, then end the channel."""
         for item in items:
             self.send(item)
         self.send(None)
@@ -71,7 +70,7 @@ class Stopped(Exception):  # noqa: N818  # not an error: another thread ended th
 
 
 def guard(stop: Event, channel: Channel[Any], work: Callable[[], None]) -> None:
-    """Run a thread's work; its channel passes an exception to the main thread."""
+    """Run the work of a thread; pass its exception to the main thread by its channel."""
     try:
         work()
     except Stopped:
@@ -86,13 +85,13 @@ def run_threads(
     write: Callable[[Iterable[Result]], None],
     check: Callable[[], None],
 ) -> None:
-    """Take items in one thread, work on them in this one, and write the results in a third.
+    """Iterate over items in one thread, process them in this one, and write the results in a third.
 
     Args:
-        items: taken in a thread of their own.
-        work: turns items into results, one after another.
-        write: takes the results.
-        check: called while this thread waits for `write`; what it raises ends the work.
+        items: iterated in a separate thread.
+        work: converts items to results, lazily.
+        write: consumes the results, in a separate thread.
+        check: called while this thread waits for `write`; its exceptions end the work.
     """
     stop = Event()
     incoming: Channel[Item] = Channel(stop)
@@ -108,12 +107,12 @@ def run_threads(
     finally:
         stop.set()
         for thread in (reader, writer):
-            # a call into a library that never returns does not hold the program
-            thread.join(LEAVE_SECONDS)
+            # with a timeout, because a call into a library may never return
+            thread.join(JOIN_SECONDS)
 
 
 def _thread(name: str, stop: Event, channel: Channel[Any], work: Callable[[], None]) -> Thread:
-    """Start a thread whose failure travels along a channel."""
+    """Start a thread; a channel passes on its failure."""
     thread = Thread(target=guard, args=(stop, channel, work), name=name, daemon=True)
     thread.start()
     return thread

@@ -1,5 +1,4 @@
-"""A video that shows what interpolation does: the original on the left, interpolated on the right,
-slowed down."""
+"""A comparison video: the original on the left, interpolated on the right, slowed down."""
 
 import logging
 from collections.abc import Callable
@@ -42,15 +41,15 @@ def compare_video(
     overwrite: bool = False,
     progress: Callable[[float, float | None], None] | None = None,
 ) -> int:
-    """Write a video with the original beside the interpolated one, slowed down, labelled and
-    without sound. The interpolated one is what `interpolate_video` makes.
+    """Write a video with the original beside the interpolated one, slowed down, with labels and
+    without sound. The frames on the right are those of `interpolate_video`.
 
     Args:
         source, target, model, device, tile, scale, ensemble, precision, codec, crf, cut_threshold,
             overwrite: as in `interpolate_video`.
         factor, slower: as in `CompareOptions`.
-        part: what is shown of the source.
-        progress: called with the number of source frames that are done, and their total, if known.
+        part: of the source to show.
+        progress: called with the number of finished source frames, and their total if known.
 
     Returns:
         The number of source frames shown.
@@ -61,7 +60,7 @@ def compare_video(
             written.
     """
     labels, encoding = CompareOptions(factor, slower), EncodingOptions(codec, crf)
-    # every source frame at its own time, so that the left picture changes where the source does
+    # vfr, because the left side shows each source frame at its own time
     retiming = RetimingOptions(factor=factor, slow=slower, vfr=True)
     reading = SourceOptions(part.start, part.end, cut_threshold=cut_threshold)
     interpolation: InterpolationOptions | Interpolator = (

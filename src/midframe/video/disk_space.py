@@ -14,15 +14,15 @@ COPIES = 2
 
 
 def check_space(folder: Path, encoding: Encoding, frames: float | None) -> None:
-    """Check that a disk has space for a result, as far as that can be known before the work.
+    """Check that a disk has the estimated minimum space for a result.
 
     Args:
         folder: of the result.
         encoding: of its frames.
-        frames: how many there will be; None if that is not known.
+        frames: number of frames; None if it is unknown.
 
     Raises:
-        VideoError: it has not.
+        VideoError: the disk is too full.
     """
     needed = needed_bytes(encoding, frames or 1)
     disk = shutil.disk_usage(folder)
@@ -36,7 +36,7 @@ def check_space(folder: Path, encoding: Encoding, frames: float | None) -> None:
 
 
 def needed_bytes(encoding: Encoding, frames: float) -> int:
-    """Return the minimum disk space in bytes that the work on so many frames needs."""
+    """Return the minimum disk space in bytes for a number of frames."""
     bits = BITS_PER_PIXEL.get(encoding.encoder, LOSSY_BITS) * (
         2 if encoding.colour.high_bit_depth and encoding.encoder == "ffv1" else 1
     )

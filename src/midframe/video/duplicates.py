@@ -1,8 +1,8 @@
 """Duplicate frames: animation on twos, films converted to a higher frame rate.
 
-They are removed, so that interpolated motion replaces them. The duration does not change. The
-remaining frames keep their times; if these result from repeating frames of equal steps, as in films
-converted from 24 to 30 frames per second, the equal steps are restored.
+They are dropped, and replaced by interpolated frames. The duration does not change. The remaining
+frames keep their times, except where these result from repeating frames of equal steps, as in films
+converted from 24 to 30 frames per second: there the equal steps are restored.
 """
 
 from collections import Counter
@@ -17,20 +17,20 @@ from midframe.media.pictures.repeats import is_duplicate
 from midframe.media.reading.source import Frame
 
 MAX_DUPLICATES = 4
-"""A frame with more duplicates is a still: all its frames are kept."""
+"""A frame with more duplicates is a still image: all of them are kept."""
 ROW = 12
-"""Number of consecutive frames from which equal steps before the repetition are detected."""
+"""Number of consecutive distinct frames (a row) in which the original equal steps are detected."""
 MIN_OCCURRENCES = 2
-"""Minimum number of shorter and of longer steps in a row of frames that had equal steps. A single
-one is an accident, or a change."""
+"""Minimum number of shorter and of longer steps in a row of originally equal steps. A single one
+may be accidental."""
 
 
-def without_duplicates(frames: Iterable[Frame], step: int) -> Iterator[Frame]:
+def drop_duplicates(frames: Iterable[Frame], step: int) -> Iterator[Frame]:
     """Drop the frames that duplicate their predecessor.
 
     Args:
-        frames: of a video, in the order of showing.
-        step: time between two of them, in their time base.
+        frames: of a video, in presentation order.
+        step: usual frame duration, in their time base.
     """
     row: list[Frame] = []
     for frame, in_row in _distinct(frames):
@@ -47,8 +47,8 @@ def without_duplicates(frames: Iterable[Frame], step: int) -> Iterator[Frame]:
 
 
 def _distinct(frames: Iterable[Frame]) -> Iterator[tuple[Frame, bool]]:
-    """Yield the frames that are kept, and whether each continues a row: not after a cut or a
-    still."""
+    """Yield the frames that are kept, and whether each continues a row, which cuts and still images
+    end."""
     first: Frame | None = None
     held: list[Frame] = []
     seen: Array | None = None
@@ -71,8 +71,8 @@ def _distinct(frames: Iterable[Frame]) -> Iterator[tuple[Frame, bool]]:
 
 
 def _evenly(row: list[Frame], step: int) -> list[Frame]:
-    """Return a row at equal steps from its first to its last frame if it results from repeating;
-    otherwise the row itself."""
+    """Return a row with equal steps if its times result from repeated frames, otherwise the row
+    itself."""
     gaps = Counter(round((after.pts - before.pts) / step) for before, after in pairwise(row))
     if len(gaps) != 2 or min(gaps.values()) < MIN_OCCURRENCES:
         return row

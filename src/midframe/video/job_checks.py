@@ -13,10 +13,10 @@ from midframe.video.sinks.video_file import VideoFileTarget
 def check_job(
     source: Path, target: Path, options: EncodingOptions, *, overwrite: bool, resume: bool
 ) -> None:
-    """Check what can be checked of the conversion of a video without decoding it.
+    """Check source, target and encoder options of a conversion, without decoding.
 
     Args:
-        source, target, overwrite, resume: as of `interpolate_video`.
+        source, target, overwrite, resume: as in `interpolate_video`.
         options: of the encoder.
 
     Raises:

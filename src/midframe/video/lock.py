@@ -1,4 +1,4 @@
-"""A folder that one process at a time works in."""
+"""A lock on a folder, which one process at a time can hold."""
 
 import errno
 import os
@@ -19,15 +19,16 @@ class FolderLock:
     The operating system releases it when the process ends in any way.
 
     Args:
-        folder: to lock; its parent exists.
+        folder: to lock, in an existing folder.
 
     Raises:
-        BlockingIOError: another process, or another part of this one, has locked it.
+        BlockingIOError: it is locked already, by another process or this one.
         OSError: the folder cannot be created or written to.
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self._path = folder, folder / LOCK_FILE
+        self.folder = folder
+        self._path = folder / LOCK_FILE
         self._file = self._try_lock()
         while not self._is_current():  # the previous owner has removed the folder meanwhile
             os.close(self._file)

@@ -1,8 +1,8 @@
 """Static overlays in front of a moving image: logos, subtitles, displays. Networks distort them.
 
-A static pixel among moving ones may belong to an overlay, or to a background that a moving object
-passes. The object is gone after some frames; so a pixel counts as overlay if it is static for
-several frames in a row while most pixels around it change all the time.
+A static pixel among changing ones belongs to an overlay, or to the background beside a moving
+object, which leaves after some frames. So a pixel is classified as overlay if it is static for
+several successive frames while most pixels around it change.
 """
 
 from fractions import Fraction
@@ -14,8 +14,8 @@ from midframe.media.colour.conversion import grey
 from midframe.media.pictures.images import Array
 
 MAX_STATIC_DIFFERENCE = 6
-"""Largest difference of equal pixels, in grey levels of 255. Codecs change static pixels beside
-moving ones this much."""
+"""Largest difference of static pixels, in grey levels of 255. Codecs change static pixels beside
+moving ones by as much."""
 BLOCK, BLOCKS_AROUND = 8, 9
 """The surroundings that must change are a square of 9 blocks of 8 pixels on a side."""
 MIN_CHANGING = 0.4
@@ -25,28 +25,26 @@ FRAMES = 4
 
 
 class OverlayFinder:
-    """Finds the pixels of overlays from consecutive pairs of frames."""
+    """Detects the pixels of overlays in successive pairs of frames."""
 
     def __init__(self) -> None:
         self._still_for: Array | None = None
-        """Number of pairs for which each pixel has been static, up to 255, (H, W)."""
+        """Number of successive pairs in which each pixel is static, (H, W), up to 255."""
         self._changing: Array | None = None
         """The fraction of the surroundings of each block that changed, averaged over the last
         pairs."""
         self._before: Array | None = None
 
     def add_pair(self, before: av.VideoFrame, after: av.VideoFrame, *, cut: bool) -> None:
-        """Add the next pair; a cut between them starts again."""
+        """Add the next pair; a cut resets the detection."""
         first = grey(before) if self._before is None else self._before
         self._before = second = grey(after)
         if cut or first.shape != second.shape:
             self._still_for = self._changing = None
             return
         changed = np.maximum(first, second) - np.minimum(first, second) > MAX_STATIC_DIFFERENCE
-        still, around = (
-            ~_combine_neighbours(changed, np.logical_or),
-            _around(changed),
-        )  # still with all its neighbours
+        still = ~_combine_neighbours(changed, np.logical_or)  # a pixel and all its neighbours
+        around = _around(changed)
         if self._still_for is None or self._changing is None:
             self._still_for, self._changing = still.astype(np.uint8), around
             return
@@ -84,8 +82,8 @@ def keep_overlays(
     kept: Array = interpolated.copy()
     places = np.nonzero(overlays)
     weights = overlays[places] if interpolated.ndim == 2 else overlays[places][:, None]
-    current, first, second = (samples[places] for samples in (interpolated, before, after))
-    still = first * np.float32(1 - t) + second * np.float32(t)
+    current = interpolated[places]
+    still = before[places] * np.float32(1 - t) + after[places] * np.float32(t)
     kept[places] = np.rint(current + weights * (still - current))
     return kept
 
@@ -93,10 +91,8 @@ def keep_overlays(
 def _combine_neighbours(values: Array, combine: np.ufunc) -> Array:
     """Combine the values in the 3x3 square around each pixel."""
     for axis in (0, 1):
-        result, (low, high) = (
-            values.copy(),
-            (np.s_[:-1], np.s_[1:]) if axis == 0 else (np.s_[:, :-1], np.s_[:, 1:]),
-        )
+        low, high = (np.s_[:-1], np.s_[1:]) if axis == 0 else (np.s_[:, :-1], np.s_[:, 1:])
+        result = values.copy()
         combine(result[low], values[high], out=result[low])
         combine(result[high], values[low], out=result[high])
         values = result
@@ -110,11 +106,9 @@ def _around(changed: Array) -> Array:
     rows, columns = (size // BLOCK for size in padded.shape)
     down = padded.reshape(rows, BLOCK, -1).sum(axis=1, dtype=np.uint8)
     sums = down.reshape(rows, columns, BLOCK).sum(axis=2).astype(np.float32)
-    inside = [
-        np.minimum(BLOCK, size - BLOCK * np.arange(count))
-        for size, count in ((height, rows), (width, columns))
-    ]
-    blocks = sums / np.outer(*inside)
+    block_heights = np.minimum(BLOCK, height - BLOCK * np.arange(rows))
+    block_widths = np.minimum(BLOCK, width - BLOCK * np.arange(columns))
+    blocks = sums / np.outer(block_heights, block_widths)
     around: Array = (_sums(blocks) / _sums(np.ones_like(blocks))).astype(np.float32)
     return around
 

@@ -1,14 +1,13 @@
-"""Interpolating a video: a thread that reads, this one, workers that interpolate, and one that
-writes.
+"""Interpolating a video, in three threads and a pool of workers.
 
     reader thread    source.read
                        |  queue
-    this thread      plan -> renderer, which gives pairs of frames to workers
+    this thread      plan -> renderer, which submits pairs of frames to the workers
                        |  queue
     writer thread    sink.write
 
-Both queues are short, so memory does not grow with the film. `interpolate_video` and
-`compare_video` differ in the target only.
+Both queues are short, so memory does not grow with the length of the video. `interpolate_video` and
+`compare_video` differ only in the target.
 """
 
 import logging
@@ -35,17 +34,17 @@ from midframe.options import (
 from midframe.rates import Rate
 from midframe.times import Time
 from midframe.video.channel import run_threads
-from midframe.video.duplicates import without_duplicates
+from midframe.video.duplicates import drop_duplicates
 from midframe.video.plan import Extent, Interval, PlanRules
 from midframe.video.renderer import Renderer
 from midframe.video.report import VideoReport
-from midframe.video.sinks.protocol import Job, Sink, Target, cleaning_up, lost_side_data
+from midframe.video.sinks.protocol import Job, Sink, Target, abort_on_error, lost_side_data
 from midframe.video.sinks.targets import target_for
 from midframe.video.timeline import choose_timeline
 
 Progress = Callable[[float, float | None], None]
-"""Called with the number of source frames that are done, fractional while frames are interpolated,
-and their total, if it is known."""
+"""Callback with the number of finished source frames, fractional while a pair is interpolated, and
+their total if it is known."""
 
 log = logging.getLogger(__name__)
 
@@ -84,36 +83,36 @@ def interpolate_video(
 ) -> VideoReport:
     """Write a video again at another frame rate, with all its streams, at its own speed or slower.
 
-    The result has a constant frame rate. A time that falls on a source frame shows that frame
-    unchanged; others are interpolated at the nearest time that the network supports, and the report
-    states the largest difference. The last frame is held for as long as it was shown. Sound packets
-    are copied.
+    The result has a constant frame rate. Source frames are shown unchanged at their times; other
+    frames are interpolated at the nearest time that the network supports, and the report states the
+    largest difference. The last frame is held for its duration. Sound packets are copied.
 
     Interrupted work can be resumed: finished segments are kept in `TARGET.midframe/`.
 
     Args:
-        source: a video that FFmpeg reads, a GIF or APNG, a folder of pictures or a pattern such as
-            `frames/%06d.png`, or "-" for a stream in standard input, as y4m.
+        source: a video that FFmpeg reads, a GIF or APNG, a folder of images or a pattern such as
+            `frames/%06d.png`, or "-" for y4m in standard input.
         target: the result, ending in .mp4, .m4v, .mkv, .mov, .webm, .avi, .ts, .m2ts, .gif or
-            .apng; a pattern for pictures; or "-" for y4m in standard output. It appears when it is
-            complete.
+            .apng; a pattern for images; or "-" for y4m in standard output. The file appears when it
+            is complete.
         factor, fps, slow, vfr, cut, dedup, overlays: as in `RetimingOptions`.
         start, end, source_fps, deinterlace, cut_threshold, strict: as in `SourceOptions`.
         codec, crf, preset, encoder_options, mute: as in `EncodingOptions`.
-        model: name or file of weights, or an Interpolator, whose own options then count.
+        model: name or file of weights, or an Interpolator, whose options are used instead of those
+            below.
         device, tile, scale, ensemble, precision: as in `InterpolationOptions`.
         overwrite: replace a target that exists, if midframe wrote it.
         resume: continue interrupted work on this target; nothing is done if it is complete.
-        progress: called with the number of source frames that are done, and their total, if known.
+        progress: called with the number of finished source frames, and their total if known.
 
     Returns:
-        How many frames were read, kept, interpolated and held, what became of other streams, and
-        whether the result, read again, has all it should (`problems`).
+        The numbers of read, kept, interpolated and held frames, the converted and dropped streams,
+        and the faults that the final check of the result found (`problems`).
 
     Raises:
-        OptionError: an option has a value that it cannot have, or excludes another.
-        VideoError: the source cannot be read, or the target cannot be written. Nothing is left
-            behind but segments that can be resumed, if the source is not at fault.
+        OptionError: an option has an invalid value, or two options exclude each other.
+        VideoError: the source cannot be read, or the target cannot be written. Only finished
+            segments are kept, for resuming.
     """
     options = VideoOptions(
         RetimingOptions(factor, fps, slow, vfr=vfr, cut=cut, dedup=dedup, overlays=overlays),
@@ -160,8 +159,7 @@ def convert_video(
     resume: bool = False,
     progress: Progress | None = None,
 ) -> VideoReport:
-    """Do the work of `interpolate_video`, with its options in dataclasses; returns and raises the
-    same."""
+    """Interpolate a video with options in dataclasses; see `interpolate_video`."""
     return convert(
         source,
         target_for(target, options.encoding),
@@ -183,8 +181,7 @@ def convert(
     resume: bool = False,
     progress: Progress | None = None,
 ) -> VideoReport:
-    """Interpolate a source into a target; other arguments, returns and raises as of
-    `interpolate_video`."""
+    """Interpolate a source into a target; see `interpolate_video`."""
     target.check(path, overwrite=overwrite, resume=resume)
     tool = (
         interpolation
@@ -209,7 +206,7 @@ def convert(
             log.warning("%s is interlaced: --deinterlace makes progressive frames of it", path)
         job = Job(source, picture, colour, timeline, settings, VideoReport())
         sink = target.begin(job, resume=resume, overwrite=overwrite)
-        with cleaning_up(sink.give_up):
+        with abort_on_error(sink.abort):
             _log_plan(job, sink)
             extent = _run(job, sink, tool, options, target.from_zero, progress)
             sink.finish(extent)
@@ -242,7 +239,7 @@ def _run(
     from_zero: bool,
     progress: Progress | None,
 ) -> Extent:
-    """Render all frames and write them to the sink; returns what they cover."""
+    """Render all frames and write them to the sink; return the extent of the result."""
     source, retiming = job.source, options.retiming
     rules = PlanRules(
         job.timeline,
@@ -254,7 +251,7 @@ def _run(
     )
     frames = source.read()
     if retiming.dedup:
-        frames = without_duplicates(frames, source.frame_duration)
+        frames = drop_duplicates(frames, source.frame_duration)
     extents: list[Extent] = []
 
     def times_of(frame: Frame) -> tuple[Fraction, Fraction]:
@@ -289,7 +286,7 @@ def _run(
 
 
 def _complete_report(job: Job, sink: Sink, extent: Extent) -> None:
-    """Add to the report what is known when the result is complete."""
+    """Add durations, losses, damage and warnings to the report of a complete result."""
     source, report = job.source, job.report
     report.length_in = (extent.source_end - extent.source_begin) * job.timeline.slow
     report.duplicates = source.frames_read - report.frames_in

@@ -1,7 +1,7 @@
-"""What a result shows, and when: pure values, without pictures, networks or threads.
+"""The plan of a result: which frame is shown at which time, without images, networks or threads.
 
-`plan` takes what matters of source frames, one after another, and yields what is shown from each
-up to the next: source frames, and frames at a time between two. A renderer makes these.
+`plan` reads the times of the source frames one after another, and yields for each interval between
+two of them the frames to show: source frames, and frames to interpolate. `Renderer` renders them.
 """
 
 from collections import deque
@@ -11,33 +11,33 @@ from fractions import Fraction
 from typing import Literal
 
 from midframe.options import CutMode
-from midframe.video.timeline import Shown, Timeline, shown_between
+from midframe.video.timeline import OutputTime, Timeline, output_times
 
 STILL_STEPS, STILL_SECONDS = 8, Fraction(1, 2)
-"""A frame that is shown for longer than so many usual steps, and than so long, stood still: screens
-are recorded where they change."""
+"""A frame that is shown for more than this many usual steps and seconds is held instead of
+interpolated: screen recordings have a frame only where the image changes."""
 SHORT_SEGMENT, LONG_SEGMENT = 60, 240
-"""Frames of a segment that ends at a cut, at least, and of one that ends where there is none."""
+"""Minimum number of frames of a segment that ends at a cut, and of one that ends elsewhere."""
 
 Action = Literal["keep", "hold", "interpolate", "blend"]
 """Show a source frame for the first time, show it once more, interpolate between two source frames,
 or mix these by time (across a cut)."""
 IntervalType = Literal["start", "motion", "cut", "gap", "end"]
-"""Before the first source frame, between two of one scene, across a cut, from a frame that stood
-still, from the last source frame on."""
+"""Up to the first source frame; between two frames of one scene; across a cut; after a frame that
+is shown for long; from the last source frame to the end."""
 
 
 @dataclass(frozen=True)
 class FrameTiming:
-    """What the plan needs of a source frame. Times are in seconds of the source."""
+    """The properties of a source frame that affect the plan. Times are in seconds of the source."""
 
     time: Fraction
-    """When it is shown."""
+    """Start of the frame."""
     end: Fraction
-    """When it is no longer shown."""
+    """End of the frame."""
     begins_scene: bool = False
     captions: bool = False
-    """It carries closed captions."""
+    """It has closed captions."""
 
 
 @dataclass(frozen=True)
@@ -45,37 +45,37 @@ class PlannedFrame:
     """A frame of the result."""
 
     pts: int
-    """When it is shown, in the time base of the timeline."""
+    """In the time base of the timeline."""
     action: Action
     source: int
-    """Number of the source frame, from 0, that is shown, or of the first of the two."""
+    """Number, from 0, of the source frame that is shown, or of the first of the two."""
     t: Fraction = Fraction(0)
-    """Time between the two, above 0 and below 1; 0 for a source frame."""
+    """Time between the two source frames, between 0 and 1; 0 for a source frame."""
     captions: int | None = None
     """Number of the source frame whose closed captions are attached."""
 
 
 @dataclass(frozen=True)
 class Extent:
-    """What stretch of time a result covers. Times are in seconds of the source."""
+    """The time that a result covers. Times are in seconds of the source."""
 
     begin: Fraction
-    """When the first source frame is placed."""
+    """Time of the first source frame on the timeline."""
     end: Fraction
-    """When the last frame of the result is no longer shown."""
+    """End of the last frame of the result."""
     source_begin: Fraction
-    """When the source itself shows its first frame."""
+    """Time of the first frame in the source."""
     source_end: Fraction
-    """When the source itself no longer shows its last frame."""
+    """End of the last frame in the source."""
     end_pts: int
-    """`end` in the result's own time, in the time base of the timeline."""
+    """`end` as pts of the result, in the time base of the timeline."""
     captions_left: int
-    """Sets of closed captions that found no frame."""
+    """Number of sets of closed captions that are attached to no frame."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """What is shown from one source frame up to the next."""
+    """The frames from one source frame up to the next."""
 
     type: IntervalType
     before: int | None
@@ -84,49 +84,51 @@ class Interval:
     """Number of the source frame that it ends with; None at the end."""
     frames: tuple[PlannedFrame, ...]
     segment: int
-    """Segment of the result, from 0, that its frames belong to."""
+    """Number of the segment that contains its frames, from 0."""
     error: Fraction
-    """Seconds, in the time of the result, by which the time of what a frame shows differs at most
-    from when it is shown; the time by which the source frame `after` was moved counts as well."""
+    """Largest difference, in seconds of the result, between the time of a frame and the time of its
+    content; includes the distance by which the source frame `after` was moved."""
     extent: Extent | None = None
-    """Of the whole result; of the last interval alone."""
+    """Of the whole result; set only in the last interval."""
 
 
 @dataclass(frozen=True)
 class PlanRules:
-    """What decides a plan beside the source frames."""
+    """The options of a plan."""
 
     timeline: Timeline
     source_rate: Fraction
-    """Frames a second of the source."""
+    """Frames per second of the source."""
     cut: CutMode = "hold"
     depth: int | None = None
-    """As of `shown_between`."""
+    """As in `output_times`."""
     source_end: Fraction | None = None
-    """When the last frame of the source is no longer shown, if it is known and later than that
-    frame's own end."""
+    """End of the last frame of the source, if the container states it; used if it is later than the
+    end of the frame itself."""
     from_zero: bool = False
-    """The times of the result count from its first frame, not from the start of the source."""
+    """The first frame of the result has pts 0; otherwise times count from the start of the
+    source."""
 
 
 def plan(timings: Iterable[FrameTiming], rules: PlanRules) -> Iterator[Interval]:
-    """Plan a result from source frames in their order.
+    """Plan a result from the times of its source frames.
 
-    An interval is yielded as soon as the source frame that ends it is taken, so the memory for a
-    plan does not grow with the video, and a plan can follow frames that are just being decoded.
+    An interval is yielded as soon as the source frame at its end is read, so memory does not grow
+    with the video, and the plan can be made while the source is decoded.
 
     Args:
-        timings: the source frames.
-        rules: what else decides the plan.
+        timings: the source frames, in order.
+        rules: options of the plan.
 
     Yields:
-        One interval for each source frame, up to it; then one from the last to the end.
+        For each source frame, the interval that ends with it; then the interval from the last one
+        to the end.
     """
     planner = _Planner(rules)
     for timing in timings:
-        yield planner.up_to(timing)
+        yield planner.plan_until(timing)
     if planner.before:
-        yield planner.closing(planner.before)
+        yield planner.plan_end(planner.before)
 
 
 @dataclass
@@ -136,7 +138,7 @@ class _PlacedFrame:
     number: int
     timing: FrameTiming
     time: Fraction
-    """When the timeline places it, in seconds of the source."""
+    """Its time on the timeline, in seconds of the source."""
     shown: bool = False
 
 
@@ -149,19 +151,19 @@ class _Planner:
         self.first: _PlacedFrame | None = None
         self.before: _PlacedFrame | None = None
         self.captions = deque[int]()
-        """Numbers of the source frames whose closed captions are still to be attached."""
+        """Numbers of the source frames whose closed captions are not attached yet."""
         self.segment = 0
         self.frames_in_segment = 0
 
     @property
     def shift(self) -> int:
-        """Ticks between the start of the source's time and that of the result."""
+        """Return the pts to subtract from all frames of the result."""
         if not self.rules.from_zero or self.first is None:
             return 0
         return round(self.first.time * self.timeline.slow / self.timeline.time_base)
 
-    def up_to(self, timing: FrameTiming) -> Interval:
-        """Plan what is shown from the frame before up to this one."""
+    def plan_until(self, timing: FrameTiming) -> Interval:
+        """Plan the interval from the previous source frame up to this one."""
         before = self.before
         after = _PlacedFrame(
             before.number + 1 if before else 0, timing, self.timeline.place(timing.time)
@@ -171,10 +173,10 @@ class _Planner:
         if before is None:
             self.first = after
             return Interval("start", None, 0, (), 0, moved)
-        # frames that the timeline would exchange are shown one after the other at one time
+        # the timeline must not reverse the order of frames: the later one is moved
         after.time = max(after.time, before.time)
         interval_type = self._type_of(before, after)
-        shown = list(shown_between(self.timeline, before.time, after.time, self.rules.depth))
+        shown = list(output_times(self.timeline, before.time, after.time, self.rules.depth))
         error = max([moved, *(each.error for each in shown if interval_type == "motion")])
         targets = [self._target(each, interval_type) for each in shown]
         if before.timing.captions and not before.shown and all(targets):
@@ -187,8 +189,8 @@ class _Planner:
         self._end_segment(len(frames), at_cut=interval_type == "cut")
         return interval
 
-    def closing(self, last: _PlacedFrame) -> Interval:
-        """Plan what is shown from the last frame up to its end: the frame itself."""
+    def plan_end(self, last: _PlacedFrame) -> Interval:
+        """Plan the interval from the last source frame to its end: the frame is held."""
         assert self.first, "there was a frame"
         own_end = last.timing.end
         if self.rules.source_end is not None:
@@ -196,7 +198,7 @@ class _Planner:
         end = self.timeline.end(last.time, own_end)
         frames = tuple(
             self._source_frame(each.pts, last)
-            for each in shown_between(self.timeline, last.time, end, self.rules.depth)
+            for each in output_times(self.timeline, last.time, end, self.rules.depth)
         )
         end_pts = round(end * self.timeline.slow / self.timeline.time_base) - self.shift
         extent = Extent(
@@ -211,9 +213,9 @@ class _Planner:
         still = length > STILL_SECONDS and length > STILL_STEPS / self.rules.source_rate
         return "gap" if still else "motion"
 
-    def _target(self, shown: Shown, interval_type: IntervalType) -> Fraction:
-        """What is shown instead of a time between two frames: across a cut by the option, in a gap
-        the frame before it."""
+    def _target(self, shown: OutputTime, interval_type: IntervalType) -> Fraction:
+        """Return the time of the content: across a cut by the option `cut`, in a gap that of the
+        frame before it."""
         if interval_type == "motion" or (interval_type == "cut" and self.rules.cut == "blend"):
             return shown.t
         if interval_type == "cut":
@@ -241,15 +243,15 @@ class _Planner:
         return PlannedFrame(pts - self.shift, action, source.number, captions=self._next_captions())
 
     def _next_captions(self) -> int | None:
-        """The captions to attach to the next frame: each set once, one set a frame."""
+        """Return the source frame of the captions for the next frame: one set per frame."""
         return self.captions.popleft() if self.captions else None
 
     def _end_segment(self, frames: int, *, at_cut: bool) -> None:
         """Begin a new segment if the present one is long enough.
 
-        It depends on the plan alone, so work that is resumed has the same segments. A cut is a good
-        place for the key frame that a segment begins with; a segment without one is longer, since
-        every key frame costs bits.
+        Segments depend only on the plan, so resumed work has the same segments. Each begins with a
+        key frame, which costs few additional bits at a cut; so segments that end elsewhere are
+        longer.
         """
         self.frames_in_segment += frames
         if self.frames_in_segment >= (SHORT_SEGMENT if at_cut else LONG_SEGMENT):

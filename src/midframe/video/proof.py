@@ -1,8 +1,8 @@
 """The final check of a result: it is decoded as a player does, and compared with its source.
 
-While the source is read, the time and a thumbnail of each frame are recorded, before any other
-processing. The result is then decoded from its file, with edit lists and the start of its container
-applied, by FFmpeg alone.
+The time and a thumbnail of each source frame are recorded when it is read, before any processing.
+The result is then decoded from its file by FFmpeg, which applies edit lists and the start time of
+the container.
 """
 
 from collections import Counter
@@ -25,7 +25,7 @@ MAX_THUMBNAIL_DIFFERENCE = 10.0
 """Largest mean difference of the thumbnails of a frame before and after encoding, in grey levels of
 255."""
 TICK = Fraction(1, 1000)
-"""Seconds: Matroska counts in milliseconds."""
+"""Seconds; the precision of times in Matroska."""
 STRETCHED_TOLERANCE = Fraction(1, 10)
 """Seconds by which sound that is re-encoded may end earlier or later: a window of `atempo` and a
 packet."""
@@ -41,14 +41,14 @@ flashes."""
 
 
 @dataclass(frozen=True)
-class Stretch:
+class StreamSpan:
     """Start and end of a stream, in seconds."""
 
     begin: Fraction
     end: Fraction
     packet: Fraction = Fraction(0)
-    """The duration of its longest packet, by which the stated end may differ: not all containers
-    cut the last one."""
+    """Duration of its longest packet, a tolerance for its end: not all containers cut the last
+    packet."""
 
 
 @dataclass
@@ -58,7 +58,7 @@ class Playback:
     thumbnails: list[TimedThumbnail] = field(default_factory=list)
     end: Fraction = Fraction(0)
     """End of the last frame."""
-    sounds: list[Stretch] = field(default_factory=list)
+    sounds: list[StreamSpan] = field(default_factory=list)
     """Start and end of each audio stream, in order."""
     streams: dict[str, int] = field(default_factory=dict)
     """Number of streams of each type, without the video."""
@@ -67,9 +67,9 @@ class Playback:
     aspect: Fraction | None = None
     """Sample aspect ratio; None if the file does not state it."""
     metadata: Mapping[str, str] = field(default_factory=dict)
-    """Of the file and the picture's stream."""
+    """Of the file and the video stream."""
     begins_anywhere: bool = False
-    """The clock of the file begins anywhere, as in MPEG-TS, which has no times before 0."""
+    """The file has an arbitrary start time, as in MPEG-TS, which has no times before 0."""
     whole_packets: bool = False
     """Sound begins and ends with a packet; other containers remove the delay and the padding of an
     encoder."""
@@ -79,9 +79,11 @@ class Playback:
         return self.thumbnails[0].time if self.thumbnails else self.end
 
     def move(self, seconds: Fraction) -> None:
-        """Move all times."""
+        """Add seconds to all times."""
         self.thumbnails = [replace(each, time=each.time + seconds) for each in self.thumbnails]
-        self.sounds = [Stretch(sound.begin + seconds, sound.end + seconds) for sound in self.sounds]
+        self.sounds = [
+            StreamSpan(sound.begin + seconds, sound.end + seconds) for sound in self.sounds
+        ]
         self.end += seconds
 
 
@@ -103,25 +105,24 @@ def play(path: Path, frame_duration: Fraction) -> Playback:
         ]
         found.whole_packets = container.format.name in ("avi", "mpegts")
         found.begins_anywhere = container.format.name == "mpegts"
-        counted = (
-            container.format.name == "avi"
-        )  # it states no times, and FFmpeg guesses late ones for H.264
+        # AVI has no timestamps, and FFmpeg's estimates are too late for H.264
+        counted = container.format.name == "avi"
         found.streams = dict(Counter(stream.type for stream in others))
         sounds = [stream for stream in others if stream.type == "audio"]
-        heard: dict[int, Stretch] = {}
-        last, decoder = Fraction(0), decoder_of(picture)
+        heard: dict[int, StreamSpan] = {}
+        last = Fraction(0)
+        decoder = decoder_of(picture)
         for packet in container.demux([picture, *sounds]):
             if packet.stream is picture:
                 _show(found, decoder, packet, counted=counted)
-                # durations are those of the order of decoding, so only that of the last packet
-                # states the end
+                # durations belong to decoding order, so only that of the last packet is used
                 last = (packet.duration or 0) * packet.time_base if packet.size else last
             elif packet.pts is not None and not packet.is_discard:
                 begin = packet.pts * packet.time_base
                 end = begin + (packet.duration or 0) * packet.time_base
-                before = heard.get(packet.stream.index, Stretch(begin, end))
+                before = heard.get(packet.stream.index, StreamSpan(begin, end))
                 longest = max(before.packet, end - begin)
-                heard[packet.stream.index] = Stretch(
+                heard[packet.stream.index] = StreamSpan(
                     min(before.begin, begin), max(before.end, end), longest
                 )
         found.aspect = picture.sample_aspect_ratio or picture.codec_context.sample_aspect_ratio
@@ -156,13 +157,13 @@ class Expected:
     """Thumbnails of the part of the source, at times in seconds of the source."""
     end: Fraction
     """End of its last frame."""
-    sounds: Sequence[Stretch | None]
-    """Start and end of each audio stream that was carried, in seconds of the source; None if
+    sounds: Sequence[StreamSpan | None]
+    """Start and end of each audio stream in the result, in seconds of the source; None if
     unknown."""
     streams: Mapping[str, int]
-    """Number of streams of each type that were to be carried, without the video."""
+    """Number of streams of each type in the result, without the video."""
     slow: Fraction
-    """How many times longer the result is."""
+    """Factor of slow motion."""
     step: Fraction
     """Mean seconds between two frames of the result."""
     stretched: bool
@@ -172,25 +173,25 @@ class Expected:
     aspect: Fraction | None = None
     """Sample aspect ratio."""
     metadata: Mapping[str, str] = field(default_factory=dict)
-    """Metadata of the source that is to be carried over."""
+    """Metadata of the source that the result should have."""
 
 
 def prove(path: Path, report: VideoReport, expected: Expected) -> None:
-    """Decode a result and compare it with its source; add its properties and its faults to the
-    report.
+    """Decode a result and compare it with its source; add its properties and faults to the report.
 
     Args:
         path: of the result.
-        report: of the work; gets `length_out`, `streams`, `frames_unchanged`, `warnings` and
-            `problems`.
-        expected: by the source.
+        report: in which `length_out`, `streams`, `dropped`, `frames_unchanged`, the ends of sound
+            and `problems` are set.
+        expected: properties that follow from the source.
     """
     found = play(path, expected.step)
     if found.begins_anywhere and expected.thumbnails:
         found.move((expected.thumbnails[0].time - expected.shift) * expected.slow - found.begin)
     else:
         _begin_at_zero(found, expected)
-    report.length_out, report.streams = found.end - found.begin, found.streams
+    report.length_out = found.end - found.begin
+    report.streams = found.streams
     report.dropped += tuple(_lost_tags(found, expected, path.suffix))
     problems = [*_wrong_frames(found, report, expected), *_wrong_sounds(found, report, expected)]
     if found.streams != dict(expected.streams):
@@ -218,11 +219,12 @@ def _begin_at_zero(found: Playback, expected: Expected) -> None:
 
 
 def _lost_tags(found: Playback, expected: Expected, suffix: str) -> Iterator[str]:
-    """Describe what a file of this type cannot hold."""
+    """Yield descriptions of metadata that the result does not have."""
     aspect = Fraction(expected.aspect or 1)
     if aspect != 1 and abs(float((found.aspect or 1) / aspect) - 1) > SAME_ASPECT:
         yield f"sample aspect ratio {aspect} ({suffix} files cannot hold it)"
-    names, values = {name.lower() for name in found.metadata}, set(found.metadata.values())
+    names = {name.lower() for name in found.metadata}
+    values = set(found.metadata.values())
     lost = [
         name
         for name, value in expected.metadata.items()
@@ -233,7 +235,8 @@ def _lost_tags(found: Playback, expected: Expected, suffix: str) -> Iterator[str
 
 
 def _list_counts(streams: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} {kind}" for kind, count in sorted(streams.items())) or "nothing"
+    texts = [f"{count} {stream_type}" for stream_type, count in sorted(streams.items())]
+    return ", ".join(texts) or "nothing"
 
 
 def _wrong_frames(found: Playback, report: VideoReport, expected: Expected) -> Iterator[str]:
@@ -261,8 +264,9 @@ def _wrong_frames(found: Playback, report: VideoReport, expected: Expected) -> I
 
 
 def count_unchanged(shown: Sequence[TimedThumbnail], expected: Expected) -> int:
-    """Count the source frames that a player shows near their times, each in a separate frame."""
-    count, place = 0, 0
+    """Count the source frames that a player shows within a step of their times, each matched with a
+    different frame."""
+    count = place = 0
     for each in expected.thumbnails:
         time = (each.time - expected.shift) * expected.slow
         while place < len(shown) and shown[place].time < time - expected.step:
@@ -270,7 +274,8 @@ def count_unchanged(shown: Sequence[TimedThumbnail], expected: Expected) -> int:
         near = place
         while near < len(shown) and shown[near].time <= time + expected.step:
             if _alike(each.thumbnail, shown[near].thumbnail):
-                count, place = count + 1, near + 1
+                count += 1
+                place = near + 1
                 break
             near += 1
     return count
@@ -286,20 +291,19 @@ def _wrong_sounds(found: Playback, report: VideoReport, expected: Expected) -> I
     for number, (was, now) in enumerate(zip(expected.sounds, found.sounds, strict=False), start=1):
         if was is None or not expected.thumbnails:
             continue
-        own = [(edge - expected.shift) * expected.slow for edge in (was.begin, was.end)]
-        after_picture = (
-            own[1] - (expected.end - expected.shift) * expected.slow,
-            now.end - found.end,
-        )
+        begin = (was.begin - expected.shift) * expected.slow
+        after_picture_in = (was.end - expected.end) * expected.slow
+        after_picture_out = now.end - found.end
         if number == 1:
-            report.sound_after_picture_in, report.sound_after_picture_out = after_picture
-        if abs(after_picture[1] - after_picture[0]) > slack + now.packet:
-            moved = float(abs(after_picture[1] - after_picture[0]))
+            report.sound_after_picture_in = after_picture_in
+            report.sound_after_picture_out = after_picture_out
+        if abs(after_picture_out - after_picture_in) > slack + now.packet:
+            moved = float(abs(after_picture_out - after_picture_in))
             yield (
                 f"sound {number} ends {moved:.3f} s earlier or later than it should beside the "
                 "video"
             )
         early = slack + max(PRIMING if expected.stretched else 0, PRIMING_PACKETS * now.packet)
-        if not -early <= now.begin - own[0] <= slack:
+        if not -early <= now.begin - begin <= slack:
             begins = float(now.begin)
-            yield f"sound {number} begins at {begins:.3f} s instead of {float(own[0]):.3f} s"
+            yield f"sound {number} begins at {begins:.3f} s instead of {float(begin):.3f} s"

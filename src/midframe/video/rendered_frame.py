@@ -13,10 +13,10 @@ class RenderedFrame:
     """A source frame as it was decoded, or an interpolated frame in the same pixel format and
     colour space."""
     pts: int
-    """When it is shown, in the time base of the timeline."""
+    """In the time base of the timeline."""
     segment: int
-    """Which segment of the result it belongs to, from 0."""
+    """Number of its segment, from 0."""
     original: av.VideoFrame
-    """The source frame that is shown at that time without interpolation."""
+    """The source frame that is shown at its time without interpolation."""
     captions: av.VideoFrame | None = None
-    """A source frame whose closed captions are shown with the picture."""
+    """A source frame whose closed captions are attached."""

@@ -1,4 +1,4 @@
-"""From source frames and the plan to the frames of the result."""
+"""Rendering of the frames of a plan."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,22 +20,20 @@ from midframe.video.plan import FrameTiming, Interval, PlannedFrame, PlanRules, 
 from midframe.video.rendered_frame import RenderedFrame
 from midframe.video.samples import Samples, blended_frame, interpolated_frame
 
-MAX_TOGETHER = 8
-"""Largest number of frames that one of several workers interpolates in one job, so that memory is
-bounded."""
+MAX_FRAMES_PER_JOB = 8
+"""Maximum number of frames that a worker interpolates in one job, to limit memory."""
 Progress = Callable[[float], None]
-"""Called with the number of source frames that are done, fractional while frames are
-interpolated."""
+"""Callback with the number of finished source frames, fractional while a pair is interpolated."""
 Pictures = dict[Fraction, av.VideoFrame]
 """Frames by their time between two others."""
 
 
 @dataclass(frozen=True)
 class _Pending:
-    """A frame of the result whose picture a worker may still interpolate."""
+    """A frame of the result that may not be interpolated yet."""
 
     pictures: Future[Pictures]
-    """With the others of its job."""
+    """All frames of its job."""
     t: Fraction
     pts: int
     segment: int
@@ -43,13 +41,13 @@ class _Pending:
     captions: av.VideoFrame | None
 
     def wait(self) -> RenderedFrame:
-        """Return the frame when it is there."""
+        """Wait for the frame and return it."""
         picture = self.pictures.result()[self.t]
         return RenderedFrame(picture, self.pts, self.segment, self.original, self.captions)
 
 
 class _SourceFrame:
-    """A source frame, whose samples are computed when they are first used."""
+    """A source frame; its samples are converted on first use."""
 
     def __init__(self, frame: Frame, colour: Colour) -> None:
         self.picture = frame.picture
@@ -62,19 +60,19 @@ class _SourceFrame:
 
     @cached_property
     def shown(self) -> av.VideoFrame:
-        """The picture without its captions, which are attached where the plan has them."""
+        """Return the frame without side data; the plan decides where captions are attached."""
         return without_side_data(self.picture) if self.has_captions else self.picture
 
 
 class Renderer:
-    """Makes the frames of a plan; a few pairs of source frames are interpolated at a time.
+    """Renders the frames of a plan; several pairs of source frames are interpolated in parallel.
 
     Args:
-        workers: threads that interpolate; with a single one, the calling thread does.
+        workers: threads that interpolate; with only one, the calling thread interpolates.
         tool: interpolates frames.
         colour: how the source's samples represent colours.
-        overlays: keep areas that stand still, in front of a moving picture or not.
-        finished: number of segments that exist already: their frames are not rendered.
+        overlays: keep static areas, including overlays in front of a moving image.
+        finished: number of segments that exist already; their frames are not rendered.
         progress: see `Progress`.
     """
 
@@ -95,9 +93,9 @@ class Renderer:
         self.finished = finished
         self.progress = progress
         self._sources: dict[int, _SourceFrame] = {}
-        """The two source frames of the present interval, by their numbers."""
+        """The two source frames of the present interval, by number."""
         self._captions: dict[int, av.VideoFrame] = {}
-        """Source frames whose closed captions are still to be shown, by their numbers."""
+        """Source frames whose closed captions are not attached yet, by number."""
 
     def frames(
         self,
@@ -106,13 +104,13 @@ class Renderer:
         frame_times: Callable[[Frame], tuple[Fraction, Fraction]],
         observe: Callable[[Interval], None],
     ) -> Iterator[RenderedFrame]:
-        """Yield what is shown from the first frame to the end of the last.
+        """Yield the frames of the result in order.
 
         Args:
             frames: of the source.
             rules: of the plan.
-            frame_times: returns when a source frame begins and ends to be shown, in seconds.
-            observe: called with every interval of the plan before its frames are rendered.
+            frame_times: returns start and end of a source frame, in seconds.
+            observe: called with each interval of the plan before its frames are rendered.
         """
         waiting = deque[_Pending]()
         for interval in plan(self._read_sources(frames, frame_times), rules):
@@ -130,9 +128,9 @@ class Renderer:
         frames: Iterable[Frame],
         frame_times: Callable[[Frame], tuple[Fraction, Fraction]],
     ) -> Iterator[FrameTiming]:
-        """Keep each source frame while the plan needs it, and yield its times.
+        """Yield the times of each source frame, and store the frame for rendering.
 
-        The plan takes a frame only when the interval before is rendered, so two are kept.
+        The plan reads a frame only after the previous interval is rendered, so two are stored.
         """
         for number, frame in enumerate(frames):
             source = _SourceFrame(frame, self.colour)
@@ -144,11 +142,10 @@ class Renderer:
             yield FrameTiming(begin, end, frame.begins_scene, source.has_captions)
 
     def _is_ready(self, waiting: deque[_Pending]) -> bool:
-        """Whether the first frame is to be yielded: it is finished, or more jobs than there are
-        workers wait with it.
+        """Return whether to yield the first frame now: it is finished, or there are more jobs than
+        workers.
 
-        Jobs that are finished behind it count as well: otherwise memory would grow while workers
-        overtake a slow one.
+        Finished jobs are counted too, to limit memory while one job is slow.
         """
         jobs = {each.pictures for each in waiting if each.t}
         return waiting[0].pictures.done() or len(jobs) > self.workers.number
@@ -165,14 +162,18 @@ class Renderer:
             captions = None if each.captions is None else self._captions.pop(each.captions)
             if interval.segment < self.finished:
                 continue
-            pictures = next(jobs) if each.t else done({each.t: self._sources[each.source].shown})
+            pictures = (
+                next(jobs)
+                if each.t
+                else completed_future({each.t: self._sources[each.source].shown})
+            )
             yield _Pending(pictures, each.t, each.pts, interval.segment, before.picture, captions)
 
     def _jobs(self, interval: Interval) -> Iterator[Future[Pictures]]:
-        """Yield the job of every frame that is not a source frame; a job is started when its first
-        frame is asked for."""
+        """Yield the job of each frame to interpolate or blend; a job starts when its first frame is
+        requested."""
         wanted = [each for each in interval.frames if each.t]
-        together = MAX_TOGETHER if self.workers.number > 1 else max(1, len(wanted))
+        together = MAX_FRAMES_PER_JOB if self.workers.number > 1 else max(1, len(wanted))
         for begin in range(0, len(wanted), together):
             group = wanted[begin : begin + together]
             job = self._start(interval, group)
@@ -180,14 +181,14 @@ class Renderer:
                 yield job
 
     def _start(self, interval: Interval, group: Sequence[PlannedFrame]) -> Future[Pictures]:
-        """Start to make some frames between two source frames."""
+        """Start the job for some frames between two source frames."""
         assert interval.before is not None, "a frame lies between two"
         assert interval.after is not None, "a frame lies between two"
         first = self._sources[interval.before].samples
         second = self._sources[interval.after].samples
         times = [each.t for each in group]
         if group[0].action == "blend":
-            return done({time: blended_frame(first, second, time) for time in times})
+            return completed_future({time: blended_frame(first, second, time) for time in times})
         options: dict[str, Any] = {"still": self.finder is not None}
         options["overlays"] = self.finder.overlays() if self.finder else None
 
@@ -201,15 +202,17 @@ class Renderer:
         if self.workers.number > 1:
             return self.workers.submit(interpolate)
         begin = interval.after
-        return done(interpolate(lambda fraction: self._report_progress(begin + fraction)))
+        return completed_future(
+            interpolate(lambda fraction: self._report_progress(begin + fraction))
+        )
 
     def _report_progress(self, frames: float) -> None:
         if self.progress:
             self.progress(frames)
 
 
-def done(pictures: Pictures) -> Future[Pictures]:
-    """A future whose result is there."""
+def completed_future(pictures: Pictures) -> Future[Pictures]:
+    """Return a future with a result."""
     result: Future[Pictures] = Future()
     result.set_result(pictures)
     return result

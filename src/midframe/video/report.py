@@ -56,10 +56,10 @@ class VideoReport:
     problems: tuple[str, ...] = ()
     """Faults of the result; empty if it is correct."""
     already_complete: bool = False
-    """The result was complete before this run, made with the same options; nothing is counted."""
+    """The result was complete before this run, with the same options; all numbers are 0."""
 
     def count(self, interval: Interval) -> None:
-        """Add what the plan has for an interval."""
+        """Add the frames of a planned interval."""
         actions = [each.action for each in interval.frames]
         self.frames_in += interval.after is not None
         self.frames_kept += actions.count("keep")
@@ -75,7 +75,7 @@ class VideoReport:
         return self.frames_kept + self.frames_interpolated + self.frames_held
 
     def as_json(self) -> dict[str, Any]:
-        """Numbers and texts alone."""
+        """Return the report as JSON values; fractions become floats."""
         values = asdict(self) | {"frames_out": self.frames_out}
         return {
             name: float(value) if isinstance(value, Fraction) else value
@@ -85,7 +85,7 @@ class VideoReport:
 
 def check_pictures(paths: Sequence[Path], report: VideoReport, rate: Fraction) -> None:
     """Check that all images of a result exist, and add its length to the report."""
-    there = sum(path.is_file() for path in paths)
-    report.length_out = there / rate
-    if there != report.frames_out:
-        report.problems = (f"{there} images instead of {report.frames_out}",)
+    count = sum(path.is_file() for path in paths)
+    report.length_out = count / rate
+    if count != report.frames_out:
+        report.problems = (f"{count} images instead of {report.frames_out}",)

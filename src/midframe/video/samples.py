@@ -1,12 +1,12 @@
-"""Samples of source frames as RGB for the network, and back to the samples of an interpolated
-frame.
+"""Conversion of source frames to RGB for the network, and of its output to interpolated frames in
+the source's pixel format.
 
-Source frames go to the encoder as decoded, so an interpolated frame must preserve everything that
-they contain, or the video flickers. Samples of luma and chroma contain more than RGB from 0 to 1:
-luma above white and below black, and colours outside of the gamut. So networks receive float32 RGB
-that is not clipped, and their output is converted to the source's own format, range and matrix.
-Subsampled chroma is upsampled such that the mean over the pixels of a chroma sample is its value,
-and downsampled by that mean: an unchanged frame comes back exactly.
+Source frames are encoded as decoded, so interpolated frames must preserve everything that they
+contain, or the video flickers. Luma and chroma represent more than RGB from 0 to 1: luma above
+white and below black, and colours outside of the gamut. So networks receive float32 RGB that is not
+clipped, and their output is converted to the source's format, range and matrix. Chroma is upsampled
+such that the mean over the pixels of a chroma sample is its value, and downsampled by that mean: an
+unchanged frame is restored exactly.
 """
 
 import re
@@ -59,24 +59,25 @@ class Samples:
     """
 
     def __init__(self, picture: av.VideoFrame, colour: Colour) -> None:
-        self.picture, self.colour = picture, colour
+        self.picture = picture
+        self.colour = colour
         self.format = av.VideoFormat(sample_format(picture.format, colour))
-        """The format of `planes`: the frame's own if that is planar."""
+        """Pixel format of `planes`: that of the picture if it is planar."""
         self.bits = max(part.bits for part in self.format.components)
-        self.held = convert_format(picture, colour, self.format.name)
-        """The frame in that format."""
+        self.frame = convert_format(picture, colour, self.format.name)
+        """The picture in that format."""
         self._rgb: Array | None = None
         self._lock = Lock()
-        self.planes = planes_of(self.held)
+        self.planes = planes_of(self.frame)
         """Luma, both chromas and alpha, (h, w) each; or RGB as one array, (H, W, 3) or (H, W, 4).
         Integers."""
 
     @property
     def rgb(self) -> Array:
-        """The input of networks, (H, W, 3), or (H, W, 4) with alpha: integer RGB, or float32, not
-        clipped.
+        """Return the input of networks, (H, W, 3), or (H, W, 4) with alpha: integers for RGB
+        sources, otherwise float32 that is not clipped.
 
-        Computed once, by the thread that needs it first.
+        Thread-safe; computed on first use.
         """
         with self._lock:
             if self._rgb is None:
@@ -86,7 +87,7 @@ class Samples:
 
     @cached_property
     def limits(self) -> list[tuple[int, int]]:
-        """The smallest and the largest code of each plane, at least the nominal range."""
+        """Return the range of codes in each plane, at least the nominal range."""
         peak = 2**self.bits - 1
         if is_rgb(self.format):
             return [(0, peak)]
@@ -193,8 +194,9 @@ def _rgb_of(planes: list[Array], bits: int, colour: Colour) -> Array:
 
 
 def _to_planes(image: Array, first: Samples, second: Samples) -> list[Array]:
-    """The opposite of `_rgb_of`, rounded, and clipped to what either frame has or may have."""
-    small, matrix = torch.from_numpy(image), _matrix(first.colour)
+    """Invert `_rgb_of`; the result is rounded, and clipped to the `limits` of both frames."""
+    small = torch.from_numpy(image)
+    matrix = _matrix(first.colour)
     planes: list[Array] = []
     details = zip(
         first.planes,
@@ -222,8 +224,8 @@ def _sum_colours(image: Tensor, weights: Array) -> Tensor:
 
 
 def _matrix(colour: Colour) -> Array:
-    """Return the matrix from RGB to luma and chroma. If the source's own is unknown, any serves,
-    since it is inverted afterwards."""
+    """Return the matrix from RGB to luma and chroma. For unknown ones it is BT.709, which is
+    correct since the conversion is inverted afterwards."""
     known = colour.matrix in LUMA_WEIGHTS or colour.matrix == YCGCO
     return luma_chroma(colour.matrix if known else BT709)
 
@@ -238,16 +240,17 @@ def _restore_hidden_colours(image: Array, first: Samples, second: Samples, t: Fr
     if not places[0].size:
         return image
     result = image.copy()
-    colours = (each.rgb[places][:, :3].astype(np.float32) for each in (first, second))
-    mixed = next(colours) * np.float32(1 - t) + next(colours) * np.float32(t)
-    result[..., :3][places] = mixed if image.dtype == np.float32 else np.rint(mixed)
+    before = first.rgb[places][:, :3].astype(np.float32)
+    after = second.rgb[places][:, :3].astype(np.float32)
+    blend = before * np.float32(1 - t) + after * np.float32(t)
+    result[..., :3][places] = blend if image.dtype == np.float32 else np.rint(blend)
     return result
 
 
 def _frame_of(planes: list[Array], like: Samples) -> av.VideoFrame:
     """Create a frame from planes with the properties of a source frame, such as its chroma
     location, which affects conversions."""
-    frame = without_side_data(like.held)
+    frame = without_side_data(like.frame)
     frame.make_writable()  # a copy: the memory is that of the source frame
     for target, samples in zip(planes_of(frame), planes, strict=True):
         target[:] = samples
@@ -255,8 +258,8 @@ def _frame_of(planes: list[Array], like: Samples) -> av.VideoFrame:
 
 
 def _upsample_to(plane: Tensor, height: int, width: int) -> Tensor:
-    """Upsample a plane to a size of which its own is all, a half or a quarter, rounded up, along
-    each axis."""
+    """Upsample a plane by 1, 2 or 4 along each axis; its size is the result's divided by that,
+    rounded up."""
     for axis, size in enumerate((height, width)):
         while plane.shape[axis] < size:
             step = next(
@@ -269,14 +272,14 @@ def _upsample_to(plane: Tensor, height: int, width: int) -> Tensor:
 
 
 def _upsample_by_2(plane: Tensor, axis: int, size: int) -> Tensor:
-    """Upsample by 2: two values for each, on the slope between its neighbours, whose mean is that
-    value."""
+    """Upsample by 2 along an axis: two values per sample, on the slope between its neighbours, with
+    the sample as their mean."""
     last = plane.shape[axis] - 1
     before = torch.cat((plane.narrow(axis, 0, 1), plane.narrow(axis, 0, last)), axis)
     after = torch.cat((plane.narrow(axis, 1, last), plane.narrow(axis, last, 1)), axis)
     step = after.sub_(before).mul_(1 / 8)
     if size % 2:
-        step.narrow(axis, last, 1).zero_()  # the last one stands alone
+        step.narrow(axis, last, 1).zero_()  # the last sample has only one pixel
     result = plane.new_empty(*plane.shape[:axis], 2 * (last + 1), *plane.shape[axis + 1 :])
     pairs = result.view(*plane.shape[: axis + 1], 2, *plane.shape[axis + 1 :])
     torch.sub(plane, step, out=pairs.select(axis + 1, 0))
@@ -285,7 +288,7 @@ def _upsample_by_2(plane: Tensor, axis: int, size: int) -> Tensor:
 
 
 def _downsample_to(image: Tensor, height: int, width: int) -> Tensor:
-    """Invert `_upsample_to`, of (H, W) or (H, W, C), by means of pairs of values."""
+    """Invert `_upsample_to`, for (H, W) or (H, W, C), by averaging pairs of values."""
     for axis, size in enumerate((height, width)):
         while (length := image.shape[axis]) > size:
             if length % 2:

@@ -1,9 +1,9 @@
-"""Finished segments of an encoded video, kept beside the result, so that interrupted work can be
+"""Finished segments of an encoded video, stored beside the result so that interrupted work can be
 resumed.
 
-The frames of a result are encoded in segments, each by an encoder of its own that begins with a key
-frame. A segment is either completely in the database of the folder `OUT.midframe/` or absent,
-however the program ends. Finally the packets of all segments are written into one file, without
+The frames of a result are encoded in segments, each by a new encoder, so it begins with a key
+frame. A segment is in the database of the folder `OUT.midframe/` completely or not at all, however
+the program ends. At the end the packets of all segments are joined in one file, without
 re-encoding.
 """
 
@@ -24,7 +24,7 @@ from midframe.video.lock import FolderLock
 SUFFIX = ".midframe"
 JOB_FILE, DATABASE = "job.json", "segments.db"
 HASHED_FIELDS = ("video", "network")
-"""Values of a job that are hashes."""
+"""Fields of a job that are hashes, whose values are not shown in messages."""
 TABLES = """
 CREATE TABLE segments (number INTEGER PRIMARY KEY, extradata BLOB NOT NULL);
 CREATE TABLE packets (
@@ -48,19 +48,20 @@ class Segments:
 
     Args:
         target: the result.
-        job: all options that affect its frames; numbers and texts.
+        job: all options that affect its frames, as JSON values.
         resume: continue unfinished work, if there is any.
         overwrite: discard unfinished work.
 
     Raises:
         VideoError: another process works on the result; unfinished work exists and neither `resume`
-            nor `overwrite` is given; or the work to resume is another job's.
+            nor `overwrite` is given; or the unfinished work has other options.
     """
 
     def __init__(
         self, target: Path, job: Mapping[str, Any], *, resume: bool = False, overwrite: bool = False
     ) -> None:
-        self.target, self.folder = target, segments_folder(target)
+        self.target = target
+        self.folder = segments_folder(target)
         self.finished = 0
         """Number of segments; they are numbered from 0."""
         self._lock = lock_target(target)
@@ -68,7 +69,7 @@ class Segments:
             self._begin(json.loads(json.dumps(job)), resume=resume, overwrite=overwrite)
         except (OSError, sqlite3.Error) as error:
             self._lock.release()
-            raise self._failed(error) from error
+            raise self._write_error(error) from error
         except VideoError:
             self._lock.release()
             raise
@@ -110,14 +111,14 @@ class Segments:
                     "INSERT INTO segments VALUES (?, ?)", (segment, extradata or b"")
                 )
         except sqlite3.Error as error:
-            raise self._failed(error) from error
+            raise self._write_error(error) from error
         self.finished += 1
 
     def extradata(self) -> bytes:
         """Return the parameter sets of the encoder, which all segments share.
 
         Raises:
-            VideoError: segments have different ones, so that no file can hold them all.
+            VideoError: segments have different ones, so they cannot be joined.
         """
         found = [
             row[0] for row in self._database.execute("SELECT DISTINCT extradata FROM segments")
@@ -133,7 +134,7 @@ class Segments:
         """Yield the packets of all segments in decoding order, with consistent times for one file.
 
         Args:
-            end: when the last frame is no longer shown, as pts.
+            end: end of the last frame, as pts.
         """
         pts = [row[0] for row in self._database.execute("SELECT pts FROM packets ORDER BY number")]
         durations = {begin: until - begin for begin, until in pairwise([*sorted(pts), end])}
@@ -144,7 +145,9 @@ class Segments:
             found, decoding_times(pts), strict=True
         ):
             packet = av.Packet(data)
-            packet.pts, packet.dts, packet.duration = shown, decoded, durations[shown]
+            packet.pts = shown
+            packet.dts = decoded
+            packet.duration = durations[shown]
             packet.is_keyframe = bool(keyframe)
             sides = self._database.execute(
                 "SELECT kind, data FROM side_data WHERE packet = ?", (number,)
@@ -160,8 +163,8 @@ class Segments:
         self._lock.release()
 
     def leave(self) -> bool:
-        """Close the store and keep its segments; false if there are none, so that nothing is
-        kept."""
+        """Close the database and keep its segments; if there are none, delete the folder and return
+        false."""
         if not self.finished:
             self.remove()
             return False
@@ -170,7 +173,7 @@ class Segments:
         self._lock.release()
         return True
 
-    def _failed(self, error: Exception) -> VideoError:
+    def _write_error(self, error: Exception) -> VideoError:
         return _unwritable(self.target, error)
 
 
@@ -179,7 +182,7 @@ def lock_target(target: Path) -> FolderLock:
 
     Raises:
         BusyError: another process works on the result.
-        VideoError: the place cannot be written to.
+        VideoError: the folder cannot be written to.
     """
     try:
         return FolderLock(segments_folder(target))
@@ -201,8 +204,8 @@ def _unwritable(target: Path, error: Exception) -> VideoError:
 def _open(path: Path, *, new: bool) -> sqlite3.Connection:
     if new:
         path.unlink(missing_ok=True)
-    # One thread at a time uses it: the one that encodes, then the one that joins.
-    # A name that begins with "file:" is no address for SQLite if it is absolute.
+    # Only one thread at a time uses it: the one that encodes, then the one that joins.
+    # An absolute path, because SQLite parses a name that begins with "file:" as a URI.
     database = sqlite3.connect(path.absolute(), check_same_thread=False)
     if new:
         database.executescript(TABLES)
@@ -216,10 +219,10 @@ def segments_folder(target: Path) -> Path:
 
 
 def decoding_times(pts: list[int]) -> list[int]:
-    """Return decoding times for frames in decoding order: rising, and none after the frame's pts.
+    """Return dts for frames in decoding order: rising, and none later than the frame's pts.
 
-    The encoder of one segment cannot determine them: reordered frames at the end of a segment would
-    be decoded after the start of the next one.
+    Those of the encoders cannot be used: the dts of reordered frames at the end of a segment may be
+    later than the first dts of the next one.
     """
     shown = sorted(pts)
     place = {time: index for index, time in enumerate(shown)}

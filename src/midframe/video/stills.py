@@ -1,10 +1,10 @@
-"""Static areas of two frames. Networks change them slightly, so they would flicker.
+"""Static areas of two frames. Networks change them slightly, which is visible as flicker.
 
-Blocks of pixels are compared by their possible motion: the change from frame to frame divided by
-the contrast, which is the change by a motion of one pixel. So the sharp edges of text may change by
-the noise of a codec, while a faint texture that moves slowly is left to the network. So are objects
-that only the interpolated frame shows, such as a ball that passes a wall: they differ by more than
-the contrast of the wall.
+The motion of blocks of pixels is estimated as the change between both frames divided by the
+contrast, which is the change by a motion of one pixel. So sharp edges of text may change by codec
+noise, while a faint texture that moves slowly is interpolated. Blocks in which the interpolated
+frame differs from both frames by more than the contrast are interpolated too: an object may pass
+there between the two frames.
 """
 
 from fractions import Fraction
@@ -19,22 +19,20 @@ from midframe.media.pictures.images import Array
 BLOCK = 4
 """Side in pixels of the blocks."""
 MAX_MOTION = (0.1, 0.2)
-"""Motion in pixels: up to the first value the samples of both frames are blended, from the second
-on none."""
+"""Motion in pixels: up to the first value both frames are blended, above the second the
+interpolated frame is shown."""
 MAX_ERROR = (0.5, 1.0)
-"""The same for the difference of the interpolated frame from the blend, as a multiple of the
-contrast."""
+"""The same for the difference of the interpolated frame from the blend, divided by the contrast."""
 STEPS, WEIGHT_STEPS = 8, 6
-"""Logarithms to base 2 of the steps of the weights with which frames are blended, and mixed with
-the interpolated one."""
+"""Bits of the fixed-point weights with which both frames are blended, and the blend is mixed with
+the interpolated frame."""
 FLAT, FLAT_ERROR = 0.02, 4.0
-"""Codes of 8 bits that are added to the contrast before the change and the error are divided by it:
-for flat areas."""
+"""Added to the contrast before the change and the error are divided by it, for flat areas; in codes
+of 8 bits."""
 
 
 def keep_still(interpolated: Array, before: Array, after: Array, t: Fraction, bits: int) -> Array:
-    """Replace an interpolated frame by the blend of both frames where these agree and it nearly
-    does.
+    """Replace an interpolated frame by the blend of both frames in static areas.
 
     Args:
         interpolated, before, after: samples of the frames, (h, w) or (h, w, C) integers.
@@ -54,9 +52,10 @@ def keep_still(interpolated: Array, before: Array, after: Array, t: Fraction, bi
 
 
 def _blend(before: Array, after: Array, t: Fraction) -> Array:
-    """Blend two frames, the second with a weight from 0 to 1, rounded: in integers, which is
+    """Blend two frames, the second with the weight `t`, rounded. In fixed point, which is
     faster."""
-    second, wide = round(t * 2**STEPS), np.uint16 if before.dtype == np.uint8 else np.uint32
+    second = round(t * 2**STEPS)
+    wide = np.uint16 if before.dtype == np.uint8 else np.uint32
     blend: Array = before.astype(wide)
     blend *= 2**STEPS - second
     blend += after * wide(second)
@@ -66,7 +65,7 @@ def _blend(before: Array, after: Array, t: Fraction) -> Array:
 
 
 def _mix(interpolated: Array, blend: Array, weights: Array) -> Array:
-    """Mix two arrays by weights of the second, (h, w) integers up to 2**WEIGHT_STEPS, rounded."""
+    """Mix two arrays by weights of the blend, (h, w) integers up to 2**WEIGHT_STEPS, rounded."""
     wide = np.int16 if interpolated.dtype == np.uint8 else np.int32
     change: Array = blend.astype(wide)
     change -= interpolated
@@ -122,5 +121,5 @@ def _average_neighbours(blocks: Tensor) -> Tensor:
 
 
 def _ramp(values: Tensor, bounds: tuple[float, float]) -> Tensor:
-    """Return weights that fall from 1, up to the lower bound, to 0, from the upper one on."""
+    """Return weights that decrease linearly from 1 at the lower bound to 0 at the upper bound."""
     return ((bounds[1] - values) / (bounds[1] - bounds[0])).clamp(0, 1)

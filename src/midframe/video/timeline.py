@@ -1,9 +1,9 @@
-"""Times of frames: exact rationals, in seconds.
+"""Times of frames: exact fractions, in seconds.
 
-A frame of the result shows a moment of the source. A timeline chooses the moments: at equal steps
-(`ConstantRate`), or where the source's own frames lie and between them (`TrueTimes`).
-`shown_between` gives, for two neighbouring source frames, what is to be shown from the first up to
-the second. It depends only on these two and on one anchor, so errors do not accumulate over a film.
+Each frame of the result shows the source at some time. A timeline chooses these times: at equal
+steps (`ConstantRate`), or at the times of the source frames and between them (`TrueTimes`).
+`output_times` returns the times from one source frame up to the next. They depend only on these two
+frames and an anchor, so errors do not accumulate.
 """
 
 from collections.abc import Iterator
@@ -18,21 +18,20 @@ from midframe.rates import parse_factor, parse_rate
 from midframe.times import nearest_time
 
 END_SLACK = Fraction(1, 4)
-"""Steps by which the source may end after a place of the grid without another frame of the
-result."""
+"""Steps by which the source may extend beyond a grid point without another frame of the result."""
 MIN_TICKS = 10_000
-"""Minimum ticks per second of a time base, which bound the rounding of the start of a film."""
+"""Minimum ticks per second of a time base, to limit the rounding of the start time."""
 
 
 @dataclass(frozen=True)
-class Shown:
-    """A frame of the result."""
+class OutputTime:
+    """The time of a frame of the result, and of its content."""
 
     pts: int
-    """Time at which it is shown, in the timeline's time base."""
+    """In the timeline's time base."""
     t: Fraction
-    """Time of its content, from 0 (the source frame before it) to 1 (the one after it), as the
-    network supports it."""
+    """Time of its content, from 0 (the source frame before it) to 1 (the one after it), rounded to
+    a time that the network supports."""
     error: Fraction
     """Difference between the time of its content and the ideal one, in seconds of the result."""
 
@@ -42,34 +41,33 @@ class Timeline(Protocol):
 
     @property
     def slow(self) -> Fraction:
-        """How many times longer than the source the result is."""
+        """Factor of slow motion."""
 
     @property
     def rate(self) -> Fraction:
-        """Mean frames per second of the result."""
+        """Average frames per second of the result."""
 
     @property
     def time_base(self) -> Fraction:
-        """Seconds of a tick of the result's pts."""
+        """Of the result's pts."""
 
     def place(self, time: Fraction) -> Fraction:
-        """Return the time that a source frame is moved to: the grid, if it is near a place of
-        it."""
+        """Return the time to which a source frame is moved: the nearest grid point if it is close,
+        otherwise its own time."""
 
     def end(self, last: Fraction, end: Fraction) -> Fraction:
-        """When the result ends, in the time of the source.
+        """Return the end of the result, in seconds of the source.
 
         Args:
-            last: time to which its last frame is moved.
-            end: of the source's last frame.
+            last: time to which the last source frame is moved.
+            end: end of that frame in the source.
         """
 
     def times(self, before: Fraction, after: Fraction) -> Iterator[Fraction]:
-        """The moments of the source to show, from one source frame up to the next, which does not
-        count.
+        """Yield the times to show, in seconds of the source, in the interval [before, after).
 
         Args:
-            before, after: where two neighbouring source frames are placed.
+            before, after: times to which two successive source frames are moved.
         """
 
 
@@ -80,17 +78,16 @@ class ConstantRate:
     rate: Fraction
     slow: Fraction = Fraction(1)
     anchor: Fraction = Fraction(0)
-    """A moment of the source that is shown."""
+    """A time of the source that is shown: a grid point."""
     source_step: Fraction | None = None
-    """Seconds between the places on which source frames are moved; None leaves them where they
-    are."""
+    """Seconds between the grid points to which source frames are moved; None to move none."""
     reach: Fraction = Fraction(0)
-    """Seconds by which a source frame is moved at most."""
+    """Maximum distance in seconds by which a source frame is moved."""
     last_length: Fraction | None = None
-    """Seconds for which the last frame of a regular source is shown, if its end is near that; None
-    if it is not."""
+    """Exact duration of the last frame of a regular source, in seconds, which replaces a stated one
+    within `tolerance`; None for irregular sources."""
     tolerance: Fraction = Fraction(0)
-    """Precision of the source's times in seconds."""
+    """Precision of the source's times, in seconds."""
 
     @property
     def step(self) -> Fraction:
@@ -125,14 +122,14 @@ class ConstantRate:
 
 @dataclass(frozen=True)
 class TrueTimes:
-    """The source's own frames at their own times, and between two of them `factor` - 1 more."""
+    """All source frames at their own times, and `factor` - 1 frames between two of them."""
 
     factor: int
     source_rate: Fraction
     source_time_base: Fraction
     slow: Fraction = Fraction(1)
     min_step: Fraction = Fraction(0)
-    """Seconds of the result below which nothing is shown between two source frames."""
+    """Minimum seconds of the result between two frames; shorter intervals get fewer frames."""
 
     @property
     def rate(self) -> Fraction:
@@ -156,29 +153,30 @@ class TrueTimes:
 
     def times(self, before: Fraction, after: Fraction) -> Iterator[Fraction]:
         """See `Timeline`."""
-        length, count = after - before, self.factor
+        length = after - before
+        count = self.factor
         if self.min_step:
             count = min(count, max(1, floor(length * self.slow / self.min_step)))
         return (before + length * part / count for part in range(count))
 
 
-def shown_between(
+def output_times(
     timeline: Timeline, before: Fraction, after: Fraction, depth: int | None
-) -> Iterator[Shown]:
-    """Return the frames of the result from one source frame up to the next.
+) -> Iterator[OutputTime]:
+    """Yield the times of the frames of the result from one source frame up to the next.
 
     Args:
         timeline: of the result.
-        before, after: where two neighbouring source frames are placed, in seconds; after the last,
-            the end of the film.
-        depth: how often the network can halve the time between two frames; None if it makes any
-            time.
+        before, after: times to which two successive source frames are moved, in seconds; `after` is
+            the end of the video for the last one.
+        depth: how often the network can halve the interval between two frames; None if it supports
+            any time.
     """
     for time in timeline.times(before, after):
         t = (time - before) / (after - before)
         nearest = nearest_time(t, depth)
         error = abs(nearest - t) * (after - before) * timeline.slow
-        yield Shown(round(time * timeline.slow / timeline.time_base), nearest, error)
+        yield OutputTime(round(time * timeline.slow / timeline.time_base), nearest, error)
 
 
 def choose_timeline(
@@ -189,18 +187,18 @@ def choose_timeline(
     constant: bool = False,
     min_step: Fraction = Fraction(0),
 ) -> Timeline:
-    """Choose when frames are shown.
+    """Choose the timeline of a result.
 
-    A constant rate that misses source frames is chosen only with `fps` (or a `slow` or `factor`
-    that is no whole number): the frames of a source that is regular are moved onto the grid of the
-    result, by an eighth of a step at most but for one in a hundred; a source that is not keeps its
-    own times.
+    A regular source gets a constant rate, and its frames are moved to the nearest grid points. An
+    irregular source keeps its own times, unless `fps`, a fractional `factor` or the target requires
+    a constant rate. Source frames are omitted only with `fps`, or with a fractional `slow` or
+    `factor`.
 
     Args:
-        source: frame rate of the source, and whether its frames keep to it.
+        source: frame rate of the source, and whether its frames follow it.
         source_time_base: of its pts.
-        options: factor, fps, slow and vfr; `slow` alone leaves the rate as it is.
-        constant: the target can only hold equal steps.
+        options: factor, fps, slow and vfr; with `slow` alone the rate does not change.
+        constant: the target supports only a constant frame rate.
         min_step: as in `TrueTimes`.
     """
     factor = None if options.factor is None else parse_factor(options.factor)
@@ -218,8 +216,7 @@ def choose_timeline(
         )
     rate = source.rate * (factor or (2 if options.slow is None else 1))
     step = 1 / (rate * slow)
-    if (
-        rate * slow / source.rate
-    ).denominator == 1:  # every place of the source's grid is one of the result's
+    # a whole number: every grid point of the source is one of the result
+    if (rate * slow / source.rate).denominator == 1:
         return ConstantRate(rate, slow, source.anchor, step, step / 2, **ending)
     return ConstantRate(rate, slow, source.anchor, period, source.tolerance, **ending)

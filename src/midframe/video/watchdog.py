@@ -1,4 +1,4 @@
-"""A watch over calls into libraries that may never return."""
+"""A watchdog for calls into libraries that may never return."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -8,31 +8,39 @@ from typing import TypeVar
 from midframe.errors import VideoError
 
 STALL_SECONDS = 300.0
-"""Seconds without progress of an encoder, and as much again for each megapixel of a frame."""
+"""Timeout in seconds for a step of an encoder; the same is added for each megapixel of a frame."""
 MAX_STEP = 1.0
-"""Largest number of seconds counted between two checks: a process that was suspended has not
-waited."""
+"""Maximum number of seconds that are counted between two checks, so that the time in which the
+process is suspended is not counted."""
 
 Item = TypeVar("Item")
 
 
 class Watchdog:
-    """Detects that a working thread makes no progress; one thread works, another checks.
+    """Detects that a working thread makes no progress; another thread calls `check`.
 
     Args:
-        seconds: how long the working thread may take for one step.
-        failure: what is wrong if it takes longer.
+        seconds: timeout for one step of the working thread.
+        failure: text of the error if it takes longer.
     """
 
     def __init__(self, seconds: float, failure: str) -> None:
-        self.seconds, self.failure = seconds, failure
-        self._steps, self._working = 0, False
-        self._counted, self._waited, self._checked = 0, 0.0, monotonic()
+        self.seconds = seconds
+        self.failure = failure
+        self._steps = 0
+        self._working = False
+        self._counted = 0
+        """Number of steps at the last check."""
+        self._waited = 0.0
+        """Seconds that the present step has taken so far."""
+        self._checked = monotonic()
+        """Time of the last check."""
 
     @contextmanager
     def step(self) -> Iterator[None]:
         """Watch the working thread in the block."""
-        self._steps, self._working = self._steps + 1, True
+        self._steps += 1
+        self._working = True
         try:
             yield
         finally:
@@ -49,15 +57,17 @@ class Watchdog:
             yield item
 
     def check(self) -> None:
-        """Count the time since the last check.
+        """Add the time since the last check to that of the present step.
 
         Raises:
-            VideoError: the working thread has taken too long for its present step.
+            VideoError: the present step has exceeded the timeout.
         """
         now = monotonic()
-        passed, self._checked = min(now - self._checked, MAX_STEP), now
+        passed = min(now - self._checked, MAX_STEP)
+        self._checked = now
         if not self._working or self._steps != self._counted:
-            self._counted, self._waited = self._steps, 0.0
+            self._counted = self._steps
+            self._waited = 0.0
             return
         self._waited += passed
         if self._waited > self.seconds:
@@ -65,5 +75,5 @@ class Watchdog:
 
 
 def stall_seconds(width: int, height: int) -> float:
-    """Return how many seconds an encoder may take for one step."""
+    """Return the timeout in seconds for one step of an encoder."""
     return STALL_SECONDS * (1 + width * height / 1e6)

@@ -117,7 +117,7 @@ def test_giving_up_leaves_nothing_of_work_without_a_segment(
 ) -> None:
     before = sorted(tmp_path.iterdir())
     sink = opened(name, tmp_path, job)
-    assert sink.give_up() is None
+    assert sink.abort() is None
     (tmp_path / "out.y4m").unlink(missing_ok=True)
     assert sorted(tmp_path.iterdir()) == before
 
@@ -128,10 +128,10 @@ def test_finished_segments_are_kept_where_work_can_be_resumed(
     sink = opened(name, tmp_path, job)
     frames = rendered(job)
     if name in ("-", "compare.mp4"):
-        assert sink.give_up() is None
+        assert sink.abort() is None
         return
     sink.write(frames)
-    kept = sink.give_up()
+    kept = sink.abort()
     assert kept == segments_folder(result_of(name, tmp_path))
     again = target_of(name, tmp_path).begin(job, resume=True, overwrite=False)
     assert again.finished == 1
@@ -139,7 +139,7 @@ def test_finished_segments_are_kept_where_work_can_be_resumed(
     again.finish(extent_of(job))
     assert len(shown(name, tmp_path)) == COUNT
     assert job.report.problems == ()
-    assert again.give_up() is None
+    assert again.abort() is None
 
 
 def test_one_result_is_worked_on_by_one_sink(name: str, tmp_path: Path, job: Job) -> None:
@@ -147,7 +147,7 @@ def test_one_result_is_worked_on_by_one_sink(name: str, tmp_path: Path, job: Job
     if name != "-":
         with pytest.raises(VideoError, match="is being worked on by another process"):
             opened(name, tmp_path, job)
-    sink.give_up()
+    sink.abort()
 
 
 def test_a_result_that_exists_is_replaced_only_on_request(

@@ -1,8 +1,8 @@
 """FlowSep: small separable kernels that resample both frames along estimated flows, at any time
 between them.
 
-From the outside in: `network.py` is the whole network, `blocks.py` its modules, `steps` what it
-does besides convolutions, each step in PyTorch, in Halide (CPU) and in Triton (CUDA).
+`network.py` is the whole network, `blocks.py` its modules, and `steps` its computations besides
+convolutions, each implemented in PyTorch, Halide (CPU) and Triton (CUDA).
 """
 
 from midframe.models.flowsep.config import LEVELS, MEDIUM_FORM, FlowSepConfig

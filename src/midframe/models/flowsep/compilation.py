@@ -24,8 +24,8 @@ scales."""
 
 
 def compile_pipelines(network: FlowSep, channels: int, scale: int) -> None:
-    """Compile the pipelines that interpolate such frames on the CPU, once: each in a thread of its
-    own, instead of one after another at their first calls.
+    """Compile the pipelines that a network needs on the CPU, in parallel threads, instead of one
+    after another at their first calls. Repeated calls have no effect.
 
     Args:
         network: on the CPU.

@@ -19,22 +19,22 @@ class FlowSepConfig:
     widths: tuple[int, ...] = (16, 32, 64, 96)
     """Channels of the features, finest level first."""
     hidden: tuple[int, ...] = (32, 48, 64, 96)
-    """Channels that the decoder carries from level to level, finest level first."""
+    """Channels of the features that a decoder passes to the next level, finest level first."""
     radii: tuple[int, ...] = (0, 3, 4, 4)
     """Radius of the correlation at each level, in its pixels; 0 for no correlation."""
     taps: int = 5
-    """Length of the kernels in pixels, odd; with 1 the flow does all of the resampling."""
+    """Length of the kernels in pixels, odd; with 1 frames are only warped."""
     bidirectional_levels: int = 1
-    """Number of coarsest levels that estimate the flows in both orders of the frames and average
-    them, which has a smaller error than either."""
+    """Number of coarsest levels at which flows are estimated for both orders of the frames and
+    averaged, which reduces the error."""
     propagation_distance: int = 4
-    """Distance in pixels of flow propagation: at the finest level each pixel begins with its own
-    flow or that of a pixel at this distance, whichever aligns both frames better; 0 for its own."""
+    """Distance in pixels of flow propagation: the finest level starts with the flow of each pixel
+    or of a pixel at this distance, whichever aligns both frames better; 0 to disable it."""
     kernel_normalisation: bool = True
     """Divide kernels by their sums, so that they do not change the brightness."""
     coarse_passes: int = 0
-    """Number of coarse passes: the coarsest decoder runs before the others, on frames halved once
-    more each time, which doubles the largest motion that is found."""
+    """Number of coarse passes: the coarsest decoder first runs on frames that are downsampled by 2
+    once more for each pass; each pass doubles the largest motion that is found."""
     resampling: Resampling = "linear"
     """How frames are interpolated between pixels: "linear", or "cubic", which blurs less at the
     cost of two more rows and columns of pixels."""

@@ -1,4 +1,4 @@
-"""CUDA graphs: many small kernels of a network, launched together."""
+"""CUDA graphs: many small kernels of a network are launched together."""
 
 from __future__ import annotations
 
@@ -30,27 +30,29 @@ class Graph(NamedTuple):
 
 
 class Graphs:
-    """Runs functions of tensors as CUDA graphs, one for each function and form of its arguments.
+    """Runs functions of tensors as CUDA graphs, one for each function and signature.
 
-    A function runs as it is the first time, which also loads and tunes its kernels, is captured the
-    second time, and replayed from then on. It must not copy between host and device. A copy of an
-    object starts without graphs.
+    The first call runs the function without a graph, which also loads and tunes its kernels; the
+    second call captures it, and later calls replay the graph. The function must not copy between
+    host and device. A deep copy of the object starts without graphs.
     """
 
     def __init__(self, kept: int = KEPT) -> None:
         self._graphs: OrderedDict[Hashable, Graph | None] = OrderedDict()
         self._failed: set[Hashable] = set()
-        self._kept, self._lock = kept, Lock()
+        self._kept = kept
+        self._lock = Lock()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Graphs:
         return Graphs(self._kept)
 
     def run(self, function: Callable[..., Result], *arguments: Any, key: Hashable = None) -> Result:
-        """Call a function, by a graph where that is possible.
+        """Call a function, as a CUDA graph if possible.
 
         Args:
-            function: of tensors, and of other values that a graph is captured for.
-            arguments: tensors and other values, in lists or tuples, too.
+            function: to call.
+            arguments: tensors and other values, possibly nested in lists or tuples; each
+                combination of other values has its own graph.
             key: identifies everything else that the result depends on.
         """
         leaves, form = tree_flatten(arguments)
@@ -80,7 +82,7 @@ class Graphs:
         return tree_map(_copy, graph.outputs)
 
     def _capture(self, key: Hashable, function: Callable[..., Any], arguments: Any) -> Graph | None:
-        """Capture a function; None, with a warning, if the card cannot."""
+        """Capture a function; return None, with a warning, if the capture fails."""
         try:
             return capture(function, arguments)
         except RuntimeError as error:  # for example, out of memory
@@ -104,13 +106,12 @@ def usable(tensors: list[Tensor]) -> bool:
 
 
 def capture(function: Callable[..., Any], arguments: Any) -> Graph:
-    """Capture a function of arguments on the card; it has run before with such arguments."""
+    """Capture a function; it must have run before with arguments of the same signature."""
     arguments = tree_map(_copy, arguments)
     graph = torch.cuda.CUDAGraph()
     torch.cuda.synchronize()
-    with torch.cuda.graph(
-        graph, capture_error_mode="thread_local"
-    ):  # other threads may copy frames meanwhile
+    # thread_local, because other threads may copy frames during the capture
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
         outputs = function(*arguments)
     inputs = [leaf for leaf in tree_flatten(arguments)[0] if isinstance(leaf, Tensor)]
     return Graph(graph.replay, inputs, outputs)

@@ -12,8 +12,8 @@ from midframe.models.flowsep.layout import FieldLayout
 from midframe.models.flowsep.network import FlowSep
 
 NEW_FEATURES_GAIN = 0.1
-"""Factor of the weights of new features, which are small at first: the correlation includes all
-features, also those that the decoders do not use yet."""
+"""Factor of the initial weights of new features. They are small because the correlation includes
+all features, even if the decoders do not use them yet."""
 MAY_DIFFER = (
     "widths",
     "hidden",

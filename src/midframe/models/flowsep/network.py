@@ -1,10 +1,9 @@
 """FlowSep: small separable kernels that resample both frames along estimated flows, at any time.
 
-Our own network, on the idea of both papers that each pixel has its own kernel, and on their
-successors: kernels sampled along a flow (DSepConv, AdaCoF), flows from the requested time to both
-frames refined from coarse to fine together with the features there (IFRNet), local correlation of
-features (PWC-Net). Only the last step works at the full size of a frame, so the network is light
-enough for a CPU.
+It combines the kernel per pixel of AdaConv and SepConv with ideas of their successors: kernels
+sampled along a flow (DSepConv, AdaCoF), flows from the requested time to both frames that are
+refined from coarse to fine together with features (IFRNet), and local correlation of features
+(PWC-Net). Only the last step works at the full resolution, so the network is fast enough for a CPU.
 """
 
 from collections.abc import Callable
@@ -36,8 +35,8 @@ HEAD_GAIN, DETAIL_GAIN = 0.05, 0.01
 """Factors of the last convolutions' initial weights, for flows and for kernels, mask and residual:
 the network starts near the average of both frames."""
 MAX_PIXELS_TOGETHER, WEIGHT_OF_READ_PIXEL = 20_000_000, 5
-"""Pairs are interpolated in parallel while their frames have fewer pixels than this, and a
-processed pixel counts as five more: 65 and 300 bytes each, so 1.3 GB in all."""
+"""The pixels of all pairs that are interpolated in parallel are limited to this, to 1.3 GB of
+memory. A pixel takes 65 bytes, and one at the processed resolution 300 bytes, so it counts as 5."""
 
 
 class Estimate(NamedTuple):
@@ -50,7 +49,7 @@ class Estimate(NamedTuple):
     """At half the processed resolution, laid out by `FieldLayout`."""
     statistics: Statistics
     scale: int
-    """By how much frames are downsampled before the network reads them."""
+    """Factor by which frames are downsampled for the encoder."""
 
 
 class Prediction(NamedTuple):
@@ -61,7 +60,7 @@ class Prediction(NamedTuple):
     confidence: Tensor
     """How reliable the fields are, (N, 1, h, w), from 0 to 1."""
     shown: Tensor
-    """The fields, replaced where they are not reliable and where frames are still (`fall_back`)."""
+    """The fields, replaced where they are unreliable and in static areas (`fall_back`)."""
 
 
 @dataclass
@@ -72,7 +71,7 @@ class EncodedPair:
     second: Tensor
     statistics: Statistics
     scale: int
-    """By how much frames are downsampled before the network reads them."""
+    """Factor by which frames are downsampled for the encoder."""
     halves: tuple[Tensor, Tensor]
     """Both frames at the size of the fields, (N, 3, h, w)."""
     difference: Tensor
@@ -89,12 +88,12 @@ class FlowSep(Network):
     tile = 2048  # Halide's synthesis needs no extra memory, PyTorch's 0.5 GB for such fields
     any_time = True
     max_plain_pixels = 1 << 21
-    """See `Network`. Compiling takes 5 s of processor time, and saves 1.8 s a megapixel."""
+    """See `Network`. Compiling takes 5 s of processor time, and saves 1.8 s per megapixel."""
     falls_back = True
     """Whether unreliable fields are replaced by the nearest frame, and those of static areas by the
     average."""
     scale = 0
-    """By how much frames are downsampled before the network reads them; 0 to choose by size."""
+    """Factor by which frames are downsampled for the encoder; 0 to choose it by size."""
     graphs: Graphs | None = None
     """The CUDA graphs of a network that is ready for inference."""
 
@@ -126,12 +125,12 @@ class FlowSep(Network):
 
     @property
     def stride(self) -> int:
-        """The height and width of processed frames are multiples of this."""
+        """Return the number of which height and width of processed frames are multiples."""
         return 1 << LEVELS
 
     def forward(self, first: Tensor, second: Tensor, t: Tensor | float = 0.5) -> Tensor:
-        """Interpolate the frame (N, 3, H, W) at a time, one for all samples or one each, not
-        clipped."""
+        """Interpolate the frame (N, 3, H, W) at `t`, a number or one time per sample (N,); the
+        result is not clipped."""
         height, width = first.shape[2:]
         return self.render_tile(self.prepare(first, second), slice(0, height), slice(0, width), t)
 
@@ -248,8 +247,9 @@ class FlowSep(Network):
         return ready
 
     def pairs_at_once(self, height: int, width: int) -> int:
-        """See `Network`; a thread that computes a pair alone never waits for others."""
-        pixels, scale = height * width, self.scale or scale_for(height, width)
+        """See `Network`; threads that compute separate pairs do not wait for each other."""
+        pixels = height * width
+        scale = self.scale or scale_for(height, width)
         pixels += WEIGHT_OF_READ_PIXEL * pixels // scale**2
         return max(1, MAX_PIXELS_TOGETHER // pixels)
 
@@ -262,9 +262,10 @@ class FlowSep(Network):
         return kernels_of_pixel(fields, factor, self.layout, self.config.resampling)
 
     def motion(self, first: Tensor, second: Tensor) -> Tensor:
-        """See `Network`; of every pixel."""
+        """See `Network`; the flow from the first to the second frame of every pixel."""
         pair = self.prepare(first, second)
-        fields, factor = self.predict(pair).fields, FIELDS_SCALE * pair.scale
+        fields = self.predict(pair).fields
+        factor = FIELDS_SCALE * pair.scale
         to_first, to_second = fields[:, self.layout.flows].chunk(2, dim=1)
         height, width = first.shape[2:]
         return upsample((to_second - to_first) * factor, factor)[..., :height, :width]
@@ -277,7 +278,8 @@ class FlowSep(Network):
         Those of every level, then the coarsest ones of the frames halved once for each coarse pass.
         """
         steps = select_steps(first)
-        mean, deviation = (each.repeat(2, 1, 1, 1) for each in statistics)
+        mean = statistics.mean.repeat(2, 1, 1, 1)
+        deviation = statistics.deviation.repeat(2, 1, 1, 1)
         pair = torch.cat((first, second)).sub_(mean).div_(deviation)
         features = self._features(pair)
         for _ in range(coarse_passes):
@@ -300,29 +302,32 @@ class FlowSep(Network):
         """Refine the flows from the coarsest features to the finest, and compute the fields.
 
         Args:
-            features: by `encode`, finest first.
+            features: from `encode`, finest first.
             halves: both frames at the size of the finest features, (N, 3, h, w).
             t: times (N, 1, 1, 1).
 
         Returns:
-            The flows of all features, coarsest first, each in their pixels, and the fields.
+            The flows at each resolution, coarsest first, in pixels of that resolution, and the
+            fields.
         """
-        steps, config, samples = select_steps(t), self.config, t.shape[0]
-        # Features beyond those of the levels are of frames halved further. The coarsest decoder
-        # runs on each of them first: motion beyond its reach is then within reach at the level
-        # itself (one network for all sizes, as in arXiv 2103.16206).
+        steps = select_steps(t)
+        config = self.config
+        samples = t.shape[0]
+        # Additional features are from coarse passes. The coarsest decoder runs on them first, so
+        # that motion beyond its reach at its own level is found (one network for all sizes, as in
+        # arXiv 2103.16206).
         coarsest, finest = self.decoders[-1], self.decoders[0]
         coarse_passes = len(features) - LEVELS
         decoders = [*repeat(coarsest, coarse_passes), *reversed(self.decoders)]
         flow = torch.zeros(samples, 4, *features[-1].shape[2:], device=features[-1].device)
         outputs, carried, flows = flow, None, list[Tensor]()
         for number, (decoder, level) in enumerate(zip(decoders, reversed(features), strict=True)):
-            if flows:  # of twice the size, so twice as long; an odd size is one less than double
+            if flows:  # at twice the resolution flows are twice as long; an odd size is cropped
                 height, width = level.shape[2:]
                 flow = 2 * upsample(flows[-1], 2)[..., :height, :width]
-            if decoder is finest:  # for sharp edges: flows of the coarser levels are smeared
+            if decoder is finest:  # for sharp edges: flows of coarser levels are blurred
                 flow = steps.propagate_flow(*halves, flow, config.propagation_distance)
-            # A coarse pass begins afresh: the decoder of the coarsest level has no carried input.
+            # The coarsest decoder has no input from a coarser level, also in coarse passes.
             before = None if decoder is coarsest else carried
             if number < coarse_passes + config.bidirectional_levels:
                 # Both orders of the frames as two samples; the flows are the mean of both.
@@ -333,7 +338,7 @@ class FlowSep(Network):
                 carried, outputs = decoder(orders, before, flow, both, steps)
                 forward, backward = update_flow(flow, outputs, both).chunk(2)
                 flows.append((forward + swap_frames(backward)) / 2)
-            else:  # of the levels before, only the order as given is carried on
+            else:  # after bidirectional levels, only the features of the given order are used
                 before = None if before is None else before[:samples]
                 carried, outputs = decoder(level, before, flow, t, steps)
                 flows.append(update_flow(flow, outputs, t))
@@ -342,18 +347,18 @@ class FlowSep(Network):
 
     @property
     def dtype(self) -> torch.dtype:
-        """The type of the weights and the features."""
+        """Return the type of the weights and the features."""
         return next(self.parameters()).dtype
 
     def _times(self, t: Tensor | float, first: Tensor) -> Tensor:
         """Return times (N, 1, 1, 1) on the device of a frame."""
-        if not isinstance(t, Tensor):  # filled there: CUDA graphs capture no copies from the host
+        if not isinstance(t, Tensor):  # no copy from the host, which CUDA graphs cannot capture
             size = (first.shape[0], 1, 1, 1)
             return torch.full(size, t, dtype=torch.float32, device=first.device)
         return t.to(first.device, torch.float32).expand(first.shape[0]).view(-1, 1, 1, 1)
 
     def _initialise(self) -> None:
-        """He's normal initialisation for leaky ReLU; heads start small."""
+        """Initialise weights by He's normal initialisation for leaky ReLU; scale down the heads."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, a=SLOPE)
@@ -367,7 +372,6 @@ class FlowSep(Network):
 
 
 def swap_frames(flow: Tensor) -> Tensor:
-    """Return flows to the first and to the second frame, (N, 4, h, w), as they are when the frames
-    are swapped."""
+    """Return flows (N, 4, h, w) for exchanged frames: to the second before those to the first."""
     to_first, to_second = flow.chunk(2, dim=1)
     return torch.cat((to_second, to_first), dim=1)

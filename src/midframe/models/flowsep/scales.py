@@ -1,8 +1,8 @@
 """The resolution at which FlowSep processes frames."""
 
 MAX_ROWS = 600
-"""Frames whose shorter side is longer than this are processed at half resolution, at a quarter,
-and so on."""
+"""Maximum length in pixels of the shorter side at the processed resolution; larger frames are
+downsampled by 2, 4 and so on."""
 
 
 def scale_for(height: int, width: int) -> int:

@@ -1,1 +1,1 @@
-"""Where results go: video files, animations, image sequences, pipes and comparisons."""
+"""Sinks of results: video files, animations, image sequences, pipes and comparisons."""

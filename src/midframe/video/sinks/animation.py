@@ -1,4 +1,4 @@
-"""A result in a GIF or an APNG."""
+"""GIF and APNG results."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
@@ -18,16 +18,16 @@ from midframe.options import EncodingOptions
 from midframe.outputs import check_output_file
 from midframe.video.plan import Extent
 from midframe.video.rendered_frame import RenderedFrame
-from midframe.video.sinks.checks import check_own, is_marked, result_mark
-from midframe.video.sinks.protocol import Job, cleaning_up
-from midframe.video.sinks.rendered import decoded_frames, report_dropped
+from midframe.video.sinks.checks import check_written_by_midframe, is_marked, result_mark
+from midframe.video.sinks.protocol import Job, abort_on_error
+from midframe.video.sinks.rendered import decode_segments, report_dropped
 from midframe.video.sinks.segment_encoder import SegmentEncoder
 from midframe.video.sinks.verification import verify
 from midframe.video.timeline import ConstantRate
 
 
 def is_gif(path: Path) -> bool:
-    """Whether an animation is a GIF by its name."""
+    """Return whether a path has the suffix of a GIF."""
     return path.suffix.lower() == ".gif"
 
 
@@ -50,7 +50,7 @@ class AnimationTarget:
             self.path, inputs=picture_files(source) or [source], overwrite=overwrite or resume
         )
         if not resume:
-            check_own(self.path)
+            check_written_by_midframe(self.path)
 
     def is_complete(self, settings: Mapping[str, Any], *, overwrite: bool) -> bool:
         """See `Target`: an animation states the fingerprint of its options in a comment."""
@@ -65,16 +65,16 @@ class AnimationTarget:
                 f"viewers play GIFs of {float(rate):g} frames per second too slowly: give --fps 50 "
                 "or less"
             )
-        encoding = lossless_encoding(job.picture, job.colour, **job.form)
+        encoding = lossless_encoding(job.picture, job.colour, **job.encoding_arguments)
         encoder = SegmentEncoder(self.path, job, encoding, resume=resume, overwrite=overwrite)
-        with cleaning_up(encoder.give_up):
+        with abort_on_error(encoder.abort):
             return AnimationSink(self, job, encoder)
 
 
 class AnimationSink:
     """Writes an animation from finished segments: a `Sink`.
 
-    All frames are needed twice, since the palette of a GIF is chosen for all of them.
+    All frames are decoded twice for a GIF, because its palette is computed from all of them.
     """
 
     carries_immersion = False
@@ -104,7 +104,7 @@ class AnimationSink:
         try:
             write_animation(
                 unfinished,
-                lambda: decoded_frames(self.encoder, end),
+                lambda: decode_segments(self.encoder, end),
                 time_base,
                 self.encoding.rate,
                 plays_of(self.job.source.path),
@@ -120,13 +120,13 @@ class AnimationSink:
         self.encoder.remove()
         verify(self.path, self.job, self.encoding, extent)
 
-    def give_up(self) -> Path | None:
+    def abort(self) -> Path | None:
         """See `Sink`."""
-        return self.encoder.give_up()
+        return self.encoder.abort()
 
 
 def _lost(path: Path, job: Job) -> Iterator[str]:
-    """What of the pictures themselves the result cannot hold."""
+    """Yield the properties of the images that the result does not support."""
     yield from lost_profile(job.source.contents)
     if not is_gif(path):
         return

@@ -1,4 +1,4 @@
-"""Checks of the name of a result before the work."""
+"""Checks of the path of a result before the work."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,13 +17,13 @@ def check_target(source: Path, target: Path, overwrite: bool, *, own: bool = Tru
     """Check that a result may be written.
 
     Args:
-        source: a file or folder that must not change.
+        source: a file or folder that must not be overwritten.
         target: the result.
-        overwrite: whether it may be replaced if it exists.
-        own: a video may only be replaced if midframe wrote it.
+        overwrite: whether an existing file may be replaced.
+        own: an existing video may only be replaced if midframe wrote it.
 
     Raises:
-        VideoError: with the reason why not.
+        VideoError: it may not be written; the text is the reason.
     """
     for path in (source, target):
         if ADDRESS.match(str(path)) and not path.exists():
@@ -35,15 +35,14 @@ def check_target(source: Path, target: Path, overwrite: bool, *, own: bool = Tru
         raise VideoError(f"{target} is the source itself: name another OUT")
     check_output_file(target, overwrite=overwrite)
     if own:
-        check_own(target)
+        check_written_by_midframe(target)
 
 
-def check_own(target: Path) -> None:
-    """Check that a video which is to be replaced is one that midframe wrote, so that no source is
-    lost by accident.
+def check_written_by_midframe(target: Path) -> None:
+    """Check that an existing video was written by midframe, so that no source is lost by accident.
 
     Raises:
-        VideoError: it is another.
+        VideoError: it was not.
     """
     video = (
         target.suffix.lower() in (*CONTAINERS, *ANIMATIONS)
@@ -61,22 +60,22 @@ def result_mark(settings: Mapping[str, Any], options: EncodingOptions) -> str:
     """Return the mark of a file, by which a result is recognised as complete.
 
     Args:
-        settings: the fingerprint of everything that decides its frames.
-        options: how it is encoded, and whether it has sound.
+        settings: the fingerprint of all options that affect its frames.
+        options: of the encoding.
     """
     return mark_of({**settings, "mute": options.mute})
 
 
 def is_marked(path: Path, mark: str, *, overwrite: bool) -> bool:
-    """Whether a file is a complete result with a mark, so that there is nothing to resume.
+    """Return whether a file is a complete result with a mark, so that there is nothing to resume.
 
     Args:
         path: of the result.
         mark: of its options.
-        overwrite: whether another result of midframe may be replaced.
+        overwrite: whether a result with other options may be replaced.
 
     Raises:
-        VideoError: there is something else in its place, which may not be replaced.
+        VideoError: another file exists under that path and may not be replaced.
     """
     unfinished = overwrite and (segments_folder(path) / JOB_FILE).exists()
     if not path.exists() or unfinished:
@@ -87,5 +86,5 @@ def is_marked(path: Path, mark: str, *, overwrite: bool) -> bool:
         raise VideoError(
             f"{path} exists and was made with other options: name another OUT, or give --overwrite"
         )
-    check_own(path)
+    check_written_by_midframe(path)
     return False

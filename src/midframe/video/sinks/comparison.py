@@ -24,18 +24,18 @@ from midframe.video.sinks.protocol import Job
 from midframe.video.sinks.segment_encoder import encoder_watchdog
 
 GAP = 8
-"""Between the two pictures, in pixels."""
-LABEL_SHARE = 18
-"""The strip with the labels is the picture's height divided by this."""
+"""Distance between the two images, in pixels."""
+LABEL_DIVISOR = 18
+"""The height of the strip with the labels is that of the image divided by this."""
 
 
 class ComparisonTarget:
-    """A video file of both pictures side by side, without other streams: a `Target`.
+    """A video file of both images side by side, without other streams: a `Target`.
 
     Args:
-        path: the name of the result.
-        options: how it is encoded.
-        labels: what the labels state.
+        path: of the result.
+        options: of the encoding.
+        labels: the factors in the labels.
     """
 
     holds_matrix = False
@@ -70,10 +70,10 @@ class ComparisonTarget:
 
 
 class ComparisonSink:
-    """Encodes both pictures of every frame as they come: a `Sink`.
+    """Encodes both images of each frame immediately, without segments: a `Sink`.
 
     Args:
-        target: where the result goes.
+        target: of the result.
         job: the work.
         lock: on the folder of the unfinished file; released when the work ends.
     """
@@ -83,12 +83,16 @@ class ComparisonSink:
 
     def __init__(self, target: ComparisonTarget, job: Job, lock: FolderLock) -> None:
         self.lock = lock
-        # both pictures stand on one opaque sheet
+        # both images are on an opaque canvas
         self.colour = replace(job.colour, alpha=False)
-        self.sheet = Sheet(to_rgb(job.picture, self.colour), target.labels)
-        sample = from_rgb(self.sheet.blank, self.colour, "yuv420p")
+        self.canvas = Canvas(to_rgb(job.picture, self.colour), target.labels)
+        sample = from_rgb(self.canvas.blank, self.colour, "yuv420p")
         self.encoding = choose_encoding(
-            sample, self.colour, options=target.options, suffix=target.path.suffix, **job.form
+            sample,
+            self.colour,
+            options=target.options,
+            suffix=target.path.suffix,
+            **job.encoding_arguments,
         )
         self.watchdog = encoder_watchdog(self.encoding)
         self.writer: VideoWriter | None = VideoWriter(
@@ -108,7 +112,9 @@ class ComparisonSink:
         encoding = self.encoding
         for frame in frames:
             left, right = (to_rgb(each, self.colour) for each in (frame.original, frame.picture))
-            filled = from_rgb(self.sheet.fill(left, right), encoding.colour, encoding.pixel_format)
+            filled = from_rgb(
+                self.canvas.compose(left, right), encoding.colour, encoding.pixel_format
+            )
             with self.watchdog.step():
                 self.writer.write_frame(filled, frame.pts)
 
@@ -123,7 +129,7 @@ class ComparisonSink:
         self.writer = None
         self.lock.release()
 
-    def give_up(self) -> None:
+    def abort(self) -> None:
         """See `Sink`: nothing of a comparison is kept."""
         if self.writer:
             self.writer.abandon()
@@ -131,17 +137,17 @@ class ComparisonSink:
             self.lock.release()
 
 
-class Sheet:
-    """The picture that both frames are put on, with the labels above them.
+class Canvas:
+    """The image that contains both frames, with labels above them.
 
     Args:
-        frame: (H, W, 3) RGB, of the size and type of all.
-        labels: what the labels state.
+        frame: (H, W, 3) RGB, of the size and type of all frames.
+        labels: the factors in the labels.
     """
 
     def __init__(self, frame: Array, labels: CompareOptions) -> None:
         height, width, _ = frame.shape
-        self.top = max(16, height // LABEL_SHARE)
+        self.top = max(16, height // LABEL_DIVISOR)
         high, wide = self.top + height, 2 * width + GAP
         strip = Image.new("RGB", (wide, self.top))
         pen, font = ImageDraw.Draw(strip), ImageFont.load_default(size=self.top * 0.6)
@@ -156,10 +162,10 @@ class Sheet:
             np.iinfo(frame.dtype).max // 255
         )
 
-    def fill(self, left: Array, right: Array) -> Array:
-        """A copy with both frames on it."""
+    def compose(self, left: Array, right: Array) -> Array:
+        """Return a copy with both frames on it."""
         height, width, _ = left.shape
-        sheet: Array = self.blank.copy()
-        sheet[self.top : self.top + height, :width] = left
-        sheet[self.top : self.top + height, width + GAP :] = right
-        return sheet
+        canvas: Array = self.blank.copy()
+        canvas[self.top : self.top + height, :width] = left
+        canvas[self.top : self.top + height, width + GAP :] = right
+        return canvas

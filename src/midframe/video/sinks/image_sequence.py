@@ -1,4 +1,4 @@
-"""A result in numbered images in a folder."""
+"""Results as numbered images in a folder."""
 
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
@@ -27,13 +27,13 @@ from midframe.outputs import check_output_folder, same_place
 from midframe.video.plan import Extent
 from midframe.video.rendered_frame import RenderedFrame
 from midframe.video.report import check_pictures
-from midframe.video.sinks.protocol import Job, cleaning_up
-from midframe.video.sinks.rendered import decoded_frames, report_dropped
+from midframe.video.sinks.protocol import Job, abort_on_error
+from midframe.video.sinks.rendered import decode_segments, report_dropped
 from midframe.video.sinks.segment_encoder import SegmentEncoder
 
 
 class ImageSequenceTarget:
-    """Images in a folder, with names by a pattern: a `Target`."""
+    """Images in a folder, with names from a pattern: a `Target`."""
 
     holds_matrix = False
     holds_aspect = False
@@ -45,9 +45,9 @@ class ImageSequenceTarget:
         self.path = path
         self.options = options
         self.folder = path.parent if is_pattern(path) else path
-        """Where the images go."""
+        """Folder of the images."""
         self.pattern = path.name if is_pattern(path) else DEFAULT_NAME
-        """Of their names."""
+        """Pattern of their names."""
 
     def check(self, source: Path, *, overwrite: bool, resume: bool = False) -> None:
         """See `Target`."""
@@ -83,14 +83,14 @@ class ImageSequenceTarget:
             )
 
     def is_complete(self, settings: Mapping[str, Any], *, overwrite: bool) -> bool:
-        """See `Target`: images have no place for a mark by which they would be recognised."""
+        """See `Target`: images have no mark that identifies a complete result."""
         return False
 
     def begin(self, job: Job, *, resume: bool, overwrite: bool) -> "ImageSequenceSink":
         """See `Target`."""
-        encoding = lossless_encoding(job.picture, job.colour, **job.form)
+        encoding = lossless_encoding(job.picture, job.colour, **job.encoding_arguments)
         encoder = SegmentEncoder(self.folder, job, encoding, resume=resume, overwrite=overwrite)
-        with cleaning_up(encoder.give_up):
+        with abort_on_error(encoder.abort):
             return ImageSequenceSink(self.folder, self.pattern, job, encoder)
 
 
@@ -124,7 +124,7 @@ class ImageSequenceSink:
             unfinished.mkdir()
             images: Iterator[Array] = (
                 to_rgb(frame, self.encoding.colour)
-                for frame in decoded_frames(self.encoder, extent.end_pts)
+                for frame in decode_segments(self.encoder, extent.end_pts)
             )
             profile = self.job.source.contents.icc_profile
             count = write_pictures(unfinished, self.pattern, images, profile)
@@ -143,13 +143,13 @@ class ImageSequenceSink:
         paths = [self.folder / name for name in names]
         check_pictures(paths, self.job.report, self.job.timeline.rate)
 
-    def give_up(self) -> Path | None:
+    def abort(self) -> Path | None:
         """See `Sink`."""
-        return self.encoder.give_up()
+        return self.encoder.abort()
 
 
 def _lost(suffix: str, job: Job) -> list[str]:
-    """What of the pictures themselves images of a suffix cannot hold."""
+    """List the properties of the images that the format of a suffix does not support."""
     lost = lost_properties(
         suffix,
         high_bit_depth=job.colour.high_bit_depth,

@@ -1,4 +1,4 @@
-"""A result in standard output, as y4m."""
+"""Results as y4m in standard output."""
 
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
@@ -20,9 +20,9 @@ class PipeTarget:
     """Standard output, or another open file: a `Target`.
 
     Args:
-        path: its name in messages.
-        options: how it is encoded.
-        descriptor: of the open file that is written to; 1 for standard output.
+        path: name in messages.
+        options: of the encoding.
+        descriptor: of an open file; 1 for standard output.
     """
 
     holds_matrix = False
@@ -37,7 +37,7 @@ class PipeTarget:
         self.descriptor = descriptor
 
     def check(self, source: Path, *, overwrite: bool, resume: bool = False) -> None:
-        """Every source can be written to standard output."""
+        """See `Target`: standard output needs no check."""
 
     def is_complete(self, settings: Mapping[str, Any], *, overwrite: bool) -> bool:
         """See `Target`."""
@@ -53,13 +53,13 @@ class PipeTarget:
 
 
 class PipeSink:
-    """Writes frames as they come: a `Sink`."""
+    """Writes frames immediately, without segments: a `Sink`."""
 
     finished = 0
     carries_immersion = False
 
     def __init__(self, job: Job, descriptor: int) -> None:
-        self.encoding = pipe_encoding(job.picture, job.colour, **job.form)
+        self.encoding = pipe_encoding(job.picture, job.colour, **job.encoding_arguments)
         self.colour = job.colour
         self.descriptor = descriptor
         others = job.source.others
@@ -77,10 +77,10 @@ class PipeSink:
             ) from error
 
     def check_progress(self) -> None:
-        """The next program of the pipe can take any time."""
+        """See `Sink`: there is no timeout, because the next program of the pipe may be slow."""
 
     def finish(self, extent: Extent) -> None:
-        """Everything is written already."""
+        """See `Sink`: all frames are written already."""
 
-    def give_up(self) -> None:
-        """What is written cannot be taken back."""
+    def abort(self) -> None:
+        """See `Sink`: written frames cannot be deleted."""

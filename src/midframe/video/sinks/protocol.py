@@ -1,4 +1,5 @@
-"""The protocols of results: a target, chosen by its name, and the sink that it opens."""
+"""The protocols of results: a target, chosen by the path of the result, and the sink that it
+opens."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -27,22 +28,22 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Job:
-    """A source, and what is decided about its result before frames are read."""
+    """A source, and the decisions about its result before frames are read."""
 
     source: FrameSource
     picture: av.VideoFrame
-    """The first frame of the source, arranged."""
+    """The first frame of the source, cropped, rotated and scaled."""
     colour: Colour
     """How its samples represent colours."""
     timeline: Timeline
     settings: Mapping[str, Any]
-    """The fingerprint of everything that decides the frames."""
+    """The fingerprint of all options that affect the frames."""
     report: VideoReport
-    """Of the work; sinks add what becomes of streams, and what is wrong with the result."""
+    """Report of the work, to which sinks add streams and faults of the result."""
 
     @property
-    def form(self) -> dict[str, Any]:
-        """The time base, rate and sample aspect ratio of the result, as arguments of
+    def encoding_arguments(self) -> dict[str, Any]:
+        """Return time base, rate and sample aspect ratio of the result, as arguments of
         `choose_encoding`."""
         return {
             "time_base": self.timeline.time_base,
@@ -52,7 +53,7 @@ class Job:
 
 
 class Sink(Protocol):
-    """A result that is being written. It is complete when it is built."""
+    """A result that is being written. All properties are available after construction."""
 
     @property
     def encoding(self) -> Encoding:
@@ -60,83 +61,85 @@ class Sink(Protocol):
 
     @property
     def finished(self) -> int:
-        """How many segments of the result exist already, by work that was interrupted."""
+        """Number of segments that exist already, from interrupted work."""
 
     @property
     def carries_immersion(self) -> bool:
-        """The result states how a spherical or stereoscopic picture is to be shown."""
+        """The result stores the metadata of spherical and stereoscopic videos."""
 
     def write(self, frames: Iterable[RenderedFrame]) -> None:
-        """Take the frames to show, in order; called once, in a thread of its own."""
+        """Write the frames, in order; called once, in a separate thread."""
 
     def check_progress(self) -> None:
-        """Raise a VideoError if `write` makes no progress; called while others wait for it."""
+        """Raise a VideoError if `write` makes no progress; called while other threads wait for
+        it."""
 
     def finish(self, extent: Extent) -> None:
-        """Complete the result once all frames are written, give it its name and verify it."""
+        """Complete the result after all frames are written, rename it and verify it."""
 
-    def give_up(self) -> Path | None:
-        """Clean up after a failure; returns where finished segments are, if there are any."""
+    def abort(self) -> Path | None:
+        """Clean up after a failure; return the folder of finished segments if there are any."""
 
 
 class Target(Protocol):
-    """A place for a result, by its name: what can be known before the source is opened."""
+    """The properties of a result that follow from its path, before the source is opened."""
 
     @property
     def path(self) -> Path:
-        """The name of the result."""
+        """Path of the result."""
 
     @property
     def options(self) -> EncodingOptions:
-        """How it is encoded, and whether it has sound."""
+        """Options of the encoding."""
 
     @property
     def holds_matrix(self) -> bool:
-        """The result carries a display matrix, so pictures need not be rotated."""
+        """The result can store a display matrix, so frames are not rotated."""
 
     @property
     def holds_aspect(self) -> bool:
-        """The result carries a sample aspect ratio, so pictures need not be scaled."""
+        """The result can store a sample aspect ratio, so frames are not scaled."""
 
     @property
     def constant(self) -> bool:
-        """The result can only have frames at equal steps."""
+        """The result supports only a constant frame rate."""
 
     @property
     def min_step(self) -> Fraction:
-        """Seconds between two frames that players of the result need at least."""
+        """Minimum seconds between two frames that players support."""
 
     @property
     def from_zero(self) -> bool:
-        """The times of the result count from its first frame: it has no other streams, with whose
-        times its own must agree."""
+        """The first frame of the result has pts 0, because it has no other streams to stay in sync
+        with."""
 
     def check(self, source: Path, *, overwrite: bool, resume: bool = False) -> None:
-        """Check that a result may be written; raises a VideoError with the reason if not."""
+        """Check that a result may be written; raise a VideoError with the reason if not."""
 
     def is_complete(self, settings: Mapping[str, Any], *, overwrite: bool) -> bool:
-        """Whether the result exists, made with the same options, so that there is nothing to
+        """Return whether the result exists with the same options, so that there is nothing to
         resume.
 
         Raises:
-            VideoError: there is something else in its place, which may not be replaced.
+            VideoError: another file exists under that path and may not be replaced.
         """
 
     def begin(self, job: Job, *, resume: bool, overwrite: bool) -> Sink:
         """Open the sink of a result.
 
         Raises:
-            VideoError: the result cannot be written; nothing is left behind but finished segments.
+            VideoError: the result cannot be written; only finished segments are kept.
         """
 
 
 @contextmanager
-def cleaning_up(give_up: Callable[[], Path | None]) -> Iterator[None]:
-    """Give up after a failure in the block, and report where finished segments are kept."""
+def abort_on_error(abort: Callable[[], Path | None]) -> Iterator[None]:
+    """Call `abort` after an error in the block, and add the folder of finished segments to the
+    error."""
     try:
         yield
     except BaseException as error:
-        kept = give_up()
+        kept = abort()
         if kept and isinstance(error, MidframeError):
             raise type(error)(
                 f"{error}; finished segments are kept in {kept}, --resume continues from there"
@@ -147,7 +150,7 @@ def cleaning_up(give_up: Callable[[], Path | None]) -> Iterator[None]:
 
 
 def lost_side_data(job: Job, sink: Sink, extent: Extent) -> list[str]:
-    """List the metadata of the source's frames that the frames of the result do not have."""
+    """List the side data of the source's frames that the result does not have."""
     encoder = sink.encoding.encoder
     lost = lost_metadata(job.picture, job.source.contents.description)
     immersion = immersion_of(job.picture)

@@ -1,5 +1,5 @@
-"""What animations and image sequences share: they are written from finished lossless segments, and
-hold nothing but images."""
+"""Functions for animations and image sequences, which are written from lossless segments and
+contain only images."""
 
 from collections.abc import Iterable, Iterator
 from itertools import chain
@@ -11,12 +11,12 @@ from midframe.video.sinks.protocol import Job
 from midframe.video.sinks.segment_encoder import SegmentEncoder
 
 
-def decoded_frames(encoder: SegmentEncoder, end_pts: int) -> Iterator[av.VideoFrame]:
+def decode_segments(encoder: SegmentEncoder, end_pts: int) -> Iterator[av.VideoFrame]:
     """Yield the frames of all finished segments, lossless RGB.
 
     Args:
         encoder: of the segments.
-        end_pts: when the last frame is no longer shown.
+        end_pts: end of the last frame.
     """
     encoding, segments = encoder.encoding, encoder.segments
     decoder: Any = av.CodecContext.create(encoding.encoder, "r")
@@ -30,12 +30,12 @@ def decoded_frames(encoder: SegmentEncoder, end_pts: int) -> Iterator[av.VideoFr
 
 
 def report_dropped(job: Job, name: str, lost: Iterable[str]) -> None:
-    """Add to the report what a result of images does not hold.
+    """Add to the report what is dropped in a result that contains only images.
 
     Args:
         job: the work.
         name: of the result.
-        lost: what of the pictures themselves.
+        lost: properties of the images that are lost.
     """
     others = [f"{each.type} stream {each.index}" for each in job.source.others]
     job.report.dropped = (*(f"{other} ({name} holds images only)" for other in others), *lost)

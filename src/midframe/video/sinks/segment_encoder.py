@@ -1,4 +1,4 @@
-"""Encoding the frames of a result into segments, which wait until all of them are there."""
+"""Encoding the frames of a result into segments."""
 
 from collections.abc import Iterable, Iterator
 from itertools import groupby
@@ -14,7 +14,7 @@ from midframe.media.writing.encoders import Encoding
 from midframe.video.disk_space import check_space
 from midframe.video.rendered_frame import RenderedFrame
 from midframe.video.segments import Segments
-from midframe.video.sinks.protocol import Job, cleaning_up
+from midframe.video.sinks.protocol import Job, abort_on_error
 from midframe.video.watchdog import Watchdog, stall_seconds
 
 
@@ -22,13 +22,13 @@ class SegmentEncoder:
     """Encodes frames into the segments of a result.
 
     Args:
-        place: what appears when the result is complete, and beside which the segments lie.
+        place: path of the result; the folder of the segments is beside it.
         job: the work.
         encoding: of the frames.
-        resume, overwrite: as of `Segments`.
+        resume, overwrite: as in `Segments`.
 
     Raises:
-        VideoError: as of `Segments`, or the disk has no space for the result.
+        VideoError: as in `Segments`, or the disk has no space for the result.
     """
 
     def __init__(
@@ -41,21 +41,21 @@ class SegmentEncoder:
         self._removed = False
         frames = job.source.expected_frames
         ratio = float(job.timeline.rate * job.timeline.slow / job.source.rate)
-        with cleaning_up(self.give_up):
+        with abort_on_error(self.abort):
             check_space(place.parent, encoding, frames and frames * ratio)
 
     @property
     def finished(self) -> int:
-        """How many segments there are."""
+        """Return the number of finished segments."""
         return self.segments.finished
 
     @property
     def folder(self) -> Path:
-        """Where the segments lie; what else is put there is removed with them."""
+        """Return the folder of the segments; other files in it are deleted with them."""
         return self.segments.folder
 
     def write(self, frames: Iterable[RenderedFrame]) -> None:
-        """Encode frames, a segment after the other, each with an encoder of its own."""
+        """Encode frames in segments, each with a new encoder."""
         for segment, group in groupby(frames, key=lambda frame: frame.segment):
             try:
                 with self.watchdog.step():
@@ -68,12 +68,12 @@ class SegmentEncoder:
                 ) from error
 
     def remove(self) -> None:
-        """Delete all segments: the result is complete."""
+        """Delete all segments after the result is complete."""
         self._removed = True
         self.segments.remove()
 
-    def give_up(self) -> Path | None:
-        """Close the store; returns where finished segments are, if there are any."""
+    def abort(self) -> Path | None:
+        """Close the database; return the folder of finished segments if there are any."""
         if self._removed:
             return None
         if not self.segments.finished:
@@ -92,7 +92,7 @@ class SegmentEncoder:
 
 
 def encoder_watchdog(encoding: Encoding) -> Watchdog:
-    """Watch over the encoder of a result."""
+    """Create the watchdog for the encoder of a result."""
     return Watchdog(
         stall_seconds(encoding.width, encoding.height),
         f"{encoding.encoder} makes no progress: choose another --codec or --preset",
@@ -100,7 +100,9 @@ def encoder_watchdog(encoding: Encoding) -> Watchdog:
 
 
 def with_captions(frame: av.VideoFrame, source: av.VideoFrame) -> av.VideoFrame:
-    """A frame for the encoder with the closed captions of a source frame."""
+    """Return a frame for the encoder with the closed captions of a source frame."""
     captioned = with_side_data(frame, source)
-    captioned.pts, captioned.time_base, captioned.pict_type = frame.pts, frame.time_base, 0
+    captioned.pts = frame.pts
+    captioned.time_base = frame.time_base
+    captioned.pict_type = 0  # the encoder chooses its own key frames
     return captioned

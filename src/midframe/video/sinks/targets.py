@@ -1,4 +1,4 @@
-"""Choosing the target by the name of a result: a video, an animation, an image sequence, or
+"""Choosing the target by the path of a result: a video, an animation, an image sequence, or
 standard output."""
 
 from dataclasses import replace
@@ -18,14 +18,14 @@ from midframe.video.sinks.video_file import VideoFileTarget
 
 
 def target_for(path: Path, options: EncodingOptions) -> Target:
-    """Return the target for the name of a result.
+    """Return the target for the path of a result.
 
     Args:
-        path: the name.
-        options: how the result is encoded, and whether it has sound.
+        path: of the result.
+        options: of the encoding.
 
     Raises:
-        VideoError: nothing can be written under that name.
+        VideoError: the suffix is not supported, or the target does not support the options.
     """
     suffix = path.suffix.lower()
     if suffix in CONTAINERS and path != STREAM and not is_pattern(path) and not path.is_dir():

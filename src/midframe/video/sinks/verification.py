@@ -1,4 +1,4 @@
-"""Verifying a finished video file: it is played, and compared with what its source showed."""
+"""Verification of a finished video file: it is decoded and compared with its source."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -9,21 +9,21 @@ from midframe.media.streams.sound import ConvertedSound
 from midframe.media.writing.encoders import Encoding
 from midframe.media.writing.writer import VideoWriter
 from midframe.video.plan import Extent
-from midframe.video.proof import Expected, Stretch, prove
+from midframe.video.proof import Expected, StreamSpan, prove
 from midframe.video.sinks.protocol import Job
 
 
 def verify(
     path: Path, job: Job, encoding: Encoding, extent: Extent, writer: VideoWriter | None = None
 ) -> None:
-    """Play a result and compare it with its source; the differences go into the report.
+    """Decode a result and compare it with its source; add the differences to the report.
 
     Args:
         path: of the result.
         job: the work.
         encoding: of its frames.
-        extent: what it covers.
-        writer: that wrote it with other streams; None if it has none.
+        extent: of the result.
+        writer: of the file, if it has other streams.
     """
     source = job.source
     is_part = source.part != WHOLE
@@ -34,7 +34,7 @@ def verify(
     expected = Expected(
         thumbnails=source.thumbnails,
         end=extent.source_end,
-        sounds=[heard(source, index, carrier, extent) for index, carrier in sounds.items()],
+        sounds=[sound_span(source, index, carrier, extent) for index, carrier in sounds.items()],
         streams=writer.others.counts if writer else {},
         slow=job.timeline.slow,
         step=1 / job.timeline.rate,
@@ -46,10 +46,13 @@ def verify(
     prove(path, job.report, expected)
 
 
-def heard(source: FrameSource, index: int, carrier: Carrier, extent: Extent) -> Stretch | None:
-    """When a sound stream of the source is heard, within the part that is shown; None if that is
-    not known."""
-    span, is_part = source.contents.spans.get(index), source.part != WHOLE
+def sound_span(
+    source: FrameSource, index: int, carrier: Carrier, extent: Extent
+) -> StreamSpan | None:
+    """Return start and end of an audio stream within the part that is shown, in seconds of the
+    source; None if they are unknown or outside."""
+    span = source.contents.spans.get(index)
+    is_part = source.part != WHOLE
     if span is None:
         return None
     begin, end = span.begin, span.end
@@ -63,4 +66,4 @@ def heard(source: FrameSource, index: int, carrier: Carrier, extent: Extent) -> 
         begin, end = carrier.begin + offset, carrier.end + offset
     if is_part:
         begin, end = max(begin, extent.begin), min(end, extent.end)
-    return Stretch(begin, end) if begin < end else None
+    return StreamSpan(begin, end) if begin < end else None

@@ -1,4 +1,4 @@
-"""A result in a video file, with the other streams of its source."""
+"""Results as video files, with the other streams of the source."""
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -23,7 +23,7 @@ from midframe.options import EncodingOptions
 from midframe.video.plan import Extent
 from midframe.video.rendered_frame import RenderedFrame
 from midframe.video.sinks.checks import check_target, is_marked, result_mark
-from midframe.video.sinks.protocol import Job, cleaning_up
+from midframe.video.sinks.protocol import Job, abort_on_error
 from midframe.video.sinks.segment_encoder import SegmentEncoder
 from midframe.video.sinks.verification import verify
 from midframe.video.timeline import ConstantRate, TrueTimes
@@ -47,7 +47,7 @@ class VideoFileTarget:
         check_target(source, self.path, overwrite or resume, own=not resume)
 
     def is_complete(self, settings: Mapping[str, Any], *, overwrite: bool) -> bool:
-        """See `Target`: a file states the fingerprint of the options that it was made with."""
+        """See `Target`: a file contains the fingerprint of its options."""
         return is_marked(self.path, result_mark(settings, self.options), overwrite=overwrite)
 
     def begin(self, job: Job, *, resume: bool, overwrite: bool) -> "VideoFileSink":
@@ -63,18 +63,22 @@ class VideoFileTarget:
                 "name an OUT of .mp4, or choose a lower --factor or --fps"
             )
         encoding = choose_encoding(
-            job.picture, job.colour, suffix=self.path.suffix, options=self.options, **job.form
+            job.picture,
+            job.colour,
+            suffix=self.path.suffix,
+            options=self.options,
+            **job.encoding_arguments,
         )
         encoder = SegmentEncoder(self.path, job, encoding, resume=resume, overwrite=overwrite)
-        with cleaning_up(encoder.give_up):
+        with abort_on_error(encoder.abort):
             return VideoFileSink(self.path, self.options, job, encoder)
 
 
 class VideoFileSink:
     """Joins finished segments with the other streams of the source: a `Sink`.
 
-    Every stream is tried when the sink is built, in a file that is thrown away: a container that
-    refuses one must not be found out after hours of work.
+    The constructor tries all streams in a temporary file, so that streams that the container
+    refuses are found before hours of work.
     """
 
     def __init__(
@@ -87,7 +91,7 @@ class VideoFileSink:
         self.encoding = encoder.encoding
         self.finished = encoder.finished
         self.plan = _plan_streams(path, options, job, encoder.folder)
-        """What becomes of the streams beside the picture."""
+        """How the streams other than the video are carried over."""
         self.template = _template_of(path, job, self.encoding)
         """Template of the video stream of spherical and stereoscopic videos."""
         self.carries_immersion = self.template is not None
@@ -114,16 +118,16 @@ class VideoFileSink:
             try:
                 writer = self._join(extent)
                 break
-            except StreamsFailed as failure:  # what is done is not lost for it
+            except StreamsFailed as failure:  # join again without these streams
                 self._drop(failure)
         self._report_streams(writer)
         self.encoder.remove()
         verify(self.path, self.job, self.encoding, extent, writer)
         self.job.report.damage += tuple(writer.damage)
 
-    def give_up(self) -> Path | None:
+    def abort(self) -> Path | None:
         """See `Sink`."""
-        return self.encoder.give_up()
+        return self.encoder.abort()
 
     def _drop(self, failure: StreamsFailed) -> None:
         for index in failure.indices:
@@ -135,7 +139,7 @@ class VideoFileSink:
         self.job.report.dropped = tuple(dropped)
 
     def _join(self, extent: Extent) -> VideoWriter:
-        """Write the result of the finished segments and the source's other streams."""
+        """Write the finished segments and the source's other streams to the result."""
         segments = self.encoder.segments
         extradata = segments.extradata()
         with self.job.source.reopen() as source:
@@ -171,7 +175,7 @@ class VideoFileSink:
 
 
 def _plan_streams(path: Path, options: EncodingOptions, job: Job, scratch: Path) -> Plan:
-    """Find out what becomes of the streams beside the picture, and of the time code."""
+    """Plan the streams other than the video, and the time code."""
     plan = make_plan(
         job.source.path,
         job.source.others,
@@ -196,4 +200,4 @@ def _template_of(path: Path, job: Job, encoding: Encoding) -> Template | None:
         return None
     with suppress(av.FFmpegError, ValueError):
         return template_of(encoding, immersion)
-    return None  # MP4 has no place for the codec: reported as dropped
+    return None  # MP4 does not support the codec: reported as dropped

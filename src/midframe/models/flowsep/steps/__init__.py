@@ -1,7 +1,7 @@
 """FlowSep's steps besides its convolutions, each with its implementations side by side.
 
-`<step>/plain.py` is PyTorch, `halide.py` the CPU form, `triton.py` the CUDA form. `protocol.py`
-defines the steps, and `select_steps` is the only place that chooses between the implementations.
+`<step>/plain.py` is the PyTorch implementation, `halide.py` that for the CPU, `triton.py` that for
+CUDA. `protocol.py` defines the steps, and `select_steps` chooses the implementation.
 """
 
 from functools import cache
@@ -17,10 +17,10 @@ __all__ = ["PlainSteps", "Steps", "select_steps"]
 
 
 def select_steps(tensor: Tensor) -> Steps:
-    """Return the implementation for tensors on the device of one, with or without gradients.
+    """Return the implementation for the device of a tensor, with gradients if they are enabled.
 
-    FlowSep calls it once per call of its own, not for each step: whether gradients are needed, and
-    the device, are not known earlier (`Module.to` may follow `for_inference`).
+    FlowSep calls it in each of its methods: device and gradients are not known in the constructor
+    (`Module.to` may follow `for_inference`).
     """
     if torch.compiler.is_exporting() or avoids_compilation():
         return PlainSteps()
@@ -29,7 +29,8 @@ def select_steps(tensor: Tensor) -> Steps:
 
 @cache
 def _steps_for(device: str, gradients: bool) -> Steps:
-    """Return PyTorch on other devices, and if Halide or Triton is not installed."""
+    """Return the implementation of a device; PyTorch's if there is none, or if Halide or Triton is
+    not installed."""
     loaders = {
         ("cpu", False): _load_halide,
         ("cpu", True): _load_halide_for_training,

@@ -17,13 +17,13 @@ class Steps(Protocol):
     def downsample(self, frame: Tensor, factor: int, multiple: int = 1) -> Tensor:
         """Average a frame over squares of `factor` pixels.
 
-        Its edges are repeated below and on the right if its size, or then the result's, is not a
-        multiple.
+        The frame is padded with its edge below and on the right so that its size is a multiple of
+        `factor`, and the size of the result a multiple of `multiple`.
 
         Args:
             frame: (N, C, H, W).
-            factor: by which the result is smaller.
-            multiple: of which the result's height and width are multiples.
+            factor: of downsampling.
+            multiple: of the result's height and width.
 
         Returns:
             (N, C, h, w) in the type of the frame.
@@ -47,19 +47,19 @@ class Steps(Protocol):
         """
 
     def propagate_flow(self, first: Tensor, second: Tensor, flow: Tensor, distance: int) -> Tensor:
-        """Replace each pixel's flow by that of a pixel nearby where this aligns both frames better.
+        """Replace each pixel's flow by that of a nearby pixel if this aligns both frames better.
 
-        Candidates are a pixel's own flow and those of the eight pixels at a distance (propagation
-        of PatchMatch, doi 10.1145/1531326.1531330). Flows estimated at a lower resolution are
-        smeared where objects move past each other; near such an edge, the right flow of a pixel is
-        found on one of its sides. The flows are then averaged over 3x3 pixels: seams between very
-        different flows would show as cracks.
+        Candidates are the pixel's own flow and those of eight pixels at a distance (propagation as
+        in PatchMatch, doi 10.1145/1531326.1531330). Flows from a lower resolution are blurred at
+        motion boundaries; near such a boundary, the correct flow of a pixel is found on one of its
+        sides. The flows are then averaged over 3x3 pixels, because seams between very different
+        flows are visible as cracks.
 
         Args:
             first, second: frames at the size of the flow, (N, C, h, w), float32.
             flow: to the first and to the second frame, (N, 4, h, w) float32, x before y, in pixels.
             distance: to the candidates, vertical, horizontal and diagonal, in pixels; clamped at
-                the edges. With 0 flows stay as they are.
+                the edges. With 0 flows are not changed.
 
         Returns:
             Flows (N, 4, h, w). Differentiable in the flow; the choice does not depend on gradients.
