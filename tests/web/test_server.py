@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -65,6 +66,7 @@ def test_another_site_cannot_start_a_job(site: Site) -> None:
     assert ask(site, path, body, Host="evil.example")[0] == 403
 
 
+@pytest.mark.skipif(find_spec("gradio") is None, reason="Gradio is not installed")
 def test_the_command_serves_until_it_is_interrupted(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "midframe", "web", "--port", "0"]
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
@@ -73,7 +75,10 @@ def test_the_command_serves_until_it_is_interrupted(tmp_path: Path) -> None:
     ) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
-        assert ADDRESS.match(line), line
+        found = ADDRESS.match(line)
+        assert found, line
+        with urlopen(found[0], timeout=60) as answer:
+            assert answer.status == 200
         assert list(tmp_path.glob("midframe-web-*"))
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)

@@ -5,11 +5,14 @@ from typing import Annotated
 
 import typer
 
-from midframe.cli.parameters import SOURCE, Device
+from midframe.cli.parameters import Device
 from midframe.cli.shared import command, out, print_line
 from midframe.errors import OptionError
 from midframe.options import InterpolationOptions
 from midframe.web.options import KEEP_HOURS, PORT, Limits
+
+UPLOADS = "Uploads"
+"""Title of a panel of `--help`."""
 
 
 @command(
@@ -34,13 +37,13 @@ def web(
     ] = None,
     device: Device = InterpolationOptions.device,
     max_mb: Annotated[
-        float, typer.Option(help="Megabytes of an upload.", rich_help_panel=SOURCE)
+        float, typer.Option(help="Megabytes of an upload.", rich_help_panel=UPLOADS)
     ] = Limits.max_mb,
     max_seconds: Annotated[
-        float, typer.Option(help="Length of an uploaded video.", rich_help_panel=SOURCE)
+        float, typer.Option(help="Length of an uploaded video.", rich_help_panel=UPLOADS)
     ] = Limits.max_seconds,
     max_pixels: Annotated[
-        int, typer.Option(help="Width times height of an upload.", rich_help_panel=SOURCE)
+        int, typer.Option(help="Width times height of an upload.", rich_help_panel=UPLOADS)
     ] = Limits.max_pixels,
     keep_hours: Annotated[
         float, typer.Option(help="Delete files that were not used for so long.")

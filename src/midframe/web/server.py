@@ -12,6 +12,7 @@ from fastapi import FastAPI
 
 from midframe.errors import OptionError
 from midframe.web.access import Access, Guard
+from midframe.web.draining import Drain
 from midframe.web.handlers import Server
 from midframe.web.page import HEAD, build_page, theme
 from midframe.web.routes import make_routes
@@ -56,16 +57,30 @@ def make_app(server: Server, access: Access) -> Guard:
     return Guard(mounted, access)
 
 
+class DrainingServer(uvicorn.Server):  # type: ignore[misc]
+    """A web server that ends open streams when it stops."""
+
+    def __init__(self, config: uvicorn.Config, drain: Drain) -> None:
+        super().__init__(config)
+        self._drain = drain
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """See uvicorn."""
+        self._drain.stop()
+        await super().shutdown(sockets)
+
+
 def make_server(server: Server, access: Access) -> uvicorn.Server:
     """Return the web server, ready to run with a socket of `listen`; arguments as of `make_app`."""
+    drain = Drain(make_app(server, access))
     config = uvicorn.Config(
-        make_app(server, access),
+        drain,
         log_level="warning",
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=STOP_SECONDS,
     )
-    return uvicorn.Server(config)
+    return DrainingServer(config, drain)
 
 
 def listen(host: str, port: int) -> socket.socket:

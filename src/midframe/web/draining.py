@@ -1,0 +1,52 @@
+"""Ending open streams when the server stops: pages keep some open for as long as they are shown."""
+
+import asyncio
+from typing import Any
+
+from midframe.web.access import App, Message, Receive, Scope, Send
+
+
+class Drain:
+    """Passes requests on; once stopped, tells the application that their clients have gone.
+
+    Args:
+        app: an ASGI application.
+    """
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+        self._stopped = asyncio.Event()
+
+    def stop(self) -> None:
+        """End the requests that are open."""
+        self._stopped.set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request; an answer that was ended is completed, so that nothing is logged."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        unfinished = False
+
+        async def send_noting(message: Message) -> None:
+            nonlocal unfinished
+            starts = message["type"] == "http.response.start"
+            unfinished = starts or bool(message.get("more_body"))
+            await send(message)
+
+        async def receive_or_stop() -> Message:
+            return await self._receive(receive)
+
+        await self.app(scope, receive_or_stop, send_noting)
+        if unfinished:
+            await send({"type": "http.response.body", "body": b""})
+
+    async def _receive(self, receive: Receive) -> Message:
+        stopped: asyncio.Task[Any] = asyncio.ensure_future(self._stopped.wait())
+        received: asyncio.Task[Message] = asyncio.ensure_future(receive())
+        try:
+            await asyncio.wait({stopped, received}, return_when=asyncio.FIRST_COMPLETED)
+            return received.result() if received.done() else {"type": "http.disconnect"}
+        finally:
+            stopped.cancel()
+            received.cancel()
