@@ -1,4 +1,5 @@
-"""Progress bars with reliable numbers: no rate before it is measured, no count above the total."""
+"""Progress bars: the rate is shown only after it is measured, and the count never exceeds the
+total."""
 
 from collections import deque
 from time import monotonic
@@ -17,20 +18,21 @@ from rich.progress import (
 from rich.text import Text
 
 FIRST_PAUSE = 1.0
-"""Seconds: work that pauses for so long has compiled kernels, or interpolated its first frame."""
+"""A pause of this many seconds ends the preparation: kernels were compiled, or the first frame was
+interpolated."""
 WARM_UP = 3.0
-"""Seconds after which there is a pace without such a pause."""
+"""Seconds after which the preparation ends without such a pause."""
 MIN_MEASURED = 1.0
-"""Seconds that a rate is measured over at least."""
+"""Minimum duration of a rate measurement, in seconds."""
 WINDOW = 30.0
-"""Seconds that a rate is measured over at most."""
+"""Maximum duration of a rate measurement, in seconds."""
 
 
 class Pace:
-    """How fast work goes, measured from the end of its preparation.
+    """Measures the rate of work, from the end of its preparation.
 
-    Frames are read ahead in no time, then kernels are compiled: a rate from the first update on
-    means nothing.
+    At first frames are only read ahead, and then kernels are compiled, so a rate that includes this
+    time would be wrong.
     """
 
     def __init__(self) -> None:
@@ -38,10 +40,10 @@ class Pace:
         self._last = 0.0
         self._steady = False
         self._points = deque[tuple[float, float]]()
-        """(time, count), the first of them not much older than the window."""
+        """(time, count) of the updates in the window, and the last one before it."""
 
     def update(self, count: float, now: float) -> None:
-        """Take note of a count."""
+        """Add the count at a time, in seconds."""
         if self._begin is None:
             self._begin = self._last = now
         if not self._steady and (now - self._last > FIRST_PAUSE or now - self._begin > WARM_UP):
@@ -53,23 +55,22 @@ class Pace:
             self._points.popleft()
 
     def rate(self, now: float) -> float | None:
-        """Counts a second up to now; None before that is known."""
+        """Return the counts per second in the window; None before the rate is measured."""
         if not self._steady or len(self._points) < 2:
             return None
-        (begin, before), (_, count) = self._points[0], self._points[-1]
-        return (
-            (count - before) / (now - begin)
-            if now - begin >= MIN_MEASURED and count > before
-            else None
-        )
+        begin, before = self._points[0]
+        _, count = self._points[-1]
+        if now - begin < MIN_MEASURED or count <= before:
+            return None
+        return (count - before) / (now - begin)
 
     def is_preparing(self, now: float) -> bool:
-        """Whether the work pauses before its rate can be measured."""
+        """Return whether the work is in a pause of its preparation."""
         return not self._steady and now - self._last > MIN_MEASURED / 2
 
 
 class FrameBar(Progress):
-    """A progress bar that appears with its first update, and whose count never passes the total."""
+    """A progress bar that appears with its first update; its count never exceeds the total."""
 
     def __enter__(self) -> Self:
         return self
@@ -98,7 +99,7 @@ class FrameBar(Progress):
 
 
 class CountColumn(ProgressColumn):
-    """How many are done, of how many if that is known."""
+    """The finished count, and the total if it is known."""
 
     def render(self, task: Task) -> Text:
         return Text(
@@ -131,13 +132,13 @@ def new_bar(console: Console, *, disable: bool = False) -> FrameBar:
 
 
 class BatchBar(FrameBar):
-    """Two progress bars: the films, and the frames of the present one."""
+    """Two progress bars: one for the films, one for the frames of the present film."""
 
     def start_films(self, count: int | None) -> None:
         """Show the bar of the films.
 
         Args:
-            count: how many there are; None if that is not known.
+            count: number of films; None if it is unknown.
         """
         self._films = self.add_task("videos", total=count)
         self._film: TaskID | None = None
@@ -159,7 +160,7 @@ class BatchBar(FrameBar):
 
 
 def new_batch_bar(console: Console, count: int | None) -> BatchBar:
-    """Make the progress display of a batch; `count` as in `BatchBar.start_films`."""
+    """Create the progress bar of a batch; `count` as in `BatchBar.start_films`."""
     bar = BatchBar(
         TextColumn("{task.description}", markup=False),
         BarColumn(),

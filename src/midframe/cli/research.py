@@ -183,7 +183,7 @@ def doctor(
     measure: Annotated[
         bool,
         typer.Option(
-            "--measure", help="Measure frames a second of each model at 480p, 720p and 1080p."
+            "--measure", help="Measure frames per second of each model at 480p, 720p and 1080p."
         ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -207,7 +207,7 @@ def doctor(
 
 
 def measured_speeds() -> dict[str, dict[str, float | None]]:
-    """Measure the shipped models; each is named on standard error as it begins."""
+    """Measure the speed of the shipped models, and print the progress to standard error."""
     from midframe.speeds import measure_speeds
 
     return measure_speeds(
@@ -217,11 +217,11 @@ def measured_speeds() -> dict[str, dict[str, float | None]]:
 
 
 def print_speeds(speeds: dict[str, dict[str, float | None]]) -> None:
-    """Print a table of frames a second."""
+    """Print a table of frames per second."""
     from rich.table import Table
 
     sizes = list(next(iter(speeds.values())))
-    table = Table("frames a second", *sizes)
+    table = Table("frames per second", *sizes)
     for model, rates in speeds.items():
         table.add_row(
             model, *("too slow" if rate is None else f"{rate:.2f}" for rate in rates.values())
