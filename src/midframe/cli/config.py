@@ -85,7 +85,7 @@ def _defaults_of(path: Path, group: Any, found: dict[str, Any]) -> dict[str, Any
     commands = group.commands
     shared = {key: value for key, value in found.items() if not isinstance(value, dict)}
     known = {key for command in commands.values() for key in _options_of(command)}
-    if wrong := [key for key in shared if _normalised(key) not in known]:
+    if wrong := [key for key in shared if _normalise(key) not in known]:
         raise ConfigError(_unknown(path, wrong[0], "any command", known))
     if wrong := [key for key in found if key not in shared and key not in commands]:
         raise ConfigError(
@@ -98,17 +98,17 @@ def _defaults_of(path: Path, group: Any, found: dict[str, Any]) -> dict[str, Any
         if hasattr(command, "commands"):
             defaults[name] = _defaults_of(path, command, table)
             continue
-        if wrong := [key for key in table if _normalised(key) not in options]:
+        if wrong := [key for key in table if _normalise(key) not in options]:
             raise ConfigError(_unknown(path, wrong[0], name, options))
-        given = {key: each for key, each in shared.items() if _normalised(key) in options} | table
-        defaults[name] = {options[_normalised(key)]: value for key, value in given.items()}
+        given = {key: each for key, each in shared.items() if _normalise(key) in options} | table
+        defaults[name] = {options[_normalise(key)]: value for key, value in given.items()}
     return defaults
 
 
 def _options_of(command: Any) -> dict[str, str]:
     """Return the parameters of a command by the long names of their options."""
     return {
-        _normalised(name): str(parameter.name)
+        _normalise(name): str(parameter.name)
         for parameter in command.params
         if parameter.param_type_name == "option"
         for name in parameter.opts
@@ -116,7 +116,7 @@ def _options_of(command: Any) -> dict[str, str]:
     }
 
 
-def _normalised(name: str) -> str:
+def _normalise(name: str) -> str:
     return name.removeprefix("--").replace("_", "-")
 
 
