@@ -29,7 +29,7 @@ Progress = Callable[[str, str], None]
 def measure_speeds(
     models: Iterable[str], progress: Progress | None = None, **options: Any
 ) -> dict[str, dict[str, float | None]]:
-    """Measure how many frames a second models interpolate on this machine.
+    """Measure how many frames per second models interpolate on this machine.
 
     Args:
         models: names or files of weights.
@@ -37,12 +37,13 @@ def measure_speeds(
         options: of `Interpolator`.
 
     Returns:
-        Frames a second by model and size, as `midframe video` interpolates them, without decoding
-        and encoding; None where a frame would take longer than `MAX_SECONDS`.
+        Frames per second by model and size, with parallel pairs as in `midframe video`, without
+        decoding and encoding; None if a frame would take longer than `MAX_SECONDS`.
     """
     found: dict[str, dict[str, float | None]] = {}
     for model in models:
-        tool, slowest = Interpolator(model, **options), 0.0
+        tool = Interpolator(model, **options)
+        slowest = 0.0
         found[model] = {}
         for name, (height, width) in SIZES.items():
             if slowest * height * width > MAX_SECONDS:
@@ -57,11 +58,11 @@ def measure_speeds(
 
 
 def measure_rate(tool: Interpolator, first: Array, second: Array) -> float:
-    """Return the frames a second that are interpolated between two frames, after one run that
-    compiles."""
+    """Return the number of interpolated frames per second, after one run that compiles kernels."""
     tool.interpolate(first, second)
     pairs = tool.pairs_at_once(*first.shape[:2])
-    count, begin = 0, perf_counter()
+    count = 0
+    begin = perf_counter()
     with Workers(pairs) as workers:
         while (passed := perf_counter() - begin) < MIN_SECONDS:
             list(workers.map(lambda _: tool.interpolate(first, second), range(pairs)))

@@ -96,11 +96,11 @@ class Ensemble(Network):
         return max(1, self.network.pairs_at_once(height, width) // len(self.views))
 
     def kernels_at(self, first: Tensor, second: Tensor, x: int, y: int) -> Tensor:
-        """See `Network`; of the pair as it is."""
+        """See `Network`; for the original view only."""
         return self.network.kernels_at(first, second, x, y)
 
     def motion(self, first: Tensor, second: Tensor) -> Tensor:
-        """See `Network`; of the pair as it is."""
+        """See `Network`; for the original view only."""
         return self.network.motion(first, second)
 
 
