@@ -475,7 +475,7 @@ def test_memory_stays_flat_over_ten_thousand_frames(render_video: Render, tmp_pa
 def test_a_disk_that_is_gone_for_a_while_keeps_what_is_done(
     render_video: Render, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source, target, decoded = render_video(frames=300), tmp_path / "out.mp4", VideoReader._decoded
+    source, target, decoded = render_video(frames=300), tmp_path / "out.mp4", VideoReader._decode
 
     def failing(self: VideoReader, *given: Any, **named: Any) -> Iterator[av.VideoFrame]:
         for number, picture in enumerate(decoded(self, *given, **named)):
@@ -483,7 +483,7 @@ def test_a_disk_that_is_gone_for_a_while_keeps_what_is_done(
                 raise av.FFmpegError(errno.EIO, "Input/output error")
             yield picture
 
-    monkeypatch.setattr(VideoReader, "_decoded", failing)
+    monkeypatch.setattr(VideoReader, "_decode", failing)
     with pytest.raises(VideoError, match=r"cannot be read now .*--resume continues"):
         interpolate_video(source, target, model=Averager())
     monkeypatch.undo()
