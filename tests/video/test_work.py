@@ -515,7 +515,7 @@ def test_one_result_is_worked_on_once_at_a_time(tmp_path: Path) -> None:
 def test_a_lock_is_taken_anew_where_its_folder_was_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder, locked = tmp_path / "out.midframe", FolderLock._locked
+    folder, locked = tmp_path / "out.midframe", FolderLock._try_lock
 
     def late(self: FolderLock) -> int:
         file = locked(self)
@@ -525,7 +525,7 @@ def test_a_lock_is_taken_anew_where_its_folder_was_removed(
         return file
 
     attempts = iter(range(10))
-    monkeypatch.setattr(FolderLock, "_locked", late)
+    monkeypatch.setattr(FolderLock, "_try_lock", late)
     lock = FolderLock(folder)
     assert (folder / LOCK_FILE).exists()
     assert next(attempts) == 2
