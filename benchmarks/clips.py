@@ -23,7 +23,7 @@ import numpy as np
 from methods import Method, load_methods
 
 from midframe.defaults import DEFAULT_MODEL
-from midframe.evaluation.measures import COLUMNS, Measures, defined, measure
+from midframe.evaluation.measures import COLUMNS, Measures, drop_nan, measure
 from midframe.media.colour.conversion import to_rgb
 from midframe.media.pictures.images import Array, eight_bit
 from midframe.media.reading.reader import VideoReader
@@ -138,7 +138,7 @@ def score_triplets(
 def mean_measures(scores: Sequence[ClipScores], method: str) -> Measures:
     """Average the measures of one method; PSNR counts up to MAX_PSNR."""
     found = [each.measures[method] for each in scores]
-    values = {of: defined(min(MAX_PSNR, getattr(each, of)) for each in found) for of in COLUMNS}
+    values = {of: drop_nan(min(MAX_PSNR, getattr(each, of)) for each in found) for of in COLUMNS}
     return Measures(**{of: float(np.mean(each)) for of, each in values.items()})
 
 

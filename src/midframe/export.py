@@ -67,8 +67,8 @@ def export_onnx(
     import onnx
     import onnxscript  # noqa: F401  # torch asks for it with a worse message
 
-    tell = progress or (lambda _: None)
-    tell("tracing the network, which takes a minute or two")
+    report = progress or (lambda _: None)
+    report("tracing the network, which takes a minute or two")
     module = _Exported(model.for_inference(torch.float32))
     frames, dim = torch.rand(1, 3, *EXAMPLE_SIZE), torch.export.Dim
     shape = {2: model.stride * dim("rows", min=1), 3: model.stride * dim("columns", min=1)}
@@ -82,7 +82,7 @@ def export_onnx(
             dynamic_shapes={"first": shape, "second": shape, "time": {}},
         )  # fmt: skip
     assert program is not None, "an export by torch.export gives a program"
-    tell("writing")
+    report("writing")
     try:
         with atomic_write(path) as unfinished:
             onnx.save(program.model_proto, unfinished)

@@ -1,4 +1,4 @@
-"""How far a frame is from the truth."""
+"""Metrics of image quality."""
 
 import math
 
@@ -7,10 +7,11 @@ from torch import Tensor
 
 
 def psnr(image: Tensor, truth: Tensor) -> float:
-    """Peak signal-to-noise ratio in dB of two images in [0, 1], after rounding both to 8 bit.
+    """Compute the peak signal-to-noise ratio in dB of two images in [0, 1], rounded to 8 bit first.
 
-    The same as scikit-image's on the rounded images; infinite where they are equal.
+    It equals that of scikit-image for the rounded images, and is infinite if they are equal.
     """
-    rounded, expected = ((each.clamp(0, 1) * 255).round() for each in (image, truth))
+    rounded = (image.clamp(0, 1) * 255).round()
+    expected = (truth.clamp(0, 1) * 255).round()
     error = torch.mean((rounded.double() - expected.double()) ** 2).item()
     return 10 * math.log10(255**2 / error) if error else math.inf

@@ -37,12 +37,13 @@ def measure_speeds(
         options: of `Interpolator`.
 
     Returns:
-        Frames a second by model and size, as `midframe video` interpolates them, without decoding
-        and encoding; None where a frame would take longer than `MAX_SECONDS`.
+        Frames per second by model and size, with parallel pairs as in `midframe video`, without
+        decoding and encoding; None if a frame would take longer than `MAX_SECONDS`.
     """
     found: dict[str, dict[str, float | None]] = {}
     for model in models:
-        tool, slowest = Interpolator(model, **options), 0.0
+        tool = Interpolator(model, **options)
+        slowest = 0.0
         found[model] = {}
         for name, (height, width) in SIZES.items():
             if slowest * height * width > MAX_SECONDS:
@@ -57,11 +58,16 @@ def measure_speeds(
 
 
 def measure_rate(tool: Interpolator, first: Array, second: Array) -> float:
+<<<<<<< HEAD
     """Return the frames per second that are interpolated between two frames, after one run that
     compiles."""
+=======
+    """Return the number of interpolated frames per second, after one run that compiles kernels."""
+>>>>>>> reader
     tool.interpolate(first, second)
     pairs = tool.pairs_at_once(*first.shape[:2])
-    count, begin = 0, perf_counter()
+    count = 0
+    begin = perf_counter()
     with Workers(pairs) as workers:
         while (passed := perf_counter() - begin) < MIN_SECONDS:
             list(workers.map(lambda _: tool.interpolate(first, second), range(pairs)))

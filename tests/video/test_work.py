@@ -475,7 +475,7 @@ def test_memory_stays_flat_over_ten_thousand_frames(render_video: Render, tmp_pa
 def test_a_disk_that_is_gone_for_a_while_keeps_what_is_done(
     render_video: Render, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source, target, decoded = render_video(frames=300), tmp_path / "out.mp4", VideoReader._decoded
+    source, target, decoded = render_video(frames=300), tmp_path / "out.mp4", VideoReader._decode
 
     def failing(self: VideoReader, *given: Any, **named: Any) -> Iterator[av.VideoFrame]:
         for number, picture in enumerate(decoded(self, *given, **named)):
@@ -483,7 +483,7 @@ def test_a_disk_that_is_gone_for_a_while_keeps_what_is_done(
                 raise av.FFmpegError(errno.EIO, "Input/output error")
             yield picture
 
-    monkeypatch.setattr(VideoReader, "_decoded", failing)
+    monkeypatch.setattr(VideoReader, "_decode", failing)
     with pytest.raises(VideoError, match=r"cannot be read now .*--resume continues"):
         interpolate_video(source, target, model=Averager())
     monkeypatch.undo()
@@ -515,7 +515,7 @@ def test_one_result_is_worked_on_once_at_a_time(tmp_path: Path) -> None:
 def test_a_lock_is_taken_anew_where_its_folder_was_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder, locked = tmp_path / "out.midframe", FolderLock._locked
+    folder, locked = tmp_path / "out.midframe", FolderLock._try_lock
 
     def late(self: FolderLock) -> int:
         file = locked(self)
@@ -525,7 +525,7 @@ def test_a_lock_is_taken_anew_where_its_folder_was_removed(
         return file
 
     attempts = iter(range(10))
-    monkeypatch.setattr(FolderLock, "_locked", late)
+    monkeypatch.setattr(FolderLock, "_try_lock", late)
     lock = FolderLock(folder)
     assert (folder / LOCK_FILE).exists()
     assert next(attempts) == 2

@@ -1,4 +1,4 @@
-"""The command line: thin, one function a command. Nothing else prints or exits."""
+"""The command line: one short function per command. Only this package prints and exits."""
 
 import errno
 import io
@@ -17,8 +17,9 @@ from midframe.errors import MidframeError, OptionError
 __all__ = ["app", "batch", "datasets", "image", "main", "research", "video", "web"]
 
 INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
-"""Statuses that shells show for the signals."""
+"""Exit statuses after SIGINT and SIGTERM, as shells report them."""
 NO_MEMORY = ("not enough memory", "out of memory")
+<<<<<<< HEAD
 """In the text of PyTorch's errors."""
 EXTRAS = {
     "onnx": "export",
@@ -30,6 +31,9 @@ EXTRAS = {
     "uvicorn": "web",
 }
 """Extra of the package that installs a library; "train" for others."""
+=======
+"""Texts that identify PyTorch's errors for a lack of memory."""
+>>>>>>> reader
 
 
 class Terminated(KeyboardInterrupt):
@@ -39,9 +43,9 @@ class Terminated(KeyboardInterrupt):
 def main() -> NoReturn:
     """Run the command line.
 
-    Exit status: 0 for success; 1 for an error that a person can act upon (`MidframeError`,
-    `OptionError`, a file that cannot be written); 2 for wrong usage; 70 for a bug of midframe,
-    which is every other exception; 130 after SIGINT and 143 after SIGTERM.
+    Exit status: 0 for success; 1 for an error that the user can fix (`MidframeError`,
+    `OptionError`, a file that cannot be written); 2 for wrong usage; 70 for any other exception,
+    which is a bug of midframe; 130 after SIGINT and 143 after SIGTERM.
     """
     signals: list[int] = []
 
@@ -70,7 +74,7 @@ def main() -> NoReturn:
 
 
 def _report(error: Exception, diagnostics: Diagnostics) -> int:
-    """Print what is wrong; returns the exit status."""
+    """Print an error; return the exit status."""
     if isinstance(error, MidframeError | OptionError):
         diagnostics.report_error(error)
     elif isinstance(error, ModuleNotFoundError) and not (error.name or "midframe").startswith(
@@ -116,8 +120,8 @@ class _OneLine(logging.Formatter):
 
 
 def _prepare_output() -> None:
-    """Make every file name printable, on terminals without Unicode too, and messages of other
-    libraries one line."""
+    """Escape characters that a terminal cannot print, and put log messages of other libraries on
+    one line."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

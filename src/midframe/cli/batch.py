@@ -91,7 +91,7 @@ def make_batch(folder: Path, request: VideoRequest, *, overwrite: bool) -> Batch
 
 
 def watch_films(work: Batch, find: Callable[[], Sequence[Film]]) -> None:
-    """Run a batch on the films of a folder as they come, until it is interrupted."""
+    """Run a batch on new films of a folder until it is interrupted."""
     from midframe.batch.run import watch
     from midframe.cli.progress import new_batch_bar
 
@@ -101,7 +101,7 @@ def watch_films(work: Batch, find: Callable[[], Sequence[Film]]) -> None:
 
 
 def run_films(work: Batch, films: Sequence[Film]) -> None:
-    """Run a batch with a progress display, and print what became of its films.
+    """Run a batch with a progress bar, and print the status of its films.
 
     Raises:
         VideoError: films failed, or are damaged.
@@ -126,12 +126,12 @@ def run_films(work: Batch, films: Sequence[Film]) -> None:
 
 
 def progress_of(bar: BatchBar) -> FilmProgress:
-    """Return the callback that shows the progress of films."""
+    """Return the progress callback of a batch for a progress bar."""
     return lambda film, done, total: bar.update_film(one_line(film.source.name), done, total)
 
 
 def _show(result: FilmResult, bar: BatchBar) -> None:
-    """Print a line about a film above the progress display."""
+    """Print the status of a film above the progress bar."""
     bar.finish_film()
     text = f"{result.film.target}: {result.status}"
     if result.report:
@@ -140,7 +140,7 @@ def _show(result: FilmResult, bar: BatchBar) -> None:
 
 
 def show_plan(plans: Sequence[FilmPlan]) -> None:
-    """Print what a batch will do as a table, with totals."""
+    """Print the plan of a batch as a table with totals."""
     from rich.table import Table
 
     table = Table("video", "size", "frames", "interpolated", "time", "disk")
@@ -157,12 +157,12 @@ def show_plan(plans: Sequence[FilmPlan]) -> None:
             _clock(each.seconds),
             _megabytes(each.disk_bytes),
         )
-    total = [sum(each.frames for each in plans), sum(each.interpolated for each in plans)]
     table.add_section()
     table.add_row(
         "all",
         "",
-        *map(str, total),
+        str(sum(each.frames for each in plans)),
+        str(sum(each.interpolated for each in plans)),
         _clock(sum(each.seconds for each in plans)),
         _megabytes(sum(each.disk_bytes for each in plans)),
     )

@@ -25,7 +25,8 @@ def global_options_first(words: Iterable[str]) -> list[str]:
         >>> global_options_first(["video", "in.mp4", "-q"])
         ['-q', 'video', 'in.mp4']
     """
-    first, others = list[str](), list[str]()
+    first: list[str] = []
+    others: list[str] = []
     rest = iter(words)
     for word in rest:
         if word == "--":
@@ -38,7 +39,7 @@ def global_options_first(words: Iterable[str]) -> list[str]:
 
 
 def default_file() -> Path:
-    """Return where the configuration of the user lies, which need not exist."""
+    """Return the path of the user's configuration file, which may not exist."""
     if sys.platform == "win32":
         base = Path(os.environ.get("APPDATA") or Path.home() / "AppData" / "Roaming")
     else:
@@ -47,17 +48,18 @@ def default_file() -> Path:
 
 
 def load_defaults(path: Path | None, group: Any) -> dict[str, Any]:
-    """Read defaults of options: keys of a table [video] for this command, others for all commands.
+    """Read defaults of options: keys in the table [video] for this command, top-level keys for all
+    commands.
 
     Args:
         path: a TOML file; None for that of the user, if it exists.
-        group: the commands, of Typer.
+        group: Typer's group of commands.
 
     Returns:
-        Defaults by command and parameter, as Typer takes them.
+        Defaults by command and parameter, for Typer's `default_map`.
 
     Raises:
-        ConfigError: the file cannot be read, or has a key that is no option.
+        ConfigError: the file cannot be read, or has a key that is not an option.
     """
     if path is None:
         path = default_file()
@@ -72,8 +74,8 @@ def load_defaults(path: Path | None, group: Any) -> dict[str, Any]:
 
 
 def without_configured(context: Any, **values: Any) -> Iterable[Any]:
-    """Return the values of options that exclude each other; None for one of the configuration file
-    if another is given on the command line."""
+    """Return the values of mutually exclusive options; if one is given on the command line, those
+    of the configuration file become None."""
     sources = {name: context.get_parameter_source(name) for name in values}
     given = {name for name, source in sources.items() if source and source.name == "COMMANDLINE"}
     return [value if not given or name in given else None for name, value in values.items()]
@@ -83,7 +85,7 @@ def _defaults_of(path: Path, group: Any, found: dict[str, Any]) -> dict[str, Any
     commands = group.commands
     shared = {key: value for key, value in found.items() if not isinstance(value, dict)}
     known = {key for command in commands.values() for key in _options_of(command)}
-    if wrong := [key for key in shared if _normalised(key) not in known]:
+    if wrong := [key for key in shared if _normalise(key) not in known]:
         raise ConfigError(_unknown(path, wrong[0], "any command", known))
     if wrong := [key for key in found if key not in shared and key not in commands]:
         raise ConfigError(
@@ -91,21 +93,22 @@ def _defaults_of(path: Path, group: Any, found: dict[str, Any]) -> dict[str, Any
         )
     defaults: dict[str, Any] = {}
     for name, command in commands.items():
-        options, table = _options_of(command), found.get(name, {})
+        options = _options_of(command)
+        table = found.get(name, {})
         if hasattr(command, "commands"):
             defaults[name] = _defaults_of(path, command, table)
             continue
-        if wrong := [key for key in table if _normalised(key) not in options]:
+        if wrong := [key for key in table if _normalise(key) not in options]:
             raise ConfigError(_unknown(path, wrong[0], name, options))
-        given = {key: each for key, each in shared.items() if _normalised(key) in options} | table
-        defaults[name] = {options[_normalised(key)]: value for key, value in given.items()}
+        given = {key: each for key, each in shared.items() if _normalise(key) in options} | table
+        defaults[name] = {options[_normalise(key)]: value for key, value in given.items()}
     return defaults
 
 
 def _options_of(command: Any) -> dict[str, str]:
     """Return the parameters of a command by the long names of their options."""
     return {
-        _normalised(name): str(parameter.name)
+        _normalise(name): str(parameter.name)
         for parameter in command.params
         if parameter.param_type_name == "option"
         for name in parameter.opts
@@ -113,7 +116,7 @@ def _options_of(command: Any) -> dict[str, str]:
     }
 
 
-def _normalised(name: str) -> str:
+def _normalise(name: str) -> str:
     return name.removeprefix("--").replace("_", "-")
 
 

@@ -1,4 +1,4 @@
-"""Define the commands for datasets."""
+"""Commands for datasets."""
 
 from functools import partial
 from pathlib import Path

@@ -13,10 +13,10 @@ from midframe.cli.shared import err, one_line, print_line
 from midframe.errors import OptionError
 
 BUG_STATUS = 70
-"""EX_SOFTWARE of sysexits.h; 2 already stands for wrong usage."""
+"""EX_SOFTWARE of sysexits.h; 2 is used for wrong usage."""
 FILE_FORMAT = "%(asctime)s midframe %(levelname)s %(name)s: %(message)s"
 FILE_LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} midframe ")
-"""How a log file of midframe begins."""
+"""Start of the first line in a log file of midframe."""
 
 PACKAGE = Path(midframe.__file__).parent
 
@@ -40,7 +40,7 @@ class _JsonLine(logging.Formatter):
 
 
 class Diagnostics:
-    """What a command logs and where; one object for a run of the command line."""
+    """The log handlers of a command; one object per run of the command line."""
 
     def __init__(self) -> None:
         self.debug = self.json = False
@@ -52,12 +52,12 @@ class Diagnostics:
         self._add(self._terminal)
 
     def configure(self, *, verbose: bool, debug: bool, log_file: Path | None) -> None:
-        """Set what is logged.
+        """Set the log levels and the log file.
 
         Args:
             verbose: print the steps of the work.
             debug: print details too, and the traceback of an error.
-            log_file: gets everything, with times; it is appended to.
+            log_file: to which all messages are appended, with times.
 
         Raises:
             OptionError: the file is not a log file of midframe.
@@ -80,7 +80,7 @@ class Diagnostics:
         self._terminal.setFormatter(_JsonLine())
 
     def report_error(self, error: Exception) -> None:
-        """Print an error that a person can act upon."""
+        """Print an error that the user can fix."""
         self._log_traceback(error)
         text = error.command_line_text if isinstance(error, OptionError) else str(error)
         if self.json:
@@ -89,7 +89,7 @@ class Diagnostics:
         print_line(err, f"midframe: {text}", style="red")
 
     def report_bug(self, error: Exception) -> None:
-        """Print an exception that midframe should not have raised, and how to report it."""
+        """Print an unexpected exception, and how to report it as a bug."""
         self._log_traceback(error)
         frames = traceback.extract_tb(error.__traceback__)
         places = [each for each in frames if Path(each.filename).is_relative_to(PACKAGE)]
@@ -123,8 +123,7 @@ class Diagnostics:
 
 
 def check_log_file(path: Path) -> None:
-    """Check that a file is a log of midframe, or new or empty, so that nothing is appended to
-    another file.
+    """Check that a log file is new, empty or a log of midframe, so that no other file is changed.
 
     Raises:
         OptionError: it is another file, or a folder.

@@ -1,4 +1,4 @@
-"""Progress for people as a bar, and for programs as lines of JSON."""
+"""Progress as a bar, or for programs as lines of JSON."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from midframe.cli.shared import frame_bar
 
 ProgressFormat = Literal["bar", "json", "none"]
 MIN_PAUSE = 0.5
-"""Seconds between two events of progress."""
+"""Minimum seconds between two progress events."""
 
 Update = Callable[[float, float | None], None]
-"""Called with the number of source frames that are done, and their total, if known."""
+"""Callback with the number of finished source frames, and their total if known."""
 
 
 def write_event(event: str, **fields: Any) -> None:
@@ -24,7 +24,7 @@ def write_event(event: str, **fields: Any) -> None:
 
     Args:
         event: its name.
-        fields: what JSON can hold.
+        fields: further JSON values.
     """
     sys.stderr.write(json.dumps({"event": event, **fields}) + "\n")
     sys.stderr.flush()
@@ -32,7 +32,7 @@ def write_event(event: str, **fields: Any) -> None:
 
 @contextmanager
 def show_progress(form: ProgressFormat) -> Iterator[Update]:
-    """Yield a function that shows progress in some format."""
+    """Yield a callback that shows progress in the given format."""
     if form == "json":
         yield _events()
     elif form == "none":
@@ -43,10 +43,16 @@ def show_progress(form: ProgressFormat) -> Iterator[Update]:
 
 
 def _events() -> Update:
+<<<<<<< HEAD
     """Return a function that writes events of progress, not too many of them."""
     from midframe.pace import Pace
+=======
+    """Return a callback that writes progress events at limited frequency."""
+    from midframe.cli.progress import Pace
+>>>>>>> reader
 
-    pace, last = Pace(), -MIN_PAUSE
+    pace = Pace()
+    last = -MIN_PAUSE
 
     def update(done: float, total: float | None) -> None:
         nonlocal last
@@ -54,7 +60,8 @@ def _events() -> Update:
         pace.update(done, now)
         if now - last < MIN_PAUSE and (total is None or done < total):
             return
-        last, rate = now, pace.rate(now)
+        last = now
+        rate = pace.rate(now)
         left = None if rate is None or total is None else round(max(0.0, total - done) / rate, 1)
         rounded = None if rate is None else round(rate, 2)
         write_event(

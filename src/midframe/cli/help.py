@@ -13,18 +13,18 @@ from typer.core import TyperCommand, TyperGroup
 MIN_WIDTH, MAX_WIDTH = 40, 100
 """Columns of the text."""
 INDENT, NAME_WIDTH = 2, 26
-"""Columns before the names of options, and of the names; longer names have a line of their own."""
+"""Columns before the names of options, and for the names; a longer name is on a separate line."""
 ARGUMENTS, OPTIONS, COMMANDS = "Arguments", "Options", "Commands"
-"""Titles of the panels of what has no other."""
+"""Titles of the default panels."""
 ORDER = ("video", "image", "compare", "score", "models", "doctor", "kernels", "visualize")
 """Names of commands in the order of the help text; others follow."""
 
 Row = tuple[str, str]
-"""What is typed, and its description."""
+"""Name of an option, argument or command, and its description."""
 
 
 class HelpCommand(TyperCommand):
-    """A command with a help text in panels; its epilog lists examples, one a line."""
+    """A command with a help text in panels; its epilog lists examples, one per line."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         formatter.write(command_help(self, ctx))
@@ -34,7 +34,7 @@ class HelpGroup(TyperGroup):
     """A group of commands with a help text in panels."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """Return the names of the commands, the most usual ones first."""
+        """Return the names of the commands, the most common ones first."""
         names = super().list_commands(ctx)
         return sorted(names, key=lambda name: (*ORDER, name).index(name))
 
@@ -73,7 +73,7 @@ def command_help(command: Any, ctx: Any, more: dict[str, list[Row]] | None = Non
 
 
 def usage(command: Any) -> str:
-    """Return what follows the name of a command."""
+    """Return the arguments of a command for the usage line."""
     arguments = [
         each.metavar or each.name.upper()
         for each in command.params
@@ -85,7 +85,7 @@ def usage(command: Any) -> str:
 
 
 def columns(rows: Iterable[Row], width: int) -> Iterable[str]:
-    """Yield lines of two columns, of a width in all."""
+    """Yield lines with two columns, wrapped at a total width."""
     begin = INDENT + NAME_WIDTH
     for name, text in rows:
         head, lines = " " * INDENT + name, textwrap.wrap(text, width - begin)
@@ -105,7 +105,7 @@ def panel_of(parameter: Any) -> str:
 
 
 def row_of(parameter: Any, ctx: Any) -> Row:
-    """Return what is typed for a parameter, and its description with its default."""
+    """Return the names of a parameter, and its description with the default."""
     text = parameter.help or ""
     if parameter.param_type_name == "argument":
         return (parameter.metavar or parameter.name.upper()).strip("[]"), text

@@ -99,13 +99,13 @@ def image(
     for name, picture in zip(names, images, strict=True):
         write_image(name, picture, pair.icc_profile)
         out.print(str(name), soft_wrap=True)
-    high_bit_depth, alpha = pair.first.dtype == "uint16", pair.first.shape[2] == 4
-    for lost in (
-        *pair.dropped,
-        *lost_properties(
-            target.suffix, high_bit_depth=high_bit_depth, alpha=alpha, icc_profile=pair.icc_profile
-        ),
-    ):
+    lost_by_format = lost_properties(
+        target.suffix,
+        high_bit_depth=pair.first.dtype == "uint16",
+        alpha=pair.first.shape[2] == 4,
+        icc_profile=pair.icc_profile,
+    )
+    for lost in (*pair.dropped, *lost_by_format):
         err.print(f"midframe: dropped: {lost}", markup=False, soft_wrap=True)
 
 
@@ -127,12 +127,12 @@ def choose_times(count: int | None, given: Sequence[str]) -> list[Fraction]:
 
 
 def even_times(count: int) -> list[Fraction]:
-    """Return so many times that divide the interval from 0 to 1 evenly."""
+    """Return `count` times that divide the interval from 0 to 1 evenly."""
     return [Fraction(n, count + 1) for n in range(1, count + 1)]
 
 
 def parse_time(text: str) -> Fraction:
-    """Read a time such as 0.25 or 1/3; raises an OptionError if it is not a number from 0 to 1."""
+    """Parse a time such as 0.25 or 1/3; raise an OptionError if it is not a number from 0 to 1."""
     try:
         time = Fraction(text)
     except (ValueError, ZeroDivisionError) as error:
@@ -147,7 +147,7 @@ def parse_time(text: str) -> Fraction:
 
 
 def numbered_names(target: Path, count: int) -> list[Path]:
-    """Return the names of so many results: the target itself for one, otherwise with numbers from
+    """Return the names of `count` results: the target itself for one, otherwise with numbers from
     1."""
     if count == 1:
         return [target]
@@ -260,7 +260,7 @@ def check_writes(target: Path) -> None:
 
 
 def point_of(text: str, width: int, height: int) -> tuple[int, int]:
-    """Read a pixel from "X,Y"; raises an OptionError if it is not one of an image of that size."""
+    """Parse the position of a pixel, "X,Y"; raise an OptionError if it is outside of the image."""
     match = re.fullmatch(r"(\d+),(\d+)", text.strip())
     if not match:
         raise OptionError(f"--at is {text!r}: a pixel as X,Y is needed, for example 320,180")

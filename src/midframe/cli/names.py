@@ -1,17 +1,21 @@
+<<<<<<< HEAD
 """Names of sources, and of results that are given none."""
+=======
+"""Default names of results."""
+>>>>>>> reader
 
 from pathlib import Path
 
 from midframe.errors import SourceError
 
 KEPT_SUFFIXES = (".mkv", ".mov", ".m4v", ".gif", ".apng")
-"""Suffixes that a result without a given name takes from its source; others become .mp4."""
+"""Suffixes of sources that are used for the default name of the result; others become .mp4."""
 FOR_ALL_CODECS = ".mkv"
 
 
 def result_suffix(source: Path, codec: str | None) -> str:
-    """Return the suffix of a result: that of its source where such a file holds the codec. Images
-    have the suffix of their folder, which is none in most cases.
+    """Return the default suffix of a result: that of its source if the container supports the
+    codec. For images it is the suffix of their folder, usually none.
 
     Args:
         source: a video, an animation, or a folder or pattern of images.

@@ -1,4 +1,4 @@
-"""The options that several commands share, from the command line to the dataclasses of
+"""Options that several commands share: conversion from the command line to the dataclasses of
 `midframe.options`."""
 
 import inspect
@@ -51,16 +51,16 @@ from midframe.options import (
 
 @dataclass(frozen=True)
 class VideoRequest:
-    """The options of a video that was asked for on the command line."""
+    """The options of a video from the command line."""
 
     interpolation: InterpolationOptions
     video: VideoOptions
     label: str
-    """What is asked for, as in the name of a result that is given none: x2, 60fps or slow4."""
+    """Part of the default name of the result: x2, 60fps or slow4."""
 
     @property
     def codec(self) -> str | None:
-        """The codec of the result, as it was given."""
+        """Return the codec as given on the command line."""
         return self.video.encoding.codec
 
 
@@ -93,10 +93,10 @@ def read_video_options(
     encoder_option: EncoderOption = None,
     mute: Mute = EncodingOptions.mute,
 ) -> VideoRequest:
-    """Return the options as dataclasses. The callbacks of `quality` and `threads` apply these.
+    """Return the options as dataclasses; `quality` and `threads` are applied by their callbacks.
 
     Raises:
-        OptionError: an option has a value that it cannot have, or excludes another.
+        OptionError: an option has an invalid value, or two options exclude each other.
     """
     if factor is not None and fps is not None:
         factor, fps = without_configured(context, factor=factor, fps=fps)
@@ -113,11 +113,12 @@ def read_video_options(
 
 
 def takes_video_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of `read_video_options`, which it gets as its first argument.
+    """Add the options of `read_video_options` to a command, and pass their values as its first
+    argument.
 
     Args:
-        command: its first parameter is a VideoRequest; its others are those of the command line,
-            positional ones first.
+        command: whose first parameter is a VideoRequest, and whose others are parameters of the
+            command line, positional ones first.
     """
     shared = inspect.signature(read_video_options).parameters
     own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]

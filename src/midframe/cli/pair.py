@@ -20,15 +20,14 @@ class Pair:
     """(H, W, 3) RGB, or (H, W, 4) with alpha, uint8 or uint16."""
     second: Array
     icc_profile: bytes | None
-    """Of the first image, or else of the second."""
+    """Of the first image, or of the second if the first has none."""
     dropped: tuple[str, ...]
-    """Properties of the files that the images do not have."""
+    """Properties of the files that the decoded images do not have."""
 
     @property
     def colours(self) -> tuple[Array, Array]:
-        """The images without alpha."""
-        first, second = (image[..., :3].copy() for image in (self.first, self.second))
-        return first, second
+        """Return both images without alpha."""
+        return self.first[..., :3].copy(), self.second[..., :3].copy()
 
 
 def read_pair(first: Path, second: Path) -> Pair:
@@ -42,7 +41,7 @@ def read_pair(first: Path, second: Path) -> Pair:
     from midframe.media.pictures.decoding import HDR_TRANSFERS, read_picture
     from midframe.media.pictures.images import same_profile, unify_formats
 
-    Image.MAX_IMAGE_PIXELS = None  # the command line reads its user's own files, however large
+    Image.MAX_IMAGE_PIXELS = None  # no limit: the files are the user's own
     pictures = [read_picture(path) for path in (first, second)]
     sizes = [
         f"{path} is {picture.image.shape[1]}x{picture.image.shape[0]}"

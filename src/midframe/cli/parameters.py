@@ -80,7 +80,7 @@ Dedup = Annotated[
 Overlays = Annotated[
     bool,
     typer.Option(
-        help="Keep logos and subtitles that stand still in front of a moving picture.",
+        help="Keep static logos and subtitles in front of a moving image.",
         rich_help_panel=RETIMING,
     ),
 ]
@@ -104,13 +104,13 @@ Start = Annotated[
     typer.Option(
         parser=seconds,
         metavar="TIME",
-        help="Where to begin: 90, 1:30 or 0:01:30.5.",
+        help="Start time: 90, 1:30 or 0:01:30.5.",
         rich_help_panel=SOURCE,
     ),
 ]
 End = Annotated[
     float | None,
-    typer.Option(parser=seconds, metavar="TIME", help="Where to end.", rich_help_panel=SOURCE),
+    typer.Option(parser=seconds, metavar="TIME", help="End time.", rich_help_panel=SOURCE),
 ]
 SourceFps = Annotated[
     str | None,
@@ -123,14 +123,14 @@ SourceFps = Annotated[
 Deinterlace = Annotated[
     bool,
     typer.Option(
-        "--deinterlace", help="Make progressive frames of interlaced ones.", rich_help_panel=SOURCE
+        "--deinterlace", help="Convert interlaced frames to progressive.", rich_help_panel=SOURCE
     ),
 ]
 CutThreshold = Annotated[
     float,
     typer.Option(
         metavar="SCORE",
-        help="Scene change score, up to 100, from which a change is a cut; 0 for no cuts.",
+        help="Minimum scene change score of a cut, up to 100; 0 for no cuts.",
         rich_help_panel=SOURCE,
     ),
 ]
@@ -183,7 +183,7 @@ Ensemble = Annotated[
     EnsembleSize,
     typer.Option(
         metavar="1|2|4|8",
-        help="Self-ensemble: average over so many rotated and mirrored views; better, and slower.",
+        help="Self-ensemble: average over N rotated and mirrored views; better, but slower.",
         rich_help_panel=INTERPOLATION,
     ),
 ]
@@ -210,7 +210,7 @@ Crf = Annotated[
     int,
     typer.Option(
         metavar="N",
-        help="Constant quality; smaller is better and larger.",
+        help="Constant quality; smaller values give better quality and larger files.",
         rich_help_panel=ENCODING,
     ),
 ]

@@ -1,4 +1,4 @@
-"""Values of options as they are typed, and what some of them change at once."""
+"""Parsers and callbacks of options."""
 
 from fractions import Fraction
 
@@ -12,7 +12,7 @@ from midframe.times import Time, parse_seconds
 
 
 def exact_number(text: str | float) -> Fraction:
-    """Read a number of the command line, as in 2, 2.5 or 5/2."""
+    """Parse a number of the command line, as in 2, 2.5 or 5/2."""
     try:
         return Fraction(str(text))
     except (ValueError, ZeroDivisionError) as error:
@@ -20,18 +20,19 @@ def exact_number(text: str | float) -> Fraction:
 
 
 def apply_threads(number: int | None) -> int | None:
-    """Limit the threads that compute, before PyTorch is imported."""
+    """Limit the number of compute threads, before PyTorch is imported."""
     if number is not None:
         limit_threads(number)
     return number
 
 
 def apply_quality(context: typer.Context, quality: str) -> str:
-    """Make the values of a quality the defaults of the other options.
+    """Set the defaults of other options to those of a quality.
 
-    A quality that is given on the command line replaces the defaults of the configuration file.
+    A quality on the command line takes precedence over the configuration file.
     """
-    source, values = context.get_parameter_source("quality"), QUALITIES.get(quality, {})
+    source = context.get_parameter_source("quality")
+    values = QUALITIES.get(quality, {})
     configured = context.default_map or {}
     given = source is not None and source.name == "COMMANDLINE"
     context.default_map = {**configured, **values} if given else {**values, **configured}
@@ -39,7 +40,7 @@ def apply_quality(context: typer.Context, quality: str) -> str:
 
 
 def apply_progress(context: typer.Context, form: str) -> str:
-    """Write messages as JSON, too, if progress is written so."""
+    """Write messages as JSON too if the progress format is JSON."""
     diagnostics: Configurable | None = context.obj
     if form == "json" and diagnostics:
         diagnostics.write_json()
@@ -47,7 +48,7 @@ def apply_progress(context: typer.Context, form: str) -> str:
 
 
 def seconds(text: Time) -> float:
-    """Read a time of the command line, as in 90, 1:30 or 0:01:30.5."""
+    """Parse a time of the command line, as in 90, 1:30 or 0:01:30.5."""
     try:
         return parse_seconds(text)
     except OptionError as error:

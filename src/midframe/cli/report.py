@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def check_report(path: Path, source: Path, target: Path) -> None:
-    """Check before the work that a report can be written, and that it replaces no other file.
+    """Check before the work that a report can be written, and replaces no file except a report.
 
     Raises:
-        VideoError: it cannot be written, or the path is that of another file.
+        VideoError: it cannot be written, or another file exists under that path.
     """
     if path.absolute() == target.absolute():
         raise VideoError(f"--report: {path} is the result itself: name another file")
@@ -33,7 +33,7 @@ def check_report(path: Path, source: Path, target: Path) -> None:
 
 
 def is_report(path: Path) -> bool:
-    """Whether a file is a report that midframe wrote."""
+    """Return whether a file is a report that midframe wrote."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

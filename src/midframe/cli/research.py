@@ -207,7 +207,7 @@ def doctor(
 
 
 def measured_speeds() -> dict[str, dict[str, float | None]]:
-    """Measure the shipped models; each is named on standard error as it begins."""
+    """Measure the speed of the shipped models, and print the progress to standard error."""
     from midframe.speeds import measure_speeds
 
     return measure_speeds(

@@ -1,4 +1,4 @@
-"""The application, its consoles and its progress bars, which all commands share."""
+"""The application, its consoles and progress bars, shared by all commands."""
 
 from __future__ import annotations
 
@@ -29,11 +29,12 @@ command = partial(app.command, cls=HelpCommand)
 """Registers a function as a command."""
 out, err = Console(), Console(stderr=True)
 ESCAPED = ("Cc", "Cs", "Zl", "Zp")
-"""Unicode's categories of what breaks a line, and of bytes in names that are no text."""
+"""Unicode categories of control characters, line separators, and surrogates for undecodable bytes
+in file names."""
 
 
 def one_line(text: str) -> str:
-    """Return a text with its control characters, which file names can hold, written as escapes."""
+    """Escape the control characters in a text, which file names may contain."""
     return "".join(
         each.encode("unicode_escape").decode() if unicodedata.category(each) in ESCAPED else each
         for each in text
@@ -41,7 +42,7 @@ def one_line(text: str) -> str:
 
 
 def print_line(console: Console, text: str, *, style: str | None = None) -> None:
-    """Print a text that holds names of files: one line, and no markup."""
+    """Print a text that contains file names: on one line, without markup."""
     console.print(one_line(text), style=style, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -52,7 +53,7 @@ def _show_version(wanted: bool) -> None:
 
 
 class Configurable(Protocol):
-    """What the options before the command configure."""
+    """The object that the global options configure."""
 
     def configure(self, *, verbose: bool, debug: bool, log_file: Path | None) -> None: ...
 
@@ -103,7 +104,7 @@ def _options(
 
 @contextmanager
 def frame_bar(total: int | None = None) -> Iterator[tuple[Progress, TaskID]]:
-    """Show a progress bar with speed and time left, from the first update on."""
+    """Show a progress bar with rate and remaining time after its first update."""
     from midframe.cli.progress import new_bar
 
     with new_bar(err, disable=out.quiet) as bar:
@@ -112,15 +113,15 @@ def frame_bar(total: int | None = None) -> Iterator[tuple[Progress, TaskID]]:
 
 @contextmanager
 def file_bar() -> Iterator[Callable[[int, int, str], None]]:
-    """Show a progress bar over files; yields a function that takes their number so far, their total
-    and a name."""
+    """Show a progress bar over files; yield a callback with the number of finished files, their
+    total and a name."""
     with frame_bar() as (bar, task):
         yield lambda done, total, _: bar.update(task, completed=done, total=total)
 
 
 @contextmanager
 def progress_bar(count: int) -> Iterator[Callable[[float], None]]:
-    """Show a progress bar over a known number of items; yields a function that takes the fraction
-    that is done."""
+    """Show a progress bar over a known number of items; yield a callback with the finished
+    fraction."""
     with frame_bar(count) as (bar, task):
         yield lambda fraction: bar.update(task, completed=fraction * count)

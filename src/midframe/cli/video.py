@@ -122,7 +122,7 @@ def video(
 
 
 def default_target(source: Path, request: VideoRequest) -> Path:
-    """Return the path of a result that is given none: beside its source."""
+    """Return the default path of a result, in the folder of its source."""
     from midframe.media.reading.image_sequence import is_pattern
     from midframe.media.reading.pipes import STREAM
 

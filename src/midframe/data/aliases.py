@@ -1,4 +1,4 @@
-"""Map old names in datasets to the present ones, so that older datasets stay readable."""
+"""Former names in datasets, so that older datasets can be read."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,4 +1,5 @@
-"""Augment samples as both papers do: crops, flips, rotations, opposite shifts; and fades."""
+"""Augmentation of samples as in both papers (crops, flips, rotations, opposite shifts), and
+fades."""
 
 from dataclasses import dataclass
 from fractions import Fraction

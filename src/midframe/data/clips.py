@@ -1,6 +1,7 @@
-"""Read the frames of a video for a data set: upright, 8 bits, downscaled, with its cuts.
+"""Reading the frames of a video for a dataset: upright, 8 bits, downscaled, with its cuts.
 
-The decoder is that of `midframe video`, so rotation, cropping and damage are treated alike.
+The reader is that of `midframe video`, so rotation, cropping and damage are handled in the same
+way.
 """
 
 from collections.abc import Iterator
@@ -37,7 +38,7 @@ def read_clip(path: Path, max_short_side: int) -> Iterator[ClipFrame]:
     Raises:
         VideoError: the video cannot be read. Damage within it is bridged.
     """
-    # one process a core reads clips, so the decoder needs no threads of its own
+    # one process per core reads clips, so the decoder uses a single thread
     with VideoReader(path, DEFAULT_THRESHOLD, holds_matrix=False, threads=False) as reader:
         for frame in reader.read():
             image = eight_bit(to_rgb(frame.picture, colour_of(frame.picture)))[..., :3]

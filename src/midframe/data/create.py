@@ -57,8 +57,8 @@ def create_dataset(
         out: folder of the dataset. Files whose samples are there already are skipped.
         config: settings; when resuming they must equal those stored in `out`.
         photographs: folder of photographs, from which sequences with synthetic motion are rendered.
-        drawings: number of shards of drawings with synthetic motion, each with as many sequences
-            as a photograph.
+        drawings: number of shards of drawings with synthetic motion, each with
+            `config.per_photograph` sequences.
         sources: CSV lists of the origin of the files; see `read_sources`.
         workers: number of processes; None for the number of cores.
         progress: called after each file.
@@ -173,11 +173,12 @@ def choose_held_out(clips: dict[str, str], config: CreateConfig) -> set[str]:
     """Choose the validation clips: all clips of some sources.
 
     If `config.hold_out` is given, the clips that match it; otherwise sources in the order of a hash
-    of their names until `config.validation_fraction` is reached, so that adding clips changes the
-    choice little.
+    of their names until `config.validation_fraction` is reached, so that adding clips changes few
+    of the choices.
 
     Args:
         clips: source of each clip, by name.
+        config: settings of the dataset.
 
     Raises:
         DatasetError: a pattern of `hold_out` matches nothing.

@@ -44,7 +44,7 @@ Progress = Callable[[int, int, str], None]
 
 @dataclass(frozen=True)
 class Group:
-    """Describe the samples of one shard: a TFRecord file, or a folder of Vimeo-90K."""
+    """The samples of one shard: a TFRecord file, or a folder of Vimeo-90K."""
 
     name: str
     samples: Callable[[], Iterator[list[bytes]]] = field(compare=False)
@@ -179,7 +179,7 @@ def _find_split(path: Path, root: Path, split: dict[str, str]) -> str | None:
 
 
 def _assign_splits(groups: list[Group], source: Path, config: CreateConfig) -> dict[str, str]:
-    """Return the split of each group: its own, or as `config` holds out where none is known."""
+    """Return the split of each group: its own, or chosen by `config` if it has none."""
     splits = {group.name: group.split or "train" for group in groups}
     unknown = [group.name for group in groups if group.split is None]
     if config.hold_out or "validation" not in splits.values():

@@ -31,7 +31,7 @@ from midframe.data.triplets import (
 from midframe.errors import VideoError
 
 THUMBNAIL = 12
-"""Height and width in pixels at which patches are compared with each other."""
+"""Height and width in pixels of the thumbnails by which patches are compared."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class Patch:
 
 
 class Reservoir:
-    """Keep the patches with the largest keys, without near-duplicates.
+    """Keeps the patches with the largest keys, without near-duplicates.
 
     Weighted sampling without replacement from a stream of unknown length keeps the items with the
     largest u ** (1 / weight) (Efraimidis and Spirakis, 2006).
@@ -194,7 +194,8 @@ def _extract(job: Job, rng: np.random.Generator) -> _Found:
 def _extract_from_clip(
     path: Path, held_out: bool, config: CreateConfig, rng: np.random.Generator
 ) -> _Found:
-    count, error = 0, None
+    count = 0
+    error = None
     patches = Reservoir(config.per_clip, config.min_novelty)
     random_patches = Reservoir(config.random_patches)
     full_size = Reservoir(config.validation_sequences)
@@ -246,7 +247,8 @@ def _offer_random(
     config: CreateConfig,
 ) -> None:
     """Offer a patch at a random place; only cuts and duplicate frames are excluded."""
-    size, key = config.selection.size, float(rng.random())
+    size = config.selection.size
+    key = float(rng.random())
     if not reservoir.would_keep(key):
         return
     place = choose_random_place(frames, size, config.selection, rng)

@@ -9,7 +9,8 @@ from midframe.errors import DatasetError
 from midframe.folders import visible_files
 
 WHOLE, HALF, CENTRE = "whole", "half", "centre"
-"""View of a frame that is scored: all of it; downscaled to half; the central half of each axis."""
+"""The region of a frame that is scored: all of it; all, downscaled by 2; the central half of each
+axis."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Scene:
     middle: Path
     second: Path
     group: str = ""
-    """Subset of the benchmark that gets a mean of its own, such as "hard"."""
+    """Subset of the benchmark with a separate mean, such as "hard"."""
     view: str = WHOLE
 
 

@@ -1,4 +1,4 @@
-"""Read and write WebDataset shards: tar files in which the members of a sample share a key.
+"""Reading and writing WebDataset shards: tar files in which the members of a sample share a key.
 
 A sample is `KEY.0.jpg`, `KEY.1.jpg`, ... (its frames in order) and `KEY.json` (its metadata).
 Members are read by their offset in the file, in any order, so that training resumes at exactly the
@@ -27,7 +27,7 @@ JPEG_QUALITY = 95
 
 
 class ShardWriter:
-    """Write samples to a tar file that gets its name only when it is complete."""
+    """Writes samples to a tar file, which is renamed to its path when it is complete."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -68,7 +68,7 @@ class ShardWriter:
 
 @dataclass(frozen=True)
 class Sample:
-    """Locate the members of one sample by offset and length in bytes, frames in order."""
+    """The members of one sample, by offset and length in bytes; frames are in order."""
 
     path: Path
     frames: tuple[tuple[int, int], ...]
@@ -76,7 +76,7 @@ class Sample:
 
 
 class Shards:
-    """Read the samples of several shards in any order.
+    """Reads the samples of several shards in any order.
 
     Args:
         paths: tar files that `ShardWriter` wrote.

@@ -1,4 +1,4 @@
-"""Read lists of the origin of clips and photographs: source, licence, attribution."""
+"""Lists of the origin of clips and photographs: source, licence, attribution."""
 
 import csv
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from midframe.errors import DatasetError
 
 @dataclass(frozen=True)
 class Source:
-    """Describe the origin of one file."""
+    """The origin of one file."""
 
     name: str
     """Files of one source are all used for training, or all for validation."""

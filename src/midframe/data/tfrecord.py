@@ -1,4 +1,4 @@
-"""Read and write TFRecord files without TensorFlow.
+"""Reading and writing TFRecord files without TensorFlow.
 
 A record is: length, checksum, payload, checksum; the payload is a tf.train.Example. The datasets of
 SepConv's TensorFlow implementation have the features img1, img2, img3 (JPEG), height and width.
@@ -46,9 +46,10 @@ def read_examples(path: Path) -> Iterator[dict[str, Any]]:
 def write_examples(path: Path, examples: Iterable[dict[str, Any]]) -> int:
     """Write records from features, each a list of bytes, floats or ints; return their number.
 
-    The file gets its name only when it is complete.
+    The file is written under a temporary name and renamed when it is complete.
     """
-    unfinished, count = path.with_name(path.name + ".part"), 0
+    unfinished = path.with_name(path.name + ".part")
+    count = 0
     try:
         with unfinished.open("wb") as file:
             for example in examples:
@@ -73,7 +74,8 @@ def _records(file: BinaryIO, path: Path) -> Iterator[bytes]:
         if _checksum(header[:8]) != header[8:]:
             raise _damage_error(path, number, "has a length with a wrong checksum")
         (length,) = struct.unpack("<Q", header[:8])
-        payload, checksum = file.read(length), file.read(4)
+        payload = file.read(length)
+        checksum = file.read(4)
         if len(payload) < length or len(checksum) < 4:
             raise _damage_error(path, number, "is truncated")
         if _checksum(payload) != checksum:

@@ -1,4 +1,4 @@
-"""Select patches worth training on: with motion and texture, without duplicate frames.
+"""Selection of patches for training: with motion and texture, without duplicate frames.
 
 AdaConv, section 4; SepConv, section 4.1.
 """
@@ -201,9 +201,8 @@ def _downscale_grey(frame: Image, scale: float) -> Image:
 def gradient_magnitude(grey: Image) -> Floats:
     """Return the gradient magnitude of a grey image, (H, W), in grey levels per pixel."""
     along_x, along_y = cv2.spatialGradient(grey)
-    length: Floats = (
-        abs(along_x.astype(np.float32)) + abs(along_y)
-    ) / 8  # Sobel sums 8 differences
+    total = abs(along_x.astype(np.float32)) + abs(along_y)
+    length: Floats = total / 8  # Sobel sums 8 differences
     return length
 
 

@@ -1,1 +1,1 @@
-"""Score networks on benchmarks and videos; visualise their outputs."""
+"""Scores of networks on benchmarks and videos, and figures of their outputs."""

@@ -1,4 +1,4 @@
-"""Write figures to files: check the path early, replace it only when the file is complete."""
+"""Writing figures to files: the path is checked early, and the file is written atomically."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager

@@ -85,12 +85,12 @@ def detail_ratio(truth: float, interpolated: float) -> float:
     return interpolated / truth
 
 
-def defined(values: Iterable[float]) -> list[float]:
+def drop_nan(values: Iterable[float]) -> list[float]:
     """Drop NaN, which marks frames without a measure; a list of NaN alone becomes one NaN."""
     return [value for value in values if not math.isnan(value)] or [math.nan]
 
 
-def finite(measures: Measures) -> dict[str, float | None]:
+def to_json_values(measures: Measures) -> dict[str, float | None]:
     """Convert measures to a dict for JSON; infinity and NaN become None."""
     values = asdict(measures).items()
     return {name: value if math.isfinite(value) else None for name, value in values}

@@ -1,4 +1,4 @@
-"""Interpolate by FFmpeg's motion compensation (`minterpolate`), as a baseline."""
+"""Interpolation by FFmpeg's motion compensation (`minterpolate`), as a baseline."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -22,7 +22,7 @@ PAIR_COLOUR = Colour(BT709, full_range=True, high_bit_depth=False)
 
 
 class MotionCompensation:
-    """Run the filter on pictures at a constant rate; it doubles the rate.
+    """Runs the filter on frames at a constant rate; it doubles the rate.
 
     Args:
         picture: the first picture.
@@ -49,7 +49,9 @@ class MotionCompensation:
     def pass_through(self, picture: av.VideoFrame) -> Iterator[av.VideoFrame]:
         """Feed a picture; yield originals at even pts and interpolated pictures at odd pts."""
         given = convert_format(picture, self.colour, self.pixels)
-        given.pts, given.time_base, self.last = self.fed, Fraction(1), picture
+        given.pts = self.fed
+        given.time_base = Fraction(1)
+        self.last = picture
         self.fed += 1
         self.graph.vpush(given)
         yield from pull_frames(self.end)
@@ -68,7 +70,7 @@ class MotionCompensation:
 
 
 def compensate(first: Array, second: Array) -> Array:
-    """Interpolate the middle of two 8-bit frames (H, W, 3); the first is fed twice."""
+    """Interpolate the middle frame of two 8-bit frames (H, W, 3); the first is fed twice."""
     pictures = [from_rgb(image, PAIR_COLOUR, "yuv444p") for image in (first, first, second)]
     baseline = MotionCompensation(pictures[0], PAIR_COLOUR, "yuv444p")
     outputs = dict(pair for picture in pictures for pair in baseline.feed(picture))

@@ -12,7 +12,14 @@ import numpy as np
 from midframe.data.layouts import CENTRE, HALF, Scene
 from midframe.evaluation import motion_compensation
 from midframe.evaluation.figures import catch_write_errors
-from midframe.evaluation.measures import COLUMNS, Measures, average, defined, finite, measure
+from midframe.evaluation.measures import (
+    COLUMNS,
+    Measures,
+    average,
+    drop_nan,
+    measure,
+    to_json_values,
+)
 from midframe.interpolator import Interpolator, Progress, scale_progress
 from midframe.media.pictures.images import Array, read_image, write_image
 from midframe.outputs import atomic_write
@@ -63,7 +70,7 @@ class Report:
         measures = {}
         for method in self.methods:
             values = {
-                column: float(reduce(defined(self.values(method, column, group))))
+                column: float(reduce(drop_nan(self.values(method, column, group))))
                 for column in COLUMNS
             }
             measures[method] = Measures(**values)
@@ -75,7 +82,7 @@ class Report:
             {
                 "scene": row.scene,
                 "group": row.group,
-                **{method: finite(each) for method, each in row.measures.items()},
+                **{method: to_json_values(each) for method, each in row.measures.items()},
             }
             for row in self.rows()
         ]

@@ -19,10 +19,10 @@ from midframe.evaluation.measures import (
     COLUMNS,
     Measures,
     average,
-    defined,
+    drop_nan,
     error_map,
-    finite,
     measure,
+    to_json_values,
 )
 from midframe.evaluation.motion_compensation import MotionCompensation
 from midframe.interpolator import Interpolator
@@ -61,7 +61,7 @@ class VideoScores:
     def mean(self, column: str, method: str) -> float:
         """Return the mean over frames of one field of `Measures`."""
         values = [getattr(frame.measures[method], column) for frame in self.frames]
-        return float(np.mean(defined(values)))
+        return float(np.mean(drop_nan(values)))
 
 
 def score_video(
@@ -137,12 +137,14 @@ def save_scores(scores: VideoScores, folder: Path) -> None:
     means: dict[str, dict[str, float | None]] = {column: {} for column in COLUMNS}
     for method in scores.methods:
         values = Measures(*(scores.mean(column, method) for column in COLUMNS))
-        for column, value in finite(values).items():
+        for column, value in to_json_values(values).items():
             means[column][method] = value
     frames = [
         {
             "seconds": each.seconds,
-            "measures": {method: finite(values) for method, values in each.measures.items()},
+            "measures": {
+                method: to_json_values(values) for method, values in each.measures.items()
+            },
         }
         for each in scores.frames
     ]

@@ -37,7 +37,8 @@ def compute_maps(
             f"{type(model).__name__} predicts no flows: use `midframe kernels`, or --model flowsep"
         )
     prepared = model.prepare(to_tensor(first, tool.device), to_tensor(second, tool.device))
-    prediction, layout = model.predict(prepared, time), model.layout
+    prediction = model.predict(prepared, time)
+    layout = model.layout
     fields = prediction.fields[0].float().cpu().numpy()
     flow, kernels = fields[layout.flows], fields[layout.kernels]
     mask, residual = fields[layout.mask], fields[layout.residual]

@@ -144,7 +144,7 @@ class AdaConv(Network):
             for scores in torch.split(self._scores(deep, features), len(frames)):
                 top, left = next(offsets)
                 kernels = self.softmax(scores)  # (N, 2, K, K, high/8, wide/8)
-                pixels = self.filtered(frames[..., top:, left:], kernels)
+                pixels = self.filter_frames(frames[..., top:, left:], kernels)
                 result[..., top::STRIDE, left::STRIDE] = pixels
         return result[..., :height, :width]
 
@@ -193,7 +193,7 @@ class AdaConv(Network):
         taps = self.config.taps
         return weights.view(*weights.shape[:3], 2, taps, taps).permute(0, 3, 4, 5, 1, 2)
 
-    def filtered(self, frames: Tensor, kernels: Tensor) -> Tensor:
+    def filter_frames(self, frames: Tensor, kernels: Tensor) -> Tensor:
         """Filter frames (N, 2, C, ...) with one kernel per stride: (N, C, H, W)."""
         unused = MARGIN - self.config.taps // 2  # pixels of the patch beyond the kernel
         high = unused + (kernels.shape[4] - 1) * STRIDE + self.config.taps

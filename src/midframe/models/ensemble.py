@@ -54,8 +54,11 @@ class Ensemble(Network):
         super().__init__()
         if views not in VIEWS:
             raise ValueError(f"ensemble is {views}: 1, 2, 4 or 8 is needed")
-        self.network, self.config = network, (views, network.config)
-        self.tile, self.any_time, self.scale = network.tile, network.any_time, network.scale
+        self.network = network
+        self.config = (views, network.config)
+        self.tile = network.tile
+        self.any_time = network.any_time
+        self.scale = network.scale
         self.max_plain_pixels = network.max_plain_pixels // views
         ways = [(quarters, mirrored) for mirrored in (False, True) for quarters in range(4)]
         self.views = [View(*way, reversed=bool(sum(way) % 2)) for way in ways[:views]]
@@ -93,11 +96,11 @@ class Ensemble(Network):
         return max(1, self.network.pairs_at_once(height, width) // len(self.views))
 
     def kernels_at(self, first: Tensor, second: Tensor, x: int, y: int) -> Tensor:
-        """See `Network`; of the pair as it is."""
+        """See `Network`; for the original view only."""
         return self.network.kernels_at(first, second, x, y)
 
     def motion(self, first: Tensor, second: Tensor) -> Tensor:
-        """See `Network`; of the pair as it is."""
+        """See `Network`; for the original view only."""
         return self.network.motion(first, second)
 
 

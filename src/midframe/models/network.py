@@ -1,4 +1,4 @@
-"""Define the interface of all networks."""
+"""The interface of all networks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from midframe.models.winograd import use_winograd
 
 
 class Network(nn.Module):
-    """Interpolate the middle of two frames (N, 3, H, W) in [0, 1], at once or in tiles.
+    """Interpolates the middle of two frames (N, 3, H, W) in [0, 1], at once or in tiles.
 
     `forward(first, second)` returns the whole frame, without clipping. `prepare` and `render_tile`
     return any rectangle of it, so that memory does not grow with the frame. A fourth channel
@@ -25,8 +25,8 @@ class Network(nn.Module):
     tile: int
     """Default height and width of tiles in pixels; 0: no tiling."""
     max_plain_pixels = 0
-    """Pixels of all frames between one pair up to which the CPU is faster with the PyTorch
-    implementations than with those that are compiled first."""
+    """Maximum number of pixels of all output frames of a single pair for which, on the CPU, the
+    PyTorch implementations are faster than compiling and running the others."""
     any_time = False
     """Whether the network supports any t; otherwise only t = 1/2."""
     scale: int = 1
@@ -38,7 +38,7 @@ class Network(nn.Module):
         return 0
 
     def prepare(self, first: Tensor, second: Tensor) -> Any:
-        """Compute what all tiles of a pair of frames share."""
+        """Encode a pair of frames, once for all tiles and times."""
         raise NotImplementedError
 
     def render_tile(self, prepared: Any, rows: slice, columns: slice, t: float = 0.5) -> Tensor:

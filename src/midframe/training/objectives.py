@@ -133,7 +133,7 @@ class AdaConvObjective(Objective):
     def predict(self, batch: Batch) -> tuple[Tensor, Tensor]:
         kernels = self.model.kernels(batch.first, batch.second)
         frames = torch.stack((batch.first, batch.second), dim=1)
-        interpolated = self.model.filtered(frames, kernels)
+        interpolated = self.model.filter_frames(frames, kernels)
         return interpolated, take_strided(batch.middle, interpolated.shape[-2:], MARGIN)
 
     def _interpolate_neighbours(self, batch: Batch, kernels: Tensor) -> Tensor:

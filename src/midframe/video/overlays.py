@@ -46,7 +46,8 @@ class OverlayFinder:
         still = ~_combine_neighbours(changed, np.logical_or)  # a pixel and all its neighbours
         around = _around(changed)
         if self._still_for is None or self._changing is None:
-            self._still_for, self._changing = still.astype(np.uint8), around
+            self._still_for = still.astype(np.uint8)
+            self._changing = around
             return
         self._still_for = (np.minimum(self._still_for, 254) + np.uint8(1)) * still
         self._changing += (around - self._changing) / FRAMES
@@ -103,7 +104,8 @@ def _around(changed: Array) -> Array:
     """Return the fraction of the blocks around each block, within the image, that changed."""
     height, width = changed.shape
     padded = np.pad(changed, ((0, -height % BLOCK), (0, -width % BLOCK)))
-    rows, columns = (size // BLOCK for size in padded.shape)
+    rows = padded.shape[0] // BLOCK
+    columns = padded.shape[1] // BLOCK
     down = padded.reshape(rows, BLOCK, -1).sum(axis=1, dtype=np.uint8)
     sums = down.reshape(rows, columns, BLOCK).sum(axis=2).astype(np.float32)
     block_heights = np.minimum(BLOCK, height - BLOCK * np.arange(rows))

@@ -203,7 +203,7 @@ def convert(
             min_step=target.min_step,
         )
         if picture.interlaced_frame and not options.source.deinterlace:
-            log.warning("%s is interlaced: --deinterlace makes progressive frames of it", path)
+            log.warning("%s is interlaced: use --deinterlace for progressive frames", path)
         job = Job(source, picture, colour, timeline, settings, VideoReport())
         sink = target.begin(job, resume=resume, overwrite=overwrite)
         with abort_on_error(sink.abort):

@@ -218,7 +218,7 @@ def _to_planes(image: Array, first: Samples, second: Samples) -> list[Array]:
 
 
 def _sum_colours(image: Tensor, weights: Array) -> Tensor:
-    red, green, blue = (image[..., place] for place in range(3))
+    red, green, blue = image[..., 0], image[..., 1], image[..., 2]
     weighted: Tensor = (red * weights[0]).add_(green, alpha=weights[1]).add_(blue, alpha=weights[2])
     return weighted
 

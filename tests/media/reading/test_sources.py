@@ -317,7 +317,7 @@ def test_interlaced_frames_are_told_of_and_made_whole(
 ) -> None:
     source = render_interlaced(tmp_path / "in.mkv")
     interpolate_video(source, tmp_path / "woven.mkv", model=Averager(), codec="ffv1")
-    assert "in.mkv is interlaced: --deinterlace makes progressive frames" in caplog.text
+    assert "in.mkv is interlaced: use --deinterlace for progressive frames" in caplog.text
     caplog.clear()
     report = interpolate_video(
         source, tmp_path / "whole.mkv", model=Averager(), codec="ffv1", deinterlace=True

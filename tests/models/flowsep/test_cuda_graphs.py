@@ -37,7 +37,7 @@ def replay_by_calls(function: Callable[..., Any], arguments: Any) -> Graph:
 def without_card(monkeypatch: pytest.MonkeyPatch) -> None:
     CAPTURED.clear()
     monkeypatch.setattr(cuda_graphs, "capture", replay_by_calls)
-    monkeypatch.setattr(cuda_graphs, "usable", lambda tensors: True)
+    monkeypatch.setattr(cuda_graphs, "can_run", lambda tensors: True)
 
 
 def double(values: Tensor, others: list[Tensor], factor: int) -> tuple[Tensor, int]:
@@ -124,4 +124,4 @@ def test_frames_are_the_same_and_pairs_may_be_held_at_once(monkeypatch: pytest.M
             torch.testing.assert_close(
                 model.render_tile(each, *part, time), plain(*pair, time), atol=1e-5, rtol=1e-5
             )
-    assert CAPTURED == ["_read", "_predict"]
+    assert CAPTURED == ["_encode_pair", "_predict"]

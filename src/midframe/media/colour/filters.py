@@ -37,7 +37,8 @@ class PictureFilter:
         """Return the filtered frame, with the time and duration of the input."""
         self._begin.push(picture)
         result: av.VideoFrame = self._end.pull()
-        result.pts, result.duration = picture.pts, picture.duration
+        result.pts = picture.pts
+        result.duration = picture.duration
         if picture.time_base:
             result.time_base = picture.time_base
         return result

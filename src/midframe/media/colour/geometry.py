@@ -47,7 +47,7 @@ class Geometry:
         multiples of 90 degrees."""
         if self.matrix is None:
             return (1, 0, 0, 1)
-        a, b, _, c, d, *_ = (round(value / UNIT) for value in self.matrix)
+        a, b, _, c, d = [round(value / UNIT) for value in self.matrix[:5]]
         return (a, b, c, d) if (a, b, c, d) in FILTERS else (1, 0, 0, 1)
 
     @property

@@ -59,8 +59,12 @@ def mastering_options(encoder: str, mastering: Mastering) -> dict[str, str]:
 
 def _display(values: tuple[float, ...], chromaticity: int, luminance: int) -> str:
     points = [value * chromaticity for value in values[:8]]
-    darkest, brightest = (value * luminance for value in values[8:])
-    red, green, blue, white = (_pair(*points[index : index + 2]) for index in (0, 2, 4, 6))
+    red = _pair(points[0], points[1])
+    green = _pair(points[2], points[3])
+    blue = _pair(points[4], points[5])
+    white = _pair(points[6], points[7])
+    darkest = values[8] * luminance
+    brightest = values[9] * luminance
     return f"G{green}B{blue}R{red}WP{white}L{_pair(brightest, darkest)}"
 
 

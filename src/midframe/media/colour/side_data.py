@@ -34,7 +34,8 @@ def _register_unknown_types() -> None:
     for number in range(MAX_TYPE):
         if number not in Type._value2member_map_:
             member: Any = object.__new__(Type)
-            member._name_, member._value_ = UNKNOWN.format(number), number
+            member._name_ = UNKNOWN.format(number)
+            member._value_ = number
             Type._value2member_map_[number] = member
 
 
@@ -87,6 +88,8 @@ def with_side_data(picture: av.VideoFrame, donor: av.VideoFrame) -> av.VideoFram
             rows = min(target.line_size, source.line_size)
             lines = [bytes(source)[row * source.line_size :][:rows] for row in range(source.height)]
             target.update(b"".join(line.ljust(target.line_size, b"\0") for line in lines))
-    carrier.colorspace, carrier.color_range = picture.colorspace, picture.color_range
-    carrier.color_primaries, carrier.color_trc = picture.color_primaries, picture.color_trc
+    carrier.colorspace = picture.colorspace
+    carrier.color_range = picture.color_range
+    carrier.color_primaries = picture.color_primaries
+    carrier.color_trc = picture.color_trc
     return carrier

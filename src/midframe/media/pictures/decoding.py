@@ -340,6 +340,7 @@ def convert_errors(path: Path) -> Iterator[None]:
         Image.DecompressionBombError,
     ) as error:
         reason = getattr(error, "strerror", None) or error
-        kind = VideoError if getattr(error, "errno", None) in TEMPORARY_ERRORS else SourceError
+        temporary = getattr(error, "errno", None) in TEMPORARY_ERRORS
+        error_type = VideoError if temporary else SourceError
         known = "PNG, JPEG, WebP, AVIF, TIFF and BMP can"
-        raise kind(f"{path} cannot be read as a picture ({reason}): {known}") from error
+        raise error_type(f"{path} cannot be read as a picture ({reason}): {known}") from error

@@ -128,5 +128,7 @@ class FrameDecoder:
 
 def _repeat_frame(frame: av.VideoFrame, packet: Any) -> av.VideoFrame:
     copy = frame.reformat(format=frame.format.name, width=frame.width, height=frame.height)
-    copy.pts, copy.time_base, copy.duration = packet.pts, frame.time_base, packet.duration or 0
+    copy.pts = packet.pts
+    copy.time_base = frame.time_base
+    copy.duration = packet.duration or 0
     return copy

@@ -117,7 +117,7 @@ class ImageReader:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Nothing is open between two images."""
+        """Do nothing: no file is open between two images."""
 
     @cached_property
     def contents(self) -> Contents:
@@ -177,7 +177,8 @@ class ImageReader:
         image = to_sixteen_bit(image) if form.high_bit_depth else eight_bit(image)
         name = FRAME_FORMATS[form.high_bit_depth, form.alpha]
         frame: Any = av.VideoFrame.from_ndarray(image, format=name)
-        frame.color_primaries, frame.color_trc = picture.primaries, picture.transfer
+        frame.color_primaries = picture.primaries
+        frame.color_trc = picture.transfer
         for lost in picture.dropped:
             add_once(self.warnings, f"dropped from the images: {lost}")
         return frame

@@ -131,8 +131,8 @@ class VideoReader:
 
     @cached_property
     def _arranger(self) -> FrameArranger:
-        """Built from the first frame, which is decoded in a separate container: not every file can
-        be rewound."""
+        """Create the arranger from the first frame, which is decoded in a separate container: not
+        every file can be rewound."""
         try:
             with self._open() as container:
                 first = next(self._decode(container, report=False), None)

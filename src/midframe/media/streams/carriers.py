@@ -59,7 +59,8 @@ class Losses:
         return lines + ([f"{self.stream}: {more} more packets were damaged"] if more else [])
 
     def _line(self, what: str, begin: Fraction, end: Fraction, count: int) -> str:
-        first, last = (float(time + self.offset) for time in (begin, end))
+        first = float(begin + self.offset)
+        last = float(end + self.offset)
         where = f"at {first:.2f} s"
         if end > begin and count > 1:
             where = f"from {first:.2f} s to {last:.2f} s ({count} packets)"
@@ -92,7 +93,8 @@ class CopiedStream:
         self, source: Any, container: av.container.OutputContainer, slow: Fraction, losses: Losses
     ) -> None:
         self.stream: Any = container.add_stream_from_template(source, opaque=True)
-        self.slow, self.losses = slow, losses
+        self.slow = slow
+        self.losses = losses
         self._pictures = source.codec_context.codec.canonical_name == PGS
 
     def packets(self, packet: av.Packet) -> Iterator[av.Packet]:
@@ -145,8 +147,11 @@ def end_of_composition(data: bytes) -> int:
 
 def _truncate(packet: av.Packet, size: int) -> av.Packet:
     short = av.Packet(bytes(packet)[:size])
-    short.time_base, short.pts, short.dts = packet.time_base, packet.pts, packet.dts
-    short.duration, short.is_keyframe = packet.duration or 0, packet.is_keyframe
+    short.time_base = packet.time_base
+    short.pts = packet.pts
+    short.dts = packet.dts
+    short.duration = packet.duration or 0
+    short.is_keyframe = packet.is_keyframe
     return short
 
 
@@ -210,7 +215,9 @@ class RisingTimes:
         self._last = dts
         self._duration = max(0, _rescale(packet.duration, scale) or 0)
         packet.time_base = stream.time_base
-        packet.pts, packet.dts, packet.duration = pts, dts, self._duration
+        packet.pts = pts
+        packet.dts = dts
+        packet.duration = self._duration
         return packet
 
 

@@ -259,11 +259,13 @@ def write_all(container: Any, carrier: Carrier, packets: Sequence[av.Packet]) ->
 
 def _copy_packet(packet: av.Packet, first: Fraction) -> av.Packet:
     copy = av.Packet(bytes(packet))
-    copy.stream, copy.time_base = packet.stream, packet.time_base
+    copy.stream = packet.stream
+    copy.time_base = packet.time_base
     start = round(first / packet.time_base)
     copy.pts = None if packet.pts is None else packet.pts - start
     copy.dts = None if packet.dts is None else packet.dts - start
-    copy.duration, copy.is_keyframe = packet.duration or 0, packet.is_keyframe
+    copy.duration = packet.duration or 0
+    copy.is_keyframe = packet.is_keyframe
     for side in packet.iter_sidedata():
         copy.set_sidedata(side)
     return copy

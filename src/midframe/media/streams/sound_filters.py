@@ -130,7 +130,8 @@ class Stretcher:
     def _frame(self, samples: Array) -> Any:
         packed = np.ascontiguousarray(samples, np.float32).reshape(1, -1)
         frame = av.AudioFrame.from_ndarray(packed, format="flt", layout=self.encoding.layout)
-        frame.sample_rate, frame.time_base = self.encoding.rate, Fraction(1, self.encoding.rate)
+        frame.sample_rate = self.encoding.rate
+        frame.time_base = Fraction(1, self.encoding.rate)
         return frame
 
     def _new_graph(self) -> av.filter.Graph:

@@ -219,7 +219,9 @@ def _nearest_rate(encoder: str, rate: int) -> int:
 def _opens(encoder: str, rate: int, layout: str) -> bool:
     try:
         context: Any = av.CodecContext.create(encoder, "w")
-        context.sample_rate, context.layout, context.time_base = rate, layout, Fraction(1, rate)
+        context.sample_rate = rate
+        context.layout = layout
+        context.time_base = Fraction(1, rate)
         context.format = context.codec.audio_formats[0]
         context.open()
     except (av.FFmpegError, ValueError):

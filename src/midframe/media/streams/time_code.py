@@ -47,7 +47,10 @@ class TimeCode:
         match = LABEL.fullmatch(text.strip())
         if not match or int(match[5]) >= nominal:
             return None
-        hours, minutes, seconds, frame = (int(match[number]) for number in (1, 2, 3, 5))
+        hours = int(match[1])
+        minutes = int(match[2])
+        seconds = int(match[3])
+        frame = int(match[5])
         drop = match[4] in DROP_MARKS and nominal % 30 == 0
         code = cls(((hours * 60 + minutes) * 60 + seconds) * nominal + frame, nominal, drop)
         if not drop:

@@ -84,7 +84,8 @@ def write_animation(
                 stream.pix_fmt = "pal8" if gif else _apng_format(frame.format)
                 stream.codec_context.time_base = time_base
             given = frame if gif else frame.reformat(format=stream.pix_fmt)
-            given.pts, given.time_base = round(frame.pts * frame.time_base / time_base), time_base
+            given.pts = round(frame.pts * frame.time_base / time_base)
+            given.time_base = time_base
             container.mux(stream.encode(given))
         if stream:
             container.mux(stream.encode(None))

@@ -237,7 +237,9 @@ def _opens(name: str) -> bool:
     try:
         context = av.CodecContext.create(name, "w")
         offered = [each.name for each in context.codec.video_formats or []]
-        context.width, context.height, context.framerate = 256, 256, 25
+        context.width = 256
+        context.height = 256
+        context.framerate = 25
         context.pix_fmt = next(each for each in ("yuv420p", "nv12", *offered) if each in offered)
         with opening_encoder():
             context.open()

@@ -52,7 +52,8 @@ def template_of(encoding: Encoding, immersion: Immersion) -> Template:
     blank = av.VideoFrame(encoding.width, encoding.height, encoding.pixel_format)
     for plane in blank.planes:
         plane.update(bytes(plane.buffer_size))
-    blank.pts, blank.time_base = 0, encoding.time_base
+    blank.pts = 0
+    blank.time_base = encoding.time_base
     encoder = encoding.open_encoder()
     packets = [*encoder.encode(blank), *encoder.encode(None)]
     file = BytesIO()

@@ -209,7 +209,8 @@ class VideoWriter:
             raise self._unwritable(error) from error
 
     def _write_encoded(self, packet: av.Packet) -> None:
-        packet.stream, packet.time_base = self.stream, self.encoding.time_base
+        packet.stream = self.stream
+        packet.time_base = self.encoding.time_base
         self._mux([packet])
 
     def finish(self) -> None:

@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_flatten, tree_map
 from midframe.ops.dispatch import device_guard
 
 Result = TypeVar("Result")
-KEPT = 6
+MAX_GRAPHS = 6
 """Number of most recently used graphs that are kept; each keeps the memory of its results."""
 
 
@@ -37,7 +37,7 @@ class Graphs:
     host and device. A deep copy of the object starts without graphs.
     """
 
-    def __init__(self, kept: int = KEPT) -> None:
+    def __init__(self, kept: int = MAX_GRAPHS) -> None:
         self._graphs: OrderedDict[Hashable, Graph | None] = OrderedDict()
         self._failed: set[Hashable] = set()
         self._kept = kept
@@ -57,9 +57,9 @@ class Graphs:
         """
         leaves, form = tree_flatten(arguments)
         tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
-        if not usable(tensors):
+        if not can_run(tensors):
             return function(*arguments)
-        key = key, function.__name__, str(form), tuple(map(_form, leaves))
+        key = key, function.__name__, str(form), tuple(map(_signature, leaves))
         with self._lock, torch.inference_mode(), device_guard(tensors[0]):
             result: Result = self._run(key, function, arguments, tensors)
             return result
@@ -94,7 +94,7 @@ class Graphs:
             return None
 
 
-def usable(tensors: list[Tensor]) -> bool:
+def can_run(tensors: list[Tensor]) -> bool:
     """Return whether a function of these tensors can run as a CUDA graph now."""
     if (
         torch.is_grad_enabled()
@@ -121,7 +121,7 @@ def _copy(value: Any) -> Any:
     return value.clone() if isinstance(value, Tensor) else value
 
 
-def _form(leaf: Any) -> Hashable:
+def _signature(leaf: Any) -> Hashable:
     if not isinstance(leaf, Tensor):
         return repr(leaf)
     return tuple(leaf.shape), tuple(leaf.stride()), leaf.dtype, leaf.device

@@ -34,7 +34,7 @@ FIELDS_SCALE = 2
 HEAD_GAIN, DETAIL_GAIN = 0.05, 0.01
 """Factors of the last convolutions' initial weights, for flows and for kernels, mask and residual:
 the network starts near the average of both frames."""
-MAX_PIXELS_TOGETHER, WEIGHT_OF_READ_PIXEL = 20_000_000, 5
+MAX_PARALLEL_PIXELS, PROCESSED_PIXEL_WEIGHT = 20_000_000, 5
 """The pixels of all pairs that are interpolated in parallel are limited to this, to 1.3 GB of
 memory. A pixel takes 65 bytes, and one at the processed resolution 300 bytes, so it counts as 5."""
 
@@ -140,13 +140,13 @@ class FlowSep(Network):
         """Estimate fields for frames (N, 3, H, W), their sizes multiples of the stride times the
         scale."""
         steps = select_steps(first)
-        read = steps.downsample(first, scale), steps.downsample(second, scale)
-        statistics = pair_statistics(*read)
+        processed = steps.downsample(first, scale), steps.downsample(second, scale)
+        statistics = pair_statistics(*processed)
         halves = (
-            steps.downsample(read[0], FIELDS_SCALE),
-            steps.downsample(read[1], FIELDS_SCALE),
+            steps.downsample(processed[0], FIELDS_SCALE),
+            steps.downsample(processed[1], FIELDS_SCALE),
         )
-        features = self.encode(*read, statistics, self.config.coarse_passes)
+        features = self.encode(*processed, statistics, self.config.coarse_passes)
         flows, fields = self.decode(features, halves, self._times(t, first))
         return Estimate(flows[-LEVELS:], fields, statistics, scale)
 
@@ -172,22 +172,24 @@ class FlowSep(Network):
         if compiled and not torch.is_grad_enabled():
             compile_pipelines(self, first.shape[1], scale)
         passes = self.config.coarse_passes + count_halvings(default, scale)
-        return EncodedPair(first, second, *self._run(self._read, first, second, scale, passes))
+        return EncodedPair(
+            first, second, *self._run(self._encode_pair, first, second, scale, passes)
+        )
 
-    def _read(
+    def _encode_pair(
         self, first: Tensor, second: Tensor, scale: int, passes: int
     ) -> tuple[Statistics, int, tuple[Tensor, Tensor], Tensor, list[Tensor]]:
         """Return the fields of `EncodedPair` after both frames."""
         steps = select_steps(first)
-        read = (
+        processed = (
             steps.downsample(first[:, :COLOURS].float(), scale, self.stride),
             steps.downsample(second[:, :COLOURS].float(), scale, self.stride),
         )
-        statistics = pair_statistics(*read)
-        features = self.encode(*read, statistics, passes)
+        statistics = pair_statistics(*processed)
+        features = self.encode(*processed, statistics, passes)
         halves = (
-            steps.downsample(read[0], FIELDS_SCALE),
-            steps.downsample(read[1], FIELDS_SCALE),
+            steps.downsample(processed[0], FIELDS_SCALE),
+            steps.downsample(processed[1], FIELDS_SCALE),
         )
         size = halves[0].shape[2], halves[0].shape[3]
         difference = steps.local_difference(
@@ -250,8 +252,8 @@ class FlowSep(Network):
         """See `Network`; threads that compute separate pairs do not wait for each other."""
         pixels = height * width
         scale = self.scale or scale_for(height, width)
-        pixels += WEIGHT_OF_READ_PIXEL * pixels // scale**2
-        return max(1, MAX_PIXELS_TOGETHER // pixels)
+        pixels += PROCESSED_PIXEL_WEIGHT * pixels // scale**2
+        return max(1, MAX_PARALLEL_PIXELS // pixels)
 
     def kernels_at(self, first: Tensor, second: Tensor, x: int, y: int) -> Tensor:
         """See `Network`: the products of the columns and the rows, where the flows lead, without

@@ -111,7 +111,8 @@ class ComparisonSink:
         assert self.writer, "the work has not ended"
         encoding = self.encoding
         for frame in frames:
-            left, right = (to_rgb(each, self.colour) for each in (frame.original, frame.picture))
+            left = to_rgb(frame.original, self.colour)
+            right = to_rgb(frame.picture, self.colour)
             filled = from_rgb(
                 self.canvas.compose(left, right), encoding.colour, encoding.pixel_format
             )
