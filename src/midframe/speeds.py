@@ -58,12 +58,7 @@ def measure_speeds(
 
 
 def measure_rate(tool: Interpolator, first: Array, second: Array) -> float:
-<<<<<<< HEAD
-    """Return the frames per second that are interpolated between two frames, after one run that
-    compiles."""
-=======
     """Return the number of interpolated frames per second, after one run that compiles kernels."""
->>>>>>> reader
     tool.interpolate(first, second)
     pairs = tool.pairs_at_once(*first.shape[:2])
     count = 0

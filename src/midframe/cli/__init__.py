@@ -19,8 +19,7 @@ __all__ = ["app", "batch", "datasets", "image", "main", "research", "video", "we
 INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 """Exit statuses after SIGINT and SIGTERM, as shells report them."""
 NO_MEMORY = ("not enough memory", "out of memory")
-<<<<<<< HEAD
-"""In the text of PyTorch's errors."""
+"""Texts that identify PyTorch's errors for a lack of memory."""
 EXTRAS = {
     "onnx": "export",
     "onnxscript": "export",
@@ -31,9 +30,6 @@ EXTRAS = {
     "uvicorn": "web",
 }
 """Extra of the package that installs a library; "train" for others."""
-=======
-"""Texts that identify PyTorch's errors for a lack of memory."""
->>>>>>> reader
 
 
 class Terminated(KeyboardInterrupt):

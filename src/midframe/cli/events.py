@@ -43,13 +43,8 @@ def show_progress(form: ProgressFormat) -> Iterator[Update]:
 
 
 def _events() -> Update:
-<<<<<<< HEAD
-    """Return a function that writes events of progress, not too many of them."""
-    from midframe.pace import Pace
-=======
     """Return a callback that writes progress events at limited frequency."""
-    from midframe.cli.progress import Pace
->>>>>>> reader
+    from midframe.pace import Pace
 
     pace = Pace()
     last = -MIN_PAUSE

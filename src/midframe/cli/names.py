@@ -1,8 +1,4 @@
-<<<<<<< HEAD
 """Names of sources, and of results that are given none."""
-=======
-"""Default names of results."""
->>>>>>> reader
 
 from pathlib import Path
 

@@ -16,60 +16,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-<<<<<<< HEAD
 from midframe.pace import Pace
-=======
-FIRST_PAUSE = 1.0
-"""A pause of this many seconds ends the preparation: kernels were compiled, or the first frame was
-interpolated."""
-WARM_UP = 3.0
-"""Seconds after which the preparation ends without such a pause."""
-MIN_MEASURED = 1.0
-"""Minimum duration of a rate measurement, in seconds."""
-WINDOW = 30.0
-"""Maximum duration of a rate measurement, in seconds."""
-
-
-class Pace:
-    """Measures the rate of work, from the end of its preparation.
-
-    At first frames are only read ahead, and then kernels are compiled, so a rate that includes this
-    time would be wrong.
-    """
-
-    def __init__(self) -> None:
-        self._begin: float | None = None
-        self._last = 0.0
-        self._steady = False
-        self._points = deque[tuple[float, float]]()
-        """(time, count) of the updates in the window, and the last one before it."""
-
-    def update(self, count: float, now: float) -> None:
-        """Add the count at a time, in seconds."""
-        if self._begin is None:
-            self._begin = self._last = now
-        if not self._steady and (now - self._last > FIRST_PAUSE or now - self._begin > WARM_UP):
-            self._steady = True
-            self._points.clear()
-        self._last = now
-        self._points.append((now, count))
-        while len(self._points) > 2 and now - self._points[1][0] > WINDOW:
-            self._points.popleft()
-
-    def rate(self, now: float) -> float | None:
-        """Return the counts per second in the window; None before the rate is measured."""
-        if not self._steady or len(self._points) < 2:
-            return None
-        begin, before = self._points[0]
-        _, count = self._points[-1]
-        if now - begin < MIN_MEASURED or count <= before:
-            return None
-        return (count - before) / (now - begin)
-
-    def is_preparing(self, now: float) -> bool:
-        """Return whether the work is in a pause of its preparation."""
-        return not self._steady and now - self._last > MIN_MEASURED / 2
->>>>>>> reader
 
 
 class FrameBar(Progress):
