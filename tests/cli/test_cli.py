@@ -381,3 +381,9 @@ def test_an_error_of_ffmpeg_is_not_blamed_on_a_place(
     status, _, errors = run("video")
     assert status == BUG_STATUS
     assert "another place" not in errors
+
+
+@pytest.mark.parametrize("words", [(), ("dataset",)])
+def test_without_a_command_the_help_is_printed(run: Callable, words: tuple[str, ...]) -> None:
+    status, shown, _ = run(*words)
+    assert (status, "Usage:" in shown) == (2, True)

@@ -90,6 +90,11 @@ def raise_faults(target: Path, report: VideoReport) -> None:
         raise VideoError(f"{target} failed verification: {'; '.join(report.problems)}")
     if report.damage:
         raise VideoError(
-            f"the source is damaged in {len(report.damage)} places; {target} is complete, and the "
+            f"the source is damaged in {_count_places(report)}; {target} is complete, and the "
             "damage is bridged"
         )
+
+
+def _count_places(report: VideoReport) -> str:
+    count = len(report.damage)
+    return "one place" if count == 1 else f"{count} places"

@@ -24,9 +24,13 @@ UPLOADS = "Uploads"
 def web(
     host: Annotated[
         str,
-        typer.Option(help="Address to listen on; others than this machine's need --auth."),
+        typer.Option(
+            metavar="ADDRESS", help="Address to listen on; others than this machine's need --auth."
+        ),
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = PORT,
+    port: Annotated[
+        int, typer.Option(metavar="N", min=0, max=65535, help="Port to listen on.")
+    ] = PORT,
     auth: Annotated[
         str | None,
         typer.Option(
@@ -37,16 +41,20 @@ def web(
     ] = None,
     device: Device = InterpolationOptions.device,
     max_mb: Annotated[
-        float, typer.Option(help="Megabytes of an upload.", rich_help_panel=UPLOADS)
+        float, typer.Option(metavar="MB", help="Megabytes of an upload.", rich_help_panel=UPLOADS)
     ] = Limits.max_mb,
     max_seconds: Annotated[
-        float, typer.Option(help="Length of an uploaded video.", rich_help_panel=UPLOADS)
+        float,
+        typer.Option(
+            metavar="SECONDS", help="Length of an uploaded video.", rich_help_panel=UPLOADS
+        ),
     ] = Limits.max_seconds,
     max_pixels: Annotated[
-        int, typer.Option(help="Width times height of an upload.", rich_help_panel=UPLOADS)
+        int,
+        typer.Option(metavar="N", help="Width times height of an upload.", rich_help_panel=UPLOADS),
     ] = Limits.max_pixels,
     keep_hours: Annotated[
-        float, typer.Option(help="Delete files that were not used for so long.")
+        float, typer.Option(metavar="HOURS", help="Delete files that were not used for so long.")
     ] = KEEP_HOURS,
 ) -> None:
     """Open a page in the browser for videos and pictures, on this machine only unless --host is

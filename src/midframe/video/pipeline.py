@@ -295,5 +295,7 @@ def _complete_report(job: Job, sink: Sink, extent: Extent) -> None:
     changed = []
     if report.frames_kept < report.frames_in:
         kept = f"{report.frames_kept} of {report.frames_in} source frames"
-        changed = [f"{kept} are in the result unchanged: --factor or --vfr keeps all of them"]
+        changed = [
+            f"{kept} are in the result unchanged: a whole --factor, or --vfr, keeps all of them"
+        ]
     report.warnings = (*source.warnings, *changed, *report.warnings)

@@ -9,6 +9,7 @@ from typing import Any
 import av
 import pytest
 from helpers.video import Averager, frames_of
+from PIL import Image
 
 from midframe.doctor import describe, examine
 from midframe.errors import VideoError
@@ -250,3 +251,12 @@ def test_ffv1_keeps_every_bit_of_a_sample(given: str, chosen: str) -> None:
     picture = av.VideoFrame(96, 64, given)
     encoder = av.Codec("ffv1", "w")
     assert choose_pixel_format(encoder, picture, colour_of(picture)) == chosen
+
+
+def test_hevc_of_a_source_with_alpha_is_opaque(tmp_path: Path) -> None:
+    frames = [Image.new("RGBA", (64, 48), (200, 20 * n, 0, 255 * (n % 2))) for n in range(4)]
+    source = tmp_path / "in.gif"
+    frames[0].save(source, save_all=True, append_images=frames[1:], duration=40)
+    report = interpolate_video(source, tmp_path / "out.mp4", model=Averager(), codec="hevc")
+    assert report.problems == ()
+    assert any("alpha" in text for text in report.dropped)

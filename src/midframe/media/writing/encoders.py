@@ -9,7 +9,7 @@ import av
 from av.codec.context import Flags
 
 from midframe.errors import VideoError
-from midframe.media.colour.conversion import Colour, convert_format, is_rgb
+from midframe.media.colour.conversion import Colour, convert_format, has_alpha, is_rgb
 from midframe.media.colour.hdr import mastering_of, mastering_options
 from midframe.media.containers import WITHOUT_HEADER, default_codec
 from midframe.media.writing.codecs import ENCODERS, encoder_name
@@ -32,6 +32,8 @@ HARDWARE = tuple(
 """Hardware encoders, available if both FFmpeg and the machine support them."""
 CAPTION_OPTIONS = {"libx265": {"a53cc": "1"}}
 """Options for encoders that do not write closed captions by default."""
+OPAQUE_ONLY = ("libx265",)
+"""Encoders that list pixel formats with alpha, which they only accept if built for that."""
 LOSSLESS = "ffv1"
 LOSSLESS_RGB = {
     (False, False): "bgr0",
@@ -217,6 +219,8 @@ def choose_pixel_format(encoder: av.Codec, picture: av.VideoFrame, colour: Colou
         else ["yuv420p", "nv12", "yuv422p", "yuv422p10le"]
     )
     full = ["yuv444p10le" if high_bit_depth else "yuv444p", "yuv444p10le"]
+    if encoder.name in OPAQUE_ONLY:
+        offered = [name for name in offered if not has_alpha(av.VideoFormat(name))]
     with_alpha = ["yuva444p10le", "yuva444p", "yuva420p"] if colour.alpha else []
     wanted = with_alpha + full if odd and encoder.name != LOSSLESS else [own, *with_alpha, *usual]
     usable = [name for name in wanted if name in offered and not is_rgb(av.VideoFormat(name))]

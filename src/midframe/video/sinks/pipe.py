@@ -62,6 +62,7 @@ class PipeSink:
         self.encoding = pipe_encoding(job.picture, job.colour, **job.encoding_arguments)
         self.colour = job.colour
         self.descriptor = descriptor
+        self.report = job.report
         others = job.source.others
         job.report.dropped = tuple(f"{each.type} stream {each.index} (y4m)" for each in others)
 
@@ -81,6 +82,7 @@ class PipeSink:
 
     def finish(self, extent: Extent) -> None:
         """See `Sink`: all frames are written already."""
+        self.report.length_out = self.report.frames_out / self.encoding.rate
 
     def abort(self) -> None:
         """See `Sink`: written frames cannot be deleted."""

@@ -146,6 +146,8 @@ def abort_on_error(abort: Callable[[], Path | None]) -> Iterator[None]:
             ) from error
         if kept:
             log.warning("finished segments are kept in %s, --resume continues from there", kept)
+        elif isinstance(error, KeyboardInterrupt):
+            log.warning("no segment was finished, so nothing is kept for --resume")
         raise
 
 
