@@ -387,3 +387,10 @@ def test_an_error_of_ffmpeg_is_not_blamed_on_a_place(
 def test_without_a_command_the_help_is_printed(run: Callable, words: tuple[str, ...]) -> None:
     status, shown, _ = run(*words)
     assert (status, "Usage:" in shown) == (2, True)
+
+
+def test_a_result_without_an_ending_is_refused(
+    run: Callable, render_video: Callable[..., Path], tmp_path: Path
+) -> None:
+    status, _, errors = run("video", render_video(frames=2), tmp_path / "x3")
+    assert (status, "x3.mp4, or images as in" in errors) == (1, True)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from midframe.errors import SourceError
+from midframe.errors import OptionError, SourceError
 
 KEPT_SUFFIXES = (".mkv", ".mov", ".m4v", ".gif", ".apng")
 """Suffixes of sources that are used for the default name of the result; others become .mp4."""
@@ -47,3 +47,21 @@ def check_exists(source: Path) -> None:
     name = str(source)
     if name != "-" and "%" not in name and ":" not in name and not source.exists():
         raise SourceError(f"{source} does not exist: name a video")
+
+
+def check_ending(source: Path, target: Path) -> None:
+    """Check that the name of a result states what it is: without an ending it would be a folder of
+    images, which a video becomes only on request.
+
+    Raises:
+        OptionError: it has no ending, and is neither a pattern nor an existing folder.
+    """
+    from midframe.media.reading.image_sequence import is_pattern
+
+    images = source.is_dir() or is_pattern(source)
+    if images or target.suffix or target.exists() or is_pattern(target) or str(target) == "-":
+        return
+    raise OptionError(
+        f"{target} has no ending: name a video as in {target}.mp4, or images as in "
+        f"{target}/%06d.png"
+    )

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from midframe.cli.events import show_progress, write_event
-from midframe.cli.names import check_exists, result_suffix
+from midframe.cli.names import check_ending, check_exists, result_suffix
 from midframe.cli.options import VideoRequest, takes_video_options
 from midframe.cli.parameters import (
     DEFAULT_START,
@@ -92,6 +92,7 @@ def video(
         )
     check_exists(source)
     target = others[0] if others else default_target(source, request)
+    check_ending(source, target)
     if report_file:
         check_report(report_file, source, target)
     from midframe.video.job_checks import check_job
