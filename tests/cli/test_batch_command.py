@@ -28,7 +28,7 @@ def test_a_folder_is_interpolated_and_failures_end_with_status_1(run: Run, folde
 def test_a_dry_run_prints_a_table_and_writes_nothing(run: Run, folder: Path) -> None:
     (folder / "bad.mp4").write_text("no video")
     status, shown, errors = run("batch", folder, folder.parent / "out", "--dry-run")
-    assert status == 0
+    assert status == 1
     assert "96x64" in shown
     assert "cannot be read" in shown
     assert "bad.mp4 cannot be opened as a video" in errors

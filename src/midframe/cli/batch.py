@@ -95,6 +95,7 @@ def watch_films(work: Batch, find: Callable[[], Sequence[Film]]) -> None:
     from midframe.batch.run import watch
     from midframe.cli.progress import new_batch_bar
 
+    print_line(err, "midframe: waiting for new videos, until Ctrl-C")
     with new_batch_bar(err, None) as bar:
         for film in watch(find):
             _show(work.run_film(film, progress_of(bar)), bar)
@@ -140,7 +141,11 @@ def _show(result: FilmResult, bar: BatchBar) -> None:
 
 
 def show_plan(plans: Sequence[FilmPlan]) -> None:
-    """Print the plan of a batch as a table with totals."""
+    """Print the plan of a batch as a table with totals.
+
+    Raises:
+        VideoError: a video cannot be read.
+    """
     from rich.table import Table
 
     table = Table("video", "size", "frames", "interpolated", "time", "disk")
@@ -170,6 +175,8 @@ def show_plan(plans: Sequence[FilmPlan]) -> None:
     for each in plans:
         if each.error:
             print_line(err, f"midframe: {each.error}")
+    if wrong := sum(bool(each.error) for each in plans):
+        raise VideoError(f"{wrong} of {len(plans)} videos cannot be read")
 
 
 def _clock(seconds: float) -> str:

@@ -16,6 +16,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
+
 from midframe.interpolator import Interpolator
 from midframe.media.reading.source import WHOLE, Frame
 from midframe.media.reading.sources import identity_of, open_source
@@ -206,12 +208,20 @@ def convert(
             log.warning("%s is interlaced: use --deinterlace for progressive frames", path)
         job = Job(source, picture, colour, timeline, settings, VideoReport())
         sink = target.begin(job, resume=resume, overwrite=overwrite)
+        _warn_of_deep_h264(sink, options.encoding)
         with abort_on_error(sink.abort):
             _log_plan(job, sink)
             extent = _run(job, sink, tool, options, target.from_zero, progress)
             sink.finish(extent)
             _complete_report(job, sink, extent)
     return job.report
+
+
+def _warn_of_deep_h264(sink: Sink, options: EncodingOptions) -> None:
+    """Warn if the default codec gets a high bit depth, which few players decode in H.264."""
+    deep = max(part.bits for part in av.VideoFormat(sink.encoding.pixel_format).components) > 8
+    if deep and sink.encoding.encoder == "libx264" and options.codec is None:
+        log.warning("many devices do not play H.264 of 10 bits: --codec hevc is played by more")
 
 
 def _log_plan(job: Job, sink: Sink) -> None:
