@@ -28,7 +28,16 @@ MEDIA = (
     ("writing",),
 )
 VIDEO = (
-    ("channel", "disk_space", "duplicates", "lock", "overlays", "stills", "timeline", "watchdog"),
+    (
+        "channel",
+        "disk_space",
+        "duplicates",
+        "lock",
+        "overlays",
+        "static_areas",
+        "timeline",
+        "watchdog",
+    ),
     ("plan", "rendered_frame", "samples", "segments"),
     ("report",),
     ("proof", "renderer"),

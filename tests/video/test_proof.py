@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from helpers.video import Averager, render_frame
 
-from midframe.media.reading.sights import TimedThumbnail, make_thumbnail
+from midframe.media.reading.thumbnails import TimedThumbnail, make_thumbnail
 from midframe.video.pipeline import interpolate_video
 from midframe.video.proof import Expected, StreamSpan, play, prove
 from midframe.video.report import VideoReport

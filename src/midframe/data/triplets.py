@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from midframe.media.pictures.repeats import TOLERANCE, is_duplicate
+from midframe.media.pictures.duplicates import TOLERANCE, is_duplicate
 
 Image = np.ndarray[Any, np.dtype[np.uint8]]
 Floats = np.ndarray[Any, np.dtype[np.float32]]

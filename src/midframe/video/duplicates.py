@@ -13,7 +13,7 @@ from itertools import pairwise
 
 from midframe.media.colour.conversion import grey
 from midframe.media.pictures.decoding import Array
-from midframe.media.pictures.repeats import is_duplicate
+from midframe.media.pictures.duplicates import is_duplicate
 from midframe.media.reading.source import Frame
 
 MAX_DUPLICATES = 4

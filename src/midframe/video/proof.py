@@ -16,7 +16,7 @@ import av
 import numpy as np
 
 from midframe.media.pictures.images import Array
-from midframe.media.reading.sights import TimedThumbnail, make_thumbnail
+from midframe.media.reading.thumbnails import TimedThumbnail, make_thumbnail
 from midframe.media.reading.video_file import decoder_of
 from midframe.media.streams.carriers import PRIMING_PACKETS
 from midframe.video.report import VideoReport

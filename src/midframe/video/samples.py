@@ -33,7 +33,7 @@ from midframe.media.colour.conversion import (
 from midframe.media.colour.side_data import without_side_data
 from midframe.media.pictures.images import Array, blend_images
 from midframe.video.overlays import keep_overlays
-from midframe.video.stills import keep_still
+from midframe.video.static_areas import keep_still
 
 PLANAR = re.compile(r"yuv[aj]?4\d\dp(\d+le)?|gray(\d+le)?")
 """Names of the formats that need no conversion: planes of luma, both chromas and alpha."""
@@ -117,7 +117,7 @@ def interpolated_frame(
         image: the result for the `rgb` of both frames, of the same shape and type.
         first, second: the frames around it.
         t: its time, from 0 (the first frame) to 1 (the second).
-        still: blend the samples of both frames where they agree, see `stills`.
+        still: blend the samples of both frames where they agree, see `static_areas`.
         overlays: from `OverlayFinder`, (H, W), from 0 to 1: weights with which the blend of both
             frames replaces the image.
     """

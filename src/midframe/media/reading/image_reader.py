@@ -20,8 +20,8 @@ from midframe.media.reading.frame_clock import TimedFrame
 from midframe.media.reading.frame_rate import exact_rate, measure_rate
 from midframe.media.reading.part_reader import PartReader
 from midframe.media.reading.scenes import CutDetector
-from midframe.media.reading.sights import TimedThumbnail
 from midframe.media.reading.source import WHOLE, Contents, Frame, FrameSource, Part
+from midframe.media.reading.thumbnails import TimedThumbnail
 
 FRAME_FORMATS = {
     (False, False): "rgb24",

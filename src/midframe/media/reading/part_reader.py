@@ -8,8 +8,8 @@ from midframe.errors import SourceError
 from midframe.media.reading.frame_arranger import FrameArranger
 from midframe.media.reading.frame_clock import TimedFrame
 from midframe.media.reading.scenes import CutDetector
-from midframe.media.reading.sights import TimedThumbnail, make_thumbnail
 from midframe.media.reading.source import Frame, Part
+from midframe.media.reading.thumbnails import TimedThumbnail, make_thumbnail
 
 
 class PartReader:

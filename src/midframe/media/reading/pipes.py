@@ -22,7 +22,6 @@ from midframe.media.reading.frame_rate import measure_rate
 from midframe.media.reading.interlacing import deinterlace_frames
 from midframe.media.reading.part_reader import PartReader
 from midframe.media.reading.scenes import CutDetector
-from midframe.media.reading.sights import TimedThumbnail
 from midframe.media.reading.source import WHOLE, Frame, FrameSource, Part
 from midframe.media.reading.stream_facts import (
     DEFAULT_TIME_BASE,
@@ -32,6 +31,7 @@ from midframe.media.reading.stream_facts import (
     stated_rates,
 )
 from midframe.media.reading.survey import EMPTY
+from midframe.media.reading.thumbnails import TimedThumbnail
 from midframe.media.reading.video_file import find_video_stream, open_video, read_error
 
 STREAM = Path("-")

@@ -14,8 +14,8 @@ from midframe.media.colour.conversion import Colour
 from midframe.media.colour.geometry import Layout
 from midframe.media.reading.damage import Damage
 from midframe.media.reading.frame_rate import SourceRate
-from midframe.media.reading.sights import TimedThumbnail
 from midframe.media.reading.survey import Span
+from midframe.media.reading.thumbnails import TimedThumbnail
 from midframe.options import check_time_range
 
 log = logging.getLogger(__name__)

@@ -7,10 +7,10 @@ from typing import Any
 from midframe.errors import OptionError
 from midframe.media.reading.image_reader import ImageReader
 from midframe.media.reading.image_sequence import ImageSequence, picture_files
+from midframe.media.reading.multi_page import SUFFIXES, ImageStack
 from midframe.media.reading.pipes import STREAM, PipeReader
 from midframe.media.reading.reader import VideoReader
 from midframe.media.reading.source import FrameSource, Part
-from midframe.media.reading.stacks import SUFFIXES, ImageStack
 from midframe.media.reading.video_file import find_video_stream, open_video
 from midframe.options import SourceOptions
 from midframe.rates import parse_rate

@@ -5,7 +5,7 @@ import pytest
 from helpers.video import render_frame
 
 from midframe.media.pictures.images import Array
-from midframe.video.stills import keep_still
+from midframe.video.static_areas import keep_still
 
 HALF = Fraction(1, 2)
 
