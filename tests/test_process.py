@@ -11,6 +11,7 @@ import pytest
 COUNT = """
 import resource
 import midframe.__main__
+import midframe.video.pipeline  # what a command loads
 import torch
 
 def faults():
