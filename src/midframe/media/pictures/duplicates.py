@@ -1,8 +1,10 @@
 """Detection of duplicate frames, for videos and for datasets."""
 
+from typing import Any
+
 import numpy as np
 
-from midframe.media.pictures.decoding import Array
+Array = np.ndarray[Any, Any]
 
 TOLERANCE = 1.0
 """Largest mean difference of a block of a duplicate, in grey levels of 255: codecs change
