@@ -66,28 +66,54 @@ def test_what_has_not_begun_is_dropped_when_something_fails() -> None:
     assert len(done) < 3
 
 
-class Uneven(Averager):
-    """Makes the frames of some pairs later than those of the pairs after them, and knows how far
-    others had come."""
+class Recorder(Averager):
+    """Notes the first frame of each pair; with a single worker, in the order of the video."""
 
-    def __init__(self, pairs: int, slow: set[int], patience: float = 0.0) -> None:
+    def __init__(self) -> None:
+        super().__init__()
+        self.numbers: dict[bytes, int] = {}
+
+    def interpolate_many(
+        self, first: Array, second: Array, times: Any, **words: Any
+    ) -> list[Array]:
+        self.numbers[first.tobytes()] = len(self.numbers)
+        return super().interpolate_many(first, second, times, **words)
+
+
+def number_pairs(source: Path, **options: Any) -> dict[bytes, int]:
+    """Return the numbers of the pairs of a video, by their first frames: threads begin pairs in any
+    order."""
+    recorder = Recorder()
+    interpolate_video(source, source.with_name("recorded.mp4"), model=recorder, **options)
+    return recorder.numbers
+
+
+class Uneven(Averager):
+    """Interpolates some pairs later than those after them, and notes how far others had come."""
+
+    def __init__(
+        self, pairs: int, numbers: dict[bytes, int], slow: set[int], patience: float = 0.0
+    ) -> None:
         super().__init__(pairs)
-        self.slow, self.begun, self.lock = slow, 0, Lock()
+        self.numbers, self.slow, self.lock = numbers, slow, Lock()
+        self.last = -1
+        """The largest number of a pair that was begun."""
         self.patience = patience
-        """Seconds for which a slow pair waits at most until another has begun after it."""
+        """Seconds for which a slow pair waits at most until a later one has begun."""
         self.ahead: list[int] = []
 
     def interpolate_many(
         self, first: Array, second: Array, times: Any, **words: Any
     ) -> list[Array]:
+        number = self.numbers[first.tobytes()]
         with self.lock:
-            number, self.begun = self.begun, self.begun + 1
+            self.last = max(self.last, number)
         if number in self.slow:
             until = time.monotonic() + self.patience
-            while self.begun - 1 - number < 1 and time.monotonic() < until:
+            while self.last <= number and time.monotonic() < until:
                 time.sleep(0.01)
             time.sleep(0.2)
-            self.ahead.append(self.begun - 1 - number)
+            self.ahead.append(self.last - number)
         return super().interpolate_many(first, second, times, **words)
 
 
@@ -97,8 +123,9 @@ def luma_of(path: Path) -> list[Array]:
 
 def test_frames_come_in_their_order_whoever_is_first(render_video: Render, tmp_path: Path) -> None:
     source, shown = render_video(frames=14, cut_at=8), []
+    numbers = number_pairs(source)
     for pairs in (1, 3):
-        target, tool = tmp_path / f"{pairs}.mkv", Uneven(pairs, {0, 4, 5, 11})
+        target, tool = tmp_path / f"{pairs}.mkv", Uneven(pairs, numbers, {0, 4, 5, 11})
         report = interpolate_video(source, target, factor=3, model=tool, codec="ffv1")
         assert (report.frames_in, report.frames_interpolated, report.cuts) == (14, 24, 1)
         shown.append(luma_of(target))
@@ -107,8 +134,9 @@ def test_frames_come_in_their_order_whoever_is_first(render_video: Render, tmp_p
 
 
 def test_no_more_is_under_way_than_workers_need(render_video: Render, tmp_path: Path) -> None:
-    tool = Uneven(2, {0, 6}, patience=30)
-    interpolate_video(render_video(frames=14), tmp_path / "out.mp4", model=tool)
+    source = render_video(frames=14)
+    tool = Uneven(2, number_pairs(source), {0, 6}, patience=30)
+    interpolate_video(source, tmp_path / "out.mp4", model=tool)
     assert [0 < ahead <= 2 for ahead in tool.ahead] == [True, True]
 
 
