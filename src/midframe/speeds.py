@@ -19,6 +19,8 @@ SIZES: Mapping[str, tuple[int, int]] = {
 MIN_SECONDS, MAX_SECONDS = 2.0, 20.0
 """For how long frames of a size are interpolated at least, and the longest time of one frame; sizes
 that take longer are not measured."""
+ESTIMATE_SECONDS = 1.0
+"""Minimum duration of a measurement for an estimate."""
 MOTION = 8
 """Pixels by which the second frame is shifted."""
 
@@ -57,15 +59,27 @@ def measure_speeds(
     return found
 
 
-def measure_rate(tool: Interpolator, first: Array, second: Array) -> float:
-    """Return the number of interpolated frames per second, after one run that compiles kernels."""
-    tool.interpolate(first, second)
+def measure_rate(
+    tool: Interpolator, first: Array, second: Array, seconds: float | None = None
+) -> float:
+    """Return the number of interpolated frames per second, with parallel pairs as for a video.
+
+    Args:
+        tool: interpolates.
+        first, second: the frames.
+        seconds: minimum duration of the measurement; None for `MIN_SECONDS`.
+    """
     pairs = tool.pairs_at_once(*first.shape[:2])
-    count = 0
-    begin = perf_counter()
     with Workers(pairs) as workers:
-        while (passed := perf_counter() - begin) < MIN_SECONDS:
+
+        def interpolate() -> None:
             list(workers.map(lambda _: tool.interpolate(first, second), range(pairs)))
+
+        interpolate()  # compiles kernels, which each worker has for itself
+        count = 0
+        begin = perf_counter()
+        while (passed := perf_counter() - begin) < (MIN_SECONDS if seconds is None else seconds):
+            interpolate()
             count += pairs
     return count / passed
 

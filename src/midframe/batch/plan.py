@@ -1,23 +1,14 @@
 """The plan of a batch (dry run), with estimates of time and disk space."""
 
-import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from fractions import Fraction
-
-import numpy as np
 
 from midframe.batch.films import Film
 from midframe.batch.run import Batch
 from midframe.errors import MidframeError, OptionError
-from midframe.interpolator import Interpolator
-from midframe.media.pictures.decoding import Array
 from midframe.media.reading.sources import open_source
-from midframe.ops.workers import Workers
-from midframe.video.timeline import choose_timeline
-
-MIN_SECONDS = 1.0
-"""Minimum duration of a speed measurement, after one round that is not counted."""
+from midframe.speeds import ESTIMATE_SECONDS, make_frames, measure_rate
+from midframe.video.timeline import choose_timeline, estimate_frames
 
 
 @dataclass(frozen=True)
@@ -63,12 +54,10 @@ def _plan_film(batch: Batch, film: Film, speeds: dict[tuple[int, int], float]) -
         picture, _ = reader.first_picture()
         count = round(reader.expected_frames or 0)
         timeline = choose_timeline(reader.source_rate, reader.time_base, batch.options.retiming)
-        length = Fraction(count) / reader.rate * timeline.slow
-        frames = round(length * timeline.rate)
+        frames, interpolated = estimate_frames(count, reader.rate, timeline)
     size = (picture.height, picture.width)
     if size not in speeds:
-        speeds[size] = seconds_per_frame(batch.tool, *size)
-    interpolated = max(0, frames - count)
+        speeds[size] = 1 / measure_rate(batch.tool, *make_frames(*size), ESTIMATE_SECONDS)
     return FilmPlan(
         film,
         width=picture.width,
@@ -78,30 +67,3 @@ def _plan_film(batch: Batch, film: Film, speeds: dict[tuple[int, int], float]) -
         seconds=interpolated * speeds[size],
         disk_bytes=round(film.source.stat().st_size * frames / max(1, count)),
     )
-
-
-def seconds_per_frame(tool: Interpolator, height: int, width: int) -> float:
-    """Measure the seconds per interpolated frame of some size, with parallel pairs as for a video.
-
-    Args:
-        tool: interpolates the frames.
-        height, width: of the frames.
-    """
-    rng = np.random.default_rng(0)
-    first, second = rng.integers(0, 256, (2, height, width, 3), np.uint8)
-    count = tool.pairs_at_once(height, width)
-    with Workers(count) as workers:
-        _interpolate(tool, workers, first, second, count)  # compiles kernels
-        begin, rounds = time.perf_counter(), 0
-        while time.perf_counter() - begin < MIN_SECONDS:
-            _interpolate(tool, workers, first, second, count)
-            rounds += 1
-        return (time.perf_counter() - begin) / (rounds * count)
-
-
-def _interpolate(
-    tool: Interpolator, workers: Workers, first: Array, second: Array, count: int
-) -> None:
-    futures = [workers.submit(tool.interpolate, first, second) for _ in range(count)]
-    for future in futures:
-        future.result()

@@ -179,6 +179,18 @@ def output_times(
         yield OutputTime(round(time * timeline.slow / timeline.time_base), nearest, error)
 
 
+def estimate_frames(count: int, rate: Fraction, timeline: Timeline) -> tuple[int, int]:
+    """Return how many frames a result has, and how many of them are interpolated, at least.
+
+    Args:
+        count: number of source frames.
+        rate: of the source, in frames per second.
+        timeline: of the result.
+    """
+    frames = round(Fraction(count) / rate * timeline.slow * timeline.rate)
+    return frames, max(0, frames - count)
+
+
 def choose_timeline(
     source: SourceRate,
     source_time_base: Fraction,

@@ -14,7 +14,7 @@ from midframe.media.reading.source import FrameSource
 from midframe.media.reading.sources import open_source
 from midframe.media.reading.video_file import file_url, find_video_stream
 from midframe.options import SourceOptions, VideoOptions
-from midframe.video.timeline import choose_timeline
+from midframe.video.timeline import choose_timeline, estimate_frames
 from midframe.web.options import THE_FILE, Limits
 
 CONTAINERS = "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,ogg,flv,asf,gif,apng,mxf,yuv4mpegpipe"
@@ -152,5 +152,4 @@ def count_frames(facts: VideoFacts, options: VideoOptions) -> tuple[int, int]:
     seconds = min(facts.seconds, facts.seconds if end is None else end) - start
     count = max(0, round(seconds * float(facts.rate)))
     timeline = choose_timeline(facts.source_rate, facts.time_base, options.retiming)
-    frames = round(Fraction(count) / facts.rate * timeline.slow * timeline.rate)
-    return frames, max(0, frames - count)
+    return estimate_frames(count, facts.rate, timeline)

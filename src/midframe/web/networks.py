@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from midframe.batch.plan import seconds_per_frame
 from midframe.interpolator import Interpolator, Progress
 from midframe.media.pictures.images import Array
+from midframe.speeds import ESTIMATE_SECONDS, make_frames, measure_rate
 
 MAX_MEASURED_PIXELS = 640 * 360
 """Speeds are measured with frames of up to so many pixels, and scaled by their number."""
@@ -48,7 +48,7 @@ class Networks:
         """Measure how long a network takes for a frame, in seconds; only jobs call this."""
         factor = min(1.0, math.sqrt(MAX_MEASURED_PIXELS / (width * height)))
         size = max(16, round(height * factor)), max(16, round(width * factor))
-        seconds = seconds_per_frame(self.get(name), *size)
+        seconds = 1 / measure_rate(self.get(name), *make_frames(*size), ESTIMATE_SECONDS)
         self._speeds[name] = seconds / (size[0] * size[1])
         return self._speeds[name] * width * height
 
