@@ -15,11 +15,10 @@ from midframe.batch.films import Film
 from midframe.batch.records import read_record, record_path, write_record
 from midframe.errors import BusyError, MidframeError, OptionError
 from midframe.interpolator import Interpolator
-from midframe.media.reading.sources import identity_of
-from midframe.options import InterpolationOptions, VideoOptions, fingerprint
+from midframe.options import InterpolationOptions, VideoOptions
 from midframe.outputs import check_output_folder, short_name
 from midframe.video.lock import FolderLock
-from midframe.video.pipeline import convert_video
+from midframe.video.pipeline import convert_video, result_settings
 from midframe.video.report import VideoReport
 
 Status = Literal["done", "already done", "damaged", "failed", "busy"]
@@ -155,14 +154,9 @@ class Batch:
         return report
 
     def _settings(self, film: Film) -> dict[str, Any]:
-        """Return the settings that affect the frames of a result, as JSON values."""
-        groups = (self.options.retiming, self.options.source, self.options.encoding)
-        return {
-            "video": identity_of(film.source),
-            "network": self.tool.identity,
-            **fingerprint(self.tool.options, *groups),
-            "mute": self.options.encoding.mute,
-        }
+        """Return the settings of a result; with another choice of sound it is another result."""
+        settings = result_settings(film.source, self.tool, self.options)
+        return {**settings, "mute": self.options.encoding.mute}
 
 
 def watch(

@@ -12,6 +12,7 @@ Both queues are short, so memory does not grow with the length of the video. `in
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -190,8 +191,7 @@ def convert(
         if isinstance(interpolation, Interpolator)
         else Interpolator.from_options(interpolation)
     )
-    settings: dict[str, Any] = {"video": identity_of(path), "network": tool.identity}
-    settings |= fingerprint(tool.options, options.retiming, options.source, target.options)
+    settings = result_settings(path, tool, replace(options, encoding=target.options))
     if resume and target.is_complete(settings, overwrite=overwrite):
         return VideoReport(already_complete=True)
     holds = {"holds_matrix": target.holds_matrix, "holds_aspect": target.holds_aspect}
@@ -222,6 +222,23 @@ def _warn_of_deep_h264(sink: Sink, options: EncodingOptions) -> None:
     deep = max(part.bits for part in av.VideoFormat(sink.encoding.pixel_format).components) > 8
     if deep and sink.encoding.encoder == "libx264" and options.codec is None:
         log.warning("many devices do not play H.264 of 10 bits: --codec hevc is played by more")
+
+
+def result_settings(path: Path, tool: Interpolator, options: VideoOptions) -> dict[str, Any]:
+    """Return what decides the frames of a result, as JSON values: the source, the network and all
+    options that affect them. A result with the same settings is the same result.
+
+    Args:
+        path: of the source.
+        tool: interpolates.
+        options: of the result.
+    """
+    groups = (options.retiming, options.source, options.encoding)
+    return {
+        "video": identity_of(path),
+        "network": tool.identity,
+        **fingerprint(tool.options, *groups),
+    }
 
 
 def _log_plan(job: Job, sink: Sink) -> None:
