@@ -57,3 +57,15 @@ def parse_seconds(time: Time, name: str = "time") -> float:
             f"{name} is {time!r}: seconds, m:s or h:m:s are needed, as in 90, 1:30 or 0:01:30.5"
         )
     return float(Fraction(seconds) + 60 * int(minutes or 0) + 3600 * int(hours or 0))
+
+
+def format_seconds(seconds: float) -> str:
+    """Return a duration as h:mm:ss, rounded to whole seconds.
+
+    Example:
+        >>> format_seconds(100.4)
+        '0:01:40'
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}"

@@ -9,6 +9,8 @@ from midframe.errors import VideoError
 from midframe.folders import visible_files
 from midframe.media.suffixes import ANIMATIONS, VIDEOS
 
+SUFFIXES = VIDEOS.union(ANIMATIONS)
+"""Suffixes of the films that are searched for."""
 ChooseSuffix = Callable[[Path], str]
 """Returns the suffix of the result for the path of a source."""
 
@@ -44,7 +46,7 @@ def find_films(folder: Path, out: Path, choose_suffix: ChooseSuffix) -> list[Fil
     paths = [
         path
         for path in folder.rglob("*")
-        if path.suffix.lower() in VIDEOS | ANIMATIONS
+        if path.suffix.lower() in SUFFIXES
         and path.is_file()
         and not path.resolve().is_relative_to(inside)
     ]

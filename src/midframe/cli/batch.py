@@ -15,6 +15,7 @@ from midframe.cli.parameters import OUTPUT
 from midframe.cli.shared import command, err, one_line, out, print_line
 from midframe.errors import VideoError
 from midframe.models.shipped import find_weights
+from midframe.times import format_seconds
 
 if TYPE_CHECKING:
     from midframe.batch.films import Film
@@ -159,7 +160,7 @@ def show_plan(plans: Sequence[FilmPlan]) -> None:
             f"{each.width}x{each.height}",
             str(each.frames),
             str(each.interpolated),
-            _clock(each.seconds),
+            format_seconds(each.seconds),
             _megabytes(each.disk_bytes),
         )
     table.add_section()
@@ -168,7 +169,7 @@ def show_plan(plans: Sequence[FilmPlan]) -> None:
         "",
         str(sum(each.frames for each in plans)),
         str(sum(each.interpolated for each in plans)),
-        _clock(sum(each.seconds for each in plans)),
+        format_seconds(sum(each.seconds for each in plans)),
         _megabytes(sum(each.disk_bytes for each in plans)),
     )
     out.print(table)
@@ -177,12 +178,6 @@ def show_plan(plans: Sequence[FilmPlan]) -> None:
             print_line(err, f"midframe: {each.error}")
     if wrong := sum(bool(each.error) for each in plans):
         raise VideoError(f"{wrong} of {len(plans)} videos cannot be read")
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}"
 
 
 def _megabytes(count: int) -> str:

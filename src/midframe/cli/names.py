@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from midframe.cli.options import VideoRequest
 from midframe.errors import OptionError, SourceError
 
 KEPT_SUFFIXES = (".mkv", ".mov", ".m4v", ".gif", ".apng")
@@ -26,8 +27,7 @@ def result_suffix(source: Path, codec: str | None) -> str:
     from midframe.media.writing.encoders import find_encoder
 
     pictures = is_pattern(source) or source.is_dir()
-    if is_pattern(source):
-        source = source.parent if source.parent.name else source.parent.absolute()
+    source = _without_pattern(source)
     suffix = source.suffix if pictures or source.suffix.lower() in KEPT_SUFFIXES else ".mp4"
     if not codec:
         return suffix
@@ -36,6 +36,31 @@ def result_suffix(source: Path, codec: str | None) -> str:
     if of_film and (not usual or suffix.lower() in (usual, FOR_ALL_CODECS)):
         return suffix
     return usual or ".mp4"
+
+
+def default_target(source: Path, request: VideoRequest) -> Path:
+    """Return the default path of a result, in the folder of its source.
+
+    Args:
+        source: as in `result_suffix`, or standard input, for standard output.
+        request: its label is part of the name.
+    """
+    from midframe.media.reading.pipes import STREAM
+
+    if source == STREAM:
+        return STREAM
+    suffix = result_suffix(source, request.codec)
+    source = _without_pattern(source)
+    return source.with_name(f"{source.stem}-{request.label}{suffix}")
+
+
+def _without_pattern(source: Path) -> Path:
+    """Return the folder of a pattern of images, or another source itself."""
+    from midframe.media.reading.image_sequence import is_pattern
+
+    if not is_pattern(source):
+        return source
+    return source.parent if source.parent.name else source.parent.absolute()
 
 
 def check_exists(source: Path) -> None:

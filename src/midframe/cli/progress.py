@@ -17,6 +17,7 @@ from rich.progress import (
 from rich.text import Text
 
 from midframe.pace import Pace
+from midframe.times import format_seconds
 
 
 class FrameBar(Progress):
@@ -69,9 +70,9 @@ class RateColumn(ProgressColumn):
             return Text("")
         if rate is None:
             return Text("preparing" if pace.is_preparing(now) else "")
-        left = (
-            "" if task.total is None else f", {_clock((task.total - task.completed) / rate)} left"
-        )
+        left = ""
+        if task.total is not None:
+            left = f", {format_seconds((task.total - task.completed) / rate)} left"
         return Text(f"{rate:.2f} frames/s{left}")
 
 
@@ -121,9 +122,3 @@ def new_batch_bar(console: Console, count: int | None) -> BatchBar:
     )
     bar.start_films(count)
     return bar
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}"

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from midframe.cli.events import show_progress, write_event
-from midframe.cli.names import check_ending, check_exists, result_suffix
+from midframe.cli.names import check_ending, check_exists, default_target, result_suffix
 from midframe.cli.options import VideoRequest, takes_video_options
 from midframe.cli.parameters import (
     DEFAULT_START,
@@ -120,19 +120,6 @@ def video(
         raise_faults(target, report)
     else:
         show_report(target, report)
-
-
-def default_target(source: Path, request: VideoRequest) -> Path:
-    """Return the default path of a result, in the folder of its source."""
-    from midframe.media.reading.image_sequence import is_pattern
-    from midframe.media.reading.pipes import STREAM
-
-    if source == STREAM:
-        return STREAM
-    suffix = result_suffix(source, request.codec)
-    if is_pattern(source):
-        source = source.parent if source.parent.name else source.parent.absolute()
-    return source.with_name(f"{source.stem}-{request.label}{suffix}")
 
 
 @command(

@@ -19,7 +19,6 @@ from midframe.media.reading.frame_arranger import FrameArranger
 from midframe.media.reading.frame_clock import TimedFrame
 from midframe.media.reading.frame_rate import exact_rate, measure_rate
 from midframe.media.reading.part_reader import PartReader
-from midframe.media.reading.scenes import CutDetector
 from midframe.media.reading.source import WHOLE, Contents, Frame, FrameSource, Part
 from midframe.media.reading.thumbnails import TimedThumbnail
 
@@ -93,13 +92,12 @@ class ImageReader:
         self.path = path
         self.images = images
         self.part = part
-        self.cut_threshold = cut_threshold
         self.damage = Damage(path, strict=strict)
         self.warnings = images.warnings
         self.others: Sequence[Any] = ()
         self.time_base = images.time_base
         self.start = images.times[0]
-        self._shown = PartReader(path, part, self.start, self.time_base)
+        self._shown = PartReader(path, part, self.start, self.time_base, cut_threshold)
         within = self._shown.within(images.times)
         self.expected_frames = float(len(within))
         times = within if len(within) > 1 else images.times
@@ -148,9 +146,8 @@ class ImageReader:
 
     def read(self) -> Iterator[Frame]:
         """See `FrameSource`."""
-        cuts = CutDetector(self.cut_threshold) if self.cut_threshold else None
         return self._shown.frames(
-            self._timed_frames(), self._arranger, cuts, self.frame_duration, lambda _: None
+            self._timed_frames(), self._arranger, self.frame_duration, lambda _: None
         )
 
     def decode_again(self) -> Iterator[av.VideoFrame]:

@@ -20,12 +20,21 @@ class PartReader:
         part: to select.
         start: time of the first frame of the source, in seconds.
         time_base: of the frames' pts.
+        cut_threshold: as in `VideoReader`.
     """
 
-    def __init__(self, path: Path, part: Part, start: Fraction, time_base: Fraction) -> None:
+    def __init__(
+        self,
+        path: Path,
+        part: Part,
+        start: Fraction,
+        time_base: Fraction,
+        cut_threshold: float | None,
+    ) -> None:
         self.path = path
         self.part = part
         self.time_base = time_base
+        self.cut_threshold = cut_threshold
         self.begin = start + Fraction(str(part.start))
         """Start of the part, in seconds."""
         self.until = None if part.end is None else start + Fraction(str(part.end))
@@ -45,7 +54,6 @@ class PartReader:
         self,
         pictures: Iterable[TimedFrame],
         arranger: FrameArranger,
-        cuts: CutDetector | None,
         frame_duration: int,
         check_end: Callable[[int | Fraction | None], None],
     ) -> Iterator[Frame]:
@@ -55,7 +63,6 @@ class PartReader:
             pictures: of the source, starting before the part. All of them pass the cut detector,
                 which compares successive frames.
             arranger: crops, rotates and scales them.
-            cuts: detects cuts; None for no detection.
             frame_duration: of frames without a duration, in the time base.
             check_end: called with the end of the last frame as pts (None if there was no frame), if
                 the part extends to the end of the source.
@@ -63,6 +70,7 @@ class PartReader:
         Raises:
             SourceError: the part has no frame.
         """
+        cuts = CutDetector(self.cut_threshold) if self.cut_threshold else None
         end: int | Fraction | None = None
         for picture, pts, duration in pictures:
             end = pts + (duration or frame_duration)

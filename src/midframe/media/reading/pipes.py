@@ -21,7 +21,6 @@ from midframe.media.reading.frame_decoder import FrameDecoder
 from midframe.media.reading.frame_rate import measure_rate
 from midframe.media.reading.interlacing import deinterlace_frames
 from midframe.media.reading.part_reader import PartReader
-from midframe.media.reading.scenes import CutDetector
 from midframe.media.reading.source import WHOLE, Frame, FrameSource, Part
 from midframe.media.reading.stream_facts import (
     DEFAULT_TIME_BASE,
@@ -67,7 +66,6 @@ class PipeReader:
     ) -> None:
         self.path = path
         self.part = part
-        self.cut_threshold = cut_threshold
         self.deinterlace = deinterlace
         self.damage = Damage(path, strict=strict)
         self.warnings: list[str] = []
@@ -96,7 +94,7 @@ class PipeReader:
             holds_matrix=holds_matrix,
             holds_aspect=holds_aspect,
         )
-        self._shown = PartReader(path, part, self.start, self.time_base)
+        self._shown = PartReader(path, part, self.start, self.time_base, cut_threshold)
 
     def __enter__(self) -> Self:
         return self
@@ -122,7 +120,6 @@ class PipeReader:
 
     def read(self) -> Iterator[Frame]:
         """See `FrameSource`."""
-        cuts = CutDetector(self.cut_threshold) if self.cut_threshold else None
         clock = FrameClock(
             self._first.pts or 0,
             self.frame_duration,
@@ -133,7 +130,7 @@ class PipeReader:
         pictures = deinterlace_frames(spread) if self.deinterlace else spread
         try:
             yield from self._shown.frames(
-                pictures, self._arranger, cuts, self.frame_duration, self._check_end
+                pictures, self._arranger, self.frame_duration, self._check_end
             )
         except av.FFmpegError as error:
             raise read_error(self.path, error) from error

@@ -21,7 +21,6 @@ from midframe.media.reading.frame_decoder import SEEK_SECONDS, FrameDecoder
 from midframe.media.reading.frame_rate import measure_rate
 from midframe.media.reading.interlacing import deinterlace_frames
 from midframe.media.reading.part_reader import PartReader
-from midframe.media.reading.scenes import CutDetector
 from midframe.media.reading.source import WHOLE, Frame, FrameSource, Part
 from midframe.media.reading.stream_facts import (
     DEFAULT_TIME_BASE,
@@ -76,7 +75,6 @@ class VideoReader:
     ) -> None:
         self.path = path
         self.part = part
-        self.cut_threshold = cut_threshold
         self.deinterlace = deinterlace
         self.damage = Damage(path, strict=strict)
         self.warnings: list[str] = []
@@ -106,7 +104,7 @@ class VideoReader:
         times = self.survey.times
         self.start = times[0] if times else Fraction(0)
         """Time of the first frame, in seconds."""
-        self._shown = PartReader(path, part, self.start, self.time_base)
+        self._shown = PartReader(path, part, self.start, self.time_base, cut_threshold)
         within = self._shown.within(times)
         self.expected_frames = float(len(within)) if times else None
         self.source_rate = measure_rate(
@@ -172,10 +170,9 @@ class VideoReader:
 
     def read(self) -> Iterator[Frame]:
         """See `FrameSource`."""
-        cuts = CutDetector(self.cut_threshold) if self.cut_threshold else None
         try:
             yield from self._shown.frames(
-                self._pictures(), self._arranger, cuts, self.frame_duration, self._check_complete
+                self._pictures(), self._arranger, self.frame_duration, self._check_complete
             )
         except av.FFmpegError as error:
             raise read_error(self.path, error) from error

@@ -11,8 +11,8 @@ from PIL import Image
 from midframe.media.colour.conversion import has_alpha
 from midframe.media.colour.filters import picture_buffer, pull_frames
 from midframe.media.reading.video_file import file_url
+from midframe.media.suffixes import ANIMATIONS
 
-SUFFIXES = (".gif", ".apng")
 FOREVER = 0
 FASTEST_GIF = 50
 """Frames per second; viewers play GIFs with shorter delays too slowly."""
@@ -33,7 +33,7 @@ Frames = Callable[[], Iterable[av.VideoFrame]]
 
 def plays_of(path: Path) -> int:
     """Return how often an animation is played; 0 for endless, and for other files."""
-    if path.suffix.lower() not in (*SUFFIXES, ".png", ".webp") or not path.is_file():
+    if path.suffix.lower() not in (*ANIMATIONS, ".png", ".webp") or not path.is_file():
         return FOREVER
     with Image.open(path) as image:
         loops = image.info.get("loop")

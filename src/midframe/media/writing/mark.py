@@ -12,6 +12,7 @@ import av
 
 from midframe.errors import VideoError
 from midframe.media.reading.video_file import open_video
+from midframe.media.suffixes import ANIMATIONS
 
 NAME = "midframe"
 DIGITS = 16
@@ -20,8 +21,6 @@ in MP4."""
 FILE_KEYS = {"avi": "encoded_by", "mpegts": "service_provider"}
 """Metadata of the file that contains the mark, for containers without metadata of streams."""
 STREAM_KEY = "encoder"
-ANIMATIONS = (".gif", ".apng")
-"""Suffixes of files with the mark before their end."""
 GIF_START, GIF_END = b"GIF8", b"\x3b"
 PNG_END = 12
 """Bytes of the last chunk of a PNG file."""
@@ -72,7 +71,7 @@ def append_mark(path: Path, mark: str) -> None:
 
 def read_mark(path: Path) -> str | None:
     """Return the mark of a file; None if it has none or is not a video."""
-    if path.suffix.lower() in ANIMATIONS:
+    if path.suffix.lower() in ANIMATIONS:  # the mark lies before their end
         return _before_end(path)
     try:
         with open_video(path) as container:

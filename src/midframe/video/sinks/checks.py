@@ -7,7 +7,8 @@ from typing import Any
 from midframe.errors import VideoError
 from midframe.media.containers import CONTAINERS
 from midframe.media.reading.video_file import ADDRESS
-from midframe.media.writing.mark import ANIMATIONS, mark_of, read_mark
+from midframe.media.suffixes import ANIMATIONS
+from midframe.media.writing.mark import mark_of, read_mark
 from midframe.options import EncodingOptions
 from midframe.outputs import check_output_file, same_place
 from midframe.video.segments import JOB_FILE, segments_folder

@@ -8,7 +8,7 @@ from midframe.errors import VideoError
 from midframe.media.containers import CONTAINERS, default_codec
 from midframe.media.reading.image_sequence import DEFAULT_NAME, is_pattern
 from midframe.media.reading.pipes import STREAM
-from midframe.media.writing.animation import SUFFIXES
+from midframe.media.suffixes import ANIMATIONS
 from midframe.options import EncodingOptions
 from midframe.video.sinks.animation import AnimationTarget
 from midframe.video.sinks.image_sequence import ImageSequenceTarget
@@ -34,12 +34,12 @@ def target_for(path: Path, options: EncodingOptions) -> Target:
     target: type[PipeTarget | AnimationTarget | ImageSequenceTarget]
     if path == STREAM:
         target = PipeTarget
-    elif suffix in SUFFIXES:
+    elif suffix in ANIMATIONS:
         target = AnimationTarget
     elif is_pattern(path) or not suffix or path.is_dir():
         target = ImageSequenceTarget
     else:
-        known = " ".join((*CONTAINERS, *SUFFIXES))
+        known = " ".join((*CONTAINERS, *ANIMATIONS))
         raise VideoError(
             f"{path}: choose a name that ends in one of {known}, or images such as "
             f"frames/{DEFAULT_NAME}"
