@@ -32,13 +32,14 @@ if TYPE_CHECKING:
 )
 @takes_video_options
 def batch(
-    request: VideoRequest,
     folder: Annotated[
         Path, typer.Argument(metavar="IN_DIR", help="A folder of videos, with its subfolders.")
     ],
     target: Annotated[
         Path, typer.Argument(metavar="OUT_DIR", help="A folder for the results; made if missing.")
     ],
+    *,
+    request: VideoRequest,
     dry_run: Annotated[
         bool,
         typer.Option(

@@ -10,18 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from midframe.cli.options import takes_interpolation_options
 from midframe.cli.pair import read_pair
 from midframe.cli.parameters import (
     RETIMING,
     Device,
-    Ensemble,
     Model,
     Overwrite,
     PrecisionOption,
-    Quality,
-    Scale,
     Threads,
-    Tile,
 )
 from midframe.cli.shared import command, err, out, progress_bar
 from midframe.errors import OptionError, VideoError
@@ -40,6 +37,7 @@ if TYPE_CHECKING:
     midframe image first.png second.png --time 1/3
     """
 )
+@takes_interpolation_options
 def image(
     first: Annotated[Path, typer.Argument(help="An image.")],
     second: Annotated[Path, typer.Argument(help="Another image of the same size.")],
@@ -70,30 +68,23 @@ def image(
             rich_help_panel=RETIMING,
         ),
     ] = None,
-    quality: Quality = "standard",
-    model: Model = InterpolationOptions.model,
-    device: Device = InterpolationOptions.device,
-    tile: Tile = InterpolationOptions.tile,
-    scale: Scale = InterpolationOptions.scale,
-    ensemble: Ensemble = InterpolationOptions.ensemble,
-    precision: PrecisionOption = InterpolationOptions.precision,
-    threads: Threads = None,
+    *,
+    interpolation: InterpolationOptions,
     overwrite: Overwrite = False,
 ) -> None:
     """Interpolate one or several frames between two images."""
-    options = InterpolationOptions(model, device, tile, scale, ensemble, precision)
     times = choose_times(count, time or [])
     target = target or first.with_name(f"{first.stem}-mid.png")
     names = numbered_names(target, len(times))
     for name in names:
         check_output_file(name, inputs=(first, second), overwrite=overwrite)
     check_writes(target)
-    find_weights(model)
+    find_weights(interpolation.model)
     pair = read_pair(first, second)
     from midframe.interpolator import Interpolator
     from midframe.media.pictures.images import lost_properties, write_image
 
-    tool = Interpolator.from_options(options, single_pair=True)
+    tool = Interpolator.from_options(interpolation, single_pair=True)
     with progress_bar(len(times)) as show:
         images = tool.interpolate_many(pair.first, pair.second, times, progress=show)
     for name, picture in zip(names, images, strict=True):

@@ -64,6 +64,66 @@ class VideoRequest:
         return self.video.encoding.codec
 
 
+def takes_options(read: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return a decorator that gives a function the options of another one.
+
+    The decorated function has a keyword-only parameter of the type that `read` returns. In its
+    signature, which Typer sees, the parameters of `read` stand in the place of that one, and its
+    value is what `read` returns for theirs.
+
+    Args:
+        read: converts options of the command line to one value.
+    """
+    signature = inspect.signature(read, eval_str=True)
+    shared = [
+        each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in signature.parameters.values()
+    ]
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        own = inspect.signature(function, eval_str=True)
+        place = next(
+            each.name
+            for each in own.parameters.values()
+            if each.annotation is signature.return_annotation
+        )
+        parameters: list[inspect.Parameter] = []
+        for each in own.parameters.values():
+            parameters += shared if each.name == place else [each]
+        combined = own.replace(parameters=parameters)
+
+        @wraps(function)
+        def with_options(*arguments: Any, **named: Any) -> Any:
+            bound = combined.bind(*arguments, **named)
+            bound.apply_defaults()
+            given = bound.arguments
+            given[place] = read(**{each.name: given.pop(each.name) for each in shared})
+            return function(**given)
+
+        with_options.__signature__ = combined  # type: ignore[attr-defined]
+        return with_options
+
+    return decorate
+
+
+def read_interpolation_options(
+    quality: Quality = "standard",
+    model: Model = InterpolationOptions.model,
+    device: Device = InterpolationOptions.device,
+    tile: Tile = InterpolationOptions.tile,
+    scale: Scale = InterpolationOptions.scale,
+    ensemble: Ensemble = InterpolationOptions.ensemble,
+    precision: PrecisionOption = InterpolationOptions.precision,
+    threads: Threads = None,
+) -> InterpolationOptions:
+    """Return the options as a dataclass; `quality` and `threads` are applied by their callbacks.
+
+    Raises:
+        OptionError: an option has an invalid value.
+    """
+    return InterpolationOptions(model, device, tile, scale, ensemble, precision)
+
+
+@takes_options(read_interpolation_options)
 def read_video_options(
     context: typer.Context,
     factor: Factor = None,
@@ -79,21 +139,15 @@ def read_video_options(
     deinterlace: Deinterlace = SourceOptions.deinterlace,
     cut_threshold: CutThreshold = SourceOptions.cut_threshold,
     strict: Strict = SourceOptions.strict,
-    quality: Quality = "standard",
-    model: Model = InterpolationOptions.model,
-    device: Device = InterpolationOptions.device,
-    tile: Tile = InterpolationOptions.tile,
-    scale: Scale = InterpolationOptions.scale,
-    ensemble: Ensemble = InterpolationOptions.ensemble,
-    precision: PrecisionOption = InterpolationOptions.precision,
-    threads: Threads = None,
+    *,
+    interpolation: InterpolationOptions,
     codec: Codec = EncodingOptions.codec,
     crf: Crf = EncodingOptions.crf,
     preset: Preset = EncodingOptions.preset,
     encoder_option: EncoderOption = None,
     mute: Mute = EncodingOptions.mute,
 ) -> VideoRequest:
-    """Return the options as dataclasses; `quality` and `threads` are applied by their callbacks.
+    """Return the options of a video.
 
     Raises:
         OptionError: an option has an invalid value, or two options exclude each other.
@@ -105,41 +159,14 @@ def read_video_options(
         start, end, source_fps, deinterlace=deinterlace, cut_threshold=cut_threshold, strict=strict
     )
     encoding = EncodingOptions(codec, crf, preset, parse_pairs(encoder_option or []), mute=mute)
-    interpolation = InterpolationOptions(model, device, tile, scale, ensemble, precision)
     labels = [f"x{float(factor or 2):g}"] if factor or not (fps or slow) else []
     labels += [f"{fps}fps".replace("/", "-")] if fps else []
     labels += [f"slow{slow:g}"] if slow else []
     return VideoRequest(interpolation, VideoOptions(retiming, source, encoding), "-".join(labels))
 
 
-def takes_video_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options of `read_video_options` to a command, and pass their values as its first
-    argument.
-
-    Args:
-        command: whose first parameter is a VideoRequest, and whose others are parameters of the
-            command line, positional ones first.
-    """
-    shared = inspect.signature(read_video_options).parameters
-    own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
-
-    @wraps(command)
-    def with_options(**given: Any) -> None:
-        options = {name: given.pop(name) for name in shared}
-        command(read_video_options(**options), **given)
-
-    positional = [each for each in own if not _is_option(each)]
-    flags = [each for each in own if _is_option(each)]
-    order = [*positional, *shared.values(), *flags]
-    keyword = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in order]
-    with_options.__signature__ = inspect.Signature(keyword)  # type: ignore[attr-defined]
-    return with_options
-
-
-def _is_option(parameter: inspect.Parameter) -> bool:
-    """Return whether a parameter is an option of the command line, not an argument."""
-    metadata = getattr(parameter.annotation, "__metadata__", ())
-    return any(type(each).__name__ == "OptionInfo" for each in metadata)
+takes_interpolation_options = takes_options(read_interpolation_options)
+takes_video_options = takes_options(read_video_options)
 
 
 def parse_pairs(texts: list[str]) -> dict[str, str]:

@@ -7,27 +7,19 @@ import typer
 
 from midframe.cli.events import show_progress, write_event
 from midframe.cli.names import check_ending, check_exists, default_target, result_suffix
-from midframe.cli.options import VideoRequest, takes_video_options
+from midframe.cli.options import VideoRequest, takes_interpolation_options, takes_video_options
 from midframe.cli.parameters import (
     DEFAULT_START,
     CompareFactor,
-    Device,
     End,
-    Ensemble,
     Minterpolate,
-    Model,
     OutputFolder,
     Overwrite,
-    PrecisionOption,
-    Quality,
     ReportFile,
     Resume,
-    Scale,
     ShownProgress,
     Slower,
     Start,
-    Threads,
-    Tile,
 )  # fmt: skip
 from midframe.cli.report import check_report, raise_faults, show_report, write_report
 from midframe.cli.shared import command, frame_bar, out, print_line
@@ -51,7 +43,6 @@ from midframe.outputs import check_output_folder
 )
 @takes_video_options
 def video(
-    request: VideoRequest,
     source: Annotated[
         Path,
         typer.Argument(
@@ -67,6 +58,8 @@ def video(
             "With --output-dir: more videos.",
         ),
     ] = None,
+    *,
+    request: VideoRequest,
     output_dir: OutputFolder = None,
     report_file: ReportFile = None,
     overwrite: Overwrite = False,
@@ -127,6 +120,7 @@ def video(
     midframe compare film.mp4 --start 1:30 --end 1:35
     """
 )
+@takes_interpolation_options
 def compare(
     source: Annotated[Path, typer.Argument(metavar="IN", help="A video.")],
     target: Annotated[
@@ -137,44 +131,30 @@ def compare(
     slower: Slower = CompareOptions.slower,
     start: Start = DEFAULT_START,
     end: End = None,
-    quality: Quality = "standard",
-    model: Model = InterpolationOptions.model,
-    device: Device = InterpolationOptions.device,
-    tile: Tile = InterpolationOptions.tile,
-    scale: Scale = InterpolationOptions.scale,
-    ensemble: Ensemble = InterpolationOptions.ensemble,
-    precision: PrecisionOption = InterpolationOptions.precision,
-    threads: Threads = None,
+    *,
+    interpolation: InterpolationOptions,
     overwrite: Overwrite = False,
 ) -> None:
     """Show a video beside the interpolated one, slowed down, in one labelled video."""
-    CompareOptions(factor, slower)
-    part = SourceOptions(start, end).seconds
-    InterpolationOptions(model, device, tile, scale, ensemble, precision)
+    labels = CompareOptions(factor, slower)
+    reading = SourceOptions(start, end)
     check_exists(source)
     target = target or source.with_name(f"{source.stem}-compare.mp4")
-    from midframe.media.reading.source import Part
     from midframe.media.reading.sources import check_source
     from midframe.video.sinks.checks import check_target
 
     check_target(source, target, overwrite)
     check_source(source)
-    find_weights(model)
-    from midframe.video.compare import compare_video
+    find_weights(interpolation.model)
+    from midframe.video.compare import convert_comparison
 
     with frame_bar() as (bar, task):
-        shown = compare_video(
+        shown = convert_comparison(
             source,
             target,
-            factor=factor,
-            slower=slower,
-            part=Part(*part),
-            model=model,
-            device=device,
-            tile=tile,
-            scale=scale,
-            ensemble=ensemble,
-            precision=precision,
+            interpolation,
+            labels,
+            reading,
             overwrite=overwrite,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
@@ -186,6 +166,7 @@ def compare(
     midframe score film.mp4 scores --start 1:30 --end 1:35
     """
 )
+@takes_interpolation_options
 def score(
     source: Annotated[Path, typer.Argument(metavar="VIDEO", help="A video.")],
     target: Annotated[
@@ -194,19 +175,12 @@ def score(
     start: Start = DEFAULT_START,
     end: End = None,
     minterpolate: Minterpolate = True,
-    quality: Quality = "standard",
-    model: Model = InterpolationOptions.model,
-    device: Device = InterpolationOptions.device,
-    tile: Tile = InterpolationOptions.tile,
-    scale: Scale = InterpolationOptions.scale,
-    ensemble: Ensemble = InterpolationOptions.ensemble,
-    precision: PrecisionOption = InterpolationOptions.precision,
-    threads: Threads = None,
+    *,
+    interpolation: InterpolationOptions,
 ) -> None:
     """Drop every second frame of a video, interpolate it, and compare both, beside simpler
     methods."""
     part = SourceOptions(start, end).seconds
-    options = InterpolationOptions(model, device, tile, scale, ensemble, precision)
     check_exists(source)
     target = target or source.with_name(f"{source.stem}-score")
     check_output_folder(target, inputs=[source])
@@ -214,18 +188,18 @@ def score(
     from midframe.media.reading.sources import check_source
 
     check_source(source)
-    find_weights(model)
+    find_weights(interpolation.model)
     from rich.table import Table
 
     from midframe.evaluation.score_video import save_scores, score_video
     from midframe.interpolator import Interpolator
 
-    tool = Interpolator.from_options(options)
+    tool = Interpolator.from_options(interpolation)
     with frame_bar() as (bar, task):
         scores = score_video(
             source,
             tool,
-            name=Path(model).stem,
+            name=Path(interpolation.model).stem,
             part=Part(*part),
             minterpolate=minterpolate,
             progress=lambda done, total: bar.update(task, completed=done, total=total),

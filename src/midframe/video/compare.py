@@ -16,7 +16,7 @@ from midframe.options import (
     SourceOptions,
     VideoOptions,
 )
-from midframe.video.pipeline import convert
+from midframe.video.pipeline import choose_interpolation, convert
 from midframe.video.sinks.comparison import ComparisonTarget
 
 log = logging.getLogger(__name__)
@@ -59,20 +59,38 @@ def compare_video(
         VideoError: the source cannot be read, the part lies outside of it, or the target cannot be
             written.
     """
-    labels, encoding = CompareOptions(factor, slower), EncodingOptions(codec, crf)
-    # vfr, because the left side shows each source frame at its own time
-    retiming = RetimingOptions(factor=factor, slow=slower, vfr=True)
-    reading = SourceOptions(part.start, part.end, cut_threshold=cut_threshold)
-    interpolation: InterpolationOptions | Interpolator = (
-        model
-        if isinstance(model, Interpolator)
-        else InterpolationOptions(
-            model, device=device, tile=tile, scale=scale, ensemble=ensemble, precision=precision
-        )
-    )
-    report = convert(
+    return convert_comparison(
         Path(source),
-        ComparisonTarget(Path(target), encoding, labels),
+        Path(target),
+        choose_interpolation(
+            model, device=device, tile=tile, scale=scale, ensemble=ensemble, precision=precision
+        ),
+        CompareOptions(factor, slower),
+        SourceOptions(part.start, part.end, cut_threshold=cut_threshold),
+        EncodingOptions(codec, crf),
+        overwrite=overwrite,
+        progress=progress,
+    )
+
+
+def convert_comparison(
+    source: Path,
+    target: Path,
+    interpolation: InterpolationOptions | Interpolator,
+    labels: CompareOptions,
+    reading: SourceOptions,
+    encoding: EncodingOptions | None = None,
+    *,
+    overwrite: bool = False,
+    progress: Callable[[float, float | None], None] | None = None,
+) -> int:
+    """Write a comparison with options in dataclasses; see `compare_video`."""
+    encoding = encoding or EncodingOptions()
+    # vfr, because the left side shows each source frame at its own time
+    retiming = RetimingOptions(factor=labels.factor, slow=labels.slower, vfr=True)
+    report = convert(
+        source,
+        ComparisonTarget(target, encoding, labels),
         interpolation,
         VideoOptions(retiming, reading, encoding),
         overwrite=overwrite,

@@ -129,27 +129,31 @@ def interpolate_video(
         ),
         EncodingOptions(codec, crf, preset, encoder_options, mute=mute),
     )
-    interpolation: InterpolationOptions | Interpolator = (
-        model
-        if isinstance(model, Interpolator)
-        else InterpolationOptions(
-            model,
-            device=device,
-            tile=tile,
-            scale=scale,
-            ensemble=ensemble,
-            precision=precision,
-        )
-    )
     return convert_video(
         Path(source),
         Path(target),
-        interpolation,
+        choose_interpolation(
+            model, device=device, tile=tile, scale=scale, ensemble=ensemble, precision=precision
+        ),
         options,
         overwrite=overwrite,
         resume=resume,
         progress=progress,
     )
+
+
+def choose_interpolation(
+    model: str | Interpolator, **options: Any
+) -> InterpolationOptions | Interpolator:
+    """Return the options of interpolation, or an Interpolator as it is, whose own options count.
+
+    Args:
+        model: name or file of weights, or an Interpolator.
+        options: other fields of `InterpolationOptions`.
+    """
+    if isinstance(model, Interpolator):
+        return model
+    return InterpolationOptions(model, **options)
 
 
 def convert_video(
