@@ -170,8 +170,8 @@ def arrow(upper: str, lower: str, places: dict[str, Point]) -> str:
     half = BOX[1] / 2
     begin, top = places[upper][0], places[upper][1] + half
     end, bottom = places[lower][0], places[lower][1] - half
-    bend = (top + bottom) / 2
-    points = [(begin, top), (begin, bend), (end, bend), (end, bottom)]
+    middle = (top + bottom) / 2
+    points = [(begin, top), (begin, middle), (end, middle), (end, bottom)]
     passes = ">" in lower
     if passes:
         points += [(end, bottom + 2 * half)]

@@ -1,19 +1,20 @@
-"""How fast work goes: no rate before it is measured."""
+"""The measured rate of work."""
 
 from collections import deque
 
 FIRST_PAUSE = 1.0
-"""Seconds: work that pauses for so long has compiled kernels, or interpolated its first frame."""
+"""A pause of this many seconds ends the preparation: kernels were compiled, or the first frame was
+interpolated."""
 WARM_UP = 3.0
-"""Seconds after which there is a pace without such a pause."""
+"""Seconds after which the preparation ends without such a pause."""
 MIN_MEASURED = 1.0
-"""Seconds that a rate is measured over at least."""
+"""Minimum duration of a measurement in seconds."""
 WINDOW = 30.0
-"""Seconds that a rate is measured over at most."""
+"""Maximum duration of a measurement in seconds."""
 
 
 class Pace:
-    """How fast work goes, measured from the end of its preparation.
+    """The rate of work, measured from the end of its preparation.
 
     Frames are read ahead in no time, then kernels are compiled: a rate from the first update on
     means nothing.
@@ -24,10 +25,10 @@ class Pace:
         self._last = 0.0
         self._steady = False
         self._points = deque[tuple[float, float]]()
-        """(time, count), the first of them not much older than the window."""
+        """Pairs of time and count, the oldest not much older than the window."""
 
     def update(self, count: float, now: float) -> None:
-        """Take note of a count."""
+        """Add a count."""
         if self._begin is None:
             self._begin = self._last = now
         if not self._steady and (now - self._last > FIRST_PAUSE or now - self._begin > WARM_UP):
@@ -39,7 +40,7 @@ class Pace:
             self._points.popleft()
 
     def rate(self, now: float) -> float | None:
-        """Counts a second up to now; None before that is known."""
+        """Return the counts per second; None before they are known."""
         if not self._steady or len(self._points) < 2:
             return None
         (begin, before), (_, count) = self._points[0], self._points[-1]
@@ -50,5 +51,5 @@ class Pace:
         )
 
     def is_preparing(self, now: float) -> bool:
-        """Whether the work pauses before its rate can be measured."""
+        """Return whether the work is in a pause of its preparation."""
         return not self._steady and now - self._last > MIN_MEASURED / 2

@@ -1,4 +1,4 @@
-"""How fast this machine interpolates."""
+"""The measured speed of interpolation on this machine."""
 
 from collections.abc import Callable, Iterable, Mapping
 from time import perf_counter
@@ -17,8 +17,8 @@ SIZES: Mapping[str, tuple[int, int]] = {
 }
 """Heights and widths of frames."""
 MIN_SECONDS, MAX_SECONDS = 2.0, 20.0
-"""For how long frames of a size are interpolated at least, and the longest time of one frame; sizes
-that take longer are not measured."""
+"""Minimum duration of a measurement, and maximum duration of one frame; larger sizes are not
+measured."""
 ESTIMATE_SECONDS = 1.0
 """Minimum duration of a measurement for an estimate."""
 MOTION = 8

@@ -70,7 +70,8 @@ def network_name(model: Network) -> str:
 def channels_last(model: AnyNetwork) -> AnyNetwork:
     """Convert a network's weights to channels last, the fastest layout for convolutions on a
     CPU."""
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
+    # torch's stubs lack it
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model
 
 

@@ -32,17 +32,17 @@ LINKERS = ("cc", "gcc", "clang")
 LINK_OPTIONS = ("-lpthread", "-ldl", "-lm")
 LINK_SECONDS = 60
 MAX_BYTES = 64 << 20
-"""Of all libraries; the ones that were not used for the longest time are deleted first."""
+"""Maximum size of all libraries; the least recently used ones are deleted first."""
 SYMBOL = "midframe_pipeline"
 """Name of the function of each library."""
 OTHERS_MAY = 0o077
-"""Permissions of others, which the folder must not give."""
+"""Permissions of other users, which the folder must not have."""
 
 log = logging.getLogger(__name__)
 
 
 def default_folder() -> Path:
-    """Return the folder for files that can be made again, by the convention of Linux."""
+    """Return the cache folder by the convention of Linux."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "midframe"
 
 
@@ -129,13 +129,13 @@ _loading = RLock()
 _failed = Event()
 """Set when a library could not be made or loaded, so that it is not tried for each pipeline."""
 _errors: list[str] = []
-"""What Halide's runtime reported."""
+"""Errors that Halide's runtime reported."""
 
 
 def load_pipeline(
     identity: tuple[str, ...], result: Any, arguments: Sequence[Any]
 ) -> NativeFunction | None:
-    """Load a pipeline from disk, compiling it before if it is not there.
+    """Load a pipeline from disk; compile it first if it is missing.
 
     Args:
         identity: what determines the pipeline besides the source of the package and the processor.
@@ -196,7 +196,7 @@ def open_cache() -> LibraryCache | None:
 
 @cache
 def _load_runtime(libraries: LibraryCache) -> Path:
-    """Load what all pipelines share: threads, memory and errors."""
+    """Load the runtime that all pipelines share: threads, memory and errors."""
     key = _key("runtime")
     path = libraries.find(key) or libraries.add(
         key, lambda target: hl.compile_standalone_runtime(str(target), hl.Target(_target()))
@@ -249,7 +249,7 @@ def _source_digest() -> str:
 
 
 def _is_own(path: Path) -> bool:
-    """Whether a file or folder belongs to this user, and no other user has access to it."""
+    """Return whether a file or folder belongs to this user, and no other user has access to it."""
     facts = path.lstat()
     if facts.st_uid != os.getuid():
         return False

@@ -180,7 +180,7 @@ def output_times(
 
 
 def estimate_frames(count: int, rate: Fraction, timeline: Timeline) -> tuple[int, int]:
-    """Return how many frames a result has, and how many of them are interpolated, at least.
+    """Return the number of frames of a result, and the minimum number of interpolated ones.
 
     Args:
         count: number of source frames.

@@ -1,5 +1,5 @@
-"""Who may use the page: the address that it listens on, the password, and requests that pages of
-other sites send through a visitor's browser."""
+"""Access to the page: the address it listens on, the password, and protection against requests
+that pages of other sites send through a visitor's browser."""
 
 import asyncio
 import base64
@@ -33,7 +33,7 @@ PUBLIC_PATHS = (
     "/gradio_api/cancel",
     "/midframe/",
 )
-"""Beginnings of the paths that the page needs. Gradio's others are refused: its upload stores files
+"""Prefixes of the paths that the page needs. Gradio's others are refused: its upload stores files
 without a limit of their own, and its file routes read them."""
 SAFE_METHODS = ("GET", "HEAD")
 FAILURE_SECONDS = 1.0
@@ -53,15 +53,15 @@ templates need 'unsafe-eval'."""
 
 @dataclass(frozen=True)
 class Access:
-    """Where the page listens, and who may use it."""
+    """The address of the page, and its password."""
 
     host: str
     credentials: str | None
-    """USER:PASSWORD; None if none are needed."""
+    """USER:PASSWORD; None if there is no password."""
 
     @property
     def local(self) -> bool:
-        """Whether only this machine can reach the page."""
+        """Return whether only this machine can reach the page."""
         return is_loopback(self.host)
 
 
@@ -89,7 +89,7 @@ def choose_access(host: str, auth: str | None) -> Access:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a name or an address is one of this machine alone."""
+    """Return whether a name or an address is a loopback one."""
     if host.lower() == "localhost":
         return True
     try:
@@ -143,7 +143,7 @@ class Guard:
             await self.app(scope, receive, _with_headers(send))
 
     def _is_own(self, method: str, path: str, headers: dict[str, str]) -> bool:
-        """Whether a request was not sent by a page of another site."""
+        """Return whether a request was not sent by a page of another site."""
         host = headers.get("host", "")
         name = urlsplit(f"//{host}").hostname or ""
         if self.access.local and name not in LOCAL_NAMES and name != self.access.host:

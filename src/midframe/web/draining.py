@@ -1,4 +1,4 @@
-"""Ending open streams when the server stops: pages keep some open for as long as they are shown."""
+"""Closing open streams when the server stops: open pages keep streams open."""
 
 import asyncio
 from typing import Any
@@ -7,7 +7,7 @@ from midframe.web.access import App, Message, Receive, Scope, Send
 
 
 class Drain:
-    """Passes requests on; once stopped, tells the application that their clients have gone.
+    """Forwards requests; once stopped, reports to the application that the clients disconnected.
 
     Args:
         app: an ASGI application.

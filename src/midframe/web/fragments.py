@@ -1,4 +1,4 @@
-"""Pieces of the page in HTML, from values; what comes from a visitor is escaped."""
+"""HTML fragments of the page; text from visitors is escaped."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -14,13 +14,13 @@ from midframe.web.storage import Session
 from midframe.web.tasks import PixelView, VideoResult, to_png
 
 MAX_NAME = 80
-"""Characters of a visitor's file name that are shown."""
+"""Maximum length of a visitor's file name on the page."""
 TEMPLATE_MARKS = {ord(each): f"&#{ord(each)};" for each in "${}`\\"}
-"""Characters that Gradio's templates could take for code."""
+"""Escapes of characters with a meaning in Gradio's templates."""
 
 
 def escape(text: str) -> str:
-    """Return a text as it may stand in HTML and in a template."""
+    """Escape a text for HTML and for a template."""
     return escape_html(text).translate(TEMPLATE_MARKS)
 
 
@@ -38,7 +38,7 @@ def clock(seconds: float) -> str:
 
 
 def message(text: str, *, error: bool = False) -> str:
-    """Return a line of text for the reader of the page; errors are announced."""
+    """Return a message to the visitor; screen readers announce errors."""
     if not text:
         return ""
     role, style = ("alert", "mf-error") if error else ("status", "mf-note")
@@ -46,7 +46,7 @@ def message(text: str, *, error: bool = False) -> str:
 
 
 def video_facts(facts: VideoFacts, name: str) -> str:
-    """Return a list of what is in a video."""
+    """Return the facts about a video as a list."""
     rate = f"{float(facts.rate):.3f}".rstrip("0").rstrip(".")
     regular = "" if facts.source_rate.regular else ", variable"
     rows = {
@@ -73,7 +73,7 @@ def definitions(rows: Mapping[str, str]) -> str:
 
 
 def estimate(frames: int, interpolated: int, seconds: float | None) -> str:
-    """Return what the work on a video will be.
+    """Return an estimate of the work on a video.
 
     Args:
         frames, interpolated: of the result.
@@ -86,7 +86,7 @@ def estimate(frames: int, interpolated: int, seconds: float | None) -> str:
 
 
 def job_progress(job: Job, before: int) -> str:
-    """Return how far a job is.
+    """Return the progress of a job.
 
     Args:
         job: that waits or runs.
@@ -205,7 +205,7 @@ def _tile(image: Any, caption: str) -> str:
 
 
 def model_card(name: str, facts: Mapping[str, Any]) -> str:
-    """Return what is known of a network: its data and its scores."""
+    """Return the data and the scores of a network."""
     scores = facts.get("scores", {})
     rows = {
         "Middlebury": f"{scores.get('middlebury_psnr', '?')} dB, "
@@ -222,7 +222,6 @@ def data_url(content: bytes, media_type: str) -> str:
 
 
 def shown_name(name: str) -> str:
-    """Return the name of a visitor's file as it may be shown: without folders and control
-    characters."""
+    """Return a visitor's file name without folders and control characters."""
     last = name.replace("\\", "/").rpartition("/")[2]
     return "".join(each for each in last if each.isprintable())[:MAX_NAME] or "video"

@@ -1,5 +1,4 @@
-"""What happens when something is pressed on the page, without Gradio: text goes in, HTML comes
-out."""
+"""Event handlers of the page, independent of Gradio: from the values of fields to HTML."""
 
 import asyncio
 import re
@@ -26,7 +25,7 @@ from midframe.web.tasks import (
 )
 
 POLL_SECONDS = 0.3
-"""How often the progress of a job is shown."""
+"""Seconds between two updates of the progress."""
 MULTIPLY, TARGET = "Multiply", "Target"
 """Ways to state the frame rate of a result."""
 CANCELLED = "Cancelled. Nothing was kept."
@@ -34,7 +33,7 @@ CANCELLED = "Cancelled. Nothing was kept."
 
 @dataclass(frozen=True)
 class VideoForm:
-    """The fields of the page for a video, in their order there."""
+    """The fields of the video form, in their order on the page."""
 
     model: str
     rate_by: str = MULTIPLY
@@ -48,7 +47,7 @@ class VideoForm:
     mute: bool = False
 
     def options(self) -> VideoOptions:
-        """Return the options that were chosen.
+        """Return the chosen options.
 
         Raises:
             OptionError: a field has a value that it cannot have.
@@ -66,7 +65,7 @@ class VideoForm:
 
 @dataclass
 class Server:
-    """What all pages share.
+    """The state that all pages share.
 
     `storage` ends the jobs of a session before its files are deleted.
     """
@@ -87,7 +86,7 @@ class Server:
         self.storage.close()
 
     def describe_video(self, token: str, *fields: Any) -> AsyncIterator[str]:
-        """Yield what is in the video of a session, and what the work will be.
+        """Yield the facts about the video of a session, and an estimate of the work.
 
         Args:
             token: of the session.
@@ -122,7 +121,7 @@ class Server:
         return self._shown(self._work(token, start, show))
 
     def look_inside(self, token: str, model: str, x: float, y: float) -> AsyncIterator[str]:
-        """Yield the progress of looking at a pixel, then its kernels and its flow.
+        """Yield the progress of predicting a pixel, then its kernels and its flow.
 
         Args:
             token: of the session.
@@ -149,7 +148,7 @@ class Server:
         return self._shown(self._work(token, start, show))
 
     def show_clickable(self, token: str) -> str:
-        """Return the first picture of a session, whose pixels can be chosen."""
+        """Return the first picture of a session, for choosing a pixel."""
         try:
             session = self.storage.find(token)
         except MidframeError as error:
@@ -194,7 +193,7 @@ class Server:
         start: Callable[[Session], Work],
         show: Callable[[Session, Any], str],
     ) -> AsyncIterator[str]:
-        """Yield the progress of a job, then what is shown of its result."""
+        """Yield the progress of a job, then its result as HTML."""
         session = self.storage.find(token)
         job = self.jobs.submit(start(session), token)
         async for text in self._follow(job):
@@ -215,7 +214,7 @@ class Server:
                 self.storage.find(job.owner)
 
     async def _shown(self, texts: AsyncIterator[str]) -> AsyncIterator[str]:
-        """Yield texts; an error becomes the last of them, and never a traceback."""
+        """Yield texts; an error becomes the last one, without a traceback."""
         try:
             async for text in texts:
                 yield text

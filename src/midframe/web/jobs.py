@@ -1,4 +1,4 @@
-"""Jobs: one at a time, in the order in which they came, with progress and cancellation."""
+"""Jobs: one at a time, first in, first out, with progress and cancellation."""
 
 import logging
 import threading
@@ -12,21 +12,21 @@ from midframe.errors import MidframeError, OptionError
 from midframe.pace import Pace
 
 MAX_WAITING = 4
-"""Jobs that wait at most; others are refused."""
+"""Maximum number of waiting jobs; others are refused."""
 MAX_PER_OWNER = 2
-"""Jobs of one owner that wait or run at most."""
+"""Maximum number of waiting and running jobs of one owner."""
 CLOSE_SECONDS = 30.0
-"""How long a closed queue waits for the running job to stop."""
+"""Seconds that a closed queue waits for the running job to stop."""
 INTERNAL_ERROR = "internal error, see the server's log"
 NO_MEMORY = ("not enough memory", "out of memory")
-"""In the text of PyTorch's errors."""
+"""Texts that identify PyTorch's errors for a lack of memory."""
 Status = Literal["waiting", "running", "done", "failed", "cancelled"]
 
 log = logging.getLogger(__name__)
 
 
 class CancelledError(Exception):
-    """The job was cancelled: raised where it reports progress."""
+    """The job was cancelled; raised when it reports progress."""
 
 
 class QueueFullError(MidframeError):
@@ -35,27 +35,27 @@ class QueueFullError(MidframeError):
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a job is."""
+    """The progress of a job."""
 
     done: float = 0.0
-    """Source frames, or other steps."""
+    """Finished source frames, or other steps."""
     total: float | None = None
-    """None if it is not known."""
+    """None if it is unknown."""
     rate: float | None = None
-    """Steps a second; None before it is measured."""
+    """Steps per second; None before it is measured."""
     picture: bytes = b""
     """The newest frame as a small JPEG; empty if there is none."""
 
     @property
     def seconds_left(self) -> float | None:
-        """None if it is not known."""
+        """None if it is unknown."""
         if self.total is None or not self.rate:
             return None
         return max(0.0, self.total - self.done) / self.rate
 
 
 Work = Callable[["Job"], Any]
-"""Does a job, whose `report` it calls several times a second; returns the job's result."""
+"""Performs a job, calling its `report` several times per second; returns the result."""
 
 
 @dataclass(eq=False)
@@ -66,9 +66,9 @@ class Job:
     owner: str
     status: Status = "waiting"
     message: str = ""
-    """Why it failed."""
+    """Reason of the failure."""
     result: Any = None
-    """What the work returned."""
+    """Return value of the work."""
     _picture: bytes = b""
     _done: float = 0.0
     _total: float | None = None
@@ -78,17 +78,17 @@ class Job:
 
     @property
     def finished(self) -> bool:
-        """Whether it is done, failed or cancelled."""
+        """Return whether it is done, failed or cancelled."""
         return self._finished.is_set()
 
     @property
     def progress(self) -> Progress:
-        """How far it is."""
+        """Return the progress."""
         rate = self._pace.rate(time.monotonic())
         return Progress(self._done, self._total, rate, self._picture)
 
     def report(self, done: float, total: float | None) -> None:
-        """Take note of progress.
+        """Report progress.
 
         Raises:
             CancelledError: the job was cancelled.
@@ -98,7 +98,7 @@ class Job:
         self._pace.update(done, time.monotonic())
 
     def show(self, picture: bytes) -> None:
-        """Take note of the newest frame, a small JPEG; raises as `report`."""
+        """Report the newest frame, a small JPEG; raises as `report`."""
         self.check()
         self._picture = picture
 
@@ -108,15 +108,15 @@ class Job:
             raise CancelledError
 
     def cancel(self) -> None:
-        """Ask the job to stop; it does where it next reports progress."""
+        """Request the job to stop; it does when it next reports progress."""
         self._stop.set()
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Wait until the job has finished; returns whether it has."""
+        """Wait until the job has finished; return whether it has."""
         return self._finished.wait(seconds)
 
     def run(self) -> None:
-        """Do the work in this thread; every error ends in `message`."""
+        """Do the work in this thread; errors are stored in `message`."""
         self.status = "running"
         status: Status = "failed"
         try:
@@ -130,13 +130,13 @@ class Job:
         self.finish(status)
 
     def finish(self, status: Status) -> None:
-        """Set the last status."""
+        """Set the final status."""
         self.status = status
         self._finished.set()
 
 
 def public_text(error: Exception) -> str:
-    """Return what may be shown of an error; others than those about files and options are
+    """Return the public text of an error; errors that do not concern files or options are
     logged."""
     if isinstance(error, MidframeError | OptionError):
         return str(error)
@@ -188,14 +188,14 @@ class JobQueue:
             return job
 
     def jobs_before(self, job: Job) -> int:
-        """How many jobs must finish before one begins."""
+        """Return how many jobs must finish before this one begins."""
         with self._changed:
             if job not in self._waiting:
                 return 0
             return self._waiting.index(job) + (self._running is not None)
 
     def cancel(self, job: Job) -> None:
-        """Cancel a job: at once if it waits, else where it next reports progress."""
+        """Cancel a job: at once if it waits, otherwise when it next reports progress."""
         with self._changed:
             job.cancel()
             if job in self._waiting:
@@ -203,7 +203,7 @@ class JobQueue:
                 job.finish("cancelled")
 
     def cancel_all(self, owner: str) -> list[Job]:
-        """Cancel all jobs of an owner; returns them."""
+        """Cancel all jobs of an owner; return them."""
         with self._changed:
             jobs = self._of(owner)
         for job in jobs:

@@ -1,4 +1,4 @@
-"""What is found in uploads before any work."""
+"""Probing of uploads before any work."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -28,20 +28,20 @@ MEDIA_TYPES = {
     "gif": "image/gif",
     "apng": "image/apng",
 }
-"""For browsers, by FFmpeg's name of the container; they do not play the others."""
+"""Media types by FFmpeg's name of the container; browsers do not play other containers."""
 UNPLAYABLE = "application/octet-stream"
 
 
 @dataclass(frozen=True)
 class VideoFacts:
-    """What was found in a video."""
+    """Facts about an uploaded video."""
 
     width: int
     height: int
     frames: int
     source_rate: SourceRate
     rate: Fraction
-    """Frames a second."""
+    """Frames per second."""
     time_base: Fraction
     sound: str
     """Codec of the first sound stream; empty if there is none."""
@@ -54,13 +54,13 @@ class VideoFacts:
 
     @property
     def seconds(self) -> float:
-        """Length."""
+        """Return the duration in seconds."""
         return float(self.frames / self.rate)
 
 
 @dataclass(frozen=True)
 class PictureFacts:
-    """What was found in a picture."""
+    """Facts about an uploaded picture."""
 
     width: int
     height: int
@@ -68,14 +68,14 @@ class PictureFacts:
 
 
 def probe_video(path: Path, limits: Limits) -> VideoFacts:
-    """Find out what is in a video; its frames are not decoded, but for the first.
+    """Return the facts about a video; of its frames only the first is decoded.
 
     Args:
         path: of the upload.
         limits: of uploads.
 
     Raises:
-        SourceError: it is no video, or beyond the limits.
+        SourceError: it is not a video, or exceeds the limits.
     """
     limits.check_bytes(path.stat().st_size)
     sound, media_type = _check_container(path, limits)
@@ -84,7 +84,7 @@ def probe_video(path: Path, limits: Limits) -> VideoFacts:
 
 
 def _check_container(path: Path, limits: Limits) -> tuple[str, str]:
-    """Check what a container states; returns the codec of its sound and its media type."""
+    """Check a container; return the codec of its first sound stream and its media type."""
     options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
     try:
         container = av.open(file_url(path), options=options)
@@ -126,7 +126,7 @@ def _facts(
 
 
 def probe_picture(path: Path, limits: Limits) -> PictureFacts:
-    """Find out the size of a picture without decoding it; arguments and errors as of
+    """Return the facts about a picture without decoding it; arguments and errors as of
     `probe_video`."""
     limits.check_bytes(path.stat().st_size)
     try:
@@ -142,7 +142,7 @@ def probe_picture(path: Path, limits: Limits) -> PictureFacts:
 
 
 def count_frames(facts: VideoFacts, options: VideoOptions) -> tuple[int, int]:
-    """Return how many frames a result has, and how many of them are interpolated, at least.
+    """Return the number of frames of a result, and the minimum number of interpolated ones.
 
     Args:
         facts: of the source.

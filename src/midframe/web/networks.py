@@ -1,4 +1,4 @@
-"""The network that is loaded, how fast it is here, and the newest frame that it made."""
+"""The loaded network, its measured speed, and its newest frame."""
 
 import math
 import time
@@ -15,16 +15,16 @@ from midframe.media.pictures.images import Array
 from midframe.speeds import ESTIMATE_SECONDS, make_frames, measure_rate
 
 MAX_MEASURED_PIXELS = 640 * 360
-"""Speeds are measured with frames of up to so many pixels, and scaled by their number."""
+"""Maximum number of pixels of the frames for measurements, which are scaled to other sizes."""
 THUMBNAIL = 480
-"""Pixels of the longer side of a small picture."""
+"""Longer side of a preview in pixels."""
 SHOW_SECONDS = 0.5
-"""Between two small pictures."""
+"""Seconds between two previews."""
 LoadNetwork = Callable[[str], Interpolator]
 
 
 class Networks:
-    """Keeps the network that was used last, and the speeds of all that were measured.
+    """Caches the last used network, and the speeds of all measured ones.
 
     Args:
         load: loads a network by its name.
@@ -35,7 +35,7 @@ class Networks:
         self._name = ""
         self._tool: Interpolator | None = None
         self._speeds: dict[str, float] = {}
-        """Seconds a pixel, by the name of the network."""
+        """Seconds per pixel, by the name of the network."""
 
     def get(self, name: str) -> Interpolator:
         """Return a network; only jobs call this, one at a time."""
@@ -45,7 +45,7 @@ class Networks:
         return self._tool
 
     def measure(self, name: str, width: int, height: int) -> float:
-        """Measure how long a network takes for a frame, in seconds; only jobs call this."""
+        """Measure the seconds per frame of a network; only jobs call this."""
         factor = min(1.0, math.sqrt(MAX_MEASURED_PIXELS / (width * height)))
         size = max(16, round(height * factor)), max(16, round(width * factor))
         seconds = 1 / measure_rate(self.get(name), *make_frames(*size), ESTIMATE_SECONDS)
@@ -53,18 +53,18 @@ class Networks:
         return self._speeds[name] * width * height
 
     def seconds(self, name: str, width: int, height: int) -> float | None:
-        """Return how long a network takes for a frame, estimated by its last measurement; None if
+        """Return the seconds per frame of a network, estimated from its last measurement; None if
         there was none."""
         speed = self._speeds.get(name)
         return None if speed is None else speed * width * height
 
 
 class WatchedInterpolator(Interpolator):
-    """Interpolates with another interpolator, and shows the newest frame.
+    """Interpolates by another interpolator, and shows previews of the newest frame.
 
     Args:
         tool: interpolates.
-        show: called with a small JPEG, at most every half second; may raise to stop the work.
+        show: called with a preview as JPEG, at most twice per second; may raise to stop the work.
         check: called for every frame; may raise to stop the work.
     """
 

@@ -6,9 +6,9 @@ from midframe.errors import OptionError, SourceError
 
 PORT = 7860
 KEEP_HOURS = 4.0
-"""Files are deleted when they were not used for so long."""
+"""Hours after which unused files are deleted."""
 THE_FILE = "the file"
-"""What an upload is called in messages."""
+"""Name of an upload in messages."""
 
 
 @dataclass(frozen=True)
@@ -16,11 +16,11 @@ class Limits:
     """Limits of an upload."""
 
     max_mb: float = 500.0
-    """Megabytes of a file."""
+    """Maximum size of a file in megabytes."""
     max_seconds: float = 600.0
-    """Length of a video."""
+    """Maximum duration of a video."""
     max_pixels: int = 3840 * 2160
-    """Width times height."""
+    """Maximum width times height."""
 
     def __post_init__(self) -> None:
         for name in ("max_mb", "max_seconds", "max_pixels"):
@@ -29,7 +29,7 @@ class Limits:
 
     @property
     def max_bytes(self) -> int:
-        """Bytes of a file."""
+        """Return the maximum size of a file in bytes."""
         return int(self.max_mb * 1e6)
 
     def check_bytes(self, count: int) -> None:

@@ -20,7 +20,7 @@ from midframe.web.tasks import FIRST, MAX_COUNT, SECOND, VIDEO
 
 CSS = (Path(__file__).parent / "page.css").read_text()
 HEAD = f'<script src="/midframe/page.js"></script><style>{CSS}</style>'
-"""Gradio's own option for CSS changes the selectors."""
+"""Gradio's own option for CSS would change the selectors."""
 TITLE = "midframe"
 FONTS = ["system-ui", "sans-serif"]
 MONO_FONTS = ["ui-monospace", "monospace"]
@@ -28,7 +28,7 @@ CONTRAST = {
     f"button_primary_background_fill{state}": "*primary_700"
     for state in ("", "_dark", "_hover", "_hover_dark")
 }
-"""Colours that differ enough from those of the text on them."""
+"""Background colours with enough contrast to their text."""
 DROP = """
 <div class="mf-drop">
   <label for="ID">LABEL</label>
@@ -39,15 +39,15 @@ DROP = """
 """
 VIDEO_ACCEPT = "video/*,.mkv,.ts,.m2ts,.mxf,.gif,.apng"
 RUN: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-"""Of all events: the page shows progress itself, and the functions are no public interface."""
+"""Options of all events: the page shows progress itself, and the functions are not public."""
 LATEST: dict[str, Any] = {**RUN, "trigger_mode": "always_last"}
 FIELDS = 5
-"""For files: a video, two pictures in each of two tabs."""
+"""Number of file fields: a video, two pictures in each of two tabs."""
 Handler = Callable[..., AsyncIterator[str]]
 
 
 def theme() -> Any:
-    """Return a theme whose fonts are those of the system: nothing is loaded from other sites."""
+    """Return a theme with system fonts, so that nothing is loaded from other sites."""
     found = gr.themes.Default(
         primary_hue="blue", neutral_hue="slate", font=FONTS, font_mono=MONO_FONTS
     )
@@ -80,7 +80,7 @@ class _Tokens:
     def __init__(self, server: Server) -> None:
         self.server = server
         self._of_page: dict[str, str] = {}
-        """Tokens by Gradio's name of the page."""
+        """Tokens by Gradio's session hash."""
 
     def begin(self, request: gr.Request) -> list[str]:
         """Return the token of a new session, for the state and all fields for files."""
@@ -134,7 +134,7 @@ def _video_form() -> list[Any]:
     with gr.Row():
         rate_by = gr.Radio([MULTIPLY, TARGET], value=defaults.rate_by, label="Frame rate")
         factor = gr.Number(defaults.factor, label="Factor", minimum=1, maximum=16, step=0.5)
-        fps = gr.Textbox(defaults.fps, label="Frames a second", visible=False)
+        fps = gr.Textbox(defaults.fps, label="Frames per second", visible=False)
     slow = gr.Slider(
         1, 16, value=defaults.slow, step=0.5, label="Slow motion: times slower", elem_id="mf-slow"
     )
@@ -188,7 +188,7 @@ def _look_tab(server: Server, session: Any, tab: Any) -> list[Any]:
 
 
 def _picture_zones(server: Server, prefix: str) -> list[Any]:
-    """Return the fields for two pictures; several tabs have them, for the same pictures."""
+    """Return the fields for two pictures, which several tabs share."""
     with gr.Row():
         return [
             _drop_zone(slot, f"Choose the {slot} picture", "image/*", server.limits, prefix)
@@ -230,7 +230,7 @@ def _drop_zone(slot: str, label: str, accept: str, limits: Limits, prefix: str =
 
 
 def _html(function: str, **options: Any) -> Any:
-    """Return an element that a function of page.js takes care of."""
+    """Return an element that a function of page.js controls."""
     return gr.HTML("", js_on_load=f"midframe.{function}(element);", **options)
 
 

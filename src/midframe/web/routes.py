@@ -74,7 +74,7 @@ def make_routes(storage: Storage, limits: Limits) -> list[Route]:
 async def _receive(
     request: Request, session: Session, slot: str, title: str, limits: Limits
 ) -> None:
-    """Store the body of a request, and examine it; nothing is left of what is refused."""
+    """Store the body of a request, and probe it; a refused upload is deleted."""
     path = session.new_path()
     try:
         count = 0

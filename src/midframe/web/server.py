@@ -18,7 +18,7 @@ from midframe.web.page import HEAD, build_page, theme
 from midframe.web.routes import make_routes
 
 STOP_SECONDS = 3
-"""How long open requests may take once the server stops."""
+"""Seconds that open requests may take once the server stops."""
 
 
 def make_app(server: Server, access: Access) -> Guard:

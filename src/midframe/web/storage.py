@@ -15,12 +15,12 @@ from typing import Any
 from midframe.errors import MidframeError
 
 PREFIX = "midframe-web-"
-"""Beginning of the names of the folders that hold all sessions."""
+"""Prefix of the names of the folders with all sessions."""
 MAX_SESSIONS = 50
 RESERVED_BYTES = 1 << 30
-"""Of the disk, which uploads do not fill."""
+"""Bytes of the disk that uploads leave free."""
 SWEEP_SECONDS = 60.0
-"""How often old sessions are looked for."""
+"""Seconds between two searches for old sessions."""
 GONE = "this page has expired: reload it"
 LOADING = "this page is still loading: try again"
 
@@ -34,9 +34,9 @@ class StoredFile:
     path: Path
     media_type: str
     facts: Any = None
-    """What was found in an upload."""
+    """Facts about an upload."""
     title: str = ""
-    """Name of an upload, as its owner calls it; it never becomes a path."""
+    """The visitor's name of an upload; it never becomes a path."""
 
 
 @dataclass(eq=False)
@@ -44,16 +44,16 @@ class Session:
     """An open page and its files."""
 
     token: str
-    """A secret of the page, which its requests state."""
+    """Secret token of the page, sent with its requests."""
     folder: Path
     uploads: dict[str, StoredFile] = field(default_factory=dict)
-    """By the input of the page that they belong to."""
+    """Uploads by the input of the page."""
     files: dict[str, StoredFile] = field(default_factory=dict)
-    """All that the browser may read, by their random names."""
+    """All files that the browser may read, by their random names."""
     results: dict[str, list[str]] = field(default_factory=dict)
     """Names of result files, by the tab that shows them."""
     cache: dict[Any, Any] = field(default_factory=dict)
-    """What was computed of the uploads."""
+    """Cached results computed from the uploads."""
     used: float = field(default_factory=time.monotonic)
 
     def new_path(self, suffix: str = "") -> Path:
@@ -61,13 +61,13 @@ class Session:
         return self.folder / f"{secrets.token_hex(16)}{suffix}"
 
     def add(self, file: StoredFile) -> str:
-        """Let the browser read a file; returns its random name."""
+        """Make a file readable for the browser; return its random name."""
         name = secrets.token_urlsafe(16)
         self.files[name] = file
         return name
 
     def set_upload(self, slot: str, file: StoredFile) -> str:
-        """Keep an upload, and delete the one that it replaces; returns its random name."""
+        """Store an upload, and delete the one that it replaces; return its random name."""
         before = self.uploads.pop(slot, None)
         if before:
             self.files = {name: each for name, each in self.files.items() if each is not before}
@@ -81,14 +81,14 @@ class Session:
         return next(name for name, each in self.files.items() if each is file)
 
     def set_results(self, tab: str, files: list[StoredFile]) -> list[str]:
-        """Keep the results of a tab, and delete those that they replace; returns random names."""
+        """Store the results of a tab, and delete those that they replace; return random names."""
         for name in self.results.pop(tab, []):
             self.files.pop(name).path.unlink(missing_ok=True)
         self.results[tab] = [self.add(each) for each in files]
         return self.results[tab]
 
     def url(self, name: str) -> str:
-        """Return where the browser finds a file."""
+        """Return the URL of a file."""
         return f"/midframe/files/{self.token}/{name}"
 
 
@@ -130,7 +130,7 @@ class Storage:
             return self._sessions[token]
 
     def find(self, token: str) -> Session:
-        """Return a session, which counts as used.
+        """Return a session, and mark it as used.
 
         Raises:
             SessionError: it has ended.
@@ -163,7 +163,7 @@ class Storage:
             shutil.rmtree(session.folder, ignore_errors=True)
 
     def sweep(self, now: float) -> list[str]:
-        """End sessions that were not used for long; returns their tokens.
+        """End sessions that were not used for long; return their tokens.
 
         Args:
             now: as of `time.monotonic`.
@@ -193,7 +193,7 @@ class Storage:
 
 
 def _remove_abandoned(seconds: float) -> None:
-    """Delete folders of servers that were killed: nothing has touched them for long."""
+    """Delete folders of killed servers, which were not changed for long."""
     for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         try:
             found = folder.lstat()

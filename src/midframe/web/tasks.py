@@ -33,16 +33,16 @@ from midframe.web.options import THE_FILE
 from midframe.web.storage import Session, StoredFile
 
 MAX_COUNT = 31
-"""Frames between two pictures."""
+"""Maximum number of frames between two pictures."""
 MAX_LOOK_PIXELS = 1280 * 720
-"""Larger pictures are reduced before their kernels are predicted, which takes much memory."""
+"""Larger pictures are downscaled before their kernels are predicted, to limit memory."""
 VIDEO, FIRST, SECOND = "video", "first", "second"
 """Inputs of the page."""
 NEEDS_VIDEO = "there is no video yet: choose one first"
 REPLACED = "the video was replaced before the work began: start again"
 NEEDS_PICTURES = "two pictures are needed: choose both first"
 SPEED_SIZE = (640, 360)
-"""Width and height of the frames that speeds are stated for."""
+"""Width and height of the frames for stated speeds."""
 
 
 @dataclass(frozen=True)
@@ -59,10 +59,10 @@ class VideoResult:
 
 @dataclass(frozen=True)
 class PixelView:
-    """What is behind a pixel of the middle frame."""
+    """The prediction for a pixel of the middle frame."""
 
     width: int
-    """Of the frames, which may have been reduced."""
+    """Width of the frames, which may be downscaled."""
     height: int
     kernels: PixelKernels
     flow: tuple[float, float]
@@ -113,7 +113,7 @@ def convert(
 
 
 def link_upload(path: Path, own: Path) -> None:
-    """Give an upload a second name, under which it stays while another upload replaces it.
+    """Create a hard link to an upload, so that it remains when another upload replaces it.
 
     Raises:
         SourceError: it was replaced already.
@@ -246,7 +246,7 @@ def _motion(
 
 
 def measure(networks: Networks, model: str, width: int, height: int) -> Callable[[Job], float]:
-    """Return the work that measures how long a network takes for a frame, in seconds."""
+    """Return the work that measures the seconds per frame of a network."""
 
     def work(job: Job) -> float:
         job.check()

@@ -105,7 +105,7 @@ def test_a_rotated_film_becomes_upright_pictures(tmp_path: Path) -> None:
 
 
 def test_a_crop_of_the_codec_is_exact_at_its_left_edge(tmp_path: Path) -> None:
-    """FFmpeg's decoders crop it in steps of several pixels unless they are told not to."""
+    """FFmpeg's decoders crop it in steps of several pixels unless a flag disables that."""
     image, sizes = render_frame(0), []
     for name, options in (
         ("whole.mkv", {"qp": "0"}),

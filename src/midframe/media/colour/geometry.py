@@ -96,9 +96,8 @@ class Layout:
             self._filters += FILTERS[geometry.turns]
             aspect = 1 / aspect if aspect and geometry.swaps_sides else aspect
         if aspect and aspect != 1 and not holds_aspect:
-            self._filters.append(
-                f"scale=w=max(1\\,round(iw*{aspect.numerator}/{aspect.denominator})):h=ih:flags=bicubic"
-            )
+            width = f"max(1\\,round(iw*{aspect.numerator}/{aspect.denominator}))"
+            self._filters.append(f"scale=w={width}:h=ih:flags=bicubic")
             aspect = None
         self.sample_aspect_ratio = aspect
         """Sample aspect ratio to store in the result; None if there is none."""
