@@ -1,1 +1,2 @@
-"""A page in the browser for people who do not type commands; only `page` imports Gradio."""
+"""A page in the browser for people who do not type commands; only `page` and `server` import
+Gradio."""
