@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from helpers.signals import default_signals
 from helpers.video import Averager
 from midframe.models.checkpoint import build_model
 
@@ -88,9 +89,11 @@ def serving(folder: Path) -> Iterator[Site]:
     """
     brake = folder / "brake"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    with subprocess.Popen(
-        [sys.executable, "-c", RUN, brake], stdout=subprocess.PIPE, text=True, env=environment
-    ) as process:
+    with default_signals():
+        process = subprocess.Popen(
+            [sys.executable, "-c", RUN, brake], stdout=subprocess.PIPE, text=True, env=environment
+        )
+    with process:
         assert process.stdout is not None
         url, root = process.stdout.readline().split()
         try:

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from helpers.signals import default_signals
 from helpers.video import Averager, frames_of, planes
 from hypothesis import given
 from hypothesis import strategies as st
@@ -240,21 +240,6 @@ def start(source: Path, target: Path, weights: Path, *more: str) -> subprocess.P
             stdout=subprocess.PIPE,
             env={**os.environ, "COLUMNS": "80"},
         )
-
-
-@contextmanager
-def default_signals() -> Iterator[None]:
-    """Start processes in the block that do not ignore signals, as children of a test in the
-    background would."""
-    before = {
-        number: signal.signal(number, signal.default_int_handler)
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
+from helpers.signals import default_signals
 from helpers.web import Site
 
 from midframe.errors import OptionError
@@ -70,9 +71,11 @@ def test_another_site_cannot_start_a_job(site: Site) -> None:
 def test_the_command_serves_until_it_is_interrupted(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "midframe", "web", "--port", "0"]
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    ) as process:
+    with default_signals():
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+        )
+    with process:
         assert process.stdout is not None
         line = process.stdout.readline()
         found = ADDRESS.match(line)

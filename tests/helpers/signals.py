@@ -1,0 +1,20 @@
+"""Signals of processes that tests start."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def default_signals() -> Iterator[None]:
+    """Start processes in the block that do not ignore signals, as children of a test in the
+    background would."""
+    before = {
+        number: signal.signal(number, signal.default_int_handler)
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
