@@ -113,10 +113,11 @@ def folder(
     for name, time in (("frame10", 0), ("frame10i11", 1), ("frame11", 2)):
         write_image(scene / f"{name}.png", render_frame(time))
     shutil.copytree(ROOT / "configs", tmp_path / "configs")
+    package = tmp_path / "src" / "midframe"
+    package.mkdir(parents=True)
+    shutil.copy(ROOT / "src" / "midframe" / "__init__.py", package)
     for name in ("pyproject.toml", "constraints.txt", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, tmp_path / name)
-    (tmp_path / "src" / "midframe").mkdir(parents=True)
-    (tmp_path / "src" / "midframe" / "__init__.py").touch()
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
