@@ -34,6 +34,7 @@ VIDEO = (
         "duplicates",
         "lock",
         "overlays",
+        "ghosts",
         "static_areas",
         "timeline",
         "watchdog",
