@@ -195,6 +195,28 @@ def test_the_example_picture_is_drawn(sample: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("program", "words", "results"),
+    [
+        ("examples/animation.py", ["3", "4", "a.webp", "0,0,160,96"], ["a.webp"]),
+        (
+            "docs/draw_how_it_works.py",
+            ["3", "32,32,160,128", "80,64", "."],
+            ["how-adaconv.png", "how-sepconv.png", "how-flowsep.png"],
+        ),
+    ],
+)
+def test_the_figures_of_the_documents_are_drawn(
+    program: str, words: list[str], results: list[str], sample: Path
+) -> None:
+    subprocess.run(
+        [sys.executable, ROOT / program, "sample.mp4", *words], cwd=sample.parent, check=True
+    )
+    for name in results:
+        assert (sample.parent / name).stat().st_size > 3000
+
+
+@pytest.mark.slow
 def test_a_built_wheel_holds_the_weights(tmp_path: Path) -> None:
     import zipfile
 
