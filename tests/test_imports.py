@@ -231,6 +231,31 @@ def test_gradio_is_imported_by_the_page_and_its_server_alone() -> None:
     assert sorted(found) == ["page", "server"]
 
 
+def test_the_rooms_of_a_plain_installation_import_no_library_of_an_extra() -> None:
+    libraries = {"cv2", "fastapi", "gradio", "lightning", "onnx", "onnxscript", "scipy", "skimage",
+                 "starlette", "tensorboard", "uvicorn", "webdataset"}  # fmt: skip
+    with_extras = {"data", "export.py", "training", "web"}
+    paths = [path for each in PACKAGE.iterdir() if each.name not in with_extras
+             for path in ([each] if each.suffix == ".py" else each.rglob("*.py"))]  # fmt: skip
+    assert len(paths) > 100
+    for path in [*paths, PACKAGE / "data" / "layouts.py", PACKAGE / "data" / "__init__.py"]:
+        names = {
+            name.partition(".")[0]
+            for node in ast.walk(ast.parse(path.read_text()))
+            for name in (
+                [node.module or ""]
+                if isinstance(node, ast.ImportFrom)
+                else [each.name for each in node.names]
+                if isinstance(node, ast.Import)
+                else []
+            )
+        }
+        assert not names & libraries, path
+    of_data = {name for path in (PACKAGE / "evaluation").glob("*.py")
+               for name in imported_from("data", path)}  # fmt: skip
+    assert of_data == {"layouts"}
+
+
 def test_nothing_but_the_command_line_imports_the_package_itself() -> None:
     for path in PACKAGE.rglob("*.py"):
         if path.parent.name != "cli" and path.name != "__init__.py":

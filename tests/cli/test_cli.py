@@ -234,12 +234,12 @@ def test_models_are_listed(run: Callable) -> None:
 
 def test_a_missing_extra_is_named(run: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     def without(**_: object) -> None:
-        raise ModuleNotFoundError("No module named 'skimage'", name="skimage")
+        raise ModuleNotFoundError("No module named 'cv2'", name="cv2")
 
     monkeypatch.setattr(cli, "app", without)
-    status, _, errors = run("evaluate", "scenes")
+    status, _, errors = run("dataset", "show", "set")
     assert status == 1
-    assert "needs skimage: pip install 'midframe[train]'" in errors
+    assert "needs cv2: pip install 'midframe[train]'" in errors
 
 
 def test_rates_and_a_report_from_the_command_line(
