@@ -53,7 +53,10 @@ def load_average() -> Peer:
 
 
 def load_minterpolate() -> Peer:
-    """Load FFmpeg's motion compensation with its best settings."""
+    """Load FFmpeg's motion compensation with its best settings.
+
+    For its speed, the frames with which its buffer is emptied count too.
+    """
     from midframe.evaluation import motion_compensation as ffmpeg
     from midframe.media.colour.conversion import from_rgb
 
@@ -63,7 +66,7 @@ def load_minterpolate() -> Peer:
         method = ffmpeg.MotionCompensation(pictures[0], colour)
         outputs = [pair for each in pictures for pair in method.feed(each)]
         outputs += method.flush()
-        return (image for number, image in outputs if number < len(frames) - 1)
+        return (image for _, image in outputs)
 
     return Peer(ffmpeg.compensate, between)
 

@@ -31,9 +31,9 @@ from midframe.media.pictures.images import Array
 
 SPEED_SIZE = (1280, 720)
 """Width and height of the frames that methods are timed on."""
-SPEED_FRAMES = 9
+SPEED_FRAMES = 5
 """Source frames of a round; one less is interpolated."""
-ROUNDS = 5
+ROUNDS = 3
 SETS = ("scenes", "clips")
 """The sets of triplets."""
 GIB = 2**30
@@ -90,8 +90,9 @@ def serve(name: str, folder: Path) -> None:
         return
     answer({})
     for question in map(str.strip, sys.stdin):
-        if question == "time":
-            answer(_time_round(peer, list(np.load(folder / "speed.npy"))))
+        if question in ("time", "prepare"):
+            frames = list(np.load(folder / "speed.npy"))
+            answer(_time_round(peer, frames if question == "time" else frames[:2]))
         elif question == "memory":
             answer({"memory": peak_memory()})
         else:
@@ -197,13 +198,13 @@ def measure_speed(names: Sequence[str], folder: Path, rounds: int) -> dict[str, 
     """Time the methods in turns."""
     workers = list(start_workers(names, folder))
     found: dict[str, Figures] = {worker.name: {"rounds": []} for worker in workers}
-    for number in range(rounds + 1):
+    for worker in workers:
+        worker.ask("prepare")  # compiles
+    for number in range(rounds):
         for worker in workers:
-            timed = worker.ask("time")
-            if number:  # the first round compiles
-                found[worker.name]["rounds"].append(timed)
+            found[worker.name]["rounds"].append(worker.ask("time"))
         load = os.getloadavg()[0]
-        print(f"round {number} of {rounds}, load {load:.1f}", file=sys.stderr, flush=True)
+        print(f"round {number + 1} of {rounds}, load {load:.1f}", file=sys.stderr, flush=True)
     for worker in workers:
         found[worker.name] |= worker.ask("memory")
         worker.close()
