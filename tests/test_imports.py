@@ -35,6 +35,7 @@ VIDEO = (
         "duplicates",
         "lock",
         "overlays",
+        "ghosts",
         "static_areas",
         "timeline",
         "watchdog",

@@ -189,7 +189,7 @@ class Renderer:
         times = [each.t for each in group]
         if group[0].action == "blend":
             return completed_future({time: blended_frame(first, second, time) for time in times})
-        options: dict[str, Any] = {"still": self.finder is not None}
+        options: dict[str, Any] = {"restore": self.finder is not None}
         options["overlays"] = self.finder.overlays() if self.finder else None
 
         def interpolate(progress: Callable[[float], None] | None = None) -> Pictures:

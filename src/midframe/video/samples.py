@@ -32,6 +32,7 @@ from midframe.media.colour.conversion import (
 )
 from midframe.media.colour.side_data import without_side_data
 from midframe.media.pictures.images import Array, blend_images
+from midframe.video.ghosts import replace_ghosts
 from midframe.video.overlays import keep_overlays
 from midframe.video.static_areas import keep_still
 
@@ -107,7 +108,7 @@ def interpolated_frame(
     second: Samples,
     t: Fraction,
     *,
-    still: bool = True,
+    restore: bool = True,
     overlays: Array | None = None,
 ) -> av.VideoFrame:
     """Convert the output of a network to a frame in the format of the source frames, clipped to
@@ -117,13 +118,16 @@ def interpolated_frame(
         image: the result for the `rgb` of both frames, of the same shape and type.
         first, second: the frames around it.
         t: its time, from 0 (the first frame) to 1 (the second).
-        still: blend the samples of both frames where they agree, see `static_areas`.
+        restore: show the source frames where that is better: the blend of their samples where they
+            agree, see `static_areas`, and the nearest of them in `ghosts`.
         overlays: from `OverlayFinder`, (H, W), from 0 to 1: weights with which the blend of both
             frames replaces the image.
     """
     image = _restore_hidden_colours(image, first, second, t)
+    if restore:
+        image = replace_ghosts(image, first.rgb, second.rgb, t)
     planes = [image] if is_rgb(first.format) else _to_planes(image, first, second)
-    if still:
+    if restore:
         around = zip(planes, first.planes, second.planes, strict=True)
         planes = [keep_still(*samples, t, first.bits) for samples in around]
     if overlays is not None:
