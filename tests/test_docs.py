@@ -29,6 +29,7 @@ MODULES = [
     "models.checkpoint",
     "models.flowsep.layout",
     "interpolator",
+    "video.lookup",
     "api",
 ]
 

@@ -2,6 +2,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Collection, Sequence
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,7 @@ VIDEO = (
         "timeline",
         "watchdog",
     ),
-    ("plan", "rendered_frame", "samples", "segments"),
+    ("lookup", "plan", "rendered_frame", "samples", "segments"),
     ("report",),
     ("proof", "renderer"),
     ("sinks",),
@@ -91,6 +92,7 @@ FORBIDDEN = {
     "web": {"data", "training", "export", "doctor", "api", "cli"},
     "pace": {"*"},
     "doctor": {"data", "training", "evaluation", "api", "cli", "web"},
+    "vapoursynth": {"batch", "data", "training", "evaluation", "api", "cli", "doctor", "web"},
     "speeds": {"video", "data", "training", "evaluation", "api", "cli", "doctor", "web"},
 }
 """What the modules of each room may not import; `*` is everything but what follows a minus."""
@@ -264,6 +266,15 @@ def test_nothing_but_the_command_line_imports_the_package_itself() -> None:
 
 def test_everything_in_all_is_there() -> None:
     assert all(hasattr(midframe, name) for name in midframe.__all__)
+
+
+def test_a_missing_vapoursynth_is_reported_with_the_command_that_installs_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "vapoursynth", None)
+    monkeypatch.delitem(sys.modules, "midframe.vapoursynth", raising=False)
+    with pytest.raises(ModuleNotFoundError, match=r"pip install \"midframe\[vapoursynth\]\""):
+        import_module("midframe.vapoursynth")
 
 
 def test_media_is_loaded_without_pytorch() -> None:
