@@ -56,7 +56,8 @@ def read_pair(first: Path, second: Path) -> Pair:
     ]
     if any(picture.transfer in HDR_TRANSFERS for picture in pictures):
         dropped.append("HDR transfer function (the result does not store it)")
-    profile, other = (picture.icc_profile for picture in pictures)
+    profile = pictures[0].icc_profile
+    other = pictures[1].icc_profile
     if profile and other and not same_profile(profile, other):
         dropped.append(f"ICC profile of {second} (the result has that of {first})")
     elif not same_profile(profile, other):

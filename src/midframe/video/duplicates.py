@@ -64,7 +64,10 @@ def _distinct(frames: Iterable[Frame]) -> Iterator[tuple[Frame, bool]]:
         if first and not still:
             yield first, in_row
         in_row = first is not None and not still and not frame.begins_scene
-        first, seen, held, still = frame, shown, [], False
+        first = frame
+        seen = shown
+        held = []
+        still = False
     if first and not still:
         yield first, in_row
     yield from ((each, False) for each in held)  # the last frame is shown to the end of the video

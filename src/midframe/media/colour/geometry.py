@@ -47,8 +47,9 @@ class Geometry:
         multiples of 90 degrees."""
         if self.matrix is None:
             return (1, 0, 0, 1)
-        a, b, _, c, d = [round(value / UNIT) for value in self.matrix[:5]]
-        return (a, b, c, d) if (a, b, c, d) in FILTERS else (1, 0, 0, 1)
+        rotation = self.matrix[:2] + self.matrix[3:5]
+        signs = tuple(round(value / UNIT) for value in rotation)
+        return signs if signs in FILTERS else (1, 0, 0, 1)
 
     @property
     def swaps_sides(self) -> bool:

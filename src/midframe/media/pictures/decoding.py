@@ -208,7 +208,9 @@ def _orientation(image: ImageFile) -> int:
 def _density(image: ImageFile) -> tuple[float, float] | None:
     # fields without a unit, which state the ratio only
     without_unit = "jfif_density" if image.info.get("jfif_unit") == 0 else "aspect"
-    x, y = map(float, image.info.get(without_unit) or image.info.get("dpi") or (1, 1))
+    density = image.info.get(without_unit) or image.info.get("dpi") or (1, 1)
+    x = float(density[0])
+    y = float(density[1])
     return (x, y) if x > 0 and y > 0 and abs(x / y - 1) > 0.01 else None
 
 

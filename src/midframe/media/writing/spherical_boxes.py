@@ -160,7 +160,10 @@ def _top_box(file: BinaryIO, name: bytes) -> tuple[int, int]:
     file.seek(0)
     while len(header := file.read(16)) >= 8:
         size, found = struct.unpack(">I4s", header[:8])
-        size, length = (struct.unpack(">Q", header[8:])[0], 16) if size == 1 else (size, 8)
+        length = 8
+        if size == 1:  # the size is in 64 bits, after the name
+            size = struct.unpack(">Q", header[8:])[0]
+            length = 16
         begin = file.tell() - len(header) + length
         if found == name:
             return begin, size - length
