@@ -15,9 +15,13 @@ from helpers.video import Averager, render_frame
 
 from midframe.errors import SourceError, VideoError
 from midframe.media.reading.sound_headers import SoundHeaders
-from midframe.media.streams import rehearsal
-from midframe.media.streams.carriers import CopiedStream, Losses, RisingTimes, TimeOutlierFilter
-from midframe.media.streams.rehearsal import make_plan
+from midframe.media.streams import trials
+from midframe.media.streams.output_streams import (
+    CopiedStream,
+    Losses,
+    RisingTimes,
+    TimeOutlierFilter,
+)
 from midframe.media.streams.sound import ConvertedSound
 from midframe.media.streams.sound_format import (
     SoundFormat,
@@ -26,6 +30,7 @@ from midframe.media.streams.sound_format import (
     format_of,
     mixing_filter,
 )
+from midframe.media.streams.trials import plan_streams
 from midframe.media.writing import writer
 from midframe.video.pipeline import interpolate_video
 
@@ -128,7 +133,7 @@ from fractions import Fraction
 from pathlib import Path
 from fuzz import render_sound
 from midframe.media.reading.reader import VideoReader
-from midframe.media.streams.rehearsal import make_plan
+from midframe.media.streams.trials import plan_streams
 folder = Path(sys.argv[1])
 layouts = [f"{count} channels" for count in range(1, 25)]
 layouts += ["ambisonic 1", "hexadecagonal", "22.2", "7.1", "cube"]
@@ -141,7 +146,7 @@ for number, layout in enumerate(layouts):
     with VideoReader(source) as reader:
         target, slow = folder / f"out.{('mp4', 'mkv', 'mov', 'webm')[number % 4]}", Fraction(5, 2)
         sounds = [stream for stream in reader.others if stream.type == "audio"]
-        plan = make_plan(source, sounds, target, slow, mute=False)
+        plan = plan_streams(source, sounds, target, slow, mute=False)
     print(layout, plan.converted or plan.dropped)
 """
     command = [sys.executable, "-c", script, str(tmp_path)]
@@ -486,10 +491,10 @@ def test_a_damaged_packet_is_dropped_where_sound_is_copied_and_its_time_reported
     source, losses = render_tone(tmp_path / "in.mkv", "mp2", chunk=1152), Losses("audio stream 1")
     with av.open(str(source)) as container, av.open(str(tmp_path / "out.mkv"), "w") as result:
         stream = container.streams.audio[0]
-        carrier = CopiedStream(stream, result, Fraction(1), losses)
+        output = CopiedStream(stream, result, Fraction(1), losses)
         given = [each for each in container.demux(stream) if each.size]
         given[10].is_corrupt = True
-        found = [each for one in given for each in carrier.packets(one)]
+        found = [each for one in given for each in output.packets(one)]
         assert len(found) == len(given) - 1
     assert losses.texts() == ["audio stream 1: a damaged packet is dropped at 0.23 s"]
 
@@ -499,7 +504,7 @@ def test_the_trial_leaves_nothing_and_touches_no_result(tmp_path: Path) -> None:
     target.write_bytes(b"kept")
     with av.open(str(source)) as container:
         others = [stream for stream in container.streams if stream.type == "audio"]
-        plan = make_plan(source, others, target, Fraction(1), mute=False)
+        plan = plan_streams(source, others, target, Fraction(1), mute=False)
     assert (plan.converted, plan.dropped) == ([], [])
     assert target.read_bytes() == b"kept"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mkv", "out.mp4"]
@@ -513,7 +518,7 @@ def test_a_place_without_room_is_blamed_itself(
     def full(*_: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(rehearsal, "write_all", full)
+    monkeypatch.setattr(trials, "write_all", full)
     with pytest.raises(VideoError, match=r"No space left on device.: choose another place"):
         interpolate_video(source, tmp_path / "out.mp4", model=Averager())
 
@@ -524,11 +529,11 @@ def test_a_sound_whose_header_says_nothing_is_understood_by_its_packets(tmp_path
     with av.open(str(source)) as container, av.open(str(tmp_path / "out.mkv"), "w") as result:
         stream = container.streams.audio[0]
         wrong = SoundFormat(8000, "s16", "mono", 1)
-        carrier = ConvertedSound(stream, result, Fraction(1), wrong, losses)
+        output = ConvertedSound(stream, result, Fraction(1), wrong, losses)
         made = [
-            each for part in container.demux(stream) if part.size for each in carrier.packets(part)
+            each for part in container.demux(stream) if part.size for each in output.packets(part)
         ]
-        made += list(carrier.flush())
+        made += list(output.flush())
         for each in made:
             result.mux(each)
     assert not losses.texts()
@@ -616,6 +621,6 @@ def test_a_clock_that_jumps_within_the_first_packets_is_no_hour_of_silence_in_th
         for packet in packets[6:]:
             packet.pts = packet.dts = packet.pts + 3_000_000
         sound = SoundFormat(48000, "s16", "stereo", 2)
-        carrier = ConvertedSound(stream, result, Fraction(1), sound, Losses("audio stream 1"))
+        output = ConvertedSound(stream, result, Fraction(1), sound, Losses("audio stream 1"))
         result.start_encoding()
-        assert 0 < rehearsal.write_all(result, carrier, packets) < 40
+        assert 0 < trials.write_all(result, output, packets) < 40

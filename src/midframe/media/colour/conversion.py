@@ -223,8 +223,8 @@ def _full_resolution(bits: int, alpha: bool) -> str:
 
 def plane_of(plane: av.video.plane.VideoPlane, bits: int) -> Array:
     """Return the samples of a plane, (h, w), as a view of its memory."""
-    kind = np.dtype(np.uint16 if bits > 8 else np.uint8)
-    samples: Array = np.frombuffer(plane, kind).reshape(plane.height, -1)[:, : plane.width]
+    dtype = np.dtype(np.uint16 if bits > 8 else np.uint8)
+    samples: Array = np.frombuffer(plane, dtype).reshape(plane.height, -1)[:, : plane.width]
     return samples
 
 

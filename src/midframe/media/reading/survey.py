@@ -20,9 +20,9 @@ from midframe.media.reading.sound_headers import SoundHeaders
 from midframe.media.reading.video_file import demux
 
 FIRST_PACKETS = 300
-"""Number of packets that are read before seeking to a part, to find the start of the video."""
+"""Number of packets that are read before seeking, to find the start of the video."""
 SURVEY_SECONDS = 5
-"""Seconds by which a survey of a part extends beyond it, since packets are not in presentation
+"""Seconds by which a survey extends beyond a time range, since packets are not in presentation
 order."""
 FASTEST = 10_000
 """Frames per second; higher rates are errors of the file."""
@@ -230,13 +230,13 @@ def take_survey(
 def packets_near(
     container: Any, picture: Any, start: float, end: float | None, *, seekable: bool
 ) -> Iterator[Any]:
-    """Yield packets of the video and audio streams: those near a part if the container is seekable,
-    otherwise all up to its end.
+    """Yield packets of the video and audio streams: those near a time range if the container is
+    seekable, otherwise all up to its end.
 
     Args:
         container: at its beginning.
         picture: the video stream.
-        start, end: of the part, in seconds; None for the end of the file.
+        start, end: of the time range, in seconds; None for the end of the file.
         seekable: the container can seek to a time.
     """
     streams = [picture, *container.streams.audio]

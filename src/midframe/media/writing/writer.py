@@ -22,10 +22,10 @@ from midframe.media.containers import (
 from midframe.media.reading.opacity import lost_alpha
 from midframe.media.reading.source import FrameSource
 from midframe.media.reading.video_file import file_url
-from midframe.media.streams.carriers import OUTPUT_ERRORS, reason_of
-from midframe.media.streams.carrying import CarriedStreams, Span, StreamsFailed
-from midframe.media.streams.rehearsal import make_plan
-from midframe.media.streams.streams import Plan
+from midframe.media.streams.output_streams import OUTPUT_ERRORS, reason_of
+from midframe.media.streams.stream_writer import Span, StreamsFailed, StreamWriter
+from midframe.media.streams.streams import StreamPlan
+from midframe.media.streams.trials import plan_streams
 from midframe.media.writing.codecs import ENCODERS
 from midframe.media.writing.display_size import set_display_size
 from midframe.media.writing.encoder_options import opening_encoder
@@ -59,14 +59,14 @@ class VideoWriter:
 
     Args:
         path: the final name; its suffix determines the container.
-        reader: the source, whose metadata and other streams are carried over.
+        reader: the source, whose metadata and other streams are copied.
         picture: a frame of the source.
         colour: how its samples represent colours.
         encoding: of the frames.
         slow: factor of slow motion.
         mute: drop sound.
-        others: carry over the source's other streams and chapters, if the container supports them.
-        plan: how each of them is carried over; found by trial if None.
+        others: write the source's other streams and chapters too, if the container supports them.
+        plan: how each of them is written; found by trial if None.
         span: part of the source that is shown; None for all.
         matrix: display matrix, 9 integers; None if frames are upright.
         template: of the video stream, only for `join`; None for a stream with an encoder.
@@ -90,7 +90,7 @@ class VideoWriter:
         slow: Fraction = Fraction(1),
         mute: bool = False,
         others: bool = True,
-        plan: Plan | None = None,
+        plan: StreamPlan | None = None,
         span: Span | None = None,
         matrix: Sequence[int] | None = None,
         template: Template | None = None,
@@ -110,14 +110,14 @@ class VideoWriter:
         self.dropped: list[str] = []
         """Descriptions of the dropped streams and metadata, with reasons."""
         self._damage: list[str] = []
-        self.carried_metadata = {
+        self.source_metadata = {
             key: value
             for key, value in reader.contents.metadata.items()
             if key.lower() not in FILE_METADATA
         }
         """Metadata of the source's file that is written to the result."""
         if plan is None:
-            plan = make_plan(
+            plan = plan_streams(
                 reader.path,
                 reader.others if others else (),
                 path,
@@ -127,7 +127,7 @@ class VideoWriter:
             )
         self.container = self._open()
         self._strict_source = reader.path if reader.damage.strict else None
-        self.others = CarriedStreams(self.container, plan, slow, span, strict=reader.damage.strict)
+        self.others = StreamWriter(self.container, plan, slow, span, strict=reader.damage.strict)
         """All streams except the video."""
         try:
             self._check_fits()
@@ -146,19 +146,19 @@ class VideoWriter:
                 self.stream.set_display_matrix(matrix)
             if self.container.format.name in PLAIN_FORMATS and reader.contents.chapters:
                 self.dropped.append(f"chapters ({path.suffix} files cannot hold them)")
-            self.container.metadata.update(self.carried_metadata)
+            self.container.metadata.update(self.source_metadata)
             if plan.time_code:
                 self.stream.metadata["timecode"] = plan.time_code
             if others:
-                self._carry_others(reader)
+                self._write_others(reader)
             write_mark(self.container, self.stream, mark)
             with opening_encoder():
                 self.container.start_encoding()
         except av.FFmpegError as error:
             self.abandon()
-            if self.others.carriers:
+            if self.others.outputs:
                 reason = f"the file header cannot be written with it: {reason_of(error)}"
-                raise StreamsFailed(self.others.carriers, reason) from error
+                raise StreamsFailed(self.others.outputs, reason) from error
             raise VideoError(
                 f"{path} cannot be written with {encoding.encoder} ({error.strerror}): choose "
                 "another --codec"
@@ -170,8 +170,8 @@ class VideoWriter:
     def __enter__(self) -> "VideoWriter":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is not None:
+    def __exit__(self, error_type: type[BaseException] | None, *_: object) -> None:
+        if error_type is not None:
             return self.abandon()
         try:
             self.finish()
@@ -236,7 +236,7 @@ class VideoWriter:
             self._write_sample_aspect_ratio()
             self.unfinished.replace(self.path)
         except (av.FFmpegError, OSError) as error:
-            if error.errno not in OUTPUT_ERRORS and self.others.carriers:
+            if error.errno not in OUTPUT_ERRORS and self.others.outputs:
                 reason = f"the file cannot be finished with it: {reason_of(error)}"
                 raise StreamsFailed(self.others.suspects, reason) from error
             raise self._unwritable(error) from error
@@ -264,7 +264,7 @@ class VideoWriter:
         form = container_format(suffix)
         options = dict(CONTAINER_OPTIONS.get(suffix, {}))
         if form in ("mp4", "mov") and any(
-            key.startswith(APPLE_METADATA) for key in self.carried_metadata
+            key.startswith(APPLE_METADATA) for key in self.source_metadata
         ):
             options["movflags"] += "+use_metadata_tags"
         if not self._encodes:
@@ -287,7 +287,7 @@ class VideoWriter:
                 f"OUT of {CODEC_SUFFIXES.get(name, '.mkv')}"
             )
 
-    def _carry_others(self, reader: FrameSource) -> None:
+    def _write_others(self, reader: FrameSource) -> None:
         for source in reader.others:
             self.others.add(source, _select_metadata(source.metadata, self.path))
         self.converted = self.others.plan.converted
@@ -329,7 +329,7 @@ class VideoWriter:
             try:
                 self.container.mux_one(packet)
             except (av.FFmpegError, OSError) as error:
-                if error.errno in OUTPUT_ERRORS or not self.others.carriers:
+                if error.errno in OUTPUT_ERRORS or not self.others.outputs:
                     raise self._unwritable(error) from error
                 # muxers buffer packets for interleaving: it may be a packet of another stream
                 self._damage.append(f"a packet cannot be written ({reason_of(error)})")
