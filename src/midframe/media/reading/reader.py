@@ -20,6 +20,7 @@ from midframe.media.reading.frame_converter import FrameConverter
 from midframe.media.reading.frame_decoder import SEEK_SECONDS, FrameDecoder
 from midframe.media.reading.frame_rate import measure_rate
 from midframe.media.reading.interlacing import deinterlace_frames
+from midframe.media.reading.packet_survey import packets_near, take_survey
 from midframe.media.reading.source import WHOLE, Frame, FrameSource, TimeRange
 from midframe.media.reading.stream_facts import (
     DEFAULT_TIME_BASE,
@@ -28,7 +29,7 @@ from midframe.media.reading.stream_facts import (
     counts_frames,
     stated_rates,
 )
-from midframe.media.reading.survey import Survey, packets_near, take_survey, with_even_times
+from midframe.media.reading.survey import Survey, with_even_times
 from midframe.media.reading.thumbnails import TimedThumbnail
 from midframe.media.reading.time_range import TimeRangeReader
 from midframe.media.reading.video_file import demux, find_video_stream, open_video, read_error
