@@ -38,8 +38,9 @@ def read_pair(first: Path, second: Path) -> Pair:
     """
     from PIL import Image
 
-    from midframe.media.pictures.decoding import HDR_TRANSFERS, read_picture
+    from midframe.media.pictures.decoding import read_picture
     from midframe.media.pictures.images import same_profile, unify_formats
+    from midframe.media.pictures.picture import HDR_TRANSFERS
 
     Image.MAX_IMAGE_PIXELS = None  # no limit: the files are the user's own
     pictures = [read_picture(path) for path in (first, second)]

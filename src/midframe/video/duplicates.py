@@ -12,8 +12,8 @@ from fractions import Fraction
 from itertools import pairwise
 
 from midframe.media.colour.conversion import grey
-from midframe.media.pictures.decoding import Array
 from midframe.media.pictures.duplicates import is_duplicate
+from midframe.media.pictures.picture import Array
 from midframe.media.reading.source import Frame
 
 MAX_DUPLICATES = 4

@@ -12,8 +12,8 @@ import numpy as np
 
 from midframe.media.colour.conversion import Colour
 from midframe.media.colour.geometry import OutputGeometry
-from midframe.media.pictures.decoding import ImageFormat, Picture
 from midframe.media.pictures.images import eight_bit, to_sixteen_bit, with_alpha
+from midframe.media.pictures.picture import ImageFormat, Picture
 from midframe.media.reading.damage import Damage
 from midframe.media.reading.frame_clock import TimedFrame
 from midframe.media.reading.frame_converter import FrameConverter

@@ -9,8 +9,8 @@ from typing import Any
 from midframe.errors import VideoError
 from midframe.folders import visible_files
 from midframe.media.colour.conversion import to_rgb
-from midframe.media.pictures.decoding import HDR_TRANSFERS
 from midframe.media.pictures.images import Array, can_write, lost_properties
+from midframe.media.pictures.picture import HDR_TRANSFERS
 from midframe.media.reading.image_sequence import (
     DEFAULT_NAME,
     is_pattern,
