@@ -1,11 +1,10 @@
 """Writing a video file: encoded frames with exact times, and the other streams of the source."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import av
 
@@ -31,23 +30,14 @@ from midframe.media.writing.display_size import set_display_size
 from midframe.media.writing.encoder_options import opening_encoder
 from midframe.media.writing.encoders import HEVC_TAG, Encoding
 from midframe.media.writing.mark import NAME, write_mark
+from midframe.media.writing.metadata import (
+    content_metadata,
+    convert_chapters,
+    needs_apple_format,
+    stream_metadata,
+)
 from midframe.media.writing.spherical_boxes import Template, hide_apple_boxes
 from midframe.outputs import unfinished_path
-
-OTHER_LANGUAGE_CODES = {
-    "ces": "cze", "cym": "wel", "deu": "ger", "ell": "gre", "eus": "baq", "fas": "per",
-    "hye": "arm", "isl": "ice",
-    "kat": "geo", "mkd": "mac", "msa": "may", "mya": "bur", "nld": "dut", "ron": "rum",
-    "slk": "slo", "sqi": "alb", "zho": "chi",
-}  # fmt: skip
-"""From terminological to bibliographic codes of ISO 639-2; QuickTime files use the latter."""
-FILE_METADATA = ("major_brand", "minor_version", "compatible_brands", "encoder", "timecode")
-"""Metadata of the source's file, not of its content; the time code is written separately."""
-APPLE_METADATA = "com.apple.quicktime."
-"""Prefix of metadata keys that FFmpeg writes only in QuickTime's format: location, maker, model and
-date of phones."""
-MAX_CHAPTER_SECONDS = 10**9
-"""Seconds; a chapter that states a later time is damaged."""
 
 
 class VideoWriter:
@@ -104,17 +94,12 @@ class VideoWriter:
         self.span = span
         self.slow = slow
         self._encodes = template is None
-        self.shift = reader.contents.shift
         self.converted: list[str] = []
         """Descriptions of the converted streams and their conversion."""
         self.dropped: list[str] = []
         """Descriptions of the dropped streams and metadata, with reasons."""
         self._damage: list[str] = []
-        self.source_metadata = {
-            key: value
-            for key, value in reader.contents.metadata.items()
-            if key.lower() not in FILE_METADATA
-        }
+        self.source_metadata = content_metadata(reader.contents.metadata)
         """Metadata of the source's file that is written to the result."""
         if plan is None:
             plan = plan_streams(
@@ -140,7 +125,7 @@ class VideoWriter:
                 self.dropped.append(
                     f"{lost} ({encoding.pixel_format} has none: prores, vp9 and ffv1 can keep it)"
                 )
-            self.stream.metadata.update(_select_metadata(reader.contents.stream_metadata, path))
+            self.stream.metadata.update(stream_metadata(reader.contents.stream_metadata, path))
             self.stream.disposition = reader.contents.disposition
             if matrix:
                 self.stream.set_display_matrix(matrix)
@@ -263,9 +248,7 @@ class VideoWriter:
         suffix = self.path.suffix.lower()
         form = container_format(suffix)
         options = dict(CONTAINER_OPTIONS.get(suffix, {}))
-        if form in ("mp4", "mov") and any(
-            key.startswith(APPLE_METADATA) for key in self.source_metadata
-        ):
+        if form in ("mp4", "mov") and needs_apple_format(self.source_metadata):
             options["movflags"] += "+use_metadata_tags"
         if not self._encodes:
             # the boxes of spherical videos are not part of the MP4 standard
@@ -289,22 +272,13 @@ class VideoWriter:
 
     def _write_others(self, reader: FrameSource) -> None:
         for source in reader.others:
-            self.others.add(source, _select_metadata(source.metadata, self.path))
+            self.others.add(source, stream_metadata(source.metadata, self.path))
         self.converted = self.others.plan.converted
         self.dropped += self.others.plan.dropped
-        chapters = [self._chapter(each) for each in reader.contents.chapters]
-        self.container.set_chapters([each for each in chapters if each["start"] < each["end"]])
-
-    def _chapter(self, chapter: Any) -> Any:
-        """Convert a chapter to the time of the result; outside of the span its length becomes 0."""
-        converted = dict(chapter)
-        for edge in ("start", "end"):
-            time = chapter[edge] * chapter["time_base"] + self.shift
-            time = min(max(Fraction(0), time), Fraction(MAX_CHAPTER_SECONDS))
-            if self.span:
-                time = min(max(time, self.span.begin), self.span.end) - self.span.begin
-            converted[edge] = round(time * self.slow / chapter["time_base"])
-        return converted
+        chapters = reader.contents.chapters
+        self.container.set_chapters(
+            convert_chapters(chapters, reader.contents.shift, self.span, self.slow)
+        )
 
     def _add_picture(self, template: Template | None) -> None:
         """Add the video stream: with an encoder, or from a template for encoded packets."""
@@ -340,10 +314,3 @@ class VideoWriter:
             "choose another place for OUT" if place else "choose another --codec, or an OUT of .mkv"
         )
         return VideoError(f"{self.path} cannot be written ({reason_of(error)}): {remedy}")
-
-
-def _select_metadata(metadata: Mapping[str, str], path: Path) -> dict[str, str]:
-    kept = {key: value for key, value in metadata.items() if key in ("language", "title")}
-    if path.suffix.lower() == ".mov" and "language" in kept:
-        kept["language"] = OTHER_LANGUAGE_CODES.get(kept["language"], kept["language"])
-    return kept
