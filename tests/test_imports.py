@@ -278,7 +278,7 @@ def test_a_missing_vapoursynth_is_reported_with_the_command_that_installs_it(
 
 
 def test_media_is_loaded_without_pytorch() -> None:
-    rooms = ("reading.sources", "streams.rehearsal", "writing.writer")
+    rooms = ("reading.sources", "streams.trials", "writing.writer")
     imports = ", ".join(f"midframe.media.{room}" for room in rooms)
     code = f"import sys, {imports}; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

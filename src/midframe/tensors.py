@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from midframe.media.pictures.decoding import Array
+from midframe.media.pictures.picture import Array
 
 TYPES = (np.uint8, np.uint16, np.float32)
 """Supported array types. The range of an integer type maps to [0, 1]; float32 is not scaled."""

@@ -16,7 +16,7 @@ from lightning.fabric import Fabric
 from safetensors.torch import load_file
 
 from midframe.data.create import create_dataset
-from midframe.data.extract import CreateConfig
+from midframe.data.create_config import CreateConfig
 from midframe.data.shards import ShardWriter
 from midframe.data.triplets import Selection
 from midframe.errors import CheckpointError, ConfigError, DatasetError, TrainingError

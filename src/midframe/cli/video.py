@@ -183,11 +183,11 @@ def score(
 ) -> None:
     """Drop every second frame of a video, interpolate it, and compare both, beside simpler
     methods."""
-    part = SourceOptions(start, end).seconds
+    time_range = SourceOptions(start, end).seconds
     check_exists(source)
     target = target or source.with_name(f"{source.stem}-score")
     check_output_folder(target, inputs=[source])
-    from midframe.media.reading.source import Part
+    from midframe.media.reading.source import TimeRange
     from midframe.media.reading.sources import check_source
 
     check_source(source)
@@ -203,7 +203,7 @@ def score(
             source,
             tool,
             name=Path(interpolation.model).stem,
-            part=Part(*part),
+            time_range=TimeRange(*time_range),
             minterpolate=minterpolate,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )

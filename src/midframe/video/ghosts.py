@@ -103,12 +103,12 @@ def _small_areas(changed: Tensor) -> Tensor:
 
 def _share_around(blocks: Tensor) -> Tensor:
     """Return the fraction of the neighbourhood of each block that is in `blocks`."""
-    share = blocks.float()[None, None]
+    fraction = blocks.float()[None, None]
     for along in ((1, 0), (0, 1)):  # one axis after the other, which is faster
         kernel = tuple(2 * NEIGHBOURHOOD * each + 1 for each in along)
         padding = tuple(NEIGHBOURHOOD * each for each in along)
-        share = functional.avg_pool2d(share, kernel, 1, padding, count_include_pad=False)
-    return share[0, 0]
+        fraction = functional.avg_pool2d(fraction, kernel, 1, padding, count_include_pad=False)
+    return fraction[0, 0]
 
 
 def _areas_that_are_mostly(blended: Tensor, areas: Tensor) -> Tensor:

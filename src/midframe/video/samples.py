@@ -184,10 +184,12 @@ def sample_format(form: av.VideoFormat, colour: Colour) -> str:
 def _rgb_of(planes: list[Array], bits: int, colour: Colour, device: torch.device) -> Tensor:
     """Convert planes of luma, both chromas and alpha to RGB on a device; see `Samples.tensor`."""
     height, width = planes[0].shape
-    luma, *others = (
+    zeros, spans = code_ranges(bits, colour)
+    values = [
         torch.from_numpy(plane).to(device).float().sub_(float(zero)).mul_(float(1 / span))
-        for plane, zero, span in zip(planes, *code_ranges(bits, colour), strict=False)
-    )
+        for plane, zero, span in zip(planes, zeros, spans, strict=False)
+    ]
+    luma, others = values[0], values[1:]
     result = torch.empty(height, width, 3 + colour.alpha, device=device)
     if colour.alpha:
         result[..., 3] = others.pop()
@@ -233,7 +235,9 @@ def _to_planes(image: Tensor, first: Samples, second: Samples) -> list[Array]:
 
 
 def _sum_colours(image: Tensor, weights: Array) -> Tensor:
-    red, green, blue = image[..., 0], image[..., 1], image[..., 2]
+    red = image[..., 0]
+    green = image[..., 1]
+    blue = image[..., 2]
     weighted: Tensor = (red * weights[0]).add_(green, alpha=weights[1]).add_(blue, alpha=weights[2])
     return weighted
 

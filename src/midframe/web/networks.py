@@ -45,7 +45,8 @@ class Networks:
         """Return a network; only jobs call this, one at a time."""
         if self._tool is None or name != self._name:
             self._tool = None  # frees its memory before the next is loaded
-            self._tool, self._name = self._load(name), name
+            self._tool = self._load(name)
+            self._name = name
         return self._tool
 
     def measure(self, name: str, width: int, height: int) -> float:
