@@ -2,6 +2,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Collection, Sequence
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,7 @@ VIDEO = (
         "timeline",
         "watchdog",
     ),
-    ("plan", "rendered_frame", "samples", "segments"),
+    ("lookup", "plan", "rendered_frame", "samples", "segments"),
     ("report",),
     ("proof", "renderer"),
     ("sinks",),
@@ -91,6 +92,7 @@ FORBIDDEN = {
     "web": {"data", "training", "export", "doctor", "api", "cli"},
     "pace": {"*"},
     "doctor": {"data", "training", "evaluation", "api", "cli", "web"},
+    "vapoursynth": {"batch", "data", "training", "evaluation", "api", "cli", "doctor", "web"},
     "speeds": {"video", "data", "training", "evaluation", "api", "cli", "doctor", "web"},
 }
 """What the modules of each room may not import; `*` is everything but what follows a minus."""
@@ -266,8 +268,17 @@ def test_everything_in_all_is_there() -> None:
     assert all(hasattr(midframe, name) for name in midframe.__all__)
 
 
+def test_a_missing_vapoursynth_is_reported_with_the_command_that_installs_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "vapoursynth", None)
+    monkeypatch.delitem(sys.modules, "midframe.vapoursynth", raising=False)
+    with pytest.raises(ModuleNotFoundError, match=r"pip install \"midframe\[vapoursynth\]\""):
+        import_module("midframe.vapoursynth")
+
+
 def test_media_is_loaded_without_pytorch() -> None:
-    rooms = ("reading.sources", "streams.rehearsal", "writing.writer")
+    rooms = ("reading.sources", "streams.trials", "writing.writer")
     imports = ", ".join(f"midframe.media.{room}" for room in rooms)
     code = f"import sys, {imports}; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -75,7 +75,9 @@ def examine() -> Facts:
 
 def describe(facts: Mapping[str, Any]) -> dict[str, str]:
     """Return the facts of `examine` as lines for people, by their titles."""
-    processor, chosen, operators = facts["processor"], facts["chosen"], facts["operators"]
+    processor = facts["processor"]
+    chosen = facts["chosen"]
+    operators = facts["operators"]
     extras = (
         f"{name} lacks {', '.join(missing)}" if missing else f"{name} is there"
         for name, missing in facts["extras"].items()

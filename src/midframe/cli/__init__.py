@@ -100,7 +100,7 @@ def _is_of_a_place(error: OSError) -> bool:
     of a stream."""
     if not type(error).__module__.startswith("av."):
         return True
-    from midframe.media.streams.carriers import OUTPUT_ERRORS
+    from midframe.media.streams.output_streams import OUTPUT_ERRORS
 
     return bool(error.filename) or error.errno in OUTPUT_ERRORS
 

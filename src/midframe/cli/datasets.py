@@ -85,7 +85,7 @@ def dataset_create(
 ) -> None:
     """Extract moving, textured patches without cuts from videos and write WebDataset shards."""
     from midframe.data.create import create_dataset
-    from midframe.data.extract import CreateConfig
+    from midframe.data.create_config import CreateConfig
     from midframe.data.show import draw_motion
     from midframe.data.triplets import Selection
 
@@ -126,8 +126,8 @@ def dataset_import(
     hold_out: HoldOut = None,
 ) -> None:
     """Import a dataset: TFRecord files with the features img1, img2, img3, or Vimeo-90K."""
+    from midframe.data.create_config import CreateConfig
     from midframe.data.exchange import import_dataset
-    from midframe.data.extract import CreateConfig
 
     with file_bar() as show:
         config = CreateConfig(hold_out=tuple(hold_out or ()))

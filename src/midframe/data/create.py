@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from midframe.data.aliases import rename_config, rename_metadata, split_folder
-from midframe.data.extract import CreateConfig, Job, extract_samples, metadata_path
+from midframe.data.create_config import CreateConfig
+from midframe.data.extract import Job, extract_samples, metadata_path
 from midframe.data.photographs import find_photographs
 from midframe.data.sources import Source, find_source, read_sources, relative_name
 from midframe.errors import DatasetError

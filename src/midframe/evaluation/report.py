@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from midframe.data.layouts import CENTRE, HALF, Scene
+from midframe.device_interpolator import Progress, scale_progress
 from midframe.evaluation import motion_compensation
 from midframe.evaluation.figures import catch_write_errors
 from midframe.evaluation.measures import (
@@ -20,7 +21,7 @@ from midframe.evaluation.measures import (
     measure,
     to_json_values,
 )
-from midframe.interpolator import Interpolator, Progress, scale_progress
+from midframe.interpolator import Interpolator
 from midframe.media.pictures.images import Array, read_image, write_image
 from midframe.outputs import atomic_write
 

@@ -198,7 +198,10 @@ def convert(
     settings = result_settings(path, tool, replace(options, encoding=target.options))
     if resume and target.is_complete(settings, overwrite=overwrite):
         return VideoReport(already_complete=True)
-    holds = {"holds_matrix": target.holds_matrix, "holds_aspect": target.holds_aspect}
+    holds = {
+        "stores_display_matrix": target.stores_display_matrix,
+        "stores_aspect_ratio": target.stores_aspect_ratio,
+    }
     with open_source(path, options.source, **holds) as source:
         picture, colour = source.first_picture()
         timeline = choose_timeline(
@@ -278,7 +281,7 @@ def _run(
         cut=retiming.cut,
         depth=tool.depth,
         source_end=source.end,
-        from_zero=from_zero or source.part != WHOLE,
+        from_zero=from_zero or source.time_range != WHOLE,
     )
     frames = source.read()
     if retiming.dedup:

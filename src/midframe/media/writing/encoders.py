@@ -10,7 +10,7 @@ from av.codec.context import Flags
 
 from midframe.errors import VideoError
 from midframe.media.colour.conversion import Colour, convert_format, has_alpha, is_rgb
-from midframe.media.colour.hdr import mastering_of, mastering_options
+from midframe.media.colour.hdr import hdr_metadata_of, hdr_metadata_options
 from midframe.media.containers import WITHOUT_HEADER, default_codec
 from midframe.media.writing.codecs import ENCODERS, encoder_name
 from midframe.media.writing.encoder_options import (
@@ -140,7 +140,7 @@ def choose_encoding(
     asked = dict(options.encoder_options or {})
     check_quality(encoder.name, options.crf, options.preset)
     own = [QUIET.get(encoder.name, {}), quality_options(encoder.name, options.crf, options.preset)]
-    own.append(mastering_options(encoder.name, mastering_of(picture)))
+    own.append(hdr_metadata_options(encoder.name, hdr_metadata_of(picture)))
     own.append(CAPTION_OPTIONS.get(encoder.name, {}))
     needed = IN_ORDER if suffix.lower() == ".avi" else {}
     pixel_format = choose_pixel_format(encoder, picture, colour)

@@ -34,8 +34,8 @@ def is_gif(path: Path) -> bool:
 class AnimationTarget:
     """A GIF or an APNG: a `Target`."""
 
-    holds_matrix = False
-    holds_aspect = False
+    stores_display_matrix = False
+    stores_aspect_ratio = False
     constant = False
     from_zero = False
 
@@ -77,7 +77,7 @@ class AnimationSink:
     All frames are decoded twice for a GIF, because its palette is computed from all of them.
     """
 
-    carries_immersion = False
+    stores_spherical_metadata = False
 
     def __init__(self, target: AnimationTarget, job: Job, encoder: SegmentEncoder) -> None:
         self.path = target.path
