@@ -34,6 +34,7 @@ VIDEO = (
         "duplicates",
         "lock",
         "overlays",
+        "segment_database",
         "static_areas",
         "timeline",
         "watchdog",
@@ -42,7 +43,8 @@ VIDEO = (
     ("report",),
     ("proof", "renderer"),
     ("sinks",),
-    ("job_checks", "pipeline"),
+    ("job_checks", "work"),
+    ("pieces", "pipeline"),
     ("compare",),
 )
 SINKS = (

@@ -29,11 +29,8 @@ from midframe.media.reading.reader import VideoReader
 from midframe.video.lock import LOCK_FILE, FolderLock
 from midframe.video.pipeline import interpolate_video
 from midframe.video.plan import LONG_SEGMENT, SHORT_SEGMENT
-from midframe.video.segments import (
-    Segments,
-    decoding_times,
-    segments_folder,
-)
+from midframe.video.segment_database import decoding_times
+from midframe.video.segments import Segments, segments_folder
 
 Render = Callable[..., Path]
 

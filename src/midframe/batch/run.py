@@ -18,8 +18,9 @@ from midframe.interpolator import Interpolator
 from midframe.options import InterpolationOptions, VideoOptions
 from midframe.outputs import check_output_folder, short_name
 from midframe.video.lock import FolderLock
-from midframe.video.pipeline import convert_video, result_settings
+from midframe.video.pipeline import convert_video
 from midframe.video.report import VideoReport
+from midframe.video.work import result_settings
 
 Status = Literal["done", "already done", "damaged", "failed", "busy"]
 """Status of a film. "damaged": its result is complete, but the source is damaged or the
