@@ -1,4 +1,5 @@
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Collection, Sequence
@@ -68,6 +69,7 @@ FORBIDDEN = {
     "options": {"*", "-defaults", "-errors", "-rates", "-times"},
     "interpolator": {"batch", "video", "data", "training", "evaluation", "api", "cli", "web"},
     "batch": {"data", "training", "evaluation", "api", "cli", "web"},
+    "cluster": {"training", "evaluation", "api", "cli", "web", "doctor"},
     "video": {"batch", "data", "training", "evaluation", "api", "cli", "web"},
     "data": {
         "batch",
@@ -230,6 +232,15 @@ def test_no_implementation_is_imported_by_a_composed_name() -> None:
 def test_gradio_is_imported_by_the_page_and_its_server_alone() -> None:
     found = [path.stem for path in PACKAGE.rglob("*.py") if "import gradio" in path.read_text()]
     assert sorted(found) == ["page", "server"]
+
+
+def test_ray_is_imported_by_the_connection_and_the_pool_alone() -> None:
+    found = [
+        path.relative_to(PACKAGE).as_posix()
+        for path in PACKAGE.rglob("*.py")
+        if re.search(r"^\s*(import|from) ray\b", path.read_text(), re.MULTILINE)
+    ]
+    assert sorted(found) == ["cluster/connection.py", "cluster/pool.py"]
 
 
 def test_nothing_but_the_command_line_imports_the_package_itself() -> None:

@@ -9,16 +9,17 @@ from helpers.cuts import render_scenes
 from helpers.video import Averager, frames_of, planes
 
 from midframe.errors import VideoError
+from midframe.media.reading.sources import identity_of
 from midframe.options import EncodingOptions, RetimingOptions, SourceOptions, VideoOptions
-from midframe.video.pieces import EncoderState, encoder_state, plan_segments, render_piece
+from midframe.video.pieces import EncoderState, Piece, encoder_state, plan_segments, render_piece
 from midframe.video.pipeline import convert_video, convert_with
 from midframe.video.plan import Extent
 from midframe.video.report import VideoReport
 from midframe.video.sinks.animation import AnimationSink
 from midframe.video.sinks.protocol import Sink
-from midframe.video.sinks.targets import target_for
-from midframe.video.sinks.video_file import VideoFileSink
-from midframe.video.work import Work
+from midframe.video.sinks.targets import SegmentedTarget, target_for
+from midframe.video.sinks.video_file import VideoFileSink, VideoFileTarget
+from midframe.video.work import Work, result_settings
 
 EXACT = EncodingOptions(encoder_options={"x264-params": "mbtree=0"})
 """On processors with AVX-512 two runs of x264 differ with its macroblock tree."""
@@ -27,6 +28,7 @@ EXACT = EncodingOptions(encoder_options={"x264-params": "mbtree=0"})
 def convert_in_pieces(source: Path, target: Path, options: VideoOptions) -> VideoReport:
     """Interpolate a video in two pieces."""
     tool, goal = Averager(), target_for(target, options.encoding)
+    assert isinstance(goal, SegmentedTarget)
 
     def run(work: Work, sink: Sink) -> Extent:
         assert isinstance(sink, VideoFileSink | AnimationSink)
@@ -34,11 +36,13 @@ def convert_in_pieces(source: Path, target: Path, options: VideoOptions) -> Vide
         last = len(layout.sources) - 1
         assert last > 0
         state = encoder_state(sink.encoding)
-        for piece in (range(last), range(last, last + 1)):
-            render_piece(
-                source, goal, tool, options, piece, state, target.parent,
-                lambda _, path: sink.encoder.segments.add_file(path),
-            )  # fmt: skip
+        for segments in (range(last), range(last, last + 1)):
+            piece = Piece(segments, state, dict(work.job.settings))
+
+            def add(_: int, path: Path) -> None:
+                sink.encoder.segments.add_file(path)
+
+            render_piece(source, goal, tool, options, piece, target.parent, add)
         return layout.extent
 
     return convert_with(run, source, goal, tool, options)
@@ -72,14 +76,18 @@ def test_a_result_in_pieces_equals_the_whole_one(
     assert [path.name for path in joined.parent.iterdir()] == [name]
 
 
-def test_a_piece_is_refused_if_the_encoder_differs(
-    tmp_path: Path, render_video: Callable[..., Path]
+@pytest.mark.parametrize("what", ["encoder", "network"])
+def test_a_piece_is_refused_if_the_machine_differs(
+    tmp_path: Path, render_video: Callable[..., Path], what: str
 ) -> None:
     source = render_video(frames=3)
-    options = VideoOptions()
-    goal = target_for(tmp_path / "out.mp4", options.encoding)
-    with pytest.raises(VideoError, match="libx264 has another version here"):
-        render_piece(
-            source, goal, Averager(), options, range(1), EncoderState(2, b"other"), tmp_path,
-            lambda *_: None,
-        )  # fmt: skip
+    goal = target_for(tmp_path / "out.mp4", EncodingOptions())
+    options = VideoOptions(encoding=goal.options)
+    settings = result_settings(identity_of(source), Averager(), options)
+    if what == "network":
+        settings["network"] = "another"
+    piece = Piece(range(1), EncoderState(2, b"other"), settings)
+    complaint = {"encoder": "libx264 has another version here", "network": "network differs"}[what]
+    assert isinstance(goal, VideoFileTarget)
+    with pytest.raises(VideoError, match=complaint):
+        render_piece(source, goal, Averager(), options, piece, tmp_path, lambda *_: None)

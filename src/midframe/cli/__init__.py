@@ -28,6 +28,8 @@ EXTRAS = {
     "fastapi": "web",
     "starlette": "web",
     "uvicorn": "web",
+    "ray": "cluster",
+    "s3fs": "cluster",
 }
 """Extra of the package that installs a library; "train" for others."""
 

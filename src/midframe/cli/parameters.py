@@ -20,7 +20,7 @@ from midframe.media.writing.codecs import ENCODERS
 from midframe.options import CutMode, EnsembleSize, Precision, SourceOptions
 
 RETIMING, SOURCE, INTERPOLATION = "Retiming", "Source", "Interpolation"
-ENCODING, OUTPUT = "Encoding", "Output"
+ENCODING, OUTPUT, CLUSTER = "Encoding", "Output", "Cluster"
 """Titles of the panels of `--help`."""
 DEFAULT_START, _ = SourceOptions().seconds
 

@@ -6,9 +6,11 @@ Where segments begin follows from the plan alone, so every process divides a res
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from midframe.errors import VideoError
 from midframe.interpolator import Interpolator
+from midframe.media.reading.sources import identity_of
 from midframe.media.writing.encoders import Encoding, with_fixed_threads
 from midframe.options import VideoOptions
 from midframe.video.plan import Extent, Interval, plan
@@ -62,13 +64,23 @@ def encoder_state(encoding: Encoding) -> EncoderState:
     return EncoderState(fixed.threads, fixed.open_encoder().extradata or b"")
 
 
+@dataclass(frozen=True)
+class Piece:
+    """Some segments of a result."""
+
+    segments: range
+    """Their numbers, in steps of 1."""
+    state: EncoderState
+    settings: dict[str, Any]
+    """Of the result, as of `result_settings`."""
+
+
 def render_piece(
     path: Path,
     target: SegmentedTarget,
     tool: Interpolator,
     options: VideoOptions,
-    segments: range,
-    state: EncoderState,
+    piece: Piece,
     scratch: Path,
     publish: Callable[[int, Path], None],
 ) -> None:
@@ -81,16 +93,20 @@ def render_piece(
         target: of the result, of which only the properties are used.
         tool: interpolates.
         options: of the result.
-        segments: their numbers, in steps of 1.
-        state: of the encoder.
+        piece: the segments.
         scratch: an existing folder for unfinished files.
         publish: called with the number of each finished segment, and a database that contains only
             that; the file is deleted afterwards.
 
     Raises:
-        VideoError: the source cannot be read, or this machine encodes differently.
+        VideoError: the source cannot be read, or source, network or encoder differ on this machine.
     """
-    settings = result_settings(path, tool, replace(options, encoding=target.options))
+    encoded = replace(options, encoding=target.options)
+    if piece.settings != result_settings(identity_of(path), tool, encoded):
+        raise VideoError(
+            f"{path} or the network differs on this machine: all machines need the same files and "
+            "the same version of midframe"
+        )
 
     def store(number: int, *segment: object) -> None:
         file = scratch / f"{number}.segment"
@@ -102,9 +118,9 @@ def render_piece(
         publish(number, file)
         file.unlink()
 
-    with open_work(path, target, tool, options, settings) as work:
-        encoding = replace(target.choose_encoding(work.job), threads=state.threads)
-        if (encoding.open_encoder().extradata or b"") != state.extradata:
+    with open_work(path, target, tool, options, piece.settings) as work:
+        encoding = replace(target.choose_encoding(work.job), threads=piece.state.threads)
+        if (encoding.open_encoder().extradata or b"") != piece.state.extradata:
             raise VideoError(
                 f"{encoding.encoder} has another version here, or encodes differently on this "
                 "processor: install the same packages on all machines, or choose another --codec"
@@ -115,8 +131,8 @@ def render_piece(
             encoder.write,
             encoder.watchdog.check,
             _ignore,
-            finished=segments.start,
-            end=segments.stop,
+            finished=piece.segments.start,
+            end=piece.segments.stop,
         )
 
 

@@ -19,6 +19,7 @@ from typing import Any
 import av
 
 from midframe.interpolator import Interpolator
+from midframe.media.reading.sources import identity_of
 from midframe.options import (
     CutMode,
     EncodingOptions,
@@ -216,7 +217,8 @@ def convert_with(
         path, options, overwrite, resume: as in `convert`.
         target: which `Target.check` has accepted.
     """
-    settings = result_settings(path, network, replace(options, encoding=target.options))
+    encoded = replace(options, encoding=target.options)
+    settings = result_settings(identity_of(path), network, encoded)
     if resume and target.is_complete(settings, overwrite=overwrite):
         return VideoReport(already_complete=True)
     with open_work(path, target, network, options, settings) as work:

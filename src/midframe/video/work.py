@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from midframe.interpolator import Interpolator
 from midframe.media.reading.source import WHOLE, Frame
-from midframe.media.reading.sources import identity_of, open_source
+from midframe.media.reading.sources import open_source
 from midframe.ops.workers import Workers
 from midframe.options import InterpolationOptions, RetimingOptions, VideoOptions, fingerprint
 from midframe.video.channel import run_threads
@@ -143,18 +143,20 @@ def open_work(
         yield Work(job, rules, options.retiming)
 
 
-def result_settings(path: Path, network: NetworkFacts, options: VideoOptions) -> dict[str, Any]:
+def result_settings(
+    video: dict[str, Any], network: NetworkFacts, options: VideoOptions
+) -> dict[str, Any]:
     """Return what decides the frames of a result, as JSON values: the source, the network and all
     options that affect them. A result with the same settings is the same result.
 
     Args:
-        path: of the source.
+        video: `identity_of` the source.
         network: that interpolates.
         options: of the result.
     """
     groups = (options.retiming, options.source, options.encoding)
     return {
-        "video": identity_of(path),
+        "video": video,
         "network": network.identity,
         **fingerprint(network.options, *groups),
     }
