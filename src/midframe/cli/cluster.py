@@ -63,8 +63,8 @@ def open_cluster_batch(
 
     with connected(address):
         workers = count_workers(cores)
-        kind = "a graphics card" if workers.cards else f"{workers.cores} cores"
-        print_line(err, f"midframe: {workers.count} workers with {kind} each")
+        each = "a graphics card" if workers.cards else f"cores: {workers.cores}"
+        print_line(err, f"midframe: workers: {workers.count} ({each} for each)")
         pool = Pool(request.interpolation, workers)
         try:
             batch = ClusterBatch(

@@ -1,6 +1,7 @@
 """The connection to a Ray cluster, and the workers that it has room for."""
 
 import logging
+import signal
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -45,6 +46,7 @@ def connected(address: str) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
+    handler = signal.getsignal(signal.SIGTERM)
     try:
         _check_reachable(address)
         ray.init(
@@ -60,6 +62,7 @@ def connected(address: str) -> Iterator[None]:
             f"--ray {address}: no Ray cluster can be reached ({reason}): start one with "
             "`ray start --head`, or give its ADDRESS"
         ) from error
+    signal.signal(signal.SIGTERM, handler)  # Ray's own prints a stack and ends with status 15
     try:
         yield
     finally:

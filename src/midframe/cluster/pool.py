@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 MAX_LOSSES = 5
 """How many workers a piece may lose before it fails: it may be what ends them."""
+CLOSE_SECONDS = 2.0
+"""Timeout in seconds for workers to delete their local copies."""
 RESTART_SECONDS = 0.5
 """Seconds between two attempts to reach a lost worker."""
 
@@ -82,8 +84,10 @@ class Pool:
         return call.future
 
     def close(self) -> None:
-        """End all workers."""
+        """End all workers; those that wait delete their local copies before."""
         self._closed.set()
+        closing = [each.close.remote() for each in self._actors]
+        ray.wait(closing, num_returns=len(closing), timeout=CLOSE_SECONDS)
         for each in self._actors:
             self._calls.put(None)
             ray.kill(each)

@@ -65,6 +65,11 @@ class Worker:
         options = replace(self.tool.options, device=InterpolationOptions.device)
         return Facts(self.tool.identity, self.tool.depth, options)
 
+    def close(self) -> None:
+        """Delete the local copies."""
+        if "scratch" in self.__dict__:
+            self.scratch.close()
+
     def render(self, job: PieceJob) -> None:
         """Render a piece; segments in the store are not rendered again.
 
