@@ -234,13 +234,13 @@ def test_gradio_is_imported_by_the_page_and_its_server_alone() -> None:
     assert sorted(found) == ["page", "server"]
 
 
-def test_ray_is_imported_by_the_connection_and_the_pool_alone() -> None:
+def test_ray_is_imported_by_three_modules_alone() -> None:
     found = [
         path.relative_to(PACKAGE).as_posix()
         for path in PACKAGE.rglob("*.py")
         if re.search(r"^\s*(import|from) ray\b", path.read_text(), re.MULTILINE)
     ]
-    assert sorted(found) == ["cluster/connection.py", "cluster/pool.py"]
+    assert sorted(found) == [f"cluster/{name}.py" for name in ("connection", "executor", "pool")]
 
 
 def test_nothing_but_the_command_line_imports_the_package_itself() -> None:

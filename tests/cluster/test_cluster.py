@@ -16,7 +16,7 @@ from helpers.video import frames_of, planes
 
 pytest.importorskip("ray")
 
-from cluster.conftest import OPTIONS
+from cluster.conftest import OPTIONS, add_machine
 
 from midframe.batch.run import FilmResult
 from midframe.cluster.batch import ClusterBatch
@@ -174,7 +174,7 @@ def test_films_of_a_storage_are_read_and_written_there(
     }
 
 
-def test_a_machine_that_is_removed_loses_only_its_segment(  # the last test of this cluster
+def test_a_machine_that_is_removed_loses_only_its_segment(
     pool: Any,
     machines: Any,
     film: Path,
@@ -187,6 +187,7 @@ def test_a_machine_that_is_removed_loses_only_its_segment(  # the last test of t
 
     with in_mid_film(tmp_path, remove):
         results = run_batch(pool, film.parent, tmp_path)
+    add_machine(machines)
     assert [each.status for each in results] == ["done"], results
     assert "a worker was lost" in caplog.text
     check_equal(tmp_path / "a.mp4", expected)

@@ -35,7 +35,11 @@ if TYPE_CHECKING:
 @takes_video_options
 def batch(
     folder: Annotated[
-        str, typer.Argument(metavar="IN_DIR", help="A folder of videos, with its subfolders.")
+        str,
+        typer.Argument(
+            metavar="IN_DIR",
+            help="A folder of videos, with its subfolders; with --ray also an address.",
+        ),
     ],
     target: Annotated[
         str, typer.Argument(metavar="OUT_DIR", help="A folder for the results; made if missing.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,8 +23,7 @@ Ray = Annotated[
     typer.Option(
         "--ray",
         metavar="auto|ADDRESS",
-        help="Spread the work over a Ray cluster. Folders can then be addresses such as "
-        "s3://bucket/films.",
+        help="Spread the work over a Ray cluster.",
         rich_help_panel=CLUSTER,
     ),
 ]
@@ -38,6 +38,19 @@ RayCores = Annotated[
         rich_help_panel=CLUSTER,
     ),
 ]
+
+
+@contextmanager
+def open_executor(address: str | None) -> Iterator[Executor | None]:
+    """Yield an executor on a cluster; None without an address."""
+    if not address:
+        yield None
+        return
+    from midframe.cluster.connection import connected
+    from midframe.cluster.executor import RayExecutor
+
+    with connected(address):
+        yield RayExecutor()
 
 
 @contextmanager

@@ -1,4 +1,4 @@
 """The same work on the machines of a Ray cluster.
 
-Only `connection` and `pool` import Ray.
+Only `connection`, `executor` and `pool` import Ray.
 """
