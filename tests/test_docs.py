@@ -220,7 +220,7 @@ def test_the_figures_of_the_documents_are_drawn(
 
 
 @pytest.mark.slow
-def test_a_built_wheel_holds_the_weights(tmp_path: Path) -> None:
+def test_a_built_wheel_holds_the_weights_and_the_presets(tmp_path: Path) -> None:
     import zipfile
 
     command = [sys.executable, "-m", "build", "--wheel", "--outdir", str(tmp_path), str(ROOT)]
@@ -228,4 +228,6 @@ def test_a_built_wheel_holds_the_weights(tmp_path: Path) -> None:
     names = zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist()
     names_of_weights = ("adaconv", "flowsep", "flowsep-small", "sepconv")
     weights = {f"midframe/models/weights/{name}.safetensors" for name in names_of_weights}
-    assert {"midframe/py.typed", "midframe/models/weights/index.json", *weights} <= set(names)
+    presets = {f"midframe/presets/{name}.toml" for name in ("anime", "film60", "phone")}
+    files = {"midframe/py.typed", "midframe/models/weights/index.json", *weights, *presets}
+    assert files <= set(names)
