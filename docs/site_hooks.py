@@ -1,7 +1,7 @@
 """Hooks of MkDocs that build the site from the same files that are read in the repository.
 
-Pages of the root of the repository (`ROOT_PAGES`) become pages of the site, and files outside docs/
-that pages link to (settings, scripts) become files of it, so that each link works in both places.
+Pages outside docs/ (`OTHER_PAGES`) become pages of the site, and files outside docs/ that pages
+link to (settings, scripts) become files of it, so that each link works in both places.
 The reference of commands is generated from the application.
 """
 
@@ -17,11 +17,12 @@ from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[1]
 DOCS = "docs"
-ROOT_PAGES = {
+OTHER_PAGES = {
     "README.md": "index.md",
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
     "SECURITY.md": "security.md",
+    "integrations/comfyui/README.md": "comfyui.md",
 }
 """Pages outside docs/, and their names on the site."""
 OTHER_FILES = "repository"
@@ -36,23 +37,24 @@ def place_on_site(file: PurePosixPath) -> str:
     """Return the path on the site of a file of the repository; both are relative."""
     if file.parts[0] == DOCS:
         return str(PurePosixPath(*file.parts[1:]))
-    return ROOT_PAGES.get(str(file)) or f"{OTHER_FILES}/{file}{'' if file.suffix else '.txt'}"
+    return OTHER_PAGES.get(str(file)) or f"{OTHER_FILES}/{file}{'' if file.suffix else '.txt'}"
 
 
 def resolve(page: PurePosixPath, target: str) -> PurePosixPath:
-    """Return the file of the repository that a link on a page leads to."""
-    return PurePosixPath(posixpath.normpath(page.parent / target))
+    """Return the file of the repository that a link on a page leads to; of a folder, its page."""
+    linked = PurePosixPath(posixpath.normpath(page.parent / target))
+    return linked / "README.md" if (ROOT / linked / "README.md").is_file() else linked
 
 
 def source_of(file: File) -> PurePosixPath:
     """Return the file of the repository that a page of the site is made from."""
-    pages = {place: name for name, place in ROOT_PAGES.items()}
+    pages = {place: name for name, place in OTHER_PAGES.items()}
     return PurePosixPath(pages.get(file.src_uri, f"{DOCS}/{file.src_uri}"))
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the pages of the root, and the files outside docs/ that pages link to."""
-    for name, place in ROOT_PAGES.items():
+    """Add the pages and files outside docs/ that pages link to."""
+    for name, place in OTHER_PAGES.items():
         files.append(File.generated(config, place, abs_src_path=str(ROOT / name)))
     for page in [each for each in files if each.is_documentation_page()]:
         source = source_of(page)

@@ -68,6 +68,11 @@ def test_nothing_is_loaded_from_other_sites(site: Path) -> None:
         assert ELSEWHERE.findall(page.read_text(encoding="utf-8")) == [], page
 
 
+def test_a_link_to_a_folder_leads_to_its_page(hooks: ModuleType) -> None:
+    resolved = hooks.resolve(PurePosixPath("docs/integrations.md"), "../integrations/comfyui")
+    assert hooks.place_on_site(resolved) == "comfyui.md"
+
+
 def test_links_to_other_files_of_the_repository_lead_to_copies(
     site: Path, hooks: ModuleType
 ) -> None:

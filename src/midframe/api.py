@@ -45,7 +45,7 @@ def interpolate(
     Raises:
         ValueError: the frames do not fit together, or a time lies outside [0, 1].
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> grey = np.full((48, 64, 3), 128, np.uint8)
         >>> interpolate(grey, grey).shape

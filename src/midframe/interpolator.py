@@ -45,7 +45,7 @@ class Interpolator:
         OptionError: an option has a value that it cannot have, or the device is not available.
         CheckpointError: the weights cannot be loaded.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> tool = Interpolator("flowsep", device="cpu")
         >>> black = np.zeros((40, 60, 3), np.uint8)

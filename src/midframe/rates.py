@@ -49,7 +49,7 @@ def parse_factor(factor: Rate, name: str = "factor") -> int | Fraction:
     Raises:
         OptionError: it is not a number, or below 1.
 
-    Example:
+    Examples:
         >>> parse_factor("2.5"), parse_factor("2")
         (Fraction(5, 2), 2)
     """

@@ -43,7 +43,7 @@ def parse_seconds(time: Time, name: str = "time") -> float:
     Raises:
         OptionError: it is not a time, or its minutes or seconds reach 60 after a larger unit.
 
-    Example:
+    Examples:
         >>> parse_seconds("1:30"), parse_seconds("0:01:40.5"), parse_seconds(90)
         (90.0, 100.5, 90.0)
     """
@@ -62,7 +62,7 @@ def parse_seconds(time: Time, name: str = "time") -> float:
 def format_seconds(seconds: float) -> str:
     """Return a duration as h:mm:ss, rounded to whole seconds.
 
-    Example:
+    Examples:
         >>> format_seconds(100.4)
         '0:01:40'
     """

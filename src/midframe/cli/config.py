@@ -21,7 +21,7 @@ FILE_NAME = "config.toml"
 def global_options_first(words: Iterable[str]) -> list[str]:
     """Move the options that all commands share to the front, where they are defined.
 
-    Example:
+    Examples:
         >>> global_options_first(["video", "in.mp4", "-q"])
         ['-q', 'video', 'in.mp4']
     """

@@ -22,7 +22,7 @@ def rename_form(network: str, form: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: a setting is given under both names.
 
-    Example:
+    Examples:
         >>> rename_form("flowsep", {"both_ways": 2})
         {'bidirectional_levels': 2}
     """

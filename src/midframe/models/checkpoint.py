@@ -99,7 +99,7 @@ def load_model(name_or_file: str | Path = DEFAULT_MODEL) -> Network:
     Raises:
         CheckpointError: there is no such name or file, or the file is damaged or of another kind.
 
-    Example:
+    Examples:
         >>> model = load_model("sepconv")
         >>> model.config.taps
         51

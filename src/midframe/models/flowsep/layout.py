@@ -31,7 +31,7 @@ class FieldParts(NamedTuple):
 class FieldLayout:
     """Channels of the fields by name; those of the last convolution's outputs are the same.
 
-    Example:
+    Examples:
         >>> layout = FieldLayout(taps=5)
         >>> layout.kernels, layout.mask, layout.residual, layout.channels
         (slice(4, 24, None), slice(24, 25, None), slice(25, 28, None), 28)

@@ -38,7 +38,7 @@ def adaptive_convolution(frames: Tensor, kernels: Tensor, stride: int = 1) -> Te
     Raises:
         ValueError: shapes, types or devices do not fit together; the message names them.
 
-    Example:
+    Examples:
         >>> frames = torch.rand(1, 2, 3, 10, 12) >>> kernels = torch.zeros(1, 2, 3, 3, 8, 10);
         kernels[:, :, 1, 1] = 0.5  # the average of both frames >>>
         torch.allclose(adaptive_convolution(frames, kernels), frames.mean(1)[..., 1:-1, 1:-1]) True

@@ -33,7 +33,7 @@ def local_correlation(first: Tensor, second: Tensor, radius: int) -> Tensor:
     Raises:
         ValueError: shapes, types or devices differ, or the radius is out of range.
 
-    Example:
+    Examples:
         >>> features = torch.rand(1, 4, 6, 6)
         >>> like = local_correlation(features, features, 1)
         >>> torch.allclose(like[:, 4], (features**2).sum(1))  # the middle one is no displacement

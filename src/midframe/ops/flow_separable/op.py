@@ -50,7 +50,7 @@ def flow_separable_convolution(
         ValueError: shapes, types or devices do not fit together, or an unknown resampling; the
             message names them.
 
-    Example:
+    Examples:
         >>> frame = torch.rand(1, 3, 8, 10)
         >>> flow, one = torch.zeros(1, 2, 8, 10), torch.ones(1, 1, 8, 10)
         >>> flow[:, 0] = 2  # everything comes from two pixels to the right

@@ -36,7 +36,7 @@ def separable_convolution(frame: Tensor, vertical: Tensor, horizontal: Tensor) -
     Raises:
         ValueError: shapes, types or devices do not fit together; the message names them.
 
-    Example:
+    Examples:
         >>> frame = torch.rand(1, 3, 10, 12)
         >>> middle = torch.zeros(1, 3, 8, 10); middle[:, 1] = 1  # the kernel that changes nothing
         >>> torch.equal(separable_convolution(frame, middle, middle), frame[:, :, 1:-1, 1:-1])
