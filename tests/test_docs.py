@@ -5,6 +5,7 @@ import importlib
 import importlib.util
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -53,13 +54,27 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "sample.mp4"
 
 
+PYTHON = re.findall(
+    r"```python\n(.*?)```",
+    README + (ROOT / "docs" / "python.md").read_text(encoding="utf-8"),
+    re.DOTALL,
+)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("block", re.findall(r"```python\n(.*?)```", README, re.DOTALL))
-def test_python_in_the_readme_runs(
-    block: str, sample: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("block", PYTHON)
+def test_python_in_the_documents_runs(
+    block: str, sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(sample.parent)
+    shutil.copy(sample, tmp_path)
+    monkeypatch.chdir(tmp_path)
     exec(compile(block, "README.md", "exec"), {})
+
+
+def code_of(text: str) -> str:
+    """The lines of the indented blocks and of the fenced blocks for a shell."""
+    fenced = re.findall(r"^```sh\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    return "\n".join([*re.findall(r"^ {4,}.*", text, re.MULTILINE), *fenced])
 
 
 def test_commands_in_the_readme_exist() -> None:
@@ -70,15 +85,15 @@ def test_commands_in_the_readme_exist() -> None:
         command.callback.__name__ for command in app.registered_commands if command.callback
     } | {"dataset"}
     inner = {command.name for command in dataset_app.registered_commands}
-    used = re.findall(r"^ +midframe (\w+)(?: (\w+))?", README, re.MULTILINE)
+    used = re.findall(r"^midframe (\w+)(?: (\w+))?", code_of(README), re.MULTILINE)
     assert {first for first, _ in used} <= known
     assert {second for first, second in used if first == "dataset"} <= inner
     assert len(used) > 6
 
 
 def commands_of(text: str) -> list[list[str]]:
-    """The words of each command line of midframe in the indented blocks of a page."""
-    lines = re.findall(r"^ {4,}(midframe [^#\n|]*)", text, re.MULTILINE)
+    """The words of each command line of midframe in the blocks of a page."""
+    lines = re.findall(r"^(?: {4,})?(midframe [^#\n|]*)", code_of(text), re.MULTILINE)
     return [shlex.split(re.sub(r"[\[\]]", " ", line)) for line in lines]
 
 
@@ -183,7 +198,29 @@ def test_the_example_picture_is_drawn(sample: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_built_wheel_holds_the_weights(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("program", "words", "results"),
+    [
+        ("examples/animation.py", ["3", "4", "a.webp", "0,0,160,96"], ["a.webp"]),
+        (
+            "docs/draw_how_it_works.py",
+            ["3", "32,32,160,128", "80,64", "."],
+            ["how-adaconv.png", "how-sepconv.png", "how-flowsep.png"],
+        ),
+    ],
+)
+def test_the_figures_of_the_documents_are_drawn(
+    program: str, words: list[str], results: list[str], sample: Path
+) -> None:
+    subprocess.run(
+        [sys.executable, ROOT / program, "sample.mp4", *words], cwd=sample.parent, check=True
+    )
+    for name in results:
+        assert (sample.parent / name).stat().st_size > 3000
+
+
+@pytest.mark.slow
+def test_a_built_wheel_holds_the_weights_and_the_presets(tmp_path: Path) -> None:
     import zipfile
 
     command = [sys.executable, "-m", "build", "--wheel", "--outdir", str(tmp_path), str(ROOT)]
@@ -191,4 +228,6 @@ def test_a_built_wheel_holds_the_weights(tmp_path: Path) -> None:
     names = zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist()
     names_of_weights = ("adaconv", "flowsep", "flowsep-small", "sepconv")
     weights = {f"midframe/models/weights/{name}.safetensors" for name in names_of_weights}
-    assert {"midframe/py.typed", "midframe/models/weights/index.json", *weights} <= set(names)
+    presets = {f"midframe/presets/{name}.toml" for name in ("anime", "film60", "phone")}
+    files = {"midframe/py.typed", "midframe/models/weights/index.json", *weights, *presets}
+    assert files <= set(names)

@@ -133,7 +133,10 @@ def test_animations_with_alpha_are_compared_and_scored(
     assert status == 0, errors
 
 
-def test_full_confidence_is_seen_in_the_figure(run: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize("options", [(), ("--ensemble", 2, "--scale", 1)])
+def test_full_confidence_is_seen_in_the_figure(
+    run: Run, tmp_path: Path, options: tuple[str | int, ...]
+) -> None:
     torch.manual_seed(0)
     save_model(FlowSep(TINY), tmp_path / "tiny.safetensors", {})
     for name in ("a.png", "b.png"):
@@ -144,6 +147,7 @@ def test_full_confidence_is_seen_in_the_figure(run: Run, tmp_path: Path) -> None
         tmp_path / "look.png",
         "--model",
         tmp_path / "tiny.safetensors",
+        *options,
     )
     assert run("visualize", *words)[0] == 0
     figure = np.asarray(Image.open(tmp_path / "look.png").convert("RGB")).astype(int)

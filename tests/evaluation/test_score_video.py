@@ -9,7 +9,7 @@ from helpers.video import Averager
 from midframe.errors import VideoError
 from midframe.evaluation.score_video import WORST_FRAMES, save_scores, score_video
 from midframe.media.pictures.images import read_image
-from midframe.media.reading.source import Part
+from midframe.media.reading.source import TimeRange
 
 Render = Callable[..., Path]
 
@@ -47,7 +47,7 @@ def test_frames_next_to_a_cut_are_omitted(render_video: Render) -> None:
 
 def test_a_part_can_be_looked_at(render_video: Render) -> None:
     source = render_video(frames=40, rate=Fraction(10), sound=False)
-    scores = score_video(source, Averager(), part=Part(1.0, 2.0), minterpolate=False)
+    scores = score_video(source, Averager(), time_range=TimeRange(1.0, 2.0), minterpolate=False)
     assert [round(each.seconds, 3) for each in scores.frames] == [1.1, 1.3, 1.5, 1.7]
 
 

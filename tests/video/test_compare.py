@@ -8,7 +8,7 @@ import pytest
 from helpers.video import Averager, frames_of
 
 from midframe.errors import VideoError
-from midframe.media.reading.source import Part
+from midframe.media.reading.source import TimeRange
 from midframe.video.compare import compare_video
 from midframe.video.segments import lock_target
 from midframe.video.sinks.comparison import GAP
@@ -54,7 +54,7 @@ def test_labels_are_drawn_above_both(render_video: Render, tmp_path: Path) -> No
 def test_a_part_is_shown_from_its_start_to_its_end(render_video: Render, tmp_path: Path) -> None:
     source = render_video(frames=12, rate=Fraction(10))
     options = {"model": Averager(), "factor": 4, "slower": 1}
-    assert compare_video(source, tmp_path / "c.mp4", part=Part(0.3, 0.6), **options) == 3
+    assert compare_video(source, tmp_path / "c.mp4", time_range=TimeRange(0.3, 0.6), **options) == 3
     shown = frames_of(tmp_path / "c.mp4")
     assert [frame.pts * frame.time_base for frame in shown] == [Fraction(n, 40) for n in range(12)]
     with av.open(str(tmp_path / "c.mp4")) as container:
@@ -67,16 +67,16 @@ def test_nothing_is_made_across_a_cut(render_video: Render, tmp_path: Path) -> N
     assert abs(left - right).mean() < 2
 
 
-@pytest.mark.parametrize("part", [(-1.0, None), (2.0, 1.0), (1.0, 1.0)])
-def test_an_impossible_part_is_refused(part: tuple) -> None:
+@pytest.mark.parametrize("time_range", [(-1.0, None), (2.0, 1.0), (1.0, 1.0)])
+def test_an_impossible_time_range_is_refused(time_range: tuple) -> None:
     with pytest.raises(ValueError, match=r"end is .* later than|start is -1: 0 or more"):
-        Part(*part)
+        TimeRange(*time_range)
 
 
 def test_a_part_outside_of_the_video_leaves_nothing(render_video: Render, tmp_path: Path) -> None:
     source = render_video(frames=3)
     with pytest.raises(VideoError, match="has no frame after 60 s: choose an earlier --start"):
-        compare_video(source, tmp_path / "c.mp4", part=Part(60), model=Averager())
+        compare_video(source, tmp_path / "c.mp4", time_range=TimeRange(60), model=Averager())
     assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
 
 

@@ -12,14 +12,7 @@ import typer
 
 from midframe.cli.options import takes_interpolation_options
 from midframe.cli.pair import read_pair
-from midframe.cli.parameters import (
-    RETIMING,
-    Device,
-    Model,
-    Overwrite,
-    PrecisionOption,
-    Threads,
-)
+from midframe.cli.parameters import RETIMING, Overwrite
 from midframe.cli.shared import command, err, out, progress_bar
 from midframe.errors import OptionError, VideoError
 from midframe.models.shipped import find_weights
@@ -151,6 +144,7 @@ def numbered_names(target: Path, count: int) -> list[Path]:
     midframe kernels first.png second.png --at 320,180
     """
 )
+@takes_interpolation_options
 def kernels(
     first: Annotated[Path, typer.Argument(help="An image.")],
     second: Annotated[Path, typer.Argument(help="Another image of the same size.")],
@@ -162,22 +156,19 @@ def kernels(
         list[str] | None,
         typer.Option(metavar="X,Y", help="A pixel; can be repeated. The centre if not given."),
     ] = None,
-    model: Model = InterpolationOptions.model,
-    device: Device = InterpolationOptions.device,
-    precision: PrecisionOption = InterpolationOptions.precision,
-    threads: Threads = None,
+    *,
+    interpolation: InterpolationOptions,
     overwrite: Overwrite = False,
 ) -> None:
     """Draw the kernels of chosen pixels, and the motion that all kernels show."""
-    options = InterpolationOptions(model, device, precision=precision)
     target = target or first.with_name(f"{first.stem}-kernels.png")
-    pictures = check_drawing(first, second, target, model, overwrite=overwrite)
+    pictures = check_drawing(first, second, target, interpolation.model, overwrite=overwrite)
     height, width = pictures[0].shape[:2]
     points = [point_of(text, width, height) for text in at or [f"{width // 2},{height // 2}"]]
     from midframe.evaluation.kernels import draw_kernels
     from midframe.interpolator import Interpolator
 
-    draw_kernels(target, Interpolator.from_options(options), *pictures, points)
+    draw_kernels(target, Interpolator.from_options(interpolation), *pictures, points)
     out.print(str(target), soft_wrap=True)
 
 
@@ -187,6 +178,7 @@ def kernels(
     midframe visualize first.png second.png
     """
 )
+@takes_interpolation_options
 def visualize(
     first: Annotated[Path, typer.Argument(metavar="FIRST", help="An image.")],
     second: Annotated[
@@ -199,25 +191,23 @@ def visualize(
     time: Annotated[
         float, typer.Option(metavar="T", min=0, max=1, help="From 0 (FIRST) to 1 (SECOND).")
     ] = 0.5,
-    model: Model = "flowsep",
-    device: Device = InterpolationOptions.device,
-    precision: PrecisionOption = InterpolationOptions.precision,
-    threads: Threads = None,
+    *,
+    interpolation: InterpolationOptions,
     overwrite: Overwrite = False,
 ) -> None:
     """Draw the outputs of flowsep for two images: flow, kernels, mask, residual, confidence."""
-    options = InterpolationOptions(model, device, precision=precision)
     target = target or first.with_name(f"{first.stem}-visualize.png")
-    pictures = check_drawing(first, second, target, model, overwrite=overwrite)
-    from midframe.evaluation.visualize import draw_maps
+    pictures = check_drawing(first, second, target, interpolation.model, overwrite=overwrite)
+    from midframe.evaluation.visualize import draw_maps, network_of
     from midframe.interpolator import Interpolator
     from midframe.models.flowsep import FlowSep
 
-    tool = Interpolator.from_options(options)
-    if not isinstance(tool.model, FlowSep):
+    tool = Interpolator.from_options(interpolation)
+    network = network_of(tool)
+    if not isinstance(network, FlowSep):
         raise OptionError(
-            f"--model {model}: {type(tool.model).__name__} has no flows: use `midframe kernels`, "
-            "or flowsep"
+            f"--model {interpolation.model}: {type(network).__name__} has no flows: use "
+            "`midframe kernels`, or flowsep"
         )
     draw_maps(target, tool, *pictures, time)
     out.print(str(target), soft_wrap=True)

@@ -38,8 +38,9 @@ def read_pair(first: Path, second: Path) -> Pair:
     """
     from PIL import Image
 
-    from midframe.media.pictures.decoding import HDR_TRANSFERS, read_picture
+    from midframe.media.pictures.decoding import read_picture
     from midframe.media.pictures.images import same_profile, unify_formats
+    from midframe.media.pictures.picture import HDR_TRANSFERS
 
     Image.MAX_IMAGE_PIXELS = None  # no limit: the files are the user's own
     pictures = [read_picture(path) for path in (first, second)]
@@ -56,7 +57,8 @@ def read_pair(first: Path, second: Path) -> Pair:
     ]
     if any(picture.transfer in HDR_TRANSFERS for picture in pictures):
         dropped.append("HDR transfer function (the result does not store it)")
-    profile, other = (picture.icc_profile for picture in pictures)
+    profile = pictures[0].icc_profile
+    other = pictures[1].icc_profile
     if profile and other and not same_profile(profile, other):
         dropped.append(f"ICC profile of {second} (the result has that of {first})")
     elif not same_profile(profile, other):

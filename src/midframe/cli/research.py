@@ -7,17 +7,8 @@ from typing import Annotated, Any
 import typer
 
 import midframe
-from midframe.cli.parameters import (
-    Device,
-    Ensemble,
-    Minterpolate,
-    Model,
-    Overwrite,
-    PrecisionOption,
-    Scale,
-    Threads,
-    Tile,
-)
+from midframe.cli.options import takes_interpolation_options
+from midframe.cli.parameters import Minterpolate, Overwrite
 from midframe.cli.shared import command, err, out, print_line, progress_bar
 from midframe.errors import CheckpointError
 from midframe.models.shipped import find_weights
@@ -78,18 +69,14 @@ def curves(run: Annotated[Path, typer.Argument(help="The folder of a training.")
     midframe evaluate middlebury --model sepconv --save results
     """
 )
+@takes_interpolation_options
 def evaluate(
     dataset: Annotated[
         Path,
         typer.Argument(help="A folder of scenes in the layout of Middlebury, Vimeo-90K or others."),
     ],
-    model: Model = InterpolationOptions.model,
-    device: Device = InterpolationOptions.device,
-    tile: Tile = InterpolationOptions.tile,
-    scale: Scale = InterpolationOptions.scale,
-    ensemble: Ensemble = InterpolationOptions.ensemble,
-    precision: PrecisionOption = InterpolationOptions.precision,
-    threads: Threads = None,
+    *,
+    interpolation: InterpolationOptions,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     save: Annotated[
         Path | None,
@@ -104,11 +91,10 @@ def evaluate(
     sharpness."""
     from midframe.data.layouts import find_scenes
 
-    options = InterpolationOptions(model, device, tile, scale, ensemble, precision)
     scenes = find_scenes(dataset)
     if save:
         check_output_folder(save, inputs=[dataset])
-    find_weights(model)
+    find_weights(interpolation.model)
     from rich.table import Table
 
     from midframe.evaluation.page import write_page
@@ -118,8 +104,8 @@ def evaluate(
 
     if save:
         check_output_folder(save / FRAMES_FOLDER, inputs=[dataset])
-    tool = Interpolator.from_options(options)
-    name = Path(model).stem
+    tool = Interpolator.from_options(interpolation)
+    name = Path(interpolation.model).stem
     with progress_bar(len(scenes)) as show:
         report = score_scenes(
             scenes, tool, name=name, minterpolate=minterpolate, save=save, progress=show

@@ -1,5 +1,6 @@
 """Commands for videos: video, compare, score."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -107,7 +108,9 @@ def video(
             progress=update,
         )
     if report_file and not (report.already_complete and report_file.exists()):
-        write_report(report_file, report)
+        options = asdict(request.interpolation) | asdict(request.video)
+        work = {"source": source.absolute(), "result": target.absolute(), "options": options}
+        write_report(report_file, report, work)
     if progress == "json":
         write_event("done", target=str(target), report=report.as_json())
         raise_faults(target, report)
@@ -180,11 +183,11 @@ def score(
 ) -> None:
     """Drop every second frame of a video, interpolate it, and compare both, beside simpler
     methods."""
-    part = SourceOptions(start, end).seconds
+    time_range = SourceOptions(start, end).seconds
     check_exists(source)
     target = target or source.with_name(f"{source.stem}-score")
     check_output_folder(target, inputs=[source])
-    from midframe.media.reading.source import Part
+    from midframe.media.reading.source import TimeRange
     from midframe.media.reading.sources import check_source
 
     check_source(source)
@@ -200,7 +203,7 @@ def score(
             source,
             tool,
             name=Path(interpolation.model).stem,
-            part=Part(*part),
+            time_range=TimeRange(*time_range),
             minterpolate=minterpolate,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )

@@ -39,7 +39,7 @@ def read_clip(path: Path, max_short_side: int) -> Iterator[ClipFrame]:
         VideoError: the video cannot be read. Damage within it is bridged.
     """
     # one process per core reads clips, so the decoder uses a single thread
-    with VideoReader(path, DEFAULT_THRESHOLD, holds_matrix=False, threads=False) as reader:
+    with VideoReader(path, DEFAULT_THRESHOLD, stores_display_matrix=False, threads=False) as reader:
         for frame in reader.read():
             image = eight_bit(to_rgb(frame.picture, colour_of(frame.picture)))[..., :3]
             yield ClipFrame(_downscaled(image, max_short_side), frame.begins_scene)

@@ -18,7 +18,8 @@ from midframe.data.create import (
     write_error,
     write_report,
 )
-from midframe.data.extract import CreateConfig, write_metadata
+from midframe.data.create_config import CreateConfig
+from midframe.data.extract import write_metadata
 from midframe.data.layouts import find_sequences
 from midframe.data.shards import Shards, ShardWriter, decode_jpeg, encode_jpeg, shard_files
 from midframe.data.tfrecord import IMAGES, read_examples, write_examples

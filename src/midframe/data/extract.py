@@ -1,7 +1,6 @@
 """Extract the best patches of one file; `create_dataset` runs this in parallel processes."""
 
 import hashlib
-import heapq
 import json
 import math
 from collections import deque
@@ -16,68 +15,20 @@ import numpy as np
 
 from midframe.data.aliases import split_folder
 from midframe.data.clips import ClipFrame, read_clip
+from midframe.data.create_config import CreateConfig
 from midframe.data.drawings import render_drawing
 from midframe.data.photographs import SyntheticMotion, read_photograph, render_moving_patch
+from midframe.data.reservoir import Patch, Reservoir
 from midframe.data.shards import Frames, ShardWriter
 from midframe.data.sources import Source
 from midframe.data.triplets import (
     Image,
-    Selection,
     choose_random_place,
     find_candidates,
     gradient_magnitude,
     optical_flow,
 )
 from midframe.errors import VideoError
-
-THUMBNAIL = 12
-"""Height and width in pixels of the thumbnails by which patches are compared."""
-
-
-@dataclass(frozen=True)
-class CreateConfig:
-    """Settings of a dataset; stored in it as `dataset.json`, so that it can be reproduced."""
-
-    selection: Selection = field(default_factory=Selection)
-    frames: int = 3
-    """Frames per sample, odd, 3 or more."""
-    strides: tuple[int, ...] = (1, 2)
-    """Distances between the frames of a sample, in frames of the clip."""
-    scales: tuple[float, ...] = (1.0, 0.6)
-    """Scales at which a clip is searched: motion too fast at full size may fit at a smaller one."""
-    per_clip: int = 400
-    """Maximum number of samples per clip, so that no clip dominates."""
-    random_patches: int = 0
-    """Additional samples per clip at random places, static and flat ones too."""
-    hop: int = 2
-    """Distance between the starts of successive sequences, in frames times the stride."""
-    per_sequence: int = 6
-    """Maximum number of patches from one sequence."""
-    min_novelty: float = 2.0
-    """Of two patches whose thumbnails differ by less than this, in grey levels, one is kept."""
-    max_short_side: int = 720
-    """Larger clips are downscaled to this short side, in pixels (AdaConv, section 4)."""
-    validation_fraction: float = 0.12
-    """Fraction of the clips held out for validation; the clips of a source stay together."""
-    hold_out: tuple[str, ...] = ()
-    """Patterns (`Blender*`) of the clips or sources to hold out, instead of a fraction."""
-    validation_sequences: int = 4
-    """Number of full-size sequences kept from each validation clip."""
-    per_photograph: int = 80
-    """Sequences rendered from each photograph, and for each shard of drawings."""
-    synthetic_motion: SyntheticMotion = field(default_factory=SyntheticMotion)
-    """Motion of photographs and of the layers of drawings."""
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.frames < 3 or self.frames % 2 == 0:
-            raise ValueError(
-                f"a sample of {self.frames} frames has no middle: give an odd number from 3 up"
-            )
-        if min(self.strides) < 1:
-            raise ValueError(f"strides are {self.strides}: give integers from 1 up")
-        if not all(0 < scale <= 1 for scale in self.scales):
-            raise ValueError(f"scales are {self.scales}: give numbers above 0, up to 1")
 
 
 @dataclass(frozen=True)
@@ -94,59 +45,6 @@ class Job:
     split: str
     """train, validation or synthetic."""
     config: CreateConfig
-
-
-@dataclass(order=True)
-class Patch:
-    """A patch in the reservoir; the one with the smallest key is evicted first."""
-
-    key: float
-    frames: Frames = field(compare=False)
-    metadata: dict[str, Any] = field(compare=False)
-    thumbnail: Any = field(default=None, compare=False)
-
-
-class Reservoir:
-    """Keeps the patches with the largest keys, without near-duplicates.
-
-    Weighted sampling without replacement from a stream of unknown length keeps the items with the
-    largest u ** (1 / weight) (Efraimidis and Spirakis, 2006).
-    """
-
-    def __init__(self, capacity: int, min_novelty: float = 0.0) -> None:
-        self.capacity = capacity
-        self.min_novelty = min_novelty
-        self.patches: list[Patch] = []
-
-    def would_keep(self, key: float) -> bool:
-        """Return whether a patch with this key would be kept if it duplicates no other."""
-        return len(self.patches) < self.capacity or key > self.patches[0].key
-
-    def offer(self, new: Patch) -> None:
-        """Add a patch, unless it duplicates one with a larger key."""
-        new.thumbnail = _thumbnail(new.frames)
-        if self.patches and self.min_novelty > 0:
-            similar = _differences(self.patches, new) < self.min_novelty
-            pairs = list(zip(self.patches, similar, strict=True))
-            if any(old.key >= new.key for old, duplicate in pairs if duplicate):
-                return
-            if similar.any():
-                self.patches = [old for old, duplicate in pairs if not duplicate]
-                heapq.heapify(self.patches)
-        heapq.heappush(self.patches, new)
-        if len(self.patches) > self.capacity:
-            heapq.heappop(self.patches)
-
-
-def _differences(patches: list[Patch], new: Patch) -> Any:
-    """Return the mean difference of the thumbnails from a new one, (P,), in grey levels."""
-    return abs(np.stack([old.thumbnail for old in patches]) - new.thumbnail).mean(axis=(1, 2, 3, 4))
-
-
-def _thumbnail(frames: Frames) -> Any:
-    size = (THUMBNAIL, THUMBNAIL)
-    small = [cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in frames]
-    return np.stack(small).astype(np.float32)
 
 
 def extract_samples(job: Job) -> None:

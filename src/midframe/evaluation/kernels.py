@@ -76,7 +76,9 @@ def draw_flow_colours(motion: Floats, longest: float) -> Array:
     """
     hue = np.arctan2(motion[1], motion[0]) / (2 * np.pi) % 1 * 6
     strength = np.clip(np.hypot(*motion) / longest, 0, 1)
-    red, green, blue = abs(hue - 3) - 1, 2 - abs(hue - 2), 2 - abs(hue - 4)
+    red = abs(hue - 3) - 1
+    green = 2 - abs(hue - 2)
+    blue = 2 - abs(hue - 4)
     pure = np.stack([red, green, blue], axis=-1).clip(0, 1)  # (h, w, 3)
     colours = 1 - strength[..., None] * (1 - pure)
     picture: Array = np.rint(colours * 255).astype(np.uint8)

@@ -30,7 +30,7 @@ from midframe.media.colour.conversion import to_rgb
 from midframe.media.pictures.images import Array, eight_bit, write_image
 from midframe.media.reading.reader import VideoReader
 from midframe.media.reading.scenes import DEFAULT_THRESHOLD
-from midframe.media.reading.source import WHOLE, Frame, FrameSource, Part, log_damage
+from midframe.media.reading.source import WHOLE, Frame, FrameSource, TimeRange, log_damage
 from midframe.outputs import atomic_write
 
 WORST_FRAMES = 5
@@ -69,7 +69,7 @@ def score_video(
     tool: Interpolator,
     *,
     name: str = "model",
-    part: Part = WHOLE,
+    time_range: TimeRange = WHOLE,
     cut_threshold: float = DEFAULT_THRESHOLD,
     minterpolate: bool = True,
     progress: Progress | None = None,
@@ -80,7 +80,7 @@ def score_video(
         source: a video.
         tool: the interpolator.
         name: its name in the scores.
-        part: the section of the video to score.
+        time_range: of the video to score.
         cut_threshold: scene-change score from 0 to 100 above which there is a cut; 0: no detection.
         minterpolate: also measure FFmpeg's motion compensation (8-bit 4:2:0, one thread).
         progress: called with the number of frames done and, if known, the total.
@@ -88,7 +88,7 @@ def score_video(
     Raises:
         VideoError: the source cannot be read, or has no three successive frames without a cut.
     """
-    with VideoReader(Path(source), cut_threshold or None, part) as reader:
+    with VideoReader(Path(source), cut_threshold or None, time_range) as reader:
         picture, colour = reader.first_picture()
         colour = replace(colour, alpha=False)  # alpha is not measured
         compensation = MotionCompensation(picture, colour) if minterpolate else None

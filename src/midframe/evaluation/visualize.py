@@ -10,7 +10,9 @@ from midframe.evaluation.figures import save_figure
 from midframe.evaluation.kernels import draw_flow_colours
 from midframe.interpolator import Interpolator, check_pair
 from midframe.media.pictures.images import Array
+from midframe.models.ensemble import Ensemble
 from midframe.models.flowsep import FlowSep
+from midframe.models.network import Network
 from midframe.tensors import to_tensor
 
 Floats = np.ndarray[Any, Any]
@@ -22,6 +24,8 @@ def compute_maps(
 ) -> dict[str, Floats]:
     """Return the maps that the network predicts, at their native size.
 
+    Of a self-ensemble, the maps are those of the unchanged frames.
+
     Returns:
         "motion" from the first to the second frame (2, h, w), x before y, in pixels of the frames;
         "mask", the weight of the first frame (h, w), from 0 to 1; "kernels", their distance from a
@@ -31,7 +35,7 @@ def compute_maps(
         ValueError: the frames differ in size or type, or the network is not FlowSep.
     """
     check_pair(first, second)
-    model = tool.model
+    model = network_of(tool)
     if not isinstance(model, FlowSep):
         raise ValueError(
             f"{type(model).__name__} predicts no flows: use `midframe kernels`, or --model flowsep"
@@ -51,6 +55,11 @@ def compute_maps(
         "residual": residual.transpose(1, 2, 0) * float(prepared.statistics.deviation),
         "confidence": prediction.confidence[0, 0].cpu().numpy(),
     }
+
+
+def network_of(tool: Interpolator) -> Network:
+    """Return the network that predicts the maps; of a self-ensemble the one that it averages."""
+    return tool.model.network if isinstance(tool.model, Ensemble) else tool.model
 
 
 def draw_maps(

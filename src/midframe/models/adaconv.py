@@ -137,7 +137,8 @@ class AdaConv(Network):
         frames = prepared.frames[..., area_rows, area_columns]
         result = frames.new_empty(len(frames), frames.shape[2], high, wide)
         layers = list(self.layers)
-        shallow, deep = layers[:-DEEP_LAYERS], nn.Sequential(*layers[-DEEP_LAYERS:])
+        shallow = layers[:-DEEP_LAYERS]
+        deep = nn.Sequential(*layers[-DEEP_LAYERS:])
         chunk = max(1, DEEP_PIXELS * STRIDE**2 // (high * wide))  # fragments
         offsets = iter(fragment_offsets())
         for features in torch.split(fragments(shallow, pair), chunk * len(frames)):
@@ -213,7 +214,8 @@ class AdaConv(Network):
             if isinstance(layer, nn.BatchNorm2d):
                 before = layers[index - 1]
                 assert isinstance(before, nn.Conv2d)
-                layers[index - 1], layers[index] = fuse_conv_bn_eval(before, layer), nn.Identity()
+                layers[index - 1] = fuse_conv_bn_eval(before, layer)
+                layers[index] = nn.Identity()
             elif precision == torch.float32 and getattr(layer, "kernel_size", None) == (4, 4):
                 assert isinstance(layer, nn.Conv2d)
                 layers[index] = WinogradConvolution(layer)

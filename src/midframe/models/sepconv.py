@@ -134,7 +134,8 @@ class SepConv(Network):
     def __init__(self, config: SepConvConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or SepConvConfig()
-        widths, slope = config.widths, config.slope
+        widths = config.widths
+        slope = config.slope
         self.encoder = nn.ModuleList(map(Block, (6, *widths[:-1]), widths, repeat(slope)))
         deep_to_shallow = widths[:0:-1]  # 512, 256, 128, 64
         inputs = (widths[-1], *deep_to_shallow[:-1])

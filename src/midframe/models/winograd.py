@@ -138,7 +138,8 @@ def use_winograd(network: nn.Module) -> None:
             use_winograd(child)
     if isinstance(network, nn.Sequential):
         for index in range(len(network) - 1):
-            convolution, activation = network[index], network[index + 1]
+            convolution = network[index]
+            activation = network[index + 1]
             if isinstance(convolution, ConvActivation) and isinstance(
                 activation, nn.ReLU | nn.LeakyReLU
             ):

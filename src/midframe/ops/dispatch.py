@@ -22,7 +22,8 @@ def without_compilation() -> Iterator[None]:
 
     Compiling the others takes longer than a few frames do.
     """
-    before, _thread.plain = avoids_compilation(), True
+    before = avoids_compilation()
+    _thread.plain = True
     try:
         yield
     finally:

@@ -114,16 +114,17 @@ def fetch_bilinear(
 ) -> Any:
     """Interpolate an image, (c, x, y, n) of type `storage`, between four of its pixels, as
     float32."""
-    (left, right, part), (above, below, lower_part) = across, down
-    upper, lower = (
-        lerp(
+    left, right, part = across
+    above, below, lower_part = down
+
+    def fetch_row(row: Any) -> Any:
+        return lerp(
             as_float(image[channel, left, row, sample], bf16),
             as_float(image[channel, right, row, sample], bf16),
             part,
         )
-        for row in (above, below)
-    )
-    return lerp(upper, lower, lower_part)
+
+    return lerp(fetch_row(above), fetch_row(below), lower_part)
 
 
 def channel_groups(channels: int, most: int) -> list[slice]:
@@ -152,7 +153,9 @@ class Pipeline:
     """
 
     def __init__(self, result: hl.Func, *arguments: hl.ImageParam | hl.Param) -> None:
-        self._result, self._arguments, self._lock = result, arguments, Lock()
+        self._result = result
+        self._arguments = arguments
+        self._lock = Lock()
         self._target = hl.get_jit_target_from_environment()
         self.identity: tuple[str, ...] | None = None
         """What determines the pipeline, by which it is kept on disk; None to keep it nowhere."""

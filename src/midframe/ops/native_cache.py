@@ -55,7 +55,8 @@ class LibraryCache:
     """
 
     def __init__(self, folder: Path, linker: str) -> None:
-        self.folder, self.linker = folder, linker
+        self.folder = folder
+        self.linker = linker
 
     def find(self, key: str) -> Path | None:
         """Return the library of a key; None if there is none. Damaged files are deleted."""
@@ -81,7 +82,8 @@ class LibraryCache:
             subprocess.SubprocessError: the linker fails.
         """
         with TemporaryDirectory(dir=self.folder, prefix=".") as name:
-            source, target = Path(name) / "pipeline.o", Path(name) / "pipeline.so"
+            source = Path(name) / "pipeline.o"
+            target = Path(name) / "pipeline.so"
             write_object(source)
             files = map(str, (target, source, *libraries))
             command = [self.linker, "-shared", "-o", *files, *LINK_OPTIONS]

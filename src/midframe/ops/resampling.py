@@ -86,8 +86,10 @@ def shift_kernel_gradients(
     """Return the gradients of the arguments of `shift_kernel`: of the fraction, (N, H, W), and of
     the kernel."""
     taps = kernel.shape[1]
-    of_fraction, of_kernel = torch.zeros_like(fraction), torch.zeros_like(kernel)
-    weights, slopes = (get(fraction, resampling) for get in (shift_weights, shift_weight_slopes))
+    of_fraction = torch.zeros_like(fraction)
+    of_kernel = torch.zeros_like(kernel)
+    weights = shift_weights(fraction, resampling)
+    slopes = shift_weight_slopes(fraction, resampling)
     for offset, (weight, slope) in enumerate(zip(weights, slopes, strict=True)):
         piece = gradient[:, offset : offset + taps]
         of_fraction += slope * (piece * kernel).sum(1)

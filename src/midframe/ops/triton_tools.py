@@ -32,7 +32,8 @@ def channels_innermost(images: Tensor) -> Tensor:
 @triton.jit  # type: ignore[untyped-decorator]
 def pixels(samples, height, width, block: tl.constexpr):  # type: ignore[no-untyped-def]
     """Return a program's pixels: their sample, row and column, and whether there are any."""
-    pixel, area = tl.program_id(0) * block + tl.arange(0, block), height * width
+    pixel = tl.program_id(0) * block + tl.arange(0, block)
+    area = height * width
     return (
         (pixel // area).to(tl.int64),
         pixel % area // width,

@@ -25,8 +25,10 @@ class Workers(ThreadPoolExecutor):
     """
 
     def __init__(self, number: int) -> None:
-        self.number, self._all = number, torch.get_num_threads()
-        numbers, share = count(), max(1, self._all // number)
+        self.number = number
+        self._all = torch.get_num_threads()
+        numbers = count()
+        share = max(1, self._all // number)
 
         def begin() -> None:
             _here.number = next(numbers)

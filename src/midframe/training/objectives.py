@@ -140,9 +140,9 @@ class AdaConvObjective(Objective):
         """Apply each pixel's kernels to it and its eight neighbours, (N, 9, 3, h, w)."""
         taps = kernels.shape[2]
         border = MARGIN - taps // 2 - 1  # beyond the reach of the neighbours' kernels
-        rows, columns = [
-            slice(border, border + (size - 1) * STRIDE + taps + 2) for size in kernels.shape[4:]
-        ]
+        height, width = kernels.shape[4:]
+        rows = slice(border, border + (height - 1) * STRIDE + taps + 2)
+        columns = slice(border, border + (width - 1) * STRIDE + taps + 2)
         frames = torch.stack((batch.first, batch.second), dim=1)[..., rows, columns]
         inputs = neighbours(frames).flatten(2, 3)
         result = adaptive_convolution(inputs, kernels, stride=STRIDE)  # (N, 27, h, w)

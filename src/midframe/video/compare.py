@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from midframe.interpolator import Interpolator
-from midframe.media.reading.source import WHOLE, Part
+from midframe.media.reading.source import WHOLE, TimeRange
 from midframe.options import (
     CompareOptions,
     EncodingOptions,
@@ -28,7 +28,7 @@ def compare_video(
     *,
     factor: int = CompareOptions.factor,
     slower: int = CompareOptions.slower,
-    part: Part = WHOLE,
+    time_range: TimeRange = WHOLE,
     model: str | Interpolator = InterpolationOptions.model,
     device: str = InterpolationOptions.device,
     tile: int | None = InterpolationOptions.tile,
@@ -48,7 +48,7 @@ def compare_video(
         source, target, model, device, tile, scale, ensemble, precision, codec, crf, cut_threshold,
             overwrite: as in `interpolate_video`.
         factor, slower: as in `CompareOptions`.
-        part: of the source to show.
+        time_range: of the source to show.
         progress: called with the number of finished source frames, and their total if known.
 
     Returns:
@@ -56,8 +56,8 @@ def compare_video(
 
     Raises:
         OptionError: an option has a value that it cannot have.
-        VideoError: the source cannot be read, the part lies outside of it, or the target cannot be
-            written.
+        VideoError: the source cannot be read, the time range lies outside of it, or the target
+            cannot be written.
     """
     return convert_comparison(
         Path(source),
@@ -66,7 +66,7 @@ def compare_video(
             model, device=device, tile=tile, scale=scale, ensemble=ensemble, precision=precision
         ),
         CompareOptions(factor, slower),
-        SourceOptions(part.start, part.end, cut_threshold=cut_threshold),
+        SourceOptions(time_range.start, time_range.end, cut_threshold=cut_threshold),
         EncodingOptions(codec, crf),
         overwrite=overwrite,
         progress=progress,

@@ -12,8 +12,8 @@ from fractions import Fraction
 from itertools import pairwise
 
 from midframe.media.colour.conversion import grey
-from midframe.media.pictures.decoding import Array
 from midframe.media.pictures.duplicates import is_duplicate
+from midframe.media.pictures.picture import Array
 from midframe.media.reading.source import Frame
 
 MAX_DUPLICATES = 4
@@ -64,7 +64,10 @@ def _distinct(frames: Iterable[Frame]) -> Iterator[tuple[Frame, bool]]:
         if first and not still:
             yield first, in_row
         in_row = first is not None and not still and not frame.begins_scene
-        first, seen, held, still = frame, shown, [], False
+        first = frame
+        seen = shown
+        held = []
+        still = False
     if first and not still:
         yield first, in_row
     yield from ((each, False) for each in held)  # the last frame is shown to the end of the video

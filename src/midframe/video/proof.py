@@ -18,7 +18,7 @@ import numpy as np
 from midframe.media.pictures.images import Array
 from midframe.media.reading.thumbnails import TimedThumbnail, make_thumbnail
 from midframe.media.reading.video_file import decoder_of
-from midframe.media.streams.carriers import PRIMING_PACKETS
+from midframe.media.streams.output_streams import PRIMING_PACKETS
 from midframe.video.report import VideoReport
 
 MAX_THUMBNAIL_DIFFERENCE = 10.0

@@ -94,7 +94,8 @@ class Job:
             CancelledError: the job was cancelled.
         """
         self.check()
-        self._done, self._total = done, total
+        self._done = done
+        self._total = total
         self._pace.update(done, time.monotonic())
 
     def show(self, picture: bytes) -> None:

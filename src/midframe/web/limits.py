@@ -8,7 +8,8 @@ import av
 from PIL import Image, UnidentifiedImageError
 
 from midframe.errors import SourceError
-from midframe.media.pictures.decoding import HDR_TRANSFERS, read_image_format
+from midframe.media.pictures.decoding import read_image_format
+from midframe.media.pictures.picture import HDR_TRANSFERS
 from midframe.media.reading.frame_rate import SourceRate
 from midframe.media.reading.source import FrameSource
 from midframe.media.reading.sources import open_source

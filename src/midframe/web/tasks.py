@@ -192,7 +192,8 @@ def look_inside(
         tool = networks.get(model)
         first, second = _reduced_pictures(session)
         height, width = first.shape[:2]
-        column, row = (min(n - 1, max(0, int(at * n))) for at, n in ((x, width), (y, height)))
+        column = min(width - 1, max(0, int(x * width)))
+        row = min(height - 1, max(0, int(y * height)))
         found = pixel_kernels(tool, first, second, column, row)
         job.report(1, 2)
         motion = _motion(session, tool, model, first, second)

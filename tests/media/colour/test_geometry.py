@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from helpers.video import Averager, frames_of, render_frame
 
-from midframe.media.colour.geometry import FILTERS, UNIT, Geometry, Layout
+from midframe.media.colour.geometry import FILTERS, UNIT, Geometry, OutputGeometry
 from midframe.media.colour.side_data import side_data_of
 from midframe.media.reading.reader import VideoReader
 from midframe.video.pipeline import interpolate_video
@@ -41,25 +41,29 @@ def picture_of(image: np.ndarray) -> av.VideoFrame:
 @pytest.mark.parametrize("turns", FILTERS)
 def test_samples_are_turned_as_the_matrix_says(turns: tuple[int, int, int, int]) -> None:
     image = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
-    layout = Layout(Geometry(matrix_of(turns)), holds_matrix=False, holds_aspect=True)
-    result = layout.apply(picture_of(image))
+    geometry = OutputGeometry(
+        Geometry(matrix_of(turns)), stores_display_matrix=False, stores_aspect_ratio=True
+    )
+    result = geometry.apply(picture_of(image))
     assert np.array_equal(result.to_ndarray(), shown(image, turns))
-    assert (layout.matrix, result.pts) == (None, 7)
+    assert (geometry.display_matrix, result.pts) == (None, 7)
 
 
 def test_a_target_with_a_tag_gets_the_matrix_and_the_samples_as_they_are() -> None:
     matrix = matrix_of((0, 1, 1, 0))
-    layout = Layout(Geometry(matrix), holds_matrix=True, holds_aspect=True)
+    geometry = OutputGeometry(
+        Geometry(matrix), stores_display_matrix=True, stores_aspect_ratio=True
+    )
     picture = picture_of(np.zeros((4, 6, 3), np.uint8))
-    assert layout.apply(picture) is picture
-    assert layout.matrix == matrix
+    assert geometry.apply(picture) is picture
+    assert geometry.display_matrix == matrix
 
 
 def test_wide_pixels_become_square_where_there_is_no_tag_for_them() -> None:
     geometry = Geometry(matrix_of((0, 1, -1, 0)), sample_aspect_ratio=Fraction(2))
-    tagged = Layout(geometry, holds_matrix=False, holds_aspect=True)
+    tagged = OutputGeometry(geometry, stores_display_matrix=False, stores_aspect_ratio=True)
     assert tagged.sample_aspect_ratio == Fraction(1, 2)
-    plain = Layout(geometry, holds_matrix=False, holds_aspect=False).apply(
+    plain = OutputGeometry(geometry, stores_display_matrix=False, stores_aspect_ratio=False).apply(
         picture_of(np.zeros((8, 6, 3), np.uint8))
     )
     assert (plain.width, plain.height) == (4, 6)
@@ -67,8 +71,10 @@ def test_wide_pixels_become_square_where_there_is_no_tag_for_them() -> None:
 
 def test_what_the_container_crops_is_cut_off() -> None:
     image = np.arange(6 * 8 * 3, dtype=np.uint8).reshape(6, 8, 3)
-    layout = Layout(Geometry(crop=(1, 2, 3, 0)), holds_matrix=True, holds_aspect=True)
-    assert np.array_equal(layout.apply(picture_of(image)).to_ndarray(), image[1:4, 3:])
+    geometry = OutputGeometry(
+        Geometry(crop=(1, 2, 3, 0)), stores_display_matrix=True, stores_aspect_ratio=True
+    )
+    assert np.array_equal(geometry.apply(picture_of(image)).to_ndarray(), image[1:4, 3:])
 
 
 def film(path: Path, matrix: tuple[int, ...]) -> Path:

@@ -89,7 +89,7 @@ def test_the_film_of_these_tests_has_captions(captioned: Path) -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"codec": "hevc"}, {"vfr": True}, {"pixel": True}])
-def test_captions_are_carried_once_at_their_times(
+def test_captions_are_copied_once_at_their_times(
     captioned: Path, tmp_path: Path, options: dict
 ) -> None:
     if options.pop("pixel", False):  # the encoder takes another pixel format than the source's

@@ -8,13 +8,15 @@ import pytest
 from helpers.video import Averager, frames_of
 
 from midframe.media.colour.conversion import colour_of
-from midframe.media.colour.spherical import Immersion, immersion_of
+from midframe.media.colour.spherical import SphericalMetadata, spherical_metadata_of
 from midframe.media.writing.encoders import choose_encoding
 from midframe.media.writing.spherical_boxes import boxes_of, hide_apple_boxes, template_of
 from midframe.video.pipeline import interpolate_video
 
 Render = Callable[..., Path]
-VR = Immersion(stereo=(1, 0, 0, 0, 0, 0, 1, 0, 1), sphere=(0, 30 << 16, 0, 0, 0, 0, 0, 0, 0))
+VR = SphericalMetadata(
+    stereo_3d=(1, 0, 0, 0, 0, 0, 1, 0, 1), spherical_mapping=(0, 30 << 16, 0, 0, 0, 0, 0, 0, 0)
+)
 """Side by side on a sphere, turned by 30 degrees."""
 
 
@@ -50,10 +52,10 @@ def film(render_video: Render, tmp_path: Path) -> Path:
 )
 def test_a_spherical_film_stays_one(film: Path, tmp_path: Path, name: str, options: dict) -> None:
     report = interpolate_video(film, tmp_path / name, model=Averager(), **options)
-    found = immersion_of(frames_of(tmp_path / name)[0])
+    found = spherical_metadata_of(frames_of(tmp_path / name)[0])
     assert found
-    assert found.stereo and found.stereo[:2] == (1, 0)  # noqa: PT018  # one fact
-    assert found.sphere == VR.sphere
+    assert found.stereo_3d and found.stereo_3d[:2] == (1, 0)  # noqa: PT018  # one fact
+    assert found.spherical_mapping == VR.spherical_mapping
     assert (report.dropped, report.problems, report.frames_unchanged) == ((), (), 8)
 
 
@@ -71,11 +73,11 @@ def test_boxes_are_those_of_the_specification() -> None:
     assert boxes[13:21] == struct.pack(">I4s", len(boxes) - 13, b"sv3d")
 
 
-def test_layouts_that_the_boxes_cannot_state_are_not_carried() -> None:
-    assert VR.can_be_carried
-    assert not Immersion(stereo=(4, 0, 0, 0, 0, 0, 1, 0, 1)).can_be_carried
-    assert not Immersion(sphere=(5, 0, 0, 0, 0, 0, 0, 0, 0)).can_be_carried
+def test_layouts_that_the_boxes_cannot_state_are_not_stored() -> None:
+    assert VR.can_be_stored
+    assert not SphericalMetadata(stereo_3d=(4, 0, 0, 0, 0, 0, 1, 0, 1)).can_be_stored
+    assert not SphericalMetadata(spherical_mapping=(5, 0, 0, 0, 0, 0, 0, 0, 0)).can_be_stored
 
 
-def test_an_ordinary_film_has_no_immersion(render_video: Render) -> None:
-    assert immersion_of(frames_of(render_video(frames=2, sound=False))[0]) is None
+def test_an_ordinary_film_has_no_spherical_metadata(render_video: Render) -> None:
+    assert spherical_metadata_of(frames_of(render_video(frames=2, sound=False))[0]) is None

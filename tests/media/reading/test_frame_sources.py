@@ -17,7 +17,7 @@ from PIL import Image
 from midframe.errors import SourceError
 from midframe.media.reading.opacity import lost_alpha
 from midframe.media.reading.pipes import PipeReader
-from midframe.media.reading.source import WHOLE, FrameSource, Part
+from midframe.media.reading.source import WHOLE, FrameSource, TimeRange
 from midframe.media.reading.sources import open_source
 from midframe.options import SourceOptions
 
@@ -66,7 +66,7 @@ def opened(
         if request.param in ONCE:
             file = os.open(path, os.O_RDONLY)
             try:
-                with PipeReader(part=Part(start, end), descriptor=file) as source:
+                with PipeReader(time_range=TimeRange(start, end), descriptor=file) as source:
                     yield source
             finally:
                 os.close(file)
@@ -104,10 +104,10 @@ def test_a_source_is_complete_before_a_frame_is_read(opened: Callable[..., Any])
     with opened() as source:
         assert (source.frames_read, list(source.thumbnails), source.warnings) == (0, [], [])
         assert source.damage.places == ()
-        assert (source.part, source.rate) == (WHOLE, source.source_rate.rate)
+        assert (source.time_range, source.rate) == (WHOLE, source.source_rate.rate)
         assert source.source_rate.regular
         assert source.frame_duration * source.time_base == 1 / source.rate
-        assert source.layout.matrix is None
+        assert source.geometry.display_matrix is None
         assert source.contents.shift >= -source.start
         streams = [each.index for each in source.others]
         assert len(set(streams)) == len(streams)
@@ -121,7 +121,7 @@ def test_the_first_picture_is_yielded_again(opened: Callable[..., Any]) -> None:
         form = (first.width, first.height, first.format.name)
         assert {(each.picture.width, each.picture.height, each.picture.format.name)
                 for each in frames} == {form}  # fmt: skip
-        assert (colour.high_bit_depth, source.layout.sample_aspect_ratio) in (
+        assert (colour.high_bit_depth, source.geometry.sample_aspect_ratio) in (
             (False, None),
             (False, 1),
         )

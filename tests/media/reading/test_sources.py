@@ -21,7 +21,7 @@ from midframe.media.colour.conversion import colour_of, to_rgb
 from midframe.media.pictures.images import Array, write_image
 from midframe.media.reading.image_sequence import picture_files
 from midframe.media.reading.reader import VideoReader
-from midframe.media.reading.source import Part
+from midframe.media.reading.source import TimeRange
 from midframe.media.writing.animation import plays_of
 from midframe.models.sepconv import SepConv
 from midframe.video.pipeline import interpolate_video
@@ -276,7 +276,7 @@ def test_a_part_begins_at_its_frame_wherever_key_frames_are(
 ) -> None:
     source = render_video(name, frames=200, rate=Fraction(25), sound=False)
     whole = [planes(frame)[0] for frame in frames_of(source)]
-    with VideoReader(source, part=Part(5.2, 5.6)) as reader:
+    with VideoReader(source, time_range=TimeRange(5.2, 5.6)) as reader:
         found = [planes(frame.picture)[0] for frame in reader.read()]
     assert len(found) == 10
     assert all(map(np.array_equal, found, whole[130:140]))

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from midframe.media.reading.survey import Survey, take_survey
+from midframe.media.reading.packet_survey import take_survey
+from midframe.media.reading.survey import Survey
 
 TICK = Fraction(1, 90000)
 

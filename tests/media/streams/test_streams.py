@@ -11,7 +11,7 @@ import pytest
 from helpers.streams import FONT, LINES, RATE, chapters_of, render_rich, texts_of
 from helpers.video import Averager, render_frame
 
-from midframe.media.streams.carriers import CopiedStream, Losses, end_of_composition
+from midframe.media.streams.output_streams import CopiedStream, Losses, end_of_composition
 from midframe.video.pipeline import interpolate_video
 
 Packets = Callable[[Path, str], list[tuple[Any, ...]]]
@@ -305,10 +305,10 @@ def test_what_follows_the_end_of_a_picture_of_text_is_not_written(tmp_path: Path
     losses = Losses("subtitle stream 1")
     with av.open(str(source)) as container, av.open(str(tmp_path / "out.mkv"), "w") as result:
         stream = container.streams.subtitles[0]
-        carrier = CopiedStream(stream, result, Fraction(1), losses)
+        output = CopiedStream(stream, result, Fraction(1), losses)
         packet = av.Packet(PGS + b"\0\x80\0\0")
         packet.stream, packet.time_base, packet.pts = stream, Fraction(1, 1000), 100
-        assert [(bytes(each), each.pts) for each in carrier.packets(packet)] == [(PGS, 100)]
+        assert [(bytes(each), each.pts) for each in output.packets(packet)] == [(PGS, 100)]
     assert losses.texts() == [
         "subtitle stream 1: data after the end of a bitmap subtitle is dropped at 0.10 s"
     ]

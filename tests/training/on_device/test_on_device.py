@@ -17,7 +17,8 @@ from midframe.training.on_device.clips import ClipBank, fade, recolour
 from midframe.training.on_device.crops import Crops
 from midframe.training.on_device.cutting import Places, cut_reference
 from midframe.training.on_device.decoding import Clip, choose_pieces, read_clip, usable_starts
-from midframe.training.on_device.leg import LegConfig, learning_rate, train_leg
+from midframe.training.on_device.leg import learning_rate, train_leg
+from midframe.training.on_device.leg_config import LegConfig
 from midframe.training.on_device.optimiser import GraphedMuon
 from midframe.training.on_device.overlays import Overlays
 from midframe.training.on_device.photographs import Photographs, read_squares

@@ -169,9 +169,13 @@ def test_a_result_that_exists_is_replaced_only_on_request(
 
 def test_what_a_target_states_is_known_before_the_work(name: str, tmp_path: Path) -> None:
     target = target_of(name, tmp_path)
-    assert {target.holds_matrix, target.holds_aspect, target.constant, target.from_zero} <= {
-        True, False
-    }  # fmt: skip
+    stated = {
+        target.stores_display_matrix,
+        target.stores_aspect_ratio,
+        target.constant,
+        target.from_zero,
+    }
+    assert stated <= {True, False}
     assert target.path.name in (name.rpartition("/")[2], name)
     assert not target.is_complete({}, overwrite=False)
 

@@ -205,10 +205,12 @@ def _from_rgb_by_matrix(image: Array, colour: Colour, pixel_format: str) -> av.V
 def code_ranges(bits: int, colour: Colour) -> tuple[Array, Array]:
     """Return the code value of 0, and the number of codes from 0 to 1, of luma, both chromas, and
     alpha if there is any."""
-    peak, middle, step = 2**bits - 1, 2 ** (bits - 1), 2 ** (bits - 8)
-    black, luma, chroma = (
-        (0, peak, peak) if colour.full_range else (16 * step, 219 * step, 224 * step)
-    )
+    peak = 2**bits - 1
+    middle = 2 ** (bits - 1)
+    step = 2 ** (bits - 8)
+    black = 0 if colour.full_range else 16 * step
+    luma = peak if colour.full_range else 219 * step
+    chroma = peak if colour.full_range else 224 * step
     count = 3 + colour.alpha
     zeros = np.array([black, middle, middle, 0][:count], np.float32)
     spans = np.array([luma, chroma, chroma, peak][:count], np.float32)
@@ -221,8 +223,8 @@ def _full_resolution(bits: int, alpha: bool) -> str:
 
 def plane_of(plane: av.video.plane.VideoPlane, bits: int) -> Array:
     """Return the samples of a plane, (h, w), as a view of its memory."""
-    kind = np.dtype(np.uint16 if bits > 8 else np.uint8)
-    samples: Array = np.frombuffer(plane, kind).reshape(plane.height, -1)[:, : plane.width]
+    dtype = np.dtype(np.uint16 if bits > 8 else np.uint8)
+    samples: Array = np.frombuffer(plane, dtype).reshape(plane.height, -1)[:, : plane.width]
     return samples
 
 

@@ -34,7 +34,7 @@ CROPPING = re.compile(r"Frame Cropping: (\d+)/(\d+)/(\d+)/(\d+)", re.IGNORECASE)
 class Geometry:
     """Rotation, mirroring, cropping and sample aspect ratio of a frame."""
 
-    matrix: tuple[int, ...] | None = None
+    display_matrix: tuple[int, ...] | None = None
     """Display matrix, 9 integers in FFmpeg's order; None for an upright frame."""
     crop: tuple[int, int, int, int] = (0, 0, 0, 0)
     """Pixels that the container hides: top, bottom, left, right."""
@@ -45,10 +45,11 @@ class Geometry:
     def turns(self) -> tuple[int, int, int, int]:
         """Return the matrix as signs (a, b, c, d); (1, 0, 0, 1) if it is not a rotation by
         multiples of 90 degrees."""
-        if self.matrix is None:
+        if self.display_matrix is None:
             return (1, 0, 0, 1)
-        a, b, _, c, d = [round(value / UNIT) for value in self.matrix[:5]]
-        return (a, b, c, d) if (a, b, c, d) in FILTERS else (1, 0, 0, 1)
+        rotation = self.display_matrix[:2] + self.display_matrix[3:5]
+        signs = tuple(round(value / UNIT) for value in rotation)
+        return signs if signs in FILTERS else (1, 0, 0, 1)
 
     @property
     def swaps_sides(self) -> bool:
@@ -78,24 +79,26 @@ def geometry_of(
     return Geometry(None, geometry.crop, sample_aspect_ratio) if upright else geometry
 
 
-class Layout:
+class OutputGeometry:
     """Applies to frames the part of the geometry that the result cannot store as tags.
 
     Args:
         geometry: of the stream.
-        holds_matrix: the result can store a display matrix.
-        holds_aspect: the result can store a sample aspect ratio.
+        stores_display_matrix: the result can store a display matrix.
+        stores_aspect_ratio: the result can store a sample aspect ratio.
     """
 
-    def __init__(self, geometry: Geometry, *, holds_matrix: bool, holds_aspect: bool) -> None:
+    def __init__(
+        self, geometry: Geometry, *, stores_display_matrix: bool, stores_aspect_ratio: bool
+    ) -> None:
         self._filters = [*_crop(geometry.crop)]
-        self.matrix = geometry.matrix if holds_matrix else None
+        self.display_matrix = geometry.display_matrix if stores_display_matrix else None
         """Display matrix to store in the result; None if there is none."""
         aspect = geometry.sample_aspect_ratio
-        if not holds_matrix:
+        if not stores_display_matrix:
             self._filters += FILTERS[geometry.turns]
             aspect = 1 / aspect if aspect and geometry.swaps_sides else aspect
-        if aspect and aspect != 1 and not holds_aspect:
+        if aspect and aspect != 1 and not stores_aspect_ratio:
             width = f"max(1\\,round(iw*{aspect.numerator}/{aspect.denominator}))"
             self._filters.append(f"scale=w={width}:h=ih:flags=bicubic")
             aspect = None

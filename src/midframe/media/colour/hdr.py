@@ -1,4 +1,4 @@
-"""HDR10 mastering display metadata: from decoded frames to options of the encoder."""
+"""HDR10 static metadata: from decoded frames to options of the encoder."""
 
 import struct
 from dataclasses import dataclass
@@ -14,17 +14,18 @@ LUMINANCE = 10_000
 
 
 @dataclass(frozen=True)
-class Mastering:
-    """Mastering display metadata (SMPTE ST 2086) and content light levels (CTA-861.3)."""
+class HdrMetadata:
+    """HDR10 static metadata: mastering display (SMPTE ST 2086) and content light level
+    (CTA-861.3)."""
 
-    display: tuple[float, ...] | None
+    mastering_display: tuple[float, ...] | None
     """Red, green and blue primaries and the white point, x before y, then minimum and maximum
     luminance; None if not stated."""
-    light: tuple[int, int] | None
+    content_light_level: tuple[int, int] | None
     """MaxCLL and MaxFALL in cd/m2; None if not stated."""
 
 
-def mastering_of(frame: av.VideoFrame) -> Mastering:
+def hdr_metadata_of(frame: av.VideoFrame) -> HdrMetadata:
     """Read the metadata from a decoded frame."""
     found = side_data_of(frame)
     display = light = None
@@ -37,10 +38,10 @@ def mastering_of(frame: av.VideoFrame) -> Mastering:
             display = tuple(numerator / denominator for numerator, denominator in pairs)
     if "CONTENT_LIGHT_LEVEL" in found:
         light = struct.unpack("<2I", found["CONTENT_LIGHT_LEVEL"])
-    return Mastering(display, light)
+    return HdrMetadata(display, light)
 
 
-def mastering_options(encoder: str, mastering: Mastering) -> dict[str, str]:
+def hdr_metadata_options(encoder: str, metadata: HdrMetadata) -> dict[str, str]:
     """Return the options with which an encoder of FFmpeg writes the metadata; empty if it has
     none."""
     names = {
@@ -52,8 +53,16 @@ def mastering_options(encoder: str, mastering: Mastering) -> dict[str, str]:
         return {}
     option, display, light = names[encoder]
     scales = (1, 1) if encoder == "libsvtav1" else (CHROMATICITY, LUMINANCE)
-    parts = [f"{display}={_display(mastering.display, *scales)}"] if mastering.display else []
-    parts += [f"{light}={mastering.light[0]},{mastering.light[1]}"] if mastering.light else []
+    parts = (
+        [f"{display}={_display(metadata.mastering_display, *scales)}"]
+        if metadata.mastering_display
+        else []
+    )
+    parts += (
+        [f"{light}={metadata.content_light_level[0]},{metadata.content_light_level[1]}"]
+        if metadata.content_light_level
+        else []
+    )
     return {option: ":".join(parts)} if parts else {}
 
 

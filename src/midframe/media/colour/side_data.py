@@ -79,17 +79,17 @@ def with_side_data(picture: av.VideoFrame, donor: av.VideoFrame) -> av.VideoFram
     samples are overwritten.
     """
     filters = ("scale", ""), ("format", f"pix_fmts={picture.format.name}"), ("copy", "")
-    carrier = PictureFilter(donor, *filters).apply(donor)
-    carrier.make_writable()
-    for target, source in zip(carrier.planes, picture.planes, strict=True):
+    copy = PictureFilter(donor, *filters).apply(donor)
+    copy.make_writable()
+    for target, source in zip(copy.planes, picture.planes, strict=True):
         if target.line_size == source.line_size:
             target.update(bytes(source)[: target.buffer_size])
         else:
             rows = min(target.line_size, source.line_size)
             lines = [bytes(source)[row * source.line_size :][:rows] for row in range(source.height)]
             target.update(b"".join(line.ljust(target.line_size, b"\0") for line in lines))
-    carrier.colorspace = picture.colorspace
-    carrier.color_range = picture.color_range
-    carrier.color_primaries = picture.color_primaries
-    carrier.color_trc = picture.color_trc
-    return carrier
+    copy.colorspace = picture.colorspace
+    copy.color_range = picture.color_range
+    copy.color_primaries = picture.color_primaries
+    copy.color_trc = picture.color_trc
+    return copy

@@ -33,42 +33,44 @@ PROJECTION_NAMES = (
 
 
 @dataclass(frozen=True)
-class Immersion:
+class SphericalMetadata:
     """Spherical and stereoscopic metadata of a frame."""
 
-    stereo: tuple[int, ...] | None = None
+    stereo_3d: tuple[int, ...] | None = None
     """FFmpeg's AVStereo3D as integers; None for 2D video."""
-    sphere: tuple[int, ...] | None = None
+    spherical_mapping: tuple[int, ...] | None = None
     """FFmpeg's AVSphericalMapping as integers; None for flat video."""
 
     @property
     def names(self) -> tuple[str, ...]:
         """Return descriptions for the report."""
         names = []
-        if self.stereo:
-            names.append(f"stereo 3D ({_name(STEREO_NAMES, self.stereo[0])})")
-        if self.sphere:
-            names.append(f"spherical video ({_name(PROJECTION_NAMES, self.sphere[0])})")
+        if self.stereo_3d:
+            names.append(f"stereo 3D ({_name(STEREO_NAMES, self.stereo_3d[0])})")
+        if self.spherical_mapping:
+            names.append(f"spherical video ({_name(PROJECTION_NAMES, self.spherical_mapping[0])})")
         return tuple(names)
 
     @property
-    def can_be_carried(self) -> bool:
+    def can_be_stored(self) -> bool:
         """Return whether the MP4 boxes `st3d` and `sv3d` can represent all of it."""
-        stereo = self.stereo is None or self.stereo[:2] in STEREO_MODES
-        return stereo and (self.sphere is None or self.sphere[0] <= EQUIRECTANGULAR_TILE)
+        stereo = self.stereo_3d is None or self.stereo_3d[:2] in STEREO_MODES
+        return stereo and (
+            self.spherical_mapping is None or self.spherical_mapping[0] <= EQUIRECTANGULAR_TILE
+        )
 
 
-def immersion_of(picture: av.VideoFrame) -> Immersion | None:
+def spherical_metadata_of(picture: av.VideoFrame) -> SphericalMetadata | None:
     """Read the metadata of a decoded frame; None if it has none."""
     found = side_data_of(picture)
-    stereo = sphere = None
+    stereo = mapping = None
     if len(found.get("STEREO3D", b"")) >= 36:
         stereo = struct.unpack("<9i", found["STEREO3D"][:36])
     if len(found.get("SPHERICAL", b"")) >= 36:
-        sphere = struct.unpack("<4i5I", found["SPHERICAL"][:36])
+        mapping = struct.unpack("<4i5I", found["SPHERICAL"][:36])
     if stereo and stereo[0] == 0:  # 2D
         stereo = None
-    return Immersion(stereo, sphere) if stereo or sphere else None
+    return SphericalMetadata(stereo, mapping) if stereo or mapping else None
 
 
 def _name(names: Sequence[str], number: int) -> str:

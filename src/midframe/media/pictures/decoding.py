@@ -11,21 +11,21 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
-from av.video.reformatter import ColorRange
 from PIL import Image, ImageCms, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from midframe.errors import SourceError, VideoError
+from midframe.media.pictures.ffmpeg_decoding import bits_by_ffmpeg, decode_by_ffmpeg
+from midframe.media.pictures.picture import Array, ImageFormat, Picture, unsupported_samples
 
-Array = np.ndarray[Any, Any]
 ORIENTATION = 0x0112
 """EXIF's tag of the orientation of the stored image."""
 ROTATIONS: dict[int, Any] = {
@@ -45,9 +45,6 @@ PHOTOMETRIC = 262
 """TIFF's tag of the photometric interpretation."""
 DEPTH_BY_FFMPEG = ("AVIF", "JPEG2000")
 """Formats of which Pillow does not report the bits per sample."""
-UNSPECIFIED = 2
-HDR_TRANSFERS = (16, 18)
-"""PQ and HLG, numbered as in ISO/IEC 23091-2."""
 PILLOW_ERRORS = (
     OSError,
     SyntaxError,
@@ -62,36 +59,6 @@ PILLOW_ERRORS = (
 """Exceptions that Pillow raises for damaged files, depending on the format."""
 TEMPORARY_ERRORS = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENODEV, errno.EACCES}
 """Errors of a disk or a network, after which the file may be intact."""
-
-
-@dataclass(frozen=True)
-class ImageFormat:
-    """Properties of an image that are read without decoding its pixels."""
-
-    height: int
-    """Upright, in pixels."""
-    width: int
-    high_bit_depth: bool
-    """More than 8 bits a sample."""
-    alpha: bool
-    density: tuple[float, float] | None = None
-    """Pixels per unit of length along x and y; None if they are equal (square pixels)."""
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A decoded picture file."""
-
-    image: Array
-    """(H, W, 3) RGB, or (H, W, 4) with alpha, uint8 or uint16, upright."""
-    icc_profile: bytes | None = None
-    """For RGB; profiles of other colour spaces are dropped."""
-    dropped: tuple[str, ...] = ()
-    """Contents of the file that the decoded image does not have."""
-    primaries: int = UNSPECIFIED
-    transfer: int = UNSPECIFIED
-    """Transfer function of the colours, numbered as in ISO/IEC 23091-2; read only from images of
-    more than 8 bits."""
 
 
 def read_picture(path: str | Path) -> Picture:
@@ -110,7 +77,7 @@ def read_picture(path: str | Path) -> Picture:
             with path.open("rb") as file, Image.open(file) as image:
                 return decode(image, path)
         except UnidentifiedImageError:
-            return _decode_by_ffmpeg(path)
+            return decode_by_ffmpeg(path)
 
 
 def read_image_format(path: Path) -> ImageFormat:
@@ -124,7 +91,7 @@ def read_image_format(path: Path) -> ImageFormat:
             with path.open("rb") as file, Image.open(file) as image:
                 return image_format_of(image, path)
         except UnidentifiedImageError:
-            pixels = _decode_by_ffmpeg(path).image
+            pixels = decode_by_ffmpeg(path).image
             height, width, channels = pixels.shape
             return ImageFormat(height, width, pixels.dtype == np.uint16, channels == 4)
 
@@ -172,7 +139,7 @@ def has_high_bit_depth(image: ImageFile, path: Path) -> bool:
     if image.mode.startswith("I"):
         return True
     if image.format in DEPTH_BY_FFMPEG:
-        return _bits_by_ffmpeg(path) > 8
+        return bits_by_ffmpeg(path) > 8
     arguments = [_arguments(tile.args) for tile in image.tile]
     if image.format == "PPM":
         return any(isinstance(each, int) and each > 255 for tile in arguments for each in tile)
@@ -185,18 +152,11 @@ def _arguments(args: Any) -> tuple[Any, ...]:
 
 def _check_samples(image: ImageFile, path: Path) -> None:
     if image.mode == "F":
-        raise _unsupported_samples(path, "floating-point")
+        raise unsupported_samples(path, "floating-point")
     if any(";16S" in str(tile.args) for tile in image.tile) or (
         image.mode == "I" and image.format != "PPM"
     ):
-        raise _unsupported_samples(path, "signed or 32-bit")
-
-
-def _unsupported_samples(path: Path, samples: str) -> SourceError:
-    return SourceError(
-        f"{path} has {samples} samples, whose white level is unknown: convert it to 16-bit PNG or "
-        "TIFF"
-    )
+        raise unsupported_samples(path, "signed or 32-bit")
 
 
 def _orientation(image: ImageFile) -> int:
@@ -208,7 +168,9 @@ def _orientation(image: ImageFile) -> int:
 def _density(image: ImageFile) -> tuple[float, float] | None:
     # fields without a unit, which state the ratio only
     without_unit = "jfif_density" if image.info.get("jfif_unit") == 0 else "aspect"
-    x, y = map(float, image.info.get(without_unit) or image.info.get("dpi") or (1, 1))
+    density = image.info.get(without_unit) or image.info.get("dpi") or (1, 1)
+    x = float(density[0])
+    y = float(density[1])
     return (x, y) if x > 0 and y > 0 and abs(x / y - 1) > 0.01 else None
 
 
@@ -224,7 +186,7 @@ def _decode_high_depth(image: ImageFile, path: Path, *, page: bool) -> Picture |
         return Picture(_grey(image), profile)
     turn = int(image.tag_v2.get(ORIENTATION, 1)) if isinstance(image, TiffImageFile) else 1
     try:
-        found = _decode_by_ffmpeg(path)
+        found = decode_by_ffmpeg(path)
     except (av.FFmpegError, ValueError, SourceError):
         return None
     pixels = _rotate(found.image, turn)  # Pillow rotates TIFF itself: upright size
@@ -277,50 +239,6 @@ def _ycbcr(image: TiffImageFile) -> Array:
         image.tile = [tile._replace(args=("RGB", *_arguments(tile.args)[1:])) for tile in tiles]
         return np.array(Image.merge("YCbCr", image.split()).convert("RGB"))
     return np.array(image.convert("RGB"))
-
-
-def _bits_by_ffmpeg(path: Path) -> int:
-    try:
-        with path.open("rb") as file, av.open(file) as container:
-            form = container.streams.video[0].codec_context.format
-            return max(part.bits for part in form.components) if form else 8
-    except (av.FFmpegError, IndexError):
-        return 8
-
-
-def _decode_by_ffmpeg(path: Path) -> Picture:
-    """Decode an image by FFmpeg, from an open file, since FFmpeg would parse a name as a
-    pattern."""
-    with path.open("rb") as file, av.open(file) as container:
-        frame = next(container.decode(video=0), None) if container.streams.video else None
-    if frame is None:
-        raise ValueError("no picture in it")
-    if any(part.bits > 16 for part in frame.format.components) or "f16" in frame.format.name:
-        raise _unsupported_samples(path, "floating-point")
-    return Picture(_rgb_of(frame), None, (), int(frame.color_primaries), int(frame.color_trc))
-
-
-def _rgb_of(frame: av.VideoFrame) -> Array:
-    """Convert a frame to (H, W, 3) RGB, or (H, W, 4) with alpha, uint8 or uint16."""
-    if frame.format.name == "ya16be":
-        words = np.frombuffer(frame.planes[0], ">u2").reshape(frame.height, -1)[
-            :, : 2 * frame.width
-        ]
-        return words.reshape(frame.height, frame.width, 2).astype(np.uint16)[..., [0, 0, 0, 1]]
-    high_bit_depth = max(part.bits for part in frame.format.components) > 8
-    alpha = any(part.is_alpha for part in frame.format.components)
-    name = (
-        ("rgba64le" if alpha else "rgb48le") if high_bit_depth else ("rgba" if alpha else "rgb24")
-    )
-    full = frame.format.is_rgb or frame.color_range != ColorRange.MPEG
-    before = ColorRange.JPEG if full else ColorRange.MPEG
-    converted = frame.reformat(
-        format=name,
-        src_colorspace=frame.colorspace,
-        src_color_range=before,
-        dst_color_range=ColorRange.JPEG,
-    )
-    return np.asarray(converted.to_ndarray())
 
 
 @contextmanager

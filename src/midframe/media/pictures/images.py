@@ -13,8 +13,8 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from midframe.errors import VideoError
-from midframe.media.pictures.decoding import Array as Array
 from midframe.media.pictures.decoding import read_picture
+from midframe.media.pictures.picture import Array as Array
 from midframe.outputs import atomic_write
 
 HIGH_DEPTH_ENCODERS = {

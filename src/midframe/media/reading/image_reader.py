@@ -11,16 +11,16 @@ import av
 import numpy as np
 
 from midframe.media.colour.conversion import Colour
-from midframe.media.colour.geometry import Layout
-from midframe.media.pictures.decoding import ImageFormat, Picture
+from midframe.media.colour.geometry import OutputGeometry
 from midframe.media.pictures.images import eight_bit, to_sixteen_bit, with_alpha
+from midframe.media.pictures.picture import ImageFormat, Picture
 from midframe.media.reading.damage import Damage
-from midframe.media.reading.frame_arranger import FrameArranger
 from midframe.media.reading.frame_clock import TimedFrame
+from midframe.media.reading.frame_converter import FrameConverter
 from midframe.media.reading.frame_rate import exact_rate, measure_rate
-from midframe.media.reading.part_reader import PartReader
-from midframe.media.reading.source import WHOLE, Contents, Frame, FrameSource, Part
+from midframe.media.reading.source import WHOLE, Contents, Frame, FrameSource, TimeRange
 from midframe.media.reading.thumbnails import TimedThumbnail
+from midframe.media.reading.time_range import TimeRangeReader
 
 FRAME_FORMATS = {
     (False, False): "rgb24",
@@ -75,7 +75,8 @@ class ImageReader:
     Args:
         path: of the images.
         images: the images themselves.
-        cut_threshold, part, strict, holds_matrix, holds_aspect: as in `VideoReader`.
+        cut_threshold, time_range, strict, stores_display_matrix, stores_aspect_ratio: as in
+            `VideoReader`.
     """
 
     def __init__(
@@ -83,21 +84,21 @@ class ImageReader:
         path: Path,
         images: Images,
         cut_threshold: float | None = None,
-        part: Part = WHOLE,
+        time_range: TimeRange = WHOLE,
         *,
         strict: bool = False,
-        holds_matrix: bool = True,
-        holds_aspect: bool = True,
+        stores_display_matrix: bool = True,
+        stores_aspect_ratio: bool = True,
     ) -> None:
         self.path = path
         self.images = images
-        self.part = part
+        self.time_range = time_range
         self.damage = Damage(path, strict=strict)
         self.warnings = images.warnings
         self.others: Sequence[Any] = ()
         self.time_base = images.time_base
         self.start = images.times[0]
-        self._shown = PartReader(path, part, self.start, self.time_base, cut_threshold)
+        self._shown = TimeRangeReader(path, time_range, self.start, self.time_base, cut_threshold)
         within = self._shown.within(images.times)
         self.expected_frames = float(len(within))
         times = within if len(within) > 1 else images.times
@@ -108,8 +109,11 @@ class ImageReader:
         )
         self.rate = self.source_rate.rate
         self.frame_duration = max(1, round(1 / self.rate / self.time_base))
-        self.end = images.end if part.end is None else None
-        self._holds = {"holds_matrix": holds_matrix, "holds_aspect": holds_aspect}
+        self.end = images.end if time_range.end is None else None
+        self._stored_tags = {
+            "stores_display_matrix": stores_display_matrix,
+            "stores_aspect_ratio": stores_aspect_ratio,
+        }
 
     def __enter__(self) -> Self:
         return self
@@ -122,15 +126,15 @@ class ImageReader:
         return Contents(icc_profile=self.images.first.icc_profile)
 
     @cached_property
-    def _arranger(self) -> FrameArranger:
+    def _converter(self) -> FrameConverter:
         density = self.images.form.density
         aspect = Fraction(density[0] / density[1]).limit_denominator(1000) if density else None
         first = self._frame(self.images.first)
-        return FrameArranger(first, "", aspect, self.time_base, self.damage, **self._holds)
+        return FrameConverter(first, "", aspect, self.time_base, self.damage, **self._stored_tags)
 
     @property
-    def layout(self) -> Layout:
-        return self._arranger.layout
+    def geometry(self) -> OutputGeometry:
+        return self._converter.geometry
 
     @property
     def thumbnails(self) -> list[TimedThumbnail]:
@@ -142,12 +146,12 @@ class ImageReader:
 
     def first_picture(self) -> tuple[av.VideoFrame, Colour]:
         """See `FrameSource`."""
-        return self._arranger.first, self._arranger.colour
+        return self._converter.first, self._converter.colour
 
     def read(self) -> Iterator[Frame]:
         """See `FrameSource`."""
         return self._shown.frames(
-            self._timed_frames(), self._arranger, self.frame_duration, lambda _: None
+            self._timed_frames(), self._converter, self.frame_duration, lambda _: None
         )
 
     def decode_again(self) -> Iterator[av.VideoFrame]:

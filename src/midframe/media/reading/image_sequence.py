@@ -12,8 +12,9 @@ from typing import Any
 
 from midframe.errors import SourceError
 from midframe.folders import visible_files
-from midframe.media.pictures.decoding import ImageFormat, Picture, read_image_format, read_picture
+from midframe.media.pictures.decoding import read_image_format, read_picture
 from midframe.media.pictures.images import Array, same_profile, write_image
+from midframe.media.pictures.picture import ImageFormat, Picture
 from midframe.media.reading.image_reader import TimedPicture, add_once
 from midframe.media.suffixes import VIDEOS
 

@@ -40,7 +40,8 @@ class Deinterlacer:
     def _configure(self, picture: av.VideoFrame) -> None:
         """Build the filter graph for frames like one."""
         self._graph = graph = av.filter.Graph()  # its filters do not keep it
-        self._begin, self._end = picture_buffer(graph, picture), graph.add("buffersink")
+        self._begin = picture_buffer(graph, picture)
+        self._end = graph.add("buffersink")
         graph.link_nodes(
             self._begin, graph.add("bwdif", "mode=send_frame:deint=interlaced"), self._end
         ).configure()

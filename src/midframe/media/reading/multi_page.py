@@ -11,13 +11,8 @@ from PIL import Image
 from PIL.ImageFile import ImageFile
 
 from midframe.errors import OptionError, SourceError
-from midframe.media.pictures.decoding import (
-    ImageFormat,
-    Picture,
-    convert_errors,
-    decode,
-    image_format_of,
-)
+from midframe.media.pictures.decoding import convert_errors, decode, image_format_of
+from midframe.media.pictures.picture import ImageFormat, Picture
 from midframe.media.reading.image_reader import TimedPicture
 from midframe.media.reading.image_sequence import DEFAULT_RATE
 

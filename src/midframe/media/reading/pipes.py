@@ -12,16 +12,15 @@ import av
 
 from midframe.errors import SourceError
 from midframe.media.colour.conversion import Colour
-from midframe.media.colour.geometry import Layout
+from midframe.media.colour.geometry import OutputGeometry
 from midframe.media.reading.completeness import check_end
 from midframe.media.reading.damage import Damage
-from midframe.media.reading.frame_arranger import FrameArranger
 from midframe.media.reading.frame_clock import FrameClock
+from midframe.media.reading.frame_converter import FrameConverter
 from midframe.media.reading.frame_decoder import FrameDecoder
 from midframe.media.reading.frame_rate import measure_rate
 from midframe.media.reading.interlacing import deinterlace_frames
-from midframe.media.reading.part_reader import PartReader
-from midframe.media.reading.source import WHOLE, Frame, FrameSource, Part
+from midframe.media.reading.source import WHOLE, Frame, FrameSource, TimeRange
 from midframe.media.reading.stream_facts import (
     DEFAULT_TIME_BASE,
     choose_threads,
@@ -31,6 +30,7 @@ from midframe.media.reading.stream_facts import (
 )
 from midframe.media.reading.survey import EMPTY
 from midframe.media.reading.thumbnails import TimedThumbnail
+from midframe.media.reading.time_range import TimeRangeReader
 from midframe.media.reading.video_file import find_video_stream, open_video, read_error
 
 STREAM = Path("-")
@@ -45,7 +45,8 @@ class PipeReader:
 
     Args:
         path: name of the stream in messages.
-        cut_threshold, part, deinterlace, strict, holds_matrix, holds_aspect: as in `VideoReader`.
+        cut_threshold, time_range, deinterlace, strict, stores_display_matrix,
+            stores_aspect_ratio: as in `VideoReader`.
         descriptor: of an open file; 0 for standard input.
 
     Raises:
@@ -56,16 +57,16 @@ class PipeReader:
         self,
         path: Path = STREAM,
         cut_threshold: float | None = None,
-        part: Part = WHOLE,
+        time_range: TimeRange = WHOLE,
         *,
         deinterlace: bool = False,
         strict: bool = False,
-        holds_matrix: bool = True,
-        holds_aspect: bool = True,
+        stores_display_matrix: bool = True,
+        stores_aspect_ratio: bool = True,
         descriptor: int = 0,
     ) -> None:
         self.path = path
-        self.part = part
+        self.time_range = time_range
         self.deinterlace = deinterlace
         self.damage = Damage(path, strict=strict)
         self.warnings: list[str] = []
@@ -85,16 +86,16 @@ class PipeReader:
         self.source_rate = replace(measured, anchor=self.start)
         self.rate = self.source_rate.rate
         self.frame_duration = max(1, round(1 / self.rate / self.time_base))
-        self._arranger = FrameArranger(
+        self._converter = FrameConverter(
             self._first,
             self.contents.description,
             self.stream.sample_aspect_ratio,
             self.time_base,
             self.damage,
-            holds_matrix=holds_matrix,
-            holds_aspect=holds_aspect,
+            stores_display_matrix=stores_display_matrix,
+            stores_aspect_ratio=stores_aspect_ratio,
         )
-        self._shown = PartReader(path, part, self.start, self.time_base, cut_threshold)
+        self._shown = TimeRangeReader(path, time_range, self.start, self.time_base, cut_threshold)
 
     def __enter__(self) -> Self:
         return self
@@ -103,8 +104,8 @@ class PipeReader:
         self.container.close()
 
     @property
-    def layout(self) -> Layout:
-        return self._arranger.layout
+    def geometry(self) -> OutputGeometry:
+        return self._converter.geometry
 
     @property
     def thumbnails(self) -> list[TimedThumbnail]:
@@ -116,7 +117,7 @@ class PipeReader:
 
     def first_picture(self) -> tuple[av.VideoFrame, Colour]:
         """See `FrameSource`."""
-        return self._arranger.first, self._arranger.colour
+        return self._converter.first, self._converter.colour
 
     def read(self) -> Iterator[Frame]:
         """See `FrameSource`."""
@@ -130,7 +131,7 @@ class PipeReader:
         pictures = deinterlace_frames(spread) if self.deinterlace else spread
         try:
             yield from self._shown.frames(
-                pictures, self._arranger, self.frame_duration, self._check_end
+                pictures, self._converter, self.frame_duration, self._check_end
             )
         except av.FFmpegError as error:
             raise read_error(self.path, error) from error

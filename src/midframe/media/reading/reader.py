@@ -12,16 +12,16 @@ import av
 
 from midframe.errors import SourceError
 from midframe.media.colour.conversion import Colour
-from midframe.media.colour.geometry import Layout
+from midframe.media.colour.geometry import OutputGeometry
 from midframe.media.reading.completeness import ONE_A_PACKET, check_end, check_frames
 from midframe.media.reading.damage import Damage
-from midframe.media.reading.frame_arranger import FrameArranger
 from midframe.media.reading.frame_clock import FrameClock, TimedFrame
+from midframe.media.reading.frame_converter import FrameConverter
 from midframe.media.reading.frame_decoder import SEEK_SECONDS, FrameDecoder
 from midframe.media.reading.frame_rate import measure_rate
 from midframe.media.reading.interlacing import deinterlace_frames
-from midframe.media.reading.part_reader import PartReader
-from midframe.media.reading.source import WHOLE, Frame, FrameSource, Part
+from midframe.media.reading.packet_survey import packets_near, take_survey
+from midframe.media.reading.source import WHOLE, Frame, FrameSource, TimeRange
 from midframe.media.reading.stream_facts import (
     DEFAULT_TIME_BASE,
     choose_threads,
@@ -29,8 +29,9 @@ from midframe.media.reading.stream_facts import (
     counts_frames,
     stated_rates,
 )
-from midframe.media.reading.survey import Survey, packets_near, take_survey, with_even_times
+from midframe.media.reading.survey import Survey, with_even_times
 from midframe.media.reading.thumbnails import TimedThumbnail
+from midframe.media.reading.time_range import TimeRangeReader
 from midframe.media.reading.video_file import demux, find_video_stream, open_video, read_error
 
 DEFAULT_RATE = Fraction(25)
@@ -48,11 +49,11 @@ class VideoReader:
     Args:
         path: of the video.
         cut_threshold: minimum scene change score of a cut, from 0 to 100; None for no cuts.
-        part: of the video stream to read.
+        time_range: of the video stream to read.
         deinterlace: convert interlaced frames to progressive ones.
         strict: raise a SourceError for a damaged source, instead of bridging the damage.
-        holds_matrix, holds_aspect: the result can store a display matrix, a sample aspect ratio, so
-            frames are not rotated, not scaled.
+        stores_display_matrix: the result can store a display matrix, so frames are not rotated.
+        stores_aspect_ratio: it can store a sample aspect ratio, so frames are not scaled.
         threads: decode several frames in parallel.
         survey: an earlier survey of the same file.
 
@@ -64,17 +65,17 @@ class VideoReader:
         self,
         path: Path,
         cut_threshold: float | None = None,
-        part: Part = WHOLE,
+        time_range: TimeRange = WHOLE,
         *,
         deinterlace: bool = False,
         strict: bool = False,
-        holds_matrix: bool = True,
-        holds_aspect: bool = True,
+        stores_display_matrix: bool = True,
+        stores_aspect_ratio: bool = True,
         threads: bool = True,
         survey: Survey | None = None,
     ) -> None:
         self.path = path
-        self.part = part
+        self.time_range = time_range
         self.deinterlace = deinterlace
         self.damage = Damage(path, strict=strict)
         self.warnings: list[str] = []
@@ -104,7 +105,7 @@ class VideoReader:
         times = self.survey.times
         self.start = times[0] if times else Fraction(0)
         """Time of the first frame, in seconds."""
-        self._shown = PartReader(path, part, self.start, self.time_base, cut_threshold)
+        self._shown = TimeRangeReader(path, time_range, self.start, self.time_base, cut_threshold)
         within = self._shown.within(times)
         self.expected_frames = float(len(within)) if times else None
         self.source_rate = measure_rate(
@@ -112,7 +113,10 @@ class VideoReader:
         )
         self.rate = self.source_rate.rate
         self.frame_duration = max(1, round(1 / self.rate / self.time_base))
-        self._holds = {"holds_matrix": holds_matrix, "holds_aspect": holds_aspect}
+        self._stored_tags = {
+            "stores_display_matrix": stores_display_matrix,
+            "stores_aspect_ratio": stores_aspect_ratio,
+        }
         self._decoder = FrameDecoder(
             self.stream.index, self.time_base, self.survey, self.damage, self._open
         )
@@ -128,8 +132,8 @@ class VideoReader:
         self.container.close()
 
     @cached_property
-    def _arranger(self) -> FrameArranger:
-        """Create the arranger from the first frame, which is decoded in a separate container: not
+    def _converter(self) -> FrameConverter:
+        """Create the converter from the first frame, which is decoded in a separate container: not
         every file can be rewound."""
         try:
             with self._open() as container:
@@ -138,18 +142,18 @@ class VideoReader:
             raise read_error(self.path, error) from error
         if first is None:
             raise self._empty()
-        return FrameArranger(
+        return FrameConverter(
             first,
             self.contents.description,
             self.stream.sample_aspect_ratio,
             self.time_base,
             self.damage,
-            **self._holds,
+            **self._stored_tags,
         )
 
     @property
-    def layout(self) -> Layout:
-        return self._arranger.layout
+    def geometry(self) -> OutputGeometry:
+        return self._converter.geometry
 
     @property
     def thumbnails(self) -> list[TimedThumbnail]:
@@ -162,17 +166,17 @@ class VideoReader:
     @property
     def end(self) -> Fraction | None:
         """End of the last frame of the whole video, in seconds; None if it is unknown."""
-        return self.survey.end if self.part.end is None else None
+        return self.survey.end if self.time_range.end is None else None
 
     def first_picture(self) -> tuple[av.VideoFrame, Colour]:
         """See `FrameSource`."""
-        return self._arranger.first, self._arranger.colour
+        return self._converter.first, self._converter.colour
 
     def read(self) -> Iterator[Frame]:
         """See `FrameSource`."""
         try:
             yield from self._shown.frames(
-                self._pictures(), self._arranger, self.frame_duration, self._check_complete
+                self._pictures(), self._converter, self.frame_duration, self._check_complete
             )
         except av.FFmpegError as error:
             raise read_error(self.path, error) from error
@@ -204,15 +208,15 @@ class VideoReader:
         return open_video(self.path)
 
     def _survey(self) -> Survey:
-        """Survey the packets of video and sound; for a part only those near it, if possible."""
+        """Survey the packets of video and sound: if possible only those near the time range."""
         try:
             with self._open() as container:
                 picture = container.streams[self.stream.index]
                 jumps = bool(container.format.flags & av.format.Flags.ts_discont.value)
-                if self.part == WHOLE or jumps:
+                if self.time_range == WHOLE or jumps:
                     packets = demux(container, [picture, *container.streams.audio])
                 else:
-                    start, end = self.part.start, self.part.end
+                    start, end = self.time_range.start, self.time_range.end
                     packets = packets_near(
                         container, picture, start, end, seekable=not self._counted
                     )
@@ -235,7 +239,7 @@ class VideoReader:
         return False
 
     def _pictures(self) -> Iterator[TimedFrame]:
-        """Yield every frame from a key frame before the part, with pts and duration."""
+        """Yield every frame from a key frame before the time range, with pts and duration."""
         clock = FrameClock(
             round(self.start / self.time_base),
             self.frame_duration,
@@ -251,13 +255,13 @@ class VideoReader:
         """Decode from the present position, or from a key frame before a time; see
         `FrameDecoder.frames`."""
         seekable = not (self._counted or self.survey.jumps) and self.survey.timed
-        sought = begin if seekable and self.part.start > SEEK_SECONDS else None
+        sought = begin if seekable and self.time_range.start > SEEK_SECONDS else None
         return self._decoder.frames(container, sought, report=report)
 
     def _check_complete(self, end: int | Fraction | None) -> None:
         """Report a stream that ends early, and frames that a decoder dropped silently."""
         if end is None:
-            if self.part.start:  # the part begins after the last frame
+            if self.time_range.start:  # the time range begins after the last frame
                 return
             raise self._empty()
         check_end(self.damage, self.survey, self.stream, end * self.time_base, self.rate)
@@ -266,7 +270,7 @@ class VideoReader:
     def _check_dropped_frames(self) -> None:
         codec = self.stream.codec_context.codec.canonical_name
         if (
-            self.part == WHOLE
+            self.time_range == WHOLE
             and codec in ONE_A_PACKET
             and not self.deinterlace
             and self.survey.timed

@@ -11,7 +11,7 @@ from typing import Any, Protocol, Self
 import av
 
 from midframe.media.colour.conversion import Colour
-from midframe.media.colour.geometry import Layout
+from midframe.media.colour.geometry import OutputGeometry
 from midframe.media.reading.damage import Damage
 from midframe.media.reading.frame_rate import SourceRate
 from midframe.media.reading.survey import Span
@@ -22,8 +22,8 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Part:
-    """The part of a video to show, in seconds from its first frame."""
+class TimeRange:
+    """A time range of a video, in seconds from its first frame."""
 
     start: float = 0.0
     end: float | None = None
@@ -33,7 +33,7 @@ class Part:
         check_time_range(self.start, self.end)
 
 
-WHOLE = Part()
+WHOLE = TimeRange()
 """A video from its first frame to its last."""
 
 
@@ -88,8 +88,8 @@ class FrameSource(Protocol):
         """The file, folder or pattern; "-" for standard input."""
 
     @property
-    def part(self) -> Part:
-        """The part that `read` yields."""
+    def time_range(self) -> TimeRange:
+        """The time range that `read` yields."""
 
     @property
     def time_base(self) -> Fraction:
@@ -102,7 +102,7 @@ class FrameSource(Protocol):
     @property
     def end(self) -> Fraction | None:
         """End of the last frame of the whole source, in seconds; None if it is unknown, or if the
-        part ends earlier."""
+        time range ends earlier."""
 
     @property
     def source_rate(self) -> SourceRate:
@@ -118,10 +118,10 @@ class FrameSource(Protocol):
 
     @property
     def expected_frames(self) -> float | None:
-        """Number of frames in the part; None if it is unknown before they are read."""
+        """Number of frames in the time range; None if it is unknown before they are read."""
 
     @property
-    def layout(self) -> Layout:
+    def geometry(self) -> OutputGeometry:
         """How the frames are cropped, rotated and scaled, and the tags to store in the result."""
 
     @property
@@ -153,10 +153,10 @@ class FrameSource(Protocol):
         its samples represent colours; `read` yields it again."""
 
     def read(self) -> Iterator[Frame]:
-        """Yield every frame of the part, in presentation order.
+        """Yield every frame of the time range, in presentation order.
 
         Raises:
-            VideoError: the source cannot be read, has no frame in the part, or is damaged and
+            VideoError: the source cannot be read, has no frame in the time range, or is damaged and
                 `strict` is set.
         """
 

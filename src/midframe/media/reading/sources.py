@@ -2,7 +2,7 @@
 
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from midframe.errors import OptionError
 from midframe.media.reading.image_reader import ImageReader
@@ -10,7 +10,7 @@ from midframe.media.reading.image_sequence import ImageSequence, picture_files
 from midframe.media.reading.multi_page import SUFFIXES, ImageStack
 from midframe.media.reading.pipes import STREAM, PipeReader
 from midframe.media.reading.reader import VideoReader
-from midframe.media.reading.source import FrameSource, Part
+from midframe.media.reading.source import FrameSource, TimeRange
 from midframe.media.reading.video_file import find_video_stream, open_video
 from midframe.options import SourceOptions
 from midframe.rates import parse_rate
@@ -20,7 +20,11 @@ SAMPLED_BYTES = 1 << 20
 
 
 def open_source(
-    source: Path, options: SourceOptions, *, holds_matrix: bool = True, holds_aspect: bool = True
+    source: Path,
+    options: SourceOptions,
+    *,
+    stores_display_matrix: bool = True,
+    stores_aspect_ratio: bool = True,
 ) -> FrameSource:
     """Open a source of frames.
 
@@ -28,32 +32,32 @@ def open_source(
         source: a video, an animation or a TIFF with several pages, a folder of images, a pattern
             such as `frames/%06d.png`, or "-" for standard input.
         options: which part of it is read, and how.
-        holds_matrix, holds_aspect: as in `VideoReader`.
+        stores_display_matrix, stores_aspect_ratio: as in `VideoReader`.
 
     Raises:
         OptionError: `source_fps` is given for a source that has its own frame times.
         VideoError: it cannot be read.
     """
-    part = Part(*options.seconds)
+    time_range = TimeRange(*options.seconds)
     threshold = options.cut_threshold or None
     rate = None if options.source_fps is None else parse_rate(options.source_fps)
     shared: dict[str, Any] = {
         "strict": options.strict,
-        "holds_matrix": holds_matrix,
-        "holds_aspect": holds_aspect,
+        "stores_display_matrix": stores_display_matrix,
+        "stores_aspect_ratio": stores_aspect_ratio,
     }
     files = picture_files(source)
     if files is not None:
         images = ImageSequence(source, files, rate)
-        return ImageReader(source, images, threshold, part, **shared)
+        return ImageReader(source, images, threshold, time_range, **shared)
     if source.suffix.lower() in SUFFIXES and source.is_file():
-        return ImageReader(source, ImageStack(source, rate), threshold, part, **shared)
+        return ImageReader(source, ImageStack(source, rate), threshold, time_range, **shared)
     if rate is not None:
         raise OptionError(
             f"`source_fps` is {rate}, but {source} has its own frame times: drop `source_fps`"
         )
     reader = PipeReader if source == STREAM else VideoReader
-    return reader(source, threshold, part, deinterlace=options.deinterlace, **shared)
+    return reader(source, threshold, time_range, deinterlace=options.deinterlace, **shared)
 
 
 def check_source(source: Path) -> None:
@@ -79,9 +83,24 @@ def identity_of(source: Path) -> dict[str, Any]:
         size = path.stat().st_size
         total += size
         with path.open("rb") as file:
-            for place in sorted(
-                {0, max(0, size // 2 - SAMPLED_BYTES // 2), max(0, size - SAMPLED_BYTES)}
-            ):
-                file.seek(place)
-                digest.update(file.read(SAMPLED_BYTES))
+            add_samples(digest, file, size)
     return {"size": total, "sha256": digest.hexdigest()}
+
+
+def identity_of_file(file: BinaryIO, size: int) -> dict[str, Any]:
+    """Return the identity of an open file; the same as `identity_of` for its path.
+
+    Args:
+        file: that supports `seek`.
+        size: in bytes.
+    """
+    digest = sha256()
+    add_samples(digest, file, size)
+    return {"size": size, "sha256": digest.hexdigest()}
+
+
+def add_samples(digest: Any, file: BinaryIO, size: int) -> None:
+    """Add the samples of a file to a digest; arguments as of `identity_of_file`."""
+    for place in sorted({0, max(0, size // 2 - SAMPLED_BYTES // 2), max(0, size - SAMPLED_BYTES)}):
+        file.seek(place)
+        digest.update(file.read(SAMPLED_BYTES))

@@ -34,8 +34,8 @@ def open_video(path: Path, address: str | None = None) -> av.container.InputCont
             cannot be read twice.
     """
     if address is None and path.exists() and not path.is_file():
-        kind = "a folder" if path.is_dir() else "a pipe or a device"
-        raise SourceError(f"{path} is {kind}: name a video file, or - for y4m in standard input")
+        found = "a folder" if path.is_dir() else "a pipe or a device"
+        raise SourceError(f"{path} is {found}: name a video file, or - for y4m in standard input")
     options = {"pattern_type": "none"}
     try:
         try:

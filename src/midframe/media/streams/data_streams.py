@@ -56,16 +56,16 @@ def quicktime_tags(path: Path) -> dict[int, str]:
 
 def _tags(file: BinaryIO, begin: int, end: int, depth: int = 0) -> Iterator[tuple[int, str]]:
     number = 0
-    for kind, start, until in _boxes(file, begin, end):
-        if kind == b"tkhd":
+    for box_type, start, until in _boxes(file, begin, end):
+        if box_type == b"tkhd":
             file.seek(start)
             version = file.read(1)[0]
             file.seek(start + (20 if version == 1 else 12))
             number = struct.unpack(">I", file.read(4))[0]
-        elif kind == b"stsd" and until - start >= 16:
+        elif box_type == b"stsd" and until - start >= 16:
             file.seek(start + 12)
             yield 0, file.read(4).decode("latin-1")
-        elif kind in CONTAINERS and depth < len(CONTAINERS):
+        elif box_type in CONTAINERS and depth < len(CONTAINERS):
             for track, tag in _tags(file, start, until, depth + 1):
                 yield track or number, tag
 
@@ -74,12 +74,12 @@ def _boxes(file: BinaryIO, begin: int, end: int) -> Iterator[tuple[bytes, int, i
     """Yield type, start and end of the contents of each box."""
     while begin + 8 <= end:
         file.seek(begin)
-        size, kind = struct.unpack(">I4s", file.read(8))
+        size, box_type = struct.unpack(">I4s", file.read(8))
         start = begin + 8
         if size == 1:
             size, start = struct.unpack(">Q", file.read(8))[0], begin + 16
         until = end if size == 0 else min(end, begin + size)
         if until < start:
             return
-        yield kind, start, until
+        yield box_type, start, until
         begin = until

@@ -11,7 +11,7 @@ import av
 import numpy as np
 
 from midframe.media.pictures.images import Array
-from midframe.media.streams.carriers import Losses, times_of
+from midframe.media.streams.output_streams import Losses, times_of
 from midframe.media.streams.sound_filters import Resampler, Stretcher
 from midframe.media.streams.sound_format import (
     SoundEncoding,
@@ -32,7 +32,7 @@ UNDECODABLE = "a packet that cannot be decoded becomes silence"
 
 
 class ConvertedSound:
-    """A `Carrier` that decodes sound, fills gaps with silence, stretches and encodes it.
+    """An `OutputStream` that decodes sound, fills gaps with silence, stretches and encodes it.
 
     Rate, channel layout and sample format are those of each decoded frame, and may change in the
     middle of a stream.

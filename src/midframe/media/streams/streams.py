@@ -11,8 +11,13 @@ from av.stream import Discard
 from midframe.media.containers import IN_MPEG_TS, NOT_IN_AVI, PLAIN_FORMATS
 from midframe.media.reading.source import FrameSource
 from midframe.media.reading.video_file import is_cover
-from midframe.media.streams.carriers import Carrier, CopiedStream, Losses, UnsupportedStream
 from midframe.media.streams.data_streams import describe_data
+from midframe.media.streams.output_streams import (
+    CopiedStream,
+    Losses,
+    OutputStream,
+    UnsupportedStream,
+)
 from midframe.media.streams.sound import ConvertedSound
 from midframe.media.streams.sound_format import SoundFormat
 from midframe.media.streams.subtitles import ConvertedText
@@ -27,10 +32,10 @@ support them there."""
 
 
 @dataclass(frozen=True)
-class Choice:
-    """How one stream is carried over."""
+class StreamChoice:
+    """How one stream gets into the result."""
 
-    add: Callable[[av.container.OutputContainer, Any, Fraction], Carrier | None] | None = None
+    add: Callable[[av.container.OutputContainer, Any, Fraction], OutputStream | None] | None = None
     """Adds it to a container; None if it is dropped."""
     note: str = ""
     """Description of the conversion; empty if it is copied."""
@@ -41,10 +46,10 @@ class Choice:
 
 
 @dataclass
-class Plan:
-    """How every stream other than the video is carried over, by its index in the source."""
+class StreamPlan:
+    """How every stream other than the video gets into the result, by its index in the source."""
 
-    choices: dict[int, Choice] = field(default_factory=dict)
+    choices: dict[int, StreamChoice] = field(default_factory=dict)
     names: dict[int, str] = field(default_factory=dict)
     """Descriptions of the streams for the report."""
     time_code: str | None = None
@@ -64,16 +69,16 @@ class Plan:
     @property
     def dropped(self) -> list[str]:
         """Return descriptions of the dropped streams, with reasons."""
-        dropped = [
-            f"{self.names[index]} ({each.reason})"
-            for index, each in self.choices.items()
-            if each.reason
-        ]
+        names: dict[str, list[str]] = {}
+        for index, each in self.choices.items():
+            if each.reason:
+                names.setdefault(each.reason, []).append(self.names[index])
+        dropped = [f"{join_names(group)} ({reason})" for reason, group in names.items()]
         return dropped + ([self.lost_time_code] if self.lost_time_code else [])
 
     def drop(self, index: int, reason: str) -> None:
         """Drop a stream whose trial was successful."""
-        self.choices[index] = Choice(reason=reason)
+        self.choices[index] = StreamChoice(reason=reason)
 
 
 def possible_choices(
@@ -84,7 +89,7 @@ def possible_choices(
     *,
     mute: bool,
     changes: bool = False,
-) -> list[Choice]:
+) -> list[StreamChoice]:
     """Return the possible choices for a stream, the best first.
 
     Args:
@@ -102,12 +107,12 @@ def possible_choices(
         return [_attachment(source, container)]
     if source.type == "data":
         if source.discard == Discard.all:
-            return [Choice()]  # chapter titles, which MP4 stores in a text stream
+            return [StreamChoice()]  # chapter titles, which MP4 stores in a text stream
         if stated_time_code(source.metadata):
-            return [Choice()]  # a time code is carried with the video, or reported there
+            return [StreamChoice()]  # a time code is stored with the video, or reported there
         raise UnsupportedStream(describe_data(source))
     if source.type == "audio" and mute:
-        return [Choice()]
+        return [StreamChoice()]
     if source.codec_context is None:
         raise UnsupportedStream("there is no decoder for it")
     if is_cover(source):
@@ -136,7 +141,7 @@ def _can_hold(container: str, name: str) -> bool:
 
 def _sound(
     source: Any, container: str, slow: Fraction, sound: SoundFormat | None, *, changes: bool
-) -> list[Choice]:
+) -> list[StreamChoice]:
     name = codec_name(source)
     copied = (
         slow == 1
@@ -144,48 +149,48 @@ def _sound(
         and _can_hold(container, name)
         and not name.startswith(CONVERTED_FOR_PLAYERS.get(container, "-"))
     )
-    choices = [Choice(_copy_with_format(sound))] if copied else []
+    choices = [StreamChoice(_copy_with_format(sound))] if copied else []
     if sound is None:
         if not choices:
             raise UnsupportedStream(f"{name}: none of its first packets can be decoded")
         return choices
 
-    def convert(target: av.container.OutputContainer, stream: Any, slow: Fraction) -> Carrier:
+    def convert(target: av.container.OutputContainer, stream: Any, slow: Fraction) -> OutputStream:
         return ConvertedSound(stream, target, slow, sound, Losses(name_of(stream)))
 
-    return [*choices, Choice(convert, note=f"{name} sound becomes")]
+    return [*choices, StreamChoice(convert, note=f"{name} sound becomes")]
 
 
 def _copy_with_format(
     sound: SoundFormat | None,
-) -> Callable[[av.container.OutputContainer, Any, Fraction], Carrier]:
-    def add(target: av.container.OutputContainer, stream: Any, slow: Fraction) -> Carrier:
-        carrier = CopiedStream(stream, target, slow, Losses(name_of(stream)))
-        context = carrier.stream.codec_context
+) -> Callable[[av.container.OutputContainer, Any, Fraction], OutputStream]:
+    def add(target: av.container.OutputContainer, stream: Any, slow: Fraction) -> OutputStream:
+        output = CopiedStream(stream, target, slow, Losses(name_of(stream)))
+        context = output.stream.codec_context
         if sound and context.sample_rate <= 0:  # not in the header of the source
             context.sample_rate = sound.rate
             context.layout = sound.layout
-        return carrier
+        return output
 
     return add
 
 
-def _subtitles(source: Any, container: str) -> list[Choice]:
-    def convert(target: av.container.OutputContainer, stream: Any, slow: Fraction) -> Carrier:
+def _subtitles(source: Any, container: str) -> list[StreamChoice]:
+    def convert(target: av.container.OutputContainer, stream: Any, slow: Fraction) -> OutputStream:
         return ConvertedText(stream, target, slow, Losses(name_of(stream)))
 
-    copied = Choice(
+    copied = StreamChoice(
         lambda target, stream, slow: CopiedStream(stream, target, slow, Losses(name_of(stream)))
     )
     choices = [copied] if _can_hold(container, codec_name(source)) else []
     if source.codec_context.codec.text_sub and container not in PLAIN_FORMATS:
-        choices.append(Choice(convert, note=f"{codec_name(source)} subtitles become"))
+        choices.append(StreamChoice(convert, note=f"{codec_name(source)} subtitles become"))
     if not choices:
         raise UnsupportedStream(f"{codec_name(source)}: {container} files cannot hold it")
     return choices
 
 
-def _attachment(source: Any, container: str) -> Choice:
+def _attachment(source: Any, container: str) -> StreamChoice:
     if container != "matroska":
         raise UnsupportedStream(
             f"{source.metadata.get('filename', 'a file')}: only .mkv files hold attachments"
@@ -195,15 +200,15 @@ def _attachment(source: Any, container: str) -> Choice:
         name = stream.metadata.get("filename") or f"attachment-{stream.index}"
         target.add_attachment(name, stream.mimetype or UNKNOWN_MEDIA_TYPE, stream.data)
 
-    return Choice(add, shown=False)
+    return StreamChoice(add, shown=False)
 
 
-def _cover(source: Any, container: str) -> Choice:
+def _cover(source: Any, container: str) -> StreamChoice:
     name = codec_name(source)
     if container == "matroska" and name in PICTURE_TYPES:
-        return Choice(_attach_cover)
+        return StreamChoice(_attach_cover)
     if container == "mp4":
-        return Choice(
+        return StreamChoice(
             lambda target, stream, slow: CopiedStream(stream, target, slow, Losses(name_of(stream)))
         )
     raise UnsupportedStream(f"{name}: {container} files cannot hold a cover image of this format")
@@ -225,7 +230,19 @@ def name_of(source: Any) -> str:
     return f"{source.type} stream {source.index}"
 
 
-def plan_time_code(plan: Plan, reader: FrameSource, rate: Fraction | None) -> None:
+def join_names(names: list[str]) -> str:
+    """Join the names of streams: "data streams 2, 3, audio stream 1"."""
+    numbers: dict[str, list[str]] = {}
+    for name in names:
+        kind, _, number = name.rpartition(" ")
+        numbers.setdefault(kind, []).append(number)
+    return ", ".join(
+        f"{kind}{'s' if len(group) > 1 else ''} {', '.join(group)}"
+        for kind, group in numbers.items()
+    )
+
+
+def plan_time_code(plan: StreamPlan, reader: FrameSource, rate: Fraction | None) -> None:
     """Set the time code of the first frame in the plan, or the reason why it is dropped.
 
     Args:
@@ -239,6 +256,8 @@ def plan_time_code(plan: Plan, reader: FrameSource, rate: Fraction | None) -> No
     try:
         if rate is None:
             raise ValueError("the result has a variable rate or is slowed down")
-        plan.time_code = scale_time_code(code, reader.rate, rate, Fraction(str(reader.part.start)))
+        plan.time_code = scale_time_code(
+            code, reader.rate, rate, Fraction(str(reader.time_range.start))
+        )
     except ValueError as reason:
         plan.lost_time_code = f"time code {code} ({reason})"

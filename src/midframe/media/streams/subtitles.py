@@ -9,7 +9,7 @@ from typing import Any
 import av
 from av.subtitles.subtitle import SubtitleSet
 
-from midframe.media.streams.carriers import Losses, UnsupportedStream, times_of
+from midframe.media.streams.output_streams import Losses, UnsupportedStream, times_of
 
 TEXT_ENCODERS = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip", "webm": "webvtt"}
 MILLISECOND = Fraction(1, 1000)
@@ -49,7 +49,7 @@ class Event:
 
 
 class ConvertedText:
-    """A `Carrier` that decodes subtitles and encodes them in the text format of the container."""
+    """An `OutputStream` that decodes subtitles and encodes them in the container's text format."""
 
     preroll = Fraction(0)
 

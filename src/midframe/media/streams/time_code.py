@@ -33,7 +33,9 @@ class TimeCode:
             minutes = max(0, rest - self._skipped) // (self.nominal * 60 - self._skipped)
             number += self._skipped * (9 * tens + minutes)
         seconds, frame = divmod(number, self.nominal)
-        hours, minutes, seconds = seconds // 3600 % 24, seconds // 60 % 60, seconds % 60
+        hours = seconds // 3600 % 24
+        minutes = seconds // 60 % 60
+        seconds = seconds % 60
         return f"{hours:02}:{minutes:02}:{seconds:02}{';' if self.drop else ':'}{frame:02}"
 
     @property

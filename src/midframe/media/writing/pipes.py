@@ -38,9 +38,12 @@ class PipeWriter:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        _: TracebackType | None,
     ) -> None:
-        if kind is None:
+        if error_type is None:
             self._container.mux(self._stream.encode(None))
         self._container.close()
 

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 import av
 
-from midframe.media.colour.spherical import CUBEMAP, STEREO_MODES, Immersion
+from midframe.media.colour.spherical import CUBEMAP, STEREO_MODES, SphericalMetadata
 from midframe.media.writing.encoders import Encoding
 
 SAMPLE_ENTRY = 78
@@ -39,12 +39,12 @@ class Template:
         return self.container.streams.video[0]
 
 
-def template_of(encoding: Encoding, immersion: Immersion) -> Template:
+def template_of(encoding: Encoding, metadata: SphericalMetadata) -> Template:
     """Create a template for the video stream of a result.
 
     Args:
         encoding: of the result.
-        immersion: metadata to store.
+        metadata: metadata to store.
 
     Raises:
         av.FFmpegError, ValueError: MP4 does not support the codec.
@@ -72,19 +72,19 @@ def template_of(encoding: Encoding, immersion: Immersion) -> Template:
         packet.stream = stream
         container.mux(packet)
     return Template(
-        av.open(BytesIO(_with_boxes(file.getvalue(), boxes_of(immersion)))), encoder.extradata
+        av.open(BytesIO(_with_boxes(file.getvalue(), boxes_of(metadata)))), encoder.extradata
     )
 
 
-def boxes_of(immersion: Immersion) -> bytes:
+def boxes_of(metadata: SphericalMetadata) -> bytes:
     """Return the boxes `st3d` and `sv3d`."""
     boxes = b""
-    if immersion.stereo:
+    if metadata.stereo_3d:
         boxes += _box(
-            b"st3d", bytes(4), bytes([STEREO_MODES[immersion.stereo[0], immersion.stereo[1]]])
+            b"st3d", bytes(4), bytes([STEREO_MODES[metadata.stereo_3d[0], metadata.stereo_3d[1]]])
         )
-    if immersion.sphere:
-        projection, yaw, pitch, roll, left, top, right, bottom, padding = immersion.sphere
+    if metadata.spherical_mapping:
+        projection, yaw, pitch, roll, left, top, right, bottom, padding = metadata.spherical_mapping
         pose = _box(b"prhd", bytes(4), struct.pack(">3i", yaw, pitch, roll))
         equirectangular = _box(b"equi", bytes(4), struct.pack(">4I", top, bottom, left, right))
         shape = (
@@ -160,7 +160,10 @@ def _top_box(file: BinaryIO, name: bytes) -> tuple[int, int]:
     file.seek(0)
     while len(header := file.read(16)) >= 8:
         size, found = struct.unpack(">I4s", header[:8])
-        size, length = (struct.unpack(">Q", header[8:])[0], 16) if size == 1 else (size, 8)
+        length = 8
+        if size == 1:  # the size is in 64 bits, after the name
+            size = struct.unpack(">Q", header[8:])[0]
+            length = 16
         begin = file.tell() - len(header) + length
         if found == name:
             return begin, size - length

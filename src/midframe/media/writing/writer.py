@@ -1,11 +1,10 @@
 """Writing a video file: encoded frames with exact times, and the other streams of the source."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import av
 
@@ -22,32 +21,23 @@ from midframe.media.containers import (
 from midframe.media.reading.opacity import lost_alpha
 from midframe.media.reading.source import FrameSource
 from midframe.media.reading.video_file import file_url
-from midframe.media.streams.carriers import OUTPUT_ERRORS, reason_of
-from midframe.media.streams.carrying import CarriedStreams, Span, StreamsFailed
-from midframe.media.streams.rehearsal import make_plan
-from midframe.media.streams.streams import Plan
+from midframe.media.streams.output_streams import OUTPUT_ERRORS, reason_of
+from midframe.media.streams.stream_writer import Span, StreamsFailed, StreamWriter
+from midframe.media.streams.streams import StreamPlan
+from midframe.media.streams.trials import plan_streams
 from midframe.media.writing.codecs import ENCODERS
 from midframe.media.writing.display_size import set_display_size
 from midframe.media.writing.encoder_options import opening_encoder
 from midframe.media.writing.encoders import HEVC_TAG, Encoding
 from midframe.media.writing.mark import NAME, write_mark
+from midframe.media.writing.metadata import (
+    content_metadata,
+    convert_chapters,
+    needs_apple_format,
+    stream_metadata,
+)
 from midframe.media.writing.spherical_boxes import Template, hide_apple_boxes
 from midframe.outputs import unfinished_path
-
-OTHER_LANGUAGE_CODES = {
-    "ces": "cze", "cym": "wel", "deu": "ger", "ell": "gre", "eus": "baq", "fas": "per",
-    "hye": "arm", "isl": "ice",
-    "kat": "geo", "mkd": "mac", "msa": "may", "mya": "bur", "nld": "dut", "ron": "rum",
-    "slk": "slo", "sqi": "alb", "zho": "chi",
-}  # fmt: skip
-"""From terminological to bibliographic codes of ISO 639-2; QuickTime files use the latter."""
-FILE_METADATA = ("major_brand", "minor_version", "compatible_brands", "encoder", "timecode")
-"""Metadata of the source's file, not of its content; the time code is written separately."""
-APPLE_METADATA = "com.apple.quicktime."
-"""Prefix of metadata keys that FFmpeg writes only in QuickTime's format: location, maker, model and
-date of phones."""
-MAX_CHAPTER_SECONDS = 10**9
-"""Seconds; a chapter that states a later time is damaged."""
 
 
 class VideoWriter:
@@ -59,14 +49,14 @@ class VideoWriter:
 
     Args:
         path: the final name; its suffix determines the container.
-        reader: the source, whose metadata and other streams are carried over.
+        reader: the source, whose metadata and other streams are copied.
         picture: a frame of the source.
         colour: how its samples represent colours.
         encoding: of the frames.
         slow: factor of slow motion.
         mute: drop sound.
-        others: carry over the source's other streams and chapters, if the container supports them.
-        plan: how each of them is carried over; found by trial if None.
+        others: write the source's other streams and chapters too, if the container supports them.
+        plan: how each of them is written; found by trial if None.
         span: part of the source that is shown; None for all.
         matrix: display matrix, 9 integers; None if frames are upright.
         template: of the video stream, only for `join`; None for a stream with an encoder.
@@ -90,7 +80,7 @@ class VideoWriter:
         slow: Fraction = Fraction(1),
         mute: bool = False,
         others: bool = True,
-        plan: Plan | None = None,
+        plan: StreamPlan | None = None,
         span: Span | None = None,
         matrix: Sequence[int] | None = None,
         template: Template | None = None,
@@ -104,20 +94,15 @@ class VideoWriter:
         self.span = span
         self.slow = slow
         self._encodes = template is None
-        self.shift = reader.contents.shift
         self.converted: list[str] = []
         """Descriptions of the converted streams and their conversion."""
         self.dropped: list[str] = []
         """Descriptions of the dropped streams and metadata, with reasons."""
         self._damage: list[str] = []
-        self.carried_metadata = {
-            key: value
-            for key, value in reader.contents.metadata.items()
-            if key.lower() not in FILE_METADATA
-        }
+        self.source_metadata = content_metadata(reader.contents.metadata)
         """Metadata of the source's file that is written to the result."""
         if plan is None:
-            plan = make_plan(
+            plan = plan_streams(
                 reader.path,
                 reader.others if others else (),
                 path,
@@ -127,7 +112,7 @@ class VideoWriter:
             )
         self.container = self._open()
         self._strict_source = reader.path if reader.damage.strict else None
-        self.others = CarriedStreams(self.container, plan, slow, span, strict=reader.damage.strict)
+        self.others = StreamWriter(self.container, plan, slow, span, strict=reader.damage.strict)
         """All streams except the video."""
         try:
             self._check_fits()
@@ -140,25 +125,25 @@ class VideoWriter:
                 self.dropped.append(
                     f"{lost} ({encoding.pixel_format} has none: prores, vp9 and ffv1 can keep it)"
                 )
-            self.stream.metadata.update(_select_metadata(reader.contents.stream_metadata, path))
+            self.stream.metadata.update(stream_metadata(reader.contents.stream_metadata, path))
             self.stream.disposition = reader.contents.disposition
             if matrix:
                 self.stream.set_display_matrix(matrix)
             if self.container.format.name in PLAIN_FORMATS and reader.contents.chapters:
                 self.dropped.append(f"chapters ({path.suffix} files cannot hold them)")
-            self.container.metadata.update(self.carried_metadata)
+            self.container.metadata.update(self.source_metadata)
             if plan.time_code:
                 self.stream.metadata["timecode"] = plan.time_code
             if others:
-                self._carry_others(reader)
+                self._write_others(reader)
             write_mark(self.container, self.stream, mark)
             with opening_encoder():
                 self.container.start_encoding()
         except av.FFmpegError as error:
             self.abandon()
-            if self.others.carriers:
+            if self.others.outputs:
                 reason = f"the file header cannot be written with it: {reason_of(error)}"
-                raise StreamsFailed(self.others.carriers, reason) from error
+                raise StreamsFailed(self.others.outputs, reason) from error
             raise VideoError(
                 f"{path} cannot be written with {encoding.encoder} ({error.strerror}): choose "
                 "another --codec"
@@ -170,8 +155,8 @@ class VideoWriter:
     def __enter__(self) -> "VideoWriter":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is not None:
+    def __exit__(self, error_type: type[BaseException] | None, *_: object) -> None:
+        if error_type is not None:
             return self.abandon()
         try:
             self.finish()
@@ -236,7 +221,7 @@ class VideoWriter:
             self._write_sample_aspect_ratio()
             self.unfinished.replace(self.path)
         except (av.FFmpegError, OSError) as error:
-            if error.errno not in OUTPUT_ERRORS and self.others.carriers:
+            if error.errno not in OUTPUT_ERRORS and self.others.outputs:
                 reason = f"the file cannot be finished with it: {reason_of(error)}"
                 raise StreamsFailed(self.others.suspects, reason) from error
             raise self._unwritable(error) from error
@@ -263,9 +248,7 @@ class VideoWriter:
         suffix = self.path.suffix.lower()
         form = container_format(suffix)
         options = dict(CONTAINER_OPTIONS.get(suffix, {}))
-        if form in ("mp4", "mov") and any(
-            key.startswith(APPLE_METADATA) for key in self.carried_metadata
-        ):
+        if form in ("mp4", "mov") and needs_apple_format(self.source_metadata):
             options["movflags"] += "+use_metadata_tags"
         if not self._encodes:
             # the boxes of spherical videos are not part of the MP4 standard
@@ -287,24 +270,15 @@ class VideoWriter:
                 f"OUT of {CODEC_SUFFIXES.get(name, '.mkv')}"
             )
 
-    def _carry_others(self, reader: FrameSource) -> None:
+    def _write_others(self, reader: FrameSource) -> None:
         for source in reader.others:
-            self.others.add(source, _select_metadata(source.metadata, self.path))
+            self.others.add(source, stream_metadata(source.metadata, self.path))
         self.converted = self.others.plan.converted
         self.dropped += self.others.plan.dropped
-        chapters = [self._chapter(each) for each in reader.contents.chapters]
-        self.container.set_chapters([each for each in chapters if each["start"] < each["end"]])
-
-    def _chapter(self, chapter: Any) -> Any:
-        """Convert a chapter to the time of the result; outside of the span its length becomes 0."""
-        converted = dict(chapter)
-        for edge in ("start", "end"):
-            time = chapter[edge] * chapter["time_base"] + self.shift
-            time = min(max(Fraction(0), time), Fraction(MAX_CHAPTER_SECONDS))
-            if self.span:
-                time = min(max(time, self.span.begin), self.span.end) - self.span.begin
-            converted[edge] = round(time * self.slow / chapter["time_base"])
-        return converted
+        chapters = reader.contents.chapters
+        self.container.set_chapters(
+            convert_chapters(chapters, reader.contents.shift, self.span, self.slow)
+        )
 
     def _add_picture(self, template: Template | None) -> None:
         """Add the video stream: with an encoder, or from a template for encoded packets."""
@@ -329,7 +303,7 @@ class VideoWriter:
             try:
                 self.container.mux_one(packet)
             except (av.FFmpegError, OSError) as error:
-                if error.errno in OUTPUT_ERRORS or not self.others.carriers:
+                if error.errno in OUTPUT_ERRORS or not self.others.outputs:
                     raise self._unwritable(error) from error
                 # muxers buffer packets for interleaving: it may be a packet of another stream
                 self._damage.append(f"a packet cannot be written ({reason_of(error)})")
@@ -340,10 +314,3 @@ class VideoWriter:
             "choose another place for OUT" if place else "choose another --codec, or an OUT of .mkv"
         )
         return VideoError(f"{self.path} cannot be written ({reason_of(error)}): {remedy}")
-
-
-def _select_metadata(metadata: Mapping[str, str], path: Path) -> dict[str, str]:
-    kept = {key: value for key, value in metadata.items() if key in ("language", "title")}
-    if path.suffix.lower() == ".mov" and "language" in kept:
-        kept["language"] = OTHER_LANGUAGE_CODES.get(kept["language"], kept["language"])
-    return kept

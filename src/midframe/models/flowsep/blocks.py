@@ -50,7 +50,8 @@ class Residual(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         inner = self.first(features)
         if fuses(features) and isinstance(self.second, nn.Conv2d):
-            weight, bias = self.second.weight, self.second.bias
+            weight = self.second.weight
+            bias = self.second.bias
             assert bias is not None
             return convolve(inner, weight, bias, SLOPE, beside=features)
         result: Tensor = self.activation(features + self.second(inner))

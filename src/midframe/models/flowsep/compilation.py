@@ -36,7 +36,9 @@ def compile_pipelines(network: FlowSep, channels: int, scale: int) -> None:
     if key in _compiled:
         return
     _compiled.add(key)
-    config, layout, stride = network.config, network.layout, network.stride
+    config = network.config
+    layout = network.layout
+    stride = network.stride
     with torch.inference_mode():
         steps = select_steps(torch.empty(0))
 

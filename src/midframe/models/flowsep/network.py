@@ -114,7 +114,9 @@ class FlowSep(Network):
 
     def _decoder(self, level: int) -> Decoder:
         """Create the decoder of a level; 0 is the finest, the only one that outputs all fields."""
-        config, finest, coarsest = self.config, level == 0, level == LEVELS - 1
+        config = self.config
+        finest = level == 0
+        coarsest = level == LEVELS - 1
         return Decoder(
             config.widths[level],
             config.radii[level],
@@ -318,11 +320,14 @@ class FlowSep(Network):
         # Additional features are from coarse passes. The coarsest decoder runs on them first, so
         # that motion beyond its reach at its own level is found (one network for all sizes, as in
         # arXiv 2103.16206).
-        coarsest, finest = self.decoders[-1], self.decoders[0]
+        coarsest = self.decoders[-1]
+        finest = self.decoders[0]
         coarse_passes = len(features) - LEVELS
         decoders = [*repeat(coarsest, coarse_passes), *reversed(self.decoders)]
         flow = torch.zeros(samples, 4, *features[-1].shape[2:], device=features[-1].device)
-        outputs, carried, flows = flow, None, list[Tensor]()
+        outputs = flow
+        carried = None
+        flows = list[Tensor]()
         for number, (decoder, level) in enumerate(zip(decoders, reversed(features), strict=True)):
             if flows:  # at twice the resolution flows are twice as long; an odd size is cropped
                 height, width = level.shape[2:]

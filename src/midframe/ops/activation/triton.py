@@ -39,14 +39,16 @@ class _BiasActivation(torch.autograd.Function):
         other = inner if beside is None else channels_innermost(beside.to(outputs.dtype))
         result = torch.empty_like(inner)
         channels = inner.shape[3]
-        pixels, room = inner.numel() // channels, triton.next_power_of_2(channels)
+        pixels = inner.numel() // channels
+        room = triton.next_power_of_2(channels)
         block = max(1, VALUES // room)
         _forward[(triton.cdiv(pixels, block),)](
             inner, bias, other, result, pixels, slope,
             channels=channels, added=beside is not None, room=room, block=block,
         )  # fmt: skip
         ctx.save_for_backward(result, bias)
-        ctx.slope, ctx.added = slope, beside is not None
+        ctx.slope = slope
+        ctx.added = beside is not None
         return result.permute(0, 3, 1, 2)
 
     @staticmethod
@@ -57,7 +59,8 @@ class _BiasActivation(torch.autograd.Function):
         of_outputs = torch.empty_like(outer)
         of_bias = torch.zeros(bias.shape, dtype=torch.float32, device=bias.device)
         channels = result.shape[3]
-        pixels, room = result.numel() // channels, triton.next_power_of_2(channels)
+        pixels = result.numel() // channels
+        room = triton.next_power_of_2(channels)
         block = max(1, VALUES // room)
         programs = min(PROGRAMS, triton.cdiv(pixels, block))
         _backward[(programs,)](

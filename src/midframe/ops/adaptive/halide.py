@@ -21,8 +21,15 @@ CHANNELS = 9
 """Colours filtered at a time, each with a register for its sums; frames with more are processed in
 groups."""
 
-NAMES = ("x", "y", "c", "f", "n", "j", "i", "lane", "task")
-x, y, c, f, n, j, i, lane, task = map(hl.Var, NAMES)
+x = hl.Var("x")
+y = hl.Var("y")
+c = hl.Var("c")
+f = hl.Var("f")
+n = hl.Var("n")
+j = hl.Var("j")
+i = hl.Var("i")
+lane = hl.Var("lane")
+task = hl.Var("task")
 
 
 def adaptive_forward(frames: Tensor, kernels: Tensor, stride: int) -> Tensor:
@@ -83,14 +90,14 @@ def _pad_width(tensor: Tensor, taps: int) -> Tensor:
 
 @once
 def _forward_pipeline(channels: int, taps: int) -> Pipeline:
-    frames, kernels = (
-        hl.ImageParam(hl.Float(32), 5, "frames"),
-        hl.ImageParam(hl.Float(32), 6, "kernels"),
-    )
-    several, stride = hl.Param(hl.Int(32), "several"), hl.Param(hl.Int(32), "stride")
+    frames = hl.ImageParam(hl.Float(32), 5, "frames")
+    kernels = hl.ImageParam(hl.Float(32), 6, "kernels")
+    several = hl.Param(hl.Int(32), "several")
+    stride = hl.Param(hl.Int(32), "stride")
     row = hl.RDom([(0, taps), (0, several)])  # i, f
 
-    part, result = hl.Func("part"), hl.Func("result")
+    part = hl.Func("part")
+    result = hl.Func("result")
     part[lane, c, x, y, n] = 0.0
     for done in range(0, taps, LANES):
         start = max(0, min(done, taps - LANES))
@@ -119,12 +126,11 @@ def _tree_sum(terms: list[Any]) -> Any:
 
 @once
 def _kernel_pipeline(channels: int) -> Pipeline:
-    gradient, frames = (
-        hl.ImageParam(hl.Float(32), 4, "gradient"),
-        hl.ImageParam(hl.Float(32), 5, "frames"),
-    )
+    gradient = hl.ImageParam(hl.Float(32), 4, "gradient")
+    frames = hl.ImageParam(hl.Float(32), 5, "frames")
     stride = hl.Param(hl.Int(32), "stride")
-    weight, result = hl.Func("weight"), hl.Func("result")
+    weight = hl.Func("weight")
+    result = hl.Func("result")
     weight[c, x, y, n] = gradient[x, y, c, n]
     terms = [
         weight[k, x, y, n] * frames[x * stride + j, y * stride + i, k, f, n]
@@ -143,12 +149,12 @@ def _kernel_pipeline(channels: int) -> Pipeline:
 def _frame_pipeline(row_length: int) -> Pipeline:
     """Scatter form: a pixel's gradient is added to all pixels under its kernel. Frames and samples
     are parallel."""
-    gradient, kernels = (
-        hl.ImageParam(hl.Float(32), 4, "gradient"),
-        hl.ImageParam(hl.Float(32), 6, "kernels"),
-    )
-    sizes = [hl.Param(hl.Int(32), name) for name in ("stride", "taps", "columns", "rows")]
-    stride, taps, columns, rows = sizes
+    gradient = hl.ImageParam(hl.Float(32), 4, "gradient")
+    kernels = hl.ImageParam(hl.Float(32), 6, "kernels")
+    stride = hl.Param(hl.Int(32), "stride")
+    taps = hl.Param(hl.Int(32), "taps")
+    columns = hl.Param(hl.Int(32), "columns")
+    rows = hl.Param(hl.Int(32), "rows")
     r = hl.RDom([(0, row_length), (0, taps), (0, columns), (0, rows)])  # j, i, x, y
     result = hl.Func("result")
     result[x, y, c, f, n] = 0.0
@@ -161,4 +167,4 @@ def _frame_pipeline(row_length: int) -> Pipeline:
     spread = result.update(0).reorder(r.x, r.y, c, r.z, r.w, f, n).fuse(f, n, task).parallel(task)
     # The lanes of a vector write to neighbours, never to one place.
     spread.allow_race_conditions().vectorize(r.x, LANES, hl.TailStrategy.GuardWithIf)
-    return Pipeline(result, gradient, kernels, *sizes)
+    return Pipeline(result, gradient, kernels, stride, taps, columns, rows)

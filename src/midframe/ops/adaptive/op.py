@@ -57,7 +57,8 @@ def _check(frames: Tensor, kernels: Tensor, stride: int) -> None:
     count, several, taps, columns, height, width = kernels.shape
     if taps != columns or taps % 2 == 0 or taps > MAX_TAPS:
         raise ValueError(f"kernels must be square, odd and at most {MAX_TAPS}, got {shapes}")
-    high, wide = (stride * (size - 1) + taps for size in (height, width))
+    high = stride * (height - 1) + taps
+    wide = stride * (width - 1) + taps
     if frames.shape[:2] != (count, several) or frames.shape[3:] != (high, wide):
         raise ValueError(
             f"the frames must be ({count}, {several}, C, {high}, {wide}), got {shapes}"
@@ -155,12 +156,9 @@ def _remember(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]  # t
 def _backward(ctx, gradient: Tensor):  # type: ignore[no-untyped-def]  # torch.library's context
     frames, kernels = ctx.saved_tensors
     gradient = gradient.to(frames.dtype).contiguous()
-    of_frames, of_kernels = (
-        compute(gradient, frames, kernels, ctx.stride) if needed else None
-        for compute, needed in zip(
-            (_frame_gradient, _kernel_gradient), ctx.needs_input_grad[:2], strict=True
-        )
-    )
+    arguments = (gradient, frames, kernels, ctx.stride)
+    of_frames = _frame_gradient(*arguments) if ctx.needs_input_grad[0] else None
+    of_kernels = _kernel_gradient(*arguments) if ctx.needs_input_grad[1] else None
     return of_frames, of_kernels, None
 
 

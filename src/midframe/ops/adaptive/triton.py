@@ -84,14 +84,18 @@ def _place(height, width, stride, per_sample, per_row, per_column):  # type: ign
     """Return the program's pixel, and the address in the first frame under the first tap of its
     kernels."""
     pixel = tl.program_id(0).to(tl.int64)
-    x, y, n = pixel % width, pixel // width % height, pixel // (width * height)
+    x = pixel % width
+    y = pixel // width % height
+    n = pixel // (width * height)
     return pixel, n, y * width + x, n * per_sample + y * stride * per_row + x * stride * per_column
 
 
 @triton.jit
 def _offset_under_tap(tap, taps, per_frame, per_row, per_column):  # type: ignore[no-untyped-def]
     """Return the address under a tap, relative to that under the first tap of the first frame."""
-    column, row, frame = tap % taps, tap // taps % taps, tap // (taps * taps)
+    column = tap % taps
+    row = tap // taps % taps
+    frame = tap // (taps * taps)
     return frame * per_frame + row * per_row + column * per_column
 
 

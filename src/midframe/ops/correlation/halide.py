@@ -8,6 +8,7 @@ displacements.
 from typing import Any
 
 import halide as hl
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -18,14 +19,20 @@ __all__ = ["correlation_forward", "correlation_gradients", "serves"]
 TOGETHER = 4
 """Features whose gradients are summed side by side."""
 
-NAMES = ("x", "y", "c", "n", "i", "j", "task")
-x, y, c, n, i, j, task = map(hl.Var, NAMES)
+x = hl.Var("x")
+y = hl.Var("y")
+c = hl.Var("c")
+n = hl.Var("n")
+i = hl.Var("i")
+j = hl.Var("j")
+task = hl.Var("task")
 
 
 def correlation_forward(first: Tensor, second: Tensor, radius: int) -> Tensor:
     """See `midframe.ops.local_correlation`."""
     height, width = first.shape[2:]
-    side, wide = 2 * radius + 1, max(width, LANES)
+    side = 2 * radius + 1
+    wide = max(width, LANES)
     result = first.new_empty(len(first), side, side, height, wide)
     run = _forward_pipeline(side)
     run(
@@ -42,14 +49,16 @@ def correlation_gradients(
 ) -> tuple[Tensor, Tensor]:
     """Return the gradients of both, in their shape."""
     count, channels, height, width = first.shape
-    side, wide = 2 * radius + 1, max(width, LANES)
+    side = 2 * radius + 1
+    wide = max(width, LANES)
     wanted = gradient.view(count, side, side, height, width)
-    of_first, of_second = (first.new_empty(count, channels, height, wide) for _ in range(2))
+    of_first = first.new_empty(count, channels, height, wide)
+    of_second = torch.empty_like(of_first)
     inputs = buffer(_pad(wanted, 0, wide)), buffer(_pad(second, radius, wide))
     _first_pipeline(side, min(channels, TOGETHER))(*inputs, writable(of_first))
     inputs = buffer(_pad(wanted, radius, wide)), buffer(_pad(first, radius, wide))
     _second_pipeline(side, min(channels, TOGETHER))(*inputs, writable(of_second))
-    return tuple(each[..., :width].contiguous() for each in (of_first, of_second))  # type: ignore[return-value]
+    return of_first[..., :width].contiguous(), of_second[..., :width].contiguous()
 
 
 def _pad(tensor: Tensor, radius: int, wide: int) -> Tensor:
@@ -62,13 +71,12 @@ def _pad(tensor: Tensor, radius: int, wide: int) -> Tensor:
 
 @once
 def _forward_pipeline(side: int) -> Pipeline:
-    first, second = (
-        hl.ImageParam(hl.Float(32), 4, "first"),
-        hl.ImageParam(hl.Float(32), 4, "second"),
-    )
+    first = hl.ImageParam(hl.Float(32), 4, "first")
+    second = hl.ImageParam(hl.Float(32), 4, "second")
     channels = hl.Param(hl.Int(32), "channels")
     r = hl.RDom([(0, channels)])
-    total, result = hl.Func("total"), hl.Func("result")
+    total = hl.Func("total")
+    result = hl.Func("result")
     total[x, j, y, i, n] = 0.0
     total[x, j, y, i, n] += first[x, y, r.x, n] * second[x + j, y + i, r.x, n]
     result[x, y, j, i, n] = total[x, j, y, i, n]
@@ -85,10 +93,8 @@ def _forward_pipeline(side: int) -> Pipeline:
 
 @once
 def _first_pipeline(side: int, together: int) -> Pipeline:
-    gradient, second = (
-        hl.ImageParam(hl.Float(32), 5, "gradient"),
-        hl.ImageParam(hl.Float(32), 4, "second"),
-    )
+    gradient = hl.ImageParam(hl.Float(32), 5, "gradient")
+    second = hl.ImageParam(hl.Float(32), 4, "second")
     r = hl.RDom([(0, side), (0, side)])
     return _gradient_pipeline(
         together, gradient, second, r, gradient[x, y, r.x, r.y, n], second[x + r.x, y + r.y, c, n]
@@ -97,15 +103,12 @@ def _first_pipeline(side: int, together: int) -> Pipeline:
 
 @once
 def _second_pipeline(side: int, together: int) -> Pipeline:
-    gradient, first = (
-        hl.ImageParam(hl.Float(32), 5, "gradient"),
-        hl.ImageParam(hl.Float(32), 4, "first"),
-    )
+    gradient = hl.ImageParam(hl.Float(32), 5, "gradient")
+    first = hl.ImageParam(hl.Float(32), 4, "first")
     r = hl.RDom([(0, side), (0, side)])
-    right, down = (
-        x + side - 1 - r.x,
-        y + side - 1 - r.y,
-    )  # the pixel that was multiplied with this one, within the padding
+    # The pixel that was multiplied with this one, within the padding.
+    right = x + side - 1 - r.x
+    down = y + side - 1 - r.y
     return _gradient_pipeline(
         together, gradient, first, r, gradient[right, down, r.x, r.y, n], first[right, down, c, n]
     )
@@ -119,11 +122,13 @@ def _gradient_pipeline(
     wanted: Any,
     seen: Any,
 ) -> Pipeline:
-    total, result = hl.Func("total"), hl.Func("result")
+    total = hl.Func("total")
+    result = hl.Func("result")
     total[x, y, c, n] = 0.0
     total[x, y, c, n] += wanted * seen
     result[x, y, c, n] = total[x, y, c, n]
-    outer, inner = hl.Var("outer"), hl.Var("inner")
+    outer = hl.Var("outer")
+    inner = hl.Var("inner")
     # A task is a row. For LANES pixels the gradients of `together` features stay in registers over
     # all displacements, so the gradient of the correlation is loaded once for all of them.
     result.split(c, outer, inner, together, hl.TailStrategy.ShiftInwards)

@@ -24,10 +24,8 @@ def correlation_gradients(
     gradient: Tensor, first: Tensor, second: Tensor, radius: int
 ) -> tuple[Tensor, Tensor]:
     """Return the gradients of both, in their shape."""
-    of_first, of_padded = (
-        torch.zeros_like(first),
-        functional.pad(torch.zeros_like(second), [radius] * 4),
-    )
+    of_first = torch.zeros_like(first)
+    of_padded = functional.pad(torch.zeros_like(second), [radius] * 4)
     height, width = first.shape[2:]
     for place, moved in enumerate(_displacements(second, radius)):
         wanted = gradient[:, place, None]

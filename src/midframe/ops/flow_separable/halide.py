@@ -30,8 +30,13 @@ from midframe.ops.resampling import EXTRA_TAPS, shift_weight_slopes, shift_weigh
 CHANNELS = 4
 """Colours filtered at a time; frames with more are processed in groups."""
 
-NAMES = ("x", "y", "c", "n", "k", "j", "task")
-x, y, c, n, k, j, task = map(hl.Var, NAMES)
+x = hl.Var("x")
+y = hl.Var("y")
+c = hl.Var("c")
+n = hl.Var("n")
+k = hl.Var("k")
+j = hl.Var("j")
+task = hl.Var("task")
 
 
 def serves(frame: Tensor, kernel: Tensor) -> bool:
@@ -66,7 +71,8 @@ def flow_separable_gradients(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the gradients of the flow, (N, 2, H, W), and of both kernels, (N, K, H, W), in their
     types."""
-    taps, width = vertical.shape[1], flow.shape[3]
+    taps = vertical.shape[1]
+    width = flow.shape[3]
     gradient, flow, wide_vertical, wide_horizontal = _pad_width(
         gradient, flow, vertical, horizontal
     )
@@ -83,11 +89,12 @@ def flow_separable_gradients(
     assert total is not None, "frames have a colour at least"
     of_x, tall, of_y, wide = torch.split(total[..., :width], [1, taps, 1, taps], dim=1)
     of_flow = torch.cat((of_x, of_y), dim=1)
-    tall, wide = (
-        each.to(vertical.dtype, memory_format=torch.contiguous_format, copy=True)
-        for each in (tall, wide)
-    )
-    return of_flow, tall, wide
+    return of_flow, _own_memory(tall, vertical.dtype), _own_memory(wide, vertical.dtype)
+
+
+def _own_memory(part: Tensor, dtype: torch.dtype) -> Tensor:
+    """Copy a part of a tensor, which would keep the memory of the whole."""
+    return part.to(dtype, memory_format=torch.contiguous_format, copy=True)
 
 
 flow_separable_frame_gradient = reference.flow_separable_frame_gradient
@@ -115,19 +122,21 @@ class _Pixel:
     """Expressions in x, y and n that both pipelines share."""
 
     def __init__(self, taps: int, bf16: bool, resampling: str) -> None:
-        self.frame, self.flow = (
-            hl.ImageParam(hl.Float(32), 4, "frame"),
-            hl.ImageParam(hl.Float(32), 4, "flow"),
-        )
-        self.vertical, self.horizontal = (
-            hl.ImageParam(storage(bf16), 4, name) for name in ("vertical", "horizontal")
-        )
-        self.columns, self.rows = hl.Param(hl.Int(32), "columns"), hl.Param(hl.Int(32), "rows")
-        self.taps, self.bf16, self.resampling = taps, bf16, resampling
+        self.frame = hl.ImageParam(hl.Float(32), 4, "frame")
+        self.flow = hl.ImageParam(hl.Float(32), 4, "flow")
+        self.vertical = hl.ImageParam(storage(bf16), 4, "vertical")
+        self.horizontal = hl.ImageParam(storage(bf16), 4, "horizontal")
+        self.columns = hl.Param(hl.Int(32), "columns")
+        self.rows = hl.Param(hl.Int(32), "rows")
+        self.taps = taps
+        self.bf16 = bf16
+        self.resampling = resampling
         self.longer = taps + EXTRA_TAPS[resampling]  # taps of the shifted kernels
         right, down = x + self.flow[x, y, 0, n], y + self.flow[x, y, 1, n]
-        self.left, self.top = hl.floor(right), hl.floor(down)
-        self.part_x, self.part_y = right - self.left, down - self.top
+        self.left = hl.floor(right)
+        self.top = hl.floor(down)
+        self.part_x = right - self.left
+        self.part_y = down - self.top
 
     @property
     def arguments(self) -> list[Any]:
@@ -140,7 +149,8 @@ class _Pixel:
 
     def shifted(self, params: hl.ImageParam, fraction: Any, name: str) -> hl.Func:
         """Return a kernel shifted by a fraction of a pixel, as a function of (x, k, y, n)."""
-        result, total = hl.Func(name), 0.0
+        result = hl.Func(name)
+        total = 0.0
         for offset, weight in enumerate(shift_weights(fraction, self.resampling)):
             tap = self.tap(params, hl.clamp(k - offset, 0, self.taps - 1))
             total += hl.select((k >= offset) & (k < self.taps + offset), tap * weight, 0.0)
@@ -150,15 +160,16 @@ class _Pixel:
     def seen(self, i: Any, j: Any, channel: Any) -> Any:
         """Return the pixel under row i and column j of the shifted kernels."""
         before = self.taps // 2 + taps_before(self.resampling)
-        column, row = (
-            hl.cast(
-                hl.Int(32), hl.clamp(start + (tap - before), 0.0, hl.cast(hl.Float(32), size - 1))
-            )
-            for start, tap, size in ((self.left, j, self.columns), (self.top, i, self.rows))
-        )
-        return self.frame[
-            hl.clamp(column, 0, self.columns - 1), hl.clamp(row, 0, self.rows - 1), channel, n
-        ]
+        column = _pixel_inside(self.left + (j - before), self.columns)
+        row = _pixel_inside(self.top + (i - before), self.rows)
+        return self.frame[column, row, channel, n]
+
+
+def _pixel_inside(place: Any, size: hl.Param) -> Any:
+    """Return the nearest pixel inside of a frame. Clamped as a whole number too: a NaN must not
+    address memory."""
+    inside = hl.clamp(place, 0.0, hl.cast(hl.Float(32), size - 1))
+    return hl.clamp(hl.cast(hl.Int(32), inside), 0, size - 1)
 
 
 @once
@@ -167,7 +178,8 @@ def _forward_pipeline(channels: int, taps: int, bf16: bool, resampling: str) -> 
     row = hl.RDom([(0, pixel.longer)])
     down = pixel.shifted(pixel.vertical, pixel.part_y, "down")
     across = pixel.shifted(pixel.horizontal, pixel.part_x, "across")
-    total, result = hl.Func("total"), hl.Func("result")
+    total = hl.Func("total")
+    result = hl.Func("result")
     total[x, c, y, n] = 0.0
     seen = sum(across[x, tap, y, n] * pixel.seen(row.x, tap, c) for tap in range(pixel.longer))
     total[x, c, y, n] += down[x, row.x, y, n] * seen
@@ -186,15 +198,18 @@ def _forward_pipeline(channels: int, taps: int, bf16: bool, resampling: str) -> 
 @once
 def _gradient_pipeline(channels: int, taps: int, bf16: bool, resampling: str) -> Pipeline:
     """Compute the gradients of x and the columns, then of y and the rows, as one output each."""
-    pixel, result = _Pixel(taps, bf16, resampling), hl.Func("result")
+    pixel = _Pixel(taps, bf16, resampling)
+    result = hl.Func("result")
     gradient = hl.ImageParam(hl.Float(32), 4, "gradient")
     down = pixel.shifted(pixel.vertical, pixel.part_y, "down")
     across = pixel.shifted(pixel.horizontal, pixel.part_x, "across")
-    row, line = hl.RDom([(0, pixel.longer)], "row"), hl.RDom([(0, pixel.longer)], "line")
+    row = hl.RDom([(0, pixel.longer)], "row")
+    line = hl.RDom([(0, pixel.longer)], "line")
     value = hl.Func("value")  # the pixel under a tap, weighted by the gradient of each colour
     value[x, j, k, y, n] = sum(gradient[x, y, z, n] * pixel.seen(k, j, z) for z in range(channels))
     of_down, of_across = hl.Func("of_down"), hl.Func("of_across")
-    of_down[x, k, y, n], of_across[x, k, y, n] = 0.0, 0.0
+    of_down[x, k, y, n] = 0.0
+    of_across[x, k, y, n] = 0.0
     of_down[x, k, y, n] += value[x, line.x, k, y, n] * across[x, line.x, y, n]
     of_across[x, k, y, n] += value[x, k, row.x, y, n] * down[x, row.x, y, n]
 
@@ -211,10 +226,8 @@ def _gradient_pipeline(channels: int, taps: int, bf16: bool, resampling: str) ->
         return sum(slope * total for slope, total in zip(slopes, spread, strict=True))
 
     tall, wide = hl.Func("tall"), hl.Func("wide")
-    tall[x, k, y, n], wide[x, k, y, n] = (
-        of_taps(of_down, pixel.part_y),
-        of_taps(of_across, pixel.part_x),
-    )
+    tall[x, k, y, n] = of_taps(of_down, pixel.part_y)
+    wide[x, k, y, n] = of_taps(of_across, pixel.part_x)
     taken = [function[x, tap, y, n] for function in (tall, wide) for tap in range(taps)]
     of_x = of_fraction(of_across, pixel.horizontal, pixel.part_x)
     of_y = of_fraction(of_down, pixel.vertical, pixel.part_y)

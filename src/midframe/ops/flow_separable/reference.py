@@ -86,14 +86,16 @@ def flow_separable_by_sampling(
     height, width = flow.shape[2:]
     x = flow[:, 0] + torch.arange(width, device=flow.device)  # (N, H, W)
     y = flow[:, 1] + torch.arange(height, device=flow.device)[:, None]
-    before, mode = vertical.shape[1] // 2, "bilinear"
+    before = vertical.shape[1] // 2
+    mode = "bilinear"
     if resampling == "cubic":
         left, top = x.floor(), y.floor()
-        vertical, horizontal = (
-            shift_kernel(kernel.to(part.dtype), part, resampling)
-            for kernel, part in ((vertical, y - top), (horizontal, x - left))
-        )
-        x, y, before, mode = left, top, before + taps_before(resampling), "nearest"
+        vertical = shift_kernel(vertical.to(y.dtype), y - top, resampling)
+        horizontal = shift_kernel(horizontal.to(x.dtype), x - left, resampling)
+        x = left
+        y = top
+        before = before + taps_before(resampling)
+        mode = "nearest"
     count, taps = vertical.shape[:2]
     offsets = torch.arange(taps, device=flow.device) - before
     across = (2 * (x[:, None] + offsets[:, None, None]) + 1) / frame.shape[3] - 1  # (N, K, H, W)
@@ -119,12 +121,13 @@ class _Places:
         height, width = flow.shape[2:]
         x = flow[:, 0] + torch.arange(width, device=flow.device)
         y = flow[:, 1] + torch.arange(height, device=flow.device)[:, None]
-        self.left, self.top = (each.floor() for each in (x, y))
-        self.right, self.down = (
-            x - self.left,
-            y - self.top,
-        )  # how far beyond whole pixels, (N, H, W) in [0, 1)
-        self.reach, self.resampling = taps // 2 + taps_before(resampling), resampling
+        self.left = x.floor()
+        self.top = y.floor()
+        # How far beyond whole pixels, (N, H, W) in [0, 1).
+        self.right = x - self.left
+        self.down = y - self.top
+        self.reach = taps // 2 + taps_before(resampling)
+        self.resampling = resampling
         self.rows, self.columns = frame.shape[2:]
 
     def shift(self, vertical: Tensor, horizontal: Tensor) -> tuple[Tensor, Tensor]:

@@ -59,12 +59,13 @@ def flow_separable_gradients(
     types."""
     count, taps, height, width = vertical.shape
     longer = taps + EXTRA_TAPS[resampling]
-    down, across = (
-        flow.new_empty(count, longer, height, width, dtype=torch.float32) for _ in range(2)
-    )
-    gradient, frame, flow, vertical, horizontal = (
-        each.contiguous() for each in (gradient, frame, flow, vertical, horizontal)
-    )
+    down = flow.new_empty(count, longer, height, width, dtype=torch.float32)
+    across = torch.empty_like(down)
+    gradient = gradient.contiguous()
+    frame = frame.contiguous()
+    flow = flow.contiguous()
+    vertical = vertical.contiguous()
+    horizontal = horizontal.contiguous()
     sizes = _sizes(frame, vertical, resampling)
     _shifted_gradients[_grid(flow)](
         gradient, frame, flow, vertical, horizontal, down, across, **sizes, num_warps=WARPS
@@ -102,7 +103,8 @@ def _grid(flow: Tensor) -> tuple[int, int]:
 
 def _sizes(frame: Tensor, kernel: Tensor, resampling: str) -> dict[str, Any]:
     channels, rows, columns = frame.shape[1:]
-    taps, extra = kernel.shape[1], EXTRA_TAPS[resampling]
+    taps = kernel.shape[1]
+    extra = EXTRA_TAPS[resampling]
     sizes = {"height": kernel.shape[2], "width": kernel.shape[3], "rows": rows, "columns": columns}
     fixed = {
         "taps": taps,
@@ -117,7 +119,8 @@ def _sizes(frame: Tensor, kernel: Tensor, resampling: str) -> dict[str, Any]:
 def _pixels(flow, height, width, block: tl.constexpr):  # type: ignore[no-untyped-def]
     """Return the program's sample and pixels, their offset in an image, and their positions along
     the flow."""
-    n, y = (tl.program_id(0) // height).to(tl.int64), tl.program_id(0) % height
+    n = (tl.program_id(0) // height).to(tl.int64)
+    y = tl.program_id(0) % height
     x = tl.program_id(1) * block + tl.arange(0, block)
     place = y * width + x
     at = n * 2 * height * width + place
@@ -193,12 +196,11 @@ def _forward(  # type: ignore[no-untyped-def]
     room: tl.constexpr,
 ):  # fmt: skip
     n, x, place, right, down = _pixels(flow, height, width, block)
-    inside, area = x < width, height * width
-    kernel, j, channel = (
-        n * taps * area + place,
-        tl.arange(0, wide)[:, None],
-        tl.arange(0, room)[:, None],
-    )
+    inside = x < width
+    area = height * width
+    kernel = n * taps * area + place
+    j = tl.arange(0, wide)[:, None]
+    channel = tl.arange(0, room)[:, None]
     fraction = (right - tl.floor(right))[None, :]
     across = _shift_tap(
         horizontal, kernel[None, :], j, area, inside[None, :], fraction, taps, extra
@@ -225,15 +227,18 @@ def _shifted_gradients(  # type: ignore[no-untyped-def]
 ):  # fmt: skip
     """Compute the gradients of both shifted kernels."""
     n, x, place, right, down = _pixels(flow, height, width, block)
-    inside, area = x < width, height * width
-    kernel, j = n * taps * area + place, tl.arange(0, wide)[:, None]
+    inside = x < width
+    area = height * width
+    kernel = n * taps * area + place
+    j = tl.arange(0, wide)[:, None]
     fraction = (right - tl.floor(right))[None, :]
     across = _shift_tap(
         horizontal, kernel[None, :], j, area, inside[None, :], fraction, taps, extra
     )
     column = _pixel(right[None, :], j, columns, taps, extra)
     used = inside[None, :] & (j < taps + extra)
-    result, outer = n * (taps + extra) * area + place, n * channels * area + place
+    result = n * (taps + extra) * area + place
+    outer = n * channels * area + place
     total = tl.zeros((wide, block), tl.float32)
     for i in range(taps + extra):
         row = frame + n * channels * rows * columns + _pixel(down, i, rows, taps, extra) * columns
@@ -257,7 +262,8 @@ def _split_gradients(  # type: ignore[no-untyped-def]
 ):  # fmt: skip
     """Convert the gradients of the shifted kernels to those of the flow and of the kernels."""
     n, x, place, right, down = _pixels(flow, height, width, block)
-    inside, area = x < width, height * width
+    inside = x < width
+    area = height * width
     at = n * 2 * area + place
     of_x = _split(of_across, horizontal, of_horizontal, right, n, place, area, inside, taps, extra)
     tl.store(of_flow + at, of_x, inside)
@@ -280,7 +286,8 @@ def _split(  # type: ignore[no-untyped-def]
 ):
     """Store the gradient of one kernel; return that of the flow along its axis."""
     fraction = to - tl.floor(to)
-    at, longer = n * taps * area + place, n * (taps + extra) * area + place
+    at = n * taps * area + place
+    longer = n * (taps + extra) * area + place
     of_fraction = 0.0 * fraction
     for k in range(taps):
         tap = tl.load(kernel + at + k * area, inside, 0.0).to(tl.float32)
@@ -300,8 +307,10 @@ def _frame_gradient(  # type: ignore[no-untyped-def]
     taps: tl.constexpr, extra: tl.constexpr, wide: tl.constexpr, block: tl.constexpr,
 ):  # fmt: skip
     n, x, place, right, down = _pixels(flow, height, width, block)
-    inside, area = x < width, height * width
-    kernel, j = n * taps * area + place, tl.arange(0, wide)[:, None]
+    inside = x < width
+    area = height * width
+    kernel = n * taps * area + place
+    j = tl.arange(0, wide)[:, None]
     fraction = (right - tl.floor(right))[None, :]
     across = _shift_tap(
         horizontal, kernel[None, :], j, area, inside[None, :], fraction, taps, extra

@@ -36,7 +36,8 @@ def separable_kernel_gradients(
     kernels' types."""
     taps, height, width = vertical.shape[1:]
     weight, padded, tall, wide = to_accumulation_type(gradient, frame, vertical, horizontal)
-    tall_gradient, wide_gradient = torch.zeros_like(tall), torch.zeros_like(wide)
+    tall_gradient = torch.zeros_like(tall)
+    wide_gradient = torch.zeros_like(wide)
     for i in range(taps):
         for j in range(taps):
             product = (weight * padded[:, :, i : i + height, j : j + width]).sum(1)  # (N, H, W)

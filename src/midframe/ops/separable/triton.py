@@ -45,9 +45,8 @@ def separable_kernel_gradients(
     """Return the gradients of the columns and the rows, in their shape and type."""
     vertical = _dense(vertical)
     tall = torch.empty_like(vertical)
-    horizontal, wide = (
-        _with_layout_of(each, vertical) for each in (horizontal, torch.empty_like(tall))
-    )
+    horizontal = _with_layout_of(horizontal, vertical)
+    wide = _with_layout_of(torch.empty_like(tall), vertical)
     gradient = gradient.contiguous()
     arguments = (gradient, frame, vertical, horizontal, tall, wide)
     _kernel_gradients[_grid(vertical)](
@@ -61,8 +60,10 @@ def separable_frame_gradient(
 ) -> Tensor:
     """Return the gradient of the padded frame, in its shape and type. Gathered, so that it is
     reproducible."""
-    result, vertical = torch.empty_like(frame), _dense(vertical)
-    gradient, horizontal = gradient.contiguous(), _with_layout_of(horizontal, vertical)
+    result = torch.empty_like(frame)
+    vertical = _dense(vertical)
+    gradient = gradient.contiguous()
+    horizontal = _with_layout_of(horizontal, vertical)
     arguments = (gradient, vertical, horizontal, result)
     _frame_gradient[_grid(frame)](*arguments, **_layout(result, vertical, gradient))
     return result
@@ -135,8 +136,11 @@ def _forward(  # type: ignore[no-untyped-def]
     channels: tl.constexpr, taps: tl.constexpr, room: tl.constexpr, block: tl.constexpr,
     precision: tl.constexpr,
 ):  # fmt: skip
-    n, y = (tl.program_id(0) // height).to(tl.int64), tl.program_id(0) % height
-    left, tap, step = tl.program_id(1) * block, tl.arange(0, room), tl.arange(0, block)
+    n = (tl.program_id(0) // height).to(tl.int64)
+    y = tl.program_id(0) % height
+    left = tl.program_id(1) * block
+    tap = tl.arange(0, room)
+    step = tl.arange(0, block)
     x = left + step
     at = n * kn + y * ky + x * kx
     real = (tap[:, None] < taps) & (x[None, :] < width)
@@ -164,8 +168,11 @@ def _kernel_gradients(  # type: ignore[no-untyped-def]
     channels: tl.constexpr, taps: tl.constexpr, room: tl.constexpr, block: tl.constexpr,
     precision: tl.constexpr,
 ):  # fmt: skip
-    n, y = (tl.program_id(0) // height).to(tl.int64), tl.program_id(0) % height
-    left, tap, step = tl.program_id(1) * block, tl.arange(0, room), tl.arange(0, block)
+    n = (tl.program_id(0) // height).to(tl.int64)
+    y = tl.program_id(0) % height
+    left = tl.program_id(1) * block
+    tap = tl.arange(0, room)
+    step = tl.arange(0, block)
     x = left + step
     at = n * kn + y * ky + x * kx
     real = (tap[:, None] < taps) & (x[None, :] < width)
@@ -199,8 +206,10 @@ def _frame_gradient(  # type: ignore[no-untyped-def]
     channels: tl.constexpr, taps: tl.constexpr, room: tl.constexpr, block: tl.constexpr,
 ):  # fmt: skip
     rows = height + taps - 1
-    n, row = (tl.program_id(0) // rows).to(tl.int64), tl.program_id(0) % rows
-    column, tap = tl.program_id(1) * block + tl.arange(0, block), tl.arange(0, room)
+    n = (tl.program_id(0) // rows).to(tl.int64)
+    row = tl.program_id(0) % rows
+    column = tl.program_id(1) * block + tl.arange(0, block)
+    tap = tl.arange(0, room)
     x = column[None, :] - tap[:, None]  # the pixels with taps on these columns, (taps, columns)
     for channel in range(channels):
         total = tl.zeros((block,), tl.float32)

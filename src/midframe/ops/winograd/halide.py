@@ -41,8 +41,17 @@ STRIP = 24
 PAIRS = ((1, 2), (3, 4))
 """Indices in `POINTS` of pairs of opposite points, which share half of their computation."""
 
-NAMES = ("c", "o", "x", "y", "n", "i", "j", "u", "row", "column", "task")
-c, o, x, y, n, i, j, u, row, column, task = map(hl.Var, NAMES)
+c = hl.Var("c")
+o = hl.Var("o")
+x = hl.Var("x")
+y = hl.Var("y")
+n = hl.Var("n")
+i = hl.Var("i")
+j = hl.Var("j")
+u = hl.Var("u")
+row = hl.Var("row")
+column = hl.Var("column")
+task = hl.Var("task")
 
 
 def serves(features: Tensor) -> bool:
@@ -57,7 +66,8 @@ def serves(features: Tensor) -> bool:
 @cache
 def multiplies_bf16() -> bool:
     """Return whether Halide supports the processor's products of bfloat16, which come in pairs."""
-    target, kinds = hl.get_jit_target_from_environment(), hl.TargetFeature
+    target = hl.get_jit_target_from_environment()
+    kinds = hl.TargetFeature
     return any(
         target.has_feature(kind) for kind in (kinds.AVX512_Zen4, kinds.AVX512_SapphireRapids)
     )
@@ -97,7 +107,8 @@ def convolve(features: Tensor, values: Tensor, bias: Tensor, outputs: int, slope
     bf16 = features.dtype == torch.bfloat16
     result = features.new_empty(count, height, width, outputs)
     tiles = -(-width // TILE)
-    strips, at_once = -(-tiles // STRIP), BF16_AT_ONCE if bf16 else AT_ONCE
+    strips = -(-tiles // STRIP)
+    at_once = BF16_AT_ONCE if bf16 else AT_ONCE
     strip = -(-tiles // strips // at_once) * at_once
     _pipeline(bf16, worker())(
         inner(features), writable(values), writable(bias), slope, strip, writable(result)
@@ -109,22 +120,27 @@ def convolve(features: Tensor, values: Tensor, bias: Tensor, outputs: int, slope
 def _pipeline(bf16: bool, of: int) -> Pipeline:
     """Return the pipeline of a worker. Each has its own: it takes half of the time, and others
     would wait."""
-    features, values = (hl.ImageParam(storage(bf16), 4, name) for name in ("features", "values"))
-    bias, slope, strip = (
-        hl.ImageParam(hl.Float(32), 1, "bias"),
-        hl.Param(hl.Float(32)),
-        hl.Param(hl.Int(32)),
-    )
-    channels, wide, high = (features.dim(axis).extent() for axis in range(3))
-    together, at_once = (2, BF16_AT_ONCE) if bf16 else (1, AT_ONCE)
+    features = hl.ImageParam(storage(bf16), 4, "features")
+    values = hl.ImageParam(storage(bf16), 4, "values")
+    bias = hl.ImageParam(hl.Float(32), 1, "bias")
+    slope = hl.Param(hl.Float(32))
+    strip = hl.Param(hl.Int(32))
+    channels = features.dim(0).extent()
+    wide = features.dim(1).extent()
+    high = features.dim(2).extent()
+    together = 2 if bf16 else 1
+    at_once = BF16_AT_ONCE if bf16 else AT_ONCE
     values.dim(0).set_bounds(0, together)
     values.dim(1).set_stride(together)
-    _, from_features, to_outputs = (
-        matrix.round(decimals=12).tolist() for matrix in transforms(SIZE)
-    )
-    down, both, total, product, across, result = map(
-        hl.Func, ("down", "both", "total", "product", "across", "result")
-    )
+    _, input_transform, output_transform = transforms(SIZE)
+    from_features = input_transform.round(decimals=12).tolist()
+    to_outputs = output_transform.round(decimals=12).tolist()
+    down = hl.Func("down")
+    both = hl.Func("both")
+    total = hl.Func("total")
+    product = hl.Func("product")
+    across = hl.Func("across")
+    result = hl.Func("result")
 
     # Input transform, down and then across; sums of products; output transform, down and then
     # across.
@@ -133,7 +149,8 @@ def _pipeline(bf16: bool, of: int) -> Pipeline:
     down[c, x, i, row, n] = hl.mux(i, _values(from_features, seen))
     beside = [down[c, column * TILE + step, i, row, n] for step in range(SPAN)]
     both[c, column, j, i, row, n] = as_stored(hl.mux(j, _values(from_features, beside)), bf16)
-    place, last = j + SPAN * i, channels - 1
+    place = j + SPAN * i
+    last = channels - 1
     alone = as_float(both[last, column, j, i, row, n], bf16) * as_float(
         values[0, o, last // together, place], bf16
     )
@@ -150,14 +167,15 @@ def _pipeline(bf16: bool, of: int) -> Pipeline:
 
     # A task is a strip of tiles; `both` and `product` are computed for all of it, `total` for as
     # many tiles as fit into registers, the others for one tile.
-    guarded, rounded, shifted = (
-        hl.TailStrategy.GuardWithIf,
-        hl.TailStrategy.RoundUp,
-        hl.TailStrategy.ShiftInwards,
-    )
-    in_row, in_column, tile, tile_in_strip, few, lane = (
-        hl.Var(name) for name in ("yi", "xi", "xo", "xt", "oo", "oi")
-    )
+    guarded = hl.TailStrategy.GuardWithIf
+    rounded = hl.TailStrategy.RoundUp
+    shifted = hl.TailStrategy.ShiftInwards
+    in_row = hl.Var("yi")
+    in_column = hl.Var("xi")
+    tile = hl.Var("xo")
+    tile_in_strip = hl.Var("xt")
+    few = hl.Var("oo")
+    lane = hl.Var("oi")
     result.split(y, y, in_row, TILE, guarded).split(x, tile, in_column, TILE, guarded)
     result.split(tile, x, tile_in_strip, strip, guarded).split(o, few, lane, LANES, guarded)
     result.reorder(lane, in_column, in_row, few, tile_in_strip, x, y, n).vectorize(lane).unroll(
@@ -171,7 +189,8 @@ def _pipeline(bf16: bool, of: int) -> Pipeline:
     product.compute_at(result, task).reorder_storage(o, j, i, column, row, n).bound(
         j, 0, SPAN
     ).bound(i, 0, SPAN)
-    group, within = hl.Var("group"), hl.Var("within")
+    group = hl.Var("group")
+    within = hl.Var("within")
     product.split(o, few, lane, LANES, rounded).split(column, group, within, at_once, rounded)
     product.reorder(lane, within, group, few, j, i, row, n).vectorize(lane).unroll(within)
     total.compute_at(product, group).vectorize(o, LANES).unroll(column)
@@ -243,7 +262,5 @@ def _outputs(matrix: list[list[float]], given: Sequence[Any]) -> list[Any]:
 
 
 def _sum(weights: Sequence[float], given: Sequence[Any]) -> Any:
-    first, *others = (
-        hl.f32(weight) * value for weight, value in zip(weights, given, strict=True) if weight
-    )
-    return sum(others, first)
+    terms = [hl.f32(weight) * value for weight, value in zip(weights, given, strict=True) if weight]
+    return sum(terms[1:], terms[0])

@@ -14,7 +14,8 @@ from typing import Any
 import torch
 
 from midframe.errors import ConfigError
-from midframe.training.on_device.leg import LegConfig, train_leg
+from midframe.training.on_device.leg import train_leg
+from midframe.training.on_device.leg_config import LegConfig
 from midframe.training.on_device.step import StepShape
 
 

@@ -68,7 +68,10 @@ class ClipBank:
         return self.windows.get(size) is not None
 
     def _windows(self, clips: Sequence[Clip], size: int) -> _Windows | None:
-        rows, weights, maps, at = [], [], [], 0
+        rows = []
+        weights = []
+        maps = []
+        at = 0
         for number, clip in enumerate(clips):
             if min(self.shapes[number][1:]) < size or not clip.starts:
                 continue

@@ -3,11 +3,9 @@
 import json
 import logging
 import math
-import os
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +13,15 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from midframe.errors import ConfigError
-from midframe.media.suffixes import PHOTOGRAPHS, VIDEOS
 from midframe.models.checkpoint import build_config, channels_last, load_model, save_model
 from midframe.models.flowsep import FlowSep
 from midframe.models.flowsep.net2net import widen
 from midframe.outputs import atomic_write
-from midframe.training.on_device.clips import ClipBank
-from midframe.training.on_device.crops import Crops, concatenate
-from midframe.training.on_device.decoding import Clip, read_clip
+from midframe.training.on_device.leg_config import LegConfig
+from midframe.training.on_device.leg_data import LegData, choose
 from midframe.training.on_device.optimiser import GraphedMuon
-from midframe.training.on_device.overlays import Overlays
-from midframe.training.on_device.photographs import Photographs
-from midframe.training.on_device.step import GraphedStep, StepShape
-from midframe.training.on_device.validation import Triplet, read_triplets, validate
+from midframe.training.on_device.step import GraphedStep
+from midframe.training.on_device.validation import read_triplets, validate
 
 log = logging.getLogger(__name__)
 Report = Callable[[dict[str, Any]], None]
@@ -38,144 +31,6 @@ EMA_FILE = "average.safetensors"
 WEIGHTS_FILE = "weights.safetensors"
 STATE_FILE = "state.safetensors"
 """State of the optimiser."""
-
-
-@dataclass(frozen=True)
-class LegConfig:
-    """Hold the settings of one leg."""
-
-    clips: tuple[str, ...] = ()
-    """Folders of videos; a folder is read once it contains a file `READY`, during the leg too."""
-    photographs: tuple[str, ...] = ()
-    """Folders of photographs."""
-    validation: str = ""
-    """Folder of held-out videos."""
-    init_from: str = ""
-    """Initial weights, of a network of this config or of a smaller one."""
-    resume_from: str = ""
-    """Folder of an earlier leg."""
-    network: dict[str, Any] = field(default_factory=dict)
-    """Fields of `FlowSepConfig` that differ from its defaults."""
-    shapes: tuple[StepShape, ...] = (
-        StepShape(192, (44, 20), probability=0.5),
-        StepShape(384, (14, 8), scale=2, probability=0.3),
-        StepShape(320, (14, 10), probability=0.2),
-    )
-    reductions: tuple[float, ...] = (1.0, 1.5, 2.0)
-    """Factors by which batches of clips are downscaled, chosen at random, if clips are large
-    enough."""
-    overlays: tuple[float, float] = (0.06, 0.2)
-    """Probability of an overlay (text, bars) on crops of clips and of photographs."""
-    max_frames: int = 200
-    """Maximum frames per video."""
-    learning_rate: float = 8e-4
-    weight_decay: float = 1e-2
-    warm_up: int = 150
-    """Steps over which the learning rate rises."""
-    cooling: float = 0.6
-    """Fraction of the time over which the learning rate decays to 0 along a cosine."""
-    ema_decay: float = 0.999
-    """Decay of the moving average of the weights."""
-    loss: tuple[float, float, float] = (1.0, 0.3, 0.0)
-    """Weights of l1, laplacian and mse."""
-    seconds: float = 60.0
-    """Duration of the leg."""
-    steps: int = 0
-    """If not 0, stop after so many steps, if that is earlier."""
-    deadline: float = 0.0
-    """If not 0, stop at this time (seconds since 1970), if that is earlier."""
-    report_every: float = 15.0
-    """Seconds between reports of the losses."""
-    validate_every: float = 60.0
-    """Seconds between validations."""
-    seed: int = 1
-
-
-class Data:
-    """Hold all clips, photographs and overlays; folders of clips may be added during the leg."""
-
-    def __init__(self, config: LegConfig, device: torch.device) -> None:
-        self.config = config
-        self.device = device
-        self.sizes = [
-            round(shape.size * factor) for shape in config.shapes for factor in config.reductions
-        ]
-        self.waiting = [Path(folder) for folder in config.clips]
-        self.reading: list[Future[list[Clip]]] = []
-        self.pool = ThreadPoolExecutor()
-        self.banks: list[ClipBank] = []
-        paths = [
-            path
-            for folder in config.photographs
-            for path in sorted(Path(folder).rglob("*"))
-            if path.suffix.lower() in PHOTOGRAPHS
-        ]
-        self.photographs = Photographs(paths, device) if paths else None
-        self.overlays = Overlays(384, device, config.seed)
-
-    def add_ready(self, wait: bool = False) -> int:
-        """Add the clips of folders that contain a file READY; return the number of new frames.
-
-        Files are read in threads while training runs.
-
-        Args:
-            wait: wait until all files are read.
-        """
-        for folder in [each for each in self.waiting if (each / "READY").exists()]:
-            self.waiting.remove(folder)
-            self.reading.append(self.pool.submit(read_clips, folder, self.config.max_frames))
-        frames = 0
-        for done in [each for each in self.reading if wait or each.done()]:
-            self.reading.remove(done)
-            clips = done.result()
-            self.banks.append(ClipBank(clips, self.sizes, self.device))
-            frames += sum(len(clip.frames) for clip in clips)
-        return frames
-
-    def draw_batch(self, shape: StepShape) -> Crops:
-        """Draw a batch for a step."""
-        of_clips, of_photographs = shape.batch
-        sources = []
-        if self.banks:
-            sources.append(
-                self.overlays.composite(self._clips(of_clips, shape.size), self.config.overlays[0])
-            )
-        else:
-            of_photographs += of_clips
-        if of_photographs:
-            if self.photographs is None:
-                raise ConfigError(
-                    "no photographs: name a folder in `photographs`, or draw 0 of them in `shapes`"
-                )
-            motion = 0.18 if shape.size < 300 else 0.26
-            crops = self.photographs.sample(of_photographs, shape.size, motion)
-            sources.append(self.overlays.composite(crops, self.config.overlays[1]))
-        return concatenate(sources)
-
-    def _clips(self, count: int, size: int) -> Crops:
-        factors = self.config.reductions
-        wanted = round(size * factors[choose([1.0] * len(factors))])
-        for each in (wanted, size):
-            serving = [bank for bank in self.banks if bank.has_crops(each)]
-            if serving:
-                bank = serving[choose([math.sqrt(len(bank.flat)) for bank in serving])]
-                return bank.sample(count, each, size)
-        raise ConfigError(
-            f"no clip is large enough for crops of {size} pixels: use smaller `shapes`"
-        )
-
-
-def choose(weights: Sequence[float]) -> int:
-    """Draw an index with probability proportional to its weight, on the CPU."""
-    return int(torch.multinomial(torch.tensor(weights), 1))
-
-
-def read_clips(folder: Path, max_frames: int) -> list[Clip]:
-    """Read all videos of a folder in parallel."""
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in VIDEOS)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = pool.map(lambda path: read_clip(path, max_frames), paths)
-        return [clip for clips in found for clip in clips]
 
 
 def train_leg(
@@ -199,7 +54,7 @@ def train_leg(
     if device.type == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
         torch.backends.cudnn.benchmark = True
-    data = Data(config, device)
+    data = LegData(config, device)
     data.add_ready()  # starts reading
     model = create_network(config).to(device)
     channels_last(model)
@@ -329,6 +184,3 @@ def _memory(device: torch.device) -> float:
     return (
         round(torch.cuda.max_memory_allocated(device) / 2**30, 1) if device.type == "cuda" else 0.0
     )
-
-
-__all__ = ["LegConfig", "Triplet", "train_leg"]

@@ -48,7 +48,9 @@ class Overlays:
             crops: the samples.
             probability: of an overlay on a sample.
         """
-        count, size, device = len(crops.t), crops.first.shape[-1], crops.t.device
+        count = len(crops.t)
+        size = crops.first.shape[-1]
+        device = crops.t.device
         rand = partial(torch.rand, device=device)
         masks = self.masks[(rand(count) * len(self.masks)).long()].float() / 255
         used = to_nchw(rand(count) < probability).float()

@@ -60,7 +60,9 @@ def validate(
     torch.backends.cudnn.benchmark = False  # there are many frame sizes
     scores: dict[str, list[float]] = {name: [] for name in (*REACHES, "sharpness")}
     for *frames, name in triplets:
-        first, middle, second = [frame.to(device).float() / 255 for frame in frames]
+        first = frames[0].to(device).float() / 255
+        middle = frames[1].to(device).float() / 255
+        second = frames[2].to(device).float() / 255
         interpolated = ema_model(first, second, 0.5).clamp(0, 1).mul(255).round().div(255)
         error = float((interpolated - middle).square().mean())
         scores[name].append(-10 * math.log10(max(error, 1e-10)))

@@ -38,8 +38,8 @@ class ComparisonTarget:
         labels: the factors in the labels.
     """
 
-    holds_matrix = False
-    holds_aspect = True
+    stores_display_matrix = False
+    stores_aspect_ratio = True
     constant = False
     min_step = Fraction(0)
     from_zero = True
@@ -79,7 +79,7 @@ class ComparisonSink:
     """
 
     finished = 0
-    carries_immersion = False
+    stores_spherical_metadata = False
 
     def __init__(self, target: ComparisonTarget, job: Job, lock: FolderLock) -> None:
         self.lock = lock

@@ -9,8 +9,8 @@ from typing import Any
 from midframe.errors import VideoError
 from midframe.folders import visible_files
 from midframe.media.colour.conversion import to_rgb
-from midframe.media.pictures.decoding import HDR_TRANSFERS
 from midframe.media.pictures.images import Array, can_write, lost_properties
+from midframe.media.pictures.picture import HDR_TRANSFERS
 from midframe.media.reading.image_sequence import (
     DEFAULT_NAME,
     is_pattern,
@@ -35,8 +35,8 @@ from midframe.video.sinks.segment_encoder import SegmentEncoder
 class ImageSequenceTarget:
     """Images in a folder, with names from a pattern: a `Target`."""
 
-    holds_matrix = False
-    holds_aspect = False
+    stores_display_matrix = False
+    stores_aspect_ratio = False
     constant = True
     min_step = Fraction(0)
     from_zero = False
@@ -97,7 +97,7 @@ class ImageSequenceTarget:
 class ImageSequenceSink:
     """Writes images from finished segments: a `Sink`."""
 
-    carries_immersion = False
+    stores_spherical_metadata = False
 
     def __init__(self, folder: Path, pattern: str, job: Job, encoder: SegmentEncoder) -> None:
         self.folder = folder

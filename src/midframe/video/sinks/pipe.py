@@ -25,8 +25,8 @@ class PipeTarget:
         descriptor: of an open file; 1 for standard output.
     """
 
-    holds_matrix = False
-    holds_aspect = True
+    stores_display_matrix = False
+    stores_aspect_ratio = True
     constant = True
     min_step = Fraction(0)
     from_zero = False
@@ -56,7 +56,7 @@ class PipeSink:
     """Writes frames immediately, without segments: a `Sink`."""
 
     finished = 0
-    carries_immersion = False
+    stores_spherical_metadata = False
 
     def __init__(self, job: Job, descriptor: int) -> None:
         self.encoding = pipe_encoding(job.picture, job.colour, **job.encoding_arguments)

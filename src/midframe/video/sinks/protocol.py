@@ -14,7 +14,7 @@ import av
 from midframe.errors import MidframeError
 from midframe.media.colour.conversion import Colour
 from midframe.media.colour.side_data import CAPTION_ENCODERS, lost_metadata
-from midframe.media.colour.spherical import immersion_of
+from midframe.media.colour.spherical import spherical_metadata_of
 from midframe.media.reading.source import FrameSource
 from midframe.media.writing.encoders import Encoding
 from midframe.options import EncodingOptions
@@ -48,7 +48,7 @@ class Job:
         return {
             "time_base": self.timeline.time_base,
             "rate": self.timeline.rate,
-            "sample_aspect_ratio": self.source.layout.sample_aspect_ratio,
+            "sample_aspect_ratio": self.source.geometry.sample_aspect_ratio,
         }
 
 
@@ -64,7 +64,7 @@ class Sink(Protocol):
         """Number of segments that exist already, from interrupted work."""
 
     @property
-    def carries_immersion(self) -> bool:
+    def stores_spherical_metadata(self) -> bool:
         """The result stores the metadata of spherical and stereoscopic videos."""
 
     def write(self, frames: Iterable[RenderedFrame]) -> None:
@@ -93,11 +93,11 @@ class Target(Protocol):
         """Options of the encoding."""
 
     @property
-    def holds_matrix(self) -> bool:
+    def stores_display_matrix(self) -> bool:
         """The result can store a display matrix, so frames are not rotated."""
 
     @property
-    def holds_aspect(self) -> bool:
+    def stores_aspect_ratio(self) -> bool:
         """The result can store a sample aspect ratio, so frames are not scaled."""
 
     @property
@@ -155,9 +155,9 @@ def lost_side_data(job: Job, sink: Sink, extent: Extent) -> list[str]:
     """List the side data of the source's frames that the result does not have."""
     encoder = sink.encoding.encoder
     lost = lost_metadata(job.picture, job.source.contents.description)
-    immersion = immersion_of(job.picture)
-    if immersion and not sink.carries_immersion:
-        lost += [f"{name} (the result does not store it)" for name in immersion.names]
+    spherical = spherical_metadata_of(job.picture)
+    if spherical and not sink.stores_spherical_metadata:
+        lost += [f"{name} (the result does not store it)" for name in spherical.names]
     if job.report.captions and encoder not in CAPTION_ENCODERS:
         lost.append(f"closed captions ({encoder} cannot write them: h264 and hevc can)")
     elif extent.captions_left:

@@ -4,7 +4,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from midframe.media.reading.source import WHOLE, FrameSource
-from midframe.media.streams.carriers import Carrier
+from midframe.media.streams.output_streams import OutputStream
 from midframe.media.streams.sound import ConvertedSound
 from midframe.media.writing.encoders import Encoding
 from midframe.media.writing.writer import VideoWriter
@@ -26,44 +26,38 @@ def verify(
         writer: of the file, if it has other streams.
     """
     source = job.source
-    is_part = source.part != WHOLE
-    carriers = writer.others.carriers if writer else {}
-    sounds = {
-        index: carrier for index, carrier in carriers.items() if carrier.stream.type == "audio"
-    }
+    is_excerpt = source.time_range != WHOLE
+    outputs = writer.others.outputs if writer else {}
+    sounds = {index: output for index, output in outputs.items() if output.stream.type == "audio"}
     expected = Expected(
         thumbnails=source.thumbnails,
         end=extent.source_end,
-        sounds=[sound_span(source, index, carrier, extent) for index, carrier in sounds.items()],
+        sounds=[sound_span(source, index, output, extent) for index, output in sounds.items()],
         streams=writer.others.counts if writer else {},
         slow=job.timeline.slow,
         step=1 / job.timeline.rate,
-        stretched=job.timeline.slow != 1 or is_part or bool(writer and writer.converted),
-        shift=extent.begin if is_part else Fraction(0),
+        stretched=job.timeline.slow != 1 or is_excerpt or bool(writer and writer.converted),
+        shift=extent.begin if is_excerpt else Fraction(0),
         aspect=encoding.sample_aspect_ratio,
-        metadata=writer.carried_metadata if writer else {},
+        metadata=writer.source_metadata if writer else {},
     )
     prove(path, job.report, expected)
 
 
 def sound_span(
-    source: FrameSource, index: int, carrier: Carrier, extent: Extent
+    source: FrameSource, index: int, output: OutputStream, extent: Extent
 ) -> StreamSpan | None:
-    """Return start and end of an audio stream within the part that is shown, in seconds of the
+    """Return start and end of an audio stream within the time range, in seconds of the
     source; None if they are unknown or outside."""
     span = source.contents.spans.get(index)
-    is_part = source.part != WHOLE
+    is_excerpt = source.time_range != WHOLE
     if span is None:
         return None
     begin, end = span.begin, span.end
-    if (
-        isinstance(carrier, ConvertedSound)
-        and carrier.begin is not None
-        and carrier.end is not None
-    ):
+    if isinstance(output, ConvertedSound) and output.begin is not None and output.end is not None:
         # packets do not state the times of all codecs
-        offset = extent.begin if is_part else 0
-        begin, end = carrier.begin + offset, carrier.end + offset
-    if is_part:
+        offset = extent.begin if is_excerpt else 0
+        begin, end = output.begin + offset, output.end + offset
+    if is_excerpt:
         begin, end = max(begin, extent.begin), min(end, extent.end)
     return StreamSpan(begin, end) if begin < end else None

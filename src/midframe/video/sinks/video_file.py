@@ -9,13 +9,13 @@ from typing import Any
 import av
 
 from midframe.errors import VideoError
-from midframe.media.colour.spherical import immersion_of
+from midframe.media.colour.spherical import spherical_metadata_of
 from midframe.media.containers import IN_MILLISECONDS, PLAIN_FORMATS, container_format
 from midframe.media.reading.icc_profile import lost_profile
 from midframe.media.reading.source import WHOLE, FrameSource
-from midframe.media.streams.carrying import Span, StreamsFailed
-from midframe.media.streams.rehearsal import make_plan
-from midframe.media.streams.streams import Plan, plan_time_code
+from midframe.media.streams.stream_writer import Span, StreamsFailed
+from midframe.media.streams.streams import StreamPlan, plan_time_code
+from midframe.media.streams.trials import plan_streams
 from midframe.media.writing.encoders import Encoding, choose_encoding
 from midframe.media.writing.spherical_boxes import Template, template_of
 from midframe.media.writing.writer import VideoWriter
@@ -32,14 +32,14 @@ from midframe.video.timeline import ConstantRate, TrueTimes
 class VideoFileTarget:
     """A file of one of the `CONTAINERS`, with all other streams of the source: a `Target`."""
 
-    holds_aspect = True
+    stores_aspect_ratio = True
     min_step = Fraction(0)
     from_zero = False
 
     def __init__(self, path: Path, options: EncodingOptions) -> None:
         self.path = path
         self.options = options
-        self.holds_matrix = container_format(path.suffix) not in PLAIN_FORMATS
+        self.stores_display_matrix = container_format(path.suffix) not in PLAIN_FORMATS
         self.constant = container_format(path.suffix) == "avi"
 
     def check(self, source: Path, *, overwrite: bool, resume: bool = False) -> None:
@@ -50,8 +50,13 @@ class VideoFileTarget:
         """See `Target`: a file contains the fingerprint of its options."""
         return is_marked(self.path, result_mark(settings, self.options), overwrite=overwrite)
 
-    def begin(self, job: Job, *, resume: bool, overwrite: bool) -> "VideoFileSink":
-        """See `Target`."""
+    def choose_encoding(self, job: Job) -> Encoding:
+        """Return the encoding of the result's frames.
+
+        Raises:
+            VideoError: the container does not support the frame rate, or the encoder does not
+                accept the frames or the options.
+        """
         if self.constant and isinstance(job.timeline, TrueTimes):
             raise VideoError(
                 f"{self.path}: .avi files need a constant frame rate: drop --vfr, or use .mkv"
@@ -62,13 +67,17 @@ class VideoFileTarget:
                 f"{float(job.timeline.rate):.0f}: "
                 "name an OUT of .mp4, or choose a lower --factor or --fps"
             )
-        encoding = choose_encoding(
+        return choose_encoding(
             job.picture,
             job.colour,
             suffix=self.path.suffix,
             options=self.options,
             **job.encoding_arguments,
         )
+
+    def begin(self, job: Job, *, resume: bool, overwrite: bool) -> "VideoFileSink":
+        """See `Target`."""
+        encoding = self.choose_encoding(job)
         encoder = SegmentEncoder(self.path, job, encoding, resume=resume, overwrite=overwrite)
         with abort_on_error(encoder.abort):
             return VideoFileSink(self.path, self.options, job, encoder)
@@ -91,10 +100,10 @@ class VideoFileSink:
         self.encoding = encoder.encoding
         self.finished = encoder.finished
         self.plan = _plan_streams(path, options, job, encoder.folder)
-        """How the streams other than the video are carried over."""
+        """How the streams other than the video get into the result."""
         self.template = _template_of(path, job, self.encoding)
         """Template of the video stream of spherical and stereoscopic videos."""
-        self.carries_immersion = self.template is not None
+        self.stores_spherical_metadata = self.template is not None
         while True:
             try:
                 writer = self._writer(job.source, None)
@@ -143,16 +152,14 @@ class VideoFileSink:
         segments = self.encoder.segments
         extradata = segments.extradata()
         with self.job.source.reopen() as source:
-            span = None if self.job.source.part == WHOLE else Span(extent.begin, extent.end)
+            span = None if self.job.source.time_range == WHOLE else Span(extent.begin, extent.end)
             with self._writer(source, span) as writer:
                 if writer.stream.codec_context.extradata not in (None, extradata):
                     raise VideoError(
                         f"{segments.folder} was started with another encoder: start again with "
                         "--overwrite"
                     )
-                kept = [
-                    stream for stream in source.others if stream.index in writer.others.carriers
-                ]
+                kept = [stream for stream in source.others if stream.index in writer.others.outputs]
                 writer.join(segments.packets(extent.end_pts), source.packets(kept))
         return writer
 
@@ -167,16 +174,16 @@ class VideoFileSink:
             mute=self.options.mute,
             plan=self.plan,
             span=span,
-            matrix=self.job.source.layout.matrix,
+            matrix=self.job.source.geometry.display_matrix,
             template=self.template,
             unfinished=self.encoder.folder / self.path.name,
             mark=result_mark(self.job.settings, self.options),
         )
 
 
-def _plan_streams(path: Path, options: EncodingOptions, job: Job, scratch: Path) -> Plan:
-    """Plan the streams other than the video, and the time code."""
-    plan = make_plan(
+def _plan_streams(path: Path, options: EncodingOptions, job: Job, scratch: Path) -> StreamPlan:
+    """StreamPlan the streams other than the video, and the time code."""
+    plan = plan_streams(
         job.source.path,
         job.source.others,
         path,
@@ -191,13 +198,13 @@ def _plan_streams(path: Path, options: EncodingOptions, job: Job, scratch: Path)
 
 
 def _template_of(path: Path, job: Job, encoding: Encoding) -> Template | None:
-    immersion = immersion_of(job.picture)
+    spherical = spherical_metadata_of(job.picture)
     form = container_format(path.suffix)
     flat_only = form == "mov"  # FFmpeg writes no `sv3d` there
-    if not immersion or not immersion.can_be_carried or form in PLAIN_FORMATS:
+    if not spherical or not spherical.can_be_stored or form in PLAIN_FORMATS:
         return None
-    if flat_only and immersion.sphere:
+    if flat_only and spherical.spherical_mapping:
         return None
     with suppress(av.FFmpegError, ValueError):
-        return template_of(encoding, immersion)
+        return template_of(encoding, spherical)
     return None  # MP4 does not support the codec: reported as dropped

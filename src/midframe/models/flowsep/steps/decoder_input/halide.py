@@ -31,8 +31,13 @@ from midframe.ops.halide_tools import (
     writable,
 )
 
-NAMES = ("x", "y", "c", "n", "i", "j", "task")
-x, y, c, n, i, j, task = map(hl.Var, NAMES)
+x = hl.Var("x")
+y = hl.Var("y")
+c = hl.Var("c")
+n = hl.Var("n")
+i = hl.Var("i")
+j = hl.Var("j")
+task = hl.Var("task")
 
 
 def decoder_input(
@@ -69,9 +74,11 @@ def decoder_input(
 
 @once
 def _warp(bf16: bool) -> Pipeline:
-    frame, flow = hl.ImageParam(storage(bf16), 4, "frame"), hl.ImageParam(hl.Float(32), 4, "flow")
+    frame = hl.ImageParam(storage(bf16), 4, "frame")
+    flow = hl.ImageParam(hl.Float(32), 4, "flow")
     width, height = frame.dim(1).extent(), frame.dim(2).extent()
-    whole, part = hl.Func("whole"), hl.Func("part")
+    whole = hl.Func("whole")
+    part = hl.Func("part")
     places = [
         hl.clamp(
             hl.cast(hl.Float(32), own) + flow[x, y, axis, n], 0.0, hl.cast(hl.Float(32), size - 1)
@@ -117,15 +124,18 @@ def _correlate(bf16: bool, side: int, narrow: bool) -> Pipeline:
         side: an odd number.
         narrow: rows are shorter than a register.
     """
-    lanes, guarded = natural_lanes(), hl.TailStrategy.GuardWithIf
+    lanes = natural_lanes()
+    guarded = hl.TailStrategy.GuardWithIf
     tail = guarded if narrow else hl.TailStrategy.ShiftInwards
-    first, second = (hl.ImageParam(storage(bf16), 4, name) for name in ("first", "second"))
+    first = hl.ImageParam(storage(bf16), 4, "first")
+    second = hl.ImageParam(storage(bf16), 4, "second")
     channels = first.dim(0).extent()
     r = hl.RDom([(0, channels)], "r")
     first_plane, first_scale = _planes(first, "first", r, bf16)
     second_plane, second_scale = _planes(second, "second", r, bf16)
     radius = side // 2
-    total, result = hl.Func("total"), hl.Func("result")
+    total = hl.Func("total")
+    result = hl.Func("result")
     total[x, j, y, i, n] = 0.0
     displaced = second_plane[x + j - radius, y + i - radius, r.x, n]
     total[x, j, y, i, n] += first_plane[x, y, r.x, n] * displaced
@@ -136,7 +146,8 @@ def _correlate(bf16: bool, side: int, narrow: bool) -> Pipeline:
     # A task is a row of pixels. For each row of displacements, `lanes` pixels are multiplied with
     # all displacements of that row together: so many vectors fit into registers, whatever the
     # size, and each value of the first frame is loaded once for all of them.
-    row, place = hl.Var("row"), hl.Var("place")
+    row = hl.Var("row")
+    place = hl.Var("place")
     result.bound(c, 0, side * side).split(c, row, place, side).reorder(place, x, row, y, n)
     result.unroll(place).fuse(y, n, task).parallel(task).vectorize(x, lanes, tail)
     total.compute_at(result, x).vectorize(x, lanes).unroll(j).bound(j, 0, side)
@@ -151,13 +162,15 @@ def _planes(image: hl.ImageParam, name: str, r: hl.RDom, bf16: bool) -> tuple[hl
     width, height = image.dim(1).extent(), image.dim(2).extent()
     inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
     value = as_float(image[c, hl.clamp(x, 0, width - 1), hl.clamp(y, 0, height - 1), n], bf16)
-    names = (f"{part}_{name}" for part in ("plane", "squares", "scale"))
-    plane, squares, scale = map(hl.Func, names)
+    plane = hl.Func(f"plane_{name}")
+    squares = hl.Func(f"squares_{name}")
+    scale = hl.Func(f"scale_{name}")
     plane[x, y, c, n] = hl.select(inside, value, 0.0)
     squares[x, y, n] = 0.0
     squares[x, y, n] += plane[x, y, r.x, n] ** 2
     scale[x, y, n] = 1.0 / hl.max(hl.sqrt(squares[x, y, n]), hl.f32(MIN_LENGTH))
-    lanes, guarded = natural_lanes(), hl.TailStrategy.GuardWithIf
+    lanes = natural_lanes()
+    guarded = hl.TailStrategy.GuardWithIf
     # A row of all channels is contiguous: separate planes would be on as many pages of memory.
     plane.compute_root().reorder_storage(x, c, y, n).reorder(x, c, y, n)
     plane.vectorize(x, lanes, guarded).parallel(y)

@@ -62,9 +62,11 @@ class _DecoderInput(torch.autograd.Function):
         radius: int,
         multiple: int,
     ) -> Tensor:
-        inner, flow = channels_innermost(features), flow.float().contiguous()
+        inner = channels_innermost(features)
+        flow = flow.float().contiguous()
         result, scales = forward(inner, carried, flow, t, radius, multiple)
-        ctx.radius, ctx.depth = radius, 0 if carried is None else carried.shape[1]
+        ctx.radius = radius
+        ctx.depth = 0 if carried is None else carried.shape[1]
         ctx.save_for_backward(inner, flow, result, scales)
         return result.permute(0, 3, 1, 2)
 
@@ -101,7 +103,8 @@ def forward(
         (N, h, w, channels) in the type of the features, and (2, N, h, w) float32.
     """
     doubled, height, width, channels = inner.shape
-    samples, depth = doubled // 2, 0 if carried is None else carried.shape[1]
+    samples = doubled // 2
+    depth = 0 if carried is None else carried.shape[1]
     offset = 2 * channels + _displacements(radius)
     total = triton.cdiv(offset + depth + 5, multiple) * multiple
     result = inner.new_empty(samples, height, width, total)
@@ -121,10 +124,8 @@ def forward(
             precision=product_precision(),
             upcast=_upcast(inner), num_warps=2, num_stages=1,
         )  # fmt: skip
-    room, tail = (
-        triton.next_power_of_2(max(depth, 1)),
-        triton.next_power_of_2(total - offset - depth),
-    )
+    room = triton.next_power_of_2(max(depth, 1))
+    tail = triton.next_power_of_2(total - offset - depth)
     block = max(1, VALUES // max(room, tail))
     triton_kernels.fill[(triton.cdiv(pixels, block),)](
         inner if carried is None else channels_innermost(carried), flow,
@@ -157,7 +158,8 @@ def gradients(
     doubled, height, width, channels = inner.shape
     of_features = torch.zeros(inner.shape, dtype=torch.float32, device=inner.device)
     of_flow = torch.empty_like(flow)
-    room, block = _dot_size(channels), BLOCK if radius else ROW_BLOCK
+    room = _dot_size(channels)
+    block = BLOCK if radius else ROW_BLOCK
     triton_kernels.gradients[(doubled // 2 * height, triton.cdiv(width, block), 2)](
         outer, inner, flow, result, scales, of_features, of_flow,
         samples=doubled // 2, height=height, width=width, total=result.shape[3],

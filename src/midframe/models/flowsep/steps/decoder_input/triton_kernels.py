@@ -34,13 +34,12 @@ def warp(  # type: ignore[no-untyped-def]
     total: tl.constexpr, channels: tl.constexpr, min_length: tl.constexpr, room: tl.constexpr,
     block: tl.constexpr,
 ):  # fmt: skip
-    pixel, side = tl.program_id(0) * block + tl.arange(0, block), tl.program_id(1)
+    pixel = tl.program_id(0) * block + tl.arange(0, block)
+    side = tl.program_id(1)
     area = height * width
-    real, n, channel = (
-        pixel < samples * area,
-        (pixel // area).to(tl.int64),
-        tl.arange(0, room)[None, :],
-    )
+    real = pixel < samples * area
+    n = (pixel // area).to(tl.int64)
+    channel = tl.arange(0, room)[None, :]
     used = real[:, None] & (channel < channels)
     left, top, px, py, _, _ = _source(flow, side, n, pixel % area, height, width, real)
     right, below = tl.minimum(left + 1, width - 1), tl.minimum(top + 1, height - 1)
@@ -74,7 +73,8 @@ def _window(  # type: ignore[no-untyped-def]
     """
     wide: tl.constexpr = block + 2 * radius
     place = start + tl.arange(0, window)
-    down, column = place // wide - radius, tl.program_id(1) * block + place % wide - radius
+    down = place // wide - radius
+    column = tl.program_id(1) * block + place % wide - radius
     inside = (place < (2 * radius + 1) * wide) & (column >= 0) & (column < width)
     return down, column, inside & (y + down >= 0) & (y + down < height)
 
@@ -87,8 +87,10 @@ def correlate(  # type: ignore[no-untyped-def]
     upcast: tl.constexpr,
 ):  # fmt: skip
     side: tl.constexpr = 2 * radius + 1
-    line, x = tl.program_id(0), tl.program_id(1) * block + tl.arange(0, block)
-    y, real = line % height, x < width
+    line = tl.program_id(0)
+    x = tl.program_id(1) * block + tl.arange(0, block)
+    y = line % height
+    real = x < width
     own = line.to(tl.int64) * width + x
     length = tl.load(scales + own, real, 0.0) * gain
     others = scales + samples.to(tl.int64) * height * width
@@ -123,8 +125,11 @@ def fill(  # type: ignore[no-untyped-def]
     block: tl.constexpr,
 ):  # fmt: skip
     """Write the carried features, upsampled, then the flow, t and zeros."""
-    pixel, area = tl.program_id(0) * block + tl.arange(0, block), height * width
-    real, n, place = pixel < samples * area, (pixel // area).to(tl.int64), pixel % area
+    pixel = tl.program_id(0) * block + tl.arange(0, block)
+    area = height * width
+    real = pixel < samples * area
+    n = (pixel // area).to(tl.int64)
+    place = pixel % area
     to = result + (pixel.to(tl.int64) * total + offset)[:, None]
     if depth > 0:
         channel = tl.arange(0, room)[None, :]
@@ -173,12 +178,12 @@ def gradients(  # type: ignore[no-untyped-def]
     precision: tl.constexpr,
     upcast: tl.constexpr,
 ):  # fmt: skip
-    side, line, x = (
-        tl.program_id(2),
-        tl.program_id(0),
-        tl.program_id(1) * block + tl.arange(0, block),
-    )
-    y, real, area = line % height, x < width, height * width
+    side = tl.program_id(2)
+    line = tl.program_id(0)
+    x = tl.program_id(1) * block + tl.arange(0, block)
+    y = line % height
+    real = x < width
+    area = height * width
     own = line.to(tl.int64) * width + x
     channel = tl.arange(0, room)[None, :]
     used = real[:, None] & (channel < channels)
@@ -191,7 +196,8 @@ def gradients(  # type: ignore[no-untyped-def]
             total, radius,
             channels, gain, min_length, room, window, block, precision, upcast,
         )  # fmt: skip
-    n, place = (line // height).to(tl.int64), y * width + x
+    n = (line // height).to(tl.int64)
+    place = y * width + x
     left, top, px, py, inside_x, inside_y = _source(flow, side, n, place, height, width, real)
     right, below = tl.minimum(left + 1, width - 1), tl.minimum(top + 1, height - 1)
     frame = (side * samples + n) * area
@@ -230,7 +236,9 @@ def _correlation_gradient(  # type: ignore[no-untyped-def]
 ):  # fmt: skip
     """Return the gradient of the warped features of the first (side 0) or second frame (1) from the
     correlation."""
-    y, real, frame = line % height, x < width, samples.to(tl.int64) * height * width
+    y = line % height
+    real = x < width
+    frame = samples.to(tl.int64) * height * width
     sign = 1 - 2 * side  # displacements are from the first to the second frame
     total_gradient = tl.zeros((block, room), tl.float32)
     for start in range(0, (2 * radius + 1) * (block + 2 * radius), window):
@@ -287,10 +295,14 @@ def carried_gradient(  # type: ignore[no-untyped-def]
     # The step is not a compile-time constant otherwise: vectorised stores of several channels per
     # thread would distribute the unaligned loads over the threads in the same way, several times
     # slower.
-    pixel, area = tl.program_id(0) * block + tl.arange(0, block), height * width
-    real, channel = pixel < samples * area, tl.arange(0, room)[None, :]
+    pixel = tl.program_id(0) * block + tl.arange(0, block)
+    area = height * width
+    real = pixel < samples * area
+    channel = tl.arange(0, room)[None, :]
     used = real[:, None] & (channel < depth)
-    n, y, x = (pixel // area).to(tl.int64), pixel % area // width, pixel % width
+    n = (pixel // area).to(tl.int64)
+    y = pixel % area // width
+    x = pixel % width
     value = tl.zeros((block, room), tl.float32)
     for i in range(4):  # not unrolled: too many loads for the registers
         for j in tl.static_range(4):

@@ -7,8 +7,12 @@ from torch import Tensor
 from midframe.models.flowsep.steps.downsampling.plain import pad_to_multiple
 from midframe.ops.halide_tools import LANES, Pipeline, in_rows, once, writable
 
-NAMES = ("x", "y", "c", "n", "u", "task")
-x, y, c, n, u, task = map(hl.Var, NAMES)
+x = hl.Var("x")
+y = hl.Var("y")
+c = hl.Var("c")
+n = hl.Var("n")
+u = hl.Var("u")
+task = hl.Var("task")
 
 
 def downsample(frame: Tensor, factor: int, multiple: int = 1) -> Tensor:
@@ -30,7 +34,8 @@ def downsample(frame: Tensor, factor: int, multiple: int = 1) -> Tensor:
 @once
 def _pipeline(channels: int, factor: int) -> Pipeline:
     rows = hl.ImageParam(hl.Float(32), 3, "rows")
-    column, result = hl.Func("column"), hl.Func("result")
+    column = hl.Func("column")
+    result = hl.Func("result")
     column[u, y, n] = sum(rows[u, y * factor + step, n] for step in range(factor))
     across = sum(column[(x * factor + step) * channels + c, y, n] for step in range(factor))
     result[c, x, y, n] = across * (1.0 / factor**2)

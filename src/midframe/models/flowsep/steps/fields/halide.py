@@ -18,8 +18,12 @@ from midframe.ops.halide_tools import (
     writable,
 )
 
-NAMES = ("x", "y", "c", "n", "k", "task")
-x, y, c, n, k, task = map(hl.Var, NAMES)
+x = hl.Var("x")
+y = hl.Var("y")
+c = hl.Var("c")
+n = hl.Var("n")
+k = hl.Var("k")
+task = hl.Var("task")
 
 
 def decode_outputs(outputs: Tensor, flow: Tensor, t: Tensor, normalise: bool) -> Tensor:
@@ -36,7 +40,9 @@ def _pipeline(bf16: bool, layout: FieldLayout, normalise: bool) -> Pipeline:
     flow = hl.ImageParam(hl.Float(32), 4, "flow")
     odds = hl.ImageParam(hl.Float(32), 4, "odds")
     taps = layout.taps
-    value, divisor, result = hl.Func("value"), hl.Func("divisor"), hl.Func("result")
+    value = hl.Func("value")
+    divisor = hl.Func("divisor")
+    result = hl.Func("result")
     value[x, c, y, n] = as_float(outputs[c, x, y, n], bf16)
     first_tap = layout.kernels.start + k * taps
     total = 1.0 + sum(value[x, first_tap + tap, y, n] for tap in range(taps))

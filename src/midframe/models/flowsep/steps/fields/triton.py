@@ -39,7 +39,8 @@ def _decode_outputs(  # type: ignore[no-untyped-def]
     min_sum: tl.constexpr, block: tl.constexpr,
 ):  # fmt: skip
     n, y, x, real = pixels(samples, height, width, block)
-    area, place = height * width, y * width + x
+    area = height * width
+    place = y * width + x
     given = outputs + (n * area + place) * channels
     to = result + n * channels * area + place
     for axis in tl.static_range(flows):

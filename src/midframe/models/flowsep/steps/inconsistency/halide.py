@@ -20,8 +20,10 @@ from midframe.ops.halide_tools import (
     writable,
 )
 
-NAMES = ("x", "y", "n", "task")
-x, y, n, task = map(hl.Var, NAMES)
+x = hl.Var("x")
+y = hl.Var("y")
+n = hl.Var("n")
+task = hl.Var("task")
 
 
 def inconsistency(first: Tensor, second: Tensor, fields: Tensor) -> Tensor:
@@ -34,11 +36,14 @@ def inconsistency(first: Tensor, second: Tensor, fields: Tensor) -> Tensor:
 
 @once
 def _pipeline(layout: FieldLayout) -> Pipeline:
-    first, second, fields = (
-        hl.ImageParam(hl.Float(32), 4, name) for name in ("first", "second", "fields")
-    )
+    first = hl.ImageParam(hl.Float(32), 4, "first")
+    second = hl.ImageParam(hl.Float(32), 4, "second")
+    fields = hl.ImageParam(hl.Float(32), 4, "fields")
     width, height = fields.dim(0).extent(), fields.dim(1).extent()
-    here, padded, down, result = map(hl.Func, ("here", "padded", "down", "result"))
+    here = hl.Func("here")
+    padded = hl.Func("padded")
+    down = hl.Func("down")
+    result = hl.Func("result")
     first_colours = _along_flow(first, fields, layout.flow_to_first, width, height)
     second_colours = _along_flow(second, fields, layout.flow_to_second, width, height)
     pairs = zip(first_colours, second_colours, strict=True)

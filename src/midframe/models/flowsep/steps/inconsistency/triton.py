@@ -41,7 +41,8 @@ def _pixels(  # type: ignore[no-untyped-def]
     block: tl.constexpr,
 ):  # fmt: skip
     n, y, x, real = pixels(samples, height, width, block)
-    area, place = height * width, y * width + x
+    area = height * width
+    place = y * width + x
     at = values + n * fields * area + place
     a, b, c, d, px, py = corners(at, y, x, height, width, area, real)
     e, f, g, h, qx, qy = corners(at + second_flow * area, y, x, height, width, area, real)
@@ -57,7 +58,8 @@ def _pixels(  # type: ignore[no-untyped-def]
 @triton.jit(do_not_specialize=SIZES)  # type: ignore[untyped-decorator]
 def _mean(own, result, samples, height, width, radius: tl.constexpr, block: tl.constexpr):  # type: ignore[no-untyped-def]
     n, y, x, real = pixels(samples, height, width, block)
-    total, count = tl.zeros((block,), tl.float32), tl.zeros((block,), tl.float32)
+    total = tl.zeros((block,), tl.float32)
+    count = tl.zeros((block,), tl.float32)
     for i in range(-radius, radius + 1):
         for j in range(-radius, radius + 1):
             inside = real & (y + i >= 0) & (y + i < height) & (x + j >= 0) & (x + j < width)

@@ -11,8 +11,11 @@ from torch import Tensor
 from midframe.models.flowsep.steps.local_difference.plain import REACH
 from midframe.ops.halide_tools import LANES, Pipeline, in_one_loop, in_rows, once, writable
 
-NAMES = ("x", "y", "n", "u", "task")
-x, y, n, u, task = map(hl.Var, NAMES)
+x = hl.Var("x")
+y = hl.Var("y")
+n = hl.Var("n")
+u = hl.Var("u")
+task = hl.Var("task")
 
 
 def local_difference(first: Tensor, second: Tensor, factor: int, size: tuple[int, int]) -> Tensor:
@@ -27,10 +30,16 @@ def local_difference(first: Tensor, second: Tensor, factor: int, size: tuple[int
 
 @once
 def _pipeline(channels: int, factor: int) -> Pipeline:
-    first, second = (hl.ImageParam(hl.Float(32), 3, name) for name in ("first", "second"))
-    params = [hl.Param(hl.Int(32), name) for name in ("columns", "rows", "wide", "high")]
-    columns, rows, wide, high = params
-    column, square, down, result = map(hl.Func, ("column", "square", "down", "result"))
+    first = hl.ImageParam(hl.Float(32), 3, "first")
+    second = hl.ImageParam(hl.Float(32), 3, "second")
+    columns = hl.Param(hl.Int(32), "columns")
+    rows = hl.Param(hl.Int(32), "rows")
+    wide = hl.Param(hl.Int(32), "wide")
+    high = hl.Param(hl.Int(32), "high")
+    column = hl.Func("column")
+    square = hl.Func("square")
+    down = hl.Func("down")
+    result = hl.Func("result")
     lines = [hl.min(y * factor + step, rows - 1) for step in range(factor)]
     column[u, y, n] = _largest(hl.abs(first[u, line, n] - second[u, line, n]) for line in lines)
     pixels = [hl.min(x * factor + step, columns - 1) for step in range(factor)]
@@ -51,7 +60,7 @@ def _pipeline(channels: int, factor: int) -> Pipeline:
     result.fuse(y, n, task).parallel(task).vectorize(x, LANES, guarded)
     down.compute_at(result, task).vectorize(x, LANES, guarded)
     in_one_loop(column, square, down, result)
-    return Pipeline(result, first, second, *params)
+    return Pipeline(result, first, second, columns, rows, wide, high)
 
 
 def _largest(values: Iterable[Any]) -> Any:

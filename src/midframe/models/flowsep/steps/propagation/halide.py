@@ -23,8 +23,13 @@ from midframe.ops.halide_tools import (
 QUAD = 4
 """Channels that are read at a time, with zeros for missing ones."""
 
-NAMES = ("x", "y", "c", "k", "n", "i", "task")
-x, y, c, k, n, i, task = map(hl.Var, NAMES)
+x = hl.Var("x")
+y = hl.Var("y")
+c = hl.Var("c")
+k = hl.Var("k")
+n = hl.Var("n")
+i = hl.Var("i")
+task = hl.Var("task")
 
 
 def choose_candidates(first: Tensor, second: Tensor, flow: Tensor, distance: int) -> Tensor:
@@ -48,7 +53,8 @@ def _pad_channels(frame: Tensor, channels: int) -> Tensor:
 @once
 def _pipeline(channels: int) -> Pipeline:
     frames = [hl.ImageParam(hl.Float(32), 4, name) for name in ("first", "second")]
-    flow, distance = hl.ImageParam(hl.Float(32), 4, "flow"), hl.Param(hl.Int(32), "distance")
+    flow = hl.ImageParam(hl.Float(32), 4, "flow")
+    distance = hl.Param(hl.Int(32), "distance")
     width, height = flow.dim(0).extent(), flow.dim(1).extent()
     down = [hl.i32(step) for step, _ in CANDIDATES]
     right = [hl.i32(step) for _, step in CANDIDATES]
@@ -64,26 +70,34 @@ def _pipeline(channels: int) -> Pipeline:
     near[x, i, k, y, n] = (left, top, part_x, part_y)
 
     def along_flow(frame: int) -> Any:
-        left, top, part_x, part_y = (near[x, frame, k, y, n][number] for number in range(4))
-        across = (left, hl.min(left + 1, width - 1), part_x)
-        down = (top, hl.min(top + 1, height - 1), part_y)
+        place = near[x, frame, k, y, n]
+        left = place[0]
+        top = place[1]
+        across = (left, hl.min(left + 1, width - 1), place[2])
+        down = (top, hl.min(top + 1, height - 1), place[3])
         return fetch_bilinear(frames[frame], c, n, across, down, bf16=False)
 
     r = hl.RDom([(0, channels)], "r")
-    difference, summed, total = hl.Func("difference"), hl.Func("summed"), hl.Func("total")
+    difference = hl.Func("difference")
+    summed = hl.Func("summed")
+    total = hl.Func("total")
     difference[c, x, k, y, n] = hl.abs(along_flow(0) - along_flow(1))
     summed[x, k, y, n] = 0.0
     summed[x, k, y, n] += difference[r.x, x, k, y, n]
     # Not `summed` itself: Halide would use atomics for additions from parallel rows.
     total[x, k, y, n] = summed[x, k, y, n]
     inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-    padded, column, box, result = (hl.Func(name) for name in ("padded", "column", "box", "result"))
+    padded = hl.Func("padded")
+    column = hl.Func("column")
+    box = hl.Func("box")
+    result = hl.Func("result")
     nearest = total[hl.clamp(x, 0, width - 1), k, hl.clamp(y, 0, height - 1), n]
     padded[x, k, y, n] = hl.select(inside, nearest, 0.0)
     offsets = range(-WINDOW_RADIUS, WINDOW_RADIUS + 1)
     column[x, k, y, n] = sum((padded[x, k, y + offset, n] for offset in offsets), hl.f32(0))
     box[x, k, y, n] = sum((column[x + offset, k, y, n] for offset in offsets), hl.f32(0))
-    least, chosen = box[x, 0, y, n], hl.i32(0)
+    least = box[x, 0, y, n]
+    chosen = hl.i32(0)
     for number in range(1, len(CANDIDATES)):
         chosen = hl.select(box[x, number, y, n] < least, number, chosen)
         least = hl.min(least, box[x, number, y, n])

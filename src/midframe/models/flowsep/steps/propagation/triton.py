@@ -127,7 +127,8 @@ def _differences(  # type: ignore[no-untyped-def]
     channels: tl.constexpr, candidates: tl.constexpr, bits: tl.constexpr, block: tl.constexpr,
 ):  # fmt: skip
     n, y, x, real = pixels(samples, height, width, block)
-    k, area = tl.program_id(1), height * width
+    k = tl.program_id(1)
+    area = height * width
     at = flow + n * 4 * area + _candidate(k, y, x, height, width, distance, candidates, bits)
     a, b, c, d, px, py = corners(at, y, x, height, width, area, real)
     e, f, g, h, qx, qy = corners(at + 2 * area, y, x, height, width, area, real)
@@ -159,7 +160,8 @@ def _choose(  # type: ignore[no-untyped-def]
 ):
     n, y, x, real = pixels(samples, height, width, block)
     area = height * width
-    least, best = tl.full((block,), float("inf"), tl.float32), tl.zeros((block,), tl.int32)
+    least = tl.full((block,), float("inf"), tl.float32)
+    best = tl.zeros((block,), tl.int32)
     for k in range(count):
         total = tl.zeros((block,), tl.float32)
         for i in tl.static_range(2 * radius + 1):
@@ -181,9 +183,12 @@ def _average(  # type: ignore[no-untyped-def]
 ):  # fmt: skip
     n, y, x, real = pixels(samples, height, width, block)
     area = height * width
-    given, count = flow + n * 4 * area, tl.zeros((block,), tl.float32)
-    a, b = tl.zeros((block,), tl.float32), tl.zeros((block,), tl.float32)
-    c, d = tl.zeros((block,), tl.float32), tl.zeros((block,), tl.float32)
+    given = flow + n * 4 * area
+    count = tl.zeros((block,), tl.float32)
+    a = tl.zeros((block,), tl.float32)
+    b = tl.zeros((block,), tl.float32)
+    c = tl.zeros((block,), tl.float32)
+    d = tl.zeros((block,), tl.float32)
     for i in tl.static_range(3):
         for j in tl.static_range(3):
             row, column = y + (i - 1), x + (j - 1)

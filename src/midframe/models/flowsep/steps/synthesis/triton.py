@@ -41,7 +41,8 @@ def synthesise(
     height, width = rows.stop - rows.start, columns.stop - columns.start
     result = first.new_empty(samples, channels, height, width)
     layout = FieldLayout.of(fields)
-    taps, extra = layout.taps, EXTRA_TAPS[resampling]
+    taps = layout.taps
+    extra = EXTRA_TAPS[resampling]
     with device_guard(first):
         _synthesise[(samples * height, triton.cdiv(width, BLOCK))](
             first.contiguous(), second.contiguous(), fields.contiguous(),
@@ -114,8 +115,10 @@ def _filter_frame(  # type: ignore[no-untyped-def]
     column = first_x[None, :] + (j - taps // 2 - extra // 2)
     column = tl.minimum(tl.maximum(column, 0.0), columns - 1.0).to(tl.int32)
     used = real[None, :] & (j < taps + extra)
-    red, green = tl.zeros((block,), tl.float32), tl.zeros((block,), tl.float32)
-    blue, alpha = tl.zeros((block,), tl.float32), tl.zeros((block,), tl.float32)
+    red = tl.zeros((block,), tl.float32)
+    green = tl.zeros((block,), tl.float32)
+    blue = tl.zeros((block,), tl.float32)
+    alpha = tl.zeros((block,), tl.float32)
     size = rows.to(tl.int64) * columns
     for i in range(taps + extra):
         weight = tl.zeros((block,), tl.float32)
@@ -148,19 +151,20 @@ def _synthesise(  # type: ignore[no-untyped-def]
     residual: tl.constexpr, taps: tl.constexpr, extra: tl.constexpr, room: tl.constexpr,
     block: tl.constexpr,
 ):  # fmt: skip
-    n, row = (tl.program_id(0) // height).to(tl.int64), tl.program_id(0) % height
+    n = (tl.program_id(0) // height).to(tl.int64)
+    row = tl.program_id(0) % height
     column = tl.program_id(1) * block + tl.arange(0, block)
-    real, area = column < width, lines * values
+    real = column < width
+    area = lines * values
     y, x = top + row, left + column
     above, below, py = _interpolation_points(y, lines, factor)
     before, after, px = _interpolation_points(x, values, factor)
-    a, b, c, d = (
-        above * values + before,
-        above * values + after,
-        below * values + before,
-        below * values + after,
-    )
-    given, frame = field_values + n * fields * area, n * channels * rows * columns
+    a = above * values + before
+    b = above * values + after
+    c = below * values + before
+    d = below * values + after
+    given = field_values + n * fields * area
+    frame = n * channels * rows * columns
     r1, g1, b1, a1 = _filter_frame(
         first + frame, given, given + first_kernels * area, y, x, a, b, c, d, px, py, real,
         rows, columns, area, factor, channels, taps, extra, room, block,
@@ -170,7 +174,8 @@ def _synthesise(  # type: ignore[no-untyped-def]
         a, b, c, d, px, py, real, rows, columns, area, factor, channels, taps, extra, room, block,
     )  # fmt: skip
     weight = _field(given + mask * area, a, b, c, d, px, py, real)
-    spread, colour = tl.load(deviation + n), given + residual * area
+    spread = tl.load(deviation + n)
+    colour = given + residual * area
     to = result + (n * channels * height + row) * width + column
     size = height.to(tl.int64) * width
     red = weight * r1 + (1 - weight) * r2

@@ -1,23 +1,23 @@
-"""Selection of the frames in the requested part of a source."""
+"""Selection of the frames in the requested time range of a source."""
 
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
 from midframe.errors import SourceError
-from midframe.media.reading.frame_arranger import FrameArranger
 from midframe.media.reading.frame_clock import TimedFrame
+from midframe.media.reading.frame_converter import FrameConverter
 from midframe.media.reading.scenes import CutDetector
-from midframe.media.reading.source import Frame, Part
+from midframe.media.reading.source import Frame, TimeRange
 from midframe.media.reading.thumbnails import TimedThumbnail, make_thumbnail
 
 
-class PartReader:
-    """Selects the frames of a part of a source, counts them and records their thumbnails.
+class TimeRangeReader:
+    """Selects the frames of a time range of a source, counts them and records their thumbnails.
 
     Args:
         path: of the source, for messages.
-        part: to select.
+        time_range: to select.
         start: time of the first frame of the source, in seconds.
         time_base: of the frames' pts.
         cut_threshold: as in `VideoReader`.
@@ -26,24 +26,24 @@ class PartReader:
     def __init__(
         self,
         path: Path,
-        part: Part,
+        time_range: TimeRange,
         start: Fraction,
         time_base: Fraction,
         cut_threshold: float | None,
     ) -> None:
         self.path = path
-        self.part = part
+        self.time_range = time_range
         self.time_base = time_base
         self.cut_threshold = cut_threshold
-        self.begin = start + Fraction(str(part.start))
-        """Start of the part, in seconds."""
-        self.until = None if part.end is None else start + Fraction(str(part.end))
-        """End of the part, in seconds; None for the end of the source."""
+        self.begin = start + Fraction(str(time_range.start))
+        """Start of the time range, in seconds."""
+        self.until = None if time_range.end is None else start + Fraction(str(time_range.end))
+        """End of the time range, in seconds; None for the end of the source."""
         self.frames_read = 0
         self.thumbnails: list[TimedThumbnail] = []
 
     def within(self, times: Iterable[Fraction]) -> list[Fraction]:
-        """Return the times that lie in the part."""
+        """Return the times that lie in the time range."""
         return [
             time
             for time in times
@@ -53,22 +53,22 @@ class PartReader:
     def frames(
         self,
         pictures: Iterable[TimedFrame],
-        arranger: FrameArranger,
+        converter: FrameConverter,
         frame_duration: int,
         check_end: Callable[[int | Fraction | None], None],
     ) -> Iterator[Frame]:
-        """Yield the frames of the part, in the common size and pixel format.
+        """Yield the frames of the time range, in the common size and pixel format.
 
         Args:
-            pictures: of the source, starting before the part. All of them pass the cut detector,
-                which compares successive frames.
-            arranger: crops, rotates and scales them.
+            pictures: of the source, starting before the time range. All of them pass the cut
+                detector, which compares successive frames.
+            converter: crops, rotates and scales them.
             frame_duration: of frames without a duration, in the time base.
             check_end: called with the end of the last frame as pts (None if there was no frame), if
-                the part extends to the end of the source.
+                the time range extends to the end of the source.
 
         Raises:
-            SourceError: the part has no frame.
+            SourceError: the time range has no frame.
         """
         cuts = CutDetector(self.cut_threshold) if self.cut_threshold else None
         end: int | Fraction | None = None
@@ -80,13 +80,13 @@ class PartReader:
             begins_scene = bool(cuts and cuts.begins_scene(picture))
             if time >= self.begin:
                 self.frames_read += 1
-                arranged = arranger.arrange(picture)
-                self.thumbnails.append(TimedThumbnail(time, make_thumbnail(arranged)))
-                yield Frame(arranged, pts, begins_scene, duration)
+                converted = converter.convert(picture)
+                self.thumbnails.append(TimedThumbnail(time, make_thumbnail(converted)))
+                yield Frame(converted, pts, begins_scene, duration)
         else:
             check_end(end)
         if not self.frames_read:
             raise SourceError(
-                f"{self.path} has no frame after {self.part.start:.12g} s: "
+                f"{self.path} has no frame after {self.time_range.start:.12g} s: "
                 "choose an earlier --start"
             )

@@ -1,4 +1,4 @@
-"""Carriers: copying or converting the packets of one stream, and their losses."""
+"""Streams of the result other than the video: copied or converted packets, and their losses."""
 
 from collections.abc import Iterator
 from errno import EACCES, EDQUOT, EFBIG, EIO, ENOENT, ENOSPC, EPERM, EROFS
@@ -67,14 +67,14 @@ class Losses:
         return f"{self.stream}: {what} {where}"
 
 
-class Carrier(Protocol):
+class OutputStream(Protocol):
     """Copies or converts one stream of the source into the result."""
 
     stream: Any
     """The stream of the result."""
     losses: Losses
     preroll: Fraction
-    """Seconds before the start of a span for which packets are needed too: carriers that decode cut
+    """Seconds before the start of a span for which packets are needed too: decoded streams are cut
     at a sample."""
 
     def packets(self, packet: av.Packet) -> Iterator[av.Packet]:

@@ -6,12 +6,12 @@ from typing import Any
 import av
 
 from midframe.media.colour.conversion import colour_of, converted_matrix
-from midframe.media.colour.geometry import Layout, geometry_of
+from midframe.media.colour.geometry import OutputGeometry, geometry_of
 from midframe.media.reading.damage import Damage
 from midframe.media.reading.video_file import time_of
 
 
-class FrameArranger:
+class FrameConverter:
     """Crops, rotates and scales the frames of a stream where the result has no tags for that.
 
     All frames are converted to the size and the pixel format of the first one.
@@ -22,7 +22,7 @@ class FrameArranger:
         sample_aspect_ratio: of the stream.
         time_base: of its timestamps.
         damage: to which changes of the frame size are added.
-        holds_matrix, holds_aspect: as in `Layout`.
+        stores_display_matrix, stores_aspect_ratio: as in `OutputGeometry`.
     """
 
     def __init__(
@@ -33,13 +33,17 @@ class FrameArranger:
         time_base: Fraction,
         damage: Damage,
         *,
-        holds_matrix: bool,
-        holds_aspect: bool,
+        stores_display_matrix: bool,
+        stores_aspect_ratio: bool,
     ) -> None:
         geometry = geometry_of(first, description, sample_aspect_ratio)
-        self.layout = Layout(geometry, holds_matrix=holds_matrix, holds_aspect=holds_aspect)
-        self.first = self.layout.apply(first)
-        """The first frame, arranged."""
+        self.geometry = OutputGeometry(
+            geometry,
+            stores_display_matrix=stores_display_matrix,
+            stores_aspect_ratio=stores_aspect_ratio,
+        )
+        self.first = self.geometry.apply(first)
+        """The first frame, converted."""
         self.colour = colour_of(first)
         """How its samples represent colours."""
         self._time_base = time_base
@@ -48,26 +52,26 @@ class FrameArranger:
         self._size = _size_of(self._form)
         """Size of the previous frame, so that a change is reported once."""
 
-    def arrange(self, frame: av.VideoFrame) -> av.VideoFrame:
+    def convert(self, frame: av.VideoFrame) -> av.VideoFrame:
         """Return the frame in the size and pixel format of the first one."""
-        arranged = self.layout.apply(frame)
-        form = _form_of(arranged)
+        converted = self.geometry.apply(frame)
+        form = _form_of(converted)
         size = _size_of(form)
         first = _size_of(self._form)
         before = self._size
         self._size = size
         if form == self._form:
-            return arranged
+            return converted
         if size not in (first, before):
             self._damage.add(
                 time_of(frame, self._time_base),
                 f"the frame size changes to {size}, scaled to {first}",
             )
-        matrix = converted_matrix(int(arranged.colorspace))
-        scaled = arranged.reformat(**self._form, src_colorspace=matrix, dst_colorspace=matrix)
-        scaled.pts = arranged.pts
-        scaled.time_base = arranged.time_base
-        scaled.duration = arranged.duration
+        matrix = converted_matrix(int(converted.colorspace))
+        scaled = converted.reformat(**self._form, src_colorspace=matrix, dst_colorspace=matrix)
+        scaled.pts = converted.pts
+        scaled.time_base = converted.time_base
+        scaled.duration = converted.duration
         return scaled
 
 

@@ -1,8 +1,9 @@
-"""Rehearsal: find by trial, before the work, how to carry over each stream other than the video.
+"""Trial muxing: find by trial, before the work, how each stream other than the video gets into the
+result.
 
-The first packets of every stream are read. Each possible carrier writes them to a temporary file in
-the container of the result, with header and trailer, and the file is read again; the first carrier
-that works is chosen.
+The first packets of every stream are read. Each possible choice (copied, converted) is tried: they
+are written to a temporary file in the container of the result, with header and trailer, and the
+file is read again. The first choice that works is used.
 """
 
 from collections.abc import Collection, Sequence
@@ -17,10 +18,10 @@ import av
 from midframe.errors import VideoError
 from midframe.media.containers import container_format
 from midframe.media.reading.video_file import file_url, is_cover, open_video
-from midframe.media.streams.carriers import (
+from midframe.media.streams.output_streams import (
     OUTPUT_ERRORS,
-    Carrier,
     CopiedStream,
+    OutputStream,
     RisingTimes,
     UnsupportedStream,
     reason_of,
@@ -28,7 +29,13 @@ from midframe.media.streams.carriers import (
 )
 from midframe.media.streams.sound import ConvertedSound
 from midframe.media.streams.sound_format import SoundFormat, decode_sound, format_of, stated_format
-from midframe.media.streams.streams import Choice, Plan, codec_name, name_of, possible_choices
+from midframe.media.streams.streams import (
+    StreamChoice,
+    StreamPlan,
+    codec_name,
+    name_of,
+    possible_choices,
+)
 
 FIRST_PACKETS = 12
 """Number of packets of each stream in a trial."""
@@ -53,7 +60,7 @@ class FirstPackets:
     """The source was read to its end."""
 
 
-def make_plan(
+def plan_streams(
     path: Path,
     others: Sequence[Any],
     target: Path,
@@ -62,8 +69,8 @@ def make_plan(
     mute: bool,
     scratch: Path | None = None,
     changed_sounds: Collection[int] = (),
-) -> Plan:
-    """Find by trial how to carry over each stream other than the video.
+) -> StreamPlan:
+    """Find by trial how each stream other than the video gets into the result.
 
     Args:
         path: of the source.
@@ -74,7 +81,7 @@ def make_plan(
         scratch: an existing folder for temporary files; the target's if None.
         changed_sounds: indices of the audio streams whose codec parameters change.
     """
-    plan = Plan(names={stream.index: name_of(stream) for stream in others})
+    plan = StreamPlan(names={stream.index: name_of(stream) for stream in others})
     if not others:
         return plan
     indices = {stream.index for stream in others}
@@ -86,7 +93,7 @@ def make_plan(
             packets = found.packets.get(stream.index, [])
             empty = found.complete and not packets
             if empty and stream.type == "audio" and not mute:
-                plan.choices[stream.index] = Choice(reason="it holds no packets")
+                plan.choices[stream.index] = StreamChoice(reason="it holds no packets")
                 continue
             sound = found.sounds.get(stream.index)
             plan.choices[stream.index] = trials.choose(stream, packets, sound, mute=mute)
@@ -137,12 +144,12 @@ def _read_sound_format(packet: av.Packet, found: FirstPackets) -> None:
 
 
 class Trials:
-    """Tries carriers in a temporary file.
+    """Tries copying and converting streams in a temporary file.
 
     Args:
         path: of that file, with the suffix of the result.
         slow: factor of slow motion.
-        changed_sounds: as in `make_plan`.
+        changed_sounds: as in `plan_streams`.
     """
 
     def __init__(self, path: Path, slow: Fraction, changed_sounds: Collection[int] = ()) -> None:
@@ -152,8 +159,8 @@ class Trials:
 
     def choose(
         self, source: Any, packets: Sequence[av.Packet], sound: SoundFormat | None, *, mute: bool
-    ) -> Choice:
-        """Return the first carrier that works, or a choice without one."""
+    ) -> StreamChoice:
+        """Return the first choice that works, or one that drops the stream."""
         try:
             with av.open(
                 file_url(self.path), "w", format=container_format(self.path.suffix)
@@ -162,36 +169,40 @@ class Trials:
             changes = source.index in self.changed_sounds
             choices = possible_choices(source, name, self.slow, sound, mute=mute, changes=changes)
         except UnsupportedStream as reason:
-            return Choice(reason=str(reason))
+            return StreamChoice(reason=str(reason))
         finally:
             self.path.unlink(missing_ok=True)
         reasons = []
-        for way in choices:
-            if way.add is None:
-                return way
+        for choice in choices:
+            if choice.add is None:
+                return choice
             try:
-                note = self._try(way, source, packets, sound)
+                note = self._try(choice, source, packets, sound)
             except UnsupportedStream as reason:
                 reasons.append(str(reason))
                 continue
-            return Choice(way.add, note, shown=way.shown)
-        return Choice(reason=reasons[-1])
+            return StreamChoice(choice.add, note, shown=choice.shown)
+        return StreamChoice(reason=reasons[-1])
 
     def _try(
-        self, way: Choice, source: Any, packets: Sequence[av.Packet], sound: SoundFormat | None
+        self,
+        choice: StreamChoice,
+        source: Any,
+        packets: Sequence[av.Packet],
+        sound: SoundFormat | None,
     ) -> str:
-        """Try one carrier; return the note for the report."""
-        assert way.add
+        """Try one choice; return the note for the report."""
+        assert choice.add
         if source.codec_context and source.type == "audio":
             source.codec_context.flush_buffers()
         container = av.open(file_url(self.path), "w", format=container_format(self.path.suffix))
         try:
-            carrier = way.add(container, source, self.slow)
+            output = choice.add(container, source, self.slow)
             container.start_encoding()
-            written = write_all(container, carrier, packets) if carrier else 0
+            written = write_all(container, output, packets) if output else 0
             container.close()
-            self._read_again(carrier, written, sound)
-            return _note(way.note, source, carrier)
+            self._read_again(output, written, sound)
+            return _note(choice.note, source, output)
         except STREAM_ERRORS as error:
             if getattr(error, "errno", None) in OUTPUT_ERRORS:
                 place = f"{self.path.parent} cannot be written to ({reason_of(error)})"
@@ -204,22 +215,24 @@ class Trials:
                 container.close()
             self.path.unlink(missing_ok=True)
 
-    def _read_again(self, carrier: Carrier | None, written: int, sound: SoundFormat | None) -> None:
+    def _read_again(
+        self, output: OutputStream | None, written: int, sound: SoundFormat | None
+    ) -> None:
         """Check that the file contains the written packets."""
-        if carrier is None or not written:
+        if output is None or not written:
             return
-        codec = codec_name(carrier.stream)
+        codec = codec_name(output.stream)
         with av.open(file_url(self.path)) as result:
             same = [
                 stream
                 for stream in result.streams
-                if stream.type == carrier.stream.type
+                if stream.type == output.stream.type
                 and stream.codec_context
                 and codec_name(stream) == codec
             ]
             if not same:
                 raise ValueError(f"{codec} is not found in the test file")
-            if sound and sound.reordered and isinstance(carrier, CopiedStream):
+            if sound and sound.reordered and isinstance(output, CopiedStream):
                 stated = stated_format(same[0].codec_context)
                 if stated is None or stated.layout != sound.layout:
                     raise ValueError("its channel order would be lost")
@@ -236,7 +249,7 @@ def _can_be_decoded(container: Any, stream: Any) -> bool:
     return False
 
 
-def write_all(container: Any, carrier: Carrier, packets: Sequence[av.Packet]) -> int:
+def write_all(container: Any, output: OutputStream, packets: Sequence[av.Packet]) -> int:
     """Write the packets of one stream to a test file, shifted to begin at 0; return the number of
     written packets."""
     times = RisingTimes(equal=False)
@@ -248,11 +261,11 @@ def write_all(container: Any, carrier: Carrier, packets: Sequence[av.Packet]) ->
         if begin is not None and (first is None or abs(begin - first - last) > MAX_GAP):
             first = begin - last
         last = last if end is None or first is None else end - first
-        for written in carrier.packets(_copy_packet(packet, first or Fraction(0))):
-            container.mux(times.fix(written, carrier.stream))
+        for written in output.packets(_copy_packet(packet, first or Fraction(0))):
+            container.mux(times.fix(written, output.stream))
             count += 1
-    for written in carrier.flush():
-        container.mux(times.fix(written, carrier.stream))
+    for written in output.flush():
+        container.mux(times.fix(written, output.stream))
         count += 1
     return count
 
@@ -271,14 +284,14 @@ def _copy_packet(packet: av.Packet, first: Fraction) -> av.Packet:
     return copy
 
 
-def _note(note: str, source: Any, carrier: Carrier | None) -> str:
+def _note(note: str, source: Any, output: OutputStream | None) -> str:
     """Describe the conversion of a stream."""
-    if not note or carrier is None:
+    if not note or output is None:
         return ""
-    codec = carrier.stream.codec_context.codec.canonical_name
+    codec = output.stream.codec_context.codec.canonical_name
     text = f"{codec} sound is encoded again" if codec == codec_name(source) else f"{note} {codec}"
-    if isinstance(carrier, ConvertedSound) and carrier.mixed:
-        text += f", {carrier.mixed}"
+    if isinstance(output, ConvertedSound) and output.mixed:
+        text += f", {output.mixed}"
     return text
 
 

@@ -8,20 +8,20 @@ from typing import Any
 import av
 
 from midframe.media.reading.video_file import is_cover
-from midframe.media.streams.carriers import (
+from midframe.media.streams.output_streams import (
     OUTPUT_ERRORS,
-    Carrier,
     CopiedStream,
+    OutputStream,
     RisingTimes,
     TimeOutlierFilter,
     UnsupportedStream,
     reason_of,
     times_of,
 )
-from midframe.media.streams.rehearsal import STREAM_ERRORS
 from midframe.media.streams.sound import ConvertedSound
 from midframe.media.streams.sound_format import decode_sound
-from midframe.media.streams.streams import Plan
+from midframe.media.streams.streams import StreamPlan
+from midframe.media.streams.trials import STREAM_ERRORS
 
 EQUAL_DTS = ("matroska", "webm")
 """Containers in which successive packets of a stream may have equal dts."""
@@ -49,12 +49,12 @@ class Span:
     end: Fraction
 
 
-class CarriedStreams:
+class StreamWriter:
     """Writes packets of the source, copied or converted as planned.
 
     Args:
         container: of the result.
-        plan: the carrier of each stream.
+        plan: what happens to each stream.
         slow: factor of slow motion.
         span: the part of the source to write; None for all.
         strict: decode copied sound too, to find all damage.
@@ -63,7 +63,7 @@ class CarriedStreams:
     def __init__(
         self,
         container: av.container.OutputContainer,
-        plan: Plan,
+        plan: StreamPlan,
         slow: Fraction,
         span: Span | None,
         *,
@@ -74,8 +74,8 @@ class CarriedStreams:
         self.plan = plan
         self.slow = slow
         self.span = span
-        self.carriers: dict[int, Carrier] = {}
-        """Carriers, by the stream's index in the source."""
+        self.outputs: dict[int, OutputStream] = {}
+        """Streams of the result, by the stream's index in the source."""
         self.counts: dict[str, int] = {}
         """Number of streams of each type in the result, without the video."""
         self._times: dict[int, RisingTimes] = {}
@@ -85,16 +85,16 @@ class CarriedStreams:
     @property
     def damage(self) -> list[str]:
         """Return descriptions of lost packets, with their times."""
-        return [text for each in self.carriers.values() for text in each.losses.texts()]
+        return [text for each in self.outputs.values() for text in each.losses.texts()]
 
     @property
     def suspects(self) -> list[int]:
         """Return the streams that may have made the trailer fail: those without a packet, otherwise
         all."""
-        return [index for index, count in self._written.items() if not count] or list(self.carriers)
+        return [index for index, count in self._written.items() if not count] or list(self.outputs)
 
     def add(self, source: Any, metadata: dict[str, str]) -> None:
-        """Add a stream of the source to the result, if the plan has a carrier for it.
+        """Add a stream of the source to the result, if the plan has a choice for it.
 
         Raises:
             StreamsFailed: it cannot be added although its trial was successful.
@@ -103,27 +103,28 @@ class CarriedStreams:
         if choice is None or choice.add is None:
             return
         try:
-            carrier = choice.add(self.container, source, self.slow)
+            output = choice.add(self.container, source, self.slow)
         except (UnsupportedStream, *STREAM_ERRORS) as error:
             raise StreamsFailed([source.index], reason_of(error)) from error
         if choice.shown:
             self.counts[source.type] = self.counts.get(source.type, 0) + 1
-        if carrier is None:
+        if output is None:
             return
-        self.carriers[source.index] = carrier
+        self.outputs[source.index] = output
         self._written[source.index] = 0
         self._times[source.index] = RisingTimes(equal=self.container.format.name in EQUAL_DTS)
-        carrier.stream.metadata.update(metadata)
-        carrier.stream.disposition = source.disposition
+        output.stream.metadata.update(metadata)
+        output.stream.disposition = source.disposition
         if self.span:
-            carrier.losses.offset = self.span.begin
-            if isinstance(carrier, ConvertedSound):
-                carrier.length = self.span.end - self.span.begin
+            output.losses.offset = self.span.begin
+            if isinstance(output, ConvertedSound):
+                output.length = self.span.end - self.span.begin
 
     def select_packets(
         self, packets: Iterable[av.Packet]
     ) -> Iterator[tuple[Fraction | None, av.Packet]]:
-        """Yield packets of carried streams in the span, with their times in seconds of the source.
+        """Yield the packets in the span of streams that the result has, with their times in seconds
+        of the source.
 
         Single damaged times of audio packets are corrected.
         """
@@ -137,13 +138,13 @@ class CarriedStreams:
         """Write a packet, copied or converted."""
         begin, end = times_of(packet)
         index = packet.stream.index
-        if self.strict and isinstance(self.carriers[index], CopiedStream):
+        if self.strict and isinstance(self.outputs[index], CopiedStream):
             self._check_sound(packet)
         try:
-            packets = list(self.carriers[index].packets(packet))
+            packets = list(self.outputs[index].packets(packet))
         except STREAM_ERRORS as error:
-            self.carriers[index].losses.note(
-                f"a packet cannot be carried over ({reason_of(error)})", begin, end
+            self.outputs[index].losses.note(
+                f"a packet cannot be copied or converted ({reason_of(error)})", begin, end
             )
             return
         self._mux(index, packets, begin)
@@ -155,14 +156,14 @@ class CarriedStreams:
         try:
             decode_sound(packet.stream.codec_context, packet)
         except STREAM_ERRORS:
-            losses = self.carriers[packet.stream.index].losses
+            losses = self.outputs[packet.stream.index].losses
             losses.note("a packet cannot be decoded", *times_of(packet))
 
     def flush(self) -> None:
-        """Flush the carriers."""
-        for index, carrier in self.carriers.items():
+        """Write the remaining packets of all streams."""
+        for index, output in self.outputs.items():
             try:
-                self._mux(index, carrier.flush(), None)
+                self._mux(index, output.flush(), None)
             except STREAM_ERRORS as error:  # earlier packets were written
                 if getattr(error, "errno", None) in OUTPUT_ERRORS:
                     raise
@@ -171,13 +172,13 @@ class CarriedStreams:
         sounds: dict[int, TimeOutlierFilter] = {}
         for packet in packets:
             index = packet.stream.index
-            if index not in self.carriers:
+            if index not in self.outputs:
                 continue
             if packet.stream.type != "audio":
                 yield packet
                 continue
             if index not in sounds:
-                sounds[index] = TimeOutlierFilter(self.carriers[index].losses)
+                sounds[index] = TimeOutlierFilter(self.outputs[index].losses)
             yield from sounds[index].feed(packet)
         for sound in sounds.values():
             yield from sound.flush()
@@ -190,12 +191,12 @@ class CarriedStreams:
             return packet
         begin = round(self.span.begin / packet.time_base)
         end = round(self.span.end / packet.time_base)
-        carrier = self.carriers[packet.stream.index]
+        output = self.outputs[packet.stream.index]
         duration = packet.duration or 0
-        preroll = round(carrier.preroll / packet.time_base)
+        preroll = round(output.preroll / packet.time_base)
         if packet.pts >= end or packet.pts + duration + preroll <= begin:
             return None
-        if isinstance(carrier, ConvertedSound):  # it cuts at a sample itself
+        if isinstance(output, ConvertedSound):  # it cuts at a sample itself
             packet.pts -= begin
             packet.dts = None
             return packet
@@ -211,17 +212,17 @@ class CarriedStreams:
 
     def _mux(self, index: int, packets: Iterable[av.Packet], begin: Fraction | None) -> None:
         """Write packets of a stream; one that the container refuses is dropped and reported."""
-        carrier = self.carriers[index]
+        output = self.outputs[index]
         for packet in packets:
             if not self._has_place(packet):
                 continue
             try:
-                self.container.mux_one(self._times[index].fix(packet, carrier.stream))
+                self.container.mux_one(self._times[index].fix(packet, output.stream))
                 self._written[index] += 1
             except STREAM_ERRORS as error:
                 if getattr(error, "errno", None) in OUTPUT_ERRORS:
                     raise
-                carrier.losses.note(f"a packet cannot be written ({reason_of(error)})", begin)
+                output.losses.note(f"a packet cannot be written ({reason_of(error)})", begin)
 
     def _has_place(self, packet: av.Packet) -> bool:
         """Return whether the container supports the time of a packet: AVI begins at 0, and other

@@ -1,0 +1,55 @@
+"""Decode image files by FFmpeg: of more than 8 bits per sample, or of formats that Pillow does not
+support."""
+
+from pathlib import Path
+
+import av
+import numpy as np
+from av.video.reformatter import ColorRange
+
+from midframe.media.pictures.picture import Array, Picture, unsupported_samples
+
+
+def bits_by_ffmpeg(path: Path) -> int:
+    """Return the bits per sample of an image; 8 if FFmpeg does not support it."""
+    try:
+        with path.open("rb") as file, av.open(file) as container:
+            form = container.streams.video[0].codec_context.format
+            return max(part.bits for part in form.components) if form else 8
+    except (av.FFmpegError, IndexError):
+        return 8
+
+
+def decode_by_ffmpeg(path: Path) -> Picture:
+    """Decode an image by FFmpeg, from an open file, since FFmpeg would parse a name as a
+    pattern."""
+    with path.open("rb") as file, av.open(file) as container:
+        frame = next(container.decode(video=0), None) if container.streams.video else None
+    if frame is None:
+        raise ValueError("no picture in it")
+    if any(part.bits > 16 for part in frame.format.components) or "f16" in frame.format.name:
+        raise unsupported_samples(path, "floating-point")
+    return Picture(_rgb_of(frame), None, (), int(frame.color_primaries), int(frame.color_trc))
+
+
+def _rgb_of(frame: av.VideoFrame) -> Array:
+    """Convert a frame to (H, W, 3) RGB, or (H, W, 4) with alpha, uint8 or uint16."""
+    if frame.format.name == "ya16be":
+        words = np.frombuffer(frame.planes[0], ">u2").reshape(frame.height, -1)[
+            :, : 2 * frame.width
+        ]
+        return words.reshape(frame.height, frame.width, 2).astype(np.uint16)[..., [0, 0, 0, 1]]
+    high_bit_depth = max(part.bits for part in frame.format.components) > 8
+    alpha = any(part.is_alpha for part in frame.format.components)
+    name = (
+        ("rgba64le" if alpha else "rgb48le") if high_bit_depth else ("rgba" if alpha else "rgb24")
+    )
+    full = frame.format.is_rgb or frame.color_range != ColorRange.MPEG
+    before = ColorRange.JPEG if full else ColorRange.MPEG
+    converted = frame.reformat(
+        format=name,
+        src_colorspace=frame.colorspace,
+        src_color_range=before,
+        dst_color_range=ColorRange.JPEG,
+    )
+    return np.asarray(converted.to_ndarray())

@@ -1,0 +1,73 @@
+"""Metadata and chapters of the source, as a result stores them."""
+
+from collections.abc import Iterable, Mapping
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from midframe.media.streams.stream_writer import Span
+
+OTHER_LANGUAGE_CODES = {
+    "ces": "cze", "cym": "wel", "deu": "ger", "ell": "gre", "eus": "baq", "fas": "per",
+    "hye": "arm", "isl": "ice",
+    "kat": "geo", "mkd": "mac", "msa": "may", "mya": "bur", "nld": "dut", "ron": "rum",
+    "slk": "slo", "sqi": "alb", "zho": "chi",
+}  # fmt: skip
+"""From terminological to bibliographic codes of ISO 639-2; QuickTime files use the latter."""
+FILE_METADATA = ("major_brand", "minor_version", "compatible_brands", "encoder", "timecode")
+"""Metadata of the source's file, not of its content; the time code is written separately."""
+APPLE_METADATA = "com.apple.quicktime."
+"""Prefix of metadata keys that FFmpeg writes only in QuickTime's format: location, maker, model and
+date of phones."""
+MAX_CHAPTER_SECONDS = 10**9
+"""Seconds; a chapter that states a later time is damaged."""
+
+
+def content_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
+    """Return the metadata of a file that describe its content."""
+    return {key: value for key, value in metadata.items() if key.lower() not in FILE_METADATA}
+
+
+def needs_apple_format(metadata: Iterable[str]) -> bool:
+    """Return whether FFmpeg writes some of these metadata keys only in QuickTime's format."""
+    return any(key.startswith(APPLE_METADATA) for key in metadata)
+
+
+def stream_metadata(metadata: Mapping[str, str], path: Path) -> dict[str, str]:
+    """Return the metadata of a stream that describe its content.
+
+    Args:
+        metadata: of the stream of the source.
+        path: of the result.
+    """
+    kept = {key: value for key, value in metadata.items() if key in ("language", "title")}
+    if path.suffix.lower() == ".mov" and "language" in kept:
+        kept["language"] = OTHER_LANGUAGE_CODES.get(kept["language"], kept["language"])
+    return kept
+
+
+def convert_chapters(
+    chapters: Iterable[Any], shift: Fraction, span: Span | None, slow: Fraction
+) -> list[Any]:
+    """Convert chapters to the times of the result; those outside of it are omitted.
+
+    Args:
+        chapters: as PyAV returns them.
+        shift: seconds that are added to all times of the source.
+        span: the part of the source that the result shows; None for all.
+        slow: factor of slow motion.
+    """
+    converted = [_convert_chapter(each, shift, span, slow) for each in chapters]
+    return [each for each in converted if each["start"] < each["end"]]
+
+
+def _convert_chapter(chapter: Any, shift: Fraction, span: Span | None, slow: Fraction) -> Any:
+    """Convert a chapter; outside of the span its length becomes 0."""
+    converted = dict(chapter)
+    for edge in ("start", "end"):
+        time = chapter[edge] * chapter["time_base"] + shift
+        time = min(max(Fraction(0), time), Fraction(MAX_CHAPTER_SECONDS))
+        if span:
+            time = min(max(time, span.begin), span.end) - span.begin
+        converted[edge] = round(time * slow / chapter["time_base"])
+    return converted

@@ -1,0 +1,130 @@
+"""Commands for videos: video and score; names of results and reports."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import typer
+
+import midframe
+from midframe import cli
+from midframe.cli import video as video_commands
+from midframe.cli.options import read_video_options
+from midframe.video.report import VideoReport
+
+
+def test_a_video_is_doubled(
+    run: Callable, render_video: Callable[..., Path], tmp_path: Path, tiny_weights: Path
+) -> None:
+    source = render_video(frames=5)
+    status, output, _ = run("video", source, "--model", tiny_weights)
+    assert status == 0
+    assert "in-x2.mp4: 10 frames from 5: 5 kept, 4 interpolated, 1 held, 0 cuts" in output
+    assert (tmp_path / "in-x2.mp4").exists()
+
+
+def test_rates_and_a_report_from_the_command_line(
+    run: Callable, render_video: Callable[..., Path], tiny_weights: Path, tmp_path: Path
+) -> None:
+    source = render_video(frames=6)
+    for options, name in (
+        (["--fps", "30000/1001"], "in-30000-1001fps.mp4"),
+        (["--slow", "2.5"], "in-slow2.5.mp4"),
+    ):
+        words = [
+            "video",
+            str(source),
+            *options,
+            "--model",
+            str(tiny_weights),
+            "--report",
+            str(tmp_path / "r.json"),
+        ]
+        status, output, errors = run(*words)
+        assert status == 0, errors
+        assert (tmp_path / name).exists()
+        assert "largest timing error" in output
+        assert json.loads((tmp_path / "r.json").read_text())["problems"] == []
+
+
+def test_a_video_is_scored_from_the_command_line(
+    run: Callable, render_video: Callable[..., Path], tiny_weights: Path, tmp_path: Path
+) -> None:
+    status, output, _ = run("score", str(render_video(frames=9)), "--model", str(tiny_weights))
+    assert status == 0
+    assert "minterpolate" in output
+    assert (tmp_path / "in-score" / "worst-1.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("source", "codec", "target"),
+    [("film.mp4", None, "film-x2.mp4"), ("film.mkv", None, "film-x2.mkv"),
+    ("film.webm", None, "film-x2.mp4"),
+     ("a.gif", None, "a-x2.gif"), ("frames/%06d.png", None, "frames-x2"), ("-", None, "-"),
+     ("a.m4v", None, "a-x2.m4v"),
+     ("50%d.mp4", None, "50%d-x2.mp4"), ("film.mp4", "prores", "film-x2.mov"),
+     ("film.mp4", "ffv1", "film-x2.mkv"),
+     ("film.mkv", "prores", "film-x2.mkv"), ("film.mov", "ffv1", "film-x2.mkv"),
+     ("film.mov", "hevc", "film-x2.mov"),
+     ("film.mp4", "prores_ks", "film-x2.mov"), ("a.gif", "h264", "a-x2.mp4"),
+     ("a/%d.png", "av1", "a-x2.mp4"), ("film.ts", "hevc", "film-x2.mp4")],
+)  # fmt: skip
+def test_a_result_without_a_name_is_called_after_its_source(
+    source: str, codec: str | None, target: str
+) -> None:
+    context = typer.Context(typer.main.get_command(cli.app).commands["video"])
+    request = read_video_options(context, codec=codec)
+    assert video_commands.default_target(Path(source), request) == Path(target)
+
+
+def test_a_result_of_a_codec_gets_a_container_that_holds_it(
+    run: Callable, render_video: Callable[..., Path], tiny_weights: Path, tmp_path: Path
+) -> None:
+    source = render_video(frames=3)
+    for codec, name in (("prores", "in-x2.mov"), ("ffv1", "in-x2.mkv")):
+        assert run("video", source, "--codec", codec, "--model", tiny_weights)[0] == 0
+        assert (tmp_path / name).exists()
+
+
+def test_a_finished_result_is_done(
+    run: Callable, render_video: Callable[..., Path], tiny_weights: Path
+) -> None:
+    source = render_video(frames=3)
+    words = ["video", source, source.with_name("o.mp4"), "--model", tiny_weights]
+    assert run(*words, "--report", source.with_name("r.json"))[0] == 0
+    report = source.with_name("r.json").read_text()
+    facts = json.loads(report)
+    assert [Path(facts[name]).name for name in ("source", "result")] == [source.name, "o.mp4"]
+    assert facts["options"]["model"] == str(tiny_weights)
+    assert facts["midframe"] == midframe.__version__
+    status, output, _ = run(*words, "--resume", "--report", source.with_name("r.json"))
+    assert (
+        status,
+        output.endswith("o.mp4 is already complete: it was made with the same options\n"),
+    ) == (0, True)
+    assert source.with_name("r.json").read_text() == report
+    assert run(*words, "--resume", "--factor", 3)[0] == 1
+
+
+def test_a_report_is_written_with_the_problems_of_a_result(
+    run: Callable,
+    render_video: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        "midframe.video.pipeline.convert_video",
+        lambda *_, **__: VideoReport(frames_in=3, problems=("too short",)),
+    )
+    status, _, errors = run("video", render_video(frames=3), "--report", tmp_path / "r.json")
+    assert (status, "too short" in errors) == (1, True)
+    assert json.loads((tmp_path / "r.json").read_text())["problems"] == ["too short"]
+    assert run("video", tmp_path / "in.mp4", "--report", tmp_path / "r.json")[0] == 1
+
+
+def test_a_result_without_an_ending_is_refused(
+    run: Callable, render_video: Callable[..., Path], tmp_path: Path
+) -> None:
+    status, _, errors = run("video", render_video(frames=2), tmp_path / "x3")
+    assert (status, "x3.mp4, or images as in" in errors) == (1, True)

@@ -1,0 +1,261 @@
+"""Creating a dataset from a folder of videos."""
+
+import itertools
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from helpers.datasets import noise
+
+from midframe.data.aliases import CONFIG_FIELDS, FOLDERS, split_folder
+from midframe.data.create import create_dataset, find_videos, make_key
+from midframe.data.create_config import CreateConfig
+from midframe.data.shards import Shards
+from midframe.data.show import draw_motion, make_contact_sheet, read_report
+from midframe.data.triplets import (
+    Selection,
+)
+from midframe.errors import DatasetError
+
+SMALL = CreateConfig(
+    selection=Selection(size=48),
+    per_clip=20,
+    strides=(1, 2),
+    scales=(1.0,),
+    validation_sequences=2,
+    validation_fraction=0.3,
+)
+
+
+@pytest.fixture
+def clips(render_video: Callable[..., Path], tmp_path: Path) -> Path:
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    for index in range(3):
+        made = render_video(
+            f"clip{index}.mp4",
+            frames=16,
+            size=(96, 128),
+            sound=False,
+            cut_at=8 if index == 1 else None,
+        )
+        made.rename(folder / made.name)
+    (folder / "broken.mp4").write_text("no video")
+    return folder
+
+
+def contents(dataset: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(dataset)): path.read_bytes()
+        for path in sorted(dataset.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_a_dataset_is_created_resumed_and_shown(clips: Path, tmp_path: Path) -> None:
+    dataset, told = tmp_path / "set", []
+    report = create_dataset(
+        clips, dataset, SMALL, workers=1, progress=lambda *state: told.append(state)
+    )
+    assert sorted(done for done, _, _ in told) == [1, 2, 3, 4]
+    assert report["samples"]["train"] > 10
+    assert report["samples"]["validation"] > 5
+    splits = {file["file"]: file["split"] for file in report["files"]}
+    assert sorted(splits.values()) == ["train", "train", "validation", "validation"]
+    assert next(file["error"] for file in report["files"] if file["file"] == "broken.mp4")
+    shards = Shards(list((dataset / "train").glob("*.tar")))
+    assert len(shards) == report["samples"]["train"]
+    assert shards.read_frames(0).shape == (3, 48, 48, 3)
+    assert shards.read_metadata(0)["file"] in splits
+
+    whole = contents(dataset)
+    next((dataset / "files").glob("clip1*")).unlink()
+    told.clear()
+    create_dataset(clips, dataset, SMALL, workers=1, progress=lambda *state: told.append(state))
+    assert [name for _, _, name in told] == ["clip1.mp4"]
+    assert contents(dataset) == whole, "a resumed data set equals one made in one go"
+
+    assert read_report(dataset) == report
+    assert draw_motion(dataset, report).stat().st_size > 1000
+    assert cv2.imread(str(make_contact_sheet(dataset))).shape[1] > 100
+
+
+def test_other_settings_are_refused(clips: Path, tmp_path: Path) -> None:
+    create_dataset(clips, tmp_path / "set", SMALL, workers=1)
+    with pytest.raises(DatasetError, match="other settings"):
+        create_dataset(clips, tmp_path / "set", CreateConfig(seed=1), workers=1)
+
+
+def use_old_names(dataset: Path) -> None:
+    """Rename folders, settings and metadata to what older versions wrote."""
+    for old, present in FOLDERS.items():
+        (dataset / present).rename(dataset / old)
+    old_names = {present: old for old, present in CONFIG_FIELDS.items()}
+    settings = json.loads((dataset / "dataset.json").read_text())
+    for table in (settings, settings["synthetic_motion"]):
+        for present in old_names.keys() & table.keys():
+            table[old_names[present]] = table.pop(present)
+    (dataset / "dataset.json").write_text(json.dumps(settings))
+    for path in [*(dataset / "files").iterdir(), dataset / "report.json"]:
+        text = path.read_text().replace('"split":', '"part":')
+        path.write_text(text.replace('"synthetic"', '"made"'))
+
+
+def test_a_dataset_with_the_old_names_is_read_and_resumed(clips: Path, tmp_path: Path) -> None:
+    config = replace(SMALL, per_photograph=3)
+    dataset = tmp_path / "set"
+    report = create_dataset(clips, dataset, config, drawings=1, workers=1)
+    use_old_names(dataset)
+    assert json.loads((dataset / "dataset.json").read_text())["still_motion"]["max_bend"] == 3.0
+    assert read_report(dataset) == report
+    assert split_folder(dataset, "synthetic") == dataset / "made"
+    assert split_folder(dataset, "train") == dataset / "train"
+    drawing = next((dataset / "made").glob("*.tar"))
+    drawing.unlink()
+    next((dataset / "files").glob("drawings*")).unlink()
+    assert create_dataset(clips, dataset, config, drawings=1, workers=1) == report
+    assert drawing.exists()
+    assert not (dataset / "synthetic").exists()
+
+
+def test_no_sample_crosses_a_cut(clips: Path, tmp_path: Path) -> None:
+    for name in ("clip0.mp4", "clip2.mp4", "broken.mp4"):
+        (clips / name).unlink()
+    create_dataset(clips, tmp_path / "set", SMALL, workers=1)
+    shards = Shards(list((tmp_path / "set" / "train").glob("*.tar")))
+    for metadata in map(shards.read_metadata, range(len(shards))):
+        assert metadata["frame"] >= 8 or metadata["frame"] + 2 * metadata["stride"] < 8
+
+
+def test_folders_without_videos_are_errors(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="contains no videos"):
+        find_videos(tmp_path)
+    with pytest.raises(DatasetError, match="does not exist"):
+        find_videos(tmp_path / "nowhere")
+    (tmp_path / "a.mp4").write_text("no video")
+    with pytest.raises(DatasetError, match="no samples were extracted"):
+        create_dataset(tmp_path, tmp_path / "set", SMALL, workers=1)
+
+
+def test_photographs_join_the_training_part(clips: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    cv2.imwrite(str(folder / "a.png"), noise(400, 400))
+    (folder / "b.jpg").write_text("no picture")
+    config = replace(SMALL, per_photograph=5)
+    report = create_dataset(clips, tmp_path / "set", config, photographs=folder, workers=1)
+    found = {file["file"]: file for file in report["files"]}
+    assert 0 < found["a.png"]["samples"] <= 5
+    assert (found["b.jpg"]["samples"], found["b.jpg"]["error"]) == (0, "cannot be read")
+    assert (
+        len(Shards(list((tmp_path / "set" / "synthetic").glob("a-*.tar"))))
+        == found["a.png"]["samples"]
+    )
+    with pytest.raises(DatasetError, match="contains no photographs"):
+        create_dataset(clips, tmp_path / "set", config, photographs=clips, workers=1)
+
+
+def test_drawings_join_the_training_part(clips: Path, tmp_path: Path) -> None:
+    config = replace(SMALL, per_photograph=4)
+    report = create_dataset(clips, tmp_path / "set", config, drawings=2, workers=1)
+    drawn = [file for file in report["files"] if file["file"].startswith("drawings")]
+    assert [file["split"] for file in drawn] == ["synthetic", "synthetic"]
+    assert 0 < sum(file["samples"] for file in drawn) == report["samples"]["synthetic"]
+    shards = [
+        Shards([path]).read_frames(0)
+        for path in (tmp_path / "set" / "synthetic").glob("drawings*.tar")
+    ]
+    assert not any(np.array_equal(one, other) for one, other in itertools.pairwise(shards))
+
+
+def test_equal_names_in_two_folders_are_two_clips(clips: Path, tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (clips / folder).mkdir()
+        (clips / "clip0.mp4").rename(clips / folder / "same.mp4")
+        (clips / "clip2.mp4").replace(clips / "clip0.mp4") if folder == "a" else None
+    report = create_dataset(
+        clips, tmp_path / "set", replace(SMALL, validation_fraction=0.0), workers=1
+    )
+    samples = {file["file"]: file["samples"] for file in report["files"]}
+    assert samples["a/same.mp4"] > 0
+    assert samples["b/same.mp4"] > 0
+    assert make_key("a/same.mp4") != make_key("b/same.mp4")
+
+
+def test_licences_are_carried_into_shards_and_report(clips: Path, tmp_path: Path) -> None:
+    listed = tmp_path / "sources.csv"
+    rows = [f"clip{index}.mp4,CC0,somebody" for index in range(2)] + ["clip2.mp4,MIT,nobody"]
+    listed.write_text("\n".join(["file,licence,attribution", *rows]))
+    report = create_dataset(clips, tmp_path / "set", SMALL, sources=[listed], workers=1)
+    parts = {file["file"]: file["split"] for file in report["files"]}
+    assert parts["clip0.mp4"] == parts["clip1.mp4"]
+    shards = Shards(list((tmp_path / "set" / "train").glob("*.tar")))
+    licences = {
+        (metadata["file"], metadata["licence"])
+        for metadata in map(shards.read_metadata, range(len(shards)))
+    }
+    assert licences <= {("clip0.mp4", "CC0"), ("clip1.mp4", "CC0"), ("clip2.mp4", "MIT")}
+    table = (tmp_path / "set" / "attribution.csv").read_text()
+    assert "clip2.mp4" in table
+    assert "MIT,nobody" in table
+    assert "broken.mp4" not in table
+    listed.write_text("file,license\na,b")
+    with pytest.raises(DatasetError, match="lacks the columns attribution, licence"):
+        create_dataset(clips, tmp_path / "other", SMALL, sources=[listed], workers=1)
+
+
+def test_fast_motion_is_kept_at_a_smaller_scale(
+    render_video: Callable[..., Path], tmp_path: Path
+) -> None:
+    selection = Selection(size=48, max_motion=6.0)
+    config = replace(
+        SMALL, selection=selection, strides=(2,), scales=(1.0, 0.5), validation_fraction=0.0
+    )
+    made = render_video("clip.mp4", frames=16, size=(120, 200), sound=False)
+    create_dataset(made, tmp_path / "set", config, workers=1)
+    shards = Shards(list((tmp_path / "set" / "train").glob("*.tar")))
+    found = [shards.read_metadata(index) for index in range(len(shards))]
+    assert {metadata["scale"] for metadata in found} == {0.5}
+    assert all(3 < metadata["motion"] <= 6 for metadata in found)
+
+
+def test_a_full_disk_ends_with_one_error(
+    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Written for real on a file system of 300 KB where that can be had; here the shard's folder is
+    no folder."""
+    create_dataset(clips, tmp_path / "set", SMALL, workers=1)
+    whole = contents(tmp_path / "set")
+    for path in (tmp_path / "set").rglob("clip1*"):
+        path.unlink()
+    part = "train" if any(name.startswith("train/clip1") for name in whole) else "validation"
+    (tmp_path / "set" / part / f"{make_key('clip1.mp4')}.tar.part").mkdir()
+    with pytest.raises(
+        DatasetError, match=r"cannot be written .*: free disk space and run the same command again"
+    ):
+        create_dataset(clips, tmp_path / "set", SMALL, workers=1)
+    (tmp_path / "set" / part / f"{make_key('clip1.mp4')}.tar.part").rmdir()
+    create_dataset(clips, tmp_path / "set", SMALL, workers=1)
+    assert contents(tmp_path / "set") == whole
+
+
+def test_still_and_flat_patches_are_taken_where_asked_for(
+    render_video: Callable[..., Path], tmp_path: Path
+) -> None:
+    made = render_video("clip.mp4", frames=16, size=(96, 128), sound=False, cut_at=8)
+    config = replace(
+        SMALL,
+        random_patches=5,
+        validation_fraction=0.0,
+        selection=replace(SMALL.selection, min_motion=1000.0),
+    )
+    report = create_dataset(made, tmp_path / "set", config, workers=1)
+    assert report["samples"]["train"] == 5
+    shards = Shards(list((tmp_path / "set" / "train").glob("*.tar")))
+    for metadata in map(shards.read_metadata, range(len(shards))):
+        assert metadata["random"]
+        assert metadata["frame"] >= 8 or metadata["frame"] + 2 * metadata["stride"] < 8

@@ -1,0 +1,13 @@
+"""Settings of a dataset."""
+
+import pytest
+
+from midframe.data.create_config import CreateConfig
+
+
+def test_impossible_settings_are_refused() -> None:
+    for wrong in ({"frames": 4}, {"frames": 1}, {"strides": (0,)}):
+        with pytest.raises(
+            ValueError, match=str(next(iter(wrong.values()))).strip("()").split(",")[0]
+        ):
+            CreateConfig(**wrong)

@@ -1,0 +1,53 @@
+"""Selection of patches: texture, motion, duplicates."""
+
+import cv2
+import numpy as np
+import pytest
+from helpers.datasets import Image, moving, noise
+
+from midframe.data.triplets import (
+    Selection,
+    choose_random_place,
+    find_candidates,
+    optical_flow,
+    warp_error,
+)
+
+
+def test_textured_motion_is_selected_and_measured() -> None:
+    found = find_candidates(moving(3), Selection(size=64))
+    assert found
+    assert all(abs(candidate.motion - 6) < 2 for candidate in found)
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        [noise()] * 3,
+        moving(30),
+        [np.full((120, 120, 3), 90 + 2 * index, np.uint8) for index in range(3)],
+        [*moving(3, 2), 255 - moving(3)[2]],
+        [frame[:40, :40] for frame in moving(3)],
+    ],
+    ids=["repeated", "too fast", "flat", "cut", "too small"],
+)
+def test_unsuitable_sequences_are_dropped(frames: list[Image]) -> None:
+    assert find_candidates(frames, Selection(size=64)) == []
+
+
+def test_flow_finds_a_shift() -> None:
+    first, second = (cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in moving(5, 2))
+    flow = optical_flow(first, second)
+    assert abs(np.median(flow[..., 0]) + 5) < 0.5
+    assert abs(np.median(flow[..., 1])) < 0.5
+    assert np.median(warp_error(first, second, flow)) < 2
+
+
+def test_any_place_will_do_but_not_beside_a_repeat() -> None:
+    rng = np.random.default_rng(0)
+    still, moved = [noise()] * 3, moving(3)
+    assert choose_random_place(still, 64, Selection(), rng)
+    assert choose_random_place(moved, 64, Selection(), rng)
+    assert choose_random_place([np.full((80, 80, 3), 90, np.uint8)] * 3, 64, Selection(), rng)
+    assert choose_random_place([moved[0], moved[0], moved[2]], 64, Selection(), rng) is None
+    assert choose_random_place(moved, 200, Selection(), rng) is None

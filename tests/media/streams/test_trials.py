@@ -1,0 +1,70 @@
+"""Trials: how streams get into a result, found before the work."""
+
+import errno
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+from fuzz import render_sound
+from helpers.sound import render_tone
+from helpers.video import Averager
+
+from midframe.errors import VideoError
+from midframe.media.streams import trials
+from midframe.media.streams.output_streams import (
+    Losses,
+)
+from midframe.media.streams.sound import ConvertedSound
+from midframe.media.streams.sound_format import (
+    SoundFormat,
+)
+from midframe.media.streams.trials import plan_streams
+from midframe.video.pipeline import interpolate_video
+
+
+def test_a_sound_without_packets_is_dropped_and_reported_before_the_work(tmp_path: Path) -> None:
+    source = render_tone(tmp_path / "in.mkv", "eac3", skip=(0, 1000))
+    report = interpolate_video(source, tmp_path / "out.mp4", model=Averager())
+    assert report.dropped == ("audio stream 1 (it holds no packets)",)
+    assert not report.problems
+
+
+def test_the_trial_leaves_nothing_and_touches_no_result(tmp_path: Path) -> None:
+    source, target = render_tone(tmp_path / "in.mkv", "ac3"), tmp_path / "out.mp4"
+    target.write_bytes(b"kept")
+    with av.open(str(source)) as container:
+        others = [stream for stream in container.streams if stream.type == "audio"]
+        plan = plan_streams(source, others, target, Fraction(1), mute=False)
+    assert (plan.converted, plan.dropped) == ([], [])
+    assert target.read_bytes() == b"kept"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mkv", "out.mp4"]
+
+
+def test_a_place_without_room_is_blamed_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = render_tone(tmp_path / "in.mkv", "ac3")
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(trials, "write_all", full)
+    with pytest.raises(VideoError, match=r"No space left on device.: choose another place"):
+        interpolate_video(source, tmp_path / "out.mp4", model=Averager())
+
+
+def test_a_clock_that_jumps_within_the_first_packets_is_no_hour_of_silence_in_the_trial(
+    tmp_path: Path,
+) -> None:
+    source = render_sound(tmp_path / "in.mkv", "pcm_s16le", "stereo")
+    with av.open(str(source)) as container, av.open(str(tmp_path / "out.mp4"), "w") as result:
+        stream = container.streams.audio[0]
+        packets = [packet for packet in container.demux(stream) if packet.size][:12]
+        for packet in packets[6:]:
+            packet.pts = packet.dts = packet.pts + 3_000_000
+        sound = SoundFormat(48000, "s16", "stereo", 2)
+        output = ConvertedSound(stream, result, Fraction(1), sound, Losses("audio stream 1"))
+        result.start_encoding()
+        assert 0 < trials.write_all(result, output, packets) < 40

@@ -1,0 +1,181 @@
+"""Resuming work that stopped, and replacing results."""
+
+import os
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers.resuming import Render, Stopper, same_pictures
+from helpers.video import Averager
+
+from midframe.errors import MidframeError, VideoError
+from midframe.video.pipeline import interpolate_video
+from midframe.video.plan import SHORT_SEGMENT
+from midframe.video.segments import (
+    segments_folder,
+)
+
+REPEATABLE = {"x264-params": "mbtree=0"}
+"""On processors with AVX-512 x264's macroblock tree reads memory that nothing was written to: two
+runs differ."""
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"), [("out.mp4", "h264"), ("out.mp4", "hevc"), ("out.mkv", "av1"),
+    ("out.webm", "vp9"),
+                        ("out.mov", "prores"), ("out.mkv", "ffv1")],
+)  # fmt: skip
+@pytest.mark.parametrize("fault", [MidframeError("it broke"), KeyboardInterrupt()])
+def test_work_that_stopped_goes_on_to_the_same_result(
+    render_video: Render, tmp_path: Path, name: str, codec: str, fault: BaseException
+) -> None:
+    source = render_video(frames=150, cut_at=40)
+    whole, target = tmp_path / f"whole-{name}", tmp_path / name
+    options: dict[str, Any] = {
+        "codec": codec,
+        "encoder_options": REPEATABLE if codec == "h264" else None,
+    }
+    expected = interpolate_video(source, whole, model=Averager(), **options)
+    with pytest.raises(type(fault)):
+        interpolate_video(source, target, model=Stopper(100, fault), **options)
+    assert segments_folder(target).exists()
+    assert not target.exists()
+    made = Stopper(
+        149 - SHORT_SEGMENT // 2, fault
+    )  # fewer than there are: what was made is not made again
+    report = interpolate_video(source, target, model=made, **options, resume=True)
+    assert (report, report.problems) == (expected, ())
+    assert same_pictures(whole, target)
+    assert not segments_folder(target).exists()
+
+
+def test_a_fault_tells_that_work_can_go_on(render_video: Render, tmp_path: Path) -> None:
+    source, target = render_video(frames=150), tmp_path / "out.mp4"
+    with pytest.raises(
+        MidframeError,
+        match=r"it broke; finished segments are kept in .*out.mp4.midframe, --resume continues",
+    ):
+        interpolate_video(source, target, model=Stopper(140, MidframeError("it broke")))
+    with pytest.raises(
+        VideoError,
+        match="holds unfinished work: continue it with --resume, or start again with --overwrite",
+    ):
+        interpolate_video(source, target, model=Averager())
+    assert interpolate_video(source, target, model=Averager(), overwrite=True).problems == ()
+
+
+def test_work_that_has_no_segment_yet_leaves_nothing(render_video: Render, tmp_path: Path) -> None:
+    source = render_video(frames=150)
+    with pytest.raises(MidframeError, match=r"it broke$"):
+        interpolate_video(
+            source, tmp_path / "out.mp4", model=Stopper(50, MidframeError("it broke"))
+        )
+    assert list(tmp_path.iterdir()) == [source]
+
+
+def test_resuming_where_nothing_was_begun_begins(render_video: Render, tmp_path: Path) -> None:
+    report = interpolate_video(
+        render_video(frames=3), tmp_path / "out.mp4", model=Averager(), resume=True
+    )
+    assert (report.frames_out, report.problems) == (6, ())
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [({"crf": 30}, "crf was 18 and is 30"), ({"factor": 3}, "factor was None and is 3"),
+     ({"model": type("Other", (Averager,), {"identity": "other"})()}, "the network differs")],
+)  # fmt: skip
+def test_other_settings_are_refused(
+    render_video: Render, tmp_path: Path, changes: dict[str, Any], complaint: str
+) -> None:
+    source, target = render_video(frames=150), tmp_path / "out.mp4"
+    with pytest.raises(MidframeError):
+        interpolate_video(source, target, model=Stopper(140, MidframeError("it broke")))
+    with pytest.raises(VideoError, match=complaint):
+        interpolate_video(source, target, **{"model": Averager(), **changes}, resume=True)
+    assert interpolate_video(source, target, model=Averager(), resume=True).problems == ()
+
+
+def test_another_video_is_refused(render_video: Render, tmp_path: Path) -> None:
+    source, target = render_video(frames=150), tmp_path / "out.mp4"
+    with pytest.raises(MidframeError):
+        interpolate_video(source, target, model=Stopper(140, MidframeError("it broke")))
+    render_video(frames=150, cut_at=75)
+    with pytest.raises(VideoError, match="the video differs"):
+        interpolate_video(source, target, model=Averager(), resume=True)
+
+
+def test_a_late_refusal_of_a_damaged_video_keeps_what_is_done(
+    render_video: Render, tmp_path: Path
+) -> None:
+    source, target = render_video("in.mkv", frames=400, sound=False), tmp_path / "out.mp4"
+    source.write_bytes(source.read_bytes()[: source.stat().st_size * 9 // 10])
+    with pytest.raises(VideoError, match=r"is damaged.*--resume continues"):
+        interpolate_video(source, target, model=Averager(), strict=True)
+    report = interpolate_video(source, target, model=Averager(), resume=True)
+    assert report.damage
+    assert report.problems == ()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not Path("/proc/self/statm").exists(), reason="how much memory is used is read from /proc"
+)
+def test_memory_stays_flat_over_ten_thousand_frames(render_video: Render, tmp_path: Path) -> None:
+    source, target = (
+        render_video(frames=10_000, rate=Fraction(25), size=(48, 64)),
+        tmp_path / "out.mp4",
+    )
+    used: list[int] = []
+
+    def measure(done: float, _: float | None) -> None:
+        if done % 500 == 0:
+            used.append(
+                int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+                >> 20
+            )
+
+    report = interpolate_video(source, target, model=Averager(), progress=measure)
+    used.append(
+        int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") >> 20
+    )
+    assert (report.frames_in, report.frames_out, report.problems) == (10_000, 20_000, ())
+    print(f"\nMiB in use every 500 frames, and at the end: {used}")
+    assert max(used[4:]) - used[4] < 24
+
+
+def test_a_finished_result_is_not_made_again(render_video: Render, tmp_path: Path) -> None:
+    source, target = render_video(frames=3), tmp_path / "out.mp4"
+    interpolate_video(source, target, model=Averager())
+    before = target.stat()
+    report = interpolate_video(
+        source, target, model=Stopper(0, AssertionError("work is done again")), resume=True
+    )
+    assert report.already_complete
+    assert report.as_json()["already_complete"]
+    assert (target.stat().st_mtime_ns, target.stat().st_ino) == (before.st_mtime_ns, before.st_ino)
+    for changes in (
+        {"crf": 30},
+        {"mute": True},
+        {"model": type("Other", (Averager,), {"identity": "other"})()},
+    ):
+        with pytest.raises(
+            VideoError, match="was made with other options: name another OUT, or give --overwrite"
+        ):
+            interpolate_video(source, target, **{"model": Averager(), **changes}, resume=True)
+    assert list(tmp_path.iterdir()) in ([source, target], [target, source])
+
+
+def test_replacing_a_result_goes_on_where_it_was_stopped(
+    render_video: Render, tmp_path: Path
+) -> None:
+    source, target = render_video(frames=150), tmp_path / "out.mp4"
+    interpolate_video(source, target, model=Averager(), crf=30)
+    with pytest.raises(MidframeError, match="it broke"):
+        interpolate_video(
+            source, target, model=Stopper(140, MidframeError("it broke")), overwrite=True
+        )
+    made = Stopper(149 - SHORT_SEGMENT // 2, MidframeError("it broke"))
+    assert interpolate_video(source, target, model=made, overwrite=True, resume=True).problems == ()
+    assert interpolate_video(source, target, model=Averager(), resume=True).already_complete
