@@ -41,7 +41,7 @@ VIDEO = (
     ),
     ("plan", "rendered_frame", "samples", "segments"),
     ("report",),
-    ("proof", "renderer"),
+    ("playback", "renderer"),
     ("sinks",),
     ("job_checks", "pipeline"),
     ("compare",),

@@ -79,7 +79,7 @@ class SegmentEncoder:
         if not self.segments.finished:
             self.segments.remove()
             return None
-        self.segments.leave()
+        self.segments.close()
         return self.segments.folder
 
     def _encode(self, encoder: Any, frames: Iterable[RenderedFrame]) -> Iterator[av.Packet]:

@@ -26,7 +26,7 @@ from midframe.video.sinks.checks import check_target, is_marked, result_mark
 from midframe.video.sinks.protocol import Job, abort_on_error
 from midframe.video.sinks.segment_encoder import SegmentEncoder
 from midframe.video.sinks.verification import verify
-from midframe.video.timeline import ConstantRate, TrueTimes
+from midframe.video.timeline import ConstantRate, VariableRate
 
 
 class VideoFileTarget:
@@ -52,7 +52,7 @@ class VideoFileTarget:
 
     def begin(self, job: Job, *, resume: bool, overwrite: bool) -> "VideoFileSink":
         """See `Target`."""
-        if self.constant and isinstance(job.timeline, TrueTimes):
+        if self.constant and isinstance(job.timeline, VariableRate):
             raise VideoError(
                 f"{self.path}: .avi files need a constant frame rate: drop --vfr, or use .mkv"
             )
