@@ -148,12 +148,12 @@ def test_wrong_usage_is_status_2(run: Callable, words: list[str]) -> None:
 
 def test_a_missing_extra_is_named(run: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     def without(**_: object) -> None:
-        raise ModuleNotFoundError("No module named 'skimage'", name="skimage")
+        raise ModuleNotFoundError("No module named 'cv2'", name="cv2")
 
     monkeypatch.setattr(cli, "app", without)
-    status, _, errors = run("evaluate", "scenes")
+    status, _, errors = run("dataset", "show", "set")
     assert status == 1
-    assert "needs skimage: pip install 'midframe[train]'" in errors
+    assert "needs cv2: pip install 'midframe[train]'" in errors
 
 
 def test_names_are_printed_as_they_are_and_in_one_line(

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import typer
 
+import midframe
 from midframe import cli
 from midframe.cli import video as video_commands
 from midframe.cli.options import read_video_options
@@ -93,6 +94,10 @@ def test_a_finished_result_is_done(
     words = ["video", source, source.with_name("o.mp4"), "--model", tiny_weights]
     assert run(*words, "--report", source.with_name("r.json"))[0] == 0
     report = source.with_name("r.json").read_text()
+    facts = json.loads(report)
+    assert [Path(facts[name]).name for name in ("source", "result")] == [source.name, "o.mp4"]
+    assert facts["options"]["model"] == str(tiny_weights)
+    assert facts["midframe"] == midframe.__version__
     status, output, _ = run(*words, "--resume", "--report", source.with_name("r.json"))
     assert (
         status,

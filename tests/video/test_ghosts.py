@@ -5,7 +5,8 @@ import pytest
 from helpers.video import render_frame
 
 from midframe.media.pictures.images import Array
-from midframe.video.ghosts import replace_ghosts
+from midframe.tensors import to_image, to_tensor
+from midframe.video import ghosts
 
 HALF = Fraction(1, 2)
 HEIGHT, WIDTH = 180, 320
@@ -29,6 +30,11 @@ def with_ball(row: int, column: int, background: Array | None = None) -> Array:
     image = (wall() if background is None else background).copy()
     image[ball(row, column)] = (230, 60, 40)
     return image
+
+
+def replace_ghosts(image: Array, before: Array, after: Array, t: Fraction) -> Array:
+    frames = [to_tensor(each) for each in (image, before, after)]
+    return to_image(ghosts.replace_ghosts(*frames, t), image.dtype)
 
 
 def blend(before: Array, after: Array, t: Fraction = HALF) -> Array:
@@ -78,15 +84,10 @@ def test_noise_and_faint_changes_stay() -> None:
     assert np.array_equal(replace_ghosts(image, before, after, HALF), image)
 
 
-def test_a_ghost_is_found_in_any_depth_and_beside_alpha() -> None:
+def test_a_ghost_is_found_beside_alpha() -> None:
     before, after = with_ball(80, 100), with_ball(80, 130)
-    image = blend(before, after)
-    deep = replace_ghosts(*(each.astype(np.uint16) * 257 for each in (image, before, after)), HALF)
-    assert np.array_equal(deep, before.astype(np.uint16) * 257)
-    floats = [each.astype(np.float32) / 255 for each in (image, before, after)]
-    np.testing.assert_allclose(replace_ghosts(*floats, HALF), floats[1], atol=1e-6)
     clear = [np.dstack([each, np.full((HEIGHT, WIDTH), 99, np.uint8)])
-             for each in (image, before, after)]  # fmt: skip
+             for each in (blend(before, after), before, after)]  # fmt: skip
     assert np.array_equal(replace_ghosts(*clear, HALF), clear[1])
 
 

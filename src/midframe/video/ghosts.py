@@ -11,12 +11,9 @@ fades, reflections and slow soft edges look the same.
 
 from fractions import Fraction
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
-
-from midframe.media.pictures.images import Array
 
 ROWS_OF_BLOCKS = 90
 """Differences are averaged over square blocks, this many along the height of a frame."""
@@ -38,15 +35,15 @@ MAX_CHANGED_AROUND = 0.4
 """Maximum fraction of changed blocks in the neighbourhood."""
 
 
-def replace_ghosts(image: Array, before: Array, after: Array, t: Fraction) -> Array:
+def replace_ghosts(image: Tensor, before: Tensor, after: Tensor, t: Fraction) -> Tensor:
     """Replace ghosts in an interpolated frame by the nearest frame.
 
     Args:
-        image, before, after: the interpolated frame and the frames around it, (H, W, C) RGB, with
-            or without alpha; integers of 8 or 16 bits, or floats with white = 1.
+        image, before, after: the interpolated frame and the frames around it, (1, 3, H, W), or
+            (1, 4, H, W) with alpha, float32 RGB with white = 1, on one device.
         t: the time of the interpolated frame, from 0 to 1.
     """
-    block = 2 * max(1, round(image.shape[0] / ROWS_OF_BLOCKS / 2))
+    block = 2 * max(1, round(image.shape[2] / ROWS_OF_BLOCKS / 2))
     first = _subsample(before)
     second = _subsample(after)
     change = _block_differences(first, second, block)
@@ -64,28 +61,26 @@ def replace_ghosts(image: Array, before: Array, after: Array, t: Fraction) -> Ar
         return image
     # an object that leaves one area appears in another one, perhaps less clearly blended
     ghosts |= _areas_with(objects & _dilate(ghosts.float(), NEIGHBOURHOOD).bool(), areas)
-    weights = _weights(ghosts, block, *image.shape[:2])[..., None]
-    nearest = before if t <= Fraction(1, 2) else after
-    mixed = image + weights * (nearest.astype(np.float32) - image)
-    return (mixed if image.dtype.kind == "f" else np.rint(mixed)).astype(image.dtype)
+    weights = _weights(ghosts, block, *image.shape[2:]).to(image.device)
+    return torch.lerp(image, before if t <= Fraction(1, 2) else after, weights)
 
 
-def _subsample(image: Array) -> Tensor:
-    """Return every second pixel of every second row as RGB with white = 1: enough for block means,
-    and four times as fast."""
-    peak = 1 if image.dtype.kind == "f" else np.iinfo(image.dtype).max
-    return torch.from_numpy(image[::2, ::2, :3].astype(np.float32)).div_(peak)
+def _subsample(image: Tensor) -> Tensor:
+    """Return every second pixel of every second row without alpha, (h, w, 3): enough for block
+    means, and four times as fast."""
+    return image[0, :3, ::2, ::2].permute(1, 2, 0)
 
 
 def _block_differences(one: Tensor, other: Tensor, block: int) -> Tensor:
-    """Return the mean absolute difference in each block, of the colour that differs most.
+    """Return the mean absolute difference in each block, of the colour that differs most, on the
+    CPU.
 
     Args:
         one, other: from `_subsample`.
         block: side of the blocks in pixels of the frame.
     """
     largest = (one - other).abs_().amax(dim=2)[None, None]
-    return functional.avg_pool2d(largest, block // 2, ceil_mode=True)[0, 0]
+    return functional.avg_pool2d(largest, block // 2, ceil_mode=True)[0, 0].cpu()
 
 
 def _small_areas(changed: Tensor) -> Tensor:
@@ -138,13 +133,13 @@ def _areas_with(blocks: Tensor, areas: Tensor) -> Tensor:
     return chosen[areas]
 
 
-def _weights(blocks: Tensor, block: int, height: int, width: int) -> Array:
+def _weights(blocks: Tensor, block: int, height: int, width: int) -> Tensor:
     """Return the weights of the nearest frame, (height, width) from 0 to 1: 1 on the blocks and
     their neighbours, with a soft edge."""
     size = (block * blocks.shape[0], block * blocks.shape[1])
     wide = _dilate(blocks.float())[None, None]
     smooth = functional.interpolate(wide, size=size, mode="bilinear")[0, 0]
-    return smooth[:height, :width].numpy()
+    return smooth[:height, :width]
 
 
 def _dilate(values: Tensor, reach: int = 1) -> Tensor:
