@@ -198,11 +198,11 @@ def convert(
     settings = result_settings(path, tool, replace(options, encoding=target.options))
     if resume and target.is_complete(settings, overwrite=overwrite):
         return VideoReport(already_complete=True)
-    holds = {
+    tags = {
         "stores_display_matrix": target.stores_display_matrix,
         "stores_aspect_ratio": target.stores_aspect_ratio,
     }
-    with open_source(path, options.source, **holds) as source:
+    with open_source(path, options.source, **tags) as source:
         picture, colour = source.first_picture()
         timeline = choose_timeline(
             source.source_rate,
@@ -215,7 +215,7 @@ def convert(
             log.warning("%s is interlaced: use --deinterlace for progressive frames", path)
         job = Job(source, picture, colour, timeline, settings, VideoReport())
         sink = target.begin(job, resume=resume, overwrite=overwrite)
-        _warn_of_deep_h264(sink, options.encoding)
+        _warn_of_high_depth_h264(sink, options.encoding)
         with abort_on_error(sink.abort):
             _log_plan(job, sink)
             extent = _run(job, sink, tool, options, target.from_zero, progress)
@@ -224,10 +224,11 @@ def convert(
     return job.report
 
 
-def _warn_of_deep_h264(sink: Sink, options: EncodingOptions) -> None:
+def _warn_of_high_depth_h264(sink: Sink, options: EncodingOptions) -> None:
     """Warn if the default codec gets a high bit depth, which few players decode in H.264."""
-    deep = max(part.bits for part in av.VideoFormat(sink.encoding.pixel_format).components) > 8
-    if deep and sink.encoding.encoder == "libx264" and options.codec is None:
+    components = av.VideoFormat(sink.encoding.pixel_format).components
+    high_bit_depth = max(each.bits for each in components) > 8
+    if high_bit_depth and sink.encoding.encoder == "libx264" and options.codec is None:
         log.warning("many devices do not play H.264 of 10 bits: --codec hevc is played by more")
 
 
