@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test check bench
+.PHONY: demo test check bench docs
 
 demo: $(VENV)/installed  ## Render a sample clip and double its frame rate.
 	mkdir -p demo
@@ -17,6 +17,9 @@ check: $(VENV)/installed-dev  ## What the continuous integration runs.
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+docs: $(VENV)/installed-dev  ## The documentation as a site, in site/.
+	$(BIN)/mkdocs build --strict
 
 bench: $(VENV)/installed-dev  ## Speed, side by side in one run.
 	$(BIN)/python benchmarks/ops.py

@@ -216,11 +216,13 @@ def resume() -> int:
     class Stopper(Interpolator):
         pairs = 0
 
-        def interpolate_many(self, *given: Any, **named: Any) -> Any:
+        @contextlib.contextmanager
+        def on_free_device(self) -> Iterator[Any]:
             self.pairs += 1
             if self.pairs > 100:
                 raise StoppedError
-            return super().interpolate_many(*given, **named)
+            with super().on_free_device() as here:
+                yield here
 
     write_clip(Path("long.mp4"), frames=150, size=(32, 48), cut_at=40)
     options: dict[str, Any] = {"codec": "ffv1", "resume": True}

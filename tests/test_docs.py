@@ -29,6 +29,7 @@ MODULES = [
     "models.checkpoint",
     "models.flowsep.layout",
     "interpolator",
+    "video.lookup",
     "api",
 ]
 
@@ -52,13 +53,26 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "sample.mp4"
 
 
+PYTHON = re.findall(
+    r"```python\n(.*?)```",
+    README + (ROOT / "docs" / "python.md").read_text(encoding="utf-8"),
+    re.DOTALL,
+)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("block", re.findall(r"```python\n(.*?)```", README, re.DOTALL))
-def test_python_in_the_readme_runs(
+@pytest.mark.parametrize("block", PYTHON)
+def test_python_in_the_documents_runs(
     block: str, sample: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(sample.parent)
     exec(compile(block, "README.md", "exec"), {})
+
+
+def code_of(text: str) -> str:
+    """The lines of the indented blocks and of the fenced blocks for a shell."""
+    fenced = re.findall(r"^```sh\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    return "\n".join([*re.findall(r"^ {4,}.*", text, re.MULTILINE), *fenced])
 
 
 def test_commands_in_the_readme_exist() -> None:
@@ -69,15 +83,15 @@ def test_commands_in_the_readme_exist() -> None:
         command.callback.__name__ for command in app.registered_commands if command.callback
     } | {"dataset"}
     inner = {command.name for command in dataset_app.registered_commands}
-    used = re.findall(r"^ +midframe (\w+)(?: (\w+))?", README, re.MULTILINE)
+    used = re.findall(r"^midframe (\w+)(?: (\w+))?", code_of(README), re.MULTILINE)
     assert {first for first, _ in used} <= known
     assert {second for first, second in used if first == "dataset"} <= inner
     assert len(used) > 6
 
 
 def commands_of(text: str) -> list[list[str]]:
-    """The words of each command line of midframe in the indented blocks of a page."""
-    lines = re.findall(r"^ {4,}(midframe [^#\n|]*)", text, re.MULTILINE)
+    """The words of each command line of midframe in the blocks of a page."""
+    lines = re.findall(r"^(?: {4,})?(midframe [^#\n|]*)", code_of(text), re.MULTILINE)
     return [shlex.split(re.sub(r"[\[\]]", " ", line)) for line in lines]
 
 
@@ -179,6 +193,28 @@ def test_the_example_picture_is_drawn(sample: Path) -> None:
     ]
     subprocess.run(command, cwd=sample.parent, check=True)
     assert (sample.parent / "picture.png").stat().st_size > 10000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("program", "words", "results"),
+    [
+        ("examples/animation.py", ["3", "4", "a.webp", "0,0,160,96"], ["a.webp"]),
+        (
+            "docs/draw_how_it_works.py",
+            ["3", "32,32,160,128", "80,64", "."],
+            ["how-adaconv.png", "how-sepconv.png", "how-flowsep.png"],
+        ),
+    ],
+)
+def test_the_figures_of_the_documents_are_drawn(
+    program: str, words: list[str], results: list[str], sample: Path
+) -> None:
+    subprocess.run(
+        [sys.executable, ROOT / program, "sample.mp4", *words], cwd=sample.parent, check=True
+    )
+    for name in results:
+        assert (sample.parent / name).stat().st_size > 3000
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Collection, Sequence
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -35,12 +36,13 @@ VIDEO = (
         "duplicates",
         "lock",
         "overlays",
+        "ghosts",
         "segment_database",
         "static_areas",
         "timeline",
         "watchdog",
     ),
-    ("plan", "rendered_frame", "samples", "segments"),
+    ("lookup", "plan", "rendered_frame", "samples", "segments"),
     ("report",),
     ("proof", "renderer"),
     ("sinks",),
@@ -113,6 +115,17 @@ FORBIDDEN = {
     "web": {"cluster", "data", "training", "export", "doctor", "api", "cli"},
     "pace": {"*"},
     "doctor": {"cluster", "data", "training", "evaluation", "api", "cli", "web"},
+    "vapoursynth": {
+        "cluster",
+        "batch",
+        "data",
+        "training",
+        "evaluation",
+        "api",
+        "cli",
+        "doctor",
+        "web",
+    },
     "speeds": {"cluster", "video", "data", "training", "evaluation", "api", "cli", "doctor", "web"},
 }
 """What the modules of each room may not import; `*` is everything but what follows a minus."""
@@ -268,6 +281,32 @@ def test_ray_is_imported_by_three_modules_alone() -> None:
     assert sorted(found) == [f"cluster/{name}.py" for name in ("connection", "executor", "pool")]
 
 
+def test_the_rooms_of_a_plain_installation_import_no_library_of_an_extra() -> None:
+    libraries = {"cv2", "fastapi", "fsspec", "gradio", "lightning", "onnx", "onnxscript", "ray",
+                 "s3fs", "scipy", "skimage", "starlette", "tensorboard", "uvicorn",
+                 "webdataset"}  # fmt: skip
+    with_extras = {"cluster", "data", "export.py", "training", "web"}
+    paths = [path for each in PACKAGE.iterdir() if each.name not in with_extras
+             for path in ([each] if each.suffix == ".py" else each.rglob("*.py"))]  # fmt: skip
+    assert len(paths) > 100
+    for path in [*paths, PACKAGE / "data" / "layouts.py", PACKAGE / "data" / "__init__.py"]:
+        names = {
+            name.partition(".")[0]
+            for node in ast.walk(ast.parse(path.read_text()))
+            for name in (
+                [node.module or ""]
+                if isinstance(node, ast.ImportFrom)
+                else [each.name for each in node.names]
+                if isinstance(node, ast.Import)
+                else []
+            )
+        }
+        assert not names & libraries, path
+    of_data = {name for path in (PACKAGE / "evaluation").glob("*.py")
+               for name in imported_from("data", path)}  # fmt: skip
+    assert of_data == {"layouts"}
+
+
 def test_nothing_but_the_command_line_imports_the_package_itself() -> None:
     for path in PACKAGE.rglob("*.py"):
         if path.parent.name != "cli" and path.name != "__init__.py":
@@ -276,6 +315,15 @@ def test_nothing_but_the_command_line_imports_the_package_itself() -> None:
 
 def test_everything_in_all_is_there() -> None:
     assert all(hasattr(midframe, name) for name in midframe.__all__)
+
+
+def test_a_missing_vapoursynth_is_reported_with_the_command_that_installs_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "vapoursynth", None)
+    monkeypatch.delitem(sys.modules, "midframe.vapoursynth", raising=False)
+    with pytest.raises(ModuleNotFoundError, match=r"pip install \"midframe\[vapoursynth\]\""):
+        import_module("midframe.vapoursynth")
 
 
 def test_media_is_loaded_without_pytorch() -> None:

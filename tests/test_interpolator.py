@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from midframe.device_interpolator import DeviceInterpolator, halving_steps
 from midframe.devices import choose_precision
-from midframe.interpolator import Interpolator, halving_steps, tiles
+from midframe.interpolator import Interpolator
+from midframe.models.network import tiles
 from midframe.models.sepconv import SepConv
 from midframe.models.shipped import list_models
 from midframe.times import nearest_time
@@ -109,8 +111,10 @@ def test_each_frame_is_made_once(
     tool: Interpolator, frame: Render, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[None] = []
-    middle = tool.middle
-    monkeypatch.setattr(tool, "middle", lambda *given: calls.append(None) or middle(*given))
+    middle = DeviceInterpolator.middle
+    monkeypatch.setattr(
+        DeviceInterpolator, "middle", lambda *given: calls.append(None) or middle(*given)
+    )
     tool.interpolate_many(frame(0), frame(4), [Fraction(n, 8) for n in range(1, 8)])
     assert len(calls) == 7
 

@@ -18,11 +18,34 @@ def choose_device(name: str) -> torch.device:
     }
     if name == "auto":
         return torch.device(next(kind for kind, usable in there.items() if usable))
-    kind = name.partition(":")[0]
-    if not there.get(kind, False):
-        usable_names = ", ".join(kind for kind, usable in there.items() if usable)
+    kind, _, index = name.partition(":")
+    if not there.get(kind, False) or (index and int(index) >= torch.cuda.device_count()):
+        usable_names = ", ".join(_available(there))
         raise OptionError(f"`device` {name!r} is not available: choose from auto, {usable_names}")
     return torch.device(name)
+
+
+def _available(there: dict[str, bool]) -> list[str]:
+    """Return the names of the devices that can be used, with each graphics card."""
+    cards = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+    names = [kind for kind, usable in there.items() if usable]
+    return names[:1] + cards + names[1:] if len(cards) > 1 else names
+
+
+def choose_devices(names: str) -> list[torch.device]:
+    """Return the devices of a name, or of several names of one kind with commas between them:
+    "cuda:0,cuda:1".
+
+    Raises:
+        OptionError: a device is not available, or they are of several kinds.
+    """
+    devices = [choose_device(name.strip()) for name in names.split(",")]
+    if len({each.type for each in devices}) > 1:
+        raise OptionError(
+            f"`device` is {names!r}: several devices must be of one kind, since others give "
+            "slightly different frames"
+        )
+    return devices
 
 
 def choose_precision(name: str, device: torch.device) -> torch.dtype:

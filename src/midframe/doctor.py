@@ -21,11 +21,11 @@ from midframe.ops.dispatch import load_optional
 from midframe.ops.separable.op import load_halide
 
 EXTRAS = {
-    "train": ("lightning", "webdataset", "cv2", "skimage", "tensorboard", "matplotlib"),
+    "train": ("lightning", "webdataset", "cv2", "tensorboard"),
     "export": ("onnx", "onnxscript"),
 }
 """What each extra brings, by the names that Python imports."""
-PURPOSES = {"train": "data sets, training, evaluation and figures", "export": "ONNX files"}
+PURPOSES = {"train": "data sets and training", "export": "ONNX files"}
 """What each extra is for."""
 PYTORCH = "https://pytorch.org/get-started/locally"
 

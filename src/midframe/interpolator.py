@@ -1,40 +1,35 @@
 """Interpolator: from two frames of any size to the frames between them."""
 
 import logging
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from fractions import Fraction
 from hashlib import sha256
-from typing import Any
+from queue import Queue
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from midframe.devices import choose_device, choose_precision
+from midframe.device_interpolator import DeviceInterpolator, Progress
+from midframe.devices import choose_devices, choose_precision
 from midframe.errors import OptionError
 from midframe.media.pictures.images import Array
 from midframe.models.checkpoint import channels_last, load_model
 from midframe.models.ensemble import Ensemble
-from midframe.models.network import Network, tiles
-from midframe.ops.dispatch import without_compilation
+from midframe.models.network import Network
 from midframe.options import EnsembleSize, InterpolationOptions, Precision
 from midframe.tensors import TYPES, to_image, to_tensor
-from midframe.times import nearest_time
 
 log = logging.getLogger(__name__)
 
 MAX_FLOAT = 4.0
 """Frames of float32 are nominally from 0 to 1; a larger maximum indicates a frame from 0 to 255,
 which is refused."""
-MIN_ALPHA = 1 / 65535
-"""Colours of pixels with less alpha are undefined."""
-
-Progress = Callable[[float], None]
-"""Callback that receives the completed fraction of the work, up to 1."""
-FramesByTime = dict[Fraction, Tensor]
-"""Frames (1, C, H, W) by their time, from 0 to 1."""
+PAIRS_PER_CARD = 3
+"""Pairs of frames in progress on a graphics card: while the network runs for one, the frames of
+others are converted."""
 
 
 class Interpolator:
@@ -79,22 +74,31 @@ class Interpolator:
             precision=precision,
             depth=depth,
         )
-        self.device = choose_device(device)
+        devices = choose_devices(device)
+        self.device = devices[0]
+        """The first device."""
         self.precision = choose_precision(precision, self.device)
         network = model if isinstance(model, Network) else load_model(model)
-        self.model: Network = channels_last(network.for_inference(self.precision).to(self.device))
         if scale is not None:
             _check_scale(scale, network)
-            self.model.scale = scale
-        if ensemble != 1:
-            self.model = Ensemble(self.model, ensemble)
-        self.tile = self.model.tile if tile is None else tile
-        self.depth = None if self.model.any_time else depth
-        self.single_pair = single_pair
+        self._replicas = [
+            DeviceInterpolator(
+                _for_inference(network, self.precision, each, scale, ensemble),
+                each,
+                tile=network.tile if tile is None else tile,
+                depth=None if network.any_time else depth,
+                single_pair=single_pair,
+            )
+            for each in devices
+        ]
+        self._free = Queue[DeviceInterpolator]()
+        """Several devices: those that have less than `PAIRS_PER_CARD` pairs, once for each."""
+        for replica in self._replicas * PAIRS_PER_CARD:
+            self._free.put(replica)
         log.info(
             "%s on %s in %s",
             self.options.model,
-            self.device,
+            ", ".join(map(str, devices)),
             str(self.precision).removeprefix("torch."),
         )
 
@@ -105,6 +109,17 @@ class Interpolator:
         """Build an Interpolator; arguments and errors as of `Interpolator`."""
         given = {each.name: getattr(options, each.name) for each in fields(options)}
         return cls(**given, single_pair=single_pair)
+
+    @property
+    def model(self) -> Network:
+        """Return the network on the first device."""
+        return self._replicas[0].model
+
+    @property
+    def depth(self) -> int | None:
+        """Return how many times the interval between two frames is halved at most; None if the
+        network supports any time."""
+        return self._replicas[0].depth
 
     @property
     def identity(self) -> str:
@@ -121,9 +136,24 @@ class Interpolator:
     def pairs_at_once(self, height: int, width: int) -> int:
         """Return how many pairs of frames of this size to interpolate in parallel, each in its own
         thread."""
-        if self.device.type != "cpu":
+        if self.device.type == "cpu" and len(self._replicas) == 1:
+            return min(torch.get_num_threads(), self.model.pairs_at_once(height, width))
+        if self.device.type == "mps":
             return 1
-        return min(torch.get_num_threads(), self.model.pairs_at_once(height, width))
+        return min(torch.get_num_threads(), PAIRS_PER_CARD * len(self._replicas))
+
+    @contextmanager
+    def on_free_device(self) -> Iterator[DeviceInterpolator]:
+        """Reserve a device for a pair of frames, and wait for one if there are several and all are
+        in use; a context."""
+        if len(self._replicas) == 1:
+            yield self._replicas[0]
+            return
+        replica = self._free.get()
+        try:
+            yield replica
+        finally:
+            self._free.put(replica)
 
     def interpolate(
         self,
@@ -165,79 +195,29 @@ class Interpolator:
             ValueError: sizes or types differ, or a time lies outside [0, 1].
         """
         check_pair(first, second)
-        supported = [nearest_time(time, self.depth) for time in times]
-        frames = {
-            Fraction(0): premultiply(to_tensor(first, self.device)),
-            Fraction(1): premultiply(to_tensor(second, self.device)),
-        }
-        pixels = first.shape[0] * first.shape[1] * len(supported)
-        with without_compilation() if self._skip_compilation(pixels) else nullcontext():
-            if self.model.any_time:
-                self._interpolate_each(frames, supported, progress)
-            else:
-                self._interpolate_by_halving(frames, supported, progress)
-        return [to_image(unpremultiply(frames[time]), first.dtype) for time in supported]
+        with self.on_free_device() as here:
+            before = to_tensor(first, here.device)
+            after = to_tensor(second, here.device)
+            frames = here.interpolate(before, after, times, progress=progress)
+            return [to_image(each, first.dtype) for each in frames]
 
-    def _skip_compilation(self, pixels: int) -> bool:
-        """Return whether compiling takes longer than it saves, for the pixels of all output
-        frames."""
-        on_cpu = self.device.type == "cpu"
-        return self.single_pair and on_cpu and pixels <= self.model.max_plain_pixels
-
-    @torch.inference_mode()
-    def _interpolate_each(
-        self, frames: FramesByTime, times: Sequence[Fraction], progress: Progress | None
-    ) -> None:
-        """Add the frames at `times` to `frames`, each interpolated from those at 0 and 1."""
-        first, second = frames[Fraction(0)], frames[Fraction(1)]
-        wanted = sorted(set(times) - frames.keys())
-        prepared = self.model.prepare(first, second) if wanted else None
-        for done, time in enumerate(wanted):
-            frames[time] = self._interpolate_tiles(
-                prepared, first, float(time), scale_progress(progress, done, len(wanted))
-            )
-
-    def _interpolate_by_halving(
-        self, frames: FramesByTime, times: Sequence[Fraction], progress: Progress | None
-    ) -> None:
-        """Add the frames at `times`, and the intermediate ones that they need, to `frames`."""
-        steps = halving_steps(times)
-        for done, time in enumerate(steps):
-            before, after = neighbours(time)
-            frames[time] = self.middle(
-                frames[before], frames[after], scale_progress(progress, done, len(steps))
-            )
-
-    @torch.inference_mode()
     def middle(self, first: Tensor, second: Tensor, progress: Progress | None = None) -> Tensor:
-        """Interpolate the middle frame of two frames (1, C, H, W) float32, clipped to [0, 1], or to
-        the range of the frames if that is wider.
+        """See `DeviceInterpolator.middle`."""
+        return self._replicas[0].middle(first, second, progress)
 
-        With four channels the last is alpha, and the colours are premultiplied.
-        """
-        low = min(0.0, float(first.min()), float(second.min()))
-        high = max(1.0, float(first.max()), float(second.max()))
-        return self._interpolate_tiles(
-            self.model.prepare(first, second), first, 0.5, progress
-        ).clamp_(low, high)
 
-    def _interpolate_tiles(
-        self, prepared: Any, like: Tensor, time: float, progress: Progress | None
-    ) -> Tensor:
-        """Interpolate a frame at a time, tile by tile, not clipped."""
-        height, width = like.shape[2:]
-        rectangles = tiles(height, width, self.tile, self.model.margin)
-        if len(rectangles) == 1:  # no copy
-            whole = self.model.render_tile(prepared, *rectangles[0], time)
-            if progress:
-                progress(1.0)
-            return whole
-        result = torch.empty_like(like)
-        for done, (rows, columns) in enumerate(rectangles, start=1):
-            result[..., rows, columns] = self.model.render_tile(prepared, rows, columns, time)
-            if progress:
-                progress(done / len(rectangles))
-        return result
+def _for_inference(
+    network: Network,
+    precision: torch.dtype,
+    device: torch.device,
+    scale: int | None,
+    ensemble: EnsembleSize,
+) -> Network:
+    """Return a copy of a network for inference on a device."""
+    ready: Network = channels_last(network.for_inference(precision).to(device))
+    if scale is not None:
+        ready.scale = scale
+    return ready if ensemble == 1 else Ensemble(ready, ensemble)
 
 
 def _check_scale(scale: int, network: Network) -> None:
@@ -246,45 +226,6 @@ def _check_scale(scale: int, network: Network) -> None:
         raise OptionError(
             f"`scale` is {scale}: {name} processes frames at full resolution only, drop `scale`"
         )
-
-
-def premultiply(frame: Tensor) -> Tensor:
-    """Multiply the colours of a frame (1, C, H, W) by its alpha, if it has one, so that the colours
-    of transparent pixels are not mixed in."""
-    if frame.shape[1] == 3:
-        return frame
-    return torch.cat((frame[:, :3] * frame[:, 3:], frame[:, 3:]), dim=1)
-
-
-def unpremultiply(frame: Tensor) -> Tensor:
-    """Invert `premultiply`."""
-    if frame.shape[1] == 3:
-        return frame
-    return torch.cat((frame[:, :3] / frame[:, 3:].clamp(min=MIN_ALPHA), frame[:, 3:]), dim=1)
-
-
-def scale_progress(progress: Progress | None, done: int, count: int) -> Progress | None:
-    """Return the progress callback for one of `count` equal steps, after `done` of them."""
-    return (lambda fraction: progress((done + fraction) / count)) if progress else None
-
-
-def halving_steps(times: Sequence[Fraction]) -> list[Fraction]:
-    """Return `times` and all times needed to reach them by halving intervals, in an order in which
-    each follows the two around it."""
-    needed: set[Fraction] = set()
-    pending = list(times)
-    while pending:
-        time = pending.pop()
-        if time.denominator > 1 and time not in needed:
-            needed.add(time)
-            pending += neighbours(time)
-    return sorted(needed, key=lambda time: (time.denominator, time))
-
-
-def neighbours(time: Fraction) -> tuple[Fraction, Fraction]:
-    """Return the two times of which a time k / 2**n is the middle."""
-    half_step = Fraction(1, time.denominator)
-    return time - half_step, time + half_step
 
 
 def check_pair(first: Array, second: Array) -> None:

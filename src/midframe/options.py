@@ -21,7 +21,8 @@ EnsembleSize = Literal[1, 2, 4, 8]
 """Number of views of a self-ensemble."""
 CutMode = Literal["hold", "nearest", "blend"]
 """What is shown between the last frame of a scene and the first frame of the next."""
-DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+DEVICE_NAME = r"(auto|cpu|mps|cuda(:\d+)?)"
+DEVICE = re.compile(f"{DEVICE_NAME}(, *{DEVICE_NAME})*")
 """Names of devices; whether a device is available is checked where it is chosen."""
 MAX_SLOW = 1000
 """Largest factor of slow motion."""
@@ -58,7 +59,8 @@ class InterpolationOptions:
     model: str = field(default=DEFAULT_MODEL, metadata=SAME_FRAMES)
     """Name or file of weights."""
     device: str = field(default="auto", metadata=SAME_FRAMES)
-    """"cpu", "cuda", "cuda:1", "mps", or "auto" for the fastest one available."""
+    """"cpu", "cuda", "cuda:1", "mps", or "auto" for the fastest one available; "cuda:0,cuda:1"
+    deals the frames out to several graphics cards."""
     tile: int | None = None
     """Side in pixels of the tiles that large frames are divided into; None for the network's
     default, 0 for no tiles. Memory grows with the tile, not with the frame."""

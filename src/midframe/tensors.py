@@ -34,10 +34,10 @@ def to_tensor(image: Array, device: torch.device | str = "cpu") -> Tensor:
             f"an (H, W, 3) array of uint8, uint16 or float32 is needed, got {image.shape} of "
             f"{image.dtype}"
         )
-    whole = torch.from_numpy(np.ascontiguousarray(image))
+    whole = torch.from_numpy(np.ascontiguousarray(image)).to(device)  # before it grows
     if image.dtype != np.float32:
         whole = whole.float().div_(np.iinfo(image.dtype).max)
-    return whole.to(device).permute(2, 0, 1)[None]
+    return whole.permute(2, 0, 1)[None]
 
 
 def to_image(tensor: Tensor, dtype: np.dtype[Any] | type = np.uint8) -> Array:
@@ -47,4 +47,4 @@ def to_image(tensor: Tensor, dtype: np.dtype[Any] | type = np.uint8) -> Array:
     if dtype == np.float32:
         return whole.cpu().contiguous().numpy()
     scaled = whole.clamp(0, 1).mul_(np.iinfo(dtype).max).round_()
-    return scaled.cpu().to(getattr(torch, np.dtype(dtype).name)).contiguous().numpy()
+    return scaled.to(getattr(torch, np.dtype(dtype).name)).cpu().contiguous().numpy()

@@ -234,12 +234,12 @@ def test_models_are_listed(run: Callable) -> None:
 
 def test_a_missing_extra_is_named(run: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     def without(**_: object) -> None:
-        raise ModuleNotFoundError("No module named 'skimage'", name="skimage")
+        raise ModuleNotFoundError("No module named 'cv2'", name="cv2")
 
     monkeypatch.setattr(cli, "app", without)
-    status, _, errors = run("evaluate", "scenes")
+    status, _, errors = run("dataset", "show", "set")
     assert status == 1
-    assert "needs skimage: pip install 'midframe[train]'" in errors
+    assert "needs cv2: pip install 'midframe[train]'" in errors
 
 
 def test_rates_and_a_report_from_the_command_line(
@@ -318,6 +318,10 @@ def test_a_finished_result_is_done(
     words = ["video", source, source.with_name("o.mp4"), "--model", tiny_weights]
     assert run(*words, "--report", source.with_name("r.json"))[0] == 0
     report = source.with_name("r.json").read_text()
+    facts = json.loads(report)
+    assert [Path(facts[name]).name for name in ("source", "result")] == [source.name, "o.mp4"]
+    assert facts["options"]["model"] == str(tiny_weights)
+    assert facts["midframe"] == midframe.__version__
     status, output, _ = run(*words, "--resume", "--report", source.with_name("r.json"))
     assert (
         status,

@@ -9,12 +9,13 @@ import cv2
 import numpy as np
 import pytest
 from helpers.video import Averager
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from midframe.data.layouts import Scene, find_scenes
-from midframe.evaluation.measures import average, measure, sharpness
+from midframe.data.layouts import HALF, Scene, find_scenes
+from midframe.evaluation.measures import average, measure, psnr, sharpness, ssim
 from midframe.evaluation.motion_compensation import compensate
 from midframe.evaluation.page import write_page
-from midframe.evaluation.report import WORST_SCENES, Report, evaluate
+from midframe.evaluation.report import WORST_SCENES, Report, evaluate, read_view
 from midframe.media.pictures.images import read_image, write_image
 
 Render = Callable[..., np.ndarray]
@@ -76,6 +77,33 @@ def test_the_error_is_the_mean_absolute_difference() -> None:
     made[:8] += 10
     assert measure(truth, made).error == 5
     assert measure(truth, truth).psnr == np.inf
+
+
+@pytest.mark.parametrize("size", [(96, 128), (7, 9)])
+def test_psnr_and_ssim_equal_those_of_scikit_image(frame: Render, size: tuple[int, int]) -> None:
+    truth, other = frame(0, *size), frame(3, *size)
+    assert psnr(truth, other) == pytest.approx(
+        peak_signal_noise_ratio(truth, other, data_range=255), rel=1e-12
+    )
+    for shown in (other, truth, 255 - truth):
+        expected = structural_similarity(truth, shown, data_range=255, channel_axis=2)
+        assert ssim(truth, shown) == pytest.approx(expected, abs=1e-12)
+
+
+def test_frames_smaller_than_the_window_of_ssim_are_refused(frame: Render) -> None:
+    with pytest.raises(ValueError, match="one size, of at least 7"):
+        ssim(frame(0, 6, 9), frame(0, 6, 9))
+    with pytest.raises(ValueError, match="one size, of at least 7"):
+        ssim(frame(0, 8, 9), frame(0, 8, 10))
+
+
+def test_a_view_at_half_resolution_is_the_mean_of_two_by_two_pixels(
+    frame: Render, tmp_path: Path
+) -> None:
+    image = frame(0, 32, 48)
+    write_image(tmp_path / "a.png", image)
+    expected = cv2.resize(image, (24, 16), interpolation=cv2.INTER_AREA)
+    np.testing.assert_array_equal(read_view(tmp_path / "a.png", HALF), expected)
 
 
 def test_equal_frames_have_a_sharpness_of_one(frame: Render) -> None:

@@ -1,6 +1,7 @@
 """Rendered frames and sound, stand-ins for networks, and readers of results."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -8,11 +9,15 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+import torch
+from torch import Tensor
 
+from midframe.device_interpolator import DeviceInterpolator
 from midframe.errors import MidframeError, VideoError
 from midframe.interpolator import Interpolator
 from midframe.media.pictures.images import Array
 from midframe.options import InterpolationOptions
+from midframe.tensors import to_image, to_tensor
 from midframe.video.pipeline import interpolate_video
 
 Render = Callable[..., Path]
@@ -62,6 +67,10 @@ class Averager(Interpolator):
     def pairs_at_once(self, height: int, width: int) -> int:
         return self.pairs
 
+    @contextmanager
+    def on_free_device(self) -> Iterator[DeviceInterpolator]:
+        yield OfArrays(self)
+
     def interpolate_many(
         self, first: Array, second: Array, times: Any, *, progress: Any = None
     ) -> list[Array]:
@@ -72,6 +81,21 @@ class Averager(Interpolator):
             (each if first.dtype == np.float32 else np.rint(each)).astype(first.dtype)
             for each in mixed
         ]
+
+
+class OfArrays(DeviceInterpolator):
+    """Passes frames to `interpolate_many` of an `Averager`, as arrays of float32."""
+
+    def __init__(self, inner: "Averager") -> None:
+        self.inner = inner
+        self.device = torch.device("cpu")
+
+    def interpolate(
+        self, first: Tensor, second: Tensor, times: Any, *, progress: Any = None
+    ) -> list[Tensor]:
+        arrays = [to_image(each, np.float32) for each in (first, second)]
+        frames = self.inner.interpolate_many(*arrays, times, progress=progress)
+        return [to_tensor(each) for each in frames]
 
 
 class First(Averager):

@@ -193,6 +193,21 @@ def test_resuming_equals_not_stopping(dataset: Path, tmp_path: Path, optimiser: 
     assert weights[0].keys() == weights[1].keys()
 
 
+def test_a_run_is_kept_before_its_first_validation(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("midframe.training.loop.CHECKPOINT_SECONDS", 0)
+    config = toy(dataset, steps=24, evaluate_every=24)
+    train(config, tmp_path / "whole")
+    with pytest.raises(PowerError):
+        train(config, tmp_path / "parts", progress=fails_at(20))
+    kept = torch.load(tmp_path / "parts" / "last.pt", weights_only=True)["state"]["step"]
+    assert kept == 19  # the entry of step 20 comes before its checkpoint
+    train(config, tmp_path / "parts", resume=True)
+    weights = [load_file(tmp_path / name / "best.safetensors") for name in ("whole", "parts")]
+    assert all(torch.equal(value, weights[1][key]) for key, value in weights[0].items())
+
+
 def test_runs_do_not_overwrite_each_other(dataset: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     with pytest.raises(CheckpointError, match="no run to resume"):
@@ -448,6 +463,15 @@ def test_invalid_settings_are_errors(tmp_path: Path, change: str, complaint: str
     path.write_text("batch = 8\n")
     with pytest.raises(ConfigError, match=complaint):
         load_config(path, [change])
+
+
+def test_steps_that_minutes_would_override_are_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text("minutes = 5\n")
+    with pytest.raises(ConfigError, match=r"minutes is 5 in .* --set minutes=0"):
+        load_config(path, ["steps=3"])
+    assert load_config(path, ["steps=3", "minutes=0"]).steps == 3
+    assert load_config(path, ["minutes=2"]).minutes == 2
 
 
 def test_unreadable_settings_are_errors(tmp_path: Path) -> None:

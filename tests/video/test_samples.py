@@ -6,6 +6,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+import torch
 from helpers.video import Averager, First, Render, frames_of, planes, render_frame
 from PIL import Image
 
@@ -71,7 +72,7 @@ def test_what_no_network_changed_comes_back_exactly(
     frame = frame if planar == pixel_format else frame.reformat(format=pixel_format)
     samples = Samples(frame, colour_of(frame))
     assert samples.format.name == planar
-    made = interpolated_frame(samples.rgb, samples, samples, HALF, still=False)
+    made = interpolated_frame(samples.tensor(), samples, samples, HALF, restore=False)
     assert made.format.name == planar
     for before, after in zip(samples.planes, Samples(made, samples.colour).planes, strict=True):
         assert np.array_equal(before, after)
@@ -167,7 +168,7 @@ def test_what_networks_overshoot_is_clipped_to_what_the_frames_around_have() -> 
         Samples(frame, colour).planes[0][0, 0] = top
         samples = Samples(frame, colour)
         made = interpolated_frame(
-            np.full((16, 16, 3), 1.5, np.float32), samples, samples, HALF, still=False
+            torch.full((1, 3, 16, 16), 1.5), samples, samples, HALF, restore=False
         )
         assert planes(made)[0].max() == expected
 
@@ -180,9 +181,9 @@ def test_colours_that_nothing_shows_are_kept(pixel_format: str) -> None:
     samples = Samples(frame, colour)
     alpha = samples.planes[-1] if pixel_format == "yuva420p" else samples.planes[0][..., 3]
     alpha[:] = 0
-    image = samples.rgb.copy()
-    image[..., :3] = 0
-    made = Samples(interpolated_frame(image, samples, samples, HALF, still=False), colour)
+    image = samples.tensor().clone()
+    image[:, :3] = 0
+    made = Samples(interpolated_frame(image, samples, samples, HALF, restore=False), colour)
     assert all(np.array_equal(*pair) for pair in zip(samples.planes, made.planes, strict=True))
 
 
@@ -199,7 +200,7 @@ def test_data_of_a_source_frame_alone_is_not_repeated(render_video: Render) -> N
     frame = frames_of(render_video(frames=1))[0]
     assert len(frame.side_data)  # of x264 itself
     samples = Samples(frame, colour_of(frame))
-    made = interpolated_frame(samples.rgb, samples, samples, HALF)
+    made = interpolated_frame(samples.tensor(), samples, samples, HALF)
     assert not len(made.side_data)
     assert len(frame.side_data)
 
@@ -210,7 +211,9 @@ def test_the_samples_of_source_frames_stay_as_they_are(render_video: Render) -> 
     )
     kept = [plane.copy() for plane in (*first.planes, *second.planes)]
     tool = Interpolator("flowsep", device="cpu")
-    interpolated_frame(tool.interpolate(first.rgb, second.rgb), first, second, HALF)
+    with tool.on_free_device() as here:
+        image = here.interpolate(first.tensor(), second.tensor(), [HALF])[0]
+    interpolated_frame(image, first, second, HALF)
     assert all(
         np.array_equal(*pair) for pair in zip(kept, (*first.planes, *second.planes), strict=True)
     )
@@ -226,10 +229,8 @@ class Taker(Averager):
         return super().interpolate_many(first, second, times, progress=progress)
 
 
-@pytest.mark.parametrize(("pixel_format", "kind"), [("bgr0", np.uint8), ("yuv444p", np.float32)])
-def test_networks_take_rgb_as_it_is_and_other_samples_as_float(
-    tmp_path: Path, pixel_format: str, kind: type
-) -> None:
+@pytest.mark.parametrize("pixel_format", ["bgr0", "yuv444p"])
+def test_networks_receive_rgb_with_white_as_1(tmp_path: Path, pixel_format: str) -> None:
     tool = Taker()
     frame = av.VideoFrame.from_ndarray(render_frame(0), format="rgb24").reformat(
         format=pixel_format
@@ -237,16 +238,17 @@ def test_networks_take_rgb_as_it_is_and_other_samples_as_float(
     interpolate_video(
         lossless(tmp_path / "in.mkv", [frame] * 2), tmp_path / "out.mkv", model=tool, codec="ffv1"
     )
-    assert tool.given.dtype == kind
-    peak = 255 if kind == np.uint8 else 1
-    assert abs(tool.given / peak - render_frame(0) / 255).max() < 0.02
+    assert tool.given.dtype == np.float32
+    assert abs(tool.given - render_frame(0) / 255).max() < (
+        1e-6 if pixel_format == "bgr0" else 0.02
+    )
 
 
 def test_the_encoders_format_may_be_another_one() -> None:
     frame = noise("nv12", 16, 16)
     colour = colour_of(frame)
     samples = Samples(frame, colour)
-    made = interpolated_frame(samples.rgb, samples, samples, HALF)
+    made = interpolated_frame(samples.tensor(), samples, samples, HALF)
     for name in ("nv12", "yuv444p", "yuv420p10le", "rgb24"):
         assert np.array_equal(
             convert_format(made, colour, name).to_ndarray(),

@@ -159,7 +159,7 @@ Device = Annotated[
         "--device",
         "-d",
         metavar="NAME",
-        help="auto, cpu, cuda, cuda:1 or mps.",
+        help="auto, cpu, cuda, cuda:1 or mps; cuda:0,cuda:1 for several graphics cards.",
         rich_help_panel=INTERPOLATION,
     ),
 ]

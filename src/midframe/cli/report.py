@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import midframe
 from midframe.cli.shared import err, out, print_line
 from midframe.errors import VideoError
 from midframe.outputs import atomic_write, check_output_file
@@ -41,11 +42,19 @@ def is_report(path: Path) -> bool:
     return isinstance(found, dict) and found.keys() >= {"frames_in", "frames_out", "problems"}
 
 
-def write_report(path: Path, report: VideoReport) -> None:
-    """Write the report of a video as JSON."""
+def write_report(path: Path, report: VideoReport, work: dict[str, Any]) -> None:
+    """Write the report of a video as JSON.
+
+    Args:
+        path: of the file.
+        report: of the result.
+        work: what was done: names, options; written before the report.
+    """
+    content = {"midframe": midframe.__version__, **work, **report.as_json()}
+    text = json.dumps(content, indent=2, default=str) + "\n"
     try:
         with atomic_write(path) as unfinished:
-            unfinished.write_text(json.dumps(report.as_json(), indent=2) + "\n", encoding="utf-8")
+            unfinished.write_text(text, encoding="utf-8")
     except OSError as error:
         raise VideoError(
             f"{path} cannot be written ({error.strerror or error}); the result is complete"

@@ -1,5 +1,6 @@
 """Commands for videos: video, compare, score."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -107,7 +108,9 @@ def video(
             progress=update,
         )
     if report_file and not (report.already_complete and report_file.exists()):
-        write_report(report_file, report)
+        options = asdict(request.interpolation) | asdict(request.video)
+        work = {"source": source.absolute(), "result": target.absolute(), "options": options}
+        write_report(report_file, report, work)
     if progress == "json":
         write_event("done", target=str(target), report=report.as_json())
         raise_faults(target, report)

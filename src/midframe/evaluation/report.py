@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
+from PIL import Image
 
 from midframe.data.layouts import CENTRE, HALF, Scene
+from midframe.device_interpolator import Progress, scale_progress
 from midframe.evaluation import motion_compensation
 from midframe.evaluation.figures import catch_write_errors
 from midframe.evaluation.measures import (
@@ -20,7 +21,7 @@ from midframe.evaluation.measures import (
     measure,
     to_json_values,
 )
-from midframe.interpolator import Interpolator, Progress, scale_progress
+from midframe.interpolator import Interpolator
 from midframe.media.pictures.images import Array, read_image, write_image
 from midframe.outputs import atomic_write
 
@@ -112,9 +113,9 @@ def evaluate(
     baselines = ["repeat", "average", *([motion_compensation.NAME] if minterpolate else [])]
     report = Report([name, *baselines])
     for done, scene in enumerate(scenes):
-        first = _read(scene.first, scene.view)
-        truth = _read(scene.middle, scene.view)
-        second = _read(scene.second, scene.view)
+        first = read_view(scene.first, scene.view)
+        truth = read_view(scene.middle, scene.view)
+        second = read_view(scene.second, scene.view)
         scene_progress = scale_progress(progress, done, len(scenes))
         outputs = {name: tool.interpolate(first, second, progress=scene_progress)}
         outputs |= {"repeat": first, "average": average(first, second)}
@@ -146,12 +147,13 @@ def file_name(scores: SceneScores) -> str:
     return name if name.strip(".") else "scene"
 
 
-def _read(path: Path, view: str) -> Array:
+def read_view(path: Path, view: str) -> Array:
+    """Read the scored region of an image, (h, w, 3) uint8; see `Scene.view`."""
     image = read_image(path)
     height, width = image.shape[:2]
     if view == HALF:
-        half = cv2.resize(image, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
-        return np.asarray(half, np.uint8)
+        even = image[: height // 2 * 2, : width // 2 * 2]
+        return np.asarray(Image.fromarray(even).reduce(2))
     if view == CENTRE:
         top, left = height // 4, width // 4
         return np.ascontiguousarray(image[top : top + height // 2, left : left + width // 2])

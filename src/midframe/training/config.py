@@ -141,8 +141,12 @@ def load_config(path: Path, changes: Iterable[str] = ()) -> TrainConfig:
         raise ConfigError(f"{path} is not TOML: {error}") from error
     settings = rename_settings(given)
     _log_old_names(given)
-    for change in changes:
-        _apply_change(settings, change)
+    changed = {_apply_change(settings, change) for change in changes}
+    if "steps" in changed and "minutes" not in changed and settings.get("minutes"):
+        raise ConfigError(
+            f"--set steps: minutes is {settings['minutes']} in {path}, which decides when the "
+            "training ends: add --set minutes=0 to train by steps"
+        )
     return config_from(settings)
 
 
@@ -161,7 +165,9 @@ def config_from(settings: Mapping[str, Any]) -> TrainConfig:
     return TrainConfig(**values)
 
 
-def _apply_change(settings: dict[str, Any], change: str) -> None:
+def _apply_change(settings: dict[str, Any], change: str) -> str:
+    """Change a setting as `change` ("key=value") says; return the name of the setting, or of the
+    table."""
     name, equals, text = change.partition("=")
     if not equals:
         raise ConfigError(f"--set {change}: give key=value")
@@ -176,6 +182,7 @@ def _apply_change(settings: dict[str, Any], change: str) -> None:
         settings[last] = json.loads(text)
     except json.JSONDecodeError:
         settings[last] = text
+    return rename_setting(first)
 
 
 def _log_old_names(names: Iterable[str]) -> None:

@@ -41,6 +41,8 @@ Progress = Callable[[dict[str, Any]], None]
 
 LOG_EVERY = 20
 """Steps over which a logged loss is averaged."""
+CHECKPOINT_SECONDS = 300
+"""Seconds after which a checkpoint is written even if there was no validation."""
 DEAD_RELU_FRACTION = 0.002
 """A ReLU with a smaller fraction of active inputs is reported as dead."""
 
@@ -100,7 +102,7 @@ def train(
     )
     scores: dict[str, float] = {}
     losses: list[dict[str, Tensor]] = []
-    last_time = time.monotonic()
+    last_time = last_checkpoint = time.monotonic()
 
     while (done := _fraction_done(config, state["step"], state["seconds"])) < 1:
         learning_rate = _learning_rate(config, state["step"], done)
@@ -147,8 +149,13 @@ def train(
                 folder.save_checkpoint(state, model, ema, optimiser)
                 folder.draw_curves()
             fabric.barrier()
-            last_time = time.monotonic()  # validation does not count towards the schedule
+            # validation does not count towards the schedule
+            last_time = last_checkpoint = time.monotonic()
             batches.restart()
+        elif now - last_checkpoint >= CHECKPOINT_SECONDS:
+            if fabric.is_global_zero:
+                folder.save_checkpoint(state, model, ema, optimiser)
+            last_checkpoint = now
     folder.close()
     return scores
 
@@ -192,9 +199,10 @@ def _log_entry(
     if fabric.is_global_zero:
         entry = {"step": state["step"], "seconds": round(state["seconds"], 1), **entry}
         folder.log_entry(entry)
-        log.info("%s", entry)
         if progress:
             progress(entry)
+        else:
+            log.info("%s", entry)
 
 
 def _check_relus(activity: ReluActivity) -> dict[str, float]:

@@ -195,15 +195,18 @@ class Renderer:
         times = [each.t for each in group]
         if group[0].action == "blend":
             return completed_future({time: blended_frame(first, second, time) for time in times})
-        options: dict[str, Any] = {"still": self.finder is not None}
+        options: dict[str, Any] = {"restore": self.finder is not None}
         options["overlays"] = self.finder.overlays() if self.finder else None
 
         def interpolate(progress: Callable[[float], None] | None = None) -> Pictures:
-            images = self.tool.interpolate_many(first.rgb, second.rgb, times, progress=progress)
-            return {
-                time: interpolated_frame(image, first, second, time, **options)
-                for time, image in zip(times, images, strict=True)
-            }
+            with self.tool.on_free_device() as here:
+                before = first.tensor(here.device)
+                after = second.tensor(here.device)
+                images = here.interpolate(before, after, times, progress=progress)
+                return {
+                    time: interpolated_frame(image, first, second, time, **options)
+                    for time, image in zip(times, images, strict=True)
+                }
 
         if self.workers.number > 1:
             return self.workers.submit(interpolate)

@@ -32,6 +32,8 @@ from midframe.media.colour.conversion import (
 )
 from midframe.media.colour.side_data import without_side_data
 from midframe.media.pictures.images import Array, blend_images
+from midframe.tensors import to_image, to_tensor
+from midframe.video.ghosts import replace_ghosts
 from midframe.video.overlays import keep_overlays
 from midframe.video.static_areas import keep_still
 
@@ -66,24 +68,28 @@ class Samples:
         self.bits = max(part.bits for part in self.format.components)
         self.frame = convert_format(picture, colour, self.format.name)
         """The picture in that format."""
-        self._rgb: Array | None = None
+        self._tensors: dict[torch.device, Tensor] = {}
         self._lock = Lock()
         self.planes = planes_of(self.frame)
         """Luma, both chromas and alpha, (h, w) each; or RGB as one array, (H, W, 3) or (H, W, 4).
         Integers."""
 
-    @property
-    def rgb(self) -> Array:
-        """Return the input of networks, (H, W, 3), or (H, W, 4) with alpha: integers for RGB
-        sources, otherwise float32 that is not clipped.
+    def tensor(self, device: torch.device | str = "cpu") -> Tensor:
+        """Return the input of networks: the frame as RGB, (1, 3, H, W), or (1, 4, H, W) with alpha,
+        float32 with white = 1, not clipped. It is converted on the device, to which only the
+        samples are copied.
 
-        Thread-safe; computed on first use.
+        Thread-safe; computed on first use for each device.
         """
+        device = torch.device(device)
         with self._lock:
-            if self._rgb is None:
-                rgb = is_rgb(self.format)
-                self._rgb = self.planes[0] if rgb else _rgb_of(self.planes, self.bits, self.colour)
-            return self._rgb
+            if device not in self._tensors:
+                self._tensors[device] = (
+                    to_tensor(self.planes[0], device)
+                    if is_rgb(self.format)
+                    else _rgb_of(self.planes, self.bits, self.colour, device)
+                )
+            return self._tensors[device]
 
     @cached_property
     def limits(self) -> list[tuple[int, int]]:
@@ -102,37 +108,41 @@ class Samples:
 
 
 def interpolated_frame(
-    image: Array,
+    image: Tensor,
     first: Samples,
     second: Samples,
     t: Fraction,
     *,
-    still: bool = True,
+    restore: bool = True,
     overlays: Array | None = None,
 ) -> av.VideoFrame:
     """Convert the output of a network to a frame in the format of the source frames, clipped to
     their range.
 
     Args:
-        image: the result for the `rgb` of both frames, of the same shape and type.
+        image: the result for the tensors of both frames, of their shape, on any device.
         first, second: the frames around it.
         t: its time, from 0 (the first frame) to 1 (the second).
-        still: blend the samples of both frames where they agree, see `static_areas`.
+        restore: show the source frames where that is better: the blend of their samples where they
+            agree, see `static_areas`, and the nearest of them in `ghosts`.
         overlays: from `OverlayFinder`, (H, W), from 0 to 1: weights with which the blend of both
             frames replaces the image.
     """
     image = _restore_hidden_colours(image, first, second, t)
-    planes = [image] if is_rgb(first.format) else _to_planes(image, first, second)
-    if still:
-        around = zip(planes, first.planes, second.planes, strict=True)
-        planes = [keep_still(*samples, t, first.bits) for samples in around]
+    if restore:
+        device = image.device
+        image = replace_ghosts(image, first.tensor(device), second.tensor(device), t)
+    planes = _to_planes(image, first, second)
+    if restore:
+        triples = zip(planes, first.planes, second.planes, strict=True)
+        planes = [keep_still(*samples, t, first.bits) for samples in triples]
     if overlays is not None:
         weights = [
             _downsample_to(torch.from_numpy(overlays), *plane.shape[:2]).numpy() for plane in planes
         ]
-        around = zip(planes, first.planes, second.planes, strict=True)
+        triples = zip(planes, first.planes, second.planes, strict=True)
         planes = [
-            keep_overlays(*samples, t, each) for samples, each in zip(around, weights, strict=True)
+            keep_overlays(*samples, t, each) for samples, each in zip(triples, weights, strict=True)
         ]
     return _frame_of(planes, first)
 
@@ -171,31 +181,35 @@ def sample_format(form: av.VideoFormat, colour: Colour) -> str:
     return colour.rgb_format if foreign or name not in av.video.format.names else name
 
 
-def _rgb_of(planes: list[Array], bits: int, colour: Colour) -> Array:
-    """Convert planes of luma, both chromas and alpha to RGB, (H, W, 3) or (H, W, 4) float32,
-    nominally from 0 to 1."""
+def _rgb_of(planes: list[Array], bits: int, colour: Colour, device: torch.device) -> Tensor:
+    """Convert planes of luma, both chromas and alpha to RGB on a device; see `Samples.tensor`."""
     height, width = planes[0].shape
     luma, *others = (
-        torch.from_numpy(plane).float().sub_(float(zero)).mul_(float(1 / span))
+        torch.from_numpy(plane).to(device).float().sub_(float(zero)).mul_(float(1 / span))
         for plane, zero, span in zip(planes, *code_ranges(bits, colour), strict=False)
     )
-    result = torch.empty(height, width, 3 + colour.alpha)
+    result = torch.empty(height, width, 3 + colour.alpha, device=device)
     if colour.alpha:
         result[..., 3] = others.pop()
-    if not others:
+    if others:
+        blue, red = (_upsample_to(plane, height, width) for plane in others)
+        inverse = np.linalg.inv(_matrix(colour))
+        torch.add(luma, red, alpha=inverse[0, 2], out=result[..., 0])
+        torch.add(luma, blue, alpha=inverse[2, 1], out=result[..., 2])
+        luma.add_(blue, alpha=inverse[1, 1])
+        torch.add(luma, red, alpha=inverse[1, 2], out=result[..., 1])
+    else:
         result[..., :3] = luma[..., None]
-        return result.numpy()
-    blue, red = (_upsample_to(plane, height, width) for plane in others)
-    inverse = np.linalg.inv(_matrix(colour))
-    torch.add(luma, red, alpha=inverse[0, 2], out=result[..., 0])
-    torch.add(luma, blue, alpha=inverse[2, 1], out=result[..., 2])
-    torch.add(luma.add_(blue, alpha=inverse[1, 1]), red, alpha=inverse[1, 2], out=result[..., 1])
-    return result.numpy()
+    return result.permute(2, 0, 1)[None]
 
 
-def _to_planes(image: Array, first: Samples, second: Samples) -> list[Array]:
-    """Invert `_rgb_of`; the result is rounded, and clipped to the `limits` of both frames."""
-    small = torch.from_numpy(image)
+def _to_planes(image: Tensor, first: Samples, second: Samples) -> list[Array]:
+    """Invert `Samples.tensor`; the result is rounded, and clipped to the `limits` of both
+    frames."""
+    if is_rgb(first.format):
+        return [to_image(image, first.planes[0].dtype)]
+    small = image[0].permute(1, 2, 0)
+    alpha = small[..., ALPHA] if small.shape[2] > ALPHA else None
     matrix = _matrix(first.colour)
     planes: list[Array] = []
     details = zip(
@@ -207,13 +221,14 @@ def _to_planes(image: Array, first: Samples, second: Samples) -> list[Array]:
     )
     for number, (like, *limits, zero, span) in enumerate(details):
         if number == ALPHA:
-            plane = torch.from_numpy(image)[..., ALPHA]
+            assert alpha is not None, "a fourth plane is alpha"
+            plane = alpha
         else:
             small = _downsample_to(small, *like.shape)  # once for both chromas
             plane = _sum_colours(small, matrix[number])
         low, high = min(limits[0][0], limits[1][0]), max(limits[0][1], limits[1][1])
         coded = (plane * float(span)).add_(float(zero)).round_().clamp_(low, high)
-        planes.append(coded.to(getattr(torch, like.dtype.name)).numpy())
+        planes.append(coded.to(getattr(torch, like.dtype.name)).cpu().numpy())
     return planes
 
 
@@ -230,21 +245,17 @@ def _matrix(colour: Colour) -> Array:
     return luma_chroma(colour.matrix if known else BT709)
 
 
-def _restore_hidden_colours(image: Array, first: Samples, second: Samples, t: Fraction) -> Array:
+def _restore_hidden_colours(image: Tensor, first: Samples, second: Samples, t: Fraction) -> Tensor:
     """Blend the colours of both frames in transparent pixels: networks ignore them, and encoders
     may drop alpha."""
-    if image.shape[2] == 3:
+    if image.shape[1] == 3:
         return image
-    least = 0.5 / (2**first.bits - 1) if image.dtype == np.float32 else 1
-    places = np.nonzero(image[..., 3] < least)
-    if not places[0].size:
+    hidden = image[:, 3:] < 0.5 / (2**first.bits - 1)
+    if not hidden.any():
         return image
-    result = image.copy()
-    before = first.rgb[places][:, :3].astype(np.float32)
-    after = second.rgb[places][:, :3].astype(np.float32)
-    blend = before * np.float32(1 - t) + after * np.float32(t)
-    result[..., :3][places] = blend if image.dtype == np.float32 else np.rint(blend)
-    return result
+    before, after = (each.tensor(image.device)[:, :3] for each in (first, second))
+    colours = torch.where(hidden, torch.lerp(before, after, float(t)), image[:, :3])
+    return torch.cat((colours, image[:, 3:]), dim=1)
 
 
 def _frame_of(planes: list[Array], like: Samples) -> av.VideoFrame:

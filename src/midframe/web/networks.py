@@ -2,17 +2,21 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from io import BytesIO
 from typing import Any
 
 import numpy as np
 from PIL import Image
+from torch import Tensor
 
-from midframe.interpolator import Interpolator, Progress
+from midframe.device_interpolator import DeviceInterpolator, Progress
+from midframe.interpolator import Interpolator
 from midframe.media.pictures.images import Array
 from midframe.speeds import ESTIMATE_SECONDS, make_frames, measure_rate
+from midframe.tensors import to_image
 
 MAX_MEASURED_PIXELS = 640 * 360
 """Maximum number of pixels of the frames for measurements, which are scaled to other sizes."""
@@ -73,10 +77,14 @@ class WatchedInterpolator(Interpolator):
     ) -> None:
         self.tool = tool
         self.options = tool.options
-        self.depth = tool.depth
         self.show = show
         self.check = check
         self._shown = -math.inf
+
+    @property
+    def depth(self) -> int | None:
+        """See `Interpolator`."""
+        return self.tool.depth
 
     @property
     def identity(self) -> str:
@@ -87,27 +95,46 @@ class WatchedInterpolator(Interpolator):
         """See `Interpolator`."""
         return self.tool.pairs_at_once(height, width)
 
-    def interpolate_many(
-        self,
-        first: Array,
-        second: Array,
-        times: Sequence[float | Fraction],
-        *,
-        progress: Progress | None = None,
-    ) -> list[Array]:
+    @contextmanager
+    def on_free_device(self) -> Iterator[DeviceInterpolator]:
         """See `Interpolator`."""
+        with self.tool.on_free_device() as device_interpolator:
+            yield WatchedDeviceInterpolator(device_interpolator, self)
 
-        def report(fraction: float) -> None:
-            self.check()
-            if progress:
-                progress(fraction)
-
-        self.check()
-        frames = self.tool.interpolate_many(first, second, times, progress=report)
+    def show_one(self, frames: Sequence[Tensor]) -> None:
+        """Show a preview of some frames, if the last one is old enough."""
         now = time.monotonic()
         if frames and now - self._shown >= SHOW_SECONDS:
             self._shown = now
-            self.show(thumbnail(frames[len(frames) // 2]))
+            self.show(thumbnail(to_image(frames[len(frames) // 2])))
+
+
+class WatchedDeviceInterpolator(DeviceInterpolator):
+    """The interpolator of one device of a `WatchedInterpolator`."""
+
+    def __init__(self, inner: DeviceInterpolator, watcher: WatchedInterpolator) -> None:
+        self.inner = inner
+        self.device = inner.device
+        self.watcher = watcher
+
+    def interpolate(
+        self,
+        first: Tensor,
+        second: Tensor,
+        times: Sequence[float | Fraction],
+        *,
+        progress: Progress | None = None,
+    ) -> list[Tensor]:
+        """See `DeviceInterpolator`."""
+
+        def report(fraction: float) -> None:
+            self.watcher.check()
+            if progress:
+                progress(fraction)
+
+        self.watcher.check()
+        frames = self.inner.interpolate(first, second, times, progress=report)
+        self.watcher.show_one(frames)
         return frames
 
 

@@ -64,11 +64,11 @@ class Plan:
     @property
     def dropped(self) -> list[str]:
         """Return descriptions of the dropped streams, with reasons."""
-        dropped = [
-            f"{self.names[index]} ({each.reason})"
-            for index, each in self.choices.items()
-            if each.reason
-        ]
+        names: dict[str, list[str]] = {}
+        for index, each in self.choices.items():
+            if each.reason:
+                names.setdefault(each.reason, []).append(self.names[index])
+        dropped = [f"{join_names(group)} ({reason})" for reason, group in names.items()]
         return dropped + ([self.lost_time_code] if self.lost_time_code else [])
 
     def drop(self, index: int, reason: str) -> None:
@@ -223,6 +223,18 @@ def _attach_cover(target: av.container.OutputContainer, source: Any, slow: Fract
 def name_of(source: Any) -> str:
     """Return the description of a stream for reports."""
     return f"{source.type} stream {source.index}"
+
+
+def join_names(names: list[str]) -> str:
+    """Join the names of streams: "data streams 2, 3, audio stream 1"."""
+    numbers: dict[str, list[str]] = {}
+    for name in names:
+        kind, _, number = name.rpartition(" ")
+        numbers.setdefault(kind, []).append(number)
+    return ", ".join(
+        f"{kind}{'s' if len(group) > 1 else ''} {', '.join(group)}"
+        for kind, group in numbers.items()
+    )
 
 
 def plan_time_code(plan: Plan, reader: FrameSource, rate: Fraction | None) -> None:

@@ -48,7 +48,7 @@ def flow_separable_convolution(
 
     Raises:
         ValueError: shapes, types or devices do not fit together, or an unknown resampling; the
-        message names them.
+            message names them.
 
     Example:
         >>> frame = torch.rand(1, 3, 8, 10)

@@ -1,0 +1,127 @@
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
+from threading import Barrier
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from midframe.device_interpolator import MIN_TILE, DeviceInterpolator
+from midframe.devices import choose_devices
+from midframe.errors import OptionError
+from midframe.interpolator import Interpolator
+from midframe.models.network import Network
+from midframe.models.sepconv import SepConv
+from midframe.options import InterpolationOptions
+
+HALF = Fraction(1, 2)
+Render = Callable[..., np.ndarray[Any, Any]]
+
+
+class SmallMemory(Network):
+    """Averages both frames; tiles above a size do not fit in memory."""
+
+    any_time = True
+    tile = 0
+
+    def __init__(self, limit: int, margin: int = 0) -> None:
+        super().__init__()
+        self.limit = limit
+        self._margin = margin
+        self.sides: list[int] = []
+
+    @property
+    def margin(self) -> int:
+        return self._margin
+
+    def prepare(self, first: Tensor, second: Tensor) -> Any:
+        return first, second
+
+    def render_tile(self, prepared: Any, rows: slice, columns: slice, t: float = 0.5) -> Tensor:
+        side = max(rows.stop - rows.start, columns.stop - columns.start)
+        self.sides.append(side)
+        if side > self.limit:
+            raise torch.OutOfMemoryError("out of memory")
+        first, second = (each[..., rows, columns] for each in prepared)
+        return torch.lerp(first, second, t)
+
+
+def interpolator(model: Network, tile: int = 0) -> DeviceInterpolator:
+    return DeviceInterpolator(model, torch.device("cpu"), tile=tile, depth=None)
+
+
+@pytest.mark.parametrize(("tile", "margin"), [(0, 0), (0, 100), (512, 0)])
+def test_tiles_become_smaller_where_memory_is_short_and_remain_so(
+    tile: int, margin: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = SmallMemory(limit=200, margin=margin)
+    tool = interpolator(model, tile)
+    first, second = torch.rand(2, 1, 3, 400, 700)
+    with caplog.at_level(logging.WARNING):
+        made = tool.interpolate(first, second, [HALF])[0]
+    torch.testing.assert_close(made, torch.lerp(first, second, 0.5))
+    assert MIN_TILE <= tool.tile <= 200
+    warnings = len(caplog.records)
+    assert 1 <= warnings <= 3
+    model.sides.clear()
+    tool.interpolate(first, second, [HALF])
+    assert max(model.sides) <= 200
+    assert len(caplog.records) == warnings
+
+
+def test_memory_that_is_too_small_for_the_smallest_tiles_is_an_error() -> None:
+    model = SmallMemory(limit=50)
+    with pytest.raises(torch.OutOfMemoryError):
+        interpolator(model).interpolate(*torch.rand(2, 1, 3, 300, 300), [HALF])
+
+
+def test_several_devices_give_the_frames_of_one(tiny_model: SepConv, frame: Render) -> None:
+    one = Interpolator(tiny_model, device="cpu", precision="float32")
+    several = Interpolator(tiny_model, device="cpu,cpu", precision="float32")
+    pairs = [(frame(n), frame(n + 2)) for n in range(6)]
+    with ThreadPoolExecutor(3) as threads:
+        made = list(threads.map(lambda pair: several.interpolate(*pair), pairs))
+    for pair, result in zip(pairs, made, strict=True):
+        assert np.array_equal(result, one.interpolate(*pair))
+
+
+def test_pairs_at_once_are_dealt_out_to_all_devices(tiny_model: SepConv) -> None:
+    tool = Interpolator(tiny_model, device="cpu,cpu", precision="float32")
+    both = Barrier(2, timeout=60)
+    used = []
+
+    def work(_: int) -> None:
+        with tool.on_free_device() as here:
+            used.append(id(here))
+            both.wait()
+
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(work, range(2)))
+    assert len(set(used)) == 2
+    assert tool.pairs_at_once(64, 96) <= torch.get_num_threads()
+
+
+@pytest.mark.parametrize("names", ["cpu,", "cpu;cpu", "gpu", "cuda:a"])
+def test_other_names_of_devices_are_refused(names: str) -> None:
+    with pytest.raises(OptionError, match="choose from auto, cpu, cuda"):
+        InterpolationOptions(device=names)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="for machines without CUDA")
+def test_a_device_that_is_not_there_is_refused_with_those_that_are() -> None:
+    with pytest.raises(OptionError, match="'cuda:1' is not available: choose from auto, cpu"):
+        choose_devices("cpu,cuda:1")
+
+
+def test_devices_of_two_kinds_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert [str(each) for each in choose_devices("cuda:0, cuda:1")] == ["cuda:0", "cuda:1"]
+    with pytest.raises(OptionError, match="of one kind"):
+        choose_devices("cpu,cuda:1")
+    with pytest.raises(OptionError, match="choose from auto, cuda, cuda:0, cuda:1, cpu"):
+        choose_devices("cuda:2")
