@@ -5,6 +5,7 @@ are the defaults of the methods; among a few that were tried, those with the bes
 were chosen.
 """
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -190,6 +191,7 @@ def _load_filter(
 
     if not hasattr(vs.core, plug_in):
         raise ModuleNotFoundError(f"{package} is not installed: pip install {package}")
+    vs.core.num_threads = int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1))
 
     def between(frames: Sequence[Array]) -> Iterator[Array]:
         return _run_filter(speed, frames, vs.YUV420P8)

@@ -23,11 +23,13 @@ Network = Callable[[Array, Array, Array], Array]
 """Maps two frames (1, 3, H, W) from 0 to 1, and a time (1,) from 0 to 1, to a frame."""
 
 
-def load_onnxruntime(model: Path) -> Network:
-    """Load an exported network in ONNX Runtime."""
+def load_onnxruntime(model: Path, threads: int = 0) -> Network:
+    """Load an exported network in ONNX Runtime; 0 threads are as many as there are cores."""
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(str(model), options, ["CPUExecutionProvider"])
 
     def run(first: Array, second: Array, time: Array) -> Array:
         (between,) = session.run(None, {"first": first, "second": second, "time": time})
@@ -36,11 +38,11 @@ def load_onnxruntime(model: Path) -> Network:
     return run
 
 
-def load_openvino(model: Path, precision: str = "f32") -> Network:
+def load_openvino(model: Path, threads: int = 0, precision: str = "f32") -> Network:
     """Load an exported network in OpenVINO; `precision` is "f32", "bf16" or "f16"."""
     import openvino
 
-    options = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
+    options = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": threads}
     compiled = openvino.Core().compile_model(str(model), "CPU", options)
 
     def run(first: Array, second: Array, time: Array) -> Array:

@@ -44,7 +44,7 @@ VIDEO = (
     ),
     ("lookup", "plan", "rendered_frame", "samples", "segments"),
     ("report",),
-    ("proof", "renderer"),
+    ("playback", "renderer"),
     ("sinks",),
     ("job_checks", "work"),
     ("pieces", "pipeline"),

@@ -113,7 +113,7 @@ def test_work_with_another_tile_is_not_resumed(tmp_path: Path) -> None:
     jobs = [fingerprint(InterpolationOptions(tile=tile)) for tile in (None, 64)]
     work = Segments(tmp_path / "out.mp4", jobs[0])
     work.add(0, b"", [])
-    assert work.leave()
+    assert work.close()
     with pytest.raises(VideoError, match="tile was None and is 64"):
         Segments(tmp_path / "out.mp4", jobs[1], resume=True)
 

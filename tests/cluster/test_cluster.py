@@ -12,11 +12,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.machines import OPTIONS, add_machine
 from helpers.video import frames_of, planes
 
 pytest.importorskip("ray")
-
-from cluster.conftest import OPTIONS, add_machine
 
 from midframe.batch.run import FilmResult
 from midframe.cluster.batch import ClusterBatch

@@ -71,7 +71,7 @@ def test_one_result_is_worked_on_once_at_a_time(tmp_path: Path) -> None:
         with pytest.raises(VideoError, match=r"out.mp4 is being worked on by another process"):
             Segments(target, {"crf": 18}, **options)
     first.add(0, b"", [])
-    assert first.leave()
+    assert first.close()
     assert sorted(path.name for path in segments_folder(target).iterdir()) == [
         "job.json",
         "segments.db",

@@ -20,7 +20,7 @@ from midframe.video.plan import (
     PlanRules,
     plan,
 )
-from midframe.video.timeline import ConstantRate, Timeline, TrueTimes
+from midframe.video.timeline import ConstantRate, Timeline, VariableRate
 
 RATE = Fraction(25)
 STEPS = st.fractions(Fraction(1, 200), Fraction(1, 4), max_denominator=1000)
@@ -49,7 +49,7 @@ def rules_for(draw: st.DrawFn, cut: CutMode | None = None) -> PlanRules:
         st.just(slow), st.fractions(-1, 1, max_denominator=50),
     )  # fmt: skip
     own = st.builds(
-        TrueTimes, st.integers(1, 5), st.just(RATE), st.just(Fraction(1, 1000)), st.just(slow)
+        VariableRate, st.integers(1, 5), st.just(RATE), st.just(Fraction(1, 1000)), st.just(slow)
     )
     timeline: Timeline = draw(constant | own)
     return PlanRules(
@@ -90,7 +90,7 @@ def test_frames_rise_in_time_up_to_the_end(timings: list[FrameTiming], rules: Pl
     times = [frame.pts for frame in frames_of(intervals)]
     assert sorted(set(times)) == times
     assert not times or times[-1] < extent.end_pts
-    if rules.from_zero and isinstance(rules.timeline, TrueTimes):
+    if rules.from_zero and isinstance(rules.timeline, VariableRate):
         assert times[0] == 0
     assert extent.source_begin == timings[0].time
     assert extent.source_end == timings[-1].end
@@ -135,7 +135,7 @@ def test_a_source_frame_is_kept_once_and_then_held(
 def test_true_times_keep_every_source_frame_at_its_time(
     timings: list[FrameTiming], factor: int
 ) -> None:
-    timeline = TrueTimes(factor, RATE, Fraction(1, 1000))
+    timeline = VariableRate(factor, RATE, Fraction(1, 1000))
     intervals = list(plan(timings, PlanRules(timeline, RATE)))
     kept = [frame for frame in frames_of(intervals) if frame.action == "keep"]
     assert [frame.source for frame in kept] == list(range(len(timings)))
@@ -158,7 +158,7 @@ def test_every_set_of_captions_is_shown_once_or_is_left(
     assert extent
     lost = sum(timing.captions for timing in timings) - len(shown) - extent.captions_left
     assert lost >= 0
-    if frames_of(intervals)[-1:] and isinstance(rules.timeline, TrueTimes):
+    if frames_of(intervals)[-1:] and isinstance(rules.timeline, VariableRate):
         assert lost == 0
 
 
@@ -192,7 +192,7 @@ def test_a_plan_depends_on_what_was_before_alone(
 def test_a_cut_is_crossed_as_the_option_has_it(cut: CutMode, targets: list[str]) -> None:
     step = 1 / RATE
     timings = [FrameTiming(n * step, (n + 1) * step, begins_scene=n == 1) for n in range(2)]
-    intervals = list(plan(timings, PlanRules(TrueTimes(4, RATE, step / 100), RATE, cut=cut)))
+    intervals = list(plan(timings, PlanRules(VariableRate(4, RATE, step / 100), RATE, cut=cut)))
     assert intervals[1].type == "cut"
     assert [frame.action for frame in intervals[1].frames] == ["keep", *targets]
 

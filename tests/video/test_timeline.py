@@ -13,7 +13,7 @@ from midframe.video.timeline import (
     ConstantRate,
     OutputTime,
     Timeline,
-    TrueTimes,
+    VariableRate,
     choose_timeline,
     output_times,
 )
@@ -107,7 +107,7 @@ def test_true_times_are_cut_evenly_and_exactly(
 ) -> None:
     tick = Fraction(1, 90000)
     times = [sum(gaps[:n]) * tick for n in range(len(gaps) + 1)]
-    timeline = TrueTimes(factor, Fraction(30), tick, slow)
+    timeline = VariableRate(factor, Fraction(30), tick, slow)
     found = [each.pts * timeline.time_base for each in all_shown(timeline, times)]
     cut = [
         before + (after - before) * part / factor
@@ -130,7 +130,7 @@ def test_true_times_are_cut_evenly_and_exactly(
 def test_the_timeline_that_is_asked_for(wanted: dict, rate: Fraction, slow: Fraction) -> None:
     timeline = choose_timeline(REGULAR, Fraction(1, 24000), RetimingOptions(**wanted))
     assert (timeline.rate, timeline.slow) == (rate, slow)
-    assert isinstance(timeline, TrueTimes) == ("vfr" in wanted)
+    assert isinstance(timeline, VariableRate) == ("vfr" in wanted)
 
 
 @pytest.mark.parametrize(
@@ -171,9 +171,9 @@ def test_frames_near_the_grid_are_moved_onto_it_and_none_is_lost() -> None:
 
 def test_a_source_without_a_grid_keeps_its_own_times_unless_a_rate_is_asked_for() -> None:
     uneven = SourceRate(Fraction(25), Fraction(0), False, Fraction(1, 200))
-    assert isinstance(choose_timeline(uneven, Fraction(1, 600), RetimingOptions()), TrueTimes)
+    assert isinstance(choose_timeline(uneven, Fraction(1, 600), RetimingOptions()), VariableRate)
     assert isinstance(
-        choose_timeline(uneven, Fraction(1, 600), RetimingOptions(factor=3)), TrueTimes
+        choose_timeline(uneven, Fraction(1, 600), RetimingOptions(factor=3)), VariableRate
     )
     assert isinstance(
         choose_timeline(uneven, Fraction(1, 600), RetimingOptions(fps="60")), ConstantRate
@@ -204,7 +204,7 @@ def test_a_factor_of_two_and_a_half_gives_frames_at_equal_steps(regular: bool) -
 def test_nothing_is_shown_for_less_than_players_can() -> None:
     hundredth = Fraction(1, 100)
     times = [place * hundredth for place in (0, 10, 14, 17, 19, 20)]
-    timeline = TrueTimes(3, Fraction(25), hundredth, min_step=2 * hundredth)
+    timeline = VariableRate(3, Fraction(25), hundredth, min_step=2 * hundredth)
     found = [each.pts * timeline.time_base for each in all_shown(timeline, times)]
     steps = [
         round((after - before) / hundredth, 1) for before, after in pairwise([*found, times[-1]])

@@ -12,7 +12,7 @@ from math import ceil
 from midframe.errors import OptionError
 from midframe.media.reading.frame_rate import SourceRate, exact_rate
 from midframe.options import RetimingOptions
-from midframe.video.timeline import ConstantRate, TrueTimes, choose_timeline, output_times
+from midframe.video.timeline import ConstantRate, VariableRate, choose_timeline, output_times
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class FrameLookup:
         self.period = 1 / rate if rate else Fraction(1)
         given = exact_rate(rate, Fraction(0)) if rate else _VARIABLE
         timeline = choose_timeline(given, self.period, options)
-        assert isinstance(timeline, ConstantRate | TrueTimes), "there are no others"
+        assert isinstance(timeline, ConstantRate | VariableRate), "there are no others"
         self.timeline = timeline
         self.frames = self._count()
 
@@ -87,7 +87,7 @@ class FrameLookup:
         return self.source_frames - 1
 
     def _count(self) -> int:
-        if isinstance(self.timeline, TrueTimes):
+        if isinstance(self.timeline, VariableRate):
             return self.source_frames * self.timeline.factor
         end = self.timeline.end(self.last * self.period, self.source_frames * self.period)
         return ceil(end / self.timeline.step)
@@ -97,12 +97,12 @@ class FrameLookup:
 
     def _first(self, source: int) -> int:
         """Return the number of the first frame of the result at or after a source frame."""
-        if isinstance(self.timeline, TrueTimes):
+        if isinstance(self.timeline, VariableRate):
             return source * self.timeline.factor
         return ceil(source * self.period / self.timeline.step)
 
     def _time(self, number: int) -> Fraction:
-        if isinstance(self.timeline, TrueTimes):
+        if isinstance(self.timeline, VariableRate):
             return Fraction(number, self.timeline.factor)
         return number * self.timeline.step
 

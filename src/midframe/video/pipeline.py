@@ -226,7 +226,7 @@ def convert_with(
         if job.picture.interlaced_frame and not options.source.deinterlace:
             log.warning("%s is interlaced: use --deinterlace for progressive frames", path)
         sink = target.begin(job, resume=resume, overwrite=overwrite)
-        _warn_of_deep_h264(sink, options.encoding)
+        _warn_of_high_depth_h264(sink, options.encoding)
         with abort_on_error(sink.abort):
             _log_plan(job, sink)
             extent = run(work, sink)
@@ -235,10 +235,11 @@ def convert_with(
     return job.report
 
 
-def _warn_of_deep_h264(sink: Sink, options: EncodingOptions) -> None:
+def _warn_of_high_depth_h264(sink: Sink, options: EncodingOptions) -> None:
     """Warn if the default codec gets a high bit depth, which few players decode in H.264."""
-    deep = max(part.bits for part in av.VideoFormat(sink.encoding.pixel_format).components) > 8
-    if deep and sink.encoding.encoder == "libx264" and options.codec is None:
+    components = av.VideoFormat(sink.encoding.pixel_format).components
+    high_bit_depth = max(each.bits for each in components) > 8
+    if high_bit_depth and sink.encoding.encoder == "libx264" and options.codec is None:
         log.warning("many devices do not play H.264 of 10 bits: --codec hevc is played by more")
 
 

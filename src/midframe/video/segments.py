@@ -120,7 +120,7 @@ class Segments:
         self._lock.clear()
         self._lock.release()
 
-    def leave(self) -> bool:
+    def close(self) -> bool:
         """Close the database and keep its segments; if there are none, delete the folder and return
         false."""
         if not self.finished:

@@ -1,7 +1,7 @@
 """Times of frames: exact fractions, in seconds.
 
 Each frame of the result shows the source at some time. A timeline chooses these times: at equal
-steps (`ConstantRate`), or at the times of the source frames and between them (`TrueTimes`).
+steps (`ConstantRate`), or at the times of the source frames and between them (`VariableRate`).
 `output_times` returns the times from one source frame up to the next. They depend only on these two
 frames and an anchor, so errors do not accumulate.
 """
@@ -121,7 +121,7 @@ class ConstantRate:
 
 
 @dataclass(frozen=True)
-class TrueTimes:
+class VariableRate:
     """All source frames at their own times, and `factor` - 1 frames between two of them."""
 
     factor: int
@@ -211,7 +211,7 @@ def choose_timeline(
         source_time_base: of its pts.
         options: factor, fps, slow and vfr; with `slow` alone the rate does not change.
         constant: the target supports only a constant frame rate.
-        min_step: as in `TrueTimes`.
+        min_step: as in `VariableRate`.
     """
     factor = None if options.factor is None else parse_factor(options.factor)
     slow = Fraction(options.slow or 1)
@@ -219,7 +219,7 @@ def choose_timeline(
     if options.vfr or not (source.regular or options.fps is not None or constant or even):
         assert not isinstance(factor, Fraction), "RetimingOptions refuses it"
         pieces = factor or (2 if options.slow is None else ceil(slow))
-        return TrueTimes(pieces, source.rate, source_time_base, slow, min_step)
+        return VariableRate(pieces, source.rate, source_time_base, slow, min_step)
     period = 1 / source.rate if source.regular else None
     ending: dict[str, Any] = {"last_length": period, "tolerance": source.tolerance}
     if options.fps is not None:

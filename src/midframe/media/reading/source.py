@@ -142,7 +142,7 @@ class FrameSource(Protocol):
 
     @property
     def thumbnails(self) -> Sequence[TimedThumbnail]:
-        """Thumbnails of the frames so far, for the proof of a result."""
+        """Thumbnails of the frames so far, for the verification of a result."""
 
     @property
     def frames_read(self) -> int:

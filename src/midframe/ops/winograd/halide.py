@@ -7,6 +7,7 @@ transformed features are rounded; features, sums and the output transform are fl
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -129,7 +130,6 @@ def _pipeline(bf16: bool, of: int) -> Pipeline:
     wide = features.dim(1).extent()
     high = features.dim(2).extent()
     together = 2 if bf16 else 1
-    at_once = BF16_AT_ONCE if bf16 else AT_ONCE
     values.dim(0).set_bounds(0, together)
     values.dim(1).set_stride(together)
     _, input_transform, output_transform = transforms(SIZE)
@@ -144,7 +144,8 @@ def _pipeline(bf16: bool, of: int) -> Pipeline:
 
     # Input transform, down and then across; sums of products; output transform, down and then
     # across.
-    left, above = x - SIZE // 2, row * TILE - SIZE // 2
+    left = x - SIZE // 2
+    above = row * TILE - SIZE // 2
     seen = [_inside(features, left, above + step, wide, high, bf16) for step in range(SPAN)]
     down[c, x, i, row, n] = hl.mux(i, _values(from_features, seen))
     beside = [down[c, column * TILE + step, i, row, n] for step in range(SPAN)]
@@ -156,17 +157,47 @@ def _pipeline(bf16: bool, of: int) -> Pipeline:
     )
     total[o, column, j, i, row, n] = hl.select(channels % together == 0, 0.0, alone)
     r = hl.RDom([(0, together), (0, channels // together)], "r")
-    one, other = both[together * r.y + r.x, column, j, i, row, n], values[r.x, o, r.y, place]
-    total[o, column, j, i, row, n] += _to_float(one, bf16) * _to_float(other, bf16)
+    feature = both[together * r.y + r.x, column, j, i, row, n]
+    weight = values[r.x, o, r.y, place]
+    total[o, column, j, i, row, n] += _to_float(feature, bf16) * _to_float(weight, bf16)
     product[o, column, j, i, row, n] = total[o, column, j, i, row, n]
     rows = [product[o, column, j, step, row, n] for step in range(SPAN)]
     across[o, column, j, u, row, n] = hl.mux(u, _outputs(to_outputs, rows))
     columns = [across[o, x // TILE, step, y % TILE, y // TILE, n] for step in range(SPAN)]
     value = hl.mux(x % TILE, _outputs(to_outputs, columns)) + bias[o]
     result[o, x, y, n] = as_stored(hl.select(value < 0, value * slope, value), bf16)
+    _schedule(_Functions(down, both, total, product, across, result), r, strip, channels, bf16)
+    pipeline = Pipeline(result, features, values, bias, slope, strip)
+    pipeline.identity = (__name__, str(bf16))  # the same library for all workers
+    return pipeline
 
-    # A task is a strip of tiles; `both` and `product` are computed for all of it, `total` for as
-    # many tiles as fit into registers, the others for one tile.
+
+@dataclass(frozen=True)
+class _Functions:
+    """The functions of the pipeline, in the order in which they are computed."""
+
+    down: hl.Func
+    """The input transform of columns."""
+    both: hl.Func
+    """The input transform of columns and rows."""
+    total: hl.Func
+    """Sums of products over the channels."""
+    product: hl.Func
+    """The same sums, stored."""
+    across: hl.Func
+    """The output transform of columns."""
+    result: hl.Func
+
+
+def _schedule(
+    functions: _Functions, r: hl.RDom, strip: hl.Param, channels: Any, bf16: bool
+) -> None:
+    """Schedule the pipeline.
+
+    A task is a strip of tiles; `both` and `product` are computed for all of it, so that they stay
+    in the cache, `total` for as many tiles as fit into registers, the others for one tile.
+    """
+    result = functions.result
     guarded = hl.TailStrategy.GuardWithIf
     rounded = hl.TailStrategy.RoundUp
     shifted = hl.TailStrategy.ShiftInwards
@@ -178,39 +209,41 @@ def _pipeline(bf16: bool, of: int) -> Pipeline:
     lane = hl.Var("oi")
     result.split(y, y, in_row, TILE, guarded).split(x, tile, in_column, TILE, guarded)
     result.split(tile, x, tile_in_strip, strip, guarded).split(o, few, lane, LANES, guarded)
-    result.reorder(lane, in_column, in_row, few, tile_in_strip, x, y, n).vectorize(lane).unroll(
-        in_column
-    )
+    result.reorder(lane, in_column, in_row, few, tile_in_strip, x, y, n)
+    result.vectorize(lane).unroll(in_column)
     result.fuse(y, n, task).fuse(x, task, task).parallel(task)
-    across.compute_at(result, few).reorder(o, u, j).bound(u, 0, TILE).vectorize(
-        o, LANES, rounded
-    ).unroll(u)
+
+    across = functions.across
+    across.compute_at(result, few).reorder(o, u, j).bound(u, 0, TILE)
+    across.vectorize(o, LANES, rounded).unroll(u)
     across.store_in(hl.MemoryType.Stack).bound_storage(o, LANES).bound_storage(j, SPAN)
-    product.compute_at(result, task).reorder_storage(o, j, i, column, row, n).bound(
-        j, 0, SPAN
-    ).bound(i, 0, SPAN)
+
+    product = functions.product
+    product.compute_at(result, task).reorder_storage(o, j, i, column, row, n)
+    product.bound(j, 0, SPAN).bound(i, 0, SPAN)
     group = hl.Var("group")
     within = hl.Var("within")
+    at_once = BF16_AT_ONCE if bf16 else AT_ONCE
     product.split(o, few, lane, LANES, rounded).split(column, group, within, at_once, rounded)
     product.reorder(lane, within, group, few, j, i, row, n).vectorize(lane).unroll(within)
+
+    total = functions.total
     total.compute_at(product, group).vectorize(o, LANES).unroll(column)
     total.update(0).reorder(r.x, o, column, r.y).vectorize(o, LANES).unroll(column)
     if bf16:  # pairs are multiplied and added by one instruction
-        total.specialize(channels % together == 0)
+        total.specialize(channels % 2 == 0)
         total.update(0).atomic().vectorize(r.x)
+
     # Shared terms of opposite points are computed once: all points of LANES channels are adjacent.
+    both = functions.both
     both.compute_at(result, task).reorder_storage(c, j, i, column, row, n)
-    both.split(c, few, lane, LANES, shifted).reorder(lane, j, few, i, column, row, n).vectorize(
-        lane
-    ).unroll(j)
+    both.split(c, few, lane, LANES, shifted).reorder(lane, j, few, i, column, row, n)
+    both.vectorize(lane).unroll(j)
+    down = functions.down
     down.store_at(both, row).compute_at(both, column).bound(i, 0, SPAN)
-    down.split(c, few, lane, LANES, shifted).reorder(lane, i, few, x, row, n).vectorize(
-        lane
-    ).unroll(i)
+    down.split(c, few, lane, LANES, shifted).reorder(lane, i, few, x, row, n)
+    down.vectorize(lane).unroll(i)
     in_one_loop(down, both, total, product, across, result)
-    pipeline = Pipeline(result, features, values, bias, slope, strip)
-    pipeline.identity = (__name__, str(bf16))  # the same library for all workers
-    return pipeline
 
 
 def _inside(

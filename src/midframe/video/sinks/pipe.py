@@ -13,7 +13,7 @@ from midframe.options import EncodingOptions
 from midframe.video.plan import Extent
 from midframe.video.rendered_frame import RenderedFrame
 from midframe.video.sinks.protocol import Job
-from midframe.video.timeline import TrueTimes
+from midframe.video.timeline import VariableRate
 
 
 class PipeTarget:
@@ -45,7 +45,7 @@ class PipeTarget:
 
     def begin(self, job: Job, *, resume: bool, overwrite: bool) -> "PipeSink":
         """See `Target`."""
-        if isinstance(job.timeline, TrueTimes):
+        if isinstance(job.timeline, VariableRate):
             raise VideoError("y4m needs a constant frame rate: drop --vfr")
         if resume:
             raise VideoError("output to a pipe cannot be resumed: drop --resume")

@@ -119,7 +119,7 @@ class SegmentEncoder:
         if not self.segments.finished:
             self.segments.remove()
             return None
-        self.segments.leave()
+        self.segments.close()
         return self.segments.folder
 
 

@@ -9,7 +9,7 @@ from midframe.media.streams.sound import ConvertedSound
 from midframe.media.writing.encoders import Encoding
 from midframe.media.writing.writer import VideoWriter
 from midframe.video.plan import Extent
-from midframe.video.proof import Expected, StreamSpan, prove
+from midframe.video.playback import Expected, StreamSpan, verify_playback
 from midframe.video.sinks.protocol import Job
 
 
@@ -41,7 +41,7 @@ def verify(
         aspect=encoding.sample_aspect_ratio,
         metadata=writer.source_metadata if writer else {},
     )
-    prove(path, job.report, expected)
+    verify_playback(path, job.report, expected)
 
 
 def sound_span(

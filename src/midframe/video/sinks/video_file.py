@@ -26,7 +26,7 @@ from midframe.video.sinks.checks import check_target, is_marked, result_mark
 from midframe.video.sinks.protocol import Job, abort_on_error
 from midframe.video.sinks.segment_encoder import SegmentEncoder
 from midframe.video.sinks.verification import verify
-from midframe.video.timeline import ConstantRate, TrueTimes
+from midframe.video.timeline import ConstantRate, VariableRate
 
 
 class VideoFileTarget:
@@ -57,7 +57,7 @@ class VideoFileTarget:
             VideoError: the container does not support the frame rate, or the encoder does not
                 accept the frames or the options.
         """
-        if self.constant and isinstance(job.timeline, TrueTimes):
+        if self.constant and isinstance(job.timeline, VariableRate):
             raise VideoError(
                 f"{self.path}: .avi files need a constant frame rate: drop --vfr, or use .mkv"
             )
@@ -182,7 +182,7 @@ class VideoFileSink:
 
 
 def _plan_streams(path: Path, options: EncodingOptions, job: Job, scratch: Path) -> StreamPlan:
-    """StreamPlan the streams other than the video, and the time code."""
+    """Plan the streams other than the video, and the time code."""
     plan = plan_streams(
         job.source.path,
         job.source.others,

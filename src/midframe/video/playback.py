@@ -176,7 +176,7 @@ class Expected:
     """Metadata of the source that the result should have."""
 
 
-def prove(path: Path, report: VideoReport, expected: Expected) -> None:
+def verify_playback(path: Path, report: VideoReport, expected: Expected) -> None:
     """Decode a result and compare it with its source; add its properties and faults to the report.
 
     Args:

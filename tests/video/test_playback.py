@@ -12,7 +12,7 @@ from helpers.video import Averager, render_frame
 
 from midframe.media.reading.thumbnails import TimedThumbnail, make_thumbnail
 from midframe.video.pipeline import interpolate_video
-from midframe.video.proof import Expected, StreamSpan, play, prove
+from midframe.video.playback import Expected, StreamSpan, play, verify_playback
 from midframe.video.report import VideoReport
 
 Render = Callable[..., Path]
@@ -48,17 +48,17 @@ def expectation(**changes: Any) -> Expected:
     return replace(expected, **changes)
 
 
-def proved(path: Path, frames_out: int = 20, **changes: Any) -> VideoReport:
+def verified(path: Path, frames_out: int = 20, **changes: Any) -> VideoReport:
     report = VideoReport(
         frames_in=10, frames_kept=10, frames_interpolated=frames_out - 11, frames_held=1
     )
-    prove(path, report, expectation(**changes))
+    verify_playback(path, report, expectation(**changes))
     return report
 
 
 def test_a_whole_result_has_no_problems_and_shows_every_source_frame(tmp_path: Path) -> None:
     moments = [min(n / 2, 9) for n in range(20)]
-    report = proved(write_film(tmp_path / "whole.mp4", moments, range(20)))
+    report = verified(write_film(tmp_path / "whole.mp4", moments, range(20)))
     assert (report.problems, report.frames_unchanged, report.length_out) == ((), 10, Fraction(2, 5))
 
 
@@ -85,7 +85,7 @@ def test_a_result_unlike_its_source_is_found_out(
     tmp_path: Path, moments: list[float], times: Sequence[int], complaint: str
 ) -> None:
     film = write_film(tmp_path / "wrong.mkv", moments, times)
-    report = proved(film)
+    report = verified(film)
     assert any(re.search(complaint, problem) for problem in report.problems), report.problems
 
 
@@ -106,7 +106,7 @@ def test_sound_at_another_place_and_missing_streams_are_found_out(
         (StreamSpan(Fraction(0), Fraction(3)),),
         {"audio": 2}, Fraction(1), Fraction(1001, 48000), stretched=False,
     )  # fmt: skip
-    prove(target, report, source)
+    verify_playback(target, report, source)
     assert any("sound 1 ends" in problem for problem in report.problems)
     assert any(
         "1 audio beside the video stream instead of 2 audio" in problem

@@ -1,6 +1,6 @@
 """How much faster two workers of one core each are than one, on a Ray cluster of this machine.
 
-python benchmarks/cluster.py [--model NAME] [--rounds 5] [--scenes 8]
+python benchmarks/cluster_scaling.py [--model NAME] [--rounds 5] [--scenes 8]
 
 A film of 640x360 is rendered, in which each scene is a segment. It is interpolated by one worker
 and by two in turns; each worker may use only one core. The process that plans, joins and checks the
