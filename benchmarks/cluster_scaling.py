@@ -53,14 +53,20 @@ def render_film(path: Path, scenes: int) -> None:
 def pin_new_workers(pinned: set[int]) -> None:
     """Give each worker process that is not yet pinned a core of its own, from the first one on."""
     found = [
-        int(path.parent.name)
+        process
         for path in Path("/proc").glob("[0-9]*/cmdline")
         if b"ray::Worker" in path.read_bytes()
+        and parent_of(parent_of(process := int(path.parent.name))) == os.getpid()
     ]
     for core, process in enumerate(sorted(set(found) - pinned)):
         for task in Path(f"/proc/{process}/task").iterdir():
             os.sched_setaffinity(int(task.name), {core})
         pinned.add(process)
+
+
+def parent_of(process: int) -> int:
+    """Return the parent of a process; that of a worker is a machine of the cluster."""
+    return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def measure(pool: Pool, folder: Path, model: str) -> float:

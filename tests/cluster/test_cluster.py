@@ -19,7 +19,10 @@ pytest.importorskip("ray")
 
 from midframe.batch.run import FilmResult
 from midframe.cluster.batch import ClusterBatch
-from midframe.cluster.worker import SUFFIX
+from midframe.cluster.connection import Workers
+from midframe.cluster.pool import Pool
+from midframe.cluster.worker import SUFFIX, Worker
+from midframe.errors import ClusterError
 from midframe.options import InterpolationOptions
 
 Run = Callable[..., tuple[int, str, str]]
@@ -119,6 +122,18 @@ def test_a_killed_worker_loses_only_its_segment(
     assert [each.status for each in results] == ["done"], results
     assert caplog.text.count("a worker was lost") == 1
     check_equal(tmp_path / "a.mp4", expected)
+
+
+def test_workers_that_cannot_begin_are_reported(pool: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken(Worker):
+        def __init__(self, *_: object) -> None:
+            raise ImportError("there is no midframe on this machine")
+
+    monkeypatch.setattr("midframe.cluster.pool.Worker", Broken)
+    broken = Pool(InterpolationOptions(), Workers(1, 1, 0))
+    with pytest.raises(ClusterError, match=r"(?s)cannot be started.*there is no midframe"):
+        broken.facts()
+    broken.close()
 
 
 def test_films_need_no_object_store(pool: Any, film: Path, expected: Path, tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from midframe.errors import ClusterError
         ([{"CPU": 8.0}, {"CPU": 6.0}, {}], None, Workers(3, 4, 0)),
         ([{"CPU": 8.0}, {"CPU": 6.0}], 2, Workers(7, 2, 0)),
         ([{"CPU": 2.0}, {"CPU": 8.0}], None, Workers(5, 2, 0)),
-        ([{"CPU": 16.0, "GPU": 4.0}, {"CPU": 16.0}], None, Workers(4, 1, 1)),
+        ([{"CPU": 16.0, "GPU": 4.0}, {"CPU": 16.0}], None, Workers(4, 4, 1)),
+        ([{"CPU": 2.0, "GPU": 4.0}, {"CPU": 8.0, "GPU": 1.0}], None, Workers(3, 1, 1)),
         ([{"CPU": 16.0, "GPU": 4.0}], 8, Workers(2, 8, 1)),
     ],
 )

@@ -34,7 +34,7 @@ RayCores = Annotated[
         metavar="N",
         min=1,
         help="Processor cores of a worker: one worker runs for each graphics card, or, without "
-        "cards, for every N cores. 4 if not given, and 1 beside a card.",
+        "cards, for every N cores. 4 if not given; with cards, an equal part of a machine.",
         rich_help_panel=CLUSTER,
     ),
 ]

@@ -82,7 +82,8 @@ def count_workers(cores: int | None) -> Workers:
     one for every few cores if there are none.
 
     Args:
-        cores: of a worker; None for 1 beside a card, and otherwise for `DEFAULT_CORES`.
+        cores: of a worker; None for an equal part of the machine beside a card, and otherwise for
+            `DEFAULT_CORES`.
 
     Raises:
         ClusterError: no machine has room for a worker.
@@ -103,7 +104,8 @@ def divide(machines: Sequence[Mapping[str, Any]], cores: int | None) -> Workers:
     sizes = [int(each.get("CPU", 0)) for each in machines]
     cards = [int(each.get("GPU", 0)) for each in machines]
     if any(cards):
-        cores = cores or 1
+        own = [size // card for card, size in zip(cards, sizes, strict=True) if card]
+        cores = cores or max(1, min(own))
         counts = [min(card, size // cores) for card, size in zip(cards, sizes, strict=True) if card]
         found = Workers(sum(counts), cores, 1)
     else:

@@ -15,7 +15,7 @@ from threading import Event, Lock, Thread
 from typing import Any
 
 import ray
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import ActorDiedError, RayError, RayTaskError
 
 from midframe.cluster.connection import Workers
 from midframe.cluster.worker import Facts, PieceJob, Worker
@@ -94,6 +94,12 @@ class Pool:
 
     def _serve(self, actor: Any) -> None:
         """Give jobs to a worker, one at a time, until the pool is closed."""
+        try:
+            self._give_jobs(actor)
+        except Exception as error:
+            self._refuse(error)
+
+    def _give_jobs(self, actor: Any) -> None:
         while self._reach(actor):
             call = self._calls.get()
             if call is None:
@@ -109,6 +115,10 @@ class Pool:
                 return self._accept(ray.get(actor.facts.remote()))
             except RayTaskError as error:
                 self._refuse(error.cause)
+                return False
+            except ActorDiedError as error:  # Ray does not start it again: it cannot begin
+                if not self._closed.is_set():
+                    self._refuse(ClusterError(f"a worker cannot be started: {error}"))
                 return False
             except RayError as error:
                 log.debug("a worker is not ready: %s", error)
