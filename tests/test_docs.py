@@ -5,6 +5,7 @@ import importlib
 import importlib.util
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -63,9 +64,10 @@ PYTHON = re.findall(
 @pytest.mark.slow
 @pytest.mark.parametrize("block", PYTHON)
 def test_python_in_the_documents_runs(
-    block: str, sample: Path, monkeypatch: pytest.MonkeyPatch
+    block: str, sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(sample.parent)
+    shutil.copy(sample, tmp_path)
+    monkeypatch.chdir(tmp_path)
     exec(compile(block, "README.md", "exec"), {})
 
 
@@ -218,7 +220,7 @@ def test_the_figures_of_the_documents_are_drawn(
 
 
 @pytest.mark.slow
-def test_a_built_wheel_holds_the_weights(tmp_path: Path) -> None:
+def test_a_built_wheel_holds_the_weights_and_the_presets(tmp_path: Path) -> None:
     import zipfile
 
     command = [sys.executable, "-m", "build", "--wheel", "--outdir", str(tmp_path), str(ROOT)]
@@ -226,4 +228,6 @@ def test_a_built_wheel_holds_the_weights(tmp_path: Path) -> None:
     names = zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist()
     names_of_weights = ("adaconv", "flowsep", "flowsep-small", "sepconv")
     weights = {f"midframe/models/weights/{name}.safetensors" for name in names_of_weights}
-    assert {"midframe/py.typed", "midframe/models/weights/index.json", *weights} <= set(names)
+    presets = {f"midframe/presets/{name}.toml" for name in ("anime", "film60", "phone")}
+    files = {"midframe/py.typed", "midframe/models/weights/index.json", *weights, *presets}
+    assert files <= set(names)

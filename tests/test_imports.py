@@ -1,4 +1,5 @@
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Collection, Sequence
@@ -36,6 +37,7 @@ VIDEO = (
         "lock",
         "overlays",
         "ghosts",
+        "segment_database",
         "static_areas",
         "timeline",
         "watchdog",
@@ -44,8 +46,17 @@ VIDEO = (
     ("report",),
     ("playback", "renderer"),
     ("sinks",),
-    ("job_checks", "pipeline"),
+    ("job_checks", "work"),
+    ("pieces", "pipeline"),
     ("compare",),
+)
+CLUSTER = (
+    ("connection", "executor", "storage"),
+    ("scratch",),
+    ("worker",),
+    ("pool",),
+    ("film",),
+    ("batch",),
 )
 SINKS = (
     ("checks", "protocol"),
@@ -66,11 +77,23 @@ FORBIDDEN = {
     "ops": {"*", "-errors", "-ops"},
     "models": {"*", "-defaults", "-errors", "-outputs", "-tensors", "-metrics", "-ops", "-models"},
     "options": {"*", "-defaults", "-errors", "-rates", "-times"},
-    "interpolator": {"batch", "video", "data", "training", "evaluation", "api", "cli", "web"},
-    "batch": {"data", "training", "evaluation", "api", "cli", "web"},
-    "video": {"batch", "data", "training", "evaluation", "api", "cli", "web"},
+    "interpolator": {
+        "cluster",
+        "batch",
+        "video",
+        "data",
+        "training",
+        "evaluation",
+        "api",
+        "cli",
+        "web",
+    },
+    "batch": {"cluster", "data", "training", "evaluation", "api", "cli", "web"},
+    "cluster": {"training", "evaluation", "api", "cli", "web", "doctor"},
+    "video": {"cluster", "batch", "data", "training", "evaluation", "api", "cli", "web"},
     "data": {
         "batch",
+        "cluster",
         "ops",
         "models",
         "interpolator",
@@ -83,17 +106,27 @@ FORBIDDEN = {
         "tensors",
         "web",
     },
-    "training": {"batch", "interpolator", "video", "evaluation", "api", "cli", "web"},
-    "evaluation": {"batch", "training", "api", "cli", "web"},
+    "training": {"cluster", "batch", "interpolator", "video", "evaluation", "api", "cli", "web"},
+    "evaluation": {"cluster", "batch", "training", "api", "cli", "web"},
     "export": {"*", "-errors", "-outputs", "-models"},
     "outputs": {"*", "-errors"},
     "process": {"*"},
-    "api": {"data", "training", "evaluation", "cli", "web"},
-    "web": {"data", "training", "export", "doctor", "api", "cli"},
+    "api": {"cluster", "data", "training", "evaluation", "cli", "web"},
+    "web": {"cluster", "data", "training", "export", "doctor", "api", "cli"},
     "pace": {"*"},
-    "doctor": {"data", "training", "evaluation", "api", "cli", "web"},
-    "vapoursynth": {"batch", "data", "training", "evaluation", "api", "cli", "doctor", "web"},
-    "speeds": {"video", "data", "training", "evaluation", "api", "cli", "doctor", "web"},
+    "doctor": {"cluster", "data", "training", "evaluation", "api", "cli", "web"},
+    "vapoursynth": {
+        "batch",
+        "cluster",
+        "data",
+        "training",
+        "evaluation",
+        "api",
+        "cli",
+        "doctor",
+        "web",
+    },
+    "speeds": {"cluster", "video", "data", "training", "evaluation", "api", "cli", "doctor", "web"},
 }
 """What the modules of each room may not import; `*` is everything but what follows a minus."""
 
@@ -178,7 +211,13 @@ def check_layers(package: str, layers: Sequence[Collection[str]]) -> None:
 
 @pytest.mark.parametrize(
     ("package", "layers"),
-    [("models.flowsep", FLOWSEP), ("media", MEDIA), ("video", VIDEO), ("video.sinks", SINKS)],
+    [
+        ("cluster", CLUSTER),
+        ("models.flowsep", FLOWSEP),
+        ("media", MEDIA),
+        ("video", VIDEO),
+        ("video.sinks", SINKS),
+    ],
 )
 def test_files_and_folders_import_lower_layers_only(
     package: str, layers: Sequence[Collection[str]]
@@ -234,9 +273,10 @@ def test_gradio_is_imported_by_the_page_and_its_server_alone() -> None:
 
 
 def test_the_rooms_of_a_plain_installation_import_no_library_of_an_extra() -> None:
-    libraries = {"cv2", "fastapi", "gradio", "lightning", "onnx", "onnxscript", "scipy", "skimage",
-                 "starlette", "tensorboard", "uvicorn", "webdataset"}  # fmt: skip
-    with_extras = {"data", "export.py", "training", "web"}
+    libraries = {"cv2", "fastapi", "fsspec", "gradio", "lightning", "onnx", "onnxscript", "ray",
+                 "s3fs", "scipy", "skimage", "starlette", "tensorboard", "uvicorn",
+                 "webdataset"}  # fmt: skip
+    with_extras = {"cluster", "data", "export.py", "training", "web"}
     paths = [path for each in PACKAGE.iterdir() if each.name not in with_extras
              for path in ([each] if each.suffix == ".py" else each.rglob("*.py"))]  # fmt: skip
     assert len(paths) > 100
@@ -256,6 +296,15 @@ def test_the_rooms_of_a_plain_installation_import_no_library_of_an_extra() -> No
     of_data = {name for path in (PACKAGE / "evaluation").glob("*.py")
                for name in imported_from("data", path)}  # fmt: skip
     assert of_data == {"layouts"}
+
+
+def test_ray_is_imported_by_three_modules_alone() -> None:
+    found = [
+        path.relative_to(PACKAGE).as_posix()
+        for path in PACKAGE.rglob("*.py")
+        if re.search(r"^\s*(import|from) ray\b", path.read_text(), re.MULTILINE)
+    ]
+    assert sorted(found) == [f"cluster/{name}.py" for name in ("connection", "executor", "pool")]
 
 
 def test_nothing_but_the_command_line_imports_the_package_itself() -> None:

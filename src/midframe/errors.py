@@ -7,7 +7,8 @@
     ├── CheckpointError   weights that are missing, damaged or of another network
     ├── DatasetError      a data set or a folder of videos that cannot be used
     ├── ConfigError       settings with an unknown name or a wrong type
-    └── TrainingError     a training whose loss is not finite
+    ├── TrainingError     a training whose loss is not finite
+    └── ClusterError      a cluster that cannot be used, or whose workers are lost again and again
 
 Wrong arguments in Python calls raise a ValueError; MidframeErrors are for files, settings and data.
 `OptionError` is the ValueError for options that users set. The command line prints these errors as
@@ -65,3 +66,8 @@ class ConfigError(MidframeError):
 
 class TrainingError(MidframeError):
     """A training cannot continue: its loss is not finite."""
+
+
+class ClusterError(MidframeError):
+    """A cluster cannot be reached, has no room for a worker, or loses its workers again and
+    again."""

@@ -55,3 +55,27 @@ def test_several_videos_without_an_output_folder_are_refused(run: Run, folder: P
     assert (status, "3 names are given" in errors) == (1, True)
     status, _, errors = run("video", files[0], "--output-dir", folder, "--report", folder / "r")
     assert (status, "--report is for a single video" in errors) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["s3://films/in", "out"], "s3://films/in is an address: give --ray, or name a folder"),
+        (["in", "out", "--ray", "auto", "--dry-run"], "--dry-run estimates for this machine alone"),
+        (["s3://films/in", "out", "--ray", "auto", "--watch"], "--watch needs a folder"),
+        (["in", "out", "--ray", "ray://host:1"], "run midframe on a machine of the cluster"),
+        (
+            ["in", "out", "--ray", "127.0.0.1:1"],
+            "no Ray cluster can be reached (Connection refused)",
+        ),
+        (["in", "out", "--ray", "nowhere"], "no Ray cluster can be reached"),
+        (["in", "out", "--ray", "auto", "--model", "nosuch"], "nosuch"),
+    ],
+)
+def test_what_a_cluster_cannot_do_is_refused_with_the_remedy(
+    run: Run, words: list[str], complaint: str
+) -> None:
+    pytest.importorskip("ray")
+    status, _, errors = run("batch", *words)
+    assert (status, complaint in errors) == (1, True), errors
+    assert len(errors.splitlines()) == 1

@@ -74,7 +74,14 @@ def test_help_is_readable_in_80_columns(
     assert max(map(len, lines)) <= 80
     descriptions = [line[28:] for line in lines if line.startswith(" " * 28)]
     assert all(line == line.strip() for line in descriptions)
-    hidden_examples = not words or words[0] in ("models", "doctor", "curves", "dataset", "look")
+    hidden_examples = not words or words[0] in (
+        "models",
+        "presets",
+        "doctor",
+        "curves",
+        "dataset",
+        "look",
+    )
     assert hidden_examples or f"  midframe {' '.join(words)} " in text
 
 

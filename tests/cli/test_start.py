@@ -50,6 +50,7 @@ def run_and_list(modules: str, *words: object) -> tuple[int, str, str]:
         ["nosuch"],
         ["video", "a.mp4", "--factor", "two"],
         ["models"],
+        ["presets"],
     ],
 )
 def test_help_and_wrong_usage_import_neither_pytorch_nor_ffmpeg(words: list[str]) -> None:

@@ -12,9 +12,7 @@ from hypothesis import strategies as st
 
 from midframe.video.pipeline import interpolate_video
 from midframe.video.plan import LONG_SEGMENT
-from midframe.video.segments import (
-    decoding_times,
-)
+from midframe.video.segment_database import decoding_times
 
 
 @given(st.lists(st.integers(1, 1000), min_size=1, max_size=40), st.integers(0, 4), st.randoms())

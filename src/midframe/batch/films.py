@@ -46,11 +46,17 @@ def find_films(folder: Path, out: Path, choose_suffix: ChooseSuffix) -> list[Fil
     paths = [
         path
         for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES
-        and path.is_file()
-        and not path.resolve().is_relative_to(inside)
+        if path.is_file() and not path.resolve().is_relative_to(inside)
     ]
-    return _films(folder, visible_files(folder, paths), out, choose_suffix)
+    return name_results(folder, paths, out, choose_suffix)
+
+
+def name_results(
+    folder: Path, paths: Iterable[Path], out: Path, choose_suffix: ChooseSuffix
+) -> list[Film]:
+    """List the films among the files under a folder; arguments as in `find_films`."""
+    films = [path for path in paths if path.suffix.lower() in SUFFIXES]
+    return _films(folder, visible_files(folder, films), out, choose_suffix)
 
 
 def name_films(sources: Iterable[Path], out: Path, choose_suffix: ChooseSuffix) -> list[Film]:

@@ -58,9 +58,22 @@ def read_record(path: Path, target: Path, settings: Mapping[str, Any]) -> dict[s
         path, target, settings: as in `write_record`.
     """
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        size = target.stat().st_size
+        return parse_record(path.read_text(encoding="utf-8"), target.stat().st_size, settings)
+    except (OSError, ValueError):
+        return None
+
+
+def parse_record(text: str, size: int, settings: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the report in a record if it agrees with a result, otherwise None.
+
+    Args:
+        text: of the record.
+        size: of the result, in bytes.
+        settings: as in `write_record`.
+    """
+    try:
+        record = json.loads(text)
         same = record["settings"] == json.loads(json.dumps(settings)) and record["bytes"] == size
         return dict(record["report"]) if same else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         return None

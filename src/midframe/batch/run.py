@@ -15,11 +15,13 @@ from midframe.batch.films import Film
 from midframe.batch.records import read_record, record_path, write_record
 from midframe.errors import BusyError, MidframeError, OptionError
 from midframe.interpolator import Interpolator
+from midframe.media.reading.sources import identity_of
 from midframe.options import InterpolationOptions, VideoOptions
 from midframe.outputs import check_output_folder, short_name
 from midframe.video.lock import FolderLock
-from midframe.video.pipeline import convert_video, result_settings
+from midframe.video.pipeline import Progress, convert_video
 from midframe.video.report import VideoReport
+from midframe.video.work import NetworkFacts, result_settings
 
 Status = Literal["done", "already done", "damaged", "failed", "busy"]
 """Status of a film. "damaged": its result is complete, but the source is damaged or the
@@ -77,6 +79,11 @@ class Batch:
         if isinstance(self._interpolation, InterpolationOptions):
             self._interpolation = Interpolator.from_options(self._interpolation)
         return self._interpolation
+
+    @property
+    def network(self) -> NetworkFacts:
+        """Return the network that interpolates."""
+        return self.tool
 
     def is_done(self, film: Film) -> bool:
         """Return whether a film has a finished result with the same options, by its record."""
@@ -139,24 +146,34 @@ class Batch:
 
     def _convert(self, film: Film, progress: FilmProgress | None) -> VideoReport:
         film.target.parent.mkdir(parents=True, exist_ok=True)
-        report = convert_video(
-            film.source,
-            film.target,
-            self.tool,
-            self.options,
-            overwrite=self.overwrite,
-            resume=not self.overwrite,
-            progress=lambda done, total: progress(film, done, total) if progress else None,
+        report = self.render(
+            film, lambda done, total: progress(film, done, total) if progress else None
         )
         if not report.problems and not report.already_complete:
             path = record_path(self.out, film.name)
             write_record(path, film.target, self._settings(film), report)
         return report
 
+    def render(self, film: Film, progress: Progress) -> VideoReport:
+        """Interpolate one film, whose folder exists."""
+        return convert_video(
+            film.source,
+            film.target,
+            self.tool,
+            self.options,
+            overwrite=self.overwrite,
+            resume=not self.overwrite,
+            progress=progress,
+        )
+
     def _settings(self, film: Film) -> dict[str, Any]:
         """Return the settings of a result; with another choice of sound it is another result."""
-        settings = result_settings(film.source, self.tool, self.options)
+        settings = result_settings(self._identity(film), self.network, self.options)
         return {**settings, "mute": self.options.encoding.mute}
+
+    def _identity(self, film: Film) -> dict[str, Any]:
+        """Return the identity of a source."""
+        return identity_of(film.source)
 
 
 def watch(

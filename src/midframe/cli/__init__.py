@@ -8,13 +8,13 @@ import sys
 from types import FrameType
 from typing import NoReturn
 
-from midframe.cli import batch, datasets, image, research, video, web
+from midframe.cli import batch, datasets, image, presets, research, video, web
 from midframe.cli.config import global_options_first
 from midframe.cli.diagnostics import BUG_STATUS, Diagnostics
 from midframe.cli.shared import app, err, one_line, print_line
 from midframe.errors import MidframeError, OptionError
 
-__all__ = ["app", "batch", "datasets", "image", "main", "research", "video", "web"]
+__all__ = ["app", "batch", "datasets", "image", "main", "presets", "research", "video", "web"]
 
 INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 """Exit statuses after SIGINT and SIGTERM, as shells report them."""
@@ -28,6 +28,8 @@ EXTRAS = {
     "fastapi": "web",
     "starlette": "web",
     "uvicorn": "web",
+    "ray": "cluster",
+    "s3fs": "cluster",
 }
 """Extra of the package that installs a library; "train" for others."""
 

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from midframe.cli.cluster import Ray, RayCores, open_cluster_batch
 from midframe.cli.names import result_suffix
 from midframe.cli.options import VideoRequest, takes_video_options
 from midframe.cli.parameters import OUTPUT
 from midframe.cli.shared import command, err, one_line, out, print_line
-from midframe.errors import VideoError
+from midframe.errors import OptionError, VideoError
 from midframe.models.shipped import find_weights
 from midframe.times import format_seconds
 
@@ -28,15 +29,20 @@ if TYPE_CHECKING:
     epilog="""
     midframe batch holiday/ smooth/ --fps 60
     midframe batch inbox/ done/ --watch
+    midframe batch s3://bucket/films s3://bucket/smooth --ray auto
     """
 )
 @takes_video_options
 def batch(
     folder: Annotated[
-        Path, typer.Argument(metavar="IN_DIR", help="A folder of videos, with its subfolders.")
+        str,
+        typer.Argument(
+            metavar="IN_DIR",
+            help="A folder of videos, with its subfolders; with --ray also an address.",
+        ),
     ],
     target: Annotated[
-        Path, typer.Argument(metavar="OUT_DIR", help="A folder for the results; made if missing.")
+        str, typer.Argument(metavar="OUT_DIR", help="A folder for the results; made if missing.")
     ],
     *,
     request: VideoRequest,
@@ -60,25 +66,64 @@ def batch(
             rich_help_panel=OUTPUT,
         ),
     ] = False,
+    ray: Ray = None,
+    ray_cores: RayCores = None,
 ) -> None:
     """Interpolate all videos of a folder; finished ones are skipped, interrupted ones resumed."""
+
+    def choose_suffix(source: Path) -> str:
+        return result_suffix(source, request.codec)
+
+    if ray:
+        if dry_run:
+            raise OptionError("--dry-run estimates for this machine alone: drop it, or --ray")
+        with open_cluster_batch(
+            folder, target, request, ray, ray_cores, watching=watching, overwrite=overwrite
+        ) as spread:
+            start_batch(spread, lambda: spread.find_films(choose_suffix), folder, watching=watching)
+        return
+    check_no_address(folder, target)
     from midframe.batch.films import find_films
 
+    source, out_folder = Path(folder), Path(target)
+
     def find() -> list[Film]:
-        return find_films(folder, target, lambda source: result_suffix(source, request.codec))
+        return find_films(source, out_folder, choose_suffix)
 
     films = find()
-    if not films and not watching:
-        raise VideoError(f"{folder} contains no videos: name another folder")
-    work = make_batch(target, request, overwrite=overwrite)
+    check_found(films, folder, watching=watching)
+    work = make_batch(out_folder, request, overwrite=overwrite)
     if dry_run:
         from midframe.batch.plan import plan
 
         show_plan(list(plan(work, films)))
-    elif watching:
-        watch_films(work, find)
     else:
-        run_films(work, films)
+        start_batch(work, find, folder, watching=watching)
+
+
+def check_no_address(*folders: str) -> None:
+    """Raise a VideoError if a folder is the address of a storage."""
+    for each in folders:
+        if "://" in each:
+            raise VideoError(f"{each} is an address: give --ray, or name a folder")
+
+
+def check_found(films: Sequence[Film], folder: str, *, watching: bool) -> None:
+    """Raise a VideoError if there are no films, nor will be."""
+    if not films and not watching:
+        raise VideoError(f"{folder} contains no videos: name another folder")
+
+
+def start_batch(
+    work: Batch, find: Callable[[], Sequence[Film]], folder: str, *, watching: bool
+) -> None:
+    """Run a batch on the films of a folder, or wait for films there."""
+    if watching:
+        watch_films(work, find)
+        return
+    films = find()
+    check_found(films, folder, watching=watching)
+    run_films(work, films)
 
 
 def make_batch(folder: Path, request: VideoRequest, *, overwrite: bool) -> Batch:
@@ -130,12 +175,12 @@ def run_films(work: Batch, films: Sequence[Film]) -> None:
 
 def progress_of(bar: BatchBar) -> FilmProgress:
     """Return the progress callback of a batch for a progress bar."""
-    return lambda film, done, total: bar.update_film(one_line(film.source.name), done, total)
+    return lambda film, done, total: bar.update_film(one_line(film.name), done, total)
 
 
 def _show(result: FilmResult, bar: BatchBar) -> None:
     """Print the status of a film above the progress bar."""
-    bar.finish_film()
+    bar.finish_film(one_line(result.film.name))
     text = f"{result.film.target}: {result.status}"
     if result.report:
         text += f", {result.report.frames_out} frames from {result.report.frames_in}"

@@ -47,13 +47,14 @@ def default_file() -> Path:
     return base / "midframe" / FILE_NAME
 
 
-def load_defaults(path: Path | None, group: Any) -> dict[str, Any]:
+def load_defaults(path: Path | None, group: Any, *, option: str = "--config") -> dict[str, Any]:
     """Read defaults of options: keys in the table [video] for this command, top-level keys for all
     commands.
 
     Args:
         path: a TOML file; None for that of the user, if it exists.
         group: Typer's group of commands.
+        option: that names the file, for messages.
 
     Returns:
         Defaults by command and parameter, for Typer's `default_map`.
@@ -69,7 +70,7 @@ def load_defaults(path: Path | None, group: Any) -> dict[str, Any]:
         found = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise ConfigError(f"--config: {path} cannot be read as TOML ({reason})") from error
+        raise ConfigError(f"{option}: {path} cannot be read as TOML ({reason})") from error
     return _defaults_of(path, group, found)
 
 

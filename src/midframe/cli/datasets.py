@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from midframe.cli.cluster import Ray, open_executor
 from midframe.cli.help import HelpCommand, HelpGroup
 from midframe.cli.shared import app, file_bar, out
 from midframe.errors import OptionError
@@ -82,6 +83,7 @@ def dataset_create(
         int | None,
         typer.Option(metavar="N", help="Number of processes; default: number of cores."),
     ] = None,
+    ray: Ray = None,
 ) -> None:
     """Extract moving, textured patches without cuts from videos and write WebDataset shards."""
     from midframe.data.create import create_dataset
@@ -101,15 +103,20 @@ def dataset_create(
         )
     except ValueError as error:
         raise OptionError(str(error)) from error
-    with file_bar() as show:
+    if ray and workers:
+        raise OptionError("--workers is for this machine alone: drop it, or --ray")
+    # machines of a cluster have other current folders
+    videos, folder = videos.absolute(), target.absolute()
+    with open_executor(ray) as executor, file_bar() as show:
         report = create_dataset(
             videos,
-            target,
+            folder,
             config,
-            photographs=stills,
+            photographs=stills and stills.absolute(),
             drawings=drawings,
             sources=sources or (),
             workers=workers,
+            executor=executor,
             progress=show,
         )
     draw_motion(target, report)

@@ -17,7 +17,17 @@ INDENT, NAME_WIDTH = 2, 26
 """Columns before the names of options, and for the names; a longer name is on a separate line."""
 ARGUMENTS, OPTIONS, COMMANDS = "Arguments", "Options", "Commands"
 """Titles of the default panels."""
-ORDER = ("video", "image", "compare", "score", "models", "doctor", "kernels", "visualize")
+ORDER = (
+    "video",
+    "image",
+    "compare",
+    "score",
+    "models",
+    "presets",
+    "doctor",
+    "kernels",
+    "visualize",
+)
 """Names of commands in the order of the help text; others follow."""
 
 Row = tuple[str, str]

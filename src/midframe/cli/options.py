@@ -29,6 +29,7 @@ from midframe.cli.parameters import (
     Overlays,
     PrecisionOption,
     Preset,
+    PresetFile,
     Quality,
     Scale,
     Slow,
@@ -106,6 +107,7 @@ def takes_options(read: Callable[..., Any]) -> Callable[[Callable[..., Any]], Ca
 
 
 def read_interpolation_options(
+    preset_file: PresetFile = None,
     quality: Quality = "standard",
     model: Model = InterpolationOptions.model,
     device: Device = InterpolationOptions.device,
@@ -115,7 +117,7 @@ def read_interpolation_options(
     precision: PrecisionOption = InterpolationOptions.precision,
     threads: Threads = None,
 ) -> InterpolationOptions:
-    """Return the options as a dataclass; `quality` and `threads` are applied by their callbacks.
+    """Return the options as a dataclass; callbacks apply the first two, and `threads`.
 
     Raises:
         OptionError: an option has an invalid value.

@@ -15,11 +15,12 @@ from midframe.cli.parsing import (
     exact_number,
     seconds,
 )
+from midframe.cli.presets import apply_preset
 from midframe.media.writing.codecs import ENCODERS
 from midframe.options import CutMode, EnsembleSize, Precision, SourceOptions
 
 RETIMING, SOURCE, INTERPOLATION = "Retiming", "Source", "Interpolation"
-ENCODING, OUTPUT = "Encoding", "Output"
+ENCODING, OUTPUT, CLUSTER = "Encoding", "Output", "Cluster"
 """Titles of the panels of `--help`."""
 DEFAULT_START, _ = SourceOptions().seconds
 
@@ -249,6 +250,17 @@ Quality = Annotated[
         is_eager=True,
         help="Defaults of --model, --ensemble and --crf: the small network, or the large one, or "
         "the mean of four predictions of it.",
+        rich_help_panel=INTERPOLATION,
+    ),
+]
+PresetFile = Annotated[
+    str | None,
+    typer.Option(
+        "--preset-file",
+        metavar="NAME|FILE",
+        callback=apply_preset,
+        is_eager=True,
+        help="Take defaults of options from a preset: one of `midframe presets`, or a TOML file.",
         rich_help_panel=INTERPOLATION,
     ),
 ]

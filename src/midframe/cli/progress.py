@@ -83,7 +83,7 @@ def new_bar(console: Console, *, disable: bool = False) -> FrameBar:
 
 
 class BatchBar(FrameBar):
-    """Two progress bars: one for the films, one for the frames of the present film."""
+    """Progress bars of a batch: one for the films, and one for the frames of each film in work."""
 
     def start_films(self, count: int | None) -> None:
         """Show the bar of the films.
@@ -92,20 +92,19 @@ class BatchBar(FrameBar):
             count: number of films; None if it is unknown.
         """
         self._films = self.add_task("videos", total=count)
-        self._film: TaskID | None = None
+        self._present: dict[str, TaskID] = {}
         self._done = 0
 
     def update_film(self, name: str, done: float, total: float | None) -> None:
-        """Show the progress of the present film."""
-        if self._film is None:
-            self._film = self.add_task(name)
-        self.update(self._film, completed=done, total=total)
+        """Show the progress of a film."""
+        if name not in self._present:
+            self._present[name] = self.add_task(name)
+        self.update(self._present[name], completed=done, total=total)
 
-    def finish_film(self) -> None:
-        """Remove the bar of the present film, and count it."""
-        if self._film is not None:
-            self.remove_task(self._film)
-        self._film = None
+    def finish_film(self, name: str) -> None:
+        """Remove the bar of a film, and count it."""
+        if name in self._present:
+            self.remove_task(self._present.pop(name))
         self._done += 1
         self.update(self._films, completed=self._done)
 

@@ -6,7 +6,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from dataclasses import asdict
 from fnmatch import fnmatch
 from multiprocessing import get_context
@@ -49,6 +49,7 @@ def create_dataset(
     drawings: int = 0,
     sources: Iterable[Path] = (),
     workers: int | None = None,
+    executor: Executor | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Create a dataset from all videos under a folder, or resume an interrupted one.
@@ -62,6 +63,7 @@ def create_dataset(
             `config.per_photograph` sequences.
         sources: CSV lists of the origin of the files; see `read_sources`.
         workers: number of processes; None for the number of cores.
+        executor: runs the work on the files instead of processes of this machine; it is shut down.
         progress: called after each file.
 
     Returns:
@@ -78,7 +80,7 @@ def create_dataset(
     jobs += _list_drawings(drawings, out, config)
     _prepare_folder(out, config)
     todo = [job for job in jobs if not metadata_path(job).exists()]
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+    pool = executor or ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
     try:
         running = {pool.submit(extract_samples, job): job for job in todo}
         first = len(jobs) - len(todo) + 1

@@ -1,4 +1,4 @@
-"""Interpolating a video, in three threads and a pool of workers.
+"""Interpolating a video, in three threads and a pool of workers (see `Work.render`).
 
     reader thread    source.read
                        |  queue
@@ -13,16 +13,13 @@ Both queues are short, so memory does not grow with the length of the video. `in
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
 
 from midframe.interpolator import Interpolator
-from midframe.media.reading.source import WHOLE, Frame
-from midframe.media.reading.sources import identity_of, open_source
-from midframe.ops.workers import Workers
+from midframe.media.reading.sources import identity_of
 from midframe.options import (
     CutMode,
     EncodingOptions,
@@ -32,22 +29,22 @@ from midframe.options import (
     RetimingOptions,
     SourceOptions,
     VideoOptions,
-    fingerprint,
 )
 from midframe.rates import Rate
 from midframe.times import Time
-from midframe.video.channel import run_threads
-from midframe.video.duplicates import drop_duplicates
-from midframe.video.plan import Extent, Interval, PlanRules
-from midframe.video.renderer import Renderer
+from midframe.video.plan import Extent, Interval
 from midframe.video.report import VideoReport
 from midframe.video.sinks.protocol import Job, Sink, Target, abort_on_error, lost_side_data
 from midframe.video.sinks.targets import target_for
-from midframe.video.timeline import choose_timeline
+from midframe.video.work import NetworkFacts, Work, open_work, result_settings
 
 Progress = Callable[[float, float | None], None]
 """Callback with the number of finished source frames, fractional while a pair is interpolated, and
 their total if it is known."""
+
+Run = Callable[[Work, Sink], Extent]
+"""Writes all frames of a result into its sink and counts them in the report; returns the extent of
+the result."""
 
 log = logging.getLogger(__name__)
 
@@ -195,30 +192,44 @@ def convert(
         if isinstance(interpolation, Interpolator)
         else Interpolator.from_options(interpolation)
     )
-    settings = result_settings(path, tool, replace(options, encoding=target.options))
+
+    def run(work: Work, sink: Sink) -> Extent:
+        return _run(work, sink, tool, progress)
+
+    return convert_with(run, path, target, tool, options, overwrite=overwrite, resume=resume)
+
+
+def convert_with(
+    run: Run,
+    path: Path,
+    target: Target,
+    network: NetworkFacts,
+    options: VideoOptions,
+    *,
+    overwrite: bool = False,
+    resume: bool = False,
+) -> VideoReport:
+    """Interpolate a source into a target, whose frames a function writes.
+
+    Args:
+        run: see `Run`.
+        network: that `run` interpolates with.
+        path, options, overwrite, resume: as in `convert`.
+        target: which `Target.check` has accepted.
+    """
+    encoded = replace(options, encoding=target.options)
+    settings = result_settings(identity_of(path), network, encoded)
     if resume and target.is_complete(settings, overwrite=overwrite):
         return VideoReport(already_complete=True)
-    tags = {
-        "stores_display_matrix": target.stores_display_matrix,
-        "stores_aspect_ratio": target.stores_aspect_ratio,
-    }
-    with open_source(path, options.source, **tags) as source:
-        picture, colour = source.first_picture()
-        timeline = choose_timeline(
-            source.source_rate,
-            source.time_base,
-            options.retiming,
-            constant=target.constant,
-            min_step=target.min_step,
-        )
-        if picture.interlaced_frame and not options.source.deinterlace:
+    with open_work(path, target, network, options, settings) as work:
+        job = work.job
+        if job.picture.interlaced_frame and not options.source.deinterlace:
             log.warning("%s is interlaced: use --deinterlace for progressive frames", path)
-        job = Job(source, picture, colour, timeline, settings, VideoReport())
         sink = target.begin(job, resume=resume, overwrite=overwrite)
         _warn_of_high_depth_h264(sink, options.encoding)
         with abort_on_error(sink.abort):
             _log_plan(job, sink)
-            extent = _run(job, sink, tool, options, target.from_zero, progress)
+            extent = run(work, sink)
             sink.finish(extent)
             _complete_report(job, sink, extent)
     return job.report
@@ -230,23 +241,6 @@ def _warn_of_high_depth_h264(sink: Sink, options: EncodingOptions) -> None:
     high_bit_depth = max(each.bits for each in components) > 8
     if high_bit_depth and sink.encoding.encoder == "libx264" and options.codec is None:
         log.warning("many devices do not play H.264 of 10 bits: --codec hevc is played by more")
-
-
-def result_settings(path: Path, tool: Interpolator, options: VideoOptions) -> dict[str, Any]:
-    """Return what decides the frames of a result, as JSON values: the source, the network and all
-    options that affect them. A result with the same settings is the same result.
-
-    Args:
-        path: of the source.
-        tool: interpolates.
-        options: of the result.
-    """
-    groups = (options.retiming, options.source, options.encoding)
-    return {
-        "video": identity_of(path),
-        "network": tool.identity,
-        **fingerprint(tool.options, *groups),
-    }
 
 
 def _log_plan(job: Job, sink: Sink) -> None:
@@ -266,57 +260,27 @@ def _log_plan(job: Job, sink: Sink) -> None:
         log.info("resuming: %d segments are finished", sink.finished)
 
 
-def _run(
-    job: Job,
-    sink: Sink,
-    tool: Interpolator,
-    options: VideoOptions,
-    from_zero: bool,
-    progress: Progress | None,
-) -> Extent:
+def _run(work: Work, sink: Sink, tool: Interpolator, progress: Progress | None) -> Extent:
     """Render all frames and write them to the sink; return the extent of the result."""
-    source, retiming = job.source, options.retiming
-    rules = PlanRules(
-        job.timeline,
-        source.rate,
-        cut=retiming.cut,
-        depth=tool.depth,
-        source_end=source.end,
-        from_zero=from_zero or source.time_range != WHOLE,
-    )
-    frames = source.read()
-    if retiming.dedup:
-        frames = drop_duplicates(frames, source.frame_duration)
     extents: list[Extent] = []
 
-    def times_of(frame: Frame) -> tuple[Fraction, Fraction]:
-        duration = frame.duration or source.frame_duration
-        return frame.pts * source.time_base, (frame.pts + duration) * source.time_base
-
     def observe(interval: Interval) -> None:
-        job.report.count(interval)
+        work.job.report.count(interval)
         if interval.extent:
             extents.append(interval.extent)
 
     def report_progress(done: float) -> None:
         if progress:
-            progress(done, source.expected_frames)
+            progress(done, work.job.source.expected_frames)
 
-    with Workers(tool.pairs_at_once(job.picture.height, job.picture.width)) as workers:
-        renderer = Renderer(
-            workers,
-            tool,
-            job.colour,
-            overlays=retiming.overlays,
-            finished=sink.finished,
-            progress=report_progress,
-        )
-        run_threads(
-            frames,
-            lambda each: renderer.frames(each, rules, times_of, observe),
-            sink.write,
-            sink.check_progress,
-        )
+    work.render(
+        tool,
+        sink.write,
+        sink.check_progress,
+        observe,
+        finished=sink.finished,
+        progress=report_progress,
+    )
     return extents[0]
 
 

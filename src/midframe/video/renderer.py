@@ -24,6 +24,8 @@ MAX_FRAMES_PER_JOB = 8
 """Maximum number of frames that a worker interpolates in one job, to limit memory."""
 Progress = Callable[[float], None]
 """Callback with the number of finished source frames, fractional while a pair is interpolated."""
+FrameTimes = Callable[[Frame], tuple[Fraction, Fraction]]
+"""Returns start and end of a source frame, in seconds."""
 Pictures = dict[Fraction, av.VideoFrame]
 """Frames by their time between two others."""
 
@@ -49,10 +51,10 @@ class _Pending:
 class _SourceFrame:
     """A source frame; its samples are converted on first use."""
 
-    def __init__(self, frame: Frame, colour: Colour) -> None:
+    def __init__(self, frame: Frame, colour: Colour, timing: FrameTiming) -> None:
         self.picture = frame.picture
         self.colour = colour
-        self.has_captions = CAPTIONS in side_data_of(frame.picture)
+        self.has_captions = timing.captions
 
     @cached_property
     def samples(self) -> Samples:
@@ -73,6 +75,7 @@ class Renderer:
         colour: how the source's samples represent colours.
         overlays: keep static areas, including overlays in front of a moving image.
         finished: number of segments that exist already; their frames are not rendered.
+        end: number of the segment before which the work ends; None for the end of the result.
         progress: see `Progress`.
     """
 
@@ -84,6 +87,7 @@ class Renderer:
         *,
         overlays: bool = True,
         finished: int = 0,
+        end: int | None = None,
         progress: Progress | None = None,
     ) -> None:
         self.workers = workers
@@ -91,6 +95,7 @@ class Renderer:
         self.colour = colour
         self.finder = OverlayFinder() if overlays else None
         self.finished = finished
+        self.end = end
         self.progress = progress
         self._sources: dict[int, _SourceFrame] = {}
         """The two source frames of the present interval, by number."""
@@ -101,7 +106,7 @@ class Renderer:
         self,
         frames: Iterable[Frame],
         rules: PlanRules,
-        frame_times: Callable[[Frame], tuple[Fraction, Fraction]],
+        frame_times: FrameTimes,
         observe: Callable[[Interval], None],
     ) -> Iterator[RenderedFrame]:
         """Yield the frames of the result in order.
@@ -109,12 +114,14 @@ class Renderer:
         Args:
             frames: of the source.
             rules: of the plan.
-            frame_times: returns start and end of a source frame, in seconds.
+            frame_times: see `FrameTimes`.
             observe: called with each interval of the plan before its frames are rendered.
         """
         waiting = deque[_Pending]()
         for interval in plan(self._read_sources(frames, frame_times), rules):
             observe(interval)
+            if self.end is not None and interval.segment >= self.end:
+                break
             for each in self._render(interval):
                 waiting.append(each)
                 while waiting and self._is_ready(waiting):
@@ -126,20 +133,19 @@ class Renderer:
     def _read_sources(
         self,
         frames: Iterable[Frame],
-        frame_times: Callable[[Frame], tuple[Fraction, Fraction]],
+        frame_times: FrameTimes,
     ) -> Iterator[FrameTiming]:
         """Yield the times of each source frame, and store the frame for rendering.
 
         The plan reads a frame only after the previous interval is rendered, so two are stored.
         """
         for number, frame in enumerate(frames):
-            source = _SourceFrame(frame, self.colour)
+            timing = timing_of(frame, frame_times)
             self._sources.pop(number - 2, None)
-            self._sources[number] = source
-            if source.has_captions:
-                self._captions[number] = source.picture
-            begin, end = frame_times(frame)
-            yield FrameTiming(begin, end, frame.begins_scene, source.has_captions)
+            self._sources[number] = _SourceFrame(frame, self.colour, timing)
+            if timing.captions:
+                self._captions[number] = frame.picture
+            yield timing
 
     def _is_ready(self, waiting: deque[_Pending]) -> bool:
         """Return whether to yield the first frame now: it is finished, or there are more jobs than
@@ -212,6 +218,12 @@ class Renderer:
     def _report_progress(self, frames: float) -> None:
         if self.progress:
             self.progress(frames)
+
+
+def timing_of(frame: Frame, frame_times: FrameTimes) -> FrameTiming:
+    """Return the properties of a source frame that affect the plan."""
+    begin, end = frame_times(frame)
+    return FrameTiming(begin, end, frame.begins_scene, CAPTIONS in side_data_of(frame.picture))
 
 
 def completed_future(pictures: Pictures) -> Future[Pictures]:

@@ -10,37 +10,20 @@ re-encoding.
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import av
-from av.packet import PacketSideData, packet_sidedata_type_from_literal
 
 from midframe.errors import BusyError, VideoError
 from midframe.outputs import short_name
 from midframe.video.lock import FolderLock
+from midframe.video.segment_database import SegmentDatabase
 
 SUFFIX = ".midframe"
 JOB_FILE, DATABASE = "job.json", "segments.db"
 HASHED_FIELDS = ("video", "network")
 """Fields of a job that are hashes, whose values are not shown in messages."""
-TABLES = """
-CREATE TABLE segments (number INTEGER PRIMARY KEY, extradata BLOB NOT NULL);
-CREATE TABLE packets (
-    number INTEGER PRIMARY KEY,
-    pts INTEGER NOT NULL,
-    keyframe INTEGER NOT NULL,
-    data BLOB NOT NULL
-);
-CREATE TABLE side_data (
-    packet INTEGER NOT NULL REFERENCES packets,
-    kind TEXT NOT NULL,
-    data BLOB NOT NULL
-);
-CREATE INDEX of_packets ON side_data (packet);
-"""
-"""Packets are numbered in the order of decoding."""
 
 
 class Segments:
@@ -85,31 +68,30 @@ class Segments:
             )
         else:
             self._lock.clear()
-        self._database = _open(self.folder / DATABASE, new=not (exists and resume))
-        self.finished = self._database.execute("SELECT count(*) FROM segments").fetchone()[0]
+        self._database = SegmentDatabase(self.folder / DATABASE, new=not (exists and resume))
+        self.finished = self._database.count
         _write_whole(self.folder / JOB_FILE, json.dumps(job, indent=1) + "\n")
 
     def add(self, segment: int, extradata: bytes | None, packets: Iterable[av.Packet]) -> None:
-        """Store a segment, completely or not at all.
+        """Store a segment; see `SegmentDatabase.add`.
 
-        Args:
-            segment: its number.
-            extradata: parameter sets of its encoder.
-            packets: in the order of decoding.
+        Raises:
+            VideoError: it cannot be written.
         """
         try:
-            with self._database:
-                for packet in packets:
-                    row = (packet.pts, packet.is_keyframe, bytes(packet))
-                    number = self._database.execute(
-                        "INSERT INTO packets (pts, keyframe, data) VALUES (?, ?, ?)", row
-                    ).lastrowid
-                    for side in packet.iter_sidedata():
-                        of_it = (number, side.data_type, bytes(side))
-                        self._database.execute("INSERT INTO side_data VALUES (?, ?, ?)", of_it)
-                self._database.execute(
-                    "INSERT INTO segments VALUES (?, ?)", (segment, extradata or b"")
-                )
+            self._database.add(segment, extradata, packets)
+        except sqlite3.Error as error:
+            raise self._write_error(error) from error
+        self.finished += 1
+
+    def add_file(self, path: Path) -> None:
+        """Store the next segment from a database of its own; see `SegmentDatabase.add_file`.
+
+        Raises:
+            VideoError: it cannot be read or written.
+        """
+        try:
+            self._database.add_file(path)
         except sqlite3.Error as error:
             raise self._write_error(error) from error
         self.finished += 1
@@ -120,41 +102,17 @@ class Segments:
         Raises:
             VideoError: segments have different ones, so they cannot be joined.
         """
-        found = [
-            row[0] for row in self._database.execute("SELECT DISTINCT extradata FROM segments")
-        ]
+        found = self._database.extradata()
         if len(found) > 1:
             raise VideoError(
                 f"{self.folder} was started with another version of the encoder: start again with "
                 "--overwrite"
             )
-        return bytes(found[0]) if found else b""
+        return found.pop() if found else b""
 
     def packets(self, end: int) -> Iterator[av.Packet]:
-        """Yield the packets of all segments in decoding order, with consistent times for one file.
-
-        Args:
-            end: end of the last frame, as pts.
-        """
-        pts = [row[0] for row in self._database.execute("SELECT pts FROM packets ORDER BY number")]
-        durations = {begin: until - begin for begin, until in pairwise([*sorted(pts), end])}
-        found = self._database.execute(
-            "SELECT number, pts, keyframe, data FROM packets ORDER BY number"
-        )
-        for (number, shown, keyframe, data), decoded in zip(
-            found, decoding_times(pts), strict=True
-        ):
-            packet = av.Packet(data)
-            packet.pts = shown
-            packet.dts = decoded
-            packet.duration = durations[shown]
-            packet.is_keyframe = bool(keyframe)
-            sides = self._database.execute(
-                "SELECT kind, data FROM side_data WHERE packet = ?", (number,)
-            )
-            for kind, content in sides.fetchall():
-                packet.set_sidedata(_side_data(kind, content))
-            yield packet
+        """Yield the packets of all segments; see `SegmentDatabase.packets`."""
+        return self._database.packets(end)
 
     def remove(self) -> None:
         """Delete the folder."""
@@ -201,41 +159,10 @@ def _unwritable(target: Path, error: Exception) -> VideoError:
     )
 
 
-def _open(path: Path, *, new: bool) -> sqlite3.Connection:
-    if new:
-        path.unlink(missing_ok=True)
-    # Only one thread at a time uses it: the one that encodes, then the one that joins.
-    # An absolute path, because SQLite parses a name that begins with "file:" as a URI.
-    database = sqlite3.connect(path.absolute(), check_same_thread=False)
-    if new:
-        database.executescript(TABLES)
-    return database
-
-
 def segments_folder(target: Path) -> Path:
     """Return the folder of the unfinished work on a result."""
     target = target if target.name else target.absolute()  # images may go into the current folder
     return target.with_name(short_name(target.name, SUFFIX))
-
-
-def decoding_times(pts: list[int]) -> list[int]:
-    """Return dts for frames in decoding order: rising, and none later than the frame's pts.
-
-    Those of the encoders cannot be used: the dts of reordered frames at the end of a segment may be
-    later than the first dts of the next one.
-    """
-    shown = sorted(pts)
-    place = {time: index for index, time in enumerate(shown)}
-    delay = max((index - place[time] for index, time in enumerate(pts)), default=0)
-    step = min((after - before for before, after in pairwise(shown)), default=1)
-    early = [shown[0] - (delay - index) * step for index in range(delay)] if shown else []
-    return (early + shown)[: len(pts)]
-
-
-def _side_data(kind: str, content: bytes) -> PacketSideData:
-    side_data = PacketSideData(packet_sidedata_type_from_literal(kind), len(content))  # type: ignore[call-arg, arg-type]
-    side_data.update(content)
-    return side_data
 
 
 def _check_same(folder: Path, job: Mapping[str, Any]) -> None:

@@ -1,6 +1,7 @@
 import os
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from threading import Event
@@ -21,6 +22,7 @@ from midframe.media.writing.encoders import (
     choose_encoding,
     choose_pixel_format,
     find_encoder,
+    with_fixed_threads,
 )
 from midframe.options import EncodingOptions
 from midframe.process import CAP_SYS_NICE, no_real_time_threads
@@ -260,3 +262,20 @@ def test_hevc_of_a_source_with_alpha_is_opaque(tmp_path: Path) -> None:
     report = interpolate_video(source, tmp_path / "out.mp4", model=Averager(), codec="hevc")
     assert report.problems == ()
     assert any("alpha" in text for text in report.dropped)
+
+
+@pytest.mark.parametrize("codec", ["h264", "ffv1"])
+def test_an_encoder_keeps_the_number_of_threads_that_it_chose(codec: str) -> None:
+    picture = av.VideoFrame(96, 64, "yuv420p")
+    encoding = choose_encoding(
+        picture,
+        colour_of(picture),
+        time_base=Fraction(1, 25),
+        rate=Fraction(25),
+        options=EncodingOptions(codec),
+    )
+    assert encoding.threads == 0
+    fixed = with_fixed_threads(encoding)
+    assert fixed.threads > 0
+    assert with_fixed_threads(fixed) == fixed
+    assert with_fixed_threads(replace(encoding, threads=5)).threads == 5

@@ -2,7 +2,7 @@
 
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from midframe.errors import OptionError
 from midframe.media.reading.image_reader import ImageReader
@@ -83,9 +83,24 @@ def identity_of(source: Path) -> dict[str, Any]:
         size = path.stat().st_size
         total += size
         with path.open("rb") as file:
-            for place in sorted(
-                {0, max(0, size // 2 - SAMPLED_BYTES // 2), max(0, size - SAMPLED_BYTES)}
-            ):
-                file.seek(place)
-                digest.update(file.read(SAMPLED_BYTES))
+            add_samples(digest, file, size)
     return {"size": total, "sha256": digest.hexdigest()}
+
+
+def identity_of_file(file: BinaryIO, size: int) -> dict[str, Any]:
+    """Return the identity of an open file; the same as `identity_of` for its path.
+
+    Args:
+        file: that supports `seek`.
+        size: in bytes.
+    """
+    digest = sha256()
+    add_samples(digest, file, size)
+    return {"size": size, "sha256": digest.hexdigest()}
+
+
+def add_samples(digest: Any, file: BinaryIO, size: int) -> None:
+    """Add the samples of a file to a digest; arguments as of `identity_of_file`."""
+    for place in sorted({0, max(0, size // 2 - SAMPLED_BYTES // 2), max(0, size - SAMPLED_BYTES)}):
+        file.seek(place)
+        digest.update(file.read(SAMPLED_BYTES))

@@ -1,5 +1,6 @@
 """Video encoders of FFmpeg, by common codec names, with one option for quality."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -48,6 +49,8 @@ IN_ORDER = {"bf": "0"}
 """Options for AVI, which has no timestamps: no B-frames, so that frames are stored in display
 order."""
 DEFAULT_OPTIONS = EncodingOptions()
+THREADS_OF_X264 = re.compile(rb" threads=(\d+)")
+"""In the comment before the first frame."""
 
 
 @dataclass(frozen=True)
@@ -73,12 +76,16 @@ class Encoding:
     """Width of a pixel divided by its height."""
     global_header: bool = True
     """Parameter sets are in the header of the file, not before key frames as in AVI and MPEG-TS."""
+    threads: int = 0
+    """Threads of the encoder; 0 for its own choice, by the number of processor cores."""
 
     def new_encoder(self) -> Any:
         """Create an encoder, not opened yet."""
         context: Any = av.CodecContext.create(self.encoder, "w")
         context.options = dict(self.options)
         context.framerate = self.rate
+        if self.threads:
+            context.thread_count = self.threads
         if self.global_header:
             context.flags |= Flags.global_header
         self.configure(context)
@@ -230,6 +237,19 @@ def choose_pixel_format(encoder: av.Codec, picture: av.VideoFrame, colour: Colou
             "--codec"
         )
     return usable[0]
+
+
+def with_fixed_threads(encoding: Encoding) -> Encoding:
+    """Return an encoding with the number of threads that its encoder chooses on this machine: x264
+    and FFV1 encode the same frames differently with another number."""
+    context = encoding.open_encoder()
+    threads = int(context.thread_count)
+    if not threads and encoding.encoder == "libx264":
+        blank = av.VideoFrame(encoding.width, encoding.height, encoding.pixel_format)
+        packets = [*context.encode(blank), *context.encode(None)]
+        stated = THREADS_OF_X264.search(b"".join(map(bytes, packets)))
+        threads = int(stated[1]) if stated else 0
+    return replace(encoding, threads=threads)
 
 
 def working_hardware() -> list[str]:

@@ -12,7 +12,7 @@ from midframe.media.reading.icc_profile import lost_profile
 from midframe.media.reading.image_sequence import picture_files
 from midframe.media.reading.opacity import lost_alpha
 from midframe.media.writing.animation import FASTEST_GIF, plays_of, write_animation
-from midframe.media.writing.encoders import lossless_encoding
+from midframe.media.writing.encoders import Encoding, lossless_encoding
 from midframe.media.writing.mark import append_mark
 from midframe.options import EncodingOptions
 from midframe.outputs import check_output_file
@@ -56,8 +56,12 @@ class AnimationTarget:
         """See `Target`: an animation states the fingerprint of its options in a comment."""
         return is_marked(self.path, result_mark(settings, self.options), overwrite=overwrite)
 
-    def begin(self, job: Job, *, resume: bool, overwrite: bool) -> "AnimationSink":
-        """See `Target`."""
+    def choose_encoding(self, job: Job) -> Encoding:
+        """Return the encoding of the segments.
+
+        Raises:
+            VideoError: viewers do not play the frame rate.
+        """
         rate = job.timeline.rate
         constant = isinstance(job.timeline, ConstantRate)
         if is_gif(self.path) and rate > FASTEST_GIF and constant:
@@ -65,7 +69,11 @@ class AnimationTarget:
                 f"viewers play GIFs of {float(rate):g} frames per second too slowly: give --fps 50 "
                 "or less"
             )
-        encoding = lossless_encoding(job.picture, job.colour, **job.encoding_arguments)
+        return lossless_encoding(job.picture, job.colour, **job.encoding_arguments)
+
+    def begin(self, job: Job, *, resume: bool, overwrite: bool) -> "AnimationSink":
+        """See `Target`."""
+        encoding = self.choose_encoding(job)
         encoder = SegmentEncoder(self.path, job, encoding, resume=resume, overwrite=overwrite)
         with abort_on_error(encoder.abort):
             return AnimationSink(self, job, encoder)

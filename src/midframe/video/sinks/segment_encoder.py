@@ -1,6 +1,6 @@
 """Encoding the frames of a result into segments."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,51 @@ from midframe.video.rendered_frame import RenderedFrame
 from midframe.video.segments import Segments
 from midframe.video.sinks.protocol import Job, abort_on_error
 from midframe.video.watchdog import Watchdog, stall_seconds
+
+StoreSegment = Callable[[int, bytes | None, Iterable[av.Packet]], None]
+"""See `Segments.add`."""
+
+
+class FrameEncoder:
+    """Encodes frames in segments, each with a new encoder.
+
+    Args:
+        encoding: of the frames.
+        colour: how their samples represent colours.
+        store: called with each segment: its number, the parameter sets of its encoder, and its
+            packets, which are encoded as they are iterated over.
+    """
+
+    def __init__(self, encoding: Encoding, colour: Colour, store: StoreSegment) -> None:
+        self.encoding = encoding
+        self.colour = colour
+        self.store = store
+        self.watchdog = encoder_watchdog(encoding)
+
+    def write(self, frames: Iterable[RenderedFrame]) -> None:
+        """Encode frames and store their segments.
+
+        Raises:
+            VideoError: the encoder refuses the frames.
+        """
+        for segment, group in groupby(frames, key=lambda frame: frame.segment):
+            try:
+                with self.watchdog.step():
+                    encoder = self.encoding.open_encoder()
+                self.store(segment, encoder.extradata, self._encode(encoder, group))
+            except av.FFmpegError as error:
+                raise VideoError(
+                    f"{self.encoding.encoder} cannot encode these frames ({error.strerror}): "
+                    "choose another --codec"
+                ) from error
+
+    def _encode(self, encoder: Any, frames: Iterable[RenderedFrame]) -> Iterator[av.Packet]:
+        for each in frames:
+            frame = self.encoding.frame(each.picture, self.colour, each.pts)
+            if each.captions is not None:
+                frame = with_captions(frame, each.captions)
+            yield from self.watchdog.watch(encoder.encode_lazy(frame))
+        yield from self.watchdog.watch(encoder.encode_lazy(None))
 
 
 class SegmentEncoder:
@@ -35,9 +80,8 @@ class SegmentEncoder:
         self, place: Path, job: Job, encoding: Encoding, *, resume: bool, overwrite: bool
     ) -> None:
         self.encoding = encoding
-        self.colour: Colour = job.colour
-        self.watchdog = encoder_watchdog(encoding)
         self.segments = Segments(place, job.settings, resume=resume, overwrite=overwrite)
+        self._encoder = FrameEncoder(encoding, job.colour, self.segments.add)
         self._removed = False
         frames = job.source.expected_frames
         ratio = float(job.timeline.rate * job.timeline.slow / job.source.rate)
@@ -54,18 +98,14 @@ class SegmentEncoder:
         """Return the folder of the segments; other files in it are deleted with them."""
         return self.segments.folder
 
+    @property
+    def watchdog(self) -> Watchdog:
+        """Return the watchdog of the encoder."""
+        return self._encoder.watchdog
+
     def write(self, frames: Iterable[RenderedFrame]) -> None:
         """Encode frames in segments, each with a new encoder."""
-        for segment, group in groupby(frames, key=lambda frame: frame.segment):
-            try:
-                with self.watchdog.step():
-                    encoder = self.encoding.open_encoder()
-                self.segments.add(segment, encoder.extradata, self._encode(encoder, group))
-            except av.FFmpegError as error:
-                raise VideoError(
-                    f"{self.encoding.encoder} cannot encode these frames ({error.strerror}): "
-                    "choose another --codec"
-                ) from error
+        self._encoder.write(frames)
 
     def remove(self) -> None:
         """Delete all segments after the result is complete."""
@@ -81,14 +121,6 @@ class SegmentEncoder:
             return None
         self.segments.close()
         return self.segments.folder
-
-    def _encode(self, encoder: Any, frames: Iterable[RenderedFrame]) -> Iterator[av.Packet]:
-        for each in frames:
-            frame = self.encoding.frame(each.picture, self.colour, each.pts)
-            if each.captions is not None:
-                frame = with_captions(frame, each.captions)
-            yield from self.watchdog.watch(encoder.encode_lazy(frame))
-        yield from self.watchdog.watch(encoder.encode_lazy(None))
 
 
 def encoder_watchdog(encoding: Encoding) -> Watchdog:

@@ -16,6 +16,9 @@ from midframe.video.sinks.pipe import PipeTarget
 from midframe.video.sinks.protocol import Target
 from midframe.video.sinks.video_file import VideoFileTarget
 
+SegmentedTarget = VideoFileTarget | AnimationTarget
+"""Targets of files whose frames are encoded in segments."""
+
 
 def target_for(path: Path, options: EncodingOptions) -> Target:
     """Return the target for the path of a result.

@@ -50,8 +50,13 @@ class VideoFileTarget:
         """See `Target`: a file contains the fingerprint of its options."""
         return is_marked(self.path, result_mark(settings, self.options), overwrite=overwrite)
 
-    def begin(self, job: Job, *, resume: bool, overwrite: bool) -> "VideoFileSink":
-        """See `Target`."""
+    def choose_encoding(self, job: Job) -> Encoding:
+        """Return the encoding of the result's frames.
+
+        Raises:
+            VideoError: the container does not support the frame rate, or the encoder does not
+                accept the frames or the options.
+        """
         if self.constant and isinstance(job.timeline, VariableRate):
             raise VideoError(
                 f"{self.path}: .avi files need a constant frame rate: drop --vfr, or use .mkv"
@@ -62,13 +67,17 @@ class VideoFileTarget:
                 f"{float(job.timeline.rate):.0f}: "
                 "name an OUT of .mp4, or choose a lower --factor or --fps"
             )
-        encoding = choose_encoding(
+        return choose_encoding(
             job.picture,
             job.colour,
             suffix=self.path.suffix,
             options=self.options,
             **job.encoding_arguments,
         )
+
+    def begin(self, job: Job, *, resume: bool, overwrite: bool) -> "VideoFileSink":
+        """See `Target`."""
+        encoding = self.choose_encoding(job)
         encoder = SegmentEncoder(self.path, job, encoding, resume=resume, overwrite=overwrite)
         with abort_on_error(encoder.abort):
             return VideoFileSink(self.path, self.options, job, encoder)

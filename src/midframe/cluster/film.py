@@ -1,0 +1,127 @@
+"""One film on a cluster: planned here, rendered in pieces by workers, joined here."""
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_EXCEPTION, Future, wait
+from dataclasses import dataclass
+from itertools import pairwise
+
+from midframe.cluster.pool import Pool
+from midframe.cluster.storage import Storage
+from midframe.cluster.worker import PieceJob, finished_segments, segment_name
+from midframe.errors import ClusterError
+from midframe.options import VideoOptions
+from midframe.video.pieces import Layout, Piece, encoder_state, plan_segments
+from midframe.video.pipeline import Progress
+from midframe.video.plan import Extent
+from midframe.video.sinks.animation import AnimationSink
+from midframe.video.sinks.protocol import Sink
+from midframe.video.sinks.video_file import VideoFileSink
+from midframe.video.work import Work
+
+POLL_SECONDS = 0.5
+"""Seconds between two looks into the store of finished segments."""
+VISIBLE_SECONDS = 60.0
+"""Seconds until a file that another machine has written must be visible here: network file systems
+keep listings for some time."""
+
+
+@dataclass(frozen=True)
+class FilmRun:
+    """Renders the frames of one film on a cluster: a `Run`.
+
+    Args:
+        pool: the workers.
+        source: path or address by which workers reach the source.
+        store: folder for finished segments.
+        options: of the result.
+        count_pieces: returns into how many pieces to divide the film, once it is planned.
+        progress: called with the number of finished source frames, and their total.
+    """
+
+    pool: Pool
+    source: str
+    store: Storage
+    options: VideoOptions
+    count_pieces: Callable[[], int]
+    progress: Progress
+
+    def __call__(self, work: Work, sink: Sink) -> Extent:
+        """Render and join all segments; those that are finished already are used."""
+        assert isinstance(sink, VideoFileSink | AnimationSink), "results of a batch are files"
+        layout = plan_segments(work)
+        self.store.create()
+        finished = finished_segments(self.store) | set(range(sink.finished))
+        missing = [each for each in range(len(layout.sources)) if each not in finished]
+        state = encoder_state(sink.encoding)
+        futures = [
+            self.pool.submit(
+                PieceJob(
+                    self.source,
+                    sink.path.name,
+                    self.options,
+                    Piece(segments, state, dict(work.job.settings)),
+                    self.store.address,
+                )
+            )
+            for segments in divide(missing, self.count_pieces())
+        ]
+        try:
+            self._join(layout, sink, futures)
+        finally:
+            for each in futures:
+                each.cancel()
+        return layout.extent
+
+    def _join(
+        self, layout: Layout, sink: VideoFileSink | AnimationSink, futures: list[Future[None]]
+    ) -> None:
+        """Add the segments to those of the result, in order, as they are finished."""
+        segments, total = sink.encoder.segments, len(layout.sources)
+        seen = time.monotonic()
+        while True:
+            stored = finished_segments(self.store)
+            while segments.finished in stored:
+                file = segments.folder / segment_name(segments.finished)
+                self.store.download(file.name, file)
+                segments.add_file(file)
+                file.unlink()
+                seen = time.monotonic()
+            there = stored | set(range(segments.finished))
+            done = sum(count for each, count in enumerate(layout.sources) if each in there)
+            self.progress(done, sum(layout.sources))
+            if segments.finished >= total:
+                return
+            self._wait(futures, time.monotonic() - seen)
+
+    def _wait(self, futures: list[Future[None]], unseen: float) -> None:
+        """Wait a little for further segments; raise the error of a piece."""
+        done, running = wait(futures, timeout=POLL_SECONDS, return_when=FIRST_EXCEPTION)
+        for each in done:
+            each.result()
+        if running:
+            return
+        if unseen > VISIBLE_SECONDS:
+            raise ClusterError(
+                f"{self.store.address} does not contain what workers have written: all machines "
+                "need the same folders, or addresses such as s3://"
+            )
+        time.sleep(POLL_SECONDS)
+
+
+def divide(missing: Iterable[int], count: int) -> Iterator[range]:
+    """Divide the numbers of segments into ranges of consecutive ones, of about the same length.
+
+    Args:
+        missing: numbers, rising.
+        count: of the ranges; there are more if `missing` has gaps.
+    """
+    numbers = list(missing)
+    length = max(1, math.ceil(len(numbers) / count))
+    begins = [0] if numbers else []
+    for place, (before, after) in enumerate(pairwise(numbers), start=1):
+        if after != before + 1 or place - begins[-1] >= length:
+            begins.append(place)
+    for begin, end in pairwise([*begins, len(numbers)]):
+        yield range(numbers[begin], numbers[end - 1] + 1)

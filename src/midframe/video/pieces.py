@@ -1,0 +1,140 @@
+"""Pieces of a result, which other processes render: some of its segments, each stored by itself.
+
+Where segments begin follows from the plan alone, so every process divides a result in the same way.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from midframe.errors import VideoError
+from midframe.interpolator import Interpolator
+from midframe.media.reading.sources import identity_of
+from midframe.media.writing.encoders import Encoding, with_fixed_threads
+from midframe.options import VideoOptions
+from midframe.video.plan import Extent, Interval, plan
+from midframe.video.renderer import timing_of
+from midframe.video.segment_database import SegmentDatabase
+from midframe.video.sinks.segment_encoder import FrameEncoder
+from midframe.video.sinks.targets import SegmentedTarget
+from midframe.video.work import Work, open_work, result_settings
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The segments of a result."""
+
+    extent: Extent
+    """Of the whole result."""
+    sources: tuple[int, ...]
+    """For each segment, how many source frames its intervals end with."""
+
+
+def plan_segments(work: Work) -> Layout:
+    """Read the source of a result, count all frames of the result in its report, and return its
+    segments. Nothing is rendered."""
+    extents: list[Extent] = []
+    sources: list[int] = []
+    timings = (timing_of(frame, work.times_of) for frame in work.read())
+    for interval in plan(timings, work.rules):
+        work.job.report.count(interval)
+        if interval.frames and interval.segment == len(sources):
+            sources.append(0)
+        if sources:
+            sources[-1] += interval.after is not None
+        if interval.extent:
+            extents.append(interval.extent)
+    return Layout(extents[0], tuple(sources))
+
+
+@dataclass(frozen=True)
+class EncoderState:
+    """What the encoders of all pieces must have in common."""
+
+    threads: int
+    """As in `Encoding`."""
+    extradata: bytes
+    """The parameter sets."""
+
+
+def encoder_state(encoding: Encoding) -> EncoderState:
+    """Return the number of threads and the parameter sets of the encoder on this machine."""
+    fixed = with_fixed_threads(encoding)
+    return EncoderState(fixed.threads, fixed.open_encoder().extradata or b"")
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Some segments of a result."""
+
+    segments: range
+    """Their numbers, in steps of 1."""
+    state: EncoderState
+    settings: dict[str, Any]
+    """Of the result, as of `result_settings`."""
+
+
+def render_piece(
+    path: Path,
+    target: SegmentedTarget,
+    tool: Interpolator,
+    options: VideoOptions,
+    piece: Piece,
+    scratch: Path,
+    publish: Callable[[int, Path], None],
+) -> None:
+    """Render some segments of a result.
+
+    The source is decoded from its start, but only the frames of these segments are interpolated.
+
+    Args:
+        path: of the source.
+        target: of the result, of which only the properties are used.
+        tool: interpolates.
+        options: of the result.
+        piece: the segments.
+        scratch: an existing folder for unfinished files.
+        publish: called with the number of each finished segment, and a database that contains only
+            that; the file is deleted afterwards.
+
+    Raises:
+        VideoError: the source cannot be read, or source, network or encoder differ on this machine.
+    """
+    encoded = replace(options, encoding=target.options)
+    if piece.settings != result_settings(identity_of(path), tool, encoded):
+        raise VideoError(
+            f"{path} or the network differs on this machine: all machines need the same files and "
+            "the same version of midframe"
+        )
+
+    def store(number: int, *segment: object) -> None:
+        file = scratch / f"{number}.segment"
+        database = SegmentDatabase(file, new=True)
+        try:
+            database.add(number, *segment)  # type: ignore[arg-type]
+        finally:
+            database.close()
+        publish(number, file)
+        file.unlink()
+
+    with open_work(path, target, tool, options, piece.settings) as work:
+        encoding = replace(target.choose_encoding(work.job), threads=piece.state.threads)
+        if (encoding.open_encoder().extradata or b"") != piece.state.extradata:
+            raise VideoError(
+                f"{encoding.encoder} has another version here, or encodes differently on this "
+                "processor: install the same packages on all machines, or choose another --codec"
+            )
+        encoder = FrameEncoder(encoding, work.job.colour, store)
+        work.render(
+            tool,
+            encoder.write,
+            encoder.watchdog.check,
+            _ignore,
+            finished=piece.segments.start,
+            end=piece.segments.stop,
+        )
+
+
+def _ignore(_: Interval) -> None:
+    """Observe no interval."""

@@ -1,0 +1,109 @@
+"""A Ray cluster of three machines on this one, and a storage like that of Amazon S3."""
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from helpers.cuts import render_scenes
+
+from midframe.models.checkpoint import build_model, save_model
+from midframe.options import EncodingOptions, InterpolationOptions, VideoOptions
+from midframe.video.pipeline import convert_video
+
+STORE_BYTES = 78 * 2**20
+"""About the smallest object store that Ray accepts."""
+OPTIONS = VideoOptions(encoding=EncodingOptions(encoder_options={"x264-params": "mbtree=0"}))
+"""On processors with AVX-512 two runs of x264 differ with its macroblock tree."""
+KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1"}
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[str]:
+    """The address of a bucket of a local server; the environment names the server."""
+    moto = pytest.importorskip("moto.server")
+    pytest.importorskip("s3fs")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = moto.ThreadedMotoServer("127.0.0.1", port, verbose=False)
+    server.start()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {**KEYS, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}.items():
+            patch.setenv(name, value)
+        import s3fs
+
+        s3fs.S3FileSystem().mkdir("films")
+        yield "s3://films"
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def machines(s3: str) -> Iterator[Any]:
+    """A connected cluster: a head without cores, and two machines of two cores each."""
+    ray = pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
+    head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": STORE_BYTES}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        cluster = Cluster(initialize_head=True, head_node_args=head)
+        try:
+            for _ in range(2):
+                add_machine(cluster)
+            ray.init(address=cluster.address, log_to_driver=False, namespace="midframe")
+            yield cluster
+        finally:
+            ray.shutdown()
+            cluster.shutdown()
+
+
+def add_machine(cluster: Any) -> Any:
+    """Add a machine of two cores."""
+    return cluster.add_node(num_cpus=2, object_store_memory=STORE_BYTES)
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    torch.manual_seed(0)
+    save_model(build_model("sepconv", {"widths": [4, 8, 8], "taps": 9}), path, {"data": "none"})
+    return path
+
+
+@pytest.fixture(scope="session")
+def pool(machines: Any, weights: Path) -> Iterator[Any]:
+    """Two workers, which all tests share."""
+    from midframe.cluster.connection import Workers
+    from midframe.cluster.pool import Pool
+
+    pool = Pool(InterpolationOptions(str(weights)), Workers(2, 1, 0))
+    pool.facts()
+    yield pool
+    pool.close()
+
+
+@pytest.fixture(scope="session")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A film of six segments, in a folder of its own."""
+    return render_scenes(tmp_path_factory.mktemp("in") / "a.mp4", scenes=6)
+
+
+@pytest.fixture(scope="session")
+def expected(film: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The result of one machine."""
+    path = tmp_path_factory.mktemp("alone") / "a.mp4"
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as those of the workers
+    try:
+        report = convert_video(film, path, InterpolationOptions(str(weights)), OPTIONS)
+    finally:
+        torch.set_num_threads(threads)
+    assert not report.problems
+    return path
+
+
+assert os.environ["MIDFRAME_CACHE"] == "", "workers inherit it"
