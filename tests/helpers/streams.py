@@ -106,3 +106,37 @@ def chapters_of(path: Path) -> list[tuple[Fraction, Fraction, str]]:
             )
             for each in container.chapters()
         ]
+
+
+def describe_streams(path: Path) -> list[tuple[str, str, str | None]]:
+    """Kind, codec and language of every stream."""
+    with av.open(str(path)) as container:
+        return [
+            (
+                s.type,
+                s.codec_context.codec.canonical_name if s.codec_context else "",
+                s.metadata.get("language"),
+            )
+            for s in container.streams
+            if s.type != "data"
+        ]
+
+
+def render_texts(path: Path, kind: str, events: list[tuple[int, int, bytes]]) -> Path:
+    """A film of two seconds with packets of text: begin, duration (0 for none) and data."""
+    with av.open(str(path), "w") as container:
+        picture = container.add_stream("mpeg4", RATE)
+        picture.width, picture.height, picture.pix_fmt = 48, 32, "yuv420p"
+        track: Any = container.add_mux_stream(kind)
+        track.time_base = Fraction(1, 1000)
+        for index in range(48):
+            frame = av.VideoFrame.from_ndarray(render_frame(index, 32, 48), format="rgb24")
+            frame.pts = index
+            container.mux(picture.encode(frame))
+        container.mux(picture.encode(None))
+        for begin, duration, data in events:
+            packet = av.Packet(data)
+            packet.stream, packet.time_base, packet.is_keyframe = track, Fraction(1, 1000), True
+            packet.pts, packet.dts, packet.duration = begin, begin, duration
+            container.mux(packet)
+    return path

@@ -121,11 +121,11 @@ def open_work(
     Raises:
         VideoError: the source cannot be read.
     """
-    holds = {
+    tags = {
         "stores_display_matrix": target.stores_display_matrix,
         "stores_aspect_ratio": target.stores_aspect_ratio,
     }
-    with open_source(path, options.source, **holds) as source:
+    with open_source(path, options.source, **tags) as source:
         picture, colour = source.first_picture()
         timeline = choose_timeline(
             source.source_rate,

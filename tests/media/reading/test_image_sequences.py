@@ -8,11 +8,12 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from helpers.image_sequences import animation, folder_of, rendered
 from helpers.video import Averager, check_refused, frames_of, render_frame
-from PIL import Image, ImageCms, features
+from PIL import Image, ImageCms
 
 from midframe.media.pictures.decoding import read_picture
-from midframe.media.pictures.images import Array, write_image
+from midframe.media.pictures.images import write_image
 from midframe.media.reading.image_reader import ImageReader
 from midframe.media.reading.image_sequence import (
     ImageSequence,
@@ -20,8 +21,6 @@ from midframe.media.reading.image_sequence import (
     missing_numbers,
     picture_files,
 )
-from midframe.media.reading.opacity import lost_alpha
-from midframe.media.reading.reader import VideoReader
 from midframe.media.reading.sources import open_source
 from midframe.media.writing.animation import plays_of
 from midframe.options import SourceOptions
@@ -30,20 +29,6 @@ from midframe.video.pipeline import interpolate_video
 Render = Callable[..., Path]
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 WIDE = PROFILE.replace("sRGB".encode("utf-16-be"), "Wide".encode("utf-16-be"))
-
-
-def folder_of(
-    folder: Path, pictures: list[Array | Image.Image], form: str = "%04d.png", **options: object
-) -> Path:
-    folder.mkdir()
-    for number, picture in enumerate(pictures, start=1):
-        picture = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
-        picture.save(folder / (form % number), **options)
-    return folder
-
-
-def rendered(count: int) -> list[Array]:
-    return [render_frame(n) for n in range(count)]
 
 
 def test_hidden_files_and_other_files_are_skipped(tmp_path: Path) -> None:
@@ -169,65 +154,6 @@ def test_the_icc_profile_comes_through_or_is_reported(tmp_path: Path) -> None:
     assert interpolate_video(usual, tmp_path / "usual.mp4", model=Averager()).dropped == ()
 
 
-def test_what_pictures_of_the_result_cannot_hold_is_reported(tmp_path: Path) -> None:
-    folder = tmp_path / "frames"
-    folder.mkdir()
-    clear = np.dstack([render_frame(0), render_frame(1)[..., 0]]).astype(np.uint16) * 257
-    for number in range(2):
-        write_image(folder / f"{number}.png", clear)
-    report = interpolate_video(folder, tmp_path / "out" / "%d.jpg", model=Averager())
-    assert report.dropped == ("bits beyond 8 of each sample (JPEG; PNG and TIFF hold 16)", "alpha")
-    assert len(list((tmp_path / "out").iterdir())) == 4
-
-
-def test_a_result_replaces_all_pictures_of_an_earlier_one_and_nothing_else(tmp_path: Path) -> None:
-    folder, target = folder_of(tmp_path / "frames", rendered(5)), tmp_path / "out" / "a%03d.png"
-    interpolate_video(folder, target, model=Averager())
-    for name in ("a0001.png", "b001.png", "notes.txt"):
-        (tmp_path / "out" / name).write_text("mine")
-    (folder / "0005.png").unlink()
-    (folder / "0004.png").unlink()
-    check_refused(folder, target, r"a001\.png exists: name another OUT, or give --overwrite")
-    interpolate_video(folder, target, model=Averager(), overwrite=True)
-    names = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert names == ["a0001.png", *(f"a{n:03}.png" for n in range(1, 7)), "b001.png", "notes.txt"]
-
-
-def test_a_folder_with_other_files_is_no_place_for_a_result(tmp_path: Path) -> None:
-    folder, target = folder_of(tmp_path / "frames", rendered(2)), tmp_path / "out"
-    target.mkdir()
-    (target / ".DS_Store").touch()
-    (target / "holiday.jpg").touch()
-    check_refused(
-        folder, target, r"out holds other files \(holiday\.jpg\): name a new folder", overwrite=True
-    )
-    (target / "holiday.jpg").unlink()
-    interpolate_video(folder, target, model=Averager())
-    assert sorted(path.name for path in target.iterdir()) == [
-        ".DS_Store",
-        *(f"{n:06}.png" for n in range(1, 5)),
-    ]
-
-
-def test_a_source_is_never_written_over(tmp_path: Path) -> None:
-    folder = folder_of(tmp_path / "frames", rendered(3), "%d.png")
-    before = {path: path.read_bytes() for path in folder.iterdir()}
-    check_refused(folder, folder, "frames is an input", overwrite=True)
-    check_refused(folder, folder / "%d.png", r"1\.png is an input", overwrite=True)
-    check_refused(
-        folder / "%d.png",
-        tmp_path / "frames" / ".." / "frames" / "%d.png",
-        "is an input",
-        overwrite=True,
-    )
-    assert {path: path.read_bytes() for path in folder.iterdir()} == before
-    interpolate_video(folder, folder / "twice-%d.png", model=Averager())
-    assert len(list(folder.iterdir())) == 9
-    pages = [Image.fromarray(image) for image in rendered(3)]
-    pages[0].save(tmp_path / "a.gif", save_all=True, append_images=pages[1:], duration=100)
-    check_refused(tmp_path / "a.gif", tmp_path / "a.gif", "is an input", overwrite=True)
-
-
 def test_a_video_with_a_percent_sign_in_its_name_is_no_pattern(
     render_video: Render, tmp_path: Path
 ) -> None:
@@ -237,92 +163,10 @@ def test_a_video_with_a_percent_sign_in_its_name_is_no_pattern(
     assert picture_files(tmp_path / "50%discount.png") is None
 
 
-def animation(path: Path, frames: list[Array], **options: object) -> Path:
-    pictures = [Image.fromarray(image) for image in frames]
-    pictures[0].save(path, save_all=True, append_images=pictures[1:], **options)
-    return path
-
-
-@pytest.mark.parametrize("name", ["in.webp", "in.avif", "in.tif"])
-def test_files_of_several_pictures_are_sources(tmp_path: Path, name: str) -> None:
-    if name == "in.avif" and not features.check("avif"):
-        pytest.skip("Pillow without AVIF")
-    options: dict[str, object] = {"in.webp": {"lossless": True}, "in.avif": {"quality": 95}}.get(
-        name, {}
-    )
-    durations = {} if name == "in.tif" else {"duration": [40, 40, 40, 80]}
-    source = animation(tmp_path / name, rendered(4), **options, **durations)
-    report = interpolate_video(
-        source, tmp_path / "out.mkv", model=Averager(), codec="ffv1", vfr=True
-    )
-    assert (report.frames_in, report.frames_kept, report.problems) == (4, 4, ())
-    assert float(report.length_in) == pytest.approx(0.2 if durations else 0.16)
-    for frame, image in zip(frames_of(tmp_path / "out.mkv")[::2], rendered(4), strict=True):
-        assert abs(frame.to_ndarray(format="rgb24").astype(int) - image).mean() < 6
-    if durations:
-        with pytest.raises(ValueError, match="has its own frame times"):
-            open_source(source, SourceOptions(source_fps="30"))
-
-
-def test_pages_of_different_sizes_are_refused(tmp_path: Path) -> None:
-    source = animation(tmp_path / "in.tif", [render_frame(0), render_frame(1, 32, 48)])
-    check_refused(source, tmp_path / "out.mp4", "holds images of different sizes")
-
-
-def test_deep_pages_keep_their_bits(tmp_path: Path) -> None:
-    deep = [image[..., 0].astype(np.uint16) * 257 + 5 for image in rendered(3)]
-    source = animation(tmp_path / "in.tif", deep)
-    with open_source(source, SourceOptions()) as reader:
-        assert isinstance(reader, ImageReader)
-        found = [frame.picture.to_ndarray() for frame in reader.read()]
-    assert all(
-        np.array_equal(image[..., 0], before) for image, before in zip(found, deep, strict=True)
-    )
-    report = interpolate_video(source, tmp_path / "out.apng", model=Averager())
-    assert (report.frames_out, report.problems) == (6, ())
-    assert interpolate_video(source, tmp_path / "out.gif", model=Averager()).dropped == (
-        "bits beyond 8 of each sample (GIF)",
-    )
-
-
 def test_a_webp_plays_as_often_as_a_gif(tmp_path: Path) -> None:
     source = animation(tmp_path / "in.webp", rendered(3), duration=100, loop=3)
     interpolate_video(source, tmp_path / "out.gif", model=Averager())
     assert plays_of(tmp_path / "out.gif") == plays_of(source) == 3
-
-
-@pytest.mark.parametrize("opaque", [True, False])
-@pytest.mark.parametrize("name", ["in.gif", "in.apng", "in.webp", "frames"])
-def test_alpha_is_lost_only_where_there_is_any(tmp_path: Path, name: str, opaque: bool) -> None:
-    frames = [np.dstack([image, np.full((64, 96), 255, np.uint8)]) for image in rendered(4)]
-    if not opaque:
-        frames[-1][:20, :20, 3] = 0
-    if name == "frames":
-        source = folder_of(tmp_path / name, frames)
-    else:
-        kinds = {
-            "in.apng": {"format": "PNG"},
-            "in.webp": {"lossless": True},
-            "in.gif": {"disposal": 2},
-        }
-        options: dict[str, object] = kinds[name]
-        source = animation(tmp_path / name, frames, duration=100, **options)
-    report = interpolate_video(source, tmp_path / "out.mp4", model=Averager())
-    lost = () if opaque else ("alpha (yuv420p has none: prores, vp9 and ffv1 can keep it)",)
-    assert (report.dropped, report.problems) == (lost, ())
-
-
-def test_alpha_of_frames_that_were_not_examined_is_reported_as_possible(tmp_path: Path) -> None:
-    path = tmp_path / "in.mov"
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("prores_ks", 24)
-        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuva444p10le"
-        for _ in range(30):
-            opaque = np.dstack([render_frame(0), np.full((64, 96), 255, np.uint8)])
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(opaque, format="rgba")))
-        container.mux(stream.encode(None))
-    with VideoReader(path) as reader:
-        assert lost_alpha(reader) == "alpha, if frames after the first 25 have it"
 
 
 @pytest.mark.parametrize(

@@ -8,29 +8,21 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from helpers.streams import FONT, LINES, RATE, chapters_of, render_rich, texts_of
+from helpers.streams import (
+    FONT,
+    LINES,
+    RATE,
+    chapters_of,
+    describe_streams,
+    render_rich,
+    render_texts,
+    texts_of,
+)
 from helpers.video import Averager, render_frame
 
-from midframe.media.streams.output_streams import CopiedStream, Losses, end_of_composition
 from midframe.video.pipeline import interpolate_video
 
 Packets = Callable[[Path, str], list[tuple[Any, ...]]]
-
-
-def described(path: Path) -> list[tuple[str, str, str | None]]:
-    """Kind, codec and language of every stream."""
-    with av.open(str(path)) as container:
-        return [
-            (
-                s.type,
-                s.codec_context.codec.canonical_name if s.codec_context else "",
-                s.metadata.get("language"),
-            )
-            for s in container.streams
-            if s.type != "data"
-        ]
-
-
 SPOKEN = [(Fraction(begin, 1000), Fraction(end, 1000), line) for begin, end, line in LINES]
 
 
@@ -47,7 +39,7 @@ def test_every_track_of_sound_and_text_and_every_chapter_comes_along(
     report = interpolate_video(before, tmp_path / target, model=Averager())
     after = tmp_path / target
     assert not report.problems
-    kinds, german = described(after), "ger" if target.endswith("mov") else "deu"
+    kinds, german = describe_streams(after), "ger" if target.endswith("mov") else "deu"
     assert [each[1:] for each in kinds if each[0] == "audio"] == [("aac", german), ("aac", "eng")]
     assert [each[1:] for each in kinds if each[0] == "subtitle"] == [(text, german), (text, "eng")]
     assert [data for data, _, _ in packets(after, "audio")] == [
@@ -130,7 +122,7 @@ def test_slow_motion_stretches_all_and_keeps_the_pitch(
 def test_sound_is_left_out_when_that_is_asked_for(tmp_path: Path) -> None:
     source = render_rich(tmp_path / "in.mkv")
     report = interpolate_video(source, tmp_path / "out.mkv", model=Averager(), mute=True, slow=3)
-    assert "audio" not in {kind for kind, _, _ in described(tmp_path / "out.mkv")}
+    assert "audio" not in {kind for kind, _, _ in describe_streams(tmp_path / "out.mkv")}
     assert not report.dropped
 
 
@@ -139,7 +131,7 @@ def test_sound_that_the_container_cannot_hold_is_converted_and_told(
 ) -> None:
     source, target = render_rich(tmp_path / "in.mkv"), tmp_path / "out.webm"
     report = interpolate_video(source, target, model=Averager(), codec="vp9")
-    assert [each[:2] for each in described(target) if each[0] != "video"] == [
+    assert [each[:2] for each in describe_streams(target) if each[0] != "video"] == [
         ("audio", "opus")
     ] * 2 + [("subtitle", "webvtt")] * 2
     assert not report.problems
@@ -150,117 +142,6 @@ def test_sound_that_the_container_cannot_hold_is_converted_and_told(
     ]
     assert abs(ends[1] - ends[0]) < Fraction(1, 20)
     assert abs(loudest_frequency(target) - loudest_frequency(source)) < 5
-
-
-def render_texts(path: Path, kind: str, events: list[tuple[int, int, bytes]]) -> Path:
-    """A film of two seconds with packets of text: begin, duration (0 for none) and data."""
-    with av.open(str(path), "w") as container:
-        picture = container.add_stream("mpeg4", RATE)
-        picture.width, picture.height, picture.pix_fmt = 48, 32, "yuv420p"
-        track: Any = container.add_mux_stream(kind)
-        track.time_base = Fraction(1, 1000)
-        for index in range(48):
-            frame = av.VideoFrame.from_ndarray(render_frame(index, 32, 48), format="rgb24")
-            frame.pts = index
-            container.mux(picture.encode(frame))
-        container.mux(picture.encode(None))
-        for begin, duration, data in events:
-            packet = av.Packet(data)
-            packet.stream, packet.time_base, packet.is_keyframe = track, Fraction(1, 1000), True
-            packet.pts, packet.dts, packet.duration = begin, begin, duration
-            container.mux(packet)
-    return path
-
-
-def test_texts_without_an_end_are_shown_until_the_next_one(tmp_path: Path) -> None:
-    source = render_texts(
-        tmp_path / "in.mkv", "subrip", [(100, 0, b"One"), (600, 300, b"Two"), (1000, 0, b"Three")]
-    )
-    report = interpolate_video(source, tmp_path / "out.mp4", model=Averager())
-    assert not report.problems
-    shown = [
-        (float(begin), float(end), text) for begin, end, text in texts_of(tmp_path / "out.mp4")
-    ]
-    assert shown == [(0.1, 0.6, "One"), (0.6, 0.9, "Two"), (1.0, 5.0, "Three")]
-
-
-def test_a_text_ends_with_the_part_that_is_shown(tmp_path: Path) -> None:
-    source = render_texts(tmp_path / "in.mkv", "subrip", [(100, 700, b"One"), (900, 900, b"Two")])
-    interpolate_video(source, tmp_path / "out.mkv", model=Averager(), start=0.5, end=1.5)
-    shown = [
-        (round(float(begin), 2), round(float(end), 2), text)
-        for begin, end, text in texts_of(tmp_path / "out.mkv")
-    ]
-    assert shown == [(0.0, 0.3, "One"), (0.4, 1.0, "Two")]
-
-
-def test_texts_that_cannot_be_decoded_are_dropped_and_reported(tmp_path: Path) -> None:
-    source = render_texts(
-        tmp_path / "in.mp4", "mov_text", [(100, 300, b"\0\3One"), (500, 300, b"\0\xffX")]
-    )
-    report = interpolate_video(source, tmp_path / "out.mkv", model=Averager())
-    assert texts_of(tmp_path / "out.mkv")[0][2] == "One"
-    assert report.streams == {"subtitle": 1}
-
-
-def test_captions_in_a_stream_of_their_own_become_text_at_their_times(tmp_path: Path) -> None:
-    def pairs(*codes: int) -> bytes:
-        return b"".join(b"\xfc" + code.to_bytes(2, "big") for code in codes)
-
-    load, show, clear = pairs(0x9420, 0x94AE, 0x9470, 0xC8E9), pairs(0x942F), pairs(0x942C)
-    events = [
-        (200, 40, load),
-        (400, 40, show),
-        (1000, 40, clear),
-        (1200, 40, load),
-        (1400, 40, show),
-    ]
-    source = render_texts(tmp_path / "in.mov", "eia_608", events)
-    report = interpolate_video(source, tmp_path / "out.mkv", model=Averager())
-    assert report.converted == ("subtitle stream 1 (eia_608 subtitles become subrip)",)
-    shown = [(float(begin), float(end)) for begin, end, _ in texts_of(tmp_path / "out.mkv")]
-    assert shown[0] == (0.4, 1.0)
-    assert shown[1][0] == 1.4
-    interpolate_video(source, tmp_path / "out.mov", model=Averager())
-    assert described(tmp_path / "out.mov")[1][1] == "eia_608"
-
-
-PGS = bytes.fromhex("16000b0030002010000080000000800000")
-"""A composition that shows nothing, and its end."""
-
-
-def test_pictures_of_text_are_copied_into_matroska_and_reported_elsewhere(tmp_path: Path) -> None:
-    source = render_texts(tmp_path / "in.mkv", "hdmv_pgs_subtitle", [(100, 0, PGS), (600, 0, PGS)])
-    kept = interpolate_video(source, tmp_path / "out.mkv", model=Averager())
-    assert (kept.dropped, kept.streams, kept.problems) == ((), {"subtitle": 1}, ())
-    for suffix in ("mp4", "mov"):
-        report = interpolate_video(source, tmp_path / f"out.{suffix}", model=Averager())
-        assert report.dropped == (
-            f"subtitle stream 1 (hdmv_pgs_subtitle: {suffix} files cannot hold it)",
-        )
-
-
-def test_data_is_named_by_its_tag_and_what_it_holds(tmp_path: Path) -> None:
-    with av.open(str(tmp_path / "in.mov"), "w") as container:
-        picture = container.add_stream("mpeg4", RATE)
-        picture.width, picture.height, picture.pix_fmt = 48, 32, "yuv420p"
-        picture.metadata["timecode"] = "10:00:00:00"
-        for index in range(6):
-            frame = av.VideoFrame.from_ndarray(render_frame(index, 32, 48), format="rgb24")
-            frame.pts = index
-            container.mux(picture.encode(frame))
-        container.mux(picture.encode(None))
-    data = (tmp_path / "in.mov").read_bytes()
-    for tag, meaning in (
-        ("fdsc", "GoPro file description"),
-        ("gpmd", "GoPro telemetry"),
-        ("mebx", "timed metadata"),
-    ):
-        place = data.rindex(b"tmcd", 0, data.rindex(b"stts"))
-        source = tmp_path / f"{tag}.mov"
-        source.write_bytes(data[:place] + tag.encode() + data[place + 4 :])
-        report = interpolate_video(source, tmp_path / "out.mov", model=Averager(), overwrite=True)
-        assert f"data stream 1 ({tag}, {meaning})" in report.dropped
 
 
 def test_titles_in_an_old_code_page_and_odd_chapters_come_along(tmp_path: Path) -> None:
@@ -294,21 +175,3 @@ def test_fonts_without_a_name_or_a_type_are_kept(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "out.mkv")) as container:
         fonts = [stream for stream in container.streams if stream.type == "attachment"]
         assert [font.data for font in fonts] == [FONT]
-
-
-def test_what_follows_the_end_of_a_picture_of_text_is_not_written(tmp_path: Path) -> None:
-    """FFmpeg would write it into the first stream, which is the picture."""
-    assert end_of_composition(PGS) == end_of_composition(PGS + b"\0\x80\0\0") == len(PGS)
-    assert end_of_composition(PGS[:-3]) == len(PGS) - 3
-    assert end_of_composition(b"\x16\xff\xff\0") == 0
-    source = render_texts(tmp_path / "in.mkv", "hdmv_pgs_subtitle", [(100, 0, PGS)])
-    losses = Losses("subtitle stream 1")
-    with av.open(str(source)) as container, av.open(str(tmp_path / "out.mkv"), "w") as result:
-        stream = container.streams.subtitles[0]
-        output = CopiedStream(stream, result, Fraction(1), losses)
-        packet = av.Packet(PGS + b"\0\x80\0\0")
-        packet.stream, packet.time_base, packet.pts = stream, Fraction(1, 1000), 100
-        assert [(bytes(each), each.pts) for each in output.packets(packet)] == [(PGS, 100)]
-    assert losses.texts() == [
-        "subtitle stream 1: data after the end of a bitmap subtitle is dropped at 0.10 s"
-    ]

@@ -1,0 +1,63 @@
+"""Interlaced frames."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from helpers.video import Averager, frames_of, planes, render_frame
+
+from midframe.video.pipeline import interpolate_video
+
+Render = Callable[..., Path]
+
+
+def render_interlaced(path: Path, frames: int = 12) -> Path:
+    """Rows of two moments in every frame, the lower field first."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(
+            "libx264", 25, options={"x264-params": "interlaced=1", "crf": "4"}
+        )
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        stream.codec_context.flags |= av.codec.context.Flags.interlaced_dct
+        for n in range(frames):
+            woven = render_frame(2 * n + 1)
+            woven[1::2] = render_frame(2 * n)[1::2]
+            frame = av.VideoFrame.from_ndarray(woven, format="rgb24").reformat(format="yuv420p")
+            frame.pts = n
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def test_interlaced_frames_are_told_of_and_made_whole(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = render_interlaced(tmp_path / "in.mkv")
+    interpolate_video(source, tmp_path / "woven.mkv", model=Averager(), codec="ffv1")
+    assert "in.mkv is interlaced: use --deinterlace for progressive frames" in caplog.text
+    caplog.clear()
+    report = interpolate_video(
+        source, tmp_path / "whole.mkv", model=Averager(), codec="ffv1", deinterlace=True
+    )
+    assert (report.frames_in, report.frames_out, report.problems, caplog.text) == (12, 24, (), "")
+    combs = [comb(frames_of(tmp_path / name)[12]) for name in ("woven.mkv", "whole.mkv")]
+    assert combs[1] < combs[0] / 3
+    truth = av.VideoFrame.from_ndarray(render_frame(12), format="rgb24").reformat(format="yuv420p")
+    assert abs(planes(frames_of(tmp_path / "whole.mkv")[12])[0] - planes(truth)[0]).mean() < 3
+
+
+def comb(frame: av.VideoFrame) -> float:
+    """How much rows differ from the mean of those beside them."""
+    luma = planes(frame)[0]
+    return float(abs(luma[1:-1] - (luma[:-2] + luma[2:]) / 2).mean())
+
+
+def test_frames_that_hold_no_fields_stay_as_they_are(render_video: Render, tmp_path: Path) -> None:
+    source = render_video(frames=6, sound=False)
+    interpolate_video(
+        source, tmp_path / "out.mkv", model=Averager(), codec="ffv1", deinterlace=True
+    )
+    for before, after in zip(frames_of(source), frames_of(tmp_path / "out.mkv")[::2], strict=True):
+        assert all(map(np.array_equal, planes(before), planes(after)))

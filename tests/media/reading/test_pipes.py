@@ -1,0 +1,65 @@
+"""Videos through pipes."""
+
+import os
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from helpers.video import Averager, frames_of, planes, render_frame
+
+from midframe.errors import VideoError
+from midframe.video.pipeline import interpolate_video
+
+
+def y4m(path: Path, pixel_format: str = "yuv420p", count: int = 5) -> list[av.VideoFrame]:
+    """Render y4m as another program writes it; returns its frames."""
+    made = []
+    options = {"strict": "experimental"}
+    with av.open(str(path), "w", format="yuv4mpegpipe", container_options=options) as container:
+        stream = container.add_stream("wrapped_avframe", Fraction(24000, 1001))
+        stream.width, stream.height, stream.pix_fmt = 96, 64, pixel_format
+        for n in range(count):
+            frame = av.VideoFrame.from_ndarray(render_frame(n), format="rgb24").reformat(
+                format=pixel_format
+            )
+            frame.pts = n
+            container.mux(stream.encode(frame))
+            made.append(frame)
+        container.mux(stream.encode(None))
+    return made
+
+
+@pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv422p", "yuv444p", "yuv420p10le"])
+def test_streams_go_through_pipes(tmp_path: Path, tiny_weights: Path, pixel_format: str) -> None:
+    before = y4m(tmp_path / "in.y4m", pixel_format)
+    command = [sys.executable, "-m", "midframe", "video", "-", "-", "--model", str(tiny_weights)]
+    done = subprocess.run(
+        command, input=(tmp_path / "in.y4m").read_bytes(), capture_output=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(b"YUV4MPEG2 W96 H64 F48000:1001 ")
+    (tmp_path / "out.y4m").write_bytes(done.stdout)
+    after = frames_of(tmp_path / "out.y4m")
+    assert len(after) == 10
+    for one, other in zip(before, after[::2], strict=True):
+        assert all(map(np.array_equal, planes(one), planes(other)))
+    assert b"10 frames from 5" in done.stderr
+
+
+def test_a_broken_stream_is_refused(tiny_weights: Path) -> None:
+    command = [sys.executable, "-m", "midframe", "video", "-", "-", "--model", str(tiny_weights)]
+    done = subprocess.run(command, input=b"this is no video", capture_output=True, timeout=60)
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a system with named pipes")
+def test_a_pipe_is_refused_instead_of_waited_for(tmp_path: Path) -> None:
+    pipe = tmp_path / "in.mp4"
+    os.mkfifo(pipe)
+    with pytest.raises(VideoError, match=r"in.mp4 is a pipe or a device: name a video file, or -"):
+        interpolate_video(pipe, tmp_path / "out.mp4", model=Averager())

@@ -1,0 +1,57 @@
+"""Time ranges of a source."""
+
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers.streams import chapters_of, render_rich, texts_of
+from helpers.video import Averager, check_refused, frames_of, planes, times_of
+
+from midframe.media.reading.reader import VideoReader
+from midframe.media.reading.source import TimeRange
+from midframe.video.pipeline import interpolate_video
+
+Render = Callable[..., Path]
+
+
+def test_a_part_of_a_film_comes_with_its_sound_texts_and_chapters(
+    packets: Callable[[Path, str], list[tuple[Any, ...]]], tmp_path: Path
+) -> None:
+    source, target = render_rich(tmp_path / "in.mkv", frames=120), tmp_path / "out.mkv"
+    report = interpolate_video(source, target, model=Averager(), start=0.25, end=3)
+    assert (report.frames_in, report.frames_out, report.problems) == (66, 132, ())
+    sound, kept = packets(source, "audio"), packets(target, "audio")
+    inside = [data for data, pts, duration in sound if Fraction(1, 4) <= pts < 3]
+    assert [data for data, _, _ in kept] == inside
+    assert texts_of(target)[0] == (0, Fraction(150, 1000), "Hello")
+    assert texts_of(target)[1][:2] == (Fraction(250, 1000), Fraction(650, 1000))
+    ends = [float(edge) for chapter in chapters_of(target) for edge in chapter[:2]]
+    assert ends == pytest.approx([0, 2.25, 2.25, 2.75], abs=2e-3)
+    assert abs(times_of(target)[0]) < Fraction(1, 20)
+
+
+@pytest.mark.parametrize("name", ["in.mp4", "in.mkv", "in.avi"])
+def test_a_part_begins_at_its_frame_wherever_key_frames_are(
+    render_video: Render, tmp_path: Path, name: str
+) -> None:
+    source = render_video(name, frames=200, rate=Fraction(25), sound=False)
+    whole = [planes(frame)[0] for frame in frames_of(source)]
+    with VideoReader(source, time_range=TimeRange(5.2, 5.6)) as reader:
+        found = [planes(frame.picture)[0] for frame in reader.read()]
+    assert len(found) == 10
+    assert all(map(np.array_equal, found, whole[130:140]))
+
+
+def test_a_part_outside_of_a_film_is_refused(render_video: Render, tmp_path: Path) -> None:
+    check_refused(render_video(frames=24), tmp_path / "out.mp4", "no frame after 100 s", start=100)
+    check_refused(
+        render_video(frames=24),
+        tmp_path / "out.mp4",
+        "end is 1 and start is 2: the end must be later than the start",
+        ValueError,
+        start=2,
+        end=1,
+    )

@@ -1,0 +1,32 @@
+"""Data streams."""
+
+from pathlib import Path
+
+import av
+from helpers.streams import RATE
+from helpers.video import Averager, render_frame
+
+from midframe.video.pipeline import interpolate_video
+
+
+def test_data_is_named_by_its_tag_and_what_it_holds(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "in.mov"), "w") as container:
+        picture = container.add_stream("mpeg4", RATE)
+        picture.width, picture.height, picture.pix_fmt = 48, 32, "yuv420p"
+        picture.metadata["timecode"] = "10:00:00:00"
+        for index in range(6):
+            frame = av.VideoFrame.from_ndarray(render_frame(index, 32, 48), format="rgb24")
+            frame.pts = index
+            container.mux(picture.encode(frame))
+        container.mux(picture.encode(None))
+    data = (tmp_path / "in.mov").read_bytes()
+    for tag, meaning in (
+        ("fdsc", "GoPro file description"),
+        ("gpmd", "GoPro telemetry"),
+        ("mebx", "timed metadata"),
+    ):
+        place = data.rindex(b"tmcd", 0, data.rindex(b"stts"))
+        source = tmp_path / f"{tag}.mov"
+        source.write_bytes(data[:place] + tag.encode() + data[place + 4 :])
+        report = interpolate_video(source, tmp_path / "out.mov", model=Averager(), overwrite=True)
+        assert f"data stream 1 ({tag}, {meaning})" in report.dropped

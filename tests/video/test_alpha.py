@@ -1,0 +1,73 @@
+"""Videos with alpha."""
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from helpers.image_sequences import render_image
+from helpers.video import Averager
+
+from midframe.interpolator import Interpolator
+from midframe.media.colour.conversion import to_rgb
+from midframe.media.reading.reader import VideoReader
+from midframe.models.sepconv import SepConv
+from midframe.video.pipeline import interpolate_video
+
+ALPHA = {"prores": ("in.mov", "prores_ks", "yuva444p10le"),
+"vp9": ("in.webm", "libvpx-vp9", "yuva420p"),
+         "ffv1": ("in.mkv", "ffv1", "yuva420p")}  # fmt: skip
+
+
+def render_clear(path: Path, encoder: str, pixel_format: str) -> Path:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(encoder, 24)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, pixel_format
+        for n in range(5):
+            frame = av.VideoFrame.from_ndarray(render_image(n, alpha=True), format="rgba").reformat(
+                format=pixel_format
+            )
+            frame.pts = n
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.parametrize("codec", ALPHA)
+def test_alpha_moves_with_the_picture(tmp_path: Path, codec: str) -> None:
+    name, encoder, pixel_format = ALPHA[codec]
+    source, target = (
+        render_clear(tmp_path / name, encoder, pixel_format),
+        tmp_path / f"out{Path(name).suffix}",
+    )
+    report = interpolate_video(source, target, model=Averager(), codec=codec, factor=4)
+    assert (report.dropped, report.problems, report.frames_out) == ((), (), 20)
+    with VideoReader(target) as reader:
+        clear = [
+            to_rgb(frame.picture, reader.first_picture()[1])[..., 3] / 1.0
+            for frame in reader.read()
+        ]
+    peak = max(each.max() for each in clear)
+    for n, found in enumerate(clear[:17]):
+        before, after = (
+            render_image(time, alpha=True)[..., 3] / 255 for time in (n // 4, n // 4 + 1)
+        )
+        assert abs(found / peak - (before + (after - before) * (n % 4) / 4)).mean() < 0.02
+
+
+def test_alpha_that_a_codec_cannot_hold_is_named(tmp_path: Path) -> None:
+    source = render_clear(tmp_path / "in.mov", "prores_ks", "yuva444p10le")
+    report = interpolate_video(source, tmp_path / "out.mp4", model=Averager())
+    assert report.dropped == ("alpha (yuv420p10le has none: prores, vp9 and ffv1 can keep it)",)
+
+
+def test_colours_behind_clear_pixels_are_not_mixed_in(tiny_model: SepConv) -> None:
+    shown = np.zeros((64, 96, 4), np.uint8)
+    shown[..., :3] = (255, 0, 0)
+    shown[:, :48] = (0, 128, 0, 255)
+    other = shown.copy()
+    other[:, 48:, :3] = (0, 0, 255)
+    tool = Interpolator(tiny_model, device="cpu", precision="float32")
+    made, again = (tool.interpolate(each, each) for each in (shown, other))
+    assert made.shape == (64, 96, 4)
+    assert np.array_equal(made, again)
