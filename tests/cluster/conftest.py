@@ -8,16 +8,13 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.cluster import OPTIONS, STORE_BYTES, add_machine
 from helpers.cuts import render_scenes
 
 from midframe.models.checkpoint import build_model, save_model
-from midframe.options import EncodingOptions, InterpolationOptions, VideoOptions
+from midframe.options import InterpolationOptions
 from midframe.video.pipeline import convert_video
 
-STORE_BYTES = 78 * 2**20
-"""About the smallest object store that Ray accepts."""
-OPTIONS = VideoOptions(encoding=EncodingOptions(encoder_options={"x264-params": "mbtree=0"}))
-"""On processors with AVX-512 two runs of x264 differ with its macroblock tree."""
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1"}
 
 
@@ -59,11 +56,6 @@ def machines(s3: str) -> Iterator[Any]:
         finally:
             ray.shutdown()
             cluster.shutdown()
-
-
-def add_machine(cluster: Any) -> Any:
-    """Add a machine of two cores."""
-    return cluster.add_node(num_cpus=2, object_store_memory=STORE_BYTES)
 
 
 @pytest.fixture(scope="session")

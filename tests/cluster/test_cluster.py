@@ -16,7 +16,7 @@ from helpers.video import frames_of, planes
 
 pytest.importorskip("ray")
 
-from cluster.conftest import OPTIONS, add_machine
+from helpers.cluster import OPTIONS, add_machine
 
 from midframe.batch.run import FilmResult
 from midframe.cluster.batch import ClusterBatch
