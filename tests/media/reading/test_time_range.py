@@ -55,3 +55,13 @@ def test_a_part_outside_of_a_film_is_refused(render_video: Render, tmp_path: Pat
         start=2,
         end=1,
     )
+
+
+def test_packets_that_a_seek_repeats_are_no_restart_of_the_timestamps(
+    render_video: Callable[..., Path],
+) -> None:
+    source = render_video(frames=72, rate=Fraction(1))  # one key frame in the first 60 s
+    target = source.with_name("o.mp4")
+    report = interpolate_video(source, target, model=Averager(), start=60, end=70)
+    assert report.damage == ()
+    assert report.frames_in == 10

@@ -169,10 +169,21 @@ def packets_near(
     streams = [picture, *container.streams.audio]
     packets = demux(container, streams)
     first: float | None = None
+    last: dict[int, int] = {}
+    """The last decoding time of each stream."""
+    repeated: dict[int, int] = {}
+    """The same for streams whose packets from before the seek may come again: it ends at a key
+    frame, which may lie before them."""
     count = 0
     sought = start <= SURVEY_SECONDS or not seekable
     while True:
         for packet in packets:
+            if packet.dts is not None:
+                index = packet.stream.index
+                if packet.dts <= repeated.get(index, packet.dts - 1):
+                    continue
+                repeated.pop(index, None)
+                last[index] = packet.dts
             yield packet
             count += 1
             if packet.stream is not picture or packet.dts is None:
@@ -187,6 +198,7 @@ def packets_near(
             return
         assert first is not None, "a packet had a time"
         sought = True
+        repeated = dict(last)
         with suppress(av.FFmpegError):
             container.seek(
                 round((first + start - SURVEY_SECONDS) / picture.time_base), stream=picture
