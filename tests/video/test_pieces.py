@@ -32,8 +32,8 @@ def convert_in_pieces(source: Path, target: Path, options: VideoOptions) -> Vide
 
     def run(work: Work, sink: Sink) -> Extent:
         assert isinstance(sink, VideoFileSink | AnimationSink)
-        layout = plan_segments(work)
-        last = len(layout.sources) - 1
+        plan = plan_segments(work)
+        last = len(plan.sources) - 1
         assert last > 0
         state = encoder_state(sink.encoding)
         for segments in (range(last), range(last, last + 1)):
@@ -43,7 +43,7 @@ def convert_in_pieces(source: Path, target: Path, options: VideoOptions) -> Vide
                 sink.encoder.segments.add_file(path)
 
             render_piece(source, goal, tool, options, piece, target.parent, add)
-        return layout.extent
+        return plan.extent
 
     return convert_with(run, source, goal, tool, options)
 

@@ -12,7 +12,7 @@ from midframe.cluster.storage import Storage
 from midframe.cluster.worker import PieceJob, finished_segments, segment_name
 from midframe.errors import ClusterError
 from midframe.options import VideoOptions
-from midframe.video.pieces import Layout, Piece, encoder_state, plan_segments
+from midframe.video.pieces import Piece, SegmentPlan, encoder_state, plan_segments
 from midframe.video.pipeline import Progress
 from midframe.video.plan import Extent
 from midframe.video.sinks.animation import AnimationSink
@@ -50,10 +50,10 @@ class FilmRun:
     def __call__(self, work: Work, sink: Sink) -> Extent:
         """Render and join all segments; those that are finished already are used."""
         assert isinstance(sink, VideoFileSink | AnimationSink), "results of a batch are files"
-        layout = plan_segments(work)
+        plan = plan_segments(work)
         self.store.create()
         finished = finished_segments(self.store) | set(range(sink.finished))
-        missing = [each for each in range(len(layout.sources)) if each not in finished]
+        missing = [each for each in range(len(plan.sources)) if each not in finished]
         state = encoder_state(sink.encoding)
         futures = [
             self.pool.submit(
@@ -68,17 +68,17 @@ class FilmRun:
             for segments in divide(missing, self.count_pieces())
         ]
         try:
-            self._join(layout, sink, futures)
+            self._join(plan, sink, futures)
         finally:
             for each in futures:
                 each.cancel()
-        return layout.extent
+        return plan.extent
 
     def _join(
-        self, layout: Layout, sink: VideoFileSink | AnimationSink, futures: list[Future[None]]
+        self, plan: SegmentPlan, sink: VideoFileSink | AnimationSink, futures: list[Future[None]]
     ) -> None:
         """Add the segments to those of the result, in order, as they are finished."""
-        segments, total = sink.encoder.segments, len(layout.sources)
+        segments, total = sink.encoder.segments, len(plan.sources)
         seen = time.monotonic()
         while True:
             stored = finished_segments(self.store)
@@ -89,8 +89,8 @@ class FilmRun:
                 file.unlink()
                 seen = time.monotonic()
             there = stored | set(range(segments.finished))
-            done = sum(count for each, count in enumerate(layout.sources) if each in there)
-            self.progress(done, sum(layout.sources))
+            done = sum(count for each, count in enumerate(plan.sources) if each in there)
+            self.progress(done, sum(plan.sources))
             if segments.finished >= total:
                 return
             self._wait(futures, time.monotonic() - seen)

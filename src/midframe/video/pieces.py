@@ -22,7 +22,7 @@ from midframe.video.work import Work, open_work, result_settings
 
 
 @dataclass(frozen=True)
-class Layout:
+class SegmentPlan:
     """The segments of a result."""
 
     extent: Extent
@@ -31,7 +31,7 @@ class Layout:
     """For each segment, how many source frames its intervals end with."""
 
 
-def plan_segments(work: Work) -> Layout:
+def plan_segments(work: Work) -> SegmentPlan:
     """Read the source of a result, count all frames of the result in its report, and return its
     segments. Nothing is rendered."""
     extents: list[Extent] = []
@@ -45,7 +45,7 @@ def plan_segments(work: Work) -> Layout:
             sources[-1] += interval.after is not None
         if interval.extent:
             extents.append(interval.extent)
-    return Layout(extents[0], tuple(sources))
+    return SegmentPlan(extents[0], tuple(sources))
 
 
 @dataclass(frozen=True)
