@@ -211,3 +211,41 @@ def test_nothing_is_shown_for_less_than_players_can() -> None:
     ]
     assert set(times[:-1]) <= set(found)
     assert min(steps[:-1]) >= 2  # of the source's own steps the last one is shorter
+
+
+def test_only_frames_within_reach_are_moved() -> None:
+    timeline = ConstantRate(
+        Fraction(60), source_step=Fraction(1, 30), reach=Fraction(1, 240), anchor=Fraction(1, 10)
+    )
+    near, far = Fraction(2, 10) + Fraction(1, 300), Fraction(2, 10) + Fraction(1, 100)
+    assert timeline.place(near) == Fraction(2, 10)
+    assert timeline.place(far) == far
+
+
+def test_the_exact_duration_of_the_last_frame_replaces_a_stated_one_nearby() -> None:
+    last, exact = Fraction(1), Fraction(1, 40)
+    timeline = ConstantRate(Fraction(1000), last_length=exact, tolerance=Fraction(1, 500))
+    assert timeline.end(last, last + exact + Fraction(1, 600)) == last + exact
+    assert timeline.end(last, last + exact - Fraction(1, 600)) == last + exact
+    assert timeline.end(last, last + 2 * exact) == last + 2 * exact
+
+
+def test_the_last_frame_is_shown_for_half_a_step_at_least() -> None:
+    assert ConstantRate(Fraction(60)).end(Fraction(1), Fraction(1)) == 1 + Fraction(1, 120)
+
+
+def test_short_intervals_get_fewer_frames_and_long_ones_all() -> None:
+    timeline = VariableRate(
+        3, Fraction(25), Fraction(1, 100), slow=Fraction(2), min_step=Fraction(1, 50)
+    )
+    counts = [len(list(timeline.times(Fraction(0), Fraction(n, 100)))) for n in (10, 3, 2, 1)]
+    assert counts == [3, 3, 2, 1]
+
+
+def test_frames_of_a_regular_source_are_moved_to_its_own_grid_for_a_rate() -> None:
+    for regular, step in ((True, Fraction(1, 25)), (False, None)):
+        source = SourceRate(Fraction(25), Fraction(0), regular, Fraction(1, 200))
+        timeline = choose_timeline(source, Fraction(1, 600), RetimingOptions(fps="60"))
+        assert isinstance(timeline, ConstantRate)
+        assert timeline.source_step == timeline.last_length == step
+        assert timeline.tolerance == timeline.reach == Fraction(1, 200)
