@@ -249,3 +249,10 @@ def test_frames_of_a_regular_source_are_moved_to_its_own_grid_for_a_rate() -> No
         assert isinstance(timeline, ConstantRate)
         assert timeline.source_step == timeline.last_length == step
         assert timeline.tolerance == timeline.reach == Fraction(1, 200)
+
+
+@pytest.mark.parametrize("rate", [Fraction(60), Fraction(24000, 1001), Fraction(10_000_019, 3)])
+def test_the_time_base_divides_a_step_and_is_no_finer_than_needed(rate: Fraction) -> None:
+    ticks = 1 / ConstantRate(rate).time_base
+    assert (ticks / rate).denominator == 1
+    assert MIN_TICKS <= ticks < MIN_TICKS + rate.numerator
