@@ -58,6 +58,7 @@ class Averager(Interpolator):
     """Stands for a network where the test is of the video around it."""
 
     depth = 4
+    model: Any = None
     identity = "none"
     options = InterpolationOptions()
 
