@@ -30,8 +30,8 @@ FramesByTime = dict[Fraction, Tensor]
 class DeviceInterpolator:
     """Interpolates between two frames that are tensors, on one device.
 
-    Threads can share it. On a graphics card their networks run one after the other, while they
-    convert other frames.
+    Threads can share it. On a graphics card the network runs for one of them at a time, while the
+    others convert frames.
 
     Args:
         model: the network, ready for inference on the device.

@@ -47,12 +47,12 @@ def replace_ghosts(image: Tensor, before: Tensor, after: Tensor, t: Fraction) ->
     first = _subsample(before)
     second = _subsample(after)
     change = _block_differences(first, second, block)
-    if min(change.shape) < 2:
+    objects = change >= OBJECT
+    if min(change.shape) < 2 or not objects.any():
         return image
     changed = change >= CHANGED
     areas = _small_areas(changed)
     areas *= _share_around(changed) <= MAX_CHANGED_AROUND
-    objects = change >= OBJECT
     if not areas[objects].any():
         return image
     error = _block_differences(_subsample(image), torch.lerp(first, second, float(t)), block)

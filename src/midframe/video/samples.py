@@ -211,7 +211,6 @@ def _to_planes(image: Tensor, first: Samples, second: Samples) -> list[Array]:
     if is_rgb(first.format):
         return [to_image(image, first.planes[0].dtype)]
     small = image[0].permute(1, 2, 0)
-    alpha = small[..., ALPHA] if small.shape[2] > ALPHA else None
     matrix = _matrix(first.colour)
     planes: list[Array] = []
     details = zip(
@@ -223,8 +222,7 @@ def _to_planes(image: Tensor, first: Samples, second: Samples) -> list[Array]:
     )
     for number, (like, *limits, zero, span) in enumerate(details):
         if number == ALPHA:
-            assert alpha is not None, "a fourth plane is alpha"
-            plane = alpha
+            plane = image[0, ALPHA]
         else:
             small = _downsample_to(small, *like.shape)  # once for both chromas
             plane = _sum_colours(small, matrix[number])

@@ -142,6 +142,7 @@ def decoding_times(pts: list[int]) -> list[int]:
 
 
 def _side_data(kind: str, content: bytes) -> PacketSideData:
-    side_data = PacketSideData(packet_sidedata_type_from_literal(kind), len(content))  # type: ignore[call-arg, arg-type]
+    number = packet_sidedata_type_from_literal(kind)  # type: ignore[arg-type]
+    side_data = PacketSideData(number, len(content))  # type: ignore[call-arg]
     side_data.update(content)
     return side_data

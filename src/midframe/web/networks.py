@@ -107,7 +107,7 @@ class WatchedInterpolator(Interpolator):
         now = time.monotonic()
         if frames and now - self._shown >= SHOW_SECONDS:
             self._shown = now
-            self.show(thumbnail(to_image(frames[len(frames) // 2])))
+            self.show(thumbnail(to_image(frames[len(frames) // 2], np.float32)))
 
 
 class WatchedDeviceInterpolator(DeviceInterpolator):

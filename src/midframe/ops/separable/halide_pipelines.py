@@ -126,9 +126,8 @@ def forward_pipeline(channels: int, bf16: bool) -> Pipeline:
     wide = hl.Func("wide")
     wide[x, y, k, block, n] = horizontal(x, row_at, k, n)
     term = wide[x, y, j, block, n] * frame(x + j, hl.min(block * ROWS + inner, last), c, n)
-    filtered = _accumulate(
-        "filtered", inner, term
-    )  # the frame's row `inner`, filtered by row y's horizontal kernel
+    # the frame's row `inner`, filtered by row y's horizontal kernel
+    filtered = _accumulate("filtered", inner, term)
     term = _tap_or_zero(vertical, row_at, i - y, taps) * filtered[x, c, y, i, block, n]
     result = _sum_in_registers(term, filtered, (i, j), channels)
     wide.compute_at(result, xo).vectorize(x, LANES)
