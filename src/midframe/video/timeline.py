@@ -140,7 +140,7 @@ class VariableRate:
         return (
             self.source_time_base
             * self.slow
-            / (self.factor * max(1, ceil(self.source_time_base * MIN_TICKS)))
+            / (self.factor * ceil(self.source_time_base * MIN_TICKS))
         )
 
     def place(self, time: Fraction) -> Fraction:
