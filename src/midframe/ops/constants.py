@@ -12,9 +12,7 @@ def constant(values: tuple[Any, ...], device: torch.device) -> Tensor:
 
     CUDA graphs capture no copies from the host, and each copy waits for the device.
     """
-    if (
-        torch.compiler.is_compiling() or torch.compiler.is_exporting()
-    ):  # tensors of a trace cannot be used after it
+    if torch.compiler.is_compiling():  # or exporting: tensors of a trace cannot be used after it
         return torch.tensor(values, device=device)
     return _cached(values, device)
 
