@@ -4,7 +4,7 @@ from torch import nn
 
 from midframe.models.checkpoint import build_model
 from midframe.models.winograd import ConvActivation, WinogradConvolution, use_winograd
-from midframe.ops.winograd import TILE, halide, transforms
+from midframe.ops.winograd import TILE, halide, kernel_values, transforms
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4])
@@ -152,3 +152,19 @@ def test_only_what_gains_by_it_is_accelerated() -> None:
         "Conv2d",
     ]
     assert [layer.slope for layer in network if isinstance(layer, ConvActivation)] == [0.1, 1.0]
+
+
+def test_kernels_are_transformed_along_both_axes() -> None:
+    torch.manual_seed(0)
+    weight = torch.randn(5, 7, 3, 3)
+    values = kernel_values(weight)
+    assert (values.shape, values.dtype) == ((36, 7, 5), torch.float32)
+    assert values.is_contiguous()
+    from_kernel = transforms(3)[0]
+    expected = from_kernel @ weight[2, 4].double() @ from_kernel.T
+    torch.testing.assert_close(values[:, 4, 2], expected.flatten().float())
+
+
+def test_kernels_without_a_tap_are_refused() -> None:
+    with pytest.raises(ValueError, match="size is 0: from 1 to 4 taps are possible"):
+        transforms(0)

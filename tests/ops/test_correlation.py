@@ -121,10 +121,12 @@ def test_all_radii_up_to_the_largest_are_accepted(radius: int) -> None:
     torch.testing.assert_close(found, slow(exact, exact, radius), atol=1e-12, rtol=0)
 
 
-def test_the_cpu_has_its_implementation() -> None:
+def test_the_cpu_has_its_implementation(monkeypatch: pytest.MonkeyPatch) -> None:
     assert op.load_halide() is halide
     assert op._implementation(FEATURES) is halide
     assert op._implementation(FEATURES.double()) is reference
+    monkeypatch.setattr(op, "for_device", lambda *_: None)
+    assert op._implementation(FEATURES) is reference
 
 
 def test_gradients_are_computed_from_a_contiguous_one(monkeypatch: pytest.MonkeyPatch) -> None:

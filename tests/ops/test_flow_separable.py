@@ -290,11 +290,14 @@ def test_the_longest_kernels_are_accepted() -> None:
     torch.testing.assert_close(found, slow(*arguments), atol=1e-4, rtol=1e-4)
 
 
-def test_each_device_has_its_implementation() -> None:
+def test_each_device_has_its_implementation(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (op.load_halide(), op.load_triton()) == (halide, triton)
     assert op._implementation(FRAME, KERNEL) is halide
+    assert op._implementation(FRAME, KERNEL.bfloat16()) is halide
     assert op._implementation(FRAME, KERNEL.half()) is reference
     assert op._implementation(FRAME.double(), KERNEL) is reference
+    monkeypatch.setattr(op, "for_device", lambda *_: None)
+    assert op._implementation(FRAME, KERNEL) is reference
 
 
 @pytest.mark.parametrize(
@@ -318,7 +321,11 @@ def test_only_needed_gradients_are_computed_from_a_contiguous_one(
             asked.append("others")
             return tuple(torch.zeros_like(each) for each in given[1:4])
 
-    monkeypatch.setattr(op, "_implementation", lambda *_: Recorder())
+    def choose(frame: Tensor, kernel: Tensor) -> Recorder:
+        assert (frame.shape, kernel.shape) == (arguments[0].shape, arguments[2].shape)
+        return Recorder()
+
+    monkeypatch.setattr(op, "_implementation", choose)
     arguments = inputs()
     arguments[needed].requires_grad_()
     flow_separable_convolution(*arguments).sum().backward()

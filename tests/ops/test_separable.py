@@ -265,11 +265,14 @@ def test_each_size_type_and_device_is_checked(complaint: str) -> None:
         separable_convolution(*ALSO_BAD[complaint])
 
 
-def test_each_device_has_its_implementation() -> None:
+def test_each_device_has_its_implementation(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (op.load_halide(), op.load_triton()) == (halide, triton)
     assert op._implementation(FRAME, KERNEL) is halide
+    assert op._implementation(FRAME, KERNEL.bfloat16()) is halide
     assert op._implementation(FRAME, KERNEL.half()) is reference
     assert op._implementation(FRAME.double(), KERNEL) is reference
+    monkeypatch.setattr(op, "for_device", lambda *_: None)
+    assert op._implementation(FRAME, KERNEL) is reference
 
 
 @pytest.mark.parametrize(
@@ -293,7 +296,11 @@ def test_only_needed_gradients_are_computed_from_a_contiguous_one(
             asked.append("kernels")
             return torch.zeros_like(given[1]), torch.zeros_like(given[2])
 
-    monkeypatch.setattr(op, "_implementation", lambda *_: Recorder())
+    def choose(frame: Tensor, kernel: Tensor) -> Recorder:
+        assert (frame.shape, kernel.shape) == (arguments[0].shape, arguments[1].shape)
+        return Recorder()
+
+    monkeypatch.setattr(op, "_implementation", choose)
     arguments = inputs()
     arguments[needed].requires_grad_()
     separable_convolution(*arguments).sum().backward()
