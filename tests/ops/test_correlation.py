@@ -1,6 +1,7 @@
 """The ladder of local correlation: known values, a slow loop, gradients, errors."""
 
 import re
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -143,13 +144,17 @@ def test_gradients_are_computed_from_a_contiguous_one(monkeypatch: pytest.Monkey
     assert first.grad is not None
 
 
-def test_without_compilation_the_plain_form_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("exporting", [False, True])
+def test_the_plain_form_is_exported_and_used_without_compilation(
+    exporting: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*_: Any) -> Any:
         raise AssertionError("the operator is called")
 
     monkeypatch.setattr(op, "_correlation", fail)
+    monkeypatch.setattr(torch.compiler, "is_exporting", lambda: exporting)
     first, second = inputs()
-    with without_compilation():
+    with nullcontext() if exporting else without_compilation():
         found = local_correlation(first, second, 2)
     assert torch.equal(found, reference.correlation_forward(first, second, 2))
 

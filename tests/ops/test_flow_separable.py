@@ -332,6 +332,26 @@ def test_only_needed_gradients_are_computed_from_a_contiguous_one(
     assert asked == expected
 
 
+def test_flows_of_less_precision_are_converted_to_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[torch.dtype] = []
+    monkeypatch.setattr(op, "_flow_separable", lambda *given: found.append(given[1].dtype))
+    frame, flow, *kernels = inputs()
+    for dtype in (torch.bfloat16, torch.float16, torch.float32, torch.float64):
+        flow_separable_convolution(frame, flow.to(dtype), *kernels)
+    assert found == [torch.float32, torch.float32, torch.float32, torch.float64]
+
+
+def test_standard_operators_are_exported(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> Any:
+        raise AssertionError("the operator is called")
+
+    monkeypatch.setattr(op, "_flow_separable", fail)
+    monkeypatch.setattr(torch.compiler, "is_exporting", lambda: True)
+    arguments = inputs(taps=3, height=2, width=3)
+    found = flow_separable_convolution(*arguments, resampling="cubic")
+    assert torch.equal(found, reference.flow_separable_by_sampling(*arguments, "cubic"))
+
+
 def test_without_compilation_the_plain_form_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any) -> Any:
         raise AssertionError("the operator is called")
