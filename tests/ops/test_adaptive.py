@@ -124,9 +124,9 @@ def test_the_gradients_of_every_implementation_are_right(module: Any, **sizes: A
     gradient = torch.randn(len(frames), frames.shape[2], *kernels.shape[4:])
     given_ones = (*on(module, gradient, frames, kernels), stride)
     of_frames, of_kernels = slow_gradients(gradient, frames, kernels, stride)
-    torch.testing.assert_close(
-        module.adaptive_frame_gradient(*given_ones).cpu().double(), of_frames, atol=1e-4, rtol=1e-4
-    )
+    made = module.adaptive_frame_gradient(*given_ones)
+    assert made.is_contiguous()
+    torch.testing.assert_close(made.cpu().double(), of_frames, atol=1e-4, rtol=1e-4)
     tolerance = 1e-4 if kernels.dtype == torch.float32 else 2e-2
     made = module.adaptive_kernel_gradient(*given_ones)
     assert made.dtype == kernels.dtype

@@ -68,6 +68,7 @@ def test_halide_equals_the_plain_form(radius: int, **sizes: int) -> None:
     arguments = torch.randn(made.shape), first, second, radius
     fast, plain = (module.correlation_gradients(*arguments) for module in (halide, reference))
     torch.testing.assert_close(fast, plain, atol=1e-3, rtol=1e-4)
+    assert all(each.is_contiguous() for each in (made, *fast))
 
 
 def test_gradients_are_right_in_float64() -> None:

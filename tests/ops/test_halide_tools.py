@@ -138,10 +138,10 @@ def test_pixels_are_interpolated_across_and_down(bf16: bool) -> None:
     stored = torch.arange(24.0).reshape(2, 3, 4, 1)  # (n, y, x, c)
     stored[0, 1, 2] = 100
     image = hl.ImageParam(storage(bf16), 4)
-    value = fetch_bilinear(image, 0, 0, (1, 2, 0.25), (0, 1, 0.5), bf16=bf16)
+    value = fetch_bilinear(image, 0, 0, (1, 2, 0.25), (0, 1, 0.75), bf16=bf16)
     tensor = stored.bfloat16() if bf16 else stored
     upper, lower = 1 + 0.25 * (2 - 1), 5 + 0.25 * (100 - 5)
-    assert evaluate(value, 1, (image, tensor)) == [(upper + lower) / 2]
+    assert evaluate(value, 1, (image, tensor)) == [0.25 * upper + 0.75 * lower]
 
 
 def test_pipelines_are_kept_on_disk_by_their_builder_and_arguments() -> None:
