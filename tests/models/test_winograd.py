@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
@@ -163,6 +165,30 @@ def test_kernels_are_transformed_along_both_axes() -> None:
     from_kernel = transforms(3)[0]
     expected = from_kernel @ weight[2, 4].double() @ from_kernel.T
     torch.testing.assert_close(values[:, 4, 2], expected.flatten().float())
+
+
+@pytest.mark.parametrize("able", [False, True])
+def test_features_of_few_channels_or_another_type_are_not_supported(
+    able: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(halide, "multiplies_bf16", lambda: able)
+    features = torch.zeros(1, 16, 2, 2)
+    assert halide.serves(features)
+    assert halide.serves(features.bfloat16()) == able
+    assert not halide.serves(features[:, 1:])
+    assert not halide.serves(features.double())
+
+
+@pytest.mark.parametrize(
+    ("feature", "able"),
+    [("AVX512_Zen4", True), ("AVX512_SapphireRapids", True), ("AVX2", False)],
+)
+def test_processors_with_products_of_bfloat16_are_recognised(
+    feature: str, able: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = SimpleNamespace(has_feature=lambda kind: kind.name == feature)
+    monkeypatch.setattr(halide.hl, "get_jit_target_from_environment", lambda: target)
+    assert halide.multiplies_bf16.__wrapped__() == able
 
 
 def test_kernels_without_a_tap_are_refused() -> None:

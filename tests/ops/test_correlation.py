@@ -132,17 +132,19 @@ def test_the_cpu_has_its_implementation(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_gradients_are_computed_from_a_contiguous_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[bool] = []
+
     class Recorder:
         correlation_forward = staticmethod(reference.correlation_forward)
 
         def correlation_gradients(self, gradient: Tensor, *given: Any) -> Any:
-            assert gradient.is_contiguous()
+            found.append(gradient.is_contiguous())
             return reference.correlation_gradients(gradient, *given)
 
     monkeypatch.setattr(op, "_implementation", lambda _: Recorder())
     first, second = (each.requires_grad_() for each in inputs())
     local_correlation(first, second, 1).sum().backward()
-    assert first.grad is not None
+    assert found == [True]
 
 
 @pytest.mark.parametrize("exporting", [False, True])

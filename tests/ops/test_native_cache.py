@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
+from types import SimpleNamespace
 from typing import Any
 
 import halide as hl
@@ -207,6 +208,83 @@ def test_the_libraries_that_were_not_used_for_the_longest_time_are_deleted(
     assert len(left & before) == 2
     native_cache._load_runtime.cache_clear()
     run(new_pipeline("three"))
+
+
+def library(folder: Path, name: str, age: int) -> Path:
+    """A file of ten bytes, last used so many seconds after 1970."""
+    path = folder / f"{name}.so"
+    path.write_bytes(b"0123456789")
+    os.utime(path, (age, age))
+    return path
+
+
+def test_the_default_folder_is_that_for_caches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    assert native_cache.default_folder() == tmp_path / ".cache" / "midframe"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "elsewhere"))
+    assert native_cache.default_folder() == tmp_path / "elsewhere" / "midframe"
+
+
+def test_the_oldest_libraries_are_deleted_but_not_those_in_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used, older, newer = (library(tmp_path, name, age) for age, name in enumerate("cba"))
+    for limit, kept in ((30, {used, older, newer}), (29, {used, newer}), (5, {used})):
+        monkeypatch.setattr(native_cache, "MAX_BYTES", limit)
+        LibraryCache(tmp_path, "cc")._limit_size(keep={used})
+        assert set(tmp_path.iterdir()) == kept
+
+
+def test_a_library_that_is_found_counts_as_used(tmp_path: Path) -> None:
+    content = b"a library"
+    path = tmp_path / f"key-{native_cache._digest(content)}.so"
+    path.write_bytes(content)
+    path.chmod(0o600)
+    os.utime(path, (0, 0))
+    assert LibraryCache(tmp_path, "cc").find("key") == path
+    assert path.stat().st_mtime > 0
+
+
+def test_a_library_that_another_process_deletes_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library(tmp_path, "key-damaged", 0)
+    monkeypatch.setattr(native_cache, "_is_own", lambda path: path.unlink())
+    assert LibraryCache(tmp_path, "cc").find("key") is None
+
+
+def test_a_pipeline_of_several_results_is_not_kept(folder: Path) -> None:
+    result = SimpleNamespace(outputs=lambda: 2)
+    assert native_cache.load_pipeline(("several",), result, []) is None
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the linker is a shell script")
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [("echo wrong; echo wrong >&2; exit 1", subprocess.CalledProcessError),
+     ("exec sleep 60", subprocess.TimeoutExpired)],
+)  # fmt: skip
+def test_a_linker_that_fails_or_hangs_is_an_error_and_leaves_nothing(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    code: str,
+    error: type[Exception],
+) -> None:
+    folder, linker, objects = tmp_path / "libraries", tmp_path / "linker", []
+    folder.mkdir()
+    linker.write_text(f"#!/bin/sh\n{code}\n")
+    linker.chmod(0o700)
+    monkeypatch.setattr(native_cache, "LINK_SECONDS", 10 if "exit" in code else 0.1)
+    with pytest.raises(error):
+        LibraryCache(folder, str(linker)).add("key", objects.append)
+    assert objects[0].parent.parent == folder
+    assert objects[0].parent.name.startswith(".")
+    assert list(folder.iterdir()) == []
+    assert capfd.readouterr() == ("", "")
 
 
 CODE = """

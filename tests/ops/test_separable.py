@@ -125,6 +125,23 @@ def test_fast_gradients_equal_the_plain_ones(
     torch.testing.assert_close(fast.cpu(), plain, atol=2e-3, rtol=1e-4)
 
 
+def test_frames_may_have_more_colours_than_rows() -> None:
+    arguments = inputs(c=7, taps=1, height=1, width=3)
+    gradient = torch.randn(1, 7, 1, 3)
+    made = [
+        halide.separable_forward(*arguments),
+        halide.separable_frame_gradient(gradient, *arguments),
+        *halide.separable_kernel_gradients(gradient, *arguments),
+    ]
+    expected = [
+        reference.separable_forward(*arguments),
+        reference.separable_frame_gradient(gradient, *arguments),
+        *reference.separable_kernel_gradients(gradient, *arguments),
+    ]
+    torch.testing.assert_close(made, expected, atol=1e-5, rtol=1e-5)
+    assert all(each.is_contiguous() for each in made)
+
+
 @pytest.mark.parametrize("spare", [0, 5])
 def test_triton_takes_kernels_of_any_layout(spare: int) -> None:
     frame, vertical, horizontal = inputs(n=2, taps=3, height=3, width=9)

@@ -56,7 +56,7 @@ def test_frames_are_decoded_in_order_and_before_they_are_shown(
 
 
 def test_decoding_begins_earlier_by_the_frames_that_wait_at_the_shortest_step() -> None:
-    assert decoding_times([0, 30, 10, 40]) == [-10, 0, 10, 30]
+    assert decoding_times([100, 130, 110, 140]) == [90, 100, 110, 130]
     assert decoding_times([]) == []
 
 

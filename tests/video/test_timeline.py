@@ -328,6 +328,12 @@ def test_source_frames_are_moved_to_the_grid_of_the_result_where_it_holds_theirs
     )  # fmt: skip
 
 
+def test_the_grid_of_a_multiple_of_a_fractional_rate_holds_that_of_the_source() -> None:
+    timeline = choose_timeline(REGULAR, Fraction(1, 24000), RetimingOptions())
+    assert isinstance(timeline, ConstantRate)
+    assert (timeline.source_step, timeline.reach) == (1 / NTSC / 2, 1 / NTSC / 4)
+
+
 @pytest.mark.parametrize(
     ("wanted", "pieces", "slow"),
     [({}, 2, 1), ({"factor": 3}, 3, 1), ({"slow": 2.5}, 3, Fraction(5, 2)),

@@ -137,7 +137,7 @@ def decoding_times(pts: list[int]) -> list[int]:
     place = {time: index for index, time in enumerate(shown)}
     delay = max((index - place[time] for index, time in enumerate(pts)), default=0)
     step = min((after - before for before, after in pairwise(shown)), default=1)
-    early = [shown[0] - (delay - index) * step for index in range(delay)] if shown else []
+    early = [shown[0] - (delay - index) * step for index in range(delay)]
     return (early + shown)[: len(pts)]
 
 
