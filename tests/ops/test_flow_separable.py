@@ -125,6 +125,23 @@ def test_fast_gradients_equal_the_plain_ones(
     torch.testing.assert_close(fast, plain, **tolerance)
 
 
+def test_frames_may_have_more_colours_than_rows_and_flows_of_float64() -> None:
+    frame, flow, *kernels = inputs(c=9, taps=1, height=1, width=3)
+    arguments = frame, flow.double(), *kernels
+    gradient = torch.randn(1, 9, 1, 3)
+    made = (
+        halide.flow_separable_forward(*arguments, "linear"),
+        *halide.flow_separable_gradients(gradient, *arguments, "linear"),
+    )
+    expected = (
+        reference.flow_separable_forward(*arguments, "linear"),
+        *reference.flow_separable_gradients(gradient, *arguments, "linear"),
+    )
+    for one, other in zip(made, expected, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4, check_dtype=False)
+        assert one.is_contiguous()
+
+
 @pytest.mark.parametrize("resampling", RESAMPLINGS)
 @pytest.mark.parametrize("taps", [1, 3, 5])
 def test_gradients_are_right_in_float64(taps: int, resampling: Resampling) -> None:

@@ -22,7 +22,7 @@ from helpers.flowsep import TINY, frames
 from midframe.models.flowsep import FlowSep, compilation
 from midframe.ops import native_cache
 from midframe.ops.halide_tools import Pipeline
-from midframe.ops.native_cache import LibraryCache, open_cache
+from midframe.ops.native_cache import LibraryCache, NativeFunction, open_cache
 
 needs_linker = pytest.mark.skipif(
     sys.platform != "linux" or not any(map(native_cache.shutil.which, native_cache.LINKERS)),
@@ -99,7 +99,9 @@ def test_a_pipeline_is_compiled_once_and_loaded_afterwards(
     assert folder.stat().st_mode & 0o777 == 0o700
     assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
     native_cache._load_runtime.cache_clear()
-    run(new_pipeline())
+    loaded = new_pipeline()
+    run(loaded)
+    assert isinstance(loaded._load(), NativeFunction)
     assert len(compiled) == 1
     run(new_pipeline("another"))
     assert len(compiled) == 2
@@ -153,7 +155,9 @@ def test_libraries_that_others_can_write_to_are_not_loaded(
 
 
 @needs_linker
-@pytest.mark.parametrize("obstacle", ["open folder", "file in its place", "no linker", "disabled"])
+@pytest.mark.parametrize(
+    "obstacle", ["open folder", "file in its place", "no linker", "disabled", "macOS"]
+)
 def test_without_a_cache_pipelines_are_compiled_in_memory(
     folder: Path,
     compiled: list[str],
@@ -167,6 +171,8 @@ def test_without_a_cache_pipelines_are_compiled_in_memory(
     elif obstacle == "file in its place":
         shutil.rmtree(folder)
         folder.write_text("")
+    elif obstacle == "macOS":
+        monkeypatch.setattr(native_cache, "sys", SimpleNamespace(platform="darwin"))
     elif obstacle == "no linker":
         monkeypatch.setattr(native_cache, "LINKERS", ())
     else:
@@ -208,6 +214,47 @@ def test_the_libraries_that_were_not_used_for_the_longest_time_are_deleted(
     assert len(left & before) == 2
     native_cache._load_runtime.cache_clear()
     run(new_pipeline("three"))
+
+
+@needs_linker
+def test_a_linker_that_is_removed_leaves_compilation_in_memory(
+    folder: Path,
+    compiled: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    libraries = LibraryCache(folder, str(folder / "removed"))
+    monkeypatch.setattr(native_cache, "open_cache", lambda: libraries)
+    with caplog.at_level(logging.DEBUG, "midframe"):
+        run(new_pipeline())
+        run(new_pipeline("another"))
+    assert len(compiled) == 1
+    (message,) = [each.message for each in caplog.records if "in memory" in each.message]
+    assert message.startswith("pipelines are compiled in memory: [Errno 2]")
+
+
+@needs_linker
+def test_without_a_setting_the_default_folder_is_used_if_it_can_be_written_to(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[dict[str, Any]] = []
+
+    def refuse(**options: Any) -> None:
+        tried.append(options)
+        raise PermissionError
+
+    monkeypatch.delenv(native_cache.VARIABLE)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user"))
+    open_cache.cache_clear()
+    libraries = open_cache()
+    expected = tmp_path / "user" / "midframe" / native_cache.FOLDER
+    assert libraries is not None
+    assert libraries.folder == expected
+    assert list(expected.iterdir()) == []
+    open_cache.cache_clear()
+    monkeypatch.setattr(native_cache, "TemporaryDirectory", refuse)
+    assert open_cache() is None
+    assert tried == [{"dir": expected, "prefix": "."}]
 
 
 def library(folder: Path, name: str, age: int) -> Path:
