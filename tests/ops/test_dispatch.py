@@ -1,4 +1,4 @@
-"""Dispatch: which implementation is used, and compilation of several of them together."""
+"""Dispatch: the implementation for a device, and compilation of several of them together."""
 
 import warnings
 from threading import Barrier, Thread
@@ -68,7 +68,7 @@ def test_only_implementations_of_the_cpu_are_avoided_with_their_compilation() ->
 @pytest.mark.parametrize(
     "error", [ImportError("broken", name="halide"), ImportError("a library is missing")]
 )
-def test_a_package_that_cannot_be_imported_is_reported_once_where_it_was_wanted(
+def test_a_package_that_cannot_be_imported_is_reported_once_at_the_caller(
     error: ImportError,
 ) -> None:
     def load() -> Any:

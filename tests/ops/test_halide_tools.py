@@ -1,4 +1,4 @@
-"""What the Halide pipelines share: supported tensors, views of memory, conversions."""
+"""Shared by the Halide pipelines: supported tensors, views of memory, conversions."""
 
 from typing import Any
 

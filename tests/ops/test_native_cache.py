@@ -295,7 +295,7 @@ def test_a_library_that_is_found_counts_as_used(tmp_path: Path) -> None:
     assert path.stat().st_mtime > 0
 
 
-def test_a_library_that_another_process_deletes_is_none(
+def test_a_library_that_another_process_deletes_is_not_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     library(tmp_path, "key-damaged", 0)

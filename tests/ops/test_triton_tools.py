@@ -1,4 +1,4 @@
-"""What the CUDA operators share: which tensors they support, precision, layout of images."""
+"""Shared by the CUDA operators: supported tensors, precision of products, layout of images."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +17,7 @@ SUPPORTED = (torch.float32, torch.float16, torch.bfloat16)
 
 
 def tensor(*shape: int, dtype: torch.dtype = torch.float32, cuda: bool = True) -> Any:
-    """What the checks read of a tensor on CUDA."""
+    """The attributes of a tensor that the checks read."""
     return SimpleNamespace(is_cuda=cuda, dtype=dtype, shape=shape)
 
 

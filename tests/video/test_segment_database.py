@@ -1,4 +1,4 @@
-"""Segments in a database: what is stored and read, and the times of packets in one file."""
+"""Segments in a database: their contents, and the times of packets in one file."""
 
 import random
 import sqlite3

@@ -1,4 +1,4 @@
-"""Segments: where they end, their times, and what is kept, resumed or refused."""
+"""Segments: their ends and times, and unfinished work that is kept, resumed or refused."""
 
 import json
 from collections.abc import Callable
