@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from midframe.errors import ConfigError
 from midframe.models.checkpoint import load_model
@@ -247,12 +248,18 @@ def test_a_leg_trains_and_the_next_one_resumes_it(tmp_path: Path) -> None:
         shapes=(StepShape(32, (2, 1), border=4), StepShape(64, (1, 1), border=4, scale=2)),
         seconds=3600.0,
         steps=4,
+        snapshots=1,
     )
     entries: list[dict[str, object]] = []
     scores = train_leg(config, tmp_path / "run", CPU, entries.append)
     assert scores.keys() == {"near_psnr", "far_psnr", "sharpness"}
     assert any("losses" in entry for entry in entries)
     assert json.loads((tmp_path / "run" / "config.json").read_text())["network"]["taps"] == 3
+    half, whole = (
+        load_file(tmp_path / "run" / f"flowsep{each}.safetensors") for each in ("-1", "")
+    )
+    assert half.keys() == whole.keys()
+    assert any((half[name] != whole[name]).any() for name in whole)
     again = LegConfig(
         **{**config.__dict__, "resume_from": str(tmp_path / "run"), "seconds": 0.0}
     )  # no step

@@ -89,6 +89,7 @@ def train_leg(
     end = min(begin + config.seconds, config.deadline or math.inf)
     count = 0
     reported = validated = begin
+    snapshots = 0
     crops = 0  # since the last report
     while (now := time.time()) < end and not (config.steps and count == config.steps):
         done = max((now - begin) / (end - begin), count / config.steps if config.steps else 0.0)
@@ -100,6 +101,10 @@ def train_leg(
         crops += sum(step.shape.batch)
         if count % 8 == 0:
             _synchronise(device)  # limits how far the CPU runs ahead, past the deadline
+        if snapshots < config.snapshots and done >= (snapshots + 1) / (config.snapshots + 1):
+            snapshots += 1
+            path = folder / f"{config.model}-{snapshots}.safetensors"
+            save_average(ema_model, optimiser, path, config)
         if now - reported > config.report_every:
             if frames := data.add_ready():
                 report({"frames": frames, "GiB": _memory(device)})
@@ -176,14 +181,21 @@ def save(
     config: LegConfig,
 ) -> None:
     """Write the averaged weights in half precision, and everything that the next leg needs."""
-    with torch.no_grad():
-        for own, mean in zip(ema_model.parameters(), optimiser.average, strict=True):
-            own.copy_(mean)
-    save_model(ema_model, folder / f"{config.model}.safetensors", {"leg": asdict(config)})
+    save_average(ema_model, optimiser, folder / f"{config.model}.safetensors", config)
     names = [name for name, _ in model.named_parameters()]
     _save(dict(zip(names, optimiser.average, strict=True)), folder / EMA_FILE)
     _save(dict(model.named_parameters()), folder / WEIGHTS_FILE)
     _save(optimiser.state(), folder / STATE_FILE)
+
+
+def save_average(
+    ema_model: FlowSep | SepConv, optimiser: GraphedMuon, path: Path, config: LegConfig
+) -> None:
+    """Write the averaged weights in half precision."""
+    with torch.no_grad():
+        for own, mean in zip(ema_model.parameters(), optimiser.average, strict=True):
+            own.copy_(mean)
+    save_model(ema_model, path, {"leg": asdict(config)})
 
 
 def resume(model: FlowSep | SepConv, optimiser: GraphedMuon, folder: Path) -> None:

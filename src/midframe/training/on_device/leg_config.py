@@ -60,4 +60,7 @@ class LegConfig:
     """Seconds between reports of the losses."""
     validate_every: float = 60.0
     """Seconds between validations."""
+    snapshots: int = 0
+    """Number of snapshots of the averaged weights, at equal intervals during the leg; see
+    `midframe.training.mean_weights`."""
     seed: int = 1
