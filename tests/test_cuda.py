@@ -8,6 +8,7 @@ So do the `test_*_cuda.py` in tests/models/flowsep/steps, which try more sizes.
 """
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from midframe.models.flowsep.steps import PlainSteps, select_steps
 from midframe.models.flowsep.steps.propagation.plain import candidate_differences, standardise
 from midframe.ops import adaptive_convolution, flow_separable_convolution, separable_convolution
 from midframe.training.losses import ColourLoss
+from midframe.transfers import download, upload
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
@@ -211,3 +213,29 @@ def test_inference_with_and_without_graphs(scale: int) -> None:
     assert fast.graphs is not None
     assert len(fast.graphs._graphs) == 4
     assert all(fast.graphs._graphs.values())
+
+
+def test_copies_are_complete_while_the_card_computes() -> None:
+    busy = torch.rand(4096, 4096, device="cuda")
+    planes = [torch.randint(0, 2**16, (270, 480), dtype=torch.int32) for _ in range(3)]
+
+    def there_and_back(plane: Tensor) -> Tensor:
+        for _ in range(20):
+            busy @ busy
+            plane = download(upload(plane, "cuda") + 1)
+        return plane
+
+    with ThreadPoolExecutor(len(planes)) as threads:
+        for plane, found in zip(planes, threads.map(there_and_back, planes), strict=True):
+            assert torch.equal(found, plane + 20)
+
+
+def test_the_memory_of_a_copy_is_not_reused_too_early() -> None:
+    busy = torch.rand(4096, 4096, device="cuda")
+    sums = []
+    for number in range(50):
+        copied = upload(torch.full((1000, 1000), float(number)), "cuda")
+        busy @ busy
+        sums.append(copied.mean())
+        del copied
+    assert [round(float(each)) for each in sums] == list(range(50))

@@ -101,7 +101,7 @@ def test_every_option_of_a_video_is_an_argument_of_the_function_and_of_the_comma
 def test_a_fingerprint_holds_every_option_that_changes_frames() -> None:
     found = fingerprint(*(group() for group in GROUPS))
     omitted = {each.name for group in GROUPS for each in fields(group)} - found.keys()
-    assert omitted == {"model", "device", "strict", "mute"}
+    assert omitted == {"model", "device", "strict", "mute", "hwaccel"}
     assert json.loads(json.dumps(found)) == found
     for changed in ({"tile": 64}, {"scale": 2}, {"ensemble": 4}, {"precision": "float32"}):
         assert fingerprint(InterpolationOptions(**changed)) != fingerprint(InterpolationOptions())

@@ -39,7 +39,7 @@ def test_a_file_is_replaced_only_where_that_is_asked_for(tmp_path: Path) -> None
     path = tmp_path / "out.png"
     check_output_file(path, overwrite=False)
     path.touch()
-    with pytest.raises(CheckpointError, match="exists: name another OUT, or give --overwrite"):
+    with pytest.raises(CheckpointError, match="exists: name another output, or give --overwrite"):
         check_output_file(path, overwrite=False, error=CheckpointError)
     check_output_file(path, overwrite=True)
 

@@ -13,6 +13,7 @@ import torch
 
 from midframe.devices import choose_device, choose_precision
 from midframe.errors import VideoError
+from midframe.media.reading.hardware_decoding import working_devices
 from midframe.media.writing.codecs import ENCODERS
 from midframe.media.writing.encoders import find_encoder, working_hardware
 from midframe.models.shipped import WEIGHTS, list_models, sha256_of
@@ -23,9 +24,16 @@ from midframe.ops.separable.op import load_halide
 EXTRAS = {
     "train": ("lightning", "webdataset", "cv2", "tensorboard"),
     "export": ("onnx", "onnxscript"),
+    "web": ("gradio",),
+    "cluster": ("ray", "fsspec", "s3fs"),
 }
 """What each extra brings, by the names that Python imports."""
-PURPOSES = {"train": "data sets and training", "export": "ONNX files"}
+PURPOSES = {
+    "train": "data sets and training",
+    "export": "ONNX files",
+    "web": "the page in the browser",
+    "cluster": "several machines, and storage such as S3",
+}
 """What each extra is for."""
 PYTORCH = "https://pytorch.org/get-started/locally"
 
@@ -40,7 +48,7 @@ def examine() -> Facts:
         `python`, `system`, `pytorch`, `ffmpeg` and `pyav` (texts); `processor` (`name`, `cores`,
         `threads`, `features`), `devices` (names), `chosen` (`device`, `precision`), `operators` (by
         type of device: Halide, Triton or PyTorch), `pipelines` (the folder of those that are
-        compiled, if any), `codecs` and `hardware_encoders` (names),
+        compiled, if any), `codecs`, `hardware_encoders` and `hardware_decoding` (names),
         `models` (by name: `sha256`, and whether the file is `intact`), `extras` (by name: the
         missing packages) and `advice` (texts).
     """
@@ -61,6 +69,7 @@ def examine() -> Facts:
         "pyav": av.__version__,
         "codecs": [name for name in ENCODERS if _is_there(name)],
         "hardware_encoders": working_hardware(),
+        "hardware_decoding": working_devices(),
         "models": {
             name: {
                 "sha256": model["sha256"],
@@ -96,6 +105,7 @@ def describe(facts: Mapping[str, Any]) -> dict[str, str]:
         "FFmpeg": f"libavcodec {facts['ffmpeg']}, PyAV {facts['pyav']}",
         "encoders": ", ".join(facts["codecs"]),
         "hardware encoders": ", ".join(facts["hardware_encoders"]) or "none that works here",
+        "hardware decoding": ", ".join(facts["hardware_decoding"]) or "no device that works here",
         "models": ", ".join(f"{name} {model['sha256'][:12]}" for name, model in
                             facts["models"].items()),
         "damaged models": ", ".join(damaged) or "none",

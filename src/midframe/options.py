@@ -151,6 +151,9 @@ class SourceOptions:
     for no cuts."""
     strict: bool = field(default=False, metadata=SAME_FRAMES)
     """Refuse a damaged source. Otherwise damage is bridged, and reported with its times."""
+    hwaccel: str | None = field(default=None, metadata=SAME_FRAMES)
+    """Type of the device that decodes, by FFmpeg's names, as in "cuda"; None for the processor. The
+    samples are the same."""
 
     def __post_init__(self) -> None:
         start = parse_seconds(self.start, "start")

@@ -38,9 +38,9 @@ def check_output_file(
     if path.exists() and not path.is_file():
         raise error(f"{path} is not a regular file: name another")
     if path.exists() and not overwrite:
-        raise error(f"{path} exists: name another OUT, or give --overwrite")
+        raise error(f"{path} exists: name another output, or give --overwrite")
     if not path.parent.is_dir():
-        raise error(f"{path.parent} is not a folder: make it first, or name another OUT")
+        raise error(f"{path.parent} is not a folder: make it first, or name another output")
     _check_writable(path, path.parent, error)
 
 
@@ -114,7 +114,7 @@ def _check_no_input(path: Path, inputs: Iterable[Path], error: type[MidframeErro
     for each in inputs:
         if same_place(path, each):
             name = path if str(path) == str(each) else f"{path} ({each})"
-            raise error(f"{name} is an input: name another OUT")
+            raise error(f"{name} is an input: name another output")
 
 
 def _check_writable(path: Path, folder: Path, error: type[MidframeError]) -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from midframe.media.pictures.picture import Array
+from midframe.transfers import download, upload
 
 TYPES = (np.uint8, np.uint16, np.float32)
 """Supported array types. The range of an integer type maps to [0, 1]; float32 is not scaled."""
@@ -34,7 +35,7 @@ def to_tensor(image: Array, device: torch.device | str = "cpu") -> Tensor:
             f"an (H, W, 3) array of uint8, uint16 or float32 is needed, got {image.shape} of "
             f"{image.dtype}"
         )
-    whole = torch.from_numpy(np.ascontiguousarray(image)).to(device)  # before it grows
+    whole = upload(torch.from_numpy(np.ascontiguousarray(image)), device)  # before it grows
     if image.dtype != np.float32:
         whole = whole.float().div_(np.iinfo(image.dtype).max)
     return whole.permute(2, 0, 1)[None]
@@ -45,6 +46,6 @@ def to_image(tensor: Tensor, dtype: np.dtype[Any] | type = np.uint8) -> Array:
     rounded to the nearest; or to float32, unchanged."""
     whole = tensor[0].permute(1, 2, 0).float()
     if dtype == np.float32:
-        return whole.cpu().contiguous().numpy()
+        return download(whole).contiguous().numpy()
     scaled = whole.clamp(0, 1).mul_(np.iinfo(dtype).max).round_()
-    return scaled.to(getattr(torch, np.dtype(dtype).name)).cpu().contiguous().numpy()
+    return download(scaled.to(getattr(torch, np.dtype(dtype).name))).contiguous().numpy()

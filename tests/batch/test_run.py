@@ -2,6 +2,7 @@ import os
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -153,6 +154,20 @@ def test_a_plan_counts_frames_and_writes_nothing(folder: Path) -> None:
     statuses(batch, folder)
     again = {each.film.name: each for each in plan(batch, films_of(folder))}
     assert (again["a.mp4"].done, again["a.mp4"].frames) == (True, 0)
+
+
+def test_a_plan_names_films_whose_results_cannot_be_encoded(
+    tmp_path: Path, render_video: Callable[..., Path]
+) -> None:
+    path = render_video("a.gif", codec="gif", pixel_format="rgb8", rate=Fraction(50), sound=False)
+    film = Film(path, tmp_path / "out" / "a.gif", "a.gif")
+    for options, reason in (
+        (OPTIONS, "viewers play GIFs of 100 frames per second too slowly"),
+        (replace(OPTIONS, encoding=EncodingOptions(codec="hevc")), "does not use --codec"),
+    ):
+        batch = Batch(tmp_path / "out", Averager(), options)
+        assert reason in next(plan(batch, [film])).error
+        assert reason in batch.run_film(film).message
 
 
 def test_an_option_that_suits_no_film_fails_each(folder: Path) -> None:

@@ -94,7 +94,7 @@ def test_several_pictures_are_numbered(
         (["image", "{dir}/a.png", "{dir}/b.png", "{dir}/small.png"], "small.png exists"),
         (
             ["image", "{dir}/a.png", "{dir}/b.png", "{dir}/a.png", "--overwrite"],
-            "is an input: name another OUT",
+            "is an input: name another output",
         ),
         (
             ["image", "{dir}/a.png", "{dir}/b.png", "{dir}/x/../b.png", "--overwrite"],

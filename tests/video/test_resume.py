@@ -161,7 +161,8 @@ def test_a_finished_result_is_not_made_again(render_video: Render, tmp_path: Pat
         {"model": type("Other", (Averager,), {"identity": "other"})()},
     ):
         with pytest.raises(
-            VideoError, match="was made with other options: name another OUT, or give --overwrite"
+            VideoError,
+            match="was made with other options: name another output, or give --overwrite",
         ):
             interpolate_video(source, target, **{"model": Averager(), **changes}, resume=True)
     assert list(tmp_path.iterdir()) in ([source, target], [target, source])

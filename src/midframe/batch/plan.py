@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from midframe.batch.films import Film
 from midframe.batch.run import Batch
 from midframe.errors import MidframeError, OptionError
-from midframe.media.reading.sources import open_source
 from midframe.speeds import ESTIMATE_SECONDS, make_frames, measure_rate
-from midframe.video.timeline import choose_timeline, estimate_frames
+from midframe.video.sinks.targets import SegmentedTarget, target_for
+from midframe.video.timeline import estimate_frames
+from midframe.video.work import open_work
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class FilmPlan:
     done: bool = False
     """It has a finished result with the same options."""
     error: str = ""
-    """Why it cannot be read."""
+    """Why it cannot be read, or its result cannot be encoded."""
     width: int = 0
     height: int = 0
     frames: int = 0
@@ -50,11 +51,14 @@ def plan(batch: Batch, films: Iterable[Film]) -> Iterator[FilmPlan]:
 def _plan_film(batch: Batch, film: Film, speeds: dict[tuple[int, int], float]) -> FilmPlan:
     if batch.is_done(film):
         return FilmPlan(film, done=True)
-    with open_source(film.source, batch.options.source) as reader:
-        picture, _ = reader.first_picture()
-        count = round(reader.expected_frames or 0)
-        timeline = choose_timeline(reader.source_rate, reader.time_base, batch.options.retiming)
-        frames, interpolated = estimate_frames(count, reader.rate, timeline)
+    target = target_for(film.target, batch.options.encoding)
+    with open_work(film.source, target, batch.network, batch.options, settings={}) as work:
+        job = work.job
+        if isinstance(target, SegmentedTarget):
+            target.choose_encoding(job)  # refuses what the work would refuse
+        picture = job.picture
+        count = round(job.source.expected_frames or 0)
+        frames, interpolated = estimate_frames(count, job.source.rate, job.timeline)
     size = (picture.height, picture.width)
     if size not in speeds:
         speeds[size] = 1 / measure_rate(batch.tool, *make_frames(*size), ESTIMATE_SECONDS)

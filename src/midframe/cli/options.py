@@ -24,6 +24,7 @@ from midframe.cli.parameters import (
     Ensemble,
     Factor,
     Fps,
+    HardwareDecoding,
     Model,
     Mute,
     Overlays,
@@ -141,6 +142,7 @@ def read_video_options(
     deinterlace: Deinterlace = SourceOptions.deinterlace,
     cut_threshold: CutThreshold = SourceOptions.cut_threshold,
     strict: Strict = SourceOptions.strict,
+    hwaccel: HardwareDecoding = SourceOptions.hwaccel,
     *,
     interpolation: InterpolationOptions,
     codec: Codec = EncodingOptions.codec,
@@ -158,7 +160,13 @@ def read_video_options(
         factor, fps = without_configured(context, factor=factor, fps=fps)
     retiming = RetimingOptions(factor, fps, slow, vfr=vfr, cut=cut, dedup=dedup, overlays=overlays)
     source = SourceOptions(
-        start, end, source_fps, deinterlace=deinterlace, cut_threshold=cut_threshold, strict=strict
+        start,
+        end,
+        source_fps,
+        deinterlace=deinterlace,
+        cut_threshold=cut_threshold,
+        strict=strict,
+        hwaccel=hwaccel,
     )
     encoding = EncodingOptions(codec, crf, preset, parse_pairs(encoder_option or []), mute=mute)
     labels = [f"x{float(factor or 2):g}"] if factor or not (fps or slow) else []

@@ -143,6 +143,15 @@ Strict = Annotated[
         rich_help_panel=SOURCE,
     ),
 ]
+HardwareDecoding = Annotated[
+    str | None,
+    typer.Option(
+        "--hwaccel",
+        metavar="DEVICE",
+        help="Decode on a graphics card, as in cuda; the samples are the same.",
+        rich_help_panel=SOURCE,
+    ),
+]
 Model = Annotated[
     str,
     typer.Option(

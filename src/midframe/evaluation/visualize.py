@@ -16,6 +16,8 @@ from midframe.models.network import Network
 from midframe.tensors import to_tensor
 
 Floats = np.ndarray[Any, Any]
+WHEEL_SIZE = 201
+"""Side of the picture of motion colours, in pixels."""
 
 
 @torch.inference_mode()
@@ -65,7 +67,8 @@ def network_of(tool: Interpolator) -> Network:
 def draw_maps(
     path: Path, tool: Interpolator, first: Array, second: Array, time: float = 0.5
 ) -> None:
-    """Draw a figure of seven panels: the mean of both frames, the interpolated frame, the maps.
+    """Draw a figure of eight panels: the mean of both frames, the interpolated frame, the maps with
+    their scales, and the colours of the motion.
 
     Raises:
         VideoError: the file cannot be written.
@@ -82,7 +85,7 @@ def draw_maps(
         ("mean of both frames", (first.astype(np.float32) + second) / 2 / peak, {}),
         (f"interpolated, t = {time:g}", interpolated.astype(np.float32) / peak, {}),
         (
-            f"motion, full saturation at {longest:.1f} pixels",
+            "motion from the first to the second frame",
             draw_flow_colours(found["motion"], longest),
             {},
         ),
@@ -100,10 +103,22 @@ def draw_maps(
     FigureCanvasAgg(figure)
     places = figure.subplots(2, 4).ravel()
     for axes, (title, picture, options) in zip(places, panels, strict=False):
-        axes.imshow(picture, extent=(0, width, height, 0), **options)
+        shown = axes.imshow(picture, extent=(0, width, height, 0), **options)
         axes.set_title(title, fontsize=9)
         axes.set_xticks([])  # the frame is kept: a panel may be white
         axes.set_yticks([])
-    for axes in places[len(panels) :]:
-        axes.set_axis_off()
+        if "cmap" in options:
+            figure.colorbar(shown, ax=axes, shrink=0.8, aspect=30, pad=0.02)
+    _draw_colour_wheel(places[len(panels)], longest)
     save_figure(figure, path, dpi=100)
+
+
+def _draw_colour_wheel(axes: Any, longest: float) -> None:
+    """Draw the colours of all motions up to a length in pixels, at their place."""
+    span = np.linspace(-longest, longest, WHEEL_SIZE)
+    motion = np.stack(np.meshgrid(span, span))
+    wheel = draw_flow_colours(motion, longest)
+    wheel[np.hypot(*motion) > longest] = 255
+    axes.imshow(wheel, extent=(-longest, longest, longest, -longest))
+    axes.set_title("colours of the motion, in pixels to the right and down", fontsize=9)
+    axes.spines[:].set_visible(False)

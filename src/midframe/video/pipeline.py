@@ -77,6 +77,7 @@ def interpolate_video(
     cut: CutMode = RetimingOptions.cut,
     cut_threshold: float = SourceOptions.cut_threshold,
     strict: bool = SourceOptions.strict,
+    hwaccel: str | None = SourceOptions.hwaccel,
     overwrite: bool = False,
     resume: bool = False,
     progress: Progress | None = None,
@@ -96,7 +97,7 @@ def interpolate_video(
             .apng; a pattern for images; or "-" for y4m in standard output. The file appears when it
             is complete.
         factor, fps, slow, vfr, cut, dedup, overlays: as in `RetimingOptions`.
-        start, end, source_fps, deinterlace, cut_threshold, strict: as in `SourceOptions`.
+        start, end, source_fps, deinterlace, cut_threshold, strict, hwaccel: as in `SourceOptions`.
         codec, crf, preset, encoder_options, mute: as in `EncodingOptions`.
         model: name or file of weights, or an Interpolator, whose options are used instead of those
             below.
@@ -123,6 +124,7 @@ def interpolate_video(
             deinterlace=deinterlace,
             cut_threshold=cut_threshold,
             strict=strict,
+            hwaccel=hwaccel,
         ),
         EncodingOptions(codec, crf, preset, encoder_options, mute=mute),
     )

@@ -33,6 +33,7 @@ from midframe.media.colour.conversion import (
 from midframe.media.colour.side_data import without_side_data
 from midframe.media.pictures.images import Array, blend_images
 from midframe.tensors import to_image, to_tensor
+from midframe.transfers import download, upload
 from midframe.video.ghosts import replace_ghosts
 from midframe.video.overlays import keep_overlays
 from midframe.video.static_areas import keep_still
@@ -186,7 +187,7 @@ def _rgb_of(planes: list[Array], bits: int, colour: Colour, device: torch.device
     height, width = planes[0].shape
     zeros, spans = code_ranges(bits, colour)
     values = [
-        torch.from_numpy(plane).to(device).float().sub_(float(zero)).mul_(float(1 / span))
+        upload(torch.from_numpy(plane), device).float().sub_(float(zero)).mul_(float(1 / span))
         for plane, zero, span in zip(planes, zeros, spans, strict=False)
     ]
     luma, others = values[0], values[1:]
@@ -228,7 +229,7 @@ def _to_planes(image: Tensor, first: Samples, second: Samples) -> list[Array]:
             plane = _sum_colours(small, matrix[number])
         low, high = min(limits[0][0], limits[1][0]), max(limits[0][1], limits[1][1])
         coded = (plane * float(span)).add_(float(zero)).round_().clamp_(low, high)
-        planes.append(coded.to(getattr(torch, like.dtype.name)).cpu().numpy())
+        planes.append(download(coded.to(getattr(torch, like.dtype.name))).numpy())
     return planes
 
 

@@ -146,7 +146,7 @@ def lock_target(target: Path) -> FolderLock:
         return FolderLock(segments_folder(target))
     except BlockingIOError as error:
         raise BusyError(
-            f"{target} is being worked on by another process: wait for it, or name another OUT"
+            f"{target} is being worked on by another process: wait for it, or name another output"
         ) from error
     except OSError as error:
         raise _unwritable(target, error) from error

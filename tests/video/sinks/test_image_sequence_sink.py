@@ -29,7 +29,7 @@ def test_a_result_replaces_all_pictures_of_an_earlier_one_and_nothing_else(tmp_p
         (tmp_path / "out" / name).write_text("mine")
     (folder / "0005.png").unlink()
     (folder / "0004.png").unlink()
-    check_refused(folder, target, r"a001\.png exists: name another OUT, or give --overwrite")
+    check_refused(folder, target, r"a001\.png exists: name another output, or give --overwrite")
     interpolate_video(folder, target, model=Averager(), overwrite=True)
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert names == ["a0001.png", *(f"a{n:03}.png" for n in range(1, 7)), "b001.png", "notes.txt"]

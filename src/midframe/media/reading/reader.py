@@ -19,6 +19,11 @@ from midframe.media.reading.frame_clock import FrameClock, TimedFrame
 from midframe.media.reading.frame_converter import FrameConverter
 from midframe.media.reading.frame_decoder import SEEK_SECONDS, FrameDecoder
 from midframe.media.reading.frame_rate import measure_rate
+from midframe.media.reading.hardware_decoding import (
+    accelerator,
+    check_device,
+    decodes_exactly,
+)
 from midframe.media.reading.interlacing import deinterlace_frames
 from midframe.media.reading.packet_survey import packets_near, take_survey
 from midframe.media.reading.source import WHOLE, Frame, FrameSource, TimeRange
@@ -56,8 +61,11 @@ class VideoReader:
         stores_aspect_ratio: it can store a sample aspect ratio, so frames are not scaled.
         threads: decode several frames in parallel.
         survey: an earlier survey of the same file.
+        hwaccel: type of the device that decodes, as in "cuda"; None for the processor. What the
+            device cannot decode exactly is decoded by the processor, with a warning.
 
     Raises:
+        OptionError: the device is not available.
         VideoError: the file is missing, is not a video, or has no video stream.
     """
 
@@ -73,17 +81,19 @@ class VideoReader:
         stores_aspect_ratio: bool = True,
         threads: bool = True,
         survey: Survey | None = None,
+        hwaccel: str | None = None,
     ) -> None:
         self.path = path
         self.time_range = time_range
         self.deinterlace = deinterlace
         self.damage = Damage(path, strict=strict)
         self.warnings: list[str] = []
+        self._hwaccel = hwaccel if hwaccel and self._supports(hwaccel) else None
         self.container = self._open()
         self.stream = find_video_stream(self.container, path)
         self.time_base = self.stream.time_base or DEFAULT_TIME_BASE
         self._counted = counts_frames(self.container)
-        choose_threads(self.container, self.stream, threads=threads)
+        choose_threads(self.container, self.stream, threads=threads and not self._hwaccel)
         self.survey = self._survey() if survey is None else survey
         if self._stamped_in_order_of_decoding():
             self._counted = True
@@ -118,7 +128,7 @@ class VideoReader:
             "stores_aspect_ratio": stores_aspect_ratio,
         }
         self._decoder = FrameDecoder(
-            self.stream.index, self.time_base, self.survey, self.damage, self._open
+            self.stream.index, self.time_base, self.survey, self.damage, self._open, self._hwaccel
         )
         self.others: list[Any] = [
             stream for stream in self.container.streams if stream is not self.stream
@@ -205,12 +215,23 @@ class VideoReader:
             raise read_error(self.path, error) from error
 
     def _open(self) -> av.container.InputContainer:
-        return open_video(self.path)
+        hwaccel = accelerator(self._hwaccel) if self._hwaccel else None
+        return open_video(self.path, hwaccel=hwaccel)
+
+    def _supports(self, device: str) -> bool:
+        """Return whether a device decodes this video; if not, a warning says so."""
+        check_device(device)
+        exact = decodes_exactly(self.path, device)
+        if not exact:
+            self.warnings.append(
+                f"the processor decodes the video: {device} does not support it exactly"
+            )
+        return exact
 
     def _survey(self) -> Survey:
         """Survey the packets of video and sound: if possible only those near the time range."""
         try:
-            with self._open() as container:
+            with open_video(self.path) as container:
                 picture = container.streams[self.stream.index]
                 jumps = bool(container.format.flags & av.format.Flags.ts_discont.value)
                 if self.time_range == WHOLE or jumps:

@@ -35,7 +35,8 @@ def open_source(
         stores_display_matrix, stores_aspect_ratio: as in `VideoReader`.
 
     Raises:
-        OptionError: `source_fps` is given for a source that has its own frame times.
+        OptionError: `source_fps` is given for a source that has its own frame times, or `hwaccel`
+            for images or a pipe, or for a device that is not available.
         VideoError: it cannot be read.
     """
     time_range = TimeRange(*options.seconds)
@@ -47,17 +48,22 @@ def open_source(
         "stores_aspect_ratio": stores_aspect_ratio,
     }
     files = picture_files(source)
+    pages = files is None and source.suffix.lower() in SUFFIXES and source.is_file()
+    if options.hwaccel and (files is not None or pages or source == STREAM):
+        raise OptionError(f"`hwaccel` is for video files, and {source} is not one: drop `hwaccel`")
     if files is not None:
         images = ImageSequence(source, files, rate)
         return ImageReader(source, images, threshold, time_range, **shared)
-    if source.suffix.lower() in SUFFIXES and source.is_file():
+    if pages:
         return ImageReader(source, ImageStack(source, rate), threshold, time_range, **shared)
     if rate is not None:
         raise OptionError(
             f"`source_fps` is {rate}, but {source} has its own frame times: drop `source_fps`"
         )
-    reader = PipeReader if source == STREAM else VideoReader
-    return reader(source, threshold, time_range, deinterlace=options.deinterlace, **shared)
+    shared["deinterlace"] = options.deinterlace
+    if source == STREAM:
+        return PipeReader(source, threshold, time_range, **shared)
+    return VideoReader(source, threshold, time_range, hwaccel=options.hwaccel, **shared)
 
 
 def check_source(source: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import av
 from av.codec.context import Flags
+from av.codec.hwaccel import HWAccel
 
 from midframe.errors import SourceError, VideoError
 from midframe.media.pictures.decoding import TEMPORARY_ERRORS
@@ -18,16 +19,21 @@ OLD_ENCODING = "cp1252"
 """Encoding of titles that are not UTF-8."""
 ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 """Decoders of streams whose alpha FFmpeg's own decoders drop."""
+HARDWARE_DECODERS = {"libdav1d": "av1"}
+"""FFmpeg's own decoders by the name of the default ones, which do not support devices."""
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/+[^/]")
 """How a URL begins."""
 
 
-def open_video(path: Path, address: str | None = None) -> av.container.InputContainer:
+def open_video(
+    path: Path, address: str | None = None, *, hwaccel: HWAccel | None = None
+) -> av.container.InputContainer:
     """Open a file of any container that FFmpeg reads.
 
     Args:
         path: of the file.
         address: FFmpeg URL to open instead of the file, such as "pipe:0".
+        hwaccel: device that decodes; see `hardware_decoding`.
 
     Raises:
         SourceError: the file does not exist, cannot be opened, or is a pipe or a device, which
@@ -36,14 +42,14 @@ def open_video(path: Path, address: str | None = None) -> av.container.InputCont
     if address is None and path.exists() and not path.is_file():
         found = "a folder" if path.is_dir() else "a pipe or a device"
         raise SourceError(f"{path} is {found}: name a video file, or - for y4m in standard input")
-    options = {"pattern_type": "none"}
+    settings: dict[str, Any] = {"options": {"pattern_type": "none"}, "hwaccel": hwaccel}
     try:
         try:
-            return av.open(address or file_url(path), options=options)
+            return av.open(address or file_url(path), **settings)
         except UnicodeDecodeError:  # titles of old files are in the code page of their maker
             return av.open(
                 address or file_url(path),
-                options=options,
+                **settings,
                 metadata_encoding=OLD_ENCODING,
                 metadata_errors="replace",
             )
@@ -125,18 +131,25 @@ def stated_end(stream: av.VideoStream) -> Fraction | None:
     return Fraction(match[1]) * 3600 + Fraction(match[2]) * 60 + Fraction(match[3])
 
 
-def decoder_of(stream: Any) -> Any:
-    """Return a decoder that preserves the alpha of a stream: the stream's own, or another one.
+def decoder_of(stream: Any, hwaccel: HWAccel | None = None) -> Any:
+    """Return the decoder of a stream: its own, or another one that preserves alpha, or that
+    supports the device that the stream was opened with.
 
     The flag `unaligned` enables exact cropping at the left edge; by default FFmpeg's decoders round
     it for alignment.
     """
     context = stream.codec_context
     context.flags |= Flags.unaligned
-    name = ALPHA_DECODERS.get(context.codec.canonical_name)
-    if not name or stream.metadata.get("alpha_mode", stream.metadata.get("ALPHA_MODE")) != "1":
+    alpha = stream.metadata.get("alpha_mode", stream.metadata.get("ALPHA_MODE")) == "1"
+    name = ALPHA_DECODERS.get(context.codec.canonical_name) if alpha else None
+    if name:
+        decoder: Any = av.CodecContext.create(name, "r")
+    elif hwaccel and context.codec.name in HARDWARE_DECODERS:
+        decoder = av.CodecContext.create(
+            HARDWARE_DECODERS[context.codec.name], "r", hwaccel=hwaccel
+        )
+    else:
         return context
-    decoder: Any = av.CodecContext.create(name, "r")
     decoder.extradata = context.extradata
     return decoder
 

@@ -33,7 +33,7 @@ def check_target(source: Path, target: Path, overwrite: bool, *, own: bool = Tru
                 f"{address} is a URL, but only files can be read and written: download it first"
             )
     if same_place(source, target):
-        raise VideoError(f"{target} is the source itself: name another OUT")
+        raise VideoError(f"{target} is the source itself: name another output")
     check_output_file(target, overwrite=overwrite)
     if own:
         check_written_by_midframe(target)
@@ -85,7 +85,8 @@ def is_marked(path: Path, mark: str, *, overwrite: bool) -> bool:
         return True
     if not overwrite:
         raise VideoError(
-            f"{path} exists and was made with other options: name another OUT, or give --overwrite"
+            f"{path} exists and was made with other options: name another output, or give "
+            "--overwrite"
         )
     check_written_by_midframe(path)
     return False

@@ -57,7 +57,7 @@ class ImageSequenceTarget:
             )
         if not self.folder.parent.is_dir():
             raise VideoError(
-                f"{self.folder.parent} is not a folder: create it first, or name another OUT"
+                f"{self.folder.parent} is not a folder: create it first, or name another output"
             )
         check_output_folder(self.folder, inputs=() if is_pattern(self.path) else [source])
         for each in picture_files(source) or [source]:
@@ -65,11 +65,13 @@ class ImageSequenceTarget:
                 each.parent, self.folder
             ):
                 raise VideoError(
-                    f"{each} is an input that {self.path} would overwrite: name another OUT"
+                    f"{each} is an input that {self.path} would overwrite: name another output"
                 )
         before = numbered_files(self.folder, self.pattern)
         if before and not overwrite:
-            raise VideoError(f"{before[min(before)]} exists: name another OUT, or give --overwrite")
+            raise VideoError(
+                f"{before[min(before)]} exists: name another output, or give --overwrite"
+            )
         others = (
             set(visible_files(self.folder, self.folder.iterdir()))
             if self.folder.is_dir()

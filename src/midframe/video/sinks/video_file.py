@@ -64,8 +64,8 @@ class VideoFileTarget:
         if container_format(self.path.suffix) in IN_MILLISECONDS and job.timeline.rate > 1000:
             raise VideoError(
                 f"{self.path.suffix} files hold up to 1000 frames per second, not "
-                f"{float(job.timeline.rate):.0f}: "
-                "name an OUT of .mp4, or choose a lower --factor or --fps"
+                f"{float(job.timeline.rate):.0f}: name an .mp4 file, or choose a lower --factor or "
+                "--fps"
             )
         return choose_encoding(
             job.picture,
