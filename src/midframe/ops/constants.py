@@ -8,13 +8,13 @@ from torch import Tensor
 
 
 def constant(values: tuple[Any, ...], device: torch.device) -> Tensor:
-    """Return numbers, or tuples of them, as a tensor on a device, which is copied there once.
+    """Return numbers, or tuples of them, as a tensor on a device; it is copied there once and
+    cached.
 
     CUDA graphs capture no copies from the host, and each copy waits for the device.
     """
-    if (
-        torch.compiler.is_compiling() or torch.compiler.is_exporting()
-    ):  # tensors of a trace cannot be used after it
+    # tensors of a trace cannot be used after it
+    if torch.compiler.is_compiling() or torch.compiler.is_exporting():
         return torch.tensor(values, device=device)
     return _cached(values, device)
 

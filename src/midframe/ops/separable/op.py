@@ -83,7 +83,7 @@ class Implementation(Protocol):
     Shapes are as in `separable_convolution`.
     """
 
-    def serves(self, frame: Tensor, kernel: Tensor, /) -> bool:
+    def supports(self, frame: Tensor, kernel: Tensor, /) -> bool:
         """Return whether it supports such tensors."""
 
     def separable_forward(self, frame: Tensor, vertical: Tensor, horizontal: Tensor) -> Tensor:
@@ -117,7 +117,7 @@ def load_triton() -> Implementation:
 def _implementation(frame: Tensor, kernel: Tensor) -> Implementation:
     """Return the implementation for these tensors."""
     fast = for_device({"cpu": load_halide, "cuda": load_triton}, frame.device)
-    return fast if fast is not None and fast.serves(frame, kernel) else reference
+    return fast if fast is not None and fast.supports(frame, kernel) else reference
 
 
 @torch.library.custom_op("midframe::separable_convolution", mutates_args=())
@@ -158,7 +158,7 @@ def _(gradient: Tensor, frame: Tensor, vertical: Tensor, horizontal: Tensor) -> 
     return frame.new_empty(frame.shape)
 
 
-def _remember(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]  # torch.library's context
+def _save_context(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]  # torch.library's context
     ctx.save_for_backward(*inputs)
 
 
@@ -173,4 +173,4 @@ def _backward(ctx, gradient: Tensor):  # type: ignore[no-untyped-def]  # torch.l
     return frame_gradient, tall, wide
 
 
-_separable.register_autograd(_backward, setup_context=_remember)
+_separable.register_autograd(_backward, setup_context=_save_context)

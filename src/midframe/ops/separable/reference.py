@@ -10,7 +10,7 @@ from torch import Tensor
 from midframe.ops.accumulation import to_accumulation_type
 
 
-def serves(*tensors: Tensor) -> bool:
+def supports(*tensors: Tensor) -> bool:
     """Return True: PyTorch supports any floating type on any device."""
     return True
 

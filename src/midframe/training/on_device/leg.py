@@ -129,12 +129,12 @@ def learning_rate(config: LegConfig, count: int, done: float) -> float:
 
 def create_network(config: LegConfig) -> FlowSep:
     """Create the network, with the weights that `init_from` names."""
-    form = build_config("flowsep", config.network)
+    expected = build_config("flowsep", config.network)
     if not config.init_from:
-        return FlowSep(form)
+        return FlowSep(expected)
     model = load_model(config.init_from)
     assert isinstance(model, FlowSep), "training on the device supports only FlowSep"
-    model = model if model.config == form else widen(model, form)
+    model = model if model.config == expected else widen(model, expected)
     return model.float().train().requires_grad_(True)
 
 
