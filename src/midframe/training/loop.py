@@ -27,6 +27,7 @@ from midframe.models.network import Network
 from midframe.training.config import TrainConfig
 from midframe.training.dead_relu import ReluActivity
 from midframe.training.losses import ColourLoss
+from midframe.training.mean_weights import average_weights
 from midframe.training.muon import Muon
 from midframe.training.objectives import OBJECTIVES, Batch, Objective
 from midframe.training.precision import training_precision
@@ -251,19 +252,6 @@ def _create_network(config: TrainConfig) -> Network:
     return model
 
 
-def _average_weights(models: list[Network]) -> Network:
-    """Return the first network with the mean weights of all."""
-    first, *others = models
-    if any((type(other), other.config) != (type(first), first.config) for other in others):
-        raise ConfigError(
-            "init_from names networks with different configs: they cannot be averaged"
-        )
-    states = [model.state_dict() for model in models]
-    mean = {name: torch.stack([state[name] for state in states]).mean(0) for name in states[0]}
-    first.load_state_dict(mean)
-    return first
-
-
 def _build_or_load(config: TrainConfig) -> Network:
     if not config.init_from:
         try:
@@ -271,7 +259,7 @@ def _build_or_load(config: TrainConfig) -> Network:
         except (ValueError, TypeError) as error:
             raise ConfigError(f"network is {config.network}: {error}") from error
     names = [name.strip() for name in config.init_from.split(",")]
-    model = _average_weights([load_model(name) for name in names])
+    model = average_weights([load_model(name) for name in names])
     if config.network:
         model = _change_form(model, config)
     return model.train().requires_grad_(True)

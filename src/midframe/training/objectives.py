@@ -10,7 +10,7 @@ from torch.nn import functional
 from midframe.models.adaconv import MARGIN, STRIDE, AdaConv
 from midframe.models.flowsep import FlowSep
 from midframe.models.network import Network
-from midframe.models.sepconv import SepConv, kernel_sum
+from midframe.models.sepconv import SeparableKernels, SepConv, kernel_sum
 from midframe.ops import adaptive_convolution
 from midframe.training.flow_supervision import flow_loss, kernel_flow_loss, score_flow_loss
 from midframe.training.losses import CENTRE, NEIGHBOURS, ColourLoss, l1, neighbours
@@ -78,7 +78,7 @@ class SepConvObjective(Objective):
         interpolated = self.model.synthesise(batch.first, batch.second, kernels)
         loss, terms = self.colour_loss(interpolated.float(), batch.middle)
         if self.kernel_sum_penalty:
-            excess = functional.relu(kernel_sum(kernels).log().abs() - SUM_TOLERANCE).mean()
+            excess = kernel_sum_excess(kernels)
             loss = loss + self.kernel_sum_penalty * excess
             terms = {**terms, "kernel_sum_penalty": excess.detach()}
         if supervision_weight == 0 or batch.flows is None or batch.confidence is None:
@@ -86,6 +86,11 @@ class SepConvObjective(Objective):
         supervision = kernel_flow_loss(kernels, batch.flows, batch.confidence)
         terms = {**terms, "flow_supervision": supervision.detach()}
         return loss + supervision_weight * supervision, terms
+
+
+def kernel_sum_excess(kernels: SeparableKernels) -> Tensor:
+    """Return the mean by which |log(kernel sum)| exceeds the tolerance, a scalar."""
+    return functional.relu(kernel_sum(kernels).log().abs() - SUM_TOLERANCE).mean()
 
 
 class FlowSepObjective(Objective):

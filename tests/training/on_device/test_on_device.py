@@ -2,14 +2,20 @@
 
 import copy
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
+from midframe.errors import ConfigError
+from midframe.models.checkpoint import load_model
 from midframe.models.flowsep import FlowSep, FlowSepConfig
+from midframe.models.sepconv import SepConv, SepConvConfig
 from midframe.training.muon import Muon
 from midframe.training.on_device import clips as clips_module
 from midframe.training.on_device import cutting_cuda
@@ -17,12 +23,18 @@ from midframe.training.on_device.clips import ClipBank, fade, recolour
 from midframe.training.on_device.crops import Crops
 from midframe.training.on_device.cutting import Places, cut_reference
 from midframe.training.on_device.decoding import Clip, choose_pieces, read_clip, usable_starts
-from midframe.training.on_device.leg import learning_rate, train_leg
+from midframe.training.on_device.leg import (
+    create_network,
+    learning_rate,
+    loss_weights,
+    train_leg,
+)
 from midframe.training.on_device.leg_config import LegConfig
+from midframe.training.on_device.leg_data import LegData
 from midframe.training.on_device.optimiser import GraphedMuon
 from midframe.training.on_device.overlays import Overlays
 from midframe.training.on_device.photographs import Photographs, read_squares
-from midframe.training.on_device.step import StepShape
+from midframe.training.on_device.step import GraphedStep, StepShape
 
 CPU = torch.device("cpu")
 TINY = {
@@ -169,7 +181,8 @@ def test_overlays_are_static_in_some_samples_and_move_in_others() -> None:
     assert float(none.middle.max()) == 0
 
 
-def test_the_graphed_optimiser_takes_the_steps_of_muon() -> None:
+@pytest.mark.parametrize("max_layer_gain", [0.0, 0.9])
+def test_the_graphed_optimiser_takes_the_steps_of_muon(max_layer_gain: float) -> None:
     torch.manual_seed(5)
     model = FlowSep(FlowSepConfig(**TINY))
     twin = copy.deepcopy(model)
@@ -178,7 +191,8 @@ def test_the_graphed_optimiser_takes_the_steps_of_muon() -> None:
     for own, other in zip(twin.parameters(), model.parameters(), strict=True):
         own.grad = other.grad.clone()  # type: ignore[union-attr]
     before = [weights.detach().clone() for weights in model.parameters()]
-    graphed, plain = GraphedMuon(model, 0.01), Muon(twin.parameters(), lr=1e-3, weight_decay=0.01)
+    options = {"weight_decay": 0.01, "max_layer_gain": max_layer_gain}
+    graphed, plain = GraphedMuon(model, **options), Muon(twin.parameters(), lr=1e-3, **options)
     graphed.rate.fill_(1e-3)
     torch.nn.utils.clip_grad_norm_(twin.parameters(), 1.0)
     graphed.step()
@@ -234,14 +248,91 @@ def test_a_leg_trains_and_the_next_one_resumes_it(tmp_path: Path) -> None:
         shapes=(StepShape(32, (2, 1), border=4), StepShape(64, (1, 1), border=4, scale=2)),
         seconds=3600.0,
         steps=4,
+        snapshots=1,
     )
     entries: list[dict[str, object]] = []
     scores = train_leg(config, tmp_path / "run", CPU, entries.append)
     assert scores.keys() == {"near_psnr", "far_psnr", "sharpness"}
     assert any("losses" in entry for entry in entries)
     assert json.loads((tmp_path / "run" / "config.json").read_text())["network"]["taps"] == 3
+    half, whole = (
+        load_file(tmp_path / "run" / f"flowsep{each}.safetensors") for each in ("-1", "")
+    )
+    assert half.keys() == whole.keys()
+    assert any((half[name] != whole[name]).any() for name in whole)
     again = LegConfig(
         **{**config.__dict__, "resume_from": str(tmp_path / "run"), "seconds": 0.0}
     )  # no step
     resumed = train_leg(again, tmp_path / "next", CPU, entries.append)
     assert resumed == scores
+
+
+def test_a_leg_trains_sepconv_on_middle_frames(tmp_path: Path) -> None:
+    (tmp_path / "clips").mkdir()
+    video(tmp_path / "clips" / "one.avi", 0)
+    (tmp_path / "clips" / "READY").touch()
+    photograph(tmp_path / "photo.png")
+    config = LegConfig(
+        clips=(str(tmp_path / "clips"),),
+        photographs=(str(tmp_path),),
+        validation=str(tmp_path / "clips"),
+        model="sepconv",
+        network={"taps": 5, "widths": (4, 6, 8), "slope": 0.1},
+        shapes=(StepShape(48, (2, 1), border=4),),
+        max_layer_gain=1.4142,
+        kernel_sum_penalty=1e-3,
+        seconds=3600.0,
+        steps=3,
+    )
+    entries: list[dict[str, object]] = []
+    scores = train_leg(config, tmp_path / "run", CPU, entries.append)
+    assert load_model(tmp_path / "run" / "sepconv.safetensors").config.slope == 0.1
+    again = replace(config, resume_from=str(tmp_path / "run"), seconds=0.0)
+    assert train_leg(again, tmp_path / "next", CPU, entries.append) == scores
+    data = LegData(config, CPU)
+    data.add_ready(wait=True)
+    times = {any_time: set[float]() for any_time in (False, True)}
+    for data.any_time in (False, True):
+        for _ in range(8):
+            times[data.any_time] |= set(data.draw_batch(config.shapes[0]).t.tolist())
+    assert times[False] == {0.5}
+    assert len(times[True]) > 1
+
+
+def test_the_loss_of_a_sepconv_step_falls() -> None:
+    torch.manual_seed(1)
+    model = SepConv(SepConvConfig(taps=5, widths=(4, 6, 8), slope=0.1))
+    for weights in model.parameters():
+        weights.grad = torch.zeros_like(weights)
+    optimiser = GraphedMuon(model, 0.0)
+    step = GraphedStep(model, optimiser, StepShape(32, (2, 0), border=4))
+    step.loss_weights.copy_(torch.tensor([1.0, 0.0, 0.0, 1e-3]))
+    optimiser.rate.fill_(2e-3)
+    crops = step.random_crops()
+    moved = Crops(crops.first, crops.first.roll(1, -1), crops.first.roll(2, -1), crops.t)
+    losses = []
+    for _ in range(30):
+        step.run(moved)
+        losses.append(step.mean_losses()["l1"])
+    assert losses[-1] < 0.8 * losses[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": "adaconv"}, "choose from flowsep, sepconv"),
+        (
+            {"model": "sepconv", "init_from": "flowsep", "shapes": (StepShape(64, (1, 0)),)},
+            "weights of another network",
+        ),
+        ({"model": "sepconv", "shapes": (StepShape(64, (1, 0), scale=2),)}, "only flowsep"),
+    ],
+)
+def test_settings_of_another_network_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        create_network(LegConfig(**changes))
+
+
+def test_an_unknown_loss_is_refused() -> None:
+    with pytest.raises(ConfigError, match="no loss census: choose from l1, laplacian, mse"):
+        loss_weights(LegConfig(loss={"census": 1.0}))

@@ -1,4 +1,4 @@
-"""Train FlowSep with the whole dataset in the memory of one GPU.
+"""Train FlowSep or SepConv with the whole dataset in the memory of one GPU.
 
 `leg.py` is the loop. Clips, photographs and overlays are stored on the device as bytes (`clips.py`,
 `photographs.py`, `overlays.py`); crops are cut and synthetic motion is rendered there; a training

@@ -21,7 +21,7 @@ from midframe.training.on_device.step import StepShape
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        description="Train FlowSep for one leg, with all data on the device."
+        description="Train a network for one leg, with all data on the device."
     )
     parser.add_argument("settings", type=Path, help="TOML file with the fields of LegConfig")
     parser.add_argument("--run", type=Path, required=True, help="output folder")

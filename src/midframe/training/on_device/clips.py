@@ -101,17 +101,20 @@ class ClipBank:
             maps.append(functional.avg_pool2d(difference[None, None], CELL)[0, 0])
         return torch.stack(maps)
 
-    def sample(self, count: int, size: int, target: int | None = None) -> Crops:
+    def sample(
+        self, count: int, size: int, target: int | None = None, *, any_time: bool = True
+    ) -> Crops:
         """Draw random crops, augmented as in `midframe.data.augment`, preferably with motion.
 
         Args:
             count: N.
             size: size of the crops in pixels of the clips, one of `sizes`.
             target: S, the size that the crops are downscaled to; None for no downscaling.
+            any_time: in some samples, t is not 1/2.
         """
         target = target or size
         clip, frame, y, x = self._places(count, size)
-        order, t = self._order(count)
+        order, t = self._order(count, MIDDLE_PROBABILITY if any_time else 1.0)
         height, width = self.height[clip], self.width[clip]
         room = torch.stack((height, width)) - size
         limit = torch.minimum(torch.full_like(room, round(MAX_SHIFT * size / target)), room // 2)
@@ -148,9 +151,11 @@ class ClipBank:
         best = (weight.log() + noise).topk(count).indices
         return clip[best], frame[best], y[best], x[best]
 
-    def _order(self, count: int) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor]:
+    def _order(
+        self, count: int, middle_probability: float
+    ) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor]:
         """Choose the first, middle and second frame of the window; return them and t."""
-        halfway = self._rand(count) < MIDDLE_PROBABILITY
+        halfway = self._rand(count) < middle_probability
         reach = 1 + (self._rand(count) * (WINDOW // 2)).long()
         centre = torch.full_like(reach, WINDOW // 2)
         span = 2 + (self._rand(count) * (WINDOW - 2)).long()

@@ -1,5 +1,6 @@
 """Train for one leg: on one device, until a deadline; the next leg resumes it."""
 
+import copy
 import json
 import logging
 import math
@@ -13,19 +14,23 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from midframe.errors import ConfigError
 from midframe.models.checkpoint import build_config, channels_last, load_model, save_model
 from midframe.models.flowsep import FlowSep
 from midframe.models.flowsep.net2net import widen
+from midframe.models.sepconv import SepConv
 from midframe.outputs import atomic_write
 from midframe.training.on_device.leg_config import LegConfig
 from midframe.training.on_device.leg_data import LegData, choose
 from midframe.training.on_device.optimiser import GraphedMuon
-from midframe.training.on_device.step import GraphedStep
+from midframe.training.on_device.step import LOSSES, GraphedStep
 from midframe.training.on_device.validation import read_triplets, validate
 
 log = logging.getLogger(__name__)
 Report = Callable[[dict[str, Any]], None]
 
+MODELS: dict[str, type[FlowSep] | type[SepConv]] = {"flowsep": FlowSep, "sepconv": SepConv}
+"""Networks that a leg can train."""
 EMA_FILE = "average.safetensors"
 """Moving average of the weights in full precision."""
 WEIGHTS_FILE = "weights.safetensors"
@@ -57,11 +62,12 @@ def train_leg(
     data = LegData(config, device)
     data.add_ready()  # starts reading
     model = create_network(config).to(device)
+    data.any_time = model.any_time
     channels_last(model)
     for weights in model.parameters():
         weights.grad = torch.zeros_like(weights)
-    optimiser = GraphedMuon(model, config.weight_decay)
-    ema_model = channels_last(FlowSep(model.config).to(device)).requires_grad_(False).eval()
+    optimiser = GraphedMuon(model, config.weight_decay, config.max_layer_gain)
+    ema_model = channels_last(copy.deepcopy(model)).requires_grad_(False).eval()
     triplets = read_triplets(Path(config.validation)) if config.validation else []
     steps = [GraphedStep(model, optimiser, shape) for shape in config.shapes]
     report({"parameters": sum(w.numel() for w in model.parameters()), "triplets": len(triplets)})
@@ -78,11 +84,12 @@ def train_leg(
     report({"validation": scores, "done": 0.0})
 
     for step in steps:
-        step.loss_weights.copy_(torch.tensor(config.loss))
+        step.loss_weights.copy_(loss_weights(config))
     begin = time.time()
     end = min(begin + config.seconds, config.deadline or math.inf)
     count = 0
     reported = validated = begin
+    snapshots = 0
     crops = 0  # since the last report
     while (now := time.time()) < end and not (config.steps and count == config.steps):
         done = max((now - begin) / (end - begin), count / config.steps if config.steps else 0.0)
@@ -94,6 +101,10 @@ def train_leg(
         crops += sum(step.shape.batch)
         if count % 8 == 0:
             _synchronise(device)  # limits how far the CPU runs ahead, past the deadline
+        if snapshots < config.snapshots and done >= (snapshots + 1) / (config.snapshots + 1):
+            snapshots += 1
+            path = folder / f"{config.model}-{snapshots}.safetensors"
+            save_average(ema_model, optimiser, path, config)
         if now - reported > config.report_every:
             if frames := data.add_ready():
                 report({"frames": frames, "GiB": _memory(device)})
@@ -127,36 +138,67 @@ def learning_rate(config: LegConfig, count: int, done: float) -> float:
     return rate
 
 
-def create_network(config: LegConfig) -> FlowSep:
-    """Create the network, with the weights that `init_from` names."""
-    expected = build_config("flowsep", config.network)
+def loss_weights(config: LegConfig) -> Tensor:
+    """Return the weight of each of `LOSSES`.
+
+    Raises:
+        ConfigError: an unknown loss.
+    """
+    *names, penalty = LOSSES
+    if unknown := sorted(set(config.loss) - set(names)):
+        raise ConfigError(f"no loss {', '.join(unknown)}: choose from {', '.join(names)}")
+    weights = {**config.loss, penalty: config.kernel_sum_penalty}
+    return torch.tensor([weights.get(name, 0.0) for name in LOSSES])
+
+
+def create_network(config: LegConfig) -> FlowSep | SepConv:
+    """Create the network, with the weights that `init_from` names.
+
+    Raises:
+        ConfigError: another network than FlowSep or SepConv, weights of another network, or shapes
+            that SepConv does not support.
+    """
+    if config.model not in MODELS:
+        raise ConfigError(f"model is {config.model!r}: choose from {', '.join(MODELS)}")
+    if config.model == "sepconv" and any(shape.scale > 1 for shape in config.shapes):
+        raise ConfigError("`shapes` has a scale above 1, which only flowsep supports: drop it")
+    network_config = build_config(config.model, config.network)
     if not config.init_from:
-        return FlowSep(expected)
+        return MODELS[config.model](network_config)
     model = load_model(config.init_from)
-    assert isinstance(model, FlowSep), "training on the device supports only FlowSep"
-    model = model if model.config == expected else widen(model, expected)
+    if isinstance(model, FlowSep) and config.model == "flowsep" and model.config != network_config:
+        model = widen(model, network_config)
+    if not isinstance(model, MODELS[config.model]) or model.config != network_config:
+        raise ConfigError(f"init_from: {config.init_from} are weights of another network")
     return model.float().train().requires_grad_(True)
 
 
 def save(
-    ema_model: FlowSep,
-    model: FlowSep,
+    ema_model: FlowSep | SepConv,
+    model: FlowSep | SepConv,
     optimiser: GraphedMuon,
     folder: Path,
     config: LegConfig,
 ) -> None:
     """Write the averaged weights in half precision, and everything that the next leg needs."""
-    with torch.no_grad():
-        for own, mean in zip(ema_model.parameters(), optimiser.average, strict=True):
-            own.copy_(mean)
-    save_model(ema_model, folder / "flowsep.safetensors", {"leg": asdict(config)})
+    save_average(ema_model, optimiser, folder / f"{config.model}.safetensors", config)
     names = [name for name, _ in model.named_parameters()]
     _save(dict(zip(names, optimiser.average, strict=True)), folder / EMA_FILE)
     _save(dict(model.named_parameters()), folder / WEIGHTS_FILE)
     _save(optimiser.state(), folder / STATE_FILE)
 
 
-def resume(model: FlowSep, optimiser: GraphedMuon, folder: Path) -> None:
+def save_average(
+    ema_model: FlowSep | SepConv, optimiser: GraphedMuon, path: Path, config: LegConfig
+) -> None:
+    """Write the averaged weights in half precision."""
+    with torch.no_grad():
+        for own, mean in zip(ema_model.parameters(), optimiser.average, strict=True):
+            own.copy_(mean)
+    save_model(ema_model, path, {"leg": asdict(config)})
+
+
+def resume(model: FlowSep | SepConv, optimiser: GraphedMuon, folder: Path) -> None:
     """Restore the weights and the state that an earlier leg wrote."""
     weights = load_file(folder / WEIGHTS_FILE)
     average = load_file(folder / EMA_FILE)

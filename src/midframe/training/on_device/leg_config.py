@@ -16,12 +16,14 @@ class LegConfig:
     """Folders of photographs."""
     validation: str = ""
     """Folder of held-out videos."""
+    model: str = "flowsep"
+    """Name of the network: flowsep or sepconv."""
     init_from: str = ""
-    """Initial weights, of a network of this config or of a smaller one."""
+    """Initial weights, of a network of this config or, for FlowSep, of a smaller one."""
     resume_from: str = ""
     """Folder of an earlier leg."""
     network: dict[str, Any] = field(default_factory=dict)
-    """Fields of `FlowSepConfig` that differ from its defaults."""
+    """Fields of the network's config that differ from its defaults."""
     shapes: tuple[StepShape, ...] = (
         StepShape(192, (44, 20), probability=0.5),
         StepShape(384, (14, 8), scale=2, probability=0.3),
@@ -42,8 +44,12 @@ class LegConfig:
     """Fraction of the time over which the learning rate decays to 0 along a cosine."""
     ema_decay: float = 0.999
     """Decay of the moving average of the weights."""
-    loss: tuple[float, float, float] = (1.0, 0.3, 0.0)
-    """Weights of l1, laplacian and mse."""
+    max_layer_gain: float = 0.0
+    """Maximum gain of a layer, see `midframe.training.muon.Muon`; 0: no limit."""
+    loss: dict[str, float] = field(default_factory=lambda: {"l1": 1.0, "laplacian": 0.3})
+    """Weights of the losses l1, laplacian and mse."""
+    kernel_sum_penalty: float = 0.0
+    """Weight of the penalty on SepConv's kernel sums, see `midframe.training.objectives`."""
     seconds: float = 60.0
     """Duration of the leg."""
     steps: int = 0
@@ -54,4 +60,7 @@ class LegConfig:
     """Seconds between reports of the losses."""
     validate_every: float = 60.0
     """Seconds between validations."""
+    snapshots: int = 0
+    """Number of snapshots of the averaged weights, at equal intervals during the leg; see
+    `midframe.training.mean_weights`."""
     seed: int = 1

@@ -25,6 +25,8 @@ class LegData:
     def __init__(self, config: LegConfig, device: torch.device) -> None:
         self.config = config
         self.device = device
+        self.any_time = True
+        """Draw middle frames at any time, not only halfway."""
         self.sizes = [
             round(shape.size * factor) for shape in config.shapes for factor in config.reductions
         ]
@@ -76,7 +78,9 @@ class LegData:
                     "no photographs: name a folder in `photographs`, or draw 0 of them in `shapes`"
                 )
             motion = 0.18 if shape.size < 300 else 0.26
-            crops = self.photographs.sample(of_photographs, shape.size, motion)
+            crops = self.photographs.sample(
+                of_photographs, shape.size, motion, any_time=self.any_time
+            )
             sources.append(self.overlays.composite(crops, self.config.overlays[1]))
         return concatenate(sources)
 
@@ -87,7 +91,7 @@ class LegData:
             serving = [bank for bank in self.banks if bank.has_crops(each)]
             if serving:
                 bank = serving[choose([math.sqrt(len(bank.flat)) for bank in serving])]
-                return bank.sample(count, each, size)
+                return bank.sample(count, each, size, any_time=self.any_time)
         raise ConfigError(
             f"no clip is large enough for crops of {size} pixels: use smaller `shapes`"
         )

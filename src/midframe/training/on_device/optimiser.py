@@ -24,9 +24,10 @@ class GraphedMuon:
     Args:
         model: the network to train; the gradients of its parameters must exist.
         weight_decay: weights shrink by this fraction, times the learning rate, per step.
+        max_layer_gain: as in `Muon`.
     """
 
-    def __init__(self, model: nn.Module, weight_decay: float) -> None:
+    def __init__(self, model: nn.Module, weight_decay: float, max_layer_gain: float = 0.0) -> None:
         self.parameters: list[Tensor] = list(model.parameters())
         device = self.parameters[0].device
         self.matrices = [weights for weights in self.parameters if weights.ndim > 1]
@@ -41,6 +42,7 @@ class GraphedMuon:
         self.decay = torch.ones((), device=device)
         """Decay of the moving average; to be filled before each step."""
         self.weight_decay = weight_decay
+        self.max_layer_gain = max_layer_gain
         self.groups = _groups(self.matrices)
 
     @torch.no_grad()
@@ -56,6 +58,8 @@ class GraphedMuon:
         torch._foreach_mul_(self.parameters, 1 - self.rate * self.weight_decay)
         self._step_vectors()
         self._step_matrices()
+        if self.max_layer_gain:
+            self._limit_gains()
         torch._foreach_zero_(gradients)
         difference = torch._foreach_sub(self.parameters, self.average)
         torch._foreach_mul_(difference, 1 - self.decay)
@@ -93,6 +97,14 @@ class GraphedMuon:
                     change = change.mT
                 change = change.reshape(weights.shape) * (ADAMW_RMS * math.sqrt(max(height, width)))
                 weights.sub_((change * self.rate).to(weights.dtype))
+
+    def _limit_gains(self) -> None:
+        norms = torch._foreach_norm(self.matrices)
+        limits = [
+            self.max_layer_gain * math.sqrt(len(weights)) / norm
+            for weights, norm in zip(self.matrices, norms, strict=True)
+        ]
+        torch._foreach_mul_(self.matrices, torch._foreach_clamp_max(limits, 1.0))
 
     def reset(self) -> None:
         """Set the state to zero, as before the first step."""

@@ -50,7 +50,9 @@ class Photographs:
     def __len__(self) -> int:
         return len(self.images)
 
-    def sample(self, count: int, size: int, max_motion: float = 0.18) -> Crops:
+    def sample(
+        self, count: int, size: int, max_motion: float = 0.18, *, any_time: bool = True
+    ) -> Crops:
         """Render samples.
 
         Args:
@@ -58,12 +60,12 @@ class Photographs:
             size: S in pixels.
             max_motion: maximum motion of a layer from the middle to either end, per axis, as a
                 fraction of the size.
+            any_time: in half of the samples, t is a multiple of 1/6 instead of 1/2.
         """
         device = self.device
         sixths = (1 + (torch.rand(count, device=device) * 5).floor()) / 6
-        t = torch.where(
-            torch.rand(count, device=device) < 0.5, torch.full_like(sixths, 0.5), sixths
-        )
+        halfway = torch.rand(count, device=device) < (0.5 if any_time else 1.0)
+        t = torch.where(halfway, torch.full_like(sixths, 0.5), sixths)
         times = [-torch.ones_like(t), 2 * t - 1, torch.ones_like(t)]
         background, _ = self._layer(count, size, times, max_motion)
         foreground, places = self._layer(count, size, times, max_motion)

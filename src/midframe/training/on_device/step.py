@@ -1,20 +1,22 @@
-"""Run training steps of FlowSep, captured as one CUDA graph per crop size."""
+"""Run training steps, captured as one CUDA graph per crop size."""
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from midframe.models.flowsep import FlowSep
 from midframe.models.flowsep.steps import PlainSteps
-from midframe.training.losses import laplacian
+from midframe.models.sepconv import SepConv
+from midframe.training.losses import l1, laplacian, mse
+from midframe.training.objectives import kernel_sum_excess
 from midframe.training.on_device.crops import Crops
 from midframe.training.on_device.optimiser import GraphedMuon
 
 WARM_UP_RUNS = 3
 """Runs before the capture, in which libraries allocate memory and choose kernels."""
-LOSSES = "l1", "laplacian", "mse"
+LOSSES = "l1", "laplacian", "mse", "kernel_sum_penalty"
+"""Names of the losses; the last one is 0 for FlowSep."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,11 @@ class StepShape:
     probability: float = 1.0
     """Probability of this shape per step."""
 
+    @property
+    def inner(self) -> slice:
+        """Return the range of rows and columns that the loss uses."""
+        return slice(self.border, self.size - self.border)
+
 
 class GraphedStep:
     """Run forward, backward and optimiser step for crops of one shape.
@@ -43,7 +50,7 @@ class GraphedStep:
         shape: the sizes.
     """
 
-    def __init__(self, model: FlowSep, optimiser: GraphedMuon, shape: StepShape) -> None:
+    def __init__(self, model: FlowSep | SepConv, optimiser: GraphedMuon, shape: StepShape) -> None:
         self.model = model
         self.optimiser = optimiser
         self.shape = shape
@@ -89,22 +96,14 @@ class GraphedStep:
             self._compute()
 
     def _compute(self) -> None:
-        first, middle, second, t = self.inputs
-        border, end = self.shape.border, self.shape.size - self.shape.border
-        with torch.autocast(first.device.type, torch.bfloat16, enabled=first.is_cuda):
-            estimate = self.model.estimate(first, second, t, self.shape.scale)
-        inner = slice(border, end)
-        interpolated = PlainSteps().synthesise(
-            first,
-            second,
-            estimate.fields,
-            2 * self.shape.scale,
-            inner,
-            inner,
-            estimate.statistics.deviation,
-            resampling=self.model.config.resampling,
-        )
-        losses = _losses(interpolated.float(), middle[..., inner, inner])
+        if isinstance(self.model, FlowSep):
+            interpolated = interpolate_flowsep(self.model, self.inputs, self.shape)
+            penalty = interpolated.new_zeros(())
+        else:
+            interpolated, penalty = interpolate_sepconv(self.model, self.inputs, self.shape)
+        inner = self.shape.inner
+        truth = self.inputs.middle[..., inner, inner]
+        losses = torch.stack((*_losses(interpolated.float(), truth), penalty))
         (losses * self.loss_weights).sum().backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
         self.total += torch.cat((losses.detach(), torch.ones_like(losses[:1])))
@@ -118,11 +117,34 @@ class GraphedStep:
         }
 
 
-def _losses(interpolated: Tensor, truth: Tensor) -> Tensor:
-    return torch.stack(
-        (
-            (interpolated - truth).abs().mean(),
-            laplacian(interpolated, truth),
-            functional.mse_loss(interpolated, truth),
-        )
+def interpolate_flowsep(model: FlowSep, crops: Crops, shape: StepShape) -> Tensor:
+    """Return the inner pixels of the interpolated frames, (N, 3, s, s)."""
+    with _autocast(crops.first):
+        estimate = model.estimate(crops.first, crops.second, crops.t, shape.scale)
+    return PlainSteps().synthesise(
+        crops.first,
+        crops.second,
+        estimate.fields,
+        2 * shape.scale,
+        shape.inner,
+        shape.inner,
+        estimate.statistics.deviation,
+        resampling=model.config.resampling,
     )
+
+
+def interpolate_sepconv(model: SepConv, crops: Crops, shape: StepShape) -> tuple[Tensor, Tensor]:
+    """Return the inner pixels of the interpolated frames, (N, 3, s, s), and the kernel-sum
+    penalty."""
+    with _autocast(crops.first):
+        kernels = model.kernels(crops.first, crops.second)
+        interpolated = model.synthesise(crops.first, crops.second, kernels)
+    return interpolated[..., shape.inner, shape.inner], kernel_sum_excess(kernels)
+
+
+def _autocast(frames: Tensor) -> torch.autocast:
+    return torch.autocast(frames.device.type, torch.bfloat16, enabled=frames.is_cuda)
+
+
+def _losses(interpolated: Tensor, truth: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    return l1(interpolated, truth), laplacian(interpolated, truth), mse(interpolated, truth)

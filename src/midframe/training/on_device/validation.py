@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from midframe.media.suffixes import VIDEOS
-from midframe.models.flowsep import FlowSep
+from midframe.models.network import Network
 from midframe.training.on_device.decoding import read_clip
 
 REACHES = {"near_psnr": 1, "far_psnr": 3}
@@ -51,7 +51,7 @@ def _to_tensor(frame: np.ndarray) -> Tensor:
 
 @torch.no_grad()
 def validate(
-    ema_model: FlowSep, weights: Sequence[Tensor], triplets: Sequence[Triplet], device: torch.device
+    ema_model: Network, weights: Sequence[Tensor], triplets: Sequence[Triplet], device: torch.device
 ) -> dict[str, float]:
     """Return PSNR in dB by frame distance, and sharpness: mean Laplacian relative to the truth."""
     for own, given in zip(ema_model.parameters(), weights, strict=True):
@@ -63,7 +63,9 @@ def validate(
         first = frames[0].to(device).float() / 255
         middle = frames[1].to(device).float() / 255
         second = frames[2].to(device).float() / 255
-        interpolated = ema_model(first, second, 0.5).clamp(0, 1).mul(255).round().div(255)
+        rows, columns = (slice(0, length) for length in first.shape[2:])
+        interpolated = ema_model.render_tile(ema_model.prepare(first, second), rows, columns, 0.5)
+        interpolated = interpolated.clamp(0, 1).mul(255).round().div(255)
         error = float((interpolated - middle).square().mean())
         scores[name].append(-10 * math.log10(max(error, 1e-10)))
         scores["sharpness"].append(float(_detail(interpolated) / _detail(middle)))
