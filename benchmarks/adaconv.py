@@ -121,14 +121,15 @@ def _one_batch(model: AdaConv) -> Tensor:
 def whole_frame(device: str) -> None:
     """Print the time of a 1280x720 frame with fresh weights, in the precision that is chosen on its
     own."""
-    tool = Interpolator(AdaConv(), device=device)
-    first, second = torch.rand(2, 1, 3, 720, 1280, device=tool.device)
+    interpolator = Interpolator(AdaConv(), device=device)
+    first, second = torch.rand(2, 1, 3, 720, 1280, device=interpolator.device)
     if device == "cuda":
-        tool.middle(first, second)  # kernels are compiled
+        interpolator.middle(first, second)  # kernels are compiled
     start = time.perf_counter()
-    tool.middle(first, second).cpu()
+    interpolator.middle(first, second).cpu()
     print(
-        f"1280x720 on {device}, {tool.precision}: {time.perf_counter() - start:.1f} s", flush=True
+        f"1280x720 on {device}, {interpolator.precision}: {time.perf_counter() - start:.1f} s",
+        flush=True,
     )
 
 

@@ -63,8 +63,8 @@ def main() -> None:
     parser.add_argument("--most", type=int, default=24)
     options = parser.parse_args()
     shards = open_shards(options.dataset, "validation_frames")
-    tool = Interpolator(options.model)
-    model = tool.model
+    interpolator = Interpolator(options.model)
+    model = interpolator.model
     assert isinstance(model, FlowSep)
     model.falls_back = False
     moving, cuts = [], []
@@ -72,7 +72,7 @@ def main() -> None:
     for index in range(min(options.most, len(shards))):
         count = shards.frame_count(index)
         frames = [
-            to_tensor(frame, tool.device)
+            to_tensor(frame, interpolator.device)
             for frame in shards.read_frames(index, (0, count // 2, count - 1))
         ]
         moving.append(look(model, frames[0], frames[2], frames[1]))

@@ -112,11 +112,11 @@ def profile(work: Callable[[], object]) -> tuple[int, float]:
     return len(kernels), sum(each.self_device_time_total for each in kernels) / 1000
 
 
-def report(tool: Interpolator, model: str, first: Array, second: Array, rates: Any) -> None:
+def report(interpolator: Interpolator, model: str, first: Array, second: Array, rates: Any) -> None:
     """Print the line of a network and a size."""
-    device = tool.device
-    arrays = milliseconds(lambda: tool.interpolate(first, second), device)
-    with tool.on_free_device() as here:
+    device = interpolator.device
+    arrays = milliseconds(lambda: interpolator.interpolate(first, second), device)
+    with interpolator.on_free_device() as here:
         tensors = [to_tensor(each, device) for each in (first, second)]
 
         def on_card() -> object:
@@ -157,13 +157,13 @@ def report_files(model: str, device: str, first: Array, second: Array, frames: i
         write_clip(source, first, second, frames)
         rates = {}
         for name, kind in (("interpolated", Interpolator), ("copied", Copying)):
-            tool = kind(model, device=device)
+            interpolator = kind(model, device=device)
             for _ in range(2):  # the first one compiles
                 begin = time.perf_counter()
                 result = interpolate_video(
                     source,
                     Path(folder) / "result.mp4",
-                    model=tool,
+                    model=interpolator,
                     preset="ultrafast",
                     cut_threshold=100,
                     overwrite=True,
@@ -186,16 +186,16 @@ def main() -> None:
     parser.add_argument("--device", default="cuda")
     given = parser.parse_args()
     for model in given.model:
-        tool = Interpolator(model, device=given.device)
-        rates = measure_rates(tool.device, tool.precision)
+        interpolator = Interpolator(model, device=given.device)
+        rates = measure_rates(interpolator.device, interpolator.precision)
         print(
-            f"{model} on {tool.device} in {tool.precision}: {rates[0] / 1e12:.2f} T multiply-adds "
-            f"per second, {rates[1] / 1e9:.0f} GB per second"
+            f"{model} on {interpolator.device} in {interpolator.precision}: "
+            f"{rates[0] / 1e12:.2f} T multiply-adds per second, {rates[1] / 1e9:.0f} GB per second"
         )
         for size in given.sizes:
             width, height = map(int, size.split("x"))
             frames = make_frames(height, width)
-            report(tool, model, *frames, rates)
+            report(interpolator, model, *frames, rates)
             if not given.no_files:
                 report_files(model, given.device, *frames, given.frames)
 

@@ -33,7 +33,7 @@ from midframe.media.colour.conversion import from_rgb, to_rgb
 from midframe.media.reading.reader import VideoReader
 from midframe.media.writing.encoders import choose_encoding
 from midframe.models.checkpoint import build_model
-from midframe.models.flowsep import MEDIUM_FORM, FlowSep
+from midframe.models.flowsep import MEDIUM_SETTINGS, FlowSep
 from midframe.tensors import to_image, to_tensor
 from midframe.video.pipeline import interpolate_video
 
@@ -69,16 +69,16 @@ def compensate(clip: Path, count: int, *, encoded: bool) -> None:
 
 
 def stages(
-    tool: Interpolator, pictures: list[av.VideoFrame], colour: Any
+    interpolator: Interpolator, pictures: list[av.VideoFrame], colour: Any
 ) -> dict[str, Callable[[], Any]]:
     """The work on one frame, piece by piece."""
-    model = tool.model
+    model = interpolator.model
     assert isinstance(model, FlowSep)
     images = [to_rgb(picture, colour) for picture in pictures[:2]]
-    tensors = to_tensor(images[0], tool.device), to_tensor(images[1], tool.device)
+    tensors = to_tensor(images[0], interpolator.device), to_tensor(images[1], interpolator.device)
     height, width = images[0].shape[:2]
     rows, columns = slice(0, height), slice(0, width)
-    made = tool.middle(*tensors)
+    made = interpolator.middle(*tensors)
     result = to_image(made, images[0].dtype)
     with torch.inference_mode():
         prepared = model.prepare(*tensors)
@@ -93,7 +93,7 @@ def stages(
         "network": torch.inference_mode()(network),
         "operator": torch.inference_mode()(operator),
         "RGB to tensor and back": lambda: (
-            to_tensor(images[1], tool.device),
+            to_tensor(images[1], interpolator.device),
             to_image(made, images[0].dtype),
         ),
         "YUV to RGB and back": lambda: (
@@ -147,12 +147,15 @@ def main() -> None:
             "sepconv": Interpolator("sepconv"),
             "flowsep": small,
             "flowsep, medium form": Interpolator(
-                build_model("flowsep", MEDIUM_FORM)
+                build_model("flowsep", MEDIUM_SETTINGS)
             ),  # fresh weights take as long
         }
         first, second = pairs[0]
         times = in_turns(
-            {name: partial(tool.interpolate, first, second, HALF) for name, tool in tools.items()}
+            {
+                name: partial(interpolator.interpolate, first, second, HALF)
+                for name, interpolator in tools.items()
+            }
         )
         print(
             f"{first.shape[1]}x{first.shape[0]}, {torch.get_num_threads()} threads, medians of "

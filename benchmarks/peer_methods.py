@@ -80,13 +80,13 @@ def load_midframe(model: str) -> Callable[[], Peer]:
         from midframe.interpolator import Interpolator
         from midframe.ops.workers import Workers
 
-        tool = Interpolator(model, device="cpu")
+        interpolator = Interpolator(model, device="cpu")
 
         def between(frames: Sequence[Array]) -> Iterator[Array]:
-            with Workers(tool.pairs_at_once(*frames[0].shape[:2])) as workers:
-                yield from workers.map(tool.interpolate, frames[:-1], frames[1:])
+            with Workers(interpolator.pairs_at_once(*frames[0].shape[:2])) as workers:
+                yield from workers.map(interpolator.interpolate, frames[:-1], frames[1:])
 
-        return Peer(tool.interpolate, between)
+        return Peer(interpolator.interpolate, between)
 
     return load
 

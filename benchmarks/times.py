@@ -34,7 +34,10 @@ def main() -> None:
     for index in range(min(options.most, len(shards))):
         start = (shards.frame_count(index) - STEPS) // 2
         first, *truths, second = shards.read_frames(index, range(start, start + STEPS + 1))
-        made = {name: tool.interpolate_many(first, second, TIMES) for name, tool in tools.items()}
+        made = {
+            name: interpolator.interpolate_many(first, second, TIMES)
+            for name, interpolator in tools.items()
+        }
         made["average"] = [blend_images(first, second, time) for time in TIMES]
         for name, frames in made.items():
             for time, truth, frame in zip(TIMES, truths, frames, strict=True):

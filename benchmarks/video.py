@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--model", default="sepconv")
     parser.add_argument("--frames", type=int, default=12)
     options = parser.parse_args()
-    tool = Interpolator(options.model)
+    interpolator = Interpolator(options.model)
     with tempfile.TemporaryDirectory() as name:
         clip = options.clip or Path(name) / "clip.mp4"
         if not options.clip:
@@ -62,14 +62,16 @@ def main() -> None:
             ]
             length = float(options.frames / reader.rate)
         pairs = list(pairwise(frames))
-        tool.interpolate(*pairs[0])  # compiles what is compiled once
+        interpolator.interpolate(*pairs[0])  # compiles what is compiled once
         alone, whole = [], []
         for _ in range(ROUNDS):
             begin = time.perf_counter()
             for first, second in pairs:
-                tool.interpolate(first, second, Fraction(1, 2))
+                interpolator.interpolate(first, second, Fraction(1, 2))
             middle = time.perf_counter()
-            interpolate_video(clip, Path(name) / "out.mp4", model=tool, end=length, overwrite=True)
+            interpolate_video(
+                clip, Path(name) / "out.mp4", model=interpolator, end=length, overwrite=True
+            )
             alone.append(middle - begin)
             whole.append(time.perf_counter() - middle)
     height, width = frames[0].shape[:2]

@@ -122,19 +122,19 @@ def factors(found: PixelKernels, index: int) -> tuple[Array, Array]:
 
 
 @torch.inference_mode()
-def level_flows(tool: Interpolator, pair: tuple[Array, Array]) -> list[Array]:
+def level_flows(interpolator: Interpolator, pair: tuple[Array, Array]) -> list[Array]:
     """The flow to the first frame at every level, coarsest first, (2, h, w) in pixels of the
     finest level."""
-    assert isinstance(tool.model, FlowSep)
-    first, second = (to_tensor(each, tool.device) for each in pair)
-    flows = [each[0, :2].numpy() for each in tool.model.estimate(first, second, 0.5).flows]
+    assert isinstance(interpolator.model, FlowSep)
+    first, second = (to_tensor(each, interpolator.device) for each in pair)
+    flows = [each[0, :2].numpy() for each in interpolator.model.estimate(first, second, 0.5).flows]
     return [each * flows[-1].shape[2] / each.shape[2] for each in flows]
 
 
 def draw_flowsep(pair: tuple[Array, Array]) -> Figure:
     """The flows of every level of FlowSep, its other fields, and the interpolated frame."""
-    tool = Interpolator("flowsep", precision="float32")
-    flows, maps = level_flows(tool, pair), compute_maps(tool, *pair)
+    interpolator = Interpolator("flowsep", precision="float32")
+    flows, maps = level_flows(interpolator, pair), compute_maps(interpolator, *pair)
     longest = max(1.0, float(np.percentile(np.hypot(*flows[-1]), 99.5)))
     average = np.rint((pair[0].astype(float) + pair[1]) / 2).astype(np.uint8)
     figure = new_figure(2.7)
@@ -144,7 +144,7 @@ def draw_flowsep(pair: tuple[Array, Array]) -> Figure:
         title = f"flow, {flow.shape[2]}x{flow.shape[1]}"
         show(each, draw_flow_colours(flow, longest), title, interpolation="nearest")
     unit = {"vmin": 0, "vmax": 1}
-    show(axes[1, 0], tool.interpolate(*pair), "interpolated frame")
+    show(axes[1, 0], interpolator.interpolate(*pair), "interpolated frame")
     show(axes[1, 1], maps["kernels"], "kernels: distance from a delta", cmap="magma", vmin=0)
     show(axes[1, 2], maps["mask"], "mask: weight of the first frame", cmap="coolwarm", **unit)
     show(axes[1, 3], (0.5 + 4 * maps["residual"]).clip(0, 1), "residual x 4, on grey")

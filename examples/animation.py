@@ -38,12 +38,12 @@ def read(path: str, first: int, last: int) -> tuple[list[Array], Fraction]:
 
 def slowed(frames: list[Array]) -> tuple[list[Array], list[Array]]:
     """Frames repeated, and frames interpolated, `SLOWER` of each for a source frame."""
-    tool = Interpolator()
+    interpolator = Interpolator()
     times = [step / SLOWER for step in range(1, SLOWER)]
     repeated, interpolated = [], []
     for first, second in pairwise(frames):
         repeated += [first] * SLOWER
-        interpolated += [first, *tool.interpolate_many(first, second, times)]
+        interpolated += [first, *interpolator.interpolate_many(first, second, times)]
     return repeated, interpolated
 
 

@@ -27,12 +27,12 @@ PART = "85,30,130,130"
 
 if __name__ == "__main__":
     model, target = sys.argv[1:]
-    tool = midframe.Interpolator(model)
+    interpolator = midframe.Interpolator(model)
     rows = []
     for step in STEPS:
         apart = float(step / RATE / 2)
         first, truth, second = (picture(MIDDLE + side * apart) for side in (-1, 0, 1))
-        made = tool.interpolate(first, second)
+        made = interpolator.interpolate(first, second)
         values = [measure(truth, each).psnr for each in (made, average(first, second))]
         print(f"{step} frames apart: {values[0]:.2f} dB, average {values[1]:.2f} dB")
         shown = (average(first, second), truth, made, error_map(truth, made))

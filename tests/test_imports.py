@@ -32,11 +32,13 @@ MEDIA = (
 VIDEO = (
     (
         "channel",
+        "chroma",
         "disk_space",
         "duplicates",
         "lock",
         "overlays",
         "ghosts",
+        "playback",
         "segment_database",
         "static_areas",
         "timeline",
@@ -44,9 +46,9 @@ VIDEO = (
     ),
     ("lookup", "plan", "rendered_frame", "samples", "segments"),
     ("report",),
-    ("playback", "renderer"),
+    ("playback_check", "renderer"),
     ("sinks",),
-    ("job_checks", "work"),
+    ("conversion_checks", "render_job"),
     ("pieces", "pipeline"),
     ("compare",),
 )
@@ -61,7 +63,7 @@ CLUSTER = (
 SINKS = (
     ("checks", "protocol"),
     ("segment_encoder", "verification"),
-    ("rendered",),
+    ("image_results",),
     ("animation", "comparison", "image_sequence", "pipe", "video_file"),
     ("targets",),
 )

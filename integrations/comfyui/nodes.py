@@ -131,14 +131,14 @@ def retime(
     """
     if images.ndim != 4 or not len(images):
         raise ValueError(f"a batch of images (N, H, W, C) is needed, got {tuple(images.shape)}")
-    tool = load_interpolator(model, int(ensemble))
-    lookup = FrameLookup(len(images), rate or Fraction(1), options, tool.depth)
+    interpolator = load_interpolator(model, int(ensemble))
+    lookup = FrameLookup(len(images), rate or Fraction(1), options, interpolator.depth)
     contents = [lookup.content(number) for number in range(lookup.frames)]
     if not hold_last:
         contents = drop_holds(contents, len(images) - 1)
     frames = images.cpu().float()
     begins = find_cuts(frames, scene_change) if scene_change else [False] * len(frames)
-    return render(frames, contents, begins, tool)
+    return render(frames, contents, begins, interpolator)
 
 
 @lru_cache(maxsize=1)
@@ -165,7 +165,7 @@ def find_cuts(frames: Tensor, threshold: float) -> list[bool]:
 
 
 def render(
-    frames: Tensor, contents: list[FrameContent], begins: list[bool], tool: Interpolator
+    frames: Tensor, contents: list[FrameContent], begins: list[bool], interpolator: Interpolator
 ) -> Tensor:
     """Render the frames of a result.
 
@@ -173,7 +173,7 @@ def render(
         frames: of the source, (N, H, W, C).
         contents: of the frames of the result.
         begins: whether each source frame begins a new scene.
-        tool: interpolates.
+        interpolator: interpolates.
     """
     result = torch.empty(len(contents), *frames.shape[1:])
     report = progress_bar(len(contents))
@@ -188,10 +188,10 @@ def render(
     def interpolate(pair: tuple[int, list[int]]) -> list[Array]:
         source, numbers = pair
         first, second = (frames[each].contiguous().numpy() for each in (source, source + 1))
-        return tool.interpolate_many(first, second, [contents[each].t for each in numbers])
+        return interpolator.interpolate_many(first, second, [contents[each].t for each in numbers])
 
     height, width = frames.shape[1:3]
-    with Workers(tool.pairs_at_once(height, width)) as workers:
+    with Workers(interpolator.pairs_at_once(height, width)) as workers:
         jobs = workers.map(interpolate, pairs.items())
         for numbers, images in zip(pairs.values(), jobs, strict=True):
             for number, image in zip(numbers, images, strict=True):

@@ -51,10 +51,10 @@ def interpolate(
         >>> interpolate(grey, grey).shape
         (48, 64, 3)
     """
-    tool = _interpolator(model, device)
+    interpolator = _interpolator(model, device)
     if times is None:
-        return tool.interpolate(first, second)
-    return tool.interpolate_many(first, second, times)
+        return interpolator.interpolate(first, second)
+    return interpolator.interpolate_many(first, second, times)
 
 
 @cache

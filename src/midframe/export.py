@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from midframe.errors import CheckpointError, OptionError
 from midframe.models.flowsep import FlowSep
-from midframe.models.flowsep.confidence import confidence_of, fall_back, stillness
+from midframe.models.flowsep.confidence import confidence_of, fall_back, static_weight
 from midframe.models.flowsep.steps import PlainSteps
 from midframe.models.network import Network
 from midframe.outputs import atomic_write
@@ -36,9 +36,9 @@ class _Exported(nn.Module):
             small = steps.downsample(first, 2), steps.downsample(second, 2)
             confidence = confidence_of(steps.inconsistency(*small, fields))
             size = fields.shape[2], fields.shape[3]
-            still = stillness(steps.local_difference(first, second, 2, size), fields)
-            shown = fall_back(fields, confidence, still, time.view(-1, 1, 1, 1))
-            estimate = estimate._replace(fields=shown)
+            static = static_weight(steps.local_difference(first, second, 2, size), fields)
+            final_fields = fall_back(fields, confidence, static, time.view(-1, 1, 1, 1))
+            estimate = estimate._replace(fields=final_fields)
         return self.model.synthesise(first, second, estimate).clamp(0, 1)
 
 

@@ -47,9 +47,9 @@ class Interpolator:
 
     Examples:
         >>> import numpy as np
-        >>> tool = Interpolator("flowsep", device="cpu")
+        >>> interpolator = Interpolator("flowsep", device="cpu")
         >>> black = np.zeros((40, 60, 3), np.uint8)
-        >>> tool.interpolate(black, black).shape
+        >>> interpolator.interpolate(black, black).shape
         (40, 60, 3)
     """
 

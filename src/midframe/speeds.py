@@ -44,7 +44,7 @@ def measure_speeds(
     """
     found: dict[str, dict[str, float | None]] = {}
     for model in models:
-        tool = Interpolator(model, **options)
+        interpolator = Interpolator(model, **options)
         slowest = 0.0
         found[model] = {}
         for name, (height, width) in SIZES.items():
@@ -53,27 +53,27 @@ def measure_speeds(
                 continue
             if progress:
                 progress(model, name)
-            rate = measure_rate(tool, *make_frames(height, width))
+            rate = measure_rate(interpolator, *make_frames(height, width))
             slowest = 1 / (rate * height * width)
             found[model][name] = round(rate, 2)
     return found
 
 
 def measure_rate(
-    tool: Interpolator, first: Array, second: Array, seconds: float | None = None
+    interpolator: Interpolator, first: Array, second: Array, seconds: float | None = None
 ) -> float:
     """Return the number of interpolated frames per second, with parallel pairs as for a video.
 
     Args:
-        tool: interpolates.
+        interpolator: interpolates.
         first, second: the frames.
         seconds: minimum duration of the measurement; None for `MIN_SECONDS`.
     """
-    pairs = tool.pairs_at_once(*first.shape[:2])
+    pairs = interpolator.pairs_at_once(*first.shape[:2])
     with Workers(pairs) as workers:
 
         def interpolate() -> None:
-            list(workers.map(lambda _: tool.interpolate(first, second), range(pairs)))
+            list(workers.map(lambda _: interpolator.interpolate(first, second), range(pairs)))
 
         interpolate()  # compiles kernels, which each worker has for itself
         count = 0

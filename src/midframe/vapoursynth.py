@@ -87,14 +87,14 @@ def interpolate(
         raise vs.Error(f"midframe: scene_change is {scene_change}: 0 to {MAX_SCORE} is needed")
     try:
         options = RetimingOptions(factor=factor, fps=fps)
-        tool = Interpolator(
+        interpolator = Interpolator(
             model, device=device, tile=tile, scale=scale, ensemble=ensemble, precision=precision
         )
-        lookup = FrameLookup(clip.num_frames, clip.fps or None, options, tool.depth)
+        lookup = FrameLookup(clip.num_frames, clip.fps or None, options, interpolator.depth)
     except (OptionError, MidframeError) as error:
         raise vs.Error(f"midframe: {error}") from error
     marked = mark_scene_changes(clip, scene_change) if scene_change else clip
-    return _Result(marked, lookup, tool, scenes=scene_change > 0).node()
+    return _Result(marked, lookup, interpolator, scenes=scene_change > 0).node()
 
 
 def mark_scene_changes(clip: vs.VideoNode, threshold: float) -> vs.VideoNode:
@@ -140,15 +140,15 @@ class _Result:
     Args:
         clip: the source.
         lookup: finds the content of each frame.
-        tool: interpolates.
+        interpolator: interpolates.
         scenes: hold frames at scene changes.
     """
 
     def __init__(
-        self, clip: vs.VideoNode, lookup: FrameLookup, tool: Interpolator, *, scenes: bool
+        self, clip: vs.VideoNode, lookup: FrameLookup, interpolator: Interpolator, *, scenes: bool
     ) -> None:
-        self.clip, self.lookup, self.tool, self.scenes = clip, lookup, tool, scenes
-        self.workers = Workers(tool.pairs_at_once(clip.height, clip.width))
+        self.clip, self.lookup, self.interpolator, self.scenes = clip, lookup, interpolator, scenes
+        self.workers = Workers(interpolator.pairs_at_once(clip.height, clip.width))
 
     def node(self) -> vs.VideoNode:
         """Return the clip of all frames."""
@@ -177,7 +177,7 @@ class _Result:
         self._set_properties(result.props, content, begins=begins, ends=ends)
         if content.t and not (self.scenes and frames[0].props.get("_SceneChangeNext")):
             first, second = map(to_array, frames)
-            job = self.workers.submit(self.tool.interpolate, first, second, content.t)
+            job = self.workers.submit(self.interpolator.interpolate, first, second, content.t)
             write_array(result, job.result())
         return result
 

@@ -15,8 +15,8 @@ from midframe.errors import VideoError
 from midframe.media.reading.sources import identity_of
 from midframe.options import EncodingOptions, InterpolationOptions, VideoOptions
 from midframe.video.pieces import Piece, encoder_state
+from midframe.video.render_job import open_render_job, result_settings
 from midframe.video.sinks.video_file import VideoFileTarget
-from midframe.video.work import open_work, result_settings
 
 
 @pytest.fixture
@@ -34,8 +34,8 @@ def job(tmp_path: Path) -> PieceJob:
     target = VideoFileTarget(tmp_path / "out.mkv", EncodingOptions("ffv1"))
     options = VideoOptions(encoding=target.options)
     settings = result_settings(identity_of(source), Averager(), options)
-    with open_work(source, target, Averager(), options, settings) as work:
-        state = encoder_state(target.choose_encoding(work.job))
+    with open_render_job(source, target, Averager(), options, settings) as work:
+        state = encoder_state(target.choose_encoding(work.conversion))
     store = tmp_path / "store"
     store.mkdir()
     piece = Piece(range(3), state, settings)

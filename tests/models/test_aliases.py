@@ -7,7 +7,7 @@ import pytest
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from midframe.models.aliases import FORM_ALIASES, rename_form
+from midframe.models.aliases import SETTING_ALIASES, rename_settings
 from midframe.models.checkpoint import NETWORKS, build_config, build_model, load_model, save_model
 
 
@@ -35,8 +35,8 @@ def test_a_weight_file_with_former_names_is_loaded(tmp_path: Path) -> None:
 
 def test_present_names_are_left_alone() -> None:
     form = {"bidirectional_levels": 2, "taps": 5}
-    assert rename_form("flowsep", form) == form
-    assert rename_form("sepconv", {"neighbours": 2}) == {"neighbours": 2}
+    assert rename_settings("flowsep", form) == form
+    assert rename_settings("sepconv", {"neighbours": 2}) == {"neighbours": 2}
 
 
 def test_both_names_of_one_setting_are_refused() -> None:
@@ -45,7 +45,7 @@ def test_both_names_of_one_setting_are_refused() -> None:
 
 
 def test_every_alias_leads_to_a_setting() -> None:
-    for network, aliases in FORM_ALIASES.items():
+    for network, aliases in SETTING_ALIASES.items():
         _, config = NETWORKS[network]
         assert set(aliases.values()) <= set(config.__dataclass_fields__)
         assert not set(aliases) & set(config.__dataclass_fields__)

@@ -68,7 +68,7 @@ def test_views_differ_in_direction_and_in_time(pair: tuple[Tensor, Tensor]) -> N
 
 
 def test_no_two_views_are_alike(pair: tuple[Tensor, Tensor]) -> None:
-    seen = {view.of(pair[0]).numpy().tobytes() for view in Ensemble(Earlier(), 8).views}
+    seen = {view.transform(pair[0]).numpy().tobytes() for view in Ensemble(Earlier(), 8).views}
     assert len(seen) == 8
 
 

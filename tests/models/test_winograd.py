@@ -173,10 +173,10 @@ def test_features_of_few_channels_or_another_type_are_not_supported(
 ) -> None:
     monkeypatch.setattr(halide, "multiplies_bf16", lambda: able)
     features = torch.zeros(1, 16, 2, 2)
-    assert halide.serves(features)
-    assert halide.serves(features.bfloat16()) == able
-    assert not halide.serves(features[:, 1:])
-    assert not halide.serves(features.double())
+    assert halide.supports(features)
+    assert halide.supports(features.bfloat16()) == able
+    assert not halide.supports(features[:, 1:])
+    assert not halide.supports(features.double())
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from midframe.ops.activation import bias_activation, convolve, fuses, op, triton
+from midframe.ops.activation import bias_activation, can_fuse, convolve, op, triton
 
 pytest.importorskip("triton")
 SHAPES = [(1, 1, 1, 1), (2, 5, 7, 9), (3, 32, 16, 17), (1, 160, 6, 6)]
@@ -61,9 +61,9 @@ def test_the_fused_form_is_for_cuda_outside_of_exports(monkeypatch: pytest.Monke
     here, there = (
         SimpleNamespace(is_cuda=cuda, device=torch.device("cpu")) for cuda in (False, True)
     )
-    assert [fuses(each) for each in (here, there)] == [False, True]
+    assert [can_fuse(each) for each in (here, there)] == [False, True]
     monkeypatch.setattr(torch.compiler, "is_exporting", lambda: True)
-    assert [fuses(each) for each in (here, there)] == [False, False]
+    assert [can_fuse(each) for each in (here, there)] == [False, False]
 
 
 @pytest.mark.parametrize("supported", [True, False])
@@ -72,9 +72,9 @@ def test_outputs_that_triton_supports_are_given_to_it(
 ) -> None:
     assert op.load_triton() is triton
     fused = SimpleNamespace(
-        serves=lambda _: supported, bias_activation=lambda *given: ("fused", given)
+        supports=lambda _: supported, bias_activation=lambda *given: ("fused", given)
     )
-    monkeypatch.setattr(op, "fuses", lambda _: True)
+    monkeypatch.setattr(op, "can_fuse", lambda _: True)
     monkeypatch.setattr(op, "for_device", lambda loaders, _: loaders["cuda"] and fused)
     outputs, bias, beside = torch.ones(1, 2, 3, 3), torch.zeros(2), torch.ones(1, 2, 3, 3)
     result = bias_activation(outputs, bias, 0.1, beside)

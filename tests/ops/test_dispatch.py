@@ -10,11 +10,11 @@ import torch
 
 from midframe.ops import dispatch
 from midframe.ops.dispatch import (
-    avoids_compilation,
+    compilation_is_disabled,
     device_guard,
     for_device,
     load_optional,
-    side_by_side,
+    run_in_parallel,
     without_compilation,
 )
 
@@ -27,20 +27,20 @@ def nothing_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_compilation_is_avoided_in_a_block_of_this_thread_only() -> None:
-    assert avoids_compilation() is False
+    assert compilation_is_disabled() is False
     elsewhere: list[bool] = []
     with without_compilation():
         with without_compilation():
-            assert avoids_compilation()
-        assert avoids_compilation()
-        thread = Thread(target=lambda: elsewhere.append(avoids_compilation()))
+            assert compilation_is_disabled()
+        assert compilation_is_disabled()
+        thread = Thread(target=lambda: elsewhere.append(compilation_is_disabled()))
         thread.start()
         thread.join()
     assert elsewhere == [False]
-    assert not avoids_compilation()
+    assert not compilation_is_disabled()
     with pytest.raises(ZeroDivisionError), without_compilation():
         raise ZeroDivisionError
-    assert not avoids_compilation()
+    assert not compilation_is_disabled()
 
 
 def test_the_implementation_of_a_device_is_imported_once() -> None:
@@ -95,5 +95,5 @@ def test_calls_side_by_side_run_at_the_same_time_and_without_gradients() -> None
         barrier.wait(timeout=60)
         found.append(torch.is_inference_mode_enabled())
 
-    side_by_side(call, call, call)
+    run_in_parallel(call, call, call)
     assert found == [True, True, True]

@@ -14,17 +14,17 @@ from midframe.ops.halide_tools import (  # noqa: E402
     array,
     as_float,
     as_stored,
-    between,
     buffer,
     channel_groups,
+    channels_innermost,
     fetch_bilinear,
-    in_one_row,
-    in_rows,
-    inner,
+    interleaved_pixels,
+    interleaved_rows,
     natural_lanes,
-    serves,
-    serves_features,
     storage,
+    supports,
+    supports_features,
+    upsampling_source,
     writable,
 )
 
@@ -51,8 +51,8 @@ def test_frames_of_float32_and_features_of_bfloat16_too_are_supported_on_the_cpu
     dtype: torch.dtype, frames: bool, features: bool
 ) -> None:
     here = torch.zeros(1, dtype=dtype)
-    assert (serves(here), serves_features(here)) == (frames, features)
-    assert (serves(here.to("meta")), serves_features(here.to("meta"))) == (False, False)
+    assert (supports(here), supports_features(here)) == (frames, features)
+    assert (supports(here.to("meta")), supports_features(here.to("meta"))) == (False, False)
 
 
 def test_arrays_are_the_memory_of_tensors() -> None:
@@ -80,9 +80,9 @@ def test_images_are_read_with_channels_innermost() -> None:
     images = torch.rand(2, 3, 4, 5)
     innermost = images.contiguous(memory_format=torch.channels_last)
     for function, expected in (
-        (inner, [(3, 1), (5, 3), (4, 15), (2, 60)]),
-        (in_rows, [(15, 1), (4, 15), (2, 60)]),
-        (in_one_row, [(60, 1), (2, 60)]),
+        (channels_innermost, [(3, 1), (5, 3), (4, 15), (2, 60)]),
+        (interleaved_rows, [(15, 1), (4, 15), (2, 60)]),
+        (interleaved_pixels, [(60, 1), (2, 60)]),
     ):
         assert layout(function(images)) == expected
         assert address(function(innermost)) == innermost.data_ptr()
@@ -126,7 +126,7 @@ def test_bfloat16_is_stored_as_its_bits_and_rounded_to_even() -> None:
 
 @pytest.mark.parametrize("factor", [2, 3, 4])
 def test_values_of_a_larger_image_lie_between_those_of_bilinear_upsampling(factor: int) -> None:
-    first, apart = between(x, factor)
+    first, apart = upsampling_source(x, factor)
     places = evaluate(first, 3 * factor), evaluate(apart, 3 * factor)
     for number, (place, fraction) in enumerate(zip(*places, strict=True)):
         assert 0 <= fraction < 1
@@ -145,13 +145,13 @@ def test_pixels_are_interpolated_across_and_down(bf16: bool) -> None:
 
 
 def test_pipelines_are_kept_on_disk_by_their_builder_and_arguments() -> None:
-    @halide_tools.once
+    @halide_tools.cached_pipeline
     def build(channels: int, name: str) -> halide_tools.Pipeline:
         result = hl.Func(name)
         result[x] = hl.f32(channels)
         return halide_tools.Pipeline(result)
 
-    @halide_tools.once
+    @halide_tools.cached_pipeline
     def build_named() -> halide_tools.Pipeline:
         pipeline = build(1, "named")
         pipeline.identity = ("chosen",)

@@ -14,11 +14,11 @@ import torch
 import midframe
 from midframe.models.flowsep import FlowSep, FlowSepConfig
 from midframe.models.flowsep.compilation import compile_pipelines
-from midframe.ops.dispatch import side_by_side
+from midframe.ops.dispatch import run_in_parallel
 
 hl = pytest.importorskip("halide")
 from midframe.ops import halide_tools  # noqa: E402  # it needs halide
-from midframe.ops.halide_tools import Pipeline, once  # noqa: E402
+from midframe.ops.halide_tools import Pipeline, cached_pipeline  # noqa: E402
 
 
 def steps(count: int) -> Pipeline:
@@ -69,7 +69,7 @@ def test_a_pipeline_in_memory_runs_one_call_at_a_time() -> None:
     run, result = steps(1), Result()
     run._result = result
     numbers = np.zeros(64, np.float32)
-    side_by_side(*[lambda: run(hl.Buffer(numbers), hl.Buffer(numbers))] * 4)
+    run_in_parallel(*[lambda: run(hl.Buffer(numbers), hl.Buffer(numbers))] * 4)
     assert result.most == 1
 
 
@@ -79,13 +79,13 @@ def test_a_pipeline_needs_a_value_for_each_argument() -> None:
 
 
 def test_threads_that_ask_together_get_the_same_pipeline() -> None:
-    @once
+    @cached_pipeline
     def slow(count: int) -> Pipeline:
         time.sleep(0.05)
         return steps(count)
 
     found: list[Pipeline] = []
-    side_by_side(*[lambda: found.append(slow(1))] * 4)
+    run_in_parallel(*[lambda: found.append(slow(1))] * 4)
     assert len(found) == 4
     assert len({id(each) for each in found}) == 1
     assert slow(2) is not found[0]
@@ -97,7 +97,7 @@ def test_the_error_of_one_of_several_calls_is_raised() -> None:
 
     done: list[int] = []
     with pytest.raises(ZeroDivisionError):
-        side_by_side(fail, lambda: done.append(1))
+        run_in_parallel(fail, lambda: done.append(1))
     assert done == [1]
 
 

@@ -27,20 +27,20 @@ def test_tensors_on_cuda_of_any_type_but_float64_are_supported(dtype: torch.dtyp
     image, images = tensor(1, 3, 4, 4, dtype=dtype), tensor(1, 2, 3, 4, 4, dtype=dtype)
     kernel = tensor(1, 3, 4, 4)
     for module in (triton_tools, activation):
-        assert module.serves(image) == supported
-        assert not module.serves(tensor(1, 3, 4, 4, cuda=False))
-    assert adaptive.serves(images) == supported
-    assert not adaptive.serves(tensor(1, 2, 3, 4, 4, cuda=False))
+        assert module.supports(image) == supported
+        assert not module.supports(tensor(1, 3, 4, 4, cuda=False))
+    assert adaptive.supports(images) == supported
+    assert not adaptive.supports(tensor(1, 2, 3, 4, 4, cuda=False))
     for operator in (separable, flow_separable):
-        assert operator.serves(image, kernel) == operator.serves(kernel, image) == supported
-        assert not operator.serves(tensor(1, 3, 4, 4, cuda=False), kernel)
+        assert operator.supports(image, kernel) == operator.supports(kernel, image) == supported
+        assert not operator.supports(tensor(1, 3, 4, 4, cuda=False), kernel)
 
 
 def test_frames_with_more_colours_than_a_program_sums_are_not_supported() -> None:
     kernel = tensor(1, 3, 4, 4)
     for channels, supported in ((32, True), (33, False)):
-        assert adaptive.serves(tensor(1, 40, channels, 4, 4)) == supported
-        assert flow_separable.serves(tensor(1, channels, 40, 40), kernel) == supported
+        assert adaptive.supports(tensor(1, 40, channels, 4, 4)) == supported
+        assert flow_separable.supports(tensor(1, channels, 40, 40), kernel) == supported
 
 
 @pytest.mark.parametrize(("allowed", "expected"), [(True, "tf32"), (False, "tf32x3")])

@@ -1,4 +1,4 @@
-"""Worker threads: their numbers, their share of the processor, and their end."""
+"""Worker threads: their numbers, their threads, and their end."""
 
 from concurrent.futures import Future
 from threading import Barrier, Event, Thread
@@ -6,11 +6,11 @@ from threading import Barrier, Event, Thread
 import pytest
 import torch
 
-from midframe.ops.workers import Workers, worker
+from midframe.ops.workers import Workers, worker_index
 
 
-@pytest.mark.parametrize(("number", "share"), [(2, 3), (4, 1), (8, 1)])
-def test_workers_are_numbered_and_divide_the_threads(number: int, share: int) -> None:
+@pytest.mark.parametrize(("number", "threads"), [(2, 3), (4, 1), (8, 1)])
+def test_workers_are_numbered_and_divide_the_threads(number: int, threads: int) -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(6)
     barrier = Barrier(number)
@@ -18,14 +18,14 @@ def test_workers_are_numbered_and_divide_the_threads(number: int, share: int) ->
 
     def state() -> tuple[int, int]:
         barrier.wait(timeout=10)
-        return worker(), torch.get_num_threads()
+        return worker_index(), torch.get_num_threads()
 
     try:
         with Workers(number) as pool:
             assert pool.number == number
             found = [each.result() for each in [pool.submit(state) for _ in range(number)]]
-        assert sorted(found) == [(index, share) for index in range(number)]
-        assert worker() == 0
+        assert sorted(found) == [(index, threads) for index in range(number)]
+        assert worker_index() == 0
         thread = Thread(target=lambda: later.append(torch.get_num_threads()))
         thread.start()
         thread.join()

@@ -14,12 +14,12 @@ from midframe.options import EncodingOptions, RetimingOptions, SourceOptions, Vi
 from midframe.video.pieces import EncoderState, Piece, encoder_state, plan_segments, render_piece
 from midframe.video.pipeline import convert_video, convert_with
 from midframe.video.plan import Extent
+from midframe.video.render_job import RenderJob, result_settings
 from midframe.video.report import VideoReport
 from midframe.video.sinks.animation import AnimationSink
 from midframe.video.sinks.protocol import Sink
 from midframe.video.sinks.targets import SegmentedTarget, target_for
 from midframe.video.sinks.video_file import VideoFileSink, VideoFileTarget
-from midframe.video.work import Work, result_settings
 
 EXACT = EncodingOptions(encoder_options={"x264-params": "mbtree=0"})
 """On processors with AVX-512 two runs of x264 differ with its macroblock tree."""
@@ -30,14 +30,14 @@ def convert_in_pieces(source: Path, target: Path, options: VideoOptions) -> Vide
     tool, goal = Averager(), target_for(target, options.encoding)
     assert isinstance(goal, SegmentedTarget)
 
-    def run(work: Work, sink: Sink) -> Extent:
+    def run(work: RenderJob, sink: Sink) -> Extent:
         assert isinstance(sink, VideoFileSink | AnimationSink)
         plan = plan_segments(work)
-        last = len(plan.sources) - 1
+        last = len(plan.source_frames) - 1
         assert last > 0
         state = encoder_state(sink.encoding)
         for segments in (range(last), range(last, last + 1)):
-            piece = Piece(segments, state, dict(work.job.settings))
+            piece = Piece(segments, state, dict(work.conversion.settings))
 
             def add(_: int, path: Path) -> None:
                 sink.encoder.segments.add_file(path)

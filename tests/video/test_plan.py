@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from midframe.options import CutMode
 from midframe.video.plan import (
+    GAP_SECONDS,
     LONG_SEGMENT,
     SHORT_SEGMENT,
-    STILL_SECONDS,
     FrameTiming,
     Interval,
     PlannedFrame,
-    PlanRules,
+    PlanOptions,
     plan,
 )
 from midframe.video.timeline import ConstantRate, Timeline, VariableRate
@@ -41,7 +41,7 @@ def sources(draw: st.DrawFn) -> list[FrameTiming]:
 
 
 @st.composite
-def rules_for(draw: st.DrawFn, cut: CutMode | None = None) -> PlanRules:
+def rules_for(draw: st.DrawFn, cut: CutMode | None = None) -> PlanOptions:
     """Rules of a constant rate, or of the source's own times."""
     slow = draw(st.sampled_from([Fraction(1), Fraction(5, 2), Fraction(4)]))
     constant = st.builds(
@@ -52,12 +52,12 @@ def rules_for(draw: st.DrawFn, cut: CutMode | None = None) -> PlanRules:
         VariableRate, st.integers(1, 5), st.just(RATE), st.just(Fraction(1, 1000)), st.just(slow)
     )
     timeline: Timeline = draw(constant | own)
-    return PlanRules(
+    return PlanOptions(
         timeline,
         RATE,
         cut=cut or draw(CUTS),
         depth=draw(st.sampled_from([None, 1, 4])),
-        from_zero=draw(st.booleans()),
+        starts_at_zero=draw(st.booleans()),
     )
 
 
@@ -66,9 +66,9 @@ def frames_of(intervals: list[Interval]) -> list[PlannedFrame]:
 
 
 @settings(deadline=None, max_examples=60)
-@given(timings=sources(), rules=rules_for())
+@given(timings=sources(), options=rules_for())
 def test_there_is_an_interval_up_to_every_source_frame_and_one_to_the_end(
-    timings: list[FrameTiming], rules: PlanRules
+    timings: list[FrameTiming], rules: PlanOptions
 ) -> None:
     intervals = list(plan(timings, rules))
     count = len(timings)
@@ -82,24 +82,24 @@ def test_there_is_an_interval_up_to_every_source_frame_and_one_to_the_end(
 
 
 @settings(deadline=None, max_examples=60)
-@given(timings=sources(), rules=rules_for())
-def test_frames_rise_in_time_up_to_the_end(timings: list[FrameTiming], rules: PlanRules) -> None:
+@given(timings=sources(), options=rules_for())
+def test_frames_rise_in_time_up_to_the_end(timings: list[FrameTiming], rules: PlanOptions) -> None:
     intervals = list(plan(timings, rules))
     extent = intervals[-1].extent
     assert extent
     times = [frame.pts for frame in frames_of(intervals)]
     assert sorted(set(times)) == times
     assert not times or times[-1] < extent.end_pts
-    if rules.from_zero and isinstance(rules.timeline, VariableRate):
+    if rules.starts_at_zero and isinstance(rules.timeline, VariableRate):
         assert times[0] == 0
     assert extent.source_begin == timings[0].time
     assert extent.source_end == timings[-1].end
 
 
 @settings(deadline=None, max_examples=60)
-@given(timings=sources(), rules=rules_for())
+@given(timings=sources(), options=rules_for())
 def test_only_frames_within_one_scene_are_interpolated(
-    timings: list[FrameTiming], rules: PlanRules
+    timings: list[FrameTiming], rules: PlanOptions
 ) -> None:
     for interval in plan(timings, rules):
         for frame in interval.frames:
@@ -115,9 +115,9 @@ def test_only_frames_within_one_scene_are_interpolated(
 
 
 @settings(deadline=None, max_examples=60)
-@given(timings=sources(), rules=rules_for())
+@given(timings=sources(), options=rules_for())
 def test_a_source_frame_is_kept_once_and_then_held(
-    timings: list[FrameTiming], rules: PlanRules
+    timings: list[FrameTiming], rules: PlanOptions
 ) -> None:
     shown = [
         frame for frame in frames_of(list(plan(timings, rules))) if frame.action in ("keep", "hold")
@@ -136,7 +136,7 @@ def test_true_times_keep_every_source_frame_at_its_time(
     timings: list[FrameTiming], factor: int
 ) -> None:
     timeline = VariableRate(factor, RATE, Fraction(1, 1000))
-    intervals = list(plan(timings, PlanRules(timeline, RATE)))
+    intervals = list(plan(timings, PlanOptions(timeline, RATE)))
     kept = [frame for frame in frames_of(intervals) if frame.action == "keep"]
     assert [frame.source for frame in kept] == list(range(len(timings)))
     assert [frame.pts for frame in kept] == [
@@ -146,9 +146,9 @@ def test_true_times_keep_every_source_frame_at_its_time(
 
 
 @settings(deadline=None, max_examples=60)
-@given(timings=sources(), rules=rules_for())
+@given(timings=sources(), options=rules_for())
 def test_every_set_of_captions_is_shown_once_or_is_left(
-    timings: list[FrameTiming], rules: PlanRules
+    timings: list[FrameTiming], rules: PlanOptions
 ) -> None:
     intervals = list(plan(timings, rules))
     shown = [each.captions for each in frames_of(intervals) if each.captions is not None]
@@ -163,9 +163,9 @@ def test_every_set_of_captions_is_shown_once_or_is_left(
 
 
 @settings(deadline=None, max_examples=60)
-@given(timings=sources(), rules=rules_for())
+@given(timings=sources(), options=rules_for())
 def test_a_plan_depends_on_what_was_before_alone(
-    timings: list[FrameTiming], rules: PlanRules
+    timings: list[FrameTiming], rules: PlanOptions
 ) -> None:
     """So a plan can follow frames that are just being decoded, and resumed work has the same."""
     whole = list(plan(timings, rules))
@@ -192,15 +192,15 @@ def test_a_plan_depends_on_what_was_before_alone(
 def test_a_cut_is_crossed_as_the_option_has_it(cut: CutMode, targets: list[str]) -> None:
     step = 1 / RATE
     timings = [FrameTiming(n * step, (n + 1) * step, begins_scene=n == 1) for n in range(2)]
-    intervals = list(plan(timings, PlanRules(VariableRate(4, RATE, step / 100), RATE, cut=cut)))
+    intervals = list(plan(timings, PlanOptions(VariableRate(4, RATE, step / 100), RATE, cut=cut)))
     assert intervals[1].type == "cut"
     assert [frame.action for frame in intervals[1].frames] == ["keep", *targets]
 
 
 def test_a_frame_that_stood_still_is_held() -> None:
-    end = STILL_SECONDS + Fraction(1, 10)
+    end = GAP_SECONDS + Fraction(1, 10)
     timings = [FrameTiming(Fraction(0), end), FrameTiming(end, end + 1 / RATE)]
-    intervals = list(plan(timings, PlanRules(ConstantRate(2 * RATE), RATE)))
+    intervals = list(plan(timings, PlanOptions(ConstantRate(2 * RATE), RATE)))
     assert intervals[1].type == "gap"
     assert Counter(frame.action for frame in intervals[1].frames) == {"keep": 1, "hold": 29}
     assert intervals[1].error == 0
@@ -213,7 +213,7 @@ def test_a_frame_that_stood_still_is_held() -> None:
 def test_segments_end_at_cuts_or_when_they_are_long(cut_at: int | None, ends: list[int]) -> None:
     step = 1 / RATE
     timings = [FrameTiming(n * step, (n + 1) * step, begins_scene=n == cut_at) for n in range(260)]
-    intervals = list(plan(timings, PlanRules(ConstantRate(2 * RATE), RATE)))
+    intervals = list(plan(timings, PlanOptions(ConstantRate(2 * RATE), RATE)))
     counts = Counter(segment for each in intervals for segment in [each.segment] * len(each.frames))
     found = [sum(counts[number] for number in range(count + 1)) for count in range(2)]
     assert found == ends
@@ -222,14 +222,14 @@ def test_segments_end_at_cuts_or_when_they_are_long(cut_at: int | None, ends: li
 
 def test_the_error_is_that_of_the_network_and_of_moved_frames() -> None:
     late = Fraction(1, 100)
-    timeline = ConstantRate(2 * RATE, source_step=1 / RATE, reach=late)
+    timeline = ConstantRate(2 * RATE, source_step=1 / RATE, max_snap=late)
     timings = [FrameTiming(Fraction(0), 1 / RATE), FrameTiming(1 / RATE + late, 2 / RATE)]
-    intervals = list(plan(timings, PlanRules(timeline, RATE)))
+    intervals = list(plan(timings, PlanOptions(timeline, RATE)))
     assert [each.error for each in intervals] == [0, late, 0]
     thirds = list(plan([FrameTiming(n / RATE, (n + 1) / RATE) for n in range(2)],
-                       PlanRules(ConstantRate(3 * RATE), RATE, depth=1)))  # fmt: skip
+                       PlanOptions(ConstantRate(3 * RATE), RATE, depth=1)))  # fmt: skip
     assert thirds[1].error == Fraction(1, 6) / RATE
 
 
 def test_nothing_is_planned_without_frames() -> None:
-    assert list(plan([], PlanRules(ConstantRate(RATE), RATE))) == []
+    assert list(plan([], PlanOptions(ConstantRate(RATE), RATE))) == []

@@ -12,7 +12,8 @@ from helpers.video import Averager, render_frame
 
 from midframe.media.reading.thumbnails import TimedThumbnail, make_thumbnail
 from midframe.video.pipeline import interpolate_video
-from midframe.video.playback import Expected, StreamSpan, play, verify_playback
+from midframe.video.playback import StreamSpan, decode_playback
+from midframe.video.playback_check import Expected, verify_playback
 from midframe.video.report import VideoReport
 
 Render = Callable[..., Path]
@@ -91,7 +92,7 @@ def test_a_result_unlike_its_source_is_found_out(
 
 def test_the_start_of_an_edit_list_is_applied_as_players_do(tmp_path: Path) -> None:
     late = write_film(tmp_path / "late.mp4", [0, 0.5, 1], [50, 51, 52])
-    assert play(late, 1 / RATE).begin == 1
+    assert decode_playback(late, 1 / RATE).begin == 1
 
 
 def test_sound_at_another_place_and_missing_streams_are_found_out(
@@ -100,7 +101,7 @@ def test_sound_at_another_place_and_missing_streams_are_found_out(
     target = tmp_path / "out.mp4"
     report = interpolate_video(render_video(frames=24), target, model=Averager())
     assert (report.problems, report.frames_unchanged) == ((), 24)
-    found = play(target, Fraction(1001, 48000))
+    found = decode_playback(target, Fraction(1001, 48000))
     source = Expected(
         [TimedThumbnail(each.time, each.thumbnail) for each in found.thumbnails], found.end,
         (StreamSpan(Fraction(0), Fraction(3)),),

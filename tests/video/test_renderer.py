@@ -13,7 +13,7 @@ from midframe.media.colour.conversion import colour_of
 from midframe.media.pictures.images import Array
 from midframe.media.reading.source import Frame
 from midframe.ops.workers import Workers
-from midframe.video.plan import LONG_SEGMENT, FrameTiming, Interval, PlanRules, plan
+from midframe.video.plan import LONG_SEGMENT, FrameTiming, Interval, PlanOptions, plan
 from midframe.video.rendered_frame import RenderedFrame
 from midframe.video.renderer import Renderer
 from midframe.video.timeline import ConstantRate
@@ -43,7 +43,7 @@ def times_of(frame: Frame) -> tuple[Fraction, Fraction]:
 
 
 def render(
-    count: int, rules: PlanRules, workers: int = 1, **options: Any
+    count: int, rules: PlanOptions, workers: int = 1, **options: Any
 ) -> tuple[list[RenderedFrame], list[Interval], Counter]:
     tool, intervals = Counter(), list[Interval]()
     colour = colour_of(next(frames(1)).picture)
@@ -55,7 +55,7 @@ def render(
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_every_planned_frame_is_rendered_at_its_time(workers: int) -> None:
-    rules = PlanRules(ConstantRate(3 * RATE), RATE)
+    rules = PlanOptions(ConstantRate(3 * RATE), RATE)
     shown, intervals, tool = render(6, rules, workers)
     timings = [FrameTiming(*times_of(each), each.begins_scene) for each in frames(6)]
     assert intervals == list(plan(timings, rules))
@@ -75,7 +75,7 @@ def test_every_planned_frame_is_rendered_at_its_time(workers: int) -> None:
 
 
 def test_the_original_is_the_source_frame_in_front() -> None:
-    shown, intervals, _ = render(4, PlanRules(ConstantRate(2 * RATE), RATE))
+    shown, intervals, _ = render(4, PlanOptions(ConstantRate(2 * RATE), RATE))
     befores = [each.before for each in intervals for _ in each.frames]
     sources = [frame.picture.to_ndarray() for frame in frames(4)]
     for before, frame in zip(befores, shown, strict=True):
@@ -84,7 +84,7 @@ def test_the_original_is_the_source_frame_in_front() -> None:
 
 
 def test_frames_of_finished_segments_are_not_made() -> None:
-    rules, count = PlanRules(ConstantRate(2 * RATE), RATE), LONG_SEGMENT // 2 + 6
+    rules, count = PlanOptions(ConstantRate(2 * RATE), RATE), LONG_SEGMENT // 2 + 6
     whole, _, _ = render(count, rules)
     rest, intervals, tool = render(count, rules, finished=1)
     assert [each.pts for each in rest] == [each.pts for each in whole if each.segment == 1]
@@ -93,7 +93,7 @@ def test_frames_of_finished_segments_are_not_made() -> None:
 
 def test_progress_rises_to_the_number_of_source_frames() -> None:
     reported: list[float] = []
-    render(4, PlanRules(ConstantRate(2 * RATE), RATE), progress=reported.append)
+    render(4, PlanOptions(ConstantRate(2 * RATE), RATE), progress=reported.append)
     assert sorted(reported) == reported
     assert (reported[0], reported[-1]) == (1, 4)
     assert any(each % 1 for each in reported)

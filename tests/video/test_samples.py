@@ -72,7 +72,7 @@ def test_what_no_network_changed_comes_back_exactly(
     frame = frame if planar == pixel_format else frame.reformat(format=pixel_format)
     samples = Samples(frame, colour_of(frame))
     assert samples.format.name == planar
-    made = interpolated_frame(samples.tensor(), samples, samples, HALF, restore=False)
+    made = interpolated_frame(samples.tensor(), samples, samples, HALF, keep_source_areas=False)
     assert made.format.name == planar
     for before, after in zip(samples.planes, Samples(made, samples.colour).planes, strict=True):
         assert np.array_equal(before, after)
@@ -168,7 +168,7 @@ def test_what_networks_overshoot_is_clipped_to_what_the_frames_around_have() -> 
         Samples(frame, colour).planes[0][0, 0] = top
         samples = Samples(frame, colour)
         made = interpolated_frame(
-            torch.full((1, 3, 16, 16), 1.5), samples, samples, HALF, restore=False
+            torch.full((1, 3, 16, 16), 1.5), samples, samples, HALF, keep_source_areas=False
         )
         assert planes(made)[0].max() == expected
 
@@ -183,7 +183,9 @@ def test_colours_that_nothing_shows_are_kept(pixel_format: str) -> None:
     alpha[:] = 0
     image = samples.tensor().clone()
     image[:, :3] = 0
-    made = Samples(interpolated_frame(image, samples, samples, HALF, restore=False), colour)
+    made = Samples(
+        interpolated_frame(image, samples, samples, HALF, keep_source_areas=False), colour
+    )
     assert all(np.array_equal(*pair) for pair in zip(samples.planes, made.planes, strict=True))
 
 

@@ -175,9 +175,10 @@ def test_the_message_on_another_job_lists_what_changed(tmp_path: Path) -> None:
     with pytest.raises(VideoError) as refused:
         Segments(target, second, resume=True)
     assert str(refused.value) == (
-        f"{segments_folder(target)} belongs to another job: fps was None and is 60, "
+        f"{segments_folder(target)} belongs to a result with other settings: "
+        "fps was None and is 60, "
         "the video differs, old was 1 and is None, new was None and is 2; "
-        "use its options, or --overwrite"
+        "use the same options, or --overwrite"
     )
 
 

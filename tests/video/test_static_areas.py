@@ -5,7 +5,7 @@ import pytest
 from helpers.video import render_frame
 
 from midframe.media.pictures.images import Array
-from midframe.video.static_areas import keep_still
+from midframe.video.static_areas import keep_static
 
 HALF = Fraction(1, 2)
 
@@ -29,7 +29,7 @@ def glide(by: float, contrast: float = 60) -> Array:
 def test_text_that_stands_still_is_not_bent() -> None:
     before, after = noisy(text(), 1), noisy(text(), 2)
     bent = (text() * 0.8 + np.roll(text(), 1, axis=1) * 0.2).astype(np.uint8)
-    kept = keep_still(bent, before, after, HALF, 8)
+    kept = keep_static(bent, before, after, HALF, 8)
     assert abs(bent.astype(int) - text()).max() > 30
     assert abs(kept.astype(int) - (before / 2 + after / 2)).max() <= 1
 
@@ -37,7 +37,7 @@ def test_text_that_stands_still_is_not_bent() -> None:
 @pytest.mark.parametrize("contrast", [60, 3])
 def test_what_glides_is_left_to_the_network_however_faint_it_is(contrast: float) -> None:
     made = np.roll(glide(0, contrast), 4, axis=1)  # where it is not, to tell both apart
-    kept = keep_still(made, glide(0, contrast), glide(1, contrast), HALF, 8)
+    kept = keep_static(made, glide(0, contrast), glide(1, contrast), HALF, 8)
     assert (kept == made).mean() > 0.95
 
 
@@ -47,24 +47,24 @@ def test_what_passes_between_two_frames_is_left_to_the_network() -> None:
     ball = (rows - 30) ** 2 + (columns - 50) ** 2 < 6**2
     made = wall.copy()
     made[ball] = 250
-    kept = keep_still(made, wall, wall, HALF, 8)
+    kept = keep_static(made, wall, wall, HALF, 8)
     assert abs(kept[ball].astype(int) - 250).mean() < 10
     assert np.array_equal(kept[:16], wall[:16])
 
 
 def test_equal_frames_leave_nothing_to_bend() -> None:
     image = render_frame(0)
-    assert np.array_equal(keep_still(noisy(image, 1, 2), image, image, HALF, 8), image)
+    assert np.array_equal(keep_static(noisy(image, 1, 2), image, image, HALF, 8), image)
 
 
 def test_samples_of_more_bits_are_judged_alike() -> None:
     frames = np.roll(text(), 1, axis=1) // 4 + text() // 4 * 3, noisy(text(), 1), noisy(text(), 2)
-    eight = keep_still(*frames, Fraction(1, 4), 8)
-    ten = keep_still(*(frame.astype(np.uint16) * 4 for frame in frames), Fraction(1, 4), 10)
+    eight = keep_static(*frames, Fraction(1, 4), 8)
+    ten = keep_static(*(frame.astype(np.uint16) * 4 for frame in frames), Fraction(1, 4), 10)
     assert abs(ten / 4 - eight).max() <= 0.5
 
 
 def test_frames_of_any_size_are_taken() -> None:
     for shape in ((1, 1), (3, 5), (17, 31), (17, 31, 3), (18, 30, 4)):
         frame = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
-        assert np.array_equal(keep_still(frame, frame, frame, HALF, 8), frame)
+        assert np.array_equal(keep_static(frame, frame, frame, HALF, 8), frame)

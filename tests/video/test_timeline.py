@@ -164,7 +164,7 @@ def test_frames_near_the_grid_are_moved_onto_it_and_none_is_lost() -> None:
     late = [Fraction(0), *(Fraction(n, 30) + Fraction(11, 600) for n in range(1, 60))]
     source = SourceRate(Fraction(30), late[1], True, Fraction(1, 240))
     timeline = choose_timeline(source, Fraction(1, 90000), RetimingOptions())
-    placed = [timeline.place(time) for time in late]
+    placed = [timeline.snap(time) for time in late]
     assert placed[1:] == late[1:]
     assert abs(placed[0] - late[0]) <= timeline.step / 2
     shown = all_shown(timeline, [*placed, timeline.end(placed[-1], late[-1] + Fraction(1, 30))])
@@ -181,7 +181,8 @@ def test_a_source_without_a_grid_keeps_its_own_times_unless_a_rate_is_asked_for(
         choose_timeline(uneven, Fraction(1, 600), RetimingOptions(fps="60")), ConstantRate
     )
     assert isinstance(
-        choose_timeline(uneven, Fraction(1, 600), RetimingOptions(), constant=True), ConstantRate
+        choose_timeline(uneven, Fraction(1, 600), RetimingOptions(), constant_rate_only=True),
+        ConstantRate,
     )
 
 
@@ -217,11 +218,11 @@ def test_nothing_is_shown_for_less_than_players_can() -> None:
 
 def test_only_frames_within_reach_are_moved() -> None:
     timeline = ConstantRate(
-        Fraction(60), source_step=Fraction(1, 30), reach=Fraction(1, 240), anchor=Fraction(1, 10)
+        Fraction(60), source_step=Fraction(1, 30), max_snap=Fraction(1, 240), anchor=Fraction(1, 10)
     )
     near, far = Fraction(2, 10) + Fraction(1, 300), Fraction(2, 10) + Fraction(1, 100)
-    assert timeline.place(near) == Fraction(2, 10)
-    assert timeline.place(far) == far
+    assert timeline.snap(near) == Fraction(2, 10)
+    assert timeline.snap(far) == far
 
 
 def test_the_exact_duration_of_the_last_frame_replaces_a_stated_one_nearby() -> None:
@@ -250,7 +251,7 @@ def test_frames_of_a_regular_source_are_moved_to_its_own_grid_for_a_rate() -> No
         timeline = choose_timeline(source, Fraction(1, 600), RetimingOptions(fps="60"))
         assert isinstance(timeline, ConstantRate)
         assert timeline.source_step == timeline.last_length == step
-        assert timeline.tolerance == timeline.reach == Fraction(1, 200)
+        assert timeline.tolerance == timeline.max_snap == Fraction(1, 200)
 
 
 @pytest.mark.parametrize("rate", [Fraction(60), Fraction(24000, 1001), Fraction(10_000_019, 3)])
@@ -269,19 +270,19 @@ def test_a_frame_more_is_shown_only_for_a_quarter_of_a_step_and_longer() -> None
 
 def test_source_frames_keep_their_times_without_a_grid_or_off_it() -> None:
     time = Fraction(10, 299)
-    assert ConstantRate(Fraction(60)).place(time) == time
-    assert ConstantRate(Fraction(60), source_step=Fraction(1, 30)).place(time) == time
+    assert ConstantRate(Fraction(60)).snap(time) == time
+    assert ConstantRate(Fraction(60), source_step=Fraction(1, 30)).snap(time) == time
     variable = VariableRate(2, Fraction(25), Fraction(1, 600))
-    assert (variable.place(time), variable.end(time, 2 * time)) == (time, 2 * time)
+    assert (variable.snap(time), variable.end(time, 2 * time)) == (time, 2 * time)
 
 
-def test_the_reach_and_the_tolerance_include_their_limits() -> None:
+def test_the_largest_snap_and_the_tolerance_include_their_limits() -> None:
     limit = Fraction(1, 240)
     timeline = ConstantRate(
-        Fraction(1000), source_step=Fraction(1, 30), reach=limit, last_length=Fraction(1, 30),
+        Fraction(1000), source_step=Fraction(1, 30), max_snap=limit, last_length=Fraction(1, 30),
         tolerance=limit,
     )  # fmt: skip
-    assert timeline.place(limit) == 0
+    assert timeline.snap(limit) == 0
     assert timeline.end(Fraction(0), Fraction(1, 30) + limit) == Fraction(34, 1000)
 
 
@@ -331,7 +332,7 @@ def test_source_frames_are_moved_to_the_grid_of_the_result_where_it_holds_theirs
 def test_the_grid_of_a_multiple_of_a_fractional_rate_holds_that_of_the_source() -> None:
     timeline = choose_timeline(REGULAR, Fraction(1, 24000), RetimingOptions())
     assert isinstance(timeline, ConstantRate)
-    assert (timeline.source_step, timeline.reach) == (1 / NTSC / 2, 1 / NTSC / 4)
+    assert (timeline.source_step, timeline.max_snap) == (1 / NTSC / 2, 1 / NTSC / 4)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from midframe.interpolator import Interpolator
 from midframe.media.pictures.images import Array
 from midframe.models.flowsep import FlowSep, FlowSepConfig
 from midframe.models.network import Network
-from midframe.ops.workers import Workers, worker
+from midframe.ops.workers import Workers, worker_index
 from midframe.video.pipeline import interpolate_video
 
 Render = Callable[..., Path]
@@ -36,14 +36,18 @@ def test_workers_share_the_threads_of_all() -> None:
 
     def state() -> tuple[int, int]:
         together.wait(timeout=10)  # so that neither does both
-        return worker(), torch.get_num_threads()
+        return worker_index(), torch.get_num_threads()
 
     with Workers(2) as workers:
         assert sorted(each.result() for each in [workers.submit(state) for _ in range(2)]) == [
             (0, 1),
             (1, 1),
         ]
-    assert (worker(), torch.get_num_threads(), in_a_thread(torch.get_num_threads)) == (0, 2, 2)
+    assert (worker_index(), torch.get_num_threads(), in_a_thread(torch.get_num_threads)) == (
+        0,
+        2,
+        2,
+    )
 
 
 def test_what_has_not_begun_is_dropped_when_something_fails() -> None:

@@ -7,9 +7,9 @@ from midframe.batch.films import Film
 from midframe.batch.run import Batch
 from midframe.errors import MidframeError, OptionError
 from midframe.speeds import ESTIMATE_SECONDS, make_frames, measure_rate
+from midframe.video.render_job import open_render_job
 from midframe.video.sinks.targets import SegmentedTarget, target_for
 from midframe.video.timeline import estimate_frames
-from midframe.video.work import open_work
 
 
 @dataclass(frozen=True)
@@ -52,16 +52,18 @@ def _plan_film(batch: Batch, film: Film, speeds: dict[tuple[int, int], float]) -
     if batch.is_done(film):
         return FilmPlan(film, done=True)
     target = target_for(film.target, batch.options.encoding)
-    with open_work(film.source, target, batch.network, batch.options, settings={}) as work:
-        job = work.job
+    with open_render_job(
+        film.source, target, batch.network, batch.options, settings={}
+    ) as render_job:
+        conversion = render_job.conversion
         if isinstance(target, SegmentedTarget):
-            target.choose_encoding(job)  # refuses what the work would refuse
-        picture = job.picture
-        count = round(job.source.expected_frames or 0)
-        frames, interpolated = estimate_frames(count, job.source.rate, job.timeline)
+            target.choose_encoding(conversion)  # refuses what the work would refuse
+        picture = conversion.picture
+        count = round(conversion.source.expected_frames or 0)
+        frames, interpolated = estimate_frames(count, conversion.source.rate, conversion.timeline)
     size = (picture.height, picture.width)
     if size not in speeds:
-        speeds[size] = 1 / measure_rate(batch.tool, *make_frames(*size), ESTIMATE_SECONDS)
+        speeds[size] = 1 / measure_rate(batch.interpolator, *make_frames(*size), ESTIMATE_SECONDS)
     return FilmPlan(
         film,
         width=picture.width,

@@ -20,8 +20,8 @@ from midframe.options import InterpolationOptions, VideoOptions
 from midframe.outputs import check_output_folder, short_name
 from midframe.video.lock import FolderLock
 from midframe.video.pipeline import Progress, convert_video
+from midframe.video.render_job import NetworkProperties, result_settings
 from midframe.video.report import VideoReport
-from midframe.video.work import NetworkFacts, result_settings
 
 Status = Literal["done", "already done", "damaged", "failed", "busy"]
 """Status of a film. "damaged": its result is complete, but the source is damaged or the
@@ -74,16 +74,16 @@ class Batch:
         self.overwrite = overwrite
 
     @property
-    def tool(self) -> Interpolator:
+    def interpolator(self) -> Interpolator:
         """Return the interpolator, which is loaded on first use."""
         if isinstance(self._interpolation, InterpolationOptions):
             self._interpolation = Interpolator.from_options(self._interpolation)
         return self._interpolation
 
     @property
-    def network(self) -> NetworkFacts:
+    def network(self) -> NetworkProperties:
         """Return the network that interpolates."""
-        return self.tool
+        return self.interpolator
 
     def is_done(self, film: Film) -> bool:
         """Return whether a film has a finished result with the same options, by its record."""
@@ -159,7 +159,7 @@ class Batch:
         return convert_video(
             film.source,
             film.target,
-            self.tool,
+            self.interpolator,
             self.options,
             overwrite=self.overwrite,
             resume=not self.overwrite,

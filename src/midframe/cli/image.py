@@ -77,9 +77,9 @@ def image(
     from midframe.interpolator import Interpolator
     from midframe.media.pictures.images import lost_properties, write_image
 
-    tool = Interpolator.from_options(interpolation, single_pair=True)
+    interpolator = Interpolator.from_options(interpolation, single_pair=True)
     with progress_bar(len(times)) as show:
-        images = tool.interpolate_many(pair.first, pair.second, times, progress=show)
+        images = interpolator.interpolate_many(pair.first, pair.second, times, progress=show)
     for name, picture in zip(names, images, strict=True):
         write_image(name, picture, pair.icc_profile)
         out.print(str(name), soft_wrap=True)
@@ -202,14 +202,14 @@ def visualize(
     from midframe.interpolator import Interpolator
     from midframe.models.flowsep import FlowSep
 
-    tool = Interpolator.from_options(interpolation)
-    network = network_of(tool)
+    interpolator = Interpolator.from_options(interpolation)
+    network = network_of(interpolator)
     if not isinstance(network, FlowSep):
         raise OptionError(
             f"--model {interpolation.model}: {type(network).__name__} has no flows: use "
             "`midframe kernels`, or flowsep"
         )
-    draw_maps(target, tool, *pictures, time)
+    draw_maps(target, interpolator, *pictures, time)
     out.print(str(target), soft_wrap=True)
 
 

@@ -104,11 +104,11 @@ def evaluate(
 
     if save:
         check_output_folder(save / FRAMES_FOLDER, inputs=[dataset])
-    tool = Interpolator.from_options(interpolation)
+    interpolator = Interpolator.from_options(interpolation)
     name = Path(interpolation.model).stem
     with progress_bar(len(scenes)) as show:
         report = score_scenes(
-            scenes, tool, name=name, minterpolate=minterpolate, save=save, progress=show
+            scenes, interpolator, name=name, minterpolate=minterpolate, save=save, progress=show
         )
     page = write_page(report, save, f"{name} on {dataset.name}") if save else None
     if as_json:

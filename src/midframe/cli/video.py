@@ -89,9 +89,9 @@ def video(
     check_ending(source, target)
     if report_file:
         check_report(report_file, source, target)
-    from midframe.video.job_checks import check_job
+    from midframe.video.conversion_checks import check_conversion
 
-    check_job(source, target, request.video.encoding, overwrite=overwrite, resume=resume)
+    check_conversion(source, target, request.video.encoding, overwrite=overwrite, resume=resume)
     find_weights(request.interpolation.model)
     from midframe.video.pipeline import convert_video
 
@@ -197,11 +197,11 @@ def score(
     from midframe.evaluation.score_video import save_scores, score_video
     from midframe.interpolator import Interpolator
 
-    tool = Interpolator.from_options(interpolation)
+    interpolator = Interpolator.from_options(interpolation)
     with frame_bar() as (bar, task):
         scores = score_video(
             source,
-            tool,
+            interpolator,
             name=Path(interpolation.model).stem,
             time_range=TimeRange(*time_range),
             minterpolate=minterpolate,

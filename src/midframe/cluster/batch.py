@@ -24,9 +24,9 @@ from midframe.errors import VideoError
 from midframe.options import InterpolationOptions, VideoOptions
 from midframe.outputs import short_name
 from midframe.video.pipeline import Progress, convert_with
+from midframe.video.render_job import NetworkProperties
 from midframe.video.report import VideoReport
 from midframe.video.sinks.targets import SegmentedTarget, target_for
-from midframe.video.work import NetworkFacts
 
 
 class ClusterBatch(Batch):
@@ -68,7 +68,7 @@ class ClusterBatch(Batch):
         self.scratch.close()
 
     @property
-    def network(self) -> NetworkFacts:
+    def network(self) -> NetworkProperties:
         """Return the network of the workers."""
         return self.pool.facts()
 

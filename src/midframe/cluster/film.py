@@ -15,10 +15,10 @@ from midframe.options import VideoOptions
 from midframe.video.pieces import Piece, SegmentPlan, encoder_state, plan_segments
 from midframe.video.pipeline import Progress
 from midframe.video.plan import Extent
+from midframe.video.render_job import RenderJob
 from midframe.video.sinks.animation import AnimationSink
 from midframe.video.sinks.protocol import Sink
 from midframe.video.sinks.video_file import VideoFileSink
-from midframe.video.work import Work
 
 POLL_SECONDS = 0.5
 """Seconds between two looks into the store of finished segments."""
@@ -29,7 +29,7 @@ keep listings for some time."""
 
 @dataclass(frozen=True)
 class FilmRun:
-    """Renders the frames of one film on a cluster: a `Run`.
+    """Renders the frames of one film on a cluster: a `RenderAll`.
 
     Args:
         pool: the workers.
@@ -47,13 +47,13 @@ class FilmRun:
     count_pieces: Callable[[], int]
     progress: Progress
 
-    def __call__(self, work: Work, sink: Sink) -> Extent:
+    def __call__(self, render_job: RenderJob, sink: Sink) -> Extent:
         """Render and join all segments; those that are finished already are used."""
         assert isinstance(sink, VideoFileSink | AnimationSink), "results of a batch are files"
-        plan = plan_segments(work)
+        plan = plan_segments(render_job)
         self.store.create()
         finished = finished_segments(self.store) | set(range(sink.finished))
-        missing = [each for each in range(len(plan.sources)) if each not in finished]
+        missing = [each for each in range(len(plan.source_frames)) if each not in finished]
         state = encoder_state(sink.encoding)
         futures = [
             self.pool.submit(
@@ -61,7 +61,7 @@ class FilmRun:
                     self.source,
                     sink.path.name,
                     self.options,
-                    Piece(segments, state, dict(work.job.settings)),
+                    Piece(segments, state, dict(render_job.conversion.settings)),
                     self.store.address,
                 )
             )
@@ -78,7 +78,7 @@ class FilmRun:
         self, plan: SegmentPlan, sink: VideoFileSink | AnimationSink, futures: list[Future[None]]
     ) -> None:
         """Add the segments to those of the result, in order, as they are finished."""
-        segments, total = sink.encoder.segments, len(plan.sources)
+        segments, total = sink.encoder.segments, len(plan.source_frames)
         seen = time.monotonic()
         while True:
             stored = finished_segments(self.store)
@@ -89,8 +89,8 @@ class FilmRun:
                 file.unlink()
                 seen = time.monotonic()
             there = stored | set(range(segments.finished))
-            done = sum(count for each, count in enumerate(plan.sources) if each in there)
-            self.progress(done, sum(plan.sources))
+            done = sum(count for each, count in enumerate(plan.source_frames) if each in there)
+            self.progress(done, sum(plan.source_frames))
             if segments.finished >= total:
                 return
             self._wait(futures, time.monotonic() - seen)

@@ -17,7 +17,7 @@ SUFFIX = ".segment"
 
 @dataclass(frozen=True)
 class Facts:
-    """The properties of a worker's network: `NetworkFacts`."""
+    """The properties of a worker's network: `NetworkProperties`."""
 
     identity: str
     depth: int | None
@@ -51,7 +51,7 @@ class Worker:
         self._interpolation = interpolation
 
     @cached_property
-    def tool(self) -> Interpolator:
+    def interpolator(self) -> Interpolator:
         """Return the network; its errors are those of the first call that needs it."""
         return Interpolator.from_options(self._interpolation)
 
@@ -62,8 +62,8 @@ class Worker:
 
     def facts(self) -> Facts:
         """Return the properties of the network; the device is that of the worker alone."""
-        options = replace(self.tool.options, device=InterpolationOptions.device)
-        return Facts(self.tool.identity, self.tool.depth, options)
+        options = replace(self.interpolator.options, device=InterpolationOptions.device)
+        return Facts(self.interpolator.identity, self.interpolator.depth, options)
 
     def close(self) -> None:
         """Delete the local copies."""
@@ -90,7 +90,9 @@ class Worker:
         def publish(number: int, file: Path) -> None:
             store.upload(file, segment_name(number))
 
-        render_piece(path, target, self.tool, job.options, piece, self.scratch.folder, publish)
+        render_piece(
+            path, target, self.interpolator, job.options, piece, self.scratch.folder, publish
+        )
 
 
 def segment_name(number: int) -> str:

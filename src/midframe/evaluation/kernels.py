@@ -28,7 +28,9 @@ class PixelKernels:
 
 
 @torch.inference_mode()
-def pixel_kernels(tool: Interpolator, first: Array, second: Array, x: int, y: int) -> PixelKernels:
+def pixel_kernels(
+    interpolator: Interpolator, first: Array, second: Array, x: int, y: int
+) -> PixelKernels:
     """Predict the kernels of one pixel; SepConv's are outer products of its 1-D kernels.
 
     Raises:
@@ -41,8 +43,8 @@ def pixel_kernels(tool: Interpolator, first: Array, second: Array, x: int, y: in
             f"pixel {x},{y} lies outside the frames: x is from 0 to {width - 1}, "
             f"y from 0 to {height - 1}"
         )
-    tensors = to_tensor(first, tool.device), to_tensor(second, tool.device)
-    kernels = tool.model.kernels_at(*tensors, x=x, y=y)[0].float().cpu().numpy()
+    tensors = to_tensor(first, interpolator.device), to_tensor(second, interpolator.device)
+    kernels = interpolator.model.kernels_at(*tensors, x=x, y=y)[0].float().cpu().numpy()
     reach = kernels.shape[1] // 2
     inside = (slice(y, y + 2 * reach + 1), slice(x, x + 2 * reach + 1))
     padded = [
@@ -54,7 +56,7 @@ def pixel_kernels(tool: Interpolator, first: Array, second: Array, x: int, y: in
 
 
 @torch.inference_mode()
-def kernel_motion(tool: Interpolator, first: Array, second: Array) -> Floats:
+def kernel_motion(interpolator: Interpolator, first: Array, second: Array) -> Floats:
     """Return the motion from the first to the second frame, by the kernels' centres of mass.
 
     Returns:
@@ -62,8 +64,8 @@ def kernel_motion(tool: Interpolator, first: Array, second: Array) -> Floats:
             axis.
     """
     check_pair(first, second)
-    tensors = [to_tensor(frame, tool.device) for frame in (first, second)]
-    motion: Floats = tool.model.motion(*tensors)[0].float().cpu().numpy()
+    tensors = [to_tensor(frame, interpolator.device) for frame in (first, second)]
+    motion: Floats = interpolator.model.motion(*tensors)[0].float().cpu().numpy()
     return motion
 
 
@@ -86,7 +88,11 @@ def draw_flow_colours(motion: Floats, longest: float) -> Array:
 
 
 def draw_kernels(
-    path: Path, tool: Interpolator, first: Array, second: Array, points: list[tuple[int, int]]
+    path: Path,
+    interpolator: Interpolator,
+    first: Array,
+    second: Array,
+    points: list[tuple[int, int]],
 ) -> None:
     """Draw a figure as in the papers: marked pixels, motion, and one row per pixel.
 
@@ -99,8 +105,8 @@ def draw_kernels(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    found = [pixel_kernels(tool, first, second, x, y) for x, y in points]
-    motion = kernel_motion(tool, first, second)
+    found = [pixel_kernels(interpolator, first, second, x, y) for x, y in points]
+    motion = kernel_motion(interpolator, first, second)
     figure = Figure(figsize=(10, 3.4 + 2.5 * len(found)), layout="constrained")
     FigureCanvasAgg(figure)
     subfigures: Any = figure.subfigures(2, 1, height_ratios=[3.4, 2.5 * len(found)])

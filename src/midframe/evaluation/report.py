@@ -91,7 +91,7 @@ class Report:
 
 def evaluate(
     scenes: list[Scene],
-    tool: Interpolator,
+    interpolator: Interpolator,
     *,
     name: str = "model",
     minterpolate: bool = True,
@@ -104,7 +104,7 @@ def evaluate(
 
     Args:
         scenes: from `find_scenes`.
-        tool: the interpolator.
+        interpolator: the interpolator.
         name: its name in the report.
         minterpolate: also measure FFmpeg's motion compensation.
         save: folder for the interpolated frames, `interpolated/SCENE.png`, and `scores.json`.
@@ -117,7 +117,7 @@ def evaluate(
         truth = read_view(scene.middle, scene.view)
         second = read_view(scene.second, scene.view)
         scene_progress = scale_progress(progress, done, len(scenes))
-        outputs = {name: tool.interpolate(first, second, progress=scene_progress)}
+        outputs = {name: interpolator.interpolate(first, second, progress=scene_progress)}
         outputs |= {"repeat": first, "average": average(first, second)}
         if minterpolate:
             outputs[motion_compensation.NAME] = motion_compensation.compensate(first, second)

@@ -30,7 +30,7 @@ from midframe.media.colour.conversion import to_rgb
 from midframe.media.pictures.images import Array, eight_bit, write_image
 from midframe.media.reading.reader import VideoReader
 from midframe.media.reading.scenes import DEFAULT_THRESHOLD
-from midframe.media.reading.source import WHOLE, Frame, FrameSource, TimeRange, log_damage
+from midframe.media.reading.source import WHOLE_SOURCE, Frame, FrameSource, TimeRange, log_damage
 from midframe.outputs import atomic_write
 
 WORST_FRAMES = 5
@@ -66,10 +66,10 @@ class VideoScores:
 
 def score_video(
     source: str | Path,
-    tool: Interpolator,
+    interpolator: Interpolator,
     *,
     name: str = "model",
-    time_range: TimeRange = WHOLE,
+    time_range: TimeRange = WHOLE_SOURCE,
     cut_threshold: float = DEFAULT_THRESHOLD,
     minterpolate: bool = True,
     progress: Progress | None = None,
@@ -78,7 +78,7 @@ def score_video(
 
     Args:
         source: a video.
-        tool: the interpolator.
+        interpolator: the interpolator.
         name: its name in the scores.
         time_range: of the video to score.
         cut_threshold: scene-change score from 0 to 100 above which there is a cut; 0: no detection.
@@ -104,7 +104,7 @@ def score_video(
                 first = eight_bit(to_rgb(before.picture, colour))
                 truth = eight_bit(to_rgb(dropped.picture, colour))
                 second = eight_bit(to_rgb(after.picture, colour))
-                interpolated = tool.interpolate(
+                interpolated = interpolator.interpolate(
                     first, second, _relative_time(before, dropped, after)
                 )
                 outputs = {name: interpolated, "repeat": first, "average": average(first, second)}

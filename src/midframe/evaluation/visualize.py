@@ -22,7 +22,7 @@ WHEEL_SIZE = 201
 
 @torch.inference_mode()
 def compute_maps(
-    tool: Interpolator, first: Array, second: Array, time: float = 0.5
+    interpolator: Interpolator, first: Array, second: Array, time: float = 0.5
 ) -> dict[str, Floats]:
     """Return the maps that the network predicts, at their native size.
 
@@ -37,12 +37,14 @@ def compute_maps(
         ValueError: the frames differ in size or type, or the network is not FlowSep.
     """
     check_pair(first, second)
-    model = network_of(tool)
+    model = network_of(interpolator)
     if not isinstance(model, FlowSep):
         raise ValueError(
             f"{type(model).__name__} predicts no flows: use `midframe kernels`, or --model flowsep"
         )
-    prepared = model.prepare(to_tensor(first, tool.device), to_tensor(second, tool.device))
+    prepared = model.prepare(
+        to_tensor(first, interpolator.device), to_tensor(second, interpolator.device)
+    )
     prediction = model.predict(prepared, time)
     layout = model.layout
     fields = prediction.fields[0].float().cpu().numpy()
@@ -59,13 +61,17 @@ def compute_maps(
     }
 
 
-def network_of(tool: Interpolator) -> Network:
+def network_of(interpolator: Interpolator) -> Network:
     """Return the network that predicts the maps; of a self-ensemble the one that it averages."""
-    return tool.model.network if isinstance(tool.model, Ensemble) else tool.model
+    return (
+        interpolator.model.network
+        if isinstance(interpolator.model, Ensemble)
+        else interpolator.model
+    )
 
 
 def draw_maps(
-    path: Path, tool: Interpolator, first: Array, second: Array, time: float = 0.5
+    path: Path, interpolator: Interpolator, first: Array, second: Array, time: float = 0.5
 ) -> None:
     """Draw a figure of eight panels: the mean of both frames, the interpolated frame, the maps with
     their scales, and the colours of the motion.
@@ -76,10 +82,10 @@ def draw_maps(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    found = compute_maps(tool, first, second, time)
+    found = compute_maps(interpolator, first, second, time)
     longest = max(1.0, float(np.percentile(np.hypot(*found["motion"]), 99)))
     peak = np.iinfo(first.dtype).max
-    interpolated = tool.interpolate(first, second, time)
+    interpolated = interpolator.interpolate(first, second, time)
     unit = {"vmin": 0, "vmax": 1}
     panels: list[tuple[str, Floats, dict[str, Any]]] = [
         ("mean of both frames", (first.astype(np.float32) + second) / 2 / peak, {}),

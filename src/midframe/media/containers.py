@@ -28,13 +28,13 @@ CONTAINER_OPTIONS = {
     ".mts": {"mpegts_m2ts_mode": "1"},
 }
 """Options of FFmpeg's muxers."""
-PLAIN_FORMATS = ("avi", "mpegts")
+MINIMAL_FORMATS = ("avi", "mpegts")
 """Containers without display matrix, chapters and text subtitles."""
-IN_MILLISECONDS = ("matroska", "webm")
+MILLISECOND_FORMATS = ("matroska", "webm")
 """Containers whose times are whole milliseconds."""
-WITHOUT_HEADER = frozenset((".avi", ".ts", ".m2ts", ".mts"))
+WITHOUT_GLOBAL_HEADER = frozenset((".avi", ".ts", ".m2ts", ".mts"))
 """Containers with the parameter sets of the codec in the packets."""
-IN_MPEG_TS = frozenset(
+MPEG_TS_CODECS = frozenset(
     (
         *("h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4"),
         *("aac", "mp2", "mp3", "ac3", "eac3", "dts", "opus"),
@@ -43,7 +43,7 @@ IN_MPEG_TS = frozenset(
 )
 """Codecs with a stream type in MPEG-TS; FFmpeg has no such list, and muxes other codecs as private
 data."""
-NOT_IN_AVI = frozenset(("av1", "vp8", "vp9", "vorbis", "opus"))
+UNUSUAL_IN_AVI = frozenset(("av1", "vp8", "vp9", "vorbis", "opus"))
 """Codecs that FFmpeg muxes into AVI although few players support them there."""
 CODEC_SUFFIXES = {"prores": ".mov", "ffv1": ".mkv"}
 """Default suffixes of results by codec, where .mp4 does not support it or is unusual for it."""
@@ -57,10 +57,9 @@ def default_codec(suffix: str) -> str:
 def supported_codecs(container: Any) -> frozenset[str]:
     """Return the codecs that an open output container supports, by FFmpeg's names."""
     if container.format.name == "mpegts":
-        return IN_MPEG_TS
-    return frozenset(container.supported_codecs) - (
-        NOT_IN_AVI if container.format.name == "avi" else frozenset()
-    )
+        return MPEG_TS_CODECS
+    codecs = frozenset(container.supported_codecs)
+    return codecs - UNUSUAL_IN_AVI if container.format.name == "avi" else codecs
 
 
 def container_format(suffix: str) -> str:

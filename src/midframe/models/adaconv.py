@@ -35,7 +35,7 @@ DEEP_PIXELS = 4096
 """Pixels per chunk, at least one fragment: enough for matrix products at full speed."""
 MOTION_ROWS = 8
 """Rows of kernels that are evaluated together."""
-REACH = 77
+BLOCK_MARGIN = 77
 """Difference in size of the input of a block and the block: the patch without the pixel itself, and
 without its last row and column, which the first stride-2 convolution ignores in its 73x73 input."""
 
@@ -71,7 +71,7 @@ def conv_block(inputs: int, outputs: int, size: int) -> list[nn.Module]:
     return [nn.Conv2d(inputs, outputs, size), nn.BatchNorm2d(outputs), nn.ReLU()]
 
 
-def halving(channels: int) -> list[nn.Module]:
+def down_convolution(channels: int) -> list[nn.Module]:
     """Create the "down-conv" of table 1: 2x2, stride 2, with ReLU."""
     return [nn.Conv2d(channels, channels, 2, stride=2), nn.ReLU()]
 
@@ -97,12 +97,14 @@ class AdaConv(Network):
     def __init__(self, config: AdaConvConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or AdaConvConfig()
-        one, two, three, four, deep = config.widths
+        widths = config.widths
         self.layers = nn.Sequential(
-            *conv_block(6, one, 7), *halving(one), *conv_block(one, two, 5), *halving(two),
-            *conv_block(two, three, 5), *halving(three), *conv_block(three, four, 3),
-            MatrixConvolution(four, deep, 4), nn.ReLU(),
-            MatrixConvolution(deep, 2 * config.taps**2, 1),
+            *conv_block(6, widths[0], 7), *down_convolution(widths[0]),
+            *conv_block(widths[0], widths[1], 5), *down_convolution(widths[1]),
+            *conv_block(widths[1], widths[2], 5), *down_convolution(widths[2]),
+            *conv_block(widths[2], widths[3], 3),
+            MatrixConvolution(widths[3], widths[4], 4), nn.ReLU(),
+            MatrixConvolution(widths[4], 2 * config.taps**2, 1),
         )  # fmt: skip
         for layer in self.layers:
             if isinstance(layer, nn.Conv2d):  # CVPR 2017, section 3.4
@@ -122,24 +124,24 @@ class AdaConv(Network):
         frames = torch.stack((first, second), dim=1).float()  # (N, 2, 3, H, W)
         for axis in (3, 4):
             frames = frames.index_select(axis, reflect_indices(frames.shape[axis], frames.device))
-        return PaddedPair(self._readable(frames[:, :, :3]), frames)
+        return PaddedPair(self._to_network_input(frames[:, :, :3]), frames)
 
     def render_tile(
         self, prepared: PaddedPair, rows: slice, columns: slice, t: float = 0.5
     ) -> Tensor:
         """Interpolate a rectangle of the middle frame, (N, 3, h, w)."""
         height, width = rows.stop - rows.start, columns.stop - columns.start
-        high = -(-height // STRIDE) * STRIDE  # multiples of the stride, for fragments
-        wide = -(-width // STRIDE) * STRIDE
-        area_rows = slice(rows.start, rows.start + high + REACH)
-        area_columns = slice(columns.start, columns.start + wide + REACH)
+        padded_height = -(-height // STRIDE) * STRIDE  # multiples of the stride, for fragments
+        padded_width = -(-width // STRIDE) * STRIDE
+        area_rows = slice(rows.start, rows.start + padded_height + BLOCK_MARGIN)
+        area_columns = slice(columns.start, columns.start + padded_width + BLOCK_MARGIN)
         pair = prepared.pair[..., area_rows, area_columns]
         frames = prepared.frames[..., area_rows, area_columns]
-        result = frames.new_empty(len(frames), frames.shape[2], high, wide)
+        result = frames.new_empty(len(frames), frames.shape[2], padded_height, padded_width)
         layers = list(self.layers)
         shallow = layers[:-DEEP_LAYERS]
         deep = nn.Sequential(*layers[-DEEP_LAYERS:])
-        chunk = max(1, DEEP_PIXELS * STRIDE**2 // (high * wide))  # fragments
+        chunk = max(1, DEEP_PIXELS * STRIDE**2 // (padded_height * padded_width))  # fragments
         offsets = iter(fragment_offsets())
         for features in torch.split(fragments(shallow, pair), chunk * len(frames)):
             for scores in torch.split(self._scores(deep, features), len(frames)):
@@ -156,7 +158,9 @@ class AdaConv(Network):
                 f"frames are {tuple(first.shape)} and {tuple(second.shape)}: give frames of one "
                 f"shape (N, 3, H, W), {PATCH} pixels or more on each side"
             )
-        return self._scores(self.layers, self._readable(torch.stack((first, second), dim=1)))
+        return self._scores(
+            self.layers, self._to_network_input(torch.stack((first, second), dim=1))
+        )
 
     def kernels(self, first: Tensor, second: Tensor) -> Tensor:
         """Predict the kernels of every eighth pixel, from (39, 39) on, as in the paper.
@@ -196,10 +200,10 @@ class AdaConv(Network):
 
     def filter_frames(self, frames: Tensor, kernels: Tensor) -> Tensor:
         """Filter frames (N, 2, C, ...) with one kernel per stride: (N, C, H, W)."""
-        unused = MARGIN - self.config.taps // 2  # pixels of the patch beyond the kernel
-        high = unused + (kernels.shape[4] - 1) * STRIDE + self.config.taps
-        wide = unused + (kernels.shape[5] - 1) * STRIDE + self.config.taps
-        return adaptive_convolution(frames[..., unused:high, unused:wide], kernels, stride=STRIDE)
+        start = MARGIN - self.config.taps // 2  # pixels of the patch beyond the kernel
+        bottom = start + (kernels.shape[4] - 1) * STRIDE + self.config.taps
+        right = start + (kernels.shape[5] - 1) * STRIDE + self.config.taps
+        return adaptive_convolution(frames[..., start:bottom, start:right], kernels, stride=STRIDE)
 
     def for_inference(self, precision: torch.dtype = torch.float32) -> "AdaConv":
         """Return a copy with batch normalisation folded into the convolutions before it.
@@ -221,7 +225,7 @@ class AdaConv(Network):
                 layers[index] = WinogradConvolution(layer)
         return copied.to(precision)
 
-    def _readable(self, frames: Tensor) -> Tensor:
+    def _to_network_input(self, frames: Tensor) -> Tensor:
         """Convert frames (N, 2, 3, H, W) to the input of the layers, (N, 6, H, W)."""
         pair = frames.flatten(1, 2).to(next(self.parameters()).dtype)
         return pair.contiguous(memory_format=torch.channels_last)
@@ -235,8 +239,8 @@ class AdaConv(Network):
 def reflect_indices(size: int, device: torch.device) -> Tensor:
     """Return the source index of each position of a row with reflected borders.
 
-    The outermost pixel is not repeated. The second border is extended by a stride, for blocks that
-    are rounded up.
+    The outermost pixel is not repeated. The border at the end is longer by a stride, for blocks
+    whose size is rounded up.
     """
     period = max(1, 2 * (size - 1))
     places = torch.arange(-MARGIN, size + MARGIN + STRIDE, device=device) % period
@@ -252,14 +256,14 @@ def fragments(layers: list[nn.Module], pair: Tensor) -> Tensor:
 
     Returns:
         (64N, C, H/8, W/8): for each of `fragment_offsets`, the output for the pixels at this offset
-        in squares of 8x8. Without the last layers, (64N, C, h, w) with the size that these read.
+        in squares of 8x8. If the last layers are left out, (64N, C, h, w): their input.
     """
     features = pair
     for layer in layers:
         if isinstance(layer, nn.Conv2d) and layer.stride == (2, 2):
-            high, wide = features.shape[2] // 2 * 2, features.shape[3] // 2 * 2
+            height, width = features.shape[2] // 2 * 2, features.shape[3] // 2 * 2
             offsets = product((0, 1), repeat=2)
-            shifted = [features[:, :, y : y + high, x : x + wide] for y, x in offsets]
+            shifted = [features[:, :, y : y + height, x : x + width] for y, x in offsets]
             features = torch.cat([layer(each) for each in shifted])
         else:
             features = layer(features)

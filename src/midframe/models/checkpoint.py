@@ -15,7 +15,7 @@ from torch import Tensor
 from midframe.defaults import DEFAULT_MODEL
 from midframe.errors import CheckpointError
 from midframe.models.adaconv import AdaConv, AdaConvConfig
-from midframe.models.aliases import rename_form
+from midframe.models.aliases import rename_settings
 from midframe.models.flowsep import FlowSep, FlowSepConfig
 from midframe.models.network import Network
 from midframe.models.sepconv import SepConv, SepConvConfig
@@ -32,34 +32,34 @@ NETWORKS: dict[str, tuple[type[Network], type[Any]]] = {
 """Every network by name, with the dataclass of its configuration."""
 
 
-def build_model(name: str, form: Mapping[str, Any] | None = None) -> Network:
+def build_model(name: str, settings: Mapping[str, Any] | None = None) -> Network:
     """Create a network with random weights.
 
     Args:
         name: one of `NETWORKS`.
-        form: fields of its config that differ from the defaults, under present or former names.
+        settings: fields of its config that differ from the defaults, under present or former names.
 
     Raises:
         ValueError: no such network or field, or a value that it cannot have.
     """
-    config = build_config(name, form or {})
+    config = build_config(name, settings or {})
     network, _ = NETWORKS[name]
     return network(config)
 
 
-def build_config(name: str, form: Mapping[str, Any]) -> Any:
+def build_config(name: str, settings: Mapping[str, Any]) -> Any:
     """Create the config of a network; arguments and errors as for `build_model`."""
     if name not in NETWORKS:
         raise ValueError(f"there is no network {name!r}: choose from {', '.join(NETWORKS)}")
     _, config = NETWORKS[name]
-    form = rename_form(name, form)
-    unknown = set(form) - set(config.__dataclass_fields__)
+    settings = rename_settings(name, settings)
+    unknown = set(settings) - set(config.__dataclass_fields__)
     if unknown:
         raise ValueError(
             f"{name} has no setting {sorted(unknown)}: choose from "
             f"{', '.join(config.__dataclass_fields__)}"
         )
-    return config(**form)
+    return config(**settings)
 
 
 def network_name(model: Network) -> str:

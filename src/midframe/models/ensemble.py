@@ -9,8 +9,8 @@ from torch import Tensor
 from midframe.models.network import Network
 
 VIEWS = (1, 2, 4, 8)
-"""Possible numbers of views: unchanged; also rotated by 90 degrees; by all multiples of it; all of
-these also mirrored."""
+"""Possible numbers of views: the original; also rotated by 90 degrees; also by 180 and 270 degrees;
+also the mirror images of these four."""
 
 
 class View(NamedTuple):
@@ -23,18 +23,21 @@ class View(NamedTuple):
     reversed: bool
     """Whether the second frame comes first."""
 
-    def of(self, frame: Tensor) -> Tensor:
+    def transform(self, frame: Tensor) -> Tensor:
         """Rotate and mirror a frame."""
-        turned = torch.rot90(frame, self.quarters, (2, 3))
-        turned = turned.flip(3) if self.mirrored else turned
-        return turned.contiguous(memory_format=torch.channels_last)
+        rotated = torch.rot90(frame, self.quarters, (2, 3))
+        view = rotated.flip(3) if self.mirrored else rotated
+        return view.contiguous(memory_format=torch.channels_last)
 
-    def back(self, frame: Tensor) -> Tensor:
-        """Invert `of`."""
+    def invert(self, frame: Tensor) -> Tensor:
+        """Invert `transform`."""
         return torch.rot90(frame.flip(3) if self.mirrored else frame, -self.quarters, (2, 3))
 
-    def place(self, rows: slice, columns: slice, size: tuple[int, int]) -> tuple[slice, slice]:
-        """Return the position of a rectangle of a frame of some height and width after `of`."""
+    def transform_rectangle(
+        self, rows: slice, columns: slice, size: tuple[int, int]
+    ) -> tuple[slice, slice]:
+        """Return where `transform` moves a rectangle of a frame whose height and width are
+        `size`."""
         height, width = size
         for _ in range(self.quarters):
             rows, columns = _count_from_end(columns, width), rows
@@ -46,8 +49,8 @@ class Ensemble(Network):
     """Averages a network's predictions for several views of a pair of frames, a power of two up to
     8.
 
-    Every other view is reversed in time, too: the errors of two views that differ in both ways are
-    less correlated than those of views that differ in one.
+    Every other view is also reversed in time: the errors of two views that differ in space and time
+    are less correlated than those of views that differ in one of them.
     """
 
     def __init__(self, network: Network, views: int) -> None:
@@ -60,8 +63,12 @@ class Ensemble(Network):
         self.any_time = network.any_time
         self.scale = network.scale
         self.max_plain_pixels = network.max_plain_pixels // views
-        ways = [(quarters, mirrored) for mirrored in (False, True) for quarters in range(4)]
-        self.views = [View(*way, reversed=bool(sum(way) % 2)) for way in ways[:views]]
+        all_views = [
+            View(quarters, mirrored, reversed=bool((quarters + mirrored) % 2))
+            for mirrored in (False, True)
+            for quarters in range(4)
+        ]
+        self.views = all_views[:views]
 
     @property
     def margin(self) -> int:
@@ -69,9 +76,11 @@ class Ensemble(Network):
 
     def prepare(self, first: Tensor, second: Tensor) -> tuple[tuple[int, int], list[Any]]:
         """Return the size of the frames, and the prepared pair of each view."""
-        pairs = [(second, first) if view.reversed else (first, second) for view in self.views]
-        seen = [map(view.of, pair) for view, pair in zip(self.views, pairs, strict=True)]
-        return (first.shape[2], first.shape[3]), [self.network.prepare(*pair) for pair in seen]
+        prepared = []
+        for view in self.views:
+            pair = (second, first) if view.reversed else (first, second)
+            prepared.append(self.network.prepare(*map(view.transform, pair)))
+        return (first.shape[2], first.shape[3]), prepared
 
     def render_tile(
         self,
@@ -80,16 +89,14 @@ class Ensemble(Network):
         columns: slice,
         t: float = 0.5,
     ) -> Tensor:
-        size, seen = prepared
-        made = [
-            view.back(
-                self.network.render_tile(
-                    each, *view.place(rows, columns, size), 1 - t if view.reversed else t
-                )
-            )
-            for view, each in zip(self.views, seen, strict=True)
-        ]
-        return torch.stack(made).mean(0)
+        size, prepared_views = prepared
+        results = []
+        for view, prepared_view in zip(self.views, prepared_views, strict=True):
+            rectangle = view.transform_rectangle(rows, columns, size)
+            view_time = 1 - t if view.reversed else t
+            tile = self.network.render_tile(prepared_view, *rectangle, view_time)
+            results.append(view.invert(tile))
+        return torch.stack(results).mean(0)
 
     def pairs_at_once(self, height: int, width: int) -> int:
         """See `Network`."""

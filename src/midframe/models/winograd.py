@@ -69,7 +69,7 @@ class WinogradConvolution(nn.Module):
 class Implementation(Protocol):
     """A module that computes 3x3 Winograd convolutions."""
 
-    def serves(self, features: Tensor, /) -> bool:
+    def supports(self, features: Tensor, /) -> bool:
         """Return whether it supports such features."""
 
     def prepare_kernels(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -125,7 +125,7 @@ def _implementation(features: Tensor) -> Implementation | None:
     if torch.is_grad_enabled() or torch.compiler.is_exporting():
         return None
     fast = for_device({"cpu": load_halide}, features.device)
-    return fast if fast is not None and fast.serves(features) else None
+    return fast if fast is not None and fast.supports(features) else None
 
 
 def use_winograd(network: nn.Module) -> None:

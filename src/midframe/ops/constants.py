@@ -8,7 +8,8 @@ from torch import Tensor
 
 
 def constant(values: tuple[Any, ...], device: torch.device) -> Tensor:
-    """Return numbers, or tuples of them, as a tensor on a device, which is copied there once.
+    """Return numbers, or tuples of them, as a tensor on a device; it is copied there once and
+    cached.
 
     CUDA graphs capture no copies from the host, and each copy waits for the device.
     """

@@ -1,4 +1,4 @@
-"""Import of the implementations that are installed, and compilation of several of them together."""
+"""Import of the installed implementations, and parallel compilation."""
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -18,11 +18,10 @@ _thread = local()
 
 @contextmanager
 def without_compilation() -> Iterator[None]:
-    """Use the PyTorch implementations on the CPU in this block and this thread.
-
-    Compiling the others takes longer than a few frames do.
+    """Use the PyTorch implementations on the CPU in this block and this thread: for a few frames,
+    compiling the faster implementations would take longer than it saves.
     """
-    before = avoids_compilation()
+    before = compilation_is_disabled()
     _thread.plain = True
     try:
         yield
@@ -30,7 +29,7 @@ def without_compilation() -> Iterator[None]:
         _thread.plain = before
 
 
-def avoids_compilation() -> bool:
+def compilation_is_disabled() -> bool:
     """Return whether this thread is in a block of `without_compilation`."""
     return getattr(_thread, "plain", False)
 
@@ -65,7 +64,7 @@ def for_device(loaders: Mapping[str, Callable[[], Result]], device: torch.device
         loaders: by type of device, functions that import an implementation.
         device: of the tensors.
     """
-    if device.type == "cpu" and avoids_compilation():
+    if device.type == "cpu" and compilation_is_disabled():
         return None
     load = loaders.get(device.type)
     return None if load is None else load_optional(load)
@@ -76,10 +75,9 @@ def device_guard(tensor: Tensor) -> torch.cuda.device:
     return torch.cuda.device(tensor.get_device())
 
 
-def side_by_side(*calls: Callable[[], Any]) -> None:
-    """Call all functions, each in a thread of its own, without gradients.
-
-    Pipelines that compile at their first call do so together.
+def run_in_parallel(*calls: Callable[[], Any]) -> None:
+    """Call all functions, each in a thread of its own, without gradients: pipelines that are
+    compiled at their first call are compiled in parallel.
     """
     with ThreadPoolExecutor(len(calls)) as pool:
         for done in [pool.submit(torch.inference_mode()(call)) for call in calls]:

@@ -1,4 +1,5 @@
-"""Shared by the Halide pipelines: supported tensors, views of their memory, compilation."""
+"""Functions that the Halide pipelines share: supported tensors, views of their memory,
+compilation."""
 
 from collections.abc import Callable
 from functools import cache, wraps
@@ -12,8 +13,9 @@ from torch import Tensor
 
 from midframe.ops.native_cache import NativeFunction, load_pipeline
 
-Place = tuple[Any, Any, Any]
-"""Two neighbouring pixels along an axis, and how far from the first of them something lies."""
+Neighbours = tuple[Any, Any, Any]
+"""Two neighbouring pixels along an axis, and the distance of a position from the first, in [0,
+1)."""
 
 LANES = 16
 """Values computed at a time: one AVX-512 register, two of AVX2, four of NEON, in float32."""
@@ -29,12 +31,12 @@ def natural_lanes() -> int:
     return lanes
 
 
-def serves(frame: Tensor) -> bool:
+def supports(frame: Tensor) -> bool:
     """Return whether the pipelines support such a frame: float32, on the CPU."""
     return frame.device.type == "cpu" and frame.dtype == torch.float32
 
 
-def serves_features(features: Tensor) -> bool:
+def supports_features(features: Tensor) -> bool:
     """Return whether the pipelines that read features support such ones: float32 or bfloat16, on
     the CPU."""
     return features.device.type == "cpu" and features.dtype in TYPES
@@ -65,8 +67,8 @@ def as_stored(value: Any, bf16: bool) -> Any:
 
 
 def buffer(tensor: Tensor) -> hl.Buffer:
-    """Return (N, C, H, W) for reading, as Halide's (x, y, c, n); more dimensions likewise. Rows
-    must be contiguous."""
+    """Return a tensor (N, C, H, W) for reading, as Halide's (x, y, c, n); likewise with more
+    dimensions. It is copied if rows are not contiguous."""
     return hl.Buffer(array(tensor if tensor.stride(-1) == 1 else tensor.contiguous()))
 
 
@@ -75,61 +77,69 @@ def writable(tensor: Tensor) -> hl.Buffer:
     return hl.Buffer(array(tensor))
 
 
-def inner(tensor: Tensor) -> hl.Buffer:
+def channels_innermost(tensor: Tensor) -> hl.Buffer:
     """Return (N, C, H, W) for reading, as (c, x, y, n); without a copy if channels are
     innermost."""
     return writable(tensor.permute(0, 2, 3, 1).contiguous())
 
 
-def in_rows(frame: Tensor) -> hl.Buffer:
+def interleaved_rows(frame: Tensor) -> hl.Buffer:
     """Return (N, C, H, W) for reading, as (colours of the pixels of a row, y, n); without a copy if
     they are adjacent."""
     return writable(frame.permute(0, 2, 3, 1).contiguous().flatten(2))
 
 
-def in_one_row(frame: Tensor) -> hl.Buffer:
+def interleaved_pixels(frame: Tensor) -> hl.Buffer:
     """Return (N, C, H, W) for reading, as (colours of all pixels, n); without a copy if they are
     adjacent."""
     return writable(frame.permute(0, 2, 3, 1).contiguous().flatten(1))
 
 
-def lerp(one: Any, other: Any, part: Any) -> Any:
-    """Interpolate between two values by the fraction from the first."""
-    return one + (other - one) * part
+def lerp(first: Any, second: Any, fraction: Any) -> Any:
+    """Interpolate between two values, by the fraction of the way from the first."""
+    return first + (second - first) * fraction
 
 
-def between(place: Any, factor: int) -> tuple[Any, Any]:
-    """Return the two values between which a value of an image `factor` times larger is
-    interpolated, bilinear, corners not aligned.
+def upsampling_source(place: Any, factor: int) -> tuple[Any, Any]:
+    """Return where a pixel of an image that is upsampled `factor` times lies in the small image
+    (bilinear, corners not aligned).
 
-    Returns the place of the first of them, and how far it is from there, in [0, 1).
+    Returns:
+        The index of the value before it (the other value is the next one), and the distance from
+        there, in [0, 1).
     """
-    odd = 2 * (place % factor) + 1  # in half pixels from where its own value's pixels begin
-    apart = hl.cast(hl.Float(32), (odd + factor) % (2 * factor)) / (2.0 * factor)
-    return place // factor - hl.cast(hl.Int(32), odd < factor), apart
+    half_pixels = 2 * (place % factor) + 1  # from the first pixel of its own value
+    distance = hl.cast(hl.Float(32), (half_pixels + factor) % (2 * factor)) / (2.0 * factor)
+    return place // factor - hl.cast(hl.Int(32), half_pixels < factor), distance
 
 
 def fetch_bilinear(
-    image: hl.ImageParam, channel: Any, sample: Any, across: Place, down: Place, *, bf16: bool
+    image: hl.ImageParam,
+    channel: Any,
+    sample: Any,
+    across: Neighbours,
+    down: Neighbours,
+    *,
+    bf16: bool,
 ) -> Any:
     """Interpolate an image, (c, x, y, n) of type `storage`, between four of its pixels, as
     float32."""
-    left, right, part = across
-    above, below, lower_part = down
+    left, right, x_fraction = across
+    above, below, y_fraction = down
 
     def fetch_row(row: Any) -> Any:
         return lerp(
             as_float(image[channel, left, row, sample], bf16),
             as_float(image[channel, right, row, sample], bf16),
-            part,
+            x_fraction,
         )
 
-    return lerp(fetch_row(above), fetch_row(below), lower_part)
+    return lerp(fetch_row(above), fetch_row(below), y_fraction)
 
 
-def channel_groups(channels: int, most: int) -> list[slice]:
-    """Divide channels into groups of at most `most`, which are processed one after another."""
-    return [slice(start, min(start + most, channels)) for start in range(0, channels, most)]
+def channel_groups(channels: int, size: int) -> list[slice]:
+    """Divide channels into groups of at most `size`, which are processed one after another."""
+    return [slice(start, min(start + size, channels)) for start in range(0, channels, size)]
 
 
 def in_one_loop(*functions: hl.Func) -> None:
@@ -148,8 +158,8 @@ class Pipeline:
     released, and runs one call at a time.
 
     Args:
-        result: what is computed.
-        arguments: what it reads, in the order in which values are given.
+        result: the function that is computed.
+        arguments: its images and parameters, in the order in which values are given.
     """
 
     def __init__(self, result: hl.Func, *arguments: hl.ImageParam | hl.Param) -> None:
@@ -158,7 +168,7 @@ class Pipeline:
         self._lock = Lock()
         self._target = hl.get_jit_target_from_environment()
         self.identity: tuple[str, ...] | None = None
-        """What determines the pipeline, by which it is kept on disk; None to keep it nowhere."""
+        """Key of the pipeline in the cache on disk; None to compile it in memory."""
         self._native: NativeFunction | None = None
         self._is_loaded = False
 
@@ -188,7 +198,7 @@ class Pipeline:
 _building = RLock()
 
 
-def once(build: Callable[..., Pipeline]) -> Callable[..., Pipeline]:
+def cached_pipeline(build: Callable[..., Pipeline]) -> Callable[..., Pipeline]:
     """Cache the pipeline that a function builds for each set of arguments; concurrent callers get
     the same one."""
 

@@ -35,7 +35,7 @@ MAX_BYTES = 64 << 20
 """Maximum size of all libraries; the least recently used ones are deleted first."""
 SYMBOL = "midframe_pipeline"
 """Name of the function of each library."""
-OTHERS_MAY = 0o077
+OTHER_USERS_MASK = 0o077
 """Permissions of other users, which the folder must not have."""
 
 log = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ class LibraryCache:
         Args:
             key: of the library.
             write_object: writes the object file.
-            libraries: others that it needs.
+            libraries: other libraries that it needs.
 
         Raises:
             OSError: the folder cannot be written to.
@@ -140,12 +140,12 @@ def load_pipeline(
     """Load a pipeline from disk; compile it first if it is missing.
 
     Args:
-        identity: what determines the pipeline besides the source of the package and the processor.
+        identity: key of the pipeline; the source of the package and the processor are added to it.
         result: the function of Halide that it computes, one buffer.
         arguments: images and parameters, in the order of the call.
 
     Returns:
-        None where libraries cannot be made, with a message for developers.
+        None if libraries cannot be compiled here; the reason is logged at debug level.
     """
     libraries = open_cache()
     if libraries is None or result.outputs() != 1:
@@ -220,9 +220,8 @@ def _type_of(argument: Any) -> Any:
     """Return the type of a parameter, or None for an image."""
     if isinstance(argument, hl.ImageParam):
         return None
-    kind = argument.type()
     types = {"float32": ctypes.c_float, "int32": ctypes.c_int32}
-    return types[str(kind)]
+    return types[str(argument.type())]
 
 
 def _key(*identity: str) -> str:
@@ -255,4 +254,4 @@ def _is_own(path: Path) -> bool:
     facts = path.lstat()
     if facts.st_uid != os.getuid():
         return False
-    return not facts.st_mode & OTHERS_MAY and not path.is_symlink()
+    return not facts.st_mode & OTHER_USERS_MASK and not path.is_symlink()

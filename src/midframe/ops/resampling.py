@@ -86,12 +86,12 @@ def shift_kernel_gradients(
     """Return the gradients of the arguments of `shift_kernel`: of the fraction, (N, H, W), and of
     the kernel."""
     taps = kernel.shape[1]
-    of_fraction = torch.zeros_like(fraction)
-    of_kernel = torch.zeros_like(kernel)
+    grad_fraction = torch.zeros_like(fraction)
+    grad_kernel = torch.zeros_like(kernel)
     weights = shift_weights(fraction, resampling)
     slopes = shift_weight_slopes(fraction, resampling)
     for offset, (weight, slope) in enumerate(zip(weights, slopes, strict=True)):
         piece = gradient[:, offset : offset + taps]
-        of_fraction += slope * (piece * kernel).sum(1)
-        of_kernel += weight[:, None] * piece
-    return of_fraction, of_kernel
+        grad_fraction += slope * (piece * kernel).sum(1)
+        grad_kernel += weight[:, None] * piece
+    return grad_fraction, grad_kernel

@@ -1,4 +1,4 @@
-"""Shared by the CUDA operators: types, the precision of products, the layout of images,
+"""Functions that the CUDA operators share: types, the precision of products, the layout of images,
 sampling."""
 
 import torch
@@ -12,7 +12,7 @@ MIN_DOT = 16
 """The smallest side of a matrix that tensor cores multiply."""
 
 
-def serves(tensor: Tensor) -> bool:
+def supports(tensor: Tensor) -> bool:
     """Return whether kernels support a tensor: on CUDA, of one of `TYPES`."""
     return tensor.is_cuda and tensor.dtype in TYPES
 
@@ -43,23 +43,23 @@ def pixels(samples, height, width, block: tl.constexpr):  # type: ignore[no-unty
 
 
 @triton.jit
-def number(values):  # type: ignore[no-untyped-def]
+def replace_nan(values):  # type: ignore[no-untyped-def]
     """Replace NaN by 0, since it would address arbitrary memory."""
     return tl.where(values == values, values, 0.0)
 
 
 @triton.jit
-def corners(flow, y, x, height, width, area, real):  # type: ignore[no-untyped-def]
-    """Return where in an image the flow leads, the pixels above left, above right, below left and
-    below right.
-
-    Then the fractions across and down; coordinates are held within the image.
+def corners(flow, y, x, height, width, area, valid):  # type: ignore[no-untyped-def]
+    """Return the offsets in an image of the four pixels around the position that a flow points to
+    (above left, above right, below left, below right), and the fractions of the position across and
+    down. Positions are clamped to the image.
     """
     right = tl.minimum(
-        tl.maximum(number(x + tl.load(flow, real, 0.0).to(tl.float32)), 0.0), width - 1.0
+        tl.maximum(replace_nan(x + tl.load(flow, valid, 0.0).to(tl.float32)), 0.0), width - 1.0
     )
     down = tl.minimum(
-        tl.maximum(number(y + tl.load(flow + area, real, 0.0).to(tl.float32)), 0.0), height - 1.0
+        tl.maximum(replace_nan(y + tl.load(flow + area, valid, 0.0).to(tl.float32)), 0.0),
+        height - 1.0,
     )
     left, top = tl.floor(right), tl.floor(down)
     a = top.to(tl.int32) * width + left.to(tl.int32)
@@ -69,14 +69,14 @@ def corners(flow, y, x, height, width, area, real):  # type: ignore[no-untyped-d
 
 
 @triton.jit
-def sample(image, a, b, c, d, px, py, real):  # type: ignore[no-untyped-def]
-    """Return an image's values at what `corners` returns."""
+def sample(image, a, b, c, d, px, py, valid):  # type: ignore[no-untyped-def]
+    """Interpolate an image bilinearly; arguments as returned by `corners`."""
     upper = (
-        tl.load(image + a, real, 0.0).to(tl.float32) * (1 - px)
-        + tl.load(image + b, real, 0.0).to(tl.float32) * px
+        tl.load(image + a, valid, 0.0).to(tl.float32) * (1 - px)
+        + tl.load(image + b, valid, 0.0).to(tl.float32) * px
     )
     lower = (
-        tl.load(image + c, real, 0.0).to(tl.float32) * (1 - px)
-        + tl.load(image + d, real, 0.0).to(tl.float32) * px
+        tl.load(image + c, valid, 0.0).to(tl.float32) * (1 - px)
+        + tl.load(image + d, valid, 0.0).to(tl.float32) * px
     )
     return upper * (1 - py) + lower * py

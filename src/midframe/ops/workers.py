@@ -1,4 +1,4 @@
-"""Worker threads that compute in parallel, each with its share of the processor."""
+"""Worker threads that compute in parallel and divide PyTorch's threads among them."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -10,15 +10,15 @@ import torch
 _here = threading.local()
 
 
-def worker() -> int:
-    """Index of this thread among several workers, from 0. Resources that workers cannot share are
-    kept by index."""
+def worker_index() -> int:
+    """Return the index of this thread among the workers, from 0, for resources that workers cannot
+    share."""
     return getattr(_here, "number", 0)
 
 
 class Workers(ThreadPoolExecutor):
-    """A pool of threads that divide PyTorch's threads among them; a context, left at once after an
-    error.
+    """A pool of threads that divide PyTorch's threads among them. Used in a `with` block, which
+    does not wait for queued work after an error.
 
     Small operations are hard to divide: a thread that computes alone wastes no time by waiting for
     others.
@@ -28,11 +28,11 @@ class Workers(ThreadPoolExecutor):
         self.number = number
         self._all = torch.get_num_threads()
         numbers = count()
-        share = max(1, self._all // number)
+        threads_each = max(1, self._all // number)
 
         def begin() -> None:
             _here.number = next(numbers)
-            torch.set_num_threads(share)  # of this thread, and of those that begin from now on
+            torch.set_num_threads(threads_each)  # for this thread, and threads that start later
 
         super().__init__(number, "worker", begin)
 
@@ -43,4 +43,4 @@ class Workers(ThreadPoolExecutor):
         trace: TracebackType | None,
     ) -> None:
         self.shutdown(cancel_futures=True)
-        torch.set_num_threads(self._all)  # of those that begin from now on
+        torch.set_num_threads(self._all)  # for threads that start later

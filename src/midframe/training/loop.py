@@ -267,14 +267,14 @@ def _build_or_load(config: TrainConfig) -> Network:
 
 def _change_form(model: Network, config: TrainConfig) -> Network:
     """Return a trained network with the config that `network` describes; FlowSep can be widened."""
-    form = build_config(network_name(model), config.network)
-    if form == model.config:
+    wanted = build_config(network_name(model), config.network)
+    if wanted == model.config:
         return model
     mismatch = f"{config.init_from} has another config than network describes"
     if not isinstance(model, FlowSep):
         raise ConfigError(f"{mismatch}: remove network, or train from random weights")
     try:
-        return channels_last(widen(model, form))
+        return channels_last(widen(model, wanted))
     except ValueError as error:
         raise ConfigError(f"{mismatch}: {error}") from error
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from midframe.interpolator import Interpolator
-from midframe.media.reading.source import WHOLE, TimeRange
+from midframe.media.reading.source import WHOLE_SOURCE, TimeRange
 from midframe.options import (
     CompareOptions,
     EncodingOptions,
@@ -28,7 +28,7 @@ def compare_video(
     *,
     factor: int = CompareOptions.factor,
     slower: int = CompareOptions.slower,
-    time_range: TimeRange = WHOLE,
+    time_range: TimeRange = WHOLE_SOURCE,
     model: str | Interpolator = InterpolationOptions.model,
     device: str = InterpolationOptions.device,
     tile: int | None = InterpolationOptions.tile,

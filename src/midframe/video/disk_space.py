@@ -37,9 +37,9 @@ def check_space(folder: Path, encoding: Encoding, frames: float | None) -> None:
 
 def needed_bytes(encoding: Encoding, frames: float) -> int:
     """Return the minimum disk space in bytes for a number of frames."""
-    bits = BITS_PER_PIXEL.get(encoding.encoder, LOSSY_BITS) * (
-        2 if encoding.colour.high_bit_depth and encoding.encoder == "ffv1" else 1
-    )
+    bits = BITS_PER_PIXEL.get(encoding.encoder, LOSSY_BITS)
+    if encoding.colour.high_bit_depth and encoding.encoder == "ffv1":
+        bits *= 2
     return round(frames * encoding.width * encoding.height * bits / 8 * COPIES)
 
 

@@ -1,8 +1,8 @@
 """Duplicate frames: animation on twos, films converted to a higher frame rate.
 
 They are dropped, and replaced by interpolated frames. The duration does not change. The remaining
-frames keep their times, except where these result from repeating frames of equal steps, as in films
-converted from 24 to 30 frames per second: there the equal steps are restored.
+frames keep their times, unless repeated frames have made equal steps uneven, as in films converted
+from 24 to 30 frames per second: there the equal steps are restored.
 """
 
 from collections import Counter
@@ -18,10 +18,10 @@ from midframe.media.reading.source import Frame
 
 MAX_DUPLICATES = 4
 """A frame with more duplicates is a still image: all of them are kept."""
-ROW = 12
-"""Number of consecutive distinct frames (a row) in which the original equal steps are detected."""
+RUN_LENGTH = 12
+"""Number of consecutive distinct frames (a run) in which the original equal steps are detected."""
 MIN_OCCURRENCES = 2
-"""Minimum number of shorter and of longer steps in a row of originally equal steps. A single one
+"""Minimum number of shorter and of longer steps in a run of originally equal steps. A single one
 may be accidental."""
 
 
@@ -32,55 +32,63 @@ def drop_duplicates(frames: Iterable[Frame], step: int) -> Iterator[Frame]:
         frames: of a video, in presentation order.
         step: usual frame duration, in their time base.
     """
-    row: list[Frame] = []
-    for frame, in_row in _distinct(frames):
-        if not in_row:
-            yield from _evenly(row, step)
-            row = []
-        row.append(frame)
-        if len(row) == ROW:
-            even = _evenly(row, step)
-            ready = ROW - 1 if even is not row else 1
+    run: list[Frame] = []
+    for frame, in_run in _distinct_frames(frames):
+        if not in_run:
+            yield from _restore_even_steps(run, step)
+            run = []
+        run.append(frame)
+        if len(run) == RUN_LENGTH:
+            even = _restore_even_steps(run, step)
+            ready = RUN_LENGTH - 1 if even is not run else 1
             yield from even[:ready]
-            row = row[ready:]
-    yield from _evenly(row, step)
+            run = run[ready:]
+    yield from _restore_even_steps(run, step)
 
 
-def _distinct(frames: Iterable[Frame]) -> Iterator[tuple[Frame, bool]]:
-    """Yield the frames that are kept, and whether each continues a row, which cuts and still images
-    end."""
+def _distinct_frames(frames: Iterable[Frame]) -> Iterator[tuple[Frame, bool]]:
+    """Yield the frames that are kept, and whether each continues a run; cuts and still images end
+    a run."""
     first: Frame | None = None
-    held: list[Frame] = []
-    seen: Array | None = None
-    in_row = still = False
+    """The latest distinct frame; not yielded yet, unless it is a still image."""
+    first_luma: Array | None = None
+    duplicates: list[Frame] = []
+    """The frames after `first` that duplicate it and are not yielded."""
+    in_run = is_still_image = False
     for frame in frames:
-        shown = grey(frame.picture)
-        if first and seen is not None and not frame.begins_scene and is_duplicate(seen, shown):
-            held.append(frame)
-            if still or len(held) > MAX_DUPLICATES:
-                yield from ((each, False) for each in ([] if still else [first]) + held)
-                held, still = [], True
+        luma = grey(frame.picture)
+        if first_luma is not None and not frame.begins_scene and is_duplicate(first_luma, luma):
+            duplicates.append(frame)
+            if not is_still_image and len(duplicates) > MAX_DUPLICATES:
+                is_still_image = True
+                assert first, "it has a luma"
+                yield first, False
+            if is_still_image:
+                yield from ((each, False) for each in duplicates)
+                duplicates = []
             continue
-        if first and not still:
-            yield first, in_row
-        in_row = first is not None and not still and not frame.begins_scene
+        if first and not is_still_image:
+            yield first, in_run
+        in_run = first is not None and not is_still_image and not frame.begins_scene
         first = frame
-        seen = shown
-        held = []
-        still = False
-    if first and not still:
-        yield first, in_row
-    yield from ((each, False) for each in held)  # the last frame is shown to the end of the video
+        first_luma = luma
+        duplicates = []
+        is_still_image = False
+    if first and not is_still_image:
+        yield first, in_run
+    # the last frame is shown to the end of the video, so its duplicates are kept
+    yield from ((each, False) for each in duplicates)
 
 
-def _evenly(row: list[Frame], step: int) -> list[Frame]:
-    """Return a row with equal steps if its times result from repeated frames, otherwise the row
+def _restore_even_steps(run: list[Frame], step: int) -> list[Frame]:
+    """Return a run with equal steps if its times result from repeated frames, otherwise the run
     itself."""
-    gaps = Counter(round((after.pts - before.pts) / step) for before, after in pairwise(row))
+    gaps = Counter(round((after.pts - before.pts) / step) for before, after in pairwise(run))
     if len(gaps) != 2 or min(gaps.values()) < MIN_OCCURRENCES:
-        return row
-    begin, each = Fraction(row[0].pts), Fraction(row[-1].pts - row[0].pts, len(row) - 1)
-    even = [begin + each * place for place in range(len(row))]
-    if any(abs(frame.pts - time) >= step for frame, time in zip(row, even, strict=True)):
-        return row
-    return [replace(frame, pts=time) for frame, time in zip(row, even, strict=True)]
+        return run
+    begin = Fraction(run[0].pts)
+    even_step = Fraction(run[-1].pts - run[0].pts, len(run) - 1)
+    even = [begin + even_step * number for number in range(len(run))]
+    if any(abs(frame.pts - time) >= step for frame, time in zip(run, even, strict=True)):
+        return run
+    return [replace(frame, pts=time) for frame, time in zip(run, even, strict=True)]

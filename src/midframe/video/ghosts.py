@@ -17,9 +17,11 @@ from torch.nn import functional
 
 ROWS_OF_BLOCKS = 90
 """Differences are averaged over square blocks, this many along the height of a frame."""
-CHANGED, OBJECT = 6 / 255, 24 / 255
-"""Mean difference of both frames in a block, of the colour that differs most, for white = 1: from
-the first value a block belongs to a changed area, from the second it shows the object."""
+MIN_CHANGE = 6 / 255
+"""Minimum mean difference of both frames in a block of a changed area, of the colour that differs
+most, for white = 1."""
+MIN_OBJECT_CHANGE = 24 / 255
+"""The same for a block that shows the object."""
 MAX_ERROR = 0.25
 """A block is blended if the interpolated frame differs from the blend of both frames by at most
 this fraction of the difference of both frames."""
@@ -47,20 +49,20 @@ def replace_ghosts(image: Tensor, before: Tensor, after: Tensor, t: Fraction) ->
     first = _subsample(before)
     second = _subsample(after)
     change = _block_differences(first, second, block)
-    objects = change >= OBJECT
+    objects = change >= MIN_OBJECT_CHANGE
     if min(change.shape) < 2 or not objects.any():
         return image
-    changed = change >= CHANGED
+    changed = change >= MIN_CHANGE
     areas = _small_areas(changed)
-    areas *= _share_around(changed) <= MAX_CHANGED_AROUND
+    areas *= _fraction_around(changed) <= MAX_CHANGED_AROUND
     if not areas[objects].any():
         return image
     error = _block_differences(_subsample(image), torch.lerp(first, second, float(t)), block)
-    ghosts = _areas_that_are_mostly(objects & (error <= MAX_ERROR * change), areas)
+    ghosts = _blended_areas(objects & (error <= MAX_ERROR * change), areas)
     if not ghosts.any():
         return image
     # an object that leaves one area appears in another one, perhaps less clearly blended
-    ghosts |= _areas_with(objects & _dilate(ghosts.float(), NEIGHBOURHOOD).bool(), areas)
+    ghosts |= _areas_containing(objects & _dilate(ghosts.float(), NEIGHBOURHOOD).bool(), areas)
     weights = _weights(ghosts, block, *image.shape[2:]).to(image.device)
     return torch.lerp(image, before if t <= Fraction(1, 2) else after, weights)
 
@@ -71,15 +73,15 @@ def _subsample(image: Tensor) -> Tensor:
     return image[0, :3, ::2, ::2].permute(1, 2, 0)
 
 
-def _block_differences(one: Tensor, other: Tensor, block: int) -> Tensor:
+def _block_differences(first: Tensor, second: Tensor, block: int) -> Tensor:
     """Return the mean absolute difference in each block, of the colour that differs most, on the
     CPU.
 
     Args:
-        one, other: from `_subsample`.
+        first, second: from `_subsample`.
         block: side of the blocks in pixels of the frame.
     """
-    largest = (one - other).abs_().amax(dim=2)[None, None]
+    largest = (first - second).abs_().amax(dim=2)[None, None]
     return functional.avg_pool2d(largest, block // 2, ceil_mode=True)[0, 0].cpu()
 
 
@@ -90,9 +92,10 @@ def _small_areas(changed: Tensor) -> Tensor:
         (rows, columns) integers: the number of the area, 0 for blocks in none.
     """
     numbers = torch.arange(1, changed.numel() + 1).reshape(changed.shape).float() * changed
-    for _ in range(MAX_EXTENT):  # the largest number of an area spreads over it, a block a step
+    # the largest number in an area spreads over the area, by one block per step
+    for _ in range(MAX_EXTENT):
         numbers = _dilate(numbers) * changed
-    spreading = numbers[(_dilate(numbers) != numbers) & changed]
+    spreading = numbers[(_dilate(numbers) != numbers) & changed]  # of areas beyond `MAX_EXTENT`
     sizes = torch.bincount(numbers.long().flatten(), minlength=changed.numel() + 1)
     large = sizes > MAX_AREA * changed.numel()
     large[spreading.long()] = True
@@ -101,7 +104,7 @@ def _small_areas(changed: Tensor) -> Tensor:
     return found.where(~large[found], 0)
 
 
-def _share_around(blocks: Tensor) -> Tensor:
+def _fraction_around(blocks: Tensor) -> Tensor:
     """Return the fraction of the neighbourhood of each block that is in `blocks`."""
     fraction = blocks.float()[None, None]
     for along in ((1, 0), (0, 1)):  # one axis after the other, which is faster
@@ -111,7 +114,7 @@ def _share_around(blocks: Tensor) -> Tensor:
     return fraction[0, 0]
 
 
-def _areas_that_are_mostly(blended: Tensor, areas: Tensor) -> Tensor:
+def _blended_areas(blended: Tensor, areas: Tensor) -> Tensor:
     """Return the blocks of areas that have at least the fraction `MIN_BLENDED` of blended blocks,
     among them a square of 2x2."""
     size = int(areas.max()) + 1
@@ -125,7 +128,7 @@ def _areas_that_are_mostly(blended: Tensor, areas: Tensor) -> Tensor:
     return chosen[areas]
 
 
-def _areas_with(blocks: Tensor, areas: Tensor) -> Tensor:
+def _areas_containing(blocks: Tensor, areas: Tensor) -> Tensor:
     """Return the blocks of areas that contain any of the given blocks."""
     chosen = torch.zeros(int(areas.max()) + 1, dtype=torch.bool)
     chosen[areas[blocks]] = True
@@ -137,9 +140,9 @@ def _weights(blocks: Tensor, block: int, height: int, width: int) -> Tensor:
     """Return the weights of the nearest frame, (height, width) from 0 to 1: 1 on the blocks and
     their neighbours, with a soft edge."""
     size = (block * blocks.shape[0], block * blocks.shape[1])
-    wide = _dilate(blocks.float())[None, None]
-    smooth = functional.interpolate(wide, size=size, mode="bilinear")[0, 0]
-    return smooth[:height, :width]
+    dilated = _dilate(blocks.float())[None, None]
+    weights = functional.interpolate(dilated, size=size, mode="bilinear")[0, 0]
+    return weights[:height, :width]
 
 
 def _dilate(values: Tensor, reach: int = 1) -> Tensor:

@@ -28,11 +28,11 @@ class OverlayFinder:
     """Detects the pixels of overlays in successive pairs of frames."""
 
     def __init__(self) -> None:
-        self._still_for: Array | None = None
+        self._static_pairs: Array | None = None
         """Number of successive pairs in which each pixel is static, (H, W), up to 255."""
-        self._changing: Array | None = None
-        """The fraction of the surroundings of each block that changed, averaged over the last
-        pairs."""
+        self._changing_fraction: Array | None = None
+        """The fraction of the surroundings of each block that changed, (rows, columns) of blocks,
+        a moving average over the last pairs."""
         self._before: Array | None = None
 
     def add_pair(self, before: av.VideoFrame, after: av.VideoFrame, *, cut: bool) -> None:
@@ -40,28 +40,28 @@ class OverlayFinder:
         first = grey(before) if self._before is None else self._before
         self._before = second = grey(after)
         if cut or first.shape != second.shape:
-            self._still_for = self._changing = None
+            self._static_pairs = self._changing_fraction = None
             return
         changed = np.maximum(first, second) - np.minimum(first, second) > MAX_STATIC_DIFFERENCE
-        still = ~_combine_neighbours(changed, np.logical_or)  # a pixel and all its neighbours
-        around = _around(changed)
-        if self._still_for is None or self._changing is None:
-            self._still_for = still.astype(np.uint8)
-            self._changing = around
+        static = ~_combine_neighbours(changed, np.logical_or)  # a pixel and all its neighbours
+        around = _changing_fraction_around(changed)
+        if self._static_pairs is None or self._changing_fraction is None:
+            self._static_pairs = static.astype(np.uint8)
+            self._changing_fraction = around
             return
-        self._still_for = (np.minimum(self._still_for, 254) + np.uint8(1)) * still
-        self._changing += (around - self._changing) / FRAMES
+        self._static_pairs = (np.minimum(self._static_pairs, 254) + np.uint8(1)) * static
+        self._changing_fraction += (around - self._changing_fraction) / FRAMES
 
     def overlays(self) -> Array | None:
         """Return the weights of overlays in the last pair, (H, W) from 0 to 1; None if there are
         none."""
-        if self._still_for is None or self._changing is None:
+        if self._static_pairs is None or self._changing_fraction is None:
             return None
-        found = self._still_for >= FRAMES
+        found = self._static_pairs >= FRAMES
         if not found.any():
             return None
         height, width = found.shape
-        found &= np.repeat(np.repeat(self._changing >= MIN_CHANGING, BLOCK, 0), BLOCK, 1)[
+        found &= np.repeat(np.repeat(self._changing_fraction >= MIN_CHANGING, BLOCK, 0), BLOCK, 1)[
             :height, :width
         ]
         if not found.any():
@@ -84,8 +84,8 @@ def keep_overlays(
     places = np.nonzero(overlays)
     weights = overlays[places] if interpolated.ndim == 2 else overlays[places][:, None]
     current = interpolated[places]
-    still = before[places] * np.float32(1 - t) + after[places] * np.float32(t)
-    kept[places] = np.rint(current + weights * (still - current))
+    blend = before[places] * np.float32(1 - t) + after[places] * np.float32(t)
+    kept[places] = np.rint(current + weights * (blend - current))
     return kept
 
 
@@ -100,7 +100,7 @@ def _combine_neighbours(values: Array, combine: np.ufunc) -> Array:
     return values
 
 
-def _around(changed: Array) -> Array:
+def _changing_fraction_around(changed: Array) -> Array:
     """Return the fraction of the blocks around each block, within the image, that changed."""
     height, width = changed.shape
     padded = np.pad(changed, ((0, -height % BLOCK), (0, -width % BLOCK)))
@@ -111,11 +111,11 @@ def _around(changed: Array) -> Array:
     block_heights = np.minimum(BLOCK, height - BLOCK * np.arange(rows))
     block_widths = np.minimum(BLOCK, width - BLOCK * np.arange(columns))
     blocks = sums / np.outer(block_heights, block_widths)
-    around: Array = (_sums(blocks) / _sums(np.ones_like(blocks))).astype(np.float32)
+    around: Array = (_sum_around(blocks) / _sum_around(np.ones_like(blocks))).astype(np.float32)
     return around
 
 
-def _sums(blocks: Array) -> Array:
+def _sum_around(blocks: Array) -> Array:
     """Sum the `BLOCKS_AROUND` blocks around each block, along both axes."""
     reach = BLOCKS_AROUND // 2
     for _ in range(2):

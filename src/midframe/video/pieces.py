@@ -13,12 +13,12 @@ from midframe.interpolator import Interpolator
 from midframe.media.reading.sources import identity_of
 from midframe.media.writing.encoders import Encoding, with_fixed_threads
 from midframe.options import VideoOptions
-from midframe.video.plan import Extent, Interval, plan
+from midframe.video.plan import Extent, plan
+from midframe.video.render_job import RenderJob, open_render_job, result_settings
 from midframe.video.renderer import timing_of
 from midframe.video.segment_database import SegmentDatabase
 from midframe.video.sinks.segment_encoder import FrameEncoder
 from midframe.video.sinks.targets import SegmentedTarget
-from midframe.video.work import Work, open_work, result_settings
 
 
 @dataclass(frozen=True)
@@ -27,30 +27,30 @@ class SegmentPlan:
 
     extent: Extent
     """Of the whole result."""
-    sources: tuple[int, ...]
+    source_frames: tuple[int, ...]
     """For each segment, how many source frames its intervals end with."""
 
 
-def plan_segments(work: Work) -> SegmentPlan:
+def plan_segments(render_job: RenderJob) -> SegmentPlan:
     """Read the source of a result, count all frames of the result in its report, and return its
     segments. Nothing is rendered."""
     extents: list[Extent] = []
-    sources: list[int] = []
-    timings = (timing_of(frame, work.times_of) for frame in work.read())
-    for interval in plan(timings, work.rules):
-        work.job.report.count(interval)
-        if interval.frames and interval.segment == len(sources):
-            sources.append(0)
-        if sources:
-            sources[-1] += interval.after is not None
+    source_frames: list[int] = []
+    timings = (timing_of(frame, render_job.times_of) for frame in render_job.read())
+    for interval in plan(timings, render_job.plan_options):
+        render_job.conversion.report.count(interval)
+        if interval.frames and interval.segment == len(source_frames):
+            source_frames.append(0)
+        if source_frames:
+            source_frames[-1] += interval.after is not None
         if interval.extent:
             extents.append(interval.extent)
-    return SegmentPlan(extents[0], tuple(sources))
+    return SegmentPlan(extents[0], tuple(source_frames))
 
 
 @dataclass(frozen=True)
 class EncoderState:
-    """What the encoders of all pieces must have in common."""
+    """The state that the encoders of all pieces must share, so that their packets can be joined."""
 
     threads: int
     """As in `Encoding`."""
@@ -72,13 +72,13 @@ class Piece:
     """Their numbers, in steps of 1."""
     state: EncoderState
     settings: dict[str, Any]
-    """Of the result, as of `result_settings`."""
+    """Of the result; from `result_settings`."""
 
 
 def render_piece(
     path: Path,
     target: SegmentedTarget,
-    tool: Interpolator,
+    interpolator: Interpolator,
     options: VideoOptions,
     piece: Piece,
     scratch: Path,
@@ -91,7 +91,7 @@ def render_piece(
     Args:
         path: of the source.
         target: of the result, of which only the properties are used.
-        tool: interpolates.
+        interpolator: for the frames between source frames.
         options: of the result.
         piece: the segments.
         scratch: an existing folder for unfinished files.
@@ -102,7 +102,7 @@ def render_piece(
         VideoError: the source cannot be read, or source, network or encoder differ on this machine.
     """
     encoded = replace(options, encoding=target.options)
-    if piece.settings != result_settings(identity_of(path), tool, encoded):
+    if piece.settings != result_settings(identity_of(path), interpolator, encoded):
         raise VideoError(
             f"{path} or the network differs on this machine: all machines need the same files and "
             "the same version of midframe"
@@ -118,23 +118,21 @@ def render_piece(
         publish(number, file)
         file.unlink()
 
-    with open_work(path, target, tool, options, piece.settings) as work:
-        encoding = replace(target.choose_encoding(work.job), threads=piece.state.threads)
+    with open_render_job(path, target, interpolator, options, piece.settings) as render_job:
+        encoding = replace(
+            target.choose_encoding(render_job.conversion), threads=piece.state.threads
+        )
         if (encoding.open_encoder().extradata or b"") != piece.state.extradata:
             raise VideoError(
                 f"{encoding.encoder} has another version here, or encodes differently on this "
                 "processor: install the same packages on all machines, or choose another --codec"
             )
-        encoder = FrameEncoder(encoding, work.job.colour, store)
-        work.render(
-            tool,
+        encoder = FrameEncoder(encoding, render_job.conversion.colour, store)
+        render_job.render(
+            interpolator,
             encoder.write,
             encoder.watchdog.check,
-            _ignore,
+            lambda _: None,
             finished=piece.segments.start,
             end=piece.segments.stop,
         )
-
-
-def _ignore(_: Interval) -> None:
-    """Observe no interval."""

@@ -1,4 +1,4 @@
-"""Interpolating a video, in three threads and a pool of workers (see `Work.render`).
+"""Interpolating a video, in three threads and a pool of workers (see `RenderJob.render`).
 
     reader thread    source.read
                        |  queue
@@ -33,16 +33,16 @@ from midframe.options import (
 from midframe.rates import Rate
 from midframe.times import Time
 from midframe.video.plan import Extent, Interval
+from midframe.video.render_job import NetworkProperties, RenderJob, open_render_job, result_settings
 from midframe.video.report import VideoReport
-from midframe.video.sinks.protocol import Job, Sink, Target, abort_on_error, lost_side_data
+from midframe.video.sinks.protocol import Conversion, Sink, Target, abort_on_error, lost_side_data
 from midframe.video.sinks.targets import target_for
-from midframe.video.work import NetworkFacts, Work, open_work, result_settings
 
 Progress = Callable[[float, float | None], None]
 """Callback with the number of finished source frames, fractional while a pair is interpolated, and
 their total if it is known."""
 
-Run = Callable[[Work, Sink], Extent]
+RenderAll = Callable[[RenderJob, Sink], Extent]
 """Writes all frames of a result into its sink and counts them in the report; returns the extent of
 the result."""
 
@@ -189,23 +189,25 @@ def convert(
 ) -> VideoReport:
     """Interpolate a source into a target; see `interpolate_video`."""
     target.check(path, overwrite=overwrite, resume=resume)
-    tool = (
+    interpolator = (
         interpolation
         if isinstance(interpolation, Interpolator)
         else Interpolator.from_options(interpolation)
     )
 
-    def run(work: Work, sink: Sink) -> Extent:
-        return _run(work, sink, tool, progress)
+    def run(render_job: RenderJob, sink: Sink) -> Extent:
+        return _run(render_job, sink, interpolator, progress)
 
-    return convert_with(run, path, target, tool, options, overwrite=overwrite, resume=resume)
+    return convert_with(
+        run, path, target, interpolator, options, overwrite=overwrite, resume=resume
+    )
 
 
 def convert_with(
-    run: Run,
+    run: RenderAll,
     path: Path,
     target: Target,
-    network: NetworkFacts,
+    network: NetworkProperties,
     options: VideoOptions,
     *,
     overwrite: bool = False,
@@ -214,7 +216,7 @@ def convert_with(
     """Interpolate a source into a target, whose frames a function writes.
 
     Args:
-        run: see `Run`.
+        run: see `RenderAll`.
         network: that `run` interpolates with.
         path, options, overwrite, resume: as in `convert`.
         target: which `Target.check` has accepted.
@@ -223,18 +225,18 @@ def convert_with(
     settings = result_settings(identity_of(path), network, encoded)
     if resume and target.is_complete(settings, overwrite=overwrite):
         return VideoReport(already_complete=True)
-    with open_work(path, target, network, options, settings) as work:
-        job = work.job
-        if job.picture.interlaced_frame and not options.source.deinterlace:
+    with open_render_job(path, target, network, options, settings) as render_job:
+        conversion = render_job.conversion
+        if conversion.picture.interlaced_frame and not options.source.deinterlace:
             log.warning("%s is interlaced: use --deinterlace for progressive frames", path)
-        sink = target.begin(job, resume=resume, overwrite=overwrite)
+        sink = target.begin(conversion, resume=resume, overwrite=overwrite)
         _warn_of_high_depth_h264(sink, options.encoding)
         with abort_on_error(sink.abort):
-            _log_plan(job, sink)
-            extent = run(work, sink)
+            _log_plan(conversion, sink)
+            extent = run(render_job, sink)
             sink.finish(extent)
-            _complete_report(job, sink, extent)
-    return job.report
+            _complete_report(conversion, sink, extent)
+    return conversion.report
 
 
 def _warn_of_high_depth_h264(sink: Sink, options: EncodingOptions) -> None:
@@ -245,9 +247,11 @@ def _warn_of_high_depth_h264(sink: Sink, options: EncodingOptions) -> None:
         log.warning("many devices do not play H.264 of 10 bits: --codec hevc is played by more")
 
 
-def _log_plan(job: Job, sink: Sink) -> None:
-    source, encoding = job.source, sink.encoding
-    size = f"{job.picture.width}x{job.picture.height} {job.picture.format.name}"
+def _log_plan(conversion: Conversion, sink: Sink) -> None:
+    source, encoding = conversion.source, sink.encoding
+    size = (
+        f"{conversion.picture.width}x{conversion.picture.height} {conversion.picture.format.name}"
+    )
     regular = "constant" if source.source_rate.regular else "variable"
     log.info("source: %s, %s rate of %.3f frames/s", size, regular, source.rate)
     options = " ".join(f"{name}={value}" for name, value in encoding.options.items())
@@ -262,21 +266,23 @@ def _log_plan(job: Job, sink: Sink) -> None:
         log.info("resuming: %d segments are finished", sink.finished)
 
 
-def _run(work: Work, sink: Sink, tool: Interpolator, progress: Progress | None) -> Extent:
+def _run(
+    render_job: RenderJob, sink: Sink, interpolator: Interpolator, progress: Progress | None
+) -> Extent:
     """Render all frames and write them to the sink; return the extent of the result."""
     extents: list[Extent] = []
 
     def observe(interval: Interval) -> None:
-        work.job.report.count(interval)
+        render_job.conversion.report.count(interval)
         if interval.extent:
             extents.append(interval.extent)
 
     def report_progress(done: float) -> None:
         if progress:
-            progress(done, work.job.source.expected_frames)
+            progress(done, render_job.conversion.source.expected_frames)
 
-    work.render(
-        tool,
+    render_job.render(
+        interpolator,
         sink.write,
         sink.check_progress,
         observe,
@@ -286,12 +292,12 @@ def _run(work: Work, sink: Sink, tool: Interpolator, progress: Progress | None) 
     return extents[0]
 
 
-def _complete_report(job: Job, sink: Sink, extent: Extent) -> None:
+def _complete_report(conversion: Conversion, sink: Sink, extent: Extent) -> None:
     """Add durations, losses, damage and warnings to the report of a complete result."""
-    source, report = job.source, job.report
-    report.length_in = (extent.source_end - extent.source_begin) * job.timeline.slow
+    source, report = conversion.source, conversion.report
+    report.length_in = (extent.source_end - extent.source_begin) * conversion.timeline.slow
     report.duplicates = source.frames_read - report.frames_in
-    report.dropped = (*report.dropped, *lost_side_data(job, sink, extent))
+    report.dropped = (*report.dropped, *lost_side_data(conversion, sink, extent))
     report.damage = (*source.damage.places, *report.damage)
     changed = []
     if report.frames_kept < report.frames_in:

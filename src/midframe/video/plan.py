@@ -13,7 +13,7 @@ from typing import Literal
 from midframe.options import CutMode
 from midframe.video.timeline import OutputTime, Timeline, output_times
 
-STILL_STEPS, STILL_SECONDS = 8, Fraction(1, 2)
+GAP_STEPS, GAP_SECONDS = 8, Fraction(1, 2)
 """A frame that is shown for more than this many usual steps and seconds is held instead of
 interpolated: screen recordings have a frame only where the image changes."""
 SHORT_SEGMENT, LONG_SEGMENT = 60, 240
@@ -87,13 +87,13 @@ class Interval:
     """Number of the segment that contains its frames, from 0."""
     error: Fraction
     """Largest difference, in seconds of the result, between the time of a frame and the time of its
-    content; includes the distance by which the source frame `after` was moved."""
+    content; includes the distance by which the source frame `after` was snapped."""
     extent: Extent | None = None
     """Of the whole result; set only in the last interval."""
 
 
 @dataclass(frozen=True)
-class PlanRules:
+class PlanOptions:
     """The options of a plan."""
 
     timeline: Timeline
@@ -105,12 +105,12 @@ class PlanRules:
     source_end: Fraction | None = None
     """End of the last frame of the source, if the container states it; used if it is later than the
     end of the frame itself."""
-    from_zero: bool = False
+    starts_at_zero: bool = False
     """The first frame of the result has pts 0; otherwise times count from the start of the
     source."""
 
 
-def plan(timings: Iterable[FrameTiming], rules: PlanRules) -> Iterator[Interval]:
+def plan(timings: Iterable[FrameTiming], options: PlanOptions) -> Iterator[Interval]:
     """Plan a result from the times of its source frames.
 
     An interval is yielded as soon as the source frame at its end is read, so memory does not grow
@@ -118,13 +118,13 @@ def plan(timings: Iterable[FrameTiming], rules: PlanRules) -> Iterator[Interval]
 
     Args:
         timings: the source frames, in order.
-        rules: options of the plan.
+        options: of the plan.
 
     Yields:
         For each source frame, the interval that ends with it; then the interval from the last one
         to the end.
     """
-    planner = _Planner(rules)
+    planner = _Planner(options)
     for timing in timings:
         yield planner.plan_until(timing)
     if planner.before:
@@ -132,7 +132,7 @@ def plan(timings: Iterable[FrameTiming], rules: PlanRules) -> Iterator[Interval]
 
 
 @dataclass
-class _PlacedFrame:
+class _TimelineFrame:
     """A source frame on the timeline."""
 
     number: int
@@ -145,11 +145,11 @@ class _PlacedFrame:
 class _Planner:
     """The state of a plan between two intervals."""
 
-    def __init__(self, rules: PlanRules) -> None:
-        self.rules = rules
-        self.timeline = rules.timeline
-        self.first: _PlacedFrame | None = None
-        self.before: _PlacedFrame | None = None
+    def __init__(self, options: PlanOptions) -> None:
+        self.options = options
+        self.timeline = options.timeline
+        self.first: _TimelineFrame | None = None
+        self.before: _TimelineFrame | None = None
         self.captions = deque[int]()
         """Numbers of the source frames whose closed captions are not attached yet."""
         self.segment = 0
@@ -158,47 +158,49 @@ class _Planner:
     @property
     def shift(self) -> int:
         """Return the pts to subtract from all frames of the result."""
-        if not self.rules.from_zero or self.first is None:
+        if not self.options.starts_at_zero or self.first is None:
             return 0
         return round(self.first.time * self.timeline.slow / self.timeline.time_base)
 
     def plan_until(self, timing: FrameTiming) -> Interval:
         """Plan the interval from the previous source frame up to this one."""
         before = self.before
-        after = _PlacedFrame(
-            before.number + 1 if before else 0, timing, self.timeline.place(timing.time)
+        after = _TimelineFrame(
+            before.number + 1 if before else 0, timing, self.timeline.snap(timing.time)
         )
-        moved = abs(after.time - timing.time) * self.timeline.slow
+        snap_error = abs(after.time - timing.time) * self.timeline.slow
         self.before = after
         if before is None:
             self.first = after
-            return Interval("start", None, 0, (), 0, moved)
-        # the timeline must not reverse the order of frames: the later one is moved
+            return Interval("start", None, 0, (), 0, snap_error)
+        # snapping must not reverse the order of frames
         after.time = max(after.time, before.time)
         interval_type = self._type_of(before, after)
-        shown = list(output_times(self.timeline, before.time, after.time, self.rules.depth))
-        error = max([moved, *(each.error for each in shown if interval_type == "motion")])
-        targets = [self._target(each, interval_type) for each in shown]
-        if before.timing.captions and not before.shown and all(targets):
+        shown = list(output_times(self.timeline, before.time, after.time, self.options.depth))
+        error = snap_error
+        if interval_type == "motion":
+            error = max([error, *(each.error for each in shown)])
+        content_times = [self._content_time(each, interval_type) for each in shown]
+        if before.timing.captions and not before.shown and all(content_times):
             self.captions.append(before.number)  # the frame itself is not shown
         frames = tuple(
             self._frame(each.pts, t, interval_type, before, after)
-            for each, t in zip(shown, targets, strict=True)
+            for each, t in zip(shown, content_times, strict=True)
         )
         interval = Interval(interval_type, before.number, after.number, frames, self.segment, error)
         self._end_segment(len(frames), at_cut=interval_type == "cut")
         return interval
 
-    def plan_end(self, last: _PlacedFrame) -> Interval:
+    def plan_end(self, last: _TimelineFrame) -> Interval:
         """Plan the interval from the last source frame to its end: the frame is held."""
         assert self.first, "there was a frame"
         own_end = last.timing.end
-        if self.rules.source_end is not None:
-            own_end = max(own_end, self.rules.source_end)
+        if self.options.source_end is not None:
+            own_end = max(own_end, self.options.source_end)
         end = self.timeline.end(last.time, own_end)
         frames = tuple(
             self._source_frame(each.pts, last)
-            for each in output_times(self.timeline, last.time, end, self.rules.depth)
+            for each in output_times(self.timeline, last.time, end, self.options.depth)
         )
         end_pts = round(end * self.timeline.slow / self.timeline.time_base) - self.shift
         extent = Extent(
@@ -206,20 +208,20 @@ class _Planner:
         )
         return Interval("end", last.number, None, frames, self.segment, Fraction(0), extent)
 
-    def _type_of(self, before: _PlacedFrame, after: _PlacedFrame) -> IntervalType:
+    def _type_of(self, before: _TimelineFrame, after: _TimelineFrame) -> IntervalType:
         if after.timing.begins_scene:
             return "cut"
         length = after.time - before.time
-        still = length > STILL_SECONDS and length > STILL_STEPS / self.rules.source_rate
-        return "gap" if still else "motion"
+        is_gap = length > GAP_SECONDS and length > GAP_STEPS / self.options.source_rate
+        return "gap" if is_gap else "motion"
 
-    def _target(self, shown: OutputTime, interval_type: IntervalType) -> Fraction:
-        """Return the time of the content: across a cut by the option `cut`, in a gap that of the
-        frame before it."""
-        if interval_type == "motion" or (interval_type == "cut" and self.rules.cut == "blend"):
+    def _content_time(self, shown: OutputTime, interval_type: IntervalType) -> Fraction:
+        """Return the time of the content between the two source frames, from 0 to 1: across a cut
+        it depends on the option `cut`, in a gap it is 0, the frame before it."""
+        if interval_type == "motion" or (interval_type == "cut" and self.options.cut == "blend"):
             return shown.t
         if interval_type == "cut":
-            return Fraction(round(shown.t) if self.rules.cut == "nearest" else int(shown.t))
+            return Fraction(round(shown.t) if self.options.cut == "nearest" else int(shown.t))
         return Fraction(0)
 
     def _frame(
@@ -227,15 +229,15 @@ class _Planner:
         pts: int,
         t: Fraction,
         interval_type: IntervalType,
-        before: _PlacedFrame,
-        after: _PlacedFrame,
+        before: _TimelineFrame,
+        after: _TimelineFrame,
     ) -> PlannedFrame:
         if t in (0, 1):
             return self._source_frame(pts, after if t else before)
         action: Action = "blend" if interval_type == "cut" else "interpolate"
         return PlannedFrame(pts - self.shift, action, before.number, t, self._next_captions())
 
-    def _source_frame(self, pts: int, source: _PlacedFrame) -> PlannedFrame:
+    def _source_frame(self, pts: int, source: _TimelineFrame) -> PlannedFrame:
         action: Action = "hold" if source.shown else "keep"
         if not source.shown and source.timing.captions:
             self.captions.append(source.number)

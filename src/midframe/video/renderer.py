@@ -16,7 +16,7 @@ from midframe.media.colour.side_data import CAPTIONS, side_data_of, without_side
 from midframe.media.reading.source import Frame
 from midframe.ops.workers import Workers
 from midframe.video.overlays import OverlayFinder
-from midframe.video.plan import FrameTiming, Interval, PlannedFrame, PlanRules, plan
+from midframe.video.plan import FrameTiming, Interval, PlannedFrame, PlanOptions, plan
 from midframe.video.rendered_frame import RenderedFrame
 from midframe.video.samples import Samples, blended_frame, interpolated_frame
 
@@ -71,7 +71,7 @@ class Renderer:
 
     Args:
         workers: threads that interpolate; with only one, the calling thread interpolates.
-        tool: interpolates frames.
+        interpolator: of the frames.
         colour: how the source's samples represent colours.
         overlays: keep static areas, including overlays in front of a moving image.
         finished: number of segments that exist already; their frames are not rendered.
@@ -82,7 +82,7 @@ class Renderer:
     def __init__(
         self,
         workers: Workers,
-        tool: Interpolator,
+        interpolator: Interpolator,
         colour: Colour,
         *,
         overlays: bool = True,
@@ -91,7 +91,7 @@ class Renderer:
         progress: Progress | None = None,
     ) -> None:
         self.workers = workers
-        self.tool = tool
+        self.interpolator = interpolator
         self.colour = colour
         self.finder = OverlayFinder() if overlays else None
         self.finished = finished
@@ -105,7 +105,7 @@ class Renderer:
     def frames(
         self,
         frames: Iterable[Frame],
-        rules: PlanRules,
+        options: PlanOptions,
         frame_times: FrameTimes,
         observe: Callable[[Interval], None],
     ) -> Iterator[RenderedFrame]:
@@ -113,12 +113,12 @@ class Renderer:
 
         Args:
             frames: of the source.
-            rules: of the plan.
+            options: of the plan.
             frame_times: see `FrameTimes`.
             observe: called with each interval of the plan before its frames are rendered.
         """
         waiting = deque[_Pending]()
-        for interval in plan(self._read_sources(frames, frame_times), rules):
+        for interval in plan(self._read_sources(frames, frame_times), options):
             observe(interval)
             if self.end is not None and interval.segment >= self.end:
                 break
@@ -168,11 +168,10 @@ class Renderer:
             captions = None if each.captions is None else self._captions.pop(each.captions)
             if interval.segment < self.finished:
                 continue
-            pictures = (
-                next(jobs)
-                if each.t
-                else completed_future({each.t: self._sources[each.source].shown})
-            )
+            if each.t:
+                pictures = next(jobs)
+            else:
+                pictures = completed_future({each.t: self._sources[each.source].shown})
             yield _Pending(pictures, each.t, each.pts, interval.segment, before.picture, captions)
 
     def _jobs(self, interval: Interval) -> Iterator[Future[Pictures]]:
@@ -195,11 +194,11 @@ class Renderer:
         times = [each.t for each in group]
         if group[0].action == "blend":
             return completed_future({time: blended_frame(first, second, time) for time in times})
-        options: dict[str, Any] = {"restore": self.finder is not None}
+        options: dict[str, Any] = {"keep_source_areas": self.finder is not None}
         options["overlays"] = self.finder.overlays() if self.finder else None
 
         def interpolate(progress: Callable[[float], None] | None = None) -> Pictures:
-            with self.tool.on_free_device() as here:
+            with self.interpolator.on_free_device() as here:
                 before = first.tensor(here.device)
                 after = second.tensor(here.device)
                 images = here.interpolate(before, after, times, progress=progress)

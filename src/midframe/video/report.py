@@ -83,7 +83,7 @@ class VideoReport:
         }
 
 
-def check_pictures(paths: Sequence[Path], report: VideoReport, rate: Fraction) -> None:
+def check_images(paths: Sequence[Path], report: VideoReport, rate: Fraction) -> None:
     """Check that all images of a result exist, and add its length to the report."""
     count = sum(path.is_file() for path in paths)
     report.length_out = count / rate

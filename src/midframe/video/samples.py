@@ -12,6 +12,7 @@ unchanged frame is restored exactly.
 import re
 from fractions import Fraction
 from functools import cached_property
+from math import ceil
 from threading import Lock
 
 import av
@@ -27,16 +28,17 @@ from midframe.media.colour.conversion import (
     code_ranges,
     convert_format,
     is_rgb,
-    luma_chroma,
-    plane_of,
+    plane_samples,
+    rgb_to_ycbcr,
 )
 from midframe.media.colour.side_data import without_side_data
 from midframe.media.pictures.images import Array, blend_images
 from midframe.tensors import to_image, to_tensor
 from midframe.transfers import download, upload
+from midframe.video.chroma import downsample_to, upsample_to
 from midframe.video.ghosts import replace_ghosts
 from midframe.video.overlays import keep_overlays
-from midframe.video.static_areas import keep_still
+from midframe.video.static_areas import keep_static
 
 PLANAR = re.compile(r"yuv[aj]?4\d\dp(\d+le)?|gray(\d+le)?")
 """Names of the formats that need no conversion: planes of luma, both chromas and alpha."""
@@ -98,14 +100,14 @@ class Samples:
         peak = 2**self.bits - 1
         if is_rgb(self.format):
             return [(0, peak)]
-        spans = zip(
-            self.planes, *code_ranges(self.bits, self.colour), (0, 0.5, 0.5, 0), strict=False
-        )
-        return [
-            (min(int(plane.min()), max(0, int(zero - below * span))),
-             max(int(plane.max()), min(peak, int(zero + (1 - below) * span))))
-            for plane, zero, span, below in spans
-        ]  # fmt: skip
+        zeros, spans = code_ranges(self.bits, self.colour)
+        lowest = (0, -0.5, -0.5, 0)  # nominal values of luma, both chromas and alpha
+        limits = []
+        for plane, zero, span, low in zip(self.planes, zeros, spans, lowest, strict=False):
+            nominal_min = max(0, int(zero + low * span))
+            nominal_max = min(peak, int(zero + (low + 1) * span))
+            limits.append((min(int(plane.min()), nominal_min), max(int(plane.max()), nominal_max)))
+        return limits
 
 
 def interpolated_frame(
@@ -114,7 +116,7 @@ def interpolated_frame(
     second: Samples,
     t: Fraction,
     *,
-    restore: bool = True,
+    keep_source_areas: bool = True,
     overlays: Array | None = None,
 ) -> av.VideoFrame:
     """Convert the output of a network to a frame in the format of the source frames, clipped to
@@ -124,35 +126,36 @@ def interpolated_frame(
         image: the result for the tensors of both frames, of their shape, on any device.
         first, second: the frames around it.
         t: its time, from 0 (the first frame) to 1 (the second).
-        restore: show the source frames where that is better: the blend of their samples where they
-            agree, see `static_areas`, and the nearest of them in `ghosts`.
+        keep_source_areas: show the source frames where that is better: the blend of their samples
+            in `static_areas`, and the nearest frame in `ghosts`.
         overlays: from `OverlayFinder`, (H, W), from 0 to 1: weights with which the blend of both
             frames replaces the image.
     """
     image = _restore_hidden_colours(image, first, second, t)
-    if restore:
+    if keep_source_areas:
         device = image.device
         image = replace_ghosts(image, first.tensor(device), second.tensor(device), t)
     planes = _to_planes(image, first, second)
-    if restore:
+    if keep_source_areas:
         triples = zip(planes, first.planes, second.planes, strict=True)
-        planes = [keep_still(*samples, t, first.bits) for samples in triples]
+        planes = [keep_static(*samples, t, first.bits) for samples in triples]
     if overlays is not None:
-        weights = [
-            _downsample_to(torch.from_numpy(overlays), *plane.shape[:2]).numpy() for plane in planes
-        ]
         triples = zip(planes, first.planes, second.planes, strict=True)
         planes = [
-            keep_overlays(*samples, t, each) for samples, each in zip(triples, weights, strict=True)
+            keep_overlays(*samples, t, _weights_of(overlays, samples[0])) for samples in triples
         ]
     return _frame_of(planes, first)
 
 
+def _weights_of(overlays: Array, plane: Array) -> Array:
+    """Return the weights of overlays at the resolution of a plane, (h, w)."""
+    return downsample_to(torch.from_numpy(overlays), *plane.shape[:2]).numpy()
+
+
 def blended_frame(first: Samples, second: Samples, t: Fraction) -> av.VideoFrame:
     """Blend two frames sample by sample, the second with a weight from 0 to 1."""
-    return _frame_of(
-        [blend_images(*pair, t) for pair in zip(first.planes, second.planes, strict=True)], first
-    )
+    pairs = zip(first.planes, second.planes, strict=True)
+    return _frame_of([blend_images(before, after, t) for before, after in pairs], first)
 
 
 def planes_of(frame: av.VideoFrame) -> list[Array]:
@@ -160,12 +163,11 @@ def planes_of(frame: av.VideoFrame) -> list[Array]:
     `Samples.planes`."""
     bits = max(part.bits for part in frame.format.components)
     if not is_rgb(frame.format):
-        return [plane_of(plane, bits) for plane in frame.planes]
-    rows = np.frombuffer(frame.planes[0], np.uint16 if bits > 8 else np.uint8).reshape(
-        frame.height, -1
-    )
+        return [plane_samples(plane, bits) for plane in frame.planes]
+    samples = np.frombuffer(frame.planes[0], np.uint16 if bits > 8 else np.uint8)
+    lines = samples.reshape(frame.height, -1)
     colours = len(frame.format.components)
-    return [rows[:, : frame.width * colours].reshape(frame.height, frame.width, colours)]
+    return [lines[:, : frame.width * colours].reshape(frame.height, frame.width, colours)]
 
 
 def sample_format(form: av.VideoFormat, colour: Colour) -> str:
@@ -174,12 +176,12 @@ def sample_format(form: av.VideoFormat, colour: Colour) -> str:
     if PLANAR.fullmatch(little_endian):
         return little_endian
     subsampling = SUBSAMPLINGS.get(
-        (-(-64 // form.chroma_width(64)), -(-64 // form.chroma_height(64)))
+        (ceil(64 / form.chroma_width(64)), ceil(64 / form.chroma_height(64)))
     )
     bits = max(part.bits for part in form.components)
     name = f"yuv{'a' if colour.alpha else ''}{subsampling}p{'' if bits == 8 else f'{bits}le'}"
-    foreign = is_rgb(form) or form.name.startswith("xyz")
-    return colour.rgb_format if foreign or name not in av.video.format.names else name
+    not_luma_chroma = is_rgb(form) or form.name.startswith("xyz")
+    return colour.rgb_format if not_luma_chroma or name not in av.video.format.names else name
 
 
 def _rgb_of(planes: list[Array], bits: int, colour: Colour, device: torch.device) -> Tensor:
@@ -195,7 +197,7 @@ def _rgb_of(planes: list[Array], bits: int, colour: Colour, device: torch.device
     if colour.alpha:
         result[..., 3] = others.pop()
     if others:
-        blue, red = (_upsample_to(plane, height, width) for plane in others)
+        blue, red = (upsample_to(plane, height, width) for plane in others)
         inverse = np.linalg.inv(_matrix(colour))
         torch.add(luma, red, alpha=inverse[0, 2], out=result[..., 0])
         torch.add(luma, blue, alpha=inverse[2, 1], out=result[..., 2])
@@ -213,23 +215,19 @@ def _to_planes(image: Tensor, first: Samples, second: Samples) -> list[Array]:
         return [to_image(image, first.planes[0].dtype)]
     small = image[0].permute(1, 2, 0)
     matrix = _matrix(first.colour)
+    zeros, spans = code_ranges(first.bits, first.colour)
     planes: list[Array] = []
-    details = zip(
-        first.planes,
-        first.limits,
-        second.limits,
-        *code_ranges(first.bits, first.colour),
-        strict=False,
-    )
-    for number, (like, *limits, zero, span) in enumerate(details):
+    for number, like in enumerate(first.planes):
         if number == ALPHA:
             plane = image[0, ALPHA]
         else:
-            small = _downsample_to(small, *like.shape)  # once for both chromas
+            small = downsample_to(small, *like.shape)  # once for both chromas
             plane = _sum_colours(small, matrix[number])
-        low, high = min(limits[0][0], limits[1][0]), max(limits[0][1], limits[1][1])
-        coded = (plane * float(span)).add_(float(zero)).round_().clamp_(low, high)
-        planes.append(download(coded.to(getattr(torch, like.dtype.name))).numpy())
+        low = min(first.limits[number][0], second.limits[number][0])
+        high = max(first.limits[number][1], second.limits[number][1])
+        codes = plane * float(spans[number])
+        codes.add_(float(zeros[number])).round_().clamp_(low, high)
+        planes.append(download(codes.to(getattr(torch, like.dtype.name))).numpy())
     return planes
 
 
@@ -245,7 +243,7 @@ def _matrix(colour: Colour) -> Array:
     """Return the matrix from RGB to luma and chroma. For unknown ones it is BT.709, which is
     correct since the conversion is inverted afterwards."""
     known = colour.matrix in LUMA_WEIGHTS or colour.matrix == YCGCO
-    return luma_chroma(colour.matrix if known else BT709)
+    return rgb_to_ycbcr(colour.matrix if known else BT709)
 
 
 def _restore_hidden_colours(image: Tensor, first: Samples, second: Samples, t: Fraction) -> Tensor:
@@ -269,44 +267,3 @@ def _frame_of(planes: list[Array], like: Samples) -> av.VideoFrame:
     for target, samples in zip(planes_of(frame), planes, strict=True):
         target[:] = samples
     return frame
-
-
-def _upsample_to(plane: Tensor, height: int, width: int) -> Tensor:
-    """Upsample a plane by 1, 2 or 4 along each axis; its size is the result's divided by that,
-    rounded up."""
-    for axis, size in enumerate((height, width)):
-        while plane.shape[axis] < size:
-            step = next(
-                each
-                for each in (size, -(-size // 2), -(-size // 4))
-                if -(-each // 2) == plane.shape[axis]
-            )
-            plane = _upsample_by_2(plane, axis, step)
-    return plane
-
-
-def _upsample_by_2(plane: Tensor, axis: int, size: int) -> Tensor:
-    """Upsample by 2 along an axis: two values per sample, on the slope between its neighbours, with
-    the sample as their mean."""
-    last = plane.shape[axis] - 1
-    before = torch.cat((plane.narrow(axis, 0, 1), plane.narrow(axis, 0, last)), axis)
-    after = torch.cat((plane.narrow(axis, 1, last), plane.narrow(axis, last, 1)), axis)
-    step = after.sub_(before).mul_(1 / 8)
-    if size % 2:
-        step.narrow(axis, last, 1).zero_()  # the last sample has only one pixel
-    result = plane.new_empty(*plane.shape[:axis], 2 * (last + 1), *plane.shape[axis + 1 :])
-    pairs = result.view(*plane.shape[: axis + 1], 2, *plane.shape[axis + 1 :])
-    torch.sub(plane, step, out=pairs.select(axis + 1, 0))
-    torch.add(plane, step, out=pairs.select(axis + 1, 1))
-    return result.narrow(axis, 0, size)
-
-
-def _downsample_to(image: Tensor, height: int, width: int) -> Tensor:
-    """Invert `_upsample_to`, for (H, W) or (H, W, C), by averaging pairs of values."""
-    for axis, size in enumerate((height, width)):
-        while (length := image.shape[axis]) > size:
-            if length % 2:
-                image = torch.cat((image, image.narrow(axis, length - 1, 1)), axis)
-            pairs = image.view(*image.shape[:axis], -1, 2, *image.shape[axis + 1 :])
-            image = (pairs.select(axis + 1, 0) + pairs.select(axis + 1, 1)).mul_(0.5)
-    return image

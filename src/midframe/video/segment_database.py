@@ -9,7 +9,7 @@ from pathlib import Path
 import av
 from av.packet import PacketSideData, packet_sidedata_type_from_literal
 
-TABLES = """
+SCHEMA = """
 CREATE TABLE segments (number INTEGER PRIMARY KEY, extradata BLOB NOT NULL);
 CREATE TABLE packets (
     number INTEGER PRIMARY KEY,
@@ -25,7 +25,7 @@ CREATE TABLE side_data (
 CREATE INDEX of_packets ON side_data (packet);
 """
 """Packets are numbered in the order of decoding."""
-COPIES = (
+COPY_STATEMENTS = (
     "INSERT INTO packets SELECT number + :last, pts, keyframe, data FROM other.packets",
     "INSERT INTO side_data SELECT packet + :last, kind, data FROM other.side_data",
     "INSERT INTO segments SELECT number, extradata FROM other.segments",
@@ -51,7 +51,7 @@ class SegmentDatabase:
         # An absolute path, because SQLite parses a name that begins with "file:" as a URI.
         self._database = sqlite3.connect(path.absolute(), check_same_thread=False)
         if new:
-            self._database.executescript(TABLES)
+            self._database.executescript(SCHEMA)
 
     @property
     def count(self) -> int:
@@ -76,9 +76,9 @@ class SegmentDatabase:
                 number = self._database.execute(
                     "INSERT INTO packets (pts, keyframe, data) VALUES (?, ?, ?)", row
                 ).lastrowid
-                for side in packet.iter_sidedata():
-                    of_it = (number, side.data_type, bytes(side))
-                    self._database.execute("INSERT INTO side_data VALUES (?, ?, ?)", of_it)
+                for side_data in packet.iter_sidedata():
+                    values = (number, side_data.data_type, bytes(side_data))
+                    self._database.execute("INSERT INTO side_data VALUES (?, ?, ?)", values)
             self._database.execute(
                 "INSERT INTO segments VALUES (?, ?)", (segment, extradata or b"")
             )
@@ -90,7 +90,7 @@ class SegmentDatabase:
         try:
             with self._database:
                 last = self._database.execute("SELECT max(number) FROM packets").fetchone()[0] or 0
-                for statement in COPIES:
+                for statement in COPY_STATEMENTS:
                     self._database.execute(statement, {"last": last})
         finally:
             self._database.execute("DETACH other")
@@ -134,11 +134,12 @@ def decoding_times(pts: list[int]) -> list[int]:
     later than the first dts of the next one.
     """
     shown = sorted(pts)
-    place = {time: index for index, time in enumerate(shown)}
-    delay = max((index - place[time] for index, time in enumerate(pts)), default=0)
+    shown_index = {time: index for index, time in enumerate(shown)}
+    delay = max((index - shown_index[time] for index, time in enumerate(pts)), default=0)
+    """Largest number of frames by which a frame is decoded later than shown."""
     step = min((after - before for before, after in pairwise(shown)), default=1)
-    early = [shown[0] - (delay - index) * step for index in range(delay)]
-    return (early + shown)[: len(pts)]
+    before_first = [shown[0] - number * step for number in range(delay, 0, -1)]
+    return (before_first + shown)[: len(pts)]
 
 
 def _side_data(kind: str, content: bytes) -> PacketSideData:

@@ -23,7 +23,7 @@ from midframe.video.segment_database import SegmentDatabase
 SUFFIX = ".midframe"
 JOB_FILE, DATABASE = "job.json", "segments.db"
 HASHED_FIELDS = ("video", "network")
-"""Fields of a job that are hashes, whose values are not shown in messages."""
+"""Names of settings that are hashes, whose values are not shown in messages."""
 
 
 class Segments:
@@ -31,7 +31,7 @@ class Segments:
 
     Args:
         target: the result.
-        job: all options that affect its frames, as JSON values.
+        settings: all options that affect its frames, as JSON values.
         resume: continue unfinished work, if there is any.
         overwrite: discard unfinished work.
 
@@ -41,7 +41,12 @@ class Segments:
     """
 
     def __init__(
-        self, target: Path, job: Mapping[str, Any], *, resume: bool = False, overwrite: bool = False
+        self,
+        target: Path,
+        settings: Mapping[str, Any],
+        *,
+        resume: bool = False,
+        overwrite: bool = False,
     ) -> None:
         self.target = target
         self.folder = segments_folder(target)
@@ -49,7 +54,7 @@ class Segments:
         """Number of segments; they are numbered from 0."""
         self._lock = lock_target(target)
         try:
-            self._begin(json.loads(json.dumps(job)), resume=resume, overwrite=overwrite)
+            self._begin(json.loads(json.dumps(settings)), resume=resume, overwrite=overwrite)
         except (OSError, sqlite3.Error) as error:
             self._lock.release()
             raise self._write_error(error) from error
@@ -57,10 +62,10 @@ class Segments:
             self._lock.release()
             raise
 
-    def _begin(self, job: Mapping[str, Any], *, resume: bool, overwrite: bool) -> None:
+    def _begin(self, settings: Mapping[str, Any], *, resume: bool, overwrite: bool) -> None:
         exists = (self.folder / JOB_FILE).exists()
         if exists and resume:
-            _check_same(self.folder, job)
+            _check_same(self.folder, settings)
         elif exists and not overwrite:
             raise VideoError(
                 f"{self.folder} holds unfinished work: continue it with --resume, or start again "
@@ -70,7 +75,7 @@ class Segments:
             self._lock.clear()
         self._database = SegmentDatabase(self.folder / DATABASE, new=not (exists and resume))
         self.finished = self._database.count
-        _write_whole(self.folder / JOB_FILE, json.dumps(job, indent=1) + "\n")
+        _write_atomically(self.folder / JOB_FILE, json.dumps(settings, indent=1) + "\n")
 
     def add(self, segment: int, extradata: bytes | None, packets: Iterable[av.Packet]) -> None:
         """Store a segment; see `SegmentDatabase.add`.
@@ -132,7 +137,7 @@ class Segments:
         return True
 
     def _write_error(self, error: Exception) -> VideoError:
-        return _unwritable(self.target, error)
+        return _write_error_for(self.target, error)
 
 
 def lock_target(target: Path) -> FolderLock:
@@ -149,10 +154,10 @@ def lock_target(target: Path) -> FolderLock:
             f"{target} is being worked on by another process: wait for it, or name another output"
         ) from error
     except OSError as error:
-        raise _unwritable(target, error) from error
+        raise _write_error_for(target, error) from error
 
 
-def _unwritable(target: Path, error: Exception) -> VideoError:
+def _write_error_for(target: Path, error: Exception) -> VideoError:
     reason = getattr(error, "strerror", None) or error
     return VideoError(
         f"{target} cannot be written ({reason}): choose another place for OUT, or make room there"
@@ -165,21 +170,22 @@ def segments_folder(target: Path) -> Path:
     return target.with_name(short_name(target.name, SUFFIX))
 
 
-def _check_same(folder: Path, job: Mapping[str, Any]) -> None:
+def _check_same(folder: Path, settings: Mapping[str, Any]) -> None:
     stored = json.loads((folder / JOB_FILE).read_text())
-    if stored.get("version") != job.get("version"):
+    if stored.get("version") != settings.get("version"):
         raise VideoError(
             f"{folder} holds unfinished work of another version of midframe: resume it with that "
             "version, "
             "or start again with --overwrite"
         )
-    changed = [name for name in {**stored, **job} if stored.get(name) != job.get(name)]
+    changed = [name for name in {**stored, **settings} if stored.get(name) != settings.get(name)]
     if changed:
         texts = ", ".join(
-            _describe_change(name, stored.get(name), job.get(name)) for name in changed
+            _describe_change(name, stored.get(name), settings.get(name)) for name in changed
         )
         raise VideoError(
-            f"{folder} belongs to another job: {texts}; use its options, or --overwrite"
+            f"{folder} belongs to a result with other settings: {texts}; use the same options, or "
+            "--overwrite"
         )
 
 
@@ -187,7 +193,7 @@ def _describe_change(name: str, before: Any, now: Any) -> str:
     return f"the {name} differs" if name in HASHED_FIELDS else f"{name} was {before} and is {now}"
 
 
-def _write_whole(path: Path, text: str) -> None:
+def _write_atomically(path: Path, text: str) -> None:
     unfinished = path.with_name(path.name + ".part")
     unfinished.write_text(text, encoding="utf-8")
     unfinished.replace(path)

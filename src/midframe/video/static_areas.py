@@ -18,10 +18,10 @@ from midframe.media.pictures.images import Array
 
 BLOCK = 4
 """Side in pixels of the blocks."""
-MAX_MOTION = (0.1, 0.2)
+MOTION_RAMP = (0.1, 0.2)
 """Motion in pixels: up to the first value both frames are blended, above the second the
 interpolated frame is shown."""
-MAX_ERROR = (0.5, 1.0)
+ERROR_RAMP = (0.5, 1.0)
 """The same for the difference of the interpolated frame from the blend, divided by the contrast."""
 STEPS, WEIGHT_STEPS = 8, 6
 """Bits of the fixed-point weights with which both frames are blended, and the blend is mixed with
@@ -31,7 +31,7 @@ FLAT, FLAT_ERROR = 0.02, 4.0
 of 8 bits."""
 
 
-def keep_still(interpolated: Array, before: Array, after: Array, t: Fraction, bits: int) -> Array:
+def keep_static(interpolated: Array, before: Array, after: Array, t: Fraction, bits: int) -> Array:
     """Replace an interpolated frame by the blend of both frames in static areas.
 
     Args:
@@ -42,13 +42,13 @@ def keep_still(interpolated: Array, before: Array, after: Array, t: Fraction, bi
     step = 1 << (bits - 8)
     contrast = _average_neighbours(_block_means(_contrast(before)))
     motion = _block_means(_difference(before, after)) / (contrast + FLAT * step)
-    still = _ramp(motion, MAX_MOTION)
-    if not still.any():
+    static = _ramp(motion, MOTION_RAMP)
+    if not static.any():
         return interpolated
     blend = _blend(before, after, t)
     error = _average_neighbours(_block_means(_difference(interpolated, blend)))
-    still *= _ramp(error / (contrast + FLAT_ERROR * step), MAX_ERROR)
-    return _mix(interpolated, blend, _weights(still, *interpolated.shape[:2]))
+    static *= _ramp(error / (contrast + FLAT_ERROR * step), ERROR_RAMP)
+    return _mix(interpolated, blend, _weights(static, *interpolated.shape[:2]))
 
 
 def _blend(before: Array, after: Array, t: Fraction) -> Array:
@@ -76,18 +76,18 @@ def _mix(interpolated: Array, blend: Array, weights: Array) -> Array:
     return change.astype(interpolated.dtype)
 
 
-def _weights(still: Tensor, height: int, width: int) -> Array:
+def _weights(static: Tensor, height: int, width: int) -> Array:
     """Return how static each pixel is, from 0 to 2**WEIGHT_STEPS, interpolated between blocks."""
-    halves = functional.interpolate(still[None, None], scale_factor=2, mode="bilinear")[0, 0]
+    halves = functional.interpolate(static[None, None], scale_factor=2, mode="bilinear")[0, 0]
     weights = halves.mul_(2**WEIGHT_STEPS).round_().to(torch.uint8).numpy()
     for axis in (1, 0):  # rows last, which are copied as a whole
         weights = weights.repeat(BLOCK // 2, axis)
     return weights[:height, :width]
 
 
-def _difference(one: Array, other: Array) -> Array:
+def _difference(first: Array, second: Array) -> Array:
     """Return the absolute differences of two arrays of integers."""
-    difference: Array = np.maximum(one, other) - np.minimum(one, other)
+    difference: Array = np.maximum(first, second) - np.minimum(first, second)
     return difference
 
 

@@ -51,15 +51,15 @@ class Timeline(Protocol):
     def time_base(self) -> Fraction:
         """Of the result's pts."""
 
-    def place(self, time: Fraction) -> Fraction:
-        """Return the time to which a source frame is moved: the nearest grid point if it is close,
+    def snap(self, time: Fraction) -> Fraction:
+        """Return the time of a source frame on the timeline: the nearest grid point if it is close,
         otherwise its own time."""
 
     def end(self, last: Fraction, end: Fraction) -> Fraction:
         """Return the end of the result, in seconds of the source.
 
         Args:
-            last: time to which the last source frame is moved.
+            last: snapped time of the last source frame.
             end: end of that frame in the source.
         """
 
@@ -67,7 +67,7 @@ class Timeline(Protocol):
         """Yield the times to show, in seconds of the source, in the interval [before, after).
 
         Args:
-            before, after: times to which two successive source frames are moved.
+            before, after: snapped times of two successive source frames.
         """
 
 
@@ -80,9 +80,9 @@ class ConstantRate:
     anchor: Fraction = Fraction(0)
     """A time of the source that is shown: a grid point."""
     source_step: Fraction | None = None
-    """Seconds between the grid points to which source frames are moved; None to move none."""
-    reach: Fraction = Fraction(0)
-    """Maximum distance in seconds by which a source frame is moved."""
+    """Seconds between the grid points to which source frames are snapped; None to snap none."""
+    max_snap: Fraction = Fraction(0)
+    """Maximum distance in seconds by which a source frame is snapped."""
     last_length: Fraction | None = None
     """Exact duration of the last frame of a regular source, in seconds, which replaces a stated one
     within `tolerance`; None for irregular sources."""
@@ -96,21 +96,22 @@ class ConstantRate:
 
     @property
     def time_base(self) -> Fraction:
-        return 1 / (self.rate.numerator * Fraction(ceil(MIN_TICKS / self.rate.numerator)))
+        ticks_per_second = self.rate.numerator * ceil(MIN_TICKS / self.rate.numerator)
+        return Fraction(1, ticks_per_second)
 
-    def place(self, time: Fraction) -> Fraction:
+    def snap(self, time: Fraction) -> Fraction:
         """See `Timeline`."""
         if self.source_step is None:
             return time
-        placed = self.anchor + round((time - self.anchor) / self.source_step) * self.source_step
-        return placed if abs(placed - time) <= self.reach else time
+        snapped = self.anchor + round((time - self.anchor) / self.source_step) * self.source_step
+        return snapped if abs(snapped - time) <= self.max_snap else time
 
     def end(self, last: Fraction, end: Fraction) -> Fraction:
         """See `Timeline`; a frame that would begin just before the end is not shown."""
         if self.last_length and abs(last + self.last_length - end) <= self.tolerance:
             end = last + self.last_length
-        slots = ceil((end - self.anchor) / self.step - END_SLACK)
-        return max(self.anchor + slots * self.step, last + self.step / 2)
+        steps = ceil((end - self.anchor) / self.step - END_SLACK)
+        return max(self.anchor + steps * self.step, last + self.step / 2)
 
     def times(self, before: Fraction, after: Fraction) -> Iterator[Fraction]:
         """See `Timeline`."""
@@ -137,13 +138,10 @@ class VariableRate:
 
     @property
     def time_base(self) -> Fraction:
-        return (
-            self.source_time_base
-            * self.slow
-            / (self.factor * ceil(self.source_time_base * MIN_TICKS))
-        )
+        ticks = self.factor * ceil(self.source_time_base * MIN_TICKS)
+        return self.source_time_base * self.slow / ticks
 
-    def place(self, time: Fraction) -> Fraction:
+    def snap(self, time: Fraction) -> Fraction:
         """See `Timeline`."""
         return time
 
@@ -167,8 +165,8 @@ def output_times(
 
     Args:
         timeline: of the result.
-        before, after: times to which two successive source frames are moved, in seconds; `after` is
-            the end of the video for the last one.
+        before, after: snapped times of two successive source frames, in seconds; for the last
+            frame, `after` is the end of the video.
         depth: how often the network can halve the interval between two frames; None if it supports
             any time.
     """
@@ -196,12 +194,12 @@ def choose_timeline(
     source_time_base: Fraction,
     options: RetimingOptions,
     *,
-    constant: bool = False,
+    constant_rate_only: bool = False,
     min_step: Fraction = Fraction(0),
 ) -> Timeline:
     """Choose the timeline of a result.
 
-    A regular source gets a constant rate, and its frames are moved to the nearest grid points. An
+    A regular source gets a constant rate, and its frames are snapped to the nearest grid points. An
     irregular source keeps its own times, unless `fps`, a fractional `factor` or the target requires
     a constant rate. Source frames are omitted only with `fps`, or with a fractional `slow` or
     `factor`.
@@ -210,16 +208,21 @@ def choose_timeline(
         source: frame rate of the source, and whether its frames follow it.
         source_time_base: of its pts.
         options: factor, fps, slow and vfr; with `slow` alone the rate does not change.
-        constant: the target supports only a constant frame rate.
+        constant_rate_only: the target supports only a constant frame rate.
         min_step: as in `VariableRate`.
     """
     factor = None if options.factor is None else parse_factor(options.factor)
     slow = Fraction(options.slow or 1)
-    even = isinstance(factor, Fraction)  # the times between two source frames differ
-    if options.vfr or not (source.regular or options.fps is not None or constant or even):
+    needs_constant_rate = (
+        source.regular
+        or options.fps is not None
+        or constant_rate_only
+        or isinstance(factor, Fraction)
+    )
+    if options.vfr or not needs_constant_rate:
         assert not isinstance(factor, Fraction), "RetimingOptions refuses it"
-        pieces = factor or (2 if options.slow is None else ceil(slow))
-        return VariableRate(pieces, source.rate, source_time_base, slow, min_step)
+        whole_factor = factor or (2 if options.slow is None else ceil(slow))
+        return VariableRate(whole_factor, source.rate, source_time_base, slow, min_step)
     period = 1 / source.rate if source.regular else None
     ending: dict[str, Any] = {"last_length": period, "tolerance": source.tolerance}
     if options.fps is not None:

@@ -68,16 +68,16 @@ class WatchedInterpolator(Interpolator):
     """Interpolates by another interpolator, and shows previews of the newest frame.
 
     Args:
-        tool: interpolates.
+        interpolator: for the frames between source frames.
         show: called with a preview as JPEG, at most twice per second; may raise to stop the work.
         check: called for every frame; may raise to stop the work.
     """
 
     def __init__(
-        self, tool: Interpolator, show: Callable[[bytes], None], check: Callable[[], None]
+        self, interpolator: Interpolator, show: Callable[[bytes], None], check: Callable[[], None]
     ) -> None:
-        self.tool = tool
-        self.options = tool.options
+        self.interpolator = interpolator
+        self.options = interpolator.options
         self.show = show
         self.check = check
         self._shown = -math.inf
@@ -85,21 +85,21 @@ class WatchedInterpolator(Interpolator):
     @property
     def depth(self) -> int | None:
         """See `Interpolator`."""
-        return self.tool.depth
+        return self.interpolator.depth
 
     @property
     def identity(self) -> str:
         """See `Interpolator`."""
-        return self.tool.identity
+        return self.interpolator.identity
 
     def pairs_at_once(self, height: int, width: int) -> int:
         """See `Interpolator`."""
-        return self.tool.pairs_at_once(height, width)
+        return self.interpolator.pairs_at_once(height, width)
 
     @contextmanager
     def on_free_device(self) -> Iterator[DeviceInterpolator]:
         """See `Interpolator`."""
-        with self.tool.on_free_device() as device_interpolator:
+        with self.interpolator.on_free_device() as device_interpolator:
             yield WatchedDeviceInterpolator(device_interpolator, self)
 
     def show_one(self, frames: Sequence[Tensor]) -> None:

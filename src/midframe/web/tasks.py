@@ -100,8 +100,8 @@ def convert(
             link_upload(source.path, own)
             with without_paths(folder, own):
                 job.report(0, None)
-                tool = WatchedInterpolator(networks.get(model), job.show, job.check)
-                report = convert_video(own, target, tool, options, progress=job.report)
+                interpolator = WatchedInterpolator(networks.get(model), job.show, job.check)
+                report = convert_video(own, target, interpolator, options, progress=job.report)
             kept = target.rename(session.new_path(suffix))
         finally:
             shutil.rmtree(folder, ignore_errors=True)
@@ -156,9 +156,9 @@ def interpolate_pictures(
     def work(job: Job) -> list[str]:
         job.report(0, count)
         before, after = read_image(first.path), read_image(second.path)
-        tool = WatchedInterpolator(networks.get(model), job.show, job.check)
+        interpolator = WatchedInterpolator(networks.get(model), job.show, job.check)
         times = [(n + 1) / (count + 1) for n in range(count)]
-        middle = tool.interpolate_many(
+        middle = interpolator.interpolate_many(
             before, after, times, progress=lambda fraction: job.report(fraction * count, count)
         )
         files = []
@@ -189,14 +189,14 @@ def look_inside(
 
     def work(job: Job) -> PixelView:
         job.report(0, 2)
-        tool = networks.get(model)
+        interpolator = networks.get(model)
         first, second = _reduced_pictures(session)
         height, width = first.shape[:2]
         column = min(width - 1, max(0, int(x * width)))
         row = min(height - 1, max(0, int(y * height)))
-        found = pixel_kernels(tool, first, second, column, row)
+        found = pixel_kernels(interpolator, first, second, column, row)
         job.report(1, 2)
-        motion = _motion(session, tool, model, first, second)
+        motion = _motion(session, interpolator, model, first, second)
         longest = max(1.0, float(np.percentile(np.hypot(*motion), 99)))
         rows, columns = motion.shape[1:]
         at = motion[:, row * rows // height, column * columns // width]
@@ -237,11 +237,11 @@ def _reduced_pictures(session: Session) -> list[Array]:
 
 
 def _motion(
-    session: Session, tool: Interpolator, model: str, first: Array, second: Array
+    session: Session, interpolator: Interpolator, model: str, first: Array, second: Array
 ) -> Floats:
     key = ("motion", model, *(each.path for each in _pictures(session)))
     if key not in session.cache:
-        session.cache[key] = kernel_motion(tool, first, second)
+        session.cache[key] = kernel_motion(interpolator, first, second)
     found: Floats = session.cache[key]
     return found
 

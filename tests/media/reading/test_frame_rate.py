@@ -2,7 +2,7 @@ from fractions import Fraction
 
 import pytest
 
-from midframe.media.reading.frame_rate import measure_rate, source_rate
+from midframe.media.reading.frame_rate import measure_rate, most_common_rate
 
 NTSC = Fraction(24000, 1001)
 
@@ -41,7 +41,7 @@ MILLISECOND = Fraction(1, 1000)
 def test_the_rate_of_a_source_is_the_one_that_its_frames_keep_to(
     times: list[Fraction], tick: Fraction, stated: list[Fraction], rate: Fraction
 ) -> None:
-    assert source_rate(times, tick, stated) == rate
+    assert most_common_rate(times, tick, stated) == rate
 
 
 CENTISECOND = Fraction(1, 100)

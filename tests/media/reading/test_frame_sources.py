@@ -17,7 +17,7 @@ from PIL import Image
 from midframe.errors import SourceError
 from midframe.media.reading.opacity import lost_alpha
 from midframe.media.reading.pipes import PipeReader
-from midframe.media.reading.source import WHOLE, FrameSource, TimeRange
+from midframe.media.reading.source import WHOLE_SOURCE, FrameSource, TimeRange
 from midframe.media.reading.sources import open_source
 from midframe.options import SourceOptions
 
@@ -25,7 +25,7 @@ Render = Callable[..., Path]
 COUNT, RATE = 8, Fraction(10)
 KINDS = ["in.mp4", "in.ts", "in.gif", "in.webp", "in.tif", "frames", "frames/%02d.png", "-"]
 ONCE = ("-",)
-"""Sources that can be read only once, whose frames are not counted before."""
+"""Sources that can be read only once, whose frames are not uses_dts before."""
 
 
 def write_source(kind: str, folder: Path, render_video: Render) -> Path:
@@ -104,12 +104,12 @@ def test_a_source_is_complete_before_a_frame_is_read(opened: Callable[..., Any])
     with opened() as source:
         assert (source.frames_read, list(source.thumbnails), source.warnings) == (0, [], [])
         assert source.damage.places == ()
-        assert (source.time_range, source.rate) == (WHOLE, source.source_rate.rate)
+        assert (source.time_range, source.rate) == (WHOLE_SOURCE, source.source_rate.rate)
         assert source.source_rate.regular
         assert source.frame_duration * source.time_base == 1 / source.rate
         assert source.geometry.display_matrix is None
         assert source.contents.shift >= -source.start
-        streams = [each.index for each in source.others]
+        streams = [each.index for each in source.other_streams]
         assert len(set(streams)) == len(streams)
 
 
@@ -163,7 +163,9 @@ def test_the_packets_of_other_streams_are_read_from_the_source_opened_anew(
 ) -> None:
     with opened() as source:
         with source.reopen() as again:
-            assert [each.type for each in again.others] == [each.type for each in source.others]
-            found = [packet.stream.index for packet in again.packets(again.others)]
-        assert set(found) == {each.index for each in source.others}
+            assert [each.type for each in again.other_streams] == [
+                each.type for each in source.other_streams
+            ]
+            found = [packet.stream.index for packet in again.packets(again.other_streams)]
+        assert set(found) == {each.index for each in source.other_streams}
         assert len(list(source.read())) == COUNT

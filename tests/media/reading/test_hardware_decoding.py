@@ -30,7 +30,7 @@ SEMI_PLANAR = {planar: name for name, planar in PLANAR_FORMATS.items()}
 
 def planes(frame: av.VideoFrame) -> list[bytes]:
     bits = max(part.bits for part in frame.format.components)
-    return [hardware_decoding.plane_of(plane, bits).tobytes() for plane in frame.planes]
+    return [hardware_decoding.plane_samples(plane, bits).tobytes() for plane in frame.planes]
 
 
 @pytest.mark.parametrize(("name", "planar"), PLANAR_FORMATS.items())

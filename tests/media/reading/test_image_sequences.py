@@ -17,9 +17,9 @@ from midframe.media.pictures.images import write_image
 from midframe.media.reading.image_reader import ImageReader
 from midframe.media.reading.image_sequence import (
     ImageSequence,
+    image_files,
     is_pattern,
     missing_numbers,
-    picture_files,
 )
 from midframe.media.reading.sources import open_source
 from midframe.media.writing.animation import plays_of
@@ -36,7 +36,7 @@ def test_hidden_files_and_other_files_are_skipped(tmp_path: Path) -> None:
     for name in ("._0001.png", ".DS_Store", "Thumbs.db", "notes.pdf", "desktop.ini"):
         (folder / name).write_bytes(b"\0\5\x16\7no picture")
     (folder / "old.png").mkdir()
-    assert [path.name for path in picture_files(folder) or []] == [
+    assert [path.name for path in image_files(folder) or []] == [
         "0001.png",
         "0002.png",
         "0003.png",
@@ -160,7 +160,7 @@ def test_a_video_with_a_percent_sign_in_its_name_is_no_pattern(
     assert not is_pattern(Path("50%discount.mp4"))
     assert is_pattern(Path("50%d.png"))
     write_image(tmp_path / "50%discount.png", render_frame(0))
-    assert picture_files(tmp_path / "50%discount.png") is None
+    assert image_files(tmp_path / "50%discount.png") is None
 
 
 def test_a_webp_plays_as_often_as_a_gif(tmp_path: Path) -> None:

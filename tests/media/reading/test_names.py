@@ -11,7 +11,7 @@ from helpers.video import Averager, frames_of
 
 from midframe.errors import VideoError
 from midframe.media.pictures.images import write_image
-from midframe.media.reading.image_sequence import is_pattern, picture_files
+from midframe.media.reading.image_sequence import image_files, is_pattern
 from midframe.media.reading.video_file import open_video
 from midframe.video.pipeline import interpolate_video
 from midframe.video.segments import segments_folder
@@ -83,7 +83,7 @@ def test_a_file_that_exists_is_no_pattern_nor_is_the_name_of_a_video(tmp_path: P
     assert is_pattern(existing)
     existing.touch()
     assert not is_pattern(existing)
-    assert picture_files(existing) is None
+    assert image_files(existing) is None
     for name in ("50%discount.mp4", "50%d.MKV", "%03d.ts", "%d.avi"):
         assert not is_pattern(tmp_path / name)
 

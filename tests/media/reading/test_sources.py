@@ -12,7 +12,7 @@ from helpers.video import Averager, check_refused, frames_of, times_of
 from midframe.errors import VideoError
 from midframe.media.colour.conversion import colour_of, to_rgb
 from midframe.media.pictures.images import Array, write_image
-from midframe.media.reading.image_sequence import picture_files
+from midframe.media.reading.image_sequence import image_files
 from midframe.video.pipeline import interpolate_video
 
 Render = Callable[..., Path]
@@ -97,7 +97,7 @@ def test_unusable_pictures_are_refused(tmp_path: Path) -> None:
     pictures(tmp_path / "frames", 3)
     (tmp_path / "frames" / "000002.png").write_text("no picture")
     check_refused(tmp_path / "frames", tmp_path / "out.mp4", "000002.png cannot be (read|opened)")
-    assert picture_files(tmp_path / "film.mp4") is None
+    assert image_files(tmp_path / "film.mp4") is None
 
 
 def test_a_target_of_no_kind_is_refused(render_video: Render, tmp_path: Path) -> None:

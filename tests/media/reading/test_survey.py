@@ -47,7 +47,7 @@ def packets(
 
 
 def survey(found: Sequence[Any], **options: bool) -> Survey:
-    return take_survey(found, PICTURE, **{"counted": False, "clock_jumps": True, **options})
+    return take_survey(found, PICTURE, **{"uses_dts": False, "clock_jumps": True, **options})
 
 
 def test_a_clock_that_begins_elsewhere_begins_at_zero_for_all_streams() -> None:
@@ -97,9 +97,9 @@ def test_disorder_of_stamps_is_no_jump() -> None:
 
 
 def test_times_of_showing_that_go_back_and_forth_are_no_jump() -> None:
-    reordered = [Packet(PICTURE, round(pts / TICK), None) for pts in (0, 0.6, 0.4)]
-    reordered.append(Packet(PICTURE, round(1.6 / TICK), 0))
-    assert survey(reordered).jumps == ()
+    has_custom_order = [Packet(PICTURE, round(pts / TICK), None) for pts in (0, 0.6, 0.4)]
+    has_custom_order.append(Packet(PICTURE, round(1.6 / TICK), 0))
+    assert survey(has_custom_order).jumps == ()
 
 
 def test_the_end_of_the_picture_is_that_of_the_frame_shown_last() -> None:
@@ -114,12 +114,12 @@ def test_the_end_of_the_picture_is_that_of_the_frame_shown_last() -> None:
 
 def test_containers_that_count_frames_are_taken_by_the_order_of_decoding() -> None:
     tick = Fraction(1, 25)
-    counted = [
+    uses_dts = [
         Packet(PICTURE, pts, dts, 1, time_base=tick)
         for pts, dts in ((1, 0), (4, 1), (2, 2), (3, 3))
     ]
     empty = Packet(PICTURE, 4, 4, 1, size=0, time_base=tick)
-    found = survey([*counted, empty, Packet(PICTURE, 6, 5, 1, time_base=tick)], counted=True)
+    found = survey([*uses_dts, empty, Packet(PICTURE, 6, 5, 1, time_base=tick)], uses_dts=True)
     assert found.times == tuple(n * tick for n in (0, 1, 2, 3, 5))
     assert found.end == 6 * tick
 

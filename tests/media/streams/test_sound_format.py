@@ -14,7 +14,7 @@ from helpers.video import Averager
 from midframe.media.streams.sound_format import (
     SoundFormat,
     choose_sound_encoding,
-    mixing_filter,
+    pan_arguments,
 )
 from midframe.video.pipeline import interpolate_video
 
@@ -58,7 +58,7 @@ for number, layout in enumerate(layouts):
     render_sound(source, encoder, layout, rates[number % 4], Fraction(1, 10))
     with VideoReader(source) as reader:
         target, slow = folder / f"out.{('mp4', 'mkv', 'mov', 'webm')[number % 4]}", Fraction(5, 2)
-        sounds = [stream for stream in reader.others if stream.type == "audio"]
+        sounds = [stream for stream in reader.other_streams if stream.type == "audio"]
         plan = plan_streams(source, sounds, target, slow, mute=False)
     print(layout, plan.converted or plan.dropped)
 """
@@ -148,6 +148,6 @@ def test_sound_gets_the_lowest_rate_of_the_encoder_that_keeps_all(
 def test_ambisonic_sound_becomes_stereo_of_two_cardioids() -> None:
     sound = SoundFormat(RATE, "s16", "ambisonic 1", 4)
     assert (
-        mixing_filter(sound, choose_sound_encoding("mp4", sound))
+        pan_arguments(sound, choose_sound_encoding("mp4", sound))
         == "stereo|FL=0.5*c0+0.5*c1|FR=0.5*c0-0.5*c1"
     )

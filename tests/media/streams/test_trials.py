@@ -50,7 +50,7 @@ def test_a_place_without_room_is_blamed_itself(
     def full(*_: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(trials, "write_all", full)
+    monkeypatch.setattr(trials, "write_packets", full)
     with pytest.raises(VideoError, match=r"No space left on device.: choose another place"):
         interpolate_video(source, tmp_path / "out.mp4", model=Averager())
 
@@ -67,4 +67,4 @@ def test_a_clock_that_jumps_within_the_first_packets_is_no_hour_of_silence_in_th
         sound = SoundFormat(48000, "s16", "stereo", 2)
         output = ConvertedSound(stream, result, Fraction(1), sound, Losses("audio stream 1"))
         result.start_encoding()
-        assert 0 < trials.write_all(result, output, packets) < 40
+        assert 0 < trials.write_packets(result, output, packets) < 40

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from midframe.models.flowsep.confidence import confidence_of, fall_back, stillness
+from midframe.models.flowsep.confidence import confidence_of, fall_back, static_weight
 from midframe.models.flowsep.layout import FieldLayout
 from midframe.models.flowsep.steps import select_steps
 from midframe.models.flowsep.steps.inconsistency.plain import AREA, inconsistency
@@ -77,18 +77,18 @@ def test_still_areas_show_the_mean_of_both_frames_by_time(time: float, confident
 
 def test_equal_frames_are_still_wherever_flows_lead() -> None:
     given = 20 * torch.randn(1, LAYOUT.channels, 8, 12)
-    assert stillness(torch.zeros(1, 1, 8, 12), given).min() == 1
-    assert stillness(torch.full((1, 1, 8, 12), 0.4 / 255), given).min() == 1
-    assert stillness(torch.full((1, 1, 8, 12), 3 / 255), given).max() == 0
+    assert static_weight(torch.zeros(1, 1, 8, 12), given).min() == 1
+    assert static_weight(torch.full((1, 1, 8, 12), 0.4 / 255), given).min() == 1
+    assert static_weight(torch.full((1, 1, 8, 12), 3 / 255), given).max() == 0
 
 
 def test_something_that_passes_between_two_equal_areas_is_not_still() -> None:
     difference = torch.zeros(1, 1, 8, 40)
     difference[..., 2:8], difference[..., 32:38] = 1, 1  # there before and after
     given = fields(8, 40)
-    assert stillness(difference, given)[0, 0, 4, 20] == 1
+    assert static_weight(difference, given)[0, 0, 4, 20] == 1
     given[:, 0, :, 20], given[:, 2, :, 20] = -15, 15  # here at the time between
-    still = stillness(difference, given)[0, 0, 4]
+    still = static_weight(difference, given)[0, 0, 4]
     assert still[19:22].tolist() == [
         0,
         0,
@@ -99,7 +99,7 @@ def test_something_that_passes_between_two_equal_areas_is_not_still() -> None:
 
 def test_stillness_passes_over_smoothly() -> None:
     levels = torch.linspace(0, 4 / 255, 401).view(1, 1, 1, -1)
-    still = stillness(levels, torch.zeros(1, LAYOUT.channels, 1, 401)).flatten()
+    still = static_weight(levels, torch.zeros(1, LAYOUT.channels, 1, 401)).flatten()
     assert still[0] == 1
     assert still[-1] == 0
     assert (still.diff() <= 0).all()

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from midframe.interpolator import Interpolator
 from midframe.models.checkpoint import build_model, load_model, save_model
-from midframe.models.flowsep import MEDIUM_FORM, FlowSep, scale_for, scales
+from midframe.models.flowsep import MEDIUM_SETTINGS, FlowSep, scale_for, scales
 from midframe.models.flowsep.confidence import fall_back
 from midframe.models.flowsep.net2net import widen
 from midframe.models.flowsep.network import swap_frames
@@ -134,7 +134,9 @@ def test_it_starts_near_the_average_of_both_frames() -> None:
     assert abs(made - (first + second) / 2).mean() < 0.06
 
 
-@pytest.mark.parametrize(("form", "million", "work"), [({}, 1.05, 3.84), (MEDIUM_FORM, 1.8, 6.47)])
+@pytest.mark.parametrize(
+    ("form", "million", "work"), [({}, 1.05, 3.84), (MEDIUM_SETTINGS, 1.8, 6.47)]
+)
 def test_its_sizes_are_what_they_are_said_to_be(form: dict, million: float, work: float) -> None:
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -265,7 +267,7 @@ def test_a_checkerboard_that_inverts_is_not_still(wild: FlowSep) -> None:
     with torch.no_grad():
         found = wild.predict(wild.prepare(board, 1 - board))
     unchanged = fall_back(found.fields, found.confidence, 0 * found.confidence, HALF)
-    torch.testing.assert_close(found.shown, unchanged)
+    torch.testing.assert_close(found.final_fields, unchanged)
 
 
 def test_a_fourth_channel_goes_along(model: FlowSep) -> None:

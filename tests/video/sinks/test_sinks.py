@@ -24,7 +24,7 @@ from midframe.video.report import VideoReport
 from midframe.video.segments import segments_folder
 from midframe.video.sinks.comparison import GAP, ComparisonTarget
 from midframe.video.sinks.pipe import PipeTarget
-from midframe.video.sinks.protocol import Job, Sink, Target
+from midframe.video.sinks.protocol import Conversion, Sink, Target
 from midframe.video.sinks.targets import target_for
 from midframe.video.timeline import ConstantRate
 
@@ -64,14 +64,14 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def job(render_video: Render) -> Iterator[Job]:
+def job(render_video: Render) -> Iterator[Conversion]:
     with open_source(render_video(frames=COUNT, rate=RATE), SourceOptions()) as source:
         picture, colour = source.first_picture()
         settings = {"crf": 18}
-        yield Job(source, picture, colour, ConstantRate(RATE), settings, VideoReport())
+        yield Conversion(source, picture, colour, ConstantRate(RATE), settings, VideoReport())
 
 
-def rendered(job: Job) -> list[RenderedFrame]:
+def rendered(job: Conversion) -> list[RenderedFrame]:
     """All source frames as they are, each at its time."""
     step = 1 / (RATE * job.timeline.time_base)
     return [
@@ -80,18 +80,18 @@ def rendered(job: Job) -> list[RenderedFrame]:
     ]
 
 
-def extent_of(job: Job) -> Extent:
+def extent_of(job: Conversion) -> Extent:
     end = COUNT / RATE
     return Extent(Fraction(0), end, Fraction(0), end, round(end / job.timeline.time_base), 0)
 
 
-def opened(name: str, folder: Path, job: Job, **options: Any) -> Sink:
+def opened(name: str, folder: Path, job: Conversion, **options: Any) -> Sink:
     target = target_of(name, folder)
     target.check(job.source.path, overwrite=options.get("overwrite", False))
     return target.begin(job, resume=False, overwrite=options.get("overwrite", False))
 
 
-def test_a_result_appears_when_it_is_finished(name: str, tmp_path: Path, job: Job) -> None:
+def test_a_result_appears_when_it_is_finished(name: str, tmp_path: Path, job: Conversion) -> None:
     sink = opened(name, tmp_path, job)
     frames = rendered(job)
     job.report.frames_in = job.report.frames_kept = COUNT
@@ -113,7 +113,7 @@ def test_a_result_appears_when_it_is_finished(name: str, tmp_path: Path, job: Jo
 
 
 def test_giving_up_leaves_nothing_of_work_without_a_segment(
-    name: str, tmp_path: Path, job: Job
+    name: str, tmp_path: Path, job: Conversion
 ) -> None:
     before = sorted(tmp_path.iterdir())
     sink = opened(name, tmp_path, job)
@@ -123,7 +123,7 @@ def test_giving_up_leaves_nothing_of_work_without_a_segment(
 
 
 def test_finished_segments_are_kept_where_work_can_be_resumed(
-    name: str, tmp_path: Path, job: Job
+    name: str, tmp_path: Path, job: Conversion
 ) -> None:
     sink = opened(name, tmp_path, job)
     frames = rendered(job)
@@ -142,7 +142,7 @@ def test_finished_segments_are_kept_where_work_can_be_resumed(
     assert again.abort() is None
 
 
-def test_one_result_is_worked_on_by_one_sink(name: str, tmp_path: Path, job: Job) -> None:
+def test_one_result_is_worked_on_by_one_sink(name: str, tmp_path: Path, job: Conversion) -> None:
     sink = opened(name, tmp_path, job)
     if name != "-":
         with pytest.raises(VideoError, match="is being worked on by another process"):
@@ -151,7 +151,7 @@ def test_one_result_is_worked_on_by_one_sink(name: str, tmp_path: Path, job: Job
 
 
 def test_a_result_that_exists_is_replaced_only_on_request(
-    name: str, tmp_path: Path, job: Job
+    name: str, tmp_path: Path, job: Conversion
 ) -> None:
     if name == "-":
         target_of(name, tmp_path).check(job.source.path, overwrite=False)
@@ -172,8 +172,8 @@ def test_what_a_target_states_is_known_before_the_work(name: str, tmp_path: Path
     stated = {
         target.stores_display_matrix,
         target.stores_aspect_ratio,
-        target.constant,
-        target.from_zero,
+        target.constant_rate_only,
+        target.starts_at_zero,
     }
     assert stated <= {True, False}
     assert target.path.name in (name.rpartition("/")[2], name)

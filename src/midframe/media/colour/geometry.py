@@ -123,9 +123,7 @@ class OutputGeometry:
 
 
 def _crop(crop: Sequence[int]) -> list[str]:
+    if not any(crop):
+        return []
     top, bottom, left, right = crop
-    return (
-        [f"crop=w=iw-{left + right}:h=ih-{top + bottom}:x={left}:y={top}:exact=1"]
-        if any(crop)
-        else []
-    )
+    return [f"crop=w=iw-{left + right}:h=ih-{top + bottom}:x={left}:y={top}:exact=1"]

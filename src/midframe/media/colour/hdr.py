@@ -53,20 +53,18 @@ def hdr_metadata_options(encoder: str, metadata: HdrMetadata) -> dict[str, str]:
         return {}
     option, display, light = names[encoder]
     scales = (1, 1) if encoder == "libsvtav1" else (CHROMATICITY, LUMINANCE)
-    parts = (
-        [f"{display}={_display(metadata.mastering_display, *scales)}"]
-        if metadata.mastering_display
-        else []
-    )
-    parts += (
-        [f"{light}={metadata.content_light_level[0]},{metadata.content_light_level[1]}"]
-        if metadata.content_light_level
-        else []
-    )
-    return {option: ":".join(parts)} if parts else {}
+    values = []
+    if metadata.mastering_display:
+        values.append(f"{display}={_format_display(metadata.mastering_display, *scales)}")
+    if metadata.content_light_level:
+        max_cll, max_fall = metadata.content_light_level
+        values.append(f"{light}={max_cll},{max_fall}")
+    return {option: ":".join(values)} if values else {}
 
 
-def _display(values: tuple[float, ...], chromaticity: int, luminance: int) -> str:
+def _format_display(values: tuple[float, ...], chromaticity: int, luminance: int) -> str:
+    """Format the values of `HdrMetadata.mastering_display` in the steps of an encoder, given in
+    steps per unit."""
     points = [value * chromaticity for value in values[:8]]
     red = _pair(points[0], points[1])
     green = _pair(points[2], points[3])

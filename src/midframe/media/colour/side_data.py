@@ -85,8 +85,9 @@ def with_side_data(picture: av.VideoFrame, donor: av.VideoFrame) -> av.VideoFram
         if target.line_size == source.line_size:
             target.update(bytes(source)[: target.buffer_size])
         else:
-            rows = min(target.line_size, source.line_size)
-            lines = [bytes(source)[row * source.line_size :][:rows] for row in range(source.height)]
+            data = bytes(source)
+            length = min(target.line_size, source.line_size)
+            lines = [data[row * source.line_size :][:length] for row in range(source.height)]
             target.update(b"".join(line.ljust(target.line_size, b"\0") for line in lines))
     copy.colorspace = picture.colorspace
     copy.color_range = picture.color_range

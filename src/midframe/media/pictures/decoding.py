@@ -101,9 +101,9 @@ def image_format_of(image: ImageFile, path: Path, *, page: bool = False) -> Imag
     _check_samples(image, path)
     high_bit_depth = image.mode.startswith("I") if page else has_high_bit_depth(image, path)
     width, height = image.size
-    # Pillow decodes a PNG to find an orientation that is not stated before the pixels
-    stated_first = image.format != "PNG" or {"exif", "xmp"} & image.info.keys()
-    if stated_first and _orientation(image) in TRANSPOSED:
+    # Pillow would decode a whole PNG in search of an orientation behind the pixels
+    in_header = image.format != "PNG" or {"exif", "xmp"} & image.info.keys()
+    if in_header and _orientation(image) in TRANSPOSED:
         height, width = width, height
     return ImageFormat(height, width, high_bit_depth, _has_alpha(image), _density(image))
 
@@ -160,7 +160,7 @@ def _check_samples(image: ImageFile, path: Path) -> None:
 
 
 def _orientation(image: ImageFile) -> int:
-    """Return the orientation of the image that Pillow returns; TIFF images are rotated by Pillow
+    """Return the EXIF orientation of the decoded pixels; 1 (upright) for TIFF, which Pillow rotates
     itself."""
     return 1 if image.format == "TIFF" else int(image.getexif().get(ORIENTATION, 1))
 
@@ -184,23 +184,24 @@ def _decode_high_depth(image: ImageFile, path: Path, *, page: bool) -> Picture |
     profile = image.info.get("icc_profile")
     if image.mode.startswith("I") and "transparency" not in image.info:
         return Picture(_grey(image), profile)
-    turn = int(image.tag_v2.get(ORIENTATION, 1)) if isinstance(image, TiffImageFile) else 1
+    if image.mode == "CMYK" or page:
+        return None
+    orientation = int(image.tag_v2.get(ORIENTATION, 1)) if isinstance(image, TiffImageFile) else 1
     try:
         found = decode_by_ffmpeg(path)
     except (av.FFmpegError, ValueError, SourceError):
         return None
-    pixels = _rotate(found.image, turn)  # Pillow rotates TIFF itself: upright size
-    whole = pixels.shape[:2] == image.size[::-1] and (pixels.shape[2] == 4) == _has_alpha(image)
-    return (
-        replace(found, image=pixels, icc_profile=profile)
-        if whole and image.mode != "CMYK" and not page
-        else None
-    )
+    pixels = _rotate(found.image, orientation)  # `image.size` of a TIFF is upright already
+    same_size = pixels.shape[:2] == image.size[::-1]
+    same_channels = (pixels.shape[2] == 4) == _has_alpha(image)
+    if not (same_size and same_channels):
+        return None
+    return replace(found, image=pixels, icc_profile=profile)
 
 
 def _rotate(image: Array, orientation: int) -> Array:
-    turned: Array = ROTATIONS[orientation](image) if orientation in ROTATIONS else image
-    return turned
+    upright: Array = ROTATIONS[orientation](image) if orientation in ROTATIONS else image
+    return upright
 
 
 def _grey(image: ImageFile) -> Array:
@@ -233,7 +234,7 @@ def _eight_bit_picture(image: ImageFile) -> Picture:
 
 
 def _ycbcr(image: TiffImageFile) -> Array:
-    """A TIFF of YCbCr; Pillow before 13 takes uncompressed samples for four of RGB."""
+    """Convert a TIFF of YCbCr to RGB; Pillow before 13 misreads uncompressed samples as RGB."""
     tiles = [tile for tile in image.tile if tile.codec_name == "raw"]
     if image.mode == "RGB" and tiles:
         image.tile = [tile._replace(args=("RGB", *_arguments(tile.args)[1:])) for tile in tiles]

@@ -9,13 +9,21 @@ from av.video.reformatter import ColorRange
 
 from midframe.media.pictures.picture import Array, Picture, unsupported_samples
 
+RGB_FORMATS = {
+    (False, False): "rgb24",
+    (False, True): "rgba",
+    (True, False): "rgb48le",
+    (True, True): "rgba64le",
+}
+"""FFmpeg's RGB formats in the byte order of NumPy, by (high bit depth, alpha)."""
+
 
 def bits_by_ffmpeg(path: Path) -> int:
     """Return the bits per sample of an image; 8 if FFmpeg does not support it."""
     try:
         with path.open("rb") as file, av.open(file) as container:
             form = container.streams.video[0].codec_context.format
-            return max(part.bits for part in form.components) if form else 8
+            return max(component.bits for component in form.components) if form else 8
     except (av.FFmpegError, IndexError):
         return 8
 
@@ -35,15 +43,12 @@ def decode_by_ffmpeg(path: Path) -> Picture:
 def _rgb_of(frame: av.VideoFrame) -> Array:
     """Convert a frame to (H, W, 3) RGB, or (H, W, 4) with alpha, uint8 or uint16."""
     if frame.format.name == "ya16be":
-        words = np.frombuffer(frame.planes[0], ">u2").reshape(frame.height, -1)[
-            :, : 2 * frame.width
-        ]
-        return words.reshape(frame.height, frame.width, 2).astype(np.uint16)[..., [0, 0, 0, 1]]
-    high_bit_depth = max(part.bits for part in frame.format.components) > 8
-    alpha = any(part.is_alpha for part in frame.format.components)
-    name = (
-        ("rgba64le" if alpha else "rgb48le") if high_bit_depth else ("rgba" if alpha else "rgb24")
-    )
+        lines = np.frombuffer(frame.planes[0], ">u2").reshape(frame.height, -1)
+        grey_alpha = lines[:, : 2 * frame.width].reshape(frame.height, frame.width, 2)
+        return grey_alpha.astype(np.uint16)[..., [0, 0, 0, 1]]
+    high_bit_depth = max(component.bits for component in frame.format.components) > 8
+    alpha = any(component.is_alpha for component in frame.format.components)
+    name = RGB_FORMATS[high_bit_depth, alpha]
     full = frame.format.is_rgb or frame.color_range != ColorRange.MPEG
     before = ColorRange.JPEG if full else ColorRange.MPEG
     converted = frame.reformat(

@@ -63,14 +63,16 @@ def lost_properties(
     """
     format_name = _format_of(suffix) or ""
     keeps_alpha, keeps_profile = _features(format_name) or (False, False)
-    lost = [f"alpha ({format_name} has none)"] if alpha and not keeps_alpha else []
-    lost += (
-        [f"bits beyond 8 of each sample ({format_name}; PNG and TIFF hold 16)"]
-        if high_bit_depth and format_name not in HIGH_DEPTH_ENCODERS
-        else []
-    )
-    lost += [f"ICC profile ({format_name} has none)"] if icc_profile and not keeps_profile else []
-    return lost + ([f"colours beyond 256 ({format_name})"] if format_name == "GIF" else [])
+    lost = []
+    if alpha and not keeps_alpha:
+        lost.append(f"alpha ({format_name} has none)")
+    if high_bit_depth and format_name not in HIGH_DEPTH_ENCODERS:
+        lost.append(f"bits beyond 8 of each sample ({format_name}; PNG and TIFF hold 16)")
+    if icc_profile and not keeps_profile:
+        lost.append(f"ICC profile ({format_name} has none)")
+    if format_name == "GIF":
+        lost.append("colours beyond 256 (GIF)")
+    return lost
 
 
 def write_image(path: str | Path, image: Array, icc_profile: bytes | None = None) -> None:
@@ -100,11 +102,8 @@ def write_image(path: str | Path, image: Array, icc_profile: bytes | None = None
     try:
         with atomic_write(path) as unfinished:
             if image.dtype == np.uint16 and format_name in HIGH_DEPTH_ENCODERS:
-                unfinished.write_bytes(
-                    _add_profile(
-                        _encode_high_depth(image, *HIGH_DEPTH_ENCODERS[format_name]), icc_profile
-                    )
-                )
+                encoded = _encode_high_depth(image, *HIGH_DEPTH_ENCODERS[format_name])
+                unfinished.write_bytes(_add_profile(encoded, icc_profile))
             else:
                 Image.fromarray(eight_bit(image)).save(unfinished, format=format_name, **options)
     except (OSError, ValueError) as error:
@@ -185,12 +184,8 @@ def is_srgb(icc_profile: bytes) -> bool:
     """Return whether an ICC profile describes sRGB, the default for images and videos without
     one."""
     try:
-        return (
-            "srgb"
-            in ImageCms.getProfileDescription(
-                ImageCms.ImageCmsProfile(BytesIO(icc_profile))
-            ).lower()
-        )
+        profile = ImageCms.ImageCmsProfile(BytesIO(icc_profile))
+        return "srgb" in ImageCms.getProfileDescription(profile).lower()
     except (OSError, ImageCms.PyCMSError):
         return False
 
@@ -203,11 +198,8 @@ def _encode_high_depth(image: Array, encoder: str, rgb_format: str, rgba_format:
     context.height = frame.height
     context.pix_fmt = rgba_format if alpha else rgb_format
     context.time_base = Fraction(1)
-    return b"".join(
-        bytes(packet)
-        for given in (frame.reformat(format=context.pix_fmt), None)
-        for packet in context.encode(given)
-    )
+    packets = [*context.encode(frame.reformat(format=context.pix_fmt)), *context.encode(None)]
+    return b"".join(map(bytes, packets))
 
 
 def _add_profile(content: bytes, icc_profile: bytes | None) -> bytes:
@@ -215,7 +207,8 @@ def _add_profile(content: bytes, icc_profile: bytes | None) -> bytes:
     encoders."""
     if not icc_profile:
         return content
-    return (_tiff_with_profile if content[:2] == b"II" else _png_with_profile)(content, icc_profile)
+    is_tiff = content[:2] == b"II"
+    return (_tiff_with_profile if is_tiff else _png_with_profile)(content, icc_profile)
 
 
 def _png_with_profile(content: bytes, icc_profile: bytes) -> bytes:

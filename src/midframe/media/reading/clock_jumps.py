@@ -28,16 +28,16 @@ class StreamClock:
     step: Fraction = Fraction(0)
     duration: Fraction = Fraction(0)
     """Of its last packet, in seconds."""
-    entered: list[tuple[int, int]] = field(default_factory=list)
+    epoch_starts: list[tuple[int, int]] = field(default_factory=list)
     """(byte position, epoch) of the first packet of each epoch."""
-    edges: dict[int, Span] = field(default_factory=dict)
+    spans: dict[int, Span] = field(default_factory=dict)
     """Start and end in each epoch, by the file's clock."""
 
     def extend(self, begin: Fraction, end: Fraction) -> None:
         """Extend the current epoch by a packet."""
-        edge = self.edges.get(self.epoch)
-        self.edges[self.epoch] = (
-            Span(min(edge.begin, begin), max(edge.end, end)) if edge else Span(begin, end)
+        span = self.spans.get(self.epoch)
+        self.spans[self.epoch] = (
+            Span(min(span.begin, begin), max(span.end, end)) if span else Span(begin, end)
         )
 
 
@@ -66,7 +66,8 @@ class ClockJumps:
         clock.last = time
 
     def _begin_epoch(self, clock: StreamClock, packet: Any, offset: Fraction) -> None:
-        """Begin an epoch, or enter the one that began when another stream jumped likewise."""
+        """Begin an epoch, or join the one that began when another stream jumped by about the same
+        offset."""
         same = (
             epoch
             for epoch in range(clock.epoch + 1, len(self._offsets))
@@ -76,18 +77,19 @@ class ClockJumps:
         if clock.epoch == len(self._offsets):
             self._offsets.append({})
         self._offsets[clock.epoch][packet.stream.index] = offset
-        clock.entered.append((packet.pos or 0, clock.epoch))
+        clock.epoch_starts.append((packet.pos or 0, clock.epoch))
 
-    def epochs(self, picture: int) -> list[Epoch]:
+    def epochs(self, video_index: int) -> list[Epoch]:
         """Return the epochs with their offsets, without their starts.
 
         Args:
-            picture: index of the video stream. Its offset counts, unless another stream would
+            video_index: of the video stream. Its offset is used, unless another stream would
                 overlap by more than `OVERLAP`.
         """
         epochs = [Epoch()]
         for offsets in self._offsets[1:]:
-            most = max(offsets.values())
-            wanted = offsets.get(picture, most)
-            epochs.append(Epoch(epochs[-1].offset + (wanted if most - wanted <= OVERLAP else most)))
+            largest = max(offsets.values())
+            video_offset = offsets.get(video_index, largest)
+            chosen = video_offset if largest - video_offset <= OVERLAP else largest
+            epochs.append(Epoch(epochs[-1].offset + chosen))
         return epochs

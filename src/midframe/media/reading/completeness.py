@@ -9,7 +9,7 @@ from midframe.media.reading.damage import Damage
 from midframe.media.reading.survey import Survey
 from midframe.media.reading.video_file import stated_end
 
-ONE_A_PACKET = frozenset(("h264", "hevc", "av1", "prores", "dnxhd", "mjpeg", "ffv1"))
+ONE_FRAME_PER_PACKET = frozenset(("h264", "hevc", "av1", "prores", "dnxhd", "mjpeg", "ffv1"))
 """Codecs with exactly one displayed frame per packet."""
 MAX_MISSING = 0.1
 """Largest fraction of packets without a frame that is attributed to damage."""
@@ -20,7 +20,7 @@ MISSING_SECONDS = 0.5
 def check_frames(
     damage: Damage, survey: Survey, shown: Sequence[Fraction], time_base: Fraction, rate: Fraction
 ) -> None:
-    """Report frames that a decoder dropped without an error, of a codec in `ONE_A_PACKET`.
+    """Report frames that a decoder dropped without an error, of a codec in `ONE_FRAME_PER_PACKET`.
 
     Args:
         damage: to which they are added.

@@ -21,10 +21,10 @@ class FrameClock:
     """Time of the first frame."""
     frame_duration: int
     """Duration of frames without one."""
-    counted: bool
-    """The container has no timestamps: times follow from the decoding order."""
-    untimed: bool
-    """The timestamps of the file are unusable."""
+    uses_dts: bool
+    """The container has no presentation timestamps: times follow from the decoding order."""
+    ignores_pts: bool
+    """The timestamps of the file are unusable: frames follow each other at `frame_duration`."""
     first_dts: int | None = None
 
     def spread(self, frames: Iterable[av.VideoFrame]) -> Iterator[TimedFrame]:
@@ -35,26 +35,28 @@ class FrameClock:
         for frame in frames:
             pts = self._pts(frame)
             if pts is None:
-                pts = self._next(group[-1], time) if group else self.start
+                pts = self._next_time(group[-1], time) if group else self.start
             if group and pts <= time and len(group) < MAX_EQUAL_STAMPS:
                 group.append(frame)
                 continue
             if group:
                 pts = max(pts, time + 1)
-                yield from _evenly(group, time, pts)
+                yield from _spread_evenly(group, time, pts)
             group, time = [frame], pts
         if group:
-            yield from _evenly(group, time, time + (group[0].duration or self.frame_duration))
+            yield from _spread_evenly(
+                group, time, time + (group[0].duration or self.frame_duration)
+            )
 
-    def _next(self, frame: av.VideoFrame, time: int) -> int:
+    def _next_time(self, frame: av.VideoFrame, time: int) -> int:
         """Return the time of a frame without a timestamp that follows a frame at `time`."""
-        return time + ((not self.untimed and frame.duration) or self.frame_duration)
+        return time + ((not self.ignores_pts and frame.duration) or self.frame_duration)
 
     def _pts(self, frame: av.VideoFrame) -> int | None:
         """Return the timestamp of a frame; None if it has none that can be used."""
-        if self.untimed:
+        if self.ignores_pts:
             return None
-        if not self.counted:
+        if not self.uses_dts:
             return None if frame.pts is None else int(frame.pts)
         if frame.dts is None:
             return None
@@ -62,7 +64,7 @@ class FrameClock:
         return int(frame.dts) - self.first_dts + self.start
 
 
-def _evenly(group: Sequence[av.VideoFrame], begin: int, end: int) -> Iterator[TimedFrame]:
+def _spread_evenly(group: Sequence[av.VideoFrame], begin: int, end: int) -> Iterator[TimedFrame]:
     """Yield frames that share a timestamp at equal steps from `begin` to `end`."""
     if len(group) == 1:
         yield group[0], begin, group[0].duration

@@ -5,7 +5,7 @@ from typing import Any
 
 import av
 
-from midframe.media.colour.conversion import colour_of, converted_matrix
+from midframe.media.colour.conversion import colour_of, ffmpeg_matrix
 from midframe.media.colour.geometry import OutputGeometry, geometry_of
 from midframe.media.reading.damage import Damage
 from midframe.media.reading.video_file import time_of
@@ -48,37 +48,37 @@ class FrameConverter:
         """How its samples represent colours."""
         self._time_base = time_base
         self._damage = damage
-        self._form = _form_of(self.first)
-        self._size = _size_of(self._form)
+        self._format = _format_of(self.first)
+        self._size = _size_of(self._format)
         """Size of the previous frame, so that a change is reported once."""
 
     def convert(self, frame: av.VideoFrame) -> av.VideoFrame:
         """Return the frame in the size and pixel format of the first one."""
         converted = self.geometry.apply(frame)
-        form = _form_of(converted)
-        size = _size_of(form)
-        first = _size_of(self._form)
+        frame_format = _format_of(converted)
+        size = _size_of(frame_format)
+        first = _size_of(self._format)
         before = self._size
         self._size = size
-        if form == self._form:
+        if frame_format == self._format:
             return converted
         if size not in (first, before):
             self._damage.add(
                 time_of(frame, self._time_base),
                 f"the frame size changes to {size}, scaled to {first}",
             )
-        matrix = converted_matrix(int(converted.colorspace))
-        scaled = converted.reformat(**self._form, src_colorspace=matrix, dst_colorspace=matrix)
+        matrix = ffmpeg_matrix(int(converted.colorspace))
+        scaled = converted.reformat(**self._format, src_colorspace=matrix, dst_colorspace=matrix)
         scaled.pts = converted.pts
         scaled.time_base = converted.time_base
         scaled.duration = converted.duration
         return scaled
 
 
-def _form_of(frame: av.VideoFrame) -> dict[str, Any]:
+def _format_of(frame: av.VideoFrame) -> dict[str, Any]:
     """Return the size and the pixel format of a frame, as arguments of `VideoFrame.reformat`."""
     return {"width": frame.width, "height": frame.height, "format": frame.format.name}
 
 
-def _size_of(form: dict[str, Any]) -> str:
-    return f"{form['width']}x{form['height']}"
+def _size_of(frame_format: dict[str, Any]) -> str:
+    return f"{frame_format['width']}x{frame_format['height']}"

@@ -61,17 +61,19 @@ def measure_rate(
         tick: precision of the times, in seconds.
         stated: rates that the file states.
     """
-    stated = [rate for rate in stated if _can_have(tick, rate)]
-    usual = source_rate(times, tick, stated)
+    stated = [rate for rate in stated if _can_represent(tick, rate)]
+    common = most_common_rate(times, tick, stated)
     if len(times) < 2:
-        return SourceRate(usual, times[0] if times else Fraction(0), True, _tolerance(usual, tick))
+        return SourceRate(
+            common, times[0] if times else Fraction(0), True, _tolerance(common, tick)
+        )
     seconds: Any = np.array([float(time - times[0]) for time in times])
-    for rate in dict.fromkeys([usual, *_near(seconds, tick, stated), _fit_rate(seconds)]):
+    for rate in dict.fromkeys([common, *_nearby_rates(seconds, tick, stated), _fit_rate(seconds)]):
         tolerance = _tolerance(rate, tick)
         anchor = _anchor(seconds * float(rate), float(tolerance * rate))
         if _lie_on_grid(seconds * float(rate), anchor, float(tolerance * rate)):
             return SourceRate(rate, times[anchor], True, tolerance)
-    return SourceRate(usual, times[0], False, _tolerance(usual, tick))
+    return SourceRate(common, times[0], False, _tolerance(common, tick))
 
 
 def exact_rate(rate: Fraction, anchor: Fraction) -> SourceRate:
@@ -84,7 +86,7 @@ def exact_rate(rate: Fraction, anchor: Fraction) -> SourceRate:
     return SourceRate(rate, anchor, True, _tolerance(rate, 1 / rate))
 
 
-def _can_have(tick: Fraction, rate: Fraction) -> bool:
+def _can_represent(tick: Fraction, rate: Fraction) -> bool:
     """Return whether times in multiples of a tick can represent a rate; hundredths of a second
     cannot represent NTSC rates, for example."""
     return tick < COARSE_TICK or rate.denominator == 1 or (1 / (rate * tick)).denominator == 1
@@ -94,15 +96,17 @@ def _tolerance(rate: Fraction, tick: Fraction) -> Fraction:
     return max(min(tick, MAX_TOLERANCE / rate), JITTER / rate)
 
 
-def _near(seconds: Any, tick: Fraction, stated: Sequence[Fraction]) -> list[Fraction]:
+def _nearby_rates(seconds: Any, tick: Fraction, stated: Sequence[Fraction]) -> list[Fraction]:
     """Return common and stated rates within a tick of the median step."""
-    middle = float(np.median(np.diff(seconds)))
-    if middle <= 0:
+    median_step = float(np.median(np.diff(seconds)))
+    if median_step <= 0:
         return []
-    reach = max(float(MAX_RATE_ERROR), float(tick) / middle)
+    max_error = max(float(MAX_RATE_ERROR), float(tick) / median_step)
     usual = [rate for rate in stated if rate in COMMON_RATES]
     return [
-        rate for rate in (*usual, *COMMON_RATES, *stated) if abs(float(rate) * middle - 1) <= reach
+        rate
+        for rate in (*usual, *COMMON_RATES, *stated)
+        if abs(float(rate) * median_step - 1) <= max_error
     ]
 
 
@@ -110,20 +114,22 @@ def _fit_rate(seconds: Any) -> Fraction:
     """Fit a line to the times over their grid points, and return its rate; dropped frames and
     rounding do not affect it."""
     steps = np.diff(seconds)
-    middle = np.median(steps[steps > 0]) if (steps > 0).any() else 1.0
-    places = np.concatenate(([0], np.cumsum(np.rint(steps / middle))))
-    if places[-1] <= 0:
+    median_step = np.median(steps[steps > 0]) if (steps > 0).any() else 1.0
+    positions = np.concatenate(([0], np.cumsum(np.rint(steps / median_step))))
+    if positions[-1] <= 0:
         return Fraction(1)
-    slope = np.polyfit(places, seconds, 1)[0] if len(seconds) > 2 else seconds[-1] / places[-1]
+    slope = (
+        np.polyfit(positions, seconds, 1)[0] if len(seconds) > 2 else seconds[-1] / positions[-1]
+    )
     return Fraction(1 / slope).limit_denominator(MAX_DENOMINATOR) if slope > 0 else Fraction(1)
 
 
-def _anchor(places: Any, tolerance: float) -> int:
+def _anchor(positions: Any, tolerance: float) -> int:
     """Return the index of a frame on the grid of most frames: the first if possible, otherwise the
     one at the most frequent phase."""
-    if _lie_on_grid(places, 0, tolerance):
+    if _lie_on_grid(positions, 0, tolerance):
         return 0
-    phases = places % 1
+    phases = positions % 1
     wrapped = np.sort(np.concatenate((phases, phases + 1)))
     within = np.searchsorted(wrapped, phases + tolerance, "right") - np.searchsorted(
         wrapped, phases - tolerance
@@ -131,25 +137,27 @@ def _anchor(places: Any, tolerance: float) -> int:
     within += np.searchsorted(wrapped, phases + 1 + tolerance, "right") - np.searchsorted(
         wrapped, phases + 1 - tolerance
     )
-    first_is_on_grid = within[0] >= within.max() - max(1.0, MAX_OFF_GRID * len(places))
-    no_majority = within.max() < len(places) * MAJORITY
+    first_is_on_grid = within[0] >= within.max() - max(1.0, MAX_OFF_GRID * len(positions))
+    no_majority = within.max() < len(positions) * MAJORITY
     return 0 if first_is_on_grid or no_majority else int(within.argmax())
 
 
-def _lie_on_grid(places: Any, anchor: int, tolerance: float) -> bool:
-    relative = places - places[anchor]
+def _lie_on_grid(positions: Any, anchor: int, tolerance: float) -> bool:
+    relative = positions - positions[anchor]
     numbers = np.rint(relative)
-    beside = np.abs(relative - numbers) > tolerance + 1e-6
-    on_grid = numbers[~beside]
-    allowed = max(1.0, MAX_OFF_GRID * len(places))
-    doubled = len(on_grid) - len(np.unique(on_grid))
+    off_grid = np.abs(relative - numbers) > tolerance + 1e-6
+    on_grid = numbers[~off_grid]
+    allowed = max(1.0, MAX_OFF_GRID * len(positions))
+    sharing = len(on_grid) - len(np.unique(on_grid))
     span = numbers[-1] - numbers[0] + 1
     return bool(
-        beside.sum() + doubled <= allowed and span <= MAX_SPARSITY * len(places) + MIN_STEPS
+        off_grid.sum() + sharing <= allowed and span <= MAX_SPARSITY * len(positions) + MIN_STEPS
     )
 
 
-def source_rate(times: Sequence[Fraction], tick: Fraction, stated: Sequence[Fraction]) -> Fraction:
+def most_common_rate(
+    times: Sequence[Fraction], tick: Fraction, stated: Sequence[Fraction]
+) -> Fraction:
     """Return the most common frame rate of a source.
 
     For even frames it is their rate: that of equal steps, or for steps that are rounded to a tick a
@@ -164,19 +172,19 @@ def source_rate(times: Sequence[Fraction], tick: Fraction, stated: Sequence[Frac
     steps = [after - before for before, after in pairwise(times) if after > before]
     if not steps:
         return next(iter(stated), Fraction(25))
-    middle = Fraction(median(steps))
-    common = [rate for rate in COMMON_RATES if _can_have(tick, rate)]
-    tick = min(tick, MAX_TOLERANCE * middle)
-    begin, end = _longest_even_run(times, middle, tick)
+    median_step = Fraction(median(steps))
+    common = [rate for rate in COMMON_RATES if _can_represent(tick, rate)]
+    tick = min(tick, MAX_TOLERANCE * median_step)
+    begin, end = _longest_even_run(times, median_step, tick)
     length, count = times[end] - times[begin], end - begin
     if count * 2 <= len(steps):
-        near = min(COMMON_RATES, key=lambda rate: abs(rate * middle - 1))
-        return near if abs(near * middle - 1) <= MAX_RATE_ERROR else 1 / middle
+        near = min(COMMON_RATES, key=lambda rate: abs(rate * median_step - 1))
+        return near if abs(near * median_step - 1) <= MAX_RATE_ERROR else 1 / median_step
     if (
         count >= MIN_STEPS
         and len({after - before for before, after in pairwise(times[begin : end + 1])}) == 1
     ):
-        return 1 / middle
+        return 1 / median_step
     usual = [rate for rate in stated if rate in COMMON_RATES]
     fits = [rate for rate in (*usual, *common, *stated) if abs(length - count / rate) <= tick]
     return fits[0] if fits else count / length

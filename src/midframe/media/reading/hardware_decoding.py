@@ -13,7 +13,7 @@ import numpy as np
 from av.codec.hwaccel import HWAccel
 
 from midframe.errors import OptionError, SourceError
-from midframe.media.colour.conversion import plane_of
+from midframe.media.colour.conversion import plane_samples
 from midframe.media.colour.filters import PictureFilter
 from midframe.media.pictures.images import Array
 from midframe.media.reading.video_file import decoder_of, demux, find_video_stream, open_video
@@ -132,5 +132,5 @@ def _first_frame(path: Path, hwaccel: HWAccel | None = None) -> av.VideoFrame | 
 
 
 def _samples_of(frame: av.VideoFrame) -> list[Array]:
-    bits = max(part.bits for part in frame.format.components)
-    return [plane_of(plane, bits) for plane in frame.planes]
+    bits = max(component.bits for component in frame.format.components)
+    return [plane_samples(plane, bits) for plane in frame.planes]

@@ -18,9 +18,9 @@ from midframe.media.reading.damage import Damage
 from midframe.media.reading.frame_clock import TimedFrame
 from midframe.media.reading.frame_converter import FrameConverter
 from midframe.media.reading.frame_rate import exact_rate, measure_rate
-from midframe.media.reading.source import WHOLE, Contents, Frame, FrameSource, TimeRange
+from midframe.media.reading.source import WHOLE_SOURCE, Contents, Frame, FrameSource, TimeRange
 from midframe.media.reading.thumbnails import TimedThumbnail
-from midframe.media.reading.time_range import TimeRangeReader
+from midframe.media.reading.time_range import TimeRangeSelector
 
 FRAME_FORMATS = {
     (False, False): "rgb24",
@@ -38,7 +38,7 @@ class Images(Protocol):
     """A sequence of images of the same size."""
 
     @property
-    def form(self) -> ImageFormat:
+    def image_format(self) -> ImageFormat:
         """The common format of all images."""
 
     @property
@@ -84,7 +84,7 @@ class ImageReader:
         path: Path,
         images: Images,
         cut_threshold: float | None = None,
-        time_range: TimeRange = WHOLE,
+        time_range: TimeRange = WHOLE_SOURCE,
         *,
         strict: bool = False,
         stores_display_matrix: bool = True,
@@ -95,11 +95,13 @@ class ImageReader:
         self.time_range = time_range
         self.damage = Damage(path, strict=strict)
         self.warnings = images.warnings
-        self.others: Sequence[Any] = ()
+        self.other_streams: Sequence[Any] = ()
         self.time_base = images.time_base
         self.start = images.times[0]
-        self._shown = TimeRangeReader(path, time_range, self.start, self.time_base, cut_threshold)
-        within = self._shown.within(images.times)
+        self._selection = TimeRangeSelector(
+            path, time_range, self.start, self.time_base, cut_threshold
+        )
+        within = self._selection.within(images.times)
         self.expected_frames = float(len(within))
         times = within if len(within) > 1 else images.times
         self.source_rate = (
@@ -127,7 +129,7 @@ class ImageReader:
 
     @cached_property
     def _converter(self) -> FrameConverter:
-        density = self.images.form.density
+        density = self.images.image_format.density
         aspect = Fraction(density[0] / density[1]).limit_denominator(1000) if density else None
         first = self._frame(self.images.first)
         return FrameConverter(first, "", aspect, self.time_base, self.damage, **self._stored_tags)
@@ -138,11 +140,11 @@ class ImageReader:
 
     @property
     def thumbnails(self) -> list[TimedThumbnail]:
-        return self._shown.thumbnails
+        return self._selection.thumbnails
 
     @property
     def frames_read(self) -> int:
-        return self._shown.frames_read
+        return self._selection.frames_read
 
     def first_picture(self) -> tuple[av.VideoFrame, Colour]:
         """See `FrameSource`."""
@@ -150,7 +152,7 @@ class ImageReader:
 
     def read(self) -> Iterator[Frame]:
         """See `FrameSource`."""
-        return self._shown.frames(
+        return self._selection.frames(
             self._timed_frames(), self._converter, self.frame_duration, lambda _: None
         )
 
@@ -172,11 +174,13 @@ class ImageReader:
 
     def _frame(self, picture: Picture) -> av.VideoFrame:
         """Convert an image to the common format."""
-        form = self.images.form
-        image = picture.image if form.alpha else np.ascontiguousarray(picture.image[..., :3])
-        image = with_alpha(image) if form.alpha else image
-        image = to_sixteen_bit(image) if form.high_bit_depth else eight_bit(image)
-        name = FRAME_FORMATS[form.high_bit_depth, form.alpha]
+        image_format = self.images.image_format
+        image = (
+            picture.image if image_format.alpha else np.ascontiguousarray(picture.image[..., :3])
+        )
+        image = with_alpha(image) if image_format.alpha else image
+        image = to_sixteen_bit(image) if image_format.high_bit_depth else eight_bit(image)
+        name = FRAME_FORMATS[image_format.high_bit_depth, image_format.alpha]
         frame: Any = av.VideoFrame.from_ndarray(image, format=name)
         frame.color_primaries = picture.primaries
         frame.color_trc = picture.transfer

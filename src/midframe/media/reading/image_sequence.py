@@ -24,12 +24,12 @@ DEFAULT_NAME = "%06d.png"
 """Default pattern of the images in a folder."""
 DEFAULT_RATE = Fraction(25)
 """Default frames per second of an image sequence."""
-BY_FFMPEG = (".dpx", ".exr", ".hdr", ".pam", ".cin")
+FFMPEG_SUFFIXES = (".dpx", ".exr", ".hdr", ".pam", ".cin")
 SUFFIXES = (
     ".apng", ".avif", ".bmp", ".dib", ".gif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpf",
     ".jpg", ".jpx", ".pbm",
     ".pcx", ".pgm", ".png", ".pnm", ".ppm", ".psd", ".qoi", ".ras", ".sgi", ".tga", ".tif",
-    ".tiff", ".webp", *BY_FFMPEG,
+    ".tiff", ".webp", *FFMPEG_SUFFIXES,
 )  # fmt: skip
 """Suffixes of images in a folder; other files in it are ignored."""
 MAX_LISTED = 10
@@ -58,7 +58,7 @@ class ImageSequence:
             )
         self.files = files
         self.rate: Fraction | None = rate or DEFAULT_RATE
-        self.form = _common_form(files)
+        self.image_format = _common_format(files)
         self.time_base = 1 / (rate or DEFAULT_RATE)
         self.times = tuple(number * self.time_base for number in range(len(files)))
         self.end = len(files) * self.time_base
@@ -66,10 +66,13 @@ class ImageSequence:
         """Numbers between those of the images that no image has."""
         self.warnings: list[str] = []
         if self.missing_numbers:
-            self.warnings.append(f"images are missing: number {_rows_of(self.missing_numbers)}")
-        if twice := [number for number, count in Counter(_numbers(files)).items() if count > 1]:
-            rows = _rows_of(sorted(twice))
-            self.warnings.append(f"several images have the same number: {rows}")
+            self.warnings.append(
+                f"images are missing: number {_format_ranges(self.missing_numbers)}"
+            )
+        repeated = [number for number, count in Counter(_numbers(files)).items() if count > 1]
+        if repeated:
+            numbers = _format_ranges(sorted(repeated))
+            self.warnings.append(f"several images have the same number: {numbers}")
 
     @cached_property
     def first(self) -> Picture:
@@ -79,9 +82,9 @@ class ImageSequence:
         """See `Images`."""
         for number, file in enumerate(self.files):
             picture = read_picture(file)
-            if picture.image.shape[:2] != (self.form.height, self.form.width):
+            if picture.image.shape[:2] != (self.image_format.height, self.image_format.width):
                 height, width = picture.image.shape[:2]
-                raise _another_size(file, height, width, self.files[0], self.form)
+                raise _size_error(file, height, width, self.files[0], self.image_format)
             if not same_profile(picture.icc_profile, self.first.icc_profile):
                 add_once(
                     self.warnings,
@@ -90,13 +93,13 @@ class ImageSequence:
             yield picture, number, 1
 
 
-def picture_files(source: Path) -> list[Path] | None:
+def image_files(source: Path) -> list[Path] | None:
     """Return the images of a folder or a pattern, sorted by number; None if it is neither."""
     if source.is_dir():
         pictures = (
             each for each in source.iterdir() if each.suffix.lower() in SUFFIXES and each.is_file()
         )
-        return sorted(visible_files(source, pictures), key=_natural)
+        return sorted(visible_files(source, pictures), key=_natural_key)
     if source.exists() or not is_pattern(source):
         return None
     found = []
@@ -145,8 +148,8 @@ def missing_numbers(files: list[Path]) -> list[int]:
     step = steps.most_common(1)[0][0]
     if any(each % step for each in steps):
         step = 1
-    there = set(numbers)
-    return [number for number in range(numbers[0], numbers[-1], step) if number not in there]
+    present = set(numbers)
+    return [number for number in range(numbers[0], numbers[-1], step) if number not in present]
 
 
 def _numbers(files: list[Path]) -> list[int]:
@@ -157,41 +160,42 @@ def _numbers(files: list[Path]) -> list[int]:
     return [int(match[2]) for match in matches if match]
 
 
-def _rows_of(numbers: list[int]) -> str:
+def _format_ranges(numbers: list[int]) -> str:
     """Format numbers as ranges: 3, 7-9."""
-    rows: list[list[int]] = []
+    ranges: list[list[int]] = []
+    """[number] or [first, last]."""
     for number in numbers:
-        if rows and number == rows[-1][-1] + 1:
-            rows[-1][1:] = [number]
+        if ranges and number == ranges[-1][-1] + 1:
+            ranges[-1][1:] = [number]
         else:
-            rows.append([number])
-    texts = ["-".join(map(str, row)) for row in rows[:MAX_LISTED]]
-    return ", ".join(texts) + (
-        f" and {len(rows) - MAX_LISTED} more" if len(rows) > MAX_LISTED else ""
-    )
+            ranges.append([number])
+    text = ", ".join("-".join(map(str, each)) for each in ranges[:MAX_LISTED])
+    if len(ranges) > MAX_LISTED:
+        text += f" and {len(ranges) - MAX_LISTED} more"
+    return text
 
 
-def _common_form(files: list[Path]) -> ImageFormat:
+def _common_format(files: list[Path]) -> ImageFormat:
     """Return the common format of images; the highest bit depth, and alpha if any has it."""
     first = read_image_format(files[0])
-    # FFmpeg must decode an image to find its format, so only the first is read of those
-    others = [] if files[0].suffix.lower() in BY_FFMPEG else files[1:]
+    # FFmpeg must decode an image to find its format, so of such images only the first is read
+    others = [] if files[0].suffix.lower() in FFMPEG_SUFFIXES else files[1:]
     high_bit_depth, alpha = first.high_bit_depth, first.alpha
     for file in others:
-        form = read_image_format(file)
-        if (form.height, form.width) != (first.height, first.width):
-            raise _another_size(file, form.height, form.width, files[0], first)
-        high_bit_depth = high_bit_depth or form.high_bit_depth
-        alpha = alpha or form.alpha
+        image_format = read_image_format(file)
+        if (image_format.height, image_format.width) != (first.height, first.width):
+            raise _size_error(file, image_format.height, image_format.width, files[0], first)
+        high_bit_depth = high_bit_depth or image_format.high_bit_depth
+        alpha = alpha or image_format.alpha
     return ImageFormat(first.height, first.width, high_bit_depth, alpha, first.density)
 
 
-def _another_size(
-    file: Path, height: int, width: int, first: Path, form: ImageFormat
+def _size_error(
+    file: Path, height: int, width: int, first: Path, first_format: ImageFormat
 ) -> SourceError:
+    first_size = f"{first_format.width}x{first_format.height}"
     return SourceError(
-        f"{file} is {width}x{height}, and {first.name} is {form.width}x{form.height}: one size is "
-        "needed"
+        f"{file} is {width}x{height}, and {first.name} is {first_size}: one size is needed"
     )
 
 
@@ -203,7 +207,7 @@ def is_pattern(path: Path) -> bool:
     )
 
 
-def write_pictures(
+def write_images(
     folder: Path, pattern: str, images: Iterable[Array], icc_profile: bytes | None = None
 ) -> int:
     """Write images with names from a pattern, numbered from 1; return their number.
@@ -225,6 +229,6 @@ def numbered_name(pattern: str, number: int) -> str:
     return NUMBER.sub(lambda place: f"{number:{place[1]}{place[2]}d}", pattern, count=1)
 
 
-def _natural(path: Path) -> list[Any]:
+def _natural_key(path: Path) -> list[Any]:
     """Return a key for sorting by the numbers in names: 9.png before 10.png."""
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.name)]

@@ -29,13 +29,13 @@ class Deinterlacer:
             self._configure(picture)
         self._times.append((pts, duration))
         self._begin.push(picture)
-        yield from self._whole()
+        yield from self._pull()
 
     def flush(self) -> Iterator[tuple[av.VideoFrame, int | Fraction, int | Fraction]]:
         """Yield the last frame."""
         if self._graph is not None:
             self._begin.push(None)
-            yield from self._whole()
+            yield from self._pull()
 
     def _configure(self, picture: av.VideoFrame) -> None:
         """Build the filter graph for frames like one."""
@@ -46,14 +46,14 @@ class Deinterlacer:
             self._begin, graph.add("bwdif", "mode=send_frame:deint=interlaced"), self._end
         ).configure()
 
-    def _whole(self) -> Iterator[tuple[av.VideoFrame, int | Fraction, int | Fraction]]:
+    def _pull(self) -> Iterator[tuple[av.VideoFrame, int | Fraction, int | Fraction]]:
         for picture in pull_frames(self._end):
             yield picture, *self._times.popleft()
 
 
 def deinterlace_frames(frames: Iterable[TimedFrame]) -> Iterator[TimedFrame]:
     """Yield the frames of a stream; interlaced frames are deinterlaced."""
-    fields = Deinterlacer()
+    deinterlacer = Deinterlacer()
     for picture, pts, duration in frames:
-        yield from fields.feed(picture, pts, duration)
-    yield from fields.flush()
+        yield from deinterlacer.feed(picture, pts, duration)
+    yield from deinterlacer.flush()

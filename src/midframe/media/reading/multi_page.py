@@ -37,7 +37,7 @@ class ImageStack:
 
     def __init__(self, path: Path, rate: Fraction | None = None) -> None:
         self.path = path
-        self.form, durations, count = _form_and_durations(path)
+        self.image_format, durations, count = _read_format_and_durations(path)
         if durations and rate is not None:
             raise OptionError(
                 f"`source_fps` is {rate}, but {path} has its own frame times: drop `source_fps`"
@@ -69,22 +69,22 @@ def _pages(image: ImageFile) -> Iterator[int]:
         yield number
 
 
-def _form_and_durations(path: Path) -> tuple[ImageFormat, list[int], int]:
+def _read_format_and_durations(path: Path) -> tuple[ImageFormat, list[int], int]:
     """Return the common format of all images, their durations in milliseconds (empty for TIFF,
     which has none) and their number."""
-    forms = []
+    formats = []
     durations = []
     with convert_errors(path), Image.open(path) as image:
         for _ in _pages(image):
-            form = image_format_of(image, path, page=True)
+            image_format = image_format_of(image, path, page=True)
             image.load()  # reads the duration
-            forms.append(form)
+            formats.append(image_format)
             durations.append(round(image.info.get("duration", 0)) or NO_DURATION)
         timed = image.format != "TIFF"
-    if len({(form.height, form.width) for form in forms}) > 1:
+    if len({(image_format.height, image_format.width) for image_format in formats}) > 1:
         raise SourceError(f"{path} holds images of different sizes: all must have the same size")
-    first = forms[0]
-    high_bit_depth = any(form.high_bit_depth for form in forms)
-    alpha = any(form.alpha for form in forms)
+    first = formats[0]
+    high_bit_depth = any(image_format.high_bit_depth for image_format in formats)
+    alpha = any(image_format.alpha for image_format in formats)
     common = ImageFormat(first.height, first.width, high_bit_depth, alpha, first.density)
-    return common, durations if timed else [], len(forms)
+    return common, durations if timed else [], len(formats)

@@ -10,19 +10,19 @@ from midframe.errors import VideoError
 from midframe.media.colour.conversion import BT470BG
 from midframe.media.reading.source import FrameSource
 
-EXAMINED = 25
+MAX_EXAMINED = 25
 """Number of frames that are examined; all of GIF and APNG, which are short."""
 ANIMATIONS = ("gif", "apng")
 
 
 def lost_alpha(source: FrameSource) -> str:
-    """Describe the loss if alpha is dropped: "alpha", "" if every frame is opaque, or a text that
-    mentions the frames that were not examined.
+    """Describe what a result without alpha loses: "alpha", "" if every frame is opaque, or a text
+    that mentions the frames that were not examined.
 
     Args:
         source: whose frames have alpha; it is opened again, so its position does not change.
     """
-    limit = None if source.contents.format in ANIMATIONS else EXAMINED
+    limit = None if source.contents.format in ANIMATIONS else MAX_EXAMINED
     try:
         frames = source.decode_again()
         if frames is None:

@@ -5,6 +5,7 @@ from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -12,8 +13,9 @@ import av
 
 from midframe.media.reading.clock_jumps import ClockJumps, StreamClock
 from midframe.media.reading.sound_headers import SoundHeaders
-from midframe.media.reading.survey import Span, Survey
-from midframe.media.reading.video_file import demux
+from midframe.media.reading.source import WHOLE_SOURCE, TimeRange
+from midframe.media.reading.survey import Epoch, Span, Survey
+from midframe.media.reading.video_file import demux, open_video, read_error
 
 FIRST_PACKETS = 300
 """Number of packets that are read before seeking, to find the start of the video."""
@@ -25,18 +27,44 @@ PRIMING = Fraction(1)
 correction of the clock."""
 
 
+def survey_file(path: Path, index: int, time_range: TimeRange, *, uses_dts: bool) -> Survey:
+    """Survey the packets of video and audio in a file: if possible only those near a time range.
+
+    Args:
+        path: of the file.
+        index: of the video stream.
+        time_range: that will be read.
+        uses_dts: see `take_survey`.
+
+    Raises:
+        VideoError: the file cannot be read.
+    """
+    try:
+        with open_video(path) as container:
+            video_stream = container.streams[index]
+            jumps = bool(container.format.flags & av.format.Flags.ts_discont.value)
+            if time_range == WHOLE_SOURCE or jumps:
+                packets = demux(container, [video_stream, *container.streams.audio])
+            else:
+                start, end = time_range.start, time_range.end
+                packets = packets_near(container, video_stream, start, end, seekable=not uses_dts)
+            return take_survey(packets, video_stream, uses_dts=uses_dts, clock_jumps=jumps)
+    except av.FFmpegError as error:
+        raise read_error(path, error) from error
+
+
 def take_survey(
-    packets: Iterable[Any], picture: Any, *, counted: bool, clock_jumps: bool
+    packets: Iterable[Any], video_stream: Any, *, uses_dts: bool, clock_jumps: bool
 ) -> Survey:
     """Survey packets in the order of the file.
 
     Args:
         packets: of the video and audio streams.
-        picture: the video stream.
-        counted: the container has no timestamps: times follow from the decoding order.
+        video_stream: the stream whose frames are read.
+        uses_dts: the container has no timestamps: times follow from the decoding order.
         clock_jumps: the clock of this container format may jump ahead.
     """
-    survey = _PacketSurvey(picture, counted=counted, clock_jumps=clock_jumps)
+    survey = _PacketSurvey(video_stream, uses_dts=uses_dts, clock_jumps=clock_jumps)
     for packet in packets:
         survey.add(packet)
     return survey.result()
@@ -45,30 +73,30 @@ def take_survey(
 class _PacketSurvey:
     """Collects the times of packets; arguments as of `take_survey`."""
 
-    def __init__(self, picture: Any, *, counted: bool, clock_jumps: bool) -> None:
-        self._picture = picture
-        self._counted = counted
+    def __init__(self, video_stream: Any, *, uses_dts: bool, clock_jumps: bool) -> None:
+        self._video_stream = video_stream
+        self._uses_dts = uses_dts
         self._jumps = ClockJumps(ahead=clock_jumps)
         self._clocks: dict[int, StreamClock] = {}
         self._headers = SoundHeaders()
-        self._shown: list[tuple[int, Fraction]] = []
+        self._times: list[tuple[int, Fraction]] = []
         """(epoch, time by the file's clock) of the video frames."""
-        self._untimed: list[tuple[int, Fraction]] = []
+        self._missing_times: list[tuple[int, Fraction]] = []
         """(epoch, duration in seconds) of the frames without a timestamp."""
-        self._leading: list[Fraction] = []
+        self._leading_durations: list[Fraction] = []
         """Durations in seconds of the frames without a timestamp before the first one with one."""
-        self._total = 0
-        self._flagged = 0
+        self._frame_count = 0
+        self._corrupt_count = 0
         self._delayed = False
 
     def add(self, packet: Any) -> None:
         """Add the next packet of the file."""
-        is_frame = packet.stream is self._picture and packet.size
-        if packet.stream is not self._picture:
+        is_frame = packet.stream is self._video_stream and packet.size
+        if packet.stream is not self._video_stream:
             self._headers.add(packet)
         if is_frame:
-            self._total += 1
-            self._flagged += packet.is_corrupt
+            self._frame_count += 1
+            self._corrupt_count += packet.is_corrupt
             self._delayed |= packet.dts is not None and packet.pts not in (None, packet.dts)
         if packet.dts is not None or packet.pts is not None:
             self._add_timed(packet)
@@ -76,43 +104,43 @@ class _PacketSurvey:
             self._add_untimed(packet.duration * packet.time_base)
 
     def _add_untimed(self, duration: Fraction) -> None:
-        clock = self._clocks.get(self._picture.index)
+        clock = self._clocks.get(self._video_stream.index)
         if clock is None:
-            self._leading.append(duration)
+            self._leading_durations.append(duration)
         else:
-            self._untimed.append((clock.epoch, duration))
+            self._missing_times.append((clock.epoch, duration))
 
     def _add_timed(self, packet: Any) -> None:
         clock = self._clocks.setdefault(packet.stream.index, StreamClock())
         if packet.dts is not None:  # only decoding times rise in the order of the file
             self._jumps.detect(clock, packet)
-        decoding = packet.pts is None or (self._counted and packet.dts is not None)
+        decoding = packet.pts is None or (self._uses_dts and packet.dts is not None)
         begin = packet.time_base * (packet.dts if decoding else packet.pts)
         clock.duration = (packet.duration or 0) * packet.time_base
         if packet.is_discard:
             return
         # durations belong to decoding order, so only that of the last video packet is added, later
-        is_picture = packet.stream is self._picture
+        is_picture = packet.stream is self._video_stream
         clock.extend(begin, begin if is_picture else begin + clock.duration)
         if is_picture and packet.size:
-            self._shown.append((clock.epoch, begin))
+            self._times.append((clock.epoch, begin))
 
     def result(self) -> Survey:
         """Return the survey of the packets so far."""
-        shown = self._shown
-        untimed = self._untimed
-        clock = self._clocks.get(self._picture.index)
-        edges = clock.edges if clock else {}
-        if self._leading and 0 in edges:
-            shown = [*_leading_times(self._leading, edges[0].begin), *shown]
-            edges[0] = replace(edges[0], begin=shown[0][1])
+        shown = self._times
+        untimed = self._missing_times
+        clock = self._clocks.get(self._video_stream.index)
+        spans = clock.spans if clock else {}
+        if self._leading_durations and 0 in spans:
+            shown = [*_leading_times(self._leading_durations, spans[0].begin), *shown]
+            spans[0] = replace(spans[0], begin=shown[0][1])
         else:
-            untimed = [*((0, duration) for duration in self._leading), *untimed]
+            untimed = [*((0, duration) for duration in self._leading_durations), *untimed]
         summary = self._summarise([*shown, *_estimate_times(shown, untimed)])
         return replace(
             summary,
-            timed=not (untimed or self._leading),
-            mostly_corrupt=self._flagged * 2 > self._total,
+            timed=not (untimed or self._leading_durations),
+            mostly_corrupt=self._corrupt_count * 2 > self._frame_count,
             rising=all(before <= after for before, after in pairwise(shown)),
             delayed=self._delayed,
             changed_sounds=self._headers.changed,
@@ -121,59 +149,73 @@ class _PacketSurvey:
     def _summarise(self, shown: Sequence[tuple[int, Fraction]]) -> Survey:
         """Return the times of frames and streams by a clock that begins at 0 and does not jump."""
         clocks = self._clocks
-        picture = self._picture.index
-        epochs = self._jumps.epochs(picture)
-        all_begins = [
-            edge.begin + epochs[epoch].offset
-            for clock in clocks.values()
-            for epoch, edge in clock.edges.items()
-        ]
-        start = min(all_begins, default=Fraction(0))
-        own = clocks[picture].edges if picture in clocks else {}
-        first = min(
-            (span.begin + epochs[epoch].offset for epoch, span in own.items()), default=start
-        )
-        shift = -start if start > 0 or start < -PRIMING or first < 0 else Fraction(0)
-        spans = {}
-        for index, clock in clocks.items():
-            edges = [(edge, epochs[epoch].offset + shift) for epoch, edge in clock.edges.items()]
-            if edges:
-                begin = min(edge.begin + offset for edge, offset in edges)
-                end = max(edge.end + offset for edge, offset in edges)
-                spans[index] = Span(begin, end + clock.duration if index == picture else end)
+        video_index = self._video_stream.index
+        epochs = self._jumps.epochs(video_index)
+        shift = self._find_shift(epochs)
         for number, epoch in enumerate(epochs):
-            firsts = [
-                clock.edges[number].begin for clock in clocks.values() if number in clock.edges
+            begins = [
+                clock.spans[number].begin for clock in clocks.values() if number in clock.spans
             ]
-            epoch.at = min(firsts, default=Fraction(0)) + epoch.offset + shift
-        entered = {index: tuple(clock.entered) for index, clock in clocks.items() if clock.entered}
-        if picture in entered:
-            entered[-1] = entered[picture]  # streams that were not surveyed jump with the picture
+            epoch.at = min(begins, default=Fraction(0)) + epoch.offset + shift
+        spans = self._correct_spans(epochs, shift)
+        epoch_starts = {
+            index: tuple(clock.epoch_starts)
+            for index, clock in clocks.items()
+            if clock.epoch_starts
+        }
+        if video_index in epoch_starts:  # streams that were not surveyed jump with the video
+            epoch_starts[-1] = epoch_starts[video_index]
         times = sorted(time + epochs[epoch].offset + shift for epoch, time in shown)
-        last = spans[picture].end if picture in spans else None
-        return Survey(tuple(times), last, shift, entered, tuple(epochs), spans)
+        end = spans[video_index].end if video_index in spans else None
+        return Survey(tuple(times), end, shift, epoch_starts, tuple(epochs), spans)
+
+    def _find_shift(self, epochs: Sequence[Epoch]) -> Fraction:
+        """Return the seconds to add to all times so that the source begins at 0."""
+        begins = {
+            index: min(span.begin + epochs[epoch].offset for epoch, span in clock.spans.items())
+            for index, clock in self._clocks.items()
+            if clock.spans
+        }
+        start = min(begins.values(), default=Fraction(0))
+        video_start = begins.get(self._video_stream.index, start)
+        starts_at_zero = -PRIMING <= start <= 0 <= video_start
+        return Fraction(0) if starts_at_zero else -start
+
+    def _correct_spans(self, epochs: Sequence[Epoch], shift: Fraction) -> dict[int, Span]:
+        """Return start and end of each stream by the corrected clock, by its index."""
+        corrected = {}
+        for index, clock in self._clocks.items():
+            if not clock.spans:
+                continue
+            offsets = {epoch: epochs[epoch].offset + shift for epoch in clock.spans}
+            begin = min(span.begin + offsets[epoch] for epoch, span in clock.spans.items())
+            end = max(span.end + offsets[epoch] for epoch, span in clock.spans.items())
+            if index == self._video_stream.index:
+                end += clock.duration  # of its last packet
+            corrected[index] = Span(begin, end)
+        return corrected
 
 
 def packets_near(
-    container: Any, picture: Any, start: float, end: float | None, *, seekable: bool
+    container: Any, video_stream: Any, start: float, end: float | None, *, seekable: bool
 ) -> Iterator[Any]:
     """Yield packets of the video and audio streams: those near a time range if the container is
     seekable, otherwise all up to its end.
 
     Args:
         container: at its beginning.
-        picture: the video stream.
+        video_stream: the stream whose frames are read.
         start, end: of the time range, in seconds; None for the end of the file.
         seekable: the container can seek to a time.
     """
-    streams = [picture, *container.streams.audio]
+    streams = [video_stream, *container.streams.audio]
     packets = demux(container, streams)
     first: float | None = None
     last: dict[int, int] = {}
     """The last decoding time of each stream."""
     repeated: dict[int, int] = {}
-    """The same for streams whose packets from before the seek may come again: it ends at a key
-    frame, which may lie before them."""
+    """The last decoding time of each stream before the seek. A seek ends at a key frame, which may
+    lie earlier, so packets up to this time may come again."""
     count = 0
     sought = start <= SURVEY_SECONDS or not seekable
     while True:
@@ -186,7 +228,7 @@ def packets_near(
                 last[index] = packet.dts
             yield packet
             count += 1
-            if packet.stream is not picture or packet.dts is None:
+            if packet.stream is not video_stream or packet.dts is None:
                 continue
             time = float(packet.dts * packet.time_base)
             first = time if first is None else first
@@ -201,7 +243,8 @@ def packets_near(
         repeated = dict(last)
         with suppress(av.FFmpegError):
             container.seek(
-                round((first + start - SURVEY_SECONDS) / picture.time_base), stream=picture
+                round((first + start - SURVEY_SECONDS) / video_stream.time_base),
+                stream=video_stream,
             )
             packets = demux(container, streams)
 
@@ -221,21 +264,20 @@ def _estimate_times(
     shown: Sequence[tuple[int, Fraction]], untimed: Sequence[tuple[int, Fraction]]
 ) -> Iterator[tuple[int, Fraction]]:
     """Yield (epoch, time) for frames without timestamps: in the gaps between frames with
-    timestamps, then after the last of these.
+    timestamps, then after the last frame with one.
 
     Elementary streams have no timestamps at all; program streams have one for each of their
     packets, which may contain several frames.
     """
     for epoch in sorted({epoch for epoch, _ in untimed}):
         durations = [duration for own, duration in untimed if own == epoch]
-        step, left = Fraction(median(durations)), len(durations)
+        step = Fraction(median(durations))
+        left = len(durations)
         known = sorted({time for own, time in shown if own == epoch})
         for before, after in pairwise(known):
-            holes = min(left, round((after - before) / step) - 1)
-            yield from (
-                (epoch, before + hole * (after - before) / (holes + 1))
-                for hole in range(1, holes + 1)
-            )
-            left -= max(0, holes)
+            missing = min(left, round((after - before) / step) - 1)
+            for number in range(1, missing + 1):
+                yield epoch, before + number * (after - before) / (missing + 1)
+            left -= max(0, missing)
         begin = known[-1] + step if known else Fraction(0)
         yield from ((epoch, begin + number * step) for number in range(left))

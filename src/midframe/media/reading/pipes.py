@@ -20,17 +20,17 @@ from midframe.media.reading.frame_converter import FrameConverter
 from midframe.media.reading.frame_decoder import FrameDecoder
 from midframe.media.reading.frame_rate import measure_rate
 from midframe.media.reading.interlacing import deinterlace_frames
-from midframe.media.reading.source import WHOLE, Frame, FrameSource, TimeRange
+from midframe.media.reading.source import WHOLE_SOURCE, Frame, FrameSource, TimeRange
 from midframe.media.reading.stream_facts import (
     DEFAULT_TIME_BASE,
     choose_threads,
     contents_of,
-    counts_frames,
     stated_rates,
+    uses_dts,
 )
 from midframe.media.reading.survey import EMPTY
 from midframe.media.reading.thumbnails import TimedThumbnail
-from midframe.media.reading.time_range import TimeRangeReader
+from midframe.media.reading.time_range import TimeRangeSelector
 from midframe.media.reading.video_file import find_video_stream, open_video, read_error
 
 STREAM = Path("-")
@@ -57,7 +57,7 @@ class PipeReader:
         self,
         path: Path = STREAM,
         cut_threshold: float | None = None,
-        time_range: TimeRange = WHOLE,
+        time_range: TimeRange = WHOLE_SOURCE,
         *,
         deinterlace: bool = False,
         strict: bool = False,
@@ -70,7 +70,7 @@ class PipeReader:
         self.deinterlace = deinterlace
         self.damage = Damage(path, strict=strict)
         self.warnings: list[str] = []
-        self.others: Sequence[Any] = ()
+        self.other_streams: Sequence[Any] = ()
         self.expected_frames: float | None = None
         self.end: Fraction | None = None
         self.container = open_video(path, f"pipe:{descriptor}")
@@ -95,7 +95,9 @@ class PipeReader:
             stores_display_matrix=stores_display_matrix,
             stores_aspect_ratio=stores_aspect_ratio,
         )
-        self._shown = TimeRangeReader(path, time_range, self.start, self.time_base, cut_threshold)
+        self._selection = TimeRangeSelector(
+            path, time_range, self.start, self.time_base, cut_threshold
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -109,11 +111,11 @@ class PipeReader:
 
     @property
     def thumbnails(self) -> list[TimedThumbnail]:
-        return self._shown.thumbnails
+        return self._selection.thumbnails
 
     @property
     def frames_read(self) -> int:
-        return self._shown.frames_read
+        return self._selection.frames_read
 
     def first_picture(self) -> tuple[av.VideoFrame, Colour]:
         """See `FrameSource`."""
@@ -124,13 +126,13 @@ class PipeReader:
         clock = FrameClock(
             self._first.pts or 0,
             self.frame_duration,
-            counted=counts_frames(self.container),
-            untimed=False,
+            uses_dts=uses_dts(self.container),
+            ignores_pts=False,
         )
         spread = clock.spread(chain([self._first], self._decoded))
         pictures = deinterlace_frames(spread) if self.deinterlace else spread
         try:
-            yield from self._shown.frames(
+            yield from self._selection.frames(
                 pictures, self._converter, self.frame_duration, self._check_end
             )
         except av.FFmpegError as error:

@@ -13,7 +13,7 @@ import av
 from midframe.errors import SourceError
 from midframe.media.colour.conversion import Colour
 from midframe.media.colour.geometry import OutputGeometry
-from midframe.media.reading.completeness import ONE_A_PACKET, check_end, check_frames
+from midframe.media.reading.completeness import ONE_FRAME_PER_PACKET, check_end, check_frames
 from midframe.media.reading.damage import Damage
 from midframe.media.reading.frame_clock import FrameClock, TimedFrame
 from midframe.media.reading.frame_converter import FrameConverter
@@ -25,25 +25,25 @@ from midframe.media.reading.hardware_decoding import (
     decodes_exactly,
 )
 from midframe.media.reading.interlacing import deinterlace_frames
-from midframe.media.reading.packet_survey import packets_near, take_survey
-from midframe.media.reading.source import WHOLE, Frame, FrameSource, TimeRange
+from midframe.media.reading.packet_survey import survey_file
+from midframe.media.reading.source import WHOLE_SOURCE, Frame, FrameSource, TimeRange
 from midframe.media.reading.stream_facts import (
     DEFAULT_TIME_BASE,
     choose_threads,
     contents_of,
-    counts_frames,
     stated_rates,
+    uses_dts,
 )
 from midframe.media.reading.survey import Survey, with_even_times
 from midframe.media.reading.thumbnails import TimedThumbnail
-from midframe.media.reading.time_range import TimeRangeReader
-from midframe.media.reading.video_file import demux, find_video_stream, open_video, read_error
+from midframe.media.reading.time_range import TimeRangeSelector
+from midframe.media.reading.video_file import find_video_stream, open_video, read_error
 
 DEFAULT_RATE = Fraction(25)
 """Frames per second of files that state neither times nor a rate."""
-DECODING_TIMES = ("asf", "mxf")
+DECODING_TIME_FORMATS = ("asf", "mxf")
 """Containers that store decoding times instead of presentation times, at least for some codecs."""
-ORDER_FRAMES = 100
+ORDER_CHECK_FRAMES = 100
 """Number of frames that are decoded to detect whether presentation order differs from the
 timestamps."""
 
@@ -73,7 +73,7 @@ class VideoReader:
         self,
         path: Path,
         cut_threshold: float | None = None,
-        time_range: TimeRange = WHOLE,
+        time_range: TimeRange = WHOLE_SOURCE,
         *,
         deinterlace: bool = False,
         strict: bool = False,
@@ -92,31 +92,25 @@ class VideoReader:
         self.container = self._open()
         self.stream = find_video_stream(self.container, path)
         self.time_base = self.stream.time_base or DEFAULT_TIME_BASE
-        self._counted = counts_frames(self.container)
+        self._uses_dts = uses_dts(self.container)
         choose_threads(self.container, self.stream, threads=threads and not self._hwaccel)
         self.survey = self._survey() if survey is None else survey
-        if self._stamped_in_order_of_decoding():
-            self._counted = True
+        if self._has_only_decoding_times():
+            self._uses_dts = True
             self.stream.thread_type = "SLICE"
             self.survey = self._survey() if survey is None else survey
-        for jump in self.survey.jumps:
-            self.damage.add(jump, "the timestamps restart (joined or interrupted recording)")
-        if self.survey.mostly_corrupt:
-            self.damage.add(
-                None, "most video packets are flagged as damaged; all decoded frames are used"
-            )
         stated = stated_rates(self.stream)
-        self._untimed = self.survey.has_no_times
-        if self._untimed:
+        self._ignores_pts = self.survey.has_no_times
+        self._report_survey()
+        if self._ignores_pts:
             self.survey = with_even_times(self.survey, next(iter(stated), DEFAULT_RATE))
-            self.damage.add(
-                None, "the frames have no usable timestamps and are shown at a constant rate"
-            )
         times = self.survey.times
         self.start = times[0] if times else Fraction(0)
         """Time of the first frame, in seconds."""
-        self._shown = TimeRangeReader(path, time_range, self.start, self.time_base, cut_threshold)
-        within = self._shown.within(times)
+        self._selection = TimeRangeSelector(
+            path, time_range, self.start, self.time_base, cut_threshold
+        )
+        within = self._selection.within(times)
         self.expected_frames = float(len(within)) if times else None
         self.source_rate = measure_rate(
             within if len(within) > 1 else times, self.time_base, stated
@@ -130,7 +124,7 @@ class VideoReader:
         self._decoder = FrameDecoder(
             self.stream.index, self.time_base, self.survey, self.damage, self._open, self._hwaccel
         )
-        self.others: list[Any] = [
+        self.other_streams: list[Any] = [
             stream for stream in self.container.streams if stream is not self.stream
         ]
         self.contents = contents_of(self.container, self.stream, self.survey)
@@ -143,8 +137,8 @@ class VideoReader:
 
     @cached_property
     def _converter(self) -> FrameConverter:
-        """Create the converter from the first frame, which is decoded in a separate container: not
-        every file can be rewound."""
+        """Create the converter from the first frame, which is decoded in a container of its own:
+        not every file can be rewound."""
         try:
             with self._open() as container:
                 first = next(self._decode(container, report=False), None)
@@ -167,11 +161,11 @@ class VideoReader:
 
     @property
     def thumbnails(self) -> list[TimedThumbnail]:
-        return self._shown.thumbnails
+        return self._selection.thumbnails
 
     @property
     def frames_read(self) -> int:
-        return self._shown.frames_read
+        return self._selection.frames_read
 
     @property
     def end(self) -> Fraction | None:
@@ -185,7 +179,7 @@ class VideoReader:
     def read(self) -> Iterator[Frame]:
         """See `FrameSource`."""
         try:
-            yield from self._shown.frames(
+            yield from self._selection.frames(
                 self._pictures(), self._converter, self.frame_duration, self._check_complete
             )
         except av.FFmpegError as error:
@@ -198,7 +192,7 @@ class VideoReader:
 
     def reopen(self) -> "AbstractContextManager[FrameSource]":
         """See `FrameSource`."""
-        if not self.others:
+        if not self.other_streams:
             return nullcontext(self)
         return VideoReader(self.path, survey=self.survey, strict=self.damage.strict)
 
@@ -219,7 +213,7 @@ class VideoReader:
         return open_video(self.path, hwaccel=hwaccel)
 
     def _supports(self, device: str) -> bool:
-        """Return whether a device decodes this video; if not, a warning says so."""
+        """Return whether a device decodes this video; add a warning if it does not."""
         check_device(device)
         exact = decodes_exactly(self.path, device)
         if not exact:
@@ -229,25 +223,24 @@ class VideoReader:
         return exact
 
     def _survey(self) -> Survey:
-        """Survey the packets of video and sound: if possible only those near the time range."""
-        try:
-            with open_video(self.path) as container:
-                picture = container.streams[self.stream.index]
-                jumps = bool(container.format.flags & av.format.Flags.ts_discont.value)
-                if self.time_range == WHOLE or jumps:
-                    packets = demux(container, [picture, *container.streams.audio])
-                else:
-                    start, end = self.time_range.start, self.time_range.end
-                    packets = packets_near(
-                        container, picture, start, end, seekable=not self._counted
-                    )
-                return take_survey(packets, picture, counted=self._counted, clock_jumps=jumps)
-        except av.FFmpegError as error:
-            raise read_error(self.path, error) from error
+        return survey_file(self.path, self.stream.index, self.time_range, uses_dts=self._uses_dts)
 
-    def _stamped_in_order_of_decoding(self) -> bool:
+    def _report_survey(self) -> None:
+        """Add the damage that the survey found to the report."""
+        for jump in self.survey.jumps:
+            self.damage.add(jump, "the timestamps restart (joined or interrupted recording)")
+        if self.survey.mostly_corrupt:
+            self.damage.add(
+                None, "most video packets are flagged as damaged; all decoded frames are used"
+            )
+        if self.survey.has_no_times:
+            self.damage.add(
+                None, "the frames have no usable timestamps and are shown at a constant rate"
+            )
+
+    def _has_only_decoding_times(self) -> bool:
         """Return whether packets state only decoding times although presentation order differs."""
-        if self.container.format.name not in DECODING_TIMES or not self.survey.rising:
+        if self.container.format.name not in DECODING_TIME_FORMATS or not self.survey.rising:
             return False
         if not (self.stream.codec_context.has_b_frames or self.survey.delayed):
             return False
@@ -255,7 +248,7 @@ class VideoReader:
             decoded = (
                 frame.pts for frame in container.decode(container.streams[self.stream.index])
             )
-            times = [pts for pts in islice(decoded, ORDER_FRAMES) if pts is not None]
+            times = [pts for pts in islice(decoded, ORDER_CHECK_FRAMES) if pts is not None]
             return times != sorted(times)
         return False
 
@@ -264,10 +257,10 @@ class VideoReader:
         clock = FrameClock(
             round(self.start / self.time_base),
             self.frame_duration,
-            counted=self._counted,
-            untimed=self._untimed,
+            uses_dts=self._uses_dts,
+            ignores_pts=self._ignores_pts,
         )
-        spread = clock.spread(self._decode(self.container, self._shown.begin))
+        spread = clock.spread(self._decode(self.container, self._selection.begin))
         return deinterlace_frames(spread) if self.deinterlace else spread
 
     def _decode(
@@ -275,7 +268,7 @@ class VideoReader:
     ) -> Iterator[av.VideoFrame]:
         """Decode from the present position, or from a key frame before a time; see
         `FrameDecoder.frames`."""
-        seekable = not (self._counted or self.survey.jumps) and self.survey.timed
+        seekable = not (self._uses_dts or self.survey.jumps) and self.survey.timed
         sought = begin if seekable and self.time_range.start > SEEK_SECONDS else None
         return self._decoder.frames(container, sought, report=report)
 
@@ -291,8 +284,8 @@ class VideoReader:
     def _check_dropped_frames(self) -> None:
         codec = self.stream.codec_context.codec.canonical_name
         if (
-            self.time_range == WHOLE
-            and codec in ONE_A_PACKET
+            self.time_range == WHOLE_SOURCE
+            and codec in ONE_FRAME_PER_PACKET
             and not self.deinterlace
             and self.survey.timed
         ):

@@ -33,7 +33,7 @@ class TimeRange:
         check_time_range(self.start, self.end)
 
 
-WHOLE = TimeRange()
+WHOLE_SOURCE = TimeRange()
 """A video from its first frame to its last."""
 
 
@@ -129,7 +129,7 @@ class FrameSource(Protocol):
         """Metadata and streams besides the frames."""
 
     @property
-    def others(self) -> Sequence[Any]:
+    def other_streams(self) -> Sequence[Any]:
         """The streams other than the video stream, as PyAV objects."""
 
     @property
@@ -168,7 +168,7 @@ class FrameSource(Protocol):
         """Return the source, opened again if it has other streams, to read their packets."""
 
     def packets(self, streams: Sequence[Any]) -> Iterator[av.Packet]:
-        """Yield the packets of some of `others`, unchanged except for corrected times."""
+        """Yield the packets of some of `other_streams`, unchanged except for corrected times."""
 
     def __enter__(self) -> Self:
         """Return the source."""

@@ -6,7 +6,7 @@ from typing import Any, BinaryIO
 
 from midframe.errors import OptionError
 from midframe.media.reading.image_reader import ImageReader
-from midframe.media.reading.image_sequence import ImageSequence, picture_files
+from midframe.media.reading.image_sequence import ImageSequence, image_files
 from midframe.media.reading.multi_page import SUFFIXES, ImageStack
 from midframe.media.reading.pipes import STREAM, PipeReader
 from midframe.media.reading.reader import VideoReader
@@ -47,7 +47,7 @@ def open_source(
         "stores_display_matrix": stores_display_matrix,
         "stores_aspect_ratio": stores_aspect_ratio,
     }
-    files = picture_files(source)
+    files = image_files(source)
     pages = files is None and source.suffix.lower() in SUFFIXES and source.is_file()
     if options.hwaccel and (files is not None or pages or source == STREAM):
         raise OptionError(f"`hwaccel` is for video files, and {source} is not one: drop `hwaccel`")
@@ -72,7 +72,7 @@ def check_source(source: Path) -> None:
     Raises:
         VideoError: it does not, or it cannot be opened.
     """
-    if source == STREAM or picture_files(source) is not None:
+    if source == STREAM or image_files(source) is not None:
         return
     if source.suffix.lower() in SUFFIXES and source.is_file():
         return
@@ -84,7 +84,7 @@ def identity_of(source: Path) -> dict[str, Any]:
     """Return the size of a source and a hash of samples of its bytes; 0 and the hash of no data for
     standard input."""
     digest, total = sha256(), 0
-    files = picture_files(source)
+    files = image_files(source)
     for path in ([source] if source.is_file() else []) if files is None else files:
         size = path.stat().st_size
         total += size

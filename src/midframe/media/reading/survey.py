@@ -10,16 +10,16 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
-FASTEST = 10_000
+MAX_FRAME_RATE = 10_000
 """Frames per second; higher rates are errors of the file."""
-MIN_STAMPS = 3
+END_MARK_MIN_FRAMES = 3
 """In sources with more frames than this, the time of the last frame is ignored: it may be an end
 mark."""
 
 
 @dataclass(frozen=True)
 class Span:
-    """Start and end of a stream, in seconds of the corrected clock."""
+    """Start and end of a stream or of a part of it, in seconds."""
 
     begin: Fraction
     end: Fraction
@@ -46,11 +46,11 @@ class Survey:
     """End of the last frame; None if nothing was surveyed."""
     shift: Fraction
     """Seconds that are added to all times so that the source begins at 0."""
-    entered: Mapping[int, Sequence[tuple[int, int]]]
+    epoch_starts: Mapping[int, Sequence[tuple[int, int]]]
     """By stream index: (byte position, epoch) of the first packet of each epoch."""
     epochs: Sequence[Epoch]
     spans: Mapping[int, Span]
-    """Start and end of each stream, by its index."""
+    """Start and end of each stream by the corrected clock, by its index."""
     mostly_corrupt: bool = False
     """Most video packets are flagged as damaged, so the flag is useless."""
     delayed: bool = False
@@ -66,8 +66,8 @@ class Survey:
     @property
     def has_no_times(self) -> bool:
         """Return whether all frames have nearly the same time, ignoring an end mark."""
-        times = self.times[:-1] if len(self.times) > MIN_STAMPS else self.times
-        return len(times) > 1 and (times[-1] - times[0]) * FASTEST < len(times) - 1
+        times = self.times[:-1] if len(self.times) > END_MARK_MIN_FRAMES else self.times
+        return len(times) > 1 and (times[-1] - times[0]) * MAX_FRAME_RATE < len(times) - 1
 
     @property
     def jumps(self) -> tuple[Fraction, ...]:
@@ -80,10 +80,10 @@ class Survey:
         places: dict[int, int] = {}
         for packet in packets:
             index = packet.stream.index
-            entered = self.entered.get(index) or self.entered.get(-1, ())
-            if entered and packet.pos is not None:
+            epoch_starts = self.epoch_starts.get(index) or self.epoch_starts.get(-1, ())
+            if epoch_starts and packet.pos is not None:
                 places[index] = max(
-                    (epoch for position, epoch in entered if position <= packet.pos), default=0
+                    (epoch for position, epoch in epoch_starts if position <= packet.pos), default=0
                 )
             offset = self.shift + self.epochs[places.get(index, 0)].offset
             if offset and packet.time_base:

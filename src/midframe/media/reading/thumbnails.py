@@ -46,9 +46,8 @@ def make_thumbnail(picture: av.VideoFrame) -> Array:
         dst_color_range=ColorRange.MPEG,
         interpolation=Interpolation.AREA,
     )
-    luma: Array = (
-        np.frombuffer(bytes(small.planes[0]), np.uint8).reshape(height, -1)[:, :width].copy()
-    )
+    lines = np.frombuffer(bytes(small.planes[0]), np.uint8).reshape(height, -1)
+    luma: Array = lines[:, :width].copy()
     return luma
 
 

@@ -12,7 +12,7 @@ from midframe.media.reading.source import Frame, TimeRange
 from midframe.media.reading.thumbnails import TimedThumbnail, make_thumbnail
 
 
-class TimeRangeReader:
+class TimeRangeSelector:
     """Selects the frames of a time range of a source, counts them and records their thumbnails.
 
     Args:

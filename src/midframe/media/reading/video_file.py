@@ -15,11 +15,11 @@ from midframe.media.pictures.decoding import TEMPORARY_ERRORS
 
 MAX_READ_ERRORS = 20
 """Consecutive read errors after which reading ends."""
-OLD_ENCODING = "cp1252"
+FALLBACK_ENCODING = "cp1252"
 """Encoding of titles that are not UTF-8."""
 ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 """Decoders of streams whose alpha FFmpeg's own decoders drop."""
-HARDWARE_DECODERS = {"libdav1d": "av1"}
+NATIVE_DECODERS = {"libdav1d": "av1"}
 """FFmpeg's own decoders by the name of the default ones, which do not support devices."""
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/+[^/]")
 """How a URL begins."""
@@ -50,7 +50,7 @@ def open_video(
             return av.open(
                 address or file_url(path),
                 **settings,
-                metadata_encoding=OLD_ENCODING,
+                metadata_encoding=FALLBACK_ENCODING,
                 metadata_errors="replace",
             )
     except FileNotFoundError as error:
@@ -144,10 +144,8 @@ def decoder_of(stream: Any, hwaccel: HWAccel | None = None) -> Any:
     name = ALPHA_DECODERS.get(context.codec.canonical_name) if alpha else None
     if name:
         decoder: Any = av.CodecContext.create(name, "r")
-    elif hwaccel and context.codec.name in HARDWARE_DECODERS:
-        decoder = av.CodecContext.create(
-            HARDWARE_DECODERS[context.codec.name], "r", hwaccel=hwaccel
-        )
+    elif hwaccel and context.codec.name in NATIVE_DECODERS:
+        decoder = av.CodecContext.create(NATIVE_DECODERS[context.codec.name], "r", hwaccel=hwaccel)
     else:
         return context
     decoder.extradata = context.extradata

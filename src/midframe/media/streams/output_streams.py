@@ -1,6 +1,7 @@
 """Streams of the result other than the video: copied or converted packets, and their losses."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from errno import EACCES, EDQUOT, EFBIG, EIO, ENOENT, ENOSPC, EPERM, EROFS
 from fractions import Fraction
 from typing import Any, Protocol
@@ -9,6 +10,8 @@ import av
 
 OUTPUT_ERRORS = {ENOSPC, EDQUOT, EFBIG, EACCES, EPERM, EROFS, EIO, ENOENT}
 """Error numbers of the output file or its disk; all others are errors of the written data."""
+STREAM_ERRORS = (av.FFmpegError, OSError, ValueError, OverflowError)
+"""Exceptions of PyAV and the system for streams that a container or an encoder refuses."""
 MAX_TIME = 2**62
 """In units of the time base; a packet with a larger time is damaged."""
 MAX_REPORTED_LOSSES = 20
@@ -29,8 +32,23 @@ class UnsupportedStream(Exception):  # noqa: N818  # no failure: the stream is d
     """A stream can neither be copied nor converted; the text is the reason."""
 
 
+@dataclass
+class _Loss:
+    """Successive lost packets of one stream, reported as one."""
+
+    what: str
+    """Description of the loss."""
+    begin: Fraction
+    end: Fraction
+    packets: int = 1
+
+
 class Losses:
-    """Packets of one stream that were lost, with their times in seconds."""
+    """Packets of one stream that were lost, with their times in seconds.
+
+    Args:
+        stream: its name in the report.
+    """
 
     def __init__(self, stream: str) -> None:
         self.stream = stream
@@ -38,33 +56,38 @@ class Losses:
         """Seconds to add to the noted times, for times in the source."""
         self.silent = False
         """Do not note losses, because the packets are outside of the result."""
-        self._runs: list[tuple[str, Fraction, Fraction, int]] = []
+        self._losses: list[_Loss] = []
 
     def note(self, what: str, begin: Fraction | None, end: Fraction | None = None) -> None:
-        """Note a loss with its start and end, in seconds."""
+        """Note a loss with its start and end, in seconds; an unknown start is the end of the loss
+        before."""
         if self.silent:
             return
-        last = self._runs[-1] if self._runs else None
-        begin = begin if begin is not None else last[2] if last else Fraction(0)
+        last = self._losses[-1] if self._losses else None
+        if begin is None:
+            begin = last.end if last else Fraction(0)
         end = begin if end is None else end
-        if last and last[0] == what and abs(begin - last[2]) <= MAX_GAP:
-            self._runs[-1] = (what, last[1], max(last[2], end), last[3] + 1)
+        if last and last.what == what and abs(begin - last.end) <= MAX_GAP:
+            last.end = max(last.end, end)
+            last.packets += 1
         else:
-            self._runs.append((what, begin, end, 1))
+            self._losses.append(_Loss(what, begin, end))
 
     def texts(self) -> list[str]:
-        """Return one line for each run of losses."""
-        lines = [self._line(*run) for run in self._runs[:MAX_REPORTED_LOSSES]]
-        more = sum(run[3] for run in self._runs[MAX_REPORTED_LOSSES:])
-        return lines + ([f"{self.stream}: {more} more packets were damaged"] if more else [])
+        """Return one line for each loss."""
+        lines = [self._line(loss) for loss in self._losses[:MAX_REPORTED_LOSSES]]
+        more = sum(loss.packets for loss in self._losses[MAX_REPORTED_LOSSES:])
+        if more:
+            lines.append(f"{self.stream}: {more} more packets were damaged")
+        return lines
 
-    def _line(self, what: str, begin: Fraction, end: Fraction, count: int) -> str:
-        first = float(begin + self.offset)
-        last = float(end + self.offset)
+    def _line(self, loss: _Loss) -> str:
+        first = float(loss.begin + self.offset)
+        last = float(loss.end + self.offset)
         where = f"at {first:.2f} s"
-        if end > begin and count > 1:
-            where = f"from {first:.2f} s to {last:.2f} s ({count} packets)"
-        return f"{self.stream}: {what} {where}"
+        if loss.end > loss.begin and loss.packets > 1:
+            where = f"from {first:.2f} s to {last:.2f} s ({loss.packets} packets)"
+        return f"{self.stream}: {loss.what} {where}"
 
 
 class OutputStream(Protocol):
@@ -95,7 +118,7 @@ class CopiedStream:
         self.stream: Any = container.add_stream_from_template(source, opaque=True)
         self.slow = slow
         self.losses = losses
-        self._pictures = source.codec_context.codec.canonical_name == PGS
+        self._is_pgs = source.codec_context.codec.canonical_name == PGS
 
     def packets(self, packet: av.Packet) -> Iterator[av.Packet]:
         """Yield the packet itself."""
@@ -106,7 +129,7 @@ class CopiedStream:
             return
         if _is_edited_out(packet):
             return
-        if self._pictures and (end := end_of_composition(bytes(packet))) < packet.size:
+        if self._is_pgs and (end := end_of_composition(bytes(packet))) < packet.size:
             # FFmpeg's muxer for Matroska would write the rest into the first stream of the file.
             self.losses.note(
                 "data after the end of a bitmap subtitle is dropped", *times_of(packet)
@@ -181,9 +204,8 @@ def times_of(packet: av.Packet) -> tuple[Fraction | None, Fraction | None]:
     timestamp = packet.dts if packet.pts is None else packet.pts
     if timestamp is None or abs(timestamp) > MAX_TIME:
         return None, None
-    return timestamp * packet.time_base, (
-        timestamp + max(0, packet.duration or 0)
-    ) * packet.time_base
+    end = timestamp + max(0, packet.duration or 0)
+    return timestamp * packet.time_base, end * packet.time_base
 
 
 class RisingTimes:
@@ -197,7 +219,7 @@ class RisingTimes:
     """
 
     def __init__(self, *, equal: bool) -> None:
-        self._least_step = 0 if equal else 1
+        self._min_step = 0 if equal else 1
         self._last: int | None = None
         self._duration = 0
 
@@ -210,7 +232,7 @@ class RisingTimes:
         after = None if self._last is None else self._last + self._duration
         dts = next((time for time in (dts, pts, after) if time is not None), 0)
         if self._last is not None:
-            dts = max(dts, self._last + self._least_step)
+            dts = max(dts, self._last + self._min_step)
         pts = dts if pts is None else max(pts, dts)
         self._last = dts
         self._duration = max(0, _rescale(packet.duration, scale) or 0)
@@ -236,22 +258,22 @@ class TimeOutlierFilter:
 
     def __init__(self, losses: Losses) -> None:
         self._losses = losses
-        self._held: av.Packet | None = None
+        self._delayed: av.Packet | None = None
         self._end: Fraction | None = None
         """End of the packet before the delayed one, in seconds."""
 
     def feed(self, packet: av.Packet) -> Iterator[av.Packet]:
         """Add a packet; yield the previous one."""
         yield from self._release(times_of(packet)[0])
-        self._held = packet
+        self._delayed = packet
 
     def flush(self) -> Iterator[av.Packet]:
         """Yield the last packet."""
         yield from self._release(None)
 
     def _release(self, following: Fraction | None) -> Iterator[av.Packet]:
-        packet = self._held
-        self._held = None
+        packet = self._delayed
+        self._delayed = None
         if packet is None:
             return
         begin = times_of(packet)[0]

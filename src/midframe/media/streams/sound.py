@@ -65,22 +65,22 @@ class ConvertedSound:
         self.source = source
         self.slow = slow
         self.losses = losses
-        self.mixed = _describe_mix(sound, encoding)
+        self.mix_note = _mix_note(sound, encoding)
         """Changes besides the codec, for the report."""
         self.length: Fraction | None = None
         """Sound is cut to this many seconds from time 0; None for all, also before 0."""
         self._resampler: Resampler | None = None
         self._stretcher = Stretcher(encoding, slow)
-        self._until = Fraction(0)
+        self._decoded_end = Fraction(0)
         """End of the decoded sound, in seconds."""
-        self._placed: int | None = None
+        self._next_sample: int | None = None
         """Index of the next sample, at the result's sample rate from time 0, before stretching."""
         self._first: int | None = None
         """Index of the first sample in the result."""
-        self._lost_from: Fraction | None = None
+        self._undecoded_from: Fraction | None = None
         """Start of the first packet that could not be decoded, in seconds."""
-        self._promised = Fraction(0)
-        """End of the last packet, in seconds."""
+        self._packets_end = Fraction(0)
+        """End of the last packet, decoded or not, in seconds."""
 
     @property
     def begin(self) -> Fraction | None:
@@ -90,9 +90,13 @@ class ConvertedSound:
     @property
     def end(self) -> Fraction | None:
         """Return the end of the decoded sound in seconds of the source; None if there is none."""
-        if self._placed is None:
+        if self._next_sample is None:
             return None
-        end = self._until if self._lost_from is None else max(self._until, self._promised)
+        end = (
+            self._decoded_end
+            if self._undecoded_from is None
+            else max(self._decoded_end, self._packets_end)
+        )
         return end if self.length is None else min(end, self.length)
 
     def packets(self, packet: av.Packet) -> Iterator[av.Packet]:
@@ -104,14 +108,14 @@ class ConvertedSound:
         """Flush the decoder, the filters and the encoder."""
         for frame in self._decode(None):
             yield from self._encode(self._place(frame, None))
-        yield from self._encode(self._end())
-        if self._placed is not None:
+        yield from self._encode(self._final_samples())
+        if self._next_sample is not None:
             yield from self._encode_frames(self._stretcher.flush())
             yield from self.stream.encode(None)
 
     def _decode(self, packet: av.Packet | None) -> list[Any]:
         begin, end = times_of(packet) if packet else (None, None)
-        self._promised = max(self._promised, end or self._promised)
+        self._packets_end = max(self._packets_end, end or self._packets_end)
         self.losses.silent = self.length is not None and end is not None and end <= 0
         if packet is None or not packet.is_corrupt:
             try:
@@ -120,24 +124,24 @@ class ConvertedSound:
                 if packet is None or isinstance(error, av.EOFError):
                     return []
         self.losses.note(UNDECODABLE, begin, end)
-        if begin is not None and not self.losses.silent and self._lost_from is None:
-            self._lost_from = begin
+        if begin is not None and not self.losses.silent and self._undecoded_from is None:
+            self._undecoded_from = begin
         return []
 
     def _place(self, frame: Any, packet: av.Packet | None) -> Iterator[Array]:
         """Yield the samples of a frame, preceded by silence if there is a gap."""
         base = frame.time_base or (packet.time_base if packet else None)
-        begin = self._until if frame.pts is None or base is None else frame.pts * base
+        begin = self._decoded_end if frame.pts is None or base is None else frame.pts * base
         sound = format_of(frame)
-        off = begin - self._until
-        if self._placed is not None and abs(off) > MAX_SILENCE:
+        gap = begin - self._decoded_end
+        if self._next_sample is not None and abs(gap) > MAX_SILENCE:
             self.losses.note(
-                f"a packet with a wrong time of {float(begin):.0f} s is placed", self._until
+                f"a packet with a wrong time of {float(begin):.0f} s is placed", self._decoded_end
             )
-            begin = self._until
-            off = Fraction(0)
-        if self._resampler is None or sound != self._resampler.sound or abs(off) > TOLERANCE:
-            yield from self._new_segment(sound, begin)
+            begin = self._decoded_end
+            gap = Fraction(0)
+        if self._resampler is None or sound != self._resampler.sound or abs(gap) > TOLERANCE:
+            yield from self._begin_segment(sound, begin)
         if self._resampler is None:
             return
         try:
@@ -146,15 +150,15 @@ class ConvertedSound:
             self._resampler = None
             self.losses.note(UNDECODABLE, begin)
             return
-        self._until += Fraction(frame.samples, frame.sample_rate)
+        self._decoded_end += Fraction(frame.samples, frame.sample_rate)
         for samples in resampled:
             yield from self._clip_to_window(samples)
 
-    def _new_segment(self, sound: SoundFormat, begin: Fraction) -> Iterator[Array]:
+    def _begin_segment(self, sound: SoundFormat, begin: Fraction) -> Iterator[Array]:
         """Flush the filters; fill a gap before `begin` with silence, or skip overlapping
         samples."""
         yield from self._drain()
-        self._until = begin
+        self._decoded_end = begin
         try:
             self._resampler = Resampler(sound, self.encoding)
         except (av.FFmpegError, ValueError):
@@ -163,28 +167,30 @@ class ConvertedSound:
             )
             return
         first = round(begin * self.encoding.rate)
-        if self._placed is None:
-            self._placed = first
-        if self.length is not None and self._placed < 0 < first:
-            self._placed = 0
-        yield from self._silence(first - self._placed)
-        self._resampler.skip = self._placed - first
+        if self._next_sample is None:
+            self._next_sample = first
+        if self.length is not None and self._next_sample < 0 < first:
+            self._next_sample = 0
+        yield from self._silence(first - self._next_sample)
+        self._resampler.skip = self._next_sample - first
 
     def _drain(self) -> Iterator[Array]:
-        if self._resampler is None or self._placed is None:
+        if self._resampler is None or self._next_sample is None:
             return
-        end = round(self._until * self.encoding.rate)
+        end = round(self._decoded_end * self.encoding.rate)
         resampler = self._resampler
         self._resampler = None
         for samples in resampler.flush():
-            yield from self._clip_to_window(samples[: max(0, end - self._placed)])
+            yield from self._clip_to_window(samples[: max(0, end - self._next_sample)])
 
-    def _end(self) -> Iterator[Array]:
+    def _final_samples(self) -> Iterator[Array]:
         yield from self._drain()
-        if self._lost_from is not None:
-            if self._placed is None:
-                self._placed = round(self._lost_from * self.encoding.rate)
-            yield from self._silence(round(self._promised * self.encoding.rate) - self._placed)
+        if self._undecoded_from is not None:
+            if self._next_sample is None:
+                self._next_sample = round(self._undecoded_from * self.encoding.rate)
+            yield from self._silence(
+                round(self._packets_end * self.encoding.rate) - self._next_sample
+            )
 
     def _silence(self, count: int) -> Iterator[Array]:
         for length in chunk_lengths(count, self.encoding.rate):
@@ -192,9 +198,9 @@ class ConvertedSound:
 
     def _clip_to_window(self, samples: Array) -> Iterator[Array]:
         """Yield the part of the next samples that is in the result."""
-        assert self._placed is not None
-        begin = self._placed
-        self._placed += len(samples)
+        assert self._next_sample is not None
+        begin = self._next_sample
+        self._next_sample += len(samples)
         if self.length is not None:
             length = round(self.length * self.encoding.rate)
             samples = samples[max(0, -begin) : max(0, length - begin)]
@@ -214,11 +220,11 @@ class ConvertedSound:
                 yield from self.stream.encode(frame)
             except av.FFmpegError as error:
                 self.losses.note(
-                    f"sound that cannot be encoded ({error.strerror}) is dropped", self._until
+                    f"sound that cannot be encoded ({error.strerror}) is dropped", self._decoded_end
                 )
 
 
-def _describe_mix(sound: SoundFormat, encoding: SoundEncoding) -> str:
+def _mix_note(sound: SoundFormat, encoding: SoundEncoding) -> str:
     if encoding.channels == sound.channels:
         return ""
-    return f"{sound.channels} channels mixed to {encoding.channels}"
+    return f"{sound.channels} channels mix_note to {encoding.channels}"

@@ -16,8 +16,8 @@ from midframe.media.pictures.images import Array
 from midframe.media.streams.sound_format import (
     SoundEncoding,
     SoundFormat,
-    mixing_by_number,
-    mixing_filter,
+    cyclic_mix,
+    pan_arguments,
 )
 
 PADDING = 0.5
@@ -40,13 +40,13 @@ class Resampler:
         self.channels = encoding.channels
         self.skip = 0
         """Number of samples to drop, because they overlap earlier ones."""
-        mixing = mixing_filter(sound, encoding)
+        mixing = pan_arguments(sound, encoding)
         try:
             self._build(encoding, mixing)
         except av.FFmpegError:
             if mixing:
                 raise
-            self._build(encoding, mixing_by_number(sound, encoding))
+            self._build(encoding, cyclic_mix(sound, encoding))
 
     def _build(self, encoding: SoundEncoding, mixing: str | None) -> None:
         self._graph = av.filter.Graph()

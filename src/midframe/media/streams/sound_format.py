@@ -80,12 +80,12 @@ class SoundFormat:
         return self.layout.startswith("ambisonic")
 
     @property
-    def reordered(self) -> bool:
+    def has_custom_order(self) -> bool:
         """Return whether the channels have a custom order."""
         return "channels (" in self.layout
 
     @property
-    def unordered(self) -> bool:
+    def has_unknown_layout(self) -> bool:
         """Return whether the positions of the channels are unknown."""
         return bool(UNKNOWN_LAYOUT.fullmatch(self.layout))
 
@@ -146,59 +146,67 @@ def choose_sound_encoding(container: str, sound: SoundFormat) -> SoundEncoding:
     Raises:
         ValueError: no encoder of the container supports any of the layouts.
     """
-    names = [_encoder(name, sound) for name in ENCODERS[container]]
-    layouts = [sound.layout] if not CUSTOM_ORDER.search(sound.layout) or sound.unordered else []
-    layouts += [
-        each for each in COMMON_LAYOUTS if sound.reordered and _names(each) == _names(sound.layout)
-    ]
+    encoders = [_encoder_name(name, sound) for name in ENCODERS[container]]
+    candidates = [(encoder, layout) for encoder in encoders for layout in _full_layouts(sound)]
+    candidates += [(encoders[0], layout) for layout in _smaller_layouts(sound)]
+    for encoder, layout in candidates:
+        rate = _nearest_rate(encoder, sound.rate)
+        if _opens(encoder, rate, layout):
+            return SoundEncoding(encoder, rate, layout, av.AudioLayout(layout).nb_channels)
+    raise ValueError(f"{sound.channels} channels of sound cannot be encoded for {container}")
+
+
+def _full_layouts(sound: SoundFormat) -> list[str]:
+    """Return the layouts that hold all channels of a sound, the preferred one first."""
+    layouts = []
+    if sound.has_unknown_layout or not CUSTOM_ORDER.search(sound.layout):
+        layouts.append(sound.layout)
+    if sound.has_custom_order:
+        names = _channel_names(sound.layout)
+        layouts += [each for each in COMMON_LAYOUTS if _channel_names(each) == names]
     if not sound.ambisonic:
         layouts.append(DEFAULT_LAYOUTS.get(sound.channels, f"{sound.channels} channels"))
     if layouts and sound.channels in OTHER_LAYOUTS:
         layouts.append(OTHER_LAYOUTS[sound.channels])
-    smaller = [
-        each for each in SMALLER_LAYOUTS if av.AudioLayout(each).nb_channels < sound.channels
-    ]
-    if sound.ambisonic or sound.unordered:
-        smaller = ["stereo"]
-    wanted = [(name, each) for name in names for each in layouts] + [
-        (names[0], each) for each in smaller
-    ]
-    for name, layout in wanted:
-        rate = _nearest_rate(name, sound.rate)
-        if _opens(name, rate, layout):
-            return SoundEncoding(name, rate, layout, av.AudioLayout(layout).nb_channels)
-    raise ValueError(f"{sound.channels} channels of sound cannot be encoded for {container}")
+    return layouts
 
 
-def mixing_filter(sound: SoundFormat, encoding: SoundEncoding) -> str | None:
+def _smaller_layouts(sound: SoundFormat) -> list[str]:
+    """Return the layouts to which a sound is mixed if no encoder holds all its channels."""
+    if sound.ambisonic or sound.has_unknown_layout:
+        return ["stereo"]
+    return [each for each in SMALLER_LAYOUTS if av.AudioLayout(each).nb_channels < sound.channels]
+
+
+def pan_arguments(sound: SoundFormat, encoding: SoundEncoding) -> str | None:
     """Return arguments of FFmpeg's `pan` filter for layouts that its resampler cannot mix, or None.
 
     Ambisonic sound is converted to stereo by two cardioids that face left and right.
     """
     if sound.ambisonic and encoding.layout == "stereo":
         return "stereo|FL=0.5*c0+0.5*c1|FR=0.5*c0-0.5*c1"
-    if sound.unordered and encoding.channels != sound.channels:
-        return mixing_by_number(sound, encoding)
+    if sound.has_unknown_layout and encoding.channels != sound.channels:
+        return cyclic_mix(sound, encoding)
     return None
 
 
-def mixing_by_number(sound: SoundFormat, encoding: SoundEncoding) -> str:
+def cyclic_mix(sound: SoundFormat, encoding: SoundEncoding) -> str:
     """Return arguments of `pan` that distribute the channels of the source cyclically over those of
     the result."""
     terms = [encoding.layout]
     for number in range(encoding.channels):
-        mixed = range(number, sound.channels, encoding.channels) or [0]
-        terms.append(f"c{number}<" + "+".join(f"c{each}" for each in mixed))
+        sources = range(number, sound.channels, encoding.channels) or [0]
+        terms.append(f"c{number}<" + "+".join(f"c{each}" for each in sources))
     return "|".join(terms)
 
 
-def _encoder(name: str, sound: SoundFormat) -> str:
+def _encoder_name(name: str, sound: SoundFormat) -> str:
     if name != "pcm":
         return name
     return "pcm_s24le" if sound.sample_format.startswith(WIDE_FORMATS) else "pcm_s16le"
 
 
-def _names(layout: str) -> list[str]:
+def _channel_names(layout: str) -> list[str]:
     """Return the sorted channel names of a layout; a custom order is parsed from its name, because
     PyAV cannot represent it."""
     if "(" in layout and "channels" in layout:

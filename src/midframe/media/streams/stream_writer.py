@@ -1,15 +1,16 @@
 """Writing the streams other than the video."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 import av
 
+from midframe.media.reading.survey import Span
 from midframe.media.reading.video_file import is_cover
 from midframe.media.streams.output_streams import (
     OUTPUT_ERRORS,
+    STREAM_ERRORS,
     CopiedStream,
     OutputStream,
     RisingTimes,
@@ -21,7 +22,6 @@ from midframe.media.streams.output_streams import (
 from midframe.media.streams.sound import ConvertedSound
 from midframe.media.streams.sound_format import decode_sound
 from midframe.media.streams.streams import StreamPlan
-from midframe.media.streams.trials import STREAM_ERRORS
 
 EQUAL_DTS = ("matroska", "webm")
 """Containers in which successive packets of a stream may have equal dts."""
@@ -41,14 +41,6 @@ class StreamsFailed(Exception):  # noqa: N818  # the result is written again wit
         self.reason = reason
 
 
-@dataclass(frozen=True)
-class Span:
-    """A part of a source, in seconds of the source."""
-
-    begin: Fraction
-    end: Fraction
-
-
 class StreamWriter:
     """Writes packets of the source, copied or converted as planned.
 
@@ -56,7 +48,7 @@ class StreamWriter:
         container: of the result.
         plan: what happens to each stream.
         slow: factor of slow motion.
-        span: the part of the source to write; None for all.
+        span: the part of the source to write, in seconds of the source; None for all.
         strict: decode copied sound too, to find all damage.
     """
 
@@ -106,7 +98,7 @@ class StreamWriter:
             output = choice.add(self.container, source, self.slow)
         except (UnsupportedStream, *STREAM_ERRORS) as error:
             raise StreamsFailed([source.index], reason_of(error)) from error
-        if choice.shown:
+        if choice.as_stream:
             self.counts[source.type] = self.counts.get(source.type, 0) + 1
         if output is None:
             return
@@ -214,7 +206,7 @@ class StreamWriter:
         """Write packets of a stream; one that the container refuses is dropped and reported."""
         output = self.outputs[index]
         for packet in packets:
-            if not self._has_place(packet):
+            if not self._is_storable(packet):
                 continue
             try:
                 self.container.mux_one(self._times[index].fix(packet, output.stream))
@@ -224,7 +216,7 @@ class StreamWriter:
                     raise
                 output.losses.note(f"a packet cannot be written ({reason_of(error)})", begin)
 
-    def _has_place(self, packet: av.Packet) -> bool:
+    def _is_storable(self, packet: av.Packet) -> bool:
         """Return whether the container supports the time of a packet: AVI begins at 0, and other
         containers store the priming packets of audio before 0."""
         return self.container.format.name != "avi" or packet.pts is None or packet.pts >= 0

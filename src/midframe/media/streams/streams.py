@@ -8,7 +8,7 @@ from typing import Any
 import av
 from av.stream import Discard
 
-from midframe.media.containers import IN_MPEG_TS, NOT_IN_AVI, PLAIN_FORMATS
+from midframe.media.containers import MINIMAL_FORMATS, MPEG_TS_CODECS, UNUSUAL_IN_AVI
 from midframe.media.reading.source import FrameSource
 from midframe.media.reading.video_file import is_cover
 from midframe.media.streams.data_streams import describe_data
@@ -23,7 +23,7 @@ from midframe.media.streams.sound_format import SoundFormat
 from midframe.media.streams.subtitles import ConvertedText
 from midframe.media.streams.time_code import scale_time_code, stated_time_code
 
-PICTURE_TYPES = {"mjpeg": ("jpg", "image/jpeg"), "png": ("png", "image/png")}
+COVER_TYPES = {"mjpeg": ("jpg", "image/jpeg"), "png": ("png", "image/png")}
 """Suffix and media type of cover images."""
 UNKNOWN_MEDIA_TYPE = "application/octet-stream"
 CONVERTED_FOR_PLAYERS = {"mp4": "pcm"}
@@ -41,7 +41,7 @@ class StreamChoice:
     """Description of the conversion; empty if it is copied."""
     reason: str = ""
     """Why it is dropped; empty if that is not reported."""
-    shown: bool = True
+    as_stream: bool = True
     """The result contains it as a stream of the same type, not as an attachment."""
 
 
@@ -131,12 +131,12 @@ def codec_name(source: Any) -> str:
     return str(source.codec_context.codec.canonical_name)
 
 
-def _can_hold(container: str, name: str) -> bool:
+def _can_store(container: str, name: str) -> bool:
     """Return whether players support a codec in a container; what FFmpeg refuses fails in the
     trial."""
     if container == "mpegts":
-        return name in IN_MPEG_TS
-    return container != "avi" or name not in NOT_IN_AVI
+        return name in MPEG_TS_CODECS
+    return container != "avi" or name not in UNUSUAL_IN_AVI
 
 
 def _sound(
@@ -146,7 +146,7 @@ def _sound(
     copied = (
         slow == 1
         and (container == "mpegts" or not changes)
-        and _can_hold(container, name)
+        and _can_store(container, name)
         and not name.startswith(CONVERTED_FOR_PLAYERS.get(container, "-"))
     )
     choices = [StreamChoice(_copy_with_format(sound))] if copied else []
@@ -182,8 +182,8 @@ def _subtitles(source: Any, container: str) -> list[StreamChoice]:
     copied = StreamChoice(
         lambda target, stream, slow: CopiedStream(stream, target, slow, Losses(name_of(stream)))
     )
-    choices = [copied] if _can_hold(container, codec_name(source)) else []
-    if source.codec_context.codec.text_sub and container not in PLAIN_FORMATS:
+    choices = [copied] if _can_store(container, codec_name(source)) else []
+    if source.codec_context.codec.text_sub and container not in MINIMAL_FORMATS:
         choices.append(StreamChoice(convert, note=f"{codec_name(source)} subtitles become"))
     if not choices:
         raise UnsupportedStream(f"{codec_name(source)}: {container} files cannot hold it")
@@ -200,12 +200,12 @@ def _attachment(source: Any, container: str) -> StreamChoice:
         name = stream.metadata.get("filename") or f"attachment-{stream.index}"
         target.add_attachment(name, stream.mimetype or UNKNOWN_MEDIA_TYPE, stream.data)
 
-    return StreamChoice(add, shown=False)
+    return StreamChoice(add, as_stream=False)
 
 
 def _cover(source: Any, container: str) -> StreamChoice:
     name = codec_name(source)
-    if container == "matroska" and name in PICTURE_TYPES:
+    if container == "matroska" and name in COVER_TYPES:
         return StreamChoice(_attach_cover)
     if container == "mp4":
         return StreamChoice(
@@ -215,7 +215,7 @@ def _cover(source: Any, container: str) -> StreamChoice:
 
 
 def _attach_cover(target: av.container.OutputContainer, source: Any, slow: Fraction) -> None:
-    ending, media_type = PICTURE_TYPES[codec_name(source)]
+    ending, media_type = COVER_TYPES[codec_name(source)]
     with av.open(source.container.name) as again:
         packet = next(
             (each for each in again.demux(again.streams[source.index]) if each.size), None

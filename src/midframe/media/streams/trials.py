@@ -8,7 +8,6 @@ file is read again. The first choice that works is used.
 
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,11 @@ import av
 
 from midframe.errors import VideoError
 from midframe.media.containers import container_format
-from midframe.media.reading.video_file import file_url, is_cover, open_video
+from midframe.media.reading.video_file import file_url, open_video
+from midframe.media.streams.first_packets import read_first_packets
 from midframe.media.streams.output_streams import (
     OUTPUT_ERRORS,
+    STREAM_ERRORS,
     CopiedStream,
     OutputStream,
     RisingTimes,
@@ -28,7 +29,7 @@ from midframe.media.streams.output_streams import (
     times_of,
 )
 from midframe.media.streams.sound import ConvertedSound
-from midframe.media.streams.sound_format import SoundFormat, decode_sound, format_of, stated_format
+from midframe.media.streams.sound_format import SoundFormat, decode_sound, stated_format
 from midframe.media.streams.streams import (
     StreamChoice,
     StreamPlan,
@@ -37,27 +38,8 @@ from midframe.media.streams.streams import (
     possible_choices,
 )
 
-FIRST_PACKETS = 12
-"""Number of packets of each stream in a trial."""
-MAX_UNDECODABLE = 200
-"""Number of packets after which an audio stream is considered undecodable."""
 MAX_GAP = Fraction(1)
 """Seconds between two packets; a longer gap is a jump of the clock, and is removed in a trial."""
-MAX_BYTES = 64 << 20
-"""Maximum number of bytes that are read to find the first packets of all streams."""
-STREAM_ERRORS = (av.FFmpegError, OSError, ValueError, OverflowError)
-"""Exceptions of PyAV and the system for streams that a container or an encoder refuses."""
-
-
-@dataclass
-class FirstPackets:
-    """The first packets of streams of an open source."""
-
-    packets: dict[int, list[av.Packet]] = field(default_factory=dict)
-    sounds: dict[int, SoundFormat] = field(default_factory=dict)
-    """Formats of the first decoded audio frames, by stream index."""
-    complete: bool = False
-    """The source was read to its end."""
 
 
 def plan_streams(
@@ -100,49 +82,6 @@ def plan_streams(
     return plan
 
 
-def read_first_packets(source: Any, streams: Sequence[Any]) -> FirstPackets:
-    """Read the first packets of some streams, and the formats of the audio among them."""
-    found = FirstPackets({stream.index: [] for stream in streams})
-    waiting = {stream.index: stream for stream in streams if not is_cover(stream)}
-    tried: dict[int, int] = {}
-    size = 0
-    # PyAV raises the IndexError at the end if streams appeared in the middle of a file
-    with suppress(av.FFmpegError, IndexError):
-        for packet in source.demux():
-            size += packet.size
-            kept = found.packets.get(packet.stream.index)
-            if packet.size and kept is not None:
-                if packet.stream.type == "audio" and packet.stream.index not in found.sounds:
-                    tried[packet.stream.index] = tried.get(packet.stream.index, 0) + 1
-                    _read_sound_format(packet, found)
-                if len(kept) < FIRST_PACKETS:
-                    kept.append(packet)
-                unknown = packet.stream.type == "audio" and packet.stream.index not in found.sounds
-                if len(kept) >= FIRST_PACKETS and not (
-                    unknown and tried[packet.stream.index] < MAX_UNDECODABLE
-                ):
-                    waiting.pop(packet.stream.index, None)
-            if not waiting or size > MAX_BYTES:
-                break
-        else:
-            found.complete = True
-    for stream in streams:
-        if stream.type == "audio" and stream.codec_context and stream.index not in found.sounds:
-            stated = stated_format(stream.codec_context)
-            if stated and found.packets[stream.index]:
-                found.sounds[stream.index] = stated
-    return found
-
-
-def _read_sound_format(packet: av.Packet, found: FirstPackets) -> None:
-    context = packet.stream.codec_context
-    if context is None or packet.is_corrupt:
-        return
-    with suppress(*STREAM_ERRORS):
-        for frame in decode_sound(context, packet):
-            found.sounds.setdefault(packet.stream.index, format_of(frame))
-
-
 class Trials:
     """Tries copying and converting streams in a temporary file.
 
@@ -181,7 +120,7 @@ class Trials:
             except UnsupportedStream as reason:
                 reasons.append(str(reason))
                 continue
-            return StreamChoice(choice.add, note, shown=choice.shown)
+            return StreamChoice(choice.add, note, as_stream=choice.as_stream)
         return StreamChoice(reason=reasons[-1])
 
     def _try(
@@ -199,9 +138,9 @@ class Trials:
         try:
             output = choice.add(container, source, self.slow)
             container.start_encoding()
-            written = write_all(container, output, packets) if output else 0
+            written = write_packets(container, output, packets) if output else 0
             container.close()
-            self._read_again(output, written, sound)
+            self._check_file(output, written, sound)
             return _note(choice.note, source, output)
         except STREAM_ERRORS as error:
             if getattr(error, "errno", None) in OUTPUT_ERRORS:
@@ -215,7 +154,7 @@ class Trials:
                 container.close()
             self.path.unlink(missing_ok=True)
 
-    def _read_again(
+    def _check_file(
         self, output: OutputStream | None, written: int, sound: SoundFormat | None
     ) -> None:
         """Check that the file contains the written packets."""
@@ -223,20 +162,21 @@ class Trials:
             return
         codec = codec_name(output.stream)
         with av.open(file_url(self.path)) as result:
-            same = [
+            matches = (
                 stream
                 for stream in result.streams
                 if stream.type == output.stream.type
                 and stream.codec_context
                 and codec_name(stream) == codec
-            ]
-            if not same:
+            )
+            written_stream = next(matches, None)
+            if written_stream is None:
                 raise ValueError(f"{codec} is not found in the test file")
-            if sound and sound.reordered and isinstance(output, CopiedStream):
-                stated = stated_format(same[0].codec_context)
+            if sound and sound.has_custom_order and isinstance(output, CopiedStream):
+                stated = stated_format(written_stream.codec_context)
                 if stated is None or stated.layout != sound.layout:
                     raise ValueError("its channel order would be lost")
-            if sound and not _can_be_decoded(result, same[0]):
+            if sound and not _can_be_decoded(result, written_stream):
                 raise ValueError("it cannot be decoded from the test file")
 
 
@@ -249,19 +189,21 @@ def _can_be_decoded(container: Any, stream: Any) -> bool:
     return False
 
 
-def write_all(container: Any, output: OutputStream, packets: Sequence[av.Packet]) -> int:
+def write_packets(container: Any, output: OutputStream, packets: Sequence[av.Packet]) -> int:
     """Write the packets of one stream to a test file, shifted to begin at 0; return the number of
     written packets."""
     times = RisingTimes(equal=False)
-    first: Fraction | None = None
-    last = Fraction(0)
+    shift: Fraction | None = None
+    """Seconds of the source at time 0 of the test file; it grows at each removed gap."""
+    written_end = Fraction(0)
     count = 0
     for packet in packets:
         begin, end = times_of(packet)
-        if begin is not None and (first is None or abs(begin - first - last) > MAX_GAP):
-            first = begin - last
-        last = last if end is None or first is None else end - first
-        for written in output.packets(_copy_packet(packet, first or Fraction(0))):
+        if begin is not None and (shift is None or abs(begin - shift - written_end) > MAX_GAP):
+            shift = begin - written_end
+        if end is not None and shift is not None:
+            written_end = end - shift
+        for written in output.packets(_copy_packet(packet, shift or Fraction(0))):
             container.mux(times.fix(written, output.stream))
             count += 1
     for written in output.flush():
@@ -270,11 +212,12 @@ def write_all(container: Any, output: OutputStream, packets: Sequence[av.Packet]
     return count
 
 
-def _copy_packet(packet: av.Packet, first: Fraction) -> av.Packet:
+def _copy_packet(packet: av.Packet, shift: Fraction) -> av.Packet:
+    """Copy a packet, with times that are earlier by `shift` seconds."""
     copy = av.Packet(bytes(packet))
     copy.stream = packet.stream
     copy.time_base = packet.time_base
-    start = round(first / packet.time_base)
+    start = round(shift / packet.time_base)
     copy.pts = None if packet.pts is None else packet.pts - start
     copy.dts = None if packet.dts is None else packet.dts - start
     copy.duration = packet.duration or 0
@@ -290,8 +233,8 @@ def _note(note: str, source: Any, output: OutputStream | None) -> str:
         return ""
     codec = output.stream.codec_context.codec.canonical_name
     text = f"{codec} sound is encoded again" if codec == codec_name(source) else f"{note} {codec}"
-    if isinstance(output, ConvertedSound) and output.mixed:
-        text += f", {output.mixed}"
+    if isinstance(output, ConvertedSound) and output.mix_note:
+        text += f", {output.mix_note}"
     return text
 
 

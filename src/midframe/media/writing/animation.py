@@ -37,9 +37,11 @@ def plays_of(path: Path) -> int:
         return FOREVER
     with Image.open(path) as image:
         loops = image.info.get("loop")
-        if image.format == "GIF":
-            return 1 if loops is None else int(loops) + 1 if loops else FOREVER
-        return int(loops or 0)
+        if image.format != "GIF":
+            return int(loops or 0)
+        if loops is None:  # a GIF without a loop count is played once
+            return 1
+        return int(loops) + 1 if loops else FOREVER  # a GIF states the repetitions
 
 
 def write_animation(
@@ -92,7 +94,7 @@ def write_animation(
 
 
 def _apng_format(form: av.VideoFormat) -> str:
-    return APNG_FORMATS[max(part.bits for part in form.components) > 8, has_alpha(form)]
+    return APNG_FORMATS[max(component.bits for component in form.components) > 8, has_alpha(form)]
 
 
 def _convert_to_palette(frames: Frames) -> Iterator[av.VideoFrame]:

@@ -41,7 +41,7 @@ NO_PRESETS = {
     "prores_ks": "give its profile from 0 (proxy) to 5 with --encoder-option profile=3",
 }
 """Remedies for encoders that have no presets."""
-QUIET = {"libx265": {"x265-params": "log-level=error"}}
+QUIET_OPTIONS = {"libx265": {"x265-params": "log-level=error"}}
 """Options that silence encoders that print to standard error by themselves."""
 OPTION_WARNINGS = re.compile(r"Error parsing option|Unknown option|Invalid value")
 """Warnings of FFmpeg about the options in x264-params, x265-params and svtav1-params."""
@@ -91,12 +91,14 @@ def check_quality(encoder: str, crf: int, preset: str | None) -> None:
         raise VideoError(f"{encoder} has no preset {preset!r}: choose from {known}")
 
 
-def check_encoder(context: Any, asked: Mapping[str, str], crf: int, preset: str | None) -> None:
+def check_encoder(
+    context: Any, user_options: Mapping[str, str], crf: int, preset: str | None
+) -> None:
     """Open an encoder with its real options, to check before the work that it accepts them.
 
     Args:
         context: an encoder that is not open yet.
-        asked: the options that the user gave, by FFmpeg's names.
+        user_options: the options that the user gave, by FFmpeg's names.
         crf, preset: as in `EncodingOptions`.
 
     Raises:
@@ -115,24 +117,24 @@ def check_encoder(context: Any, asked: Mapping[str, str], crf: int, preset: str 
                 f"{given or 'no options'} "
                 f"({reason}): change --encoder-option, or choose another --codec"
             ) from error
-    if unknown := [key for key in context.options if key in asked]:
-        raise _unknown_option(name, unknown[0], asked[unknown[0]])
+    if unknown := [key for key in context.options if key in user_options]:
+        raise _unknown_option(name, unknown[0], user_options[unknown[0]])
     if preset and "preset" in context.options:
         raise VideoError(
             f"{name} has no presets: drop --preset; `ffmpeg -h encoder={name}` lists its options"
         )
-    if complaints := [line for line in _texts(log) if OPTION_WARNINGS.search(line)]:
-        lists = ", ".join(
-            f"{key}={value}" for key, value in asked.items() if key.endswith("-params")
+    if warnings := [line for line in _texts(log) if OPTION_WARNINGS.search(line)]:
+        params = ", ".join(
+            f"{key}={value}" for key, value in user_options.items() if key.endswith("-params")
         )
-        raise VideoError(f"--encoder-option {lists}: {name} does not accept it ({complaints[0]})")
+        raise VideoError(f"--encoder-option {params}: {name} does not accept it ({warnings[0]})")
     if crf != EncodingOptions.crf and (
         name in WITHOUT_QUALITY or QUALITY_NAMES & set(context.options)
     ):
         logger.warning("%s has no constant quality: --crf is ignored", name)
 
 
-def check_option_names(encoder: str, asked: Mapping[str, str]) -> None:
+def check_option_names(encoder: str, user_options: Mapping[str, str]) -> None:
     """Check that an encoder has options of these names, without opening it.
 
     Raises:
@@ -140,8 +142,8 @@ def check_option_names(encoder: str, asked: Mapping[str, str]) -> None:
     """
     found = av.CodecContext.create(encoder, "w").supported_options
     names = {option.name for option in (*found.generic, *found.private)}
-    if unknown := [key for key in asked if key not in names]:
-        raise _unknown_option(encoder, unknown[0], asked[unknown[0]])
+    if unknown := [key for key in user_options if key not in names]:
+        raise _unknown_option(encoder, unknown[0], user_options[unknown[0]])
 
 
 def _unknown_option(encoder: str, name: str, value: str) -> VideoError:

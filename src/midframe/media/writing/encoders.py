@@ -12,10 +12,10 @@ from av.codec.context import Flags
 from midframe.errors import VideoError
 from midframe.media.colour.conversion import Colour, convert_format, has_alpha, is_rgb
 from midframe.media.colour.hdr import hdr_metadata_of, hdr_metadata_options
-from midframe.media.containers import WITHOUT_HEADER, default_codec
+from midframe.media.containers import WITHOUT_GLOBAL_HEADER, default_codec
 from midframe.media.writing.codecs import ENCODERS, encoder_name
 from midframe.media.writing.encoder_options import (
-    QUIET,
+    QUIET_OPTIONS,
     check_encoder,
     check_option_names,
     check_quality,
@@ -43,9 +43,18 @@ LOSSLESS_RGB = {
     (True, True): "rgba64le",
 }
 """Pixel formats that keep every bit of RGB, by depth and alpha."""
+COMMON_FORMATS = {
+    False: ("yuv420p", "nv12", "yuv422p", "yuv422p10le"),
+    True: ("yuv420p10le", "yuv422p10le", "yuv420p"),
+}
+"""Pixel formats that replace unsupported ones, by high bit depth, the preferred one first."""
+FULL_CHROMA_FORMATS = {False: ("yuv444p", "yuv444p10le"), True: ("yuv444p10le",)}
+"""Pixel formats for frames of an odd size, by high bit depth."""
+ALPHA_FORMATS = ("yuva444p10le", "yuva444p", "yuva420p")
+"""Pixel formats that replace unsupported ones with alpha."""
 HEVC_TAG = "hvc1"
 """Tag of HEVC in MP4 that Apple's players require."""
-IN_ORDER = {"bf": "0"}
+NO_B_FRAMES = {"bf": "0"}
 """Options for AVI, which has no timestamps: no B-frames, so that frames are stored in display
 order."""
 DEFAULT_OPTIONS = EncodingOptions()
@@ -144,21 +153,32 @@ def choose_encoding(
             options.
     """
     encoder = find_encoder(options.codec or default_codec(suffix))
-    asked = dict(options.encoder_options or {})
+    user_options = dict(options.encoder_options or {})
     check_quality(encoder.name, options.crf, options.preset)
-    own = [QUIET.get(encoder.name, {}), quality_options(encoder.name, options.crf, options.preset)]
-    own.append(hdr_metadata_options(encoder.name, hdr_metadata_of(picture)))
-    own.append(CAPTION_OPTIONS.get(encoder.name, {}))
-    needed = IN_ORDER if suffix.lower() == ".avi" else {}
+    merged_options = merge_options(
+        QUIET_OPTIONS.get(encoder.name, {}),
+        quality_options(encoder.name, options.crf, options.preset),
+        hdr_metadata_options(encoder.name, hdr_metadata_of(picture)),
+        CAPTION_OPTIONS.get(encoder.name, {}),
+        user_options,
+        NO_B_FRAMES if suffix.lower() == ".avi" else {},
+    )
     pixel_format = choose_pixel_format(encoder, picture, colour)
     encoding = Encoding(
-        encoder.name, merge_options(*own, asked, needed), pixel_format, picture.width,
-        picture.height, time_base,
-        rate, encoded_colour(colour, picture, pixel_format), picture.color_primaries,
-        picture.color_trc, sample_aspect_ratio,
-        global_header=suffix.lower() not in WITHOUT_HEADER,
-    )  # fmt: skip
-    check_encoder(encoding.new_encoder(), asked, options.crf, options.preset)
+        encoder=encoder.name,
+        options=merged_options,
+        pixel_format=pixel_format,
+        width=picture.width,
+        height=picture.height,
+        time_base=time_base,
+        rate=rate,
+        colour=encoded_colour(colour, picture, pixel_format),
+        primaries=picture.color_primaries,
+        transfer=picture.color_trc,
+        sample_aspect_ratio=sample_aspect_ratio,
+        global_header=suffix.lower() not in WITHOUT_GLOBAL_HEADER,
+    )
+    check_encoder(encoding.new_encoder(), user_options, options.crf, options.preset)
     return encoding
 
 
@@ -166,11 +186,19 @@ def lossless_encoding(
     picture: av.VideoFrame, colour: Colour, *, time_base: Fraction, rate: Fraction, **_: object
 ) -> Encoding:
     """Return a lossless RGB encoding, for the segments of images and animations."""
-    form = LOSSLESS_RGB[colour.high_bit_depth, colour.alpha]
     return Encoding(
-        LOSSLESS, {}, form, picture.width, picture.height, time_base, rate,
-        replace(colour, full_range=True), picture.color_primaries, picture.color_trc, None,
-    )  # fmt: skip
+        encoder=LOSSLESS,
+        options={},
+        pixel_format=LOSSLESS_RGB[colour.high_bit_depth, colour.alpha],
+        width=picture.width,
+        height=picture.height,
+        time_base=time_base,
+        rate=rate,
+        colour=replace(colour, full_range=True),
+        primaries=picture.color_primaries,
+        transfer=picture.color_trc,
+        sample_aspect_ratio=None,
+    )
 
 
 def encoded_colour(colour: Colour, picture: av.VideoFrame, pixel_format: str) -> Colour:
@@ -212,25 +240,21 @@ def check_options(options: EncodingOptions, suffix: str) -> None:
 def choose_pixel_format(encoder: av.Codec, picture: av.VideoFrame, colour: Colour) -> str:
     """Return the pixel format of the source if the encoder supports it, otherwise the nearest one
     that all players support."""
-    offered = [each.name for each in encoder.video_formats or []]
-    high_bit_depth = colour.high_bit_depth
+    supported = [each.name for each in encoder.video_formats or []]
     own = picture.format.name.replace("yuvj", "yuv")
     own = f"{own[:-2]}le" if own.endswith("be") else own
     if encoder.name == LOSSLESS and is_rgb(picture.format):
-        planar = own.startswith("gbr") and own in offered
-        return own if planar else LOSSLESS_RGB[high_bit_depth, colour.alpha]
-    odd = picture.width % 2 or picture.height % 2
-    usual = (
-        ["yuv420p10le", "yuv422p10le", "yuv420p"]
-        if high_bit_depth
-        else ["yuv420p", "nv12", "yuv422p", "yuv422p10le"]
-    )
-    full = ["yuv444p10le" if high_bit_depth else "yuv444p", "yuv444p10le"]
+        planar = own.startswith("gbr") and own in supported
+        return own if planar else LOSSLESS_RGB[colour.high_bit_depth, colour.alpha]
     if encoder.name in OPAQUE_ONLY:
-        offered = [name for name in offered if not has_alpha(av.VideoFormat(name))]
-    with_alpha = ["yuva444p10le", "yuva444p", "yuva420p"] if colour.alpha else []
-    wanted = with_alpha + full if odd and encoder.name != LOSSLESS else [own, *with_alpha, *usual]
-    usable = [name for name in wanted if name in offered and not is_rgb(av.VideoFormat(name))]
+        supported = [name for name in supported if not has_alpha(av.VideoFormat(name))]
+    candidates = list(ALPHA_FORMATS) if colour.alpha else []
+    odd_size = picture.width % 2 or picture.height % 2
+    if odd_size and encoder.name != LOSSLESS:  # subsampled chroma needs an even size
+        candidates += FULL_CHROMA_FORMATS[colour.high_bit_depth]
+    else:
+        candidates = [own, *candidates, *COMMON_FORMATS[colour.high_bit_depth]]
+    usable = [name for name in candidates if name in supported and not is_rgb(av.VideoFormat(name))]
     if not usable:
         raise VideoError(
             f"{encoder.name} cannot encode {picture.width}x{picture.height} {own}: choose another "

@@ -66,9 +66,17 @@ def pipe_encoding(
     """Return an encoding without compression, in the nearest pixel format of y4m, without alpha."""
     own = picture.format.name.replace("yuvj", "yuv")
     usual = "yuv420p10le" if colour.high_bit_depth else "yuv420p"
-    form = own if own in FORMATS else usual
+    pixel_format = own if own in FORMATS else usual
     return Encoding(
-        "wrapped_avframe", {}, form, picture.width, picture.height, 1 / rate, rate,
-        encoded_colour(colour, picture, form), picture.color_primaries, picture.color_trc,
-        sample_aspect_ratio,
-    )  # fmt: skip
+        encoder="wrapped_avframe",
+        options={},
+        pixel_format=pixel_format,
+        width=picture.width,
+        height=picture.height,
+        time_base=1 / rate,
+        rate=rate,
+        colour=encoded_colour(colour, picture, pixel_format),
+        primaries=picture.color_primaries,
+        transfer=picture.color_trc,
+        sample_aspect_ratio=sample_aspect_ratio,
+    )

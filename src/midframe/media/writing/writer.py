@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from fractions import Fraction
-from itertools import chain
 from pathlib import Path
 
 import av
@@ -11,21 +10,20 @@ import av
 from midframe.errors import SourceError, VideoError
 from midframe.media.colour.conversion import Colour, has_alpha
 from midframe.media.containers import (
-    CODEC_SUFFIXES,
     CONTAINER_OPTIONS,
-    IN_MILLISECONDS,
-    PLAIN_FORMATS,
+    MILLISECOND_FORMATS,
+    MINIMAL_FORMATS,
     container_format,
-    supported_codecs,
 )
 from midframe.media.reading.opacity import lost_alpha
 from midframe.media.reading.source import FrameSource
+from midframe.media.reading.survey import Span
 from midframe.media.reading.video_file import file_url
 from midframe.media.streams.output_streams import OUTPUT_ERRORS, reason_of
-from midframe.media.streams.stream_writer import Span, StreamsFailed, StreamWriter
+from midframe.media.streams.stream_writer import StreamsFailed, StreamWriter
 from midframe.media.streams.streams import StreamPlan
 from midframe.media.streams.trials import plan_streams
-from midframe.media.writing.codecs import ENCODERS
+from midframe.media.writing.codecs import check_codec
 from midframe.media.writing.display_size import set_display_size
 from midframe.media.writing.encoder_options import opening_encoder
 from midframe.media.writing.encoders import HEVC_TAG, Encoding
@@ -55,8 +53,9 @@ class VideoWriter:
         encoding: of the frames.
         slow: factor of slow motion.
         mute: drop sound.
-        others: write the source's other streams and chapters too, if the container supports them.
-        plan: how each of them is written; found by trial if None.
+        with_other_streams: write the source's other streams and chapters too, if the container
+            supports them.
+        plan: how each other stream is written; found by trial if None.
         span: part of the source that is shown; None for all.
         matrix: display matrix, 9 integers; None if frames are upright.
         template: of the video stream, only for `join`; None for a stream with an encoder.
@@ -79,7 +78,7 @@ class VideoWriter:
         *,
         slow: Fraction = Fraction(1),
         mute: bool = False,
-        others: bool = True,
+        with_other_streams: bool = True,
         plan: StreamPlan | None = None,
         span: Span | None = None,
         matrix: Sequence[int] | None = None,
@@ -104,7 +103,7 @@ class VideoWriter:
         if plan is None:
             plan = plan_streams(
                 reader.path,
-                reader.others if others else (),
+                reader.other_streams if with_other_streams else (),
                 path,
                 slow,
                 mute=mute,
@@ -112,42 +111,23 @@ class VideoWriter:
             )
         self.container = self._open()
         self._strict_source = reader.path if reader.damage.strict else None
-        self.others = StreamWriter(self.container, plan, slow, span, strict=reader.damage.strict)
+        self.stream_writer = StreamWriter(
+            self.container, plan, slow, span, strict=reader.damage.strict
+        )
         """All streams except the video."""
         try:
-            self._check_fits()
-            self._add_picture(template)
-            if (
-                colour.alpha
-                and not has_alpha(av.VideoFormat(encoding.pixel_format))
-                and (lost := lost_alpha(reader))
-            ):
-                self.dropped.append(
-                    f"{lost} ({encoding.pixel_format} has none: prores, vp9 and ffv1 can keep it)"
-                )
-            self.stream.metadata.update(stream_metadata(reader.contents.stream_metadata, path))
-            self.stream.disposition = reader.contents.disposition
-            if matrix:
-                self.stream.set_display_matrix(matrix)
-            if self.container.format.name in PLAIN_FORMATS and reader.contents.chapters:
-                self.dropped.append(f"chapters ({path.suffix} files cannot hold them)")
-            self.container.metadata.update(self.source_metadata)
-            if plan.time_code:
-                self.stream.metadata["timecode"] = plan.time_code
-            if others:
-                self._write_others(reader)
+            check_codec(self.container, path.suffix, encoding.encoder)
+            self._add_video_stream(template)
+            self._report_losses(reader)
+            self._write_metadata(reader, matrix, plan.time_code)
+            if with_other_streams:
+                self._add_other_streams(reader)
             write_mark(self.container, self.stream, mark)
             with opening_encoder():
                 self.container.start_encoding()
         except av.FFmpegError as error:
             self.abandon()
-            if self.others.outputs:
-                reason = f"the file header cannot be written with it: {reason_of(error)}"
-                raise StreamsFailed(self.others.outputs, reason) from error
-            raise VideoError(
-                f"{path} cannot be written with {encoding.encoder} ({error.strerror}): choose "
-                "another --codec"
-            ) from error
+            raise self._header_error(error) from error
         except BaseException:
             self.abandon()
             raise
@@ -171,27 +151,32 @@ class VideoWriter:
     @property
     def damage(self) -> list[str]:
         """Return descriptions of lost packets of other streams, with their times."""
-        return self.others.damage + self._damage
+        return self.stream_writer.damage + self._damage
 
     def join(self, encoded: Iterable[av.Packet], others: Iterable[av.Packet]) -> None:
         """Write the packets of the video, in decoding order, interleaved with those of the source's
         other streams."""
-        waiting = iter(encoded)
-        ahead = next(waiting, None)
-        for time, packet in self.others.select_packets(others):
+        video_packets = iter(encoded)
+        video_packet = next(video_packets, None)
+        for time, packet in self.stream_writer.select_packets(others):
             until = None if time is None else time * self.slow
-            while ahead and until is not None and ahead.dts * self.encoding.time_base <= until:
-                self._write_encoded(ahead)
-                ahead = next(waiting, None)
+            while (
+                video_packet
+                and until is not None
+                and video_packet.dts * self.encoding.time_base <= until
+            ):
+                self._write_encoded(video_packet)
+                video_packet = next(video_packets, None)
             self._write_other(packet)
-        for packet in waiting if ahead is None else chain([ahead], waiting):
-            self._write_encoded(packet)
+        while video_packet:
+            self._write_encoded(video_packet)
+            video_packet = next(video_packets, None)
 
     def _write_other(self, packet: av.Packet) -> None:
         try:
-            self.others.write(packet)
+            self.stream_writer.write(packet)
         except (av.FFmpegError, OSError) as error:
-            raise self._unwritable(error) from error
+            raise self._write_error(error) from error
 
     def _write_encoded(self, packet: av.Packet) -> None:
         packet.stream = self.stream
@@ -209,7 +194,7 @@ class VideoWriter:
         if self._encodes:
             self._mux(self.stream.encode(None))
         try:
-            self.others.flush()
+            self.stream_writer.flush()
             if self._strict_source and self.damage:
                 raise SourceError(
                     f"{self._strict_source} is damaged: {self.damage[0]}; without --strict the "
@@ -221,16 +206,16 @@ class VideoWriter:
             self._write_sample_aspect_ratio()
             self.unfinished.replace(self.path)
         except (av.FFmpegError, OSError) as error:
-            if error.errno not in OUTPUT_ERRORS and self.others.outputs:
+            if error.errno not in OUTPUT_ERRORS and self.stream_writer.outputs:
                 reason = f"the file cannot be finished with it: {reason_of(error)}"
-                raise StreamsFailed(self.others.suspects, reason) from error
-            raise self._unwritable(error) from error
+                raise StreamsFailed(self.stream_writer.suspects, reason) from error
+            raise self._write_error(error) from error
 
     def _write_sample_aspect_ratio(self) -> None:
         """Write the sample aspect ratio in containers that store it as a display size."""
         encoding = self.encoding
         aspect = encoding.sample_aspect_ratio
-        if self.container.format.name not in IN_MILLISECONDS or aspect in (None, 0, 1):
+        if self.container.format.name not in MILLISECOND_FORMATS or aspect in (None, 0, 1):
             return
         assert aspect, "not None"
         try:
@@ -257,30 +242,41 @@ class VideoWriter:
             self.unfinished.touch()
             return av.open(file_url(self.unfinished), "w", format=form, container_options=options)
         except (av.FFmpegError, OSError) as error:
-            raise self._unwritable(error) from error
+            raise self._write_error(error) from error
 
-    def _check_fits(self) -> None:
-        name = av.Codec(self.encoding.encoder, "w").canonical_name
-        supported = supported_codecs(self.container)
-        if name not in supported:
-            known = ", ".join(codec for codec in ENCODERS if codec in supported)
-            raise VideoError(
-                f"{self.path.suffix} files cannot hold {name}, only {known}: choose one with "
-                "--codec, or name an "
-                f"OUT of {CODEC_SUFFIXES.get(name, '.mkv')}"
-            )
+    def _report_losses(self, reader: FrameSource) -> None:
+        """Report alpha and chapters that the result cannot store."""
+        form = self.encoding.pixel_format
+        drops_alpha = self.colour.alpha and not has_alpha(av.VideoFormat(form))
+        if drops_alpha and (lost := lost_alpha(reader)):
+            self.dropped.append(f"{lost} ({form} has none: prores, vp9 and ffv1 can keep it)")
+        if self.container.format.name in MINIMAL_FORMATS and reader.contents.chapters:
+            self.dropped.append(f"chapters ({self.path.suffix} files cannot hold them)")
 
-    def _write_others(self, reader: FrameSource) -> None:
-        for source in reader.others:
-            self.others.add(source, stream_metadata(source.metadata, self.path))
-        self.converted = self.others.plan.converted
-        self.dropped += self.others.plan.dropped
+    def _write_metadata(
+        self, reader: FrameSource, matrix: Sequence[int] | None, time_code: str | None
+    ) -> None:
+        """Set the metadata of the file and of its video stream."""
+        self.stream.metadata.update(stream_metadata(reader.contents.stream_metadata, self.path))
+        self.stream.disposition = reader.contents.disposition
+        if matrix:
+            self.stream.set_display_matrix(matrix)
+        self.container.metadata.update(self.source_metadata)
+        if time_code:
+            self.stream.metadata["timecode"] = time_code
+
+    def _add_other_streams(self, reader: FrameSource) -> None:
+        """Add the streams other than the video, and the chapters."""
+        for source in reader.other_streams:
+            self.stream_writer.add(source, stream_metadata(source.metadata, self.path))
+        self.converted = self.stream_writer.plan.converted
+        self.dropped += self.stream_writer.plan.dropped
         chapters = reader.contents.chapters
         self.container.set_chapters(
             convert_chapters(chapters, reader.contents.shift, self.span, self.slow)
         )
 
-    def _add_picture(self, template: Template | None) -> None:
+    def _add_video_stream(self, template: Template | None) -> None:
         """Add the video stream: with an encoder, or from a template for encoded packets."""
         encoding = self.encoding
         if template is None:
@@ -303,14 +299,25 @@ class VideoWriter:
             try:
                 self.container.mux_one(packet)
             except (av.FFmpegError, OSError) as error:
-                if error.errno in OUTPUT_ERRORS or not self.others.outputs:
-                    raise self._unwritable(error) from error
-                # muxers buffer packets for interleaving: it may be a packet of another stream
+                if error.errno in OUTPUT_ERRORS or not self.stream_writer.outputs:
+                    raise self._write_error(error) from error
+                # muxers buffer packets to interleave them: another stream may have caused it
                 self._damage.append(f"a packet cannot be written ({reason_of(error)})")
 
-    def _unwritable(self, error: Exception) -> VideoError:
-        place = getattr(error, "errno", None) in OUTPUT_ERRORS
-        remedy = (
-            "choose another place for OUT" if place else "choose another --codec, or an OUT of .mkv"
+    def _header_error(self, error: av.FFmpegError) -> StreamsFailed | VideoError:
+        """Return the error to raise if the header cannot be written: because of other streams, if
+        there are any."""
+        if self.stream_writer.outputs:
+            reason = f"the file header cannot be written with it: {reason_of(error)}"
+            return StreamsFailed(self.stream_writer.outputs, reason)
+        return VideoError(
+            f"{self.path} cannot be written with {self.encoding.encoder} ({error.strerror}): "
+            "choose another --codec"
         )
+
+    def _write_error(self, error: Exception) -> VideoError:
+        """Return the error to raise if the file cannot be written."""
+        remedy = "choose another --codec, or an OUT of .mkv"
+        if getattr(error, "errno", None) in OUTPUT_ERRORS:
+            remedy = "choose another place for OUT"
         return VideoError(f"{self.path} cannot be written ({reason_of(error)}): {remedy}")

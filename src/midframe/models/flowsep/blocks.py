@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from midframe.models.flowsep.steps import Steps
-from midframe.ops.activation import convolve, fuses
+from midframe.ops.activation import can_fuse, convolve
 
 SLOPE = 0.1
 """Negative slope of leaky ReLU. PReLU took over four times as long in training, 78 against 17 ms
@@ -26,7 +26,7 @@ class ConvActivation(nn.Sequential):
 
     def forward(self, features: Tensor) -> Tensor:
         layer = self[0]
-        if not (fuses(features) and isinstance(layer, nn.Conv2d)):
+        if not (can_fuse(features) and isinstance(layer, nn.Conv2d)):
             result: Tensor = super().forward(features)  # type: ignore[no-untyped-call]
             return result
         missing = features.shape[1] - layer.in_channels  # channels of zeros, see `Decoder`
@@ -49,11 +49,11 @@ class Residual(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         inner = self.first(features)
-        if fuses(features) and isinstance(self.second, nn.Conv2d):
+        if can_fuse(features) and isinstance(self.second, nn.Conv2d):
             weight = self.second.weight
             bias = self.second.bias
             assert bias is not None
-            return convolve(inner, weight, bias, SLOPE, beside=features)
+            return convolve(inner, weight, bias, SLOPE, residual=features)
         result: Tensor = self.activation(features + self.second(inner))
         return result
 

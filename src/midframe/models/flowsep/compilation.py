@@ -9,14 +9,14 @@ from torch import Tensor
 
 from midframe.models.flowsep.config import LEVELS
 from midframe.models.flowsep.steps import select_steps
-from midframe.ops.dispatch import side_by_side
+from midframe.ops.dispatch import run_in_parallel
 
 if TYPE_CHECKING:
     from midframe.models.flowsep.network import FlowSep
 
-STRIDES = 16
-"""Width in strides of the frames that pipelines are compiled with: no level may be narrower than a
-register of the processor."""
+WIDTH_IN_STRIDES = 16
+"""Width of the frames that pipelines are compiled with, in multiples of the network's stride: no
+level may be narrower than a register of the processor."""
 
 _compiled: set[tuple[object, ...]] = set()
 """Configurations that pipelines were compiled for: networks, types, channels of frames and
@@ -44,7 +44,7 @@ def compile_pipelines(network: FlowSep, channels: int, scale: int) -> None:
 
     def zeros(count: int, channels: int, factor: int, dtype: torch.dtype = torch.float32) -> Tensor:
         """Return a tiny image, `factor` times smaller than the processed frame."""
-        height, width = max(1, stride // factor), max(1, STRIDES * stride // factor)
+        height, width = max(1, stride // factor), max(1, WIDTH_IN_STRIDES * stride // factor)
         image = torch.zeros(count, channels, height, width, dtype=dtype)
         return image.contiguous(memory_format=torch.channels_last)
 
@@ -68,7 +68,7 @@ def compile_pipelines(network: FlowSep, channels: int, scale: int) -> None:
 
     def synthesise() -> None:
         deviation = torch.ones(1, 1, 1, 1)
-        rows, columns = slice(0, 1), slice(0, STRIDES)
+        rows, columns = slice(0, 1), slice(0, WIDTH_IN_STRIDES)
         steps.synthesise(
             frame, frame, fields, 2 * scale, rows, columns, deviation, resampling=config.resampling
         )
@@ -77,7 +77,7 @@ def compile_pipelines(network: FlowSep, channels: int, scale: int) -> None:
         outputs = zeros(1, layout.channels, 2, network.dtype)
         steps.decode_outputs(outputs, flow, t, config.kernel_normalisation)
 
-    side_by_side(
+    run_in_parallel(
         convolve,
         lambda: decode(3),
         lambda: decode(2),

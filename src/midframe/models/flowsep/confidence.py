@@ -7,8 +7,8 @@ and then the flows point to pixels that change.
 
 A prediction is not reliable where both frames disagree along their flows and the mask prefers
 neither. Frames disagree at an occlusion too, but there the mask prefers the frame that shows the
-object. Otherwise a cut was missed or a motion is beyond reach; blending would show two ghosts, so
-the nearest frame is shown instead.
+object. Where the mask prefers neither, a cut was missed or a motion is too large to be found;
+blending would show two ghosts, so the nearest frame is shown instead.
 """
 
 from torch import Tensor
@@ -20,7 +20,7 @@ from midframe.ops.warping import warp
 
 MIN_INCONSISTENCY, MAX_INCONSISTENCY = 0.15, 0.30
 """Inconsistency up to which confidence is 1, and from which it is 0; in brightness from 0 to 1."""
-STILL_DIFFERENCE, MOVING_DIFFERENCE = 0.5 / 255, 2.5 / 255
+STATIC_DIFFERENCE, MOVING_DIFFERENCE = 0.5 / 255, 2.5 / 255
 """Difference up to which an area is static, and from which it moves; in brightness from 0 to 1.
 Chosen on 72 triplets of held-out clips, of which none lost 0.001 dB; with 4 / 255 some lost 0.02
 dB."""
@@ -31,7 +31,7 @@ def confidence_of(inconsistency: Tensor) -> Tensor:
     return _smooth_step_down(inconsistency, MIN_INCONSISTENCY, MAX_INCONSISTENCY)
 
 
-def stillness(difference: Tensor, fields: Tensor) -> Tensor:
+def static_weight(difference: Tensor, fields: Tensor) -> Tensor:
     """Return how static frames are, (N, 1, h, w), from 0 (moving) to 1 (static).
 
     Args:
@@ -42,20 +42,20 @@ def stillness(difference: Tensor, fields: Tensor) -> Tensor:
     at_first = warp(difference, fields[:, layout.flow_to_first])
     at_second = warp(difference, fields[:, layout.flow_to_second])
     largest = difference.maximum(at_first).maximum(at_second)
-    # A pixel's fields are interpolated between neighbours: where one of these moves, none is
-    # replaced.
+    # A pixel's fields are interpolated between neighbouring values: if one of them moves, none of
+    # them is replaced.
     largest = functional.max_pool2d(largest, 3, stride=1, padding=1)
-    return _smooth_step_down(largest, STILL_DIFFERENCE, MOVING_DIFFERENCE)
+    return _smooth_step_down(largest, STATIC_DIFFERENCE, MOVING_DIFFERENCE)
 
 
-def fall_back(fields: Tensor, confidence: Tensor, still: Tensor, t: Tensor) -> Tensor:
+def fall_back(fields: Tensor, confidence: Tensor, static: Tensor, t: Tensor) -> Tensor:
     """Replace fields in static areas by the average at the same place, and unreliable fields by the
     nearest frame.
 
     Args:
         fields: (N, 4 + 4K + 4, h, w).
         confidence: from `confidence_of`.
-        still: from `stillness`; static areas show the average of both frames weighted by time,
+        static: from `static_weight`; static areas show the average of both frames weighted by time,
             whatever their confidence.
         t: (N, 1, 1, 1), from 0 to 1; at 0.5 the first frame is the nearest.
 
@@ -67,9 +67,9 @@ def fall_back(fields: Tensor, confidence: Tensor, still: Tensor, t: Tensor) -> T
     flows, _, mask, residual = layout.group_sizes
     unmoved = (*[0.0] * flows, *delta * (FRAMES * AXES), *[0.0] * (mask + residual))
     identity = constant(unmoved, fields.device).view(1, -1, 1, 1)
-    result = identity.lerp(fields, confidence * (1 - still))
+    result = identity.lerp(fields, confidence * (1 - static))
     nearest_is_first = t <= 0.5
-    result[:, layout.mask] += (1 - still) * (1 - confidence) * nearest_is_first + still * (1 - t)
+    result[:, layout.mask] += (1 - static) * (1 - confidence) * nearest_is_first + static * (1 - t)
     return result
 
 

@@ -12,7 +12,7 @@ LEVELS = 4
 class FlowSepConfig:
     """The configuration of the network.
 
-    The defaults are the form of `flowsep-small`. Weight files and runs of earlier versions omit
+    The defaults are the settings of `flowsep-small`. Weight files and runs of earlier versions omit
     settings that were added later, so the defaults must not change.
     """
 
@@ -64,6 +64,6 @@ class FlowSepConfig:
         check_resampling(self.resampling)
 
 
-MEDIUM_FORM = {"widths": (32, 48, 80, 112), "hidden": (32, 64, 96, 128)}
-"""Settings of `FlowSepConfig` for twice the computation of the defaults, between the two shipped
-forms; for benchmarks and tests."""
+MEDIUM_SETTINGS = {"widths": (32, 48, 80, 112), "hidden": (32, 64, 96, 128)}
+"""Settings of `FlowSepConfig` that need twice the computation of the defaults, between the two
+shipped networks; for benchmarks and tests."""

@@ -14,7 +14,7 @@ from midframe.models.flowsep.network import FlowSep
 NEW_FEATURES_GAIN = 0.1
 """Factor of the initial weights of new features. They are small because the correlation includes
 all features, even if the decoders do not use them yet."""
-MAY_DIFFER = (
+CHANGEABLE_SETTINGS = (
     "widths",
     "hidden",
     "bidirectional_levels",
@@ -36,18 +36,21 @@ def widen(smaller: FlowSep, config: FlowSepConfig) -> FlowSep:
     the correlation.
 
     New channels have random weights, and the channels of the smaller network do not depend on them
-    yet. New taps, at both ends of the kernels, are 0; dropped taps are added to the outermost ones.
-    Fewer taps or another resampling change the result: training resumes from there.
+    yet. New taps, at both ends of the kernels, are 0; dropped taps are added to the outermost ones
+    that remain. With fewer taps or another resampling the larger network computes something else
+    until it is trained.
 
     Raises:
-        ValueError: the form differs in a setting that is not `MAY_DIFFER`, or a width is smaller.
+        ValueError: a setting differs that is not in `CHANGEABLE_SETTINGS`, or a width is smaller.
     """
     old = smaller.config
     sizes = zip((*old.widths, *old.hidden), (*config.widths, *config.hidden), strict=True)
-    expected = dataclasses.replace(old, **{name: getattr(config, name) for name in MAY_DIFFER})
+    expected = dataclasses.replace(
+        old, **{name: getattr(config, name) for name in CHANGEABLE_SETTINGS}
+    )
     if config != expected or any(before > after for before, after in sizes):
         raise ValueError(
-            f"only {', '.join(MAY_DIFFER)} may differ, and no width may become smaller"
+            f"only {', '.join(CHANGEABLE_SETTINGS)} may differ, and no width may become smaller"
         )
     larger = FlowSep(config)
     with torch.no_grad():

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from midframe.models.flowsep.blocks import SLOPE, ConvActivation, Decoder
 from midframe.models.flowsep.compilation import compile_pipelines
-from midframe.models.flowsep.confidence import confidence_of, fall_back, stillness
+from midframe.models.flowsep.confidence import confidence_of, fall_back, static_weight
 from midframe.models.flowsep.config import LEVELS, FlowSepConfig
 from midframe.models.flowsep.cuda_graphs import Graphs
 from midframe.models.flowsep.layout import COLOURS, FieldLayout
@@ -25,7 +25,7 @@ from midframe.models.flowsep.scales import count_halvings, scale_for
 from midframe.models.flowsep.steps import PlainSteps, select_steps
 from midframe.models.flowsep.steps.fields.plain import update_flow
 from midframe.models.network import Network, Statistics, pair_statistics
-from midframe.ops.dispatch import avoids_compilation
+from midframe.ops.dispatch import compilation_is_disabled
 from midframe.ops.upsampling import upsample
 
 Result = TypeVar("Result")
@@ -59,7 +59,7 @@ class Prediction(NamedTuple):
     """Laid out by `FieldLayout`, (N, 4 + 4K + 4, h, w)."""
     confidence: Tensor
     """How reliable the fields are, (N, 1, h, w), from 0 to 1."""
-    shown: Tensor
+    final_fields: Tensor
     """The fields, replaced where they are unreliable and in static areas (`fall_back`)."""
 
 
@@ -170,7 +170,7 @@ class FlowSep(Network):
         """Encode both frames, downsampled if they are large; a fourth channel is not encoded."""
         default = scale_for(*first.shape[2:])
         scale = self.scale or default
-        compiled = first.device.type == "cpu" and not avoids_compilation()
+        compiled = first.device.type == "cpu" and not compilation_is_disabled()
         if compiled and not torch.is_grad_enabled():
             compile_pipelines(self, first.shape[1], scale)
         passes = self.config.coarse_passes + count_halvings(default, scale)
@@ -208,7 +208,7 @@ class FlowSep(Network):
         return select_steps(pair.first).synthesise(
             pair.first.float(),
             pair.second.float(),
-            prediction.shown if self.falls_back else prediction.fields,
+            prediction.final_fields if self.falls_back else prediction.fields,
             FIELDS_SCALE * pair.scale,
             rows,
             columns,
@@ -233,8 +233,8 @@ class FlowSep(Network):
         _, fields = self.decode(features, halves, t)
         inconsistency = select_steps(fields).inconsistency(*halves, fields)
         confidence = confidence_of(inconsistency)
-        still = stillness(difference, fields)
-        return Prediction(fields, confidence, fall_back(fields, confidence, still, t))
+        static = static_weight(difference, fields)
+        return Prediction(fields, confidence, fall_back(fields, confidence, static, t))
 
     def _run(self, function: Callable[..., Result], *arguments: Any) -> Result:
         """Call a function of this network, as a CUDA graph where that is possible."""

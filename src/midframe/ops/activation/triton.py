@@ -8,9 +8,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from midframe.ops.dispatch import device_guard
-from midframe.ops.triton_tools import channels_innermost, serves
+from midframe.ops.triton_tools import channels_innermost, supports
 
-__all__ = ["bias_activation", "serves"]
+__all__ = ["bias_activation", "supports"]
 
 VALUES = 4096
 """Values that a program handles at a time, pixels times channels."""
@@ -20,67 +20,69 @@ for each of 132 multiprocessors."""
 
 
 def bias_activation(
-    outputs: Tensor, bias: Tensor, slope: float, beside: Tensor | None = None
+    outputs: Tensor, bias: Tensor, slope: float, residual: Tensor | None = None
 ) -> Tensor:
     """See `midframe.ops.activation.bias_activation`. The order of summation of the bias's gradient
     varies."""
     with device_guard(outputs):
-        result: Tensor = _BiasActivation.apply(outputs, bias, slope, beside)  # type: ignore[no-untyped-call]
+        result: Tensor = _BiasActivation.apply(outputs, bias, slope, residual)  # type: ignore[no-untyped-call]
     return result
 
 
 class _BiasActivation(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, outputs: Tensor, bias: Tensor, slope: float, beside: Tensor | None) -> Tensor:  # type: ignore[no-untyped-def]
+    def forward(  # type: ignore[no-untyped-def]
+        ctx, outputs: Tensor, bias: Tensor, slope: float, residual: Tensor | None
+    ) -> Tensor:
         inner = channels_innermost(outputs)
-        other = inner if beside is None else channels_innermost(beside.to(outputs.dtype))
+        other = inner if residual is None else channels_innermost(residual.to(outputs.dtype))
         result = torch.empty_like(inner)
         channels = inner.shape[3]
         pixels = inner.numel() // channels
-        room = triton.next_power_of_2(channels)
-        block = max(1, VALUES // room)
+        channel_block = triton.next_power_of_2(channels)
+        block = max(1, VALUES // channel_block)
         _forward[(triton.cdiv(pixels, block),)](
             inner, bias, other, result, pixels, slope,
-            channels=channels, added=beside is not None, room=room, block=block,
+            channels=channels, added=residual is not None, channel_block=channel_block, block=block,
         )  # fmt: skip
         ctx.save_for_backward(result, bias)
         ctx.slope = slope
-        ctx.added = beside is not None
+        ctx.added = residual is not None
         return result.permute(0, 3, 1, 2)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, gradient: Tensor):  # type: ignore[no-untyped-def]
         result, bias = ctx.saved_tensors
-        outer = channels_innermost(gradient)
-        of_outputs = torch.empty_like(outer)
-        of_bias = torch.zeros(bias.shape, dtype=torch.float32, device=bias.device)
+        grad_output = channels_innermost(gradient)
+        grad_outputs = torch.empty_like(grad_output)
+        grad_bias = torch.zeros(bias.shape, dtype=torch.float32, device=bias.device)
         channels = result.shape[3]
         pixels = result.numel() // channels
-        room = triton.next_power_of_2(channels)
-        block = max(1, VALUES // room)
+        channel_block = triton.next_power_of_2(channels)
+        block = max(1, VALUES // channel_block)
         programs = min(PROGRAMS, triton.cdiv(pixels, block))
         _backward[(programs,)](
-            outer, result, of_outputs, of_bias, pixels, ctx.slope,
-            channels=channels, room=room, block=block,
+            grad_output, result, grad_outputs, grad_bias, pixels, ctx.slope,
+            channels=channels, channel_block=channel_block, block=block,
         )  # fmt: skip
-        inner = of_outputs.permute(0, 3, 1, 2)
-        return inner, of_bias.to(bias.dtype), None, inner if ctx.added else None
+        inner = grad_outputs.permute(0, 3, 1, 2)
+        return inner, grad_bias.to(bias.dtype), None, inner if ctx.added else None
 
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _forward(  # type: ignore[no-untyped-def]
-    outputs, bias, beside, result, pixels, slope,
-    channels: tl.constexpr, added: tl.constexpr, room: tl.constexpr, block: tl.constexpr,
+    outputs, bias, residual, result, pixels, slope,
+    channels: tl.constexpr, added: tl.constexpr, channel_block: tl.constexpr, block: tl.constexpr,
 ):  # fmt: skip
     pixel = (tl.program_id(0) * block + tl.arange(0, block)).to(tl.int64)[:, None]
-    channel = tl.arange(0, room)[None, :]
+    channel = tl.arange(0, channel_block)[None, :]
     used = (pixel < pixels) & (channel < channels)
     at = pixel * channels + channel
     total = tl.load(outputs + at, used, 0.0).to(tl.float32)
     total += tl.load(bias + channel, channel < channels, 0.0).to(tl.float32)
     if added:
-        total += tl.load(beside + at, used, 0.0).to(tl.float32)
+        total += tl.load(residual + at, used, 0.0).to(tl.float32)
     tl.store(
         result + at, tl.where(total > 0, total, total * slope).to(result.dtype.element_ty), used
     )
@@ -88,11 +90,11 @@ def _forward(  # type: ignore[no-untyped-def]
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _backward(  # type: ignore[no-untyped-def]
-    gradient, result, of_outputs, of_bias, pixels, slope,
-    channels: tl.constexpr, room: tl.constexpr, block: tl.constexpr,
+    gradient, result, grad_outputs, grad_bias, pixels, slope,
+    channels: tl.constexpr, channel_block: tl.constexpr, block: tl.constexpr,
 ):  # fmt: skip
-    channel = tl.arange(0, room)[None, :]
-    total = tl.zeros((block, room), tl.float32)
+    channel = tl.arange(0, channel_block)[None, :]
+    total = tl.zeros((block, channel_block), tl.float32)
     step = tl.num_programs(0) * block
     for start in range(tl.program_id(0) * block, pixels, step):
         pixel = (start + tl.arange(0, block)).to(tl.int64)[:, None]
@@ -100,8 +102,8 @@ def _backward(  # type: ignore[no-untyped-def]
         at = pixel * channels + channel
         value = tl.load(gradient + at, used, 0.0).to(tl.float32)
         value = tl.where(tl.load(result + at, used, 0.0).to(tl.float32) > 0, value, value * slope)
-        tl.store(of_outputs + at, value.to(of_outputs.dtype.element_ty), used)
+        tl.store(grad_outputs + at, value.to(grad_outputs.dtype.element_ty), used)
         total += value
     sums = tl.sum(total, axis=0)
-    place = tl.arange(0, room)
-    tl.atomic_add(of_bias + place, sums, place < channels, sem="relaxed")
+    place = tl.arange(0, channel_block)
+    tl.atomic_add(grad_bias + place, sums, place < channels, sem="relaxed")

@@ -13,9 +13,17 @@ from torch import Tensor
 from torch.nn import functional
 
 from midframe.ops.adaptive.reference import taps_innermost
-from midframe.ops.halide_tools import LANES, Pipeline, array, buffer, channel_groups, once, serves
+from midframe.ops.halide_tools import (
+    LANES,
+    Pipeline,
+    array,
+    buffer,
+    cached_pipeline,
+    channel_groups,
+    supports,
+)
 
-__all__ = ["adaptive_forward", "adaptive_frame_gradient", "adaptive_kernel_gradient", "serves"]
+__all__ = ["adaptive_forward", "adaptive_frame_gradient", "adaptive_kernel_gradient", "supports"]
 
 CHANNELS = 9
 """Colours filtered at a time, each with a register for its sums; frames with more are processed in
@@ -52,10 +60,10 @@ def adaptive_kernel_gradient(
     memory."""
     taps = kernels.shape[2]
     frames = _pad_width(frames, taps)
-    count, several, _, _, height, width = kernels.shape
+    count, frame_count, _, _, height, width = kernels.shape
     total = None
     for group in channel_groups(frames.shape[2], CHANNELS):
-        part = frames.new_empty(count, height, width, several, taps, max(taps, LANES))
+        part = frames.new_empty(count, height, width, frame_count, taps, max(taps, LANES))
         run = _kernel_pipeline(gradient[:, group].shape[1])
         run(buffer(gradient[:, group]), buffer(frames[:, :, group]), stride, hl.Buffer(array(part)))
         total = part if total is None else total.add_(part)
@@ -88,13 +96,13 @@ def _pad_width(tensor: Tensor, taps: int) -> Tensor:
     return functional.pad(tensor, (0, LANES - taps)) if taps < LANES else tensor
 
 
-@once
+@cached_pipeline
 def _forward_pipeline(channels: int, taps: int) -> Pipeline:
     frames = hl.ImageParam(hl.Float(32), 5, "frames")
     kernels = hl.ImageParam(hl.Float(32), 6, "kernels")
-    several = hl.Param(hl.Int(32), "several")
+    frame_count = hl.Param(hl.Int(32), "frame_count")
     stride = hl.Param(hl.Int(32), "stride")
-    row = hl.RDom([(0, taps), (0, several)])  # i, f
+    row = hl.RDom([(0, taps), (0, frame_count)])  # i, f
 
     part = hl.Func("part")
     result = hl.Func("result")
@@ -115,7 +123,7 @@ def _forward_pipeline(channels: int, taps: int) -> Pipeline:
     part.compute_at(result, x).vectorize(lane, LANES).unroll(c).bound(lane, 0, LANES)
     for index in range(part.num_update_definitions()):
         part.update(index).reorder(lane, c, row.x, row.y).vectorize(lane, LANES).unroll(c)
-    return Pipeline(result, frames, kernels, several, stride)
+    return Pipeline(result, frames, kernels, frame_count, stride)
 
 
 def _tree_sum(terms: list[Any]) -> Any:
@@ -124,7 +132,7 @@ def _tree_sum(terms: list[Any]) -> Any:
     return terms[0]
 
 
-@once
+@cached_pipeline
 def _kernel_pipeline(channels: int) -> Pipeline:
     gradient = hl.ImageParam(hl.Float(32), 4, "gradient")
     frames = hl.ImageParam(hl.Float(32), 5, "frames")
@@ -145,7 +153,7 @@ def _kernel_pipeline(channels: int) -> Pipeline:
     return Pipeline(result, gradient, frames, stride)
 
 
-@once
+@cached_pipeline
 def _frame_pipeline(row_length: int) -> Pipeline:
     """Scatter form: a pixel's gradient is added to all pixels under its kernel. Frames and samples
     are parallel."""

@@ -15,8 +15,7 @@ MAX_TAPS = 79
 
 
 def adaptive_convolution(frames: Tensor, kernels: Tensor, stride: int = 1) -> Tensor:
-    """Filter several frames together, each pixel with kernels of its own, and add (AdaConv, section
-    3).
+    """Filter several frames, each pixel with kernels of its own, and add them (AdaConv, section 3).
 
     `out[n,c,y,x] = sum_fij kernels[n,f,i,j,y,x] * frames[n,f,c,stride*y+i,stride*x+j]`
 
@@ -30,7 +29,7 @@ def adaptive_convolution(frames: Tensor, kernels: Tensor, stride: int = 1) -> Te
         frames: F frames a sample, padded by K // 2 on every side, (N, F, C, stride*(H-1)+K,
             stride*(W-1)+K), floating.
         kernels: (N, F, K, K, H, W), floating, K odd and at most 79.
-        stride: distance in pixels between the places that are filtered.
+        stride: distance in pixels between the positions that are filtered.
 
     Returns:
         (N, C, H, W), in the type of `frames`.
@@ -39,9 +38,12 @@ def adaptive_convolution(frames: Tensor, kernels: Tensor, stride: int = 1) -> Te
         ValueError: shapes, types or devices do not fit together; the message names them.
 
     Examples:
-        >>> frames = torch.rand(1, 2, 3, 10, 12) >>> kernels = torch.zeros(1, 2, 3, 3, 8, 10);
-        kernels[:, :, 1, 1] = 0.5  # the average of both frames >>>
-        torch.allclose(adaptive_convolution(frames, kernels), frames.mean(1)[..., 1:-1, 1:-1]) True
+        >>> frames = torch.rand(1, 2, 3, 10, 12)
+        >>> kernels = torch.zeros(1, 2, 3, 3, 8, 10)
+        >>> kernels[:, :, 1, 1] = 0.5  # the average of both frames
+        >>> average = frames.mean(1)[..., 1:-1, 1:-1]
+        >>> torch.allclose(adaptive_convolution(frames, kernels), average)
+        True
     """
     _check(frames, kernels, stride)
     result: Tensor = _adaptive(frames, kernels, stride)
@@ -54,14 +56,14 @@ def _check(frames: Tensor, kernels: Tensor, stride: int) -> None:
         raise ValueError(f"frames of rank 5 and kernels of rank 6 are needed, got {shapes}")
     if stride < 1:
         raise ValueError(f"stride is {stride}: 1 or more is needed")
-    count, several, taps, columns, height, width = kernels.shape
+    count, frame_count, taps, columns, height, width = kernels.shape
     if taps != columns or taps % 2 == 0 or taps > MAX_TAPS:
         raise ValueError(f"kernels must be square, odd and at most {MAX_TAPS}, got {shapes}")
     high = stride * (height - 1) + taps
     wide = stride * (width - 1) + taps
-    if frames.shape[:2] != (count, several) or frames.shape[3:] != (high, wide):
+    if frames.shape[:2] != (count, frame_count) or frames.shape[3:] != (high, wide):
         raise ValueError(
-            f"the frames must be ({count}, {several}, C, {high}, {wide}), got {shapes}"
+            f"the frames must be ({count}, {frame_count}, C, {high}, {wide}), got {shapes}"
         )
     if 0 in frames.shape or 0 in kernels.shape:
         raise ValueError(f"empty frames cannot be filtered, got {shapes}")
@@ -98,7 +100,7 @@ class Implementation(Protocol):
 class FastImplementation(Implementation, Protocol):
     """An implementation of some tensors only."""
 
-    def serves(self, frames: Tensor, /) -> bool:
+    def supports(self, frames: Tensor, /) -> bool:
         """Return whether it supports such frames."""
 
 
@@ -119,7 +121,7 @@ def load_triton() -> FastImplementation:
 def _implementation(frames: Tensor) -> Implementation:
     """Return the implementation for these tensors."""
     fast = for_device({"cpu": load_halide, "cuda": load_triton}, frames.device)
-    return fast if fast is not None and fast.serves(frames) else reference
+    return fast if fast is not None and fast.supports(frames) else reference
 
 
 @torch.library.custom_op("midframe::adaptive_convolution", mutates_args=())
@@ -152,7 +154,7 @@ def _(gradient: Tensor, frames: Tensor, kernels: Tensor, stride: int) -> Tensor:
     return frames.new_empty(frames.shape)
 
 
-def _remember(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]  # torch.library's context
+def _save_context(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]  # torch.library's context
     ctx.save_for_backward(*inputs[:2])
     ctx.stride = inputs[2]
 
@@ -161,9 +163,9 @@ def _backward(ctx, gradient: Tensor):  # type: ignore[no-untyped-def]  # torch.l
     frames, kernels = ctx.saved_tensors
     gradient = gradient.to(frames.dtype).contiguous()
     arguments = (gradient, frames, kernels, ctx.stride)
-    of_frames = _frame_gradient(*arguments) if ctx.needs_input_grad[0] else None
-    of_kernels = _kernel_gradient(*arguments) if ctx.needs_input_grad[1] else None
-    return of_frames, of_kernels, None
+    grad_frames = _frame_gradient(*arguments) if ctx.needs_input_grad[0] else None
+    grad_kernels = _kernel_gradient(*arguments) if ctx.needs_input_grad[1] else None
+    return grad_frames, grad_kernels, None
 
 
-_adaptive.register_autograd(_backward, setup_context=_remember)
+_adaptive.register_autograd(_backward, setup_context=_save_context)

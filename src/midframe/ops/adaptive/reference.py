@@ -16,9 +16,9 @@ def adaptive_forward(frames: Tensor, kernels: Tensor, stride: int) -> Tensor:
     """Filter padded frames; shapes as in `midframe.ops.adaptive_convolution`, result in the frames'
     type."""
     padded, kernels = to_accumulation_type(frames, kernels)
-    count, several, taps, _, height, width = kernels.shape
+    count, frame_count, taps, _, height, width = kernels.shape
     result = padded.new_zeros(count, frames.shape[2], height, width)
-    for f, i, j in product(range(several), range(taps), range(taps)):
+    for f, i, j in product(range(frame_count), range(taps), range(taps)):
         result.addcmul_(
             kernels[:, f, i, j, None], _pixels_under_tap(padded, f, i, j, kernels, stride)
         )
@@ -67,5 +67,7 @@ def taps_innermost(kernels: Tensor) -> Tensor:
 
 def empty_taps_innermost(kernels: Tensor) -> Tensor:
     """Allocate a tensor like kernels (N, F, K, K, H, W), in memory (N, H, W, F, K, K)."""
-    count, several, taps, _, height, width = kernels.shape
-    return kernels.new_empty(count, height, width, several, taps, taps).permute(0, 3, 4, 5, 1, 2)
+    count, frame_count, taps, _, height, width = kernels.shape
+    return kernels.new_empty(count, height, width, frame_count, taps, taps).permute(
+        0, 3, 4, 5, 1, 2
+    )

@@ -22,9 +22,9 @@ MAX_CHANNELS = 32
 PyTorch."""
 
 
-def serves(frames: Tensor) -> bool:
+def supports(frames: Tensor) -> bool:
     """Return whether these kernels support such frames."""
-    return triton_tools.serves(frames) and frames.shape[2] <= MAX_CHANNELS
+    return triton_tools.supports(frames) and frames.shape[2] <= MAX_CHANNELS
 
 
 def adaptive_forward(frames: Tensor, kernels: Tensor, stride: int) -> Tensor:
@@ -70,13 +70,13 @@ def _layout(frames: Tensor, kernels: Tensor) -> dict[str, Any]:
     names = ("per_sample", "per_frame", "per_channel", "per_row", "per_column")
     sizes = {"height": kernels.shape[4], "width": kernels.shape[5]}
     fixed = {
-        "several": kernels.shape[1],
+        "frame_count": kernels.shape[1],
         "taps": kernels.shape[2],
         "channels": frames.shape[2],
-        "piece": TAP_BLOCK,
+        "tap_block": TAP_BLOCK,
     }
-    room = {"room": triton.next_power_of_2(frames.shape[2])}
-    return {**sizes, **dict(zip(names, frames.stride(), strict=True)), **fixed, **room}
+    channel_block = {"channel_block": triton.next_power_of_2(frames.shape[2])}
+    return {**sizes, **dict(zip(names, frames.stride(), strict=True)), **fixed, **channel_block}
 
 
 @triton.jit
@@ -103,15 +103,15 @@ def _offset_under_tap(tap, taps, per_frame, per_row, per_column):  # type: ignor
 def _forward(  # type: ignore[no-untyped-def]
     frames, kernels, result, stride, height, width, per_sample, per_frame, per_channel, per_row,
     per_column,
-    several: tl.constexpr, taps: tl.constexpr, channels: tl.constexpr, piece: tl.constexpr,
-    room: tl.constexpr,
+    frame_count: tl.constexpr, taps: tl.constexpr, channels: tl.constexpr, tap_block: tl.constexpr,
+    channel_block: tl.constexpr,
 ):  # fmt: skip
     pixel, n, place, corner = _place(height, width, stride, per_sample, per_row, per_column)
-    channel = tl.arange(0, room)
-    count: tl.constexpr = several * taps * taps
-    total = tl.zeros((room,), tl.float32)
-    for start in range(0, count, piece):
-        tap = start + tl.arange(0, piece)
+    channel = tl.arange(0, channel_block)
+    count: tl.constexpr = frame_count * taps * taps
+    total = tl.zeros((channel_block,), tl.float32)
+    for start in range(0, count, tap_block):
+        tap = start + tl.arange(0, tap_block)
         weight = tl.load(kernels + pixel * count + tap, tap < count, 0.0).to(tl.float32)
         at = (
             corner
@@ -130,18 +130,18 @@ def _forward(  # type: ignore[no-untyped-def]
 def _kernel_gradient(  # type: ignore[no-untyped-def]
     gradient, frames, result, stride, height, width, per_sample, per_frame, per_channel, per_row,
     per_column,
-    several: tl.constexpr, taps: tl.constexpr, channels: tl.constexpr, piece: tl.constexpr,
-    room: tl.constexpr,
+    frame_count: tl.constexpr, taps: tl.constexpr, channels: tl.constexpr, tap_block: tl.constexpr,
+    channel_block: tl.constexpr,
 ):  # fmt: skip
     pixel, n, place, corner = _place(height, width, stride, per_sample, per_row, per_column)
-    channel = tl.arange(0, room)
-    count: tl.constexpr = several * taps * taps
+    channel = tl.arange(0, channel_block)
+    count: tl.constexpr = frame_count * taps * taps
     area = height * width
-    outer = tl.load(gradient + (n * channels + channel) * area + place, channel < channels, 0.0).to(
-        tl.float32
-    )
-    for start in range(0, count, piece):
-        tap = start + tl.arange(0, piece)
+    grad_output = tl.load(
+        gradient + (n * channels + channel) * area + place, channel < channels, 0.0
+    ).to(tl.float32)
+    for start in range(0, count, tap_block):
+        tap = start + tl.arange(0, tap_block)
         at = (
             corner
             + _offset_under_tap(tap, taps, per_frame, per_row, per_column)[None, :]
@@ -150,25 +150,27 @@ def _kernel_gradient(  # type: ignore[no-untyped-def]
         value = tl.load(
             frames + at, (channel[:, None] < channels) & (tap[None, :] < count), 0.0
         ).to(tl.float32)
-        tl.store(result + pixel * count + tap, tl.sum(outer[:, None] * value, axis=0), tap < count)
+        tl.store(
+            result + pixel * count + tap, tl.sum(grad_output[:, None] * value, axis=0), tap < count
+        )
 
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _frame_gradient(  # type: ignore[no-untyped-def]
     gradient, kernels, result, stride, height, width, per_sample, per_frame, per_channel, per_row,
     per_column,
-    several: tl.constexpr, taps: tl.constexpr, channels: tl.constexpr, piece: tl.constexpr,
-    room: tl.constexpr,
+    frame_count: tl.constexpr, taps: tl.constexpr, channels: tl.constexpr, tap_block: tl.constexpr,
+    channel_block: tl.constexpr,
 ):  # fmt: skip
     pixel, n, place, corner = _place(height, width, stride, per_sample, per_row, per_column)
-    channel = tl.arange(0, room)
-    count: tl.constexpr = several * taps * taps
+    channel = tl.arange(0, channel_block)
+    count: tl.constexpr = frame_count * taps * taps
     area = height * width
-    outer = tl.load(gradient + (n * channels + channel) * area + place, channel < channels, 0.0).to(
-        tl.float32
-    )
-    for start in range(0, count, piece):
-        tap = start + tl.arange(0, piece)
+    grad_output = tl.load(
+        gradient + (n * channels + channel) * area + place, channel < channels, 0.0
+    ).to(tl.float32)
+    for start in range(0, count, tap_block):
+        tap = start + tl.arange(0, tap_block)
         weight = tl.load(kernels + pixel * count + tap, tap < count, 0.0).to(tl.float32)
         at = (
             corner
@@ -176,4 +178,4 @@ def _frame_gradient(  # type: ignore[no-untyped-def]
             + channel[:, None] * per_channel
         )
         inside = (channel[:, None] < channels) & (tap[None, :] < count)
-        tl.atomic_add(result + at, outer[:, None] * weight[None, :], inside)
+        tl.atomic_add(result + at, grad_output[:, None] * weight[None, :], inside)

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from midframe.ops.halide_tools import LANES, Pipeline, buffer, once, serves, writable
+from midframe.ops.halide_tools import LANES, Pipeline, buffer, cached_pipeline, supports, writable
 
-__all__ = ["correlation_forward", "correlation_gradients", "serves"]
+__all__ = ["correlation_forward", "correlation_gradients", "supports"]
 
-TOGETHER = 4
+FEATURES_AT_ONCE = 4
 """Features whose gradients are summed side by side."""
 
 x = hl.Var("x")
@@ -52,13 +52,13 @@ def correlation_gradients(
     side = 2 * radius + 1
     wide = max(width, LANES)
     wanted = gradient.view(count, side, side, height, width)
-    of_first = first.new_empty(count, channels, height, wide)
-    of_second = torch.empty_like(of_first)
+    grad_first = first.new_empty(count, channels, height, wide)
+    grad_second = torch.empty_like(grad_first)
     inputs = buffer(_pad(wanted, 0, wide)), buffer(_pad(second, radius, wide))
-    _first_pipeline(side, min(channels, TOGETHER))(*inputs, writable(of_first))
+    _first_pipeline(side, min(channels, FEATURES_AT_ONCE))(*inputs, writable(grad_first))
     inputs = buffer(_pad(wanted, radius, wide)), buffer(_pad(first, radius, wide))
-    _second_pipeline(side, min(channels, TOGETHER))(*inputs, writable(of_second))
-    return of_first[..., :width].contiguous(), of_second[..., :width].contiguous()
+    _second_pipeline(side, min(channels, FEATURES_AT_ONCE))(*inputs, writable(grad_second))
+    return grad_first[..., :width].contiguous(), grad_second[..., :width].contiguous()
 
 
 def _pad(tensor: Tensor, radius: int, wide: int) -> Tensor:
@@ -69,7 +69,7 @@ def _pad(tensor: Tensor, radius: int, wide: int) -> Tensor:
     return functional.pad(tensor, (radius, radius + missing, radius, radius))
 
 
-@once
+@cached_pipeline
 def _forward_pipeline(side: int) -> Pipeline:
     first = hl.ImageParam(hl.Float(32), 4, "first")
     second = hl.ImageParam(hl.Float(32), 4, "second")
@@ -91,18 +91,18 @@ def _forward_pipeline(side: int) -> Pipeline:
     return Pipeline(result, first, second, channels)
 
 
-@once
-def _first_pipeline(side: int, together: int) -> Pipeline:
+@cached_pipeline
+def _first_pipeline(side: int, at_once: int) -> Pipeline:
     gradient = hl.ImageParam(hl.Float(32), 5, "gradient")
     second = hl.ImageParam(hl.Float(32), 4, "second")
     r = hl.RDom([(0, side), (0, side)])
     return _gradient_pipeline(
-        together, gradient, second, r, gradient[x, y, r.x, r.y, n], second[x + r.x, y + r.y, c, n]
+        at_once, gradient, second, r, gradient[x, y, r.x, r.y, n], second[x + r.x, y + r.y, c, n]
     )
 
 
-@once
-def _second_pipeline(side: int, together: int) -> Pipeline:
+@cached_pipeline
+def _second_pipeline(side: int, at_once: int) -> Pipeline:
     gradient = hl.ImageParam(hl.Float(32), 5, "gradient")
     first = hl.ImageParam(hl.Float(32), 4, "first")
     r = hl.RDom([(0, side), (0, side)])
@@ -110,30 +110,30 @@ def _second_pipeline(side: int, together: int) -> Pipeline:
     right = x + side - 1 - r.x
     down = y + side - 1 - r.y
     return _gradient_pipeline(
-        together, gradient, first, r, gradient[right, down, r.x, r.y, n], first[right, down, c, n]
+        at_once, gradient, first, r, gradient[right, down, r.x, r.y, n], first[right, down, c, n]
     )
 
 
 def _gradient_pipeline(
-    together: int,
+    at_once: int,
     gradient: hl.ImageParam,
     features: hl.ImageParam,
     r: hl.RDom,
-    wanted: Any,
-    seen: Any,
+    gradient_value: Any,
+    feature_value: Any,
 ) -> Pipeline:
     total = hl.Func("total")
     result = hl.Func("result")
     total[x, y, c, n] = 0.0
-    total[x, y, c, n] += wanted * seen
+    total[x, y, c, n] += gradient_value * feature_value
     result[x, y, c, n] = total[x, y, c, n]
     outer = hl.Var("outer")
     inner = hl.Var("inner")
-    # A task is a row. For LANES pixels the gradients of `together` features stay in registers over
+    # A task is a row. For LANES pixels the gradients of `at_once` features stay in registers over
     # all displacements, so the gradient of the correlation is loaded once for all of them.
-    result.split(c, outer, inner, together, hl.TailStrategy.ShiftInwards)
+    result.split(c, outer, inner, at_once, hl.TailStrategy.ShiftInwards)
     result.reorder(inner, x, outer, y, n).unroll(inner).fuse(y, n, task).parallel(task)
     result.vectorize(x, LANES, hl.TailStrategy.ShiftInwards)
-    total.compute_at(result, x).reorder(c, x, y, n).vectorize(x, LANES).unroll(c, together)
-    total.update(0).reorder(c, x, r.x, r.y).vectorize(x, LANES).unroll(c, together)
+    total.compute_at(result, x).reorder(c, x, y, n).vectorize(x, LANES).unroll(c, at_once)
+    total.update(0).reorder(c, x, r.x, r.y).vectorize(x, LANES).unroll(c, at_once)
     return Pipeline(result, gradient, features)

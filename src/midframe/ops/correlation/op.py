@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from midframe.ops.correlation import reference
-from midframe.ops.dispatch import avoids_compilation, for_device
+from midframe.ops.dispatch import compilation_is_disabled, for_device
 
 MAX_RADIUS = 8
 """The largest radius that the fast implementation is tested for, in pixels."""
@@ -52,7 +52,7 @@ def local_correlation(first: Tensor, second: Tensor, radius: int) -> Tensor:
         raise ValueError(f"floating features of one type on one device are needed, got {given}")
     if not 1 <= radius <= MAX_RADIUS:
         raise ValueError(f"radius is {radius}: from 1 to {MAX_RADIUS} is needed")
-    if torch.compiler.is_exporting() or avoids_compilation():
+    if torch.compiler.is_exporting() or compilation_is_disabled():
         return reference.correlation_forward(first, second, radius)
     result: Tensor = _correlation(first, second, radius)
     return result
@@ -76,7 +76,7 @@ class Implementation(Protocol):
 class FastImplementation(Implementation, Protocol):
     """An implementation of some tensors only."""
 
-    def serves(self, features: Tensor, /) -> bool:
+    def supports(self, features: Tensor, /) -> bool:
         """Return whether it supports such features."""
 
 
@@ -90,7 +90,7 @@ def load_halide() -> FastImplementation:
 def _implementation(features: Tensor) -> Implementation:
     """Return the implementation for these tensors."""
     fast = for_device({"cpu": load_halide}, features.device)
-    return fast if fast is not None and fast.serves(features) else reference
+    return fast if fast is not None and fast.supports(features) else reference
 
 
 @torch.library.custom_op("midframe::local_correlation", mutates_args=())
@@ -115,7 +115,7 @@ def _(gradient: Tensor, first: Tensor, second: Tensor, radius: int) -> tuple[Ten
     return first.new_empty(first.shape), second.new_empty(second.shape)
 
 
-def _remember(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]  # torch.library's context
+def _save_context(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]  # torch.library's context
     ctx.save_for_backward(*inputs[:2])
     ctx.radius = inputs[2]
 
@@ -124,4 +124,4 @@ def _backward(ctx, gradient: Tensor):  # type: ignore[no-untyped-def]  # torch.l
     return *_gradients(gradient.contiguous(), *ctx.saved_tensors, ctx.radius), None
 
 
-_correlation.register_autograd(_backward, setup_context=_remember)
+_correlation.register_autograd(_backward, setup_context=_save_context)

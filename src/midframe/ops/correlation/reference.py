@@ -19,15 +19,17 @@ def correlation_gradients(
     gradient: Tensor, first: Tensor, second: Tensor, radius: int
 ) -> tuple[Tensor, Tensor]:
     """Return the gradients of both, in their shape."""
-    of_first = torch.zeros_like(first)
-    of_padded = functional.pad(torch.zeros_like(second), [radius] * 4)
+    grad_first = torch.zeros_like(first)
+    grad_padded = functional.pad(torch.zeros_like(second), [radius] * 4)
     height, width = first.shape[2:]
     for place, moved in enumerate(_displacements(second, radius)):
         wanted = gradient[:, place, None]
-        of_first.addcmul_(wanted, moved)
+        grad_first.addcmul_(wanted, moved)
         y, x = divmod(place, 2 * radius + 1)
-        of_padded[..., y : y + height, x : x + width].addcmul_(wanted, first)
-    return of_first, of_padded[..., radius : radius + height, radius : radius + width].contiguous()
+        grad_padded[..., y : y + height, x : x + width].addcmul_(wanted, first)
+    return grad_first, grad_padded[
+        ..., radius : radius + height, radius : radius + width
+    ].contiguous()
 
 
 def _displacements(features: Tensor, radius: int) -> Iterator[Tensor]:

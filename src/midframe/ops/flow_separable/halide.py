@@ -22,8 +22,8 @@ from midframe.ops.halide_tools import (
     array,
     as_float,
     buffer,
+    cached_pipeline,
     channel_groups,
-    once,
     storage,
 )
 from midframe.ops.resampling import EXTRA_TAPS, shift_weight_slopes, shift_weights, taps_before
@@ -40,10 +40,10 @@ j = hl.Var("j")
 task = hl.Var("task")
 
 
-def serves(frame: Tensor, kernel: Tensor) -> bool:
+def supports(frame: Tensor, kernel: Tensor) -> bool:
     """Return whether these pipelines support such tensors: float32 frames, kernels in float32 or
     bfloat16, on the CPU."""
-    return halide_tools.serves(frame) and kernel.dtype in TYPES
+    return halide_tools.supports(frame) and kernel.dtype in TYPES
 
 
 def flow_separable_forward(
@@ -88,9 +88,9 @@ def flow_separable_gradients(
         run(buffer(gradient[:, group]), *inputs, hl.Buffer(array(part)))
         total = part if total is None else total.add_(part)
     assert total is not None, "frames have a colour at least"
-    of_x, tall, of_y, wide = torch.split(total[..., :width], [1, taps, 1, taps], dim=1)
-    of_flow = torch.cat((of_x, of_y), dim=1)
-    return of_flow, _own_memory(tall, vertical.dtype), _own_memory(wide, vertical.dtype)
+    grad_x, tall, grad_y, wide = torch.split(total[..., :width], [1, taps, 1, taps], dim=1)
+    grad_flow = torch.cat((grad_x, grad_y), dim=1)
+    return grad_flow, _own_memory(tall, vertical.dtype), _own_memory(wide, vertical.dtype)
 
 
 def _own_memory(part: Tensor, dtype: torch.dtype) -> Tensor:
@@ -158,7 +158,7 @@ class _Pixel:
         result[x, k, y, n] = total
         return result
 
-    def seen(self, i: Any, j: Any, channel: Any) -> Any:
+    def sampled(self, i: Any, j: Any, channel: Any) -> Any:
         """Return the pixel under row i and column j of the shifted kernels."""
         before = self.taps // 2 + taps_before(self.resampling)
         column = _pixel_inside(self.left + (j - before), self.columns)
@@ -173,7 +173,7 @@ def _pixel_inside(place: Any, size: hl.Param) -> Any:
     return hl.clamp(hl.cast(hl.Int(32), inside), 0, size - 1)
 
 
-@once
+@cached_pipeline
 def _forward_pipeline(channels: int, taps: int, bf16: bool, resampling: str) -> Pipeline:
     pixel = _Pixel(taps, bf16, resampling)
     row = hl.RDom([(0, pixel.longer)])
@@ -182,8 +182,10 @@ def _forward_pipeline(channels: int, taps: int, bf16: bool, resampling: str) -> 
     total = hl.Func("total")
     result = hl.Func("result")
     total[x, c, y, n] = 0.0
-    seen = sum(across[x, tap, y, n] * pixel.seen(row.x, tap, c) for tap in range(pixel.longer))
-    total[x, c, y, n] += down[x, row.x, y, n] * seen
+    sampled = sum(
+        across[x, tap, y, n] * pixel.sampled(row.x, tap, c) for tap in range(pixel.longer)
+    )
+    total[x, c, y, n] += down[x, row.x, y, n] * sampled
     result[x, y, c, n] = total[x, c, y, n]
     # A task is a row. For LANES pixels of it the shifted kernels are computed first; then the sums
     # of all colours stay in registers over all taps.
@@ -196,7 +198,7 @@ def _forward_pipeline(channels: int, taps: int, bf16: bool, resampling: str) -> 
     return Pipeline(result, *pixel.arguments)
 
 
-@once
+@cached_pipeline
 def _gradient_pipeline(channels: int, taps: int, bf16: bool, resampling: str) -> Pipeline:
     """Compute the gradients of x and the columns, then of y and the rows, as one output each."""
     pixel = _Pixel(taps, bf16, resampling)
@@ -207,18 +209,20 @@ def _gradient_pipeline(channels: int, taps: int, bf16: bool, resampling: str) ->
     row = hl.RDom([(0, pixel.longer)], "row")
     line = hl.RDom([(0, pixel.longer)], "line")
     value = hl.Func("value")  # the pixel under a tap, weighted by the gradient of each colour
-    value[x, j, k, y, n] = sum(gradient[x, y, z, n] * pixel.seen(k, j, z) for z in range(channels))
-    of_down, of_across = hl.Func("of_down"), hl.Func("of_across")
-    of_down[x, k, y, n] = 0.0
-    of_across[x, k, y, n] = 0.0
-    of_down[x, k, y, n] += value[x, line.x, k, y, n] * across[x, line.x, y, n]
-    of_across[x, k, y, n] += value[x, k, row.x, y, n] * down[x, row.x, y, n]
+    value[x, j, k, y, n] = sum(
+        gradient[x, y, z, n] * pixel.sampled(k, j, z) for z in range(channels)
+    )
+    grad_down, grad_across = hl.Func("grad_down"), hl.Func("grad_across")
+    grad_down[x, k, y, n] = 0.0
+    grad_across[x, k, y, n] = 0.0
+    grad_down[x, k, y, n] += value[x, line.x, k, y, n] * across[x, line.x, y, n]
+    grad_across[x, k, y, n] += value[x, k, row.x, y, n] * down[x, row.x, y, n]
 
-    def of_taps(longer: hl.Func, fraction: Any) -> Any:
+    def grad_taps(longer: hl.Func, fraction: Any) -> Any:
         weights = shift_weights(fraction, resampling)
         return sum(weight * longer[x, k + offset, y, n] for offset, weight in enumerate(weights))
 
-    def of_fraction(longer: hl.Func, params: hl.ImageParam, fraction: Any) -> Any:
+    def grad_fraction(longer: hl.Func, params: hl.ImageParam, fraction: Any) -> Any:
         slopes = shift_weight_slopes(fraction, resampling)
         spread = (
             sum(longer[x, tap + offset, y, n] * pixel.tap(params, tap) for tap in range(taps))
@@ -227,19 +231,19 @@ def _gradient_pipeline(channels: int, taps: int, bf16: bool, resampling: str) ->
         return sum(slope * total for slope, total in zip(slopes, spread, strict=True))
 
     tall, wide = hl.Func("tall"), hl.Func("wide")
-    tall[x, k, y, n] = of_taps(of_down, pixel.part_y)
-    wide[x, k, y, n] = of_taps(of_across, pixel.part_x)
+    tall[x, k, y, n] = grad_taps(grad_down, pixel.part_y)
+    wide[x, k, y, n] = grad_taps(grad_across, pixel.part_x)
     taken = [function[x, tap, y, n] for function in (tall, wide) for tap in range(taps)]
-    of_x = of_fraction(of_across, pixel.horizontal, pixel.part_x)
-    of_y = of_fraction(of_down, pixel.vertical, pixel.part_y)
-    outputs = [of_x, *taken[:taps], of_y, *taken[taps:]]
+    grad_x = grad_fraction(grad_across, pixel.horizontal, pixel.part_x)
+    grad_y = grad_fraction(grad_down, pixel.vertical, pixel.part_y)
+    outputs = [grad_x, *taken[:taps], grad_y, *taken[taps:]]
     result[x, y, k, n] = hl.mux(k, outputs)
     # A task is a row. For LANES pixels of it all intermediate values are computed and stored before
     # any output, since every output needs most of them.
     result.bound(k, 0, len(outputs)).reorder(k, x, y, n).unroll(k).fuse(y, n, task).parallel(task)
     result.vectorize(x, LANES, hl.TailStrategy.ShiftInwards)
-    for function in (down, across, value, of_down, of_across):
+    for function in (down, across, value, grad_down, grad_across):
         function.compute_at(result, x).vectorize(x, LANES)
-    for function in (of_down, of_across):
+    for function in (grad_down, grad_across):
         function.update(0).vectorize(x, LANES)
     return Pipeline(result, gradient, *pixel.arguments)

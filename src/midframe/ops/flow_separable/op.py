@@ -6,7 +6,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from midframe.ops.dispatch import avoids_compilation, for_device
+from midframe.ops.dispatch import compilation_is_disabled, for_device
 from midframe.ops.flow_separable import reference
 from midframe.ops.resampling import Resampling, check_resampling
 
@@ -62,7 +62,7 @@ def flow_separable_convolution(
     if torch.compiler.is_exporting():
         return reference.flow_separable_by_sampling(frame, flow, vertical, horizontal, resampling)
     flow = flow.float() if flow.dtype != torch.float64 else flow
-    if avoids_compilation():  # calling a custom operator imports PyTorch's compiler
+    if compilation_is_disabled():  # calling a custom operator imports PyTorch's compiler
         return reference.flow_separable_forward(frame, flow, vertical, horizontal, resampling)
     result: Tensor = _flow_separable(frame, flow, vertical, horizontal, resampling)
     return result
@@ -134,7 +134,7 @@ class Implementation(Protocol):
 class FastImplementation(Implementation, Protocol):
     """An implementation of some tensors only."""
 
-    def serves(self, frame: Tensor, kernel: Tensor, /) -> bool:
+    def supports(self, frame: Tensor, kernel: Tensor, /) -> bool:
         """Return whether it supports such tensors."""
 
 
@@ -155,7 +155,7 @@ def load_triton() -> FastImplementation:
 def _implementation(frame: Tensor, kernel: Tensor) -> Implementation:
     """Return the implementation for these tensors."""
     fast = for_device({"cpu": load_halide, "cuda": load_triton}, frame.device)
-    return fast if fast is not None and fast.serves(frame, kernel) else reference
+    return fast if fast is not None and fast.supports(frame, kernel) else reference
 
 
 @torch.library.custom_op("midframe::flow_separable_convolution", mutates_args=())
@@ -227,7 +227,7 @@ def _(
     return frame.new_empty(frame.shape)
 
 
-def _remember(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]  # torch.library's context
+def _save_context(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]  # torch.library's context
     *tensors, ctx.resampling = inputs
     ctx.save_for_backward(*tensors)
 
@@ -242,12 +242,12 @@ def _backward(ctx, gradient: Tensor):  # type: ignore[no-untyped-def]  # torch.l
         horizontal,
         ctx.resampling,
     )
-    of_frame = of_flow = tall = wide = None
+    grad_frame = grad_flow = tall = wide = None
     if ctx.needs_input_grad[0]:
-        of_frame = _frame_gradient(*inputs)
+        grad_frame = _frame_gradient(*inputs)
     if any(ctx.needs_input_grad[1:]):
-        of_flow, tall, wide = _gradients(*inputs)
-    return of_frame, of_flow, tall, wide, None
+        grad_flow, tall, wide = _gradients(*inputs)
+    return grad_frame, grad_flow, tall, wide, None
 
 
-_flow_separable.register_autograd(_backward, setup_context=_remember)
+_flow_separable.register_autograd(_backward, setup_context=_save_context)

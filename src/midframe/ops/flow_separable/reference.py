@@ -23,7 +23,7 @@ def flow_separable_forward(
     down, across = places.shift(tall, wide)  # (N, K + 1 or K + 3, H, W)
     result = padded.new_zeros(*frame.shape[:2], *flow.shape[2:])
     for i, j in product(range(down.shape[1]), repeat=2):
-        result.addcmul_(places.seen(padded, i, j), (down[:, i] * across[:, j])[:, None])
+        result.addcmul_(places.sampled(padded, i, j), (down[:, i] * across[:, j])[:, None])
     return result.to(frame.dtype)
 
 
@@ -40,15 +40,15 @@ def flow_separable_gradients(
     weight, padded, tall, wide = to_accumulation_type(gradient, frame, vertical, horizontal)
     places = _Places(frame, flow.to(tall.dtype), vertical.shape[1], resampling)
     down, across = places.shift(tall, wide)
-    of_down, of_across = torch.zeros_like(down), torch.zeros_like(across)
+    grad_down, grad_across = torch.zeros_like(down), torch.zeros_like(across)
     for i, j in product(range(down.shape[1]), repeat=2):
-        value = (places.seen(padded, i, j) * weight).sum(1)  # (N, H, W)
-        of_down[:, i].addcmul_(value, across[:, j])
-        of_across[:, j].addcmul_(value, down[:, i])
-    of_y, of_tall = shift_kernel_gradients(of_down, tall, places.down, resampling)
-    of_x, of_wide = shift_kernel_gradients(of_across, wide, places.right, resampling)
-    of_flow = torch.stack((of_x, of_y), dim=1)
-    return of_flow.to(flow.dtype), of_tall.to(vertical.dtype), of_wide.to(horizontal.dtype)
+        value = (places.sampled(padded, i, j) * weight).sum(1)  # (N, H, W)
+        grad_down[:, i].addcmul_(value, across[:, j])
+        grad_across[:, j].addcmul_(value, down[:, i])
+    grad_y, of_tall = shift_kernel_gradients(grad_down, tall, places.down, resampling)
+    grad_x, of_wide = shift_kernel_gradients(grad_across, wide, places.right, resampling)
+    grad_flow = torch.stack((grad_x, grad_y), dim=1)
+    return grad_flow.to(flow.dtype), of_tall.to(vertical.dtype), of_wide.to(horizontal.dtype)
 
 
 def flow_separable_frame_gradient(
@@ -102,11 +102,11 @@ def flow_separable_by_sampling(
         ),
         -1,
     ).reshape(count, -1, width, 2)
-    seen = functional.grid_sample(
+    sampled = functional.grid_sample(
         frame, grid, mode=mode, padding_mode="border", align_corners=False
     )
     weights = (vertical[:, :, None] * horizontal[:, None]).reshape(count, 1, -1, height, width)
-    return (seen.reshape(count, frame.shape[1], -1, height, width) * weights).sum(2)
+    return (sampled.reshape(count, frame.shape[1], -1, height, width) * weights).sum(2)
 
 
 class _Places:
@@ -135,7 +135,7 @@ class _Places:
         x = (self.left + (j - self.reach)).clamp(0, self.columns - 1).long()
         return (y * self.columns + x).flatten(1)[:, None]  # (N, 1, HW)
 
-    def seen(self, frame: Tensor, i: int, j: int) -> Tensor:
+    def sampled(self, frame: Tensor, i: int, j: int) -> Tensor:
         """Return the pixels under row i and column j of the taps, (N, C, H, W)."""
         index = self._index(i, j).expand(-1, frame.shape[1], -1)
         return (

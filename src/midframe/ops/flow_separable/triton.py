@@ -26,9 +26,9 @@ MAX_CHANNELS = 32
 PyTorch."""
 
 
-def serves(frame: Tensor, kernel: Tensor) -> bool:
+def supports(frame: Tensor, kernel: Tensor) -> bool:
     """Return whether these kernels support such tensors."""
-    return triton_tools.serves(frame) and kernel.dtype in TYPES and frame.shape[1] <= MAX_CHANNELS
+    return triton_tools.supports(frame) and kernel.dtype in TYPES and frame.shape[1] <= MAX_CHANNELS
 
 
 def flow_separable_forward(
@@ -38,8 +38,8 @@ def flow_separable_forward(
     result = frame.new_empty(*frame.shape[:2], *flow.shape[2:])
     inputs = [each.contiguous() for each in (frame, flow, vertical, horizontal)]
     sizes = _sizes(frame, vertical, resampling)
-    room = triton.next_power_of_2(frame.shape[1])
-    _forward[_grid(flow)](*inputs, result, **sizes, room=room, num_warps=WARPS)
+    channel_block = triton.next_power_of_2(frame.shape[1])
+    _forward[_grid(flow)](*inputs, result, **sizes, channel_block=channel_block, num_warps=WARPS)
     return result
 
 
@@ -71,8 +71,8 @@ def flow_separable_gradients(
     _split_gradients[_grid(flow)](
         down, across, flow, vertical, horizontal, *results, **fixed, num_warps=WARPS
     )
-    of_flow, tall, wide = results
-    return of_flow, tall, wide
+    grad_flow, tall, tap_block = results
+    return grad_flow, tall, tap_block
 
 
 def flow_separable_frame_gradient(
@@ -105,7 +105,7 @@ def _sizes(frame: Tensor, kernel: Tensor, resampling: str) -> dict[str, Any]:
     fixed = {
         "taps": taps,
         "extra": extra,
-        "wide": triton.next_power_of_2(taps + extra),
+        "tap_block": triton.next_power_of_2(taps + extra),
         "block": BLOCK,
     }
     return {**sizes, "channels": channels, **fixed}
@@ -188,45 +188,45 @@ def _pixel(to, k, size, taps: tl.constexpr, extra: tl.constexpr):  # type: ignor
 @triton.jit  # type: ignore[untyped-decorator]
 def _forward(  # type: ignore[no-untyped-def]
     frame, flow, vertical, horizontal, result, height, width, rows, columns, channels: tl.constexpr,
-    taps: tl.constexpr, extra: tl.constexpr, wide: tl.constexpr, block: tl.constexpr,
-    room: tl.constexpr,
+    taps: tl.constexpr, extra: tl.constexpr, tap_block: tl.constexpr, block: tl.constexpr,
+    channel_block: tl.constexpr,
 ):  # fmt: skip
     n, x, place, right, down = _pixels(flow, height, width, block)
     inside = x < width
     area = height * width
     kernel = n * taps * area + place
-    j = tl.arange(0, wide)[:, None]
-    channel = tl.arange(0, room)[:, None]
+    j = tl.arange(0, tap_block)[:, None]
+    channel = tl.arange(0, channel_block)[:, None]
     fraction = (right - tl.floor(right))[None, :]
     across = _shift_tap(
         horizontal, kernel[None, :], j, area, inside[None, :], fraction, taps, extra
     )
     column = _pixel(right[None, :], j, columns, taps, extra)
     used = inside[None, :] & (j < taps + extra)
-    total = tl.zeros((room, block), tl.float32)
+    total = tl.zeros((channel_block, block), tl.float32)
     for i in range(taps + extra):
         weight = _shift_tap(vertical, kernel, i, area, inside, down - tl.floor(down), taps, extra)
         row = frame + n * channels * rows * columns + _pixel(down, i, rows, taps, extra) * columns
         for c in tl.static_range(channels):
             values = tl.load(row[None, :] + c * rows * columns + column, used, 0.0).to(tl.float32)
-            seen = weight * tl.sum(across * values, axis=0)
-            total += tl.where(channel == c, seen[None, :], 0.0)
-    real = (channel < channels) & inside[None, :]
-    tl.store(result + (n * channels + channel) * area + place[None, :], total, real)
+            sampled = weight * tl.sum(across * values, axis=0)
+            total += tl.where(channel == c, sampled[None, :], 0.0)
+    valid = (channel < channels) & inside[None, :]
+    tl.store(result + (n * channels + channel) * area + place[None, :], total, valid)
 
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _shifted_gradients(  # type: ignore[no-untyped-def]
-    gradient, frame, flow, vertical, horizontal, of_down, of_across, height, width, rows, columns,
-    channels: tl.constexpr, taps: tl.constexpr, extra: tl.constexpr, wide: tl.constexpr,
-    block: tl.constexpr,
+    gradient, frame, flow, vertical, horizontal, grad_down, grad_across, height, width, rows,
+    columns, channels: tl.constexpr, taps: tl.constexpr, extra: tl.constexpr,
+    tap_block: tl.constexpr, block: tl.constexpr,
 ):  # fmt: skip
     """Compute the gradients of both shifted kernels."""
     n, x, place, right, down = _pixels(flow, height, width, block)
     inside = x < width
     area = height * width
     kernel = n * taps * area + place
-    j = tl.arange(0, wide)[:, None]
+    j = tl.arange(0, tap_block)[:, None]
     fraction = (right - tl.floor(right))[None, :]
     across = _shift_tap(
         horizontal, kernel[None, :], j, area, inside[None, :], fraction, taps, extra
@@ -234,26 +234,26 @@ def _shifted_gradients(  # type: ignore[no-untyped-def]
     column = _pixel(right[None, :], j, columns, taps, extra)
     used = inside[None, :] & (j < taps + extra)
     result = n * (taps + extra) * area + place
-    outer = n * channels * area + place
-    total = tl.zeros((wide, block), tl.float32)
+    offset = n * channels * area + place
+    total = tl.zeros((tap_block, block), tl.float32)
     for i in range(taps + extra):
         row = frame + n * channels * rows * columns + _pixel(down, i, rows, taps, extra) * columns
-        value = tl.zeros((wide, block), tl.float32)
+        value = tl.zeros((tap_block, block), tl.float32)
         for c in tl.static_range(channels):
-            seen = tl.load(row[None, :] + c * rows * columns + column, used, 0.0).to(tl.float32)
+            sampled = tl.load(row[None, :] + c * rows * columns + column, used, 0.0).to(tl.float32)
             value += (
-                seen * tl.load(gradient + outer + c * area, inside, 0.0).to(tl.float32)[None, :]
+                sampled * tl.load(gradient + offset + c * area, inside, 0.0).to(tl.float32)[None, :]
             )
-        tl.store(of_down + result + i * area, tl.sum(value * across, axis=0), inside)
+        tl.store(grad_down + result + i * area, tl.sum(value * across, axis=0), inside)
         weight = _shift_tap(vertical, kernel, i, area, inside, down - tl.floor(down), taps, extra)
         total += value * weight[None, :]
-    tl.store(of_across + result[None, :] + j * area, total, used)
+    tl.store(grad_across + result[None, :] + j * area, total, used)
 
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _split_gradients(  # type: ignore[no-untyped-def]
-    of_down, of_across, flow, vertical, horizontal, of_flow, of_vertical, of_horizontal, height,
-    width,
+    grad_down, grad_across, flow, vertical, horizontal, grad_flow, grad_vertical, grad_horizontal,
+    height, width,
     taps: tl.constexpr, extra: tl.constexpr, block: tl.constexpr,
 ):  # fmt: skip
     """Convert the gradients of the shifted kernels to those of the flow and of the kernels."""
@@ -261,17 +261,19 @@ def _split_gradients(  # type: ignore[no-untyped-def]
     inside = x < width
     area = height * width
     at = n * 2 * area + place
-    of_x = _split(of_across, horizontal, of_horizontal, right, n, place, area, inside, taps, extra)
-    tl.store(of_flow + at, of_x, inside)
-    of_y = _split(of_down, vertical, of_vertical, down, n, place, area, inside, taps, extra)
-    tl.store(of_flow + at + area, of_y, inside)
+    grad_x = _split(
+        grad_across, horizontal, grad_horizontal, right, n, place, area, inside, taps, extra
+    )
+    tl.store(grad_flow + at, grad_x, inside)
+    grad_y = _split(grad_down, vertical, grad_vertical, down, n, place, area, inside, taps, extra)
+    tl.store(grad_flow + at + area, grad_y, inside)
 
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _split(  # type: ignore[no-untyped-def]
-    of_shifted,
+    grad_shifted,
     kernel,
-    of_kernel,
+    grad_kernel,
     to,
     n,
     place,
@@ -284,29 +286,29 @@ def _split(  # type: ignore[no-untyped-def]
     fraction = to - tl.floor(to)
     at = n * taps * area + place
     longer = n * (taps + extra) * area + place
-    of_fraction = 0.0 * fraction
+    grad_fraction = 0.0 * fraction
     for k in range(taps):
         tap = tl.load(kernel + at + k * area, inside, 0.0).to(tl.float32)
-        of_tap = 0.0 * fraction
+        grad_tap = 0.0 * fraction
         for m in tl.static_range(extra + 1):
-            value = tl.load(of_shifted + longer + (k + m) * area, inside, 0.0)
-            of_tap += value * _weight(fraction, m, extra)
-            of_fraction += value * tap * _slope(fraction, m, extra)
-        tl.store(of_kernel + at + k * area, of_tap, inside)
-    return of_fraction
+            value = tl.load(grad_shifted + longer + (k + m) * area, inside, 0.0)
+            grad_tap += value * _weight(fraction, m, extra)
+            grad_fraction += value * tap * _slope(fraction, m, extra)
+        tl.store(grad_kernel + at + k * area, grad_tap, inside)
+    return grad_fraction
 
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _frame_gradient(  # type: ignore[no-untyped-def]
     gradient, flow, vertical, horizontal, result, height, width, rows, columns,
     channels: tl.constexpr,
-    taps: tl.constexpr, extra: tl.constexpr, wide: tl.constexpr, block: tl.constexpr,
+    taps: tl.constexpr, extra: tl.constexpr, tap_block: tl.constexpr, block: tl.constexpr,
 ):  # fmt: skip
     n, x, place, right, down = _pixels(flow, height, width, block)
     inside = x < width
     area = height * width
     kernel = n * taps * area + place
-    j = tl.arange(0, wide)[:, None]
+    j = tl.arange(0, tap_block)[:, None]
     fraction = (right - tl.floor(right))[None, :]
     across = _shift_tap(
         horizontal, kernel[None, :], j, area, inside[None, :], fraction, taps, extra
@@ -317,9 +319,11 @@ def _frame_gradient(  # type: ignore[no-untyped-def]
         weight = _shift_tap(vertical, kernel, i, area, inside, down - tl.floor(down), taps, extra)
         row = result + n * channels * rows * columns + _pixel(down, i, rows, taps, extra) * columns
         for c in tl.static_range(channels):
-            outer = tl.load(gradient + (n * channels + c) * area + place, inside, 0.0).to(
+            grad_output = tl.load(gradient + (n * channels + c) * area + place, inside, 0.0).to(
                 tl.float32
             )
             tl.atomic_add(
-                row[None, :] + c * rows * columns + column, (outer * weight)[None, :] * across, used
+                row[None, :] + c * rows * columns + column,
+                (grad_output * weight)[None, :] * across,
+                used,
             )

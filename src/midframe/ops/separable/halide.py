@@ -20,10 +20,10 @@ CHANNELS = 3
 """Colours filtered at a time; frames with more are processed in groups."""
 
 
-def serves(frame: Tensor, kernel: Tensor) -> bool:
+def supports(frame: Tensor, kernel: Tensor) -> bool:
     """Return whether these pipelines support such tensors: float32 frames, kernels in float32 or
     bfloat16, on the CPU."""
-    return halide_tools.serves(frame) and kernel.dtype in TYPES
+    return halide_tools.supports(frame) and kernel.dtype in TYPES
 
 
 def separable_forward(frame: Tensor, vertical: Tensor, horizontal: Tensor) -> Tensor:

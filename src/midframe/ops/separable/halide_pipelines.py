@@ -13,7 +13,7 @@ from typing import Any
 
 import halide as hl
 
-from midframe.ops.halide_tools import LANES, Pipeline, as_float, once, storage
+from midframe.ops.halide_tools import LANES, Pipeline, as_float, cached_pipeline, storage
 
 ROWS = 4
 """Output rows in a block: 4 rows by 3 colours are 12 accumulators, which fit into 16 or 32 vector
@@ -111,7 +111,7 @@ def _sum_in_registers(
     return result
 
 
-@once
+@cached_pipeline
 def forward_pipeline(channels: int, bf16: bool) -> Pipeline:
     frame = _image("frame")
     vertical = _kernel("vertical", bf16)
@@ -134,7 +134,7 @@ def forward_pipeline(channels: int, bf16: bool) -> Pipeline:
     return Pipeline(result, frame.image, vertical.image, horizontal.image, taps, rows)
 
 
-@once
+@cached_pipeline
 def vertical_pipeline(channels: int, bf16: bool) -> Pipeline:
     gradient = _image("gradient")
     frame = _image("frame")
@@ -163,7 +163,7 @@ def vertical_pipeline(channels: int, bf16: bool) -> Pipeline:
     return Pipeline(result, gradient.image, frame.image, horizontal.image, taps, rows)
 
 
-@once
+@cached_pipeline
 def horizontal_pipeline(channels: int, bf16: bool) -> Pipeline:
     gradient = _image("gradient")
     frame = _image("frame")
@@ -194,7 +194,7 @@ def horizontal_pipeline(channels: int, bf16: bool) -> Pipeline:
     return Pipeline(result, gradient.image, frame.image, vertical.image, taps, rows)
 
 
-@once
+@cached_pipeline
 def frame_pipeline(channels: int, bf16: bool) -> Pipeline:
     """Gather form: frame row y of the block sums over output rows `inner` above it, with tap y -
     inner."""

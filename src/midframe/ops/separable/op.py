@@ -100,7 +100,7 @@ class Implementation(Protocol):
 class FastImplementation(Implementation, Protocol):
     """An implementation of some tensors only."""
 
-    def serves(self, frame: Tensor, kernel: Tensor, /) -> bool:
+    def supports(self, frame: Tensor, kernel: Tensor, /) -> bool:
         """Return whether it supports such tensors."""
 
 
@@ -121,7 +121,7 @@ def load_triton() -> FastImplementation:
 def _implementation(frame: Tensor, kernel: Tensor) -> Implementation:
     """Return the implementation for these tensors."""
     fast = for_device({"cpu": load_halide, "cuda": load_triton}, frame.device)
-    return fast if fast is not None and fast.serves(frame, kernel) else reference
+    return fast if fast is not None and fast.supports(frame, kernel) else reference
 
 
 @torch.library.custom_op("midframe::separable_convolution", mutates_args=())
@@ -162,7 +162,7 @@ def _(gradient: Tensor, frame: Tensor, vertical: Tensor, horizontal: Tensor) -> 
     return frame.new_empty(frame.shape)
 
 
-def _remember(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]  # torch.library's context
+def _save_context(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]  # torch.library's context
     ctx.save_for_backward(*inputs)
 
 
@@ -177,4 +177,4 @@ def _backward(ctx, gradient: Tensor):  # type: ignore[no-untyped-def]  # torch.l
     return frame_gradient, tall, wide
 
 
-_separable.register_autograd(_backward, setup_context=_remember)
+_separable.register_autograd(_backward, setup_context=_save_context)

@@ -22,9 +22,9 @@ BLOCK = 32
 """Pixels per program, a power of two; products use as many columns of the frame at a time."""
 
 
-def serves(frame: Tensor, kernel: Tensor) -> bool:
+def supports(frame: Tensor, kernel: Tensor) -> bool:
     """Return whether these kernels support such tensors."""
-    return triton_tools.serves(frame) and kernel.dtype in TYPES
+    return triton_tools.supports(frame) and kernel.dtype in TYPES
 
 
 def separable_forward(frame: Tensor, vertical: Tensor, horizontal: Tensor) -> Tensor:
@@ -97,8 +97,8 @@ def _layout(frame: Tensor, kernel: Tensor, image: Tensor) -> dict[str, Any]:
         for axis, step in zip(("n", "c", "y", "x"), tensor.stride(), strict=True)
     }
     taps = kernel.shape[1]
-    room = max(MIN_DOT, triton.next_power_of_2(taps))
-    fixed = {"channels": frame.shape[1], "taps": taps, "room": room, "block": BLOCK}
+    tap_block = max(MIN_DOT, triton.next_power_of_2(taps))
+    fixed = {"channels": frame.shape[1], "taps": taps, "tap_block": tap_block, "block": BLOCK}
     return {"height": kernel.shape[2], "width": kernel.shape[3], **strides, **fixed}
 
 
@@ -127,31 +127,35 @@ def _rows_under_taps(frame, at, fy, fx, y, tap, column, width, taps):  # type: i
 def _forward(  # type: ignore[no-untyped-def]
     frame, vertical, horizontal, result, height, width, fn, fc, fy, fx, kn, kc, ky, kx, on, oc, oy,
     ox,
-    channels: tl.constexpr, taps: tl.constexpr, room: tl.constexpr, block: tl.constexpr,
+    channels: tl.constexpr, taps: tl.constexpr, tap_block: tl.constexpr, block: tl.constexpr,
     precision: tl.constexpr,
 ):  # fmt: skip
     n = (tl.program_id(0) // height).to(tl.int64)
     y = tl.program_id(0) % height
     left = tl.program_id(1) * block
-    tap = tl.arange(0, room)
+    tap = tl.arange(0, tap_block)
     step = tl.arange(0, block)
     x = left + step
     at = n * kn + y * ky + x * kx
-    real = (tap[:, None] < taps) & (x[None, :] < width)
-    down = tl.load(vertical + at[None, :] + tap[:, None] * kc, real, 0.0).to(
+    valid = (tap[:, None] < taps) & (x[None, :] < width)
+    down = tl.load(vertical + at[None, :] + tap[:, None] * kc, valid, 0.0).to(
         tl.float32
     )  # (taps, pixels)
     for channel in range(channels):
-        seen = tl.zeros((room, block), tl.float32)  # by the tap's row of each pixel's kernel
+        sampled = tl.zeros(
+            (tap_block, block), tl.float32
+        )  # by the tap's row of each pixel's kernel
         for start in range(0, taps + block - 1, block):
             column = left + start + step
             _, _, band = _band(horizontal, at, kc, column, x, width, taps)
             part = _rows_under_taps(
                 frame, n * fn + channel * fc, fy, fx, y, tap, column, width, taps
             )
-            seen = tl.dot(part, band, seen, input_precision=precision)
+            sampled = tl.dot(part, band, sampled, input_precision=precision)
         tl.store(
-            result + n * on + channel * oc + y * oy + x * ox, tl.sum(down * seen, axis=0), x < width
+            result + n * on + channel * oc + y * oy + x * ox,
+            tl.sum(down * sampled, axis=0),
+            x < width,
         )
 
 
@@ -159,63 +163,67 @@ def _forward(  # type: ignore[no-untyped-def]
 def _kernel_gradients(  # type: ignore[no-untyped-def]
     gradient, frame, vertical, horizontal, tall, wide, height, width,
     fn, fc, fy, fx, kn, kc, ky, kx, on, oc, oy, ox,
-    channels: tl.constexpr, taps: tl.constexpr, room: tl.constexpr, block: tl.constexpr,
+    channels: tl.constexpr, taps: tl.constexpr, tap_block: tl.constexpr, block: tl.constexpr,
     precision: tl.constexpr,
 ):  # fmt: skip
     n = (tl.program_id(0) // height).to(tl.int64)
     y = tl.program_id(0) % height
     left = tl.program_id(1) * block
-    tap = tl.arange(0, room)
+    tap = tl.arange(0, tap_block)
     step = tl.arange(0, block)
     x = left + step
     at = n * kn + y * ky + x * kx
-    real = (tap[:, None] < taps) & (x[None, :] < width)
-    down = tl.load(vertical + at[None, :] + tap[:, None] * kc, real, 0.0).to(
+    valid = (tap[:, None] < taps) & (x[None, :] < width)
+    down = tl.load(vertical + at[None, :] + tap[:, None] * kc, valid, 0.0).to(
         tl.float32
     )  # (taps, pixels)
-    of_down = tl.zeros((room, block), tl.float32)
+    grad_down = tl.zeros((tap_block, block), tl.float32)
     for start in range(0, taps + block - 1, block):
         column = left + start + step
         j, inside, band = _band(horizontal, at, kc, column, x, width, taps)
-        of_band = tl.zeros((block, block), tl.float32)
+        grad_band = tl.zeros((block, block), tl.float32)
         for channel in range(channels):
-            outer = tl.load(gradient + n * on + channel * oc + y * oy + x * ox, x < width, 0.0).to(
-                tl.float32
-            )
+            grad_output = tl.load(
+                gradient + n * on + channel * oc + y * oy + x * ox, x < width, 0.0
+            ).to(tl.float32)
             part = _rows_under_taps(
                 frame, n * fn + channel * fc, fy, fx, y, tap, column, width, taps
             )
-            of_down = tl.dot(part, band * outer[None, :], of_down, input_precision=precision)
-            of_band = tl.dot(
-                tl.trans(part), down * outer[None, :], of_band, input_precision=precision
+            grad_down = tl.dot(
+                part, band * grad_output[None, :], grad_down, input_precision=precision
             )
-        tl.store(wide + at[None, :] + j * kc, of_band, inside)  # each tap lies in one of the bands
-    tl.store(tall + at[None, :] + tap[:, None] * kc, of_down, real)
+            grad_band = tl.dot(
+                tl.trans(part), down * grad_output[None, :], grad_band, input_precision=precision
+            )
+        tl.store(
+            wide + at[None, :] + j * kc, grad_band, inside
+        )  # each tap lies in one of the bands
+    tl.store(tall + at[None, :] + tap[:, None] * kc, grad_down, valid)
 
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _frame_gradient(  # type: ignore[no-untyped-def]
     gradient, vertical, horizontal, result, height, width, fn, fc, fy, fx, kn, kc, ky, kx, on, oc,
     oy, ox,
-    channels: tl.constexpr, taps: tl.constexpr, room: tl.constexpr, block: tl.constexpr,
+    channels: tl.constexpr, taps: tl.constexpr, tap_block: tl.constexpr, block: tl.constexpr,
 ):  # fmt: skip
     rows = height + taps - 1
     n = (tl.program_id(0) // rows).to(tl.int64)
     row = tl.program_id(0) % rows
     column = tl.program_id(1) * block + tl.arange(0, block)
-    tap = tl.arange(0, room)
+    tap = tl.arange(0, tap_block)
     x = column[None, :] - tap[:, None]  # the pixels with taps on these columns, (taps, columns)
     for channel in range(channels):
         total = tl.zeros((block,), tl.float32)
         for i in range(taps):
             y = row - i + 0 * x
-            real = (tap[:, None] < taps) & (x >= 0) & (x < width) & (y >= 0) & (y < height)
+            valid = (tap[:, None] < taps) & (x >= 0) & (x < width) & (y >= 0) & (y < height)
             at = n * kn + y * ky + x * kx
-            down = tl.load(vertical + at + i * kc, real, 0.0).to(tl.float32)
-            across = tl.load(horizontal + at + tap[:, None] * kc, real, 0.0).to(tl.float32)
-            outer = tl.load(gradient + n * on + channel * oc + y * oy + x * ox, real, 0.0).to(
-                tl.float32
-            )
-            total += tl.sum(down * across * outer, axis=0)
+            down = tl.load(vertical + at + i * kc, valid, 0.0).to(tl.float32)
+            across = tl.load(horizontal + at + tap[:, None] * kc, valid, 0.0).to(tl.float32)
+            grad_output = tl.load(
+                gradient + n * on + channel * oc + y * oy + x * ox, valid, 0.0
+            ).to(tl.float32)
+            total += tl.sum(down * across * grad_output, axis=0)
         place = n * fn + channel * fc + row * fy + column * fx
         tl.store(result + place, total, column < width + taps - 1)

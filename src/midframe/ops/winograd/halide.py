@@ -22,14 +22,14 @@ from midframe.ops.halide_tools import (
     Pipeline,
     as_float,
     as_stored,
+    cached_pipeline,
+    channels_innermost,
     in_one_loop,
-    inner,
-    once,
     storage,
     writable,
 )
 from midframe.ops.winograd.transforms import TILE, kernel_values, transforms
-from midframe.ops.workers import worker
+from midframe.ops.workers import worker_index
 
 SIZE = 3
 SPAN = TILE + SIZE - 1
@@ -55,11 +55,11 @@ column = hl.Var("column")
 task = hl.Var("task")
 
 
-def serves(features: Tensor) -> bool:
+def supports(features: Tensor) -> bool:
     """Return whether the pipeline supports such features: on the CPU, at least LANES channels, of a
     type that it multiplies in."""
-    fit = halide_tools.serves(features) or (
-        halide_tools.serves_features(features) and multiplies_bf16()
+    fit = halide_tools.supports(features) or (
+        halide_tools.supports_features(features) and multiplies_bf16()
     )
     return fit and features.shape[1] >= LANES
 
@@ -68,21 +68,21 @@ def serves(features: Tensor) -> bool:
 def multiplies_bf16() -> bool:
     """Return whether Halide supports the processor's products of bfloat16, which come in pairs."""
     target = hl.get_jit_target_from_environment()
-    kinds = hl.TargetFeature
+    features = hl.TargetFeature
     return any(
-        target.has_feature(kind) for kind in (kinds.AVX512_Zen4, kinds.AVX512_SapphireRapids)
+        target.has_feature(each) for each in (features.AVX512_Zen4, features.AVX512_SapphireRapids)
     )
 
 
 def prepare_kernels(weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
-    """The kernels (outputs, inputs, 3, 3) and what is added, as `convolve` takes them: a multiple
-    of LANES outputs.
+    """Transform kernels (outputs, inputs, 3, 3) and pad kernels and bias to a multiple of LANES
+    outputs, as `convolve` takes them.
 
     Returns:
-        Values (P*P, inputs / together, outputs, together) of the weights' type, where together
-        inputs are multiplied and added in one step: two of bfloat16, the last one with zero, or one
-        of float32. And
-            float32 (outputs,).
+        values: (P*P, inputs / together, outputs, together), in the type of the weights. `together`
+            inputs are multiplied and added in one step: one in float32, two in bfloat16 (padded
+            with zeros).
+        bias: (outputs,), float32.
     """
     together = 2 if weight.dtype == torch.bfloat16 else 1
     missing = -len(weight) % LANES
@@ -111,16 +111,21 @@ def convolve(features: Tensor, values: Tensor, bias: Tensor, outputs: int, slope
     strips = -(-tiles // STRIP)
     at_once = BF16_AT_ONCE if bf16 else AT_ONCE
     strip = -(-tiles // strips // at_once) * at_once
-    _pipeline(bf16, worker())(
-        inner(features), writable(values), writable(bias), slope, strip, writable(result)
+    _pipeline(bf16, worker_index())(
+        channels_innermost(features),
+        writable(values),
+        writable(bias),
+        slope,
+        strip,
+        writable(result),
     )
     return result.permute(0, 3, 1, 2)
 
 
-@once
-def _pipeline(bf16: bool, of: int) -> Pipeline:
-    """Return the pipeline of a worker. Each has its own: it takes half of the time, and others
-    would wait."""
+@cached_pipeline
+def _pipeline(bf16: bool, worker: int) -> Pipeline:
+    """Build the pipeline for a worker, by its index. Each worker has its own: a pipeline that is
+    compiled in memory runs one call at a time."""
     features = hl.ImageParam(storage(bf16), 4, "features")
     values = hl.ImageParam(storage(bf16), 4, "values")
     bias = hl.ImageParam(hl.Float(32), 1, "bias")
@@ -266,31 +271,27 @@ def _to_float(value: Any, bf16: bool) -> Any:
 def _values(matrix: list[list[float]], given: Sequence[Any]) -> list[Any]:
     """Multiply the input transform with a column; opposite points share their sums."""
     results = {place: _sum(matrix[place], given) for place in (0, SPAN - 1)}
-    for one, other in PAIRS:
-        alike = [
-            weight if same == weight else 0.0
-            for weight, same in zip(matrix[one], matrix[other], strict=True)
+    for first, second in PAIRS:
+        equal = [
+            weight if weight == other else 0.0
+            for weight, other in zip(matrix[first], matrix[second], strict=True)
         ]
-        opposite = [weight - same for weight, same in zip(matrix[one], alike, strict=True)]
-        results |= {
-            one: _sum(alike, given) + _sum(opposite, given),
-            other: _sum(alike, given) - _sum(opposite, given),
-        }
+        opposite = [weight - other for weight, other in zip(matrix[first], equal, strict=True)]
+        results[first] = _sum(equal, given) + _sum(opposite, given)
+        results[second] = _sum(equal, given) - _sum(opposite, given)
     return [results[place] for place in range(SPAN)]
 
 
 def _outputs(matrix: list[list[float]], given: Sequence[Any]) -> list[Any]:
     """Multiply the output transform with a column; opposite points differ in the sign of odd
     powers."""
-    sums = [given[one] + given[other] for one, other in PAIRS]
-    differences = [given[one] - given[other] for one, other in PAIRS]
-    firsts = [one for one, _ in PAIRS]
+    sums = [given[first] + given[second] for first, second in PAIRS]
+    differences = [given[first] - given[second] for first, second in PAIRS]
     results = []
     for power, weights in enumerate(matrix):
-        known = [given[0], *(differences if power % 2 else sums), given[-1]]
-        results.append(
-            _sum([weights[0], *(weights[first] for first in firsts), weights[-1]], known)
-        )
+        pair_weights = [weights[first] for first, _ in PAIRS]
+        terms = [given[0], *(differences if power % 2 else sums), given[-1]]
+        results.append(_sum([weights[0], *pair_weights, weights[-1]], terms))
     return results
 
 

@@ -1,9 +1,9 @@
 """Transforms of Winograd convolution (Lavin, Gray: Fast Algorithms for Convolutional Neural
 Networks, CVPR 2016).
 
-A row of outputs is a product of polynomials, and a polynomial is known by its values at some
-points: of a 4x4 kernel, a tile of 4x4 outputs is found from 7x7 products of values instead of 256
-of numbers, of a 3x3 kernel from 6x6 instead of 144.
+A row of outputs is a product of polynomials, and a polynomial is determined by its values at some
+points. So a tile of 4x4 outputs of a 4x4 kernel needs 7x7 products of such values instead of 256
+products of numbers, and one of a 3x3 kernel 6x6 instead of 144.
 """
 
 import torch
@@ -27,9 +27,8 @@ def transforms(size: int) -> tuple[Tensor, Tensor, Tensor]:
     if not 1 <= size <= len(POINTS) + 2 - TILE:
         raise ValueError(f"size is {size}: from 1 to {len(POINTS) + 2 - TILE} taps are possible")
     features = torch.linalg.inv(_values_of(count, count)).T
-    scale = features.abs().sum(
-        1, keepdim=True
-    )  # the products do not depend on the scale; this one makes them equally large
+    # The products do not depend on the scale; this one makes the values equally large.
+    scale = features.abs().sum(1, keepdim=True)
     return _values_of(size, count) * scale, features / scale, _values_of(TILE, count).T
 
 

@@ -162,13 +162,13 @@ def create_network(config: LegConfig) -> FlowSep | SepConv:
         raise ConfigError(f"model is {config.model!r}: choose from {', '.join(MODELS)}")
     if config.model == "sepconv" and any(shape.scale > 1 for shape in config.shapes):
         raise ConfigError("`shapes` has a scale above 1, which only flowsep supports: drop it")
-    form = build_config(config.model, config.network)
+    network_config = build_config(config.model, config.network)
     if not config.init_from:
-        return MODELS[config.model](form)
+        return MODELS[config.model](network_config)
     model = load_model(config.init_from)
-    if isinstance(model, FlowSep) and config.model == "flowsep" and model.config != form:
-        model = widen(model, form)
-    if not isinstance(model, MODELS[config.model]) or model.config != form:
+    if isinstance(model, FlowSep) and config.model == "flowsep" and model.config != network_config:
+        model = widen(model, network_config)
+    if not isinstance(model, MODELS[config.model]) or model.config != network_config:
         raise ConfigError(f"init_from: {config.init_from} are weights of another network")
     return model.float().train().requires_grad_(True)
 

@@ -9,7 +9,7 @@ import av
 
 from midframe.errors import VideoError
 from midframe.media.reading.icc_profile import lost_profile
-from midframe.media.reading.image_sequence import picture_files
+from midframe.media.reading.image_sequence import image_files
 from midframe.media.reading.opacity import lost_alpha
 from midframe.media.writing.animation import FASTEST_GIF, plays_of, write_animation
 from midframe.media.writing.encoders import Encoding, lossless_encoding
@@ -18,9 +18,9 @@ from midframe.options import EncodingOptions
 from midframe.outputs import check_output_file
 from midframe.video.plan import Extent
 from midframe.video.rendered_frame import RenderedFrame
-from midframe.video.sinks.checks import check_written_by_midframe, is_marked, result_mark
-from midframe.video.sinks.protocol import Job, abort_on_error
-from midframe.video.sinks.rendered import decode_segments, report_dropped
+from midframe.video.sinks.checks import check_written_by_midframe, is_complete_result, result_mark
+from midframe.video.sinks.image_results import decode_segments, report_dropped
+from midframe.video.sinks.protocol import Conversion, abort_on_error
 from midframe.video.sinks.segment_encoder import SegmentEncoder
 from midframe.video.sinks.verification import verify
 from midframe.video.timeline import ConstantRate
@@ -36,8 +36,8 @@ class AnimationTarget:
 
     stores_display_matrix = False
     stores_aspect_ratio = False
-    constant = False
-    from_zero = False
+    constant_rate_only = False
+    starts_at_zero = False
 
     def __init__(self, path: Path, options: EncodingOptions) -> None:
         self.path = path
@@ -47,36 +47,42 @@ class AnimationTarget:
     def check(self, source: Path, *, overwrite: bool, resume: bool = False) -> None:
         """See `Target`."""
         check_output_file(
-            self.path, inputs=picture_files(source) or [source], overwrite=overwrite or resume
+            self.path, inputs=image_files(source) or [source], overwrite=overwrite or resume
         )
         if not resume:
             check_written_by_midframe(self.path)
 
     def is_complete(self, settings: Mapping[str, Any], *, overwrite: bool) -> bool:
         """See `Target`: an animation states the fingerprint of its options in a comment."""
-        return is_marked(self.path, result_mark(settings, self.options), overwrite=overwrite)
+        return is_complete_result(
+            self.path, result_mark(settings, self.options), overwrite=overwrite
+        )
 
-    def choose_encoding(self, job: Job) -> Encoding:
+    def choose_encoding(self, conversion: Conversion) -> Encoding:
         """Return the encoding of the segments.
 
         Raises:
             VideoError: viewers do not play the frame rate.
         """
-        rate = job.timeline.rate
-        constant = isinstance(job.timeline, ConstantRate)
+        rate = conversion.timeline.rate
+        constant = isinstance(conversion.timeline, ConstantRate)
         if is_gif(self.path) and rate > FASTEST_GIF and constant:
             raise VideoError(
                 f"viewers play GIFs of {float(rate):g} frames per second too slowly: give --fps 50 "
                 "or less"
             )
-        return lossless_encoding(job.picture, job.colour, **job.encoding_arguments)
+        return lossless_encoding(
+            conversion.picture, conversion.colour, **conversion.encoding_arguments
+        )
 
-    def begin(self, job: Job, *, resume: bool, overwrite: bool) -> "AnimationSink":
+    def begin(self, conversion: Conversion, *, resume: bool, overwrite: bool) -> "AnimationSink":
         """See `Target`."""
-        encoding = self.choose_encoding(job)
-        encoder = SegmentEncoder(self.path, job, encoding, resume=resume, overwrite=overwrite)
+        encoding = self.choose_encoding(conversion)
+        encoder = SegmentEncoder(
+            self.path, conversion, encoding, resume=resume, overwrite=overwrite
+        )
         with abort_on_error(encoder.abort):
-            return AnimationSink(self, job, encoder)
+            return AnimationSink(self, conversion, encoder)
 
 
 class AnimationSink:
@@ -87,14 +93,16 @@ class AnimationSink:
 
     stores_spherical_metadata = False
 
-    def __init__(self, target: AnimationTarget, job: Job, encoder: SegmentEncoder) -> None:
+    def __init__(
+        self, target: AnimationTarget, conversion: Conversion, encoder: SegmentEncoder
+    ) -> None:
         self.path = target.path
-        self.mark = result_mark(job.settings, target.options)
-        self.job = job
+        self.mark = result_mark(conversion.settings, target.options)
+        self.conversion = conversion
         self.encoder = encoder
         self.encoding = encoder.encoding
         self.finished = encoder.finished
-        report_dropped(job, self.path.name, _lost(self.path, job))
+        report_dropped(conversion, self.path.name, _lost(self.path, conversion))
 
     def write(self, frames: Iterable[RenderedFrame]) -> None:
         """See `Sink`."""
@@ -115,7 +123,7 @@ class AnimationSink:
                 lambda: decode_segments(self.encoder, end),
                 time_base,
                 self.encoding.rate,
-                plays_of(self.job.source.path),
+                plays_of(self.conversion.source.path),
                 gif=is_gif(self.path),
                 last=(end - last) * time_base,
             )
@@ -126,19 +134,23 @@ class AnimationSink:
                 f"{self.path} cannot be written ({error}): choose another place for OUT"
             ) from error
         self.encoder.remove()
-        verify(self.path, self.job, self.encoding, extent)
+        verify(self.path, self.conversion, self.encoding, extent)
 
     def abort(self) -> Path | None:
         """See `Sink`."""
         return self.encoder.abort()
 
 
-def _lost(path: Path, job: Job) -> Iterator[str]:
+def _lost(path: Path, conversion: Conversion) -> Iterator[str]:
     """Yield the properties of the images that the result does not support."""
-    yield from lost_profile(job.source.contents)
+    yield from lost_profile(conversion.source.contents)
     if not is_gif(path):
         return
-    if job.colour.high_bit_depth:
+    if conversion.colour.high_bit_depth:
         yield "bits beyond 8 of each sample (GIF)"
-    if job.colour.alpha and job.source.contents.format != "gif" and lost_alpha(job.source):
+    if (
+        conversion.colour.alpha
+        and conversion.source.contents.format != "gif"
+        and lost_alpha(conversion.source)
+    ):
         yield "partial transparency (GIF pixels are opaque or transparent)"

@@ -67,7 +67,7 @@ def result_mark(settings: Mapping[str, Any], options: EncodingOptions) -> str:
     return mark_of({**settings, "mute": options.mute})
 
 
-def is_marked(path: Path, mark: str, *, overwrite: bool) -> bool:
+def is_complete_result(path: Path, mark: str, *, overwrite: bool) -> bool:
     """Return whether a file is a complete result with a mark, so that there is nothing to resume.
 
     Args:

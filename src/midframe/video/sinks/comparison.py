@@ -20,7 +20,7 @@ from midframe.video.plan import Extent
 from midframe.video.rendered_frame import RenderedFrame
 from midframe.video.segments import lock_target
 from midframe.video.sinks.checks import check_target
-from midframe.video.sinks.protocol import Job
+from midframe.video.sinks.protocol import Conversion
 from midframe.video.sinks.segment_encoder import encoder_watchdog
 
 GAP = 8
@@ -40,9 +40,9 @@ class ComparisonTarget:
 
     stores_display_matrix = False
     stores_aspect_ratio = True
-    constant = False
+    constant_rate_only = False
     min_step = Fraction(0)
-    from_zero = True
+    starts_at_zero = True
 
     def __init__(self, path: Path, options: EncodingOptions, labels: CompareOptions) -> None:
         self.path = path
@@ -59,11 +59,11 @@ class ComparisonTarget:
         """See `Target`: a comparison is short, and is not resumed."""
         return False
 
-    def begin(self, job: Job, *, resume: bool, overwrite: bool) -> "ComparisonSink":
+    def begin(self, conversion: Conversion, *, resume: bool, overwrite: bool) -> "ComparisonSink":
         """See `Target`."""
         lock = lock_target(self.path)
         try:
-            return ComparisonSink(self, job, lock)
+            return ComparisonSink(self, conversion, lock)
         except BaseException:
             lock.release()
             raise
@@ -74,34 +74,34 @@ class ComparisonSink:
 
     Args:
         target: of the result.
-        job: the work.
+        conversion: the source, and the decisions about the result.
         lock: on the folder of the unfinished file; released when the work ends.
     """
 
     finished = 0
     stores_spherical_metadata = False
 
-    def __init__(self, target: ComparisonTarget, job: Job, lock: FolderLock) -> None:
+    def __init__(self, target: ComparisonTarget, conversion: Conversion, lock: FolderLock) -> None:
         self.lock = lock
         # both images are on an opaque canvas
-        self.colour = replace(job.colour, alpha=False)
-        self.canvas = Canvas(to_rgb(job.picture, self.colour), target.labels)
+        self.colour = replace(conversion.colour, alpha=False)
+        self.canvas = Canvas(to_rgb(conversion.picture, self.colour), target.labels)
         sample = from_rgb(self.canvas.blank, self.colour, "yuv420p")
         self.encoding = choose_encoding(
             sample,
             self.colour,
             options=target.options,
             suffix=target.path.suffix,
-            **job.encoding_arguments,
+            **conversion.encoding_arguments,
         )
         self.watchdog = encoder_watchdog(self.encoding)
         self.writer: VideoWriter | None = VideoWriter(
             target.path,
-            job.source,
+            conversion.source,
             sample,
             self.colour,
             self.encoding,
-            others=False,
+            with_other_streams=False,
             unfinished=lock.folder / target.path.name,
         )
         """None when the work has ended."""
@@ -149,8 +149,8 @@ class Canvas:
     def __init__(self, frame: Array, labels: CompareOptions) -> None:
         height, width, _ = frame.shape
         self.top = max(16, height // LABEL_DIVISOR)
-        high, wide = self.top + height, 2 * width + GAP
-        strip = Image.new("RGB", (wide, self.top))
+        canvas_height, canvas_width = self.top + height, 2 * width + GAP
+        strip = Image.new("RGB", (canvas_width, self.top))
         pen, font = ImageDraw.Draw(strip), ImageFont.load_default(size=self.top * 0.6)
         speed = f", {labels.slower} times slower" if labels.slower > 1 else ""
         for label, centre in (
@@ -158,7 +158,8 @@ class Canvas:
             (f"{labels.factor} times the frames{speed}", width + GAP + width // 2),
         ):
             pen.text((centre, self.top // 2), label, fill="white", font=font, anchor="mm")
-        self.blank = np.zeros((high + high % 2, wide, 3), frame.dtype)
+        even_height = canvas_height + canvas_height % 2
+        self.blank = np.zeros((even_height, canvas_width, 3), frame.dtype)
         self.blank[: self.top] = np.asarray(strip).astype(frame.dtype) * (
             np.iinfo(frame.dtype).max // 255
         )

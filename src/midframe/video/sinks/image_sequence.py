@@ -13,12 +13,12 @@ from midframe.media.pictures.images import Array, can_write, lost_properties
 from midframe.media.pictures.picture import HDR_TRANSFERS
 from midframe.media.reading.image_sequence import (
     DEFAULT_NAME,
+    image_files,
     is_pattern,
     number_of,
     numbered_files,
     numbered_name,
-    picture_files,
-    write_pictures,
+    write_images,
 )
 from midframe.media.reading.opacity import lost_alpha
 from midframe.media.writing.encoders import lossless_encoding
@@ -26,9 +26,9 @@ from midframe.options import EncodingOptions
 from midframe.outputs import check_output_folder, same_place
 from midframe.video.plan import Extent
 from midframe.video.rendered_frame import RenderedFrame
-from midframe.video.report import check_pictures
-from midframe.video.sinks.protocol import Job, abort_on_error
-from midframe.video.sinks.rendered import decode_segments, report_dropped
+from midframe.video.report import check_images
+from midframe.video.sinks.image_results import decode_segments, report_dropped
+from midframe.video.sinks.protocol import Conversion, abort_on_error
 from midframe.video.sinks.segment_encoder import SegmentEncoder
 
 
@@ -37,9 +37,9 @@ class ImageSequenceTarget:
 
     stores_display_matrix = False
     stores_aspect_ratio = False
-    constant = True
+    constant_rate_only = True
     min_step = Fraction(0)
-    from_zero = False
+    starts_at_zero = False
 
     def __init__(self, path: Path, options: EncodingOptions) -> None:
         self.path = path
@@ -60,7 +60,7 @@ class ImageSequenceTarget:
                 f"{self.folder.parent} is not a folder: create it first, or name another output"
             )
         check_output_folder(self.folder, inputs=() if is_pattern(self.path) else [source])
-        for each in picture_files(source) or [source]:
+        for each in image_files(source) or [source]:
             if number_of(self.pattern, each.name) is not None and same_place(
                 each.parent, self.folder
             ):
@@ -72,28 +72,35 @@ class ImageSequenceTarget:
             raise VideoError(
                 f"{before[min(before)]} exists: name another output, or give --overwrite"
             )
-        others = (
-            set(visible_files(self.folder, self.folder.iterdir()))
-            if self.folder.is_dir()
-            else set()
-        )
-        if not is_pattern(self.path) and (others := others - set(before.values())):
+        self._check_no_other_files(before)
+
+    def _check_no_other_files(self, images: Mapping[int, Path]) -> None:
+        """Check that a folder given without a pattern holds nothing but images of a result."""
+        if is_pattern(self.path) or not self.folder.is_dir():
+            return
+        files = visible_files(self.folder, self.folder.iterdir())
+        if other_files := set(files) - set(images.values()):
             raise VideoError(
-                f"{self.folder} holds other files ({min(others).name}): name a new folder, or a "
-                "pattern such as "
-                f"{self.folder}/frame-%06d.png"
+                f"{self.folder} holds other files ({min(other_files).name}): name a new folder, or "
+                f"a pattern such as {self.folder}/frame-%06d.png"
             )
 
     def is_complete(self, settings: Mapping[str, Any], *, overwrite: bool) -> bool:
         """See `Target`: images have no mark that identifies a complete result."""
         return False
 
-    def begin(self, job: Job, *, resume: bool, overwrite: bool) -> "ImageSequenceSink":
+    def begin(
+        self, conversion: Conversion, *, resume: bool, overwrite: bool
+    ) -> "ImageSequenceSink":
         """See `Target`."""
-        encoding = lossless_encoding(job.picture, job.colour, **job.encoding_arguments)
-        encoder = SegmentEncoder(self.folder, job, encoding, resume=resume, overwrite=overwrite)
+        encoding = lossless_encoding(
+            conversion.picture, conversion.colour, **conversion.encoding_arguments
+        )
+        encoder = SegmentEncoder(
+            self.folder, conversion, encoding, resume=resume, overwrite=overwrite
+        )
         with abort_on_error(encoder.abort):
-            return ImageSequenceSink(self.folder, self.pattern, job, encoder)
+            return ImageSequenceSink(self.folder, self.pattern, conversion, encoder)
 
 
 class ImageSequenceSink:
@@ -101,14 +108,16 @@ class ImageSequenceSink:
 
     stores_spherical_metadata = False
 
-    def __init__(self, folder: Path, pattern: str, job: Job, encoder: SegmentEncoder) -> None:
+    def __init__(
+        self, folder: Path, pattern: str, conversion: Conversion, encoder: SegmentEncoder
+    ) -> None:
         self.folder = folder
         self.pattern = pattern
-        self.job = job
+        self.conversion = conversion
         self.encoder = encoder
         self.encoding = encoder.encoding
         self.finished = encoder.finished
-        report_dropped(job, folder.name, _lost(Path(pattern).suffix, job))
+        report_dropped(conversion, folder.name, _lost(Path(pattern).suffix, conversion))
 
     def write(self, frames: Iterable[RenderedFrame]) -> None:
         """See `Sink`."""
@@ -128,8 +137,8 @@ class ImageSequenceSink:
                 to_rgb(frame, self.encoding.colour)
                 for frame in decode_segments(self.encoder, extent.end_pts)
             )
-            profile = self.job.source.contents.icc_profile
-            count = write_pictures(unfinished, self.pattern, images, profile)
+            profile = self.conversion.source.contents.icc_profile
+            count = write_images(unfinished, self.pattern, images, profile)
             self.folder.mkdir(exist_ok=True)
             names = [numbered_name(self.pattern, number) for number in range(1, count + 1)]
             for name in names:
@@ -143,25 +152,25 @@ class ImageSequenceSink:
             ) from error
         self.encoder.remove()
         paths = [self.folder / name for name in names]
-        check_pictures(paths, self.job.report, self.job.timeline.rate)
+        check_images(paths, self.conversion.report, self.conversion.timeline.rate)
 
     def abort(self) -> Path | None:
         """See `Sink`."""
         return self.encoder.abort()
 
 
-def _lost(suffix: str, job: Job) -> list[str]:
+def _lost(suffix: str, conversion: Conversion) -> list[str]:
     """List the properties of the images that the format of a suffix does not support."""
     lost = lost_properties(
         suffix,
-        high_bit_depth=job.colour.high_bit_depth,
+        high_bit_depth=conversion.colour.high_bit_depth,
         alpha=False,
-        icc_profile=job.source.contents.icc_profile,
+        icc_profile=conversion.source.contents.icc_profile,
     )
-    if job.colour.alpha and lost_properties(
+    if conversion.colour.alpha and lost_properties(
         suffix, high_bit_depth=False, alpha=True, icc_profile=None
     ):
-        lost += filter(None, [lost_alpha(job.source)])
-    if job.picture.color_trc in HDR_TRANSFERS:
+        lost += filter(None, [lost_alpha(conversion.source)])
+    if conversion.picture.color_trc in HDR_TRANSFERS:
         lost.append("HDR transfer function (the images do not store it)")
     return lost

@@ -12,7 +12,7 @@ from midframe.media.writing.pipes import PipeWriter, pipe_encoding
 from midframe.options import EncodingOptions
 from midframe.video.plan import Extent
 from midframe.video.rendered_frame import RenderedFrame
-from midframe.video.sinks.protocol import Job
+from midframe.video.sinks.protocol import Conversion
 from midframe.video.timeline import VariableRate
 
 
@@ -27,9 +27,9 @@ class PipeTarget:
 
     stores_display_matrix = False
     stores_aspect_ratio = True
-    constant = True
+    constant_rate_only = True
     min_step = Fraction(0)
-    from_zero = False
+    starts_at_zero = False
 
     def __init__(self, path: Path, options: EncodingOptions, descriptor: int = 1) -> None:
         self.path = path
@@ -43,13 +43,13 @@ class PipeTarget:
         """See `Target`."""
         return False
 
-    def begin(self, job: Job, *, resume: bool, overwrite: bool) -> "PipeSink":
+    def begin(self, conversion: Conversion, *, resume: bool, overwrite: bool) -> "PipeSink":
         """See `Target`."""
-        if isinstance(job.timeline, VariableRate):
+        if isinstance(conversion.timeline, VariableRate):
             raise VideoError("y4m needs a constant frame rate: drop --vfr")
         if resume:
             raise VideoError("output to a pipe cannot be resumed: drop --resume")
-        return PipeSink(job, self.descriptor)
+        return PipeSink(conversion, self.descriptor)
 
 
 class PipeSink:
@@ -58,13 +58,17 @@ class PipeSink:
     finished = 0
     stores_spherical_metadata = False
 
-    def __init__(self, job: Job, descriptor: int) -> None:
-        self.encoding = pipe_encoding(job.picture, job.colour, **job.encoding_arguments)
-        self.colour = job.colour
+    def __init__(self, conversion: Conversion, descriptor: int) -> None:
+        self.encoding = pipe_encoding(
+            conversion.picture, conversion.colour, **conversion.encoding_arguments
+        )
+        self.colour = conversion.colour
         self.descriptor = descriptor
-        self.report = job.report
-        others = job.source.others
-        job.report.dropped = tuple(f"{each.type} stream {each.index} (y4m)" for each in others)
+        self.report = conversion.report
+        others = conversion.source.other_streams
+        conversion.report.dropped = tuple(
+            f"{each.type} stream {each.index} (y4m)" for each in others
+        )
 
     def write(self, frames: Iterable[RenderedFrame]) -> None:
         """See `Sink`."""

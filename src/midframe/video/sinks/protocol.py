@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Job:
+class Conversion:
     """A source, and the decisions about its result before frames are read."""
 
     source: FrameSource
@@ -101,7 +101,7 @@ class Target(Protocol):
         """The result can store a sample aspect ratio, so frames are not scaled."""
 
     @property
-    def constant(self) -> bool:
+    def constant_rate_only(self) -> bool:
         """The result supports only a constant frame rate."""
 
     @property
@@ -109,7 +109,7 @@ class Target(Protocol):
         """Minimum seconds between two frames that players support."""
 
     @property
-    def from_zero(self) -> bool:
+    def starts_at_zero(self) -> bool:
         """The first frame of the result has pts 0, because it has no other streams to stay in sync
         with."""
 
@@ -124,7 +124,7 @@ class Target(Protocol):
             VideoError: another file exists under that path and may not be replaced.
         """
 
-    def begin(self, job: Job, *, resume: bool, overwrite: bool) -> Sink:
+    def begin(self, conversion: Conversion, *, resume: bool, overwrite: bool) -> Sink:
         """Open the sink of a result.
 
         Raises:
@@ -151,14 +151,14 @@ def abort_on_error(abort: Callable[[], Path | None]) -> Iterator[None]:
         raise
 
 
-def lost_side_data(job: Job, sink: Sink, extent: Extent) -> list[str]:
+def lost_side_data(conversion: Conversion, sink: Sink, extent: Extent) -> list[str]:
     """List the side data of the source's frames that the result does not have."""
     encoder = sink.encoding.encoder
-    lost = lost_metadata(job.picture, job.source.contents.description)
-    spherical = spherical_metadata_of(job.picture)
+    lost = lost_metadata(conversion.picture, conversion.source.contents.description)
+    spherical = spherical_metadata_of(conversion.picture)
     if spherical and not sink.stores_spherical_metadata:
         lost += [f"{name} (the result does not store it)" for name in spherical.names]
-    if job.report.captions and encoder not in CAPTION_ENCODERS:
+    if conversion.report.captions and encoder not in CAPTION_ENCODERS:
         lost.append(f"closed captions ({encoder} cannot write them: h264 and hevc can)")
     elif extent.captions_left:
         lost.append(f"{extent.captions_left} sets of closed captions, after the last frame")

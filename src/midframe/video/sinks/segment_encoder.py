@@ -14,7 +14,7 @@ from midframe.media.writing.encoders import Encoding
 from midframe.video.disk_space import check_space
 from midframe.video.rendered_frame import RenderedFrame
 from midframe.video.segments import Segments
-from midframe.video.sinks.protocol import Job, abort_on_error
+from midframe.video.sinks.protocol import Conversion, abort_on_error
 from midframe.video.watchdog import Watchdog, stall_seconds
 
 StoreSegment = Callable[[int, bytes | None, Iterable[av.Packet]], None]
@@ -68,7 +68,7 @@ class SegmentEncoder:
 
     Args:
         place: path of the result; the folder of the segments is beside it.
-        job: the work.
+        conversion: the source, and the decisions about the result.
         encoding: of the frames.
         resume, overwrite: as in `Segments`.
 
@@ -77,14 +77,20 @@ class SegmentEncoder:
     """
 
     def __init__(
-        self, place: Path, job: Job, encoding: Encoding, *, resume: bool, overwrite: bool
+        self,
+        place: Path,
+        conversion: Conversion,
+        encoding: Encoding,
+        *,
+        resume: bool,
+        overwrite: bool,
     ) -> None:
         self.encoding = encoding
-        self.segments = Segments(place, job.settings, resume=resume, overwrite=overwrite)
-        self._encoder = FrameEncoder(encoding, job.colour, self.segments.add)
+        self.segments = Segments(place, conversion.settings, resume=resume, overwrite=overwrite)
+        self._encoder = FrameEncoder(encoding, conversion.colour, self.segments.add)
         self._removed = False
-        frames = job.source.expected_frames
-        ratio = float(job.timeline.rate * job.timeline.slow / job.source.rate)
+        frames = conversion.source.expected_frames
+        ratio = float(conversion.timeline.rate * conversion.timeline.slow / conversion.source.rate)
         with abort_on_error(self.abort):
             check_space(place.parent, encoding, frames and frames * ratio)
 

@@ -3,45 +3,50 @@
 from fractions import Fraction
 from pathlib import Path
 
-from midframe.media.reading.source import WHOLE, FrameSource
+from midframe.media.reading.source import WHOLE_SOURCE, FrameSource
 from midframe.media.streams.output_streams import OutputStream
 from midframe.media.streams.sound import ConvertedSound
 from midframe.media.writing.encoders import Encoding
 from midframe.media.writing.writer import VideoWriter
 from midframe.video.plan import Extent
-from midframe.video.playback import Expected, StreamSpan, verify_playback
-from midframe.video.sinks.protocol import Job
+from midframe.video.playback import StreamSpan
+from midframe.video.playback_check import Expected, verify_playback
+from midframe.video.sinks.protocol import Conversion
 
 
 def verify(
-    path: Path, job: Job, encoding: Encoding, extent: Extent, writer: VideoWriter | None = None
+    path: Path,
+    conversion: Conversion,
+    encoding: Encoding,
+    extent: Extent,
+    writer: VideoWriter | None = None,
 ) -> None:
     """Decode a result and compare it with its source; add the differences to the report.
 
     Args:
         path: of the result.
-        job: the work.
+        conversion: the source, and the decisions about the result.
         encoding: of its frames.
         extent: of the result.
         writer: of the file, if it has other streams.
     """
-    source = job.source
-    is_excerpt = source.time_range != WHOLE
-    outputs = writer.others.outputs if writer else {}
+    source = conversion.source
+    is_excerpt = source.time_range != WHOLE_SOURCE
+    outputs = writer.stream_writer.outputs if writer else {}
     sounds = {index: output for index, output in outputs.items() if output.stream.type == "audio"}
     expected = Expected(
         thumbnails=source.thumbnails,
         end=extent.source_end,
         sounds=[sound_span(source, index, output, extent) for index, output in sounds.items()],
-        streams=writer.others.counts if writer else {},
-        slow=job.timeline.slow,
-        step=1 / job.timeline.rate,
-        stretched=job.timeline.slow != 1 or is_excerpt or bool(writer and writer.converted),
+        streams=writer.stream_writer.counts if writer else {},
+        slow=conversion.timeline.slow,
+        step=1 / conversion.timeline.rate,
+        stretched=conversion.timeline.slow != 1 or is_excerpt or bool(writer and writer.converted),
         shift=extent.begin if is_excerpt else Fraction(0),
         aspect=encoding.sample_aspect_ratio,
         metadata=writer.source_metadata if writer else {},
     )
-    verify_playback(path, job.report, expected)
+    verify_playback(path, conversion.report, expected)
 
 
 def sound_span(
@@ -50,7 +55,7 @@ def sound_span(
     """Return start and end of an audio stream within the time range, in seconds of the
     source; None if they are unknown or outside."""
     span = source.contents.spans.get(index)
-    is_excerpt = source.time_range != WHOLE
+    is_excerpt = source.time_range != WHOLE_SOURCE
     if span is None:
         return None
     begin, end = span.begin, span.end

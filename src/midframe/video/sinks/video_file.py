@@ -10,10 +10,11 @@ import av
 
 from midframe.errors import VideoError
 from midframe.media.colour.spherical import spherical_metadata_of
-from midframe.media.containers import IN_MILLISECONDS, PLAIN_FORMATS, container_format
+from midframe.media.containers import MILLISECOND_FORMATS, MINIMAL_FORMATS, container_format
 from midframe.media.reading.icc_profile import lost_profile
-from midframe.media.reading.source import WHOLE, FrameSource
-from midframe.media.streams.stream_writer import Span, StreamsFailed
+from midframe.media.reading.source import WHOLE_SOURCE, FrameSource
+from midframe.media.reading.survey import Span
+from midframe.media.streams.stream_writer import StreamsFailed
 from midframe.media.streams.streams import StreamPlan, plan_time_code
 from midframe.media.streams.trials import plan_streams
 from midframe.media.writing.encoders import Encoding, choose_encoding
@@ -22,8 +23,8 @@ from midframe.media.writing.writer import VideoWriter
 from midframe.options import EncodingOptions
 from midframe.video.plan import Extent
 from midframe.video.rendered_frame import RenderedFrame
-from midframe.video.sinks.checks import check_target, is_marked, result_mark
-from midframe.video.sinks.protocol import Job, abort_on_error
+from midframe.video.sinks.checks import check_target, is_complete_result, result_mark
+from midframe.video.sinks.protocol import Conversion, abort_on_error
 from midframe.video.sinks.segment_encoder import SegmentEncoder
 from midframe.video.sinks.verification import verify
 from midframe.video.timeline import ConstantRate, VariableRate
@@ -34,13 +35,13 @@ class VideoFileTarget:
 
     stores_aspect_ratio = True
     min_step = Fraction(0)
-    from_zero = False
+    starts_at_zero = False
 
     def __init__(self, path: Path, options: EncodingOptions) -> None:
         self.path = path
         self.options = options
-        self.stores_display_matrix = container_format(path.suffix) not in PLAIN_FORMATS
-        self.constant = container_format(path.suffix) == "avi"
+        self.stores_display_matrix = container_format(path.suffix) not in MINIMAL_FORMATS
+        self.constant_rate_only = container_format(path.suffix) == "avi"
 
     def check(self, source: Path, *, overwrite: bool, resume: bool = False) -> None:
         """See `Target`."""
@@ -48,39 +49,46 @@ class VideoFileTarget:
 
     def is_complete(self, settings: Mapping[str, Any], *, overwrite: bool) -> bool:
         """See `Target`: a file contains the fingerprint of its options."""
-        return is_marked(self.path, result_mark(settings, self.options), overwrite=overwrite)
+        return is_complete_result(
+            self.path, result_mark(settings, self.options), overwrite=overwrite
+        )
 
-    def choose_encoding(self, job: Job) -> Encoding:
+    def choose_encoding(self, conversion: Conversion) -> Encoding:
         """Return the encoding of the result's frames.
 
         Raises:
             VideoError: the container does not support the frame rate, or the encoder does not
                 accept the frames or the options.
         """
-        if self.constant and isinstance(job.timeline, VariableRate):
+        if self.constant_rate_only and isinstance(conversion.timeline, VariableRate):
             raise VideoError(
                 f"{self.path}: .avi files need a constant frame rate: drop --vfr, or use .mkv"
             )
-        if container_format(self.path.suffix) in IN_MILLISECONDS and job.timeline.rate > 1000:
+        if (
+            container_format(self.path.suffix) in MILLISECOND_FORMATS
+            and conversion.timeline.rate > 1000
+        ):
             raise VideoError(
                 f"{self.path.suffix} files hold up to 1000 frames per second, not "
-                f"{float(job.timeline.rate):.0f}: name an .mp4 file, or choose a lower --factor or "
-                "--fps"
+                f"{float(conversion.timeline.rate):.0f}: name an .mp4 file, or choose a lower "
+                "--factor or --fps"
             )
         return choose_encoding(
-            job.picture,
-            job.colour,
+            conversion.picture,
+            conversion.colour,
             suffix=self.path.suffix,
             options=self.options,
-            **job.encoding_arguments,
+            **conversion.encoding_arguments,
         )
 
-    def begin(self, job: Job, *, resume: bool, overwrite: bool) -> "VideoFileSink":
+    def begin(self, conversion: Conversion, *, resume: bool, overwrite: bool) -> "VideoFileSink":
         """See `Target`."""
-        encoding = self.choose_encoding(job)
-        encoder = SegmentEncoder(self.path, job, encoding, resume=resume, overwrite=overwrite)
+        encoding = self.choose_encoding(conversion)
+        encoder = SegmentEncoder(
+            self.path, conversion, encoding, resume=resume, overwrite=overwrite
+        )
         with abort_on_error(encoder.abort):
-            return VideoFileSink(self.path, self.options, job, encoder)
+            return VideoFileSink(self.path, self.options, conversion, encoder)
 
 
 class VideoFileSink:
@@ -91,22 +99,22 @@ class VideoFileSink:
     """
 
     def __init__(
-        self, path: Path, options: EncodingOptions, job: Job, encoder: SegmentEncoder
+        self, path: Path, options: EncodingOptions, conversion: Conversion, encoder: SegmentEncoder
     ) -> None:
         self.path = path
         self.options = options
-        self.job = job
+        self.conversion = conversion
         self.encoder = encoder
         self.encoding = encoder.encoding
         self.finished = encoder.finished
-        self.plan = _plan_streams(path, options, job, encoder.folder)
+        self.plan = _plan_streams(path, options, conversion, encoder.folder)
         """How the streams other than the video get into the result."""
-        self.template = _template_of(path, job, self.encoding)
+        self.template = _template_of(path, conversion, self.encoding)
         """Template of the video stream of spherical and stereoscopic videos."""
         self.stores_spherical_metadata = self.template is not None
         while True:
             try:
-                writer = self._writer(job.source, None)
+                writer = self._writer(conversion.source, None)
                 break
             except StreamsFailed as failure:
                 self._drop(failure)
@@ -131,8 +139,8 @@ class VideoFileSink:
                 self._drop(failure)
         self._report_streams(writer)
         self.encoder.remove()
-        verify(self.path, self.job, self.encoding, extent, writer)
-        self.job.report.damage += tuple(writer.damage)
+        verify(self.path, self.conversion, self.encoding, extent, writer)
+        self.conversion.report.damage += tuple(writer.damage)
 
     def abort(self) -> Path | None:
         """See `Sink`."""
@@ -143,23 +151,31 @@ class VideoFileSink:
             self.plan.drop(index, failure.reason)
 
     def _report_streams(self, writer: VideoWriter) -> None:
-        dropped = [*writer.dropped, *lost_profile(self.job.source.contents)]
-        self.job.report.converted = tuple(writer.converted)
-        self.job.report.dropped = tuple(dropped)
+        dropped = [*writer.dropped, *lost_profile(self.conversion.source.contents)]
+        self.conversion.report.converted = tuple(writer.converted)
+        self.conversion.report.dropped = tuple(dropped)
 
     def _join(self, extent: Extent) -> VideoWriter:
         """Write the finished segments and the source's other streams to the result."""
         segments = self.encoder.segments
         extradata = segments.extradata()
-        with self.job.source.reopen() as source:
-            span = None if self.job.source.time_range == WHOLE else Span(extent.begin, extent.end)
+        with self.conversion.source.reopen() as source:
+            span = (
+                None
+                if self.conversion.source.time_range == WHOLE_SOURCE
+                else Span(extent.begin, extent.end)
+            )
             with self._writer(source, span) as writer:
                 if writer.stream.codec_context.extradata not in (None, extradata):
                     raise VideoError(
                         f"{segments.folder} was started with another encoder: start again with "
                         "--overwrite"
                     )
-                kept = [stream for stream in source.others if stream.index in writer.others.outputs]
+                kept = [
+                    stream
+                    for stream in source.other_streams
+                    if stream.index in writer.stream_writer.outputs
+                ]
                 writer.join(segments.packets(extent.end_pts), source.packets(kept))
         return writer
 
@@ -167,41 +183,43 @@ class VideoFileSink:
         return VideoWriter(
             self.path,
             source,
-            self.job.picture,
-            self.job.colour,
+            self.conversion.picture,
+            self.conversion.colour,
             self.encoding,
-            slow=self.job.timeline.slow,
+            slow=self.conversion.timeline.slow,
             mute=self.options.mute,
             plan=self.plan,
             span=span,
-            matrix=self.job.source.geometry.display_matrix,
+            matrix=self.conversion.source.geometry.display_matrix,
             template=self.template,
             unfinished=self.encoder.folder / self.path.name,
-            mark=result_mark(self.job.settings, self.options),
+            mark=result_mark(self.conversion.settings, self.options),
         )
 
 
-def _plan_streams(path: Path, options: EncodingOptions, job: Job, scratch: Path) -> StreamPlan:
+def _plan_streams(
+    path: Path, options: EncodingOptions, conversion: Conversion, scratch: Path
+) -> StreamPlan:
     """Plan the streams other than the video, and the time code."""
     plan = plan_streams(
-        job.source.path,
-        job.source.others,
+        conversion.source.path,
+        conversion.source.other_streams,
         path,
-        job.timeline.slow,
+        conversion.timeline.slow,
         mute=options.mute,
         scratch=scratch,
-        changed_sounds=job.source.contents.changed_sounds,
+        changed_sounds=conversion.source.contents.changed_sounds,
     )
-    constant = isinstance(job.timeline, ConstantRate) and job.timeline.slow == 1
-    plan_time_code(plan, job.source, job.timeline.rate if constant else None)
+    constant = isinstance(conversion.timeline, ConstantRate) and conversion.timeline.slow == 1
+    plan_time_code(plan, conversion.source, conversion.timeline.rate if constant else None)
     return plan
 
 
-def _template_of(path: Path, job: Job, encoding: Encoding) -> Template | None:
-    spherical = spherical_metadata_of(job.picture)
+def _template_of(path: Path, conversion: Conversion, encoding: Encoding) -> Template | None:
+    spherical = spherical_metadata_of(conversion.picture)
     form = container_format(path.suffix)
     flat_only = form == "mov"  # FFmpeg writes no `sv3d` there
-    if not spherical or not spherical.can_be_stored or form in PLAIN_FORMATS:
+    if not spherical or not spherical.can_be_stored or form in MINIMAL_FORMATS:
         return None
     if flat_only and spherical.spherical_mapping:
         return None

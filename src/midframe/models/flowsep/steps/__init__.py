@@ -11,7 +11,7 @@ from torch import Tensor
 
 from midframe.models.flowsep.steps.plain import PlainSteps
 from midframe.models.flowsep.steps.protocol import Steps
-from midframe.ops.dispatch import avoids_compilation, load_optional
+from midframe.ops.dispatch import compilation_is_disabled, load_optional
 
 __all__ = ["PlainSteps", "Steps", "select_steps"]
 
@@ -22,7 +22,7 @@ def select_steps(tensor: Tensor) -> Steps:
     FlowSep calls it in each of its methods: device and gradients are not known in the constructor
     (`Module.to` may follow `for_inference`).
     """
-    if torch.compiler.is_exporting() or avoids_compilation():
+    if torch.compiler.is_exporting() or compilation_is_disabled():
         return PlainSteps()
     return _steps_for(tensor.device.type, torch.is_grad_enabled())
 

@@ -11,7 +11,7 @@ from midframe.models.flowsep.steps.plain import PlainSteps
 from midframe.models.flowsep.steps.propagation.halide import choose_candidates
 from midframe.models.flowsep.steps.propagation.plain import propagate_flow
 from midframe.models.flowsep.steps.synthesis.halide import synthesise
-from midframe.ops.halide_tools import serves, serves_features
+from midframe.ops.halide_tools import supports, supports_features
 from midframe.ops.resampling import Resampling
 
 
@@ -19,7 +19,7 @@ class HalideTrainingSteps(PlainSteps):
     """See `Steps`; with gradients. Halide chooses the propagated flows, which needs no gradient."""
 
     def propagate_flow(self, first: Tensor, second: Tensor, flow: Tensor, distance: int) -> Tensor:
-        if not serves(first):
+        if not supports(first):
             return super().propagate_flow(first, second, flow, distance)
         return propagate_flow(first, second, flow, distance, choose=choose_candidates)
 
@@ -28,14 +28,14 @@ class HalideSteps(HalideTrainingSteps):
     """See `Steps`; without gradients. Types that no pipeline supports are left to PyTorch."""
 
     def downsample(self, frame: Tensor, factor: int, multiple: int = 1) -> Tensor:
-        if not serves(frame):
+        if not supports(frame):
             return super().downsample(frame, factor, multiple)
         return downsample(frame, factor, multiple)
 
     def local_difference(
         self, first: Tensor, second: Tensor, factor: int, size: tuple[int, int]
     ) -> Tensor:
-        if not serves(first):
+        if not supports(first):
             return super().local_difference(first, second, factor, size)
         return local_difference(first, second, factor, size)
 
@@ -48,17 +48,17 @@ class HalideSteps(HalideTrainingSteps):
         radius: int,
         multiple: int = 1,
     ) -> Tensor:
-        if not serves_features(features):
+        if not supports_features(features):
             return super().decoder_input(features, carried, flow, t, radius, multiple)
         return decoder_input(features, carried, flow, t, radius, multiple)
 
     def decode_outputs(self, outputs: Tensor, flow: Tensor, t: Tensor, normalise: bool) -> Tensor:
-        if not serves_features(outputs):
+        if not supports_features(outputs):
             return super().decode_outputs(outputs, flow, t, normalise)
         return decode_outputs(outputs, flow, t, normalise)
 
     def inconsistency(self, first: Tensor, second: Tensor, fields: Tensor) -> Tensor:
-        if not serves(first):
+        if not supports(first):
             return super().inconsistency(first, second, fields)
         return inconsistency(first, second, fields)
 
@@ -74,7 +74,7 @@ class HalideSteps(HalideTrainingSteps):
         *,
         resampling: Resampling = "linear",
     ) -> Tensor:
-        render = synthesise if serves(first) else super().synthesise
+        render = synthesise if supports(first) else super().synthesise
         return render(
             first, second, fields, factor, rows, columns, deviation, resampling=resampling
         )

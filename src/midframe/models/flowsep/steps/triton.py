@@ -7,17 +7,17 @@ from midframe.models.flowsep.steps.downsampling.triton import downsample
 from midframe.models.flowsep.steps.fields.triton import decode_outputs
 from midframe.models.flowsep.steps.inconsistency.triton import inconsistency
 from midframe.models.flowsep.steps.plain import PlainSteps
-from midframe.models.flowsep.steps.propagation.triton import propagate_flow, serves_flow
-from midframe.models.flowsep.steps.synthesis.triton import serves_frame, synthesise
+from midframe.models.flowsep.steps.propagation.triton import propagate_flow, supports_flow
+from midframe.models.flowsep.steps.synthesis.triton import supports_frame, synthesise
 from midframe.ops.resampling import Resampling
-from midframe.ops.triton_tools import serves
+from midframe.ops.triton_tools import supports
 
 
 class TritonTrainingSteps(PlainSteps):
     """See `Steps`; with gradients. The other steps are left to PyTorch."""
 
     def propagate_flow(self, first: Tensor, second: Tensor, flow: Tensor, distance: int) -> Tensor:
-        if not serves_flow(first, second, flow):
+        if not supports_flow(first, second, flow):
             return super().propagate_flow(first, second, flow, distance)
         return propagate_flow(first, second, flow, distance)
 
@@ -30,7 +30,7 @@ class TritonTrainingSteps(PlainSteps):
         radius: int,
         multiple: int = 1,
     ) -> Tensor:
-        if not serves(features):
+        if not supports(features):
             return super().decoder_input(features, carried, flow, t, radius, multiple)
         return decoder_input(features, carried, flow, t, radius, multiple)
 
@@ -39,17 +39,17 @@ class TritonSteps(TritonTrainingSteps):
     """See `Steps`; without gradients. Types that no kernel supports are left to PyTorch."""
 
     def downsample(self, frame: Tensor, factor: int, multiple: int = 1) -> Tensor:
-        if not serves(frame):
+        if not supports(frame):
             return super().downsample(frame, factor, multiple)
         return downsample(frame, factor, multiple)
 
     def decode_outputs(self, outputs: Tensor, flow: Tensor, t: Tensor, normalise: bool) -> Tensor:
-        if not serves(outputs):
+        if not supports(outputs):
             return super().decode_outputs(outputs, flow, t, normalise)
         return decode_outputs(outputs, flow, t, normalise)
 
     def inconsistency(self, first: Tensor, second: Tensor, fields: Tensor) -> Tensor:
-        if not serves(first):
+        if not supports(first):
             return super().inconsistency(first, second, fields)
         return inconsistency(first, second, fields)
 
@@ -65,7 +65,7 @@ class TritonSteps(TritonTrainingSteps):
         *,
         resampling: Resampling = "linear",
     ) -> Tensor:
-        render = synthesise if serves_frame(first) else super().synthesise
+        render = synthesise if supports_frame(first) else super().synthesise
         return render(
             first, second, fields, factor, rows, columns, deviation, resampling=resampling
         )

@@ -20,14 +20,14 @@ from midframe.ops.halide_tools import (
     Pipeline,
     as_float,
     as_stored,
-    between,
     buffer,
+    cached_pipeline,
+    channels_innermost,
     fetch_bilinear,
     in_one_loop,
-    inner,
     natural_lanes,
-    once,
     storage,
+    upsampling_source,
     writable,
 )
 
@@ -60,19 +60,19 @@ def decoder_input(
     for frame, direction, target in zip(
         features.chunk(2), flow.chunk(2, 1), (first, second), strict=True
     ):
-        _warp(bf16)(inner(frame), buffer(direction), writable(target))
+        _warp(bf16)(channels_innermost(frame), buffer(direction), writable(target))
     if radius:
         narrow = columns < natural_lanes()
         run = _correlate(bf16, side, narrow)
         run(writable(first), writable(second), writable(correlation))
     if carried is not None:
-        _upsample(bf16)(inner(carried), writable(upsampled))
+        _upsample(bf16)(channels_innermost(carried), writable(upsampled))
     flow_part.copy_(flow.permute(0, 2, 3, 1))
     t_part.copy_(t.view(-1, 1, 1, 1))
     return pad_channels(result.permute(0, 3, 1, 2), multiple)
 
 
-@once
+@cached_pipeline
 def _warp(bf16: bool) -> Pipeline:
     frame = hl.ImageParam(storage(bf16), 4, "frame")
     flow = hl.ImageParam(hl.Float(32), 4, "flow")
@@ -102,12 +102,12 @@ def _warp(bf16: bool) -> Pipeline:
     return Pipeline(result, frame, flow)
 
 
-@once
+@cached_pipeline
 def _upsample(bf16: bool) -> Pipeline:
     small = hl.ImageParam(storage(bf16), 4, "small")
     places = []
     for own, size in ((x, small.dim(1).extent()), (y, small.dim(2).extent())):
-        before, part = between(own, 2)
+        before, part = upsampling_source(own, 2)
         places.append((hl.clamp(before, 0, size - 1), hl.clamp(before + 1, 0, size - 1), part))
     result = hl.Func("result")
     result[c, x, y, n] = as_stored(fetch_bilinear(small, c, n, *places, bf16=bf16), bf16)
@@ -115,7 +115,7 @@ def _upsample(bf16: bool) -> Pipeline:
     return Pipeline(result, small)
 
 
-@once
+@cached_pipeline
 def _correlate(bf16: bool, side: int, narrow: bool) -> Pipeline:
     """Build the correlation over `side` x `side` displacements.
 

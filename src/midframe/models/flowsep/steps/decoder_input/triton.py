@@ -74,19 +74,19 @@ class _DecoderInput(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, gradient: Tensor):  # type: ignore[no-untyped-def]
         inner, flow, result, scales = ctx.saved_tensors
-        outer = channels_innermost(gradient)
+        grad_output = channels_innermost(gradient)
         wanted = ctx.needs_input_grad
-        of_features = of_carried = of_flow = of_t = None
+        grad_features = grad_carried = grad_flow = grad_t = None
         offset = 2 * inner.shape[3] + _displacements(ctx.radius)
         if wanted[0] or wanted[2]:
-            of_features, of_flow = gradients(
-                outer, inner, flow, result, scales, ctx.radius, offset + ctx.depth
+            grad_features, grad_flow = gradients(
+                grad_output, inner, flow, result, scales, ctx.radius, offset + ctx.depth
             )
         if ctx.depth and wanted[1]:
-            of_carried = carried_gradient(outer, offset, ctx.depth)
+            grad_carried = carried_gradient(grad_output, offset, ctx.depth)
         if wanted[3]:
-            of_t = outer[..., offset + ctx.depth + 4].float().sum((1, 2)).view(-1, 1, 1, 1)
-        return of_features, of_carried, of_flow, of_t, None, None
+            grad_t = grad_output[..., offset + ctx.depth + 4].float().sum((1, 2)).view(-1, 1, 1, 1)
+        return grad_features, grad_carried, grad_flow, grad_t, None, None
 
 
 def forward(
@@ -111,11 +111,12 @@ def forward(
     scales = torch.empty(2, samples, height, width, dtype=torch.float32, device=inner.device)
     sizes = {"samples": samples, "height": height, "width": width, "total": total}
     pixels = samples * height * width
-    room = triton.next_power_of_2(channels)
-    block = max(1, VALUES // room)
+    channel_block = triton.next_power_of_2(channels)
+    block = max(1, VALUES // channel_block)
     triton_kernels.warp[(triton.cdiv(pixels, block), 2)](
         inner, flow, result, scales, **sizes,
-        channels=channels, min_length=MIN_LENGTH if radius else 0.0, room=room, block=block,
+        channels=channels, min_length=MIN_LENGTH if radius else 0.0,
+        channel_block=channel_block, block=block,
     )  # fmt: skip
     if radius:
         triton_kernels.correlate[(samples * height, triton.cdiv(width, BLOCK))](
@@ -124,19 +125,19 @@ def forward(
             precision=product_precision(),
             upcast=_upcast(inner), num_warps=2, num_stages=1,
         )  # fmt: skip
-    room = triton.next_power_of_2(max(depth, 1))
+    channel_block = triton.next_power_of_2(max(depth, 1))
     tail = triton.next_power_of_2(total - offset - depth)
-    block = max(1, VALUES // max(room, tail))
+    block = max(1, VALUES // max(channel_block, tail))
     triton_kernels.fill[(triton.cdiv(pixels, block),)](
         inner if carried is None else channels_innermost(carried), flow,
         t.float().reshape(-1).contiguous(), result,
-        **sizes, offset=offset, depth=depth, room=room, tail=tail, block=block,
+        **sizes, offset=offset, depth=depth, channel_block=channel_block, tail=tail, block=block,
     )  # fmt: skip
     return result, scales
 
 
 def gradients(
-    outer: Tensor,
+    grad_output: Tensor,
     inner: Tensor,
     flow: Tensor,
     result: Tensor,
@@ -147,7 +148,7 @@ def gradients(
     """Return the gradients of the features and of the flow.
 
     Args:
-        outer: the gradient of the result, (N, h, w, channels), contiguous.
+        grad_output: the gradient of the result, (N, h, w, channels), contiguous.
         inner, flow, result, scales: arguments and results of `forward`.
         radius: of the correlation.
         flow_offset: the channel of the result that the flow begins at.
@@ -156,31 +157,33 @@ def gradients(
         (2N, C, h, w) in the type of the features, and (N, 4, h, w) float32.
     """
     doubled, height, width, channels = inner.shape
-    of_features = torch.zeros(inner.shape, dtype=torch.float32, device=inner.device)
-    of_flow = torch.empty_like(flow)
-    room = _dot_size(channels)
+    grad_features = torch.zeros(inner.shape, dtype=torch.float32, device=inner.device)
+    grad_flow = torch.empty_like(flow)
+    channel_block = _dot_size(channels)
     block = BLOCK if radius else ROW_BLOCK
     triton_kernels.gradients[(doubled // 2 * height, triton.cdiv(width, block), 2)](
-        outer, inner, flow, result, scales, of_features, of_flow,
+        grad_output, inner, flow, result, scales, grad_features, grad_flow,
         samples=doubled // 2, height=height, width=width, total=result.shape[3],
         radius=radius, channels=channels, flow_offset=flow_offset, gain=CORRELATION_GAIN,
         min_length=MIN_LENGTH,
-        room=room, window=WINDOW, block=block, precision=product_precision(), upcast=_upcast(inner),
-        num_warps=min(8, max(1, room * block // WARP_VALUES)), num_stages=1,
+        channel_block=channel_block, window=WINDOW, block=block,
+        precision=product_precision(), upcast=_upcast(inner),
+        num_warps=min(8, max(1, channel_block * block // WARP_VALUES)), num_stages=1,
     )  # fmt: skip
-    return of_features.to(inner.dtype).permute(0, 3, 1, 2), of_flow
+    return grad_features.to(inner.dtype).permute(0, 3, 1, 2), grad_flow
 
 
-def carried_gradient(outer: Tensor, offset: int, depth: int) -> Tensor:
+def carried_gradient(grad_output: Tensor, offset: int, depth: int) -> Tensor:
     """Return the gradient of the carried features, (N, D, h/2, w/2), from channels at an offset of
     the result's."""
-    samples, height, width, total = outer.shape
-    result = outer.new_empty(samples, height // 2, width // 2, depth)
-    room = triton.next_power_of_2(depth)
-    block = max(1, VALUES // (2 * room))
+    samples, height, width, total = grad_output.shape
+    result = grad_output.new_empty(samples, height // 2, width // 2, depth)
+    channel_block = triton.next_power_of_2(depth)
+    block = max(1, VALUES // (2 * channel_block))
     triton_kernels.carried_gradient[(triton.cdiv(result[..., 0].numel(), block),)](
-        outer, result, samples=samples, height=height // 2, width=width // 2,
-        total=total, step=depth, offset=offset, depth=depth, room=room, block=block,
+        grad_output, result, samples=samples, height=height // 2, width=width // 2,
+        total=total, step=depth, offset=offset, depth=depth,
+        channel_block=channel_block, block=block,
     )  # fmt: skip
     return result.permute(0, 3, 1, 2)
 

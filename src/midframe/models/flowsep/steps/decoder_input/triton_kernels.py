@@ -3,14 +3,14 @@
 import triton
 import triton.language as tl
 
-from midframe.ops.triton_tools import number
+from midframe.ops.triton_tools import replace_nan
 
 SIZES = ["samples", "height", "width"]
-"""Arguments whose values are not compiled in: one kernel serves all sizes."""
+"""Arguments whose values are not compiled in: one kernel supports all sizes."""
 
 
 @triton.jit
-def _source(flow, side, n, place, height, width, real):  # type: ignore[no-untyped-def]
+def _source(flow, side, n, place, height, width, valid):  # type: ignore[no-untyped-def]
     """Return the position of a flow: the upper left pixel, the fractions beyond it, and whether
     each depends on the flow.
 
@@ -18,8 +18,8 @@ def _source(flow, side, n, place, height, width, real):  # type: ignore[no-untyp
     padding_mode="border".
     """
     at = flow + (n * 4 + 2 * side) * height * width + place
-    right = number(place % width + tl.load(at, real, 0.0))
-    down = number(place // width + tl.load(at + height * width, real, 0.0))
+    right = replace_nan(place % width + tl.load(at, valid, 0.0))
+    down = replace_nan(place // width + tl.load(at + height * width, valid, 0.0))
     x = tl.minimum(tl.maximum(right, 0.0), width - 1.0)
     y = tl.minimum(tl.maximum(down, 0.0), height - 1.0)
     left, top = tl.floor(x), tl.floor(y)
@@ -31,17 +31,18 @@ def _source(flow, side, n, place, height, width, real):  # type: ignore[no-untyp
 @triton.jit(do_not_specialize=SIZES)  # type: ignore[untyped-decorator]
 def warp(  # type: ignore[no-untyped-def]
     features, flow, result, scales, samples, height, width,
-    total: tl.constexpr, channels: tl.constexpr, min_length: tl.constexpr, room: tl.constexpr,
-    block: tl.constexpr,
+    total: tl.constexpr, channels: tl.constexpr, min_length: tl.constexpr,
+    channel_block: tl.constexpr, block: tl.constexpr,
 ):  # fmt: skip
+    """Warp the features of one frame (program axis 1: first, second) along the flow to it."""
     pixel = tl.program_id(0) * block + tl.arange(0, block)
     side = tl.program_id(1)
     area = height * width
-    real = pixel < samples * area
+    valid = pixel < samples * area
     n = (pixel // area).to(tl.int64)
-    channel = tl.arange(0, room)[None, :]
-    used = real[:, None] & (channel < channels)
-    left, top, px, py, _, _ = _source(flow, side, n, pixel % area, height, width, real)
+    channel = tl.arange(0, channel_block)[None, :]
+    used = valid[:, None] & (channel < channels)
+    left, top, px, py, _, _ = _source(flow, side, n, pixel % area, height, width, valid)
     right, below = tl.minimum(left + 1, width - 1), tl.minimum(top + 1, height - 1)
     frame = (side * samples + n) * area
     px, py = px[:, None], py[:, None]
@@ -59,7 +60,7 @@ def warp(  # type: ignore[no-untyped-def]
     if min_length > 0:
         value = value.to(tl.float32)
         length = tl.maximum(tl.sqrt(tl.sum(value * value, axis=1)), min_length)
-        tl.store(scales + side * samples * area + pixel, 1 / length, real)
+        tl.store(scales + side * samples * area + pixel, 1 / length, valid)
 
 
 @triton.jit  # type: ignore[untyped-decorator]
@@ -86,22 +87,24 @@ def correlate(  # type: ignore[no-untyped-def]
     chunk: tl.constexpr, window: tl.constexpr, block: tl.constexpr, precision: tl.constexpr,
     upcast: tl.constexpr,
 ):  # fmt: skip
-    side: tl.constexpr = 2 * radius + 1
+    """Correlate the warped features of a block of pixels with those around them in the other
+    frame."""
+    diameter: tl.constexpr = 2 * radius + 1
     line = tl.program_id(0)
     x = tl.program_id(1) * block + tl.arange(0, block)
     y = line % height
-    real = x < width
+    valid = x < width
     own = line.to(tl.int64) * width + x
-    length = tl.load(scales + own, real, 0.0) * gain
+    length = tl.load(scales + own, valid, 0.0) * gain
     others = scales + samples.to(tl.int64) * height * width
-    for start in range(0, side * (block + 2 * radius), window):
+    for start in range(0, diameter * (block + 2 * radius), window):
         down, column, inside = _window(start, y, height, width, radius, window, block)
         other = (line + down).to(tl.int64) * width + column
         product = tl.zeros((block, window), tl.float32)
         for first in tl.static_range(0, channels, chunk):
             channel = first + tl.arange(0, chunk)[None, :]
             used = channel < channels
-            one = tl.load(result + own[:, None] * total + channel, real[:, None] & used, 0.0)
+            one = tl.load(result + own[:, None] * total + channel, valid[:, None] & used, 0.0)
             two = tl.load(
                 result + other[:, None] * total + channels + channel, inside[:, None] & used, 0.0
             )
@@ -112,28 +115,29 @@ def correlate(  # type: ignore[no-untyped-def]
             )  # (pixels, pixels around them)
         product *= length[:, None] * tl.load(others + other, inside, 0.0)[None, :]
         right = column[None, :] - x[:, None]
-        kept = real[:, None] & (down <= radius)[None, :] & (right >= -radius) & (right <= radius)
-        at = own[:, None] * total + 2 * channels + (down[None, :] + radius) * side + right + radius
+        kept = valid[:, None] & (down <= radius)[None, :] & (right >= -radius) & (right <= radius)
+        displacement = (down[None, :] + radius) * diameter + right + radius
+        at = own[:, None] * total + 2 * channels + displacement
         tl.store(result + at, product.to(result.dtype.element_ty), kept)
 
 
 @triton.jit(do_not_specialize=SIZES)  # type: ignore[untyped-decorator]
 def fill(  # type: ignore[no-untyped-def]
     carried, flow, t, result, samples, height, width,
-    total: tl.constexpr, offset: tl.constexpr, depth: tl.constexpr, room: tl.constexpr,
+    total: tl.constexpr, offset: tl.constexpr, depth: tl.constexpr, channel_block: tl.constexpr,
     tail: tl.constexpr,
     block: tl.constexpr,
 ):  # fmt: skip
     """Write the carried features, upsampled, then the flow, t and zeros."""
     pixel = tl.program_id(0) * block + tl.arange(0, block)
     area = height * width
-    real = pixel < samples * area
+    valid = pixel < samples * area
     n = (pixel // area).to(tl.int64)
     place = pixel % area
     to = result + (pixel.to(tl.int64) * total + offset)[:, None]
     if depth > 0:
-        channel = tl.arange(0, room)[None, :]
-        used = real[:, None] & (channel < depth)
+        channel = tl.arange(0, channel_block)[None, :]
+        used = valid[:, None] & (channel < depth)
         rows, columns = height // 2, width // 2
         down, across = (place // width) * 0.5 - 0.25, (place % width) * 0.5 - 0.25
         down, across = tl.maximum(down, 0.0), tl.maximum(across, 0.0)
@@ -162,68 +166,69 @@ def fill(  # type: ignore[no-untyped-def]
         tl.store(to + channel, (value * (1 - py) + under * py).to(result.dtype.element_ty), used)
     channel = tl.arange(0, tail)[None, :]
     value = tl.load(
-        flow + (n * 4 * area + place)[:, None] + channel * area, real[:, None] & (channel < 4), 0.0
+        flow + (n * 4 * area + place)[:, None] + channel * area, valid[:, None] & (channel < 4), 0.0
     )
-    value += tl.load(t + n[:, None] + 0 * channel, real[:, None] & (channel == 4), 0.0)
-    kept = real[:, None] & (channel < total - offset - depth)
+    value += tl.load(t + n[:, None] + 0 * channel, valid[:, None] & (channel == 4), 0.0)
+    kept = valid[:, None] & (channel < total - offset - depth)
     tl.store(to + depth + channel, value.to(result.dtype.element_ty), kept)
 
 
 @triton.jit(do_not_specialize=SIZES)  # type: ignore[untyped-decorator]
 def gradients(  # type: ignore[no-untyped-def]
-    gradient, features, flow, result, scales, of_features, of_flow, samples, height, width,
+    gradient, features, flow, result, scales, grad_features, grad_flow, samples, height, width,
     total: tl.constexpr, radius: tl.constexpr, channels: tl.constexpr, flow_offset: tl.constexpr,
-    gain: tl.constexpr,
-    min_length: tl.constexpr, room: tl.constexpr, window: tl.constexpr, block: tl.constexpr,
-    precision: tl.constexpr,
-    upcast: tl.constexpr,
+    gain: tl.constexpr, min_length: tl.constexpr, channel_block: tl.constexpr,
+    window: tl.constexpr, block: tl.constexpr, precision: tl.constexpr, upcast: tl.constexpr,
 ):  # fmt: skip
+    """Compute the gradients of the features and the flow of one frame (program axis 2: first,
+    second)."""
     side = tl.program_id(2)
     line = tl.program_id(0)
     x = tl.program_id(1) * block + tl.arange(0, block)
     y = line % height
-    real = x < width
+    valid = x < width
     area = height * width
     own = line.to(tl.int64) * width + x
-    channel = tl.arange(0, room)[None, :]
-    used = real[:, None] & (channel < channels)
-    outer = tl.load(gradient + (own * total + side * channels)[:, None] + channel, used, 0.0).to(
-        tl.float32
-    )
+    channel = tl.arange(0, channel_block)[None, :]
+    used = valid[:, None] & (channel < channels)
+    grad_output = tl.load(
+        gradient + (own * total + side * channels)[:, None] + channel, used, 0.0
+    ).to(tl.float32)
     if radius > 0:
-        outer += _correlation_gradient(
+        grad_output += _correlation_gradient(
             gradient, result, scales, side, line, x, own, samples, height, width, channel, used,
             total, radius,
-            channels, gain, min_length, room, window, block, precision, upcast,
+            channels, gain, min_length, channel_block, window, block, precision, upcast,
         )  # fmt: skip
     n = (line // height).to(tl.int64)
     place = y * width + x
-    left, top, px, py, inside_x, inside_y = _source(flow, side, n, place, height, width, real)
+    left, top, px, py, inside_x, inside_y = _source(flow, side, n, place, height, width, valid)
     right, below = tl.minimum(left + 1, width - 1), tl.minimum(top + 1, height - 1)
     frame = (side * samples + n) * area
+    # a, b, c, d: the pixels above left, above right, below left and below right of the position
     a = ((frame + top * width + left) * channels)[:, None] + channel
     b = ((frame + top * width + right) * channels)[:, None] + channel
     c = ((frame + below * width + left) * channels)[:, None] + channel
     d = ((frame + below * width + right) * channels)[:, None] + channel
-    of_a = tl.sum(outer * tl.load(features + a, used, 0.0).to(tl.float32), axis=1)
-    of_b = tl.sum(outer * tl.load(features + b, used, 0.0).to(tl.float32), axis=1)
-    of_c = tl.sum(outer * tl.load(features + c, used, 0.0).to(tl.float32), axis=1)
-    of_d = tl.sum(outer * tl.load(features + d, used, 0.0).to(tl.float32), axis=1)
+    grad_a = tl.sum(grad_output * tl.load(features + a, used, 0.0).to(tl.float32), axis=1)
+    grad_b = tl.sum(grad_output * tl.load(features + b, used, 0.0).to(tl.float32), axis=1)
+    grad_c = tl.sum(grad_output * tl.load(features + c, used, 0.0).to(tl.float32), axis=1)
+    grad_d = tl.sum(grad_output * tl.load(features + d, used, 0.0).to(tl.float32), axis=1)
     direct = gradient + own * total + flow_offset + 2 * side
-    of_x = inside_x * ((of_b - of_a) * (1 - py) + (of_d - of_c) * py) + tl.load(
-        direct, real, 0.0
+    grad_x = inside_x * ((grad_b - grad_a) * (1 - py) + (grad_d - grad_c) * py) + tl.load(
+        direct, valid, 0.0
     ).to(tl.float32)
-    of_y = inside_y * ((of_c - of_a) * (1 - px) + (of_d - of_b) * px) + tl.load(
-        direct + 1, real, 0.0
+    grad_y = inside_y * ((grad_c - grad_a) * (1 - px) + (grad_d - grad_b) * px) + tl.load(
+        direct + 1, valid, 0.0
     ).to(tl.float32)
-    at = of_flow + (n * 4 + 2 * side) * area + place
-    tl.store(at, of_x, real)
-    tl.store(at + area, of_y, real)
+    at = grad_flow + (n * 4 + 2 * side) * area + place
+    tl.store(at, grad_x, valid)
+    tl.store(at + area, grad_y, valid)
     px, py = px[:, None], py[:, None]
-    tl.atomic_add(of_features + a, outer * ((1 - px) * (1 - py)), used, sem="relaxed")
-    tl.atomic_add(of_features + b, outer * (px * (1 - py)), used, sem="relaxed")
-    tl.atomic_add(of_features + c, outer * ((1 - px) * py), used, sem="relaxed")
-    tl.atomic_add(of_features + d, outer * (px * py), used, sem="relaxed")
+    tl.atomic_add(grad_features + a, grad_output * ((1 - px) * (1 - py)), used, sem="relaxed")
+    tl.atomic_add(grad_features + b, grad_output * (px * (1 - py)), used, sem="relaxed")
+    tl.atomic_add(grad_features + c, grad_output * ((1 - px) * py), used, sem="relaxed")
+    tl.atomic_add(grad_features + d, grad_output * (px * py), used, sem="relaxed")
 
 
 @triton.jit  # type: ignore[untyped-decorator]
@@ -231,21 +236,21 @@ def _correlation_gradient(  # type: ignore[no-untyped-def]
     gradient, result, scales, side, line, x, own, samples, height, width, channel, used,
     total: tl.constexpr, radius: tl.constexpr, channels: tl.constexpr, gain: tl.constexpr,
     min_length: tl.constexpr,
-    room: tl.constexpr, window: tl.constexpr, block: tl.constexpr, precision: tl.constexpr,
+    channel_block: tl.constexpr, window: tl.constexpr, block: tl.constexpr, precision: tl.constexpr,
     upcast: tl.constexpr,
 ):  # fmt: skip
     """Return the gradient of the warped features of the first (side 0) or second frame (1) from the
     correlation."""
     y = line % height
-    real = x < width
+    valid = x < width
     frame = samples.to(tl.int64) * height * width
     sign = 1 - 2 * side  # displacements are from the first to the second frame
-    total_gradient = tl.zeros((block, room), tl.float32)
+    total_gradient = tl.zeros((block, channel_block), tl.float32)
     for start in range(0, (2 * radius + 1) * (block + 2 * radius), window):
         down, column, inside = _window(start, y, height, width, radius, window, block)
         other = (line + down).to(tl.int64) * width + column
         right = (column[None, :] - x[:, None]) * sign
-        kept = real[:, None] & inside[None, :] & (right >= -radius) & (right <= radius)
+        kept = valid[:, None] & inside[None, :] & (right >= -radius) & (right <= radius)
         first = tl.where(side == 0, own[:, None], other[None, :])  # the pixel of the first frame
         at = (
             first * total
@@ -254,16 +259,16 @@ def _correlation_gradient(  # type: ignore[no-untyped-def]
             + right
             + radius
         )
-        outer = tl.load(gradient + at, kept, 0.0)  # (pixels, pixels around them)
+        grad_output = tl.load(gradient + at, kept, 0.0)  # (pixels, pixels around them)
         at = result + (other * total + (1 - side) * channels)[:, None] + channel
         around = tl.load(at, inside[:, None] & (channel < channels), 0.0).to(tl.float32)
         around *= tl.load(scales + (1 - side) * frame + other, inside, 0.0)[:, None]
         if upcast:
-            outer = outer.to(tl.float32)
+            grad_output = grad_output.to(tl.float32)
         else:
             around = around.to(result.dtype.element_ty)
-        total_gradient = tl.dot(outer, around, total_gradient, input_precision=precision)
-    scale = tl.load(scales + side * frame + own, real, 0.0)[:, None]
+        total_gradient = tl.dot(grad_output, around, total_gradient, input_precision=precision)
+    scale = tl.load(scales + side * frame + own, valid, 0.0)[:, None]
     unit = (
         tl.load(result + (own * total + side * channels)[:, None] + channel, used, 0.0).to(
             tl.float32
@@ -287,7 +292,7 @@ def _weight(at, size, place):  # type: ignore[no-untyped-def]
 @triton.jit(do_not_specialize=[*SIZES, "step"])  # type: ignore[untyped-decorator]
 def carried_gradient(  # type: ignore[no-untyped-def]
     gradient, result, samples, height, width, step,
-    total: tl.constexpr, offset: tl.constexpr, depth: tl.constexpr, room: tl.constexpr,
+    total: tl.constexpr, offset: tl.constexpr, depth: tl.constexpr, channel_block: tl.constexpr,
     block: tl.constexpr,
 ):  # fmt: skip
     if offset % 8 == 0:
@@ -297,13 +302,13 @@ def carried_gradient(  # type: ignore[no-untyped-def]
     # slower.
     pixel = tl.program_id(0) * block + tl.arange(0, block)
     area = height * width
-    real = pixel < samples * area
-    channel = tl.arange(0, room)[None, :]
-    used = real[:, None] & (channel < depth)
+    valid = pixel < samples * area
+    channel = tl.arange(0, channel_block)[None, :]
+    used = valid[:, None] & (channel < depth)
     n = (pixel // area).to(tl.int64)
     y = pixel % area // width
     x = pixel % width
-    value = tl.zeros((block, room), tl.float32)
+    value = tl.zeros((block, channel_block), tl.float32)
     for i in range(4):  # not unrolled: too many loads for the registers
         for j in tl.static_range(4):
             weight = (_weight(y, height, i) * _weight(x, width, j))[:, None]

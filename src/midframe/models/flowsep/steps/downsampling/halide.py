@@ -5,7 +5,7 @@ import halide as hl
 from torch import Tensor
 
 from midframe.models.flowsep.steps.downsampling.plain import pad_to_multiple
-from midframe.ops.halide_tools import LANES, Pipeline, in_rows, once, writable
+from midframe.ops.halide_tools import LANES, Pipeline, cached_pipeline, interleaved_rows, writable
 
 x = hl.Var("x")
 y = hl.Var("y")
@@ -25,13 +25,13 @@ def downsample(frame: Tensor, factor: int, multiple: int = 1) -> Tensor:
     rows = height + -height % multiple
     columns = width + -width % multiple
     result = frame.new_empty(count, rows, columns, channels)
-    _pipeline(channels, factor)(in_rows(frame), writable(result[:, :height, :width]))
+    _pipeline(channels, factor)(interleaved_rows(frame), writable(result[:, :height, :width]))
     result[:, :height, width:] = result[:, :height, width - 1 : width]
     result[:, height:] = result[:, height - 1 : height]
     return result.permute(0, 3, 1, 2)
 
 
-@once
+@cached_pipeline
 def _pipeline(channels: int, factor: int) -> Pipeline:
     rows = hl.ImageParam(hl.Float(32), 3, "rows")
     column = hl.Func("column")

@@ -13,7 +13,7 @@ BLOCK = 128
 SIZES = [
     "fc", "samples", "rows", "columns", "height", "width", "smaller_rows", "smaller_columns"
 ]  # fmt: skip
-"""Arguments whose values are not compiled in: one kernel serves all sizes."""
+"""Arguments whose values are not compiled in: one kernel supports all sizes."""
 
 
 def downsample(frame: Tensor, factor: int, multiple: int = 1) -> Tensor:
@@ -39,7 +39,7 @@ def _downsample(  # type: ignore[no-untyped-def]
     frame, result, fn, fc, fy, fx, samples, rows, columns, height, width, smaller_rows,
     smaller_columns, factor: tl.constexpr, block: tl.constexpr,
 ):  # fmt: skip
-    n, y, x, real = pixels(samples, height, width, block)
+    n, y, x, valid = pixels(samples, height, width, block)
     channel = tl.program_id(1)
     top = tl.minimum(y, smaller_rows - 1) * factor
     left = tl.minimum(x, smaller_columns - 1) * factor
@@ -47,6 +47,6 @@ def _downsample(  # type: ignore[no-untyped-def]
     for i in range(factor):
         for j in range(factor):
             at = tl.minimum(top + i, rows - 1) * fy + tl.minimum(left + j, columns - 1) * fx
-            total += tl.load(frame + n * fn + channel * fc + at, real, 0.0).to(tl.float32)
+            total += tl.load(frame + n * fn + channel * fc + at, valid, 0.0).to(tl.float32)
     at = ((n * tl.num_programs(1) + channel) * height + y) * width + x
-    tl.store(result + at, (total / (factor * factor)).to(result.dtype.element_ty), real)
+    tl.store(result + at, (total / (factor * factor)).to(result.dtype.element_ty), valid)

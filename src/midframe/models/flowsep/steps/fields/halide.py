@@ -11,9 +11,9 @@ from midframe.ops.halide_tools import (
     Pipeline,
     as_float,
     buffer,
+    cached_pipeline,
+    channels_innermost,
     in_one_loop,
-    inner,
-    once,
     storage,
     writable,
 )
@@ -30,11 +30,11 @@ def decode_outputs(outputs: Tensor, flow: Tensor, t: Tensor, normalise: bool) ->
     """See `Steps.decode_outputs`."""
     result = flow.new_empty(outputs.shape)
     run = _pipeline(outputs.dtype == torch.bfloat16, FieldLayout.of(outputs), normalise)
-    run(inner(outputs), buffer(flow), buffer(log_odds(t)), writable(result))
+    run(channels_innermost(outputs), buffer(flow), buffer(log_odds(t)), writable(result))
     return result
 
 
-@once
+@cached_pipeline
 def _pipeline(bf16: bool, layout: FieldLayout, normalise: bool) -> Pipeline:
     outputs = hl.ImageParam(storage(bf16), 4, "outputs")
     flow = hl.ImageParam(hl.Float(32), 4, "flow")

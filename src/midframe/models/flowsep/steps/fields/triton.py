@@ -38,28 +38,28 @@ def _decode_outputs(  # type: ignore[no-untyped-def]
     mask: tl.constexpr, residual: tl.constexpr, taps: tl.constexpr, normalise: tl.constexpr,
     min_sum: tl.constexpr, block: tl.constexpr,
 ):  # fmt: skip
-    n, y, x, real = pixels(samples, height, width, block)
+    n, y, x, valid = pixels(samples, height, width, block)
     area = height * width
     place = y * width + x
     given = outputs + (n * area + place) * channels
     to = result + n * channels * area + place
     for axis in tl.static_range(flows):
-        value = tl.load(flow + (n * flows + axis) * area + place, real, 0.0).to(tl.float32)
-        tl.store(to + axis * area, value, real)
+        value = tl.load(flow + (n * flows + axis) * area + place, valid, 0.0).to(tl.float32)
+        tl.store(to + axis * area, value, valid)
     for kernel in tl.static_range(count):
         start = kernels + kernel * taps
         total = tl.full((block,), 1.0, tl.float32)
         if normalise:
             for tap in tl.static_range(taps):
-                total += tl.load(given + start + tap, real, 0.0).to(tl.float32)
+                total += tl.load(given + start + tap, valid, 0.0).to(tl.float32)
             total = tl.maximum(total, min_sum)
         for tap in tl.static_range(taps):
-            value = tl.load(given + start + tap, real, 0.0).to(tl.float32)
+            value = tl.load(given + start + tap, valid, 0.0).to(tl.float32)
             if tap == taps // 2:
                 value += 1.0
-            tl.store(to + (start + tap) * area, value / total, real)
-    logit = tl.load(given + mask, real, 0.0).to(tl.float32) + tl.load(odds + n, real, 0.0)
-    tl.store(to + mask * area, 1 / (1 + tl.exp(-logit)), real)
+            tl.store(to + (start + tap) * area, value / total, valid)
+    logit = tl.load(given + mask, valid, 0.0).to(tl.float32) + tl.load(odds + n, valid, 0.0)
+    tl.store(to + mask * area, 1 / (1 + tl.exp(-logit)), valid)
     for colour in tl.static_range(residual, channels):
-        value = tl.load(given + colour, real, 0.0).to(tl.float32)
-        tl.store(to + colour * area, value, real)
+        value = tl.load(given + colour, valid, 0.0).to(tl.float32)
+        tl.store(to + colour * area, value, valid)

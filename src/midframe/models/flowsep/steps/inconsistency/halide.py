@@ -12,11 +12,11 @@ from midframe.ops.halide_tools import (
     LANES,
     Pipeline,
     buffer,
+    cached_pipeline,
+    channels_innermost,
     fetch_bilinear,
     in_one_loop,
-    inner,
     natural_lanes,
-    once,
     writable,
 )
 
@@ -30,11 +30,16 @@ def inconsistency(first: Tensor, second: Tensor, fields: Tensor) -> Tensor:
     """See `Steps.inconsistency`."""
     result = first.new_empty(len(first), 1, *first.shape[2:])
     run = _pipeline(FieldLayout.of(fields))
-    run(inner(first), inner(second), buffer(fields), writable(result[:, 0]))
+    run(
+        channels_innermost(first),
+        channels_innermost(second),
+        buffer(fields),
+        writable(result[:, 0]),
+    )
     return result
 
 
-@once
+@cached_pipeline
 def _pipeline(layout: FieldLayout) -> Pipeline:
     first = hl.ImageParam(hl.Float(32), 4, "first")
     second = hl.ImageParam(hl.Float(32), 4, "second")

@@ -13,7 +13,7 @@ from midframe.ops.triton_tools import corners, pixels, sample
 BLOCK = 128
 """Pixels that a program computes."""
 SIZES = ["samples", "height", "width"]
-"""Arguments whose values are not compiled in: one kernel serves all sizes."""
+"""Arguments whose values are not compiled in: one kernel supports all sizes."""
 
 
 def inconsistency(first: Tensor, second: Tensor, fields: Tensor) -> Tensor:
@@ -40,29 +40,29 @@ def _pixels(  # type: ignore[no-untyped-def]
     channels: tl.constexpr, fields: tl.constexpr, second_flow: tl.constexpr, mask: tl.constexpr,
     block: tl.constexpr,
 ):  # fmt: skip
-    n, y, x, real = pixels(samples, height, width, block)
+    n, y, x, valid = pixels(samples, height, width, block)
     area = height * width
     place = y * width + x
     at = values + n * fields * area + place
-    a, b, c, d, px, py = corners(at, y, x, height, width, area, real)
-    e, f, g, h, qx, qy = corners(at + second_flow * area, y, x, height, width, area, real)
+    a, b, c, d, px, py = corners(at, y, x, height, width, area, valid)
+    e, f, g, h, qx, qy = corners(at + second_flow * area, y, x, height, width, area, valid)
     total = tl.zeros((block,), tl.float32)
     for channel in tl.static_range(channels):
         plane = (n * channels + channel) * area
-        one = sample(first + plane, a, b, c, d, px, py, real)
-        total += tl.abs(one - sample(second + plane, e, f, g, h, qx, qy, real))
-    weight = tl.load(at + mask * area, real, 0.0).to(tl.float32)
-    tl.store(result + n * area + place, total / channels * 4 * weight * (1 - weight), real)
+        one = sample(first + plane, a, b, c, d, px, py, valid)
+        total += tl.abs(one - sample(second + plane, e, f, g, h, qx, qy, valid))
+    weight = tl.load(at + mask * area, valid, 0.0).to(tl.float32)
+    tl.store(result + n * area + place, total / channels * 4 * weight * (1 - weight), valid)
 
 
 @triton.jit(do_not_specialize=SIZES)  # type: ignore[untyped-decorator]
 def _mean(own, result, samples, height, width, radius: tl.constexpr, block: tl.constexpr):  # type: ignore[no-untyped-def]
-    n, y, x, real = pixels(samples, height, width, block)
+    n, y, x, valid = pixels(samples, height, width, block)
     total = tl.zeros((block,), tl.float32)
     count = tl.zeros((block,), tl.float32)
     for i in range(-radius, radius + 1):
         for j in range(-radius, radius + 1):
-            inside = real & (y + i >= 0) & (y + i < height) & (x + j >= 0) & (x + j < width)
+            inside = valid & (y + i >= 0) & (y + i < height) & (x + j >= 0) & (x + j < width)
             total += tl.load(own + (n * height + y + i) * width + x + j, inside, 0.0)
             count += inside.to(tl.float32)
-    tl.store(result + (n * height + y) * width + x, total / tl.maximum(count, 1.0), real)
+    tl.store(result + (n * height + y) * width + x, total / tl.maximum(count, 1.0), valid)

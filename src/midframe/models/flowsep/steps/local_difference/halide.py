@@ -9,7 +9,14 @@ import halide as hl
 from torch import Tensor
 
 from midframe.models.flowsep.steps.local_difference.plain import REACH
-from midframe.ops.halide_tools import LANES, Pipeline, in_one_loop, in_rows, once, writable
+from midframe.ops.halide_tools import (
+    LANES,
+    Pipeline,
+    cached_pipeline,
+    in_one_loop,
+    interleaved_rows,
+    writable,
+)
 
 x = hl.Var("x")
 y = hl.Var("y")
@@ -23,12 +30,12 @@ def local_difference(first: Tensor, second: Tensor, factor: int, size: tuple[int
     result = first.new_empty(len(first), 1, *size)
     sizes = (*first.shape[:1:-1], *size[::-1])
     _pipeline(first.shape[1], factor)(
-        in_rows(first), in_rows(second), *sizes, writable(result[:, 0])
+        interleaved_rows(first), interleaved_rows(second), *sizes, writable(result[:, 0])
     )
     return result
 
 
-@once
+@cached_pipeline
 def _pipeline(channels: int, factor: int) -> Pipeline:
     first = hl.ImageParam(hl.Float(32), 3, "first")
     second = hl.ImageParam(hl.Float(32), 3, "second")

@@ -13,10 +13,10 @@ from midframe.ops.halide_tools import (
     LANES,
     Pipeline,
     buffer,
+    cached_pipeline,
+    channels_innermost,
     fetch_bilinear,
     in_one_loop,
-    inner,
-    once,
     writable,
 )
 
@@ -37,8 +37,8 @@ def choose_candidates(first: Tensor, second: Tensor, flow: Tensor, distance: int
     result = flow.new_empty(len(flow), *flow.shape[2:], dtype=torch.int32)
     channels = -(-first.shape[1] // QUAD) * QUAD
     _pipeline(channels)(
-        inner(_pad_channels(first, channels)),
-        inner(_pad_channels(second, channels)),
+        channels_innermost(_pad_channels(first, channels)),
+        channels_innermost(_pad_channels(second, channels)),
         buffer(flow),
         distance,
         writable(result),
@@ -50,7 +50,7 @@ def _pad_channels(frame: Tensor, channels: int) -> Tensor:
     return functional.pad(frame, (0, 0, 0, 0, 0, channels - frame.shape[1]))
 
 
-@once
+@cached_pipeline
 def _pipeline(channels: int) -> Pipeline:
     frames = [hl.ImageParam(hl.Float(32), 4, name) for name in ("first", "second")]
     flow = hl.ImageParam(hl.Float(32), 4, "flow")

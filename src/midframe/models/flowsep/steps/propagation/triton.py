@@ -27,10 +27,10 @@ PACKED_CANDIDATES = sum(
 )
 """`CANDIDATES` in one number, `BITS` for each: the cell of a square of 3x3, counted row by row."""
 SIZES = ["samples", "height", "width", "distance"]
-"""Arguments whose values are not compiled in: one kernel serves all sizes."""
+"""Arguments whose values are not compiled in: one kernel supports all sizes."""
 
 
-def serves_flow(first: Tensor, second: Tensor, flow: Tensor) -> bool:
+def supports_flow(first: Tensor, second: Tensor, flow: Tensor) -> bool:
     """Return whether these kernels support such frames and flows."""
     return (
         flow.is_cuda and flow.dtype == torch.float32 and {first.dtype, second.dtype} <= set(TYPES)
@@ -126,25 +126,25 @@ def _differences(  # type: ignore[no-untyped-def]
     distance,
     channels: tl.constexpr, candidates: tl.constexpr, bits: tl.constexpr, block: tl.constexpr,
 ):  # fmt: skip
-    n, y, x, real = pixels(samples, height, width, block)
+    n, y, x, valid = pixels(samples, height, width, block)
     k = tl.program_id(1)
     area = height * width
     at = flow + n * 4 * area + _candidate(k, y, x, height, width, distance, candidates, bits)
-    a, b, c, d, px, py = corners(at, y, x, height, width, area, real)
-    e, f, g, h, qx, qy = corners(at + 2 * area, y, x, height, width, area, real)
+    a, b, c, d, px, py = corners(at, y, x, height, width, area, valid)
+    e, f, g, h, qx, qy = corners(at + 2 * area, y, x, height, width, area, valid)
     total = tl.zeros((block,), tl.float32)
     for channel in tl.static_range(channels):
         plane = n * channels + channel
-        one = sample(first + plane * area, a, b, c, d, px, py, real) - tl.load(
-            mean_1 + plane, real, 0.0
+        one = sample(first + plane * area, a, b, c, d, px, py, valid) - tl.load(
+            mean_1 + plane, valid, 0.0
         )
-        two = sample(second + plane * area, e, f, g, h, qx, qy, real) - tl.load(
-            mean_2 + plane, real, 0.0
+        two = sample(second + plane * area, e, f, g, h, qx, qy, valid) - tl.load(
+            mean_2 + plane, valid, 0.0
         )
-        one /= tl.load(deviation_1 + plane, real, 1.0)
-        two /= tl.load(deviation_2 + plane, real, 1.0)
+        one /= tl.load(deviation_1 + plane, valid, 1.0)
+        two /= tl.load(deviation_2 + plane, valid, 1.0)
         total += tl.abs(one - two)
-    tl.store(result + (n * tl.num_programs(1) + k) * area + y * width + x, total / channels, real)
+    tl.store(result + (n * tl.num_programs(1) + k) * area + y * width + x, total / channels, valid)
 
 
 @triton.jit(do_not_specialize=SIZES)  # type: ignore[untyped-decorator]
@@ -158,7 +158,7 @@ def _choose(  # type: ignore[no-untyped-def]
     radius: tl.constexpr,
     block: tl.constexpr,
 ):
-    n, y, x, real = pixels(samples, height, width, block)
+    n, y, x, valid = pixels(samples, height, width, block)
     area = height * width
     least = tl.full((block,), float("inf"), tl.float32)
     best = tl.zeros((block,), tl.int32)
@@ -167,13 +167,13 @@ def _choose(  # type: ignore[no-untyped-def]
         for i in tl.static_range(2 * radius + 1):
             for j in tl.static_range(2 * radius + 1):
                 row, column = y + (i - radius), x + (j - radius)
-                inside = real & (row >= 0) & (row < height) & (column >= 0) & (column < width)
+                inside = valid & (row >= 0) & (row < height) & (column >= 0) & (column < width)
                 total += tl.load(
                     differences + (n * count + k) * area + row * width + column, inside, 0.0
                 )
         best = tl.where(total < least, k, best)  # of equal ones the first is kept
         least = tl.minimum(total, least)
-    tl.store(chosen + n * area + y * width + x, best.to(tl.int8), real)
+    tl.store(chosen + n * area + y * width + x, best.to(tl.int8), valid)
 
 
 @triton.jit(do_not_specialize=SIZES)  # type: ignore[untyped-decorator]
@@ -181,7 +181,7 @@ def _average(  # type: ignore[no-untyped-def]
     flow, chosen, result, samples, height, width, distance,
     candidates: tl.constexpr, bits: tl.constexpr, block: tl.constexpr,
 ):  # fmt: skip
-    n, y, x, real = pixels(samples, height, width, block)
+    n, y, x, valid = pixels(samples, height, width, block)
     area = height * width
     given = flow + n * 4 * area
     count = tl.zeros((block,), tl.float32)
@@ -192,7 +192,7 @@ def _average(  # type: ignore[no-untyped-def]
     for i in tl.static_range(3):
         for j in tl.static_range(3):
             row, column = y + (i - 1), x + (j - 1)
-            inside = real & (row >= 0) & (row < height) & (column >= 0) & (column < width)
+            inside = valid & (row >= 0) & (row < height) & (column >= 0) & (column < width)
             k = tl.load(chosen + n * area + row * width + column, inside, 0)
             at = given + _candidate(k, row, column, height, width, distance, candidates, bits)
             a += tl.load(at, inside, 0.0)
@@ -202,10 +202,10 @@ def _average(  # type: ignore[no-untyped-def]
             count += inside.to(tl.float32)
     count = tl.maximum(count, 1.0)
     to = result + n * 4 * area + y * width + x
-    tl.store(to, a / count, real)
-    tl.store(to + area, b / count, real)
-    tl.store(to + 2 * area, c / count, real)
-    tl.store(to + 3 * area, d / count, real)
+    tl.store(to, a / count, valid)
+    tl.store(to + area, b / count, valid)
+    tl.store(to + 2 * area, c / count, valid)
+    tl.store(to + 3 * area, d / count, valid)
 
 
 @triton.jit(do_not_specialize=SIZES)  # type: ignore[untyped-decorator]
@@ -213,20 +213,20 @@ def _average_gradient(  # type: ignore[no-untyped-def]
     gradient, chosen, result, samples, height, width, distance,
     candidates: tl.constexpr, bits: tl.constexpr, block: tl.constexpr,
 ):  # fmt: skip
-    n, y, x, real = pixels(samples, height, width, block)
+    n, y, x, valid = pixels(samples, height, width, block)
     area = height * width
-    k = tl.load(chosen + n * area + y * width + x, real, 0)
+    k = tl.load(chosen + n * area + y * width + x, valid, 0)
     to = result + n * 4 * area + _candidate(k, y, x, height, width, distance, candidates, bits)
     for axis in tl.static_range(4):
         total = tl.zeros((block,), tl.float32)
         for i in tl.static_range(3):
             for j in tl.static_range(3):
                 row, column = y + (i - 1), x + (j - 1)
-                inside = real & (row >= 0) & (row < height) & (column >= 0) & (column < width)
+                inside = valid & (row >= 0) & (row < height) & (column >= 0) & (column < width)
                 rows = 3 - (row == 0).to(tl.int32) - (row == height - 1).to(tl.int32)
                 columns = 3 - (column == 0).to(tl.int32) - (column == width - 1).to(tl.int32)
                 value = tl.load(
                     gradient + (n * 4 + axis) * area + row * width + column, inside, 0.0
                 )
                 total += tl.where(inside, value / (rows * columns).to(tl.float32), 0.0)
-        tl.atomic_add(to + axis * area, total, real, sem="relaxed")
+        tl.atomic_add(to + axis * area, total, valid, sem="relaxed")

@@ -20,11 +20,11 @@ from midframe.models.flowsep.layout import COLOURS, FieldLayout
 from midframe.ops.halide_tools import (
     LANES,
     Pipeline,
-    between,
     buffer,
-    in_one_row,
+    cached_pipeline,
+    interleaved_pixels,
     lerp,
-    once,
+    upsampling_source,
     writable,
 )
 from midframe.ops.resampling import EXTRA_TAPS, Resampling, shift_weights, taps_before
@@ -68,8 +68,8 @@ def synthesise(
     result = first.new_empty(len(first), height, max(width, LANES), channels)
     run = _pipeline(channels, layout, factor, resampling)
     run(
-        in_one_row(first),
-        in_one_row(second),
+        interleaved_pixels(first),
+        interleaved_pixels(second),
         buffer(fields.contiguous()),
         buffer(deviation.reshape(-1, 1, 1, 1)),
         fields.shape[3],
@@ -120,7 +120,7 @@ class _UpsampledFields:
 
 @dataclass(frozen=True)
 class _Filter:
-    """What one frame contributes to the result."""
+    """One frame, and the fields with which it is filtered."""
 
     frame: hl.ImageParam
     weight: Any
@@ -139,12 +139,12 @@ class _FilteredFrame:
 
     colour: Any
     by_pixel: list[hl.Func]
-    """Those that need no frame: vectorised over pixels."""
+    """Functions that do not read the frame: vectorised over pixels."""
     column: hl.Func
     """Vertical sums of a pixel's row segments: vectorised over adjacent values in memory."""
 
 
-@once
+@cached_pipeline
 def _pipeline(channels: int, layout: FieldLayout, factor: int, resampling: str) -> Pipeline:
     """Build the pipeline.
 
@@ -192,11 +192,11 @@ def _upsample_fields(fields: hl.ImageParam, sizes: _Sizes, factor: int) -> _Upsa
     line = hl.Func("line")
     upsampled = hl.Func("upsampled")
     edged = hl.BoundaryConditions.repeat_edge(fields, [(0, sizes.columns)])
-    first_row, down = between(y + sizes.top, factor)
+    first_row, down = upsampling_source(y + sizes.top, factor)
     above = hl.clamp(first_row, 0, sizes.lines - 1)
     below = hl.clamp(first_row + 1, 0, sizes.lines - 1)
     line[u, k, y, n] = lerp(edged[u, above, k, n], edged[u, below, k, n], down)
-    before, right = between(u, factor)
+    before, right = upsampling_source(u, factor)
     upsampled[u, k, y, n] = lerp(line[before, k, y, n], line[before + 1, k, y, n], right)
     return _UpsampledFields(line, upsampled, sizes.left)
 

@@ -12,17 +12,17 @@ from torch import Tensor
 from midframe.models.flowsep.layout import FieldLayout
 from midframe.ops.dispatch import device_guard
 from midframe.ops.resampling import EXTRA_TAPS
-from midframe.ops.triton_tools import number, serves
+from midframe.ops.triton_tools import replace_nan, supports
 
 BLOCK = 64
 """Pixels that a program computes."""
 SIZES = ["height", "width", "rows", "columns", "lines", "values", "top", "left", "factor"]
-"""Arguments whose values are not compiled in: one kernel serves all sizes."""
+"""Arguments whose values are not compiled in: one kernel supports all sizes."""
 
 
-def serves_frame(frame: Tensor) -> bool:
+def supports_frame(frame: Tensor) -> bool:
     """Return whether the kernel supports such frames."""
-    return serves(frame) and frame.shape[1] in (3, 4)
+    return supports(frame) and frame.shape[1] in (3, 4)
 
 
 def synthesise(
@@ -53,7 +53,7 @@ def synthesise(
             first_kernels=layout.first_vertical.start, second_flow=layout.flow_to_second.start,
             second_kernels=layout.second_vertical.start, mask=layout.mask.start,
             residual=layout.residual.start, taps=taps, extra=extra,
-            room=triton.next_power_of_2(taps + extra), block=BLOCK, num_warps=2,
+            tap_block=triton.next_power_of_2(taps + extra), block=BLOCK, num_warps=2,
         )  # fmt: skip
     return result
 
@@ -95,26 +95,26 @@ def _shift_weight(fraction, m, extra: tl.constexpr):  # type: ignore[no-untyped-
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _filter_frame(  # type: ignore[no-untyped-def]
-    frame, flow, kernels, y, x, a, b, c, d, px, py, real, rows, columns, area, factor,
-    channels: tl.constexpr, taps: tl.constexpr, extra: tl.constexpr, room: tl.constexpr,
+    frame, flow, kernels, y, x, a, b, c, d, px, py, valid, rows, columns, area, factor,
+    channels: tl.constexpr, taps: tl.constexpr, extra: tl.constexpr, tap_block: tl.constexpr,
     block: tl.constexpr,
 ):  # fmt: skip
     """Return the colours of a frame, sampled along a flow and filtered; the fourth is 0 if there
     are three."""
-    right = number(x + factor * _field(flow, a, b, c, d, px, py, real))
-    down = number(y + factor * _field(flow + area, a, b, c, d, px, py, real))
+    right = replace_nan(x + factor * _field(flow, a, b, c, d, px, py, valid))
+    down = replace_nan(y + factor * _field(flow + area, a, b, c, d, px, py, valid))
     first_x, first_y = tl.floor(right), tl.floor(down)
     qx, qy = right - first_x, down - first_y
-    j = tl.arange(0, room)[:, None]
-    across = tl.zeros((room, block), tl.float32)
+    j = tl.arange(0, tap_block)[:, None]
+    across = tl.zeros((tap_block, block), tl.float32)
     for m in range(extra + 1):  # not unrolled, as below: too many loads for the registers
         at = kernels + (taps + j - m) * area
-        used = real[None, :] & (j >= m) & (j - m < taps)
+        used = valid[None, :] & (j >= m) & (j - m < taps)
         tap = _field(at, a[None, :], b[None, :], c[None, :], d[None, :], px[None, :], py, used)
         across += _shift_weight(qx, m, extra)[None, :] * tap
     column = first_x[None, :] + (j - taps // 2 - extra // 2)
     column = tl.minimum(tl.maximum(column, 0.0), columns - 1.0).to(tl.int32)
-    used = real[None, :] & (j < taps + extra)
+    used = valid[None, :] & (j < taps + extra)
     red = tl.zeros((block,), tl.float32)
     green = tl.zeros((block,), tl.float32)
     blue = tl.zeros((block,), tl.float32)
@@ -123,7 +123,7 @@ def _filter_frame(  # type: ignore[no-untyped-def]
     for i in range(taps + extra):
         weight = tl.zeros((block,), tl.float32)
         for m in range(extra + 1):
-            inside = real & (i - m + 0 * x >= 0) & (i - m + 0 * x < taps)
+            inside = valid & (i - m + 0 * x >= 0) & (i - m + 0 * x < taps)
             value = _field(kernels + (i - m) * area, a, b, c, d, px, py, inside)
             weight += _shift_weight(qy, m, extra) * value
         row = tl.minimum(tl.maximum(first_y + (i - taps // 2 - extra // 2), 0.0), rows - 1.0).to(
@@ -148,13 +148,13 @@ def _synthesise(  # type: ignore[no-untyped-def]
     top, left, factor,
     channels: tl.constexpr, fields: tl.constexpr, first_kernels: tl.constexpr,
     second_flow: tl.constexpr, second_kernels: tl.constexpr, mask: tl.constexpr,
-    residual: tl.constexpr, taps: tl.constexpr, extra: tl.constexpr, room: tl.constexpr,
+    residual: tl.constexpr, taps: tl.constexpr, extra: tl.constexpr, tap_block: tl.constexpr,
     block: tl.constexpr,
 ):  # fmt: skip
     n = (tl.program_id(0) // height).to(tl.int64)
     row = tl.program_id(0) % height
     column = tl.program_id(1) * block + tl.arange(0, block)
-    real = column < width
+    valid = column < width
     area = lines * values
     y, x = top + row, left + column
     above, below, py = _interpolation_points(y, lines, factor)
@@ -166,26 +166,29 @@ def _synthesise(  # type: ignore[no-untyped-def]
     given = field_values + n * fields * area
     frame = n * channels * rows * columns
     r1, g1, b1, a1 = _filter_frame(
-        first + frame, given, given + first_kernels * area, y, x, a, b, c, d, px, py, real,
-        rows, columns, area, factor, channels, taps, extra, room, block,
+        first + frame, given, given + first_kernels * area, y, x, a, b, c, d, px, py, valid,
+        rows, columns, area, factor, channels, taps, extra, tap_block, block,
     )  # fmt: skip
     r2, g2, b2, a2 = _filter_frame(
         second + frame, given + second_flow * area, given + second_kernels * area, y, x,
-        a, b, c, d, px, py, real, rows, columns, area, factor, channels, taps, extra, room, block,
+        a, b, c, d, px, py, valid,
+        rows, columns, area, factor, channels, taps, extra, tap_block, block,
     )  # fmt: skip
-    weight = _field(given + mask * area, a, b, c, d, px, py, real)
+    weight = _field(given + mask * area, a, b, c, d, px, py, valid)
     spread = tl.load(deviation + n)
     colour = given + residual * area
     to = result + (n * channels * height + row) * width + column
     size = height.to(tl.int64) * width
     red = weight * r1 + (1 - weight) * r2
-    red += spread * _field(colour, a, b, c, d, px, py, real)
+    red += spread * _field(colour, a, b, c, d, px, py, valid)
     green = weight * g1 + (1 - weight) * g2
-    green += spread * _field(colour + area, a, b, c, d, px, py, real)
+    green += spread * _field(colour + area, a, b, c, d, px, py, valid)
     blue = weight * b1 + (1 - weight) * b2
-    blue += spread * _field(colour + 2 * area, a, b, c, d, px, py, real)
-    tl.store(to, red.to(result.dtype.element_ty), real)
-    tl.store(to + size, green.to(result.dtype.element_ty), real)
-    tl.store(to + 2 * size, blue.to(result.dtype.element_ty), real)
+    blue += spread * _field(colour + 2 * area, a, b, c, d, px, py, valid)
+    tl.store(to, red.to(result.dtype.element_ty), valid)
+    tl.store(to + size, green.to(result.dtype.element_ty), valid)
+    tl.store(to + 2 * size, blue.to(result.dtype.element_ty), valid)
     if channels == 4:
-        tl.store(to + 3 * size, (weight * a1 + (1 - weight) * a2).to(result.dtype.element_ty), real)
+        tl.store(
+            to + 3 * size, (weight * a1 + (1 - weight) * a2).to(result.dtype.element_ty), valid
+        )

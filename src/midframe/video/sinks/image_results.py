@@ -7,7 +7,7 @@ from typing import Any
 
 import av
 
-from midframe.video.sinks.protocol import Job
+from midframe.video.sinks.protocol import Conversion
 from midframe.video.sinks.segment_encoder import SegmentEncoder
 
 
@@ -29,13 +29,16 @@ def decode_segments(encoder: SegmentEncoder, end_pts: int) -> Iterator[av.VideoF
             yield frame
 
 
-def report_dropped(job: Job, name: str, lost: Iterable[str]) -> None:
+def report_dropped(conversion: Conversion, name: str, lost: Iterable[str]) -> None:
     """Add to the report what is dropped in a result that contains only images.
 
     Args:
-        job: the work.
+        conversion: the source, and the decisions about the result.
         name: of the result.
         lost: properties of the images that are lost.
     """
-    others = [f"{each.type} stream {each.index}" for each in job.source.others]
-    job.report.dropped = (*(f"{other} ({name} holds images only)" for other in others), *lost)
+    others = [f"{each.type} stream {each.index}" for each in conversion.source.other_streams]
+    conversion.report.dropped = (
+        *(f"{other} ({name} holds images only)" for other in others),
+        *lost,
+    )

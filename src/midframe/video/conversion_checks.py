@@ -10,7 +10,7 @@ from midframe.video.sinks.targets import target_for
 from midframe.video.sinks.video_file import VideoFileTarget
 
 
-def check_job(
+def check_conversion(
     source: Path, target: Path, options: EncodingOptions, *, overwrite: bool, resume: bool
 ) -> None:
     """Check source, target and encoder options of a conversion, without decoding.
@@ -23,8 +23,8 @@ def check_job(
         VideoError: the source cannot be read, the target cannot be written, or the encoder does not
             accept the options.
     """
-    goal = target_for(target, options)
-    goal.check(source, overwrite=overwrite, resume=resume)
+    result = target_for(target, options)
+    result.check(source, overwrite=overwrite, resume=resume)
     check_source(source)
-    if isinstance(goal, VideoFileTarget):
-        check_options(goal.options, target.suffix)
+    if isinstance(result, VideoFileTarget):
+        check_options(result.options, target.suffix)

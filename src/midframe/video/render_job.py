@@ -1,4 +1,4 @@
-"""The work on one result: an open source, and the decisions that follow from its options.
+"""Rendering of one result from an open source.
 
 Whole results and pieces of them, on one machine and on many, are rendered in the same way.
 """
@@ -11,21 +11,21 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from midframe.interpolator import Interpolator
-from midframe.media.reading.source import WHOLE, Frame
+from midframe.media.reading.source import WHOLE_SOURCE, Frame
 from midframe.media.reading.sources import open_source
 from midframe.ops.workers import Workers
 from midframe.options import InterpolationOptions, RetimingOptions, VideoOptions, fingerprint
 from midframe.video.channel import run_threads
 from midframe.video.duplicates import drop_duplicates
-from midframe.video.plan import Interval, PlanRules
+from midframe.video.plan import Interval, PlanOptions
 from midframe.video.rendered_frame import RenderedFrame
 from midframe.video.renderer import Progress, Renderer
 from midframe.video.report import VideoReport
-from midframe.video.sinks.protocol import Job, Target
+from midframe.video.sinks.protocol import Conversion, Target
 from midframe.video.timeline import choose_timeline
 
 
-class NetworkFacts(Protocol):
+class NetworkProperties(Protocol):
     """The properties of an `Interpolator` that affect the plan and the settings of a result."""
 
     @property
@@ -42,29 +42,29 @@ class NetworkFacts(Protocol):
 
 
 @dataclass(frozen=True)
-class Work:
-    """The work on one result; its frames are read once."""
+class RenderJob:
+    """Renders one result, or some segments of it; the source is read once."""
 
-    job: Job
-    rules: PlanRules
+    conversion: Conversion
+    plan_options: PlanOptions
     retiming: RetimingOptions
 
     def read(self) -> Iterator[Frame]:
         """Yield the frames of the source that the plan is made for."""
-        source = self.job.source
+        source = self.conversion.source
         if self.retiming.dedup:
             return drop_duplicates(source.read(), source.frame_duration)
         return source.read()
 
     def times_of(self, frame: Frame) -> tuple[Fraction, Fraction]:
         """Return start and end of a source frame, in seconds."""
-        source = self.job.source
+        source = self.conversion.source
         duration = frame.duration or source.frame_duration
         return frame.pts * source.time_base, (frame.pts + duration) * source.time_base
 
     def render(
         self,
-        tool: Interpolator,
+        interpolator: Interpolator,
         write: Callable[[Iterable[RenderedFrame]], None],
         check: Callable[[], None],
         observe: Callable[[Interval], None],
@@ -76,18 +76,18 @@ class Work:
         """Render the frames of the result, in three threads and a pool of workers.
 
         Args:
-            tool: interpolates.
+            interpolator: for the frames between source frames.
             write: takes the frames in order, in a thread of its own.
             check: called while other threads wait for `write`; its exceptions end the work.
             observe: called with each interval of the plan.
             finished, end, progress: as in `Renderer`.
         """
-        picture = self.job.picture
-        with Workers(tool.pairs_at_once(picture.height, picture.width)) as workers:
+        picture = self.conversion.picture
+        with Workers(interpolator.pairs_at_once(picture.height, picture.width)) as workers:
             renderer = Renderer(
                 workers,
-                tool,
-                self.job.colour,
+                interpolator,
+                self.conversion.colour,
                 overlays=self.retiming.overlays,
                 finished=finished,
                 end=end,
@@ -95,20 +95,20 @@ class Work:
             )
             run_threads(
                 self.read(),
-                lambda frames: renderer.frames(frames, self.rules, self.times_of, observe),
+                lambda frames: renderer.frames(frames, self.plan_options, self.times_of, observe),
                 write,
                 check,
             )
 
 
 @contextmanager
-def open_work(
+def open_render_job(
     path: Path,
     target: Target,
-    network: NetworkFacts,
+    network: NetworkProperties,
     options: VideoOptions,
     settings: dict[str, Any],
-) -> Iterator[Work]:
+) -> Iterator[RenderJob]:
     """Open a source for a result; it is closed at the end of the block.
 
     Args:
@@ -116,7 +116,7 @@ def open_work(
         target: of the result.
         network: that interpolates.
         options: of the result.
-        settings: as of `result_settings`.
+        settings: from `result_settings`.
 
     Raises:
         VideoError: the source cannot be read.
@@ -131,23 +131,23 @@ def open_work(
             source.source_rate,
             source.time_base,
             options.retiming,
-            constant=target.constant,
+            constant_rate_only=target.constant_rate_only,
             min_step=target.min_step,
         )
-        job = Job(source, picture, colour, timeline, settings, VideoReport())
-        rules = PlanRules(
+        conversion = Conversion(source, picture, colour, timeline, settings, VideoReport())
+        plan_options = PlanOptions(
             timeline,
             source.rate,
             cut=options.retiming.cut,
             depth=network.depth,
             source_end=source.end,
-            from_zero=target.from_zero or source.time_range != WHOLE,
+            starts_at_zero=target.starts_at_zero or source.time_range != WHOLE_SOURCE,
         )
-        yield Work(job, rules, options.retiming)
+        yield RenderJob(conversion, plan_options, options.retiming)
 
 
 def result_settings(
-    video: dict[str, Any], network: NetworkFacts, options: VideoOptions
+    video: dict[str, Any], network: NetworkProperties, options: VideoOptions
 ) -> dict[str, Any]:
     """Return what decides the frames of a result, as JSON values: the source, the network and all
     options that affect them. A result with the same settings is the same result.
