@@ -6,6 +6,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from midframe.process import configure_process, no_real_time_threads
+
+configure_process()  # as the command line does, before PyTorch is imported
+
 import av
 import numpy as np
 import pytest
@@ -14,13 +18,11 @@ from helpers.video import render_frame, sine
 
 from midframe.models.checkpoint import build_model, save_model
 from midframe.models.sepconv import SepConv
-from midframe.process import no_real_time_threads
 
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = (
         "1"  # before Triton is imported: its kernels then run on the CPU
     )
-
 
 os.environ["MIDFRAME_CACHE"] = ""  # nothing of other runs decides what is tested
 
