@@ -28,9 +28,19 @@ os.environ["MIDFRAME_CACHE"] = ""  # nothing of other runs decides what is teste
 
 torch.set_num_threads(2)
 
+ONE_THREAD = ("models", "ops", "training")
+"""Folders of tests of networks so small that a second thread is waited for longer than it works."""
+
 _rights = no_real_time_threads()
 # for good: films of these tests are rendered by SVT-AV1, too, which may starve a machine as root
 _rights.__enter__()
+
+
+@pytest.fixture(autouse=True)
+def threads(request: pytest.FixtureRequest) -> None:
+    """Set the number of PyTorch's threads; with two, videos are interpolated in parallel."""
+    folder = request.path.relative_to(Path(__file__).parent).parts[0]
+    torch.set_num_threads(1 if folder in ONE_THREAD else 2)
 
 
 @pytest.fixture
