@@ -6,6 +6,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from midframe.process import configure_process, no_real_time_threads
+
+configure_process()  # as the command line does, before PyTorch is imported
+
 import av
 import numpy as np
 import pytest
@@ -14,21 +18,29 @@ from helpers.video import render_frame, sine
 
 from midframe.models.checkpoint import build_model, save_model
 from midframe.models.sepconv import SepConv
-from midframe.process import no_real_time_threads
 
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = (
         "1"  # before Triton is imported: its kernels then run on the CPU
     )
 
-
 os.environ["MIDFRAME_CACHE"] = ""  # nothing of other runs decides what is tested
 
 torch.set_num_threads(2)
 
+ONE_THREAD = ("models", "ops", "training")
+"""Folders of tests of networks so small that a second thread is waited for longer than it works."""
+
 _rights = no_real_time_threads()
 # for good: films of these tests are rendered by SVT-AV1, too, which may starve a machine as root
 _rights.__enter__()
+
+
+@pytest.fixture(autouse=True)
+def threads(request: pytest.FixtureRequest) -> None:
+    """Set the number of PyTorch's threads; with two, videos are interpolated in parallel."""
+    folder = request.path.relative_to(Path(__file__).parent).parts[0]
+    torch.set_num_threads(1 if folder in ONE_THREAD else 2)
 
 
 @pytest.fixture

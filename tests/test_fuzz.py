@@ -15,6 +15,7 @@ def test_damaged_films_are_told_of_and_leave_nothing_half_done() -> None:
     assert found["whole"] > 10
 
 
+@pytest.mark.slow
 def test_damaged_sound_and_text_end_in_a_result_or_a_clear_error() -> None:
     found = fuzz(12, seed=5, sound=True)
     assert set(found) <= FINE, found

@@ -43,6 +43,7 @@ def test_equal_frames_have_themselves_between(frame: Render) -> None:
     assert abs(made.mean() - first.mean()) < 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_tiles_equal_the_whole(frame: Render, precision: str) -> None:
     first, second = frame(0, 200, 328), frame(2, 200, 328)
@@ -146,6 +147,7 @@ def test_frames_that_do_not_fit_are_refused_with_both_shapes(
         tool.interpolate(frame(0).astype(np.float32), frame(0).astype(np.float32))
 
 
+@pytest.mark.slow
 def test_bfloat16_and_float32_agree(frame: Render) -> None:
     first, second = frame(0), frame(2)
     made = [

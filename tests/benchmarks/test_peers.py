@@ -29,6 +29,7 @@ def inputs(tmp_path: Path, render_video: Render, monkeypatch: pytest.MonkeyPatch
     return folder
 
 
+@pytest.mark.slow
 def test_methods_are_scored_and_timed_in_processes_of_their_own(inputs: Path) -> None:
     names = ["average", "minterpolate"]
     found = peers.measure_quality(names, inputs)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from helpers.processes import ForkedCommand
 from helpers.signals import default_signals
 from helpers.video import Averager, frames_of, planes
 from midframe.media.pictures.images import Array
@@ -47,26 +48,30 @@ def same_pictures(one: Path, other: Path) -> bool:
     )
 
 
+COLUMNS = {"COLUMNS": "80"}
+
+
+def command_line(source: Path, target: Path, weights: Path, *more: str) -> list[str]:
+    """Return the words of a command whose result can be repeated."""
+    words = ["video", str(source), str(target), "--model", str(weights), *more]
+    return [*words, "--encoder-option", "x264-params=mbtree=0"]
+
+
 def start(source: Path, target: Path, weights: Path, *more: str) -> subprocess.Popen[bytes]:
-    command = [
-        sys.executable,
-        "-m",
-        "midframe",
-        "video",
-        str(source),
-        str(target),
-        "--model",
-        str(weights),
-        *more,
-    ]
-    command += ["--encoder-option", "x264-params=mbtree=0"]
+    """Start a command as a shell does."""
+    command = [sys.executable, "-m", "midframe", *command_line(source, target, weights, *more)]
     with default_signals():
         return subprocess.Popen(
             command,
             stderr=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, "COLUMNS": "80"},
+            env={**os.environ, **COLUMNS},
         )
+
+
+def start_forked(source: Path, target: Path, weights: Path, *more: str) -> ForkedCommand:
+    """Start a command in a process that has imported everything."""
+    return ForkedCommand(*command_line(source, target, weights, *more), environment=COLUMNS)
 
 
 def wait_for_segments(process: subprocess.Popen[bytes], target: Path) -> None:

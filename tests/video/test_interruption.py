@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from helpers.resuming import Render, same_pictures, start, wait_for_segments
+from helpers.resuming import Render, same_pictures, start, start_forked, wait_for_segments
 
 from midframe.video.segments import (
     segments_folder,
@@ -87,13 +87,13 @@ def test_a_run_killed_at_twenty_random_moments_ends_as_one_that_was_not(
         tmp_path / "whole.mp4",
     )
     begin = time.monotonic()
-    process = start(source, whole, tiny_weights)
+    process = start_forked(source, whole, tiny_weights)
     _, errors = process.communicate()
     assert process.returncode == 0, errors
     length = time.monotonic() - begin
     chance, kills = random.Random(4), 0
     while kills < 20:
-        process = start(source, target, tiny_weights, "--resume")
+        process = start_forked(source, target, tiny_weights, "--resume")
         try:
             process.communicate(timeout=chance.uniform(0.1, 1.0) * length)
         except subprocess.TimeoutExpired:
@@ -105,7 +105,7 @@ def test_a_run_killed_at_twenty_random_moments_ends_as_one_that_was_not(
             assert same_pictures(whole, target)
             target.unlink()
             shutil.rmtree(segments_folder(target), ignore_errors=True)
-    process = start(source, target, tiny_weights, "--resume")
+    process = start_forked(source, target, tiny_weights, "--resume")
     _, errors = process.communicate()
     assert process.returncode == 0, errors
     assert same_pictures(whole, target)

@@ -4,7 +4,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from helpers.resuming import Render, start, wait_for_segments
+from helpers.resuming import Render, start, start_forked, wait_for_segments
 from helpers.video import frames_of
 
 from midframe.errors import VideoError
@@ -34,7 +34,7 @@ def test_a_second_job_on_a_result_is_refused_and_the_first_goes_on(
             (source, []),
             (other, ["--resume"]),
         ):
-            second = start(file, target, tiny_weights, *more)
+            second = start_forked(file, target, tiny_weights, *more)
             _, errors = second.communicate()
             assert second.returncode == 1
             assert b"is being worked on by another process" in b" ".join(errors.split())
@@ -59,7 +59,7 @@ def test_a_job_that_was_killed_locks_nothing(
     finally:
         first.kill()
         first.communicate()
-    second = start(source, target, tiny_weights, "--resume")
+    second = start_forked(source, target, tiny_weights, "--resume")
     _, errors = second.communicate()
     assert second.returncode == 0, errors
 

@@ -152,6 +152,7 @@ def test_a_failure_of_one_ends_the_work(render_video: Render, tmp_path: Path) ->
     assert sorted(tmp_path.iterdir()) == before
 
 
+@pytest.mark.slow
 def test_flowsep_makes_the_same_side_by_side(render_video: Render, tmp_path: Path) -> None:
     torch.manual_seed(0)
     tool = Interpolator(

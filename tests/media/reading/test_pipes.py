@@ -33,6 +33,7 @@ def y4m(path: Path, pixel_format: str = "yuv420p", count: int = 5) -> list[av.Vi
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv422p", "yuv444p", "yuv420p10le"])
 def test_streams_go_through_pipes(tmp_path: Path, tiny_weights: Path, pixel_format: str) -> None:
     before = y4m(tmp_path / "in.y4m", pixel_format)

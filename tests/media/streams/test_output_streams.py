@@ -87,6 +87,7 @@ def test_a_damaged_packet_is_dropped_where_sound_is_copied_and_its_time_reported
     assert losses.texts() == ["audio stream 1: a damaged packet is dropped at 0.23 s"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoder", ["aac", "libmp3lame"])
 def test_priming_that_delays_a_whole_matroska_file_is_no_problem_at_high_rates(
     tmp_path: Path, encoder: str

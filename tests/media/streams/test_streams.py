@@ -96,6 +96,7 @@ def loudest_frequency(path: Path) -> float:
     return float(np.argmax(abs(np.fft.rfft(heard))) * rate / len(heard))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slow", [2, 2.5, 4])
 def test_slow_motion_stretches_all_and_keeps_the_pitch(
     packets: Packets, tmp_path: Path, slow: float

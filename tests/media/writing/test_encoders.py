@@ -43,6 +43,7 @@ def test_every_codec_of_the_list_encodes(render_video: Render, tmp_path: Path, c
         assert container.streams.video[0].codec_context.codec.canonical_name == codec
 
 
+@pytest.mark.slow
 def test_a_preset_and_options_reach_the_encoder(render_video: Render, tmp_path: Path) -> None:
     source, sizes = render_video(frames=30, size=(120, 160), sound=False), []
     for preset, more in (("ultrafast", {}), ("slow", {}), ("slow", {"x264-params": "keyint=1"})):
@@ -196,6 +197,7 @@ class StuckEncoder:
         yield from self.encoder.encode_lazy(frame)
 
 
+@pytest.mark.slow
 def test_an_encoder_that_is_stuck_ends_the_work_and_keeps_what_is_finished(
     render_video: Render, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

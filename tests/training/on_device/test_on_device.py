@@ -232,6 +232,7 @@ def video(path: Path, seed: int) -> None:
     writer.release()
 
 
+@pytest.mark.slow
 def test_a_leg_trains_and_the_next_one_resumes_it(tmp_path: Path) -> None:
     (tmp_path / "clips").mkdir()
     (tmp_path / "held").mkdir()

@@ -16,9 +16,9 @@ TOLERANCES = {torch.float32: 1e-4, torch.float16: 4e-3, torch.bfloat16: 3e-2}
 CASES = {
     "one pixel": {"width": 1, "rows": 1, "columns": 1, "radius": 4},
     "one row": {"width": 4, "rows": 1, "columns": 17, "radius": 1},
-    "odd size": {"n": 2, "width": 20, "rows": 7, "columns": 19, "radius": 3},
+    "odd size": {"n": 2, "width": 20, "rows": 5, "columns": 19, "radius": 2},
     "carried": {"width": 4, "carried": 3, "rows": 4, "columns": 18, "radius": 2},
-    "no correlation": {"n": 2, "width": 8, "carried": 16, "rows": 10, "columns": 34},
+    "no correlation": {"n": 2, "width": 8, "carried": 16, "rows": 4, "columns": 34},
     "several chunks": {"width": 80, "rows": 3, "columns": 9, "radius": 4},
     "flows far outside": {
         "width": 16,
@@ -69,9 +69,14 @@ def assert_near(found: Tensor, wanted: Tensor, tolerance: float) -> None:
     )
 
 
-@pytest.mark.parametrize("channels_last", [True, False])
-@pytest.mark.parametrize("kind", TOLERANCES)
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    ("case", "kind", "channels_last"),  # each two of them in all combinations
+    [
+        (case, kind, (row + column) % 2 == 0)
+        for row, case in enumerate(CASES)
+        for column, kind in enumerate(TOLERANCES)
+    ],
+)
 def test_result_and_gradients_equal_the_plain_ones(
     case: str, kind: torch.dtype, channels_last: bool
 ) -> None:

@@ -73,18 +73,18 @@ def test_inconsistency(size: tuple[int, int], kind: torch.dtype) -> None:
     )
 
 
+SIZE = 8, 38
 PARTS = {
-    "whole": (slice(0, 13), slice(0, 38)),
-    "inside": (slice(3, 11), slice(5, 38)),
-    "one pixel": (slice(12, 13), slice(37, 38)),
+    "whole": (slice(0, 8), slice(0, 38)),
+    "inside": (slice(3, 7), slice(5, 38)),
+    "one pixel": (slice(7, 8), slice(37, 38)),
 }
 
 
 def synthesis_inputs(taps: int, channels: int, factor: int, reach: float = 6.0) -> list[Tensor]:
-    size = -(-13 // factor), -(-38 // factor)
-    fields = random(2, 8 + 4 * taps, *size)
+    fields = random(2, 8 + 4 * taps, *(-(-size // factor) for size in SIZE))
     fields[:, :4] = (fields[:, :4] - 0.5) * reach
-    first, second = random(2, 2, channels, 13, 38)
+    first, second = random(2, 2, channels, *SIZE)
     return [first, second, fields]
 
 
@@ -149,9 +149,9 @@ def test_cubic_synthesis_weighs_pixels_by_keys_kernel() -> None:
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of the interpreter's arithmetic
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e30])
-def test_flows_without_end_harm_no_memory(value: float) -> None:
+def test_flows_without_end_harm_no_memory() -> None:
     first, second, fields = synthesis_inputs(5, 3, 2)
-    fields[:, :4, 2:4] = value
+    for left, value in ((0, float("nan")), (7, float("inf")), (14, 1e30)):  # 2 columns apart
+        fields[:, :4, 1:3, left : left + 5] = value
     given, deviation = on_device(first, second, fields), torch.ones(2, 1, 1, 1, device=DEVICE)
-    assert synthesis.synthesise(*given, 2, *PARTS["whole"], deviation).shape == (2, 3, 13, 38)
+    assert synthesis.synthesise(*given, 2, *PARTS["whole"], deviation).shape == (2, 3, *SIZE)

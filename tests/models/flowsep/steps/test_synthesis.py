@@ -22,6 +22,7 @@ def inputs(
     return first, second, fields
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(
     n=st.integers(1, 2),
