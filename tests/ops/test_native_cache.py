@@ -278,7 +278,7 @@ def test_the_default_folder_is_that_for_caches(
 def test_the_oldest_libraries_are_deleted_but_not_those_in_use(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    used, older, newer = (library(tmp_path, name, age) for age, name in enumerate("cba"))
+    newer, older, used = (library(tmp_path, f"age-{age}", age) for age in (2, 1, 0))
     for limit, kept in ((30, {used, older, newer}), (29, {used, newer}), (5, {used})):
         monkeypatch.setattr(native_cache, "MAX_BYTES", limit)
         LibraryCache(tmp_path, "cc")._limit_size(keep={used})
