@@ -278,7 +278,7 @@ def test_the_default_folder_is_that_for_caches(
 def test_the_oldest_libraries_are_deleted_but_not_those_in_use(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    used, older, newer = (library(tmp_path, name, age) for age, name in enumerate("cba"))
+    newer, older, used = (library(tmp_path, f"age-{age}", age) for age in (2, 1, 0))
     for limit, kept in ((30, {used, older, newer}), (29, {used, newer}), (5, {used})):
         monkeypatch.setattr(native_cache, "MAX_BYTES", limit)
         LibraryCache(tmp_path, "cc")._limit_size(keep={used})
@@ -301,6 +301,46 @@ def test_a_library_that_another_process_deletes_is_not_found(
     library(tmp_path, "key-damaged", 0)
     monkeypatch.setattr(native_cache, "_is_own", lambda path: path.unlink())
     assert LibraryCache(tmp_path, "cc").find("key") is None
+
+
+def test_the_last_four_errors_of_the_runtime_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native_cache, "_errors", [])
+    for number in range(6):
+        native_cache._keep_error(0, b"error %d \xff\n" % number)
+    assert native_cache._errors == [f"error {number} \ufffd" for number in (2, 3, 4, 5)]
+
+
+def test_libraries_depend_on_the_modules_of_operators_and_models(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(native_cache, "__file__", str(tmp_path / "ops" / "native_cache.py"))
+    digest = native_cache._source_digest.__wrapped__
+    found = {digest()}
+    for number, name in enumerate(("ops/inner/halide.py", "models/network.py"), 2):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True)
+        path.write_text(f"one = {number}\n")
+        found.add(digest())
+        path.write_text(f"two = {number}\n")
+        found.add(digest())
+        assert len(found) == 2 * number - 1
+    (tmp_path / "video.py").write_text("three = 3\n")
+    assert digest() in found
+
+
+def test_only_private_files_of_this_user_are_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, link = tmp_path / "library.so", tmp_path / "link.so"
+    path.touch(0o600)
+    link.symlink_to(path)
+    assert native_cache._is_own(path)
+    assert not native_cache._is_own(link)
+    path.chmod(0o640)
+    assert not native_cache._is_own(path)
+    path.chmod(0o600)
+    monkeypatch.setattr(native_cache.os, "getuid", lambda: path.stat().st_uid + 1)
+    assert native_cache._is_own(path) is False
 
 
 def test_a_pipeline_of_several_results_is_not_kept(folder: Path) -> None:

@@ -126,8 +126,8 @@ def test_fast_gradients_equal_the_plain_ones(
 
 
 def test_frames_may_have_more_colours_than_rows() -> None:
-    arguments = inputs(c=7, taps=1, height=1, width=3)
-    gradient = torch.randn(1, 7, 1, 3)
+    arguments = inputs(c=7, taps=3, height=2, width=3)
+    gradient = torch.randn(1, 7, 2, 3)
     made = [
         halide.separable_forward(*arguments),
         halide.separable_frame_gradient(gradient, *arguments),
@@ -160,6 +160,11 @@ def test_triton_takes_kernels_of_any_layout(spare: int) -> None:
         expected,
         atol=1e-5,
         rtol=1e-4,
+    )
+    of_frame = triton.separable_frame_gradient(*arguments, rows)
+    plain_frame = reference.separable_frame_gradient(gradient, frame, vertical, horizontal)
+    torch.testing.assert_close(
+        of_frame.cpu(), plain_frame, check_stride=False, atol=1e-5, rtol=1e-4
     )
     tall, wide = triton.separable_kernel_gradients(*arguments, rows)
     plain = reference.separable_kernel_gradients(gradient, frame, vertical, horizontal)
