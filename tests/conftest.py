@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable
 from fractions import Fraction
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from midframe.process import configure_process, no_real_time_threads
@@ -34,6 +34,31 @@ ONE_THREAD = ("models", "ops", "training")
 _rights = no_real_time_threads()
 # for good: films of these tests are rendered by SVT-AV1, too, which may starve a machine as root
 _rights.__enter__()
+
+SHARED = ("cluster", "web")
+"""Folders of tests that share a cluster or a server."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With several processes (`-n 2`), run all tests of a file or of a shared folder in one."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class GroupScheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            path = PurePosixPath(nodeid.partition("::")[0])
+            return str(path.parent if path.parent.name in SHARED else path)
+
+    config.option.loadscopereorder = False
+    return GroupScheduling(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With several processes, begin with the files of slow tests, so that no process is left with
+    one of them at the end."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        slow = {item.path for item in items if item.get_closest_marker("slow")}
+        items.sort(key=lambda item: item.path not in slow and item.path.parent.name not in SHARED)
 
 
 @pytest.fixture(autouse=True)
