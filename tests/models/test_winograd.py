@@ -1,10 +1,12 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
 
 from midframe.models.checkpoint import build_model
 from midframe.models.winograd import ConvActivation, WinogradConvolution, use_winograd
-from midframe.ops.winograd import TILE, halide, transforms
+from midframe.ops.winograd import TILE, halide, kernel_values, transforms
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4])
@@ -152,3 +154,43 @@ def test_only_what_gains_by_it_is_accelerated() -> None:
         "Conv2d",
     ]
     assert [layer.slope for layer in network if isinstance(layer, ConvActivation)] == [0.1, 1.0]
+
+
+def test_kernels_are_transformed_along_both_axes() -> None:
+    torch.manual_seed(0)
+    weight = torch.randn(5, 7, 3, 3)
+    values = kernel_values(weight)
+    assert (values.shape, values.dtype) == ((36, 7, 5), torch.float32)
+    assert values.is_contiguous()
+    from_kernel = transforms(3)[0]
+    expected = from_kernel @ weight[2, 4].double() @ from_kernel.T
+    torch.testing.assert_close(values[:, 4, 2], expected.flatten().float())
+
+
+@pytest.mark.parametrize("able", [False, True])
+def test_features_of_few_channels_or_another_type_are_not_supported(
+    able: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(halide, "multiplies_bf16", lambda: able)
+    features = torch.zeros(1, 16, 2, 2)
+    assert halide.supports(features)
+    assert halide.supports(features.bfloat16()) == able
+    assert not halide.supports(features[:, 1:])
+    assert not halide.supports(features.double())
+
+
+@pytest.mark.parametrize(
+    ("feature", "able"),
+    [("AVX512_Zen4", True), ("AVX512_SapphireRapids", True), ("AVX2", False)],
+)
+def test_processors_with_products_of_bfloat16_are_recognised(
+    feature: str, able: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = SimpleNamespace(has_feature=lambda kind: kind.name == feature)
+    monkeypatch.setattr(halide.hl, "get_jit_target_from_environment", lambda: target)
+    assert halide.multiplies_bf16.__wrapped__() == able
+
+
+def test_kernels_without_a_tap_are_refused() -> None:
+    with pytest.raises(ValueError, match="size is 0: from 1 to 4 taps are possible"):
+        transforms(0)

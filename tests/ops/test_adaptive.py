@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from midframe.ops import adaptive_convolution, dispatch
-from midframe.ops.adaptive import halide, reference, triton
+from midframe.ops.adaptive import halide, op, reference, triton
+from midframe.ops.adaptive.op import MAX_TAPS
 
 DEVICE = {triton: "cuda" if torch.cuda.is_available() else "cpu"}
 """Without a GPU Triton's interpreter runs its kernels on the CPU."""
@@ -123,9 +124,9 @@ def test_the_gradients_of_every_implementation_are_right(module: Any, **sizes: A
     gradient = torch.randn(len(frames), frames.shape[2], *kernels.shape[4:])
     given_ones = (*on(module, gradient, frames, kernels), stride)
     of_frames, of_kernels = slow_gradients(gradient, frames, kernels, stride)
-    torch.testing.assert_close(
-        module.adaptive_frame_gradient(*given_ones).cpu().double(), of_frames, atol=1e-4, rtol=1e-4
-    )
+    made = module.adaptive_frame_gradient(*given_ones)
+    assert made.is_contiguous()
+    torch.testing.assert_close(made.cpu().double(), of_frames, atol=1e-4, rtol=1e-4)
     tolerance = 1e-4 if kernels.dtype == torch.float32 else 2e-2
     made = module.adaptive_kernel_gradient(*given_ones)
     assert made.dtype == kernels.dtype
@@ -147,6 +148,22 @@ def test_gradients_are_right_in_float64() -> None:
     assert torch.autograd.gradcheck(
         lambda *given_ones: adaptive_convolution(*given_ones, stride=2), doubled
     )
+
+
+def test_the_plain_form_sums_float64_exactly_on_the_device_of_its_tensors() -> None:
+    frames, kernels, stride = inputs(taps=3, height=2, width=3, stride=2)
+    exact = torch.randn(1, 3, 2, 3).double(), frames.double(), kernels.double()
+    results = [
+        reference.adaptive_forward(*exact[1:], stride),
+        reference.adaptive_frame_gradient(*exact, stride),
+        reference.adaptive_kernel_gradient(*exact, stride),
+    ]
+    expected = [slow(*exact[1:], stride), *slow_gradients(*exact, stride)]
+    torch.testing.assert_close(results, expected, atol=1e-12, rtol=0)
+    meta = [each.to("meta") for each in exact]
+    assert reference.adaptive_forward(*meta[1:], stride).is_meta
+    assert reference.adaptive_frame_gradient(*meta, stride).is_meta
+    assert reference.adaptive_kernel_gradient(*meta, stride).is_meta
 
 
 def test_it_is_a_well_behaved_torch_operator() -> None:
@@ -190,6 +207,59 @@ BAD = {
     "floating": (torch.ones(1, 2, 3, 9, 9, dtype=torch.uint8), torch.rand(1, 2, 3, 3, 7, 7), 1),
     "one device": (torch.rand(1, 2, 3, 9, 9), torch.rand(1, 2, 3, 3, 7, 7, device="meta"), 1),
 }
+
+
+OF_ONE_FRAME = torch.rand(1, 1, 3, 9, 9), torch.rand(1, 1, 3, 3, 7, 7)
+ALSO_BAD = {
+    r"must be \(1, 2, C, 9, 9\)": (OF_ONE_FRAME[0], torch.rand(1, 2, 3, 3, 7, 7)),
+    r"must be \(2, 1, C, 9, 9\)": (OF_ONE_FRAME[0], torch.rand(2, 1, 3, 3, 7, 7)),
+    r"must be \(1, 1, C, 9, 8\)": (OF_ONE_FRAME[0], torch.rand(1, 1, 3, 3, 7, 6)),
+    "empty": (torch.rand(1, 1, 3, 9, 2), torch.rand(1, 1, 3, 3, 7, 0)),
+    "floating": (OF_ONE_FRAME[0], torch.ones(1, 1, 3, 3, 7, 7, dtype=torch.uint8)),
+}
+
+
+@pytest.mark.parametrize("complaint", ALSO_BAD)
+def test_each_size_and_type_of_both_tensors_is_checked(complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        adaptive_convolution(*ALSO_BAD[complaint])
+
+
+def test_the_largest_kernels_are_accepted() -> None:
+    frames, kernels, stride = inputs(several=1, channels=1, taps=MAX_TAPS, height=1, width=1)
+    result = adaptive_convolution(frames.double(), kernels)
+    torch.testing.assert_close(result, slow(frames, kernels, stride))
+
+
+def test_each_device_has_its_implementation() -> None:
+    assert (op.load_halide(), op.load_triton()) == (halide, triton)
+    frames, _, _ = inputs()
+    assert op._implementation(frames) is halide
+    assert op._implementation(frames.double()) is reference
+
+
+@pytest.mark.parametrize("needed", ["frames", "kernels"])
+def test_only_needed_gradients_are_computed_from_a_contiguous_one(
+    needed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, bool]] = []
+
+    class Recorder:
+        adaptive_forward = staticmethod(reference.adaptive_forward)
+
+        def adaptive_frame_gradient(self, gradient: Tensor, frames: Tensor, *_: Any) -> Tensor:
+            asked.append(("frames", gradient.is_contiguous()))
+            return torch.zeros_like(frames)
+
+        def adaptive_kernel_gradient(self, *given: Any) -> Tensor:
+            asked.append(("kernels", given[0].is_contiguous()))
+            return reference.empty_taps_innermost(given[2]).zero_()
+
+    monkeypatch.setattr(op, "_implementation", lambda _: Recorder())
+    frames, kernels, stride = inputs()
+    {"frames": frames, "kernels": kernels}[needed].requires_grad_()
+    adaptive_convolution(frames, kernels, stride).sum().backward()
+    assert asked == [(needed, True)]
 
 
 @pytest.mark.parametrize("complaint", BAD)

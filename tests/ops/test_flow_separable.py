@@ -2,6 +2,7 @@
 implementations."""
 
 import math
+import re
 from functools import partial
 from typing import Any
 
@@ -13,7 +14,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from midframe.ops import flow_separable_convolution, separable_convolution
-from midframe.ops.flow_separable import halide, reference, triton
+from midframe.ops.dispatch import without_compilation
+from midframe.ops.flow_separable import halide, op, reference, triton
 from midframe.ops.resampling import RESAMPLINGS, Resampling
 
 TYPES = [torch.float32, torch.bfloat16]
@@ -121,6 +123,23 @@ def test_fast_gradients_equal_the_plain_ones(
         {"atol": 1e-4, "rtol": 1e-4} if dtype == torch.float32 else {"atol": 0.1, "rtol": 2e-2}
     )
     torch.testing.assert_close(fast, plain, **tolerance)
+
+
+def test_frames_may_have_more_colours_than_rows_and_flows_of_float64() -> None:
+    frame, flow, *kernels = inputs(c=9, taps=1, height=1, width=3)
+    arguments = frame, flow.double(), *kernels
+    gradient = torch.randn(1, 9, 1, 3)
+    made = (
+        halide.flow_separable_forward(*arguments, "linear"),
+        *halide.flow_separable_gradients(gradient, *arguments, "linear"),
+    )
+    expected = (
+        reference.flow_separable_forward(*arguments, "linear"),
+        *reference.flow_separable_gradients(gradient, *arguments, "linear"),
+    )
+    for one, other in zip(made, expected, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4, check_dtype=False)
+        assert one.is_contiguous()
 
 
 @pytest.mark.parametrize("resampling", RESAMPLINGS)
@@ -260,6 +279,127 @@ BAD = {
     "of one type": (FRAME, FLOW, KERNEL, KERNEL.double()),
     "one device": (FRAME, FLOW, KERNEL.to("meta"), KERNEL.to("meta")),
 }
+
+
+ALSO_BAD = {
+    "rank 4 are needed": (FRAME, FLOW[0], KERNEL, KERNEL),
+    "the flow must be (1, 2, 7, 7), for 1 frames, got frame (2": (
+        torch.rand(2, 3, 8, 8), FLOW, KERNEL, KERNEL,
+    ),
+    "the flow must be (1, 2, 7, 7), for 1 frames, got frame (1": (
+        FRAME, torch.rand(1, 3, 7, 7), KERNEL, KERNEL,
+    ),
+    "empty tensors": (FRAME[..., :0], FLOW, KERNEL, KERNEL),
+    "floating tensors are needed": (FRAME, FLOW.byte(), KERNEL, KERNEL),
+    "one device, got frame cpu, flow meta": (FRAME, FLOW.to("meta"), KERNEL, KERNEL),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("complaint", ALSO_BAD)
+def test_each_size_type_and_device_is_checked(complaint: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(complaint)):
+        flow_separable_convolution(*ALSO_BAD[complaint])
+
+
+def test_the_longest_kernels_are_accepted() -> None:
+    arguments = inputs(taps=op.MAX_TAPS, height=1, width=2)
+    found = flow_separable_convolution(*(each.double() for each in arguments))
+    torch.testing.assert_close(found, slow(*arguments), atol=1e-4, rtol=1e-4)
+
+
+def test_each_device_has_its_implementation(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (op.load_halide(), op.load_triton()) == (halide, triton)
+    assert op._implementation(FRAME, KERNEL) is halide
+    assert op._implementation(FRAME, KERNEL.bfloat16()) is halide
+    assert op._implementation(FRAME, KERNEL.half()) is reference
+    assert op._implementation(FRAME.double(), KERNEL) is reference
+    monkeypatch.setattr(op, "for_device", lambda *_: None)
+    assert op._implementation(FRAME, KERNEL) is reference
+
+
+@pytest.mark.parametrize(
+    ("needed", "expected"), [(0, ["frame"]), (1, ["others"]), (2, ["others"]), (3, ["others"])]
+)
+def test_only_needed_gradients_are_computed_from_a_contiguous_one(
+    needed: int, expected: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    class Recorder:
+        flow_separable_forward = staticmethod(reference.flow_separable_forward)
+
+        def flow_separable_frame_gradient(self, gradient: Tensor, *given: Any) -> Tensor:
+            assert gradient.is_contiguous()
+            asked.append("frame")
+            return torch.zeros_like(given[0])
+
+        def flow_separable_gradients(self, gradient: Tensor, *given: Any) -> Any:
+            assert gradient.is_contiguous()
+            asked.append("others")
+            return tuple(torch.zeros_like(each) for each in given[1:4])
+
+    def choose(frame: Tensor, kernel: Tensor) -> Recorder:
+        assert (frame.shape, kernel.shape) == (arguments[0].shape, arguments[2].shape)
+        return Recorder()
+
+    monkeypatch.setattr(op, "_implementation", choose)
+    arguments = inputs()
+    arguments[needed].requires_grad_()
+    flow_separable_convolution(*arguments).sum().backward()
+    assert asked == expected
+
+
+def test_flows_of_less_precision_are_converted_to_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[torch.dtype] = []
+    monkeypatch.setattr(op, "_flow_separable", lambda *given: found.append(given[1].dtype))
+    frame, flow, *kernels = inputs()
+    for dtype in (torch.bfloat16, torch.float16, torch.float32, torch.float64):
+        flow_separable_convolution(frame, flow.to(dtype), *kernels)
+    assert found == [torch.float32, torch.float32, torch.float32, torch.float64]
+
+
+def test_standard_operators_are_exported(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> Any:
+        raise AssertionError("the operator is called")
+
+    monkeypatch.setattr(op, "_flow_separable", fail)
+    monkeypatch.setattr(torch.compiler, "is_exporting", lambda: True)
+    arguments = inputs(taps=3, height=2, width=3)
+    found = flow_separable_convolution(*arguments, resampling="cubic")
+    assert torch.equal(found, reference.flow_separable_by_sampling(*arguments, "cubic"))
+
+
+def test_without_compilation_the_plain_form_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> Any:
+        raise AssertionError("the operator is called")
+
+    monkeypatch.setattr(op, "_flow_separable", fail)
+    arguments = inputs()
+    with without_compilation():
+        found = flow_separable_convolution(*arguments, resampling="cubic")
+    assert torch.equal(found, reference.flow_separable_forward(*arguments, "cubic"))
+
+
+@pytest.mark.parametrize("resampling", RESAMPLINGS)
+def test_the_plain_form_sums_float64_exactly_on_the_device_of_its_tensors(
+    resampling: str,
+) -> None:
+    given = inputs(n=2, taps=3, height=2, width=3)
+    arguments = [each.double().requires_grad_() for each in given]
+    result = reference.flow_separable_forward(*arguments, resampling)
+    expected = slow(*(each.detach() for each in arguments), resampling)
+    torch.testing.assert_close(result.detach(), expected, atol=1e-12, rtol=0)
+    gradient = torch.randn_like(result)
+    found = (
+        reference.flow_separable_frame_gradient(gradient, *arguments, resampling),
+        *reference.flow_separable_gradients(gradient, *arguments, resampling),
+    )
+    torch.testing.assert_close(found, torch.autograd.grad(result, arguments, gradient))
+    meta = [each.detach().to("meta") for each in (gradient, *arguments)]
+    assert reference.flow_separable_forward(*meta[1:], resampling).is_meta
+    assert reference.flow_separable_by_sampling(*meta[1:], resampling).is_meta
+    assert reference.flow_separable_frame_gradient(*meta, resampling).is_meta
+    assert all(each.is_meta for each in reference.flow_separable_gradients(*meta, resampling))
 
 
 @pytest.mark.parametrize("complaint", BAD)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
+from types import SimpleNamespace
 from typing import Any
 
 import halide as hl
@@ -21,7 +22,7 @@ from helpers.flowsep import TINY, frames
 from midframe.models.flowsep import FlowSep, compilation
 from midframe.ops import native_cache
 from midframe.ops.halide_tools import Pipeline
-from midframe.ops.native_cache import LibraryCache, open_cache
+from midframe.ops.native_cache import LibraryCache, NativeFunction, open_cache
 
 needs_linker = pytest.mark.skipif(
     sys.platform != "linux" or not any(map(native_cache.shutil.which, native_cache.LINKERS)),
@@ -98,7 +99,9 @@ def test_a_pipeline_is_compiled_once_and_loaded_afterwards(
     assert folder.stat().st_mode & 0o777 == 0o700
     assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
     native_cache._load_runtime.cache_clear()
-    run(new_pipeline())
+    loaded = new_pipeline()
+    run(loaded)
+    assert isinstance(loaded._load(), NativeFunction)
     assert len(compiled) == 1
     run(new_pipeline("another"))
     assert len(compiled) == 2
@@ -152,7 +155,9 @@ def test_libraries_that_others_can_write_to_are_not_loaded(
 
 
 @needs_linker
-@pytest.mark.parametrize("obstacle", ["open folder", "file in its place", "no linker", "disabled"])
+@pytest.mark.parametrize(
+    "obstacle", ["open folder", "file in its place", "no linker", "disabled", "macOS"]
+)
 def test_without_a_cache_pipelines_are_compiled_in_memory(
     folder: Path,
     compiled: list[str],
@@ -166,6 +171,8 @@ def test_without_a_cache_pipelines_are_compiled_in_memory(
     elif obstacle == "file in its place":
         shutil.rmtree(folder)
         folder.write_text("")
+    elif obstacle == "macOS":
+        monkeypatch.setattr(native_cache, "sys", SimpleNamespace(platform="darwin"))
     elif obstacle == "no linker":
         monkeypatch.setattr(native_cache, "LINKERS", ())
     else:
@@ -207,6 +214,124 @@ def test_the_libraries_that_were_not_used_for_the_longest_time_are_deleted(
     assert len(left & before) == 2
     native_cache._load_runtime.cache_clear()
     run(new_pipeline("three"))
+
+
+@needs_linker
+def test_a_linker_that_is_removed_leaves_compilation_in_memory(
+    folder: Path,
+    compiled: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    libraries = LibraryCache(folder, str(folder / "removed"))
+    monkeypatch.setattr(native_cache, "open_cache", lambda: libraries)
+    with caplog.at_level(logging.DEBUG, "midframe"):
+        run(new_pipeline())
+        run(new_pipeline("another"))
+    assert len(compiled) == 1
+    (message,) = [each.message for each in caplog.records if "in memory" in each.message]
+    assert message.startswith("pipelines are compiled in memory: [Errno 2]")
+
+
+@needs_linker
+def test_without_a_setting_the_default_folder_is_used_if_it_can_be_written_to(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[dict[str, Any]] = []
+
+    def refuse(**options: Any) -> None:
+        tried.append(options)
+        raise PermissionError
+
+    monkeypatch.delenv(native_cache.VARIABLE)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user"))
+    open_cache.cache_clear()
+    libraries = open_cache()
+    expected = tmp_path / "user" / "midframe" / native_cache.FOLDER
+    assert libraries is not None
+    assert libraries.folder == expected
+    assert list(expected.iterdir()) == []
+    open_cache.cache_clear()
+    monkeypatch.setattr(native_cache, "TemporaryDirectory", refuse)
+    assert open_cache() is None
+    assert tried == [{"dir": expected, "prefix": "."}]
+
+
+def library(folder: Path, name: str, age: int) -> Path:
+    """A file of ten bytes, last used so many seconds after 1970."""
+    path = folder / f"{name}.so"
+    path.write_bytes(b"0123456789")
+    os.utime(path, (age, age))
+    return path
+
+
+def test_the_default_folder_is_that_for_caches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    assert native_cache.default_folder() == tmp_path / ".cache" / "midframe"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "elsewhere"))
+    assert native_cache.default_folder() == tmp_path / "elsewhere" / "midframe"
+
+
+def test_the_oldest_libraries_are_deleted_but_not_those_in_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used, older, newer = (library(tmp_path, name, age) for age, name in enumerate("cba"))
+    for limit, kept in ((30, {used, older, newer}), (29, {used, newer}), (5, {used})):
+        monkeypatch.setattr(native_cache, "MAX_BYTES", limit)
+        LibraryCache(tmp_path, "cc")._limit_size(keep={used})
+        assert set(tmp_path.iterdir()) == kept
+
+
+def test_a_library_that_is_found_counts_as_used(tmp_path: Path) -> None:
+    content = b"a library"
+    path = tmp_path / f"key-{native_cache._digest(content)}.so"
+    path.write_bytes(content)
+    path.chmod(0o600)
+    os.utime(path, (0, 0))
+    assert LibraryCache(tmp_path, "cc").find("key") == path
+    assert path.stat().st_mtime > 0
+
+
+def test_a_library_that_another_process_deletes_is_not_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library(tmp_path, "key-damaged", 0)
+    monkeypatch.setattr(native_cache, "_is_own", lambda path: path.unlink())
+    assert LibraryCache(tmp_path, "cc").find("key") is None
+
+
+def test_a_pipeline_of_several_results_is_not_kept(folder: Path) -> None:
+    result = SimpleNamespace(outputs=lambda: 2)
+    assert native_cache.load_pipeline(("several",), result, []) is None
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the linker is a shell script")
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [("echo wrong; echo wrong >&2; exit 1", subprocess.CalledProcessError),
+     ("exec sleep 60", subprocess.TimeoutExpired)],
+)  # fmt: skip
+def test_a_linker_that_fails_or_hangs_is_an_error_and_leaves_nothing(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    code: str,
+    error: type[Exception],
+) -> None:
+    folder, linker, objects = tmp_path / "libraries", tmp_path / "linker", []
+    folder.mkdir()
+    linker.write_text(f"#!/bin/sh\n{code}\n")
+    linker.chmod(0o700)
+    monkeypatch.setattr(native_cache, "LINK_SECONDS", 10 if "exit" in code else 0.1)
+    with pytest.raises(error):
+        LibraryCache(folder, str(linker)).add("key", objects.append)
+    assert objects[0].parent.parent == folder
+    assert objects[0].parent.name.startswith(".")
+    assert list(folder.iterdir()) == []
+    assert capfd.readouterr() == ("", "")
 
 
 CODE = """

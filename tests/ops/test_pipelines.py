@@ -56,6 +56,28 @@ def test_what_was_read_is_let_go() -> None:
     assert seen() is None
 
 
+def test_a_pipeline_in_memory_runs_one_call_at_a_time() -> None:
+    class Result:
+        running, most = 0, 0
+
+        def realize(self, *_: object) -> None:
+            self.running += 1
+            self.most = max(self.most, self.running)
+            time.sleep(0.02)
+            self.running -= 1
+
+    run, result = steps(1), Result()
+    run._result = result
+    numbers = np.zeros(64, np.float32)
+    run_in_parallel(*[lambda: run(hl.Buffer(numbers), hl.Buffer(numbers))] * 4)
+    assert result.most == 1
+
+
+def test_a_pipeline_needs_a_value_for_each_argument() -> None:
+    with pytest.raises(ValueError, match="zip"):
+        steps(1)(hl.Buffer(np.zeros(64, np.float32)))
+
+
 def test_threads_that_ask_together_get_the_same_pipeline() -> None:
     @cached_pipeline
     def slow(count: int) -> Pipeline:

@@ -1,3 +1,4 @@
+import re
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from midframe.ops import separable_convolution
-from midframe.ops.separable import halide, reference, triton
+from midframe.ops.separable import halide, op, reference, triton
 
 TYPES = [torch.float32, torch.bfloat16]
 DEVICE = {triton: "cuda" if torch.cuda.is_available() else "cpu"}
@@ -122,6 +123,23 @@ def test_fast_gradients_equal_the_plain_ones(
         reference.separable_frame_gradient(*arguments),
     )
     torch.testing.assert_close(fast.cpu(), plain, atol=2e-3, rtol=1e-4)
+
+
+def test_frames_may_have_more_colours_than_rows() -> None:
+    arguments = inputs(c=7, taps=1, height=1, width=3)
+    gradient = torch.randn(1, 7, 1, 3)
+    made = [
+        halide.separable_forward(*arguments),
+        halide.separable_frame_gradient(gradient, *arguments),
+        *halide.separable_kernel_gradients(gradient, *arguments),
+    ]
+    expected = [
+        reference.separable_forward(*arguments),
+        reference.separable_frame_gradient(gradient, *arguments),
+        *reference.separable_kernel_gradients(gradient, *arguments),
+    ]
+    torch.testing.assert_close(made, expected, atol=1e-5, rtol=1e-5)
+    assert all(each.is_contiguous() for each in made)
 
 
 @pytest.mark.parametrize("spare", [0, 5])
@@ -244,6 +262,82 @@ BAD = {
         torch.rand(1, 3, 7, 7, device="meta"),
     ),
 }
+
+
+FRAME, KERNEL = torch.rand(1, 3, 9, 9), torch.rand(1, 3, 7, 7)
+ALSO_BAD = {
+    "rank 4 are needed, got frame (1, 3, 9, 9), vertical (3, 7, 7)": (FRAME, KERNEL[0], KERNEL),
+    "rank 4 are needed, got frame (1, 3, 9, 9), vertical (1, 3": (FRAME, KERNEL, KERNEL[0]),
+    "padded by 1 to (1, C, 9, 9), got frame (2": (torch.rand(2, 3, 9, 9), KERNEL, KERNEL),
+    "padded by 1 to (1, C, 9, 9), got frame (1, 3, 9, 8)": (FRAME[..., 1:], KERNEL, KERNEL),
+    "padded by 1 to (1, C, 9, 9), got frame (1, 3, 8, 9)": (FRAME[:, :, 1:], KERNEL, KERNEL),
+    "floating tensors are needed": (FRAME, KERNEL.byte(), KERNEL.byte()),
+    "one device, got cpu, cpu, meta": (FRAME, KERNEL, KERNEL.to("meta")),
+}
+
+
+@pytest.mark.parametrize("complaint", ALSO_BAD)
+def test_each_size_type_and_device_is_checked(complaint: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(complaint)):
+        separable_convolution(*ALSO_BAD[complaint])
+
+
+def test_each_device_has_its_implementation(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (op.load_halide(), op.load_triton()) == (halide, triton)
+    assert op._implementation(FRAME, KERNEL) is halide
+    assert op._implementation(FRAME, KERNEL.bfloat16()) is halide
+    assert op._implementation(FRAME, KERNEL.half()) is reference
+    assert op._implementation(FRAME.double(), KERNEL) is reference
+    monkeypatch.setattr(op, "for_device", lambda *_: None)
+    assert op._implementation(FRAME, KERNEL) is reference
+
+
+@pytest.mark.parametrize(
+    ("needed", "expected"), [(0, ["frame"]), (1, ["kernels"]), (2, ["kernels"])]
+)
+def test_only_needed_gradients_are_computed_from_a_contiguous_one(
+    needed: int, expected: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    class Recorder:
+        separable_forward = staticmethod(reference.separable_forward)
+
+        def separable_frame_gradient(self, gradient: Tensor, frame: Tensor, *_: Any) -> Tensor:
+            assert gradient.is_contiguous()
+            asked.append("frame")
+            return torch.zeros_like(frame)
+
+        def separable_kernel_gradients(self, gradient: Tensor, *given: Tensor) -> Any:
+            assert gradient.is_contiguous()
+            asked.append("kernels")
+            return torch.zeros_like(given[1]), torch.zeros_like(given[2])
+
+    def choose(frame: Tensor, kernel: Tensor) -> Recorder:
+        assert (frame.shape, kernel.shape) == (arguments[0].shape, arguments[1].shape)
+        return Recorder()
+
+    monkeypatch.setattr(op, "_implementation", choose)
+    arguments = inputs()
+    arguments[needed].requires_grad_()
+    separable_convolution(*arguments).sum().backward()
+    assert asked == expected
+
+
+def test_the_plain_form_sums_float64_exactly_on_the_device_of_its_tensors() -> None:
+    arguments = [each.double() for each in inputs(n=2, taps=3, height=2, width=3)]
+    gradient = torch.randn(2, 3, 2, 3, dtype=torch.float64)
+    found = (
+        reference.separable_frame_gradient(gradient, *arguments),
+        *reference.separable_kernel_gradients(gradient, *arguments),
+    )
+    result = reference.separable_forward(*(each.requires_grad_() for each in arguments))
+    torch.testing.assert_close(result.detach(), slow(*arguments).detach(), atol=1e-12, rtol=0)
+    torch.testing.assert_close(found, torch.autograd.grad(result, arguments, gradient))
+    meta = [each.detach().to("meta") for each in (gradient, *arguments)]
+    assert reference.separable_forward(*meta[1:]).is_meta
+    assert reference.separable_frame_gradient(*meta).is_meta
+    assert all(each.is_meta for each in reference.separable_kernel_gradients(*meta))
 
 
 @pytest.mark.parametrize("complaint", BAD)

@@ -1,33 +1,202 @@
-"""Segments: where they end, and the times in them."""
+"""Segments: their ends and times, and unfinished work that is kept, resumed or refused."""
 
-import random
+import json
+from collections.abc import Callable
 from fractions import Fraction
-from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
+import av
+import pytest
 from helpers.resuming import Render
 from helpers.video import Averager, frames_of
-from hypothesis import given
-from hypothesis import strategies as st
 
+from midframe.errors import BusyError, VideoError
 from midframe.video.pipeline import interpolate_video
 from midframe.video.plan import LONG_SEGMENT
-from midframe.video.segment_database import decoding_times
+from midframe.video.segment_database import SegmentDatabase
+from midframe.video.segments import DATABASE, JOB_FILE, Segments, lock_target, segments_folder
+
+JOB = {"crf": 18}
 
 
-@given(st.lists(st.integers(1, 1000), min_size=1, max_size=40), st.integers(0, 4), st.randoms())
-def test_frames_are_decoded_in_order_and_before_they_are_shown(
-    gaps: list[int], depth: int, chance: random.Random
+def new_segments(path: Path, count: int, **options: Any) -> Segments:
+    """Segments in a folder, `count` more than there are."""
+    segments = Segments(path, JOB, **options)
+    for number in range(segments.finished, segments.finished + count):
+        packet = av.Packet(b"frame")
+        packet.pts = number
+        segments.add(number, b"parameters", [packet])
+    return segments
+
+
+def test_finished_segments_are_counted_and_kept_until_they_are_removed(tmp_path: Path) -> None:
+    target = tmp_path / "out.mp4"
+    segments = new_segments(target, 2)
+    assert segments.finished == 2
+    (segments.folder / "1.png").touch()
+    assert segments.close()
+    assert {path.name for path in segments.folder.iterdir()} == {JOB_FILE, DATABASE}
+    assert json.loads((segments.folder / JOB_FILE).read_text()) == JOB
+    segments = new_segments(target, 1, resume=True)
+    assert segments.finished == 3
+    assert segments.extradata() == b"parameters"
+    assert [packet.pts for packet in segments.packets(3)] == [0, 1, 2]
+    segments.remove()
+    assert list(tmp_path.iterdir()) == []
+    lock_target(target).release()
+
+
+def test_without_a_finished_segment_nothing_is_kept(tmp_path: Path) -> None:
+    segments = new_segments(tmp_path / "out.mp4", 0)
+    assert segments.extradata() == b""
+    assert segments.close() is False
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("ended", [Segments.close, Segments.remove])
+def test_after_the_end_no_segment_can_be_added(
+    tmp_path: Path, ended: Callable[[Segments], object]
 ) -> None:
-    shown = [sum(gaps[:n]) for n in range(len(gaps))]
-    order: list[int] = []
-    waiting = list(shown)
-    while waiting:
-        order.append(waiting.pop(chance.randint(0, min(depth, len(waiting) - 1))))
-    decoded = decoding_times(order)
-    assert all(before < after for before, after in pairwise(decoded))
-    assert all(time <= pts for time, pts in zip(decoded, order, strict=True))
-    assert depth or decoded == order
+    segments = new_segments(tmp_path / "out.mp4", 1)
+    ended(segments)
+    with pytest.raises(VideoError, match="closed database"):
+        segments.add(1, b"", [])
+
+
+def test_one_lock_at_a_time_is_given_on_a_result(tmp_path: Path) -> None:
+    lock = lock_target(tmp_path / "out.mp4")
+    with pytest.raises(BusyError, match=r"out.mp4 is being worked on by another process"):
+        lock_target(tmp_path / "out.mp4")
+    lock.release()
+
+
+def test_unfinished_work_is_continued_or_discarded_only_on_request(tmp_path: Path) -> None:
+    target = tmp_path / "out.mp4"
+    assert new_segments(target, 1).close()
+    with pytest.raises(VideoError, match="continue it with --resume, or start again"):
+        new_segments(target, 0)
+    for options, finished in (
+        ({"resume": True}, 1),
+        ({"resume": True, "overwrite": True}, 2),
+        ({"overwrite": True}, 0),
+    ):
+        segments = new_segments(target, 0, **options)
+        assert segments.finished == finished
+        segments.add(segments.finished, b"", [])
+        assert segments.close()
+
+
+def test_a_folder_without_a_job_is_cleared(tmp_path: Path) -> None:
+    folder = segments_folder(tmp_path / "out.mp4")
+    folder.mkdir()
+    for name in (DATABASE, "1.png"):
+        (folder / name).write_text("from a start that failed")
+    segments = new_segments(tmp_path / "out.mp4", 1, resume=True)
+    assert segments.finished == 1
+    assert {path.name for path in folder.iterdir()} == {JOB_FILE, DATABASE, "lock"}
+    segments.remove()
+
+
+def test_segments_of_another_database_are_counted(tmp_path: Path) -> None:
+    other = SegmentDatabase(tmp_path / "other.db", new=True)
+    other.add(1, b"parameters", [])
+    other.close()
+    segments = new_segments(tmp_path / "out.mp4", 1)
+    segments.add_file(tmp_path / "other.db")
+    assert segments.finished == 2
+    segments.remove()
+
+
+def test_segments_of_different_encoders_are_not_joined(tmp_path: Path) -> None:
+    segments = new_segments(tmp_path / "out.mp4", 1)
+    segments.add(1, b"other parameters", [])
+    with pytest.raises(VideoError, match=r"out.mp4.midframe was started with another version"):
+        segments.extradata()
+    segments.remove()
+
+
+def test_a_segment_that_cannot_be_written_is_reported_and_not_counted(tmp_path: Path) -> None:
+    segments = new_segments(tmp_path / "out.mp4", 1)
+    with pytest.raises(VideoError, match=r"out.mp4 cannot be written \(UNIQUE.*make room there"):
+        segments.add(0, b"", [])
+    (tmp_path / "other.db").write_bytes(b"no database" * 100)
+    with pytest.raises(VideoError, match=r"out.mp4 cannot be written \(file is not a database\)"):
+        segments.add_file(tmp_path / "other.db")
+    assert segments.finished == 1
+    segments.remove()
+
+
+@pytest.mark.parametrize(
+    ("damaged", "reason"), [(DATABASE, "file is not a database"), (JOB_FILE, "Is a directory")]
+)
+def test_damaged_work_is_reported_and_can_be_overwritten(
+    tmp_path: Path, damaged: str, reason: str
+) -> None:
+    target = tmp_path / "out.mp4"
+    segments = new_segments(target, 1)
+    assert segments.close()
+    path = segments.folder / damaged
+    path.unlink()
+    if damaged == DATABASE:
+        path.write_bytes(b"no database" * 100)
+    else:
+        path.mkdir()
+    with pytest.raises(VideoError, match=rf"out.mp4 cannot be written \({reason}\)"):
+        new_segments(target, 0, resume=True)
+    segments = new_segments(target, 1, overwrite=True)
+    assert segments.finished == 1
+    segments.remove()
+
+
+def test_a_refused_job_can_be_started_again_at_once(tmp_path: Path) -> None:
+    target = tmp_path / "out.mp4"
+    assert new_segments(target, 1).close()
+    for _ in range(2):
+        with pytest.raises(VideoError, match="crf was 18 and is 20"):
+            Segments(target, {"crf": 20}, resume=True)
+
+
+def test_a_result_in_a_missing_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(VideoError, match=r"out.mp4 cannot be written \(No such file or directory"):
+        lock_target(tmp_path / "missing" / "out.mp4")
+
+
+def test_the_message_on_another_job_lists_what_changed(tmp_path: Path) -> None:
+    target = tmp_path / "out.mp4"
+    first = {"version": 1, "crf": 18, "fps": None, "video": "1a", "size": (4, 6), "old": 1}
+    segments = Segments(target, first)
+    segments.add(0, b"", [])
+    assert segments.close()
+    resumed = Segments(target, first, resume=True)
+    assert resumed.finished == 1
+    assert resumed.close()
+    second = {"version": 1, "crf": 18, "fps": "60", "video": "2b", "size": (4, 6), "new": 2}
+    with pytest.raises(VideoError) as refused:
+        Segments(target, second, resume=True)
+    assert str(refused.value) == (
+        f"{segments_folder(target)} belongs to another job: fps was None and is 60, "
+        "the video differs, old was 1 and is None, new was None and is 2; "
+        "use its options, or --overwrite"
+    )
+
+
+def test_work_of_another_version_is_refused_whatever_else_changed(tmp_path: Path) -> None:
+    target = tmp_path / "out.mp4"
+    segments = Segments(target, {"crf": 18, "version": 1})
+    segments.add(0, b"", [])
+    assert segments.close()
+    with pytest.raises(VideoError, match=r"another version of midframe: .* --overwrite$"):
+        Segments(target, {"crf": 20, "version": 2}, resume=True)
+
+
+def test_images_in_the_current_folder_have_their_work_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    assert segments_folder(Path()) == tmp_path / "frames.midframe"
 
 
 def test_segments_end_at_cuts_and_after_a_while(render_video: Render, tmp_path: Path) -> None:

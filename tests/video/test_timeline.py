@@ -1,3 +1,4 @@
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 
@@ -15,6 +16,7 @@ from midframe.video.timeline import (
     Timeline,
     VariableRate,
     choose_timeline,
+    estimate_frames,
     output_times,
 )
 
@@ -257,3 +259,93 @@ def test_the_time_base_divides_a_step_and_is_no_finer_than_needed(rate: Fraction
     ticks = 1 / ConstantRate(rate).time_base
     assert (ticks / rate).denominator == 1
     assert MIN_TICKS <= ticks < MIN_TICKS + rate.numerator
+
+
+def test_a_frame_more_is_shown_only_for_a_quarter_of_a_step_and_longer() -> None:
+    timeline, last = ConstantRate(Fraction(100), anchor=Fraction(1, 1000)), Fraction(991, 1000)
+    quarter = Fraction(1001, 1000) + timeline.step / 4
+    assert timeline.end(last, quarter) == Fraction(1001, 1000)
+    assert timeline.end(last, quarter + timeline.step / 100) == Fraction(1011, 1000)
+
+
+def test_source_frames_keep_their_times_without_a_grid_or_off_it() -> None:
+    time = Fraction(10, 299)
+    assert ConstantRate(Fraction(60)).place(time) == time
+    assert ConstantRate(Fraction(60), source_step=Fraction(1, 30)).place(time) == time
+    variable = VariableRate(2, Fraction(25), Fraction(1, 600))
+    assert (variable.place(time), variable.end(time, 2 * time)) == (time, 2 * time)
+
+
+def test_the_reach_and_the_tolerance_include_their_limits() -> None:
+    limit = Fraction(1, 240)
+    timeline = ConstantRate(
+        Fraction(1000), source_step=Fraction(1, 30), reach=limit, last_length=Fraction(1, 30),
+        tolerance=limit,
+    )  # fmt: skip
+    assert timeline.place(limit) == 0
+    assert timeline.end(Fraction(0), Fraction(1, 30) + limit) == Fraction(34, 1000)
+
+
+def test_a_stated_duration_is_exact_without_a_tolerance() -> None:
+    timeline = ConstantRate(Fraction(1000), last_length=Fraction(1, 25))
+    assert timeline.end(Fraction(0), Fraction(1, 20)) == Fraction(1, 20)
+
+
+@pytest.mark.parametrize(
+    ("tick", "expected"), [((1, 90000), 90000), ((1, 25), 10_000), ((1, 30), 10_020)]
+)
+def test_true_times_are_given_in_divided_ticks_of_a_coarse_source(
+    tick: tuple[int, int], expected: int
+) -> None:
+    timeline = VariableRate(1, Fraction(25), Fraction(*tick))
+    assert 1 / timeline.time_base == expected
+
+
+@pytest.mark.parametrize(
+    ("rate", "slow", "expected"), [(60, 1, (120, 70)), (60, 2, (240, 190)), (12, 1, (24, 0))]
+)
+def test_frames_of_a_result_are_estimated(rate: int, slow: int, expected: tuple[int, int]) -> None:
+    timeline = ConstantRate(Fraction(rate), Fraction(slow))
+    assert estimate_frames(50, Fraction(25), timeline) == expected
+
+
+@pytest.mark.parametrize(
+    ("wanted", "rate", "slow", "on_grid"),
+    [
+        ({}, 50, 1, True), ({"slow": 4}, 25, 4, True), ({"slow": 2.5}, 25, Fraction(5, 2), False),
+        ({"factor": "2.5"}, Fraction(125, 2), 1, False),
+        ({"factor": "2.5", "slow": 2}, Fraction(125, 2), 2, True),
+    ],
+)  # fmt: skip
+def test_source_frames_are_moved_to_the_grid_of_the_result_where_it_holds_theirs(
+    wanted: dict, rate: Fraction, slow: Fraction, on_grid: bool
+) -> None:
+    source = SourceRate(Fraction(25), Fraction(1, 7), True, Fraction(1, 500))
+    step = 1 / Fraction(rate * slow)
+    place, reach = (step, step / 2) if on_grid else (Fraction(1, 25), source.tolerance)
+    assert choose_timeline(source, Fraction(1, 600), RetimingOptions(**wanted)) == ConstantRate(
+        Fraction(rate), Fraction(slow), source.anchor, place, reach, Fraction(1, 25),
+        source.tolerance,
+    )  # fmt: skip
+
+
+def test_the_grid_of_a_multiple_of_a_fractional_rate_holds_that_of_the_source() -> None:
+    timeline = choose_timeline(REGULAR, Fraction(1, 24000), RetimingOptions())
+    assert isinstance(timeline, ConstantRate)
+    assert (timeline.source_step, timeline.reach) == (1 / NTSC / 2, 1 / NTSC / 4)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "pieces", "slow"),
+    [({}, 2, 1), ({"factor": 3}, 3, 1), ({"slow": 2.5}, 3, Fraction(5, 2)),
+     ({"factor": 5, "slow": 2}, 5, 2)],
+)  # fmt: skip
+@pytest.mark.parametrize("limit", [{}, {"min_step": Fraction(1, 50)}])
+def test_intervals_of_a_variable_rate_are_divided_by_the_factor_or_for_slow_motion(
+    wanted: dict, pieces: int, slow: Fraction, limit: dict
+) -> None:
+    timeline = choose_timeline(
+        REGULAR, Fraction(1, 600), RetimingOptions(vfr=True, **wanted), **limit
+    )
+    expected = VariableRate(pieces, NTSC, Fraction(1, 600), Fraction(slow))
+    assert timeline == replace(expected, **limit)

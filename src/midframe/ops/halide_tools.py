@@ -193,9 +193,6 @@ class Pipeline:
             for argument, value in zip(self._arguments, given, strict=True):
                 argument.set(value)
             self._result.realize(target, self._target)
-            for argument in self._arguments:
-                if isinstance(argument, hl.ImageParam):
-                    argument.reset()  # otherwise the memory of the inputs would be kept
 
 
 _building = RLock()

@@ -138,7 +138,7 @@ def decoding_times(pts: list[int]) -> list[int]:
     delay = max((index - shown_index[time] for index, time in enumerate(pts)), default=0)
     """Largest number of frames by which a frame is decoded later than shown."""
     step = min((after - before for before, after in pairwise(shown)), default=1)
-    before_first = [shown[0] - number * step for number in range(delay, 0, -1)] if shown else []
+    before_first = [shown[0] - (delay - index) * step for index in range(delay)]
     return (before_first + shown)[: len(pts)]
 
 

@@ -50,7 +50,7 @@ class Segments:
     ) -> None:
         self.target = target
         self.folder = segments_folder(target)
-        self.finished = 0
+        self.finished: int
         """Number of segments; they are numbered from 0."""
         self._lock = lock_target(target)
         try:

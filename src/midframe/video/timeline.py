@@ -138,7 +138,7 @@ class VariableRate:
 
     @property
     def time_base(self) -> Fraction:
-        ticks = self.factor * max(1, ceil(self.source_time_base * MIN_TICKS))
+        ticks = self.factor * ceil(self.source_time_base * MIN_TICKS)
         return self.source_time_base * self.slow / ticks
 
     def snap(self, time: Fraction) -> Fraction:

@@ -8,18 +8,15 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from midframe.ops.dispatch import device_guard
-from midframe.ops.triton_tools import TYPES, channels_innermost
+from midframe.ops.triton_tools import channels_innermost, supports
+
+__all__ = ["bias_activation", "supports"]
 
 VALUES = 4096
 """Values that a program handles at a time, pixels times channels."""
 PROGRAMS = 1056
 """Programs of the backward kernel, each with many pixels, so that few sums are added atomically: 8
 for each of 132 multiprocessors."""
-
-
-def supports(outputs: Tensor) -> bool:
-    """Return whether these kernels support such outputs."""
-    return outputs.is_cuda and outputs.dtype in TYPES
 
 
 def bias_activation(

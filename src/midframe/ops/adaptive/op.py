@@ -83,9 +83,6 @@ class Implementation(Protocol):
     Shapes are as in `adaptive_convolution`.
     """
 
-    def supports(self, frames: Tensor, /) -> bool:
-        """Return whether it supports such frames."""
-
     def adaptive_forward(self, frames: Tensor, kernels: Tensor, stride: int) -> Tensor:
         """Filter padded frames."""
 
@@ -100,14 +97,21 @@ class Implementation(Protocol):
         """Return the gradient of the padded frames."""
 
 
-def load_halide() -> Implementation:
+class FastImplementation(Implementation, Protocol):
+    """An implementation of some tensors only."""
+
+    def supports(self, frames: Tensor, /) -> bool:
+        """Return whether it supports such frames."""
+
+
+def load_halide() -> FastImplementation:
     """Import the CPU implementation."""
     import midframe.ops.adaptive.halide as halide
 
     return halide
 
 
-def load_triton() -> Implementation:
+def load_triton() -> FastImplementation:
     """Import the CUDA implementation."""
     import midframe.ops.adaptive.triton as triton
 

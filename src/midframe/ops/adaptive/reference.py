@@ -12,11 +12,6 @@ from torch import Tensor
 from midframe.ops.accumulation import to_accumulation_type
 
 
-def supports(*tensors: Tensor) -> bool:
-    """Return True: PyTorch supports any floating type on any device."""
-    return True
-
-
 def adaptive_forward(frames: Tensor, kernels: Tensor, stride: int) -> Tensor:
     """Filter padded frames; shapes as in `midframe.ops.adaptive_convolution`, result in the frames'
     type."""

@@ -12,6 +12,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from midframe.ops import triton_tools
 from midframe.ops.adaptive.reference import taps_innermost
 
 TAP_BLOCK = 256
@@ -23,8 +24,7 @@ PyTorch."""
 
 def supports(frames: Tensor) -> bool:
     """Return whether these kernels support such frames."""
-    types = (torch.float32, torch.float16, torch.bfloat16)
-    return frames.is_cuda and frames.dtype in types and frames.shape[2] <= MAX_CHANNELS
+    return triton_tools.supports(frames) and frames.shape[2] <= MAX_CHANNELS
 
 
 def adaptive_forward(frames: Tensor, kernels: Tensor, stride: int) -> Tensor:

@@ -64,9 +64,6 @@ class Implementation(Protocol):
     Shapes are as in `local_correlation`.
     """
 
-    def supports(self, features: Tensor, /) -> bool:
-        """Return whether it supports such features."""
-
     def correlation_forward(self, first: Tensor, second: Tensor, radius: int) -> Tensor:
         """Correlate features."""
 
@@ -76,7 +73,14 @@ class Implementation(Protocol):
         """Return the gradients of both."""
 
 
-def load_halide() -> Implementation:
+class FastImplementation(Implementation, Protocol):
+    """An implementation of some tensors only."""
+
+    def supports(self, features: Tensor, /) -> bool:
+        """Return whether it supports such features."""
+
+
+def load_halide() -> FastImplementation:
     """Import the CPU implementation."""
     import midframe.ops.correlation.halide as halide
 

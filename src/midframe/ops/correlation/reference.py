@@ -9,11 +9,6 @@ from torch import Tensor
 from torch.nn import functional
 
 
-def supports(*tensors: Tensor) -> bool:
-    """Return True: PyTorch supports any floating type on any device."""
-    return True
-
-
 def correlation_forward(first: Tensor, second: Tensor, radius: int) -> Tensor:
     """See `midframe.ops.local_correlation`."""
     like = [(first * moved).sum(1) for moved in _displacements(second, radius)]

@@ -17,6 +17,7 @@ from midframe.ops import halide_tools
 from midframe.ops.flow_separable import reference
 from midframe.ops.halide_tools import (
     LANES,
+    TYPES,
     Pipeline,
     array,
     as_float,
@@ -42,7 +43,7 @@ task = hl.Var("task")
 def supports(frame: Tensor, kernel: Tensor) -> bool:
     """Return whether these pipelines support such tensors: float32 frames, kernels in float32 or
     bfloat16, on the CPU."""
-    return halide_tools.supports(frame) and kernel.dtype in (torch.float32, torch.bfloat16)
+    return halide_tools.supports(frame) and kernel.dtype in TYPES
 
 
 def flow_separable_forward(

@@ -103,9 +103,6 @@ class Implementation(Protocol):
     Shapes are as in `flow_separable_convolution`.
     """
 
-    def supports(self, frame: Tensor, kernel: Tensor, /) -> bool:
-        """Return whether it supports such tensors."""
-
     def flow_separable_forward(
         self, frame: Tensor, flow: Tensor, vertical: Tensor, horizontal: Tensor, resampling: str
     ) -> Tensor:
@@ -134,14 +131,21 @@ class Implementation(Protocol):
         """Return the gradient of the frame."""
 
 
-def load_halide() -> Implementation:
+class FastImplementation(Implementation, Protocol):
+    """An implementation of some tensors only."""
+
+    def supports(self, frame: Tensor, kernel: Tensor, /) -> bool:
+        """Return whether it supports such tensors."""
+
+
+def load_halide() -> FastImplementation:
     """Import the CPU implementation."""
     import midframe.ops.flow_separable.halide as halide
 
     return halide
 
 
-def load_triton() -> Implementation:
+def load_triton() -> FastImplementation:
     """Import the CUDA implementation."""
     import midframe.ops.flow_separable.triton as triton
 

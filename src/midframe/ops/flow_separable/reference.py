@@ -14,11 +14,6 @@ from midframe.ops.accumulation import to_accumulation_type
 from midframe.ops.resampling import shift_kernel, shift_kernel_gradients, taps_before
 
 
-def supports(*tensors: Tensor) -> bool:
-    """Return True: PyTorch supports any floating type on any device."""
-    return True
-
-
 def flow_separable_forward(
     frame: Tensor, flow: Tensor, vertical: Tensor, horizontal: Tensor, resampling: str
 ) -> Tensor:

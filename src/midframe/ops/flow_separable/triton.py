@@ -13,7 +13,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from midframe.ops import triton_tools
 from midframe.ops.resampling import EXTRA_TAPS
+from midframe.ops.triton_tools import TYPES
 
 BLOCK = 64
 """Pixels that a program computes, a power of two."""
@@ -26,13 +28,7 @@ PyTorch."""
 
 def supports(frame: Tensor, kernel: Tensor) -> bool:
     """Return whether these kernels support such tensors."""
-    types = (torch.float32, torch.float16, torch.bfloat16)
-    return (
-        frame.is_cuda
-        and frame.dtype in types
-        and kernel.dtype in types
-        and frame.shape[1] <= MAX_CHANNELS
-    )
+    return triton_tools.supports(frame) and kernel.dtype in TYPES and frame.shape[1] <= MAX_CHANNELS
 
 
 def flow_separable_forward(

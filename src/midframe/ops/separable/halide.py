@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from midframe.ops import halide_tools
-from midframe.ops.halide_tools import LANES, array, buffer, channel_groups
+from midframe.ops.halide_tools import LANES, TYPES, array, buffer, channel_groups
 from midframe.ops.separable.halide_pipelines import (
     ROWS,
     forward_pipeline,
@@ -23,7 +23,7 @@ CHANNELS = 3
 def supports(frame: Tensor, kernel: Tensor) -> bool:
     """Return whether these pipelines support such tensors: float32 frames, kernels in float32 or
     bfloat16, on the CPU."""
-    return halide_tools.supports(frame) and kernel.dtype in (torch.float32, torch.bfloat16)
+    return halide_tools.supports(frame) and kernel.dtype in TYPES
 
 
 def separable_forward(frame: Tensor, vertical: Tensor, horizontal: Tensor) -> Tensor:

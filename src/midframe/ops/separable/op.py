@@ -83,9 +83,6 @@ class Implementation(Protocol):
     Shapes are as in `separable_convolution`.
     """
 
-    def supports(self, frame: Tensor, kernel: Tensor, /) -> bool:
-        """Return whether it supports such tensors."""
-
     def separable_forward(self, frame: Tensor, vertical: Tensor, horizontal: Tensor) -> Tensor:
         """Filter a padded frame."""
 
@@ -100,14 +97,21 @@ class Implementation(Protocol):
         """Return the gradient of the padded frame."""
 
 
-def load_halide() -> Implementation:
+class FastImplementation(Implementation, Protocol):
+    """An implementation of some tensors only."""
+
+    def supports(self, frame: Tensor, kernel: Tensor, /) -> bool:
+        """Return whether it supports such tensors."""
+
+
+def load_halide() -> FastImplementation:
     """Import the CPU implementation."""
     import midframe.ops.separable.halide as halide
 
     return halide
 
 
-def load_triton() -> Implementation:
+def load_triton() -> FastImplementation:
     """Import the CUDA implementation."""
     import midframe.ops.separable.triton as triton
 

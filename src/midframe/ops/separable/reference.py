@@ -10,11 +10,6 @@ from torch import Tensor
 from midframe.ops.accumulation import to_accumulation_type
 
 
-def supports(*tensors: Tensor) -> bool:
-    """Return True: PyTorch supports any floating type on any device."""
-    return True
-
-
 def separable_forward(frame: Tensor, vertical: Tensor, horizontal: Tensor) -> Tensor:
     """Filter a padded frame; shapes as in `midframe.ops.separable_convolution`, result in the
     frame's type."""

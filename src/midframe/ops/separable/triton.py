@@ -15,16 +15,16 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from midframe.ops import triton_tools
+from midframe.ops.triton_tools import MIN_DOT, TYPES, product_precision
+
 BLOCK = 32
 """Pixels per program, a power of two; products use as many columns of the frame at a time."""
-MIN_SIDE = 16
-"""Minimum size of matrices for tensor cores."""
 
 
 def supports(frame: Tensor, kernel: Tensor) -> bool:
     """Return whether these kernels support such tensors."""
-    types = (torch.float32, torch.float16, torch.bfloat16)
-    return frame.is_cuda and frame.dtype in types and kernel.dtype in types
+    return triton_tools.supports(frame) and kernel.dtype in TYPES
 
 
 def separable_forward(frame: Tensor, vertical: Tensor, horizontal: Tensor) -> Tensor:
@@ -34,7 +34,7 @@ def separable_forward(frame: Tensor, vertical: Tensor, horizontal: Tensor) -> Te
     horizontal = _with_layout_of(horizontal, vertical)
     arguments = (frame, vertical, horizontal, result)
     _forward[_grid(vertical)](
-        *arguments, **_layout(frame, vertical, result), precision=_precision()
+        *arguments, **_layout(frame, vertical, result), precision=product_precision()
     )
     return result
 
@@ -50,7 +50,7 @@ def separable_kernel_gradients(
     gradient = gradient.contiguous()
     arguments = (gradient, frame, vertical, horizontal, tall, wide)
     _kernel_gradients[_grid(vertical)](
-        *arguments, **_layout(frame, vertical, gradient), precision=_precision()
+        *arguments, **_layout(frame, vertical, gradient), precision=product_precision()
     )
     return tall, wide
 
@@ -88,12 +88,6 @@ def _grid(images: Tensor) -> tuple[int, int]:
     return images.shape[0] * images.shape[2], triton.cdiv(images.shape[3], BLOCK)
 
 
-def _precision() -> str:
-    """Return how tensor cores multiply float32: rounded to TensorFloat-32 if PyTorch may do so,
-    otherwise in three parts."""
-    return "tf32" if torch.backends.cuda.matmul.allow_tf32 else "tf32x3"
-
-
 def _layout(frame: Tensor, kernel: Tensor, image: Tensor) -> dict[str, Any]:
     """Return the sizes and strides that all kernels need: of frames (f), kernels (k) and images
     (o)."""
@@ -103,7 +97,7 @@ def _layout(frame: Tensor, kernel: Tensor, image: Tensor) -> dict[str, Any]:
         for axis, step in zip(("n", "c", "y", "x"), tensor.stride(), strict=True)
     }
     taps = kernel.shape[1]
-    tap_block = max(MIN_SIDE, triton.next_power_of_2(taps))
+    tap_block = max(MIN_DOT, triton.next_power_of_2(taps))
     fixed = {"channels": frame.shape[1], "taps": taps, "tap_block": tap_block, "block": BLOCK}
     return {"height": kernel.shape[2], "width": kernel.shape[3], **strides, **fixed}
 

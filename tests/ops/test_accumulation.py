@@ -1,0 +1,24 @@
+"""Types in which sums are kept."""
+
+import pytest
+import torch
+
+from midframe.ops.accumulation import to_accumulation_type
+
+
+@pytest.mark.parametrize(
+    ("types", "expected"),
+    [
+        ((torch.bfloat16,), torch.float32),
+        ((torch.float16, torch.float32), torch.float32),
+        ((torch.float32, torch.float64), torch.float64),
+        ((torch.float64, torch.bfloat16), torch.float64),
+    ],
+)
+def test_sums_are_kept_in_float32_or_in_float64_if_that_is_given(
+    types: tuple[torch.dtype, ...], expected: torch.dtype
+) -> None:
+    tensors = [torch.tensor([1.5, -2.0]).to(each) for each in types]
+    found = to_accumulation_type(*tensors)
+    assert [each.dtype for each in found] == [expected] * len(types)
+    assert all(each.tolist() == [1.5, -2.0] for each in found)

@@ -1,0 +1,55 @@
+"""Worker threads: their numbers, their share of the processor, and their end."""
+
+from concurrent.futures import Future
+from threading import Barrier, Event, Thread
+
+import pytest
+import torch
+
+from midframe.ops.workers import Workers, worker_index
+
+
+@pytest.mark.parametrize(("number", "share"), [(2, 3), (4, 1), (8, 1)])
+def test_workers_are_numbered_and_divide_the_threads(number: int, share: int) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(6)
+    barrier = Barrier(number)
+    later: list[int] = []
+
+    def state() -> tuple[int, int]:
+        barrier.wait(timeout=10)
+        return worker_index(), torch.get_num_threads()
+
+    try:
+        with Workers(number) as pool:
+            assert pool.number == number
+            found = [each.result() for each in [pool.submit(state) for _ in range(number)]]
+        assert sorted(found) == [(index, share) for index in range(number)]
+        assert worker_index() == 0
+        thread = Thread(target=lambda: later.append(torch.get_num_threads()))
+        thread.start()
+        thread.join()
+        assert later == [6]
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_after_an_error_running_calls_end_and_waiting_ones_are_cancelled() -> None:
+    begun, may_end = Event(), Event()
+    calls: list[Future[None]] = []
+
+    def wait() -> None:
+        begun.set()
+        may_end.wait(timeout=10)
+
+    def fail() -> None:
+        with Workers(1) as pool:
+            calls.extend([pool.submit(wait), pool.submit(wait)])
+            begun.wait(timeout=10)
+            calls[1].add_done_callback(lambda _: may_end.set())
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert calls[0].done()
+    assert calls[1].cancelled()
