@@ -216,7 +216,7 @@ def test_nothing_is_shown_for_less_than_players_can() -> None:
     assert min(steps[:-1]) >= 2  # of the source's own steps the last one is shorter
 
 
-def test_only_frames_within_reach_are_moved() -> None:
+def test_only_frames_within_the_snapping_limit_are_moved() -> None:
     timeline = ConstantRate(
         Fraction(60), source_step=Fraction(1, 30), max_snap=Fraction(1, 240), anchor=Fraction(1, 10)
     )
@@ -270,19 +270,19 @@ def test_a_frame_more_is_shown_only_for_a_quarter_of_a_step_and_longer() -> None
 
 def test_source_frames_keep_their_times_without_a_grid_or_off_it() -> None:
     time = Fraction(10, 299)
-    assert ConstantRate(Fraction(60)).place(time) == time
-    assert ConstantRate(Fraction(60), source_step=Fraction(1, 30)).place(time) == time
+    assert ConstantRate(Fraction(60)).snap(time) == time
+    assert ConstantRate(Fraction(60), source_step=Fraction(1, 30)).snap(time) == time
     variable = VariableRate(2, Fraction(25), Fraction(1, 600))
-    assert (variable.place(time), variable.end(time, 2 * time)) == (time, 2 * time)
+    assert (variable.snap(time), variable.end(time, 2 * time)) == (time, 2 * time)
 
 
-def test_the_reach_and_the_tolerance_include_their_limits() -> None:
+def test_the_snapping_limit_and_the_tolerance_include_their_limits() -> None:
     limit = Fraction(1, 240)
     timeline = ConstantRate(
-        Fraction(1000), source_step=Fraction(1, 30), reach=limit, last_length=Fraction(1, 30),
+        Fraction(1000), source_step=Fraction(1, 30), max_snap=limit, last_length=Fraction(1, 30),
         tolerance=limit,
     )  # fmt: skip
-    assert timeline.place(limit) == 0
+    assert timeline.snap(limit) == 0
     assert timeline.end(Fraction(0), Fraction(1, 30) + limit) == Fraction(34, 1000)
 
 
@@ -332,7 +332,7 @@ def test_source_frames_are_moved_to_the_grid_of_the_result_where_it_holds_theirs
 def test_the_grid_of_a_multiple_of_a_fractional_rate_holds_that_of_the_source() -> None:
     timeline = choose_timeline(REGULAR, Fraction(1, 24000), RetimingOptions())
     assert isinstance(timeline, ConstantRate)
-    assert (timeline.source_step, timeline.reach) == (1 / NTSC / 2, 1 / NTSC / 4)
+    assert (timeline.source_step, timeline.max_snap) == (1 / NTSC / 2, 1 / NTSC / 4)
 
 
 @pytest.mark.parametrize(

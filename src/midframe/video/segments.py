@@ -184,7 +184,7 @@ def _check_same(folder: Path, settings: Mapping[str, Any]) -> None:
             _describe_change(name, stored.get(name), settings.get(name)) for name in changed
         )
         raise VideoError(
-            f"{folder} belongs to another settings: {texts}; use its options, or --overwrite"
+            f"{folder} belongs to another job: {texts}; use its options, or --overwrite"
         )
 
 
