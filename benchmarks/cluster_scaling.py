@@ -20,7 +20,7 @@ import numpy as np
 import ray
 
 from midframe.cluster.batch import ClusterBatch
-from midframe.cluster.connection import Workers
+from midframe.cluster.connection import WorkerAllocation
 from midframe.cluster.pool import Pool
 from midframe.options import InterpolationOptions, VideoOptions
 
@@ -75,7 +75,7 @@ def measure(pool: Pool, folder: Path, model: str) -> float:
         options = InterpolationOptions(model)
         batch = ClusterBatch(str(folder), out, pool, options, VideoOptions())
         begin = time.perf_counter()
-        (result,) = batch.run(batch.find_films(lambda path: path.suffix))
+        (result,) = batch.run(batch.find_videos(lambda path: path.suffix))
         seconds = time.perf_counter() - begin
         batch.close()
     assert result.status == "done", result
@@ -92,8 +92,8 @@ def main() -> None:
     pinned: set[int] = set()
     pools = {}
     for count in (1, 2):
-        pools[count] = Pool(InterpolationOptions(options.model), Workers(count, 1, 0))
-        pools[count].facts()
+        pools[count] = Pool(InterpolationOptions(options.model), WorkerAllocation(count, 1, 0))
+        pools[count].network_properties()
         time.sleep(5)  # until the second worker is there too
         pin_new_workers(pinned)
     with tempfile.TemporaryDirectory() as name:

@@ -27,7 +27,7 @@ import av
 import torch
 from video import render_clip
 
-from midframe.evaluation.motion_compensation import AHEAD, MotionCompensation
+from midframe.evaluation.motion_compensation import BUFFERED_FRAMES, MotionCompensation
 from midframe.interpolator import Interpolator
 from midframe.media.colour.conversion import from_rgb, to_rgb
 from midframe.media.reading.reader import VideoReader
@@ -62,7 +62,7 @@ def compensate(clip: Path, count: int, *, encoded: bool) -> None:
         encode = new_encoder(picture, colour) if encoded else lambda _, __: None
         rival = MotionCompensation(picture, colour)
         pictures = [frame.picture for frame in islice(reader.read(), count)]
-        for given in chain(pictures, repeat(pictures[-1], AHEAD)):
+        for given in chain(pictures, repeat(pictures[-1], BUFFERED_FRAMES)):
             for made in rival.pass_through(given):
                 encode(made, made.pts)
         encode(None, 0)

@@ -62,7 +62,7 @@ def load_minterpolate() -> Peer:
     from midframe.media.colour.conversion import from_rgb
 
     def between(frames: Sequence[Array]) -> Iterator[Array]:
-        colour, pixels = ffmpeg.PAIR_COLOUR, ffmpeg.PIXELS
+        colour, pixels = ffmpeg.PAIR_COLOUR, ffmpeg.PIXEL_FORMAT
         pictures = [from_rgb(each, colour, pixels) for each in frames]
         method = ffmpeg.MotionCompensation(pictures[0], colour)
         outputs = [pair for each in pictures for pair in method.feed(each)]

@@ -106,12 +106,12 @@ def sections_of(command: Any, path: str, parent: Any) -> list[str]:
 
 def tables_of(command: Any, context: Any) -> list[str]:
     """Return a table for each panel of the parameters of a command."""
-    from midframe.cli.help import panel_of, row_of
+    from midframe.cli.help import help_row, panel_title
 
     panels: dict[str, list[tuple[str, str]]] = {}
     for parameter in command.get_params(context):
         if not getattr(parameter, "hidden", False):
-            panels.setdefault(panel_of(parameter), []).append(row_of(parameter, context))
+            panels.setdefault(panel_title(parameter), []).append(help_row(parameter, context))
     lines = []
     for title, rows in panels.items():
         lines += [f"| {title} | |", "|---|---|"]

@@ -28,7 +28,7 @@ from midframe.ops.flow_separable import triton as flow_separable
 from midframe.ops.resampling import RESAMPLINGS
 from midframe.ops.separable import triton as separable
 from midframe.training.on_device import cutting_cuda
-from midframe.training.on_device.cutting import Places
+from midframe.training.on_device.cutting import CropPositions
 
 GENERATIONS = {75: "Turing", 80: "Ampere", 90: "Hopper"}
 WARP = 32
@@ -151,9 +151,9 @@ def launch_activation() -> None:
 
 def launch_cutting() -> None:
     numbers, yes = torch.zeros(1, dtype=torch.int64), torch.ones(1, dtype=torch.bool)
-    places = Places(numbers, numbers, yes, yes, yes, torch.zeros(1, 3, dtype=torch.int64))
+    positions = CropPositions(numbers, numbers, yes, yes, yes, torch.zeros(1, 3, dtype=torch.int64))
     for size in (32, 48, 64):
-        cutting_cuda.cut(torch.zeros(9999, dtype=torch.uint8), places, size, 32)
+        cutting_cuda.cut_crops(torch.zeros(9999, dtype=torch.uint8), positions, size, 32)
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ CLUSTER = (
     ("scratch",),
     ("worker",),
     ("pool",),
-    ("film",),
+    ("render",),
     ("batch",),
 )
 SINKS = (

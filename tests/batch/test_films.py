@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from midframe.batch.films import find_films, name_films
+from midframe.batch.videos import find_videos, name_videos
 from midframe.errors import VideoError
 
 
@@ -20,7 +20,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_films_are_found_in_subfolders_and_hidden_ones_are_skipped(folder: Path) -> None:
-    films = find_films(folder, folder.parent / "out", mp4)
+    films = find_videos(folder, folder.parent / "out", mp4)
     assert [film.name for film in films] == ["b.mp4", "sub/A.mp4", "sub/a.mp4"]
     assert films[2].source == folder / "sub" / "a.avi"
     assert films[2].target == folder.parent / "out" / "sub" / "a.mp4"
@@ -28,7 +28,7 @@ def test_films_are_found_in_subfolders_and_hidden_ones_are_skipped(folder: Path)
 
 def test_results_of_one_name_keep_the_suffix_of_their_source(folder: Path) -> None:
     (folder / "b.mkv").touch()
-    names = [film.name for film in find_films(folder, folder.parent / "out", mp4)]
+    names = [film.name for film in find_videos(folder, folder.parent / "out", mp4)]
     assert names[:2] == ["b.mkv.mp4", "b.mp4.mp4"]
 
 
@@ -36,15 +36,15 @@ def test_an_output_folder_within_the_folder_is_not_searched(folder: Path) -> Non
     out = folder / "out"
     out.mkdir()
     (out / "b.mp4").touch()
-    assert len(find_films(folder, out, mp4)) == 3
+    assert len(find_videos(folder, out, mp4)) == 3
     with pytest.raises(VideoError, match="folder of the sources"):
-        find_films(folder, folder, mp4)
+        find_videos(folder, folder, mp4)
     with pytest.raises(VideoError, match="not a folder"):
-        find_films(folder / "b.mp4", out, mp4)
+        find_videos(folder / "b.mp4", out, mp4)
 
 
 def test_named_films_lie_side_by_side_and_need_different_names(tmp_path: Path) -> None:
-    films = name_films([tmp_path / "a" / "x.mov", tmp_path / "b" / "y.mov"], tmp_path / "out", mp4)
+    films = name_videos([tmp_path / "a" / "x.mov", tmp_path / "b" / "y.mov"], tmp_path / "out", mp4)
     assert [film.target for film in films] == [tmp_path / "out/x.mp4", tmp_path / "out/y.mp4"]
     with pytest.raises(VideoError, match=r"two sources are named x\.mov"):
-        name_films([tmp_path / "a" / "x.mov", tmp_path / "b" / "x.mov"], tmp_path / "out", mp4)
+        name_videos([tmp_path / "a" / "x.mov", tmp_path / "b" / "x.mov"], tmp_path / "out", mp4)

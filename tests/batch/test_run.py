@@ -9,9 +9,9 @@ import pytest
 from helpers.video import Averager
 
 from midframe.batch import run as batch_run
-from midframe.batch.films import Film, find_films
 from midframe.batch.plan import plan
-from midframe.batch.run import Batch, FilmResult, watch
+from midframe.batch.run import Batch, BatchVideoResult, watch
+from midframe.batch.videos import BatchVideo, find_videos
 from midframe.errors import VideoError
 from midframe.options import EncodingOptions, RetimingOptions, VideoOptions
 from midframe.video.report import VideoReport
@@ -28,12 +28,12 @@ def folder(render_video: Callable[..., Path], tmp_path: Path) -> Path:
     return tmp_path / "in"
 
 
-def films_of(folder: Path) -> list[Film]:
-    return find_films(folder, folder.parent / "out", lambda source: ".mp4")
+def films_of(folder: Path) -> list[BatchVideo]:
+    return find_videos(folder, folder.parent / "out", lambda source: ".mp4")
 
 
 def statuses(batch: Batch, folder: Path) -> dict[str, str]:
-    return {result.film.name: result.status for result in batch.run(films_of(folder))}
+    return {result.video.name: result.status for result in batch.run(films_of(folder))}
 
 
 def test_a_bad_film_ends_nothing_and_finished_ones_are_skipped(folder: Path) -> None:
@@ -51,7 +51,7 @@ def test_a_result_is_finished_by_its_record_not_by_its_name(folder: Path) -> Non
     batch = Batch(out, Averager(), OPTIONS)
     statuses(batch, folder)
     (out / "a.mp4").write_bytes(b"cut short")
-    results = {result.film.name: result for result in batch.run(films_of(folder))}
+    results = {result.video.name: result for result in batch.run(films_of(folder))}
     assert results["a.mp4"].status == "failed"  # it could be a film of the user's
     assert "--overwrite" in results["a.mp4"].message
     (out / "a.mp4").unlink()
@@ -104,10 +104,10 @@ def test_two_runs_do_not_do_a_film_twice(folder: Path, monkeypatch: pytest.Monke
     thread.start()
     assert begun.wait(60)
     film_a, film_b = films_of(folder)
-    assert second.run_film(film_a).status == "busy"
+    assert second.run_video(film_a).status == "busy"
     proceed.set()
     thread.join(60)
-    assert second.run_film(film_b).status == "already done"
+    assert second.run_video(film_b).status == "already done"
     assert sorted(converted) == ["a.mp4", "b.mp4"]
 
 
@@ -118,11 +118,11 @@ def test_a_busy_film_is_tried_again_after_the_others(
     film_a, _, film_b = films_of(folder)
     tried: list[str] = []
 
-    def busy_at_first(film: Film, progress: object = None) -> FilmResult:
+    def busy_at_first(film: BatchVideo, progress: object = None) -> BatchVideoResult:
         tried.append(film.name)
-        return FilmResult(film, "busy" if len(tried) == 1 else "done")
+        return BatchVideoResult(film, "busy" if len(tried) == 1 else "done")
 
-    monkeypatch.setattr(batch, "run_film", busy_at_first)
+    monkeypatch.setattr(batch, "run_video", busy_at_first)
     assert [result.status for result in batch.run([film_a, film_b])] == ["done", "done"]
     assert tried == ["a.mp4", "sub/b.mp4", "a.mp4"]
 
@@ -136,7 +136,7 @@ def test_a_damaged_film_is_finished_and_reported(
     content[middle : middle + 400] = bytes(400)
     path.write_bytes(content)
     batch = Batch(folder.parent / "out", Averager(), OPTIONS)
-    results = {result.film.name: result for result in batch.run(films_of(folder))}
+    results = {result.video.name: result for result in batch.run(films_of(folder))}
     assert results["sub/b.mp4"].status == "damaged"
     assert results["sub/b.mp4"].message
     assert (folder.parent / "out" / "sub" / "b.mp4").is_file()
@@ -144,7 +144,7 @@ def test_a_damaged_film_is_finished_and_reported(
 
 def test_a_plan_counts_frames_and_writes_nothing(folder: Path) -> None:
     batch = Batch(folder.parent / "out", Averager(), OPTIONS)
-    plans = {each.film.name: each for each in plan(batch, films_of(folder))}
+    plans = {each.video.name: each for each in plan(batch, films_of(folder))}
     assert not (folder.parent / "out").exists()
     first = plans["a.mp4"]
     assert (first.width, first.height, first.frames, first.interpolated) == (96, 64, 8, 4)
@@ -152,7 +152,7 @@ def test_a_plan_counts_frames_and_writes_nothing(folder: Path) -> None:
     assert first.disk_bytes == 2 * (folder / "a.mp4").stat().st_size
     assert "cannot be opened" in plans["bad.mp4"].error
     statuses(batch, folder)
-    again = {each.film.name: each for each in plan(batch, films_of(folder))}
+    again = {each.video.name: each for each in plan(batch, films_of(folder))}
     assert (again["a.mp4"].done, again["a.mp4"].frames) == (True, 0)
 
 
@@ -160,14 +160,14 @@ def test_a_plan_names_films_whose_results_cannot_be_encoded(
     tmp_path: Path, render_video: Callable[..., Path]
 ) -> None:
     path = render_video("a.gif", codec="gif", pixel_format="rgb8", rate=Fraction(50), sound=False)
-    film = Film(path, tmp_path / "out" / "a.gif", "a.gif")
+    film = BatchVideo(path, tmp_path / "out" / "a.gif", "a.gif")
     for options, reason in (
         (OPTIONS, "viewers play GIFs of 100 frames per second too slowly"),
         (replace(OPTIONS, encoding=EncodingOptions(codec="hevc")), "does not use --codec"),
     ):
         batch = Batch(tmp_path / "out", Averager(), options)
         assert reason in next(plan(batch, [film])).error
-        assert reason in batch.run_film(film).message
+        assert reason in batch.run_video(film).message
 
 
 def test_an_option_that_suits_no_film_fails_each(folder: Path) -> None:
@@ -184,10 +184,10 @@ def test_an_output_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
 
 def test_watching_yields_a_film_once_it_is_no_longer_written(tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
-    film = Film(path, tmp_path / "out.mp4", "out.mp4")
+    film = BatchVideo(path, tmp_path / "out.mp4", "out.mp4")
     sizes: list[int] = []
 
-    def find(final: int) -> list[Film]:
+    def find(final: int) -> list[BatchVideo]:
         size = min(final, len(sizes) + 1)
         path.write_bytes(bytes(size))
         os.utime(path, (size, size))
@@ -201,7 +201,7 @@ def test_watching_yields_a_film_once_it_is_no_longer_written(tmp_path: Path) -> 
 
 def test_watching_yields_a_film_again_after_it_was_replaced(tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
-    film = Film(path, tmp_path / "out.mp4", "out.mp4")
+    film = BatchVideo(path, tmp_path / "out.mp4", "out.mp4")
     path.write_bytes(b"1")
     films = watch(lambda: [film], settle=0.0, poll=0.01)
     assert next(films) == film

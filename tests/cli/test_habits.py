@@ -15,7 +15,7 @@ import pytest
 from typer.main import get_command
 
 from midframe.cli import app
-from midframe.cli.config import global_options_first
+from midframe.cli.config import move_global_options_first
 from midframe.errors import SourceError
 from midframe.options import InterpolationOptions, VideoOptions
 from midframe.process import THREAD_VARIABLES
@@ -97,8 +97,8 @@ def test_no_two_options_have_one_name(words: tuple[str, ...]) -> None:
 def test_options_of_all_commands_are_taken_after_the_command() -> None:
     given = ["video", "in.mp4", "-q", "--log-file", "a.log", "--config=c.toml", "--crf", "20"]
     expected = ["-q", "--log-file", "a.log", "--config=c.toml", "video", "in.mp4", "--crf", "20"]
-    assert global_options_first(given) == expected
-    assert global_options_first(["video", "--", "-q"]) == ["video", "--", "-q"]
+    assert move_global_options_first(given) == expected
+    assert move_global_options_first(["video", "--", "-q"]) == ["video", "--", "-q"]
 
 
 def test_a_quiet_command_prints_nothing(

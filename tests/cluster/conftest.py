@@ -69,11 +69,11 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def pool(machines: Any, weights: Path) -> Iterator[Any]:
     """Two workers, which all tests share."""
-    from midframe.cluster.connection import Workers
+    from midframe.cluster.connection import WorkerAllocation
     from midframe.cluster.pool import Pool
 
-    pool = Pool(InterpolationOptions(str(weights)), Workers(2, 1, 0))
-    pool.facts()
+    pool = Pool(InterpolationOptions(str(weights)), WorkerAllocation(2, 1, 0))
+    pool.network_properties()
     yield pool
     pool.close()
 

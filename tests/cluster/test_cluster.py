@@ -17,9 +17,9 @@ from helpers.video import frames_of, planes
 
 pytest.importorskip("ray")
 
-from midframe.batch.run import FilmResult
+from midframe.batch.run import BatchVideoResult
 from midframe.cluster.batch import ClusterBatch
-from midframe.cluster.connection import Workers
+from midframe.cluster.connection import WorkerAllocation
 from midframe.cluster.pool import Pool
 from midframe.cluster.worker import SUFFIX, Worker
 from midframe.errors import ClusterError
@@ -29,11 +29,11 @@ Run = Callable[..., tuple[int, str, str]]
 pytestmark = pytest.mark.slow
 
 
-def run_batch(pool: Any, folder: object, out: object) -> list[FilmResult]:
+def run_batch(pool: Any, folder: object, out: object) -> list[BatchVideoResult]:
     """Interpolate the films of a folder on a cluster."""
     batch = ClusterBatch(str(folder), str(out), pool, InterpolationOptions(), OPTIONS)
     try:
-        return list(batch.run(batch.find_films(lambda path: path.suffix)))
+        return list(batch.run(batch.find_videos(lambda path: path.suffix)))
     finally:
         batch.close()
 
@@ -130,9 +130,9 @@ def test_workers_that_cannot_begin_are_reported(pool: Any, monkeypatch: pytest.M
             raise ImportError("there is no midframe on this machine")
 
     monkeypatch.setattr("midframe.cluster.pool.Worker", Broken)
-    broken = Pool(InterpolationOptions(), Workers(1, 1, 0))
+    broken = Pool(InterpolationOptions(), WorkerAllocation(1, 1, 0))
     with pytest.raises(ClusterError, match=r"(?s)cannot be started.*there is no midframe"):
-        broken.facts()
+        broken.network_properties()
     broken.close()
 
 
@@ -171,7 +171,7 @@ def test_films_of_a_storage_are_read_and_written_there(
     system.put_file(str(film), "films/in/sub/a.mp4")
     system.pipe_file("films/in/bad.mp4", b"no video")
     results = run_batch(pool, f"{s3}/in", f"{s3}/out")
-    assert {each.film.name: each.status for each in results} == {
+    assert {each.video.name: each.status for each in results} == {
         "bad.mp4": "failed",
         "sub/a.mp4": "done",
     }, results
@@ -182,7 +182,7 @@ def test_films_of_a_storage_are_read_and_written_there(
     system.get_file("films/out/sub/a.mp4", str(tmp_path / "a.mp4"))
     check_equal(tmp_path / "a.mp4", expected)
     again = run_batch(pool, f"{s3}/in/", f"{s3}/out/")
-    assert {each.film.name: each.status for each in again} == {
+    assert {each.video.name: each.status for each in again} == {
         "bad.mp4": "failed",
         "sub/a.mp4": "already done",
     }

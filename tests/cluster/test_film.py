@@ -2,7 +2,7 @@ import pytest
 
 pytest.importorskip("ray")
 
-from midframe.cluster.film import divide
+from midframe.cluster.render import divide_segments
 
 
 @pytest.mark.parametrize(
@@ -18,4 +18,4 @@ from midframe.cluster.film import divide
 def test_missing_segments_are_divided_into_pieces(
     missing: list[int], count: int, expected: list[range]
 ) -> None:
-    assert list(divide(missing, count)) == expected
+    assert list(divide_segments(missing, count)) == expected

@@ -26,7 +26,9 @@ def test_a_piece_that_ends_every_worker_fails_in_the_end() -> None:
     for _ in range(MAX_LOSSES):
         assert not future.done()
         pool._retry(pool._calls.get_nowait(), RayError("killed"))
-    with pytest.raises(ClusterError, match=r"5 workers were lost on in\.mp4; the last one: killed"):
+    with pytest.raises(
+        ClusterError, match=r"5 workers were lost while they rendered in\.mp4; the last one: killed"
+    ):
         future.result(0)
     assert pool._calls.empty()
     assert pools.MAX_LOSSES == 5

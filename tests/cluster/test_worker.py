@@ -23,7 +23,7 @@ from midframe.video.sinks.video_file import VideoFileTarget
 def worker(monkeypatch: pytest.MonkeyPatch) -> Worker:
     monkeypatch.setattr("midframe.cluster.worker.limit_threads", lambda _: None)
     worker = Worker(InterpolationOptions(), 1)
-    worker.__dict__["tool"] = Averager()
+    worker.__dict__["interpolator"] = Averager()
     return worker
 
 

@@ -7,7 +7,7 @@ from helpers.datasets import Image, moving, noise
 
 from midframe.data.triplets import (
     Selection,
-    choose_random_place,
+    choose_random_position,
     find_candidates,
     optical_flow,
     warp_error,
@@ -46,8 +46,8 @@ def test_flow_finds_a_shift() -> None:
 def test_any_place_will_do_but_not_beside_a_repeat() -> None:
     rng = np.random.default_rng(0)
     still, moved = [noise()] * 3, moving(3)
-    assert choose_random_place(still, 64, Selection(), rng)
-    assert choose_random_place(moved, 64, Selection(), rng)
-    assert choose_random_place([np.full((80, 80, 3), 90, np.uint8)] * 3, 64, Selection(), rng)
-    assert choose_random_place([moved[0], moved[0], moved[2]], 64, Selection(), rng) is None
-    assert choose_random_place(moved, 200, Selection(), rng) is None
+    assert choose_random_position(still, 64, Selection(), rng)
+    assert choose_random_position(moved, 64, Selection(), rng)
+    assert choose_random_position([np.full((80, 80, 3), 90, np.uint8)] * 3, 64, Selection(), rng)
+    assert choose_random_position([moved[0], moved[0], moved[2]], 64, Selection(), rng) is None
+    assert choose_random_position(moved, 200, Selection(), rng) is None

@@ -24,9 +24,10 @@ from midframe.models.checkpoint import build_model, load_model, save_model
 from midframe.training import aliases
 from midframe.training.config import TrainConfig, config_from, load_config
 from midframe.training.curves import draw_curves, read_log
-from midframe.training.loop import _learning_rate, train
+from midframe.training.loop import train
 from midframe.training.precision import training_precision
 from midframe.training.samples import RequestSampler, TrainingSamples, choose_frames, compute_t
+from midframe.training.schedule import learning_rate
 from midframe.training.validation import MAX_PSNR, evaluate
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -490,7 +491,7 @@ def test_the_shipped_settings_are_valid() -> None:
 
 def test_the_learning_rate_rises_and_falls() -> None:
     config = TrainConfig(warm_up=10, learning_rate=1.0, steps=100)
-    rates = [_learning_rate(config, step, step / 100) for step in range(101)]
+    rates = [learning_rate(config, step, step / 100) for step in range(101)]
     assert rates[0] == pytest.approx(0.1)
     assert rates[10] > 0.95
     assert rates[50] == pytest.approx(0.5)

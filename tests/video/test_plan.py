@@ -41,7 +41,7 @@ def sources(draw: st.DrawFn) -> list[FrameTiming]:
 
 
 @st.composite
-def rules_for(draw: st.DrawFn, cut: CutMode | None = None) -> PlanOptions:
+def plan_options(draw: st.DrawFn, cut: CutMode | None = None) -> PlanOptions:
     """Rules of a constant rate, or of the source's own times."""
     slow = draw(st.sampled_from([Fraction(1), Fraction(5, 2), Fraction(4)]))
     constant = st.builds(
@@ -66,11 +66,11 @@ def frames_of(intervals: list[Interval]) -> list[PlannedFrame]:
 
 
 @settings(deadline=None, max_examples=60)
-@given(timings=sources(), options=rules_for())
+@given(timings=sources(), options=plan_options())
 def test_there_is_an_interval_up_to_every_source_frame_and_one_to_the_end(
-    timings: list[FrameTiming], rules: PlanOptions
+    timings: list[FrameTiming], options: PlanOptions
 ) -> None:
-    intervals = list(plan(timings, rules))
+    intervals = list(plan(timings, options))
     count = len(timings)
     assert [each.before for each in intervals] == [None, *range(count)]
     assert [each.after for each in intervals] == [*range(count), None]
@@ -82,26 +82,28 @@ def test_there_is_an_interval_up_to_every_source_frame_and_one_to_the_end(
 
 
 @settings(deadline=None, max_examples=60)
-@given(timings=sources(), options=rules_for())
-def test_frames_rise_in_time_up_to_the_end(timings: list[FrameTiming], rules: PlanOptions) -> None:
-    intervals = list(plan(timings, rules))
+@given(timings=sources(), options=plan_options())
+def test_frames_rise_in_time_up_to_the_end(
+    timings: list[FrameTiming], options: PlanOptions
+) -> None:
+    intervals = list(plan(timings, options))
     extent = intervals[-1].extent
     assert extent
     times = [frame.pts for frame in frames_of(intervals)]
     assert sorted(set(times)) == times
     assert not times or times[-1] < extent.end_pts
-    if rules.starts_at_zero and isinstance(rules.timeline, VariableRate):
+    if options.starts_at_zero and isinstance(options.timeline, VariableRate):
         assert times[0] == 0
     assert extent.source_begin == timings[0].time
     assert extent.source_end == timings[-1].end
 
 
 @settings(deadline=None, max_examples=60)
-@given(timings=sources(), options=rules_for())
+@given(timings=sources(), options=plan_options())
 def test_only_frames_within_one_scene_are_interpolated(
-    timings: list[FrameTiming], rules: PlanOptions
+    timings: list[FrameTiming], options: PlanOptions
 ) -> None:
-    for interval in plan(timings, rules):
+    for interval in plan(timings, options):
         for frame in interval.frames:
             if frame.action in ("keep", "hold"):
                 assert frame.t == 0
@@ -109,18 +111,20 @@ def test_only_frames_within_one_scene_are_interpolated(
             else:
                 assert 0 < frame.t < 1
                 assert frame.source == interval.before
-                blended = interval.type == "cut" and rules.cut == "blend"
+                blended = interval.type == "cut" and options.cut == "blend"
                 assert (interval.type == "motion") != blended
                 assert (frame.action == "blend") == blended
 
 
 @settings(deadline=None, max_examples=60)
-@given(timings=sources(), options=rules_for())
+@given(timings=sources(), options=plan_options())
 def test_a_source_frame_is_kept_once_and_then_held(
-    timings: list[FrameTiming], rules: PlanOptions
+    timings: list[FrameTiming], options: PlanOptions
 ) -> None:
     shown = [
-        frame for frame in frames_of(list(plan(timings, rules))) if frame.action in ("keep", "hold")
+        frame
+        for frame in frames_of(list(plan(timings, options)))
+        if frame.action in ("keep", "hold")
     ]
     kept = [frame.source for frame in shown if frame.action == "keep"]
     assert sorted(set(kept)) == kept
@@ -146,11 +150,11 @@ def test_true_times_keep_every_source_frame_at_its_time(
 
 
 @settings(deadline=None, max_examples=60)
-@given(timings=sources(), options=rules_for())
+@given(timings=sources(), options=plan_options())
 def test_every_set_of_captions_is_shown_once_or_is_left(
-    timings: list[FrameTiming], rules: PlanOptions
+    timings: list[FrameTiming], options: PlanOptions
 ) -> None:
-    intervals = list(plan(timings, rules))
+    intervals = list(plan(timings, options))
     shown = [each.captions for each in frames_of(intervals) if each.captions is not None]
     assert sorted(set(shown)) == shown
     assert {number for number, timing in enumerate(timings) if timing.captions} >= set(shown)
@@ -158,17 +162,17 @@ def test_every_set_of_captions_is_shown_once_or_is_left(
     assert extent
     lost = sum(timing.captions for timing in timings) - len(shown) - extent.captions_left
     assert lost >= 0
-    if frames_of(intervals)[-1:] and isinstance(rules.timeline, VariableRate):
+    if frames_of(intervals)[-1:] and isinstance(options.timeline, VariableRate):
         assert lost == 0
 
 
 @settings(deadline=None, max_examples=60)
-@given(timings=sources(), options=rules_for())
+@given(timings=sources(), options=plan_options())
 def test_a_plan_depends_on_what_was_before_alone(
-    timings: list[FrameTiming], rules: PlanOptions
+    timings: list[FrameTiming], options: PlanOptions
 ) -> None:
     """So a plan can follow frames that are just being decoded, and resumed work has the same."""
-    whole = list(plan(timings, rules))
+    whole = list(plan(timings, options))
     taken = 0
 
     def one_by_one() -> Any:
@@ -177,11 +181,11 @@ def test_a_plan_depends_on_what_was_before_alone(
             taken += 1
             yield timing
 
-    for number, interval in enumerate(plan(one_by_one(), rules)):
+    for number, interval in enumerate(plan(one_by_one(), options)):
         assert interval == whole[number]
         assert taken == min(number + 1, len(timings))
     for count in range(1, len(timings)):
-        assert list(plan(timings[:count], rules))[:count] == whole[:count]
+        assert list(plan(timings[:count], options))[:count] == whole[:count]
 
 
 @pytest.mark.parametrize(

@@ -216,7 +216,7 @@ def test_nothing_is_shown_for_less_than_players_can() -> None:
     assert min(steps[:-1]) >= 2  # of the source's own steps the last one is shorter
 
 
-def test_only_frames_within_reach_are_moved() -> None:
+def test_only_frames_within_the_snapping_limit_are_moved() -> None:
     timeline = ConstantRate(
         Fraction(60), source_step=Fraction(1, 30), max_snap=Fraction(1, 240), anchor=Fraction(1, 10)
     )
@@ -276,7 +276,7 @@ def test_source_frames_keep_their_times_without_a_grid_or_off_it() -> None:
     assert (variable.snap(time), variable.end(time, 2 * time)) == (time, 2 * time)
 
 
-def test_the_largest_snap_and_the_tolerance_include_their_limits() -> None:
+def test_the_snapping_limit_and_the_tolerance_include_their_limits() -> None:
     limit = Fraction(1, 240)
     timeline = ConstantRate(
         Fraction(1000), source_step=Fraction(1, 30), max_snap=limit, last_length=Fraction(1, 30),

@@ -16,7 +16,7 @@ from midframe.web.limits import probe_picture, probe_video
 from midframe.web.networks import Networks, WatchedInterpolator, thumbnail, to_bytes
 from midframe.web.options import Limits
 from midframe.web.storage import Session, Storage, StoredFile
-from midframe.web.tasks import convert, interpolate_pictures, look_inside, without_paths
+from midframe.web.tasks import hide_paths, pictures_work, pixel_work, video_work
 
 Render = Callable[..., Path]
 NETWORKS = Networks(lambda _: Averager())
@@ -45,7 +45,7 @@ def run(work: Callable[[Job], object]) -> Job:
 
 def test_a_video_is_interpolated(session: Session, render_video: Render) -> None:
     upload(session, "video", render_video())
-    job = run(convert(session, NETWORKS, "flowsep", VideoOptions(RetimingOptions(factor=3))))
+    job = run(video_work(session, NETWORKS, "flowsep", VideoOptions(RetimingOptions(factor=3))))
     assert job.status == "done", job.message
     result = session.files[job.result.name]
     assert len(frames_of(result.path)) == job.result.report.frames_out == 36
@@ -56,7 +56,7 @@ def test_a_video_is_interpolated(session: Session, render_video: Render) -> None
 
 def test_a_cancelled_video_leaves_nothing_behind(session: Session, render_video: Render) -> None:
     source = upload(session, "video", render_video())
-    work = convert(session, NETWORKS, "flowsep", VideoOptions())
+    work = video_work(session, NETWORKS, "flowsep", VideoOptions())
 
     def cancelled(job: Job) -> object:
         job.show = lambda _: job.cancel()  # type: ignore[method-assign]
@@ -68,7 +68,7 @@ def test_a_cancelled_video_leaves_nothing_behind(session: Session, render_video:
 
 def test_an_upload_that_was_replaced_is_refused(session: Session, render_video: Render) -> None:
     upload(session, "video", render_video())
-    work = convert(session, NETWORKS, "flowsep", VideoOptions())
+    work = video_work(session, NETWORKS, "flowsep", VideoOptions())
     upload(session, "video", render_video("other.mp4"))
     job = run(work)
     assert job.message == "the video was replaced before the work began: start again"
@@ -77,22 +77,22 @@ def test_an_upload_that_was_replaced_is_refused(session: Session, render_video: 
 
 def test_work_without_files_is_refused(session: Session) -> None:
     with pytest.raises(SourceError, match="there is no video yet"):
-        convert(session, NETWORKS, "flowsep", VideoOptions())
+        video_work(session, NETWORKS, "flowsep", VideoOptions())
     with pytest.raises(SourceError, match="two pictures are needed"):
-        look_inside(session, NETWORKS, "flowsep", 0.5, 0.5)
+        pixel_work(session, NETWORKS, "flowsep", 0.5, 0.5)
     with pytest.raises(OptionError, match="frames between are 0: 1 to 31"):
-        interpolate_pictures(session, NETWORKS, "flowsep", 0)
+        pictures_work(session, NETWORKS, "flowsep", 0)
 
 
 def test_an_error_names_no_private_path(session: Session, render_video: Render) -> None:
     upload(session, "video", render_video())
     options = VideoOptions(encoding=EncodingOptions("vp9", crf=999))
-    job = run(convert(session, NETWORKS, "flowsep", options))
+    job = run(video_work(session, NETWORKS, "flowsep", options))
     assert job.status == "failed"
     assert str(session.folder) not in job.message
     with (
         pytest.raises(VideoError, match=r"^the file is damaged; see the result/a$"),
-        without_paths(Path("/private"), Path("/private/in")),
+        hide_paths(Path("/private"), Path("/private/in")),
     ):
         raise VideoError("/private/in is damaged; see /private/a")
 
@@ -103,7 +103,7 @@ def test_frames_between_pictures_are_in_their_order(
     for n, slot in enumerate(("first", "second")):
         write_image(tmp_path / f"{n}.png", frame(3 * n))
         upload(session, slot, tmp_path / f"{n}.png")
-    job = run(interpolate_pictures(session, NETWORKS, "flowsep", 3))
+    job = run(pictures_work(session, NETWORKS, "flowsep", 3))
     assert job.status == "done", job.message
     images = [read_image(session.files[name].path) for name in job.result]
     assert len(images) == 5
@@ -120,7 +120,7 @@ def test_pictures_of_two_sizes_are_refused(
         write_image(tmp_path / "a.png", frame(0, *size))
         upload(session, slot, tmp_path / "a.png")
     with pytest.raises(SourceError, match="the pictures have 96x64 and 48x32 pixels"):
-        interpolate_pictures(session, NETWORKS, "flowsep", 1)
+        pictures_work(session, NETWORKS, "flowsep", 1)
 
 
 def test_a_watched_network_gives_the_same_frames(frame: Callable[..., np.ndarray]) -> None:
@@ -161,7 +161,7 @@ def test_a_speed_is_scaled_by_the_pixels() -> None:
 
 
 def test_a_name_of_a_file_is_no_html_and_no_template() -> None:
-    name = fragments.shown_name('C:\\films\\<img src="x">${1}{{2}}\n.mp4')
+    name = fragments.display_name('C:\\films\\<img src="x">${1}{{2}}\n.mp4')
     assert name == '<img src="x">${1}{{2}}.mp4'
     escaped = fragments.escape(name)
     assert not set(escaped) & set('<>"${}`')
@@ -172,4 +172,4 @@ def test_a_name_of_a_file_is_no_html_and_no_template() -> None:
     [(0.04, "0.0 s"), (9.94, "9.9 s"), (59.6, "1 min"), (125, "2 min 05 s"), (14400, "4 h")],
 )
 def test_durations_are_shown_in_words(seconds: float, text: str) -> None:
-    assert fragments.clock(seconds) == text
+    assert fragments.format_duration(seconds) == text

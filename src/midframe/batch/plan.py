@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from midframe.batch.films import Film
 from midframe.batch.run import Batch
+from midframe.batch.videos import BatchVideo
 from midframe.errors import MidframeError, OptionError
 from midframe.speeds import ESTIMATE_SECONDS, make_frames, measure_rate
 from midframe.video.render_job import open_render_job
@@ -13,10 +13,10 @@ from midframe.video.timeline import estimate_frames
 
 
 @dataclass(frozen=True)
-class FilmPlan:
-    """The plan of a film: estimates from the packets of the source and a speed measurement."""
+class PlannedVideo:
+    """The plan of a video: estimates from the packets of the source and a speed measurement."""
 
-    film: Film
+    video: BatchVideo
     done: bool = False
     """It has a finished result with the same options."""
     error: str = ""
@@ -33,27 +33,29 @@ class FilmPlan:
     """Size of the result, assuming that a frame has the same size as in the source."""
 
 
-def plan(batch: Batch, films: Iterable[Film]) -> Iterator[FilmPlan]:
-    """Yield the plan of each film.
+def plan(batch: Batch, videos: Iterable[BatchVideo]) -> Iterator[PlannedVideo]:
+    """Yield the plan of each video.
 
     Args:
         batch: options and network.
-        films: to plan; their packets and first frames are read.
+        videos: to plan; their packets and first frames are read.
     """
     speeds: dict[tuple[int, int], float] = {}
-    for film in films:
+    for video in videos:
         try:
-            yield _plan_film(batch, film, speeds)
+            yield _plan_video(batch, video, speeds)
         except (MidframeError, OptionError, OSError) as error:
-            yield FilmPlan(film, error=str(error))
+            yield PlannedVideo(video, error=str(error))
 
 
-def _plan_film(batch: Batch, film: Film, speeds: dict[tuple[int, int], float]) -> FilmPlan:
-    if batch.is_done(film):
-        return FilmPlan(film, done=True)
-    target = target_for(film.target, batch.options.encoding)
+def _plan_video(
+    batch: Batch, video: BatchVideo, speeds: dict[tuple[int, int], float]
+) -> PlannedVideo:
+    if batch.is_done(video):
+        return PlannedVideo(video, done=True)
+    target = target_for(video.target, batch.options.encoding)
     with open_render_job(
-        film.source, target, batch.network, batch.options, settings={}
+        video.source, target, batch.network, batch.options, settings={}
     ) as render_job:
         conversion = render_job.conversion
         if isinstance(target, SegmentedTarget):
@@ -64,12 +66,12 @@ def _plan_film(batch: Batch, film: Film, speeds: dict[tuple[int, int], float]) -
     size = (picture.height, picture.width)
     if size not in speeds:
         speeds[size] = 1 / measure_rate(batch.interpolator, *make_frames(*size), ESTIMATE_SECONDS)
-    return FilmPlan(
-        film,
+    return PlannedVideo(
+        video,
         width=picture.width,
         height=picture.height,
         frames=frames,
         interpolated=interpolated,
         seconds=interpolated * speeds[size],
-        disk_bytes=round(film.source.stat().st_size * frames / max(1, count)),
+        disk_bytes=round(video.source.stat().st_size * frames / max(1, count)),
     )

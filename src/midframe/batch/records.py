@@ -1,4 +1,4 @@
-"""Records of finished results, by which the next run skips films that are done.
+"""Records of finished results, by which the next run skips videos that are done.
 
 A record is in OUT_DIR/.midframe/NAME.json. It contains the settings that affect the frames of the
 result, the size of the result, and its report. A result is finished only if settings and size match
@@ -73,7 +73,8 @@ def parse_record(text: str, size: int, settings: Mapping[str, Any]) -> dict[str,
     """
     try:
         record = json.loads(text)
-        same = record["settings"] == json.loads(json.dumps(settings)) and record["bytes"] == size
-        return dict(record["report"]) if same else None
+        expected = json.loads(json.dumps(settings))  # tuples become lists, as in the record
+        matches = record["settings"] == expected and record["bytes"] == size
+        return dict(record["report"]) if matches else None
     except (ValueError, KeyError, TypeError):
         return None

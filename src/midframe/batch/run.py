@@ -1,7 +1,7 @@
-"""Running a batch: one film after another with one network; the batch continues if a film fails.
+"""Running a batch: one video after another with one network; the batch continues if a video fails.
 
-Several runs may share an output folder. A film that another run works on is skipped, and checked
-again after all other films.
+Several runs may share an output folder. A video that another run works on is skipped, and checked
+again after all other videos.
 """
 
 import time
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from midframe.batch.films import Film
 from midframe.batch.records import read_record, record_path, write_record
+from midframe.batch.videos import BatchVideo
 from midframe.errors import BusyError, MidframeError, OptionError
 from midframe.interpolator import Interpolator
 from midframe.media.reading.sources import identity_of
@@ -24,26 +24,26 @@ from midframe.video.render_job import NetworkProperties, result_settings
 from midframe.video.report import VideoReport
 
 Status = Literal["done", "already done", "damaged", "failed", "busy"]
-"""Status of a film. "damaged": its result is complete, but the source is damaged or the
+"""Status of a video. "damaged": its result is complete, but the source is damaged or the
 verification failed. "busy": another run works on it."""
 FAILURES: tuple[Status, ...] = ("damaged", "failed")
 """Statuses that make a batch end with an error."""
 
 
 @dataclass(frozen=True)
-class FilmResult:
-    """The result of a film in a batch."""
+class BatchVideoResult:
+    """The result of a video in a batch."""
 
-    film: Film
+    video: BatchVideo
     status: Status
     message: str = ""
     """Why it is damaged or failed."""
     report: VideoReport | None = None
-    """Set if the film was converted in this run."""
+    """Set if the video was converted in this run."""
 
 
-FilmProgress = Callable[[Film, float, float | None], None]
-"""Callback with a film, the number of its finished source frames, and their total if known."""
+BatchProgress = Callable[[BatchVideo, float, float | None], None]
+"""Callback with a video, the number of its finished source frames, and their total if known."""
 
 
 class Batch:
@@ -52,7 +52,7 @@ class Batch:
     Args:
         out: output folder; it is created.
         interpolation: how frames are interpolated, or an Interpolator.
-        options: of all films.
+        options: of all videos.
         overwrite: replace results that were made with other options, if midframe wrote them.
 
     Raises:
@@ -85,58 +85,60 @@ class Batch:
         """Return the network that interpolates."""
         return self.interpolator
 
-    def is_done(self, film: Film) -> bool:
-        """Return whether a film has a finished result with the same options, by its record."""
-        path = record_path(self.out, film.name)
+    def is_done(self, video: BatchVideo) -> bool:
+        """Return whether a video has a finished result with the same options, by its record."""
+        path = record_path(self.out, video.name)
         return (
             path.exists()
-            and film.target.exists()
-            and read_record(path, film.target, self._settings(film)) is not None
+            and video.target.exists()
+            and read_record(path, video.target, self._settings(video)) is not None
         )
 
     def run(
-        self, films: Sequence[Film], progress: FilmProgress | None = None
-    ) -> Iterator[FilmResult]:
-        """Interpolate films in order; yield the result of each when it is finished.
+        self, videos: Sequence[BatchVideo], progress: BatchProgress | None = None
+    ) -> Iterator[BatchVideoResult]:
+        """Interpolate videos in order; yield the result of each when it is finished.
 
         Args:
-            films: to interpolate.
+            videos: to interpolate.
             progress: called several times per second.
         """
         busy = []
-        for film in films:
-            result = self.run_film(film, progress)
+        for video in videos:
+            result = self.run_video(video, progress)
             if result.status == "busy":
-                busy.append(film)
+                busy.append(video)
             else:
                 yield result
-        for film in busy:
-            yield self.run_film(film, progress)
+        for video in busy:
+            yield self.run_video(video, progress)
 
-    def run_film(self, film: Film, progress: FilmProgress | None = None) -> FilmResult:
-        """Interpolate one film, or resume it; the message of an error is in the result."""
+    def run_video(
+        self, video: BatchVideo, progress: BatchProgress | None = None
+    ) -> BatchVideoResult:
+        """Interpolate one video, or resume it; the message of an error is in the result."""
         try:
-            with self._lock(film):
-                if self.is_done(film):
-                    return FilmResult(film, "already done")
-                report = self._convert(film, progress)
+            with self._lock(video):
+                if self.is_done(video):
+                    return BatchVideoResult(video, "already done")
+                report = self._convert(video, progress)
         except (BlockingIOError, BusyError):
-            return FilmResult(film, "busy", "another run works on it")
+            return BatchVideoResult(video, "busy", "another run works on it")
         except (MidframeError, OptionError, OSError) as error:
-            return FilmResult(film, "failed", str(error))
+            return BatchVideoResult(video, "failed", str(error))
         if report.already_complete:
-            return FilmResult(film, "already done")
+            return BatchVideoResult(video, "already done")
         if report.problems:
-            return FilmResult(film, "damaged", "; ".join(report.problems), report)
+            return BatchVideoResult(video, "damaged", "; ".join(report.problems), report)
         if report.damage:
-            return FilmResult(film, "damaged", "; ".join(report.damage), report)
-        return FilmResult(film, "done", report=report)
+            return BatchVideoResult(video, "damaged", "; ".join(report.damage), report)
+        return BatchVideoResult(video, "done", report=report)
 
     @contextmanager
-    def _lock(self, film: Film) -> Iterator[None]:
-        """Lock a film from reading its record until the next record is written, so that two runs do
-        not both convert it."""
-        record = record_path(self.out, film.name)
+    def _lock(self, video: BatchVideo) -> Iterator[None]:
+        """Hold the lock of a video from before its record is read until the new record is written,
+        so that two runs cannot both convert it."""
+        record = record_path(self.out, video.name)
         record.parent.mkdir(parents=True, exist_ok=True)
         lock = FolderLock(record.with_name(short_name(record.stem, ".lock")))
         try:
@@ -144,21 +146,21 @@ class Batch:
         finally:
             lock.release()
 
-    def _convert(self, film: Film, progress: FilmProgress | None) -> VideoReport:
-        film.target.parent.mkdir(parents=True, exist_ok=True)
+    def _convert(self, video: BatchVideo, progress: BatchProgress | None) -> VideoReport:
+        video.target.parent.mkdir(parents=True, exist_ok=True)
         report = self.render(
-            film, lambda done, total: progress(film, done, total) if progress else None
+            video, lambda done, total: progress(video, done, total) if progress else None
         )
         if not report.problems and not report.already_complete:
-            path = record_path(self.out, film.name)
-            write_record(path, film.target, self._settings(film), report)
+            path = record_path(self.out, video.name)
+            write_record(path, video.target, self._settings(video), report)
         return report
 
-    def render(self, film: Film, progress: Progress) -> VideoReport:
-        """Interpolate one film, whose folder exists."""
+    def render(self, video: BatchVideo, progress: Progress) -> VideoReport:
+        """Interpolate one video; the folder of its result exists."""
         return convert_video(
-            film.source,
-            film.target,
+            video.source,
+            video.target,
             self.interpolator,
             self.options,
             overwrite=self.overwrite,
@@ -166,41 +168,42 @@ class Batch:
             progress=progress,
         )
 
-    def _settings(self, film: Film) -> dict[str, Any]:
-        """Return the settings of a result; with another choice of sound it is another result."""
-        settings = result_settings(self._identity(film), self.network, self.options)
+    def _settings(self, video: BatchVideo) -> dict[str, Any]:
+        """Return the settings that identify a result: those of its frames, and whether it has
+        sound."""
+        settings = result_settings(self._identity(video), self.network, self.options)
         return {**settings, "mute": self.options.encoding.mute}
 
-    def _identity(self, film: Film) -> dict[str, Any]:
+    def _identity(self, video: BatchVideo) -> dict[str, Any]:
         """Return the identity of a source."""
-        return identity_of(film.source)
+        return identity_of(video.source)
 
 
 def watch(
-    find: Callable[[], Sequence[Film]], *, settle: float = 5.0, poll: float = 1.0
-) -> Iterator[Film]:
-    """Yield new films of a folder, endlessly, each when its file is no longer being written.
+    find: Callable[[], Sequence[BatchVideo]], *, settle: float = 5.0, poll: float = 1.0
+) -> Iterator[BatchVideo]:
+    """Yield new videos of a folder, endlessly, each when its file is no longer being written.
 
-    A film that is replaced is yielded again.
+    A video that is replaced is yielded again.
 
     Args:
-        find: lists the films in the folder.
+        find: lists the videos in the folder.
         settle: seconds for which size and modification time of a file must not change.
         poll: seconds between two calls of `find`.
     """
     yielded: dict[Path, tuple[int, int]] = {}
     seen: dict[Path, tuple[tuple[int, int], float]] = {}
     while True:
-        for film in find():
-            state = _state(film.source)
-            if state is None or yielded.get(film.source) == state:
+        for video in find():
+            state = _state(video.source)
+            if state is None or yielded.get(video.source) == state:
                 continue
-            before, since = seen.get(film.source, (None, 0.0))
+            before, since = seen.get(video.source, (None, 0.0))
             if before != state:
-                seen[film.source] = (state, time.monotonic())
+                seen[video.source] = (state, time.monotonic())
             elif time.monotonic() - since >= settle:
-                yielded[film.source] = state
-                yield film
+                yielded[video.source] = state
+                yield video
         time.sleep(poll)
 
 

@@ -9,7 +9,7 @@ from types import FrameType
 from typing import NoReturn
 
 from midframe.cli import batch, datasets, image, presets, research, video, web
-from midframe.cli.config import global_options_first
+from midframe.cli.config import move_global_options_first
 from midframe.cli.diagnostics import BUG_STATUS, Diagnostics
 from midframe.cli.shared import app, err, one_line, print_line
 from midframe.errors import MidframeError, OptionError
@@ -31,7 +31,7 @@ EXTRAS = {
     "ray": "cluster",
     "s3fs": "cluster",
 }
-"""Extra of the package that installs a library; "train" for others."""
+"""Extras of the package, by the libraries that they install; "train" installs all others."""
 
 
 class Terminated(KeyboardInterrupt):
@@ -56,7 +56,7 @@ def main() -> NoReturn:
     _prepare_output()
     diagnostics = Diagnostics()
     try:
-        words = global_options_first(sys.argv[1:])
+        words = move_global_options_first(sys.argv[1:])
         app(args=words, prog_name="midframe", standalone_mode=True, obj=diagnostics)
     except KeyboardInterrupt:
         _exit_interrupted(signals)
@@ -75,14 +75,12 @@ def _report(error: Exception, diagnostics: Diagnostics) -> int:
     """Print an error; return the exit status."""
     if isinstance(error, MidframeError | OptionError):
         diagnostics.report_error(error)
-    elif isinstance(error, ModuleNotFoundError) and not (error.name or "midframe").startswith(
-        "midframe"
-    ):
+    elif isinstance(error, ModuleNotFoundError) and _is_of_other_package(error):
         extra = EXTRAS.get(str(error.name).partition(".")[0], "train")
         diagnostics.report_error(
             MidframeError(f"this command needs {error.name}: pip install 'midframe[{extra}]'")
         )
-    elif isinstance(error, OSError) and error.errno is not None and _is_of_a_place(error):
+    elif isinstance(error, OSError) and error.errno is not None and _concerns_file(error):
         remedy = (
             "choose a shorter name" if error.errno == errno.ENAMETOOLONG else "choose another place"
         )
@@ -97,9 +95,14 @@ def _report(error: Exception, diagnostics: Diagnostics) -> int:
     return 1
 
 
-def _is_of_a_place(error: OSError) -> bool:
-    """Return whether an error concerns a file or a disk; other errors of FFmpeg concern the content
-    of a stream."""
+def _is_of_other_package(error: ModuleNotFoundError) -> bool:
+    """Return whether the missing module belongs to a library, and not to midframe itself."""
+    return error.name is not None and not error.name.startswith("midframe")
+
+
+def _concerns_file(error: OSError) -> bool:
+    """Return whether an error concerns a file or a disk. FFmpeg raises an OSError for the content
+    of a stream too."""
     if not type(error).__module__.startswith("av."):
         return True
     from midframe.media.streams.output_streams import OUTPUT_ERRORS

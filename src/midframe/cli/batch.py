@@ -1,4 +1,4 @@
-"""The command for a folder of films: batch."""
+"""The command for a folder of videos: batch."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from midframe.models.shipped import find_weights
 from midframe.times import format_seconds
 
 if TYPE_CHECKING:
-    from midframe.batch.films import Film
-    from midframe.batch.plan import FilmPlan
-    from midframe.batch.run import Batch, FilmProgress, FilmResult
+    from midframe.batch.plan import PlannedVideo
+    from midframe.batch.run import Batch, BatchProgress, BatchVideoResult
+    from midframe.batch.videos import BatchVideo
     from midframe.cli.progress import BatchBar
 
 
@@ -79,24 +79,29 @@ def batch(
             raise OptionError("--dry-run estimates for this machine alone: drop it, or --ray")
         with open_cluster_batch(
             folder, target, request, ray, ray_cores, watching=watching, overwrite=overwrite
-        ) as spread:
-            start_batch(spread, lambda: spread.find_films(choose_suffix), folder, watching=watching)
+        ) as cluster_batch:
+            start_batch(
+                cluster_batch,
+                lambda: cluster_batch.find_videos(choose_suffix),
+                folder,
+                watching=watching,
+            )
         return
     check_no_address(folder, target)
-    from midframe.batch.films import find_films
+    from midframe.batch.videos import find_videos
 
     source, out_folder = Path(folder), Path(target)
 
-    def find() -> list[Film]:
-        return find_films(source, out_folder, choose_suffix)
+    def find() -> list[BatchVideo]:
+        return find_videos(source, out_folder, choose_suffix)
 
-    films = find()
-    check_found(films, folder, watching=watching)
+    videos = find()
+    check_found(videos, folder, watching=watching)
     work = make_batch(out_folder, request, overwrite=overwrite)
     if dry_run:
         from midframe.batch.plan import plan
 
-        show_plan(list(plan(work, films)))
+        show_plan(list(plan(work, videos)))
     else:
         start_batch(work, find, folder, watching=watching)
 
@@ -108,22 +113,22 @@ def check_no_address(*folders: str) -> None:
             raise VideoError(f"{each} is an address: give --ray, or name a folder")
 
 
-def check_found(films: Sequence[Film], folder: str, *, watching: bool) -> None:
-    """Raise a VideoError if there are no films, nor will be."""
-    if not films and not watching:
+def check_found(videos: Sequence[BatchVideo], folder: str, *, watching: bool) -> None:
+    """Raise a VideoError if there are no videos and none are waited for."""
+    if not videos and not watching:
         raise VideoError(f"{folder} contains no videos: name another folder")
 
 
 def start_batch(
-    work: Batch, find: Callable[[], Sequence[Film]], folder: str, *, watching: bool
+    work: Batch, find: Callable[[], Sequence[BatchVideo]], folder: str, *, watching: bool
 ) -> None:
-    """Run a batch on the films of a folder, or wait for films there."""
+    """Run a batch on the videos of a folder, or wait for videos there."""
     if watching:
-        watch_films(work, find)
+        watch_videos(work, find)
         return
-    films = find()
-    check_found(films, folder, watching=watching)
-    run_films(work, films)
+    videos = find()
+    check_found(videos, folder, watching=watching)
+    run_videos(work, videos)
 
 
 def make_batch(folder: Path, request: VideoRequest, *, overwrite: bool) -> Batch:
@@ -137,57 +142,57 @@ def make_batch(folder: Path, request: VideoRequest, *, overwrite: bool) -> Batch
     return Batch(folder, request.interpolation, request.video, overwrite=overwrite)
 
 
-def watch_films(work: Batch, find: Callable[[], Sequence[Film]]) -> None:
-    """Run a batch on new films of a folder until it is interrupted."""
+def watch_videos(work: Batch, find: Callable[[], Sequence[BatchVideo]]) -> None:
+    """Run a batch on new videos of a folder until it is interrupted."""
     from midframe.batch.run import watch
     from midframe.cli.progress import new_batch_bar
 
     print_line(err, "midframe: waiting for new videos, until Ctrl-C")
     with new_batch_bar(err, None) as bar:
-        for film in watch(find):
-            _show(work.run_film(film, progress_of(bar)), bar)
+        for video in watch(find):
+            _show(work.run_video(video, make_progress_callback(bar)), bar)
 
 
-def run_films(work: Batch, films: Sequence[Film]) -> None:
-    """Run a batch with a progress bar, and print the status of its films.
+def run_videos(work: Batch, videos: Sequence[BatchVideo]) -> None:
+    """Run a batch with a progress bar, and print the status of its videos.
 
     Raises:
-        VideoError: films failed, or are damaged.
+        VideoError: videos failed, or are damaged.
     """
     from midframe.batch.run import FAILURES
     from midframe.cli.progress import new_batch_bar
 
     results = []
-    with new_batch_bar(err, len(films)) as bar:
-        for result in work.run(films, progress_of(bar)):
+    with new_batch_bar(err, len(videos)) as bar:
+        for result in work.run(videos, make_progress_callback(bar)):
             _show(result, bar)
             results.append(result)
     counts = Counter(result.status for result in results)
     print_line(out, ", ".join(f"{count} {status}" for status, count in counts.items()))
-    wrong = [result for result in results if result.status in FAILURES]
-    for result in wrong:
-        name = str(result.film.source)
+    failures = [result for result in results if result.status in FAILURES]
+    for result in failures:
+        name = str(result.video.source)
         text = result.message if name in result.message else f"{name}: {result.message}"
         print_line(err, f"midframe: {result.status}: {text}")
-    if wrong:
-        raise VideoError(f"{len(wrong)} of {len(results)} videos failed or are damaged")
+    if failures:
+        raise VideoError(f"{len(failures)} of {len(results)} videos failed or are damaged")
 
 
-def progress_of(bar: BatchBar) -> FilmProgress:
+def make_progress_callback(bar: BatchBar) -> BatchProgress:
     """Return the progress callback of a batch for a progress bar."""
-    return lambda film, done, total: bar.update_film(one_line(film.name), done, total)
+    return lambda video, done, total: bar.update_video(one_line(video.name), done, total)
 
 
-def _show(result: FilmResult, bar: BatchBar) -> None:
-    """Print the status of a film above the progress bar."""
-    bar.finish_film(one_line(result.film.name))
-    text = f"{result.film.target}: {result.status}"
+def _show(result: BatchVideoResult, bar: BatchBar) -> None:
+    """Print the status of a video above the progress bar."""
+    bar.finish_video(one_line(result.video.name))
+    text = f"{result.video.target}: {result.status}"
     if result.report:
         text += f", {result.report.frames_out} frames from {result.report.frames_in}"
     bar.console.print(one_line(text), markup=False, highlight=False, soft_wrap=True)
 
 
-def show_plan(plans: Sequence[FilmPlan]) -> None:
+def show_plan(plans: Sequence[PlannedVideo]) -> None:
     """Print the plan of a batch as a table with totals.
 
     Raises:
@@ -197,7 +202,7 @@ def show_plan(plans: Sequence[FilmPlan]) -> None:
 
     table = Table("video", "size", "frames", "interpolated", "time", "disk")
     for each in plans:
-        name = one_line(str(each.film.source))
+        name = one_line(str(each.video.source))
         if each.done or each.error:
             table.add_row(name, "", "", "", "already done" if each.done else "cannot be read", "")
             continue
@@ -222,8 +227,8 @@ def show_plan(plans: Sequence[FilmPlan]) -> None:
     for each in plans:
         if each.error:
             print_line(err, f"midframe: {each.error}")
-    if wrong := sum(bool(each.error) for each in plans):
-        raise VideoError(f"{wrong} of {len(plans)} videos cannot be read")
+    if unreadable := sum(bool(each.error) for each in plans):
+        raise VideoError(f"{unreadable} of {len(plans)} videos cannot be read")
 
 
 def _megabytes(count: int) -> str:

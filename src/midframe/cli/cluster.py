@@ -33,8 +33,9 @@ RayCores = Annotated[
         "--ray-cores",
         metavar="N",
         min=1,
-        help="Processor cores of a worker: one worker runs for each graphics card, or, without "
-        "cards, for every N cores. 4 if not given; with cards, an equal part of a machine.",
+        help="Processor cores of a worker. One worker runs for each graphics card, or, on a "
+        "cluster without graphics cards, for every N cores. If not given: 4, or, with graphics "
+        "cards, an equal share of the machine's cores.",
         rich_help_panel=CLUSTER,
     ),
 ]
@@ -46,10 +47,10 @@ def open_executor(address: str | None) -> Iterator[Executor | None]:
     if not address:
         yield None
         return
-    from midframe.cluster.connection import connected
+    from midframe.cluster.connection import cluster_connection
     from midframe.cluster.executor import RayExecutor
 
-    with connected(address):
+    with cluster_connection(address):
         yield RayExecutor()
 
 
@@ -64,19 +65,19 @@ def open_cluster_batch(
     watching: bool,
     overwrite: bool,
 ) -> Iterator[ClusterBatch]:
-    """Yield a batch on a cluster, whose workers end with the block."""
+    """Yield a batch on a cluster; its workers end with the `with` block."""
     find_weights(request.interpolation.model)
     from midframe.cluster.storage import is_address
 
     if watching and is_address(folder):
         raise OptionError(f"--watch needs a folder, and {folder} is an address: drop it")
     from midframe.cluster.batch import ClusterBatch
-    from midframe.cluster.connection import connected, count_workers
+    from midframe.cluster.connection import allocate_workers, cluster_connection
     from midframe.cluster.pool import Pool
 
-    with connected(address):
-        workers = count_workers(cores)
-        each = "a graphics card" if workers.cards else f"cores: {workers.cores}"
+    with cluster_connection(address):
+        workers = allocate_workers(cores)
+        each = "a graphics card" if workers.gpus else f"cores: {workers.cores}"
         print_line(err, f"midframe: workers: {workers.count} ({each} for each)")
         pool = Pool(request.interpolation, workers)
         try:

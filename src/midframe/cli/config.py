@@ -1,4 +1,5 @@
-"""Defaults of options from a configuration file, and global options after the name of a command."""
+"""Defaults of options from a configuration file, and global options that follow the name of a
+command."""
 
 from __future__ import annotations
 
@@ -18,11 +19,11 @@ GLOBAL_VALUES = frozenset(("--log-file", "--config"))
 FILE_NAME = "config.toml"
 
 
-def global_options_first(words: Iterable[str]) -> list[str]:
+def move_global_options_first(words: Iterable[str]) -> list[str]:
     """Move the options that all commands share to the front, where they are defined.
 
     Examples:
-        >>> global_options_first(["video", "in.mp4", "-q"])
+        >>> move_global_options_first(["video", "in.mp4", "-q"])
         ['-q', 'video', 'in.mp4']
     """
     first: list[str] = []
@@ -48,8 +49,8 @@ def default_file() -> Path:
 
 
 def load_defaults(path: Path | None, group: Any, *, option: str = "--config") -> dict[str, Any]:
-    """Read defaults of options: keys in the table [video] for this command, top-level keys for all
-    commands.
+    """Read defaults of options: those in the table [video] apply to the command `video`, and so on;
+    those at the top level apply to all commands.
 
     Args:
         path: a TOML file; None for that of the user, if it exists.
@@ -71,18 +72,19 @@ def load_defaults(path: Path | None, group: Any, *, option: str = "--config") ->
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(f"{option}: {path} cannot be read as TOML ({reason})") from error
-    return _defaults_of(path, group, found)
+    return _read_table(path, group, found)
 
 
-def without_configured(context: Any, **values: Any) -> Iterable[Any]:
-    """Return the values of mutually exclusive options; if one is given on the command line, those
-    of the configuration file become None."""
+def drop_configured(context: Any, **values: Any) -> Iterable[Any]:
+    """Return the values of mutually exclusive options. If one of them is given on the command line,
+    values from the configuration file become None."""
     sources = {name: context.get_parameter_source(name) for name in values}
     given = {name for name, source in sources.items() if source and source.name == "COMMANDLINE"}
     return [value if not given or name in given else None for name, value in values.items()]
 
 
-def _defaults_of(path: Path, group: Any, found: dict[str, Any]) -> dict[str, Any]:
+def _read_table(path: Path, group: Any, found: dict[str, Any]) -> dict[str, Any]:
+    """Return the defaults in a table, by command and parameter; arguments as in `load_defaults`."""
     commands = group.commands
     shared = {key: value for key, value in found.items() if not isinstance(value, dict)}
     known = {key for command in commands.values() for key in _options_of(command)}
@@ -97,7 +99,7 @@ def _defaults_of(path: Path, group: Any, found: dict[str, Any]) -> dict[str, Any
         options = _options_of(command)
         table = found.get(name, {})
         if hasattr(command, "commands"):
-            defaults[name] = _defaults_of(path, command, table)
+            defaults[name] = _read_table(path, command, table)
             continue
         if wrong := [key for key in table if _normalise(key) not in options]:
             raise ConfigError(_unknown(path, wrong[0], name, options))

@@ -55,9 +55,9 @@ class Diagnostics:
         """Set the log levels and the log file.
 
         Args:
-            verbose: print the steps of the work.
-            debug: print details too, and the traceback of an error.
-            log_file: to which all messages are appended, with times.
+            verbose: print messages of level INFO too.
+            debug: print messages of level DEBUG too, and the traceback of an error.
+            log_file: file to which all messages are appended, with times.
 
         Raises:
             OptionError: the file is not a log file of midframe.
@@ -98,8 +98,8 @@ class Diagnostics:
         print_line(
             err,
             "This is an error in midframe, not in your input. Please report it with the command, "
-            "the output of the "
-            "same command as `midframe --debug ...`, and the output of `midframe doctor`.",
+            "the output of the same command as `midframe --debug ...`, and the output of "
+            "`midframe doctor`.",
         )
 
     def close(self) -> None:

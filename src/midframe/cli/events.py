@@ -1,4 +1,4 @@
-"""Progress as a bar, or for programs as lines of JSON."""
+"""Progress as a bar for people, or as lines of JSON for programs."""
 
 from __future__ import annotations
 

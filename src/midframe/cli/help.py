@@ -14,7 +14,8 @@ from typer.core import TyperCommand, TyperGroup
 MIN_WIDTH, MAX_WIDTH = 40, 100
 """Columns of the text."""
 INDENT, NAME_WIDTH = 2, 26
-"""Columns before the names of options, and for the names; a longer name is on a separate line."""
+"""Columns before the names of options, and columns for the names; the description of a longer name
+begins on the next line."""
 ARGUMENTS, OPTIONS, COMMANDS = "Arguments", "Options", "Commands"
 """Titles of the default panels."""
 ORDER = (
@@ -76,9 +77,9 @@ def command_help(command: Any, ctx: Any, more: dict[str, list[Row]] | None = Non
     panels = dict(more or {})
     for parameter in command.get_params(ctx):
         if not getattr(parameter, "hidden", False):
-            panels.setdefault(panel_of(parameter), []).append(row_of(parameter, ctx))
+            panels.setdefault(panel_title(parameter), []).append(help_row(parameter, ctx))
     if OPTIONS in panels:
-        panels[OPTIONS] = panels.pop(OPTIONS)  # the last one
+        panels[OPTIONS] = panels.pop(OPTIONS)  # moves it to the end
     width = min(MAX_WIDTH, max(MIN_WIDTH, shutil.get_terminal_size().columns))
     lines = [f"Usage: {ctx.command_path} {usage(command)}", ""]
     lines += textwrap.wrap(inspect.cleandoc(command.help or "").replace("\n", " "), width)
@@ -115,14 +116,14 @@ def columns(rows: Iterable[Row], width: int) -> Iterable[str]:
         yield from (" " * begin + line for line in lines)
 
 
-def panel_of(parameter: Any) -> str:
+def panel_title(parameter: Any) -> str:
     """Return the title of the panel of a parameter."""
     if parameter.param_type_name == "argument":
         return ARGUMENTS
     return getattr(parameter, "rich_help_panel", None) or OPTIONS
 
 
-def row_of(parameter: Any, ctx: Any) -> Row:
+def help_row(parameter: Any, ctx: Any) -> Row:
     """Return the names of a parameter, and its description with the default."""
     text = parameter.help or ""
     if parameter.param_type_name == "argument":

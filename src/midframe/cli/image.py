@@ -164,7 +164,7 @@ def kernels(
     target = target or first.with_name(f"{first.stem}-kernels.png")
     pictures = check_drawing(first, second, target, interpolation.model, overwrite=overwrite)
     height, width = pictures[0].shape[:2]
-    points = [point_of(text, width, height) for text in at or [f"{width // 2},{height // 2}"]]
+    points = [parse_point(text, width, height) for text in at or [f"{width // 2},{height // 2}"]]
     from midframe.evaluation.kernels import draw_kernels
     from midframe.interpolator import Interpolator
 
@@ -172,7 +172,7 @@ def kernels(
     out.print(str(target), soft_wrap=True)
 
 
-@command("look", hidden=True)  # its name in version 0.1
+@command("look", hidden=True)  # the name of the command in version 0.1
 @command(
     epilog="""
     midframe visualize first.png second.png
@@ -240,7 +240,7 @@ def check_writes(target: Path) -> None:
         raise VideoError(f"{target}: images cannot be written as {ending}: use .png")
 
 
-def point_of(text: str, width: int, height: int) -> tuple[int, int]:
+def parse_point(text: str, width: int, height: int) -> tuple[int, int]:
     """Parse the position of a pixel, "X,Y"; raise an OptionError if it is outside of the image."""
     match = re.fullmatch(r"(\d+),(\d+)", text.strip())
     if not match:

@@ -1,4 +1,4 @@
-"""Names of sources, and of results that are given none."""
+"""Checks of the names of sources and results, and default names of results."""
 
 from pathlib import Path
 
@@ -6,8 +6,10 @@ from midframe.cli.options import VideoRequest
 from midframe.errors import OptionError, SourceError
 
 KEPT_SUFFIXES = (".mkv", ".mov", ".m4v", ".gif", ".apng")
-"""Suffixes of sources that are used for the default name of the result; others become .mp4."""
+"""Suffixes that a result inherits from its source by default; results of other sources become
+.mp4."""
 FOR_ALL_CODECS = ".mkv"
+"""Suffix of the container that supports all codecs."""
 
 
 def result_suffix(source: Path, codec: str | None) -> str:
@@ -32,8 +34,8 @@ def result_suffix(source: Path, codec: str | None) -> str:
     if not codec:
         return suffix
     usual = CODEC_SUFFIXES.get(find_encoder(codec).canonical_name, "")
-    of_film = not pictures and suffix.lower() not in ANIMATIONS
-    if of_film and (not usual or suffix.lower() in (usual, FOR_ALL_CODECS)):
+    is_video = not pictures and suffix.lower() not in ANIMATIONS
+    if is_video and (not usual or suffix.lower() in (usual, FOR_ALL_CODECS)):
         return suffix
     return usual or ".mp4"
 
@@ -42,7 +44,7 @@ def default_target(source: Path, request: VideoRequest) -> Path:
     """Return the default path of a result, in the folder of its source.
 
     Args:
-        source: as in `result_suffix`, or standard input, for standard output.
+        source: as in `result_suffix`, or standard input; its result goes to standard output.
         request: its label is part of the name.
     """
     from midframe.media.reading.pipes import STREAM
@@ -75,8 +77,8 @@ def check_exists(source: Path) -> None:
 
 
 def check_ending(source: Path, target: Path) -> None:
-    """Check that the name of a result states what it is: without an ending it would be a folder of
-    images, which a video becomes only on request.
+    """Check that the name of a result states whether it is a video or images. A name without an
+    ending would mean a folder of images, which is rarely what the user of a video wants.
 
     Raises:
         OptionError: it has no ending, and is neither a pattern nor an existing folder.

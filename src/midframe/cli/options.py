@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from midframe.cli.config import without_configured
+from midframe.cli.config import drop_configured
 from midframe.cli.parameters import (
     DEFAULT_START,
     Codec,
@@ -67,11 +67,11 @@ class VideoRequest:
 
 
 def takes_options(read: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Return a decorator that gives a function the options of another one.
+    """Return a decorator that adds the command-line options of `read` to a command.
 
-    The decorated function has a keyword-only parameter of the type that `read` returns. In its
-    signature, which Typer sees, the parameters of `read` stand in the place of that one, and its
-    value is what `read` returns for theirs.
+    The decorated function has one keyword-only parameter whose type is the return type of `read`.
+    The decorator replaces this parameter, in the signature that Typer sees, by the parameters of
+    `read`. When the command is called, it passes them to `read`, and the result to the function.
 
     Args:
         read: converts options of the command line to one value.
@@ -82,24 +82,24 @@ def takes_options(read: Callable[..., Any]) -> Callable[[Callable[..., Any]], Ca
     ]
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        own = inspect.signature(function, eval_str=True)
-        place = next(
+        original = inspect.signature(function, eval_str=True)
+        replaced = next(
             each.name
-            for each in own.parameters.values()
+            for each in original.parameters.values()
             if each.annotation is signature.return_annotation
         )
         parameters: list[inspect.Parameter] = []
-        for each in own.parameters.values():
-            parameters += shared if each.name == place else [each]
-        combined = own.replace(parameters=parameters)
+        for each in original.parameters.values():
+            parameters += shared if each.name == replaced else [each]
+        combined = original.replace(parameters=parameters)
 
         @wraps(function)
         def with_options(*arguments: Any, **named: Any) -> Any:
             bound = combined.bind(*arguments, **named)
             bound.apply_defaults()
-            given = bound.arguments
-            given[place] = read(**{each.name: given.pop(each.name) for each in shared})
-            return function(**given)
+            values = bound.arguments
+            values[replaced] = read(**{each.name: values.pop(each.name) for each in shared})
+            return function(**values)
 
         with_options.__signature__ = combined  # type: ignore[attr-defined]
         return with_options
@@ -118,7 +118,9 @@ def read_interpolation_options(
     precision: PrecisionOption = InterpolationOptions.precision,
     threads: Threads = None,
 ) -> InterpolationOptions:
-    """Return the options as a dataclass; callbacks apply the first two, and `threads`.
+    """Return the options as a dataclass.
+
+    `preset_file`, `quality` and `threads` are not used here: their callbacks have applied them.
 
     Raises:
         OptionError: an option has an invalid value.
@@ -157,7 +159,7 @@ def read_video_options(
         OptionError: an option has an invalid value, or two options exclude each other.
     """
     if factor is not None and fps is not None:
-        factor, fps = without_configured(context, factor=factor, fps=fps)
+        factor, fps = drop_configured(context, factor=factor, fps=fps)
     retiming = RetimingOptions(factor, fps, slow, vfr=vfr, cut=cut, dedup=dedup, overlays=overlays)
     source = SourceOptions(
         start,
@@ -169,10 +171,20 @@ def read_video_options(
         hwaccel=hwaccel,
     )
     encoding = EncodingOptions(codec, crf, preset, parse_pairs(encoder_option or []), mute=mute)
-    labels = [f"x{float(factor or 2):g}"] if factor or not (fps or slow) else []
-    labels += [f"{fps}fps".replace("/", "-")] if fps else []
-    labels += [f"slow{slow:g}"] if slow else []
-    return VideoRequest(interpolation, VideoOptions(retiming, source, encoding), "-".join(labels))
+    label = _make_label(factor, fps, slow)
+    return VideoRequest(interpolation, VideoOptions(retiming, source, encoding), label)
+
+
+def _make_label(factor: Factor, fps: Fps, slow: Slow) -> str:
+    """Return the label of a result, such as x2, 60fps or 60fps-slow4."""
+    labels = []
+    if factor or not (fps or slow):
+        labels.append(f"x{float(factor or 2):g}")
+    if fps:
+        labels.append(f"{fps}fps".replace("/", "-"))
+    if slow:
+        labels.append(f"slow{slow:g}")
+    return "-".join(labels)
 
 
 takes_interpolation_options = takes_options(read_interpolation_options)

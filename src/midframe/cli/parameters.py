@@ -1,4 +1,4 @@
-"""Parameters of the commands: type, help text and panel of each option; defaults are those of
+"""Parameters of the commands: type, help text and panel of each option. The default values are in
 `midframe.options`."""
 
 from fractions import Fraction
@@ -257,8 +257,8 @@ Quality = Annotated[
         metavar="draft|standard|best",
         callback=apply_quality,
         is_eager=True,
-        help="Defaults of --model, --ensemble and --crf: the small network, or the large one, or "
-        "the mean of four predictions of it.",
+        help="Defaults of --model, --ensemble and --crf. draft: the small network; standard: the "
+        "large network; best: the mean of four predictions of the large network.",
         rich_help_panel=INTERPOLATION,
     ),
 ]
@@ -290,7 +290,7 @@ OutputFolder = Annotated[
     typer.Option(
         "--output-dir",
         metavar="DIR",
-        help="Take several videos, and write their results into this folder.",
+        help="Convert several videos, and write their results into this folder.",
         rich_help_panel=OUTPUT,
     ),
 ]

@@ -1,4 +1,4 @@
-"""Presets: options in a TOML file, shipped or of the user, and the command that lists them."""
+"""Presets (TOML files with options, shipped or the user's own), and the command that lists them."""
 
 from pathlib import Path
 from typing import Any
@@ -60,8 +60,8 @@ def find_preset(name: str) -> Path:
 def apply_preset(context: typer.Context, name: str | None) -> str | None:
     """Set the defaults of other options to the values in a preset.
 
-    They take precedence over the configuration file, and the command line over them. A preset has
-    the format of a configuration file.
+    A preset takes precedence over the configuration file, and the command line over the preset. A
+    preset has the format of a configuration file.
 
     Raises:
         ConfigError: the preset cannot be read, has a key that is not an option, or has no option of
@@ -83,7 +83,7 @@ def apply_preset(context: typer.Context, name: str | None) -> str | None:
 
 
 def _given_quality(context: typer.Context) -> dict[str, Any]:
-    """Return the options of a quality that stands on the command line before the preset."""
+    """Return the options of --quality if it precedes --preset-file on the command line."""
     source = context.get_parameter_source("quality")
     given = source is not None and source.name == "COMMANDLINE"
     return dict(QUALITIES[context.params["quality"]]) if given else {}

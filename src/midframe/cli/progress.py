@@ -83,34 +83,35 @@ def new_bar(console: Console, *, disable: bool = False) -> FrameBar:
 
 
 class BatchBar(FrameBar):
-    """Progress bars of a batch: one for the films, and one for the frames of each film in work."""
+    """Progress bars of a batch: one counts the videos, and each video that is being converted has
+    one that counts its frames."""
 
-    def start_films(self, count: int | None) -> None:
-        """Show the bar of the films.
+    def start_videos(self, count: int | None) -> None:
+        """Show the bar of the videos.
 
         Args:
-            count: number of films; None if it is unknown.
+            count: number of videos; None if it is unknown.
         """
-        self._films = self.add_task("videos", total=count)
+        self._videos = self.add_task("videos", total=count)
         self._present: dict[str, TaskID] = {}
         self._done = 0
 
-    def update_film(self, name: str, done: float, total: float | None) -> None:
-        """Show the progress of a film."""
+    def update_video(self, name: str, done: float, total: float | None) -> None:
+        """Show the progress of a video."""
         if name not in self._present:
             self._present[name] = self.add_task(name)
         self.update(self._present[name], completed=done, total=total)
 
-    def finish_film(self, name: str) -> None:
-        """Remove the bar of a film, and count it."""
+    def finish_video(self, name: str) -> None:
+        """Remove the bar of a video, and count it."""
         if name in self._present:
             self.remove_task(self._present.pop(name))
         self._done += 1
-        self.update(self._films, completed=self._done)
+        self.update(self._videos, completed=self._done)
 
 
 def new_batch_bar(console: Console, count: int | None) -> BatchBar:
-    """Create the progress bar of a batch; `count` as in `BatchBar.start_films`."""
+    """Create the progress bar of a batch; `count` as in `BatchBar.start_videos`."""
     bar = BatchBar(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -119,5 +120,5 @@ def new_batch_bar(console: Console, count: int | None) -> BatchBar:
         RateColumn(),
         console=console,
     )
-    bar.start_films(count)
+    bar.start_videos(count)
     return bar

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 
 def check_report(path: Path, source: Path, target: Path) -> None:
-    """Check before the work that a report can be written, and replaces no file except a report.
+    """Check, before the video is converted, that the report can be written and that it replaces no
+    file except an earlier report.
 
     Raises:
         VideoError: it cannot be written, or another file exists under that path.
@@ -48,7 +49,7 @@ def write_report(path: Path, report: VideoReport, work: dict[str, Any]) -> None:
     Args:
         path: of the file.
         report: of the result.
-        work: what was done: names, options; written before the report.
+        work: names of source and result, and options; they are written before the report.
     """
     content = {"midframe": midframe.__version__, **work, **report.as_json()}
     text = json.dumps(content, indent=2, default=str) + "\n"

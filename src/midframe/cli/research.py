@@ -180,7 +180,7 @@ def doctor(
 
     facts: dict[str, Any] = {"midframe": midframe.__version__} | examine()
     if measure:
-        facts["frames_per_second"] = measured_speeds()
+        facts["frames_per_second"] = measure_shipped_models()
     if as_json:
         print(json.dumps(facts, indent=1))
         return
@@ -192,7 +192,7 @@ def doctor(
         print_speeds(facts["frames_per_second"])
 
 
-def measured_speeds() -> dict[str, dict[str, float | None]]:
+def measure_shipped_models() -> dict[str, dict[str, float | None]]:
     """Measure the speed of the shipped models, and print the progress to standard error."""
     from midframe.speeds import measure_speeds
 

@@ -73,11 +73,11 @@ def video(
         if report_file:
             raise OptionError("--report is for a single video: drop it, or --output-dir")
         paths = [source, *(others or [])]
-        from midframe.batch.films import name_films
-        from midframe.cli.batch import make_batch, run_films
+        from midframe.batch.videos import name_videos
+        from midframe.cli.batch import make_batch, run_videos
 
-        films = name_films(paths, output_dir, lambda path: result_suffix(path, request.codec))
-        run_films(make_batch(output_dir, request, overwrite=overwrite), films)
+        videos = name_videos(paths, output_dir, lambda path: result_suffix(path, request.codec))
+        run_videos(make_batch(output_dir, request, overwrite=overwrite), videos)
         return
     if others and len(others) > 1:
         raise OptionError(

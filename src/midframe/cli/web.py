@@ -25,7 +25,8 @@ def web(
     host: Annotated[
         str,
         typer.Option(
-            metavar="ADDRESS", help="Address to listen on; others than this machine's need --auth."
+            metavar="ADDRESS",
+            help="Address to listen on; one that other machines can reach needs --auth.",
         ),
     ] = "127.0.0.1",
     port: Annotated[
@@ -41,20 +42,23 @@ def web(
     ] = None,
     device: Device = InterpolationOptions.device,
     max_mb: Annotated[
-        float, typer.Option(metavar="MB", help="Megabytes of an upload.", rich_help_panel=UPLOADS)
+        float,
+        typer.Option(metavar="MB", help="Maximum size of an upload.", rich_help_panel=UPLOADS),
     ] = Limits.max_mb,
     max_seconds: Annotated[
         float,
         typer.Option(
-            metavar="SECONDS", help="Length of an uploaded video.", rich_help_panel=UPLOADS
+            metavar="SECONDS", help="Maximum length of an uploaded video.", rich_help_panel=UPLOADS
         ),
     ] = Limits.max_seconds,
     max_pixels: Annotated[
         int,
-        typer.Option(metavar="N", help="Width times height of an upload.", rich_help_panel=UPLOADS),
+        typer.Option(
+            metavar="N", help="Maximum width times height of an upload.", rich_help_panel=UPLOADS
+        ),
     ] = Limits.max_pixels,
     keep_hours: Annotated[
-        float, typer.Option(metavar="HOURS", help="Delete files that were not used for so long.")
+        float, typer.Option(metavar="HOURS", help="Delete files that were unused for this long.")
     ] = KEEP_HOURS,
 ) -> None:
     """Open a page in the browser for videos and pictures, on this machine only unless --host is

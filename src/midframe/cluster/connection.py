@@ -19,19 +19,20 @@ REACH_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
-class Workers:
-    """The workers of a cluster."""
+class WorkerAllocation:
+    """How many workers a cluster runs, and the resources of each."""
 
     count: int
     cores: int
-    """Of each worker."""
-    cards: int
+    """Processor cores of each worker."""
+    gpus: int
     """Graphics cards of each worker: 0 or 1."""
 
 
 @contextmanager
-def connected(address: str) -> Iterator[None]:
-    """Connect to a Ray cluster in the block; a connection of this process that exists is used.
+def cluster_connection(address: str) -> Iterator[None]:
+    """Connect to a Ray cluster for the duration of a `with` block; an existing connection of this
+    process is used, and stays open.
 
     Args:
         address: of the cluster, or "auto" for the one that this machine belongs to.
@@ -62,7 +63,7 @@ def connected(address: str) -> Iterator[None]:
             f"--ray {address}: no Ray cluster can be reached ({reason}): start one with "
             "`ray start --head`, or give its ADDRESS"
         ) from error
-    signal.signal(signal.SIGTERM, handler)  # Ray's own prints a stack and ends with status 15
+    signal.signal(signal.SIGTERM, handler)  # Ray's handler prints a stack and exits with status 15
     try:
         yield
     finally:
@@ -77,7 +78,7 @@ def _check_reachable(address: str) -> None:
         socket.create_connection((host, int(port)), REACH_SECONDS).close()
 
 
-def count_workers(cores: int | None) -> Workers:
+def allocate_workers(cores: int | None) -> WorkerAllocation:
     """Return how many workers the connected cluster has room for: one for each graphics card, or
     one for every few cores if there are none.
 
@@ -88,31 +89,30 @@ def count_workers(cores: int | None) -> Workers:
     Raises:
         ClusterError: no machine has room for a worker.
     """
-    return divide([node["Resources"] for node in ray.nodes() if node["Alive"]], cores)
+    return divide_machines([node["Resources"] for node in ray.nodes() if node["Alive"]], cores)
 
 
-def divide(machines: Sequence[Mapping[str, Any]], cores: int | None) -> Workers:
+def divide_machines(machines: Sequence[Mapping[str, Any]], cores: int | None) -> WorkerAllocation:
     """Return how many workers machines have room for.
 
     Args:
-        machines: numbers of "CPU" and "GPU" of each.
-        cores: as in `count_workers`.
+        machines: the resources of each machine, with its numbers of cores ("CPU") and of graphics
+            cards ("GPU").
+        cores: as in `allocate_workers`.
 
     Raises:
         ClusterError: no machine has room for a worker.
     """
-    sizes = [int(each.get("CPU", 0)) for each in machines]
-    cards = [int(each.get("GPU", 0)) for each in machines]
-    if any(cards):
-        own = [size // card for card, size in zip(cards, sizes, strict=True) if card]
-        cores = cores or max(1, min(own))
-        counts = [min(card, size // cores) for card, size in zip(cards, sizes, strict=True) if card]
-        found = Workers(sum(counts), cores, 1)
+    resources = [(int(each.get("CPU", 0)), int(each.get("GPU", 0))) for each in machines]
+    with_gpus = [(cpus, gpus) for cpus, gpus in resources if gpus]
+    if with_gpus:
+        cores = cores or max(1, min(cpus // gpus for cpus, gpus in with_gpus))
+        count = sum(min(gpus, cpus // cores) for cpus, gpus in with_gpus)
     else:
-        cores = cores or min([DEFAULT_CORES, *(size for size in sizes if size)])
-        found = Workers(sum(size // cores for size in sizes), cores, 0)
-    if not found.count:
+        cores = cores or min([DEFAULT_CORES, *(cpus for cpus, _ in resources if cpus)])
+        count = sum(cpus // cores for cpus, _ in resources)
+    if not count:
         raise ClusterError(
             f"no machine of the cluster has {cores} cores for a worker: give fewer --ray-cores"
         )
-    return found
+    return WorkerAllocation(count, cores, gpus=1 if with_gpus else 0)

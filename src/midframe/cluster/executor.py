@@ -8,7 +8,7 @@ import ray
 from ray.exceptions import RayTaskError
 
 MAX_RETRIES = 3
-"""How often a task is started again whose process or machine was lost."""
+"""How often a task is restarted when its process or machine is lost."""
 
 
 class RayExecutor(Executor):
@@ -42,7 +42,8 @@ class RayExecutor(Executor):
 
 
 def _pass_on(done: Future[Any], future: Future[Any]) -> None:
-    """Give a future the result of another one, or the exception that the function itself raised."""
+    """Copy the result of Ray's future `done` to `future`, or the exception that the function
+    raised."""
     error = done.exception()
     if isinstance(error, RayTaskError):
         error = error.cause

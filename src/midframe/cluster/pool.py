@@ -1,9 +1,8 @@
-"""The workers of a cluster, and the queue of pieces before them.
+"""The workers of a cluster, and the queue of pieces that they render.
 
 Each worker is a Ray actor, and a thread here waits for it. If a worker is lost, with its process or
-its machine, its piece goes back into the queue, where another worker takes it; Ray starts the lost
-worker again where there is room. Nothing but jobs and short answers passes through Ray, so its
-object store is not used.
+its machine, its piece goes back into the queue for another worker, and Ray restarts the lost worker
+where there is room. Only jobs and short answers pass through Ray, so its object store is not used.
 """
 
 import logging
@@ -17,15 +16,15 @@ from typing import Any
 import ray
 from ray.exceptions import ActorDiedError, RayError, RayTaskError
 
-from midframe.cluster.connection import Workers
-from midframe.cluster.worker import Facts, PieceJob, Worker
+from midframe.cluster.connection import WorkerAllocation
+from midframe.cluster.worker import PieceJob, ReportedNetwork, Worker
 from midframe.errors import ClusterError
 from midframe.options import InterpolationOptions
 
 log = logging.getLogger(__name__)
 
 MAX_LOSSES = 5
-"""How many workers a piece may lose before it fails: it may be what ends them."""
+"""After how many lost workers a piece fails, because the piece itself may crash them."""
 CLOSE_SECONDS = 2.0
 """Timeout in seconds for workers to delete their local copies."""
 RESTART_SECONDS = 0.5
@@ -34,7 +33,7 @@ RESTART_SECONDS = 0.5
 
 @dataclass
 class _Call:
-    """A job in the queue, and who waits for it."""
+    """A job in the queue, and the future that its caller waits for."""
 
     job: PieceJob
     future: Future[None] = field(default_factory=Future)
@@ -49,15 +48,15 @@ class Pool:
         workers: how many, and of which size.
     """
 
-    def __init__(self, interpolation: InterpolationOptions, workers: Workers) -> None:
+    def __init__(self, interpolation: InterpolationOptions, workers: WorkerAllocation) -> None:
         self.size = workers.count
         self._calls: Queue[_Call | None] = Queue()
         self._closed = Event()
-        self._facts: Future[Facts] = Future()
+        self._network_properties: Future[ReportedNetwork] = Future()
         self._lock = Lock()
         actor: Any = ray.remote(Worker).options(
             num_cpus=workers.cores,
-            num_gpus=workers.cards,
+            num_gpus=workers.gpus,
             max_restarts=-1,
             max_task_retries=0,  # a piece does not wait for its lost worker: another takes it
             scheduling_strategy="SPREAD",
@@ -66,25 +65,26 @@ class Pool:
         for each in self._actors:
             Thread(target=self._serve, args=(each,), name="cluster worker", daemon=True).start()
 
-    def facts(self) -> Facts:
+    def network_properties(self) -> ReportedNetwork:
         """Return the properties of the network, when the first worker has loaded it.
 
         Raises:
             MidframeError: it cannot be loaded.
         """
-        return self._facts.result()
+        return self._network_properties.result()
 
     def submit(self, job: PieceJob) -> Future[None]:
-        """Queue a job; its future ends when all its segments are in the store.
+        """Queue a job; the returned future is done when all its segments are in the store.
 
-        Its errors are those of `Worker.render`; a ClusterError if too many workers were lost on it.
+        The future raises the errors of `Worker.render`, or a ClusterError if too many workers were
+        lost while they rendered the piece.
         """
         call = _Call(job)
         self._calls.put(call)
         return call.future
 
     def close(self) -> None:
-        """End all workers; those that wait delete their local copies before."""
+        """End all workers; idle ones delete their local copies first."""
         self._closed.set()
         closing = [each.close.remote() for each in self._actors]
         ray.wait(closing, num_returns=len(closing), timeout=CLOSE_SECONDS)
@@ -104,7 +104,7 @@ class Pool:
             call = self._calls.get()
             if call is None:
                 return
-            # a piece whose worker was lost is running already
+            # the future of a piece whose worker was lost is already marked as running
             if call.future.running() or call.future.set_running_or_notify_cancel():
                 self._give(actor, call)
 
@@ -112,11 +112,11 @@ class Pool:
         """Wait until a worker is ready; return false if it cannot be used or the pool is closed."""
         while not self._closed.is_set():
             try:
-                return self._accept(ray.get(actor.facts.remote()))
+                return self._accept(ray.get(actor.network_properties.remote()))
             except RayTaskError as error:
                 self._refuse(error.cause)
                 return False
-            except ActorDiedError as error:  # Ray does not start it again: it cannot begin
+            except ActorDiedError as error:  # the worker failed to start, so Ray gives up
                 if not self._closed.is_set():
                     self._refuse(ClusterError(f"a worker cannot be started: {error}"))
                 return False
@@ -125,12 +125,12 @@ class Pool:
                 time.sleep(RESTART_SECONDS)
         return False
 
-    def _accept(self, facts: Facts) -> bool:
+    def _accept(self, facts: ReportedNetwork) -> bool:
         """Return whether a worker has the network of the first one."""
         with self._lock:
-            if not self._facts.done():
-                self._facts.set_result(facts)
-        if facts.identity == self._facts.result().identity:
+            if not self._network_properties.done():
+                self._network_properties.set_result(facts)
+        if facts.identity == self._network_properties.result().identity:
             return True
         log.warning("a worker is not used, because its network or precision differs")
         return False
@@ -138,8 +138,8 @@ class Pool:
     def _refuse(self, error: Exception) -> None:
         """Report that a worker cannot load the network."""
         with self._lock:
-            if not self._facts.done():
-                self._facts.set_exception(error)
+            if not self._network_properties.done():
+                self._network_properties.set_exception(error)
                 return
         log.warning("a worker is not used: %s", error)
 
@@ -160,7 +160,10 @@ class Pool:
         if self._closed.is_set() or call.losses >= MAX_LOSSES:
             source = call.job.source
             call.future.set_exception(
-                ClusterError(f"{call.losses} workers were lost on {source}; the last one: {reason}")
+                ClusterError(
+                    f"{call.losses} workers were lost while they rendered {source}; the last one: "
+                    f"{reason}"
+                )
             )
             return
         log.warning("a worker was lost; another renders its segments (%s)", reason)

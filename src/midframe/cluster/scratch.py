@@ -67,7 +67,7 @@ def check_exists(path: Path) -> None:
 
 
 def _remove_abandoned(folder: Path) -> None:
-    """Delete a folder that no process holds; others are ignored."""
+    """Delete a folder if no process has locked it."""
     with suppress(OSError):
         lock = FolderLock(folder)
         lock.clear()

@@ -1,8 +1,8 @@
 """Folders that all machines of a cluster can reach: paths of a shared file system, and addresses
-such as s3://bucket/films, by fsspec.
+of fsspec, such as s3://bucket/films.
 
-Programs that seek in a file work on a local copy; files are uploaded under a temporary name and
-then moved, so each file is complete or absent.
+Code that must seek in a file works on a local copy. Files are uploaded under a temporary name and
+then renamed, so each file is either complete or absent.
 """
 
 import sys
@@ -22,7 +22,7 @@ LOCAL = ("", "file", "local")
 
 
 def is_address(text: str) -> bool:
-    """Return whether a text is the address of a storage that is no local folder."""
+    """Return whether a text is the address of a storage, and not the path of a local folder."""
     protocol, separator, _ = text.partition("://")
     return bool(separator) and protocol not in LOCAL
 
@@ -50,7 +50,7 @@ class Storage:
         return Storage(f"{self.address}/{name}")
 
     def create(self) -> None:
-        """Create the folder; storages without folders ignore that."""
+        """Create the folder; storages that have no folders, such as S3, ignore this."""
         with self._reported(self.address):
             self._system.makedirs(self._root, exist_ok=True)
 
@@ -93,7 +93,7 @@ class Storage:
             return str(self._system.cat_file(self._path(name)).decode())
 
     def download(self, name: str, path: Path) -> None:
-        """Copy a file to a local path, where it appears when it is complete."""
+        """Copy a file to a local path; it appears there only when it is complete."""
         unfinished = path.with_name(short_name(f".{path.name}", ".part"))
         path.parent.mkdir(parents=True, exist_ok=True)
         with self._reported(name):
@@ -101,12 +101,12 @@ class Storage:
             unfinished.replace(path)
 
     def upload(self, path: Path, name: str) -> None:
-        """Copy a local file into the folder, where it appears when it is complete."""
-        place, _, last = self._path(name).rpartition("/")
-        unfinished = f"{place}/{short_name(f'.{last}', '.part')}"
+        """Copy a local file into the folder; it appears there only when it is complete."""
+        folder, _, last = self._path(name).rpartition("/")
+        unfinished = f"{folder}/{short_name(f'.{last}', '.part')}"
         with self._reported(name):
             self._system.put_file(str(path), unfinished)
-            self._system.mv(unfinished, f"{place}/{last}")
+            self._system.mv(unfinished, f"{folder}/{last}")
 
     def remove(self) -> None:
         """Delete the folder with all files in it, if it exists."""
@@ -119,7 +119,7 @@ class Storage:
 
     @contextmanager
     def _reported(self, name: str) -> Iterator[None]:
-        """Convert the errors of a storage."""
+        """Raise the errors of a storage as a VideoError."""
         where = name if name.startswith(self.address) else f"{self.address}/{name}".rstrip("/")
         try:
             yield
@@ -134,6 +134,6 @@ class Storage:
 
 
 def _errors_of_clients() -> tuple[type[Exception], ...]:
-    """Return the exceptions of clients that are no OSErrors."""
+    """Return the exceptions of storage clients that are not OSErrors."""
     module = sys.modules.get("botocore.exceptions")
     return (module.BotoCoreError,) if module else ()

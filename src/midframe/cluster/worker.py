@@ -16,8 +16,8 @@ SUFFIX = ".segment"
 
 
 @dataclass(frozen=True)
-class Facts:
-    """The properties of a worker's network: `NetworkProperties`."""
+class ReportedNetwork:
+    """The properties of a worker's network, as it reports them; a `NetworkProperties`."""
 
     identity: str
     depth: int | None
@@ -52,7 +52,7 @@ class Worker:
 
     @cached_property
     def interpolator(self) -> Interpolator:
-        """Return the network; its errors are those of the first call that needs it."""
+        """Return the interpolator, which is loaded on first use."""
         return Interpolator.from_options(self._interpolation)
 
     @cached_property
@@ -60,10 +60,11 @@ class Worker:
         """Return the folder of local copies."""
         return Scratch()
 
-    def facts(self) -> Facts:
-        """Return the properties of the network; the device is that of the worker alone."""
+    def network_properties(self) -> ReportedNetwork:
+        """Return the properties of the network; its device is left out, as it may differ between
+        workers."""
         options = replace(self.interpolator.options, device=InterpolationOptions.device)
-        return Facts(self.interpolator.identity, self.interpolator.depth, options)
+        return ReportedNetwork(self.interpolator.identity, self.interpolator.depth, options)
 
     def close(self) -> None:
         """Delete the local copies."""
@@ -74,7 +75,7 @@ class Worker:
         """Render a piece; segments in the store are not rendered again.
 
         Raises:
-            VideoError: source or store cannot be used, or differ on this machine.
+            VideoError: the source or the store cannot be reached from this machine.
         """
         store = Storage(job.store)
         if not is_address(job.store):

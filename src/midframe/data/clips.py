@@ -42,10 +42,10 @@ def read_clip(path: Path, max_short_side: int) -> Iterator[ClipFrame]:
     with VideoReader(path, DEFAULT_THRESHOLD, stores_display_matrix=False, threads=False) as reader:
         for frame in reader.read():
             image = eight_bit(to_rgb(frame.picture, colour_of(frame.picture)))[..., :3]
-            yield ClipFrame(_downscaled(image, max_short_side), frame.begins_scene)
+            yield ClipFrame(_downscale(image, max_short_side), frame.begins_scene)
 
 
-def _downscaled(image: Image, max_short_side: int) -> Image:
+def _downscale(image: Image, max_short_side: int) -> Image:
     height, width = image.shape[:2]
     scale = min(1.0, max_short_side / min(height, width))
     size = round(width * scale) // 2 * 2, round(height * scale) // 2 * 2

@@ -17,7 +17,7 @@ import numpy as np
 
 from midframe.data.aliases import rename_config, rename_metadata, split_folder
 from midframe.data.create_config import CreateConfig
-from midframe.data.extract import Job, extract_samples, metadata_path
+from midframe.data.extract import ExtractionJob, extract_samples, metadata_path
 from midframe.data.photographs import find_photographs
 from midframe.data.sources import Source, find_source, read_sources, relative_name
 from midframe.errors import DatasetError
@@ -76,15 +76,15 @@ def create_dataset(
     config = config or CreateConfig()
     inputs = [videos, *([photographs] if photographs else [])]
     check_output_folder(out, inputs=inputs, error=DatasetError)
-    jobs = [*_list_jobs(videos, photographs, out, config, sources)]
-    jobs += _list_drawings(drawings, out, config)
+    jobs = [*_list_file_jobs(videos, photographs, out, config, sources)]
+    jobs += _list_drawing_jobs(drawings, out, config)
     _prepare_folder(out, config)
-    todo = [job for job in jobs if not metadata_path(job).exists()]
+    unfinished = [job for job in jobs if not metadata_path(job).exists()]
     pool = executor or ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
     try:
-        running = {pool.submit(extract_samples, job): job for job in todo}
-        first = len(jobs) - len(todo) + 1
-        for done, finished in enumerate(as_completed(running), start=first):
+        running = {pool.submit(extract_samples, job): job for job in unfinished}
+        first_number = len(jobs) - len(unfinished) + 1
+        for done, finished in enumerate(as_completed(running), start=first_number):
             finished.result()
             if progress:
                 progress(done, len(jobs), Path(running[finished].name).name)
@@ -145,9 +145,9 @@ def write_report(out: Path) -> dict[str, Any]:
     return report
 
 
-def _list_jobs(
+def _list_file_jobs(
     videos: Path, photographs: Path | None, out: Path, config: CreateConfig, lists: Iterable[Path]
-) -> list[Job]:
+) -> list[ExtractionJob]:
     """Return one job per file, with the split that it belongs to."""
     known = read_sources(lists)
     clips = [(path, find_source(path, videos, known)) for path in find_videos(videos)]
@@ -157,27 +157,30 @@ def _list_jobs(
     for path, source in clips:
         name = relative_name(path, videos)
         split = "validation" if name in held_out else "train"
-        jobs.append(Job(path, out, make_key(name), name, source, split, config))
+        jobs.append(ExtractionJob(path, out, make_key(name), name, source, split, config))
     for path in find_photographs(photographs) if photographs else []:
         assert photographs
         name = relative_name(path, photographs)
         source = find_source(path, photographs, known)
-        jobs.append(Job(path, out, make_key(name), name, source, "synthetic", config))
+        jobs.append(ExtractionJob(path, out, make_key(name), name, source, "synthetic", config))
     return jobs
 
 
-def _list_drawings(count: int, out: Path, config: CreateConfig) -> list[Job]:
+def _list_drawing_jobs(count: int, out: Path, config: CreateConfig) -> list[ExtractionJob]:
     names = [f"drawings {number}" for number in range(1, count + 1)]
     source = Source("drawings", "MIT", "midframe")
-    return [Job(None, out, make_key(name), name, source, "synthetic", config) for name in names]
+    return [
+        ExtractionJob(None, out, make_key(name), name, source, "synthetic", config)
+        for name in names
+    ]
 
 
 def choose_held_out(clips: dict[str, str], config: CreateConfig) -> set[str]:
     """Choose the validation clips: all clips of some sources.
 
-    If `config.hold_out` is given, the clips that match it; otherwise sources in the order of a hash
-    of their names until `config.validation_fraction` is reached, so that adding clips changes few
-    of the choices.
+    If `config.hold_out` is given, the clips that match it are chosen, or whose source does.
+    Otherwise sources are chosen in the order of a hash of their names until
+    `config.validation_fraction` of the clips is reached, so adding clips changes few choices.
 
     Args:
         clips: source of each clip, by name.
@@ -195,7 +198,7 @@ def choose_held_out(clips: dict[str, str], config: CreateConfig) -> set[str]:
         return {
             clip
             for clip, source in clips.items()
-            if any(fnmatch(text, pattern) for pattern in config.hold_out for text in (clip, source))
+            if _matches_any(clip, config.hold_out) or _matches_any(source, config.hold_out)
         }
     names = sorted(set(clips.values()), key=lambda source: _hash(f"{config.seed}/{source}"))
     wanted = math.ceil(config.validation_fraction * len(clips)) if len(names) > 1 else 0
@@ -205,6 +208,10 @@ def choose_held_out(clips: dict[str, str], config: CreateConfig) -> set[str]:
             break
         chosen |= {clip for clip, source in clips.items() if source == name}
     return chosen
+
+
+def _matches_any(text: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatch(text, pattern) for pattern in patterns)
 
 
 def _hash(text: str) -> bytes:

@@ -23,7 +23,7 @@ from midframe.data.shards import Frames, ShardWriter
 from midframe.data.sources import Source
 from midframe.data.triplets import (
     Image,
-    choose_random_place,
+    choose_random_position,
     find_candidates,
     gradient_magnitude,
     optical_flow,
@@ -32,7 +32,7 @@ from midframe.errors import VideoError
 
 
 @dataclass(frozen=True)
-class Job:
+class ExtractionJob:
     """One file to extract samples from, or one shard of drawings to render."""
 
     path: Path | None
@@ -47,8 +47,8 @@ class Job:
     config: CreateConfig
 
 
-def extract_samples(job: Job) -> None:
-    """Write the shards of one file, then its metadata, which mark the file as done."""
+def extract_samples(job: ExtractionJob) -> None:
+    """Write the shards of one file, then its metadata file, which marks the file as done."""
     cv2.setNumThreads(1)
     digest = hashlib.sha256(f"{job.config.seed}/{job.name}".encode()).digest()
     rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
@@ -69,7 +69,7 @@ def extract_samples(job: Job) -> None:
 
 
 @dataclass(frozen=True)
-class _Found:
+class _Extracted:
     """The result of searching one file."""
 
     count: int
@@ -81,24 +81,24 @@ class _Found:
     """Full-size sequences, of validation clips only."""
 
 
-def _extract(job: Job, rng: np.random.Generator) -> _Found:
+def _extract(job: ExtractionJob, rng: np.random.Generator) -> _Extracted:
     if job.path is None:
         return _render_synthetic(job.config, partial(render_drawing, rng))
     if job.split == "synthetic":
         return _extract_from_photograph(job.path, job.config, rng)
-    return _extract_from_clip(job.path, job.split == "validation", job.config, rng)
+    return _extract_from_clip(job.path, job.config, rng, held_out=job.split == "validation")
 
 
 def _extract_from_clip(
-    path: Path, held_out: bool, config: CreateConfig, rng: np.random.Generator
-) -> _Found:
+    path: Path, config: CreateConfig, rng: np.random.Generator, *, held_out: bool
+) -> _Extracted:
     count = 0
     error = None
     patches = Reservoir(config.per_clip, config.min_novelty)
     random_patches = Reservoir(config.random_patches)
     full_size = Reservoir(config.validation_sequences)
     try:
-        for index, stride, scale, frames in _sequences(
+        for index, stride, scale, frames in _find_sequences(
             read_clip(path, config.max_short_side), config
         ):
             count += 1
@@ -110,26 +110,28 @@ def _extract_from_clip(
                 full_size.offer(Patch(rng.random(), np.stack(frames), {"frame": index}))
     except VideoError as failure:  # frames decoded before the error are used
         error = str(failure)
-    return _Found(count, error, patches.patches + random_patches.patches, full_size.patches)
+    return _Extracted(count, error, patches.patches + random_patches.patches, full_size.patches)
 
 
-def _extract_from_photograph(path: Path, config: CreateConfig, rng: np.random.Generator) -> _Found:
+def _extract_from_photograph(
+    path: Path, config: CreateConfig, rng: np.random.Generator
+) -> _Extracted:
     photograph = read_photograph(path)
     if photograph is None:
-        return _Found(0, "cannot be read", [])
+        return _Extracted(0, "cannot be read", [])
     return _render_synthetic(config, partial(render_moving_patch, photograph, rng))
 
 
 def _render_synthetic(
     config: CreateConfig, render: Callable[[int, int, SyntheticMotion], Frames | None]
-) -> _Found:
+) -> _Extracted:
     """Render sequences from a size, a number of frames and a motion; drop flat ones."""
     patches = []
     for number in range(config.per_photograph):
         sequence = render(config.selection.size, config.frames, config.synthetic_motion)
         if sequence is not None and _texture(sequence) >= config.selection.min_texture:
             patches.append(Patch(number, sequence, {"motion": _motion(sequence)}))
-    return _Found(config.per_photograph, None, patches)
+    return _Extracted(config.per_photograph, None, patches)
 
 
 def _texture(sequence: Frames) -> float:
@@ -144,15 +146,15 @@ def _offer_random(
     frames: list[Image],
     config: CreateConfig,
 ) -> None:
-    """Offer a patch at a random place; only cuts and duplicate frames are excluded."""
+    """Offer a patch at a random position; only cuts and duplicate frames are excluded."""
     size = config.selection.size
     key = float(rng.random())
     if not reservoir.would_keep(key):
         return
-    place = choose_random_place(frames, size, config.selection, rng)
-    if place is None:
+    position = choose_random_position(frames, size, config.selection, rng)
+    if position is None:
         return
-    top, left = place
+    top, left = position
     patch = np.stack([frame[top : top + size, left : left + size] for frame in frames])
     measured = {"top": top, "left": left, "motion": _motion(patch), "random": True}
     reservoir.offer(Patch(key, patch, {**origin, **measured}))
@@ -168,7 +170,7 @@ def _motion(sequence: Frames) -> float:
     return float(np.linalg.norm(flow, axis=2).mean())
 
 
-def metadata_path(job: Job) -> Path:
+def metadata_path(job: ExtractionJob) -> Path:
     """Return the path of a file's metadata, which exists once the file is done."""
     return job.out / "files" / f"{job.key}.json"
 
@@ -180,7 +182,7 @@ def write_metadata(path: Path, metadata: dict[str, Any]) -> None:
     unfinished.replace(path)
 
 
-def _write(job: Job, path: Path, patches: list[Patch], rng: np.random.Generator) -> None:
+def _write(job: ExtractionJob, path: Path, patches: list[Patch], rng: np.random.Generator) -> None:
     if not patches:
         return
     source = {
@@ -194,14 +196,17 @@ def _write(job: Job, path: Path, patches: list[Patch], rng: np.random.Generator)
             shard.write(f"{job.key}-{number:05}", patch.frames, {**source, **patch.metadata})
 
 
-def _sequences(
+def _find_sequences(
     frames: Iterable[ClipFrame], config: CreateConfig
 ) -> Iterator[tuple[int, int, float, list[Image]]]:
-    """Yield (index of the first frame, stride, scale, frames) for every sequence to search; none
-    spans a cut."""
+    """Yield every sequence of frames that is searched for patches; no sequence spans a cut.
+
+    Yields:
+        Index of the first frame, stride (distance of the frames), scale, and the frames.
+    """
     longest = max(config.strides) * (config.frames - 1) + 1
     windows: dict[float, deque[Image]] = {scale: deque(maxlen=longest) for scale in config.scales}
-    backwards = range(config.frames - 1, -1, -1)
+    steps_back = range(config.frames - 1, -1, -1)
     for index, frame in enumerate(frames):
         for scale, window in windows.items():
             if frame.begins_scene:
@@ -211,7 +216,7 @@ def _sequences(
                 start = index - stride * (config.frames - 1)
                 complete = len(window) > index - start
                 if complete and start % (config.hop * stride) == 0:
-                    yield start, stride, scale, [window[-1 - stride * n] for n in backwards]
+                    yield start, stride, scale, [window[-1 - stride * n] for n in steps_back]
 
 
 def _downscale(frame: Image, scale: float) -> Image:
@@ -230,14 +235,15 @@ def _offer_candidates(
 ) -> bool:
     """Offer the best patches of a sequence to the reservoir; return whether there are any."""
     found = find_candidates(frames, config.selection)
+    # random keys for weighted sampling without replacement: the largest ones are kept
     keyed = [(math.log(rng.random()) / candidate.weight, candidate) for candidate in found]
     keyed.sort(key=lambda pair: -pair[0])
     size = config.selection.size
-    for key, place in keyed[: config.per_sequence]:
+    for key, candidate in keyed[: config.per_sequence]:
         if not patches.would_keep(key):
             break
-        inside = (slice(place.top, place.top + size), slice(place.left, place.left + size))
-        patch = np.stack([frame[inside] for frame in frames])
-        measured = {"top": place.top, "left": place.left, "motion": place.motion}
+        top, left = candidate.top, candidate.left
+        patch = np.stack([frame[top : top + size, left : left + size] for frame in frames])
+        measured = {"top": top, "left": left, "motion": candidate.motion}
         patches.offer(Patch(key, patch, {**origin, **measured}))
     return bool(found)

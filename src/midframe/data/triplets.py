@@ -78,23 +78,20 @@ def find_candidates(frames: list[Image], selection: Selection) -> list[Candidate
     if error.mean() > selection.max_warp_error:
         return []
     middle = grey[len(grey) // 2]
-    places = np.array(_list_places(height, width, selection.size))
-    means = _average_over_places(
-        _build_maps(flow / scale, error, middle, selection), places, selection.size, scale
+    positions = np.array(_list_positions(height, width, selection.size))
+    means = _average_over_positions(
+        _build_maps(flow / scale, error, middle, selection), positions, selection.size, scale
     )
-    wanted = (means.motion >= selection.min_motion) & (means.too_fast <= MAX_FAST_FRACTION)
-    wanted &= (means.error <= selection.max_warp_error) & (means.texture >= selection.min_texture)
+    is_kept = (means.motion >= selection.min_motion) & (means.too_fast <= MAX_FAST_FRACTION)
+    is_kept &= (means.error <= selection.max_warp_error) & (means.texture >= selection.min_texture)
     found = []
-    for index in np.flatnonzero(wanted):
-        top, left = places[index].tolist()
-        if (
-            entropy(middle[_downscaled_window(top, left, selection.size, scale)])
-            >= selection.min_entropy
-        ):
+    for index in np.flatnonzero(is_kept):
+        top, left = positions[index].tolist()
+        patch = middle[_downscaled_window(top, left, selection.size, scale)]
+        if entropy(patch) >= selection.min_entropy:
             motion = float(means.motion[index])
-            found.append(
-                Candidate(top, left, motion, weight=motion + 2 * float(means.spread[index]))
-            )
+            weight = motion + 2 * float(means.spread[index])
+            found.append(Candidate(top, left, motion, weight))
     return found
 
 
@@ -110,17 +107,20 @@ class _Means(NamedTuple):
 
 
 def _build_maps(flow: Floats, error: Floats, grey: Image, selection: Selection) -> Floats:
-    """Stack the maps to average, (H, W, 8): motion, fast, error, texture, flow, flow squared."""
+    """Stack the maps that are averaged, (H, W, 8).
+
+    Channels: motion, whether it is too fast, warp error, texture, flow (2) and its square (2).
+    """
     motion = np.linalg.norm(flow, axis=2)
     single = (motion, motion > selection.max_motion, error, gradient_magnitude(grey))
     return np.concatenate((np.stack(single, axis=2), flow, flow**2), axis=2).astype(np.float32)
 
 
-def _average_over_places(maps: Floats, places: Any, size: int, scale: float) -> _Means:
-    """Average over the squares of `size` at places (P, 2), by an integral image."""
+def _average_over_positions(maps: Floats, positions: Any, size: int, scale: float) -> _Means:
+    """Average over the squares of `size` at positions (P, 2), by an integral image."""
     sums = cv2.integral(maps, sdepth=cv2.CV_64F)  # (H + 1, W + 1, 8)
-    top, left = np.rint(places * scale).astype(int).T
-    bottom, right = np.rint((places + size) * scale).astype(int).T
+    top, left = np.rint(positions * scale).astype(int).T
+    bottom, right = np.rint((positions + size) * scale).astype(int).T
     areas = ((bottom - top) * (right - left))[:, None]
     totals = sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left]
     means = totals / areas  # (P, 8)
@@ -130,13 +130,14 @@ def _average_over_places(maps: Floats, places: Any, size: int, scale: float) -> 
 
 
 def _downscaled_window(top: int, left: int, size: int, scale: float) -> tuple[slice, slice]:
+    """Return the rows and columns of a patch in frames that are downscaled by `scale`."""
     return (
         slice(round(top * scale), round((top + size) * scale)),
         slice(round(left * scale), round((left + size) * scale)),
     )
 
 
-def choose_random_place(
+def choose_random_position(
     frames: list[Image], size: int, selection: Selection, rng: np.random.Generator
 ) -> tuple[int, int] | None:
     """Choose a random position (top, left) of a patch, with or without motion and texture.
@@ -185,17 +186,16 @@ def warp_error(first: Image, second: Image, flow: Floats) -> Floats:
 
 def has_duplicate(grey: list[Image], selection: Selection) -> bool:
     """Return whether any frame of a sequence is a duplicate of the frame before."""
-    return any(is_duplicate(a, b, selection.min_difference) for a, b in pairwise(grey))
+    return any(
+        is_duplicate(before, after, selection.min_difference) for before, after in pairwise(grey)
+    )
 
 
 def _downscale_grey(frame: Image, scale: float) -> Image:
     grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
-    reduced = (
-        cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        if scale < 1
-        else grey
-    )
-    return np.asarray(reduced, np.uint8)
+    if scale < 1:
+        grey = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    return np.asarray(grey, np.uint8)
 
 
 def gradient_magnitude(grey: Image) -> Floats:
@@ -213,7 +213,7 @@ def entropy(grey: Image) -> float:
     return float(-(probabilities * np.log2(probabilities)).sum())
 
 
-def _list_places(height: int, width: int, size: int) -> list[tuple[int, int]]:
+def _list_positions(height: int, width: int, size: int) -> list[tuple[int, int]]:
     return [
         (top, left)
         for top in range(0, height - size + 1, GRID_STEP)

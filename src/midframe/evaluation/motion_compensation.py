@@ -13,48 +13,50 @@ from midframe.media.pictures.images import Array, eight_bit
 NAME = "minterpolate"
 SETTINGS = "mi_mode=mci:mc_mode=aobmc:me_mode=bidir:vsbmc=1"
 """Options of the filter for its best quality."""
-PIXELS = "yuv420p"
+PIXEL_FORMAT = "yuv420p"
 """Pixel format in which videos are compared."""
-AHEAD = 3
+BUFFERED_FRAMES = 3
 """Number of frames after a gap that the filter buffers before it fills the gap."""
 PAIR_COLOUR = Colour(BT709, full_range=True, high_bit_depth=False)
 """Colour space of the samples of a pair of images."""
 
 
 class MotionCompensation:
-    """Runs the filter on frames at a constant rate; it doubles the rate.
+    """Doubles the rate of frames that come at a constant rate, by FFmpeg's filter `minterpolate`.
 
     Args:
         picture: the first picture.
         colour: colour space of the samples.
-        pixels: pixel format in which pictures are compared.
+        pixel_format: in which pictures are compared.
     """
 
-    def __init__(self, picture: av.VideoFrame, colour: Colour, pixels: str = PIXELS) -> None:
+    def __init__(
+        self, picture: av.VideoFrame, colour: Colour, pixel_format: str = PIXEL_FORMAT
+    ) -> None:
         self.colour = colour
-        self.pixels = pixels
-        self.fed = 0
+        self.pixel_format = pixel_format
+        self.frame_count = 0
         self.last = picture
         graph = av.filter.Graph()
-        begin = graph.add_buffer(
+        source = graph.add_buffer(
             width=picture.width,
             height=picture.height,
-            format=av.VideoFormat(pixels),
+            format=av.VideoFormat(pixel_format),
             time_base=Fraction(1),
         )
-        self.end = graph.add("buffersink")
-        graph.link_nodes(begin, graph.add(NAME, f"fps=2:{SETTINGS}"), self.end).configure()
+        self.sink = graph.add("buffersink")
+        graph.link_nodes(source, graph.add(NAME, f"fps=2:{SETTINGS}"), self.sink).configure()
         self.graph = graph
 
     def pass_through(self, picture: av.VideoFrame) -> Iterator[av.VideoFrame]:
         """Feed a picture; yield originals at even pts and interpolated pictures at odd pts."""
-        given = convert_format(picture, self.colour, self.pixels)
-        given.pts = self.fed
+        given = convert_format(picture, self.colour, self.pixel_format)
+        given.pts = self.frame_count
         given.time_base = Fraction(1)
         self.last = picture
-        self.fed += 1
+        self.frame_count += 1
         self.graph.vpush(given)
-        yield from pull_frames(self.end)
+        yield from pull_frames(self.sink)
 
     def feed(self, picture: av.VideoFrame) -> Iterator[tuple[int, Array]]:
         """Feed a picture; yield pairs (number of the frame before, interpolated frame)."""
@@ -64,13 +66,16 @@ class MotionCompensation:
                 yield output.pts // 2, eight_bit(to_rgb(output, colour))
 
     def flush(self) -> Iterator[tuple[int, Array]]:
-        """Yield the buffered frames, by repeating the last picture."""
-        for _ in range(AHEAD):
+        """Feed the last picture repeatedly; yield the frames that the filter had buffered."""
+        for _ in range(BUFFERED_FRAMES):
             yield from self.feed(self.last)
 
 
 def compensate(first: Array, second: Array) -> Array:
-    """Interpolate the middle frame of two 8-bit frames (H, W, 3); the first is fed twice."""
+    """Interpolate the middle frame of two 8-bit frames (H, W, 3).
+
+    The filter needs a frame before the gap that it fills, so the first frame is fed twice.
+    """
     pictures = [from_rgb(image, PAIR_COLOUR, "yuv444p") for image in (first, first, second)]
     baseline = MotionCompensation(pictures[0], PAIR_COLOUR, "yuv444p")
     outputs = dict(pair for picture in pictures for pair in baseline.feed(picture))

@@ -54,18 +54,17 @@ def _table(report: Report) -> str:
         f"<th colspan={len(HEADINGS)}>{html.escape(method)}</th>" for method in report.methods
     )
     names = "".join(f"<th>{heading}</th>" for _ in report.methods for heading in HEADINGS.values())
-    return f"<tr><th rowspan=2>scene</th>{head}</tr><tr>{names}</tr>" + "".join(
-        map(_row, report.rows())
-    )
+    rows = "".join(_row(scores) for scores in report.rows())
+    return f"<tr><th rowspan=2>scene</th>{head}</tr><tr>{names}</tr>{rows}"
 
 
 def _row(scores: SceneScores) -> str:
     best = max(measures.psnr for measures in scores.measures.values())
     cells = ""
     for measures in scores.measures.values():
-        for column, form in FORMATS.items():
+        for column, number_format in FORMATS.items():
             mark = " class=best" if column == "psnr" and measures.psnr == best else ""
-            cells += f"<td{mark}>{getattr(measures, column):{form}}</td>"
+            cells += f"<td{mark}>{getattr(measures, column):{number_format}}</td>"
     name = " ".join(filter(None, (scores.group, scores.scene)))
     return f"<tr><td>{html.escape(name)}</td>{cells}</tr>"
 

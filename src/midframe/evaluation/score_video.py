@@ -81,7 +81,7 @@ def score_video(
         interpolator: the interpolator.
         name: its name in the scores.
         time_range: of the video to score.
-        cut_threshold: scene-change score from 0 to 100 above which there is a cut; 0: no detection.
+        cut_threshold: scene change score, up to 100, from which there is a cut; 0 for no cuts.
         minterpolate: also measure FFmpeg's motion compensation (8-bit 4:2:0, one thread).
         progress: called with the number of frames done and, if known, the total.
 
@@ -101,13 +101,15 @@ def score_video(
         after: Frame | None = None
         for number, (before, dropped, after) in enumerate(_triplets(reader)):
             if not (dropped.begins_scene or after.begins_scene):
-                first = eight_bit(to_rgb(before.picture, colour))
-                truth = eight_bit(to_rgb(dropped.picture, colour))
-                second = eight_bit(to_rgb(after.picture, colour))
-                interpolated = interpolator.interpolate(
-                    first, second, _relative_time(before, dropped, after)
+                first, truth, second = (
+                    eight_bit(to_rgb(frame.picture, colour)) for frame in (before, dropped, after)
                 )
-                outputs = {name: interpolated, "repeat": first, "average": average(first, second)}
+                time = _relative_time(before, dropped, after)
+                outputs = {
+                    name: interpolator.interpolate(first, second, time),
+                    "repeat": first,
+                    "average": average(first, second),
+                }
                 seconds = float(dropped.pts * reader.time_base - reader.start)
                 pending[number] = _Pending(seconds, outputs, truth)
             ready = compensation.feed(before.picture) if compensation else None
@@ -127,9 +129,6 @@ def score_video(
 
 def save_scores(scores: VideoScores, folder: Path) -> None:
     """Write `scores.json`, `scores.png` (PSNR over time) and `worst-1.png` ... to a folder."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     with catch_write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     for number, (_, picture) in enumerate(scores.worst, start=1):
@@ -150,6 +149,14 @@ def save_scores(scores: VideoScores, folder: Path) -> None:
     ]
     with catch_write_errors(folder), atomic_write(folder / "scores.json") as unfinished:
         unfinished.write_text(json.dumps({"mean": means, "frames": frames}, indent=1) + "\n")
+    _draw_psnr(scores, folder / "scores.png")
+
+
+def _draw_psnr(scores: VideoScores, path: Path) -> None:
+    """Draw the PSNR of each method over time."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(10, 4), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
@@ -163,7 +170,7 @@ def save_scores(scores: VideoScores, folder: Path) -> None:
     axes.set_ylabel("PSNR, dB")
     axes.grid(alpha=0.3)
     axes.legend()
-    save_figure(figure, folder / "scores.png", dpi=100)
+    save_figure(figure, path, dpi=100)
 
 
 def _triplets(reader: FrameSource) -> Iterator[tuple[Frame, Frame, Frame]]:
@@ -176,7 +183,7 @@ def _triplets(reader: FrameSource) -> Iterator[tuple[Frame, Frame, Frame]]:
 
 
 def _relative_time(before: Frame, dropped: Frame, after: Frame) -> Fraction:
-    """Return t of the dropped frame."""
+    """Return the time of the dropped frame, from 0 (before) to 1 (after)."""
     return Fraction(dropped.pts - before.pts, after.pts - before.pts)
 
 
@@ -207,6 +214,7 @@ def _score_ready(
 
 
 def _add(scores: VideoScores, frame: _Pending) -> None:
+    """Score a frame; keep its picture if it is one of the worst."""
     measures = {method: measure(frame.truth, each) for method, each in frame.outputs.items()}
     scores.frames.append(FrameScores(frame.seconds, measures))
     network = scores.methods[0]

@@ -13,7 +13,8 @@ def constant(values: tuple[Any, ...], device: torch.device) -> Tensor:
 
     CUDA graphs capture no copies from the host, and each copy waits for the device.
     """
-    if torch.compiler.is_compiling():  # or exporting: tensors of a trace cannot be used after it
+    # true while exporting too; tensors of a trace cannot be used after it
+    if torch.compiler.is_compiling():
         return torch.tensor(values, device=device)
     return _cached(values, device)
 

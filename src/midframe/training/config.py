@@ -19,7 +19,7 @@ FRACTIONS = ("synthetic_fraction", "half_res_probability", "shuffle_channels", "
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Hold everything that a training run depends on, except the dataset itself."""
+    """Everything that a training run depends on, except the dataset itself."""
 
     dataset: str = "datasets/footage"
     """Folder written by `midframe dataset create`."""

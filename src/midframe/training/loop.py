@@ -1,10 +1,10 @@
-"""Run the training loop."""
+"""The training loop."""
 
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,25 +14,18 @@ from lightning.fabric import Fabric
 from torch import Tensor, nn
 
 from midframe.errors import ConfigError, TrainingError
-from midframe.models.checkpoint import (
-    build_config,
-    build_model,
-    channels_last,
-    load_model,
-    network_name,
-)
-from midframe.models.flowsep import FlowSep
-from midframe.models.flowsep.net2net import widen
 from midframe.models.network import Network
 from midframe.training.config import TrainConfig
 from midframe.training.dead_relu import ReluActivity
 from midframe.training.losses import ColourLoss
-from midframe.training.mean_weights import average_weights
 from midframe.training.muon import Muon
+from midframe.training.networks import create_network
 from midframe.training.objectives import OBJECTIVES, Batch, Objective
 from midframe.training.precision import training_precision
 from midframe.training.run_folder import BAD_BATCH_FILE, BEST_FILE, RunFolder
 from midframe.training.samples import check_data, load_batches
+from midframe.training.schedule import crop_size, fraction_done, learning_rate, supervision_weight
+from midframe.training.timed_batches import TimedBatches
 from midframe.training.validation import evaluate
 
 log = logging.getLogger(__name__)
@@ -83,7 +76,7 @@ def train(
     )
     fabric.launch()
     torch.manual_seed(config.seed)
-    model, ema = _create_network(config), _create_network(config)
+    model, ema = create_network(config), create_network(config)
     ema.load_state_dict(model.state_dict())
     unwrapped = _create_objective(config, model)
     check_data(config)  # before the run folder is created
@@ -92,116 +85,143 @@ def train(
         folder.open(resume)
     fabric.barrier()
     objective, optimiser = fabric.setup(unwrapped, _create_optimiser(config, model))
-    state: dict[str, Any] = {"step": 0, "seconds": 0.0, "best": -math.inf}
+    loop = _Loop(config, fabric, folder, model, ema, objective, optimiser, progress)
     if resume:
-        folder.load_checkpoint(state, model, ema, optimiser)
+        folder.load_checkpoint(loop.state, model, ema, optimiser)
     ema.to(fabric.device)
-    crop_size = lambda step: _crop_size(config, _fraction_done(config, step, state["seconds"]))  # noqa: E731
-    devices = {"rank": fabric.global_rank, "devices": fabric.world_size}
-    batches = TimedBatches(
-        load_batches(config, state["step"], crop_size, any_time=model.any_time, **devices)
-    )
-    scores: dict[str, float] = {}
-    losses: list[dict[str, Tensor]] = []
-    last_time = last_checkpoint = time.monotonic()
+    loop.run()
+    folder.close()
+    return loop.scores
 
-    while (done := _fraction_done(config, state["step"], state["seconds"])) < 1:
-        learning_rate = _learning_rate(config, state["step"], done)
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate
-        batch = fabric.to_device(next(batches))
-        loss, terms = objective(batch, _supervision_weight(config, done))
+
+@dataclass
+class _Loop:
+    """The loop over training steps, with what it needs and changes."""
+
+    config: TrainConfig
+    fabric: Fabric
+    folder: RunFolder
+    model: Network
+    ema: Network
+    """Exponential moving average of the model's weights; it is validated and saved."""
+    objective: Any
+    """The `Objective`, as Fabric wraps it."""
+    optimiser: Any
+    progress: Progress | None
+    state: dict[str, Any] = field(
+        default_factory=lambda: {"step": 0, "seconds": 0.0, "best": -math.inf}
+    )
+    """Number of finished steps, training time in seconds, and best score; saved in checkpoints."""
+    scores: dict[str, float] = field(default_factory=dict)
+    """Scores of the last validation."""
+
+    def run(self) -> None:
+        """Train until the schedule ends."""
+        config, fabric, state = self.config, self.fabric, self.state
+        batches = self._load_batches()
+        losses: list[dict[str, Tensor]] = []
+        last_time = last_checkpoint = time.monotonic()
+        while self._fraction_done() < 1:
+            rate = learning_rate(config, state["step"], self._fraction_done())
+            batch = fabric.to_device(next(batches))
+            losses.append(self._step(batch, rate))
+
+            state["step"] += 1
+            now = time.monotonic()
+            state["seconds"] += now - last_time
+            last_time = now
+            if fabric.world_size > 1 and config.minutes:  # all devices must stop at the same step
+                state["seconds"] = fabric.broadcast(state["seconds"])
+            if state["step"] % LOG_EVERY == 0:
+                entry = {**_mean_losses(losses), "learning_rate": rate}
+                entry |= {"crop_size": batch.first.shape[-1], **batches.measure(config.batch)}
+                self._log(entry)
+                losses.clear()
+            if state["step"] % config.evaluate_every == 0 or self._fraction_done() >= 1:
+                if fabric.is_global_zero:
+                    self._validate()
+                fabric.barrier()
+                # validation does not count towards the schedule
+                last_time = last_checkpoint = time.monotonic()
+                batches.restart()
+            elif now - last_checkpoint >= CHECKPOINT_SECONDS:
+                if fabric.is_global_zero:
+                    self._save_checkpoint()
+                last_checkpoint = now
+
+    def _fraction_done(self) -> float:
+        return fraction_done(self.config, self.state["step"], self.state["seconds"])
+
+    def _load_batches(self) -> TimedBatches:
+        def crop_size_at(step: int) -> int:
+            return crop_size(self.config, fraction_done(self.config, step, self.state["seconds"]))
+
+        return TimedBatches(
+            load_batches(
+                self.config,
+                self.state["step"],
+                crop_size_at,
+                any_time=self.model.any_time,
+                rank=self.fabric.global_rank,
+                devices=self.fabric.world_size,
+            )
+        )
+
+    def _step(self, batch: Batch, rate: float) -> dict[str, Tensor]:
+        """Update the weights once; return the terms of the loss.
+
+        Args:
+            batch: on the device.
+            rate: learning rate.
+
+        Raises:
+            TrainingError: the loss or the gradient is not finite; the weights are unchanged.
+        """
+        config, fabric, step = self.config, self.fabric, self.state["step"]
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        terms: dict[str, Tensor]
+        loss, terms = self.objective(batch, supervision_weight(config, self._fraction_done()))
         fabric.backward(loss)
         norm = fabric.clip_gradients(
-            objective, optimiser, max_norm=config.gradient_clip, error_if_nonfinite=False
+            self.objective, self.optimiser, max_norm=config.gradient_clip, error_if_nonfinite=False
         )
-        finite_norm = (
-            torch.isfinite(norm) or config.precision == "16-mixed"
-        )  # whose scaler skips it
-        if not torch.isfinite(loss) or not finite_norm:
-            raise _report_bad_batch(folder, batch, state["step"], fabric.global_rank)
-        optimiser.step()
-        optimiser.zero_grad()
-        _update_ema(ema, model, min(config.ema_decay, (1 + state["step"]) / (10 + state["step"])))
+        # with 16-mixed the gradient scaler itself skips steps whose gradient is not finite
+        skips_itself = config.precision == "16-mixed"
+        if not torch.isfinite(loss) or not (torch.isfinite(norm) or skips_itself):
+            raise _report_bad_batch(self.folder, batch, step, fabric.global_rank)
+        self.optimiser.step()
+        self.optimiser.zero_grad()
+        _update_ema(self.ema, self.model, min(config.ema_decay, (1 + step) / (10 + step)))
+        return terms
 
-        losses.append(terms)
-        state["step"] += 1
-        now = time.monotonic()
-        state["seconds"] += now - last_time
-        last_time = now
-        if fabric.world_size > 1 and config.minutes:  # all devices must stop at the same step
-            state["seconds"] = fabric.broadcast(state["seconds"])
-        if state["step"] % LOG_EVERY == 0:
-            entry = {**_mean_losses(losses), "learning_rate": learning_rate}
-            entry |= {"crop_size": batch.first.shape[-1], **batches.measure(config.batch)}
-            _log_entry(fabric, folder, state, entry, progress)
-            losses.clear()
-        finished = _fraction_done(config, state["step"], state["seconds"]) >= 1
-        if state["step"] % config.evaluate_every == 0 or finished:
-            if fabric.is_global_zero:
-                with ReluActivity(ema) as activity:
-                    scores = evaluate(ema, config, fabric)
-                _log_entry(fabric, folder, state, {**scores, **_check_relus(activity)}, progress)
-                patch_psnr = scores["patch_psnr"]
-                if math.isnan(patch_psnr) or patch_psnr > state["best"]:  # NaN: no held-out samples
-                    state["best"] = patch_psnr
-                    metadata = {"step": state["step"], **scores, "training": asdict(config)}
-                    folder.save_weights(ema, BEST_FILE, metadata)
-                folder.save_checkpoint(state, model, ema, optimiser)
-                folder.draw_curves()
-            fabric.barrier()
-            # validation does not count towards the schedule
-            last_time = last_checkpoint = time.monotonic()
-            batches.restart()
-        elif now - last_checkpoint >= CHECKPOINT_SECONDS:
-            if fabric.is_global_zero:
-                folder.save_checkpoint(state, model, ema, optimiser)
-            last_checkpoint = now
-    folder.close()
-    return scores
+    def _validate(self) -> None:
+        """Score the averaged weights, and save them if they are the best so far."""
+        with ReluActivity(self.ema) as activity:
+            self.scores = evaluate(self.ema, self.config, self.fabric)
+        self._log({**self.scores, **_check_relus(activity)})
+        patch_psnr = self.scores["patch_psnr"]
+        no_held_out_samples = math.isnan(patch_psnr)
+        if no_held_out_samples or patch_psnr > self.state["best"]:
+            self.state["best"] = patch_psnr
+            metadata = {
+                "step": self.state["step"], **self.scores, "training": asdict(self.config)
+            }  # fmt: skip
+            self.folder.save_weights(self.ema, BEST_FILE, metadata)
+        self._save_checkpoint()
+        self.folder.draw_curves()
 
+    def _save_checkpoint(self) -> None:
+        self.folder.save_checkpoint(self.state, self.model, self.ema, self.optimiser)
 
-class TimedBatches:
-    """Iterate over batches and measure how long the loop waits for them."""
-
-    def __init__(self, batches: Iterator[Batch]) -> None:
-        self.batches = batches
-        self.restart()
-
-    def restart(self) -> None:
-        """Restart the measurement."""
-        self.started = time.monotonic()
-        self.waited = 0.0
-        self.count = 0
-
-    def __next__(self) -> Batch:
-        requested = time.monotonic()
-        batch = next(self.batches)
-        self.waited += time.monotonic() - requested
-        self.count += 1
-        return batch
-
-    def measure(self, batch_size: int) -> dict[str, float]:
-        """Return samples per second, over all devices, and the fraction of time spent waiting."""
-        seconds = time.monotonic() - self.started
-        speed = self.count * batch_size / seconds
-        waiting = self.waited / seconds
-        self.restart()
-        return {"samples_per_second": round(speed, 4), "data_wait_fraction": round(waiting, 4)}
-
-
-def _log_entry(
-    fabric: Fabric,
-    folder: RunFolder,
-    state: dict[str, Any],
-    entry: dict[str, float],
-    progress: Progress | None,
-) -> None:
-    if fabric.is_global_zero:
-        entry = {"step": state["step"], "seconds": round(state["seconds"], 1), **entry}
-        folder.log_entry(entry)
-        if progress:
-            progress(entry)
+    def _log(self, entry: dict[str, float]) -> None:
+        """Write an entry to the log of the run, and report it; only rank 0 does."""
+        if not self.fabric.is_global_zero:
+            return
+        entry = {"step": self.state["step"], "seconds": round(self.state["seconds"], 1), **entry}
+        self.folder.log_entry(entry)
+        if self.progress:
+            self.progress(entry)
         else:
             log.info("%s", entry)
 
@@ -239,46 +259,6 @@ def _create_objective(config: TrainConfig, model: Network) -> Objective:
     return objective(model, ColourLoss(config.loss, config.vgg), config.kernel_sum_penalty)
 
 
-def _create_network(config: TrainConfig) -> Network:
-    model = _build_or_load(config)
-    if config.half_res_probability and model.scale == 1:
-        raise ConfigError(
-            f"{config.model} does not support half resolution: remove half_res_probability"
-        )
-    if isinstance(model, FlowSep):
-        multiple = model.stride * (2 if config.half_res_probability else 1)
-        if any(size % multiple for _, size in config.crops):
-            raise ConfigError(f"crops are {config.crops}: sizes must be multiples of {multiple}")
-    return model
-
-
-def _build_or_load(config: TrainConfig) -> Network:
-    if not config.init_from:
-        try:
-            return channels_last(build_model(config.model, config.network))
-        except (ValueError, TypeError) as error:
-            raise ConfigError(f"network is {config.network}: {error}") from error
-    names = [name.strip() for name in config.init_from.split(",")]
-    model = average_weights([load_model(name) for name in names])
-    if config.network:
-        model = _change_form(model, config)
-    return model.train().requires_grad_(True)
-
-
-def _change_form(model: Network, config: TrainConfig) -> Network:
-    """Return a trained network with the config that `network` describes; FlowSep can be widened."""
-    wanted = build_config(network_name(model), config.network)
-    if wanted == model.config:
-        return model
-    mismatch = f"{config.init_from} has another config than network describes"
-    if not isinstance(model, FlowSep):
-        raise ConfigError(f"{mismatch}: remove network, or train from random weights")
-    try:
-        return channels_last(widen(model, wanted))
-    except ValueError as error:
-        raise ConfigError(f"{mismatch}: {error}") from error
-
-
 def _create_optimiser(config: TrainConfig, model: nn.Module) -> torch.optim.Optimizer:
     optimisers: dict[str, Any] = {
         "adamax": torch.optim.Adamax,
@@ -290,26 +270,6 @@ def _create_optimiser(config: TrainConfig, model: nn.Module) -> torch.optim.Opti
         model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
     )
     return optimiser
-
-
-def _fraction_done(config: TrainConfig, step: int, seconds: float) -> float:
-    """Return the fraction of the run that is done, by steps or by time."""
-    return seconds / 60 / config.minutes if config.minutes else step / config.steps
-
-
-def _learning_rate(config: TrainConfig, step: int, done: float) -> float:
-    warm_up = min(1.0, (step + 1) / max(1, config.warm_up))
-    return config.learning_rate * warm_up * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
-
-
-def _crop_size(config: TrainConfig, done: float) -> int:
-    return next(size for start, size in reversed(config.crops) if done >= start)
-
-
-def _supervision_weight(config: TrainConfig, done: float) -> float:
-    if config.flow_supervision == 0:
-        return 0.0
-    return config.flow_supervision * max(0.0, 1 - done / config.flow_supervision_fraction)
 
 
 def _mean_losses(losses: list[dict[str, Tensor]]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Define the colour (reconstruction) losses that the setting `loss` names."""
+"""The colour (reconstruction) losses that the setting `loss` names."""
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache

@@ -1,4 +1,4 @@
-"""Implement Muon: momentum SGD with orthogonalised steps."""
+"""Muon: momentum SGD with orthogonalised steps."""
 
 from collections.abc import Callable, Iterable
 from math import sqrt

@@ -1,4 +1,4 @@
-"""Define the training objective of each network: from a batch to the loss to minimise."""
+"""The training objective of each network, which computes the loss of a batch."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple

@@ -59,11 +59,14 @@ def _choose_samples(dataset: Path, split: str, maximum: int) -> Samples:
 
 
 def _middle_triplet(count: int, index: int) -> Triplet:
-    reach = index % (count // 2) + 1
-    return count // 2 - reach, count // 2, count // 2 + reach
+    """Return the middle frame of a sample of `count` frames between two outer ones; their distance
+    alternates with the index of the sample."""
+    distance = index % (count // 2) + 1
+    return count // 2 - distance, count // 2, count // 2 + distance
 
 
 def _quarter_triplet(count: int, _: int) -> Triplet | None:
+    """Return a frame at t = 1/4 between two that are four frames apart, if there are enough."""
     start = (count - 5) // 2
     return (start, start + 1, start + 4) if count >= 5 else None
 

@@ -1,2 +1,1 @@
-"""A page in the browser for people who do not type commands; only `page` and `server` import
-Gradio."""
+"""A web page for people who do not use the command line; only `page` and `server` import Gradio."""

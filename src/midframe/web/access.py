@@ -33,8 +33,8 @@ PUBLIC_PATHS = (
     "/gradio_api/cancel",
     "/midframe/",
 )
-"""Prefixes of the paths that the page needs. Gradio's others are refused: its upload stores files
-without a limit of their own, and its file routes read them."""
+"""Prefixes of the paths that the page needs. Other routes of Gradio are refused: its upload route
+stores files of any number and size, and its file routes serve them."""
 SAFE_METHODS = ("GET", "HEAD")
 FAILURE_SECONDS = 1.0
 """Delay of the answer to a wrong password."""
@@ -101,10 +101,13 @@ def is_loopback(host: str) -> bool:
 class Guard:
     """Refuses requests before they reach an application, and adds security headers to its answers.
 
-    A request must name a host of this machine if only this machine can reach the page (otherwise a
-    name of another site that leads here would do: DNS rebinding), must not come from a page of
-    another site, must be for a path that the page needs, and must have the password if there is
-    one.
+    A request must meet these conditions:
+
+    - Its Host header is a name of this machine, if only this machine can reach the page. This
+      prevents DNS rebinding, where the name of another site resolves to this machine.
+    - It does not come from a page of another site.
+    - Its path is one that the page needs.
+    - It has the password, if there is one.
 
     Args:
         app: the application.

@@ -1,4 +1,4 @@
-"""Closing open streams when the server stops: open pages keep streams open."""
+"""Closing streams when the server stops: every open page holds one, which would delay the stop."""
 
 import asyncio
 from typing import Any
@@ -22,13 +22,14 @@ class Drain:
         self._stopped.set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request; an answer that was ended is completed, so that nothing is logged."""
+        """Forward a request. If the application stops without completing its answer, the answer is
+        completed here, because uvicorn would log an error otherwise."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         unfinished = False
 
-        async def send_noting(message: Message) -> None:
+        async def send_and_track(message: Message) -> None:
             nonlocal unfinished
             starts = message["type"] == "http.response.start"
             unfinished = starts or bool(message.get("more_body"))
@@ -37,7 +38,7 @@ class Drain:
         async def receive_or_stop() -> Message:
             return await self._receive(receive)
 
-        await self.app(scope, receive_or_stop, send_noting)
+        await self.app(scope, receive_or_stop, send_and_track)
         if unfinished:
             await send({"type": "http.response.body", "body": b""})
 

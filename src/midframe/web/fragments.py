@@ -1,4 +1,4 @@
-"""HTML fragments of the page; text from visitors is escaped."""
+"""HTML fragments of the page; text that comes from visitors is escaped."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ def escape(text: str) -> str:
     return escape_html(text).translate(TEMPLATE_MARKS)
 
 
-def clock(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Return a duration in words, as in 2 min 05 s or 4 h."""
     if seconds < 10:
         return f"{seconds:.1f} s"
@@ -50,9 +50,9 @@ def video_facts(facts: VideoFacts, name: str) -> str:
     rate = f"{float(facts.rate):.3f}".rstrip("0").rstrip(".")
     regular = "" if facts.source_rate.regular else ", variable"
     rows = {
-        "File": shown_name(name),
+        "File": display_name(name),
         "Size": f"{facts.width} × {facts.height}, {facts.size / 1e6:.1f} MB",
-        "Length": f"{clock(facts.seconds)}, {facts.frames} frames",
+        "Length": f"{format_duration(facts.seconds)}, {facts.frames} frames",
         "Rate": f"{rate} frames/s{regular}",
         "Sound": facts.sound or "none",
     }
@@ -64,7 +64,7 @@ def video_facts(facts: VideoFacts, name: str) -> str:
 
 
 def definitions(rows: Mapping[str, str]) -> str:
-    """Return pairs of a name and a value."""
+    """Return a definition list of names and values."""
     items = "".join(
         f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>"
         for name, value in rows.items()
@@ -73,16 +73,19 @@ def definitions(rows: Mapping[str, str]) -> str:
 
 
 def estimate(frames: int, interpolated: int, seconds: float | None) -> str:
-    """Return an estimate of the work on a video.
+    """Return an estimate of the time that a conversion takes.
 
     Args:
-        frames, interpolated: of the result.
-        seconds: for each interpolated frame; None while that is being measured.
+        frames: number of frames of the result.
+        interpolated: number of interpolated ones among them.
+        seconds: time per interpolated frame; None while it is being measured.
     """
     work = f"{frames} frames, {interpolated} of them interpolated"
     if seconds is None:
         return message(f"Result: {work}. Measuring the speed of this machine …")
-    return message(f"Result: {work}. About {clock(interpolated * seconds)} on this machine.")
+    return message(
+        f"Result: {work}. About {format_duration(interpolated * seconds)} on this machine."
+    )
 
 
 def job_progress(job: Job, before: int) -> str:
@@ -104,7 +107,7 @@ def job_progress(job: Job, before: int) -> str:
     words = [f"{int(done)} of {round(progress.total)} frames"]
     words += [f"{progress.rate:.2f} frames/s"] if progress.rate else []
     if progress.seconds_left is not None:
-        words.append(f"{clock(progress.seconds_left)} left")
+        words.append(f"{format_duration(progress.seconds_left)} left")
     value = f'value="{done:.2f}" max="{progress.total:.2f}"'
     bar = f'<progress class="mf-bar" aria-label="Progress" {value}></progress>'
     picture = (
@@ -130,7 +133,7 @@ def video_result(session: Session, result: VideoResult, source_name: str, name: 
     start, _ = result.options.source.seconds
     words = f"{report.frames_out} frames, {report.frames_interpolated} of them interpolated"
     url = session.url(result.name)
-    download = escape(f"{PurePath(shown_name(name)).stem}-midframe{result.suffix}")
+    download = escape(f"{PurePath(display_name(name)).stem}-midframe{result.suffix}")
     notes = "".join(message(text) for text in (*report.problems, *report.damage, *report.dropped))
     return (
         f'<div class="mf-pair" data-slow="{slow:g}" data-start="{start:g}">'
@@ -221,7 +224,7 @@ def data_url(content: bytes, media_type: str) -> str:
     return f"data:{media_type};base64,{base64.b64encode(content).decode()}"
 
 
-def shown_name(name: str) -> str:
+def display_name(name: str) -> str:
     """Return a visitor's file name without folders and control characters."""
     last = name.replace("\\", "/").rpartition("/")[2]
     return "".join(each for each in last if each.isprintable())[:MAX_NAME] or "video"

@@ -18,10 +18,10 @@ from midframe.web.tasks import (
     FIRST,
     SPEED_SIZE,
     VIDEO,
-    convert,
-    interpolate_pictures,
-    look_inside,
-    measure,
+    pictures_work,
+    pixel_work,
+    speed_work,
+    video_work,
 )
 
 POLL_SECONDS = 0.3
@@ -92,7 +92,7 @@ class Server:
             token: of the session.
             fields: as of `VideoForm`.
         """
-        return self._shown(self._describe(token, VideoForm(*fields)))
+        return self._with_errors_shown(self._describe(token, VideoForm(*fields)))
 
     def convert_video(self, token: str, *fields: Any) -> AsyncIterator[str]:
         """Yield the progress of interpolating the video of a session, then the result; arguments as
@@ -100,25 +100,25 @@ class Server:
         form = VideoForm(*fields)
 
         def start(session: Session) -> Work:
-            return convert(session, self.networks, form.model, form.options())
+            return video_work(session, self.networks, form.model, form.options())
 
         def show(session: Session, result: Any) -> str:
             source = session.uploads[VIDEO]
             name = session.name_of(source)
             return fragments.video_result(session, result, name, source.title)
 
-        return self._shown(self._work(token, start, show))
+        return self._with_errors_shown(self._work(token, start, show))
 
     def interpolate_pictures(self, token: str, model: str, count: float) -> AsyncIterator[str]:
         """Yield the progress of interpolating between the pictures of a session, then a viewer."""
 
         def start(session: Session) -> Work:
-            return interpolate_pictures(session, self.networks, model, int(count or 0))
+            return pictures_work(session, self.networks, model, int(count or 0))
 
         def show(session: Session, names: Any) -> str:
             return fragments.picture_viewer([session.url(name) for name in names])
 
-        return self._shown(self._work(token, start, show))
+        return self._with_errors_shown(self._work(token, start, show))
 
     def look_inside(self, token: str, model: str, x: float, y: float) -> AsyncIterator[str]:
         """Yield the progress of predicting a pixel, then its kernels and its flow.
@@ -130,22 +130,24 @@ class Server:
         """
 
         def start(session: Session) -> Work:
-            return look_inside(session, self.networks, model, (x or 0) / 100, (y or 0) / 100)
+            return pixel_work(session, self.networks, model, (x or 0) / 100, (y or 0) / 100)
 
-        return self._shown(self._work(token, start, lambda _, view: fragments.pixel_view(view)))
+        return self._with_errors_shown(
+            self._work(token, start, lambda _, view: fragments.pixel_view(view))
+        )
 
     def measure_speed(self, token: str, model: str) -> AsyncIterator[str]:
         """Yield the progress of measuring a network, then its speed."""
 
         def start(_: Session) -> Work:
-            return measure(self.networks, model, *SPEED_SIZE)
+            return speed_work(self.networks, model, *SPEED_SIZE)
 
         def show(_: Session, seconds: Any) -> str:
             width, height = SPEED_SIZE
             speed = f"{1 / seconds:.1f} frames/s" if seconds < 1 else f"{seconds:.1f} s a frame"
             return fragments.message(f"{speed} at {width} × {height} on this machine.")
 
-        return self._shown(self._work(token, start, show))
+        return self._with_errors_shown(self._work(token, start, show))
 
     def show_clickable(self, token: str) -> str:
         """Return the first picture of a session, for choosing a pixel."""
@@ -181,7 +183,7 @@ class Server:
         seconds = self.networks.seconds(form.model, *size)
         yield shown + fragments.estimate(frames, interpolated, seconds)
         if seconds is None:
-            job = self.jobs.submit(measure(self.networks, form.model, *size), token)
+            job = self.jobs.submit(speed_work(self.networks, form.model, *size), token)
             async for _ in self._follow(job):
                 pass
             if job.status == "done":
@@ -206,14 +208,14 @@ class Server:
             yield self._error(job.message)
 
     async def _follow(self, job: Job) -> AsyncIterator[str]:
-        """Yield the progress of a job until it has finished; the session counts as used."""
+        """Yield the progress of a job until it has finished, and mark its session as used."""
         while not job.finished:
             yield fragments.job_progress(job, self.jobs.jobs_before(job))
             await asyncio.sleep(POLL_SECONDS)
             if not job.finished:
                 self.storage.find(job.owner)
 
-    async def _shown(self, texts: AsyncIterator[str]) -> AsyncIterator[str]:
+    async def _with_errors_shown(self, texts: AsyncIterator[str]) -> AsyncIterator[str]:
         """Yield texts; an error becomes the last one, without a traceback."""
         try:
             async for text in texts:

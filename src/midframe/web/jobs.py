@@ -109,7 +109,7 @@ class Job:
             raise CancelledError
 
     def cancel(self) -> None:
-        """Request the job to stop; it does when it next reports progress."""
+        """Ask the job to stop; it stops when it next reports progress."""
         self._stop.set()
 
     def wait(self, seconds: float | None = None) -> bool:
@@ -168,8 +168,8 @@ class JobQueue:
         """Add a job.
 
         Args:
-            work: what to do.
-            owner: whose it is.
+            work: performs the job.
+            owner: token of the session that the job belongs to.
 
         Raises:
             QueueFullError: too many jobs are waiting, of all owners or of this one.

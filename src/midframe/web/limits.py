@@ -19,7 +19,8 @@ from midframe.video.timeline import choose_timeline, estimate_frames
 from midframe.web.options import THE_FILE, Limits
 
 CONTAINERS = "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,ogg,flv,asf,gif,apng,mxf,yuv4mpegpipe"
-"""FFmpeg's readers of uploads: those that never open another file or an address."""
+"""FFmpeg demuxers that uploads are opened with: only those that never open further files or
+addresses."""
 PICTURES = ("PNG", "JPEG", "WEBP", "AVIF", "TIFF", "BMP")
 """Pillow's names of the formats of pictures."""
 MEDIA_TYPES = {

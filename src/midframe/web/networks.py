@@ -19,7 +19,8 @@ from midframe.speeds import ESTIMATE_SECONDS, make_frames, measure_rate
 from midframe.tensors import to_image
 
 MAX_MEASURED_PIXELS = 640 * 360
-"""Maximum number of pixels of the frames for measurements, which are scaled to other sizes."""
+"""Maximum number of pixels of the frames that speed is measured with; the speed at larger sizes is
+extrapolated."""
 THUMBNAIL = 480
 """Longer side of a preview in pixels."""
 SHOW_SECONDS = 0.5
@@ -42,7 +43,7 @@ class Networks:
         """Seconds per pixel, by the name of the network."""
 
     def get(self, name: str) -> Interpolator:
-        """Return a network; only jobs call this, one at a time."""
+        """Return a network. Not thread-safe: call it only from jobs, which run one at a time."""
         if self._tool is None or name != self._name:
             self._tool = None  # frees its memory before the next is loaded
             self._tool = self._load(name)
@@ -50,7 +51,7 @@ class Networks:
         return self._tool
 
     def measure(self, name: str, width: int, height: int) -> float:
-        """Measure the seconds per frame of a network; only jobs call this."""
+        """Measure the seconds per frame of a network. Call it only from jobs, as `get`."""
         factor = min(1.0, math.sqrt(MAX_MEASURED_PIXELS / (width * height)))
         size = max(16, round(height * factor)), max(16, round(width * factor))
         seconds = 1 / measure_rate(self.get(name), *make_frames(*size), ESTIMATE_SECONDS)
@@ -65,7 +66,7 @@ class Networks:
 
 
 class WatchedInterpolator(Interpolator):
-    """Interpolates by another interpolator, and shows previews of the newest frame.
+    """Wraps an interpolator: shows previews of the newest frame, and can stop the work.
 
     Args:
         interpolator: for the frames between source frames.

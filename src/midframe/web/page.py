@@ -29,7 +29,7 @@ CONTRAST = {
     for state in ("", "_dark", "_hover", "_hover_dark")
 }
 """Background colours with enough contrast to their text."""
-DROP = """
+DROP_ZONE = """
 <div class="mf-drop">
   <label for="ID">LABEL</label>
   <input type="file" id="ID" data-slot="SLOT" data-max-bytes="BYTES"
@@ -38,11 +38,13 @@ DROP = """
 </div>
 """
 VIDEO_ACCEPT = "video/*,.mkv,.ts,.m2ts,.mxf,.gif,.apng"
-RUN: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-"""Options of all events: the page shows progress itself, and the functions are not public."""
-LATEST: dict[str, Any] = {**RUN, "trigger_mode": "always_last"}
-FIELDS = 5
-"""Number of file fields: a video, two pictures in each of two tabs."""
+EVENT: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+"""Arguments of all event listeners: the page shows progress itself, and the functions are not
+public."""
+LATEST_EVENT: dict[str, Any] = {**EVENT, "trigger_mode": "always_last"}
+"""The same for listeners of which only the latest call matters."""
+FILE_FIELDS = 5
+"""Number of file fields: one for a video, and two for pictures in each of two tabs."""
 Handler = Callable[..., AsyncIterator[str]]
 
 
@@ -68,7 +70,7 @@ def build_page(server: Server) -> Any:
         with gr.Tab("Models"):
             _models_tab(server, session)
         tokens = _Tokens(server)
-        page.load(tokens.begin, outputs=[session, *zones], **RUN)
+        page.load(tokens.begin, outputs=[session, *zones], **EVENT)
         page.unload(tokens.end)
     page.queue(default_concurrency_limit=None)
     return page
@@ -86,7 +88,7 @@ class _Tokens:
         """Return the token of a new session, for the state and all fields for files."""
         token = self.server.storage.open_session().token
         self._of_page[str(request.session_hash)] = token
-        return [token] * (1 + FIELDS)
+        return [token] * (1 + FILE_FIELDS)
 
     def end(self, request: gr.Request) -> None:
         """End the session of a page."""
@@ -96,11 +98,11 @@ class _Tokens:
 
 
 def _introduction(server: Server) -> str:
-    limits, kept = server.limits, fragments.clock(server.keep_hours * 3600)
+    limits, kept = server.limits, fragments.format_duration(server.keep_hours * 3600)
     return (
         f"# {TITLE}\nMore frames for a video, or slow motion. Your files stay on the machine that "
         f"runs this page; they are deleted when you close it, or {kept} after you last used it. "
-        f"Limits: {limits.max_mb:g} MB, {fragments.clock(limits.max_seconds)}, "
+        f"Limits: {limits.max_mb:g} MB, {fragments.format_duration(limits.max_seconds)}, "
         f"{limits.max_pixels / 1e6:.1f} million pixels."
     )
 
@@ -119,11 +121,11 @@ def _video_tab(server: Server, session: Any) -> Any:
             result = _html("player", elem_id="mf-result")
     inputs = [session, *form]
     describe = _streaming(server.describe_video)
-    zone.upload(describe, inputs, facts, **LATEST)
+    zone.upload(describe, inputs, facts, **LATEST_EVENT)
     for each in form:
-        each.change(describe, inputs, facts, **LATEST)
-    start.click(_streaming(server.convert_video), inputs, result, **RUN)
-    cancel.click(server.cancel, session, **RUN)
+        each.change(describe, inputs, facts, **LATEST_EVENT)
+    start.click(_streaming(server.convert_video), inputs, result, **EVENT)
+    cancel.click(server.cancel, session, **EVENT)
     return zone
 
 
@@ -149,7 +151,7 @@ def _video_form() -> list[Any]:
     def show_fields(value: str) -> list[Any]:
         return [gr.update(visible=value == MULTIPLY), gr.update(visible=value == TARGET)]
 
-    rate_by.change(show_fields, rate_by, [factor, fps], **RUN)
+    rate_by.change(show_fields, rate_by, [factor, fps], **EVENT)
     return [model, rate_by, factor, fps, slow, start, end, codec, deinterlace, mute]
 
 
@@ -161,8 +163,8 @@ def _pictures_tab(server: Server, session: Any) -> list[Any]:
         start = gr.Button("Interpolate", variant="primary", elem_id="mf-interpolate")
         cancel = gr.Button("Cancel")
     viewer = _html("viewer", elem_id="mf-viewer")
-    start.click(_streaming(server.interpolate_pictures), [session, model, count], viewer, **RUN)
-    cancel.click(server.cancel, session, **RUN)
+    start.click(_streaming(server.interpolate_pictures), [session, model, count], viewer, **EVENT)
+    cancel.click(server.cancel, session, **EVENT)
     return zones
 
 
@@ -181,9 +183,9 @@ def _look_tab(server: Server, session: Any, tab: Any) -> list[Any]:
         picture = _html("chooser", elem_id="mf-chooser")
         view = gr.HTML(elem_id="mf-view")
     for zone in zones:
-        zone.upload(server.show_clickable, session, picture, **RUN)
-    tab.select(server.show_clickable, session, picture, **RUN)
-    look.click(_streaming(server.look_inside), [session, model, x, y], view, **LATEST)
+        zone.upload(server.show_clickable, session, picture, **EVENT)
+    tab.select(server.show_clickable, session, picture, **EVENT)
+    look.click(_streaming(server.look_inside), [session, model, x, y], view, **LATEST_EVENT)
     return zones
 
 
@@ -205,7 +207,7 @@ def _models_tab(server: Server, session: Any) -> None:
         def measure(token: str, name: str = name) -> AsyncIterator[str]:
             return server.measure_speed(token, name)
 
-        button.click(_streaming(measure), session, speed, **RUN)
+        button.click(_streaming(measure), session, speed, **EVENT)
 
 
 def _model_choice() -> Any:
@@ -213,7 +215,8 @@ def _model_choice() -> Any:
 
 
 def _drop_zone(slot: str, label: str, accept: str, limits: Limits, prefix: str = "") -> Any:
-    """Return a field for a file; its value is the token of the session, for the request."""
+    """Return a field for a file. Its value is the token of the session, which the upload request
+    sends."""
     words = {
         "ID": f"mf-file-{prefix}{slot}",
         "SLOT": slot,
@@ -222,7 +225,7 @@ def _drop_zone(slot: str, label: str, accept: str, limits: Limits, prefix: str =
         "TOO_LARGE": f"the file is larger than {limits.max_mb:g} MB",
         "ACCEPT": accept,
     }
-    template = DROP
+    template = DROP_ZONE
     for word, value in words.items():
         template = template.replace(word, value)
     script = "midframe.dropZone(element, props, trigger, watch);"

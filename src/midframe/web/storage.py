@@ -100,7 +100,7 @@ class Storage:
     """All sessions, in a folder that only this user can read.
 
     Args:
-        keep_hours: sessions that were not used for so long are deleted with their files.
+        keep_hours: sessions that were unused for this long are deleted with their files.
         before_end: called with the token of a session before its files are deleted.
     """
 

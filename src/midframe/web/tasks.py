@@ -1,4 +1,5 @@
-"""The work behind the page: a video, the frames between two pictures, the kernels of a pixel."""
+"""The work of the page's jobs: converting a video, interpolating between two pictures, and
+predicting the kernels of a pixel."""
 
 import math
 import os
@@ -42,7 +43,7 @@ NEEDS_VIDEO = "there is no video yet: choose one first"
 REPLACED = "the video was replaced before the work began: start again"
 NEEDS_PICTURES = "two pictures are needed: choose both first"
 SPEED_SIZE = (640, 360)
-"""Width and height of the frames for stated speeds."""
+"""Width and height of the frames that the tab Models measures speeds with."""
 
 
 @dataclass(frozen=True)
@@ -70,10 +71,10 @@ class PixelView:
     flow_picture: bytes
     """Flow of all pixels as colours, a PNG."""
     longest: float
-    """Flow with full saturation, in pixels."""
+    """Length in pixels of the flow that is drawn with full saturation."""
 
 
-def convert(
+def video_work(
     session: Session, networks: Networks, model: str, options: VideoOptions
 ) -> Callable[[Job], VideoResult]:
     """Return the work that interpolates the video of a session.
@@ -95,13 +96,13 @@ def convert(
     def work(job: Job) -> VideoResult:
         folder = session.new_path()
         folder.mkdir(mode=0o700)
-        own, target = folder / "source", folder / f"result{suffix}"
+        linked, target = folder / "source", folder / f"result{suffix}"
         try:
-            link_upload(source.path, own)
-            with without_paths(folder, own):
+            link_upload(source.path, linked)
+            with hide_paths(folder, linked):
                 job.report(0, None)
                 interpolator = WatchedInterpolator(networks.get(model), job.show, job.check)
-                report = convert_video(own, target, interpolator, options, progress=job.report)
+                report = convert_video(linked, target, interpolator, options, progress=job.report)
             kept = target.rename(session.new_path(suffix))
         finally:
             shutil.rmtree(folder, ignore_errors=True)
@@ -112,20 +113,20 @@ def convert(
     return work
 
 
-def link_upload(path: Path, own: Path) -> None:
-    """Create a hard link to an upload, so that it remains when another upload replaces it.
+def link_upload(path: Path, link: Path) -> None:
+    """Create a hard link to an upload, which remains when another upload replaces it.
 
     Raises:
         SourceError: it was replaced already.
     """
     try:
-        os.link(path, own)
+        os.link(path, link)
     except FileNotFoundError as error:
         raise SourceError(REPLACED) from error
 
 
 @contextmanager
-def without_paths(folder: Path, source: Path) -> Iterator[None]:
+def hide_paths(folder: Path, source: Path) -> Iterator[None]:
     """Replace the private paths of a session in the texts of errors.
 
     Args:
@@ -139,7 +140,7 @@ def without_paths(folder: Path, source: Path) -> Iterator[None]:
         raise type(error)(text) from error
 
 
-def interpolate_pictures(
+def pictures_work(
     session: Session, networks: Networks, model: str, count: int
 ) -> Callable[[Job], list[str]]:
     """Return the work that interpolates frames between the two pictures of a session; it returns
@@ -171,7 +172,7 @@ def interpolate_pictures(
     return work
 
 
-def look_inside(
+def pixel_work(
     session: Session, networks: Networks, model: str, x: float, y: float
 ) -> Callable[[Job], PixelView]:
     """Return the work that predicts the kernels and the flow of a pixel between the two pictures.
@@ -190,7 +191,7 @@ def look_inside(
     def work(job: Job) -> PixelView:
         job.report(0, 2)
         interpolator = networks.get(model)
-        first, second = _reduced_pictures(session)
+        first, second = _downscaled_pictures(session)
         height, width = first.shape[:2]
         column = min(width - 1, max(0, int(x * width)))
         row = min(height - 1, max(0, int(y * height)))
@@ -221,7 +222,7 @@ def _pictures(session: Session) -> tuple[StoredFile, StoredFile]:
     return first, second
 
 
-def _reduced_pictures(session: Session) -> list[Array]:
+def _downscaled_pictures(session: Session) -> list[Array]:
     files = _pictures(session)
     key = ("pictures", *(each.path for each in files))
     if key not in session.cache:
@@ -246,7 +247,7 @@ def _motion(
     return found
 
 
-def measure(networks: Networks, model: str, width: int, height: int) -> Callable[[Job], float]:
+def speed_work(networks: Networks, model: str, width: int, height: int) -> Callable[[Job], float]:
     """Return the work that measures the seconds per frame of a network."""
 
     def work(job: Job) -> float:

@@ -21,7 +21,7 @@ from midframe.training.on_device import clips as clips_module
 from midframe.training.on_device import cutting_cuda
 from midframe.training.on_device.clips import ClipBank, fade, recolour
 from midframe.training.on_device.crops import Crops
-from midframe.training.on_device.cutting import Places, cut_reference
+from midframe.training.on_device.cutting import CropPositions, cut_crops_reference
 from midframe.training.on_device.decoding import Clip, choose_pieces, read_clip, usable_starts
 from midframe.training.on_device.leg import (
     create_network,
@@ -101,9 +101,9 @@ def test_opposite_shifts_leave_the_middle_frame_between(monkeypatch: pytest.Monk
     monkeypatch.setattr(clips_module, "SHIFT_PROBABILITY", 1.0)
     torch.manual_seed(1)
     crops = ClipBank([moving_clip()], [16], CPU).sample(40, 16)
-    places = [frame[:, 1:].mean((2, 3)) for frame in crops[:3]]
-    assert torch.allclose((places[0] + places[2]) / 2, places[1], atol=1e-5)
-    assert float((places[0] - places[2]).abs().max()) > 4 / 127.5
+    positions = [frame[:, 1:].mean((2, 3)) for frame in crops[:3]]
+    assert torch.allclose((positions[0] + positions[2]) / 2, positions[1], atol=1e-5)
+    assert float((positions[0] - positions[2]).abs().max()) > 4 / 127.5
 
 
 def test_fades_colours_and_sizes_change_alike_in_all_frames() -> None:
@@ -127,10 +127,10 @@ def test_crops_cut_by_triton_are_those_cut_by_pytorch(target: int) -> None:
     turns = torch.rand(3, count) < 0.5
     colours = torch.rand(count, 3).argsort(1)
     lengths = torch.full((count,), width * 3)
-    places = Places(corner, lengths, turns[0], turns[1], turns[2], colours)
+    positions = CropPositions(corner, lengths, turns[0], turns[1], turns[2], colours)
     fast, plain = (
-        cutting_cuda.cut(flat, places, 24, target),
-        cut_reference(flat, places, 24, target),
+        cutting_cuda.cut_crops(flat, positions, 24, target),
+        cut_crops_reference(flat, positions, 24, target),
     )
     assert torch.allclose(fast, plain, atol=1e-5)
     if target == 24:
@@ -200,7 +200,7 @@ def test_the_graphed_optimiser_takes_the_steps_of_muon(max_layer_gain: float) ->
     for own, other, old in zip(model.parameters(), twin.parameters(), before, strict=True):
         own, other = own.detach(), other.detach()
         apart, change = (own - other).norm(), (other - old).norm()
-        assert float(apart / change) < 0.06  # both round to bfloat16, at other places
+        assert float(apart / change) < 0.06  # both round to bfloat16, at other positions
     assert all(float(weights.grad.abs().max()) == 0 for weights in model.parameters())  # type: ignore[union-attr]
 
 

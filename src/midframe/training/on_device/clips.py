@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from midframe.training.on_device.crops import Crops, to_nchw
-from midframe.training.on_device.cutting import Places, cut
+from midframe.training.on_device.cutting import CropPositions, cut_crops
 from midframe.training.on_device.decoding import WINDOW, Clip
 
 CELL = 16
@@ -27,7 +27,7 @@ MAX_SHIFT = 12
 
 
 class _Windows(NamedTuple):
-    """List the windows of the clips that are large enough for crops of one size."""
+    """Windows (short runs of frames) of the clips that are large enough for crops of one size."""
 
     table: Tensor
     """(M, 5): clip, first frame, offset of its motion map, height and width of the map."""
@@ -38,7 +38,7 @@ class _Windows(NamedTuple):
 
 
 class ClipBank:
-    """Store clips as bytes on a device.
+    """Clips stored as bytes on a device.
 
     Args:
         clips: as `read_clip` returns them.
@@ -71,17 +71,17 @@ class ClipBank:
         rows = []
         weights = []
         maps = []
-        at = 0
+        offset = 0
         for number, clip in enumerate(clips):
             if min(self.shapes[number][1:]) < size or not clip.starts:
                 continue
             motion = functional.avg_pool2d(self.cells[number][:, None], size // CELL, 1)[:, 0]
             for start in clip.starts:
                 area = motion.shape[1] * motion.shape[2]
-                rows.append((number, start, at + (start + 2) * area, *motion.shape[1:]))
+                rows.append((number, start, offset + (start + 2) * area, *motion.shape[1:]))
                 weights.append(1 / math.sqrt(len(clip.starts)))
             maps.append(motion.flatten())
-            at += motion.numel()
+            offset += motion.numel()
         if not rows:
             return None
         return _Windows(
@@ -91,7 +91,8 @@ class ClipBank:
         )
 
     def _cells(self, number: int) -> Tensor:
-        """Return the mean difference of frames n and n + 2 per cell, (T - 2, h, w), in levels."""
+        """Return the mean difference of frames n and n + 2 per cell, (T - 2, h, w), in grey
+        levels."""
         count, height, width = self.shapes[number]
         begin = int(self.start[number])
         clip = self.flat[begin : begin + count * height * width * 3].view(count, height, width, 3)
@@ -113,15 +114,17 @@ class ClipBank:
             any_time: in some samples, t is not 1/2.
         """
         target = target or size
-        clip, frame, y, x = self._places(count, size)
+        clip, frame, y, x = self._choose_positions(count, size)
         order, t = self._order(count, MIDDLE_PROBABILITY if any_time else 1.0)
         height, width = self.height[clip], self.width[clip]
-        room = torch.stack((height, width)) - size
-        limit = torch.minimum(torch.full_like(room, round(MAX_SHIFT * size / target)), room // 2)
+        margin = torch.stack((height, width)) - size  # largest y and x of a crop
+        limit = torch.minimum(
+            torch.full_like(margin, round(MAX_SHIFT * size / target)), margin // 2
+        )
         shift = (self._rand(2, count) * 2 - 1).mul(limit).round().long()
         shift = shift * ((self._rand(count) < SHIFT_PROBABILITY) & (t == 0.5))
-        y = torch.maximum(torch.minimum(y, room[0] - shift[0].abs()), shift[0].abs())
-        x = torch.maximum(torch.minimum(x, room[1] - shift[1].abs()), shift[1].abs())
+        y = torch.maximum(torch.minimum(y, margin[0] - shift[0].abs()), shift[0].abs())
+        x = torch.maximum(torch.minimum(x, margin[1] - shift[1].abs()), shift[1].abs())
         colours = torch.arange(3, device=self.device).expand(count, 3)
         shuffled = self._rand(count, 3).argsort(1)
         colours = torch.where((self._rand(count) < SHUFFLE_PROBABILITY)[:, None], shuffled, colours)
@@ -130,24 +133,24 @@ class ClipBank:
         for step, sign in zip(order, (-1, 0, 1), strict=True):
             top, left = y + sign * shift[0], x + sign * shift[1]
             corner = self.start[clip] + (((frame + step) * height + top) * width + left) * 3
-            places = Places(corner, width * 3, turns[0], turns[1], turns[2], colours)
-            frames.append(cut(self.flat, places, size, target))
+            positions = CropPositions(corner, width * 3, turns[0], turns[1], turns[2], colours)
+            frames.append(cut_crops(self.flat, positions, size, target))
         return fade(recolour(Crops(frames[0], frames[1], frames[2], t)))
 
-    def _places(self, count: int, size: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _choose_positions(self, count: int, size: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Choose clip, first frame and top left corner of the crops, each (N,)."""
         windows = self.windows[size]
         assert windows is not None, f"no clip is large enough for crops of {size}"
-        several = count * CANDIDATES
-        drawn = windows.table[torch.multinomial(windows.weight, several, replacement=True)]
+        candidates = count * CANDIDATES
+        drawn = windows.table[torch.multinomial(windows.weight, candidates, replacement=True)]
         clip, frame, begin, rows, columns = drawn.unbind(1)
-        y = (self._rand(several) * (self.height[clip] - size + 1)).long()
-        x = (self._rand(several) * (self.width[clip] - size + 1)).long()
+        y = (self._rand(candidates) * (self.height[clip] - size + 1)).long()
+        x = (self._rand(candidates) * (self.width[clip] - size + 1)).long()
         cell = torch.minimum(y // CELL, rows - 1) * columns + torch.minimum(x // CELL, columns - 1)
         motion = windows.maps[begin + cell]
         weight = motion / (motion + MOTION_SCALE) + MIN_MOTION
         # Gumbel top-k: sampling without replacement with probability proportional to the weight.
-        noise = -(-self._rand(several).clamp(1e-9, 1 - 1e-7).log()).log()
+        noise = -(-self._rand(candidates).clamp(1e-9, 1 - 1e-7).log()).log()
         best = (weight.log() + noise).topk(count).indices
         return clip[best], frame[best], y[best], x[best]
 
@@ -156,14 +159,14 @@ class ClipBank:
     ) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor]:
         """Choose the first, middle and second frame of the window; return them and t."""
         halfway = self._rand(count) < middle_probability
-        reach = 1 + (self._rand(count) * (WINDOW // 2)).long()
-        centre = torch.full_like(reach, WINDOW // 2)
+        distance = 1 + (self._rand(count) * (WINDOW // 2)).long()
+        centre = torch.full_like(distance, WINDOW // 2)
         span = 2 + (self._rand(count) * (WINDOW - 2)).long()
         begin = (self._rand(count) * (WINDOW - span)).long()
         inside = begin + 1 + (self._rand(count) * (span - 1)).long()
-        first = torch.where(halfway, centre - reach, begin)
+        first = torch.where(halfway, centre - distance, begin)
         middle = torch.where(halfway, centre, inside)
-        second = torch.where(halfway, centre + reach, begin + span)
+        second = torch.where(halfway, centre + distance, begin + span)
         backwards = self._rand(count) < REVERSE_PROBABILITY
         first, second = torch.where(backwards, second, first), torch.where(backwards, first, second)
         return (first, middle, second), (middle - first).float() / (second - first).float()

@@ -1,4 +1,4 @@
-"""Hold the input of a training step: crops of three frames and t."""
+"""The input of a training step on the device: crops of three frames, and t."""
 
 from typing import NamedTuple
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from midframe.ops.dispatch import load_optional
 
 
-class Places(NamedTuple):
+class CropPositions(NamedTuple):
     """Positions and orientations of crops, (N,) each."""
 
     corner: Tensor
@@ -25,44 +25,48 @@ class Places(NamedTuple):
     """(N, 3): permutation of the colour channels."""
 
 
-def cut(flat: Tensor, places: Places, size: int, target: int) -> Tensor:
+def cut_crops(flat: Tensor, positions: CropPositions, size: int, target: int) -> Tensor:
     """Cut crops and downscale them with a box filter.
 
     Args:
         flat: frames (H, W, 3) of bytes, concatenated.
-        places: positions and orientations of the crops.
+        positions: positions and orientations of the crops.
         size: height and width of the crops in pixels of the frames.
         target: height and width of the result.
 
     Returns:
         (N, 3, target, target) in [0, 1].
     """
-    implementation = _cuda_implementation() if flat.is_cuda else cut_reference
-    return implementation(flat, places, size, target)
+    implementation = _cuda_implementation() if flat.is_cuda else cut_crops_reference
+    return implementation(flat, positions, size, target)
 
 
 @cache
-def _cuda_implementation() -> Callable[[Tensor, Places, int, int], Tensor]:
-    return load_optional(_load_triton) or cut_reference
+def _cuda_implementation() -> Callable[[Tensor, CropPositions, int, int], Tensor]:
+    return load_optional(_load_triton) or cut_crops_reference
 
 
-def _load_triton() -> Callable[[Tensor, Places, int, int], Tensor]:
-    from midframe.training.on_device.cutting_cuda import cut
+def _load_triton() -> Callable[[Tensor, CropPositions, int, int], Tensor]:
+    from midframe.training.on_device.cutting_cuda import cut_crops
 
-    return cut
+    return cut_crops
 
 
-def cut_reference(flat: Tensor, places: Places, size: int, target: int) -> Tensor:
-    """Do the same as `cut`, in PyTorch."""
+def cut_crops_reference(flat: Tensor, positions: CropPositions, size: int, target: int) -> Tensor:
+    """Cut crops as `cut_crops` does, in PyTorch."""
     plain = torch.arange(size, device=flat.device)
-    rows = torch.where(places.mirrored_rows[:, None], size - 1 - plain, plain)
-    columns = torch.where(places.mirrored_columns[:, None], size - 1 - plain, plain)
+    rows = torch.where(positions.mirrored_rows[:, None], size - 1 - plain, plain)
+    columns = torch.where(positions.mirrored_columns[:, None], size - 1 - plain, plain)
     rows, columns = rows[:, :, None].expand(-1, -1, size), columns[:, None].expand(-1, size, -1)
-    transposed = places.transposed[:, None, None]
+    transposed = positions.transposed[:, None, None]
     rows = torch.where(transposed, rows.mT, rows)
     columns = torch.where(transposed, columns.mT, columns)
-    offset = rows * places.row_length[:, None, None] + columns * 3
-    index = places.corner[:, None, None, None] + offset[:, None] + places.colours[:, :, None, None]
+    offset = rows * positions.row_length[:, None, None] + columns * 3
+    index = (
+        positions.corner[:, None, None, None]
+        + offset[:, None]
+        + positions.colours[:, :, None, None]
+    )
     crops = flat[index].float() / 255  # (N, 3, size, size)
     if size == target:
         return crops

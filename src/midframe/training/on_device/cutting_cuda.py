@@ -11,21 +11,24 @@ from torch import Tensor
 from midframe.ops.dispatch import device_guard
 
 BLOCK = 256
-"""Output pixels per program."""
+"""Output pixels per program instance."""
 
 
-def cut(flat: Tensor, places: Any, size: int, target: int) -> Tensor:
-    """See `midframe.training.on_device.cutting.cut`."""
-    count = len(places.corner)
+def cut_crops(flat: Tensor, positions: Any, size: int, target: int) -> Tensor:
+    """See `midframe.training.on_device.cutting.cut_crops`."""
+    count = len(positions.corner)
     result = torch.empty(count, 3, target, target, device=flat.device)
+    # bit 0: mirrored rows, bit 1: mirrored columns, bit 2: transposed
     turns = (
-        places.mirrored_rows.int() + 2 * places.mirrored_columns.int() + 4 * places.transposed.int()
+        positions.mirrored_rows.int()
+        + 2 * positions.mirrored_columns.int()
+        + 4 * positions.transposed.int()
     )
     factor = size / target
     with device_guard(flat):
         _cut[(triton.cdiv(target * target, BLOCK), count)](
-            flat, places.corner, places.row_length, turns, places.colours.contiguous(), result,
-            target, factor, taps=math.ceil(factor) + (not factor.is_integer()), block=BLOCK,
+            flat, positions.corner, positions.row_length, turns, positions.colours.contiguous(),
+            result, target, factor, taps=math.ceil(factor) + (not factor.is_integer()), block=BLOCK,
         )  # fmt: skip
     return result
 
@@ -36,7 +39,7 @@ def _cut(  # type: ignore[no-untyped-def]
     taps: tl.constexpr, block: tl.constexpr,
 ):  # fmt: skip
     n, pixel = tl.program_id(1), tl.program_id(0) * block + tl.arange(0, block)
-    real = pixel < target * target
+    valid = pixel < target * target
     turn = tl.load(turns + n)
     y, x = pixel // target, pixel % target
     row = tl.where(turn // 4 == 1, x, y)
@@ -52,12 +55,12 @@ def _cut(  # type: ignore[no-untyped-def]
         chosen = tl.load(colours + n * 3 + colour)
         for i in tl.static_range(taps):
             down = first_row + i
-            high = tl.minimum(down + 1, top + factor) - tl.maximum(down, top)
+            overlap_y = tl.minimum(down + 1, top + factor) - tl.maximum(down, top)
             for j in tl.static_range(taps):
                 across = first_column + j
-                wide = tl.minimum(across + 1, left + factor) - tl.maximum(across, left)
-                used = real & (high > 0) & (wide > 0)
+                overlap_x = tl.minimum(across + 1, left + factor) - tl.maximum(across, left)
+                used = valid & (overlap_y > 0) & (overlap_x > 0)
                 value = tl.load(base + down.to(tl.int64) * length + across * 3 + chosen, used, 0)
-                total += value.to(tl.float32) * tl.where(used, high * wide, 0.0)
+                total += value.to(tl.float32) * tl.where(used, overlap_y * overlap_x, 0.0)
         at = (n.to(tl.int64) * 3 + colour) * target * target + pixel
-        tl.store(result + at, total / (255.0 * factor * factor), real)
+        tl.store(result + at, total / (255.0 * factor * factor), valid)

@@ -32,7 +32,7 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class Clip:
-    """Hold consecutive frames of one shot."""
+    """Consecutive frames of one shot."""
 
     frames: Array
     """(T, H, W, 3), RGB bytes."""

@@ -8,7 +8,7 @@ from midframe.training.on_device.step import StepShape
 
 @dataclass(frozen=True)
 class LegConfig:
-    """Hold the settings of one leg."""
+    """The settings of one leg."""
 
     clips: tuple[str, ...] = ()
     """Folders of videos; a folder is read once it contains a file `READY`, during the leg too."""

@@ -20,7 +20,7 @@ from midframe.training.on_device.step import StepShape
 
 
 class LegData:
-    """Hold all clips, photographs and overlays; folders of clips may be added during the leg."""
+    """All clips, photographs and overlays; folders of clips may be added during the leg."""
 
     def __init__(self, config: LegConfig, device: torch.device) -> None:
         self.config = config

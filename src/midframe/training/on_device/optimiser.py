@@ -1,4 +1,4 @@
-"""Implement Muon and AdamW without CPU synchronisation, for capture in CUDA graphs."""
+"""Muon and AdamW without CPU synchronisation, for capture in CUDA graphs."""
 
 import math
 from collections.abc import Sequence

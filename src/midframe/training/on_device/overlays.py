@@ -28,7 +28,7 @@ FONTS = (
 
 
 class Overlays:
-    """Store masks of text, outlines and bars as bytes on a device.
+    """Masks of text, outlines and bars, stored as bytes on a device.
 
     Args:
         count: number of masks.

@@ -33,7 +33,7 @@ FOREGROUND_PROBABILITY, PATTERN_PROBABILITY = 0.7, 0.15
 
 
 class Photographs:
-    """Store photographs as bytes on a device.
+    """Photographs, stored as bytes on a device.
 
     Args:
         paths: image files; those that are too small are dropped.

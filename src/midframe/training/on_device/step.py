@@ -21,7 +21,7 @@ LOSSES = "l1", "laplacian", "mse", "kernel_sum_penalty"
 
 @dataclass(frozen=True)
 class StepShape:
-    """Hold the sizes that one graph is captured for."""
+    """The sizes that one CUDA graph is captured for."""
 
     size: int
     """Crop size in pixels, a multiple of the network's stride times the scale."""

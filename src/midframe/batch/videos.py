@@ -1,4 +1,4 @@
-"""The films of a batch, and the paths of their results."""
+"""The videos of a batch, and the paths of their results."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -10,23 +10,23 @@ from midframe.folders import visible_files
 from midframe.media.suffixes import ANIMATIONS, VIDEOS
 
 SUFFIXES = VIDEOS.union(ANIMATIONS)
-"""Suffixes of the films that are searched for."""
+"""Suffixes of the videos that are searched for."""
 ChooseSuffix = Callable[[Path], str]
 """Returns the suffix of the result for the path of a source."""
 
 
 @dataclass(frozen=True)
-class Film:
+class BatchVideo:
     """A source and its result."""
 
     source: Path
     target: Path
     name: str
-    """Path of the result below the output folder, which identifies the film in its batch."""
+    """Path of the result below the output folder, which identifies the video in its batch."""
 
 
-def find_films(folder: Path, out: Path, choose_suffix: ChooseSuffix) -> list[Film]:
-    """List the films under a folder, sorted by path; results keep the subfolders.
+def find_videos(folder: Path, out: Path, choose_suffix: ChooseSuffix) -> list[BatchVideo]:
+    """List the videos under a folder, sorted by path; results keep the subfolders.
 
     Hidden files are skipped, and the output folder if it lies within the folder.
 
@@ -53,18 +53,20 @@ def find_films(folder: Path, out: Path, choose_suffix: ChooseSuffix) -> list[Fil
 
 def name_results(
     folder: Path, paths: Iterable[Path], out: Path, choose_suffix: ChooseSuffix
-) -> list[Film]:
-    """List the films among the files under a folder; arguments as in `find_films`."""
-    films = [path for path in paths if path.suffix.lower() in SUFFIXES]
-    return _films(folder, visible_files(folder, films), out, choose_suffix)
+) -> list[BatchVideo]:
+    """List the videos among the files under a folder; arguments as in `find_videos`."""
+    videos = [path for path in paths if path.suffix.lower() in SUFFIXES]
+    return _name_results(folder, visible_files(folder, videos), out, choose_suffix)
 
 
-def name_films(sources: Iterable[Path], out: Path, choose_suffix: ChooseSuffix) -> list[Film]:
-    """List the given films; all results are in the output folder itself.
+def name_videos(
+    sources: Iterable[Path], out: Path, choose_suffix: ChooseSuffix
+) -> list[BatchVideo]:
+    """List the given videos; all results are in the output folder itself.
 
     Args:
-        sources: paths of the films.
-        out, choose_suffix: as in `find_films`.
+        sources: paths of the videos.
+        out, choose_suffix: as in `find_videos`.
 
     Raises:
         VideoError: two sources, and so their results, have the same name.
@@ -73,17 +75,21 @@ def name_films(sources: Iterable[Path], out: Path, choose_suffix: ChooseSuffix) 
     names = Counter(path.name for path in paths)
     if twice := [name for name, count in names.items() if count > 1]:
         raise VideoError(f"two sources are named {twice[0]}: their results need different folders")
-    return [film for path in paths for film in _films(path.parent, [path], out, choose_suffix)]
+    return [
+        video for path in paths for video in _name_results(path.parent, [path], out, choose_suffix)
+    ]
 
 
-def _films(folder: Path, paths: list[Path], out: Path, choose_suffix: ChooseSuffix) -> list[Film]:
-    """Name the results of films in a folder. If two results have the same name, as for a.avi and
+def _name_results(
+    folder: Path, paths: list[Path], out: Path, choose_suffix: ChooseSuffix
+) -> list[BatchVideo]:
+    """Name the results of videos in a folder. If two results have the same name, as for a.avi and
     a.mp4, both names contain the suffix of the source too: a.avi.mp4."""
     names = {path: path.relative_to(folder).with_suffix(choose_suffix(path)) for path in paths}
     taken = Counter(names.values())
-    films = []
+    videos = []
     for path, name in names.items():
         if taken[name] > 1:
             name = name.with_name(path.name + choose_suffix(path))
-        films.append(Film(path, out / name, name.as_posix()))
-    return films
+        videos.append(BatchVideo(path, out / name, name.as_posix()))
+    return videos

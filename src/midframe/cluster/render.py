@@ -1,4 +1,5 @@
-"""One film on a cluster: planned here, rendered in pieces by workers, joined here."""
+"""Rendering one video on a cluster: this process divides it into pieces, workers render them, and
+this process joins their segments."""
 
 import math
 import time
@@ -21,22 +22,22 @@ from midframe.video.sinks.protocol import Sink
 from midframe.video.sinks.video_file import VideoFileSink
 
 POLL_SECONDS = 0.5
-"""Seconds between two looks into the store of finished segments."""
+"""Seconds between two listings of the store of finished segments."""
 VISIBLE_SECONDS = 60.0
-"""Seconds until a file that another machine has written must be visible here: network file systems
-keep listings for some time."""
+"""Seconds within which a file that another machine has written must become visible here: network
+file systems cache listings for some time."""
 
 
 @dataclass(frozen=True)
-class FilmRun:
-    """Renders the frames of one film on a cluster: a `RenderAll`.
+class ClusterRender:
+    """Renders the frames of one video on a cluster: a `RenderAll`.
 
     Args:
         pool: the workers.
         source: path or address by which workers reach the source.
         store: folder for finished segments.
         options: of the result.
-        count_pieces: returns into how many pieces to divide the film, once it is planned.
+        count_pieces: returns into how many pieces to divide the video, once it is planned.
         progress: called with the number of finished source frames, and their total.
     """
 
@@ -53,7 +54,7 @@ class FilmRun:
         plan = plan_segments(render_job)
         self.store.create()
         finished = finished_segments(self.store) | set(range(sink.finished))
-        missing = [each for each in range(len(plan.source_frames)) if each not in finished]
+        missing = [n for n in range(len(plan.source_frames)) if n not in finished]
         state = encoder_state(sink.encoding)
         futures = [
             self.pool.submit(
@@ -65,7 +66,7 @@ class FilmRun:
                     self.store.address,
                 )
             )
-            for segments in divide(missing, self.count_pieces())
+            for segments in divide_segments(missing, self.count_pieces())
         ]
         try:
             self._join(plan, sink, futures)
@@ -79,7 +80,7 @@ class FilmRun:
     ) -> None:
         """Add the segments to those of the result, in order, as they are finished."""
         segments, total = sink.encoder.segments, len(plan.source_frames)
-        seen = time.monotonic()
+        last_added = time.monotonic()
         while True:
             stored = finished_segments(self.store)
             while segments.finished in stored:
@@ -87,22 +88,27 @@ class FilmRun:
                 self.store.download(file.name, file)
                 segments.add_file(file)
                 file.unlink()
-                seen = time.monotonic()
-            there = stored | set(range(segments.finished))
-            done = sum(count for each, count in enumerate(plan.source_frames) if each in there)
+                last_added = time.monotonic()
+            rendered = stored | set(range(segments.finished))
+            done = sum(count for n, count in enumerate(plan.source_frames) if n in rendered)
             self.progress(done, sum(plan.source_frames))
             if segments.finished >= total:
                 return
-            self._wait(futures, time.monotonic() - seen)
+            self._wait(futures, seconds_idle=time.monotonic() - last_added)
 
-    def _wait(self, futures: list[Future[None]], unseen: float) -> None:
-        """Wait a little for further segments; raise the error of a piece."""
+    def _wait(self, futures: list[Future[None]], *, seconds_idle: float) -> None:
+        """Wait a little for further segments; raise the error of a piece.
+
+        Args:
+            futures: of the pieces.
+            seconds_idle: time since a segment was last added.
+        """
         done, running = wait(futures, timeout=POLL_SECONDS, return_when=FIRST_EXCEPTION)
         for each in done:
             each.result()
         if running:
             return
-        if unseen > VISIBLE_SECONDS:
+        if seconds_idle > VISIBLE_SECONDS:
             raise ClusterError(
                 f"{self.store.address} does not contain what workers have written: all machines "
                 "need the same folders, or addresses such as s3://"
@@ -110,11 +116,11 @@ class FilmRun:
         time.sleep(POLL_SECONDS)
 
 
-def divide(missing: Iterable[int], count: int) -> Iterator[range]:
-    """Divide the numbers of segments into ranges of consecutive ones, of about the same length.
+def divide_segments(missing: Iterable[int], count: int) -> Iterator[range]:
+    """Divide the numbers of segments into ranges of consecutive numbers, of about the same length.
 
     Args:
-        missing: numbers, rising.
+        missing: numbers of segments, in ascending order.
         count: of the ranges; there are more if `missing` has gaps.
     """
     numbers = list(missing)

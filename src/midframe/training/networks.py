@@ -1,0 +1,62 @@
+"""The network that a run trains."""
+
+from midframe.errors import ConfigError
+from midframe.models.checkpoint import (
+    build_config,
+    build_model,
+    channels_last,
+    load_model,
+    network_name,
+)
+from midframe.models.flowsep import FlowSep
+from midframe.models.flowsep.net2net import widen
+from midframe.models.network import Network
+from midframe.training.config import TrainConfig
+from midframe.training.mean_weights import average_weights
+
+
+def create_network(config: TrainConfig) -> Network:
+    """Create the network that is trained, with random weights or those that `init_from` names.
+
+    Raises:
+        ConfigError: the network does not support the settings, or its config is invalid.
+        CheckpointError: the weights cannot be read.
+    """
+    model = _build_or_load(config)
+    if config.half_res_probability and model.scale == 1:
+        raise ConfigError(
+            f"{config.model} does not support half resolution: remove half_res_probability"
+        )
+    if isinstance(model, FlowSep):
+        multiple = model.stride * (2 if config.half_res_probability else 1)
+        if any(size % multiple for _, size in config.crops):
+            raise ConfigError(f"crops are {config.crops}: sizes must be multiples of {multiple}")
+    return model
+
+
+def _build_or_load(config: TrainConfig) -> Network:
+    if not config.init_from:
+        try:
+            return channels_last(build_model(config.model, config.network))
+        except (ValueError, TypeError) as error:
+            raise ConfigError(f"network is {config.network}: {error}") from error
+    names = [name.strip() for name in config.init_from.split(",")]
+    model = average_weights([load_model(name) for name in names])
+    if config.network:
+        model = _apply_network_settings(model, config)
+    return model.train().requires_grad_(True)
+
+
+def _apply_network_settings(model: Network, config: TrainConfig) -> Network:
+    """Return trained weights as a network with the settings in `network`; FlowSep is widened if
+    necessary."""
+    wanted = build_config(network_name(model), config.network)
+    if wanted == model.config:
+        return model
+    mismatch = f"{config.init_from} has another config than network describes"
+    if not isinstance(model, FlowSep):
+        raise ConfigError(f"{mismatch}: remove network, or train from random weights")
+    try:
+        return channels_last(widen(model, wanted))
+    except ValueError as error:
+        raise ConfigError(f"{mismatch}: {error}") from error
