@@ -16,7 +16,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from midframe.models.checkpoint import channels_last, load_model
 from midframe.training.on_device.crops import Crops
-from midframe.training.on_device.leg import MODELS
+from midframe.training.on_device.leg_network import MODELS
 from midframe.training.on_device.optimiser import GraphedMuon
 from midframe.training.on_device.step import GraphedStep, StepShape
 

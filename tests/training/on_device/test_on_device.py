@@ -23,14 +23,10 @@ from midframe.training.on_device.clips import ClipBank, fade, recolour
 from midframe.training.on_device.crops import Crops
 from midframe.training.on_device.cutting import CropPositions, cut_crops_reference
 from midframe.training.on_device.decoding import Clip, choose_pieces, read_clip, usable_starts
-from midframe.training.on_device.leg import (
-    create_network,
-    learning_rate,
-    loss_weights,
-    train_leg,
-)
+from midframe.training.on_device.leg import learning_rate, loss_weights, train_leg
 from midframe.training.on_device.leg_config import LegConfig
 from midframe.training.on_device.leg_data import LegData
+from midframe.training.on_device.leg_network import create_network
 from midframe.training.on_device.optimiser import GraphedMuon
 from midframe.training.on_device.overlays import Overlays
 from midframe.training.on_device.photographs import Photographs, read_squares
@@ -337,3 +333,12 @@ def test_settings_of_another_network_are_refused(changes: dict[str, Any], messag
 def test_an_unknown_loss_is_refused() -> None:
     with pytest.raises(ConfigError, match="no loss census: choose from l1, laplacian, mse"):
         loss_weights(LegConfig(loss={"census": 1.0}))
+
+
+def test_resuming_from_a_leg_of_another_network_is_refused(tmp_path: Path) -> None:
+    config = LegConfig(model="sepconv", network={"taps": 3, "widths": (2, 3)}, shapes=())
+    train_leg(replace(config, seconds=0.0), tmp_path / "first", CPU, lambda entry: None)
+    network = {"taps": 3, "widths": (2, 3, 4)}
+    other = replace(config, network=network, resume_from=str(tmp_path / "first"))
+    with pytest.raises(ConfigError, match="weights of another network"):
+        train_leg(other, tmp_path / "second", CPU, lambda entry: None)

@@ -1,0 +1,34 @@
+"""The network that a leg trains."""
+
+from midframe.errors import ConfigError
+from midframe.models.checkpoint import build_config, load_model
+from midframe.models.flowsep import FlowSep
+from midframe.models.flowsep.net2net import widen
+from midframe.models.sepconv import SepConv
+from midframe.training.on_device.leg_config import LegConfig
+
+TrainedNetwork = FlowSep | SepConv
+MODELS: dict[str, type[FlowSep] | type[SepConv]] = {"flowsep": FlowSep, "sepconv": SepConv}
+"""Networks that a leg can train."""
+
+
+def create_network(config: LegConfig) -> TrainedNetwork:
+    """Create the network, with the weights that `init_from` names.
+
+    Raises:
+        ConfigError: another network than FlowSep or SepConv, weights of another network, or shapes
+            that SepConv does not support.
+    """
+    if config.model not in MODELS:
+        raise ConfigError(f"model is {config.model!r}: choose from {', '.join(MODELS)}")
+    if config.model == "sepconv" and any(shape.scale > 1 for shape in config.shapes):
+        raise ConfigError("`shapes` has a scale above 1, which only flowsep supports: drop it")
+    network_config = build_config(config.model, config.network)
+    if not config.init_from:
+        return MODELS[config.model](network_config)
+    model = load_model(config.init_from)
+    if isinstance(model, FlowSep) and config.model == "flowsep" and model.config != network_config:
+        model = widen(model, network_config)
+    if not isinstance(model, MODELS[config.model]) or model.config != network_config:
+        raise ConfigError(f"init_from: {config.init_from} are weights of another network")
+    return model.float().train().requires_grad_(True)
