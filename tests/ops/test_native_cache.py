@@ -207,7 +207,8 @@ def test_the_libraries_that_were_not_used_for_the_longest_time_are_deleted(
             os.utime(path, (number, number))
     sizes = [path.stat().st_size for path in folder.glob("*.so")]
     before = set(folder.glob("*.so"))
-    monkeypatch.setattr(native_cache, "MAX_BYTES", sum(sizes))
+    margin = min(sizes) // 2  # the third library may be a little larger than the first
+    monkeypatch.setattr(native_cache, "MAX_BYTES", sum(sizes) + margin)
     run(new_pipeline("three"))
     left = set(folder.glob("*.so"))
     assert len(left) == 3

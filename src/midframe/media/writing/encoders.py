@@ -12,7 +12,12 @@ from av.codec.context import Flags
 from midframe.errors import VideoError
 from midframe.media.colour.conversion import Colour, convert_format, has_alpha, is_rgb
 from midframe.media.colour.hdr import hdr_metadata_of, hdr_metadata_options
-from midframe.media.containers import WITHOUT_GLOBAL_HEADER, default_codec
+from midframe.media.containers import (
+    CODEC_SUFFIXES,
+    WITHOUT_GLOBAL_HEADER,
+    default_codec,
+    supported_codecs,
+)
 from midframe.media.writing.codecs import ENCODERS, encoder_name
 from midframe.media.writing.encoder_options import (
     QUIET_OPTIONS,
@@ -223,6 +228,22 @@ def find_encoder(codec: str) -> av.Codec:
     if encoder.type != "video":
         raise VideoError(f"{codec!r} is not a video codec: choose from {', '.join(ENCODERS)}")
     return encoder
+
+
+def check_codec(container: Any, suffix: str, encoder: str) -> None:
+    """Check that an open output container supports the codec of an encoder.
+
+    Raises:
+        VideoError: it does not; the text lists the supported codecs.
+    """
+    name = av.Codec(encoder, "w").canonical_name
+    supported = supported_codecs(container)
+    if name not in supported:
+        known = ", ".join(codec for codec in ENCODERS if codec in supported)
+        raise VideoError(
+            f"{suffix} files cannot hold {name}, only {known}: choose one with --codec, or name an "
+            f"OUT of {CODEC_SUFFIXES.get(name, '.mkv')}"
+        )
 
 
 def check_options(options: EncodingOptions, suffix: str) -> None:

@@ -23,10 +23,9 @@ from midframe.media.streams.output_streams import OUTPUT_ERRORS, reason_of
 from midframe.media.streams.stream_writer import StreamsFailed, StreamWriter
 from midframe.media.streams.streams import StreamPlan
 from midframe.media.streams.trials import plan_streams
-from midframe.media.writing.codecs import check_codec
 from midframe.media.writing.display_size import set_display_size
 from midframe.media.writing.encoder_options import opening_encoder
-from midframe.media.writing.encoders import HEVC_TAG, Encoding
+from midframe.media.writing.encoders import HEVC_TAG, Encoding, check_codec
 from midframe.media.writing.mark import NAME, write_mark
 from midframe.media.writing.metadata import (
     content_metadata,
