@@ -23,15 +23,13 @@ import numpy as np
 from methods import Method, load_methods
 
 from midframe.defaults import DEFAULT_MODEL
-from midframe.evaluation.measures import COLUMNS, Measures, drop_nan, measure
+from midframe.evaluation.measures import COLUMNS, Measures, measure, values_for_mean
 from midframe.media.colour.conversion import to_rgb
 from midframe.media.pictures.images import Array, eight_bit
 from midframe.media.reading.reader import VideoReader
 from midframe.media.reading.scenes import DEFAULT_THRESHOLD
 from midframe.media.reading.source import Frame
 
-MAX_PSNR = 100.0
-"""PSNR of a frame without error in means, in dB."""
 MIN_CHANGE = 0.15
 """Mean absolute difference up to which a frame counts as a repetition of another, in grey
 levels."""
@@ -138,7 +136,7 @@ def score_triplets(
 def mean_measures(scores: Sequence[ClipScores], method: str) -> Measures:
     """Average the measures of one method; PSNR counts up to MAX_PSNR."""
     found = [each.measures[method] for each in scores]
-    values = {of: drop_nan(min(MAX_PSNR, getattr(each, of)) for each in found) for of in COLUMNS}
+    values = {of: values_for_mean(getattr(each, of) for each in found) for of in COLUMNS}
     return Measures(**{of: float(np.mean(each)) for of, each in values.items()})
 
 

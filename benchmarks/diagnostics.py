@@ -25,12 +25,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from clips import MAX_PSNR, ClipTriplet, read_triplets
+from clips import ClipTriplet, read_triplets
 from methods import Method, load_methods
 from rendered import Mask, render_all
 
 from midframe.defaults import DEFAULT_MODEL
-from midframe.evaluation.measures import detail_ratio, drop_nan, laplacian
+from midframe.evaluation.measures import MAX_PSNR, detail_ratio, laplacian, values_for_mean
 from midframe.media.pictures.images import Array
 
 CLIP_DISTANCES = (1, 3, 8)
@@ -73,7 +73,7 @@ def mean_score(scores: Sequence[Score]) -> Score:
     """Average the scores of several triplets."""
     return Score(
         float(np.mean([each.psnr for each in scores])),
-        float(np.mean(drop_nan(each.sharpness for each in scores))),
+        float(np.mean(values_for_mean(each.sharpness for each in scores))),
     )
 
 

@@ -122,9 +122,7 @@ def _time_round(peer: Any, frames: list[Array]) -> Figures:
 
 def _score(peer: Any, folder: Path) -> Iterator[list[float]]:
     """Yield PSNR, SSIM and sharpness of each triplet of a set."""
-    from clips import MAX_PSNR
-
-    from midframe.evaluation.measures import measure
+    from midframe.evaluation.measures import MAX_PSNR, measure
 
     for file in sorted(folder.glob("*.npy")):
         first, middle, second = np.load(file)

@@ -70,11 +70,12 @@ def test_speeds_are_measured_for_each_model_and_size(
 ) -> None:
     monkeypatch.setattr(speeds, "SIZES", {"small": (32, 48), "large": (48, 64)})
     monkeypatch.setattr(speeds, "MIN_SECONDS", 0.01)
-    shown: list[tuple[str, str]] = []
+    shown: list[tuple[str, str, float]] = []
     model = str(tiny_weights)
     found = speeds.measure_speeds([model], lambda *each: shown.append(each), device="cpu")
-    assert shown == [(model, "small"), (model, "large")]
+    assert [each[:2] for each in shown] == [(model, "small"), (model, "large")]
     rates = [found[model][size] for size in ("small", "large")]
+    assert rates == [round(rate, 2) for *_, rate in shown]
     assert all(rate and rate > 0 for rate in rates)
 
 

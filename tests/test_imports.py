@@ -21,6 +21,7 @@ FLOWSEP = (
     ("net2net",),
 )
 MEDIA = (
+    ("gif_blocks",),
     ("containers",),
     ("suffixes",),
     ("pictures",),

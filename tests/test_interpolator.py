@@ -178,3 +178,12 @@ def test_values_outside_of_the_usual_range_are_kept_in_float32_alone(
     assert made.dtype == np.float32
     assert made.max() > 1.1
     assert made.min() < -0.1
+
+
+def test_pictures_that_are_no_arrays_and_a_single_time_are_refused_with_the_remedy() -> None:
+    tool = Interpolator("flowsep-small", device="cpu")
+    grey = np.full((32, 32, 3), 128, np.uint8)
+    with pytest.raises(ValueError, match="must be NumPy arrays, got str and ndarray"):
+        tool.interpolate("first.png", grey)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"as in \[0.25\]"):
+        tool.interpolate_many(grey, grey, 0.25)  # type: ignore[arg-type]

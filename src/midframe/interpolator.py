@@ -195,6 +195,8 @@ class Interpolator:
             ValueError: sizes or types differ, or a time lies outside [0, 1].
         """
         check_pair(first, second)
+        if isinstance(times, (int, float, Fraction)):
+            raise ValueError(f"`times` is {times}: a sequence is needed, as in [{times}]")
         with self.on_free_device() as here:
             before = to_tensor(first, here.device)
             after = to_tensor(second, here.device)
@@ -230,6 +232,11 @@ def _check_scale(scale: int, network: Network) -> None:
 
 def check_pair(first: Array, second: Array) -> None:
     """Raise a ValueError with both shapes and types unless two frames can be interpolated."""
+    if not (isinstance(first, np.ndarray) and isinstance(second, np.ndarray)):
+        raise ValueError(
+            f"frames must be NumPy arrays, got {type(first).__name__} and {type(second).__name__}: "
+            "np.asarray(Image.open(name)) reads one with Pillow"
+        )
     given = f"{first.shape} of {first.dtype} and {second.shape} of {second.dtype}"
     if first.shape != second.shape or first.dtype != second.dtype:
         raise ValueError(f"both frames must have one size and type, got {given}")

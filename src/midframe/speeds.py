@@ -24,8 +24,8 @@ ESTIMATE_SECONDS = 1.0
 MOTION = 8
 """Pixels by which the second frame is shifted."""
 
-Progress = Callable[[str, str], None]
-"""Called with a model and a size before it is measured."""
+Progress = Callable[[str, str, float], None]
+"""Called with a model, a size and the measured frames per second."""
 
 
 def measure_speeds(
@@ -51,9 +51,9 @@ def measure_speeds(
             if slowest * height * width > MAX_SECONDS:
                 found[model][name] = None
                 continue
-            if progress:
-                progress(model, name)
             rate = measure_rate(interpolator, *make_frames(height, width))
+            if progress:
+                progress(model, name, rate)
             slowest = 1 / (rate * height * width)
             found[model][name] = round(rate, 2)
     return found

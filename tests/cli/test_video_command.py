@@ -51,10 +51,26 @@ def test_rates_and_a_report_from_the_command_line(
 def test_a_video_is_scored_from_the_command_line(
     run: Callable, render_video: Callable[..., Path], tiny_weights: Path, tmp_path: Path
 ) -> None:
-    status, output, _ = run("score", str(render_video(frames=9)), "--model", str(tiny_weights))
+    words = ("score", str(render_video(frames=9)), "--model", str(tiny_weights))
+    status, output, _ = run(*words)
     assert status == 0
     assert "minterpolate" in output
     assert (tmp_path / "in-score" / "worst-1.png").exists()
+    status, _, errors = run(*words)
+    assert (status, "has scores: name another folder, or give --overwrite" in errors) == (1, True)
+    assert run(*words, "--overwrite", "--no-minterpolate")[0] == 0
+
+
+def test_the_result_of_the_current_folder_lies_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "frames" / "inner").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "frames" / "inner")
+    context = typer.Context(typer.main.get_command(cli.app).commands["video"])
+    request = read_video_options(context)
+    for name, target in ((".", "frames/inner-x2"), ("..", "frames-x2")):  # folders of images
+        found = video_commands.default_target(Path(name), request)
+        assert found.resolve() == tmp_path / target
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 import json
+import math
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -7,7 +8,14 @@ import pytest
 from helpers.video import Averager
 
 from midframe.errors import VideoError
-from midframe.evaluation.score_video import WORST_FRAMES, save_scores, score_video
+from midframe.evaluation.measures import Measures
+from midframe.evaluation.score_video import (
+    WORST_FRAMES,
+    FrameScores,
+    VideoScores,
+    save_scores,
+    score_video,
+)
 from midframe.media.pictures.images import read_image
 from midframe.media.reading.source import TimeRange
 
@@ -65,6 +73,16 @@ def test_scores_a_plot_and_the_worst_frames_are_saved(render_video: Render, tmp_
     worst = [each.measures["model"].psnr for each, _ in scores.worst]
     assert worst == sorted(each.measures["model"].psnr for each in scores.frames)[:WORST_FRAMES]
     assert (tmp_path / "scores" / "scores.png").stat().st_size > 1000
+
+
+def test_equal_frames_count_with_100_db(tmp_path: Path) -> None:
+    found = [Measures(psnr, 1.0, 0.0, 1.0) for psnr in (math.inf, 40.0)]
+    frames = [FrameScores(n / 10, {"repeat": each}) for n, each in enumerate(found)]
+    scores = VideoScores(["repeat"], frames, [])
+    assert scores.mean("psnr", "repeat") == 70
+    save_scores(scores, tmp_path / "scores")
+    saved = json.loads((tmp_path / "scores" / "scores.json").read_text())
+    assert saved["mean"]["psnr"] == {"repeat": 70}
 
 
 def test_a_video_of_two_frames_is_refused(render_video: Render) -> None:

@@ -237,6 +237,15 @@ def test_the_last_frame_is_shown_for_half_a_step_at_least() -> None:
     assert ConstantRate(Fraction(60)).end(Fraction(1), Fraction(1)) == 1 + Fraction(1, 120)
 
 
+@pytest.mark.parametrize(("fps", "frames"), [("5", 5), ("7.5", 8), ("10", 10), ("12", 12)])
+def test_a_rate_below_that_of_the_source_adds_no_frame_at_the_end(fps: str, frames: int) -> None:
+    source = SourceRate(Fraction(24), Fraction(0), True, Fraction(0))
+    timeline = choose_timeline(source, Fraction(1, 12288), RetimingOptions(fps=fps))
+    end = timeline.end(Fraction(23, 24), Fraction(1))
+    assert len([*timeline.times(Fraction(0), end)]) == frames
+    assert 1 <= end < 1 + timeline.step
+
+
 def test_short_intervals_get_fewer_frames_and_long_ones_all() -> None:
     timeline = VariableRate(
         3, Fraction(25), Fraction(1, 100), slow=Fraction(2), min_step=Fraction(1, 50)

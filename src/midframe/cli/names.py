@@ -53,6 +53,8 @@ def default_target(source: Path, request: VideoRequest) -> Path:
         return STREAM
     suffix = result_suffix(source, request.codec)
     source = _without_pattern(source)
+    if source.name in ("", ".."):  # such as "." and "../.."
+        source = source.resolve()
     return source.with_name(f"{source.stem}-{request.label}{suffix}")
 
 

@@ -193,13 +193,17 @@ def doctor(
 
 
 def measure_shipped_models() -> dict[str, dict[str, float | None]]:
-    """Measure the speed of the shipped models, and print the progress to standard error."""
+    """Measure the speed of the shipped models, the smallest first, and print each result to
+    standard error."""
     from midframe.speeds import measure_speeds
 
-    return measure_speeds(
-        midframe.list_models(),
-        lambda model, size: print_line(err, f"measuring {model} at {size} ..."),
-    )
+    print_line(err, "measuring speeds takes some minutes; the slowest model is the last")
+
+    def report(model: str, size: str, rate: float) -> None:
+        print_line(err, f"{model} at {size}: {rate:.2f} frames per second")
+
+    models = sorted(midframe.list_models(), key=lambda name: find_weights(name).stat().st_size)
+    return measure_speeds(models, report)
 
 
 def print_speeds(speeds: dict[str, dict[str, float | None]]) -> None:

@@ -24,7 +24,7 @@ from midframe.cli.parameters import (
 )  # fmt: skip
 from midframe.cli.report import check_report, raise_faults, show_report, write_report
 from midframe.cli.shared import command, frame_bar, out, print_line
-from midframe.errors import OptionError
+from midframe.errors import OptionError, VideoError
 from midframe.models.shipped import find_weights
 from midframe.options import (
     CompareOptions,
@@ -82,7 +82,7 @@ def video(
     if others and len(others) > 1:
         raise OptionError(
             f"{1 + len(others)} names are given: one IN and one OUT, or several videos with "
-            "--output-dir"
+            "--output-dir; images are one IN as their folder, or as in frames/%06d.png"
         )
     check_exists(source)
     target = others[0] if others else default_target(source, request)
@@ -180,6 +180,7 @@ def score(
     minterpolate: Minterpolate = True,
     *,
     interpolation: InterpolationOptions,
+    overwrite: Overwrite = False,
 ) -> None:
     """Drop every second frame of a video, interpolate it, and compare both, beside simpler
     methods."""
@@ -187,6 +188,8 @@ def score(
     check_exists(source)
     target = target or source.with_name(f"{source.stem}-score")
     check_output_folder(target, inputs=[source])
+    if (target / "scores.json").exists() and not overwrite:
+        raise VideoError(f"{target} has scores: name another folder, or give --overwrite")
     from midframe.media.reading.source import TimeRange
     from midframe.media.reading.sources import check_source
 

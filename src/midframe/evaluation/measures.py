@@ -21,6 +21,8 @@ SSIM_WINDOW = 7
 """Height and width of the window over which SSIM is computed, in pixels."""
 SSIM_MEANS, SSIM_VARIANCES = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 """The constants C1 and C2 of SSIM for 8 bit, 6.5 and 58.5."""
+MAX_PSNR = 100.0
+"""PSNR of equal frames in means, in dB."""
 MIN_DETAIL = 0.1
 """Mean absolute Laplacian below which a frame counts as flat, in grey levels; photographs have 5
 to 40."""
@@ -133,9 +135,11 @@ def detail_ratio(truth: float, interpolated: float) -> float:
     return interpolated / truth
 
 
-def drop_nan(values: Iterable[float]) -> list[float]:
-    """Drop NaN, which marks frames without a measure; a list of NaN alone becomes one NaN."""
-    return [value for value in values if not math.isnan(value)] or [math.nan]
+def values_for_mean(values: Iterable[float]) -> list[float]:
+    """Drop NaN, which marks frames without a measure, and limit the infinite PSNR of equal frames
+    to `MAX_PSNR`; a list of NaN alone becomes one NaN."""
+    given = [value for value in values if not math.isnan(value)] or [math.nan]
+    return [MAX_PSNR if value == math.inf else value for value in given]
 
 
 def to_json_values(measures: Measures) -> dict[str, float | None]:

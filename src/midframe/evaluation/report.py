@@ -17,9 +17,9 @@ from midframe.evaluation.measures import (
     COLUMNS,
     Measures,
     average,
-    drop_nan,
     measure,
     to_json_values,
+    values_for_mean,
 )
 from midframe.interpolator import Interpolator
 from midframe.media.pictures.images import Array, read_image, write_image
@@ -71,7 +71,7 @@ class Report:
         measures = {}
         for method in self.methods:
             values = {
-                column: float(reduce(drop_nan(self.values(method, column, group))))
+                column: float(reduce(values_for_mean(self.values(method, column, group))))
                 for column in COLUMNS
             }
             measures[method] = Measures(**values)

@@ -17,12 +17,13 @@ from midframe.evaluation import motion_compensation
 from midframe.evaluation.figures import catch_write_errors, save_figure
 from midframe.evaluation.measures import (
     COLUMNS,
+    MAX_PSNR,
     Measures,
     average,
-    drop_nan,
     error_map,
     measure,
     to_json_values,
+    values_for_mean,
 )
 from midframe.evaluation.motion_compensation import MotionCompensation
 from midframe.interpolator import Interpolator
@@ -61,7 +62,7 @@ class VideoScores:
     def mean(self, column: str, method: str) -> float:
         """Return the mean over frames of one field of `Measures`."""
         values = [getattr(frame.measures[method], column) for frame in self.frames]
-        return float(np.mean(drop_nan(values)))
+        return float(np.mean(values_for_mean(values)))
 
 
 def score_video(
@@ -163,7 +164,7 @@ def _draw_psnr(scores: VideoScores, path: Path) -> None:
     for method in scores.methods:
         axes.plot(
             [each.seconds for each in scores.frames],
-            [each.measures[method].psnr for each in scores.frames],
+            [min(MAX_PSNR, each.measures[method].psnr) for each in scores.frames],
             label=method,
         )
     axes.set_xlabel("seconds")

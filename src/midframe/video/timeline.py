@@ -110,8 +110,9 @@ class ConstantRate:
         """See `Timeline`; a frame that would begin just before the end is not shown."""
         if self.last_length and abs(last + self.last_length - end) <= self.tolerance:
             end = last + self.last_length
-        steps = ceil((end - self.anchor) / self.step - END_SLACK)
-        return max(self.anchor + steps * self.step, last + self.step / 2)
+        steps = Fraction(ceil((end - self.anchor) / self.step - END_SLACK))
+        last_step = floor((last - self.anchor) / self.step)  # may be beyond the stated end
+        return self.anchor + max(steps, last_step + Fraction(1, 2)) * self.step
 
     def times(self, before: Fraction, after: Fraction) -> Iterator[Fraction]:
         """See `Timeline`."""

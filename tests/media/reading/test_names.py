@@ -115,3 +115,10 @@ def test_a_file_without_streams_has_no_picture(tmp_path: Path) -> None:
     with pytest.raises(VideoError) as found:
         interpolate_video(tmp_path / "a.mkv", tmp_path / "o.mp4", model=Averager())
     assert "only nothing" not in str(found.value)
+
+
+def test_a_text_is_refused_although_ffmpeg_draws_it(tmp_path: Path) -> None:
+    text = tmp_path / "clips.txt"
+    text.write_text("one.mp4\n" * 400)
+    with pytest.raises(VideoError, match=r"clips.txt (is a text file|cannot be opened)"):
+        open_video(text)

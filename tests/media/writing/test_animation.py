@@ -48,3 +48,26 @@ def test_gifs_that_viewers_would_slow_down_are_refused(
     check_refused(source, tmp_path / "out.gif", "give --fps 50 or less")
     report = interpolate_video(source, tmp_path / "out.gif", model=Averager(), fps="50")
     assert report.dropped == ("audio stream 1 (out.gif holds images only)",)
+
+
+def test_a_gif_of_midframe_is_read_with_as_many_frames_as_it_has(
+    render_video: Render, tmp_path: Path
+) -> None:
+    source = render_video(frames=4, rate=Fraction(10), sound=False)
+    gif, again = tmp_path / "a.gif", tmp_path / "b.gif"
+    interpolate_video(source, gif, model=Averager())
+    report = interpolate_video(gif, again, model=Averager())
+    assert (report.frames_in, report.frames_out, report.length_in) == (8, 16, Fraction(4, 10))
+    with Image.open(gif) as image:
+        assert image.n_frames == 8
+        assert image.info["comment"].startswith(b"midframe ")
+
+
+def test_a_comment_after_the_last_image_of_a_gif_is_no_frame(tmp_path: Path) -> None:
+    source, target = tmp_path / "in.gif", tmp_path / "out.gif"
+    frames = [Image.fromarray(render_frame(n)) for n in range(3)]
+    frames[0].save(source, save_all=True, append_images=frames[1:], duration=100)
+    data = source.read_bytes()
+    source.write_bytes(data[:-1] + b"\x21\xfe\x05hello\x00" + data[-1:])
+    report = interpolate_video(source, target, model=Averager())
+    assert (report.frames_in, report.frames_out, report.problems) == (3, 6, ())

@@ -11,6 +11,7 @@ from av.codec.context import Flags
 from av.codec.hwaccel import HWAccel
 
 from midframe.errors import SourceError, VideoError
+from midframe.media.gif_blocks import has_image
 from midframe.media.pictures.decoding import TEMPORARY_ERRORS
 
 MAX_READ_ERRORS = 20
@@ -43,16 +44,13 @@ def open_video(
         found = "a folder" if path.is_dir() else "a pipe or a device"
         raise SourceError(f"{path} is {found}: name a video file, or - for y4m in standard input")
     settings: dict[str, Any] = {"options": {"pattern_type": "none"}, "hwaccel": hwaccel}
+    url = address or file_url(path)
     try:
         try:
-            return av.open(address or file_url(path), **settings)
+            container = av.open(url, **settings)
         except UnicodeDecodeError:  # titles of old files are in the code page of their maker
-            return av.open(
-                address or file_url(path),
-                **settings,
-                metadata_encoding=FALLBACK_ENCODING,
-                metadata_errors="replace",
-            )
+            encoding = {"metadata_encoding": FALLBACK_ENCODING, "metadata_errors": "replace"}
+            container = av.open(url, **settings, **encoding)
     except FileNotFoundError as error:
         raise SourceError(f"{path} does not exist: name a video") from error
     except (av.FFmpegError, OSError, ValueError) as error:
@@ -60,6 +58,10 @@ def open_video(
         raise SourceError(
             f"{path} cannot be opened as a video ({reason}): check that it is one, and complete"
         ) from error
+    if container.format.name == "tty":  # FFmpeg would draw the characters
+        container.close()
+        raise SourceError(f"{path} is a text file: name a video")
+    return container
 
 
 def read_error(path: Path, error: av.FFmpegError) -> VideoError:
@@ -159,7 +161,8 @@ def demux(container: Any, streams: Sequence[Any]) -> Iterator[Any]:
         try:
             for packet in container.demux(streams):
                 errors = 0
-                yield packet
+                if not _is_gif_extension(packet):
+                    yield packet
             return
         except IndexError:  # raised by PyAV at the end if streams appeared in the middle of a file
             return
@@ -167,6 +170,14 @@ def demux(container: Any, streams: Sequence[Any]) -> Iterator[Any]:
             errors += 1
             if error.errno in TEMPORARY_ERRORS or errors > MAX_READ_ERRORS:
                 raise
+
+
+def _is_gif_extension(packet: Any) -> bool:
+    """Return whether a packet contains extensions of a GIF, such as comments after the last image,
+    and no image."""
+    context = packet.stream.codec_context
+    is_gif = context is not None and context.codec.canonical_name == "gif"
+    return is_gif and bool(packet.size) and not has_image(bytes(packet))
 
 
 def time_of(item: Any, time_base: Fraction | None = None) -> Fraction | None:

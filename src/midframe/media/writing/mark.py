@@ -11,6 +11,7 @@ from zlib import crc32
 import av
 
 from midframe.errors import VideoError
+from midframe.media.gif_blocks import SIGNATURE, insert_comment
 from midframe.media.reading.video_file import open_video
 from midframe.media.suffixes import ANIMATIONS
 
@@ -21,13 +22,13 @@ in MP4."""
 FILE_KEYS = {"avi": "encoded_by", "mpegts": "service_provider"}
 """Metadata of the file that contains the mark, for containers without metadata of streams."""
 STREAM_KEY = "encoder"
-GIF_START, GIF_END = b"GIF8", b"\x3b"
 PNG_END = 12
 """Bytes of the last chunk of a PNG file."""
 SEARCHED_END = 64
-"""Bytes at the end of an animation that hold its mark."""
+"""Bytes at the end of an APNG that hold its mark; version 0.1.0 also wrote GIFs so."""
 SEARCHED_BYTES = 1 << 14
-"""The beginning of an MPEG-TS file, which holds its service description table."""
+"""Bytes at the beginning of an MPEG-TS file that hold its service description table, and of a GIF
+that hold its comment."""
 
 
 def mark_of(settings: Mapping[str, Any] | None) -> str:
@@ -55,13 +56,13 @@ def write_mark(container: Any, stream: Any, mark: str) -> None:
         stream.metadata[STREAM_KEY] = mark
 
 
-def append_mark(path: Path, mark: str) -> None:
-    """Insert a mark before the end of a finished GIF or PNG file, as a comment or a text chunk."""
+def insert_mark(path: Path, mark: str) -> None:
+    """Insert a mark into a finished file: a comment before the images of a GIF, or a text chunk
+    before the end of a PNG."""
     data = path.read_bytes()
     text = mark.encode("latin-1")
-    if data.startswith(GIF_START):
-        comment = b"\x21\xfe" + bytes([len(text)]) + text + b"\0"
-        path.write_bytes(data[: -len(GIF_END)] + comment + GIF_END)
+    if data.startswith(SIGNATURE):
+        path.write_bytes(insert_comment(data, text))
         return
     chunk = b"tEXtSoftware\0" + text
     size = (len(chunk) - 4).to_bytes(4, "big")
@@ -71,9 +72,10 @@ def append_mark(path: Path, mark: str) -> None:
 
 def read_mark(path: Path) -> str | None:
     """Return the mark of a file; None if it has none or is not a video."""
-    if path.suffix.lower() in ANIMATIONS:  # the mark lies before their end
-        return _before_end(path)
     try:
+        if path.suffix.lower() in ANIMATIONS:
+            data = path.read_bytes()
+            return _find_mark(data[:SEARCHED_BYTES] + data[-SEARCHED_END:])
         with open_video(path) as container:
             found = [container.metadata.get(key) for key in FILE_KEYS.values()]
             for stream in container.streams.video:
@@ -87,19 +89,13 @@ def read_mark(path: Path) -> str | None:
     return next((mark for mark in found if mark and mark.split()[0] == NAME), None)
 
 
-def _before_end(path: Path) -> str | None:
-    try:
-        data = path.read_bytes()[-SEARCHED_END:]
-    except OSError:
-        return None
-    found = re.search(rf"{NAME}( [0-9a-f]{{{DIGITS}}})?", data.decode("latin-1"))
-    return found and found[0]
-
-
 def _read_from_transport_stream(path: Path) -> str | None:
     """Read the mark from the service description table, which is plain text: PyAV has no metadata
     of programs."""
     with path.open("rb") as file:
-        begin = file.read(SEARCHED_BYTES)
-    found = re.search(rf"{NAME}( [0-9a-f]{{{DIGITS}}})?", begin.decode("latin-1"))
+        return _find_mark(file.read(SEARCHED_BYTES))
+
+
+def _find_mark(data: bytes) -> str | None:
+    found = re.search(rf"{NAME}( [0-9a-f]{{{DIGITS}}})?", data.decode("latin-1"))
     return found and found[0]

@@ -13,7 +13,7 @@ from midframe.media.reading.image_sequence import image_files
 from midframe.media.reading.opacity import lost_alpha
 from midframe.media.writing.animation import FASTEST_GIF, plays_of, write_animation
 from midframe.media.writing.encoders import Encoding, lossless_encoding
-from midframe.media.writing.mark import append_mark
+from midframe.media.writing.mark import insert_mark
 from midframe.options import EncodingOptions
 from midframe.outputs import check_output_file
 from midframe.video.plan import Extent
@@ -127,7 +127,7 @@ class AnimationSink:
                 gif=is_gif(self.path),
                 last=(end - last) * time_base,
             )
-            append_mark(unfinished, self.mark)
+            insert_mark(unfinished, self.mark)
             unfinished.replace(self.path)
         except (av.FFmpegError, OSError) as error:
             raise VideoError(
