@@ -15,6 +15,8 @@ import pytest
 import rendered
 from rendered import BAR_MOTION, CANVAS, DISC_MOTION, HEIGHT, PATTERNS, WIDTH, Triplet
 
+from midframe.evaluation.measures import MAX_PSNR
+
 Render = Callable[..., Path]
 
 
@@ -213,7 +215,7 @@ def test_scores_of_clips_are_averaged_by_distance_and_by_clip(render_video: Rend
             triplets, {"exact": lambda *_: next(answers), "first": lambda first, _: first}
         )
     )
-    assert clips.mean_measures(scores, "exact").psnr == clips.MAX_PSNR
+    assert clips.mean_measures(scores, "exact").psnr == MAX_PSNR
     lines = clips.format_table(scores).splitlines()
     assert [line.split(" |")[0] for line in lines[2:]] == [
         "| distance 1",

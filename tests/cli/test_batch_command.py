@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -64,11 +66,6 @@ def test_several_videos_without_an_output_folder_are_refused(run: Run, folder: P
         (["in", "out", "--ray", "auto", "--dry-run"], "--dry-run estimates for this machine alone"),
         (["s3://films/in", "out", "--ray", "auto", "--watch"], "--watch needs a folder"),
         (["in", "out", "--ray", "ray://host:1"], "run midframe on a machine of the cluster"),
-        (
-            ["in", "out", "--ray", "127.0.0.1:1"],
-            "no Ray cluster can be reached (Connection refused)",
-        ),
-        (["in", "out", "--ray", "nowhere"], "no Ray cluster can be reached"),
         (["in", "out", "--ray", "auto", "--model", "nosuch"], "nosuch"),
     ],
 )
@@ -79,3 +76,24 @@ def test_what_a_cluster_cannot_do_is_refused_with_the_remedy(
     status, _, errors = run("batch", *words)
     assert (status, complaint in errors) == (1, True), errors
     assert len(errors.splitlines()) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("address", "complaint"),
+    [
+        ("127.0.0.1:1", "no Ray cluster can be reached (Connection refused)"),
+        ("nowhere", "no Ray cluster can be reached"),
+    ],
+)
+def test_a_cluster_that_cannot_be_reached_is_named(
+    tmp_path: Path, address: str, complaint: str
+) -> None:
+    pytest.importorskip("ray")
+    # a process of its own: this one may be connected to the cluster of other tests
+    words = ["batch", "in", "out", "--ray", address]
+    done = subprocess.run(
+        [sys.executable, "-m", "midframe", *words], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert (done.returncode, complaint in done.stderr) == (1, True), done.stderr
+    assert len(done.stderr.splitlines()) == 1

@@ -2,7 +2,6 @@
 
 import os
 import socket
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -37,12 +36,6 @@ def s3() -> Iterator[str]:
         s3fs.S3FileSystem().mkdir("films")
         yield "s3://films"
     server.stop()
-
-
-def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """Disconnect from the cluster after the last test of this folder: others need no cluster."""
-    if (nextitem is None or nextitem.path.parent != item.path.parent) and "ray" in sys.modules:
-        sys.modules["ray"].shutdown()
 
 
 @pytest.fixture(scope="session")

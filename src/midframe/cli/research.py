@@ -1,6 +1,7 @@
 """Commands to train, measure and export networks, and to examine this machine."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -41,6 +42,7 @@ def train(
     """Train a network on a data set."""
     from midframe.training.config import load_config
     from midframe.training.loop import train as run_training
+    from midframe.training.run_folder import BEST_FILE
 
     settings = load_config(config, change or [])
     folder = run or Path("runs") / config.stem
@@ -48,12 +50,21 @@ def train(
         settings,
         folder,
         resume=resume,
-        progress=lambda entry: out.print_json(json.dumps(entry), indent=None),
+        progress=lambda entry: out.print_json(json.dumps(_rounded(entry)), indent=None),
     )
     out.print(
         f"{folder}: " + ", ".join(f"{name} {value:.2f} dB" for name, value in scores.items()),
         soft_wrap=True,
     )
+    out.print(f"the best weights: --model {folder / BEST_FILE}", soft_wrap=True)
+
+
+def _rounded(entry: Mapping[str, float]) -> dict[str, float]:
+    """Return an entry of the log with six significant digits; whole numbers stay exact."""
+    return {
+        name: value if isinstance(value, int) else float(f"{value:.6g}")
+        for name, value in entry.items()
+    }
 
 
 @command()

@@ -96,10 +96,14 @@ def draw_maps(
             {},
         ),
         ("mask: weight of the first frame", found["mask"], {"cmap": "coolwarm", **unit}),
-        ("kernels: distance from a delta", found["kernels"], {"cmap": "magma", "vmin": 0}),
-        ("residual x 4, on grey", (0.5 + 4 * found["residual"]).clip(0, 1), {}),
         (
-            "confidence: the nearest frame where dark",
+            "kernels: dark where they only shift",
+            found["kernels"],
+            {"cmap": "magma", "vmin": 0},
+        ),
+        ("residual x 4, grey where there is none", (0.5 + 4 * found["residual"]).clip(0, 1), {}),
+        (
+            "confidence: dark where the nearest frame is shown",
             found["confidence"],
             {"cmap": "viridis", **unit},
         ),

@@ -46,7 +46,13 @@ def draw_curves(run: Path) -> Path:
     for axes, names in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         for name in names:
             points = [(entry["step"], entry[name]) for entry in entries if name in entry]
-            axes.plot([step for step, _ in points], [value for _, value in points], label=name)
+            marker = "o" if len(points) == 1 else None  # a line needs two points
+            axes.plot(
+                [step for step, _ in points],
+                [value for _, value in points],
+                marker=marker,
+                label=name,
+            )
         axes.set_xlabel("steps")
         axes.set_yscale("log" if names == ["loss"] else "linear")
         axes.grid(alpha=0.3)
