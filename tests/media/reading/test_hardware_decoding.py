@@ -15,10 +15,10 @@ from midframe.errors import OptionError, SourceError
 from midframe.media.reading import frame_decoder, hardware_decoding, reader
 from midframe.media.reading.hardware_decoding import (
     PLANAR_FORMATS,
+    PlanarConverter,
     check_device,
     decodes_exactly,
     supported_devices,
-    to_planar,
     working_devices,
 )
 from midframe.media.reading.reader import VideoReader
@@ -38,7 +38,7 @@ def test_frames_of_a_card_become_planar_with_the_same_samples(name: str, planar:
     image = np.random.default_rng(1).integers(0, 256, (34, 46, 3), np.uint8)
     frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format=planar)
     frame.pts, frame.time_base, frame.duration = 7, Fraction(1, 25), 2
-    returned = to_planar(frame.reformat(format=name))
+    returned = PlanarConverter().convert(frame.reformat(format=name))
     assert returned.format.name == planar
     assert planes(returned) == planes(frame)
 
@@ -46,13 +46,13 @@ def test_frames_of_a_card_become_planar_with_the_same_samples(name: str, planar:
 def test_the_time_of_a_frame_stays() -> None:
     frame = av.VideoFrame(32, 16, "nv12")
     frame.pts, frame.time_base, frame.duration = 7, Fraction(1, 25), 2
-    returned = to_planar(frame)
+    returned = PlanarConverter().convert(frame)
     assert (returned.pts, returned.time_base, returned.duration) == (7, Fraction(1, 25), 2)
 
 
 def test_a_planar_frame_stays_as_it_is() -> None:
     frame = av.VideoFrame(32, 16, "yuv420p")
-    assert to_planar(frame) is frame
+    assert PlanarConverter().convert(frame) is frame
 
 
 def test_an_unknown_device_is_refused_with_the_supported_ones() -> None:

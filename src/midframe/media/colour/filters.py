@@ -18,23 +18,31 @@ def pull_frames(end: Any) -> Iterator[Any]:
 
 
 class PictureFilter:
-    """A chain of filters that outputs one frame for each input.
+    """A chain of filters that outputs one frame for each input. It is built for the first frame,
+    and again for a frame of another size or pixel format.
 
     Args:
-        like: a frame with the size and pixel format of all frames that are filtered.
         filters: FFmpeg's names and arguments, in order.
     """
 
-    def __init__(self, like: av.VideoFrame, *filters: tuple[str, str]) -> None:
+    def __init__(self, *filters: tuple[str, str]) -> None:
+        self._filters = filters
+        self._format: tuple[int, int, str] | None = None
+        """Size and pixel format of the frames that the chain is built for."""
+
+    def _build(self, like: av.VideoFrame) -> None:
         self._graph = graph = av.filter.Graph()  # filters hold no reference to their graph
         self._begin: Any = picture_buffer(graph, like)
         self._end: Any = graph.add("buffersink")
-        graph.link_nodes(
-            self._begin, *(graph.add(name, arguments) for name, arguments in filters), self._end
-        ).configure()
+        chain = (graph.add(name, arguments) for name, arguments in self._filters)
+        graph.link_nodes(self._begin, *chain, self._end).configure()
 
     def apply(self, picture: av.VideoFrame) -> av.VideoFrame:
         """Return the filtered frame, with the time and duration of the input."""
+        frame_format = (picture.width, picture.height, picture.format.name)
+        if frame_format != self._format:
+            self._build(picture)
+            self._format = frame_format
         self._begin.push(picture)
         result: av.VideoFrame = self._end.pull()
         result.pts = picture.pts

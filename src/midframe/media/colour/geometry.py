@@ -104,22 +104,12 @@ class OutputGeometry:
             aspect = None
         self.sample_aspect_ratio = aspect
         """Sample aspect ratio to store in the result; None if there is none."""
-        self._filter: PictureFilter | None = None
-        self._form: tuple[int, int, str] | None = None
-        """Size and pixel format of the frames that the filter was built for."""
+        pairs = [text.partition("=") for text in self._filters]
+        self._filter = PictureFilter(*((name, arguments) for name, _, arguments in pairs))
 
     def apply(self, picture: av.VideoFrame) -> av.VideoFrame:
         """Return the frame to encode; the same object if nothing is applied."""
-        if not self._filters:
-            return picture
-        form = (picture.width, picture.height, picture.format.name)
-        if self._filter is None or form != self._form:
-            pairs = [text.partition("=") for text in self._filters]
-            self._filter = PictureFilter(
-                picture, *((name, arguments) for name, _, arguments in pairs)
-            )
-            self._form = form
-        return self._filter.apply(picture)
+        return self._filter.apply(picture) if self._filters else picture
 
 
 def _crop(crop: Sequence[int]) -> list[str]:

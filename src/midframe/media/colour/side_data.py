@@ -69,7 +69,7 @@ def lost_metadata(picture: av.VideoFrame, description: str) -> list[str]:
 
 def without_side_data(frame: av.VideoFrame) -> av.VideoFrame:
     """Return the same frame, sharing its samples, without side data."""
-    return PictureFilter(frame, ("sidedata", "mode=delete")).apply(frame)
+    return PictureFilter(("sidedata", "mode=delete")).apply(frame)
 
 
 def with_side_data(picture: av.VideoFrame, donor: av.VideoFrame) -> av.VideoFrame:
@@ -79,7 +79,7 @@ def with_side_data(picture: av.VideoFrame, donor: av.VideoFrame) -> av.VideoFram
     samples are overwritten.
     """
     filters = ("scale", ""), ("format", f"pix_fmts={picture.format.name}"), ("copy", "")
-    copy = PictureFilter(donor, *filters).apply(donor)
+    copy = PictureFilter(*filters).apply(donor)
     copy.make_writable()
     for target, source in zip(copy.planes, picture.planes, strict=True):
         if target.line_size == source.line_size:

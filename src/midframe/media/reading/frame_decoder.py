@@ -8,10 +8,11 @@ from typing import Any
 
 import av
 from av.codec.context import ThreadType
+from av.codec.hwaccel import HWAccel
 
 from midframe.media.pictures.decoding import TEMPORARY_ERRORS
 from midframe.media.reading.damage import Damage
-from midframe.media.reading.hardware_decoding import accelerator, to_planar
+from midframe.media.reading.hardware_decoding import PlanarConverter
 from midframe.media.reading.survey import Survey
 from midframe.media.reading.video_file import decoder_of, demux, time_of
 
@@ -29,8 +30,7 @@ class FrameDecoder:
         survey: of the file.
         damage: collects what cannot be decoded.
         reopen: opens the file again; None for a source that can be read only once.
-        hwaccel: type of the device that decodes, for which containers were opened; None for the
-            processor.
+        hwaccel: device that decodes, for which containers were opened; None for the processor.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class FrameDecoder:
         survey: Survey,
         damage: Damage,
         reopen: Callable[[], av.container.InputContainer] | None,
-        hwaccel: str | None = None,
+        hwaccel: HWAccel | None = None,
     ) -> None:
         self.index = index
         self.time_base = time_base
@@ -70,7 +70,8 @@ class FrameDecoder:
         stream = container.streams[self.index]
         if begin is not None:
             self._seek(container, stream, begin)
-        decoder = decoder_of(stream, accelerator(self.hwaccel) if self.hwaccel else None)
+        decoder = decoder_of(stream, self.hwaccel)
+        planar = PlanarConverter()
         corrupt = set[int]()
         count = 0
         previous: av.VideoFrame | None = None
@@ -96,7 +97,7 @@ class FrameDecoder:
                 if report:
                     self.damage.add(time_of(packet), "a frame cannot be decoded")
                 continue
-            for frame in map(to_planar, frames) if self.hwaccel else frames:
+            for frame in map(planar.convert, frames) if self.hwaccel else frames:
                 if frame.is_corrupt or frame.pts in corrupt:
                     if report:
                         self.damage.add(time_of(frame, self.time_base), "a frame is damaged")

@@ -34,16 +34,16 @@ PLANAR_FORMATS = {
 """Planar formats by the name of the format with interleaved chroma."""
 
 
-def supported_devices() -> list[str]:
-    """Return the types of devices for which this FFmpeg has decoders, as in "cuda"."""
-    found = dict.fromkeys(
-        config.device_type.name
+def supported_devices() -> dict[str, str]:
+    """Return the types of devices for which this FFmpeg has decoders, as in "cuda", each with a
+    codec that it decodes."""
+    return {
+        config.device_type.name: codec
         for codec in CODECS
         if codec in av.codecs_available
         for config in av.Codec(codec, "r").hardware_configs
         if config.is_supported
-    )
-    return list(found)
+    }
 
 
 def working_devices() -> list[str]:
@@ -67,21 +67,13 @@ def check_device(device: str) -> None:
         raise OptionError(
             f"`hwaccel` is {device!r}: this FFmpeg supports {', '.join(supported) or 'none'}"
         )
-    error: Exception | None = None
-    for codec in CODECS:
-        try:
-            accelerator(device).create(av.Codec(codec, "r"))
-            return
-        except NotImplementedError:  # no decoder of this codec for the device
-            continue
-        except av.FFmpegError as failure:
-            error = failure
-            break
-    reason = getattr(error, "strerror", None) or "no such device"
-    raise OptionError(
-        f"`hwaccel` is {device!r}, which is not available here ({reason}): check the driver of the "
-        "graphics card, or drop `hwaccel`"
-    ) from error
+    try:
+        accelerator(device).create(av.Codec(supported[device], "r"))
+    except av.FFmpegError as error:
+        raise OptionError(
+            f"`hwaccel` is {device!r}, which is not available here ({error.strerror}): check the "
+            "driver of the graphics card, or drop `hwaccel`"
+        ) from error
 
 
 def accelerator(device: str, *, fallback: bool = True) -> HWAccel:
@@ -113,10 +105,18 @@ def decodes_exactly(path: Path, device: str) -> bool:
     )
 
 
-def to_planar(frame: av.VideoFrame) -> av.VideoFrame:
-    """Return a frame with the same samples in separate planes."""
-    name = PLANAR_FORMATS.get(frame.format.name)
-    return PictureFilter(frame, ("format", name)).apply(frame) if name else frame
+class PlanarConverter:
+    """Converts frames of one stream to the planar format with the same samples."""
+
+    def __init__(self) -> None:
+        self._filters = {
+            name: PictureFilter(("format", planar)) for name, planar in PLANAR_FORMATS.items()
+        }
+
+    def convert(self, frame: av.VideoFrame) -> av.VideoFrame:
+        """Return a frame with its samples in separate planes; the same object if they are."""
+        to_planar = self._filters.get(frame.format.name)
+        return to_planar.apply(frame) if to_planar else frame
 
 
 def _first_frame(path: Path, hwaccel: HWAccel | None = None) -> av.VideoFrame | None:
@@ -127,7 +127,7 @@ def _first_frame(path: Path, hwaccel: HWAccel | None = None) -> av.VideoFrame | 
             return None
         for packet in demux(container, [stream]):
             for frame in decoder.decode(packet):
-                return to_planar(frame)
+                return PlanarConverter().convert(frame)
     return None
 
 

@@ -88,7 +88,7 @@ class VideoReader:
         self.deinterlace = deinterlace
         self.damage = Damage(path, strict=strict)
         self.warnings: list[str] = []
-        self._hwaccel = hwaccel if hwaccel and self._supports(hwaccel) else None
+        self._hwaccel = accelerator(hwaccel) if hwaccel and self._supports(hwaccel) else None
         self.container = self._open()
         self.stream = find_video_stream(self.container, path)
         self.time_base = self.stream.time_base or DEFAULT_TIME_BASE
@@ -209,8 +209,7 @@ class VideoReader:
             raise read_error(self.path, error) from error
 
     def _open(self) -> av.container.InputContainer:
-        hwaccel = accelerator(self._hwaccel) if self._hwaccel else None
-        return open_video(self.path, hwaccel=hwaccel)
+        return open_video(self.path, hwaccel=self._hwaccel)
 
     def _supports(self, device: str) -> bool:
         """Return whether a device decodes this video; add a warning if it does not."""
