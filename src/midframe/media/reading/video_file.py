@@ -157,11 +157,12 @@ def decoder_of(stream: Any, hwaccel: HWAccel | None = None) -> Any:
 def demux(container: Any, streams: Sequence[Any]) -> Iterator[Any]:
     """Yield packets; after a read error, continue with the next packet that can be read."""
     errors = 0
+    is_gif = container.format.name == "gif"  # a comment after the last image is a packet, too
     while True:
         try:
             for packet in container.demux(streams):
                 errors = 0
-                if not _is_gif_extension(packet):
+                if not (is_gif and packet.size and not has_image(bytes(packet))):
                     yield packet
             return
         except IndexError:  # raised by PyAV at the end if streams appeared in the middle of a file
@@ -170,14 +171,6 @@ def demux(container: Any, streams: Sequence[Any]) -> Iterator[Any]:
             errors += 1
             if error.errno in TEMPORARY_ERRORS or errors > MAX_READ_ERRORS:
                 raise
-
-
-def _is_gif_extension(packet: Any) -> bool:
-    """Return whether a packet contains extensions of a GIF, such as comments after the last image,
-    and no image."""
-    context = packet.stream.codec_context
-    is_gif = context is not None and context.codec.canonical_name == "gif"
-    return is_gif and bool(packet.size) and not has_image(bytes(packet))
 
 
 def time_of(item: Any, time_base: Fraction | None = None) -> Fraction | None:
