@@ -1,5 +1,8 @@
 """The network that a run trains."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from midframe.errors import ConfigError
 from midframe.models.checkpoint import (
     build_config,
@@ -43,17 +46,25 @@ def _build_or_load(config: TrainConfig) -> Network:
     names = [name.strip() for name in config.init_from.split(",")]
     model = average_weights([load_model(name) for name in names])
     if config.network:
-        model = _apply_network_settings(model, config)
+        model = apply_network_settings(model, config.network, config.init_from)
     return model.train().requires_grad_(True)
 
 
-def _apply_network_settings(model: Network, config: TrainConfig) -> Network:
-    """Return trained weights as a network with the settings in `network`; FlowSep is widened if
-    necessary."""
-    wanted = build_config(network_name(model), config.network)
+def apply_network_settings(model: Network, network: Mapping[str, Any], init_from: str) -> Network:
+    """Return trained weights as a network with other settings; FlowSep is widened if necessary.
+
+    Args:
+        model: with the trained weights.
+        network: settings of its config.
+        init_from: names of the weights, for messages.
+
+    Raises:
+        ConfigError: the weights do not fit the settings.
+    """
+    wanted = build_config(network_name(model), network)
     if wanted == model.config:
         return model
-    mismatch = f"{config.init_from} has another config than network describes"
+    mismatch = f"{init_from} has another config than network describes"
     if not isinstance(model, FlowSep):
         raise ConfigError(f"{mismatch}: remove network, or train from random weights")
     try:

@@ -286,7 +286,7 @@ def test_a_leg_trains_sepconv_on_middle_frames(tmp_path: Path) -> None:
     assert load_model(tmp_path / "run" / "sepconv.safetensors").config.slope == 0.1
     again = replace(config, resume_from=str(tmp_path / "run"), seconds=0.0)
     assert train_leg(again, tmp_path / "next", CPU, entries.append) == scores
-    data = LegData(config, CPU)
+    data = LegData(config, CPU, any_time=False)
     data.add_ready(wait=True)
     times = {any_time: set[float]() for any_time in (False, True)}
     for data.any_time in (False, True):

@@ -51,10 +51,9 @@ def train_leg(config: LegConfig, folder: Path, device: torch.device, report: Rep
     if device.type == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
         torch.backends.cudnn.benchmark = True
-    data = LegData(config, device)
-    data.add_ready()  # starts reading
     model = channels_last(create_network(config).to(device))
-    data.any_time = model.any_time
+    data = LegData(config, device, any_time=model.any_time)
+    data.add_ready()  # starts reading
     for weights in model.parameters():
         weights.grad = torch.zeros_like(weights)
     optimiser = GraphedMuon(model, config.weight_decay, config.max_layer_gain)

@@ -20,13 +20,18 @@ from midframe.training.on_device.step import StepShape
 
 
 class LegData:
-    """All clips, photographs and overlays; folders of clips may be added during the leg."""
+    """All clips, photographs and overlays; folders of clips may be added during the leg.
 
-    def __init__(self, config: LegConfig, device: torch.device) -> None:
+    Args:
+        config: settings.
+        device: that holds the data.
+        any_time: middle frames are drawn at any time, not only halfway.
+    """
+
+    def __init__(self, config: LegConfig, device: torch.device, *, any_time: bool) -> None:
         self.config = config
         self.device = device
-        self.any_time = True
-        """Draw middle frames at any time, not only halfway."""
+        self.any_time = any_time
         self.sizes = [
             round(shape.size * factor) for shape in config.shapes for factor in config.reductions
         ]

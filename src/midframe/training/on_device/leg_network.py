@@ -3,12 +3,12 @@
 from midframe.errors import ConfigError
 from midframe.models.checkpoint import build_config, load_model
 from midframe.models.flowsep import FlowSep
-from midframe.models.flowsep.net2net import widen
 from midframe.models.sepconv import SepConv
+from midframe.training.networks import apply_network_settings
 from midframe.training.on_device.leg_config import LegConfig
 
 TrainedNetwork = FlowSep | SepConv
-MODELS: dict[str, type[FlowSep] | type[SepConv]] = {"flowsep": FlowSep, "sepconv": SepConv}
+MODELS: dict[str, type[TrainedNetwork]] = {"flowsep": FlowSep, "sepconv": SepConv}
 """Networks that a leg can train."""
 
 
@@ -23,12 +23,11 @@ def create_network(config: LegConfig) -> TrainedNetwork:
         raise ConfigError(f"model is {config.model!r}: choose from {', '.join(MODELS)}")
     if config.model == "sepconv" and any(shape.scale > 1 for shape in config.shapes):
         raise ConfigError("`shapes` has a scale above 1, which only flowsep supports: drop it")
-    network_config = build_config(config.model, config.network)
     if not config.init_from:
-        return MODELS[config.model](network_config)
+        return MODELS[config.model](build_config(config.model, config.network))
     model = load_model(config.init_from)
-    if isinstance(model, FlowSep) and config.model == "flowsep" and model.config != network_config:
-        model = widen(model, network_config)
-    if not isinstance(model, MODELS[config.model]) or model.config != network_config:
+    if not isinstance(model, MODELS[config.model]):
         raise ConfigError(f"init_from: {config.init_from} are weights of another network")
+    model = apply_network_settings(model, config.network, config.init_from)
+    assert isinstance(model, TrainedNetwork), "of the same class"
     return model.float().train().requires_grad_(True)
