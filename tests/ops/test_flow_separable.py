@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.operators import check_dispatch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -309,13 +310,7 @@ def test_the_longest_kernels_are_accepted() -> None:
 
 
 def test_each_device_has_its_implementation(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert (op.load_halide(), op.load_triton()) == (halide, triton)
-    assert op._implementation(FRAME, KERNEL) is halide
-    assert op._implementation(FRAME, KERNEL.bfloat16()) is halide
-    assert op._implementation(FRAME, KERNEL.half()) is reference
-    assert op._implementation(FRAME.double(), KERNEL) is reference
-    monkeypatch.setattr(op, "for_device", lambda *_: None)
-    assert op._implementation(FRAME, KERNEL) is reference
+    check_dispatch(op, halide, triton, reference, (FRAME, KERNEL), monkeypatch)
 
 
 @pytest.mark.parametrize(
