@@ -6,12 +6,12 @@ python benchmarks/diagnostics.py [--model flowsep --model WEIGHTS.safetensors] [
 
 Rendered triplets with exact ground truth (rendered.py), on overlapping shapes and, with `--photos`,
 on the first two photographs of a folder; and, with `--clips`, triplets of held-out clips (clips.py)
-by the size of their motion. Each is measured where its difficulty lies: glides where both frames
-show the picture, bars where they pass, an occluder around its outline. Cells are PSNR in dB, capped
-at 100, and sharpness in brackets: the mean absolute Laplacian (4 neighbours) of the interpolated
-frame over that of the ground truth, 1.00 if as sharp. Below the table each model's deficits are
-listed, against the best of the other methods. RIFE is measured where it is installed, see
-methods.py. Two minutes on two cores.
+by the size of their motion. Each is measured where its difficulty lies: translations where both
+frames show the image, bars where they pass, an occluder around its outline. Cells are PSNR in dB,
+at most 100, and sharpness in brackets: the mean absolute Laplacian (4 neighbours) of the
+interpolated frame over that of the ground truth, 1.00 if as sharp. Below the table each model's
+deficits are listed, against the best of the other methods. RIFE is measured where it is installed,
+see methods.py. Two minutes on two cores.
 """
 
 import argparse

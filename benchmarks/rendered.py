@@ -26,11 +26,11 @@ SPACE = MAX_MOTION // 2
 CANVAS = ((HEIGHT + 2 * SPACE) * FINER, (WIDTH + 2 * SPACE) * FINER)  # (1792, 2560)
 """Height and width of a canvas, in its own pixels."""
 
-GLIDES = (0.5, 1, 2.5, 4, 8, 12.5, 16, 32, 48, 64, 96, 128)
+TRANSLATIONS = (0.5, 1, 2.5, 4, 8, 12.5, 16, 32, 48, 64, 96, 128)
 BAR_WIDTHS, BAR_MOTION = (1, 2, 4, 6, 8), 16
 TEXT_MOTIONS = (12, 32)
 DISC_DIAMETERS, DISC_MOTION = (4, 8, 16), 40
-OCCLUDER_MOTION, GROUND_MOTIONS = 32, (0, -12)
+OCCLUDER_MOTION, BACKGROUND_MOTIONS = 32, (0, -12)
 PATTERN_MOTION = 20
 """Motions between both frames, diameters and widths, all in pixels of the frames."""
 
@@ -90,33 +90,36 @@ def render_all(photos: list[Path]) -> Iterator[tuple[str, list[Triplet]]]:
     """
     contents = make_contents(photos)
     yield "same frame twice", [same_twice(each) for each in contents]
-    for motion in GLIDES:
+    for motion in TRANSLATIONS:
         yield (
-            f"glide of {motion:g} px",
-            [glide(each, motion, index) for index, each in enumerate(contents)],
+            f"translation by {motion:g} px",
+            [translation(each, motion, index) for index, each in enumerate(contents)],
         )
-    grounds = contents[:2]
+    backgrounds = contents[:2]
     for width in BAR_WIDTHS:
-        yield f"bars of {width} px moving {BAR_MOTION}", [bars(each, width) for each in grounds]
+        yield f"bars of {width} px moving {BAR_MOTION}", [bars(each, width) for each in backgrounds]
     for motion in TEXT_MOTIONS:
         yield (
-            f"standing text, ground moving {motion}",
-            [standing_text(each, motion) for each in grounds],
+            f"static text, background moving {motion}",
+            [static_text(each, motion) for each in backgrounds],
         )
     for name in PATTERNS:
-        yield f"{name} moving {PATTERN_MOTION}", [repeated_pattern(each, name) for each in grounds]
+        yield (
+            f"{name} moving {PATTERN_MOTION}",
+            [repeated_pattern(each, name) for each in backgrounds],
+        )
     for diameter in DISC_DIAMETERS:
         yield (
             f"discs of {diameter} px moving {DISC_MOTION}",
-            [discs(each, diameter) for each in grounds],
+            [discs(each, diameter) for each in backgrounds],
         )
-    for motion in GROUND_MOTIONS:
-        name = f"beside an occluder moving {OCCLUDER_MOTION}, ground {motion}"
+    for motion in BACKGROUND_MOTIONS:
+        name = f"beside an occluder moving {OCCLUDER_MOTION}, background {motion}"
         yield (
             name,
             [
                 occluder(each, other, motion)
-                for each, other in zip(grounds, grounds[::-1], strict=True)
+                for each, other in zip(backgrounds, backgrounds[::-1], strict=True)
             ],
         )
 
@@ -223,17 +226,17 @@ def same_twice(content: Array) -> Triplet:
     return compose("same", [Layer(content)], inner(0, 0))
 
 
-def glide(content: Array, motion: float, direction: int) -> Triplet:
+def translation(content: Array, motion: float, direction: int) -> Triplet:
     """Move a picture to the right, down, or to the left; measured where both frames show it."""
     offset = [(0.0, motion), (motion, 0.0), (0.0, -motion)][direction % 3]
     region = inner(*(8 + abs(each) / 2 for each in offset))
-    return compose("glide", [Layer(content, motion=offset)], region)
+    return compose("translation", [Layer(content, motion=offset)], region)
 
 
-def bars(ground: Array, width: int) -> Triplet:
-    """Move three bars over a standing ground: two upright ones in opposite directions, and a lying
-    one."""
-    layers = [Layer(ground)]
+def bars(background: Array, width: int) -> Triplet:
+    """Move three bars over a static background: two vertical ones in opposite directions, and a
+    horizontal one."""
+    layers = [Layer(background)]
     places = [(40, 200, 100, 0, (0, BAR_MOTION), 255), (60, 240, 260, 0, (0, -BAR_MOTION), 0)]
     places.append((270, 0, 120, 260, (BAR_MOTION, 0), 235))
     for top, height, left, length, motion, level in places:
@@ -243,7 +246,7 @@ def bars(ground: Array, width: int) -> Triplet:
             for start, extent in ((top, height), (left, length))
         )
         opacity[rows, columns] = 255
-        layers.append(Layer(np.full_like(ground, level), opacity, motion))
+        layers.append(Layer(np.full_like(background, level), opacity, motion))
     crossed = np.zeros((HEIGHT, WIDTH), bool)
     for layer in layers[1:]:
         for time in np.linspace(-0.5, 0.5, 2 * BAR_MOTION + 1):
@@ -251,10 +254,10 @@ def bars(ground: Array, width: int) -> Triplet:
     return compose("bars", layers, widened(crossed, 3))
 
 
-def standing_text(ground: Array, motion: float) -> Triplet:
-    """Move the ground behind a subtitle, a small caption and a logo of half opacity; measured
+def static_text(background: Array, motion: float) -> Triplet:
+    """Move the background behind a subtitle, a small caption and a logo of half opacity; measured
     there."""
-    colours, opacity = np.full_like(ground, 250), np.zeros(CANVAS, np.uint8)
+    colours, opacity = np.full_like(background, 250), np.zeros(CANVAS, np.uint8)
     lines = (
         ("The quick brown fox jumps over", 80, 280, 0.8, 2),
         ("LIVE 20:15  Kanal 7", 24, 40, 0.5, 1),
@@ -282,7 +285,7 @@ def standing_text(ground: Array, motion: float) -> Triplet:
         cv2.circle(opacity, centre, radius * FINER, level, cv2.FILLED)
     letters = Layer(colours, opacity)
     return compose(
-        "text", [Layer(ground, motion=(0, motion)), letters], widened(letters.coverage(0), 3)
+        "text", [Layer(background, motion=(0, motion)), letters], widened(letters.coverage(0), 3)
     )
 
 
@@ -332,11 +335,11 @@ def _even(value: float) -> float:
     return float(2 * round(value / 2))
 
 
-def discs(ground: Array, diameter: int) -> Triplet:
-    """Move small discs over a standing ground in many directions; measured at all three places of
+def discs(background: Array, diameter: int) -> Triplet:
+    """Move small discs over a static background in many directions; measured at all three places of
     each."""
     rng = np.random.default_rng(diameter)
-    layers, region = [Layer(ground)], np.zeros((HEIGHT, WIDTH), bool)
+    layers, region = [Layer(background)], np.zeros((HEIGHT, WIDTH), bool)
     for row in (60, 160, 260):
         for column in (70, 195, 320, 445):
             angle = rng.uniform(0, 2 * np.pi)
@@ -346,16 +349,16 @@ def discs(ground: Array, diameter: int) -> Triplet:
             cv2.circle(opacity, place, diameter * FINER // 2, 255, cv2.FILLED)
             colour = rng.choice([0, 255], 3) if rng.random() < 0.7 else rng.integers(0, 256, 3)
             layers.append(
-                Layer(np.broadcast_to(colour.astype(np.uint8), ground.shape), opacity, motion)
+                Layer(np.broadcast_to(colour.astype(np.uint8), background.shape), opacity, motion)
             )
             for time in ENDS_AND_MIDDLE:
                 region |= layers[-1].coverage(time)
     return compose("discs", layers, widened(region, 3))
 
 
-def occluder(ground: Array, content: Array, motion: float) -> Triplet:
-    """Move a large object over a ground that stands or moves against it; measured in a ring around
-    its outline."""
+def occluder(background: Array, content: Array, motion: float) -> Triplet:
+    """Move a large object over a background that is static or moves against it; measured in a ring
+    around its outline."""
     opacity = np.zeros(CANVAS, np.uint8)
     centre = ((SPACE + WIDTH // 2) * FINER, (SPACE + HEIGHT // 2) * FINER)
     cv2.ellipse(opacity, centre, (110 * FINER, 80 * FINER), 20, 0, 360, 255, cv2.FILLED)
@@ -369,4 +372,4 @@ def occluder(ground: Array, content: Array, motion: float) -> Triplet:
     top = Layer(np.ascontiguousarray(content[::-1]), opacity, (0, OCCLUDER_MOTION))
     covered = top.coverage(0)
     ring = widened(covered, 24) & widened(~covered, 4)
-    return compose("occluder", [Layer(ground, motion=(0, motion)), top], ring)
+    return compose("occluder", [Layer(background, motion=(0, motion)), top], ring)

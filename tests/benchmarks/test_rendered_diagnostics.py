@@ -29,18 +29,18 @@ def content() -> np.ndarray:
 
 
 @pytest.mark.parametrize(("direction", "axis", "sign"), [(0, 1, 1), (1, 0, 1), (2, 1, -1)])
-def test_a_glide_moves_half_of_the_way_to_the_middle(
+def test_a_translation_moves_half_of_the_way_to_the_middle(
     content: np.ndarray, direction: int, axis: int, sign: int
 ) -> None:
-    triplet = rendered.glide(content, 8, direction)
+    triplet = rendered.translation(content, 8, direction)
     for before, after in ((triplet.first, triplet.middle), (triplet.middle, triplet.second)):
         assert np.array_equal(
             np.roll(before, 4 * sign, axis)[triplet.region], after[triplet.region]
         )
 
 
-def test_a_glide_of_a_fraction_is_the_mean_of_moved_samples(content: np.ndarray) -> None:
-    triplet = rendered.glide(content, 0.5, 0)
+def test_a_translation_by_a_fraction_is_the_mean_of_moved_samples(content: np.ndarray) -> None:
+    triplet = rendered.translation(content, 0.5, 0)
     samples = content[rendered.SPACE * 4 :, rendered.SPACE * 4 - 1 :][
         : HEIGHT * 4, : WIDTH * 4
     ]  # 1/4 px to the right
@@ -83,13 +83,13 @@ def test_discs_move_by_their_motion(content: np.ndarray) -> None:
     assert np.hypot(*(places[1] - places[0])) == pytest.approx(DISC_MOTION, abs=2)
 
 
-def test_text_stands_while_its_ground_moves(content: np.ndarray) -> None:
-    triplet = rendered.standing_text(content, 12)
+def test_text_is_static_while_its_background_moves(content: np.ndarray) -> None:
+    triplet = rendered.static_text(content, 12)
     white = (triplet.middle == 250).all(axis=-1) & triplet.region
     assert white.sum() > 500
     assert (triplet.first == 250).all(axis=-1)[white].mean() > 0.98
-    ground = rendered.inner(16, 16) & ~rendered.widened(triplet.region, 8)
-    assert np.array_equal(np.roll(triplet.first, 6, 1)[ground], triplet.middle[ground])
+    background = rendered.inner(16, 16) & ~rendered.widened(triplet.region, 8)
+    assert np.array_equal(np.roll(triplet.first, 6, 1)[background], triplet.middle[background])
 
 
 @pytest.mark.parametrize("name", PATTERNS)
