@@ -1,13 +1,18 @@
 """The videos of a batch, and the paths of their results."""
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
+from midframe.batch.records import FOLDER as RECORDS_FOLDER
 from midframe.errors import VideoError
 from midframe.folders import visible_files
 from midframe.media.suffixes import ANIMATIONS, VIDEOS
+
+log = logging.getLogger(__name__)
 
 SUFFIXES = VIDEOS.union(ANIMATIONS)
 """Suffixes of the videos that are searched for."""
@@ -28,7 +33,8 @@ class BatchVideo:
 def find_videos(folder: Path, out: Path, choose_suffix: ChooseSuffix) -> list[BatchVideo]:
     """List the videos under a folder, sorted by path; results keep the subfolders.
 
-    Hidden files are skipped, and the output folder if it lies within the folder.
+    Hidden files are skipped, and output folders of this and of earlier batches that lie within the
+    folder.
 
     Args:
         folder: that is searched for videos and animations, by their suffix.
@@ -42,13 +48,34 @@ def find_videos(folder: Path, out: Path, choose_suffix: ChooseSuffix) -> list[Ba
         raise VideoError(f"{folder} is not a folder: name a folder with videos")
     if out.exists() and out.samefile(folder):
         raise VideoError(f"{out} is the folder of the sources: name another OUT_DIR")
-    inside = out.resolve()
+    outputs = [out.resolve(), *_earlier_outputs(folder, out)]
     paths = [
         path
         for path in folder.rglob("*")
-        if path.is_file() and not path.resolve().is_relative_to(inside)
+        if path.is_file() and not any(path.resolve().is_relative_to(each) for each in outputs)
     ]
     return name_results(folder, paths, out, choose_suffix)
+
+
+def _earlier_outputs(folder: Path, out: Path) -> list[Path]:
+    """Find the output folders of earlier batches below a folder, and report them."""
+    records = (path.parent for path in folder.rglob(RECORDS_FOLDER) if path.is_dir())
+    found = [path.resolve() for path in records if not path.samefile(folder)]
+    for path in sorted(found):
+        if path != out.resolve():
+            _report_earlier_output(path)
+    return found
+
+
+@cache
+def _report_earlier_output(path: Path) -> None:
+    """Log that a folder is skipped; once, since a batch that watches a folder lists it again and
+    again."""
+    log.warning(
+        "%s has the results of an earlier batch, which are not interpolated again: name that "
+        "folder itself to do so",
+        path,
+    )
 
 
 def name_results(

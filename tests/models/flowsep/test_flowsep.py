@@ -13,7 +13,7 @@ from torch import Tensor
 
 from midframe.interpolator import Interpolator
 from midframe.models.checkpoint import build_model, load_model, save_model
-from midframe.models.flowsep import MEDIUM_SETTINGS, FlowSep, scale_for, scales
+from midframe.models.flowsep import FlowSep, scale_for, scales
 from midframe.models.flowsep.confidence import fall_back
 from midframe.models.flowsep.net2net import widen
 from midframe.models.flowsep.network import swap_frames
@@ -135,18 +135,19 @@ def test_it_starts_near_the_average_of_both_frames() -> None:
 
 
 @pytest.mark.parametrize(
-    ("form", "million", "work"), [({}, 1.05, 3.84), (MEDIUM_SETTINGS, 1.8, 6.47)]
+    ("name", "million", "gmac"), [("flowsep-small", 1.05, 3.84), ("flowsep", 2.45, 7.84)]
 )
-def test_its_sizes_are_what_they_are_said_to_be(form: dict, million: float, work: float) -> None:
+def test_the_model_cards_state_weights_and_computation(
+    name: str, million: float, gmac: float
+) -> None:
     from torch.utils.flop_counter import FlopCounterMode
 
-    model = build_model("flowsep", form)
-    assert sum(each.numel() for each in model.parameters()) == pytest.approx(
-        million * 1e6, rel=0.15
-    )
+    model = load_model(name)
+    weights = sum(each.numel() for each in model.parameters())
+    assert weights == pytest.approx(million * 1e6, rel=0.01)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         model(*frames(256, 448))
-    assert counter.get_total_flops() / 2e9 == pytest.approx(work, rel=0.1)
+    assert counter.get_total_flops() / 2e9 == pytest.approx(gmac, rel=0.03)
 
 
 @pytest.mark.parametrize("size", [(70, 93), (1, 1), (16, 48), (7, 200)])

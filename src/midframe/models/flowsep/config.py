@@ -62,8 +62,3 @@ class FlowSepConfig:
         if self.taps % 2 == 0 or not 1 <= self.taps <= 11:
             raise ValueError(f"taps is {self.taps}: an odd number from 1 to 11 is needed")
         check_resampling(self.resampling)
-
-
-MEDIUM_SETTINGS = {"widths": (32, 48, 80, 112), "hidden": (32, 64, 96, 128)}
-"""Settings of `FlowSepConfig` that need twice the computation of the defaults, between the two
-shipped networks; for benchmarks and tests."""

@@ -1,0 +1,65 @@
+from pathlib import Path
+
+import pytest
+
+from midframe.batch.videos import find_videos, name_videos
+from midframe.errors import VideoError
+
+
+def mp4(source: Path) -> str:
+    return ".mp4"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("b.mp4", "sub/a.avi", "sub/A.MOV", ".hidden.mp4", ".trash/c.mp4", "notes.txt"):
+        path = tmp_path / "in" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return tmp_path / "in"
+
+
+def test_videos_are_found_in_subfolders_and_hidden_ones_are_skipped(folder: Path) -> None:
+    videos = find_videos(folder, folder.parent / "out", mp4)
+    assert [video.name for video in videos] == ["b.mp4", "sub/A.mp4", "sub/a.mp4"]
+    assert videos[2].source == folder / "sub" / "a.avi"
+    assert videos[2].target == folder.parent / "out" / "sub" / "a.mp4"
+
+
+def test_results_of_one_name_keep_the_suffix_of_their_source(folder: Path) -> None:
+    (folder / "b.mkv").touch()
+    names = [video.name for video in find_videos(folder, folder.parent / "out", mp4)]
+    assert names[:2] == ["b.mkv.mp4", "b.mp4.mp4"]
+
+
+def test_an_output_folder_within_the_folder_is_not_searched(folder: Path) -> None:
+    out = folder / "out"
+    out.mkdir()
+    (out / "b.mp4").touch()
+    assert len(find_videos(folder, out, mp4)) == 3
+    with pytest.raises(VideoError, match="folder of the sources"):
+        find_videos(folder, folder, mp4)
+    with pytest.raises(VideoError, match="not a folder"):
+        find_videos(folder / "b.mp4", out, mp4)
+
+
+def test_results_of_an_earlier_batch_are_not_interpolated_again(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    earlier = folder / "sub" / "earlier"
+    (earlier / ".midframe").mkdir(parents=True)
+    (earlier / "a.mp4").touch()
+    out = folder.parent / "out"
+    assert len(find_videos(folder, out, mp4)) == 3
+    assert len(find_videos(folder, out, mp4)) == 3
+    assert caplog.text.count(f"{earlier} has the results of an earlier batch") == 1
+    assert [video.name for video in find_videos(earlier, out, mp4)] == ["a.mp4"]
+
+
+def test_named_videos_lie_side_by_side_and_need_different_names(tmp_path: Path) -> None:
+    videos = name_videos(
+        [tmp_path / "a" / "x.mov", tmp_path / "b" / "y.mov"], tmp_path / "out", mp4
+    )
+    assert [video.target for video in videos] == [tmp_path / "out/x.mp4", tmp_path / "out/y.mp4"]
+    with pytest.raises(VideoError, match=r"two sources are named x\.mov"):
+        name_videos([tmp_path / "a" / "x.mov", tmp_path / "b" / "x.mov"], tmp_path / "out", mp4)
