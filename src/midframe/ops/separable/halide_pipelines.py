@@ -30,12 +30,12 @@ ROWS = 4
 registers."""
 
 x = hl.Var("x")
-y = hl.Var("y")
+y = hl.Var("y")  # row within the block
 block = hl.Var("block")
 n = hl.Var("n")
 c = hl.Var("c")
-k = hl.Var("k")
-inner = hl.Var("inner")
+k = hl.Var("k")  # tap
+inner = hl.Var("inner")  # frame row of the block
 xo = hl.Var("xo")
 xi = hl.Var("xi")
 task = hl.Var("task")

@@ -233,12 +233,12 @@ def _schedule(
     guarded = hl.TailStrategy.GuardWithIf
     rounded = hl.TailStrategy.RoundUp
     shifted = hl.TailStrategy.ShiftInwards
-    in_row = hl.Var("yi")
-    in_column = hl.Var("xi")
-    tile = hl.Var("xo")
-    tile_in_strip = hl.Var("xt")
-    few = hl.Var("oo")  # vectors of LANES channels
-    lane = hl.Var("oi")
+    in_row = hl.Var("in_row")  # within a tile
+    in_column = hl.Var("in_column")
+    tile = hl.Var("tile")
+    tile_in_strip = hl.Var("tile_in_strip")
+    few = hl.Var("few")  # vectors of LANES channels
+    lane = hl.Var("lane")
     result.split(y, y, in_row, TILE, guarded).split(x, tile, in_column, TILE, guarded)
     result.split(tile, x, tile_in_strip, strip, guarded).split(o, few, lane, LANES, guarded)
     result.reorder(lane, in_column, in_row, few, tile_in_strip, x, y, n)
@@ -266,7 +266,8 @@ def _schedule(
         total.specialize(channels % 2 == 0)
         total.update(0).atomic().vectorize(r.x)
 
-    # Shared terms of opposite points are computed once: all points of LANES channels are adjacent.
+    # All points of LANES channels are unrolled together, so that what opposite points share is
+    # computed once.
     transformed = functions.transformed
     transformed.compute_at(result, task).reorder_storage(c, j, i, column, row, n)
     transformed.split(c, few, lane, LANES, shifted).reorder(lane, j, few, i, column, row, n)

@@ -31,7 +31,7 @@ VALUES = 2048
 """Values that a program of the element-wise kernels computes, pixels times channels."""
 BLOCK = 16
 """Pixels in a row whose correlation a program computes: the smallest side of a matrix on tensor
-cores, since most products of a larger block are outside the radius."""
+cores, since more of the products of a larger block would be outside the radius."""
 WINDOW = 32
 """Pixels of the other frame that are multiplied with them at a time."""
 CHUNK = 64

@@ -130,7 +130,8 @@ def _correlation_gradient(  # type: ignore[no-untyped-def]
 @triton.jit
 def _upsampling_weight(position, size, step):  # type: ignore[no-untyped-def]
     """Return the weight of value `position` of a row of `size` in value `2 * position - 1 + step`
-    (step 0 to 3) of the row upsampled by 2: 1/4, 3/4, 3/4, 1/4; at the edges 0 and 1 outside."""
+    of the row upsampled by 2: 1/4, 3/4, 3/4, 1/4 for steps 0 to 3. At either end of the row the
+    outer two are 0 and 1."""
     near = (step == 1) | (step == 2)
     edge = ((step < 2) & (position == 0)) | ((step >= 2) & (position == size - 1))
     return tl.where(near, tl.where(edge, 1.0, 0.75), tl.where(edge, 0.0, 0.25))

@@ -41,13 +41,13 @@ def select_flow(
         indices = (choose or choose_candidates)(
             standardise(first), standardise(second), flow, distance
         )
-    steps = constant(CANDIDATES, flow.device) * distance
-    own_rows = torch.arange(height, device=flow.device)[:, None]
-    rows = (own_rows + steps[:, 0][indices]).clamp(0, height - 1)  # (N, h, w)
-    own_columns = torch.arange(width, device=flow.device)
-    columns = (own_columns + steps[:, 1][indices]).clamp(0, width - 1)  # (N, h, w)
-    places = (rows * width + columns).flatten(1)[:, None].expand(-1, 4, -1)  # (N, 4, h * w)
-    return flow.flatten(2).gather(2, places).view_as(flow)
+    offsets = constant(CANDIDATES, flow.device) * distance
+    y = torch.arange(height, device=flow.device)[:, None]
+    x = torch.arange(width, device=flow.device)
+    rows = (y + offsets[:, 0][indices]).clamp(0, height - 1)  # (N, h, w)
+    columns = (x + offsets[:, 1][indices]).clamp(0, width - 1)  # (N, h, w)
+    pixels = (rows * width + columns).flatten(1)[:, None].expand(-1, 4, -1)  # (N, 4, h * w)
+    return flow.flatten(2).gather(2, pixels).view_as(flow)
 
 
 def standardise(frame: Tensor) -> Tensor:

@@ -1,5 +1,8 @@
 """The functions of synthesis in Halide, without a schedule: upsampled fields, and a frame filtered
-along its flow. `halide.py` explains and schedules them."""
+along its flow. `halide.py` explains and schedules them.
+
+Frames are (colours of all pixels, n), fields (x, y, field, n).
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -131,16 +134,11 @@ def filter_frame(
     pixel_y = hl.Func(f"pixel_y{suffix}")
     pixel_x[x, k, y, n] = _pixel_of_tap(source_x, k - before_centre, sizes.width)
     pixel_y[x, k, y, n] = _pixel_of_tap(source_y, k - before_centre, sizes.height)
-    # A segment lies inside of the frame. Its pixels get the weights of the taps that read them:
-    # taps outside read the outermost pixel, so it has all their weight.
     start = hl.Func(f"start{suffix}")
     start[x, y, n] = hl.min(pixel_x[x, 0, y, n], sizes.width - shifted_taps)
     pixel_weight = hl.Func(f"pixel_weight{suffix}")
-    pixel_weight[x, k, y, n] = given.weight * sum(
-        hl.select(
-            pixel_x[x, tap, y, n] == start[x, y, n] + k, shifted_horizontal[x, tap, y, n], 0.0
-        )
-        for tap in range(shifted_taps)
+    pixel_weight[x, k, y, n] = given.weight * _weight_in_segment(
+        start, pixel_x, shifted_horizontal, shifted_taps
     )
     # The addresses of segments are computed for LANES pixels at once, so that each pixel only has
     # to load.
@@ -165,6 +163,15 @@ def filter_frame(
     kernels = [*vertical_weights, *horizontal_weights, shifted_vertical, shifted_horizontal]
     by_pixel = [*kernels, pixel_x, pixel_y, start, segment, pixel_weight]
     return FilteredFrame(colour, by_pixel, vertical_sum)
+
+
+def _weight_in_segment(start: hl.Func, pixel_x: hl.Func, kernel: hl.Func, taps: int) -> Any:
+    """Return the weight of pixel k of a segment, which lies inside of the frame: the sum of the
+    taps that read it. Taps outside read the outermost pixel, so it has all their weight."""
+    return sum(
+        hl.select(pixel_x[x, tap, y, n] == start[x, y, n] + k, kernel[x, tap, y, n], 0.0)
+        for tap in range(taps)
+    )
 
 
 def _pixel_of_tap(position: Any, offset: Any, size: hl.Param) -> Any:
