@@ -84,17 +84,19 @@ class _DecoderInput(torch.autograd.Function):
     def backward(ctx, gradient: Tensor):  # type: ignore[no-untyped-def]
         inner, flow, result, scales = ctx.saved_tensors
         grad_output = channels_innermost(gradient)
-        wanted = ctx.needs_input_grad
+        needs_features, needs_carried, needs_flow, needs_t, *_ = ctx.needs_input_grad
         grad_features = grad_carried = grad_flow = grad_t = None
-        offset = 2 * inner.shape[3] + _displacements(ctx.radius)
-        if wanted[0] or wanted[2]:
+        carried_offset = 2 * inner.shape[3] + _displacements(ctx.radius)
+        flow_offset = carried_offset + ctx.depth
+        t_offset = flow_offset + flow.shape[1]
+        if needs_features or needs_flow:
             grad_features, grad_flow = gradients(
-                grad_output, inner, flow, result, scales, ctx.radius, offset + ctx.depth
+                grad_output, inner, flow, result, scales, ctx.radius, flow_offset
             )
-        if ctx.depth and wanted[1]:
-            grad_carried = carried_gradient(grad_output, offset, ctx.depth)
-        if wanted[3]:
-            grad_t = grad_output[..., offset + ctx.depth + 4].float().sum((1, 2)).view(-1, 1, 1, 1)
+        if ctx.depth and needs_carried:
+            grad_carried = carried_gradient(grad_output, carried_offset, ctx.depth)
+        if needs_t:
+            grad_t = grad_output[..., t_offset].float().sum((1, 2)).view(-1, 1, 1, 1)
         return grad_features, grad_carried, grad_flow, grad_t, None, None
 
 
@@ -114,8 +116,9 @@ def forward(
     doubled, height, width, channels = inner.shape
     samples = doubled // 2
     depth = 0 if carried is None else carried.shape[1]
-    offset = 2 * channels + _displacements(radius)
-    total = triton.cdiv(offset + depth + 5, multiple) * multiple
+    offset = 2 * channels + _displacements(radius)  # of the carried features
+    used_channels = offset + depth + flow.shape[1] + 1  # 1 for t
+    total = triton.cdiv(used_channels, multiple) * multiple
     result = inner.new_empty(samples, height, width, total)
     scales = torch.empty(2, samples, height, width, dtype=torch.float32, device=inner.device)
     sizes = {"samples": samples, "height": height, "width": width, "total": total}

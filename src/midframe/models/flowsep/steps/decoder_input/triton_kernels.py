@@ -97,10 +97,10 @@ def window_pixels(  # type: ignore[no-untyped-def]
     row; the window has `window` of them from `start` on.
     """
     row_length: tl.constexpr = block + 2 * radius
-    place = start + tl.arange(0, window)
-    down = place // row_length - radius
-    column = tl.program_id(1) * block + place % row_length - radius
-    inside = (place < (2 * radius + 1) * row_length) & (column >= 0) & (column < width)
+    cell = start + tl.arange(0, window)  # of the rectangle
+    down = cell // row_length - radius
+    column = tl.program_id(1) * block + cell % row_length - radius
+    inside = (cell < (2 * radius + 1) * row_length) & (column >= 0) & (column < width)
     return down, column, inside & (y + down >= 0) & (y + down < height)
 
 

@@ -77,7 +77,8 @@ def _pipeline(channels: int) -> Pipeline:
     position[x, i, k, y, n] = (left, top, fraction_x, fraction_y)
 
     def along_flow(frame: int) -> Any:
-        left, top, fraction_x, fraction_y = (position[x, frame, k, y, n][part] for part in range(4))
+        source = position[x, frame, k, y, n]
+        left, top, fraction_x, fraction_y = (source[component] for component in range(4))
         across = (left, hl.min(left + 1, width - 1), fraction_x)
         down = (top, hl.min(top + 1, height - 1), fraction_y)
         return fetch_bilinear(frames[frame], c, n, across, down, bf16=False)
