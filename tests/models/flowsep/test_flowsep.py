@@ -66,8 +66,9 @@ def test_it_grows_from_a_smaller_one_that_has_learnt(model: FlowSep) -> None:
 
 
 def test_ways_to_look_have_no_weights(model: FlowSep) -> None:
-    other = widen(model, dataclasses.replace(TINY, bidirectional_levels=3, propagation_distance=2))
-    assert (other.config.bidirectional_levels, other.config.propagation_distance) == (3, 2)
+    settings = {"bidirectional_levels": 3, "propagation_distance": 2, "dominant_motions": 1}
+    other = widen(model, dataclasses.replace(TINY, **settings))
+    assert settings.items() <= dataclasses.asdict(other.config).items()
     assert all(
         torch.equal(value, model.state_dict()[name]) for name, value in other.state_dict().items()
     )
@@ -338,6 +339,7 @@ def test_wrong_forms_are_told() -> None:
         ({"radii": (-1,) * 4}, "radii"),
         ({"bidirectional_levels": 5}, "bidirectional_levels is 5"),
         ({"propagation_distance": -1}, "propagation_distance is -1"),
+        ({"dominant_motions": 9}, "dominant_motions is 9"),
         ({"resampling": "sinc"}, "resampling is 'sinc': choose from linear, cubic"),
     ):
         with pytest.raises(ValueError, match=complaint):

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from midframe.models.flowsep.steps.propagation.plain import CANDIDATES, WINDOW_RADIUS
+from midframe.models.flowsep.steps.propagation.comparison import WINDOW_RADIUS
+from midframe.models.flowsep.steps.propagation.plain import CANDIDATES
 from midframe.ops.halide_tools import (
     LANES,
     Pipeline,
@@ -44,8 +45,8 @@ def choose_candidates(first: Tensor, second: Tensor, flow: Tensor, distance: int
     result = flow.new_empty(len(flow), *flow.shape[2:], dtype=torch.int32)
     channels = -(-first.shape[1] // QUAD) * QUAD
     _pipeline(channels)(
-        channels_innermost(_pad_channels(first, channels)),
-        channels_innermost(_pad_channels(second, channels)),
+        channels_innermost(pad_channels(first, channels)),
+        channels_innermost(pad_channels(second, channels)),
         buffer(flow),
         distance,
         writable(result),
@@ -53,7 +54,7 @@ def choose_candidates(first: Tensor, second: Tensor, flow: Tensor, distance: int
     return result
 
 
-def _pad_channels(frame: Tensor, channels: int) -> Tensor:
+def pad_channels(frame: Tensor, channels: int) -> Tensor:
     return functional.pad(frame, (0, 0, 0, 0, 0, channels - frame.shape[1]))
 
 
@@ -72,8 +73,8 @@ def _pipeline(channels: int) -> Pipeline:
     position = hl.Func("position")
     flow_x = flow[candidate_x, candidate_y, 2 * i, n]
     flow_y = flow[candidate_x, candidate_y, 2 * i + 1, n]
-    left, fraction_x = _split_position(x + flow_x, width)
-    top, fraction_y = _split_position(y + flow_y, height)
+    left, fraction_x = split_position(x + flow_x, width)
+    top, fraction_y = split_position(y + flow_y, height)
     position[x, i, k, y, n] = (left, top, fraction_x, fraction_y)
 
     def along_flow(frame: int) -> Any:
@@ -123,7 +124,7 @@ def _pipeline(channels: int) -> Pipeline:
     return Pipeline(result, *frames, flow, distance)
 
 
-def _split_position(position: Any, size: Any) -> tuple[Any, Any]:
+def split_position(position: Any, size: Any) -> tuple[Any, Any]:
     """Return the whole pixel before a position, clamped to the image, and the fraction beyond
     it."""
     inside = hl.clamp(position, 0.0, hl.cast(hl.Float(32), size - 1))
