@@ -14,11 +14,11 @@ from torch import Tensor
 from midframe.ops.native_cache import NativeFunction, load_pipeline
 
 Neighbours = tuple[Any, Any, Any]
-"""Two neighbouring pixels along an axis, and the distance of a position from the first, in [0,
-1)."""
+"""Two neighbouring pixels along an axis, and the distance of a position from the first, in
+[0, 1)."""
 
 LANES = 16
-"""Values computed at a time: one AVX-512 register, two of AVX2, four of NEON, in float32."""
+"""Values that a vector holds, in float32: one register of AVX-512, two of AVX2, four of NEON."""
 
 TYPES = (torch.float32, torch.bfloat16)
 """Types of features, for the pipelines that read them."""
@@ -26,7 +26,8 @@ TYPES = (torch.float32, torch.bfloat16)
 
 @cache
 def natural_lanes() -> int:
-    """Values of float32 in one register of the processor at hand."""
+    """Return the number of float32 values in one register of the processor at hand, for pipelines
+    that need all registers."""
     lanes: int = hl.get_jit_target_from_environment().natural_vector_size(hl.Float(32))
     return lanes
 
@@ -54,7 +55,7 @@ def storage(bf16: bool) -> Any:
 
 
 def as_float(value: Any, bf16: bool) -> Any:
-    """Convert a value of type `storage` to float32: bfloat16 is its upper half."""
+    """Convert a value of type `storage` to float32, of which bfloat16 is the upper half."""
     return hl.reinterpret(hl.Float(32), hl.cast(hl.UInt(32), value) << 16) if bf16 else value
 
 
@@ -63,7 +64,8 @@ def as_stored(value: Any, bf16: bool) -> Any:
     if not bf16:
         return value
     bits = hl.reinterpret(hl.UInt(32), value)
-    return hl.cast(hl.UInt(16), (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16)
+    is_odd = (bits >> 16) & 1  # a tie rounds up only then
+    return hl.cast(hl.UInt(16), (bits + 0x7FFF + is_odd) >> 16)
 
 
 def buffer(tensor: Tensor) -> hl.Buffer:
@@ -100,17 +102,18 @@ def lerp(first: Any, second: Any, fraction: Any) -> Any:
     return first + (second - first) * fraction
 
 
-def upsampling_source(place: Any, factor: int) -> tuple[Any, Any]:
-    """Return where a pixel of an image that is upsampled `factor` times lies in the small image
-    (bilinear, corners not aligned).
+def upsampling_source(pixel: Any, factor: int) -> tuple[Any, Any]:
+    """Return where a pixel of an image that is upsampled `factor` times lies in the small image,
+    along one axis: at (pixel + 0.5) / factor - 0.5 (bilinear, corners not aligned).
 
     Returns:
         The index of the value before it (the other value is the next one), and the distance from
         there, in [0, 1).
     """
-    half_pixels = 2 * (place % factor) + 1  # from the first pixel of its own value
+    # Whole numbers of half pixels, from the edge of the value that covers the pixel.
+    half_pixels = 2 * (pixel % factor) + 1
     distance = hl.cast(hl.Float(32), (half_pixels + factor) % (2 * factor)) / (2.0 * factor)
-    return place // factor - hl.cast(hl.Int(32), half_pixels < factor), distance
+    return pixel // factor - hl.cast(hl.Int(32), half_pixels < factor), distance
 
 
 def fetch_bilinear(
@@ -143,8 +146,8 @@ def channel_groups(channels: int, size: int) -> list[slice]:
 
 
 def in_one_loop(*functions: hl.Func) -> None:
-    """Compute the interior and the edges by the same loops: half the code, which compiles in half
-    the time."""
+    """Schedule the interior and the edges of images in the same loops: half the code, which
+    compiles in half the time."""
     for function in functions:
         function.never_partition_all()
 

@@ -60,8 +60,8 @@ def shift_weight_slopes(fraction: Any, resampling: str) -> tuple[Any, ...]:
 
 
 def interpolation_weight(distance: Tensor, resampling: str) -> Tensor:
-    """Return the weight of a pixel by its distance from a position along one axis, 0 from 1 or 2
-    pixels on."""
+    """Return the weight of a pixel by its distance from a position along one axis: 0 from a
+    distance of 1 (linear) or 2 (cubic) on."""
     d = distance.abs()
     if resampling == "linear":
         return (1 - d).clamp(min=0)
@@ -70,8 +70,11 @@ def interpolation_weight(distance: Tensor, resampling: str) -> Tensor:
 
 
 def shift_kernel(kernel: Tensor, fraction: Tensor, resampling: str) -> Tensor:
-    """Shift a kernel (N, K, H, W) to the right by a fraction (N, H, W): (N, K + 1 or K + 3, H,
-    W)."""
+    """Shift a kernel (N, K, H, W) to the right by a fraction (N, H, W): (N, K', H, W), K' being
+    K + 1 or K + 3.
+
+    `shifted[k] = sum_m weight_m(fraction) * kernel[k - m]`, with `shift_weights`.
+    """
     taps = kernel.shape[1]
     size = (len(kernel), taps + EXTRA_TAPS[resampling], *kernel.shape[2:])
     result = kernel.new_zeros(size)
@@ -83,15 +86,15 @@ def shift_kernel(kernel: Tensor, fraction: Tensor, resampling: str) -> Tensor:
 def shift_kernel_gradients(
     gradient: Tensor, kernel: Tensor, fraction: Tensor, resampling: str
 ) -> tuple[Tensor, Tensor]:
-    """Return the gradients of the arguments of `shift_kernel`: of the fraction, (N, H, W), and of
-    the kernel."""
+    """Return the gradients of the fraction, (N, H, W), and of the kernel, (N, K, H, W), from the
+    gradient of the result of `shift_kernel`, (N, K', H, W)."""
     taps = kernel.shape[1]
     grad_fraction = torch.zeros_like(fraction)
     grad_kernel = torch.zeros_like(kernel)
     weights = shift_weights(fraction, resampling)
     slopes = shift_weight_slopes(fraction, resampling)
     for offset, (weight, slope) in enumerate(zip(weights, slopes, strict=True)):
-        piece = gradient[:, offset : offset + taps]
-        grad_fraction += slope * (piece * kernel).sum(1)
-        grad_kernel += weight[:, None] * piece
+        grad_shifted = gradient[:, offset : offset + taps]
+        grad_fraction += slope * (grad_shifted * kernel).sum(1)
+        grad_kernel += weight[:, None] * grad_shifted
     return grad_fraction, grad_kernel

@@ -1,5 +1,9 @@
-"""Functions that the CUDA operators share: types, the precision of products, the layout of images,
-sampling."""
+"""Functions that the CUDA operators share: supported types, precision of products, memory layout,
+bilinear sampling.
+
+In the kernels a tensor argument is a pointer to its first element, and offsets are in elements. An
+image is contiguous, (N, C, H, W): `area` = H * W is the stride of its channels.
+"""
 
 import torch
 import triton
@@ -30,8 +34,11 @@ def channels_innermost(images: Tensor) -> Tensor:
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def pixels(samples, height, width, block: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Return a program's pixels: their sample, row and column, and whether there are any."""
+def block_pixels(samples, height, width, block: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Return sample, row and column of the pixels of a program, and which of them exist.
+
+    The pixels of all samples are counted row by row; program i has those from `i * block` on.
+    """
     pixel = tl.program_id(0) * block + tl.arange(0, block)
     area = height * width
     return (
@@ -49,34 +56,64 @@ def replace_nan(values):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def corners(flow, y, x, height, width, area, valid):  # type: ignore[no-untyped-def]
-    """Return the offsets in an image of the four pixels around the position that a flow points to
-    (above left, above right, below left, below right), and the fractions of the position across and
-    down. Positions are clamped to the image.
-    """
-    right = tl.minimum(
-        tl.maximum(replace_nan(x + tl.load(flow, valid, 0.0).to(tl.float32)), 0.0), width - 1.0
-    )
-    down = tl.minimum(
-        tl.maximum(replace_nan(y + tl.load(flow + area, valid, 0.0).to(tl.float32)), 0.0),
-        height - 1.0,
-    )
-    left, top = tl.floor(right), tl.floor(down)
-    a = top.to(tl.int32) * width + left.to(tl.int32)
-    across = tl.where(left < width - 1.0, 1, 0)
-    below = tl.where(top < height - 1.0, width, 0)
-    return a, a + across, a + below, a + across + below, right - left, down - top
+def valid_inside(valid, y, x, height, width):  # type: ignore[no-untyped-def]
+    """Return which pixels are valid and in the image."""
+    return valid & (y >= 0) & (y < height) & (x >= 0) & (x < width)
 
 
 @triton.jit
-def sample(image, a, b, c, d, px, py, valid):  # type: ignore[no-untyped-def]
-    """Interpolate an image bilinearly; arguments as returned by `corners`."""
-    upper = (
-        tl.load(image + a, valid, 0.0).to(tl.float32) * (1 - px)
-        + tl.load(image + b, valid, 0.0).to(tl.float32) * px
+def bilinear_corners(flow, y, x, height, width, area, valid):  # type: ignore[no-untyped-def]
+    """Return the pixels between which the flow of pixels (y, x) leads, as `sample_bilinear` takes
+    them.
+
+    Positions are clamped to the image, as by `grid_sample` with padding_mode="border".
+
+    Args:
+        flow: pointers to the x component of each pixel's flow; y is `area` elements behind it.
+
+    Returns:
+        The offsets of four pixels in a channel (top left, top right, bottom left, bottom right),
+        and how far the position lies beyond the first one along x and along y, in [0, 1).
+    """
+    source_x = tl.minimum(
+        tl.maximum(replace_nan(x + tl.load(flow, valid, 0.0).to(tl.float32)), 0.0), width - 1.0
     )
-    lower = (
-        tl.load(image + c, valid, 0.0).to(tl.float32) * (1 - px)
-        + tl.load(image + d, valid, 0.0).to(tl.float32) * px
+    source_y = tl.minimum(
+        tl.maximum(replace_nan(y + tl.load(flow + area, valid, 0.0).to(tl.float32)), 0.0),
+        height - 1.0,
     )
-    return upper * (1 - py) + lower * py
+    left, top = tl.floor(source_x), tl.floor(source_y)
+    top_left = top.to(tl.int32) * width + left.to(tl.int32)
+    to_right = tl.where(left < width - 1.0, 1, 0)
+    to_bottom = tl.where(top < height - 1.0, width, 0)
+    return (
+        top_left,
+        top_left + to_right,
+        top_left + to_bottom,
+        top_left + to_right + to_bottom,
+        source_x - left,
+        source_y - top,
+    )
+
+
+@triton.jit
+def sample_bilinear(  # type: ignore[no-untyped-def]
+    channel, top_left, top_right, bottom_left, bottom_right, fraction_x, fraction_y, valid
+):
+    """Interpolate a channel between four of its pixels, in float32.
+
+    Args:
+        channel: pointer to the channel of an image.
+        top_left, top_right, bottom_left, bottom_right, fraction_x, fraction_y: as
+            `bilinear_corners` returns them, or of any shapes that broadcast.
+        valid: where to read; the result is 0 elsewhere.
+    """
+    top = (
+        tl.load(channel + top_left, valid, 0.0).to(tl.float32) * (1 - fraction_x)
+        + tl.load(channel + top_right, valid, 0.0).to(tl.float32) * fraction_x
+    )
+    bottom = (
+        tl.load(channel + bottom_left, valid, 0.0).to(tl.float32) * (1 - fraction_x)
+        + tl.load(channel + bottom_right, valid, 0.0).to(tl.float32) * fraction_x
+    )
+    return top * (1 - fraction_y) + bottom * fraction_y

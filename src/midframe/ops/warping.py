@@ -6,8 +6,8 @@ from torch.nn import functional
 
 
 def warp(features: Tensor, flow: Tensor) -> Tensor:
-    """Sample features (N, C, h, w) at the positions of a flow (N, 2, h, w), bilinear, in
-    float32."""
+    """Sample features (N, C, h, w) at the positions of a flow (N, 2, h, w), bilinear, in float32:
+    `out[c, y, x] = features[c, y + flow[1, y, x], x + flow[0, y, x]]`. Outside is the edge."""
     height, width = features.shape[2:]
     x = torch.arange(width, device=flow.device) + flow[:, 0].float()
     y = torch.arange(height, device=flow.device)[:, None] + flow[:, 1].float()

@@ -100,17 +100,13 @@ class Trials:
         self, source: Any, packets: Sequence[av.Packet], sound: SoundFormat | None, *, mute: bool
     ) -> StreamChoice:
         """Return the first choice that works, or one that drops the stream."""
+        changes = source.index in self.changed_sounds
         try:
-            with av.open(
-                file_url(self.path), "w", format=container_format(self.path.suffix)
-            ) as container:
-                name = container.format.name
-            changes = source.index in self.changed_sounds
-            choices = possible_choices(source, name, self.slow, sound, mute=mute, changes=changes)
+            choices = possible_choices(
+                source, self._container_name(), self.slow, sound, mute=mute, changes=changes
+            )
         except UnsupportedStream as reason:
             return StreamChoice(reason=str(reason))
-        finally:
-            self.path.unlink(missing_ok=True)
         reasons = []
         for choice in choices:
             if choice.add is None:
@@ -122,6 +118,17 @@ class Trials:
                 continue
             return StreamChoice(choice.add, note, as_stream=choice.as_stream)
         return StreamChoice(reason=reasons[-1])
+
+    def _container_name(self) -> str:
+        """Return FFmpeg's name of the container of the result."""
+        try:
+            with av.open(
+                file_url(self.path), "w", format=container_format(self.path.suffix)
+            ) as container:
+                name: str = container.format.name
+                return name
+        finally:
+            self.path.unlink(missing_ok=True)
 
     def _try(
         self,
@@ -193,8 +200,8 @@ def write_packets(container: Any, output: OutputStream, packets: Sequence[av.Pac
     """Write the packets of one stream to a test file, shifted to begin at 0; return the number of
     written packets."""
     times = RisingTimes(equal=False)
+    # seconds of the source at time 0 of the test file; they grow at each removed gap
     shift: Fraction | None = None
-    """Seconds of the source at time 0 of the test file; it grows at each removed gap."""
     written_end = Fraction(0)
     count = 0
     for packet in packets:

@@ -1,5 +1,8 @@
-"""Bias, sum and leaky ReLU on CUDA: one Triton kernel forward, one backward that sums the bias's
-gradient too."""
+"""Bias, sum and leaky ReLU on CUDA: one Triton kernel forward, one backward that sums the gradient
+of the bias too.
+
+Tensors are channels-last; a program handles a block of pixels with all their channels.
+"""
 
 import torch
 import triton
@@ -14,9 +17,9 @@ __all__ = ["bias_activation", "supports"]
 
 VALUES = 4096
 """Values that a program handles at a time, pixels times channels."""
-PROGRAMS = 1056
-"""Programs of the backward kernel, each with many pixels, so that few sums are added atomically: 8
-for each of 132 multiprocessors."""
+PROGRAMS = 8 * 132
+"""Maximum number of programs of the backward kernel, 8 for each multiprocessor of an H100; each
+sums over many pixels, so few sums are added atomically."""
 
 
 def bias_activation(
@@ -75,16 +78,22 @@ def _forward(  # type: ignore[no-untyped-def]
     outputs, bias, residual, result, pixels, slope,
     channels: tl.constexpr, added: tl.constexpr, channel_block: tl.constexpr, block: tl.constexpr,
 ):  # fmt: skip
+    """Compute leaky_relu(outputs + bias + residual) for a block of pixels.
+
+    Args:
+        outputs, residual, result: (pixels, channels); residual only if `added`.
+        bias: (channels,).
+    """
     pixel = (tl.program_id(0) * block + tl.arange(0, block)).to(tl.int64)[:, None]
     channel = tl.arange(0, channel_block)[None, :]
     used = (pixel < pixels) & (channel < channels)
-    at = pixel * channels + channel
-    total = tl.load(outputs + at, used, 0.0).to(tl.float32)
+    offset = pixel * channels + channel
+    total = tl.load(outputs + offset, used, 0.0).to(tl.float32)
     total += tl.load(bias + channel, channel < channels, 0.0).to(tl.float32)
     if added:
-        total += tl.load(residual + at, used, 0.0).to(tl.float32)
+        total += tl.load(residual + offset, used, 0.0).to(tl.float32)
     tl.store(
-        result + at, tl.where(total > 0, total, total * slope).to(result.dtype.element_ty), used
+        result + offset, tl.where(total > 0, total, total * slope).to(result.dtype.element_ty), used
     )
 
 
@@ -93,17 +102,28 @@ def _backward(  # type: ignore[no-untyped-def]
     gradient, result, grad_outputs, grad_bias, pixels, slope,
     channels: tl.constexpr, channel_block: tl.constexpr, block: tl.constexpr,
 ):  # fmt: skip
+    """Compute the gradient of the outputs, and add its sum over pixels to that of the bias.
+
+    The sign of the result is that of the sum before the activation, so that sum is not stored.
+
+    Args:
+        gradient, result, grad_outputs: (pixels, channels).
+        grad_bias: (channels,) float32, zeros before.
+    """
     channel = tl.arange(0, channel_block)[None, :]
     total = tl.zeros((block, channel_block), tl.float32)
     step = tl.num_programs(0) * block
     for start in range(tl.program_id(0) * block, pixels, step):
         pixel = (start + tl.arange(0, block)).to(tl.int64)[:, None]
         used = (pixel < pixels) & (channel < channels)
-        at = pixel * channels + channel
-        value = tl.load(gradient + at, used, 0.0).to(tl.float32)
-        value = tl.where(tl.load(result + at, used, 0.0).to(tl.float32) > 0, value, value * slope)
-        tl.store(grad_outputs + at, value.to(grad_outputs.dtype.element_ty), used)
+        offset = pixel * channels + channel
+        value = tl.load(gradient + offset, used, 0.0).to(tl.float32)
+        value = tl.where(
+            tl.load(result + offset, used, 0.0).to(tl.float32) > 0, value, value * slope
+        )
+        tl.store(grad_outputs + offset, value.to(grad_outputs.dtype.element_ty), used)
         total += value
-    sums = tl.sum(total, axis=0)
-    place = tl.arange(0, channel_block)
-    tl.atomic_add(grad_bias + place, sums, place < channels, sem="relaxed")
+    bias_channel = tl.arange(0, channel_block)
+    tl.atomic_add(
+        grad_bias + bias_channel, tl.sum(total, axis=0), bias_channel < channels, sem="relaxed"
+    )

@@ -1,9 +1,17 @@
 """Adaptive convolution on the CPU, as Halide pipelines compiled for the processor at hand at their
 first call.
 
+With the output gradient g, kernels k of K x K taps (i, j) and the stride s:
+
+    out[c, y, x] = sum_fij k[f, i, j, y, x] * frames[f, c, s * y + i, s * x + j]
+    grad_k[f, i, j, y, x] = sum_c g[c, y, x] * frames[f, c, s * y + i, s * x + j]
+    grad_frames[f, c, s * y + i, s * x + j] += k[f, i, j, y, x] * g[c, y, x]
+
 A pixel's kernel is contiguous in memory, so a vector contains LANES neighbouring taps of one row of
 one kernel. A row of 41 taps is three vectors, of which the last overlaps the second; repeated taps
 are masked.
+
+Frames are (x, y, c, f, n), kernels (j, i, f, x, y, n), outputs and their gradients (x, y, c, n).
 """
 
 from typing import Any
@@ -63,10 +71,11 @@ def adaptive_kernel_gradient(
     count, frame_count, _, _, height, width = kernels.shape
     total = None
     for group in channel_groups(frames.shape[2], CHANNELS):
-        part = frames.new_empty(count, height, width, frame_count, taps, max(taps, LANES))
-        run = _kernel_pipeline(gradient[:, group].shape[1])
-        run(buffer(gradient[:, group]), buffer(frames[:, :, group]), stride, hl.Buffer(array(part)))
-        total = part if total is None else total.add_(part)
+        of_group = frames.new_empty(count, height, width, frame_count, taps, max(taps, LANES))
+        colours = gradient[:, group]
+        run = _kernel_pipeline(colours.shape[1])
+        run(buffer(colours), buffer(frames[:, :, group]), stride, hl.Buffer(array(of_group)))
+        total = of_group if total is None else total.add_(of_group)
     assert total is not None, "frames have a colour at least"
     return total[..., :taps].to(kernels.dtype).permute(0, 3, 4, 5, 1, 2)
 
@@ -102,31 +111,36 @@ def _forward_pipeline(channels: int, taps: int) -> Pipeline:
     kernels = hl.ImageParam(hl.Float(32), 6, "kernels")
     frame_count = hl.Param(hl.Int(32), "frame_count")
     stride = hl.Param(hl.Int(32), "stride")
-    row = hl.RDom([(0, taps), (0, frame_count)])  # i, f
+    r = hl.RDom([(0, taps), (0, frame_count)])
+    tap_row, frame = r.x, r.y
 
-    part = hl.Func("part")
+    # Algorithm: one update for each vector of a row of taps; it sums over rows and frames.
+    lane_sum = hl.Func("lane_sum")
     result = hl.Func("result")
-    part[lane, c, x, y, n] = 0.0
-    for done in range(0, taps, LANES):
-        start = max(0, min(done, taps - LANES))
-        weight = kernels[start + lane, row.x, row.y, x, y, n]
-        if start < done:
-            weight = hl.select(start + lane < done, 0.0, weight)
-        part[lane, c, x, y, n] += (
-            weight * frames[x * stride + start + lane, y * stride + row.x, c, row.y, n]
+    lane_sum[lane, c, x, y, n] = 0.0
+    for summed in range(0, taps, LANES):  # taps of the row that the vectors before have summed
+        start = max(0, min(summed, taps - LANES))
+        column = start + lane
+        weight = kernels[column, tap_row, frame, x, y, n]
+        if start < summed:
+            weight = hl.select(column < summed, 0.0, weight)
+        lane_sum[lane, c, x, y, n] += (
+            weight * frames[x * stride + column, y * stride + tap_row, c, frame, n]
         )
-    result[x, y, c, n] = _tree_sum([part[k, c, x, y, n] for k in range(LANES)])
+    result[x, y, c, n] = _tree_sum([lane_sum[k, c, x, y, n] for k in range(LANES)])
 
-    # A task is a row of pixels. For each pixel the LANES partial sums of every colour stay in a
+    # Schedule: a task is a row of pixels. For each pixel the LANES sums of every colour stay in a
     # register over all taps of all frames; they are added once at the end.
     result.bound(c, 0, channels).reorder(c, x, y, n).unroll(c).fuse(y, n, task).parallel(task)
-    part.compute_at(result, x).vectorize(lane, LANES).unroll(c).bound(lane, 0, LANES)
-    for index in range(part.num_update_definitions()):
-        part.update(index).reorder(lane, c, row.x, row.y).vectorize(lane, LANES).unroll(c)
+    lane_sum.compute_at(result, x).vectorize(lane, LANES).unroll(c).bound(lane, 0, LANES)
+    for index in range(lane_sum.num_update_definitions()):
+        update = lane_sum.update(index)
+        update.reorder(lane, c, tap_row, frame).vectorize(lane, LANES).unroll(c)
     return Pipeline(result, frames, kernels, frame_count, stride)
 
 
 def _tree_sum(terms: list[Any]) -> Any:
+    """Add neighbouring terms, then neighbouring sums: additions that do not wait for each other."""
     while len(terms) > 1:
         terms = [sum(terms[k + 1 : k + 2], terms[k]) for k in range(0, len(terms), 2)]
     return terms[0]
@@ -137,11 +151,11 @@ def _kernel_pipeline(channels: int) -> Pipeline:
     gradient = hl.ImageParam(hl.Float(32), 4, "gradient")
     frames = hl.ImageParam(hl.Float(32), 5, "frames")
     stride = hl.Param(hl.Int(32), "stride")
-    weight = hl.Func("weight")
+    colour_gradient = hl.Func("colour_gradient")
     result = hl.Func("result")
-    weight[c, x, y, n] = gradient[x, y, c, n]
+    colour_gradient[c, x, y, n] = gradient[x, y, c, n]
     terms = [
-        weight[k, x, y, n] * frames[x * stride + j, y * stride + i, k, f, n]
+        colour_gradient[k, x, y, n] * frames[x * stride + j, y * stride + i, k, f, n]
         for k in range(channels)
     ]
     result[j, i, f, x, y, n] = _tree_sum(terms)
@@ -149,30 +163,36 @@ def _kernel_pipeline(channels: int) -> Pipeline:
     # A task is a row of pixels; the taps of a kernel's row are vectorised, as they are contiguous
     # in memory, and the gradient of a pixel's colours is loaded once.
     result.vectorize(j, LANES, hl.TailStrategy.ShiftInwards).fuse(y, n, task).parallel(task)
-    weight.compute_at(result, x)
+    colour_gradient.compute_at(result, x)
     return Pipeline(result, gradient, frames, stride)
 
 
 @cached_pipeline
 def _frame_pipeline(row_length: int) -> Pipeline:
-    """Scatter form: a pixel's gradient is added to all pixels under its kernel. Frames and samples
-    are parallel."""
+    """Build the gradient of the frames, in scatter form: a pixel's gradient is added to all pixels
+    under its kernel.
+
+    Args:
+        row_length: taps of a kernel's row in memory.
+    """
     gradient = hl.ImageParam(hl.Float(32), 4, "gradient")
     kernels = hl.ImageParam(hl.Float(32), 6, "kernels")
     stride = hl.Param(hl.Int(32), "stride")
     taps = hl.Param(hl.Int(32), "taps")
     columns = hl.Param(hl.Int(32), "columns")
     rows = hl.Param(hl.Int(32), "rows")
-    r = hl.RDom([(0, row_length), (0, taps), (0, columns), (0, rows)])  # j, i, x, y
+    r = hl.RDom([(0, row_length), (0, taps), (0, columns), (0, rows)])
+    tap_column, tap_row, column, row = r.x, r.y, r.z, r.w
     result = hl.Func("result")
     result[x, y, c, f, n] = 0.0
-    result[r.z * stride + r.x, r.w * stride + r.y, c, f, n] += (
-        gradient[r.z, r.w, c, n] * kernels[r.x, r.y, f, r.z, r.w, n]
+    result[column * stride + tap_column, row * stride + tap_row, c, f, n] += (
+        gradient[column, row, c, n] * kernels[tap_column, tap_row, f, column, row, n]
     )
 
     # A task is a frame of a sample: pixels of one frame are not parallel, as their kernels overlap.
     result.fuse(f, n, task).parallel(task).vectorize(x, LANES, hl.TailStrategy.GuardWithIf)
-    spread = result.update(0).reorder(r.x, r.y, c, r.z, r.w, f, n).fuse(f, n, task).parallel(task)
+    scatter = result.update(0).reorder(tap_column, tap_row, c, column, row, f, n)
+    scatter.fuse(f, n, task).parallel(task)
     # The lanes of a vector write to neighbours, never to one place.
-    spread.allow_race_conditions().vectorize(r.x, LANES, hl.TailStrategy.GuardWithIf)
+    scatter.allow_race_conditions().vectorize(tap_column, LANES, hl.TailStrategy.GuardWithIf)
     return Pipeline(result, gradient, kernels, stride, taps, columns, rows)

@@ -56,14 +56,14 @@ def _check(frames: Tensor, kernels: Tensor, stride: int) -> None:
         raise ValueError(f"frames of rank 5 and kernels of rank 6 are needed, got {shapes}")
     if stride < 1:
         raise ValueError(f"stride is {stride}: 1 or more is needed")
-    count, frame_count, taps, columns, height, width = kernels.shape
-    if taps != columns or taps % 2 == 0 or taps > MAX_TAPS:
+    count, frame_count, taps, tap_columns, height, width = kernels.shape
+    if taps != tap_columns or taps % 2 == 0 or taps > MAX_TAPS:
         raise ValueError(f"kernels must be square, odd and at most {MAX_TAPS}, got {shapes}")
-    high = stride * (height - 1) + taps
-    wide = stride * (width - 1) + taps
-    if frames.shape[:2] != (count, frame_count) or frames.shape[3:] != (high, wide):
+    rows = stride * (height - 1) + taps
+    columns = stride * (width - 1) + taps
+    if frames.shape[:2] != (count, frame_count) or frames.shape[3:] != (rows, columns):
         raise ValueError(
-            f"the frames must be ({count}, {frame_count}, C, {high}, {wide}), got {shapes}"
+            f"the frames must be ({count}, {frame_count}, C, {rows}, {columns}), got {shapes}"
         )
     if 0 in frames.shape or 0 in kernels.shape:
         raise ValueError(f"empty frames cannot be filtered, got {shapes}")

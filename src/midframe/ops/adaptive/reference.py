@@ -30,12 +30,13 @@ def adaptive_kernel_gradient(
 ) -> Tensor:
     """Return the gradient of the kernels, (N, F, K, K, H, W), in their type, taps innermost in
     memory."""
-    weight, padded = to_accumulation_type(gradient, frames)
-    result = empty_taps_innermost(kernels).to(weight.dtype)
+    grad_output, padded = to_accumulation_type(gradient, frames)
+    result = empty_taps_innermost(kernels).to(grad_output.dtype)
     for f, i, j in product(
         range(kernels.shape[1]), range(kernels.shape[2]), range(kernels.shape[3])
     ):
-        result[:, f, i, j] = (weight * _pixels_under_tap(padded, f, i, j, kernels, stride)).sum(1)
+        under_tap = _pixels_under_tap(padded, f, i, j, kernels, stride)
+        result[:, f, i, j] = (grad_output * under_tap).sum(1)
     return result.to(kernels.dtype)
 
 
@@ -43,12 +44,13 @@ def adaptive_frame_gradient(
     gradient: Tensor, frames: Tensor, kernels: Tensor, stride: int
 ) -> Tensor:
     """Return the gradient of the padded frames, in their shape and type."""
-    weight, wide = to_accumulation_type(gradient, kernels)
-    result = torch.zeros(frames.shape, dtype=weight.dtype, device=weight.device)
+    grad_output, weights = to_accumulation_type(gradient, kernels)
+    result = torch.zeros(frames.shape, dtype=grad_output.dtype, device=grad_output.device)
     for f, i, j in product(
         range(kernels.shape[1]), range(kernels.shape[2]), range(kernels.shape[3])
     ):
-        _pixels_under_tap(result, f, i, j, kernels, stride).addcmul_(weight, wide[:, f, i, j, None])
+        under_tap = _pixels_under_tap(result, f, i, j, kernels, stride)
+        under_tap.addcmul_(grad_output, weights[:, f, i, j, None])
     return result.to(frames.dtype)
 
 

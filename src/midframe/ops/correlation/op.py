@@ -35,8 +35,8 @@ def local_correlation(first: Tensor, second: Tensor, radius: int) -> Tensor:
 
     Examples:
         >>> features = torch.rand(1, 4, 6, 6)
-        >>> like = local_correlation(features, features, 1)
-        >>> torch.allclose(like[:, 4], (features**2).sum(1))  # the middle one is no displacement
+        >>> correlation = local_correlation(features, features, 1)
+        >>> torch.allclose(correlation[:, 4], (features**2).sum(1))  # displacement (0, 0)
         True
     """
     if first.shape != second.shape or first.ndim != 4 or 0 in first.shape:

@@ -11,8 +11,8 @@ from torch.nn import functional
 
 def correlation_forward(first: Tensor, second: Tensor, radius: int) -> Tensor:
     """See `midframe.ops.local_correlation`."""
-    like = [(first * moved).sum(1) for moved in _displacements(second, radius)]
-    return torch.stack(like, dim=1)
+    correlations = [(first * displaced).sum(1) for displaced in _displace(second, radius)]
+    return torch.stack(correlations, dim=1)
 
 
 def correlation_gradients(
@@ -22,20 +22,20 @@ def correlation_gradients(
     grad_first = torch.zeros_like(first)
     grad_padded = functional.pad(torch.zeros_like(second), [radius] * 4)
     height, width = first.shape[2:]
-    for place, moved in enumerate(_displacements(second, radius)):
-        wanted = gradient[:, place, None]
-        grad_first.addcmul_(wanted, moved)
-        y, x = divmod(place, 2 * radius + 1)
-        grad_padded[..., y : y + height, x : x + width].addcmul_(wanted, first)
+    for index, displaced in enumerate(_displace(second, radius)):
+        grad_output = gradient[:, index, None]
+        grad_first.addcmul_(grad_output, displaced)
+        i, j = divmod(index, 2 * radius + 1)
+        grad_padded[..., i : i + height, j : j + width].addcmul_(grad_output, first)
     return grad_first, grad_padded[
         ..., radius : radius + height, radius : radius + width
     ].contiguous()
 
 
-def _displacements(features: Tensor, radius: int) -> Iterator[Tensor]:
-    """Yield the features at every displacement up to a radius, with zeros outside, views of (N, C,
-    H, W)."""
+def _displace(features: Tensor, radius: int) -> Iterator[Tensor]:
+    """Yield the features at every displacement up to a radius, row by row, with zeros outside,
+    views of (N, C, H, W)."""
     height, width = features.shape[2:]
     padded = functional.pad(features, [radius] * 4)
-    for y, x in product(range(2 * radius + 1), repeat=2):
-        yield padded[..., y : y + height, x : x + width]
+    for i, j in product(range(2 * radius + 1), repeat=2):
+        yield padded[..., i : i + height, j : j + width]

@@ -1,9 +1,14 @@
 """Separable convolution along a flow on the CPU, as Halide pipelines compiled for the processor at
 hand.
 
-LANES neighbouring pixels are computed at a time. A flow that leads between pixels shifts the
-kernels by a fraction of a pixel, which makes them one tap longer (linear) or three (cubic), so that
-each tap lies on one whole pixel, which is gathered.
+A flow that leads between pixels shifts the kernels by a fraction of a pixel. They become one tap
+(linear) or three (cubic) longer, and each tap lies on one whole pixel. For pixel (y, x):
+
+    out[c] = sum_i shifted_vertical[i] * sum_j shifted_horizontal[j] * frame[c, top + i, left + j]
+
+(top, left) is the first pixel under the shifted kernels. LANES neighbouring pixels are computed at
+a time; as each has a flow of its own, the frame is gathered. Images are (x, y, c, n), kernels
+(x, y, tap, n).
 """
 
 from typing import Any
@@ -74,23 +79,25 @@ def flow_separable_gradients(
     types."""
     taps = vertical.shape[1]
     width = flow.shape[3]
-    gradient, flow, wide_vertical, wide_horizontal = _pad_width(
-        gradient, flow, vertical, horizontal
-    )
+    kernel_type = vertical.dtype
+    gradient, flow, vertical, horizontal = _pad_width(gradient, flow, vertical, horizontal)
     total = None
     for group in channel_groups(frame.shape[1], CHANNELS):
-        part = frame.new_empty(len(frame), 2 * taps + 2, *flow.shape[2:])
+        of_group = frame.new_empty(len(frame), 2 * taps + 2, *flow.shape[2:])
         colours = frame[:, group]
-        run = _gradient_pipeline(
-            colours.shape[1], taps, vertical.dtype == torch.bfloat16, resampling
-        )
-        inputs = _inputs(colours, flow, wide_vertical, wide_horizontal)
-        run(buffer(gradient[:, group]), *inputs, hl.Buffer(array(part)))
-        total = part if total is None else total.add_(part)
+        run = _gradient_pipeline(colours.shape[1], taps, kernel_type == torch.bfloat16, resampling)
+        inputs = _inputs(colours, flow, vertical, horizontal)
+        run(buffer(gradient[:, group]), *inputs, hl.Buffer(array(of_group)))
+        total = of_group if total is None else total.add_(of_group)
     assert total is not None, "frames have a colour at least"
-    grad_x, tall, grad_y, wide = torch.split(total[..., :width], [1, taps, 1, taps], dim=1)
-    grad_flow = torch.cat((grad_x, grad_y), dim=1)
-    return grad_flow, _own_memory(tall, vertical.dtype), _own_memory(wide, vertical.dtype)
+    grad_x, grad_vertical, grad_y, grad_horizontal = torch.split(
+        total[..., :width], [1, taps, 1, taps], dim=1
+    )
+    return (
+        torch.cat((grad_x, grad_y), dim=1),
+        _own_memory(grad_vertical, kernel_type),
+        _own_memory(grad_horizontal, kernel_type),
+    )
 
 
 def _own_memory(part: Tensor, dtype: torch.dtype) -> Tensor:
@@ -132,60 +139,67 @@ class _Pixel:
         self.taps = taps
         self.bf16 = bf16
         self.resampling = resampling
-        self.longer = taps + EXTRA_TAPS[resampling]  # taps of the shifted kernels
-        right, down = x + self.flow[x, y, 0, n], y + self.flow[x, y, 1, n]
-        self.left = hl.floor(right)
-        self.top = hl.floor(down)
-        self.part_x = right - self.left
-        self.part_y = down - self.top
+        self.shifted_taps = taps + EXTRA_TAPS[resampling]
+        source_x, source_y = x + self.flow[x, y, 0, n], y + self.flow[x, y, 1, n]
+        self.whole_x = hl.floor(source_x)
+        self.whole_y = hl.floor(source_y)
+        self.fraction_x = source_x - self.whole_x
+        self.fraction_y = source_y - self.whole_y
 
     @property
     def arguments(self) -> list[Any]:
         """In the order of `_inputs`."""
         return [self.frame, self.flow, self.vertical, self.horizontal, self.columns, self.rows]
 
-    def tap(self, params: hl.ImageParam, tap: Any) -> Any:
-        """A tap of a kernel, in float32."""
-        return as_float(params[x, y, tap, n], self.bf16)
+    def tap(self, kernel: hl.ImageParam, tap: Any) -> Any:
+        """Return a tap of a kernel, in float32."""
+        return as_float(kernel[x, y, tap, n], self.bf16)
 
-    def shifted(self, params: hl.ImageParam, fraction: Any, name: str) -> hl.Func:
+    def shift(self, kernel: hl.ImageParam, fraction: Any, name: str) -> hl.Func:
         """Return a kernel shifted by a fraction of a pixel, as a function of (x, k, y, n)."""
         result = hl.Func(name)
         total = 0.0
         for offset, weight in enumerate(shift_weights(fraction, self.resampling)):
-            tap = self.tap(params, hl.clamp(k - offset, 0, self.taps - 1))
+            tap = self.tap(kernel, hl.clamp(k - offset, 0, self.taps - 1))
             total += hl.select((k >= offset) & (k < self.taps + offset), tap * weight, 0.0)
         result[x, k, y, n] = total
         return result
 
-    def sampled(self, i: Any, j: Any, channel: Any) -> Any:
-        """Return the pixel under row i and column j of the shifted kernels."""
+    def shift_both(self) -> tuple[hl.Func, hl.Func]:
+        """Return the shifted vertical and horizontal kernels."""
+        return (
+            self.shift(self.vertical, self.fraction_y, "shifted_vertical"),
+            self.shift(self.horizontal, self.fraction_x, "shifted_horizontal"),
+        )
+
+    def sample(self, i: Any, j: Any, channel: Any) -> Any:
+        """Return the pixel of the frame under row i and column j of the shifted kernels."""
         before = self.taps // 2 + taps_before(self.resampling)
-        column = _pixel_inside(self.left + (j - before), self.columns)
-        row = _pixel_inside(self.top + (i - before), self.rows)
+        column = _clamp_to_frame(self.whole_x + (j - before), self.columns)
+        row = _clamp_to_frame(self.whole_y + (i - before), self.rows)
         return self.frame[column, row, channel, n]
 
 
-def _pixel_inside(place: Any, size: hl.Param) -> Any:
+def _clamp_to_frame(position: Any, size: hl.Param) -> Any:
     """Return the nearest pixel inside of a frame. Clamped as a whole number too: a NaN must not
     address memory."""
-    inside = hl.clamp(place, 0.0, hl.cast(hl.Float(32), size - 1))
+    inside = hl.clamp(position, 0.0, hl.cast(hl.Float(32), size - 1))
     return hl.clamp(hl.cast(hl.Int(32), inside), 0, size - 1)
 
 
 @cached_pipeline
 def _forward_pipeline(channels: int, taps: int, bf16: bool, resampling: str) -> Pipeline:
     pixel = _Pixel(taps, bf16, resampling)
-    row = hl.RDom([(0, pixel.longer)])
-    down = pixel.shifted(pixel.vertical, pixel.part_y, "down")
-    across = pixel.shifted(pixel.horizontal, pixel.part_x, "across")
+    row = hl.RDom([(0, pixel.shifted_taps)])
+    shifted_vertical, shifted_horizontal = pixel.shift_both()
     total = hl.Func("total")
     result = hl.Func("result")
     total[x, c, y, n] = 0.0
-    sampled = sum(
-        across[x, tap, y, n] * pixel.sampled(row.x, tap, c) for tap in range(pixel.longer)
+    filtered_row = sum(
+        shifted_horizontal[x, tap, y, n] * pixel.sample(row.x, tap, c)
+        for tap in range(pixel.shifted_taps)
     )
-    total[x, c, y, n] += down[x, row.x, y, n] * sampled
+    total[x, c, y, n] += shifted_vertical[x, row.x, y, n] * filtered_row
     result[x, y, c, n] = total[x, c, y, n]
     # A task is a row. For LANES pixels of it the shifted kernels are computed first; then the sums
     # of all colours stay in registers over all taps.
@@ -193,57 +207,60 @@ def _forward_pipeline(channels: int, taps: int, bf16: bool, resampling: str) -> 
     result.vectorize(x, LANES, hl.TailStrategy.ShiftInwards)
     total.compute_at(result, x).vectorize(x, LANES).unroll(c).bound(c, 0, channels)
     total.update(0).reorder(c, x, row.x).vectorize(x, LANES).unroll(c)
-    for longer in (down, across):
-        longer.compute_at(result, x).vectorize(x, LANES)
+    for kernel in (shifted_vertical, shifted_horizontal):
+        kernel.compute_at(result, x).vectorize(x, LANES)
     return Pipeline(result, *pixel.arguments)
 
 
 @cached_pipeline
 def _gradient_pipeline(channels: int, taps: int, bf16: bool, resampling: str) -> Pipeline:
-    """Compute the gradients of x and the columns, then of y and the rows, as one output each."""
+    """Build the gradients of the flow and the kernels, as one output of 2 + 2 `taps` channels: flow
+    along x, vertical taps, flow along y, horizontal taps."""
     pixel = _Pixel(taps, bf16, resampling)
     result = hl.Func("result")
     gradient = hl.ImageParam(hl.Float(32), 4, "gradient")
-    down = pixel.shifted(pixel.vertical, pixel.part_y, "down")
-    across = pixel.shifted(pixel.horizontal, pixel.part_x, "across")
-    row = hl.RDom([(0, pixel.longer)], "row")
-    line = hl.RDom([(0, pixel.longer)], "line")
-    value = hl.Func("value")  # the pixel under a tap, weighted by the gradient of each colour
+    shifted_vertical, shifted_horizontal = pixel.shift_both()
+    row = hl.RDom([(0, pixel.shifted_taps)], "row")
+    column = hl.RDom([(0, pixel.shifted_taps)], "column")
+    value = hl.Func("value")  # the pixel under tap (k, j), times the gradient, summed over colours
     value[x, j, k, y, n] = sum(
-        gradient[x, y, z, n] * pixel.sampled(k, j, z) for z in range(channels)
+        gradient[x, y, channel, n] * pixel.sample(k, j, channel) for channel in range(channels)
     )
-    grad_down, grad_across = hl.Func("grad_down"), hl.Func("grad_across")
-    grad_down[x, k, y, n] = 0.0
-    grad_across[x, k, y, n] = 0.0
-    grad_down[x, k, y, n] += value[x, line.x, k, y, n] * across[x, line.x, y, n]
-    grad_across[x, k, y, n] += value[x, k, row.x, y, n] * down[x, row.x, y, n]
+    # The gradients of the shifted kernels.
+    grad_vertical, grad_horizontal = hl.Func("grad_vertical"), hl.Func("grad_horizontal")
+    grad_vertical[x, k, y, n] = 0.0
+    grad_horizontal[x, k, y, n] = 0.0
+    grad_vertical[x, k, y, n] += value[x, column.x, k, y, n] * shifted_horizontal[x, column.x, y, n]
+    grad_horizontal[x, k, y, n] += value[x, k, row.x, y, n] * shifted_vertical[x, row.x, y, n]
 
-    def grad_taps(longer: hl.Func, fraction: Any) -> Any:
+    def grad_tap(grad_shifted: hl.Func, tap: int, fraction: Any) -> Any:
         weights = shift_weights(fraction, resampling)
-        return sum(weight * longer[x, k + offset, y, n] for offset, weight in enumerate(weights))
+        return sum(
+            weight * grad_shifted[x, tap + offset, y, n] for offset, weight in enumerate(weights)
+        )
 
-    def grad_fraction(longer: hl.Func, params: hl.ImageParam, fraction: Any) -> Any:
+    def grad_fraction(grad_shifted: hl.Func, kernel: hl.ImageParam, fraction: Any) -> Any:
         slopes = shift_weight_slopes(fraction, resampling)
-        spread = (
-            sum(longer[x, tap + offset, y, n] * pixel.tap(params, tap) for tap in range(taps))
+        sums = (
+            sum(grad_shifted[x, tap + offset, y, n] * pixel.tap(kernel, tap) for tap in range(taps))
             for offset in range(len(slopes))
         )
-        return sum(slope * total for slope, total in zip(slopes, spread, strict=True))
+        return sum(slope * total for slope, total in zip(slopes, sums, strict=True))
 
-    tall, wide = hl.Func("tall"), hl.Func("wide")
-    tall[x, k, y, n] = grad_taps(grad_down, pixel.part_y)
-    wide[x, k, y, n] = grad_taps(grad_across, pixel.part_x)
-    taken = [function[x, tap, y, n] for function in (tall, wide) for tap in range(taps)]
-    grad_x = grad_fraction(grad_across, pixel.horizontal, pixel.part_x)
-    grad_y = grad_fraction(grad_down, pixel.vertical, pixel.part_y)
-    outputs = [grad_x, *taken[:taps], grad_y, *taken[taps:]]
+    outputs = [
+        grad_fraction(grad_horizontal, pixel.horizontal, pixel.fraction_x),
+        *(grad_tap(grad_vertical, tap, pixel.fraction_y) for tap in range(taps)),
+        grad_fraction(grad_vertical, pixel.vertical, pixel.fraction_y),
+        *(grad_tap(grad_horizontal, tap, pixel.fraction_x) for tap in range(taps)),
+    ]
     result[x, y, k, n] = hl.mux(k, outputs)
     # A task is a row. For LANES pixels of it all intermediate values are computed and stored before
     # any output, since every output needs most of them.
     result.bound(k, 0, len(outputs)).reorder(k, x, y, n).unroll(k).fuse(y, n, task).parallel(task)
     result.vectorize(x, LANES, hl.TailStrategy.ShiftInwards)
-    for function in (down, across, value, grad_down, grad_across):
+    sums = (grad_vertical, grad_horizontal)
+    for function in (shifted_vertical, shifted_horizontal, value, *sums):
         function.compute_at(result, x).vectorize(x, LANES)
-    for function in (grad_down, grad_across):
+    for function in sums:
         function.update(0).vectorize(x, LANES)
     return Pipeline(result, gradient, *pixel.arguments)

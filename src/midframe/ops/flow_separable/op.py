@@ -242,12 +242,12 @@ def _backward(ctx, gradient: Tensor):  # type: ignore[no-untyped-def]  # torch.l
         horizontal,
         ctx.resampling,
     )
-    grad_frame = grad_flow = tall = wide = None
+    grad_frame = grad_flow = grad_vertical = grad_horizontal = None
     if ctx.needs_input_grad[0]:
         grad_frame = _frame_gradient(*inputs)
     if any(ctx.needs_input_grad[1:]):
-        grad_flow, tall, wide = _gradients(*inputs)
-    return grad_frame, grad_flow, tall, wide, None
+        grad_flow, grad_vertical, grad_horizontal = _gradients(*inputs)
+    return grad_frame, grad_flow, grad_vertical, grad_horizontal, None
 
 
 _flow_separable.register_autograd(_backward, setup_context=_save_context)

@@ -18,13 +18,15 @@ def flow_separable_forward(
     frame: Tensor, flow: Tensor, vertical: Tensor, horizontal: Tensor, resampling: str
 ) -> Tensor:
     """Filter along a flow; shapes as in `midframe.ops.flow_separable_convolution`."""
-    padded, tall, wide = to_accumulation_type(frame, vertical, horizontal)
-    places = _Places(frame, flow.to(tall.dtype), vertical.shape[1], resampling)
-    down, across = places.shift(tall, wide)  # (N, K + 1 or K + 3, H, W)
-    result = padded.new_zeros(*frame.shape[:2], *flow.shape[2:])
-    for i, j in product(range(down.shape[1]), repeat=2):
-        result.addcmul_(places.sampled(padded, i, j), (down[:, i] * across[:, j])[:, None])
-    return result.to(frame.dtype)
+    dtype = frame.dtype
+    frame, vertical, horizontal = to_accumulation_type(frame, vertical, horizontal)
+    positions = _Positions(frame, flow.to(frame.dtype), vertical.shape[1], resampling)
+    shifted_vertical, shifted_horizontal = positions.shift(vertical, horizontal)
+    result = frame.new_zeros(*frame.shape[:2], *flow.shape[2:])
+    for i, j in product(range(shifted_vertical.shape[1]), repeat=2):
+        weight = shifted_vertical[:, i] * shifted_horizontal[:, j]  # (N, H, W)
+        result.addcmul_(positions.sample(frame, i, j), weight[:, None])
+    return result.to(dtype)
 
 
 def flow_separable_gradients(
@@ -37,18 +39,26 @@ def flow_separable_gradients(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the gradients of the flow, (N, 2, H, W), and of both kernels, (N, K, H, W), in their
     types."""
-    weight, padded, tall, wide = to_accumulation_type(gradient, frame, vertical, horizontal)
-    places = _Places(frame, flow.to(tall.dtype), vertical.shape[1], resampling)
-    down, across = places.shift(tall, wide)
-    grad_down, grad_across = torch.zeros_like(down), torch.zeros_like(across)
-    for i, j in product(range(down.shape[1]), repeat=2):
-        value = (places.sampled(padded, i, j) * weight).sum(1)  # (N, H, W)
-        grad_down[:, i].addcmul_(value, across[:, j])
-        grad_across[:, j].addcmul_(value, down[:, i])
-    grad_y, of_tall = shift_kernel_gradients(grad_down, tall, places.down, resampling)
-    grad_x, of_wide = shift_kernel_gradients(grad_across, wide, places.right, resampling)
+    kernel_type = vertical.dtype
+    grad_output, frame, vertical, horizontal = to_accumulation_type(
+        gradient, frame, vertical, horizontal
+    )
+    positions = _Positions(frame, flow.to(frame.dtype), vertical.shape[1], resampling)
+    shifted_vertical, shifted_horizontal = positions.shift(vertical, horizontal)
+    grad_shifted_vertical = torch.zeros_like(shifted_vertical)
+    grad_shifted_horizontal = torch.zeros_like(shifted_horizontal)
+    for i, j in product(range(shifted_vertical.shape[1]), repeat=2):
+        value = (positions.sample(frame, i, j) * grad_output).sum(1)  # (N, H, W)
+        grad_shifted_vertical[:, i].addcmul_(value, shifted_horizontal[:, j])
+        grad_shifted_horizontal[:, j].addcmul_(value, shifted_vertical[:, i])
+    grad_y, grad_vertical = shift_kernel_gradients(
+        grad_shifted_vertical, vertical, positions.fraction_y, resampling
+    )
+    grad_x, grad_horizontal = shift_kernel_gradients(
+        grad_shifted_horizontal, horizontal, positions.fraction_x, resampling
+    )
     grad_flow = torch.stack((grad_x, grad_y), dim=1)
-    return grad_flow.to(flow.dtype), of_tall.to(vertical.dtype), of_wide.to(horizontal.dtype)
+    return grad_flow.to(flow.dtype), grad_vertical.to(kernel_type), grad_horizontal.to(kernel_type)
 
 
 def flow_separable_frame_gradient(
@@ -60,13 +70,17 @@ def flow_separable_frame_gradient(
     resampling: str,
 ) -> Tensor:
     """Return the gradient of the frame, in its shape and type."""
-    weight, padded, tall, wide = to_accumulation_type(gradient, frame, vertical, horizontal)
-    places = _Places(frame, flow.to(tall.dtype), vertical.shape[1], resampling)
-    down, across = places.shift(tall, wide)
-    result = torch.zeros_like(padded)
-    for i, j in product(range(down.shape[1]), repeat=2):
-        places.add(result, i, j, weight * (down[:, i] * across[:, j])[:, None])
-    return result.to(frame.dtype)
+    dtype = frame.dtype
+    grad_output, frame, vertical, horizontal = to_accumulation_type(
+        gradient, frame, vertical, horizontal
+    )
+    positions = _Positions(frame, flow.to(frame.dtype), vertical.shape[1], resampling)
+    shifted_vertical, shifted_horizontal = positions.shift(vertical, horizontal)
+    result = torch.zeros_like(frame)
+    for i, j in product(range(shifted_vertical.shape[1]), repeat=2):
+        weight = shifted_vertical[:, i] * shifted_horizontal[:, j]  # (N, H, W)
+        positions.add(result, i, j, grad_output * weight[:, None])
+    return result.to(dtype)
 
 
 def flow_separable_by_sampling(
@@ -109,40 +123,40 @@ def flow_separable_by_sampling(
     return (sampled.reshape(count, frame.shape[1], -1, height, width) * weights).sum(2)
 
 
-class _Places:
+class _Positions:
     """Positions of taps in a frame: whole pixels, outside the nearest ones inside."""
 
     def __init__(self, frame: Tensor, flow: Tensor, taps: int, resampling: str) -> None:
         height, width = flow.shape[2:]
         x = flow[:, 0] + torch.arange(width, device=flow.device)
         y = flow[:, 1] + torch.arange(height, device=flow.device)[:, None]
-        self.left = x.floor()
-        self.top = y.floor()
-        # How far beyond whole pixels, (N, H, W) in [0, 1).
-        self.right = x - self.left
-        self.down = y - self.top
-        self.reach = taps // 2 + taps_before(resampling)
+        self.whole_x = x.floor()  # (N, H, W)
+        self.whole_y = y.floor()
+        self.fraction_x = x - self.whole_x  # in [0, 1)
+        self.fraction_y = y - self.whole_y
+        self.before = taps // 2 + taps_before(resampling)
         self.resampling = resampling
         self.rows, self.columns = frame.shape[2:]
 
     def shift(self, vertical: Tensor, horizontal: Tensor) -> tuple[Tensor, Tensor]:
         """Return kernels whose taps are on whole pixels, (N, K + 1 or K + 3, H, W)."""
-        down = shift_kernel(vertical, self.down, self.resampling)
-        return down, shift_kernel(horizontal, self.right, self.resampling)
-
-    def _index(self, i: int, j: int) -> Tensor:
-        y = (self.top + (i - self.reach)).clamp(0, self.rows - 1).long()
-        x = (self.left + (j - self.reach)).clamp(0, self.columns - 1).long()
-        return (y * self.columns + x).flatten(1)[:, None]  # (N, 1, HW)
-
-    def sampled(self, frame: Tensor, i: int, j: int) -> Tensor:
-        """Return the pixels under row i and column j of the taps, (N, C, H, W)."""
-        index = self._index(i, j).expand(-1, frame.shape[1], -1)
         return (
-            frame.flatten(2).gather(2, index).view(len(frame), frame.shape[1], *self.top.shape[1:])
+            shift_kernel(vertical, self.fraction_y, self.resampling),
+            shift_kernel(horizontal, self.fraction_x, self.resampling),
         )
 
+    def _index(self, i: int, j: int) -> Tensor:
+        y = (self.whole_y + (i - self.before)).clamp(0, self.rows - 1).long()
+        x = (self.whole_x + (j - self.before)).clamp(0, self.columns - 1).long()
+        return (y * self.columns + x).flatten(1)[:, None]  # (N, 1, HW)
+
+    def sample(self, frame: Tensor, i: int, j: int) -> Tensor:
+        """Return the pixels under row i and column j of the taps, (N, C, H, W)."""
+        index = self._index(i, j).expand(-1, frame.shape[1], -1)
+        sampled = frame.flatten(2).gather(2, index)
+        return sampled.view(len(frame), frame.shape[1], *self.whole_y.shape[1:])
+
     def add(self, frame: Tensor, i: int, j: int, values: Tensor) -> None:
-        """Invert `gather`: add values (N, C, H, W) to the pixels under the taps."""
+        """Add values (N, C, H, W) to the pixels under the taps: the adjoint of `sample`."""
         index = self._index(i, j).expand(-1, frame.shape[1], -1)
         frame.view(*frame.shape[:2], -1).scatter_add_(2, index, values.flatten(2))

@@ -52,24 +52,25 @@ def separable_kernel_gradients(
     height, width = vertical.shape[2:]
     gradient, frame, vertical, horizontal = _pad_width(width, gradient, frame, vertical, horizontal)
     first, *others = channel_groups(frame.shape[1], CHANNELS)
-    tall, wide = _kernel_gradients_of_group(
+    grad_vertical, grad_horizontal = _kernel_gradients_of_group(
         gradient[:, first], frame[:, first], vertical, horizontal
     )
     for group in others:
-        more_tall, more_wide = _kernel_gradients_of_group(
+        of_group = _kernel_gradients_of_group(
             gradient[:, group], frame[:, group], vertical, horizontal
         )
-        tall += more_tall
-        wide += more_wide
+        grad_vertical += of_group[0]
+        grad_horizontal += of_group[1]
     return (
-        tall[:, :, :height, :width].to(vertical.dtype).contiguous(),
-        wide[:, :, :height, :width].to(vertical.dtype).contiguous(),
+        grad_vertical[:, :, :height, :width].to(vertical.dtype).contiguous(),
+        grad_horizontal[:, :, :height, :width].to(vertical.dtype).contiguous(),
     )
 
 
 def _kernel_gradients_of_group(
     gradient: Tensor, frame: Tensor, vertical: Tensor, horizontal: Tensor
 ) -> tuple[Tensor, Tensor]:
+    """Return the gradients from some of the colours, float32, with rows up to whole blocks."""
     taps, height, width = vertical.shape[1:]
     channels = frame.shape[1]
     bf16 = vertical.dtype == torch.bfloat16
@@ -77,15 +78,15 @@ def _kernel_gradients_of_group(
     # Row y of a block uses frame row `inner` at tap inner - y, which at both ends is outside the
     # kernel: ROWS - 1 additional planes on either side receive those values.
     planes = frame.new_empty(len(frame), taps + 2 * (ROWS - 1), _whole_blocks(height), width)
-    tall = planes[:, ROWS - 1 : ROWS - 1 + taps]
+    grad_vertical = planes[:, ROWS - 1 : ROWS - 1 + taps]
     vertical_pipeline(channels, bf16)(
         *inputs, buffer(horizontal), *_extents(vertical), _slanted_blocks(planes, taps)
     )
-    wide = frame.new_empty(len(frame), taps, _whole_blocks(height), width)
+    grad_horizontal = frame.new_empty(len(frame), taps, _whole_blocks(height), width)
     horizontal_pipeline(channels, bf16)(
-        *inputs, buffer(vertical), *_extents(vertical), _blocks(wide)
+        *inputs, buffer(vertical), *_extents(vertical), _blocks(grad_horizontal)
     )
-    return tall, wide
+    return grad_vertical, grad_horizontal
 
 
 def separable_frame_gradient(
@@ -95,14 +96,17 @@ def separable_frame_gradient(
     height, width = frame.shape[2:]
     result = frame.new_empty(*frame.shape[:2], _whole_blocks(height), max(width, LANES))
     for group in channel_groups(frame.shape[1], CHANNELS):
-        weight = gradient[:, group]
-        run = frame_pipeline(weight.shape[1], vertical.dtype == torch.bfloat16)
+        colours = gradient[:, group]
+        run = frame_pipeline(colours.shape[1], vertical.dtype == torch.bfloat16)
         sizes = (*_extents(vertical), vertical.shape[3])
-        run(buffer(weight), buffer(vertical), buffer(horizontal), *sizes, _blocks(result[:, group]))
+        run(
+            buffer(colours), buffer(vertical), buffer(horizontal), *sizes, _blocks(result[:, group])
+        )
     return result[:, :, :height, :width].contiguous()
 
 
 def _whole_blocks(height: int) -> int:
+    """Round a number of rows up to whole blocks."""
     return -(-height // ROWS) * ROWS
 
 
@@ -113,6 +117,7 @@ def _pad_width(width: int, *tensors: Tensor) -> list[Tensor]:
 
 
 def _extents(kernel: Tensor) -> tuple[int, int]:
+    """Return the taps and rows of kernels (N, K, H, W), parameters of the pipelines."""
     return kernel.shape[1], kernel.shape[2]
 
 
@@ -125,7 +130,7 @@ def _blocks(tensor: Tensor) -> hl.Buffer:
 
 def _slanted_blocks(planes: Tensor, taps: int) -> hl.Buffer:
     """Return planes of taps for writing, as (x, y within the block, inner, block, n), where the tap
-    is inner - y."""
+    is inner - y: the next row of a block is one row below and one plane before."""
     memory = array(planes)
     per_sample, per_plane, per_row, per_pixel = memory.strides
     shape = (memory.shape[0], memory.shape[2] // ROWS, taps + ROWS - 1, ROWS, memory.shape[3])

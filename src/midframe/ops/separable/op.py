@@ -169,12 +169,12 @@ def _save_context(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def] 
 def _backward(ctx, gradient: Tensor):  # type: ignore[no-untyped-def]  # torch.library's context
     frame, vertical, horizontal = ctx.saved_tensors
     gradient = gradient.to(frame.dtype).contiguous()
-    frame_gradient = tall = wide = None
+    grad_frame = grad_vertical = grad_horizontal = None
     if ctx.needs_input_grad[0]:
-        frame_gradient = _frame_gradient(gradient, frame, vertical, horizontal)
+        grad_frame = _frame_gradient(gradient, frame, vertical, horizontal)
     if ctx.needs_input_grad[1] or ctx.needs_input_grad[2]:
-        tall, wide = _kernel_gradients(gradient, frame, vertical, horizontal)
-    return frame_gradient, tall, wide
+        grad_vertical, grad_horizontal = _kernel_gradients(gradient, frame, vertical, horizontal)
+    return grad_frame, grad_vertical, grad_horizontal
 
 
 _separable.register_autograd(_backward, setup_context=_save_context)

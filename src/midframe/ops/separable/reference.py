@@ -30,15 +30,19 @@ def separable_kernel_gradients(
     """Return the gradients of the vertical and the horizontal kernels, both (N, K, H, W), in the
     kernels' types."""
     taps, height, width = vertical.shape[1:]
-    weight, padded, tall, wide = to_accumulation_type(gradient, frame, vertical, horizontal)
-    tall_gradient = torch.zeros_like(tall)
-    wide_gradient = torch.zeros_like(wide)
+    kernel_type = vertical.dtype
+    grad_output, padded, vertical, horizontal = to_accumulation_type(
+        gradient, frame, vertical, horizontal
+    )
+    grad_vertical = torch.zeros_like(vertical)
+    grad_horizontal = torch.zeros_like(horizontal)
     for i in range(taps):
         for j in range(taps):
-            product = (weight * padded[:, :, i : i + height, j : j + width]).sum(1)  # (N, H, W)
-            tall_gradient[:, i].addcmul_(wide[:, j], product)
-            wide_gradient[:, j].addcmul_(tall[:, i], product)
-    return tall_gradient.to(vertical.dtype), wide_gradient.to(horizontal.dtype)
+            under_tap = padded[:, :, i : i + height, j : j + width]
+            product = (grad_output * under_tap).sum(1)  # (N, H, W)
+            grad_vertical[:, i].addcmul_(horizontal[:, j], product)
+            grad_horizontal[:, j].addcmul_(vertical[:, i], product)
+    return grad_vertical.to(kernel_type), grad_horizontal.to(kernel_type)
 
 
 def separable_frame_gradient(
@@ -46,12 +50,12 @@ def separable_frame_gradient(
 ) -> Tensor:
     """Return the gradient of the padded frame, (N, C, H+K-1, W+K-1), in the frame's type."""
     taps, height, width = vertical.shape[1:]
-    weight, padded, vertical, horizontal = to_accumulation_type(
+    grad_output, padded, vertical, horizontal = to_accumulation_type(
         gradient, frame, vertical, horizontal
     )
     result = torch.zeros_like(padded)
     for i in range(taps):
-        row = weight * vertical[:, i : i + 1]  # (N, C, H, W)
+        row = grad_output * vertical[:, i : i + 1]  # (N, C, H, W)
         for j in range(taps):
             result[:, :, i : i + height, j : j + width].addcmul_(row, horizontal[:, j : j + 1])
     return result.to(frame.dtype)

@@ -1,12 +1,18 @@
-"""3x3 Winograd convolution on the CPU, as one Halide pipeline that processes strips from features
-to outputs.
+"""3x3 Winograd convolution on the CPU, as one Halide pipeline from features to outputs.
 
 PyTorch's convolutions reach nine tenths of a processor's peak, so only fewer multiplications are
-faster. The intermediate values of a strip of tiles stay in the cache. In bfloat16 only the
-transformed features are rounded; features, sums and the output transform are float32.
+faster. With the transforms B^T and A^T of `transforms` and the transformed kernels U, for each tile
+of 4x4 outputs:
+
+    transformed = B^T features B                            (6x6 values of each input)
+    product[o] = sum over inputs c of U[o, c] * transformed[c]
+    outputs = A^T product A                                 (4x4 values of each output)
+
+A row of tiles is divided into strips, and the intermediate values of a strip stay in the cache. In
+bfloat16 only the transformed features are rounded; features, sums and the output transform are
+float32.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -28,30 +34,26 @@ from midframe.ops.halide_tools import (
     storage,
     writable,
 )
-from midframe.ops.winograd.transforms import TILE, kernel_values, transforms
+from midframe.ops.winograd.halide_transforms import SIZE, SPAN, transform_input, transform_output
+from midframe.ops.winograd.transforms import TILE, kernel_values
 from midframe.ops.workers import worker_index
 
-SIZE = 3
-SPAN = TILE + SIZE - 1
-"""Height and width of the features of a tile of outputs."""
 AT_ONCE, BF16_AT_ONCE = 6, 10
 """Tiles whose products, with LANES outputs, are summed in registers, of float32 and of bfloat16: 12
 of the 16 of AVX2, 10 of the 32 of AVX-512."""
 STRIP = 24
 """Approximate number of adjacent tiles that are processed together."""
-PAIRS = ((1, 2), (3, 4))
-"""Indices in `POINTS` of pairs of opposite points, which share half of their computation."""
 
-c = hl.Var("c")
-o = hl.Var("o")
+c = hl.Var("c")  # input channel
+o = hl.Var("o")  # output channel
 x = hl.Var("x")
 y = hl.Var("y")
 n = hl.Var("n")
-i = hl.Var("i")
-j = hl.Var("j")
-u = hl.Var("u")
-row = hl.Var("row")
-column = hl.Var("column")
+i = hl.Var("i")  # index of the vertical point
+j = hl.Var("j")  # index of the horizontal point
+u = hl.Var("u")  # row within a tile of outputs
+row = hl.Var("row")  # of tiles
+column = hl.Var("column")  # of tiles
 task = hl.Var("task")
 
 
@@ -131,48 +133,14 @@ def _pipeline(bf16: bool, worker: int) -> Pipeline:
     bias = hl.ImageParam(hl.Float(32), 1, "bias")
     slope = hl.Param(hl.Float(32))
     strip = hl.Param(hl.Int(32))
-    channels = features.dim(0).extent()
-    wide = features.dim(1).extent()
-    high = features.dim(2).extent()
     together = 2 if bf16 else 1
     values.dim(0).set_bounds(0, together)
     values.dim(1).set_stride(together)
-    _, input_transform, output_transform = transforms(SIZE)
-    from_features = input_transform.round(decimals=12).tolist()
-    to_outputs = output_transform.round(decimals=12).tolist()
-    down = hl.Func("down")
-    both = hl.Func("both")
-    total = hl.Func("total")
-    product = hl.Func("product")
-    across = hl.Func("across")
-    result = hl.Func("result")
-
-    # Input transform, down and then across; sums of products; output transform, down and then
-    # across.
-    left = x - SIZE // 2
-    above = row * TILE - SIZE // 2
-    seen = [_inside(features, left, above + step, wide, high, bf16) for step in range(SPAN)]
-    down[c, x, i, row, n] = hl.mux(i, _values(from_features, seen))
-    beside = [down[c, column * TILE + step, i, row, n] for step in range(SPAN)]
-    both[c, column, j, i, row, n] = as_stored(hl.mux(j, _values(from_features, beside)), bf16)
-    place = j + SPAN * i
-    last = channels - 1
-    alone = as_float(both[last, column, j, i, row, n], bf16) * as_float(
-        values[0, o, last // together, place], bf16
-    )
-    total[o, column, j, i, row, n] = hl.select(channels % together == 0, 0.0, alone)
+    channels = features.dim(0).extent()
     r = hl.RDom([(0, together), (0, channels // together)], "r")
-    feature = both[together * r.y + r.x, column, j, i, row, n]
-    weight = values[r.x, o, r.y, place]
-    total[o, column, j, i, row, n] += _to_float(feature, bf16) * _to_float(weight, bf16)
-    product[o, column, j, i, row, n] = total[o, column, j, i, row, n]
-    rows = [product[o, column, j, step, row, n] for step in range(SPAN)]
-    across[o, column, j, u, row, n] = hl.mux(u, _outputs(to_outputs, rows))
-    columns = [across[o, x // TILE, step, y % TILE, y // TILE, n] for step in range(SPAN)]
-    value = hl.mux(x % TILE, _outputs(to_outputs, columns)) + bias[o]
-    result[o, x, y, n] = as_stored(hl.select(value < 0, value * slope, value), bf16)
-    _schedule(_Functions(down, both, total, product, across, result), r, strip, channels, bf16)
-    pipeline = Pipeline(result, features, values, bias, slope, strip)
+    functions = _define(features, values, bias, slope, r, bf16)
+    _schedule(functions, r, strip, channels, bf16)
+    pipeline = Pipeline(functions.result, features, values, bias, slope, strip)
     pipeline.identity = (__name__, str(bf16))  # the same library for all workers
     return pipeline
 
@@ -181,17 +149,76 @@ def _pipeline(bf16: bool, worker: int) -> Pipeline:
 class _Functions:
     """The functions of the pipeline, in the order in which they are computed."""
 
-    down: hl.Func
-    """The input transform of columns."""
-    both: hl.Func
-    """The input transform of columns and rows."""
+    columns: hl.Func
+    """B^T features: the input transform of columns."""
+    transformed: hl.Func
+    """B^T features B: of columns, then rows."""
     total: hl.Func
-    """Sums of products over the channels."""
+    """Sums of products over the input channels."""
     product: hl.Func
     """The same sums, stored."""
-    across: hl.Func
-    """The output transform of columns."""
+    output_columns: hl.Func
+    """A^T product: the output transform of columns."""
     result: hl.Func
+    """A^T product A, with bias and activation."""
+
+
+def _define(
+    features: hl.ImageParam,
+    values: hl.ImageParam,
+    bias: hl.ImageParam,
+    slope: hl.Param,
+    r: hl.RDom,
+    bf16: bool,
+) -> _Functions:
+    """Define the functions of the pipeline.
+
+    Args:
+        features: (c, x, y, n).
+        values: transformed kernels, as `prepare_kernels` returns them.
+        bias: (o).
+        slope: factor of negative sums.
+        r: inputs that are multiplied in one step, and these steps.
+        bf16: features and values are bfloat16.
+    """
+    columns = hl.Func("columns")
+    transformed = hl.Func("transformed")
+    total = hl.Func("total")
+    product = hl.Func("product")
+    output_columns = hl.Func("output_columns")
+    result = hl.Func("result")
+
+    left = x - SIZE // 2
+    top = row * TILE - SIZE // 2
+    column_of_features = [_inside(features, left, top + step, bf16) for step in range(SPAN)]
+    columns[c, x, i, row, n] = hl.mux(i, transform_input(column_of_features))
+    row_of_values = [columns[c, column * TILE + step, i, row, n] for step in range(SPAN)]
+    transformed[c, column, j, i, row, n] = as_stored(
+        hl.mux(j, transform_input(row_of_values)), bf16
+    )
+
+    point = j + SPAN * i
+    together = 2 if bf16 else 1
+    channels = features.dim(0).extent()
+    # The last channel of an odd number of them, which `r` does not reach in steps of two.
+    last = channels - 1
+    last_product = as_float(transformed[last, column, j, i, row, n], bf16) * as_float(
+        values[0, o, last // together, point], bf16
+    )
+    total[o, column, j, i, row, n] = hl.select(channels % together == 0, 0.0, last_product)
+    feature = transformed[together * r.y + r.x, column, j, i, row, n]
+    weight = values[r.x, o, r.y, point]
+    total[o, column, j, i, row, n] += _to_float(feature, bf16) * _to_float(weight, bf16)
+    product[o, column, j, i, row, n] = total[o, column, j, i, row, n]
+
+    column_of_products = [product[o, column, j, step, row, n] for step in range(SPAN)]
+    output_columns[o, column, j, u, row, n] = hl.mux(u, transform_output(column_of_products))
+    row_of_outputs = [
+        output_columns[o, x // TILE, step, y % TILE, y // TILE, n] for step in range(SPAN)
+    ]
+    value = hl.mux(x % TILE, transform_output(row_of_outputs)) + bias[o]
+    result[o, x, y, n] = as_stored(hl.select(value < 0, value * slope, value), bf16)
+    return _Functions(columns, transformed, total, product, output_columns, result)
 
 
 def _schedule(
@@ -199,29 +226,29 @@ def _schedule(
 ) -> None:
     """Schedule the pipeline.
 
-    A task is a strip of tiles; `both` and `product` are computed for all of it, so that they stay
-    in the cache, `total` for as many tiles as fit into registers, the others for one tile.
+    A task is a strip of tiles. `transformed` and `product` are computed for all of it, so that they
+    stay in the cache, `total` for as many tiles as fit into registers, the others for one tile.
     """
     result = functions.result
     guarded = hl.TailStrategy.GuardWithIf
     rounded = hl.TailStrategy.RoundUp
     shifted = hl.TailStrategy.ShiftInwards
-    in_row = hl.Var("yi")
-    in_column = hl.Var("xi")
-    tile = hl.Var("xo")
-    tile_in_strip = hl.Var("xt")
-    few = hl.Var("oo")
-    lane = hl.Var("oi")
+    in_row = hl.Var("in_row")  # within a tile
+    in_column = hl.Var("in_column")
+    tile = hl.Var("tile")
+    tile_in_strip = hl.Var("tile_in_strip")
+    few = hl.Var("few")  # vectors of LANES channels
+    lane = hl.Var("lane")
     result.split(y, y, in_row, TILE, guarded).split(x, tile, in_column, TILE, guarded)
     result.split(tile, x, tile_in_strip, strip, guarded).split(o, few, lane, LANES, guarded)
     result.reorder(lane, in_column, in_row, few, tile_in_strip, x, y, n)
     result.vectorize(lane).unroll(in_column)
     result.fuse(y, n, task).fuse(x, task, task).parallel(task)
 
-    across = functions.across
-    across.compute_at(result, few).reorder(o, u, j).bound(u, 0, TILE)
-    across.vectorize(o, LANES, rounded).unroll(u)
-    across.store_in(hl.MemoryType.Stack).bound_storage(o, LANES).bound_storage(j, SPAN)
+    columns = functions.output_columns
+    columns.compute_at(result, few).reorder(o, u, j).bound(u, 0, TILE)
+    columns.vectorize(o, LANES, rounded).unroll(u)
+    columns.store_in(hl.MemoryType.Stack).bound_storage(o, LANES).bound_storage(j, SPAN)
 
     product = functions.product
     product.compute_at(result, task).reorder_storage(o, j, i, column, row, n)
@@ -239,62 +266,32 @@ def _schedule(
         total.specialize(channels % 2 == 0)
         total.update(0).atomic().vectorize(r.x)
 
-    # Shared terms of opposite points are computed once: all points of LANES channels are adjacent.
-    both = functions.both
-    both.compute_at(result, task).reorder_storage(c, j, i, column, row, n)
-    both.split(c, few, lane, LANES, shifted).reorder(lane, j, few, i, column, row, n)
-    both.vectorize(lane).unroll(j)
-    down = functions.down
-    down.store_at(both, row).compute_at(both, column).bound(i, 0, SPAN)
-    down.split(c, few, lane, LANES, shifted).reorder(lane, i, few, x, row, n)
-    down.vectorize(lane).unroll(i)
-    in_one_loop(down, both, total, product, across, result)
+    # All points of LANES channels are unrolled together, so that what opposite points share is
+    # computed once.
+    transformed = functions.transformed
+    transformed.compute_at(result, task).reorder_storage(c, j, i, column, row, n)
+    transformed.split(c, few, lane, LANES, shifted).reorder(lane, j, few, i, column, row, n)
+    transformed.vectorize(lane).unroll(j)
+    # The columns of two tiles overlap: they are kept along a row of tiles.
+    columns = functions.columns
+    columns.store_at(transformed, row).compute_at(transformed, column).bound(i, 0, SPAN)
+    columns.split(c, few, lane, LANES, shifted).reorder(lane, i, few, x, row, n)
+    columns.vectorize(lane).unroll(i)
+    in_one_loop(columns, transformed, total, product, functions.output_columns, result)
 
 
-def _inside(
-    features: hl.ImageParam, across: Any, along: Any, wide: Any, high: Any, bf16: bool
-) -> Any:
+def _inside(features: hl.ImageParam, column: Any, line: Any, bf16: bool) -> Any:
     """Return a feature as float32, or zero outside of the features."""
-    there = (across >= 0) & (across < wide) & (along >= 0) & (along < high)
+    width = features.dim(1).extent()
+    height = features.dim(2).extent()
+    inside = (column >= 0) & (column < width) & (line >= 0) & (line < height)
     feature = as_float(
-        features[c, hl.clamp(across, 0, wide - 1), hl.clamp(along, 0, high - 1), n], bf16
+        features[c, hl.clamp(column, 0, width - 1), hl.clamp(line, 0, height - 1), n], bf16
     )
-    return hl.select(there, feature, 0.0)
+    return hl.select(inside, feature, 0.0)
 
 
 def _to_float(value: Any, bf16: bool) -> Any:
     """Convert a value of type `storage` to float32, so that Halide selects the processor's bfloat16
     products."""
     return hl.cast(hl.Float(32), hl.reinterpret(hl.BFloat(16), value)) if bf16 else value
-
-
-def _values(matrix: list[list[float]], given: Sequence[Any]) -> list[Any]:
-    """Multiply the input transform with a column; opposite points share their sums."""
-    results = {place: _sum(matrix[place], given) for place in (0, SPAN - 1)}
-    for first, second in PAIRS:
-        equal = [
-            weight if weight == other else 0.0
-            for weight, other in zip(matrix[first], matrix[second], strict=True)
-        ]
-        opposite = [weight - other for weight, other in zip(matrix[first], equal, strict=True)]
-        results[first] = _sum(equal, given) + _sum(opposite, given)
-        results[second] = _sum(equal, given) - _sum(opposite, given)
-    return [results[place] for place in range(SPAN)]
-
-
-def _outputs(matrix: list[list[float]], given: Sequence[Any]) -> list[Any]:
-    """Multiply the output transform with a column; opposite points differ in the sign of odd
-    powers."""
-    sums = [given[first] + given[second] for first, second in PAIRS]
-    differences = [given[first] - given[second] for first, second in PAIRS]
-    results = []
-    for power, weights in enumerate(matrix):
-        pair_weights = [weights[first] for first, _ in PAIRS]
-        terms = [given[0], *(differences if power % 2 else sums), given[-1]]
-        results.append(_sum([weights[0], *pair_weights, weights[-1]], terms))
-    return results
-
-
-def _sum(weights: Sequence[float], given: Sequence[Any]) -> Any:
-    terms = [hl.f32(weight) * value for weight, value in zip(weights, given, strict=True) if weight]
-    return sum(terms[1:], terms[0])

@@ -50,53 +50,55 @@ def decoder_input(
 ) -> Tensor:
     """See `Steps.decoder_input`. Each pipeline writes its channels of the result."""
     bf16 = features.dtype == torch.bfloat16
-    doubled, width, rows, columns = features.shape
+    doubled, channels, rows, columns = features.shape
     side = 2 * radius + 1
-    correlations = side**2 if radius else 0
+    displacements = side**2 if radius else 0
     depth = carried.shape[1] if carried is not None else 0
-    sizes = [width, width, correlations, depth, flow.shape[1], 1]
+    sizes = [channels, channels, displacements, depth, flow.shape[1], 1]
     result = features.new_empty(doubled // 2, rows, columns, sum(sizes))
-    first, second, correlation, upsampled, flow_part, t_part = torch.split(result, sizes, dim=3)
-    for frame, direction, target in zip(
+    first, second, correlation, upsampled, flow_output, t_output = torch.split(result, sizes, dim=3)
+    for frame, flow_to_frame, warped in zip(
         features.chunk(2), flow.chunk(2, 1), (first, second), strict=True
     ):
-        _warp(bf16)(channels_innermost(frame), buffer(direction), writable(target))
+        _warp(bf16)(channels_innermost(frame), buffer(flow_to_frame), writable(warped))
     if radius:
         narrow = columns < natural_lanes()
         run = _correlate(bf16, side, narrow)
         run(writable(first), writable(second), writable(correlation))
     if carried is not None:
         _upsample(bf16)(channels_innermost(carried), writable(upsampled))
-    flow_part.copy_(flow.permute(0, 2, 3, 1))
-    t_part.copy_(t.view(-1, 1, 1, 1))
+    flow_output.copy_(flow.permute(0, 2, 3, 1))
+    t_output.copy_(t.view(-1, 1, 1, 1))
     return pad_channels(result.permute(0, 3, 1, 2), multiple)
 
 
 @cached_pipeline
 def _warp(bf16: bool) -> Pipeline:
+    """Build the sampling of features (c, x, y, n) along a flow (x, y, axis, n), bilinear."""
     frame = hl.ImageParam(storage(bf16), 4, "frame")
     flow = hl.ImageParam(hl.Float(32), 4, "flow")
     width, height = frame.dim(1).extent(), frame.dim(2).extent()
     whole = hl.Func("whole")
-    part = hl.Func("part")
-    places = [
+    fraction = hl.Func("fraction")
+    positions = [
         hl.clamp(
             hl.cast(hl.Float(32), own) + flow[x, y, axis, n], 0.0, hl.cast(hl.Float(32), size - 1)
         )
         for axis, (own, size) in enumerate(((x, width), (y, height)))
     ]
-    whole[i, x, y, n] = hl.cast(hl.Int(32), hl.floor(hl.select(i == 0, *places)))
-    part[i, x, y, n] = hl.select(i == 0, *places) - hl.floor(hl.select(i == 0, *places))
-    left = hl.clamp(whole[0, x, y, n], 0, width - 1)
+    position = hl.select(i == 0, *positions)  # i is the axis
+    whole[i, x, y, n] = hl.cast(hl.Int(32), hl.floor(position))
+    fraction[i, x, y, n] = position - hl.floor(position)
+    left = hl.clamp(whole[0, x, y, n], 0, width - 1)  # clamped again: NaN must not address memory
     above = hl.clamp(whole[1, x, y, n], 0, height - 1)
-    across = (left, hl.min(left + 1, width - 1), part[0, x, y, n])
-    down = (above, hl.min(above + 1, height - 1), part[1, x, y, n])
+    across = (left, hl.min(left + 1, width - 1), fraction[0, x, y, n])
+    down = (above, hl.min(above + 1, height - 1), fraction[1, x, y, n])
     result = hl.Func("result")
     result[c, x, y, n] = as_stored(fetch_bilinear(frame, c, n, across, down, bf16=bf16), bf16)
     # The positions of the pixels of a row are computed for many pixels at once; then their channels
     # are sampled for one pixel after another.
     _schedule_by_rows(result)
-    for function in (whole, part):
+    for function in (whole, fraction):
         function.compute_at(result, task).bound(i, 0, 2).unroll(i)
         function.vectorize(x, LANES, hl.TailStrategy.GuardWithIf)
     return Pipeline(result, frame, flow)
@@ -104,20 +106,23 @@ def _warp(bf16: bool) -> Pipeline:
 
 @cached_pipeline
 def _upsample(bf16: bool) -> Pipeline:
+    """Build the upsampling by 2 of features (c, x, y, n)."""
     small = hl.ImageParam(storage(bf16), 4, "small")
-    places = []
-    for own, size in ((x, small.dim(1).extent()), (y, small.dim(2).extent())):
-        before, part = upsampling_source(own, 2)
-        places.append((hl.clamp(before, 0, size - 1), hl.clamp(before + 1, 0, size - 1), part))
+    neighbours = []
+    for pixel, size in ((x, small.dim(1).extent()), (y, small.dim(2).extent())):
+        before, fraction = upsampling_source(pixel, 2)
+        after = hl.clamp(before + 1, 0, size - 1)
+        neighbours.append((hl.clamp(before, 0, size - 1), after, fraction))
     result = hl.Func("result")
-    result[c, x, y, n] = as_stored(fetch_bilinear(small, c, n, *places, bf16=bf16), bf16)
+    result[c, x, y, n] = as_stored(fetch_bilinear(small, c, n, *neighbours, bf16=bf16), bf16)
     _schedule_by_rows(result)
     return Pipeline(result, small)
 
 
 @cached_pipeline
 def _correlate(bf16: bool, side: int, narrow: bool) -> Pipeline:
-    """Build the correlation over `side` x `side` displacements.
+    """Build the correlation of unit vectors over `side` x `side` displacements, (c, x, y, n) like
+    the features: c = `side` * i + j.
 
     Args:
         bf16: features are bfloat16, otherwise float32.
@@ -139,17 +144,17 @@ def _correlate(bf16: bool, side: int, narrow: bool) -> Pipeline:
     total[x, j, y, i, n] = 0.0
     displaced = second_plane[x + j - radius, y + i - radius, r.x, n]
     total[x, j, y, i, n] += first_plane[x, y, r.x, n] * displaced
-    right, down = x + c % side - radius, y + c // side - radius
-    scale = first_scale[x, y, n] * second_scale[right, down, n]
+    second_x, second_y = x + c % side - radius, y + c // side - radius
+    scale = first_scale[x, y, n] * second_scale[second_x, second_y, n]
     correlation = total[x, c % side, y, c // side, n] * scale * CORRELATION_GAIN
     result[c, x, y, n] = as_stored(correlation, bf16)
     # A task is a row of pixels. For each row of displacements, `lanes` pixels are multiplied with
-    # all displacements of that row together: so many vectors fit into registers, whatever the
-    # size, and each value of the first frame is loaded once for all of them.
+    # all displacements of that row together: `side` accumulators, which fit into registers, and
+    # each value of the first frame is loaded once for all of them.
     row = hl.Var("row")
-    place = hl.Var("place")
-    result.bound(c, 0, side * side).split(c, row, place, side).reorder(place, x, row, y, n)
-    result.unroll(place).fuse(y, n, task).parallel(task).vectorize(x, lanes, tail)
+    column = hl.Var("column")  # of displacements
+    result.bound(c, 0, side * side).split(c, row, column, side).reorder(column, x, row, y, n)
+    result.unroll(column).fuse(y, n, task).parallel(task).vectorize(x, lanes, tail)
     total.compute_at(result, x).vectorize(x, lanes).unroll(j).bound(j, 0, side)
     total.update(0).reorder(j, x, r.x).vectorize(x, lanes).unroll(j)
     in_one_loop(result, total, first_plane, second_plane, first_scale, second_scale)

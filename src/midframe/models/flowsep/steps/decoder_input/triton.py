@@ -1,11 +1,19 @@
 """The decoder's input on CUDA: Triton kernels that write into one tensor, channels innermost.
 
-Forward, one kernel warps the features of both frames, one correlates them, one fills in the other
-channels. The correlation multiplies the features of 16 pixels in a row with those of all pixels
-around them on tensor cores, and keeps the products that are within the radius. Backward, one kernel
-computes the gradient of the warped features and adds it to the gradients of the features and of the
-flow without storing it, and one handles the carried features. Triton's interpreter runs the same
-kernels on the CPU for tests without a GPU.
+Forward (`triton_kernels.py`):
+
+1. `warp`: the features of both frames at the positions of their flows.
+2. `correlate`: the features of 16 pixels in a row are multiplied with those of all pixels around
+   them, as a product of matrices on tensor cores; what is within the radius is kept.
+3. `fill`: the other channels.
+
+Backward (`triton_gradients.py`):
+
+1. `gradients`: the gradient of the warped features, which is not stored but added at once to those
+   of the features and of the flow.
+2. `carried_gradient`: the gradient of the carried features.
+
+Triton's interpreter runs the same kernels on the CPU for tests without a GPU.
 """
 
 import torch
@@ -14,7 +22,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from triton.runtime.jit import JITFunction
 
-from midframe.models.flowsep.steps.decoder_input import triton_kernels
+from midframe.models.flowsep.steps.decoder_input import triton_gradients, triton_kernels
 from midframe.models.flowsep.steps.decoder_input.plain import CORRELATION_GAIN, MIN_LENGTH
 from midframe.ops.dispatch import device_guard
 from midframe.ops.triton_tools import MIN_DOT, channels_innermost, product_precision
@@ -22,7 +30,8 @@ from midframe.ops.triton_tools import MIN_DOT, channels_innermost, product_preci
 VALUES = 2048
 """Values that a program of the element-wise kernels computes, pixels times channels."""
 BLOCK = 16
-"""Pixels in a row whose correlation a program computes."""
+"""Pixels in a row whose correlation a program computes: the smallest side of a matrix on tensor
+cores, since more of the products of a larger block would be outside the radius."""
 WINDOW = 32
 """Pixels of the other frame that are multiplied with them at a time."""
 CHUNK = 64
@@ -75,17 +84,19 @@ class _DecoderInput(torch.autograd.Function):
     def backward(ctx, gradient: Tensor):  # type: ignore[no-untyped-def]
         inner, flow, result, scales = ctx.saved_tensors
         grad_output = channels_innermost(gradient)
-        wanted = ctx.needs_input_grad
+        needs_features, needs_carried, needs_flow, needs_t, *_ = ctx.needs_input_grad
         grad_features = grad_carried = grad_flow = grad_t = None
-        offset = 2 * inner.shape[3] + _displacements(ctx.radius)
-        if wanted[0] or wanted[2]:
+        carried_offset = 2 * inner.shape[3] + _displacements(ctx.radius)
+        flow_offset = carried_offset + ctx.depth
+        t_offset = flow_offset + flow.shape[1]
+        if needs_features or needs_flow:
             grad_features, grad_flow = gradients(
-                grad_output, inner, flow, result, scales, ctx.radius, offset + ctx.depth
+                grad_output, inner, flow, result, scales, ctx.radius, flow_offset
             )
-        if ctx.depth and wanted[1]:
-            grad_carried = carried_gradient(grad_output, offset, ctx.depth)
-        if wanted[3]:
-            grad_t = grad_output[..., offset + ctx.depth + 4].float().sum((1, 2)).view(-1, 1, 1, 1)
+        if ctx.depth and needs_carried:
+            grad_carried = carried_gradient(grad_output, carried_offset, ctx.depth)
+        if needs_t:
+            grad_t = grad_output[..., t_offset].float().sum((1, 2)).view(-1, 1, 1, 1)
         return grad_features, grad_carried, grad_flow, grad_t, None, None
 
 
@@ -105,8 +116,9 @@ def forward(
     doubled, height, width, channels = inner.shape
     samples = doubled // 2
     depth = 0 if carried is None else carried.shape[1]
-    offset = 2 * channels + _displacements(radius)
-    total = triton.cdiv(offset + depth + 5, multiple) * multiple
+    offset = 2 * channels + _displacements(radius)  # of the carried features
+    used_channels = offset + depth + flow.shape[1] + 1  # 1 for t
+    total = triton.cdiv(used_channels, multiple) * multiple
     result = inner.new_empty(samples, height, width, total)
     scales = torch.empty(2, samples, height, width, dtype=torch.float32, device=inner.device)
     sizes = {"samples": samples, "height": height, "width": width, "total": total}
@@ -161,7 +173,7 @@ def gradients(
     grad_flow = torch.empty_like(flow)
     channel_block = _dot_size(channels)
     block = BLOCK if radius else ROW_BLOCK
-    triton_kernels.gradients[(doubled // 2 * height, triton.cdiv(width, block), 2)](
+    triton_gradients.gradients[(doubled // 2 * height, triton.cdiv(width, block), 2)](
         grad_output, inner, flow, result, scales, grad_features, grad_flow,
         samples=doubled // 2, height=height, width=width, total=result.shape[3],
         radius=radius, channels=channels, flow_offset=flow_offset, gain=CORRELATION_GAIN,
@@ -180,7 +192,7 @@ def carried_gradient(grad_output: Tensor, offset: int, depth: int) -> Tensor:
     result = grad_output.new_empty(samples, height // 2, width // 2, depth)
     channel_block = triton.next_power_of_2(depth)
     block = max(1, VALUES // (2 * channel_block))
-    triton_kernels.carried_gradient[(triton.cdiv(result[..., 0].numel(), block),)](
+    triton_gradients.carried_gradient[(triton.cdiv(result[..., 0].numel(), block),)](
         grad_output, result, samples=samples, height=height // 2, width=width // 2,
         total=total, step=depth, offset=offset, depth=depth,
         channel_block=channel_block, block=block,

@@ -11,7 +11,7 @@ x = hl.Var("x")
 y = hl.Var("y")
 c = hl.Var("c")
 n = hl.Var("n")
-u = hl.Var("u")
+u = hl.Var("u")  # colours of the pixels of a row
 task = hl.Var("task")
 
 
@@ -37,10 +37,10 @@ def _pipeline(channels: int, factor: int) -> Pipeline:
     column = hl.Func("column")
     result = hl.Func("result")
     column[u, y, n] = sum(rows[u, y * factor + step, n] for step in range(factor))
-    across = sum(column[(x * factor + step) * channels + c, y, n] for step in range(factor))
-    result[c, x, y, n] = across * (1.0 / factor**2)
-    # A task is a row of the result. Its sums down are computed for the whole row first, where all
-    # colours of all pixels are one stretch of memory; the sums across then gather from the cache.
+    square = sum(column[(x * factor + step) * channels + c, y, n] for step in range(factor))
+    result[c, x, y, n] = square * (1.0 / factor**2)
+    # A task is a row of the result. Its vertical sums are computed for the whole row first, where
+    # all colours of all pixels are contiguous; the horizontal sums then gather from the cache.
     result.bound(c, 0, channels).reorder(c, x, y, n).unroll(c).fuse(y, n, task).parallel(task)
     result.vectorize(x, LANES, hl.TailStrategy.GuardWithIf)
     column.compute_at(result, task).vectorize(u, LANES, hl.TailStrategy.GuardWithIf)

@@ -41,20 +41,21 @@ def _pipeline(bf16: bool, layout: FieldLayout, normalise: bool) -> Pipeline:
     odds = hl.ImageParam(hl.Float(32), 4, "odds")
     taps = layout.taps
     value = hl.Func("value")
-    divisor = hl.Func("divisor")
+    inverse_sum = hl.Func("inverse_sum")  # of kernel k
     result = hl.Func("result")
     value[x, c, y, n] = as_float(outputs[c, x, y, n], bf16)
     first_tap = layout.kernels.start + k * taps
-    total = 1.0 + sum(value[x, first_tap + tap, y, n] for tap in range(taps))
+    # 1 is the sum of the delta that the outputs are added to.
+    kernel_sum = 1.0 + sum(value[x, first_tap + tap, y, n] for tap in range(taps))
     if normalise:
-        divisor[x, k, y, n] = 1.0 / hl.max(total, hl.f32(MIN_KERNEL_SUM))
+        inverse_sum[x, k, y, n] = 1.0 / hl.max(kernel_sum, hl.f32(MIN_KERNEL_SUM))
     else:
-        divisor[x, k, y, n] = hl.f32(1.0)
+        inverse_sum[x, k, y, n] = hl.f32(1.0)
     fields = [flow[x, y, number, n] for number in range(layout.flows.stop)]
     for number, kernel in enumerate(layout.each_kernel):
         for tap in range(taps):
             weight = value[x, kernel.start + tap, y, n] + float(tap == taps // 2)
-            fields.append(weight * divisor[x, number, y, n])
+            fields.append(weight * inverse_sum[x, number, y, n])
     logit = value[x, layout.mask.start, y, n] + odds[0, 0, 0, n]
     fields.append(1.0 / (1.0 + hl.exp(-logit)))
     fields += [value[x, layout.residual.start + colour, y, n] for colour in range(COLOURS)]
@@ -62,13 +63,13 @@ def _pipeline(bf16: bool, layout: FieldLayout, normalise: bool) -> Pipeline:
 
     # A task is a row. Outputs have channels innermost and fields pixels innermost, so a row is
     # first transposed (`value`), vectorised over channels, and then computed vectorised over
-    # pixels; all fields of a register of pixels are computed together, since they share the
-    # divisors.
+    # pixels; all fields of a vector of pixels are computed together, since they share
+    # `inverse_sum`.
     result.bound(c, 0, layout.channels).reorder(c, x, y, n).unroll(c)
     result.fuse(y, n, task).parallel(task).vectorize(x, LANES, hl.TailStrategy.GuardWithIf)
     value.compute_at(result, task).reorder(c, x, y, n)
     value.vectorize(c, LANES, hl.TailStrategy.GuardWithIf)
-    divisor.compute_at(result, x).vectorize(x, LANES)
-    divisor.bound(k, 0, len(layout.each_kernel)).unroll(k)
-    in_one_loop(value, divisor, result)
+    inverse_sum.compute_at(result, x).vectorize(x, LANES)
+    inverse_sum.bound(k, 0, len(layout.each_kernel)).unroll(k)
+    in_one_loop(value, inverse_sum, result)
     return Pipeline(result, outputs, flow, odds)

@@ -1,4 +1,5 @@
-"""Inconsistency on CUDA, without gradients, as two Triton kernels."""
+"""Inconsistency on CUDA, without gradients, as two Triton kernels: the value of each pixel, then
+the mean of the values around it."""
 
 import torch
 import triton
@@ -8,7 +9,7 @@ from torch import Tensor
 from midframe.models.flowsep.layout import FieldLayout
 from midframe.models.flowsep.steps.inconsistency.plain import AREA
 from midframe.ops.dispatch import device_guard
-from midframe.ops.triton_tools import corners, pixels, sample
+from midframe.ops.triton_tools import bilinear_corners, block_pixels, sample_bilinear, valid_inside
 
 BLOCK = 128
 """Pixels that a program computes."""
@@ -20,49 +21,66 @@ def inconsistency(first: Tensor, second: Tensor, fields: Tensor) -> Tensor:
     """See `Steps.inconsistency`."""
     samples, channels, height, width = first.shape
     layout = FieldLayout.of(fields)
-    own = torch.empty(samples, 1, height, width, dtype=torch.float32, device=first.device)
-    result = torch.empty_like(own)
+    by_pixel = torch.empty(samples, 1, height, width, dtype=torch.float32, device=first.device)
+    result = torch.empty_like(by_pixel)
     sizes = {"samples": samples, "height": height, "width": width}
     grid = (triton.cdiv(samples * height * width, BLOCK),)
     with device_guard(first):
-        _pixels[grid](
-            first.contiguous(), second.contiguous(), fields.contiguous(), own, **sizes,
-            channels=channels, fields=layout.channels, second_flow=layout.flow_to_second.start,
-            mask=layout.mask.start, block=BLOCK,
+        _pixel_inconsistency[grid](
+            first.contiguous(), second.contiguous(), fields.contiguous(), by_pixel, **sizes,
+            channels=channels, field_count=layout.channels,
+            flow_to_second=layout.flow_to_second.start, mask=layout.mask.start, block=BLOCK,
         )  # fmt: skip
-        _mean[grid](own, result, **sizes, radius=AREA // 2, block=BLOCK)
+        _mean_of_square[grid](by_pixel, result, **sizes, radius=AREA // 2, block=BLOCK)
     return result
 
 
 @triton.jit(do_not_specialize=SIZES)  # type: ignore[untyped-decorator]
-def _pixels(  # type: ignore[no-untyped-def]
-    first, second, values, result, samples, height, width,
-    channels: tl.constexpr, fields: tl.constexpr, second_flow: tl.constexpr, mask: tl.constexpr,
-    block: tl.constexpr,
+def _pixel_inconsistency(  # type: ignore[no-untyped-def]
+    first, second, fields, result, samples, height, width,
+    channels: tl.constexpr, field_count: tl.constexpr, flow_to_second: tl.constexpr,
+    mask: tl.constexpr, block: tl.constexpr,
 ):  # fmt: skip
-    n, y, x, valid = pixels(samples, height, width, block)
+    """Compute 4 m (1 - m) times the mean difference of both warped frames, m being the mask.
+
+    Args:
+        first, second: (N, channels, h, w).
+        fields: (N, field_count, h, w), the flow to the first frame at 0.
+        result: (N, 1, h, w).
+        flow_to_second, mask: their first field.
+    """
+    n, y, x, valid = block_pixels(samples, height, width, block)
     area = height * width
-    place = y * width + x
-    at = values + n * fields * area + place
-    a, b, c, d, px, py = corners(at, y, x, height, width, area, valid)
-    e, f, g, h, qx, qy = corners(at + second_flow * area, y, x, height, width, area, valid)
-    total = tl.zeros((block,), tl.float32)
+    pixel = y * width + x
+    here = fields + n * field_count * area + pixel
+    # a, b, c, d: the pixels around the position in each frame
+    a1, b1, c1, d1, fraction_x1, fraction_y1 = bilinear_corners(
+        here, y, x, height, width, area, valid
+    )
+    a2, b2, c2, d2, fraction_x2, fraction_y2 = bilinear_corners(
+        here + flow_to_second * area, y, x, height, width, area, valid
+    )
+    difference = tl.zeros((block,), tl.float32)
     for channel in tl.static_range(channels):
         plane = (n * channels + channel) * area
-        one = sample(first + plane, a, b, c, d, px, py, valid)
-        total += tl.abs(one - sample(second + plane, e, f, g, h, qx, qy, valid))
-    weight = tl.load(at + mask * area, valid, 0.0).to(tl.float32)
-    tl.store(result + n * area + place, total / channels * 4 * weight * (1 - weight), valid)
+        colour1 = sample_bilinear(first + plane, a1, b1, c1, d1, fraction_x1, fraction_y1, valid)
+        colour2 = sample_bilinear(second + plane, a2, b2, c2, d2, fraction_x2, fraction_y2, valid)
+        difference += tl.abs(colour1 - colour2)
+    m = tl.load(here + mask * area, valid, 0.0).to(tl.float32)
+    tl.store(result + n * area + pixel, difference / channels * 4 * m * (1 - m), valid)
 
 
 @triton.jit(do_not_specialize=SIZES)  # type: ignore[untyped-decorator]
-def _mean(own, result, samples, height, width, radius: tl.constexpr, block: tl.constexpr):  # type: ignore[no-untyped-def]
-    n, y, x, valid = pixels(samples, height, width, block)
+def _mean_of_square(  # type: ignore[no-untyped-def]
+    values, result, samples, height, width, radius: tl.constexpr, block: tl.constexpr
+):
+    """Average values (N, 1, h, w) over squares of 2 `radius` + 1 pixels, pixels outside omitted."""
+    n, y, x, valid = block_pixels(samples, height, width, block)
     total = tl.zeros((block,), tl.float32)
     count = tl.zeros((block,), tl.float32)
     for i in range(-radius, radius + 1):
         for j in range(-radius, radius + 1):
-            inside = valid & (y + i >= 0) & (y + i < height) & (x + j >= 0) & (x + j < width)
-            total += tl.load(own + (n * height + y + i) * width + x + j, inside, 0.0)
+            inside = valid_inside(valid, y + i, x + j, height, width)
+            total += tl.load(values + (n * height + y + i) * width + x + j, inside, 0.0)
             count += inside.to(tl.float32)
     tl.store(result + (n * height + y) * width + x, total / tl.maximum(count, 1.0), valid)

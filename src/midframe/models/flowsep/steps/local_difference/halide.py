@@ -21,16 +21,23 @@ from midframe.ops.halide_tools import (
 x = hl.Var("x")
 y = hl.Var("y")
 n = hl.Var("n")
-u = hl.Var("u")
+u = hl.Var("u")  # colours of the pixels of a row
 task = hl.Var("task")
 
 
 def local_difference(first: Tensor, second: Tensor, factor: int, size: tuple[int, int]) -> Tensor:
     """See `Steps.local_difference`."""
     result = first.new_empty(len(first), 1, *size)
-    sizes = (*first.shape[:1:-1], *size[::-1])
+    rows, columns = first.shape[2:]
+    height, width = size
     _pipeline(first.shape[1], factor)(
-        interleaved_rows(first), interleaved_rows(second), *sizes, writable(result[:, 0])
+        interleaved_rows(first),
+        interleaved_rows(second),
+        columns,
+        rows,
+        width,
+        height,
+        writable(result[:, 0]),
     )
     return result
 
@@ -39,13 +46,13 @@ def local_difference(first: Tensor, second: Tensor, factor: int, size: tuple[int
 def _pipeline(channels: int, factor: int) -> Pipeline:
     first = hl.ImageParam(hl.Float(32), 3, "first")
     second = hl.ImageParam(hl.Float(32), 3, "second")
-    columns = hl.Param(hl.Int(32), "columns")
+    columns = hl.Param(hl.Int(32), "columns")  # of the frames
     rows = hl.Param(hl.Int(32), "rows")
-    wide = hl.Param(hl.Int(32), "wide")
-    high = hl.Param(hl.Int(32), "high")
+    width = hl.Param(hl.Int(32), "width")  # of the result
+    height = hl.Param(hl.Int(32), "height")
     column = hl.Func("column")
     square = hl.Func("square")
-    down = hl.Func("down")
+    square_column = hl.Func("square_column")
     result = hl.Func("result")
     lines = [hl.min(y * factor + step, rows - 1) for step in range(factor)]
     column[u, y, n] = _largest(hl.abs(first[u, line, n] - second[u, line, n]) for line in lines)
@@ -53,21 +60,24 @@ def _pipeline(channels: int, factor: int) -> Pipeline:
     square[x, y, n] = _largest(
         column[pixel * channels + c, y, n] for pixel in pixels for c in range(channels)
     )
-    around = range(-REACH, REACH + 1)
-    down[x, y, n] = _largest(square[x, hl.clamp(y + step, 0, high - 1), n] for step in around)
-    result[x, y, n] = _largest(down[hl.clamp(x + step, 0, wide - 1), y, n] for step in around)
+    offsets = range(-REACH, REACH + 1)
+    square_column[x, y, n] = _largest(
+        square[x, hl.clamp(y + offset, 0, height - 1), n] for offset in offsets
+    )
+    result[x, y, n] = _largest(
+        square_column[hl.clamp(x + offset, 0, width - 1), y, n] for offset in offsets
+    )
 
-    # `square` is all that is kept of the frames: a maximum for each value of the fields, computed
-    # row by row, with the maxima down for a whole row first, where all colours of all pixels are
-    # one stretch of memory. The maxima over neighbouring squares then read so little that down and
-    # across need nothing but a row each.
+    # `square`, a maximum for each value of the fields, is stored for the whole frame. It is
+    # computed by rows: first the vertical maxima of a whole row, where all colours of all pixels
+    # are contiguous, then the horizontal ones. So are the maxima over neighbouring squares.
     guarded = hl.TailStrategy.GuardWithIf
     square.compute_root().fuse(y, n, task).parallel(task).vectorize(x, LANES, guarded)
     column.compute_at(square, task).vectorize(u, LANES, guarded)
     result.fuse(y, n, task).parallel(task).vectorize(x, LANES, guarded)
-    down.compute_at(result, task).vectorize(x, LANES, guarded)
-    in_one_loop(column, square, down, result)
-    return Pipeline(result, first, second, columns, rows, wide, high)
+    square_column.compute_at(result, task).vectorize(x, LANES, guarded)
+    in_one_loop(column, square, square_column, result)
+    return Pipeline(result, first, second, columns, rows, width, height)
 
 
 def _largest(values: Iterable[Any]) -> Any:

@@ -14,7 +14,7 @@ from midframe.models.flowsep.steps.propagation.dominant_motions import (
     PREFERENCE,
     TOLERANCE,
 )
-from midframe.models.flowsep.steps.propagation.halide import QUAD, pad_channels, position
+from midframe.models.flowsep.steps.propagation.halide import QUAD, pad_channels, split_position
 from midframe.ops.halide_tools import (
     LANES,
     Pipeline,
@@ -76,17 +76,18 @@ def _pipeline(channels: int) -> Pipeline:
     # Positions that are compared: along the pixel's own flow (k = 0), otherwise the pixel itself in
     # the first frame, and where the motion leads to in the second.
     motion = hl.max(k - 1, 0)
-    near = hl.Func("near")
+    position = hl.Func("position")
     moved_x = hl.select(k == 0, flow[x, y, 2 * i, n], i * motions[0, motion, n])
     moved_y = hl.select(k == 0, flow[x, y, 2 * i + 1, n], i * motions[1, motion, n])
-    left, part_x = position(x, moved_x, width)
-    top, part_y = position(y, moved_y, height)
-    near[x, i, k, y, n] = (left, top, part_x, part_y)
+    left, fraction_x = split_position(x + moved_x, width)
+    top, fraction_y = split_position(y + moved_y, height)
+    position[x, i, k, y, n] = (left, top, fraction_x, fraction_y)
 
     def along(frame: int) -> Any:
-        left, top, part_x, part_y = (near[x, frame, k, y, n][number] for number in range(4))
-        across = (left, hl.min(left + 1, width - 1), part_x)
-        down = (top, hl.min(top + 1, height - 1), part_y)
+        source = position[x, frame, k, y, n]
+        left, top, fraction_x, fraction_y = (source[component] for component in range(4))
+        across = (left, hl.min(left + 1, width - 1), fraction_x)
+        down = (top, hl.min(top + 1, height - 1), fraction_y)
         return fetch_bilinear(frames[frame], c, n, across, down, bf16=False)
 
     r = hl.RDom([(0, channels)], "r")
@@ -116,19 +117,19 @@ def _pipeline(channels: int) -> Pipeline:
 
     def sample(number: int, right: Any, down: Any) -> Any:
         """Return the difference along a motion, `right` and `down` of the pixel."""
-        left, part_x = position(x, right, width)
-        top, part_y = position(y, down, height)
+        left, fraction_x = split_position(x + right, width)
+        top, fraction_y = split_position(y + down, height)
         next_left, next_top = hl.min(left + 1, width - 1), hl.min(top + 1, height - 1)
         above = lerp(
-            difference[left, number, top, n], difference[next_left, number, top, n], part_x
+            difference[left, number, top, n], difference[next_left, number, top, n], fraction_x
         )
         below = lerp(
             difference[left, number, next_top, n],
             difference[next_left, number, next_top, n],
-            part_x,
+            fraction_x,
         )
         inside = _is_inside(x + right, y + down, width, height)
-        return hl.select(inside, lerp(above, below, part_y), outside)
+        return hl.select(inside, lerp(above, below, fraction_y), outside)
 
     # The candidate with the least difference, if this is less than that of the own flow. A motion
     # that differs from the own flow's is preferred to it.
@@ -163,14 +164,13 @@ def _pipeline(channels: int) -> Pipeline:
     result.fuse(y, n, task).parallel(task).vectorize(x, LANES, guarded)
     best.compute_at(result, task).vectorize(x, LANES, guarded)
     best.update(0).vectorize(x, LANES, guarded)
-    difference.compute_root().reorder(x, k, y, n).fuse(y, n, task).parallel(task).vectorize(
-        x, LANES, guarded
-    )
+    difference.compute_root().reorder(x, k, y, n).fuse(y, n, task).parallel(task)
+    difference.vectorize(x, LANES, guarded)
     column.compute_at(difference, k).vectorize(x, LANES, guarded)
     total.compute_root().reorder(k, x, y, n).fuse(y, n, task).parallel(task)
     summed.compute_at(total, k).update(0).atomic().vectorize(r.x)
-    near.compute_at(total, task).bound(i, 0, 2).unroll(i).vectorize(x, LANES, guarded)
-    in_one_loop(result, best, difference, column, total, near)
+    position.compute_at(total, task).bound(i, 0, 2).unroll(i).vectorize(x, LANES, guarded)
+    in_one_loop(result, best, difference, column, total, position)
     return Pipeline(result, *frames, flow, motions, times, tolerance)
 
 

@@ -1,5 +1,12 @@
 """The choice of flow propagation on the CPU: one Halide pipeline, all channels of a pixel at a
-time."""
+time.
+
+For each pixel (x, y) and candidate k with flows to both frames, standardised:
+
+    total[k, y, x] = sum_c |first[c, along flow 1] - second[c, along flow 2]|
+    box[k, y, x] = sum of total[k] over a window around (x, y), 0 outside of the image
+    result[y, x] = the k of the least box[k, y, x]
+"""
 
 from typing import Any
 
@@ -22,7 +29,7 @@ from midframe.ops.halide_tools import (
 )
 
 QUAD = 4
-"""Channels that are read at a time, with zeros for missing ones."""
+"""Channels are padded with zeros up to a multiple: a register holds all of a pixel."""
 
 x = hl.Var("x")
 y = hl.Var("y")
@@ -61,21 +68,20 @@ def _pipeline(channels: int) -> Pipeline:
     right = [hl.i32(step) for _, step in CANDIDATES]
     candidate_x = hl.clamp(x + distance * hl.mux(k, right), 0, width - 1)
     candidate_y = hl.clamp(y + distance * hl.mux(k, down), 0, height - 1)
-    # Positions in each frame for all candidates: the whole pixel before the position, and the
+    # Positions in frame i for all candidates: the whole pixel before the position, and the
     # fraction beyond it.
-    near = hl.Func("near")
+    position = hl.Func("position")
     flow_x = flow[candidate_x, candidate_y, 2 * i, n]
     flow_y = flow[candidate_x, candidate_y, 2 * i + 1, n]
-    left, part_x = position(x, flow_x, width)
-    top, part_y = position(y, flow_y, height)
-    near[x, i, k, y, n] = (left, top, part_x, part_y)
+    left, fraction_x = split_position(x + flow_x, width)
+    top, fraction_y = split_position(y + flow_y, height)
+    position[x, i, k, y, n] = (left, top, fraction_x, fraction_y)
 
     def along_flow(frame: int) -> Any:
-        place = near[x, frame, k, y, n]
-        left = place[0]
-        top = place[1]
-        across = (left, hl.min(left + 1, width - 1), place[2])
-        down = (top, hl.min(top + 1, height - 1), place[3])
+        source = position[x, frame, k, y, n]
+        left, top, fraction_x, fraction_y = (source[component] for component in range(4))
+        across = (left, hl.min(left + 1, width - 1), fraction_x)
+        down = (top, hl.min(top + 1, height - 1), fraction_y)
         return fetch_bilinear(frames[frame], c, n, across, down, bf16=False)
 
     r = hl.RDom([(0, channels)], "r")
@@ -105,21 +111,22 @@ def _pipeline(channels: int) -> Pipeline:
     result[x, y, n] = chosen
 
     # A task is a row. Differences are computed once for the whole frame (`total`), since each is in
-    # 25 windows: first the positions of a row, vectorised over pixels (`near`), then the pixels one
-    # after another with all their channels in one register (`summed`). The window is summed
-    # vertically and then horizontally, with only a row of `column` stored.
+    # 25 windows: first the positions of a row, vectorised over pixels, then the pixels one after
+    # another with all their channels in one register (`summed`). The window is summed vertically
+    # and then horizontally, with only a row of `column` stored.
     guarded = hl.TailStrategy.GuardWithIf
     result.fuse(y, n, task).parallel(task).vectorize(x, LANES, guarded)
     column.compute_at(result, task).vectorize(x, LANES, guarded)
     total.compute_root().reorder(k, x, y, n).fuse(y, n, task).parallel(task)
     summed.compute_at(total, k).update(0).atomic().vectorize(r.x)
-    near.compute_at(total, task).bound(i, 0, 2).unroll(i).vectorize(x, LANES, guarded)
-    in_one_loop(result, column, total, near)
+    position.compute_at(total, task).bound(i, 0, 2).unroll(i).vectorize(x, LANES, guarded)
+    in_one_loop(result, column, total, position)
     return Pipeline(result, *frames, flow, distance)
 
 
-def position(own: Any, flow: Any, size: Any) -> tuple[Any, Any]:
-    """Return the whole pixel before the position of a flow, and the fraction beyond it."""
-    place = hl.clamp(own + flow, 0.0, hl.cast(hl.Float(32), size - 1))
-    before = hl.clamp(hl.cast(hl.Int(32), place), 0, size - 1)  # NaN must not address memory
-    return before, place - hl.cast(hl.Float(32), before)
+def split_position(position: Any, size: Any) -> tuple[Any, Any]:
+    """Return the whole pixel before a position, clamped to the image, and the fraction beyond
+    it."""
+    inside = hl.clamp(position, 0.0, hl.cast(hl.Float(32), size - 1))
+    before = hl.clamp(hl.cast(hl.Int(32), inside), 0, size - 1)  # NaN must not address memory
+    return before, inside - hl.cast(hl.Float(32), before)

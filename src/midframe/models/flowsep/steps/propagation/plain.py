@@ -54,13 +54,13 @@ def take_candidates(flow: Tensor, index: Tensor, distance: int) -> Tensor:
         index: in `CANDIDATES`, (N, h, w).
     """
     height, width = flow.shape[2:]
-    steps = constant(CANDIDATES, flow.device) * distance
-    own_rows = torch.arange(height, device=flow.device)[:, None]
-    rows = (own_rows + steps[:, 0][index]).clamp(0, height - 1)  # (N, h, w)
-    own_columns = torch.arange(width, device=flow.device)
-    columns = (own_columns + steps[:, 1][index]).clamp(0, width - 1)  # (N, h, w)
-    places = (rows * width + columns).flatten(1)[:, None].expand(-1, 4, -1)  # (N, 4, h * w)
-    return flow.flatten(2).gather(2, places).view_as(flow)
+    offsets = constant(CANDIDATES, flow.device) * distance
+    y = torch.arange(height, device=flow.device)[:, None]
+    x = torch.arange(width, device=flow.device)
+    rows = (y + offsets[:, 0][index]).clamp(0, height - 1)  # (N, h, w)
+    columns = (x + offsets[:, 1][index]).clamp(0, width - 1)  # (N, h, w)
+    pixels = (rows * width + columns).flatten(1)[:, None].expand(-1, 4, -1)  # (N, 4, h * w)
+    return flow.flatten(2).gather(2, pixels).view_as(flow)
 
 
 def choose_candidates(first: Tensor, second: Tensor, flow: Tensor, distance: int) -> Tensor:

@@ -1,8 +1,10 @@
 """Flow propagation on CUDA, as Triton kernels.
 
-One kernel computes the differences of both frames along each candidate flow, one sums them over
-squares and chooses the flow, and one reads and averages the chosen flows; a fourth computes its
-gradient. Triton's interpreter runs the same kernels on the CPU for tests without a GPU.
+1. `_differences`: the difference of both frames along each candidate flow, per pixel.
+2. `_choose`: their sums over windows, and the candidate of the least.
+3. `_average`: the mean of the chosen flows over 3x3 pixels; `_average_gradient` is its gradient.
+
+Triton's interpreter runs the same kernels on the CPU for tests without a GPU.
 """
 
 import torch
@@ -15,15 +17,22 @@ from midframe.models.flowsep.steps.propagation import plain
 from midframe.models.flowsep.steps.propagation.comparison import MIN_DEVIATION, WINDOW_RADIUS
 from midframe.models.flowsep.steps.propagation.plain import CANDIDATES
 from midframe.ops.dispatch import device_guard
-from midframe.ops.triton_tools import TYPES, corners, pixels, sample
+from midframe.ops.triton_tools import (
+    TYPES,
+    bilinear_corners,
+    block_pixels,
+    sample_bilinear,
+    valid_inside,
+)
 
 BLOCK = 128
 """Pixels that a program computes."""
-BITS = 4
+CELL_BITS = 4
 PACKED_CANDIDATES = sum(
-    (3 * (down + 1) + right + 1) << (BITS * k) for k, (down, right) in enumerate(CANDIDATES)
+    (3 * (down + 1) + right + 1) << (CELL_BITS * k) for k, (down, right) in enumerate(CANDIDATES)
 )
-"""`CANDIDATES` in one number, `BITS` for each: the cell of a square of 3x3, counted row by row."""
+"""`CANDIDATES` as one integer, since a kernel cannot index a table of constants: `CELL_BITS` for
+each, its cell in a square of 3x3, counted row by row."""
 SIZES = ["samples", "height", "width", "distance"]
 """Arguments whose values are not compiled in: one kernel supports all sizes."""
 
@@ -64,7 +73,7 @@ def choose_candidates(first: Tensor, second: Tensor, flow: Tensor, distance: int
     _differences[(blocks, len(CANDIDATES))](
         first.contiguous(), second.contiguous(), *_statistics(first), *_statistics(second),
         flow.contiguous(), differences, **sizes, distance=distance, channels=channels,
-        candidates=PACKED_CANDIDATES, bits=BITS, block=BLOCK,
+        candidates=PACKED_CANDIDATES, cell_bits=CELL_BITS, block=BLOCK,
     )  # fmt: skip
     _choose[(blocks,)](
         differences, chosen, **sizes, count=len(CANDIDATES), radius=WINDOW_RADIUS, block=BLOCK
@@ -116,13 +125,15 @@ def _grid(flow: Tensor) -> tuple[int]:
 def _options(flow: Tensor, distance: int) -> dict[str, int]:
     samples, _, height, width = flow.shape
     sizes = {"samples": samples, "height": height, "width": width, "distance": distance}
-    return {**sizes, "candidates": PACKED_CANDIDATES, "bits": BITS, "block": BLOCK}
+    return {**sizes, "candidates": PACKED_CANDIDATES, "cell_bits": CELL_BITS, "block": BLOCK}
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def _candidate(k, y, x, height, width, distance, candidates: tl.constexpr, bits: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Return the place in the image of the pixel whose flow candidate k is."""
-    cell = ((candidates >> (bits * k.to(tl.int64))) & ((1 << bits) - 1)).to(tl.int32)
+def _candidate_pixel(  # type: ignore[no-untyped-def]
+    k, y, x, height, width, distance, candidates: tl.constexpr, cell_bits: tl.constexpr
+):
+    """Return the offset in a channel of the pixel whose flow is candidate k of pixel (y, x)."""
+    cell = ((candidates >> (cell_bits * k.to(tl.int64))) & ((1 << cell_bits) - 1)).to(tl.int32)
     row = tl.minimum(tl.maximum(y + distance * (cell // 3 - 1), 0), height - 1)
     column = tl.minimum(tl.maximum(x + distance * (cell % 3 - 1), 0), width - 1)
     return row * width + column
@@ -130,28 +141,46 @@ def _candidate(k, y, x, height, width, distance, candidates: tl.constexpr, bits:
 
 @triton.jit(do_not_specialize=SIZES)  # type: ignore[untyped-decorator]
 def _differences(  # type: ignore[no-untyped-def]
-    first, second, mean_1, deviation_1, mean_2, deviation_2, flow, result, samples, height, width,
+    first, second, mean1, deviation1, mean2, deviation2, flow, result, samples, height, width,
     distance,
-    channels: tl.constexpr, candidates: tl.constexpr, bits: tl.constexpr, block: tl.constexpr,
+    channels: tl.constexpr, candidates: tl.constexpr, cell_bits: tl.constexpr,
+    block: tl.constexpr,
 ):  # fmt: skip
-    n, y, x, valid = pixels(samples, height, width, block)
+    """Compute the mean difference of both standardised frames along candidate k (program axis 1).
+
+    Args:
+        first, second: (N, channels, h, w).
+        mean1, deviation1, mean2, deviation2: of the frames, (N, channels).
+        flow: (N, 4, h, w).
+        result: (N, candidates, h, w).
+    """
+    n, y, x, valid = block_pixels(samples, height, width, block)
     k = tl.program_id(1)
     area = height * width
-    at = flow + n * 4 * area + _candidate(k, y, x, height, width, distance, candidates, bits)
-    a, b, c, d, px, py = corners(at, y, x, height, width, area, valid)
-    e, f, g, h, qx, qy = corners(at + 2 * area, y, x, height, width, area, valid)
+    candidate = (
+        flow
+        + n * 4 * area
+        + _candidate_pixel(k, y, x, height, width, distance, candidates, cell_bits)
+    )
+    # a, b, c, d: the pixels around the position in each frame
+    a1, b1, c1, d1, fraction_x1, fraction_y1 = bilinear_corners(
+        candidate, y, x, height, width, area, valid
+    )
+    a2, b2, c2, d2, fraction_x2, fraction_y2 = bilinear_corners(
+        candidate + 2 * area, y, x, height, width, area, valid
+    )
     total = tl.zeros((block,), tl.float32)
     for channel in tl.static_range(channels):
         plane = n * channels + channel
-        one = sample(first + plane * area, a, b, c, d, px, py, valid) - tl.load(
-            mean_1 + plane, valid, 0.0
-        )
-        two = sample(second + plane * area, e, f, g, h, qx, qy, valid) - tl.load(
-            mean_2 + plane, valid, 0.0
-        )
-        one /= tl.load(deviation_1 + plane, valid, 1.0)
-        two /= tl.load(deviation_2 + plane, valid, 1.0)
-        total += tl.abs(one - two)
+        colour1 = sample_bilinear(
+            first + plane * area, a1, b1, c1, d1, fraction_x1, fraction_y1, valid
+        ) - tl.load(mean1 + plane, valid, 0.0)
+        colour2 = sample_bilinear(
+            second + plane * area, a2, b2, c2, d2, fraction_x2, fraction_y2, valid
+        ) - tl.load(mean2 + plane, valid, 0.0)
+        colour1 /= tl.load(deviation1 + plane, valid, 1.0)
+        colour2 /= tl.load(deviation2 + plane, valid, 1.0)
+        total += tl.abs(colour1 - colour2)
     tl.store(result + (n * tl.num_programs(1) + k) * area + y * width + x, total / channels, valid)
 
 
@@ -166,7 +195,9 @@ def _choose(  # type: ignore[no-untyped-def]
     radius: tl.constexpr,
     block: tl.constexpr,
 ):
-    n, y, x, valid = pixels(samples, height, width, block)
+    """Store the index of the least sum of differences (N, count, h, w) over squares of 2 `radius` +
+    1 pixels, (N, h, w) int8; of equal ones the first."""
+    n, y, x, valid = block_pixels(samples, height, width, block)
     area = height * width
     least = tl.full((block,), float("inf"), tl.float32)
     best = tl.zeros((block,), tl.int32)
@@ -175,11 +206,11 @@ def _choose(  # type: ignore[no-untyped-def]
         for i in tl.static_range(2 * radius + 1):
             for j in tl.static_range(2 * radius + 1):
                 row, column = y + (i - radius), x + (j - radius)
-                inside = valid & (row >= 0) & (row < height) & (column >= 0) & (column < width)
+                inside = valid_inside(valid, row, column, height, width)
                 total += tl.load(
                     differences + (n * count + k) * area + row * width + column, inside, 0.0
                 )
-        best = tl.where(total < least, k, best)  # of equal ones the first is kept
+        best = tl.where(total < least, k, best)
         least = tl.minimum(total, least)
     tl.store(chosen + n * area + y * width + x, best.to(tl.int8), valid)
 
@@ -187,54 +218,75 @@ def _choose(  # type: ignore[no-untyped-def]
 @triton.jit(do_not_specialize=SIZES)  # type: ignore[untyped-decorator]
 def _average(  # type: ignore[no-untyped-def]
     flow, chosen, result, samples, height, width, distance,
-    candidates: tl.constexpr, bits: tl.constexpr, block: tl.constexpr,
+    candidates: tl.constexpr, cell_bits: tl.constexpr, block: tl.constexpr,
 ):  # fmt: skip
-    n, y, x, valid = pixels(samples, height, width, block)
+    """Average the chosen flows over 3x3 pixels, pixels outside omitted.
+
+    Args:
+        flow, result: (N, 4, h, w).
+        chosen: (N, h, w), as `_choose` stores it.
+    """
+    n, y, x, valid = block_pixels(samples, height, width, block)
     area = height * width
-    given = flow + n * 4 * area
+    sample = flow + n * 4 * area
     count = tl.zeros((block,), tl.float32)
-    a = tl.zeros((block,), tl.float32)
-    b = tl.zeros((block,), tl.float32)
-    c = tl.zeros((block,), tl.float32)
-    d = tl.zeros((block,), tl.float32)
+    first_x = tl.zeros((block,), tl.float32)
+    first_y = tl.zeros((block,), tl.float32)
+    second_x = tl.zeros((block,), tl.float32)
+    second_y = tl.zeros((block,), tl.float32)
     for i in tl.static_range(3):
         for j in tl.static_range(3):
             row, column = y + (i - 1), x + (j - 1)
-            inside = valid & (row >= 0) & (row < height) & (column >= 0) & (column < width)
+            inside = valid_inside(valid, row, column, height, width)
             k = tl.load(chosen + n * area + row * width + column, inside, 0)
-            at = given + _candidate(k, row, column, height, width, distance, candidates, bits)
-            a += tl.load(at, inside, 0.0)
-            b += tl.load(at + area, inside, 0.0)
-            c += tl.load(at + 2 * area, inside, 0.0)
-            d += tl.load(at + 3 * area, inside, 0.0)
+            candidate = sample + _candidate_pixel(
+                k, row, column, height, width, distance, candidates, cell_bits
+            )
+            first_x += tl.load(candidate, inside, 0.0)
+            first_y += tl.load(candidate + area, inside, 0.0)
+            second_x += tl.load(candidate + 2 * area, inside, 0.0)
+            second_y += tl.load(candidate + 3 * area, inside, 0.0)
             count += inside.to(tl.float32)
     count = tl.maximum(count, 1.0)
-    to = result + n * 4 * area + y * width + x
-    tl.store(to, a / count, valid)
-    tl.store(to + area, b / count, valid)
-    tl.store(to + 2 * area, c / count, valid)
-    tl.store(to + 3 * area, d / count, valid)
+    here = result + n * 4 * area + y * width + x
+    tl.store(here, first_x / count, valid)
+    tl.store(here + area, first_y / count, valid)
+    tl.store(here + 2 * area, second_x / count, valid)
+    tl.store(here + 3 * area, second_y / count, valid)
 
 
 @triton.jit(do_not_specialize=SIZES)  # type: ignore[untyped-decorator]
 def _average_gradient(  # type: ignore[no-untyped-def]
     gradient, chosen, result, samples, height, width, distance,
-    candidates: tl.constexpr, bits: tl.constexpr, block: tl.constexpr,
+    candidates: tl.constexpr, cell_bits: tl.constexpr, block: tl.constexpr,
 ):  # fmt: skip
-    n, y, x, valid = pixels(samples, height, width, block)
+    """Add the gradient of `_average`, summed over the 3x3 means that use a pixel's chosen flow, to
+    the pixel that it was taken from.
+
+    Args:
+        gradient: of the means, (N, 4, h, w).
+        chosen: (N, h, w), as `_choose` stores it.
+        result: the gradient of the flow, (N, 4, h, w), zeros before.
+    """
+    n, y, x, valid = block_pixels(samples, height, width, block)
     area = height * width
     k = tl.load(chosen + n * area + y * width + x, valid, 0)
-    to = result + n * 4 * area + _candidate(k, y, x, height, width, distance, candidates, bits)
-    for axis in tl.static_range(4):
+    candidate = (
+        result
+        + n * 4 * area
+        + _candidate_pixel(k, y, x, height, width, distance, candidates, cell_bits)
+    )
+    for component in tl.static_range(4):
         total = tl.zeros((block,), tl.float32)
         for i in tl.static_range(3):
             for j in tl.static_range(3):
                 row, column = y + (i - 1), x + (j - 1)
-                inside = valid & (row >= 0) & (row < height) & (column >= 0) & (column < width)
+                inside = valid_inside(valid, row, column, height, width)
+                # the number of pixels of that mean which are in the image
                 rows = 3 - (row == 0).to(tl.int32) - (row == height - 1).to(tl.int32)
                 columns = 3 - (column == 0).to(tl.int32) - (column == width - 1).to(tl.int32)
                 value = tl.load(
-                    gradient + (n * 4 + axis) * area + row * width + column, inside, 0.0
+                    gradient + (n * 4 + component) * area + row * width + column, inside, 0.0
                 )
                 total += tl.where(inside, value / (rows * columns).to(tl.float32), 0.0)
-        tl.atomic_add(to + axis * area, total, valid, sem="relaxed")
+        tl.atomic_add(candidate + component * area, total, valid, sem="relaxed")

@@ -1,41 +1,51 @@
 """Synthesis on the CPU, as one Halide pipeline without intermediate results of the frame's size.
 
+For pixel (x, y), with the mask m and the first pixel (left, top) under the shifted kernels, K' taps
+long, of each frame:
+
+    vertical_sum[j, c] = sum_i shifted_vertical[i] * frame[c, top + i, left + j]
+    filtered[c] = sum_j shifted_horizontal[j] * vertical_sum[j, c]
+    out[c] = m * filtered_first[c] + (1 - m) * filtered_second[c] + deviation * residual[c]
+
 A row of fields is upsampled vertically, then horizontally, once per row of pixels. Positions and
 kernels are vectorised over LANES neighbouring pixels. Sampling is not: the colours of neighbouring
-pixels are adjacent, so a row under a kernel is contiguous, whereas vectorised sampling would gather
-value by value (three times as slow). Several rows of a strip of the frame are computed together,
-since they read nearly the same memory.
+pixels are adjacent, so K' pixels of a row are one segment of K' * C values, whereas vectorised
+sampling would gather value by value (three times as slow). Several rows of a strip of the frame are
+computed together, since they read nearly the same memory.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from dataclasses import fields as dataclass_fields
-from typing import Any
 
 import halide as hl
 from torch import Tensor
 from torch.nn import functional
 
 from midframe.models.flowsep.layout import COLOURS, FieldLayout
+from midframe.models.flowsep.steps.synthesis.halide_filter import (
+    Filter,
+    FilteredFrame,
+    Sizes,
+    UpsampledFields,
+    filter_frame,
+    upsample_fields,
+)
 from midframe.ops.halide_tools import (
     LANES,
     Pipeline,
     buffer,
     cached_pipeline,
     interleaved_pixels,
-    lerp,
-    upsampling_source,
     writable,
 )
-from midframe.ops.resampling import EXTRA_TAPS, Resampling, shift_weights, taps_before
+from midframe.ops.resampling import EXTRA_TAPS, Resampling
 
 x = hl.Var("x")
 y = hl.Var("y")
 c = hl.Var("c")
 n = hl.Var("n")
 k = hl.Var("k")
-u = hl.Var("u")
-v = hl.Var("v")
+u = hl.Var("u")  # column of the frames
+v = hl.Var("v")  # value of a row segment: tap * channels + colour
 block = hl.Var("block")
 lane = hl.Var("lane")
 task = hl.Var("task")
@@ -83,67 +93,6 @@ def synthesise(
     return result[:, :, :width].permute(0, 3, 1, 2)
 
 
-@dataclass(frozen=True)
-class _Sizes:
-    """Parameters of the pipeline, in the order of its arguments."""
-
-    columns: hl.Param
-    """Width of the fields."""
-    lines: hl.Param
-    """Height of the fields."""
-    width: hl.Param
-    """Of the frames."""
-    height: hl.Param
-    """Of the frames."""
-    left: hl.Param
-    """First column of the tile in the frames."""
-    top: hl.Param
-    """First row of the tile in the frames."""
-
-    @property
-    def arguments(self) -> list[hl.Param]:
-        return [getattr(self, each.name) for each in dataclass_fields(self)]
-
-
-@dataclass(frozen=True)
-class _UpsampledFields:
-    """Fields at the resolution of the frames, upsampled vertically (`line`), then horizontally."""
-
-    line: hl.Func
-    upsampled: hl.Func
-    left: hl.Param
-
-    def __call__(self, number: Any) -> Any:
-        """Return a field of the pixel x, y of the tile."""
-        return self.upsampled[x + self.left, number, y, n]
-
-
-@dataclass(frozen=True)
-class _Filter:
-    """One frame, and the fields with which it is filtered."""
-
-    frame: hl.ImageParam
-    weight: Any
-    """Of the frame in the blend."""
-    flow: slice
-    """Fields of the flow to the frame."""
-    vertical: slice
-    """Fields of its vertical kernel."""
-    horizontal: slice
-    """Fields of its horizontal kernel."""
-
-
-@dataclass(frozen=True)
-class _FilteredFrame:
-    """The colours of a frame, filtered along the flow, and the functions they are computed from."""
-
-    colour: Any
-    by_pixel: list[hl.Func]
-    """Functions that do not read the frame: vectorised over pixels."""
-    column: hl.Func
-    """Vertical sums of a pixel's row segments: vectorised over adjacent values in memory."""
-
-
 @cached_pipeline
 def _pipeline(channels: int, layout: FieldLayout, factor: int, resampling: str) -> Pipeline:
     """Build the pipeline.
@@ -158,20 +107,20 @@ def _pipeline(channels: int, layout: FieldLayout, factor: int, resampling: str) 
     second = hl.ImageParam(hl.Float(32), 2, "second")
     fields = hl.ImageParam(hl.Float(32), 4, "fields")
     deviation = hl.ImageParam(hl.Float(32), 4, "deviation")
-    sizes = _Sizes(*(hl.Param(hl.Int(32), each.name) for each in dataclass_fields(_Sizes)))
-    field = _upsample_fields(fields, sizes, factor)
+    sizes = Sizes(*(hl.Param(hl.Int(32), each.name) for each in dataclass_fields(Sizes)))
+    field = upsample_fields(fields, sizes, factor)
     mask = field(layout.mask.start)
     filters = (
-        _Filter(
+        Filter(
             first, mask, layout.flow_to_first, layout.first_vertical, layout.first_horizontal
         ),
-        _Filter(
+        Filter(
             second, 1 - mask, layout.flow_to_second, layout.second_vertical,
             layout.second_horizontal,
         ),
     )  # fmt: skip
     filtered = [
-        _filter_frame(each, field, sizes, channels, layout.taps, factor, resampling, str(number))
+        filter_frame(each, field, sizes, channels, layout.taps, factor, resampling, str(number))
         for number, each in enumerate(filters)
     ]
 
@@ -187,100 +136,20 @@ def _pipeline(channels: int, layout: FieldLayout, factor: int, resampling: str) 
     return Pipeline(result, first, second, fields, deviation, *sizes.arguments)
 
 
-def _upsample_fields(fields: hl.ImageParam, sizes: _Sizes, factor: int) -> _UpsampledFields:
-    """Upsample fields `factor` times, bilinear."""
-    line = hl.Func("line")
-    upsampled = hl.Func("upsampled")
-    edged = hl.BoundaryConditions.repeat_edge(fields, [(0, sizes.columns)])
-    first_row, down = upsampling_source(y + sizes.top, factor)
-    above = hl.clamp(first_row, 0, sizes.lines - 1)
-    below = hl.clamp(first_row + 1, 0, sizes.lines - 1)
-    line[u, k, y, n] = lerp(edged[u, above, k, n], edged[u, below, k, n], down)
-    before, right = upsampling_source(u, factor)
-    upsampled[u, k, y, n] = lerp(line[before, k, y, n], line[before + 1, k, y, n], right)
-    return _UpsampledFields(line, upsampled, sizes.left)
-
-
-def _filter_frame(
-    given: _Filter,
-    field: _UpsampledFields,
-    sizes: _Sizes,
-    channels: int,
-    taps: int,
-    factor: int,
-    resampling: str,
-    suffix: str,
-) -> _FilteredFrame:
-    """Filter a frame with a kernel for each pixel, at the position of its flow.
-
-    Args:
-        given: the frame and its fields.
-        field: reads the fields of a pixel.
-        sizes: of the frames and of the tile.
-        channels: of the frames.
-        taps: of a kernel.
-        factor: how many times smaller than the frames the fields are.
-        resampling: how frames are interpolated between pixels.
-        suffix: of the functions' names.
-    """
-    covered = taps + EXTRA_TAPS[resampling]  # a kernel between pixels covers more of them
-    before_centre = taps // 2 + taps_before(resampling)
-    to_x = hl.cast(hl.Float(32), x + sizes.left) + field(given.flow.start) * factor
-    to_y = hl.cast(hl.Float(32), y + sizes.top) + field(given.flow.start + 1) * factor
-    tall, *tall_weights = _shift_kernel(
-        field, given.vertical.start, taps, to_y - hl.floor(to_y), f"tall{suffix}", resampling
-    )
-    flat, *flat_weights = _shift_kernel(
-        field, given.horizontal.start, taps, to_x - hl.floor(to_x), f"flat{suffix}", resampling
-    )
-    at_x = hl.Func(f"at_x{suffix}")
-    at_y = hl.Func(f"at_y{suffix}")
-    at_x[x, k, y, n] = _pixel_of_tap(to_x, k - before_centre, sizes.width)
-    at_y[x, k, y, n] = _pixel_of_tap(to_y, k - before_centre, sizes.height)
-    # Taps outside read the outermost pixel, so it has all their weight.
-    start = hl.Func(f"start{suffix}")
-    start[x, y, n] = hl.min(at_x[x, 0, y, n], sizes.width - covered)
-    across = hl.Func(f"across{suffix}")
-    across[x, k, y, n] = given.weight * sum(
-        hl.select(at_x[x, tap, y, n] == start[x, y, n] + k, flat[x, tap, y, n], 0.0)
-        for tap in range(covered)
-    )
-    # The starts of row segments are computed for LANES pixels at once, so that each pixel only has
-    # to load.
-    segment = hl.Func(f"segment{suffix}")
-    segment[x, k, y, n] = (at_y[x, k, y, n] * sizes.width + start[x, y, n]) * channels
-    last = (sizes.height * sizes.width - covered) * channels
-    column = hl.Func(f"column{suffix}")
-    column[v, x, y, n] = sum(
-        tall[x, tap, y, n] * given.frame[hl.clamp(segment[x, tap, y, n], 0, last) + v, n]
-        for tap in range(covered)
-    )
-    # The unused fourth colour of three may be behind the last one.
-    values_of_taps = [
-        hl.unsafe_promise_clamped(channels * tap + c, 0, channels * covered - 1)
-        for tap in range(covered)
-    ]
-    colour = sum(
-        across[x, tap, y, n] * column[value, x, y, n] for tap, value in enumerate(values_of_taps)
-    )
-    by_pixel = [*tall_weights, *flat_weights, tall, flat, at_x, at_y, start, segment, across]
-    return _FilteredFrame(colour, by_pixel, column)
-
-
 def _schedule(
     result: hl.Func,
     total: hl.Func,
-    field: _UpsampledFields,
-    filtered: list[_FilteredFrame],
+    field: UpsampledFields,
+    filtered: list[FilteredFrame],
     channels: int,
     factor: int,
-    covered: int,
+    shifted_taps: int,
 ) -> None:
     """Schedule the pipeline.
 
     A task is a strip: ROWS rows of BLOCKS times LANES pixels. Within it fields are upsampled once;
     then for LANES pixels of one row everything that needs no frame is vectorised (`by_pixel`), the
-    pixels' columns are loaded one after another, and the colours summed.
+    pixels' segments are loaded and summed one after another, and then the colours.
     """
     strip = hl.Var("strip")
     in_row = hl.Var("in_row")
@@ -302,37 +171,9 @@ def _schedule(
                 function.unroll(k)
     total.compute_at(result, in_row).bound(c, 0, SUMMED_COLOURS).unroll(c).vectorize(x, LANES)
     total.update(0).reorder(c, x, y, n).vectorize(c)
-    values = channels * covered
-    # All of LANES pixels before any is summed: a value that was just stored is slow to read.
+    values = channels * shifted_taps
+    # Those of all LANES pixels, before any colour is summed: a value that was just stored is slow
+    # to read.
     for frame in filtered:
-        frame.column.compute_at(result, in_row).bound(v, 0, values).vectorize(v, values)
-        frame.column.bound_storage(v, values + SUMMED_COLOURS)
-
-
-def _pixel_of_tap(place: Any, offset: Any, size: hl.Param) -> Any:
-    """Return the whole pixel that a tap reads, clamped to the frame."""
-    inside = hl.floor(place) + hl.cast(hl.Float(32), offset)
-    return hl.cast(hl.Int(32), hl.clamp(inside, 0.0, hl.cast(hl.Float(32), size - 1)))
-
-
-def _shift_kernel(
-    field: Callable[[Any], Any], start: int, taps: int, fraction: Any, name: str, resampling: str
-) -> list[hl.Func]:
-    """Return the kernel of fields from `start` on, shifted by a fraction of a pixel.
-
-    The functions that it is computed from follow it.
-    """
-    shifted = hl.Func(name)
-    weight = hl.Func(f"{name}_weight")
-    total = 0.0
-    weights = shift_weights(fraction, resampling)
-    cubic = resampling == "cubic"
-    if cubic:  # computed once for all taps
-        weight[x, k, y, n] = hl.mux(k, list(weights))
-        weight.bound(k, 0, len(weights))
-        weights = tuple(weight[x, offset, y, n] for offset in range(len(weights)))
-    for offset, each in enumerate(weights):
-        tap = field(start + hl.clamp(k - offset, 0, taps - 1))
-        total += hl.select((k >= offset) & (k < taps + offset), tap * each, 0.0)
-    shifted[x, k, y, n] = total
-    return [shifted, weight] if cubic else [shifted]
+        frame.vertical_sum.compute_at(result, in_row).bound(v, 0, values).vectorize(v, values)
+        frame.vertical_sum.bound_storage(v, values + SUMMED_COLOURS)

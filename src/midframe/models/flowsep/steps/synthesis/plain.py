@@ -25,8 +25,8 @@ def synthesise(
     layout = FieldLayout.of(fields)
     top, inner_rows = _span(rows, factor, fields.shape[2])
     left, inner_columns = _span(columns, factor, fields.shape[3])
-    whole = upsample(fields[..., top, left], factor)[..., inner_rows, inner_columns]
-    parts = layout.split(whole)
+    upsampled = upsample(fields[..., top, left], factor)[..., inner_rows, inner_columns]
+    parts = layout.split(upsampled)
     corner = torch.cat(
         [fields.new_full((1, 1, 1, 1), start) for start in (columns.start, rows.start)], dim=1
     )
