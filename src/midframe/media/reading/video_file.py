@@ -22,6 +22,8 @@ ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 """Decoders of streams whose alpha FFmpeg's own decoders drop."""
 NATIVE_DECODERS = {"libdav1d": "av1"}
 """FFmpeg's own decoders by the name of the default ones, which do not support devices."""
+IMAGE_CODECS = frozenset(("mjpeg", "png", "bmp", "gif", "webp", "tiff", "jpegxl"))
+"""Codecs of poster images, which film cameras and capture cards may use for film, too."""
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/+[^/]")
 """How a URL begins."""
 
@@ -80,7 +82,8 @@ def file_url(path: Path) -> str:
 
 
 def find_video_stream(container: av.container.InputContainer, path: Path) -> av.VideoStream:
-    """Return the first video stream that is not a cover image.
+    """Return the video stream of a file: no cover image, and no still image beside a film. Of
+    several streams it is the one that is marked as the default, otherwise the first.
 
     Raises:
         SourceError: there is none, or its codec is unknown; the container is then closed.
@@ -95,12 +98,27 @@ def find_video_stream(container: av.container.InputContainer, path: Path) -> av.
             f"{path} has no video stream ({f'only {types}' if types else 'no streams'}): name a "
             "video"
         )
-    if streams[0].codec_context is None:
+    moving = [stream for stream in streams if not _may_be_still(stream)] or streams
+    chosen = next((stream for stream in moving if _is_default(stream)), moving[0])
+    if chosen.codec_context is None:
         container.close()
         raise SourceError(
             f"{path} has a video stream of an unknown codec: the file may be incomplete"
         )
-    return streams[0]
+    return chosen
+
+
+def _is_default(stream: Any) -> bool:
+    return bool(stream.disposition & av.stream.Disposition.default)
+
+
+def _may_be_still(stream: Any) -> bool:
+    """Return whether a stream may be a still image: it states one frame, or has a codec of images.
+    Some programs store a poster as a video stream without marking it as a cover."""
+    context = stream.codec_context
+    return stream.frames == 1 or (
+        context is not None and context.codec.canonical_name in IMAGE_CODECS
+    )
 
 
 def is_cover(stream: Any) -> bool:
