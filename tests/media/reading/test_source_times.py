@@ -37,6 +37,7 @@ def write(
             "libx265" if path.suffix == ".hevc" else "libx264", rate, options=options
         )
         stream.width, stream.height, stream.pix_fmt = size[1], size[0], "yuv420p"
+        stream.codec_context.sample_aspect_ratio = changes.get("aspect", Fraction(1))
         for index in range(frames):
             frame = av.VideoFrame.from_ndarray(render_frame(index, *size), format="rgb24")
             frame.pts, frame.time_base = index, 1 / rate
@@ -111,6 +112,17 @@ def test_a_change_of_size_is_reported_once(tmp_path: Path) -> None:
     )
     report, _ = interpolated(join(tmp_path / "in.ts", first, second))
     assert len([place for place in report.damage if "128x96" in place]) == 1
+
+
+def test_a_change_of_the_pixel_aspect_ratio_is_reported_once(tmp_path: Path) -> None:
+    aspects = (Fraction(16, 15), Fraction(64, 45))
+    parts = [
+        write(tmp_path / f"{number}.ts", frames=10, aspect=aspect)
+        for number, aspect in enumerate(aspects)
+    ]
+    report, _ = interpolated(join(tmp_path / "in.ts", *parts))
+    (place,) = [place for place in report.damage if "aspect" in place]
+    assert "from 16/15 to 64/45" in place
 
 
 def test_a_file_whose_packets_are_all_flagged_as_damaged_is_shown_as_it_decodes(
