@@ -161,14 +161,17 @@ def _features(format_name: str) -> tuple[bool, bool] | None:
 
 def _examine_format(format_name: str, mode: str, **options: Any) -> tuple[bool, bool] | None:
     """Return whether an image has an ICC profile, and alpha, after it was written; None if it
-    cannot be written."""
+    cannot be written, or gets another size (ICO)."""
     file = BytesIO()
+    written = Image.new(mode, (40, 24))
     try:
-        Image.new(mode, (16, 16)).save(file, format=format_name, **options)
+        written.save(file, format=format_name, **options)
     except (OSError, ValueError, KeyError):
         return None
     try:
         with Image.open(file) as image:
+            if image.size != written.size:
+                return None
             return bool(image.info.get("icc_profile")), image.has_transparency_data
     except OSError:  # a format that is written, not read
         return False, False
