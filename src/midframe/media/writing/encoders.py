@@ -246,6 +246,11 @@ def check_codec(container: Any, suffix: str, encoder: str) -> None:
         )
 
 
+def stream_tag(encoder: str) -> str | None:
+    """Return the tag of the streams of an encoder, of any maker; None for FFmpeg's own choice."""
+    return HEVC_TAG if av.Codec(encoder, "w").canonical_name == "hevc" else None
+
+
 def check_options(options: EncodingOptions, suffix: str) -> None:
     """Check the options of an encoder without a frame to encode.
 
