@@ -30,6 +30,7 @@ def write(
     ) as container:
         options = {
             "bf": changes.get("bf", "0"),
+            "g": changes.get("gop", "250"),
             "preset": "ultrafast",
             "x265-params": "log-level=none",
         }
@@ -103,6 +104,21 @@ def test_the_end_that_a_joined_recording_states_is_no_damage(tmp_path: Path) -> 
     report, _ = interpolated(join(tmp_path / "in.ts", first, second))
     assert abs(report.length_out - Fraction(60, 25)) < Fraction(1, 100)
     assert not [place for place in report.damage if "states" in place]
+
+
+def test_frames_before_the_first_key_frame_are_reported_once(tmp_path: Path) -> None:
+    source = write(tmp_path / "in.mkv", frames=60, gop="20")
+    with av.open(str(source)) as film, av.open(str(tmp_path / "cut.mkv"), "w") as container:
+        stream = container.add_stream_from_template(film.streams.video[0])
+        for number, packet in enumerate(film.demux(video=0)):
+            if packet.size and number >= 13:
+                packet.stream = stream
+                container.mux(packet)
+    report, _ = interpolated(tmp_path / "cut.mkv")
+    assert report.frames_in == 40
+    assert report.damage == (
+        "the first 7 frames cannot be decoded (no key frame before them) at 0.00 s",
+    )
 
 
 def test_a_change_of_size_is_reported_once(tmp_path: Path) -> None:

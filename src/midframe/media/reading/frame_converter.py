@@ -43,6 +43,8 @@ class FrameConverter:
             stores_display_matrix=stores_display_matrix,
             stores_aspect_ratio=stores_aspect_ratio,
         )
+        self.source = first
+        """The first frame, as it was decoded."""
         self.first = self.geometry.apply(first)
         """The first frame, converted."""
         self.colour = colour_of(first)

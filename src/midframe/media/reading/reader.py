@@ -13,7 +13,12 @@ import av
 from midframe.errors import SourceError
 from midframe.media.colour.conversion import Colour
 from midframe.media.colour.geometry import OutputGeometry
-from midframe.media.reading.completeness import ONE_FRAME_PER_PACKET, check_end, check_frames
+from midframe.media.reading.completeness import (
+    ONE_FRAME_PER_PACKET,
+    check_end,
+    check_frames,
+    check_y4m,
+)
 from midframe.media.reading.damage import Damage
 from midframe.media.reading.frame_clock import FrameClock, TimedFrame
 from midframe.media.reading.frame_converter import FrameConverter
@@ -279,6 +284,8 @@ class VideoReader:
             raise self._empty()
         check_end(self.damage, self.survey, self.stream, end * self.time_base, self.rate)
         self._check_dropped_frames()
+        if self.container.format.name == "yuv4mpegpipe":
+            check_y4m(self.damage, self.path, self._converter.source, end * self.time_base)
 
     def _check_dropped_frames(self) -> None:
         codec = self.stream.codec_context.codec.canonical_name

@@ -29,24 +29,24 @@ ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/+[^/]")
 
 
 def open_video(
-    path: Path, address: str | None = None, *, hwaccel: HWAccel | None = None
+    path: Path, stream: Any = None, *, hwaccel: HWAccel | None = None
 ) -> av.container.InputContainer:
     """Open a file of any container that FFmpeg reads.
 
     Args:
         path: of the file.
-        address: FFmpeg URL to open instead of the file, such as "pipe:0".
+        stream: an object with a method `read`, from which is read instead of the file.
         hwaccel: device that decodes; see `hardware_decoding`.
 
     Raises:
         SourceError: the file does not exist, cannot be opened, or is a pipe or a device, which
             cannot be read twice.
     """
-    if address is None and path.exists() and not path.is_file():
+    if stream is None and path.exists() and not path.is_file():
         found = "a folder" if path.is_dir() else "a pipe or a device"
         raise SourceError(f"{path} is {found}: name a video file, or - for y4m in standard input")
     settings: dict[str, Any] = {"options": {"pattern_type": "none"}, "hwaccel": hwaccel}
-    url = address or file_url(path)
+    url = stream or file_url(path)
     try:
         try:
             container = av.open(url, **settings)
