@@ -230,7 +230,9 @@ class VideoReader:
         return survey_file(self.path, self.stream.index, self.time_range, uses_dts=self._uses_dts)
 
     def _report_survey(self) -> None:
-        """Add the damage that the survey found to the report."""
+        """Add the damage that the survey found to the report; refuse encrypted video."""
+        if self.survey.encrypted:
+            raise SourceError(f"{self.path} is encrypted (DRM): name a file without encryption")
         for jump in self.survey.jumps:
             self.damage.add(jump, "the timestamps restart (joined or interrupted recording)")
         if self.survey.mostly_corrupt:

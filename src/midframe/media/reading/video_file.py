@@ -24,6 +24,8 @@ NATIVE_DECODERS = {"libdav1d": "av1"}
 """FFmpeg's own decoders by the name of the default ones, which do not support devices."""
 IMAGE_CODECS = frozenset(("mjpeg", "png", "bmp", "gif", "webp", "tiff", "jpegxl"))
 """Codecs of poster images, which film cameras and capture cards may use for film, too."""
+UNKNOWN_DURATION = 2**32 - 1
+"""What MP4 states for a duration that is unknown (ISO/IEC 14496-12, 8.4.2.3), in ticks."""
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/+[^/]")
 """How a URL begins."""
 
@@ -126,6 +128,12 @@ def is_cover(stream: Any) -> bool:
     return stream.type == "video" and bool(stream.disposition & av.stream.Disposition.attached_pic)
 
 
+def is_encrypted(packet: Any) -> bool:
+    """Return whether a packet is encrypted, as in files with digital rights management (Common
+    Encryption, ISO/IEC 23001-7)."""
+    return bool(packet.has_sidedata("encryption_info"))
+
+
 def describe_stream(container: Any, index: int) -> str:
     """Return FFmpeg's description of a stream, with the side data of the container."""
     level = av.logging.get_level()
@@ -142,7 +150,7 @@ def stated_end(stream: av.VideoStream) -> Fraction | None:
     """Return the end of a stream as its file states it, in seconds of the file's clock; None if it
     states none."""
     start = (stream.start_time or 0) * (stream.time_base or 0)
-    if stream.duration:
+    if stream.duration and stream.duration != UNKNOWN_DURATION:
         return Fraction(start + stream.duration * stream.time_base)
     # Matroska stores the duration as a tag
     match = re.fullmatch(r"(\d+):(\d+):(\d+\.\d+)", stream.metadata.get("DURATION", ""))

@@ -16,7 +16,7 @@ import av
 
 from midframe.errors import VideoError
 from midframe.media.containers import container_format
-from midframe.media.reading.video_file import file_url, open_video
+from midframe.media.reading.video_file import file_url, is_encrypted, open_video
 from midframe.media.streams.first_packets import read_first_packets
 from midframe.media.streams.output_streams import (
     OUTPUT_ERRORS,
@@ -76,6 +76,9 @@ def plan_streams(
             empty = found.complete and not packets
             if empty and stream.type == "audio" and not mute:
                 plan.choices[stream.index] = StreamChoice(reason="it holds no packets")
+                continue
+            if packets and is_encrypted(packets[0]):
+                plan.choices[stream.index] = StreamChoice(reason="it is encrypted")
                 continue
             sound = found.sounds.get(stream.index)
             plan.choices[stream.index] = trials.choose(stream, packets, sound, mute=mute)
