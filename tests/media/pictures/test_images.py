@@ -118,6 +118,14 @@ def test_what_a_format_cannot_hold_is_known_before_and_dropped(
     assert (found.icc_profile is None) == any("ICC" in each for each in lost)
 
 
+def test_transparent_pixels_become_black_where_there_is_no_alpha(tmp_path: Path) -> None:
+    image = np.full((16, 16, 4), 200, np.uint8)
+    image[:, :8, 3], image[:, 8:, 3] = 0, 255
+    write_image(tmp_path / "a.ppm", image)
+    found = read_picture(tmp_path / "a.ppm").image
+    assert (found[:, :8].max(), found[:, 8:].min(), found[:, 8:].max()) == (0, 200, 200)
+
+
 def test_formats_that_change_the_size_are_not_written() -> None:
     assert [suffix for suffix in (".png", ".ico", ".icns") if can_write(suffix)] == [".png"]
 

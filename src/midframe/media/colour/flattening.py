@@ -14,7 +14,7 @@ from midframe.media.colour.conversion import (
     plane_samples,
     to_rgb,
 )
-from midframe.media.pictures.images import Array
+from midframe.media.pictures.images import Array, on_black
 
 ALPHA = 3
 """Index of alpha among the planes."""
@@ -31,12 +31,9 @@ def flatten(frame: av.VideoFrame, colour: Colour) -> av.VideoFrame:
     if not has_alpha(frame.format):
         return frame
     if is_rgb(frame.format):
-        image = to_rgb(frame, replace(colour, alpha=True))
-        peak = np.iinfo(image.dtype).max
-        opacity = image[..., ALPHA:].astype(np.float32) / peak
-        colours = np.rint(image[..., :ALPHA] * opacity).astype(image.dtype)
+        image = on_black(to_rgb(frame, replace(colour, alpha=True)))
         opaque = replace(colour, alpha=False)
-        flat = from_rgb(np.ascontiguousarray(colours), opaque, opaque.rgb_format)
+        flat = from_rgb(image, opaque, opaque.rgb_format)
     else:
         flat = _flatten_planes(frame, colour)
     flat.colorspace, flat.color_range = frame.colorspace, frame.color_range
