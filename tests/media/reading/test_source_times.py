@@ -106,6 +106,14 @@ def test_the_end_that_a_joined_recording_states_is_no_damage(tmp_path: Path) -> 
     assert not [place for place in report.damage if "states" in place]
 
 
+def test_a_flash_film_that_was_cut_off_is_reported(tmp_path: Path) -> None:
+    whole = write(tmp_path / "in.flv", frames=60, gop="10")
+    assert interpolated(whole)[0].damage == ()
+    (tmp_path / "cut.flv").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    places = interpolated(tmp_path / "cut.flv", overwrite=True)[0].damage
+    assert any("before the end that the file states" in place for place in places)
+
+
 def test_frames_before_the_first_key_frame_are_reported_once(tmp_path: Path) -> None:
     source = write(tmp_path / "in.mkv", frames=60, gop="20")
     with av.open(str(source)) as film, av.open(str(tmp_path / "cut.mkv"), "w") as container:

@@ -10,7 +10,7 @@ import av
 
 from midframe.media.reading.damage import Damage
 from midframe.media.reading.survey import Survey
-from midframe.media.reading.video_file import stated_end
+from midframe.media.reading.video_file import stated_end, stated_end_of_file
 
 ONE_FRAME_PER_PACKET = frozenset(("h264", "hevc", "av1", "prores", "dnxhd", "mjpeg", "ffv1"))
 """Codecs with exactly one displayed frame per packet."""
@@ -62,10 +62,15 @@ def check_end(damage: Damage, survey: Survey, stream: Any, end: Fraction, rate: 
         end: end of the last decoded frame, in seconds.
         rate: frames per second.
     """
-    stated = stated_end(stream)
-    if stated is None or survey.jumps:  # the file states it by a clock that restarts
+    if survey.jumps:  # the file states its end by a clock that restarts
         return
-    missing = float(stated + survey.shift - max(end, survey.end or Fraction(0)))
+    stated, last = stated_end(stream), max(end, survey.end or Fraction(0))
+    if stated is None:
+        stated = stated_end_of_file(stream.container)
+        last = max([last, *(span.end for span in survey.spans.values())])
+    if stated is None:
+        return
+    missing = float(stated + survey.shift - last)
     if missing > max(MISSING_SECONDS, float(2 / rate)):
         damage.add(
             end, f"the video stream ends {missing:.1f} s before the end that the file states"

@@ -26,6 +26,8 @@ IMAGE_CODECS = frozenset(("mjpeg", "png", "bmp", "gif", "webp", "tiff", "jpegxl"
 """Codecs of poster images, which film cameras and capture cards may use for film, too."""
 UNKNOWN_DURATION = 2**32 - 1
 """What MP4 states for a duration that is unknown (ISO/IEC 14496-12, 8.4.2.3), in ticks."""
+STATES_DURATION = ("flv",)
+"""Containers that state one duration for all streams."""
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/+[^/]")
 """How a URL begins."""
 
@@ -157,6 +159,14 @@ def stated_end(stream: av.VideoStream) -> Fraction | None:
     if not match:
         return None
     return Fraction(match[1]) * 3600 + Fraction(match[2]) * 60 + Fraction(match[3])
+
+
+def stated_end_of_file(container: Any) -> Fraction | None:
+    """Return the end of all streams as a file states it, in seconds of its clock; None if it states
+    none. FFmpeg estimates the duration of most other containers."""
+    if container.format.name not in STATES_DURATION or not container.duration:
+        return None
+    return Fraction((container.start_time or 0) + container.duration, av.time_base)
 
 
 def decoder_of(stream: Any, hwaccel: HWAccel | None = None) -> Any:
