@@ -83,6 +83,13 @@ class StreamWriter:
         return [text for each in self.outputs.values() for text in each.losses.texts()]
 
     @property
+    def texts_shown(self) -> list[bool]:
+        """Return for each subtitle stream of the result whether it is shown by default."""
+        streams = [each.stream for each in self.outputs.values()]
+        default = av.stream.Disposition.default
+        return [bool(each.disposition & default) for each in streams if each.type == "subtitle"]
+
+    @property
     def suspects(self) -> list[int]:
         """Return the streams that may have made the trailer fail: those without a packet, otherwise
         all."""

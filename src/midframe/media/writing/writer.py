@@ -34,6 +34,7 @@ from midframe.media.writing.metadata import (
     stream_metadata,
 )
 from midframe.media.writing.spherical_boxes import Template, hide_apple_boxes
+from midframe.media.writing.track_flags import disable_texts
 from midframe.outputs import unfinished_path
 
 
@@ -199,9 +200,12 @@ class VideoWriter:
                     f"{self._strict_source} is damaged: {self.damage[0]}; without --strict the "
                     "damage is bridged"
                 )
+            shown = self.stream_writer.texts_shown
             self.container.close()
-            if not self._encodes and self.container.format.name in ("mp4", "mov"):
-                hide_apple_boxes(self.unfinished)
+            if self.container.format.name in ("mp4", "mov"):
+                disable_texts(self.unfinished, shown)
+                if not self._encodes:
+                    hide_apple_boxes(self.unfinished)
             self._write_sample_aspect_ratio()
             self.unfinished.replace(self.path)
         except (av.FFmpegError, OSError) as error:
