@@ -38,6 +38,8 @@ from midframe.media.streams.streams import (
     possible_choices,
 )
 
+MPEG_AUDIO = frozenset(("mp1", "mp2", "mp3"))
+"""Layers of MPEG audio, by FFmpeg's names of the codecs."""
 MAX_GAP = Fraction(1)
 """Seconds between two packets; a longer gap is a jump of the clock, and is removed in a trial."""
 
@@ -170,7 +172,7 @@ class Trials:
                 for stream in result.streams
                 if stream.type == output.stream.type
                 and stream.codec_context
-                and codec_name(stream) == codec
+                and _same_codec(codec_name(stream), codec)
             )
             written_stream = next(matches, None)
             if written_stream is None:
@@ -181,6 +183,12 @@ class Trials:
                     raise ValueError("its channel order would be lost")
             if sound and not _can_be_decoded(result, written_stream):
                 raise ValueError("it cannot be decoded from the test file")
+
+
+def _same_codec(first: str, second: str) -> bool:
+    """Return whether two codecs are the same; MPEG-TS does not distinguish the layers of MPEG
+    audio, which FFmpeg finds in the packets if there are enough."""
+    return first == second or {first, second} <= MPEG_AUDIO
 
 
 def _can_be_decoded(container: Any, stream: Any) -> bool:
