@@ -28,7 +28,7 @@ FAST, PLAIN = TritonSteps(), PlainSteps()
 SAMPLES, CROP, INNER = 64, 192, 160
 """Crops of a batch, their side, and the side of what the loss is computed on."""
 WIDTHS, HIDDEN, RADII = (32, 48, 96, 144), (32, 64, 112, 160), (0, 3, 4, 4)
-TAPS, DISTANCE = 5, 4
+TAPS, DISTANCE, DOMINANT_MOTIONS = 5, 4, 3
 BANDWIDTH = 3.0e12
 """Of the memory of an H100, in bytes a second."""
 WARMUP, REPETITIONS = 5, 25
@@ -148,9 +148,13 @@ def main() -> None:
     size = CROP // 2
     first, second = torch.rand(2, SAMPLES, 3, size, size, device="cuda")
     flow = (torch.randn(SAMPLES, 4, size, size, device="cuda") * 3).requires_grad_()
-    fast = partial(FAST.propagate_flow, distance=DISTANCE)
-    plain = partial(PLAIN.propagate_flow, distance=DISTANCE)
-    report("flow propagation", fast, plain, (first, second, flow))
+    time = torch.full((SAMPLES, 1, 1, 1), 0.5, device="cuda")
+    for count in (0, DOMINANT_MOTIONS):
+        fast, plain = (
+            partial(steps.propagate_flow, t=time, distance=DISTANCE, dominant_motions=count)
+            for steps in (FAST, PLAIN)
+        )
+        report(f"flow propagation, {count} motions", fast, plain, (first, second, flow))
     frame = torch.rand(SAMPLES, 3, CROP, CROP, device="cuda")
     flow = (torch.randn(SAMPLES, 2, INNER, INNER, device="cuda") * 4).requires_grad_()
     kernels = [

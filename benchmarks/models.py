@@ -32,11 +32,11 @@ from midframe.interpolator import Interpolator
 from midframe.media.colour.conversion import from_rgb, to_rgb
 from midframe.media.reading.reader import VideoReader
 from midframe.media.writing.encoders import choose_encoding
-from midframe.models.checkpoint import build_model
-from midframe.models.flowsep import MEDIUM_SETTINGS, FlowSep
+from midframe.models.flowsep import FlowSep
 from midframe.tensors import to_image, to_tensor
 from midframe.video.pipeline import interpolate_video
 
+NETWORKS = "sepconv", "flowsep-small", "flowsep"
 ROUNDS = 3
 HALF = Fraction(1, 2)
 
@@ -142,19 +142,12 @@ def main() -> None:
             pictures = [frame.picture for frame in islice(reader.read(), options.frames)]
             length = float(options.frames / reader.rate)
         pairs = list(pairwise(to_rgb(picture, colour) for picture in pictures))
-        small = Interpolator("flowsep")
-        tools = {
-            "sepconv": Interpolator("sepconv"),
-            "flowsep": small,
-            "flowsep, medium form": Interpolator(
-                build_model("flowsep", MEDIUM_SETTINGS)
-            ),  # fresh weights take as long
-        }
+        interpolators = {name: Interpolator(name) for name in NETWORKS}
         first, second = pairs[0]
         times = in_turns(
             {
                 name: partial(interpolator.interpolate, first, second, HALF)
-                for name, interpolator in tools.items()
+                for name, interpolator in interpolators.items()
             }
         )
         print(
@@ -163,7 +156,7 @@ def main() -> None:
         )
         for name, taken in times.items():
             print(f"{name:24}{taken:8.3f} s per frame  1/{times['sepconv'] / taken:.1f} of sepconv")
-        parts = in_turns(stages(small, pictures, colour))
+        parts = in_turns(stages(interpolators["flowsep"], pictures, colour))
         files = in_turns({
             "decoding a frame": lambda: decode(clip, options.frames),
             "encoding two": lambda: encode_all(pictures * 2, colour),
@@ -173,14 +166,18 @@ def main() -> None:
             print(f"  {name:26}{1000 * taken:8.1f} ms  {100 * taken / sum(parts.values()):3.0f} %")
         target = Path(folder) / "out.mp4"
         films = in_turns({
-            "midframe video": lambda: interpolate_video(
-                clip, target, model=small, end=length, overwrite=True
-            ),
+            **{
+                f"midframe video, {name}": partial(
+                    interpolate_video, clip, target, model=model, end=length, overwrite=True
+                )
+                for name, model in interpolators.items()
+                if name != "sepconv"  # takes minutes
+            },
             "minterpolate": lambda: compensate(clip, options.frames, encoded=False),
             "minterpolate, encoded": lambda: compensate(clip, options.frames, encoded=True),
         })  # fmt: skip
         for name, taken in films.items():
-            print(f"{name:24}{len(pairs) / taken:8.2f} frames per second")
+            print(f"{name:30}{len(pairs) / taken:8.2f} frames per second")
 
 
 if __name__ == "__main__":

@@ -126,7 +126,8 @@ def launch_alignment(kind: torch.dtype, width: int, carried: int, radius: int) -
 
 def launch_propagation() -> None:
     frame, flow = torch.rand(1, 3, 8, 8), torch.rand(1, 4, 8, 8).requires_grad_()
-    propagation.propagate_flow(frame, frame, flow, 4).sum().backward()
+    time = torch.rand(1, 1, 1, 1)
+    propagation.propagate_flow(frame, frame, flow, time, 4, dominant_motions=0).sum().backward()
 
 
 def launch_inference(kind: torch.dtype) -> None:

@@ -16,7 +16,12 @@ from midframe.ops.resampling import RESAMPLINGS, Resampling
 onnxruntime = pytest.importorskip("onnxruntime")
 
 
-SMALL = {"radii": (0, 0, 0, 1), "bidirectional_levels": 0, "propagation_distance": 0}
+SMALL = {
+    "radii": (0, 0, 0, 1),
+    "bidirectional_levels": 0,
+    "propagation_distance": 0,
+    "dominant_motions": 2,
+}
 CONFIGS: dict[Resampling, FlowSepConfig] = {
     "linear": TINY,
     "cubic": dataclasses.replace(TINY, resampling="cubic", **SMALL),  # type: ignore[arg-type]

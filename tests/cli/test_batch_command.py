@@ -34,7 +34,7 @@ def test_losses_and_skipped_files_of_a_batch_are_reported(run: Run, folder: Path
     assert status == 0
     assert "skipped, as their endings are not those of videos: 1 .txt" in errors
     assert "  warning: " in errors
-    assert "source frames are in the result unchanged" in errors
+    assert "a whole --factor, or --vfr, keeps all" in errors
 
 
 def test_a_dry_run_prints_a_table_and_writes_nothing(run: Run, folder: Path) -> None:

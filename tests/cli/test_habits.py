@@ -264,7 +264,10 @@ def test_a_quality_changes_defaults_only(
         ("flowsep", 4, 21),
         ("flowsep-small", 1, 23),
     ]
-    assert run("video", source, "--quality", "good")[0] == 2
+    status, _, errors = run("video", source, "--quality", "good")
+    assert status == 2
+    assert "'good' is not one of 'draft'" in errors
+    assert "Value error" not in errors
 
 
 def test_completion_lists_commands_and_options() -> None:

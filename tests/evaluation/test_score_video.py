@@ -69,7 +69,7 @@ def test_scores_a_plot_and_the_worst_frames_are_saved(render_video: Render, tmp_
     assert saved["mean"]["sharpness"]["repeat"] == pytest.approx(1.0, abs=0.05)
     assert saved["mean"]["sharpness"]["average"] < 1
     shown = [read_image(tmp_path / "scores" / f"worst-{n}.png") for n in range(1, WORST_FRAMES + 1)]
-    assert {each.shape for each in shown} == {(64, 3 * 96, 3)}
+    assert {each.shape for each in shown} == {(16 + 64, 3 * 96, 3)}  # with labels
     worst = [each.measures["model"].psnr for each, _ in scores.worst]
     assert worst == sorted(each.measures["model"].psnr for each in scores.frames)[:WORST_FRAMES]
     assert (tmp_path / "scores" / "scores.png").stat().st_size > 1000

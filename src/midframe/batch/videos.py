@@ -1,13 +1,18 @@
 """The videos of a batch, and the paths of their results."""
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
+from midframe.batch.records import FOLDER as RECORDS_FOLDER
 from midframe.errors import VideoError
 from midframe.folders import visible_files
 from midframe.media.suffixes import ANIMATIONS, VIDEOS
+
+log = logging.getLogger(__name__)
 
 SUFFIXES = VIDEOS.union(ANIMATIONS)
 """Suffixes of the videos that are searched for."""
@@ -28,7 +33,8 @@ class BatchVideo:
 def find_videos(folder: Path, out: Path, choose_suffix: ChooseSuffix) -> list[BatchVideo]:
     """List the videos under a folder, sorted by path; results keep the subfolders.
 
-    Hidden files are skipped, and the output folder if it lies within the folder.
+    Hidden files are skipped, and output folders of this and of earlier batches that lie within the
+    folder.
 
     Args:
         folder: that is searched for videos and animations, by their suffix.
@@ -54,15 +60,36 @@ def skipped_suffixes(folder: Path, out: Path) -> dict[str, int]:
 
 
 def _files(folder: Path, out: Path) -> list[Path]:
-    """Return the files under a folder but outside of the output folder; also links to files that do
+    """Return the files under a folder but outside of output folders; also links to files that do
     not exist, so that they are reported."""
-    inside = out.resolve()
+    outputs = [out.resolve(), *_earlier_outputs(folder, out)]
     return [
         path
         for path in folder.rglob("*")
         if (path.is_file() or (path.is_symlink() and not path.exists()))
-        and not path.resolve().is_relative_to(inside)
+        and not any(path.resolve().is_relative_to(each) for each in outputs)
     ]
+
+
+def _earlier_outputs(folder: Path, out: Path) -> list[Path]:
+    """Find the output folders of earlier batches below a folder, and report them."""
+    records = (path.parent for path in folder.rglob(RECORDS_FOLDER) if path.is_dir())
+    found = [path.resolve() for path in records if not path.samefile(folder)]
+    for path in sorted(found):
+        if path != out.resolve():
+            _report_earlier_output(path)
+    return found
+
+
+@cache
+def _report_earlier_output(path: Path) -> None:
+    """Log that a folder is skipped; once, since a batch that watches a folder lists it again and
+    again."""
+    log.warning(
+        "%s has the results of an earlier batch, which are not interpolated again: name that "
+        "folder itself to do so",
+        path,
+    )
 
 
 def name_results(

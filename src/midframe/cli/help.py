@@ -30,6 +30,8 @@ ORDER = (
     "visualize",
 )
 """Names of commands in the order of the help text; others follow."""
+PYDANTIC_PREFIX = "Value error, "
+"""Words that Pydantic, by which Typer checks values, puts before a validator's message."""
 
 Row = tuple[str, str]
 """Name of an option, argument or command, and its description."""
@@ -37,6 +39,14 @@ Row = tuple[str, str]
 
 class HelpCommand(TyperCommand):
     """A command with a help text in panels; its epilog lists examples, one per line."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the command line, without Pydantic's words in messages about wrong values."""
+        try:
+            return super().parse_args(ctx, args)
+        except typer.BadParameter as error:
+            error.message = error.message.replace(PYDANTIC_PREFIX, "")
+            raise
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         formatter.write(command_help(self, ctx))

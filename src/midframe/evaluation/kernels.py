@@ -146,7 +146,7 @@ def _draw_pixel(axes: Any, index: int, pixel: PixelKernels) -> None:
         total = float(pixel.kernels[frame].sum())
         axes[2 * frame].imshow(pixel.patches[frame])
         axes[2 * frame].set_title(f"{index}: {name} frame at {pixel.x},{pixel.y}", fontsize=8)
-        axes[2 * frame + 1].imshow(
+        drawn = axes[2 * frame + 1].imshow(
             pixel.kernels[frame].clip(0), cmap="magma", vmin=0, vmax=brightest
         )
         axes[2 * frame + 1].set_title(f"its kernel, sum {total:.2f}", fontsize=8)
@@ -154,3 +154,4 @@ def _draw_pixel(axes: Any, index: int, pixel: PixelKernels) -> None:
             panel.plot(reach, reach, "+", color="cyan", markersize=6, markeredgewidth=0.6)
             panel.set_xticks([])
             panel.set_yticks([])
+    axes[3].figure.colorbar(drawn, ax=axes[3], label="weight, both kernels")

@@ -29,6 +29,7 @@ from midframe.evaluation.motion_compensation import MotionCompensation
 from midframe.interpolator import Interpolator
 from midframe.media.colour.conversion import to_rgb
 from midframe.media.pictures.images import Array, eight_bit, write_image
+from midframe.media.pictures.labels import draw_labels
 from midframe.media.reading.reader import VideoReader
 from midframe.media.reading.scenes import DEFAULT_THRESHOLD
 from midframe.media.reading.source import WHOLE_SOURCE, Frame, FrameSource, TimeRange, log_damage
@@ -221,7 +222,8 @@ def _add(scores: VideoScores, frame: _Pending) -> None:
     network = scores.methods[0]
     interpolated = frame.outputs[network]
     difference = error_map(frame.truth, interpolated)
-    image = np.concatenate([frame.truth, interpolated, difference], axis=1)
-    scores.worst.append((scores.frames[-1], image))
+    panels = np.concatenate([frame.truth, interpolated, difference], axis=1)
+    labels = draw_labels(["dropped frame", network, "four times the difference"], frame.truth)
+    scores.worst.append((scores.frames[-1], np.concatenate([labels, panels])))
     scores.worst.sort(key=lambda each: each[0].measures[network].psnr)
     del scores.worst[WORST_FRAMES:]

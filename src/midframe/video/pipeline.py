@@ -293,9 +293,15 @@ def _complete_report(conversion: Conversion, sink: Sink, extent: Extent) -> None
     report.dropped = (*report.dropped, *lost_side_data(conversion, sink, extent))
     report.damage = (*source.damage.places, *report.damage)
     changed = []
+    if report.frames_in == 1:
+        changed = [
+            "the source has one frame only, so nothing is interpolated: name a video, a folder of "
+            "images, or two images (`midframe image FIRST SECOND`)"
+        ]
     if report.frames_kept < report.frames_in:
         kept = f"{report.frames_kept} of {report.frames_in} source frames"
         changed = [
-            f"{kept} are in the result unchanged: a whole --factor, or --vfr, keeps all of them"
+            f"at the requested frame rate {kept} are kept, and interpolated frames replace the "
+            "others: a whole --factor, or --vfr, keeps all"
         ]
     report.warnings = (*source.warnings, *changed, *report.warnings)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from midframe.interpolator import Interpolator
 from midframe.models.checkpoint import build_model, load_model, save_model
-from midframe.models.flowsep import MEDIUM_SETTINGS, FlowSep, scale_for, scales
+from midframe.models.flowsep import FlowSep, scale_for, scales
 from midframe.models.flowsep.confidence import fall_back
 from midframe.models.flowsep.net2net import widen
 from midframe.models.flowsep.network import swap_frames
@@ -66,8 +66,9 @@ def test_it_grows_from_a_smaller_one_that_has_learnt(model: FlowSep) -> None:
 
 
 def test_ways_to_look_have_no_weights(model: FlowSep) -> None:
-    other = widen(model, dataclasses.replace(TINY, bidirectional_levels=3, propagation_distance=2))
-    assert (other.config.bidirectional_levels, other.config.propagation_distance) == (3, 2)
+    settings = {"bidirectional_levels": 3, "propagation_distance": 2, "dominant_motions": 1}
+    other = widen(model, dataclasses.replace(TINY, **settings))
+    assert settings.items() <= dataclasses.asdict(other.config).items()
     assert all(
         torch.equal(value, model.state_dict()[name]) for name, value in other.state_dict().items()
     )
@@ -135,18 +136,19 @@ def test_it_starts_near_the_average_of_both_frames() -> None:
 
 
 @pytest.mark.parametrize(
-    ("form", "million", "work"), [({}, 1.05, 3.84), (MEDIUM_SETTINGS, 1.8, 6.47)]
+    ("name", "million", "gmac"), [("flowsep-small", 1.05, 3.84), ("flowsep", 2.45, 7.84)]
 )
-def test_its_sizes_are_what_they_are_said_to_be(form: dict, million: float, work: float) -> None:
+def test_the_model_cards_state_weights_and_computation(
+    name: str, million: float, gmac: float
+) -> None:
     from torch.utils.flop_counter import FlopCounterMode
 
-    model = build_model("flowsep", form)
-    assert sum(each.numel() for each in model.parameters()) == pytest.approx(
-        million * 1e6, rel=0.15
-    )
+    model = load_model(name)
+    weights = sum(each.numel() for each in model.parameters())
+    assert weights == pytest.approx(million * 1e6, rel=0.01)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         model(*frames(256, 448))
-    assert counter.get_total_flops() / 2e9 == pytest.approx(work, rel=0.1)
+    assert counter.get_total_flops() / 2e9 == pytest.approx(gmac, rel=0.03)
 
 
 @pytest.mark.parametrize("size", [(70, 93), (1, 1), (16, 48), (7, 200)])
@@ -337,6 +339,7 @@ def test_wrong_forms_are_told() -> None:
         ({"radii": (-1,) * 4}, "radii"),
         ({"bidirectional_levels": 5}, "bidirectional_levels is 5"),
         ({"propagation_distance": -1}, "propagation_distance is -1"),
+        ({"dominant_motions": 9}, "dominant_motions is 9"),
         ({"resampling": "sinc"}, "resampling is 'sinc': choose from linear, cubic"),
     ):
         with pytest.raises(ValueError, match=complaint):

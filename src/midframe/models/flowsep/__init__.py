@@ -5,14 +5,13 @@ between them.
 convolutions, each implemented in PyTorch, Halide (CPU) and Triton (CUDA).
 """
 
-from midframe.models.flowsep.config import LEVELS, MEDIUM_SETTINGS, FlowSepConfig
+from midframe.models.flowsep.config import LEVELS, FlowSepConfig
 from midframe.models.flowsep.layout import FieldLayout
 from midframe.models.flowsep.network import EncodedPair, Estimate, FlowSep, Prediction
 from midframe.models.flowsep.scales import scale_for
 
 __all__ = [
     "LEVELS",
-    "MEDIUM_SETTINGS",
     "EncodedPair",
     "Estimate",
     "FieldLayout",

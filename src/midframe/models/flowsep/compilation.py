@@ -83,7 +83,9 @@ def compile_pipelines(network: FlowSep, channels: int, scale: int) -> None:
         lambda: decode(2),
         lambda: decode(1),
         lambda: decode(0),
-        lambda: steps.propagate_flow(half, half, flow, config.propagation_distance),
+        lambda: steps.propagate_flow(
+            half, half, flow, t, config.propagation_distance, config.dominant_motions
+        ),
         lambda: steps.inconsistency(half, half, fields),
         lambda: steps.local_difference(frame, frame, 2 * scale, (half.shape[2], half.shape[3])),
         synthesise,

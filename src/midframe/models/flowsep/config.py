@@ -30,6 +30,9 @@ class FlowSepConfig:
     propagation_distance: int = 4
     """Distance in pixels of flow propagation: the finest level starts with the flow of each pixel
     or of a pixel at this distance, whichever aligns both frames better; 0 to disable it."""
+    dominant_motions: int = 0
+    """Number of motions of the whole frame that flow propagation also tries for each pixel, for
+    repeated patterns; 0 for none."""
     kernel_normalisation: bool = True
     """Divide kernels by their sums, so that they do not change the brightness."""
     coarse_passes: int = 0
@@ -55,6 +58,10 @@ class FlowSepConfig:
                 f"propagation_distance is {self.propagation_distance}: "
                 "a distance in pixels, or 0, is needed"
             )
+        if not 0 <= self.dominant_motions <= 8:
+            raise ValueError(
+                f"dominant_motions is {self.dominant_motions}: a number from 0 to 8 is needed"
+            )
         if not 0 <= self.coarse_passes <= 3:
             raise ValueError(
                 f"coarse_passes is {self.coarse_passes}: a number from 0 to 3 is needed"
@@ -62,8 +69,3 @@ class FlowSepConfig:
         if self.taps % 2 == 0 or not 1 <= self.taps <= 11:
             raise ValueError(f"taps is {self.taps}: an odd number from 1 to 11 is needed")
         check_resampling(self.resampling)
-
-
-MEDIUM_SETTINGS = {"widths": (32, 48, 80, 112), "hidden": (32, 64, 96, 128)}
-"""Settings of `FlowSepConfig` that need twice the computation of the defaults, between the two
-shipped networks; for benchmarks and tests."""

@@ -19,6 +19,7 @@ CHANGEABLE_SETTINGS = (
     "hidden",
     "bidirectional_levels",
     "propagation_distance",
+    "dominant_motions",
     "taps",
     "resampling",
     "coarse_passes",

@@ -333,7 +333,9 @@ class FlowSep(Network):
                 height, width = level.shape[2:]
                 flow = 2 * upsample(flows[-1], 2)[..., :height, :width]
             if decoder is finest:  # for sharp edges: flows of coarser levels are blurred
-                flow = steps.propagate_flow(*halves, flow, config.propagation_distance)
+                flow = steps.propagate_flow(
+                    *halves, flow, t, config.propagation_distance, config.dominant_motions
+                )
             # The coarsest decoder has no input from a coarser level, also in coarse passes.
             before = None if decoder is coarsest else carried
             if number < coarse_passes + config.bidirectional_levels:

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
 
 from midframe.errors import VideoError
 from midframe.media.colour.conversion import from_rgb, to_rgb
 from midframe.media.pictures.images import Array
+from midframe.media.pictures.labels import draw_labels
 from midframe.media.writing.encoders import choose_encoding
 from midframe.media.writing.writer import VideoWriter
 from midframe.options import CompareOptions, EncodingOptions
@@ -25,8 +25,6 @@ from midframe.video.sinks.segment_encoder import encoder_watchdog
 
 GAP = 8
 """Distance between the two images, in pixels."""
-LABEL_DIVISOR = 18
-"""The height of the strip with the labels is that of the image divided by this."""
 
 
 class ComparisonTarget:
@@ -148,21 +146,15 @@ class Canvas:
 
     def __init__(self, frame: Array, labels: CompareOptions) -> None:
         height, width, _ = frame.shape
-        self.top = max(16, height // LABEL_DIVISOR)
-        canvas_height, canvas_width = self.top + height, 2 * width + GAP
-        strip = Image.new("RGB", (canvas_width, self.top))
-        pen, font = ImageDraw.Draw(strip), ImageFont.load_default(size=self.top * 0.6)
         speed = f", {labels.slower} times slower" if labels.slower > 1 else ""
-        for label, centre in (
-            (f"original{speed}", width // 2),
-            (f"{labels.factor} times the frames{speed}", width + GAP + width // 2),
-        ):
-            pen.text((centre, self.top // 2), label, fill="white", font=font, anchor="mm")
-        even_height = canvas_height + canvas_height % 2
-        self.blank = np.zeros((even_height, canvas_width, 3), frame.dtype)
-        self.blank[: self.top] = np.asarray(strip).astype(frame.dtype) * (
-            np.iinfo(frame.dtype).max // 255
+        strip = draw_labels(
+            [f"original{speed}", f"{labels.factor} times the frames{speed}"], frame, GAP
         )
+        self.top = len(strip)
+        canvas_height = self.top + height
+        even_height = canvas_height + canvas_height % 2
+        self.blank = np.zeros((even_height, 2 * width + GAP, 3), frame.dtype)
+        self.blank[: self.top] = strip
 
     def compose(self, left: Array, right: Array) -> Array:
         """Return a copy with both frames on it."""

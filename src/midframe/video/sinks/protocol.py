@@ -142,10 +142,15 @@ def abort_on_error(abort: Callable[[], Path | None]) -> Iterator[None]:
         kept = abort()
         if kept and isinstance(error, MidframeError):
             raise type(error)(
-                f"{error}; finished segments are kept in {kept}, --resume continues from there"
+                f"{error}; finished segments are kept in {kept}: the same command with --resume "
+                "continues from there"
             ) from error
         if kept:
-            log.warning("finished segments are kept in %s, --resume continues from there", kept)
+            log.warning(
+                "finished segments are kept in %s: the same command with --resume continues from "
+                "there",
+                kept,
+            )
         elif isinstance(error, KeyboardInterrupt):
             log.warning("no segment was finished, so nothing is kept for --resume")
         raise

@@ -7,14 +7,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from midframe.models.flowsep.steps.propagation import halide
+from midframe.models.flowsep.steps.propagation import halide, plain
+from midframe.models.flowsep.steps.propagation.comparison import standardise
 from midframe.models.flowsep.steps.propagation.plain import (
     CANDIDATES,
     candidate_differences,
-    propagate_flow,
-    select_flow,
+    choose_candidates,
+    take_candidates,
 )
 from midframe.ops.upsampling import upsample
+
+HALF = torch.full((1, 1, 1, 1), 0.5)
+
+
+def select_flow(first: Tensor, second: Tensor, flow: Tensor, distance: int) -> Tensor:
+    """The flow that each pixel takes, before the mean."""
+    with torch.no_grad():
+        index = choose_candidates(standardise(first), standardise(second), flow, distance)
+    return take_candidates(flow, index, distance)
+
+
+def propagate_flow(first: Tensor, second: Tensor, flow: Tensor, distance: int) -> Tensor:
+    return plain.propagate_flow(first, second, flow, HALF, distance, 0)
 
 
 def inputs(n: int, channels: int, rows: int, columns: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -7,12 +7,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from midframe.models.flowsep.steps.propagation import plain, triton
-from midframe.models.flowsep.steps.propagation.plain import (
-    CANDIDATES,
-    candidate_differences,
-    standardise,
-)
+from midframe.models.flowsep.steps.propagation.comparison import standardise
+from midframe.models.flowsep.steps.propagation.plain import CANDIDATES, candidate_differences
 
+HALF = torch.full((1, 1, 1, 1), 0.5)
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 SIZES = [(1, 1, 1, 1), (1, 3, 7, 19), (2, 3, 12, 16), (1, 4, 3, 130)]
 
@@ -56,7 +54,9 @@ def test_choices_are_as_good_as_the_plain_ones(
 def test_flows_and_their_gradients_equal_the_plain_ones(size: tuple[int, ...]) -> None:
     first, second, flow = inputs(*size)
     fast = flow.to(DEVICE).requires_grad_()
-    found = triton.propagate_flow(first.to(DEVICE), second.to(DEVICE), fast, 4)
+    found = triton.propagate_flow(
+        first.to(DEVICE), second.to(DEVICE), fast, HALF.to(DEVICE), 4, dominant_motions=0
+    )
     taken = triton.choose_candidates(first.to(DEVICE), second.to(DEVICE), fast, 4).cpu().long()
     exact = flow.double().requires_grad_()
     _, _, height, width = flow.shape
@@ -86,7 +86,9 @@ def test_flows_without_end_choose_one_of_the_candidates() -> None:
     assert ((taken >= 0) & (taken < len(CANDIDATES))).all()
 
 
-def test_most_flows_are_those_of_the_plain_form() -> None:
-    given = inputs(1, 3, 12, 16)
-    found = triton.propagate_flow(*(each.to(DEVICE) for each in given), 2).cpu()
-    assert ((found - plain.propagate_flow(*given, 2)).abs().amax(1) < 1e-4).float().mean() > 0.9
+@pytest.mark.parametrize("dominant_motions", [0, 2])
+def test_most_flows_are_those_of_the_plain_form(dominant_motions: int) -> None:
+    given = *inputs(1, 3, 12, 16), HALF
+    wanted = plain.propagate_flow(*given, 2, dominant_motions)
+    found = triton.propagate_flow(*(each.to(DEVICE) for each in given), 2, dominant_motions).cpu()
+    assert ((found - wanted).abs().amax(1) < 1e-4).float().mean() > 0.9

@@ -8,6 +8,7 @@ from midframe.models.flowsep.steps.fields.halide import decode_outputs
 from midframe.models.flowsep.steps.inconsistency.halide import inconsistency
 from midframe.models.flowsep.steps.local_difference.halide import local_difference
 from midframe.models.flowsep.steps.plain import PlainSteps
+from midframe.models.flowsep.steps.propagation.dominant_motions_halide import choose_motions
 from midframe.models.flowsep.steps.propagation.halide import choose_candidates
 from midframe.models.flowsep.steps.propagation.plain import propagate_flow
 from midframe.models.flowsep.steps.synthesis.halide import synthesise
@@ -18,10 +19,27 @@ from midframe.ops.resampling import Resampling
 class HalideTrainingSteps(PlainSteps):
     """See `Steps`; with gradients. Halide chooses the propagated flows, which needs no gradient."""
 
-    def propagate_flow(self, first: Tensor, second: Tensor, flow: Tensor, distance: int) -> Tensor:
+    def propagate_flow(
+        self,
+        first: Tensor,
+        second: Tensor,
+        flow: Tensor,
+        t: Tensor,
+        distance: int,
+        dominant_motions: int,
+    ) -> Tensor:
         if not supports(first):
-            return super().propagate_flow(first, second, flow, distance)
-        return propagate_flow(first, second, flow, distance, choose=choose_candidates)
+            return super().propagate_flow(first, second, flow, t, distance, dominant_motions)
+        return propagate_flow(
+            first,
+            second,
+            flow,
+            t,
+            distance,
+            dominant_motions,
+            choose=choose_candidates,
+            choose_motions=choose_motions,
+        )
 
 
 class HalideSteps(HalideTrainingSteps):

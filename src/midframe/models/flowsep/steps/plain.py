@@ -23,8 +23,16 @@ class PlainSteps:
     ) -> Tensor:
         return local_difference(first, second, factor, size)
 
-    def propagate_flow(self, first: Tensor, second: Tensor, flow: Tensor, distance: int) -> Tensor:
-        return propagate_flow(first, second, flow, distance)
+    def propagate_flow(
+        self,
+        first: Tensor,
+        second: Tensor,
+        flow: Tensor,
+        t: Tensor,
+        distance: int,
+        dominant_motions: int,
+    ) -> Tensor:
+        return propagate_flow(first, second, flow, t, distance, dominant_motions)
 
     def decoder_input(
         self,

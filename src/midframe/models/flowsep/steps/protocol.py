@@ -46,20 +46,33 @@ class Steps(Protocol):
             (N, 1, h, w), the largest absolute difference over `REACH` values in each direction.
         """
 
-    def propagate_flow(self, first: Tensor, second: Tensor, flow: Tensor, distance: int) -> Tensor:
-        """Replace each pixel's flow by that of a nearby pixel if this aligns both frames better.
+    def propagate_flow(
+        self,
+        first: Tensor,
+        second: Tensor,
+        flow: Tensor,
+        t: Tensor,
+        distance: int,
+        dominant_motions: int,
+    ) -> Tensor:
+        """Replace each pixel's flow by that of a nearby pixel, or by a motion that many pixels
+        have, if this aligns both frames better.
 
         Candidates are the pixel's own flow and those of eight pixels at a distance (propagation as
         in PatchMatch, doi 10.1145/1531326.1531330). Flows from a lower resolution are blurred at
         motion boundaries; near such a boundary, the correct flow of a pixel is found on one of its
-        sides. The flows are then averaged over 3x3 pixels, because seams between very different
-        flows are visible as cracks.
+        sides. Then dominant motions of the whole frame are candidates too
+        (`follow_dominant_motions`). The flows are then averaged over 3x3 pixels, because seams
+        between very different flows are visible as cracks.
 
         Args:
             first, second: frames at the size of the flow, (N, C, h, w), float32.
             flow: to the first and to the second frame, (N, 4, h, w) float32, x before y, in pixels.
+            t: time, (N, 1, 1, 1), from 0 (first frame) to 1 (second).
             distance: to the candidates, vertical, horizontal and diagonal, in pixels; clamped at
-                the edges. With 0 flows are not changed.
+                the edges; 0 for none.
+            dominant_motions: how many are candidates; 0 for none. If both are 0, flows are not
+                changed.
 
         Returns:
             Flows (N, 4, h, w). Differentiable in the flow; the choice does not depend on gradients.

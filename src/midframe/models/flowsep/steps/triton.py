@@ -16,10 +16,18 @@ from midframe.ops.triton_tools import supports
 class TritonTrainingSteps(PlainSteps):
     """See `Steps`; with gradients. The other steps are left to PyTorch."""
 
-    def propagate_flow(self, first: Tensor, second: Tensor, flow: Tensor, distance: int) -> Tensor:
+    def propagate_flow(
+        self,
+        first: Tensor,
+        second: Tensor,
+        flow: Tensor,
+        t: Tensor,
+        distance: int,
+        dominant_motions: int,
+    ) -> Tensor:
         if not supports_flow(first, second, flow):
-            return super().propagate_flow(first, second, flow, distance)
-        return propagate_flow(first, second, flow, distance)
+            return super().propagate_flow(first, second, flow, t, distance, dominant_motions)
+        return propagate_flow(first, second, flow, t, distance, dominant_motions)
 
     def decoder_input(
         self,

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from midframe.models.flowsep.steps.propagation.plain import CANDIDATES, WINDOW_RADIUS
+from midframe.models.flowsep.steps.propagation.comparison import WINDOW_RADIUS
+from midframe.models.flowsep.steps.propagation.plain import CANDIDATES
 from midframe.ops.halide_tools import (
     LANES,
     Pipeline,
@@ -37,8 +38,8 @@ def choose_candidates(first: Tensor, second: Tensor, flow: Tensor, distance: int
     result = flow.new_empty(len(flow), *flow.shape[2:], dtype=torch.int32)
     channels = -(-first.shape[1] // QUAD) * QUAD
     _pipeline(channels)(
-        channels_innermost(_pad_channels(first, channels)),
-        channels_innermost(_pad_channels(second, channels)),
+        channels_innermost(pad_channels(first, channels)),
+        channels_innermost(pad_channels(second, channels)),
         buffer(flow),
         distance,
         writable(result),
@@ -46,7 +47,7 @@ def choose_candidates(first: Tensor, second: Tensor, flow: Tensor, distance: int
     return result
 
 
-def _pad_channels(frame: Tensor, channels: int) -> Tensor:
+def pad_channels(frame: Tensor, channels: int) -> Tensor:
     return functional.pad(frame, (0, 0, 0, 0, 0, channels - frame.shape[1]))
 
 
@@ -65,8 +66,8 @@ def _pipeline(channels: int) -> Pipeline:
     near = hl.Func("near")
     flow_x = flow[candidate_x, candidate_y, 2 * i, n]
     flow_y = flow[candidate_x, candidate_y, 2 * i + 1, n]
-    left, part_x = _place(x, flow_x, width)
-    top, part_y = _place(y, flow_y, height)
+    left, part_x = position(x, flow_x, width)
+    top, part_y = position(y, flow_y, height)
     near[x, i, k, y, n] = (left, top, part_x, part_y)
 
     def along_flow(frame: int) -> Any:
@@ -117,7 +118,7 @@ def _pipeline(channels: int) -> Pipeline:
     return Pipeline(result, *frames, flow, distance)
 
 
-def _place(own: Any, flow: Any, size: Any) -> tuple[Any, Any]:
+def position(own: Any, flow: Any, size: Any) -> tuple[Any, Any]:
     """Return the whole pixel before the position of a flow, and the fraction beyond it."""
     place = hl.clamp(own + flow, 0.0, hl.cast(hl.Float(32), size - 1))
     before = hl.clamp(hl.cast(hl.Int(32), place), 0, size - 1)  # NaN must not address memory

@@ -6,13 +6,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from midframe.models.flowsep.steps.propagation.comparison import difference, standardise
+from midframe.models.flowsep.steps.propagation.dominant_motions import (
+    ChooseMotion,
+    follow_dominant_motions,
+)
 from midframe.ops.constants import constant
 from midframe.ops.warping import warp
 
-MIN_DEVIATION = 1 / 255
-"""Minimum of the deviation by which frames are divided."""
-WINDOW_RADIUS = 2
-"""Radius in pixels of the squares over which frames are compared."""
 CANDIDATES = ((0, 0), (-1, 0), (0, -1), (0, 1), (1, 0), (-1, -1), (-1, 1), (1, -1), (1, 1))
 """Offsets of the candidates, in steps down and to the right; of equal ones the first is taken."""
 
@@ -22,39 +23,44 @@ pixel."""
 
 
 def propagate_flow(
-    first: Tensor, second: Tensor, flow: Tensor, distance: int, choose: Choose | None = None
+    first: Tensor,
+    second: Tensor,
+    flow: Tensor,
+    t: Tensor,
+    distance: int,
+    dominant_motions: int,
+    choose: Choose | None = None,
+    choose_motions: ChooseMotion | None = None,
 ) -> Tensor:
-    """See `Steps.propagate_flow`; `choose` is `choose_candidates` or another implementation of
-    it."""
-    if distance == 0:
+    """See `Steps.propagate_flow`; `choose` is `choose_candidates`, and `choose_motions` the
+    function of that name, or another implementation of it."""
+    if distance == 0 and dominant_motions == 0:
         return flow
-    chosen = select_flow(first, second, flow, distance, choose)
-    return functional.avg_pool2d(chosen, 3, stride=1, padding=1, count_include_pad=False)
+    first, second = standardise(first), standardise(second)
+    if distance:
+        with torch.no_grad():
+            index = (choose or choose_candidates)(first, second, flow, distance)
+        flow = take_candidates(flow, index, distance)
+    if dominant_motions:
+        flow = follow_dominant_motions(first, second, flow, t, dominant_motions, choose_motions)
+    return functional.avg_pool2d(flow, 3, stride=1, padding=1, count_include_pad=False)
 
 
-def select_flow(
-    first: Tensor, second: Tensor, flow: Tensor, distance: int, choose: Choose | None = None
-) -> Tensor:
-    """Compute `propagate_flow` without the mean: each flow is one of the given ones."""
+def take_candidates(flow: Tensor, index: Tensor, distance: int) -> Tensor:
+    """Return the flow of the candidate that each pixel takes, (N, 4, h, w).
+
+    Args:
+        flow, distance: as in `Steps.propagate_flow`.
+        index: in `CANDIDATES`, (N, h, w).
+    """
     height, width = flow.shape[2:]
-    with torch.no_grad():
-        indices = (choose or choose_candidates)(
-            standardise(first), standardise(second), flow, distance
-        )
     steps = constant(CANDIDATES, flow.device) * distance
     own_rows = torch.arange(height, device=flow.device)[:, None]
-    rows = (own_rows + steps[:, 0][indices]).clamp(0, height - 1)  # (N, h, w)
+    rows = (own_rows + steps[:, 0][index]).clamp(0, height - 1)  # (N, h, w)
     own_columns = torch.arange(width, device=flow.device)
-    columns = (own_columns + steps[:, 1][indices]).clamp(0, width - 1)  # (N, h, w)
+    columns = (own_columns + steps[:, 1][index]).clamp(0, width - 1)  # (N, h, w)
     places = (rows * width + columns).flatten(1)[:, None].expand(-1, 4, -1)  # (N, 4, h * w)
     return flow.flatten(2).gather(2, places).view_as(flow)
-
-
-def standardise(frame: Tensor) -> Tensor:
-    """Subtract each colour's mean and divide by its deviation, so that frames of a fade compare."""
-    frame = frame - frame.mean((2, 3), keepdim=True)
-    deviation = frame.square().mean((2, 3), keepdim=True).sqrt()
-    return frame / deviation.clamp(min=MIN_DEVIATION)
 
 
 def choose_candidates(first: Tensor, second: Tensor, flow: Tensor, distance: int) -> Tensor:
@@ -68,11 +74,7 @@ def choose_candidates(first: Tensor, second: Tensor, flow: Tensor, distance: int
 
 
 def candidate_differences(first: Tensor, second: Tensor, flow: Tensor, distance: int) -> Tensor:
-    """Return how much both frames differ along each candidate's flow, (N, 9, h, w).
-
-    It is the mean of absolute differences over all channels and over the pixels up to
-    `WINDOW_RADIUS` away, zero outside.
-    """
+    """Return how much both frames differ along each candidate's flow, (N, 9, h, w)."""
     height, width = flow.shape[2:]
     padded = functional.pad(flow, [distance] * 4, mode="replicate")
     differences = []
@@ -80,7 +82,5 @@ def candidate_differences(first: Tensor, second: Tensor, flow: Tensor, distance:
         top = distance * (1 + down)
         left = distance * (1 + right)
         to_first, to_second = padded[..., top : top + height, left : left + width].chunk(2, 1)
-        difference = (warp(first, to_first) - warp(second, to_second)).abs()
-        differences.append(difference.mean(1, keepdim=True))
-    window = 2 * WINDOW_RADIUS + 1
-    return functional.avg_pool2d(torch.cat(differences, 1), window, stride=1, padding=WINDOW_RADIUS)
+        differences.append(difference(warp(first, to_first), warp(second, to_second)))
+    return torch.cat(differences, 1)

@@ -11,11 +11,9 @@ import triton.language as tl
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from midframe.models.flowsep.steps.propagation.plain import (
-    CANDIDATES,
-    MIN_DEVIATION,
-    WINDOW_RADIUS,
-)
+from midframe.models.flowsep.steps.propagation import plain
+from midframe.models.flowsep.steps.propagation.comparison import MIN_DEVIATION, WINDOW_RADIUS
+from midframe.models.flowsep.steps.propagation.plain import CANDIDATES
 from midframe.ops.dispatch import device_guard
 from midframe.ops.triton_tools import TYPES, corners, pixels, sample
 
@@ -37,11 +35,15 @@ def supports_flow(first: Tensor, second: Tensor, flow: Tensor) -> bool:
     )
 
 
-def propagate_flow(first: Tensor, second: Tensor, flow: Tensor, distance: int) -> Tensor:
+def propagate_flow(
+    first: Tensor, second: Tensor, flow: Tensor, t: Tensor, distance: int, dominant_motions: int
+) -> Tensor:
     """See `Steps.propagate_flow`. Differentiable once; the order of summation of the gradient
-    varies."""
-    if distance == 0:
-        return flow
+    varies. With dominant motions, only the choice between the candidates nearby is a kernel."""
+    if dominant_motions or distance == 0:
+        return plain.propagate_flow(
+            first.float(), second.float(), flow, t, distance, dominant_motions, _choose_index
+        )
     with device_guard(flow):
         with torch.no_grad():
             chosen = choose_candidates(first, second, flow, distance)
@@ -68,6 +70,12 @@ def choose_candidates(first: Tensor, second: Tensor, flow: Tensor, distance: int
         differences, chosen, **sizes, count=len(CANDIDATES), radius=WINDOW_RADIUS, block=BLOCK
     )
     return chosen
+
+
+def _choose_index(first: Tensor, second: Tensor, flow: Tensor, distance: int) -> Tensor:
+    """See `choose_candidates`; (N, h, w) int64. Standardising frames twice changes nothing."""
+    with device_guard(flow):
+        return choose_candidates(first, second, flow, distance).long()
 
 
 class _Average(torch.autograd.Function):

@@ -19,25 +19,25 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "in"
 
 
-def test_films_are_found_in_subfolders_and_hidden_ones_are_skipped(folder: Path) -> None:
-    films = find_videos(folder, folder.parent / "out", mp4)
-    assert [film.name for film in films] == ["b.mp4", "sub/A.mp4", "sub/a.mp4"]
-    assert films[2].source == folder / "sub" / "a.avi"
-    assert films[2].target == folder.parent / "out" / "sub" / "a.mp4"
+def test_videos_are_found_in_subfolders_and_hidden_ones_are_skipped(folder: Path) -> None:
+    videos = find_videos(folder, folder.parent / "out", mp4)
+    assert [video.name for video in videos] == ["b.mp4", "sub/A.mp4", "sub/a.mp4"]
+    assert videos[2].source == folder / "sub" / "a.avi"
+    assert videos[2].target == folder.parent / "out" / "sub" / "a.mp4"
 
 
 def test_a_link_to_nowhere_is_found_and_other_files_are_counted(folder: Path) -> None:
     (folder / "dead.mp4").symlink_to("nowhere.mp4")
     (folder / "c.M2T").touch()
     (folder / "d").touch()
-    films = find_videos(folder, folder.parent / "out", mp4)
-    assert {"dead.mp4", "c.M2T"} <= {film.source.name for film in films}
+    videos = find_videos(folder, folder.parent / "out", mp4)
+    assert {"dead.mp4", "c.M2T"} <= {video.source.name for video in videos}
     assert skipped_suffixes(folder, folder.parent / "out") == {"": 1, ".txt": 1}
 
 
 def test_results_of_one_name_keep_the_suffix_of_their_source(folder: Path) -> None:
     (folder / "b.mkv").touch()
-    names = [film.name for film in find_videos(folder, folder.parent / "out", mp4)]
+    names = [video.name for video in find_videos(folder, folder.parent / "out", mp4)]
     assert names[:2] == ["b.mkv.mp4", "b.mp4.mp4"]
 
 
@@ -52,8 +52,23 @@ def test_an_output_folder_within_the_folder_is_not_searched(folder: Path) -> Non
         find_videos(folder / "b.mp4", out, mp4)
 
 
-def test_named_films_lie_side_by_side_and_need_different_names(tmp_path: Path) -> None:
-    films = name_videos([tmp_path / "a" / "x.mov", tmp_path / "b" / "y.mov"], tmp_path / "out", mp4)
-    assert [film.target for film in films] == [tmp_path / "out/x.mp4", tmp_path / "out/y.mp4"]
+def test_results_of_an_earlier_batch_are_not_interpolated_again(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    earlier = folder / "sub" / "earlier"
+    (earlier / ".midframe").mkdir(parents=True)
+    (earlier / "a.mp4").touch()
+    out = folder.parent / "out"
+    assert len(find_videos(folder, out, mp4)) == 3
+    assert len(find_videos(folder, out, mp4)) == 3
+    assert caplog.text.count(f"{earlier} has the results of an earlier batch") == 1
+    assert [video.name for video in find_videos(earlier, out, mp4)] == ["a.mp4"]
+
+
+def test_named_videos_lie_side_by_side_and_need_different_names(tmp_path: Path) -> None:
+    videos = name_videos(
+        [tmp_path / "a" / "x.mov", tmp_path / "b" / "y.mov"], tmp_path / "out", mp4
+    )
+    assert [video.target for video in videos] == [tmp_path / "out/x.mp4", tmp_path / "out/y.mp4"]
     with pytest.raises(VideoError, match=r"two sources are named x\.mov"):
         name_videos([tmp_path / "a" / "x.mov", tmp_path / "b" / "x.mov"], tmp_path / "out", mp4)

@@ -1,0 +1,155 @@
+"""Dominant motions: the few motions that most of a frame has, as candidates for every pixel.
+
+Repeated patterns look the same at every period, so a coarse level may lock onto the wrong one where
+nothing else is near. The rest of the frame (the edge of the pattern, what lies beside it) usually
+moves with it, and its motion is among the dominant ones.
+
+A dominant motion replaces the flow of a pixel only if it explains all that is seen there: it must
+align both frames as well as the pixel's own flow does, at the pixel and also at the two positions
+that its own flow leads to. The second condition keeps objects that pass in front of a background,
+which in both frames matches itself at the pixel too: the background's motion does not explain the
+object.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from midframe.models.flowsep.steps.propagation.comparison import difference
+from midframe.ops.warping import warp
+
+MAX_MOTION = 127
+"""Longest motion that can be found along an axis, in pixels."""
+SIDE = 2 * MAX_MOTION + 1
+"""Cells of the histogram of motions along an axis, one for each pixel of motion."""
+SAMPLE_STEP = 4
+"""Every fourth pixel of every fourth row is counted."""
+PEAK_RADII = (1.5, 0.75)
+"""Distances in pixels along each axis within which motions are averaged around a peak, one after
+the other."""
+PEAK_DISTANCE = 3
+"""Motions that are so close to a found one along both axes are not found again, in pixels."""
+MIN_SHARE = 0.1
+"""Fraction of the pixels that must have a motion."""
+NO_MOTION = 1e6
+"""Stands for a missing motion: it leads out of every frame."""
+OUTSIDE = 1e3
+"""Difference at positions outside of a frame; larger than any between standardised frames."""
+AMBIGUOUS_DISTANCE = 2.0
+"""Pixels along an axis from which a dominant motion is another one than that of the own flow, and
+is preferred to it if both fit equally well."""
+PREFERENCE, TOLERANCE = 0.9, 0.02
+"""The difference of a preferred motion counts as this much of it, and less by this."""
+
+ChooseMotion = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
+"""Function of both standardised frames, the flow, the motions and the time; see `choose_motions`.
+"""
+
+
+def follow_dominant_motions(
+    first: Tensor,
+    second: Tensor,
+    flow: Tensor,
+    t: Tensor,
+    count: int,
+    choose: ChooseMotion | None = None,
+) -> Tensor:
+    """Replace flows by dominant motions where these explain what both frames show.
+
+    Args:
+        first, second: standardised frames at the size of the flow, (N, C, h, w).
+        flow: to the first and to the second frame, (N, 4, h, w), x before y, in pixels.
+        t: time, (N, 1, 1, 1), from 0 to 1.
+        count: number of dominant motions.
+        choose: `choose_motions` or another implementation of it.
+
+    Returns:
+        Flows (N, 4, h, w). The gradient is passed on as if no flow were replaced: most are replaced
+        by nearly equal ones, and should still be learnt.
+    """
+    with torch.no_grad():
+        motions = find_dominant_motions(flow[:, 2:] - flow[:, :2], count)
+        index = (choose or choose_motions)(first, second, flow, motions, t)
+        times = t.view(-1, 1, 1)
+        flows = torch.cat((-times * motions, (1 - times) * motions), 2)  # (N, count, 4)
+        flows = torch.cat((torch.zeros_like(flows[:, :1]), flows), 1)
+        chosen = index.long().flatten(1)[..., None].expand(-1, -1, 4)  # (N, h * w, 4)
+        replacement = flows.gather(1, chosen).transpose(1, 2).view_as(flow)
+        result = torch.where(index[:, None] > 0, replacement, flow)
+    return flow + (result - flow).detach() if flow.requires_grad else result
+
+
+def find_dominant_motions(motion: Tensor, count: int) -> Tensor:
+    """Find the peaks of a histogram of motions.
+
+    Args:
+        motion: from the first to the second frame, (N, 2, h, w), x before y, in pixels.
+        count: number of peaks.
+
+    Returns:
+        (N, count, 2), the most frequent one first; `NO_MOTION` for those that less than `MIN_SHARE`
+        of the pixels have.
+    """
+    samples = motion.shape[0]
+    motion = motion[..., ::SAMPLE_STEP, ::SAMPLE_STEP].flatten(2)  # (N, 2, P)
+    motion = motion.float().nan_to_num()  # NaN is not an index
+    cells = motion.round().clamp(-MAX_MOTION, MAX_MOTION).long() + MAX_MOTION
+    votes = torch.zeros(samples, SIDE * SIDE, device=motion.device)
+    votes.scatter_add_(1, cells[:, 1] * SIDE + cells[:, 0], torch.ones_like(motion[:, 0]))
+    area = 3 * 3  # motions between two cells are divided among them
+    votes = area * functional.avg_pool2d(votes.view(samples, SIDE, SIDE), 3, stride=1, padding=1)
+    axis = torch.arange(-MAX_MOTION, MAX_MOTION + 1, device=motion.device)
+    found = []
+    for _ in range(count):
+        most, cell = votes.flatten(1).max(1, keepdim=True)  # (N, 1)
+        column, row = cell % SIDE - MAX_MOTION, cell // SIDE - MAX_MOTION
+        peak = torch.stack((column, row), 1).to(motion.dtype)  # (N, 2, 1)
+        for radius in PEAK_RADII:
+            near = ((motion - peak).abs() <= radius).all(1, keepdim=True).to(motion.dtype)
+            peak = (motion * near).sum(2, keepdim=True) / near.sum(2, keepdim=True).clamp(min=1)
+        frequent = most >= MIN_SHARE * motion.shape[2]
+        found.append(torch.where(frequent, peak[..., 0], NO_MOTION))
+        near_columns = (axis - column).abs() <= PEAK_DISTANCE  # (N, SIDE)
+        near_rows = (axis - row).abs() <= PEAK_DISTANCE
+        votes = votes.masked_fill(near_rows[:, :, None] & near_columns[:, None], 0)
+    return torch.stack(found, 1)
+
+
+def choose_motions(
+    first: Tensor, second: Tensor, flow: Tensor, motions: Tensor, t: Tensor
+) -> Tensor:
+    """Choose the motion of each pixel: (N, h, w), 0 for its own flow, otherwise one more than the
+    index of a motion.
+
+    A motion's difference at a pixel of the first frame is how much both frames differ along it. The
+    difference of a candidate is the largest of three: where it crosses the pixel at the requested
+    time, and where the pixel's own flow leads to in both frames. The candidate with the least
+    difference is chosen, if it is less than that of the own flow; a motion further from that of the
+    own flow than `AMBIGUOUS_DISTANCE` is preferred to it.
+
+    Args:
+        first, second, flow, t: as in `follow_dominant_motions`.
+        motions: from the first to the second frame, (N, K, 2), from `find_dominant_motions`.
+    """
+    differences = [difference(warp(first, flow[:, :2]), warp(second, flow[:, 2:]))]
+    for motion in motions.unbind(1):
+        everywhere = motion[..., None, None].expand_as(flow[:, :2])
+        along = difference(first, warp(second, everywhere))
+        along = torch.where(is_inside(everywhere), along, OUTSIDE)
+        positions = (-t * everywhere, flow[:, :2], flow[:, 2:] - everywhere)
+        found = [torch.where(is_inside(each), warp(along, each), OUTSIDE) for each in positions]
+        largest = torch.stack(found).amax(0)
+        distance = (flow[:, 2:] - flow[:, :2] - everywhere).abs().amax(1, keepdim=True)
+        preferred = largest * PREFERENCE - TOLERANCE
+        differences.append(torch.where(distance > AMBIGUOUS_DISTANCE, preferred, largest))
+    return torch.cat(differences, 1).argmin(1)
+
+
+def is_inside(flow: Tensor) -> Tensor:
+    """Return whether each flow (N, 2, h, w) leads to a position within the frame, (N, 1, h, w)."""
+    height, width = flow.shape[2:]
+    x = torch.arange(width, device=flow.device) + flow[:, :1]
+    y = torch.arange(height, device=flow.device)[:, None] + flow[:, 1:]
+    return (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
