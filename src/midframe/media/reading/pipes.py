@@ -20,7 +20,7 @@ from midframe.media.reading.frame_clock import FrameClock
 from midframe.media.reading.frame_converter import FrameConverter
 from midframe.media.reading.frame_decoder import FrameDecoder
 from midframe.media.reading.frame_rate import measure_rate
-from midframe.media.reading.interlacing import deinterlace_frames
+from midframe.media.reading.interlacing import deinterlace_frames, warn_of_fields
 from midframe.media.reading.source import WHOLE_SOURCE, Frame, FrameSource, TimeRange
 from midframe.media.reading.stream_facts import (
     DEFAULT_TIME_BASE,
@@ -156,7 +156,11 @@ class PipeReader:
             ignores_pts=False,
         )
         spread = clock.spread(chain([self._first], self._decoded))
-        pictures = deinterlace_frames(spread) if self.deinterlace else spread
+        pictures = (
+            deinterlace_frames(spread)
+            if self.deinterlace
+            else warn_of_fields(spread, self.warnings, self.time_base)
+        )
         try:
             yield from self._selection.frames(
                 pictures, self._converter, self.frame_duration, self._check_end
