@@ -10,7 +10,7 @@ from midframe.media.languages import UNKNOWN, same_language
 
 TAGGED = ("audio", "subtitle")
 """Types of the streams that a viewer chooses."""
-MARKS = ("forced", "comment", "hearing_impaired", "visual_impaired")
+MARKS = ("forced", "comment", "original", "dub", "hearing_impaired", "visual_impaired")
 """Dispositions that a viewer chooses a stream by."""
 
 
