@@ -1,6 +1,7 @@
 """Frames from standard input: y4m, or another format that FFmpeg reads without seeking."""
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -34,6 +35,9 @@ from midframe.media.reading.thumbnails import TimedThumbnail
 from midframe.media.reading.time_range import TimeRangeSelector
 from midframe.media.reading.video_file import find_video_stream, open_video, read_error
 
+if sys.platform == "win32":
+    import msvcrt
+
 STREAM = Path("-")
 """Name of standard input and output."""
 
@@ -46,6 +50,8 @@ class StreamInput:
     """
 
     def __init__(self, descriptor: int) -> None:
+        if sys.platform == "win32":  # line ends would be converted
+            msvcrt.setmode(descriptor, os.O_BINARY)
         self.name = f"pipe:{descriptor}"
         self._descriptor = descriptor
         self.begin = b""
