@@ -10,12 +10,14 @@ import av
 
 from midframe.media.reading.damage import Damage
 from midframe.media.reading.survey import Survey
-from midframe.media.reading.video_file import stated_end, stated_end_of_file
+from midframe.media.reading.video_file import UNKNOWN_DURATION, stated_end, stated_end_of_file
 
 ONE_FRAME_PER_PACKET = frozenset(("h264", "hevc", "av1", "prores", "dnxhd", "mjpeg", "ffv1"))
 """Codecs with exactly one displayed frame per packet."""
 MAX_MISSING = 0.1
 """Largest fraction of packets without a frame that is attributed to damage."""
+UNKNOWN_SECONDS = 1.0
+"""Seconds by which a missing duration may differ from the unknown one of MP4."""
 Y4M_SIGNATURE = b"YUV4MPEG2 "
 Y4M_HEADERS = 1024
 """Bytes that contain the headers of a y4m stream and of its first frame."""
@@ -73,6 +75,8 @@ def check_end(damage: Damage, survey: Survey, stream: Any, end: Fraction, rate: 
     if stated is None:
         return
     missing = float(stated + survey.shift - last)
+    if abs(missing - float(UNKNOWN_DURATION * (stream.time_base or 0))) < UNKNOWN_SECONDS:
+        return  # FFmpeg added fragments of an MP4 to a duration that is unknown
     if missing > max(MISSING_SECONDS, float(2 / rate)):
         damage.add(
             end, f"the video stream ends {missing:.1f} s before the end that the file states"
