@@ -21,7 +21,7 @@ FLOWSEP = (
     ("net2net",),
 )
 MEDIA = (
-    ("gif_blocks",),
+    ("gif_blocks", "languages"),
     ("containers",),
     ("suffixes",),
     ("pictures",),

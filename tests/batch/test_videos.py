@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from midframe.batch.videos import find_videos, name_videos
+from midframe.batch.videos import find_videos, name_videos, skipped_suffixes
 from midframe.errors import VideoError
 
 
@@ -24,6 +24,15 @@ def test_videos_are_found_in_subfolders_and_hidden_ones_are_skipped(folder: Path
     assert [video.name for video in videos] == ["b.mp4", "sub/A.mp4", "sub/a.mp4"]
     assert videos[2].source == folder / "sub" / "a.avi"
     assert videos[2].target == folder.parent / "out" / "sub" / "a.mp4"
+
+
+def test_a_link_to_nowhere_is_found_and_other_files_are_counted(folder: Path) -> None:
+    (folder / "dead.mp4").symlink_to("nowhere.mp4")
+    (folder / "c.M2T").touch()
+    (folder / "d").touch()
+    videos = find_videos(folder, folder.parent / "out", mp4)
+    assert {"dead.mp4", "c.M2T"} <= {video.source.name for video in videos}
+    assert skipped_suffixes(folder, folder.parent / "out") == {"": 1, ".txt": 1}
 
 
 def test_results_of_one_name_keep_the_suffix_of_their_source(folder: Path) -> None:

@@ -27,6 +27,16 @@ def test_a_folder_is_interpolated_and_failures_end_with_status_1(run: Run, folde
     assert errors.splitlines()[-1] == "midframe: 1 of 3 videos failed or are damaged"
 
 
+def test_losses_and_skipped_files_of_a_batch_are_reported(run: Run, folder: Path) -> None:
+    (folder / "notes.txt").touch()
+    (folder / "b.mp4").unlink()
+    status, _, errors = run("batch", folder, folder.parent / "out", "--fps", 20, "--tile", 0)
+    assert status == 0
+    assert "skipped, as their endings are not those of videos: 1 .txt" in errors
+    assert "  warning: " in errors
+    assert "a whole --factor, or --vfr, keeps all" in errors
+
+
 def test_a_dry_run_prints_a_table_and_writes_nothing(run: Run, folder: Path) -> None:
     (folder / "bad.mp4").write_text("no video")
     status, shown, errors = run("batch", folder, folder.parent / "out", "--dry-run")

@@ -144,3 +144,12 @@ def test_a_result_without_an_ending_is_refused(
 ) -> None:
     status, _, errors = run("video", render_video(frames=2), tmp_path / "x3")
     assert (status, "x3.mp4, or images as in" in errors) == (1, True)
+
+
+def test_a_folder_without_images_is_no_result_of_a_video(
+    run: Callable, render_video: Callable[..., Path], tmp_path: Path
+) -> None:
+    (tmp_path / "results").mkdir()
+    status, _, errors = run("video", render_video(frames=2), tmp_path / "results")
+    assert (status, "name a video as in" in errors, "results/in.mp4" in errors) == (1, True, True)
+    assert list((tmp_path / "results").iterdir()) == []

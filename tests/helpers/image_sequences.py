@@ -23,8 +23,8 @@ def rendered(count: int) -> list[Array]:
     return [render_frame(n) for n in range(count)]
 
 
-def animation(path: Path, frames: list[Array], **options: object) -> Path:
-    pictures = [Image.fromarray(image) for image in frames]
+def animation(path: Path, frames: list[Array | Image.Image], **options: object) -> Path:
+    pictures = [each if isinstance(each, Image.Image) else Image.fromarray(each) for each in frames]
     pictures[0].save(path, save_all=True, append_images=pictures[1:], **options)
     return path
 

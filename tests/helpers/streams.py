@@ -18,7 +18,13 @@ FONT = bytes(range(256)) * 4
 RATE = 24
 
 
-def render_rich(path: Path, text: str = "subrip", frames: int = 24, sound: str = "aac") -> Path:
+def render_rich(
+    path: Path,
+    text: str = "subrip",
+    frames: int = 24,
+    sound: str = "aac",
+    languages: tuple[str, str] = ("deu", "eng"),
+) -> Path:
     """A film with two tracks of sound, two of text, chapters, a title and, in Matroska, a font and
     a cover."""
     with av.open(str(path), "w") as container:
@@ -26,7 +32,7 @@ def render_rich(path: Path, text: str = "subrip", frames: int = 24, sound: str =
         picture.width, picture.height, picture.pix_fmt = 96, 64, "yuv420p"
         tracks: list[Any] = [container.add_stream(sound, 48000, layout="stereo") for _ in range(2)]
         texts: list[Any] = [container.add_stream(text) for _ in range(2)]
-        for stream, language in zip(tracks + texts, ("deu", "eng", "deu", "eng"), strict=True):
+        for stream, language in zip(tracks + texts, languages * 2, strict=True):
             stream.metadata["language"] = language
         for stream in texts:
             stream.codec_context.subtitle_header = ASS_HEADER

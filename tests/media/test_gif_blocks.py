@@ -2,9 +2,11 @@
 
 import io
 
+import av
+import pytest
 from PIL import Image
 
-from midframe.media.gif_blocks import first_block, has_image, insert_comment
+from midframe.media.gif_blocks import first_block, has_image, insert_comment, lacks_controls
 
 
 def gif() -> bytes:
@@ -26,3 +28,16 @@ def test_a_packet_has_an_image_unless_it_ends_after_its_extensions() -> None:
     assert has_image(comment + b"\x2c")
     for packet in (b"", comment, comment + comment, comment + b"\x3b", comment[:-3], gif()[:13]):
         assert not has_image(packet)
+
+
+@pytest.mark.parametrize("delay", [{}, {"duration": 0}, {"duration": 40}, {"transparency": 0}])
+def test_images_without_a_control_extension_are_found(delay: dict[str, int]) -> None:
+    file = io.BytesIO()
+    frames = [Image.effect_noise((16, 12), 50 + n).convert("P") for n in range(3)]
+    frames[0].save(file, "GIF", save_all=True, append_images=frames[1:], **delay)
+    data = file.getvalue()
+    with av.open(io.BytesIO(data)) as container:
+        assert lacks_controls(data) == (len(list(container.decode(video=0))) < 3)
+    assert not lacks_controls(gif())
+    for end in range(0, len(data), 37):
+        lacks_controls(data[:end].ljust(13, b"\0"))

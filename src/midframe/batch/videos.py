@@ -48,13 +48,27 @@ def find_videos(folder: Path, out: Path, choose_suffix: ChooseSuffix) -> list[Ba
         raise VideoError(f"{folder} is not a folder: name a folder with videos")
     if out.exists() and out.samefile(folder):
         raise VideoError(f"{out} is the folder of the sources: name another OUT_DIR")
+    return name_results(folder, _files(folder, out), out, choose_suffix)
+
+
+def skipped_suffixes(folder: Path, out: Path) -> dict[str, int]:
+    """Count the files under a folder that are no videos by their suffix, by this suffix, sorted;
+    arguments as in `find_videos`."""
+    others = [path for path in _files(folder, out) if path.suffix.lower() not in SUFFIXES]
+    counts = Counter(path.suffix.lower() for path in visible_files(folder, others))
+    return dict(sorted(counts.items()))
+
+
+def _files(folder: Path, out: Path) -> list[Path]:
+    """Return the files under a folder but outside of output folders; also links to files that do
+    not exist, so that they are reported."""
     outputs = [out.resolve(), *_earlier_outputs(folder, out)]
-    paths = [
+    return [
         path
         for path in folder.rglob("*")
-        if path.is_file() and not any(path.resolve().is_relative_to(each) for each in outputs)
+        if (path.is_file() or (path.is_symlink() and not path.exists()))
+        and not any(path.resolve().is_relative_to(each) for each in outputs)
     ]
-    return name_results(folder, paths, out, choose_suffix)
 
 
 def _earlier_outputs(folder: Path, out: Path) -> list[Path]:

@@ -88,7 +88,7 @@ def batch(
             )
         return
     check_no_address(folder, target)
-    from midframe.batch.videos import find_videos
+    from midframe.batch.videos import find_videos, skipped_suffixes
 
     source, out_folder = Path(folder), Path(target)
 
@@ -97,6 +97,9 @@ def batch(
 
     videos = find()
     check_found(videos, folder, watching=watching)
+    if skipped := skipped_suffixes(source, out_folder):
+        kinds = ", ".join(f"{count} {suffix or 'without'}" for suffix, count in skipped.items())
+        print_line(err, f"midframe: skipped, as their endings are not those of videos: {kinds}")
     work = make_batch(out_folder, request, overwrite=overwrite)
     if dry_run:
         from midframe.batch.plan import plan
@@ -187,9 +190,13 @@ def _show(result: BatchVideoResult, bar: BatchBar) -> None:
     """Print the status of a video above the progress bar."""
     bar.finish_video(one_line(result.video.name))
     text = f"{result.video.target}: {result.status}"
+    losses: list[str] = []
     if result.report:
         text += f", {result.report.frames_out} frames from {result.report.frames_in}"
-    bar.console.print(one_line(text), markup=False, highlight=False, soft_wrap=True)
+        losses += [f"  dropped: {each}" for each in result.report.dropped]
+        losses += [f"  warning: {each}" for each in result.report.warnings]
+    for line in (text, *losses):
+        bar.console.print(one_line(line), markup=False, highlight=False, soft_wrap=True)
 
 
 def show_plan(plans: Sequence[PlannedVideo]) -> None:

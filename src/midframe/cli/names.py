@@ -83,12 +83,18 @@ def check_ending(source: Path, target: Path) -> None:
     ending would mean a folder of images, which is rarely what the user of a video wants.
 
     Raises:
-        OptionError: it has no ending, and is neither a pattern nor an existing folder.
+        OptionError: it has no ending, and is neither a pattern nor a folder that holds images.
     """
-    from midframe.media.reading.image_sequence import is_pattern
+    from midframe.media.reading.image_sequence import image_files, is_pattern
 
-    images = source.is_dir() or is_pattern(source)
-    if images or target.suffix or target.exists() or is_pattern(target) or str(target) == "-":
+    if source.is_dir() or is_pattern(source) or is_pattern(target) or str(target) == "-":
+        return
+    if target.is_dir() and not image_files(target):
+        raise OptionError(
+            f"{target} is a folder: name a video as in {target / source.name}, or images as in "
+            f"{target}/%06d.png"
+        )
+    if target.suffix or target.exists():
         return
     raise OptionError(
         f"{target} has no ending: name a video as in {target}.mp4, or images as in "

@@ -16,10 +16,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import av
-
 from midframe.interpolator import Interpolator
 from midframe.media.reading.sources import identity_of
+from midframe.media.writing.encoder_options import rare_h264
 from midframe.options import (
     CutMode,
     EncodingOptions,
@@ -230,21 +229,15 @@ def convert_with(
         if conversion.picture.interlaced_frame and not options.source.deinterlace:
             log.warning("%s is interlaced: use --deinterlace for progressive frames", path)
         sink = target.begin(conversion, resume=resume, overwrite=overwrite)
-        _warn_of_high_depth_h264(sink, options.encoding)
+        text = rare_h264(sink.encoding.encoder, sink.encoding.pixel_format)
+        if text and options.encoding.codec is None:
+            log.warning("%s", text)
         with abort_on_error(sink.abort):
             _log_plan(conversion, sink)
             extent = run(render_job, sink)
             sink.finish(extent)
             _complete_report(conversion, sink, extent)
     return conversion.report
-
-
-def _warn_of_high_depth_h264(sink: Sink, options: EncodingOptions) -> None:
-    """Warn if the default codec gets a high bit depth, which few players decode in H.264."""
-    components = av.VideoFormat(sink.encoding.pixel_format).components
-    high_bit_depth = max(each.bits for each in components) > 8
-    if high_bit_depth and sink.encoding.encoder == "libx264" and options.codec is None:
-        log.warning("many devices do not play H.264 of 10 bits: --codec hevc is played by more")
 
 
 def _log_plan(conversion: Conversion, sink: Sink) -> None:

@@ -15,6 +15,7 @@ import av
 
 from midframe.media.reading.thumbnails import TimedThumbnail, make_thumbnail
 from midframe.media.reading.video_file import decoder_of
+from midframe.media.streams.stream_tags import TAGGED, StreamTags, tags_of
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ class Playback:
     """Start and end of each audio stream, in order."""
     streams: dict[str, int] = field(default_factory=dict)
     """Number of streams of each type, without the video."""
+    tags: list[StreamTags] = field(default_factory=list)
+    """Tags of each stream of sound or text, in order."""
     errors: int = 0
     """Number of packets that could not be decoded."""
     aspect: Fraction | None = None
@@ -83,6 +86,7 @@ def decode_playback(path: Path, frame_duration: Fraction) -> Playback:
         found.whole_packets = container.format.name in ("avi", "mpegts")
         found.arbitrary_start = container.format.name == "mpegts"
         found.streams = dict(Counter(stream.type for stream in other_streams))
+        found.tags = [tags_of(stream) for stream in other_streams if stream.type in TAGGED]
         sounds = [stream for stream in other_streams if stream.type == "audio"]
         sound_spans: dict[int, StreamSpan] = {}
         last_duration = Fraction(0)

@@ -13,6 +13,7 @@ import numpy as np
 from midframe.media.pictures.images import Array
 from midframe.media.reading.thumbnails import TimedThumbnail
 from midframe.media.streams.output_streams import PRIMING_PACKETS
+from midframe.media.streams.stream_tags import StreamTags
 from midframe.video.playback import Playback, StreamSpan, decode_playback
 from midframe.video.report import VideoReport
 
@@ -60,6 +61,8 @@ class Expected:
     """Sample aspect ratio."""
     metadata: Mapping[str, str] = field(default_factory=dict)
     """Metadata of the source that the result should have."""
+    tags: Sequence[tuple[str, StreamTags]] = ()
+    """Name and tags of each source stream of sound or text that the result has."""
 
 
 def verify_playback(path: Path, report: VideoReport, expected: Expected) -> None:
@@ -109,6 +112,10 @@ def _lost_tags(found: Playback, expected: Expected, suffix: str) -> Iterator[str
     aspect = Fraction(expected.aspect or 1)
     if aspect != 1 and abs(float((found.aspect or 1) / aspect) - 1) > SAME_ASPECT:
         yield f"sample aspect ratio {aspect} ({suffix} files cannot hold it)"
+    if len(found.tags) == len(expected.tags):
+        for (name, before), after in zip(expected.tags, found.tags, strict=True):
+            if texts := ", ".join(before.lost_in(after)):
+                yield f"{texts} of {name} ({suffix} files cannot hold it)"
     names = {name.lower() for name in found.metadata}
     values = set(found.metadata.values())
     lost = [

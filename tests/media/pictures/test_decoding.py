@@ -8,6 +8,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from helpers.heic import write_heic
 from helpers.video import render_frame
 from PIL import Image, ImageCms, features
 
@@ -256,3 +257,20 @@ def test_damaged_pictures_give_one_error(tmp_path: Path) -> None:
             (tmp_path / f"cut-{name}").write_bytes(content[:end])
             with pytest.raises(VideoError, match=rf"cut-{name} cannot be read as a picture"):
                 read_picture(tmp_path / f"cut-{name}")
+
+
+@pytest.mark.parametrize("rotation", [0, 1, 2, 3])
+def test_heic_is_rotated_as_it_states(tmp_path: Path, rotation: int) -> None:
+    path = write_heic(tmp_path / "a.heic", render_frame(0, 64, 96), rotation=rotation)
+    upright = np.rot90(render_frame(0, 64, 96), rotation)
+    found = read_picture(path).image
+    assert found.shape == upright.shape
+    assert abs(found.astype(int) - upright).mean() < 12
+    check_form(path)
+
+
+def test_heic_of_tiles_is_refused_instead_of_its_first_tile(tmp_path: Path) -> None:
+    path = write_heic(tmp_path / "a.heic", render_frame(0, 128, 192), tile=64)
+    for read in (read_picture, read_image_format):
+        with pytest.raises(VideoError, match=r"a\.heic consists of tiles.*PNG or JPEG"):
+            read(path)

@@ -8,6 +8,7 @@ from PIL import Image, ImageCms
 from midframe.errors import VideoError
 from midframe.media.pictures.decoding import read_picture
 from midframe.media.pictures.images import (
+    can_write,
     is_srgb,
     lost_properties,
     read_image,
@@ -115,6 +116,18 @@ def test_what_a_format_cannot_hold_is_known_before_and_dropped(
     assert (found.image.shape[2] == 3) == any("alpha" in each for each in lost)
     assert (found.image.dtype == np.uint8) == any("bits" in each for each in lost)
     assert (found.icc_profile is None) == any("ICC" in each for each in lost)
+
+
+def test_transparent_pixels_become_black_where_there_is_no_alpha(tmp_path: Path) -> None:
+    image = np.full((16, 16, 4), 200, np.uint8)
+    image[:, :8, 3], image[:, 8:, 3] = 0, 255
+    write_image(tmp_path / "a.ppm", image)
+    found = read_picture(tmp_path / "a.ppm").image
+    assert (found[:, :8].max(), found[:, 8:].min(), found[:, 8:].max()) == (0, 200, 200)
+
+
+def test_formats_that_change_the_size_are_not_written() -> None:
+    assert [suffix for suffix in (".png", ".ico", ".icns") if can_write(suffix)] == [".png"]
 
 
 def test_pictures_are_widened_to_one_form() -> None:

@@ -95,12 +95,14 @@ def test_dropped_frames_leave_a_source_regular() -> None:
         [Fraction(n, 25) for n in range(25)] + [Fraction(660 * 25 + n, 25) for n in range(25)],
         [Fraction(n - n // 10, 25) for n in range(200)],
         [Fraction(n * 40 + n * 7919 % 17, 1000) for n in range(200)],
+        [Fraction(n, 100) for n in (0, 40, 48, 80)],
     ],
     ids=[
         "the rate changes later",
         "a slide stands for eleven minutes",
         "frames share times",
         "jitter",
+        "one of four frames is off the grid",
     ],
 )
 def test_sources_without_one_grid_are_not_regular(times: list[Fraction]) -> None:

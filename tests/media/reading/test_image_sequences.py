@@ -65,10 +65,24 @@ def test_missing_numbers_are_reported(tmp_path: Path) -> None:
         (["first.png", "second.png"], []),
         (["a1.png", "b5.png"], []),
         (["7.png"], []),
+        (["f1_v2.png", "f2_v2.png", "f4_v2.png"], [3]),
+        (["a_20_1.png", "a_21_1.png", "a_21_9.png"], []),
+        (["f1.png", "f2.png", "f4.png", "preview.png"], [3]),
     ],
 )
 def test_numbers_may_have_any_equal_distance(names: list[str], missing: list[int]) -> None:
     assert missing_numbers([Path(name) for name in names]) == missing
+
+
+def test_pictures_of_other_names_are_reported(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "frames", rendered(3), "f%d.png")
+    for name in ("cover.png", "x1²2.png"):
+        write_image(folder / name, render_frame(0))
+    with open_source(folder, SourceOptions()) as reader:
+        (warning,) = reader.warnings
+    assert warning.startswith("2 of 5 images are named unlike the others, and are frames too: cov")
+    with open_source(folder / "f%d.png", SourceOptions()) as reader:
+        assert reader.warnings == []
 
 
 def test_two_pictures_of_one_number_are_reported(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Interlaced frames."""
 
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -46,6 +47,21 @@ def test_interlaced_frames_are_told_of_and_made_whole(
     assert combs[1] < combs[0] / 3
     truth = av.VideoFrame.from_ndarray(render_frame(12), format="rgb24").reformat(format="yuv420p")
     assert abs(planes(frames_of(tmp_path / "whole.mkv")[12])[0] - planes(truth)[0]).mean() < 3
+
+
+def test_frames_that_become_interlaced_are_reported(render_video: Render, tmp_path: Path) -> None:
+    progressive = render_video("a.ts", frames=6, rate=Fraction(25), sound=False)
+    fields = render_interlaced(tmp_path / "b.ts")
+    source = tmp_path / "in.ts"
+    source.write_bytes(progressive.read_bytes() + fields.read_bytes())
+    target = tmp_path / "out.mkv"
+    report = interpolate_video(source, target, model=Averager(), codec="ffv1")
+    (warning,) = report.warnings
+    assert warning.startswith("frames are interlaced from 0.2")
+    again = interpolate_video(
+        source, target, model=Averager(), codec="ffv1", deinterlace=True, overwrite=True
+    )
+    assert again.warnings == ()
 
 
 def comb(frame: av.VideoFrame) -> float:

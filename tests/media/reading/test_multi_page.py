@@ -1,5 +1,6 @@
 """Files of several images."""
 
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -54,3 +55,9 @@ def test_deep_pages_keep_their_bits(tmp_path: Path) -> None:
     assert interpolate_video(source, tmp_path / "out.gif", model=Averager()).dropped == (
         "bits beyond 8 of each sample (GIF)",
     )
+
+
+def test_a_gif_without_delays_has_all_its_images(tmp_path: Path) -> None:
+    source = animation(tmp_path / "in.gif", rendered(4))
+    report = interpolate_video(source, tmp_path / "out.mkv", model=Averager())
+    assert (report.frames_in, report.frames_kept, report.length_in) == (4, 4, Fraction(4, 10))

@@ -12,6 +12,8 @@ import pytest
 from helpers.video import Averager, frames_of, planes, render_frame
 
 from midframe.errors import VideoError
+from midframe.media.reading.pipes import PipeReader
+from midframe.media.reading.reader import VideoReader
 from midframe.video.pipeline import interpolate_video
 
 
@@ -49,6 +51,22 @@ def test_streams_go_through_pipes(tmp_path: Path, tiny_weights: Path, pixel_form
     for one, other in zip(before, after[::2], strict=True):
         assert all(map(np.array_equal, planes(one), planes(other)))
     assert b"10 frames from 5" in done.stderr
+
+
+@pytest.mark.parametrize("form", ["yuv420p", "yuv444p10le", "gray"])
+def test_y4m_that_ends_within_a_frame_is_reported(tmp_path: Path, form: str) -> None:
+    y4m(tmp_path / "in.y4m", form)
+    content = (tmp_path / "in.y4m").read_bytes()
+    for name, cut in (("whole.y4m", 0), ("cut.y4m", 100)):
+        path = tmp_path / name
+        path.write_bytes(content[: len(content) - cut])
+        with path.open("rb") as file, PipeReader(descriptor=file.fileno()) as pipe:
+            count = len(list(pipe.read()))
+        with VideoReader(path) as reader:
+            assert len(list(reader.read())) == count == (4 if cut else 5)
+        for source, what in ((pipe, "stream"), (reader, "file")):
+            ends = [place for place in source.damage.places if "ends within a frame" in place]
+            assert ends == ([f"the {what} ends within a frame at 0.17 s"] if cut else [])
 
 
 def test_a_broken_stream_is_refused(tiny_weights: Path) -> None:

@@ -30,6 +30,7 @@ def write(
     ) as container:
         options = {
             "bf": changes.get("bf", "0"),
+            "g": changes.get("gop", "250"),
             "preset": "ultrafast",
             "x265-params": "log-level=none",
         }
@@ -37,6 +38,7 @@ def write(
             "libx265" if path.suffix == ".hevc" else "libx264", rate, options=options
         )
         stream.width, stream.height, stream.pix_fmt = size[1], size[0], "yuv420p"
+        stream.codec_context.sample_aspect_ratio = changes.get("aspect", Fraction(1))
         for index in range(frames):
             frame = av.VideoFrame.from_ndarray(render_frame(index, *size), format="rgb24")
             frame.pts, frame.time_base = index, 1 / rate
@@ -104,6 +106,29 @@ def test_the_end_that_a_joined_recording_states_is_no_damage(tmp_path: Path) -> 
     assert not [place for place in report.damage if "states" in place]
 
 
+def test_a_flash_film_that_was_cut_off_is_reported(tmp_path: Path) -> None:
+    whole = write(tmp_path / "in.flv", frames=60, gop="10")
+    assert interpolated(whole)[0].damage == ()
+    (tmp_path / "cut.flv").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    places = interpolated(tmp_path / "cut.flv", overwrite=True)[0].damage
+    assert any("before the end that the file states" in place for place in places)
+
+
+def test_frames_before_the_first_key_frame_are_reported_once(tmp_path: Path) -> None:
+    source = write(tmp_path / "in.mkv", frames=60, gop="20")
+    with av.open(str(source)) as film, av.open(str(tmp_path / "cut.mkv"), "w") as container:
+        stream = container.add_stream_from_template(film.streams.video[0])
+        for number, packet in enumerate(film.demux(video=0)):
+            if packet.size and number >= 13:
+                packet.stream = stream
+                container.mux(packet)
+    report, _ = interpolated(tmp_path / "cut.mkv")
+    assert report.frames_in == 40
+    assert report.damage == (
+        "the first 7 frames cannot be decoded (no key frame before them) at 0.00 s",
+    )
+
+
 def test_a_change_of_size_is_reported_once(tmp_path: Path) -> None:
     first, second = (
         write(tmp_path / "1.ts", frames=10),
@@ -111,6 +136,17 @@ def test_a_change_of_size_is_reported_once(tmp_path: Path) -> None:
     )
     report, _ = interpolated(join(tmp_path / "in.ts", first, second))
     assert len([place for place in report.damage if "128x96" in place]) == 1
+
+
+def test_a_change_of_the_pixel_aspect_ratio_is_reported_once(tmp_path: Path) -> None:
+    aspects = (Fraction(16, 15), Fraction(64, 45))
+    parts = [
+        write(tmp_path / f"{number}.ts", frames=10, aspect=aspect)
+        for number, aspect in enumerate(aspects)
+    ]
+    report, _ = interpolated(join(tmp_path / "in.ts", *parts))
+    (place,) = [place for place in report.damage if "aspect" in place]
+    assert "from 16/15 to 64/45" in place
 
 
 def test_a_file_whose_packets_are_all_flagged_as_damaged_is_shown_as_it_decodes(

@@ -32,6 +32,9 @@ class Packet:
     is_discard: bool = False
     is_corrupt: bool = False
 
+    def has_sidedata(self, name: str) -> bool:
+        return False
+
 
 PICTURE, SOUND = Stream(0), Stream(1, "audio")
 

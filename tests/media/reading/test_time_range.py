@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from helpers.streams import chapters_of, render_rich, texts_of
@@ -12,6 +14,7 @@ from helpers.video import Averager, check_refused, frames_of, planes, times_of
 
 from midframe.media.reading.reader import VideoReader
 from midframe.media.reading.source import TimeRange
+from midframe.media.reading.time_range import TimeRangeSelector
 from midframe.video.pipeline import interpolate_video
 
 Render = Callable[..., Path]
@@ -65,3 +68,19 @@ def test_packets_that_a_seek_repeats_are_no_restart_of_the_timestamps(
     report = interpolate_video(source, target, model=Averager(), start=60, end=70)
     assert report.damage == ()
     assert report.frames_in == 10
+
+
+@pytest.mark.parametrize(("start", "end", "count"), [(0.0, None, 4), (0.0, 2 / 24, 2)])
+def test_a_clock_that_is_corrected_by_parts_of_a_tick_loses_no_frame(
+    start: float, end: float | None, count: int
+) -> None:
+    tick, correction = Fraction(1, 12288), Fraction(62, 1000)
+    first = 1020 * tick - correction
+    pts = [1020 + 512 * number - round(correction / tick) for number in range(4)]
+    picture = av.VideoFrame(32, 32, "yuv420p")
+    selector = TimeRangeSelector(Path("in.mp4"), TimeRange(start, end), first, tick, None)
+    converter: Any = SimpleNamespace(convert=lambda frame: frame)
+    shown = list(
+        selector.frames([(picture, each, 512) for each in pts], converter, 512, lambda _: None)
+    )
+    assert len(shown) == count

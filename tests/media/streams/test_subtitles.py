@@ -95,3 +95,22 @@ def test_what_follows_the_end_of_a_picture_of_text_is_not_written(tmp_path: Path
     assert losses.texts() == [
         "subtitle stream 1: data after the end of a bitmap subtitle is dropped at 0.10 s"
     ]
+
+
+def test_overlapping_texts_keep_their_times_where_one_is_shown_at_a_time(tmp_path: Path) -> None:
+    events = [(100, 700, b"Talk"), (300, 300, b"Sign"), (300, 100, b"Map"), (900, 100, b"More")]
+    source = render_texts(tmp_path / "in.mkv", "subrip", events)
+    for suffix in ("mp4", "mov"):
+        report = interpolate_video(source, tmp_path / f"out.{suffix}", model=Averager())
+        assert not report.problems
+        shown = [
+            (round(float(begin), 3), round(float(end), 3), text)
+            for begin, end, text in texts_of(tmp_path / f"out.{suffix}")
+        ]
+        assert shown == [
+            (0.1, 0.3, "Talk"),
+            (0.3, 0.4, "Talk\\NSign\\NMap"),
+            (0.4, 0.6, "Talk\\NSign"),
+            (0.6, 0.8, "Talk"),
+            (0.9, 1.0, "More"),
+        ]

@@ -68,3 +68,13 @@ def test_a_clock_that_jumps_within_the_first_packets_is_no_hour_of_silence_in_th
         output = ConvertedSound(stream, result, Fraction(1), sound, Losses("audio stream 1"))
         result.start_encoding()
         assert 0 < trials.write_packets(result, output, packets) < 40
+
+
+@pytest.mark.parametrize("suffix", [".ts", ".m2ts"])
+def test_mpeg_audio_is_copied_into_transport_streams(tmp_path: Path, suffix: str) -> None:
+    source = render_tone(tmp_path / "in.mkv", "mp2")
+    with av.open(str(source)) as container:
+        plan = plan_streams(
+            source, container.streams.audio, tmp_path / f"out{suffix}", Fraction(1), mute=False
+        )
+    assert (plan.converted, plan.dropped) == ([], [])

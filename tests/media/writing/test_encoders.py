@@ -22,6 +22,7 @@ from midframe.media.writing.encoders import (
     choose_encoding,
     choose_pixel_format,
     find_encoder,
+    stream_tag,
     with_fixed_threads,
 )
 from midframe.options import EncodingOptions
@@ -281,3 +282,35 @@ def test_an_encoder_keeps_the_number_of_threads_that_it_chose(codec: str) -> Non
     assert fixed.threads > 0
     assert with_fixed_threads(fixed) == fixed
     assert with_fixed_threads(replace(encoding, threads=5)).threads == 5
+
+
+def test_hevc_of_every_maker_has_the_tag_that_apple_plays() -> None:
+    encoders = {
+        name for name in ("hevc_nvenc", "hevc_qsv", "libx265") if name in av.codecs_available
+    }
+    assert {stream_tag(name) for name in encoders} == {"hvc1"}
+    assert stream_tag("libx264") is None
+
+
+@pytest.mark.parametrize(
+    ("form", "size", "words"),
+    [
+        ("yuv420p", (64, 96), ""),
+        ("yuv422p", (64, 96), "H.264 of 4:2:2"),
+        ("bgr0", (63, 95), "H.264 of 4:4:4"),
+        ("yuv420p10le", (64, 96), "H.264 of 10 bits"),
+    ],
+)
+def test_h264_that_few_devices_play_is_reported(
+    render_video: Callable[..., Path],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    form: str,
+    size: tuple[int, int],
+    words: str,
+) -> None:
+    options = {"codec": "ffv1", "name": "in.mkv", "frames": 2, "sound": False}
+    source = render_video(pixel_format=form, size=size, **options)
+    interpolate_video(source, tmp_path / "out.mp4", model=Averager())
+    assert words in caplog.text
+    assert bool(words) == ("many devices do not play" in caplog.text)

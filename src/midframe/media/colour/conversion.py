@@ -56,6 +56,12 @@ class Colour:
     def range(self) -> ColorRange:
         return ColorRange.JPEG if self.full_range else ColorRange.MPEG
 
+    def has_codes_of(self, other: "Colour") -> bool:
+        """Return whether equal samples represent equal colours, whatever their bit depth."""
+        weights = LUMA_WEIGHTS.get(self.matrix, self.matrix)
+        same_matrix = weights == LUMA_WEIGHTS.get(other.matrix, other.matrix)
+        return same_matrix and self.full_range == other.full_range
+
 
 def colour_of(frame: av.VideoFrame) -> Colour:
     """Read the colour properties of a frame; without a stated matrix, BT.709 is assumed from 720

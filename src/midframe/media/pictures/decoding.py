@@ -77,7 +77,7 @@ def read_picture(path: str | Path) -> Picture:
             with path.open("rb") as file, Image.open(file) as image:
                 return decode(image, path)
         except UnidentifiedImageError:
-            return decode_by_ffmpeg(path)
+            return decode_by_ffmpeg(path, upright=True)
 
 
 def read_image_format(path: Path) -> ImageFormat:
@@ -91,7 +91,7 @@ def read_image_format(path: Path) -> ImageFormat:
             with path.open("rb") as file, Image.open(file) as image:
                 return image_format_of(image, path)
         except UnidentifiedImageError:
-            pixels = decode_by_ffmpeg(path).image
+            pixels = decode_by_ffmpeg(path, upright=True).image
             height, width, channels = pixels.shape
             return ImageFormat(height, width, pixels.dtype == np.uint16, channels == 4)
 

@@ -2,11 +2,13 @@
 support."""
 
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 from av.video.reformatter import ColorRange
 
+from midframe.errors import SourceError
 from midframe.media.pictures.picture import Array, Picture, unsupported_samples
 
 RGB_FORMATS = {
@@ -28,16 +30,32 @@ def bits_by_ffmpeg(path: Path) -> int:
         return 8
 
 
-def decode_by_ffmpeg(path: Path) -> Picture:
+def decode_by_ffmpeg(path: Path, *, upright: bool = False) -> Picture:
     """Decode an image by FFmpeg, from an open file, since FFmpeg would parse a name as a
-    pattern."""
+    pattern.
+
+    Args:
+        path: of the image.
+        upright: rotate it as the file states.
+
+    Raises:
+        SourceError: its samples are not supported, or it consists of tiles, as the HEIC images of
+            phones, of which PyAV decodes one.
+    """
     with path.open("rb") as file, av.open(file) as container:
-        frame = next(container.decode(video=0), None) if container.streams.video else None
+        streams: Any = container.streams.video
+        if any(stream.disposition & av.stream.Disposition.dependent for stream in streams):
+            raise SourceError(
+                f"{path} consists of tiles, which cannot be joined here: convert it to PNG or JPEG"
+            )
+        frame = next(container.decode(streams[0]), None) if streams else None
     if frame is None:
         raise ValueError("no picture in it")
     if any(part.bits > 16 for part in frame.format.components) or "f16" in frame.format.name:
         raise unsupported_samples(path, "floating-point")
-    return Picture(_rgb_of(frame), None, (), int(frame.color_primaries), int(frame.color_trc))
+    quarters = round(frame.rotation / 90) if upright else 0
+    image = np.ascontiguousarray(np.rot90(_rgb_of(frame), quarters))
+    return Picture(image, None, (), int(frame.color_primaries), int(frame.color_trc))
 
 
 def _rgb_of(frame: av.VideoFrame) -> Array:

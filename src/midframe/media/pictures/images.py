@@ -81,8 +81,8 @@ def write_image(path: str | Path, image: Array, icc_profile: bytes | None = None
     Args:
         path: where to.
         image: (H, W, 3) RGB, or (H, W, 4) with alpha, uint8 or uint16. 16 bits go into PNG and
-            TIFF, and are rounded to 8 elsewhere; alpha is dropped where the format has none
-            (`lost_properties`).
+            TIFF, and are rounded to 8 elsewhere; where the format has no alpha, the image is
+            composited onto black (`lost_properties`).
         icc_profile: of the picture, written where the format holds one.
 
     Raises:
@@ -96,7 +96,7 @@ def write_image(path: str | Path, image: Array, icc_profile: bytes | None = None
             "use .png"
         )
     keeps_alpha, keeps_profile = _features(format_name) or (False, False)
-    image = image if keeps_alpha else image[..., :3]
+    image = image if keeps_alpha else on_black(image)
     icc_profile = icc_profile if keeps_profile else None
     options = OPTIONS.get(format_name, {}) | ({"icc_profile": icc_profile} if icc_profile else {})
     try:
@@ -127,6 +127,15 @@ def with_alpha(image: Array) -> Array:
     if image.shape[2] == 4:
         return image
     return np.concatenate([image, np.full_like(image[..., :1], np.iinfo(image.dtype).max)], axis=2)
+
+
+def on_black(image: Array) -> Array:
+    """Return an image without alpha: composited onto black. Opaque pixels keep their samples."""
+    if image.shape[2] == 3:
+        return image
+    opacity = image[..., 3:].astype(np.float32) / np.iinfo(image.dtype).max
+    composited: Array = np.rint(image[..., :3] * opacity).astype(image.dtype)
+    return composited
 
 
 def unify_formats(images: list[Array]) -> list[Array]:
@@ -161,14 +170,17 @@ def _features(format_name: str) -> tuple[bool, bool] | None:
 
 def _examine_format(format_name: str, mode: str, **options: Any) -> tuple[bool, bool] | None:
     """Return whether an image has an ICC profile, and alpha, after it was written; None if it
-    cannot be written."""
+    cannot be written, or gets another size (ICO)."""
     file = BytesIO()
+    written = Image.new(mode, (40, 24))
     try:
-        Image.new(mode, (16, 16)).save(file, format=format_name, **options)
+        written.save(file, format=format_name, **options)
     except (OSError, ValueError, KeyError):
         return None
     try:
         with Image.open(file) as image:
+            if image.size != written.size:
+                return None
             return bool(image.info.get("icc_profile")), image.has_transparency_data
     except OSError:  # a format that is written, not read
         return False, False

@@ -5,7 +5,7 @@ from typing import Any
 
 import av
 
-from midframe.media.colour.conversion import colour_of, ffmpeg_matrix
+from midframe.media.colour.conversion import UNSPECIFIED, Colour, colour_of, ffmpeg_matrix
 from midframe.media.colour.geometry import OutputGeometry, geometry_of
 from midframe.media.reading.damage import Damage
 from midframe.media.reading.video_file import time_of
@@ -14,14 +14,15 @@ from midframe.media.reading.video_file import time_of
 class FrameConverter:
     """Crops, rotates and scales the frames of a stream where the result has no tags for that.
 
-    All frames are converted to the size and the pixel format of the first one.
+    All frames are converted to the size, the pixel format, the colour matrix and the range of the
+    first one.
 
     Args:
         first: the first frame of the stream, as it was decoded.
         description: of the stream, as FFmpeg prints it.
         sample_aspect_ratio: of the stream.
         time_base: of its timestamps.
-        damage: to which changes of the frame size are added.
+        damage: to which changes of the frame size and the colours are added.
         stores_display_matrix, stores_aspect_ratio: as in `OutputGeometry`.
     """
 
@@ -42,6 +43,8 @@ class FrameConverter:
             stores_display_matrix=stores_display_matrix,
             stores_aspect_ratio=stores_aspect_ratio,
         )
+        self.source = first
+        """The first frame, as it was decoded."""
         self.first = self.geometry.apply(first)
         """The first frame, converted."""
         self.colour = colour_of(first)
@@ -51,33 +54,64 @@ class FrameConverter:
         self._format = _format_of(self.first)
         self._size = _size_of(self._format)
         """Size of the previous frame, so that a change is reported once."""
+        self._codes = self.colour
+        """Colour of the previous frame, likewise."""
+        self._light = _light_of(first)
+        """Primaries and transfer of the previous frame that stated them, likewise."""
 
     def convert(self, frame: av.VideoFrame) -> av.VideoFrame:
-        """Return the frame in the size and pixel format of the first one."""
+        """Return the frame in the size, the pixel format and the colour of the first one."""
         converted = self.geometry.apply(frame)
-        frame_format = _format_of(converted)
-        size = _size_of(frame_format)
-        first = _size_of(self._format)
-        before = self._size
-        self._size = size
-        if frame_format == self._format:
+        colour = colour_of(frame)
+        self._report_size(_size_of(_format_of(converted)), frame)
+        self._report_colour(colour, frame)
+        same_codes = colour.has_codes_of(self.colour)
+        if _format_of(converted) == self._format and same_codes:
             return converted
-        if size not in (first, before):
-            self._damage.add(
-                time_of(frame, self._time_base),
-                f"the frame size changes to {size}, scaled to {first}",
-            )
-        matrix = ffmpeg_matrix(int(converted.colorspace))
-        scaled = converted.reformat(**self._format, src_colorspace=matrix, dst_colorspace=matrix)
+        scaled = converted.reformat(
+            **self._format,
+            src_colorspace=ffmpeg_matrix(colour.matrix),
+            dst_colorspace=ffmpeg_matrix(self.colour.matrix),
+            src_color_range=colour.range,
+            dst_color_range=self.colour.range,
+        )
         scaled.pts = converted.pts
         scaled.time_base = converted.time_base
         scaled.duration = converted.duration
         return scaled
 
+    def _report_size(self, size: str, frame: av.VideoFrame) -> None:
+        first = _size_of(self._format)
+        before = self._size
+        self._size = size
+        if size not in (first, before):
+            self._report(frame, f"the frame size changes to {size}, scaled to {first}")
+
+    def _report_colour(self, colour: Colour, frame: av.VideoFrame) -> None:
+        changed = not colour.has_codes_of(self._codes)
+        self._codes = colour
+        if changed and not colour.has_codes_of(self.colour):
+            self._report(
+                frame, "the colour matrix or range changes, converted to that of the first frame"
+            )
+        light = _light_of(frame) or self._light
+        if self._light and light != self._light:
+            self._report(frame, "the colour primaries or transfer change, which is not converted")
+        self._light = light
+
+    def _report(self, frame: av.VideoFrame, what: str) -> None:
+        self._damage.add(time_of(frame, self._time_base), what)
+
 
 def _format_of(frame: av.VideoFrame) -> dict[str, Any]:
     """Return the size and the pixel format of a frame, as arguments of `VideoFrame.reformat`."""
     return {"width": frame.width, "height": frame.height, "format": frame.format.name}
+
+
+def _light_of(frame: av.VideoFrame) -> tuple[int, int] | None:
+    """Return colour primaries and transfer; None if the frame does not state both."""
+    light = (int(frame.color_primaries), int(frame.color_trc))
+    return None if UNSPECIFIED in light or 0 in light else light
 
 
 def _size_of(frame_format: dict[str, Any]) -> str:

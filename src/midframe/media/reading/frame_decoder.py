@@ -19,6 +19,8 @@ from midframe.media.reading.video_file import decoder_of, demux, time_of
 SEEK_SECONDS = 2
 """Seconds before the wanted time to which is sought, since seeking is imprecise in some
 containers."""
+WITH_DISPLAY_SIZE = ("mov", "matroska")
+"""Containers that state the display size of a video once for all its frames."""
 
 
 class FrameDecoder:
@@ -75,6 +77,7 @@ class FrameDecoder:
         corrupt = set[int]()
         count = 0
         previous: av.VideoFrame | None = None
+        aspect = decoder.sample_aspect_ratio
         for packet in self.packets(container, [stream]):
             if packet.is_corrupt and self.survey.mostly_corrupt:
                 packet.is_corrupt = False  # the flag is useless; the decoder detects damage itself
@@ -104,7 +107,23 @@ class FrameDecoder:
                     continue
                 count += 1
                 previous = frame
+                if report and decoder.sample_aspect_ratio != aspect:
+                    aspect = self._report_aspect(container, decoder, frame, aspect)
                 yield frame
+
+    def _report_aspect(
+        self, container: Any, decoder: Any, frame: av.VideoFrame, before: Fraction | None
+    ) -> Fraction | None:
+        """Report a change of the sample aspect ratio that the container does not override; return
+        the new one."""
+        after: Fraction | None = decoder.sample_aspect_ratio
+        if before and after and not container.format.name.startswith(WITH_DISPLAY_SIZE):
+            self.damage.add(
+                time_of(frame, self.time_base),
+                f"the sample aspect ratio changes from {before} to {after}: frames look too wide "
+                "or too narrow",
+            )
+        return after
 
     def _frames_again(
         self, begin: Fraction | None, count: int, *, report: bool

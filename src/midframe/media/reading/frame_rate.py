@@ -21,7 +21,9 @@ MIN_STEPS = 10
 MAX_RATE_ERROR = Fraction(2, 100)
 """Largest relative distance of the rate of uneven frames from the common rate that is assumed."""
 MAX_OFF_GRID = 0.01
-"""Fraction of the frames of a regular source that may be off the grid; one frame always may."""
+"""Fraction of the frames of a regular source that may be off the grid; one frame always may of a
+source with `MIN_FRAMES`."""
+MIN_FRAMES = 8
 JITTER = Fraction(1, 8)
 """Largest distance of a frame on the grid from its grid point, in steps."""
 MAJORITY = 0.9
@@ -147,7 +149,7 @@ def _lie_on_grid(positions: Any, anchor: int, tolerance: float) -> bool:
     numbers = np.rint(relative)
     off_grid = np.abs(relative - numbers) > tolerance + 1e-6
     on_grid = numbers[~off_grid]
-    allowed = max(1.0, MAX_OFF_GRID * len(positions))
+    allowed = max(len(positions) >= MIN_FRAMES, MAX_OFF_GRID * len(positions))
     sharing = len(on_grid) - len(np.unique(on_grid))
     span = numbers[-1] - numbers[0] + 1
     return bool(

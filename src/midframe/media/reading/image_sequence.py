@@ -32,6 +32,8 @@ SUFFIXES = (
     ".tiff", ".webp", *FFMPEG_SUFFIXES,
 )  # fmt: skip
 """Suffixes of images in a folder; other files in it are ignored."""
+MAX_NAMES = 3
+"""Number of names that are listed."""
 MAX_LISTED = 10
 """Number of ranges of missing numbers that are listed."""
 
@@ -69,6 +71,7 @@ class ImageSequence:
             self.warnings.append(
                 f"images are missing: number {_format_ranges(self.missing_numbers)}"
             )
+        self.warnings += _odd_names(files)
         repeated = [number for number, count in Counter(_numbers(files)).items() if count > 1]
         if repeated:
             numbers = _format_ranges(sorted(repeated))
@@ -153,11 +156,36 @@ def missing_numbers(files: list[Path]) -> list[int]:
 
 
 def _numbers(files: list[Path]) -> list[int]:
-    """Return the numbers at the end of the names; none if the names differ in anything else."""
-    matches = [re.fullmatch(r"(.*?)(\d+)", each.stem) for each in files]
-    if not all(matches) or len({match[1] for match in matches if match}) > 1:
+    """Return the numbers in the names of most images; none if several numbers in them differ."""
+    names, _ = _by_name(files)
+    places = list(zip(*(_split(each.stem)[1::2] for each in names), strict=True))
+    differing = [place for place in places if len(set(place)) > 1] or places[-1:]
+    return [int(number) for number in differing[0]] if len(differing) == 1 else []
+
+
+def _odd_names(files: list[Path]) -> list[str]:
+    """Return a warning about the images whose names differ from those of most others in more than
+    numbers: previews and other sequences in the same folder."""
+    usual, odd = _by_name(files)
+    if len(usual) == 1 or not odd:
         return []
-    return [int(match[2]) for match in matches if match]
+    names = ", ".join(each.name for each in odd[:MAX_NAMES])
+    names += " and more" if len(odd) > MAX_NAMES else ""
+    return [
+        f"{len(odd)} of {len(files)} images are named unlike the others, and are frames too: "
+        f"{names}; a pattern such as frames/%06d.png selects one sequence"
+    ]
+
+
+def _by_name(files: list[Path]) -> tuple[list[Path], list[Path]]:
+    """Divide images into those whose names equal those of most others but for numbers, and the
+    rest."""
+    forms = {each: tuple(_split(each.stem)[::2]) for each in files}
+    ((usual, _),) = Counter(forms.values()).most_common(1)
+    return (
+        [each for each in files if forms[each] == usual],
+        [each for each in files if forms[each] != usual],
+    )
 
 
 def _format_ranges(numbers: list[int]) -> str:
@@ -231,4 +259,9 @@ def numbered_name(pattern: str, number: int) -> str:
 
 def _natural_key(path: Path) -> list[Any]:
     """Return a key for sorting by the numbers in names: 9.png before 10.png."""
-    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.name)]
+    return [int(part) if index % 2 else part for index, part in enumerate(_split(path.name))]
+
+
+def _split(name: str) -> list[str]:
+    """Split a name into texts (at even indices) and the numbers between them."""
+    return re.split(r"(\d+)", name)

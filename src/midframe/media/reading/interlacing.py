@@ -57,3 +57,22 @@ def deinterlace_frames(frames: Iterable[TimedFrame]) -> Iterator[TimedFrame]:
     for picture, pts, duration in frames:
         yield from deinterlacer.feed(picture, pts, duration)
     yield from deinterlacer.flush()
+
+
+def warn_of_fields(
+    frames: Iterable[TimedFrame], warnings: list[str], time_base: Fraction
+) -> Iterator[TimedFrame]:
+    """Yield the frames of a stream; add a warning at the first interlaced frame after progressive
+    ones, as in recordings of several programmes. A stream that begins with one is reported before
+    the work."""
+    reported: bool | None = None
+    for picture, pts, duration in frames:
+        if reported is None:
+            reported = picture.interlaced_frame
+        elif picture.interlaced_frame and not reported:
+            reported = True
+            warnings.append(
+                f"frames are interlaced from {float(pts * time_base):.2f} s on: use --deinterlace "
+                "for progressive frames"
+            )
+        yield picture, pts, duration

@@ -11,11 +11,13 @@ from PIL import Image
 from PIL.ImageFile import ImageFile
 
 from midframe.errors import OptionError, SourceError
+from midframe.media.gif_blocks import SIGNATURE, lacks_controls
 from midframe.media.pictures.decoding import convert_errors, decode, image_format_of
 from midframe.media.pictures.picture import ImageFormat, Picture
 from midframe.media.reading.image_reader import TimedPicture
 from midframe.media.reading.image_sequence import DEFAULT_RATE
 
+GIF = ".gif"
 SUFFIXES = (".webp", ".avif", ".avifs", ".tif", ".tiff")
 MILLISECOND = Fraction(1, 1000)
 NO_DURATION = 100
@@ -61,6 +63,15 @@ class ImageStack:
         with convert_errors(self.path), Image.open(self.path) as image:
             for _, pts, duration in zip(_pages(image), begins, self._durations, strict=False):
                 yield decode(image, self.path, page=True), pts, duration
+
+
+def is_stack(path: Path) -> bool:
+    """Return whether a path is a file with several images that FFmpeg does not read."""
+    suffix = path.suffix.lower()
+    if not path.is_file() or suffix not in (*SUFFIXES, GIF):
+        return False
+    data = path.read_bytes() if suffix == GIF else b""
+    return suffix != GIF or (data.startswith(SIGNATURE) and lacks_controls(data))
 
 
 def _pages(image: ImageFile) -> Iterator[int]:

@@ -15,7 +15,7 @@ from midframe.media.reading.clock_jumps import ClockJumps, StreamClock
 from midframe.media.reading.sound_headers import SoundHeaders
 from midframe.media.reading.source import WHOLE_SOURCE, TimeRange
 from midframe.media.reading.survey import Epoch, Span, Survey
-from midframe.media.reading.video_file import demux, open_video, read_error
+from midframe.media.reading.video_file import demux, is_encrypted, open_video, read_error
 
 FIRST_PACKETS = 300
 """Number of packets that are read before seeking, to find the start of the video."""
@@ -88,6 +88,7 @@ class _PacketSurvey:
         self._frame_count = 0
         self._corrupt_count = 0
         self._delayed = False
+        self._encrypted = False
 
     def add(self, packet: Any) -> None:
         """Add the next packet of the file."""
@@ -95,6 +96,7 @@ class _PacketSurvey:
         if packet.stream is not self._video_stream:
             self._headers.add(packet)
         if is_frame:
+            self._encrypted |= not self._frame_count and is_encrypted(packet)
             self._frame_count += 1
             self._corrupt_count += packet.is_corrupt
             self._delayed |= packet.dts is not None and packet.pts not in (None, packet.dts)
@@ -143,6 +145,7 @@ class _PacketSurvey:
             mostly_corrupt=self._corrupt_count * 2 > self._frame_count,
             rising=all(before <= after for before, after in pairwise(shown)),
             delayed=self._delayed,
+            encrypted=self._encrypted,
             changed_sounds=self._headers.changed,
         )
 

@@ -1,5 +1,7 @@
 """Frames from standard input: y4m, or another format that FFmpeg reads without seeking."""
 
+import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -13,13 +15,13 @@ import av
 from midframe.errors import SourceError
 from midframe.media.colour.conversion import Colour
 from midframe.media.colour.geometry import OutputGeometry
-from midframe.media.reading.completeness import check_end
+from midframe.media.reading.completeness import Y4M_HEADERS, check_end, y4m_is_truncated
 from midframe.media.reading.damage import Damage
 from midframe.media.reading.frame_clock import FrameClock
 from midframe.media.reading.frame_converter import FrameConverter
 from midframe.media.reading.frame_decoder import FrameDecoder
 from midframe.media.reading.frame_rate import measure_rate
-from midframe.media.reading.interlacing import deinterlace_frames
+from midframe.media.reading.interlacing import deinterlace_frames, warn_of_fields
 from midframe.media.reading.source import WHOLE_SOURCE, Frame, FrameSource, TimeRange
 from midframe.media.reading.stream_facts import (
     DEFAULT_TIME_BASE,
@@ -33,8 +35,37 @@ from midframe.media.reading.thumbnails import TimedThumbnail
 from midframe.media.reading.time_range import TimeRangeSelector
 from midframe.media.reading.video_file import find_video_stream, open_video, read_error
 
+if sys.platform == "win32":
+    import msvcrt
+
 STREAM = Path("-")
 """Name of standard input and output."""
+
+
+class StreamInput:
+    """The bytes of a stream, counted while FFmpeg reads them.
+
+    Args:
+        descriptor: of an open file.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        if sys.platform == "win32":  # line ends would be converted
+            msvcrt.setmode(descriptor, os.O_BINARY)
+        self.name = f"pipe:{descriptor}"
+        self._descriptor = descriptor
+        self.begin = b""
+        """The first bytes of the stream, at least `Y4M_HEADERS` if there are so many."""
+        self.count = 0
+        """Number of bytes that were read."""
+
+    def read(self, size: int) -> bytes:
+        """Read up to `size` bytes."""
+        data = os.read(self._descriptor, size)
+        self.count += len(data)
+        if len(self.begin) < Y4M_HEADERS:
+            self.begin += data[:Y4M_HEADERS]
+        return data
 
 
 class PipeReader:
@@ -73,7 +104,8 @@ class PipeReader:
         self.other_streams: Sequence[Any] = ()
         self.expected_frames: float | None = None
         self.end: Fraction | None = None
-        self.container = open_video(path, f"pipe:{descriptor}")
+        self._input = StreamInput(descriptor)
+        self.container = open_video(path, self._input)
         self.stream = find_video_stream(self.container, path)
         choose_threads(self.container, self.stream)
         self.time_base = self.stream.time_base or DEFAULT_TIME_BASE
@@ -130,7 +162,11 @@ class PipeReader:
             ignores_pts=False,
         )
         spread = clock.spread(chain([self._first], self._decoded))
-        pictures = deinterlace_frames(spread) if self.deinterlace else spread
+        pictures = (
+            deinterlace_frames(spread)
+            if self.deinterlace
+            else warn_of_fields(spread, self.warnings, self.time_base)
+        )
         try:
             yield from self._selection.frames(
                 pictures, self._converter, self.frame_duration, self._check_end
@@ -161,5 +197,8 @@ class PipeReader:
         return first
 
     def _check_end(self, end: int | Fraction | None) -> None:
-        if end is not None:
-            check_end(self.damage, EMPTY, self.stream, end * self.time_base, self.rate)
+        if end is None:
+            return
+        check_end(self.damage, EMPTY, self.stream, end * self.time_base, self.rate)
+        if y4m_is_truncated(self._input.begin, self._input.count, self._first):
+            self.damage.add(end * self.time_base, "the stream ends within a frame")

@@ -13,7 +13,12 @@ import av
 from midframe.errors import SourceError
 from midframe.media.colour.conversion import Colour
 from midframe.media.colour.geometry import OutputGeometry
-from midframe.media.reading.completeness import ONE_FRAME_PER_PACKET, check_end, check_frames
+from midframe.media.reading.completeness import (
+    ONE_FRAME_PER_PACKET,
+    check_end,
+    check_frames,
+    check_y4m,
+)
 from midframe.media.reading.damage import Damage
 from midframe.media.reading.frame_clock import FrameClock, TimedFrame
 from midframe.media.reading.frame_converter import FrameConverter
@@ -24,7 +29,7 @@ from midframe.media.reading.hardware_decoding import (
     check_device,
     decodes_exactly,
 )
-from midframe.media.reading.interlacing import deinterlace_frames
+from midframe.media.reading.interlacing import deinterlace_frames, warn_of_fields
 from midframe.media.reading.packet_survey import survey_file
 from midframe.media.reading.source import WHOLE_SOURCE, Frame, FrameSource, TimeRange
 from midframe.media.reading.stream_facts import (
@@ -225,7 +230,9 @@ class VideoReader:
         return survey_file(self.path, self.stream.index, self.time_range, uses_dts=self._uses_dts)
 
     def _report_survey(self) -> None:
-        """Add the damage that the survey found to the report."""
+        """Add the damage that the survey found to the report; refuse encrypted video."""
+        if self.survey.encrypted:
+            raise SourceError(f"{self.path} is encrypted (DRM): name a file without encryption")
         for jump in self.survey.jumps:
             self.damage.add(jump, "the timestamps restart (joined or interrupted recording)")
         if self.survey.mostly_corrupt:
@@ -260,7 +267,9 @@ class VideoReader:
             ignores_pts=self._ignores_pts,
         )
         spread = clock.spread(self._decode(self.container, self._selection.begin))
-        return deinterlace_frames(spread) if self.deinterlace else spread
+        if self.deinterlace:
+            return deinterlace_frames(spread)
+        return warn_of_fields(spread, self.warnings, self.time_base)
 
     def _decode(
         self, container: Any, begin: Fraction | None = None, *, report: bool = True
@@ -279,6 +288,8 @@ class VideoReader:
             raise self._empty()
         check_end(self.damage, self.survey, self.stream, end * self.time_base, self.rate)
         self._check_dropped_frames()
+        if self.container.format.name == "yuv4mpegpipe":
+            check_y4m(self.damage, self.path, self._converter.source, end * self.time_base)
 
     def _check_dropped_frames(self) -> None:
         codec = self.stream.codec_context.codec.canonical_name

@@ -7,7 +7,7 @@ from typing import Any, BinaryIO
 from midframe.errors import OptionError
 from midframe.media.reading.image_reader import ImageReader
 from midframe.media.reading.image_sequence import ImageSequence, image_files
-from midframe.media.reading.multi_page import SUFFIXES, ImageStack
+from midframe.media.reading.multi_page import ImageStack, is_stack
 from midframe.media.reading.pipes import STREAM, PipeReader
 from midframe.media.reading.reader import VideoReader
 from midframe.media.reading.source import FrameSource, TimeRange
@@ -48,7 +48,7 @@ def open_source(
         "stores_aspect_ratio": stores_aspect_ratio,
     }
     files = image_files(source)
-    pages = files is None and source.suffix.lower() in SUFFIXES and source.is_file()
+    pages = files is None and is_stack(source)
     if options.hwaccel and (files is not None or pages or source == STREAM):
         raise OptionError(f"`hwaccel` is for video files, and {source} is not one: drop `hwaccel`")
     if files is not None:
@@ -74,7 +74,7 @@ def check_source(source: Path) -> None:
     """
     if source == STREAM or image_files(source) is not None:
         return
-    if source.suffix.lower() in SUFFIXES and source.is_file():
+    if is_stack(source):
         return
     with open_video(source) as container:
         find_video_stream(container, source)

@@ -60,6 +60,8 @@ class Survey:
     timed: bool = True
     """Every video packet has a timestamp; otherwise `times` contains estimates for those
     without."""
+    encrypted: bool = False
+    """The first video packet is encrypted."""
     changed_sounds: frozenset[int] = frozenset()
     """Indices of the audio streams whose codec parameters change."""
 

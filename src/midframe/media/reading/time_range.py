@@ -72,13 +72,14 @@ class TimeRangeSelector:
         """
         cuts = CutDetector(self.cut_threshold) if self.cut_threshold else None
         end: int | Fraction | None = None
+        rounding = self.time_base / 2  # where the clock is corrected by no whole number of ticks
         for picture, pts, duration in pictures:
             end = pts + (duration or frame_duration)
             time = Fraction(pts * self.time_base)
-            if self.until is not None and time >= self.until:
+            if self.until is not None and time >= self.until - rounding:
                 break
             begins_scene = bool(cuts and cuts.begins_scene(picture))
-            if time >= self.begin:
+            if time >= self.begin - rounding:
                 self.frames_read += 1
                 converted = converter.convert(picture)
                 self.thumbnails.append(TimedThumbnail(time, make_thumbnail(converted)))

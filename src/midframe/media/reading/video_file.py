@@ -22,29 +22,35 @@ ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 """Decoders of streams whose alpha FFmpeg's own decoders drop."""
 NATIVE_DECODERS = {"libdav1d": "av1"}
 """FFmpeg's own decoders by the name of the default ones, which do not support devices."""
+IMAGE_CODECS = frozenset(("mjpeg", "png", "bmp", "gif", "webp", "tiff", "jpegxl"))
+"""Codecs of poster images, which film cameras and capture cards may use for film, too."""
+UNKNOWN_DURATION = 2**32 - 1
+"""What MP4 states for a duration that is unknown (ISO/IEC 14496-12, 8.4.2.3), in ticks."""
+STATES_DURATION = ("flv",)
+"""Containers that state one duration for all streams."""
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/+[^/]")
 """How a URL begins."""
 
 
 def open_video(
-    path: Path, address: str | None = None, *, hwaccel: HWAccel | None = None
+    path: Path, stream: Any = None, *, hwaccel: HWAccel | None = None
 ) -> av.container.InputContainer:
     """Open a file of any container that FFmpeg reads.
 
     Args:
         path: of the file.
-        address: FFmpeg URL to open instead of the file, such as "pipe:0".
+        stream: an object with a method `read`, from which is read instead of the file.
         hwaccel: device that decodes; see `hardware_decoding`.
 
     Raises:
         SourceError: the file does not exist, cannot be opened, or is a pipe or a device, which
             cannot be read twice.
     """
-    if address is None and path.exists() and not path.is_file():
+    if stream is None and path.exists() and not path.is_file():
         found = "a folder" if path.is_dir() else "a pipe or a device"
         raise SourceError(f"{path} is {found}: name a video file, or - for y4m in standard input")
     settings: dict[str, Any] = {"options": {"pattern_type": "none"}, "hwaccel": hwaccel}
-    url = address or file_url(path)
+    url = stream or file_url(path)
     try:
         try:
             container = av.open(url, **settings)
@@ -80,7 +86,8 @@ def file_url(path: Path) -> str:
 
 
 def find_video_stream(container: av.container.InputContainer, path: Path) -> av.VideoStream:
-    """Return the first video stream that is not a cover image.
+    """Return the video stream of a file: no cover image, and no still image beside a film. Of
+    several streams it is the one that is marked as the default, otherwise the first.
 
     Raises:
         SourceError: there is none, or its codec is unknown; the container is then closed.
@@ -95,17 +102,38 @@ def find_video_stream(container: av.container.InputContainer, path: Path) -> av.
             f"{path} has no video stream ({f'only {types}' if types else 'no streams'}): name a "
             "video"
         )
-    if streams[0].codec_context is None:
+    moving = [stream for stream in streams if not _may_be_still(stream)] or streams
+    chosen = next((stream for stream in moving if _is_default(stream)), moving[0])
+    if chosen.codec_context is None:
         container.close()
         raise SourceError(
             f"{path} has a video stream of an unknown codec: the file may be incomplete"
         )
-    return streams[0]
+    return chosen
+
+
+def _is_default(stream: Any) -> bool:
+    return bool(stream.disposition & av.stream.Disposition.default)
+
+
+def _may_be_still(stream: Any) -> bool:
+    """Return whether a stream may be a still image: it states one frame, or has a codec of images.
+    Some programs store a poster as a video stream without marking it as a cover."""
+    context = stream.codec_context
+    return stream.frames == 1 or (
+        context is not None and context.codec.canonical_name in IMAGE_CODECS
+    )
 
 
 def is_cover(stream: Any) -> bool:
     """Return whether a stream is the cover image of a file, such as a poster."""
     return stream.type == "video" and bool(stream.disposition & av.stream.Disposition.attached_pic)
+
+
+def is_encrypted(packet: Any) -> bool:
+    """Return whether a packet is encrypted, as in files with digital rights management (Common
+    Encryption, ISO/IEC 23001-7)."""
+    return bool(packet.has_sidedata("encryption_info"))
 
 
 def describe_stream(container: Any, index: int) -> str:
@@ -124,13 +152,21 @@ def stated_end(stream: av.VideoStream) -> Fraction | None:
     """Return the end of a stream as its file states it, in seconds of the file's clock; None if it
     states none."""
     start = (stream.start_time or 0) * (stream.time_base or 0)
-    if stream.duration:
+    if stream.duration and stream.duration != UNKNOWN_DURATION:
         return Fraction(start + stream.duration * stream.time_base)
     # Matroska stores the duration as a tag
     match = re.fullmatch(r"(\d+):(\d+):(\d+\.\d+)", stream.metadata.get("DURATION", ""))
     if not match:
         return None
     return Fraction(match[1]) * 3600 + Fraction(match[2]) * 60 + Fraction(match[3])
+
+
+def stated_end_of_file(container: Any) -> Fraction | None:
+    """Return the end of all streams as a file states it, in seconds of its clock; None if it states
+    none. FFmpeg estimates the duration of most other containers."""
+    if container.format.name not in STATES_DURATION or not container.duration:
+        return None
+    return Fraction((container.start_time or 0) + container.duration, av.time_base)
 
 
 def decoder_of(stream: Any, hwaccel: HWAccel | None = None) -> Any:

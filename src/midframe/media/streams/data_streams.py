@@ -56,7 +56,7 @@ def quicktime_tags(path: Path) -> dict[int, str]:
 
 def _tags(file: BinaryIO, begin: int, end: int, depth: int = 0) -> Iterator[tuple[int, str]]:
     number = 0
-    for box_type, start, until in _boxes(file, begin, end):
+    for box_type, start, until in boxes(file, begin, end):
         if box_type == b"tkhd":
             file.seek(start)
             version = file.read(1)[0]
@@ -70,7 +70,7 @@ def _tags(file: BinaryIO, begin: int, end: int, depth: int = 0) -> Iterator[tupl
                 yield track or number, tag
 
 
-def _boxes(file: BinaryIO, begin: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+def boxes(file: BinaryIO, begin: int, end: int) -> Iterator[tuple[bytes, int, int]]:
     """Yield type, start and end of the contents of each box."""
     while begin + 8 <= end:
         file.seek(begin)

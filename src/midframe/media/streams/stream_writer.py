@@ -21,7 +21,8 @@ from midframe.media.streams.output_streams import (
 )
 from midframe.media.streams.sound import ConvertedSound
 from midframe.media.streams.sound_format import decode_sound
-from midframe.media.streams.streams import StreamPlan
+from midframe.media.streams.stream_tags import TAGGED, StreamTags, tags_of
+from midframe.media.streams.streams import StreamPlan, name_of
 
 EQUAL_DTS = ("matroska", "webm")
 """Containers in which successive packets of a stream may have equal dts."""
@@ -70,6 +71,8 @@ class StreamWriter:
         """Streams of the result, by the stream's index in the source."""
         self.counts: dict[str, int] = {}
         """Number of streams of each type in the result, without the video."""
+        self.tags: list[tuple[str, StreamTags]] = []
+        """Name and tags of each source stream in `outputs` that is sound or text."""
         self._times: dict[int, RisingTimes] = {}
         self._written: dict[int, int] = {}
         """Number of written packets, by the stream's index in the source."""
@@ -78,6 +81,13 @@ class StreamWriter:
     def damage(self) -> list[str]:
         """Return descriptions of lost packets, with their times."""
         return [text for each in self.outputs.values() for text in each.losses.texts()]
+
+    @property
+    def texts_shown(self) -> list[bool]:
+        """Return for each subtitle stream of the result whether it is shown by default."""
+        streams = [each.stream for each in self.outputs.values()]
+        default = av.stream.Disposition.default
+        return [bool(each.disposition & default) for each in streams if each.type == "subtitle"]
 
     @property
     def suspects(self) -> list[int]:
@@ -107,6 +117,8 @@ class StreamWriter:
         self._times[source.index] = RisingTimes(equal=self.container.format.name in EQUAL_DTS)
         output.stream.metadata.update(metadata)
         output.stream.disposition = source.disposition
+        if source.type in TAGGED:
+            self.tags.append((name_of(source), tags_of(source)))
         if self.span:
             output.losses.offset = self.span.begin
             if isinstance(output, ConvertedSound):

@@ -118,7 +118,7 @@ def possible_choices(
     if is_cover(source):
         return [_cover(source, container)]
     if source.type == "video":
-        raise UnsupportedStream(f"{codec_name(source)}: a second video stream")
+        raise UnsupportedStream(f"{codec_name(source)}: another video stream")
     return (
         _sound(source, container, slow, sound, changes=changes)
         if source.type == "audio"

@@ -1,6 +1,6 @@
 """Conversion of subtitles to another text format."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -19,6 +19,8 @@ DELAYED = ("eia_608",)
 """Decoders that output a subtitle when the next one begins, with its own times."""
 NO_PTS = -(2**63)
 """FFmpeg's value for a missing timestamp (AV_NOPTS_VALUE)."""
+ONE_AT_A_TIME = ("mp4", "mov")
+"""Containers that show one text of a stream at a time; FFmpeg delays those that overlap."""
 ASS_FIELDS = 8
 """Number of commas before the text of an ASS event in the output of FFmpeg's decoders."""
 ASS_HEADER = b"""[Script Info]
@@ -47,6 +49,43 @@ class Event:
     duration: Fraction | None
     """None if it is not stated."""
 
+    @property
+    def end(self) -> Fraction:
+        assert self.duration is not None
+        return self.begin + self.duration
+
+
+class Overlaps:
+    """Converts events that overlap to events one after another, each with all texts of its time."""
+
+    def __init__(self) -> None:
+        self._shown: list[Event] = []
+        self._begin = Fraction(0)
+        """Time up to which events were yielded, in seconds."""
+
+    def add(self, event: Event) -> Iterator[Event]:
+        """Add the next event in the order of begins; yield the events before its begin."""
+        yield from self.until(event.begin)
+        self._begin = max(self._begin, event.begin)
+        self._shown.append(event)
+
+    def until(self, time: Fraction | None) -> Iterator[Event]:
+        """Yield the events before a time in seconds; all that remain if it is None."""
+        while self._shown and (time is None or self._begin < time):
+            end = min(each.end for each in self._shown)
+            end = end if time is None else min(end, time)
+            if end > self._begin:
+                texts = _join_texts([each.ass for each in self._shown])
+                yield Event(texts, self._begin, end - self._begin)
+                self._begin = end
+            self._shown = [each for each in self._shown if each.end > self._begin]
+
+
+def _join_texts(events: Sequence[bytes]) -> bytes:
+    """Join the texts of ASS events in the fields of the first."""
+    others = (event.split(b",", ASS_FIELDS)[-1] for event in events[1:])
+    return b"\\N".join([events[0], *others])
+
 
 class ConvertedText:
     """An `OutputStream` that decodes subtitles and encodes them in the container's text format."""
@@ -70,6 +109,7 @@ class ConvertedText:
         )
         self.stream.time_base = self.stream.codec_context.time_base = MILLISECOND
         self._delayed = source.codec_context.codec.canonical_name in DELAYED
+        self._overlaps = Overlaps() if container.format.name in ONE_AT_A_TIME else None
         self._open_end: Event | None = None
         """The last event, if it has no end."""
 
@@ -87,7 +127,7 @@ class ConvertedText:
         if event and event.duration is None:
             self._open_end = event
         elif event:
-            yield from self._encode(event)
+            yield from self._show(event)
 
     def flush(self) -> Iterator[av.Packet]:
         """Yield the last subtitles that are not written yet."""
@@ -97,7 +137,9 @@ class ConvertedText:
             if event:
                 longest = Fraction(UNKNOWN_SECONDS)
                 shown = min(event.duration or longest, longest)
-                yield from self._encode(replace(event, duration=shown))
+                yield from self._show(replace(event, duration=shown))
+        for last in self._overlaps.until(None) if self._overlaps else ():
+            yield from self._encode(last)
 
     def _event(self, packet: av.Packet, begin: Fraction) -> Event | None:
         """Decode a packet and join its texts, because MP4 shows one at a time; return None if there
@@ -106,7 +148,7 @@ class ConvertedText:
         lines = [line.ass for line in decoded or () if getattr(line, "ass", b"")]
         if not lines or not any(line.split(b",", ASS_FIELDS)[-1].strip() for line in lines):
             return None
-        ass = b"\\N".join([lines[0], *(line.split(b",", ASS_FIELDS)[-1] for line in lines[1:])])
+        ass = _join_texts(lines)
         shown = (
             packet.duration * packet.time_base if packet.duration and packet.duration > 0 else None
         )
@@ -124,7 +166,12 @@ class ConvertedText:
         longest = Fraction(UNKNOWN_SECONDS)
         shown = longest if begin is None else min(longest, begin - event.begin)
         if shown > 0:
-            yield from self._encode(replace(event, duration=shown))
+            yield from self._show(replace(event, duration=shown))
+
+    def _show(self, event: Event) -> Iterator[av.Packet]:
+        """Yield the packets of an event with a duration, or of the events that it completes."""
+        for each in self._overlaps.add(event) if self._overlaps else (event,):
+            yield from self._encode(each)
 
     def _encode(self, event: Event) -> Iterator[av.Packet]:
         assert event.duration is not None

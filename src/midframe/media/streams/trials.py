@@ -16,7 +16,7 @@ import av
 
 from midframe.errors import VideoError
 from midframe.media.containers import container_format
-from midframe.media.reading.video_file import file_url, open_video
+from midframe.media.reading.video_file import file_url, is_encrypted, open_video
 from midframe.media.streams.first_packets import read_first_packets
 from midframe.media.streams.output_streams import (
     OUTPUT_ERRORS,
@@ -38,6 +38,8 @@ from midframe.media.streams.streams import (
     possible_choices,
 )
 
+MPEG_AUDIO = frozenset(("mp1", "mp2", "mp3"))
+"""Layers of MPEG audio, by FFmpeg's names of the codecs."""
 MAX_GAP = Fraction(1)
 """Seconds between two packets; a longer gap is a jump of the clock, and is removed in a trial."""
 
@@ -76,6 +78,9 @@ def plan_streams(
             empty = found.complete and not packets
             if empty and stream.type == "audio" and not mute:
                 plan.choices[stream.index] = StreamChoice(reason="it holds no packets")
+                continue
+            if packets and is_encrypted(packets[0]):
+                plan.choices[stream.index] = StreamChoice(reason="it is encrypted")
                 continue
             sound = found.sounds.get(stream.index)
             plan.choices[stream.index] = trials.choose(stream, packets, sound, mute=mute)
@@ -174,7 +179,7 @@ class Trials:
                 for stream in result.streams
                 if stream.type == output.stream.type
                 and stream.codec_context
-                and codec_name(stream) == codec
+                and _same_codec(codec_name(stream), codec, result.format.name)
             )
             written_stream = next(matches, None)
             if written_stream is None:
@@ -185,6 +190,12 @@ class Trials:
                     raise ValueError("its channel order would be lost")
             if sound and not _can_be_decoded(result, written_stream):
                 raise ValueError("it cannot be decoded from the test file")
+
+
+def _same_codec(first: str, second: str, container: str) -> bool:
+    """Return whether two codecs are the same; MPEG-TS does not distinguish the layers of MPEG
+    audio, which FFmpeg finds in the packets if there are enough."""
+    return first == second or (container == "mpegts" and {first, second} <= MPEG_AUDIO)
 
 
 def _can_be_decoded(container: Any, stream: Any) -> bool:

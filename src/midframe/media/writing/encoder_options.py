@@ -179,3 +179,18 @@ def _capture_log() -> Iterator[list[tuple[int, str, str]]]:
 def _texts(log: list[tuple[int, str, str]]) -> Iterator[str]:
     # "Eval" parses numbers for other components, which log their own error
     return (text.strip().rstrip(".") for _, name, text in log if name != "Eval")
+
+
+def rare_h264(encoder: str, pixel_format: str) -> str | None:
+    """Return a warning if few players decode a pixel format in H.264."""
+    form = av.VideoFormat(pixel_format)
+    if encoder != "libx264":
+        return None
+    if max(component.bits for component in form.components) > 8:
+        return "many devices do not play H.264 of 10 bits: --codec hevc is played by more"
+    if form.name.startswith(("yuv422", "yuv444")):
+        return (
+            f"many devices do not play H.264 of 4:{form.name[4]}:{form.name[5]}: for them, convert "
+            "the source to 4:2:0 of an even size"
+        )
+    return None

@@ -11,6 +11,7 @@ from av.codec.context import Flags
 
 from midframe.errors import VideoError
 from midframe.media.colour.conversion import Colour, convert_format, has_alpha, is_rgb
+from midframe.media.colour.flattening import flatten
 from midframe.media.colour.hdr import hdr_metadata_of, hdr_metadata_options
 from midframe.media.containers import (
     CODEC_SUFFIXES,
@@ -113,7 +114,10 @@ class Encoding:
         return context
 
     def frame(self, picture: av.VideoFrame, colour: Colour, pts: int) -> av.VideoFrame:
-        """Convert a frame to the encoder's pixel format, and set its time."""
+        """Convert a frame to the encoder's pixel format, and set its time; transparent pixels
+        become black if the format has no alpha."""
+        if colour.alpha and not has_alpha(av.VideoFormat(self.pixel_format)):
+            picture, colour = flatten(picture, colour), replace(colour, alpha=False)
         converted = convert_format(picture, colour, self.pixel_format, self.colour)
         converted.pts = pts
         converted.time_base = self.time_base
@@ -244,6 +248,11 @@ def check_codec(container: Any, suffix: str, encoder: str) -> None:
             f"{suffix} files cannot hold {name}, only {known}: choose one with --codec, or name an "
             f"OUT of {CODEC_SUFFIXES.get(name, '.mkv')}"
         )
+
+
+def stream_tag(encoder: str) -> str | None:
+    """Return the tag of the streams of an encoder, of any maker; None for FFmpeg's own choice."""
+    return HEVC_TAG if av.Codec(encoder, "w").canonical_name == "hevc" else None
 
 
 def check_options(options: EncodingOptions, suffix: str) -> None:

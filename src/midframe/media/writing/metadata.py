@@ -5,15 +5,13 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from midframe.media.containers import container_format
+from midframe.media.languages import BIBLIOGRAPHIC, three_letters
 from midframe.media.reading.survey import Span
+from midframe.media.streams.stream_tags import title_of
 
-OTHER_LANGUAGE_CODES = {
-    "ces": "cze", "cym": "wel", "deu": "ger", "ell": "gre", "eus": "baq", "fas": "per",
-    "hye": "arm", "isl": "ice",
-    "kat": "geo", "mkd": "mac", "msa": "may", "mya": "bur", "nld": "dut", "ron": "rum",
-    "slk": "slo", "sqi": "alb", "zho": "chi",
-}  # fmt: skip
-"""From terminological to bibliographic codes of ISO 639-2; QuickTime files use the latter."""
+THREE_LETTER_FORMATS = ("mp4", "mov", "mpegts")
+"""Containers that state languages by the codes of ISO 639-2 alone."""
 FILE_METADATA = ("major_brand", "minor_version", "compatible_brands", "encoder", "timecode")
 """Metadata of the source's file, not of its content; the time code is written separately."""
 APPLE_METADATA = "com.apple.quicktime."
@@ -40,9 +38,13 @@ def stream_metadata(metadata: Mapping[str, str], path: Path) -> dict[str, str]:
         metadata: of the stream of the source.
         path: of the result.
     """
-    kept = {key: value for key, value in metadata.items() if key in ("language", "title")}
-    if path.suffix.lower() == ".mov" and "language" in kept:
-        kept["language"] = OTHER_LANGUAGE_CODES.get(kept["language"], kept["language"])
+    kept = {}
+    if title := title_of(metadata):
+        kept["title"] = title
+    if language := metadata.get("language"):
+        form = container_format(path.suffix)
+        language = three_letters(language) if form in THREE_LETTER_FORMATS else language
+        kept["language"] = BIBLIOGRAPHIC.get(language, language) if form == "mov" else language
     return kept
 
 

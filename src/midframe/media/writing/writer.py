@@ -25,7 +25,7 @@ from midframe.media.streams.streams import StreamPlan
 from midframe.media.streams.trials import plan_streams
 from midframe.media.writing.display_size import set_display_size
 from midframe.media.writing.encoder_options import opening_encoder
-from midframe.media.writing.encoders import HEVC_TAG, Encoding, check_codec
+from midframe.media.writing.encoders import Encoding, check_codec, stream_tag
 from midframe.media.writing.mark import NAME, write_mark
 from midframe.media.writing.metadata import (
     content_metadata,
@@ -34,6 +34,7 @@ from midframe.media.writing.metadata import (
     stream_metadata,
 )
 from midframe.media.writing.spherical_boxes import Template, hide_apple_boxes
+from midframe.media.writing.track_flags import disable_texts
 from midframe.outputs import unfinished_path
 
 
@@ -199,9 +200,12 @@ class VideoWriter:
                     f"{self._strict_source} is damaged: {self.damage[0]}; without --strict the "
                     "damage is bridged"
                 )
+            shown = self.stream_writer.texts_shown
             self.container.close()
-            if not self._encodes and self.container.format.name in ("mp4", "mov"):
-                hide_apple_boxes(self.unfinished)
+            if self.container.format.name in ("mp4", "mov"):
+                disable_texts(self.unfinished, shown)
+                if not self._encodes:
+                    hide_apple_boxes(self.unfinished)
             self._write_sample_aspect_ratio()
             self.unfinished.replace(self.path)
         except (av.FFmpegError, OSError) as error:
@@ -290,8 +294,8 @@ class VideoWriter:
         self.stream.time_base = self.encoding.time_base
         if self.container.format.name == "avi":  # it counts frames
             self.stream.codec_context.time_base = self.stream.time_base = 1 / self.encoding.rate
-        if self.encoding.encoder == "libx265":
-            self.stream.codec_tag = HEVC_TAG
+        if tag := stream_tag(self.encoding.encoder):
+            self.stream.codec_tag = tag
 
     def _mux(self, packets: list[av.Packet]) -> None:
         for packet in packets:

@@ -39,6 +39,7 @@ def verify(
         end=extent.source_end,
         sounds=[sound_span(source, index, output, extent) for index, output in sounds.items()],
         streams=writer.stream_writer.counts if writer else {},
+        tags=writer.stream_writer.tags if writer else [],
         slow=conversion.timeline.slow,
         step=1 / conversion.timeline.rate,
         stretched=conversion.timeline.slow != 1 or is_excerpt or bool(writer and writer.converted),
