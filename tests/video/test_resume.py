@@ -54,7 +54,8 @@ def test_a_fault_tells_that_work_can_go_on(render_video: Render, tmp_path: Path)
     source, target = render_video(frames=150), tmp_path / "out.mp4"
     with pytest.raises(
         MidframeError,
-        match=r"it broke; finished segments are kept in .*out.mp4.midframe, --resume continues",
+        match=r"it broke; finished segments are kept in .*out.mp4.midframe: the same command with "
+        r"--resume continues",
     ):
         interpolate_video(source, target, model=Stopper(140, MidframeError("it broke")))
     with pytest.raises(
