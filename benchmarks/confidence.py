@@ -33,7 +33,7 @@ def look(model: FlowSep, first: Tensor, second: Tensor, truth: Tensor) -> Tensor
     prepared = model.prepare(first, second)
     made = model.render_tile(prepared, slice(0, height), slice(0, width)).clamp(0, 1)
     fields = model.predict(prepared).fields
-    inconsistency = select_steps(fields).inconsistency(*prepared.halves, fields)
+    inconsistency = select_steps(fields).alignment(*prepared.halves, fields)[:, :1]
     factor = 2 * prepared.scale
     errors = [
         functional.avg_pool2d(255 * (each - truth).abs().mean(1, keepdim=True), factor)

@@ -125,7 +125,7 @@ def report_inference() -> None:
     report("fields", fast, plain, (outputs, flow, time))
     fast, plain = partial(FAST.downsample, factor=scale), partial(PLAIN.downsample, factor=scale)
     report("downsampling", fast, plain, frames[:1])
-    report("inconsistency", FAST.inconsistency, PLAIN.inconsistency, (first, second, fields))
+    report("alignment", FAST.alignment, PLAIN.alignment, (first, second, fields))
     more: dict[str, Any] = {
         "factor": 2 * scale,
         "rows": slice(0, 1080),

@@ -16,10 +16,10 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from triton.runtime.jit import JITFunction
 
+from midframe.models.flowsep.steps.alignment import triton as alignment
 from midframe.models.flowsep.steps.decoder_input import triton as decoder_input
 from midframe.models.flowsep.steps.downsampling import triton as downsampling
 from midframe.models.flowsep.steps.fields import triton as fields_step
-from midframe.models.flowsep.steps.inconsistency import triton as inconsistency
 from midframe.models.flowsep.steps.propagation import triton as propagation
 from midframe.models.flowsep.steps.synthesis import triton as synthesis
 from midframe.ops.activation import triton as activation
@@ -138,7 +138,7 @@ def launch_inference(kind: torch.dtype) -> None:
     )
     fields = fields_step.decode_outputs(outputs, torch.rand(1, 4, 8, 8), time, True)
     small = downsampling.downsample(frame, 2)
-    inconsistency.inconsistency(small, small, fields)
+    alignment.alignment(small, small, fields)
     for resampling in ("linear", "cubic"):
         part = slice(0, 16), slice(0, 16)
         synthesis.synthesise(frame, frame, fields, 2, *part, time, resampling=resampling)

@@ -34,9 +34,11 @@ class _Exported(nn.Module):
         if self.model.falls_back:
             steps, fields = PlainSteps(), estimate.fields
             small = steps.downsample(first, 2), steps.downsample(second, 2)
-            confidence = confidence_of(steps.inconsistency(*small, fields))
+            alignment = steps.alignment(*small, fields)
+            confidence = confidence_of(alignment)
             size = fields.shape[2], fields.shape[3]
-            static = static_weight(steps.local_difference(first, second, 2, size), fields)
+            difference = steps.local_difference(first, second, 2, size)
+            static = static_weight(difference, alignment, fields)
             final_fields = fall_back(fields, confidence, static, time.view(-1, 1, 1, 1))
             estimate = estimate._replace(fields=final_fields)
         return self.model.synthesise(first, second, estimate).clamp(0, 1)

@@ -6,17 +6,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from midframe.models.checkpoint import load_model
 from midframe.models.flowsep.confidence import confidence_of, fall_back, static_weight
 from midframe.models.flowsep.layout import FieldLayout
 from midframe.models.flowsep.steps import select_steps
-from midframe.models.flowsep.steps.inconsistency.plain import AREA, inconsistency
+from midframe.models.flowsep.steps.alignment.plain import AREA, MEASURES, alignment
 
 TAPS = 3
 LAYOUT = FieldLayout(TAPS)
+DIFFERENT = torch.ones(1, MEASURES, 1, 1)
+"""The alignment of areas that differ more than by noise."""
 
 
 def confidence(first: Tensor, second: Tensor, fields: Tensor) -> Tensor:
-    return confidence_of(inconsistency(first, second, fields))
+    return confidence_of(alignment(first, second, fields))
 
 
 def fields(height: int = 24, width: int = 32, share: float = 0.5) -> Tensor:
@@ -77,18 +80,18 @@ def test_still_areas_show_the_mean_of_both_frames_by_time(time: float, confident
 
 def test_equal_frames_are_still_wherever_flows_lead() -> None:
     given = 20 * torch.randn(1, LAYOUT.channels, 8, 12)
-    assert static_weight(torch.zeros(1, 1, 8, 12), given).min() == 1
-    assert static_weight(torch.full((1, 1, 8, 12), 0.4 / 255), given).min() == 1
-    assert static_weight(torch.full((1, 1, 8, 12), 3 / 255), given).max() == 0
+    assert static_weight(torch.zeros(1, 1, 8, 12), DIFFERENT, given).min() == 1
+    assert static_weight(torch.full((1, 1, 8, 12), 0.4 / 255), DIFFERENT, given).min() == 1
+    assert static_weight(torch.full((1, 1, 8, 12), 3 / 255), DIFFERENT, given).max() == 0
 
 
 def test_something_that_passes_between_two_equal_areas_is_not_still() -> None:
     difference = torch.zeros(1, 1, 8, 40)
     difference[..., 2:8], difference[..., 32:38] = 1, 1  # there before and after
     given = fields(8, 40)
-    assert static_weight(difference, given)[0, 0, 4, 20] == 1
+    assert static_weight(difference, DIFFERENT, given)[0, 0, 4, 20] == 1
     given[:, 0, :, 20], given[:, 2, :, 20] = -15, 15  # here at the time between
-    still = static_weight(difference, given)[0, 0, 4]
+    still = static_weight(difference, DIFFERENT, given)[0, 0, 4]
     assert still[19:22].tolist() == [
         0,
         0,
@@ -99,11 +102,41 @@ def test_something_that_passes_between_two_equal_areas_is_not_still() -> None:
 
 def test_stillness_passes_over_smoothly() -> None:
     levels = torch.linspace(0, 4 / 255, 401).view(1, 1, 1, -1)
-    still = static_weight(levels, torch.zeros(1, LAYOUT.channels, 1, 401)).flatten()
+    still = static_weight(levels, DIFFERENT, torch.zeros(1, LAYOUT.channels, 1, 401)).flatten()
     assert still[0] == 1
     assert still[-1] == 0
     assert (still.diff() <= 0).all()
     assert still.diff().abs().max() < 0.01
+
+
+@pytest.mark.parametrize(
+    ("along_flows", "in_place", "motion", "expected"),  # in grey levels, and in pixels
+    [
+        (1.9, 2.1, 0.3, 1),  # noise
+        (1.0, 2.1, 0.3, 0),  # a small motion of details
+        (1.9, 2.1, 1.2, 0),  # a motion of flat areas
+        (20.0, 20.0, 0.0, 0),  # something appears
+    ],
+)
+def test_noisy_areas_are_static_unless_motion_explains_them(
+    along_flows: float, in_place: float, motion: float, expected: int
+) -> None:
+    different = torch.ones(1, 1, 8, 12)
+    measures = torch.tensor([0, along_flows, in_place]).view(1, MEASURES, 1, 1) / 255
+    given = fields(8, 12)
+    given[:, 1], given[:, 3] = -motion / 2, motion / 2
+    assert (static_weight(different, measures, given) == expected).all()
+
+
+def test_noise_leaves_static_areas_sharp() -> None:
+    generator = torch.Generator().manual_seed(1)
+    clean = torch.rand(1, 3, 96, 128, generator=generator) * 0.6 + 0.2
+    first, second = (
+        clean + 2 / 255 * torch.randn(clean.shape, generator=generator) for _ in range(2)
+    )
+    with torch.no_grad():
+        made = load_model("flowsep")(first, second)
+    torch.testing.assert_close(made, (first + second) / 2, atol=0.5 / 255, rtol=0)
 
 
 @settings(max_examples=30, deadline=None)
@@ -119,5 +152,5 @@ def test_halide_equals_the_plain_form(n: int, height: int, width: int, inner: bo
             frame.contiguous(memory_format=torch.channels_last) for frame in (first, second)
         )
     with torch.no_grad():
-        made = select_steps(first).inconsistency(first, second, given)
-    torch.testing.assert_close(made, inconsistency(first, second, given), atol=1e-4, rtol=1e-4)
+        made = select_steps(first).alignment(first, second, given)
+    torch.testing.assert_close(made, alignment(first, second, given), atol=1e-4, rtol=1e-4)

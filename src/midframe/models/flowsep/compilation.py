@@ -86,7 +86,7 @@ def compile_pipelines(network: FlowSep, channels: int, scale: int) -> None:
         lambda: steps.propagate_flow(
             half, half, flow, t, config.propagation_distance, config.dominant_motions
         ),
-        lambda: steps.inconsistency(half, half, fields),
+        lambda: steps.alignment(half, half, fields),
         lambda: steps.local_difference(frame, frame, 2 * scale, (half.shape[2], half.shape[3])),
         synthesise,
         decode_outputs,

@@ -3,7 +3,9 @@
 Static areas are exact by construction: where neither a pixel's surroundings nor the positions that
 its flows point to change from frame to frame, the average of both frames by time is shown. The
 surroundings alone are not sufficient: an object may pass over an area that is equal in both frames,
-and then the flows point to pixels that change.
+and then the flows point to pixels that change. The noise of a camera or of compression hides that
+an area is static. So the average is shown too where the flows are short and align both frames
+hardly better than no motion does.
 
 A prediction is not reliable where both frames disagree along their flows and the mask prefers
 neither. Frames disagree at an occlusion too, but there the mask prefers the frame that shows the
@@ -25,17 +27,29 @@ STATIC_DIFFERENCE, MOVING_DIFFERENCE = 0.5 / 255, 2.5 / 255
 Chosen on 72 triplets of held-out clips, of which none lost 0.001 dB; with 4 / 255 some lost 0.02
 dB."""
 
+STATIC_MOTION, MOVING_MOTION = 0.5, 1.0
+"""Motion from frame to frame along an axis up to which noisy areas can be static, and from which
+they move; in pixels of the fields."""
+MIN_MOTION_GAIN, MAX_MOTION_GAIN = 0.3 / 255, 1 / 255
+"""How much less both frames may differ along the flows than at the same position in static areas,
+and from which value on areas move; mean differences in brightness from 0 to 1."""
+STATIC_NOISE, MOVING_NOISE = 3 / 255, 6 / 255
+"""Mean difference at the same position up to which areas can be static, and from which they move:
+what appears from behind an object differs, though no flow leads there."""
 
-def confidence_of(inconsistency: Tensor) -> Tensor:
-    """Return how reliable fields are, (N, 1, h, w), from 0 to 1, by `Steps.inconsistency`."""
+
+def confidence_of(alignment: Tensor) -> Tensor:
+    """Return how reliable fields are, (N, 1, h, w), from 0 to 1, by `Steps.alignment`."""
+    inconsistency = alignment[:, :1]
     return _smooth_step_down(inconsistency, MIN_INCONSISTENCY, MAX_INCONSISTENCY)
 
 
-def static_weight(difference: Tensor, fields: Tensor) -> Tensor:
+def static_weight(difference: Tensor, alignment: Tensor, fields: Tensor) -> Tensor:
     """Return how static frames are, (N, 1, h, w), from 0 (moving) to 1 (static).
 
     Args:
         difference: the largest difference around each value, from `Steps.local_difference`.
+        alignment: from `Steps.alignment`.
         fields: (N, 4 + 4K + 4, h, w).
     """
     layout = FieldLayout.of(fields)
@@ -45,7 +59,16 @@ def static_weight(difference: Tensor, fields: Tensor) -> Tensor:
     # A pixel's fields are interpolated between neighbouring values: if one of them moves, none of
     # them is replaced.
     largest = functional.max_pool2d(largest, 3, stride=1, padding=1)
-    return _smooth_step_down(largest, STATIC_DIFFERENCE, MOVING_DIFFERENCE)
+    equal = _smooth_step_down(largest, STATIC_DIFFERENCE, MOVING_DIFFERENCE)
+    along_flows, in_place = alignment[:, 1:2], alignment[:, 2:3]
+    motion = fields[:, layout.flow_to_second] - fields[:, layout.flow_to_first]
+    length = motion.abs().amax(1, keepdim=True)
+    noisy = (
+        _smooth_step_down(length, STATIC_MOTION, MOVING_MOTION)
+        * _smooth_step_down(in_place - along_flows, MIN_MOTION_GAIN, MAX_MOTION_GAIN)
+        * _smooth_step_down(in_place, STATIC_NOISE, MOVING_NOISE)
+    )
+    return equal.maximum(noisy)
 
 
 def fall_back(fields: Tensor, confidence: Tensor, static: Tensor, t: Tensor) -> Tensor:

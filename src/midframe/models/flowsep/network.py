@@ -231,9 +231,9 @@ class FlowSep(Network):
     ) -> Prediction:
         """Predict the fields at times (N, 1, 1, 1)."""
         _, fields = self.decode(features, halves, t)
-        inconsistency = select_steps(fields).inconsistency(*halves, fields)
-        confidence = confidence_of(inconsistency)
-        static = static_weight(difference, fields)
+        alignment = select_steps(fields).alignment(*halves, fields)
+        confidence = confidence_of(alignment)
+        static = static_weight(difference, alignment, fields)
         return Prediction(fields, confidence, fall_back(fields, confidence, static, t))
 
     def _run(self, function: Callable[..., Result], *arguments: Any) -> Result:

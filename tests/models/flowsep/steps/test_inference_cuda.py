@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from midframe.models.flowsep.steps.alignment import triton as alignment
 from midframe.models.flowsep.steps.downsampling import triton as downsampling
 from midframe.models.flowsep.steps.downsampling.plain import pad_to_multiple
 from midframe.models.flowsep.steps.fields import triton as fields_step
-from midframe.models.flowsep.steps.inconsistency import triton as inconsistency
 from midframe.models.flowsep.steps.plain import PlainSteps
 from midframe.models.flowsep.steps.synthesis import triton as synthesis
 
@@ -63,13 +63,13 @@ def test_downsampling(size: tuple[int, int], scale: int, multiple: int, kind: to
 
 @pytest.mark.parametrize("kind", TYPES)
 @pytest.mark.parametrize("size", [(1, 1), (7, 19), (12, 40)])
-def test_inconsistency(size: tuple[int, int], kind: torch.dtype) -> None:
+def test_alignment(size: tuple[int, int], kind: torch.dtype) -> None:
     first, second = random(2, 2, 3, *size).to(kind)
     fields = random(2, 8 + 4 * 3, *size)
     fields[:, :4] = (fields[:, :4] - 0.5) * 30
-    found = inconsistency.inconsistency(*on_device(first, second, fields))
+    found = alignment.alignment(*on_device(first, second, fields))
     torch.testing.assert_close(
-        found.cpu(), PLAIN.inconsistency(first, second, fields), atol=1e-5, rtol=1e-4
+        found.cpu(), PLAIN.alignment(first, second, fields), atol=1e-5, rtol=1e-4
     )
 
 

@@ -2,10 +2,10 @@
 
 from torch import Tensor
 
+from midframe.models.flowsep.steps.alignment.halide import alignment
 from midframe.models.flowsep.steps.decoder_input.halide import decoder_input
 from midframe.models.flowsep.steps.downsampling.halide import downsample
 from midframe.models.flowsep.steps.fields.halide import decode_outputs
-from midframe.models.flowsep.steps.inconsistency.halide import inconsistency
 from midframe.models.flowsep.steps.local_difference.halide import local_difference
 from midframe.models.flowsep.steps.plain import PlainSteps
 from midframe.models.flowsep.steps.propagation.dominant_motions_halide import choose_motions
@@ -75,10 +75,10 @@ class HalideSteps(HalideTrainingSteps):
             return super().decode_outputs(outputs, flow, t, normalise)
         return decode_outputs(outputs, flow, t, normalise)
 
-    def inconsistency(self, first: Tensor, second: Tensor, fields: Tensor) -> Tensor:
+    def alignment(self, first: Tensor, second: Tensor, fields: Tensor) -> Tensor:
         if not supports(first):
-            return super().inconsistency(first, second, fields)
-        return inconsistency(first, second, fields)
+            return super().alignment(first, second, fields)
+        return alignment(first, second, fields)
 
     def synthesise(
         self,

@@ -2,10 +2,10 @@
 
 from torch import Tensor
 
+from midframe.models.flowsep.steps.alignment.plain import alignment
 from midframe.models.flowsep.steps.decoder_input.plain import decoder_input
 from midframe.models.flowsep.steps.downsampling.plain import downsample
 from midframe.models.flowsep.steps.fields.plain import decode_outputs
-from midframe.models.flowsep.steps.inconsistency.plain import inconsistency
 from midframe.models.flowsep.steps.local_difference.plain import local_difference
 from midframe.models.flowsep.steps.propagation.plain import propagate_flow
 from midframe.models.flowsep.steps.synthesis.plain import synthesise
@@ -48,8 +48,8 @@ class PlainSteps:
     def decode_outputs(self, outputs: Tensor, flow: Tensor, t: Tensor, normalise: bool) -> Tensor:
         return decode_outputs(outputs, flow, t, normalise)
 
-    def inconsistency(self, first: Tensor, second: Tensor, fields: Tensor) -> Tensor:
-        return inconsistency(first, second, fields)
+    def alignment(self, first: Tensor, second: Tensor, fields: Tensor) -> Tensor:
+        return alignment(first, second, fields)
 
     def synthesise(
         self,

@@ -120,16 +120,18 @@ class Steps(Protocol):
             Fields (N, 4 + 4K + 4, h, w), float32.
         """
 
-    def inconsistency(self, first: Tensor, second: Tensor, fields: Tensor) -> Tensor:
-        """Measure how much both frames differ along the flows where the mask prefers neither.
+    def alignment(self, first: Tensor, second: Tensor, fields: Tensor) -> Tensor:
+        """Measure how well the flows align both frames.
 
         Args:
             first, second: frames at the size of the fields, (N, 3, h, w) in [0, 1], float32.
             fields: (N, 4 + 4K + 4, h, w).
 
         Returns:
-            (N, 1, h, w), from 0 to 1 in brightness, averaged over squares of `AREA` values, values
-            outside omitted.
+            (N, 3, h, w), absolute differences from 0 to 1 in brightness, averaged over squares of
+            `AREA` values, values outside omitted: the inconsistency, which is the difference of
+            both frames along the flows where the mask prefers neither; that difference everywhere;
+            and the difference at the same position, as if nothing moved.
         """
 
     def synthesise(

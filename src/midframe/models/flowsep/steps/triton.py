@@ -2,10 +2,10 @@
 
 from torch import Tensor
 
+from midframe.models.flowsep.steps.alignment.triton import alignment
 from midframe.models.flowsep.steps.decoder_input.triton import decoder_input
 from midframe.models.flowsep.steps.downsampling.triton import downsample
 from midframe.models.flowsep.steps.fields.triton import decode_outputs
-from midframe.models.flowsep.steps.inconsistency.triton import inconsistency
 from midframe.models.flowsep.steps.plain import PlainSteps
 from midframe.models.flowsep.steps.propagation.triton import propagate_flow, supports_flow
 from midframe.models.flowsep.steps.synthesis.triton import supports_frame, synthesise
@@ -56,10 +56,10 @@ class TritonSteps(TritonTrainingSteps):
             return super().decode_outputs(outputs, flow, t, normalise)
         return decode_outputs(outputs, flow, t, normalise)
 
-    def inconsistency(self, first: Tensor, second: Tensor, fields: Tensor) -> Tensor:
+    def alignment(self, first: Tensor, second: Tensor, fields: Tensor) -> Tensor:
         if not supports(first):
-            return super().inconsistency(first, second, fields)
-        return inconsistency(first, second, fields)
+            return super().alignment(first, second, fields)
+        return alignment(first, second, fields)
 
     def synthesise(
         self,

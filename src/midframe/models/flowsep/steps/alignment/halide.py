@@ -1,5 +1,5 @@
-"""Inconsistency on the CPU, as a Halide pipeline: 4 m (1 - m) times the difference of both warped
-frames, m being the mask, then its mean over squares."""
+"""The alignment of both frames on the CPU, as a Halide pipeline: their difference along the flows,
+what follows from it for each pixel, then means over squares."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import halide as hl
 from torch import Tensor
 
 from midframe.models.flowsep.layout import COLOURS, FieldLayout
-from midframe.models.flowsep.steps.inconsistency.plain import AREA
+from midframe.models.flowsep.steps.alignment.plain import AREA, MEASURES
 from midframe.ops.halide_tools import (
     LANES,
     Pipeline,
@@ -22,19 +22,20 @@ from midframe.ops.halide_tools import (
 
 x = hl.Var("x")
 y = hl.Var("y")
+k = hl.Var("k")  # which measure
 n = hl.Var("n")
 task = hl.Var("task")
 
 
-def inconsistency(first: Tensor, second: Tensor, fields: Tensor) -> Tensor:
-    """See `Steps.inconsistency`."""
-    result = first.new_empty(len(first), 1, *first.shape[2:])
+def alignment(first: Tensor, second: Tensor, fields: Tensor) -> Tensor:
+    """See `Steps.alignment`."""
+    result = first.new_empty(len(first), MEASURES, *first.shape[2:])
     run = _pipeline(FieldLayout.of(fields))
     run(
         channels_innermost(first),
         channels_innermost(second),
         buffer(fields),
-        writable(result[:, 0]),
+        writable(result),
     )
     return result
 
@@ -45,36 +46,44 @@ def _pipeline(layout: FieldLayout) -> Pipeline:
     second = hl.ImageParam(hl.Float(32), 4, "second")
     fields = hl.ImageParam(hl.Float(32), 4, "fields")
     width, height = fields.dim(0).extent(), fields.dim(1).extent()
-    by_pixel = hl.Func("by_pixel")
+    along_flows = hl.Func("along_flows")
     padded = hl.Func("padded")
     column = hl.Func("column")
     result = hl.Func("result")
     first_colours = _along_flow(first, fields, layout.flow_to_first, width, height)
     second_colours = _along_flow(second, fields, layout.flow_to_second, width, height)
-    pairs = zip(first_colours, second_colours, strict=True)
-    difference = sum(hl.abs(one - other) for one, other in pairs) / float(COLOURS)
-    mask = fields[x, y, layout.mask.start, n]
-    by_pixel[x, y, n] = 4.0 * mask * (1.0 - mask) * difference
+    along_flows[x, y, n] = _difference(first_colours, second_colours)
+    column_x, row_y = hl.clamp(x, 0, width - 1), hl.clamp(y, 0, height - 1)
+    mask = fields[column_x, row_y, layout.mask.start, n]
+    moved = along_flows[column_x, row_y, n]
+    in_place = _difference(
+        *(
+            [frame[colour, column_x, row_y, n] for colour in range(COLOURS)]
+            for frame in (first, second)
+        )
+    )
+    value = hl.mux(k, [4.0 * mask * (1.0 - mask) * moved, moved, in_place])
     inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-    nearest = by_pixel[hl.clamp(x, 0, width - 1), hl.clamp(y, 0, height - 1), n]
-    padded[x, y, n] = hl.select(inside, nearest, 0.0)
+    padded[x, y, k, n] = hl.select(inside, value, 0.0)
     radius = AREA // 2
     offsets = range(-radius, radius + 1)
-    column[x, y, n] = sum(padded[x, y + offset, n] for offset in offsets)
-    total = sum(column[x + offset, y, n] for offset in offsets)
+    column[x, y, k, n] = sum(padded[x, y + offset, k, n] for offset in offsets)
+    total = sum(column[x + offset, y, k, n] for offset in offsets)
     count = _count_inside(x, width) * _count_inside(y, height)
-    result[x, y, n] = total / hl.cast(hl.Float(32), count)
+    result[x, y, k, n] = total / hl.cast(hl.Float(32), count)
 
-    # The contribution of each pixel is stored for the whole frame, since 81 averages use it; it is
-    # vectorised over adjacent pixels, which gather from the frames, fastest with one register at a
-    # time. The zero padding is stored too (`padded`), otherwise every sum would need bounds checks.
-    # Sums are vertical, then horizontal.
+    # The values of each pixel are stored for the whole frame, since 81 averages use them. The
+    # difference along the flows is vectorised over adjacent pixels, which gather from the frames,
+    # fastest with one register at a time. The zero padding is stored too (`padded`), otherwise
+    # every sum would need bounds checks. Sums are vertical, then horizontal.
     guarded = hl.TailStrategy.GuardWithIf
-    by_pixel.compute_root().vectorize(x, natural_lanes(), guarded).parallel(y)
-    padded.compute_root().vectorize(x, LANES, guarded).parallel(y)
-    result.fuse(y, n, task).parallel(task).vectorize(x, LANES, guarded)
-    column.compute_at(result, task).vectorize(x, LANES, guarded)
-    in_one_loop(by_pixel, padded, column, result)
+    along_flows.compute_root().vectorize(x, natural_lanes(), guarded).parallel(y)
+    padded.compute_root().bound(k, 0, MEASURES).reorder(x, k, y, n).unroll(k)
+    padded.vectorize(x, LANES, guarded).parallel(y)
+    result.bound(k, 0, MEASURES).reorder(x, k, y, n).fuse(y, n, task).parallel(task)
+    result.vectorize(x, LANES, guarded)
+    column.compute_at(result, k).vectorize(x, LANES, guarded)
+    in_one_loop(along_flows, padded, column, result)
     return Pipeline(result, first, second, fields)
 
 
@@ -91,6 +100,12 @@ def _along_flow(
         before = hl.clamp(hl.cast(hl.Int(32), hl.floor(position)), 0, size - 1)
         neighbours.append((before, hl.min(before + 1, size - 1), position - hl.floor(position)))
     return [fetch_bilinear(frame, colour, n, *neighbours, bf16=False) for colour in range(COLOURS)]
+
+
+def _difference(first: list[Any], second: list[Any]) -> Any:
+    """Return the mean absolute difference of colours."""
+    pairs = zip(first, second, strict=True)
+    return sum(hl.abs(one - other) for one, other in pairs) / float(COLOURS)
 
 
 def _count_inside(pixel: Any, size: Any) -> Any:
