@@ -110,18 +110,19 @@ def test_stillness_passes_over_smoothly() -> None:
 
 
 @pytest.mark.parametrize(
-    ("along_flows", "in_place", "motion", "expected"),  # in grey levels, and in pixels
+    ("along_flows", "in_place", "largest", "motion", "expected"),  # in grey levels, and in pixels
     [
-        (1.9, 2.1, 0.3, 1),  # noise
-        (1.0, 2.1, 0.3, 0),  # a small motion of details
-        (1.9, 2.1, 1.2, 0),  # a motion of flat areas
-        (20.0, 20.0, 0.0, 0),  # something appears
+        (1.9, 2.1, 20, 0.3, 1),  # noise
+        (1.0, 2.1, 20, 0.3, 0),  # a small motion of details
+        (1.9, 2.1, 20, 1.2, 0),  # a motion of flat areas
+        (20.0, 20.0, 20, 0.0, 0),  # something appears
+        (1.9, 2.1, 90, 0.0, 0),  # something tiny appears
     ],
 )
 def test_noisy_areas_are_static_unless_motion_explains_them(
-    along_flows: float, in_place: float, motion: float, expected: int
+    along_flows: float, in_place: float, largest: float, motion: float, expected: int
 ) -> None:
-    different = torch.ones(1, 1, 8, 12)
+    different = torch.full((1, 1, 8, 12), largest / 255)
     measures = torch.tensor([0, along_flows, in_place]).view(1, MEASURES, 1, 1) / 255
     given = fields(8, 12)
     given[:, 1], given[:, 3] = -motion / 2, motion / 2

@@ -36,6 +36,9 @@ and from which value on areas move; mean differences in brightness from 0 to 1."
 STATIC_NOISE, MOVING_NOISE = 3 / 255, 6 / 255
 """Mean difference at the same position up to which areas can be static, and from which they move:
 what appears from behind an object differs, though no flow leads there."""
+STATIC_PEAK, MOVING_PEAK = 32 / 255, 64 / 255
+"""The same for the largest difference of a pixel: details that are smaller than a value of the
+fields differ, though the fields do not show it."""
 
 
 def confidence_of(alignment: Tensor) -> Tensor:
@@ -67,6 +70,7 @@ def static_weight(difference: Tensor, alignment: Tensor, fields: Tensor) -> Tens
         _smooth_step_down(length, STATIC_MOTION, MOVING_MOTION)
         * _smooth_step_down(in_place - along_flows, MIN_MOTION_GAIN, MAX_MOTION_GAIN)
         * _smooth_step_down(in_place, STATIC_NOISE, MOVING_NOISE)
+        * _smooth_step_down(largest, STATIC_PEAK, MOVING_PEAK)
     )
     return equal.maximum(noisy)
 
