@@ -48,6 +48,17 @@ def test_the_most_frequent_motions_are_found() -> None:
     assert (found[:, 2] == NO_MOTION).all()
 
 
+def test_a_peak_between_two_motions_stays_between_them() -> None:
+    motion = torch.zeros(1, 2, 64, 64)
+    motion[:, 0, :32], motion[:, 0, 32:] = 10.0, 12.0
+    torch.testing.assert_close(find_dominant_motions(motion, 1), torch.tensor([[[11.0, 0.0]]]))
+
+
+def test_motions_longer_than_the_histogram_are_not_found() -> None:
+    motion = torch.full((1, 2, 64, 64), 200.0)
+    assert (find_dominant_motions(motion, 2) == NO_MOTION).all()
+
+
 @pytest.mark.parametrize("choose", IMPLEMENTATIONS)
 @pytest.mark.parametrize("time", [0.0, 0.25, 0.5])
 def test_stripes_take_the_period_of_what_surrounds_them(choose, time: float) -> None:  # type: ignore[no-untyped-def]

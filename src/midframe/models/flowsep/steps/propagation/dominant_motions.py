@@ -96,8 +96,9 @@ def find_dominant_motions(motion: Tensor, count: int) -> Tensor:
     motion = motion[..., ::SAMPLE_STEP, ::SAMPLE_STEP].flatten(2)  # (N, 2, P)
     motion = motion.float().nan_to_num()  # NaN is not an index
     cells = motion.round().clamp(-MAX_MOTION, MAX_MOTION).long() + MAX_MOTION
+    counted = (motion.abs() <= MAX_MOTION).all(1).to(motion.dtype)  # (N, P)
     votes = torch.zeros(samples, SIDE * SIDE, device=motion.device)
-    votes.scatter_add_(1, cells[:, 1] * SIDE + cells[:, 0], torch.ones_like(motion[:, 0]))
+    votes.scatter_add_(1, cells[:, 1] * SIDE + cells[:, 0], counted)
     area = 3 * 3  # motions between two cells are divided among them
     votes = area * functional.avg_pool2d(votes.view(samples, SIDE, SIDE), 3, stride=1, padding=1)
     axis = torch.arange(-MAX_MOTION, MAX_MOTION + 1, device=motion.device)
@@ -108,7 +109,9 @@ def find_dominant_motions(motion: Tensor, count: int) -> Tensor:
         peak = torch.stack((column, row), 1).to(motion.dtype)  # (N, 2, 1)
         for radius in PEAK_RADII:
             near = ((motion - peak).abs() <= radius).all(1, keepdim=True).to(motion.dtype)
-            peak = (motion * near).sum(2, keepdim=True) / near.sum(2, keepdim=True).clamp(min=1)
+            number = near.sum(2, keepdim=True)  # (N, 1, 1)
+            mean = (motion * near).sum(2, keepdim=True) / number.clamp(min=1)
+            peak = torch.where(number > 0, mean, peak)  # none is near between two equal motions
         frequent = most >= MIN_SHARE * motion.shape[2]
         found.append(torch.where(frequent, peak[..., 0], NO_MOTION))
         near_columns = (axis - column).abs() <= PEAK_DISTANCE  # (N, SIDE)
