@@ -48,6 +48,16 @@ def test_a_part_begins_at_its_frame_wherever_key_frames_are(
     assert all(map(np.array_equal, found, whole[130:140]))
 
 
+@pytest.mark.parametrize("name", ["in.mkv", "in.avi"])  # ticks of 1/1000 and of 1/25 s
+def test_a_part_begins_at_the_first_frame_after_its_start_whatever_the_time_base(
+    render_video: Render, name: str
+) -> None:
+    source = render_video(name, frames=10, rate=Fraction(25), sound=False)
+    with VideoReader(source, time_range=TimeRange(0.05, 0.29)) as reader:
+        times = [float(frame.pts * reader.time_base) for frame in reader.read()]
+    assert times == [0.08, 0.12, 0.16, 0.2, 0.24, 0.28]
+
+
 def test_a_part_outside_of_a_film_is_refused(render_video: Render, tmp_path: Path) -> None:
     check_refused(render_video(frames=24), tmp_path / "out.mp4", "no frame after 100 s", start=100)
     check_refused(

@@ -39,6 +39,10 @@ class TimeRangeSelector:
         """Start of the time range, in seconds."""
         self.until = None if time_range.end is None else start + Fraction(str(time_range.end))
         """End of the time range, in seconds; None for the end of the source."""
+        begins_at_tick = (start / time_base).denominator == 1
+        self._rounding = Fraction(0) if begins_at_tick else time_base / 2
+        """Seconds by which frames may come before their time: whole ticks of a clock that begins
+        between two ticks are rounded."""
         self.frames_read = 0
         self.thumbnails: list[TimedThumbnail] = []
 
@@ -72,14 +76,13 @@ class TimeRangeSelector:
         """
         cuts = CutDetector(self.cut_threshold) if self.cut_threshold else None
         end: int | Fraction | None = None
-        rounding = self.time_base / 2  # where the clock is corrected by no whole number of ticks
         for picture, pts, duration in pictures:
             end = pts + (duration or frame_duration)
             time = Fraction(pts * self.time_base)
-            if self.until is not None and time >= self.until - rounding:
+            if self.until is not None and time >= self.until - self._rounding:
                 break
             begins_scene = bool(cuts and cuts.begins_scene(picture))
-            if time >= self.begin - rounding:
+            if time >= self.begin - self._rounding:
                 self.frames_read += 1
                 converted = converter.convert(picture)
                 self.thumbnails.append(TimedThumbnail(time, make_thumbnail(converted)))
