@@ -41,6 +41,14 @@ def test_transparent_rgb_becomes_black_and_opaque_stays(form: str) -> None:
     assert np.array_equal(flat.to_ndarray(), IMAGE[..., :3] * (IMAGE[..., 3:] // 255))
 
 
+def test_transparent_grey_becomes_black_and_opaque_stays() -> None:
+    frame = av.VideoFrame.from_ndarray(IMAGE, format="rgba").reformat(format="ya8")
+    grey = plane_samples(frame.planes[0], 16) & 0xFF  # both samples of a pixel
+    difference = flatten(frame, colour_of(frame)).to_ndarray() - (grey * OPAQUE)[..., None] * 1.0
+    assert np.abs(difference[:, :40]).max() <= 1  # FFmpeg's rounding
+    assert not difference[:, 40:].any()
+
+
 def test_a_transparent_animation_becomes_a_film_on_black(tmp_path: Path) -> None:
     frames = [Image.new("RGBA", (64, 48), (255, 255, 255, 0)) for _ in range(4)]
     for number, frame in enumerate(frames):

@@ -30,7 +30,7 @@ def flatten(frame: av.VideoFrame, colour: Colour) -> av.VideoFrame:
     """
     if not has_alpha(frame.format):
         return frame
-    if is_rgb(frame.format):
+    if is_rgb(frame.format) or len(frame.planes) <= ALPHA:  # also grey, and packed samples
         image = on_black(to_rgb(frame, replace(colour, alpha=True)))
         opaque = replace(colour, alpha=False)
         flat = from_rgb(image, opaque, opaque.rgb_format)
