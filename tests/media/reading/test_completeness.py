@@ -49,7 +49,9 @@ def test_an_end_that_is_unknown_is_not_missing(ticks: int, places: tuple[str, ..
         start_time=0,
         time_base=TICK,
         metadata={},
-        container=SimpleNamespace(format=SimpleNamespace(name="mov,mp4"), duration=None),
+        container=SimpleNamespace(
+            format=SimpleNamespace(name="mov,mp4"), duration=None, streams=(None, None)
+        ),
     )
     check_end(damage, survey, stream, end, RATE)
     assert damage.places == places

@@ -69,6 +69,25 @@ def test_y4m_that_ends_within_a_frame_is_reported(tmp_path: Path, form: str) -> 
             assert ends == ([f"the {what} ends within a frame at 0.17 s"] if cut else [])
 
 
+def test_a_flash_film_in_a_pipe_may_have_longer_sound(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "in.flv"), "w") as container:
+        video, sound = container.add_stream("libx264", 25), container.add_stream("aac", 44100)
+        video.width, video.height, video.pix_fmt = 96, 64, "yuv420p"
+        for number in range(5):
+            picture = av.VideoFrame.from_ndarray(render_frame(number), format="rgb24")
+            container.mux(video.encode(picture))
+        container.mux(video.encode(None))
+        for _ in range(88):  # 2 s
+            silence = np.zeros((2, 1024), np.float32)
+            samples = av.AudioFrame.from_ndarray(silence, format="fltp", layout="stereo")
+            samples.sample_rate = 44100
+            container.mux(sound.encode(samples))
+        container.mux(sound.encode(None))
+    with (tmp_path / "in.flv").open("rb") as file, PipeReader(descriptor=file.fileno()) as pipe:
+        assert len(list(pipe.read())) == 5
+    assert pipe.damage.places == ()
+
+
 def test_a_broken_stream_is_refused(tiny_weights: Path) -> None:
     command = [sys.executable, "-m", "midframe", "video", "-", "-", "--model", str(tiny_weights)]
     done = subprocess.run(command, input=b"this is no video", capture_output=True, timeout=60)

@@ -69,7 +69,8 @@ def check_end(damage: Damage, survey: Survey, stream: Any, end: Fraction, rate: 
     if survey.jumps:  # the file states its end by a clock that restarts
         return
     stated, last = stated_end(stream), max(end, survey.end or Fraction(0))
-    if stated is None:
+    # the end of a file is that of its longest stream, which in a pipe is not known
+    if stated is None and (survey.spans or len(stream.container.streams) == 1):
         stated = stated_end_of_file(stream.container)
         last = max([last, *(span.end for span in survey.spans.values())])
     if stated is None:
