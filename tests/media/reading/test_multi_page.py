@@ -9,6 +9,7 @@ from helpers.image_sequences import animation, rendered
 from helpers.video import Averager, check_refused, frames_of, render_frame
 from PIL import features
 
+from midframe.errors import SourceError
 from midframe.media.reading.image_reader import ImageReader
 from midframe.media.reading.sources import open_source
 from midframe.options import SourceOptions
@@ -61,3 +62,15 @@ def test_a_gif_without_delays_has_all_its_images(tmp_path: Path) -> None:
     source = animation(tmp_path / "in.gif", rendered(4))
     report = interpolate_video(source, tmp_path / "out.mkv", model=Averager())
     assert (report.frames_in, report.frames_kept, report.length_in) == (4, 4, Fraction(4, 10))
+
+
+def test_a_gif_that_cannot_be_read_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    (tmp_path / "in.gif").write_bytes(b"")
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(SourceError, match=r"in\.gif"):
+        open_source(tmp_path / "in.gif", SourceOptions())

@@ -68,10 +68,19 @@ class ImageStack:
 def is_stack(path: Path) -> bool:
     """Return whether a path is a file with several images that FFmpeg does not read."""
     suffix = path.suffix.lower()
-    if not path.is_file() or suffix not in (*SUFFIXES, GIF):
+    if not path.is_file():
         return False
-    data = path.read_bytes() if suffix == GIF else b""
-    return suffix != GIF or (data.startswith(SIGNATURE) and lacks_controls(data))
+    return suffix in SUFFIXES or (suffix == GIF and _is_gif_for_pillow(path))
+
+
+def _is_gif_for_pillow(path: Path) -> bool:
+    """Return whether FFmpeg would drop images of a GIF; not of one that cannot be read, which is
+    reported where it is opened."""
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return False
+    return data.startswith(SIGNATURE) and lacks_controls(data)
 
 
 def _pages(image: ImageFile) -> Iterator[int]:
