@@ -152,4 +152,6 @@ def test_a_folder_without_images_is_no_result_of_a_video(
     (tmp_path / "results").mkdir()
     status, _, errors = run("video", render_video(frames=2), tmp_path / "results")
     assert (status, "name a video as in" in errors, "results/in.mp4" in errors) == (1, True, True)
+    status, _, errors = run("video", "-", tmp_path / "results")
+    assert (status, "results/video.mp4" in errors) == (1, True)
     assert list((tmp_path / "results").iterdir()) == []

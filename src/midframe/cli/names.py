@@ -90,8 +90,9 @@ def check_ending(source: Path, target: Path) -> None:
     if source.is_dir() or is_pattern(source) or is_pattern(target) or str(target) == "-":
         return
     if target.is_dir() and not image_files(target):
+        name = "video.mp4" if str(source) == "-" else source.name
         raise OptionError(
-            f"{target} is a folder: name a video as in {target / source.name}, or images as in "
+            f"{target} is a folder: name a video as in {target / name}, or images as in "
             f"{target}/%06d.png"
         )
     if target.suffix or target.exists():
