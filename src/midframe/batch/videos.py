@@ -62,17 +62,18 @@ def skipped_suffixes(folder: Path, out: Path) -> dict[str, int]:
 def _files(folder: Path, out: Path) -> list[Path]:
     """Return the files under a folder but outside of output folders; also links to files that do
     not exist, so that they are reported."""
-    outputs = [out.resolve(), *_earlier_outputs(folder, out)]
+    outputs = {out.resolve(), *_earlier_outputs(folder, out)}
     return [
         path
         for path in folder.rglob("*")
         if (path.is_file() or (path.is_symlink() and not path.exists()))
-        and not any(path.resolve().is_relative_to(each) for each in outputs)
+        and outputs.isdisjoint(path.resolve().parents)
     ]
 
 
 def _earlier_outputs(folder: Path, out: Path) -> list[Path]:
-    """Find the output folders of earlier batches below a folder, and report them."""
+    """Return the output folders of batches below a folder, resolved; those of earlier batches are
+    reported."""
     records = (path.parent for path in folder.rglob(RECORDS_FOLDER) if path.is_dir())
     found = [path.resolve() for path in records if not path.samefile(folder)]
     for path in sorted(found):

@@ -98,8 +98,8 @@ def batch(
     videos = find()
     check_found(videos, folder, watching=watching)
     if skipped := skipped_suffixes(source, out_folder):
-        kinds = ", ".join(f"{count} {suffix or 'without'}" for suffix, count in skipped.items())
-        print_line(err, f"midframe: skipped, as their endings are not those of videos: {kinds}")
+        counts = ", ".join(f"{count} {suffix or 'without'}" for suffix, count in skipped.items())
+        print_line(err, f"midframe: skipped, as their endings are not those of videos: {counts}")
     work = make_batch(out_folder, request, overwrite=overwrite)
     if dry_run:
         from midframe.batch.plan import plan
@@ -190,12 +190,12 @@ def _show(result: BatchVideoResult, bar: BatchBar) -> None:
     """Print the status of a video above the progress bar."""
     bar.finish_video(one_line(result.video.name))
     text = f"{result.video.target}: {result.status}"
-    losses: list[str] = []
+    details: list[str] = []
     if result.report:
         text += f", {result.report.frames_out} frames from {result.report.frames_in}"
-        losses += [f"  dropped: {each}" for each in result.report.dropped]
-        losses += [f"  warning: {each}" for each in result.report.warnings]
-    for line in (text, *losses):
+        details += [f"  dropped: {each}" for each in result.report.dropped]
+        details += [f"  warning: {each}" for each in result.report.warnings]
+    for line in (text, *details):
         bar.console.print(one_line(line), markup=False, highlight=False, soft_wrap=True)
 
 

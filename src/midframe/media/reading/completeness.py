@@ -16,7 +16,7 @@ ONE_FRAME_PER_PACKET = frozenset(("h264", "hevc", "av1", "prores", "dnxhd", "mjp
 """Codecs with exactly one displayed frame per packet."""
 MAX_MISSING = 0.1
 """Largest fraction of packets without a frame that is attributed to damage."""
-UNKNOWN_SECONDS = 1.0
+UNKNOWN_TOLERANCE = 1.0
 """Seconds by which a missing duration may differ from the unknown one of MP4."""
 Y4M_SIGNATURE = b"YUV4MPEG2 "
 Y4M_HEADERS = 1024
@@ -76,7 +76,7 @@ def check_end(damage: Damage, survey: Survey, stream: Any, end: Fraction, rate: 
     if stated is None:
         return
     missing = float(stated + survey.shift - last)
-    if abs(missing - float(UNKNOWN_DURATION * (stream.time_base or 0))) < UNKNOWN_SECONDS:
+    if abs(missing - float(UNKNOWN_DURATION * (stream.time_base or 0))) < UNKNOWN_TOLERANCE:
         return  # FFmpeg added fragments of an MP4 to a duration that is unknown
     if missing > max(MISSING_SECONDS, float(2 / rate)):
         damage.add(

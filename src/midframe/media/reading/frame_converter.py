@@ -52,12 +52,11 @@ class FrameConverter:
         self._time_base = time_base
         self._damage = damage
         self._format = _format_of(self.first)
-        self._size = _size_of(self._format)
-        """Size of the previous frame, so that a change is reported once."""
-        self._codes = self.colour
-        """Colour of the previous frame, likewise."""
-        self._light = _light_of(first)
-        """Primaries and transfer of the previous frame that stated them, likewise."""
+        self._previous_size = _size_of(self._format)
+        """So that a change is reported once, as of the following."""
+        self._previous_colour = self.colour
+        self._previous_primaries = _primaries_and_transfer(first)
+        """Primaries and transfer of the previous frame that stated them."""
 
     def convert(self, frame: av.VideoFrame) -> av.VideoFrame:
         """Return the frame in the size, the pixel format and the colour of the first one."""
@@ -82,25 +81,25 @@ class FrameConverter:
 
     def _report_size(self, size: str, frame: av.VideoFrame) -> None:
         first = _size_of(self._format)
-        before = self._size
-        self._size = size
+        before = self._previous_size
+        self._previous_size = size
         if size not in (first, before):
             self._report(frame, f"the frame size changes to {size}, scaled to {first}")
 
     def _report_colour(self, colour: Colour, frame: av.VideoFrame) -> None:
-        changed = not colour.has_codes_of(self._codes)
-        self._codes = colour
+        changed = not colour.has_codes_of(self._previous_colour)
+        self._previous_colour = colour
         if changed and not colour.has_codes_of(self.colour):
             self._report(
                 frame, "the colour matrix or range changes, converted to that of the first frame"
             )
-        light = _light_of(frame) or self._light
-        if self._light and light != self._light:
+        primaries = _primaries_and_transfer(frame) or self._previous_primaries
+        if self._previous_primaries and primaries != self._previous_primaries:
             self._report(frame, "the colour primaries or transfer change, which is not converted")
-        self._light = light
+        self._previous_primaries = primaries
 
-    def _report(self, frame: av.VideoFrame, what: str) -> None:
-        self._damage.add(time_of(frame, self._time_base), what)
+    def _report(self, frame: av.VideoFrame, text: str) -> None:
+        self._damage.add(time_of(frame, self._time_base), text)
 
 
 def _format_of(frame: av.VideoFrame) -> dict[str, Any]:
@@ -108,10 +107,10 @@ def _format_of(frame: av.VideoFrame) -> dict[str, Any]:
     return {"width": frame.width, "height": frame.height, "format": frame.format.name}
 
 
-def _light_of(frame: av.VideoFrame) -> tuple[int, int] | None:
+def _primaries_and_transfer(frame: av.VideoFrame) -> tuple[int, int] | None:
     """Return colour primaries and transfer; None if the frame does not state both."""
-    light = (int(frame.color_primaries), int(frame.color_trc))
-    return None if UNSPECIFIED in light or 0 in light else light
+    codes = (int(frame.color_primaries), int(frame.color_trc))
+    return None if UNSPECIFIED in codes or 0 in codes else codes
 
 
 def _size_of(frame_format: dict[str, Any]) -> str:

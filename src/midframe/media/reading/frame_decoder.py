@@ -120,8 +120,8 @@ class FrameDecoder:
         if before and after and not container.format.name.startswith(WITH_DISPLAY_SIZE):
             self.damage.add(
                 time_of(frame, self.time_base),
-                f"the sample aspect ratio changes from {before} to {after}: frames look too wide "
-                "or too narrow",
+                f"the sample aspect ratio changes from {before} to {after}: frames are shown "
+                "too wide or too narrow",
             )
         return after
 

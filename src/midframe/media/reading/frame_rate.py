@@ -21,9 +21,9 @@ MIN_STEPS = 10
 MAX_RATE_ERROR = Fraction(2, 100)
 """Largest relative distance of the rate of uneven frames from the common rate that is assumed."""
 MAX_OFF_GRID = 0.01
-"""Fraction of the frames of a regular source that may be off the grid; one frame always may of a
-source with `MIN_FRAMES`."""
-MIN_FRAMES = 8
+"""Fraction of the frames of a regular source that may be off the grid."""
+MIN_FRAMES_WITH_OUTLIER = 8
+"""In sources with this many frames, one frame may be off the grid, whatever the fraction."""
 JITTER = Fraction(1, 8)
 """Largest distance of a frame on the grid from its grid point, in steps."""
 MAJORITY = 0.9
@@ -149,7 +149,8 @@ def _lie_on_grid(positions: Any, anchor: int, tolerance: float) -> bool:
     numbers = np.rint(relative)
     off_grid = np.abs(relative - numbers) > tolerance + 1e-6
     on_grid = numbers[~off_grid]
-    allowed = max(len(positions) >= MIN_FRAMES, MAX_OFF_GRID * len(positions))
+    always = 1 if len(positions) >= MIN_FRAMES_WITH_OUTLIER else 0
+    allowed = max(always, MAX_OFF_GRID * len(positions))
     sharing = len(on_grid) - len(np.unique(on_grid))
     span = numbers[-1] - numbers[0] + 1
     return bool(

@@ -59,20 +59,24 @@ def deinterlace_frames(frames: Iterable[TimedFrame]) -> Iterator[TimedFrame]:
     yield from deinterlacer.flush()
 
 
-def warn_of_fields(
+def warn_of_interlacing(
     frames: Iterable[TimedFrame], warnings: list[str], time_base: Fraction
 ) -> Iterator[TimedFrame]:
-    """Yield the frames of a stream; add a warning at the first interlaced frame after progressive
-    ones, as in recordings of several programmes. A stream that begins with one is reported before
-    the work."""
-    reported: bool | None = None
-    for picture, pts, duration in frames:
-        if reported is None:
-            reported = picture.interlaced_frame
-        elif picture.interlaced_frame and not reported:
+    """Yield the frames of a stream; report the first interlaced frame after progressive ones, as in
+    recordings of several programmes. A stream that begins with one is reported before the work.
+
+    Args:
+        frames: as they are decoded.
+        warnings: to which the report is added.
+        time_base: of the frames' pts, in seconds.
+    """
+    reported = False
+    for number, (picture, pts, duration) in enumerate(frames):
+        if picture.interlaced_frame and not reported:
             reported = True
-            warnings.append(
-                f"frames are interlaced from {float(pts * time_base):.2f} s on: use --deinterlace "
-                "for progressive frames"
-            )
+            if number:
+                warnings.append(
+                    f"frames are interlaced from {float(pts * time_base):.2f} s on: use "
+                    "--deinterlace for progressive frames"
+                )
         yield picture, pts, duration

@@ -21,7 +21,7 @@ from midframe.media.reading.frame_clock import FrameClock
 from midframe.media.reading.frame_converter import FrameConverter
 from midframe.media.reading.frame_decoder import FrameDecoder
 from midframe.media.reading.frame_rate import measure_rate
-from midframe.media.reading.interlacing import deinterlace_frames, warn_of_fields
+from midframe.media.reading.interlacing import deinterlace_frames, warn_of_interlacing
 from midframe.media.reading.source import WHOLE_SOURCE, Frame, FrameSource, TimeRange
 from midframe.media.reading.stream_facts import (
     DEFAULT_TIME_BASE,
@@ -165,7 +165,7 @@ class PipeReader:
         pictures = (
             deinterlace_frames(spread)
             if self.deinterlace
-            else warn_of_fields(spread, self.warnings, self.time_base)
+            else warn_of_interlacing(spread, self.warnings, self.time_base)
         )
         try:
             yield from self._selection.frames(

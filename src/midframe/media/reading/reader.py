@@ -29,7 +29,7 @@ from midframe.media.reading.hardware_decoding import (
     check_device,
     decodes_exactly,
 )
-from midframe.media.reading.interlacing import deinterlace_frames, warn_of_fields
+from midframe.media.reading.interlacing import deinterlace_frames, warn_of_interlacing
 from midframe.media.reading.packet_survey import survey_file
 from midframe.media.reading.source import WHOLE_SOURCE, Frame, FrameSource, TimeRange
 from midframe.media.reading.stream_facts import (
@@ -269,7 +269,7 @@ class VideoReader:
         spread = clock.spread(self._decode(self.container, self._selection.begin))
         if self.deinterlace:
             return deinterlace_frames(spread)
-        return warn_of_fields(spread, self.warnings, self.time_base)
+        return warn_of_interlacing(spread, self.warnings, self.time_base)
 
     def _decode(
         self, container: Any, begin: Fraction | None = None, *, report: bool = True

@@ -39,7 +39,8 @@ def open_video(
 
     Args:
         path: of the file.
-        stream: an object with a method `read`, from which is read instead of the file.
+        stream: read instead of the file: an object with a method `read`, which returns up to a
+            number of bytes.
         hwaccel: device that decodes; see `hardware_decoding`.
 
     Raises:

@@ -1,1 +1,1 @@
-"""How much two frames differ along the flows to them, where the mask prefers neither."""
+"""How well the flows align both frames, compared with no motion."""
