@@ -92,3 +92,12 @@ def test_most_flows_are_those_of_the_plain_form(dominant_motions: int) -> None:
     wanted = plain.propagate_flow(*given, 2, dominant_motions)
     found = triton.propagate_flow(*(each.to(DEVICE) for each in given), 2, dominant_motions).cpu()
     assert ((found - wanted).abs().amax(1) < 1e-4).float().mean() > 0.9
+
+
+def test_faint_colours_weigh_as_in_the_plain_form_beside_dominant_motions() -> None:
+    first, second, flow = inputs(1, 3, 12, 16)
+    contrast = torch.tensor([1.0, 0.002, 0.002]).view(1, 3, 1, 1)  # two below `MIN_DEVIATION`
+    given = first * contrast, second * contrast, flow, HALF
+    wanted = plain.propagate_flow(*given, 2, 1)
+    found = triton.propagate_flow(*(each.to(DEVICE) for each in given), 2, 1).cpu()
+    assert ((found - wanted).abs().amax(1) < 1e-4).float().mean() > 0.9

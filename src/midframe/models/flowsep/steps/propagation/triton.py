@@ -50,8 +50,13 @@ def propagate_flow(
     """See `Steps.propagate_flow`. Differentiable once; the order of summation of the gradient
     varies. With dominant motions, only the choice between the candidates nearby is a kernel."""
     if dominant_motions or distance == 0:
+
+        def choose(_first: Tensor, _second: Tensor, flow: Tensor, distance: int) -> Tensor:
+            with device_guard(flow):  # the kernels standardise the frames themselves
+                return choose_candidates(first, second, flow, distance).long()
+
         return plain.propagate_flow(
-            first.float(), second.float(), flow, t, distance, dominant_motions, _choose_index
+            first.float(), second.float(), flow, t, distance, dominant_motions, choose
         )
     with device_guard(flow):
         with torch.no_grad():
@@ -79,12 +84,6 @@ def choose_candidates(first: Tensor, second: Tensor, flow: Tensor, distance: int
         differences, chosen, **sizes, count=len(CANDIDATES), radius=WINDOW_RADIUS, block=BLOCK
     )
     return chosen
-
-
-def _choose_index(first: Tensor, second: Tensor, flow: Tensor, distance: int) -> Tensor:
-    """See `choose_candidates`; (N, h, w) int64. Standardising frames twice changes nothing."""
-    with device_guard(flow):
-        return choose_candidates(first, second, flow, distance).long()
 
 
 class _Average(torch.autograd.Function):
