@@ -1,4 +1,8 @@
-"""The choice of dominant motions on the CPU: one Halide pipeline."""
+"""The choice of dominant motions on the CPU: one Halide pipeline.
+
+The comparison (`halide_comparison`) is that of the pixel's own flow for k = 0, otherwise that of
+motion k - 1 from the pixel of the first frame. The result is a minimum over k of samples of it.
+"""
 
 from typing import Any
 
@@ -14,32 +18,31 @@ from midframe.models.flowsep.steps.propagation.dominant_motions import (
     PREFERENCE,
     TOLERANCE,
 )
-from midframe.models.flowsep.steps.propagation.halide import QUAD, pad_channels, split_position
+from midframe.models.flowsep.steps.propagation.halide_comparison import (
+    GUARDED,
+    Comparison,
+    i,
+    k,
+    n,
+    pad_channels,
+    split_position,
+    task,
+    x,
+    y,
+)
 from midframe.ops.halide_tools import (
     LANES,
     Pipeline,
     buffer,
     cached_pipeline,
     channels_innermost,
-    fetch_bilinear,
     in_one_loop,
     lerp,
     writable,
 )
 
-FIRST, SECOND = 0, 1
-"""Numbers of both frames."""
 WINDOW_AREA = (2 * WINDOW_RADIUS + 1) ** 2
 """Differences are sums over windows and channels here, not means."""
-
-x = hl.Var("x")
-y = hl.Var("y")
-c = hl.Var("c")
-k = hl.Var("k")
-"""0 for a pixel's own flow, otherwise one more than the index of a motion."""
-n = hl.Var("n")
-i = hl.Var("i")
-task = hl.Var("task")
 
 
 def choose_motions(
@@ -49,14 +52,15 @@ def choose_motions(
     result = torch.zeros(len(flow), *flow.shape[2:], dtype=torch.int32)
     used = int((motions < NO_MOTION).all(2).sum(1).max())  # the most frequent ones come first
     if used:
-        channels = -(-first.shape[1] // QUAD) * QUAD
-        _pipeline(channels)(
-            channels_innermost(pad_channels(first, channels)),
-            channels_innermost(pad_channels(second, channels)),
+        tolerance = TOLERANCE * WINDOW_AREA * first.shape[1]
+        first, second = pad_channels(first), pad_channels(second)
+        _pipeline(first.shape[1])(
+            channels_innermost(first),
+            channels_innermost(second),
             buffer(flow.contiguous()),
             buffer(motions[:, :used].contiguous()),
             buffer(t.reshape(-1).contiguous()),
-            TOLERANCE * WINDOW_AREA * first.shape[1],
+            tolerance,
             writable(result),
         )
     return result
@@ -64,114 +68,100 @@ def choose_motions(
 
 @cached_pipeline
 def _pipeline(channels: int) -> Pipeline:
-    frames = [hl.ImageParam(hl.Float(32), 4, name) for name in ("first", "second")]
     flow = hl.ImageParam(hl.Float(32), 4, "flow")  # (x, y, 4, n)
     motions = hl.ImageParam(hl.Float(32), 3, "motions")  # (2, count, n), x before y
     times = hl.ImageParam(hl.Float(32), 1, "times")
     tolerance = hl.Param(hl.Float(32), "tolerance")
     width, height = flow.dim(0).extent(), flow.dim(1).extent()
 
-    outside = OUTSIDE * channels * WINDOW_AREA
-
-    # Positions that are compared: along the pixel's own flow (k = 0), otherwise the pixel itself in
-    # the first frame, and where the motion leads to in the second.
     motion = hl.max(k - 1, 0)
-    position = hl.Func("position")
-    moved_x = hl.select(k == 0, flow[x, y, 2 * i, n], i * motions[0, motion, n])
-    moved_y = hl.select(k == 0, flow[x, y, 2 * i + 1, n], i * motions[1, motion, n])
-    left, fraction_x = split_position(x + moved_x, width)
-    top, fraction_y = split_position(y + moved_y, height)
-    position[x, i, k, y, n] = (left, top, fraction_x, fraction_y)
-
-    def along(frame: int) -> Any:
-        source = position[x, frame, k, y, n]
-        left, top, fraction_x, fraction_y = (source[component] for component in range(4))
-        across = (left, hl.min(left + 1, width - 1), fraction_x)
-        down = (top, hl.min(top + 1, height - 1), fraction_y)
-        return fetch_bilinear(frames[frame], c, n, across, down, bf16=False)
-
-    r = hl.RDom([(0, channels)], "r")
-    absolute = hl.Func("absolute")
-    summed = hl.Func("summed")
-    total = hl.Func("total")
-    absolute[c, x, k, y, n] = hl.abs(along(FIRST) - along(SECOND))
-    summed[x, k, y, n] = 0.0
-    summed[x, k, y, n] += absolute[r.x, x, k, y, n]
-    total[x, k, y, n] = summed[x, k, y, n]
-
-    # The mean over a window, zero outside of the frame.
-    within = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-    nearest = total[hl.clamp(x, 0, width - 1), k, hl.clamp(y, 0, height - 1), n]
-    padded = hl.Func("padded")
-    column = hl.Func("column")
-    box = hl.Func("box")
-    offsets = range(-WINDOW_RADIUS, WINDOW_RADIUS + 1)
-    padded[x, k, y, n] = hl.select(within, nearest, 0.0)
-    column[x, k, y, n] = sum((padded[x, k, y + offset, n] for offset in offsets), hl.f32(0))
-    box[x, k, y, n] = sum((column[x + offset, k, y, n] for offset in offsets), hl.f32(0))
+    displacement = (
+        hl.select(k == 0, flow[x, y, 2 * i, n], i * motions[0, motion, n]),
+        hl.select(k == 0, flow[x, y, 2 * i + 1, n], i * motions[1, motion, n]),
+    )
+    comparison = Comparison(displacement, width, height, channels)
     difference = hl.Func("difference")
-    leads_x = x + motions[0, motion, n]
-    leads_y = y + motions[1, motion, n]
+    leads_x, leads_y = x + motions[0, motion, n], y + motions[1, motion, n]
     leads_inside = (k == 0) | _is_inside(leads_x, leads_y, width, height)
-    difference[x, k, y, n] = hl.select(leads_inside, box[x, k, y, n], outside)
+    outside = OUTSIDE * channels * WINDOW_AREA
+    difference[x, k, y, n] = hl.select(leads_inside, comparison.box[x, k, y, n], outside)
 
-    def sample(number: int, right: Any, down: Any) -> Any:
-        """Return the difference along a motion, `right` and `down` of the pixel."""
+    candidate = hl.RDom([(1, motions.dim(1).extent())], "candidate")
+    to_first = (flow[x, y, 0, n], flow[x, y, 1, n])
+    to_second = (flow[x, y, 2, n], flow[x, y, 3, n])
+    right, down = motions[0, candidate - 1, n], motions[1, candidate - 1, n]
+    offsets = (
+        (-times[n] * right, -times[n] * down),
+        to_first,
+        (to_second[0] - right, to_second[1] - down),
+    )
+    largest = _largest_sample(difference, candidate, offsets, outside, (width, height))
+    distance = hl.max(
+        hl.abs(to_second[0] - to_first[0] - right), hl.abs(to_second[1] - to_first[1] - down)
+    )
+    preferred = largest * hl.f32(PREFERENCE) - tolerance
+    best = _least(
+        difference, candidate, hl.select(distance > AMBIGUOUS_DISTANCE, preferred, largest)
+    )
+    result = hl.Func("result")
+    result[x, y, n] = best[x, y, n][0]
+    _schedule(result, best, difference, comparison)
+    return Pipeline(result, *comparison.frames, flow, motions, times, tolerance)
+
+
+def _largest_sample(
+    difference: hl.Func,
+    candidate: Any,
+    offsets: tuple[tuple[Any, Any], ...],
+    outside: float,
+    size: tuple[Any, Any],
+) -> Any:
+    """Return the largest difference of a candidate at some offsets from a pixel, along x and along
+    y; bilinear, `outside` beyond the frame."""
+    width, height = size
+
+    def sample(right: Any, down: Any) -> Any:
         left, fraction_x = split_position(x + right, width)
         top, fraction_y = split_position(y + down, height)
         next_left, next_top = hl.min(left + 1, width - 1), hl.min(top + 1, height - 1)
-        above = lerp(
-            difference[left, number, top, n], difference[next_left, number, top, n], fraction_x
-        )
-        below = lerp(
-            difference[left, number, next_top, n],
-            difference[next_left, number, next_top, n],
-            fraction_x,
+        above, below = (
+            lerp(
+                difference[left, candidate, row, n],
+                difference[next_left, candidate, row, n],
+                fraction_x,
+            )
+            for row in (top, next_top)
         )
         inside = _is_inside(x + right, y + down, width, height)
         return hl.select(inside, lerp(above, below, fraction_y), outside)
 
-    # The candidate with the least difference, if this is less than that of the own flow. A motion
-    # that differs from the own flow's is preferred to it.
-    m = hl.RDom([(1, motions.dim(1).extent())], "m")
-    right, down = motions[0, m - 1, n], motions[1, m - 1, n]
-    largest = hl.max(
-        sample(m, -times[n] * right, -times[n] * down),
-        hl.max(
-            sample(m, flow[x, y, 0, n], flow[x, y, 1, n]),
-            sample(m, flow[x, y, 2, n] - right, flow[x, y, 3, n] - down),
-        ),
-    )
-    distance = hl.max(
-        hl.abs(flow[x, y, 2, n] - flow[x, y, 0, n] - right),
-        hl.abs(flow[x, y, 3, n] - flow[x, y, 1, n] - down),
-    )
-    preferred = largest * hl.f32(PREFERENCE) - tolerance
-    largest = hl.select(distance > AMBIGUOUS_DISTANCE, preferred, largest)
+    crossing, at_first, at_second = (sample(*offset) for offset in offsets)
+    return hl.max(crossing, hl.max(at_first, at_second))
+
+
+def _least(difference: hl.Func, candidate: Any, value: Any) -> hl.Func:
+    """Return the candidate of the least value, if it is less than the difference of the own flow
+    (0), and that value."""
     best = hl.Func("best")
-    result = hl.Func("result")
     best[x, y, n] = (hl.i32(0), difference[x, 0, y, n])
     chosen, least = best[x, y, n][0], best[x, y, n][1]
     best[x, y, n] = (
-        hl.select(largest < least, hl.cast(hl.Int(32), m), chosen),
-        hl.min(largest, least),
+        hl.select(value < least, hl.cast(hl.Int(32), candidate), chosen),
+        hl.min(value, least),
     )
-    result[x, y, n] = best[x, y, n][0]
+    return best
 
-    # As in flow propagation: differences of all pixels first, then the sums over windows. These are
-    # stored too, since they are read at positions that the flows determine.
-    guarded = hl.TailStrategy.GuardWithIf
-    result.fuse(y, n, task).parallel(task).vectorize(x, LANES, guarded)
-    best.compute_at(result, task).vectorize(x, LANES, guarded)
-    best.update(0).vectorize(x, LANES, guarded)
+
+def _schedule(result: hl.Func, best: hl.Func, difference: hl.Func, comparison: Comparison) -> None:
+    """Compute the sums over windows of all pixels first, and store them, since they are read at
+    positions that the flows determine."""
+    result.fuse(y, n, task).parallel(task).vectorize(x, LANES, GUARDED)
+    best.compute_at(result, task).vectorize(x, LANES, GUARDED)
+    best.update(0).vectorize(x, LANES, GUARDED)
     difference.compute_root().reorder(x, k, y, n).fuse(y, n, task).parallel(task)
-    difference.vectorize(x, LANES, guarded)
-    column.compute_at(difference, k).vectorize(x, LANES, guarded)
-    total.compute_root().reorder(k, x, y, n).fuse(y, n, task).parallel(task)
-    summed.compute_at(total, k).update(0).atomic().vectorize(r.x)
-    position.compute_at(total, task).bound(i, 0, 2).unroll(i).vectorize(x, LANES, guarded)
-    in_one_loop(result, best, difference, column, total, position)
-    return Pipeline(result, *frames, flow, motions, times, tolerance)
+    difference.vectorize(x, LANES, GUARDED)
+    comparison.schedule(difference, k)
+    in_one_loop(result, best, difference, comparison.column, comparison.total, comparison.position)
 
 
 def _is_inside(column: Any, row: Any, width: Any, height: Any) -> Any:
