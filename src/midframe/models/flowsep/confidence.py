@@ -4,7 +4,7 @@ Static areas are exact by construction: where neither a pixel's surroundings nor
 its flows point to change from frame to frame, the average of both frames by time is shown. The
 surroundings alone are not sufficient: an object may pass over an area that is equal in both frames,
 and then the flows point to pixels that change. The noise of a camera or of compression hides that
-an area is static. So the average is shown too where the flows are short and align both frames
+an area is static, so the average is also shown where the flows are short and align both frames
 hardly better than no motion does.
 
 A prediction is not reliable where both frames disagree along their flows and the mask prefers
@@ -51,8 +51,9 @@ def static_weight(difference: Tensor, alignment: Tensor, fields: Tensor) -> Tens
     """Return how static frames are, (N, 1, h, w), from 0 (moving) to 1 (static).
 
     Args:
-        difference: the largest difference around each value, from `Steps.local_difference`.
-        alignment: from `Steps.alignment`.
+        difference: the largest difference around each value, (N, 1, h, w), from
+            `Steps.local_difference`.
+        alignment: (N, 3, h, w), from `Steps.alignment`.
         fields: (N, 4 + 4K + 4, h, w).
     """
     layout = FieldLayout.of(fields)

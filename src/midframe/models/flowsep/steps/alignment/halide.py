@@ -1,5 +1,5 @@
 """The alignment of both frames on the CPU, as a Halide pipeline: their difference along the flows,
-what follows from it for each pixel, then means over squares."""
+the measures of each pixel, then their means over squares."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ from midframe.ops.halide_tools import (
 
 x = hl.Var("x")
 y = hl.Var("y")
-k = hl.Var("k")  # which measure
+k = hl.Var("k")  # index of a measure
 n = hl.Var("n")
 task = hl.Var("task")
 

@@ -11,7 +11,7 @@ AREA = 9
 """Side of the squares over which differences are averaged, in values of the fields, odd."""
 
 MEASURES = 3
-"""Channels of the result."""
+"""Channels of the result: the inconsistency, the difference along the flows, and in place."""
 
 
 def alignment(first: Tensor, second: Tensor, fields: Tensor) -> Tensor:

@@ -1,14 +1,13 @@
 """Dominant motions: the few motions that most of a frame has, as candidates for every pixel.
 
 Repeated patterns look the same at every period, so a coarse level may lock onto the wrong one where
-nothing else is near. The rest of the frame (the edge of the pattern, what lies beside it) usually
-moves with it, and its motion is among the dominant ones.
+nothing else is near. The edge of the pattern and its surroundings usually move with it, and their
+motion is among the dominant ones.
 
-A dominant motion replaces the flow of a pixel only if it explains all that is seen there: it must
-align both frames as well as the pixel's own flow does, at the pixel and also at the two positions
-that its own flow leads to. The second condition keeps objects that pass in front of a background,
-which in both frames matches itself at the pixel too: the background's motion does not explain the
-object.
+A dominant motion replaces the flow of a pixel only if it aligns both frames as well as the pixel's
+own flow does, at the pixel and also at the two positions that its own flow leads to. The second
+condition keeps objects that pass in front of a background: at the pixel the background matches
+itself in both frames, but its motion does not align the object.
 """
 
 from collections.abc import Callable
@@ -43,9 +42,8 @@ is preferred to it if both fit equally well."""
 PREFERENCE, TOLERANCE = 0.9, 0.02
 """The difference of a preferred motion counts as this much of it, and less by this."""
 
-ChooseMotion = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
-"""Function of both standardised frames, the flow, the motions and the time; see `choose_motions`.
-"""
+ChooseMotions = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
+"""Function of both standardised frames, the flow, the motions and the time, as `choose_motions`."""
 
 
 def follow_dominant_motions(
@@ -54,9 +52,9 @@ def follow_dominant_motions(
     flow: Tensor,
     t: Tensor,
     count: int,
-    choose: ChooseMotion | None = None,
+    choose: ChooseMotions | None = None,
 ) -> Tensor:
-    """Replace flows by dominant motions where these explain what both frames show.
+    """Replace flows by dominant motions where these align both frames.
 
     Args:
         first, second: standardised frames at the size of the flow, (N, C, h, w).
@@ -85,12 +83,13 @@ def find_dominant_motions(motion: Tensor, count: int) -> Tensor:
     """Find the peaks of a histogram of motions.
 
     Args:
-        motion: from the first to the second frame, (N, 2, h, w), x before y, in pixels.
+        motion: from the first to the second frame, (N, 2, h, w), x before y, in pixels. Longer
+            ones than `MAX_MOTION` are not counted.
         count: number of peaks.
 
     Returns:
-        (N, count, 2), the most frequent one first; `NO_MOTION` for those that less than `MIN_SHARE`
-        of the pixels have.
+        (N, count, 2), x before y, in pixels, the most frequent one first; `NO_MOTION` for those
+        that less than `MIN_SHARE` of the pixels have.
     """
     samples = motion.shape[0]
     motion = motion[..., ::SAMPLE_STEP, ::SAMPLE_STEP].flatten(2)  # (N, 2, P)
@@ -106,25 +105,29 @@ def find_dominant_motions(motion: Tensor, count: int) -> Tensor:
     for _ in range(count):
         most, cell = votes.flatten(1).max(1, keepdim=True)  # (N, 1)
         column, row = cell % SIDE - MAX_MOTION, cell // SIDE - MAX_MOTION
-        peak = torch.stack((column, row), 1).to(motion.dtype)  # (N, 2, 1)
-        for radius in PEAK_RADII:
-            near = ((motion - peak).abs() <= radius).all(1, keepdim=True).to(motion.dtype)
-            number = near.sum(2, keepdim=True)  # (N, 1, 1)
-            mean = (motion * near).sum(2, keepdim=True) / number.clamp(min=1)
-            peak = torch.where(number > 0, mean, peak)  # none is near between two equal motions
+        peak = _refine_peak(motion, torch.stack((column, row), 1).to(motion.dtype))
         frequent = most >= MIN_SHARE * motion.shape[2]
         found.append(torch.where(frequent, peak[..., 0], NO_MOTION))
         near_columns = (axis - column).abs() <= PEAK_DISTANCE  # (N, SIDE)
         near_rows = (axis - row).abs() <= PEAK_DISTANCE
         votes = votes.masked_fill(near_rows[:, :, None] & near_columns[:, None], 0)
-    return torch.stack(found, 1)
+    return torch.stack(found, 1)  # (N, count, 2)
+
+
+def _refine_peak(motion: Tensor, peak: Tensor) -> Tensor:
+    """Return the mean of the motions (N, 2, P) around a peak (N, 2, 1)."""
+    for radius in PEAK_RADII:
+        near = ((motion - peak).abs() <= radius).all(1, keepdim=True).to(motion.dtype)
+        number = near.sum(2, keepdim=True)  # (N, 1, 1)
+        mean = (motion * near).sum(2, keepdim=True) / number.clamp(min=1)
+        peak = torch.where(number > 0, mean, peak)  # none is near between two equal motions
+    return peak
 
 
 def choose_motions(
     first: Tensor, second: Tensor, flow: Tensor, motions: Tensor, t: Tensor
 ) -> Tensor:
-    """Choose the motion of each pixel: (N, h, w), 0 for its own flow, otherwise one more than the
-    index of a motion.
+    """Choose the motion of each pixel.
 
     A motion's difference at a pixel of the first frame is how much both frames differ along it. The
     difference of a candidate is the largest of three: where it crosses the pixel at the requested
@@ -134,16 +137,19 @@ def choose_motions(
 
     Args:
         first, second, flow, t: as in `follow_dominant_motions`.
-        motions: from the first to the second frame, (N, K, 2), from `find_dominant_motions`.
+        motions: from the first to the second frame, (N, count, 2), from `find_dominant_motions`.
+
+    Returns:
+        (N, h, w), 0 for the pixel's own flow, otherwise one more than the index of a motion.
     """
     differences = [difference(warp(first, flow[:, :2]), warp(second, flow[:, 2:]))]
     for motion in motions.unbind(1):
         everywhere = motion[..., None, None].expand_as(flow[:, :2])
         along = difference(first, warp(second, everywhere))
         along = torch.where(is_inside(everywhere), along, OUTSIDE)
-        positions = (-t * everywhere, flow[:, :2], flow[:, 2:] - everywhere)
-        found = [torch.where(is_inside(each), warp(along, each), OUTSIDE) for each in positions]
-        largest = torch.stack(found).amax(0)
+        offsets = (-t * everywhere, flow[:, :2], flow[:, 2:] - everywhere)
+        samples = [torch.where(is_inside(each), warp(along, each), OUTSIDE) for each in offsets]
+        largest = torch.stack(samples).amax(0)  # (N, 1, h, w)
         distance = (flow[:, 2:] - flow[:, :2] - everywhere).abs().amax(1, keepdim=True)
         preferred = largest * PREFERENCE - TOLERANCE
         differences.append(torch.where(distance > AMBIGUOUS_DISTANCE, preferred, largest))

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from midframe.models.flowsep.steps.propagation.comparison import difference, standardise
 from midframe.models.flowsep.steps.propagation.dominant_motions import (
-    ChooseMotion,
+    ChooseMotions,
     follow_dominant_motions,
 )
 from midframe.ops.constants import constant
@@ -30,7 +30,7 @@ def propagate_flow(
     distance: int,
     dominant_motions: int,
     choose: Choose | None = None,
-    choose_motions: ChooseMotion | None = None,
+    choose_motions: ChooseMotions | None = None,
 ) -> Tensor:
     """See `Steps.propagate_flow`; `choose` is `choose_candidates`, and `choose_motions` the
     function of that name, or another implementation of it."""
@@ -64,7 +64,7 @@ def take_candidates(flow: Tensor, index: Tensor, distance: int) -> Tensor:
 
 
 def choose_candidates(first: Tensor, second: Tensor, flow: Tensor, distance: int) -> Tensor:
-    """Return the index in `CANDIDATES` that each pixel takes, (N, h, w): of the least difference.
+    """Return the index in `CANDIDATES` of the least difference for each pixel, (N, h, w).
 
     Args:
         first, second: standardised frames at the size of the flow, (N, C, h, w).
