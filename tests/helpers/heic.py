@@ -21,7 +21,8 @@ def box(name: bytes, *parts: bytes, version: int | None = None) -> bytes:
 def encode(image: Array) -> tuple[bytes, bytes]:
     """The configuration (hvcC) and the sample of a picture."""
     file = io.BytesIO()
-    options = {"x265-params": "log-level=none", "crf": "4", "preset": "ultrafast"}
+    # with B-frames, x265 leaves the dts of a single frame uninitialised
+    options = {"x265-params": "log-level=none", "crf": "4", "preset": "ultrafast", "bf": "0"}
     with av.open(file, "w", format="mp4") as container:
         stream = container.add_stream("libx265", Fraction(24), options=options)
         stream.height, stream.width, stream.pix_fmt = *image.shape[:2], "yuv420p"
@@ -49,60 +50,85 @@ def write_heic(path: Path, image: Array, *, rotation: int = 0, tile: int | None 
     """
     height, width = image.shape[:2]
     step_y, step_x = (tile, tile) if tile else (height, width)
-    rows, columns = height // step_y, width // step_x
     tiles = [
         encode(np.ascontiguousarray(image[y : y + step_y, x : x + step_x]))
         for y in range(0, height, step_y)
         for x in range(0, width, step_x)
     ]
-    grid = len(tiles) + 1
+    samples = [sample for _, sample in tiles]
     names = [b"hvc1"] * len(tiles) + ([b"grid"] if tile else [])
-    sizes = [len(sample) for _, sample in tiles]
-    entries = [
-        box(b"infe", struct.pack(">HH", number, 0), name, b"\0", version=2)
-        for number, name in enumerate(names, start=1)
-    ]
-    properties = box(
-        b"ipco",
-        box(b"hvcC", tiles[0][0]),
-        box(b"ispe", struct.pack(">II", step_x, step_y), version=0),
-        box(b"ispe", struct.pack(">II", width, height), version=0),
-        box(b"irot", bytes([rotation])),
-    )
-    used = [bytes([0x81, 2] if tile else [0x81, 2, 0x84])] * len(tiles)
-    used += [bytes([3, 0x84])] if tile else []
-    associations = [
-        struct.pack(">HB", number, len(each)) + each for number, each in enumerate(used, start=1)
-    ]
-    references = [box(b"dimg", struct.pack(f">HH{len(tiles)}H", grid, len(tiles), *range(1, grid)))]
-    tail = [
-        box(b"iinf", struct.pack(">H", len(names)), *entries, version=0),
-        *([box(b"iref", *references, version=0)] if tile else []),
-        box(
-            b"iprp",
-            properties,
-            box(b"ipma", struct.pack(">I", len(used)), *associations, version=0),
-        ),
-        box(b"idat", struct.pack(">4B2H", 0, 0, rows - 1, columns - 1, width, height)),
+    grid = struct.pack(">4B2H", 0, 0, height // step_y - 1, width // step_x - 1, width, height)
+    boxes = [
+        item_names(names),
+        *([tile_references(len(tiles))] if tile else []),
+        item_properties(tiles[0][0], (step_x, step_y), (width, height), rotation, names),
+        box(b"idat", grid),
     ]
 
     def meta(begin: int) -> bytes:
-        places = [begin + sum(sizes[:number]) for number in range(len(sizes))]
-        items = [
-            struct.pack(">4H2I", number, 0, 0, 1, place, size)
-            for number, (place, size) in enumerate(zip(places, sizes, strict=True), start=1)
-        ]
-        items += [struct.pack(">4H2I", grid, 1, 0, 1, 0, 8)] if tile else []
         return box(
             b"meta",
             box(b"hdlr", bytes(4), b"pict", bytes(13), version=0),
             box(b"pitm", struct.pack(">H", len(names)), version=0),
-            box(b"iloc", b"\x44\0", struct.pack(">H", len(items)), *items, version=1),
-            *tail,
+            item_locations([len(sample) for sample in samples], begin, tiled=bool(tile)),
+            *boxes,
             version=0,
         )
 
     brands = box(b"ftyp", b"heic", bytes(4), b"mif1heic")
     begin = len(brands) + len(meta(0)) + 8
-    path.write_bytes(brands + meta(begin) + box(b"mdat", *(sample for _, sample in tiles)))
+    path.write_bytes(brands + meta(begin) + box(b"mdat", *samples))
     return path
+
+
+def item_names(names: list[bytes]) -> bytes:
+    """The types of all items, numbered from 1."""
+    entries = [
+        box(b"infe", struct.pack(">HH", number, 0), name, b"\0", version=2)
+        for number, name in enumerate(names, start=1)
+    ]
+    return box(b"iinf", struct.pack(">H", len(names)), *entries, version=0)
+
+
+def tile_references(count: int) -> bytes:
+    """From the grid, the last item, to the tiles before it."""
+    numbers = range(1, count + 1)
+    reference = box(b"dimg", struct.pack(f">HH{count}H", count + 1, count, *numbers))
+    return box(b"iref", reference, version=0)
+
+
+def item_properties(
+    configuration: bytes,
+    tile_size: tuple[int, int],
+    size: tuple[int, int],
+    rotation: int,
+    names: list[bytes],
+) -> bytes:
+    """Configuration of the decoder, width and height of a tile and of the picture, and rotation,
+    numbered from 1; which items have which, with a bit for those that a reader must support."""
+    properties = box(
+        b"ipco",
+        box(b"hvcC", configuration),
+        box(b"ispe", struct.pack(">II", *tile_size), version=0),
+        box(b"ispe", struct.pack(">II", *size), version=0),
+        box(b"irot", bytes([rotation])),
+    )
+    of_grid, of_tile, of_picture = bytes([3, 0x84]), bytes([0x81, 2]), bytes([0x81, 2, 0x84])
+    coded = of_tile if b"grid" in names else of_picture
+    used = [of_grid if name == b"grid" else coded for name in names]
+    associations = [
+        struct.pack(">HB", number, len(each)) + each for number, each in enumerate(used, start=1)
+    ]
+    associated = box(b"ipma", struct.pack(">I", len(used)), *associations, version=0)
+    return box(b"iprp", properties, associated)
+
+
+def item_locations(sizes: list[int], begin: int, *, tiled: bool) -> bytes:
+    """The samples, one after another from a position in the file; the grid is in `idat`."""
+    places = [begin + sum(sizes[:number]) for number in range(len(sizes))]
+    items = [
+        struct.pack(">4H2I", number, 0, 0, 1, place, size)
+        for number, (place, size) in enumerate(zip(places, sizes, strict=True), start=1)
+    ]
+    items += [struct.pack(">4H2I", len(sizes) + 1, 1, 0, 1, 0, 8)] if tiled else []
+    return box(b"iloc", b"\x44\0", struct.pack(">H", len(items)), *items, version=1)

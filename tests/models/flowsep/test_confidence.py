@@ -119,7 +119,7 @@ def test_stillness_passes_over_smoothly() -> None:
         (1.9, 2.1, 90, 0.0, 0),  # something tiny appears
     ],
 )
-def test_noisy_areas_are_static_unless_motion_explains_them(
+def test_noisy_areas_are_static_unless_they_move_or_something_appears(
     along_flows: float, in_place: float, largest: float, motion: float, expected: int
 ) -> None:
     different = torch.full((1, 1, 8, 12), largest / 255)

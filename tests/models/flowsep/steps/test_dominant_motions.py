@@ -1,4 +1,4 @@
-"""Dominant motions: found by a histogram, and followed only where they explain what is seen."""
+"""Dominant motions: found by a histogram, and followed only where they align both frames."""
 
 import pytest
 import torch
@@ -61,7 +61,7 @@ def test_motions_longer_than_the_histogram_are_not_found() -> None:
 
 @pytest.mark.parametrize("choose", IMPLEMENTATIONS)
 @pytest.mark.parametrize("time", [0.0, 0.25, 0.5])
-def test_stripes_take_the_period_of_what_surrounds_them(choose, time: float) -> None:  # type: ignore[no-untyped-def]
+def test_stripes_take_the_motion_of_their_surroundings(choose, time: float) -> None:  # type: ignore[no-untyped-def]
     """Stripes of a period of 6 pixels move with the rest by 3: their flow is half a period off."""
     t = torch.full((1, 1, 1, 1), time)
     scene = upsample(torch.rand(1, 3, 20, 40, generator=generator(2)), 4)
@@ -125,7 +125,7 @@ def test_halide_chooses_as_well_as_pytorch(
 
 @pytest.mark.parametrize("choose", IMPLEMENTATIONS)
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e30])
-def test_flows_that_lead_nowhere_harm_no_memory(choose, value: float) -> None:  # type: ignore[no-untyped-def]
+def test_flows_that_are_not_finite_change_no_others(choose, value: float) -> None:  # type: ignore[no-untyped-def]
     t = torch.full((1, 1, 1, 1), 0.5)
     first, second = frames(1, 8, 40)
     flow = torch.zeros(1, 4, 8, 40)
@@ -134,7 +134,7 @@ def test_flows_that_lead_nowhere_harm_no_memory(choose, value: float) -> None:  
     assert torch.equal(found[..., :3, :], flow[..., :3, :])
 
 
-def test_gradients_pass_by_the_replacement() -> None:
+def test_gradients_are_those_of_flows_that_are_not_replaced() -> None:
     t = torch.full((1, 1, 1, 1), 0.5)
     first, second = frames(1, 24, 32)
     motion = torch.zeros(1, 2, 24, 32)
