@@ -144,11 +144,14 @@ def forward_pipeline(channels: int, bf16: bool) -> Pipeline:
         inner,
         horizontal_taps[x, y, j, block, n] * frame(x + j, frame_row, c, n),
     )
-    vertical_tap = _tap_or_zero(vertical, output_row, i - y, taps)
-    term = vertical_tap * filtered_row[x, c, y, i, block, n]
+    vertical_taps = hl.Func("vertical_taps")
+    vertical_taps[x, y, inner, block, n] = _tap_or_zero(vertical, output_row, inner - y, taps)
+    term = vertical_taps[x, y, i, block, n] * filtered_row[x, c, y, i, block, n]
     result = _sum_in_registers(term, filtered_row, (i, j), channels)
-    # Once per block, as every frame row uses them.
+    # Once per block, as every frame row uses the horizontal ones. The loads of both are independent
+    # there; between the sums, each load of a tap, from a memory page of its own, was waited for.
     horizontal_taps.compute_at(result, xo).vectorize(x, LANES)
+    vertical_taps.compute_at(result, xo).reorder(x, y, inner).vectorize(x, LANES).unroll(y)
     return Pipeline(result, frame.image, vertical.image, horizontal.image, taps, rows)
 
 
