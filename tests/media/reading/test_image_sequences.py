@@ -74,6 +74,11 @@ def test_numbers_may_have_any_equal_distance(names: list[str], missing: list[int
     assert missing_numbers([Path(name) for name in names]) == missing
 
 
+def test_numbers_that_are_times_are_not_missing() -> None:
+    times = range(1_700_000_000_000, 1_700_001_000_000, 10_001)
+    assert missing_numbers([Path(f"{time}.png") for time in (*times, times[-1] + 7)]) == []
+
+
 def test_pictures_of_other_names_are_reported(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "frames", rendered(3), "f%d.png")
     for name in ("cover.png", "x1²2.png"):

@@ -36,6 +36,9 @@ MAX_NAMES = 3
 """Number of names that are listed."""
 MAX_LISTED = 10
 """Number of ranges of missing numbers that are listed."""
+MAX_SPACING, MAX_NUMBERS = 10, 100_000
+"""Names with more numbers between the first and the last one than both, per image and in total, are
+times, in milliseconds for example: none is missing."""
 
 
 class ImageSequence:
@@ -143,7 +146,8 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def missing_numbers(files: list[Path]) -> list[int]:
-    """Return the missing numbers of a sequence, whose numbers may increase by any constant step."""
+    """Return the missing numbers of a sequence, whose numbers may increase by any constant step;
+    none if the numbers are times."""
     numbers = sorted(set(_numbers(files)))
     steps = Counter(after - before for before, after in pairwise(numbers))
     if not steps:
@@ -151,6 +155,8 @@ def missing_numbers(files: list[Path]) -> list[int]:
     step = steps.most_common(1)[0][0]
     if any(each % step for each in steps):
         step = 1
+    if (numbers[-1] - numbers[0]) // step > max(MAX_NUMBERS, MAX_SPACING * len(numbers)):
+        return []
     present = set(numbers)
     return [number for number in range(numbers[0], numbers[-1], step) if number not in present]
 
