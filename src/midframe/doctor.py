@@ -15,7 +15,8 @@ from midframe.devices import choose_device, choose_precision
 from midframe.errors import VideoError
 from midframe.media.reading.hardware_decoding import working_devices
 from midframe.media.writing.codecs import ENCODERS
-from midframe.media.writing.encoders import find_encoder, working_hardware
+from midframe.media.writing.encoders import find_encoder
+from midframe.media.writing.hardware_encoders import working_hardware
 from midframe.models.shipped import WEIGHTS, list_models, sha256_of
 from midframe.ops.adaptive.op import load_triton
 from midframe.ops.dispatch import load_optional

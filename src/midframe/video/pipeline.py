@@ -11,7 +11,7 @@ Both queues are short, so memory does not grow with the length of the video. `in
 """
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ from midframe.rates import Rate
 from midframe.times import Time
 from midframe.video.plan import Extent, Interval
 from midframe.video.render_job import NetworkProperties, RenderJob, open_render_job, result_settings
-from midframe.video.report import VideoReport
+from midframe.video.report import VideoReport, frame_warnings
 from midframe.video.sinks.protocol import Conversion, Sink, Target, abort_on_error, lost_side_data
 from midframe.video.sinks.targets import target_for
 
@@ -292,19 +292,4 @@ def _complete_report(conversion: Conversion, sink: Sink, extent: Extent) -> None
     report.duplicates = source.frames_read - report.frames_in
     report.dropped = (*report.dropped, *lost_side_data(conversion, sink, extent))
     report.damage = (*source.damage.places, *report.damage)
-    report.warnings = (*source.warnings, *_frame_warnings(report), *report.warnings)
-
-
-def _frame_warnings(report: VideoReport) -> Iterator[str]:
-    """Yield warnings about the numbers of frames."""
-    if report.frames_in == 1:
-        yield (
-            "the source has one frame only, so nothing is interpolated: name a video, a folder of "
-            "images, or two images (`midframe image FIRST SECOND`)"
-        )
-    if report.frames_kept < report.frames_in:
-        kept = f"{report.frames_kept} of {report.frames_in} source frames"
-        yield (
-            f"at the requested frame rate {kept} are kept, and interpolated frames replace the "
-            "others: a whole --factor, or --vfr, keeps all"
-        )
+    report.warnings = (*source.warnings, *frame_warnings(report), *report.warnings)

@@ -1,6 +1,6 @@
 """The report of a video."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -89,3 +89,18 @@ def check_images(paths: Sequence[Path], report: VideoReport, rate: Fraction) -> 
     report.length_out = count / rate
     if count != report.frames_out:
         report.problems = (f"{count} images instead of {report.frames_out}",)
+
+
+def frame_warnings(report: VideoReport) -> Iterator[str]:
+    """Yield warnings about the numbers of frames."""
+    if report.frames_in == 1:
+        yield (
+            "the source has one frame only, so nothing is interpolated: name a video, a folder of "
+            "images, or two images (`midframe image FIRST SECOND`)"
+        )
+    if report.frames_kept < report.frames_in:
+        kept = f"{report.frames_kept} of {report.frames_in} source frames"
+        yield (
+            f"at the requested frame rate {kept} are kept, and interpolated frames replace the "
+            "others: a whole --factor, or --vfr, keeps all"
+        )

@@ -31,12 +31,6 @@ from midframe.media.writing.encoder_options import (
 )
 from midframe.options import EncodingOptions
 
-HARDWARE = tuple(
-    f"{codec}_{maker}"
-    for maker in ("nvenc", "qsv", "amf", "vaapi", "videotoolbox")
-    for codec in ("h264", "hevc", "av1")
-)
-"""Hardware encoders, available if both FFmpeg and the machine support them."""
 CAPTION_OPTIONS = {"libx265": {"a53cc": "1"}}
 """Options for encoders that do not write closed captions by default."""
 OPAQUE_ONLY = ("libx265",)
@@ -304,23 +298,3 @@ def with_fixed_threads(encoding: Encoding) -> Encoding:
         stated = THREADS_OF_X264.search(b"".join(map(bytes, packets)))
         threads = int(stated[1]) if stated else 0
     return replace(encoding, threads=threads)
-
-
-def working_hardware() -> list[str]:
-    """Return the hardware encoders that can be opened on this machine."""
-    return [name for name in HARDWARE if _opens(name)]
-
-
-def _opens(name: str) -> bool:
-    try:
-        context = av.CodecContext.create(name, "w")
-        offered = [each.name for each in context.codec.video_formats or []]
-        context.width = 256
-        context.height = 256
-        context.framerate = 25
-        context.pix_fmt = next(each for each in ("yuv420p", "nv12", *offered) if each in offered)
-        with opening_encoder():
-            context.open()
-    except (av.FFmpegError, ValueError, StopIteration):
-        return False
-    return True
