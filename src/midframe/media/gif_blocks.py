@@ -12,7 +12,10 @@ DESCRIPTOR_BYTES = 10
 
 
 def first_block(data: bytes) -> int:
-    """Return the position of the first block of a file, after the global colour table."""
+    """Return the position of the first block of a file, after the global colour table; the end of
+    the header if the file ends within it."""
+    if len(data) < HEADER_BYTES:
+        return HEADER_BYTES
     flags = data[HEADER_BYTES - 3]
     has_colours = flags & 0x80
     return HEADER_BYTES + (3 * 2 ** ((flags & 7) + 1) if has_colours else 0)
