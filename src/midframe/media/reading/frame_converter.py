@@ -53,7 +53,7 @@ class FrameConverter:
         self._damage = damage
         self._format = _format_of(self.first)
         self._previous_size = _size_of(self._format)
-        """So that a change is reported once, as of the following."""
+        """Size of the previous frame, so that a change is reported once; likewise below."""
         self._previous_colour = self.colour
         self._previous_primaries = _primaries_and_transfer(first)
         """Primaries and transfer of the previous frame that stated them."""
