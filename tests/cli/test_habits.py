@@ -270,6 +270,18 @@ def test_a_quality_changes_defaults_only(
     assert "Value error" not in errors
 
 
+@pytest.mark.parametrize("name", ["-clip.mp4", "--clip.mp4"])
+def test_a_file_whose_name_begins_like_an_option_is_hinted_at(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(name).touch()
+    status, _, errors = run("video", name)
+    assert status == 2
+    assert f"write ./{name}" in " ".join(errors.split())
+    assert "write ./" not in run("video", "-none.mp4")[2]
+
+
 def test_completion_lists_commands_and_options() -> None:
     environment = {
         **os.environ,

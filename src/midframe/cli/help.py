@@ -6,10 +6,12 @@ import inspect
 import shutil
 import textwrap
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
+from typer.exceptions import TyperException
 
 MIN_WIDTH, MAX_WIDTH = 40, 100
 """Columns of the text."""
@@ -41,11 +43,15 @@ class HelpCommand(TyperCommand):
     """A command with a help text in panels; its epilog lists examples, one per line."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse the command line, without Pydantic's words in messages about wrong values."""
+        """Parse the command line; messages about wrong values are plain, with a hint if the name of
+        a file was taken for an option."""
+        files = [text for text in args if text.startswith("-") and Path(text).is_file()]
         try:
             return super().parse_args(ctx, args)
-        except typer.BadParameter as error:
-            error.message = error.message.replace(PYDANTIC_PREFIX, "")
+        except TyperException as error:
+            hint = f" (a file has this name: write ./{files[0]})" if files else ""
+            if isinstance(message := getattr(error, "message", None), str | None):
+                error.message = (message or "").replace(PYDANTIC_PREFIX, "") + hint
             raise
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
