@@ -62,19 +62,20 @@ def skipped_suffixes(folder: Path, out: Path) -> dict[str, int]:
 def _files(folder: Path, out: Path) -> list[Path]:
     """Return the files under a folder but outside of output folders; also links to files that do
     not exist, so that they are reported."""
-    outputs = {out.resolve(), *_earlier_outputs(folder, out)}
+    paths = list(folder.rglob("*"))
+    outputs = {out.resolve(), *_earlier_outputs(paths, folder, out)}
     return [
         path
-        for path in folder.rglob("*")
+        for path in paths
         if (path.is_file() or (path.is_symlink() and not path.exists()))
         and outputs.isdisjoint(path.resolve().parents)
     ]
 
 
-def _earlier_outputs(folder: Path, out: Path) -> list[Path]:
-    """Return the output folders of batches below a folder, resolved; those of earlier batches are
-    reported."""
-    records = (path.parent for path in folder.rglob(RECORDS_FOLDER) if path.is_dir())
+def _earlier_outputs(paths: Iterable[Path], folder: Path, out: Path) -> list[Path]:
+    """Return the output folders of batches among the paths below a folder, resolved; those of
+    earlier batches are reported."""
+    records = (path.parent for path in paths if path.name == RECORDS_FOLDER and path.is_dir())
     found = [path.resolve() for path in records if not path.samefile(folder)]
     for path in sorted(found):
         if path != out.resolve():

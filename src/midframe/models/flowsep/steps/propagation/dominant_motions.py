@@ -73,8 +73,8 @@ def follow_dominant_motions(
         times = t.view(-1, 1, 1)
         flows = torch.cat((-times * motions, (1 - times) * motions), 2)  # (N, count, 4)
         flows = torch.cat((torch.zeros_like(flows[:, :1]), flows), 1)
-        chosen = index.long().flatten(1)[..., None].expand(-1, -1, 4)  # (N, h * w, 4)
-        replacement = flows.gather(1, chosen).transpose(1, 2).view_as(flow)
+        chosen = index.long().flatten(1)[:, None].expand(-1, 4, -1)  # (N, 4, h * w)
+        replacement = flows.transpose(1, 2).gather(2, chosen).view_as(flow)
         result = torch.where(index[:, None] > 0, replacement, flow)
     return flow + (result - flow).detach() if flow.requires_grad else result
 
@@ -127,13 +127,7 @@ def _refine_peak(motion: Tensor, peak: Tensor) -> Tensor:
 def choose_motions(
     first: Tensor, second: Tensor, flow: Tensor, motions: Tensor, t: Tensor
 ) -> Tensor:
-    """Choose the motion of each pixel.
-
-    A motion's difference at a pixel of the first frame is how much both frames differ along it. The
-    difference of a candidate is the largest of three: where it crosses the pixel at the requested
-    time, and where the pixel's own flow leads to in both frames. The candidate with the least
-    difference is chosen, if it is less than that of the own flow; a motion further from that of the
-    own flow than `AMBIGUOUS_DISTANCE` is preferred to it.
+    """Choose the motion of each pixel: that of the least of `motion_differences`.
 
     Args:
         first, second, flow, t: as in `follow_dominant_motions`.
@@ -141,6 +135,20 @@ def choose_motions(
 
     Returns:
         (N, h, w), 0 for the pixel's own flow, otherwise one more than the index of a motion.
+    """
+    return motion_differences(first, second, flow, motions, t).argmin(1)
+
+
+def motion_differences(
+    first: Tensor, second: Tensor, flow: Tensor, motions: Tensor, t: Tensor
+) -> Tensor:
+    """Return how much both frames differ along each pixel's own flow, and along each motion, (N, 1
+    + count, h, w); arguments as in `choose_motions`.
+
+    A motion's difference at a pixel of the first frame is how much both frames differ along it. The
+    difference of a candidate is the largest of three: where it crosses the pixel at the requested
+    time, and where the pixel's own flow leads to in both frames. A motion further from
+    that of the own flow than `AMBIGUOUS_DISTANCE` is preferred to it.
     """
     differences = [difference(warp(first, flow[:, :2]), warp(second, flow[:, 2:]))]
     for motion in motions.unbind(1):
@@ -153,7 +161,7 @@ def choose_motions(
         distance = (flow[:, 2:] - flow[:, :2] - everywhere).abs().amax(1, keepdim=True)
         preferred = largest * PREFERENCE - TOLERANCE
         differences.append(torch.where(distance > AMBIGUOUS_DISTANCE, preferred, largest))
-    return torch.cat(differences, 1).argmin(1)
+    return torch.cat(differences, 1)
 
 
 def is_inside(flow: Tensor) -> Tensor:
