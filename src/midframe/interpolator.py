@@ -25,8 +25,8 @@ from midframe.tensors import TYPES, to_image, to_tensor
 log = logging.getLogger(__name__)
 
 MAX_FLOAT = 4.0
-"""Frames of float32 are nominally from 0 to 1; a larger maximum indicates a frame from 0 to 255,
-which is refused."""
+"""Frames of float32 are nominally from 0 to 1; a larger magnitude indicates a frame from 0 to 255,
+which is refused, as are samples that are not finite: one would spread over the whole frame."""
 PAIRS_PER_CARD = 3
 """Pairs of frames in progress on a graphics card: while the network runs for one, the frames of
 others are converted."""
@@ -250,5 +250,7 @@ def check_pair(first: Array, second: Array) -> None:
             "frames must be (H, W, 3) RGB, or (H, W, 4) with alpha, of uint8, uint16 or float32, "
             f"got {given}"
         )
-    if first.dtype == np.float32 and first.max() > MAX_FLOAT:
-        raise ValueError(f"frames of float32 must be nominally from 0 to 1, got {first.max()}")
+    for frame in (first, second) if first.dtype == np.float32 else ():
+        largest = np.abs(frame).max()  # NaN if any sample is
+        if not largest <= MAX_FLOAT:
+            raise ValueError(f"frames of float32 must be nominally from 0 to 1, got {largest}")

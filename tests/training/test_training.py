@@ -481,6 +481,11 @@ def test_unreadable_settings_are_errors(tmp_path: Path) -> None:
         load_config(tmp_path / "a.toml")
     with pytest.raises(ConfigError, match=r"b\.toml cannot be read"):
         load_config(tmp_path / "b.toml")
+    (tmp_path / "c.toml").write_bytes("# größer\nbatch = 3".encode("latin-1"))
+    with pytest.raises(ConfigError, match=r"c\.toml is not TOML: 'utf-8' codec"):
+        load_config(tmp_path / "c.toml")
+    (tmp_path / "d.toml").write_text("batch = 3", encoding="utf-8-sig")
+    assert load_config(tmp_path / "d.toml").batch == 3
 
 
 def test_the_shipped_settings_are_valid() -> None:

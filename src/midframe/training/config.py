@@ -133,11 +133,11 @@ def load_config(path: Path, changes: Iterable[str] = ()) -> TrainConfig:
         ConfigError: the file cannot be read, or holds an unknown name or a value of a wrong type.
     """
     try:
-        given = tomllib.loads(path.read_text(encoding="utf-8"))
+        given = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Notepad writes a BOM
     except OSError as error:
         message = f"{path} cannot be read ({error.strerror}): name a file as in configs/"
         raise ConfigError(message) from error
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # UnicodeDecodeError too
         raise ConfigError(f"{path} is not TOML: {error}") from error
     settings = rename_settings(given)
     _log_old_names(given)

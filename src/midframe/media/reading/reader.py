@@ -134,6 +134,9 @@ class VideoReader:
         ]
         self.contents = contents_of(self.container, self.stream, self.survey)
 
+    def interrupt(self) -> None:
+        """See `FrameSource`: files are read without waiting."""
+
     def __enter__(self) -> Self:
         return self
 
