@@ -1,5 +1,6 @@
-from collections.abc import Iterator
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,14 +30,14 @@ def test_folders_that_are_not_searched_are_reported_once(
     (folder / "locked").mkdir(parents=True)
     (folder / "up").symlink_to("..")
     (tmp_path / "a").touch()
-    list_folder = Path.iterdir
+    list_folder = os.scandir
 
-    def refuse(path: Path) -> Iterator[Path]:
+    def refuse(path: Path) -> Any:
         if path.name == "locked":
             raise PermissionError(13, "Permission denied")
         return list_folder(path)
 
-    monkeypatch.setattr(Path, "iterdir", refuse)
+    monkeypatch.setattr(os, "scandir", refuse)
     assert names_below(folder) == names_below(folder) == []
     assert caplog.text.count("locked is skipped (Permission denied)") == 1
     assert caplog.text.count("up is skipped (it is a link to a folder that contains it)") == 1

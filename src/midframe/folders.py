@@ -1,6 +1,7 @@
 """Folders: the files below them, and which are not hidden."""
 
 import logging
+import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from functools import cache
@@ -39,18 +40,19 @@ def walk(folder: Path) -> Iterator[Path]:
         if real in found or real in parents:
             continue
         found.add(real)
-        for path in _entries(here):
-            if not path.is_dir() or path.name.startswith("."):
-                yield path
+        for entry in _entries(here):
+            if not entry.is_dir() or entry.name.startswith("."):
+                yield here / entry.name
             else:
-                (links if path.is_symlink() else folders).append(path)
+                (links if entry.is_symlink() else folders).append(here / entry.name)
 
 
-def _entries(folder: Path) -> list[Path]:
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
     """Return the files and folders in a folder, sorted; none, and a report, if it cannot be
     read."""
     try:
-        return sorted(folder.iterdir())
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
         _report_skipped(folder, error.strerror or str(error))
         return []
