@@ -1,3 +1,4 @@
+import os
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
@@ -221,3 +222,22 @@ def test_times_may_be_scalars_of_numpy_and_pytorch() -> None:
     for wrong in (None, float("nan"), 1j, "soon"):
         with pytest.raises(ValueError, match="from 0"):
             nearest_time(wrong, None)
+
+
+def test_a_forked_process_does_not_wait_for_threads_that_it_does_not_have(
+    tool: Interpolator,
+    frame: Render,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        tool.interpolate(frame(0, 16, 16), frame(1, 16, 16))
+        assert torch.get_num_threads() == 2
+        monkeypatch.setattr(os, "getpid", lambda: 0)  # as in a forked process
+        tool.interpolate(frame(0, 16, 16), frame(1, 16, 16))
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(threads)
+    assert "forked from one that computed, so it uses one thread" in caplog.text

@@ -1,6 +1,7 @@
 """Interpolator: from two frames of any size to the frames between them."""
 
 import logging
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
@@ -74,6 +75,7 @@ class Interpolator:
             precision=precision,
             depth=depth,
         )
+        use_existing_threads()
         devices = choose_devices(device)
         self.device = devices[0]
         """The first device."""
@@ -146,6 +148,7 @@ class Interpolator:
     def on_free_device(self) -> Iterator[DeviceInterpolator]:
         """Reserve a device for a pair of frames, and wait for one if there are several and all are
         in use; a context."""
+        use_existing_threads()
         if len(self._replicas) == 1:
             yield self._replicas[0]
             return
@@ -206,6 +209,25 @@ class Interpolator:
     def middle(self, first: Tensor, second: Tensor, progress: Progress | None = None) -> Tensor:
         """See `DeviceInterpolator.middle`."""
         return self._replicas[0].middle(first, second, progress)
+
+
+_processes: set[int] = set()
+"""The process that computes; after a fork also the one that it was forked from."""
+
+
+def use_existing_threads() -> None:
+    """Use one thread in a process that was forked from one that computed: PyTorch's other threads
+    do not exist there, and it would wait for them without end."""
+    process = os.getpid()
+    if process in _processes:
+        return
+    if _processes:
+        torch.set_num_threads(1)
+        log.warning(
+            "this process was forked from one that computed, so it uses one thread: start "
+            "processes by the method spawn to use more"
+        )
+    _processes.add(process)
 
 
 def _for_inference(

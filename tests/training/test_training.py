@@ -249,6 +249,16 @@ def test_training_starts_from_initial_weights(
         train(toy(dataset, **{**still, "network": {"taps": 11}}), tmp_path / "other")
 
 
+def test_initial_weights_of_another_network_are_refused(
+    dataset: Path, tmp_path: Path, tiny_weights: Path
+) -> None:
+    settings = {"init_from": str(tiny_weights), "network": {}}
+    with pytest.raises(ConfigError, match=r"model is flowsep, but .* is sepconv: set model"):
+        train(toy(dataset, **settings, model="flowsep"), tmp_path / "run")
+    with pytest.raises(ConfigError, match=r"network is .* no setting"):
+        train(toy(dataset, **{**settings, "network": {"depth": 3}}), tmp_path / "run")
+
+
 def test_training_starts_from_the_mean_of_weights(
     dataset: Path, tmp_path: Path, tiny_weights: Path
 ) -> None:
@@ -452,11 +462,19 @@ def test_settings_are_read_and_changed(tmp_path: Path) -> None:
         ("optimiser=sgd", "adamax, adamw or muon"),
         ("crops=[[0.5, 64]]", r"start at 0\.0"),
         ("crops=64", "list of"),
-        ("steps=0", "1 or more"),
+        ("steps=0", "above 0"),
+        ("learning_rate=-1", "0 or more"),
+        ("learning_rate=NaN", "0 or more"),
+        ("gradient_clip=0", "above 0"),
+        ("minutes=-1", "0 or more"),
+        ("seed=-1", "0 or more"),
+        ("ema_decay=1", "below 1"),
+        ("crops=[[0.0, 0]]", "1 pixel or more"),
+        ('loss={"l1": 0}', "a weight above 0"),
         ("synthetic_fraction=2", "from 0 to 1"),
         ("devices=3", "multiple of 3"),
         ("max_layer_gain=2", "use muon"),
-        ("loss={}", "a weight for each loss"),
+        ("loss={}", "a weight above 0 for each loss"),
     ],
 )
 def test_invalid_settings_are_errors(tmp_path: Path, change: str, complaint: str) -> None:
