@@ -21,11 +21,13 @@ from midframe.data.shards import ShardWriter
 from midframe.data.triplets import Selection
 from midframe.errors import CheckpointError, ConfigError, DatasetError, TrainingError
 from midframe.models.checkpoint import build_model, load_model, save_model
+from midframe.models.sepconv import SepConv
 from midframe.training import aliases
 from midframe.training.config import TrainConfig, config_from, load_config
 from midframe.training.curves import draw_curves, read_log
 from midframe.training.loop import train
 from midframe.training.precision import training_precision
+from midframe.training.run_folder import RunFolder
 from midframe.training.samples import RequestSampler, TrainingSamples, choose_frames, compute_t
 from midframe.training.schedule import learning_rate
 from midframe.training.validation import MAX_PSNR, evaluate
@@ -531,12 +533,32 @@ def test_curves_are_drawn_from_the_log(tmp_path: Path) -> None:
     (tmp_path / "log.jsonl").write_text("\n".join(lines))
     assert [entry.get("loss") for entry in read_log(tmp_path)] == [0.5, None, 0.3]
     assert draw_curves(tmp_path).stat().st_size > 1000
+    (tmp_path / "log.jsonl").write_text('{"step": 1, "loss": 0.5}\n{"step": 2, "lo')
+    assert read_log(tmp_path) == [{"step": 1, "loss": 0.5}]
     (tmp_path / "log.jsonl").write_text('{"step": 1, "loss": 0.5, "guide": 2.0, "quietest": 0.1}')
     assert read_log(tmp_path) == [
         {"step": 1, "loss": 0.5, "flow_supervision": 2.0, "least_active_relu": 0.1}
     ]
     with pytest.raises(CheckpointError, match="name the folder of a training run"):
         read_log(tmp_path / "nowhere")
+
+
+def test_the_files_of_a_run_that_was_killed_are_resumed_or_refused(
+    tmp_path: Path, tiny_model: SepConv
+) -> None:
+    folder = RunFolder(tmp_path / "run", toy(tmp_path))
+    folder.open(resume=False)
+    (tmp_path / "run" / "log.jsonl").write_text('{"step": 1, "lo')
+    folder.open(resume=True)
+    folder.log_entry({"step": 2, "loss": 0.5})
+    assert read_log(tmp_path / "run") == [{"step": 2, "loss": 0.5}]
+    (tmp_path / "run" / "last.pt").touch()
+    with pytest.raises(CheckpointError, match=r"last\.pt cannot be read .* init_from="):
+        folder.load_checkpoint({}, tiny_model, tiny_model, torch.optim.Adam([torch.zeros(1)]))
+    (tmp_path / "run" / "config.json").write_text("")
+    with pytest.raises(CheckpointError, match=r"config\.json is not a file of settings"):
+        folder.open(resume=True)
+    folder.close()
 
 
 def test_a_loss_that_is_no_number_stops_the_training(dataset: Path, tmp_path: Path) -> None:

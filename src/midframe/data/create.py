@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import logging
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -24,6 +25,8 @@ from midframe.errors import DatasetError
 from midframe.folders import visible_files, walk
 from midframe.media.suffixes import VIDEOS
 from midframe.outputs import check_output_folder
+
+log = logging.getLogger(__name__)
 
 SETTINGS_FILE = "dataset.json"
 REPORT_FILE = "report.json"
@@ -142,6 +145,12 @@ def write_report(out: Path) -> dict[str, Any]:
         writer.writerows(file for file in files if file["samples"])
     if not sum(totals.values()):
         raise DatasetError(f"no samples were extracted: see {out / REPORT_FILE} for each file")
+    if not totals["validation"]:
+        log.warning(
+            "%s has no samples for validation, so a training cannot choose its best weights: add "
+            "clips, or hold some out with --hold-out",
+            out,
+        )
     return report
 
 

@@ -32,6 +32,7 @@ from midframe.media.reading.stream_facts import (
     uses_dts,
 )
 from midframe.media.reading.survey import EMPTY
+from midframe.media.reading.telecine import warn_of_telecine
 from midframe.media.reading.thumbnails import TimedThumbnail
 from midframe.media.reading.time_range import TimeRangeSelector
 from midframe.media.reading.video_file import find_video_stream, open_video, read_error
@@ -209,7 +210,8 @@ class PipeReader:
             uses_dts=uses_dts(self.container),
             ignores_pts=False,
         )
-        spread = clock.spread(chain([self._first], self._decoded))
+        decoded = clock.spread(chain([self._first], self._decoded))
+        spread = warn_of_telecine(decoded, self.warnings, self.time_base, self.rate)
         pictures = (
             deinterlace_frames(spread)
             if self.deinterlace
