@@ -254,6 +254,24 @@ def test_a_configuration_may_be_written_as_windows_and_toml_do(tmp_path: Path) -
     assert found == {"start": "00:01:30", "encoder_option": ["tune=film"], "mute": True}
 
 
+def test_a_home_folder_that_is_missing_or_of_another_user_has_no_configuration(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(error: Exception) -> Callable[..., Any]:
+        def raise_error(*_: Any) -> Any:
+            raise error
+
+        return raise_error
+
+    denied = PermissionError(13, "Permission denied", "/root/.config")
+    monkeypatch.setattr(Path, "is_file", refuse(denied))
+    assert load_defaults(None, get_command(app)) == {}
+    assert "/root/.config is ignored (Permission denied)" in caplog.text
+    monkeypatch.delenv("XDG_CONFIG_HOME")
+    monkeypatch.setattr(Path, "home", refuse(RuntimeError("Could not determine home directory.")))
+    assert load_defaults(None, get_command(app)) == {}
+
+
 def test_a_quality_changes_defaults_only(
     run: Run,
     render_video: Callable[..., Path],

@@ -418,3 +418,13 @@ def forget_pipelines(monkeypatch: pytest.MonkeyPatch) -> None:
     for each in gc.get_objects():
         if type(each) is Pipeline:
             each._is_loaded, each._native = False, None
+
+
+def test_there_is_no_cache_without_a_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    def home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", home)
+    for name in (native_cache.VARIABLE, "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    assert native_cache.open_cache.__wrapped__() is None

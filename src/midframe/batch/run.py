@@ -127,7 +127,10 @@ class Batch:
                 report = self._convert(video, progress)
         except (BlockingIOError, BusyError):
             return BatchVideoResult(video, "busy", "another run works on it")
-        except (MidframeError, OptionError, OSError) as error:
+        except OSError as error:
+            text = f"{error.filename or video.source}: {error.strerror or error}"
+            return BatchVideoResult(video, "failed", text)
+        except (MidframeError, OptionError) as error:
             return BatchVideoResult(video, "failed", str(error))
         if report.already_complete:
             return BatchVideoResult(video, "already done")

@@ -3,6 +3,7 @@ command."""
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import tomllib
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from midframe.errors import ConfigError
+
+log = logging.getLogger(__name__)
 
 GLOBAL_FLAGS = frozenset(("-v", "--verbose", "-q", "--quiet", "--debug"))
 GLOBAL_VALUES = frozenset(("--log-file", "--config"))
@@ -49,6 +52,19 @@ def default_file() -> Path:
     return base / "midframe" / FILE_NAME
 
 
+def _find_default_file() -> Path | None:
+    """Return the path of the user's configuration file; None if there is none, or if the home
+    folder is that of another user."""
+    try:
+        path = default_file()
+        return path if path.is_file() else None
+    except OSError as error:
+        log.warning("%s is ignored (%s)", error.filename, error.strerror)
+    except RuntimeError:  # no HOME, and a user without an entry
+        log.debug("there is no home folder")
+    return None
+
+
 def load_defaults(path: Path | None, group: Any, *, option: str = "--config") -> dict[str, Any]:
     """Read defaults of options: those in the table [video] apply to the command `video`, and so on;
     those at the top level apply to all commands.
@@ -65,8 +81,8 @@ def load_defaults(path: Path | None, group: Any, *, option: str = "--config") ->
         ConfigError: the file cannot be read, or has a key that is not an option.
     """
     if path is None:
-        path = default_file()
-        if not path.is_file():
+        path = _find_default_file()
+        if path is None:
             return {}
     try:
         found = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Notepad writes a BOM

@@ -182,15 +182,14 @@ def open_cache() -> LibraryCache | None:
     if setting == "" or linker is None or sys.platform != "linux":
         log.debug("pipelines are compiled in memory: no cache is wanted, or there is no linker")
         return None
-    folder = Path(setting) if setting else default_folder()
     try:
-        folder = folder / FOLDER
+        folder = (Path(setting) if setting else default_folder()) / FOLDER
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not _is_own(folder):
             raise PermissionError(f"others can write to {folder}, or it belongs to another user")
         with TemporaryDirectory(dir=folder, prefix="."):
             pass
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # RuntimeError: there is no home folder
         log.debug("pipelines are compiled in memory: %s", error)
         return None
     return LibraryCache(folder, linker)
