@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from midframe.batch.videos import find_videos, name_videos, skipped_suffixes
+from midframe.batch.videos import find_files, find_videos, name_videos, skipped_suffixes
 from midframe.errors import VideoError
 
 
@@ -32,7 +32,8 @@ def test_a_link_to_nowhere_is_found_and_other_files_are_counted(folder: Path) ->
     (folder / "d").touch()
     videos = find_videos(folder, folder.parent / "out", mp4)
     assert {"dead.mp4", "c.M2T"} <= {video.source.name for video in videos}
-    assert skipped_suffixes(folder, folder.parent / "out") == {"": 1, ".txt": 1}
+    files = find_files(folder, folder.parent / "out")
+    assert skipped_suffixes(folder, files) == {"": 1, ".txt": 1}
 
 
 def test_results_of_one_name_keep_the_suffix_of_their_source(folder: Path) -> None:

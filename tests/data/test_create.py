@@ -197,9 +197,27 @@ def test_equal_names_in_two_folders_are_two_clips(clips: Path, tmp_path: Path) -
     assert make_key("a/same.mp4") != make_key("b/same.mp4")
 
 
-def test_licences_are_carried_into_shards_and_report(clips: Path, tmp_path: Path) -> None:
+def test_a_clip_that_is_too_small_and_one_with_a_long_name_are_reported_and_kept(
+    render_video: Callable[..., Path], tmp_path: Path
+) -> None:
+    (tmp_path / "clips").mkdir()
+    names = ("small.mp4", "ü" * 120 + ".mp4")  # 244 bytes
+    for name, size in zip(names, ((32, 64), (96, 128)), strict=True):
+        render_video(frames=16, size=size, sound=False).rename(tmp_path / "clips" / name)
+    report = create_dataset(tmp_path / "clips", tmp_path / "set", SMALL, workers=1)
+    found = {file["file"]: file for file in report["files"]}
+    assert found[names[0]]["error"] == "64x32 pixels: smaller than a sample (48)"
+    assert found[names[1]]["samples"] > 0
+
+
+def test_licences_are_carried_into_shards_and_report(
+    clips: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     listed = tmp_path / "sources.csv"
-    rows = [f"clip{index}.mp4,CC0,somebody" for index in range(2)] + ["clip2.mp4,MIT,nobody"]
+    rows = [f"clip{index}.mp4,CC0,somebody" for index in range(2)] + [
+        "clip2.mp4,MIT,nobody",
+        "other.mp4,MIT,nobody",
+    ]
     listed.write_text("\n".join(["file,licence,attribution", *rows]))
     report = create_dataset(clips, tmp_path / "set", SMALL, sources=[listed], workers=1)
     parts = {file["file"]: file["split"] for file in report["files"]}
@@ -213,6 +231,7 @@ def test_licences_are_carried_into_shards_and_report(clips: Path, tmp_path: Path
     table = (tmp_path / "set" / "attribution.csv").read_text()
     assert "clip2.mp4" in table
     assert "MIT,nobody" in table
+    assert "no such file for 1 rows: other.mp4" in caplog.text
     assert "broken.mp4" not in table
     listed.write_text("file,license\na,b")
     with pytest.raises(DatasetError, match="lacks the columns attribution, licence"):

@@ -44,24 +44,23 @@ def find_videos(folder: Path, out: Path, choose_suffix: ChooseSuffix) -> list[Ba
     Raises:
         VideoError: the folder does not exist, or is the output folder.
     """
-    if not folder.is_dir():
-        raise VideoError(f"{folder} is not a folder: name a folder with videos")
-    if out.exists() and out.samefile(folder):
-        raise VideoError(f"{out} is the folder of the sources: name another OUT_DIR")
-    return name_results(folder, _files(folder, out), out, choose_suffix)
+    return name_results(folder, find_files(folder, out), out, choose_suffix)
 
 
-def skipped_suffixes(folder: Path, out: Path) -> dict[str, int]:
-    """Count the files under a folder that are no videos by their suffix, by this suffix, sorted;
-    arguments as in `find_videos`."""
-    others = [path for path in _files(folder, out) if path.suffix.lower() not in SUFFIXES]
+def skipped_suffixes(folder: Path, files: Iterable[Path]) -> dict[str, int]:
+    """Count the files under a folder that are no videos by their suffix, by this suffix, sorted."""
+    others = [path for path in files if path.suffix.lower() not in SUFFIXES]
     counts = Counter(path.suffix.lower() for path in visible_files(folder, others))
     return dict(sorted(counts.items()))
 
 
-def _files(folder: Path, out: Path) -> list[Path]:
-    """Return the files under a folder but outside of output folders; also links to files that do
-    not exist, so that they are reported."""
+def find_files(folder: Path, out: Path) -> list[Path]:
+    """List the files under a folder but outside of output folders; also links to files that do
+    not exist, so that they are reported. Arguments and errors as of `find_videos`."""
+    if not folder.is_dir():
+        raise VideoError(f"{folder} is not a folder: name a folder with videos")
+    if out.exists() and out.samefile(folder):
+        raise VideoError(f"{out} is the folder of the sources: name another OUT_DIR")
     paths = list(walk(folder))
     outputs = set(_earlier_outputs(paths, folder, out))
     if out.resolve() not in folder.resolve().parents:  # where results lie beside their folder

@@ -88,16 +88,13 @@ def batch(
             )
         return
     check_no_address(folder, target)
-    from midframe.batch.videos import find_videos, skipped_suffixes
+    from midframe.batch.videos import find_files, find_videos, name_results, skipped_suffixes
 
     source, out_folder = Path(folder), Path(target)
-
-    def find() -> list[BatchVideo]:
-        return find_videos(source, out_folder, choose_suffix)
-
-    videos = find()
+    files = find_files(source, out_folder)
+    videos = name_results(source, files, out_folder, choose_suffix)
     check_found(videos, folder, watching=watching)
-    if skipped := skipped_suffixes(source, out_folder):
+    if skipped := skipped_suffixes(source, files):
         counts = ", ".join(f"{count} {suffix or 'without'}" for suffix, count in skipped.items())
         print_line(err, f"midframe: skipped, as their endings are not those of videos: {counts}")
     work = make_batch(out_folder, request, overwrite=overwrite)
@@ -105,8 +102,10 @@ def batch(
         from midframe.batch.plan import plan
 
         show_plan(list(plan(work, videos)))
+    elif watching:
+        watch_videos(work, lambda: find_videos(source, out_folder, choose_suffix))
     else:
-        start_batch(work, find, folder, watching=watching)
+        run_videos(work, videos)
 
 
 def check_no_address(*folders: str) -> None:

@@ -11,7 +11,7 @@ from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from dataclasses import asdict
 from fnmatch import fnmatch
 from multiprocessing import get_context
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from midframe.data.aliases import rename_config, rename_metadata, split_folder
 from midframe.data.create_config import CreateConfig
 from midframe.data.extract import ExtractionJob, extract_samples, metadata_path
 from midframe.data.photographs import find_photographs
-from midframe.data.sources import Source, find_source, read_sources, relative_name
+from midframe.data.sources import Source, Sources, find_source, read_sources, relative_name
 from midframe.errors import DatasetError
 from midframe.folders import visible_files, walk
 from midframe.media.suffixes import VIDEOS
@@ -36,6 +36,10 @@ SPLITS = ("train", "synthetic", "validation")
 held-out clips."""
 FRAMES_FOLDER = "validation_frames"
 """Folder of the full-size sequences of held-out clips."""
+MAX_KEY_BYTES = 200
+"""Bytes of a file's name in its key; file systems allow 255, with the hash and suffixes."""
+MAX_SHOWN = 5
+"""Names in a message."""
 MOTION_EDGES = (0, 1, 2, 4, 6, 8, 12, 16, 24, 32, 48)
 """Bins of the motion histogram, in pixels."""
 
@@ -160,6 +164,7 @@ def _list_file_jobs(
     """Return one job per file, with the split that it belongs to."""
     known = read_sources(lists)
     clips = [(path, find_source(path, videos, known)) for path in find_videos(videos)]
+    _report_unknown_files(known, [videos, *([photographs] if photographs else [])], lists)
     origins = {relative_name(path, videos): source.name for path, source in clips}
     held_out = choose_held_out(origins, config)
     jobs = []
@@ -173,6 +178,15 @@ def _list_file_jobs(
         source = find_source(path, photographs, known)
         jobs.append(ExtractionJob(path, out, make_key(name), name, source, "synthetic", config))
     return jobs
+
+
+def _report_unknown_files(known: Sources, folders: Iterable[Path], lists: Iterable[Path]) -> None:
+    """Log the files in the lists of sources that do not exist: their licences would be lost."""
+    found = {path.name for folder in folders for path in (walk(folder), [folder])[folder.is_file()]}
+    if unknown := [name for name in known if PurePath(name or "").name not in found]:
+        shown = ", ".join(map(str, unknown[:MAX_SHOWN]))
+        names = ", ".join(map(str, lists))
+        log.warning("%s: there is no such file for %d rows: %s", names, len(unknown), shown)
 
 
 def _list_drawing_jobs(count: int, out: Path, config: CreateConfig) -> list[ExtractionJob]:
@@ -230,6 +244,7 @@ def _hash(text: str) -> bytes:
 def make_key(name: str) -> str:
     """Return a unique key for a file name; keys in a shard must not contain dots."""
     safe = "".join(c if c.isalnum() or c in "-_" else "_" for c in Path(name).stem)
+    safe = safe.encode()[:MAX_KEY_BYTES].decode(errors="ignore")
     return f"{safe}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
 
 

@@ -102,6 +102,9 @@ def _extract_from_clip(
             read_clip(path, config.max_short_side), config
         ):
             count += 1
+            height, width = frames[0].shape[:2]
+            if scale == 1 and min(height, width) < config.selection.size:
+                error = f"{width}x{height} pixels: smaller than a sample ({config.selection.size})"
             origin = {"frame": index, "stride": stride, "scale": scale}
             any_candidate = _offer_candidates(patches, rng, origin, frames, config)
             if config.random_patches:

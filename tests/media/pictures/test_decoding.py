@@ -1,6 +1,7 @@
 """Every picture that people have becomes RGB of its own depth, upright, and what is lost is
 reported."""
 
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -274,3 +275,9 @@ def test_heic_of_tiles_is_refused_instead_of_its_first_tile(tmp_path: Path) -> N
     for read in (read_picture, read_image_format):
         with pytest.raises(VideoError, match=r"a\.heic consists of tiles.*PNG or JPEG"):
             read(path)
+
+
+def test_a_video_in_the_place_of_an_image_is_reported(render_video: Callable[..., Path]) -> None:
+    found = read_picture(render_video(frames=3, sound=False))
+    assert found.dropped == ("all pictures but the first of the file",)
+    assert read_picture(render_video(frames=1, sound=False)).dropped == ()

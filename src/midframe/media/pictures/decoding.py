@@ -196,7 +196,7 @@ def _decode_high_depth(image: ImageFile, path: Path, *, page: bool) -> Picture |
     same_channels = (pixels.shape[2] == 4) == _has_alpha(image)
     if not (same_size and same_channels):
         return None
-    return replace(found, image=pixels, icc_profile=profile)
+    return replace(found, image=pixels, icc_profile=profile, dropped=())  # `decode` counts them
 
 
 def _rotate(image: Array, orientation: int) -> Array:

@@ -1,6 +1,7 @@
 """Decode image files by FFmpeg: of more than 8 bits per sample, or of formats that Pillow does not
 support."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -48,14 +49,24 @@ def decode_by_ffmpeg(path: Path, *, upright: bool = False) -> Picture:
             raise SourceError(
                 f"{path} consists of tiles, which cannot be joined here: convert it to PNG or JPEG"
             )
-        frame = next(container.decode(streams[0]), None) if streams else None
+        frames = container.decode(streams[0]) if streams else iter(())
+        frame = next(frames, None)
+        dropped = ("all pictures but the first of the file",) if _has_more(frames) else ()
     if frame is None:
         raise ValueError("no picture in it")
     if any(part.bits > 16 for part in frame.format.components) or "f16" in frame.format.name:
         raise unsupported_samples(path, "floating-point")
     quarters = round(frame.rotation / 90) if upright else 0
     image = np.ascontiguousarray(np.rot90(_rgb_of(frame), quarters))
-    return Picture(image, None, (), int(frame.color_primaries), int(frame.color_trc))
+    return Picture(image, None, dropped, int(frame.color_primaries), int(frame.color_trc))
+
+
+def _has_more(frames: Iterator[av.VideoFrame]) -> bool:
+    """Return whether another frame can be decoded, as of a video that is taken for an image."""
+    try:
+        return next(frames, None) is not None
+    except av.FFmpegError:
+        return False
 
 
 def _rgb_of(frame: av.VideoFrame) -> Array:
