@@ -1,5 +1,6 @@
 """The command line starts without PyTorch, and refuses what it can before it imports that."""
 
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.flowsep import TINY
+from helpers.signals import default_signals
 
 from midframe.interpolator import Interpolator
 from midframe.media.pictures.images import write_image
@@ -149,3 +151,23 @@ def test_many_frames_of_a_single_pair_are_worth_compiling(
     assert not calls
     tool.interpolate_many(frame(0), frame(2), [0.2, 0.4, 0.6, 0.8])
     assert calls
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_ctrl_c_during_the_imports_ends_without_a_traceback() -> None:
+    script = (
+        "import os, signal, sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == sys.argv[1]:\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "import midframe.__main__\n"
+        "assert signal.getsignal(signal.SIGINT) is signal.default_int_handler\n"
+    )
+    for name, status in (("midframe.cli", -signal.SIGINT), ("none", 0)):
+        with default_signals():
+            done = subprocess.run(
+                [sys.executable, "-c", script, name], capture_output=True, timeout=60
+            )
+        assert (done.returncode, done.stderr) == (status, b"")
