@@ -95,3 +95,32 @@ def test_unknown_layouts_are_errors(tmp_path: Path) -> None:
         find_scenes(tmp_path)
     with pytest.raises(DatasetError, match="does not exist"):
         find_scenes(tmp_path / "nowhere")
+
+
+def test_incomplete_scenes_are_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in "abcdef":
+        draw(*numbered(tmp_path / name, "im{}.png", range(1, 4)))
+    for name, number in zip("abcde", (1, 2, 3, 2, 2), strict=True):
+        (tmp_path / name / f"im{number}.png").unlink()
+    assert [scene.name for scene in find_scenes(tmp_path)] == ["f"]
+    assert "5 of 6 scenes lack a file and are not scored: a, b, c, ..." in caplog.text
+
+
+def test_a_second_layout_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    draw(*numbered(tmp_path / "a", "im{}.png", range(1, 4)))
+    draw(*(tmp_path / "b" / name for name in ("frame10.png", "frame10i11.png", "frame11.png")))
+    assert [scene.name for scene in find_scenes(tmp_path)] == ["b"]
+    assert "several layouts: only Middlebury" in caplog.text
+
+
+def test_scenes_behind_links_are_found(tmp_path: Path) -> None:
+    draw(*numbered(tmp_path / "elsewhere" / "a", "im{}.png", range(1, 4)))
+    (tmp_path / "scenes").mkdir()
+    (tmp_path / "scenes" / "link").symlink_to("../elsewhere")
+    assert [scene.name for scene in find_scenes(tmp_path / "scenes")] == ["link/a"]
+
+
+def test_an_image_is_no_list_of_scenes(tmp_path: Path) -> None:
+    draw(tmp_path / "a.png")
+    with pytest.raises(DatasetError, match=r"a\.png is no text"):
+        find_scenes(tmp_path / "a.png")

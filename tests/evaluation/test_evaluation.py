@@ -12,6 +12,7 @@ from helpers.video import Averager
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from midframe.data.layouts import HALF, Scene, find_scenes
+from midframe.errors import DatasetError
 from midframe.evaluation.measures import average, measure, psnr, sharpness, ssim
 from midframe.evaluation.motion_compensation import compensate
 from midframe.evaluation.page import write_page
@@ -163,3 +164,18 @@ def test_the_page_shows_the_worst_first(report: Report, tmp_path: Path) -> None:
     assert [each["name"] for each in found] == [each.scene for each in worst]
     assert set(found[0]["pictures"]) == {"truth", "error × 4", *report.methods}
     assert all(each.startswith("data:image/webp") for each in found[0]["pictures"].values())
+
+
+def test_scenes_that_cannot_be_compared_are_refused_before_the_work(
+    tmp_path: Path, frame: Render
+) -> None:
+    scene = Scene("one", *(tmp_path / f"{n}.png" for n in range(3)))
+    for path, size in ((scene.first, 32), (scene.middle, 32), (scene.second, 30)):
+        write_image(path, frame(0, size, 32))
+    with pytest.raises(DatasetError, match=r"one differ in size \(32x32, 32x32, 32x30\)"):
+        evaluate([scene], Averager())
+    for path in (scene.first, scene.middle, scene.second):
+        write_image(path, frame(0, 15, 32))
+    with pytest.raises(DatasetError, match="32x15 pixels: at least 16x16"):
+        evaluate([scene], Averager())
+    assert evaluate([scene], Averager(), minterpolate=False).scenes

@@ -88,3 +88,9 @@ def test_equal_frames_count_with_100_db(tmp_path: Path) -> None:
 def test_a_video_of_two_frames_is_refused(render_video: Render) -> None:
     with pytest.raises(VideoError, match="no three successive frames"):
         score_video(render_video(frames=2, sound=False), Averager())
+
+
+def test_a_video_that_is_too_small_to_be_compared_is_refused(render_video: Render) -> None:
+    source = render_video(frames=3, sound=False, size=(14, 32))
+    with pytest.raises(VideoError, match="32x14 pixels: at least 16x16"):
+        score_video(source, Averager())

@@ -13,6 +13,8 @@ from midframe.media.pictures.images import Array, eight_bit
 NAME = "minterpolate"
 SETTINGS = "mi_mode=mci:mc_mode=aobmc:me_mode=bidir:vsbmc=1"
 """Options of the filter for its best quality."""
+MIN_SIZE = 16
+"""Height and width in pixels of the smallest frames that the filter takes."""
 PIXEL_FORMAT = "yuv420p"
 """Pixel format in which videos are compared."""
 BUFFERED_FRAMES = 3

@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from midframe.data.layouts import CENTRE, HALF, Scene
+from midframe.data.layouts import CENTRE, HALF, WHOLE, Scene
 from midframe.device_interpolator import Progress, scale_progress
+from midframe.errors import DatasetError
 from midframe.evaluation import motion_compensation
 from midframe.evaluation.figures import catch_write_errors
 from midframe.evaluation.measures import (
     COLUMNS,
+    SSIM_WINDOW,
     Measures,
     average,
     measure,
@@ -22,6 +24,7 @@ from midframe.evaluation.measures import (
     values_for_mean,
 )
 from midframe.interpolator import Interpolator
+from midframe.media.pictures.decoding import read_image_format
 from midframe.media.pictures.images import Array, read_image, write_image
 from midframe.outputs import atomic_write
 
@@ -109,7 +112,13 @@ def evaluate(
         minterpolate: also measure FFmpeg's motion compensation.
         save: folder for the interpolated frames, `interpolated/SCENE.png`, and `scores.json`.
         progress: called with the fraction done, after each tile too.
+
+    Raises:
+        DatasetError: the images of a scene differ in size, or are too small to be compared.
+        VideoError: an image cannot be read.
     """
+    for scene in scenes:
+        _check_sizes(scene, minterpolate=minterpolate)
     baselines = ["repeat", "average", *([motion_compensation.NAME] if minterpolate else [])]
     report = Report([name, *baselines])
     for done, scene in enumerate(scenes):
@@ -133,6 +142,25 @@ def evaluate(
         with catch_write_errors(save), atomic_write(save / "scores.json") as unfinished:
             unfinished.write_text(json.dumps(report.as_json(), indent=1) + "\n")
     return report
+
+
+def _check_sizes(scene: Scene, *, minterpolate: bool) -> None:
+    """Raise a DatasetError, before any work, if the images of a scene cannot be compared."""
+    formats = [read_image_format(path) for path in (scene.first, scene.middle, scene.second)]
+    sizes = [f"{each.width}x{each.height}" for each in formats]
+    if len(set(sizes)) > 1:
+        raise DatasetError(
+            f"the images of scene {scene.name} differ in size ({', '.join(sizes)}): scale or "
+            f"remove {scene.middle}"
+        )
+    smallest = motion_compensation.MIN_SIZE if minterpolate else SSIM_WINDOW
+    smallest *= 1 if scene.view == WHOLE else 2
+    if min(formats[0].width, formats[0].height) < smallest:
+        remedy = ", or give --no-minterpolate" if minterpolate else ""
+        raise DatasetError(
+            f"the images of scene {scene.name} have {sizes[0]} pixels: at least "
+            f"{smallest}x{smallest} are needed{remedy}"
+        )
 
 
 def _save_frame(save: Path, scores: SceneScores, frame: Array) -> None:

@@ -18,6 +18,7 @@ from midframe.evaluation.figures import catch_write_errors, save_figure
 from midframe.evaluation.measures import (
     COLUMNS,
     MAX_PSNR,
+    SSIM_WINDOW,
     Measures,
     average,
     error_map,
@@ -88,10 +89,17 @@ def score_video(
         progress: called with the number of frames done and, if known, the total.
 
     Raises:
-        VideoError: the source cannot be read, or has no three successive frames without a cut.
+        VideoError: the source cannot be read, has no three successive frames without a cut, or is
+            too small to be compared.
     """
+    smallest = motion_compensation.MIN_SIZE if minterpolate else SSIM_WINDOW
     with VideoReader(Path(source), cut_threshold or None, time_range) as reader:
         picture, colour = reader.first_picture()
+        if min(picture.height, picture.width) < smallest:
+            raise VideoError(
+                f"{source} has {picture.width}x{picture.height} pixels: at least "
+                f"{smallest}x{smallest} are needed to score it"
+            )
         colour = replace(colour, alpha=False)  # alpha is not measured
         compensation = MotionCompensation(picture, colour) if minterpolate else None
         methods = [name, "repeat", "average"]

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
@@ -15,6 +16,13 @@ log = logging.getLogger(__name__)
 
 FRACTIONS = ("synthetic_fraction", "half_res_probability", "shuffle_channels", "fades")
 """Settings between 0 and 1."""
+POSITIVE = ("steps", "batch", "evaluate_every", "devices", "machines", "gradient_clip")
+NOT_NEGATIVE = (
+    *("learning_rate", "minutes", "max_shift", "warm_up", "weight_decay", "max_layer_gain", "seed"),
+    *("flow_supervision", "flow_supervision_fraction", "kernel_sum_penalty", "workers"),
+    *("validation_patches", "validation_frames"),
+)
+"""Settings that are finite, and above 0 or at least 0."""
 
 
 @dataclass(frozen=True)
@@ -106,10 +114,15 @@ class TrainConfig:
             )
         if not self.crops or self.crops[0][0] != 0.0:
             raise ConfigError(f"crops are {self.crops}: the first must start at 0.0")
-        if min(self.steps, self.batch, self.evaluate_every, self.devices, self.machines) < 1:
-            raise ConfigError(
-                "steps, batch, evaluate_every, devices and machines must be 1 or more"
-            )
+        if min(size for _, size in self.crops) < 1:
+            raise ConfigError(f"crops are {self.crops}: sizes must be 1 pixel or more")
+        for name in (*POSITIVE, *NOT_NEGATIVE):
+            value = getattr(self, name)
+            if not 0 <= value < math.inf or (value == 0 and name in POSITIVE):
+                allowed = "above 0" if name in POSITIVE else "0 or more"
+                raise ConfigError(f"{name} is {value}: it must be {allowed}")
+        if not 0 <= self.ema_decay < 1:
+            raise ConfigError(f"ema_decay is {self.ema_decay}: it must be from 0 to below 1")
         devices = self.devices * self.machines
         if self.batch % devices:
             raise ConfigError(f"batch is {self.batch}: it must be a multiple of {devices} devices")
@@ -117,9 +130,10 @@ class TrainConfig:
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}: it must be from 0 to 1")
         weights = self.loss.values()
-        if not self.loss or not all(isinstance(weight, (int, float)) for weight in weights):
+        numbers = all(isinstance(weight, (int, float)) and weight >= 0 for weight in weights)
+        if not numbers or not 0 < sum(weights) < math.inf:
             raise ConfigError(
-                f"loss is {self.loss}: give a weight for each loss, as in {{ l1 = 1.0 }}"
+                f"loss is {self.loss}: give a weight above 0 for each loss, as in {{ l1 = 1.0 }}"
             )
 
 
@@ -133,11 +147,11 @@ def load_config(path: Path, changes: Iterable[str] = ()) -> TrainConfig:
         ConfigError: the file cannot be read, or holds an unknown name or a value of a wrong type.
     """
     try:
-        given = tomllib.loads(path.read_text(encoding="utf-8"))
+        given = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Notepad writes a BOM
     except OSError as error:
         message = f"{path} cannot be read ({error.strerror}): name a file as in configs/"
         raise ConfigError(message) from error
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # UnicodeDecodeError too
         raise ConfigError(f"{path} is not TOML: {error}") from error
     settings = rename_settings(given)
     _log_old_names(given)

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -48,7 +49,7 @@ class RunFolder:
         if resume and not path.exists():
             raise CheckpointError(f"{self.path} contains no run to resume: remove --resume")
         # Settings that the version that wrote the file did not have get their defaults.
-        if resume and _to_json(config_from(json.loads(path.read_text()))) != self.settings:
+        if resume and _to_json(config_from(_read_settings(path))) != self.settings:
             raise ConfigError(
                 f"the settings differ from those of the run in {self.path}: use those in {path}"
             )
@@ -58,7 +59,9 @@ class RunFolder:
             )
         check_output_folder(self.path, error=ConfigError)
         self.path.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(self.settings, indent=1))
+        with atomic_write(path) as unfinished:
+            unfinished.write_text(json.dumps(self.settings, indent=1))
+        _end_last_line(self.path / LOG_FILE)
         self._events = _event_writer(self.path)
 
     def log_entry(self, entry: Mapping[str, float]) -> None:
@@ -116,7 +119,7 @@ class RunFolder:
         """Restore what `save_checkpoint` wrote.
 
         Raises:
-            CheckpointError: there is no checkpoint.
+            CheckpointError: there is no checkpoint, or it cannot be read.
         """
         path = self.path / LAST_FILE
         if not path.exists():
@@ -124,7 +127,14 @@ class RunFolder:
                 f"{path} does not exist: the run stopped before its first checkpoint; start again "
                 "with another --run"
             )
-        content = rename_checkpoint(torch.load(path, weights_only=True, map_location="cpu"))
+        try:
+            content = rename_checkpoint(torch.load(path, weights_only=True, map_location="cpu"))
+        except (OSError, EOFError, RuntimeError, UnpicklingError) as error:
+            reason = str(error).partition("\n")[0] or "it is incomplete"
+            raise CheckpointError(
+                f"{path} cannot be read ({reason}): start again with another --run, and "
+                f"init_from={self.path / BEST_FILE}"
+            ) from error
         state |= content["state"]
         model.load_state_dict(content["model"])
         ema.load_state_dict(content["ema"])
@@ -151,3 +161,21 @@ def _event_writer(path: Path) -> Any:
         log.warning("tensorboard is not installed; not writing TensorBoard events")
         return None
     return SummaryWriter(str(path))
+
+
+def _read_settings(path: Path) -> dict[str, Any]:
+    """Read the settings of a run."""
+    try:
+        settings: dict[str, Any] = json.loads(path.read_text())
+    except ValueError as error:
+        raise CheckpointError(
+            f"{path} is not a file of settings ({error}): start again with another --run"
+        ) from error
+    return settings
+
+
+def _end_last_line(path: Path) -> None:
+    """End the last line of a log that was cut off, so that the next entry has a line of its own."""
+    if path.exists() and (content := path.read_bytes()) and not content.endswith(b"\n"):
+        with path.open("ab") as file:
+            file.write(b"\n")
