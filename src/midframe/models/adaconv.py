@@ -93,6 +93,7 @@ class AdaConv(Network):
     """Predict the middle of two frames (N, 3, H, W) in [0, 1] by 2-D kernels."""
 
     tile = 128
+    approximate_inference = True
 
     def __init__(self, config: AdaConvConfig | None = None) -> None:
         super().__init__()
@@ -111,8 +112,9 @@ class AdaConv(Network):
                 nn.init.xavier_uniform_(layer.weight)
                 nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
-    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+    def forward(self, first: Tensor, second: Tensor, t: Tensor | float = 0.5) -> Tensor:
         """Interpolate the middle frame (N, 3, H, W) in blocks, of two frames of any size."""
+        self.check_time(t)
         prepared = self.prepare(first, second)
         result = torch.empty_like(first)
         for rows, columns in tiles(first.shape[2], first.shape[3], self.tile):
@@ -127,7 +129,7 @@ class AdaConv(Network):
         return PaddedPair(self._to_network_input(frames[:, :, :3]), frames)
 
     def render_tile(
-        self, prepared: PaddedPair, rows: slice, columns: slice, t: float = 0.5
+        self, prepared: PaddedPair, rows: slice, columns: slice, t: Tensor | float = 0.5
     ) -> Tensor:
         """Interpolate a rectangle of the middle frame, (N, 3, h, w)."""
         height, width = rows.stop - rows.start, columns.stop - columns.start
