@@ -20,6 +20,7 @@ from midframe.models.flowsep.steps.alignment import triton as alignment
 from midframe.models.flowsep.steps.decoder_input import triton as decoder_input
 from midframe.models.flowsep.steps.downsampling import triton as downsampling
 from midframe.models.flowsep.steps.fields import triton as fields_step
+from midframe.models.flowsep.steps.propagation import dominant_motions_triton
 from midframe.models.flowsep.steps.propagation import triton as propagation
 from midframe.models.flowsep.steps.synthesis import triton as synthesis
 from midframe.ops.activation import triton as activation
@@ -128,6 +129,7 @@ def launch_propagation() -> None:
     frame, flow = torch.rand(1, 3, 8, 8), torch.rand(1, 4, 8, 8).requires_grad_()
     time = torch.rand(1, 1, 1, 1)
     propagation.propagate_flow(frame, frame, flow, time, 4, dominant_motions=0).sum().backward()
+    dominant_motions_triton.choose_motions(frame, frame, flow, torch.rand(1, 3, 2), time)
 
 
 def launch_inference(kind: torch.dtype) -> None:

@@ -19,8 +19,10 @@ from midframe.errors import (
 
 if TYPE_CHECKING:
     from midframe.api import interpolate
+    from midframe.data.layouts import find_scenes
+    from midframe.evaluation.report import evaluate
     from midframe.interpolator import Interpolator
-    from midframe.models.checkpoint import load_model
+    from midframe.models.checkpoint import load_model, register_network
     from midframe.models.shipped import list_models
     from midframe.video.pipeline import interpolate_video
 
@@ -35,18 +37,24 @@ __all__ = [
     "TrainingError",
     "VideoError",
     "__version__",
+    "evaluate",
+    "find_scenes",
     "interpolate",
     "interpolate_video",
     "list_models",
     "load_model",
+    "register_network",
 ]
 
 _HOMES = {
     "Interpolator": "interpolator",
+    "evaluate": "evaluation.report",
+    "find_scenes": "data.layouts",
     "interpolate": "api",
     "interpolate_video": "video.pipeline",
     "list_models": "models.shipped",
     "load_model": "models.checkpoint",
+    "register_network": "models.checkpoint",
 }
 """Where names are imported from when they are first asked for: machines that only train need not
 have FFmpeg."""

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import fields
 from fractions import Fraction
 from hashlib import sha256
+from pathlib import Path
 from queue import Queue
 
 import numpy as np
@@ -17,8 +18,9 @@ from midframe.device_interpolator import DeviceInterpolator, Progress
 from midframe.devices import choose_devices, choose_precision
 from midframe.errors import OptionError
 from midframe.media.pictures.images import Array
-from midframe.models.checkpoint import channels_last, load_model
+from midframe.models.checkpoint import channels_last
 from midframe.models.ensemble import Ensemble
+from midframe.models.function import FrameFunction, as_network
 from midframe.models.network import Network
 from midframe.options import EnsembleSize, InterpolationOptions, Precision
 from midframe.tensors import TYPES, to_image, to_tensor
@@ -37,13 +39,17 @@ class Interpolator:
     """Interpolates between two frames; holds the network, so that its weights load once.
 
     Args:
-        model: a network, or the name or file of weights.
+        model: the name or file of weights, a network, or a function or module of your own,
+            `f(first, second)` or `f(first, second, t)`, that takes frames (N, 3, H, W) in [0, 1]
+            and returns one (see `FrameFunction`). It is called for whole frames, in float32 unless
+            `precision` is given.
         device, tile, scale, ensemble, precision, depth: as in `InterpolationOptions`.
         single_pair: only one pair of frames will be interpolated. On the CPU, a network then uses
             the PyTorch implementations where compiling the faster ones would take longer.
 
     Raises:
         OptionError: an option has a value that it cannot have, or the device is not available.
+        ValueError: `model` is nothing of the above.
         CheckpointError: the weights cannot be loaded.
 
     Examples:
@@ -56,7 +62,7 @@ class Interpolator:
 
     def __init__(
         self,
-        model: Network | str = InterpolationOptions.model,
+        model: Network | FrameFunction | str | Path = InterpolationOptions.model,
         *,
         device: str = InterpolationOptions.device,
         tile: int | None = InterpolationOptions.tile,
@@ -67,7 +73,7 @@ class Interpolator:
         single_pair: bool = False,
     ) -> None:
         self.options = InterpolationOptions(
-            model if isinstance(model, str) else type(model).__name__,
+            str(model) if isinstance(model, str | Path) else type(model).__name__,
             device=device,
             tile=tile,
             scale=scale,
@@ -79,8 +85,9 @@ class Interpolator:
         devices = choose_devices(device)
         self.device = devices[0]
         """The first device."""
-        self.precision = choose_precision(precision, self.device)
-        network = model if isinstance(model, Network) else load_model(model)
+        network = as_network(model)
+        exact = precision == "auto" and not network.approximate_inference
+        self.precision = choose_precision("float32" if exact else precision, self.device)
         if scale is not None:
             _check_scale(scale, network)
         self._replicas = [

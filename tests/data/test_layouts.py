@@ -1,12 +1,13 @@
 """Layouts of public benchmarks, by miniature copies."""
 
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from midframe.data.layouts import CENTRE, HALF, find_scenes
+from midframe.data.layouts import CENTRE, HALF, WHOLE, find_scenes
 from midframe.errors import DatasetError
 
 
@@ -124,3 +125,14 @@ def test_an_image_is_no_list_of_scenes(tmp_path: Path) -> None:
     draw(tmp_path / "a.png")
     with pytest.raises(DatasetError, match=r"a\.png is no text"):
         find_scenes(tmp_path / "a.png")
+
+
+def test_x_test_has_seven_times_in_two_sizes(tmp_path: Path) -> None:
+    draw(*numbered(tmp_path / "Type1" / "TEST01", "{:04}.png", range(33)))
+    scenes = find_scenes(tmp_path)
+    assert [scene.t for scene in scenes] == [Fraction(n, 8) for n in range(1, 8)] * 2
+    assert [scene.group for scene in scenes] == ["2K"] * 7 + ["4K"] * 7
+    assert [scene.view for scene in scenes] == [HALF] * 7 + [WHOLE] * 7
+    assert scenes[8].name == "Type1/TEST01/0008"
+    paths = scenes[8].first, scenes[8].middle, scenes[8].second
+    assert [path.stem for path in paths] == ["0000", "0008", "0032"]

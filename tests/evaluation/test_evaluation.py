@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
@@ -59,6 +60,19 @@ def test_motion_compensation_of_a_pair_finds_the_middle(frame: Render) -> None:
     made = compensate(first, second)
     assert made.shape == truth.shape
     assert measure(truth, made).psnr > measure(truth, average(first, second)).psnr + 2
+
+
+@pytest.mark.parametrize("t", [Fraction(1, 4), Fraction(5, 8)])
+def test_scenes_are_interpolated_at_their_time(frame: Render, tmp_path: Path, t: Fraction) -> None:
+    images = [frame(time, 160, 208) for time in (0, float(4 * t), 4)]
+    paths = [tmp_path / f"{number}.png" for number in range(3)]
+    for path, image in zip(paths, images, strict=True):
+        write_image(path, image)
+    (scores,) = evaluate([Scene("disc", *paths, t=t)], Averager()).scenes
+    blend = measure(images[1], average(images[0], images[2], t))
+    assert scores.measures["model"].psnr == pytest.approx(blend.psnr, abs=0.1)
+    assert scores.measures["average"] == blend
+    assert scores.measures["minterpolate"].psnr > blend.psnr + 1
 
 
 def test_rows_end_with_means_of_groups_the_mean_and_the_median(report: Report) -> None:

@@ -24,12 +24,12 @@ def test_a_weight_file_with_former_names_is_loaded(tmp_path: Path) -> None:
     save_model(model, path, {})
     with safe_open(path, framework="pt") as file:
         header = file.metadata()
-    form = json.loads(header["form"])
+    form = json.loads(header["config"])
     form["both_ways"], form["neighbours"] = (
         form.pop("bidirectional_levels"),
         form.pop("propagation_distance"),
     )
-    save_file(load_file(path), old, metadata={**header, "form": json.dumps(form)})
+    save_file(load_file(path), old, metadata={**header, "config": json.dumps(form)})
     assert load_model(old).config == load_model(path).config == model.config
 
 

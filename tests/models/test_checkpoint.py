@@ -1,16 +1,22 @@
 import json
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from midframe.errors import CheckpointError
 from midframe.models.checkpoint import (
+    NETWORKS,
     build_model,
     load_model,
+    register_network,
     save_model,
 )
+from midframe.models.network import Network
 from midframe.models.sepconv import SepConv
 from midframe.models.shipped import WEIGHTS, list_models, sha256_of
 
@@ -64,3 +70,58 @@ def test_unknown_networks_and_settings_are_refused() -> None:
 def test_weights_have_the_permissions_of_new_files(tmp_path: Path, tiny_weights: Path) -> None:
     (tmp_path / "usual").touch()
     assert tiny_weights.stat().st_mode == (tmp_path / "usual").stat().st_mode
+
+
+def test_weights_of_older_versions_are_read(tiny_weights: Path, tmp_path: Path) -> None:
+    with safe_open(tiny_weights, framework="pt") as file:
+        header = file.metadata()
+    header["form"], header["facts"] = header.pop("config"), header.pop("training")
+    save_file(load_file(tiny_weights), tmp_path / "old.safetensors", metadata=header)
+    assert load_model(tmp_path / "old.safetensors").config == load_model(tiny_weights).config
+
+
+@dataclass(frozen=True)
+class OwnConfig:
+    width: int = 4
+
+
+class OwnNetwork(Network):
+    def __init__(self, config: OwnConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.layer = torch.nn.Conv2d(6, config.width, 1)
+
+
+def test_a_registered_network_is_built_saved_and_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ValueError, match="OwnNetwork has no name: add it with register_network"):
+        save_model(OwnNetwork(OwnConfig()), tmp_path / "own.safetensors", {})
+    monkeypatch.setattr("midframe.models.checkpoint.NETWORKS", dict(NETWORKS))
+    register_network("own", OwnNetwork, OwnConfig)
+    register_network("own", OwnNetwork, OwnConfig)
+    with pytest.raises(ValueError, match="there is another network 'sepconv'"):
+        register_network("sepconv", OwnNetwork, OwnConfig)
+    save_model(build_model("own", {"width": 3}), tmp_path / "own.safetensors", {})
+    assert load_model(tmp_path / "own.safetensors").config == OwnConfig(3)
+
+
+def test_a_network_of_another_package_is_found_by_its_entry_point(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "their_network.py").write_text(
+        "from midframe.models.checkpoint import register_network\n"
+        "from midframe.models.sepconv import SepConv, SepConvConfig\n\n\n"
+        "class Theirs(SepConv):\n    pass\n\n\n"
+        "register_network('theirs', Theirs, SepConvConfig)\n"
+    )
+    package = tmp_path / "their_network-1.0.dist-info"
+    package.mkdir()
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: their-network\nVersion: 1.0\n")
+    (package / "entry_points.txt").write_text("[midframe.networks]\ntheirs = their_network\n")
+    monkeypatch.setattr("midframe.models.checkpoint.NETWORKS", dict(NETWORKS))
+    monkeypatch.syspath_prepend(tmp_path)
+    model = build_model("theirs", {"widths": [4, 8], "taps": 3})
+    save_model(model, tmp_path / "theirs.safetensors", {})
+    assert type(load_model(tmp_path / "theirs.safetensors")).__name__ == "Theirs"
+    del sys.modules["their_network"]

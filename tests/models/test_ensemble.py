@@ -10,6 +10,7 @@ from torch import Tensor
 from midframe.interpolator import Interpolator
 from midframe.models.checkpoint import build_model
 from midframe.models.ensemble import VIEWS, Ensemble
+from midframe.models.function import FunctionNetwork
 from midframe.models.network import Network
 
 
@@ -114,3 +115,16 @@ def test_networks_with_more_views_are_told_apart() -> None:
     model = build_model("flowsep")
     identities = {Interpolator(model, device="cpu", ensemble=views).identity for views in (1, 2, 4)}
     assert len(identities) == 3
+
+
+def test_the_networks_have_one_signature() -> None:
+    frames = torch.rand(2, 1, 3, 16, 24)
+    for name, widths in (("sepconv", [4, 8]), ("adaconv", [4] * 5)):
+        model = build_model(name, {"widths": widths, "taps": 3}).eval()
+        assert torch.equal(model(*frames, 0.5), model(*frames))
+        with pytest.raises(ValueError, match=r"t is 0.25: \w+ interpolates the middle alone"):
+            model(*frames, 0.25)
+        with pytest.raises(ValueError, match=r"interpolates the middle alone"):
+            Ensemble(model, 2)(*frames, torch.tensor([0.25]))
+    blend = FunctionNetwork(lambda first, second, t: (1 - t) * first + t * second)
+    assert torch.allclose(Ensemble(blend, 2)(*frames, 0.25), blend(*frames, 0.25))

@@ -25,7 +25,7 @@ def test_every_cuda_kernel_compiles_for_cards_of_several_generations() -> None:
             for each in compiled
             if each["generation"] == generation
         }
-        expected = 9 + 1 + 5 + 4 + 5 + 2 + 1
+        expected = 9 + 1 + 5 + 7 + 5 + 2 + 1
         assert len(names) == expected, (
             f"convolutions, a split, FlowSep's steps, activation, crops: {names}"
         )

@@ -4,6 +4,7 @@ import logging
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 from midframe.errors import DatasetError
@@ -16,6 +17,8 @@ WHOLE, HALF, CENTRE = "whole", "half", "centre"
 axis."""
 MAX_SHOWN = 3
 """Names of incomplete scenes in a message."""
+X_TEST_LAST, X_TEST_STEP = 32, 4
+"""Number of the second frame of X-TEST, and the distance of the frames that are scored."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,8 @@ class Scene:
     group: str = ""
     """Subset of the benchmark with a separate mean, such as "hard"."""
     view: str = WHOLE
+    t: Fraction = Fraction(1, 2)
+    """Time of the frame between, from 0 (first) to 1 (second)."""
 
 
 def find_scenes(place: Path) -> list[Scene]:
@@ -167,6 +172,18 @@ def _xiph(folder: Path) -> Iterator[Scene]:
                 yield Scene(path.stem, first, path, second, group, view)
 
 
+def _x_test(folder: Path) -> Iterator[Scene]:
+    """Yield the seven frames between both ends of each clip, downscaled ("2K") and whole ("4K"),
+    as in the test of XVFI (arXiv 2103.16206, section 3)."""
+    first, last = "0000.png", f"{X_TEST_LAST:04}.png"
+    for clip in _folders_with(folder, last):
+        for number in range(X_TEST_STEP, X_TEST_LAST, X_TEST_STEP):
+            name = f"{clip.relative_to(folder).as_posix()}/{number:04}"
+            paths = clip / first, clip / f"{number:04}.png", clip / last
+            for group, view in (("2K", HALF), ("4K", WHOLE)):
+                yield Scene(name, *paths, group, view, Fraction(number, X_TEST_LAST))
+
+
 LAYOUTS: dict[str, Callable[[Path], Iterator[Scene]]] = {
     "Middlebury (frame10.png frame10i11.png frame11.png)": _match_names(
         "frame10.png", "frame10i11.png", "frame11.png"
@@ -177,5 +194,6 @@ LAYOUTS: dict[str, Callable[[Path], Iterator[Scene]]] = {
     "Vimeo-90K (im1.png im2.png im3.png, or up to im7.png)": _vimeo,
     "SNU-FILM (test-easy.txt and so on)": _snu_film,
     "Xiph (NAME-001.png to NAME-100.png)": _xiph,
+    "X-TEST of X4K1000FPS (0000.png to 0032.png)": _x_test,
 }
 """Readers of layouts, by name and file names."""

@@ -101,7 +101,7 @@ def evaluate(
     save: Path | None = None,
     progress: Progress | None = None,
 ) -> Report:
-    """Interpolate and score the middle frame of every scene.
+    """Interpolate and score the frame between of every scene, at its time.
 
     The baselines are the first frame, the mean of both frames, and `minterpolate`.
 
@@ -126,10 +126,12 @@ def evaluate(
         truth = read_view(scene.middle, scene.view)
         second = read_view(scene.second, scene.view)
         scene_progress = scale_progress(progress, done, len(scenes))
-        outputs = {name: interpolator.interpolate(first, second, progress=scene_progress)}
-        outputs |= {"repeat": first, "average": average(first, second)}
+        outputs = {name: interpolator.interpolate(first, second, scene.t, progress=scene_progress)}
+        outputs |= {"repeat": first, "average": average(first, second, scene.t)}
         if minterpolate:
-            outputs[motion_compensation.NAME] = motion_compensation.compensate(first, second)
+            outputs[motion_compensation.NAME] = motion_compensation.compensate(
+                first, second, scene.t
+            )
         measures = {method: measure(truth, each) for method, each in outputs.items()}
         scores = SceneScores(scene.name, scene.group, measures)
         report.scenes.append(scores)

@@ -74,6 +74,12 @@ class Ensemble(Network):
     def margin(self) -> int:
         return self.network.margin
 
+    def forward(self, first: Tensor, second: Tensor, t: Tensor | float = 0.5) -> Tensor:
+        """See `Network`."""
+        self.check_time(t)
+        height, width = first.shape[2:]
+        return self.render_tile(self.prepare(first, second), slice(0, height), slice(0, width), t)
+
     def prepare(self, first: Tensor, second: Tensor) -> tuple[tuple[int, int], list[Any]]:
         """Return the size of the frames, and the prepared pair of each view."""
         prepared = []
@@ -87,7 +93,7 @@ class Ensemble(Network):
         prepared: tuple[tuple[int, int], list[Any]],
         rows: slice,
         columns: slice,
-        t: float = 0.5,
+        t: Tensor | float = 0.5,
     ) -> Tensor:
         size, prepared_views = prepared
         results = []

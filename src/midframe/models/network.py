@@ -13,22 +13,26 @@ from midframe.models.winograd import use_winograd
 
 
 class Network(nn.Module):
-    """Interpolates the middle of two frames (N, 3, H, W) in [0, 1], at once or in tiles.
+    """Interpolates between two frames (N, 3, H, W) in [0, 1], at once or in tiles.
 
-    `forward(first, second)` returns the whole frame, without clipping. `prepare` and `render_tile`
-    return any rectangle of it, so that memory does not grow with the frame. A fourth channel
-    (alpha) is filtered with the kernels that are predicted from the colours.
+    A subclass defines `forward`, which returns the whole frame, without clipping. `prepare` and
+    `render_tile` return any rectangle of it; a subclass defines them too if its memory is not to
+    grow with the frame. A fourth channel (alpha) is filtered with the kernels that are predicted
+    from the colours.
     """
 
-    config: Any
+    config: Any = None
     """Dataclass that configures the network."""
-    tile: int
+    tile: int = 0
     """Default height and width of tiles in pixels; 0: no tiling."""
     max_plain_pixels = 0
     """Maximum number of pixels of all output frames of a single pair for which, on the CPU, the
     PyTorch implementations are faster than compiling and running the others."""
     any_time = False
     """Whether the network supports any t; otherwise only t = 1/2."""
+    approximate_inference = False
+    """Whether inference may use Winograd convolutions and, by default, bfloat16 or float16, which
+    change frames by less than is visible."""
     scale: int = 1
     """Factor by which the network downscales frames; 0: chosen by their size, if supported."""
 
@@ -37,16 +41,36 @@ class Network(nn.Module):
         """Return the pixels around a tile that are computed with it and discarded."""
         return 0
 
+    def forward(self, first: Tensor, second: Tensor, t: Tensor | float = 0.5) -> Tensor:
+        """Interpolate the frame at t, without clipping.
+
+        Args:
+            first, second: (N, 3, H, W) in [0, 1].
+            t: a number or one time per sample, (N,); other times than 1/2 require `any_time`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define forward(first, second, t)")
+
     def prepare(self, first: Tensor, second: Tensor) -> Any:
         """Encode a pair of frames, once for all tiles and times."""
-        raise NotImplementedError
+        return first, second
 
-    def render_tile(self, prepared: Any, rows: slice, columns: slice, t: float = 0.5) -> Tensor:
+    def render_tile(
+        self, prepared: Any, rows: slice, columns: slice, t: Tensor | float = 0.5
+    ) -> Tensor:
         """Interpolate a rectangle of the frame at t, as in the whole frame, without clipping.
 
-        A `time` other than 1/2 requires `any_time`.
+        Other times than 1/2 require `any_time`.
         """
-        raise NotImplementedError
+        weights = next(self.parameters(), prepared[0])
+        frames = [frame.to(weights.dtype) for frame in prepared]
+        whole: Tensor = self(*frames, t) if self.any_time else self(*frames)
+        return whole[..., rows, columns].to(prepared[0].dtype)
+
+    def check_time(self, t: Tensor | float) -> None:
+        """Raise a ValueError if the network does not support a time."""
+        if not self.any_time and not torch.all(torch.as_tensor(t) == 0.5):
+            name = type(self).__name__
+            raise ValueError(f"t is {t}: {name} interpolates the middle alone, t = 0.5")
 
     def pairs_at_once(self, height: int, width: int) -> int:
         """Return how many pairs of such frames to process in parallel on a CPU, one thread each."""
@@ -54,7 +78,7 @@ class Network(nn.Module):
 
     def kernels_at(self, first: Tensor, second: Tensor, x: int, y: int) -> Tensor:
         """Predict the kernels of one pixel of the middle frame for both frames, (N, 2, K, K)."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} predicts no kernels")
 
     def motion(self, first: Tensor, second: Tensor) -> Tensor:
         """Return the motion from the first to the second frame implied by the kernels.
@@ -62,12 +86,12 @@ class Network(nn.Module):
         Returns:
             (N, 2, h, w), x before y, in pixels.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} predicts no kernels")
 
     def for_inference(self, precision: torch.dtype = torch.float32) -> Network:
         """Return a copy for inference, with weights of one dtype, that cannot be trained."""
         ready = copy.deepcopy(self).eval().requires_grad_(False).to(precision)
-        if precision in (torch.float32, torch.bfloat16):
+        if self.approximate_inference and precision in (torch.float32, torch.bfloat16):
             use_winograd(ready)
         return ready
 

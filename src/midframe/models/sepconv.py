@@ -46,7 +46,7 @@ class SepConvConfig:
     slope: float = 0.0
     """Negative slope of leaky ReLU, which avoids dead ReLUs (ibid.: PReLU); 0: ReLU."""
     paper: bool = False
-    """Use exactly the network of 2017: disables the options above, from delayed padding on."""
+    """Use the architecture of ICCV 2017: disables the options above, from delayed padding on."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "widths", tuple(self.widths))
@@ -130,6 +130,7 @@ class SepConv(Network):
     """Predict the middle of two frames (N, 3, H, W) in [0, 1] by separable kernels."""
 
     tile = 768
+    approximate_inference = True
 
     def __init__(self, config: SepConvConfig | None = None) -> None:
         super().__init__()
@@ -154,26 +155,23 @@ class SepConv(Network):
         """Return the pixels around a tile that affect its result noticeably."""
         return 3 * self.stride
 
-    def forward(
-        self,
-        first: Tensor,
-        second: Tensor,
-        statistics: Statistics | None = None,
-    ) -> Tensor:
+    def forward(self, first: Tensor, second: Tensor, t: Tensor | float = 0.5) -> Tensor:
         """Interpolate the middle of two frames (N, 3, H, W) of any size, without clipping."""
-        return self.synthesise(first, second, self.kernels(first, second, statistics))
+        self.check_time(t)
+        return self.synthesise(first, second, self.kernels(first, second))
 
     def prepare(self, first: Tensor, second: Tensor) -> MeasuredPair:
         """Compute the statistics of whole frames, which their tiles share."""
         return MeasuredPair(first, second, pair_statistics(first[:, :3], second[:, :3]))
 
     def render_tile(
-        self, prepared: MeasuredPair, rows: slice, columns: slice, t: float = 0.5
+        self, prepared: MeasuredPair, rows: slice, columns: slice, t: Tensor | float = 0.5
     ) -> Tensor:
         """Interpolate a rectangle of the middle frame, with a margin aligned to the stride."""
         area, inner = self._spans(prepared, rows, columns)
-        result: Tensor = self(prepared.first[area], prepared.second[area], prepared.statistics)
-        return result[inner]
+        first, second = prepared.first[area], prepared.second[area]
+        kernels = self.kernels(first, second, prepared.statistics)
+        return self.synthesise(first, second, kernels)[inner]
 
     def kernels_at(self, first: Tensor, second: Tensor, x: int, y: int) -> Tensor:
         """See `Network`: outer products of the 1-D kernels, with kernel normalisation if used."""
@@ -273,8 +271,6 @@ class SepConv(Network):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, a=self.config.slope)
                 nn.init.zeros_(module.bias)  # type: ignore[arg-type]
-        if self.config.paper:
-            return
         offsets = torch.arange(self.config.taps) - self.config.taps // 2
         bump = torch.exp(-(offsets**2) / 2.0)
         for head in self.heads:

@@ -75,14 +75,17 @@ def bilinear_corners(flow, y, x, height, width, area, valid):  # type: ignore[no
         The offsets of four pixels in a channel (top left, top right, bottom left, bottom right),
         and how far the position lies beyond the first one along x and along y, in [0, 1).
     """
-    source_x = tl.minimum(
-        tl.maximum(replace_nan(x + tl.load(flow, valid, 0.0).to(tl.float32)), 0.0), width - 1.0
-    )
-    source_y = tl.minimum(
-        tl.maximum(replace_nan(y + tl.load(flow + area, valid, 0.0).to(tl.float32)), 0.0),
-        height - 1.0,
-    )
-    left, top = tl.floor(source_x), tl.floor(source_y)
+    source_x = x + tl.load(flow, valid, 0.0).to(tl.float32)
+    source_y = y + tl.load(flow + area, valid, 0.0).to(tl.float32)
+    return corners_around(source_x, source_y, height, width)
+
+
+@triton.jit
+def corners_around(x, y, height, width):  # type: ignore[no-untyped-def]
+    """Return the pixels around positions (x, y), as `bilinear_corners` does."""
+    x = tl.minimum(tl.maximum(replace_nan(x), 0.0), width - 1.0)
+    y = tl.minimum(tl.maximum(replace_nan(y), 0.0), height - 1.0)
+    left, top = tl.floor(x), tl.floor(y)
     top_left = top.to(tl.int32) * width + left.to(tl.int32)
     to_right = tl.where(left < width - 1.0, 1, 0)
     to_bottom = tl.where(top < height - 1.0, width, 0)
@@ -91,8 +94,8 @@ def bilinear_corners(flow, y, x, height, width, area, valid):  # type: ignore[no
         top_left + to_right,
         top_left + to_bottom,
         top_left + to_right + to_bottom,
-        source_x - left,
-        source_y - top,
+        x - left,
+        y - top,
     )
 
 

@@ -20,7 +20,7 @@ from midframe.training.dead_relu import ReluActivity
 from midframe.training.losses import ColourLoss
 from midframe.training.muon import Muon
 from midframe.training.networks import create_network
-from midframe.training.objectives import OBJECTIVES, Batch, Objective
+from midframe.training.objectives import Batch, Objective, find_objective
 from midframe.training.precision import training_precision
 from midframe.training.run_folder import BAD_BATCH_FILE, BEST_FILE, RunFolder
 from midframe.training.samples import check_data, load_batches
@@ -249,9 +249,11 @@ def _report_bad_batch(folder: RunFolder, batch: Batch, step: int, rank: int) -> 
 
 
 def _create_objective(config: TrainConfig, model: Network) -> Objective:
-    objective = OBJECTIVES[type(model)]
+    objective = find_objective(model)
     if not objective.has_configurable_loss and config.loss != TrainConfig().loss:
         raise ConfigError(f"{config.model} always uses the loss of its paper: remove loss")
+    if config.flow_supervision and not objective.has_flow_supervision:
+        raise ConfigError(f"{config.model} has no flow supervision: remove flow_supervision")
     if config.kernel_sum_penalty and not getattr(model.config, "kernel_normalisation", False):
         raise ConfigError(
             f"{config.model} does not use kernel normalisation: remove kernel_sum_penalty"

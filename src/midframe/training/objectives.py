@@ -12,7 +12,7 @@ from midframe.models.flowsep import FlowSep
 from midframe.models.network import Network
 from midframe.models.sepconv import SeparableKernels, SepConv, kernel_sum
 from midframe.ops import adaptive_convolution
-from midframe.training.flow_supervision import flow_loss, kernel_flow_loss, score_flow_loss
+from midframe.training.flow_supervision import flow_loss, kernel_flow_loss, logit_flow_loss
 from midframe.training.losses import CENTRE, NEIGHBOURS, ColourLoss, l1, neighbours
 
 Losses = dict[str, Tensor]
@@ -41,10 +41,13 @@ class Batch(NamedTuple):
 
 
 class Objective(nn.Module):
-    """Combine a network and its loss in one module, which Fabric wraps."""
+    """Combine a network and its loss in one module, which Fabric wraps; the loss is the colour
+    loss."""
 
     has_configurable_loss = True
     """Whether the setting `loss` applies."""
+    has_flow_supervision = False
+    """Whether the setting `flow_supervision` applies."""
 
     def __init__(
         self,
@@ -59,11 +62,14 @@ class Objective(nn.Module):
 
     def forward(self, batch: Batch, supervision_weight: float) -> tuple[Tensor, Losses]:
         """Return the loss, a scalar, and the terms to log; "loss" is the colour loss alone."""
-        raise NotImplementedError
+        interpolated, truth = self.predict(batch)
+        loss, terms = self.colour_loss(interpolated.float(), truth)
+        return loss, terms
 
     def predict(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return the interpolated and the true frames for validation, of one shape."""
-        return self.model(batch.first, batch.second), batch.middle
+        times = (batch.t,) if self.model.any_time else ()
+        return self.model(batch.first, batch.second, *times), batch.middle
 
 
 class SepConvObjective(Objective):
@@ -72,6 +78,8 @@ class SepConvObjective(Objective):
     With kernel normalisation the colour loss does not depend on the scale of the kernels; only the
     penalty limits it.
     """
+
+    has_flow_supervision = True
 
     def forward(self, batch: Batch, supervision_weight: float) -> tuple[Tensor, Losses]:
         kernels = self.model.kernels(batch.first, batch.second)
@@ -96,6 +104,8 @@ def kernel_sum_excess(kernels: SeparableKernels) -> Tensor:
 class FlowSepObjective(Objective):
     """Sum the colour loss and the flow supervision of all levels."""
 
+    has_flow_supervision = True
+
     def forward(self, batch: Batch, supervision_weight: float) -> tuple[Tensor, Losses]:
         estimate = self.model.estimate(batch.first, batch.second, batch.t, batch.scale)
         interpolated = self.model.synthesise(batch.first, batch.second, estimate)
@@ -106,9 +116,6 @@ class FlowSepObjective(Objective):
         terms = {**terms, "flow_supervision": supervision.detach()}
         return loss + supervision_weight * supervision, terms
 
-    def predict(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        return self.model(batch.first, batch.second, batch.t), batch.middle
-
 
 class AdaConvObjective(Objective):
     """Sum L1 on colour, L1 on gradients (CVPR 2017, section 3.2) and flow supervision.
@@ -118,10 +125,11 @@ class AdaConvObjective(Objective):
     """
 
     has_configurable_loss = False
+    has_flow_supervision = True
 
     def forward(self, batch: Batch, supervision_weight: float) -> tuple[Tensor, Losses]:
-        scores = self.model.scores(batch.first, batch.second).float()  # (N, h, w, 2*K*K)
-        estimate = self._interpolate_neighbours(batch, self.model.softmax(scores))
+        logits = self.model.logits(batch.first, batch.second).float()  # (N, h, w, 2*K*K)
+        estimate = self._interpolate_neighbours(batch, self.model.softmax(logits))
         size = estimate.shape[-2:]
         truth = take_strided(neighbours(batch.middle), size, border=MARGIN - 1)
         colour = l1(estimate[:, CENTRE], truth[:, CENTRE])
@@ -131,7 +139,7 @@ class AdaConvObjective(Objective):
             return loss, {"loss": colour.detach()}
         flows = take_strided(batch.flows, size, MARGIN)
         confidence = take_strided(batch.confidence, size, MARGIN)
-        supervision = score_flow_loss(scores, flows, confidence)
+        supervision = logit_flow_loss(logits, flows, confidence)
         terms = {"loss": colour.detach(), "flow_supervision": supervision.detach()}
         return loss + supervision_weight * supervision, terms
 
@@ -159,7 +167,14 @@ OBJECTIVES: dict[type[Network], type[Objective]] = {
     AdaConv: AdaConvObjective,
     FlowSep: FlowSepObjective,
 }
-"""Objective of each network."""
+"""Objective of each network; others have `Objective`, the colour loss. A network of your own can
+be added with an objective of its own."""
+
+
+def find_objective(network: Network) -> type[Objective]:
+    """Return the objective of a network."""
+    found = (OBJECTIVES[each] for each in type(network).__mro__ if each in OBJECTIVES)
+    return next(found, Objective)
 
 
 def take_strided(images: Tensor, size: Sequence[int], border: int) -> Tensor:

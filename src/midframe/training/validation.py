@@ -12,7 +12,7 @@ from midframe.data.shards import Shards, shard_files
 from midframe.metrics import psnr
 from midframe.models.network import Network
 from midframe.training.config import TrainConfig
-from midframe.training.objectives import OBJECTIVES, Objective
+from midframe.training.objectives import Objective, find_objective
 from midframe.training.samples import compute_t, open_shards, to_batch
 
 MAX_PSNR = 60.0
@@ -35,7 +35,7 @@ def evaluate(model: Network, config: TrainConfig, fabric: Fabric) -> dict[str, f
         Mean PSNR in dB: `patch_psnr`, `frame_psnr` and, for any-time networks, `quarter_psnr`; NaN
         without samples.
     """
-    objective = OBJECTIVES[type(model.eval())](model)
+    objective = find_objective(model)(model.eval())
     dataset = Path(config.dataset)
     patches = _choose_samples(dataset, "validation", config.validation_patches)
     frames = _choose_samples(dataset, "validation_frames", config.validation_frames)

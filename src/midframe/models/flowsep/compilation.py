@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -36,60 +37,92 @@ def compile_pipelines(network: FlowSep, channels: int, scale: int) -> None:
     if key in _compiled:
         return
     _compiled.add(key)
-    config = network.config
-    layout = network.layout
-    stride = network.stride
-    with torch.inference_mode():
-        steps = select_steps(torch.empty(0))
+    _TinyFrames(network, channels, scale).run_steps()
 
-    def zeros(count: int, channels: int, factor: int, dtype: torch.dtype = torch.float32) -> Tensor:
-        """Return a tiny image, `factor` times smaller than the processed frame."""
+
+class _TinyFrames:
+    """Frames of zeros as small as the network allows, and calls of each of its steps with them.
+
+    Args:
+        network, channels, scale: as in `compile_pipelines`.
+    """
+
+    def __init__(self, network: FlowSep, channels: int, scale: int) -> None:
+        self.network = network
+        self.scale = scale
+        with torch.inference_mode():
+            self.steps = select_steps(torch.empty(0))
+        self.t = torch.full((1, 1, 1, 1), 0.5)
+        self.frame = self._zeros(1, channels, 1).repeat(1, 1, scale, scale)
+        self.half = self._zeros(1, 3, 2)
+        self.fields = self._zeros(1, network.layout.channels, 2).contiguous()
+        self.flow = self.fields[:, network.layout.flows]
+
+    def run_steps(self) -> None:
+        """Run every step, in parallel threads."""
+        run_in_parallel(
+            self._convolve,
+            *(partial(self._decode, level) for level in reversed(range(LEVELS))),
+            self._propagate_flow,
+            lambda: self.steps.alignment(self.half, self.half, self.fields),
+            self._measure_difference,
+            self._synthesise,
+            self._decode_outputs,
+            lambda: self.steps.downsample(self.frame[:, :3], self.scale),
+            lambda: self.steps.downsample(self._zeros(1, 3, 1), 2),
+        )
+
+    def _zeros(
+        self, count: int, channels: int, factor: int, dtype: torch.dtype = torch.float32
+    ) -> Tensor:
+        """Return an image of zeros, `factor` times smaller than the processed frame."""
+        stride = self.network.stride
         height, width = max(1, stride // factor), max(1, WIDTH_IN_STRIDES * stride // factor)
         image = torch.zeros(count, channels, height, width, dtype=dtype)
         return image.contiguous(memory_format=torch.channels_last)
 
-    t = torch.full((1, 1, 1, 1), 0.5)
-    frame = zeros(1, channels, 1).repeat(1, 1, scale, scale)
-    half = zeros(1, 3, 2)
-    fields = zeros(1, layout.channels, 2).contiguous()
-    flow = fields[:, layout.flows]
+    def _convolve(self) -> None:
+        features = self._zeros(1, self.network.config.hidden[0], 2, self.network.dtype)
+        self.network.decoders[0].body[1](features)  # type: ignore[index,operator]
 
-    def convolve() -> None:
-        features = zeros(1, config.hidden[0], 2, network.dtype)
-        network.decoders[0].body[1](features)  # type: ignore[index,operator]
-
-    def decode(level: int) -> None:
+    def _decode(self, level: int) -> None:
+        network, config = self.network, self.network.config
         factor = 2 << level
-        features = zeros(2, config.widths[level], factor, network.dtype)
+        features = self._zeros(2, config.widths[level], factor, network.dtype)
         carried = None
         if level + 1 < LEVELS:
-            carried = zeros(1, config.hidden[level + 1], 2 * factor, network.dtype)
-        network.decoders[level](features, carried, zeros(1, 4, factor).contiguous(), t, steps)
+            carried = self._zeros(1, config.hidden[level + 1], 2 * factor, network.dtype)
+        flow = self._zeros(1, 4, factor).contiguous()
+        network.decoders[level](features, carried, flow, self.t, self.steps)
 
-    def synthesise() -> None:
-        deviation = torch.ones(1, 1, 1, 1)
-        rows, columns = slice(0, 1), slice(0, WIDTH_IN_STRIDES)
-        steps.synthesise(
-            frame, frame, fields, 2 * scale, rows, columns, deviation, resampling=config.resampling
+    def _propagate_flow(self) -> None:
+        config = self.network.config
+        self.steps.propagate_flow(
+            self.half,
+            self.half,
+            self.flow,
+            self.t,
+            config.propagation_distance,
+            config.dominant_motions,
         )
 
-    def decode_outputs() -> None:
-        outputs = zeros(1, layout.channels, 2, network.dtype)
-        steps.decode_outputs(outputs, flow, t, config.kernel_normalisation)
+    def _measure_difference(self) -> None:
+        height, width = self.half.shape[2:]
+        self.steps.local_difference(self.frame, self.frame, 2 * self.scale, (height, width))
 
-    run_in_parallel(
-        convolve,
-        lambda: decode(3),
-        lambda: decode(2),
-        lambda: decode(1),
-        lambda: decode(0),
-        lambda: steps.propagate_flow(
-            half, half, flow, t, config.propagation_distance, config.dominant_motions
-        ),
-        lambda: steps.alignment(half, half, fields),
-        lambda: steps.local_difference(frame, frame, 2 * scale, (half.shape[2], half.shape[3])),
-        synthesise,
-        decode_outputs,
-        lambda: steps.downsample(frame[:, :3], scale),
-        lambda: steps.downsample(zeros(1, 3, 1), 2),
-    )
+    def _synthesise(self) -> None:
+        self.steps.synthesise(
+            self.frame,
+            self.frame,
+            self.fields,
+            2 * self.scale,
+            slice(0, 1),
+            slice(0, WIDTH_IN_STRIDES),
+            torch.ones(1, 1, 1, 1),
+            resampling=self.network.config.resampling,
+        )
+
+    def _decode_outputs(self) -> None:
+        network = self.network
+        outputs = self._zeros(1, network.layout.channels, 2, network.dtype)
+        self.steps.decode_outputs(outputs, self.flow, self.t, network.config.kernel_normalisation)

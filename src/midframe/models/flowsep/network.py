@@ -87,6 +87,7 @@ class FlowSep(Network):
 
     tile = 2048  # Halide's synthesis needs no extra memory, PyTorch's 0.5 GB for such fields
     any_time = True
+    approximate_inference = True
     max_plain_pixels = 1 << 21
     """See `Network`. Compiling takes 5 s of processor time, and saves 1.8 s per megapixel."""
     falls_back = True

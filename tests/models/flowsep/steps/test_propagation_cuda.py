@@ -6,9 +6,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from midframe.models.flowsep.steps.propagation import plain, triton
+from midframe.models.flowsep.steps.propagation import dominant_motions_triton, plain, triton
 from midframe.models.flowsep.steps.propagation.comparison import standardise
+from midframe.models.flowsep.steps.propagation.dominant_motions import (
+    NO_MOTION,
+    choose_motions,
+    motion_differences,
+)
 from midframe.models.flowsep.steps.propagation.plain import CANDIDATES, candidate_differences
+from midframe.ops.upsampling import upsample
 
 HALF = torch.full((1, 1, 1, 1), 0.5)
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -92,6 +98,37 @@ def test_most_flows_are_those_of_the_plain_form(dominant_motions: int) -> None:
     wanted = plain.propagate_flow(*given, 2, dominant_motions)
     found = triton.propagate_flow(*(each.to(DEVICE) for each in given), 2, dominant_motions).cpu()
     assert ((found - wanted).abs().amax(1) < 1e-4).float().mean() > 0.9
+
+
+@pytest.mark.parametrize("size", [(1, 3, 1, 1), (2, 3, 9, 40), (1, 4, 24, 32)])
+@pytest.mark.parametrize("time", [0.0, 0.3, 0.5])
+def test_motions_are_chosen_as_by_the_plain_form(size: tuple[int, ...], time: float) -> None:
+    samples, channels, rows, columns = size
+    noise = torch.rand(samples, channels, rows // 4 + 2, columns // 4 + 3)
+    scene = upsample(noise, 4)
+    first = standardise(scene[..., :rows, 3 : 3 + columns])
+    second = standardise(scene[..., :rows, :columns])
+    flow = 2 * torch.randn(samples, 4, rows, columns)
+    motions = torch.tensor([[(2.6, -0.5), (0.5, 0.0), (40.0, 0.0), (NO_MOTION, NO_MOTION)]])
+    t = torch.full((samples, 1, 1, 1), time)
+    given = first, second, flow, motions.expand(samples, -1, -1), t
+    chosen = dominant_motions_triton.choose_motions(*(each.to(DEVICE) for each in given)).cpu()
+    differences = motion_differences(*given)
+    # Where two differ by less than rounding errors, either is right.
+    least = differences.gather(1, chosen.long()[:, None])[:, 0]
+    torch.testing.assert_close(least, differences.amin(1), atol=1e-4, rtol=0)
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")  # the interpreter subtracts by NumPy
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e30])
+def test_flows_that_are_not_finite_choose_no_motion_elsewhere(value: float) -> None:
+    first, second, flow = inputs(1, 3, 8, 40)
+    flow = torch.zeros_like(flow)
+    flow[..., 3:5, 7:30] = value
+    given = standardise(first), standardise(second), flow, torch.tensor([[[3.0, 0.0]]]), HALF
+    wanted = choose_motions(*given)
+    found = dominant_motions_triton.choose_motions(*(each.to(DEVICE) for each in given)).cpu()
+    assert torch.equal(found[:, :3].long(), wanted[:, :3])
 
 
 def test_faint_colours_weigh_as_in_the_plain_form_beside_dominant_motions() -> None:

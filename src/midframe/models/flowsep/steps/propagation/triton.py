@@ -15,6 +15,7 @@ from torch.autograd.function import once_differentiable
 
 from midframe.models.flowsep.steps.propagation import plain
 from midframe.models.flowsep.steps.propagation.comparison import MIN_DEVIATION, WINDOW_RADIUS
+from midframe.models.flowsep.steps.propagation.dominant_motions_triton import choose_motions
 from midframe.models.flowsep.steps.propagation.plain import CANDIDATES
 from midframe.ops.dispatch import device_guard
 from midframe.ops.triton_tools import (
@@ -48,7 +49,7 @@ def propagate_flow(
     first: Tensor, second: Tensor, flow: Tensor, t: Tensor, distance: int, dominant_motions: int
 ) -> Tensor:
     """See `Steps.propagate_flow`. Differentiable once; the order of summation of the gradient
-    varies. With dominant motions, only the choice between the candidates nearby is a kernel."""
+    varies. With dominant motions, both choices are kernels, and PyTorch applies them."""
     if dominant_motions or distance == 0:
 
         def choose(_first: Tensor, _second: Tensor, flow: Tensor, distance: int) -> Tensor:
@@ -56,7 +57,14 @@ def propagate_flow(
                 return choose_candidates(first, second, flow, distance).long()
 
         return plain.propagate_flow(
-            first.float(), second.float(), flow, t, distance, dominant_motions, choose
+            first.float(),
+            second.float(),
+            flow,
+            t,
+            distance,
+            dominant_motions,
+            choose,
+            choose_motions,
         )
     with device_guard(flow):
         with torch.no_grad():

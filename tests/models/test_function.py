@@ -1,0 +1,90 @@
+"""Functions and modules of one's own as networks."""
+
+import functools
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from midframe.interpolator import Interpolator
+from midframe.models.function import FunctionNetwork, takes_time
+from midframe.models.network import Network
+
+FIRST, SECOND = np.random.default_rng(0).integers(0, 256, (2, 12, 16, 3), np.uint8)
+
+
+def average(first: Tensor, second: Tensor) -> Tensor:
+    return (first + second) / 2
+
+
+def blend(first: Tensor, second: Tensor, t: float) -> Tensor:
+    return (1 - t) * first + t * second
+
+
+class Mask(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(6, 3, 3, padding=1)
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        mask = self.layer(torch.cat((first, second), dim=1)).sigmoid()
+        return mask * first + (1 - mask) * second
+
+
+class OnlyForward(Network):
+    def forward(self, first: Tensor, second: Tensor, t: Tensor | float = 0.5) -> Tensor:
+        return average(first, second)
+
+
+def test_a_function_interpolates_at_the_times_that_it_takes() -> None:
+    expected = [(1 - t) * FIRST + t * SECOND for t in (0.25, 0.5)]
+    by_time = Interpolator(blend, device="cpu").interpolate_many(FIRST, SECOND, [0.25, 0.5])
+    by_halves = Interpolator(average, device="cpu").interpolate_many(FIRST, SECOND, [0.25, 0.5])
+    for made in (by_time, by_halves):
+        assert all(
+            abs(frame - wanted).max() <= 1 for frame, wanted in zip(made, expected, strict=True)
+        )
+
+
+@pytest.mark.parametrize("precision", ["auto", "bfloat16"])
+def test_a_module_and_a_network_with_forward_alone_interpolate(precision: str) -> None:
+    for model in (Mask(), OnlyForward()):
+        made = Interpolator(model, device="cpu", precision=precision).interpolate(FIRST, SECOND)
+        assert made.shape == FIRST.shape
+    assert Interpolator(Mask(), device="cpu").precision == torch.float32
+
+
+def test_alpha_is_passed_as_a_frame() -> None:
+    first, second = (np.dstack((each, each[..., :1] // 2 + 128)) for each in (FIRST, SECOND))
+    made = Interpolator(average, device="cpu").interpolate(first, second)
+    assert abs(made[..., 3] - (first[..., 3] / 2 + second[..., 3] / 2)).max() <= 1
+
+
+def test_a_function_keeps_its_gradient_and_a_module_its_weights() -> None:
+    module = Mask()
+    interpolator = Interpolator(module, device="cpu")
+    assert interpolator.model.function is not module
+    frames = torch.rand(2, 1, 3, 8, 8)
+    FunctionNetwork(module)(frames[0], frames[1]).sum().backward()
+    assert module.layer.weight.grad is not None
+
+
+def test_the_number_of_arguments_tells_whether_a_time_is_taken() -> None:
+    assert takes_time(functools.partial(blend, t=0.5)) is False
+    assert takes_time(lambda first, second, t=0.5: first)
+
+
+@pytest.mark.parametrize(
+    ("model", "error", "message"),
+    [
+        (3, ValueError, "model is int: give a name or file of weights"),
+        (Mask, ValueError, "Mask is a class: give an object of it"),
+        (lambda first: first, ValueError, r"\(first, second\) or \(first, second, t\) is needed"),
+        (lambda first, _: first[..., 1:], ValueError, r"returned \(1, 3, 12, 15\) for frames"),
+        (Network(), NotImplementedError, "Network must define forward"),
+    ],
+)
+def test_other_objects_are_refused(model: object, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        Interpolator(model, device="cpu").interpolate(FIRST, SECOND)
