@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from helpers.resuming import Render, same_pictures, start, start_forked, wait_for_segments
+from helpers.signals import needs_hangup
 
 from midframe.video.segments import (
     segments_folder,
@@ -19,7 +20,11 @@ from midframe.video.segments import (
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "statuses"),
-    [("SIGINT", (130, -signal.SIGINT)), ("SIGTERM", (143,)), ("SIGHUP", (129,))],
+    [
+        ("SIGINT", (130, -signal.SIGINT)),
+        ("SIGTERM", (143,)),
+        pytest.param("SIGHUP", (129,), marks=needs_hangup),
+    ],
 )
 def test_an_interrupted_run_leaves_nothing_but_work_to_go_on_with(
     render_video: Render, tmp_path: Path, tiny_weights: Path, name: str, statuses: tuple[int, ...]

@@ -11,7 +11,7 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
-from helpers.signals import default_signals
+from helpers.signals import default_signals, needs_hangup
 from helpers.web import Site
 
 from midframe.errors import OptionError
@@ -68,7 +68,10 @@ def test_another_site_cannot_start_a_job(site: Site) -> None:
 
 
 @pytest.mark.skipif(find_spec("gradio") is None, reason="Gradio is not installed")
-def test_the_command_serves_until_it_is_interrupted(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "status"), [("SIGINT", 130), pytest.param("SIGHUP", 129, marks=needs_hangup)]
+)
+def test_the_command_serves_until_it_is_interrupted(tmp_path: Path, name: str, status: int) -> None:
     command = [sys.executable, "-m", "midframe", "web", "--port", "0"]
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     with default_signals():
@@ -83,9 +86,9 @@ def test_the_command_serves_until_it_is_interrupted(tmp_path: Path) -> None:
         with urlopen(found[0], timeout=60) as answer:
             assert answer.status == 200
         assert list(tmp_path.glob("midframe-web-*"))
-        process.send_signal(signal.SIGINT)
+        process.send_signal(getattr(signal, name))
         _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == status
     assert errors == "midframe: interrupted\n"
     assert not list(tmp_path.glob("midframe-web-*"))
 

@@ -1,9 +1,11 @@
 """The web server: Gradio's page and the other routes, behind a guard."""
 
 import os
+import signal
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import gradio as gr
@@ -63,6 +65,21 @@ class DrainingServer(uvicorn.Server):  # type: ignore[misc]
     def __init__(self, config: uvicorn.Config, drain: Drain) -> None:
         super().__init__(config)
         self._drain = drain
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """See uvicorn; SIGHUP, of a closed terminal, ends the server too, unless it is ignored."""
+        number = getattr(signal, "SIGHUP", None)
+        in_main = threading.current_thread() is threading.main_thread()
+        with super().capture_signals():
+            if not in_main or number is None or signal.getsignal(number) is signal.SIG_IGN:
+                yield
+                return
+            before = signal.signal(number, self.handle_exit)
+            try:
+                yield
+            finally:
+                signal.signal(number, before)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """See uvicorn."""
