@@ -81,7 +81,7 @@ def test_what_cannot_be_written_is_refused_before_the_work(
     def work(*_: object, **__: object) -> None:
         raise AssertionError("the work began")
 
-    monkeypatch.setattr("midframe.interpolator.load_model", work)
+    monkeypatch.setattr("midframe.models.function.load_model", work)
     monkeypatch.setattr("midframe.load_model", work, raising=False)
     pictures = tmp_path / "frame10.png", tmp_path / "frame10i11.png", tmp_path / "frame11.png"
     for time, path in enumerate(pictures):
