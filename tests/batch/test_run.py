@@ -154,6 +154,9 @@ def test_a_plan_counts_frames_and_writes_nothing(folder: Path) -> None:
     statuses(batch, folder)
     again = {each.video.name: each for each in plan(batch, films_of(folder))}
     assert (again["a.mp4"].done, again["a.mp4"].frames) == (True, 0)
+    other = Batch(folder.parent / "out", Averager(), replace(OPTIONS, retiming=RetimingOptions(3)))
+    changed = {each.video.name: each for each in plan(other, films_of(folder))}
+    assert "exists and was made with other options" in changed["a.mp4"].error
 
 
 def test_a_plan_names_films_whose_results_cannot_be_encoded(

@@ -42,7 +42,8 @@ def test_a_dry_run_prints_a_table_and_writes_nothing(run: Run, folder: Path) -> 
     status, shown, errors = run("batch", folder, folder.parent / "out", "--dry-run")
     assert status == 1
     assert "96x64" in shown
-    assert "cannot be read" in shown
+    assert "fails" in shown
+    assert "1 of 3 videos would fail" in errors
     assert "bad.mp4 cannot be opened as a video" in errors
     assert not (folder.parent / "out").exists()
 

@@ -1,13 +1,15 @@
 """The plan of a batch (dry run), with estimates of time and disk space."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from midframe.batch.run import Batch
 from midframe.batch.videos import BatchVideo
 from midframe.errors import MidframeError, OptionError
+from midframe.media.reading.sources import identity_of
 from midframe.speeds import ESTIMATE_SECONDS, make_frames, measure_rate
-from midframe.video.render_job import open_render_job
+from midframe.video.render_job import open_render_job, result_settings
+from midframe.video.sinks.protocol import Target
 from midframe.video.sinks.targets import SegmentedTarget, target_for
 from midframe.video.timeline import estimate_frames
 
@@ -20,7 +22,7 @@ class PlannedVideo:
     done: bool = False
     """It has a finished result with the same options."""
     error: str = ""
-    """Why it cannot be read, or its result cannot be encoded."""
+    """Why it cannot be read, or its result cannot be encoded or may not be replaced."""
     width: int = 0
     height: int = 0
     frames: int = 0
@@ -51,9 +53,9 @@ def plan(batch: Batch, videos: Iterable[BatchVideo]) -> Iterator[PlannedVideo]:
 def _plan_video(
     batch: Batch, video: BatchVideo, speeds: dict[tuple[int, int], float]
 ) -> PlannedVideo:
-    if batch.is_done(video):
-        return PlannedVideo(video, done=True)
     target = target_for(video.target, batch.options.encoding)
+    if batch.is_done(video) or (video.target.exists() and _is_complete(batch, video, target)):
+        return PlannedVideo(video, done=True)
     with open_render_job(
         video.source, target, batch.network, batch.options, settings={}
     ) as render_job:
@@ -75,3 +77,14 @@ def _plan_video(
         seconds=interpolated * speeds[size],
         disk_bytes=round(video.source.stat().st_size * frames / max(1, count)),
     )
+
+
+def _is_complete(batch: Batch, video: BatchVideo, target: Target) -> bool:
+    """Return whether an existing file is the complete result of a video.
+
+    Raises:
+        VideoError: it is another file, which the work would not replace.
+    """
+    options = replace(batch.options, encoding=target.options)
+    settings = result_settings(identity_of(video.source), batch.network, options)
+    return target.is_complete(settings, overwrite=batch.overwrite)

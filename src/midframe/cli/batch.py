@@ -202,7 +202,7 @@ def show_plan(plans: Sequence[PlannedVideo]) -> None:
     """Print the plan of a batch as a table with totals.
 
     Raises:
-        VideoError: a video cannot be read.
+        VideoError: a video would fail.
     """
     from rich.table import Table
 
@@ -210,7 +210,7 @@ def show_plan(plans: Sequence[PlannedVideo]) -> None:
     for each in plans:
         name = one_line(str(each.video.source))
         if each.done or each.error:
-            table.add_row(name, "", "", "", "already done" if each.done else "cannot be read", "")
+            table.add_row(name, "", "", "", "already done" if each.done else "fails", "")
             continue
         table.add_row(
             name,
@@ -233,8 +233,8 @@ def show_plan(plans: Sequence[PlannedVideo]) -> None:
     for each in plans:
         if each.error:
             print_line(err, f"midframe: {each.error}")
-    if unreadable := sum(bool(each.error) for each in plans):
-        raise VideoError(f"{unreadable} of {len(plans)} videos cannot be read")
+    if failing := sum(bool(each.error) for each in plans):
+        raise VideoError(f"{failing} of {len(plans)} videos would fail")
 
 
 def _megabytes(count: int) -> str:
