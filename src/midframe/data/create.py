@@ -21,7 +21,7 @@ from midframe.data.extract import ExtractionJob, extract_samples, metadata_path
 from midframe.data.photographs import find_photographs
 from midframe.data.sources import Source, find_source, read_sources, relative_name
 from midframe.errors import DatasetError
-from midframe.folders import visible_files
+from midframe.folders import visible_files, walk_files
 from midframe.media.suffixes import VIDEOS
 from midframe.outputs import check_output_folder
 
@@ -112,7 +112,7 @@ def find_videos(videos: Path) -> list[Path]:
     """List the videos under a folder, sorted by name."""
     if not videos.exists():
         raise DatasetError(f"{videos} does not exist: name a folder with videos")
-    paths = (path for path in videos.rglob("*") if path.suffix.lower() in VIDEOS)
+    paths = (path for path in walk_files(videos) if path.suffix.lower() in VIDEOS)
     found = [videos] if videos.is_file() else visible_files(videos, paths)
     if not found:
         known = " ".join(sorted(VIDEOS))

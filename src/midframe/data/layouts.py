@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from midframe.errors import DatasetError
-from midframe.folders import visible_files
+from midframe.folders import visible_files, walk_files
 
 WHOLE, HALF, CENTRE = "whole", "half", "centre"
 """The region of a frame that is scored: all of it; all, downscaled by 2; the central half of each
@@ -63,7 +63,7 @@ def find_sequences(folder: Path) -> dict[str, list[Path]]:
         names = [f"im{number}.png" for number in range(1, count + 1)]
         found = {
             last.parent.relative_to(folder).as_posix(): [last.with_name(name) for name in names]
-            for last in visible_files(folder, folder.rglob(names[-1]))
+            for last in _find_files(folder, names[-1])
             if all(last.with_name(name).exists() for name in names)
         }
         if found:
@@ -71,6 +71,11 @@ def find_sequences(folder: Path) -> dict[str, list[Path]]:
     raise DatasetError(
         f"{folder} contains no sequences of Vimeo-90K (im1.png im2.png im3.png, or up to im7.png)"
     )
+
+
+def _find_files(folder: Path, name: str) -> list[Path]:
+    """List the files of this name below a folder, sorted."""
+    return visible_files(folder, (path for path in walk_files(folder) if path.name == name))
 
 
 def read_test_list(folder: Path) -> set[str]:
@@ -96,7 +101,7 @@ def _match_names(first: str, middle: str, second: str) -> Callable[[Path], Itera
     """Return a reader of a layout with one folder per scene and fixed file names."""
 
     def find(folder: Path) -> Iterator[Scene]:
-        for path in visible_files(folder, folder.rglob(middle)):
+        for path in _find_files(folder, middle):
             name = path.parent.relative_to(folder).as_posix()
             yield Scene(name, path.with_name(first), path, path.with_name(second))
 
@@ -106,7 +111,7 @@ def _match_names(first: str, middle: str, second: str) -> Callable[[Path], Itera
 def _vimeo(folder: Path) -> Iterator[Scene]:
     """Yield triplets, or the middle three of septuplets; only test sequences if they are listed."""
     tests = read_test_list(folder)
-    for path in visible_files(folder, folder.rglob("im2.png")):
+    for path in _find_files(folder, "im2.png"):
         name = path.parent.relative_to(folder).as_posix()
         if tests and "/".join(name.split("/")[-2:]) not in tests:
             continue

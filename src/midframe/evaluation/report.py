@@ -14,7 +14,9 @@ from midframe.device_interpolator import Progress, scale_progress
 from midframe.evaluation import motion_compensation
 from midframe.evaluation.figures import catch_write_errors
 from midframe.evaluation.measures import (
+    AVERAGE,
     COLUMNS,
+    FIRST_FRAME,
     Measures,
     average,
     measure,
@@ -110,7 +112,7 @@ def evaluate(
         save: folder for the interpolated frames, `interpolated/SCENE.png`, and `scores.json`.
         progress: called with the fraction done, after each tile too.
     """
-    baselines = ["repeat", "average", *([motion_compensation.NAME] if minterpolate else [])]
+    baselines = [FIRST_FRAME, AVERAGE, *([motion_compensation.NAME] if minterpolate else [])]
     report = Report([name, *baselines])
     for done, scene in enumerate(scenes):
         first = read_view(scene.first, scene.view)
@@ -118,7 +120,7 @@ def evaluate(
         second = read_view(scene.second, scene.view)
         scene_progress = scale_progress(progress, done, len(scenes))
         outputs = {name: interpolator.interpolate(first, second, progress=scene_progress)}
-        outputs |= {"repeat": first, "average": average(first, second)}
+        outputs |= {FIRST_FRAME: first, AVERAGE: average(first, second)}
         if minterpolate:
             outputs[motion_compensation.NAME] = motion_compensation.compensate(first, second)
         measures = {method: measure(truth, each) for method, each in outputs.items()}

@@ -16,7 +16,9 @@ from midframe.errors import VideoError
 from midframe.evaluation import motion_compensation
 from midframe.evaluation.figures import catch_write_errors, save_figure
 from midframe.evaluation.measures import (
+    AVERAGE,
     COLUMNS,
+    FIRST_FRAME,
     MAX_PSNR,
     Measures,
     average,
@@ -94,7 +96,7 @@ def score_video(
         picture, colour = reader.first_picture()
         colour = replace(colour, alpha=False)  # alpha is not measured
         compensation = MotionCompensation(picture, colour) if minterpolate else None
-        methods = [name, "repeat", "average"]
+        methods = [name, FIRST_FRAME, AVERAGE]
         if compensation:
             methods.append(motion_compensation.NAME)
         scores = VideoScores(methods, [], [])
@@ -109,8 +111,8 @@ def score_video(
                 time = _relative_time(before, dropped, after)
                 outputs = {
                     name: interpolator.interpolate(first, second, time),
-                    "repeat": first,
-                    "average": average(first, second),
+                    FIRST_FRAME: first,
+                    AVERAGE: average(first, second),
                 }
                 seconds = float(dropped.pts * reader.time_base - reader.start)
                 pending[number] = _Pending(seconds, outputs, truth)
