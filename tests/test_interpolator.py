@@ -1,3 +1,4 @@
+import os
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
@@ -187,3 +188,56 @@ def test_pictures_that_are_no_arrays_and_a_single_time_are_refused_with_the_reme
         tool.interpolate("first.png", grey)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"as in \[0.25\]"):
         tool.interpolate_many(grey, grey, 0.25)  # type: ignore[arg-type]
+
+
+def test_frames_may_be_read_only_as_those_of_pillow(tool: Interpolator, frame: Render) -> None:
+    first, second = frame(0), frame(1)
+    expected = tool.interpolate(first, second)
+    first.flags.writeable = second.flags.writeable = False
+    assert np.array_equal(tool.interpolate(first, second), expected)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 255])
+def test_samples_that_would_spread_over_the_frame_are_refused(
+    tool: Interpolator, value: float
+) -> None:
+    good = np.zeros((8, 8, 3), np.float32)
+    bad = good.copy()
+    bad[3, 4, 1] = value
+    for pair in ((good, bad), (bad, good)):
+        with pytest.raises(ValueError, match="nominally from 0 to 1, got"):
+            tool.interpolate(*pair)
+
+
+def test_results_of_float32_do_not_share_the_memory_of_a_frame(tool: Interpolator) -> None:
+    first = np.zeros((8, 8, 3), np.float32)
+    made = tool.interpolate_many(first, first, [0, 0, 1])
+    for each in (*made[1:], first):
+        assert not np.shares_memory(made[0], each)
+
+
+def test_times_may_be_scalars_of_numpy_and_pytorch() -> None:
+    for time in (np.float32(0.25), np.array(0.25), torch.tensor(0.25)):
+        assert nearest_time(time, None) == Fraction(1, 4)
+    for wrong in (None, float("nan"), 1j, "soon"):
+        with pytest.raises(ValueError, match="from 0"):
+            nearest_time(wrong, None)
+
+
+def test_a_forked_process_does_not_wait_for_threads_that_it_does_not_have(
+    tool: Interpolator,
+    frame: Render,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        tool.interpolate(frame(0, 16, 16), frame(1, 16, 16))
+        assert torch.get_num_threads() == 2
+        monkeypatch.setattr(os, "getpid", lambda: 0)  # as in a forked process
+        tool.interpolate(frame(0, 16, 16), frame(1, 16, 16))
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(threads)
+    assert "forked from one that computed, so it uses one thread" in caplog.text

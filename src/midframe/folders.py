@@ -1,20 +1,13 @@
-"""Folders: the files below them, and those that are not hidden."""
+"""Folders: the files below them, and which are not hidden."""
 
+import logging
 import os
+from collections import deque
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
-
-def walk_files(folder: Path) -> Iterator[Path]:
-    """Yield the files below a folder, also in folders that symbolic links lead to, except those
-    that contain the link."""
-    for name, folders, files in os.walk(folder, followlinks=True):
-        here = Path(name)
-        above = here.relative_to(folder).parents
-        if here.is_symlink() and any(here.samefile(folder / each) for each in above):
-            folders.clear()
-        else:
-            yield from (here / file for file in files)
+log = logging.getLogger(__name__)
 
 
 def visible_files(folder: Path, paths: Iterable[Path]) -> list[Path]:
@@ -28,3 +21,45 @@ def visible_files(folder: Path, paths: Iterable[Path]) -> list[Path]:
         for path in paths
         if not any(part.startswith(".") for part in path.relative_to(folder).parts)
     )
+
+
+def walk(folder: Path) -> Iterator[Path]:
+    """Yield the files below a folder, and hidden folders, which are not searched.
+
+    Links to folders are followed, but every folder is searched once. Folders that cannot be read
+    and links to a folder that contains `folder` are reported.
+    """
+    parents = folder.resolve().parents
+    folders, links = deque([folder]), deque[Path]()
+    found = set[Path]()
+    while folders or links:
+        here = folders.popleft() if folders else links.popleft()  # a folder itself before its links
+        real = here.resolve()
+        if real in parents:
+            _report_skipped(here, "it is a link to a folder that contains it")
+        if real in found or real in parents:
+            continue
+        found.add(real)
+        for entry in _entries(here):
+            if not entry.is_dir() or entry.name.startswith("."):
+                yield here / entry.name
+            else:
+                (links if entry.is_symlink() else folders).append(here / entry.name)
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    """Return the files and folders in a folder, sorted; none, and a report, if it cannot be
+    read."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        _report_skipped(folder, error.strerror or str(error))
+        return []
+
+
+@cache
+def _report_skipped(folder: Path, reason: str) -> None:
+    """Log that a folder is skipped; once, since a batch that watches a folder lists it again and
+    again."""
+    log.warning("%s is skipped (%s)", folder, reason)

@@ -1,6 +1,7 @@
 """Interpolator: from two frames of any size to the frames between them."""
 
 import logging
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
@@ -27,8 +28,8 @@ from midframe.tensors import TYPES, to_image, to_tensor
 log = logging.getLogger(__name__)
 
 MAX_FLOAT = 4.0
-"""Frames of float32 are nominally from 0 to 1; a larger maximum indicates a frame from 0 to 255,
-which is refused."""
+"""Frames of float32 are nominally from 0 to 1; a larger magnitude indicates a frame from 0 to 255,
+which is refused, as are samples that are not finite: one would spread over the whole frame."""
 PAIRS_PER_CARD = 3
 """Pairs of frames in progress on a graphics card: while the network runs for one, the frames of
 others are converted."""
@@ -80,6 +81,7 @@ class Interpolator:
             precision=precision,
             depth=depth,
         )
+        use_existing_threads()
         devices = choose_devices(device)
         self.device = devices[0]
         """The first device."""
@@ -153,6 +155,7 @@ class Interpolator:
     def on_free_device(self) -> Iterator[DeviceInterpolator]:
         """Reserve a device for a pair of frames, and wait for one if there are several and all are
         in use; a context."""
+        use_existing_threads()
         if len(self._replicas) == 1:
             yield self._replicas[0]
             return
@@ -215,6 +218,25 @@ class Interpolator:
         return self._replicas[0].middle(first, second, progress)
 
 
+_processes: set[int] = set()
+"""The process that computes; after a fork also the one that it was forked from."""
+
+
+def use_existing_threads() -> None:
+    """Use one thread in a process that was forked from one that computed: PyTorch's other threads
+    do not exist there, and it would wait for them without end."""
+    process = os.getpid()
+    if process in _processes:
+        return
+    if _processes:
+        torch.set_num_threads(1)
+        log.warning(
+            "this process was forked from one that computed, so it uses one thread: start "
+            "processes by the method spawn to use more"
+        )
+    _processes.add(process)
+
+
 def _for_inference(
     network: Network,
     precision: torch.dtype,
@@ -257,5 +279,7 @@ def check_pair(first: Array, second: Array) -> None:
             "frames must be (H, W, 3) RGB, or (H, W, 4) with alpha, of uint8, uint16 or float32, "
             f"got {given}"
         )
-    if first.dtype == np.float32 and first.max() > MAX_FLOAT:
-        raise ValueError(f"frames of float32 must be nominally from 0 to 1, got {first.max()}")
+    for frame in (first, second) if first.dtype == np.float32 else ():
+        largest = np.abs(frame).max()  # NaN if any sample is
+        if not largest <= MAX_FLOAT:
+            raise ValueError(f"frames of float32 must be nominally from 0 to 1, got {largest}")

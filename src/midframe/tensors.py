@@ -20,7 +20,7 @@ def to_tensor(image: Array, device: torch.device | str = "cpu") -> Tensor:
     """Convert (H, W, C) uint8 or uint16, with C of 3 or 4, to (1, C, H, W) float32 in [0, 1].
 
     The tensor is channels last, as the array is. An array of float32 is not scaled, and shares its
-    memory with a tensor on the CPU.
+    memory with a tensor on the CPU, unless it is read-only.
 
     Raises:
         ValueError: the rank, the number of channels or the type is not supported.
@@ -35,7 +35,8 @@ def to_tensor(image: Array, device: torch.device | str = "cpu") -> Tensor:
             f"an (H, W, 3) array of uint8, uint16 or float32 is needed, got {image.shape} of "
             f"{image.dtype}"
         )
-    whole = upload(torch.from_numpy(np.ascontiguousarray(image)), device)  # before it grows
+    writable = np.require(image, requirements=("C", "W"))  # tensors cannot be read-only
+    whole = upload(torch.from_numpy(writable), device)  # before it grows
     if image.dtype != np.float32:
         whole = whole.float().div_(np.iinfo(image.dtype).max)
     return whole.permute(2, 0, 1)[None]
@@ -43,9 +44,9 @@ def to_tensor(image: Array, device: torch.device | str = "cpu") -> Tensor:
 
 def to_image(tensor: Tensor, dtype: np.dtype[Any] | type = np.uint8) -> Array:
     """Convert (1, C, H, W) float to an array (H, W, C) of an integer type, clipped to [0, 1] and
-    rounded to the nearest; or to float32, unchanged."""
+    rounded to the nearest; or to float32, unchanged. The array has memory of its own."""
     whole = tensor[0].permute(1, 2, 0).float()
     if dtype == np.float32:
-        return download(whole).contiguous().numpy()
+        return np.array(download(whole).numpy(), order="C")
     scaled = whole.clamp(0, 1).mul_(np.iinfo(dtype).max).round_()
     return download(scaled.to(getattr(torch, np.dtype(dtype).name))).contiguous().numpy()

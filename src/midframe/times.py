@@ -2,6 +2,8 @@
 
 import re
 from fractions import Fraction
+from numbers import Rational
+from typing import Any
 
 from midframe.errors import OptionError
 
@@ -25,12 +27,22 @@ def nearest_time(time: float | Fraction, depth: int | None) -> Fraction:
     Raises:
         OptionError: the time lies outside [0, 1].
     """
-    if not 0 <= time <= 1:
-        raise OptionError(f"time is {time}: from 0 (the first frame) to 1 (the second) is needed")
+    exact = _fraction(time)
+    if exact is None or not 0 <= exact <= 1:
+        raise OptionError(f"time is {time!r}: from 0 (the first frame) to 1 (the second) is needed")
     if depth is None:
-        nearest = Fraction(round(time))
-        return nearest if abs(nearest - Fraction(time)) < SNAP else Fraction(time)
-    return Fraction(round(Fraction(time) * 2**depth), 2**depth)
+        nearest = Fraction(round(exact))
+        return nearest if abs(nearest - exact) < SNAP else exact
+    return Fraction(round(exact * 2**depth), 2**depth)
+
+
+def _fraction(number: Any) -> Fraction | None:
+    """Return a number, which may be a scalar of NumPy or PyTorch, as a fraction; None if it is not
+    a finite one."""
+    try:
+        return Fraction(number if isinstance(number, Rational) else float(number))
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
 def parse_seconds(time: Time, name: str = "time") -> float:

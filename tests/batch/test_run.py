@@ -207,3 +207,21 @@ def test_watching_yields_a_film_again_after_it_was_replaced(tmp_path: Path) -> N
     assert next(films) == film
     path.write_bytes(b"22")
     assert next(films) == film
+
+
+def test_watching_waits_for_a_folder_that_is_missing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "a.mp4"
+    path.touch()
+    film = BatchVideo(path, tmp_path / "out.mp4", "out.mp4")
+    results = iter([VideoError("in is not a folder")] * 3 + [[film]] * 3)
+
+    def find() -> list[BatchVideo]:
+        found = next(results)
+        if isinstance(found, VideoError):
+            raise found
+        return found
+
+    assert next(watch(find, settle=0.0, poll=0.01)) == film
+    assert caplog.text.count("in is not a folder; still waiting") == 1

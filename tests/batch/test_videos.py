@@ -72,3 +72,15 @@ def test_named_videos_lie_side_by_side_and_need_different_names(tmp_path: Path) 
     assert [video.target for video in videos] == [tmp_path / "out/x.mp4", tmp_path / "out/y.mp4"]
     with pytest.raises(VideoError, match=r"two sources are named x\.mov"):
         name_videos([tmp_path / "a" / "x.mov", tmp_path / "b" / "x.mov"], tmp_path / "out", mp4)
+
+
+def test_an_output_folder_above_the_folder_is_possible(folder: Path) -> None:
+    assert len(find_videos(folder, folder.parent, mp4)) == 3
+
+
+def test_links_to_folders_are_followed(folder: Path) -> None:
+    (folder.parent / "other").mkdir()
+    (folder.parent / "other" / "c.mp4").touch()
+    (folder / "link").symlink_to("../other")
+    names = [video.name for video in find_videos(folder, folder.parent / "out", mp4)]
+    assert names == ["b.mp4", "link/c.mp4", "sub/A.mp4", "sub/a.mp4"]

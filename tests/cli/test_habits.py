@@ -15,7 +15,7 @@ import pytest
 from typer.main import get_command
 
 from midframe.cli import app
-from midframe.cli.config import move_global_options_first
+from midframe.cli.config import load_defaults, move_global_options_first
 from midframe.errors import SourceError
 from midframe.options import InterpolationOptions, VideoOptions
 from midframe.process import THREAD_VARIABLES
@@ -230,6 +230,8 @@ def test_a_frame_rate_of_the_command_line_replaces_a_factor_of_the_configuration
         ("[films]\ncrf = 20\n", r"no command 'films': choose from .*\bvideo\b"),
         ("[dataset.make]\nsize = 20\n", r"no command 'make': choose from create, "),
         ("crf = = 2\n", "cannot be read as TOML"),
+        ("[video]\ncrf = true\n", "crf is True: give a number or a text, as after --crf"),
+        ("[video.crf]\nx264 = 20\n", "crf is {'x264': 20}: give a number or a text"),
     ],
 )
 def test_a_wrong_configuration_is_refused_with_what_is_known(
@@ -243,6 +245,13 @@ def test_a_wrong_configuration_is_refused_with_what_is_known(
     assert status == 1
     assert re.search(complaint, errors)
     assert run("--config", tmp_path / "none.toml", "models")[0] == 1
+
+
+def test_a_configuration_may_be_written_as_windows_and_toml_do(tmp_path: Path) -> None:
+    text = '\ufeff[video]\r\nstart = 00:01:30\r\nencoder-option = "tune=film"\r\nmute = true\r\n'
+    (tmp_path / "c.toml").write_bytes(text.encode())
+    found = load_defaults(tmp_path / "c.toml", get_command(app))["video"]
+    assert found == {"start": "00:01:30", "encoder_option": ["tune=film"], "mute": True}
 
 
 def test_a_quality_changes_defaults_only(

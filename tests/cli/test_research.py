@@ -36,6 +36,8 @@ def test_scenes_are_scored(
     assert (tmp_path / "made" / "interpolated" / "one.png").exists()
     assert (tmp_path / "made" / "index.html").exists()
     assert "mean" in run("evaluate", tmp_path, "--model", tiny_weights)[1]
+    status, _, errors = run("evaluate", tmp_path, "--save", tmp_path / "made")
+    assert (status, "has scores: name another folder" in errors) == (1, True)
 
 
 def test_headings_of_scores_are_whole_at_80_columns(

@@ -12,7 +12,7 @@ import pytest
 from helpers.datasets import noise
 
 from midframe.data.aliases import CONFIG_FIELDS, FOLDERS, split_folder
-from midframe.data.create import create_dataset, find_videos, make_key
+from midframe.data.create import create_dataset, find_videos, make_key, write_report
 from midframe.data.create_config import CreateConfig
 from midframe.data.shards import Shards
 from midframe.data.show import draw_motion, make_contact_sheet, read_report
@@ -129,6 +129,17 @@ def test_no_sample_crosses_a_cut(clips: Path, tmp_path: Path) -> None:
     shards = Shards(list((tmp_path / "set" / "train").glob("*.tar")))
     for metadata in map(shards.read_metadata, range(len(shards))):
         assert metadata["frame"] >= 8 or metadata["frame"] + 2 * metadata["stride"] < 8
+
+
+def test_a_dataset_without_validation_is_reported(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "files").mkdir()
+    for number, split in enumerate(("train", "validation")):
+        file = {"file": "a.mp4", "split": split, "samples": 1, "motion": [1.0]}
+        (tmp_path / "files" / f"{number}.json").write_text(json.dumps(file))
+        write_report(tmp_path)
+        assert caplog.text.count("has no samples for validation") == 1
 
 
 def test_folders_without_videos_are_errors(tmp_path: Path) -> None:

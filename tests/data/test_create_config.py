@@ -6,7 +6,8 @@ from midframe.data.create_config import CreateConfig
 
 
 def test_impossible_settings_are_refused() -> None:
-    for wrong in ({"frames": 4}, {"frames": 1}, {"strides": (0,)}):
+    wrong_values = ({"frames": 4}, {"frames": 1}, {"strides": (0,)}, {"per_clip": 0})
+    for wrong in wrong_values:
         with pytest.raises(
             ValueError, match=str(next(iter(wrong.values()))).strip("()").split(",")[0]
         ):

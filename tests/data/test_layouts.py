@@ -1,12 +1,13 @@
 """Layouts of public benchmarks, by miniature copies."""
 
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from midframe.data.layouts import CENTRE, HALF, find_scenes
+from midframe.data.layouts import CENTRE, HALF, WHOLE, find_scenes
 from midframe.errors import DatasetError
 
 
@@ -104,3 +105,43 @@ def test_unknown_layouts_are_errors(tmp_path: Path) -> None:
         find_scenes(tmp_path)
     with pytest.raises(DatasetError, match="does not exist"):
         find_scenes(tmp_path / "nowhere")
+
+
+def test_incomplete_scenes_are_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in "abcdef":
+        draw(*numbered(tmp_path / name, "im{}.png", range(1, 4)))
+    for name, number in zip("abcde", (1, 2, 3, 2, 2), strict=True):
+        (tmp_path / name / f"im{number}.png").unlink()
+    assert [scene.name for scene in find_scenes(tmp_path)] == ["f"]
+    assert "5 of 6 scenes lack a file and are not scored: a, b, c, ..." in caplog.text
+
+
+def test_a_second_layout_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    draw(*numbered(tmp_path / "a", "im{}.png", range(1, 4)))
+    draw(*(tmp_path / "b" / name for name in ("frame10.png", "frame10i11.png", "frame11.png")))
+    assert [scene.name for scene in find_scenes(tmp_path)] == ["b"]
+    assert "several layouts: only Middlebury" in caplog.text
+
+
+def test_scenes_behind_links_are_found(tmp_path: Path) -> None:
+    draw(*numbered(tmp_path / "elsewhere" / "a", "im{}.png", range(1, 4)))
+    (tmp_path / "scenes").mkdir()
+    (tmp_path / "scenes" / "link").symlink_to("../elsewhere")
+    assert [scene.name for scene in find_scenes(tmp_path / "scenes")] == ["link/a"]
+
+
+def test_an_image_is_no_list_of_scenes(tmp_path: Path) -> None:
+    draw(tmp_path / "a.png")
+    with pytest.raises(DatasetError, match=r"a\.png is no text"):
+        find_scenes(tmp_path / "a.png")
+
+
+def test_x_test_has_seven_times_in_two_sizes(tmp_path: Path) -> None:
+    draw(*numbered(tmp_path / "Type1" / "TEST01", "{:04}.png", range(33)))
+    scenes = find_scenes(tmp_path)
+    assert [scene.t for scene in scenes] == [Fraction(n, 8) for n in range(1, 8)] * 2
+    assert [scene.group for scene in scenes] == ["2K"] * 7 + ["4K"] * 7
+    assert [scene.view for scene in scenes] == [HALF] * 7 + [WHOLE] * 7
+    assert scenes[8].name == "Type1/TEST01/0008"
+    paths = scenes[8].first, scenes[8].middle, scenes[8].second
+    assert [path.stem for path in paths] == ["0000", "0008", "0032"]

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
@@ -12,6 +13,7 @@ from helpers.video import Averager
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from midframe.data.layouts import HALF, Scene, find_scenes
+from midframe.errors import DatasetError
 from midframe.evaluation.measures import average, measure, psnr, sharpness, ssim
 from midframe.evaluation.motion_compensation import compensate
 from midframe.evaluation.page import write_page
@@ -58,6 +60,19 @@ def test_motion_compensation_of_a_pair_finds_the_middle(frame: Render) -> None:
     made = compensate(first, second)
     assert made.shape == truth.shape
     assert measure(truth, made).psnr > measure(truth, average(first, second)).psnr + 2
+
+
+@pytest.mark.parametrize("t", [Fraction(1, 4), Fraction(5, 8)])
+def test_scenes_are_interpolated_at_their_time(frame: Render, tmp_path: Path, t: Fraction) -> None:
+    images = [frame(time, 160, 208) for time in (0, float(4 * t), 4)]
+    paths = [tmp_path / f"{number}.png" for number in range(3)]
+    for path, image in zip(paths, images, strict=True):
+        write_image(path, image)
+    (scores,) = evaluate([Scene("disc", *paths, t=t)], Averager()).scenes
+    blend = measure(images[1], average(images[0], images[2], t))
+    assert scores.measures["model"].psnr == pytest.approx(blend.psnr, abs=0.1)
+    assert scores.measures["average"] == blend
+    assert scores.measures["minterpolate"].psnr > blend.psnr + 1
 
 
 def test_rows_end_with_means_of_groups_the_mean_and_the_median(report: Report) -> None:
@@ -163,3 +178,18 @@ def test_the_page_shows_the_worst_first(report: Report, tmp_path: Path) -> None:
     assert [each["name"] for each in found] == [each.scene for each in worst]
     assert set(found[0]["pictures"]) == {"truth", "error × 4", *report.methods}
     assert all(each.startswith("data:image/webp") for each in found[0]["pictures"].values())
+
+
+def test_scenes_that_cannot_be_compared_are_refused_before_the_work(
+    tmp_path: Path, frame: Render
+) -> None:
+    scene = Scene("one", *(tmp_path / f"{n}.png" for n in range(3)))
+    for path, size in ((scene.first, 32), (scene.middle, 32), (scene.second, 30)):
+        write_image(path, frame(0, size, 32))
+    with pytest.raises(DatasetError, match=r"one differ in size \(32x32, 32x32, 32x30\)"):
+        evaluate([scene], Averager())
+    for path in (scene.first, scene.middle, scene.second):
+        write_image(path, frame(0, 15, 32))
+    with pytest.raises(DatasetError, match="32x15 pixels: at least 16x16"):
+        evaluate([scene], Averager())
+    assert evaluate([scene], Averager(), minterpolate=False).scenes

@@ -44,6 +44,31 @@ def test_motion_compensation_is_compared_with_the_frame_of_its_time(render_video
     assert min(each.measures["minterpolate"].psnr for each in scores.frames[2:-2]) > 22
 
 
+def test_several_frames_of_an_interval_are_scored_at_their_times(render_video: Render) -> None:
+    told: list[float] = []
+    scores = score_video(
+        render_video(frames=22, rate=Fraction(20), sound=False),
+        Averager(),
+        factor=5,
+        progress=lambda done, _: told.append(done),
+    )
+    assert [round(each.seconds * 20) for each in scores.frames] == [
+        number for number in range(20) if number % 5
+    ]
+    assert [each.t for each in scores.frames] == [0.2, 0.4, 0.6, 0.8] * 4
+    assert scores.mean("psnr", "model") == pytest.approx(scores.mean("psnr", "average"), abs=0.05)
+    assert scores.mean("psnr", "average") > scores.mean("psnr", "first frame")
+    assert scores.mean("psnr", "minterpolate") > scores.mean("psnr", "average")
+    assert told == [5, 10, 15, 20]
+
+
+def test_an_interval_with_a_cut_is_omitted(render_video: Render) -> None:
+    scores = score_video(
+        render_video(frames=21, cut_at=6, sound=False), Averager(), factor=4, minterpolate=False
+    )
+    assert len(scores.frames) == 4 * 3
+
+
 def test_frames_next_to_a_cut_are_omitted(render_video: Render) -> None:
     scores = score_video(
         render_video(frames=21, cut_at=9, sound=False), Averager(), minterpolate=False
@@ -86,5 +111,11 @@ def test_equal_frames_count_with_100_db(tmp_path: Path) -> None:
 
 
 def test_a_video_of_two_frames_is_refused(render_video: Render) -> None:
-    with pytest.raises(VideoError, match="no three successive frames"):
+    with pytest.raises(VideoError, match="no 3 successive frames"):
         score_video(render_video(frames=2, sound=False), Averager())
+
+
+def test_a_video_that_is_too_small_to_be_compared_is_refused(render_video: Render) -> None:
+    source = render_video(frames=3, sound=False, size=(14, 32))
+    with pytest.raises(VideoError, match="32x14 pixels: at least 16x16"):
+        score_video(source, Averager())

@@ -10,7 +10,7 @@ from midframe.errors import ConfigError
 from midframe.models.adaconv import MARGIN, AdaConv, AdaConvConfig
 from midframe.models.checkpoint import build_model
 from midframe.models.sepconv import SeparableKernels
-from midframe.training.flow_supervision import hat_kernel, kernel_flow_loss, score_flow_loss
+from midframe.training.flow_supervision import hat_kernel, kernel_flow_loss, logit_flow_loss
 from midframe.training.losses import CENTRE, LOSSES, NEIGHBOURS, VGG_LAYERS, ColourLoss, Feature, l1
 from midframe.training.objectives import AdaConvObjective, Batch, SepConvObjective, take_strided
 from midframe.training.samples import to_batch
@@ -165,10 +165,10 @@ def test_the_score_loss_is_the_cross_entropy_against_the_target_of_the_flow() ->
     scores = torch.randn(2, 3, 4, 2 * 9 * 9, generator=generator)
     flows = torch.randn(2, 2, 2, 3, 4, generator=generator) * 3
     confidence = torch.rand(2, 2, 3, 4, generator=generator)
-    assert score_flow_loss(scores, flows, confidence).item() == pytest.approx(
+    assert logit_flow_loss(scores, flows, confidence).item() == pytest.approx(
         slow_guidance(scores, flows, confidence, 9), rel=1e-4
     )
-    assert score_flow_loss(scores, flows, confidence * 0) == 0
+    assert logit_flow_loss(scores, flows, confidence * 0) == 0
 
 
 def test_every_weight_of_adaconv_gets_a_gradient(adaconv: AdaConv) -> None:

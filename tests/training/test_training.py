@@ -25,11 +25,13 @@ from midframe.errors import CheckpointError, ConfigError, DatasetError, Training
 from midframe.metrics import psnr
 from midframe.models.checkpoint import NETWORKS, build_model, load_model, save_model
 from midframe.models.network import Network
+from midframe.models.sepconv import SepConv
 from midframe.training import aliases
 from midframe.training.config import TrainConfig, config_from, load_config
 from midframe.training.curves import draw_curves, read_log
 from midframe.training.loop import train
 from midframe.training.precision import training_precision
+from midframe.training.run_folder import RunFolder
 from midframe.training.samples import (
     RequestSampler,
     TrainingSamples,
@@ -371,6 +373,16 @@ def test_training_starts_from_initial_weights(
         train(toy(dataset, **{**still, "network": {"taps": 11}}), tmp_path / "other")
 
 
+def test_initial_weights_of_another_network_are_refused(
+    dataset: Path, tmp_path: Path, tiny_weights: Path
+) -> None:
+    settings = {"init_from": str(tiny_weights), "network": {}}
+    with pytest.raises(ConfigError, match=r"model is flowsep, but .* is sepconv: set model"):
+        train(toy(dataset, **settings, model="flowsep"), tmp_path / "run")
+    with pytest.raises(ConfigError, match=r"network is .* no setting"):
+        train(toy(dataset, **{**settings, "network": {"depth": 3}}), tmp_path / "run")
+
+
 def test_training_starts_from_the_mean_of_weights(
     dataset: Path, tmp_path: Path, tiny_weights: Path
 ) -> None:
@@ -582,11 +594,15 @@ def test_settings_are_read_and_changed(tmp_path: Path) -> None:
         ("loss.l1=Infinity", "loss is inf: it must be 0 or more"),
         ("workers=-1", "workers is -1: it must be 0 or more"),
         ("ema_decay=1.5", "ema_decay is 1.5: it must be from 0 to 1"),
+        ("ema_decay=1", "below 1"),
         ("flow_supervision_fraction=0", "it must be 0 or more, but not 0"),
+        ("minutes=-1", "0 or more"),
+        ("seed=-1", "0 or more"),
+        ('loss={"l1": 0}', "a weight above 0"),
         ("synthetic_fraction=2", "from 0 to 1"),
         ("devices=3", "multiple of 3"),
         ("max_layer_gain=2", "use muon"),
-        ("loss={}", "a weight for each loss"),
+        ("loss={}", "a weight above 0 for each loss"),
     ],
 )
 def test_invalid_settings_are_errors(tmp_path: Path, change: str, complaint: str) -> None:
@@ -611,6 +627,11 @@ def test_unreadable_settings_are_errors(tmp_path: Path) -> None:
         load_config(tmp_path / "a.toml")
     with pytest.raises(ConfigError, match=r"b\.toml cannot be read"):
         load_config(tmp_path / "b.toml")
+    (tmp_path / "c.toml").write_bytes("# größer\nbatch = 3".encode("latin-1"))
+    with pytest.raises(ConfigError, match=r"c\.toml is not TOML: 'utf-8' codec"):
+        load_config(tmp_path / "c.toml")
+    (tmp_path / "d.toml").write_text("batch = 3", encoding="utf-8-sig")
+    assert load_config(tmp_path / "d.toml").batch == 3
 
 
 def test_the_shipped_settings_are_valid() -> None:
@@ -638,12 +659,32 @@ def test_curves_are_drawn_from_the_log(tmp_path: Path) -> None:
     (tmp_path / "log.jsonl").write_text("\n".join(lines))
     assert [entry.get("loss") for entry in read_log(tmp_path)] == [0.5, None, 0.3]
     assert draw_curves(tmp_path).stat().st_size > 1000
+    (tmp_path / "log.jsonl").write_text('{"step": 1, "loss": 0.5}\n{"step": 2, "lo')
+    assert read_log(tmp_path) == [{"step": 1, "loss": 0.5}]
     (tmp_path / "log.jsonl").write_text('{"step": 1, "loss": 0.5, "guide": 2.0, "quietest": 0.1}')
     assert read_log(tmp_path) == [
         {"step": 1, "loss": 0.5, "flow_supervision": 2.0, "least_active_relu": 0.1}
     ]
     with pytest.raises(CheckpointError, match="name the folder of a training run"):
         read_log(tmp_path / "nowhere")
+
+
+def test_the_files_of_a_run_that_was_killed_are_resumed_or_refused(
+    tmp_path: Path, tiny_model: SepConv
+) -> None:
+    folder = RunFolder(tmp_path / "run", toy(tmp_path))
+    folder.open(resume=False)
+    (tmp_path / "run" / "log.jsonl").write_text('{"step": 1, "lo')
+    folder.open(resume=True)
+    folder.log_entry({"step": 2, "loss": 0.5})
+    assert read_log(tmp_path / "run") == [{"step": 2, "loss": 0.5}]
+    (tmp_path / "run" / "last.pt").touch()
+    with pytest.raises(CheckpointError, match=r"last\.pt cannot be read .* init_from="):
+        folder.load_checkpoint({}, tiny_model, tiny_model, torch.optim.Adam([torch.zeros(1)]))
+    (tmp_path / "run" / "config.json").write_text("")
+    with pytest.raises(CheckpointError, match=r"config\.json is not a file of settings"):
+        folder.open(resume=True)
+    folder.close()
 
 
 def test_a_loss_that_is_no_number_stops_the_training(dataset: Path, tmp_path: Path) -> None:

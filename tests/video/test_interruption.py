@@ -18,7 +18,8 @@ from midframe.video.segments import (
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "statuses"), [("SIGINT", (130, -signal.SIGINT)), ("SIGTERM", (143,))]
+    ("name", "statuses"),
+    [("SIGINT", (130, -signal.SIGINT)), ("SIGTERM", (143,)), ("SIGHUP", (129,))],
 )
 def test_an_interrupted_run_leaves_nothing_but_work_to_go_on_with(
     render_video: Render, tmp_path: Path, tiny_weights: Path, name: str, statuses: tuple[int, ...]

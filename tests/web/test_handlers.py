@@ -110,3 +110,27 @@ def test_a_session_ends_its_jobs_before_its_files(server: Server, render_video: 
     server.storage.close_session(token)
     assert job.status == "cancelled"
     assert not session.folder.exists()
+
+
+def test_a_result_is_not_shown_beside_a_video_that_replaced_its_source(
+    server: Server, render_video: Render
+) -> None:
+    token = upload(server, render_video("first.mp4"))
+    session = server.storage.find(token)
+    other = render_video("second.mp4")
+
+    async def convert() -> str:
+        texts = []
+        async for text in server.convert_video(token, "flowsep", TARGET, None, "20"):
+            texts.append(text)
+            if session.uploads["video"].title == "first.mp4":
+                own = other.rename(session.new_path())
+                facts = probe_video(own, server.limits)
+                session.set_upload("video", StoredFile(own, facts.media_type, facts, "second.mp4"))
+        return texts[-1]
+
+    text = asyncio.run(convert())
+    assert "result of first.mp4, which another video has replaced" in text
+    assert 'download="first-midframe.mp4"' in text
+    assert text.count("src=") == 1
+    assert "source frames are kept" in text  # a warning of the report

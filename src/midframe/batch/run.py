@@ -4,6 +4,7 @@ Several runs may share an output folder. A video that another run works on is sk
 again after all other videos.
 """
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from typing import Any, Literal
 
 from midframe.batch.records import read_record, record_path, write_record
 from midframe.batch.videos import BatchVideo
-from midframe.errors import BusyError, MidframeError, OptionError
+from midframe.errors import BusyError, MidframeError, OptionError, VideoError
 from midframe.interpolator import Interpolator
 from midframe.media.reading.sources import identity_of
 from midframe.options import InterpolationOptions, VideoOptions
@@ -22,6 +23,8 @@ from midframe.video.lock import FolderLock
 from midframe.video.pipeline import Progress, convert_video
 from midframe.video.render_job import NetworkProperties, result_settings
 from midframe.video.report import VideoReport
+
+log = logging.getLogger(__name__)
 
 Status = Literal["done", "already done", "damaged", "failed", "busy"]
 """Status of a video. "damaged": its result is complete, but the source is damaged or the
@@ -184,7 +187,8 @@ def watch(
 ) -> Iterator[BatchVideo]:
     """Yield new videos of a folder, endlessly, each when its file is no longer being written.
 
-    A video that is replaced is yielded again.
+    A video that is replaced is yielded again. If the folder is missing, as while its disk is not
+    connected, that is reported, and waited for.
 
     Args:
         find: lists the videos in the folder.
@@ -193,8 +197,16 @@ def watch(
     """
     yielded: dict[Path, tuple[int, int]] = {}
     seen: dict[Path, tuple[tuple[int, int], float]] = {}
+    problem = ""
     while True:
-        for video in find():
+        try:
+            videos, text = find(), ""
+        except (VideoError, OSError) as error:
+            videos, text = [], str(error)
+        if text and text != problem:
+            log.warning("%s; still waiting", text)
+        problem = text
+        for video in videos:
             state = _state(video.source)
             if state is None or yielded.get(video.source) == state:
                 continue

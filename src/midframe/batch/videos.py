@@ -9,7 +9,7 @@ from pathlib import Path
 
 from midframe.batch.records import FOLDER as RECORDS_FOLDER
 from midframe.errors import VideoError
-from midframe.folders import visible_files
+from midframe.folders import visible_files, walk
 from midframe.media.suffixes import ANIMATIONS, VIDEOS
 
 log = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ def find_videos(folder: Path, out: Path, choose_suffix: ChooseSuffix) -> list[Ba
     """List the videos under a folder, sorted by path; results keep the subfolders.
 
     Hidden files are skipped, and output folders of this and of earlier batches that lie within the
-    folder.
+    folder. Links to folders are followed (see `walk`).
 
     Args:
         folder: that is searched for videos and animations, by their suffix.
@@ -62,8 +62,10 @@ def skipped_suffixes(folder: Path, out: Path) -> dict[str, int]:
 def _files(folder: Path, out: Path) -> list[Path]:
     """Return the files under a folder but outside of output folders; also links to files that do
     not exist, so that they are reported."""
-    paths = list(folder.rglob("*"))
-    outputs = {out.resolve(), *_earlier_outputs(paths, folder, out)}
+    paths = list(walk(folder))
+    outputs = set(_earlier_outputs(paths, folder, out))
+    if out.resolve() not in folder.resolve().parents:  # where results lie beside their folder
+        outputs.add(out.resolve())
     return [
         path
         for path in paths

@@ -16,8 +16,11 @@ from midframe.errors import MidframeError, OptionError
 
 __all__ = ["app", "batch", "datasets", "image", "main", "presets", "research", "video", "web"]
 
-INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
-"""Exit statuses after SIGINT and SIGTERM, as shells report them."""
+INTERRUPTED = 128 + signal.SIGINT
+"""Exit status after SIGINT, as shells report it."""
+ENDING_SIGNALS = ("SIGTERM", "SIGHUP")
+"""Signals that end the work as Ctrl-C does. Terminals send SIGHUP when they are closed; Windows has
+none."""
 NO_MEMORY = ("not enough memory", "out of memory")
 """Texts that identify PyTorch's errors for a lack of memory."""
 EXTRAS = {
@@ -35,7 +38,7 @@ EXTRAS = {
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM was received: the work ends as after Ctrl-C."""
+    """SIGTERM or SIGHUP was received: the work ends as after Ctrl-C."""
 
 
 def main() -> NoReturn:
@@ -43,7 +46,7 @@ def main() -> NoReturn:
 
     Exit status: 0 for success; 1 for an error that the user can fix (`MidframeError`,
     `OptionError`, a file that cannot be written); 2 for wrong usage; 70 for any other exception,
-    which is a bug of midframe; 130 after SIGINT and 143 after SIGTERM.
+    which is a bug of midframe; 129, 130 and 143 after SIGHUP, SIGINT and SIGTERM.
     """
     signals: list[int] = []
 
@@ -51,8 +54,10 @@ def main() -> NoReturn:
         signals.append(number)
         raise Terminated
 
-    if signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN:
-        signal.signal(signal.SIGTERM, end)
+    for name in ENDING_SIGNALS:
+        number = getattr(signal, name, None)
+        if number and signal.getsignal(number) is not signal.SIG_IGN:  # as after nohup
+            signal.signal(number, end)
     _prepare_output()
     diagnostics = Diagnostics()
     try:
@@ -112,7 +117,7 @@ def _concerns_file(error: OSError) -> bool:
 
 def _exit_interrupted(signals: list[int]) -> NoReturn:
     print_line(err, "midframe: interrupted")
-    sys.exit(TERMINATED if signals else INTERRUPTED)
+    sys.exit(128 + signals[0] if signals else INTERRUPTED)
 
 
 class _OneLine(logging.Formatter):

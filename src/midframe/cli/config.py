@@ -7,6 +7,7 @@ import os
 import sys
 import tomllib
 from collections.abc import Iterable
+from datetime import time
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,7 @@ def load_defaults(path: Path | None, group: Any, *, option: str = "--config") ->
         if not path.is_file():
             return {}
     try:
-        found = tomllib.loads(path.read_text(encoding="utf-8"))
+        found = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Notepad writes a BOM
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(f"{option}: {path} cannot be read as TOML ({reason})") from error
@@ -104,14 +105,35 @@ def _read_table(path: Path, group: Any, found: dict[str, Any]) -> dict[str, Any]
         if wrong := [key for key in table if _normalise(key) not in options]:
             raise ConfigError(_unknown(path, wrong[0], name, options))
         given = {key: each for key, each in shared.items() if _normalise(key) in options} | table
-        defaults[name] = {options[_normalise(key)]: value for key, value in given.items()}
+        defaults[name] = {
+            str(options[_normalise(key)].name): _convert(path, key, value, options[_normalise(key)])
+            for key, value in given.items()
+        }
     return defaults
 
 
-def _options_of(command: Any) -> dict[str, str]:
+def _convert(path: Path, key: str, value: Any, option: Any) -> Any:
+    """Return a value of TOML as the command line would give it.
+
+    Args:
+        path, key: of the value, for messages.
+        value: any but a table of options.
+        option: Typer's description of the option.
+
+    Raises:
+        ConfigError: the value is of a type that the option cannot have.
+    """
+    if isinstance(value, dict) or (isinstance(value, bool) and not option.is_flag):
+        raise ConfigError(f"{path}: {key} is {value!r}: give a number or a text, as after --{key}")
+    if isinstance(value, time):  # start = 00:01:30, which is not a text in TOML
+        return value.isoformat()
+    return [value] if option.multiple and isinstance(value, str) else value
+
+
+def _options_of(command: Any) -> dict[str, Any]:
     """Return the parameters of a command by the long names of their options."""
     return {
-        _normalise(name): str(parameter.name)
+        _normalise(name): parameter
         for parameter in command.params
         if parameter.param_type_name == "option"
         for name in parameter.opts

@@ -81,7 +81,7 @@ def dataset_create(
     hold_out: HoldOut = None,
     workers: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Number of processes; default: number of cores."),
+        typer.Option(metavar="N", min=1, help="Number of processes; default: number of cores."),
     ] = None,
     ray: Ray = None,
 ) -> None:

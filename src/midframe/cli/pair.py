@@ -26,8 +26,10 @@ class Pair:
 
     @property
     def colours(self) -> tuple[Array, Array]:
-        """Return both images without alpha."""
-        return self.first[..., :3].copy(), self.second[..., :3].copy()
+        """Return both images without alpha, composited onto black."""
+        from midframe.media.pictures.images import on_black
+
+        return on_black(self.first), on_black(self.second)
 
 
 def read_pair(first: Path, second: Path) -> Pair:

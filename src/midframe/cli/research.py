@@ -12,7 +12,7 @@ import midframe
 from midframe.cli.options import takes_interpolation_options
 from midframe.cli.parameters import Minterpolate, Overwrite
 from midframe.cli.shared import command, err, out, print_line, progress_bar
-from midframe.errors import CheckpointError, OptionError
+from midframe.errors import CheckpointError, DatasetError, OptionError
 from midframe.models.shipped import find_weights
 from midframe.options import InterpolationOptions
 from midframe.outputs import check_output_file, check_output_folder
@@ -129,6 +129,7 @@ def evaluate(
         ),
     ] = None,
     minterpolate: Minterpolate = True,
+    overwrite: Overwrite = False,
 ) -> None:
     """Score a network on scenes with ground truth, beside simpler methods: PSNR, SSIM, error,
     sharpness."""
@@ -137,6 +138,8 @@ def evaluate(
     scenes = find_scenes(dataset)
     if save:
         check_output_folder(save, inputs=[dataset])
+        if (save / "scores.json").exists() and not overwrite:
+            raise DatasetError(f"{save} has scores: name another folder, or give --overwrite")
     find_weights(interpolation.model)
     from midframe.evaluation.page import write_page
     from midframe.evaluation.report import FRAMES_FOLDER

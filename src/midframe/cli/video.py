@@ -167,6 +167,8 @@ def compare(
 @command(
     epilog="""
     midframe score film.mp4 scores --start 1:30 --end 1:35
+
+    midframe score film240.mp4 --factor 8
     """
 )
 @takes_interpolation_options
@@ -177,13 +179,15 @@ def score(
     ] = None,
     start: Start = DEFAULT_START,
     end: End = None,
+    factor: Annotated[
+        int, typer.Option(metavar="N", min=2, max=64, help="Keep one of N frames, drop the others.")
+    ] = 2,
     minterpolate: Minterpolate = True,
     *,
     interpolation: InterpolationOptions,
     overwrite: Overwrite = False,
 ) -> None:
-    """Drop every second frame of a video, interpolate it, and compare both, beside simpler
-    methods."""
+    """Drop every second frame of a video, interpolate it, and compare both, with baselines."""
     time_range = SourceOptions(start, end).seconds
     check_exists(source)
     target = target or source.with_name(f"{source.stem}-score")
@@ -207,6 +211,7 @@ def score(
             interpolator,
             name=Path(interpolation.model).stem,
             time_range=TimeRange(*time_range),
+            factor=factor,
             minterpolate=minterpolate,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )

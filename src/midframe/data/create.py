@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import logging
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -21,9 +22,11 @@ from midframe.data.extract import ExtractionJob, extract_samples, metadata_path
 from midframe.data.photographs import find_photographs
 from midframe.data.sources import Source, find_source, read_sources, relative_name
 from midframe.errors import DatasetError
-from midframe.folders import visible_files, walk_files
+from midframe.folders import visible_files, walk
 from midframe.media.suffixes import VIDEOS
 from midframe.outputs import check_output_folder
+
+log = logging.getLogger(__name__)
 
 SETTINGS_FILE = "dataset.json"
 REPORT_FILE = "report.json"
@@ -112,7 +115,7 @@ def find_videos(videos: Path) -> list[Path]:
     """List the videos under a folder, sorted by name."""
     if not videos.exists():
         raise DatasetError(f"{videos} does not exist: name a folder with videos")
-    paths = (path for path in walk_files(videos) if path.suffix.lower() in VIDEOS)
+    paths = (path for path in walk(videos) if path.suffix.lower() in VIDEOS)
     found = [videos] if videos.is_file() else visible_files(videos, paths)
     if not found:
         known = " ".join(sorted(VIDEOS))
@@ -142,6 +145,12 @@ def write_report(out: Path) -> dict[str, Any]:
         writer.writerows(file for file in files if file["samples"])
     if not sum(totals.values()):
         raise DatasetError(f"no samples were extracted: see {out / REPORT_FILE} for each file")
+    if not totals["validation"]:
+        log.warning(
+            "%s has no samples for validation, so a training cannot choose its best weights: add "
+            "clips, or hold some out with --hold-out",
+            out,
+        )
     return report
 
 

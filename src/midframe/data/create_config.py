@@ -46,6 +46,11 @@ class CreateConfig:
             raise ValueError(
                 f"a sample of {self.frames} frames has no middle: give an odd number from 3 up"
             )
+        if min(self.selection.size, self.per_clip) < 1 or self.random_patches < 0:
+            raise ValueError(
+                f"size is {self.selection.size}, per_clip {self.per_clip} and random_patches "
+                f"{self.random_patches}: give numbers from 1 up, random_patches from 0"
+            )
         if min(self.strides) < 1:
             raise ValueError(f"strides are {self.strides}: give integers from 1 up")
         if not all(0 < scale <= 1 for scale in self.scales):

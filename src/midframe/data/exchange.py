@@ -24,7 +24,7 @@ from midframe.data.layouts import find_sequences
 from midframe.data.shards import Shards, ShardWriter, decode_jpeg, encode_jpeg, shard_files
 from midframe.data.tfrecord import IMAGES, read_examples, write_examples
 from midframe.errors import DatasetError, VideoError
-from midframe.folders import visible_files, walk_files
+from midframe.folders import visible_files
 from midframe.media.pictures.images import read_image
 from midframe.outputs import atomic_write, check_output_folder
 
@@ -130,7 +130,7 @@ def export_dataset(dataset: Path, out: Path, *, progress: Progress | None = None
 
 def _record_files(folder: Path) -> list[Path]:
     return visible_files(
-        folder, (path for path in walk_files(folder) if path.suffix in TFRECORD_SUFFIXES)
+        folder, (path for path in folder.rglob("*") if path.suffix in TFRECORD_SUFFIXES)
     )
 
 

@@ -1,16 +1,24 @@
 """Find scenes and sequences in the folder layouts of public benchmarks."""
 
+import logging
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 from midframe.errors import DatasetError
-from midframe.folders import visible_files, walk_files
+from midframe.folders import visible_files, walk
+
+log = logging.getLogger(__name__)
 
 WHOLE, HALF, CENTRE = "whole", "half", "centre"
 """The region of a frame that is scored: all of it; all, downscaled by 2; the central half of each
 axis."""
+MAX_SHOWN = 3
+"""Names of incomplete scenes in a message."""
+X_TEST_LAST, X_TEST_STEP = 32, 4
+"""Number of the second frame of X-TEST, and the distance of the frames that are scored."""
 
 
 @dataclass(frozen=True)
@@ -24,10 +32,14 @@ class Scene:
     group: str = ""
     """Subset of the benchmark with a separate mean, such as "hard"."""
     view: str = WHOLE
+    t: Fraction = Fraction(1, 2)
+    """Time of the frame between, from 0 (first) to 1 (second)."""
 
 
 def find_scenes(place: Path) -> list[Scene]:
     """List the scenes under a folder in any known layout, or those of one SNU-FILM list, by name.
+
+    Incomplete scenes, and further layouts in the same folder, are reported.
 
     Raises:
         DatasetError: the path does not exist, or contains no scene of a known layout.
@@ -39,18 +51,25 @@ def find_scenes(place: Path) -> list[Scene]:
     if place.is_file():
         scenes = list(_snu_film_list(place))
     else:
-        readers = (sorted(reader(place), key=_sort_key) for reader in LAYOUTS.values())
-        scenes = next((found for found in readers if found), [])
-    complete = [
-        scene
-        for scene in scenes
-        if all(path.exists() for path in (scene.first, scene.middle, scene.second))
-    ]
+        layouts = {name: list(read(place)) for name, read in LAYOUTS.items()}
+        found = {name: scenes for name, scenes in layouts.items() if any(map(_is_complete, scenes))}
+        scenes = next((sorted(each, key=_sort_key) for each in found.values()), [])
+        if len(found) > 1:
+            log.warning("%s has scenes of several layouts: only %s is scored", place, *[*found][:1])
+    complete = [scene for scene in scenes if _is_complete(scene)]
     if not complete:
         raise DatasetError(
             f"{place} contains no complete scene of a known layout: {', '.join(LAYOUTS)}"
         )
+    if incomplete := [scene.name for scene in scenes if not _is_complete(scene)]:
+        text = "%s: %d of %d scenes lack a file and are not scored: %s"
+        shown = [*incomplete[:MAX_SHOWN], *(["..."] if len(incomplete) > MAX_SHOWN else [])]
+        log.warning(text, place, len(incomplete), len(scenes), ", ".join(shown))
     return complete
+
+
+def _is_complete(scene: Scene) -> bool:
+    return all(path.exists() for path in (scene.first, scene.middle, scene.second))
 
 
 def find_sequences(folder: Path) -> dict[str, list[Path]]:
@@ -63,7 +82,7 @@ def find_sequences(folder: Path) -> dict[str, list[Path]]:
         names = [f"im{number}.png" for number in range(1, count + 1)]
         found = {
             last.parent.relative_to(folder).as_posix(): [last.with_name(name) for name in names]
-            for last in _find_files(folder, names[-1])
+            for last in visible_files(folder, (p for p in walk(folder) if p.name == names[-1]))
             if all(last.with_name(name).exists() for name in names)
         }
         if found:
@@ -71,11 +90,6 @@ def find_sequences(folder: Path) -> dict[str, list[Path]]:
     raise DatasetError(
         f"{folder} contains no sequences of Vimeo-90K (im1.png im2.png im3.png, or up to im7.png)"
     )
-
-
-def _find_files(folder: Path, name: str) -> list[Path]:
-    """List the files of this name below a folder, sorted."""
-    return visible_files(folder, (path for path in walk_files(folder) if path.name == name))
 
 
 def read_test_list(folder: Path) -> set[str]:
@@ -97,13 +111,19 @@ def _sort_key(scene: Scene) -> tuple[str, str]:
     return scene.group, scene.name
 
 
+def _folders_with(folder: Path, *names: str) -> list[Path]:
+    """Return the folders below a folder that contain any of some files, sorted."""
+    found = visible_files(folder, (path for path in walk(folder) if path.name in names))
+    return sorted({path.parent for path in found})
+
+
 def _match_names(first: str, middle: str, second: str) -> Callable[[Path], Iterator[Scene]]:
     """Return a reader of a layout with one folder per scene and fixed file names."""
 
     def find(folder: Path) -> Iterator[Scene]:
-        for path in _find_files(folder, middle):
-            name = path.parent.relative_to(folder).as_posix()
-            yield Scene(name, path.with_name(first), path, path.with_name(second))
+        for scene in _folders_with(folder, first, middle, second):
+            name = scene.relative_to(folder).as_posix()
+            yield Scene(name, scene / first, scene / middle, scene / second)
 
     return find
 
@@ -111,12 +131,12 @@ def _match_names(first: str, middle: str, second: str) -> Callable[[Path], Itera
 def _vimeo(folder: Path) -> Iterator[Scene]:
     """Yield triplets, or the middle three of septuplets; only test sequences if they are listed."""
     tests = read_test_list(folder)
-    for path in _find_files(folder, "im2.png"):
-        name = path.parent.relative_to(folder).as_posix()
+    for sequence in _folders_with(folder, "im1.png", "im2.png", "im3.png"):
+        name = sequence.relative_to(folder).as_posix()
         if tests and "/".join(name.split("/")[-2:]) not in tests:
             continue
-        start = 3 if path.with_name("im7.png").exists() else 1
-        frames = [path.with_name(f"im{start + step}.png") for step in range(3)]
+        start = 3 if (sequence / "im7.png").exists() else 1
+        frames = [sequence / f"im{start + step}.png" for step in range(3)]
         yield Scene(name, frames[0], frames[1], frames[2])
 
 
@@ -127,7 +147,12 @@ def _snu_film(folder: Path) -> Iterator[Scene]:
 
 def _snu_film_list(path: Path) -> Iterator[Scene]:
     """Read a list with three paths per line, relative to some folder above `test/`."""
-    for line in path.read_text().splitlines():
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        message = f"{path} is no text: name a folder with scenes, or an SNU-FILM list"
+        raise DatasetError(message) from error
+    for line in lines:
         if len(names := line.split()) == 3:
             frames = [path.parent / re.sub(r"^.*?(?=test/)", "", name) for name in names]
             name = "/".join(frames[1].with_suffix("").parts[-2:])
@@ -147,6 +172,18 @@ def _xiph(folder: Path) -> Iterator[Scene]:
                 yield Scene(path.stem, first, path, second, group, view)
 
 
+def _x_test(folder: Path) -> Iterator[Scene]:
+    """Yield the seven frames between both ends of each clip, downscaled ("2K") and whole ("4K"),
+    as in the test of XVFI (arXiv 2103.16206, section 3)."""
+    first, last = "0000.png", f"{X_TEST_LAST:04}.png"
+    for clip in _folders_with(folder, last):
+        for number in range(X_TEST_STEP, X_TEST_LAST, X_TEST_STEP):
+            name = f"{clip.relative_to(folder).as_posix()}/{number:04}"
+            paths = clip / first, clip / f"{number:04}.png", clip / last
+            for group, view in (("2K", HALF), ("4K", WHOLE)):
+                yield Scene(name, *paths, group, view, Fraction(number, X_TEST_LAST))
+
+
 LAYOUTS: dict[str, Callable[[Path], Iterator[Scene]]] = {
     "Middlebury (frame10.png frame10i11.png frame11.png)": _match_names(
         "frame10.png", "frame10i11.png", "frame11.png"
@@ -157,5 +194,6 @@ LAYOUTS: dict[str, Callable[[Path], Iterator[Scene]]] = {
     "Vimeo-90K (im1.png im2.png im3.png, or up to im7.png)": _vimeo,
     "SNU-FILM (test-easy.txt and so on)": _snu_film,
     "Xiph (NAME-001.png to NAME-100.png)": _xiph,
+    "X-TEST of X4K1000FPS (0000.png to 0032.png)": _x_test,
 }
 """Readers of layouts, by name and file names."""

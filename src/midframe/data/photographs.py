@@ -13,7 +13,7 @@ import numpy as np
 
 from midframe.data.shards import Frames
 from midframe.errors import DatasetError, VideoError
-from midframe.folders import visible_files, walk_files
+from midframe.folders import visible_files, walk
 from midframe.media.pictures.images import read_image
 from midframe.media.suffixes import PHOTOGRAPHS
 
@@ -36,7 +36,7 @@ class SyntheticMotion:
 
 def find_photographs(folder: Path) -> list[Path]:
     """List the photographs under a folder, sorted by name."""
-    paths = (path for path in walk_files(folder) if path.suffix.lower() in PHOTOGRAPHS)
+    paths = (path for path in walk(folder) if path.suffix.lower() in PHOTOGRAPHS)
     found = visible_files(folder, paths)
     if not found:
         known = " ".join(sorted(PHOTOGRAPHS))

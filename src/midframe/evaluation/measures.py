@@ -150,9 +150,9 @@ def to_json_values(measures: Measures) -> dict[str, float | None]:
     return {name: value if math.isfinite(value) else None for name, value in values}
 
 
-def average(first: Array, second: Array) -> Array:
-    """Return the mean of two 8-bit frames, rounded."""
-    return blend_images(first, second, Fraction(1, 2))
+def average(first: Array, second: Array, t: Fraction = Fraction(1, 2)) -> Array:
+    """Return the mean of two 8-bit frames, the second with the weight `t`, rounded."""
+    return blend_images(first, second, t)
 
 
 def error_map(truth: Array, interpolated: Array) -> Array:

@@ -13,6 +13,8 @@ from midframe.media.pictures.images import Array, eight_bit
 NAME = "minterpolate"
 SETTINGS = "mi_mode=mci:mc_mode=aobmc:me_mode=bidir:vsbmc=1"
 """Options of the filter for its best quality."""
+MIN_SIZE = 16
+"""Height and width in pixels of the smallest frames that the filter takes."""
 PIXEL_FORMAT = "yuv420p"
 """Pixel format in which videos are compared."""
 BUFFERED_FRAMES = 3
@@ -22,17 +24,24 @@ PAIR_COLOUR = Colour(BT709, full_range=True, high_bit_depth=False)
 
 
 class MotionCompensation:
-    """Doubles the rate of frames that come at a constant rate, by FFmpeg's filter `minterpolate`.
+    """Multiplies the rate of frames that come at a constant rate, by FFmpeg's filter
+    `minterpolate`.
 
     Args:
         picture: the first picture.
         colour: colour space of the samples.
         pixel_format: in which pictures are compared.
+        factor: by which the rate is multiplied.
     """
 
     def __init__(
-        self, picture: av.VideoFrame, colour: Colour, pixel_format: str = PIXEL_FORMAT
+        self,
+        picture: av.VideoFrame,
+        colour: Colour,
+        pixel_format: str = PIXEL_FORMAT,
+        factor: int = 2,
     ) -> None:
+        self.factor = factor
         self.colour = colour
         self.pixel_format = pixel_format
         self.frame_count = 0
@@ -45,11 +54,12 @@ class MotionCompensation:
             time_base=Fraction(1),
         )
         self.sink = graph.add("buffersink")
-        graph.link_nodes(source, graph.add(NAME, f"fps=2:{SETTINGS}"), self.sink).configure()
+        graph.link_nodes(source, graph.add(NAME, f"fps={factor}:{SETTINGS}"), self.sink).configure()
         self.graph = graph
 
     def pass_through(self, picture: av.VideoFrame) -> Iterator[av.VideoFrame]:
-        """Feed a picture; yield originals at even pts and interpolated pictures at odd pts."""
+        """Feed a picture; yield originals, at pts that are multiples of the factor, and
+        interpolated pictures at the pts between."""
         given = convert_format(picture, self.colour, self.pixel_format)
         given.pts = self.frame_count
         given.time_base = Fraction(1)
@@ -59,11 +69,11 @@ class MotionCompensation:
         yield from pull_frames(self.sink)
 
     def feed(self, picture: av.VideoFrame) -> Iterator[tuple[int, Array]]:
-        """Feed a picture; yield pairs (number of the frame before, interpolated frame)."""
+        """Feed a picture; yield pairs (pts, interpolated frame)."""
         for output in self.pass_through(picture):
-            if output.pts % 2:
+            if output.pts % self.factor:
                 colour = replace(self.colour, high_bit_depth=False)
-                yield output.pts // 2, eight_bit(to_rgb(output, colour))
+                yield output.pts, eight_bit(to_rgb(output, colour))
 
     def flush(self) -> Iterator[tuple[int, Array]]:
         """Feed the last picture repeatedly; yield the frames that the filter had buffered."""
@@ -71,13 +81,13 @@ class MotionCompensation:
             yield from self.feed(self.last)
 
 
-def compensate(first: Array, second: Array) -> Array:
-    """Interpolate the middle frame of two 8-bit frames (H, W, 3).
+def compensate(first: Array, second: Array, t: Fraction = Fraction(1, 2)) -> Array:
+    """Interpolate the frame at a time, between 0 and 1, of two 8-bit frames (H, W, 3).
 
     The filter needs a frame before the gap that it fills, so the first frame is fed twice.
     """
     pictures = [from_rgb(image, PAIR_COLOUR, "yuv444p") for image in (first, first, second)]
-    baseline = MotionCompensation(pictures[0], PAIR_COLOUR, "yuv444p")
+    baseline = MotionCompensation(pictures[0], PAIR_COLOUR, "yuv444p", t.denominator)
     outputs = dict(pair for picture in pictures for pair in baseline.feed(picture))
     outputs |= dict(baseline.flush())
-    return outputs[1]
+    return outputs[t.denominator + t.numerator]

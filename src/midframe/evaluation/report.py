@@ -9,14 +9,16 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from midframe.data.layouts import CENTRE, HALF, Scene
+from midframe.data.layouts import CENTRE, HALF, WHOLE, Scene
 from midframe.device_interpolator import Progress, scale_progress
+from midframe.errors import DatasetError
 from midframe.evaluation import motion_compensation
 from midframe.evaluation.figures import catch_write_errors
 from midframe.evaluation.measures import (
     AVERAGE,
     COLUMNS,
     FIRST_FRAME,
+    SSIM_WINDOW,
     Measures,
     average,
     measure,
@@ -24,6 +26,7 @@ from midframe.evaluation.measures import (
     values_for_mean,
 )
 from midframe.interpolator import Interpolator
+from midframe.media.pictures.decoding import read_image_format
 from midframe.media.pictures.images import Array, read_image, write_image
 from midframe.outputs import atomic_write
 
@@ -100,7 +103,7 @@ def evaluate(
     save: Path | None = None,
     progress: Progress | None = None,
 ) -> Report:
-    """Interpolate and score the middle frame of every scene.
+    """Interpolate and score the frame between of every scene, at its time.
 
     The baselines are the first frame, the mean of both frames, and `minterpolate`.
 
@@ -111,7 +114,13 @@ def evaluate(
         minterpolate: also measure FFmpeg's motion compensation.
         save: folder for the interpolated frames, `interpolated/SCENE.png`, and `scores.json`.
         progress: called with the fraction done, after each tile too.
+
+    Raises:
+        DatasetError: the images of a scene differ in size, or are too small to be compared.
+        VideoError: an image cannot be read.
     """
+    for scene in scenes:
+        _check_sizes(scene, minterpolate=minterpolate)
     baselines = [FIRST_FRAME, AVERAGE, *([motion_compensation.NAME] if minterpolate else [])]
     report = Report([name, *baselines])
     for done, scene in enumerate(scenes):
@@ -119,10 +128,12 @@ def evaluate(
         truth = read_view(scene.middle, scene.view)
         second = read_view(scene.second, scene.view)
         scene_progress = scale_progress(progress, done, len(scenes))
-        outputs = {name: interpolator.interpolate(first, second, progress=scene_progress)}
-        outputs |= {FIRST_FRAME: first, AVERAGE: average(first, second)}
+        outputs = {name: interpolator.interpolate(first, second, scene.t, progress=scene_progress)}
+        outputs |= {FIRST_FRAME: first, AVERAGE: average(first, second, scene.t)}
         if minterpolate:
-            outputs[motion_compensation.NAME] = motion_compensation.compensate(first, second)
+            outputs[motion_compensation.NAME] = motion_compensation.compensate(
+                first, second, scene.t
+            )
         measures = {method: measure(truth, each) for method, each in outputs.items()}
         scores = SceneScores(scene.name, scene.group, measures)
         report.scenes.append(scores)
@@ -135,6 +146,25 @@ def evaluate(
         with catch_write_errors(save), atomic_write(save / "scores.json") as unfinished:
             unfinished.write_text(json.dumps(report.as_json(), indent=1) + "\n")
     return report
+
+
+def _check_sizes(scene: Scene, *, minterpolate: bool) -> None:
+    """Raise a DatasetError, before any work, if the images of a scene cannot be compared."""
+    formats = [read_image_format(path) for path in (scene.first, scene.middle, scene.second)]
+    sizes = [f"{each.width}x{each.height}" for each in formats]
+    if len(set(sizes)) > 1:
+        raise DatasetError(
+            f"the images of scene {scene.name} differ in size ({', '.join(sizes)}): scale or "
+            f"remove {scene.middle}"
+        )
+    smallest = motion_compensation.MIN_SIZE if minterpolate else SSIM_WINDOW
+    smallest *= 1 if scene.view == WHOLE else 2
+    if min(formats[0].width, formats[0].height) < smallest:
+        remedy = ", or give --no-minterpolate" if minterpolate else ""
+        raise DatasetError(
+            f"the images of scene {scene.name} have {sizes[0]} pixels: at least "
+            f"{smallest}x{smallest} are needed{remedy}"
+        )
 
 
 def _save_frame(save: Path, scores: SceneScores, frame: Array) -> None:

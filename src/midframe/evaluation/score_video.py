@@ -1,13 +1,15 @@
-"""Score a network on any video: drop every second frame, interpolate it, and compare.
+"""Score a network on any video: drop frames, interpolate them, and compare.
 
-The baselines are the previous frame, the mean of both neighbours, and FFmpeg's motion compensation
-(`minterpolate`), all measured on the same frames in the same run. Frames next to a cut are omitted.
+The baselines are the frame before, the mean of the frames that are kept, by time, and FFmpeg's
+motion compensation (`minterpolate`), all measured on the same frames in the same run. Frames next
+to a cut are omitted.
 """
 
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ from midframe.evaluation.measures import (
     COLUMNS,
     FIRST_FRAME,
     MAX_PSNR,
+    SSIM_WINDOW,
     Measures,
     average,
     error_map,
@@ -29,7 +32,7 @@ from midframe.evaluation.measures import (
 )
 from midframe.evaluation.motion_compensation import MotionCompensation
 from midframe.interpolator import Interpolator
-from midframe.media.colour.conversion import to_rgb
+from midframe.media.colour.conversion import Colour, to_rgb
 from midframe.media.pictures.images import Array, eight_bit, write_image
 from midframe.media.pictures.labels import draw_labels
 from midframe.media.reading.reader import VideoReader
@@ -50,6 +53,8 @@ class FrameScores:
     """Time after the first frame of the video."""
     measures: dict[str, Measures]
     """Measurements by method."""
+    t: float = 0.5
+    """Time between the frames that are kept, from 0 to 1."""
 
 
 @dataclass
@@ -75,10 +80,11 @@ def score_video(
     name: str = "model",
     time_range: TimeRange = WHOLE_SOURCE,
     cut_threshold: float = DEFAULT_THRESHOLD,
+    factor: int = 2,
     minterpolate: bool = True,
     progress: Progress | None = None,
 ) -> VideoScores:
-    """Drop every second frame of a video, interpolate it, and score it as `report` does.
+    """Drop frames of a video, interpolate them, and score them as `report` does.
 
     Args:
         source: a video.
@@ -86,49 +92,37 @@ def score_video(
         name: its name in the scores.
         time_range: of the video to score.
         cut_threshold: scene change score, up to 100, from which there is a cut; 0 for no cuts.
+        factor: one of so many frames is kept, at least 2.
         minterpolate: also measure FFmpeg's motion compensation (8-bit 4:2:0, one thread).
         progress: called with the number of frames done and, if known, the total.
 
     Raises:
-        VideoError: the source cannot be read, or has no three successive frames without a cut.
+        VideoError: the source cannot be read, has too few successive frames without a cut, or is
+            too small to be compared.
     """
+    smallest = motion_compensation.MIN_SIZE if minterpolate else SSIM_WINDOW
     with VideoReader(Path(source), cut_threshold or None, time_range) as reader:
         picture, colour = reader.first_picture()
+        if min(picture.height, picture.width) < smallest:
+            raise VideoError(
+                f"{source} has {picture.width}x{picture.height} pixels: at least "
+                f"{smallest}x{smallest} are needed to score it"
+            )
         colour = replace(colour, alpha=False)  # alpha is not measured
-        compensation = MotionCompensation(picture, colour) if minterpolate else None
-        methods = [name, FIRST_FRAME, AVERAGE]
-        if compensation:
-            methods.append(motion_compensation.NAME)
-        scores = VideoScores(methods, [], [])
-        pending: dict[int, _Pending] = {}
-        """Frames that the filter has not output yet, by triplet."""
-        after: Frame | None = None
-        for number, (before, dropped, after) in enumerate(_triplets(reader)):
-            if not (dropped.begins_scene or after.begins_scene):
-                first, truth, second = (
-                    eight_bit(to_rgb(frame.picture, colour)) for frame in (before, dropped, after)
-                )
-                time = _relative_time(before, dropped, after)
-                outputs = {
-                    name: interpolator.interpolate(first, second, time),
-                    FIRST_FRAME: first,
-                    AVERAGE: average(first, second),
-                }
-                seconds = float(dropped.pts * reader.time_base - reader.start)
-                pending[number] = _Pending(seconds, outputs, truth)
-            ready = compensation.feed(before.picture) if compensation else None
-            _score_ready(scores, pending, ready)
+        compensation = MotionCompensation(picture, colour, factor=factor) if minterpolate else None
+        scorer = _Scorer(interpolator, name, reader, colour, compensation)
+        for number, interval in enumerate(_intervals(reader, factor), start=1):
+            scorer.add(interval)
             if progress:
-                progress(2 * number + 2, reader.expected_frames)
-        if compensation and after:
-            _score_ready(scores, pending, compensation.feed(after.picture))
-            _score_ready(scores, pending, compensation.flush())
+                progress(number * factor, reader.expected_frames)
+        scorer.finish()
         log_damage(reader)
-    if not scores.frames:
+    if not scorer.scores.frames:
         raise VideoError(
-            f"{source} has no three successive frames without a cut there: choose another section"
+            f"{source} has no {factor + 1} successive frames without a cut there: choose another "
+            "section"
         )
-    return scores
+    return scorer.scores
 
 
 def save_scores(scores: VideoScores, folder: Path) -> None:
@@ -145,6 +139,7 @@ def save_scores(scores: VideoScores, folder: Path) -> None:
     frames = [
         {
             "seconds": each.seconds,
+            "t": each.t,
             "measures": {
                 method: to_json_values(values) for method, values in each.measures.items()
             },
@@ -177,18 +172,16 @@ def _draw_psnr(scores: VideoScores, path: Path) -> None:
     save_figure(figure, path, dpi=100)
 
 
-def _triplets(reader: FrameSource) -> Iterator[tuple[Frame, Frame, Frame]]:
-    """Yield frames 0, 1, 2, then 2, 3, 4 and so on."""
+def _intervals(reader: FrameSource, factor: int) -> Iterator[list[Frame]]:
+    """Yield frames 0 to `factor`, then `factor` to twice as many, and so on."""
     frames = reader.read()
-    before = next(frames, None)
-    while before and (dropped := next(frames, None)) and (after := next(frames, None)):
-        yield before, dropped, after
-        before = after
-
-
-def _relative_time(before: Frame, dropped: Frame, after: Frame) -> Fraction:
-    """Return the time of the dropped frame, from 0 (before) to 1 (after)."""
-    return Fraction(dropped.pts - before.pts, after.pts - before.pts)
+    interval = list(islice(frames, 1))
+    while interval:
+        interval += islice(frames, factor)
+        if len(interval) <= factor:
+            return
+        yield interval
+        interval = interval[-1:]
 
 
 @dataclass(frozen=True)
@@ -196,31 +189,91 @@ class _Pending:
     """A dropped frame that motion compensation has not interpolated yet."""
 
     seconds: float
+    t: float
     outputs: dict[str, Array]
     """Interpolated frames by method."""
     truth: Array
 
 
-def _score_ready(
-    scores: VideoScores,
-    pending: dict[int, _Pending],
-    compensated: Iterator[tuple[int, Array]] | None,
-) -> None:
-    """Score the frames that every method has interpolated."""
-    if compensated is None:
-        for number in list(pending):
-            _add(scores, pending.pop(number))
-        return
-    for number, image in compensated:
-        if number in pending:
-            frame = pending.pop(number)
-            _add(scores, replace(frame, outputs={**frame.outputs, motion_compensation.NAME: image}))
+class _Scorer:
+    """Scores a video interval by interval.
+
+    Args:
+        interpolator: the interpolator.
+        name: its name in the scores.
+        reader: of the video.
+        colour: of its pictures.
+        compensation: the filter; None to omit it.
+    """
+
+    def __init__(
+        self,
+        interpolator: Interpolator,
+        name: str,
+        reader: VideoReader,
+        colour: Colour,
+        compensation: MotionCompensation | None,
+    ) -> None:
+        self.interpolator = interpolator
+        self.reader = reader
+        self.colour = colour
+        self.compensation = compensation
+        methods = [name, FIRST_FRAME, AVERAGE]
+        if compensation:
+            methods.append(motion_compensation.NAME)
+        self.scores = VideoScores(methods, [], [])
+        self.pending: dict[int, _Pending] = {}
+        """Frames that the filter has not output yet, by their number in the video."""
+        self.number = 0
+        """Number of the first frame of the next interval."""
+        self.last: Frame | None = None
+
+    def add(self, interval: list[Frame]) -> None:
+        """Score the frames of an interval between its first and last, unless there is a cut."""
+        if not any(frame.begins_scene for frame in interval[1:]):
+            self._interpolate(interval)
+        self.number += len(interval) - 1
+        self.last = interval[-1]
+        self._score(self.compensation.feed(interval[0].picture) if self.compensation else None)
+
+    def finish(self) -> None:
+        """Score the frames that the filter has buffered."""
+        if self.compensation and self.last:
+            self._score(self.compensation.feed(self.last.picture))
+            self._score(self.compensation.flush())
+
+    def _interpolate(self, interval: list[Frame]) -> None:
+        first, *truths, second = (
+            eight_bit(to_rgb(frame.picture, self.colour)) for frame in interval
+        )
+        begin, end = interval[0].pts, interval[-1].pts
+        times = [Fraction(frame.pts - begin, end - begin) for frame in interval[1:-1]]
+        interpolated = self.interpolator.interpolate_many(first, second, times)
+        for place, (time, truth) in enumerate(zip(times, truths, strict=True), start=1):
+            blend = average(first, second, time)
+            outputs = dict(
+                zip(self.scores.methods, (interpolated[place - 1], first, blend), strict=False)
+            )
+            seconds = float(interval[place].pts * self.reader.time_base - self.reader.start)
+            self.pending[self.number + place] = _Pending(seconds, float(time), outputs, truth)
+
+    def _score(self, compensated: Iterator[tuple[int, Array]] | None) -> None:
+        """Score the frames that every method has interpolated."""
+        if compensated is None:
+            for number in list(self.pending):
+                _add(self.scores, self.pending.pop(number))
+            return
+        for number, image in compensated:
+            if number in self.pending:
+                frame = self.pending.pop(number)
+                outputs = {**frame.outputs, motion_compensation.NAME: image}
+                _add(self.scores, replace(frame, outputs=outputs))
 
 
 def _add(scores: VideoScores, frame: _Pending) -> None:
     """Score a frame; keep its picture if it is one of the worst."""
     measures = {method: measure(frame.truth, each) for method, each in frame.outputs.items()}
-    scores.frames.append(FrameScores(frame.seconds, measures))
+    scores.frames.append(FrameScores(frame.seconds, measures, frame.t))
     network = scores.methods[0]
     interpolated = frame.outputs[network]
     difference = error_map(frame.truth, interpolated)

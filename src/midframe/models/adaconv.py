@@ -146,21 +146,21 @@ class AdaConv(Network):
         chunk = max(1, DEEP_PIXELS * STRIDE**2 // (padded_height * padded_width))  # fragments
         offsets = iter(fragment_offsets())
         for features in torch.split(fragments(shallow, pair), chunk * len(frames)):
-            for scores in torch.split(self._scores(deep, features), len(frames)):
+            for logits in torch.split(self._logits(deep, features), len(frames)):
                 top, left = next(offsets)
-                kernels = self.softmax(scores)  # (N, 2, K, K, high/8, wide/8)
+                kernels = self.softmax(logits)  # (N, 2, K, K, high/8, wide/8)
                 pixels = self.filter_frames(frames[..., top:, left:], kernels)
                 result[..., top::STRIDE, left::STRIDE] = pixels
         return result[..., :height, :width]
 
-    def scores(self, first: Tensor, second: Tensor) -> Tensor:
+    def logits(self, first: Tensor, second: Tensor) -> Tensor:
         """Return the logits of the kernels, (N, h, w, 2*K*K): by frame, then row, then column."""
         if min(first.shape[2:]) < PATCH or first.shape != second.shape:
             raise ValueError(
                 f"frames are {tuple(first.shape)} and {tuple(second.shape)}: give frames of one "
                 f"shape (N, 3, H, W), {PATCH} pixels or more on each side"
             )
-        return self._scores(
+        return self._logits(
             self.layers, self._to_network_input(torch.stack((first, second), dim=1))
         )
 
@@ -173,13 +173,13 @@ class AdaConv(Network):
         Returns:
             (N, 2, K, K, h, w), each pixel's weights sum to 1. Of 79x79 frames h and w are 1.
         """
-        return self.softmax(self.scores(first, second))
+        return self.softmax(self.logits(first, second))
 
     def kernels_at(self, first: Tensor, second: Tensor, x: int, y: int) -> Tensor:
         """Predict the kernels (N, 2, K, K) of one pixel of frames of any size."""
         pair, _ = self.prepare(first, second)
         patch = pair[..., y : y + PATCH, x : x + PATCH]
-        return self.softmax(self._scores(self.layers, patch))[..., 0, 0]
+        return self.softmax(self._logits(self.layers, patch))[..., 0, 0]
 
     def motion(self, first: Tensor, second: Tensor) -> Tensor:
         """See `Network`; for every eighth pixel along each axis, from (0, 0) on."""
@@ -190,13 +190,13 @@ class AdaConv(Network):
             bottom = (min(top + MOTION_ROWS, height) - 1) * STRIDE + PATCH
             right = (width - 1) * STRIDE + PATCH
             area = pair[..., top * STRIDE : bottom, :right]
-            kernels = self.softmax(self._scores(self.layers, area))
+            kernels = self.softmax(self._logits(self.layers, area))
             rows.append(motion_between(kernels.sum(3), kernels.sum(2)))
         return torch.cat(rows, dim=2)
 
-    def softmax(self, scores: Tensor) -> Tensor:
-        """Return kernels (N, 2, K, K, H, W) of scores (N, H, W, 2*K*K); taps are innermost."""
-        weights = scores.softmax(-1, dtype=torch.float32)
+    def softmax(self, logits: Tensor) -> Tensor:
+        """Return kernels (N, 2, K, K, H, W) of logits (N, H, W, 2*K*K); taps are innermost."""
+        weights = logits.softmax(-1, dtype=torch.float32)
         taps = self.config.taps
         return weights.view(*weights.shape[:3], 2, taps, taps).permute(0, 3, 4, 5, 1, 2)
 
@@ -232,10 +232,10 @@ class AdaConv(Network):
         pair = frames.flatten(1, 2).to(next(self.parameters()).dtype)
         return pair.contiguous(memory_format=torch.channels_last)
 
-    def _scores(self, layers: nn.Module, features: Tensor) -> Tensor:
+    def _logits(self, layers: nn.Module, features: Tensor) -> Tensor:
         """Return the logits of the kernels, (N, H, W, 2*K*K)."""
-        scores: Tensor = layers(features)
-        return scores.permute(0, 2, 3, 1)
+        logits: Tensor = layers(features)
+        return logits.permute(0, 2, 3, 1)
 
 
 def reflect_indices(size: int, device: torch.device) -> Tensor:

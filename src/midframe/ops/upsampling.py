@@ -1,4 +1,4 @@
-"""Upsampling by a whole factor."""
+"""Upsampling by an integer factor."""
 
 from torch import Tensor
 from torch.nn import functional

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
@@ -126,13 +127,16 @@ class TrainConfig:
                 f"crops are {self.crops}: give fractions from 0 to 1 in ascending order, and sizes "
                 "of 1 or more"
             )
+        if self.ema_decay == 1:
+            raise ConfigError("ema_decay is 1: it must be below 1, or nothing is averaged")
         devices = self.devices * self.machines
         if self.batch % devices:
             raise ConfigError(f"batch is {self.batch}: it must be a multiple of {devices} devices")
         weights = self.loss.values()
-        if not self.loss or not all(isinstance(weight, (int, float)) for weight in weights):
+        numbers = all(isinstance(weight, (int, float)) and weight >= 0 for weight in weights)
+        if not numbers or not 0 < sum(weights) < math.inf:
             raise ConfigError(
-                f"loss is {self.loss}: give a weight for each loss, as in {{ l1 = 1.0 }}"
+                f"loss is {self.loss}: give a weight above 0 for each loss, as in {{ l1 = 1.0 }}"
             )
 
 
@@ -146,15 +150,14 @@ def load_config(path: Path, changes: Iterable[str] = ()) -> TrainConfig:
         ConfigError: the file cannot be read, or holds an unknown name or a value of a wrong type.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # Notepad writes a BOM
         given = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except OSError as error:
         message = f"{path} cannot be read ({error.strerror}): name a file as in configs/"
         raise ConfigError(message) from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path} is not TOML: {error}") from error
-    except json.JSONDecodeError as error:
-        raise ConfigError(f"{path} is not JSON: {error}") from error
+    except ValueError as error:  # UnicodeDecodeError too
+        kind = "JSON" if path.suffix == ".json" else "TOML"
+        raise ConfigError(f"{path} is not {kind}: {error}") from error
     settings = rename_settings(given)
     _log_old_names(given)
     changed = {_apply_change(settings, change) for change in changes}

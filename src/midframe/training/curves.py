@@ -1,12 +1,15 @@
 """Draw the curves of a training run: losses and validation scores over steps."""
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
 from midframe.errors import CheckpointError
 from midframe.outputs import atomic_write
 from midframe.training.aliases import rename_log_entry
+
+log = logging.getLogger(__name__)
 
 PANELS = (["loss"], ["flow_supervision"], ["patch_psnr", "frame_psnr"])
 """Log entries that are drawn together."""
@@ -15,7 +18,8 @@ PANELS = (["loss"], ["flow_supervision"], ["patch_psnr", "frame_psnr"])
 def read_log(run: Path) -> list[dict[str, Any]]:
     """Read the entries of a run's `log.jsonl`, sorted by step.
 
-    Steps that were repeated after a resume keep their last entry. Old names are replaced.
+    Steps that were repeated after a resume keep their last entry. Old names are replaced. A line
+    that was cut off, since the run was killed or the disk was full, is skipped.
 
     Raises:
         CheckpointError: there is no log.
@@ -25,7 +29,11 @@ def read_log(run: Path) -> list[dict[str, Any]]:
         raise CheckpointError(f"{path} does not exist: name the folder of a training run")
     entries: dict[tuple[int, bool], dict[str, Any]] = {}
     for line in path.read_text().splitlines():
-        entry = rename_log_entry(json.loads(line))
+        try:
+            entry = rename_log_entry(json.loads(line))
+        except ValueError:
+            log.warning("%s has an incomplete line, which is skipped", path)
+            continue
         entries[entry["step"], "loss" in entry] = entry
     return [entries[key] for key in sorted(entries)]
 

@@ -79,18 +79,18 @@ def hat_kernel(offset: Tensor, reach: int) -> Tensor:
     return (1 - (taps - offset[:, None]).abs()).clamp(min=0) * math.sqrt(0.5)
 
 
-def score_flow_loss(scores: Tensor, flows: Tensor, confidence: Tensor) -> Tensor:
+def logit_flow_loss(logits: Tensor, flows: Tensor, confidence: Tensor) -> Tensor:
     """Return the cross-entropy of AdaConv's softmax against the positions that flow points to.
 
     The target is split among four taps as in bilinear interpolation, and between the frames in
     proportion to the confidence. Flow beyond the reach of the kernels is ignored.
 
     Args:
-        scores: before the softmax, (N, h, w, 2*K*K).
-        flows: (N, 2, 2, h, w), as in `Batch`, at the pixels of the scores.
+        logits: before the softmax, (N, h, w, 2*K*K).
+        flows: (N, 2, 2, h, w), as in `Batch`, at the pixels of the logits.
         confidence: (N, 2, h, w).
     """
-    taps = math.isqrt(scores.shape[-1] // 2)
+    taps = math.isqrt(logits.shape[-1] // 2)
     reach = taps // 2
     weight = confidence * (flows.abs().amax(2) < reach)  # (N, 2, h, w)
     position = (flows + reach).clamp(0, taps - 1.001)
@@ -104,7 +104,7 @@ def score_flow_loss(scores: Tensor, flows: Tensor, confidence: Tensor) -> Tensor
         weights.append(along_x * along_y * weight)
         row, column = corner[:, :, 1].long() + down, corner[:, :, 0].long() + right
         indices.append(row * taps + column + frame)  # (N, 2, h, w)
-    at_flow = scores.gather(-1, torch.cat(indices, dim=1).permute(0, 2, 3, 1))  # (N, h, w, 8)
+    at_flow = logits.gather(-1, torch.cat(indices, dim=1).permute(0, 2, 3, 1))  # (N, h, w, 8)
     target = (at_flow.permute(0, 3, 1, 2) * torch.cat(weights, dim=1)).sum(1)
-    entropy = scores.logsumexp(-1) - target / weight.sum(1).clamp(min=1e-6)
+    entropy = logits.logsumexp(-1) - target / weight.sum(1).clamp(min=1e-6)
     return (entropy * weight.amax(1)).mean()

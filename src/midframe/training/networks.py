@@ -45,6 +45,11 @@ def _build_or_load(config: TrainConfig) -> Network:
             raise ConfigError(f"network is {config.network}: {error}") from error
     names = [name.strip() for name in config.init_from.split(",")]
     model = average_weights([load_model(name) for name in names])
+    if config.model != network_name(model):
+        raise ConfigError(
+            f"model is {config.model}, but {config.init_from} is {network_name(model)}: set model "
+            "to that, or remove init_from"
+        )
     if config.network:
         model = apply_network_settings(model, config.network, config.init_from)
     return model.train().requires_grad_(True)
@@ -61,7 +66,10 @@ def apply_network_settings(model: Network, network: Mapping[str, Any], init_from
     Raises:
         ConfigError: the weights do not fit the settings.
     """
-    wanted = build_config(network_name(model), network)
+    try:
+        wanted = build_config(network_name(model), network)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"network is {network}: {error}") from error
     if wanted == model.config:
         return model
     mismatch = f"{init_from} has another config than network describes"

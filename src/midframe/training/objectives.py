@@ -14,7 +14,7 @@ from midframe.models.network import Network
 from midframe.models.sepconv import SeparableKernels, SepConv, kernel_sum
 from midframe.ops import adaptive_convolution
 from midframe.training.config import TrainConfig
-from midframe.training.flow_supervision import flow_loss, kernel_flow_loss, score_flow_loss
+from midframe.training.flow_supervision import flow_loss, kernel_flow_loss, logit_flow_loss
 from midframe.training.losses import CENTRE, NEIGHBOURS, ColourLoss, l1, neighbours
 
 Losses = dict[str, Tensor]
@@ -130,8 +130,8 @@ class AdaConvObjective(Objective):
     has_flow_supervision = True
 
     def forward(self, batch: Batch, supervision_weight: float) -> tuple[Tensor, Losses]:
-        scores = self.model.scores(batch.first, batch.second).float()  # (N, h, w, 2*K*K)
-        estimate = self._interpolate_neighbours(batch, self.model.softmax(scores))
+        logits = self.model.logits(batch.first, batch.second).float()  # (N, h, w, 2*K*K)
+        estimate = self._interpolate_neighbours(batch, self.model.softmax(logits))
         size = estimate.shape[-2:]
         truth = take_strided(neighbours(batch.middle), size, border=MARGIN - 1)
         colour = l1(estimate[:, CENTRE], truth[:, CENTRE])
@@ -141,7 +141,7 @@ class AdaConvObjective(Objective):
             return loss, {"loss": colour.detach()}
         flows = take_strided(batch.flows, size, MARGIN)
         confidence = take_strided(batch.confidence, size, MARGIN)
-        supervision = score_flow_loss(scores, flows, confidence)
+        supervision = logit_flow_loss(logits, flows, confidence)
         terms = {"loss": colour.detach(), "flow_supervision": supervision.detach()}
         return loss + supervision_weight * supervision, terms
 

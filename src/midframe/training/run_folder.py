@@ -5,6 +5,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -46,9 +47,7 @@ class RunFolder:
         """
         path = find_config(self.path) if resume else self.path / CONFIG_FILE
         # Settings that the version that wrote the file did not have get their defaults.
-        if resume and (
-            changed := self._changed_settings(config_from(json.loads(path.read_text())))
-        ):
+        if resume and (changed := self._changed_settings(config_from(_read_settings(path)))):
             raise ConfigError(
                 f"{', '.join(changed)}: the settings differ from those of the run in {self.path}: "
                 f"use those in {path}, or start another run with init_from"
@@ -61,6 +60,7 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as unfinished:
             unfinished.write_text(json.dumps(self.settings, indent=1))
+        _end_last_line(self.path / LOG_FILE)
         self._events = _event_writer(self.path)
 
     def _changed_settings(self, before: TrainConfig) -> list[str]:
@@ -123,7 +123,7 @@ class RunFolder:
         """Restore what `save_checkpoint` wrote.
 
         Raises:
-            CheckpointError: there is no checkpoint.
+            CheckpointError: there is no checkpoint, or it cannot be read.
         """
         path = self.path / LAST_FILE
         if not path.exists():
@@ -131,7 +131,14 @@ class RunFolder:
                 f"{path} does not exist: the run stopped before its first checkpoint; start again "
                 "with another --run"
             )
-        content = rename_checkpoint(torch.load(path, weights_only=True, map_location="cpu"))
+        try:
+            content = rename_checkpoint(torch.load(path, weights_only=True, map_location="cpu"))
+        except (OSError, EOFError, RuntimeError, UnpicklingError) as error:
+            reason = str(error).partition("\n")[0] or "it is incomplete"
+            raise CheckpointError(
+                f"{path} cannot be read ({reason}): start again with another --run, and "
+                f"init_from={self.path / BEST_FILE}"
+            ) from error
         state |= content["state"]
         model.load_state_dict(content["model"])
         ema.load_state_dict(content["ema"])
@@ -170,3 +177,21 @@ def _event_writer(path: Path) -> Any:
         log.warning("tensorboard is not installed; not writing TensorBoard events")
         return None
     return SummaryWriter(str(path))
+
+
+def _read_settings(path: Path) -> dict[str, Any]:
+    """Read the settings of a run."""
+    try:
+        settings: dict[str, Any] = json.loads(path.read_text())
+    except ValueError as error:
+        raise CheckpointError(
+            f"{path} is not a file of settings ({error}): start again with another --run"
+        ) from error
+    return settings
+
+
+def _end_last_line(path: Path) -> None:
+    """End the last line of a log that was cut off, so that the next entry has a line of its own."""
+    if path.exists() and (content := path.read_bytes()) and not content.endswith(b"\n"):
+        with path.open("ab") as file:
+            file.write(b"\n")

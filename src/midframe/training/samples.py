@@ -52,10 +52,11 @@ def check_data(config: TrainConfig) -> None:
         for path, index in first_of_each.items():
             height, width = shards.read_frames(index, [0]).shape[1:3]
             if min(height, width) < largest:
+                smaller = max(1, min(height, width) // 32) * 32
                 raise ConfigError(
                     f"crops are up to {largest} pixels, and the samples of {path} are "
-                    f"{width}x{height}: use smaller crops (--set crops=[[0.0,128]]), or create the "
-                    f"dataset with --size {largest + 32}"
+                    f"{width}x{height}: use smaller crops (--set crops=[[0.0,{smaller}]]), or "
+                    f"create the dataset with --size {largest + 32}"
                 )
 
 

@@ -84,6 +84,7 @@ def run_threads(
     work: Callable[[Iterable[Item]], Iterable[Result]],
     write: Callable[[Iterable[Result]], None],
     check: Callable[[], None],
+    interrupt: Callable[[], None],
 ) -> None:
     """Iterate over items in one thread, process them in this one, and write the results in a third.
 
@@ -92,6 +93,7 @@ def run_threads(
         work: converts items to results, lazily.
         write: consumes the results, in a separate thread.
         check: called while this thread waits for `write`; its exceptions end the work.
+        interrupt: called at the end, so that the iteration over items does not wait any longer.
     """
     stop = Event()
     incoming: Channel[Item] = Channel(stop)
@@ -106,6 +108,7 @@ def run_threads(
         outgoing.raise_failure()
     finally:
         stop.set()
+        interrupt()
         for thread in (reader, writer):
             # with a timeout, because a call into a library may never return
             thread.join(JOIN_SECONDS)

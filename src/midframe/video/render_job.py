@@ -98,6 +98,7 @@ class RenderJob:
                 lambda frames: renderer.frames(frames, self.plan_options, self.times_of, observe),
                 write,
                 check,
+                self.conversion.source.interrupt,
             )
 
 

@@ -119,26 +119,31 @@ def job_progress(job: Job, before: int) -> str:
     return f"{bar}<p>{', '.join(words)}</p>{picture}"
 
 
-def video_result(session: Session, result: VideoResult, source_name: str, name: str) -> str:
+def video_result(session: Session, result: VideoResult, source_name: str | None) -> str:
     """Return the result of a video, beside its source, with a link to download it.
 
     Args:
         session: that has both files.
         result: the result.
-        source_name: random name of the source's file.
-        name: of the source, as its owner calls it.
+        source_name: random name of the source's file; None if another upload replaced it.
     """
     report = result.report
     slow = float(result.options.retiming.slow or 1)
     start, _ = result.options.source.seconds
     words = f"{report.frames_out} frames, {report.frames_interpolated} of them interpolated"
     url = session.url(result.name)
-    download = escape(f"{PurePath(display_name(name)).stem}-midframe{result.suffix}")
-    notes = "".join(message(text) for text in (*report.problems, *report.damage, *report.dropped))
+    name = display_name(result.source.title)
+    download = escape(f"{PurePath(name).stem}-midframe{result.suffix}")
+    texts = [*report.problems, *report.damage, *report.dropped, *report.warnings]
+    if source_name is None:
+        texts.insert(0, f"This is the result of {name}, which another video has replaced.")
+    notes = "".join(message(text) for text in texts)
+    address = "" if source_name is None else f' src="{session.url(source_name)}"'
     return (
         f'<div class="mf-pair" data-slow="{slow:g}" data-start="{start:g}">'
-        f'<figure><figcaption>Original</figcaption><video class="mf-original" muted playsinline '
-        f'preload="auto" aria-label="Original" src="{session.url(source_name)}"></video></figure>'
+        f"<figure{' hidden' if source_name is None else ''}><figcaption>Original</figcaption>"
+        f'<video class="mf-original" muted playsinline '
+        f'preload="auto" aria-label="Original"{address}></video></figure>'
         f'<figure><figcaption>Result</figcaption><video class="mf-result" controls playsinline '
         f'preload="auto" aria-label="Result" src="{url}"></video></figure></div>'
         f'<p class="mf-unplayable" hidden>This browser cannot play the video: download it.</p>'

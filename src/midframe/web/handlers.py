@@ -103,9 +103,9 @@ class Server:
             return video_work(session, self.networks, form.model, form.options())
 
         def show(session: Session, result: Any) -> str:
-            source = session.uploads[VIDEO]
-            name = session.name_of(source)
-            return fragments.video_result(session, result, name, source.title)
+            replaced = session.uploads.get(VIDEO) is not result.source
+            name = None if replaced else session.name_of(result.source)
+            return fragments.video_result(session, result, name)
 
         return self._with_errors_shown(self._work(token, start, show))
 

@@ -28,7 +28,7 @@ from midframe.options import VideoOptions
 from midframe.video.pipeline import convert_video
 from midframe.video.report import VideoReport
 from midframe.web.jobs import Job
-from midframe.web.limits import UNPLAYABLE, VideoFacts
+from midframe.web.limits import UNPLAYABLE
 from midframe.web.networks import Networks, WatchedInterpolator
 from midframe.web.options import THE_FILE
 from midframe.web.storage import Session, StoredFile
@@ -55,7 +55,8 @@ class VideoResult:
     suffix: str
     report: VideoReport
     options: VideoOptions
-    source: VideoFacts
+    source: StoredFile
+    """The upload that it was made from."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def video_work(
             shutil.rmtree(folder, ignore_errors=True)
         media_type = "video/mp4" if suffix == ".mp4" else UNPLAYABLE
         (name,) = session.set_results("video", [StoredFile(kept, media_type)])
-        return VideoResult(name, suffix, report, options, source.facts)
+        return VideoResult(name, suffix, report, options, source)
 
     return work
 

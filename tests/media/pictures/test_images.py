@@ -146,3 +146,14 @@ def test_profiles_that_differ_in_their_dates_are_the_same() -> None:
     assert is_srgb(PROFILE)
     assert not is_srgb(PROFILE.replace(b"s\0R\0G\0B", b"w\0i\0d\0e").replace(b"sRGB", b"wide"))
     assert not is_srgb(b"no profile")
+
+
+def test_transparent_pixels_are_black_without_alpha(tmp_path: Path) -> None:
+    image = np.full((4, 4, 4), 255, np.uint8)
+    image[0, ..., 3] = 0
+    image[1:, ..., 3] = 51
+    write_image(tmp_path / "a.png", image)
+    read = read_image(tmp_path / "a.png")
+    assert read.shape == (4, 4, 3)
+    assert not read[0].any()
+    assert (read[1:] == 51).all()

@@ -10,7 +10,9 @@ from helpers.video import Averager, check_refused, frames_of, render_frame
 from PIL import features
 
 from midframe.errors import SourceError
+from midframe.media.reading import multi_page
 from midframe.media.reading.image_reader import ImageReader
+from midframe.media.reading.multi_page import is_stack
 from midframe.media.reading.sources import open_source
 from midframe.options import SourceOptions
 from midframe.video.pipeline import interpolate_video
@@ -74,3 +76,16 @@ def test_a_gif_that_cannot_be_read_is_refused(
     monkeypatch.setattr(Path, "read_bytes", refuse)
     with pytest.raises(SourceError, match=r"in\.gif"):
         open_source(tmp_path / "in.gif", SourceOptions())
+
+
+def test_a_gif_is_examined_again_only_after_it_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "in.gif"
+    reads = []
+    monkeypatch.setattr(multi_page, "lacks_controls", lambda data: bool(reads.append(len(data))))
+    for content in (b"GIF8 one", b"GIF8 another"):
+        source.write_bytes(content)
+        assert not is_stack(source)
+        assert not is_stack(source)
+    assert reads == [8, 12]

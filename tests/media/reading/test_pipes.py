@@ -1,18 +1,21 @@
 """Videos through pipes."""
 
 import os
+import signal
 import subprocess
 import sys
 from fractions import Fraction
 from pathlib import Path
+from threading import Thread, Timer
 
 import av
 import numpy as np
 import pytest
+from helpers.signals import default_signals
 from helpers.video import Averager, frames_of, planes, render_frame
 
 from midframe.errors import VideoError
-from midframe.media.reading.pipes import PipeReader
+from midframe.media.reading.pipes import PipeReader, ReadInterrupted
 from midframe.media.reading.reader import VideoReader
 from midframe.video.pipeline import interpolate_video
 
@@ -101,3 +104,41 @@ def test_a_pipe_is_refused_instead_of_waited_for(tmp_path: Path) -> None:
     os.mkfifo(pipe)
     with pytest.raises(VideoError, match=r"in.mp4 is a pipe or a device: name a video file, or -"):
         interpolate_video(pipe, tmp_path / "out.mp4", model=Averager())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a read cannot be interrupted there")
+@pytest.mark.parametrize("count", [0, 20])
+def test_ctrl_c_ends_the_wait_for_a_program_that_writes_nothing(tmp_path: Path, count: int) -> None:
+    y4m(tmp_path / "in.y4m")
+    output, stalled = os.pipe()
+    os.write(stalled, (tmp_path / "in.y4m").read_bytes()[:count])
+    with default_signals():
+        Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+        with pytest.raises(KeyboardInterrupt):
+            PipeReader(descriptor=output)
+    os.close(output)
+    os.close(stalled)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a read cannot be interrupted there")
+def test_a_thread_that_waits_for_a_stalled_program_can_be_ended(tmp_path: Path) -> None:
+    y4m(tmp_path / "in.y4m")
+    output, stalled = os.pipe()
+    os.write(stalled, (tmp_path / "in.y4m").read_bytes()[:-100])
+    ended: list[type] = []
+
+    def read() -> None:
+        try:
+            list(pipe.read())
+        except Exception as error:
+            ended.append(type(error))
+
+    with PipeReader(descriptor=output) as pipe:
+        thread = Thread(target=read, daemon=True)
+        thread.start()
+        pipe.interrupt()
+        thread.join(20)
+        assert not thread.is_alive()
+    assert ended == [ReadInterrupted]
+    os.close(output)
+    os.close(stalled)

@@ -36,13 +36,13 @@ TIFF_PROFILE = 34675
 
 
 def read_image(path: str | Path) -> Array:
-    """Read an image as (H, W, 3) RGB uint8, rotated by its EXIF orientation; see `read_picture` for
-    all its data.
+    """Read an image as (H, W, 3) RGB uint8, rotated by its EXIF orientation, composited onto black;
+    see `read_picture` for all its data.
 
     Raises:
         VideoError: the file is missing or no picture.
     """
-    return np.ascontiguousarray(eight_bit(read_picture(path).image)[..., :3])
+    return eight_bit(on_black(read_picture(path).image))
 
 
 def can_write(suffix: str) -> bool:

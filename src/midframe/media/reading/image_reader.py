@@ -117,6 +117,9 @@ class ImageReader:
             "stores_aspect_ratio": stores_aspect_ratio,
         }
 
+    def interrupt(self) -> None:
+        """See `FrameSource`: files are read without waiting."""
+
     def __enter__(self) -> Self:
         return self
 

@@ -3,7 +3,7 @@ with several pages."""
 
 from collections.abc import Iterator
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import accumulate
 from pathlib import Path
 
@@ -70,12 +70,21 @@ def is_stack(path: Path) -> bool:
     suffix = path.suffix.lower()
     if not path.is_file():
         return False
-    return suffix in SUFFIXES or (suffix == GIF and _is_gif_for_pillow(path))
+    if suffix != GIF:
+        return suffix in SUFFIXES
+    found = path.stat()
+    return _is_gif_for_pillow(path, found.st_size, found.st_mtime_ns)
 
 
-def _is_gif_for_pillow(path: Path) -> bool:
+@lru_cache(maxsize=64)
+def _is_gif_for_pillow(path: Path, size: int, modified: int) -> bool:
     """Return whether FFmpeg would drop images of a GIF; not of one that cannot be read, which is
-    reported where it is opened."""
+    reported where it is opened.
+
+    Args:
+        path: of the file, which is read as a whole.
+        size, modified: its size and modification time: a file that has not changed is read once.
+    """
     try:
         data = path.read_bytes()
     except OSError:

@@ -1,9 +1,10 @@
 """Frames from standard input: y4m, or another format that FFmpeg reads without seeking."""
 
 import os
+import select
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from fractions import Fraction
 from itertools import chain
@@ -31,6 +32,7 @@ from midframe.media.reading.stream_facts import (
     uses_dts,
 )
 from midframe.media.reading.survey import EMPTY
+from midframe.media.reading.telecine import warn_of_telecine
 from midframe.media.reading.thumbnails import TimedThumbnail
 from midframe.media.reading.time_range import TimeRangeSelector
 from midframe.media.reading.video_file import find_video_stream, open_video, read_error
@@ -40,6 +42,21 @@ if sys.platform == "win32":
 
 STREAM = Path("-")
 """Name of standard input and output."""
+POLL_SECONDS = 0.2
+"""Seconds between two checks of a waiting read whether it was interrupted."""
+
+
+class ReadInterrupted(Exception):  # noqa: N818  # not an error: the caller ended the work
+    """Reading was interrupted. PyAV passes on exceptions of `read`, but not `KeyboardInterrupt`."""
+
+
+@contextmanager
+def restore_interrupt() -> Iterator[None]:
+    """Raise the `KeyboardInterrupt` again that ended a read in the block."""
+    try:
+        yield
+    except ReadInterrupted as error:
+        raise error.__cause__ or error from None
 
 
 class StreamInput:
@@ -58,14 +75,41 @@ class StreamInput:
         """The first bytes of the stream, at least `Y4M_HEADERS` if there are so many."""
         self.count = 0
         """Number of bytes that were read."""
+        self._interrupted = False
+        self._ended = False
+
+    def interrupt(self) -> None:
+        """End a read in another thread, which may wait for a program that writes nothing, and all
+        later ones."""
+        self._interrupted = True
 
     def read(self, size: int) -> bytes:
-        """Read up to `size` bytes."""
-        data = os.read(self._descriptor, size)
+        """Read up to `size` bytes.
+
+        Raises:
+            ReadInterrupted: once, after `interrupt` or Ctrl-C; the stream then has no more data.
+        """
+        if self._ended:  # FFmpeg may ask again before PyAV raises the exception
+            return b""
+        try:
+            self._wait()
+            data = os.read(self._descriptor, size)
+        except KeyboardInterrupt as error:
+            self._ended = True
+            raise ReadInterrupted from error
         self.count += len(data)
         if len(self.begin) < Y4M_HEADERS:
             self.begin += data[:Y4M_HEADERS]
         return data
+
+    def _wait(self) -> None:
+        """Wait for data, or for the end of the stream."""
+        ready = sys.platform == "win32"  # where only sockets can be waited for
+        while not ready and not self._interrupted:
+            ready = bool(select.select([self._descriptor], [], [], POLL_SECONDS)[0])
+        if self._interrupted:
+            self._ended = True
+            raise ReadInterrupted
 
 
 class PipeReader:
@@ -105,7 +149,8 @@ class PipeReader:
         self.expected_frames: float | None = None
         self.end: Fraction | None = None
         self._input = StreamInput(descriptor)
-        self.container = open_video(path, self._input)
+        with restore_interrupt():
+            self.container = open_video(path, self._input)
         self.stream = find_video_stream(self.container, path)
         choose_threads(self.container, self.stream)
         self.time_base = self.stream.time_base or DEFAULT_TIME_BASE
@@ -137,6 +182,10 @@ class PipeReader:
     def __exit__(self, *_: object) -> None:
         self.container.close()
 
+    def interrupt(self) -> None:
+        """See `FrameSource`."""
+        self._input.interrupt()
+
     @property
     def geometry(self) -> OutputGeometry:
         return self._converter.geometry
@@ -161,16 +210,18 @@ class PipeReader:
             uses_dts=uses_dts(self.container),
             ignores_pts=False,
         )
-        spread = clock.spread(chain([self._first], self._decoded))
+        decoded = clock.spread(chain([self._first], self._decoded))
+        spread = warn_of_telecine(decoded, self.warnings, self.time_base, self.rate)
         pictures = (
             deinterlace_frames(spread)
             if self.deinterlace
             else warn_of_interlacing(spread, self.warnings, self.time_base)
         )
         try:
-            yield from self._selection.frames(
-                pictures, self._converter, self.frame_duration, self._check_end
-            )
+            with restore_interrupt():
+                yield from self._selection.frames(
+                    pictures, self._converter, self.frame_duration, self._check_end
+                )
         except av.FFmpegError as error:
             raise read_error(self.path, error) from error
 
@@ -187,7 +238,8 @@ class PipeReader:
 
     def _decode_first(self) -> av.VideoFrame:
         try:
-            first = next(self._decoded, None)
+            with restore_interrupt():
+                first = next(self._decoded, None)
         except av.FFmpegError as error:
             self.container.close()
             raise read_error(self.path, error) from error

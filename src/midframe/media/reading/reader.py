@@ -40,6 +40,7 @@ from midframe.media.reading.stream_facts import (
     uses_dts,
 )
 from midframe.media.reading.survey import Survey, with_even_times
+from midframe.media.reading.telecine import warn_of_telecine
 from midframe.media.reading.thumbnails import TimedThumbnail
 from midframe.media.reading.time_range import TimeRangeSelector
 from midframe.media.reading.video_file import find_video_stream, open_video, read_error
@@ -133,6 +134,9 @@ class VideoReader:
             stream for stream in self.container.streams if stream is not self.stream
         ]
         self.contents = contents_of(self.container, self.stream, self.survey)
+
+    def interrupt(self) -> None:
+        """See `FrameSource`: files are read without waiting."""
 
     def __enter__(self) -> Self:
         return self
@@ -266,7 +270,8 @@ class VideoReader:
             uses_dts=self._uses_dts,
             ignores_pts=self._ignores_pts,
         )
-        spread = clock.spread(self._decode(self.container, self._selection.begin))
+        decoded = clock.spread(self._decode(self.container, self._selection.begin))
+        spread = warn_of_telecine(decoded, self.warnings, self.time_base, self.rate)
         if self.deinterlace:
             return deinterlace_frames(spread)
         return warn_of_interlacing(spread, self.warnings, self.time_base)

@@ -170,6 +170,9 @@ class FrameSource(Protocol):
     def packets(self, streams: Sequence[Any]) -> Iterator[av.Packet]:
         """Yield the packets of some of `other_streams`, unchanged except for corrected times."""
 
+    def interrupt(self) -> None:
+        """End `read` in another thread soon, where it may wait for data without end."""
+
     def __enter__(self) -> Self:
         """Return the source."""
 

@@ -24,7 +24,7 @@ MIN_INCONSISTENCY, MAX_INCONSISTENCY = 0.15, 0.30
 """Inconsistency up to which confidence is 1, and from which it is 0; in brightness from 0 to 1."""
 STATIC_DIFFERENCE, MOVING_DIFFERENCE = 0.5 / 255, 2.5 / 255
 """Difference up to which an area is static, and from which it moves; in brightness from 0 to 1.
-Chosen on 72 triplets of held-out clips, of which none lost 0.001 dB; with 4 / 255 some lost 0.02
+Chosen on 72 triplets of validation clips, of which none lost 0.001 dB; with 4 / 255 some lost 0.02
 dB."""
 
 STATIC_MOTION, MOVING_MOTION = 0.5, 1.0

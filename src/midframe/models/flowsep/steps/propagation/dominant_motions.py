@@ -101,27 +101,28 @@ def find_dominant_motions(motion: Tensor, count: int) -> Tensor:
     area = 3 * 3  # motions between two cells are divided among them
     votes = area * functional.avg_pool2d(votes.view(samples, SIDE, SIDE), 3, stride=1, padding=1)
     axis = torch.arange(-MAX_MOTION, MAX_MOTION + 1, device=motion.device)
-    found = []
+    peaks, frequent = [], []
     for _ in range(count):
         most, cell = votes.flatten(1).max(1, keepdim=True)  # (N, 1)
         column, row = cell % SIDE - MAX_MOTION, cell // SIDE - MAX_MOTION
-        peak = _refine_peak(motion, torch.stack((column, row), 1).to(motion.dtype))
-        frequent = most >= MIN_SHARE * motion.shape[2]
-        found.append(torch.where(frequent, peak[..., 0], NO_MOTION))
+        peaks.append(torch.stack((column, row), 2))
+        frequent.append(most >= MIN_SHARE * motion.shape[2])
         near_columns = (axis - column).abs() <= PEAK_DISTANCE  # (N, SIDE)
         near_rows = (axis - row).abs() <= PEAK_DISTANCE
         votes = votes.masked_fill(near_rows[:, :, None] & near_columns[:, None], 0)
-    return torch.stack(found, 1)  # (N, count, 2)
+    refined = _refine_peaks(motion, torch.cat(peaks, 1).to(motion.dtype))
+    return torch.where(torch.stack(frequent, 1), refined, NO_MOTION)  # (N, count, 2)
 
 
-def _refine_peak(motion: Tensor, peak: Tensor) -> Tensor:
-    """Return the mean of the motions (N, 2, P) around a peak (N, 2, 1)."""
+def _refine_peaks(motion: Tensor, peaks: Tensor) -> Tensor:
+    """Return the means of the motions (N, 2, P) around peaks (N, count, 2)."""
     for radius in PEAK_RADII:
-        near = ((motion - peak).abs() <= radius).all(1, keepdim=True).to(motion.dtype)
-        number = near.sum(2, keepdim=True)  # (N, 1, 1)
-        mean = (motion * near).sum(2, keepdim=True) / number.clamp(min=1)
-        peak = torch.where(number > 0, mean, peak)  # none is near between two equal motions
-    return peak
+        distance = (motion[:, None] - peaks[..., None]).abs().amax(2)  # (N, count, P)
+        near = (distance <= radius).to(motion.dtype)
+        number = near.sum(2, keepdim=True)  # (N, count, 1)
+        means = (motion[:, None] * near[:, :, None]).sum(3) / number.clamp(min=1)
+        peaks = torch.where(number > 0, means, peaks)  # none is near between two equal motions
+    return peaks
 
 
 def choose_motions(
