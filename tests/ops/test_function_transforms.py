@@ -17,6 +17,7 @@ from midframe.ops import (
 )
 from midframe.ops.adaptive import op as adaptive_op
 from midframe.ops.correlation import op as correlation_op
+from midframe.ops.dispatch import without_compilation
 from midframe.ops.flow_separable import op as flow_separable_op
 from midframe.ops.separable import op as separable_op
 
@@ -140,6 +141,19 @@ def test_16_bit_is_computed_in_float32_on_the_cpu(
     for found, wanted in zip(arguments, wide, strict=True):
         assert torch.allclose(found.grad, wanted.grad.to(dtype), rtol=1e-2, atol=1e-2)
     assert types == {torch.float32}
+
+
+def test_exports_consist_of_operations_of_pytorch(name: str) -> None:
+    operator, arguments = CASES[name][1], tuple(inputs(name, 1, dtype=torch.float32))
+
+    class Module(torch.nn.Module):
+        def forward(self, *tensors: Tensor) -> Tensor:
+            return operator(*tensors)
+
+    program = torch.export.export(Module(), arguments)
+    assert "midframe" not in str(program.graph)
+    with without_compilation():
+        torch.testing.assert_close(program.module()(*arguments), operator(*arguments))
 
 
 def test_no_frames_have_no_result(name: str) -> None:

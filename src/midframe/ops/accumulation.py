@@ -13,6 +13,11 @@ def to_accumulation_type(*tensors: Tensor) -> list[Tensor]:
     return [tensor.to(torch.float64 if double else torch.float32) for tensor in tensors]
 
 
+def at_least_float32(tensor: Tensor) -> Tensor:
+    """Convert a tensor of 16 bit to float32."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
 def add_product(total: Tensor | None, first: Tensor, second: Tensor) -> Tensor:
     """Add a product to a sum, in place; None is an empty sum.
 

@@ -22,7 +22,6 @@ class Interruption:
     def __init__(self) -> None:
         self.signal: int | None = None
         """The signal that was received."""
-        self._process = os.getpid()
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> "Interruption":
@@ -41,10 +40,15 @@ class Interruption:
         signal.raise_signal(self.signal or signal.SIGINT)
 
     def _record(self, number: int, _: FrameType | None) -> None:
-        if os.getpid() != self._process:
-            return  # a forked process that loads data; the training ends it
         if self.signal is not None:
             self.__exit__()
             self.send_again()
         self.signal = number
         log.warning("stopping after this step, to write a checkpoint; interrupt again to stop now")
+
+
+def leave_signals_to_parent(_: int) -> None:
+    """Let a process that loads data ignore SIGINT, and end without an error at SIGTERM: both reach
+    all processes of a training at once, and PyTorch raises an error if a worker fails."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))

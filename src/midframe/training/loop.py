@@ -145,7 +145,13 @@ class _Loop:
         last_time = last_checkpoint = time.monotonic()
         while self._fraction_done() < 1 and not self.stopped:
             rate = learning_rate(config, state["step"], self._fraction_done())
-            batch = fabric.to_device(next(batches))
+            try:
+                batch = fabric.to_device(next(batches))
+            except RuntimeError:  # the same signal has ended the processes that load data
+                if interruption.signal is None or fabric.world_size > 1:
+                    raise
+                self._stop_if_interrupted(interruption)
+                break
             losses.append(self._step(batch, rate))
 
             state["step"] += 1
