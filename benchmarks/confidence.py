@@ -3,7 +3,7 @@ instead.
 
 python benchmarks/confidence.py DATASET [--model flowsep] [--most 24]
 
-Whole frames that the data set held out, its farthest ones as a pair; and pairs across a cut, from
+Whole frames that the dataset held out, its farthest ones as a pair; and pairs across a cut, from
 one clip to another, where the nearest frame is the truth. From this table come MIN_INCONSISTENCY
 and MAX_INCONSISTENCY of models/flowsep/confidence.py.
 """

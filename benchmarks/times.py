@@ -3,7 +3,7 @@ by averaging.
 
 python benchmarks/times.py DATASET [--models flowsep sepconv] [--most 24]
 
-Whole frames that the data set held out, each with five in a row at least: the first and the fifth
+Whole frames that the dataset held out, each with five in a row at least: the first and the fifth
 are given, the three between them made.
 """
 

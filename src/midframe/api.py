@@ -7,11 +7,20 @@ from typing import overload
 
 from midframe.interpolator import Interpolator
 from midframe.media.pictures.images import Array
-from midframe.options import InterpolationOptions
+from midframe.options import EnsembleSize, InterpolationOptions, Precision
 
 
 @overload
-def interpolate(first: Array, second: Array, *, model: str = ..., device: str = ...) -> Array: ...
+def interpolate(
+    first: Array,
+    second: Array,
+    *,
+    model: str = ...,
+    device: str = ...,
+    scale: int | None = ...,
+    ensemble: EnsembleSize = ...,
+    precision: Precision = ...,
+) -> Array: ...
 @overload
 def interpolate(
     first: Array,
@@ -20,6 +29,9 @@ def interpolate(
     times: Sequence[float | Fraction],
     model: str = ...,
     device: str = ...,
+    scale: int | None = ...,
+    ensemble: EnsembleSize = ...,
+    precision: Precision = ...,
 ) -> list[Array]: ...
 def interpolate(
     first: Array,
@@ -28,6 +40,9 @@ def interpolate(
     times: Sequence[float | Fraction] | None = None,
     model: str = InterpolationOptions.model,
     device: str = InterpolationOptions.device,
+    scale: int | None = InterpolationOptions.scale,
+    ensemble: EnsembleSize = InterpolationOptions.ensemble,
+    precision: Precision = InterpolationOptions.precision,
 ) -> Array | list[Array]:
     """Interpolate the middle of two frames, or the frames at several times between them.
 
@@ -37,7 +52,7 @@ def interpolate(
         first, second: (H, W, 3) RGB, uint8 or uint16, of one size and type.
         times: from 0 to 1; None for the middle alone.
         model: name or file of weights.
-        device: as in `Interpolator`.
+        device, scale, ensemble, precision: as in `Interpolator`.
 
     Returns:
         One array like the frames, or a list of one for each time.
@@ -51,12 +66,14 @@ def interpolate(
         >>> interpolate(grey, grey).shape
         (48, 64, 3)
     """
-    interpolator = _interpolator(model, device)
+    interpolator = _interpolator(model, device, scale, ensemble, precision)
     if times is None:
         return interpolator.interpolate(first, second)
     return interpolator.interpolate_many(first, second, times)
 
 
 @cache
-def _interpolator(model: str, device: str) -> Interpolator:
-    return Interpolator(model, device=device)
+def _interpolator(
+    model: str, device: str, scale: int | None, ensemble: EnsembleSize, precision: Precision
+) -> Interpolator:
+    return Interpolator(model, device=device, scale=scale, ensemble=ensemble, precision=precision)

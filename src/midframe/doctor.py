@@ -30,7 +30,7 @@ EXTRAS = {
 }
 """What each extra brings, by the names that Python imports."""
 PURPOSES = {
-    "train": "data sets and training",
+    "train": "datasets and training",
     "export": "ONNX files",
     "web": "the page in the browser",
     "cluster": "several machines, and storage such as S3",

@@ -5,7 +5,7 @@
     │   ├── SourceError   the video itself is damaged or unusable: a retry would fail again
     │   └── BusyError     another process works on the same result
     ├── CheckpointError   weights that are missing, damaged or of another network
-    ├── DatasetError      a data set or a folder of videos that cannot be used
+    ├── DatasetError      a dataset or a folder of videos that cannot be used
     ├── ConfigError       settings with an unknown name or a wrong type
     ├── TrainingError     a training whose loss is not finite
     └── ClusterError      a cluster that cannot be used, or whose workers are lost again and again
@@ -57,7 +57,7 @@ class CheckpointError(MidframeError):
 
 
 class DatasetError(MidframeError):
-    """A data set, or a folder of videos to make one from, cannot be used."""
+    """A dataset, or a folder of videos to make one from, cannot be used."""
 
 
 class ConfigError(MidframeError):

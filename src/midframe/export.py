@@ -54,7 +54,7 @@ def export_onnx(
     Frames are processed at full resolution.
 
     Args:
-        model: a flowsep; the operators of other networks have no counterpart in ONNX.
+        model: a flowsep; other networks are not supported.
         path: of the file, which appears when it is complete.
         progress: called with the name of each phase as it begins.
 
@@ -63,9 +63,7 @@ def export_onnx(
         ModuleNotFoundError: onnx or onnxscript is not installed.
     """
     if not isinstance(model, FlowSep):
-        raise OptionError(
-            f"{type(model).__name__} cannot be exported: only flowsep has counterparts in ONNX"
-        )
+        raise OptionError(f"{type(model).__name__} is not supported: only flowsep can be exported")
     import onnx
     import onnxscript  # noqa: F401  # torch asks for it with a worse message
 

@@ -10,6 +10,7 @@ import midframe
 from midframe import cli
 from midframe.cli import shared
 from midframe.cli.diagnostics import BUG_STATUS
+from midframe.cli.help import GROUPS
 from midframe.interpolator import Interpolator
 from midframe.media.pictures.images import read_image, write_image
 
@@ -108,6 +109,7 @@ def test_several_pictures_are_numbered(
             ["kernels", "{dir}/a.png", "{dir}/b.png", "{dir}/b.png", "--overwrite"],
             "b.png is an input",
         ),
+        (["kernels", "{dir}/a.png", "{dir}/b.png", "--ensemble", "8"], "drop --ensemble"),
         (["evaluate", "{dir}/nowhere"], "does not exist"),
         (["evaluate", "{dir}"], "no complete scene of a known layout"),
         (["dataset", "create", "{dir}/nowhere", "{dir}/set"], "does not exist"),
@@ -200,3 +202,16 @@ def test_an_error_of_ffmpeg_is_not_blamed_on_a_place(
 def test_without_a_command_the_help_is_printed(run: Callable, words: tuple[str, ...]) -> None:
     status, shown, _ = run(*words)
     assert (status, "Usage:" in shown) == (2, True)
+
+
+def test_the_help_groups_all_commands(run: Callable) -> None:
+    from typer.main import get_command
+
+    from midframe.cli import app
+
+    shown = run("--help")[1]
+    assert shown.index("Interpolation:") < shown.index("Inspection:") < shown.index("Research:")
+    assert "Commands:" not in shown
+    grouped = [name for names in GROUPS.values() for name in names]
+    commands = get_command(app).commands.values()
+    assert sorted(grouped) == sorted(each.name for each in commands if not each.hidden)

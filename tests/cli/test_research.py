@@ -2,13 +2,19 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from helpers.training import toy
 
+from midframe.cli.research import print_scores
+from midframe.cli.shared import out
+from midframe.evaluation.measures import Measures
+from midframe.evaluation.report import Report, SceneScores
 from midframe.media.pictures.images import write_image
+from midframe.training.config import TrainConfig
 
 Render = Callable[..., np.ndarray]
 
@@ -26,12 +32,54 @@ def test_scenes_are_scored(
     rows = json.loads(output)
     assert status == 0
     assert [row["scene"] for row in rows] == ["one", "two", "mean", "median"]
-    assert set(rows[0]) == {"scene", "group", "tiny", "repeat", "average", "minterpolate"}
+    assert set(rows[0]) == {"scene", "group", "tiny", "first frame", "average", "minterpolate"}
     assert (tmp_path / "made" / "interpolated" / "one.png").exists()
     assert (tmp_path / "made" / "index.html").exists()
     assert "mean" in run("evaluate", tmp_path, "--model", tiny_weights)[1]
     status, _, errors = run("evaluate", tmp_path, "--save", tmp_path / "made")
     assert (status, "has scores: name another folder" in errors) == (1, True)
+
+
+def test_headings_of_scores_are_whole_at_80_columns(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    measures = Measures(34.35, 0.951, 5.32, 0.94)
+    methods = ["model", "first frame", "average", "minterpolate"]
+    scene = SceneScores("GOPRO_0384_11_05/000013", "extreme", dict.fromkeys(methods, measures))
+    monkeypatch.setattr(out, "width", 80)
+    print_scores(Report(methods, [scene]))
+    shown = capsys.readouterr().out
+    assert max(map(len, shown.splitlines())) <= 80
+    words = {*shown.split()}
+    assert words >= {"PSNR", "SSIM", "error", "sharpness", "first", "frame", "average"}
+    assert words >= {"minterpolate", "34.35", "0.951", "5.32", "0.94", "median"}
+
+
+def test_a_resumed_training_reads_the_settings_of_its_run(
+    run: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[tuple[TrainConfig, Path, bool]] = []
+
+    def train(config: TrainConfig, folder: Path, *, resume: bool, progress: object) -> dict:
+        given.append((config, folder, resume))
+        return {"patch_psnr": 1.0}
+
+    monkeypatch.setattr("midframe.training.loop.train", train)
+    monkeypatch.chdir(tmp_path)
+    config = toy(tmp_path, seed=3)
+    (tmp_path / "runs" / "a").mkdir(parents=True)
+    (tmp_path / "runs" / "a" / "config.json").write_text(json.dumps(asdict(config)))
+    (tmp_path / "a.toml").write_text("batch = 2\n")
+    status, _, errors = run("train", "a.toml", "--resume")
+    assert status == 0
+    assert "resuming with the settings in runs/a/config.json, not in a.toml" in errors
+    assert run("train", "--resume", "--run", "runs/a", "--set", "steps=40")[0] == 0
+    folder = Path("runs/a")
+    assert given == [(config, folder, True), (replace(config, steps=40), folder, True)]
+    for words in (["--resume"], ["--run", "runs/a"]):
+        status, _, errors = run("train", *words)
+        assert (status, "CONFIG.toml is missing" in errors) == (1, True)
+    assert "contains no run to resume" in run("train", "a.toml", "--run", "b", "--resume")[2]
 
 
 @pytest.mark.slow

@@ -77,7 +77,7 @@ def test_a_dataset_is_created_resumed_and_shown(clips: Path, tmp_path: Path) -> 
     told.clear()
     create_dataset(clips, dataset, SMALL, workers=1, progress=lambda *state: told.append(state))
     assert [name for _, _, name in told] == ["clip1.mp4"]
-    assert contents(dataset) == whole, "a resumed data set equals one made in one go"
+    assert contents(dataset) == whole, "a resumed dataset equals one made in one go"
 
     assert read_report(dataset) == report
     assert draw_motion(dataset, report).stat().st_size > 1000

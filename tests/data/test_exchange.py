@@ -186,7 +186,7 @@ def test_longer_samples_export_their_outermost_frames(tmp_path: Path) -> None:
 
 @pytest.fixture
 def exported(tmp_path: Path) -> Path:
-    """A data set of eight clips, one of them held out, and one photograph, as TFRecord files."""
+    """A dataset of eight clips, one of them held out, and one photograph, as TFRecord files."""
     clips = {
         "train": ("a", "b", "c", "d", "e", "f", "g"),
         "validation": ("h",),

@@ -21,6 +21,15 @@ def numbered(folder: Path, pattern: str, numbers: range) -> list[Path]:
     return [folder / pattern.format(number) for number in numbers]
 
 
+def test_scenes_behind_symbolic_links_are_found(tmp_path: Path) -> None:
+    names = ("frame10.png", "frame10i11.png", "frame11.png")
+    draw(*(tmp_path / "elsewhere" / "Army" / name for name in names))
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "linked").symlink_to(tmp_path / "elsewhere" / "Army")
+    (tmp_path / "set" / "circle").symlink_to(tmp_path / "set")
+    assert [scene.name for scene in find_scenes(tmp_path / "set")] == ["linked"]
+
+
 def test_middlebury(tmp_path: Path) -> None:
     draw(*(tmp_path / "Urban2" / name for name in ("frame10.png", "frame10i11.png", "frame11.png")))
     draw(tmp_path / "Army" / "frame10i11.png")

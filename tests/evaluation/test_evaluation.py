@@ -43,13 +43,13 @@ def report(scenes: list[Scene], tmp_path: Path) -> Report:
 
 
 def test_every_method_is_measured_in_every_scene(report: Report, scenes: list[Scene]) -> None:
-    assert report.methods == ["mine", "repeat", "average", "minterpolate"]
+    assert report.methods == ["mine", "first frame", "average", "minterpolate"]
     assert [(each.group, each.scene) for each in report.scenes] == [
         (each.group, each.name) for each in scenes
     ]
     for scene, scores in zip(scenes, report.scenes, strict=True):
         truth = read_image(scene.middle)
-        assert scores.measures["repeat"] == measure(truth, read_image(scene.first))
+        assert scores.measures["first frame"] == measure(truth, read_image(scene.first))
         assert scores.measures["average"].psnr == pytest.approx(
             scores.measures["mine"].psnr, abs=0.1
         )

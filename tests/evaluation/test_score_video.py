@@ -30,10 +30,10 @@ def test_every_second_frame_is_scored_beside_simpler_ways(render_video: Render) 
         name="mine",
         progress=lambda *state: told.append(state),
     )
-    assert scores.methods == ["mine", "repeat", "average", "minterpolate"]
+    assert scores.methods == ["mine", "first frame", "average", "minterpolate"]
     assert [round(each.seconds * 24000 / 1001) for each in scores.frames] == list(range(1, 25, 2))
     assert scores.mean("psnr", "mine") == pytest.approx(scores.mean("psnr", "average"), abs=0.05)
-    assert scores.mean("psnr", "average") > scores.mean("psnr", "repeat") + 1
+    assert scores.mean("psnr", "average") > scores.mean("psnr", "first frame") + 1
     assert scores.mean("psnr", "minterpolate") > scores.mean("psnr", "average") + 1
     assert scores.mean("ssim", "minterpolate") > scores.mean("ssim", "average")
     assert told[-1] == (24, 25)
@@ -57,7 +57,7 @@ def test_several_frames_of_an_interval_are_scored_at_their_times(render_video: R
     ]
     assert [each.t for each in scores.frames] == [0.2, 0.4, 0.6, 0.8] * 4
     assert scores.mean("psnr", "model") == pytest.approx(scores.mean("psnr", "average"), abs=0.05)
-    assert scores.mean("psnr", "average") > scores.mean("psnr", "repeat")
+    assert scores.mean("psnr", "average") > scores.mean("psnr", "first frame")
     assert scores.mean("psnr", "minterpolate") > scores.mean("psnr", "average")
     assert told == [5, 10, 15, 20]
 
@@ -73,7 +73,7 @@ def test_frames_next_to_a_cut_are_omitted(render_video: Render) -> None:
     scores = score_video(
         render_video(frames=21, cut_at=9, sound=False), Averager(), minterpolate=False
     )
-    assert scores.methods == ["model", "repeat", "average"]
+    assert scores.methods == ["model", "first frame", "average"]
     assert len(scores.frames) == 9
     assert min(each.measures["model"].psnr for each in scores.frames) > 15
 
@@ -91,7 +91,7 @@ def test_scores_a_plot_and_the_worst_frames_are_saved(render_video: Render, tmp_
     assert len(saved["frames"]) == 12
     assert saved["mean"]["psnr"]["model"] == pytest.approx(scores.mean("psnr", "model"))
     assert set(saved["frames"][0]["measures"]["model"]) == {"psnr", "ssim", "error", "sharpness"}
-    assert saved["mean"]["sharpness"]["repeat"] == pytest.approx(1.0, abs=0.05)
+    assert saved["mean"]["sharpness"]["first frame"] == pytest.approx(1.0, abs=0.05)
     assert saved["mean"]["sharpness"]["average"] < 1
     shown = [read_image(tmp_path / "scores" / f"worst-{n}.png") for n in range(1, WORST_FRAMES + 1)]
     assert {each.shape for each in shown} == {(16 + 64, 3 * 96, 3)}  # with labels
@@ -102,12 +102,12 @@ def test_scores_a_plot_and_the_worst_frames_are_saved(render_video: Render, tmp_
 
 def test_equal_frames_count_with_100_db(tmp_path: Path) -> None:
     found = [Measures(psnr, 1.0, 0.0, 1.0) for psnr in (math.inf, 40.0)]
-    frames = [FrameScores(n / 10, {"repeat": each}) for n, each in enumerate(found)]
-    scores = VideoScores(["repeat"], frames, [])
-    assert scores.mean("psnr", "repeat") == 70
+    frames = [FrameScores(n / 10, {"first frame": each}) for n, each in enumerate(found)]
+    scores = VideoScores(["first frame"], frames, [])
+    assert scores.mean("psnr", "first frame") == 70
     save_scores(scores, tmp_path / "scores")
     saved = json.loads((tmp_path / "scores" / "scores.json").read_text())
-    assert saved["mean"]["psnr"] == {"repeat": 70}
+    assert saved["mean"]["psnr"] == {"first frame": 70}
 
 
 def test_a_video_of_two_frames_is_refused(render_video: Render) -> None:

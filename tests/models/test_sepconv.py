@@ -103,3 +103,13 @@ def test_pair_statistics_are_those_of_both_frames_together() -> None:
 def test_impossible_forms_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         SepConvConfig(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("paper", [False, True])
+def test_the_first_result_is_near_the_average_of_both_frames(paper: bool) -> None:
+    torch.manual_seed(0)
+    model = SepConv(SepConvConfig(**SMALL, paper=paper))
+    first, second = torch.rand(2, 1, 3, 32, 32)
+    with torch.no_grad():
+        error = model(first, second) - (first + second) / 2
+    assert error.abs().mean() < 0.25

@@ -1,10 +1,12 @@
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -20,7 +22,9 @@ from midframe.data.create_config import CreateConfig
 from midframe.data.shards import ShardWriter
 from midframe.data.triplets import Selection
 from midframe.errors import CheckpointError, ConfigError, DatasetError, TrainingError
-from midframe.models.checkpoint import build_model, load_model, save_model
+from midframe.metrics import psnr
+from midframe.models.checkpoint import NETWORKS, build_model, load_model, save_model
+from midframe.models.network import Network
 from midframe.models.sepconv import SepConv
 from midframe.training import aliases
 from midframe.training.config import TrainConfig, config_from, load_config
@@ -28,7 +32,13 @@ from midframe.training.curves import draw_curves, read_log
 from midframe.training.loop import train
 from midframe.training.precision import training_precision
 from midframe.training.run_folder import RunFolder
-from midframe.training.samples import RequestSampler, TrainingSamples, choose_frames, compute_t
+from midframe.training.samples import (
+    RequestSampler,
+    TrainingSamples,
+    choose_frames,
+    compute_t,
+    open_shards,
+)
 from midframe.training.schedule import learning_rate
 from midframe.training.validation import MAX_PSNR, evaluate
 
@@ -51,13 +61,18 @@ def dataset(tmp_path: Path, frame: Callable[..., np.ndarray]) -> Path:
 
 def test_a_toy_training_learns(dataset: Path, tmp_path: Path) -> None:
     entries: list[dict] = []
-    network = {
-        "widths": [8, 16],
-        "taps": 9,
-        "paper": True,
-    }  # which starts far from an average of both frames
+    model = build_model("sepconv", {"widths": [8, 16], "taps": 9, "paper": True})
+    for head in model.heads:
+        torch.nn.init.constant_(head.last.bias, 0.2)  # frames that are much too bright
+    save_model(model, tmp_path / "bright.safetensors", {})
     config = toy(
-        dataset, steps=80, evaluate_every=20, crops=[[0.0, 32]], learning_rate=8e-3, network=network
+        dataset,
+        steps=80,
+        evaluate_every=20,
+        crops=[[0.0, 32]],
+        learning_rate=8e-3,
+        network={},
+        init_from=str(tmp_path / "bright.safetensors"),
     )
     train(config, tmp_path / "run", progress=entries.append)
     losses = [entry["loss"] for entry in entries if "loss" in entry]
@@ -209,6 +224,113 @@ def test_a_run_is_kept_before_its_first_validation(
     train(config, tmp_path / "parts", resume=True)
     weights = [load_file(tmp_path / name / "best.safetensors") for name in ("whole", "parts")]
     assert all(torch.equal(value, weights[1][key]) for key, value in weights[0].items())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_is_saved_after_its_step(
+    dataset: Path, tmp_path: Path, number: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = toy(dataset, crops=[[0.0, 32]], evaluate_every=12)
+    train(config, tmp_path / "whole")
+
+    def interrupt(entry: dict) -> None:
+        signal.raise_signal(number)  # before the first step
+
+    with interrupted_by(number), pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "parts", progress=interrupt)
+    assert "step 1 is saved" in caplog.text
+    assert "continue with --resume" in caplog.text
+    train(config, tmp_path / "parts", resume=True)
+    weights = [load_file(tmp_path / name / "best.safetensors") for name in ("whole", "parts")]
+    assert all(torch.equal(value, weights[1][key]) for key, value in weights[0].items())
+
+
+@contextmanager
+def interrupted_by(number: int) -> Iterator[None]:
+    """Let a signal raise KeyboardInterrupt, as the command line does, and check that this is so
+    afterwards too."""
+    before = signal.signal(number, signal.default_int_handler)
+    yield
+    assert signal.signal(number, before) is signal.default_int_handler
+
+
+def test_a_second_interruption_stops_at_once(dataset: Path, tmp_path: Path) -> None:
+    def interrupt(entry: dict) -> None:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    with interrupted_by(signal.SIGINT), pytest.raises(KeyboardInterrupt):
+        train(toy(dataset), tmp_path / "run", progress=interrupt)
+    assert not (tmp_path / "run" / "last.pt").exists()
+
+
+def test_a_finished_run_can_be_extended(dataset: Path, tmp_path: Path) -> None:
+    config = toy(dataset, steps=2, crops=[[0.0, 32]])
+    train(config, tmp_path / "run")
+    with pytest.raises(ConfigError, match=r"is finished, at step 2: .*steps .*init_from="):
+        train(config, tmp_path / "run", resume=True)
+    entries: list[dict] = []
+    extended = replace(config, steps=4, evaluate_every=2)
+    train(extended, tmp_path / "run", resume=True, progress=entries.append)
+    assert [entry["step"] for entry in entries if "patch_psnr" in entry] == [4]
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["steps"] == 4
+
+
+def test_a_gradient_clip_of_0_limits_nothing(dataset: Path, tmp_path: Path) -> None:
+    weights = []
+    for clip in (0.0, 1e9):
+        run = tmp_path / f"run{clip}"
+        train(toy(dataset, steps=2, gradient_clip=clip, crops=[[0.0, 32]]), run)
+        weights.append(load_file(run / "best.safetensors"))
+    assert all(torch.equal(value, weights[1][key]) for key, value in weights[0].items())
+
+
+def test_the_average_of_both_frames_is_scored_once(dataset: Path, tmp_path: Path) -> None:
+    entries: list[dict] = []
+    config = toy(dataset, steps=2, evaluate_every=1, crops=[[0.0, 32]])
+    train(config, tmp_path / "run", progress=entries.append)
+    (found,) = [entry for entry in entries if "average_patch_psnr" in entry]
+    assert found["step"] == 0
+    assert found.keys() == {"step", "seconds", "average_patch_psnr", "average_frame_psnr"}
+    shards = open_shards(dataset, "validation_frames")
+    first, middle, second = torch.from_numpy(shards.read_frames(0, (0, 1, 2))) / 255
+    assert found["average_frame_psnr"] == pytest.approx(
+        psnr((first + second) / 2, middle), abs=0.01
+    )
+    assert [entry["step"] for entry in entries if "loss" in entry] == [
+        2
+    ]  # the last, of a short run
+
+
+@dataclass(frozen=True)
+class BlendConfig:
+    width: int = 4
+
+
+class Blend(Network):
+    any_time = True
+
+    def __init__(self, config: BlendConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.layer = torch.nn.Conv2d(6, 1, config.width + 1, padding=config.width // 2)
+
+    def forward(
+        self, first: torch.Tensor, second: torch.Tensor, t: torch.Tensor | float = 0.5
+    ) -> torch.Tensor:
+        mask = self.layer(torch.cat((first, second), dim=1)).sigmoid()
+        return mask * first + (1 - mask) * second
+
+
+def test_a_network_of_ones_own_is_trained(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(NETWORKS, "blend", (Blend, BlendConfig))
+    config = toy(dataset, steps=2, model="blend", network={"width": 2}, crops=[[0.0, 32]])
+    train(config, tmp_path / "run")
+    assert load_model(tmp_path / "run" / "best.safetensors").config == BlendConfig(2)
+    with pytest.raises(ConfigError, match="blend has no flow supervision"):
+        train(replace(config, flow_supervision=0.1), tmp_path / "other")
 
 
 def test_runs_do_not_overwrite_each_other(dataset: Path, tmp_path: Path) -> None:
@@ -464,14 +586,18 @@ def test_settings_are_read_and_changed(tmp_path: Path) -> None:
         ("optimiser=sgd", "adamax, adamw or muon"),
         ("crops=[[0.5, 64]]", r"start at 0\.0"),
         ("crops=64", "list of"),
-        ("steps=0", "above 0"),
-        ("learning_rate=-1", "0 or more"),
-        ("learning_rate=NaN", "0 or more"),
-        ("gradient_clip=0", "above 0"),
+        ("crops=[[0, 64], [0.8, 96], [0.5, 128]]", "in ascending order"),
+        ("crops=[[0, 0]]", "sizes of 1 or more"),
+        ("steps=0", "steps is 0: it must be 1 or more"),
+        ("learning_rate=-1", r"learning_rate is -1.0: it must be 0 or more"),
+        ("learning_rate=NaN", r"learning_rate is nan: it must be 0 or more"),
+        ("loss.l1=Infinity", "loss is inf: it must be 0 or more"),
+        ("workers=-1", "workers is -1: it must be 0 or more"),
+        ("ema_decay=1.5", "ema_decay is 1.5: it must be from 0 to 1"),
+        ("ema_decay=1", "below 1"),
+        ("flow_supervision_fraction=0", "it must be 0 or more, but not 0"),
         ("minutes=-1", "0 or more"),
         ("seed=-1", "0 or more"),
-        ("ema_decay=1", "below 1"),
-        ("crops=[[0.0, 0]]", "1 pixel or more"),
         ('loss={"l1": 0}', "a weight above 0"),
         ("synthetic_fraction=2", "from 0 to 1"),
         ("devices=3", "multiple of 3"),

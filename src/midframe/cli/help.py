@@ -20,18 +20,12 @@ INDENT, NAME_WIDTH = 2, 26
 begins on the next line."""
 ARGUMENTS, OPTIONS, COMMANDS = "Arguments", "Options", "Commands"
 """Titles of the default panels."""
-ORDER = (
-    "video",
-    "image",
-    "compare",
-    "score",
-    "models",
-    "presets",
-    "doctor",
-    "kernels",
-    "visualize",
-)
-"""Names of commands in the order of the help text; others follow."""
+GROUPS = {
+    "Interpolation": ("video", "image", "batch", "web", "presets"),
+    "Inspection": ("compare", "score", "visualize", "kernels", "models", "doctor"),
+    "Research": ("dataset", "train", "curves", "evaluate", "export"),
+}
+"""Names of commands by the title of their panel, in the order of the help text; others follow."""
 PYDANTIC_PREFIX = "Value error, "
 """Words that Pydantic, by which Typer checks values, puts before a validator's message."""
 
@@ -69,18 +63,22 @@ class HelpGroup(TyperGroup):
         return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """Return the names of the commands, the most common ones first."""
-        names = super().list_commands(ctx)
-        return sorted(names, key=lambda name: (*ORDER, name).index(name))
+        """Return the names of the commands, those of midframe itself in the order of `GROUPS`."""
+        order = [name for names in self._groups(ctx).values() for name in names]
+        return sorted(super().list_commands(ctx), key=lambda name: [*order, name].index(name))
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         panels: dict[str, list[Row]] = {}
         for name in self.list_commands(ctx):
             command: Any = self.get_command(ctx, name)
             if not command.hidden:
-                panel = command.rich_help_panel or COMMANDS
+                titles = (title for title, names in self._groups(ctx).items() if name in names)
+                panel = next(titles, COMMANDS)
                 panels.setdefault(panel, []).append((name, first_sentence(command.help or "")))
         formatter.write(command_help(self, ctx, panels))
+
+    def _groups(self, ctx: Any) -> dict[str, tuple[str, ...]]:
+        return GROUPS if ctx.parent is None else {}
 
 
 def command_help(command: Any, ctx: Any, more: dict[str, list[Row]] | None = None) -> str:

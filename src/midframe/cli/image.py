@@ -162,6 +162,11 @@ def kernels(
 ) -> None:
     """Draw the kernels of chosen pixels, and the motion that all kernels show."""
     target = target or first.with_name(f"{first.stem}-kernels.png")
+    if interpolation.ensemble > 1:
+        raise OptionError(
+            f"`ensemble` is {interpolation.ensemble}: a figure shows the kernels of one view, drop "
+            "`ensemble`"
+        )
     pictures = check_drawing(first, second, target, interpolation.model, overwrite=overwrite)
     height, width = pictures[0].shape[:2]
     points = [parse_point(text, width, height) for text in at or [f"{width // 2},{height // 2}"]]

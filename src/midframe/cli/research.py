@@ -1,9 +1,10 @@
 """Commands to train, measure and export networks, and to examine this machine."""
 
 import json
+import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,22 +12,29 @@ import midframe
 from midframe.cli.options import takes_interpolation_options
 from midframe.cli.parameters import Minterpolate, Overwrite
 from midframe.cli.shared import command, err, out, print_line, progress_bar
-from midframe.errors import CheckpointError, DatasetError
+from midframe.errors import CheckpointError, DatasetError, OptionError
 from midframe.models.shipped import find_weights
 from midframe.options import InterpolationOptions
 from midframe.outputs import check_output_file, check_output_folder
+
+if TYPE_CHECKING:
+    from midframe.evaluation.report import Report
+    from midframe.training.config import TrainConfig
+
+log = logging.getLogger(__name__)
 
 
 @command(
     epilog="""
     midframe train configs/flowsep.toml --set batch=8
     midframe train configs/flowsep.toml --resume
+    midframe train --resume --run runs/mine --set steps=40000
     """
 )
 def train(
     config: Annotated[
-        Path, typer.Argument(metavar="CONFIG.toml", help="Settings, as in configs/.")
-    ],
+        Path | None, typer.Argument(metavar="[CONFIG.toml]", help="Settings, as in configs/.")
+    ] = None,
     change: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; can be repeated."),
@@ -36,16 +44,22 @@ def train(
         typer.Option(metavar="FOLDER", help="Folder of this training; runs/CONFIG if not given."),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Continue a training that was interrupted.")
+        bool,
+        typer.Option(
+            "--resume",
+            help="Continue a training that was interrupted, with the settings in its folder; a "
+            "finished one with more steps or minutes.",
+        ),
     ] = False,
 ) -> None:
-    """Train a network on a data set."""
-    from midframe.training.config import load_config
+    """Train a network on a dataset."""
+    folder = run or (Path("runs") / config.stem if config else None)
+    if folder is None or not (config or resume):
+        raise OptionError("CONFIG.toml is missing: name it, or continue a run by --resume --run")
     from midframe.training.loop import train as run_training
     from midframe.training.run_folder import BEST_FILE
 
-    settings = load_config(config, change or [])
-    folder = run or Path("runs") / config.stem
+    settings = _load_settings(config, folder, change or [], resume=resume)
     scores = run_training(
         settings,
         folder,
@@ -59,6 +73,24 @@ def train(
     out.print(f"the best weights: --model {folder / BEST_FILE}", soft_wrap=True)
 
 
+def _load_settings(
+    config: Path | None, run: Path, changes: list[str], *, resume: bool
+) -> "TrainConfig":
+    """Read the settings of a new run from its file, and those of a run to resume from its folder,
+    with a warning if the file has others."""
+    from midframe.training.config import find_differences, load_config
+    from midframe.training.run_folder import find_config
+
+    path = find_config(run) if resume else config
+    assert path is not None, "a new run has a file"
+    settings = load_config(path, changes)
+    if resume and config and (names := find_differences(settings, load_config(config, changes))):
+        log.warning(
+            "%s: resuming with the settings in %s, not in %s", ", ".join(names), path, config
+        )
+    return settings
+
+
 def _rounded(entry: Mapping[str, float]) -> dict[str, float]:
     """Return an entry of the log with six significant digits; whole numbers stay exact."""
     return {
@@ -69,7 +101,7 @@ def _rounded(entry: Mapping[str, float]) -> dict[str, float]:
 
 @command()
 def curves(run: Annotated[Path, typer.Argument(help="The folder of a training.")]) -> None:
-    """Draw the curves of a training."""
+    """Plot the training curves of a run."""
     from midframe.training.curves import draw_curves
 
     out.print(str(draw_curves(run)), soft_wrap=True)
@@ -109,8 +141,6 @@ def evaluate(
         if (save / "scores.json").exists() and not overwrite:
             raise DatasetError(f"{save} has scores: name another folder, or give --overwrite")
     find_weights(interpolation.model)
-    from rich.table import Table
-
     from midframe.evaluation.page import write_page
     from midframe.evaluation.report import FRAMES_FOLDER
     from midframe.evaluation.report import evaluate as score_scenes
@@ -128,22 +158,28 @@ def evaluate(
     if as_json:
         print(json.dumps(report.as_json(), indent=1))
         return
-    table = Table(
-        "scene",
-        "PSNR dB",
-        "SSIM",
-        "error",
-        "sharpness",
-        *(f"{method}, dB" for method in report.methods[1:]),
+    print_scores(report)
+    if page:
+        out.print(str(page), soft_wrap=True)
+
+
+def print_scores(report: "Report") -> None:
+    """Print a table of all scenes; at 80 columns only their names are wrapped."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Column, Table
+
+    baselines = (f"{method} dB" for method in report.methods[1:])
+    headings = ("PSNR dB", "SSIM", "error", "sharpness", *baselines)
+    numbers = (
+        Column(heading.replace(" ", "\n"), justify="right", no_wrap=True) for heading in headings
     )
+    table = Table(Column("scene", overflow="fold"), *numbers, box=SIMPLE_HEAD)
     for row in report.rows():
         own, *others = row.measures.values()
         values = [f"{own.psnr:.2f}", f"{own.ssim:.3f}", f"{own.error:.2f}", f"{own.sharpness:.2f}"]
         values += [f"{other.psnr:.2f}" for other in others]
         table.add_row(" ".join(filter(None, (row.group, row.scene))), *values)
     out.print(table)
-    if page:
-        out.print(str(page), soft_wrap=True)
 
 
 @command(

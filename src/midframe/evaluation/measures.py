@@ -43,6 +43,8 @@ class Measures:
     flat: see `sharpness`."""
 
 
+FIRST_FRAME, AVERAGE = "first frame", "average"
+"""Names of the baselines that show the first frame, and the mean of both frames."""
 COLUMNS = tuple(Measures.__dataclass_fields__)
 """The names of all measures, in the order of `Measures`."""
 

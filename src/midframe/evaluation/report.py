@@ -15,7 +15,9 @@ from midframe.errors import DatasetError
 from midframe.evaluation import motion_compensation
 from midframe.evaluation.figures import catch_write_errors
 from midframe.evaluation.measures import (
+    AVERAGE,
     COLUMNS,
+    FIRST_FRAME,
     SSIM_WINDOW,
     Measures,
     average,
@@ -119,7 +121,7 @@ def evaluate(
     """
     for scene in scenes:
         _check_sizes(scene, minterpolate=minterpolate)
-    baselines = ["repeat", "average", *([motion_compensation.NAME] if minterpolate else [])]
+    baselines = [FIRST_FRAME, AVERAGE, *([motion_compensation.NAME] if minterpolate else [])]
     report = Report([name, *baselines])
     for done, scene in enumerate(scenes):
         first = read_view(scene.first, scene.view)
@@ -127,7 +129,7 @@ def evaluate(
         second = read_view(scene.second, scene.view)
         scene_progress = scale_progress(progress, done, len(scenes))
         outputs = {name: interpolator.interpolate(first, second, scene.t, progress=scene_progress)}
-        outputs |= {"repeat": first, "average": average(first, second, scene.t)}
+        outputs |= {FIRST_FRAME: first, AVERAGE: average(first, second, scene.t)}
         if minterpolate:
             outputs[motion_compensation.NAME] = motion_compensation.compensate(
                 first, second, scene.t

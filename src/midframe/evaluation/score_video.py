@@ -18,7 +18,9 @@ from midframe.errors import VideoError
 from midframe.evaluation import motion_compensation
 from midframe.evaluation.figures import catch_write_errors, save_figure
 from midframe.evaluation.measures import (
+    AVERAGE,
     COLUMNS,
+    FIRST_FRAME,
     MAX_PSNR,
     SSIM_WINDOW,
     Measures,
@@ -216,7 +218,7 @@ class _Scorer:
         self.reader = reader
         self.colour = colour
         self.compensation = compensation
-        methods = [name, "repeat", "average"]
+        methods = [name, FIRST_FRAME, AVERAGE]
         if compensation:
             methods.append(motion_compensation.NAME)
         self.scores = VideoScores(methods, [], [])

@@ -22,6 +22,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from midframe.models.network import Network, motion_between, tiles
 from midframe.models.winograd import WinogradConvolution
 from midframe.ops import adaptive_convolution
+from midframe.ops.accumulation import at_least_float32
 
 PATCH = 79
 """Height and width of the input for one pixel (CVPR 2017, table 1)."""
@@ -123,7 +124,7 @@ class AdaConv(Network):
 
     def prepare(self, first: Tensor, second: Tensor) -> PaddedPair:
         """Reflect both frames at their borders, repeatedly if they are smaller than the border."""
-        frames = torch.stack((first, second), dim=1).float()  # (N, 2, 3, H, W)
+        frames = at_least_float32(torch.stack((first, second), dim=1))  # (N, 2, 3, H, W)
         for axis in (3, 4):
             frames = frames.index_select(axis, reflect_indices(frames.shape[axis], frames.device))
         return PaddedPair(self._to_network_input(frames[:, :, :3]), frames)
@@ -196,7 +197,7 @@ class AdaConv(Network):
 
     def softmax(self, logits: Tensor) -> Tensor:
         """Return kernels (N, 2, K, K, H, W) of logits (N, H, W, 2*K*K); taps are innermost."""
-        weights = logits.softmax(-1, dtype=torch.float32)
+        weights = logits.softmax(-1, dtype=torch.promote_types(logits.dtype, torch.float32))
         taps = self.config.taps
         return weights.view(*weights.shape[:3], 2, taps, taps).permute(0, 3, 4, 5, 1, 2)
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from midframe.models.winograd import use_winograd
+from midframe.ops.accumulation import at_least_float32
 
 
 class Network(nn.Module):
@@ -105,7 +106,7 @@ class Statistics(NamedTuple):
 
 def pair_statistics(first: Tensor, second: Tensor) -> Statistics:
     """Compute the statistics of a pair of frames (N, C, H, W) for pair normalisation."""
-    frames = first.float(), second.float()
+    frames = at_least_float32(first), at_least_float32(second)
     mean = torch.stack([frame.mean((1, 2, 3), keepdim=True) for frame in frames]).mean(0)
     squares = [(frame - mean).square().mean((1, 2, 3), keepdim=True) for frame in frames]
     return Statistics(mean, torch.stack(squares).mean(0).sqrt().clamp(min=1e-3))
@@ -138,7 +139,7 @@ def motion_between(vertical: Tensor, horizontal: Tensor) -> Tensor:
     sign = torch.tensor([-2.0, 2.0], device=vertical.device)
     components = []
     for weights in (horizontal, vertical):
-        weights = weights.float().clamp(min=0)  # (N, 2, K, H, W)
+        weights = at_least_float32(weights).clamp(min=0)  # (N, 2, K, H, W)
         mass = weights.sum((1, 2)).clamp(min=1e-6)  # (N, H, W)
         components.append(torch.einsum("nfkhw,k,f->nhw", weights, taps, sign) / mass)
     return torch.stack(components, dim=1)

@@ -288,5 +288,6 @@ def _positive_sums(along: Tensor, across: Tensor) -> Tensor:
 
 def kernel_sum(kernels: SeparableKernels) -> Tensor:
     """Return the response to images of ones, (N, 1, H, W), for kernel normalisation."""
-    sums = [kernel.sum(dim=1, keepdim=True, dtype=torch.float32) for kernel in kernels]
+    dtype = torch.promote_types(kernels[0].dtype, torch.float32)
+    sums = [kernel.sum(dim=1, keepdim=True, dtype=dtype) for kernel in kernels]
     return (sums[0] * sums[1] + sums[2] * sums[3]).clamp(min=MIN_KERNEL_SUM)

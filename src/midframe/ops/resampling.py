@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 Resampling = Literal["linear", "cubic"]
 """Interpolation between pixels."""
@@ -75,12 +76,12 @@ def shift_kernel(kernel: Tensor, fraction: Tensor, resampling: str) -> Tensor:
 
     `shifted[k] = sum_m weight_m(fraction) * kernel[k - m]`, with `shift_weights`.
     """
-    taps = kernel.shape[1]
-    size = (len(kernel), taps + EXTRA_TAPS[resampling], *kernel.shape[2:])
-    result = kernel.new_zeros(size)
-    for offset, weight in enumerate(shift_weights(fraction, resampling)):
-        result[:, offset : offset + taps] += kernel * weight[:, None]
-    return result
+    extra = EXTRA_TAPS[resampling]
+    shifted = [
+        functional.pad(kernel * weight[:, None], (0, 0, 0, 0, offset, extra - offset))
+        for offset, weight in enumerate(shift_weights(fraction, resampling))
+    ]
+    return torch.stack(shifted).sum(0)
 
 
 def shift_kernel_gradients(

@@ -11,18 +11,22 @@ from typing import Any
 
 from midframe.errors import ConfigError
 from midframe.training.aliases import rename_setting, rename_settings
+from midframe.training.numbers import check_numbers
 
 log = logging.getLogger(__name__)
 
-FRACTIONS = ("synthetic_fraction", "half_res_probability", "shuffle_channels", "fades")
-"""Settings between 0 and 1."""
-POSITIVE = ("steps", "batch", "evaluate_every", "devices", "machines", "gradient_clip")
-NOT_NEGATIVE = (
-    *("learning_rate", "minutes", "max_shift", "warm_up", "weight_decay", "max_layer_gain", "seed"),
-    *("flow_supervision", "flow_supervision_fraction", "kernel_sum_penalty", "workers"),
-    *("validation_patches", "validation_frames"),
+COUNTS = ("steps", "batch", "devices", "machines", "evaluate_every")
+"""Settings that are 1 or more."""
+FRACTIONS = (
+    "synthetic_fraction",
+    "half_res_probability",
+    "shuffle_channels",
+    "fades",
+    "ema_decay",
 )
-"""Settings that are finite, and above 0 or at least 0."""
+"""Settings between 0 and 1."""
+CHANGEABLE = ("steps", "minutes", "evaluate_every", "workers")
+"""Settings that may change when a run is resumed."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,7 @@ class TrainConfig:
     """Limit on the gain of a layer, which Muon enforces by scaling its weights. He initialisation
     has a gain of 1.41. 0: no limit."""
     gradient_clip: float = 1.0
-    """Maximum norm of the gradient."""
+    """Maximum norm of the gradient. 0: no limit."""
     ema_decay: float = 0.999
     """Decay of the exponential moving average (EMA) of the weights, which is validated and saved.
     0: no averaging."""
@@ -106,6 +110,9 @@ class TrainConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_numbers(
+            self, counts=COUNTS, fractions=FRACTIONS, positive=["flow_supervision_fraction"]
+        )
         if self.optimiser not in ("adamax", "adamw", "muon"):
             raise ConfigError(f"optimiser is {self.optimiser!r}: choose adamax, adamw or muon")
         if self.max_layer_gain and self.optimiser != "muon":
@@ -114,21 +121,17 @@ class TrainConfig:
             )
         if not self.crops or self.crops[0][0] != 0.0:
             raise ConfigError(f"crops are {self.crops}: the first must start at 0.0")
-        if min(size for _, size in self.crops) < 1:
-            raise ConfigError(f"crops are {self.crops}: sizes must be 1 pixel or more")
-        for name in (*POSITIVE, *NOT_NEGATIVE):
-            value = getattr(self, name)
-            if not 0 <= value < math.inf or (value == 0 and name in POSITIVE):
-                allowed = "above 0" if name in POSITIVE else "0 or more"
-                raise ConfigError(f"{name} is {value}: it must be {allowed}")
-        if not 0 <= self.ema_decay < 1:
-            raise ConfigError(f"ema_decay is {self.ema_decay}: it must be from 0 to below 1")
+        starts = [start for start, _ in self.crops]
+        if starts != sorted(starts) or starts[-1] > 1 or min(size for _, size in self.crops) < 1:
+            raise ConfigError(
+                f"crops are {self.crops}: give fractions from 0 to 1 in ascending order, and sizes "
+                "of 1 or more"
+            )
+        if self.ema_decay == 1:
+            raise ConfigError("ema_decay is 1: it must be below 1, or nothing is averaged")
         devices = self.devices * self.machines
         if self.batch % devices:
             raise ConfigError(f"batch is {self.batch}: it must be a multiple of {devices} devices")
-        for name in FRACTIONS:
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}: it must be from 0 to 1")
         weights = self.loss.values()
         numbers = all(isinstance(weight, (int, float)) and weight >= 0 for weight in weights)
         if not numbers or not 0 < sum(weights) < math.inf:
@@ -138,7 +141,7 @@ class TrainConfig:
 
 
 def load_config(path: Path, changes: Iterable[str] = ()) -> TrainConfig:
-    """Read settings from a TOML file and apply `key=value` changes to them.
+    """Read settings from a TOML file, or the JSON file of a run, and apply `key=value` changes.
 
     A dotted key such as `network.taps=25` changes a field of a table. Old names of settings are
     accepted and logged (see `midframe.training.aliases`).
@@ -147,12 +150,14 @@ def load_config(path: Path, changes: Iterable[str] = ()) -> TrainConfig:
         ConfigError: the file cannot be read, or holds an unknown name or a value of a wrong type.
     """
     try:
-        given = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Notepad writes a BOM
+        text = path.read_text(encoding="utf-8-sig")  # Notepad writes a BOM
+        given = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except OSError as error:
         message = f"{path} cannot be read ({error.strerror}): name a file as in configs/"
         raise ConfigError(message) from error
     except ValueError as error:  # UnicodeDecodeError too
-        raise ConfigError(f"{path} is not TOML: {error}") from error
+        kind = "JSON" if path.suffix == ".json" else "TOML"
+        raise ConfigError(f"{path} is not {kind}: {error}") from error
     settings = rename_settings(given)
     _log_old_names(given)
     changed = {_apply_change(settings, change) for change in changes}
@@ -177,6 +182,12 @@ def config_from(settings: Mapping[str, Any]) -> TrainConfig:
         raise ConfigError(f"no setting {', '.join(unknown)}: choose from {', '.join(known)}")
     values = {name: _convert(name, each, _default(known[name])) for name, each in settings.items()}
     return TrainConfig(**values)
+
+
+def find_differences(config: TrainConfig, other: TrainConfig) -> list[str]:
+    """Return the names of the settings that differ."""
+    names = (each.name for each in fields(TrainConfig))
+    return [name for name in names if getattr(config, name) != getattr(other, name)]
 
 
 def _apply_change(settings: dict[str, Any], change: str) -> str:

@@ -53,6 +53,11 @@ def draw_curves(run: Path) -> Path:
     FigureCanvasAgg(figure)
     for axes, names in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         for name in names:
+            baseline = next(
+                (entry[f"average_{name}"] for entry in entries if f"average_{name}" in entry), None
+            )
+            if baseline is not None:
+                axes.axhline(baseline, color="grey", linestyle="--", label=f"average_{name}")
             points = [(entry["step"], entry[name]) for entry in entries if name in entry]
             marker = "o" if len(points) == 1 else None  # a line needs two points
             axes.plot(

@@ -1,11 +1,17 @@
 """Detect dead ReLUs: units that are inactive for all inputs pass no gradient."""
 
+import logging
 from functools import partial
 from types import TracebackType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+log = logging.getLogger(__name__)
+
+DEAD_RELU_FRACTION = 0.002
+"""A ReLU with a smaller fraction of active inputs is reported as dead."""
 
 
 class ReluActivity:
@@ -43,3 +49,17 @@ class ReluActivity:
         """Return the mean fraction of positive inputs of each ReLU that ran, by its name."""
         measured = {name: each for name, each in self._fractions.items() if each}
         return {name: float(torch.stack(each).mean()) for name, each in measured.items()}
+
+
+def report_dead_relus(activity: ReluActivity) -> dict[str, float]:
+    """Return the active fraction of the least active ReLU; log those that are dead."""
+    fractions = activity.active_fractions()
+    for name, fraction in fractions.items():
+        if fraction < DEAD_RELU_FRACTION:
+            log.warning(
+                "dead ReLU %s: %.2f %% of its inputs are active, so the layers before it get no "
+                "gradient; use network.slope or max_layer_gain",
+                name,
+                100 * fraction,
+            )
+    return {"least_active_relu": round(min(fractions.values()), 4)} if fractions else {}

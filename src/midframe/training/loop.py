@@ -16,17 +16,17 @@ from torch import Tensor, nn
 from midframe.errors import ConfigError, TrainingError
 from midframe.models.network import Network
 from midframe.training.config import TrainConfig
-from midframe.training.dead_relu import ReluActivity
-from midframe.training.losses import ColourLoss
+from midframe.training.dead_relu import ReluActivity, report_dead_relus
+from midframe.training.interruption import Interruption
 from midframe.training.muon import Muon
 from midframe.training.networks import create_network
-from midframe.training.objectives import Batch, Objective, find_objective
+from midframe.training.objectives import Batch, create_objective
 from midframe.training.precision import training_precision
 from midframe.training.run_folder import BAD_BATCH_FILE, BEST_FILE, RunFolder
 from midframe.training.samples import check_data, load_batches
 from midframe.training.schedule import crop_size, fraction_done, learning_rate, supervision_weight
 from midframe.training.timed_batches import TimedBatches
-from midframe.training.validation import evaluate
+from midframe.training.validation import evaluate, evaluate_average
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +37,6 @@ LOG_EVERY = 20
 """Steps over which a logged loss is averaged."""
 CHECKPOINT_SECONDS = 300
 """Seconds after which a checkpoint is written even if there was no validation."""
-DEAD_RELU_FRACTION = 0.002
-"""A ReLU with a smaller fraction of active inputs is reported as dead."""
 
 
 def train(
@@ -54,7 +52,9 @@ def train(
     validates, writes and reports.
 
     Args:
-        config: settings; when resuming they must equal those of the run.
+        config: settings; when resuming they must equal those of the run, except those that
+            `CHANGEABLE` lists. With more `steps` or `minutes` a run is extended: the learning rate
+            follows the longer schedule from there on, so after the end of a run it rises again.
         run: folder of the run.
         resume: continue from `last.pt`. If the schedule is by steps, the result is the same as
             without the interruption.
@@ -68,6 +68,8 @@ def train(
         ConfigError, DatasetError, CheckpointError: the settings or the dataset are unusable, or the
             run exists already or cannot be resumed.
         TrainingError: the loss is not finite; the batch is written to the run folder.
+        KeyboardInterrupt: after SIGINT (Ctrl-C), when the step is finished and a checkpoint is
+            written. SIGTERM has its usual effect then.
     """
     fabric = Fabric(
         devices=config.devices,
@@ -78,7 +80,7 @@ def train(
     torch.manual_seed(config.seed)
     model, ema = create_network(config), create_network(config)
     ema.load_state_dict(model.state_dict())
-    unwrapped = _create_objective(config, model)
+    unwrapped = create_objective(config, model)
     check_data(config)  # before the run folder is created
     folder = RunFolder(run, config)
     if fabric.is_global_zero:
@@ -86,11 +88,17 @@ def train(
     fabric.barrier()
     objective, optimiser = fabric.setup(unwrapped, _create_optimiser(config, model))
     loop = _Loop(config, fabric, folder, model, ema, objective, optimiser, progress)
-    if resume:
-        folder.load_checkpoint(loop.state, model, ema, optimiser)
-    ema.to(fabric.device)
-    loop.run()
-    folder.close()
+    try:
+        if resume:
+            folder.load_checkpoint(loop.state, model, ema, optimiser)
+            loop.check_unfinished()
+        ema.to(fabric.device)
+        with Interruption() as interruption:
+            loop.run(interruption)
+    finally:
+        folder.close()
+    if loop.stopped:
+        interruption.send_again()
     return loop.scores
 
 
@@ -114,16 +122,36 @@ class _Loop:
     """Number of finished steps, training time in seconds, and best score; saved in checkpoints."""
     scores: dict[str, float] = field(default_factory=dict)
     """Scores of the last validation."""
+    stopped: bool = False
+    """Whether the training was interrupted."""
 
-    def run(self) -> None:
-        """Train until the schedule ends."""
+    def check_unfinished(self) -> None:
+        """Raise a ConfigError if the schedule has ended already."""
+        if self._fraction_done() >= 1:
+            run = self.folder.path
+            raise ConfigError(
+                f"the run in {run} is finished, at step {self.state['step']}: extend it by larger "
+                "steps (or minutes), or start another run, with init_from="
+                f"{run / BEST_FILE}"
+            )
+
+    def run(self, interruption: Interruption) -> None:
+        """Train until the schedule ends, or until an interruption."""
         config, fabric, state = self.config, self.fabric, self.state
         batches = self._load_batches()
         losses: list[dict[str, Tensor]] = []
+        if state["step"] == 0 and fabric.is_global_zero:
+            self._log(evaluate_average(config, fabric))
         last_time = last_checkpoint = time.monotonic()
-        while self._fraction_done() < 1:
+        while self._fraction_done() < 1 and not self.stopped:
             rate = learning_rate(config, state["step"], self._fraction_done())
-            batch = fabric.to_device(next(batches))
+            try:
+                batch = fabric.to_device(next(batches))
+            except RuntimeError:  # the same signal has ended the processes that load data
+                if interruption.signal is None or fabric.world_size > 1:
+                    raise
+                self._stop_if_interrupted(interruption)
+                break
             losses.append(self._step(batch, rate))
 
             state["step"] += 1
@@ -132,7 +160,7 @@ class _Loop:
             last_time = now
             if fabric.world_size > 1 and config.minutes:  # all devices must stop at the same step
                 state["seconds"] = fabric.broadcast(state["seconds"])
-            if state["step"] % LOG_EVERY == 0:
+            if state["step"] % LOG_EVERY == 0 or self._fraction_done() >= 1:
                 entry = {**_mean_losses(losses), "learning_rate": rate}
                 entry |= {"crop_size": batch.first.shape[-1], **batches.measure(config.batch)}
                 self._log(entry)
@@ -148,6 +176,20 @@ class _Loop:
                 if fabric.is_global_zero:
                     self._save_checkpoint()
                 last_checkpoint = now
+            self._stop_if_interrupted(interruption)
+
+    def _stop_if_interrupted(self, interruption: Interruption) -> None:
+        """Write a checkpoint if this process, or another one of the run, was interrupted."""
+        self.stopped = interruption.signal is not None
+        if self.fabric.world_size > 1:
+            self.stopped = bool(self.fabric.all_reduce(torch.tensor(self.stopped), reduce_op="sum"))
+        if self.stopped and self.fabric.is_global_zero:
+            self._save_checkpoint()
+            log.warning(
+                "step %d is saved in %s: continue with --resume",
+                self.state["step"],
+                self.folder.path,
+            )
 
     def _fraction_done(self) -> float:
         return fraction_done(self.config, self.state["step"], self.state["seconds"])
@@ -184,7 +226,10 @@ class _Loop:
         loss, terms = self.objective(batch, supervision_weight(config, self._fraction_done()))
         fabric.backward(loss)
         norm = fabric.clip_gradients(
-            self.objective, self.optimiser, max_norm=config.gradient_clip, error_if_nonfinite=False
+            self.objective,
+            self.optimiser,
+            max_norm=config.gradient_clip or math.inf,
+            error_if_nonfinite=False,
         )
         # with 16-mixed the gradient scaler itself skips steps whose gradient is not finite
         skips_itself = config.precision == "16-mixed"
@@ -199,7 +244,7 @@ class _Loop:
         """Score the averaged weights, and save them if they are the best so far."""
         with ReluActivity(self.ema) as activity:
             self.scores = evaluate(self.ema, self.config, self.fabric)
-        self._log({**self.scores, **_check_relus(activity)})
+        self._log({**self.scores, **report_dead_relus(activity)})
         patch_psnr = self.scores["patch_psnr"]
         no_held_out_samples = math.isnan(patch_psnr)
         if no_held_out_samples or patch_psnr > self.state["best"]:
@@ -226,39 +271,12 @@ class _Loop:
             log.info("%s", entry)
 
 
-def _check_relus(activity: ReluActivity) -> dict[str, float]:
-    """Return the active fraction of the least active ReLU; log those that are dead."""
-    fractions = activity.active_fractions()
-    for name, fraction in fractions.items():
-        if fraction < DEAD_RELU_FRACTION:
-            log.warning(
-                "dead ReLU %s: %.2f %% of its inputs are active, so the layers before it get no "
-                "gradient; use network.slope or max_layer_gain",
-                name,
-                100 * fraction,
-            )
-    return {"least_active_relu": round(min(fractions.values()), 4)} if fractions else {}
-
-
 def _report_bad_batch(folder: RunFolder, batch: Batch, step: int, rank: int) -> TrainingError:
     path = folder.save_batch(batch, BAD_BATCH_FILE.format(rank))
     return TrainingError(
         f"the loss or gradient of step {step + 1} is not finite; the batch was written to {path}: "
         "resume from the last checkpoint with --resume, or start again with a lower learning_rate"
     )
-
-
-def _create_objective(config: TrainConfig, model: Network) -> Objective:
-    objective = find_objective(model)
-    if not objective.has_configurable_loss and config.loss != TrainConfig().loss:
-        raise ConfigError(f"{config.model} always uses the loss of its paper: remove loss")
-    if config.flow_supervision and not objective.has_flow_supervision:
-        raise ConfigError(f"{config.model} has no flow supervision: remove flow_supervision")
-    if config.kernel_sum_penalty and not getattr(model.config, "kernel_normalisation", False):
-        raise ConfigError(
-            f"{config.model} does not use kernel normalisation: remove kernel_sum_penalty"
-        )
-    return objective(model, ColourLoss(config.loss, config.vgg), config.kernel_sum_penalty)
 
 
 def _create_optimiser(config: TrainConfig, model: nn.Module) -> torch.optim.Optimizer:

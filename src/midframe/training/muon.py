@@ -24,7 +24,9 @@ class Muon(torch.optim.Optimizer):
     K. Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024: the step of a
     layer is the nearest semi-orthogonal matrix to its momentum, so that rare gradient directions
     are learnt as fast as frequent ones. PyTorch's implementation accepts only matrices; here
-    weights of convolutions (out, in, height, width) are matrices with `out` rows.
+    weights of convolutions (out, in, height, width) are matrices with `out` rows. The author
+    advises AdamW for the first and the last layer; here the first convolutions and the output heads
+    are optimised by Muon too.
 
     Args:
         parameters: parameters to optimise.

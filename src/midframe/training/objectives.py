@@ -7,11 +7,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from midframe.errors import ConfigError
 from midframe.models.adaconv import MARGIN, STRIDE, AdaConv
 from midframe.models.flowsep import FlowSep
 from midframe.models.network import Network
 from midframe.models.sepconv import SeparableKernels, SepConv, kernel_sum
 from midframe.ops import adaptive_convolution
+from midframe.training.config import TrainConfig
 from midframe.training.flow_supervision import flow_loss, kernel_flow_loss, logit_flow_loss
 from midframe.training.losses import CENTRE, NEIGHBOURS, ColourLoss, l1, neighbours
 
@@ -175,6 +177,24 @@ def find_objective(network: Network) -> type[Objective]:
     """Return the objective of a network."""
     found = (OBJECTIVES[each] for each in type(network).__mro__ if each in OBJECTIVES)
     return next(found, Objective)
+
+
+def create_objective(config: TrainConfig, model: Network) -> Objective:
+    """Create the objective of a network.
+
+    Raises:
+        ConfigError: the network does not support the settings.
+    """
+    objective = find_objective(model)
+    if not objective.has_configurable_loss and config.loss != TrainConfig().loss:
+        raise ConfigError(f"{config.model} always uses the loss of its paper: remove loss")
+    if config.flow_supervision and not objective.has_flow_supervision:
+        raise ConfigError(f"{config.model} has no flow supervision: remove flow_supervision")
+    if config.kernel_sum_penalty and not getattr(model.config, "kernel_normalisation", False):
+        raise ConfigError(
+            f"{config.model} does not use kernel normalisation: remove kernel_sum_penalty"
+        )
+    return objective(model, ColourLoss(config.loss, config.vgg), config.kernel_sum_penalty)
 
 
 def take_strided(images: Tensor, size: Sequence[int], border: int) -> Tensor:

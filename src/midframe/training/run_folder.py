@@ -17,7 +17,7 @@ from midframe.models.checkpoint import save_model
 from midframe.models.network import Network
 from midframe.outputs import atomic_write, check_output_folder
 from midframe.training.aliases import rename_checkpoint
-from midframe.training.config import TrainConfig, config_from
+from midframe.training.config import CHANGEABLE, TrainConfig, config_from, find_differences
 from midframe.training.curves import draw_curves
 from midframe.training.objectives import Batch
 
@@ -45,13 +45,12 @@ class RunFolder:
             CheckpointError: there is no run to resume.
             ConfigError: the settings differ from those of the run, or there is already a run.
         """
-        path = self.path / CONFIG_FILE
-        if resume and not path.exists():
-            raise CheckpointError(f"{self.path} contains no run to resume: remove --resume")
+        path = find_config(self.path) if resume else self.path / CONFIG_FILE
         # Settings that the version that wrote the file did not have get their defaults.
-        if resume and _to_json(config_from(_read_settings(path))) != self.settings:
+        if resume and (changed := self._changed_settings(config_from(_read_settings(path)))):
             raise ConfigError(
-                f"the settings differ from those of the run in {self.path}: use those in {path}"
+                f"{', '.join(changed)}: the settings differ from those of the run in {self.path}: "
+                f"use those in {path}, or start another run with init_from"
             )
         if not resume and path.exists():
             raise ConfigError(
@@ -63,6 +62,11 @@ class RunFolder:
             unfinished.write_text(json.dumps(self.settings, indent=1))
         _end_last_line(self.path / LOG_FILE)
         self._events = _event_writer(self.path)
+
+    def _changed_settings(self, before: TrainConfig) -> list[str]:
+        """Return the settings that differ and that a run must keep."""
+        now = config_from(self.settings)
+        return [name for name in find_differences(before, now) if name not in CHANGEABLE]
 
     def log_entry(self, entry: Mapping[str, float]) -> None:
         """Append an entry, which has a "step", to the log and to the TensorBoard events."""
@@ -145,6 +149,18 @@ class RunFolder:
         """Close the TensorBoard events."""
         if self._events:
             self._events.close()
+
+
+def find_config(run: Path) -> Path:
+    """Return the file with the settings of a run.
+
+    Raises:
+        CheckpointError: the folder contains no run.
+    """
+    path = run / CONFIG_FILE
+    if not path.exists():
+        raise CheckpointError(f"{run} contains no run to resume: remove --resume")
+    return path
 
 
 def _to_json(config: TrainConfig) -> dict[str, Any]:

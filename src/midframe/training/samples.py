@@ -16,6 +16,7 @@ from midframe.data.augment import FLOW_CONTEXT, augment, centre_crop, estimate_f
 from midframe.data.shards import Shards, shard_files
 from midframe.errors import ConfigError, DatasetError
 from midframe.training.config import TrainConfig
+from midframe.training.interruption import leave_signals_to_parent
 from midframe.training.objectives import Batch
 
 SampleRequest = tuple[int, int, int]
@@ -186,6 +187,7 @@ def load_batches(
         batch_sampler=RequestSampler(config, first_step, crop_size, rank, devices),
         num_workers=config.workers,
         collate_fn=_collate,
+        worker_init_fn=leave_signals_to_parent,
         multiprocessing_context="spawn" if config.workers else None,
         pin_memory=torch.cuda.is_available(),
     )

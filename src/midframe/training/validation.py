@@ -6,13 +6,14 @@ from pathlib import Path
 
 import torch
 from lightning.fabric import Fabric
+from torch import Tensor
 
 from midframe.data.aliases import split_folder
 from midframe.data.shards import Shards, shard_files
 from midframe.metrics import psnr
 from midframe.models.network import Network
 from midframe.training.config import TrainConfig
-from midframe.training.objectives import Objective, find_objective
+from midframe.training.objectives import Batch, find_objective
 from midframe.training.samples import compute_t, open_shards, to_batch
 
 MAX_PSNR = 60.0
@@ -35,19 +36,42 @@ def evaluate(model: Network, config: TrainConfig, fabric: Fabric) -> dict[str, f
         Mean PSNR in dB: `patch_psnr`, `frame_psnr` and, for any-time networks, `quarter_psnr`; NaN
         without samples.
     """
-    objective = find_objective(model)(model.eval())
-    dataset = Path(config.dataset)
-    patches = _choose_samples(dataset, "validation", config.validation_patches)
-    frames = _choose_samples(dataset, "validation_frames", config.validation_frames)
+    predict = find_objective(model)(model.eval()).predict
+    patches, frames = _choose_splits(config)
     scores = {
-        "patch_psnr": _score(objective, patches, _middle_triplet, fabric),
-        "frame_psnr": _score(objective, frames, _middle_triplet, fabric),
+        "patch_psnr": _score(predict, patches, _middle_triplet, fabric),
+        "frame_psnr": _score(predict, frames, _middle_triplet, fabric),
     }
     if model.any_time:
-        quarter = _score(objective, patches, _quarter_triplet, fabric)
+        quarter = _score(predict, patches, _quarter_triplet, fabric)
         if not math.isnan(quarter):
             scores["quarter_psnr"] = quarter
     return scores
+
+
+def evaluate_average(config: TrainConfig, fabric: Fabric) -> dict[str, float]:
+    """Score the average of both frames, a baseline, on the samples of `evaluate`.
+
+    Returns:
+        Mean PSNR in dB: `average_patch_psnr` and `average_frame_psnr`, without those that have no
+        samples.
+    """
+
+    def average(batch: Batch) -> tuple[Tensor, Tensor]:
+        return (batch.first + batch.second) / 2, batch.middle
+
+    names = ("average_patch_psnr", "average_frame_psnr")
+    scores = [_score(average, each, _middle_triplet, fabric) for each in _choose_splits(config)]
+    return {name: score for name, score in zip(names, scores, strict=True) if not math.isnan(score)}
+
+
+def _choose_splits(config: TrainConfig) -> tuple[Samples, Samples]:
+    """Return the held-out patches and the full-size frames to score."""
+    dataset = Path(config.dataset)
+    return (
+        _choose_samples(dataset, "validation", config.validation_patches),
+        _choose_samples(dataset, "validation_frames", config.validation_frames),
+    )
 
 
 def _choose_samples(dataset: Path, split: str, maximum: int) -> Samples:
@@ -72,7 +96,7 @@ def _quarter_triplet(count: int, _: int) -> Triplet | None:
 
 
 def _score(
-    objective: Objective,
+    predict: Callable[[Batch], tuple[Tensor, Tensor]],
     samples: Samples,
     choose: Callable[[int, int], Triplet | None],
     fabric: Fabric,
@@ -89,5 +113,5 @@ def _score(
         frames = torch.from_numpy(shards.read_frames(index, chosen))[None]
         batch = fabric.to_device(to_batch(frames, torch.tensor([float(compute_t(chosen))])))
         with fabric.autocast():
-            values.append(min(MAX_PSNR, psnr(*objective.predict(batch))))
+            values.append(min(MAX_PSNR, psnr(*predict(batch))))
     return sum(values) / len(values) if values else math.nan

@@ -94,7 +94,7 @@ def fall_back(fields: Tensor, confidence: Tensor, static: Tensor, t: Tensor) -> 
     delta = [float(tap == layout.taps // 2) for tap in range(layout.taps)]  # the identity kernel
     flows, _, mask, residual = layout.group_sizes
     unmoved = (*[0.0] * flows, *delta * (FRAMES * AXES), *[0.0] * (mask + residual))
-    identity = constant(unmoved, fields.device).view(1, -1, 1, 1)
+    identity = constant(unmoved, fields.device).to(fields.dtype).view(1, -1, 1, 1)
     result = identity.lerp(fields, confidence * (1 - static))
     nearest_is_first = t <= 0.5
     result[:, layout.mask] += (1 - static) * (1 - confidence) * nearest_is_first + static * (1 - t)

@@ -142,6 +142,7 @@ class FlowSep(Network):
     ) -> Estimate:
         """Estimate fields for frames (N, 3, H, W), their sizes multiples of the stride times the
         scale."""
+        first, second = first.to(self.frame_dtype), second.to(self.frame_dtype)
         steps = select_steps(first)
         processed = steps.downsample(first, scale), steps.downsample(second, scale)
         statistics = pair_statistics(*processed)
@@ -169,6 +170,7 @@ class FlowSep(Network):
 
     def prepare(self, first: Tensor, second: Tensor) -> EncodedPair:
         """Encode both frames, downsampled if they are large; a fourth channel is not encoded."""
+        first, second = first.to(self.frame_dtype), second.to(self.frame_dtype)
         default = scale_for(*first.shape[2:])
         scale = self.scale or default
         compiled = first.device.type == "cpu" and not compilation_is_disabled()
@@ -185,8 +187,8 @@ class FlowSep(Network):
         """Return the fields of `EncodedPair` after both frames."""
         steps = select_steps(first)
         processed = (
-            steps.downsample(first[:, :COLOURS].float(), scale, self.stride),
-            steps.downsample(second[:, :COLOURS].float(), scale, self.stride),
+            steps.downsample(first[:, :COLOURS], scale, self.stride),
+            steps.downsample(second[:, :COLOURS], scale, self.stride),
         )
         statistics = pair_statistics(*processed)
         features = self.encode(*processed, statistics, passes)
@@ -195,9 +197,7 @@ class FlowSep(Network):
             steps.downsample(processed[1], FIELDS_SCALE),
         )
         size = halves[0].shape[2], halves[0].shape[3]
-        difference = steps.local_difference(
-            first.float(), second.float(), FIELDS_SCALE * scale, size
-        )
+        difference = steps.local_difference(first, second, FIELDS_SCALE * scale, size)
         return statistics, scale, halves, difference, features
 
     def render_tile(
@@ -207,8 +207,8 @@ class FlowSep(Network):
         tiles."""
         prediction = self.predict(pair, t)
         return select_steps(pair.first).synthesise(
-            pair.first.float(),
-            pair.second.float(),
+            pair.first,
+            pair.second,
             prediction.final_fields if self.falls_back else prediction.fields,
             FIELDS_SCALE * pair.scale,
             rows,
@@ -325,7 +325,7 @@ class FlowSep(Network):
         finest = self.decoders[0]
         coarse_passes = len(features) - LEVELS
         decoders = [*repeat(coarsest, coarse_passes), *reversed(self.decoders)]
-        flow = torch.zeros(samples, 4, *features[-1].shape[2:], device=features[-1].device)
+        flow = t.new_zeros(samples, 4, *features[-1].shape[2:])
         outputs = flow
         carried = None
         flows = list[Tensor]()
@@ -360,12 +360,17 @@ class FlowSep(Network):
         """Return the type of the weights and the features."""
         return next(self.parameters()).dtype
 
+    @property
+    def frame_dtype(self) -> torch.dtype:
+        """Return the type of the frames and the fields: float32, or float64 with such weights."""
+        return torch.promote_types(self.dtype, torch.float32)
+
     def _times(self, t: Tensor | float, first: Tensor) -> Tensor:
         """Return times (N, 1, 1, 1) on the device of a frame."""
         if not isinstance(t, Tensor):  # no copy from the host, which CUDA graphs cannot capture
             size = (first.shape[0], 1, 1, 1)
-            return torch.full(size, t, dtype=torch.float32, device=first.device)
-        return t.to(first.device, torch.float32).expand(first.shape[0]).view(-1, 1, 1, 1)
+            return torch.full(size, t, dtype=self.frame_dtype, device=first.device)
+        return t.to(first.device, self.frame_dtype).expand(first.shape[0]).view(-1, 1, 1, 1)
 
     def _initialise(self) -> None:
         """Initialise weights by He's normal initialisation for leaky ReLU; scale down the heads."""

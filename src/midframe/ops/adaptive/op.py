@@ -6,12 +6,14 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from midframe.ops.accumulation import widen_on_cpu
 from midframe.ops.adaptive import reference
 from midframe.ops.dispatch import for_device
+from midframe.ops.function_transforms import map_over_batch, uses_pytorch
 
 MAX_TAPS = 79
-"""The largest kernel that the fast implementations are tested for, in pixels (the paper uses
-41)."""
+"""The largest kernel that the fast implementations are tested for, in pixels (the paper uses 41);
+larger ones use PyTorch."""
 
 
 def adaptive_convolution(frames: Tensor, kernels: Tensor, stride: int = 1) -> Tensor:
@@ -22,13 +24,15 @@ def adaptive_convolution(frames: Tensor, kernels: Tensor, stride: int = 1) -> Te
     Differentiable once in both arguments; works under autocast (the kernels may be of lower
     precision than the frames, sums are kept in float32) and torch.compile. Fastest if the taps i, j
     are innermost in memory, as in the output of a network with channels last. On the CPU float32
-    frames use a Halide pipeline, on CUDA frames of any type but float64 use Triton kernels;
-    everything else uses PyTorch.
+    and 16-bit frames use a Halide pipeline, on CUDA frames of any type but float64 use Triton
+    kernels; everything else, and kernels of more than 79 taps, uses PyTorch.
+    With derivatives of `torch.func` and in forward mode, PyTorch's operations are used too; outside
+    of them a second derivative is an error.
 
     Args:
         frames: F frames a sample, padded by K // 2 on every side, (N, F, C, stride*(H-1)+K,
             stride*(W-1)+K), floating.
-        kernels: (N, F, K, K, H, W), floating, K odd and at most 79.
+        kernels: (N, F, K, K, H, W), floating, K odd.
         stride: distance in pixels between the positions that are filtered.
 
     Returns:
@@ -46,8 +50,10 @@ def adaptive_convolution(frames: Tensor, kernels: Tensor, stride: int = 1) -> Te
         True
     """
     _check(frames, kernels, stride)
-    result: Tensor = _adaptive(frames, kernels, stride)
-    return result
+    if kernels.shape[2] > MAX_TAPS or uses_pytorch(frames, kernels):
+        return reference.adaptive_forward(frames, kernels, stride)
+    result: Tensor = _adaptive(*widen_on_cpu(frames, kernels), stride)
+    return result.to(frames.dtype)
 
 
 def _check(frames: Tensor, kernels: Tensor, stride: int) -> None:
@@ -57,15 +63,15 @@ def _check(frames: Tensor, kernels: Tensor, stride: int) -> None:
     if stride < 1:
         raise ValueError(f"stride is {stride}: 1 or more is needed")
     count, frame_count, taps, tap_columns, height, width = kernels.shape
-    if taps != tap_columns or taps % 2 == 0 or taps > MAX_TAPS:
-        raise ValueError(f"kernels must be square, odd and at most {MAX_TAPS}, got {shapes}")
+    if taps != tap_columns or taps % 2 == 0:
+        raise ValueError(f"kernels must be square, with an odd side, got {shapes}")
     rows = stride * (height - 1) + taps
     columns = stride * (width - 1) + taps
     if frames.shape[:2] != (count, frame_count) or frames.shape[3:] != (rows, columns):
         raise ValueError(
             f"the frames must be ({count}, {frame_count}, C, {rows}, {columns}), got {shapes}"
         )
-    if 0 in frames.shape or 0 in kernels.shape:
+    if 0 in frames.shape[1:] or 0 in kernels.shape[1:]:
         raise ValueError(f"empty frames cannot be filtered, got {shapes}")
     if not (frames.is_floating_point() and kernels.is_floating_point()):
         raise ValueError(
@@ -169,3 +175,5 @@ def _backward(ctx, gradient: Tensor):  # type: ignore[no-untyped-def]  # torch.l
 
 
 _adaptive.register_autograd(_backward, setup_context=_save_context)
+for operator in (_adaptive, _kernel_gradient, _frame_gradient):
+    operator.register_vmap(map_over_batch(operator))

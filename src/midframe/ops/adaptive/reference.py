@@ -9,19 +9,19 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from midframe.ops.accumulation import to_accumulation_type
+from midframe.ops.accumulation import add_product, to_accumulation_type
 
 
 def adaptive_forward(frames: Tensor, kernels: Tensor, stride: int) -> Tensor:
     """Filter padded frames; shapes as in `midframe.ops.adaptive_convolution`, result in the frames'
     type."""
     padded, kernels = to_accumulation_type(frames, kernels)
-    count, frame_count, taps, _, height, width = kernels.shape
-    result = padded.new_zeros(count, frames.shape[2], height, width)
+    frame_count, taps = kernels.shape[1:3]
+    result = None
     for f, i, j in product(range(frame_count), range(taps), range(taps)):
-        result.addcmul_(
-            kernels[:, f, i, j, None], _pixels_under_tap(padded, f, i, j, kernels, stride)
-        )
+        under_tap = _pixels_under_tap(padded, f, i, j, kernels, stride)
+        result = add_product(result, kernels[:, f, i, j, None], under_tap)
+    assert result is not None, "kernels have a tap at least"
     return result.to(frames.dtype)
 
 

@@ -6,11 +6,14 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from midframe.ops.accumulation import widen_on_cpu
 from midframe.ops.correlation import reference
-from midframe.ops.dispatch import compilation_is_disabled, for_device
+from midframe.ops.dispatch import for_device
+from midframe.ops.function_transforms import map_over_batch, uses_pytorch
 
 MAX_RADIUS = 8
-"""The largest radius that the fast implementation is tested for, in pixels."""
+"""The largest radius that the fast implementation is tested for, in pixels; larger ones use
+PyTorch."""
 
 
 def local_correlation(first: Tensor, second: Tensor, radius: int) -> Tensor:
@@ -20,12 +23,14 @@ def local_correlation(first: Tensor, second: Tensor, radius: int) -> Tensor:
     `out[n, i * (2R+1) + j, y, x] = sum_c first[n,c,y,x] * second[n,c, y + i - R, x + j - R]`, with
     zeros outside.
 
-    Differentiable once in both arguments. On the CPU float32 features use a Halide pipeline;
-    everything else uses PyTorch.
+    Differentiable once in both arguments. On the CPU float32 and 16-bit features use a Halide
+    pipeline; everything else, and a radius above 8, uses PyTorch.
+    With derivatives of `torch.func` and in forward mode, PyTorch's operations are used too; outside
+    of them a second derivative is an error.
 
     Args:
         first, second: features (N, C, H, W), floating.
-        radius: R, in pixels, from 1 to 8.
+        radius: R, in pixels, 1 or more.
 
     Returns:
         (N, (2R+1)^2, H, W), in the type of the features.
@@ -39,7 +44,7 @@ def local_correlation(first: Tensor, second: Tensor, radius: int) -> Tensor:
         >>> torch.allclose(correlation[:, 4], (features**2).sum(1))  # displacement (0, 0)
         True
     """
-    if first.shape != second.shape or first.ndim != 4 or 0 in first.shape:
+    if first.shape != second.shape or first.ndim != 4 or 0 in first.shape[1:]:
         raise ValueError(
             f"features of one shape (N, C, H, W) are needed, got {first.shape} and {second.shape}"
         )
@@ -50,12 +55,13 @@ def local_correlation(first: Tensor, second: Tensor, radius: int) -> Tensor:
     ):
         given = f"{first.dtype} on {first.device} and {second.dtype} on {second.device}"
         raise ValueError(f"floating features of one type on one device are needed, got {given}")
-    if not 1 <= radius <= MAX_RADIUS:
-        raise ValueError(f"radius is {radius}: from 1 to {MAX_RADIUS} is needed")
-    if torch.compiler.is_exporting() or compilation_is_disabled():
+    if radius < 1:
+        raise ValueError(f"radius is {radius}: 1 or more is needed")
+    if radius > MAX_RADIUS or uses_pytorch(first, second):
         return reference.correlation_forward(first, second, radius)
-    result: Tensor = _correlation(first, second, radius)
-    return result
+    wide = [*widen_on_cpu(first), *widen_on_cpu(second)]
+    result: Tensor = _correlation(*wide, radius)
+    return result.to(first.dtype)
 
 
 class Implementation(Protocol):
@@ -125,3 +131,5 @@ def _backward(ctx, gradient: Tensor):  # type: ignore[no-untyped-def]  # torch.l
 
 
 _correlation.register_autograd(_backward, setup_context=_save_context)
+for operator in (_correlation, _gradients):
+    operator.register_vmap(map_over_batch(operator))

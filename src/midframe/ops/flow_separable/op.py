@@ -6,12 +6,15 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from midframe.ops.dispatch import compilation_is_disabled, for_device
+from midframe.ops.accumulation import widen_on_cpu
+from midframe.ops.dispatch import for_device
 from midframe.ops.flow_separable import reference
+from midframe.ops.function_transforms import map_over_batch, uses_pytorch
 from midframe.ops.resampling import Resampling, check_resampling
 
 MAX_TAPS = 11
-"""The longest kernel that the fast implementations are tested for, in pixels."""
+"""The longest kernel that the fast implementations are tested for, in pixels; longer ones use
+PyTorch."""
 
 
 def flow_separable_convolution(
@@ -31,14 +34,16 @@ def flow_separable_convolution(
     one flow).
 
     Differentiable once in all arguments; works under autocast and torch.compile. On the CPU float32
-    frames use a Halide pipeline, on CUDA tensors of any type but float64 use Triton kernels;
-    everything else uses PyTorch.
+    and 16-bit frames use a Halide pipeline, on CUDA tensors of any type but float64 use Triton
+    kernels; everything else, and kernels of more than 11 taps, uses PyTorch.
+    With derivatives of `torch.func` and in forward mode, PyTorch's operations are used too; outside
+    of them a second derivative is an error.
 
     Args:
         frame: (N, C, A, B), floating, of any size.
         flow: displacement from each pixel of the result to its source, (N, 2, H, W), x before y,
-            in pixels.
-        vertical: the columns, (N, K, H, W), floating, K odd and at most 11.
+            in pixels. Where it is not finite, the result is NaN.
+        vertical: the columns, (N, K, H, W), floating, K odd.
         horizontal: the rows, (N, K, H, W), of the same type.
         resampling: "linear", or "cubic" for Keys' cubic convolution with a = -1/2 (IEEE TASSP
             29(6), 1981), which blurs less; it equals linear where the flow is whole pixels.
@@ -62,10 +67,11 @@ def flow_separable_convolution(
     if torch.compiler.is_exporting():
         return reference.flow_separable_by_sampling(frame, flow, vertical, horizontal, resampling)
     flow = flow.float() if flow.dtype != torch.float64 else flow
-    if compilation_is_disabled():  # calling a custom operator imports PyTorch's compiler
+    if vertical.shape[1] > MAX_TAPS or uses_pytorch(frame, flow, vertical, horizontal):
         return reference.flow_separable_forward(frame, flow, vertical, horizontal, resampling)
-    result: Tensor = _flow_separable(frame, flow, vertical, horizontal, resampling)
-    return result
+    wide, *kernels = widen_on_cpu(frame, vertical, horizontal)
+    result: Tensor = _flow_separable(wide, flow, *kernels, resampling)
+    return result.to(frame.dtype)
 
 
 def _check(frame: Tensor, flow: Tensor, vertical: Tensor, horizontal: Tensor) -> None:
@@ -78,13 +84,13 @@ def _check(frame: Tensor, flow: Tensor, vertical: Tensor, horizontal: Tensor) ->
             f"vertical and horizontal kernels must have one shape (N, K, H, W), got {shapes}"
         )
     count, taps, height, width = vertical.shape
-    if taps % 2 == 0 or taps > MAX_TAPS:
-        raise ValueError(f"the number of taps must be odd and at most {MAX_TAPS}, got {taps}")
+    if taps % 2 == 0:
+        raise ValueError(f"the number of taps must be odd, got {taps}")
     if flow.shape != (count, 2, height, width) or len(frame) != count:
         raise ValueError(
             f"the flow must be ({count}, 2, {height}, {width}), for {count} frames, got {shapes}"
         )
-    if any(0 in tensor.shape for tensor in tensors.values()):
+    if any(0 in tensor.shape[1:] for tensor in tensors.values()):
         raise ValueError(f"empty tensors cannot be filtered, got {shapes}")
     types = ", ".join(f"{name} {tensor.dtype}" for name, tensor in tensors.items())
     if (
@@ -251,3 +257,5 @@ def _backward(ctx, gradient: Tensor):  # type: ignore[no-untyped-def]  # torch.l
 
 
 _flow_separable.register_autograd(_backward, setup_context=_save_context)
+for operator in (_flow_separable, _gradients, _frame_gradient):
+    operator.register_vmap(map_over_batch(operator))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from midframe.ops.accumulation import to_accumulation_type
+from midframe.ops.accumulation import add_product, to_accumulation_type
 from midframe.ops.resampling import shift_kernel, shift_kernel_gradients, taps_before
 
 
@@ -22,10 +22,11 @@ def flow_separable_forward(
     frame, vertical, horizontal = to_accumulation_type(frame, vertical, horizontal)
     positions = _Positions(frame, flow.to(frame.dtype), vertical.shape[1], resampling)
     shifted_vertical, shifted_horizontal = positions.shift(vertical, horizontal)
-    result = frame.new_zeros(*frame.shape[:2], *flow.shape[2:])
+    result = None
     for i, j in product(range(shifted_vertical.shape[1]), repeat=2):
         weight = shifted_vertical[:, i] * shifted_horizontal[:, j]  # (N, H, W)
-        result.addcmul_(positions.sample(frame, i, j), weight[:, None])
+        result = add_product(result, positions.sample(frame, i, j), weight[:, None])
+    assert result is not None, "kernels have a tap at least"
     return result.to(dtype)
 
 
@@ -124,7 +125,8 @@ def flow_separable_by_sampling(
 
 
 class _Positions:
-    """Positions of taps in a frame: whole pixels, outside the nearest ones inside."""
+    """Positions of taps in a frame: whole pixels, outside the nearest ones inside. Where the flow
+    is not finite the fractions are NaN."""
 
     def __init__(self, frame: Tensor, flow: Tensor, taps: int, resampling: str) -> None:
         height, width = flow.shape[2:]
@@ -146,8 +148,8 @@ class _Positions:
         )
 
     def _index(self, i: int, j: int) -> Tensor:
-        y = (self.whole_y + (i - self.before)).clamp(0, self.rows - 1).long()
-        x = (self.whole_x + (j - self.before)).clamp(0, self.columns - 1).long()
+        y = _clamp_to_frame(self.whole_y + (i - self.before), self.rows)
+        x = _clamp_to_frame(self.whole_x + (j - self.before), self.columns)
         return (y * self.columns + x).flatten(1)[:, None]  # (N, 1, HW)
 
     def sample(self, frame: Tensor, i: int, j: int) -> Tensor:
@@ -160,3 +162,8 @@ class _Positions:
         """Add values (N, C, H, W) to the pixels under the taps: the adjoint of `sample`."""
         index = self._index(i, j).expand(-1, frame.shape[1], -1)
         frame.view(*frame.shape[:2], -1).scatter_add_(2, index, values.flatten(2))
+
+
+def _clamp_to_frame(position: Tensor, size: int) -> Tensor:
+    """Return the nearest pixel inside of a frame; NaN must not address memory."""
+    return position.nan_to_num(0.0).clamp(0, size - 1).long()

@@ -93,6 +93,7 @@ def pixel_under_tap(whole, k, size, taps: tl.constexpr, extra: tl.constexpr):  #
         size: rows or columns of the frame.
     """
     position = whole + (k - taps // 2 - extra // 2)
+    position = tl.where(position == position, position, 0.0)  # NaN must not address memory
     return tl.minimum(tl.maximum(position, 0.0), size - 1.0).to(tl.int32)
 
 

@@ -6,12 +6,14 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from midframe.ops.accumulation import widen_on_cpu
 from midframe.ops.dispatch import for_device
+from midframe.ops.function_transforms import map_over_batch, uses_pytorch
 from midframe.ops.separable import reference
 
 MAX_TAPS = 63
-"""The longest kernel that the fast implementations are tested for, in pixels (the papers use
-51)."""
+"""The longest kernel that the fast implementations are tested for, in pixels (the papers use 51);
+longer ones use PyTorch."""
 
 
 def separable_convolution(frame: Tensor, vertical: Tensor, horizontal: Tensor) -> Tensor:
@@ -22,12 +24,14 @@ def separable_convolution(frame: Tensor, vertical: Tensor, horizontal: Tensor) -
 
     Differentiable once in all three arguments; works under autocast (the kernels may be bfloat16 or
     float16 beside a float32 frame, sums are kept in float32) and torch.compile. On the CPU float32
-    frames use a Halide pipeline, on CUDA tensors of any type but float64 use Triton kernels;
-    everything else uses PyTorch.
+    and 16-bit frames use a Halide pipeline, on CUDA tensors of any type but float64 use Triton
+    kernels; everything else, and kernels of more than 63 taps, uses PyTorch.
+    With derivatives of `torch.func` and in forward mode, PyTorch's operations are used too; outside
+    of them a second derivative is an error.
 
     Args:
         frame: a frame padded by K // 2 on every side, (N, C, H+K-1, W+K-1), floating.
-        vertical: the columns, (N, K, H, W), floating, K odd and at most 63.
+        vertical: the columns, (N, K, H, W), floating, K odd.
         horizontal: the rows, (N, K, H, W), of the same type as `vertical`.
 
     Returns:
@@ -43,8 +47,10 @@ def separable_convolution(frame: Tensor, vertical: Tensor, horizontal: Tensor) -
         True
     """
     _check(frame, vertical, horizontal)
-    result: Tensor = _separable(frame, vertical, horizontal)
-    return result
+    if vertical.shape[1] > MAX_TAPS or uses_pytorch(frame, vertical, horizontal):
+        return reference.separable_forward(frame, vertical, horizontal)
+    result: Tensor = _separable(*widen_on_cpu(frame, vertical, horizontal))
+    return result.to(frame.dtype)
 
 
 def _check(frame: Tensor, vertical: Tensor, horizontal: Tensor) -> None:
@@ -59,12 +65,12 @@ def _check(frame: Tensor, vertical: Tensor, horizontal: Tensor) -> None:
             f"vertical and horizontal kernels must have one shape (N, K, H, W), got {shapes}"
         )
     count, taps, height, width = vertical.shape
-    if taps % 2 == 0 or taps > MAX_TAPS:
-        raise ValueError(f"the number of taps must be odd and at most {MAX_TAPS}, got {taps}")
+    if taps % 2 == 0:
+        raise ValueError(f"the number of taps must be odd, got {taps}")
     if frame.shape[0] != count or frame.shape[2:] != (height + taps - 1, width + taps - 1):
         expected = f"({count}, C, {height + taps - 1}, {width + taps - 1})"
         raise ValueError(f"the frame must be padded by {taps // 2} to {expected}, got {shapes}")
-    if 0 in frame.shape:
+    if 0 in frame.shape[1:]:
         raise ValueError(f"an empty frame cannot be filtered, got {shapes}")
     types = f"frame {frame.dtype}, vertical {vertical.dtype}, horizontal {horizontal.dtype}"
     if (
@@ -178,3 +184,5 @@ def _backward(ctx, gradient: Tensor):  # type: ignore[no-untyped-def]  # torch.l
 
 
 _separable.register_autograd(_backward, setup_context=_save_context)
+for operator in (_separable, _kernel_gradients, _frame_gradient):
+    operator.register_vmap(map_over_batch(operator))

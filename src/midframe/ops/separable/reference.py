@@ -7,7 +7,7 @@ Taps are summed one at a time into one accumulator, so memory stays at a few fra
 import torch
 from torch import Tensor
 
-from midframe.ops.accumulation import to_accumulation_type
+from midframe.ops.accumulation import add_product, to_accumulation_type
 
 
 def separable_forward(frame: Tensor, vertical: Tensor, horizontal: Tensor) -> Tensor:
@@ -15,12 +15,15 @@ def separable_forward(frame: Tensor, vertical: Tensor, horizontal: Tensor) -> Te
     frame's type."""
     taps, height, width = vertical.shape[1:]
     padded, vertical, horizontal = to_accumulation_type(frame, vertical, horizontal)
-    result = padded.new_zeros(*frame.shape[:2], height, width)  # (N, C, H, W)
+    result = None
     for i in range(taps):
-        row = torch.zeros_like(result)
+        row = None
         for j in range(taps):
-            row.addcmul_(horizontal[:, j : j + 1], padded[:, :, i : i + height, j : j + width])
-        result.addcmul_(vertical[:, i : i + 1], row)
+            under_tap = padded[:, :, i : i + height, j : j + width]  # (N, C, H, W)
+            row = add_product(row, horizontal[:, j : j + 1], under_tap)
+        assert row is not None, "kernels have a tap at least"
+        result = add_product(result, vertical[:, i : i + 1], row)
+    assert result is not None, "kernels have a tap at least"
     return result.to(frame.dtype)
 
 

@@ -188,7 +188,7 @@ class _Leg:
 
 def learning_rate(config: LegConfig, count: int, done: float) -> float:
     """Return the learning rate: linear warm-up, constant, then cosine decay to 0."""
-    rate = config.learning_rate * min(1.0, (count + 1) / config.warm_up)
+    rate = config.learning_rate * min(1.0, (count + 1) / max(1, config.warm_up))
     start = 1 - config.cooling
     if done > start:
         rate *= 0.5 * (1 + math.cos(math.pi * (done - start) / config.cooling))

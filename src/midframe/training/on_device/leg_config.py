@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from midframe.training.numbers import check_numbers
 from midframe.training.on_device.step import StepShape
 
 
@@ -64,3 +65,13 @@ class LegConfig:
     """Number of snapshots of the averaged weights, at equal intervals during the leg; see
     `midframe.training.mean_weights`."""
     seed: int = 1
+
+    def __post_init__(self) -> None:
+        check_numbers(
+            self,
+            counts=["max_frames", "reductions"],
+            fractions=["overlays", "cooling", "ema_decay"],
+            positive=["cooling", "report_every", "validate_every"],
+        )
+        for shape in self.shapes:
+            check_numbers(shape, counts=["size", "scale"], fractions=["probability"])

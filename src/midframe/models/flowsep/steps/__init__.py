@@ -22,7 +22,8 @@ def select_steps(tensor: Tensor) -> Steps:
     FlowSep calls it in each of its methods: device and gradients are not known in the constructor
     (`Module.to` may follow `for_inference`).
     """
-    if torch.compiler.is_exporting() or compilation_is_disabled():
+    plain = tensor.dtype == torch.float64 or torch.compiler.is_exporting()
+    if plain or compilation_is_disabled():
         return PlainSteps()
     return _steps_for(tensor.device.type, torch.is_grad_enabled())
 

@@ -5,6 +5,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from midframe.models.flowsep.layout import FieldLayout
+from midframe.ops.accumulation import at_least_float32
 from midframe.ops.warping import warp
 
 AREA = 9
@@ -17,7 +18,7 @@ MEASURES = 3
 def alignment(first: Tensor, second: Tensor, fields: Tensor) -> Tensor:
     """See `Steps.alignment`. Differentiable."""
     layout = FieldLayout.of(fields)
-    in_place = _difference(first.float(), second.float())
+    in_place = _difference(at_least_float32(first), at_least_float32(second))
     along_flows = _difference(
         warp(first, fields[:, layout.flow_to_first]), warp(second, fields[:, layout.flow_to_second])
     )

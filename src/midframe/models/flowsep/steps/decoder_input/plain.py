@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from midframe.ops.accumulation import at_least_float32
 from midframe.ops.correlation import local_correlation
 from midframe.ops.upsampling import upsample
 from midframe.ops.warping import warp
@@ -45,4 +46,4 @@ def pad_channels(features: Tensor, multiple: int) -> Tensor:
 
 def unit_length(features: Tensor) -> Tensor:
     """Scale features (N, C, h, w) to the length 1 at every pixel."""
-    return functional.normalize(features.float(), dim=1, eps=MIN_LENGTH)
+    return functional.normalize(at_least_float32(features), dim=1, eps=MIN_LENGTH)

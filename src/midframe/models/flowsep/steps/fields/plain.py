@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from midframe.models.flowsep.layout import AXES, FRAMES, FieldLayout
+from midframe.ops.accumulation import at_least_float32
 
 MIN_KERNEL_SUM = 0.2
 """Minimum of the kernel sums that kernels are divided by."""
@@ -13,7 +14,7 @@ MIN_T = 1e-3
 
 def decode_outputs(outputs: Tensor, flow: Tensor, t: Tensor, normalise: bool) -> Tensor:
     """See `Steps.decode_outputs`. Differentiable."""
-    outputs, layout = outputs.float(), FieldLayout.of(outputs)
+    outputs, layout = at_least_float32(outputs), FieldLayout.of(outputs)
     _, kernels, mask, residual = torch.split(outputs, layout.group_sizes, dim=1)
     kernels = kernels.reshape(len(outputs), FRAMES * AXES, layout.taps, *outputs.shape[2:])
     kernels = kernels + _delta(layout.taps, outputs.device)[:, None, None]  # (N, 4, K, h, w)
@@ -30,7 +31,7 @@ def update_flow(flow: Tensor, outputs: Tensor, t: Tensor) -> Tensor:
     frame vanishes.
     """
     distance = torch.cat((t, t, 1 - t, 1 - t), dim=1) * 2
-    return flow + distance * outputs[:, FieldLayout.of(outputs).flows].float()
+    return flow + distance * at_least_float32(outputs[:, FieldLayout.of(outputs).flows])
 
 
 def log_odds(t: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from midframe.models.flowsep.steps.propagation.comparison import difference
+from midframe.ops.accumulation import at_least_float32
 from midframe.ops.warping import warp
 
 MAX_MOTION = 127
@@ -93,10 +94,10 @@ def find_dominant_motions(motion: Tensor, count: int) -> Tensor:
     """
     samples = motion.shape[0]
     motion = motion[..., ::SAMPLE_STEP, ::SAMPLE_STEP].flatten(2)  # (N, 2, P)
-    motion = motion.float().nan_to_num()  # NaN is not an index
+    motion = at_least_float32(motion).nan_to_num()  # NaN is not an index
     cells = motion.round().clamp(-MAX_MOTION, MAX_MOTION).long() + MAX_MOTION
     counted = (motion.abs() <= MAX_MOTION).all(1).to(motion.dtype)  # (N, P)
-    votes = torch.zeros(samples, SIDE * SIDE, device=motion.device)
+    votes = motion.new_zeros(samples, SIDE * SIDE)
     votes.scatter_add_(1, cells[:, 1] * SIDE + cells[:, 0], counted)
     area = 3 * 3  # motions between two cells are divided among them
     votes = area * functional.avg_pool2d(votes.view(samples, SIDE, SIDE), 3, stride=1, padding=1)
