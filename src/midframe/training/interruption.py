@@ -9,11 +9,14 @@ from typing import Any
 
 log = logging.getLogger(__name__)
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = [
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+]
+"""Of Ctrl-C, of `kill` and schedulers, and of a terminal that is closed; Windows lacks the last."""
 
 
 class Interruption:
-    """Records SIGINT and SIGTERM while it is entered; a second one has its usual effect at once.
+    """Records one of `SIGNALS` while it is entered; a second one has its usual effect at once.
 
     Only the main thread of a process receives signals: in others nothing is recorded. Signals that
     are ignored, as in a job of the background, stay so.
@@ -48,7 +51,9 @@ class Interruption:
 
 
 def leave_signals_to_parent(_: int) -> None:
-    """Let a process that loads data ignore SIGINT, and end without an error at SIGTERM: both reach
-    all processes of a training at once, and PyTorch raises an error if a worker fails."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Let a process that loads data ignore signals, and end without an error at SIGTERM, by which
+    its parent ends it: signals may reach all processes of a training at once, and PyTorch raises an
+    error if a worker fails."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))

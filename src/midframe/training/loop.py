@@ -69,7 +69,7 @@ def train(
             run exists already or cannot be resumed.
         TrainingError: the loss is not finite; the batch is written to the run folder.
         KeyboardInterrupt: after SIGINT (Ctrl-C), when the step is finished and a checkpoint is
-            written. SIGTERM has its usual effect then.
+            written. SIGTERM and SIGHUP have their usual effect then.
     """
     fabric = Fabric(
         devices=config.devices,
