@@ -55,6 +55,11 @@ def test_a_module_and_a_network_with_forward_alone_interpolate(precision: str) -
     assert Interpolator(Mask(), device="cpu").precision == torch.float32
 
 
+def test_two_functions_have_different_identities() -> None:
+    interpolators = [Interpolator(average, device="cpu") for _ in range(2)]
+    assert interpolators[0].identity == interpolators[0].identity != interpolators[1].identity
+
+
 def test_alpha_is_passed_as_a_frame() -> None:
     first, second = (np.dstack((each, each[..., :1] // 2 + 128)) for each in (FIRST, SECOND))
     made = Interpolator(average, device="cpu").interpolate(first, second)

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import torch
@@ -31,7 +32,9 @@ class FunctionNetwork(Network):
         super().__init__()
         self.any_time = takes_time(function)
         self.function = function
-        self.config = getattr(function, "__qualname__", type(function).__qualname__)
+        self.name = getattr(function, "__qualname__", type(function).__qualname__)
+        # its code may change, so a video is resumed with the same object only
+        self.config = (self.name, token_hex())
 
     def forward(self, first: Tensor, second: Tensor, t: Tensor | float = 0.5) -> Tensor:
         """See `Network`.
@@ -52,7 +55,7 @@ class FunctionNetwork(Network):
         if not isinstance(result, Tensor) or result.shape != first.shape:
             given = tuple(result.shape) if isinstance(result, Tensor) else type(result).__name__
             raise ValueError(
-                f"{self.config} returned {given} for frames {tuple(first.shape)}: "
+                f"{self.name} returned {given} for frames {tuple(first.shape)}: "
                 "a tensor of their shape is needed"
             )
         return result
