@@ -47,6 +47,8 @@ def separable_convolution(frame: Tensor, vertical: Tensor, horizontal: Tensor) -
         True
     """
     _check(frame, vertical, horizontal)
+    if torch.compiler.is_exporting():
+        return reference.separable_by_rows(frame, vertical, horizontal)
     if vertical.shape[1] > MAX_TAPS or uses_pytorch(frame, vertical, horizontal):
         return reference.separable_forward(frame, vertical, horizontal)
     result: Tensor = _separable(*widen_on_cpu(frame, vertical, horizontal))

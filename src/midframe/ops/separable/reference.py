@@ -27,6 +27,18 @@ def separable_forward(frame: Tensor, vertical: Tensor, horizontal: Tensor) -> Te
     return result.to(frame.dtype)
 
 
+def separable_by_rows(frame: Tensor, vertical: Tensor, horizontal: Tensor) -> Tensor:
+    """Compute the same as `separable_forward` a row of taps at a time, for export: few operations,
+    which need K times the memory of the frame."""
+    taps, height, width = vertical.shape[1:]
+    columns = torch.stack([frame[..., j : j + width] for j in range(taps)], dim=2)
+    rows = [  # columns are (N, C, K, H+K-1, W)
+        vertical[:, i : i + 1] * (columns[..., i : i + height, :] * horizontal[:, None]).sum(2)
+        for i in range(taps)
+    ]
+    return torch.stack(rows).sum(0)
+
+
 def separable_kernel_gradients(
     gradient: Tensor, frame: Tensor, vertical: Tensor, horizontal: Tensor
 ) -> tuple[Tensor, Tensor]:
