@@ -19,7 +19,7 @@ def at_least_float32(tensor: Tensor) -> Tensor:
 
 
 def add_product(total: Tensor | None, first: Tensor, second: Tensor) -> Tensor:
-    """Add a product to a sum, in place; None is an empty sum.
+    """Return a sum with a product added; None is an empty sum.
 
     The sum begins with a product, not with zeros, so that `torch.vmap` maps it as the factors.
     """
