@@ -342,3 +342,18 @@ def test_resuming_from_a_leg_of_another_network_is_refused(tmp_path: Path) -> No
     other = replace(config, network=network, resume_from=str(tmp_path / "first"))
     with pytest.raises(ConfigError, match="weights of another network"):
         train_leg(other, tmp_path / "second", CPU, lambda entry: None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"learning_rate": -1.0}, "learning_rate is -1.0: it must be 0 or more"),
+        ({"cooling": 0.0}, "cooling is 0.0: it must be from 0 to 1, but not 0"),
+        ({"overlays": (0.5, 1.5)}, "overlays is 1.5: it must be from 0 to 1"),
+        ({"reductions": (0.5,)}, "reductions is 0.5: it must be 1 or more"),
+        ({"shapes": (StepShape(32, (2, -1)),)}, "batch is -1: it must be 0 or more"),
+    ],
+)
+def test_numbers_out_of_their_range_are_refused(changes: dict, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        LegConfig(**changes)
