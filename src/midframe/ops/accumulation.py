@@ -19,11 +19,12 @@ def at_least_float32(tensor: Tensor) -> Tensor:
 
 
 def add_product(total: Tensor | None, first: Tensor, second: Tensor) -> Tensor:
-    """Return a sum with a product added; None is an empty sum.
-
-    The sum begins with a product, not with zeros, so that `torch.vmap` maps it as the factors.
-    """
-    return first * second if total is None else torch.addcmul(total, first, second)
+    """Return a sum with a product added, in place where that is possible; None is an empty sum."""
+    if total is None:
+        return first * second
+    if torch._C._are_functorch_transforms_active():  # torch.vmap does not map the other operation
+        return torch.addcmul(total, first, second)
+    return total.addcmul_(first, second)
 
 
 def widen_on_cpu(frame: Tensor, *kernels: Tensor) -> list[Tensor]:

@@ -76,12 +76,12 @@ def shift_kernel(kernel: Tensor, fraction: Tensor, resampling: str) -> Tensor:
 
     `shifted[k] = sum_m weight_m(fraction) * kernel[k - m]`, with `shift_weights`.
     """
-    extra = EXTRA_TAPS[resampling]
-    shifted = [
-        functional.pad(kernel * weight[:, None], (0, 0, 0, 0, offset, extra - offset))
-        for offset, weight in enumerate(shift_weights(fraction, resampling))
-    ]
-    return torch.stack(shifted).sum(0)
+    taps = kernel.shape[1]
+    first, *others = (kernel * weight[:, None] for weight in shift_weights(fraction, resampling))
+    result = functional.pad(first, (0, 0, 0, 0, 0, len(others)))
+    for offset, shifted in enumerate(others, start=1):
+        result[:, offset : offset + taps] += shifted
+    return result
 
 
 def shift_kernel_gradients(

@@ -132,10 +132,10 @@ class _Positions:
         height, width = flow.shape[2:]
         x = flow[:, 0] + torch.arange(width, device=flow.device)
         y = flow[:, 1] + torch.arange(height, device=flow.device)[:, None]
-        self.whole_x = x.floor()  # (N, H, W)
-        self.whole_y = y.floor()
-        self.fraction_x = x - self.whole_x  # in [0, 1)
-        self.fraction_y = y - self.whole_y
+        self.fraction_x = x - x.floor()  # in [0, 1)
+        self.fraction_y = y - y.floor()
+        self.whole_x = x.floor().nan_to_num()  # (N, H, W); NaN must not address memory
+        self.whole_y = y.floor().nan_to_num()
         self.before = taps // 2 + taps_before(resampling)
         self.resampling = resampling
         self.rows, self.columns = frame.shape[2:]
@@ -148,8 +148,8 @@ class _Positions:
         )
 
     def _index(self, i: int, j: int) -> Tensor:
-        y = _clamp_to_frame(self.whole_y + (i - self.before), self.rows)
-        x = _clamp_to_frame(self.whole_x + (j - self.before), self.columns)
+        y = (self.whole_y + (i - self.before)).clamp(0, self.rows - 1).long()
+        x = (self.whole_x + (j - self.before)).clamp(0, self.columns - 1).long()
         return (y * self.columns + x).flatten(1)[:, None]  # (N, 1, HW)
 
     def sample(self, frame: Tensor, i: int, j: int) -> Tensor:
@@ -162,8 +162,3 @@ class _Positions:
         """Add values (N, C, H, W) to the pixels under the taps: the adjoint of `sample`."""
         index = self._index(i, j).expand(-1, frame.shape[1], -1)
         frame.view(*frame.shape[:2], -1).scatter_add_(2, index, values.flatten(2))
-
-
-def _clamp_to_frame(position: Tensor, size: int) -> Tensor:
-    """Return the nearest pixel inside of a frame; NaN must not address memory."""
-    return position.nan_to_num(0.0).clamp(0, size - 1).long()
