@@ -30,7 +30,6 @@ from typing import Any
 import numpy as np
 from peer_methods import PEERS
 
-from midframe.defaults import DEFAULT_MODEL
 from midframe.media.pictures.images import Array
 
 SPEED_SIZE = (1280, 720)
@@ -45,6 +44,10 @@ THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "HL_NUM_THREADS")
 follow them."""
 GIB = 2**30
 OURS = ("flowsep", "flowsep-small", "flowsep, full resolution")
+LABELS_BELOW = ("flowsep", "RIFE 3.8, scale 0.5", "SVPflow")
+"""Methods whose labels in the chart are left below their points, not to overlap others."""
+NOT_DRAWN = "average"
+"""It is so far below the others that they would coincide."""
 Figures = dict[str, Any]
 """Of one method: times of its rounds, peak memory, and scores of each set."""
 
@@ -248,7 +251,7 @@ def format_table(found: dict[str, Figures]) -> str:
 
 
 def draw_chart(found: dict[str, Figures], path: Path) -> None:
-    """Draw the PSNR on the clips over the frames per second."""
+    """Draw the PSNR on the clips over the frames per second, without the average."""
     import matplotlib as mpl
 
     mpl.use("svg")
@@ -257,14 +260,16 @@ def draw_chart(found: dict[str, Figures], path: Path) -> None:
     mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "peers", "font.size": 9})
     figure, axes = pyplot.subplots(figsize=(5.6, 3.1), layout="constrained")
     for name, figures in found.items():
+        if name == NOT_DRAWN:
+            continue
         summary = summarise(figures)
         place = summary["rate"], summary["clips"][0]
         colour = "#0969da" if name in OURS else "#57606a"
         axes.plot(*place, "o", color=colour)
-        left = name == DEFAULT_MODEL  # the other one's label is to the right
+        below = name in LABELS_BELOW
         axes.annotate(
-            name, place, (-5 if left else 5, 4), textcoords="offset points", color=colour,
-            ha="right" if left else "left",
+            name, place, (-4, -12) if below else (5, 4), textcoords="offset points",
+            color=colour, ha="right" if below else "left",
         )  # fmt: skip
     width, height = SPEED_SIZE
     axes.set_xscale("log")

@@ -180,8 +180,14 @@ def score(
     start: Start = DEFAULT_START,
     end: End = None,
     factor: Annotated[
-        int, typer.Option(metavar="N", min=2, max=64, help="Keep one of N frames, drop the others.")
-    ] = 2,
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=2,
+            max=64,
+            help="Keep one of N frames (2 by default), and interpolate the others.",
+        ),
+    ] = None,
     minterpolate: Minterpolate = True,
     *,
     interpolation: InterpolationOptions,
@@ -201,7 +207,7 @@ def score(
     find_weights(interpolation.model)
     from rich.table import Table
 
-    from midframe.evaluation.score_video import save_scores, score_video
+    from midframe.evaluation.score_video import DEFAULT_FACTOR, save_scores, score_video
     from midframe.interpolator import Interpolator
 
     interpolator = Interpolator.from_options(interpolation)
@@ -211,7 +217,7 @@ def score(
             interpolator,
             name=Path(interpolation.model).stem,
             time_range=TimeRange(*time_range),
-            factor=factor,
+            factor=factor or DEFAULT_FACTOR,
             minterpolate=minterpolate,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )

@@ -40,6 +40,8 @@ from midframe.media.reading.scenes import DEFAULT_THRESHOLD
 from midframe.media.reading.source import WHOLE_SOURCE, Frame, FrameSource, TimeRange, log_damage
 from midframe.outputs import atomic_write
 
+DEFAULT_FACTOR = 2
+"""One of so many frames is kept by default."""
 WORST_FRAMES = 5
 """Number of the network's worst frames that are saved."""
 Progress = Callable[[float, float | None], None]
@@ -80,7 +82,7 @@ def score_video(
     name: str = "model",
     time_range: TimeRange = WHOLE_SOURCE,
     cut_threshold: float = DEFAULT_THRESHOLD,
-    factor: int = 2,
+    factor: int = DEFAULT_FACTOR,
     minterpolate: bool = True,
     progress: Progress | None = None,
 ) -> VideoScores:
