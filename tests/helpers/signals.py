@@ -15,7 +15,8 @@ def default_signals() -> Iterator[None]:
     background would."""
     before = {
         number: signal.signal(number, signal.default_int_handler)
-        for number in (signal.SIGINT, signal.SIGTERM)
+        for name in ("SIGINT", "SIGTERM", "SIGHUP")
+        if (number := getattr(signal, name, None))
     }
     try:
         yield

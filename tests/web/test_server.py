@@ -78,7 +78,7 @@ def test_the_command_serves_until_it_is_interrupted(tmp_path: Path, name: str, s
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
         )
-    with process:
+    try:
         assert process.stdout is not None
         line = process.stdout.readline()
         found = ADDRESS.match(line)
@@ -88,6 +88,9 @@ def test_the_command_serves_until_it_is_interrupted(tmp_path: Path, name: str, s
         assert list(tmp_path.glob("midframe-web-*"))
         process.send_signal(getattr(signal, name))
         _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.communicate()
     assert process.returncode == status
     assert errors == "midframe: interrupted\n"
     assert not list(tmp_path.glob("midframe-web-*"))
