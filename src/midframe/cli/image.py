@@ -160,7 +160,7 @@ def kernels(
     interpolation: InterpolationOptions,
     overwrite: Overwrite = False,
 ) -> None:
-    """Draw the kernels of chosen pixels, and the motion that all kernels show."""
+    """Draw the kernels of chosen pixels, and the motion that all kernels imply."""
     target = target or first.with_name(f"{first.stem}-kernels.png")
     if interpolation.ensemble > 1:
         raise OptionError(

@@ -131,7 +131,7 @@ def evaluate(
     minterpolate: Minterpolate = True,
     overwrite: Overwrite = False,
 ) -> None:
-    """Score a network on scenes with ground truth, beside simpler methods: PSNR, SSIM, error,
+    """Score a network on scenes with ground truth, with baselines: PSNR, SSIM, error,
     sharpness."""
     from midframe.data.layouts import find_scenes
 
