@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -36,6 +36,10 @@ class Scene:
     """Time of the frame between, from 0 (first) to 1 (second)."""
 
 
+LayoutReader = Callable[[Path, Iterable[Path]], Iterator[Scene]]
+"""Function of a folder and the visible files below it; yields its scenes."""
+
+
 def find_scenes(place: Path) -> list[Scene]:
     """List the scenes under a folder in any known layout, or those of one SNU-FILM list, by name.
 
@@ -51,7 +55,8 @@ def find_scenes(place: Path) -> list[Scene]:
     if place.is_file():
         scenes = list(_snu_film_list(place))
     else:
-        layouts = {name: list(read(place)) for name, read in LAYOUTS.items()}
+        files = visible_files(place, walk(place))
+        layouts = {name: list(read(place, files)) for name, read in LAYOUTS.items()}
         found = {name: scenes for name, scenes in layouts.items() if any(map(_is_complete, scenes))}
         scenes = next((sorted(each, key=_sort_key) for each in found.values()), [])
         if len(found) > 1:
@@ -61,7 +66,8 @@ def find_scenes(place: Path) -> list[Scene]:
         raise DatasetError(
             f"{place} contains no complete scene of a known layout: {', '.join(LAYOUTS)}"
         )
-    if incomplete := [scene.name for scene in scenes if not _is_complete(scene)]:
+    if len(complete) < len(scenes):
+        incomplete = [scene.name for scene in scenes if not _is_complete(scene)]
         text = "%s: %d of %d scenes lack a file and are not scored: %s"
         shown = [*incomplete[:MAX_SHOWN], *(["..."] if len(incomplete) > MAX_SHOWN else [])]
         log.warning(text, place, len(incomplete), len(scenes), ", ".join(shown))
@@ -78,12 +84,13 @@ def find_sequences(folder: Path) -> dict[str, list[Path]]:
     Raises:
         DatasetError: there are none.
     """
+    files = visible_files(folder, walk(folder))
     for count in (7, 3):
         names = [f"im{number}.png" for number in range(1, count + 1)]
         found = {
             last.parent.relative_to(folder).as_posix(): [last.with_name(name) for name in names]
-            for last in visible_files(folder, (p for p in walk(folder) if p.name == names[-1]))
-            if all(last.with_name(name).exists() for name in names)
+            for last in files
+            if last.name == names[-1] and all(last.with_name(name).exists() for name in names)
         }
         if found:
             return _exclude_tests(found, read_test_list(folder))
@@ -111,27 +118,26 @@ def _sort_key(scene: Scene) -> tuple[str, str]:
     return scene.group, scene.name
 
 
-def _folders_with(folder: Path, *names: str) -> list[Path]:
-    """Return the folders below a folder that contain any of some files, sorted."""
-    found = visible_files(folder, (path for path in walk(folder) if path.name in names))
-    return sorted({path.parent for path in found})
+def _folders_with(files: Iterable[Path], *names: str) -> list[Path]:
+    """Return the folders that contain a file of any of some names, sorted."""
+    return sorted({path.parent for path in files if path.name in names})
 
 
-def _match_names(first: str, middle: str, second: str) -> Callable[[Path], Iterator[Scene]]:
+def _match_names(first: str, middle: str, second: str) -> LayoutReader:
     """Return a reader of a layout with one folder per scene and fixed file names."""
 
-    def find(folder: Path) -> Iterator[Scene]:
-        for scene in _folders_with(folder, first, middle, second):
+    def find(folder: Path, files: Iterable[Path]) -> Iterator[Scene]:
+        for scene in _folders_with(files, first, middle, second):
             name = scene.relative_to(folder).as_posix()
             yield Scene(name, scene / first, scene / middle, scene / second)
 
     return find
 
 
-def _vimeo(folder: Path) -> Iterator[Scene]:
+def _vimeo(folder: Path, files: Iterable[Path]) -> Iterator[Scene]:
     """Yield triplets, or the middle three of septuplets; only test sequences if they are listed."""
     tests = read_test_list(folder)
-    for sequence in _folders_with(folder, "im1.png", "im2.png", "im3.png"):
+    for sequence in _folders_with(files, "im1.png", "im2.png", "im3.png"):
         name = sequence.relative_to(folder).as_posix()
         if tests and "/".join(name.split("/")[-2:]) not in tests:
             continue
@@ -140,9 +146,10 @@ def _vimeo(folder: Path) -> Iterator[Scene]:
         yield Scene(name, frames[0], frames[1], frames[2])
 
 
-def _snu_film(folder: Path) -> Iterator[Scene]:
-    for path in visible_files(folder, folder.glob("test-*.txt")):
-        yield from _snu_film_list(path)
+def _snu_film(folder: Path, files: Iterable[Path]) -> Iterator[Scene]:
+    for path in files:
+        if path.parent == folder and path.match("test-*.txt"):
+            yield from _snu_film_list(path)
 
 
 def _snu_film_list(path: Path) -> Iterator[Scene]:
@@ -160,11 +167,11 @@ def _snu_film_list(path: Path) -> Iterator[Scene]:
             yield Scene(name, frames[0], frames[1], frames[2], group)
 
 
-def _xiph(folder: Path) -> Iterator[Scene]:
+def _xiph(folder: Path, files: Iterable[Path]) -> Iterator[Scene]:
     """Yield every second frame from 2 to 98 of each clip, downscaled ("2K") and cropped ("4K")."""
-    for path in visible_files(folder, folder.glob("*-*.png")):
-        match = re.fullmatch(r"(.+)-(\d{3})", path.stem)
-        if match and int(match[2]) % 2 == 0 and 2 <= int(match[2]) <= 98:
+    for path in files:
+        match = re.fullmatch(r"(.+)-(\d{3})\.png", path.name)
+        if match and path.parent == folder and int(match[2]) % 2 == 0 and 2 <= int(match[2]) <= 98:
             number = int(match[2])
             first = path.with_name(f"{match[1]}-{number - 1:03}.png")
             second = path.with_name(f"{match[1]}-{number + 1:03}.png")
@@ -172,11 +179,11 @@ def _xiph(folder: Path) -> Iterator[Scene]:
                 yield Scene(path.stem, first, path, second, group, view)
 
 
-def _x_test(folder: Path) -> Iterator[Scene]:
+def _x_test(folder: Path, files: Iterable[Path]) -> Iterator[Scene]:
     """Yield the seven frames between both ends of each clip, downscaled ("2K") and whole ("4K"),
     as in the test of XVFI (arXiv 2103.16206, section 3)."""
     first, last = "0000.png", f"{X_TEST_LAST:04}.png"
-    for clip in _folders_with(folder, last):
+    for clip in _folders_with(files, last):
         for number in range(X_TEST_STEP, X_TEST_LAST, X_TEST_STEP):
             name = f"{clip.relative_to(folder).as_posix()}/{number:04}"
             paths = clip / first, clip / f"{number:04}.png", clip / last
@@ -184,7 +191,7 @@ def _x_test(folder: Path) -> Iterator[Scene]:
                 yield Scene(name, *paths, group, view, Fraction(number, X_TEST_LAST))
 
 
-LAYOUTS: dict[str, Callable[[Path], Iterator[Scene]]] = {
+LAYOUTS: dict[str, LayoutReader] = {
     "Middlebury (frame10.png frame10i11.png frame11.png)": _match_names(
         "frame10.png", "frame10i11.png", "frame11.png"
     ),

@@ -252,10 +252,11 @@ class _Scorer:
         times = [Fraction(frame.pts - begin, end - begin) for frame in interval[1:-1]]
         interpolated = self.interpolator.interpolate_many(first, second, times)
         for place, (time, truth) in enumerate(zip(times, truths, strict=True), start=1):
-            blend = average(first, second, time)
-            outputs = dict(
-                zip(self.scores.methods, (interpolated[place - 1], first, blend), strict=False)
-            )
+            outputs = {
+                self.scores.methods[0]: interpolated[place - 1],
+                FIRST_FRAME: first,
+                AVERAGE: average(first, second, time),
+            }
             seconds = float(interval[place].pts * self.reader.time_base - self.reader.start)
             self.pending[self.number + place] = _Pending(seconds, float(time), outputs, truth)
 
