@@ -283,6 +283,17 @@ def test_without_its_engine_there_is_one_warning_and_the_plain_operator(
     torch.testing.assert_close(made.double(), slow(frames, kernels, stride), atol=1e-4, rtol=1e-4)
 
 
+def test_an_installed_engine_that_cannot_be_loaded_is_not_called_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def load() -> None:
+        raise ImportError("libHalide.so: failed to map segment", name="halide")
+
+    monkeypatch.setattr(dispatch, "_loaded", {})
+    with pytest.warns(UserWarning, match="halide cannot be loaded .*failed to map segment"):
+        assert dispatch.load_optional(load) is None
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_cuda_equals_the_cpu() -> None:
     frames, kernels, _ = inputs(count=2, taps=41, height=6, width=7)

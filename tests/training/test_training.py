@@ -1,6 +1,7 @@
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 import torch
 from helpers.training import toy
 from lightning.fabric import Fabric
+from safetensors import safe_open
 from safetensors.torch import load_file
 
 from midframe.data.create import create_dataset
@@ -209,6 +211,17 @@ def test_resuming_equals_not_stopping(dataset: Path, tmp_path: Path, optimiser: 
         for key, value in states[0][part].items():
             assert torch.equal(value, states[1][part][key]), key
     assert weights[0].keys() == weights[1].keys()
+
+
+def test_without_validation_samples_the_log_is_valid_json_and_the_last_weights_are_best(
+    dataset: Path, tmp_path: Path
+) -> None:
+    for split in ("validation", "validation_frames"):
+        shutil.rmtree(dataset / split)
+    train(toy(dataset, steps=2, evaluate_every=1), tmp_path / "run")
+    assert "NaN" not in (tmp_path / "run" / "log.jsonl").read_text()
+    with safe_open(tmp_path / "run" / "best.safetensors", "pt") as best:
+        assert json.loads(best.metadata()["training"])["step"] == 2
 
 
 def test_a_run_is_kept_before_its_first_validation(

@@ -163,7 +163,7 @@ def test_a_finished_result_is_not_made_again(render_video: Render, tmp_path: Pat
     ):
         with pytest.raises(
             VideoError,
-            match="was made with other options: name another output, or give --overwrite",
+            match="was made with other options or from another source: name another output",
         ):
             interpolate_video(source, target, **{"model": Averager(), **changes}, resume=True)
     assert list(tmp_path.iterdir()) in ([source, target], [target, source])

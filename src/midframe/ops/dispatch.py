@@ -52,7 +52,9 @@ def _try(load: Callable[[], Result]) -> Result | None:
     except ImportError as error:
         if (error.name or "").startswith("midframe"):
             raise  # a bug of ours, not a missing package
-        message = f"{error.name} is not installed; using the slower PyTorch implementation"
+        missing = isinstance(error, ModuleNotFoundError)
+        reason = "is not installed" if missing else f"cannot be loaded ({error})"
+        message = f"{error.name} {reason}; using the slower PyTorch implementation"
         warnings.warn(message, stacklevel=3)
         return None
 

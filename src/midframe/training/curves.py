@@ -48,7 +48,8 @@ def draw_curves(run: Path) -> Path:
     from matplotlib.figure import Figure
 
     entries = read_log(run)
-    panels = [names for names in PANELS if any(names[0] in entry for entry in entries)]
+    logged = {name for entry in entries for name in entry}
+    panels = [names for names in PANELS if logged.intersection(names)] or [["loss"]]
     figure = Figure(figsize=(5 * len(panels), 4), layout="constrained")
     FigureCanvasAgg(figure)
     for axes, names in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):

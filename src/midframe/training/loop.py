@@ -245,9 +245,8 @@ class _Loop:
         with ReluActivity(self.ema) as activity:
             self.scores = evaluate(self.ema, self.config, self.fabric)
         self._log({**self.scores, **report_dead_relus(activity)})
-        patch_psnr = self.scores["patch_psnr"]
-        no_held_out_samples = math.isnan(patch_psnr)
-        if no_held_out_samples or patch_psnr > self.state["best"]:
+        patch_psnr = self.scores.get("patch_psnr", -math.inf)  # the last is the best without any
+        if patch_psnr >= self.state["best"]:
             self.state["best"] = patch_psnr
             metadata = {
                 "step": self.state["step"], **self.scores, "training": asdict(self.config)

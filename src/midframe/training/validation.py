@@ -1,6 +1,5 @@
 """Score a network on held-out samples during training."""
 
-import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,8 +32,8 @@ def evaluate(model: Network, config: TrainConfig, fabric: Fabric) -> dict[str, f
     supports any time is also scored on patches at t = 1/4.
 
     Returns:
-        Mean PSNR in dB: `patch_psnr`, `frame_psnr` and, for any-time networks, `quarter_psnr`; NaN
-        without samples.
+        Mean PSNR in dB: `patch_psnr`, `frame_psnr` and, for any-time networks, `quarter_psnr`,
+        without those that have no samples.
     """
     predict = find_objective(model)(model.eval()).predict
     patches, frames = _choose_splits(config)
@@ -43,10 +42,8 @@ def evaluate(model: Network, config: TrainConfig, fabric: Fabric) -> dict[str, f
         "frame_psnr": _score(predict, frames, _middle_triplet, fabric),
     }
     if model.any_time:
-        quarter = _score(predict, patches, _quarter_triplet, fabric)
-        if not math.isnan(quarter):
-            scores["quarter_psnr"] = quarter
-    return scores
+        scores["quarter_psnr"] = _score(predict, patches, _quarter_triplet, fabric)
+    return {name: score for name, score in scores.items() if score is not None}
 
 
 def evaluate_average(config: TrainConfig, fabric: Fabric) -> dict[str, float]:
@@ -62,7 +59,7 @@ def evaluate_average(config: TrainConfig, fabric: Fabric) -> dict[str, float]:
 
     names = ("average_patch_psnr", "average_frame_psnr")
     scores = [_score(average, each, _middle_triplet, fabric) for each in _choose_splits(config)]
-    return {name: score for name, score in zip(names, scores, strict=True) if not math.isnan(score)}
+    return {name: score for name, score in zip(names, scores, strict=True) if score is not None}
 
 
 def _choose_splits(config: TrainConfig) -> tuple[Samples, Samples]:
@@ -100,10 +97,10 @@ def _score(
     samples: Samples,
     choose: Callable[[int, int], Triplet | None],
     fabric: Fabric,
-) -> float:
-    """Return the mean PSNR of the triplets that `choose` takes from the samples; NaN if none."""
+) -> float | None:
+    """Return the mean PSNR of the triplets that `choose` takes from the samples; None if none."""
     if samples is None:
-        return math.nan
+        return None
     shards, indices = samples
     values = []
     for index in indices:
@@ -114,4 +111,4 @@ def _score(
         batch = fabric.to_device(to_batch(frames, torch.tensor([float(compute_t(chosen))])))
         with fabric.autocast():
             values.append(min(MAX_PSNR, psnr(*predict(batch))))
-    return sum(values) / len(values) if values else math.nan
+    return sum(values) / len(values) if values else None

@@ -85,8 +85,8 @@ def is_complete_result(path: Path, mark: str, *, overwrite: bool) -> bool:
         return True
     if not overwrite:
         raise VideoError(
-            f"{path} exists and was made with other options: name another output, or give "
-            "--overwrite"
+            f"{path} exists and was made with other options or from another source: name another "
+            "output, or give --overwrite"
         )
     check_written_by_midframe(path)
     return False
