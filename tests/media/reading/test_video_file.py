@@ -108,3 +108,11 @@ def test_a_duration_that_is_unknown_is_no_stated_end(tmp_path: Path, render_vide
             duration=2**32 - 1, start_time=0, time_base=stream.time_base, metadata={}
         )
     assert stated_end(unknown) is None
+
+
+def test_a_slow_stream_of_matroska_does_not_end_early(render_video: Render) -> None:
+    path = render_video("slow.mkv", frames=4, rate=Fraction(1, 10), sound=False)
+    with open_video(path) as container:
+        stream = container.streams.video[0]
+        list(container.demux(stream))  # FFmpeg then takes 30 s for the start of the stream
+        assert stated_end(stream) == 40

@@ -152,8 +152,10 @@ def describe_stream(container: Any, index: int) -> str:
 def stated_end(stream: av.VideoStream) -> Fraction | None:
     """Return the end of a stream as its file states it, in seconds of the file's clock; None if it
     states none."""
-    start = (stream.start_time or 0) * (stream.time_base or 0)
     if stream.duration and stream.duration != UNKNOWN_DURATION:
+        # Matroska states ends; FFmpeg may take the last frame of a slow stream for its start.
+        absolute = stream.container.format.name.startswith("matroska")
+        start = 0 if absolute else (stream.start_time or 0) * stream.time_base
         return Fraction(start + stream.duration * stream.time_base)
     # Matroska stores the duration as a tag
     match = re.fullmatch(r"(\d+):(\d+):(\d+\.\d+)", stream.metadata.get("DURATION", ""))
