@@ -3,6 +3,7 @@
 import torch
 
 from midframe.errors import OptionError
+from midframe.processor import multiplies_bfloat16
 
 
 def choose_device(name: str) -> torch.device:
@@ -53,18 +54,8 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
     loss."""
     types = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
     if name == "auto":
-        fast_on_cpu = torch.bfloat16 if cpu_multiplies_bfloat16() else torch.float32
+        fast_on_cpu = torch.bfloat16 if multiplies_bfloat16() else torch.float32
         return {"cuda": torch.float16, "cpu": fast_on_cpu}.get(device.type, torch.float32)
     if name not in types:
         raise OptionError(f"`precision` is {name!r}: choose from auto, {', '.join(types)}")
     return types[name]
-
-
-def cpu_multiplies_bfloat16() -> bool:
-    """Return whether this processor has instructions for products in bfloat16 (AVX-512 BF16 or
-    AMX)."""
-    checks = (
-        getattr(torch.cpu, name, None)
-        for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    )
-    return any(check() for check in checks if check)

@@ -94,6 +94,7 @@ def test_bfloat16_takes_few_products_where_the_processor_multiplies_it(
     plain = nn.Conv2d(32, 32, 3, padding=1).bfloat16()
     features = torch.randn(1, 32, 8, 8).bfloat16()
     monkeypatch.setattr(halide, "multiplies_bf16", lambda: able)
+    monkeypatch.setattr(halide, "multiplies_tiles", lambda: False)
     quick = ConvActivation(plain)
     with torch.no_grad():
         assert torch.equal(quick(features), plain(features)) != able
@@ -114,6 +115,7 @@ def test_a_accelerated_network_makes_the_same_frame(
     torch.manual_seed(0)
     network = build_model(name).eval().requires_grad_(False)
     monkeypatch.setattr(halide, "multiplies_bf16", lambda: True)
+    monkeypatch.setattr(halide, "multiplies_tiles", lambda: False)
     accelerated = network.for_inference(precision)
     done: list[int] = []
     count = lambda *given: done.append(1) or convolved(*given)  # noqa: E731
@@ -168,13 +170,15 @@ def test_kernels_are_transformed_along_both_axes() -> None:
 
 
 @pytest.mark.parametrize("able", [False, True])
+@pytest.mark.parametrize("tiles", [False, True])
 def test_features_of_few_channels_or_another_type_are_not_supported(
-    able: bool, monkeypatch: pytest.MonkeyPatch
+    able: bool, tiles: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(halide, "multiplies_bf16", lambda: able)
+    monkeypatch.setattr(halide, "multiplies_tiles", lambda: tiles)
     features = torch.zeros(1, 16, 2, 2)
     assert halide.supports(features)
-    assert halide.supports(features.bfloat16()) == able
+    assert halide.supports(features.bfloat16()) == (able and not tiles)
     assert not halide.supports(features[:, 1:])
     assert not halide.supports(features.double())
 

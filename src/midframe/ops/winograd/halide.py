@@ -1,8 +1,8 @@
 """3x3 Winograd convolution on the CPU, as one Halide pipeline from features to outputs.
 
 PyTorch's convolutions reach nine tenths of a processor's peak, so only fewer multiplications are
-faster. With the transforms B^T and A^T of `transforms` and the transformed kernels U, for each tile
-of 4x4 outputs:
+faster; except in bfloat16 on processors with AMX, whose products of tiles PyTorch uses. With the
+transforms B^T and A^T of `transforms` and the transformed kernels U, for each tile of 4x4 outputs:
 
     transformed = B^T features B                            (6x6 values of each input)
     product[o] = sum over inputs c of U[o, c] * transformed[c]
@@ -37,6 +37,7 @@ from midframe.ops.halide_tools import (
 from midframe.ops.winograd.halide_transforms import SIZE, SPAN, transform_input, transform_output
 from midframe.ops.winograd.transforms import TILE, kernel_values
 from midframe.ops.workers import worker_index
+from midframe.processor import multiplies_tiles
 
 AT_ONCE, BF16_AT_ONCE = 6, 10
 """Tiles whose products, with LANES outputs, are summed in registers, of float32 and of bfloat16: 12
@@ -58,10 +59,11 @@ task = hl.Var("task")
 
 
 def supports(features: Tensor) -> bool:
-    """Return whether the pipeline supports such features: on the CPU, at least LANES channels, of a
-    type that it multiplies in."""
+    """Return whether the pipeline supports such features and is faster than PyTorch: on the CPU, at
+    least LANES channels, of float32, or of bfloat16 if the processor multiplies it in vectors but
+    not in tiles."""
     fit = halide_tools.supports(features) or (
-        halide_tools.supports_features(features) and multiplies_bf16()
+        halide_tools.supports_features(features) and multiplies_bf16() and not multiplies_tiles()
     )
     return fit and features.shape[1] >= LANES
 
