@@ -76,6 +76,19 @@ def test_images_are_read_and_written_in_their_memory_where_rows_are_contiguous()
     assert np.array_equal(np.asarray(buffer(across)), np.asarray(writable(across)))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("channels", [3, 51])
+def test_images_with_channels_innermost_are_copied_to_planes(
+    channels: int, dtype: torch.dtype
+) -> None:
+    whole = torch.rand(2, channels, 5, 7).to(dtype)
+    innermost = whole.contiguous(memory_format=torch.channels_last)
+    for planes, part in ((whole, innermost), (whole[:, 1:, :4, 2:], innermost[:, 1:, :4, 2:])):
+        image = buffer(part)
+        assert [stride for _, stride in layout(image)] == [*planes.contiguous().stride()[::-1]]
+        assert np.array_equal(np.asarray(image), np.asarray(buffer(planes.contiguous())))
+
+
 def test_images_are_read_with_channels_innermost() -> None:
     images = torch.rand(2, 3, 4, 5)
     innermost = images.contiguous(memory_format=torch.channels_last)
