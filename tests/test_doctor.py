@@ -102,3 +102,18 @@ def test_measured_frames_are_those_that_were_interpolated(
     monkeypatch.setattr(tool, "interpolate", counted)
     assert speeds.measure_rate(tool, *speeds.make_frames(32, 48)) > 0
     assert counts[0] >= 2
+
+
+@pytest.mark.parametrize("able", [False, True])
+def test_amx_is_a_feature_of_the_processor(able: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "multiplies_tiles", lambda: able)
+    assert ("amx" in doctor.examine()["processor"]["features"]) == able
+
+
+def test_extras_are_listed_with_the_packages_that_they_lack(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    extras = {"train": ("numpy",), "export": ("numpy", "no_such_package")}
+    monkeypatch.setattr(doctor, "EXTRAS", extras)
+    facts = doctor.examine()
+    assert doctor.describe(facts)["extras"] == "train, export (without no_such_package)"

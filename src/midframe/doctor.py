@@ -21,6 +21,7 @@ from midframe.models.shipped import WEIGHTS, list_models, sha256_of
 from midframe.ops.adaptive.op import load_triton
 from midframe.ops.dispatch import load_optional
 from midframe.ops.separable.op import load_halide
+from midframe.processor import multiplies_tiles
 
 EXTRAS = {
     "train": ("lightning", "webdataset", "cv2", "tensorboard"),
@@ -89,7 +90,7 @@ def describe(facts: Mapping[str, Any]) -> dict[str, str]:
     chosen = facts["chosen"]
     operators = facts["operators"]
     extras = (
-        f"{name} lacks {', '.join(missing)}" if missing else f"{name} is there"
+        f"{name} (without {', '.join(missing)})" if missing else name
         for name, missing in facts["extras"].items()
     )
     damaged = [name for name, model in facts["models"].items() if not model["intact"]]
@@ -158,13 +159,14 @@ def _processor_name() -> str:
 
 
 def _features() -> list[str]:
-    """Return the features of the processor that implementations are compiled for."""
+    """Return the features of the processor that implementations use."""
+    matrices = ["amx"] if multiplies_tiles() else []
     if find_spec("halide") is None:
-        return [torch.backends.cpu.get_cpu_capability().lower()]
+        return [torch.backends.cpu.get_cpu_capability().lower(), *matrices]
     import halide as hl
 
     names = str(hl.get_host_target()).split("-")[3:]
-    return [name for name in names if not name.startswith("tune_")]
+    return [*(name for name in names if not name.startswith("tune_")), *matrices]
 
 
 def _operators() -> dict[str, str | None]:
