@@ -12,8 +12,9 @@ import pytest
 from helpers.video import Averager
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from midframe.data.layouts import HALF, Scene, find_scenes
+from midframe.data.layouts import HALF, WHOLE, Scene, find_scenes
 from midframe.errors import DatasetError
+from midframe.evaluation import report as report_module
 from midframe.evaluation.measures import average, measure, psnr, sharpness, ssim
 from midframe.evaluation.motion_compensation import compensate
 from midframe.evaluation.page import write_page
@@ -73,6 +74,31 @@ def test_scenes_are_interpolated_at_their_time(frame: Render, tmp_path: Path, t:
     assert scores.measures["model"].psnr == pytest.approx(blend.psnr, abs=0.1)
     assert scores.measures["average"] == blend
     assert scores.measures["minterpolate"].psnr > blend.psnr + 1
+
+
+def test_scenes_between_the_same_frames_are_interpolated_together(
+    frame: Render, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [tmp_path / f"{number}.png" for number in range(5)]
+    for number, path in enumerate(paths):
+        write_image(path, frame(number, 160, 208))
+    scenes = [
+        Scene(str(number), paths[0], paths[number], paths[4], view=view, t=Fraction(number, 4))
+        for view in (HALF, WHOLE)
+        for number in (1, 2, 3)
+    ]
+    read: list[str] = []
+    monkeypatch.setattr(
+        report_module, "read_image", lambda path: read.append(path.stem) or read_image(path)
+    )
+    progress: list[float] = []
+    together = evaluate(scenes, Averager(), progress=progress.append)
+    assert sorted(read) == sorted("0412304123")
+    assert progress == sorted(progress)
+    assert progress[-1] == 1
+    monkeypatch.undo()
+    alone = [evaluate([scene], Averager()).scenes[0] for scene in scenes]
+    assert together.scenes == alone
 
 
 def test_rows_end_with_means_of_groups_the_mean_and_the_median(report: Report) -> None:

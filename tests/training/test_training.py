@@ -213,6 +213,23 @@ def test_resuming_equals_not_stopping(dataset: Path, tmp_path: Path, optimiser: 
     assert weights[0].keys() == weights[1].keys()
 
 
+def test_a_run_without_a_checkpoint_is_resumed_from_the_first_step(
+    dataset: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = toy(dataset, steps=2, evaluate_every=2)
+    train(config, tmp_path / "whole")
+    run = RunFolder(tmp_path / "stopped", config)
+    run.open(resume=False)
+    run.close()
+    train(config, tmp_path / "stopped", resume=True)
+    assert "stopped before its first checkpoint: training from the first step" in caplog.text
+    whole, stopped = (
+        torch.load(tmp_path / name / "last.pt", weights_only=True) for name in ("whole", "stopped")
+    )
+    assert stopped["state"]["step"] == 2
+    assert all(torch.equal(value, stopped["model"][key]) for key, value in whole["model"].items())
+
+
 def test_without_validation_samples_the_log_is_valid_json_and_the_last_weights_are_best(
     dataset: Path, tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,17 @@ class Report:
     scenes: list[SceneScores] = field(default_factory=list)
     shown: list[tuple[SceneScores, dict[str, Array]]] = field(default_factory=list)
     """The network's worst scenes, worst first, with the images of each method and "truth"."""
+
+    def add(self, scene: Scene, outputs: dict[str, Array]) -> SceneScores:
+        """Score the image of each method for a scene."""
+        truth = read_view(scene.middle, scene.view)
+        measures = {method: measure(truth, each) for method, each in outputs.items()}
+        scores = SceneScores(scene.name, scene.group, measures)
+        self.scenes.append(scores)
+        self.shown.append((scores, {"truth": truth, **outputs}))
+        self.shown.sort(key=lambda each: each[0].measures[self.methods[0]].psnr)
+        del self.shown[WORST_SCENES:]
+        return scores
 
     def values(self, method: str, column: str, group: str | None = None) -> list[float]:
         """Return one measurement of one method for every scene, or for those of a group."""
@@ -123,29 +135,31 @@ def evaluate(
         _check_sizes(scene, minterpolate=minterpolate)
     baselines = [FIRST_FRAME, AVERAGE, *([motion_compensation.NAME] if minterpolate else [])]
     report = Report([name, *baselines])
-    for done, scene in enumerate(scenes):
-        first = read_view(scene.first, scene.view)
-        truth = read_view(scene.middle, scene.view)
-        second = read_view(scene.second, scene.view)
-        scene_progress = scale_progress(progress, done, len(scenes))
-        outputs = {name: interpolator.interpolate(first, second, scene.t, progress=scene_progress)}
-        outputs |= {FIRST_FRAME: first, AVERAGE: average(first, second, scene.t)}
-        if minterpolate:
-            outputs[motion_compensation.NAME] = motion_compensation.compensate(
-                first, second, scene.t
-            )
-        measures = {method: measure(truth, each) for method, each in outputs.items()}
-        scores = SceneScores(scene.name, scene.group, measures)
-        report.scenes.append(scores)
-        report.shown.append((scores, {"truth": truth, **outputs}))
-        report.shown.sort(key=lambda each: each[0].measures[name].psnr)
-        del report.shown[WORST_SCENES:]
-        if save:
-            _save_frame(save, scores, outputs[name])
+    pairs = [list(group) for _, group in groupby(scenes, key=_outer_frames)]
+    for done, of_pair in enumerate(pairs):
+        first = read_view(of_pair[0].first, of_pair[0].view)
+        second = read_view(of_pair[0].second, of_pair[0].view)
+        times = [scene.t for scene in of_pair]
+        pair_progress = scale_progress(progress, done, len(pairs))
+        interpolated = interpolator.interpolate_many(first, second, times, progress=pair_progress)
+        for scene, image in zip(of_pair, interpolated, strict=True):
+            outputs = {name: image, FIRST_FRAME: first, AVERAGE: average(first, second, scene.t)}
+            if minterpolate:
+                outputs[motion_compensation.NAME] = motion_compensation.compensate(
+                    first, second, scene.t
+                )
+            scores = report.add(scene, outputs)
+            if save:
+                _save_frame(save, scores, image)
     if save:
         with catch_write_errors(save), atomic_write(save / "scores.json") as unfinished:
             unfinished.write_text(json.dumps(report.as_json(), indent=1) + "\n")
     return report
+
+
+def _outer_frames(scene: Scene) -> tuple[Path, Path, str]:
+    """Return what scenes have in common that are times between the same two frames."""
+    return scene.first, scene.second, scene.view
 
 
 def _check_sizes(scene: Scene, *, minterpolate: bool) -> None:

@@ -120,17 +120,17 @@ class RunFolder:
         ema: nn.Module,
         optimiser: torch.optim.Optimizer,
     ) -> None:
-        """Restore what `save_checkpoint` wrote.
+        """Restore what `save_checkpoint` wrote; without a checkpoint, keep the initial state.
 
         Raises:
-            CheckpointError: there is no checkpoint, or it cannot be read.
+            CheckpointError: the checkpoint cannot be read.
         """
         path = self.path / LAST_FILE
         if not path.exists():
-            raise CheckpointError(
-                f"{path} does not exist: the run stopped before its first checkpoint; start again "
-                "with another --run"
+            log.warning(
+                "%s stopped before its first checkpoint: training from the first step", self.path
             )
+            return
         try:
             content = rename_checkpoint(torch.load(path, weights_only=True, map_location="cpu"))
         except (OSError, EOFError, RuntimeError, UnpicklingError) as error:
