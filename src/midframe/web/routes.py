@@ -4,7 +4,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
@@ -46,6 +46,8 @@ def make_routes(storage: Storage, limits: Limits) -> list[Route]:
             await _receive(request, session, slot, title, limits)
         except SessionError as error:
             return PlainTextResponse(str(error), 403)
+        except ClientDisconnect:  # nobody reads the answer
+            return PlainTextResponse("interrupted", 422)
         except Exception as error:
             return PlainTextResponse(public_text(error), 422)
         return PlainTextResponse("ok")
@@ -62,7 +64,8 @@ def make_routes(storage: Storage, limits: Limits) -> list[Route]:
         return FileResponse(file.path, media_type=file.media_type, headers=headers)
 
     async def send_script(_: Request) -> Response:
-        return FileResponse(HERE / "page.js", media_type="text/javascript")
+        headers = {"cache-control": "no-cache"}  # another version of midframe has another script
+        return FileResponse(HERE / "page.js", media_type="text/javascript", headers=headers)
 
     return [
         Route("/midframe/upload/{slot}", upload, methods=["POST"]),
