@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from helpers.video import frames_of
 from helpers.web import Site
+from PIL import Image
 
 from midframe.media.pictures.images import write_image
 from midframe.models.shipped import list_models
@@ -90,7 +91,7 @@ def test_a_video_is_uploaded_interpolated_played_and_downloaded(
     facts = page.inner_text("#mf-facts")
     assert "96 × 64" in facts
     assert "24 frames/s" in facts
-    assert "Result: 48 frames, 24 of them interpolated." in facts
+    assert "Result: 48 frames, 23 of them interpolated." in facts
     assert NAME in facts
     value = "Number(document.querySelector('#mf-result progress').value)"
     page.wait_for_function(f"{value} > 1")
@@ -152,6 +153,19 @@ def test_a_second_page_waits_for_the_first(browser: Any, site: Site, clip: Path)
     for page in (first, second):
         page.close()
     eventually(lambda: not site.files())
+
+
+def test_an_original_that_the_browser_cannot_play_is_told_from_the_result(
+    page: Any, tmp_path: Path, frame: Callable[..., np.ndarray]
+) -> None:
+    images = [Image.fromarray(frame(n)) for n in range(4)]
+    images[0].save(tmp_path / "a.gif", save_all=True, append_images=images[1:], duration=100)
+    upload(page, tmp_path / "a.gif")
+    page.wait_for_selector("#mf-facts >> text=on this machine.")
+    page.click("#mf-start")
+    page.wait_for_selector("text=This browser cannot play the original.")
+    page.wait_for_function("document.querySelector('.mf-result').videoWidth === 96")
+    assert not page.is_visible("text=This browser cannot play the result")
 
 
 def test_a_text_file_is_refused(page: Any, site: Site, tmp_path: Path) -> None:

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from midframe.errors import MidframeError, OptionError
+from midframe.media.pictures.images import read_image
 from midframe.options import EncodingOptions, RetimingOptions, SourceOptions, VideoOptions
 from midframe.web import fragments
-from midframe.web.jobs import Job, JobQueue, Work, public_text
+from midframe.web.jobs import Job, JobQueue, QueueFullError, Work, public_text
 from midframe.web.limits import count_frames
-from midframe.web.networks import Networks
+from midframe.web.networks import Networks, thumbnail
 from midframe.web.options import THE_FILE, Limits
 from midframe.web.storage import Session, Storage
 from midframe.web.tasks import (
@@ -28,6 +29,11 @@ POLL_SECONDS = 0.3
 """Seconds between two updates of the progress."""
 MULTIPLY, TARGET = "Multiply", "Target"
 """Ways to state the frame rate of a result."""
+MAX_FACTOR = 16
+"""Maximum factor of the frame rate, and of slow motion."""
+NOT_SHOWN = ("image/tiff",)
+"""Media types of pictures that browsers do not show."""
+NOT_MEASURED = "The speed of this machine was not measured"
 CANCELLED = "Cancelled. Nothing was kept."
 
 
@@ -39,7 +45,7 @@ class VideoForm:
     rate_by: str = MULTIPLY
     factor: float | None = 2
     fps: str = "60"
-    slow: float = 1
+    slow: float | None = 1
     start: str = ""
     end: str = ""
     codec: str = "h264"
@@ -53,14 +59,27 @@ class VideoForm:
             OptionError: a field has a value that it cannot have.
         """
         by_target = self.rate_by == TARGET
+        slow = _check_factor("slow motion", self.slow, 1)
         retiming = RetimingOptions(
-            factor=None if by_target else self.factor or 2,
+            factor=None if by_target else _check_factor("factor", self.factor, 2),
             fps=self.fps.strip() if by_target else None,
-            slow=self.slow if self.slow and self.slow != 1 else None,
+            slow=None if slow == 1 else slow,
         )
         start, end = self.start.strip() or 0, self.end.strip() or None
         source = SourceOptions(start, end, deinterlace=self.deinterlace)
         return VideoOptions(retiming, source, EncodingOptions(self.codec, mute=self.mute))
+
+
+def _check_factor(name: str, value: float | None, default: float) -> float:
+    """Return the number of a field, or the default if it is empty.
+
+    Raises:
+        OptionError: it is out of range.
+    """
+    value = default if value is None else value
+    if not 1 <= value <= MAX_FACTOR:
+        raise OptionError(f"{name} is {value:g}: 1 to {MAX_FACTOR} is needed")
+    return value
 
 
 @dataclass
@@ -115,8 +134,9 @@ class Server:
         def start(session: Session) -> Work:
             return pictures_work(session, self.networks, model, int(count or 0))
 
-        def show(session: Session, names: Any) -> str:
-            return fragments.picture_viewer([session.url(name) for name in names])
+        def show(session: Session, result: Any) -> str:
+            urls = [session.url(name) for name in result.names]
+            return fragments.picture_viewer(urls, result.dropped)
 
         return self._with_errors_shown(self._work(token, start, show))
 
@@ -156,7 +176,15 @@ class Server:
         except MidframeError as error:
             return fragments.message(str(error), error=True)
         first = session.uploads.get(FIRST)
-        return fragments.clickable(session.url(session.name_of(first))) if first else ""
+        if first is None:
+            return ""
+        if first.media_type not in NOT_SHOWN:
+            return fragments.clickable(session.url(session.name_of(first)))
+        try:
+            preview = thumbnail(read_image(first.path))
+        except MidframeError as error:
+            return self._error(str(error))
+        return fragments.clickable(fragments.data_url(preview, "image/jpeg"))
 
     def cancel(self, token: str) -> None:
         """Cancel the jobs of a session."""
@@ -183,11 +211,18 @@ class Server:
         seconds = self.networks.seconds(form.model, *size)
         yield shown + fragments.estimate(frames, interpolated, seconds)
         if seconds is None:
-            job = self.jobs.submit(speed_work(self.networks, form.model, *size), token)
+            try:
+                job = self.jobs.submit(speed_work(self.networks, form.model, *size), token)
+            except QueueFullError:
+                yield shown + fragments.estimate(frames, interpolated, None, NOT_MEASURED)
+                return
             async for _ in self._follow(job):
                 pass
             if job.status == "done":
                 yield shown + fragments.estimate(frames, interpolated, job.result)
+            else:
+                reason = job.message or NOT_MEASURED
+                yield shown + fragments.estimate(frames, interpolated, None, reason)
 
     async def _work(
         self,

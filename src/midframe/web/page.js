@@ -73,10 +73,12 @@ window.midframe = {
     };
     for (const name of ["loadedmetadata", "play", "pause", "seeking", "seeked", "ratechange", "timeupdate"])
       element.addEventListener(name, follow, true);
-    element.addEventListener("error", () => {
-      const note = element.querySelector(".mf-unplayable");
-      if (note) note.hidden = false;
-    }, true);
+    // A video without a picture is one whose sound alone can be played.
+    const report = (event) => {
+      const note = event.target.parentElement.querySelector(".mf-unplayable");
+      if (note && (event.type === "error" || !event.target.videoWidth)) note.hidden = false;
+    };
+    for (const name of ["error", "loadedmetadata"]) element.addEventListener(name, report, true);
   },
 
   // Frames between two pictures, and the first of them before the one that is shown.

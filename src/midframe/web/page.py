@@ -14,7 +14,8 @@ from midframe.defaults import DEFAULT_MODEL
 from midframe.media.writing.codecs import ENCODERS
 from midframe.models.shipped import list_models
 from midframe.web import fragments
-from midframe.web.handlers import MULTIPLY, TARGET, Server, VideoForm
+from midframe.web.handlers import MAX_FACTOR, MULTIPLY, TARGET, Server, VideoForm
+from midframe.web.limits import PICTURES
 from midframe.web.options import Limits
 from midframe.web.tasks import FIRST, MAX_COUNT, SECOND, VIDEO
 
@@ -38,6 +39,8 @@ DROP_ZONE = """
 </div>
 """
 VIDEO_ACCEPT = "video/*,.mkv,.ts,.m2ts,.mxf,.gif,.apng"
+PICTURE_ACCEPT = ",".join(f"image/{name.lower()}" for name in PICTURES)
+"""Browsers of phones convert HEIC pictures to one of these."""
 EVENT: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 """Arguments of all event listeners: the page shows progress itself, and the functions are not
 public."""
@@ -73,7 +76,15 @@ def build_page(server: Server) -> Any:
         page.load(tokens.begin, outputs=[session, *zones], **EVENT)
         page.unload(tokens.end)
     page.queue(default_concurrency_limit=None)
+    for each in page.blocks.values():
+        each.async_move_resource_to_block_cache = _refuse_file
     return page
+
+
+async def _refuse_file(_: Any) -> None:
+    """Raise an error where Gradio would copy a file of the server, or an address, that a request
+    names: the fields of the page take none."""
+    raise gr.Error("the page takes no files here", print_exception=False)
 
 
 class _Tokens:
@@ -135,10 +146,13 @@ def _video_form() -> list[Any]:
     model = _model_choice()
     with gr.Row():
         rate_by = gr.Radio([MULTIPLY, TARGET], value=defaults.rate_by, label="Frame rate")
-        factor = gr.Number(defaults.factor, label="Factor", minimum=1, maximum=16, step=0.5)
+        factor = _unchecked(
+            gr.Number(defaults.factor, label="Factor", minimum=1, maximum=MAX_FACTOR, step=0.5)
+        )
         fps = gr.Textbox(defaults.fps, label="Frames per second", visible=False)
-    slow = gr.Slider(
-        1, 16, value=defaults.slow, step=0.5, label="Slow motion: times slower", elem_id="mf-slow"
+    slow_label = "Slow motion: times slower"
+    slow = _unchecked(
+        gr.Slider(1, MAX_FACTOR, defaults.slow, step=0.5, label=slow_label, elem_id="mf-slow")
     )
     with gr.Row():
         start = gr.Textbox(label="From", placeholder="0:00")
@@ -158,7 +172,7 @@ def _video_form() -> list[Any]:
 def _pictures_tab(server: Server, session: Any) -> list[Any]:
     zones = _picture_zones(server, "")
     model = _model_choice()
-    count = gr.Slider(1, MAX_COUNT, value=7, step=1, label="Frames between")
+    count = _unchecked(gr.Slider(1, MAX_COUNT, value=7, step=1, label="Frames between"))
     with gr.Row():
         start = gr.Button("Interpolate", variant="primary", elem_id="mf-interpolate")
         cancel = gr.Button("Cancel")
@@ -193,7 +207,7 @@ def _picture_zones(server: Server, prefix: str) -> list[Any]:
     """Return the fields for two pictures, which several tabs share."""
     with gr.Row():
         return [
-            _drop_zone(slot, f"Choose the {slot} picture", "image/*", server.limits, prefix)
+            _drop_zone(slot, f"Choose the {slot} picture", PICTURE_ACCEPT, server.limits, prefix)
             for slot in (FIRST, SECOND)
         ]
 
@@ -208,6 +222,13 @@ def _models_tab(server: Server, session: Any) -> None:
             return server.measure_speed(token, name)
 
         button.click(_streaming(measure), session, speed, **EVENT)
+
+
+def _unchecked(field: Any) -> Any:
+    """Return a field for a number that `Server` checks: Gradio's own messages do not name the
+    field, and the estimate of the former number would remain."""
+    field.preprocess = lambda value: value
+    return field
 
 
 def _model_choice() -> Any:

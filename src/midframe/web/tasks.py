@@ -24,6 +24,7 @@ from midframe.evaluation.kernels import (
 from midframe.interpolator import Interpolator
 from midframe.media.containers import CODEC_SUFFIXES
 from midframe.media.pictures.images import Array, read_image, write_image
+from midframe.media.pictures.pair import read_pair
 from midframe.options import VideoOptions
 from midframe.video.pipeline import convert_video
 from midframe.video.report import VideoReport
@@ -57,6 +58,16 @@ class VideoResult:
     options: VideoOptions
     source: StoredFile
     """The upload that it was made from."""
+
+
+@dataclass(frozen=True)
+class PicturesResult:
+    """The frames between two pictures."""
+
+    names: list[str]
+    """Random names of the files, from the first picture to the second."""
+    dropped: tuple[str, ...]
+    """Properties of the pictures that the frames do not have."""
 
 
 @dataclass(frozen=True)
@@ -143,9 +154,8 @@ def hide_paths(folder: Path, source: Path) -> Iterator[None]:
 
 def pictures_work(
     session: Session, networks: Networks, model: str, count: int
-) -> Callable[[Job], list[str]]:
-    """Return the work that interpolates frames between the two pictures of a session; it returns
-    the random names of their files, from the first picture to the second.
+) -> Callable[[Job], PicturesResult]:
+    """Return the work that interpolates frames between the two pictures of a session.
 
     Raises:
         OptionError: the number of frames is out of range.
@@ -155,22 +165,33 @@ def pictures_work(
         raise OptionError(f"frames between are {count}: 1 to {MAX_COUNT} are needed")
     first, second = _pictures(session)
 
-    def work(job: Job) -> list[str]:
+    def work(job: Job) -> PicturesResult:
         job.report(0, count)
-        before, after = read_image(first.path), read_image(second.path)
+        pair = read_pair(first.path, second.path)
         interpolator = WatchedInterpolator(networks.get(model), job.show, job.check)
         times = [(n + 1) / (count + 1) for n in range(count)]
         middle = interpolator.interpolate_many(
-            before, after, times, progress=lambda fraction: job.report(fraction * count, count)
+            pair.first,
+            pair.second,
+            times,
+            progress=lambda fraction: job.report(fraction * count, count),
         )
         files = []
-        for image in (before, *middle, after):
+        for image in (pair.first, *middle, pair.second):
             path = session.new_path(".png")
-            write_image(path, image)
+            write_image(path, image, pair.icc_profile)
             files.append(StoredFile(path, "image/png"))
-        return session.set_results("pictures", files)
+        dropped = tuple(name_uploads(text, first, second) for text in pair.dropped)
+        return PicturesResult(session.set_results("pictures", files), dropped)
 
     return work
+
+
+def name_uploads(text: str, *uploads: StoredFile) -> str:
+    """Replace the private paths of uploads in a text by their visitors' names."""
+    for upload in uploads:
+        text = text.replace(str(upload.path), upload.title)
+    return text
 
 
 def pixel_work(
