@@ -138,6 +138,26 @@ def test_a_closed_page_stops_its_work_and_deletes_its_files(
     site.brake.unlink(missing_ok=True)
 
 
+def test_a_reload_keeps_the_work_and_then_the_result(page: Any, site: Site, clip: Path) -> None:
+    start_slowly(page, site, clip)
+    page.reload()
+    page.wait_for_selector("#mf-result progress")
+    assert NAME in page.inner_text("#mf-facts")
+    site.brake.unlink()
+    page.wait_for_selector(".mf-done >> text=48 frames")
+    page.reload()
+    page.wait_for_selector(".mf-done >> text=48 frames")
+    assert page.evaluate("fetch(document.querySelector('.mf-download').href).then((a) => a.ok)")
+
+
+def test_a_page_whose_session_ended_is_told_to_reload(page: Any, site: Site, clip: Path) -> None:
+    start_slowly(page, site, clip)
+    page.evaluate("midframe.connection.close(), midframe.connection = null")
+    page.evaluate("midframe.connect('of a server that was started again')")
+    page.wait_for_selector("#mf-drop-video >> text=This page has expired: reload it")
+    assert page.locator("#mf-result progress").count() == 0
+
+
 def test_a_second_page_waits_for_the_first(browser: Any, site: Site, clip: Path) -> None:
     first, second = (open_page(browser, site, SIZES["desktop"]) for _ in range(2))
     upload(second, clip)
@@ -166,6 +186,17 @@ def test_an_original_that_the_browser_cannot_play_is_told_from_the_result(
     page.wait_for_selector("text=This browser cannot play the original.")
     page.wait_for_function("document.querySelector('.mf-result').videoWidth === 96")
     assert not page.is_visible("text=This browser cannot play the result")
+
+
+def test_the_focus_of_the_keyboard_is_visible_everywhere(page: Any) -> None:
+    outlined = """() => {
+        const element = document.activeElement.closest(".mf-drop") || document.activeElement;
+        return getComputedStyle(element).outlineStyle === "solid" || element.outerHTML;
+    }"""
+    page.click("h1")
+    for _ in range(18):
+        page.keyboard.press("Tab")
+        assert page.evaluate(outlined) is True
 
 
 def test_a_text_file_is_refused(page: Any, site: Site, tmp_path: Path) -> None:

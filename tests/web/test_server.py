@@ -105,9 +105,10 @@ def test_a_port_in_use_is_refused(site: Site) -> None:
         listen("127.0.0.1", port)
 
 
-def test_a_new_version_brings_its_own_script(site: Site) -> None:
-    with urlopen(site.url + "/midframe/page.js", timeout=60) as answer:
-        assert answer.headers["cache-control"] == "no-cache"
+def test_the_script_of_the_page_cannot_be_late_or_of_another_version(site: Site) -> None:
+    _, text = ask(site, "/")
+    assert "dropZone(element" in text
+    assert "page.js" not in text
 
 
 def test_a_request_cannot_copy_a_file_of_the_server(site: Site, tmp_path: Path) -> None:

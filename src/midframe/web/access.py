@@ -31,6 +31,7 @@ PUBLIC_PATHS = (
     "/gradio_api/queue/",
     "/gradio_api/heartbeat/",
     "/gradio_api/cancel",
+    "/gradio_api/app_id",
     "/midframe/",
 )
 """Prefixes of the paths that the page needs. Other routes of Gradio are refused: its upload route

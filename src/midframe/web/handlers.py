@@ -17,6 +17,7 @@ from midframe.web.options import THE_FILE, Limits
 from midframe.web.storage import Session, Storage
 from midframe.web.tasks import (
     FIRST,
+    PICTURES_TAB,
     SPEED_SIZE,
     VIDEO,
     pictures_work,
@@ -82,6 +83,10 @@ def _check_factor(name: str, value: float | None, default: float) -> float:
     return value
 
 
+Show = Callable[[Session, Any], str]
+"""From a session and the result of a job to HTML."""
+
+
 @dataclass
 class Server:
     """The state that all pages share.
@@ -126,7 +131,11 @@ class Server:
             name = None if replaced else session.name_of(result.source)
             return fragments.video_result(session, result, name)
 
-        return self._with_errors_shown(self._work(token, start, show))
+        return self._with_errors_shown(self._work(token, start, show, VIDEO))
+
+    def show_again(self, token: str, tab: str) -> AsyncIterator[str]:
+        """Yield the progress of the latest job of a tab, then its result, after a reload."""
+        return self._with_errors_shown(self._show_again(token, tab))
 
     def interpolate_pictures(self, token: str, model: str, count: float) -> AsyncIterator[str]:
         """Yield the progress of interpolating between the pictures of a session, then a viewer."""
@@ -138,7 +147,7 @@ class Server:
             urls = [session.url(name) for name in result.names]
             return fragments.picture_viewer(urls, result.dropped)
 
-        return self._with_errors_shown(self._work(token, start, show))
+        return self._with_errors_shown(self._work(token, start, show, PICTURES_TAB))
 
     def look_inside(self, token: str, model: str, x: float, y: float) -> AsyncIterator[str]:
         """Yield the progress of predicting a pixel, then its kernels and its flow.
@@ -228,11 +237,27 @@ class Server:
         self,
         token: str,
         start: Callable[[Session], Work],
-        show: Callable[[Session, Any], str],
+        show: Show,
+        tab: str = "",
     ) -> AsyncIterator[str]:
-        """Yield the progress of a job, then its result as HTML."""
+        """Yield the progress of a job, then its result as HTML; a tab shows it again after a
+        reload."""
         session = self.storage.find(token)
         job = self.jobs.submit(start(session), token)
+        if tab:
+            session.works[tab] = job, show
+        async for text in self._finish(session, job, show):
+            yield text
+
+    async def _show_again(self, token: str, tab: str) -> AsyncIterator[str]:
+        session = self.storage.find(token)
+        if tab not in session.works:
+            yield ""
+            return
+        async for text in self._finish(session, *session.works[tab]):
+            yield text
+
+    async def _finish(self, session: Session, job: Job, show: Show) -> AsyncIterator[str]:
         async for text in self._follow(job):
             yield text
         if job.status == "done":

@@ -2,10 +2,34 @@
 "use strict";
 
 window.midframe = {
+  // The session outlives a reload of its tab, and a lost connection.
+  storedToken() {
+    try { return sessionStorage.getItem("midframe") || ""; } catch { return ""; }
+  },
+
+  connect(token) {
+    if (this.connection) return;
+    try { sessionStorage.setItem("midframe", token); } catch { /* the browser stores nothing */ }
+    this.connection = new EventSource("/midframe/alive/" + token);
+    this.connection.onerror = () => {
+      if (this.connection.readyState !== EventSource.CLOSED) return;  // it connects again
+      for (const status of document.querySelectorAll(".mf-upload-status")) {
+        status.textContent = "This page has expired: reload it";
+        status.classList.add("mf-error");
+      }
+      for (const bar of document.querySelectorAll("progress")) bar.parentElement.textContent = "";
+    };
+    addEventListener("pagehide", () => navigator.sendBeacon("/midframe/leave/" + token));
+    addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
+  },
+
   // A field for a file, which is sent to the server as soon as it is chosen.
   dropZone(element, props, trigger, watch) {
     let request = null;
-    watch("value", () => { element.dataset.session = "open"; });
+    watch("value", () => {
+      element.dataset.session = "open";
+      midframe.connect(props.value);
+    });
     element.addEventListener("change", (event) => {
       const input = event.target;
       const file = input.files && input.files[0];

@@ -1,5 +1,6 @@
 """The page, as Gradio builds it: four tabs whose buttons call `Server`."""
 
+import functools
 import os
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -11,17 +12,19 @@ os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", str(10**9))  # no stat
 import gradio as gr
 
 from midframe.defaults import DEFAULT_MODEL
+from midframe.errors import MidframeError
 from midframe.media.writing.codecs import ENCODERS
 from midframe.models.shipped import list_models
 from midframe.web import fragments
 from midframe.web.handlers import MAX_FACTOR, MULTIPLY, TARGET, Server, VideoForm
 from midframe.web.limits import PICTURES
 from midframe.web.options import Limits
-from midframe.web.tasks import FIRST, MAX_COUNT, SECOND, VIDEO
+from midframe.web.tasks import FIRST, MAX_COUNT, PICTURES_TAB, SECOND, VIDEO
 
-CSS = (Path(__file__).parent / "page.css").read_text()
-HEAD = f'<script src="/midframe/page.js"></script><style>{CSS}</style>'
-"""Gradio's own option for CSS would change the selectors."""
+CSS, SCRIPT = ((Path(__file__).parent / name).read_text() for name in ("page.css", "page.js"))
+HEAD = f"<script>{SCRIPT}</script><style>{CSS}</style>"
+"""Gradio's own option for CSS would change the selectors. It adds the head when the page is shown,
+so a script of another address could be late for the elements that need it."""
 TITLE = "midframe"
 FONTS = ["system-ui", "sans-serif"]
 MONO_FONTS = ["ui-monospace", "monospace"]
@@ -63,18 +66,23 @@ def build_page(server: Server) -> Any:
     """Return the page as Gradio's Blocks."""
     with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
         gr.Markdown(_introduction(server))
-        session = gr.State("")
         with gr.Tab("Video"):
-            zones = [_video_tab(server, session)]
+            session, describe, result = _video_tab(server)
+            zones = [session]
         with gr.Tab("Pictures"):
-            zones += _pictures_tab(server, session)
+            picture_zones, viewer = _pictures_tab(server, session)
+            zones += picture_zones
         with gr.Tab("Look inside") as tab:
             zones += _look_tab(server, session, tab)
         with gr.Tab("Models"):
             _models_tab(server, session)
-        tokens = _Tokens(server)
-        page.load(tokens.begin, outputs=[session, *zones], **EVENT)
-        page.unload(tokens.end)
+        opened = page.load(
+            _opener(server), session, zones, js="() => midframe.storedToken()", **EVENT
+        )
+        opened.then(**describe, **EVENT)
+        for tab, element in ((VIDEO, result), (PICTURES_TAB, viewer)):
+            again = functools.partial(server.show_again, tab=tab)
+            opened.then(_streaming(again), session, element, **EVENT)
     page.queue(default_concurrency_limit=None)
     for each in page.blocks.values():
         each.async_move_resource_to_block_cache = _refuse_file
@@ -87,25 +95,16 @@ async def _refuse_file(_: Any) -> None:
     raise gr.Error("the page takes no files here", print_exception=False)
 
 
-class _Tokens:
-    """Opens a session for each page that is opened, and ends it when the page is closed."""
+def _opener(server: Server) -> Callable[[str], list[str]]:
+    """Return the function that gives the token of a session to all fields for files."""
 
-    def __init__(self, server: Server) -> None:
-        self.server = server
-        self._of_page: dict[str, str] = {}
-        """Tokens by Gradio's session hash."""
+    def begin(token: str) -> list[str]:
+        try:
+            return [server.storage.open_session(token or "").token] * FILE_FIELDS
+        except MidframeError as error:
+            raise gr.Error(str(error), print_exception=False) from error
 
-    def begin(self, request: gr.Request) -> list[str]:
-        """Return the token of a new session, for the state and all fields for files."""
-        token = self.server.storage.open_session().token
-        self._of_page[str(request.session_hash)] = token
-        return [token] * (1 + FILE_FIELDS)
-
-    def end(self, request: gr.Request) -> None:
-        """End the session of a page."""
-        token = self._of_page.pop(str(request.session_hash), None)
-        if token:
-            self.server.storage.close_session(token)
+    return begin
 
 
 def _introduction(server: Server) -> str:
@@ -118,7 +117,9 @@ def _introduction(server: Server) -> str:
     )
 
 
-def _video_tab(server: Server, session: Any) -> Any:
+def _video_tab(server: Server) -> tuple[Any, dict[str, Any], Any]:
+    """Return the field for the video, whose value is the token of the session; the listener that
+    describes its video; and the element with the result."""
     with gr.Row():
         with gr.Column():
             zone = _drop_zone(VIDEO, "Choose a video, or drop it here", VIDEO_ACCEPT, server.limits)
@@ -130,14 +131,14 @@ def _video_tab(server: Server, session: Any) -> Any:
         with gr.Column():
             gr.Markdown("## Result")
             result = _html("player", elem_id="mf-result")
-    inputs = [session, *form]
-    describe = _streaming(server.describe_video)
-    zone.upload(describe, inputs, facts, **LATEST_EVENT)
+    inputs = [zone, *form]
+    describe = {"fn": _streaming(server.describe_video), "inputs": inputs, "outputs": facts}
+    zone.upload(**describe, **LATEST_EVENT)
     for each in form:
-        each.change(describe, inputs, facts, **LATEST_EVENT)
+        each.change(**describe, **LATEST_EVENT)
     start.click(_streaming(server.convert_video), inputs, result, **EVENT)
-    cancel.click(server.cancel, session, **EVENT)
-    return zone
+    cancel.click(server.cancel, zone, **EVENT)
+    return zone, describe, result
 
 
 def _video_form() -> list[Any]:
@@ -169,7 +170,7 @@ def _video_form() -> list[Any]:
     return [model, rate_by, factor, fps, slow, start, end, codec, deinterlace, mute]
 
 
-def _pictures_tab(server: Server, session: Any) -> list[Any]:
+def _pictures_tab(server: Server, session: Any) -> tuple[list[Any], Any]:
     zones = _picture_zones(server, "")
     model = _model_choice()
     count = _unchecked(gr.Slider(1, MAX_COUNT, value=7, step=1, label="Frames between"))
@@ -179,7 +180,7 @@ def _pictures_tab(server: Server, session: Any) -> list[Any]:
     viewer = _html("viewer", elem_id="mf-viewer")
     start.click(_streaming(server.interpolate_pictures), [session, model, count], viewer, **EVENT)
     cancel.click(server.cancel, session, **EVENT)
-    return zones
+    return zones, viewer
 
 
 def _look_tab(server: Server, session: Any, tab: Any) -> list[Any]:

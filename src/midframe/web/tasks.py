@@ -40,6 +40,8 @@ MAX_LOOK_PIXELS = 1280 * 720
 """Larger pictures are downscaled before their kernels are predicted, to limit memory."""
 VIDEO, FIRST, SECOND = "video", "first", "second"
 """Inputs of the page."""
+PICTURES_TAB = "pictures"
+"""The tab with the frames between two pictures."""
 NEEDS_VIDEO = "there is no video yet: choose one first"
 REPLACED = "the video was replaced before the work began: start again"
 NEEDS_PICTURES = "two pictures are needed: choose both first"
@@ -119,7 +121,7 @@ def video_work(
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         media_type = "video/mp4" if suffix == ".mp4" else UNPLAYABLE
-        (name,) = session.set_results("video", [StoredFile(kept, media_type)])
+        (name,) = session.set_results(VIDEO, [StoredFile(kept, media_type)])
         return VideoResult(name, suffix, report, options, source)
 
     return work
@@ -182,7 +184,7 @@ def pictures_work(
             write_image(path, image, pair.icc_profile)
             files.append(StoredFile(path, "image/png"))
         dropped = tuple(name_uploads(text, first, second) for text in pair.dropped)
-        return PicturesResult(session.set_results("pictures", files), dropped)
+        return PicturesResult(session.set_results(PICTURES_TAB, files), dropped)
 
     return work
 
