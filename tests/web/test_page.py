@@ -188,6 +188,16 @@ def test_an_original_that_the_browser_cannot_play_is_told_from_the_result(
     assert not page.is_visible("text=This browser cannot play the result")
 
 
+def test_a_file_that_is_dropped_beside_its_field_does_not_replace_the_page(page: Any) -> None:
+    dropped = """(selector) => {
+        const event = new DragEvent("drop", {bubbles: true, cancelable: true});
+        document.querySelector(selector).dispatchEvent(event);
+        return event.defaultPrevented;
+    }"""
+    assert page.evaluate(dropped, "h1")
+    assert not page.evaluate(dropped, "#mf-file-video")
+
+
 def test_the_focus_of_the_keyboard_is_visible_everywhere(page: Any) -> None:
     outlined = """() => {
         const element = document.activeElement.closest(".mf-drop") || document.activeElement;

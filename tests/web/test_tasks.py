@@ -206,6 +206,7 @@ def test_messages_on_the_page_name_its_fields(tmp_path: Path) -> None:
             assert "--" not in shown
             assert "midframe image" not in shown
         (tmp_path / "out.mp4").unlink()
+    assert "a whole factor keeps all" in shown
     with pytest.raises(VideoError) as caught:
         interpolate_video(path, tmp_path / "out.mp4", model=Averager(), start=9)
     assert "choose an earlier From" in fragments.message(str(caught.value))

@@ -1,6 +1,10 @@
 // What the page does in the browser; Gradio calls these functions when its elements are loaded.
 "use strict";
 
+// A file that is dropped beside its field would replace the page.
+for (const name of ["dragover", "drop"])
+  addEventListener(name, (event) => { if (!event.target.closest(".mf-drop")) event.preventDefault(); });
+
 window.midframe = {
   // The session outlives a reload of its tab, and a lost connection.
   storedToken() {
