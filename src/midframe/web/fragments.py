@@ -26,8 +26,8 @@ PAGE_WORDS = {
 }
 """Fields of the page by the options of the command line that messages name."""
 ADVICE = re.compile(
-    r": name a video, a folder.*|, or --vfr,|, or choose another place for OUT| or --preset(?=$|\W)|"
-    r"; finished segments are kept in .*"
+    r": name a video, a folder.*|, or --vfr,|, or choose another place for OUT|"
+    r" or --preset(?=$|\W)|; finished segments are kept in .*"
 )
 """Advice in messages that holds on the command line only."""
 OPTION = re.compile(r"--[a-z-]+")
