@@ -104,8 +104,14 @@ def test_a_session_ends_soon_after_its_page_was_closed_but_not_when_the_connecti
 
 def test_too_many_sessions_are_refused(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_SESSIONS", 1)
+    lost = storage.open_session()
+    assert storage.open_session(lost.token) is lost
     session = storage.open_session()
-    with pytest.raises(SessionError, match="too many pages are open"):
+    assert not storage.is_open(lost.token)
+    with (
+        storage.connected(session.token),
+        pytest.raises(SessionError, match="too many pages are open"),
+    ):
         storage.open_session()
     storage.close_session(session.token)
     storage.open_session()

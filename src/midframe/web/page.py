@@ -79,10 +79,10 @@ def build_page(server: Server) -> Any:
         opened = page.load(
             _opener(server), session, zones, js="() => midframe.storedToken()", **EVENT
         )
-        opened.then(**describe, **EVENT)
+        opened.success(**describe, **EVENT)
         for tab, element in ((VIDEO, result), (PICTURES_TAB, viewer)):
             again = functools.partial(server.show_again, tab=tab)
-            opened.then(_streaming(again), session, element, **EVENT)
+            opened.success(_streaming(again), session, element, **EVENT)
     page.queue(default_concurrency_limit=None)
     for each in page.blocks.values():
         each.async_move_resource_to_block_cache = _refuse_file

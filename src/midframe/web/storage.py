@@ -137,6 +137,8 @@ class Storage:
         Raises:
             SessionError: too many are open.
         """
+        if not self.is_open(token):
+            self._make_room()
         with self._lock:
             if token in self._sessions:
                 return self._sessions[token]
@@ -148,6 +150,14 @@ class Storage:
             ends = time.monotonic() + CONNECT_SECONDS
             self._sessions[token] = Session(token, folder, ends=ends)
             return self._sessions[token]
+
+    def _make_room(self) -> None:
+        """End the session that was unused for longest and has no page, if there are too many."""
+        with self._lock:
+            lost = [each for each in self._sessions.values() if not each.connections]
+            if len(self._sessions) < MAX_SESSIONS or not lost:
+                return
+        self.close_session(min(lost, key=lambda each: each.used).token)
 
     @contextmanager
     def connected(self, token: str) -> Iterator[None]:
