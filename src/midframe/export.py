@@ -68,7 +68,7 @@ def export_onnx(
     import onnxscript  # noqa: F401  # torch asks for it with a worse message
 
     report = progress or (lambda _: None)
-    report("tracing the network, which takes a minute or two")
+    report("tracing the network, which takes some minutes")
     module = _Exported(model.for_inference(torch.float32))
     frames, dim = torch.rand(1, 3, *EXAMPLE_SIZE), torch.export.Dim
     shape = {2: model.stride * dim("rows", min=1), 3: model.stride * dim("columns", min=1)}

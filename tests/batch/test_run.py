@@ -147,7 +147,7 @@ def test_a_plan_counts_frames_and_writes_nothing(folder: Path) -> None:
     plans = {each.video.name: each for each in plan(batch, films_of(folder))}
     assert not (folder.parent / "out").exists()
     first = plans["a.mp4"]
-    assert (first.width, first.height, first.frames, first.interpolated) == (96, 64, 8, 4)
+    assert (first.width, first.height, first.frames, first.interpolated) == (96, 64, 8, 3)
     assert first.seconds > 0
     assert first.disk_bytes == 2 * (folder / "a.mp4").stat().st_size
     assert "cannot be opened" in plans["bad.mp4"].error

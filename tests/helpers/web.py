@@ -50,12 +50,14 @@ class Brake(Averager):
 
 def serve(brake: str) -> None:
     """Serve the page to this machine until SIGINT; prints its address and its folder."""
+    from midframe.web import storage
     from midframe.web.access import choose_access
     from midframe.web.handlers import Server
     from midframe.web.networks import Networks
     from midframe.web.options import Limits
     from midframe.web.server import listen, make_server
 
+    storage.LEAVE_SECONDS = 3.0
     network = Brake(Path(brake))
     state = Server(Limits(max_mb=1), Networks(lambda _: network), 1)
     with listen("127.0.0.1", 0) as socket:

@@ -311,7 +311,8 @@ def test_true_times_are_given_in_divided_ticks_of_a_coarse_source(
 
 
 @pytest.mark.parametrize(
-    ("rate", "slow", "expected"), [(60, 1, (120, 70)), (60, 2, (240, 190)), (12, 1, (24, 0))]
+    ("rate", "slow", "expected"),
+    [(60, 1, (120, 108)), (60, 2, (240, 226)), (12, 1, (24, 22)), (50, 1, (100, 49))],
 )
 def test_frames_of_a_result_are_estimated(rate: int, slow: int, expected: tuple[int, int]) -> None:
     timeline = ConstantRate(Fraction(rate), Fraction(slow))

@@ -120,3 +120,8 @@ def test_web_sockets_are_refused() -> None:
 
     asyncio.run(Guard(application, LOCAL)({"type": "websocket"}, send, send))
     assert sent == [{"type": "websocket.close", "code": 1008}]
+
+
+@pytest.mark.parametrize("wrong", [{"host": "[::1"}, {"origin": "http://["}])
+def test_malformed_headers_are_refused(wrong: dict[str, str]) -> None:
+    assert ask(LOCAL, "/midframe/upload/video", "POST", **wrong)[0] == 403

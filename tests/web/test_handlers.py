@@ -3,14 +3,16 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from helpers.video import Averager, Breaker
 
 from midframe.errors import OptionError
+from midframe.media.pictures.images import write_image
 from midframe.options import EncodingOptions, RetimingOptions, SourceOptions, VideoOptions
 from midframe.web.handlers import TARGET, Server, VideoForm
-from midframe.web.limits import probe_video
+from midframe.web.limits import probe_picture, probe_video
 from midframe.web.networks import Networks
 from midframe.web.options import Limits
 from midframe.web.storage import StoredFile
@@ -56,7 +58,11 @@ def test_the_fields_become_options() -> None:
 @pytest.mark.parametrize(
     "form",
     [
+        VideoForm("flowsep", factor=0),
         VideoForm("flowsep", factor=0.5),
+        VideoForm("flowsep", factor=17),
+        VideoForm("flowsep", slow=0),
+        VideoForm("flowsep", slow=1e9),
         VideoForm("flowsep", TARGET, fps="fast"),
         VideoForm("flowsep", start="1:00", end="0:30"),
     ],
@@ -76,7 +82,30 @@ def test_a_wrong_field_is_explained_beside_the_facts(server: Server, render_vide
 def test_time_is_estimated_before_the_work(server: Server, render_video: Render) -> None:
     token = upload(server, render_video(frames=24))
     text = last(server.describe_video(token, "flowsep"))
-    assert "48 frames, 24 of them interpolated. About" in text
+    assert "48 frames, 23 of them interpolated. About" in text
+
+
+def test_an_estimate_without_a_measured_speed_gives_a_reason(
+    server: Server, render_video: Render
+) -> None:
+    token = upload(server, render_video(frames=24))
+    for _ in range(2):
+        server.jobs.submit(lambda job: [job.report(0, 1) for _ in iter(int, 1)], token)
+    text = last(server.describe_video(token, "flowsep"))
+    assert "48 frames, 23 of them interpolated. The speed of this machine was not meas" in text
+    server.cancel(token)
+
+
+def test_a_tiff_is_shown_as_a_jpeg(
+    server: Server, tmp_path: Path, frame: Callable[..., Any]
+) -> None:
+    session = server.storage.open_session()
+    path = session.new_path()
+    write_image(tmp_path / "a.tif", frame(0))
+    (tmp_path / "a.tif").rename(path)
+    facts = probe_picture(path, server.limits)
+    session.set_upload("first", StoredFile(path, facts.media_type, facts, "a.tif"))
+    assert 'src="data:image/jpeg;base64,' in server.show_clickable(session.token)
 
 
 def test_nothing_is_described_before_an_upload(server: Server) -> None:

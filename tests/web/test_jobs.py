@@ -1,5 +1,6 @@
 """Jobs run one at a time, report progress, and can be cancelled."""
 
+import errno
 import logging
 import threading
 from collections.abc import Iterator
@@ -7,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from midframe.errors import SourceError
-from midframe.web.jobs import INTERNAL_ERROR, Job, JobQueue, QueueFullError
+from midframe.web.jobs import INTERNAL_ERROR, Job, JobQueue, QueueFullError, public_text
 
 LONG = 30.0
 """Seconds after which a test is taken to hang."""
@@ -138,3 +139,12 @@ def test_a_closed_queue_cancels_all_jobs_and_takes_none() -> None:
     assert [job.status for job in jobs] == ["cancelled", "cancelled"]
     with pytest.raises(QueueFullError, match="stopping"):
         queue.submit(blocker, "anna")
+
+
+def test_a_full_disk_is_explained() -> None:
+    assert "disk is full" in public_text(OSError(errno.ENOSPC, "No space left on device"))
+
+
+def test_the_log_names_the_cause_on_its_line(caplog: pytest.LogCaptureFixture) -> None:
+    assert public_text(KeyError("pixel")) == INTERNAL_ERROR
+    assert caplog.messages == ["a job failed: KeyError: 'pixel'"]

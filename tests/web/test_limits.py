@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.films import Film, render
 from helpers.video import Averager
 
 from midframe.errors import OptionError, SourceError
@@ -123,3 +124,28 @@ def test_frames_are_counted_before_the_work(
     )
     assert frames == pytest.approx(report.frames_out, abs=1)
     assert interpolated <= report.frames_interpolated + report.frames_held
+
+
+@pytest.mark.parametrize(
+    ("times", "expected"), [([0, 1, 2, 3, 5, 6, 9, 10, 11], (24, 14)), ([0], (2, 0))]
+)
+def test_frames_that_a_phone_dropped_are_estimated(
+    tmp_path: Path, times: list[int], expected: tuple[int, int]
+) -> None:
+    path = render(Film("in.mkv", times=times, sound=()), tmp_path)
+    facts = probe_video(path, LIMITS)
+    assert facts.duration == Fraction(times[-1] + 1, 25)
+    assert count_frames(facts, VideoOptions()) == expected
+    report = interpolate_video(path, tmp_path / "out.mkv", model=Averager())
+    assert (report.frames_out, report.frames_interpolated) == expected
+
+
+def test_a_start_behind_the_end_is_refused(render_video: Render) -> None:
+    facts = probe_video(render_video(frames=24, rate=Fraction(24)), LIMITS)
+    with pytest.raises(OptionError, match="start is 1, the video ends at 1 seconds"):
+        count_frames(facts, VideoOptions(source=SourceOptions(1)))
+
+
+def test_the_size_of_a_rotated_video_is_that_on_the_screen(tmp_path: Path) -> None:
+    facts = probe_video(render(Film(rotation=90, sound=()), tmp_path), LIMITS)
+    assert (facts.width, facts.height) == (64, 96)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from helpers.video import frames_of
 from helpers.web import Site
+from PIL import Image
 
 from midframe.media.pictures.images import write_image
 from midframe.models.shipped import list_models
@@ -39,6 +40,12 @@ def open_page(browser: Any, site: Site, size: tuple[int, int]) -> Any:
     return page
 
 
+def close(page: Any) -> None:
+    """Close a page as a visitor does; Playwright alone may end it before it reports that."""
+    page.goto("about:blank")
+    page.close()
+
+
 @pytest.fixture
 def size() -> str:
     return "desktop"
@@ -53,7 +60,7 @@ def page(browser: Any, site: Site, size: str) -> Iterator[Any]:
     yield page
     site.brake.unlink(missing_ok=True)
     assert page.problems == []
-    page.close()
+    close(page)
     eventually(lambda: not site.files())
 
 
@@ -90,7 +97,7 @@ def test_a_video_is_uploaded_interpolated_played_and_downloaded(
     facts = page.inner_text("#mf-facts")
     assert "96 × 64" in facts
     assert "24 frames/s" in facts
-    assert "Result: 48 frames, 24 of them interpolated." in facts
+    assert "Result: 48 frames, 23 of them interpolated." in facts
     assert NAME in facts
     value = "Number(document.querySelector('#mf-result progress').value)"
     page.wait_for_function(f"{value} > 1")
@@ -132,9 +139,29 @@ def test_a_closed_page_stops_its_work_and_deletes_its_files(
 ) -> None:
     page = open_page(browser, site, SIZES["desktop"])
     start_slowly(page, site, clip)
-    page.close()
+    close(page)
     eventually(lambda: not site.files())
     site.brake.unlink(missing_ok=True)
+
+
+def test_a_reload_keeps_the_work_and_then_the_result(page: Any, site: Site, clip: Path) -> None:
+    start_slowly(page, site, clip)
+    page.reload()
+    page.wait_for_selector("#mf-result progress")
+    assert NAME in page.inner_text("#mf-facts")
+    site.brake.unlink()
+    page.wait_for_selector(".mf-done >> text=48 frames")
+    page.reload()
+    page.wait_for_selector(".mf-done >> text=48 frames")
+    assert page.evaluate("fetch(document.querySelector('.mf-download').href).then((a) => a.ok)")
+
+
+def test_a_page_whose_session_ended_is_told_to_reload(page: Any, site: Site, clip: Path) -> None:
+    start_slowly(page, site, clip)
+    page.evaluate("midframe.connection.close(), midframe.connection = null")
+    page.evaluate("midframe.connect('of a server that was started again')")
+    page.wait_for_selector("#mf-drop-video >> text=This page has expired: reload it")
+    assert page.locator("#mf-result progress").count() == 0
 
 
 def test_a_second_page_waits_for_the_first(browser: Any, site: Site, clip: Path) -> None:
@@ -150,8 +177,42 @@ def test_a_second_page_waits_for_the_first(browser: Any, site: Site, clip: Path)
     site.brake.unlink()
     first.wait_for_selector(".mf-done")
     for page in (first, second):
-        page.close()
+        close(page)
     eventually(lambda: not site.files())
+
+
+def test_an_original_that_the_browser_cannot_play_is_told_from_the_result(
+    page: Any, tmp_path: Path, frame: Callable[..., np.ndarray]
+) -> None:
+    images = [Image.fromarray(frame(n)) for n in range(4)]
+    images[0].save(tmp_path / "a.gif", save_all=True, append_images=images[1:], duration=100)
+    upload(page, tmp_path / "a.gif")
+    page.wait_for_selector("#mf-facts >> text=on this machine.")
+    page.click("#mf-start")
+    page.wait_for_selector("text=This browser cannot play the original.")
+    page.wait_for_function("document.querySelector('.mf-result').videoWidth === 96")
+    assert not page.is_visible("text=This browser cannot play the result")
+
+
+def test_a_file_that_is_dropped_beside_its_field_does_not_replace_the_page(page: Any) -> None:
+    dropped = """(selector) => {
+        const event = new DragEvent("drop", {bubbles: true, cancelable: true});
+        document.querySelector(selector).dispatchEvent(event);
+        return event.defaultPrevented;
+    }"""
+    assert page.evaluate(dropped, "h1")
+    assert not page.evaluate(dropped, "#mf-file-video")
+
+
+def test_the_focus_of_the_keyboard_is_visible_everywhere(page: Any) -> None:
+    outlined = """() => {
+        const element = document.activeElement.closest(".mf-drop") || document.activeElement;
+        return getComputedStyle(element).outlineStyle === "solid" || element.outerHTML;
+    }"""
+    page.click("h1")
+    for _ in range(18):
+        page.keyboard.press("Tab")
+        assert page.evaluate(outlined) is True
 
 
 def test_a_text_file_is_refused(page: Any, site: Site, tmp_path: Path) -> None:

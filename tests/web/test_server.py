@@ -1,5 +1,6 @@
 """The server without a browser: what it answers to requests of any kind."""
 
+import json
 import os
 import re
 import signal
@@ -102,3 +103,32 @@ def test_a_port_in_use_is_refused(site: Site) -> None:
     port = int(site.url.rpartition(":")[2])
     with pytest.raises(OptionError, match=f"127.0.0.1 port {port} cannot be listened on"):
         listen("127.0.0.1", port)
+
+
+def test_the_script_of_the_page_cannot_be_late_or_of_another_version(site: Site) -> None:
+    _, text = ask(site, "/")
+    assert "dropZone(element" in text
+    assert "page.js" not in text
+
+
+def test_a_request_cannot_copy_a_file_of_the_server(site: Site, tmp_path: Path) -> None:
+    secret = tmp_path / "secret.txt"
+    secret.write_text("secret")
+    with urlopen(site.url + "/config", timeout=60) as answer:
+        listeners = json.load(answer)["dependencies"]
+    before = set(site.root.rglob("*"))
+    named = {"path": str(secret), "meta": {"_type": "gradio.FileData"}}
+    for each in listeners:
+        data = [named] * len(each["inputs"])
+        body = {"data": data, "fn_index": each["id"], "session_hash": "thief"}
+        ask(
+            site,
+            "/gradio_api/queue/join",
+            json.dumps(body).encode(),
+            Content_Type="application/json",
+        )
+    with urlopen(site.url + "/gradio_api/queue/data?session_hash=thief", timeout=60) as answer:
+        for line in answer:
+            if b"close_stream" in line:
+                break
+    assert [path for path in site.root.rglob("*") if path not in before] == []

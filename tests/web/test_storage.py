@@ -71,8 +71,9 @@ def test_a_session_that_is_not_used_is_deleted(storage: Storage, ended: list[str
     old, used = storage.open_session(), storage.open_session()
     write(old.new_path())
     later = time.monotonic() + 2 * 3600 + 1
-    used.used = later
-    assert storage.sweep(later) == [old.token]
+    with storage.connected(used.token), storage.connected(old.token):
+        used.used = later
+        assert storage.sweep(later) == [old.token]
     assert ended == [old.token]
     assert not old.folder.exists()
     assert storage.find(used.token) is used
@@ -82,10 +83,35 @@ def test_a_session_that_is_not_used_is_deleted(storage: Storage, ended: list[str
         storage.find("")
 
 
+def test_a_session_ends_soon_after_its_page_was_closed_but_not_when_the_connection_is_lost(
+    storage: Storage,
+) -> None:
+    closed, reloaded, lost, never = (storage.open_session() for _ in range(4))
+    for each in (closed, reloaded, lost):
+        with storage.connected(each.token):
+            pass
+    storage.leave(closed.token)
+    storage.leave(reloaded.token)
+    assert storage.open_session(reloaded.token) is reloaded
+    with storage.connected(reloaded.token):
+        later = time.monotonic() + module.LEAVE_SECONDS + 1
+        assert storage.sweep(later) == [closed.token]
+        much_later = time.monotonic() + module.CONNECT_SECONDS + 1
+        assert storage.sweep(much_later) == [never.token]
+    assert storage.is_open(lost.token)
+    assert storage.open_session(closed.token).token != closed.token
+
+
 def test_too_many_sessions_are_refused(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_SESSIONS", 1)
+    lost = storage.open_session()
+    assert storage.open_session(lost.token) is lost
     session = storage.open_session()
-    with pytest.raises(SessionError, match="too many pages are open"):
+    assert not storage.is_open(lost.token)
+    with (
+        storage.connected(session.token),
+        pytest.raises(SessionError, match="too many pages are open"),
+    ):
         storage.open_session()
     storage.close_session(session.token)
     storage.open_session()

@@ -5,11 +5,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.films import Film, render
 from helpers.video import Averager, frames_of
+from PIL import Image
 
 from midframe.errors import OptionError, SourceError, VideoError
+from midframe.media.pictures.decoding import read_picture
 from midframe.media.pictures.images import read_image, write_image
 from midframe.options import EncodingOptions, RetimingOptions, VideoOptions
+from midframe.video.pipeline import interpolate_video
+from midframe.video.sinks.protocol import abort_on_error
 from midframe.web import fragments
 from midframe.web.jobs import Job
 from midframe.web.limits import probe_picture, probe_video
@@ -105,7 +110,7 @@ def test_frames_between_pictures_are_in_their_order(
         upload(session, slot, tmp_path / f"{n}.png")
     job = run(pictures_work(session, NETWORKS, "flowsep", 3))
     assert job.status == "done", job.message
-    images = [read_image(session.files[name].path) for name in job.result]
+    images = [read_image(session.files[name].path) for name in job.result.names]
     assert len(images) == 5
     assert np.array_equal(images[0], frame(0))
     assert np.array_equal(images[-1], frame(3))
@@ -173,3 +178,38 @@ def test_a_name_of_a_file_is_no_html_and_no_template() -> None:
 )
 def test_durations_are_shown_in_words(seconds: float, text: str) -> None:
     assert fragments.format_duration(seconds) == text
+
+
+def test_frames_between_pictures_keep_alpha_and_bits_and_report_what_is_lost(
+    session: Session, tmp_path: Path, frame: Callable[..., np.ndarray]
+) -> None:
+    deep, clear = tmp_path / "deep.png", tmp_path / "clear.gif.webp"
+    write_image(deep, frame(0).astype(np.uint16) * 257)
+    images = [Image.fromarray(np.dstack([frame(n), frame(n)[..., 0]])) for n in (2, 3)]
+    images[0].save(clear, save_all=True, append_images=images[1:], lossless=True)
+    upload(session, "first", deep)
+    upload(session, "second", clear)
+    job = run(pictures_work(session, NETWORKS, "flowsep", 1))
+    assert job.status == "done", job.message
+    middle = read_picture(session.files[job.result.names[1]].path).image
+    assert (middle.dtype, middle.shape) == (np.uint16, (64, 96, 4))
+    assert job.result.dropped == ("1 of 2 pictures in the file of clear.gif.webp",)
+    assert "dropped: 1 of 2 pictures" in fragments.picture_viewer(["a", "b"], job.result.dropped)
+
+
+def test_messages_on_the_page_name_its_fields(tmp_path: Path) -> None:
+    for source, wanted in ((Film(frames=1, sound=()), {}), (Film(sound=()), {"factor": 1.5})):
+        path = render(source, tmp_path)
+        report = interpolate_video(path, tmp_path / "out.mp4", model=Averager(), **wanted)
+        for text in report.warnings:
+            shown = fragments.message(text)
+            assert "--" not in shown
+            assert "midframe image" not in shown
+        (tmp_path / "out.mp4").unlink()
+    assert "a whole factor keeps all" in shown
+    with pytest.raises(VideoError) as caught:
+        interpolate_video(path, tmp_path / "out.mp4", model=Averager(), start=9)
+    assert "choose an earlier From" in fragments.message(str(caught.value))
+    with pytest.raises(VideoError) as caught, abort_on_error(lambda: tmp_path):
+        raise VideoError("the disk is full")
+    assert ">the disk is full<" in fragments.message(str(caught.value))

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from midframe.cli.options import takes_interpolation_options
-from midframe.cli.pair import read_pair
 from midframe.cli.parameters import RETIMING, Overwrite
 from midframe.cli.shared import command, err, out, progress_bar
 from midframe.errors import OptionError, VideoError
@@ -21,6 +20,7 @@ from midframe.outputs import check_output_file
 
 if TYPE_CHECKING:
     from midframe.media.pictures.images import Array
+    from midframe.media.pictures.pair import Pair
 
 
 @command(
@@ -73,7 +73,7 @@ def image(
         check_output_file(name, inputs=(first, second), overwrite=overwrite)
     check_writes(target)
     find_weights(interpolation.model)
-    pair = read_pair(first, second)
+    pair = read_own_pair(first, second)
     from midframe.interpolator import Interpolator
     from midframe.media.pictures.images import lost_properties, write_image
 
@@ -91,6 +91,16 @@ def image(
     )
     for lost in (*pair.dropped, *lost_by_format):
         err.print(f"midframe: dropped: {lost}", markup=False, soft_wrap=True)
+
+
+def read_own_pair(first: Path, second: Path) -> Pair:
+    """Read two images of any size; see `read_pair`."""
+    from PIL import Image
+
+    from midframe.media.pictures.pair import read_pair
+
+    Image.MAX_IMAGE_PIXELS = None  # no limit: the files are the user's own
+    return read_pair(first, second)
 
 
 def choose_times(count: int | None, given: Sequence[str]) -> list[Fraction]:
@@ -229,7 +239,7 @@ def check_drawing(
     """
     check_output_file(target, inputs=(first, second), overwrite=overwrite)
     find_weights(model)
-    pictures = read_pair(first, second).colours
+    pictures = read_own_pair(first, second).colours
     from midframe.evaluation.figures import check_figure
 
     check_figure(target, inputs=(first, second), overwrite=overwrite)

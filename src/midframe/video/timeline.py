@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from midframe.media.reading.frame_rate import SourceRate
 from midframe.options import RetimingOptions
 from midframe.rates import parse_factor, parse_rate
-from midframe.times import nearest_time
+from midframe.times import SNAP, nearest_time
 
 END_SLACK = Fraction(1, 4)
 """Steps by which the source may extend beyond a grid point without another frame of the result."""
@@ -178,16 +178,28 @@ def output_times(
         yield OutputTime(round(time * timeline.slow / timeline.time_base), nearest, error)
 
 
-def estimate_frames(count: int, rate: Fraction, timeline: Timeline) -> tuple[int, int]:
-    """Return the number of frames of a result, and the minimum number of interpolated ones.
+def estimate_frames(
+    count: int, rate: Fraction, timeline: Timeline, seconds: Fraction | None = None
+) -> tuple[int, int]:
+    """Estimate the number of frames of a result, and how many of them are interpolated, if none is
+    held across a cut or in a long gap.
 
     Args:
         count: number of source frames.
         rate: of the source, in frames per second.
         timeline: of the result.
+        seconds: duration of the source, if frames are missing from its grid.
     """
-    frames = round(Fraction(count) / rate * timeline.slow * timeline.rate)
-    return frames, max(0, frames - count)
+    slots: Fraction = Fraction(count)
+    if seconds is not None and isinstance(timeline, ConstantRate):
+        slots = max(slots, seconds * rate)
+    per_slot = timeline.slow * timeline.rate / rate
+    before_last = ceil((slots - 1) * per_slot)
+    steps = per_slot.numerator  # the places of frames between source frames repeat after so many
+    at_frames = Fraction(1 + 2 * floor(SNAP * steps) if steps > 1 else 1, steps)
+    shown = at_frames * count / slots if count else Fraction(0)
+    interpolated = before_last - round(before_last * shown) if count > 1 else 0
+    return round(slots * per_slot), interpolated
 
 
 def choose_timeline(

@@ -9,7 +9,7 @@ import ipaddress
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from midframe.errors import OptionError
 
@@ -31,10 +31,15 @@ PUBLIC_PATHS = (
     "/gradio_api/queue/",
     "/gradio_api/heartbeat/",
     "/gradio_api/cancel",
+    "/gradio_api/app_id",
     "/midframe/",
 )
 """Prefixes of the paths that the page needs. Other routes of Gradio are refused: its upload route
 stores files of any number and size, and its file routes serve them."""
+ONLY_LOCAL = (
+    "this page is for the machine that it runs on: open it there as localhost or 127.0.0.1, or "
+    "start it with --host and --auth"
+)
 SAFE_METHODS = ("GET", "HEAD")
 FAILURE_SECONDS = 1.0
 """Delay of the answer to a wrong password."""
@@ -133,7 +138,9 @@ class Guard:
             for name, value in scope["headers"]
         }
         path = scope["path"]
-        if not self._is_own(scope["method"], path, headers):
+        if not self._is_for_this_machine(headers.get("host", "")):
+            await refuse(send, 403, ONLY_LOCAL)
+        elif not self._is_own(scope["method"], path, headers):
             await refuse(send, 403, "this request comes from another site")
         elif not self._has_password(headers):
             if "authorization" in headers:
@@ -145,14 +152,15 @@ class Guard:
         else:
             await self.app(scope, receive, _with_headers(send))
 
+    def _is_for_this_machine(self, host: str) -> bool:
+        """Return whether a Host header is one that a browser sends for this page."""
+        name = _parse(f"//{host}").hostname
+        return not self.access.local or name in LOCAL_NAMES or name == self.access.host
+
     def _is_own(self, method: str, path: str, headers: dict[str, str]) -> bool:
         """Return whether a request was not sent by a page of another site."""
-        host = headers.get("host", "")
-        name = urlsplit(f"//{host}").hostname or ""
-        if self.access.local and name not in LOCAL_NAMES and name != self.access.host:
-            return False
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+        if origin is not None and _parse(origin).netloc.lower() != headers.get("host", "").lower():
             return False
         opens_page = method in SAFE_METHODS and path == "/"
         return opens_page or headers.get("sec-fetch-site") not in ("cross-site", "same-site")
@@ -168,6 +176,14 @@ class Guard:
         return scheme.lower() == "basic" and hmac.compare_digest(
             given, self.access.credentials.encode()
         )
+
+
+def _parse(url: str) -> SplitResult:
+    """Return the parts of a URL; empty ones if it is malformed."""
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return urlsplit("")
 
 
 async def refuse(send: Send, status: int, text: str, headers: dict[str, str] | None = None) -> None:

@@ -1,6 +1,7 @@
 """HTML fragments of the page; text that comes from visitors is escaped."""
 
 import base64
+import re
 from collections.abc import Mapping, Sequence
 from html import escape as escape_html
 from pathlib import PurePath
@@ -15,6 +16,21 @@ from midframe.web.tasks import PixelView, VideoResult, to_png
 
 MAX_NAME = 80
 """Maximum length of a visitor's file name on the page."""
+MEASURING = "Measuring the speed of this machine …"
+PAGE_WORDS = {
+    "--start": "From",
+    "--end": "To",
+    "--factor": "factor",
+    "--codec": "codec",
+    "--deinterlace": "Deinterlace",
+}
+"""Fields of the page by the options of the command line that messages name."""
+ADVICE = re.compile(
+    r": name a video, a folder.*|, or --vfr,|, or choose another place for OUT|"
+    r" or --preset(?=$|\W)|; finished segments are kept in .*"
+)
+"""Advice in messages that holds on the command line only."""
+OPTION = re.compile(r"--[a-z-]+")
 TEMPLATE_MARKS = {ord(each): f"&#{ord(each)};" for each in "${}`\\"}
 """Escapes of characters with a meaning in Gradio's templates."""
 
@@ -41,6 +57,8 @@ def message(text: str, *, error: bool = False) -> str:
     """Return a message to the visitor; screen readers announce errors."""
     if not text:
         return ""
+    text = ADVICE.sub("", text)
+    text = OPTION.sub(lambda found: PAGE_WORDS.get(found[0], found[0]), text)
     role, style = ("alert", "mf-error") if error else ("status", "mf-note")
     return f'<p class="{style}" role="{role}">{escape(text)}</p>'
 
@@ -72,17 +90,18 @@ def definitions(rows: Mapping[str, str]) -> str:
     return f'<dl class="mf-facts">{items}</dl>'
 
 
-def estimate(frames: int, interpolated: int, seconds: float | None) -> str:
+def estimate(frames: int, interpolated: int, seconds: float | None, reason: str = MEASURING) -> str:
     """Return an estimate of the time that a conversion takes.
 
     Args:
         frames: number of frames of the result.
         interpolated: number of interpolated ones among them.
-        seconds: time per interpolated frame; None while it is being measured.
+        seconds: time per interpolated frame; None if it is not known.
+        reason: why it is not known.
     """
     work = f"{frames} frames, {interpolated} of them interpolated"
     if seconds is None:
-        return message(f"Result: {work}. Measuring the speed of this machine …")
+        return message(f"Result: {work}. {reason}")
     return message(
         f"Result: {work}. About {format_duration(interpolated * seconds)} on this machine."
     )
@@ -143,17 +162,24 @@ def video_result(session: Session, result: VideoResult, source_name: str | None)
         f'<div class="mf-pair" data-slow="{slow:g}" data-start="{start:g}">'
         f"<figure{' hidden' if source_name is None else ''}><figcaption>Original</figcaption>"
         f'<video class="mf-original" muted playsinline '
-        f'preload="auto" aria-label="Original"{address}></video></figure>'
+        f'preload="auto" aria-label="Original"{address}></video>'
+        f'<p class="mf-unplayable" hidden>This browser cannot play the original.</p></figure>'
         f'<figure><figcaption>Result</figcaption><video class="mf-result" controls playsinline '
-        f'preload="auto" aria-label="Result" src="{url}"></video></figure></div>'
-        f'<p class="mf-unplayable" hidden>This browser cannot play the video: download it.</p>'
+        f'preload="auto" aria-label="Result" src="{url}"></video>'
+        f'<p class="mf-unplayable" hidden>This browser cannot play the result: download it.</p>'
+        "</figure></div>"
         f'<p class="mf-done" role="status">Done: {words}.</p>{notes}'
         f'<p><a class="mf-download" href="{url}" download="{download}">Download the result</a></p>'
     )
 
 
-def picture_viewer(urls: Sequence[str]) -> str:
-    """Return a viewer of frames: one slider moves through them, the other uncovers the first."""
+def picture_viewer(urls: Sequence[str], dropped: Sequence[str] = ()) -> str:
+    """Return a viewer of frames: one slider moves through them, the other uncovers the first.
+
+    Args:
+        urls: of the frames.
+        dropped: properties of the pictures that the frames do not have.
+    """
     middle = len(urls) // 2
     frames = "".join(
         f'<img class="mf-frame" alt="Frame {n} of {len(urls)}" src="{url}"'
@@ -167,7 +193,8 @@ def picture_viewer(urls: Sequence[str]) -> str:
         f'value="{middle}"></label>'
         f'<label>Before / after <input class="mf-split" type="range" min="0" max="100" value="0">'
         f'</label><p><a class="mf-download" href="{urls[middle]}" download="frame-{middle}.png">'
-        "Download this frame</a></p></div>"
+        f"Download this frame</a></p>{''.join(message(f'dropped: {each}') for each in dropped)}"
+        "</div>"
     )
 
 

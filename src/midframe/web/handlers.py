@@ -7,15 +7,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from midframe.errors import MidframeError, OptionError
+from midframe.media.pictures.images import read_image
 from midframe.options import EncodingOptions, RetimingOptions, SourceOptions, VideoOptions
 from midframe.web import fragments
-from midframe.web.jobs import Job, JobQueue, Work, public_text
+from midframe.web.jobs import Job, JobQueue, QueueFullError, Work, public_text
 from midframe.web.limits import count_frames
-from midframe.web.networks import Networks
+from midframe.web.networks import Networks, thumbnail
 from midframe.web.options import THE_FILE, Limits
 from midframe.web.storage import Session, Storage
 from midframe.web.tasks import (
     FIRST,
+    PICTURES_TAB,
     SPEED_SIZE,
     VIDEO,
     pictures_work,
@@ -28,6 +30,11 @@ POLL_SECONDS = 0.3
 """Seconds between two updates of the progress."""
 MULTIPLY, TARGET = "Multiply", "Target"
 """Ways to state the frame rate of a result."""
+MAX_FACTOR = 16
+"""Maximum factor of the frame rate, and of slow motion."""
+NOT_SHOWN = ("image/tiff",)
+"""Media types of pictures that browsers do not show."""
+NOT_MEASURED = "The speed of this machine was not measured"
 CANCELLED = "Cancelled. Nothing was kept."
 
 
@@ -39,7 +46,7 @@ class VideoForm:
     rate_by: str = MULTIPLY
     factor: float | None = 2
     fps: str = "60"
-    slow: float = 1
+    slow: float | None = 1
     start: str = ""
     end: str = ""
     codec: str = "h264"
@@ -53,14 +60,31 @@ class VideoForm:
             OptionError: a field has a value that it cannot have.
         """
         by_target = self.rate_by == TARGET
+        slow = _check_factor("slow motion", self.slow, 1)
         retiming = RetimingOptions(
-            factor=None if by_target else self.factor or 2,
+            factor=None if by_target else _check_factor("factor", self.factor, 2),
             fps=self.fps.strip() if by_target else None,
-            slow=self.slow if self.slow and self.slow != 1 else None,
+            slow=None if slow == 1 else slow,
         )
         start, end = self.start.strip() or 0, self.end.strip() or None
         source = SourceOptions(start, end, deinterlace=self.deinterlace)
         return VideoOptions(retiming, source, EncodingOptions(self.codec, mute=self.mute))
+
+
+def _check_factor(name: str, value: float | None, default: float) -> float:
+    """Return the number of a field, or the default if it is empty.
+
+    Raises:
+        OptionError: it is out of range.
+    """
+    value = default if value is None else value
+    if not 1 <= value <= MAX_FACTOR:
+        raise OptionError(f"{name} is {value:g}: 1 to {MAX_FACTOR} is needed")
+    return value
+
+
+Show = Callable[[Session, Any], str]
+"""From a session and the result of a job to HTML."""
 
 
 @dataclass
@@ -107,7 +131,11 @@ class Server:
             name = None if replaced else session.name_of(result.source)
             return fragments.video_result(session, result, name)
 
-        return self._with_errors_shown(self._work(token, start, show))
+        return self._with_errors_shown(self._work(token, start, show, VIDEO))
+
+    def show_again(self, token: str, tab: str) -> AsyncIterator[str]:
+        """Yield the progress of the latest job of a tab, then its result, after a reload."""
+        return self._with_errors_shown(self._show_again(token, tab))
 
     def interpolate_pictures(self, token: str, model: str, count: float) -> AsyncIterator[str]:
         """Yield the progress of interpolating between the pictures of a session, then a viewer."""
@@ -115,10 +143,11 @@ class Server:
         def start(session: Session) -> Work:
             return pictures_work(session, self.networks, model, int(count or 0))
 
-        def show(session: Session, names: Any) -> str:
-            return fragments.picture_viewer([session.url(name) for name in names])
+        def show(session: Session, result: Any) -> str:
+            urls = [session.url(name) for name in result.names]
+            return fragments.picture_viewer(urls, result.dropped)
 
-        return self._with_errors_shown(self._work(token, start, show))
+        return self._with_errors_shown(self._work(token, start, show, PICTURES_TAB))
 
     def look_inside(self, token: str, model: str, x: float, y: float) -> AsyncIterator[str]:
         """Yield the progress of predicting a pixel, then its kernels and its flow.
@@ -156,7 +185,15 @@ class Server:
         except MidframeError as error:
             return fragments.message(str(error), error=True)
         first = session.uploads.get(FIRST)
-        return fragments.clickable(session.url(session.name_of(first))) if first else ""
+        if first is None:
+            return ""
+        if first.media_type not in NOT_SHOWN:
+            return fragments.clickable(session.url(session.name_of(first)))
+        try:
+            preview = thumbnail(read_image(first.path))
+        except MidframeError as error:
+            return self._error(str(error))
+        return fragments.clickable(fragments.data_url(preview, "image/jpeg"))
 
     def cancel(self, token: str) -> None:
         """Cancel the jobs of a session."""
@@ -183,21 +220,44 @@ class Server:
         seconds = self.networks.seconds(form.model, *size)
         yield shown + fragments.estimate(frames, interpolated, seconds)
         if seconds is None:
-            job = self.jobs.submit(speed_work(self.networks, form.model, *size), token)
+            try:
+                job = self.jobs.submit(speed_work(self.networks, form.model, *size), token)
+            except QueueFullError:
+                yield shown + fragments.estimate(frames, interpolated, None, NOT_MEASURED)
+                return
             async for _ in self._follow(job):
                 pass
             if job.status == "done":
                 yield shown + fragments.estimate(frames, interpolated, job.result)
+            else:
+                reason = job.message or NOT_MEASURED
+                yield shown + fragments.estimate(frames, interpolated, None, reason)
 
     async def _work(
         self,
         token: str,
         start: Callable[[Session], Work],
-        show: Callable[[Session, Any], str],
+        show: Show,
+        tab: str = "",
     ) -> AsyncIterator[str]:
-        """Yield the progress of a job, then its result as HTML."""
+        """Yield the progress of a job, then its result as HTML; a tab shows it again after a
+        reload."""
         session = self.storage.find(token)
         job = self.jobs.submit(start(session), token)
+        if tab:
+            session.works[tab] = job, show
+        async for text in self._finish(session, job, show):
+            yield text
+
+    async def _show_again(self, token: str, tab: str) -> AsyncIterator[str]:
+        session = self.storage.find(token)
+        if tab not in session.works:
+            yield ""
+            return
+        async for text in self._finish(session, *session.works[tab]):
+            yield text
+
+    async def _finish(self, session: Session, job: Job, show: Show) -> AsyncIterator[str]:
         async for text in self._follow(job):
             yield text
         if job.status == "done":

@@ -1,5 +1,6 @@
 """Jobs: one at a time, first in, first out, with progress and cancellation."""
 
+import errno
 import logging
 import threading
 import time
@@ -20,6 +21,7 @@ CLOSE_SECONDS = 30.0
 INTERNAL_ERROR = "internal error, see the server's log"
 NO_MEMORY = ("not enough memory", "out of memory")
 """Texts that identify PyTorch's errors for a lack of memory."""
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 Status = Literal["waiting", "running", "done", "failed", "cancelled"]
 
 log = logging.getLogger(__name__)
@@ -144,7 +146,10 @@ def public_text(error: Exception) -> str:
     if isinstance(error, MemoryError) or any(text in str(error) for text in NO_MEMORY):
         log.error("out of memory", exc_info=error)
         return "out of memory: choose a smaller file, or close other programs"
-    log.error("a job failed", exc_info=error)
+    if isinstance(error, OSError) and error.errno in DISK_FULL:
+        log.error("the disk is full", exc_info=error)
+        return "the server's disk is full: try again later"
+    log.error("a job failed: %s: %s", type(error).__name__, error, exc_info=error)
     return INTERNAL_ERROR
 
 

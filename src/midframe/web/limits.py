@@ -7,7 +7,7 @@ from pathlib import Path
 import av
 from PIL import Image, UnidentifiedImageError
 
-from midframe.errors import SourceError
+from midframe.errors import OptionError, SourceError
 from midframe.media.pictures.decoding import read_image_format
 from midframe.media.pictures.picture import HDR_TRANSFERS
 from midframe.media.reading.frame_rate import SourceRate
@@ -39,8 +39,11 @@ class VideoFacts:
     """Facts about an uploaded video."""
 
     width: int
+    """Upright, in pixels."""
     height: int
     frames: int
+    duration: Fraction
+    """In seconds."""
     source_rate: SourceRate
     rate: Fraction
     """Frames per second."""
@@ -57,7 +60,7 @@ class VideoFacts:
     @property
     def seconds(self) -> float:
         """Return the duration in seconds."""
-        return float(self.frames / self.rate)
+        return float(self.duration)
 
 
 @dataclass(frozen=True)
@@ -109,10 +112,13 @@ def _facts(
     source: FrameSource, path: Path, limits: Limits, sound: str, media_type: str
 ) -> VideoFacts:
     picture, _ = source.first_picture()
+    turned = round(picture.rotation / 90) % 2 == 1
+    frames = round(source.expected_frames or 0)
     facts = VideoFacts(
-        width=picture.width,
-        height=picture.height,
-        frames=round(source.expected_frames or 0),
+        width=picture.height if turned else picture.width,
+        height=picture.width if turned else picture.height,
+        frames=frames,
+        duration=frames / source.rate if source.end is None else source.end - source.start,
         source_rate=source.source_rate,
         rate=source.rate,
         time_base=source.time_base,
@@ -144,14 +150,20 @@ def probe_picture(path: Path, limits: Limits) -> PictureFacts:
 
 
 def count_frames(facts: VideoFacts, options: VideoOptions) -> tuple[int, int]:
-    """Return the number of frames of a result, and the minimum number of interpolated ones.
+    """Estimate the number of frames of a result, and how many of them are interpolated.
 
     Args:
         facts: of the source.
         options: of the result.
+
+    Raises:
+        OptionError: the start is not within the source.
     """
     start, end = options.source.seconds
-    seconds = min(facts.seconds, facts.seconds if end is None else end) - start
-    count = max(0, round(seconds * float(facts.rate)))
+    if start >= facts.seconds:
+        raise OptionError(f"start is {start:g}, the video ends at {facts.seconds:g} seconds")
+    last = facts.duration if end is None else min(facts.duration, Fraction(end))
+    seconds = last - Fraction(start)
+    count = round(facts.frames * seconds / facts.duration)
     timeline = choose_timeline(facts.source_rate, facts.time_base, options.retiming)
-    return estimate_frames(count, facts.rate, timeline)
+    return estimate_frames(count, facts.rate, timeline, seconds)

@@ -1,11 +1,39 @@
 // What the page does in the browser; Gradio calls these functions when its elements are loaded.
 "use strict";
 
+// A file that is dropped beside its field would replace the page.
+for (const name of ["dragover", "drop"])
+  addEventListener(name, (event) => { if (!event.target.closest(".mf-drop")) event.preventDefault(); });
+
 window.midframe = {
+  // The session outlives a reload of its tab, and a lost connection.
+  storedToken() {
+    try { return sessionStorage.getItem("midframe") || ""; } catch { return ""; }
+  },
+
+  connect(token) {
+    if (this.connection) return;
+    try { sessionStorage.setItem("midframe", token); } catch { /* the browser stores nothing */ }
+    this.connection = new EventSource("/midframe/alive/" + token);
+    this.connection.onerror = () => {
+      if (this.connection.readyState !== EventSource.CLOSED) return;  // it connects again
+      for (const status of document.querySelectorAll(".mf-upload-status")) {
+        status.textContent = "This page has expired: reload it";
+        status.classList.add("mf-error");
+      }
+      for (const bar of document.querySelectorAll("progress")) bar.parentElement.textContent = "";
+    };
+    addEventListener("pagehide", () => navigator.sendBeacon("/midframe/leave/" + token));
+    addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
+  },
+
   // A field for a file, which is sent to the server as soon as it is chosen.
   dropZone(element, props, trigger, watch) {
     let request = null;
-    watch("value", () => { element.dataset.session = "open"; });
+    watch("value", () => {
+      element.dataset.session = "open";
+      midframe.connect(props.value);
+    });
     element.addEventListener("change", (event) => {
       const input = event.target;
       const file = input.files && input.files[0];
@@ -73,10 +101,12 @@ window.midframe = {
     };
     for (const name of ["loadedmetadata", "play", "pause", "seeking", "seeked", "ratechange", "timeupdate"])
       element.addEventListener(name, follow, true);
-    element.addEventListener("error", () => {
-      const note = element.querySelector(".mf-unplayable");
-      if (note) note.hidden = false;
-    }, true);
+    // A video without a picture is one whose sound alone can be played.
+    const report = (event) => {
+      const note = event.target.parentElement.querySelector(".mf-unplayable");
+      if (note && (event.type === "error" || !event.target.videoWidth)) note.hidden = false;
+    };
+    for (const name of ["error", "loadedmetadata"]) element.addEventListener(name, report, true);
   },
 
   // Frames between two pictures, and the first of them before the one that is shown.

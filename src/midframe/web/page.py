@@ -1,5 +1,6 @@
 """The page, as Gradio builds it: four tabs whose buttons call `Server`."""
 
+import functools
 import os
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -11,16 +12,19 @@ os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", str(10**9))  # no stat
 import gradio as gr
 
 from midframe.defaults import DEFAULT_MODEL
+from midframe.errors import MidframeError
 from midframe.media.writing.codecs import ENCODERS
 from midframe.models.shipped import list_models
 from midframe.web import fragments
-from midframe.web.handlers import MULTIPLY, TARGET, Server, VideoForm
+from midframe.web.handlers import MAX_FACTOR, MULTIPLY, TARGET, Server, VideoForm
+from midframe.web.limits import PICTURES
 from midframe.web.options import Limits
-from midframe.web.tasks import FIRST, MAX_COUNT, SECOND, VIDEO
+from midframe.web.tasks import FIRST, MAX_COUNT, PICTURES_TAB, SECOND, VIDEO
 
-CSS = (Path(__file__).parent / "page.css").read_text()
-HEAD = f'<script src="/midframe/page.js"></script><style>{CSS}</style>'
-"""Gradio's own option for CSS would change the selectors."""
+CSS, SCRIPT = ((Path(__file__).parent / name).read_text() for name in ("page.css", "page.js"))
+HEAD = f"<script>{SCRIPT}</script><style>{CSS}</style>"
+"""Gradio's own option for CSS would change the selectors. It adds the head when the page is shown,
+so a script of another address could be late for the elements that need it."""
 TITLE = "midframe"
 FONTS = ["system-ui", "sans-serif"]
 MONO_FONTS = ["ui-monospace", "monospace"]
@@ -38,6 +42,8 @@ DROP_ZONE = """
 </div>
 """
 VIDEO_ACCEPT = "video/*,.mkv,.ts,.m2ts,.mxf,.gif,.apng"
+PICTURE_ACCEPT = ",".join(f"image/{name.lower()}" for name in PICTURES)
+"""Browsers of phones convert HEIC pictures to one of these."""
 EVENT: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 """Arguments of all event listeners: the page shows progress itself, and the functions are not
 public."""
@@ -60,41 +66,45 @@ def build_page(server: Server) -> Any:
     """Return the page as Gradio's Blocks."""
     with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
         gr.Markdown(_introduction(server))
-        session = gr.State("")
         with gr.Tab("Video"):
-            zones = [_video_tab(server, session)]
+            session, describe, result = _video_tab(server)
+            zones = [session]
         with gr.Tab("Pictures"):
-            zones += _pictures_tab(server, session)
+            picture_zones, viewer = _pictures_tab(server, session)
+            zones += picture_zones
         with gr.Tab("Look inside") as tab:
             zones += _look_tab(server, session, tab)
         with gr.Tab("Models"):
             _models_tab(server, session)
-        tokens = _Tokens(server)
-        page.load(tokens.begin, outputs=[session, *zones], **EVENT)
-        page.unload(tokens.end)
+        opened = page.load(
+            _opener(server), session, zones, js="() => midframe.storedToken()", **EVENT
+        )
+        opened.success(**describe, **EVENT)
+        for tab, element in ((VIDEO, result), (PICTURES_TAB, viewer)):
+            again = functools.partial(server.show_again, tab=tab)
+            opened.success(_streaming(again), session, element, **EVENT)
     page.queue(default_concurrency_limit=None)
+    for each in page.blocks.values():
+        each.async_move_resource_to_block_cache = _refuse_file
     return page
 
 
-class _Tokens:
-    """Opens a session for each page that is opened, and ends it when the page is closed."""
+async def _refuse_file(_: Any) -> None:
+    """Raise an error where Gradio would copy a file of the server, or an address, that a request
+    names: the fields of the page take none."""
+    raise gr.Error("the page takes no files here", print_exception=False)
 
-    def __init__(self, server: Server) -> None:
-        self.server = server
-        self._of_page: dict[str, str] = {}
-        """Tokens by Gradio's session hash."""
 
-    def begin(self, request: gr.Request) -> list[str]:
-        """Return the token of a new session, for the state and all fields for files."""
-        token = self.server.storage.open_session().token
-        self._of_page[str(request.session_hash)] = token
-        return [token] * (1 + FILE_FIELDS)
+def _opener(server: Server) -> Callable[[str], list[str]]:
+    """Return the function that gives the token of a session to all fields for files."""
 
-    def end(self, request: gr.Request) -> None:
-        """End the session of a page."""
-        token = self._of_page.pop(str(request.session_hash), None)
-        if token:
-            self.server.storage.close_session(token)
+    def begin(token: str) -> list[str]:
+        try:
+            return [server.storage.open_session(token or "").token] * FILE_FIELDS
+        except MidframeError as error:
+            raise gr.Error(str(error), print_exception=False) from error
+
+    return begin
 
 
 def _introduction(server: Server) -> str:
@@ -107,7 +117,9 @@ def _introduction(server: Server) -> str:
     )
 
 
-def _video_tab(server: Server, session: Any) -> Any:
+def _video_tab(server: Server) -> tuple[Any, dict[str, Any], Any]:
+    """Return the field for the video, whose value is the token of the session; the listener that
+    describes its video; and the element with the result."""
     with gr.Row():
         with gr.Column():
             zone = _drop_zone(VIDEO, "Choose a video, or drop it here", VIDEO_ACCEPT, server.limits)
@@ -119,14 +131,14 @@ def _video_tab(server: Server, session: Any) -> Any:
         with gr.Column():
             gr.Markdown("## Result")
             result = _html("player", elem_id="mf-result")
-    inputs = [session, *form]
-    describe = _streaming(server.describe_video)
-    zone.upload(describe, inputs, facts, **LATEST_EVENT)
+    inputs = [zone, *form]
+    describe = {"fn": _streaming(server.describe_video), "inputs": inputs, "outputs": facts}
+    zone.upload(**describe, **LATEST_EVENT)
     for each in form:
-        each.change(describe, inputs, facts, **LATEST_EVENT)
+        each.change(**describe, **LATEST_EVENT)
     start.click(_streaming(server.convert_video), inputs, result, **EVENT)
-    cancel.click(server.cancel, session, **EVENT)
-    return zone
+    cancel.click(server.cancel, zone, **EVENT)
+    return zone, describe, result
 
 
 def _video_form() -> list[Any]:
@@ -135,10 +147,13 @@ def _video_form() -> list[Any]:
     model = _model_choice()
     with gr.Row():
         rate_by = gr.Radio([MULTIPLY, TARGET], value=defaults.rate_by, label="Frame rate")
-        factor = gr.Number(defaults.factor, label="Factor", minimum=1, maximum=16, step=0.5)
+        factor = _unchecked(
+            gr.Number(defaults.factor, label="Factor", minimum=1, maximum=MAX_FACTOR, step=0.5)
+        )
         fps = gr.Textbox(defaults.fps, label="Frames per second", visible=False)
-    slow = gr.Slider(
-        1, 16, value=defaults.slow, step=0.5, label="Slow motion: times slower", elem_id="mf-slow"
+    slow_label = "Slow motion: times slower"
+    slow = _unchecked(
+        gr.Slider(1, MAX_FACTOR, defaults.slow, step=0.5, label=slow_label, elem_id="mf-slow")
     )
     with gr.Row():
         start = gr.Textbox(label="From", placeholder="0:00")
@@ -155,17 +170,17 @@ def _video_form() -> list[Any]:
     return [model, rate_by, factor, fps, slow, start, end, codec, deinterlace, mute]
 
 
-def _pictures_tab(server: Server, session: Any) -> list[Any]:
+def _pictures_tab(server: Server, session: Any) -> tuple[list[Any], Any]:
     zones = _picture_zones(server, "")
     model = _model_choice()
-    count = gr.Slider(1, MAX_COUNT, value=7, step=1, label="Frames between")
+    count = _unchecked(gr.Slider(1, MAX_COUNT, value=7, step=1, label="Frames between"))
     with gr.Row():
         start = gr.Button("Interpolate", variant="primary", elem_id="mf-interpolate")
         cancel = gr.Button("Cancel")
     viewer = _html("viewer", elem_id="mf-viewer")
     start.click(_streaming(server.interpolate_pictures), [session, model, count], viewer, **EVENT)
     cancel.click(server.cancel, session, **EVENT)
-    return zones
+    return zones, viewer
 
 
 def _look_tab(server: Server, session: Any, tab: Any) -> list[Any]:
@@ -193,7 +208,7 @@ def _picture_zones(server: Server, prefix: str) -> list[Any]:
     """Return the fields for two pictures, which several tabs share."""
     with gr.Row():
         return [
-            _drop_zone(slot, f"Choose the {slot} picture", "image/*", server.limits, prefix)
+            _drop_zone(slot, f"Choose the {slot} picture", PICTURE_ACCEPT, server.limits, prefix)
             for slot in (FIRST, SECOND)
         ]
 
@@ -208,6 +223,13 @@ def _models_tab(server: Server, session: Any) -> None:
             return server.measure_speed(token, name)
 
         button.click(_streaming(measure), session, speed, **EVENT)
+
+
+def _unchecked(field: Any) -> Any:
+    """Return a field for a number that `Server` checks: Gradio's own messages do not name the
+    field, and the estimate of the former number would remain."""
+    field.preprocess = lambda value: value
+    return field
 
 
 def _model_choice() -> Any:

@@ -1,11 +1,13 @@
-"""Routes beside Gradio's: uploads, files, and the script of the page."""
+"""Routes beside Gradio's: uploads, files, and the connections of open pages."""
 
+import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import unquote
 
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
-from starlette.responses import FileResponse, PlainTextResponse, Response
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from midframe.errors import MidframeError, SourceError
@@ -20,8 +22,9 @@ from midframe.web.options import THE_FILE, Limits
 from midframe.web.storage import Session, SessionError, Storage, StoredFile
 from midframe.web.tasks import FIRST, SECOND, VIDEO
 
-HERE = Path(__file__).parent
 SESSION_HEADER, NAME_HEADER = "x-midframe-session", "x-midframe-name"
+ALIVE_SECONDS = 1.0
+"""Seconds between two signs of life, which are also how soon a lost page is noticed."""
 NOT_FOUND = PlainTextResponse("there is no such file", 404)
 
 
@@ -46,6 +49,8 @@ def make_routes(storage: Storage, limits: Limits) -> list[Route]:
             await _receive(request, session, slot, title, limits)
         except SessionError as error:
             return PlainTextResponse(str(error), 403)
+        except ClientDisconnect:  # nobody reads the answer
+            return PlainTextResponse("interrupted", 422)
         except Exception as error:
             return PlainTextResponse(public_text(error), 422)
         return PlainTextResponse("ok")
@@ -61,13 +66,34 @@ def make_routes(storage: Storage, limits: Limits) -> list[Route]:
         headers = {"cache-control": "private, no-store"}
         return FileResponse(file.path, media_type=file.media_type, headers=headers)
 
-    async def send_script(_: Request) -> Response:
-        return FileResponse(HERE / "page.js", media_type="text/javascript")
+    async def keep_session(request: Request) -> Response:
+        token = request.path_params["token"]
+        try:
+            storage.find(token)
+        except SessionError as error:
+            return PlainTextResponse(str(error), 404)
+
+        async def send_signs_of_life() -> AsyncIterator[str]:
+            with storage.connected(token):
+                while storage.is_open(token) and not await request.is_disconnected():
+                    yield ": alive\n\n"
+                    await asyncio.sleep(ALIVE_SECONDS)
+
+        headers = {"cache-control": "no-store"}
+        return StreamingResponse(send_signs_of_life(), 200, headers, "text/event-stream")
+
+    async def leave_session(request: Request) -> Response:
+        try:
+            storage.leave(request.path_params["token"])
+        except SessionError:
+            return NOT_FOUND
+        return Response(status_code=204)
 
     return [
         Route("/midframe/upload/{slot}", upload, methods=["POST"]),
         Route("/midframe/files/{token}/{name}", send_file, methods=["GET"]),
-        Route("/midframe/page.js", send_script, methods=["GET"]),
+        Route("/midframe/alive/{token}", keep_session, methods=["GET"]),
+        Route("/midframe/leave/{token}", leave_session, methods=["POST"]),
     ]
 
 

@@ -7,7 +7,8 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,14 @@ PREFIX = "midframe-web-"
 MAX_SESSIONS = 50
 RESERVED_BYTES = 1 << 30
 """Bytes of the disk that uploads leave free."""
-SWEEP_SECONDS = 60.0
+SWEEP_SECONDS = 1.0
 """Seconds between two searches for old sessions."""
+ABANDONED_SECONDS = 120.0
+"""Seconds after which a folder that no server touched is that of a killed one."""
+CONNECT_SECONDS = 120.0
+"""Seconds that a new page may take to connect."""
+LEAVE_SECONDS = 10.0
+"""Seconds that a page that is reloaded may take to connect again."""
 GONE = "this page has expired: reload it"
 LOADING = "this page is still loading: try again"
 
@@ -54,7 +61,14 @@ class Session:
     """Names of result files, by the tab that shows them."""
     cache: dict[Any, Any] = field(default_factory=dict)
     """Cached results computed from the uploads."""
+    works: dict[str, Any] = field(default_factory=dict)
+    """The latest job of each tab that shows its result again when the page is reloaded."""
     used: float = field(default_factory=time.monotonic)
+    connections: int = 0
+    """Streams by which pages keep the session."""
+    ends: float | None = None
+    """Time at which the session ends unless a page connects. A page that loses its connection
+    without being closed keeps its session."""
 
     def new_path(self, suffix: str = "") -> Path:
         """Return a new path with a random name; `suffix` must not come from a visitor."""
@@ -114,20 +128,66 @@ class Storage:
         self._closed = threading.Event()
         threading.Thread(target=self._sweep_always, name="sweep", daemon=True).start()
 
-    def open_session(self) -> Session:
-        """Begin a session.
+    def open_session(self, token: str = "") -> Session:
+        """Begin a session, or return the one of a page that is reloaded.
+
+        Args:
+            token: of the session before, if there was one.
 
         Raises:
             SessionError: too many are open.
         """
+        if not self.is_open(token):
+            self._make_room()
         with self._lock:
+            if token in self._sessions:
+                return self._sessions[token]
             if len(self._sessions) >= MAX_SESSIONS:
                 raise SessionError("too many pages are open: try again later")
             token = secrets.token_urlsafe(24)
             folder = self.root / secrets.token_hex(16)
             folder.mkdir(mode=0o700)
-            self._sessions[token] = Session(token, folder)
+            ends = time.monotonic() + CONNECT_SECONDS
+            self._sessions[token] = Session(token, folder, ends=ends)
             return self._sessions[token]
+
+    def _make_room(self) -> None:
+        """End the session that was unused for longest and has no page, if there are too many."""
+        with self._lock:
+            lost = [each for each in self._sessions.values() if not each.connections]
+            if len(self._sessions) < MAX_SESSIONS or not lost:
+                return
+        self.close_session(min(lost, key=lambda each: each.used).token)
+
+    @contextmanager
+    def connected(self, token: str) -> Iterator[None]:
+        """Keep a session while its page is connected.
+
+        Raises:
+            SessionError: it has ended.
+        """
+        session = self.find(token)
+        with self._lock:
+            session.connections += 1
+            session.ends = None
+        try:
+            yield
+        finally:
+            with self._lock:
+                session.connections -= 1
+
+    def is_open(self, token: str) -> bool:
+        """Return whether a session has not ended, without marking it as used."""
+        with self._lock:
+            return token in self._sessions
+
+    def leave(self, token: str) -> None:
+        """End a session soon, unless its page was reloaded and connects again.
+
+        Raises:
+            SessionError: it has ended.
+        """
+        self.find(token).ends = time.monotonic() + LEAVE_SECONDS
 
     def find(self, token: str) -> Session:
         """Return a session, and mark it as used.
@@ -163,7 +223,7 @@ class Storage:
             shutil.rmtree(session.folder, ignore_errors=True)
 
     def sweep(self, now: float) -> list[str]:
-        """End sessions that were not used for long; return their tokens.
+        """End sessions that were left, or not used for long; return their tokens.
 
         Args:
             now: as of `time.monotonic`.
@@ -173,6 +233,7 @@ class Storage:
                 each.token
                 for each in self._sessions.values()
                 if now - each.used > self.keep_seconds
+                or (each.ends is not None and now > each.ends and not each.connections)
             ]
         for token in old:
             self.close_session(token)
@@ -200,5 +261,5 @@ def _remove_abandoned(seconds: float) -> None:
         except OSError:
             continue
         own = not hasattr(os, "getuid") or found.st_uid == os.getuid()
-        if own and time.time() - found.st_mtime > max(seconds, 2 * SWEEP_SECONDS):
+        if own and time.time() - found.st_mtime > max(seconds, ABANDONED_SECONDS):
             shutil.rmtree(folder, ignore_errors=True)

@@ -24,6 +24,7 @@ from midframe.evaluation.kernels import (
 from midframe.interpolator import Interpolator
 from midframe.media.containers import CODEC_SUFFIXES
 from midframe.media.pictures.images import Array, read_image, write_image
+from midframe.media.pictures.pair import read_pair
 from midframe.options import VideoOptions
 from midframe.video.pipeline import convert_video
 from midframe.video.report import VideoReport
@@ -39,6 +40,8 @@ MAX_LOOK_PIXELS = 1280 * 720
 """Larger pictures are downscaled before their kernels are predicted, to limit memory."""
 VIDEO, FIRST, SECOND = "video", "first", "second"
 """Inputs of the page."""
+PICTURES_TAB = "pictures"
+"""The tab with the frames between two pictures."""
 NEEDS_VIDEO = "there is no video yet: choose one first"
 REPLACED = "the video was replaced before the work began: start again"
 NEEDS_PICTURES = "two pictures are needed: choose both first"
@@ -57,6 +60,16 @@ class VideoResult:
     options: VideoOptions
     source: StoredFile
     """The upload that it was made from."""
+
+
+@dataclass(frozen=True)
+class PicturesResult:
+    """The frames between two pictures."""
+
+    names: list[str]
+    """Random names of the files, from the first picture to the second."""
+    dropped: tuple[str, ...]
+    """Properties of the pictures that the frames do not have."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +121,7 @@ def video_work(
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         media_type = "video/mp4" if suffix == ".mp4" else UNPLAYABLE
-        (name,) = session.set_results("video", [StoredFile(kept, media_type)])
+        (name,) = session.set_results(VIDEO, [StoredFile(kept, media_type)])
         return VideoResult(name, suffix, report, options, source)
 
     return work
@@ -143,9 +156,8 @@ def hide_paths(folder: Path, source: Path) -> Iterator[None]:
 
 def pictures_work(
     session: Session, networks: Networks, model: str, count: int
-) -> Callable[[Job], list[str]]:
-    """Return the work that interpolates frames between the two pictures of a session; it returns
-    the random names of their files, from the first picture to the second.
+) -> Callable[[Job], PicturesResult]:
+    """Return the work that interpolates frames between the two pictures of a session.
 
     Raises:
         OptionError: the number of frames is out of range.
@@ -155,22 +167,33 @@ def pictures_work(
         raise OptionError(f"frames between are {count}: 1 to {MAX_COUNT} are needed")
     first, second = _pictures(session)
 
-    def work(job: Job) -> list[str]:
+    def work(job: Job) -> PicturesResult:
         job.report(0, count)
-        before, after = read_image(first.path), read_image(second.path)
+        pair = read_pair(first.path, second.path)
         interpolator = WatchedInterpolator(networks.get(model), job.show, job.check)
         times = [(n + 1) / (count + 1) for n in range(count)]
         middle = interpolator.interpolate_many(
-            before, after, times, progress=lambda fraction: job.report(fraction * count, count)
+            pair.first,
+            pair.second,
+            times,
+            progress=lambda fraction: job.report(fraction * count, count),
         )
         files = []
-        for image in (before, *middle, after):
+        for image in (pair.first, *middle, pair.second):
             path = session.new_path(".png")
-            write_image(path, image)
+            write_image(path, image, pair.icc_profile)
             files.append(StoredFile(path, "image/png"))
-        return session.set_results("pictures", files)
+        dropped = tuple(name_uploads(text, first, second) for text in pair.dropped)
+        return PicturesResult(session.set_results(PICTURES_TAB, files), dropped)
 
     return work
+
+
+def name_uploads(text: str, *uploads: StoredFile) -> str:
+    """Replace the private paths of uploads in a text by their visitors' names."""
+    for upload in uploads:
+        text = text.replace(str(upload.path), upload.title)
+    return text
 
 
 def pixel_work(

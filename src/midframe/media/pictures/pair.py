@@ -1,15 +1,12 @@
-"""The two images that a command reads."""
-
-from __future__ import annotations
+"""Two images to interpolate between."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from midframe.errors import VideoError
-
-if TYPE_CHECKING:
-    from midframe.media.pictures.images import Array
+from midframe.media.pictures.decoding import read_picture
+from midframe.media.pictures.images import Array, on_black, same_profile, unify_formats
+from midframe.media.pictures.picture import HDR_TRANSFERS
 
 
 @dataclass(frozen=True)
@@ -27,8 +24,6 @@ class Pair:
     @property
     def colours(self) -> tuple[Array, Array]:
         """Return both images without alpha, composited onto black."""
-        from midframe.media.pictures.images import on_black
-
         return on_black(self.first), on_black(self.second)
 
 
@@ -38,13 +33,6 @@ def read_pair(first: Path, second: Path) -> Pair:
     Raises:
         VideoError: one cannot be read, or their sizes differ.
     """
-    from PIL import Image
-
-    from midframe.media.pictures.decoding import read_picture
-    from midframe.media.pictures.images import same_profile, unify_formats
-    from midframe.media.pictures.picture import HDR_TRANSFERS
-
-    Image.MAX_IMAGE_PIXELS = None  # no limit: the files are the user's own
     pictures = [read_picture(path) for path in (first, second)]
     sizes = [
         f"{path} is {picture.image.shape[1]}x{picture.image.shape[0]}"
