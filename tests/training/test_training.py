@@ -486,7 +486,7 @@ def test_a_toy_training_of_flowsep_learns(long_samples: Path, tmp_path: Path) ->
     scores = train(config, tmp_path / "run", progress=entries.append)
     logged = [entry for entry in entries if "loss" in entry]
     assert logged[-1]["loss"] < logged[0]["loss"]
-    assert set(scores) == {"patch_psnr", "frame_psnr", "quarter_psnr"}
+    assert set(scores) == {"patch_psnr", "quarter_psnr"}  # whole frames are not held out
     assert scores["quarter_psnr"] > 15
     assert load_model(tmp_path / "run" / "best.safetensors").any_time
 

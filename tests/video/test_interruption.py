@@ -88,7 +88,7 @@ def test_a_run_killed_at_twenty_random_moments_ends_as_one_that_was_not(
     render_video: Render, tmp_path: Path, tiny_weights: Path
 ) -> None:
     source, target, whole = (
-        render_video(frames=700, cut_at=100),
+        render_video(frames=420, cut_at=100),
         tmp_path / "out.mp4",
         tmp_path / "whole.mp4",
     )
