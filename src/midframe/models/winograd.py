@@ -85,10 +85,9 @@ class ConvActivation(nn.Module):
     """A 3x3 convolution with zero padding, and the activation after it.
 
     Inference on the CPU uses a Winograd convolution in Halide where that is faster than PyTorch's:
-    not in bfloat16 on a processor with AMX. In float32 it
-    differs from the plain convolution by about 1e-5 of the largest output, in bfloat16 by a
-    fortieth of a typical output: eight times that type's rounding, without an effect on scores
-    (docs/notebook/speed.md).
+    not in bfloat16 on a processor with AMX. In float32 it differs from the plain convolution by
+    about 1e-5 of the largest output, in bfloat16 by a fortieth of a typical output: eight times
+    that type's rounding, without an effect on scores (docs/notebook/speed.md).
 
     Args:
         layer: the plain convolution.

@@ -8,6 +8,7 @@ import av
 from PIL import Image, UnidentifiedImageError
 
 from midframe.errors import OptionError, SourceError
+from midframe.media.colour.geometry import geometry_of
 from midframe.media.pictures.decoding import read_image_format
 from midframe.media.pictures.picture import HDR_TRANSFERS
 from midframe.media.reading.frame_rate import SourceRate
@@ -112,11 +113,12 @@ def _facts(
     source: FrameSource, path: Path, limits: Limits, sound: str, media_type: str
 ) -> VideoFacts:
     picture, _ = source.first_picture()
-    turned = round(picture.rotation / 90) % 2 == 1
+    size = picture.width, picture.height
+    width, height = size[::-1] if geometry_of(picture, "", None).swaps_sides else size
     frames = round(source.expected_frames or 0)
     facts = VideoFacts(
-        width=picture.height if turned else picture.width,
-        height=picture.width if turned else picture.height,
+        width=width,
+        height=height,
         frames=frames,
         duration=frames / source.rate if source.end is None else source.end - source.start,
         source_rate=source.source_rate,
