@@ -40,10 +40,14 @@ def open_page(browser: Any, site: Site, size: tuple[int, int]) -> Any:
     return page
 
 
-def close(page: Any) -> None:
-    """Close a page as a visitor does; Playwright alone may end it before it reports that."""
-    page.goto("about:blank")
-    page.close()
+def close(site: Site, *pages: Any) -> None:
+    """Close pages as a visitor does, and wait for their files to be deleted: Playwright may end a
+    page before its browser has sent that it was left."""
+    for page in pages:
+        page.goto("about:blank")
+    eventually(lambda: not site.files())
+    for page in pages:
+        page.close()
 
 
 @pytest.fixture
@@ -60,8 +64,7 @@ def page(browser: Any, site: Site, size: str) -> Iterator[Any]:
     yield page
     site.brake.unlink(missing_ok=True)
     assert page.problems == []
-    close(page)
-    eventually(lambda: not site.files())
+    close(site, page)
 
 
 @pytest.fixture
@@ -139,8 +142,7 @@ def test_a_closed_page_stops_its_work_and_deletes_its_files(
 ) -> None:
     page = open_page(browser, site, SIZES["desktop"])
     start_slowly(page, site, clip)
-    close(page)
-    eventually(lambda: not site.files())
+    close(site, page)
     site.brake.unlink(missing_ok=True)
 
 
@@ -176,9 +178,7 @@ def test_a_second_page_waits_for_the_first(browser: Any, site: Site, clip: Path)
     assert first.locator("#mf-result progress").count() == 1
     site.brake.unlink()
     first.wait_for_selector(".mf-done")
-    for page in (first, second):
-        close(page)
-    eventually(lambda: not site.files())
+    close(site, first, second)
 
 
 def test_an_original_that_the_browser_cannot_play_is_told_from_the_result(
