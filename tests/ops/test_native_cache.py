@@ -19,6 +19,7 @@ import pytest
 import torch
 from helpers.flowsep import TINY, frames
 
+import midframe
 from midframe.models.flowsep import FlowSep, compilation
 from midframe.ops import native_cache
 from midframe.ops.halide_tools import Pipeline
@@ -311,13 +312,14 @@ def test_the_last_four_errors_of_the_runtime_are_kept(monkeypatch: pytest.Monkey
     assert native_cache._errors == [f"error {number} \ufffd" for number in (2, 3, 4, 5)]
 
 
-def test_libraries_depend_on_the_modules_of_operators_and_models(
+def test_libraries_depend_on_all_modules_that_pipelines_can_depend_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(native_cache, "__file__", str(tmp_path / "ops" / "native_cache.py"))
     digest = native_cache._source_digest.__wrapped__
     found = {digest()}
-    for number, name in enumerate(("ops/inner/halide.py", "models/network.py"), 2):
+    names = ("ops/inner/halide.py", "models/network.py", "video/static_areas/halide.py")
+    for number, name in enumerate(names, 2):
         path = tmp_path / name
         path.parent.mkdir(parents=True)
         path.write_text(f"one = {number}\n")
@@ -325,8 +327,18 @@ def test_libraries_depend_on_the_modules_of_operators_and_models(
         path.write_text(f"two = {number}\n")
         found.add(digest())
         assert len(found) == 2 * number - 1
-    (tmp_path / "video.py").write_text("three = 3\n")
+    (tmp_path / "times.py").write_text("three = 3\n")
     assert digest() in found
+
+
+def test_all_pipelines_lie_in_folders_on_which_libraries_depend() -> None:
+    package = Path(midframe.__file__).parent
+    found = {
+        path.relative_to(package).parts[0]
+        for path in package.rglob("*.py")
+        if "import halide" in path.read_text()
+    }
+    assert found - {"doctor.py"} <= set(native_cache.ROOMS)
 
 
 def test_only_private_files_of_this_user_are_own(

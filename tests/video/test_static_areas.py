@@ -3,9 +3,11 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from helpers.video import render_frame
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from midframe.media.pictures.images import Array
-from midframe.video.static_areas import keep_static
+from midframe.video.static_areas import halide, keep_static, plain
 
 HALF = Fraction(1, 2)
 
@@ -68,3 +70,31 @@ def test_frames_of_any_size_are_taken() -> None:
     for shape in ((1, 1), (3, 5), (17, 31), (17, 31, 3), (18, 30, 4)):
         frame = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
         assert np.array_equal(keep_static(frame, frame, frame, HALF, 8), frame)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    bits=st.sampled_from([8, 10]),
+    height=st.integers(1, 40),
+    width=st.integers(1, 90),
+    t=st.fractions(0, 1, max_denominator=60),
+    seed=st.integers(0, 9),
+)
+def test_halide_equals_the_plain_form(
+    bits: int, height: int, width: int, t: Fraction, seed: int
+) -> None:
+    generator = np.random.default_rng(seed)
+    rows, columns = np.mgrid[0:height, 0:width]
+    texture = 128 + 60 * np.sin(columns / 3) * np.cos(rows / 5)
+    moved = np.where((columns // 16 + rows // 16) % 2, np.roll(texture, 2, 1), texture)
+    step = 1 << (bits - 8)
+    before, after, made = (
+        (step * (image + generator.integers(-most, most + 1, image.shape)))
+        .clip(0, 2**bits - 1)
+        .astype(np.uint8 if bits == 8 else np.uint16)
+        for image, most in ((texture, 2), (moved, 2), (texture, 5))
+    )
+    expected = plain.keep_static(made, before, after, t, bits).astype(int)
+    difference = abs(halide.keep_static(made, before, after, t, bits) - expected)
+    assert difference.max() <= step  # where a weight is at a tie of rounding
+    assert (difference > 0).mean() < 0.01

@@ -35,6 +35,8 @@ MAX_BYTES = 64 << 20
 """Maximum size of all libraries; the least recently used ones are deleted first."""
 SYMBOL = "midframe_pipeline"
 """Name of the function of each library."""
+ROOMS = ("ops", "models", "video")
+"""Folders of the package whose modules pipelines can depend on."""
 OTHER_USERS_MASK = 0o077
 """Permissions of other users, which the folder must not have."""
 
@@ -242,7 +244,7 @@ def _source_digest() -> str:
     """Return a hash of all modules that pipelines can depend on."""
     package = Path(__file__).parents[1]
     digest = sha256()
-    for room in ("ops", "models"):
+    for room in ROOMS:
         for path in sorted((package / room).rglob("*.py")):
             digest.update(path.read_bytes())
     return digest.hexdigest()

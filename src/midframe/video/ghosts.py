@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from midframe.video import block_differences
+
 ROWS_OF_BLOCKS = 90
 """Differences are averaged over square blocks, this many along the height of a frame."""
 MIN_CHANGE = 6 / 255
@@ -46,9 +48,7 @@ def replace_ghosts(image: Tensor, before: Tensor, after: Tensor, t: Fraction) ->
         t: the time of the interpolated frame, from 0 to 1.
     """
     block = 2 * max(1, round(image.shape[2] / ROWS_OF_BLOCKS / 2))
-    first = _subsample(before)
-    second = _subsample(after)
-    change = _block_differences(first, second, block)
+    change = block_differences.change(before, after, block)
     objects = change >= MIN_OBJECT_CHANGE
     if min(change.shape) < 2 or not objects.any():
         return image
@@ -57,32 +57,13 @@ def replace_ghosts(image: Tensor, before: Tensor, after: Tensor, t: Fraction) ->
     areas *= _fraction_around(changed) <= MAX_CHANGED_AROUND
     if not areas[objects].any():
         return image
-    error = _block_differences(_subsample(image), torch.lerp(first, second, float(t)), block)
+    error = block_differences.blend_error(image, before, after, float(t), block)
     ghosts = _blended_areas(objects & (error <= MAX_ERROR * change), areas)
     if not ghosts.any():
         return image
     # an object that leaves one area appears in another one, perhaps less clearly blended
     ghosts |= _areas_containing(objects & _dilate(ghosts.float(), NEIGHBOURHOOD).bool(), areas)
-    weights = _weights(ghosts, block, *image.shape[2:]).to(image.device)
-    return torch.lerp(image, before if t <= Fraction(1, 2) else after, weights)
-
-
-def _subsample(image: Tensor) -> Tensor:
-    """Return every second pixel of every second row without alpha, (h, w, 3): enough for block
-    means, and four times as fast."""
-    return image[0, :3, ::2, ::2].permute(1, 2, 0)
-
-
-def _block_differences(first: Tensor, second: Tensor, block: int) -> Tensor:
-    """Return the mean absolute difference in each block, of the colour that differs most, on the
-    CPU.
-
-    Args:
-        first, second: from `_subsample`.
-        block: side of the blocks in pixels of the frame.
-    """
-    largest = (first - second).abs_().amax(dim=2)[None, None]
-    return functional.avg_pool2d(largest, block // 2, ceil_mode=True)[0, 0].cpu()
+    return _mix(image, before if t <= Fraction(1, 2) else after, ghosts, block)
 
 
 def _small_areas(changed: Tensor) -> Tensor:
@@ -136,15 +117,47 @@ def _areas_containing(blocks: Tensor, areas: Tensor) -> Tensor:
     return chosen[areas]
 
 
-def _weights(blocks: Tensor, block: int, height: int, width: int) -> Tensor:
-    """Return the weights of the nearest frame, (height, width) from 0 to 1: 1 on the blocks and
-    their neighbours, with a soft edge."""
-    size = (block * blocks.shape[0], block * blocks.shape[1])
-    dilated = _dilate(blocks.float())[None, None]
-    weights = functional.interpolate(dilated, size=size, mode="bilinear")[0, 0]
-    return weights[:height, :width]
+def _mix(image: Tensor, nearest: Tensor, blocks: Tensor, block: int) -> Tensor:
+    """Replace a frame by the nearest one on blocks and their neighbours, with a soft edge; only the
+    rectangle around them is computed.
+
+    Args:
+        image, nearest: (1, C, H, W).
+        blocks: (rows, columns), true for those to replace.
+        block: their side in pixels.
+    """
+    replaced = _dilate(blocks.float())
+    down, across = (_span(replaced.amax(dim=axis)) for axis in (1, 0))
+    weights = functional.interpolate(
+        replaced[None, None, down, across], scale_factor=block, mode="bilinear"
+    )[0, 0]
+    rows, columns = (slice(block * each.start, block * each.stop) for each in (down, across))
+    result = image.clone()
+    part = result[..., rows, columns]  # at the edges of the frame it is smaller than the weights
+    weights = weights[: part.shape[2], : part.shape[3]].to(image.device)
+    part.lerp_(nearest[..., rows, columns], weights)
+    return result
+
+
+def _span(values: Tensor) -> slice:
+    """Return the range of the values above 0, and one more on each side."""
+    found = values.nonzero()
+    return slice(max(0, int(found[0]) - 1), int(found[-1]) + 2)
 
 
 def _dilate(values: Tensor, reach: int = 1) -> Tensor:
     """Return the maximum over the blocks within `reach` of each block, along both axes."""
-    return functional.max_pool2d(values[None, None], 2 * reach + 1, stride=1, padding=reach)[0, 0]
+    for axis in (0, 1):
+        result = values.clone()
+        for distance in range(1, reach + 1):
+            size = values.shape[axis] - distance
+            if size > 0:
+                _raise(result.narrow(axis, 0, size), values.narrow(axis, distance, size))
+                _raise(result.narrow(axis, distance, size), values.narrow(axis, 0, size))
+        values = result
+    return values
+
+
+def _raise(values: Tensor, others: Tensor) -> None:
+    """Replace values by larger others, in place."""
+    torch.maximum(values, others, out=values)

@@ -4,9 +4,8 @@ the source's pixel format.
 Source frames are encoded as decoded, so interpolated frames must preserve everything that they
 contain, or the video flickers. Luma and chroma represent more than RGB from 0 to 1: luma above
 white and below black, and colours outside of the gamut. So networks receive float32 RGB that is not
-clipped, and their output is converted to the source's format, range and matrix. Chroma is upsampled
-such that the mean over the pixels of a chroma sample is its value, and downsampled by that mean: an
-unchanged frame is restored exactly.
+clipped, and their output is converted to the source's format, range and matrix. An unchanged frame
+is restored exactly.
 """
 
 import re
@@ -21,29 +20,23 @@ import torch
 from torch import Tensor
 
 from midframe.media.colour.conversion import (
-    BT709,
-    LUMA_WEIGHTS,
-    YCGCO,
     Colour,
     code_ranges,
     convert_format,
     is_rgb,
     plane_samples,
-    rgb_to_ycbcr,
 )
 from midframe.media.colour.side_data import without_side_data
 from midframe.media.pictures.images import Array, blend_images
 from midframe.tensors import to_image, to_tensor
-from midframe.transfers import download, upload
-from midframe.video.chroma import downsample_to, upsample_to
 from midframe.video.ghosts import replace_ghosts
 from midframe.video.overlays import keep_overlays
+from midframe.video.rgb_planes import planes_to_rgb, rgb_to_planes
+from midframe.video.rgb_planes.chroma import downsample_to
 from midframe.video.static_areas import keep_static
 
 PLANAR = re.compile(r"yuv[aj]?4\d\dp(\d+le)?|gray(\d+le)?")
 """Names of the formats that need no conversion: planes of luma, both chromas and alpha."""
-ALPHA = 3
-"""Index of alpha among planes and colours."""
 SUBSAMPLINGS = {
     (1, 1): "444",
     (2, 1): "422",
@@ -90,7 +83,7 @@ class Samples:
                 self._tensors[device] = (
                     to_tensor(self.planes[0], device)
                     if is_rgb(self.format)
-                    else _rgb_of(self.planes, self.bits, self.colour, device)
+                    else planes_to_rgb(self.planes, self.bits, self.colour, device)
                 )
             return self._tensors[device]
 
@@ -135,7 +128,15 @@ def interpolated_frame(
     if keep_source_areas:
         device = image.device
         image = replace_ghosts(image, first.tensor(device), second.tensor(device), t)
-    planes = _to_planes(image, first, second)
+    limits = [
+        (min(before[0], after[0]), max(before[1], after[1]))
+        for before, after in zip(first.limits, second.limits, strict=True)
+    ]
+    planes = (
+        [to_image(image, first.planes[0].dtype)]
+        if is_rgb(first.format)
+        else rgb_to_planes(image, first.planes, first.bits, first.colour, limits)
+    )
     if keep_source_areas:
         triples = zip(planes, first.planes, second.planes, strict=True)
         planes = [keep_static(*samples, t, first.bits) for samples in triples]
@@ -182,68 +183,6 @@ def sample_format(form: av.VideoFormat, colour: Colour) -> str:
     name = f"yuv{'a' if colour.alpha else ''}{subsampling}p{'' if bits == 8 else f'{bits}le'}"
     not_luma_chroma = is_rgb(form) or form.name.startswith("xyz")
     return colour.rgb_format if not_luma_chroma or name not in av.video.format.names else name
-
-
-def _rgb_of(planes: list[Array], bits: int, colour: Colour, device: torch.device) -> Tensor:
-    """Convert planes of luma, both chromas and alpha to RGB on a device; see `Samples.tensor`."""
-    height, width = planes[0].shape
-    zeros, spans = code_ranges(bits, colour)
-    values = [
-        upload(torch.from_numpy(plane), device).float().sub_(float(zero)).mul_(float(1 / span))
-        for plane, zero, span in zip(planes, zeros, spans, strict=False)
-    ]
-    luma, others = values[0], values[1:]
-    result = torch.empty(height, width, 3 + colour.alpha, device=device)
-    if colour.alpha:
-        result[..., 3] = others.pop()
-    if others:
-        blue, red = (upsample_to(plane, height, width) for plane in others)
-        inverse = np.linalg.inv(_matrix(colour))
-        torch.add(luma, red, alpha=inverse[0, 2], out=result[..., 0])
-        torch.add(luma, blue, alpha=inverse[2, 1], out=result[..., 2])
-        luma.add_(blue, alpha=inverse[1, 1])
-        torch.add(luma, red, alpha=inverse[1, 2], out=result[..., 1])
-    else:
-        result[..., :3] = luma[..., None]
-    return result.permute(2, 0, 1)[None]
-
-
-def _to_planes(image: Tensor, first: Samples, second: Samples) -> list[Array]:
-    """Invert `Samples.tensor`; the result is rounded, and clipped to the `limits` of both
-    frames."""
-    if is_rgb(first.format):
-        return [to_image(image, first.planes[0].dtype)]
-    small = image[0].permute(1, 2, 0)
-    matrix = _matrix(first.colour)
-    zeros, spans = code_ranges(first.bits, first.colour)
-    planes: list[Array] = []
-    for number, like in enumerate(first.planes):
-        if number == ALPHA:
-            plane = image[0, ALPHA]
-        else:
-            small = downsample_to(small, *like.shape)  # once for both chromas
-            plane = _sum_colours(small, matrix[number])
-        low = min(first.limits[number][0], second.limits[number][0])
-        high = max(first.limits[number][1], second.limits[number][1])
-        codes = plane * float(spans[number])
-        codes.add_(float(zeros[number])).round_().clamp_(low, high)
-        planes.append(download(codes.to(getattr(torch, like.dtype.name))).numpy())
-    return planes
-
-
-def _sum_colours(image: Tensor, weights: Array) -> Tensor:
-    red = image[..., 0]
-    green = image[..., 1]
-    blue = image[..., 2]
-    weighted: Tensor = (red * weights[0]).add_(green, alpha=weights[1]).add_(blue, alpha=weights[2])
-    return weighted
-
-
-def _matrix(colour: Colour) -> Array:
-    """Return the matrix from RGB to luma and chroma. For unknown ones it is BT.709, which is
-    correct since the conversion is inverted afterwards."""
-    known = colour.matrix in LUMA_WEIGHTS or colour.matrix == YCGCO
-    return rgb_to_ycbcr(colour.matrix if known else BT709)
 
 
 def _restore_hidden_colours(image: Tensor, first: Samples, second: Samples, t: Fraction) -> Tensor:

@@ -1,11 +1,4 @@
-"""Static areas of two frames. Networks change them slightly, which is visible as flicker.
-
-The motion of blocks of pixels is estimated as the change between both frames divided by the
-contrast, which is the change by a motion of one pixel. So sharp edges of text may change by codec
-noise, while a faint texture that moves slowly is interpolated. Blocks in which the interpolated
-frame differs from both frames by more than the contrast are interpolated too: an object may pass
-there between the two frames.
-"""
+"""Detection of static areas by NumPy and PyTorch."""
 
 from fractions import Fraction
 
@@ -32,13 +25,7 @@ of 8 bits."""
 
 
 def keep_static(interpolated: Array, before: Array, after: Array, t: Fraction, bits: int) -> Array:
-    """Replace an interpolated frame by the blend of both frames in static areas.
-
-    Args:
-        interpolated, before, after: samples of the frames, (h, w) or (h, w, C) integers.
-        t: the time of the interpolated frame, from 0 to 1.
-        bits: of a sample.
-    """
+    """See `midframe.video.static_areas.keep_static`."""
     step = 1 << (bits - 8)
     contrast = _average_neighbours(_block_means(_contrast(before)))
     motion = _block_means(_difference(before, after)) / (contrast + FLAT * step)
