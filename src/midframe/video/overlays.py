@@ -57,13 +57,12 @@ class OverlayFinder:
         none."""
         if self._static_pairs is None or self._changing_fraction is None:
             return None
-        found = self._static_pairs >= FRAMES
-        if not found.any():
+        busy = self._changing_fraction >= MIN_CHANGING
+        if not busy.any():
             return None
+        found = self._static_pairs >= FRAMES
         height, width = found.shape
-        found &= np.repeat(np.repeat(self._changing_fraction >= MIN_CHANGING, BLOCK, 0), BLOCK, 1)[
-            :height, :width
-        ]
+        found &= np.repeat(np.repeat(busy, BLOCK, 0), BLOCK, 1)[:height, :width]
         if not found.any():
             return None
         weights: Array = _combine_neighbours(found.astype(np.uint8), np.add) / np.float32(9)
