@@ -10,11 +10,14 @@ fades, reflections and slow soft edges look the same.
 """
 
 from fractions import Fraction
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from midframe.media.pictures.images import Array
 from midframe.video import block_differences
 
 ROWS_OF_BLOCKS = 90
@@ -48,7 +51,7 @@ def replace_ghosts(image: Tensor, before: Tensor, after: Tensor, t: Fraction) ->
         t: the time of the interpolated frame, from 0 to 1.
     """
     block = 2 * max(1, round(image.shape[2] / ROWS_OF_BLOCKS / 2))
-    change = block_differences.change(before, after, block)
+    change = block_differences.change(before, after, block).numpy()
     objects = change >= MIN_OBJECT_CHANGE
     if min(change.shape) < 2 or not objects.any():
         return image
@@ -57,67 +60,78 @@ def replace_ghosts(image: Tensor, before: Tensor, after: Tensor, t: Fraction) ->
     areas *= _fraction_around(changed) <= MAX_CHANGED_AROUND
     if not areas[objects].any():
         return image
-    error = block_differences.blend_error(image, before, after, float(t), block)
+    error = block_differences.blend_error(image, before, after, float(t), block).numpy()
     ghosts = _blended_areas(objects & (error <= MAX_ERROR * change), areas)
     if not ghosts.any():
         return image
     # an object that leaves one area appears in another one, perhaps less clearly blended
-    ghosts |= _areas_containing(objects & _dilate(ghosts.float(), NEIGHBOURHOOD).bool(), areas)
+    ghosts |= _areas_containing(objects & _dilate(ghosts, NEIGHBOURHOOD), areas)
     return _mix(image, before if t <= Fraction(1, 2) else after, ghosts, block)
 
 
-def _small_areas(changed: Tensor) -> Tensor:
+def _small_areas(changed: Array) -> Array:
     """Number the connected areas of blocks that are small.
 
     Returns:
         (rows, columns) integers: the number of the area, 0 for blocks in none.
     """
-    numbers = torch.arange(1, changed.numel() + 1).reshape(changed.shape).float() * changed
+    numbers = np.arange(1, changed.size + 1, dtype=np.int32).reshape(changed.shape) * changed
     # the largest number in an area spreads over the area, by one block per step
     for _ in range(MAX_EXTENT):
         numbers = _dilate(numbers) * changed
     spreading = numbers[(_dilate(numbers) != numbers) & changed]  # of areas beyond `MAX_EXTENT`
-    sizes = torch.bincount(numbers.long().flatten(), minlength=changed.numel() + 1)
-    large = sizes > MAX_AREA * changed.numel()
-    large[spreading.long()] = True
+    large = np.bincount(numbers.ravel(), minlength=changed.size + 1) > MAX_AREA * changed.size
+    large[spreading] = True
     large[0] = True
-    found = numbers.long()
-    return found.where(~large[found], 0)
+    return np.where(large[numbers], 0, numbers)
 
 
-def _fraction_around(blocks: Tensor) -> Tensor:
+def _fraction_around(blocks: Array) -> Array:
     """Return the fraction of the neighbourhood of each block that is in `blocks`."""
-    fraction = blocks.float()[None, None]
+    fraction = torch.from_numpy(blocks).float()[None, None]
     for along in ((1, 0), (0, 1)):  # one axis after the other, which is faster
         kernel = tuple(2 * NEIGHBOURHOOD * each + 1 for each in along)
         padding = tuple(NEIGHBOURHOOD * each for each in along)
         fraction = functional.avg_pool2d(fraction, kernel, 1, padding, count_include_pad=False)
-    return fraction[0, 0]
+    return fraction[0, 0].numpy()
 
 
-def _blended_areas(blended: Tensor, areas: Tensor) -> Tensor:
+def _blended_areas(blended: Array, areas: Array) -> Array:
     """Return the blocks of areas that have at least the fraction `MIN_BLENDED` of blended blocks,
     among them a square of 2x2."""
     size = int(areas.max()) + 1
-    blocks = torch.bincount(areas.flatten(), minlength=size)
-    matching = torch.bincount(areas[blended], minlength=size)
-    squares = -functional.max_pool2d(-blended.float()[None, None], 2, stride=1)[0, 0] > 0
-    has_square = torch.zeros(size, dtype=torch.bool)
+    blocks = np.bincount(areas.ravel(), minlength=size)
+    matching = np.bincount(areas[blended], minlength=size)
+    squares = blended[:-1, :-1] & blended[1:, :-1] & blended[:-1, 1:] & blended[1:, 1:]
+    has_square = np.zeros(size, bool)
     has_square[areas[:-1, :-1][squares]] = True
     chosen = has_square & (matching >= MIN_BLENDED * blocks)
     chosen[0] = False
     return chosen[areas]
 
 
-def _areas_containing(blocks: Tensor, areas: Tensor) -> Tensor:
+def _areas_containing(blocks: Array, areas: Array) -> Array:
     """Return the blocks of areas that contain any of the given blocks."""
-    chosen = torch.zeros(int(areas.max()) + 1, dtype=torch.bool)
+    chosen = np.zeros(int(areas.max()) + 1, bool)
     chosen[areas[blocks]] = True
     chosen[0] = False
     return chosen[areas]
 
 
-def _mix(image: Tensor, nearest: Tensor, blocks: Tensor, block: int) -> Tensor:
+def _dilate(values: Array, reach: int = 1) -> Array:
+    """Return the maximum over the blocks within `reach` of each block, along both axes."""
+    across = values.copy()
+    for distance in range(1, reach + 1):
+        np.maximum(across[:, :-distance], values[:, distance:], out=across[:, :-distance])
+        np.maximum(across[:, distance:], values[:, :-distance], out=across[:, distance:])
+    result = across.copy()
+    for distance in range(1, reach + 1):
+        np.maximum(result[:-distance], across[distance:], out=result[:-distance])
+        np.maximum(result[distance:], across[:-distance], out=result[distance:])
+    return result
+
+
+def _mix(image: Tensor, nearest: Tensor, blocks: Array, block: int) -> Tensor:
     """Replace a frame by the nearest one on blocks and their neighbours, with a soft edge; only the
     rectangle around them is computed.
 
@@ -126,11 +140,10 @@ def _mix(image: Tensor, nearest: Tensor, blocks: Tensor, block: int) -> Tensor:
         blocks: (rows, columns), true for those to replace.
         block: their side in pixels.
     """
-    replaced = _dilate(blocks.float())
-    down, across = (_span(replaced.amax(dim=axis)) for axis in (1, 0))
-    weights = functional.interpolate(
-        replaced[None, None, down, across], scale_factor=block, mode="bilinear"
-    )[0, 0]
+    replaced = _dilate(blocks)
+    down, across = _span(replaced.any(axis=1)), _span(replaced.any(axis=0))
+    here = torch.from_numpy(replaced[down, across]).float()
+    weights = functional.interpolate(here[None, None], scale_factor=block, mode="bilinear")[0, 0]
     rows, columns = (slice(block * each.start, block * each.stop) for each in (down, across))
     result = image.clone()
     part = result[..., rows, columns]  # at the edges of the frame it is smaller than the weights
@@ -139,25 +152,7 @@ def _mix(image: Tensor, nearest: Tensor, blocks: Tensor, block: int) -> Tensor:
     return result
 
 
-def _span(values: Tensor) -> slice:
-    """Return the range of the values above 0, and one more on each side."""
-    found = values.nonzero()
+def _span(chosen: Any) -> slice:
+    """Return the range of the true values, and one more on each side."""
+    found = np.flatnonzero(chosen)
     return slice(max(0, int(found[0]) - 1), int(found[-1]) + 2)
-
-
-def _dilate(values: Tensor, reach: int = 1) -> Tensor:
-    """Return the maximum over the blocks within `reach` of each block, along both axes."""
-    for axis in (0, 1):
-        result = values.clone()
-        for distance in range(1, reach + 1):
-            size = values.shape[axis] - distance
-            if size > 0:
-                _raise(result.narrow(axis, 0, size), values.narrow(axis, distance, size))
-                _raise(result.narrow(axis, distance, size), values.narrow(axis, 0, size))
-        values = result
-    return values
-
-
-def _raise(values: Tensor, others: Tensor) -> None:
-    """Replace values by larger others, in place."""
-    torch.maximum(values, others, out=values)
