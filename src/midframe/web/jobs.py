@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from midframe.errors import MidframeError, OptionError
+from midframe.errors import MidframeError, OptionError, lacks_memory
 from midframe.pace import Pace
 
 MAX_WAITING = 4
@@ -19,8 +19,6 @@ MAX_PER_OWNER = 2
 CLOSE_SECONDS = 30.0
 """Seconds that a closed queue waits for the running job to stop."""
 INTERNAL_ERROR = "internal error, see the server's log"
-NO_MEMORY = ("not enough memory", "out of memory")
-"""Texts that identify PyTorch's errors for a lack of memory."""
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 Status = Literal["waiting", "running", "done", "failed", "cancelled"]
 
@@ -142,8 +140,8 @@ def public_text(error: Exception) -> str:
     """Return the public text of an error; errors that do not concern files or options are
     logged."""
     if isinstance(error, MidframeError | OptionError):
-        return str(error)
-    if isinstance(error, MemoryError) or any(text in str(error) for text in NO_MEMORY):
+        return for_visitors(str(error))
+    if lacks_memory(error):
         log.error("out of memory", exc_info=error)
         return "out of memory: choose a smaller file, or close other programs"
     if isinstance(error, OSError) and error.errno in DISK_FULL:
