@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from helpers.video import Averager, Breaker
+from helpers.heic import write_heic
 
 from midframe.errors import OptionError
 from midframe.media.pictures.images import write_image
@@ -96,13 +97,15 @@ def test_an_estimate_without_a_measured_speed_gives_a_reason(
     server.cancel(token)
 
 
-def test_a_tiff_is_shown_as_a_jpeg(
-    server: Server, tmp_path: Path, frame: Callable[..., Any]
+@pytest.mark.parametrize("name", ["a.tif", "a.gif", "a.heic"])
+def test_a_picture_of_any_format_is_shown_as_a_jpeg(
+    server: Server, tmp_path: Path, frame: Callable[..., Any], name: str
 ) -> None:
     session = server.storage.open_session()
     path = session.new_path()
-    write_image(tmp_path / "a.tif", frame(0))
-    (tmp_path / "a.tif").rename(path)
+    write = write_heic if name.endswith("heic") else write_image
+    write(tmp_path / name, frame(0))
+    (tmp_path / name).rename(path)
     facts = probe_picture(path, server.limits)
     session.set_upload("first", StoredFile(path, facts.media_type, facts, "a.tif"))
     assert 'src="data:image/jpeg;base64,' in server.show_clickable(session.token)

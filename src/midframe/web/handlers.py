@@ -32,8 +32,10 @@ MULTIPLY, TARGET = "Multiply", "Target"
 """Ways to state the frame rate of a result."""
 MAX_FACTOR = 16
 """Maximum factor of the frame rate, and of slow motion."""
-NOT_SHOWN = ("image/tiff",)
-"""Media types of pictures that browsers do not show."""
+PREVIEW = 1280
+"""Longer side in pixels of the picture that pixels are chosen in."""
+NORMAL_SPEED = 1
+"""Factor of slow motion for none."""
 NOT_MEASURED = "The speed of this machine was not measured"
 CANCELLED = "Cancelled. Nothing was kept."
 
@@ -187,10 +189,8 @@ class Server:
         first = session.uploads.get(FIRST)
         if first is None:
             return ""
-        if first.media_type not in NOT_SHOWN:
-            return fragments.clickable(session.url(session.name_of(first)))
         try:
-            preview = thumbnail(read_image(first.path))
+            preview = thumbnail(read_image(first.path), PREVIEW)
         except MidframeError as error:
             return self._error(str(error))
         return fragments.clickable(fragments.data_url(preview, "image/jpeg"))

@@ -42,8 +42,8 @@ DROP_ZONE = """
 </div>
 """
 VIDEO_ACCEPT = "video/*,.mkv,.ts,.m2ts,.mxf,.gif,.apng"
-PICTURE_ACCEPT = ",".join(f"image/{name.lower()}" for name in PICTURES)
-"""Browsers of phones convert HEIC pictures to one of these."""
+PICTURE_ACCEPT = ",".join([*sorted(set(PICTURES.values())), ".dpx", ".jxl"])
+"""Without HEIC, which browsers of phones then convert: that of phones consists of tiles."""
 EVENT: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 """Arguments of all event listeners: the page shows progress itself, and the functions are not
 public."""
