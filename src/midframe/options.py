@@ -24,6 +24,8 @@ CutMode = Literal["hold", "nearest", "blend"]
 DEVICE_NAME = r"(auto|cpu|mps|cuda(:\d+)?)"
 DEVICE = re.compile(f"{DEVICE_NAME}(, *{DEVICE_NAME})*")
 """Names of devices; whether a device is available is checked where it is chosen."""
+DEFAULT_FACTOR = 2
+"""Multiple of the source's frame rate if neither `factor` nor `fps` nor `slow` is given."""
 MAX_SLOW = 1000
 """Largest factor of slow motion."""
 MAX_CUT_THRESHOLD = 100.0

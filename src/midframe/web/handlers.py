@@ -8,7 +8,13 @@ from typing import Any
 
 from midframe.errors import MidframeError, OptionError
 from midframe.media.pictures.images import read_image
-from midframe.options import EncodingOptions, RetimingOptions, SourceOptions, VideoOptions
+from midframe.options import (
+    DEFAULT_FACTOR,
+    EncodingOptions,
+    RetimingOptions,
+    SourceOptions,
+    VideoOptions,
+)
 from midframe.web import fragments
 from midframe.web.jobs import Job, JobQueue, QueueFullError, Work, public_text
 from midframe.web.limits import count_frames
@@ -46,9 +52,9 @@ class VideoForm:
 
     model: str
     rate_by: str = MULTIPLY
-    factor: float | None = 2
+    factor: float | None = DEFAULT_FACTOR
     fps: str = "60"
-    slow: float | None = 1
+    slow: float | None = NORMAL_SPEED
     start: str = ""
     end: str = ""
     codec: str = "h264"
@@ -62,11 +68,11 @@ class VideoForm:
             OptionError: a field has a value that it cannot have.
         """
         by_target = self.rate_by == TARGET
-        slow = _check_factor("slow motion", self.slow, 1)
+        slow = _check_factor("slow motion", self.slow, NORMAL_SPEED)
         retiming = RetimingOptions(
-            factor=None if by_target else _check_factor("factor", self.factor, 2),
+            factor=None if by_target else _check_factor("factor", self.factor, DEFAULT_FACTOR),
             fps=self.fps.strip() if by_target else None,
-            slow=None if slow == 1 else slow,
+            slow=None if slow == NORMAL_SPEED else slow,
         )
         start, end = self.start.strip() or 0, self.end.strip() or None
         source = SourceOptions(start, end, deinterlace=self.deinterlace)
