@@ -181,6 +181,13 @@ def test_durations_are_shown_in_words(seconds: float, text: str) -> None:
 
 
 def test_frames_between_pictures_keep_alpha_and_bits_and_report_what_is_lost(
+def test_a_long_name_keeps_its_ending() -> None:
+    name = fragments.display_name(f"{'a' * 300}.mp4")
+    assert len(name) == 80
+    assert name.endswith("a…aaaaaa.mp4")
+    assert fragments.display_name(f"{'a' * 76}.mp4") == f"{'a' * 76}.mp4"
+
+
     session: Session, tmp_path: Path, frame: Callable[..., np.ndarray]
 ) -> None:
     deep, clear = tmp_path / "deep.png", tmp_path / "clear.gif.webp"

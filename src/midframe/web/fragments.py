@@ -16,6 +16,8 @@ from midframe.web.tasks import PixelView, VideoResult, to_png
 
 MAX_NAME = 80
 """Maximum length of a visitor's file name on the page."""
+MAX_ENDING = 10
+"""Length of the end that is kept of a longer one."""
 MEASURING = "Measuring the speed of this machine …"
 PAGE_WORDS = {
     "--start": "From",
@@ -259,4 +261,7 @@ def data_url(content: bytes, media_type: str) -> str:
 def display_name(name: str) -> str:
     """Return a visitor's file name without folders and control characters."""
     last = name.replace("\\", "/").rpartition("/")[2]
-    return "".join(each for each in last if each.isprintable())[:MAX_NAME] or "video"
+    shown = "".join(each for each in last if each.isprintable()) or "video"
+    if len(shown) <= MAX_NAME:
+        return shown
+    return f"{shown[: MAX_NAME - MAX_ENDING - 1]}…{shown[-MAX_ENDING:]}"
