@@ -1,11 +1,11 @@
 """The work behind the page, with a stand-in for the network."""
 
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.films import Film, render
 from helpers.video import Averager, frames_of
 from PIL import Image
 
@@ -14,7 +14,6 @@ from midframe.errors import OptionError, SourceError
 from midframe.media.pictures.decoding import read_picture
 from midframe.media.pictures.images import read_image, write_image
 from midframe.options import EncodingOptions, RetimingOptions, VideoOptions
-from midframe.video.pipeline import interpolate_video
 from midframe.video.sinks.protocol import abort_on_error
 from midframe.web import fragments
 from midframe.web.jobs import CancelledError, Job
@@ -22,7 +21,7 @@ from midframe.web.limits import probe_picture, probe_video
 from midframe.web.networks import Networks, WatchedInterpolator, thumbnail, to_bytes
 from midframe.web.options import Limits
 from midframe.web.storage import Session, Storage, StoredFile
-from midframe.web.tasks import hide_paths, pictures_work, pixel_work, video_work
+from midframe.web.tasks import pictures_work, pixel_work, video_work
 
 Render = Callable[..., Path]
 NETWORKS = Networks(lambda _: Averager())
@@ -36,7 +35,7 @@ def session() -> Iterator[Session]:
 
 
 def upload(session: Session, slot: str, path: Path) -> StoredFile:
-    own = path.rename(session.new_path())
+    own = path.rename(session.new_path(word=slot))
     probe = probe_video if slot == "video" else probe_picture
     facts = probe(own, Limits())
     session.set_upload(slot, StoredFile(own, facts.media_type, facts, path.name))
@@ -71,6 +70,7 @@ def test_a_cancelled_video_leaves_nothing_behind(session: Session, render_video:
     assert run(cancelled).status == "cancelled"
     assert list(session.folder.iterdir()) == [source.path]
 
+
 def test_a_cancelled_job_logs_no_advice_on_the_server(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -83,7 +83,6 @@ def test_a_cancelled_job_logs_no_advice_on_the_server(
         assert caplog.messages == []
     finally:
         logger.setLevel(before)
-
 
 
 def test_an_upload_that_was_replaced_is_refused(session: Session, render_video: Render) -> None:
@@ -110,11 +109,6 @@ def test_an_error_names_no_private_path(session: Session, render_video: Render) 
     job = run(video_work(session, NETWORKS, "flowsep", options))
     assert job.status == "failed"
     assert str(session.folder) not in job.message
-    with (
-        pytest.raises(VideoError, match=r"^the file is damaged; see the result/a$"),
-        hide_paths(Path("/private"), Path("/private/in")),
-    ):
-        raise VideoError("/private/in is damaged; see /private/a")
 
 
 def test_frames_between_pictures_are_in_their_order(
@@ -187,6 +181,13 @@ def test_a_name_of_a_file_is_no_html_and_no_template() -> None:
     assert not set(escaped) & set('<>"${}`')
 
 
+def test_a_long_name_keeps_its_ending() -> None:
+    name = fragments.display_name(f"{'a' * 300}.mp4")
+    assert len(name) == 80
+    assert name.endswith("a…aaaaaa.mp4")
+    assert fragments.display_name(f"{'a' * 76}.mp4") == f"{'a' * 76}.mp4"
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [(0.04, "0.0 s"), (9.94, "9.9 s"), (59.6, "1 min"), (125, "2 min 05 s"), (14400, "4 h")],
@@ -196,13 +197,6 @@ def test_durations_are_shown_in_words(seconds: float, text: str) -> None:
 
 
 def test_frames_between_pictures_keep_alpha_and_bits_and_report_what_is_lost(
-def test_a_long_name_keeps_its_ending() -> None:
-    name = fragments.display_name(f"{'a' * 300}.mp4")
-    assert len(name) == 80
-    assert name.endswith("a…aaaaaa.mp4")
-    assert fragments.display_name(f"{'a' * 76}.mp4") == f"{'a' * 76}.mp4"
-
-
     session: Session, tmp_path: Path, frame: Callable[..., np.ndarray]
 ) -> None:
     deep, clear = tmp_path / "deep.png", tmp_path / "clear.gif.webp"

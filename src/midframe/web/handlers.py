@@ -1,7 +1,6 @@
 """Event handlers of the page, independent of Gradio: from the values of fields to HTML."""
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,13 +18,11 @@ from midframe.web import fragments
 from midframe.web.jobs import Job, JobQueue, QueueFullError, Work, public_text
 from midframe.web.limits import count_frames
 from midframe.web.networks import Networks, thumbnail
-from midframe.web.options import THE_FILE, Limits
+from midframe.web.options import FIRST, VIDEO, Limits
 from midframe.web.storage import Session, Storage
 from midframe.web.tasks import (
-    FIRST,
     PICTURES_TAB,
     SPEED_SIZE,
-    VIDEO,
     pictures_work,
     pixel_work,
     speed_work,
@@ -110,7 +107,6 @@ class Server:
 
     def __post_init__(self) -> None:
         self.storage = Storage(self.keep_hours, self._end_jobs)
-        self._private = re.compile(rf"{re.escape(str(self.storage.root))}[^\s:;,]*")
 
     def close(self) -> None:
         """Stop all work, and delete all files."""
@@ -191,14 +187,14 @@ class Server:
         try:
             session = self.storage.find(token)
         except MidframeError as error:
-            return fragments.message(str(error), error=True)
+            return _error(error)
         first = session.uploads.get(FIRST)
         if first is None:
             return ""
         try:
             preview = thumbnail(read_image(first.path), PREVIEW)
         except MidframeError as error:
-            return self._error(str(error))
+            return _error(error)
         return fragments.clickable(fragments.data_url(preview, "image/jpeg"))
 
     def cancel(self, token: str) -> None:
@@ -220,7 +216,7 @@ class Server:
         try:
             frames, interpolated = count_frames(facts, form.options())
         except (MidframeError, OptionError) as error:
-            yield shown + fragments.message(str(error), error=True)
+            yield shown + _error(error)
             return
         size = (facts.width, facts.height)
         seconds = self.networks.seconds(form.model, *size)
@@ -271,7 +267,7 @@ class Server:
         elif job.status == "cancelled":
             yield fragments.message(CANCELLED)
         else:
-            yield self._error(job.message)
+            yield fragments.message(job.message, error=True)
 
     async def _follow(self, job: Job) -> AsyncIterator[str]:
         """Yield the progress of a job until it has finished, and mark its session as used."""
@@ -287,8 +283,8 @@ class Server:
             async for text in texts:
                 yield text
         except Exception as error:
-            yield self._error(public_text(error))
+            yield _error(error)
 
-    def _error(self, text: str) -> str:
-        """Return an error as HTML, without the paths of private files."""
-        return fragments.message(self._private.sub(THE_FILE, text), error=True)
+
+def _error(error: Exception) -> str:
+    return fragments.message(public_text(error), error=True)

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from midframe.errors import MidframeError, OptionError, lacks_memory
 from midframe.pace import Pace
+from midframe.web.texts import for_visitors
 
 MAX_WAITING = 4
 """Maximum number of waiting jobs; others are refused."""
