@@ -39,7 +39,7 @@ DROP_ZONE = """
 <div class="mf-drop">
   <label for="ID">LABEL</label>
   <input type="file" id="ID" data-slot="SLOT" data-max-bytes="BYTES"
-    data-too-large="TOO_LARGE" accept="ACCEPT">
+    data-too-large="TOO_LARGE" data-stall-seconds="STALL" accept="ACCEPT">
   <p class="mf-upload-status" role="status"></p>
 </div>
 """
@@ -249,6 +249,7 @@ def _drop_zone(slot: str, label: str, accept: str, limits: Limits, prefix: str =
         "LABEL": label,
         "BYTES": str(limits.max_bytes),
         "TOO_LARGE": f"the file is larger than {limits.max_mb:g} MB",
+        "STALL": f"{STALL_SECONDS:g}",
         "ACCEPT": accept,
     }
     template = DROP_ZONE
