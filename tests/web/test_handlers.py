@@ -13,7 +13,9 @@ from helpers.video import Averager, Breaker
 from midframe.errors import OptionError, SourceError
 from midframe.media.pictures.images import write_image
 from midframe.options import EncodingOptions, RetimingOptions, SourceOptions, VideoOptions
+from midframe.web import fragments
 from midframe.web.handlers import TARGET, Server, VideoForm
+from midframe.web.jobs import Job
 from midframe.web.limits import probe_picture, probe_video
 from midframe.web.networks import Networks
 from midframe.web.options import Limits
@@ -135,6 +137,32 @@ def test_no_error_names_a_private_path(server: Server) -> None:
     job = server.jobs.submit(Mock(side_effect=error), "anna")
     assert job.wait(30)
     assert job.message == "the file cannot be read: try again"
+
+
+def test_the_progress_of_a_job_does_not_alternate_with_that_of_a_later_one(
+    server: Server, render_video: Render
+) -> None:
+    token = upload(server, render_video())
+    session = server.storage.find(token)
+    job = server.jobs.submit(lambda job: [job.report(0, 1) for _ in iter(int, 1)], token)
+    session.works["video"] = job, lambda *_: ""
+
+    async def show_again() -> list[str]:
+        texts = []
+        async for text in server.show_again(token, "video"):
+            texts.append(text)
+            session.works["video"] = job, lambda *_: "later"
+            if len(texts) == 2:
+                server.cancel(token)
+        return texts
+
+    assert len(asyncio.run(show_again())) == 1
+
+
+def test_a_job_that_begins_waits_for_no_others() -> None:
+    job = Job(lambda _: None, "anna")  # taken from the queue, and not running yet
+    assert "Preparing" in fragments.job_progress(job, 0)
+    assert "1 job is before yours" in fragments.job_progress(job, 1)
 
 
 def test_a_session_ends_its_jobs_before_its_files(server: Server, render_video: Render) -> None:

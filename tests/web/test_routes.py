@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,12 @@ def storage() -> Iterator[Storage]:
     storage = Storage(1, lambda _: None)
     yield storage
     storage.close()
+
+
+def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """The result of a coroutine, in another thread: Playwright has a loop in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, coroutine).result()
 
 
 async def answer(storage: Storage, path: str, messages: list[Any], **headers: str) -> list[Any]:
@@ -49,7 +56,7 @@ def test_an_upload_that_stalls_is_ended(storage: Storage, monkeypatch: pytest.Mo
     session = storage.open_session()
     messages = [{"type": "http.request", "body": b"x", "more_body": True}]
     upload = answer(storage, "/midframe/upload/video", messages, x_midframe_session=session.token)
-    start, body = asyncio.run(asyncio.wait_for(upload, 30))
+    start, body = run(asyncio.wait_for(upload, 30))
     assert start["status"] == 422
     assert (b"connection", b"close") in start["headers"]
     assert body["body"].startswith(b"no data of the upload arrived for 0.05 seconds: check")
@@ -59,7 +66,7 @@ def test_an_upload_that_stalls_is_ended(storage: Storage, monkeypatch: pytest.Mo
 def test_a_page_that_connects_gets_the_names_of_its_files(storage: Storage) -> None:
     session = storage.open_session()
     session.set_upload("first", StoredFile(Path("0123"), "image/png", None, "my\na.png"))
-    sent = asyncio.run(answer(storage, f"/midframe/alive/{session.token}", []))
+    sent = run(answer(storage, f"/midframe/alive/{session.token}", []))
     event, data, *_ = sent[1]["body"].decode().split("\n")
     assert event == "event: names"
     assert json.loads(data.removeprefix("data: ")) == {"first": "mya.png"}

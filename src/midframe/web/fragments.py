@@ -100,7 +100,7 @@ def job_progress(job: Job, before: int) -> str:
         job: that waits or runs.
         before: jobs that must finish before it begins.
     """
-    if job.status == "waiting":
+    if before:
         text = "1 job is" if before == 1 else f"{before} jobs are"
         return message(f"Waiting: {text} before yours.")
     progress = job.progress

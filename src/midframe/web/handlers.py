@@ -35,8 +35,8 @@ MULTIPLY, TARGET = "Multiply", "Target"
 """Ways to state the frame rate of a result."""
 MAX_FACTOR = 16
 """Maximum factor of the frame rate, and of slow motion."""
-PREVIEW = 1280
-"""Longer side in pixels of the picture that pixels are chosen in."""
+PREVIEW = {"longest": 1280, "quality": 95}
+"""The picture that pixels are chosen in, see `thumbnail`."""
 NORMAL_SPEED = 1
 """Factor of slow motion for none."""
 NOT_MEASURED = "The speed of this machine was not measured"
@@ -192,7 +192,7 @@ class Server:
         if first is None:
             return ""
         try:
-            preview = thumbnail(read_image(first.path), PREVIEW)
+            preview = thumbnail(read_image(first.path), **PREVIEW)
         except MidframeError as error:
             return _error(error)
         return fragments.clickable(fragments.data_url(preview, "image/jpeg"))
@@ -253,10 +253,13 @@ class Server:
 
     async def _show_again(self, token: str, tab: str) -> AsyncIterator[str]:
         session = self.storage.find(token)
-        if tab not in session.works:
+        work = session.works.get(tab)
+        if work is None:
             yield ""
             return
-        async for text in self._finish(session, *session.works[tab]):
+        async for text in self._finish(session, *work):
+            if session.works[tab] is not work:  # another was started, which shows itself
+                return
             yield text
 
     async def _finish(self, session: Session, job: Job, show: Show) -> AsyncIterator[str]:

@@ -140,13 +140,13 @@ class WatchedDeviceInterpolator(DeviceInterpolator):
         return frames
 
 
-def thumbnail(frame: Array, longest: int = THUMBNAIL) -> bytes:
+def thumbnail(frame: Array, longest: int = THUMBNAIL, quality: int = 80) -> bytes:
     """Return a frame (H, W, 3) or (H, W, 4) of any type as a small JPEG."""
     step = max(1, max(frame.shape[:2]) // (2 * longest))
     image = Image.fromarray(to_bytes(frame[::step, ::step, :3]))
     image.thumbnail((longest, longest))
     file = BytesIO()
-    image.save(file, "JPEG", quality=80)
+    image.save(file, "JPEG", quality=quality)
     return file.getvalue()
 
 

@@ -40,9 +40,9 @@ MAX_LOOK_PIXELS = 1280 * 720
 """Larger pictures are downscaled before their kernels are predicted, to limit memory."""
 PICTURES_TAB = "pictures"
 """The tab with the frames between two pictures."""
-NEEDS_VIDEO = "there is no video yet: choose one first"
+NEEDS_VIDEO = "there is no video yet: choose one, and wait until it is uploaded"
 REPLACED = "the video was replaced before the work began: start again"
-NEEDS_PICTURES = "two pictures are needed: choose both first"
+NEEDS_PICTURES = "two pictures are needed: choose both, and wait until they are uploaded"
 SPEED_SIZE = (640, 360)
 """Width and height of the frames that the tab Models measures speeds with."""
 
