@@ -158,8 +158,8 @@ class SourceOptions:
     samples are the same."""
 
     def __post_init__(self) -> None:
-        start = parse_seconds(self.start, "start")
-        end = None if self.end is None else parse_seconds(self.end, "end")
+        start = parse_seconds(self.start, "`start`")
+        end = None if self.end is None else parse_seconds(self.end, "`end`")
         check_time_range(start, end)
         _replace(self, start=start, end=end)
         if not 0 <= self.cut_threshold <= MAX_CUT_THRESHOLD:

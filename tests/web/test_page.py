@@ -177,6 +177,15 @@ def test_an_upload_that_stalls_is_reported(page: Any, clip: Path) -> None:
     page.wait_for_selector("#mf-drop-video >> text=The upload stalled: check the connection")
 
 
+def test_a_file_whose_upload_failed_can_be_chosen_again(page: Any, clip: Path) -> None:
+    page.route("**/midframe/upload/**", lambda route: route.abort())
+    upload(page, clip)
+    page.wait_for_selector("#mf-drop-video >> text=The upload failed: check the connection")
+    page.unroute("**/midframe/upload/**")
+    upload(page, clip)
+    page.wait_for_selector("#mf-facts >> text=on this machine.")
+
+
 def test_a_page_whose_session_ended_is_told_to_reload(page: Any, site: Site, clip: Path) -> None:
     start_slowly(page, site, clip)
     page.evaluate("midframe.connection.close(), midframe.connection = null")

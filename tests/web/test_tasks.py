@@ -21,7 +21,7 @@ from midframe.web.limits import probe_picture, probe_video
 from midframe.web.networks import Networks, WatchedInterpolator, thumbnail, to_bytes
 from midframe.web.options import Limits
 from midframe.web.storage import Session, Storage, StoredFile
-from midframe.web.tasks import pictures_work, pixel_work, video_work
+from midframe.web.tasks import pictures_work, pixel_work, speed_work, video_work
 
 Render = Callable[..., Path]
 NETWORKS = Networks(lambda _: Averager())
@@ -172,6 +172,20 @@ def test_a_speed_is_scaled_by_the_pixels() -> None:
     assert networks.seconds("flowsep", 1920, 1080) is None
     measured = networks.measure("flowsep", 1920, 1080)
     assert networks.seconds("flowsep", 960, 540) == pytest.approx(measured / 4)
+
+
+def test_measuring_a_speed_can_be_cancelled() -> None:
+    job = Job(speed_work(NETWORKS, "flowsep", 64, 48), "anna")
+    checks: list[None] = []
+
+    def check() -> None:
+        checks.append(None)
+        if len(checks) > 3:
+            raise CancelledError
+
+    job.check = check  # type: ignore[method-assign]
+    job.run()
+    assert job.status == "cancelled"
 
 
 def test_a_name_of_a_file_is_no_html_and_no_template() -> None:

@@ -140,7 +140,9 @@ class Job:
 def public_text(error: Exception) -> str:
     """Return the public text of an error; errors that do not concern files or options are
     logged."""
-    if isinstance(error, MidframeError | OptionError):
+    if isinstance(error, OptionError):
+        return for_visitors(error.command_line_text)
+    if isinstance(error, MidframeError):
         return for_visitors(str(error))
     if lacks_memory(error):
         log.error("out of memory", exc_info=error)
@@ -216,8 +218,10 @@ class JobQueue:
         return jobs
 
     def close(self) -> None:
-        """Cancel all jobs, and wait for the running one to stop."""
+        """Cancel all jobs, and wait for the running one to stop; only once."""
         with self._changed:
+            if self._closed:
+                return
             self._closed = True
             jobs = [*self._waiting, *([self._running] if self._running else [])]
             self._changed.notify_all()

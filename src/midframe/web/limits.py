@@ -198,7 +198,7 @@ def count_frames(facts: VideoFacts, options: VideoOptions) -> tuple[int, int]:
     """
     start, end = options.source.seconds
     if start >= facts.seconds:
-        raise OptionError(f"start is {start:g}, the video ends at {facts.seconds:g} seconds")
+        raise OptionError(f"`start` is {start:g}, the video ends at {facts.seconds:g} seconds")
     last = facts.duration if end is None else min(facts.duration, Fraction(end))
     seconds = last - Fraction(start)
     count = round(facts.frames * seconds / facts.duration)

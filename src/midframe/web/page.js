@@ -99,7 +99,10 @@ window.midframe = {
           const percent = sent.total ? Math.floor((100 * sent.loaded) / sent.total) : 0;
           show(percent < 100 ? `Uploading: ${percent} %` : "Reading …");
         };
-        request.onerror = () => show("The upload failed: check the connection", true);
+        request.onerror = () => {
+          input.value = "";  // or choosing the same file again would change nothing
+          show("The upload failed: check the connection, then choose the file again", true);
+        };
         request.onload = () => {
           input.value = "";
           if (request.status !== 200) {

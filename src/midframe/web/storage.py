@@ -255,7 +255,8 @@ class Storage:
             try:
                 os.utime(self.root)
             except OSError as error:
-                log.warning("%s: %s", self.root, error.strerror)
+                if not self._closed.is_set():
+                    log.warning("%s: %s", self.root, error.strerror)
 
 
 def _remove_abandoned(seconds: float) -> None:

@@ -250,7 +250,7 @@ def speed_work(networks: Networks, model: str, width: int, height: int) -> Calla
 
     def work(job: Job) -> float:
         job.check()
-        return networks.measure(model, width, height)
+        return networks.measure(model, width, height, job.check)
 
     return work
 
