@@ -17,6 +17,9 @@ one line and exits with status 1; every other exception is reported as a bug of 
 
 import re
 
+NO_MEMORY = ("not enough memory", "out of memory")
+"""Texts that identify PyTorch's errors for a lack of memory."""
+
 
 class MidframeError(Exception):
     """The parent of every error that midframe raises about files, data and settings."""
@@ -71,3 +74,8 @@ class TrainingError(MidframeError):
 class ClusterError(MidframeError):
     """A cluster cannot be reached, has no room for a worker, or loses its workers again and
     again."""
+
+
+def lacks_memory(error: Exception) -> bool:
+    """Return whether an error reports a lack of memory."""
+    return isinstance(error, MemoryError) or any(text in str(error) for text in NO_MEMORY)

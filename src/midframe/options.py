@@ -24,6 +24,8 @@ CutMode = Literal["hold", "nearest", "blend"]
 DEVICE_NAME = r"(auto|cpu|mps|cuda(:\d+)?)"
 DEVICE = re.compile(f"{DEVICE_NAME}(, *{DEVICE_NAME})*")
 """Names of devices; whether a device is available is checked where it is chosen."""
+DEFAULT_FACTOR = 2
+"""Multiple of the source's frame rate if neither `factor` nor `fps` nor `slow` is given."""
 MAX_SLOW = 1000
 """Largest factor of slow motion."""
 MAX_CUT_THRESHOLD = 100.0
@@ -156,8 +158,8 @@ class SourceOptions:
     samples are the same."""
 
     def __post_init__(self) -> None:
-        start = parse_seconds(self.start, "start")
-        end = None if self.end is None else parse_seconds(self.end, "end")
+        start = parse_seconds(self.start, "`start`")
+        end = None if self.end is None else parse_seconds(self.end, "`end`")
         check_time_range(start, end)
         _replace(self, start=start, end=end)
         if not 0 <= self.cut_threshold <= MAX_CUT_THRESHOLD:

@@ -4,14 +4,18 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
+from helpers.heic import write_heic
 from helpers.video import Averager, Breaker
 
-from midframe.errors import OptionError
+from midframe.errors import OptionError, SourceError
 from midframe.media.pictures.images import write_image
 from midframe.options import EncodingOptions, RetimingOptions, SourceOptions, VideoOptions
+from midframe.web import fragments
 from midframe.web.handlers import TARGET, Server, VideoForm
+from midframe.web.jobs import Job
 from midframe.web.limits import probe_picture, probe_video
 from midframe.web.networks import Networks
 from midframe.web.options import Limits
@@ -96,15 +100,17 @@ def test_an_estimate_without_a_measured_speed_gives_a_reason(
     server.cancel(token)
 
 
-def test_a_tiff_is_shown_as_a_jpeg(
-    server: Server, tmp_path: Path, frame: Callable[..., Any]
+@pytest.mark.parametrize("name", ["a.tif", "a.gif", "a.heic"])
+def test_a_picture_of_any_format_is_shown_as_a_jpeg(
+    server: Server, tmp_path: Path, frame: Callable[..., Any], name: str
 ) -> None:
     session = server.storage.open_session()
     path = session.new_path()
-    write_image(tmp_path / "a.tif", frame(0))
-    (tmp_path / "a.tif").rename(path)
+    write = write_heic if name.endswith("heic") else write_image
+    write(tmp_path / name, frame(0))
+    (tmp_path / name).rename(path)
     facts = probe_picture(path, server.limits)
-    session.set_upload("first", StoredFile(path, facts.media_type, facts, "a.tif"))
+    session.set_upload("first", StoredFile(path, facts.media_type, facts, name))
     assert 'src="data:image/jpeg;base64,' in server.show_clickable(session.token)
 
 
@@ -127,9 +133,36 @@ def test_an_error_of_the_work_is_shown_in_plain_words(server: Server, render_vid
 
 
 def test_no_error_names_a_private_path(server: Server) -> None:
-    text = server._error(f"{server.storage.root}/0123/abc cannot be read: try again")
-    assert ">the file cannot be read: try again<" in text
-    assert server.storage.root.name not in text
+    error = SourceError(f"{server.storage.root}/0123/abc cannot be read: try again")
+    job = server.jobs.submit(Mock(side_effect=error), "anna")
+    assert job.wait(30)
+    assert job.message == "the file cannot be read: try again"
+
+
+def test_the_progress_of_a_job_does_not_alternate_with_that_of_a_later_one(
+    server: Server, render_video: Render
+) -> None:
+    token = upload(server, render_video())
+    session = server.storage.find(token)
+    job = server.jobs.submit(lambda job: [job.report(0, 1) for _ in iter(int, 1)], token)
+    session.works["video"] = job, lambda *_: ""
+
+    async def show_again() -> list[str]:
+        texts = []
+        async for text in server.show_again(token, "video"):
+            texts.append(text)
+            session.works["video"] = job, lambda *_: "later"
+            if len(texts) == 2:
+                server.cancel(token)
+        return texts
+
+    assert len(asyncio.run(show_again())) == 1
+
+
+def test_a_job_that_begins_waits_for_no_others() -> None:
+    job = Job(lambda _: None, "anna")  # taken from the queue, and not running yet
+    assert "Preparing" in fragments.job_progress(job, 0)
+    assert "1 job is before yours" in fragments.job_progress(job, 1)
 
 
 def test_a_session_ends_its_jobs_before_its_files(server: Server, render_video: Render) -> None:

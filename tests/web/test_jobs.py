@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from midframe.errors import SourceError
+from midframe.errors import OptionError, SourceError
+from midframe.web import jobs
 from midframe.web.jobs import INTERNAL_ERROR, Job, JobQueue, QueueFullError, public_text
 
 LONG = 30.0
@@ -139,6 +140,23 @@ def test_a_closed_queue_cancels_all_jobs_and_takes_none() -> None:
     assert [job.status for job in jobs] == ["cancelled", "cancelled"]
     with pytest.raises(QueueFullError, match="stopping"):
         queue.submit(blocker, "anna")
+
+
+def test_a_queue_is_closed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "CLOSE_SECONDS", 0.05)
+    queue, begun, released = JobQueue(), threading.Event(), threading.Event()
+    job = queue.submit(lambda _: begun.set() or released.wait(LONG), "anna")  # heeds no cancelling
+    assert begun.wait(LONG)
+    queue.close()
+    monkeypatch.setattr(jobs, "CLOSE_SECONDS", LONG)
+    queue.close()
+    assert not job.finished
+    released.set()
+    assert job.wait(LONG)
+
+
+def test_an_option_is_named_as_its_field() -> None:
+    assert public_text(OptionError("`start` is 9: x")) == "From is 9: x"
 
 
 def test_a_full_disk_is_explained() -> None:

@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.films import Film, render
+from helpers.heic import write_heic
 from helpers.video import Averager
+from PIL import Image
 
 from midframe.errors import OptionError, SourceError
 from midframe.media.pictures.images import write_image
@@ -80,9 +82,41 @@ def test_a_playlist_cannot_open_other_files(render_video: Render, text: str) -> 
 def test_facts_of_a_picture_are_found(tmp_path: Path, frame: Callable[..., np.ndarray]) -> None:
     write_image(tmp_path / "a.png", frame(0))
     facts = probe_picture(tmp_path / "a.png", LIMITS)
-    assert (facts.width, facts.height, facts.media_type) == (96, 64, "image/png")
+    assert (facts.width, facts.height) == (96, 64)
     with pytest.raises(SourceError, match="96x64 pixels"):
         probe_picture(tmp_path / "a.png", Limits(max_pixels=1000))
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a.jp2", "a.ppm", "a.tga", "a.qoi"])
+def test_pictures_of_rare_formats_are_accepted(
+    tmp_path: Path, frame: Callable[..., np.ndarray], name: str
+) -> None:
+    images = [Image.fromarray(frame(n)) for n in (0, 3)]
+    animated = {"save_all": True, "append_images": images[1:]} if name == "a.gif" else {}
+    images[0].save(tmp_path / name, **animated)
+    assert probe_picture(tmp_path / name, LIMITS).width == 96
+    with pytest.raises(SourceError, match="96x64 pixels"):
+        probe_picture(tmp_path / name, Limits(max_pixels=1000))
+
+
+def test_heic_is_accepted_but_not_its_tiles(
+    tmp_path: Path, frame: Callable[..., np.ndarray]
+) -> None:
+    path = write_heic(tmp_path / "a.heic", frame(0), rotation=1)
+    facts = probe_picture(path, LIMITS)
+    assert (facts.width, facts.height) == (64, 96)
+    with pytest.raises(SourceError, match="96x64 pixels"):
+        probe_picture(path, Limits(max_pixels=1000))
+    with pytest.raises(SourceError, match="consists of tiles"):
+        probe_picture(write_heic(tmp_path / "b.heic", frame(0, 128, 192), tile=64), LIMITS)
+
+
+def test_a_picture_that_would_start_a_program_is_refused(
+    tmp_path: Path, frame: Callable[..., np.ndarray]
+) -> None:
+    Image.fromarray(frame(0)).save(tmp_path / "a.eps")
+    with pytest.raises(SourceError, match=r"^the file cannot be read as a picture"):
+        probe_picture(tmp_path / "a.eps", LIMITS)
 
 
 def test_a_text_file_is_no_picture(tmp_path: Path) -> None:

@@ -158,6 +158,34 @@ def test_a_reload_keeps_the_work_and_then_the_result(page: Any, site: Site, clip
     assert page.evaluate("fetch(document.querySelector('.mf-download').href).then((a) => a.ok)")
 
 
+def test_a_reload_keeps_the_names_of_pictures(
+    page: Any, tmp_path: Path, frame: Callable[..., np.ndarray]
+) -> None:
+    page.click("role=tab[name='Pictures']")
+    upload_pictures(page, tmp_path, frame, "")
+    page.reload()
+    for tab, prefix in (("Pictures", ""), ("Look inside", "look-")):
+        page.click(f"role=tab[name='{tab}']")
+        for slot in ("first", "second"):
+            page.wait_for_selector(f"#mf-drop-{prefix}{slot} >> text={slot}.png")
+
+
+def test_an_upload_that_stalls_is_reported(page: Any, clip: Path) -> None:
+    page.route("**/midframe/upload/**", lambda _: None)  # never goes on
+    page.evaluate("document.querySelector('#mf-file-video').dataset.stallSeconds = 0.1")
+    upload(page, clip)
+    page.wait_for_selector("#mf-drop-video >> text=The upload stalled: check the connection")
+
+
+def test_a_file_whose_upload_failed_can_be_chosen_again(page: Any, clip: Path) -> None:
+    page.route("**/midframe/upload/**", lambda route: route.abort())
+    upload(page, clip)
+    page.wait_for_selector("#mf-drop-video >> text=The upload failed: check the connection")
+    page.unroute("**/midframe/upload/**")
+    upload(page, clip)
+    page.wait_for_selector("#mf-facts >> text=on this machine.")
+
+
 def test_a_page_whose_session_ended_is_told_to_reload(page: Any, site: Site, clip: Path) -> None:
     start_slowly(page, site, clip)
     page.evaluate("midframe.connection.close(), midframe.connection = null")

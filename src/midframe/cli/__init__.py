@@ -12,7 +12,7 @@ from midframe.cli import batch, datasets, image, presets, research, video, web
 from midframe.cli.config import move_global_options_first
 from midframe.cli.diagnostics import BUG_STATUS, Diagnostics
 from midframe.cli.shared import app, err, one_line, print_line
-from midframe.errors import MidframeError, OptionError
+from midframe.errors import MidframeError, OptionError, lacks_memory
 
 __all__ = ["app", "batch", "datasets", "image", "main", "presets", "research", "video", "web"]
 
@@ -21,8 +21,6 @@ INTERRUPTED = 128 + signal.SIGINT
 ENDING_SIGNALS = ("SIGTERM", "SIGHUP")
 """Signals that end the work as Ctrl-C does. Terminals send SIGHUP when they are closed; Windows has
 none."""
-NO_MEMORY = ("not enough memory", "out of memory")
-"""Texts that identify PyTorch's errors for a lack of memory."""
 EXTRAS = {
     "onnx": "export",
     "onnxscript": "export",
@@ -91,7 +89,7 @@ def _report(error: Exception, diagnostics: Diagnostics) -> int:
         )
         text = f"{error.filename or 'a file'}: {error.strerror or error}: {remedy}"
         diagnostics.report_error(MidframeError(text).with_traceback(error.__traceback__))
-    elif isinstance(error, MemoryError) or any(text in str(error) for text in NO_MEMORY):
+    elif lacks_memory(error):
         text = "out of memory: choose a smaller --tile or a larger --scale, or close other programs"
         diagnostics.report_error(MidframeError(text).with_traceback(error.__traceback__))
     else:

@@ -1,5 +1,6 @@
 """The command for the page in the browser: web."""
 
+import logging
 from contextlib import closing
 from typing import Annotated
 
@@ -72,6 +73,7 @@ def web(
     InterpolationOptions(device=device)
     from midframe.web.server import listen, make_server
 
+    silence_conversions()
     with listen(host, port) as socket:
         from midframe.interpolator import Interpolator
         from midframe.web.handlers import Server
@@ -83,6 +85,14 @@ def web(
             address = f"http://{show_address(host)}:{socket.getsockname()[1]}/"
             print_line(out, f"{address} (Ctrl-C ends it)")
             server.run(sockets=[socket])
+
+
+def silence_conversions() -> None:
+    """Log the warnings of conversions with --verbose only: they are advice about options and
+    private files, for those who start a conversion, and visitors get theirs on the page."""
+    logger = logging.getLogger("midframe.video")
+    if not logger.isEnabledFor(logging.INFO):
+        logger.setLevel(logging.ERROR)
 
 
 def show_address(host: str) -> str:

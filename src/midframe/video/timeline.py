@@ -13,7 +13,7 @@ from math import ceil, floor
 from typing import Any, Protocol
 
 from midframe.media.reading.frame_rate import SourceRate
-from midframe.options import RetimingOptions
+from midframe.options import DEFAULT_FACTOR, RetimingOptions
 from midframe.rates import parse_factor, parse_rate
 from midframe.times import SNAP, nearest_time
 
@@ -234,7 +234,7 @@ def choose_timeline(
     )
     if options.vfr or not needs_constant_rate:
         assert not isinstance(factor, Fraction), "RetimingOptions refuses it"
-        whole_factor = factor or (2 if options.slow is None else ceil(slow))
+        whole_factor = factor or (DEFAULT_FACTOR if options.slow is None else ceil(slow))
         return VariableRate(whole_factor, source.rate, source_time_base, slow, min_step)
     period = 1 / source.rate if source.regular else None
     ending: dict[str, Any] = {"last_length": period, "tolerance": source.tolerance}
@@ -242,7 +242,7 @@ def choose_timeline(
         return ConstantRate(
             parse_rate(options.fps), slow, source.anchor, period, source.tolerance, **ending
         )
-    rate = source.rate * (factor or (2 if options.slow is None else 1))
+    rate = source.rate * (factor or (DEFAULT_FACTOR if options.slow is None else 1))
     step = 1 / (rate * slow)
     # a whole number: every grid point of the source is one of the result
     if (rate * slow / source.rate).denominator == 1:

@@ -1,7 +1,6 @@
 """HTML fragments of the page; text that comes from visitors is escaped."""
 
 import base64
-import re
 from collections.abc import Mapping, Sequence
 from html import escape as escape_html
 from pathlib import PurePath
@@ -13,24 +12,13 @@ from midframe.web.jobs import Job
 from midframe.web.limits import VideoFacts
 from midframe.web.storage import Session
 from midframe.web.tasks import PixelView, VideoResult, to_png
+from midframe.web.texts import LABELS, for_visitors
 
 MAX_NAME = 80
 """Maximum length of a visitor's file name on the page."""
+MAX_ENDING = 10
+"""Length of the end that is kept of a longer one."""
 MEASURING = "Measuring the speed of this machine …"
-PAGE_WORDS = {
-    "--start": "From",
-    "--end": "To",
-    "--factor": "factor",
-    "--codec": "codec",
-    "--deinterlace": "Deinterlace",
-}
-"""Fields of the page by the options of the command line that messages name."""
-ADVICE = re.compile(
-    r": name a video, a folder.*|, or --vfr,|, or choose another place for OUT|"
-    r" or --preset(?=$|\W)|; finished segments are kept in .*"
-)
-"""Advice in messages that holds on the command line only."""
-OPTION = re.compile(r"--[a-z-]+")
 TEMPLATE_MARKS = {ord(each): f"&#{ord(each)};" for each in "${}`\\"}
 """Escapes of characters with a meaning in Gradio's templates."""
 
@@ -57,8 +45,6 @@ def message(text: str, *, error: bool = False) -> str:
     """Return a message to the visitor; screen readers announce errors."""
     if not text:
         return ""
-    text = ADVICE.sub("", text)
-    text = OPTION.sub(lambda found: PAGE_WORDS.get(found[0], found[0]), text)
     role, style = ("alert", "mf-error") if error else ("status", "mf-note")
     return f'<p class="{style}" role="{role}">{escape(text)}</p>'
 
@@ -77,7 +63,7 @@ def video_facts(facts: VideoFacts, name: str) -> str:
     if facts.hdr:
         rows["Colour"] = "HDR"
     if facts.interlaced:
-        rows["Scan"] = "interlaced: choose Deinterlace"
+        rows["Scan"] = f"interlaced: choose {LABELS['deinterlace']}"
     return definitions(rows)
 
 
@@ -114,7 +100,7 @@ def job_progress(job: Job, before: int) -> str:
         job: that waits or runs.
         before: jobs that must finish before it begins.
     """
-    if job.status == "waiting":
+    if before:
         text = "1 job is" if before == 1 else f"{before} jobs are"
         return message(f"Waiting: {text} before yours.")
     progress = job.progress
@@ -154,9 +140,10 @@ def video_result(session: Session, result: VideoResult, source_name: str | None)
     name = display_name(result.source.title)
     download = escape(f"{PurePath(name).stem}-midframe{result.suffix}")
     texts = [*report.problems, *report.damage, *report.dropped, *report.warnings]
+    notes = "".join(message(for_visitors(text)) for text in texts)
     if source_name is None:
-        texts.insert(0, f"This is the result of {name}, which another video has replaced.")
-    notes = "".join(message(text) for text in texts)
+        replaced = f"This is the result of {name}, which another video has replaced."
+        notes = message(replaced) + notes
     address = "" if source_name is None else f' src="{session.url(source_name)}"'
     return (
         f'<div class="mf-pair" data-slow="{slow:g}" data-start="{start:g}">'
@@ -181,6 +168,7 @@ def picture_viewer(urls: Sequence[str], dropped: Sequence[str] = ()) -> str:
         dropped: properties of the pictures that the frames do not have.
     """
     middle = len(urls) // 2
+    notes = "".join(message(f"dropped: {for_visitors(each)}") for each in dropped)
     frames = "".join(
         f'<img class="mf-frame" alt="Frame {n} of {len(urls)}" src="{url}"'
         f"{'' if n == middle + 1 else ' hidden'}>"
@@ -193,8 +181,7 @@ def picture_viewer(urls: Sequence[str], dropped: Sequence[str] = ()) -> str:
         f'value="{middle}"></label>'
         f'<label>Before / after <input class="mf-split" type="range" min="0" max="100" value="0">'
         f'</label><p><a class="mf-download" href="{urls[middle]}" download="frame-{middle}.png">'
-        f"Download this frame</a></p>{''.join(message(f'dropped: {each}') for each in dropped)}"
-        "</div>"
+        f"Download this frame</a></p>{notes}</div>"
     )
 
 
@@ -259,4 +246,7 @@ def data_url(content: bytes, media_type: str) -> str:
 def display_name(name: str) -> str:
     """Return a visitor's file name without folders and control characters."""
     last = name.replace("\\", "/").rpartition("/")[2]
-    return "".join(each for each in last if each.isprintable())[:MAX_NAME] or "video"
+    shown = "".join(each for each in last if each.isprintable()) or "video"
+    if len(shown) <= MAX_NAME:
+        return shown
+    return f"{shown[: MAX_NAME - MAX_ENDING - 1]}…{shown[-MAX_ENDING:]}"

@@ -1,25 +1,28 @@
 """Event handlers of the page, independent of Gradio: from the values of fields to HTML."""
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from midframe.errors import MidframeError, OptionError
 from midframe.media.pictures.images import read_image
-from midframe.options import EncodingOptions, RetimingOptions, SourceOptions, VideoOptions
+from midframe.options import (
+    DEFAULT_FACTOR,
+    EncodingOptions,
+    RetimingOptions,
+    SourceOptions,
+    VideoOptions,
+)
 from midframe.web import fragments
 from midframe.web.jobs import Job, JobQueue, QueueFullError, Work, public_text
 from midframe.web.limits import count_frames
 from midframe.web.networks import Networks, thumbnail
-from midframe.web.options import THE_FILE, Limits
+from midframe.web.options import FIRST, VIDEO, Limits
 from midframe.web.storage import Session, Storage
 from midframe.web.tasks import (
-    FIRST,
     PICTURES_TAB,
     SPEED_SIZE,
-    VIDEO,
     pictures_work,
     pixel_work,
     speed_work,
@@ -32,8 +35,10 @@ MULTIPLY, TARGET = "Multiply", "Target"
 """Ways to state the frame rate of a result."""
 MAX_FACTOR = 16
 """Maximum factor of the frame rate, and of slow motion."""
-NOT_SHOWN = ("image/tiff",)
-"""Media types of pictures that browsers do not show."""
+PREVIEW = {"longest": 1280, "quality": 95}
+"""The picture that pixels are chosen in, see `thumbnail`."""
+NORMAL_SPEED = 1
+"""Factor of slow motion for none."""
 NOT_MEASURED = "The speed of this machine was not measured"
 CANCELLED = "Cancelled. Nothing was kept."
 
@@ -44,9 +49,9 @@ class VideoForm:
 
     model: str
     rate_by: str = MULTIPLY
-    factor: float | None = 2
+    factor: float | None = DEFAULT_FACTOR
     fps: str = "60"
-    slow: float | None = 1
+    slow: float | None = NORMAL_SPEED
     start: str = ""
     end: str = ""
     codec: str = "h264"
@@ -60,11 +65,11 @@ class VideoForm:
             OptionError: a field has a value that it cannot have.
         """
         by_target = self.rate_by == TARGET
-        slow = _check_factor("slow motion", self.slow, 1)
+        slow = _check_factor("slow motion", self.slow, NORMAL_SPEED)
         retiming = RetimingOptions(
-            factor=None if by_target else _check_factor("factor", self.factor, 2),
+            factor=None if by_target else _check_factor("factor", self.factor, DEFAULT_FACTOR),
             fps=self.fps.strip() if by_target else None,
-            slow=None if slow == 1 else slow,
+            slow=None if slow == NORMAL_SPEED else slow,
         )
         start, end = self.start.strip() or 0, self.end.strip() or None
         source = SourceOptions(start, end, deinterlace=self.deinterlace)
@@ -102,7 +107,6 @@ class Server:
 
     def __post_init__(self) -> None:
         self.storage = Storage(self.keep_hours, self._end_jobs)
-        self._private = re.compile(rf"{re.escape(str(self.storage.root))}[^\s:;,]*")
 
     def close(self) -> None:
         """Stop all work, and delete all files."""
@@ -183,16 +187,14 @@ class Server:
         try:
             session = self.storage.find(token)
         except MidframeError as error:
-            return fragments.message(str(error), error=True)
+            return _error(error)
         first = session.uploads.get(FIRST)
         if first is None:
             return ""
-        if first.media_type not in NOT_SHOWN:
-            return fragments.clickable(session.url(session.name_of(first)))
         try:
-            preview = thumbnail(read_image(first.path))
+            preview = thumbnail(read_image(first.path), **PREVIEW)
         except MidframeError as error:
-            return self._error(str(error))
+            return _error(error)
         return fragments.clickable(fragments.data_url(preview, "image/jpeg"))
 
     def cancel(self, token: str) -> None:
@@ -214,7 +216,7 @@ class Server:
         try:
             frames, interpolated = count_frames(facts, form.options())
         except (MidframeError, OptionError) as error:
-            yield shown + fragments.message(str(error), error=True)
+            yield shown + _error(error)
             return
         size = (facts.width, facts.height)
         seconds = self.networks.seconds(form.model, *size)
@@ -251,10 +253,13 @@ class Server:
 
     async def _show_again(self, token: str, tab: str) -> AsyncIterator[str]:
         session = self.storage.find(token)
-        if tab not in session.works:
+        work = session.works.get(tab)
+        if work is None:
             yield ""
             return
-        async for text in self._finish(session, *session.works[tab]):
+        async for text in self._finish(session, *work):
+            if session.works[tab] is not work:  # another was started, which shows itself
+                return
             yield text
 
     async def _finish(self, session: Session, job: Job, show: Show) -> AsyncIterator[str]:
@@ -265,7 +270,7 @@ class Server:
         elif job.status == "cancelled":
             yield fragments.message(CANCELLED)
         else:
-            yield self._error(job.message)
+            yield fragments.message(job.message, error=True)
 
     async def _follow(self, job: Job) -> AsyncIterator[str]:
         """Yield the progress of a job until it has finished, and mark its session as used."""
@@ -281,8 +286,8 @@ class Server:
             async for text in texts:
                 yield text
         except Exception as error:
-            yield self._error(public_text(error))
+            yield _error(error)
 
-    def _error(self, text: str) -> str:
-        """Return an error as HTML, without the paths of private files."""
-        return fragments.message(self._private.sub(THE_FILE, text), error=True)
+
+def _error(error: Exception) -> str:
+    return fragments.message(public_text(error), error=True)

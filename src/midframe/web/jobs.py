@@ -9,8 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from midframe.errors import MidframeError, OptionError
+from midframe.errors import MidframeError, OptionError, lacks_memory
 from midframe.pace import Pace
+from midframe.web.texts import for_visitors
 
 MAX_WAITING = 4
 """Maximum number of waiting jobs; others are refused."""
@@ -19,8 +20,6 @@ MAX_PER_OWNER = 2
 CLOSE_SECONDS = 30.0
 """Seconds that a closed queue waits for the running job to stop."""
 INTERNAL_ERROR = "internal error, see the server's log"
-NO_MEMORY = ("not enough memory", "out of memory")
-"""Texts that identify PyTorch's errors for a lack of memory."""
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 Status = Literal["waiting", "running", "done", "failed", "cancelled"]
 
@@ -141,9 +140,11 @@ class Job:
 def public_text(error: Exception) -> str:
     """Return the public text of an error; errors that do not concern files or options are
     logged."""
-    if isinstance(error, MidframeError | OptionError):
-        return str(error)
-    if isinstance(error, MemoryError) or any(text in str(error) for text in NO_MEMORY):
+    if isinstance(error, OptionError):
+        return for_visitors(error.command_line_text)
+    if isinstance(error, MidframeError):
+        return for_visitors(str(error))
+    if lacks_memory(error):
         log.error("out of memory", exc_info=error)
         return "out of memory: choose a smaller file, or close other programs"
     if isinstance(error, OSError) and error.errno in DISK_FULL:
@@ -217,8 +218,10 @@ class JobQueue:
         return jobs
 
     def close(self) -> None:
-        """Cancel all jobs, and wait for the running one to stop."""
+        """Cancel all jobs, and wait for the running one to stop; only once."""
         with self._changed:
+            if self._closed:
+                return
             self._closed = True
             jobs = [*self._waiting, *([self._running] if self._running else [])]
             self._changed.notify_all()

@@ -1,10 +1,13 @@
 """Probing of uploads before any work."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 import av
+from av.container import InputContainer
 from PIL import Image, UnidentifiedImageError
 
 from midframe.errors import OptionError, SourceError
@@ -22,8 +25,25 @@ from midframe.web.options import THE_FILE, Limits
 CONTAINERS = "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,ogg,flv,asf,gif,apng,mxf,yuv4mpegpipe"
 """FFmpeg demuxers that uploads are opened with: only those that never open further files or
 addresses."""
-PICTURES = ("PNG", "JPEG", "WEBP", "AVIF", "TIFF", "BMP")
-"""Pillow's names of the formats of pictures."""
+PICTURES = {
+    "PNG": "image/png",
+    "JPEG": "image/jpeg",
+    "WEBP": "image/webp",
+    "AVIF": "image/avif",
+    "TIFF": "image/tiff",
+    "BMP": "image/bmp",
+    "GIF": "image/gif",
+    "JPEG2000": "image/jp2",
+    "PPM": "image/x-portable-anymap",
+    "PSD": "image/vnd.adobe.photoshop",
+    "QOI": ".qoi",
+    "TGA": ".tga",
+    "MPO": "image/jpeg",
+}
+"""Formats of pictures by Pillow's names, as browsers name them or by their suffixes. Others that
+Pillow reads are refused: EPS would start Ghostscript."""
+PICTURE_CONTAINERS = "mov,dpx_pipe,jpegxl_pipe"
+"""FFmpeg demuxers of pictures that Pillow does not read; the first is that of HEIC."""
 MEDIA_TYPES = {
     "mov": "video/mp4",
     "matroska": "video/webm",
@@ -70,7 +90,8 @@ class PictureFacts:
 
     width: int
     height: int
-    media_type: str
+    media_type: str = UNPLAYABLE
+    """Browsers get previews only."""
 
 
 def probe_video(path: Path, limits: Limits) -> VideoFacts:
@@ -91,22 +112,32 @@ def probe_video(path: Path, limits: Limits) -> VideoFacts:
 
 def _check_container(path: Path, limits: Limits) -> tuple[str, str]:
     """Check a container; return the codec of its first sound stream and its media type."""
-    options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
-    try:
-        container = av.open(file_url(path), options=options)
-    except (av.FFmpegError, ValueError, OSError) as error:
-        raise SourceError(
-            f"{THE_FILE} cannot be opened as a video: MP4, MKV, WebM, MOV, AVI, TS and GIF can"
-        ) from error
-    with container:
-        stream = find_video_stream(container, Path(THE_FILE))
-        limits.check_size(stream.codec_context.width, stream.codec_context.height)
+    refusal = f"{THE_FILE} cannot be opened as a video: MP4, MKV, WebM, MOV, AVI, TS and GIF can"
+    with _open(path, CONTAINERS, limits, refusal) as container:
         if container.duration:
             limits.check_length(container.duration / av.time_base)
         names = str(container.format.name).split(",")
         media_type = next((MEDIA_TYPES[name] for name in names if name in MEDIA_TYPES), UNPLAYABLE)
         sounds = [each.codec_context.codec.canonical_name for each in container.streams.audio]
     return sounds[0] if sounds else "", media_type
+
+
+@contextmanager
+def _open(path: Path, demuxers: str, limits: Limits, refusal: str) -> Iterator[InputContainer]:
+    """Open a file with some of FFmpeg's demuxers, and check the size of its frames.
+
+    Raises:
+        SourceError: none of them opens it, with the text `refusal`; or the frames are too large.
+    """
+    options = {"format_whitelist": demuxers, "protocol_whitelist": "file"}
+    try:
+        container = av.open(file_url(path), options=options)
+    except (av.FFmpegError, ValueError, OSError) as error:
+        raise SourceError(refusal) from error
+    with container:
+        stream = find_video_stream(container, Path(THE_FILE))
+        limits.check_size(stream.codec_context.width, stream.codec_context.height)
+        yield container
 
 
 def _facts(
@@ -136,19 +167,23 @@ def _facts(
 
 
 def probe_picture(path: Path, limits: Limits) -> PictureFacts:
-    """Return the facts about a picture without decoding it; arguments and errors as of
-    `probe_video`."""
+    """Return the facts about a picture; one that Pillow reads is not decoded. Arguments and errors
+    as of `probe_video`."""
     limits.check_bytes(path.stat().st_size)
+    refusal = f"{THE_FILE} cannot be read as a picture: {', '.join(PICTURES)} can"
     try:
-        with path.open("rb") as file, Image.open(file, formats=PICTURES) as image:
+        # all formats, as in the work: a file that two formats accept must not change its format
+        with path.open("rb") as file, Image.open(file) as image:
+            if image.format not in PICTURES:
+                raise SourceError(refusal)
             limits.check_size(*image.size)
-            media_type = Image.MIME.get(str(image.format), UNPLAYABLE)
-    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
-        raise SourceError(
-            f"{THE_FILE} cannot be read as a picture: {', '.join(PICTURES)} can"
-        ) from error
+    except UnidentifiedImageError:
+        with _open(path, PICTURE_CONTAINERS, limits, refusal):
+            pass
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise SourceError(refusal) from error
     form = read_image_format(path)
-    return PictureFacts(form.width, form.height, media_type)
+    return PictureFacts(form.width, form.height)
 
 
 def count_frames(facts: VideoFacts, options: VideoOptions) -> tuple[int, int]:
@@ -163,7 +198,7 @@ def count_frames(facts: VideoFacts, options: VideoOptions) -> tuple[int, int]:
     """
     start, end = options.source.seconds
     if start >= facts.seconds:
-        raise OptionError(f"start is {start:g}, the video ends at {facts.seconds:g} seconds")
+        raise OptionError(f"`start` is {start:g}, the video ends at {facts.seconds:g} seconds")
     last = facts.duration if end is None else min(facts.duration, Fraction(end))
     seconds = last - Fraction(start)
     count = round(facts.frames * seconds / facts.duration)

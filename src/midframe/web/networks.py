@@ -50,11 +50,20 @@ class Networks:
             self._name = name
         return self._tool
 
-    def measure(self, name: str, width: int, height: int) -> float:
-        """Measure the seconds per frame of a network. Call it only from jobs, as `get`."""
+    def measure(
+        self, name: str, width: int, height: int, check: Callable[[], None] = lambda: None
+    ) -> float:
+        """Measure the seconds per frame of a network. Call it only from jobs, as `get`.
+
+        Args:
+            name: of the network.
+            width, height: of the frames.
+            check: called for every frame and tile; may raise to stop the work.
+        """
         factor = min(1.0, math.sqrt(MAX_MEASURED_PIXELS / (width * height)))
         size = max(16, round(height * factor)), max(16, round(width * factor))
-        seconds = 1 / measure_rate(self.get(name), *make_frames(*size), ESTIMATE_SECONDS)
+        watched = WatchedInterpolator(self.get(name), lambda _: None, check)
+        seconds = 1 / measure_rate(watched, *make_frames(*size), ESTIMATE_SECONDS)
         self._speeds[name] = seconds / (size[0] * size[1])
         return self._speeds[name] * width * height
 
@@ -140,13 +149,13 @@ class WatchedDeviceInterpolator(DeviceInterpolator):
         return frames
 
 
-def thumbnail(frame: Array, longest: int = THUMBNAIL) -> bytes:
+def thumbnail(frame: Array, longest: int = THUMBNAIL, quality: int = 80) -> bytes:
     """Return a frame (H, W, 3) or (H, W, 4) of any type as a small JPEG."""
     step = max(1, max(frame.shape[:2]) // (2 * longest))
     image = Image.fromarray(to_bytes(frame[::step, ::step, :3]))
     image.thumbnail((longest, longest))
     file = BytesIO()
-    image.save(file, "JPEG", quality=80)
+    image.save(file, "JPEG", quality=quality)
     return file.getvalue()
 
 

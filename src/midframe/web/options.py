@@ -9,6 +9,8 @@ KEEP_HOURS = 4.0
 """Hours after which unused files are deleted."""
 THE_FILE = "the file"
 """Name of an upload in messages."""
+VIDEO, FIRST, SECOND = "video", "first", "second"
+"""Inputs of the page."""
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,10 @@ window.midframe = {
     if (this.connection) return;
     try { sessionStorage.setItem("midframe", token); } catch { /* the browser stores nothing */ }
     this.connection = new EventSource("/midframe/alive/" + token);
+    this.connection.addEventListener("names", (event) => {
+      for (const [slot, name] of Object.entries(JSON.parse(event.data)))
+        if (!(slot in this.names)) this.showName(slot, name);
+    });
     this.connection.onerror = () => {
       if (this.connection.readyState !== EventSource.CLOSED) return;  // it connects again
       for (const status of document.querySelectorAll(".mf-upload-status")) {
@@ -27,9 +31,22 @@ window.midframe = {
     addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
   },
 
+  // The names of the files that the session has, by their slots, which several fields share.
+  names: {},
+
+  showName(slot, name) {
+    this.names[slot] = name;
+    for (const input of document.querySelectorAll(`.mf-drop [data-slot=${slot}]`)) {
+      const status = input.parentElement.querySelector(".mf-upload-status");
+      status.textContent = name;
+      status.classList.remove("mf-error");
+    }
+  },
+
   // A field for a file, which is sent to the server as soon as it is chosen.
   dropZone(element, props, trigger, watch) {
     let request = null;
+    for (const [slot, name] of Object.entries(this.names)) this.showName(slot, name);
     watch("value", () => {
       element.dataset.session = "open";
       midframe.connect(props.value);
@@ -65,18 +82,34 @@ window.midframe = {
         request.setRequestHeader("X-Midframe-Session", props.value);
         request.setRequestHeader("X-Midframe-Name", encodeURIComponent(file.name));
         request.setRequestHeader("Content-Type", "application/octet-stream");
+        let stalled;
+        const watchForStall = () => {
+          clearTimeout(stalled);
+          stalled = setTimeout(stop, 1000 * input.dataset.stallSeconds);
+        };
+        const stop = () => {
+          request.abort();
+          input.value = "";
+          show("The upload stalled: check the connection, then choose the file again", true);
+        };
+        watchForStall();
+        request.upload.onloadend = () => clearTimeout(stalled);
         request.upload.onprogress = (sent) => {
+          watchForStall();
           const percent = sent.total ? Math.floor((100 * sent.loaded) / sent.total) : 0;
           show(percent < 100 ? `Uploading: ${percent} %` : "Reading …");
         };
-        request.onerror = () => show("The upload failed: check the connection", true);
+        request.onerror = () => {
+          input.value = "";  // or choosing the same file again would change nothing
+          show("The upload failed: check the connection, then choose the file again", true);
+        };
         request.onload = () => {
           input.value = "";
           if (request.status !== 200) {
             show(request.responseText || "The upload failed", true);
             return;
           }
-          show(file.name);
+          midframe.showName(input.dataset.slot, file.name);
           trigger("upload");
         };
         request.send(file);

@@ -18,8 +18,10 @@ from midframe.models.shipped import list_models
 from midframe.web import fragments
 from midframe.web.handlers import MAX_FACTOR, MULTIPLY, TARGET, Server, VideoForm
 from midframe.web.limits import PICTURES
-from midframe.web.options import Limits
-from midframe.web.tasks import FIRST, MAX_COUNT, PICTURES_TAB, SECOND, VIDEO
+from midframe.web.options import FIRST, SECOND, VIDEO, Limits
+from midframe.web.routes import STALL_SECONDS
+from midframe.web.tasks import MAX_COUNT, PICTURES_TAB
+from midframe.web.texts import LABELS
 
 CSS, SCRIPT = ((Path(__file__).parent / name).read_text() for name in ("page.css", "page.js"))
 HEAD = f"<script>{SCRIPT}</script><style>{CSS}</style>"
@@ -37,13 +39,13 @@ DROP_ZONE = """
 <div class="mf-drop">
   <label for="ID">LABEL</label>
   <input type="file" id="ID" data-slot="SLOT" data-max-bytes="BYTES"
-    data-too-large="TOO_LARGE" accept="ACCEPT">
+    data-too-large="TOO_LARGE" data-stall-seconds="STALL" accept="ACCEPT">
   <p class="mf-upload-status" role="status"></p>
 </div>
 """
 VIDEO_ACCEPT = "video/*,.mkv,.ts,.m2ts,.mxf,.gif,.apng"
-PICTURE_ACCEPT = ",".join(f"image/{name.lower()}" for name in PICTURES)
-"""Browsers of phones convert HEIC pictures to one of these."""
+PICTURE_ACCEPT = ",".join([*sorted(set(PICTURES.values())), ".dpx", ".jxl"])
+"""Without HEIC, which browsers of phones then convert: that of phones consists of tiles."""
 EVENT: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 """Arguments of all event listeners: the page shows progress itself, and the functions are not
 public."""
@@ -148,20 +150,22 @@ def _video_form() -> list[Any]:
     with gr.Row():
         rate_by = gr.Radio([MULTIPLY, TARGET], value=defaults.rate_by, label="Frame rate")
         factor = _unchecked(
-            gr.Number(defaults.factor, label="Factor", minimum=1, maximum=MAX_FACTOR, step=0.5)
+            gr.Number(
+                defaults.factor, label=LABELS["factor"], minimum=1, maximum=MAX_FACTOR, step=0.5
+            )
         )
-        fps = gr.Textbox(defaults.fps, label="Frames per second", visible=False)
-    slow_label = "Slow motion: times slower"
+        fps = gr.Textbox(defaults.fps, label=LABELS["fps"], visible=False)
+    slow_label = f"{LABELS['slow']}: times slower"
     slow = _unchecked(
         gr.Slider(1, MAX_FACTOR, defaults.slow, step=0.5, label=slow_label, elem_id="mf-slow")
     )
     with gr.Row():
-        start = gr.Textbox(label="From", placeholder="0:00")
-        end = gr.Textbox(label="To", placeholder="end")
-        codec = gr.Dropdown(list(ENCODERS), value=defaults.codec, label="Codec")
+        start = gr.Textbox(label=LABELS["start"], placeholder="0:00")
+        end = gr.Textbox(label=LABELS["end"], placeholder="end")
+        codec = gr.Dropdown(list(ENCODERS), value=defaults.codec, label=LABELS["codec"])
     with gr.Row():
-        deinterlace = gr.Checkbox(label="Deinterlace")
-        mute = gr.Checkbox(label="No sound")
+        deinterlace = gr.Checkbox(label=LABELS["deinterlace"])
+        mute = gr.Checkbox(label=LABELS["mute"])
 
     def show_fields(value: str) -> list[Any]:
         return [gr.update(visible=value == MULTIPLY), gr.update(visible=value == TARGET)]
@@ -233,7 +237,7 @@ def _unchecked(field: Any) -> Any:
 
 
 def _model_choice() -> Any:
-    return gr.Dropdown(list(list_models()), value=DEFAULT_MODEL, label="Model")
+    return gr.Dropdown(list(list_models()), value=DEFAULT_MODEL, label=LABELS["model"])
 
 
 def _drop_zone(slot: str, label: str, accept: str, limits: Limits, prefix: str = "") -> Any:
@@ -245,6 +249,7 @@ def _drop_zone(slot: str, label: str, accept: str, limits: Limits, prefix: str =
         "LABEL": label,
         "BYTES": str(limits.max_bytes),
         "TOO_LARGE": f"the file is larger than {limits.max_mb:g} MB",
+        "STALL": f"{STALL_SECONDS:g}",
         "ACCEPT": accept,
     }
     template = DROP_ZONE

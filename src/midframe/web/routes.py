@@ -1,8 +1,9 @@
 """Routes beside Gradio's: uploads, files, and the connections of open pages."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
-from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 from starlette.concurrency import run_in_threadpool
@@ -10,21 +11,20 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from midframe.errors import MidframeError, SourceError
+from midframe.errors import SourceError
+from midframe.web.fragments import display_name
 from midframe.web.jobs import public_text
-from midframe.web.limits import (
-    PictureFacts,
-    VideoFacts,
-    probe_picture,
-    probe_video,
-)
-from midframe.web.options import THE_FILE, Limits
+from midframe.web.limits import probe_picture, probe_video
+from midframe.web.options import FIRST, SECOND, VIDEO, Limits
 from midframe.web.storage import Session, SessionError, Storage, StoredFile
-from midframe.web.tasks import FIRST, SECOND, VIDEO
 
 SESSION_HEADER, NAME_HEADER = "x-midframe-session", "x-midframe-name"
 ALIVE_SECONDS = 1.0
 """Seconds between two signs of life, which are also how soon a lost page is noticed."""
+STALL_SECONDS = 60.0
+"""Seconds without data after which an upload ends."""
+CLOSE = {"connection": "close"}
+"""Headers of the answer to an upload that may not have been read to its end."""
 NOT_FOUND = PlainTextResponse("there is no such file", 404)
 
 
@@ -48,11 +48,11 @@ def make_routes(storage: Storage, limits: Limits) -> list[Route]:
             title = unquote(request.headers.get(NAME_HEADER, ""))
             await _receive(request, session, slot, title, limits)
         except SessionError as error:
-            return PlainTextResponse(str(error), 403)
+            return PlainTextResponse(str(error), 403, CLOSE)
         except ClientDisconnect:  # nobody reads the answer
             return PlainTextResponse("interrupted", 422)
         except Exception as error:
-            return PlainTextResponse(public_text(error), 422)
+            return PlainTextResponse(public_text(error), 422, CLOSE)
         return PlainTextResponse("ok")
 
     async def send_file(request: Request) -> Response:
@@ -69,12 +69,14 @@ def make_routes(storage: Storage, limits: Limits) -> list[Route]:
     async def keep_session(request: Request) -> Response:
         token = request.path_params["token"]
         try:
-            storage.find(token)
+            uploads = storage.find(token).uploads
         except SessionError as error:
             return PlainTextResponse(str(error), 404)
+        names = {slot: display_name(file.title) for slot, file in uploads.items()}
 
         async def send_signs_of_life() -> AsyncIterator[str]:
             with storage.connected(token):
+                yield f"event: names\ndata: {json.dumps(names)}\n\n"
                 while storage.is_open(token) and not await request.is_disconnected():
                     yield ": alive\n\n"
                     await asyncio.sleep(ALIVE_SECONDS)
@@ -101,24 +103,32 @@ async def _receive(
     request: Request, session: Session, slot: str, title: str, limits: Limits
 ) -> None:
     """Store the body of a request, and probe it; a refused upload is deleted."""
-    path = session.new_path()
+    path = session.new_path(word=slot)
+    probe: Any = probe_video if slot == VIDEO else probe_picture
     try:
-        count = 0
+        count, chunks = 0, request.stream()
         with path.open("xb") as file:
-            async for chunk in request.stream():
+            while chunk := await _next_chunk(chunks):
                 count += len(chunk)
                 limits.check_bytes(count)
                 await run_in_threadpool(file.write, chunk)
-        facts = await run_in_threadpool(_probe, path, slot, limits)
+        facts = await run_in_threadpool(probe, path, limits)
     except BaseException:
         path.unlink(missing_ok=True)
         raise
     session.set_upload(slot, StoredFile(path, facts.media_type, facts, title))
 
 
-def _probe(path: Path, slot: str, limits: Limits) -> VideoFacts | PictureFacts:
+async def _next_chunk(chunks: AsyncIterator[bytes]) -> bytes:
+    """Return the next chunk of an upload; an empty one at its end.
+
+    Raises:
+        SourceError: no data arrive for `STALL_SECONDS`.
+    """
     try:
-        return probe_video(path, limits) if slot == VIDEO else probe_picture(path, limits)
-    except MidframeError as error:
-        text = str(error).replace(str(path), THE_FILE)
-        raise SourceError(text) from error
+        return await asyncio.wait_for(anext(chunks, b""), STALL_SECONDS)
+    except TimeoutError as error:
+        raise SourceError(
+            f"no data of the upload arrived for {STALL_SECONDS:g} seconds: check the connection, "
+            "then choose the file again"
+        ) from error

@@ -70,9 +70,14 @@ class Session:
     """Time at which the session ends unless a page connects. A page that loses its connection
     without being closed keeps its session."""
 
-    def new_path(self, suffix: str = "") -> Path:
-        """Return a new path with a random name; `suffix` must not come from a visitor."""
-        return self.folder / f"{secrets.token_hex(16)}{suffix}"
+    def new_path(self, suffix: str = "", *, word: str = "private") -> Path:
+        """Return a new path with a random name; nothing of it may come from a visitor.
+
+        Args:
+            suffix: of the name.
+            word: of the name, by which texts name the file (`texts.FILES`).
+        """
+        return self.folder / f"{word}-{secrets.token_hex(16)}{suffix}"
 
     def add(self, file: StoredFile) -> str:
         """Make a file readable for the browser; return its random name."""
@@ -250,7 +255,8 @@ class Storage:
             try:
                 os.utime(self.root)
             except OSError as error:
-                log.warning("%s: %s", self.root, error.strerror)
+                if not self._closed.is_set():
+                    log.warning("%s: %s", self.root, error.strerror)
 
 
 def _remove_abandoned(seconds: float) -> None:

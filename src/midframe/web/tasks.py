@@ -4,8 +4,7 @@ predicting the kernels of a pixel."""
 import math
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -13,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from midframe.errors import MidframeError, OptionError, SourceError
+from midframe.errors import OptionError, SourceError
 from midframe.evaluation.kernels import (
     Floats,
     PixelKernels,
@@ -31,20 +30,19 @@ from midframe.video.report import VideoReport
 from midframe.web.jobs import Job
 from midframe.web.limits import UNPLAYABLE
 from midframe.web.networks import Networks, WatchedInterpolator
-from midframe.web.options import THE_FILE
+from midframe.web.options import FIRST, SECOND, VIDEO
 from midframe.web.storage import Session, StoredFile
+from midframe.web.texts import RESULT
 
 MAX_COUNT = 31
 """Maximum number of frames between two pictures."""
 MAX_LOOK_PIXELS = 1280 * 720
 """Larger pictures are downscaled before their kernels are predicted, to limit memory."""
-VIDEO, FIRST, SECOND = "video", "first", "second"
-"""Inputs of the page."""
 PICTURES_TAB = "pictures"
 """The tab with the frames between two pictures."""
-NEEDS_VIDEO = "there is no video yet: choose one first"
+NEEDS_VIDEO = "there is no video yet: choose one, and wait until it is uploaded"
 REPLACED = "the video was replaced before the work began: start again"
-NEEDS_PICTURES = "two pictures are needed: choose both first"
+NEEDS_PICTURES = "two pictures are needed: choose both, and wait until they are uploaded"
 SPEED_SIZE = (640, 360)
 """Width and height of the frames that the tab Models measures speeds with."""
 
@@ -110,13 +108,12 @@ def video_work(
     def work(job: Job) -> VideoResult:
         folder = session.new_path()
         folder.mkdir(mode=0o700)
-        linked, target = folder / "source", folder / f"result{suffix}"
+        linked, target = folder / VIDEO, folder / f"{RESULT}{suffix}"
         try:
             link_upload(source.path, linked)
-            with hide_paths(folder, linked):
-                job.report(0, None)
-                interpolator = WatchedInterpolator(networks.get(model), job.show, job.check)
-                report = convert_video(linked, target, interpolator, options, progress=job.report)
+            job.report(0, None)
+            interpolator = WatchedInterpolator(networks.get(model), job.show, job.check)
+            report = convert_video(linked, target, interpolator, options, progress=job.report)
             kept = target.rename(session.new_path(suffix))
         finally:
             shutil.rmtree(folder, ignore_errors=True)
@@ -137,21 +134,6 @@ def link_upload(path: Path, link: Path) -> None:
         os.link(path, link)
     except FileNotFoundError as error:
         raise SourceError(REPLACED) from error
-
-
-@contextmanager
-def hide_paths(folder: Path, source: Path) -> Iterator[None]:
-    """Replace the private paths of a session in the texts of errors.
-
-    Args:
-        folder: of the result.
-        source: the upload.
-    """
-    try:
-        yield
-    except (MidframeError, OptionError) as error:
-        text = str(error).replace(str(source), THE_FILE).replace(str(folder), "the result")
-        raise type(error)(text) from error
 
 
 def pictures_work(
@@ -183,17 +165,9 @@ def pictures_work(
             path = session.new_path(".png")
             write_image(path, image, pair.icc_profile)
             files.append(StoredFile(path, "image/png"))
-        dropped = tuple(name_uploads(text, first, second) for text in pair.dropped)
-        return PicturesResult(session.set_results(PICTURES_TAB, files), dropped)
+        return PicturesResult(session.set_results(PICTURES_TAB, files), pair.dropped)
 
     return work
-
-
-def name_uploads(text: str, *uploads: StoredFile) -> str:
-    """Replace the private paths of uploads in a text by their visitors' names."""
-    for upload in uploads:
-        text = text.replace(str(upload.path), upload.title)
-    return text
 
 
 def pixel_work(
@@ -276,7 +250,7 @@ def speed_work(networks: Networks, model: str, width: int, height: int) -> Calla
 
     def work(job: Job) -> float:
         job.check()
-        return networks.measure(model, width, height)
+        return networks.measure(model, width, height, job.check)
 
     return work
 

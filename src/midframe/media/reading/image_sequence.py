@@ -59,7 +59,7 @@ class ImageSequence:
         if not files:
             raise SourceError(
                 f"{path} holds no images: name a folder of images or a pattern such as "
-                "frames/%06d.png; for a folder of videos, use midframe batch"
+                "frames/%06d.png; for a folder of videos, use `midframe batch`"
             )
         self.files = files
         self.rate: Fraction | None = rate or DEFAULT_RATE

@@ -70,8 +70,8 @@ class VideoFileTarget:
         ):
             raise VideoError(
                 f"{self.path.suffix} files hold up to 1000 frames per second, not "
-                f"{float(conversion.timeline.rate):.0f}: name an .mp4 file, or choose a lower "
-                "--factor or --fps"
+                f"{float(conversion.timeline.rate):.0f}: choose a lower --factor or --fps, or "
+                "name an .mp4 file"
             )
         return choose_encoding(
             conversion.picture,

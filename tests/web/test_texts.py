@@ -1,0 +1,95 @@
+"""Texts of the library, as visitors of the page get them."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers.films import Film, render
+from helpers.video import Averager
+
+import midframe
+from midframe.errors import VideoError
+from midframe.video.pipeline import interpolate_video
+from midframe.video.sinks.protocol import abort_on_error
+from midframe.web.storage import Storage
+from midframe.web.texts import NEEDS_COMMAND, for_visitors
+
+PACKAGE = Path(midframe.__file__).parent
+ROOMS = ("media", "models", "video", "*interpolator.py", "folders.py", "options.py", "outputs.py",
+         "rates.py", "times.py")  # fmt: skip
+"""Whose texts the page may show."""
+
+
+def texts_of(path: Path) -> Iterator[str]:
+    """The strings of a module but docstrings; what they format is a word."""
+    tree = ast.parse(path.read_text())
+    skipped: set[Any] = {node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    joined = [node for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)]
+    skipped |= {each for node in joined for each in ast.walk(node) if each is not node}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr) and node not in skipped:
+            values = [each.value if isinstance(each, ast.Constant) else "x" for each in node.values]
+            yield "".join(map(str, values))
+        elif isinstance(node, ast.Constant) and node not in skipped:
+            yield str(node.value)
+
+
+def test_no_text_of_the_library_sends_a_visitor_to_the_command_line() -> None:
+    paths = [path for room in ROOMS for found in PACKAGE.glob(room)
+             for path in ([found] if found.is_file() else found.rglob("*.py"))]  # fmt: skip
+    texts = {text if ": " in text else f"problem: {text}"
+             for path in paths for text in texts_of(path)}  # fmt: skip
+    advice = [text for text in texts if NEEDS_COMMAND.search(text) or "--" in text]
+    assert len(advice) > 40
+    for text in advice:
+        shown = for_visitors(text)
+        assert shown
+        assert not re.search(r"--[a-z]|\bOUT\b|`?midframe [a-z]+`|\bname an?\b", shown), text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a: choose another --codec or --preset", "a: choose another Codec"),
+        ("a: b: drop --vfr, or use .mkv", "a: b"),
+        ("a: choose a lower --factor or --fps, or name an .mp4 file",
+         "a: choose a lower Factor or Frames per second"),
+        ("a: a whole --factor, or --vfr, keeps all", "a: a whole Factor keeps all"),
+        ("--crf is 99: 0 to 63 is needed", "crf is 99: 0 to 63 is needed"),
+        ("a; without --strict b; c", "a; c"),
+    ],
+)  # fmt: skip
+def test_advice_names_fields_of_the_page(text: str, shown: str) -> None:
+    assert for_visitors(text) == shown
+    assert for_visitors(shown) == shown
+
+
+def test_private_files_are_named_by_their_words() -> None:
+    storage = Storage(1, lambda _: None)
+    session = storage.open_session()
+    first, folder = session.new_path(word="first"), session.new_path()
+    text = f"{first} is cut off, {folder / 'video'}: file:{folder / '.result.mp4.midframe' / 'a'}"
+    assert for_visitors(text) == "the first picture is cut off, the file: file:the result"
+    assert for_visitors(f"'{folder}' ({storage.root})") == "'the file' (the file)"
+    storage.close()
+
+
+def test_messages_on_the_page_name_its_fields(tmp_path: Path) -> None:
+    for source, wanted in ((Film(frames=1, sound=()), {}), (Film(sound=()), {"factor": 1.5})):
+        path = render(source, tmp_path)
+        report = interpolate_video(path, tmp_path / "out.mp4", model=Averager(), **wanted)
+        for text in report.warnings:
+            shown = for_visitors(text)
+            assert "--" not in shown
+            assert "midframe image" not in shown
+        (tmp_path / "out.mp4").unlink()
+    assert "a whole Factor keeps all" in shown
+    with pytest.raises(VideoError) as caught:
+        interpolate_video(path, tmp_path / "out.mp4", model=Averager(), start=9)
+    assert "choose an earlier From" in for_visitors(str(caught.value))
+    with pytest.raises(VideoError) as caught, abort_on_error(lambda: tmp_path):
+        raise VideoError("the disk is full")
+    assert for_visitors(str(caught.value)) == "the disk is full"
