@@ -18,8 +18,10 @@ from helpers.signals import default_signals
 from helpers.video import Averager
 from midframe.models.checkpoint import build_model
 
-RUN = "import sys; from helpers.web import serve; serve(sys.argv[1])"
+RUN = "import sys; from helpers.web import serve; serve(*sys.argv[1:])"
 STOP_SECONDS = 60.0
+LEAVE_SECONDS, SWEEP_SECONDS = 600.0, 0.1
+"""A reload may take as long as it needs; sessions that a test leaves end when it says so."""
 FREE_FRAMES = 3
 """Pairs of frames that are interpolated although the brake is on."""
 
@@ -48,18 +50,27 @@ class Brake(Averager):
         return super().interpolate_many(*values, progress=progress)
 
 
-def serve(brake: str) -> None:
-    """Serve the page to this machine until SIGINT; prints its address and its folder."""
-    from midframe.web import storage
+def serve(brake: str, closing: str) -> None:
+    """Serve the page to this machine until SIGINT; prints its address and its folder.
+
+    Args:
+        brake, closing: files; see `Site`.
+    """
+    from midframe.web import handlers, storage
     from midframe.web.access import choose_access
-    from midframe.web.handlers import Server
     from midframe.web.networks import Networks
     from midframe.web.options import Limits
     from midframe.web.server import listen, make_server
 
-    storage.LEAVE_SECONDS = 3.0
+    class TestStorage(storage.Storage):
+        def sweep(self, now: float) -> list[str]:
+            return super().sweep(now + LEAVE_SECONDS * Path(closing).exists())
+
+    storage.LEAVE_SECONDS = LEAVE_SECONDS
+    storage.SWEEP_SECONDS = SWEEP_SECONDS
+    handlers.Storage = TestStorage  # type: ignore[misc]
     network = Brake(Path(brake))
-    state = Server(Limits(max_mb=1), Networks(lambda _: network), 1)
+    state = handlers.Server(Limits(max_mb=1), Networks(lambda _: network), 1)
     with listen("127.0.0.1", 0) as socket:
         server = make_server(state, choose_access("127.0.0.1", None))
         print(f"http://127.0.0.1:{socket.getsockname()[1]} {state.storage.root}", flush=True)
@@ -75,6 +86,8 @@ class Site:
     """Folder of all sessions."""
     brake: Path
     """While this file exists, the work stands still."""
+    closing: Path
+    """While this file exists, sessions end at once when their pages are left."""
 
     def files(self) -> list[Path]:
         """All files of all sessions."""
@@ -87,19 +100,22 @@ def serving(folder: Path) -> Iterator[Site]:
     """Serve the page in another process; its files are gone afterwards.
 
     Args:
-        folder: for the file that is the brake.
+        folder: for the files that control it.
     """
-    brake = folder / "brake"
+    brake, closing = folder / "brake", folder / "closing"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     with default_signals():
         process = subprocess.Popen(
-            [sys.executable, "-c", RUN, brake], stdout=subprocess.PIPE, text=True, env=environment
+            [sys.executable, "-c", RUN, brake, closing],
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
         )
     with process:
         assert process.stdout is not None
         url, root = process.stdout.readline().split()
         try:
-            yield Site(url, Path(root), brake)
+            yield Site(url, Path(root), brake, closing)
         finally:
             brake.unlink(missing_ok=True)
             process.send_signal(signal.SIGINT)
