@@ -35,8 +35,8 @@ def blend_error(image: Tensor, before: Tensor, after: Tensor, t: float, block: i
     Returns:
         (rows, columns) of blocks, on the CPU.
     """
-    implementation = for_device({"cpu": load_halide}, image.device) or plain
-    result: Tensor = implementation.blend_error(image, before, after, t, block)
+    fast = for_device({"cpu": load_halide}, image.device)
+    result: Tensor = (fast or plain).blend_error(image, before, after, t, block)
     return result
 
 

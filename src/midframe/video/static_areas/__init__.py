@@ -10,9 +10,13 @@ there between the two frames.
 from fractions import Fraction
 from typing import Any
 
+import torch
+
 from midframe.media.pictures.images import Array
-from midframe.ops.dispatch import compilation_is_disabled, load_optional
+from midframe.ops.dispatch import for_device
 from midframe.video.static_areas import plain
+
+CPU = torch.device("cpu")
 
 
 def keep_static(interpolated: Array, before: Array, after: Array, t: Fraction, bits: int) -> Array:
@@ -23,9 +27,8 @@ def keep_static(interpolated: Array, before: Array, after: Array, t: Fraction, b
         t: the time of the interpolated frame, from 0 to 1.
         bits: of a sample.
     """
-    use_halide = interpolated.ndim == 2 and not compilation_is_disabled()
-    implementation = (load_optional(load_halide) if use_halide else None) or plain
-    result: Array = implementation.keep_static(interpolated, before, after, t, bits)
+    fast = for_device({"cpu": load_halide}, CPU) if interpolated.ndim == 2 else None
+    result: Array = (fast or plain).keep_static(interpolated, before, after, t, bits)
     return result
 
 
