@@ -109,6 +109,13 @@ def test_a_fingerprint_holds_every_option_that_changes_frames() -> None:
     assert fingerprint(RetimingOptions(fps=60)) == fingerprint(RetimingOptions(fps="60"))
 
 
+def test_a_fingerprint_is_the_same_from_python_and_from_the_command_line() -> None:
+    given = [EncodingOptions(encoder_options=None), EncodingOptions(encoder_options={})]
+    assert len({json.dumps(fingerprint(each)) for each in given}) == 1
+    thresholds = [SourceOptions(cut_threshold=10), SourceOptions(cut_threshold=10.0)]
+    assert len({json.dumps(fingerprint(each)) for each in thresholds}) == 1
+
+
 def test_work_with_another_tile_is_not_resumed(tmp_path: Path) -> None:
     jobs = [fingerprint(InterpolationOptions(tile=tile)) for tile in (None, 64)]
     work = Segments(tmp_path / "out.mp4", jobs[0])

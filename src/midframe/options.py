@@ -164,6 +164,7 @@ class SourceOptions:
             raise OptionError(
                 f"`cut_threshold` is {self.cut_threshold}: 0 to {MAX_CUT_THRESHOLD:g} is needed"
             )
+        _replace(self, cut_threshold=float(self.cut_threshold))  # 10 is 10.0 in a fingerprint
         if self.source_fps is not None:
             _replace(self, source_fps=parse_rate(self.source_fps, "source_fps"))
 
@@ -236,6 +237,8 @@ def fingerprint(*options: Any) -> dict[str, Any]:
         for each in fields(group)
         if not each.metadata.get("same_frames")
     }
+    if "encoder_options" in found:  # no mapping and an empty one are the same
+        found["encoder_options"] = found["encoder_options"] or {}
     return {"version": FINGERPRINT_VERSION, **found}
 
 
