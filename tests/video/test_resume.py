@@ -204,3 +204,19 @@ def test_replacing_a_result_goes_on_where_it_was_stopped(
     made = Stopper(149 - SHORT_SEGMENT // 2, MidframeError("it broke"))
     assert interpolate_video(source, target, model=made, overwrite=True, resume=True).problems == ()
     assert interpolate_video(source, target, model=Averager(), resume=True).already_complete
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_the_result_is_where_a_link_leads(
+    render_video: Render, tmp_path: Path, exists: bool
+) -> None:
+    source, link = render_video(frames=3), tmp_path / "out.mp4"
+    (tmp_path / "disk").mkdir()
+    link.symlink_to("disk/film.mp4")
+    if exists:
+        interpolate_video(source, tmp_path / "disk" / "film.mp4", model=Averager())
+    report = interpolate_video(source, link, model=Averager(), overwrite=exists)
+    assert report.problems == ()
+    assert link.is_symlink()
+    assert [path.name for path in (tmp_path / "disk").iterdir()] == ["film.mp4"]
+    assert interpolate_video(source, link, model=Averager(), resume=True).already_complete

@@ -16,6 +16,7 @@ from midframe.options import (
     SourceOptions,
     VideoOptions,
 )
+from midframe.outputs import real_path
 from midframe.video.pipeline import choose_interpolation, convert
 from midframe.video.sinks.comparison import ComparisonTarget
 
@@ -90,7 +91,7 @@ def convert_comparison(
     retiming = RetimingOptions(factor=labels.factor, slow=labels.slower, vfr=True)
     report = convert(
         source,
-        ComparisonTarget(target, encoding, labels),
+        ComparisonTarget(real_path(target), encoding, labels),
         interpolation,
         VideoOptions(retiming, reading, encoding),
         overwrite=overwrite,
