@@ -185,3 +185,12 @@ def test_a_deleted_current_folder_is_explained(tmp_path: Path) -> None:
         "midframe: the current folder was deleted: change to another one, as in cd ~\n"
     )
     assert done.stdout.endswith("loaded: []\n")
+
+
+def test_an_empty_argument_is_no_name_of_the_current_folder() -> None:
+    for words in (["video", "", "out.mp4"], ["video", "in.mp4", ""], ["batch", "", "out"]):
+        status, errors, _ = run_and_list("torch", *words)
+        assert (status, errors) == (
+            1,
+            "midframe: an argument is empty: check the variables of your command\n",
+        )

@@ -63,6 +63,8 @@ def main() -> NoReturn:
     diagnostics = Diagnostics()
     try:
         _check_current_folder()
+        if "" in sys.argv[1:]:  # as a path it would be the current folder
+            raise OptionError("an argument is empty: check the variables of your command")
         words = move_global_options_first(sys.argv[1:])
         app(args=words, prog_name="midframe", standalone_mode=True, obj=diagnostics)
     except KeyboardInterrupt:
