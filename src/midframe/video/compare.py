@@ -97,6 +97,7 @@ def convert_comparison(
         overwrite=overwrite,
         progress=progress,
     )
-    for text in (*report.warnings, *(f"damaged: {place}" for place in report.damage)):
+    problems = (*report.problems, *report.warnings)
+    for text in (*problems, *(f"damaged: {place}" for place in report.damage)):
         log.warning("%s: %s", source, text)
     return report.frames_in
