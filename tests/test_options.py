@@ -109,6 +109,40 @@ def test_a_fingerprint_holds_every_option_that_changes_frames() -> None:
     assert fingerprint(RetimingOptions(fps=60)) == fingerprint(RetimingOptions(fps="60"))
 
 
+@pytest.mark.parametrize(
+    ("group", "given", "complaint"),
+    [
+        (EncodingOptions, {"crf": "18"}, "crf is '18': a whole number"),
+        (EncodingOptions, {"crf": True}, "crf is True: a whole number"),
+        (EncodingOptions, {"encoder_options": ["a=1"]}, "names and texts are needed"),
+        (InterpolationOptions, {"tile": "64"}, "tile is '64': a whole number"),
+        (InterpolationOptions, {"scale": 1.5}, "scale is 1.5: a whole number"),
+        (SourceOptions, {"cut_threshold": "10"}, "cut_threshold is '10': a number"),
+    ],
+)
+def test_options_of_another_type_are_named(
+    group: Callable[..., object], given: dict[str, Any], complaint: str
+) -> None:
+    with pytest.raises(OptionError, match=complaint):
+        group(**given)
+
+
+def test_numbers_of_another_type_are_the_same_option() -> None:
+    for one, other in (
+        (EncodingOptions(crf=18), EncodingOptions(crf=18.0)),  # type: ignore[arg-type]
+        (EncodingOptions(preset="9"), EncodingOptions(preset=9)),  # type: ignore[arg-type]
+        (InterpolationOptions(scale=2), InterpolationOptions(scale=2.0)),  # type: ignore[arg-type]
+    ):
+        assert json.dumps(fingerprint(one)) == json.dumps(fingerprint(other))
+
+
+def test_a_fingerprint_is_the_same_from_python_and_from_the_command_line() -> None:
+    given = [EncodingOptions(encoder_options=None), EncodingOptions(encoder_options={})]
+    assert len({json.dumps(fingerprint(each)) for each in given}) == 1
+    thresholds = [SourceOptions(cut_threshold=10), SourceOptions(cut_threshold=10.0)]
+    assert len({json.dumps(fingerprint(each)) for each in thresholds}) == 1
+
+
 def test_work_with_another_tile_is_not_resumed(tmp_path: Path) -> None:
     jobs = [fingerprint(InterpolationOptions(tile=tile)) for tile in (None, 64)]
     work = Segments(tmp_path / "out.mp4", jobs[0])

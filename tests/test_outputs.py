@@ -6,7 +6,13 @@ from pathlib import Path
 import pytest
 
 from midframe.errors import CheckpointError, VideoError
-from midframe.outputs import atomic_write, check_output_file, check_output_folder, unfinished_path
+from midframe.outputs import (
+    atomic_write,
+    check_output_file,
+    check_output_folder,
+    real_path,
+    unfinished_path,
+)
 
 
 @pytest.fixture
@@ -97,3 +103,23 @@ def test_a_long_name_leaves_room_for_the_unfinished_file(tmp_path: Path) -> None
     with atomic_write(path) as unfinished:
         unfinished.write_text("x")
     assert path.read_text() == "x"
+
+
+def test_a_link_remains_and_leads_to_the_new_file(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    link, file = tmp_path / "out.png", tmp_path / "disk" / "other.png"
+    link.symlink_to(file)
+    for text in ("first", "second"):
+        with atomic_write(link) as unfinished:
+            assert unfinished.parent == tmp_path / "disk"
+            unfinished.write_text(text)
+        assert link.is_symlink()
+        assert file.read_text() == text
+
+
+def test_links_to_another_suffix_and_loops_are_not_followed(tmp_path: Path) -> None:
+    links = {"a.png": "store/0a1b", "b.png": "c.png", "c.png": "b.png"}
+    for name, leads_to in links.items():
+        (tmp_path / name).symlink_to(leads_to)
+    for name in links:
+        assert real_path(tmp_path / name) == tmp_path / name

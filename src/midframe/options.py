@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
+from numbers import Real
 from typing import Any, Literal, get_args
 
 from midframe.defaults import DEFAULT_MODEL
@@ -84,6 +85,9 @@ class InterpolationOptions:
             raise OptionError(
                 f"device {self.device!r} is not available: choose from auto, cpu, cuda, cuda:1, mps"
             )
+        for name in ("tile", "scale"):
+            if getattr(self, name) is not None:
+                _replace(self, **{name: _whole(name, getattr(self, name))})
         if self.tile is not None and self.tile < 0:
             raise OptionError(f"`tile` is {self.tile}: 0 or more pixels are needed")
         if self.scale is not None and (self.scale < 1 or self.scale & (self.scale - 1)):
@@ -162,10 +166,13 @@ class SourceOptions:
         end = None if self.end is None else parse_seconds(self.end, "`end`")
         check_time_range(start, end)
         _replace(self, start=start, end=end)
+        if not isinstance(self.cut_threshold, Real):
+            raise OptionError(f"`cut_threshold` is {self.cut_threshold!r}: a number is needed")
         if not 0 <= self.cut_threshold <= MAX_CUT_THRESHOLD:
             raise OptionError(
                 f"`cut_threshold` is {self.cut_threshold}: 0 to {MAX_CUT_THRESHOLD:g} is needed"
             )
+        _replace(self, cut_threshold=float(self.cut_threshold))  # 10 is 10.0 in a fingerprint
         if self.source_fps is not None:
             _replace(self, source_fps=parse_rate(self.source_fps, "source_fps"))
 
@@ -193,6 +200,14 @@ class EncodingOptions:
     """Drop sound."""
 
     def __post_init__(self) -> None:
+        _replace(self, crf=_whole("crf", self.crf))
+        if isinstance(self.preset, int):  # those of SVT-AV1 are numbers
+            _replace(self, preset=str(self.preset))
+        if not isinstance(self.encoder_options, Mapping | None):
+            raise OptionError(
+                f"`encoder_options` is {self.encoder_options!r}: names and texts are needed, as in "
+                '{"aq-mode": "3"}'
+            )
         for name, value in (self.encoder_options or {}).items():
             if not name or not isinstance(value, str):
                 raise OptionError(
@@ -238,6 +253,8 @@ def fingerprint(*options: Any) -> dict[str, Any]:
         for each in fields(group)
         if not each.metadata.get("same_frames")
     }
+    if "encoder_options" in found:  # no mapping and an empty one are the same
+        found["encoder_options"] = found["encoder_options"] or {}
     return {"version": FINGERPRINT_VERSION, **found}
 
 
@@ -251,6 +268,15 @@ def _check_choice(name: str, value: object, choices: Any) -> None:
     allowed = get_args(choices)
     if value not in allowed:
         raise OptionError(f"`{name}` is {value!r}: choose from {', '.join(map(str, allowed))}")
+
+
+def _whole(name: str, value: Any) -> int:
+    """Return a whole number, which may be of another type, as 18.0; it is the same in a
+    fingerprint."""
+    number: Any = value if isinstance(value, Real) else None
+    if number is None or isinstance(number, bool) or number != number // 1:
+        raise OptionError(f"`{name}` is {value!r}: a whole number is needed")
+    return int(number)
 
 
 def _parse_slow(slow: Rate) -> Fraction:

@@ -72,11 +72,13 @@ def atomic_write(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside the final one, and rename it when the block ends without an
     error.
 
-    The file has the default permissions of new files, even if its writer sets others.
+    A link remains, and leads to the new file. The file has the default permissions of new files,
+    even if its writer sets others.
 
     Raises:
         OSError: the file cannot be written.
     """
+    path = real_path(path)
     unfinished = unfinished_path(path)
     try:
         unfinished.unlink(missing_ok=True)
@@ -87,6 +89,21 @@ def atomic_write(path: Path) -> Iterator[Path]:
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def real_path(path: Path) -> Path:
+    """Return the path that a link leads to, or another path as it is.
+
+    A renamed file would replace the link, and be on another disk than the one chosen by it. Links
+    to another suffix, as into stores that name files by their hashes, are not followed.
+    """
+    if not path.is_symlink():
+        return path
+    try:
+        found = path.resolve()
+    except (OSError, RuntimeError):  # a loop
+        return path
+    return path if found.is_symlink() or found.suffix != path.suffix else found
 
 
 def unfinished_path(path: Path) -> Path:

@@ -85,3 +85,13 @@ def test_links_to_folders_are_followed(folder: Path) -> None:
     (folder / "link").symlink_to("../other")
     names = [video.name for video in find_videos(folder, folder.parent / "out", mp4)]
     assert names == ["b.mp4", "link/c.mp4", "sub/A.mp4", "sub/a.mp4"]
+
+
+def test_a_longer_name_is_never_that_of_another_result(tmp_path: Path) -> None:
+    sources = [tmp_path / name for name in ("a.avi", "a.mp4", "a.avi.mp4", "b.mp4")]
+    for path in sources:
+        path.touch()
+    videos = find_videos(tmp_path, tmp_path / "out", lambda _: ".mp4")
+    names = {video.source.name: video.name for video in videos}
+    assert len(set(names.values())) == len(sources)
+    assert names["b.mp4"] == "b.mp4"

@@ -85,6 +85,15 @@ def test_a_log_file_holds_the_steps_and_the_error_and_is_appended_to(
     assert logging.getLogger("midframe").handlers == []
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a file that is always full")
+def test_a_log_file_on_a_full_disk_is_reported_once_and_ends_no_work(run: Run) -> None:
+    status, _, errors = run("--log-file", "/dev/full", "--verbose", "video", "missing.mp4")
+    assert status == 1
+    assert errors.count("/dev/full cannot be written (No space left on device)") == 1
+    assert "missing.mp4 does not exist" in errors
+    assert "Traceback" not in errors
+
+
 def test_no_other_file_is_taken_for_a_log_file(run: Run, tmp_path: Path) -> None:
     film = tmp_path / "film.mp4"
     film.write_bytes(b"\0\0\0\x18ftypmp42")

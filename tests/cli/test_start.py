@@ -171,3 +171,26 @@ def test_ctrl_c_during_the_imports_ends_without_a_traceback() -> None:
                 [sys.executable, "-c", script, name], capture_output=True, timeout=60
             )
         assert (done.returncode, done.stderr) == (status, b"")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not delete the current folder")
+def test_a_deleted_current_folder_is_explained(tmp_path: Path) -> None:
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    code = f"import os; os.chdir({str(folder)!r}); os.rmdir({str(folder)!r})\n{RUN}"
+    command = [sys.executable, "-c", code, "torch", "doctor"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "midframe: the current folder was deleted: change to another one, as in cd ~\n"
+    )
+    assert done.stdout.endswith("loaded: []\n")
+
+
+def test_an_empty_argument_is_no_name_of_the_current_folder() -> None:
+    for words in (["video", "", "out.mp4"], ["video", "in.mp4", ""], ["batch", "", "out"]):
+        status, errors, _ = run_and_list("torch", *words)
+        assert (status, errors) == (
+            1,
+            "midframe: an argument is empty: check the variables of your command\n",
+        )

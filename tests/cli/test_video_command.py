@@ -11,6 +11,8 @@ import midframe
 from midframe import cli
 from midframe.cli import video as video_commands
 from midframe.cli.options import read_video_options
+from midframe.cli.report import show_report
+from midframe.cli.shared import out
 from midframe.video.report import VideoReport
 
 
@@ -155,3 +157,15 @@ def test_a_folder_without_images_is_no_result_of_a_video(
     status, _, errors = run("video", "-", tmp_path / "results")
     assert (status, "results/video.mp4" in errors) == (1, True)
     assert list((tmp_path / "results").iterdir()) == []
+
+
+@pytest.mark.parametrize("quiet", [True, False])
+def test_quiet_omits_the_summary_of_a_pipe_too(
+    quiet: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(out, "quiet", quiet)
+    show_report(Path("-"), VideoReport(dropped=("sound",)))
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert ("0 frames from 0" in printed.err) is not quiet
+    assert "midframe: dropped: sound" in printed.err

@@ -1,5 +1,6 @@
 """Pipelines on disk: what is compiled once is loaded by later processes, if it is sound."""
 
+import errno
 import gc
 import logging
 import os
@@ -184,6 +185,24 @@ def test_without_a_cache_pipelines_are_compiled_in_memory(
     assert not compiled
     messages = [each.message for each in caplog.records if "compiled in memory" in each.message]
     assert len(messages) == 1
+
+
+@needs_linker
+def test_on_a_full_disk_pipelines_are_compiled_in_memory(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, compiled: list[str]
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def write(*_: object) -> None:
+        pytest.fail("Halide ends the process if it cannot write")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    run(new_pipeline())
+    with pytest.raises(OSError, match="No space left"):
+        LibraryCache(folder, "cc").add("key", write)
+    assert len(compiled) == 2
+    assert {path.name for path in folder.iterdir()} == _runtime.keys()
 
 
 @needs_linker

@@ -105,3 +105,16 @@ def test_damage_of_the_source_is_logged(
     source.write_bytes(source.read_bytes()[: source.stat().st_size * 7 // 10])
     compare_video(source, tmp_path / "c.mp4", model=Averager())
     assert "in.mkv: damaged: the video stream ends" in caplog.text
+
+
+def test_a_source_that_changes_meanwhile_is_reported(
+    render_video: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = render_video(frames=5)
+
+    def grow(*_: object) -> None:
+        with source.open("ab") as file:
+            file.write(b"more")
+
+    compare_video(source, tmp_path / "out.mp4", model=Averager(), progress=grow)
+    assert "changed while it was read" in caplog.text

@@ -107,6 +107,29 @@ def test_another_video_is_refused(render_video: Render, tmp_path: Path) -> None:
         interpolate_video(source, target, model=Averager(), resume=True)
 
 
+@pytest.mark.parametrize("change", ["replaced", "grown", "removed"])
+def test_a_source_that_changes_while_it_is_read_is_reported(
+    render_video: Render, tmp_path: Path, change: str
+) -> None:
+    source, target = render_video(frames=40, sound=False), tmp_path / "out.mp4"
+    other = render_video("other.mp4", frames=40, cut_at=20, sound=False)
+
+    def disturb(done: float, _: float | None) -> None:
+        if done < 20 or not other.exists():
+            return
+        if change == "grown":
+            with source.open("ab") as file:
+                file.write(bytes(1000))
+        elif change == "removed":
+            source.unlink()
+        other.replace(source) if change == "replaced" else other.unlink()
+
+    report = interpolate_video(source, target, model=Averager(), progress=disturb)
+    assert target.exists()
+    changed = [text for text in report.problems if "changed while it was read" in text]
+    assert len(changed) == (change != "removed")
+
+
 def test_a_late_refusal_of_a_damaged_video_keeps_what_is_done(
     render_video: Render, tmp_path: Path
 ) -> None:
@@ -181,3 +204,19 @@ def test_replacing_a_result_goes_on_where_it_was_stopped(
     made = Stopper(149 - SHORT_SEGMENT // 2, MidframeError("it broke"))
     assert interpolate_video(source, target, model=made, overwrite=True, resume=True).problems == ()
     assert interpolate_video(source, target, model=Averager(), resume=True).already_complete
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_the_result_is_where_a_link_leads(
+    render_video: Render, tmp_path: Path, exists: bool
+) -> None:
+    source, link = render_video(frames=3), tmp_path / "out.mp4"
+    (tmp_path / "disk").mkdir()
+    link.symlink_to("disk/film.mp4")
+    if exists:
+        interpolate_video(source, tmp_path / "disk" / "film.mp4", model=Averager())
+    report = interpolate_video(source, link, model=Averager(), overwrite=exists)
+    assert report.problems == ()
+    assert link.is_symlink()
+    assert [path.name for path in (tmp_path / "disk").iterdir()] == ["film.mp4"]
+    assert interpolate_video(source, link, model=Averager(), resume=True).already_complete

@@ -128,10 +128,14 @@ def test_a_segment_that_cannot_be_written_is_reported_and_not_counted(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("damaged", "reason"), [(DATABASE, "file is not a database"), (JOB_FILE, "Is a directory")]
+    ("damaged", "text"),
+    [
+        (DATABASE, r"midframe holds .* that is damaged \(file is not a database\)"),
+        (JOB_FILE, r"out.mp4 cannot be written \(Is a directory\)"),
+    ],
 )
 def test_damaged_work_is_reported_and_can_be_overwritten(
-    tmp_path: Path, damaged: str, reason: str
+    tmp_path: Path, damaged: str, text: str
 ) -> None:
     target = tmp_path / "out.mp4"
     segments = new_segments(target, 1)
@@ -142,7 +146,7 @@ def test_damaged_work_is_reported_and_can_be_overwritten(
         path.write_bytes(b"no database" * 100)
     else:
         path.mkdir()
-    with pytest.raises(VideoError, match=rf"out.mp4 cannot be written \({reason}\)"):
+    with pytest.raises(VideoError, match=text):
         new_segments(target, 0, resume=True)
     segments = new_segments(target, 1, overwrite=True)
     assert segments.finished == 1
@@ -155,6 +159,56 @@ def test_a_refused_job_can_be_started_again_at_once(tmp_path: Path) -> None:
     for _ in range(2):
         with pytest.raises(VideoError, match="crf was 18 and is 20"):
             Segments(target, {"crf": 20}, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        (JOB_FILE, b""),
+        (JOB_FILE, b"[1]"),
+        (JOB_FILE, b"\xff\xfe"),
+        (DATABASE, None),
+        (DATABASE, b""),
+        (DATABASE, b"SQLite format 3\0" + 100 * b"x"),
+    ],
+)
+def test_damaged_work_is_refused_until_it_is_discarded(
+    tmp_path: Path, name: str, content: bytes | None
+) -> None:
+    target = tmp_path / "out.mp4"
+    assert new_segments(target, 1).close()
+    path = segments_folder(target) / name
+    path.unlink() if content is None else path.write_bytes(content)
+    for _ in range(2):  # the lock is released
+        with pytest.raises(VideoError, match=r"out.mp4.midframe holds .* damaged .* --overwrite"):
+            new_segments(target, 0, resume=True)
+    segments = new_segments(target, 1, overwrite=True)
+    assert segments.finished == 1
+    segments.remove()
+
+
+def test_work_that_lacks_a_segment_is_damaged(tmp_path: Path) -> None:
+    target = tmp_path / "out.mp4"
+    segments = new_segments(target, 2)
+    segments._database._database.execute("DELETE FROM segments WHERE number = 0")
+    segments._database._database.commit()
+    assert segments.close()
+    with pytest.raises(VideoError, match=r"damaged \(1 of 2 segments\)"):
+        new_segments(target, 0, resume=True)
+
+
+def test_packets_that_cannot_be_read_are_damaged_work(tmp_path: Path) -> None:
+    segments = new_segments(tmp_path / "out.mp4", 1)
+    segments._database._database.execute("DROP TABLE side_data")
+    with pytest.raises(VideoError, match="holds unfinished work that is damaged"):
+        list(segments.packets(1))
+    segments.remove()
+
+
+def test_a_file_in_the_place_of_the_work_is_named(tmp_path: Path) -> None:
+    segments_folder(tmp_path / "out.mp4").touch()
+    with pytest.raises(VideoError, match=r"out.mp4.midframe is not a folder: delete it"):
+        lock_target(tmp_path / "out.mp4")
 
 
 def test_a_result_in_a_missing_folder_is_refused(tmp_path: Path) -> None:

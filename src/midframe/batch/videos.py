@@ -128,12 +128,18 @@ def _name_results(
     folder: Path, paths: list[Path], out: Path, choose_suffix: ChooseSuffix
 ) -> list[BatchVideo]:
     """Name the results of videos in a folder. If two results have the same name, as for a.avi and
-    a.mp4, both names contain the suffix of the source too: a.avi.mp4."""
+    a.mp4, both names contain the suffix of the source too: a.avi.mp4, and so does that of a source
+    named a.avi.mp4: a.avi.mp4.mp4."""
     names = {path: path.relative_to(folder).with_suffix(choose_suffix(path)) for path in paths}
+    for _ in range(2):  # the longer names can be those of other results
+        names = _distinguish(names, choose_suffix)
+    return [BatchVideo(path, out / name, name.as_posix()) for path, name in names.items()]
+
+
+def _distinguish(names: dict[Path, Path], choose_suffix: ChooseSuffix) -> dict[Path, Path]:
+    """Return the names of results, with the suffix of the source in those that two results have."""
     taken = Counter(names.values())
-    videos = []
-    for path, name in names.items():
-        if taken[name] > 1:
-            name = name.with_name(path.name + choose_suffix(path))
-        videos.append(BatchVideo(path, out / name, name.as_posix()))
-    return videos
+    return {
+        path: name.with_name(path.name + choose_suffix(path)) if taken[name] > 1 else name
+        for path, name in names.items()
+    }

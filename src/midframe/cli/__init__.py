@@ -5,6 +5,7 @@ import io
 import logging
 import signal
 import sys
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
@@ -59,6 +60,9 @@ def main() -> NoReturn:
     _prepare_output()
     diagnostics = Diagnostics()
     try:
+        _check_current_folder()
+        if "" in sys.argv[1:]:  # as a path it would be the current folder
+            raise OptionError("an argument is empty: check the variables of your command")
         words = move_global_options_first(sys.argv[1:])
         app(args=words, prog_name="midframe", standalone_mode=True, obj=diagnostics)
     except KeyboardInterrupt:
@@ -72,6 +76,17 @@ def main() -> NoReturn:
     finally:
         diagnostics.close()
     sys.exit(0)
+
+
+def _check_current_folder() -> None:
+    """Raise a MidframeError if the current folder was deleted: libraries of PyTorch then end the
+    process."""
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise MidframeError(
+            "the current folder was deleted: change to another one, as in cd ~"
+        ) from error
 
 
 def _report(error: Exception, diagnostics: Diagnostics) -> int:

@@ -39,6 +39,44 @@ class _JsonLine(logging.Formatter):
         return json.dumps({"event": name, "message": record.getMessage()})
 
 
+class _LogFile(logging.FileHandler):
+    """Writes a log file; where that fails, as on a full disk, reports it once and writes no more.
+
+    A log is not worth the loss of the work, and by default every message is followed by a
+    traceback.
+    """
+
+    failed = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See `logging.Handler`."""
+        if not self.failed:
+            super().emit(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        """See `logging.Handler`."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            return super().handleError(record)
+        self._report(error)
+
+    def close(self) -> None:
+        """See `logging.Handler`."""
+        try:
+            super().close()
+        except OSError as error:  # what is buffered cannot be written either
+            self._report(error)
+
+    def _report(self, error: OSError) -> None:
+        if not self.failed:
+            self.failed = True
+            name, reason = self.baseFilename, error.strerror or error
+            print_line(
+                err,
+                f"midframe: warning: {name} cannot be written ({reason}); the log ends there",
+            )
+
+
 class Diagnostics:
     """The log handlers of a command; one object per run of the command line."""
 
@@ -68,7 +106,7 @@ class Diagnostics:
             self._terminal.setLevel(logging.DEBUG if debug else logging.INFO)
         if log_file:
             check_log_file(log_file)
-            to_file = logging.FileHandler(log_file, encoding="utf-8", errors="backslashreplace")
+            to_file = _LogFile(log_file, encoding="utf-8", errors="backslashreplace")
             to_file.setFormatter(logging.Formatter(FILE_FORMAT))
             self._add(to_file)
         if verbose or debug or log_file:

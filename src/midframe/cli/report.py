@@ -70,7 +70,8 @@ def show_report(target: Path, report: VideoReport) -> None:
     """
     from midframe.media.reading.pipes import STREAM
 
-    console = err if target == STREAM else out
+    # the result is in standard output; `--quiet` silences both
+    console = err if target == STREAM and not out.quiet else out
     if report.already_complete:
         print_line(console, f"{target} is already complete: it was made with the same options")
         return

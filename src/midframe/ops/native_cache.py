@@ -33,6 +33,8 @@ LINK_OPTIONS = ("-lpthread", "-ldl", "-lm")
 LINK_SECONDS = 60
 MAX_BYTES = 64 << 20
 """Maximum size of all libraries; the least recently used ones are deleted first."""
+MAX_PIPELINE_BYTES = 4 << 20
+"""Maximum size of the object file and the library of a pipeline, with room for those of others."""
 SYMBOL = "midframe_pipeline"
 """Name of the function of each library."""
 ROOMS = ("ops", "models", "video")
@@ -86,6 +88,7 @@ class LibraryCache:
         with TemporaryDirectory(dir=self.folder, prefix=".") as name:
             source = Path(name) / "pipeline.o"
             target = Path(name) / "pipeline.so"
+            _check_space(Path(name) / "space")
             write_object(source)
             files = map(str, (target, source, *libraries))
             command = [self.linker, "-shared", "-o", *files, *LINK_OPTIONS]
@@ -215,6 +218,15 @@ def _keep_error(_: int, text: bytes) -> None:
 
 _note_error = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_char_p)(_keep_error)
 """Called by Halide's runtime instead of ending the process."""
+
+
+def _check_space(path: Path) -> None:
+    """Raise an OSError if a pipeline cannot be written: Halide then ends the process."""
+    try:
+        with path.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, MAX_PIPELINE_BYTES)
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def _type_of(argument: Any) -> Any:

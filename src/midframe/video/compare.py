@@ -16,6 +16,7 @@ from midframe.options import (
     SourceOptions,
     VideoOptions,
 )
+from midframe.outputs import real_path
 from midframe.video.pipeline import choose_interpolation, convert
 from midframe.video.sinks.comparison import ComparisonTarget
 
@@ -90,12 +91,13 @@ def convert_comparison(
     retiming = RetimingOptions(factor=labels.factor, slow=labels.slower, vfr=True)
     report = convert(
         source,
-        ComparisonTarget(target, encoding, labels),
+        ComparisonTarget(real_path(target), encoding, labels),
         interpolation,
         VideoOptions(retiming, reading, encoding),
         overwrite=overwrite,
         progress=progress,
     )
-    for text in (*report.warnings, *(f"damaged: {place}" for place in report.damage)):
+    problems = (*report.problems, *report.warnings)
+    for text in (*problems, *(f"damaged: {place}" for place in report.damage)):
         log.warning("%s: %s", source, text)
     return report.frames_in

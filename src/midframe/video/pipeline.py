@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from midframe.interpolator import Interpolator
-from midframe.media.reading.sources import identity_of
+from midframe.media.reading.sources import changes_of, identity_of
 from midframe.media.writing.encoder_options import rare_h264
 from midframe.options import (
     CutMode,
@@ -237,6 +237,7 @@ def convert_with(
             extent = run(render_job, sink)
             sink.finish(extent)
             _complete_report(conversion, sink, extent)
+            conversion.report.problems += tuple(changes_of(path, settings["video"]))
     return conversion.report
 
 

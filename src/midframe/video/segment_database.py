@@ -52,6 +52,21 @@ class SegmentDatabase:
         self._database = sqlite3.connect(path.absolute(), check_same_thread=False)
         if new:
             self._database.executescript(SCHEMA)
+        else:
+            self._check()
+
+    def _check(self) -> None:
+        """Raise a sqlite3.DatabaseError if the file is damaged or lacks a segment."""
+        try:
+            faults = self._database.execute("PRAGMA quick_check(1)").fetchone()[0]
+            last = self._database.execute("SELECT max(number) FROM segments").fetchone()[0]
+            if faults != "ok":
+                raise sqlite3.DatabaseError(faults)
+            if last is not None and last + 1 != self.count:
+                raise sqlite3.DatabaseError(f"{self.count} of {last + 1} segments")
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def count(self) -> int:

@@ -58,7 +58,7 @@ class Segments:
         except (OSError, sqlite3.Error) as error:
             self._lock.release()
             raise self._write_error(error) from error
-        except VideoError:
+        except BaseException:
             self._lock.release()
             raise
 
@@ -73,9 +73,27 @@ class Segments:
             )
         else:
             self._lock.clear()
-        self._database = SegmentDatabase(self.folder / DATABASE, new=not (exists and resume))
+        new = not (exists and resume)
+        self._database = self._new_database() if new else self._stored_database()
         self.finished = self._database.count
         _write_atomically(self.folder / JOB_FILE, json.dumps(settings, indent=1) + "\n")
+
+    def _new_database(self) -> SegmentDatabase:
+        try:
+            return SegmentDatabase(self.folder / DATABASE, new=True)
+        except (OSError, sqlite3.Error):
+            self._lock.clear()
+            raise
+
+    def _stored_database(self) -> SegmentDatabase:
+        try:
+            return SegmentDatabase(self.folder / DATABASE, new=False)
+        except sqlite3.OperationalError as error:
+            if (self.folder / DATABASE).exists() and "no such table" not in str(error):
+                raise  # locked, or not readable
+            raise _damaged(self.folder, error) from error
+        except sqlite3.DatabaseError as error:
+            raise _damaged(self.folder, error) from error
 
     def add(self, segment: int, extradata: bytes | None, packets: Iterable[av.Packet]) -> None:
         """Store a segment; see `SegmentDatabase.add`.
@@ -116,8 +134,15 @@ class Segments:
         return found.pop() if found else b""
 
     def packets(self, end: int) -> Iterator[av.Packet]:
-        """Yield the packets of all segments; see `SegmentDatabase.packets`."""
-        return self._database.packets(end)
+        """Yield the packets of all segments; see `SegmentDatabase.packets`.
+
+        Raises:
+            VideoError: they cannot be read.
+        """
+        try:
+            yield from self._database.packets(end)
+        except sqlite3.DatabaseError as error:
+            raise _damaged(self.folder, error) from error
 
     def remove(self) -> None:
         """Delete the folder."""
@@ -153,6 +178,10 @@ def lock_target(target: Path) -> FolderLock:
         raise BusyError(
             f"{target} is being worked on by another process: wait for it, or name another output"
         ) from error
+    except (FileExistsError, NotADirectoryError) as error:
+        raise VideoError(
+            f"{segments_folder(target)} is not a folder: delete it, or name another output"
+        ) from error
     except OSError as error:
         raise _write_error_for(target, error) from error
 
@@ -171,7 +200,10 @@ def segments_folder(target: Path) -> Path:
 
 
 def _check_same(folder: Path, settings: Mapping[str, Any]) -> None:
-    stored = json.loads((folder / JOB_FILE).read_text())
+    try:
+        stored = dict(json.loads((folder / JOB_FILE).read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise _damaged(folder, error) from error
     if stored.get("version") != settings.get("version"):
         raise VideoError(
             f"{folder} holds unfinished work of another version of midframe: resume it with that "
@@ -187,6 +219,12 @@ def _check_same(folder: Path, settings: Mapping[str, Any]) -> None:
             f"{folder} belongs to a result with other settings: {texts}; use the same options, or "
             "--overwrite"
         )
+
+
+def _damaged(folder: Path, error: Exception) -> VideoError:
+    return VideoError(
+        f"{folder} holds unfinished work that is damaged ({error}): start again with --overwrite"
+    )
 
 
 def _describe_change(name: str, before: Any, now: Any) -> str:

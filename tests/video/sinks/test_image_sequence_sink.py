@@ -1,8 +1,10 @@
 """Results as numbered images."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 from helpers.image_sequences import folder_of, rendered
 from helpers.video import Averager, check_refused, render_frame
 from PIL import Image
@@ -68,3 +70,12 @@ def test_a_source_is_never_written_over(tmp_path: Path) -> None:
     pages = [Image.fromarray(image) for image in rendered(3)]
     pages[0].save(tmp_path / "a.gif", save_all=True, append_images=pages[1:], duration=100)
     check_refused(tmp_path / "a.gif", tmp_path / "a.gif", "is an input", overwrite=True)
+
+
+def test_images_in_the_current_folder_are_named_by_their_pattern(
+    render_video: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = render_video(frames=3)
+    monkeypatch.chdir(tmp_path)
+    report = interpolate_video(source, "film-%04d.png", model=Averager())
+    assert report.dropped == ("audio stream 1 (film-%04d.png holds images only)",)

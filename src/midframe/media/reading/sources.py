@@ -4,7 +4,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from midframe.errors import OptionError
+from midframe.errors import OptionError, VideoError
 from midframe.media.reading.image_reader import ImageReader
 from midframe.media.reading.image_sequence import ImageSequence, image_files
 from midframe.media.reading.multi_page import ImageStack, is_stack
@@ -91,6 +91,29 @@ def identity_of(source: Path) -> dict[str, Any]:
         with path.open("rb") as file:
             add_samples(digest, file, size)
     return {"size": total, "sha256": digest.hexdigest()}
+
+
+def changes_of(source: Path, identity: dict[str, Any]) -> list[str]:
+    """Return a description of the change of a source since its identity was read, or nothing.
+
+    The frames of a file that is replaced or written to during the work are from one version, its
+    sound from another. A source that is missing by now was read before.
+
+    Args:
+        source: file, folder or pattern of images.
+        identity: `identity_of` the source before it was opened.
+    """
+    try:
+        if identity_of(source) == identity or not identity["size"]:
+            return []
+        if image_files(source) is None and not source.is_file():
+            return []
+    except (OSError, VideoError):
+        return []
+    return [
+        f"{source} changed while it was read, and the result may hold parts of both versions: run "
+        "the work again with --overwrite"
+    ]
 
 
 def identity_of_file(file: BinaryIO, size: int) -> dict[str, Any]:

@@ -308,8 +308,10 @@ class VideoWriter:
                 self._damage.append(f"a packet cannot be written ({reason_of(error)})")
 
     def _header_error(self, error: av.FFmpegError) -> StreamsFailed | VideoError:
-        """Return the error to raise if the header cannot be written: because of other streams, if
-        there are any."""
+        """Return the error to raise if the header cannot be written: because of the disk, or of
+        other streams, if there are any."""
+        if error.errno in OUTPUT_ERRORS:
+            return self._write_error(error)
         if self.stream_writer.outputs:
             reason = f"the file header cannot be written with it: {reason_of(error)}"
             return StreamsFailed(self.stream_writer.outputs, reason)

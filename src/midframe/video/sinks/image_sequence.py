@@ -117,7 +117,7 @@ class ImageSequenceSink:
         self.encoder = encoder
         self.encoding = encoder.encoding
         self.finished = encoder.finished
-        report_dropped(conversion, folder.name, _lost(Path(pattern).suffix, conversion))
+        report_dropped(conversion, folder.name or pattern, _lost(Path(pattern).suffix, conversion))
 
     def write(self, frames: Iterable[RenderedFrame]) -> None:
         """See `Sink`."""

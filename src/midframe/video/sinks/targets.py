@@ -10,6 +10,7 @@ from midframe.media.reading.image_sequence import DEFAULT_NAME, is_pattern
 from midframe.media.reading.pipes import STREAM
 from midframe.media.suffixes import ANIMATIONS
 from midframe.options import EncodingOptions
+from midframe.outputs import real_path
 from midframe.video.sinks.animation import AnimationTarget
 from midframe.video.sinks.image_sequence import ImageSequenceTarget
 from midframe.video.sinks.pipe import PipeTarget
@@ -31,6 +32,8 @@ def target_for(path: Path, options: EncodingOptions) -> Target:
         VideoError: the suffix is not supported, or the target does not support the options.
     """
     suffix = path.suffix.lower()
+    if suffix in (*CONTAINERS, *ANIMATIONS) and not path.is_dir():
+        path = real_path(path)
     if suffix in CONTAINERS and path != STREAM and not is_pattern(path) and not path.is_dir():
         codec = options.codec or default_codec(suffix)
         return VideoFileTarget(path, replace(options, codec=codec))
