@@ -1,4 +1,5 @@
 import os
+import pickle
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
@@ -241,3 +242,8 @@ def test_a_forked_process_does_not_wait_for_threads_that_it_does_not_have(
     finally:
         torch.set_num_threads(threads)
     assert "forked from one that computed, so it uses one thread" in caplog.text
+
+
+def test_pickling_is_refused_with_the_remedy(tiny_model: SepConv) -> None:
+    with pytest.raises(TypeError, match="create one in each process"):
+        pickle.dumps(Interpolator(tiny_model))

@@ -165,6 +165,10 @@ class Interpolator:
         finally:
             self._free.put(replica)
 
+    def __reduce__(self) -> str:
+        """Raise a TypeError: an interpolator holds locks and compiled code."""
+        raise TypeError("an Interpolator cannot be pickled: create one in each process")
+
     def interpolate(
         self,
         first: Array,

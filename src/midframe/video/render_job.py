@@ -135,7 +135,9 @@ def open_render_job(
             constant_rate_only=target.constant_rate_only,
             min_step=target.min_step,
         )
-        conversion = Conversion(source, picture, colour, timeline, settings, VideoReport())
+        conversion = Conversion(
+            source, picture, colour, timeline, settings, VideoReport(), options.encoding.mute
+        )
         plan_options = PlanOptions(
             timeline,
             source.rate,

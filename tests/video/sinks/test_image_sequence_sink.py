@@ -79,3 +79,13 @@ def test_images_in_the_current_folder_are_named_by_their_pattern(
     monkeypatch.chdir(tmp_path)
     report = interpolate_video(source, "film-%04d.png", model=Averager())
     assert report.dropped == ("audio stream 1 (film-%04d.png holds images only)",)
+
+
+def test_sound_that_is_not_wanted_is_not_reported_as_dropped(
+    render_video: Callable[..., Path], tmp_path: Path
+) -> None:
+    for name in ("film-%04d.png", "a.gif"):
+        report = interpolate_video(
+            render_video(frames=3), tmp_path / name, model=Averager(), mute=True
+        )
+        assert report.dropped == ()

@@ -68,7 +68,9 @@ def job(render_video: Render) -> Iterator[Conversion]:
     with open_source(render_video(frames=COUNT, rate=RATE), SourceOptions()) as source:
         picture, colour = source.first_picture()
         settings = {"crf": 18}
-        yield Conversion(source, picture, colour, ConstantRate(RATE), settings, VideoReport())
+        yield Conversion(
+            source, picture, colour, ConstantRate(RATE), settings, VideoReport(), mute=False
+        )
 
 
 def rendered(job: Conversion) -> list[RenderedFrame]:

@@ -37,8 +37,5 @@ def report_dropped(conversion: Conversion, name: str, lost: Iterable[str]) -> No
         name: of the result.
         lost: properties of the images that are lost.
     """
-    others = [f"{each.type} stream {each.index}" for each in conversion.source.other_streams]
-    conversion.report.dropped = (
-        *(f"{other} ({name} holds images only)" for other in others),
-        *lost,
-    )
+    streams = conversion.dropped_streams(f"{name} holds images only")
+    conversion.report.dropped = (*streams, *lost)

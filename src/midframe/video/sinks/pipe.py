@@ -65,10 +65,7 @@ class PipeSink:
         self.colour = conversion.colour
         self.descriptor = descriptor
         self.report = conversion.report
-        others = conversion.source.other_streams
-        conversion.report.dropped = tuple(
-            f"{each.type} stream {each.index} (y4m)" for each in others
-        )
+        conversion.report.dropped = conversion.dropped_streams("y4m")
 
     def write(self, frames: Iterable[RenderedFrame]) -> None:
         """See `Sink`."""

@@ -40,6 +40,8 @@ class Conversion:
     """The fingerprint of all options that affect the frames."""
     report: VideoReport
     """Report of the work, to which sinks add streams and faults of the result."""
+    mute: bool
+    """Sound is not wanted."""
 
     @property
     def encoding_arguments(self) -> dict[str, Any]:
@@ -50,6 +52,19 @@ class Conversion:
             "rate": self.timeline.rate,
             "sample_aspect_ratio": self.source.geometry.sample_aspect_ratio,
         }
+
+    def dropped_streams(self, reason: str) -> tuple[str, ...]:
+        """List the other streams of the source for a result that holds none of them; sound that is
+        not wanted is not dropped.
+
+        Args:
+            reason: why the result cannot hold them.
+        """
+        return tuple(
+            f"{each.type} stream {each.index} ({reason})"
+            for each in self.source.other_streams
+            if not (self.mute and each.type == "audio")
+        )
 
 
 class Sink(Protocol):
