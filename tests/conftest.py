@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from midframe.process import configure_process, no_real_time_threads
@@ -24,7 +25,9 @@ if not torch.cuda.is_available():
         "1"  # before Triton is imported: its kernels then run on the CPU
     )
 
-os.environ["MIDFRAME_CACHE"] = ""  # nothing of other runs decides what is tested
+# Commands that tests start need not compile what others have; nothing of other runs is used.
+_cache = TemporaryDirectory(prefix="midframe-tests-")
+os.environ["MIDFRAME_CACHE"] = _cache.name
 
 torch.set_num_threads(2)
 

@@ -91,8 +91,11 @@ class Site:
 
     def files(self) -> list[Path]:
         """All files of all sessions."""
-        folders = [path for path in self.root.iterdir() if re.fullmatch("[0-9a-f]{32}", path.name)]
-        return [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+        found = []
+        for folder, _, names in os.walk(self.root):  # a folder may be deleted meanwhile
+            if re.match("[0-9a-f]{32}", str(Path(folder).relative_to(self.root))):
+                found += [Path(folder, name) for name in names]
+        return found
 
 
 @contextmanager

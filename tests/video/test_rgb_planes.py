@@ -73,7 +73,7 @@ def test_values_are_clipped_to_the_limits_of_each_plane() -> None:
 @given(
     form=st.sampled_from(FORMATS),
     height=st.integers(1, 20),
-    width=st.integers(1, 70),
+    width=st.integers(2, 70),
     full=st.booleans(),
 )
 def test_halide_equals_the_plain_form(
@@ -100,11 +100,12 @@ def test_halide_equals_the_plain_form(
 
 @pytest.mark.parametrize(
     "planes",
-    [noise(8, 4, 1, False, 8, 16), noise(8, 2, 2, False, 8, 16)[:1]],
-    ids=["4:1:1", "grey"],
+    [noise(8, 4, 1, False, 8, 16), noise(8, 2, 2, False, 8, 16)[:1], noise(8, 2, 2, True, 9, 1)],
+    ids=["4:1:1", "grey", "one column"],
 )
 def test_other_planes_use_pytorch(planes: list[Array]) -> None:
     assert not (len(planes) > 1 and halide.supports(planes))
-    image = planes_to_rgb(planes, 8, colour(8, False))
-    restored = rgb_to_planes(image, planes, 8, colour(8, False), [(0, 255)] * 3)
+    description = colour(8, len(planes) == 4)
+    image = planes_to_rgb(planes, 8, description)
+    restored = rgb_to_planes(image, planes, 8, description, [(0, 255)] * len(planes))
     assert all(np.array_equal(*pair) for pair in zip(planes, restored, strict=True))

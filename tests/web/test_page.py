@@ -44,10 +44,12 @@ def close(site: Site, *pages: Any) -> None:
     """Close pages as a visitor does, and wait for their files to be deleted: Playwright may end a
     page before its browser has sent that it was left."""
     site.closing.touch()
-    for page in pages:
-        page.goto("about:blank")
-    eventually(lambda: not site.files())
-    site.closing.unlink()
+    try:
+        for page in pages:
+            page.goto("about:blank")
+        eventually(lambda: not site.files())
+    finally:
+        site.closing.unlink()
     for page in pages:
         page.close()
 

@@ -9,7 +9,7 @@ import pytest
 from helpers.video import Averager, frames_of
 from PIL import Image
 
-from midframe.cli.web import silence_conversions
+from midframe.cli.web import conversions_silenced
 from midframe.errors import OptionError, SourceError
 from midframe.media.pictures.decoding import read_picture
 from midframe.media.pictures.images import read_image, write_image
@@ -74,15 +74,15 @@ def test_a_cancelled_video_leaves_nothing_behind(session: Session, render_video:
 def test_a_cancelled_job_logs_no_advice_on_the_server(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    logger = logging.getLogger("midframe.video")
-    before = logger.level
-    silence_conversions()
-    try:
-        with pytest.raises(CancelledError), abort_on_error(lambda: tmp_path):
-            raise CancelledError
-        assert caplog.messages == []
-    finally:
-        logger.setLevel(before)
+    level = logging.getLogger("midframe.video").level
+    with (
+        conversions_silenced(),
+        pytest.raises(CancelledError),
+        abort_on_error(lambda: tmp_path),
+    ):
+        raise CancelledError
+    assert caplog.messages == []
+    assert logging.getLogger("midframe.video").level == level
 
 
 def test_an_upload_that_was_replaced_is_refused(session: Session, render_video: Render) -> None:

@@ -1,7 +1,8 @@
 """The command for the page in the browser: web."""
 
 import logging
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import Annotated
 
 import typer
@@ -73,8 +74,7 @@ def web(
     InterpolationOptions(device=device)
     from midframe.web.server import listen, make_server
 
-    silence_conversions()
-    with listen(host, port) as socket:
+    with conversions_silenced(), listen(host, port) as socket:
         from midframe.interpolator import Interpolator
         from midframe.web.handlers import Server
         from midframe.web.networks import Networks
@@ -87,12 +87,18 @@ def web(
             server.run(sockets=[socket])
 
 
-def silence_conversions() -> None:
+@contextmanager
+def conversions_silenced() -> Iterator[None]:
     """Log the warnings of conversions with --verbose only: they are advice about options and
     private files, for those who start a conversion, and visitors get theirs on the page."""
     logger = logging.getLogger("midframe.video")
+    before = logger.level
     if not logger.isEnabledFor(logging.INFO):
         logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def show_address(host: str) -> str:

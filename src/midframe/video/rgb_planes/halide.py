@@ -41,8 +41,12 @@ GUARDED = hl.TailStrategy.GuardWithIf
 
 def supports(planes: Sequence[Array]) -> bool:
     """Return whether the pipelines support such planes: luma and both chromas, subsampled by 1 or 2
-    along each axis."""
-    return len(planes) >= COLOURS and max(_subsampling(planes)) <= MAX_SUBSAMPLING
+    along each axis, and two or more pixels in a row, so that their distance is defined."""
+    return (
+        len(planes) >= COLOURS
+        and planes[0].shape[1] > 1
+        and max(_subsampling(planes)) <= MAX_SUBSAMPLING
+    )
 
 
 def planes_to_rgb(
