@@ -1,5 +1,18 @@
 """Detection of static areas in a plane, as two Halide pipelines: one before the interpolated frame
-is read, which often finds no static area, and one after."""
+is read, which often finds no static area, and one after.
+
+With the samples b, a and m of the frames before and after and of the interpolated one, for each
+block of 4x4 samples:
+
+    contrast = mean over the 3x3 blocks around it of max(|db/dx|, |db/dy|)
+    motion = mean of |a - b| / (contrast + FLAT)
+    error = mean over the 3x3 blocks around it of |m - blend| / (contrast + FLAT_ERROR)
+    static = ramp(motion) * ramp(error)
+
+and for each sample, with `static` upsampled to 2x2 samples as weight:
+
+    result = m + weight * (blend - m)
+"""
 
 from collections.abc import Callable
 from fractions import Fraction
@@ -56,8 +69,8 @@ def keep_static(interpolated: Array, before: Array, after: Array, t: Fraction, b
 
 @cached_pipeline
 def _motion_pipeline(sample_bytes: int) -> Pipeline:
-    """Build the pipeline from the frames before and after to the blocks: how little they move, from
-    0 to 1, and their contrast."""
+    """Build the pipeline from the frames before and after to ramp(motion) and the contrast of
+    blocks."""
     before = hl.ImageParam(hl.UInt(8 * sample_bytes), 2, "before")
     after = hl.ImageParam(hl.UInt(8 * sample_bytes), 2, "after")
     step = hl.Param(hl.Float(32), "step")
@@ -83,7 +96,7 @@ def _motion_pipeline(sample_bytes: int) -> Pipeline:
 
 @cached_pipeline
 def _mixing_pipeline(sample_bytes: int) -> Pipeline:
-    """Build the pipeline that mixes an interpolated frame with the blend of both frames."""
+    """Build the pipeline from the frames and the blocks of `_motion_pipeline` to the result."""
     sample, wide, signed = (
         (hl.UInt(8), hl.UInt(16), hl.Int(16))
         if sample_bytes == 1
@@ -128,6 +141,8 @@ def _mixing_pipeline(sample_bytes: int) -> Pipeline:
         sample, own + ((change + hl.cast(signed, 2**WEIGHT_STEPS // 2)) >> WEIGHT_STEPS)
     )
 
+    # Blocks and weights are computed for the whole plane first, a sixteenth and a quarter of the
+    # samples. Then a task is a row; each weight is repeated for two samples.
     static.compute_root().vectorize(x, LANES, GUARDED)
     padded.compute_root().vectorize(x, LANES, GUARDED)
     between_rows.compute_at(weights, y).vectorize(x, LANES, GUARDED)
@@ -166,6 +181,7 @@ class _BlockMeans:
         self.means[x, y] = hl.select(inside, total * (1.0 / BLOCK**2), 0.0)
 
         # A task is a row of blocks: first the sums of whole rows, where samples are contiguous.
+        # Only `value` may read before the first column, so only its loop is partitioned.
         self.means.compute_root().parallel(y)
         sums.compute_at(self.means, y).vectorize(x, LANES, GUARDED)
         sums.update(0).reorder(x, line.x, y).vectorize(x, LANES, GUARDED)
