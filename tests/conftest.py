@@ -19,14 +19,18 @@ from helpers.video import render_frame, sine
 
 from midframe.models.checkpoint import build_model, save_model
 from midframe.models.sepconv import SepConv
+from midframe.ops.native_cache import open_cache
 
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = (
         "1"  # before Triton is imported: its kernels then run on the CPU
     )
 
-# Commands that tests start need not compile what others have; nothing of other runs is used.
+# This process compiles in memory, which is faster; commands that tests start share libraries.
+# Nothing of other runs is used.
 _cache = TemporaryDirectory(prefix="midframe-tests-")
+os.environ["MIDFRAME_CACHE"] = ""
+open_cache()
 os.environ["MIDFRAME_CACHE"] = _cache.name
 
 torch.set_num_threads(2)
