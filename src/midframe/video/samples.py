@@ -128,15 +128,7 @@ def interpolated_frame(
     if keep_source_areas:
         device = image.device
         image = replace_ghosts(image, first.tensor(device), second.tensor(device), t)
-    limits = [
-        (min(before[0], after[0]), max(before[1], after[1]))
-        for before, after in zip(first.limits, second.limits, strict=True)
-    ]
-    planes = (
-        [to_image(image, first.planes[0].dtype)]
-        if is_rgb(first.format)
-        else rgb_to_planes(image, first.planes, first.bits, first.colour, limits)
-    )
+    planes = _to_planes(image, first, second)
     if keep_source_areas:
         triples = zip(planes, first.planes, second.planes, strict=True)
         planes = [keep_static(*samples, t, first.bits) for samples in triples]
@@ -146,6 +138,18 @@ def interpolated_frame(
             keep_overlays(*samples, t, _weights_of(overlays, samples[0])) for samples in triples
         ]
     return _frame_of(planes, first)
+
+
+def _to_planes(image: Tensor, first: Samples, second: Samples) -> list[Array]:
+    """Invert `Samples.tensor`; the result is rounded, and clipped to the `limits` of both
+    frames."""
+    if is_rgb(first.format):
+        return [to_image(image, first.planes[0].dtype)]
+    limits = [
+        (min(before[0], after[0]), max(before[1], after[1]))
+        for before, after in zip(first.limits, second.limits, strict=True)
+    ]
+    return rgb_to_planes(image, first.planes, first.bits, first.colour, limits)
 
 
 def _weights_of(overlays: Array, plane: Array) -> Array:

@@ -59,9 +59,12 @@ class SegmentDatabase:
         """Raise a sqlite3.DatabaseError if the file is damaged or lacks a segment."""
         try:
             faults = self._database.execute("PRAGMA quick_check(1)").fetchone()[0]
-            last = self._database.execute("SELECT max(number) FROM segments").fetchone()[0]
             if faults != "ok":
                 raise sqlite3.DatabaseError(faults)
+            tables = self._database.execute("SELECT name FROM sqlite_master").fetchall()
+            if ("segments",) not in tables:  # as if the file was missing: SQLite creates it
+                raise sqlite3.DatabaseError("no table of segments")
+            last = self._database.execute("SELECT max(number) FROM segments").fetchone()[0]
             if last is not None and last + 1 != self.count:
                 raise sqlite3.DatabaseError(f"{self.count} of {last + 1} segments")
         except BaseException:

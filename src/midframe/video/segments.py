@@ -88,10 +88,8 @@ class Segments:
     def _stored_database(self) -> SegmentDatabase:
         try:
             return SegmentDatabase(self.folder / DATABASE, new=False)
-        except sqlite3.OperationalError as error:
-            if (self.folder / DATABASE).exists() and "no such table" not in str(error):
-                raise  # locked, or not readable
-            raise _damaged(self.folder, error) from error
+        except sqlite3.OperationalError:
+            raise  # locked, or not readable
         except sqlite3.DatabaseError as error:
             raise _damaged(self.folder, error) from error
 

@@ -34,8 +34,8 @@ def planes_to_rgb(
     if others:
         blue, red = (upsample_to(plane, height, width) for plane in others)
         for number, (of_blue, of_red) in enumerate(chroma_weights(colour)):
-            chroma = (blue * of_blue).add_(red, alpha=of_red)
-            torch.add(luma, chroma, out=result[..., number])
+            with_blue = torch.add(luma, blue, alpha=of_blue)
+            torch.add(with_blue, red, alpha=of_red, out=result[..., number])
     else:
         result[..., :3] = luma[..., None]
     return result.permute(2, 0, 1)[None]
