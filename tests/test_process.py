@@ -17,7 +17,7 @@ import torch
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 
-for _ in range(9):
+for _ in range(60):
     before = faults()
     torch.ones(16_000_000)
     print(faults() - before)
@@ -25,7 +25,7 @@ for _ in range(9):
 
 
 def page_faults() -> list[int]:
-    """How often the system gave a page of memory for each of nine tensors of 64 MB, one after
+    """How often the system gave a page of memory for each of 60 tensors of 64 MB, one after
     another."""
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")
@@ -37,6 +37,8 @@ def page_faults() -> list[int]:
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is told to keep memory")
 def test_memory_is_kept_for_the_next_tensor() -> None:
-    first, *others = page_faults()
-    assert first > 1000
-    assert median(others) < 100  # the first piece may have been cut for something small meanwhile
+    faults = page_faults()
+    assert faults[0] > 1000
+    # Something small may be cut from a freed block, which is too short for the next tensor then;
+    # after some tensors the pieces left over are enough for what is small.
+    assert median(faults[20:]) < 100
