@@ -27,6 +27,7 @@ EXTRAS = {
     "train": ("lightning", "webdataset", "cv2", "tensorboard"),
     "export": ("onnx", "onnxscript"),
     "web": ("gradio",),
+    "heic": ("pi_heif",),
     "cluster": ("ray", "fsspec", "s3fs"),
 }
 """What each extra brings, by the names that Python imports."""
@@ -34,6 +35,7 @@ PURPOSES = {
     "train": "datasets and training",
     "export": "ONNX files",
     "web": "the page in the browser",
+    "heic": "HEIC images of phones",
     "cluster": "several machines, and storage such as S3",
 }
 """What each extra is for."""

@@ -11,10 +11,10 @@ import numpy as np
 from midframe.media.pictures.images import Array
 
 
-def box(name: bytes, *parts: bytes, version: int | None = None) -> bytes:
+def box(name: bytes, *parts: bytes, version: int | None = None, flags: int = 0) -> bytes:
     """A box; with version and flags if a version is given."""
     body = b"".join(parts)
-    body = body if version is None else struct.pack(">I", version << 24) + body
+    body = body if version is None else struct.pack(">I", version << 24 | flags) + body
     return struct.pack(">I", 8 + len(body)) + name + body
 
 
@@ -82,9 +82,17 @@ def write_heic(path: Path, image: Array, *, rotation: int = 0, tile: int | None 
 
 
 def item_names(names: list[bytes]) -> bytes:
-    """The types of all items, numbered from 1."""
+    """The types of all items, numbered from 1; tiles are hidden, as no pictures of their own."""
+    hidden = 1
     entries = [
-        box(b"infe", struct.pack(">HH", number, 0), name, b"\0", version=2)
+        box(
+            b"infe",
+            struct.pack(">HH", number, 0),
+            name,
+            b"\0",
+            version=2,
+            flags=hidden if b"grid" in names[number:] else 0,
+        )
         for number, name in enumerate(names, start=1)
     ]
     return box(b"iinf", struct.pack(">H", len(names)), *entries, version=0)

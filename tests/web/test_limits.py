@@ -99,16 +99,22 @@ def test_pictures_of_rare_formats_are_accepted(
         probe_picture(tmp_path / name, Limits(max_pixels=1000))
 
 
-def test_heic_is_accepted_but_not_its_tiles(
-    tmp_path: Path, frame: Callable[..., np.ndarray]
-) -> None:
+def test_heic_is_accepted_in_limits(tmp_path: Path, frame: Callable[..., np.ndarray]) -> None:
     path = write_heic(tmp_path / "a.heic", frame(0), rotation=1)
     facts = probe_picture(path, LIMITS)
     assert (facts.width, facts.height) == (64, 96)
     with pytest.raises(SourceError, match="96x64 pixels"):
         probe_picture(path, Limits(max_pixels=1000))
-    with pytest.raises(SourceError, match="consists of tiles"):
-        probe_picture(write_heic(tmp_path / "b.heic", frame(0, 128, 192), tile=64), LIMITS)
+
+
+def test_heic_of_tiles_is_measured_as_a_whole(
+    tmp_path: Path, frame: Callable[..., np.ndarray]
+) -> None:
+    path = write_heic(tmp_path / "a.heic", frame(0, 128, 192), tile=64)
+    facts = probe_picture(path, LIMITS)
+    assert (facts.width, facts.height) == (192, 128)
+    with pytest.raises(SourceError, match="192x128 pixels"):
+        probe_picture(path, Limits(max_pixels=5000))  # a tile has 4096
 
 
 def test_a_picture_that_would_start_a_program_is_refused(

@@ -167,8 +167,8 @@ def _facts(
 
 
 def probe_picture(path: Path, limits: Limits) -> PictureFacts:
-    """Return the facts about a picture; one that Pillow reads is not decoded. Arguments and errors
-    as of `probe_video`."""
+    """Return the facts about a picture; one that Pillow or libheif reads is not decoded. Arguments
+    and errors as of `probe_video`."""
     limits.check_bytes(path.stat().st_size)
     refusal = f"{THE_FILE} cannot be read as a picture: {', '.join(PICTURES)} can"
     try:
@@ -183,6 +183,7 @@ def probe_picture(path: Path, limits: Limits) -> PictureFacts:
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise SourceError(refusal) from error
     form = read_image_format(path)
+    limits.check_size(form.width, form.height)  # of the image, where the stream is a tile of it
     return PictureFacts(form.width, form.height)
 
 

@@ -45,7 +45,7 @@ DROP_ZONE = """
 """
 VIDEO_ACCEPT = "video/*,.mkv,.ts,.m2ts,.mxf,.gif,.apng"
 PICTURE_ACCEPT = ",".join([*sorted(set(PICTURES.values())), ".dpx", ".jxl"])
-"""Without HEIC, which browsers of phones then convert: that of phones consists of tiles."""
+"""Without HEIC, which browsers of phones then convert: reading their tiles needs an extra."""
 EVENT: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 """Arguments of all event listeners: the page shows progress itself, and the functions are not
 public."""

@@ -29,7 +29,9 @@ LABELS = {
 """Labels of the fields of the page, by the options of the command line."""
 PRIVATE = re.compile(rf"{re.escape(tempfile.gettempdir())}[\\/]({PREFIX}[^\s:;,()'\"]*)")
 OPTION = re.compile(r"--([a-z][a-z-]*)")
-COMMAND = rf"--(?!(?:{'|'.join(LABELS)})(?![\w-]))[a-z]|\bOUT\b|`midframe|\bname an?(?:other)? "
+COMMAND = (
+    rf"--(?!(?:{'|'.join(LABELS)})(?![\w-]))[a-z]|\bOUT\b|`(?:midframe|pip)|\bname an?(?:other)? "
+)
 """What only the command line can follow: options without a field, and its arguments."""
 NEEDS_COMMAND = re.compile(COMMAND)
 ALTERNATIVE = re.compile(rf",? or (?:(?! or )[^,])*?(?:{COMMAND})(?:(?! or )[^,])*,?")

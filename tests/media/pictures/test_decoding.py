@@ -1,6 +1,7 @@
 """Every picture that people have becomes RGB of its own depth, upright, and what is lost is
 reported."""
 
+import sys
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -8,14 +9,16 @@ from typing import Any
 
 import av
 import numpy as np
+import pillow_heif
 import pytest
 from helpers.heic import write_heic
 from helpers.video import render_frame
 from PIL import Image, ImageCms, features
 
 from midframe.errors import VideoError
+from midframe.media.pictures import heic
 from midframe.media.pictures.decoding import ROTATIONS, read_image_format, read_picture
-from midframe.media.pictures.images import Array, write_image
+from midframe.media.pictures.images import Array, with_alpha, write_image
 from midframe.media.writing.encoder_options import opening_encoder
 
 DEEP = np.random.default_rng(0).integers(0, 65536, (40, 60, 4), np.uint16)
@@ -260,6 +263,14 @@ def test_damaged_pictures_give_one_error(tmp_path: Path) -> None:
                 read_picture(tmp_path / f"cut-{name}")
 
 
+@pytest.fixture(params=["libheif", "FFmpeg"])
+def heic_decoder(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    if request.param == "FFmpeg":
+        monkeypatch.setitem(sys.modules, "pi_heif", None)  # not installed
+    return str(request.param)
+
+
+@pytest.mark.usefixtures("heic_decoder")
 @pytest.mark.parametrize("rotation", [0, 1, 2, 3])
 def test_heic_is_rotated_as_it_states(tmp_path: Path, rotation: int) -> None:
     path = write_heic(tmp_path / "a.heic", render_frame(0, 64, 96), rotation=rotation)
@@ -270,11 +281,79 @@ def test_heic_is_rotated_as_it_states(tmp_path: Path, rotation: int) -> None:
     check_form(path)
 
 
-def test_heic_of_tiles_is_refused_instead_of_its_first_tile(tmp_path: Path) -> None:
+@pytest.mark.parametrize("rotation", [0, 1])
+def test_the_tiles_of_heic_are_joined(tmp_path: Path, rotation: int) -> None:
+    path = write_heic(tmp_path / "a.heic", render_frame(0, 128, 192), rotation=rotation, tile=64)
+    upright = np.rot90(render_frame(0, 128, 192), rotation)
+    found = read_picture(path)
+    assert abs(found.image.astype(int) - upright).mean() < 12
+    assert found.dropped == ()
+    check_form(path)
+
+
+def test_heic_of_tiles_is_refused_without_libheif(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pi_heif", None)
     path = write_heic(tmp_path / "a.heic", render_frame(0, 128, 192), tile=64)
     for read in (read_picture, read_image_format):
-        with pytest.raises(VideoError, match=r"a\.heic consists of tiles.*PNG or JPEG"):
+        with pytest.raises(VideoError, match=r"a\.heic consists of tiles.*pip install pi-heif"):
             read(path)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_heic_of_ten_bits_is_read_with_all_of_them(tmp_path: Path, channels: int) -> None:
+    ramp = (np.arange(64 * 96).reshape(64, 96) * 65535 // 6143).astype(np.uint16)
+    mode, samples = ("L;16", ramp) if channels == 1 else ("RGB;16", np.stack([ramp] * 3, axis=2))
+    heif = pillow_heif.from_bytes(mode, (96, 64), samples.tobytes())
+    heif.save(tmp_path / "a.heic", quality=-1)  # lossless
+    found = read_picture(tmp_path / "a.heic")
+    assert found.image.dtype == np.uint16
+    assert abs(found.image.astype(int) - ramp[..., None]).max() <= 64  # one of 1023 levels
+    assert (found.image.min(), found.image.max()) == (0, 65535)
+    assert (found.primaries, found.transfer) == (1, 13)  # BT.709, sRGB
+    check_form(tmp_path / "a.heic")
+
+
+def test_heic_keeps_alpha_and_its_profile(tmp_path: Path, heic_decoder: str) -> None:
+    image = with_alpha(render_frame(0))
+    image[:32, :, 3] = 100
+    profile = srgb()
+    pillow_heif.from_pillow(Image.fromarray(image)).save(
+        tmp_path / "a.heic", quality=-1, icc_profile=profile
+    )
+    found = read_picture(tmp_path / "a.heic")
+    assert found.icc_profile == profile
+    if heic_decoder == "FFmpeg":
+        assert found.dropped == ("alpha, or other pictures of the file",)
+        return
+    assert found.dropped == ()
+    assert np.array_equal(found.image[..., 3], image[..., 3])
+    check_form(tmp_path / "a.heic")
+
+
+def test_the_primary_picture_of_a_heic_is_read_and_others_are_reported(tmp_path: Path) -> None:
+    heif = pillow_heif.from_pillow(Image.fromarray(render_frame(0)))
+    heif.add_from_pillow(Image.fromarray(render_frame(5)))
+    heif.save(tmp_path / "a.heic", quality=90, primary_index=1)
+    found = read_picture(tmp_path / "a.heic")
+    errors = [abs(found.image.astype(int) - render_frame(n)).mean() for n in (0, 5)]
+    assert errors[1] < errors[0]
+    assert found.dropped == ("1 of 2 pictures in the file",)
+
+
+def test_maps_of_depth_and_brightness_in_a_heic_are_reported() -> None:
+    info = {"aux": {"urn:com:apple:photo:2020:aux:hdrgainmap": [3]}, "depth_images": ["depth"]}
+    assert list(heic.dropped_parts([None], info)) == ["HDR gain map", "depth map"]
+
+
+def test_a_damaged_heic_gives_one_error(tmp_path: Path) -> None:
+    write_heic(tmp_path / "a.heic", render_frame(0, 64, 96))
+    content = (tmp_path / "a.heic").read_bytes()
+    for end in (30, 100, 300, len(content) // 2):
+        (tmp_path / "b.heic").write_bytes(content[:end])
+        with pytest.raises(VideoError, match=r"b\.heic cannot be read as a picture"):
+            read_picture(tmp_path / "b.heic")
 
 
 def test_a_video_in_the_place_of_an_image_is_reported(render_video: Callable[..., Path]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from helpers.heic import write_heic
 from helpers.image_sequences import animation, folder_of, rendered
 from helpers.video import Averager, check_refused, frames_of, render_frame
 from PIL import Image, ImageCms
@@ -43,6 +44,13 @@ def test_hidden_files_and_other_files_are_skipped(tmp_path: Path) -> None:
     ]
     report = interpolate_video(folder, tmp_path / "out.mkv", model=Averager(), codec="ffv1")
     assert (report.frames_in, report.frames_kept, report.problems) == (3, 3, ())
+
+
+def test_a_folder_of_heic_images_is_a_sequence(tmp_path: Path) -> None:
+    for number in range(2):
+        write_heic(tmp_path / f"IMG_{number}.HEIC", render_frame(number, 64, 96), tile=32)
+    with open_source(tmp_path, SourceOptions()) as source:
+        assert [frame.picture.width for frame in source.read()] == [96, 96]
 
 
 def test_missing_numbers_are_reported(tmp_path: Path) -> None:

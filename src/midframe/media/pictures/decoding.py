@@ -3,6 +3,7 @@ video.
 
 Pillow decodes images of 8 bits per sample, palettes, CMYK, AVIF and the metadata. It reduces most
 images of more bits to 8, so FFmpeg decodes those, and formats that Pillow does not support (DPX).
+libheif decodes HEIC images, if pi-heif is installed.
 """
 
 import errno
@@ -23,6 +24,7 @@ from PIL.ImageFile import ImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from midframe.errors import SourceError, VideoError
+from midframe.media.pictures import heic
 from midframe.media.pictures.ffmpeg_decoding import bits_by_ffmpeg, decode_by_ffmpeg
 from midframe.media.pictures.picture import Array, ImageFormat, Picture, unsupported_samples
 
@@ -77,11 +79,14 @@ def read_picture(path: str | Path) -> Picture:
             with path.open("rb") as file, Image.open(file) as image:
                 return decode(image, path)
         except UnidentifiedImageError:
+            if heic.is_supported(path):
+                return heic.decode(path)
             return decode_by_ffmpeg(path, upright=True)
 
 
 def read_image_format(path: Path) -> ImageFormat:
-    """Read the properties of an image, without decoding its pixels if Pillow supports its format.
+    """Read the properties of an image, without decoding its pixels if Pillow or libheif supports
+    its format.
 
     Raises:
         VideoError: as `read_picture`.
@@ -91,6 +96,8 @@ def read_image_format(path: Path) -> ImageFormat:
             with path.open("rb") as file, Image.open(file) as image:
                 return image_format_of(image, path)
         except UnidentifiedImageError:
+            if heic.is_supported(path):
+                return heic.read_format(path)
             pixels = decode_by_ffmpeg(path, upright=True).image
             height, width, channels = pixels.shape
             return ImageFormat(height, width, pixels.dtype == np.uint16, channels == 4)

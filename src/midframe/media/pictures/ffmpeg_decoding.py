@@ -20,6 +20,10 @@ RGB_FORMATS = {
 }
 """FFmpeg's RGB formats in the byte order of NumPy, by (high bit depth, alpha)."""
 
+UNSAFE_PROFILES = ("png", "apng")
+"""Decoders whose ICC profiles have a name. Reading the side data of such a frame ends the process
+later: PyAV frees the name, which belongs to the frame, a second time."""
+
 
 def bits_by_ffmpeg(path: Path) -> int:
     """Return the bits per sample of an image; 8 if FFmpeg does not support it."""
@@ -41,24 +45,33 @@ def decode_by_ffmpeg(path: Path, *, upright: bool = False) -> Picture:
 
     Raises:
         SourceError: its samples are not supported, or it consists of tiles, as the HEIC images of
-            phones, of which PyAV decodes one.
+            phones, of which PyAV decodes one (`heic.decode` joins them).
     """
     with path.open("rb") as file, av.open(file) as container:
         streams: Any = container.streams.video
         if any(stream.disposition & av.stream.Disposition.dependent for stream in streams):
             raise SourceError(
-                f"{path} consists of tiles, which cannot be joined here: convert it to PNG or JPEG"
+                f"{path} consists of tiles, which cannot be joined here: convert it to PNG or "
+                "JPEG, or run `pip install pi-heif`"
             )
         frames = container.decode(streams[0]) if streams else iter(())
         frame = next(frames, None)
-        dropped = ("all pictures but the first of the file",) if _has_more(frames) else ()
+        dropped = ["all pictures but the first of the file"] if _has_more(frames) else []
+        dropped += ["alpha, or other pictures of the file"] if len(streams) > 1 else []
     if frame is None:
         raise ValueError("no picture in it")
     if any(part.bits > 16 for part in frame.format.components) or "f16" in frame.format.name:
         raise unsupported_samples(path, "floating-point")
     quarters = round(frame.rotation / 90) if upright else 0
     image = np.ascontiguousarray(np.rot90(_rgb_of(frame), quarters))
-    return Picture(image, None, dropped, int(frame.color_primaries), int(frame.color_trc))
+    profile = _icc_profile(frame, streams[0].codec_context.name)
+    return Picture(image, profile, tuple(dropped), int(frame.color_primaries), int(frame.color_trc))
+
+
+def _icc_profile(frame: av.VideoFrame, decoder: str) -> bytes | None:
+    side_data: Any = () if decoder in UNSAFE_PROFILES else frame.side_data
+    profiles = (bytes(each) for each in side_data if each.type.name == "ICC_PROFILE")
+    return next(profiles, None)
 
 
 def _has_more(frames: Iterator[av.VideoFrame]) -> bool:

@@ -10,7 +10,9 @@ import av
 from av.codec.context import ThreadType
 from av.codec.hwaccel import HWAccel
 
+from midframe.media.colour.filters import PictureFilter
 from midframe.media.pictures.decoding import TEMPORARY_ERRORS
+from midframe.media.pictures.ffmpeg_decoding import UNSAFE_PROFILES
 from midframe.media.reading.damage import Damage
 from midframe.media.reading.hardware_decoding import PlanarConverter
 from midframe.media.reading.survey import Survey
@@ -73,7 +75,7 @@ class FrameDecoder:
         if begin is not None:
             self._seek(container, stream, begin)
         decoder = decoder_of(stream, self.hwaccel)
-        planar = PlanarConverter()
+        convert = self._conversion(decoder.name)
         corrupt = set[int]()
         count = 0
         previous: av.VideoFrame | None = None
@@ -100,7 +102,7 @@ class FrameDecoder:
                 if report:
                     self.damage.add(time_of(packet), "a frame cannot be decoded")
                 continue
-            for frame in map(planar.convert, frames) if self.hwaccel else frames:
+            for frame in map(convert, frames) if convert else frames:
                 if frame.is_corrupt or frame.pts in corrupt:
                     if report:
                         self.damage.add(time_of(frame, self.time_base), "a frame is damaged")
@@ -110,6 +112,14 @@ class FrameDecoder:
                 if report and decoder.sample_aspect_ratio != aspect:
                     aspect = self._report_aspect(container, decoder, frame, aspect)
                 yield frame
+
+    def _conversion(self, decoder: str) -> Callable[[av.VideoFrame], av.VideoFrame] | None:
+        """Return a function for all decoded frames, if they need one."""
+        if self.hwaccel:
+            return PlanarConverter().convert
+        if decoder in UNSAFE_PROFILES:
+            return PictureFilter(("sidedata", "mode=delete:type=ICC_PROFILE")).apply
+        return None
 
     def _report_aspect(
         self, container: Any, decoder: Any, frame: av.VideoFrame, before: Fraction | None

@@ -26,10 +26,9 @@ DEFAULT_RATE = Fraction(25)
 """Default frames per second of an image sequence."""
 FFMPEG_SUFFIXES = (".dpx", ".exr", ".hdr", ".pam", ".cin")
 SUFFIXES = (
-    ".apng", ".avif", ".bmp", ".dib", ".gif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpf",
-    ".jpg", ".jpx", ".pbm",
-    ".pcx", ".pgm", ".png", ".pnm", ".ppm", ".psd", ".qoi", ".ras", ".sgi", ".tga", ".tif",
-    ".tiff", ".webp", *FFMPEG_SUFFIXES,
+    ".apng", ".avif", ".bmp", ".dib", ".gif", ".heic", ".heif", ".hif", ".j2k", ".jfif", ".jp2",
+    ".jpe", ".jpeg", ".jpf", ".jpg", ".jpx", ".pbm", ".pcx", ".pgm", ".png", ".pnm", ".ppm", ".psd",
+    ".qoi", ".ras", ".sgi", ".tga", ".tif", ".tiff", ".webp", *FFMPEG_SUFFIXES,
 )  # fmt: skip
 """Suffixes of images in a folder; other files in it are ignored."""
 MAX_NAMES = 3
