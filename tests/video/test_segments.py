@@ -1,6 +1,7 @@
 """Segments: their ends and times, and unfinished work that is kept, resumed or refused."""
 
 import json
+import sqlite3
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -15,7 +16,15 @@ from midframe.errors import BusyError, VideoError
 from midframe.video.pipeline import interpolate_video
 from midframe.video.plan import LONG_SEGMENT
 from midframe.video.segment_database import SegmentDatabase
-from midframe.video.segments import DATABASE, JOB_FILE, Segments, lock_target, segments_folder
+from midframe.video.segments import (
+    DATABASE,
+    JOB_FILE,
+    Segments,
+    UnusableWorkError,
+    lock_target,
+    segments_folder,
+)
+from midframe.video.sinks.protocol import abort_on_error
 
 JOB = {"crf": 18}
 
@@ -200,8 +209,25 @@ def test_work_that_lacks_a_segment_is_damaged(tmp_path: Path) -> None:
 def test_packets_that_cannot_be_read_are_damaged_work(tmp_path: Path) -> None:
     segments = new_segments(tmp_path / "out.mp4", 1)
     segments._database._database.execute("DROP TABLE side_data")
-    with pytest.raises(VideoError, match="holds unfinished work that is damaged"):
+    with (
+        pytest.raises(UnusableWorkError, match=r"is damaged .*start again with --overwrite$"),
+        abort_on_error(lambda: segments.folder),  # nothing of it can be resumed
+    ):
         list(segments.packets(1))
+    segments.remove()
+
+
+def test_packets_in_a_locked_database_are_not_damaged(tmp_path: Path) -> None:
+    segments = new_segments(tmp_path / "out.mp4", 1)
+    segments._database._database.execute("PRAGMA busy_timeout = 0")
+    other = sqlite3.connect(segments.folder / DATABASE)
+    other.execute("BEGIN EXCLUSIVE")
+    with (
+        pytest.raises(VideoError, match=r"\(database is locked\): try again; .* with --resume"),
+        abort_on_error(lambda: segments.folder),
+    ):
+        list(segments.packets(1))
+    other.close()
     segments.remove()
 
 

@@ -24,6 +24,18 @@ SUFFIX = ".midframe"
 JOB_FILE, DATABASE = "job.json", "segments.db"
 HASHED_FIELDS = ("video", "network")
 """Names of settings that are hashes, whose values are not shown in messages."""
+MAY_BE_INTACT = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_CANTOPEN,
+}
+"""Primary error codes of SQLite after which a database may be intact."""
+
+
+class UnusableWorkError(VideoError):
+    """Unfinished work cannot be resumed, and must be started again."""
 
 
 class Segments:
@@ -121,11 +133,11 @@ class Segments:
         """Return the parameter sets of the encoder, which all segments share.
 
         Raises:
-            VideoError: segments have different ones, so they cannot be joined.
+            UnusableWorkError: segments have different ones, so they cannot be joined.
         """
         found = self._database.extradata()
         if len(found) > 1:
-            raise VideoError(
+            raise UnusableWorkError(
                 f"{self.folder} was started with another version of the encoder: start again with "
                 "--overwrite"
             )
@@ -135,11 +147,14 @@ class Segments:
         """Yield the packets of all segments; see `SegmentDatabase.packets`.
 
         Raises:
+            UnusableWorkError: they are damaged.
             VideoError: they cannot be read.
         """
         try:
             yield from self._database.packets(end)
         except sqlite3.DatabaseError as error:
+            if error.sqlite_errorcode & 0xFF in MAY_BE_INTACT:
+                raise VideoError(f"{self.folder} cannot be read ({error}): try again") from error
             raise _damaged(self.folder, error) from error
 
     def remove(self) -> None:
@@ -219,8 +234,8 @@ def _check_same(folder: Path, settings: Mapping[str, Any]) -> None:
         )
 
 
-def _damaged(folder: Path, error: Exception) -> VideoError:
-    return VideoError(
+def _damaged(folder: Path, error: Exception) -> UnusableWorkError:
+    return UnusableWorkError(
         f"{folder} holds unfinished work that is damaged ({error}): start again with --overwrite"
     )
 

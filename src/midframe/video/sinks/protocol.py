@@ -21,6 +21,7 @@ from midframe.options import EncodingOptions
 from midframe.video.plan import Extent
 from midframe.video.rendered_frame import RenderedFrame
 from midframe.video.report import VideoReport
+from midframe.video.segments import UnusableWorkError
 from midframe.video.timeline import Timeline
 
 log = logging.getLogger(__name__)
@@ -150,11 +151,13 @@ class Target(Protocol):
 @contextmanager
 def abort_on_error(abort: Callable[[], Path | None]) -> Iterator[None]:
     """Call `abort` after an error in the block, and add the folder of finished segments to the
-    error."""
+    error, unless they cannot be resumed."""
     try:
         yield
     except BaseException as error:
         kept = abort()
+        if isinstance(error, UnusableWorkError):
+            raise
         if kept and isinstance(error, MidframeError):
             raise type(error)(
                 f"{error}; finished segments are kept in {kept}: the same command with --resume "
