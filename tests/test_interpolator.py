@@ -2,15 +2,18 @@ import os
 import pickle
 from collections.abc import Callable
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from midframe.api import interpolate
 from midframe.device_interpolator import DeviceInterpolator, halving_steps
 from midframe.devices import choose_precision
 from midframe.interpolator import Interpolator
+from midframe.models.checkpoint import build_model, save_model
 from midframe.models.network import tiles
 from midframe.models.sepconv import SepConv
 from midframe.models.shipped import list_models
@@ -247,3 +250,14 @@ def test_a_forked_process_does_not_wait_for_threads_that_it_does_not_have(
 def test_pickling_is_refused_with_the_remedy(tiny_model: SepConv) -> None:
     with pytest.raises(TypeError, match="create one in each process"):
         pickle.dumps(Interpolator(tiny_model))
+
+
+def test_weights_are_loaded_again_when_their_file_changes(frame: Render, tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    first, second = frame(0, 32, 48), frame(5, 32, 48)
+    results = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        save_model(build_model("sepconv", {"widths": [4, 8], "taps": 3}), path, {"seed": seed})
+        results.append(interpolate(first, second, model=str(path), device="cpu"))
+    assert not np.array_equal(*results)

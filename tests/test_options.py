@@ -117,6 +117,7 @@ def test_a_fingerprint_holds_every_option_that_changes_frames() -> None:
         (EncodingOptions, {"encoder_options": ["a=1"]}, "names and texts are needed"),
         (InterpolationOptions, {"tile": "64"}, "tile is '64': a whole number"),
         (InterpolationOptions, {"scale": 1.5}, "scale is 1.5: a whole number"),
+        (InterpolationOptions, {"depth": 2.5}, "depth is 2.5: a whole number"),
         (SourceOptions, {"cut_threshold": "10"}, "cut_threshold is '10': a number"),
     ],
 )

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 from fractions import Fraction
-from functools import cache
+from functools import lru_cache
+from pathlib import Path
 from typing import overload
 
 from midframe.interpolator import Interpolator
@@ -46,7 +47,7 @@ def interpolate(
 ) -> Array | list[Array]:
     """Interpolate the middle of two frames, or the frames at several times between them.
 
-    Weights are loaded at the first call and kept.
+    Weights are loaded at the first call and kept, until their file changes.
 
     Args:
         first, second: (H, W, 3) RGB, uint8 or uint16, of one size and type.
@@ -66,14 +67,29 @@ def interpolate(
         >>> interpolate(grey, grey).shape
         (48, 64, 3)
     """
-    interpolator = _interpolator(model, device, scale, ensemble, precision)
+    interpolator = _interpolator(model, device, scale, ensemble, precision, _version_of(model))
     if times is None:
         return interpolator.interpolate(first, second)
     return interpolator.interpolate_many(first, second, times)
 
 
-@cache
+@lru_cache(maxsize=8)
 def _interpolator(
-    model: str, device: str, scale: int | None, ensemble: EnsembleSize, precision: Precision
+    model: str,
+    device: str,
+    scale: int | None,
+    ensemble: EnsembleSize,
+    precision: Precision,
+    version: tuple[int, int] | None,
 ) -> Interpolator:
+    """Return an interpolator, created once for each version of a file of weights."""
     return Interpolator(model, device=device, scale=scale, ensemble=ensemble, precision=precision)
+
+
+def _version_of(model: str) -> tuple[int, int] | None:
+    """Return the size and the time of change of a file of weights; None for a name."""
+    try:
+        found = Path(model).stat()
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns

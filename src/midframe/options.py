@@ -83,9 +83,10 @@ class InterpolationOptions:
     def __post_init__(self) -> None:
         if not DEVICE.fullmatch(self.device):
             raise OptionError(
-                f"device {self.device!r} is not available: choose from auto, cpu, cuda, cuda:1, mps"
+                f"`device` is {self.device!r}, which is not available: choose from auto, cpu, "
+                "cuda, cuda:1, mps"
             )
-        for name in ("tile", "scale"):
+        for name in ("tile", "scale", "depth"):
             if getattr(self, name) is not None:
                 _replace(self, **{name: _whole(name, getattr(self, name))})
         if self.tile is not None and self.tile < 0:
@@ -162,8 +163,8 @@ class SourceOptions:
     samples are the same."""
 
     def __post_init__(self) -> None:
-        start = parse_seconds(self.start, "`start`")
-        end = None if self.end is None else parse_seconds(self.end, "`end`")
+        start = parse_seconds(self.start, "start")
+        end = None if self.end is None else parse_seconds(self.end, "end")
         check_time_range(start, end)
         _replace(self, start=start, end=end)
         if not isinstance(self.cut_threshold, Real):

@@ -57,8 +57,8 @@ def parse_factor(factor: Rate, name: str = "factor") -> int | Fraction:
         exact = Fraction(factor if isinstance(factor, Fraction) else str(factor))
     except (ValueError, ZeroDivisionError) as error:
         raise OptionError(
-            f"{name} is {factor!r}: a number is needed, as in 2, 2.5 or 5/2"
+            f"`{name}` is {factor!r}: a number is needed, as in 2, 2.5 or 5/2"
         ) from error
     if exact < 1:
-        raise OptionError(f"{name} is {factor}: a number from 1 is needed")
+        raise OptionError(f"`{name}` is {factor}: a number from 1 is needed")
     return exact.numerator if exact.denominator == 1 else exact

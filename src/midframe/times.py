@@ -29,7 +29,9 @@ def nearest_time(time: float | Fraction, depth: int | None) -> Fraction:
     """
     exact = _fraction(time)
     if exact is None or not 0 <= exact <= 1:
-        raise OptionError(f"time is {time!r}: from 0 (the first frame) to 1 (the second) is needed")
+        raise OptionError(
+            f"`time` is {time!r}: from 0 (the first frame) to 1 (the second) is needed"
+        )
     if depth is None:
         nearest = Fraction(round(exact))
         return nearest if abs(nearest - exact) < SNAP else exact
@@ -66,7 +68,7 @@ def parse_seconds(time: Time, name: str = "time") -> float:
     wrong = (hours and int(minutes or 0) >= 60) or (minutes and float(seconds or 0) >= 60)
     if seconds is None or wrong:
         raise OptionError(
-            f"{name} is {time!r}: seconds, m:s or h:m:s are needed, as in 90, 1:30 or 0:01:30.5"
+            f"`{name}` is {time!r}: seconds, m:s or h:m:s are needed, as in 90, 1:30 or 0:01:30.5"
         )
     return float(Fraction(seconds) + 60 * int(minutes or 0) + 3600 * int(hours or 0))
 

@@ -32,7 +32,7 @@ def test_losses_and_skipped_files_of_a_batch_are_reported(run: Run, folder: Path
     (folder / "b.mp4").unlink()
     status, _, errors = run("batch", folder, folder.parent / "out", "--fps", 20, "--tile", 0)
     assert status == 0
-    assert "skipped, as their endings are not those of videos: 1 .txt" in errors
+    assert "skipped files without the suffix of a video: 1 .txt" in errors
     assert "  warning: " in errors
     assert "a whole --factor, or --vfr, keeps all" in errors
 

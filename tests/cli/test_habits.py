@@ -254,6 +254,13 @@ def test_a_configuration_may_be_written_as_windows_and_toml_do(tmp_path: Path) -
     assert found == {"start": "00:01:30", "encoder_option": ["tune=film"], "mute": True}
 
 
+def test_top_level_keys_apply_to_the_commands_of_groups_too(tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text("per-clip = 3\n[dataset.create]\ndrawings = 2\n")
+    found = load_defaults(tmp_path / "c.toml", get_command(app))
+    assert found["dataset"]["create"] == {"per_clip": 3, "drawings": 2}
+    assert "per_clip" not in found["video"]
+
+
 def test_a_home_folder_that_is_missing_or_of_another_user_has_no_configuration(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

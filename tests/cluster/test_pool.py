@@ -1,7 +1,8 @@
 """The queue before the workers; lost workers on a real cluster are in test_cluster.py."""
 
+from concurrent.futures import Future
 from queue import Queue
-from threading import Event
+from threading import Event, Lock
 from typing import Any
 
 import pytest
@@ -12,9 +13,9 @@ from ray.exceptions import RayError
 
 from midframe.cluster import pool as pools
 from midframe.cluster.pool import MAX_LOSSES, Pool
-from midframe.cluster.worker import PieceJob
+from midframe.cluster.worker import PieceJob, ReportedNetwork
 from midframe.errors import ClusterError
-from midframe.options import VideoOptions
+from midframe.options import InterpolationOptions, VideoOptions
 from midframe.video.pieces import EncoderState, Piece
 
 
@@ -32,3 +33,26 @@ def test_a_piece_that_ends_every_worker_fails_in_the_end() -> None:
         future.result(0)
     assert pool._calls.empty()
     assert pools.MAX_LOSSES == 5
+
+
+def pool_without_workers(size: int) -> Any:
+    pool: Any = Pool.__new__(Pool)
+    pool.size, pool._refused = size, 0
+    pool._network_properties, pool._lock = Future(), Lock()
+    return pool
+
+
+def test_a_worker_that_cannot_load_the_network_leaves_the_work_to_the_others() -> None:
+    pool = pool_without_workers(2)
+    pool._refuse(ClusterError("weights are missing"))
+    found = ReportedNetwork("1a", None, InterpolationOptions())
+    assert pool._accept(found)
+    assert pool.network_properties() == found
+
+
+def test_the_network_is_refused_if_no_worker_can_load_it() -> None:
+    pool = pool_without_workers(2)
+    for _ in range(2):
+        pool._refuse(ClusterError("weights are missing"))
+    with pytest.raises(ClusterError, match="weights are missing"):
+        pool.network_properties()

@@ -125,6 +125,8 @@ def test_the_networks_have_one_signature() -> None:
         with pytest.raises(ValueError, match=r"t is 0.25: \w+ interpolates the middle alone"):
             model(*frames, 0.25)
         with pytest.raises(ValueError, match=r"interpolates the middle alone"):
+            model.render_tile(model.prepare(*frames), slice(0, 8), slice(0, 8), 0.25)
+        with pytest.raises(ValueError, match=r"interpolates the middle alone"):
             Ensemble(model, 2)(*frames, torch.tensor([0.25]))
     blend = FunctionNetwork(lambda first, second, t: (1 - t) * first + t * second)
     assert torch.allclose(Ensemble(blend, 2)(*frames, 0.25), blend(*frames, 0.25))

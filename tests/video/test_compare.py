@@ -67,6 +67,16 @@ def test_nothing_is_made_across_a_cut(render_video: Render, tmp_path: Path) -> N
     assert abs(left - right).mean() < 2
 
 
+def test_an_end_without_a_frame_before_it_is_named(render_video: Render, tmp_path: Path) -> None:
+    with pytest.raises(VideoError, match=r"no frame from 0\.05 to 0\.06 s: .* a later --end"):
+        compare_video(
+            render_video(frames=3),
+            tmp_path / "c.mp4",
+            time_range=TimeRange(0.05, 0.06),
+            model=Averager(),
+        )
+
+
 @pytest.mark.parametrize("time_range", [(-1.0, None), (2.0, 1.0), (1.0, 1.0)])
 def test_an_impossible_time_range_is_refused(time_range: tuple) -> None:
     with pytest.raises(ValueError, match=r"end is .* later than|start is -1: 0 or more"):
@@ -75,7 +85,7 @@ def test_an_impossible_time_range_is_refused(time_range: tuple) -> None:
 
 def test_a_part_outside_of_the_video_leaves_nothing(render_video: Render, tmp_path: Path) -> None:
     source = render_video(frames=3)
-    with pytest.raises(VideoError, match="has no frame after 60 s: choose an earlier --start"):
+    with pytest.raises(VideoError, match="has no frame from 60 s on: choose an earlier --start"):
         compare_video(source, tmp_path / "c.mp4", time_range=TimeRange(60), model=Averager())
     assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
 

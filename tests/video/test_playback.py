@@ -12,12 +12,20 @@ from helpers.video import Averager, render_frame
 
 from midframe.media.reading.thumbnails import TimedThumbnail, make_thumbnail
 from midframe.video.pipeline import interpolate_video
-from midframe.video.playback import StreamSpan, decode_playback
+from midframe.video.playback import Playback, StreamSpan, decode_playback
 from midframe.video.playback_check import Expected, verify_playback
 from midframe.video.report import VideoReport
 
 Render = Callable[..., Path]
 RATE = Fraction(50)
+
+
+def test_a_move_keeps_the_lengths_of_packets() -> None:
+    sound = StreamSpan(Fraction(1), Fraction(3), packet=Fraction(1, 40))
+    found = Playback(thumbnails=[], end=Fraction(4), sounds=[sound])
+    found.move(Fraction(-1))
+    assert found.sounds == [StreamSpan(Fraction(0), Fraction(2), packet=Fraction(1, 40))]
+    assert found.end == 3
 
 
 def write_film(

@@ -95,8 +95,10 @@ def batch(
     videos = name_results(source, files, out_folder, choose_suffix)
     check_found(videos, folder, watching=watching)
     if skipped := skipped_suffixes(source, files):
-        counts = ", ".join(f"{count} {suffix or 'without'}" for suffix, count in skipped.items())
-        print_line(err, f"midframe: skipped, as their endings are not those of videos: {counts}")
+        counts = ", ".join(
+            f"{count} {suffix or 'without a suffix'}" for suffix, count in skipped.items()
+        )
+        print_line(err, f"midframe: skipped files without the suffix of a video: {counts}")
     work = make_batch(out_folder, request, overwrite=overwrite)
     if dry_run:
         from midframe.batch.plan import plan

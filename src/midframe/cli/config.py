@@ -7,10 +7,11 @@ import logging
 import os
 import sys
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import time
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from midframe.errors import ConfigError
@@ -100,14 +101,21 @@ def drop_configured(context: Any, **values: Any) -> Iterable[Any]:
     return [value if not given or name in given else None for name, value in values.items()]
 
 
-def _read_table(path: Path, group: Any, found: dict[str, Any]) -> dict[str, Any]:
-    """Return the defaults in a table, by command and parameter; arguments as in `load_defaults`."""
+def _read_table(
+    path: Path,
+    group: Any,
+    found: dict[str, Any],
+    inherited: Mapping[str, Any] = MappingProxyType({}),
+) -> dict[str, Any]:
+    """Return the defaults in a table, by command and parameter; arguments as in `load_defaults`,
+    and the values that apply to all commands of the groups around this one."""
     commands = group.commands
-    shared = {key: value for key, value in found.items() if not isinstance(value, dict)}
-    known = {key for command in commands.values() for key in _options_of(command)}
-    if wrong := [key for key in shared if _normalise(key) not in known]:
+    own = {key: value for key, value in found.items() if not isinstance(value, dict)}
+    shared = {**inherited, **own}
+    known = _options_within(group)
+    if wrong := [key for key in own if _normalise(key) not in known]:
         raise ConfigError(_unknown(path, wrong[0], "any command", known))
-    if wrong := [key for key in found if key not in shared and key not in commands]:
+    if wrong := [key for key in found if key not in own and key not in commands]:
         raise ConfigError(
             f"{path}: there is no command {wrong[0]!r}: choose from {', '.join(sorted(commands))}"
         )
@@ -116,7 +124,7 @@ def _read_table(path: Path, group: Any, found: dict[str, Any]) -> dict[str, Any]
         options = _options_of(command)
         table = found.get(name, {})
         if hasattr(command, "commands"):
-            defaults[name] = _read_table(path, command, table)
+            defaults[name] = _read_table(path, command, table, shared)
             continue
         if wrong := [key for key in table if _normalise(key) not in options]:
             raise ConfigError(_unknown(path, wrong[0], name, options))
@@ -144,6 +152,17 @@ def _convert(path: Path, key: str, value: Any, option: Any) -> Any:
     if isinstance(value, time):  # start = 00:01:30, which is not a text in TOML
         return value.isoformat()
     return [value] if option.multiple and isinstance(value, str) else value
+
+
+def _options_within(group: Any) -> set[str]:
+    """Return the long names of the options of all commands in a group."""
+    return {
+        name
+        for command in group.commands.values()
+        for name in (
+            _options_within(command) if hasattr(command, "commands") else _options_of(command)
+        )
+    }
 
 
 def _options_of(command: Any) -> dict[str, Any]:

@@ -70,7 +70,7 @@ def web(
     access = choose_access(host, auth)
     limits = Limits(max_mb, max_seconds, max_pixels)
     if not keep_hours > 0:
-        raise OptionError(f"keep_hours is {keep_hours}: more than 0 is needed")
+        raise OptionError(f"`keep_hours` is {keep_hours}: more than 0 is needed")
     InterpolationOptions(device=device)
     from midframe.web.server import listen, make_server
 

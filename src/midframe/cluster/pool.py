@@ -53,6 +53,8 @@ class Pool:
         self._calls: Queue[_Call | None] = Queue()
         self._closed = Event()
         self._network_properties: Future[ReportedNetwork] = Future()
+        self._refused = 0
+        """Number of workers that cannot be used."""
         self._lock = Lock()
         actor: Any = ray.remote(Worker).options(
             num_cpus=workers.cores,
@@ -69,7 +71,7 @@ class Pool:
         """Return the properties of the network, when the first worker has loaded it.
 
         Raises:
-            MidframeError: it cannot be loaded.
+            MidframeError: no worker can load it.
         """
         return self._network_properties.result()
 
@@ -136,9 +138,10 @@ class Pool:
         return False
 
     def _refuse(self, error: Exception) -> None:
-        """Report that a worker cannot load the network."""
+        """Report that a worker cannot be used; if it is the last one, so is the network."""
         with self._lock:
-            if not self._network_properties.done():
+            self._refused += 1
+            if self._refused == self.size and not self._network_properties.done():
                 self._network_properties.set_exception(error)
                 return
         log.warning("a worker is not used: %s", error)

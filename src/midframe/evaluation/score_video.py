@@ -278,6 +278,9 @@ def _add(scores: VideoScores, frame: _Pending) -> None:
     measures = {method: measure(frame.truth, each) for method, each in frame.outputs.items()}
     scores.frames.append(FrameScores(frame.seconds, measures, frame.t))
     network = scores.methods[0]
+    full = len(scores.worst) == WORST_FRAMES
+    if full and measures[network].psnr >= scores.worst[-1][0].measures[network].psnr:
+        return
     interpolated = frame.outputs[network]
     difference = error_map(frame.truth, interpolated)
     panels = np.concatenate([frame.truth, interpolated, difference], axis=1)

@@ -133,6 +133,7 @@ class AdaConv(Network):
         self, prepared: PaddedPair, rows: slice, columns: slice, t: Tensor | float = 0.5
     ) -> Tensor:
         """Interpolate a rectangle of the middle frame, (N, 3, h, w)."""
+        self.check_time(t)
         height, width = rows.stop - rows.start, columns.stop - columns.start
         padded_height = -(-height // STRIDE) * STRIDE  # multiples of the stride, for fragments
         padded_width = -(-width // STRIDE) * STRIDE

@@ -62,6 +62,7 @@ class Network(nn.Module):
 
         Other times than 1/2 require `any_time`.
         """
+        self.check_time(t)
         weights = next(self.parameters(), prepared[0])
         frames = [frame.to(weights.dtype) for frame in prepared]
         whole: Tensor = self(*frames, t) if self.any_time else self(*frames)

@@ -168,6 +168,7 @@ class SepConv(Network):
         self, prepared: MeasuredPair, rows: slice, columns: slice, t: Tensor | float = 0.5
     ) -> Tensor:
         """Interpolate a rectangle of the middle frame, with a margin aligned to the stride."""
+        self.check_time(t)
         area, inner = self._spans(prepared, rows, columns)
         first, second = prepared.first[area], prepared.second[area]
         kernels = self.kernels(first, second, prepared.statistics)

@@ -191,11 +191,8 @@ def find_differences(config: TrainConfig, other: TrainConfig) -> list[str]:
 
 
 def _apply_change(settings: dict[str, Any], change: str) -> str:
-    """Change a setting as `change` ("key=value") says; return the name of the setting, or of the
-    table."""
-    name, equals, text = change.partition("=")
-    if not equals:
-        raise ConfigError(f"--set {change}: give key=value")
+    """Apply `change` ("key=value") to settings; return the name of the setting, or of the table."""
+    name, value = parse_change(change)
     first, *others = name.strip().split(".")
     *parents, last = rename_setting(first), *others
     _log_old_names([first])
@@ -203,11 +200,23 @@ def _apply_change(settings: dict[str, Any], change: str) -> str:
         settings = settings.setdefault(parent, {})
         if not isinstance(settings, dict):
             raise ConfigError(f"--set {change}: {parent} holds no settings of its own")
-    try:
-        settings[last] = json.loads(text)
-    except json.JSONDecodeError:
-        settings[last] = text
+    settings[last] = value
     return rename_setting(first)
+
+
+def parse_change(change: str) -> tuple[str, Any]:
+    """Return the key and the value of "key=value"; the value is JSON, or text without quotes.
+
+    Raises:
+        ConfigError: there is no "=".
+    """
+    name, equals, text = change.partition("=")
+    if not equals:
+        raise ConfigError(f"--set {change}: give key=value")
+    try:
+        return name, json.loads(text)
+    except json.JSONDecodeError:
+        return name, text
 
 
 def _log_old_names(names: Iterable[str]) -> None:

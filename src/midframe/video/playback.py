@@ -62,7 +62,8 @@ class Playback:
         """Add seconds to all times."""
         self.thumbnails = [replace(each, time=each.time + seconds) for each in self.thumbnails]
         self.sounds = [
-            StreamSpan(sound.begin + seconds, sound.end + seconds) for sound in self.sounds
+            replace(each, begin=each.begin + seconds, end=each.end + seconds)
+            for each in self.sounds
         ]
         self.end += seconds
 

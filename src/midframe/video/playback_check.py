@@ -4,7 +4,7 @@ The time and a thumbnail of each source frame are recorded when it is read, befo
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
@@ -100,11 +100,7 @@ def _begin_at_zero(found: Playback, expected: Expected) -> None:
     first = min(sound.begin for sound in found.sounds)
     longest = max(sound.packet for sound in found.sounds)
     if abs(first) <= 3 * TICK and 0 < delay <= PRIMING_PACKETS * longest + 3 * TICK:
-        found.thumbnails = [replace(each, time=each.time - delay) for each in found.thumbnails]
-        found.sounds = [
-            replace(each, begin=each.begin - delay, end=each.end - delay) for each in found.sounds
-        ]
-        found.end -= delay
+        found.move(-delay)
 
 
 def _lost_tags(found: Playback, expected: Expected, suffix: str) -> Iterator[str]:
@@ -194,10 +190,11 @@ def _wrong_sounds(found: Playback, report: VideoReport, expected: Expected) -> I
             report.sound_after_picture_in = after_picture_in
             report.sound_after_picture_out = after_picture_out
         if abs(after_picture_out - after_picture_in) > slack + result.packet:
-            moved = float(abs(after_picture_out - after_picture_in))
+            moved = float(after_picture_out - after_picture_in)
+            side = "later" if moved > 0 else "earlier"
             yield (
-                f"sound {number} ends {moved:.3f} s earlier or later than it should beside the "
-                "video"
+                f"sound {number} ends {abs(moved):.3f} s {side}, relative to the video, than in "
+                "the source"
             )
         priming = max(PRIMING if expected.stretched else 0, PRIMING_PACKETS * result.packet)
         if not -slack - priming <= result.begin - begin <= slack:

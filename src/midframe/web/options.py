@@ -27,7 +27,7 @@ class Limits:
     def __post_init__(self) -> None:
         for name in ("max_mb", "max_seconds", "max_pixels"):
             if not getattr(self, name) > 0:
-                raise OptionError(f"{name} is {getattr(self, name)}: more than 0 is needed")
+                raise OptionError(f"`{name}` is {getattr(self, name)}: more than 0 is needed")
 
     @property
     def max_bytes(self) -> int:

@@ -12,7 +12,7 @@ from midframe.media.reading.survey import Epoch, Survey
 
 RATE, TICK = Fraction(24), Fraction(1, 12288)
 TIMES = tuple(Fraction(number, 24) for number in range(40))
-FIRST_TWO = "the first 2 frames cannot be decoded (no key frame before them) at 0.00 s"
+FIRST_TWO = "the first 2 frames cannot be decoded (no key frame precedes) at 0.00 s"
 
 
 @pytest.mark.parametrize(

@@ -125,7 +125,7 @@ def test_frames_before_the_first_key_frame_are_reported_once(tmp_path: Path) -> 
     report, _ = interpolated(tmp_path / "cut.mkv")
     assert report.frames_in == 40
     assert report.damage == (
-        "the first 7 frames cannot be decoded (no key frame before them) at 0.00 s",
+        "the first 7 frames cannot be decoded (no key frame precedes) at 0.00 s",
     )
 
 

@@ -11,6 +11,7 @@ from fuzz import render_sound
 from helpers.sound import RATE, codec_for, render_tone, tone_begins
 from helpers.video import Averager
 
+from midframe.media.streams.sound import mix_note
 from midframe.media.streams.sound_format import (
     SoundFormat,
     choose_sound_encoding,
@@ -127,6 +128,13 @@ def test_sound_gets_the_encoder_and_the_layout_that_keep_the_most(
 ) -> None:
     found = choose_sound_encoding(container, SoundFormat(RATE, "s16", layout, channels))
     assert (found.encoder, found.layout) == (encoder, chosen)
+
+
+def test_a_smaller_number_of_channels_is_reported() -> None:
+    sound = SoundFormat(RATE, "s16", "22.2", 24)
+    assert mix_note(sound, choose_sound_encoding("mp4", sound)) == "24 channels mixed to 8"
+    stereo = SoundFormat(RATE, "s16", "stereo", 2)
+    assert mix_note(stereo, choose_sound_encoding("mp4", stereo)) == ""
 
 
 @pytest.mark.parametrize(

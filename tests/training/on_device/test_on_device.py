@@ -2,6 +2,7 @@
 
 import copy
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from midframe.models.checkpoint import load_model
 from midframe.models.flowsep import FlowSep, FlowSepConfig
 from midframe.models.sepconv import SepConv, SepConvConfig
 from midframe.training.muon import Muon
+from midframe.training.on_device import __main__ as command
 from midframe.training.on_device import clips as clips_module
 from midframe.training.on_device import cutting_cuda
 from midframe.training.on_device.clips import ClipBank, fade, recolour
@@ -357,3 +359,17 @@ def test_resuming_from_a_leg_of_another_network_is_refused(tmp_path: Path) -> No
 def test_numbers_out_of_their_range_are_refused(changes: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         LegConfig(**changes)
+
+
+def test_a_wrong_setting_of_a_leg_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.toml").write_text("")
+    for change, complaint in (
+        ("minutes", "give key=value"),
+        ("modell=flowsep", "no setting modell"),
+    ):
+        given = [str(tmp_path / "a.toml"), "--run", str(tmp_path / "run"), "--set", change]
+        monkeypatch.setattr(sys, "argv", ["on_device", *given])
+        with pytest.raises(SystemExit, match=complaint):
+            command.main()

@@ -44,7 +44,7 @@ def check_frames(
     leading = [time for time in missing if time < min(shown, default=time)]
     if leading:
         count = "frame" if len(leading) == 1 else f"{len(leading)} frames"
-        damage.add(leading[0], f"the first {count} cannot be decoded (no key frame before them)")
+        damage.add(leading[0], f"the first {count} cannot be decoded (no key frame precedes)")
         missing = missing[len(leading) :]
     # many: packets of single fields, or timestamps that a decoder corrects
     if len(missing) > MAX_MISSING * len(survey.times):

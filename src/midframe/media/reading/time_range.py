@@ -90,7 +90,11 @@ class TimeRangeSelector:
         else:
             check_end(end)
         if not self.frames_read:
-            raise SourceError(
-                f"{self.path} has no frame after {self.time_range.start:.12g} s: "
-                "choose an earlier --start"
-            )
+            raise SourceError(f"{self.path} has no frame {self._describe_range()}")
+
+    def _describe_range(self) -> str:
+        """Describe a time range without a frame, and the remedy."""
+        start, end = self.time_range.start, self.time_range.end
+        if end is None:
+            return f"from {start:.12g} s on: choose an earlier --start"
+        return f"from {start:.12g} to {end:.12g} s: choose an earlier --start or a later --end"

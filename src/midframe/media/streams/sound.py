@@ -65,7 +65,7 @@ class ConvertedSound:
         self.source = source
         self.slow = slow
         self.losses = losses
-        self.mix_note = _mix_note(sound, encoding)
+        self.mix_note = mix_note(sound, encoding)
         """Changes besides the codec, for the report."""
         self.length: Fraction | None = None
         """Sound is cut to this many seconds from time 0; None for all, also before 0."""
@@ -224,7 +224,8 @@ class ConvertedSound:
                 )
 
 
-def _mix_note(sound: SoundFormat, encoding: SoundEncoding) -> str:
+def mix_note(sound: SoundFormat, encoding: SoundEncoding) -> str:
+    """Describe the change of the number of channels; empty if there is none."""
     if encoding.channels == sound.channels:
         return ""
-    return f"{sound.channels} channels mix_note to {encoding.channels}"
+    return f"{sound.channels} channels mixed to {encoding.channels}"

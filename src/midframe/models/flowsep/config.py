@@ -46,8 +46,11 @@ class FlowSepConfig:
         for name in ("widths", "hidden", "radii"):
             values = tuple(getattr(self, name))
             object.__setattr__(self, name, values)
-            if len(values) != LEVELS or min(values) < (0 if name == "radii" else 1):
-                raise ValueError(f"{name} are {values}: {LEVELS} positive numbers are needed")
+            smallest = 0 if name == "radii" else 1
+            if len(values) != LEVELS or min(values) < smallest:
+                raise ValueError(
+                    f"{name} are {values}: {LEVELS} numbers from {smallest} are needed"
+                )
         if not 0 <= self.bidirectional_levels <= LEVELS:
             raise ValueError(
                 f"bidirectional_levels is {self.bidirectional_levels}: "

@@ -5,6 +5,7 @@ python -m midframe.training.on_device SETTINGS.toml --run FOLDER [--set key=valu
 
 import argparse
 import json
+import sys
 import time
 import tomllib
 from dataclasses import fields
@@ -13,7 +14,8 @@ from typing import Any
 
 import torch
 
-from midframe.errors import ConfigError
+from midframe.errors import ConfigError, MidframeError
+from midframe.training.config import parse_change
 from midframe.training.on_device.leg import train_leg
 from midframe.training.on_device.leg_config import LegConfig
 from midframe.training.on_device.step import StepShape
@@ -28,10 +30,15 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     given = parser.parse_args()
+    try:
+        _train(given)
+    except MidframeError as error:
+        sys.exit(str(error))
+
+
+def _train(given: argparse.Namespace) -> None:
     settings = tomllib.loads(given.settings.read_text())
-    for change in given.set:
-        key, _, value = change.partition("=")
-        settings[key] = json.loads(value)
+    settings.update(parse_change(change) for change in given.set)
     started = time.time()
 
     def report(entry: dict[str, Any]) -> None:
