@@ -17,7 +17,7 @@ from midframe.models.checkpoint import channels_last
 from midframe.models.sepconv import SepConv, SepConvConfig
 from midframe.ops.halide_tools import LANES
 from midframe.ops.separable import halide, reference
-from midframe.processor import multiplies_bfloat16
+from midframe.processor import has_bfloat16_instructions
 
 HEIGHT, WIDTH, TAPS, COLOURS = 256, 448, 51, 3
 ROUNDS = 12
@@ -60,7 +60,7 @@ PEAK_WORK = PEAK_STEPS * PEAK_CHAINS * PEAK_TASKS * LANES
 @torch.no_grad()
 def main() -> None:
     """Print the table."""
-    half = torch.bfloat16 if multiplies_bfloat16() else torch.float32
+    half = torch.bfloat16 if has_bfloat16_instructions() else torch.float32
     network = channels_last(SepConv(SepConvConfig(paper=True)).to(half)).eval()
     pair = torch.rand(2, 1, COLOURS, HEIGHT, WIDTH)
     frames = torch.rand(2, 1, COLOURS, HEIGHT + TAPS - 1, WIDTH + TAPS - 1)

@@ -106,7 +106,7 @@ def test_measured_frames_are_those_that_were_interpolated(
 
 @pytest.mark.parametrize("able", [False, True])
 def test_amx_is_a_feature_of_the_processor(able: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "multiplies_tiles", lambda: able)
+    monkeypatch.setattr(doctor, "has_amx", lambda: able)
     assert ("amx" in doctor.examine()["processor"]["features"]) == able
 
 

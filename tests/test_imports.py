@@ -21,7 +21,7 @@ FLOWSEP = (
     ("net2net",),
 )
 MEDIA = (
-    ("gif_blocks", "languages"),
+    ("gif_blocks", "languages", "pixel_formats"),
     ("containers",),
     ("suffixes",),
     ("pictures",),

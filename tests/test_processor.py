@@ -23,5 +23,5 @@ def test_instructions_are_those_that_pytorch_finds(
         monkeypatch.delattr(torch.cpu, name, raising=False)
     for name, result in checks.items():
         monkeypatch.setattr(torch.cpu, name, lambda result=result: result, raising=False)
-    assert processor.multiplies_bfloat16() == bfloat16
-    assert processor.multiplies_tiles() == tiles
+    assert processor.has_bfloat16_instructions() == bfloat16
+    assert processor.has_amx() == tiles

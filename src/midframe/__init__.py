@@ -46,7 +46,7 @@ __all__ = [
     "register_network",
 ]
 
-_HOMES = {
+_LAZY_IMPORTS = {
     "Interpolator": "interpolator",
     "evaluate": "evaluation.report",
     "find_scenes": "data.layouts",
@@ -56,11 +56,10 @@ _HOMES = {
     "load_model": "models.checkpoint",
     "register_network": "models.checkpoint",
 }
-"""Where names are imported from when they are first asked for: machines that only train need not
-have FFmpeg."""
+"""Module of each public name, imported on first use, so that training works without FFmpeg."""
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _LAZY_IMPORTS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"midframe.{_HOMES[name]}"), name)
+    return getattr(import_module(f"midframe.{_LAZY_IMPORTS[name]}"), name)

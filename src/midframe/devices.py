@@ -3,7 +3,7 @@
 import torch
 
 from midframe.errors import OptionError
-from midframe.processor import multiplies_bfloat16
+from midframe.processor import has_bfloat16_instructions
 
 
 def choose_device(name: str) -> torch.device:
@@ -54,7 +54,7 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
     loss."""
     types = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
     if name == "auto":
-        fast_on_cpu = torch.bfloat16 if multiplies_bfloat16() else torch.float32
+        fast_on_cpu = torch.bfloat16 if has_bfloat16_instructions() else torch.float32
         return {"cuda": torch.float16, "cpu": fast_on_cpu}.get(device.type, torch.float32)
     if name not in types:
         raise OptionError(f"`precision` is {name!r}: choose from auto, {', '.join(types)}")

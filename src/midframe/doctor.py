@@ -21,7 +21,7 @@ from midframe.models.shipped import WEIGHTS, list_models, sha256_of
 from midframe.ops.adaptive.op import load_triton
 from midframe.ops.dispatch import load_optional
 from midframe.ops.separable.op import load_halide
-from midframe.processor import multiplies_tiles
+from midframe.processor import has_amx
 
 EXTRAS = {
     "train": ("lightning", "webdataset", "cv2", "tensorboard"),
@@ -162,7 +162,7 @@ def _processor_name() -> str:
 
 def _features() -> list[str]:
     """Return the features of the processor that implementations use."""
-    matrices = ["amx"] if multiplies_tiles() else []
+    matrices = ["amx"] if has_amx() else []
     if find_spec("halide") is None:
         return [torch.backends.cpu.get_cpu_capability().lower(), *matrices]
     import halide as hl

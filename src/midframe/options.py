@@ -223,7 +223,7 @@ class CompareOptions:
     factor: int = 2
     """Multiple of the source's frame rate on the right-hand side."""
     slower: int = 4
-    """How many times slower than the source it plays."""
+    """Factor by which playback is slowed."""
 
     def __post_init__(self) -> None:
         for name in ("factor", "slower"):

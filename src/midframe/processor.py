@@ -3,13 +3,13 @@
 import torch
 
 
-def multiplies_bfloat16() -> bool:
+def has_bfloat16_instructions() -> bool:
     """Return whether there are instructions for products in bfloat16 (AVX-512 BF16 or AMX)."""
-    return _has("_is_avx512_bf16_supported") or multiplies_tiles()
+    return _has("_is_avx512_bf16_supported") or has_amx()
 
 
-def multiplies_tiles() -> bool:
-    """Return whether there are instructions for products of tiles of bfloat16 (AMX)."""
+def has_amx() -> bool:
+    """Return whether the processor has AMX, which multiplies tiles of bfloat16."""
     return _has("_is_amx_tile_supported")
 
 

@@ -45,16 +45,16 @@ def measure_speeds(
     found: dict[str, dict[str, float | None]] = {}
     for model in models:
         interpolator = Interpolator(model, **options)
-        slowest = 0.0
+        seconds_per_pixel = 0.0
         found[model] = {}
         for name, (height, width) in SIZES.items():
-            if slowest * height * width > MAX_SECONDS:
+            if seconds_per_pixel * height * width > MAX_SECONDS:
                 found[model][name] = None
                 continue
             rate = measure_rate(interpolator, *make_frames(height, width))
             if progress:
                 progress(model, name, rate)
-            slowest = 1 / (rate * height * width)
+            seconds_per_pixel = 1 / (rate * height * width)
             found[model][name] = round(rate, 2)
     return found
 

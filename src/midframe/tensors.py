@@ -1,7 +1,4 @@
-"""Integer arrays of pictures as float tensors, and back.
-
-Tensors are rounded to integers here and nowhere else.
-"""
+"""Conversion of frames between arrays and float tensors."""
 
 from typing import Any
 
@@ -36,10 +33,10 @@ def to_tensor(image: Array, device: torch.device | str = "cpu") -> Tensor:
             f"{image.dtype}"
         )
     writable = np.require(image, requirements=("C", "W"))  # tensors cannot be read-only
-    whole = upload(torch.from_numpy(writable), device)  # before it grows
+    tensor = upload(torch.from_numpy(writable), device)  # as integers: a quarter of the bytes
     if image.dtype != np.float32:
-        whole = whole.float().div_(np.iinfo(image.dtype).max)
-    return whole.permute(2, 0, 1)[None]
+        tensor = tensor.float().div_(np.iinfo(image.dtype).max)
+    return tensor.permute(2, 0, 1)[None]
 
 
 def to_image(tensor: Tensor, dtype: np.dtype[Any] | type = np.uint8) -> Array:

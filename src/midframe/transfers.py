@@ -26,8 +26,8 @@ def upload(tensor: Tensor, device: torch.device | str) -> Tensor:
 
 
 def download(tensor: Tensor) -> Tensor:
-    """Copy a tensor to main memory, when the work that the caller's stream has now is done; the
-    result is complete on return."""
+    """Copy a tensor to main memory after the work that the caller's stream has queued; the result
+    is complete on return."""
     if not tensor.is_cuda:
         return tensor.cpu()
     stream = _stream(tensor.device, "download")

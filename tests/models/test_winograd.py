@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from midframe.models.checkpoint import build_model
-from midframe.models.winograd import ConvActivation, WinogradConvolution, use_winograd
+from midframe.models.winograd import WinogradConvActivation, WinogradConvolution, use_winograd
 from midframe.ops.winograd import TILE, halide, kernel_values, transforms
 
 
@@ -55,7 +55,7 @@ def test_a_convolution_and_its_activation_equal_the_plain_ones(
     for slope in (0.0, 0.1, 1.0):
         expected = nn.functional.leaky_relu(plain(features), slope)
         with torch.no_grad():
-            made = ConvActivation(plain, slope)(features)
+            made = WinogradConvActivation(plain, slope)(features)
         torch.testing.assert_close(made, expected, atol=5e-5, rtol=0)
 
 
@@ -81,7 +81,7 @@ def test_few_products_are_for_inference() -> None:
     torch.manual_seed(0)
     plain = nn.Conv2d(32, 32, 3, padding=1)
     features = torch.randn(1, 32, 8, 8, requires_grad=True)
-    quick = ConvActivation(plain)
+    quick = WinogradConvActivation(plain)
     assert torch.equal(quick(features), plain(features))
     assert quick.prepared is None
 
@@ -93,9 +93,9 @@ def test_bfloat16_takes_few_products_where_the_processor_multiplies_it(
     torch.manual_seed(0)
     plain = nn.Conv2d(32, 32, 3, padding=1).bfloat16()
     features = torch.randn(1, 32, 8, 8).bfloat16()
-    monkeypatch.setattr(halide, "multiplies_bf16", lambda: able)
-    monkeypatch.setattr(halide, "multiplies_tiles", lambda: False)
-    quick = ConvActivation(plain)
+    monkeypatch.setattr(halide, "halide_supports_bfloat16", lambda: able)
+    monkeypatch.setattr(halide, "has_amx", lambda: False)
+    quick = WinogradConvActivation(plain)
     with torch.no_grad():
         assert torch.equal(quick(features), plain(features)) != able
     assert (quick.prepared is not None) == able
@@ -114,8 +114,8 @@ def test_a_accelerated_network_makes_the_same_frame(
 ) -> None:
     torch.manual_seed(0)
     network = build_model(name).eval().requires_grad_(False)
-    monkeypatch.setattr(halide, "multiplies_bf16", lambda: True)
-    monkeypatch.setattr(halide, "multiplies_tiles", lambda: False)
+    monkeypatch.setattr(halide, "halide_supports_bfloat16", lambda: True)
+    monkeypatch.setattr(halide, "has_amx", lambda: False)
     accelerated = network.for_inference(precision)
     done: list[int] = []
     count = lambda *given: done.append(1) or convolved(*given)  # noqa: E731
@@ -129,7 +129,7 @@ def test_a_accelerated_network_makes_the_same_frame(
         )
     assert (
         len(done)
-        == sum(isinstance(module, ConvActivation) for module in accelerated.modules())
+        == sum(isinstance(module, WinogradConvActivation) for module in accelerated.modules())
         > 10
     )
 
@@ -149,13 +149,16 @@ def test_only_what_gains_by_it_is_accelerated() -> None:
         "Conv2d",
         "ReLU",
         "Conv2d",
-        "ConvActivation",
+        "WinogradConvActivation",
         "Identity",
-        "ConvActivation",
+        "WinogradConvActivation",
         "Sigmoid",
         "Conv2d",
     ]
-    assert [layer.slope for layer in network if isinstance(layer, ConvActivation)] == [0.1, 1.0]
+    assert [layer.slope for layer in network if isinstance(layer, WinogradConvActivation)] == [
+        0.1,
+        1.0,
+    ]
 
 
 def test_kernels_are_transformed_along_both_axes() -> None:
@@ -174,8 +177,8 @@ def test_kernels_are_transformed_along_both_axes() -> None:
 def test_features_of_few_channels_or_another_type_are_not_supported(
     able: bool, tiles: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(halide, "multiplies_bf16", lambda: able)
-    monkeypatch.setattr(halide, "multiplies_tiles", lambda: tiles)
+    monkeypatch.setattr(halide, "halide_supports_bfloat16", lambda: able)
+    monkeypatch.setattr(halide, "has_amx", lambda: tiles)
     features = torch.zeros(1, 16, 2, 2)
     assert halide.supports(features)
     assert halide.supports(features.bfloat16()) == (able and not tiles)
@@ -192,7 +195,7 @@ def test_processors_with_products_of_bfloat16_are_recognised(
 ) -> None:
     target = SimpleNamespace(has_feature=lambda kind: kind.name == feature)
     monkeypatch.setattr(halide.hl, "get_jit_target_from_environment", lambda: target)
-    assert halide.multiplies_bf16.__wrapped__() == able
+    assert halide.halide_supports_bfloat16.__wrapped__() == able
 
 
 def test_kernels_without_a_tap_are_refused() -> None:

@@ -15,6 +15,7 @@ from midframe.ops.halide_tools import (  # noqa: E402
     as_float,
     as_stored,
     buffer,
+    buffer_view,
     channel_groups,
     channels_innermost,
     fetch_bilinear,
@@ -25,7 +26,6 @@ from midframe.ops.halide_tools import (  # noqa: E402
     supports,
     supports_features,
     upsampling_source,
-    writable,
 )
 
 x, y, c, n = (hl.Var(name) for name in "xycn")
@@ -65,15 +65,15 @@ def test_arrays_are_the_memory_of_tensors() -> None:
 
 def test_images_are_read_and_written_in_their_memory_where_rows_are_contiguous() -> None:
     images = torch.rand(2, 3, 4, 5)
-    for function in (buffer, writable):
+    for function in (buffer, buffer_view):
         assert layout(function(images)) == [(5, 1), (4, 5), (3, 20), (2, 60)]
         assert address(function(images)) == images.data_ptr()
     part = images[:, 1:, :, 1:4]
     assert layout(buffer(part)) == [(3, 1), (4, 5), (2, 20), (2, 60)]
     across = images.transpose(2, 3)
     assert layout(buffer(across)) == [(4, 1), (5, 4), (3, 20), (2, 60)]
-    assert layout(writable(across)) == [(4, 5), (5, 1), (3, 20), (2, 60)]
-    assert np.array_equal(np.asarray(buffer(across)), np.asarray(writable(across)))
+    assert layout(buffer_view(across)) == [(4, 5), (5, 1), (3, 20), (2, 60)]
+    assert np.array_equal(np.asarray(buffer(across)), np.asarray(buffer_view(across)))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

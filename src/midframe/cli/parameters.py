@@ -96,7 +96,7 @@ Slower = Annotated[
     typer.Option(
         metavar="N",
         min=1,
-        help="How many times slower than the source it plays.",
+        help="Factor by which playback is slowed.",
         rich_help_panel=RETIMING,
     ),
 ]
@@ -148,7 +148,7 @@ HardwareDecoding = Annotated[
     typer.Option(
         "--hwaccel",
         metavar="DEVICE",
-        help="Decode on a graphics card, as in cuda; the samples are the same.",
+        help="Decode on a GPU, for example cuda. Decoded frames are identical.",
         rich_help_panel=SOURCE,
     ),
 ]

@@ -193,7 +193,8 @@ def score(
     interpolation: InterpolationOptions,
     overwrite: Overwrite = False,
 ) -> None:
-    """Drop every second frame of a video, interpolate it, and compare both, with baselines."""
+    """Drop frames of a video, interpolate them, and score them and baselines against the
+    originals."""
     time_range = SourceOptions(start, end).seconds
     check_exists(source)
     target = target or source.with_name(f"{source.stem}-score")

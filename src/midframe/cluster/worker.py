@@ -61,7 +61,7 @@ class Worker:
         return Scratch()
 
     def network_properties(self) -> ReportedNetwork:
-        """Return the properties of the network; its device is left out, as it may differ between
+        """Return the properties of the network, without its device, which may differ between
         workers."""
         options = replace(self.interpolator.options, device=InterpolationOptions.device)
         return ReportedNetwork(self.interpolator.identity, self.interpolator.depth, options)

@@ -182,7 +182,9 @@ def _list_file_jobs(
 
 def _report_unknown_files(known: Sources, folders: Iterable[Path], lists: Iterable[Path]) -> None:
     """Log the files in the lists of sources that do not exist: their licences would be lost."""
-    found = {path.name for folder in folders for path in (walk(folder), [folder])[folder.is_file()]}
+    found = {
+        path.name for folder in folders for path in ([folder] if folder.is_file() else walk(folder))
+    }
     if unknown := [name for name in known if PurePath(name or "").name not in found]:
         shown = ", ".join(map(str, unknown[:MAX_SHOWN]))
         names = ", ".join(map(str, lists))

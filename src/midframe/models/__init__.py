@@ -1,1 +1,1 @@
-"""The networks, one file each, and their weights."""
+"""The networks, their interface and their weights."""

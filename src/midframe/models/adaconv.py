@@ -43,7 +43,7 @@ without its last row and column, which the first stride-2 convolution ignores in
 
 @dataclass(frozen=True)
 class AdaConvConfig:
-    """Configure the network. The defaults are the paper's."""
+    """Configuration of AdaConv. The defaults are the paper's."""
 
     taps: int = 41
     """Height and width of the kernel of one frame in pixels, odd (CVPR 2017, section 3)."""
@@ -260,7 +260,7 @@ def fragments(layers: list[nn.Module], pair: Tensor) -> Tensor:
 
     Returns:
         (64N, C, H/8, W/8): for each of `fragment_offsets`, the output for the pixels at this offset
-        in squares of 8x8. If the last layers are left out, (64N, C, h, w): their input.
+        in squares of 8x8. Without the last layers, (64N, C, h, w): their input.
     """
     features = pair
     for layer in layers:

@@ -28,7 +28,7 @@ frames."""
 
 @dataclass(frozen=True)
 class SepConvConfig:
-    """Configure the network. The defaults are the paper's sizes with the later improvements."""
+    """Configuration of SepConv. The defaults are the paper's sizes with the later improvements."""
 
     taps: int = 51
     """Length of the one-dimensional kernels in pixels, odd (ICCV 2017, section 3)."""

@@ -57,13 +57,15 @@ class WinogradConvolution(nn.Module):
         products = torch.bmm(
             values.view(span**2, -1, features.shape[1]), self.values
         )  # (P*P, tiles, outputs)
-        made = (self.to_outputs @ products.flatten(1)).view(
+        outputs = (self.to_outputs @ products.flatten(1)).view(
             TILE, TILE, len(features), down, across, -1
         )
-        made = made.permute(2, 3, 0, 4, 1, 5).reshape(len(features), down * TILE, across * TILE, -1)
+        outputs = outputs.permute(2, 3, 0, 4, 1, 5).reshape(
+            len(features), down * TILE, across * TILE, -1
+        )
         if self.layer.bias is not None:
-            made += self.layer.bias
-        return made[:, :height, :width].permute(0, 3, 1, 2)
+            outputs += self.layer.bias
+        return outputs[:, :height, :width].permute(0, 3, 1, 2)
 
 
 class Implementation(Protocol):
@@ -81,7 +83,7 @@ class Implementation(Protocol):
         """Convolve with zero padding, add the bias, multiply negative sums by a slope."""
 
 
-class ConvActivation(nn.Module):
+class WinogradConvActivation(nn.Module):
     """A 3x3 convolution with zero padding, and the activation after it.
 
     Inference on the CPU uses a Winograd convolution in Halide where that is faster than PyTorch's:
@@ -133,14 +135,14 @@ def use_winograd(network: nn.Module) -> None:
     them."""
     for name, child in network.named_children():
         if isinstance(child, nn.Conv2d) and _fits(child):
-            setattr(network, name, ConvActivation(child))
+            setattr(network, name, WinogradConvActivation(child))
         else:
             use_winograd(child)
     if isinstance(network, nn.Sequential):
         for index in range(len(network) - 1):
             convolution = network[index]
             activation = network[index + 1]
-            if isinstance(convolution, ConvActivation) and isinstance(
+            if isinstance(convolution, WinogradConvActivation) and isinstance(
                 activation, nn.ReLU | nn.LeakyReLU
             ):
                 convolution.slope = (

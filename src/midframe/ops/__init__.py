@@ -1,4 +1,4 @@
-"""Per-pixel convolutions: every output pixel has a kernel of its own."""
+"""Operators of the networks."""
 
 from midframe.ops.adaptive import adaptive_convolution
 from midframe.ops.correlation import local_correlation

@@ -85,27 +85,27 @@ def _copy_rows(tensor: Tensor) -> Tensor:
     return copy
 
 
-def writable(tensor: Tensor) -> hl.Buffer:
-    """Return a tensor, or a part of one, in its memory layout."""
+def buffer_view(tensor: Tensor) -> hl.Buffer:
+    """Return a Halide buffer that shares the memory of a tensor, or of a part of one."""
     return hl.Buffer(array(tensor))
 
 
 def channels_innermost(tensor: Tensor) -> hl.Buffer:
     """Return (N, C, H, W) for reading, as (c, x, y, n); without a copy if channels are
     innermost."""
-    return writable(tensor.permute(0, 2, 3, 1).contiguous())
+    return buffer_view(tensor.permute(0, 2, 3, 1).contiguous())
 
 
 def interleaved_rows(frame: Tensor) -> hl.Buffer:
     """Return (N, C, H, W) for reading, as (colours of the pixels of a row, y, n); without a copy if
     they are adjacent."""
-    return writable(frame.permute(0, 2, 3, 1).contiguous().flatten(2))
+    return buffer_view(frame.permute(0, 2, 3, 1).contiguous().flatten(2))
 
 
 def interleaved_pixels(frame: Tensor) -> hl.Buffer:
     """Return (N, C, H, W) for reading, as (colours of all pixels, n); without a copy if they are
     adjacent."""
-    return writable(frame.permute(0, 2, 3, 1).contiguous().flatten(1))
+    return buffer_view(frame.permute(0, 2, 3, 1).contiguous().flatten(1))
 
 
 def lerp(first: Any, second: Any, fraction: Any) -> Any:

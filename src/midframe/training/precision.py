@@ -6,7 +6,7 @@ import torch
 from lightning.fabric.plugins import MixedPrecision, Precision
 
 from midframe.errors import ConfigError
-from midframe.processor import multiplies_bfloat16
+from midframe.processor import has_bfloat16_instructions
 
 
 class MixedNetwork(MixedPrecision):  # type: ignore[misc]  # lightning is untyped here
@@ -29,7 +29,7 @@ def training_precision(name: str) -> Precision:
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "auto":
-        name = "bf16-mixed" if device == "cuda" or multiplies_bfloat16() else "32-true"
+        name = "bf16-mixed" if device == "cuda" or has_bfloat16_instructions() else "32-true"
     mixed: dict[str, Literal["16-mixed", "bf16-mixed"]] = {
         "bf16-mixed": "bf16-mixed",
         "16-mixed": "16-mixed",

@@ -29,9 +29,8 @@ def check_space(folder: Path, encoding: Encoding, frames: float | None) -> None:
     free = disk.free
     if disk.total and free < needed:
         raise VideoError(
-            f"{folder} has {_readable(free)} free, and about {_readable(needed)} or more are "
-            "needed: free disk space, "
-            "or choose another place for OUT"
+            f"{folder} has {_readable(free)} free, at least {_readable(needed)} are needed: free "
+            "disk space, or choose another place for OUT"
         )
 
 

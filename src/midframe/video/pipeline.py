@@ -81,11 +81,13 @@ def interpolate_video(
     resume: bool = False,
     progress: Progress | None = None,
 ) -> VideoReport:
-    """Write a video again at another frame rate, with all its streams, at its own speed or slower.
+    """Interpolate a video to another frame rate or to slow motion, with its other streams.
 
-    The result has a constant frame rate. Source frames are shown unchanged at their times; other
-    frames are interpolated at the nearest time that the network supports, and the report states the
-    largest difference. The last frame is held for its duration. Sound packets are copied.
+    The result has a constant frame rate if the source has one, or if `fps` or a fractional `factor`
+    is given; other results keep the times of the source frames. Source frames are shown unchanged
+    at their times; other frames are interpolated at the nearest time that the network supports, and
+    the report states the largest difference. The last frame is held for its duration. Sound is
+    copied if the container supports its codec and `slow` is not given.
 
     Interrupted work can be resumed: finished segments are kept in `TARGET.midframe/`.
 

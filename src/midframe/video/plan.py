@@ -181,8 +181,8 @@ class _Planner:
         if interval_type == "motion":
             error = max([error, *(each.error for each in shown)])
         content_times = [self._content_time(each, interval_type) for each in shown]
-        if before.timing.captions and not before.shown and all(content_times):
-            self.captions.append(before.number)  # the frame itself is not shown
+        if before.timing.captions and not before.shown and 0 not in content_times:
+            self.captions.append(before.number)  # the source frame itself is not shown
         frames = tuple(
             self._frame(each.pts, t, interval_type, before, after)
             for each, t in zip(shown, content_times, strict=True)

@@ -19,15 +19,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from midframe.media.colour.conversion import (
-    Colour,
-    code_ranges,
-    convert_format,
-    is_rgb,
-    plane_samples,
-)
+from midframe.media.colour.conversion import Colour, code_ranges, convert_format, plane_samples
 from midframe.media.colour.side_data import without_side_data
 from midframe.media.pictures.images import Array, blend_images
+from midframe.media.pixel_formats import bit_depth, is_rgb
 from midframe.tensors import to_image, to_tensor
 from midframe.video.ghosts import replace_ghosts
 from midframe.video.overlays import keep_overlays
@@ -61,7 +56,7 @@ class Samples:
         self.colour = colour
         self.format = av.VideoFormat(sample_format(picture.format, colour))
         """Pixel format of `planes`: that of the picture if it is planar."""
-        self.bits = max(part.bits for part in self.format.components)
+        self.bits = bit_depth(self.format)
         self.frame = convert_format(picture, colour, self.format.name)
         """The picture in that format."""
         self._tensors: dict[torch.device, Tensor] = {}
@@ -166,7 +161,7 @@ def blended_frame(first: Samples, second: Samples, t: Fraction) -> av.VideoFrame
 def planes_of(frame: av.VideoFrame) -> list[Array]:
     """Return the samples of a frame in a `sample_format`, as views of its memory; see
     `Samples.planes`."""
-    bits = max(part.bits for part in frame.format.components)
+    bits = bit_depth(frame.format)
     if not is_rgb(frame.format):
         return [plane_samples(plane, bits) for plane in frame.planes]
     samples = np.frombuffer(frame.planes[0], np.uint16 if bits > 8 else np.uint8)
@@ -183,7 +178,7 @@ def sample_format(form: av.VideoFormat, colour: Colour) -> str:
     subsampling = SUBSAMPLINGS.get(
         (ceil(64 / form.chroma_width(64)), ceil(64 / form.chroma_height(64)))
     )
-    bits = max(part.bits for part in form.components)
+    bits = bit_depth(form)
     name = f"yuv{'a' if colour.alpha else ''}{subsampling}p{'' if bits == 8 else f'{bits}le'}"
     not_luma_chroma = is_rgb(form) or form.name.startswith("xyz")
     return colour.rgb_format if not_luma_chroma or name not in av.video.format.names else name

@@ -220,8 +220,7 @@ def _check_same(folder: Path, settings: Mapping[str, Any]) -> None:
     if stored.get("version") != settings.get("version"):
         raise VideoError(
             f"{folder} holds unfinished work of another version of midframe: resume it with that "
-            "version, "
-            "or start again with --overwrite"
+            "version, or start again with --overwrite"
         )
     changed = [name for name in {**stored, **settings} if stored.get(name) != settings.get(name)]
     if changed:

@@ -14,9 +14,9 @@ from midframe.media.colour.conversion import (
     convert_format,
     from_rgb,
     grey,
-    is_rgb,
     to_rgb,
 )
+from midframe.media.pixel_formats import is_rgb
 from midframe.video.pipeline import interpolate_video
 
 MATRICES = {"bt601": 5, "bt709": 1, "bt2020": 9}

@@ -8,6 +8,7 @@ import numpy as np
 from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 
 from midframe.media.pictures.images import Array
+from midframe.media.pixel_formats import PACKED_RGB, bit_depth, has_alpha, is_rgb
 
 BT709, UNSPECIFIED, BT470BG, RGB, YCGCO = 1, 2, 5, 0, 8
 """Matrix coefficients numbered as in ISO/IEC 23091-2."""
@@ -48,9 +49,7 @@ class Colour:
 
     @property
     def rgb_format(self) -> str:
-        if self.alpha:
-            return "rgba64le" if self.high_bit_depth else "rgba"
-        return "rgb48le" if self.high_bit_depth else "rgb24"
+        return PACKED_RGB[self.high_bit_depth, self.alpha]
 
     @property
     def range(self) -> ColorRange:
@@ -72,18 +71,8 @@ def colour_of(frame: av.VideoFrame) -> Colour:
         matrix = BT709 if frame.height >= 720 else BT470BG
     rgb = is_rgb(frame.format)
     full = int(frame.color_range) == ColorRange.JPEG or name.startswith("yuvj") or rgb
-    high_bit_depth = max(component.bits for component in frame.format.components) > 8
+    high_bit_depth = bit_depth(frame.format) > 8
     return Colour(matrix, full, high_bit_depth, has_alpha(frame.format))
-
-
-def is_rgb(form: av.VideoFormat) -> bool:
-    """Return whether a pixel format stores RGB or palette indices."""
-    return bool(form.is_rgb or form.has_palette)
-
-
-def has_alpha(form: av.VideoFormat) -> bool:
-    """Return whether a pixel format has alpha."""
-    return bool(form.has_palette or any(component.is_alpha for component in form.components))
 
 
 def ffmpeg_matrix(matrix: int) -> int:
@@ -180,7 +169,7 @@ def _must_use_numpy(form: av.VideoFormat, colour: Colour) -> bool:
 
 def _to_rgb_with_numpy(frame: av.VideoFrame, colour: Colour) -> Array:
     """Convert to RGB with the inverse of `rgb_to_ycbcr`; FFmpeg only upsamples the chroma."""
-    bits = max(8, *(component.bits for component in frame.format.components))
+    bits = max(8, bit_depth(frame.format))
     upsampled = _reformat(frame, colour, _yuv444(bits, colour.alpha), colour.range, colour.range)
     codes = np.stack([plane_samples(plane, bits) for plane in upsampled.planes], axis=-1)
     zeros, spans = code_ranges(bits, colour)
@@ -194,7 +183,7 @@ def _to_rgb_with_numpy(frame: av.VideoFrame, colour: Colour) -> Array:
 
 def _from_rgb_with_numpy(image: Array, colour: Colour, pixel_format: str) -> av.VideoFrame:
     form = av.VideoFormat(pixel_format)
-    bits = max(component.bits for component in form.components)
+    bits = bit_depth(form)
     stored = replace(colour, alpha=has_alpha(form) and image.shape[2] == 4)
     samples = image[..., : 3 + stored.alpha] / np.float32(np.iinfo(image.dtype).max)
     samples[..., :3] = samples[..., :3] @ rgb_to_ycbcr(colour.matrix).T.astype(np.float32)

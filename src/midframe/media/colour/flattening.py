@@ -5,16 +5,9 @@ from dataclasses import replace
 import av
 import numpy as np
 
-from midframe.media.colour.conversion import (
-    Colour,
-    code_ranges,
-    from_rgb,
-    has_alpha,
-    is_rgb,
-    plane_samples,
-    to_rgb,
-)
+from midframe.media.colour.conversion import Colour, code_ranges, from_rgb, plane_samples, to_rgb
 from midframe.media.pictures.images import Array, on_black
+from midframe.media.pixel_formats import bit_depth, has_alpha, is_rgb
 
 ALPHA = 3
 """Index of alpha among the planes."""
@@ -42,7 +35,7 @@ def flatten(frame: av.VideoFrame, colour: Colour) -> av.VideoFrame:
 
 
 def _flatten_planes(frame: av.VideoFrame, colour: Colour) -> av.VideoFrame:
-    bits = max(component.bits for component in frame.format.components)
+    bits = bit_depth(frame.format)
     zeros, _ = code_ranges(bits, colour)
     opacity = plane_samples(frame.planes[ALPHA], bits).astype(np.float32) / (2**bits - 1)
     flat = av.VideoFrame(frame.width, frame.height, frame.format.name.replace("yuva", "yuv"))

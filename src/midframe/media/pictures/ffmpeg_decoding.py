@@ -11,14 +11,7 @@ from av.video.reformatter import ColorRange
 
 from midframe.errors import SourceError
 from midframe.media.pictures.picture import Array, Picture, unsupported_samples
-
-RGB_FORMATS = {
-    (False, False): "rgb24",
-    (False, True): "rgba",
-    (True, False): "rgb48le",
-    (True, True): "rgba64le",
-}
-"""FFmpeg's RGB formats in the byte order of NumPy, by (high bit depth, alpha)."""
+from midframe.media.pixel_formats import PACKED_RGB, bit_depth
 
 UNSAFE_PROFILES = ("png", "apng")
 """Decoders whose ICC profiles have a name. Reading the side data of such a frame ends the process
@@ -30,7 +23,7 @@ def bits_by_ffmpeg(path: Path) -> int:
     try:
         with path.open("rb") as file, av.open(file) as container:
             form = container.streams.video[0].codec_context.format
-            return max(component.bits for component in form.components) if form else 8
+            return bit_depth(form) if form else 8
     except (av.FFmpegError, IndexError):
         return 8
 
@@ -88,9 +81,9 @@ def _rgb_of(frame: av.VideoFrame) -> Array:
         lines = np.frombuffer(frame.planes[0], ">u2").reshape(frame.height, -1)
         grey_alpha = lines[:, : 2 * frame.width].reshape(frame.height, frame.width, 2)
         return grey_alpha.astype(np.uint16)[..., [0, 0, 0, 1]]
-    high_bit_depth = max(component.bits for component in frame.format.components) > 8
+    high_bit_depth = bit_depth(frame.format) > 8
     alpha = any(component.is_alpha for component in frame.format.components)
-    name = RGB_FORMATS[high_bit_depth, alpha]
+    name = PACKED_RGB[high_bit_depth, alpha]
     full = frame.format.is_rgb or frame.color_range != ColorRange.MPEG
     before = ColorRange.JPEG if full else ColorRange.MPEG
     converted = frame.reformat(

@@ -8,6 +8,7 @@ from typing import Any
 
 import av
 
+from midframe.media.pixel_formats import bit_depth
 from midframe.media.reading.damage import Damage
 from midframe.media.reading.survey import Survey
 from midframe.media.reading.video_file import UNKNOWN_DURATION, stated_end, stated_end_of_file
@@ -112,6 +113,6 @@ def y4m_is_truncated(begin: bytes, count: int, frame: av.VideoFrame) -> bool:
     frame_header = begin.find(b"\n", header) + 1 - header
     if not begin.startswith(Y4M_SIGNATURE) or frame_header <= 0:
         return False
-    sample_bytes = (max(component.bits for component in frame.format.components) + 7) // 8
+    sample_bytes = (bit_depth(frame.format) + 7) // 8
     samples = sum(plane.width * plane.height for plane in frame.planes)
     return bool((count - header) % (frame_header + samples * sample_bytes))

@@ -16,6 +16,7 @@ from midframe.errors import OptionError, SourceError
 from midframe.media.colour.conversion import plane_samples
 from midframe.media.colour.filters import PictureFilter
 from midframe.media.pictures.images import Array
+from midframe.media.pixel_formats import bit_depth
 from midframe.media.reading.video_file import decoder_of, demux, find_video_stream, open_video
 
 CODECS = ("h264", "hevc", "av1", "vp9", "mpeg2video")
@@ -132,5 +133,5 @@ def _first_frame(path: Path, hwaccel: HWAccel | None = None) -> av.VideoFrame | 
 
 
 def _samples_of(frame: av.VideoFrame) -> list[Array]:
-    bits = max(component.bits for component in frame.format.components)
+    bits = bit_depth(frame.format)
     return [plane_samples(plane, bits) for plane in frame.planes]

@@ -14,6 +14,7 @@ from midframe.media.colour.conversion import Colour
 from midframe.media.colour.geometry import OutputGeometry
 from midframe.media.pictures.images import eight_bit, to_sixteen_bit, with_alpha
 from midframe.media.pictures.picture import ImageFormat, Picture
+from midframe.media.pixel_formats import PNG_RGB
 from midframe.media.reading.damage import Damage
 from midframe.media.reading.frame_clock import TimedFrame
 from midframe.media.reading.frame_converter import FrameConverter
@@ -21,14 +22,6 @@ from midframe.media.reading.frame_rate import exact_rate, measure_rate
 from midframe.media.reading.source import WHOLE_SOURCE, Contents, Frame, FrameSource, TimeRange
 from midframe.media.reading.thumbnails import TimedThumbnail
 from midframe.media.reading.time_range import TimeRangeSelector
-
-FRAME_FORMATS = {
-    (False, False): "rgb24",
-    (False, True): "rgba",
-    (True, False): "rgb48be",
-    (True, True): "rgba64be",
-}
-"""FFmpeg's RGB formats of PNG, by (high bit depth, alpha)."""
 
 TimedPicture = tuple[Picture, int, int]
 """An image, its pts and its duration."""
@@ -183,7 +176,7 @@ class ImageReader:
         )
         image = with_alpha(image) if image_format.alpha else image
         image = to_sixteen_bit(image) if image_format.high_bit_depth else eight_bit(image)
-        name = FRAME_FORMATS[image_format.high_bit_depth, image_format.alpha]
+        name = PNG_RGB[image_format.high_bit_depth, image_format.alpha]
         frame: Any = av.VideoFrame.from_ndarray(image, format=name)
         frame.color_primaries = picture.primaries
         frame.color_trc = picture.transfer

@@ -7,8 +7,9 @@ import av
 import numpy as np
 from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 
-from midframe.media.colour.conversion import BT470BG, has_alpha, is_rgb
+from midframe.media.colour.conversion import BT470BG
 from midframe.media.pictures.images import Array
+from midframe.media.pixel_formats import has_alpha, is_rgb
 
 THUMBNAIL = (32, 18)
 """Width and height of a thumbnail."""

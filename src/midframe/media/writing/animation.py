@@ -8,8 +8,8 @@ from typing import Any
 import av
 from PIL import Image
 
-from midframe.media.colour.conversion import has_alpha
 from midframe.media.colour.filters import picture_buffer, pull_frames
+from midframe.media.pixel_formats import PNG_RGB, bit_depth, has_alpha
 from midframe.media.reading.video_file import file_url
 from midframe.media.suffixes import ANIMATIONS
 
@@ -20,13 +20,6 @@ GIF_TICKS = 100
 """Ticks of GIF per second."""
 MAX_APNG_TERM = 65535
 """Largest numerator or denominator of the delay of an APNG frame."""
-APNG_FORMATS = {
-    (False, False): "rgb24",
-    (False, True): "rgba",
-    (True, False): "rgb48be",
-    (True, True): "rgba64be",
-}
-"""Pixel formats of RGB, by depth and alpha."""
 Frames = Callable[[], Iterable[av.VideoFrame]]
 """Returns an iterable of all frames, lossless RGB with times; called twice for GIF."""
 
@@ -94,7 +87,7 @@ def write_animation(
 
 
 def _apng_format(form: av.VideoFormat) -> str:
-    return APNG_FORMATS[max(component.bits for component in form.components) > 8, has_alpha(form)]
+    return PNG_RGB[bit_depth(form) > 8, has_alpha(form)]
 
 
 def _convert_to_palette(frames: Frames) -> Iterator[av.VideoFrame]:

@@ -11,6 +11,7 @@ import av
 import av.logging
 
 from midframe.errors import VideoError
+from midframe.media.pixel_formats import bit_depth
 from midframe.options import EncodingOptions
 from midframe.process import no_real_time_threads
 
@@ -186,7 +187,7 @@ def rare_h264(encoder: str, pixel_format: str) -> str | None:
     form = av.VideoFormat(pixel_format)
     if encoder != "libx264":
         return None
-    if max(component.bits for component in form.components) > 8:
+    if bit_depth(form) > 8:
         return "many devices do not play H.264 of 10 bits: --codec hevc is played by more"
     if form.name.startswith(("yuv422", "yuv444")):
         return (

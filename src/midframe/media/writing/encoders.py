@@ -10,7 +10,7 @@ import av
 from av.codec.context import Flags
 
 from midframe.errors import VideoError
-from midframe.media.colour.conversion import Colour, convert_format, has_alpha, is_rgb
+from midframe.media.colour.conversion import Colour, convert_format
 from midframe.media.colour.flattening import flatten
 from midframe.media.colour.hdr import hdr_metadata_of, hdr_metadata_options
 from midframe.media.containers import (
@@ -19,6 +19,7 @@ from midframe.media.containers import (
     default_codec,
     supported_codecs,
 )
+from midframe.media.pixel_formats import has_alpha, is_rgb
 from midframe.media.writing.codecs import ENCODERS, encoder_name
 from midframe.media.writing.encoder_options import (
     QUIET_OPTIONS,

@@ -8,13 +8,14 @@ from pathlib import Path
 import av
 
 from midframe.errors import SourceError, VideoError
-from midframe.media.colour.conversion import Colour, has_alpha
+from midframe.media.colour.conversion import Colour
 from midframe.media.containers import (
     CONTAINER_OPTIONS,
     MILLISECOND_FORMATS,
     MINIMAL_FORMATS,
     container_format,
 )
+from midframe.media.pixel_formats import has_alpha
 from midframe.media.reading.opacity import lost_alpha
 from midframe.media.reading.source import FrameSource
 from midframe.media.reading.survey import Span

@@ -37,11 +37,11 @@ def compile_pipelines(network: FlowSep, channels: int, scale: int) -> None:
     if key in _compiled:
         return
     _compiled.add(key)
-    _TinyFrames(network, channels, scale).run_steps()
+    _WarmUp(network, channels, scale).run_steps()
 
 
-class _TinyFrames:
-    """Frames of zeros as small as the network allows, and calls of each of its steps with them.
+class _WarmUp:
+    """Calls each step of a network with frames of zeros, as small as it allows.
 
     Args:
         network, channels, scale: as in `compile_pipelines`.

@@ -20,7 +20,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from midframe.ops.halide_tools import LANES, Pipeline, buffer, cached_pipeline, supports, writable
+from midframe.ops.halide_tools import (
+    LANES,
+    Pipeline,
+    buffer,
+    buffer_view,
+    cached_pipeline,
+    supports,
+)
 
 __all__ = ["correlation_forward", "correlation_gradients", "supports"]
 
@@ -47,7 +54,7 @@ def correlation_forward(first: Tensor, second: Tensor, radius: int) -> Tensor:
         buffer(_pad(first, 0, padded_width)),
         buffer(_pad(second, radius, padded_width)),
         first.shape[1],
-        writable(result),
+        buffer_view(result),
     )
     return result[..., :width].contiguous().view(len(first), side * side, height, width)
 
@@ -64,12 +71,12 @@ def correlation_gradients(
     grad_second = torch.empty_like(grad_first)
     at_once = min(channels, FEATURES_AT_ONCE)
     inputs = buffer(_pad(grad_output, 0, padded_width)), buffer(_pad(second, radius, padded_width))
-    _first_pipeline(side, at_once)(*inputs, writable(grad_first))
+    _first_pipeline(side, at_once)(*inputs, buffer_view(grad_first))
     inputs = (
         buffer(_pad(grad_output, radius, padded_width)),
         buffer(_pad(first, radius, padded_width)),
     )
-    _second_pipeline(side, at_once)(*inputs, writable(grad_second))
+    _second_pipeline(side, at_once)(*inputs, buffer_view(grad_second))
     return grad_first[..., :width].contiguous(), grad_second[..., :width].contiguous()
 
 

@@ -28,16 +28,16 @@ from midframe.ops.halide_tools import (
     Pipeline,
     as_float,
     as_stored,
+    buffer_view,
     cached_pipeline,
     channels_innermost,
     in_one_loop,
     storage,
-    writable,
 )
 from midframe.ops.winograd.halide_transforms import SIZE, SPAN, transform_input, transform_output
 from midframe.ops.winograd.transforms import TILE, kernel_values
 from midframe.ops.workers import worker_index
-from midframe.processor import multiplies_tiles
+from midframe.processor import has_amx
 
 AT_ONCE, BF16_AT_ONCE = 6, 10
 """Tiles whose products, with LANES outputs, are summed in registers, of float32 and of bfloat16: 12
@@ -63,13 +63,13 @@ def supports(features: Tensor) -> bool:
     least LANES channels, of float32, or of bfloat16 if the processor multiplies it in vectors but
     not in tiles."""
     fit = halide_tools.supports(features) or (
-        halide_tools.supports_features(features) and multiplies_bf16() and not multiplies_tiles()
+        halide_tools.supports_features(features) and halide_supports_bfloat16() and not has_amx()
     )
     return fit and features.shape[1] >= LANES
 
 
 @cache
-def multiplies_bf16() -> bool:
+def halide_supports_bfloat16() -> bool:
     """Return whether Halide supports the processor's products of bfloat16, which come in pairs."""
     target = hl.get_jit_target_from_environment()
     features = hl.TargetFeature
@@ -117,11 +117,11 @@ def convolve(features: Tensor, values: Tensor, bias: Tensor, outputs: int, slope
     strip = -(-tiles // strips // at_once) * at_once
     _pipeline(bf16, worker_index())(
         channels_innermost(features),
-        writable(values),
-        writable(bias),
+        buffer_view(values),
+        buffer_view(bias),
         slope,
         strip,
-        writable(result),
+        buffer_view(result),
     )
     return result.permute(0, 3, 1, 2)
 

@@ -9,10 +9,10 @@ from torch import Tensor
 from midframe.ops.halide_tools import (
     LANES,
     Pipeline,
+    buffer_view,
     cached_pipeline,
     interleaved_rows,
     lerp,
-    writable,
 )
 
 COLOURS = 3
@@ -35,7 +35,7 @@ def blend_error(image: Tensor, before: Tensor, after: Tensor, t: float, block: i
         -(-width // 2),
         -(-height // 2),
         block // 2,
-        writable(result),
+        buffer_view(result),
     )
     return result
 

@@ -12,13 +12,9 @@ def upsample_to(plane: Tensor, height: int, width: int) -> Tensor:
     """Upsample a plane by 1, 2 or 4 along each axis; its size is the result's divided by that,
     rounded up."""
     for axis, size in enumerate((height, width)):
-        while plane.shape[axis] < size:
-            step = next(
-                each
-                for each in (size, -(-size // 2), -(-size // 4))
-                if -(-each // 2) == plane.shape[axis]
-            )
-            plane = _upsample_by_2(plane, axis, step)
+        for step in (-(-size // 2), size):
+            if plane.shape[axis] < step:
+                plane = _upsample_by_2(plane, axis, step)
     return plane
 
 

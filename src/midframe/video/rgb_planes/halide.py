@@ -17,10 +17,10 @@ from midframe.media.pictures.images import Array
 from midframe.ops.halide_tools import (
     LANES,
     Pipeline,
+    buffer_view,
     cached_pipeline,
     in_one_loop,
     interleaved_rows,
-    writable,
 )
 from midframe.video.rgb_planes.matrices import chroma_weights, rgb_to_planes_matrix
 from midframe.video.rgb_planes.plain import ALPHA, to_codes
@@ -66,7 +66,7 @@ def planes_to_rgb(
         zeros[1],
         1 / spans[1],
         *(weight for row in chroma_weights(colour) for weight in row),
-        writable(result[..., :COLOURS]),
+        buffer_view(result[..., :COLOURS]),
     )
     if colour.alpha:
         alpha = torch.from_numpy(planes[ALPHA]).float()

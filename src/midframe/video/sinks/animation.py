@@ -1,6 +1,6 @@
 """GIF and APNG results."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,10 @@ from midframe.media.writing.mark import insert_mark
 from midframe.options import EncodingOptions
 from midframe.outputs import check_output_file
 from midframe.video.plan import Extent
-from midframe.video.rendered_frame import RenderedFrame
 from midframe.video.sinks.checks import check_written_by_midframe, is_complete_result, result_mark
 from midframe.video.sinks.image_results import decode_segments, report_dropped
 from midframe.video.sinks.protocol import Conversion, abort_on_error
-from midframe.video.sinks.segment_encoder import SegmentEncoder
+from midframe.video.sinks.segment_encoder import SegmentedSink, SegmentEncoder
 from midframe.video.sinks.verification import verify
 from midframe.video.timeline import ConstantRate
 
@@ -85,7 +84,7 @@ class AnimationTarget:
             return AnimationSink(self, conversion, encoder)
 
 
-class AnimationSink:
+class AnimationSink(SegmentedSink):
     """Writes an animation from finished segments: a `Sink`.
 
     All frames are decoded twice for a GIF, because its palette is computed from all of them.
@@ -103,14 +102,6 @@ class AnimationSink:
         self.encoding = encoder.encoding
         self.finished = encoder.finished
         report_dropped(conversion, self.path.name, _lost(self.path, conversion))
-
-    def write(self, frames: Iterable[RenderedFrame]) -> None:
-        """See `Sink`."""
-        self.encoder.write(frames)
-
-    def check_progress(self) -> None:
-        """See `Sink`."""
-        self.encoder.watchdog.check()
 
     def finish(self, extent: Extent) -> None:
         """See `Sink`."""
@@ -135,10 +126,6 @@ class AnimationSink:
             ) from error
         self.encoder.remove()
         verify(self.path, self.conversion, self.encoding, extent)
-
-    def abort(self) -> Path | None:
-        """See `Sink`."""
-        return self.encoder.abort()
 
 
 def _lost(path: Path, conversion: Conversion) -> Iterator[str]:

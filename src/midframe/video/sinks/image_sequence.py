@@ -1,7 +1,7 @@
 """Results as numbered images in a folder."""
 
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -25,11 +25,10 @@ from midframe.media.writing.encoders import lossless_encoding
 from midframe.options import EncodingOptions
 from midframe.outputs import check_output_folder, same_place
 from midframe.video.plan import Extent
-from midframe.video.rendered_frame import RenderedFrame
 from midframe.video.report import check_images
 from midframe.video.sinks.image_results import decode_segments, report_dropped
 from midframe.video.sinks.protocol import Conversion, abort_on_error
-from midframe.video.sinks.segment_encoder import SegmentEncoder
+from midframe.video.sinks.segment_encoder import SegmentedSink, SegmentEncoder
 
 
 class ImageSequenceTarget:
@@ -103,7 +102,7 @@ class ImageSequenceTarget:
             return ImageSequenceSink(self.folder, self.pattern, conversion, encoder)
 
 
-class ImageSequenceSink:
+class ImageSequenceSink(SegmentedSink):
     """Writes images from finished segments: a `Sink`."""
 
     stores_spherical_metadata = False
@@ -118,14 +117,6 @@ class ImageSequenceSink:
         self.encoding = encoder.encoding
         self.finished = encoder.finished
         report_dropped(conversion, folder.name or pattern, _lost(Path(pattern).suffix, conversion))
-
-    def write(self, frames: Iterable[RenderedFrame]) -> None:
-        """See `Sink`."""
-        self.encoder.write(frames)
-
-    def check_progress(self) -> None:
-        """See `Sink`."""
-        self.encoder.watchdog.check()
 
     def finish(self, extent: Extent) -> None:
         """See `Sink`."""
@@ -153,10 +144,6 @@ class ImageSequenceSink:
         self.encoder.remove()
         paths = [self.folder / name for name in names]
         check_images(paths, self.conversion.report, self.conversion.timeline.rate)
-
-    def abort(self) -> Path | None:
-        """See `Sink`."""
-        return self.encoder.abort()
 
 
 def _lost(suffix: str, conversion: Conversion) -> list[str]:

@@ -120,13 +120,27 @@ class SegmentEncoder:
 
     def abort(self) -> Path | None:
         """Close the database; return the folder of finished segments if there are any."""
-        if self._removed:
+        if self._removed or not self.segments.close():
             return None
-        if not self.segments.finished:
-            self.segments.remove()
-            return None
-        self.segments.close()
         return self.segments.folder
+
+
+class SegmentedSink:
+    """What the sinks of results have in common that are built from finished segments."""
+
+    encoder: SegmentEncoder
+
+    def write(self, frames: Iterable[RenderedFrame]) -> None:
+        """See `Sink`."""
+        self.encoder.write(frames)
+
+    def check_progress(self) -> None:
+        """See `Sink`."""
+        self.encoder.watchdog.check()
+
+    def abort(self) -> Path | None:
+        """See `Sink`."""
+        return self.encoder.abort()
 
 
 def encoder_watchdog(encoding: Encoding) -> Watchdog:

@@ -1,6 +1,6 @@
 """Results as video files, with the other streams of the source."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
@@ -22,10 +22,9 @@ from midframe.media.writing.spherical_boxes import Template, template_of
 from midframe.media.writing.writer import VideoWriter
 from midframe.options import EncodingOptions
 from midframe.video.plan import Extent
-from midframe.video.rendered_frame import RenderedFrame
 from midframe.video.sinks.checks import check_target, is_complete_result, result_mark
 from midframe.video.sinks.protocol import Conversion, abort_on_error
-from midframe.video.sinks.segment_encoder import SegmentEncoder
+from midframe.video.sinks.segment_encoder import SegmentedSink, SegmentEncoder
 from midframe.video.sinks.verification import verify
 from midframe.video.timeline import ConstantRate, VariableRate
 
@@ -91,7 +90,7 @@ class VideoFileTarget:
             return VideoFileSink(self.path, self.options, conversion, encoder)
 
 
-class VideoFileSink:
+class VideoFileSink(SegmentedSink):
     """Joins finished segments with the other streams of the source: a `Sink`.
 
     The constructor tries all streams in a temporary file, so that streams that the container
@@ -121,14 +120,6 @@ class VideoFileSink:
         writer.abandon()
         self._report_streams(writer)
 
-    def write(self, frames: Iterable[RenderedFrame]) -> None:
-        """See `Sink`."""
-        self.encoder.write(frames)
-
-    def check_progress(self) -> None:
-        """See `Sink`."""
-        self.encoder.watchdog.check()
-
     def finish(self, extent: Extent) -> None:
         """See `Sink`."""
         while True:
@@ -141,10 +132,6 @@ class VideoFileSink:
         self.encoder.remove()
         verify(self.path, self.conversion, self.encoding, extent, writer)
         self.conversion.report.damage += tuple(writer.damage)
-
-    def abort(self) -> Path | None:
-        """See `Sink`."""
-        return self.encoder.abort()
 
     def _drop(self, failure: StreamsFailed) -> None:
         for index in failure.indices:

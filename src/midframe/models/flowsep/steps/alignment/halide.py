@@ -12,12 +12,12 @@ from midframe.ops.halide_tools import (
     LANES,
     Pipeline,
     buffer,
+    buffer_view,
     cached_pipeline,
     channels_innermost,
     fetch_bilinear,
     in_one_loop,
     natural_lanes,
-    writable,
 )
 
 x = hl.Var("x")
@@ -35,7 +35,7 @@ def alignment(first: Tensor, second: Tensor, fields: Tensor) -> Tensor:
         channels_innermost(first),
         channels_innermost(second),
         buffer(fields),
-        writable(result),
+        buffer_view(result),
     )
     return result
 

@@ -21,6 +21,7 @@ from midframe.ops.halide_tools import (
     as_float,
     as_stored,
     buffer,
+    buffer_view,
     cached_pipeline,
     channels_innermost,
     fetch_bilinear,
@@ -28,7 +29,6 @@ from midframe.ops.halide_tools import (
     natural_lanes,
     storage,
     upsampling_source,
-    writable,
 )
 
 x = hl.Var("x")
@@ -60,13 +60,13 @@ def decoder_input(
     for frame, flow_to_frame, warped in zip(
         features.chunk(2), flow.chunk(2, 1), (first, second), strict=True
     ):
-        _warp(bf16)(channels_innermost(frame), buffer(flow_to_frame), writable(warped))
+        _warp(bf16)(channels_innermost(frame), buffer(flow_to_frame), buffer_view(warped))
     if radius:
         narrow = columns < natural_lanes()
         run = _correlate(bf16, side, narrow)
-        run(writable(first), writable(second), writable(correlation))
+        run(buffer_view(first), buffer_view(second), buffer_view(correlation))
     if carried is not None:
-        _upsample(bf16)(channels_innermost(carried), writable(upsampled))
+        _upsample(bf16)(channels_innermost(carried), buffer_view(upsampled))
     flow_output.copy_(flow.permute(0, 2, 3, 1))
     t_output.copy_(t.view(-1, 1, 1, 1))
     return pad_channels(result.permute(0, 3, 1, 2), multiple)

@@ -5,7 +5,13 @@ import halide as hl
 from torch import Tensor
 
 from midframe.models.flowsep.steps.downsampling.plain import pad_to_multiple
-from midframe.ops.halide_tools import LANES, Pipeline, cached_pipeline, interleaved_rows, writable
+from midframe.ops.halide_tools import (
+    LANES,
+    Pipeline,
+    buffer_view,
+    cached_pipeline,
+    interleaved_rows,
+)
 
 x = hl.Var("x")
 y = hl.Var("y")
@@ -25,7 +31,7 @@ def downsample(frame: Tensor, factor: int, multiple: int = 1) -> Tensor:
     rows = height + -height % multiple
     columns = width + -width % multiple
     result = frame.new_empty(count, rows, columns, channels)
-    _pipeline(channels, factor)(interleaved_rows(frame), writable(result[:, :height, :width]))
+    _pipeline(channels, factor)(interleaved_rows(frame), buffer_view(result[:, :height, :width]))
     result[:, :height, width:] = result[:, :height, width - 1 : width]
     result[:, height:] = result[:, height - 1 : height]
     return result.permute(0, 3, 1, 2)

@@ -11,11 +11,11 @@ from midframe.ops.halide_tools import (
     Pipeline,
     as_float,
     buffer,
+    buffer_view,
     cached_pipeline,
     channels_innermost,
     in_one_loop,
     storage,
-    writable,
 )
 
 x = hl.Var("x")
@@ -30,7 +30,7 @@ def decode_outputs(outputs: Tensor, flow: Tensor, t: Tensor, normalise: bool) ->
     """See `Steps.decode_outputs`."""
     result = flow.new_empty(outputs.shape)
     run = _pipeline(outputs.dtype == torch.bfloat16, FieldLayout.of(outputs), normalise)
-    run(channels_innermost(outputs), buffer(flow), buffer(log_odds(t)), writable(result))
+    run(channels_innermost(outputs), buffer(flow), buffer(log_odds(t)), buffer_view(result))
     return result
 
 

@@ -12,10 +12,10 @@ from midframe.models.flowsep.steps.local_difference.plain import REACH
 from midframe.ops.halide_tools import (
     LANES,
     Pipeline,
+    buffer_view,
     cached_pipeline,
     in_one_loop,
     interleaved_rows,
-    writable,
 )
 
 x = hl.Var("x")
@@ -37,7 +37,7 @@ def local_difference(first: Tensor, second: Tensor, factor: int, size: tuple[int
         rows,
         width,
         height,
-        writable(result[:, 0]),
+        buffer_view(result[:, 0]),
     )
     return result
 

@@ -31,17 +31,18 @@ PEAK_RADII = (1.5, 0.75)
 the other."""
 PEAK_DISTANCE = 3
 """Motions that are so close to a found one along both axes are not found again, in pixels."""
-MIN_SHARE = 0.1
-"""Fraction of the pixels that must have a motion."""
+MIN_FRACTION = 0.1
+"""Smallest fraction of the pixels that a dominant motion has."""
 NO_MOTION = 1e6
-"""Stands for a missing motion: it leads out of every frame."""
+"""Displacement in place of a missing motion; it points outside every frame."""
 OUTSIDE = 1e3
 """Difference at positions outside of a frame; larger than any between standardised frames."""
 AMBIGUOUS_DISTANCE = 2.0
-"""Pixels along an axis from which a dominant motion is another one than that of the own flow, and
-is preferred to it if both fit equally well."""
+"""Distance along an axis, in pixels, from which a dominant motion counts as different from the
+pixel's own flow; a different one is preferred if both fit equally well."""
 PREFERENCE, TOLERANCE = 0.9, 0.02
-"""The difference of a preferred motion counts as this much of it, and less by this."""
+"""Before the comparison, the difference along a preferred motion is multiplied by `PREFERENCE` and
+reduced by `TOLERANCE`."""
 
 ChooseMotions = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
 """Function of both standardised frames, the flow, the motions and the time, as `choose_motions`."""
@@ -90,7 +91,7 @@ def find_dominant_motions(motion: Tensor, count: int) -> Tensor:
 
     Returns:
         (N, count, 2), x before y, in pixels, the most frequent one first; `NO_MOTION` for those
-        that less than `MIN_SHARE` of the pixels have.
+        that less than `MIN_FRACTION` of the pixels have.
     """
     samples = motion.shape[0]
     motion = motion[..., ::SAMPLE_STEP, ::SAMPLE_STEP].flatten(2)  # (N, 2, P)
@@ -107,7 +108,7 @@ def find_dominant_motions(motion: Tensor, count: int) -> Tensor:
         most, cell = votes.flatten(1).max(1, keepdim=True)  # (N, 1)
         column, row = cell % SIDE - MAX_MOTION, cell // SIDE - MAX_MOTION
         peaks.append(torch.stack((column, row), 2))
-        frequent.append(most >= MIN_SHARE * motion.shape[2])
+        frequent.append(most >= MIN_FRACTION * motion.shape[2])
         near_columns = (axis - column).abs() <= PEAK_DISTANCE  # (N, SIDE)
         near_rows = (axis - row).abs() <= PEAK_DISTANCE
         votes = votes.masked_fill(near_rows[:, :, None] & near_columns[:, None], 0)

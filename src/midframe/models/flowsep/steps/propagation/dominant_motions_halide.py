@@ -34,11 +34,11 @@ from midframe.ops.halide_tools import (
     LANES,
     Pipeline,
     buffer,
+    buffer_view,
     cached_pipeline,
     channels_innermost,
     in_one_loop,
     lerp,
-    writable,
 )
 
 WINDOW_AREA = (2 * WINDOW_RADIUS + 1) ** 2
@@ -61,7 +61,7 @@ def choose_motions(
             buffer(motions[:, :used].contiguous()),
             buffer(t.reshape(-1).contiguous()),
             tolerance,
-            writable(result),
+            buffer_view(result),
         )
     return result
 

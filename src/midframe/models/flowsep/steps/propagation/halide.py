@@ -26,10 +26,10 @@ from midframe.ops.halide_tools import (
     LANES,
     Pipeline,
     buffer,
+    buffer_view,
     cached_pipeline,
     channels_innermost,
     in_one_loop,
-    writable,
 )
 
 
@@ -42,7 +42,7 @@ def choose_candidates(first: Tensor, second: Tensor, flow: Tensor, distance: int
         channels_innermost(second),
         buffer(flow),
         distance,
-        writable(result),
+        buffer_view(result),
     )
     return result
 

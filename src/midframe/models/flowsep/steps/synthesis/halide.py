@@ -33,9 +33,9 @@ from midframe.ops.halide_tools import (
     LANES,
     Pipeline,
     buffer,
+    buffer_view,
     cached_pipeline,
     interleaved_pixels,
-    writable,
 )
 from midframe.ops.resampling import EXTRA_TAPS, Resampling
 
@@ -88,7 +88,7 @@ def synthesise(
         first.shape[2],
         columns.start,
         rows.start,
-        writable(result),
+        buffer_view(result),
     )
     return result[:, :, :width].permute(0, 3, 1, 2)
 
