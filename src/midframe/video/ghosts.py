@@ -78,7 +78,9 @@ def _small_areas(changed: Array) -> Array:
     numbers = np.arange(1, changed.size + 1, dtype=np.int32).reshape(changed.shape) * changed
     # the largest number in an area spreads over the area, by one block per step
     for _ in range(MAX_EXTENT):
-        numbers = _dilate(numbers) * changed
+        before, numbers = numbers, _dilate(numbers) * changed
+        if np.array_equal(before, numbers):
+            break
     spreading = numbers[(_dilate(numbers) != numbers) & changed]  # of areas beyond `MAX_EXTENT`
     large = np.bincount(numbers.ravel(), minlength=changed.size + 1) > MAX_AREA * changed.size
     large[spreading] = True
