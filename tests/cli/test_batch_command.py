@@ -16,6 +16,7 @@ def folder(render_video: Callable[..., Path], tmp_path: Path) -> Path:
     return tmp_path / "in"
 
 
+@pytest.mark.slow
 def test_a_folder_is_interpolated_and_failures_end_with_status_1(run: Run, folder: Path) -> None:
     out = folder.parent / "out"
     status, shown, _ = run("batch", folder, out, "--factor", 3, "--tile", 0)

@@ -22,6 +22,7 @@ REPEATABLE = {"x264-params": "mbtree=0"}
 runs differ."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "codec"), [("out.mp4", "h264"), ("out.mp4", "hevc"), ("out.mkv", "av1"),
     ("out.webm", "vp9"),
@@ -131,6 +132,7 @@ def test_a_source_that_changes_while_it_is_read_is_reported(
     assert len(changed) == (change != "removed")
 
 
+@pytest.mark.slow
 def test_a_late_refusal_of_a_damaged_video_keeps_what_is_done(
     render_video: Render, tmp_path: Path
 ) -> None:
@@ -192,6 +194,7 @@ def test_a_finished_result_is_not_made_again(render_video: Render, tmp_path: Pat
     assert list(tmp_path.iterdir()) in ([source, target], [target, source])
 
 
+@pytest.mark.slow
 def test_replacing_a_result_goes_on_where_it_was_stopped(
     render_video: Render, tmp_path: Path
 ) -> None:
