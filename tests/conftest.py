@@ -12,6 +12,7 @@ from midframe.process import configure_process, no_real_time_threads
 configure_process()  # as the command line does, before PyTorch is imported
 
 import av
+import hypothesis
 import numpy as np
 import pytest
 import torch
@@ -66,6 +67,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if "PYTEST_XDIST_WORKER" in os.environ:
         slow = {item.path for item in items if item.get_closest_marker("slow")}
         items.sort(key=lambda item: item.path not in slow and item.path.parent.name not in SHARED)
+
+
+hypothesis.settings.register_profile("tests", hypothesis.settings(), deadline=None)
+hypothesis.settings.load_profile("tests")  # an example may take long beside other work
+
+
+@pytest.fixture(autouse=True)
+def random_seed() -> None:
+    """Random tensors do not depend on the tests that ran before in this process."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture(autouse=True)
