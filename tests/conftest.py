@@ -69,8 +69,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         items.sort(key=lambda item: item.path not in slow and item.path.parent.name not in SHARED)
 
 
-hypothesis.settings.register_profile("tests", hypothesis.settings(), deadline=None)
-hypothesis.settings.load_profile("tests")  # an example may take long beside other work
+hypothesis.settings.register_profile(  # examples may take long beside other work
+    "tests",
+    hypothesis.settings(),
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("tests")
 
 
 @pytest.fixture(autouse=True)
