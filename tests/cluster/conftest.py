@@ -44,6 +44,7 @@ def machines(s3: str) -> Iterator[Any]:
     head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": STORE_BYTES}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_worker_niceness", "0")  # or workers wait for all other tests
         cluster = Cluster(initialize_head=True, head_node_args=head)
         try:
             for _ in range(2):
