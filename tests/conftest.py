@@ -49,7 +49,7 @@ SHARED = ("cluster", "web")
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """With several processes (`-n 2`), run all tests of a file or of a shared folder in one."""
+    """With several processes (`-n 3`), run all tests of a file or of a shared folder in one."""
     from xdist.scheduler import LoadScopeScheduling
 
     class GroupScheduling(LoadScopeScheduling):
