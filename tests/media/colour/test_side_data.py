@@ -141,7 +141,8 @@ def test_side_data_is_taken_off_frames_of_any_form_in_turn() -> None:
         image = render_frame(len(frames), height, width)
         frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format=pixel_format)
         frame.colorspace, frame.color_range = matrix, 2
-        frame.pts, frame.duration, frame.time_base = len(frames), 7, Fraction(1, 90)
+        frame.pts, frame.duration = len(frames), 7
+        frame.time_base = Fraction(1, 90 + len(frames))
         frames.append(frame)
     results = [without_side_data(frame) for frame in frames]
     for frame, result in zip(frames, results, strict=True):
