@@ -10,13 +10,13 @@ demo: $(VENV)/installed  ## Render a sample clip and double its frame rate.
 	$(BIN)/midframe video demo/sample.mp4 demo/sample-x2.mp4 --overwrite
 
 test: $(VENV)/installed-dev  ## All tests.
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 3
 
 check: $(VENV)/installed-dev  ## What the continuous integration runs.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 3
 
 docs: $(VENV)/installed-dev  ## The documentation as a site, in site/.
 	$(BIN)/mkdocs build --strict

@@ -12,6 +12,7 @@ from midframe.process import configure_process, no_real_time_threads
 configure_process()  # as the command line does, before PyTorch is imported
 
 import av
+import hypothesis
 import numpy as np
 import pytest
 import torch
@@ -48,7 +49,7 @@ SHARED = ("cluster", "web")
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """With several processes (`-n 2`), run all tests of a file or of a shared folder in one."""
+    """With several processes (`-n 3`), run all tests of a file or of a shared folder in one."""
     from xdist.scheduler import LoadScopeScheduling
 
     class GroupScheduling(LoadScopeScheduling):
@@ -66,6 +67,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if "PYTEST_XDIST_WORKER" in os.environ:
         slow = {item.path for item in items if item.get_closest_marker("slow")}
         items.sort(key=lambda item: item.path not in slow and item.path.parent.name not in SHARED)
+
+
+hypothesis.settings.register_profile(  # examples may take long beside other work
+    "tests",
+    hypothesis.settings(),
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("tests")
+
+
+@pytest.fixture(autouse=True)
+def random_seed() -> None:
+    """Random tensors do not depend on the tests that ran before in this process."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture(autouse=True)

@@ -42,6 +42,7 @@ def test_methods_are_scored_and_timed_in_processes_of_their_own(inputs: Path) ->
     assert all(2**24 < each["memory"] < 2**32 for each in speeds.values())
 
 
+@pytest.mark.slow
 def test_a_method_that_is_not_installed_is_omitted(
     inputs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

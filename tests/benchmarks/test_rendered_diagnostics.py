@@ -66,6 +66,7 @@ def test_bars_have_their_width_and_are_halfway_in_the_middle(
     assert np.array_equal(columns[0] + BAR_MOTION, columns[2])
 
 
+@pytest.mark.slow
 def test_bars_and_discs_change_the_frame_only_where_they_are_measured(content: np.ndarray) -> None:
     for triplet in (rendered.bars(content, 4), rendered.discs(content, 8)):
         for frame in (triplet.first, triplet.second):

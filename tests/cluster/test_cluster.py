@@ -68,15 +68,16 @@ def machine_of(machines: Any, process: int) -> Any:
 
 
 @contextmanager
-def in_mid_film(out: Path, strike: Callable[[], None]) -> Iterator[None]:
-    """Call a function once, as soon as the first segment of a film in the block is finished."""
+def in_mid_film(out: Path, strike: Callable[[int], None]) -> Iterator[None]:
+    """Call a function with the id of a worker process that renders, once, as soon as the first
+    segment of a film in the block is finished."""
     struck: list[bool] = []
 
     def watch() -> None:
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline and not struck:
-            if any(out.rglob(f"*{SUFFIX}")):
-                strike()
+            if any(out.rglob(f"*{SUFFIX}")) and (rendering := rendering_processes()):
+                strike(rendering[0])
                 struck.append(True)
             time.sleep(0.01)
 
@@ -117,7 +118,7 @@ def test_a_finished_film_is_not_rendered_again(
 def test_a_killed_worker_loses_only_its_segment(
     pool: Any, film: Path, expected: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with in_mid_film(tmp_path, lambda: os.kill(rendering_processes()[0], signal.SIGKILL)):
+    with in_mid_film(tmp_path, lambda process: os.kill(process, signal.SIGKILL)):
         results = run_batch(pool, film.parent, tmp_path)
     assert [each.status for each in results] == ["done"], results
     assert caplog.text.count("a worker was lost") == 1
@@ -196,8 +197,8 @@ def test_a_machine_that_is_removed_loses_only_its_segment(
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    def remove() -> None:
-        machines.remove_node(machine_of(machines, rendering_processes()[0]), allow_graceful=False)
+    def remove(process: int) -> None:
+        machines.remove_node(machine_of(machines, process), allow_graceful=False)
 
     with in_mid_film(tmp_path, remove):
         results = run_batch(pool, film.parent, tmp_path)

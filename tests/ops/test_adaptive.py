@@ -105,6 +105,7 @@ def test_constant_kernels_are_an_ordinary_convolution_of_both_frames() -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", [halide, reference, triton])
 @settings(max_examples=12, deadline=None)
 @given(dtype=st.sampled_from([torch.float32, torch.bfloat16]), **SIZES)

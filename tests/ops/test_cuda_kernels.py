@@ -10,6 +10,7 @@ LEAST_SHARED = 64 * 1024
 """Bytes of shared memory that a program may take on the smallest of these cards (Turing)."""
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="Triton is there for Linux")
 def test_every_cuda_kernel_compiles_for_cards_of_several_generations() -> None:
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}

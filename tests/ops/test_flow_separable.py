@@ -91,6 +91,7 @@ PROFILES = {"linear": lambda distance: max(0.0, 1 - distance), "cubic": keys}
 """The weight of a pixel by its distance along one axis."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", [halide, reference, triton])
 @pytest.mark.parametrize("dtype", TYPES)
 @settings(max_examples=12, deadline=None)

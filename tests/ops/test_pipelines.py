@@ -101,6 +101,7 @@ def test_the_error_of_one_of_several_calls_is_raised() -> None:
     assert done == [1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
 def test_flowsep_compiles_all_that_it_needs_before_it_begins(
     precision: torch.dtype, monkeypatch: pytest.MonkeyPatch

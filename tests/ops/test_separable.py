@@ -91,6 +91,7 @@ def test_every_implementation_equals_the_slow_loop(
     torch.testing.assert_close(made.double(), slow(*arguments), atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", [halide, triton])
 @pytest.mark.parametrize("dtype", TYPES)
 @settings(max_examples=12, deadline=None)

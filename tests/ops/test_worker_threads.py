@@ -17,7 +17,7 @@ def test_workers_are_numbered_and_divide_the_threads(number: int, threads: int) 
     later: list[int] = []
 
     def state() -> tuple[int, int]:
-        barrier.wait(timeout=10)
+        barrier.wait(timeout=60)
         return worker_index(), torch.get_num_threads()
 
     try:
@@ -40,12 +40,12 @@ def test_after_an_error_running_calls_end_and_waiting_ones_are_cancelled() -> No
 
     def wait() -> None:
         begun.set()
-        may_end.wait(timeout=10)
+        may_end.wait(timeout=60)
 
     def fail() -> None:
         with Workers(1) as pool:
             calls.extend([pool.submit(wait), pool.submit(wait)])
-            begun.wait(timeout=10)
+            begun.wait(timeout=60)
             calls[1].add_done_callback(lambda _: may_end.set())
             raise ZeroDivisionError
 

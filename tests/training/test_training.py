@@ -61,6 +61,7 @@ def dataset(tmp_path: Path, frame: Callable[..., np.ndarray]) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_toy_training_learns(dataset: Path, tmp_path: Path) -> None:
     entries: list[dict] = []
     model = build_model("sepconv", {"widths": [8, 16], "taps": 9, "paper": True})
@@ -193,6 +194,7 @@ def test_a_run_of_an_older_version_resumes(dataset: Path, tmp_path: Path) -> Non
     assert torch.load(tmp_path / "run" / "last.pt", weights_only=True)["state"]["step"] == 12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimiser", ["adamax", "adamw", "muon"])
 def test_resuming_equals_not_stopping(dataset: Path, tmp_path: Path, optimiser: str) -> None:
     config = toy(dataset, optimiser=optimiser, crops=[[0.0, 32], [0.5, 48]])
@@ -241,6 +243,7 @@ def test_without_validation_samples_the_log_is_valid_json_and_the_last_weights_a
         assert json.loads(best.metadata()["training"])["step"] == 2
 
 
+@pytest.mark.slow
 def test_a_run_is_kept_before_its_first_validation(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -436,6 +439,7 @@ ADACONV = {
 }
 
 
+@pytest.mark.slow
 def test_a_toy_training_of_adaconv_learns(dataset: Path, tmp_path: Path) -> None:
     entries: list[dict] = []
     config = toy(
@@ -472,6 +476,7 @@ def long_samples(tmp_path: Path, frame: Callable[..., np.ndarray]) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_toy_training_of_flowsep_learns(long_samples: Path, tmp_path: Path) -> None:
     entries: list[dict] = []
     config = toy(
@@ -750,6 +755,7 @@ def test_devices_share_a_batch() -> None:
     assert sorted(parts[0] + parts[1]) == whole
 
 
+@pytest.mark.slow
 def test_some_batches_are_processed_at_half_resolution(long_samples: Path, tmp_path: Path) -> None:
     tickets = iter(RequestSampler(TrainConfig(batch=2, half_res_probability=0.3), 0, lambda _: 64))
     drawn = [next(tickets) for _ in range(400)]
@@ -856,6 +862,7 @@ train(load_config(Path(sys.argv[1])), Path(sys.argv[2]))
 """
 
 
+@pytest.mark.slow
 def test_training_needs_little(dataset: Path, tmp_path: Path) -> None:
     """torch, numpy, OpenCV, safetensors and lightning: what a bare machine with a graphics card
     has."""

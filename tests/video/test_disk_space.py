@@ -17,6 +17,7 @@ from midframe.video.pipeline import interpolate_video
 from midframe.video.plan import LONG_SEGMENT
 
 
+@pytest.mark.slow
 def test_a_full_disk_keeps_what_is_done(
     render_video: Render, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -57,6 +58,7 @@ def test_a_disk_without_room_is_told_before_the_work(
     assert list(tmp_path.iterdir()) == [source]
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_gone_for_a_while_keeps_what_is_done(
     render_video: Render, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

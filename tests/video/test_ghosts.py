@@ -95,3 +95,16 @@ def test_a_ghost_is_found_beside_alpha() -> None:
 def test_frames_of_any_size_are_examined(size: tuple[int, int]) -> None:
     before, after = (render_frame(i)[: size[0], : size[1]] for i in (0, 3))
     replace_ghosts(blend(before, after), before, after, HALF)
+
+
+@pytest.mark.parametrize("shape", [(2, 2), (3, 40), (24, 32)])
+def test_the_neighbourhood_of_a_block_ends_at_the_edges_of_the_frame(
+    shape: tuple[int, int],
+) -> None:
+    blocks = np.random.default_rng(0).random(shape) < 0.3
+    reach = ghosts.NEIGHBOURHOOD
+    for (row, column), fraction in np.ndenumerate(ghosts._fraction_around(blocks)):
+        around = blocks[max(0, row - reach) :, max(0, column - reach) :]
+        around = around[: row + reach + 1 - max(0, row - reach)]
+        around = around[:, : column + reach + 1 - max(0, column - reach)]
+        assert fraction == around.mean()

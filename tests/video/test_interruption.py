@@ -1,5 +1,6 @@
 """Processes that are interrupted, stopped or killed."""
 
+import math
 import random
 import shutil
 import signal
@@ -9,7 +10,16 @@ import time
 from pathlib import Path
 
 import pytest
-from helpers.resuming import Render, same_pictures, start, start_forked, wait_for_segments
+from helpers.cuts import render_scenes
+from helpers.processes import ForkedCommand
+from helpers.resuming import (
+    Render,
+    finished_segments,
+    same_pictures,
+    start,
+    start_forked,
+    wait_for_segments,
+)
 from helpers.signals import needs_hangup
 
 from midframe.video.segments import (
@@ -82,30 +92,34 @@ def test_a_run_that_was_started_with_signals_ignored_ignores_them(
     assert process.returncode == 0, errors
 
 
+SEGMENTS, KILLS = 6, 20
+
+
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_a_run_killed_at_twenty_random_moments_ends_as_one_that_was_not(
-    render_video: Render, tmp_path: Path, tiny_weights: Path
+    tmp_path: Path, tiny_weights: Path
 ) -> None:
-    source, target, whole = (
-        render_video(frames=420, cut_at=100),
-        tmp_path / "out.mp4",
-        tmp_path / "whole.mp4",
-    )
-    begin = time.monotonic()
+    source = render_scenes(tmp_path / "in.mp4", scenes=SEGMENTS)
+    target, whole = tmp_path / "out.mp4", tmp_path / "whole.mp4"
     process = start_forked(source, whole, tiny_weights)
+    wait_for(process, whole, 1)  # by then all is imported and compiled
+    begin = time.monotonic()
+    wait_for(process, whole, SEGMENTS)
+    seconds = (time.monotonic() - begin) / (SEGMENTS - 1)
     _, errors = process.communicate()
     assert process.returncode == 0, errors
-    length = time.monotonic() - begin
     chance, kills = random.Random(4), 0
-    while kills < 20:
+    while kills < KILLS:
+        # The kills are spread over the whole run, however fast it is: before the first segment,
+        # between all others, and while they are joined and the result is read again.
+        finished = kills * (SEGMENTS + 1) // KILLS
         process = start_forked(source, target, tiny_weights, "--resume")
-        try:
-            process.communicate(timeout=chance.uniform(0.1, 1.0) * length)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
-        kills += 1
+        wait_for(process, target, finished)
+        wait_for(process, target, finished + 1, chance.uniform(0, 2) * seconds)
+        process.kill()
+        _, errors = process.communicate()
+        assert process.returncode in (-signal.SIGKILL, 0), errors
+        kills += process.returncode != 0
         assert target.exists() or process.returncode != 0
         if target.exists():  # whole, though it may have been killed while it read the result again
             assert same_pictures(whole, target)
@@ -116,3 +130,15 @@ def test_a_run_killed_at_twenty_random_moments_ends_as_one_that_was_not(
     assert process.returncode == 0, errors
     assert same_pictures(whole, target)
     assert not segments_folder(target).exists()
+
+
+def wait_for(
+    process: ForkedCommand, target: Path, segments: int, seconds: float = math.inf
+) -> None:
+    """Wait until a run has finished a number of segments, has a result or has ended, at most for a
+    number of seconds."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and process.poll() is None and not target.exists():
+        if finished_segments(target) >= segments:
+            break
+        time.sleep(0.005)

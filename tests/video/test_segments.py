@@ -280,6 +280,7 @@ def test_images_in_the_current_folder_have_their_work_beside_it(
     assert segments_folder(Path()) == tmp_path / "frames.midframe"
 
 
+@pytest.mark.slow
 def test_segments_end_at_cuts_and_after_a_while(render_video: Render, tmp_path: Path) -> None:
     source, target = render_video(frames=400, cut_at=50, sound=False), tmp_path / "out.mkv"
     interpolate_video(
@@ -292,6 +293,7 @@ def test_segments_end_at_cuts_and_after_a_while(render_video: Render, tmp_path: 
     assert keys == [0, 100, 100 + LONG_SEGMENT, 100 + 2 * LONG_SEGMENT]
 
 
+@pytest.mark.slow
 def test_times_of_a_slow_film_are_exact_across_segments(
     render_video: Render, tmp_path: Path
 ) -> None:

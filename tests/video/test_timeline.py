@@ -88,6 +88,7 @@ def test_a_multiple_of_the_rate_shows_every_source_frame(
         assert {each.error for each in shown} == {0}
 
 
+@pytest.mark.slow
 def test_two_hours_of_24000_1001_at_60_end_within_a_frame_of_the_source() -> None:
     count = 2 * 3600 * 24
     timeline, end, worst, last, number = ConstantRate(Fraction(60)), count / NTSC, Fraction(0), 0, 0

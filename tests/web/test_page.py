@@ -15,6 +15,8 @@ from PIL import Image
 from midframe.media.pictures.images import write_image
 from midframe.models.shipped import list_models
 
+pytestmark = pytest.mark.slow
+
 SIZES = {"desktop": (1280, 900), "phone": (390, 844)}
 LONG = 60_000
 """Milliseconds after which a test is taken to hang."""

@@ -68,6 +68,7 @@ def test_another_site_cannot_start_a_job(site: Site) -> None:
     assert ask(site, path, body, Host="evil.example")[0] == 403
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(find_spec("gradio") is None, reason="Gradio is not installed")
 @pytest.mark.parametrize(
     ("name", "status"), [("SIGINT", 130), pytest.param("SIGHUP", 129, marks=needs_hangup)]

@@ -78,7 +78,9 @@ def _small_areas(changed: Array) -> Array:
     numbers = np.arange(1, changed.size + 1, dtype=np.int32).reshape(changed.shape) * changed
     # the largest number in an area spreads over the area, by one block per step
     for _ in range(MAX_EXTENT):
-        numbers = _dilate(numbers) * changed
+        before, numbers = numbers, _dilate(numbers) * changed
+        if np.array_equal(before, numbers):
+            break
     spreading = numbers[(_dilate(numbers) != numbers) & changed]  # of areas beyond `MAX_EXTENT`
     large = np.bincount(numbers.ravel(), minlength=changed.size + 1) > MAX_AREA * changed.size
     large[spreading] = True
@@ -88,12 +90,15 @@ def _small_areas(changed: Array) -> Array:
 
 def _fraction_around(blocks: Array) -> Array:
     """Return the fraction of the neighbourhood of each block that is in `blocks`."""
-    fraction = torch.from_numpy(blocks).float()[None, None]
-    for along in ((1, 0), (0, 1)):  # one axis after the other, which is faster
-        kernel = tuple(2 * NEIGHBOURHOOD * each + 1 for each in along)
-        padding = tuple(NEIGHBOURHOOD * each for each in along)
-        fraction = functional.avg_pool2d(fraction, kernel, 1, padding, count_include_pad=False)
-    return fraction[0, 0].numpy()
+    found, size = blocks.astype(np.int32), np.ones((1, 1), np.int32)
+    for axis in (0, 1):
+        places = np.arange(blocks.shape[axis])
+        begins = np.maximum(places - NEIGHBOURHOOD, 0)
+        ends = np.minimum(places + NEIGHBOURHOOD + 1, len(places))
+        before = np.pad(found.cumsum(axis), [(int(axis == each), 0) for each in (0, 1)])
+        found = before.take(ends, axis) - before.take(begins, axis)
+        size = size * np.expand_dims(ends - begins, 1 - axis)
+    return found / size
 
 
 def _blended_areas(blended: Array, areas: Array) -> Array:

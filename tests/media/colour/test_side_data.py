@@ -134,6 +134,24 @@ def test_side_data_can_be_put_on_other_samples_and_taken_off(captioned: Path) ->
     assert side_data_of(without_side_data(both)) == {}
 
 
+def test_side_data_is_taken_off_frames_of_any_form_in_turn() -> None:
+    forms = ((32, 48, "yuv420p", 1), (32, 48, "yuv420p", 9), (16, 64, "yuv444p10le", 5))
+    frames = []
+    for height, width, pixel_format, matrix in forms * 2:
+        image = render_frame(len(frames), height, width)
+        frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format=pixel_format)
+        frame.colorspace, frame.color_range = matrix, 2
+        frame.pts, frame.duration = len(frames), 7
+        frame.time_base = Fraction(1, 90 + len(frames))
+        frames.append(frame)
+    results = [without_side_data(frame) for frame in frames]
+    for frame, result in zip(frames, results, strict=True):
+        for name in ("width", "height", "pts", "duration", "time_base", "colorspace"):
+            assert getattr(result, name) == getattr(frame, name), name
+        assert result.format.name == frame.format.name
+        assert [bytes(plane) for plane in result.planes] == [bytes(each) for each in frame.planes]
+
+
 def test_dynamic_metadata_is_named() -> None:
     picture = av.VideoFrame(16, 16, "yuv420p")
     assert lost_metadata(picture, "") == []

@@ -91,6 +91,7 @@ def test_a_flash_film_in_a_pipe_may_have_longer_sound(tmp_path: Path) -> None:
     assert pipe.damage.places == ()
 
 
+@pytest.mark.slow
 def test_a_broken_stream_is_refused(tiny_weights: Path) -> None:
     command = [sys.executable, "-m", "midframe", "video", "-", "-", "--model", str(tiny_weights)]
     done = subprocess.run(command, input=b"this is no video", capture_output=True, timeout=60)

@@ -38,6 +38,7 @@ def test_sound_without_a_stated_layout_gets_into_every_container(
     assert abs(tone_begins(target) - 0.5) < 0.012
 
 
+@pytest.mark.slow
 def test_no_number_of_channels_no_layout_and_no_rate_ends_the_interpreter(tmp_path: Path) -> None:
     """PyAV reads past the planes of planar frames of 8 channels; this runs apart, as a crash would
     end the tests."""
@@ -79,6 +80,7 @@ for number, layout in enumerate(layouts):
     assert not list(tmp_path.glob(".trial*"))
 
 
+@pytest.mark.slow
 def test_sound_of_a_channel_order_of_its_own_keeps_its_channels(tmp_path: Path) -> None:
     """PyAV frees such layouts twice; this runs apart, as a crash would end the tests."""
     source = render_sound(tmp_path / "in.mov", "pcm_s16le", "3.0", seconds=Fraction(1, 5))

@@ -210,7 +210,7 @@ def test_an_encoder_that_is_stuck_ends_the_work_and_keeps_what_is_finished(
         return StuckEncoder(encoder, 5, released) if next(number) else encoder
 
     monkeypatch.setattr(Encoding, "open_encoder", stuck)
-    monkeypatch.setattr("midframe.video.sinks.segment_encoder.stall_seconds", lambda *_: 0.5)
+    monkeypatch.setattr("midframe.video.sinks.segment_encoder.stall_seconds", lambda *_: 3.0)
     monkeypatch.setattr("midframe.video.channel.JOIN_SECONDS", 0.1)
     with pytest.raises(
         VideoError, match=r"libx264 makes no progress: .*; finished segments are kept in .*--resume"

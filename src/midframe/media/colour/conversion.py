@@ -2,6 +2,7 @@
 and alpha if there is any."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import av
 import numpy as np
@@ -114,11 +115,9 @@ def grey(frame: av.VideoFrame) -> Array:
     """Convert a frame to its luma at full range, (H, W) uint8."""
     # The same matrix on both sides: FFmpeg refuses some matrices of frames, and two different ones
     # would mix chroma into luma.
-    image: Array = (
-        VideoReformatter()
-        .reformat(frame, format="gray8", src_colorspace=BT470BG, dst_colorspace=BT470BG)
-        .to_ndarray()
-    )
+    image: Array = reformat(
+        frame, format="gray8", src_colorspace=BT470BG, dst_colorspace=BT470BG
+    ).to_ndarray()
     return image
 
 
@@ -140,11 +139,23 @@ def convert_format(
     return _reformat(frame, colour, pixel_format, colour.range, result.range)
 
 
+def reformat(frame: av.VideoFrame, **options: Any) -> av.VideoFrame:
+    """Convert the size, pixel format or colour of a frame with FFmpeg's scaler.
+
+    It may be called from several threads at a time, unlike `frame.reformat`. It uses one thread:
+    starting others for each frame takes longer than they save.
+
+    Args:
+        options: as those of PyAV's `VideoReformatter.reformat`.
+    """
+    return VideoReformatter().reformat(frame, threads=1, **options)
+
+
 def _reformat(
     frame: av.VideoFrame, colour: Colour, pixel_format: str, before: ColorRange, after: ColorRange
 ) -> av.VideoFrame:
     matrix = ffmpeg_matrix(colour.matrix)
-    return VideoReformatter().reformat(  # `frame.reformat` is not thread-safe
+    return reformat(
         frame,
         format=pixel_format,
         src_colorspace=matrix,

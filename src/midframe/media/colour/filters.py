@@ -32,6 +32,7 @@ class PictureFilter:
 
     def _build(self, like: av.VideoFrame) -> None:
         self._graph = graph = av.filter.Graph()  # filters hold no reference to their graph
+        graph.threads = 1  # others would be started for each graph, and wait in it
         self._begin: Any = picture_buffer(graph, like)
         self._end: Any = graph.add("buffersink")
         chain = (graph.add(name, arguments) for name, arguments in self._filters)

@@ -4,10 +4,9 @@ without alpha."""
 from itertools import islice
 
 import av
-from av.video.reformatter import VideoReformatter
 
 from midframe.errors import VideoError
-from midframe.media.colour.conversion import BT470BG
+from midframe.media.colour.conversion import BT470BG, reformat
 from midframe.media.reading.source import FrameSource
 
 MAX_EXAMINED = 25
@@ -39,7 +38,5 @@ def lost_alpha(source: FrameSource) -> str:
 
 def is_opaque(frame: av.VideoFrame) -> bool:
     """Return whether all pixels of a frame with alpha or a palette are opaque."""
-    rgba = VideoReformatter().reformat(
-        frame, format="rgba", src_colorspace=BT470BG, dst_colorspace=BT470BG
-    )
+    rgba = reformat(frame, format="rgba", src_colorspace=BT470BG, dst_colorspace=BT470BG)
     return bool((rgba.to_ndarray()[..., 3] == 255).all())

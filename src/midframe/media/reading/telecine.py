@@ -10,8 +10,9 @@ from fractions import Fraction
 
 import av
 import numpy as np
-from av.video.reformatter import Interpolation, VideoReformatter
+from av.video.reformatter import Interpolation
 
+from midframe.media.colour.conversion import reformat
 from midframe.media.pictures.images import Array
 from midframe.media.reading.frame_clock import TimedFrame
 
@@ -85,8 +86,12 @@ def combed_fraction(picture: av.VideoFrame) -> float:
 def _luma(picture: av.VideoFrame) -> Array:
     """Return the luma of some columns of a frame, (H, w) int16."""
     width = min(picture.width, COLUMNS)
-    grey = VideoReformatter().reformat(
-        picture, width, picture.height, "gray", interpolation=Interpolation.POINT
+    grey = reformat(
+        picture,
+        width=width,
+        height=picture.height,
+        format="gray",
+        interpolation=Interpolation.POINT,
     )
     luma: Array = grey.to_ndarray().astype(np.int16)
     return luma

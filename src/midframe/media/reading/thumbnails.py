@@ -5,9 +5,9 @@ from fractions import Fraction
 
 import av
 import numpy as np
-from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
+from av.video.reformatter import ColorRange, Interpolation
 
-from midframe.media.colour.conversion import BT470BG
+from midframe.media.colour.conversion import BT470BG, reformat
 from midframe.media.pictures.images import Array
 from midframe.media.pixel_formats import has_alpha, is_rgb
 
@@ -36,11 +36,11 @@ def make_thumbnail(picture: av.VideoFrame) -> Array:
         or picture.format.name.startswith("yuvj")
         or is_rgb(picture.format)
     )
-    small = VideoReformatter().reformat(
+    small = reformat(
         picture,
-        width,
-        height,
-        "yuv420p",
+        width=width,
+        height=height,
+        format="yuv420p",
         src_colorspace=BT470BG,
         dst_colorspace=BT470BG,
         src_color_range=ColorRange.JPEG if full else ColorRange.MPEG,
@@ -54,10 +54,8 @@ def make_thumbnail(picture: av.VideoFrame) -> Array:
 
 def _on_black(picture: av.VideoFrame) -> av.VideoFrame:
     """Composite a frame with alpha onto black, as rgb24."""
-    rgba = (
-        VideoReformatter()
-        .reformat(picture, format="rgba", src_colorspace=BT470BG, dst_colorspace=BT470BG)
-        .to_ndarray()
-    )
+    rgba = reformat(
+        picture, format="rgba", src_colorspace=BT470BG, dst_colorspace=BT470BG
+    ).to_ndarray()
     rgb = rgba[..., :3].astype(np.uint16) * rgba[..., 3:] // 255
     return av.VideoFrame.from_ndarray(rgb.astype(np.uint8), format="rgb24")

@@ -10,6 +10,8 @@ from midframe.models.flowsep.steps.decoder_input import plain, triton
 from midframe.models.flowsep.steps.decoder_input.plain import MIN_LENGTH
 from midframe.ops.warping import warp
 
+pytestmark = pytest.mark.slow
+
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 TOLERANCES = {torch.float32: 1e-4, torch.float16: 4e-3, torch.bfloat16: 3e-2}
 """Of the largest value of a tensor."""

@@ -13,6 +13,8 @@ from midframe.models.flowsep.steps.fields import triton as fields_step
 from midframe.models.flowsep.steps.plain import PlainSteps
 from midframe.models.flowsep.steps.synthesis import triton as synthesis
 
+pytestmark = pytest.mark.slow
+
 PLAIN = PlainSteps()
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 TYPES = {torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 1e-2}

@@ -9,6 +9,7 @@ from midframe.models.flowsep.steps import select_steps
 from midframe.models.flowsep.steps.local_difference.plain import REACH, local_difference
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(
     n=st.integers(1, 2),

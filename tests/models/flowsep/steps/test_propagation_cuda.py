@@ -16,6 +16,8 @@ from midframe.models.flowsep.steps.propagation.dominant_motions import (
 from midframe.models.flowsep.steps.propagation.plain import CANDIDATES, candidate_differences
 from midframe.ops.upsampling import upsample
 
+pytestmark = pytest.mark.slow
+
 HALF = torch.full((1, 1, 1, 1), 0.5)
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 SIZES = [(1, 1, 1, 1), (1, 3, 7, 19), (2, 3, 12, 16), (1, 4, 3, 130)]
