@@ -7,7 +7,7 @@ from typing import Any
 
 import av
 
-from midframe.media.colour.filters import picture_buffer, pull_frames
+from midframe.media.colour.filters import FrameFormat, format_of, picture_buffer, pull_frames
 from midframe.media.reading.frame_clock import TimedFrame
 
 
@@ -16,6 +16,8 @@ class Deinterlacer:
 
     def __init__(self) -> None:
         self._graph: av.filter.Graph | None = None
+        self._format: FrameFormat | None = None
+        """Of the frames that the graph is built for."""
         self._begin: Any = None
         self._end: Any = None
         self._times: deque[tuple[int | Fraction, int | Fraction]] = deque()
@@ -24,8 +26,12 @@ class Deinterlacer:
     def feed(
         self, picture: av.VideoFrame, pts: int | Fraction, duration: int | Fraction
     ) -> Iterator[tuple[av.VideoFrame, int | Fraction, int | Fraction]]:
-        """Add a frame; yield the frames that are ready, usually the previous one."""
-        if self._graph is None:
+        """Add a frame; yield the frames that are ready, usually the previous one.
+
+        Before a frame of another size or pixel format, the filter is flushed and built again.
+        """
+        if format_of(picture) != self._format:
+            yield from self.flush()
             self._configure(picture)
         self._times.append((pts, duration))
         self._begin.push(picture)
@@ -39,6 +45,7 @@ class Deinterlacer:
 
     def _configure(self, picture: av.VideoFrame) -> None:
         """Build the filter graph for frames like one."""
+        self._format = format_of(picture)
         self._graph = graph = av.filter.Graph()  # its filters do not keep it
         self._begin = picture_buffer(graph, picture)
         self._end = graph.add("buffersink")
