@@ -20,6 +20,7 @@ from midframe.video.plan import Extent
 from midframe.video.rendered_frame import RenderedFrame
 from midframe.video.sinks.checks import check_written_by_midframe, is_complete_result, result_mark
 from midframe.video.sinks.image_results import decode_segments, report_dropped
+from midframe.video.sinks.lost_colours import lost_transfer
 from midframe.video.sinks.protocol import Conversion, abort_on_error
 from midframe.video.sinks.segment_encoder import SegmentEncoder
 from midframe.video.sinks.verification import verify
@@ -144,6 +145,7 @@ class AnimationSink:
 def _lost(path: Path, conversion: Conversion) -> Iterator[str]:
     """Yield the properties of the images that the result does not support."""
     yield from lost_profile(conversion.source.contents)
+    yield from lost_transfer(conversion, path.suffix.removeprefix(".").upper())
     if not is_gif(path):
         return
     if conversion.colour.high_bit_depth:
