@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from midframe.errors import OptionError
+from midframe.errors import OptionError, VideoError
 from midframe.interpolator import Interpolator
 from midframe.media.reading.sources import changes_of, identity_of
 from midframe.media.writing.encoder_options import rare_h264
@@ -244,10 +244,19 @@ def convert_with(
         with abort_on_error(sink.abort):
             _log_plan(conversion, sink)
             extent = run(render_job, sink)
+            _check_again(target, path, overwrite=overwrite)
             sink.finish(extent)
             _complete_report(conversion, sink, extent)
             conversion.report.problems += tuple(changes_of(path, settings["video"]))
     return conversion.report
+
+
+def _check_again(target: Target, source: Path, *, overwrite: bool) -> None:
+    """Check that the result does not replace what was written to its place during the work."""
+    try:
+        target.check(source, overwrite=overwrite)
+    except VideoError as error:
+        raise VideoError(f"the place of the result was changed during the work: {error}") from error
 
 
 def _log_plan(conversion: Conversion, sink: Sink) -> None:
