@@ -87,9 +87,12 @@ def test_a_change_of_the_frame_size_keeps_all_frames_and_their_samples() -> None
     for number, height in enumerate([32] * 3 + [64] * 4 + [48] * 2):
         frame = av.VideoFrame(96, height, "gray")
         frame.planes[0].update(bytes([10 * number]) * frame.planes[0].buffer_size)
+        frame.pts, frame.time_base = number * 2, Fraction(1, 50)
         frames.append((as_fields.apply(frame), number * 2, 2))
     shown = list(deinterlace_frames(frames))
     assert [pts for _, pts, _ in shown] == [pts for _, pts, _ in frames]
+    assert [picture.pts for picture, _, _ in shown] == [pts for _, pts, _ in frames]
+    assert {picture.time_base for picture, _, _ in shown} == {Fraction(1, 50)}
     assert [picture.height for picture, _, _ in shown] == [32] * 3 + [64] * 4 + [48] * 2
     means = [picture.to_ndarray().mean() for picture, _, _ in shown]
     assert means == [10 * number for number in range(9)]

@@ -20,8 +20,8 @@ class Deinterlacer:
         """Of the frames that the graph is built for."""
         self._begin: Any = None
         self._end: Any = None
-        self._times: deque[tuple[int | Fraction, int | Fraction]] = deque()
-        """pts and durations of the frames in the filter."""
+        self._times: deque[TimedFrame] = deque()
+        """The frames in the filter, with their pts and durations."""
 
     def feed(
         self, picture: av.VideoFrame, pts: int | Fraction, duration: int | Fraction
@@ -33,7 +33,7 @@ class Deinterlacer:
         if format_of(picture) != self._format:
             yield from self.flush()
             self._configure(picture)
-        self._times.append((pts, duration))
+        self._times.append((picture, pts, duration))
         self._begin.push(picture)
         yield from self._pull()
 
@@ -55,7 +55,9 @@ class Deinterlacer:
 
     def _pull(self) -> Iterator[tuple[av.VideoFrame, int | Fraction, int | Fraction]]:
         for picture in pull_frames(self._end):
-            yield picture, *self._times.popleft()
+            source, pts, duration = self._times.popleft()
+            picture.pts, picture.time_base = source.pts, source.time_base  # the filter has others
+            yield picture, pts, duration
 
 
 def deinterlace_frames(frames: Iterable[TimedFrame]) -> Iterator[TimedFrame]:
