@@ -24,9 +24,10 @@ APNG_FORMATS = {
     (False, False): "rgb24",
     (False, True): "rgba",
     (True, False): "rgb48be",
-    (True, True): "rgba64be",
+    (True, True): "rgba",
 }
-"""Pixel formats of RGB, by depth and alpha."""
+"""Pixel formats of RGB, by depth and alpha. FFmpeg encodes rgba64be with blended rectangles, which
+it does not decode."""
 Frames = Callable[[], Iterable[av.VideoFrame]]
 """Returns an iterable of all frames, lossless RGB with times; called twice for GIF."""
 

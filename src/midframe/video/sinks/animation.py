@@ -147,6 +147,8 @@ def _lost(path: Path, conversion: Conversion) -> Iterator[str]:
     yield from lost_profile(conversion.source.contents)
     yield from lost_transfer(conversion, path.suffix.removeprefix(".").upper())
     if not is_gif(path):
+        if conversion.colour.high_bit_depth and conversion.colour.alpha:
+            yield "bits beyond 8 of each sample (APNG with alpha)"
         return
     if conversion.colour.high_bit_depth:
         yield "bits beyond 8 of each sample (GIF)"
