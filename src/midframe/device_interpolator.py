@@ -98,6 +98,9 @@ class DeviceInterpolator:
                     if not self._use_smaller_tiles(*first.shape[2:]):
                         raise
                 torch.cuda.empty_cache()  # outside of the handler, which holds the tensors
+        if self.device.type != "cpu":  # after its turn: the check waits for the device
+            for time in supported:
+                self._check_finite(frames[time])
         return [unpremultiply(frames[time]) for time in supported]
 
     def _interpolate(
@@ -186,16 +189,20 @@ class DeviceInterpolator:
         return result
 
     def _render_tile(self, prepared: Any, rows: slice, columns: slice, time: float) -> Tensor:
-        """Render a tile; raise a CheckpointError if a sample is not finite, which would become
-        black."""
-        tile = self.model.render_tile(prepared, rows, columns, time)
-        if not tile.sum().isfinite():
+        """Render a tile; on the CPU, check it at once."""
+        tile: Tensor = self.model.render_tile(prepared, rows, columns, time)
+        if self.device.type == "cpu":
+            self._check_finite(tile)
+        return tile
+
+    def _check_finite(self, frame: Tensor) -> None:
+        """Raise a CheckpointError if a sample is not finite, which would become black."""
+        if not frame.sum().isfinite():
             name = getattr(self.model, "name", type(self.model).__name__)
             raise CheckpointError(
                 f"{name} returned samples that are not finite: use --precision float32, "
                 "or other weights"
             )
-        return tile
 
 
 def premultiply(frame: Tensor) -> Tensor:
